@@ -1,0 +1,1 @@
+"""The login: a pure machine, its flow, its pages."""

@@ -1,0 +1,1 @@
+"""Pages and mails: templates, languages, texts of problems."""

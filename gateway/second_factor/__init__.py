@@ -1,0 +1,1 @@
+"""All of the second factor that is not a page."""

@@ -1,0 +1,1 @@
+"""What a finished login becomes: the only thing that opens an app."""

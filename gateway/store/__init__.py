@@ -1,0 +1,1 @@
+"""Records that expire: a small byte store and the typed layer above it."""

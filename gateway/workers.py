@@ -1,0 +1,1 @@
+"""N processes on one port."""
