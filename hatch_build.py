@@ -1,4 +1,4 @@
-"""What is added to a build: compiled translations, and in a wheel the pages, styles, translations and the sample configuration.
+"""What a build adds: compiled translations, and in a wheel the pages, styles, translations and sample configuration.
 
 An editable install gets no copies: they would go stale beside the checkout.
 """

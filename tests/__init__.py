@@ -1,0 +1,1 @@
+"""Facts about the gateway, shown on real servers on the loopback address."""

@@ -1,0 +1,51 @@
+"""Which port can a test use? One that is free, below the range the kernel hands out, and promised to nobody else.
+
+Several test processes run beside each other (xdist workers, a second run in another terminal). Each promise is a file lock that the
+kernel gives back when the process ends, however it ends.
+"""
+
+import fcntl
+import os
+import random
+import socket
+import tempfile
+from collections import deque
+from pathlib import Path
+from typing import TextIO
+
+FIRST, LAST = 20_000, 32_000
+_KEPT = 200  # promises of this process; the oldest is given up for the next one, so that open files stay few
+_promised: deque[TextIO] = deque()
+
+
+def free_port() -> int:
+    """A TCP port on 127.0.0.1 that nobody listens on and that no other test process was given."""
+    folder = Path(tempfile.gettempdir()) / f"efcx-gateway-ports-{os.getuid()}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    chance = random.SystemRandom()
+    for _ in range(500):
+        port = chance.randrange(FIRST, LAST)
+        promise = (folder / str(port)).open("w")
+        try:
+            fcntl.flock(promise, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            promise.close()
+            continue
+        if not _is_free(port):
+            promise.close()
+            continue
+        _promised.append(promise)
+        if len(_promised) > _KEPT:
+            _promised.popleft().close()
+        return port
+    raise RuntimeError(f"no free port between {FIRST} and {LAST}")
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
