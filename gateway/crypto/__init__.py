@@ -1,1 +1,1 @@
-"""Sealing, signing and one-time codes."""
+"""Sealing, signing and codes: pure functions over keys that are passed in."""

@@ -1,1 +1,1 @@
-"""Frozen values that everything else speaks in; standard library only."""
+"""The words of the gateway as frozen values; standard library only."""

@@ -1,1 +1,1 @@
-"""Records that expire: a small byte store and the typed layer above it."""
+"""State on bytes: the store, and typed values, limits, single use and notices over it."""

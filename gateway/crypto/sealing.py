@@ -1,0 +1,106 @@
+"""How is a value kept so that nobody who reads the store or Keycloak can open or move it?
+
+AES-256-GCM (NIST SP 800-38D) with a fresh 96-bit nonce; the caller's context (key name, tenant, user) is the
+additional data, so a value moved elsewhere does not open. The key's id stands in front: the newest key of the ring
+seals, every key opens. Keys for other purposes (codes, cookies) come from the ring's keys by HKDF (RFC 5869) with the
+purpose as label, so no key serves two purposes.
+"""
+
+import base64
+import hashlib
+from dataclasses import dataclass, field
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+from gateway.domain.ports import Chance
+
+_FORMAT = b"\x01"
+_NONCE = 12
+KEY_BYTES = 32
+ID_BYTES = 4
+
+
+class Unopenable(Exception):
+    """Not sealed by this ring, in this context, or not as stored: treat as absent or tampered, never as empty."""
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """One key of the ring: `id` is 8 hex characters, `value` 32 bytes, `created_at` seconds since the epoch."""
+
+    id: str
+    value: bytes = field(repr=False)
+    created_at: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class KeyRing:
+    """The keys of one installation, newest first. Every replica has the same; `fingerprint` tells rings apart."""
+
+    keys: tuple[Key, ...]
+
+    def __post_init__(self) -> None:
+        if not self.keys:
+            raise ValueError("a key ring needs a key")
+
+    @property
+    def fingerprint(self) -> str:
+        """12 hex characters that name this set of keys without telling them."""
+        digest = hashlib.sha256(b"ring")
+        for key in sorted(self.keys, key=lambda k: k.id):
+            digest.update(hashlib.sha256(b"fingerprint" + key.value).digest())
+        return digest.hexdigest()[:12]
+
+    def derive(self, purpose: str) -> tuple[bytes, ...]:
+        """One 32-byte key for `purpose` from each key of the ring, newest first."""
+        return tuple(_derive(key.value, purpose) for key in self.keys)
+
+
+class Sealer:
+    """Seals and opens values for one purpose."""
+
+    def __init__(self, ring: KeyRing, purpose: str, chance: Chance) -> None:
+        self._chance = chance
+        self._newest = bytes.fromhex(ring.keys[0].id)
+        self._ciphers = {bytes.fromhex(k.id): AESGCM(_derive(k.value, f"seal:{purpose}")) for k in ring.keys}
+
+    def seal(self, value: bytes, context: str) -> bytes:
+        """`value` sealed for `context`; 33 bytes longer."""
+        nonce = self._chance.token_bytes(_NONCE)
+        head = _FORMAT + self._newest
+        body = self._ciphers[self._newest].encrypt(nonce, value, head + context.encode())
+        return head + nonce + body
+
+    def open(self, sealed: bytes, context: str) -> bytes:
+        """The value; raises `Unopenable`."""
+        head, nonce, body = sealed[: 1 + ID_BYTES], sealed[1 + ID_BYTES :][:_NONCE], sealed[1 + ID_BYTES + _NONCE :]
+        cipher = self._ciphers.get(head[1:])
+        if head[:1] != _FORMAT or cipher is None:
+            raise Unopenable("sealed in another format or by a key that is not in the ring")
+        try:
+            return cipher.decrypt(nonce, body, head + context.encode())
+        except (InvalidTag, ValueError) as error:
+            raise Unopenable("does not open in this context") from error
+
+    def seal_text(self, value: bytes, context: str) -> str:
+        """`seal` as URL-safe base64 without padding."""
+        return base64.urlsafe_b64encode(self.seal(value, context)).rstrip(b"=").decode()
+
+    def open_text(self, sealed: str, context: str) -> bytes:
+        """The counterpart of `seal_text`; raises `Unopenable`."""
+        try:
+            raw = base64.b64decode(sealed + "=" * (-len(sealed) % 4), altchars=b"-_", validate=True)
+        except ValueError as error:
+            raise Unopenable("not base64") from error
+        return self.open(raw, context)
+
+    def uses_newest(self, sealed: bytes) -> bool:
+        """Whether `sealed` was sealed by the newest key."""
+        return sealed[1 : 1 + ID_BYTES] == self._newest
+
+
+def _derive(key: bytes, purpose: str) -> bytes:
+    return HKDF(algorithm=SHA256(), length=KEY_BYTES, salt=None, info=b"efcx-gateway:" + purpose.encode()).derive(key)

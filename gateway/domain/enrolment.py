@@ -1,0 +1,49 @@
+"""One factor registered by one user, and the set of all of them."""
+
+from dataclasses import dataclass, field, replace
+
+from gateway.domain.policy import FactorKind
+
+
+@dataclass(frozen=True, slots=True)
+class Enrolment:
+    """A registered address (message factors) or secret (totp, base32). `added_at` in seconds since the epoch."""
+
+    factor: FactorKind
+    address: str = ""
+    secret: str = field(default="", repr=False)
+    added_at: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class EnrolmentSet:
+    """All registrations of one user: one sealed value in Keycloak.
+
+    `version` 0 is "never written"; each write is the next version, turning off the last factor writes an empty one.
+    `backup_codes` are the unused ones. `trust_epoch` ends trusted browsers when raised.
+    """
+
+    version: int = 0
+    enrolments: tuple[Enrolment, ...] = ()
+    backup_codes: tuple[str, ...] = field(default=(), repr=False)
+    trust_epoch: int = 0
+
+    def of(self, factor: FactorKind) -> Enrolment | None:
+        """The registration of `factor`, or None."""
+        return next((e for e in self.enrolments if e.factor is factor), None)
+
+    def with_enrolment(self, enrolment: Enrolment) -> "EnrolmentSet":
+        """The next version with `enrolment` in place of any other of its factor."""
+        kept = tuple(e for e in self.enrolments if e.factor is not enrolment.factor)
+        return replace(self, version=self.version + 1, enrolments=(*kept, enrolment))
+
+    def without(self, factor: FactorKind) -> "EnrolmentSet":
+        """The next version with `factor` turned off; trust and, with the last factor, backup codes end."""
+        kept = tuple(e for e in self.enrolments if e.factor is not factor)
+        return replace(
+            self,
+            version=self.version + 1,
+            enrolments=kept,
+            backup_codes=self.backup_codes if kept else (),
+            trust_epoch=self.trust_epoch + 1,
+        )

@@ -1,0 +1,51 @@
+"""What the world gives and a pure decision may not take for itself: time, chance, and a lock."""
+
+import secrets
+import time
+from contextlib import AbstractAsyncContextManager
+from typing import Protocol
+
+
+class Clock(Protocol):
+    """Where every expiry is judged."""
+
+    def now(self) -> float:
+        """Seconds since the epoch."""
+
+
+class Chance(Protocol):
+    """Where every secret comes from."""
+
+    def token_bytes(self, count: int) -> bytes:
+        """`count` unpredictable bytes."""
+
+    def below(self, limit: int) -> int:
+        """An unpredictable whole number in `[0, limit)`."""
+
+
+class Lock(Protocol):
+    """Mutual exclusion by name that holds over all replicas of the gateway."""
+
+    def hold(self, name: str, *, wait: float, ttl: float) -> AbstractAsyncContextManager[None]:
+        """Hold `name` while the context is open.
+
+        `wait` is how many seconds to try, `ttl` after how many the lock falls to others whatever happens.
+        Raises `errors.Conflict` when it is not had in time, `errors.Unreachable` when the store does not answer.
+        """
+
+
+class SystemClock:
+    """The wall clock."""
+
+    def now(self) -> float:
+        return time.time()
+
+
+class SystemChance:
+    """The operating system's random source."""
+
+    def token_bytes(self, count: int) -> bytes:
+        return secrets.token_bytes(count)
+
+    def below(self, limit: int) -> int:
+        return secrets.randbelow(limit)

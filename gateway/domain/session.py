@@ -1,0 +1,51 @@
+"""What a finished login becomes: the only thing that opens an app."""
+
+from dataclasses import dataclass, field
+from enum import Enum
+
+
+class Satisfied(Enum):
+    """How the second factor's requirement was met."""
+
+    NONE = "none"
+    NOT_ASKED = "not-asked"
+    TRUSTED = "trusted"
+    PROVED = "proved"
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """What Keycloak gave; times in seconds since the epoch by our clock. Never printed."""
+
+    access: str = field(repr=False)
+    refresh: str = field(repr=False)
+    access_expires_at: float
+    refresh_expires_at: float | None
+    session_id: str = ""
+    id_token: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """One signed-in browser of one tenant.
+
+    `routes` are the path prefixes it may open, None for all. `rule` names why nothing was asked. Times in seconds
+    since the epoch; `proved_at` is when a factor was really judged.
+    """
+
+    id: str
+    tenant: str
+    user_id: str
+    username: str
+    display_name: str
+    roles: tuple[str, ...]
+    tokens: Tokens
+    created_at: float
+    used_at: float
+    ends_at: float
+    password_at: float
+    satisfied: Satisfied
+    rule: str = ""
+    proved_at: float | None = None
+    routes: tuple[str, ...] | None = None
+    email: str = ""
