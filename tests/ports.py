@@ -1,7 +1,7 @@
 """Which port can a test use? One that is free, below the range the kernel hands out, and promised to nobody else.
 
-Several test processes run beside each other (xdist workers, a second run in another terminal). Each promise is a file lock that the
-kernel gives back when the process ends, however it ends.
+Several test processes run beside each other (xdist workers, a second run in another terminal). Each promise is a file
+lock that the kernel gives back when the process ends, however it ends.
 """
 
 import fcntl

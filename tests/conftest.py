@@ -1,0 +1,49 @@
+"""What every test can ask for: real servers (``tests/neighbours``), time and chance (``tests/clock.py``)."""
+
+import pytest
+
+from tests.clock import FakeClock, SeededChance
+from tests.neighbours.run import Run
+
+pytest_plugins = [
+    "tests.rows_plugin",
+    "tests.neighbours.keycloak",
+    "tests.neighbours.redis",
+    "tests.neighbours.valkey",
+    "tests.neighbours.mail",
+    "tests.neighbours.browser",
+    "tests.neighbours.upstream",
+]
+_RUN = pytest.StashKey[Run]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """The owning process of the run begins it; xdist's workers find it by the environment."""
+    if not hasattr(config, "workerinput"):
+        config.stash[_RUN] = Run.begin()
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """End what was started, by process id."""
+    run = config.stash.get(_RUN, None)
+    if run is not None:
+        run.end()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """With xdist, tests that need the heavy parts share one worker: one browser at a time, files in order."""
+    for item in items:
+        if item.get_closest_marker("browser") or item.get_closest_marker("keycloak"):
+            item.add_marker(pytest.mark.xdist_group("heavy"))
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    """Time that moves only when told."""
+    return FakeClock()
+
+
+@pytest.fixture
+def chance() -> SeededChance:
+    """Chance that repeats itself."""
+    return SeededChance()
