@@ -1,0 +1,65 @@
+"""Whose address is this request counted against?
+
+The socket's peer, unless it is one of the operator's trusted proxies; then the rightmost address of
+`X-Forwarded-For` that is not itself a trusted proxy: everything left of it was written by the client. Nothing else
+(`Forwarded`, `X-Real-IP`, …) is read. From an untrusted peer the header is ignored, whatever it holds; from a trusted
+one a header that does not parse is a refusal, so that no check is skipped by breaking it.
+"""
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+
+Network = IPv4Network | IPv6Network
+HEADER = "X-Forwarded-For"
+MAX_HOPS = 32
+
+_WITH_PORT = re.compile(r"(?:\[(?P<v6>[0-9A-Fa-f:.]+)\]|(?P<v4>[0-9.]+))(?::[0-9]{1,5})?")
+
+
+@dataclass(frozen=True, slots=True)
+class Unparseable:
+    """A trusted proxy sent an `X-Forwarded-For` that names no address: answer 400."""
+
+
+def client_address(peer: str | None, forwarded_for: Iterable[str], trusted: Sequence[Network]) -> str | Unparseable:
+    """The client's address in its canonical spelling.
+
+    `peer` is the socket's (None or "" for a Unix socket, which is trusted by its file's rights only if it has an
+    address: it has none, so "" comes back). `forwarded_for` are the values of all `X-Forwarded-For` lines.
+    """
+    socket = _address(peer or "")
+    if socket is None:
+        return peer or ""
+    if not _is_trusted(socket, trusted):
+        return str(socket)
+    hops = [hop.strip(" \t") for line in forwarded_for for hop in line.split(",")]
+    if len(hops) > MAX_HOPS:
+        return Unparseable()
+    client = socket
+    for hop in reversed(hops):
+        address = _address(hop)
+        if address is None:
+            return Unparseable()
+        client = address
+        if not _is_trusted(address, trusted):
+            break
+    return str(client)
+
+
+def _address(text: str) -> IPv4Address | IPv6Address | None:
+    match = _WITH_PORT.fullmatch(text)
+    try:
+        address = ip_address((match["v6"] or match["v4"]) if match else text)
+    except ValueError:
+        return None
+    if isinstance(address, IPv6Address):
+        if address.scope_id:
+            return None
+        return address.ipv4_mapped or address
+    return address
+
+
+def _is_trusted(address: IPv4Address | IPv6Address, trusted: Sequence[Network]) -> bool:
+    return any(address in network for network in trusted)

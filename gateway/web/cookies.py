@@ -1,0 +1,162 @@
+"""What does every `Set-Cookie` of the gateway look like, and what does a `Cookie` header say?
+
+Pure. With an https `public_url` our names begin with `__Host-` (RFC 6265bis 4.1.3.2: Secure, Path=/, no Domain), so
+no sibling host can plant them; by http they stand without prefix and `Secure`. A name of ours that occurs twice in one
+request counts as none: one of the two was planted. The token cookie is output only: on the way in it is never evidence.
+"""
+
+import base64
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from enum import Enum
+
+from gateway.domain.ports import Chance
+from gateway.domain.session import Session
+from gateway.domain.tenant import SameSite, Tenant
+
+LANGUAGE = "gateway-language"
+MAX_COOKIE = 4096
+"""Bytes of a whole cookie that every browser keeps (RFC 6265 6.1)."""
+
+_YEAR = 365 * 86400
+_GONE = "Max-Age=0; Expires=Thu, 01 Jan 1970 00:00:00 GMT"
+_TAG_BYTES = 16
+_SECRET_BYTES = 32
+_BROWSER_SECRET = re.compile(r"([A-Za-z0-9_-]{22})\.([A-Za-z0-9_-]{43})")
+_COOKIE_OCTETS = re.compile(r"[\x21\x23-\x2b\x2d-\x3a\x3c-\x5b\x5d-\x7e]*")
+
+
+class Cookie(Enum):
+    """The gateway's own cookies that say something about a browser; the value is the name without its prefix."""
+
+    SESSION = "gateway-session"
+    LOGIN = "gateway-login"
+    TRUST = "gateway-trust"
+    BROWSER = "gateway-browser"
+
+
+@dataclass(frozen=True, slots=True)
+class TooLarge:
+    """The token does not fit into a cookie: `size` bytes. Delivery in a header goes on."""
+
+    name: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class BrowserSecret:
+    """A cookie value `<tag>.<secret>`: the tag (16 bytes, URL-safe base64) is shared by login, challenge and session
+    of one browser and places them together in the store; the secret (32 bytes) is the key to one of them."""
+
+    tag: str
+    secret: str = field(repr=False)
+
+    @property
+    def value(self) -> str:
+        """The cookie's value."""
+        return f"{self.tag}.{self.secret}"
+
+
+def new_browser_secret(chance: Chance, tag: str | None = None) -> BrowserSecret:
+    """A new secret, under a new tag unless the browser has one already."""
+    return BrowserSecret(tag or _text(chance.token_bytes(_TAG_BYTES)), _text(chance.token_bytes(_SECRET_BYTES)))
+
+
+def browser_secret(value: str | None) -> BrowserSecret | None:
+    """`value` taken apart; None for everything that the gateway cannot have made."""
+    match = _BROWSER_SECRET.fullmatch(value or "")
+    return BrowserSecret(match[1], match[2]) if match else None
+
+
+def name_of(cookie: Cookie, tenant: Tenant) -> str:
+    """The name that `cookie` has for the browsers of `tenant`."""
+    return f"__Host-{cookie.value}" if tenant.secure else cookie.value
+
+
+def read(cookie_headers: Iterable[str], name: str) -> str | None:
+    """The value of `name` in the `Cookie` headers of one request; None when it is missing or occurs twice."""
+    found = [
+        value.strip(" \t")
+        for header in cookie_headers
+        for pair in header.split(";")
+        for key, equals, value in [pair.partition("=")]
+        if equals and key.strip(" \t") == name
+    ]
+    return found[0] if len(found) == 1 else None
+
+
+def session(tenant: Tenant, value: str) -> str:
+    """The session cookie; it lives as long as the browser runs, the session's own limits are kept by the store."""
+    return _own(tenant, Cookie.SESSION, value)
+
+
+def login(tenant: Tenant, value: str) -> str:
+    """The login cookie; its tag is also what forms are bound to, so a page left open overnight still works."""
+    return _own(tenant, Cookie.LOGIN, value)
+
+
+def trust(tenant: Tenant, value: str, seconds: int) -> str:
+    """The cookie of a trusted browser; it counts for `seconds`, which the store judges again."""
+    return _own(tenant, Cookie.TRUST, value, seconds)
+
+
+def browser(tenant: Tenant, value: str) -> str:
+    """The cookie that says which users finished a login in this browser; never a proof."""
+    return _own(tenant, Cookie.BROWSER, value, _YEAR)
+
+
+def forget(tenant: Tenant, cookie: Cookie) -> str:
+    """The removal of `cookie`."""
+    return f"{name_of(cookie, tenant)}=; {_GONE}; {_flags(tenant)}"
+
+
+def language(tenant: Tenant, code: str) -> str:
+    """The user's choice of language; a plain cookie, nothing depends on it."""
+    return f"{LANGUAGE}={code}; Max-Age={_YEAR}; {_flags(tenant)}"
+
+
+def forget_language(tenant: Tenant) -> str:
+    """The removal of the choice of language."""
+    return f"{LANGUAGE}=; {_GONE}; {_flags(tenant)}"
+
+
+def token(tenant: Tenant, of: Session, now: float) -> str | TooLarge:
+    """The upstream token cookie with the session's access token; it lives as long as the token."""
+    name = tenant.token_cookie.name
+    value = of.tokens.access
+    if not _COOKIE_OCTETS.fullmatch(value):
+        raise ValueError("a token that cannot stand in a cookie")
+    left = max(0, int(of.tokens.access_expires_at - now))
+    whole = f"{name}={value}; Max-Age={left}; {_token_flags(tenant)}"
+    return TooLarge(name, len(whole)) if len(whole) > MAX_COOKIE else whole
+
+
+def forget_token(tenant: Tenant) -> str:
+    """The removal of the upstream token cookie, by the same domain and path."""
+    return f"{tenant.token_cookie.name}=; {_GONE}; {_token_flags(tenant)}"
+
+
+def _own(tenant: Tenant, cookie: Cookie, value: str, seconds: int | None = None) -> str:
+    if not _COOKIE_OCTETS.fullmatch(value):
+        raise ValueError(f"a value that cannot stand in the cookie {cookie.value}")
+    life = "" if seconds is None else f"Max-Age={seconds}; "
+    return f"{name_of(cookie, tenant)}={value}; {life}{_flags(tenant)}"
+
+
+def _flags(tenant: Tenant) -> str:
+    return f"{'Secure; ' if tenant.secure else ''}HttpOnly; SameSite=Lax; Path=/"
+
+
+def _token_flags(tenant: Tenant) -> str:
+    settings = tenant.token_cookie
+    parts = [f"Domain={settings.domain}"] if settings.domain else []
+    if tenant.secure or settings.same_site is SameSite.NONE:  # browsers drop SameSite=None without Secure
+        parts.append("Secure")
+    if settings.http_only:
+        parts.append("HttpOnly")
+    return "; ".join([*parts, f"SameSite={settings.same_site.value}", f"Path={settings.path}"])
+
+
+def _text(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()

@@ -1,0 +1,130 @@
+"""What protects our own pages, and how is a form read?
+
+Every own answer carries `headers`; every own form is read by `read_fields`, which takes at most 64 KiB of
+`application/x-www-form-urlencoded` or JSON, uncompressed, and gives a flat mapping of text to text without control
+characters. Anything else is a value that says why, never an exception.
+"""
+
+import json
+import unicodedata
+from collections.abc import Mapping
+from dataclasses import dataclass
+from urllib.parse import parse_qsl
+
+from aiohttp import web
+
+from gateway.domain.problem import Problem
+from gateway.domain.tenant import Tenant
+
+MAX_BODY = 64 * 1024
+MAX_FIELDS = 50
+
+Fields = Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """A body that is no form of ours; `detail` is for the log and names no value."""
+
+    problem: Problem
+    status: int
+    detail: str
+
+
+def headers(tenant: Tenant | None) -> dict[str, str]:
+    """The security headers of an own answer that is not a page (`web.pages` adds a page's own policy)."""
+    wanted = {
+        "Cache-Control": "no-store",
+        "X-Content-Type-Options": "nosniff",
+        "Referrer-Policy": "same-origin",
+        "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
+        "Cross-Origin-Opener-Policy": "same-origin",
+        "Cross-Origin-Resource-Policy": "same-origin",
+        "Vary": "Accept, Accept-Language, Cookie",
+    }
+    if tenant is not None and tenant.secure:
+        wanted["Strict-Transport-Security"] = "max-age=31536000"
+    return wanted
+
+
+async def read_fields(request: web.Request) -> Fields | Unreadable:
+    """The fields of an own form. JSON takes text, true, false (as "true", "false") and null (as absent)."""
+    if request.headers.get("Content-Encoding", "identity").strip().lower() != "identity":
+        return Unreadable(Problem.BAD_REQUEST, 415, "a compressed body")
+    charset = (request.charset or "utf-8").lower()
+    if charset not in ("utf-8", "utf8"):
+        return Unreadable(Problem.BAD_REQUEST, 415, "a body in another charset than UTF-8")
+    body = await _read(request)
+    if isinstance(body, Unreadable):
+        return body
+    match request.content_type:
+        case "application/x-www-form-urlencoded":
+            fields = _form(body)
+        case "application/json":
+            fields = _json(body)
+        case "application/octet-stream" if not body:  # aiohttp's word for "no Content-Type"
+            fields = {}
+        case _:
+            return Unreadable(Problem.BAD_REQUEST, 415, "a body that is neither form nor JSON")
+    return fields if isinstance(fields, Unreadable) else _checked(fields)
+
+
+async def _read(request: web.Request) -> bytes | Unreadable:
+    too_large = Unreadable(Problem.REQUEST_TOO_LARGE, 413, f"a body of more than {MAX_BODY} bytes")
+    if (request.content_length or 0) > MAX_BODY:
+        return too_large
+    body = bytearray()
+    async for chunk in request.content.iter_any():
+        body += chunk
+        if len(body) > MAX_BODY:
+            return too_large
+    return bytes(body)
+
+
+def _form(body: bytes) -> dict[str, str] | Unreadable:
+    try:
+        pairs = parse_qsl(body.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=MAX_FIELDS)
+    except ValueError:  # too many fields, not ASCII, or escapes that are no UTF-8
+        return Unreadable(Problem.BAD_REQUEST, 400, "a form that does not parse")
+    return _once(pairs)
+
+
+def _json(body: bytes) -> dict[str, str] | Unreadable:
+    broken = Unreadable(Problem.BAD_REQUEST, 400, "JSON that is not an object of text")
+    try:
+        pairs = json.loads(body.decode(), object_pairs_hook=_Pairs)
+    except (ValueError, RecursionError):
+        return broken
+    if not isinstance(pairs, _Pairs) or len(pairs) > MAX_FIELDS:
+        return broken
+    plain: list[tuple[str, str]] = []
+    for name, value in pairs:
+        match value:
+            case str():
+                plain.append((name, value))
+            case bool():
+                plain.append((name, "true" if value else "false"))
+            case None:
+                pass
+            case _:
+                return broken
+    return _once(plain)
+
+
+class _Pairs(list[tuple[str, object]]):
+    """A JSON object before its names were made unique."""
+
+
+def _once(pairs: list[tuple[str, str]]) -> dict[str, str] | Unreadable:
+    fields = dict(pairs)
+    if len(fields) != len(pairs):
+        return Unreadable(Problem.BAD_REQUEST, 400, "a field given twice")
+    return fields
+
+
+def _checked(fields: dict[str, str]) -> Fields | Unreadable:
+    for name, value in fields.items():
+        # Cc: control characters; Cs: halves of surrogate pairs, which no encoding can write
+        if any(unicodedata.category(character) in ("Cc", "Cs") for character in name + value):
+            return Unreadable(Problem.BAD_INPUT, 422, "control characters in a field")
+    return fields

@@ -1,0 +1,40 @@
+"""Where does a browser go after a login?
+
+Pure. Only to a path of the tenant's own origin: a target is taken only if every reader of URLs (RFC 3986 and the
+browsers' WHATWG rules, which ignore tabs and line breaks and take `\\` for `/`) sees a path in it; anything else is
+the tenant's home, never an error.
+"""
+
+import re
+from urllib.parse import quote, unquote
+
+from gateway.domain.tenant import Tenant
+
+MAX_TARGET = 4096
+OWN_PAGES = ("account", "admin")
+"""Pages under our own prefix that a login may lead back to; the others are steps or endings themselves."""
+
+_UNSEEN = re.compile(r"[\x00-\x20\x7f-\xa0\u2028\u2029\ud800-\udfff]")
+_DOTS = re.compile(r"/(?:\.|%2e){1,2}(?:/|$)", re.IGNORECASE)
+_SECOND_SLASH = re.compile(r"/(?:[/\\]|%2f|%5c)", re.IGNORECASE)
+_KEPT = "/:?#[]@!$&'()*+,;=%-._~"
+
+
+def check(target: str | None, tenant: Tenant, prefix: str = "/-/") -> str:
+    """`target` as an ASCII path (with query and fragment) of the tenant's own origin, else `tenant.home`."""
+    if not target or len(target) > MAX_TARGET or not target.startswith("/") or _UNSEEN.search(target):
+        return tenant.home
+    path = re.split(r"[?#]", target, maxsplit=1)[0]
+    if "\\" in path or "//" in path or _SECOND_SLASH.match(path) or _DOTS.search(path):
+        return tenant.home
+    if _is_own(path, prefix):
+        return tenant.home
+    return quote(target, safe=_KEPT)
+
+
+def _is_own(path: str, prefix: str) -> bool:
+    """Whether `path`, however spelled, is under our prefix and not one of the pages a login may lead to."""
+    plain = unquote(unquote(path)).lower()
+    if not f"{plain}/".startswith(prefix):
+        return False
+    return plain.removeprefix(prefix).split("/", 1)[0] not in OWN_PAGES

@@ -1,0 +1,76 @@
+"""Whose address a request counts against."""
+
+from ipaddress import ip_network
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.web.client_address import Unparseable, client_address
+
+TRUSTED = (ip_network("10.0.0.0/8"), ip_network("fd00::/8"))
+
+
+@pytest.mark.parametrize(
+    ("peer", "lines", "client"),
+    [
+        ("203.0.113.9", [], "203.0.113.9"),
+        ("203.0.113.9", ["198.51.100.1"], "203.0.113.9"),
+        ("203.0.113.9", ["garbage, \x00"], "203.0.113.9"),
+        ("10.0.0.1", [], "10.0.0.1"),
+        ("10.0.0.1", ["198.51.100.1"], "198.51.100.1"),
+        ("10.0.0.1", ["1.1.1.1, 198.51.100.1"], "198.51.100.1"),
+        ("10.0.0.1", ["1.1.1.1", "198.51.100.1"], "198.51.100.1"),
+        ("10.0.0.1", ["198.51.100.1, 10.0.0.7"], "198.51.100.1"),
+        ("10.0.0.1", ["10.0.0.8, 10.0.0.7"], "10.0.0.8"),
+        ("10.0.0.1", ["198.51.100.1:4711"], "198.51.100.1"),
+        ("10.0.0.1", ["[2001:db8::1]:4711"], "2001:db8::1"),
+        ("10.0.0.1", ["2001:DB8:0::1"], "2001:db8::1"),
+        ("::ffff:10.0.0.1", ["198.51.100.1"], "198.51.100.1"),
+        ("fd00::1", ["::ffff:198.51.100.1"], "198.51.100.1"),
+        ("::ffff:203.0.113.9", [], "203.0.113.9"),
+        ("", ["198.51.100.1"], ""),
+        (None, [], ""),
+    ],
+)
+@pytest.mark.row("GW-11")
+def test_the_client_is_the_rightmost_address_no_trusted_proxy_has(
+    peer: str | None, lines: list[str], client: str
+) -> None:
+    assert client_address(peer, lines, TRUSTED) == client
+
+
+def test_nobody_is_trusted_unless_the_operator_says_so() -> None:
+    assert client_address("10.0.0.1", ["198.51.100.1"], ()) == "10.0.0.1"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "",
+        "unknown",
+        "198.51.100.1,",
+        "1.2.3",
+        "1.2.3.4.5",
+        "_hidden",
+        "198.51.100.1 10.0.0.2",
+        "fe80::1%eth0",
+        "۱.۲.۳.۴",
+        "1.2.3.4:99999999",
+        "x" * 9000,
+        ",".join(["10.0.0.2"] * 40),
+    ],
+)
+def test_a_trusted_proxy_whose_header_does_not_parse_is_refused(line: str) -> None:
+    assert client_address("10.0.0.1", [line], TRUSTED) == Unparseable()
+
+
+@given(st.lists(st.text(max_size=40), max_size=5))
+def test_an_untrusted_peer_never_moves_its_own_address(lines: list[str]) -> None:
+    assert client_address("203.0.113.9", lines, TRUSTED) == "203.0.113.9"
+
+
+@given(st.lists(st.text(alphabet="0123456789.:[], abcf", max_size=40), max_size=5))
+def test_any_header_of_a_trusted_peer_gives_an_address_or_a_refusal(lines: list[str]) -> None:
+    found = client_address("10.0.0.1", lines, TRUSTED)
+    assert isinstance(found, str | Unparseable)

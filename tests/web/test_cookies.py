@@ -1,0 +1,174 @@
+"""Every `Set-Cookie` of the gateway, and what a `Cookie` header says."""
+
+import string
+from http.cookies import SimpleCookie
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.domain.tenant import SameSite, TokenCookie
+from gateway.web import cookies
+from gateway.web.cookies import BrowserSecret, Cookie, TooLarge
+from tests.clock import SeededChance
+from tests.web.sample import session, tenant
+
+HTTPS = tenant()
+HTTP = tenant(public_url="http://localhost:8080")
+NOW = 1_800_000_000.0
+
+
+def test_an_https_tenant_has_host_cookies_that_are_secure_and_without_a_domain() -> None:
+    assert cookies.session(HTTPS, "v") == "__Host-gateway-session=v; Secure; HttpOnly; SameSite=Lax; Path=/"
+
+
+def test_an_http_tenant_has_plain_names_without_secure() -> None:
+    assert cookies.login(HTTP, "v") == "gateway-login=v; HttpOnly; SameSite=Lax; Path=/"
+
+
+@pytest.mark.parametrize("cookie", list(Cookie))
+def test_each_own_cookie_is_removed_under_the_name_and_flags_it_was_set_with(cookie: Cookie) -> None:
+    gone = cookies.forget(HTTPS, cookie)
+    assert gone.startswith(f"__Host-{cookie.value}=; Max-Age=0; Expires=Thu, 01 Jan 1970")
+    assert gone.endswith("; Secure; HttpOnly; SameSite=Lax; Path=/")
+
+
+def test_session_and_login_cookies_end_with_the_browser() -> None:
+    assert "Max-Age" not in cookies.session(HTTPS, "v") + cookies.login(HTTPS, "v")
+
+
+def test_a_trusted_browser_is_trusted_for_the_seconds_given() -> None:
+    assert "; Max-Age=1209600; " in cookies.trust(HTTPS, "v", 14 * 86400)
+
+
+def test_the_browser_cookie_outlives_the_logout() -> None:
+    assert "; Max-Age=31536000; " in cookies.browser(HTTPS, "v")
+
+
+def test_the_language_has_a_plain_cookie_of_its_own() -> None:
+    assert cookies.language(HTTPS, "ar").startswith("gateway-language=ar; Max-Age=31536000; ")
+    assert cookies.forget_language(HTTPS).startswith("gateway-language=; Max-Age=0; ")
+
+
+@pytest.mark.parametrize("evil", ["a;b", "a b", "a\r\nX: y", 'a"b', "ä", "a,b", "a\\b"])
+def test_a_value_that_would_break_the_header_is_never_written(evil: str) -> None:
+    with pytest.raises(ValueError, match="cannot stand"):
+        cookies.session(HTTPS, evil)
+    with pytest.raises(ValueError, match="cannot stand"):
+        cookies.token(HTTPS, session(evil), NOW)
+
+
+def test_a_cookie_is_read_from_any_of_several_header_lines() -> None:
+    assert cookies.read(["a=1; gateway-login=x.y", "b=2"], "gateway-login") == "x.y"
+
+
+@pytest.mark.row("GW-11")
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ["__Host-gateway-session=a; __Host-gateway-session=b"],
+        ["__Host-gateway-session=a", "__Host-gateway-session=a"],
+        ["__Host-gateway-session=a;x=1;  __Host-gateway-session  =b"],
+    ],
+)
+def test_a_name_that_occurs_twice_counts_as_none(lines: list[str]) -> None:
+    assert cookies.read(lines, "__Host-gateway-session") is None
+
+
+@pytest.mark.parametrize(
+    "header",
+    ["", ";;;", "=", "gateway-login", "Gateway-Login=x", "xgateway-login=1", "gateway-login-x=1", "\x00", "a" * 9000],
+)
+def test_garbage_cookies_are_no_cookie(header: str) -> None:
+    assert cookies.read([header], "gateway-login") is None
+
+
+@given(st.text(max_size=200))
+def test_reading_any_text_never_raises(header: str) -> None:
+    cookies.read([header], "gateway-login")
+
+
+def test_a_cookie_name_without_prefix_is_not_read_for_one_with_it() -> None:
+    assert cookies.read(["gateway-session=planted"], cookies.name_of(Cookie.SESSION, HTTPS)) is None
+
+
+def test_a_browser_secret_survives_its_cookie() -> None:
+    made = cookies.new_browser_secret(SeededChance())
+    assert cookies.browser_secret(made.value) == made
+    assert len(made.tag) == 22
+    assert len(made.secret) == 43
+
+
+def test_two_browser_secrets_of_one_browser_share_the_tag_only() -> None:
+    chance = SeededChance()
+    login = cookies.new_browser_secret(chance)
+    session_ = cookies.new_browser_secret(chance, login.tag)
+    assert session_.tag == login.tag
+    assert session_.secret != login.secret
+
+
+def test_a_browser_secret_does_not_print_its_secret() -> None:
+    made = cookies.new_browser_secret(SeededChance())
+    assert made.secret not in repr(made)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [None, "", ".", "a.b", "x" * 22 + "." + "y" * 42, "x" * 22 + "." + "y" * 44, "x" * 22 + ":" + "y" * 43,
+     "x" * 22 + "." + "y" * 43 + "\n", "{}" * 11 + "." + "y" * 43, "x" * 22 + "." + "ü" * 43],
+)  # fmt: skip
+def test_a_cookie_value_we_cannot_have_made_is_none(value: str | None) -> None:
+    assert cookies.browser_secret(value) is None
+
+
+@given(st.text(alphabet=string.printable, max_size=80))
+def test_any_other_text_is_no_browser_secret_or_round_trips(value: str) -> None:
+    parsed = cookies.browser_secret(value)
+    assert parsed is None or parsed == BrowserSecret(parsed.tag, parsed.secret)
+
+
+@pytest.mark.row("GW-07")
+def test_the_token_cookie_carries_the_access_token_for_its_life() -> None:
+    assert cookies.token(HTTPS, session("h.p.s", NOW + 300.9), NOW) == (
+        "token=h.p.s; Max-Age=300; Secure; HttpOnly; SameSite=Lax; Path=/"
+    )
+
+
+@pytest.mark.row("GW-07")
+def test_the_token_cookie_has_the_name_domain_path_and_flags_of_the_tenant() -> None:
+    settings = TokenCookie(
+        "efcx", domain="cc.example", path="/agent-manager", http_only=False, same_site=SameSite.STRICT
+    )
+    made = cookies.token(tenant(token_cookie=settings), session("t", NOW + 60), NOW)
+    assert made == "efcx=t; Max-Age=60; Domain=cc.example; Secure; SameSite=Strict; Path=/agent-manager"
+
+
+@pytest.mark.row("GW-07")
+def test_the_token_cookie_is_removed_by_the_same_domain_and_path() -> None:
+    settings = TokenCookie("efcx", domain="cc.example", path="/agent-manager")
+    gone = cookies.forget_token(tenant(token_cookie=settings))
+    assert gone.startswith("efcx=; Max-Age=0; ")
+    assert "Domain=cc.example" in gone
+    assert gone.endswith("Path=/agent-manager")
+
+
+@pytest.mark.row("GW-07")
+def test_a_token_too_large_for_a_cookie_is_a_value_with_its_size_and_never_cut_or_chunked() -> None:
+    made = cookies.token(HTTPS, session("x" * 5000), NOW)
+    assert isinstance(made, TooLarge)
+    assert made.name == "token"
+    assert made.size > 5000
+
+
+def test_a_token_cookie_for_other_sites_is_secure_even_by_http() -> None:
+    made = cookies.token(
+        tenant(public_url="http://localhost", token_cookie=TokenCookie(same_site=SameSite.NONE)), session(), NOW
+    )
+    assert isinstance(made, str)
+    assert "Secure" in made
+
+
+def test_the_standard_library_reads_what_we_write() -> None:
+    jar = SimpleCookie()
+    jar.load(cookies.session(HTTPS, cookies.new_browser_secret(SeededChance()).value))
+    assert jar["__Host-gateway-session"]["samesite"] == "Lax"

@@ -1,0 +1,152 @@
+"""How an own form is read, and what every own answer carries."""
+
+import gzip
+import json
+from typing import Any
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestClient, TestServer
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.web import protections
+from gateway.web.protections import MAX_BODY, Unreadable, read_fields
+from tests.web.sample import tenant
+
+FORM = {"Content-Type": "application/x-www-form-urlencoded"}
+JSON = {"Content-Type": "application/json"}
+
+
+async def answer(request: web.Request) -> web.Response:
+    """What `read_fields` made of the body."""
+    fields = await read_fields(request)
+    if isinstance(fields, Unreadable):
+        return web.json_response({"problem": fields.problem.value}, status=fields.status)
+    return web.json_response({"fields": dict(fields)})
+
+
+async def read(body: bytes, headers: dict[str, str] | None = None) -> tuple[int, Any]:
+    """Send `body` to a real server and say what came of it."""
+    app = web.Application()
+    app.router.add_post("/", answer)
+    async with TestClient(TestServer(app)) as client, client.post("/", data=body, headers=headers or FORM) as response:
+        return response.status, await response.json()
+
+
+async def test_a_form_is_a_flat_mapping_of_text() -> None:
+    status, read_ = await read(b"csrf=x&username=a%40b&password=p+%C3%A4&code=")
+    assert (status, read_) == (200, {"fields": {"csrf": "x", "username": "a@b", "password": "p ä", "code": ""}})
+
+
+async def test_json_is_the_same_with_words_for_true_and_without_null() -> None:
+    status, read_ = await read(b'{"code": "012345", "remember": true, "factor": null}', JSON)
+    assert (status, read_) == (200, {"fields": {"code": "012345", "remember": "true"}})
+
+
+async def test_an_empty_body_without_a_type_is_a_form_without_fields() -> None:
+    app = web.Application()
+    app.router.add_post("/", answer)
+    async with TestClient(TestServer(app)) as client, client.post("/") as response:
+        assert await response.json() == {"fields": {}}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"a=%ff", b"a=\xff", b"a=1&a=2", b"&".join(b"f%d=" % n for n in range(60)), "ü=1".encode()],
+    ids=["no UTF-8", "no ASCII", "twice", "too many", "raw letters"],
+)
+async def test_a_broken_form_is_a_bad_request(body: bytes) -> None:
+    assert await read(body) == (400, {"problem": "bad-request"})
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b'"x"',
+        b"null",
+        b"1",
+        b'{"a": 1}',
+        b'{"a": ["b"]}',
+        b'{"a": {"b": "c"}}',
+        b'{"a": "1", "a": "2"}',
+        b"[" * 30_000,
+        b"\xff\xfe",
+        json.dumps({f"f{n}": "" for n in range(60)}).encode(),
+    ],
+    ids=lambda body: body[:12].decode("latin-1"),
+)
+async def test_broken_json_is_a_bad_request(body: bytes) -> None:
+    assert await read(body, JSON) == (400, {"problem": "bad-request"})
+
+
+@pytest.mark.parametrize("body", [b"a=%00", b"a=x%0d%0aBcc:+x", b"a%07=1", b"a=%c2%85", b"address=a%40b%0a"])
+async def test_control_characters_are_bad_input(body: bytes) -> None:
+    assert await read(body) == (422, {"problem": "bad-input"})
+
+
+async def test_half_a_character_in_json_is_bad_input() -> None:
+    assert await read(rb'{"a": "\ud800"}', JSON) == (422, {"problem": "bad-input"})
+
+
+@pytest.mark.row("GW-32")
+async def test_marks_of_direction_in_a_code_are_no_control_characters() -> None:
+    status, read_ = await read("code=\u200e123\u00a0456\u200f".encode().replace(b"\xe2", b"%e2"), FORM)
+    assert status == 400  # raw bytes above ASCII are no urlencoded form …
+    status, read_ = await read(b"code=%E2%80%8E%D9%A1%D9%A2%C2%A0%DB%B3", FORM)
+    assert (status, read_) == (200, {"fields": {"code": "\u200e\u0661\u0662\u00a0\u06f3"}})  # … but their escapes are
+
+
+async def test_a_form_of_one_megabyte_is_too_large() -> None:
+    assert await read(b"a=" + b"x" * 1_000_000) == (413, {"problem": "request-too-large"})
+
+
+async def test_a_chunked_form_that_grows_too_large_is_too_large() -> None:
+    async def chunks() -> Any:
+        for _ in range(20):
+            yield b"x" * 8192
+
+    app = web.Application()
+    app.router.add_post("/", answer)
+    async with TestClient(TestServer(app)) as client, client.post("/", data=chunks(), headers=FORM) as response:
+        assert response.status == 413
+
+
+async def test_a_form_of_just_the_limit_is_read() -> None:
+    status, _ = await read(b"a=" + b"x" * (MAX_BODY - 2))
+    assert status == 200
+
+
+async def test_a_compressed_body_is_not_opened() -> None:
+    body = gzip.compress(b"a=1")
+    assert await read(body, {**FORM, "Content-Encoding": "gzip"}) == (415, {"problem": "bad-request"})
+
+
+@pytest.mark.parametrize(
+    "kind", ["text/plain", "multipart/form-data; boundary=x", "application/x-www-form-urlencoded; charset=utf-16"]
+)
+async def test_other_kinds_of_body_are_refused(kind: str) -> None:
+    assert await read(b"a=1", {"Content-Type": kind}) == (415, {"problem": "bad-request"})
+
+
+@given(st.binary(max_size=300))
+def test_no_bytes_at_all_raise(body: bytes) -> None:
+    for parse in (protections._form, protections._json):
+        fields = parse(body)
+        assert isinstance(fields, Unreadable | dict)
+
+
+def test_every_own_answer_is_kept_by_nobody_and_framed_by_nobody() -> None:
+    carried = protections.headers(tenant())
+    assert carried["Cache-Control"] == "no-store"
+    assert "Cookie" in carried["Vary"]
+    assert "frame-ancestors 'none'" in carried["Content-Security-Policy"]
+    assert carried["Strict-Transport-Security"].startswith("max-age=")
+
+
+def test_a_tenant_by_http_promises_no_https() -> None:
+    assert "Strict-Transport-Security" not in protections.headers(tenant(public_url="http://localhost:8080"))
+    assert "Strict-Transport-Security" not in protections.headers(None)

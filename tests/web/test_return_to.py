@@ -1,0 +1,163 @@
+"""A login leads only to a path of the tenant's own origin."""
+
+import itertools
+from urllib.parse import urljoin, urlsplit
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from playwright.async_api import Page
+
+from gateway.web.return_to import check
+from tests.web.sample import tenant
+
+TENANT = tenant()
+HOME = TENANT.home
+
+_SLASHES = [
+    "",
+    "/",
+    "//",
+    "///",
+    "\\",
+    "/\\",
+    "\\/",
+    "/%2f",
+    "/%5c",
+    "%2f%2f",
+    "/%2F%2F",
+    "/./",
+    "/.//",
+    "/../",
+    "/%2e/",
+    "/%2e%2e//",
+    "/;/",
+    "/@",
+    "/:",
+    "/?//",
+    "/#//",
+    "/-/",
+    "/%2d/",
+]
+_WHITE = ["", "\t", "\n", "\r\n", " ", "\x00", "\x1f", "\x0b", "\u2028", "\u00a0", "\ufeff", "%09", "%0d%0a"]
+_REST = [
+    "evil.example",
+    "evil.example/",
+    "user@evil.example",
+    "//evil.example",
+    "\\evil.example",
+    "/\\evil.example",
+    "https:evil.example",
+    "https://evil.example",
+    "javascript:alert(1)",
+    "data:text/html,x",
+    "..//evil.example",
+    "ｅvil。example",
+]
+PAYLOADS = sorted(
+    {a + b + c for a, b, c in itertools.product(_SLASHES, _WHITE, _REST)}
+    | {b + a + c for a, b, c in itertools.product(_SLASHES, _WHITE, _REST)}
+)
+
+
+def test_there_are_two_thousand_payloads() -> None:
+    assert len(PAYLOADS) > 2000
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "/unified-admin/",
+        "/agent-manager/a/b?x=1&y=%2F#here",
+        "/a%2Fb",
+        "/a;b=c/d",
+        "/?next=https://elsewhere.example//x",
+        "/a..b/.c/...",
+        "/-/account",
+        "/-/account?tab=1",
+        "/-/admin/people",
+        "/-x/",
+    ],
+)
+def test_a_path_of_the_own_origin_is_taken_as_it_is(target: str) -> None:
+    assert check(target, TENANT) == target
+
+
+@pytest.mark.parametrize("target", [None, "", "x", "/" + "x" * 5000, "*", "?x", "#x", "unified-admin/"])
+def test_without_a_usable_target_a_login_leads_home(target: str | None) -> None:
+    assert check(target, TENANT) == HOME
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "/-/login",
+        "/-/login/verify?to=/",
+        "/-/logout",
+        "/-/",
+        "/-",
+        "/%2d/logout",
+        "/%252d/logout",
+        "/-/LOGOUT",
+        "/-/accountx",
+        "/-/oidc/callback",
+        "/-/auth",
+        "/-%2flogout",
+        "/-/account/../logout",
+    ],
+)
+def test_the_gateways_own_steps_are_no_target(target: str) -> None:
+    assert check(target, TENANT) == HOME
+
+
+def test_a_path_in_another_script_is_written_in_ascii() -> None:
+    assert check("/غرفة?q=ä", TENANT) == "/%D8%BA%D8%B1%D9%81%D8%A9?q=%C3%A4"
+
+
+def test_half_a_character_leads_home() -> None:
+    assert check("/\ud800", TENANT) == HOME
+
+
+@pytest.mark.parametrize(
+    "payload", ["//e", "/\\e", "/\t/e", "https:e", "/%2f%2fe", "/\r\nX: y", "//user@e", "javascript:x", "/%5Ce"]
+)
+def test_a_target_that_some_reader_takes_for_another_host_leads_home(payload: str) -> None:
+    assert check(payload, TENANT) == HOME
+
+
+def test_no_payload_leaves_the_origin_by_the_rules_of_rfc_3986() -> None:
+    left = [
+        p
+        for p in PAYLOADS
+        if urlsplit(urljoin("https://cc.example/x", check(p, TENANT)))[:2] != ("https", "cc.example")
+    ]
+    assert left == []
+
+
+@given(st.text(max_size=60).map(lambda rest: "/" + rest))
+def test_whatever_is_taken_is_ascii_and_a_single_line(target: str) -> None:
+    taken = check(target, TENANT)
+    assert taken.isascii()
+    assert taken.isprintable()
+    assert " " not in taken
+
+
+@pytest.mark.browser
+async def test_no_payload_leaves_the_origin_in_a_real_browser(page: Page) -> None:
+    targets = sorted({check(payload, TENANT) for payload in PAYLOADS})
+    left = await page.evaluate(
+        "targets => targets.filter(t => new URL(t, 'https://cc.example/-/login').origin !== 'https://cc.example')",
+        targets,
+    )
+    assert left == []
+
+
+@pytest.mark.browser
+async def test_the_payloads_would_leave_the_origin_in_a_real_browser_if_they_were_taken(page: Page) -> None:
+    """The test above proves something only while many of its payloads are dangerous."""
+    left = await page.evaluate(
+        """payloads => payloads.filter(p => { try { return new URL(p, 'https://cc.example/-/login').origin
+           !== 'https://cc.example' } catch { return true } }).length""",
+        PAYLOADS,
+    )
+    assert left > 500
