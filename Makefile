@@ -1,19 +1,53 @@
-# Everything runs in .venv, which is made once and again when requirements.lock changes. Needs: Python >= 3.11.
+# Everything runs in .venv, which is made once, and again when requirements.lock changes. Needs: Python >= 3.11.
+# Each target does its own set-up. `make` alone lists them.
 .POSIX:
 PYTHON = python3
-BIN = .venv/bin
-STAMP = .venv/.stamp
+VENV = .venv
+BIN = $(VENV)/bin
+PORT = 8080
+ARGS =
+HEAVY = slow or browser or keycloak
 
 help:
 	@sed -n 's/^## //p' Makefile
 
-## make venv       the virtual environment (every other target makes it when it is missing)
-venv: $(STAMP)
+## make demo       the gateway with neighbours of its own, on http://localhost:8080 (PORT=… ARGS="…")
+demo: $(VENV)/.stamp
+	@PORT="$(PORT)" $(BIN)/efcx-gateway demo $(ARGS)
 
-$(STAMP): requirements.lock pyproject.toml hatch_build.py
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; try: make venv PYTHON=python3.12"; exit 1; }
-	@test -x $(BIN)/python || { echo "making .venv"; $(PYTHON) -m venv .venv; }
-	@echo "installing the locked packages (a minute or two the first time)"
+## make check      style, types, imports, lock file
+check: $(VENV)/.stamp
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+	$(BIN)/python .ci/check_tree.py
+
+## make test-fast  what needs no browser, no Keycloak and no patience
+test-fast: $(VENV)/.stamp
+	$(BIN)/python -m pytest -n 2 -q -m "not ($(HEAVY))"
+
+## make test       everything; real parts that are missing here are named
+test: $(VENV)/.stamp
+	@$(BIN)/python -m tests.neighbours.keycloak_build
+	$(BIN)/python -m pytest -n 2 --dist loadgroup $(ARGS)
+
+## make rows       row of the feature list -> tests -> verdict of the last run
+rows: $(VENV)/.stamp
+	@$(BIN)/python -m tests.rows $(ARGS)
+
+## make keycloak   keeps a real Keycloak running, which test runs then use (Ctrl-C ends it)
+keycloak: $(VENV)/.stamp
+	@$(BIN)/python -m tests.neighbours.keycloak
+
+## make venv       the virtual environment
+venv: $(VENV)/.stamp
+
+$(VENV)/.stamp: requirements.lock pyproject.toml hatch_build.py
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "Python 3.11 or newer is needed; name one: make PYTHON=python3.12 …"; exit 1; }
+	@test -x $(BIN)/python || { echo "making $(VENV)"; $(PYTHON) -m venv $(VENV); }
+	@echo "installing the locked packages (a minute or two, once)"
 	@if uv --version >/dev/null 2>&1; then \
 	  uv pip install -q --python $(BIN)/python --require-hashes -r requirements.lock && \
 	  uv pip install -q --python $(BIN)/python --no-deps --no-build-isolation -e . ; \
@@ -21,9 +55,13 @@ $(STAMP): requirements.lock pyproject.toml hatch_build.py
 	  $(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements.lock && \
 	  $(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e . ; \
 	fi
-	@touch $(STAMP)
+	@touch $@
 
-## make lock       resolve requirements.lock anew (needs uv)
+## make lock       resolves requirements.lock, and the runtime's part of it, anew (needs uv)
 lock:
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --upgrade \
 	  --extra demo --extra dev pyproject.toml -o requirements.lock
+	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+	  --constraint requirements.lock pyproject.toml -o requirements.runtime.lock
+
+.PHONY: help demo check test-fast test rows keycloak venv lock

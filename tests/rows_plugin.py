@@ -23,6 +23,21 @@ def ids_of(item: pytest.Item) -> list[str]:
     return [str(one) for name in MARKERS for marker in item.iter_markers(name) for one in marker.args]
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """``--rows-to FILE``: write which tests show which rows, as JSON, after the collection."""
+    parser.addoption("--rows-to", metavar="FILE", help="write {row: [test ids]} of the collected tests to FILE")
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Answer ``--rows-to``."""
+    if target := session.config.getoption("--rows-to"):
+        shown: dict[str, list[str]] = {}
+        for item in session.items:
+            for one in ids_of(item):
+                shown.setdefault(one, []).append(item.nodeid)
+        Path(target).write_text(json.dumps(shown))
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Begin with nothing seen."""
     config.stash[_SEEN] = {}

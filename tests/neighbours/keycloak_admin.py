@@ -1,6 +1,7 @@
 """What may a test do to the users of the real Keycloak? Make its own, look at them, and bring them into any state.
 
-Tests make their own users (``create_user``), so that they can run beside each other; those of ``realm.py`` are for reading.
+Tests make their own users (``create_user``), so that they can run beside each other.
+Those of ``realm.py`` are for reading.
 Everything is plain, blocking HTTP with the administrator of the master realm.
 """
 

@@ -1,0 +1,46 @@
+"""Is the tree as agreed? Prints a line for each fault: the lock file, and the length of modules.
+
+Standard library only: it runs before anything is installed, too.
+"""
+
+import re
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+LONGEST = 400
+
+
+def lock_faults(name: str) -> list[str]:
+    """A lock names packages only: no address, and a hash for each."""
+    text = (ROOT / name).read_text()
+    faults = [f"{name}:{n}: an address" for n, line in enumerate(text.splitlines(), 1) if "://" in line]
+    logical = re.sub(r"\\\n", " ", text)
+    for line in logical.splitlines():
+        if re.match(r"[A-Za-z0-9]", line) and "--hash=sha256:" not in line:
+            faults.append(f"{name}: no hash for {line.split()[0]}")
+        if line.startswith("-"):
+            faults.append(f"{name}: an option: {line.split()[0]}")
+    return faults
+
+
+def long_files(folder: Path) -> list[str]:
+    """Modules of more than 400 lines answer more than one question."""
+    found = []
+    for file in sorted(folder.rglob("*.py")):
+        length = len(file.read_text(encoding="utf-8").splitlines())
+        if length > LONGEST:
+            found.append(f"{file.relative_to(ROOT)}: {length} lines, at most {LONGEST}")
+    return found
+
+
+def main() -> int:
+    faults = [*lock_faults("requirements.lock"), *lock_faults("requirements.runtime.lock")]
+    faults += long_files(ROOT / "gateway")
+    for fault in faults:
+        print(fault)
+    return bool(faults)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
