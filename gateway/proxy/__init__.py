@@ -1,1 +1,1 @@
-"""The way to the apps: checked, admitted, forwarded."""
+"""What stands between a browser and an app: one strict check, one way in, one stream each way."""

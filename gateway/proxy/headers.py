@@ -1,0 +1,244 @@
+"""What does an app get to read, and what does a browser get back?
+
+Pure. The head for the app is built from nothing: what may pass, then ours last. Whatever could be taken for a name of
+ours, in any spelling, never passes. On the way out the gateway's own cookies, CORS and connection stay its own.
+"""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from urllib.parse import quote, unquote, urlsplit
+
+from gateway.domain.session import Session
+from gateway.domain.tenant import IdentityDelivery, Route, Tenant
+from gateway.proxy.request_check import Checked, listed
+from gateway.proxy.routing import Found
+
+Fields = tuple[tuple[str, str], ...]
+
+_HOP_BY_HOP = frozenset(
+    [
+        "connection",
+        "keep-alive",
+        "proxy-connection",
+        "proxy-authenticate",
+        "proxy-authorization",
+        "proxy-authentication-info",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+        "http2-settings",
+        "content-length",
+        "expect",
+    ]
+)
+_DROPPED_IN = _HOP_BY_HOP | frozenset(
+    [
+        "host",
+        "authorization",
+        "cookie",
+        "forwarded",
+        "via",
+        "proxy",
+        "x-real-ip",
+        "x-client-ip",
+        "x-cluster-client-ip",
+        "true-client-ip",
+        "cf-connecting-ip",
+        "fastly-client-ip",
+        "x-http-method",
+        "x-http-method-override",
+        "x-method-override",
+        "remote-user",
+        "x-remote-user",
+        "x-url-scheme",
+        "x-scheme",
+    ]
+)
+_DROPPED_PREFIXES = (
+    "x-forwarded",
+    "x-original",
+    "x-rewrite",
+    "x-auth-",
+    "x-user",
+    "x-remote-",
+    "x-gw-",
+    "x-gateway-",
+    "x-pomerium-",
+    "x-authentik-",
+    "x-authenticated-",
+)
+_DROPPED_OUT = _HOP_BY_HOP | frozenset(("server", "x-powered-by", "alt-svc"))  # alt-svc leads around the gateway
+_CORS = "access-control-"
+_OURS = "gateway-"
+_ODD = re.compile(r"[^a-z0-9]")
+_PLAIN = " !\"#$&'()*+,/:;<=>?@[]^`{|}"
+_HSTS = "max-age=31536000"
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """The head an app gets; framing fields are added by who sends the body."""
+
+    method: str
+    target: str
+    fields: Fields
+
+
+def request_head(
+    checked: Checked, found: Found, tenant: Tenant, session: Session | None, client_address: str
+) -> Request:
+    """Build the head for the app of `found`; `session` None gives no identity at all."""
+    named = listed(checked.all("connection"))
+    fields = [(name, value) for name, value in checked.headers if name.lower() not in named and not _is_managed(name)]
+    identity = found.route.identity if session else frozenset()
+    cookie = _cookie_field(checked, tenant, session if IdentityDelivery.COOKIE in identity else None)
+    if cookie:
+        fields.append(("Cookie", cookie))
+    if session and IdentityDelivery.BEARER in identity:
+        fields.append(("Authorization", f"Bearer {session.tokens.access}"))
+    if session and IdentityDelivery.HEADERS in identity:
+        fields += identity_fields(session)
+    public = urlsplit(public_origin(checked, tenant))
+    fields += (
+        ("X-Forwarded-For", client_address),
+        ("X-Forwarded-Proto", public.scheme),
+        ("X-Forwarded-Host", public.netloc),
+        ("X-Forwarded-Port", str(public.port or (443 if public.scheme == "https" else 80))),
+    )
+    return Request(checked.method, found.target, (("Host", urlsplit(found.route.to).netloc), *fields))
+
+
+def identity_fields(session: Session) -> Fields:
+    """The named headers: always all of them, so that none of a client's could be taken for ours."""
+    return (
+        ("X-Auth-User-Id", _ascii(session.user_id)),
+        ("X-Auth-Username", _ascii(session.username)),
+        ("X-Auth-Email", _ascii(session.email)),
+        ("X-Auth-Roles", ",".join(_ascii(role, keep_commas=False) for role in session.roles)),
+    )
+
+
+def response_fields(
+    fields: Iterable[tuple[str, str]], checked: Checked, route: Route, tenant: Tenant, *, extra: Fields = ()
+) -> Fields:
+    """The fields of an app's answer as the browser gets them, framing aside, and `extra` of ours (cookies).
+
+    `Set-Cookie` stays a list; the order is kept.
+    """
+    fields = tuple(fields)
+    named = listed(value for name, value in fields if name.lower() == "connection")
+    out: list[tuple[str, str]] = []
+    for name, value in fields:
+        key = name.lower()
+        if key in _DROPPED_OUT or key in named or key.startswith(_CORS):
+            continue
+        if key == "set-cookie" and not may_set_cookie(value, checked.host, tenant):
+            continue
+        out.append((name, public_location(value, checked, route, tenant) if key == "location" else value))
+    cors = cors_fields(checked, tenant)
+    if cors:
+        out += cors
+        exposed = [value for name, value in fields if name.lower() == "access-control-expose-headers"]
+        out += (("Access-Control-Expose-Headers", value) for value in exposed)
+    if tenant.origins:  # the answer differs by Origin, also when none was sent
+        out.append(("Vary", "Origin"))
+    present = {name.lower() for name, _ in out}
+    if "x-content-type-options" not in present:
+        out.append(("X-Content-Type-Options", "nosniff"))
+    if tenant.secure and "strict-transport-security" not in present:
+        out.append(("Strict-Transport-Security", _HSTS))
+    return (*out, *extra)
+
+
+def cors_fields(checked: Checked, tenant: Tenant) -> Fields:
+    """What lets a page of a configured origin read the answer; nothing for any other."""
+    origin = checked.header("origin")
+    if origin is None or origin not in tenant.origins:
+        return ()
+    return (("Access-Control-Allow-Origin", origin), ("Access-Control-Allow-Credentials", "true"))
+
+
+def preflight_fields(checked: Checked, tenant: Tenant) -> Fields:
+    """The answer to a preflight of a configured origin."""
+    asked = ", ".join(sorted(listed(checked.all("access-control-request-headers"))))
+    allowed = (("Access-Control-Allow-Headers", asked),) if asked else ()
+    return (
+        *cors_fields(checked, tenant),
+        ("Access-Control-Allow-Methods", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"),
+        *allowed,
+        ("Access-Control-Max-Age", "600"),
+        ("Vary", "Origin"),
+    )
+
+
+def may_set_cookie(value: str, host: str, tenant: Tenant) -> bool:
+    """Whether an app may set this cookie: neither one of ours nor one for hosts above its own."""
+    pair, *attributes = value.split(";")
+    name, equals, _ = pair.partition("=")
+    if not equals or not name.strip() or _is_own_cookie(name, tenant):
+        return False  # a cookie without a name reads as "gateway-session=…" to some
+    for attribute in attributes:
+        key, _, domain = attribute.partition("=")
+        if key.strip().lower() == "domain" and domain.strip().lower().lstrip(".") not in ("", host):
+            return False
+    return True
+
+
+def public_origin(checked: Checked, tenant: Tenant) -> str:
+    """The origin this request was made to: `public_url` on the host that was asked."""
+    url = urlsplit(tenant.public_url)
+    return f"{url.scheme}://{checked.host}{f':{url.port}' if url.port else ''}"
+
+
+def public_location(value: str, checked: Checked, route: Route, tenant: Tenant) -> str:
+    """A `Location` at the app's internal origin as browsers can reach it; every other one as it is."""
+    app = urlsplit(route.to)
+    try:
+        given = urlsplit(value)
+        same = (given.hostname, _port(given.port, given.scheme or app.scheme)) == (
+            app.hostname,
+            _port(app.port, app.scheme),
+        )
+    except ValueError:
+        return value
+    if not same or given.scheme not in ("", "http", "https"):
+        return value
+    path = given.path or "/"
+    base = app.path.rstrip("/")
+    if base and path != base and not path.startswith(f"{base}/"):
+        return value
+    path = path[len(base) :] or "/"
+    rest = f"{path}{f'?{given.query}' if given.query else ''}{f'#{given.fragment}' if given.fragment else ''}"
+    return f"{public_origin(checked, tenant)}{route.path if route.strip_prefix else ''}{rest}"
+
+
+def _port(port: int | None, scheme: str) -> int:
+    return port or (443 if scheme == "https" else 80)
+
+
+def _is_managed(name: str) -> bool:
+    key = _ODD.sub("-", name.lower())
+    return key in _DROPPED_IN or key.startswith(_DROPPED_PREFIXES)
+
+
+def _cookie_field(checked: Checked, tenant: Tenant, session: Session | None) -> str:
+    pairs = (pair.strip(" \t") for header in checked.all("cookie") for pair in header.split(";"))
+    kept = [pair for pair in pairs if pair and not _is_own_cookie(pair.partition("=")[0], tenant)]
+    if session:  # first, because of two cookies of one name most servers take the first
+        kept.insert(0, f"{tenant.token_cookie.name}={session.tokens.access}")
+    return "; ".join(kept)
+
+
+def _is_own_cookie(name: str, tenant: Tenant) -> bool:
+    """Whether some server could read `name` as one of ours: PHP decodes names, others trim or fold them."""
+    key = _ODD.sub("-", unquote(name).strip().strip('"').lower())
+    for prefix in ("--host-", "--secure-", "--http-", "--host-http-"):
+        key = key.removeprefix(prefix)
+    return key.startswith(_OURS) or key == _ODD.sub("-", tenant.token_cookie.name.lower())
+
+
+def _ascii(text: str, *, keep_commas: bool = True) -> str:
+    """`text` in printable ASCII: everything else, and `%` itself, percent-encoded as UTF-8."""
+    return quote(text, safe=_PLAIN if keep_commas else _PLAIN.replace(",", "")).strip()

@@ -1,0 +1,110 @@
+"""Which app does a path belong to, and which doors of the apps stay closed?
+
+Pure. Routes match whole segments, the longest first; public paths match exactly. The apps' own sign-in, second-factor
+and refresh endpoints and Keycloak's token endpoints give a session for a password alone, so they are never forwarded,
+however they are spelled (NX-05): Express ignores case and a trailing slash, Tomcat cuts `;x`, others decode twice.
+"""
+
+import unicodedata
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from gateway.domain.tenant import Route, Tenant
+from gateway.proxy.request_check import Checked, fully_decoded
+
+_APP_DOORS = (
+    ("keycloaklogin",),
+    ("agent", "login"),
+    ("agent", "refresh-token"),
+    ("agent", "send-sms-otp"),
+    ("agent", "register-phone"),
+    ("agent", "validate-otp"),
+)
+_KEYCLOAK_OPEN = frozenset({"auth", "certs", "logout", "userinfo", "login-status-iframe.html", "3p-cookies"})
+"""What of `realms/<realm>/protocol/<protocol>/` an app's route may reach: an allow-list, the rest gives tokens."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The route of a request and the target its app gets. `public`: no session asked, no identity given."""
+
+    route: Route
+    target: str
+    public: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ClosedDoor:
+    """A sign-in door of an app: the answer says where to sign in instead."""
+
+
+@dataclass(frozen=True, slots=True)
+class NoRoute:
+    """Nothing is configured there (or it is the gateway's own prefix)."""
+
+
+@dataclass(frozen=True, slots=True)
+class OddPath:
+    """`//` or `%2f` on a route that does not take them."""
+
+
+def find(checked: Checked, tenant: Tenant, prefix: str) -> Found | ClosedDoor | NoRoute | OddPath:
+    """Where `checked` goes. `prefix` is the gateway's own (`/-/`), which no route can cover."""
+    segments = checked.segments
+    own = _folded(tuple(prefix.split("/")))
+    if _folded(segments)[: len(own)] == own:
+        return NoRoute()
+    route = max(
+        (route for route in tenant.routes if _covers(route, segments)),
+        key=lambda route: len(_prefix(route)),
+        default=None,
+    )
+    if route is None:
+        return NoRoute()
+    if checked.odd_slashes and not route.allow_encoded_slash:
+        return OddPath()
+    target = upstream_target(route, checked)
+    if is_closed(segments) or is_closed(tuple(target.partition("?")[0].split("/"))):
+        return ClosedDoor()
+    public = checked.method in ("GET", "HEAD") and not checked.upgrade and checked.path in tenant.public_paths
+    return Found(route, target, public)
+
+
+def upstream_target(route: Route, checked: Checked) -> str:
+    """The target as the app gets it: the bytes of the request, less the prefix where the route strips it."""
+    base = urlsplit(route.to).path.rstrip("/")
+    path = checked.path
+    if route.strip_prefix:
+        path = "/" + "/".join(path.split("/")[1 + len(_prefix(route)) :])
+    return f"{base}{path}" if checked.query is None else f"{base}{path}?{checked.query}"
+
+
+def is_closed(segments: tuple[str, ...]) -> bool:
+    """Whether some server could read these segments as one of the closed doors, wherever it is mounted."""
+    words = _folded(segments)
+    for at in range(len(words)):
+        if any(words[at : at + len(door)] == door for door in _APP_DOORS):
+            return True
+        # realms/<realm>/protocol/<protocol>/<endpoint>
+        if words[at] == "realms" and words[at + 2 : at + 3] == ("protocol",):
+            endpoint = words[at + 4 : at + 5]
+            if not endpoint or endpoint[0] not in _KEYCLOAK_OPEN:
+                return True
+    return False
+
+
+def _folded(segments: tuple[str, ...]) -> tuple[str, ...]:
+    """The segments as the most lenient of servers reads them: decoded to the end, without case, parameters, blanks."""
+    text = "/".join(segments)
+    text = unicodedata.normalize("NFKC", fully_decoded(text) or text).casefold().replace("\\", "/")
+    words = (word.partition(";")[0].strip(" .\t") for word in text.split("/"))
+    return tuple(word for word in words if word)
+
+
+def _prefix(route: Route) -> tuple[str, ...]:
+    return tuple(part for part in route.path.split("/") if part)
+
+
+def _covers(route: Route, segments: tuple[str, ...]) -> bool:
+    prefix = _prefix(route)
+    return segments[: len(prefix)] == prefix
