@@ -1,5 +1,6 @@
 """A Keycloak user as the gateway knows him, and the addresses known of him."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from gateway.domain.policy import FactorKind
@@ -44,3 +45,4 @@ class Account:
     enabled: bool
     required_actions: tuple[str, ...]
     credential_date: int | None
+    attributes: Mapping[str, tuple[str, ...]] = field(default_factory=dict, repr=False)

@@ -1,0 +1,300 @@
+"""How does the gateway speak to a realm, and what do Keycloak's ways of not answering mean?
+
+One set of clients for each `KeycloakAccess` value: authlib's OAuth client for grants, python-keycloak for the admin
+API. A changed setting is another value, hence other clients; `retain` gives back those of values no longer in use.
+
+What is promised: every call ends within the access's timeout; whatever goes wrong is one of the four errors of
+`domain.errors`, named in an operator's words and never with a secret. The proxies of the environment are not used:
+credentials go where the settings say.
+"""
+
+import asyncio
+import importlib
+import ipaddress
+import json
+import ssl
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, urlsplit
+
+import httpx2
+from authlib.integrations.httpx_client import AsyncOAuth2Client
+
+from gateway.domain import errors
+from gateway.domain.tenant import Credentials, KeycloakAccess
+
+if TYPE_CHECKING:
+    from keycloak import KeycloakAdmin, KeycloakOpenIDConnection
+    from keycloak.connection import ConnectionManager
+
+POOL = 40
+"""Connections to one realm for grants; the queue lets 20 through at once, refresh and logout need theirs too."""
+
+
+class Declined(errors.Refused):
+    """Keycloak's admin API answered 400, 404 or 409: `status`, and `text` in its own words."""
+
+    def __init__(self, what: str, status: int, text: str) -> None:
+        super().__init__(what, f"{status} {text}")
+        self.status = status
+        self.text = text
+
+
+@dataclass(slots=True)
+class _Clients:
+    """What lives for one access value."""
+
+    context: ssl.SSLContext
+    grants: Any  # authlib ships no types
+    warming: asyncio.Lock = field(default_factory=asyncio.Lock)
+    admin: "KeycloakAdmin | None" = None
+
+
+class Connections:
+    """The clients of all realms. Build once, `close` at the end."""
+
+    def __init__(self) -> None:
+        self._clients: dict[KeycloakAccess, _Clients] = {}
+        self._retired: list[_Clients] = []
+
+    def grants(self, access: KeycloakAccess) -> Any:
+        """authlib's `AsyncOAuth2Client` as the access's sign-in client. Pass `auth` or a full form to each call."""
+        return self._of(access).grants
+
+    @asynccontextmanager
+    async def asking(self, access: KeycloakAccess, what: str) -> AsyncIterator[None]:
+        """Bounds what is awaited inside, and maps how HTTP can fail. `what` says what is being done."""
+        try:
+            async with asyncio.timeout(access.timeout):
+                yield
+        except TimeoutError as error:
+            raise errors.Unreachable(where(access), f"{what}: no answer within {access.timeout:g} s") from error
+        except httpx2.HTTPStatusError as error:
+            raise _bad_status(access, what, error.response.status_code) from error
+        except (httpx2.HTTPError, OSError) as error:
+            raise _not_connected(access, what, error) from error
+        except (ValueError, TypeError, KeyError) as error:  # a body that is no JSON, or JSON of another shape
+            raise errors.Unreachable(where(access), f"{what}: an answer that is not Keycloak's") from error
+
+    async def get_json(self, access: KeycloakAccess, path: str, what: str) -> Any:
+        """The JSON at a public path of the realm (`protocol/openid-connect/certs`)."""
+        async with self.asking(access, what):
+            answer = await self.grants(access).request("GET", realm_url(access, path), withhold_token=True)
+            answer.raise_for_status()
+            return answer.json()
+
+    @asynccontextmanager
+    async def administration(self, access: KeycloakAccess, what: str) -> AsyncIterator["KeycloakAdmin"]:
+        """python-keycloak with a token that is fresh; only its `a_…` calls. Bounded and mapped like `asking`.
+
+        Raises `Declined` for 400, 404 and 409, `Refused` for 401 and 403.
+        """
+        clients = self._of(access)
+        # The heaviest import of all (a second and more): here, not at start-up, and not on the event loop.
+        library = await asyncio.to_thread(importlib.import_module, "keycloak")
+        async with self.asking(access, what):
+            try:
+                async with clients.warming:
+                    admin = clients.admin = clients.admin or _administrator(access, clients.context)
+                    await _warm(admin.connection, library)
+            except library.exceptions.KeycloakError as error:
+                raise _admin_error(access, f"{what}: signing in as {_as_whom(access)}", error, token=True) from error
+            try:
+                yield admin
+            except library.exceptions.KeycloakError as error:
+                raise _admin_error(access, what, error, token=False) from error
+
+    async def retain(self, accesses: Iterable[KeycloakAccess]) -> None:
+        """Give back the clients of every other value.
+
+        They are closed at the next call, one reload later: a login that pinned the old settings may be using them.
+        """
+        keep = frozenset(accesses)
+        retired, self._retired = self._retired, []
+        for access in [access for access in self._clients if access not in keep]:
+            self._retired.append(self._clients.pop(access))
+        for clients in retired:
+            await _close(clients)
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self.retain(())
+        await self.retain(())
+
+    def _of(self, access: KeycloakAccess) -> _Clients:
+        clients = self._clients.get(access)
+        if clients is None:
+            context = _tls_context(access)
+            clients = self._clients[access] = _Clients(context, _grant_client(access, context))
+        return clients
+
+
+def realm_url(access: KeycloakAccess, path: str) -> str:
+    """The URL of a path below the realm."""
+    return f"{access.url}realms/{quote(access.realm, safe='')}/{path}"
+
+
+def where(access: KeycloakAccess) -> str:
+    """The realm in an operator's words."""
+    return f"Keycloak realm {access.realm} at {urlsplit(access.url).netloc}"
+
+
+def user_path(user_id: str) -> str:
+    """A user's id as python-keycloak puts it into a path unchanged: it must not leave its segment."""
+    if user_id in {"", ".", ".."}:
+        raise ValueError("not a user's id")
+    return quote(user_id, safe=":")
+
+
+def forwarded_for(access: KeycloakAccess, client_address: str) -> dict[str, str]:
+    """The header that tells Keycloak (with `--proxy-headers=xforwarded`) whose grant this is, for its log and limits.
+
+    With `sslRequired: external` Keycloak answers 403 to a public address that came by http (measured), and the scheme
+    it sees is the issuer's (`_issuer_headers`). So where the issuer is http, only private addresses are named.
+    """
+    try:
+        address = ipaddress.ip_address(client_address)
+    except ValueError:
+        return {}
+    if not access.issuer.startswith("https:") and not (address.is_private or address.is_loopback):
+        return {}
+    return {"X-Forwarded-For": str(address)}
+
+
+def _issuer_headers(access: KeycloakAccess) -> dict[str, str]:
+    """Scheme and host of the expected issuer, on every call of the grant client.
+
+    A Keycloak with `hostname-strict=false` and `--proxy-headers=xforwarded` builds the issuer from these; without them
+    tokens fetched by an internal URL would name that URL. Any other Keycloak ignores them.
+    """
+    issuer = urlsplit(access.issuer)
+    return {"X-Forwarded-Proto": issuer.scheme, "X-Forwarded-Host": issuer.netloc} if issuer.netloc else {}
+
+
+def _tls_context(access: KeycloakAccess) -> ssl.SSLContext:
+    tls = access.tls
+    try:
+        context = ssl.create_default_context(cafile=tls.ca_file)
+        if tls.certificate_file:
+            context.load_cert_chain(tls.certificate_file, tls.key_file)
+    except OSError as error:  # ssl.SSLError is one
+        files = ", ".join(name for name in (tls.ca_file, tls.certificate_file, tls.key_file) if name)
+        raise errors.Misconfigured(where(access), f"tls: {files}: {error}") from error
+    return context
+
+
+def _grant_client(access: KeycloakAccess, context: ssl.SSLContext) -> Any:
+    secret = access.sign_in.secret.reveal()
+    return AsyncOAuth2Client(
+        access.sign_in.client_id,
+        secret,
+        # In the form: what Basic does to special characters is read differently by servers.
+        token_endpoint_auth_method="client_secret_post" if secret else "none",
+        headers=_issuer_headers(access),
+        verify=context,
+        trust_env=False,
+        timeout=access.timeout,
+        limits=httpx2.Limits(max_connections=POOL, max_keepalive_connections=POOL),
+    )
+
+
+def _administrator(access: KeycloakAccess, context: ssl.SSLContext) -> "KeycloakAdmin":
+    from keycloak import KeycloakAdmin, KeycloakOpenIDConnection  # noqa: PLC0415 - see `administration`
+
+    who = access.administration
+    client = who if isinstance(who, Credentials) else who.client
+    connection = KeycloakOpenIDConnection(
+        server_url=access.url,
+        realm_name=access.realm,
+        user_realm_name=access.realm,
+        client_id=client.client_id,
+        client_secret_key=client.secret.reveal() or None,
+        username=None if isinstance(who, Credentials) else who.username,
+        password=None if isinstance(who, Credentials) else who.password.reveal(),
+        grant_type="client_credentials" if isinstance(who, Credentials) else "password",
+        verify=context,  # type: ignore[arg-type]  # handed on to httpx, which takes a context (and deprecates a path)
+        timeout=access.timeout,  # type: ignore[arg-type]  # a number of seconds; httpx takes a float
+    )
+    for manager in (connection, connection.keycloak_openid.connection):
+        _without_environment(manager, context)
+    return KeycloakAdmin(connection=connection)
+
+
+def _without_environment(manager: "ConnectionManager", context: ssl.SSLContext) -> None:
+    """python-keycloak leaves httpx to the environment's proxies; its client was not used yet."""
+    import httpx  # noqa: PLC0415 - python-keycloak's own base
+
+    manager.async_s = httpx.AsyncClient(verify=context, trust_env=False)
+
+
+async def _warm(connection: "KeycloakOpenIDConnection", library: Any) -> None:
+    """A fresh token. Under a lock: python-keycloak asks for one per call that finds the old one expired."""
+    if connection.token and connection.expires_at and datetime.now(UTC) < connection.expires_at:
+        return
+    try:
+        await connection.a_refresh_token()
+    except library.exceptions.KeycloakPostError:
+        if connection.token is None:
+            raise
+        await connection.a_get_token()  # the administrator's session is gone: sign in again
+
+
+async def _close(clients: _Clients) -> None:
+    await clients.grants.aclose()
+    if clients.admin is not None:
+        await clients.admin.connection.keycloak_openid.connection.aclose()
+        await clients.admin.connection.aclose()
+
+
+def _as_whom(access: KeycloakAccess) -> str:
+    who = access.administration
+    return f"client {who.client_id}" if isinstance(who, Credentials) else f"user {who.username}"
+
+
+def _admin_error(access: KeycloakAccess, what: str, error: Any, *, token: bool) -> errors.GatewayError:
+    """A `KeycloakError`, mapped. Asking for the administrator's own token, every "no" is an operator's matter."""
+    status = error.response_code or 0
+    cause = error.__cause__
+    if not status and isinstance(cause, Exception):
+        return _not_connected(access, what, cause)
+    text = said(error.response_body)
+    if status in {400, 404, 409} and not token:
+        return Declined(f"{where(access)}: {what}", status, text)
+    if status == 403:
+        text = f"{text} (its client needs the role manage-users of realm-management)"
+    if 400 <= status < 500:
+        return errors.Refused(where(access), f"{what}: {status} {text}")
+    return _bad_status(access, what, status)
+
+
+def said(body: bytes | None) -> str:
+    """What an answer of Keycloak says (three shapes of JSON are known), or nothing."""
+    try:
+        answer = json.loads(body or b"")
+    except ValueError:
+        return ""
+    if not isinstance(answer, dict):
+        return ""
+    return str(answer.get("error_description") or answer.get("errorMessage") or answer.get("error") or "")
+
+
+def _bad_status(access: KeycloakAccess, what: str, status: int) -> errors.GatewayError:
+    if 300 <= status < 400:
+        return errors.Misconfigured(where(access), f"{what}: {status}, a redirect; is auth-server-url right?")
+    if 400 <= status < 500:
+        return errors.Refused(where(access), f"{what}: {status} without an answer of Keycloak's own")
+    return errors.Unreachable(where(access), f"{what}: {status or 'no answer'}")
+
+
+def _not_connected(access: KeycloakAccess, what: str, error: Exception) -> errors.GatewayError:
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return errors.Misconfigured(
+                where(access), f"{what}: its certificate is not trusted ({cause.verify_message}); see tls: ca_file"
+            )
+        cause = cause.__cause__ or cause.__context__
+    return errors.Unreachable(where(access), f"{what}: {type(error).__name__}")

@@ -1,0 +1,56 @@
+"""What must a realm declare for the gateway? The wanted set-up as data, and what is missing in words.
+
+Keycloak drops an attribute that its user profile does not know silently, with 204 (measured); so the sealed set's
+attribute is declared, several values, seen and changed by administrators only.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+ATTRIBUTE = "efcx2fa"
+
+WANTED: Mapping[str, Any] = {
+    "name": ATTRIBUTE,
+    "displayName": "Second factor (sealed)",
+    "multivalued": True,
+    "permissions": {"view": ["admin"], "edit": ["admin"]},
+    "validations": {"length": {"min": 0, "max": 2048}},
+}
+"""The attribute's declaration, as it goes into `attributes` of `PUT admin/realms/{realm}/users/profile`."""
+
+HOW = (
+    f"in Keycloak's admin console: Realm settings, User profile, attribute {ATTRIBUTE}: multivalued on, required off, "
+    "who can view: admin only, who can edit: admin only, no length validator below 2048"
+)
+
+
+def findings(profile: Mapping[str, Any]) -> tuple[str, ...]:
+    """What in this user profile keeps the sealed set from being kept, or shows it to users; each with how to set it."""
+    declared = next((one for one in profile.get("attributes") or () if one.get("name") == ATTRIBUTE), None)
+    if declared is None:
+        return _undeclared(profile.get("unmanagedAttributePolicy"))
+    permissions = declared.get("permissions") or {}
+    found: list[str] = []
+    for right, verb in (("view", "see"), ("edit", "change")):
+        who: Sequence[str] = permissions.get(right) or ()
+        if "user" in who:
+            found.append(f"users may {verb} the attribute {ATTRIBUTE}")
+    if "admin" not in (permissions.get("edit") or ()):
+        found.append(f"administrators may not change the attribute {ATTRIBUTE}, so nothing can be kept")
+    if declared.get("multivalued") is not True:
+        found.append(f"the attribute {ATTRIBUTE} is not multivalued, so a large set cannot be kept")
+    if declared.get("required"):
+        found.append(f"the attribute {ATTRIBUTE} is required, so users without it cannot sign in")
+    length = (declared.get("validations") or {}).get("length") or {}
+    if int(length.get("max") or 2048) < 2048 or int(length.get("min") or 0) > 1:
+        found.append(f"the length allowed for the attribute {ATTRIBUTE} is too narrow")
+    return tuple(f"{one}; {HOW}" for one in found)
+
+
+def _undeclared(policy: str | None) -> tuple[str, ...]:
+    """The policy for attributes that are not declared decides (measured): only ADMIN_EDIT keeps them, hidden."""
+    if policy == "ADMIN_EDIT":
+        return ()
+    if policy == "ENABLED":
+        return (f"the attribute {ATTRIBUTE} is not declared, so users may see and change it; {HOW}",)
+    return (f"the attribute {ATTRIBUTE} is not declared, so Keycloak drops it without a word; {HOW}",)

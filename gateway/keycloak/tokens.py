@@ -1,0 +1,177 @@
+"""Is this token one that the realm issued to us, and whose is it?
+
+`Verifier` checks the signature by the realm's keys, then `iss`, `azp`, `typ` and the expiry; nothing is read from a
+token before. Keys are kept an hour, and fetched again when a token names one that is not known: at most every 30
+seconds, so that made-up tokens cannot drive the gateway against Keycloak. While fetching fails the old keys count.
+"""
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import Any
+
+from joserfc import jwt
+from joserfc.errors import ExpiredTokenError, InvalidKeyIdError, JoseError
+from joserfc.jwk import Key, KeySet
+
+from gateway.domain import errors
+from gateway.domain.session import Tokens
+from gateway.domain.tenant import KeycloakAccess
+from gateway.domain.user import User
+from gateway.keycloak.connection import Connections, where
+
+ALGORITHMS = ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512"]
+KEYS_KEPT = 3600.0
+REFETCH_FLOOR = 30.0
+LEEWAY = 30
+"""Seconds by which Keycloak's clock may differ from ours."""
+
+
+class TokenRefused(errors.Misconfigured):
+    """A token that is not the realm's to this client, or not now; the detail says why, never the token."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claims:
+    """A verified token. Times in seconds since the epoch by Keycloak's clock."""
+
+    user: User
+    session_id: str
+    issued_at: float
+    expires_at: float
+
+
+@dataclass(slots=True)
+class _Keys:
+    known: KeySet | None = None
+    fetched_at: float = 0.0
+    missed_at: float = float("-inf")
+    fetching: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+
+class Verifier:
+    """Verifies tokens of every realm; keys are cached by the access value."""
+
+    def __init__(self, connections: Connections) -> None:
+        self._connections = connections
+        self._keys: dict[KeycloakAccess, _Keys] = {}
+
+    async def verify(self, access: KeycloakAccess, token: str, now: float) -> Claims:
+        """The claims of an access token at `now`.
+
+        Raises `TokenRefused` (an issuer that differs is named with the expected one), `errors.Unreachable` when the
+        realm's keys cannot be had.
+        """
+        claims = await self._signed(access, token, now)
+        issuer = claims.get("iss")
+        if issuer != access.issuer:
+            raise TokenRefused(
+                where(access), f"its tokens name the issuer {issuer}, the settings expect {access.issuer}"
+            )
+        registry = jwt.JWTClaimsRegistry(
+            now=int(now),
+            leeway=LEEWAY,
+            exp={"essential": True},
+            azp={"essential": True, "value": access.sign_in.client_id},
+            typ={"essential": True, "value": "Bearer"},
+        )
+        try:
+            registry.validate(claims)
+        except ExpiredTokenError as error:
+            raise TokenRefused(where(access), "the token has expired (do the clocks agree?)") from error
+        except JoseError as error:
+            raise TokenRefused(where(access), f"the token's claims: {error}") from error
+        return _claims(access, claims)
+
+    async def _signed(self, access: KeycloakAccess, token: str, now: float) -> dict[str, Any]:
+        keys = self._keys.setdefault(access, _Keys())
+        if keys.known is None or now - keys.fetched_at > KEYS_KEPT:
+            await self._fetch(access, keys, now, since=keys.fetched_at)
+        seen_at = keys.fetched_at
+        try:
+            return _decode(access, token, keys)
+        except InvalidKeyIdError as error:
+            if now - keys.missed_at < REFETCH_FLOOR:
+                raise errors.Unreachable(where(access), "the token names a key that is not known yet") from error
+        keys.missed_at = now
+        await self._fetch(access, keys, now, since=seen_at)
+        try:
+            return _decode(access, token, keys)
+        except InvalidKeyIdError as error:
+            raise TokenRefused(where(access), "the token names a key that the realm does not have") from error
+
+    async def _fetch(self, access: KeycloakAccess, keys: _Keys, now: float, *, since: float) -> None:
+        async with keys.fetching:
+            if keys.known is not None and keys.fetched_at != since:
+                return  # somebody else just did
+            try:
+                found = await self._connections.get_json(access, "protocol/openid-connect/certs", "its signing keys")
+                keys.known = KeySet(_signing_keys(access, found))
+            except errors.GatewayError:
+                if keys.known is None:
+                    raise
+            keys.fetched_at = now
+
+
+def tokens_of(answer: dict[str, Any], claims: Claims, now: float) -> Tokens:
+    """A token endpoint's answer as `Tokens`; its lives count from `now`, our clock.
+
+    Raises `KeyError`, `TypeError` or `ValueError` when the answer is not Keycloak's.
+    """
+    refresh_life = float(answer.get("refresh_expires_in") or 0)  # 0 with an offline token: no end
+    return Tokens(
+        access=str(answer["access_token"]),
+        refresh=str(answer.get("refresh_token") or ""),
+        access_expires_at=now + float(answer["expires_in"]),
+        refresh_expires_at=now + refresh_life if refresh_life > 0 else None,
+        session_id=claims.session_id,
+        id_token=str(answer.get("id_token") or ""),
+    )
+
+
+def _decode(access: KeycloakAccess, token: str, keys: _Keys) -> dict[str, Any]:
+    try:
+        assert keys.known is not None  # noqa: S101 - _fetch raises otherwise
+        return jwt.decode(token, keys.known, algorithms=ALGORITHMS).claims
+    except InvalidKeyIdError:
+        raise
+    except (JoseError, ValueError) as error:
+        raise TokenRefused(where(access), f"the token is not signed by the realm ({type(error).__name__})") from error
+
+
+def _signing_keys(access: KeycloakAccess, found: Any) -> list[Key]:
+    """The keys to verify with; a kind that this library does not know is left out, not an error."""
+    keys: list[Key] = []
+    for one in found.get("keys", ()) if isinstance(found, dict) else ():
+        try:
+            if one.get("use", "sig") == "sig":
+                keys.extend(KeySet.import_key_set({"keys": [one]}).keys)
+        except (JoseError, ValueError, KeyError, TypeError, AttributeError):
+            continue
+    if not keys:
+        raise errors.Unreachable(where(access), "its signing keys: an answer that holds none")
+    return keys
+
+
+def _claims(access: KeycloakAccess, claims: dict[str, Any]) -> Claims:
+    user_id, username = claims.get("sub"), claims.get("preferred_username")
+    if not (isinstance(user_id, str) and user_id and isinstance(username, str) and username):
+        raise TokenRefused(
+            where(access), "its tokens lack sub or preferred_username: the client needs the scopes basic and profile"
+        )
+    access_roles = claims.get("realm_access")
+    roles = access_roles.get("roles") if isinstance(access_roles, dict) else None
+    user = User(
+        id=user_id,
+        username=username,
+        email=str(claims.get("email") or ""),
+        email_verified=claims.get("email_verified") is True,
+        first_name=str(claims.get("given_name") or ""),
+        last_name=str(claims.get("family_name") or ""),
+        roles=tuple(role for role in roles if isinstance(role, str)) if isinstance(roles, list) else (),
+    )
+    return Claims(
+        user=user,
+        session_id=str(claims.get("sid") or ""),
+        issued_at=float(claims.get("iat") or 0),
+        expires_at=float(claims["exp"]),
+    )

@@ -1,0 +1,144 @@
+"""What does Keycloak know of this user, and may the gateway change it?
+
+The gateway's administrator (service account) reads accounts, sets passwords and ends sessions by python-keycloak.
+Nothing is cached: an administrator's change counts at the next look.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from gateway.domain import errors
+from gateway.domain.secret import Secret
+from gateway.domain.tenant import KeycloakAccess
+from gateway.domain.user import Account, User
+from gateway.keycloak.connection import Connections, Declined, user_path, where
+
+
+@dataclass(frozen=True, slots=True)
+class BruteForce:
+    """Keycloak's own brute-force state of a user; `locked_until` in seconds since the epoch, 0 for none."""
+
+    failures: int
+    locked: bool
+    locked_until: float
+
+
+@dataclass(frozen=True, slots=True)
+class PasswordRefused:
+    """The realm's password policy says no; `text` is Keycloak's, naming the first rule that is broken."""
+
+    text: str
+
+
+class Users:
+    """Accounts of the realms, as the administrator of each access reads and changes them.
+
+    Every method raises `errors.Refused` when the administrator may not, `errors.Unreachable` when nobody answered.
+    """
+
+    def __init__(self, connections: Connections) -> None:
+        self._connections = connections
+
+    async def account(self, access: KeycloakAccess, user_id: str) -> Account | None:
+        """The account with this id, or None."""
+        try:
+            async with self._connections.administration(access, "reading a user") as admin:
+                found = await admin.a_get_user(user_path(user_id))
+                credentials = await admin.a_get_credentials(user_path(user_id))
+                return _account(found, credentials)
+        except Declined as no:
+            if no.status == 404:
+                return None
+            raise
+
+    async def find(self, access: KeycloakAccess, username: str) -> Account | None:
+        """The account that this name signs in to: the exact user name, else the exact e-mail address of one user.
+
+        Case does not count, as at Keycloak's own login.
+        """
+        if not username:
+            return None
+        async with self._connections.administration(access, "looking for a user") as admin:
+            for key in ("username", "email"):
+                hits = await admin.a_get_users({key: username, "exact": True, "max": 2})
+                if len(hits) > 1:
+                    return None  # Keycloak would not know which either
+                if hits and str(hits[0].get(key, "")).casefold() == username.casefold():
+                    user_id = str(hits[0]["id"])
+                    break
+            else:
+                return None
+        return await self.account(access, user_id)
+
+    async def brute_force(self, access: KeycloakAccess, user_id: str) -> BruteForce:
+        """What Keycloak's own protection counts: tells "locked" from "wrong", for the audit and for help."""
+        async with self._connections.administration(access, "reading failed logins") as admin:
+            found = await admin.a_get_bruteforce_detection_status(user_path(user_id))
+            return BruteForce(
+                failures=int(found.get("numFailures") or 0),
+                locked=found.get("disabled") is True,
+                locked_until=float(found.get("failedLoginNotBefore") or 0),
+            )
+
+    async def set_password(self, access: KeycloakAccess, user_id: str, new: Secret) -> PasswordRefused | None:
+        """Set a lasting password; this also removes UPDATE_PASSWORD (measured). None when it is set.
+
+        `errors.Unreachable` after a timeout leaves open whether it is. Old sessions go on: see `end_sessions`.
+        """
+        try:
+            async with self._connections.administration(access, "setting a password") as admin:
+                await admin.a_set_user_password(user_path(user_id), new.reveal(), temporary=False)
+        except Declined as no:
+            if no.status == 400:
+                return PasswordRefused(no.text)
+            raise
+        return None
+
+    async def end_sessions(self, access: KeycloakAccess, user_id: str) -> None:
+        """End every session of the user at Keycloak, with back-channel logout to each client that wants it."""
+        async with self._connections.administration(access, "ending a user's sessions") as admin:
+            await admin.a_user_logout(user_path(user_id))
+
+    async def check(self, access: KeycloakAccess) -> None:
+        """Whether the administrator can do its work: signs in, reads, and may write.
+
+        The right to write is tried with a user without a name, which Keycloak refuses to those who may as well.
+        Raises `errors.Refused` naming the missing role, `errors.Unreachable`, `errors.Misconfigured`.
+        """
+        try:
+            async with self._connections.administration(access, "checking the administrator") as admin:
+                await admin.a_get_users({"max": 1})
+                # Not a_create_user: that looks the name up first.
+                answer = await admin.connection.a_raw_post(f"admin/realms/{access.realm}/users", data="{}")
+                status = answer.status_code
+        except Declined as no:
+            raise errors.Misconfigured(where(access), no.detail) from no
+        if status == 403:
+            raise errors.Refused(where(access), "its administrator lacks the role manage-users of realm-management")
+        if status != 400:
+            raise errors.Unreachable(where(access), f"checking the administrator: {status}")
+
+
+def attributes_of(found: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
+    """A representation's attributes, as read."""
+    return {name: tuple(values) for name, values in (found.get("attributes") or {}).items()}
+
+
+def _account(found: Mapping[str, Any], credentials: list[Any]) -> Account:
+    dates = [int(one["createdDate"]) for one in credentials if one.get("type") == "password" and "createdDate" in one]
+    user = User(
+        id=str(found["id"]),
+        username=str(found["username"]),
+        email=str(found.get("email") or ""),
+        email_verified=found.get("emailVerified") is True,
+        first_name=str(found.get("firstName") or ""),
+        last_name=str(found.get("lastName") or ""),
+    )
+    return Account(
+        user=user,
+        enabled=found.get("enabled") is True,
+        required_actions=tuple(found.get("requiredActions") or ()),
+        credential_date=max(dates, default=None),
+        attributes=attributes_of(found),
+    )
