@@ -1,0 +1,190 @@
+"""What if several replicas share their state? Then the store is Redis (7.0 or newer) or Valkey.
+
+Every verb is one command or one script, so it is atomic for all replicas. Nothing is tried twice: a command whose
+answer was lost may have been carried out, so the caller hears `errors.Unreachable` and decides. The pool looks at
+a connection before it lends it, so a server that came back is reached by the next call.
+"""
+
+import math
+from collections.abc import AsyncIterator, Awaitable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from secrets import token_bytes, token_hex
+from typing import Any, TypeVar, cast
+
+from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio.client import PubSub
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import ReadOnlyError, RedisError, ResponseError
+
+from gateway.domain import errors
+from gateway.domain.channel import TlsSettings
+from gateway.store import scripts
+from gateway.store.counters import MARGIN
+from gateway.store.interface import Held, Reserved, Rule
+
+T = TypeVar("T")
+
+CONNECTIONS = 50
+POOL_WAIT = 2.0
+"""Seconds a call waits for one of the connections."""
+
+
+class RedisStore:
+    """`store.interface.Store` over one Redis or Valkey server.
+
+    :param url: `redis://`, `rediss://` (TLS) or `unix://`, with user, password and database as redis-py reads them.
+    :param prefix: stands before every key and channel.
+    :param timeout: seconds for connecting, and for each answer.
+    :param tls: trust and client certificate for `rediss://`.
+    :raises errors.Misconfigured: the URL is none of these.
+    """
+
+    def __init__(self, *, url: str, prefix: str, timeout: float, tls: TlsSettings) -> None:
+        self._prefix = prefix
+        self._timeout = timeout
+        try:
+            self._pool = BlockingConnectionPool.from_url(
+                url,
+                max_connections=CONNECTIONS,
+                timeout=POOL_WAIT,
+                protocol=3,
+                socket_timeout=timeout,
+                socket_connect_timeout=timeout,
+                socket_keepalive=True,
+                retry=Retry(NoBackoff(), 0),
+                **_tls_options(url, tls),
+            )
+        except (ValueError, TypeError, OSError):
+            # Not chained: the parser's message may quote the URL, and with it a password.
+            raise errors.Misconfigured("store.url", "not a redis://, rediss:// or unix:// address") from None
+        self._client: Redis = Redis.from_pool(self._pool)
+        self._swap = self._client.register_script(scripts.SWAP)
+        self._delete_if = self._client.register_script(scripts.DELETE_IF)
+        self._reserve = self._client.register_script(scripts.RESERVE)
+        self._look = self._client.register_script(scripts.LOOK)
+        self._give_back = self._client.register_script(scripts.GIVE_BACK)
+
+    async def get(self, key: str) -> bytes | None:
+        return cast("bytes | None", await self._call(self._client.get(self._prefix + key)))
+
+    async def set(self, key: str, value: bytes, ttl: float) -> None:
+        await self._call(self._client.set(self._prefix + key, value, px=_milliseconds(ttl)))
+
+    async def add(self, key: str, value: bytes, ttl: float) -> bool:
+        return bool(await self._call(self._client.set(self._prefix + key, value, px=_milliseconds(ttl), nx=True)))
+
+    async def swap(self, key: str, old: bytes, new: bytes, ttl: float) -> bool:
+        return bool(await self._call(self._swap(keys=[self._prefix + key], args=[old, new, _milliseconds(ttl)])))
+
+    async def delete(self, key: str) -> bool:
+        return bool(await self._call(self._client.delete(self._prefix + key)))
+
+    async def delete_if(self, key: str, old: bytes) -> bool:
+        return bool(await self._call(self._delete_if(keys=[self._prefix + key], args=[old])))
+
+    async def reserve(self, rules: Sequence[Rule], now: float) -> Reserved | Held:
+        arguments: list[str | int] = [repr(now), repr(MARGIN)]
+        for rule in rules:
+            arguments += [repr(rule.window), int(rule.sliding), int(rule.beyond), int(rule.restart), len(rule.steps)]
+            for reached, seconds in rule.steps:
+                arguments += [reached, repr(seconds)]
+        return _found(await self._call(self._reserve(keys=self._keys(rules), args=arguments)))
+
+    async def look(self, rules: Sequence[Rule], now: float) -> Reserved | Held:
+        return _found(await self._call(self._look(keys=self._keys(rules), args=[repr(now), repr(MARGIN)])))
+
+    async def give_back(self, rules: Sequence[Rule], now: float) -> None:
+        await self._call(self._give_back(keys=self._keys(rules), args=[repr(now), repr(MARGIN)]))
+
+    async def clear(self, rules: Sequence[Rule]) -> None:
+        if rules:
+            await self._call(self._client.delete(*self._keys(rules)))
+
+    async def append(self, key: str, value: bytes, keep: int, ttl: float) -> None:
+        async with self._client.pipeline(transaction=True) as pipeline:
+            pipeline.rpush(self._prefix + key, value)
+            pipeline.ltrim(self._prefix + key, -keep, -1)
+            pipeline.pexpire(self._prefix + key, _milliseconds(ttl))
+            await self._call(pipeline.execute())
+
+    async def last(self, key: str, count: int) -> list[bytes]:
+        if count <= 0:
+            return []
+        values = await self._call(cast("Awaitable[list[bytes]]", self._client.lrange(self._prefix + key, -count, -1)))
+        return values[::-1]
+
+    async def publish(self, channel: str, message: bytes) -> None:
+        await self._call(self._client.publish(self._prefix + channel, message))
+
+    def subscribe(self, channel: str) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
+        return self._subscription(self._prefix + channel)
+
+    async def check(self) -> None:
+        key, value = f"check:{token_hex(8)}", token_bytes(8)
+        await self.set(key, value, 10)
+        if await self.get(key) != value:
+            raise errors.Unreachable("store", "did not give back what was just written")
+
+    async def close(self) -> None:
+        with suppress(RedisError, OSError):
+            await self._client.aclose()
+        with suppress(RedisError, OSError):
+            await self._pool.disconnect()
+
+    @asynccontextmanager
+    async def _subscription(self, channel: str) -> AsyncIterator[AsyncIterator[bytes]]:
+        pubsub = self._client.pubsub()
+        try:
+            await self._call(pubsub.subscribe(channel))
+            if await self._call(pubsub.get_message(timeout=self._timeout)) is None:
+                raise errors.Unreachable("store", "did not confirm a subscription in time")
+            yield self._messages(pubsub)
+        finally:
+            with suppress(RedisError, OSError):
+                await pubsub.aclose()  # type: ignore[no-untyped-call]  # untyped in redis-py
+
+    async def _messages(self, pubsub: PubSub) -> AsyncIterator[bytes]:
+        while True:
+            message = await self._call(pubsub.get_message(timeout=None))
+            if message and message["type"] == "message":
+                yield message["data"]
+
+    def _keys(self, rules: Sequence[Rule]) -> list[str]:
+        return [self._prefix + key for rule in rules for key in (rule.count, rule.lock)]
+
+    async def _call(self, command: Awaitable[T]) -> T:
+        try:
+            return await command
+        except ReadOnlyError as error:
+            # The server became somebody's replica: idle connections go, the next call resolves the name again.
+            with suppress(RedisError, OSError):
+                await self._pool.disconnect(inuse_connections=False)
+            raise errors.Unreachable("store", "is read-only") from error
+        except ResponseError as error:
+            # Only the error's first word (OOM, NOAUTH, LOADING): the rest may quote arguments.
+            raise errors.Unreachable("store", str(error).partition(" ")[0][:40]) from error
+        except (RedisError, OSError, TimeoutError) as error:
+            raise errors.Unreachable("store", type(error).__name__) from error
+
+
+def _found(answer: list[bytes]) -> Reserved | Held:
+    if answer[0] == b"held":
+        return Held(int(answer[1]), float(answer[2]))
+    return Reserved(tuple(int(count) for count in answer[1:]))
+
+
+def _milliseconds(seconds: float) -> int:
+    return max(1, math.ceil(seconds * 1000))
+
+
+def _tls_options(url: str, tls: TlsSettings) -> dict[str, Any]:
+    if not url.startswith("rediss:"):
+        return {}
+    return {
+        "ssl_ca_certs": tls.ca_file,
+        "ssl_certfile": tls.certificate_file,
+        "ssl_keyfile": tls.key_file,
+        "ssl_cert_reqs": "required",
+        "ssl_check_hostname": True,
+    }

@@ -1,0 +1,1 @@
+"""What every implementation of one interface must do alike."""
