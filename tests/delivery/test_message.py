@@ -1,0 +1,137 @@
+"""One mail has one recipient, and no value breaks out of its header."""
+
+from email import message_from_bytes, policy
+from email.utils import getaddresses
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.delivery.message import Message, compose, one_address, same_box, without_addresses
+
+NOW = 1_800_000_000.0
+
+
+def message(**changes: str) -> Message:
+    """A mail to Anna."""
+    values = {"to": "anna@cc.example", "subject": "Your code", "text": "t", "html": "<p>h</p>", "language": "en"}
+    return Message(**{**values, "reference": "ABCD2345", **changes})
+
+
+def composed(sender_name: str = "Expertflow", **changes: str) -> bytes:
+    """Its bytes."""
+    return compose(message(**changes), sender="otp@cc.example", sender_name=sender_name, now=NOW, unique="u1")
+
+
+@pytest.mark.parametrize(
+    ("typed", "address"),
+    [
+        ("anna@cc.example", "anna@cc.example"),
+        ("  anna@cc.example ", "anna@cc.example"),
+        ("Anna.Lee+2fa@CC.Example", "Anna.Lee+2fa@cc.example"),
+        ("anna@mail.corp.local", "anna@mail.corp.local"),
+        ("anna@bücher.example", "anna@xn--bcher-kva.example"),
+        ("o'neill@cc.example", "o'neill@cc.example"),
+    ],
+)
+@pytest.mark.row("EF-11")
+def test_an_address_is_taken_in_the_spelling_it_is_sent_to(typed: str, address: str) -> None:
+    assert one_address(typed) == address
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        "",
+        "anna",
+        "@cc.example",
+        "anna@",
+        "anna@localhost",
+        "anna@cc.example, eve@evil.example",
+        "anna@cc.example; eve@evil.example",
+        "anna@cc.example eve@evil.example",
+        "Anna <anna@cc.example>",
+        '"anna b"@cc.example',
+        "anna@[127.0.0.1]",
+        "anna@cc.example\r\nBcc: eve@evil.example",
+        "anna@cc.example\n",
+        "an\x00na@cc.example",
+        "anna\u202e@cc.example",
+        "an(comment)na@cc.example",
+        "a@b@cc.example",
+        "x" * 400 + "@cc.example",
+        "änna@cc.example",
+        "anna@cc..example",
+        "\ud800@cc.example",
+    ],
+)
+@pytest.mark.attack("C5")
+def test_what_is_not_exactly_one_plain_address_is_refused(typed: str) -> None:
+    assert one_address(typed) is None
+
+
+def test_the_case_of_the_local_part_makes_no_second_mailbox() -> None:
+    assert same_box("Anna@cc.example") == same_box("anna@cc.example")
+
+
+@pytest.mark.attack("C5")
+def test_a_mail_to_two_cannot_be_made() -> None:
+    with pytest.raises(ValueError, match="exactly one recipient"):
+        message(to="anna@cc.example, eve@evil.example")
+
+
+@pytest.mark.parametrize("subject", ["a\r\nBcc: eve@evil.example", "a\nb", "a\x00b", "x" * 201])
+@pytest.mark.attack("C5")
+def test_a_subject_of_several_lines_cannot_be_made(subject: str) -> None:
+    with pytest.raises(ValueError, match="one line"):
+        message(subject=subject)
+
+
+def test_a_mail_does_not_print_its_text_or_recipient() -> None:
+    printed = repr(message(text="the code is 123456"))
+    assert "123456" not in printed
+    assert "anna@" not in printed
+
+
+def test_a_mail_says_when_it_was_made_and_that_a_machine_made_it() -> None:
+    mail = message_from_bytes(composed(), policy=policy.default)
+    assert mail["Date"] == "Fri, 15 Jan 2027 08:00:00 +0000"
+    assert mail["Auto-Submitted"] == "auto-generated"
+    assert mail["Message-ID"] == "<ABCD2345.u1@cc.example>"
+
+
+def test_a_mail_has_a_text_and_an_html_part_in_any_script() -> None:
+    mail = message_from_bytes(
+        composed(subject="رمز الدخول", text="رمز", html="<p dir=rtl>رمز</p>", language="ar"), policy=policy.default
+    )
+    assert str(mail["Subject"]) == "رمز الدخول"
+    parts = {part.get_content_type(): part.get_content() for part in mail.walk() if not part.is_multipart()}
+    assert parts == {"text/plain": "رمز\r\n", "text/html": "<p dir=rtl>رمز</p>\r\n"}
+    assert mail["Content-Language"] == "ar"
+
+
+def test_a_mail_in_any_script_is_ascii_on_the_wire() -> None:
+    composed(subject="رمز", text="رمز", sender_name="مركز").decode("ascii")
+
+
+@given(name=st.text(max_size=80))
+def test_whatever_the_sender_is_called_there_is_one_recipient_and_one_of_each_header(name: str) -> None:
+    try:
+        raw = composed(sender_name=name)
+    except ValueError:
+        return  # refused: nothing was made
+    mail = message_from_bytes(raw, policy=policy.default)
+    assert getaddresses(mail.get_all("To", [])) == [("", "anna@cc.example")]
+    assert mail.get_all("Bcc") is None
+    assert mail.get_all("Cc") is None
+    assert len(mail.get_all("From", [])) == 1
+
+
+@given(st.text(max_size=120))
+def test_any_typed_text_is_refused_or_becomes_an_address_that_is_taken_again(typed: str) -> None:
+    address = one_address(typed)
+    assert address is None or one_address(address) == address
+
+
+def test_words_of_a_relay_lose_their_addresses() -> None:
+    assert without_addresses("5.1.1 <anna@cc.example>: user\r\n unknown") == "5.1.1 <…@…>: user unknown"
