@@ -30,11 +30,13 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         run.end()
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """With xdist, tests that need the heavy parts share one worker: one browser at a time, files in order."""
-    for item in items:
-        if item.get_closest_marker("browser") or item.get_closest_marker("keycloak"):
-            item.add_marker(pytest.mark.xdist_group("heavy"))
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """With xdist, tests that need the heavy parts share one worker: one browser at a time, files in order.
+
+    Here, not in ``pytest_collection_modifyitems``: by then xdist has already looked at the groups.
+    """
+    if item.get_closest_marker("browser") or item.get_closest_marker("keycloak"):
+        item.add_marker(pytest.mark.xdist_group("heavy"))
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -34,9 +34,9 @@ class Keycloak:
     """A running Keycloak with the realms of ``realm.py``."""
 
     port: int
-    clients: Mapping[str, str]  # client id → secret; the same in both realms
-    passwords: Mapping[str, str]  # user name → password
-    admin: KeycloakAdmin
+    clients: Mapping[str, str] = field(repr=False)  # client id → secret; the same in both realms
+    passwords: Mapping[str, str] = field(repr=False)  # user name → password
+    admin: KeycloakAdmin = field(repr=False)
     realm: str = REALM
     bare_realm: str = BARE_REALM  # the attribute of the second factor is not declared there
 
