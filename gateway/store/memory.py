@@ -27,8 +27,19 @@ class MemoryStore:
         self._lists: _Shelf[deque[bytes]] = _Shelf(clock)
         self._counts: _Shelf[Count] = _Shelf(clock)
         self._locks: _Shelf[Closed] = _Shelf(clock)
+        self._shelves = (self._values, self._lists, self._counts, self._locks)
         self._subscribers: dict[str, set[asyncio.Queue[bytes | None]]] = {}
         self._closed = False
+
+    @property
+    def size(self) -> int:
+        """How many things are kept, whatever their kind."""
+        return sum(len(shelf) for shelf in self._shelves)
+
+    @property
+    def noted_ends(self) -> int:
+        """How many ends of lives are noted; never far more than twice `size`."""
+        return sum(shelf.noted_ends for shelf in self._shelves)
 
     async def get(self, key: str) -> bytes | None:
         self._open()
@@ -54,7 +65,7 @@ class MemoryStore:
 
     async def delete(self, key: str) -> bool:
         self._open()
-        return any([shelf.drop(key) for shelf in (self._values, self._lists, self._counts, self._locks)])
+        return any([shelf.drop(key) for shelf in self._shelves])
 
     async def delete_if(self, key: str, old: bytes) -> bool:
         self._open()
@@ -162,6 +173,13 @@ class _Shelf(Generic[T]):
         self._clock = clock
         self._kept: dict[str, tuple[T, float]] = {}
         self._ends: list[tuple[float, str]] = []
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    @property
+    def noted_ends(self) -> int:
+        return len(self._ends)
 
     def get(self, key: str) -> T | None:
         kept = self._kept.get(key)

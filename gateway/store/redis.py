@@ -15,7 +15,7 @@ from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.client import PubSub
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import ReadOnlyError, RedisError, ResponseError
+from redis.exceptions import ReadOnlyError, RedisError
 
 from gateway.domain import errors
 from gateway.domain.channel import TlsSettings
@@ -51,9 +51,8 @@ class RedisStore:
                 protocol=3,
                 socket_timeout=timeout,
                 socket_connect_timeout=timeout,
-                socket_keepalive=True,
                 retry=Retry(NoBackoff(), 0),
-                **_tls_options(url, tls),
+                **_options(url, tls),
             )
         except (ValueError, TypeError, OSError):
             # Not chained: the parser's message may quote the URL, and with it a password.
@@ -161,10 +160,8 @@ class RedisStore:
             with suppress(RedisError, OSError):
                 await self._pool.disconnect(inuse_connections=False)
             raise errors.Unreachable("store", "is read-only") from error
-        except ResponseError as error:
-            # Only the error's first word (OOM, NOAUTH, LOADING): the rest may quote arguments.
-            raise errors.Unreachable("store", str(error).partition(" ")[0][:40]) from error
         except (RedisError, OSError, TimeoutError) as error:
+            # Only the error's kind (OutOfMemoryError, AuthenticationError): its text may quote arguments.
             raise errors.Unreachable("store", type(error).__name__) from error
 
 
@@ -178,10 +175,14 @@ def _milliseconds(seconds: float) -> int:
     return max(1, math.ceil(seconds * 1000))
 
 
-def _tls_options(url: str, tls: TlsSettings) -> dict[str, Any]:
-    if not url.startswith("rediss:"):
+def _options(url: str, tls: TlsSettings) -> dict[str, Any]:
+    scheme = url.partition(":")[0]
+    if scheme == "unix":
         return {}
+    if scheme != "rediss":
+        return {"socket_keepalive": True}
     return {
+        "socket_keepalive": True,
         "ssl_ca_certs": tls.ca_file,
         "ssl_certfile": tls.certificate_file,
         "ssl_keyfile": tls.key_file,

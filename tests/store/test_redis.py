@@ -1,0 +1,212 @@
+"""What does the Redis store do when the server misbehaves, and what does it leave there?"""
+
+import asyncio
+import shutil
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import trustme
+from redis.asyncio import Redis
+
+from gateway.domain import errors
+from gateway.domain.channel import TlsSettings
+from gateway.store.interface import Reserved, Rule
+from gateway.store.redis import RedisStore
+from tests.clock import START
+from tests.neighbours.redis import server
+from tests.ports import free_port
+
+pytestmark = pytest.mark.redis
+RULE = Rule(count="{t/u}:tries", lock="{t/u}:locked", window=600.0, steps=((3, 60.0),))
+
+
+def at(url: str, timeout: float = 10.0) -> RedisStore:
+    return RedisStore(url=url, prefix="test:", timeout=timeout, tls=TlsSettings())
+
+
+@pytest.fixture
+async def store(redis_url: str) -> AsyncIterator[RedisStore]:
+    made = at(redis_url)
+    yield made
+    await made.close()
+
+
+@pytest.fixture
+async def raw(redis_url: str) -> AsyncIterator[Redis]:
+    async with Redis.from_url(redis_url) as client:
+        yield client
+
+
+async def fill(store: RedisStore) -> None:
+    """One key of every sort."""
+    await store.set("set", b"1", 60)
+    await store.add("add", b"1", 60)
+    await store.swap("add", b"1", b"2", 60)
+    await store.append("list", b"1", keep=3, ttl=60)
+    for _ in range(3):
+        await store.reserve([RULE], START)
+    await store.give_back([RULE], START)
+    await store.reserve([RULE], START)
+
+
+async def test_every_key_has_the_prefix_and_a_life(store: RedisStore, raw: Redis) -> None:
+    await fill(store)
+    keys = await raw.keys("*")
+    assert {key.decode() for key in keys} == {f"test:{k}" for k in ("set", "add", "list", RULE.count, RULE.lock)}
+    assert all([await raw.pttl(key) > 0 for key in keys])
+
+
+async def test_two_prefixes_share_nothing(store: RedisStore, redis_url: str) -> None:
+    other = RedisStore(url=redis_url, prefix="other:", timeout=10.0, tls=TlsSettings())
+    await fill(store)
+    assert await other.get("set") is None
+    assert await other.look([RULE], START) == Reserved((0,))
+    await other.close()
+
+
+async def test_scripts_that_the_server_forgot_are_loaded_again(store: RedisStore, raw: Redis) -> None:
+    await store.reserve([RULE], START)
+    await raw.script_flush()
+    assert await store.reserve([RULE], START) == Reserved((2,))
+
+
+async def test_the_check_leaves_no_lasting_key(store: RedisStore, raw: Redis) -> None:
+    await store.check()
+    assert all([0 < await raw.pttl(key) <= 10_000 for key in await raw.keys("*")])
+
+
+async def test_nobody_listening_is_unreachable() -> None:
+    store = at(f"redis://127.0.0.1:{free_port()}/0")
+    for call in (store.get("k"), store.check(), store.publish("c", b""), store.reserve([RULE], START)):
+        with pytest.raises(errors.Unreachable):
+            await call
+    with pytest.raises(errors.Unreachable):
+        async with store.subscribe("c"):
+            pass
+    await store.close()
+
+
+async def test_a_server_that_never_answers_is_unreachable_after_the_timeout() -> None:
+    async def silence(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
+
+    port = free_port()
+    async with await asyncio.start_server(silence, "127.0.0.1", port):
+        store = at(f"redis://127.0.0.1:{port}/0", timeout=0.05)
+        async with asyncio.timeout(5):
+            with pytest.raises(errors.Unreachable):
+                await store.get("k")
+        await store.close()
+
+
+async def test_a_wrong_password_is_unreachable_and_never_told(redis_url: str) -> None:
+    store = at(redis_url.replace("://", "://nobody:hush-hush@"))
+    with pytest.raises(errors.Unreachable) as caught:
+        await store.get("k")
+    assert "hush" not in repr(caught.value) + str(caught.value.__cause__)
+    await store.close()
+
+
+async def test_a_broken_url_is_misconfigured_and_never_told() -> None:
+    with pytest.raises(errors.Misconfigured) as caught:
+        at("redis://:hush-hush@host:notaport/0")
+    assert "hush" not in str(caught.value)
+    assert caught.value.__suppress_context__
+
+
+async def test_a_read_only_server_is_unreachable_for_writes_and_still_reads(store: RedisStore, raw: Redis) -> None:
+    await store.set("k", b"1", 60)
+    await raw.replicaof("127.0.0.1", str(free_port()))
+    try:
+        with pytest.raises(errors.Unreachable, match="read-only"):
+            await store.set("k", b"2", 60)
+        assert await store.get("k") == b"1"
+        with pytest.raises(errors.Unreachable):
+            await store.check()
+    finally:
+        await raw.replicaof("NO", "ONE")
+    await store.set("k", b"3", 60)
+
+
+async def test_a_full_server_is_unreachable_for_writes(store: RedisStore, raw: Redis) -> None:
+    await raw.config_set("maxmemory", "1")
+    try:
+        with pytest.raises(errors.Unreachable, match="OutOfMemory"):
+            await store.set("k", b"1", 60)
+        with pytest.raises(errors.Unreachable):
+            await store.reserve([RULE], START)
+    finally:
+        await raw.config_set("maxmemory", "0")
+
+
+async def test_a_cut_subscription_ends_with_unreachable(store: RedisStore, raw: Redis) -> None:
+    async with store.subscribe("c") as messages:
+        await raw.execute_command("CLIENT", "KILL", "TYPE", "pubsub")
+        async with asyncio.timeout(5):
+            with pytest.raises(errors.Unreachable):
+                await anext(messages)
+
+
+async def test_connections_that_the_server_cut_are_soon_replaced(store: RedisStore, raw: Redis) -> None:
+    await asyncio.gather(*(store.get("k") for _ in range(20)))
+    await raw.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+    async with asyncio.timeout(5):
+        while not all(await asyncio.gather(*(_answers(store) for _ in range(20)))):
+            pass  # a cut connection is seen when the end of its stream has come in
+
+
+async def test_a_cancelled_call_leaves_no_answer_to_the_next_one(store: RedisStore) -> None:
+    await store.set("a", b"a", 60)
+    await store.set("b", b"b", 60)
+    for _ in range(50):
+        call = asyncio.create_task(store.get("a"))
+        await asyncio.sleep(0)
+        call.cancel()
+        assert await store.get("b") == b"b"
+        await asyncio.gather(call, return_exceptions=True)
+
+
+async def test_a_unix_socket_is_reached(redis_server: int, tmp_path: Path) -> None:
+    with server(program(), tmp_path, "--unixsocket", str(tmp_path / "s")):
+        store = at(f"unix://{tmp_path}/s?db=0")
+        await store.check()
+        await store.close()
+
+
+async def test_tls_is_spoken_and_only_a_trusted_server_is_believed(tmp_path: Path) -> None:
+    authority, stranger = trustme.CA(), trustme.CA()
+    certificate = authority.issue_cert("127.0.0.1")
+    files = {name: tmp_path / name for name in ("ca", "stranger", "certificate", "key")}
+    authority.cert_pem.write_to_path(files["ca"])
+    stranger.cert_pem.write_to_path(files["stranger"])
+    certificate.cert_chain_pems[0].write_to_path(files["certificate"])
+    certificate.private_key_pem.write_to_path(files["key"])
+    port = free_port()
+    options = ["--tls-port", str(port), "--tls-cert-file", str(files["certificate"]), "--tls-auth-clients", "no"]
+    options += ["--tls-key-file", str(files["key"]), "--tls-ca-cert-file", str(files["ca"])]
+    with server(program(), tmp_path, *options):
+        for authority_file, believed in ((files["ca"], True), (files["stranger"], False)):
+            store = RedisStore(
+                url=f"rediss://127.0.0.1:{port}/0",
+                prefix="test:",
+                timeout=10.0,
+                tls=TlsSettings(ca_file=str(authority_file)),
+            )
+            assert await _answers(store) is believed
+            await store.close()
+
+
+def program() -> str:
+    found = shutil.which("redis-server")
+    assert found
+    return found
+
+
+async def _answers(store: RedisStore) -> bool:
+    try:
+        await store.get("k")
+    except errors.Unreachable:
+        return False
+    return True
