@@ -1,0 +1,96 @@
+"""The factor `email`: a code sent to a registered address.
+
+Sends through the channel of the tenant, keeps the code's digest only. A mail that no relay took is `Unavailable`: the
+caller gives the count back and the user may try again. The code's life begins when the relay took the mail (GW-34).
+"""
+
+from typing import Any, Protocol
+
+from gateway.crypto.signing import Signer
+from gateway.delivery.mail import NotSent, Sent
+from gateway.delivery.message import Message, one_address
+from gateway.domain.challenge import Asked, Draft, Judgement, Rejected, Unavailable
+from gateway.domain.channel import Channel
+from gateway.domain.enrolment import Enrolment
+from gateway.domain.policy import FactorKind
+from gateway.domain.problem import Problem
+from gateway.domain.user import User
+from gateway.rendering.mails import MailText
+from gateway.rendering.masking import mask_address
+from gateway.second_factor.factor import About
+from gateway.second_factor.factors import message_code
+
+CODE_MAIL = "factors/email/message"
+ENROLLED_MAIL = "factors/email/enrolled"
+
+
+class MessageRenderer(Protocol):
+    """Renders the three templates of a mail; `rendering.mails.Mails` is one."""
+
+    def render(self, name: str, language: str, **context: Any) -> MailText:
+        """Subject, text and HTML of the mail `name`."""
+
+
+class MailSender(Protocol):
+    """Hands a mail to a relay of a channel; `delivery.mail.Mailer` is one."""
+
+    async def send(self, channel: Channel, message: Message) -> Sent | NotSent:
+        """Whether a relay took it; never raises for a relay's sake."""
+
+
+class EmailFactor:
+    """See `second_factor.factor.Factor`."""
+
+    def __init__(self, *, mailer: MailSender, mails: MessageRenderer, signer: Signer) -> None:
+        self._mailer = mailer
+        self._mails = mails
+        self._signer = signer
+
+    async def register(self, user: User, given: str, about: About) -> Draft | Rejected:
+        """The one address in `given`, normalised, or `BAD_ADDRESS`. Nothing is looked up and nothing sent."""
+        address = one_address(given)
+        if address is None:
+            return Rejected(Problem.BAD_ADDRESS)
+        return Draft(FactorKind.EMAIL, address=address)
+
+    async def challenge(self, user: User, enrolment: Enrolment, about: About) -> Asked | Unavailable:
+        """Make a code, send it to the registered address, keep its digest."""
+        new = message_code.new_code(self._signer, about, user.id, enrolment.address)
+        context = {"code": new.code, "expires_in": about.expiry, "tag": about.tag}
+        sent = await self._send(CODE_MAIL, enrolment.address, about, **context)
+        if isinstance(sent, NotSent):
+            return Unavailable(sent.reason)
+        return Asked(new.state, sent.at + about.expiry, hint=mask_address(enrolment.address))
+
+    async def judge(self, state: str, user: User, enrolment: Enrolment, about: About, typed: str) -> Judgement:
+        """Compare digests; see `message_code.judge`."""
+        return message_code.judge(self._signer, state, about, user.id, enrolment.address, typed=typed)
+
+    async def announce(self, to: str, factor_label: str, registered: str, about: About) -> Sent | NotSent:
+        """Tell the address `to` of the user's profile that a factor was registered (EF-11).
+
+        `factor_label` names it in the language of `about`; `registered` is the new address, shown masked ("" for an
+        app). The mail is no proof of anything and holds no code.
+        """
+        return await self._send(
+            ENROLLED_MAIL, to, about, factor=factor_label, sent_to=mask_address(registered) if registered else ""
+        )
+
+    async def _send(self, name: str, to: str, about: About, **context: Any) -> Sent | NotSent:
+        if about.channel is None:
+            return NotSent("the tenant's method names no channel", temporary=False)
+        mail = self._mails.render(
+            name,
+            about.language,
+            branding=about.tenant.branding,
+            host=about.host,
+            browser=about.browser,
+            at=about.now,
+            reference=about.reference,
+            **context,
+        )
+        try:
+            message = Message(to, mail.subject, mail.text, mail.html, mail.language, about.reference)
+        except ValueError as error:  # an address that another program wrote into the set, or a tenant's odd subject
+            return NotSent(str(error), temporary=False)
+        return await self._mailer.send(about.channel, message)

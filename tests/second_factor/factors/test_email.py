@@ -1,0 +1,182 @@
+"""The factor `email`, over a real SMTP server."""
+
+import re
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from gateway.crypto.sealing import Key, KeyRing
+from gateway.crypto.signing import Signer
+from gateway.delivery.mail import Mailer, NotSent, Sent
+from gateway.domain.challenge import Accepted, Asked, Draft, Rejected, Unavailable
+from gateway.domain.channel import Channel, ChannelKind, ChannelType, MailSecurity, Relay
+from gateway.domain.enrolment import Enrolment
+from gateway.domain.policy import FactorKind
+from gateway.domain.problem import Problem
+from gateway.domain.tenant import Branding
+from gateway.domain.user import User
+from gateway.rendering.mails import MailText
+from gateway.second_factor.factor import About, Factor
+from gateway.second_factor.factors.email import EmailFactor
+from gateway.second_factor.factors.message_code import PURPOSE
+from tests.clock import START, FakeClock, SeededChance
+from tests.neighbours.mail import MailServer
+from tests.web.sample import tenant
+
+ANNA = User("u1", "anna")
+ENROLMENT = Enrolment(FactorKind.EMAIL, "anna@cc.example")
+
+
+@dataclass
+class PlainMails:
+    """Writes what it was given, so that a test sees it."""
+
+    def render(self, name: str, language: str, **context: Any) -> MailText:
+        lines = "\n".join(f"{key}={value}" for key, value in context.items() if key != "branding")
+        return MailText(f"{name} for {context['branding'].name}", lines, "<pre>html</pre>", language)
+
+
+@pytest.fixture
+async def factor(clock: FakeClock, chance: SeededChance) -> AsyncIterator[Factor]:
+    """The factor with a real mailer."""
+    mailer = Mailer(clock, chance)
+    yield email_factor(mailer)
+    await mailer.close()
+
+
+def email_factor(mailer: Mailer) -> EmailFactor:
+    """The factor over `mailer`."""
+    return EmailFactor(
+        mailer=mailer, mails=PlainMails(), signer=Signer(KeyRing((Key("00000001", b"k" * 32),)), PURPOSE)
+    )
+
+
+def about(server: MailServer | None, chance: SeededChance, **changes: Any) -> About:
+    """The circumstances of a challenge whose channel is `server`."""
+    relays = (Relay("127.0.0.1", server.port, MailSecurity.NONE),) if server else ()
+    channel = Channel("otp", ChannelType.EMAIL, ChannelKind.SMTP, "otp@cc.example", relays=relays)
+    values: dict[str, Any] = {
+        "tenant": tenant(),
+        "channel": channel,
+        "digits": 6,
+        "expiry": 120,
+        "language": "en",
+        "host": "cc.example",
+        "browser": "Firefox on Linux",
+        "reference": "ABCD2345",
+        "now": START,
+        "chance": chance,
+        "tag": "K7",
+        "challenge": "c1",
+    }
+    return About(**{**values, **changes})
+
+
+def code_in(text: str) -> str:
+    """The code of a mail."""
+    found = re.search(r"^code=(\d+)", text, re.MULTILINE)
+    assert found
+    return found[1]
+
+
+@pytest.mark.row("EF-11")
+async def test_a_typed_address_becomes_a_draft_in_the_spelling_it_is_sent_to(
+    factor: Factor, chance: SeededChance
+) -> None:
+    draft = await factor.register(ANNA, " Anna@CC.example ", about(None, chance))
+    assert draft == Draft(FactorKind.EMAIL, address="Anna@cc.example")
+
+
+@pytest.mark.parametrize("given", ["", "anna", "a@b, c@d", "anna@cc.example\r\nBcc: x@y.example", "\x00@cc.example"])
+async def test_what_is_no_single_address_is_refused(factor: Factor, chance: SeededChance, given: str) -> None:
+    assert await factor.register(ANNA, given, about(None, chance)) == Rejected(Problem.BAD_ADDRESS)
+
+
+@pytest.mark.row("EF-11")
+async def test_the_code_of_the_mail_is_accepted_and_it_went_to_the_registered_address_only(
+    factor: Factor, chance: SeededChance, mail_server: MailServer
+) -> None:
+    circumstances = about(mail_server, chance)
+    asked = await factor.challenge(ANNA, ENROLMENT, circumstances)
+    assert isinstance(asked, Asked)
+    received = await mail_server.wait()
+    assert received.rcpt_tos == ("anna@cc.example",)
+    code = code_in(received.text)
+    assert await factor.judge(asked.state, ANNA, ENROLMENT, circumstances, code) == Accepted(("challenge", "c1"))
+    assert code not in asked.state
+
+
+async def test_the_mail_names_host_browser_tag_and_reference_and_keeps_the_code_out_of_the_subject(
+    factor: Factor, chance: SeededChance, mail_server: MailServer
+) -> None:
+    await factor.challenge(ANNA, ENROLMENT, about(mail_server, chance))
+    received = await mail_server.wait()
+    for said in ("host=cc.example", "browser=Firefox on Linux", "tag=K7", "reference=ABCD2345", "expires_in=120"):
+        assert said in received.text
+    assert code_in(received.text) not in received.subject
+    assert code_in(received.text) not in str(received.parsed.items())
+
+
+@pytest.mark.row("GW-34")
+async def test_the_life_of_a_code_begins_when_the_relay_took_the_mail(
+    factor: Factor, chance: SeededChance, clock: FakeClock, mail_server: MailServer
+) -> None:
+    clock.advance(7)  # the relay is slow: it takes the mail seven seconds after the challenge began
+    asked = await factor.challenge(ANNA, ENROLMENT, about(mail_server, chance, now=START))
+    assert isinstance(asked, Asked)
+    assert asked.expires_at == START + 7 + 120
+    assert asked.hint == "a***@c***.example"
+
+
+async def test_a_mail_that_no_relay_takes_is_unavailable_and_nobody_is_told_whether_the_address_exists(
+    factor: Factor, chance: SeededChance, mail_server: MailServer
+) -> None:
+    mail_server.switches.refuse_recipient = "550 5.1.1 <anna@cc.example>: user unknown"
+    asked = await factor.challenge(ANNA, ENROLMENT, about(mail_server, chance))
+    assert isinstance(asked, Unavailable)
+    assert asked.problem is Problem.SEND_FAILED
+    assert "anna@" not in asked.reason
+
+
+async def test_a_registration_that_is_no_address_sends_nothing(
+    factor: Factor, chance: SeededChance, mail_server: MailServer
+) -> None:
+    odd = Enrolment(FactorKind.EMAIL, "anna@cc.example, eve@evil.example")
+    assert isinstance(await factor.challenge(ANNA, odd, about(mail_server, chance)), Unavailable)
+    assert mail_server.messages == []
+
+
+async def test_without_a_channel_nothing_is_sent(factor: Factor, chance: SeededChance) -> None:
+    assert isinstance(await factor.challenge(ANNA, ENROLMENT, about(None, chance, channel=None)), Unavailable)
+
+
+async def test_a_tenant_whose_name_is_odd_breaks_no_header(
+    factor: Factor, chance: SeededChance, mail_server: MailServer
+) -> None:
+    odd = tenant(branding=Branding(name="A\r\nBcc: eve@evil.example"))
+    asked = await factor.challenge(ANNA, ENROLMENT, about(mail_server, chance, tenant=odd))
+    assert isinstance(asked, Unavailable)
+    assert mail_server.messages == []
+
+
+@pytest.mark.row("EF-11")
+async def test_the_profile_address_is_told_of_a_registration_without_seeing_the_new_address(
+    clock: FakeClock, chance: SeededChance, mail_server: MailServer
+) -> None:
+    mailer = Mailer(clock, chance)
+    told = await email_factor(mailer).announce(
+        "profile@cc.example", "Code by e-mail", "anna@cc.example", about(mail_server, chance)
+    )
+    await mailer.close()
+    assert isinstance(told, Sent)
+    received = await mail_server.wait()
+    assert received.rcpt_tos == ("profile@cc.example",)
+    assert "sent_to=a***@c***.example" in received.text
+    assert "anna@cc.example" not in received.raw.decode()
+
+
+async def test_an_announcement_that_is_not_sent_is_a_value(chance: SeededChance, clock: FakeClock) -> None:
+    mailer = Mailer(clock, chance)
+    assert isinstance(await email_factor(mailer).announce("p@cc.example", "x", "", about(None, chance)), NotSent)

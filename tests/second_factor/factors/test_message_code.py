@@ -1,0 +1,89 @@
+"""A code that travels in a message, and what is kept of it."""
+
+import json
+
+import pytest
+
+from gateway.crypto.sealing import Key, KeyRing
+from gateway.crypto.signing import Signer
+from gateway.domain.challenge import Accepted, Rejected, Unavailable
+from gateway.domain.problem import Problem
+from gateway.second_factor.factor import About
+from gateway.second_factor.factors.message_code import PURPOSE, fits, judge, new_code
+from tests.clock import START, SeededChance
+from tests.web.sample import tenant
+
+SIGNER = Signer(KeyRing((Key("00000001", b"k" * 32),)), PURPOSE)
+ADDRESS = "anna@cc.example"
+
+
+def about(challenge: str = "c1", digits: int = 6, tenant_id: str = "expertflow") -> About:
+    """The circumstances of a challenge."""
+    return About(
+        tenant=tenant(id=tenant_id),
+        channel=None,
+        digits=digits,
+        expiry=300,
+        language="en",
+        host="cc.example",
+        browser="Chrome",
+        reference="ABCD2345",
+        now=START,
+        chance=SeededChance(),
+        challenge=challenge,
+    )
+
+
+NEW = new_code(SIGNER, about(), "u1", ADDRESS)
+
+
+def test_the_code_is_right_for_its_challenge_user_and_address_and_uses_the_challenge_up() -> None:
+    assert judge(SIGNER, NEW.state, about(), "u1", ADDRESS, typed=NEW.code) == Accepted(("challenge", "c1"))
+
+
+@pytest.mark.row("EF-12")
+@pytest.mark.parametrize(
+    ("circumstances", "user", "address"),
+    [
+        (about(challenge="c2"), "u1", ADDRESS),
+        (about(), "u2", ADDRESS),
+        (about(), "u1", "eve@cc.example"),
+        (about(tenant_id="other"), "u1", ADDRESS),
+    ],
+    ids=["another challenge", "another user", "another address", "another tenant"],
+)
+def test_the_code_is_wrong_for_anything_else(circumstances: About, user: str, address: str) -> None:
+    assert judge(SIGNER, NEW.state, circumstances, user, address, typed=NEW.code) == Rejected(Problem.WRONG_CODE)
+
+
+@pytest.mark.parametrize(
+    "typed", ["", "0", "abcdef", "12345", "1234567", "١٢٣٤٥٦", "12345a", "-12345", "1e1000", "½23456"]
+)
+def test_what_has_not_the_shape_of_a_code_is_wrong(typed: str) -> None:
+    assert not fits(typed, 6)
+    assert judge(SIGNER, NEW.state, about(), "u1", ADDRESS, typed=typed) == Rejected(Problem.WRONG_CODE)
+
+
+def test_a_wrong_code_of_the_right_shape_is_wrong() -> None:
+    wrong = str((int(NEW.code) + 1) % 10**6).zfill(6)
+    assert judge(SIGNER, NEW.state, about(), "u1", ADDRESS, typed=wrong) == Rejected(Problem.WRONG_CODE)
+
+
+@pytest.mark.parametrize("state", ["", "{", "null", "[]", "{}", '{"digest": null}', '{"digest": 1}', '"x"'])
+def test_a_state_that_does_not_parse_judges_nobody(state: str) -> None:
+    assert isinstance(judge(SIGNER, state, about(), "u1", ADDRESS, typed=NEW.code), Unavailable)
+
+
+def test_an_empty_digest_is_no_right_code() -> None:
+    assert judge(SIGNER, '{"digest": ""}', about(), "u1", ADDRESS, typed=NEW.code) == Rejected(Problem.WRONG_CODE)
+
+
+def test_only_a_digest_is_kept_and_the_code_is_not_printed() -> None:
+    assert set(json.loads(NEW.state)) == {"digest"}
+    assert NEW.code not in NEW.state
+    assert NEW.code not in repr(NEW)
+
+
+@pytest.mark.parametrize("digits", [4, 6, 8, 10])
+def test_a_code_has_as_many_digits_as_the_policy_says(digits: int) -> None:
+    assert fits(new_code(SIGNER, about(digits=digits), "u1", ADDRESS).code, digits)
