@@ -31,6 +31,7 @@ class Problem(Enum):
     TOO_MANY_LOGINS = "too-many-logins"
     # what stops a login
     NO_CONTACT = "no-contact"
+    UNKNOWN_ADDRESS = "unknown-address"
     PASSWORD_DUE = "password-due"  # noqa: S105 - a word, not a password
     ACTION_REQUIRED = "action-required"
     PASSWORD_CHANGED = "password-changed"  # noqa: S105 - a word, not a password

@@ -115,6 +115,7 @@ class KeycloakAccess:
 
     `url` ends in `/` (python-keycloak loses `/auth` otherwise). `issuer` is compared with every token's `iss`.
     `administration` in order of precedence: service account, the sign-in client's own, EFCX's administrator.
+    `administration_fallback` is tried where the sign-in client's own service account may not administer users.
     """
 
     url: str
@@ -126,6 +127,7 @@ class KeycloakAccess:
     otp_manager_url: str = ""
     timeout: float = 5.0
     tls: TlsSettings = TlsSettings()
+    administration_fallback: AdminUser | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,3 +194,8 @@ class Tenant:
         url = urlsplit(self.public_url)
         port = f":{url.port}" if url.port else ""
         return frozenset(f"{url.scheme}://{host}{port}" for host in self.all_hosts)
+
+    def route_of(self, path: str) -> Route | None:
+        """The route that a canonical `path` (no query, no dot segments) belongs to: the longest whole-segment prefix."""
+        covering = [r for r in self.routes if not r.path or path == r.path or path.startswith(r.path + "/")]
+        return max(covering, key=lambda r: len(r.path), default=None)

@@ -1,1 +1,1 @@
-"""The login: a pure machine, its flow, its pages."""
+"""The login: from the first click to a finished session, as a record of events and what they leave pending."""

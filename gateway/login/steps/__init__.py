@@ -1,1 +1,1 @@
-"""One module for each step of a login: its form, its act, its view."""
+"""The pages of a login, one module each: its form, its act, its view."""

@@ -1,0 +1,106 @@
+"""What does the gateway do itself between the pages of a login?
+
+Each effect runs after the record says it is due, is idempotent or claimed, and is tried again by the next GET when it
+failed: `challenge` sends a code, `save` writes the sealed set to Keycloak, `open` makes the session.
+"""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from gateway.crypto.signing import Signer
+from gateway.domain.enrolment import Enrolment
+from gateway.domain.ports import Clock
+from gateway.domain.problem import Problem, Trouble
+from gateway.domain.user import User
+from gateway.keycloak.sign_in_queue import normalised
+from gateway.keycloak.users import Users
+from gateway.login import machine
+from gateway.login.browsers import Browsers
+from gateway.login.flow import Acted, EffectRunner
+from gateway.login.machine import Effect, Login, Opened, Saved, SessionOpened, Stopped
+from gateway.login.reports import Reports
+from gateway.login.sending import Sending
+from gateway.login.visit import Visit
+from gateway.observe.audit import AuditEvent
+from gateway.second_factor.enrolments import Enrolments
+from gateway.sessions.sessions import NewSession, Sessions
+
+Notify = Callable[[Visit, Login, Enrolment], Awaitable[None]]
+"""Tells the user's profile address of a new enrolment, in the background."""
+
+
+@dataclass(frozen=True, slots=True)
+class Effects:
+    """The runners, by effect."""
+
+    sending: Sending
+    enrolments: Enrolments
+    users: Users
+    sessions: Sessions
+    browsers: Browsers
+    names: Signer
+    clock: Clock
+    reports: Reports
+    tell_profile_address: Notify
+
+    @property
+    def runners(self) -> dict[Effect, EffectRunner]:
+        """What `flow` runs."""
+        return {Effect.CHALLENGE: self.challenge, Effect.SAVE: self.save, Effect.OPEN: self.open}
+
+    async def challenge(self, visit: Visit, login: Login) -> Acted:
+        """Send the code that is due."""
+        return await self.sending.send(visit, login, asked_for=False)
+
+    async def save(self, visit: Visit, login: Login) -> Acted:
+        """Write the user's set with the new enrolment; a set changed elsewhere stops the login."""
+        user, enrolment = login.user, login.enrolled
+        if user is None or enrolment is None:
+            return Acted()
+        saved = await self.enrolments.add(visit.tenant, user.id, login.enrolments, enrolment)
+        if saved is None:
+            self.reports.tell(visit, AuditEvent.ENROLMENT_CONFLICT, user, factor=enrolment.factor.value)
+            return Acted((Stopped(Trouble(Problem.ENROLMENT_CHANGED)),))
+        self.reports.tell(visit, AuditEvent.ENROLMENT_REGISTERED, user, factor=enrolment.factor.value)
+        await self.tell_profile_address(visit, login, enrolment)
+        return Acted((Saved(saved),))
+
+    async def open(self, visit: Visit, login: Login) -> Acted:
+        """Read the account once more, then make the session. The session's secret is the login's: one distinct one."""
+        user, tokens = login.user, login.tokens
+        if user is None or tokens is None:
+            return Acted((Stopped(Trouble(Problem.LOGIN_EXPIRED)),))
+        if finding := await self._changed(visit, login, user):
+            self.reports.tell(visit, AuditEvent.LOGIN_REFUSED, user, problem="account-changed", finding=finding)
+            return Acted((Stopped(Trouble(Problem.ACCOUNT_CHANGED)),))
+        satisfied, rule = machine.satisfied(login)
+        session, cookie = await self.sessions.open(
+            visit.tenant,
+            NewSession(
+                user=user,
+                tokens=tokens,
+                password_at=login.password_at,
+                satisfied=satisfied,
+                rule=rule,
+                proved_at=login.proved_at,
+            ),
+            tag=login.tag,
+            secret=login.session_secret,
+        )
+        if visit.browser_id:
+            digest = self.names.sign(visit.tenant.id, normalised(user.username))
+            await self.browsers.remember(visit.tenant.id, visit.browser_id, digest)
+        return Acted((SessionOpened(Opened(session.id, cookie, self.clock.now())),))
+
+    async def _changed(self, visit: Visit, login: Login, user: User) -> str:
+        """What changed at the account since the password was right; "" when nothing did (`security.md` F16)."""
+        account = await self.users.account(visit.tenant.keycloak, user.id)
+        if account is None:
+            return "gone"
+        if not account.enabled:
+            return "disabled"
+        if account.required_actions:
+            return "required actions"
+        if account.credential_date != login.credential_date:
+            return "password"
+        return ""

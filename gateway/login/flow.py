@@ -1,0 +1,208 @@
+"""How does a login go on? Loads it, lets a step act, runs the effects that are due, keeps the record.
+
+Names no step and no factor. The rules it keeps (DESIGN 5):
+
+- the record changes by compare-and-swap; whoever loses re-reads and applies the same event again, never asks the
+  world twice;
+- an action on a page that is not the login's step changes nothing and shows the step that is;
+- effects run after the swap, are idempotent or claimed, and are tried again by the next GET.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import reduce
+from typing import Protocol
+
+from gateway.domain.ports import Chance, Clock
+from gateway.domain.problem import Problem, Trouble
+from gateway.domain.tenant import Tenant
+from gateway.login import machine
+from gateway.login.machine import Effect, Event, Login, Purpose, Step
+from gateway.login.visit import Visit
+from gateway.rendering.step_view import StepView
+from gateway.settings.snapshot import OperatorLimits
+from gateway.store.records import Changed, Records
+from gateway.web.cookies import new_browser_secret
+
+SAME_SESSION_AGAIN = 30.0
+"""Seconds for which a finished login gives its own browser the same session again (five tabs)."""
+REAPED_WITHIN = 900.0
+"""Seconds that a dead login's record is kept for `reaper` to end its Keycloak session."""
+
+Fields = Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Acted:
+    """What an act led to: events, and apart from them a problem to show."""
+
+    events: tuple[Event, ...] = ()
+    trouble: Trouble | None = None
+    cancelled: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Went:
+    """Where a login stands after a request; `login` None is the password page of a browser without one."""
+
+    login: Login | None
+    trouble: Trouble | None = None
+    out_of_order: bool = False
+
+    @property
+    def step(self) -> Step:
+        """The page to show."""
+        return machine.step(self.login) if self.login else Step.PASSWORD
+
+
+class Page(Protocol):
+    """One step: its act and its view."""
+
+    async def act(self, visit: Visit, login: Login, action: str, fields: Fields) -> Acted:
+        """Do what the form asks. Never changes the record itself."""
+
+    async def view(self, visit: Visit, login: Login, fields: Fields) -> StepView:
+        """What its template and its JSON show; `fields` is what was just typed, empty on a GET."""
+
+
+EffectRunner = Callable[[Visit, Login], Awaitable[Acted]]
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """See the module's text."""
+
+    logins: Records[Login]
+    pages: Mapping[Step, Page]
+    effects: Mapping[Effect, EffectRunner]
+    clock: Clock
+    chance: Chance
+    on_begun: Callable[[Tenant, Login], Awaitable[None]] = field(repr=False)
+    on_dead: Callable[[Tenant, Login], Awaitable[None]] = field(repr=False)
+
+    async def load(self, visit: Visit, secret: str | None) -> Login | None:
+        """The login of this browser, if it holds its secret and the login still counts."""
+        login = await self.logins.read(visit.tenant.id, visit.tag)
+        if login is None or secret is None or login.secret != secret or login.tenant != visit.tenant.id:
+            return None
+        return login if counts(login, visit.configuration.gateway.limits, self.clock.now()) else None
+
+    async def look(self, visit: Visit, login: Login | None) -> Went:
+        """A GET: run what is due, say where the login stands."""
+        return await self._settle(visit, login, None) if login else Went(None)
+
+    async def act(self, visit: Visit, login: Login | None, page: Step, action: str, fields: Fields) -> Went:
+        """A POST of the form of `page`."""
+        if login and (login.opened or login.stopped) and page is Step.PASSWORD:
+            login = None  # it absorbs everything: a password begins a new one
+        current = login or self.begin(visit)
+        if machine.step(current) is not page:
+            return replace(await self.look(visit, login), out_of_order=True)
+        acted = await self.pages[page].act(visit, current, action, fields)
+        if acted.cancelled:
+            await self._cancel(visit, login)
+            return Went(None)
+        if login is None:
+            return await self._keep_new(visit, current, acted)
+        moved = await self._happened(visit, login, acted.events)
+        shown = acted.trouble if moved is None or machine.step(moved) in (page, Step.STOPPED) else None
+        return await self._settle(visit, moved, shown)
+
+    def begin(self, visit: Visit) -> Login:
+        """A login that nothing happened to yet, pinned to today's policy. It is no record before its first event."""
+        now = self.clock.now()
+        return Login(
+            id=self.chance.token_bytes(9).hex(),
+            secret=new_browser_secret(self.chance, visit.tag).secret,
+            session_secret=new_browser_secret(self.chance, visit.tag).secret,
+            tag=visit.tag,
+            tenant=visit.tenant.id,
+            purpose=Purpose.SIGN_IN,
+            policy=visit.tenant.policy,
+            app=visit.app,
+            route_asks=visit.route_asks,
+            begun_at=now,
+            moved_at=now,
+        )
+
+    async def _cancel(self, visit: Visit, login: Login | None) -> None:
+        if login:
+            await self.logins.remove(visit.tenant.id, visit.tag)
+            await self.on_dead(visit.tenant, login)
+
+    async def _keep_new(self, visit: Visit, begun: Login, acted: Acted) -> Went:
+        """The first event of a login makes its record; a browser has one login at a time (GW-13)."""
+        login = _after(begun, acted.events, self.clock.now())
+        if login is begun:
+            return Went(None, acted.trouble)
+        limits = visit.configuration.gateway.limits
+        until = _kept_until(login, limits)
+        if not await self.logins.add(login.tenant, login.tag, login, until):
+            other = await self.logins.read(login.tenant, login.tag)
+            if other and login.user and self.goes_on(visit, other, login.user.id):
+                await self.on_dead(visit.tenant, login)
+                return await self._settle(visit, other, None)
+            await self.logins.write(login.tenant, login.tag, login, until)
+            if other and not other.opened:
+                await self.on_dead(visit.tenant, other)
+        await self.on_begun(visit.tenant, login)
+        if login.stopped:
+            await self.on_dead(visit.tenant, login)
+        return await self._settle(visit, login, acted.trouble)
+
+    def goes_on(self, visit: Visit, other: Login, user_id: str) -> bool:
+        """Whether `other` is a login of the same user that this browser may go on with instead of a new one."""
+        same = other.user is not None and other.user.id == user_id and not other.stopped
+        return same and counts(other, visit.configuration.gateway.limits, self.clock.now())
+
+    async def _settle(self, visit: Visit, login: Login | None, trouble: Trouble | None) -> Went:
+        """Run effects until a page is due, or one of them has a problem to show."""
+        while login and not trouble and isinstance(effect := machine.first(login), Effect):
+            acted = await self.effects[effect](visit, login)
+            moved = await self._happened(visit, login, acted.events)
+            trouble = acted.trouble
+            if moved == login:
+                break  # somebody else is at it: the page says so and asks again
+            login = moved
+        if login is None:
+            return Went(None, trouble or Trouble(Problem.LOGIN_EXPIRED))
+        if login.opened or login.stopped:
+            trouble = login.stopped
+        return Went(login, trouble)
+
+    async def _happened(self, visit: Visit, login: Login, events: tuple[Event, ...]) -> Login | None:
+        """The record with `events` applied, whoever else wrote meanwhile; None when it is another login's by now."""
+        now, limits = self.clock.now(), visit.configuration.gateway.limits
+
+        def change(current: Login) -> Changed[Login] | None:
+            if current.id != login.id:
+                return None
+            after = _after(current, events, now)
+            return Changed(after, _kept_until(after, limits)) if after is not current else None
+
+        changed = await self.logins.change(login.tenant, login.tag, change) if events else None
+        if changed:
+            if changed.stopped:
+                await self.on_dead(visit.tenant, changed)
+            return changed
+        current = await self.logins.read(login.tenant, login.tag)
+        return current if current and current.id == login.id else None
+
+
+def counts(login: Login, limits: OperatorLimits, now: float) -> bool:
+    """Whether a login still counts: 15 minutes from its last event, 60 in all; opened, 30 seconds."""
+    if login.opened:
+        return now < login.opened.at + SAME_SESSION_AGAIN
+    return now < min(login.moved_at + limits.login_idle, login.begun_at + limits.login_absolute)
+
+
+def _after(login: Login, events: tuple[Event, ...], now: float) -> Login:
+    """`login` with `events` applied; the very same object when none of them answered anything pending."""
+    after = reduce(machine.apply, events, login)
+    return login if after == login else replace(after, moved_at=now)
+
+
+def _kept_until(login: Login, limits: OperatorLimits) -> float:
+    if login.opened:
+        return login.opened.at + SAME_SESSION_AGAIN
+    return login.moved_at + limits.login_idle + REAPED_WITHIN

@@ -1,0 +1,81 @@
+"""What becomes of the Keycloak session of a login that nobody finishes?
+
+A right password leaves a session at Keycloak before the second factor. Each begun login is noted in the store under
+the minute in which it will be dead at the earliest; some replica looks then, ends the session of a login that is dead,
+and notes again one that moved on. The note outlives a restart; the record is kept a while longer than it counts.
+"""
+
+import json
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+import structlog
+
+from gateway.domain.errors import GatewayError
+from gateway.domain.ports import Clock
+from gateway.domain.session import Tokens
+from gateway.domain.tenant import Tenant
+from gateway.login import flow
+from gateway.login.machine import Login
+from gateway.settings.snapshot import Configuration
+from gateway.store.interface import Store
+from gateway.store.once import Once
+from gateway.store.records import Records
+
+MINUTE = 60.0
+LOOK_BACK = 10
+MOST = 100_000
+KEPT = 7200.0
+log = structlog.get_logger(__name__)
+
+
+@dataclass(slots=True)
+class Reaper:
+    """See the module's text."""
+
+    store: Store
+    once: Once
+    logins: Records[Login]
+    clock: Clock
+    configuration: Callable[[], Configuration]
+    end_session: Callable[[Tenant, Tokens], Awaitable[None]]
+
+    async def note(self, tenant: Tenant, login: Login) -> None:
+        """Remember to look at `login` when it may be dead."""
+        if login.tokens is None:
+            return
+        limits = self.configuration().gateway.limits
+        due = min(login.moved_at + limits.login_idle, login.begun_at + limits.login_absolute)
+        value = json.dumps([tenant.id, login.tag, login.id]).encode()
+        await self.store.append(_key(int(due // MINUTE) + 1), value, MOST, KEPT)
+
+    async def look(self) -> int:
+        """Look at every login noted for the last minutes; how many Keycloak sessions were ended."""
+        now, ended = int(self.clock.now() // MINUTE), 0
+        for minute in range(now - LOOK_BACK, now + 1):
+            for raw in await self.store.last(_key(minute), MOST):
+                tenant_id, tag, login_id = json.loads(raw)
+                if await self.once.claim(tenant_id, ("reap", login_id, str(minute)), KEPT):
+                    ended += await self._one(tenant_id, tag, login_id)
+        return ended
+
+    async def _one(self, tenant_id: str, tag: str, login_id: str) -> bool:
+        configuration = self.configuration()
+        tenant = configuration.tenant(tenant_id)
+        login = await self.logins.read(tenant_id, tag)
+        if tenant is None or login is None or login.id != login_id or login.opened or login.tokens is None:
+            return False
+        if flow.counts(login, configuration.gateway.limits, self.clock.now()):
+            await self.note(tenant, login)
+            return False
+        try:
+            await self.end_session(tenant, login.tokens)
+        except GatewayError as error:
+            log.warning("dead_login_not_ended", tenant=tenant_id, what=error.what)
+            return False
+        await self.logins.remove(tenant_id, tag)
+        return True
+
+
+def _key(minute: int) -> str:
+    return f"dying:{minute}"

@@ -1,0 +1,44 @@
+"""The confirm page: is this address right? It is shown again, to edit or to send the first code to.
+
+Form: `action` `send` or `edit`.
+"""
+
+from dataclasses import dataclass
+
+from gateway.domain.ports import Clock
+from gateway.login.flow import Acted, Fields
+from gateway.login.machine import AddressConfirmed, AddressGiven, Login
+from gateway.login.visit import Visit
+from gateway.rendering.step_view import StepView
+
+
+@dataclass(frozen=True, slots=True)
+class ConfirmPage:
+    """See the module's text."""
+
+    clock: Clock
+
+    async def act(self, visit: Visit, login: Login, action: str, fields: Fields) -> Acted:
+        """Send or edit."""
+        match action:
+            case "cancel":
+                return Acted(cancelled=True)
+            case "edit":
+                return Acted((AddressGiven(None),))
+        return Acted((AddressConfirmed(login.draft),)) if login.draft else Acted()
+
+    async def view(self, visit: Visit, login: Login, fields: Fields) -> StepView:
+        """The address as it was typed."""
+        return StepView(
+            step="confirm",
+            purpose=login.purpose.value,
+            now=self.clock.now(),
+            csrf=visit.csrf,
+            to=visit.to,
+            host=visit.host,
+            factor=login.draft.factor.value if login.draft else "",
+            username=login.user.display_name if login.user else "",
+            address=login.draft.address if login.draft else "",
+            digits=login.policy.otp_length,
+            can_edit=True,
+        )

@@ -1,0 +1,164 @@
+"""The password page: who is it, and is the password right?
+
+Form: `username`, `password`. The act takes its turn in the queue of that user name, counts the attempt, asks Keycloak
+once, and gathers what is known of the user. It makes no record unless the password was right (or right but the
+account not ready), so the page may stay open overnight.
+"""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+import structlog
+
+from gateway.crypto.signing import Signer
+from gateway.domain import errors
+from gateway.domain.enrolment import EnrolmentSet
+from gateway.domain.ports import Clock
+from gateway.domain.problem import Problem, Trouble
+from gateway.domain.secret import Secret
+from gateway.domain.session import Tokens
+from gateway.domain.tenant import Tenant
+from gateway.domain.user import Account
+from gateway.keycloak.sign_in import Granted, NotFullySetUp, SignIn, WrongPassword
+from gateway.keycloak.sign_in_queue import Busy, SignInQueue, normalised
+from gateway.keycloak.users import Users
+from gateway.login.browsers import Browsers
+from gateway.login.flow import Acted, Fields
+from gateway.login.machine import Login, PasswordRight, Stopped
+from gateway.login.reports import Reports
+from gateway.login.visit import Visit
+from gateway.observe.audit import AuditEvent
+from gateway.rendering.step_view import StepView
+from gateway.second_factor import contacts, limits
+from gateway.second_factor.attempts import Attempts, No
+from gateway.second_factor.enrolments import Enrolments, Tampered
+
+MOST_NAME = 255
+MOST_PASSWORD = 1024
+UPDATE_PASSWORD = "UPDATE_PASSWORD"  # noqa: S105 - Keycloak's name of a required action
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class PasswordPage:
+    """See the module's text. `end_session` ends a Keycloak session in the background."""
+
+    sign_in: SignIn
+    queue: SignInQueue
+    users: Users
+    enrolments: Enrolments
+    attempts: Attempts
+    browsers: Browsers
+    names: Signer
+    clock: Clock
+    reports: Reports
+    end_session: Callable[[Tenant, Tokens], Awaitable[None]]
+
+    async def act(self, visit: Visit, login: Login, action: str, fields: Fields) -> Acted:
+        """Sign in."""
+        username, password = fields.get("username", "").strip(), fields.get("password", "")
+        if not username or not password or len(username) > MOST_NAME or len(password) > MOST_PASSWORD:
+            return Acted(trouble=Trouble(Problem.BAD_INPUT))
+        name = normalised(username)
+        digest = self.names.sign(visit.tenant.id, name)
+        known = await self.browsers.knows(visit.tenant.id, visit.browser_id, digest)
+        async with self.queue.turn(visit.tenant.id, name, visit.client, known=known) as turn:
+            if isinstance(turn, Busy):
+                self.reports.tell(visit, AuditEvent.LOGIN_QUEUE_FULL)
+                return Acted(trouble=Trouble(Problem.TOO_MANY_LOGINS, turn.until))
+            answer = await self._ask(visit, digest, username, Secret(password), known=known)
+        match answer:
+            case Trouble():
+                return Acted(trouble=answer)
+            case NotFullySetUp():
+                return await self._not_ready(visit, username)
+            case Granted():
+                try:
+                    return await self._granted(visit, login, answer)
+                except errors.GatewayError:
+                    await self.end_session(visit.tenant, answer.tokens)
+                    raise
+
+    async def view(self, visit: Visit, login: Login, fields: Fields) -> StepView:
+        """The form; a typed user name is kept, a password never."""
+        return StepView(
+            step="password",
+            purpose=login.purpose.value,
+            now=self.clock.now(),
+            csrf=visit.csrf,
+            to=visit.to,
+            host=visit.host,
+            username=fields.get("username", "").strip()[:MOST_NAME],
+            can_cancel=False,
+        )
+
+    async def _ask(
+        self, visit: Visit, digest: str, username: str, password: Secret, *, known: bool
+    ) -> Granted | NotFullySetUp | Trouble:
+        """One grant, counted before it is made and given back unless the password was wrong."""
+        groups = limits.for_password(
+            visit.configuration.gateway.limits, visit.tenant.id, digest, visit.client, known=known
+        )
+        found = await self.attempts.reserve(groups)
+        if isinstance(found, No):
+            self.reports.tell(visit, AuditEvent.LIMIT_REACHED, limit="password")
+            return Trouble(found.problem, found.until)
+        try:
+            answer = await self.sign_in.password(visit.tenant.keycloak, username, password, visit.client)
+        except BaseException as error:
+            await self.attempts.give_back(groups)
+            if not isinstance(error, errors.GatewayError):
+                raise
+            return self._no_answer(visit, error)
+        if isinstance(answer, WrongPassword):
+            self.reports.tell(visit, AuditEvent.LOGIN_WRONG_PASSWORD, reason=answer.reason)
+            return Trouble(Problem.WRONG_PASSWORD)
+        await self.attempts.clear(groups[:1])
+        await self.attempts.give_back(groups[1:])
+        return answer
+
+    def _no_answer(self, visit: Visit, error: errors.GatewayError) -> Trouble:
+        """Keycloak did not judge: never "wrong password"."""
+        unreachable = isinstance(error, errors.Unreachable)
+        problem = Problem.SIGN_IN_UNAVAILABLE if unreachable else Problem.SIGN_IN_MISCONFIGURED
+        log.error("sign_in_failed", what=error.what, detail=error.detail, reference=visit.reference)
+        self.reports.tell(visit, AuditEvent.LOGIN_UNAVAILABLE, problem=problem.value)
+        return Trouble(problem)
+
+    async def _not_ready(self, visit: Visit, username: str) -> Acted:
+        """The password is right, the account is not ready: say which action is due."""
+        account = await self.users.find(visit.tenant.keycloak, username)
+        due = account is not None and account.required_actions == (UPDATE_PASSWORD,)
+        problem = Problem.PASSWORD_DUE if due else Problem.ACTION_REQUIRED
+        self.reports.tell(
+            visit,
+            AuditEvent.LOGIN_REFUSED,
+            account.user if account else None,
+            problem=problem.value,
+            required_actions=list(account.required_actions) if account else [],
+        )
+        return Acted((Stopped(Trouble(problem)),))
+
+    async def _granted(self, visit: Visit, login: Login, granted: Granted) -> Acted:
+        tenant, user = visit.tenant, granted.user
+        self.reports.tell(visit, AuditEvent.LOGIN_PASSWORD_RIGHT, user)
+        account = await self.users.account(tenant.keycloak, user.id)
+        if account is None or not account.enabled:
+            await self.end_session(tenant, granted.tokens)
+            return Acted((Stopped(Trouble(Problem.ACCOUNT_CHANGED)),))
+        enrolments = await self.enrolments.read(tenant, user.id) if login.policy.enabled else EnrolmentSet()
+        if isinstance(enrolments, Tampered):
+            self.reports.tell(visit, AuditEvent.ENROLMENT_TAMPERED, user, finding=enrolments.finding)
+            await self.end_session(tenant, granted.tokens)
+            return Acted((Stopped(Trouble(Problem.ENROLMENT_UNREADABLE)),))
+        return Acted((self._right(granted, account, enrolments),))
+
+    def _right(self, granted: Granted, account: Account, enrolments: EnrolmentSet) -> PasswordRight:
+        return PasswordRight(
+            user=granted.user,
+            tokens=granted.tokens,
+            enrolments=enrolments,
+            contacts=contacts.of_user(account.user),
+            credential_date=account.credential_date,
+            at=self.clock.now(),
+        )

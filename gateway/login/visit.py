@@ -1,0 +1,34 @@
+"""What may one act know of the request that asked for it?
+
+Everything a step or effect may use of a request, as plain values: nothing in `login/` below `handlers` sees aiohttp.
+"""
+
+from dataclasses import dataclass
+
+from gateway.domain.tenant import Tenant
+from gateway.settings.snapshot import Configuration
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """One request to the login pages.
+
+    `tag` is the browser's part of the login cookie; `browser` a text such as "Chrome on Windows"; `browser_id` the
+    value of the browser cookie, which says who finished a login here and is never a proof. `app` is the prefix of the
+    route the browser wants to go to, `route_asks` whether that route asks for a factor, `to` the checked target, `csrf` the token for the forms of this browser.
+    """
+
+    configuration: Configuration
+    tenant: Tenant
+    tag: str
+    client: str
+    host: str
+    browser: str
+    language: str
+    request_id: str
+    reference: str
+    to: str
+    csrf: str
+    app: str
+    route_asks: bool
+    browser_id: str | None = None

@@ -1,0 +1,175 @@
+"""Who has registered what? The only reader and writer of registrations.
+
+A user's registrations are one sealed set in his Keycloak profile; additional data is tenant, realm and user, so a set
+copied to another user does not open. A *rollback guard* in the store keeps version, hash and text of the newest set
+seen. Together (`docs/security.md`, F2):
+
+- nothing in the profile and no guard: nobody enrolled;
+- it opens and there is no guard: accepted, audited (the store was lost);
+- newer than the guard and opens: accepted, the guard follows;
+- unopenable, missing where the guard knows one, older, or of the same version with another hash: `Tampered`. The
+  login stops; it never leads to a code or to a new registration.
+
+A write goes on only from the version that the login saw.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from pydantic import TypeAdapter, ValidationError
+
+from gateway.crypto.sealing import Sealer, Unopenable
+from gateway.domain.enrolment import Enrolment, EnrolmentSet
+from gateway.domain.errors import Conflict
+from gateway.domain.ports import Clock, Lock
+from gateway.domain.tenant import KeycloakAccess, Tenant
+from gateway.store.interface import Store
+
+GUARD_LIFE = 400 * 86400.0
+LOCK_WAIT = 10.0
+LOCK_LIFE = 60.0
+_SET = TypeAdapter(EnrolmentSet)
+
+
+class Profile(Protocol):
+    """The attribute of one user in Keycloak (`keycloak.profile`)."""
+
+    async def read(self, access: KeycloakAccess, user_id: str) -> str | None:
+        """The sealed text, or None when the user has none."""
+
+    async def write(self, access: KeycloakAccess, user_id: str, sealed: str, expected: str | None) -> None:
+        """Replace exactly `expected`, read back; raises `Conflict`, `Unreachable`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tampered:
+    """The set is not one the gateway wrote last. `finding` is for the audit."""
+
+    finding: str
+
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """The newest set seen of one user."""
+
+    version: int
+    hash: str
+    sealed: str
+
+
+
+class Enrolments:
+    """Reads and writes sealed sets. `on_unguarded(tenant, user_id)` hears of a set accepted without a guard."""
+
+    def __init__(
+        self,
+        *,
+        profile: Profile,
+        store: Store,
+        sets: Sealer,
+        guards: Sealer,
+        lock: Lock,
+        clock: Clock,
+        on_unguarded: Callable[[Tenant, str], None],
+    ) -> None:
+        self._profile = profile
+        self._store = store
+        self._sets = sets
+        self._guards = guards
+        self._lock = lock
+        self._clock = clock
+        self._on_unguarded = on_unguarded
+
+    async def read(self, tenant: Tenant, user_id: str) -> EnrolmentSet | Tampered:
+        """The user's registrations, judged against the guard. Raises `Unreachable`, `Refused`."""
+        # The guard first: it is raised after the profile is written, so a profile read later is never older honestly.
+        raw = await self._store.get(_guard_key(tenant, user_id))
+        guard = self._guard(tenant, user_id, raw)
+        sealed = await self._profile.read(tenant.keycloak, user_id)
+        if isinstance(guard, Tampered):
+            return guard
+        if sealed is None:
+            return EnrolmentSet() if guard is None else Tampered("missing")
+        opened = self._open(tenant, user_id, sealed)
+        if opened is None:
+            return Tampered("unopenable")
+        if guard is None:
+            self._on_unguarded(tenant, user_id)
+        elif opened.version < guard.version:
+            return Tampered("older")
+        elif opened.version == guard.version and _hash(sealed) != guard.hash:
+            return Tampered("altered")
+        await self._raise_guard(tenant, user_id, opened.version, sealed, raw)
+        return opened
+
+    async def add(self, tenant: Tenant, user_id: str, seen: EnrolmentSet, enrolment: Enrolment) -> EnrolmentSet | None:
+        """Write the set that follows `seen` with `enrolment` in it; None when it is no longer the one seen.
+
+        Doing it twice writes once: a set that already holds exactly this is returned as it is.
+        """
+        wanted = seen.with_enrolment(replace(enrolment, added_at=enrolment.added_at or self._clock.now()))
+        async with self._lock.hold(f"enrolments:{tenant.id}:{user_id}", wait=LOCK_WAIT, ttl=LOCK_LIFE):
+            sealed = await self._profile.read(tenant.keycloak, user_id)
+            now = await self.read(tenant, user_id)
+            if isinstance(now, Tampered):
+                return None
+            if _same(now, wanted):
+                return now
+            if now.version != seen.version:
+                return None
+            new = self._seal(tenant, user_id, wanted)
+            try:
+                await self._profile.write(tenant.keycloak, user_id, new, sealed)
+            except Conflict:
+                return None
+            guard = await self._store.get(_guard_key(tenant, user_id))
+            await self._raise_guard(tenant, user_id, wanted.version, new, guard)
+        return wanted
+
+    def _open(self, tenant: Tenant, user_id: str, sealed: str) -> EnrolmentSet | None:
+        try:
+            return _SET.validate_json(self._sets.open_text(sealed, _context(tenant, user_id)))
+        except (Unopenable, ValidationError):
+            return None
+
+    def _seal(self, tenant: Tenant, user_id: str, value: EnrolmentSet) -> str:
+        return self._sets.seal_text(_SET.dump_json(value, exclude_defaults=True), _context(tenant, user_id))
+
+    def _guard(self, tenant: Tenant, user_id: str, raw: bytes | None) -> Guard | Tampered | None:
+        if raw is None:
+            return None
+        try:
+            return Guard(**json.loads(self._guards.open(raw, _guard_key(tenant, user_id))))
+        except (Unopenable, ValueError, TypeError):
+            return Tampered("guard-unopenable")
+
+    async def _raise_guard(self, tenant: Tenant, user_id: str, version: int, sealed: str, seen: bytes | None) -> None:
+        """Let the guard follow, renewing its life; who loses against another login leaves the newer one standing."""
+        key = _guard_key(tenant, user_id)
+        value = json.dumps({"version": version, "hash": _hash(sealed), "sealed": sealed}).encode()
+        guard = self._guards.seal(value, key)
+        if seen is None:
+            await self._store.add(key, guard, GUARD_LIFE)
+        else:
+            await self._store.swap(key, seen, guard, GUARD_LIFE)
+
+
+def _same(now: EnrolmentSet, wanted: EnrolmentSet) -> bool:
+    """Whether `now` already is what was to be written, whenever it was added."""
+    plain = [{(e.factor, e.address, e.secret) for e in s.enrolments} for s in (now, wanted)]
+    return now.version == wanted.version and plain[0] == plain[1]
+
+
+def _hash(sealed: str) -> str:
+    return hashlib.sha256(sealed.encode()).hexdigest()
+
+
+def _context(tenant: Tenant, user_id: str) -> str:
+    return f"enrolments/1/{tenant.id}/{tenant.keycloak.realm}/{user_id}"
+
+
+def _guard_key(tenant: Tenant, user_id: str) -> str:
+    return f"guard:{{{tenant.id}/user/{user_id}}}"

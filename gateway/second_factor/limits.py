@@ -1,0 +1,163 @@
+"""Which counters, maxima and windows hold for a password, a code and a send?
+
+Pure: names the rules (key, steps, window) and the problem each stands for; the store enforces them atomically, and
+`attempts` runs them in the order user, login, address, client. Every attempt is counted before anything is judged
+(reserve → judge → keep, or give back when nobody judged). Sources: FEATURES "In every preset", NIST SP 800-63B
+throttling, OWASP ASVS 6.6.3.
+
+Keys carry a tag in braces, so that all rules of one group are one script: users are named by their id, addresses and
+names by a digest the caller passes in, so that no key tells one.
+"""
+
+from dataclasses import dataclass
+
+from gateway.domain.policy import MESSAGE_FACTORS, AttemptsScope, FactorKind, LockScope, Policy
+from gateway.domain.problem import Problem
+from gateway.settings.snapshot import OperatorLimits
+from gateway.store.interface import Rule
+
+DAY = 86400.0
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """One rule and what a user is told when it holds him."""
+
+    name: str
+    rule: Rule
+    problem: Problem
+
+
+Group = tuple[Limit, ...]
+"""Limits of one tag: counted in one script."""
+
+
+@dataclass(frozen=True, slots=True)
+class Whose:
+    """The names an attempt is counted under. `login` and `challenge` are ids, `address` a digest."""
+
+    tenant: str
+    user: str
+    login: str
+    challenge: str = ""
+    address: str = ""
+    client: str = ""
+    app: str = ""
+
+
+def _limit(  # noqa: PLR0913 - one argument per word of a rule, all by name
+    name: str,
+    tag: str,
+    problem: Problem,
+    *,
+    steps: tuple[tuple[int, float], ...],
+    window: float = DAY,
+    lock: str = "",
+    beyond: bool = True,
+    sliding: bool = True,
+    restart: bool = False,
+) -> Limit:
+    rule = Rule(
+        count=f"count:{{{tag}}}:{name}",
+        lock=f"lock:{{{tag}}}:{lock or name}",
+        window=window,
+        steps=steps,
+        beyond=beyond,
+        sliding=sliding,
+        restart=restart,
+    )
+    return Limit(name, rule, problem)
+
+
+def for_answer(policy: Policy, limits: OperatorLimits, whose: Whose, factor: FactorKind | None) -> tuple[Group, ...]:
+    """What one entered code is counted against; `factor` None is the page that takes any code."""
+    user_tag = f"{whose.tenant}/user/{whose.user}"
+    named = factor.value if factor else "any"
+    cap = _limit(f"failures/{named}", user_tag, Problem.LOCKED, steps=limits.failure_steps)
+    if policy.attempts_scope is AttemptsScope.USER:
+        where = whose.app if policy.lock_scope is LockScope.APP else "*"
+        own = _limit(
+            "attempts",
+            user_tag,
+            Problem.LOCKED,
+            steps=((policy.otp_max_attempts, float(policy.locked_for)),),
+            lock=f"attempts/{where}",
+            restart=policy.lock_scope is LockScope.TENANT,
+        )
+        return ((own, cap),)
+    # A factor that sends nothing has no code to replace: its maximum is the login's.
+    of = f"code/{whose.challenge}" if factor in MESSAGE_FACTORS else "code"
+    code = _limit(
+        of, f"{whose.tenant}/login/{whose.login}", Problem.LIMIT_EXCEEDED, steps=((policy.otp_max_attempts, DAY),)
+    )
+    return ((cap,), (code,))
+
+
+def for_send(policy: Policy, limits: OperatorLimits, whose: Whose) -> tuple[Group, ...]:
+    """What one sent code is counted against: the user's cooldown and hour, the login's maximum, the address's hour."""
+    user_tag = f"{whose.tenant}/user/{whose.user}"
+    user: list[Limit] = []
+    if policy.resend_cooldown:
+        cooldown = float(policy.resend_cooldown)
+        user.append(_limit("sent", user_tag, Problem.WAIT, steps=((1, cooldown),), window=cooldown))
+    user.append(
+        _limit(
+            "sends",
+            user_tag,
+            Problem.MAX_SENDS,
+            steps=((limits.sends_per_user, limits.sends_window),),
+            window=limits.sends_window,
+            sliding=False,
+            restart=True,
+        )
+    )
+    login = _limit(
+        "sends", f"{whose.tenant}/login/{whose.login}", Problem.MAX_SENDS, steps=((policy.max_sends, DAY),)
+    )
+    address = _limit(
+        "sends",
+        f"{whose.tenant}/address/{whose.address}",
+        Problem.MAX_SENDS,
+        steps=((limits.sends_per_address, limits.sends_window),),
+        window=limits.sends_window,
+        sliding=False,
+        restart=True,
+    )
+    return (tuple(user), (login,), (address,))
+
+
+def cooldown(policy: Policy, whose: Whose) -> tuple[Group, ...]:
+    """The user's cooldown alone: an accepted code clears it."""
+    if not policy.resend_cooldown:
+        return ()
+    tag = f"{whose.tenant}/user/{whose.user}"
+    wait = float(policy.resend_cooldown)
+    return ((_limit("sent", tag, Problem.WAIT, steps=((1, wait),), window=wait),),)
+
+
+def for_password(limits: OperatorLimits, tenant: str, name: str, client: str, *, known: bool) -> tuple[Group, ...]:
+    """What one typed password is counted against until it is found right.
+
+    `name` is a digest of the normalised user name. A browser in which the user finished a login before has a count of
+    its own (`known`), so that nobody can shut a victim out by typing his name. The maximum is below Keycloak's own
+    failure limit, so that Keycloak locks nobody because of us.
+    """
+    window = limits.password_failures_window
+    lane = "known" if known else "anybody"
+    of_name = _limit(
+        f"password/{lane}",
+        f"{tenant}/name/{name}",
+        Problem.TOO_MANY_LOGINS,
+        steps=((limits.password_failures_per_user, window),),
+        window=window,
+        restart=True,
+    )
+    of_client = _limit(
+        "password",
+        f"{tenant}/client/{client}",
+        Problem.TOO_MANY_LOGINS,
+        steps=((limits.password_failures_per_client, window),),
+        window=window,
+        restart=True,
+    )
+    return ((of_name,), (of_client,))

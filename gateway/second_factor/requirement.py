@@ -1,0 +1,137 @@
+"""What is asked of this user now, and by which rule?
+
+Pure. Every answer names its rule, for the audit and for `explain`; the same code decides at run time.
+"""
+
+from dataclasses import dataclass
+from enum import Enum
+
+from gateway.domain.enrolment import Enrolment, EnrolmentSet
+from gateway.domain.policy import (
+    MESSAGE_FACTORS,
+    ChoosePage,
+    EnrolmentRule,
+    FactorKind,
+    NoContact,
+    Policy,
+    RegistrationContact,
+)
+from gateway.domain.problem import Problem
+from gateway.domain.user import Contact
+
+
+class DecidedBy(Enum):
+    """The rules, by the names that audit and `explain` use."""
+
+    OFF = "2fa-off"
+    ROUTE_ASKS_NONE = "route-asks-none"
+    TRUSTED_BROWSER = "trusted-browser"
+    VERIFIED_IN_SESSION = "verified-in-session"
+    ENROLLED = "enrolled"
+    OPTIONAL_AND_NONE = "optional-and-none-enrolled"
+    REQUIRED = "enrolment-required"
+    NO_CONTACT = "no-contact"
+    NOTHING_TO_REGISTER = "nothing-to-register"
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What is known of a user when the requirement is decided."""
+
+    enrolments: EnrolmentSet
+    contacts: tuple[Contact, ...] = ()
+    trusted: bool = False
+    verified: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Nothing:
+    """No factor is asked."""
+
+    rule: DecidedBy
+
+
+@dataclass(frozen=True, slots=True)
+class Register:
+    """A factor must be registered; `factors` are those he may register, in the tenant's order."""
+
+    rule: DecidedBy
+    factors: tuple[FactorKind, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Verify:
+    """One of `methods` must be proved; `choose` when a page asks which."""
+
+    rule: DecidedBy
+    methods: tuple[Enrolment, ...]
+    choose: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Refuse:
+    """The requirement cannot be met: the login stops, or goes to a named path."""
+
+    rule: DecidedBy
+    problem: Problem
+    path: str | None = None
+
+
+Requirement = Nothing | Register | Verify | Refuse
+
+
+def decide(policy: Policy, standing: Standing, *, route_asks: bool) -> Requirement:
+    """What `policy` asks of a user with this `standing` for a route that asks for a factor or not."""
+    if not policy.enabled:
+        return Nothing(DecidedBy.OFF)
+    if not route_asks:
+        return Nothing(DecidedBy.ROUTE_ASKS_NONE)
+    methods = methods_of(policy, standing)
+    if methods:
+        if standing.trusted and policy.trust_browser_days:
+            return Nothing(DecidedBy.TRUSTED_BROWSER)
+        if standing.verified and policy.skip_when_verified:
+            return Nothing(DecidedBy.VERIFIED_IN_SESSION)
+        return Verify(DecidedBy.ENROLLED, methods, policy.choose_page is ChoosePage.SEVERAL and len(methods) > 1)
+    if policy.enrolment is EnrolmentRule.OPTIONAL:
+        return Nothing(DecidedBy.OPTIONAL_AND_NONE)
+    if policy.on_no_contact is not NoContact.REGISTER:
+        return Refuse(DecidedBy.NO_CONTACT, Problem.NO_CONTACT, policy.no_contact_path)
+    factors = registrable(policy, standing)
+    if not factors:
+        return Refuse(DecidedBy.NOTHING_TO_REGISTER, Problem.NO_CONTACT)
+    return Register(DecidedBy.REQUIRED, factors)
+
+
+def methods_of(policy: Policy, standing: Standing) -> tuple[Enrolment, ...]:
+    """The user's usable methods in the policy's order.
+
+    Enrolments, and where the policy takes addresses from the user record, its verified contacts. Without a page that
+    chooses, the first one counts: that is what makes a fallback one.
+    """
+    known = standing.enrolments.enrolments
+    if contacts_are_methods(policy):
+        enrolled = {e.factor for e in known}
+        known += tuple(Enrolment(c.factor, c.address) for c in standing.contacts if c.verified and c.factor not in enrolled)
+    methods = tuple(e for m in policy.offered for e in known if e.factor is m.factor)
+    return methods[:1] if policy.choose_page is ChoosePage.NEVER else methods
+
+
+def contacts_are_methods(policy: Policy) -> bool:
+    """Whether verified contacts need no registration."""
+    return policy.registration_contact is not RegistrationContact.ANY and policy.on_no_contact is not NoContact.REGISTER
+
+
+def registrable(policy: Policy, standing: Standing) -> tuple[FactorKind, ...]:
+    """The factors this user may register: where only known addresses count, those he has one for."""
+    known = {c.factor for c in standing.contacts if c.verified}
+    free = policy.registration_contact is RegistrationContact.ANY
+    return tuple(m.factor for m in policy.methods if free or m.factor not in MESSAGE_FACTORS or m.factor in known)
+
+
+def takes_address(policy: Policy, contacts: tuple[Contact, ...], factor: FactorKind, address: str) -> bool:
+    """Whether `address` may be registered: any, or only one that is known and verified."""
+    if policy.registration_contact is RegistrationContact.ANY:
+        return True
+    wanted = address.casefold()
+    return any(c.factor is factor and c.verified and c.address.casefold() == wanted for c in contacts)

@@ -1,0 +1,93 @@
+"""Logins as plays: a policy, a user, and the events in the order they happen."""
+
+from dataclasses import replace
+from functools import reduce
+
+from gateway.domain.challenge import Challenge, Draft
+from gateway.domain.enrolment import Enrolment, EnrolmentSet
+from gateway.domain.policy import FactorKind, Method, Policy
+from gateway.domain.session import Tokens
+from gateway.domain.user import Contact, User
+from gateway.login.machine import (
+    AddressConfirmed,
+    AddressGiven,
+    ChallengeSent,
+    Event,
+    Login,
+    Opened,
+    PasswordRight,
+    Proved,
+    Purpose,
+    Saved,
+    SessionOpened,
+    apply,
+)
+
+NOW = 1_800_000_000.0
+ADDRESS = "user@example.com"
+EMAIL = Method(FactorKind.EMAIL, "otp@example.com")
+POLICY = Policy(preset="efcx", enabled=True, methods=(EMAIL,), otp_expiry=60)
+USER = User(id="u1", username="agent1")
+TOKENS = Tokens(access="a", refresh="r", access_expires_at=NOW + 300, refresh_expires_at=NOW + 1800)
+DRAFT = Draft(FactorKind.EMAIL, ADDRESS)
+OTHER_DRAFT = Draft(FactorKind.EMAIL, "other@example.com")
+ENROLLED = EnrolmentSet(version=3, enrolments=(Enrolment(FactorKind.EMAIL, ADDRESS),))
+
+
+def begun(policy: Policy = POLICY, *, route_asks: bool = True) -> Login:
+    """A login nothing happened to."""
+    return Login(
+        id="l1",
+        secret="s",  # noqa: S106 - no secret, a stand-in word
+        session_secret="t",  # noqa: S106 - no secret, a stand-in word
+        tag="tag",
+        tenant="expertflow",
+        purpose=Purpose.SIGN_IN,
+        policy=policy,
+        app="/unified-admin",
+        route_asks=route_asks,
+        begun_at=NOW,
+        moved_at=NOW,
+    )
+
+
+def password(enrolments: EnrolmentSet = EnrolmentSet(), contacts: tuple[Contact, ...] = ()) -> PasswordRight:  # noqa: B008 - a frozen value
+    """The password was right."""
+    return PasswordRight(USER, TOKENS, enrolments, contacts, credential_date=1, at=NOW)
+
+
+def challenge(number: int = 0, *, address: str = ADDRESS, of_round: int = 0) -> Challenge:
+    """A mailed challenge."""
+    return Challenge(
+        id=f"c{number}", factor=FactorKind.EMAIL, round=of_round, number=number, sent_to=address, expires_at=NOW + 60
+    )
+
+
+def sent(number: int = 0, **more: str) -> ChallengeSent:
+    """A mail went out."""
+    return ChallengeSent(challenge(number, **more))  # type: ignore[arg-type]
+
+
+def proved(number: int = 0) -> Proved:
+    """Its code was right."""
+    return Proved(challenge(number), FactorKind.EMAIL, NOW + 10)
+
+
+def saved(login: Login) -> Saved:
+    """The new set stands."""
+    assert login.enrolled
+    return Saved(login.enrolments.with_enrolment(login.enrolled))
+
+
+OPENED = SessionOpened(Opened("sess", "tag.secret", NOW + 11))
+FIRST_LOGIN: tuple[Event, ...] = (password(), AddressGiven(DRAFT), AddressConfirmed(DRAFT), sent(), proved())
+
+
+def after(*events: Event, login: Login | None = None) -> Login:
+    """The login after `events`."""
+    return reduce(apply, events, login or begun())
+
+
+def with_policy(**changes: object) -> Policy:
+    """The usual policy with some keys changed."""
+    return replace(POLICY, **changes)  # type: ignore[arg-type]

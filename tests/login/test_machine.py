@@ -1,0 +1,233 @@
+"""What a login owes after which events."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gateway.domain.policy import EnrolmentRule, FactorKind, NoContact, RegistrationContact
+from gateway.domain.problem import Problem, Trouble
+from gateway.domain.session import Satisfied
+from gateway.domain.user import Contact
+from gateway.login.machine import (
+    AddressConfirmed,
+    AddressGiven,
+    Effect,
+    Proved,
+    Step,
+    Stopped,
+    apply,
+    first,
+    pending,
+    satisfied,
+    step,
+    trouble,
+)
+from tests.login.plays import (
+    ADDRESS,
+    DRAFT,
+    ENROLLED,
+    FIRST_LOGIN,
+    NOW,
+    OPENED,
+    OTHER_DRAFT,
+    after,
+    begun,
+    challenge,
+    password,
+    proved,
+    saved,
+    sent,
+    with_policy,
+)
+
+
+def test_a_login_begins_on_the_password_page() -> None:
+    assert pending(begun()) == (Step.PASSWORD,)
+
+
+@pytest.mark.row("EF-11")
+def test_a_user_without_a_factor_registers_first() -> None:
+    login = after(password())
+    assert pending(login) == (
+        Step.REGISTER,
+        Step.CONFIRM,
+        Effect.CHALLENGE,
+        Step.VERIFY,
+        Effect.OPEN,
+        Step.DONE,
+    )
+
+
+@pytest.mark.row("EF-11")
+def test_the_typed_address_is_shown_again_before_anything_is_sent() -> None:
+    login = after(password(), AddressGiven(DRAFT))
+    assert first(login) is Step.CONFIRM
+
+
+@pytest.mark.row("EF-11")
+def test_a_confirmed_address_is_sent_a_code() -> None:
+    assert first(after(*FIRST_LOGIN[:3])) is Effect.CHALLENGE
+
+
+@pytest.mark.row("EF-11")
+def test_a_first_right_code_saves_the_address_before_the_session_opens() -> None:
+    assert pending(after(*FIRST_LOGIN)) == (Effect.SAVE, Effect.OPEN, Step.DONE)
+
+
+@pytest.mark.row("EF-11")
+def test_a_registered_user_is_sent_a_code_at_once() -> None:
+    assert first(after(password(ENROLLED))) is Effect.CHALLENGE
+
+
+@pytest.mark.row("EF-01")
+def test_before_a_right_code_no_session_is_pending() -> None:
+    login = after(*FIRST_LOGIN[:4])
+    assert first(login) is Step.VERIFY
+
+
+@pytest.mark.row("EF-01")
+def test_with_two_factor_authentication_off_the_password_alone_opens_the_session() -> None:
+    login = after(password(), login=begun(with_policy(enabled=False)))
+    assert pending(login) == (Effect.OPEN, Step.DONE)
+
+
+def test_a_route_that_asks_for_no_factor_opens_by_password_and_says_why() -> None:
+    login = after(password(ENROLLED), login=begun(route_asks=False))
+    assert satisfied(login) == (Satisfied.NOT_ASKED, "route-asks-none")
+
+
+def test_a_proved_factor_is_what_satisfies() -> None:
+    assert satisfied(after(password(ENROLLED), sent(), proved()))[0] is Satisfied.PROVED
+
+
+def test_editing_takes_the_address_its_confirmation_and_its_code_back() -> None:
+    login = after(*FIRST_LOGIN[:4], AddressGiven(None))
+    assert (login.draft, login.confirmed, login.challenge) == (None, False, None)
+
+
+def test_a_confirmation_of_another_address_is_void() -> None:
+    login = after(password(), AddressGiven(DRAFT))
+    assert apply(login, AddressConfirmed(OTHER_DRAFT)) == login
+
+
+def test_a_second_address_is_void_while_one_is_being_confirmed() -> None:
+    login = after(password(), AddressGiven(DRAFT))
+    assert apply(login, AddressGiven(OTHER_DRAFT)) == login
+
+
+@pytest.mark.row("EF-16")
+def test_a_code_sent_to_an_address_edited_meanwhile_is_void() -> None:
+    login = after(*FIRST_LOGIN[:3], AddressGiven(None), AddressGiven(OTHER_DRAFT), AddressConfirmed(OTHER_DRAFT))
+    assert apply(login, sent(address=ADDRESS)) == login
+
+
+@pytest.mark.row("EF-16")
+def test_a_right_answer_to_a_replaced_code_is_void() -> None:
+    login = after(password(ENROLLED), sent(0), sent(1))
+    assert apply(login, proved(0)) == login
+
+
+def test_an_older_code_does_not_replace_a_newer_one() -> None:
+    login = after(password(ENROLLED), sent(0), sent(1))
+    assert apply(login, sent(0)) == login
+
+
+def test_a_proof_of_another_round_is_void() -> None:
+    login = after(password(ENROLLED), sent())
+    assert apply(login, Proved(challenge(of_round=1), FactorKind.EMAIL, NOW)) == login
+
+
+@pytest.mark.row("EF-13")
+def test_a_second_proof_changes_nothing() -> None:
+    login = after(password(ENROLLED), sent(), proved())
+    assert apply(login, proved()) == login
+
+
+def test_a_stop_for_a_replaced_code_is_void() -> None:
+    login = after(password(ENROLLED), sent(0), sent(1))
+    assert apply(login, Stopped(Trouble(Problem.LOCKED), "c0")) == login
+
+
+def test_a_stopped_login_absorbs_everything() -> None:
+    stopped = after(password(ENROLLED), sent(), Stopped(Trouble(Problem.LOCKED)))
+    assert after(proved(), sent(1), AddressGiven(DRAFT), OPENED, login=stopped) == stopped
+
+
+def test_an_opened_login_absorbs_everything() -> None:
+    opened = after(password(ENROLLED), sent(), proved(), OPENED)
+    assert after(Stopped(Trouble(Problem.LOCKED)), sent(1), login=opened) == opened
+
+
+def test_a_session_opens_only_when_nothing_else_is_pending() -> None:
+    login = after(*FIRST_LOGIN)
+    assert apply(login, OPENED) == login
+
+
+def test_a_saved_and_opened_login_is_done() -> None:
+    login = after(*FIRST_LOGIN)
+    assert step(after(saved(login), OPENED, login=login)) is Step.DONE
+
+
+def test_a_second_password_changes_nothing() -> None:
+    login = after(password(ENROLLED))
+    assert apply(login, password()) == login
+
+
+def test_with_profile_addresses_a_user_without_one_is_refused() -> None:
+    login = after(password(), login=begun(with_policy(registration_contact=RegistrationContact.PROFILE)))
+    assert trouble(login) == Trouble(Problem.NO_CONTACT)
+
+
+def test_an_unverified_profile_address_is_as_none() -> None:
+    contact = Contact(FactorKind.EMAIL, ADDRESS, verified=False)
+    login = after(
+        password(contacts=(contact,)), login=begun(with_policy(registration_contact=RegistrationContact.PROFILE))
+    )
+    assert step(login) is Step.STOPPED
+
+
+def test_where_contacts_are_methods_the_first_accepted_code_pins_the_address() -> None:
+    policy = with_policy(registration_contact=RegistrationContact.PROFILE, on_no_contact=NoContact.REFUSE)
+    contact = Contact(FactorKind.EMAIL, ADDRESS, verified=True)
+    login = after(password(contacts=(contact,)), sent(), proved(), login=begun(policy))
+    assert first(login) is Effect.SAVE
+
+
+def test_an_optional_factor_is_not_asked_of_a_user_who_has_none() -> None:
+    login = after(password(), login=begun(with_policy(enrolment=EnrolmentRule.OPTIONAL)))
+    assert satisfied(login) == (Satisfied.NOT_ASKED, "optional-and-none-enrolled")
+
+
+EVENTS = st.sampled_from(
+    [
+        password(),
+        password(ENROLLED),
+        AddressGiven(DRAFT),
+        AddressGiven(OTHER_DRAFT),
+        AddressGiven(None),
+        AddressConfirmed(DRAFT),
+        AddressConfirmed(OTHER_DRAFT),
+        sent(0),
+        sent(1),
+        sent(0, address="other@example.com"),
+        proved(0),
+        proved(1),
+        Proved(challenge(of_round=1), FactorKind.EMAIL, NOW),
+        Stopped(Trouble(Problem.LOCKED), "c0"),
+        OPENED,
+    ]
+)
+
+
+@settings(max_examples=300)
+@given(st.lists(EVENTS, max_size=25))
+def test_whatever_happens_an_opened_login_has_proved_a_factor(events: list[object]) -> None:
+    login = after(*events)  # type: ignore[arg-type]
+    assert login.opened is None or login.proved is FactorKind.EMAIL
+
+
+@settings(max_examples=300)
+@given(st.lists(EVENTS, max_size=25))
+def test_whatever_happens_a_login_stands_on_exactly_one_page(events: list[object]) -> None:
+    login = after(*events)  # type: ignore[arg-type]
+    assert isinstance(step(login), Step)
