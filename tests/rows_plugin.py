@@ -50,6 +50,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.user_properties.append(("shows", found))
 
 
+def without_group(test: str) -> str:
+    """The test id as collected: xdist appends ``@group``; an ``@`` inside of ``[…]`` is a parameter's."""
+    return test.rpartition("@")[0] if test.rfind("@") > test.rfind("]") else test
+
+
 class _Plugin:
     def __init__(self, config: pytest.Config) -> None:
         self._seen = config.stash[_SEEN]
@@ -58,7 +63,7 @@ class _Plugin:
         ids = dict(report.user_properties).get("shows")
         if not ids:
             return
-        test = report.nodeid.partition("@")[0]  # xdist appends the group
+        test = without_group(report.nodeid)
         was = self._seen.setdefault(test, {"ids": ids, "verdict": "passed"})
         was["verdict"] = max(was["verdict"], report.outcome, key=lambda one: _WORSE[one])
 
