@@ -8,6 +8,7 @@ import json
 import os
 import select
 import shutil
+import signal
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -123,6 +124,7 @@ def _keep_running() -> None:
     def tell(line: str) -> None:
         print(line, flush=True)
 
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # the same as Ctrl-C
     template = keycloak_build.prepare(tell)
     run = Run(Path(tempfile.mkdtemp(prefix="efcx-gateway-keycloak-")), os.getpid())
     started = run.once("keycloak", lambda: _start(template, run, tell))
