@@ -1,0 +1,159 @@
+"""How does an app's answer reach the browser?
+
+The head is written as it is, so that lists of cookies, bytes above ASCII and missing types survive; aiohttp's writer
+carries the bytes and their back-pressure. Only public parts of aiohttp are used; `Relayed` tells it that the answer has
+been sent.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable
+from typing import cast
+
+from aiohttp import ClientPayloadError, web
+from aiohttp.abc import AbstractStreamWriter
+from aiohttp.http import StreamWriter
+
+from gateway.proxy.wire import ClientGone
+
+STALL = 60.0
+"""Seconds a client may take to read what is already waiting for it, or to send the next part of its body."""
+WATCH = 1.0
+"""Seconds between two looks whether the client is still there; aiohttp tells a handler only when it writes."""
+
+
+class Relayed(web.StreamResponse):
+    """An answer that has already gone out through `Client`."""
+
+    def __init__(self, *, status: int, keep_alive: bool, sent: int) -> None:
+        super().__init__(status=status)
+        self._alive = keep_alive
+        self._sent = sent
+
+    @property
+    def prepared(self) -> bool:
+        return True
+
+    @property
+    def keep_alive(self) -> bool:
+        return self._alive
+
+    @property
+    def body_length(self) -> int:
+        return self._sent
+
+    async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
+        return None
+
+    async def write_eof(self, data: bytes = b"") -> None:
+        return None
+
+
+class Client:
+    """The browser's side of one exchange."""
+
+    def __init__(self, request: web.Request) -> None:
+        self._request = request
+        self._chunked = False
+        self._keep_alive = False
+        self._watch: asyncio.TimerHandle | None = None
+        self._status = 0
+        self._sent = 0
+
+    @property
+    def gone(self) -> bool:
+        """Whether the connection is lost."""
+        transport = self._request.transport
+        return transport is None or transport.is_closing()
+
+    def watch(self, lost: Callable[[], None]) -> None:
+        """Call `lost` once, within `WATCH` seconds of the connection's end; until `unwatch`."""
+
+        def look() -> None:
+            if self.gone:
+                lost()
+            else:
+                self._watch = loop.call_later(WATCH, look)
+
+        loop = asyncio.get_running_loop()
+        self._watch = loop.call_later(WATCH, look)
+
+    def unwatch(self) -> None:
+        """Stop watching."""
+        if self._watch is not None:
+            self._watch.cancel()
+            self._watch = None
+
+    def go_on(self) -> None:
+        """Ask for the body of a client that waits to be asked (`Expect: 100-continue`)."""
+        if not self.gone:
+            cast(asyncio.Transport, self._request.transport).write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+    async def read(self) -> bytes:
+        """Some of the request's body as it came, never decompressed; b"" at its end. Raises `ClientGone`."""
+        try:
+            async with asyncio.timeout(STALL):
+                return await self._request.content.readany()
+        except (OSError, TimeoutError, ClientPayloadError, web.RequestPayloadError) as error:
+            raise ClientGone(f"request body: {type(error).__name__}") from error
+
+    async def head(
+        self,
+        status: int,
+        reason: str,
+        fields: Iterable[tuple[str, str]],
+        *,
+        length: int | None = None,
+        empty: bool = False,
+        last: bool = False,
+        switch: bool = False,
+    ) -> None:
+        """Send the head of an answer and choose its framing. `last`: the connection ends after it; `switch`: no HTTP
+        follows."""
+        modern = (self._request.version.major, self._request.version.minor) == (1, 1)
+        self._chunked = modern and not (switch or empty or length is not None)
+        self._keep_alive = modern and not last and bool(self._request.keep_alive)
+        lines = [f"HTTP/1.1 {status} {reason}", *(f"{name}: {value}" for name, value in fields)]
+        if self._chunked:
+            lines.append("Transfer-Encoding: chunked")
+        elif length is not None and status != 204:
+            lines.append(f"Content-Length: {length}")
+        if not self._keep_alive and not switch:
+            lines.append("Connection: close")
+        self._status = status
+        await self._write("\r\n".join([*lines, "", ""]).encode("latin-1"))
+
+    async def body(self, data: bytes) -> None:
+        """Send some of the body. Raises `ClientGone`."""
+        self._sent += len(data)
+        await self._write(b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data)
+
+    async def raw(self, data: bytes) -> None:
+        """Send bytes of a switched protocol."""
+        self._sent += len(data)
+        await self._write(data)
+
+    async def finish(self) -> Relayed:
+        """End the body; the response to return from the handler."""
+        if self._chunked:
+            await self._write(b"0\r\n\r\n")
+        return Relayed(status=self._status, keep_alive=self._keep_alive, sent=self._sent)
+
+    def give_up(self) -> Relayed:
+        """Cut the connection, so that a part is never taken for the whole."""
+        transport = self._request.transport
+        if transport is not None:
+            transport.abort()
+        return Relayed(status=self._status or 499, keep_alive=False, sent=self._sent)
+
+    def hang_up(self) -> Relayed:
+        """End the connection after everything has been sent."""
+        return Relayed(status=self._status, keep_alive=False, sent=self._sent)
+
+    async def _write(self, data: bytes) -> None:
+        try:
+            await cast(StreamWriter, self._request.writer).write(data, drain=False)
+            if self._request.protocol.writing_paused:
+                async with asyncio.timeout(STALL):
+                    await self._request.writer.drain()
+        except (OSError, TimeoutError) as error:
+            raise ClientGone(type(error).__name__) from error

@@ -1,0 +1,229 @@
+"""How does one request travel to an app and its answer back?
+
+Streams both ways at once; bodies are never collected, changed or decompressed, and each side waits for the other. What
+goes wrong before the answer's head was sent is a `Problem`; after it the connection is cut, so that a part is never
+taken for the whole. A request is sent twice only where a kept connection turned out dead and it has no body and a
+method that may be repeated.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+
+from gateway.domain.problem import Problem
+from gateway.domain.tenant import Route
+from gateway.proxy.client import Client, Relayed
+from gateway.proxy.headers import Fields, Request
+from gateway.proxy.pool import Origin, Pool
+from gateway.proxy.request_check import Checked
+from gateway.proxy.wire import Answer, AppError, BadAnswer, ClientGone, NoConnection, TooSlow, Wire
+
+_REPEATABLE = frozenset({"GET", "HEAD", "OPTIONS"})
+_WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """No answer was sent; `why` is for the log."""
+
+    problem: Problem
+    why: str
+
+
+class TooLarge(AppError):
+    """The body is larger than the route takes."""
+
+
+Rewrite = Callable[[Iterable[tuple[str, str]]], Fields]
+"""The fields of the app's answer → the fields the browser gets."""
+
+
+class Forwarder:
+    """Sends requests to apps."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+
+    async def forward(
+        self,
+        client: Client,
+        checked: Checked,
+        head: Request,
+        route: Route,
+        *,
+        rewrite: Rewrite,
+        closing: Callable[[Callable[[], None]], Callable[[], None]] | None = None,
+    ) -> Relayed | Failed:
+        """One exchange. `closing` is given what cuts it off and gives back what forgets that."""
+        if route.max_body is not None and (checked.length or 0) > route.max_body:
+            return Failed(Problem.REQUEST_TOO_LARGE, "declared body")
+        origin = Origin.of(route)
+        exchange = _Exchange(client, checked, head, route, rewrite)
+        forget = closing(exchange.cut) if closing else None
+        client.watch(exchange.client_lost)
+        try:
+            wire = self._pool.take_idle(origin)
+            if wire is not None:
+                outcome = await exchange.run(wire, kept=True)
+                self._pool.give_back(origin, wire)
+                if outcome is not None:
+                    return outcome
+            wire = await self._pool.connect(origin, route.timeouts.connect)
+            try:
+                outcome = await exchange.run(wire, kept=False)
+            finally:
+                self._pool.give_back(origin, wire)
+            return outcome or Failed(Problem.APP_UNAVAILABLE, str(origin))
+        except TooSlow as error:
+            return Failed(Problem.APP_TOO_SLOW, str(error))
+        except AppError as error:
+            return Failed(Problem.APP_UNAVAILABLE, str(error))
+        finally:
+            client.unwatch()
+            if forget:
+                forget()
+
+
+def framing(checked: Checked) -> Fields:
+    """How the body is framed for the app: as declared, made anew."""
+    if checked.chunked:
+        return (("Transfer-Encoding", "chunked"),)
+    if checked.length is not None:
+        return (("Content-Length", str(checked.length)),)
+    return (("Content-Length", "0"),) if checked.method in _WITH_BODY else ()
+
+
+def head_bytes(head: Request, fields: Fields) -> bytes:
+    """A request head on the wire."""
+    lines = [f"{head.method} {head.target} HTTP/1.1", *(f"{n}: {v}" for n, v in (*head.fields, *fields)), "", ""]
+    return "\r\n".join(lines).encode("latin-1")
+
+
+class _Exchange:
+    """One request and its answer, on one wire or, after a dead kept one, a second."""
+
+    def __init__(self, client: Client, checked: Checked, head: Request, route: Route, rewrite: Rewrite) -> None:
+        self._client = client
+        self._checked = checked
+        self._head = head
+        self._route = route
+        self._rewrite = rewrite
+        self._wire: Wire | None = None
+        self._has_body = checked.chunked or bool(checked.length)
+
+    def client_lost(self) -> None:
+        """The browser is gone: so is the exchange."""
+        if self._wire is not None:
+            self._wire.abort(ClientGone("client gone"))
+
+    def cut(self) -> None:
+        """The session has ended: nothing more goes either way."""
+        self.client_lost()
+        self._client.give_up()
+
+    async def run(self, wire: Wire, *, kept: bool) -> Relayed | Failed | None:
+        """The exchange on `wire`; None: it was dead from the start and the request may be sent again."""
+        self._wire = wire
+        try:
+            wire.begin(self._head.method)
+            pump = None
+            try:
+                await wire.write(head_bytes(self._head, framing(self._checked)))
+                if self._has_body:
+                    if (self._checked.header("expect") or "").lower() == "100-continue":
+                        self._client.go_on()
+                    pump = asyncio.create_task(self._pump(wire))
+                answer = await self._await_answer(wire, pump)
+                return await self._relay(wire, answer, pump)
+            finally:
+                if pump is not None:
+                    await _end(pump)
+        except ClientGone:
+            wire.abort()
+            return self._client.give_up()
+        except TooLarge:
+            wire.abort()
+            return Failed(Problem.REQUEST_TOO_LARGE, "streamed body")
+        except NoConnection:
+            wire.abort()
+            if kept and not wire.heard and not self._has_body and self._head.method in _REPEATABLE:
+                return None
+            raise
+        except BaseException:
+            wire.abort()
+            raise
+
+    async def _pump(self, wire: Wire) -> None:
+        """The request's body to the app, with our framing."""
+        sent = 0
+        while data := await self._client.read():
+            sent += len(data)
+            if self._route.max_body is not None and sent > self._route.max_body:
+                raise TooLarge("body")
+            async with asyncio.timeout(self._route.timeouts.first_byte):
+                await wire.write(b"%x\r\n%b\r\n" % (len(data), data) if self._checked.chunked else data)
+        if self._checked.chunked:
+            await wire.write(b"0\r\n\r\n")
+        elif sent != self._checked.length:
+            raise ClientGone("body cut off")
+
+    async def _await_answer(self, wire: Wire, pump: "asyncio.Task[None] | None") -> Answer:
+        """The head of the answer. The time allowed begins when the body has been sent."""
+        if pump is not None:
+            early = asyncio.create_task(wire.answer())
+            try:
+                await asyncio.wait({pump, early}, return_when=asyncio.FIRST_COMPLETED)
+                if early.done():
+                    return early.result()
+                _raise_unless_app_lost(pump)
+            finally:
+                await _end(early)
+        seconds = self._route.timeouts.first_byte
+        try:
+            async with asyncio.timeout(seconds):
+                return await wire.answer()
+        except TimeoutError as error:
+            raise TooSlow(f"no answer in {seconds:g} s") from error
+
+    async def _relay(self, wire: Wire, answer: Answer, pump: "asyncio.Task[None] | None") -> Relayed:
+        client = self._client
+        if pump is not None:
+            pump.add_done_callback(lambda ended: _tell_app(wire, ended))
+        await client.head(
+            answer.status, answer.reason, self._rewrite(answer.fields), length=answer.length, empty=answer.empty
+        )
+        try:
+            while True:
+                async with asyncio.timeout(self._route.timeouts.between_bytes):
+                    data = await wire.read()
+                if not data:
+                    break
+                await client.body(data)
+        except (BadAnswer, NoConnection, TimeoutError):
+            wire.abort()
+            return client.give_up()
+        if pump is not None and not pump.done():
+            wire.abort()  # an answer before the end of the request: this connection has no next one
+        return await client.finish()
+
+
+def _raise_unless_app_lost(pump: "asyncio.Task[None]") -> None:
+    """A body the app did not take may still have an answer; every other trouble of the body ends the exchange."""
+    error = pump.exception()
+    if isinstance(error, TimeoutError):
+        raise TooSlow("the app does not read the body") from error
+    if error is not None and not isinstance(error, NoConnection):
+        raise error
+
+
+def _tell_app(wire: Wire, pump: "asyncio.Task[None]") -> None:
+    """An app that waits for a body which will not come whole must not wait for ever."""
+    if not pump.cancelled() and pump.exception() is not None and not isinstance(pump.exception(), NoConnection):
+        wire.abort(ClientGone("body cut off"))
+
+
+async def _end(task: "asyncio.Task[object]") -> None:
+    task.cancel()
+    with suppress(asyncio.CancelledError, AppError, TimeoutError):
+        await task

@@ -1,0 +1,251 @@
+"""Where do requests enter, and who answers those that no page of ours takes?
+
+`request_check_middleware` is the outermost middleware: nothing, own pages included, runs before it has passed.
+`Gate` answers every path that is not one of ours.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import structlog
+from aiohttp import http_parser, web
+from aiohttp.typedefs import Handler, Middleware
+
+from gateway.domain.errors import GatewayError, Misconfigured
+from gateway.domain.ports import Clock
+from gateway.domain.problem import Problem
+from gateway.domain.session import Session
+from gateway.domain.tenant import Tenant
+from gateway.proxy import headers
+from gateway.proxy.access import Forward, Preflight, Refuse, SignIn, StepUp, is_navigation
+from gateway.proxy.admission import Admission, ProblemResponder, Sessions, Streams, TokenCookie
+from gateway.proxy.client import Client
+from gateway.proxy.forward import Failed, Forwarder
+from gateway.proxy.pool import Pool
+from gateway.proxy.request_check import METHODS, Checked, Refusal, RequestHead, check
+from gateway.proxy.routing import Found
+from gateway.proxy.websocket import WebSockets
+from gateway.web import cookies
+from gateway.web.client_address import HEADER as FORWARDED_FOR
+from gateway.web.client_address import Unparseable, client_address
+from gateway.web.request import (
+    CLIENT_ADDRESS,
+    CONFIGURATION,
+    CONFIGURATION_SOURCE,
+    REFERENCE,
+    TENANT,
+)
+
+CHECKED = web.RequestKey("checked", Checked)
+"""The request as the one thing it means."""
+
+_PRIVATE = {"Cache-Control": "no-store", "Vary": "Cookie"}
+_log = structlog.get_logger(__name__)
+
+
+def server_options() -> dict[str, Any]:
+    """What `web.AppRunner` must be given so that nothing is changed or refused before our own check sees it.
+
+    aiohttp's limits stand above ours, which answer 431 with a way out; bodies are never decompressed.
+    """
+    return {
+        "auto_decompress": False,
+        "keepalive_timeout": 75.0,
+        "max_line_size": 16_384,
+        "max_field_size": 65_536,
+        "max_headers": 512,
+        "access_log": None,
+    }
+
+
+def require_strict_parser() -> None:
+    """Refuse to start on aiohttp's pure-Python parser, which lets more odd requests through.
+
+    Raises `errors.Misconfigured`.
+    """
+    if http_parser.HttpRequestParser.__module__ != "aiohttp._http_parser":
+        raise Misconfigured("aiohttp", "its compiled parser is missing; install the wheel, unset AIOHTTP_NO_EXTENSIONS")
+
+
+def request_check_middleware(respond: ProblemResponder) -> Middleware:
+    """The check of every request; it sets CHECKED, CONFIGURATION, TENANT and CLIENT_ADDRESS."""
+
+    @web.middleware
+    async def request_check(request: web.Request, handler: Handler) -> web.StreamResponse:
+        checked = check(head_of(request))
+        if isinstance(checked, Refusal):
+            allow = {"Allow": ", ".join(sorted(METHODS))} if checked.status == 405 else {}
+            return _closing(respond(request, checked.problem, status=checked.status, headers=allow))
+        configuration = request.app[CONFIGURATION_SOURCE]()
+        request[CHECKED] = checked
+        request[CONFIGURATION] = configuration
+        address = client_address(
+            request.remote, checked.all(FORWARDED_FOR.lower()), configuration.gateway.trusted_proxies
+        )
+        if isinstance(address, Unparseable):
+            return _closing(respond(request, Problem.BAD_REQUEST, status=400))
+        request[CLIENT_ADDRESS] = address
+        tenant = configuration.tenant_of_host(checked.host)
+        if tenant is None:
+            return _closing(respond(request, Problem.UNKNOWN_HOST, status=421))
+        request[TENANT] = tenant
+        if not tenant.active and not checked.path.startswith(f"{configuration.gateway.prefix}static/"):
+            return respond(request, Problem.TENANT_NOT_AVAILABLE, headers=_PRIVATE)
+        return await handler(request)
+
+    return request_check
+
+
+def head_of(request: web.Request) -> RequestHead:
+    """The head as it came, one character a byte."""
+    return RequestHead(
+        method=request.method,
+        target=request.raw_path.encode("utf-8", "surrogateescape").decode("latin-1"),
+        version=(request.version.major, request.version.minor),
+        headers=tuple((name.decode("latin-1"), value.decode("latin-1")) for name, value in request.raw_headers),
+    )
+
+
+class Gate:
+    """The catch-all handler: apps, and our own 404."""
+
+    def __init__(
+        self,
+        *,
+        sessions: Sessions,
+        streams: Streams,
+        respond: ProblemResponder,
+        token_cookie: TokenCookie,
+        clock: Clock,
+        pool: Pool,
+    ) -> None:
+        self._admission = Admission(sessions)
+        self._sessions = sessions
+        self._streams = streams
+        self._respond = respond
+        self._token_cookie = token_cookie
+        self._clock = clock
+        self._forwarder = Forwarder(pool)
+        self._websockets = WebSockets(pool, clock)
+        self._reports: set[asyncio.Task[None]] = set()
+
+    def add_to(self, app: web.Application) -> None:
+        """Take every path that no route added before takes."""
+        app.router.add_route("*", "/{path:.*}", self.handle, expect_handler=_expect_nothing)
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        """Forward, or say why not."""
+        checked, tenant = request[CHECKED], request[TENANT]
+        decision = await self._admission.admit(checked, tenant, request[CONFIGURATION].gateway.prefix)
+        match decision:
+            case Forward(found, session):
+                return await self._forward(request, checked, tenant, found, session)
+            case SignIn(location, navigation) | StepUp(location, navigation):
+                if navigation:
+                    return web.Response(status=303, headers={"Location": location, **_PRIVATE})
+                json = {"login": headers.public_origin(checked, tenant) + location}
+                return self._problem(request, Problem.SIGN_IN_FIRST, status=401, json=json)
+            case Preflight():
+                return web.Response(status=204, headers=dict(headers.preflight_fields(checked, tenant)))
+            case Refuse(problem):
+                return self._problem(request, problem)
+
+    async def _forward(
+        self, request: web.Request, checked: Checked, tenant: Tenant, found: Found, session: Session | None
+    ) -> web.StreamResponse:
+        head = headers.request_head(checked, found, tenant, session, request[CLIENT_ADDRESS])
+        extra = self._renewed_token_cookie(checked, tenant, session)
+
+        def rewrite(fields: Iterable[tuple[str, str]]) -> headers.Fields:
+            return headers.response_fields(fields, checked, found.route, tenant, extra=extra)
+
+        closing = self._closing_with(session) if session else None
+        if checked.upgrade:
+            if session is None or closing is None:  # a public path takes no upgrade (`routing.find`)
+                return self._problem(request, Problem.NOT_FOUND)
+            outcome = await self._websockets.splice(
+                request,
+                checked,
+                head,
+                found.route,
+                rewrite=rewrite,
+                closing=closing,
+                on_activity=lambda: self._report_use(session),
+            )
+        else:
+            outcome = await self._forwarder.forward(
+                Client(request), checked, head, found.route, rewrite=rewrite, closing=closing
+            )
+        if not isinstance(outcome, Failed):
+            return outcome
+        response = self._problem(request, outcome.problem)
+        _log.warning(
+            "app_failed",
+            tenant=tenant.id,
+            route=found.route.path or "/",
+            problem=outcome.problem.value,
+            why=outcome.why,
+            reference=request.get(REFERENCE, ""),
+        )
+        return _closing(response) if request.body_exists or checked.upgrade else response
+
+    def _problem(
+        self,
+        request: web.Request,
+        problem: Problem,
+        *,
+        status: int | None = None,
+        json: Mapping[str, str] | None = None,
+    ) -> web.StreamResponse:
+        """A page for people, JSON for scripts; a page of a configured origin may read the reason."""
+        checked, tenant = request[CHECKED], request[TENANT]
+        if json is None and not is_navigation(checked):
+            json = {}
+        fields = {**_PRIVATE, **dict(headers.cors_fields(checked, tenant))}
+        if tenant.origins:
+            fields["Vary"] = "Cookie, Origin"
+        return self._respond(request, problem, status=status, headers=fields, json=json)
+
+    def _renewed_token_cookie(self, checked: Checked, tenant: Tenant, session: Session | None) -> headers.Fields:
+        """A browser whose token cookie is not the session's token gets the right one with this answer."""
+        if session is None or cookies.read(checked.all("cookie"), tenant.token_cookie.name) == session.tokens.access:
+            return ()
+        cookie = self._token_cookie(tenant, session)
+        return (("Set-Cookie", cookie),) if cookie else ()
+
+    def _closing_with(self, session: Session) -> Callable[[Callable[[], None]], Callable[[], None]]:
+        """Streams end with their session: when told, and at its absolute end."""
+
+        def closing(cut: Callable[[], None]) -> Callable[[], None]:
+            left = max(0.0, session.ends_at - self._clock.now())
+            timer = asyncio.get_running_loop().call_later(left, cut)
+            unregister = self._streams.register(session.id, cut)
+
+            def forget() -> None:
+                timer.cancel()
+                unregister()
+
+            return forget
+
+        return closing
+
+    def _report_use(self, session: Session) -> None:
+        task = asyncio.create_task(self._used(session))
+        self._reports.add(task)
+        task.add_done_callback(self._reports.discard)
+
+    async def _used(self, session: Session) -> None:
+        try:
+            await self._sessions.used(session)
+        except GatewayError as error:  # the next report is a minute away
+            _log.warning("session_use_not_recorded", why=error.what)
+
+
+async def _expect_nothing(request: web.Request) -> None:
+    """Nobody is asked for a body before it is known that somebody takes it (`Client.go_on`)."""
+
+
+def _closing(response: web.StreamResponse) -> web.StreamResponse:
+    response.force_close()
+    return response
