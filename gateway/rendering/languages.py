@@ -1,0 +1,179 @@
+"""In which language is this answer, and how does that language say times, numbers and durations?
+
+Promises: every language offered has a catalogue in `locales/`; the order is the user's choice, the tenant's language,
+`Accept-Language` (GW-39); an unknown wish is passed over, never an error.
+"""
+
+import io
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, tzinfo
+from gettext import GNUTranslations, NullTranslations
+from math import ceil
+from pathlib import Path
+
+from babel import Locale
+from babel.dates import format_datetime, format_time
+from babel.messages.mofile import write_mo
+from babel.messages.pofile import read_po
+from babel.numbers import format_decimal
+
+DOMAIN = "gateway"
+FALLBACK = "en"
+_MINUTE, _HOUR, _DAY = 60, 3600, 86400
+
+
+@dataclass(frozen=True, slots=True)
+class Language:
+    """One language: its texts, and its way to write times and numbers in `zone` (None: the machine's own)."""
+
+    code: str
+    own_name: str
+    direction: str
+    locale: Locale
+    translations: NullTranslations
+    zone: tzinfo | None = None
+
+    def gettext(self, message: str) -> str:
+        """`message`, which is English, in this language."""
+        return self.translations.gettext(message)
+
+    def ngettext(self, singular: str, plural: str, count: int) -> str:
+        """The form of a message that fits `count`; placeholders are still in it."""
+        return self.translations.ngettext(singular, plural, count)
+
+    def number(self, value: int) -> str:
+        """A number with this language's separators."""
+        return format_decimal(value, locale=self.locale)
+
+    def duration(self, seconds: float, *, exact: bool = False) -> str:
+        """In words, "2 minutes": the largest unit, rounded up (a wait is never longer than said).
+
+        With `exact` a unit is used only when it divides `seconds`, so that a lifetime is never overstated.
+        """
+        whole = max(0, ceil(seconds))
+        for size, singular, plural in (
+            (_DAY, "%(num)s day", "%(num)s days"),
+            (_HOUR, "%(num)s hour", "%(num)s hours"),
+            (_MINUTE, "%(num)s minute", "%(num)s minutes"),
+        ):
+            fits = whole % size == 0 if exact else whole >= 2 * size or whole == size
+            if whole >= size and fits:
+                return self._counted(singular, plural, ceil(whole / size))
+        if not exact and whole >= _MINUTE:
+            return self._counted("%(num)s minute", "%(num)s minutes", ceil(whole / _MINUTE))
+        return self._counted("%(num)s second", "%(num)s seconds", whole)
+
+    def days(self, count: int) -> str:
+        """A number of days, "14 days"."""
+        return self._counted("%(num)s day", "%(num)s days", count)
+
+    def time(self, at: float) -> str:
+        """The time of day of `at` (seconds since the epoch) with its zone: "10:42 AM (UTC)"."""
+        moment = self._moment(at)
+        return f"{format_time(moment, 'short', locale=self.locale)} ({moment.tzname()})"
+
+    def date_and_time(self, at: float) -> str:
+        """Day, time and zone of `at` (seconds since the epoch), for a mail."""
+        moment = self._moment(at)
+        return f"{format_datetime(moment, 'medium', locale=self.locale)} ({moment.tzname()})"
+
+    def iso(self, at: float) -> str:
+        """`at` as the `datetime` of a `<time>` element, which a script can turn into the browser's own zone."""
+        return self._moment(at).isoformat(timespec="seconds")
+
+    def _moment(self, at: float) -> datetime:
+        local = datetime.fromtimestamp(at, self.zone)
+        return local if self.zone else local.astimezone()
+
+    def _counted(self, singular: str, plural: str, count: int) -> str:
+        return self.ngettext(singular, plural, count) % {"num": self.number(count)}
+
+
+class Languages:
+    """The languages offered, in the operator's order."""
+
+    def __init__(self, languages: Iterable[Language]) -> None:
+        self._languages: Mapping[str, Language] = {language.code: language for language in languages}
+        if not self._languages:
+            raise ValueError("at least one language is needed")
+        self._default = self._languages.get(FALLBACK) or next(iter(self._languages.values()))
+
+    @property
+    def offered(self) -> tuple[tuple[str, str], ...]:
+        """(code, own name) of each, for the select on every page."""
+        return tuple((language.code, language.own_name) for language in self._languages.values())
+
+    def get(self, code: str) -> Language:
+        """The language of `code`, or the default one when it is not offered."""
+        return self._languages.get(code, self._default)
+
+    def __contains__(self, code: str) -> bool:
+        return code in self._languages
+
+    def negotiate(self, choice: str | None, tenant: str, accept_language: str | None) -> Language:
+        """The language of an answer: the user's choice, else the tenant's, else what the browser asks for."""
+        for wish in (choice or "", tenant, *_wishes(accept_language or "")):
+            if found := self._match(wish):
+                return found
+        return self._default
+
+    def _match(self, wish: str) -> Language | None:
+        code = wish.replace("_", "-").lower()
+        by_code = {own.lower(): language for own, language in self._languages.items()}
+        return by_code.get(code) or by_code.get(code.split("-")[0])
+
+
+def load_languages(folder: Path, codes: Iterable[str], zone: tzinfo | None = None) -> Languages:
+    """The languages of `codes` from `folder/<code>/LC_MESSAGES/gateway.po`; `ValueError` names one without a catalogue.
+
+    A compiled catalogue beside it is used unless it is older than its source.
+    """
+    return Languages(_load(folder, code, zone) for code in codes)
+
+
+def available(folder: Path) -> tuple[str, ...]:
+    """The codes of all languages that have a catalogue in `folder`."""
+    return tuple(sorted(po.parts[-3] for po in folder.glob(f"*/LC_MESSAGES/{DOMAIN}.po")))
+
+
+def _load(folder: Path, code: str, zone: tzinfo | None) -> Language:
+    source = folder / code / "LC_MESSAGES" / f"{DOMAIN}.po"
+    if not source.is_file():
+        raise ValueError(f"no translations for language {code!r}; there are: {', '.join(available(folder))}")
+    locale = Locale.parse(code, sep="-")
+    return Language(
+        code=code,
+        own_name=(locale.get_display_name(code) or code).capitalize(),
+        direction=locale.text_direction,
+        locale=locale,
+        translations=_catalogue(source, code),
+        zone=zone,
+    )
+
+
+def _catalogue(source: Path, code: str) -> GNUTranslations:
+    compiled = source.with_suffix(".mo")
+    if compiled.is_file() and compiled.stat().st_mtime >= source.stat().st_mtime:
+        with compiled.open("rb") as file:
+            return GNUTranslations(file)
+    buffer = io.BytesIO()
+    with source.open("rb") as file:
+        write_mo(buffer, read_po(file, locale=code.replace("-", "_")))
+    buffer.seek(0)
+    return GNUTranslations(buffer)
+
+
+def _wishes(accept_language: str) -> list[str]:
+    """The tags of an `Accept-Language` field (RFC 9110, 12.5.4), dearest first; at most 20 are looked at."""
+    weighted = []
+    for item in accept_language.split(",")[:20]:
+        tag, _, parameter = item.strip().partition(";")
+        name, _, value = parameter.strip().partition("=")
+        try:
+            weight = float(value) if name.strip() == "q" else 1.0
+        except ValueError:
+            continue
+        if tag and tag != "*" and weight > 0:
+            weighted.append((weight, tag.strip()))
+    return [tag for _, tag in sorted(weighted, key=lambda pair: -pair[0])]

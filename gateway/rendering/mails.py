@@ -1,0 +1,44 @@
+"""What does a mail say?
+
+Promises a subject of one line that never holds a code, a plain text, and an HTML part that says the same.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from jinja2 import Environment
+
+from gateway.rendering.languages import Languages
+
+
+@dataclass(frozen=True, slots=True)
+class MailText:
+    """A rendered mail; the parts are not printed, they may hold a code."""
+
+    subject: str
+    text: str = field(repr=False)
+    html: str = field(repr=False)
+    language: str
+
+
+class Mails:
+    """Renders `templates/<name>.{subject,txt,html}`."""
+
+    def __init__(self, environment: Environment, languages: Languages) -> None:
+        self._environment = environment
+        self._languages = languages
+
+    def render(self, name: str, language: str, **context: Any) -> MailText:
+        """The mail `name`, as in "factors/email/message"; raises `jinja2.UndefinedError` for a name not given.
+
+        `factors/email/message` takes branding, code, expires_in (s), host, browser, at (s since the epoch), tag,
+        reference; `factors/email/enrolled` takes branding, factor (its label), sent_to (masked), host, browser, at,
+        reference.
+        """
+        values = {**context, "language": self._languages.get(language)}
+
+        def part(kind: str) -> str:
+            return self._environment.get_template(f"{name}.{kind}").render(values)
+
+        subject = " ".join(part("subject").split())
+        return MailText(subject=subject, text=part("txt").strip() + "\n", html=part("html"), language=language)

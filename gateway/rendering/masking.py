@@ -1,0 +1,17 @@
+"""How is an address shown to somebody who may not be its owner?
+
+Promises that the result tells the owner which address is meant and nobody else what it is: at most the first letters
+and the top-level domain of a mail address, the last two digits of a number (security table C2). Pure.
+"""
+
+
+def mask_address(address: str) -> str:
+    """`anna@example.com` → `a***@e***.com`, `+49 170 1234512` → `***12`; the number of stars says nothing."""
+    name, at, domain = address.strip().rpartition("@")
+    if not at:
+        tail = "".join(c for c in address if c.isalnum())
+        return f"***{tail[-2:]}" if len(tail) > 4 else "***"
+    host, dot, top = domain.rpartition(".")
+    if not dot:
+        host, top = domain, ""
+    return f"{name[:1]}***@{host[:1]}***{dot}{top}"

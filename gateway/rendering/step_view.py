@@ -1,0 +1,132 @@
+"""What does one step of a login show, to a person and to a program?
+
+`StepView` is made by a step and says everything its template and its JSON may know, so both tell the same. It holds no
+full address of somebody who has not just typed it, and no secret but those the step exists to show.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from math import ceil
+from typing import Any
+
+import segno
+
+from gateway.rendering.problem_texts import ProblemView
+
+ASK_WHETHER_UNIQUE_FROM = 2
+"""Failures after which the code page says to ask whether the address is unique (EF-21)."""
+
+MESSAGE_FACTORS = frozenset({"email", "sms"})
+
+
+@dataclass(frozen=True, slots=True)
+class MethodView:
+    """A factor to choose: its kind, what it is called in the user's language, and where a code would go, masked."""
+
+    factor: str
+    label: str
+    sent_to: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class StepView:
+    """One step; times in seconds since the epoch, judged against `now`.
+
+    `step`, `purpose` and `factor` are the values of their enums. `address` is what the user himself just typed
+    (register, confirm), `sent_to` is masked. `can_resend` is whether another code can be asked for at all, `can_edit`
+    whether the address can still be changed. `remember_days` 0 offers no trusted browser. `totp_secret` and `otpauth`
+    belong to `register` with an app, `codes` to `backup-codes`, `location` to `done`: where the browser goes next.
+    """
+
+    step: str
+    purpose: str
+    now: float
+    csrf: str
+    to: str
+    host: str
+    factor: str = ""
+    username: str = ""
+    address: str = ""
+    sent_to: str = ""
+    digits: int = 6
+    expires_at: float | None = None
+    resend_at: float | None = None
+    can_resend: bool = False
+    can_edit: bool = False
+    attempts_left: int | None = None
+    failures: int = 0
+    methods: Sequence[MethodView] = ()
+    remember_days: int = 0
+    tag: str = ""
+    totp_secret: str = field(default="", repr=False)
+    otpauth: str = field(default="", repr=False)
+    codes: Sequence[str] = field(default=(), repr=False)
+    location: str = ""
+    can_cancel: bool = True
+    sso: bool = False
+
+    @property
+    def sent(self) -> bool:
+        """Whether this step is about a code that travels by message."""
+        return self.factor in MESSAGE_FACTORS
+
+    @property
+    def expires_in(self) -> int | None:
+        """Whole seconds the code still works; 0 when it is over, None when it does not expire."""
+        return _left(self.expires_at, self.now)
+
+    @property
+    def resend_in(self) -> int | None:
+        """Whole seconds until another code may be asked for; None when there is none to ask for."""
+        return (_left(self.resend_at, self.now) or 0) if self.can_resend else None
+
+    @property
+    def several_failures(self) -> bool:
+        """Whether the page should say to ask if the address is unique."""
+        return self.sent and self.failures >= ASK_WHETHER_UNIQUE_FROM
+
+    @property
+    def secret_groups(self) -> tuple[str, ...]:
+        """The app's secret in groups of four, as people type it."""
+        return tuple(self.totp_secret[i : i + 4] for i in range(0, len(self.totp_secret), 4))
+
+    @property
+    def qr_svg(self) -> str:
+        """The `otpauth` address as an inline SVG; needs no image from anywhere."""
+        # Always dark on light, also in the dark scheme: many apps cannot read an inverted code.
+        return segno.make(self.otpauth, micro=False, error="m").svg_inline(
+            scale=4, border=3, dark="#000", light="#fff", svgclass="qr", lineclass=None, omitsize=True
+        )
+
+
+def as_json(view: StepView, problem: ProblemView | None) -> dict[str, Any]:
+    """The JSON of a step (design, "Public surface"); the same keys for every step, and those that belong to one."""
+    body: dict[str, Any] = {
+        "step": view.step,
+        "purpose": view.purpose,
+        "problem": problem.as_json() if problem else None,
+        "factor": view.factor or None,
+        "sent_to": view.sent_to or None,
+        "digits": view.digits,
+        "expires_in": view.expires_in,
+        "resend_in": view.resend_in,
+        "attempts_left": view.attempts_left,
+        "methods": [{"factor": m.factor, "label": m.label, "sent_to": m.sent_to or None} for m in view.methods],
+        "csrf": view.csrf,
+        "to": view.to,
+    }
+    if view.tag:
+        body["tag"] = view.tag
+    if view.step == "confirm":
+        body["address"] = view.address
+    if view.step == "register" and view.totp_secret:
+        body |= {"secret": view.totp_secret, "otpauth": view.otpauth}
+    if view.step == "backup-codes":
+        body["codes"] = list(view.codes)
+    if view.location:
+        body["location"] = view.location
+    return body
+
+
+def _left(at: float | None, now: float) -> int | None:
+    return None if at is None else max(0, ceil(at - now))

@@ -1,0 +1,96 @@
+"""Where do the gateway's own styles and scripts come from?
+
+Promises: every file of `static/` from memory, under a name that holds a hash of its bytes, so browsers keep it for a
+year and a new release is seen at once; packed ahead where that helps; 404 for everything else. No session, no tenant.
+"""
+
+import gzip
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+
+from aiohttp import web
+
+CONTENT_TYPES: Mapping[str, str] = MappingProxyType(
+    {
+        ".css": "text/css; charset=utf-8",
+        ".js": "text/javascript; charset=utf-8",
+        ".svg": "image/svg+xml",
+        ".png": "image/png",
+        ".ico": "image/vnd.microsoft.icon",
+        ".woff2": "font/woff2",
+    }
+)
+FOR_EVER = "public, max-age=31536000, immutable"
+_HASH_LENGTH = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Asset:
+    """One file: `file` is its name in the URL, `packed` its gzip form or None where that is no smaller."""
+
+    file: str
+    body: bytes
+    packed: bytes | None
+    content_type: str
+
+
+class Assets:
+    """The files of one folder; `prefix` is the gateway's own ("/-/")."""
+
+    def __init__(self, folder: Path, prefix: str = "/-/") -> None:
+        self._base = f"{prefix}static/"
+        names = sorted(path for path in folder.iterdir() if path.suffix in CONTENT_TYPES)
+        self._by_name = {path.name: _read(path) for path in names}
+        self._by_file = {asset.file: asset for asset in self._by_name.values()}
+
+    def url(self, name: str) -> str:
+        """The address of `gateway.css` and the like; `KeyError` for a file that is not there."""
+        return self._base + self._by_name[name].file
+
+    def routes(self) -> list[web.RouteDef]:
+        """What serves them."""
+        return [web.get(self._base + "{file}", self.serve)]
+
+    async def serve(self, request: web.Request) -> web.Response:
+        """One file, or `HTTPNotFound`."""
+        asset = self._by_file.get(request.match_info["file"])
+        if asset is None:
+            raise web.HTTPNotFound
+        headers = {
+            "Content-Type": asset.content_type,
+            "Cache-Control": FOR_EVER,
+            "X-Content-Type-Options": "nosniff",
+            "Cross-Origin-Resource-Policy": "same-origin",
+            # An SVG opened by itself is a document; this one may do nothing.
+            "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; sandbox",
+        }
+        if asset.packed is None:
+            return web.Response(body=asset.body, headers=headers)
+        headers["Vary"] = "Accept-Encoding"
+        if not _takes_gzip(request):
+            return web.Response(body=asset.body, headers=headers)
+        return web.Response(body=asset.packed, headers={**headers, "Content-Encoding": "gzip"})
+
+
+def _read(path: Path) -> Asset:
+    body = path.read_bytes()
+    packed = gzip.compress(body, compresslevel=9, mtime=0)
+    return Asset(
+        file=f"{path.stem}.{hashlib.sha256(body).hexdigest()[:_HASH_LENGTH]}{path.suffix}",
+        body=body,
+        packed=packed if len(packed) < len(body) else None,
+        content_type=CONTENT_TYPES[path.suffix],
+    )
+
+
+def _takes_gzip(request: web.Request) -> bool:
+    """Whether `Accept-Encoding` names gzip with a weight above nothing (RFC 9110, 12.5.3)."""
+    for item in request.headers.get("Accept-Encoding", "").lower().split(","):
+        coding, _, parameter = item.strip().partition(";")
+        if coding.strip() == "gzip":
+            weight = parameter.replace(" ", "").removeprefix("q=")
+            return not weight or weight.rstrip("0").rstrip(".") not in ("", "0")
+    return False

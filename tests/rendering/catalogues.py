@@ -1,0 +1,62 @@
+"""Extracts every sentence for people, and brings ``locales/*/LC_MESSAGES/gateway.po`` up to date.
+
+Run ``python -m tests.rendering.catalogues`` after changing a sentence; then translate what is empty.
+"""
+
+from pathlib import Path
+
+from babel.messages.catalog import Catalog
+from babel.messages.extract import extract_from_dir
+from babel.messages.frontend import parse_mapping_cfg
+from babel.messages.pofile import read_po, write_po
+
+ROOT = Path(__file__).resolve().parents[2]
+LOCALES = ROOT / "locales"
+KEYWORDS = {"_": None, "gettext": None, "ngettext": (1, 2), "_counted": (1, 2)}
+SOURCE_LANGUAGE = "en"
+
+
+def extracted() -> Catalog:
+    """Everything that has to be translated."""
+    catalogue = Catalog(project="efcx-gateway", charset="utf-8")
+    with (LOCALES / "babel.cfg").open(encoding="utf-8") as file:
+        methods, options = parse_mapping_cfg(file)
+    for folder in ("gateway", "templates"):
+        inside = [(p.removeprefix(f"{folder}/"), m) for p, m in methods if p.startswith(f"{folder}/")]
+        options_inside = {p.removeprefix(f"{folder}/"): o for p, o in options.items()}
+        for name, line, message, comments, context in extract_from_dir(
+            ROOT / folder, inside, options_inside, KEYWORDS, comment_tags=("Translators:",)
+        ):
+            catalogue.add(message, None, [(f"{folder}/{name}", line)], auto_comments=comments, context=context)
+    # In a table of units, not in a call.
+    for unit in ("day", "hour", "minute", "second"):
+        catalogue.add((f"%(num)s {unit}", f"%(num)s {unit}s"), None, [("gateway/rendering/languages.py", 0)])
+    return catalogue
+
+
+def read(code: str) -> Catalog:
+    """The catalogue of one language as it stands."""
+    with (LOCALES / code / "LC_MESSAGES" / "gateway.po").open("rb") as file:
+        return read_po(file, locale=code)
+
+
+def update(code: str) -> None:
+    """Add what is new to the catalogue of ``code``, drop what is gone."""
+    path = LOCALES / code / "LC_MESSAGES" / "gateway.po"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    catalogue = read(code) if path.exists() else Catalog(locale=code, project="efcx-gateway", charset="utf-8")
+    catalogue.update(extracted(), no_fuzzy_matching=True)
+    catalogue.obsolete.clear()
+    for message in catalogue:
+        if code == SOURCE_LANGUAGE and message.id:
+            message.string = message.id
+    catalogue.header_comment = f"# Sentences of the gateway: {code}."
+    catalogue.fuzzy = False
+    with path.open("wb") as file:
+        write_po(file, catalogue, width=0, no_location=False, include_lineno=False, sort_output=True, omit_header=False)
+
+
+if __name__ == "__main__":
+    for language in sorted({SOURCE_LANGUAGE, *(p.parts[-3] for p in LOCALES.glob("*/LC_MESSAGES/gateway.po"))}):
+        update(language)
+        print(f"{language}: {sum(1 for m in read(language) if m.id and not m.string)} to translate")
