@@ -53,7 +53,7 @@ async def fill(store: RedisStore) -> None:
 async def test_every_key_has_the_prefix_and_a_life(store: RedisStore, raw: Redis) -> None:
     await fill(store)
     keys = await raw.keys("*")
-    assert {key.decode() for key in keys} == {f"test:{k}" for k in ("set", "add", "list", RULE.count, RULE.lock)}
+    assert set(keys) == {f"test:{k}".encode() for k in ("set", "add", "list", RULE.count, RULE.lock)}
     assert all([await raw.pttl(key) > 0 for key in keys])
 
 
@@ -143,7 +143,7 @@ async def test_a_full_server_is_unreachable_for_writes(store: RedisStore, raw: R
 
 async def test_a_cut_subscription_ends_with_unreachable(store: RedisStore, raw: Redis) -> None:
     async with store.subscribe("c") as messages:
-        await raw.execute_command("CLIENT", "KILL", "TYPE", "pubsub")
+        await raw.client_kill_filter(_type="pubsub")
         async with asyncio.timeout(5):
             with pytest.raises(errors.Unreachable):
                 await anext(messages)
@@ -151,7 +151,7 @@ async def test_a_cut_subscription_ends_with_unreachable(store: RedisStore, raw: 
 
 async def test_connections_that_the_server_cut_are_soon_replaced(store: RedisStore, raw: Redis) -> None:
     await asyncio.gather(*(store.get("k") for _ in range(20)))
-    await raw.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+    await raw.client_kill_filter(_type="normal", skipme=True)
     async with asyncio.timeout(5):
         while not all(await asyncio.gather(*(_answers(store) for _ in range(20)))):
             pass  # a cut connection is seen when the end of its stream has come in

@@ -1,0 +1,160 @@
+"""How does a typed value stand in the store so that nobody reads, moves or outlives it?
+
+As JSON with a schema number and the moment it ends, sealed for exactly its key and tenant. Whatever is not there, has
+ended by the injected clock, does not open, or was written by a schema that this program does not know, reads as None;
+the last two are logged by the record's name alone.
+
+A change is a compare-and-swap loop: who loses reads again and applies the same change again.
+"""
+
+import asyncio
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+from urllib.parse import quote
+
+import structlog
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from gateway.crypto.sealing import Sealer, Unopenable
+from gateway.domain import errors
+from gateway.domain.ports import Clock
+from gateway.store.interface import Store
+from gateway.store.locks import Turns
+
+T = TypeVar("T")
+TRIES = 50
+"""How often a change is applied anew before it gives up."""
+MARGIN = 60.0
+"""Seconds the store keeps a record beyond its end."""
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """`tag` groups keys that belong together (one slot of a cluster), `rest` tells them apart."""
+
+    tag: str
+    rest: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Changed(Generic[T]):
+    """A new value with a new end."""
+
+    value: T
+    expires_at: float
+
+
+class _Envelope(BaseModel, Generic[T]):
+    model_config = ConfigDict(ser_json_bytes="base64", val_json_bytes="base64", ser_json_inf_nan="constants")
+    schema_number: int
+    expires_at: float
+    value: T
+
+
+class _Schema(BaseModel):
+    schema_number: int
+
+
+class Records(Generic[T]):
+    """Values of the frozen dataclass `of` under the name `name`.
+
+    `schema` grows when a field changes its meaning; a record with another number reads as None.
+    """
+
+    def __init__(self, *, store: Store, sealer: Sealer, clock: Clock, name: str, of: type[T], schema: int = 1) -> None:
+        self._store = store
+        self._sealer = sealer
+        self._clock = clock
+        self._name = name
+        self._schema = schema
+        self._envelope = _Envelope[of]  # type: ignore[valid-type]  # pydantic makes the class at run time
+        self._turns = Turns()
+
+    async def read(self, tenant: str, key: str | Key) -> T | None:
+        """The value, or None."""
+        place = self._place(tenant, key)
+        found = self._opened(place, tenant, await self._store.get(place))
+        return found.value if found else None
+
+    async def add(self, tenant: str, key: str | Key, value: T, expires_at: float) -> bool:
+        """Write where nothing reads; whether it was written."""
+        place = self._place(tenant, key)
+        sealed, ttl = self._sealed(place, tenant, value, expires_at)
+        for _ in range(TRIES):
+            if await self._store.add(place, sealed, ttl):
+                return True
+            there = await self._store.get(place)
+            if self._opened(place, tenant, there):
+                return False
+            if there is not None and await self._store.swap(place, there, sealed, ttl):
+                return True
+        raise self._conflict()
+
+    async def write(self, tenant: str, key: str | Key, value: T, expires_at: float) -> None:
+        """Write whatever was there."""
+        place = self._place(tenant, key)
+        sealed, ttl = self._sealed(place, tenant, value, expires_at)
+        await self._store.set(place, sealed, ttl)
+
+    async def change(self, tenant: str, key: str | Key, change: Callable[[T], T | Changed[T] | None]) -> T | None:
+        """Apply `change` to the value that stands; what stands after it.
+
+        `change` may run several times, each time on the newest value, so it must be pure. It returns the new value
+        (the end stays), `Changed`, the very same value (nothing is written), or None: give up, nothing is written.
+
+        :returns: the value as it stands now; None when there was none, or `change` gave up.
+        :raises errors.Conflict: others were faster too often.
+        """
+        place = self._place(tenant, key)
+        async with self._turns.turn(place):
+            for _ in range(TRIES):
+                sealed = await self._store.get(place)
+                old = self._opened(place, tenant, sealed)
+                if sealed is None or old is None:
+                    return None
+                answer = change(old.value)
+                if answer is None or answer is old.value:
+                    return answer
+                new = answer if isinstance(answer, Changed) else Changed(answer, old.expires_at)
+                if await self._store.swap(place, sealed, *self._sealed(place, tenant, new.value, new.expires_at)):
+                    return new.value
+                await asyncio.sleep(0)
+        raise self._conflict()
+
+    async def remove(self, tenant: str, key: str | Key) -> bool:
+        """Forget the value; whether something was there."""
+        return await self._store.delete(self._place(tenant, key))
+
+    def _place(self, tenant: str, key: str | Key) -> str:
+        key = key if isinstance(key, Key) else Key(key)
+        return f"{self._name}:{{{quote(tenant, safe='')}/{quote(key.tag, safe='')}}}:{key.rest}"
+
+    def _sealed(self, place: str, tenant: str, value: T, expires_at: float) -> tuple[bytes, float]:
+        envelope = self._envelope(schema_number=self._schema, expires_at=expires_at, value=value)
+        sealed = self._sealer.seal(envelope.model_dump_json().encode(), _context(place, tenant))
+        return sealed, expires_at - self._clock.now() + MARGIN
+
+    def _opened(self, place: str, tenant: str, sealed: bytes | None) -> "_Envelope[T] | None":
+        if sealed is None:
+            return None
+        try:
+            text = self._sealer.open(sealed, _context(place, tenant))
+            if _Schema.model_validate_json(text).schema_number != self._schema:
+                _log.warning("record_of_another_schema", record=self._name)
+                return None
+            found = self._envelope.model_validate_json(text)
+        except (Unopenable, ValidationError) as error:
+            # The error's kind only: a validation error quotes the value.
+            _log.warning("record_unopenable", record=self._name, why=type(error).__name__)
+            return None
+        return found if found.expires_at > self._clock.now() else None
+
+    def _conflict(self) -> errors.Conflict:
+        return errors.Conflict(f"record {self._name}", "changed by others too often")
+
+
+def _context(place: str, tenant: str) -> str:
+    return json.dumps([place, tenant])

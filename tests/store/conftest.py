@@ -1,0 +1,42 @@
+"""One store of each kind that replicas can share, and keys to seal with."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from gateway.crypto.sealing import Key, KeyRing, Sealer
+from gateway.domain.channel import TlsSettings
+from gateway.domain.ports import SystemChance
+from gateway.store.interface import Store
+from gateway.store.memory import MemoryStore
+from gateway.store.redis import RedisStore
+from tests.clock import FakeClock
+
+
+@pytest.fixture(params=["memory", pytest.param("redis", marks=pytest.mark.redis)])
+def address(request: pytest.FixtureRequest) -> str:
+    """Where a store of each kind is; empty means in this process."""
+    return "" if request.param == "memory" else str(request.getfixturevalue(f"{request.param}_url"))
+
+
+@pytest.fixture
+async def shared(address: str, clock: FakeClock) -> AsyncIterator[Store]:
+    """A store that several objects of a test use like replicas."""
+    made: Store = MemoryStore(clock)
+    if address:
+        made = RedisStore(url=address, prefix="test:", timeout=10.0, tls=TlsSettings())
+    yield made
+    await made.close()
+
+
+@pytest.fixture
+def ring() -> KeyRing:
+    """Two keys, made for this test."""
+    chance = SystemChance()
+    return KeyRing(tuple(Key(chance.token_bytes(4).hex(), chance.token_bytes(32)) for _ in range(2)))
+
+
+@pytest.fixture
+def sealer(ring: KeyRing) -> Sealer:
+    """Seals records."""
+    return Sealer(ring, "records", SystemChance())

@@ -1,0 +1,145 @@
+"""Does a lock hold over replicas, fall in time, and come back to nobody but the next?"""
+
+import asyncio
+from collections.abc import Sequence
+
+import pytest
+
+from gateway.domain import errors
+from gateway.domain.ports import SystemChance
+from gateway.store.interface import Store
+from gateway.store.locks import StoreLock, Turns
+from gateway.store.memory import MemoryStore
+from tests.clock import FakeClock
+
+
+def locks(store: Store, clock: FakeClock) -> tuple[StoreLock, StoreLock]:
+    """Two replicas."""
+    return StoreLock(store, clock, SystemChance()), StoreLock(store, clock, SystemChance())
+
+
+async def most_inside(replicas: Sequence[StoreLock], times: int) -> int:
+    """How many of `times` holders were ever inside together."""
+    inside = most = 0
+
+    async def work(lock: StoreLock) -> None:
+        nonlocal inside, most
+        async with lock.hold("user:1", wait=60, ttl=60):
+            inside += 1
+            most = max(most, inside)
+            await asyncio.sleep(0)
+            inside -= 1
+
+    await asyncio.gather(*(work(replicas[n % len(replicas)]) for n in range(times)))
+    return most
+
+
+async def test_of_100_holders_on_two_replicas_one_is_inside(shared: Store, clock: FakeClock) -> None:
+    assert await most_inside(locks(shared, clock), 100) == 1
+
+
+async def test_another_name_is_another_lock(shared: Store, clock: FakeClock) -> None:
+    one, two = locks(shared, clock)
+    async with one.hold("a", wait=0, ttl=60), two.hold("b", wait=0, ttl=60):
+        pass
+
+
+async def test_a_held_lock_is_a_conflict_on_this_and_the_other_replica(shared: Store, clock: FakeClock) -> None:
+    one, two = locks(shared, clock)
+    async with one.hold("user:1", wait=0, ttl=60):
+        for lock in (one, two):
+            with pytest.raises(errors.Conflict):
+                async with lock.hold("user:1", wait=0.02, ttl=60):
+                    pass
+
+
+async def test_the_conflict_does_not_name_the_user(shared: Store, clock: FakeClock) -> None:
+    one, two = locks(shared, clock)
+    async with one.hold("user:hush", wait=0, ttl=60):
+        with pytest.raises(errors.Conflict) as caught:
+            async with two.hold("user:hush", wait=0, ttl=60):
+                pass
+    assert "hush" not in str(caught.value)
+
+
+async def test_a_lock_is_free_again_after_an_error_inside(shared: Store, clock: FakeClock) -> None:
+    one, two = locks(shared, clock)
+    with pytest.raises(ZeroDivisionError):
+        async with one.hold("a", wait=0, ttl=60):
+            raise ZeroDivisionError
+    async with two.hold("a", wait=0, ttl=60):
+        pass
+
+
+async def test_a_lock_is_free_again_after_its_holder_was_cancelled(shared: Store, clock: FakeClock) -> None:
+    one, two = locks(shared, clock)
+    entered = asyncio.Event()
+
+    async def stay() -> None:
+        async with one.hold("a", wait=0, ttl=60):
+            entered.set()
+            await asyncio.Event().wait()
+
+    task = asyncio.create_task(stay())
+    await entered.wait()
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    async with two.hold("a", wait=0, ttl=60):
+        pass
+
+
+async def test_a_lock_falls_to_others_after_its_life(shared: Store, clock: FakeClock) -> None:
+    one, two = locks(shared, clock)
+    async with one.hold("a", wait=0, ttl=30):
+        clock.advance(30)
+        async with two.hold("a", wait=0, ttl=30):
+            pass
+
+
+async def test_a_late_holder_does_not_free_its_successor(shared: Store, clock: FakeClock) -> None:
+    one, two = locks(shared, clock)
+    third, _ = locks(shared, clock)
+    slow = one.hold("a", wait=0, ttl=30)
+    await slow.__aenter__()
+    clock.advance(30)
+    async with two.hold("a", wait=0, ttl=30):
+        await slow.__aexit__(None, None, None)
+        with pytest.raises(errors.Conflict):
+            async with third.hold("a", wait=0, ttl=30):
+                pass
+
+
+async def test_a_store_that_does_not_answer_is_unreachable_not_a_lock(clock: FakeClock) -> None:
+    store = MemoryStore(clock)
+    await store.close()
+    with pytest.raises(errors.Unreachable):
+        async with locks(store, clock)[0].hold("a", wait=0, ttl=60):
+            pass
+
+
+async def test_a_store_lost_while_holding_does_not_spoil_the_work(clock: FakeClock) -> None:
+    store = MemoryStore(clock)
+    async with locks(store, clock)[0].hold("a", wait=0, ttl=60):
+        await store.close()
+
+
+async def test_turns_are_given_in_the_order_of_asking() -> None:
+    turns, order = Turns(), []
+
+    async def work(number: int) -> None:
+        async with turns.turn("a"):
+            order.append(number)
+            await asyncio.sleep(0)
+
+    await asyncio.gather(*(work(n) for n in range(20)))
+    assert order == list(range(20))
+
+
+async def test_a_queue_that_nobody_waits_for_is_forgotten() -> None:
+    turns = Turns()
+    async with turns.turn("a"):
+        waiting = asyncio.create_task(turns.turn("a").__aenter__())
+        await asyncio.sleep(0)
+        waiting.cancel()
+        await asyncio.gather(waiting, return_exceptions=True)
+    assert len(turns) == 0

@@ -1,0 +1,239 @@
+"""Do typed values come back as they were, and only where and when they may?"""
+
+import asyncio
+from dataclasses import dataclass, replace
+from enum import Enum
+
+import pytest
+import structlog
+
+from gateway.crypto.sealing import KeyRing, Sealer
+from gateway.domain import errors
+from gateway.domain.ports import SystemChance
+from gateway.domain.session import Tokens
+from gateway.store.interface import Store
+from gateway.store.memory import MemoryStore
+from gateway.store.records import Changed, Key, Records
+from tests.clock import START, FakeClock
+
+
+class Colour(Enum):
+    RED = "red"
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    name: str
+    raw: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Thing:
+    count: int
+    at: float = START
+    colour: Colour = Colour.RED
+    parts: tuple[Part, ...] = ()
+    names: frozenset[str] = frozenset()
+    maybe: Part | None = None
+    tokens: Tokens | None = None
+
+
+FULL = Thing(
+    count=7,
+    at=START + 0.123456,
+    parts=(Part("a", bytes(range(256))), Part("ü\n")),
+    names=frozenset({"x", "y"}),
+    maybe=Part("b"),
+    tokens=Tokens(access="a.b.c", refresh="r", access_expires_at=START, refresh_expires_at=None),
+)
+
+
+@pytest.fixture
+def things(shared: Store, sealer: Sealer, clock: FakeClock) -> Records[Thing]:
+    return make(shared, sealer, clock)
+
+
+def make(store: Store, sealer: Sealer, clock: FakeClock, name: str = "thing", schema: int = 1) -> Records[Thing]:
+    return Records(store=store, sealer=sealer, clock=clock, name=name, of=Thing, schema=schema)
+
+
+def plus(value: Thing) -> Thing:
+    return replace(value, count=value.count + 1)
+
+
+async def test_a_value_comes_back_equal_in_every_type(things: Records[Thing]) -> None:
+    await things.write("t", "k", FULL, START + 60)
+    assert await things.read("t", "k") == FULL
+
+
+async def test_nothing_written_reads_none(things: Records[Thing]) -> None:
+    assert await things.read("t", "k") is None
+
+
+async def test_the_injected_clock_ends_a_record(things: Records[Thing], clock: FakeClock) -> None:
+    await things.write("t", "k", FULL, START + 60)
+    clock.advance(59.9)
+    assert await things.read("t", "k") == FULL
+    clock.advance(0.1)
+    assert await things.read("t", "k") is None
+
+
+async def test_add_writes_only_where_nothing_reads(things: Records[Thing], clock: FakeClock) -> None:
+    assert await things.add("t", "k", Thing(1), START + 60)
+    assert not await things.add("t", "k", Thing(2), START + 120)
+    clock.advance(60)
+    assert await things.add("t", "k", Thing(3), START + 120)
+    assert await things.read("t", "k") == Thing(3)
+
+
+async def test_of_200_parallel_adds_one_writes(things: Records[Thing]) -> None:
+    written = await asyncio.gather(*(things.add("t", "k", Thing(n), START + 60) for n in range(200)))
+    assert sum(written) == 1
+
+
+async def test_a_change_keeps_the_end(things: Records[Thing], clock: FakeClock) -> None:
+    await things.write("t", "k", Thing(1), START + 60)
+    assert await things.change("t", "k", plus) == Thing(2)
+    clock.advance(60)
+    assert await things.read("t", "k") is None
+
+
+async def test_a_change_may_move_the_end(things: Records[Thing], clock: FakeClock) -> None:
+    await things.write("t", "k", Thing(1), START + 60)
+    await things.change("t", "k", lambda old: Changed(plus(old), START + 600))
+    clock.advance(599)
+    assert await things.read("t", "k") == Thing(2)
+
+
+async def test_a_change_that_gives_up_writes_nothing(things: Records[Thing]) -> None:
+    await things.write("t", "k", Thing(1), START + 60)
+    assert await things.change("t", "k", lambda _: None) is None
+    assert await things.read("t", "k") == Thing(1)
+
+
+async def test_a_change_of_nothing_is_not_applied(things: Records[Thing]) -> None:
+    assert await things.change("t", "k", plus) is None
+    assert await things.read("t", "k") is None
+
+
+async def test_a_record_that_was_removed_is_not_brought_back_by_a_change(things: Records[Thing]) -> None:
+    await things.write("t", "k", Thing(1), START + 60)
+    assert await things.remove("t", "k")
+    assert await things.change("t", "k", plus) is None
+    assert not await things.remove("t", "k")
+
+
+async def test_of_100_parallel_changes_on_two_replicas_none_is_lost(
+    shared: Store, sealer: Sealer, clock: FakeClock
+) -> None:
+    one, two = make(shared, sealer, clock), make(shared, sealer, clock)
+    await one.write("t", "k", Thing(0), START + 60)
+    await asyncio.gather(*(records.change("t", "k", plus) for records in (one, two) for _ in range(50)))
+    assert await one.read("t", "k") == Thing(100)
+
+
+async def test_who_always_loses_hears_of_a_conflict(sealer: Sealer, clock: FakeClock) -> None:
+    store = MemoryStore(clock)
+    things = make(store, sealer, clock)
+    await things.write("t", "k", Thing(0), START + 60)
+
+    def overtaken(old: Thing) -> Thing:
+        (place,) = keys(store)
+        store._values.keep(place, things._sealed(place, "t", old, START + 60)[0], 60)  # another replica, each time
+        return plus(old)
+
+    with pytest.raises(errors.Conflict):
+        await things.change("t", "k", overtaken)
+
+
+async def test_a_value_moved_to_another_key_reads_none(sealer: Sealer, clock: FakeClock) -> None:
+    store = MemoryStore(clock)
+    things = make(store, sealer, clock)
+    await things.write("t", "mine", Thing(1), START + 60)
+    await things.write("t", "yours", Thing(2), START + 60)
+    mine, yours = keys(store)
+    await store.set(yours, await store.get(mine) or b"", 60)
+    assert await things.read("t", "yours") is None
+
+
+async def test_a_record_of_another_name_does_not_open(sealer: Sealer, clock: FakeClock) -> None:
+    store = MemoryStore(clock)
+    await make(store, sealer, clock).write("t", "k", Thing(1), START + 60)
+    (place,) = keys(store)
+    await store.set(place.replace("thing:", "other:"), await store.get(place) or b"", 60)
+    assert await make(store, sealer, clock, name="other").read("t", "k") is None
+
+
+@pytest.mark.row("GW-11")
+async def test_two_tenants_share_no_record(things: Records[Thing]) -> None:
+    await things.write("a", "k", Thing(1), START + 60)
+    assert await things.read("b", "k") is None
+
+
+async def test_names_with_separators_do_not_meet(things: Records[Thing]) -> None:
+    await things.write("a/b", "c", Thing(1), START + 60)
+    await things.write("a", "b/c", Thing(2), START + 60)
+    await things.write("a", Key("b", "}:c"), Thing(3), START + 60)
+    await things.write("a", Key("b}:", "c"), Thing(4), START + 60)
+    assert await things.read("a/b", "c") == Thing(1)
+    assert await things.read("a", "b/c") == Thing(2)
+    assert await things.read("a", Key("b", "}:c")) == Thing(3)
+
+
+async def test_keys_of_one_tag_share_the_braces(sealer: Sealer, clock: FakeClock) -> None:
+    store = MemoryStore(clock)
+    await make(store, sealer, clock).write("t", Key("tag", "rest"), Thing(1), START + 60)
+    assert keys(store) == ["thing:{t/tag}:rest"]
+
+
+@pytest.mark.parametrize("damage", [b"", b"\x01", bytes(100), b"not sealed at all"])
+async def test_an_unopenable_value_reads_none_and_is_logged_by_name_alone(
+    damage: bytes, sealer: Sealer, clock: FakeClock
+) -> None:
+    store = MemoryStore(clock)
+    things = make(store, sealer, clock)
+    await things.write("t", "hush", Thing(1), START + 60)
+    await store.set(keys(store)[0], damage, 60)
+    with structlog.testing.capture_logs() as logs:
+        assert await things.read("t", "hush") is None
+    assert [(line["event"], line["record"]) for line in logs] == [("record_unopenable", "thing")]
+    assert "hush" not in repr(logs)
+
+
+async def test_an_unopenable_value_may_be_written_over(sealer: Sealer, clock: FakeClock) -> None:
+    store = MemoryStore(clock)
+    things = make(store, sealer, clock)
+    await things.write("t", "k", Thing(1), START + 60)
+    await store.set(keys(store)[0], b"damaged", 60)
+    assert await things.add("t", "k", Thing(2), START + 60)
+
+
+async def test_another_schema_reads_none(shared: Store, sealer: Sealer, clock: FakeClock) -> None:
+    await make(shared, sealer, clock, schema=2).write("t", "k", Thing(1), START + 60)
+    assert await make(shared, sealer, clock, schema=1).read("t", "k") is None
+
+
+async def test_a_value_that_no_longer_fits_reads_none_and_is_not_quoted(
+    shared: Store, sealer: Sealer, clock: FakeClock
+) -> None:
+    old = Records(store=shared, sealer=sealer, clock=clock, name="thing", of=Part)
+    await old.write("t", "k", Part("hush-hush"), START + 60)
+    with structlog.testing.capture_logs() as logs:
+        assert await make(shared, sealer, clock).read("t", "k") is None
+    assert "hush" not in repr(logs)
+
+
+async def test_another_ring_opens_nothing(shared: Store, sealer: Sealer, ring: KeyRing, clock: FakeClock) -> None:
+    await make(shared, sealer, clock).write("t", "k", Thing(1), START + 60)
+    stranger = Sealer(KeyRing((ring.keys[1],)), "records", SystemChance())
+    assert await make(shared, stranger, clock).read("t", "k") is None
+
+
+async def test_nothing_in_the_store_shows_the_value(sealer: Sealer, clock: FakeClock) -> None:
+    store = MemoryStore(clock)
+    await make(store, sealer, clock).write("t", "k", Thing(1, parts=(Part("hush-hush"),)), START + 60)
+    assert b"hush" not in (await store.get(keys(store)[0]) or b"")
+
+
+def keys(store: MemoryStore) -> list[str]:
+    return list(store._values._kept)
