@@ -22,19 +22,27 @@ _KEPT = "/:?#[]@!$&'()*+,;=%-._~"
 
 def check(target: str | None, tenant: Tenant, prefix: str = "/-/") -> str:
     """`target` as an ASCII path (with query and fragment) of the tenant's own origin, else `tenant.home`."""
+    path = same_origin_path(target)
+    return tenant.home if path is None or _is_own(path, prefix) else path
+
+
+def same_origin_path(target: str | None) -> str | None:
+    """`target` in ASCII if no reader of URLs can see anything but a path (with query and fragment) in it."""
     if not target or len(target) > MAX_TARGET or not target.startswith("/") or _UNSEEN.search(target):
-        return tenant.home
-    path = re.split(r"[?#]", target, maxsplit=1)[0]
+        return None
+    path = _path_of(target)
     if "\\" in path or "//" in path or _SECOND_SLASH.match(path) or _DOTS.search(path):
-        return tenant.home
-    if _is_own(path, prefix):
-        return tenant.home
+        return None
     return quote(target, safe=_KEPT)
 
 
-def _is_own(path: str, prefix: str) -> bool:
-    """Whether `path`, however spelled, is under our prefix and not one of the pages a login may lead to."""
-    plain = unquote(unquote(path)).lower()
+def _path_of(target: str) -> str:
+    return re.split(r"[?#]", target, maxsplit=1)[0]
+
+
+def _is_own(target: str, prefix: str) -> bool:
+    """Whether `target`, however spelled, is under our prefix and not one of the pages a login may lead to."""
+    plain = unquote(unquote(_path_of(target))).lower()
     if not f"{plain}/".startswith(prefix):
         return False
     return plain.removeprefix(prefix).split("/", 1)[0] not in OWN_PAGES

@@ -1,0 +1,62 @@
+"""Which language a browser chose, and how it chooses another."""
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestClient, TestServer, make_mocked_request
+
+from gateway.domain.tenant import Branding
+from gateway.rendering.languages import available, load_languages
+from gateway.web.language import LanguageChoice, chosen
+from tests.web.own_pages import ROOT, failures, of_tenant
+from tests.web.sample import tenant
+
+TENANT = tenant(public_url="http://localhost:8080")
+OWN = {"Sec-Fetch-Site": "same-origin"}
+LANGUAGES = load_languages(ROOT / "locales", available(ROOT / "locales"))
+
+
+async def choose(fields: dict[str, str], headers: dict[str, str]) -> tuple[int, str, str]:
+    """Status, place and cookie of one choice."""
+    app = web.Application(middlewares=[of_tenant(TENANT)])
+    app.router.add_post("/-/language", LanguageChoice(languages=LANGUAGES, failures=failures()).post)
+    async with (
+        TestClient(TestServer(app)) as client,
+        client.post("/-/language", data=fields, headers=headers, allow_redirects=False) as response,
+    ):
+        return response.status, response.headers.get("Location", ""), response.headers.get("Set-Cookie", "")
+
+
+@pytest.mark.row("GW-39")
+async def test_a_choice_is_kept_in_a_cookie_and_leads_back_to_the_page_it_was_made_on() -> None:
+    status, place, cookie = await choose({"language": "en", "to": "/-/login/verify?to=%2Fa"}, OWN)
+    assert (status, place) == (303, "/-/login/verify?to=%2Fa")
+    assert cookie.startswith("gateway-language=en; ")
+
+
+@pytest.mark.parametrize("to", ["//evil.example", "https://evil.example", "", "/\\evil.example"])
+async def test_a_choice_never_leads_off_the_origin(to: str) -> None:
+    assert (await choose({"language": "en", "to": to}, OWN))[:2] == (303, TENANT.home)
+
+
+async def test_a_language_that_is_not_offered_is_bad_input() -> None:
+    assert (await choose({"language": "xx\u0301", "to": "/"}, OWN))[0] == 422
+
+
+async def test_another_site_chooses_nothing() -> None:
+    status, _, cookie = await choose({"language": "en", "to": "/"}, {"Sec-Fetch-Site": "cross-site"})
+    assert (status, cookie) == (403, "")
+
+
+@pytest.mark.row("GW-39")
+@pytest.mark.parametrize(
+    ("cookie", "of_tenant_", "accept", "found"),
+    [
+        ("gateway-language=en", "", "xx", "en"),
+        ("gateway-language=zz", "en", "", "en"),
+        ("", "", "en-GB,en;q=0.9", "en"),
+        ("gateway-language=en; gateway-language=zz", "", "", "en"),
+    ],
+)
+def test_the_order_is_choice_tenant_browser(cookie: str, of_tenant_: str, accept: str, found: str) -> None:
+    request = make_mocked_request("GET", "/", headers={"Cookie": cookie, "Accept-Language": accept})
+    assert chosen(request, LANGUAGES, tenant(branding=Branding("x", language=of_tenant_))) == found
