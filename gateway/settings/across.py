@@ -1,0 +1,60 @@
+"""Do the tenants of one gateway keep out of each other's way?
+
+Hosts are the key to a tenant, so no two share one; a token cookie must never be sent to another tenant's host; two
+tenants on one realm need clients of their own, or one's tokens would pass for the other's.
+"""
+
+from dataclasses import dataclass
+
+from gateway.domain.tenant import Tenant
+from gateway.settings.document import Path
+from gateway.settings.faults import Report
+from gateway.settings.urls import covers
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One tenant with the report of its file and that file's name."""
+
+    tenant: Tenant
+    report: Report
+    file: str
+
+
+def check(entries: list[Entry]) -> None:
+    """Report what any tenant takes from another, at the later file."""
+    for number, entry in enumerate(entries):
+        for other in entries[:number]:
+            _check_pair(entry, other)
+        for other in entries:
+            if other is not entry:
+                _check_cookie(entry, other)
+
+
+def _check_pair(entry: Entry, other: Entry) -> None:
+    tenant, earlier = entry.tenant, other.tenant
+    if tenant.id.lower() == earlier.id.lower():
+        entry.report.error(("tenantId",), f"{tenant.id} is taken by {other.file}")
+    for host in tenant.all_hosts:
+        if host in earlier.all_hosts:
+            entry.report.error(_place_of(host, entry), f"{host} already reaches tenant {earlier.id} ({other.file})")
+    mine, theirs = tenant.keycloak, earlier.keycloak
+    if (mine.url, mine.realm) == (theirs.url, theirs.realm) and mine.sign_in.client_id == theirs.sign_in.client_id:
+        entry.report.error(
+            ("tenantSettings", "keyCloak", "realm"),
+            f"{mine.realm} is also tenant {earlier.id}'s; two tenants on one realm need different sign-in clients",
+        )
+
+
+def _check_cookie(entry: Entry, other: Entry) -> None:
+    domain = entry.tenant.token_cookie.domain
+    covered = next((host for host in other.tenant.all_hosts if domain and covers(domain, host)), None)
+    if covered:
+        entry.report.error(
+            ("gateway", "token_cookie", "domain"),
+            f"{domain} would send the token to {covered} of tenant {other.tenant.id}; leave the domain out",
+        )
+
+
+def _place_of(host: str, entry: Entry) -> Path:
+    return ("tenantSettings", "fqdn") if host == entry.tenant.host else ("gateway", "hosts")

@@ -1,0 +1,65 @@
+"""What does one configuration change of another: is anything weaker, and what needs a restart?
+
+Pure. The words go into the audit, so they name tenant and setting and never a secret.
+"""
+
+from gateway.domain.policy import EnrolmentRule, Policy, Registration, RegistrationContact
+from gateway.domain.tenant import RouteFactor, Tenant
+from gateway.settings.snapshot import Configuration, GatewaySettings
+
+_REGISTRATION = (Registration.OPEN, Registration.GUARDED, Registration.ADMIN_CODE)
+_RESTART = ("listen", "operations", "store", "keys_file", "prefix", "max_header_field", "audit_file")
+
+
+def weakenings(old: Configuration, new: Configuration) -> tuple[str, ...]:
+    """Every setting that asks less of a user than before, as `tenant: setting old → new`."""
+    found: list[str] = []
+    for tenant in new.tenants:
+        before = old.tenant(tenant.id)
+        if before is not None:
+            found.extend(f"{tenant.id}: {what}" for what in _weaker(before, tenant))
+    return tuple(found)
+
+
+def needs_restart(old: GatewaySettings, new: GatewaySettings) -> tuple[str, ...]:
+    """Settings that changed and that only a new process takes over."""
+    return tuple(name for name in _RESTART if getattr(old, name) != getattr(new, name))
+
+
+def _weaker(old: Tenant, new: Tenant) -> list[str]:
+    found = _weaker_policy(old.policy, new.policy)
+    demanded = {route.path for route in old.routes if route.second_factor is RouteFactor.REQUIRED}
+    for route in new.routes:
+        if route.path in demanded and route.second_factor is RouteFactor.OFF:
+            found.append(f"second_factor of {route.path or '/'} required → off")
+    if old.token_cookie.http_only and not new.token_cookie.http_only:
+        found.append("token_cookie.http_only true → false")
+    return found
+
+
+def _weaker_policy(old: Policy, new: Policy) -> list[str]:
+    if old.enabled and not new.enabled:
+        return ["is2FAEnabled true → false"]
+    found: list[str] = []
+    if old.enrolment is EnrolmentRule.REQUIRED and new.enrolment is EnrolmentRule.OPTIONAL:
+        found.append("enrolment required → optional")
+    if _REGISTRATION.index(new.registration) < _REGISTRATION.index(old.registration):
+        found.append(f"registration {old.registration.value} → {new.registration.value}")
+    if old.registration_contact is not new.registration_contact is RegistrationContact.ANY:
+        found.append(f"registrationContact {old.registration_contact.value} → any")
+    for name, key in (
+        ("otp_expiry", "otpExpiry"),
+        ("otp_max_attempts", "otpMaxAttempts"),
+        ("max_sends", "maxSends"),
+        ("trust_browser_days", "trustBrowserDays"),
+    ):
+        before, after = getattr(old, name), getattr(new, name)
+        if after > before:
+            found.append(f"{key} {before} → {after}")
+    for name, key in (("otp_length", "otpLength"), ("locked_for", "lockedFor"), ("resend_cooldown", "resendCooldown")):
+        before, after = getattr(old, name), getattr(new, name)
+        if after < before:
+            found.append(f"{key} {before} → {after}")
+    if not old.skip_when_verified and new.skip_when_verified:
+        found.append("skipWhenVerified false → true")
+    return found

@@ -1,0 +1,173 @@
+"""What does a settings file say, and on which line?
+
+Bytes in, plain values and line numbers out, for YAML 1.2 and JSON alike (`no` is a word, not false; 010 is ten).
+Refused, each with its line: more than 1 MiB, other encodings than UTF-8, a key given twice, tags and directives,
+aliases that blow up or bite their tail, more than one document. A refusal never quotes the file.
+"""
+
+import json
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedMap, CommentedSeq, TaggedScalar
+from ruamel.yaml.constructor import DuplicateKeyError
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+
+Path = tuple[str | int, ...]
+
+LARGEST = 1024 * 1024
+_MOST_VALUES = 50_000
+_DEEPEST = 40
+_PLAIN_TEXT = "tag:yaml.org,2002:str"
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """One file: its values as plain Python ones, and the line (from 1) of every path in it."""
+
+    file: str
+    data: dict[str, Any]
+    lines: dict[Path, int] = field(repr=False)
+
+    def depth(self, path: Path) -> int:
+        """How many leading parts of `path` are written in this file."""
+        return next((n for n in range(len(path), 0, -1) if path[:n] in self.lines), 0)
+
+    def line(self, path: Path) -> int:
+        """The line of `path`, or of the nearest section around it."""
+        return self.lines.get(path[: self.depth(path)], 1)
+
+
+class Unreadable(Exception):
+    """The bytes are no settings; `line` from 1."""
+
+    def __init__(self, line: int, text: str) -> None:
+        super().__init__(text)
+        self.line = line
+        self.text = text
+
+
+def read(raw: bytes, file: str) -> Document:
+    """The document in `raw`; `file` is the name to show. Raises `Unreadable`."""
+    if len(raw) > LARGEST:
+        raise Unreadable(1, f"is larger than 1 MiB ({len(raw)} bytes)")
+    try:
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise Unreadable(raw.count(b"\n", 0, error.start) + 1, "is not UTF-8 text") from error
+    for number, line in enumerate(text.splitlines(), 1):
+        if line.startswith("%"):
+            raise Unreadable(number, "directives (%YAML, %TAG) are not allowed: files are read as YAML 1.2")
+    if file.endswith(".json"):
+        _check_json(text)
+    loaded = _load(text)
+    if loaded is None:
+        raise Unreadable(1, "is empty")
+    if not isinstance(loaded, CommentedMap):
+        raise Unreadable(1, "must be a section of keys and values")
+    lines: dict[Path, int] = {(): 1}
+    return Document(file, _Plain(lines).section(loaded, (), ()), lines)
+
+
+def _check_json(text: str) -> None:
+    try:
+        json.loads(text)
+    except json.JSONDecodeError as error:
+        raise Unreadable(error.lineno, f"is not JSON: {error.msg}") from error
+    except RecursionError as error:
+        raise Unreadable(1, "is nested too deeply") from error
+
+
+def _load(text: str) -> object:
+    yaml = YAML(typ="rt", pure=True)
+    yaml.allow_duplicate_keys = False
+    try:
+        return yaml.load(text)
+    except DuplicateKeyError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise Unreadable(line, "the same key is given twice in this section; keep one of them") from error
+    except MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        raise Unreadable(mark.line + 1 if mark else 1, f"is not YAML: {error.problem or error.context}") from error
+    except (YAMLError, ValueError, AttributeError, TypeError, KeyError, AssertionError, IndexError) as error:
+        # The parser stumbles over a few odd inputs instead of refusing them.
+        raise Unreadable(1, "is not YAML") from error
+    except RecursionError as error:
+        raise Unreadable(1, "is nested too deeply") from error
+
+
+class _Plain:
+    """Turns the parser's values into plain ones and notes lines, within a budget (aliases multiply)."""
+
+    def __init__(self, lines: dict[Path, int]) -> None:
+        self._lines = lines
+        self._left = _MOST_VALUES
+
+    def section(self, node: CommentedMap, path: Path, around: tuple[int, ...]) -> dict[str, Any]:
+        around = self._enter(node, path, around)
+        plain: dict[str, Any] = {}
+        for key, value in node.items():
+            if not isinstance(key, str):
+                raise Unreadable(self._lines[path], "a key must be text (put it in quotes)")
+            here = (*path, _text(key, self._lines[path]))
+            self._lines[here] = self._line_of(node, key, path)
+            plain[str(here[-1])] = self._value(value, here, around)
+        return plain
+
+    def _list(self, node: CommentedSeq, path: Path, around: tuple[int, ...]) -> list[Any]:
+        around = self._enter(node, path, around)
+        plain: list[Any] = []
+        for index, value in enumerate(node):
+            here = (*path, index)
+            self._lines[here] = self._line_of(node, index, path)
+            plain.append(self._value(value, here, around))
+        return plain
+
+    def _enter(self, node: CommentedMap | CommentedSeq, path: Path, around: tuple[int, ...]) -> tuple[int, ...]:
+        if node.tag.value is not None:
+            raise Unreadable(self._lines[path], "tags (!…) are not allowed")
+        if id(node) in around:
+            raise Unreadable(self._lines[path], "an alias (*…) contains itself")
+        if len(around) >= _DEEPEST:
+            raise Unreadable(self._lines[path], f"is nested more than {_DEEPEST} deep")
+        return (*around, id(node))
+
+    def _line_of(self, node: CommentedMap | CommentedSeq, key: str | int, path: Path) -> int:
+        try:
+            return int(node.lc.key(key)[0] if isinstance(node, CommentedMap) else node.lc.item(key)[0]) + 1
+        except (KeyError, AttributeError, TypeError, IndexError):  # merged in by `<<`
+            return self._lines[path]
+
+    def _value(self, value: object, path: Path, around: tuple[int, ...]) -> Any:
+        self._left -= 1
+        if self._left < 0:
+            raise Unreadable(self._lines[path], f"says more than {_MOST_VALUES} values (aliases count each time)")
+        if isinstance(value, CommentedMap):
+            return self.section(value, path, around)
+        if isinstance(value, CommentedSeq):
+            return self._list(value, path, around)
+        if isinstance(value, TaggedScalar):
+            if value.tag.value != _PLAIN_TEXT:
+                raise Unreadable(self._lines[path], "tags (!…) are not allowed")
+            return _text(str(value.value), self._lines[path])
+        if value is None or isinstance(value, bool):
+            return value
+        if isinstance(value, str):
+            return _text(str(value), self._lines[path])
+        if isinstance(value, int):
+            return int(value)
+        if isinstance(value, float):
+            return float(value)
+        if isinstance(value, date):  # and datetime; EFCX's own object may carry them
+            return value.isoformat()
+        raise Unreadable(self._lines[path], "tags (!…) are not allowed")
+
+
+def _text(value: str, line: int) -> str:
+    """JSON writes characters beyond the BMP as surrogate pairs, which the parser leaves apart."""
+    try:
+        return value.encode("utf-16", "surrogatepass").decode("utf-16")
+    except UnicodeDecodeError as error:
+        raise Unreadable(line, "contains half a character (a lone surrogate)") from error

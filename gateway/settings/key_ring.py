@@ -1,0 +1,129 @@
+"""Where are the keys that seal registrations and sessions kept?
+
+One JSON file, mode 0600 and enforced: `{"format": …, "keys": [{"id", "created_at", "key"}, …]}`, newest key first,
+`key` being 32 bytes in base64. Written whole or not at all. Registrations outlive the process and the store, so a ring
+is never made silently where one may exist elsewhere: only the in-memory store makes its own, once.
+"""
+
+import base64
+import json
+import os
+import stat
+from dataclasses import replace
+from pathlib import Path
+
+from gateway.crypto.sealing import ID_BYTES, KEY_BYTES, Key, KeyRing
+from gateway.domain.errors import Misconfigured
+from gateway.domain.ports import Chance, Clock
+from gateway.settings.snapshot import GatewaySettings
+
+FORMAT = "efcx-gateway key ring 1"
+OWN_NAME = "ring.key"
+_LARGEST = 256 * 1024
+
+
+def read(file: Path) -> KeyRing:
+    """The ring in `file`; raises `Misconfigured`, naming the file and what to do."""
+    what = f"key ring {file}"
+    try:
+        with file.open("rb") as opened:
+            _check_mode(os.fstat(opened.fileno()), what)
+            raw = opened.read(_LARGEST)
+    except FileNotFoundError as error:
+        raise Misconfigured(what, f"is not there; write one with: efcx-gateway keys new {file}") from error
+    except OSError as error:
+        raise Misconfigured(what, f"cannot be read: {error.strerror}") from error
+    try:
+        return _parse(raw)
+    except (ValueError, KeyError, TypeError) as error:
+        raise Misconfigured(what, "is damaged, or no key ring; put it back from its backup") from error
+
+
+def create(file: Path, clock: Clock, chance: Chance) -> KeyRing:
+    """Write a ring with one new key; raises `Misconfigured` when there is a file already."""
+    ring = KeyRing((_new_key(clock, chance),))
+    _write(file, ring, replace_it=False)
+    return ring
+
+
+def add(file: Path, clock: Clock, chance: Chance) -> KeyRing:
+    """Put a new key in front of the ring: it seals from now on, the others go on opening."""
+    ring = read(file)
+    fresh = _new_key(clock, chance)
+    while any(key.id == fresh.id for key in ring.keys):
+        fresh = _new_key(clock, chance)
+    ring = replace(ring, keys=(fresh, *ring.keys))
+    _write(file, ring, replace_it=True)
+    return ring
+
+
+def for_start(
+    settings: GatewaySettings, configuration_file: Path, clock: Clock, chance: Chance
+) -> tuple[KeyRing, Path | None]:
+    """The ring to serve with, and the file if it was made just now.
+
+    With Redis a missing file is `Misconfigured`: another replica has the real one. With memory it is made once.
+    """
+    file = Path(settings.keys_file) if settings.keys_file else configuration_file.parent / OWN_NAME
+    if settings.store.in_memory and not file.exists():
+        return create(file, clock, chance), file
+    return read(file), None
+
+
+def _check_mode(found: os.stat_result, what: str) -> None:
+    if not stat.S_ISREG(found.st_mode):
+        raise Misconfigured(what, "is not a file")
+    if found.st_mode & 0o077:
+        mode = stat.S_IMODE(found.st_mode)
+        raise Misconfigured(what, f"may be read by others (mode {mode:04o}); run: chmod 600 on it")
+
+
+def _parse(raw: bytes) -> KeyRing:
+    held = json.loads(raw)
+    if held["format"] != FORMAT:
+        raise ValueError("another format")
+    keys = tuple(_key(entry) for entry in held["keys"])
+    if len({key.id for key in keys}) != len(keys):
+        raise ValueError("an id twice")
+    return KeyRing(keys)
+
+
+def _key(entry: dict[str, object]) -> Key:
+    value = base64.b64decode(str(entry["key"]), validate=True)
+    ident = str(entry["id"])
+    if len(value) != KEY_BYTES or len(bytes.fromhex(ident)) != ID_BYTES or ident != ident.lower():
+        raise ValueError("a key of another length")
+    return Key(ident, value, float(str(entry["created_at"])))
+
+
+def _new_key(clock: Clock, chance: Chance) -> Key:
+    return Key(chance.token_bytes(ID_BYTES).hex(), chance.token_bytes(KEY_BYTES), clock.now())
+
+
+def _write(file: Path, ring: KeyRing, *, replace_it: bool) -> None:
+    held = {
+        "format": FORMAT,
+        "keys": [
+            {"id": k.id, "created_at": k.created_at, "key": base64.b64encode(k.value).decode()} for k in ring.keys
+        ],
+    }
+    fresh = file.with_name(f".{file.name}.{os.getpid()}")
+    what = f"key ring {file}"
+    try:
+        fresh.unlink(missing_ok=True)
+        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w") as opened:
+            json.dump(held, opened, indent=1)
+            opened.write("\n")
+            opened.flush()
+            os.fsync(opened.fileno())
+        if replace_it:
+            fresh.replace(file)
+        else:
+            os.link(fresh, file)  # unlike a rename this fails when the file is there
+            fresh.unlink()
+    except FileExistsError as error:
+        fresh.unlink(missing_ok=True)
+        raise Misconfigured(what, "is there already; it is never overwritten, its keys may be in use") from error
+    except OSError as error:
+        raise Misconfigured(what, f"cannot be written: {error.strerror}") from error

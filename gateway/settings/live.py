@@ -1,0 +1,107 @@
+"""Which configuration is in force now?
+
+The folders of the settings are watched (not the files: a ConfigMap is swapped by a link beside them). A change is read,
+checked as a whole and swapped in within a second; with an error anywhere the last good configuration stays. Who holds
+a `Configuration` keeps it: nothing in it ever changes.
+"""
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+
+from watchfiles import awatch
+
+from gateway.settings.faults import Fault
+from gateway.settings.load import Loaded, load
+from gateway.settings.snapshot import Configuration
+
+_Signature = tuple[tuple[str, int, int, int], ...]
+_SETTLED = 100  # milliseconds without a further event before the files are read
+_AT_MOST = 300  # milliseconds of events that are waited for
+_LOOK_ANYWAY = 800  # milliseconds after which a file system without events is looked at
+
+
+class Live:
+    """Holds the configuration in force; `current` is what a request asks."""
+
+    def __init__(
+        self,
+        file: Path,
+        loaded: Loaded,
+        *,
+        on_change: Callable[[Configuration, Configuration], None] = lambda _old, _new: None,
+        on_rejected: Callable[[tuple[Fault, ...]], None] = lambda _faults: None,
+    ) -> None:
+        """`loaded` must hold a configuration. `on_change` gets old and new, `on_rejected` the errors."""
+        if loaded.configuration is None:
+            raise ValueError("there must be a first configuration")
+        self._file = file
+        self._current = loaded.configuration
+        self._files = loaded.files
+        self._fingerprint = loaded.fingerprint
+        self._seen: _Signature = ()
+        self._on_change = on_change
+        self._on_rejected = on_rejected
+
+    def current(self) -> Configuration:
+        """The configuration in force."""
+        return self._current
+
+    async def watch(self, stop: asyncio.Event) -> None:
+        """Follow the files until `stop` is set."""
+        while not stop.is_set():
+            folders = self._folders()
+            watcher = awatch(
+                *folders,
+                watch_filter=None,
+                step=_SETTLED,
+                debounce=_AT_MOST,
+                rust_timeout=_LOOK_ANYWAY,
+                yield_on_timeout=True,
+                recursive=False,
+                stop_event=stop,
+            )
+            async for _ in watcher:
+                await self.look()
+                if self._folders() != folders:
+                    break
+
+    async def look(self) -> bool:
+        """Read the files if they look different from last time; whether another configuration is in force now."""
+        seen = await asyncio.to_thread(_signature, self._files)
+        if seen == self._seen:
+            return False
+        self._seen = seen
+        return self.take(await asyncio.to_thread(load, self._file))
+
+    def take(self, loaded: Loaded) -> bool:
+        """Put `loaded` in force if it is good and says something else; whether it did."""
+        if loaded.fingerprint == self._fingerprint:
+            return False
+        self._fingerprint = loaded.fingerprint
+        self._files = tuple(dict.fromkeys((*loaded.files, *self._files))) if loaded.errors else loaded.files
+        if loaded.configuration is None:
+            self._on_rejected(loaded.errors)
+            return False
+        if loaded.fingerprint == self._current.fingerprint:  # a bad edit taken back
+            return False
+        old, self._current = self._current, loaded.configuration
+        self._on_change(old, self._current)
+        return True
+
+    def _folders(self) -> tuple[Path, ...]:
+        folders = {path if path.is_dir() else path.parent for path in self._files}
+        return tuple(sorted(folder for folder in folders if folder.is_dir()))
+
+
+def _signature(files: tuple[Path, ...]) -> _Signature:
+    """What tells changed files apart without reading them; a folder counts by what it lists."""
+    found: list[tuple[str, int, int, int]] = []
+    for path in files:
+        try:
+            about = path.stat()
+        except OSError:
+            found.append((str(path), 0, 0, 0))
+            continue
+        found.append((str(path), about.st_mtime_ns, about.st_size, about.st_ino))
+    return tuple(found)

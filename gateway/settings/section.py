@@ -1,0 +1,53 @@
+"""What is a section of a settings file made of?
+
+The strict base of every section and the small types that several use: an unknown key is an error, a word is never
+taken for a number, and every field's docstring is its line in the settings reference and in the JSON Schema.
+"""
+
+from enum import Enum
+from typing import Annotated, TypeVar
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from gateway.settings import urls
+
+E = TypeVar("E", bound=Enum)
+
+
+class Section(BaseModel):
+    """A section in which every key is known."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, use_attribute_docstrings=True)
+
+
+class Kept(BaseModel):
+    """A section of EFCX's own object: keys that the gateway does not use are kept and ignored."""
+
+    model_config = ConfigDict(extra="allow", strict=True, frozen=True, use_attribute_docstrings=True)
+
+
+Choice = Annotated[E, Field(strict=False)]
+"""An enum written as its value."""
+
+HostName = Annotated[str, AfterValidator(urls.host_name)]
+Origin = Annotated[str, AfterValidator(urls.origin)]
+BaseUrl = Annotated[str, AfterValidator(urls.base_url)]
+Upstream = Annotated[str, AfterValidator(urls.upstream)]
+Link = Annotated[str, AfterValidator(urls.link)]
+RoutePath = Annotated[str, AfterValidator(urls.route_path)]
+OwnPath = Annotated[str, AfterValidator(urls.own_path)]
+Seconds = Annotated[float, Field(gt=0, le=86_400, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=1, le=1_000_000)]
+
+
+class TlsSection(Section):
+    """Trust and identity of outgoing connections; PEM files, relative to the folder of `gateway.yaml`."""
+
+    ca_file: str | None = None
+    """Certificates of the authorities to trust, instead of the system's."""
+
+    certificate_file: str | None = None
+    """The gateway's own certificate (with its chain), shown to the other side."""
+
+    key_file: str | None = None
+    """The private key of `certificate_file`; may stand in that file."""

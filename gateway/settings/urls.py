@@ -1,0 +1,125 @@
+"""Which host names, origins, upstreams and paths may stand in settings?
+
+Each function takes text and returns its one normal form, or raises `ValueError` with a sentence that says what is
+allowed. Nothing is resolved and nothing is asked.
+"""
+
+import re
+from ipaddress import IPv4Address, ip_address
+from urllib.parse import SplitResult, urlsplit
+
+_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+_ROUTE = re.compile(r"(/[A-Za-z0-9._~!$&'()*+,=:@-]+)+")
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+
+
+def host_name(text: str) -> str:
+    """A DNS name or IPv4 address, lower case, without scheme, port and trailing dot."""
+    name = text.lower()
+    if is_ipv4(name):
+        return name
+    labels = name.split(".")
+    if len(name) > 253 or not all(_LABEL.fullmatch(label) for label in labels) or labels[-1].isdigit():
+        raise ValueError("must be a host name alone, as efcx.example.com (no scheme, port or path)")
+    return name
+
+
+def is_ipv4(name: str) -> bool:
+    """Whether `name` is a dotted IPv4 address."""
+    try:
+        IPv4Address(name)
+    except ValueError:
+        return False
+    return True
+
+
+def is_loopback(host: str) -> bool:
+    """Whether `host` can only mean this machine (RFC 6761 6.3 for names)."""
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def origin(text: str) -> str:
+    """`scheme://host[:port]`, lower case, without a default port."""
+    url = _web_url(text, "must be an origin as https://efcx.example.com (scheme, host and, where needed, port)")
+    if url.path not in ("", "/"):
+        raise ValueError("must be an origin as https://efcx.example.com, without a path")
+    return f"{url.scheme}://{_authority(url)}"
+
+
+def base_url(text: str) -> str:
+    """An http(s) URL with host and path, without query; ends in `/`."""
+    url = _web_url(text, "must be a URL as http://keycloak:8080/auth/")
+    return f"{url.scheme}://{_authority(url)}{url.path.rstrip('/')}/"
+
+
+def upstream(text: str) -> str:
+    """An http(s) URL of an app, with a base path or none; does not end in `/`."""
+    url = _web_url(text, "must be a URL as http://ef-cx-unified-admin-svc:3000")
+    return f"{url.scheme}://{_authority(url)}{url.path.rstrip('/')}"
+
+
+def link(text: str) -> str:
+    """A target of a link for users: https, http or an own path; as written."""
+    if text.startswith("/") and not text.startswith(("//", "/\\")):
+        return text
+    if urlsplit(text).scheme not in ("http", "https") or not urlsplit(text).hostname:
+        raise ValueError("must be an https:// or http:// address, or a path that begins with /")
+    return text
+
+
+def route_path(text: str) -> str:
+    """A path prefix of whole segments: "" for everything, else `/a` or `/a/b`."""
+    path = text.rstrip("/") if text != "" else "/"
+    if path == "" and text.startswith("/"):
+        return ""
+    if not _ROUTE.fullmatch(path) or any(part in (".", "..") for part in path.split("/")):
+        raise ValueError("must be / or whole segments as /unified-admin, without %, ?, #, ; or empty segments")
+    return path
+
+
+def own_path(text: str) -> str:
+    """An exact path on this host, as written."""
+    plain = text == "/" or ("//" not in text and _ROUTE.fullmatch(text.rstrip("/")))
+    if plain and not any(part in (".", "..") for part in text.split("/")):
+        return text
+    raise ValueError("must be a path as /unified-admin/, without %, ?, #, ; or empty segments")
+
+
+def socket_address(text: str) -> tuple[str, int]:
+    """`host:port` (`:port` for all addresses, `[::1]:port` for IPv6)."""
+    host, colon, port = text.rpartition(":")
+    if not colon or not port.isascii() or not port.isdigit() or int(port) > 65535:
+        raise ValueError("must be an address and a port as 0.0.0.0:8080")
+    return host.removeprefix("[").removesuffix("]"), int(port)
+
+
+def covers(domain: str, host: str) -> bool:
+    """Whether a cookie of `domain` is sent to `host` (RFC 6265 5.1.3)."""
+    return host == domain or (host.endswith(f".{domain}") and not is_ipv4(host))
+
+
+def _web_url(text: str, allowed: str) -> SplitResult:
+    try:
+        url = urlsplit(text)
+        port = url.port
+    except ValueError as error:
+        raise ValueError(allowed) from error
+    plain = text.isascii() and text.isprintable() and " " not in text and "\\" not in text
+    if not plain or url.scheme not in _DEFAULT_PORTS or not url.hostname or port == 0:
+        raise ValueError(allowed)
+    if url.username is not None or url.query or url.fragment or text.endswith(("?", "#")):
+        raise ValueError(f"{allowed}, without user, query and fragment")
+    if any(part in (".", "..") for part in url.path.split("/")) or "//" in url.path or "%" in url.path:
+        raise ValueError(f"{allowed}, with a plain path")
+    host_name(url.hostname)
+    return url
+
+
+def _authority(url: SplitResult) -> str:
+    host = (url.hostname or "").lower()
+    return host if url.port in (None, _DEFAULT_PORTS[url.scheme]) else f"{host}:{url.port}"
