@@ -34,6 +34,10 @@ POOL = 40
 """Connections to one realm for grants; the queue lets 20 through at once, refresh and logout need theirs too."""
 
 
+NO_AUTH = httpx2.Auth()
+"""Leaves a request as it is: the credentials are in the form."""
+
+
 class Declined(errors.Refused):
     """Keycloak's admin API answered 400, 404 or 409: `status`, and `text` in its own words."""
 
@@ -61,7 +65,7 @@ class Connections:
         self._retired: list[_Clients] = []
 
     def grants(self, access: KeycloakAccess) -> Any:
-        """authlib's `AsyncOAuth2Client` as the access's sign-in client. Pass `auth` or a full form to each call."""
+        """authlib's `AsyncOAuth2Client` for the realm. Each call carries its credentials: `client_form`, `NO_AUTH`."""
         return self._of(access).grants
 
     @asynccontextmanager
@@ -132,6 +136,16 @@ class Connections:
         return clients
 
 
+def client_form(access: KeycloakAccess) -> dict[str, str]:
+    """The sign-in client's credentials as form fields.
+
+    In the form, since what Basic does to special characters is read differently by servers; and put there by us, since
+    authlib's own way fails on a form with characters outside ASCII (1.9.9), which passwords have.
+    """
+    form = {"client_id": access.sign_in.client_id, "client_secret": access.sign_in.secret.reveal()}
+    return {name: value for name, value in form.items() if value}
+
+
 def realm_url(access: KeycloakAccess, path: str) -> str:
     """The URL of a path below the realm."""
     return f"{access.url}realms/{quote(access.realm, safe='')}/{path}"
@@ -187,12 +201,8 @@ def _tls_context(access: KeycloakAccess) -> ssl.SSLContext:
 
 
 def _grant_client(access: KeycloakAccess, context: ssl.SSLContext) -> Any:
-    secret = access.sign_in.secret.reveal()
     return AsyncOAuth2Client(
         access.sign_in.client_id,
-        secret,
-        # In the form: what Basic does to special characters is read differently by servers.
-        token_endpoint_auth_method="client_secret_post" if secret else "none",
         headers=_issuer_headers(access),
         verify=context,
         trust_env=False,

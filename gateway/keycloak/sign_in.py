@@ -20,7 +20,7 @@ from gateway.domain.secret import Secret
 from gateway.domain.session import Tokens
 from gateway.domain.tenant import KeycloakAccess
 from gateway.domain.user import User
-from gateway.keycloak.connection import Connections, forwarded_for, realm_url, where
+from gateway.keycloak.connection import NO_AUTH, Connections, client_form, forwarded_for, realm_url, where
 from gateway.keycloak.tokens import Claims, Verifier, tokens_of
 
 NOT_FULLY_SET_UP = "Account is not fully set up"
@@ -112,8 +112,8 @@ class SignIn:
         async with self._connections.asking(access, "logout"):
             answer = await client.post(
                 realm_url(access, "protocol/openid-connect/logout"),
-                data={"refresh_token": refresh_token},
-                auth=client.client_auth(client.token_endpoint_auth_method),
+                data={**client_form(access), "refresh_token": refresh_token},
+                auth=NO_AUTH,
             )
             if answer.is_success:
                 return
@@ -133,7 +133,9 @@ class SignIn:
             answer = await client.fetch_token(
                 realm_url(access, "protocol/openid-connect/token"),
                 grant_type=grant_type,
+                auth=NO_AUTH,
                 headers={"Accept": "application/json", **forwarded_for(access, client_address)},
+                **client_form(access),
                 **form,
             )
             client.token = None  # authlib keeps the last one; ours are kept sealed elsewhere

@@ -1,0 +1,521 @@
+"""What the gateway relies on in an identity provider: the same facts of the stand-in and of the real Keycloak."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import httpx2
+import pytest
+
+from gateway.domain import errors
+from gateway.domain.ports import SystemClock
+from gateway.domain.secret import Secret
+from gateway.domain.session import Tokens
+from gateway.domain.tenant import AdminUser, Credentials, KeycloakAccess
+from gateway.keycloak.connection import Connections
+from gateway.keycloak.profile import Profile
+from gateway.keycloak.realm import ATTRIBUTE
+from gateway.keycloak.sign_in import Ended, Granted, NotFullySetUp, SignIn, WrongPassword
+from gateway.keycloak.users import PasswordRefused, Users
+from tests.contract import stand_in
+from tests.neighbours.keycloak import Keycloak
+from tests.neighbours.keycloak_admin import Person, new_password
+
+UNKNOWN = "00000000-0000-0000-0000-000000000000"
+
+
+@pytest.fixture(scope="module", params=["stand-in", pytest.param("keycloak", marks=pytest.mark.keycloak)])
+def server(request: pytest.FixtureRequest) -> Iterator[Keycloak]:
+    """The one or the other, as the tests' administrator sees it."""
+    if request.param == "keycloak":
+        yield request.getfixturevalue("keycloak")
+        return
+    with stand_in.running() as found:
+        yield found.server
+
+
+@dataclass(frozen=True)
+class Gateway:
+    """Our side: the adapters and a realm's access."""
+
+    access: KeycloakAccess
+    sign_in: SignIn
+    users: Users
+    profile: Profile
+
+
+@pytest.fixture
+async def gateway(server: Keycloak) -> AsyncIterator[Gateway]:
+    connections = Connections()
+    yield Gateway(access_of(server), SignIn(connections, SystemClock()), Users(connections), Profile(connections))
+    await connections.close()
+
+
+@pytest.fixture
+def person(server: Keycloak) -> Person:
+    return server.admin.create_user()
+
+
+def access_of(server: Keycloak, *, realm: str = "") -> KeycloakAccess:
+    realm = realm or server.realm
+    return KeycloakAccess(
+        url=server.base_url,
+        realm=realm,
+        issuer=server.issuer(realm),
+        sign_in=Credentials("gateway-login", Secret(server.clients["gateway-login"])),
+        administration=Credentials("gateway-admin", Secret(server.clients["gateway-admin"])),
+        timeout=20.0,  # the real one shares a small machine with everything else
+    )
+
+
+async def granted(gateway: Gateway, person: Person) -> Granted:
+    found = await gateway.sign_in.password(gateway.access, person.username, Secret(person.password))
+    assert isinstance(found, Granted)
+    return found
+
+
+async def ask(server: Keycloak, endpoint: str, form: dict[str, str]) -> httpx2.Response:
+    async with httpx2.AsyncClient(trust_env=False, timeout=20) as http:
+        client = {"client_id": "gateway-login", "client_secret": server.clients["gateway-login"]}
+        return await http.post(server.url(endpoint), data=client | form)
+
+
+# ------------------------------------------------------------------ passwords
+
+
+@pytest.mark.row("GW-05")
+async def test_the_right_password_gives_verified_tokens_and_the_user(gateway: Gateway, person: Person) -> None:
+    found = await granted(gateway, person)
+    assert found.user.id == person.id
+    assert found.user.username == person.username
+    assert found.user.email == person.email
+    assert found.user.email_verified
+    assert found.user.display_name == "Test Person"
+    assert "agent" in found.user.roles
+    assert found.tokens.session_id
+    assert 0 < found.tokens.access_expires_at - SystemClock().now() <= 300
+
+
+@pytest.mark.parametrize("change", [str.upper, str.lower, lambda name: f"{name}@example.com"])
+async def test_the_name_counts_in_any_case_and_as_an_address(gateway: Gateway, person: Person, change: Any) -> None:
+    found = await gateway.sign_in.password(gateway.access, change(person.username), Secret(person.password))
+    assert isinstance(found, Granted)
+    assert found.user.id == person.id
+
+
+@pytest.mark.row("GW-05")
+async def test_a_wrong_password_and_an_unknown_user_are_one_answer(gateway: Gateway, person: Person) -> None:
+    wrong = await gateway.sign_in.password(gateway.access, person.username, Secret(new_password()))
+    unknown = await gateway.sign_in.password(gateway.access, "nobody-of-this-name", Secret(new_password()))
+    assert wrong == unknown == WrongPassword("Invalid user credentials")
+
+
+async def test_characters_of_every_kind_reach_the_server_as_they_were_typed(server: Keycloak, gateway: Gateway) -> None:
+    person = server.admin.create_user(password="ä+%&=\u20ac \"'<>\\#日本 Aa1!")
+    await granted(gateway, person)
+
+
+async def test_an_empty_password_is_a_wrong_one(gateway: Gateway, person: Person) -> None:
+    assert isinstance(await gateway.sign_in.password(gateway.access, person.username, Secret("")), WrongPassword)
+
+
+@pytest.mark.row("GW-05")
+async def test_a_disabled_user_is_a_wrong_password_with_its_reason(server: Keycloak, gateway: Gateway) -> None:
+    person = server.admin.create_user(enabled=False)
+    found = await gateway.sign_in.password(gateway.access, person.username, Secret(person.password))
+    assert found == WrongPassword("Account disabled")
+
+
+async def test_a_disabled_user_with_a_wrong_password_is_not_given_away(server: Keycloak, gateway: Gateway) -> None:
+    person = server.admin.create_user(enabled=False)
+    found = await gateway.sign_in.password(gateway.access, person.username, Secret(new_password()))
+    assert found == WrongPassword("Invalid user credentials")
+
+
+@pytest.mark.row("GW-05")
+@pytest.mark.parametrize("action", ["UPDATE_PASSWORD", "CONFIGURE_TOTP"])
+async def test_a_required_action_is_told_only_with_the_right_password(
+    server: Keycloak, gateway: Gateway, action: str
+) -> None:
+    person = server.admin.create_user(required_actions=(action,))
+    right = await gateway.sign_in.password(gateway.access, person.username, Secret(person.password))
+    wrong = await gateway.sign_in.password(gateway.access, person.username, Secret(new_password()))
+    account = await gateway.users.account(gateway.access, person.id)
+    assert (right, wrong) == (NotFullySetUp(), WrongPassword("Invalid user credentials"))
+    assert account is not None
+    assert account.required_actions == (action,)
+
+
+async def test_failures_are_counted_and_the_right_password_clears_them(gateway: Gateway, person: Person) -> None:
+    for _ in range(3):
+        await gateway.sign_in.password(gateway.access, person.username, Secret(new_password()))
+    before = await gateway.users.brute_force(gateway.access, person.id)
+    await granted(gateway, person)
+    after = await gateway.users.brute_force(gateway.access, person.id)
+    assert (before.failures, before.locked, after.failures) == (3, False, 0)
+
+
+# ------------------------------------------------------------------ what is the operator's matter
+
+
+@pytest.mark.parametrize(
+    "client",
+    [
+        Credentials("gateway-login", Secret(new_password())),
+        Credentials("no-such-client", Secret(new_password())),
+    ],
+)
+async def test_a_client_that_is_not_accepted_is_never_a_wrong_password(
+    gateway: Gateway, person: Person, client: Credentials
+) -> None:
+    access = replace(gateway.access, sign_in=client)
+    with pytest.raises(errors.Refused, match=client.client_id):
+        await gateway.sign_in.password(access, person.username, Secret(person.password))
+
+
+async def test_a_client_without_direct_access_grants_is_never_a_wrong_password(
+    server: Keycloak, gateway: Gateway, person: Person
+) -> None:
+    access = replace(gateway.access, sign_in=gateway.access.administration)  # type: ignore[arg-type]
+    with pytest.raises(errors.Refused, match="not allowed for direct access grants"):
+        await gateway.sign_in.password(access, person.username, Secret(person.password))
+
+
+async def test_an_unknown_realm_is_never_a_wrong_password(gateway: Gateway, person: Person) -> None:
+    access = replace(gateway.access, realm="nowhere")
+    with pytest.raises(errors.Refused, match="Realm does not exist"):
+        await gateway.sign_in.password(access, person.username, Secret(person.password))
+
+
+async def test_an_unknown_scope_is_a_400_of_its_own(server: Keycloak, person: Person) -> None:
+    form = {"grant_type": "password", "username": person.username, "password": person.password, "scope": "openid zzz"}
+    answer = await ask(server, "token", form)
+    assert (answer.status_code, answer.json()["error"]) == (400, "invalid_scope")
+    assert answer.json()["error_description"] == "Invalid scopes: openid zzz"
+
+
+async def test_a_token_of_another_issuer_is_a_setting_that_names_both(
+    server: Keycloak, gateway: Gateway, person: Person
+) -> None:
+    access = replace(gateway.access, issuer="https://sso.example.test/auth/realms/elsewhere")
+    with pytest.raises(errors.Misconfigured) as told:
+        await gateway.sign_in.password(access, person.username, Secret(person.password))
+    assert access.issuer in str(told.value)
+    assert server.issuer() in str(told.value)
+    assert server.admin.sessions(person.id) == []  # what the grant left behind is ended
+
+
+async def test_no_error_holds_a_password_or_a_secret(gateway: Gateway, person: Person) -> None:
+    secret = new_password()
+    access = replace(gateway.access, sign_in=Credentials("gateway-login", Secret(secret)))
+    with pytest.raises(errors.Refused) as told:
+        await gateway.sign_in.password(access, person.username, Secret(person.password))
+    assert not {person.password, secret} & set(str(told.value).split())
+
+
+# ------------------------------------------------------------------ refresh and logout
+
+
+async def test_a_refresh_gives_new_tokens_of_the_same_session(gateway: Gateway, person: Person) -> None:
+    first = (await granted(gateway, person)).tokens
+    second = await gateway.sign_in.refresh(gateway.access, first)
+    assert isinstance(second, Tokens)
+    assert second.access != first.access
+    assert second.session_id == first.session_id
+
+
+async def test_a_refresh_after_logout_has_ended(gateway: Gateway, person: Person) -> None:
+    tokens = (await granted(gateway, person)).tokens
+    await gateway.sign_in.end(gateway.access, tokens.refresh)
+    assert isinstance(await gateway.sign_in.refresh(gateway.access, tokens), Ended)
+
+
+async def test_a_refresh_of_a_disabled_user_has_ended(server: Keycloak, gateway: Gateway, person: Person) -> None:
+    tokens = (await granted(gateway, person)).tokens
+    server.admin.change(person.id, enabled=False)
+    assert await gateway.sign_in.refresh(gateway.access, tokens) == Ended("User disabled")
+
+
+async def test_a_refresh_with_nonsense_has_ended(gateway: Gateway, person: Person) -> None:
+    tokens = replace((await granted(gateway, person)).tokens, refresh="nonsense")
+    assert isinstance(await gateway.sign_in.refresh(gateway.access, tokens), Ended)
+
+
+async def test_a_refresh_by_a_client_that_is_not_accepted_ends_nothing(gateway: Gateway, person: Person) -> None:
+    tokens = (await granted(gateway, person)).tokens
+    wrong = replace(gateway.access, sign_in=Credentials("gateway-login", Secret(new_password())))
+    with pytest.raises(errors.Refused):
+        await gateway.sign_in.refresh(wrong, tokens)
+    assert isinstance(await gateway.sign_in.refresh(gateway.access, tokens), Tokens)
+
+
+async def test_logout_ends_the_session_and_may_be_repeated(server: Keycloak, gateway: Gateway, person: Person) -> None:
+    tokens = (await granted(gateway, person)).tokens
+    before = [session["id"] for session in server.admin.sessions(person.id)]
+    await gateway.sign_in.end(gateway.access, tokens.refresh)
+    await gateway.sign_in.end(gateway.access, tokens.refresh)
+    assert (before, server.admin.sessions(person.id)) == ([tokens.session_id], [])
+
+
+async def test_logout_with_nonsense_is_nobody_s_trouble(gateway: Gateway) -> None:
+    await gateway.sign_in.end(gateway.access, "nonsense")
+
+
+async def test_every_grant_leaves_a_session_of_its_own(server: Keycloak, gateway: Gateway, person: Person) -> None:
+    for _ in range(3):
+        await granted(gateway, person)
+    assert len(server.admin.sessions(person.id)) == 3
+
+
+async def test_ending_all_sessions_ends_every_refresh(gateway: Gateway, person: Person) -> None:
+    tokens = [(await granted(gateway, person)).tokens for _ in range(2)]
+    await gateway.users.end_sessions(gateway.access, person.id)
+    found = [await gateway.sign_in.refresh(gateway.access, one) for one in tokens]
+    assert [type(one) for one in found] == [Ended, Ended]
+
+
+# ------------------------------------------------------------------ accounts
+
+
+async def test_an_account_is_read_with_all_that_a_login_needs(gateway: Gateway, person: Person) -> None:
+    account = await gateway.users.account(gateway.access, person.id)
+    assert account is not None
+    assert (account.user.id, account.user.username, account.user.email) == (person.id, person.username, person.email)
+    assert account.user.email_verified
+    assert account.enabled
+    assert account.required_actions == ()
+
+
+@pytest.mark.parametrize("user_id", [UNKNOWN, "no-such-id", "../clients", "a/b?c=d"])
+async def test_an_unknown_id_is_no_account(gateway: Gateway, user_id: str) -> None:
+    assert await gateway.users.account(gateway.access, user_id) is None
+
+
+async def test_a_user_is_found_by_name_or_address_in_any_case(gateway: Gateway, person: Person) -> None:
+    names = [person.username, person.username.upper(), f"{person.username}@EXAMPLE.com"]
+    found = [await gateway.users.find(gateway.access, name) for name in names]
+    assert [one.user.id for one in found if one] == [person.id] * 3
+
+
+@pytest.mark.parametrize("name", ["user", "agent", "*", "", "%"])
+async def test_a_part_of_a_name_finds_nobody(gateway: Gateway, person: Person, name: str) -> None:
+    assert await gateway.users.find(gateway.access, name) is None
+
+
+@pytest.mark.attack("F16")
+async def test_the_credential_date_changes_with_the_password_and_only_then(
+    server: Keycloak, gateway: Gateway, person: Person
+) -> None:
+    async def date() -> int | None:
+        account = await gateway.users.account(gateway.access, person.id)
+        assert account is not None
+        return account.credential_date
+
+    first = await date()
+    await granted(gateway, person)
+    await gateway.profile.write(gateway.access, person.id, "sealed", None)
+    assert (first, await date()) == (await date(), first)
+    server.admin.set_password(person.id, new_password())
+    assert (await date() or 0) > (first or 0) > 0
+
+
+async def test_setting_a_password_removes_the_required_action(server: Keycloak, gateway: Gateway) -> None:
+    person = server.admin.create_user(required_actions=("UPDATE_PASSWORD",))
+    new = new_password()
+    assert await gateway.users.set_password(gateway.access, person.id, Secret(new)) is None
+    assert isinstance(await gateway.sign_in.password(gateway.access, person.username, Secret(new)), Granted)
+
+
+async def test_a_password_against_the_policy_is_refused_in_words(gateway: Gateway, person: Person) -> None:
+    refused = await gateway.users.set_password(gateway.access, person.id, Secret("short"))
+    assert refused == PasswordRefused("Invalid password: minimum length 8.")
+
+
+async def test_a_new_password_ends_no_session(gateway: Gateway, person: Person) -> None:
+    tokens = (await granted(gateway, person)).tokens
+    await gateway.users.set_password(gateway.access, person.id, Secret(new_password()))
+    assert isinstance(await gateway.sign_in.refresh(gateway.access, tokens), Tokens)
+
+
+# ------------------------------------------------------------------ the administrator
+
+
+async def test_the_service_account_can_do_its_work(gateway: Gateway) -> None:
+    await gateway.users.check(gateway.access)
+
+
+async def test_an_administrator_with_a_wrong_secret_is_refused(gateway: Gateway) -> None:
+    access = replace(gateway.access, administration=Credentials("gateway-admin", Secret(new_password())))
+    with pytest.raises(errors.Refused, match="client gateway-admin"):
+        await gateway.users.check(access)
+
+
+async def test_a_client_without_a_service_account_is_refused(gateway: Gateway) -> None:
+    access = replace(gateway.access, administration=gateway.access.sign_in)
+    with pytest.raises(errors.Refused, match="client gateway-login"):
+        await gateway.users.check(access)
+
+
+async def test_an_administrator_without_the_role_is_refused_by_name_of_the_role(
+    gateway: Gateway, person: Person
+) -> None:
+    who = AdminUser(gateway.access.sign_in, person.username, Secret(person.password))
+    with pytest.raises(errors.Refused, match="manage-users"):
+        await gateway.users.check(replace(gateway.access, administration=who))
+
+
+async def test_an_administrator_with_a_wrong_password_is_refused(gateway: Gateway, person: Person) -> None:
+    who = AdminUser(gateway.access.sign_in, person.username, Secret(new_password()))
+    with pytest.raises(errors.Refused, match="Invalid user credentials"):
+        await gateway.users.check(replace(gateway.access, administration=who))
+
+
+# ------------------------------------------------------------------ the sealed set
+
+
+async def test_nobody_has_a_sealed_set_at_first(gateway: Gateway, person: Person) -> None:
+    assert await gateway.profile.read(gateway.access, person.id) is None
+
+
+@pytest.mark.parametrize("length", [1, 1500, 2000, 2001, 9000])
+async def test_a_sealed_set_of_any_length_is_read_as_it_was_written(
+    gateway: Gateway, person: Person, length: int
+) -> None:
+    sealed = ("Aa0-_." * 2000)[:length]
+    await gateway.profile.write(gateway.access, person.id, sealed, None)
+    assert await gateway.profile.read(gateway.access, person.id) == sealed
+
+
+async def test_a_write_keeps_everything_else_of_the_user(server: Keycloak, gateway: Gateway, person: Person) -> None:
+    before = server.admin.user(person.id)
+    await gateway.profile.write(gateway.access, person.id, "sealed", None)
+    after = server.admin.user(person.id)
+    assert after.pop("attributes") == {ATTRIBUTE: ["sealed"]}
+    assert after == {name: value for name, value in before.items() if name != "attributes"}
+
+
+async def test_a_write_for_a_user_without_address_or_names_succeeds(server: Keycloak, gateway: Gateway) -> None:
+    person = server.admin.create_user(email=None, email_verified=False)
+    await gateway.profile.write(gateway.access, person.id, "sealed", None)
+    assert await gateway.profile.read(gateway.access, person.id) == "sealed"
+
+
+async def test_a_write_undoes_no_change_of_an_administrator(
+    server: Keycloak, gateway: Gateway, person: Person
+) -> None:
+    server.admin.change(person.id, enabled=False, requiredActions=["UPDATE_PASSWORD"])
+    await gateway.profile.write(gateway.access, person.id, "sealed", None)
+    found = server.admin.user(person.id)
+    assert (found["enabled"], found["requiredActions"]) == (False, ["UPDATE_PASSWORD"])
+
+
+async def test_a_write_over_something_else_is_a_conflict(gateway: Gateway, person: Person) -> None:
+    await gateway.profile.write(gateway.access, person.id, "first", None)
+    with pytest.raises(errors.Conflict):
+        await gateway.profile.write(gateway.access, person.id, "second", None)
+    assert await gateway.profile.read(gateway.access, person.id) == "first"
+
+
+async def test_a_write_over_what_was_expected_replaces_it(gateway: Gateway, person: Person) -> None:
+    await gateway.profile.write(gateway.access, person.id, "first" * 900, None)
+    await gateway.profile.write(gateway.access, person.id, "second", "first" * 900)
+    assert await gateway.profile.read(gateway.access, person.id) == "second"
+
+
+async def test_the_same_write_again_is_the_same_success(gateway: Gateway, person: Person) -> None:
+    await gateway.profile.write(gateway.access, person.id, "sealed", None)
+    await gateway.profile.write(gateway.access, person.id, "sealed", None)
+    assert await gateway.profile.read(gateway.access, person.id) == "sealed"
+
+
+async def test_a_user_who_is_gone_is_a_conflict(gateway: Gateway) -> None:
+    with pytest.raises(errors.Conflict):
+        await gateway.profile.read(gateway.access, UNKNOWN)
+
+
+async def test_a_realm_that_declares_the_attribute_has_no_findings(gateway: Gateway) -> None:
+    assert await gateway.profile.check_declared(gateway.access) == ()
+
+
+async def test_a_realm_that_does_not_declare_it_is_told_how(server: Keycloak, gateway: Gateway) -> None:
+    (finding,) = await gateway.profile.check_declared(access_of(server, realm=server.bare_realm))
+    assert "not declared" in finding
+    assert "Realm settings, User profile" in finding
+
+
+async def test_a_write_that_the_realm_drops_is_seen(server: Keycloak, gateway: Gateway) -> None:
+    access = access_of(server, realm=server.bare_realm)
+    person = server.admin.create_user(realm_name=server.bare_realm, roles=())
+    with pytest.raises(errors.Unreachable, match="read back"):
+        await gateway.profile.write(access, person.id, "sealed", None)
+
+
+# ------------------------------------------------------------------ semantics that the adapters are built around
+
+
+async def test_a_put_with_attributes_erases_address_and_names(server: Keycloak, person: Person) -> None:
+    server.admin.request("PUT", f"users/{person.id}", json={"attributes": {ATTRIBUTE: ["x"]}})
+    found = server.admin.user(person.id)
+    assert not {"email", "firstName", "lastName"} & found.keys()
+
+
+async def test_a_put_without_attributes_changes_only_what_it_names(server: Keycloak, person: Person) -> None:
+    server.admin.set_attribute(person.id, ["x"])
+    server.admin.change(person.id, firstName="Other")
+    found = server.admin.user(person.id)
+    assert (found["firstName"], found["email"], found["attributes"]) == ("Other", person.email, {ATTRIBUTE: ["x"]})
+
+
+async def test_an_attribute_that_is_not_declared_is_dropped_with_204(server: Keycloak, person: Person) -> None:
+    server.admin.set_attribute(person.id, ["x"], name="unheard-of")
+    assert "attributes" not in server.admin.user(person.id)
+
+
+async def test_several_values_keep_their_order(server: Keycloak, person: Person) -> None:
+    server.admin.set_attribute(person.id, ["2/2:b", "1/2:a"])
+    assert server.admin.attribute(person.id) == ["2/2:b", "1/2:a"]
+
+
+async def test_a_value_above_2048_characters_is_refused(server: Keycloak, person: Person) -> None:
+    with pytest.raises(httpx2.HTTPStatusError) as told:
+        server.admin.set_attribute(person.id, ["x" * 2049])
+    assert told.value.response.status_code == 400
+    assert told.value.response.json()["errorMessage"] == "error-invalid-length"
+
+
+async def test_the_keys_are_public_and_one_of_them_is_not_for_signatures(server: Keycloak) -> None:
+    async with httpx2.AsyncClient(trust_env=False, timeout=20) as http:
+        found = (await http.get(server.url("certs"))).json()["keys"]
+    assert {key["use"] for key in found} == {"sig", "enc"}
+    assert not any({"d", "p", "q"} & key.keys() for key in found)
+
+
+async def test_the_realm_s_document_names_its_endpoints(server: Keycloak) -> None:
+    async with httpx2.AsyncClient(trust_env=False, timeout=20) as http:
+        found = (await http.get(f"{server.issuer()}/.well-known/openid-configuration")).json()
+    assert (found["issuer"], found["token_endpoint"]) == (server.issuer(), server.url("token"))
+    assert (found["jwks_uri"], found["end_session_endpoint"]) == (server.url("certs"), server.url("logout"))
+
+
+async def test_an_unknown_realm_is_said_in_json(server: Keycloak) -> None:
+    async with httpx2.AsyncClient(trust_env=False, timeout=20) as http:
+        answer = await http.get(server.url("token", "nowhere").replace("/token", "/certs"))
+    assert (answer.status_code, json.loads(answer.text)) == (404, {"error": "Realm does not exist"})
+
+
+async def test_the_admin_api_without_a_token_is_401(server: Keycloak) -> None:
+    async with httpx2.AsyncClient(trust_env=False, timeout=20) as http:
+        answer = await http.get(f"{server.base_url}admin/realms/{server.realm}/users")
+    assert answer.status_code == 401
+
+
+async def test_parallel_grants_of_one_user_are_refused_in_part(server: Keycloak, person: Person) -> None:
+    """Why a queue stands before the grant; how many are refused depends on the moment, so this asks only for sense."""
+    form = {"grant_type": "password", "username": person.username, "password": person.password}
+    answers = await asyncio.gather(*(ask(server, "token", form) for _ in range(8)))
+    assert {answer.status_code for answer in answers} <= {200, 400}
+    texts = {answer.json()["error_description"] for answer in answers if answer.status_code == 400}
+    assert texts <= {"Invalid user credentials"}
+    assert server.admin.failures(person.id)["numFailures"] == 0
