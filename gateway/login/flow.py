@@ -174,19 +174,16 @@ class Flow:
         """The record with `events` applied, whoever else wrote meanwhile; None when it is another login's by now."""
         now, limits = self.clock.now(), visit.configuration.gateway.limits
 
-        def change(current: Login) -> Changed[Login] | None:
+        def change(current: Login) -> Login | Changed[Login] | None:
             if current.id != login.id:
                 return None
             after = _after(current, events, now)
-            return Changed(after, _kept_until(after, limits)) if after is not current else None
+            return current if after is current else Changed(after, _kept_until(after, limits))
 
-        changed = await self.logins.change(login.tenant, login.tag, change) if events else None
-        if changed:
-            if changed.stopped:
-                await self.on_dead(visit.tenant, changed)
-            return changed
-        current = await self.logins.read(login.tenant, login.tag)
-        return current if current and current.id == login.id else None
+        moved = await self.logins.change(login.tenant, login.tag, change)
+        if moved and moved.stopped and not login.stopped:
+            await self.on_dead(visit.tenant, moved)
+        return moved
 
 
 def counts(login: Login, limits: OperatorLimits, now: float) -> bool:

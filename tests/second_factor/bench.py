@@ -1,0 +1,142 @@
+"""Challenges over a memory store, the real e-mail factor, and a mail box instead of a relay."""
+
+import re
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from gateway.crypto.sealing import KEY_BYTES, Key, KeyRing
+from gateway.crypto.signing import Signer
+from gateway.delivery.mail import NotSent, Sent
+from gateway.delivery.message import Message
+from gateway.domain.challenge import Challenge
+from gateway.domain.channel import Channel, ChannelKind, ChannelType
+from gateway.domain.enrolment import Enrolment
+from gateway.domain.policy import FactorKind, Method, Policy
+from gateway.domain.problem import Trouble
+from gateway.domain.user import User
+from gateway.rendering.data_root import data_root
+from gateway.rendering.languages import load_languages
+from gateway.rendering.mails import Mails
+from gateway.rendering.templates import build_environment
+from gateway.second_factor.attempts import Attempts
+from gateway.second_factor.challenges import Case, Challenges, Right, Wrong
+from gateway.second_factor.factor import About
+from gateway.second_factor.factors.email import EmailFactor
+from gateway.settings.snapshot import OperatorLimits
+from gateway.store.interface import Store
+from gateway.store.memory import MemoryStore
+from gateway.store.once import Once
+from tests.clock import FakeClock, SeededChance
+from tests.web.sample import TENANT
+
+CHANNEL = Channel("otp@example.com", ChannelType.EMAIL, ChannelKind.SMTP, sender="otp@example.com")
+POLICY = Policy(
+    preset="efcx",
+    enabled=True,
+    methods=(Method(FactorKind.EMAIL, CHANNEL.service_identifier),),
+    otp_expiry=60,
+    otp_max_attempts=5,
+)
+
+
+@dataclass
+class MailBox:
+    """Takes every mail, or says why not."""
+
+    clock: FakeClock
+    messages: list[Message] = field(default_factory=list)
+    refuses: str = ""
+
+    async def send(self, channel: Channel, message: Message) -> Sent | NotSent:
+        if self.refuses:
+            return NotSent(self.refuses, temporary=True)
+        self.messages.append(message)
+        return Sent(at=self.clock.now(), relay="mailbox")
+
+    def code(self, to: str | None = None) -> str:
+        """The code of the newest mail (to an address)."""
+        message = next(m for m in reversed(self.messages) if to in (None, m.to))
+        found = re.search(r"(?m)^\s*(\d{4,10})\s*$", message.text)
+        assert found, message.text
+        return found[1]
+
+
+class Bench:
+    """One gateway's challenges; `twin()` is another replica on the same store."""
+
+    def __init__(self, store: Store | None = None) -> None:
+        self.clock = FakeClock()
+        self.chance = SeededChance()
+        self.ring = KeyRing((Key("00000001", self.chance.token_bytes(KEY_BYTES)),))
+        self.mails = MailBox(self.clock)
+        self.languages = load_languages(data_root() / "locales", ("en",))
+        self.limits = OperatorLimits()
+        self.policy = POLICY
+        self._numbers: dict[str, int] = {}
+        self.use(store or MemoryStore(self.clock))
+
+    def use(self, store: Store) -> None:
+        """Stand on `store`."""
+        self.store = store
+        factor = EmailFactor(
+            mailer=self.mails,
+            mails=Mails(build_environment(data_root()), self.languages),
+            signer=Signer(self.ring, "codes"),
+        )
+        self.challenges = Challenges(
+            factors={(FactorKind.EMAIL, ChannelKind.SMTP): factor},
+            attempts=Attempts(store, self.clock),
+            once=Once(store, self.clock),
+            store=store,
+            addresses=Signer(self.ring, "addresses"),
+            clock=self.clock,
+            chance=self.chance,
+        )
+
+    def case(self, user: str = "u1", login: str = "l1", address: str = "", **changes: Any) -> Case:
+        """A proof of `user` in `login`."""
+        case = Case(
+            policy=self.policy,
+            limits=self.limits,
+            user=User(user, user),
+            login=login,
+            round=0,
+            app="/unified-admin",
+            client="192.0.2.1",
+            enrolment=Enrolment(FactorKind.EMAIL, address or f"{user}@example.com"),
+        )
+        return replace(case, **changes)
+
+    def about(self) -> About:
+        """The circumstances now."""
+        return About(
+            tenant=TENANT,
+            channel=CHANNEL,
+            digits=self.policy.otp_length,
+            expiry=self.policy.otp_expiry,
+            language="en",
+            host="cc.example",
+            browser="Chrome on Windows",
+            reference="REF",
+            now=self.clock.now(),
+            chance=self.chance,
+        )
+
+    async def send(self, case: Case) -> Challenge:
+        """A code is sent; fails the test when it is not."""
+        begun = await self.try_to_send(case)
+        assert isinstance(begun, Challenge), begun
+        return begun
+
+    async def try_to_send(self, case: Case) -> Challenge | Trouble:
+        """The next challenge of the case's login."""
+        number = self._numbers[case.login] = self._numbers.get(case.login, -1) + 1
+        return await self.challenges.begin(case, self.about(), number)
+
+    async def answer(self, case: Case, challenge: Challenge, typed: str) -> Right | Wrong:
+        """Type a code."""
+        return await self.challenges.answer(case, self.about(), challenge, typed)
+
+    def wrong(self, to: str | None = None) -> str:
+        """A code that is not the one that was sent."""
+        return str((int(self.mails.code(to)) + 1) % 10**self.policy.otp_length).zfill(self.policy.otp_length)

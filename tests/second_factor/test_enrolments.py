@@ -1,0 +1,190 @@
+"""Sealed sets and the rollback guard, over a profile that an attacker can write as he likes."""
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+
+from gateway.crypto.sealing import KEY_BYTES, Key, KeyRing, Sealer
+from gateway.domain.enrolment import Enrolment, EnrolmentSet
+from gateway.domain.errors import Conflict
+from gateway.domain.policy import FactorKind
+from gateway.domain.tenant import KeycloakAccess, Tenant
+from gateway.second_factor.enrolments import Enrolments, Tampered
+from gateway.store.locks import StoreLock
+from gateway.store.memory import MemoryStore
+from tests.clock import FakeClock, SeededChance
+from tests.web.sample import TENANT
+
+EMAIL = Enrolment(FactorKind.EMAIL, "user@example.com")
+OTHER = Enrolment(FactorKind.EMAIL, "attacker@example.com")
+
+
+class Attributes:
+    """The attribute of every user of one realm, as Keycloak holds it: anybody with its password may edit it."""
+
+    def __init__(self) -> None:
+        self.values: dict[str, str] = {}
+
+    async def read(self, access: KeycloakAccess, user_id: str) -> str | None:
+        return self.values.get(user_id)
+
+    async def write(self, access: KeycloakAccess, user_id: str, sealed: str, expected: str | None) -> None:
+        await asyncio.sleep(0)
+        if self.values.get(user_id) != expected:
+            raise Conflict("keycloak", "changed meanwhile")
+        self.values[user_id] = sealed
+
+
+class Bench:
+    """Enrolments over attributes and a store that tests may lose."""
+
+    def __init__(self) -> None:
+        self.clock = FakeClock()
+        self.chance = SeededChance()
+        self.ring = KeyRing((Key("00000001", self.chance.token_bytes(KEY_BYTES)),))
+        self.profile = Attributes()
+        self.unguarded: list[str] = []
+        self.lose_store()
+
+    def lose_store(self) -> None:
+        """A new, empty store."""
+        self.store = MemoryStore(self.clock)
+        self.enrolments = Enrolments(
+            profile=self.profile,
+            store=self.store,
+            sets=Sealer(self.ring, "enrolments", self.chance),
+            guards=Sealer(self.ring, "guards", self.chance),
+            lock=StoreLock(self.store, self.clock, self.chance),
+            clock=self.clock,
+            on_unguarded=lambda tenant, user: self.unguarded.append(user),
+        )
+
+    async def enrol(self, user: str, enrolment: Enrolment = EMAIL, tenant: Tenant = TENANT) -> EnrolmentSet:
+        """A registration as a login makes it."""
+        seen = await self.enrolments.read(tenant, user)
+        assert isinstance(seen, EnrolmentSet)
+        added = await self.enrolments.add(tenant, user, seen, enrolment)
+        assert added
+        return added
+
+
+@pytest.fixture
+def bench() -> Bench:
+    return Bench()
+
+
+@pytest.mark.row("EF-11")
+async def test_a_registration_is_read_again_by_the_next_login(bench: Bench) -> None:
+    await bench.enrol("u1")
+    read = await bench.enrolments.read(TENANT, "u1")
+    assert isinstance(read, EnrolmentSet)
+    assert [e.address for e in read.enrolments] == ["user@example.com"]
+
+
+async def test_a_user_of_whom_nothing_is_known_is_not_enrolled(bench: Bench) -> None:
+    assert await bench.enrolments.read(TENANT, "u1") == EnrolmentSet()
+
+
+@pytest.mark.row("GW-29")
+@pytest.mark.attack("F2")
+async def test_a_deleted_registration_stops_the_login(bench: Bench) -> None:
+    await bench.enrol("u1")
+    del bench.profile.values["u1"]
+    assert await bench.enrolments.read(TENANT, "u1") == Tampered("missing")
+
+
+@pytest.mark.row("GW-29")
+@pytest.mark.attack("F2")
+async def test_an_edited_registration_stops_the_login(bench: Bench) -> None:
+    await bench.enrol("u1")
+    sealed = bench.profile.values["u1"]
+    bench.profile.values["u1"] = sealed[:-4] + ("AAAA" if sealed[-4:] != "AAAA" else "BBBB")
+    assert await bench.enrolments.read(TENANT, "u1") == Tampered("unopenable")
+
+
+@pytest.mark.row("GW-29")
+@pytest.mark.attack("F2")
+async def test_an_older_registration_put_back_stops_the_login(bench: Bench) -> None:
+    await bench.enrol("u1", OTHER)
+    old = bench.profile.values["u1"]
+    await bench.enrol("u1", EMAIL)
+    bench.profile.values["u1"] = old
+    assert await bench.enrolments.read(TENANT, "u1") == Tampered("older")
+
+
+@pytest.mark.row("GW-29")
+@pytest.mark.attack("F2")
+async def test_another_registration_of_the_same_version_stops_the_login(bench: Bench) -> None:
+    twin = Bench()
+    twin.ring = bench.ring
+    twin.lose_store()
+    await twin.enrol("u1", OTHER)
+    await bench.enrol("u1", EMAIL)
+    bench.profile.values["u1"] = twin.profile.values["u1"]
+    assert await bench.enrolments.read(TENANT, "u1") == Tampered("altered")
+
+
+@pytest.mark.row("GW-29")
+@pytest.mark.attack("F2")
+async def test_a_registration_copied_from_another_user_does_not_open(bench: Bench) -> None:
+    await bench.enrol("u1")
+    bench.profile.values["u2"] = bench.profile.values["u1"]
+    assert await bench.enrolments.read(TENANT, "u2") == Tampered("unopenable")
+
+
+@pytest.mark.row("GW-29")
+@pytest.mark.row("GW-11")
+@pytest.mark.attack("F25")
+async def test_a_registration_copied_from_another_tenant_of_the_same_realm_does_not_open(bench: Bench) -> None:
+    await bench.enrol("u1")
+    assert await bench.enrolments.read(replace(TENANT, id="other"), "u1") == Tampered("unopenable")
+
+
+async def test_losing_the_store_loses_no_registration(bench: Bench) -> None:
+    enrolled = await bench.enrol("u1")
+    bench.lose_store()
+    assert await bench.enrolments.read(TENANT, "u1") == enrolled
+
+
+async def test_a_registration_accepted_without_a_guard_is_reported(bench: Bench) -> None:
+    await bench.enrol("u1")
+    bench.lose_store()
+    await bench.enrolments.read(TENANT, "u1")
+    assert bench.unguarded == ["u1"]
+
+
+@pytest.mark.attack("F2")
+async def test_an_older_registration_is_refused_again_after_the_store_was_lost_and_a_newer_one_seen(
+    bench: Bench,
+) -> None:
+    await bench.enrol("u1", OTHER)
+    old = bench.profile.values["u1"]
+    await bench.enrol("u1", EMAIL)
+    bench.lose_store()
+    await bench.enrolments.read(TENANT, "u1")
+    bench.profile.values["u1"] = old
+    assert await bench.enrolments.read(TENANT, "u1") == Tampered("older")
+
+
+async def test_a_login_that_saw_an_older_version_writes_nothing(bench: Bench) -> None:
+    await bench.enrol("u1")
+    assert await bench.enrolments.add(TENANT, "u1", EnrolmentSet(), OTHER) is None
+
+
+async def test_saving_the_same_registration_twice_writes_once(bench: Bench) -> None:
+    first = await bench.enrolments.add(TENANT, "u1", EnrolmentSet(), EMAIL)
+    sealed = bench.profile.values["u1"]
+    again = await bench.enrolments.add(TENANT, "u1", EnrolmentSet(), EMAIL)
+    assert (again, bench.profile.values["u1"]) == (first, sealed)
+
+
+async def test_of_twenty_different_registrations_at_once_one_is_kept(bench: Bench) -> None:
+    many = [Enrolment(FactorKind.EMAIL, f"u{n}@example.com") for n in range(20)]
+    kept = await asyncio.gather(*(bench.enrolments.add(TENANT, "u1", EnrolmentSet(), e) for e in many))
+    assert len([k for k in kept if k]) == 1
+
+
+async def test_the_stored_text_names_no_address(bench: Bench) -> None:
+    await bench.enrol("u1")
+    assert "example" not in bench.profile.values["u1"]
