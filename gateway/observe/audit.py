@@ -1,0 +1,125 @@
+"""What security events are there, and how is one told?
+
+One JSON line an event, with a stable name, who, whom, tenant, client and the codes that lead to the log of the
+request. Never a code, token, password or full address: details are plain values that the caller chose.
+"""
+
+import json
+import os
+from collections.abc import Callable
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from gateway.domain.ports import Clock
+
+
+class AuditEvent(Enum):
+    """The event catalogue; the value is the name in the line and does not change between versions."""
+
+    LOGIN_PASSWORD_RIGHT = "login.password_right"
+    """Keycloak accepted a password; nothing is open yet."""
+    LOGIN_WRONG_PASSWORD = "login.wrong_password"
+    """Keycloak refused a password; `reason` is its own text."""
+    LOGIN_UNAVAILABLE = "login.unavailable"
+    """Keycloak did not judge a password; nobody was refused by it."""
+    LOGIN_QUEUE_FULL = "login.queue_full"
+    """Too many asked for one user name at once, or in all."""
+    LOGIN_REFUSED = "login.refused"
+    """A login with a right password was stopped; `problem` says why."""
+    FORM_REFUSED = "form.refused"
+    """A form came without the token of its browser, or from another origin."""
+    ENROLMENT_REGISTERED = "enrolment.registered"
+    """A factor was registered and proved."""
+    ENROLMENT_REFUSED = "enrolment.refused"
+    """An address was typed that this user may not register."""
+    ENROLMENT_CONFLICT = "enrolment.conflict"
+    """A user's registrations were changed elsewhere while he registered."""
+    ENROLMENT_TOLD = "enrolment.told_profile_address"
+    """The user's profile address was told of a new factor."""
+    ENROLMENT_TAMPERED = "enrolment_tampered"
+    """A registration is not one the gateway wrote last; `finding` says in what way. The login was stopped."""
+    ENROLMENT_UNGUARDED = "enrolment.unguarded"
+    """A registration was accepted of which the store knew nothing: the store was lost."""
+    CHALLENGE_SENT = "challenge.sent"
+    """A code was sent; `to` is masked."""
+    CHALLENGE_SEND_FAILED = "challenge.send_failed"
+    """No relay took a code."""
+    CODE_RIGHT = "code.right"
+    """A second factor was proved."""
+    CODE_WRONG = "code.wrong"
+    """A code was judged and is wrong."""
+    CODE_EXPIRED = "code.expired"
+    """A code came too late; it was not judged."""
+    LIMIT_REACHED = "limit.reached"
+    """An attempt was refused by a limit; nothing was judged or sent."""
+    LOCK_SET = "lock.set"
+    """A user's second factor was locked by this very attempt."""
+    SESSION_OPENED = "session.opened"
+    """A login became a session; `satisfied` says by what."""
+    SESSION_REFRESHED = "session.refreshed"
+    """A session's tokens were renewed."""
+    SESSION_ENDED = "session.ended"
+    """A session ended; `reason` says why."""
+    TOKEN_COOKIE_TOO_LARGE = "token_cookie.too_large"  # noqa: S105 - the name of an event
+    """A token does not fit into its cookie; delivery in a header goes on."""
+    LOGOUT = "logout"
+    """A user signed out."""
+    DOOR_CLOSED = "door.closed"
+    """An app's own login, second factor or refresh was asked for."""
+    ORIGIN_REFUSED = "origin.refused"
+    """Another site's page asked with a user's cookie."""
+    CONFIGURATION_LOADED = "configuration.loaded"
+    """Another configuration is in force."""
+    CONFIGURATION_REJECTED = "configuration.rejected"
+    """Changed settings have errors; the last good ones stay in force."""
+    CONFIGURATION_WEAKENED = "configuration.weakened"
+    """The new configuration asks less of users; `changes` says where."""
+
+
+class Audit:
+    """Writes events to the log `audit` and, when a file is named, to it (appended, mode 0600)."""
+
+    def __init__(self, clock: Clock, file: Path | None = None, tell: Callable[[str], None] | None = None) -> None:
+        self._clock = clock
+        self._tell = tell
+        self._log = structlog.get_logger("audit")
+        self._file = os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600) if file else None
+
+    def write(  # noqa: PLR0913 - the fields every event has, by name
+        self,
+        event: AuditEvent,
+        *,
+        tenant: str,
+        user_id: str | None = None,
+        username: str | None = None,
+        client: str | None = None,
+        request_id: str | None = None,
+        reference: str | None = None,
+        **details: Any,
+    ) -> None:
+        """One line. `details` are plain values (text, numbers, lists of them)."""
+        facts = {
+            "tenant": tenant,
+            "user_id": user_id,
+            "username": username,
+            "client": client,
+            "request_id": request_id,
+            "reference": reference,
+            **details,
+        }
+        known = {name: value for name, value in facts.items() if value is not None}
+        self._log.info(event.value, **known)
+        line = json.dumps({"at": self._clock.now(), "event": event.value, **known}, ensure_ascii=True, default=str)
+        if self._tell:
+            self._tell(line)
+        if self._file is not None:
+            os.write(self._file, line.encode() + b"\n")
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._file is not None:
+            os.close(self._file)
+            self._file = None
