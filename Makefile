@@ -1,11 +1,11 @@
 # Everything runs in .venv, which is made once, and again when requirements.lock changes. Needs: Python >= 3.11.
 # Each target does its own set-up. `make` alone lists them.
 .POSIX:
-PYTHON = python3
+PYTHON ?= python3
 VENV = .venv
 BIN = $(VENV)/bin
-PORT = 8080
-ARGS =
+PORT ?= 8080
+ARGS ?=
 HEAVY = slow or browser or keycloak
 
 help:

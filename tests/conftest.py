@@ -1,6 +1,7 @@
 """What every test can ask for: real servers (``tests/neighbours``), time and chance (``tests/clock.py``)."""
 
 import pytest
+from hypothesis import settings
 
 from tests.clock import FakeClock, SeededChance
 from tests.neighbours.run import Run
@@ -14,6 +15,9 @@ pytest_plugins = [
     "tests.neighbours.browser",
     "tests.neighbours.upstream",
 ]
+# The same examples in every run, and no limit on the time of one: the machine is shared, a failure must mean something.
+settings.register_profile("gateway", derandomize=True, deadline=None, print_blob=True)
+settings.load_profile("gateway")
 _RUN = pytest.StashKey[Run]()
 
 

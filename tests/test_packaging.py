@@ -1,0 +1,49 @@
+"""What an installed gateway brings along."""
+
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+DATA = ("templates", "static", "locales", "config")
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """The names of the files in a wheel built from a copy of the tree."""
+    tree = tmp_path_factory.mktemp("tree")
+    for name in ("gateway", *DATA):
+        if (ROOT / name).is_dir():
+            shutil.copytree(ROOT / name, tree / name, ignore=shutil.ignore_patterns("__pycache__", "*.mo", "secrets"))
+    for name in ("pyproject.toml", "hatch_build.py", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, tree / name)
+    command = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation", "--no-index"]
+    done = subprocess.run([*command, "-w", str(tree / "dist"), str(tree)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    (built,) = (tree / "dist").glob("*.whl")
+    with zipfile.ZipFile(built) as archive:
+        return archive.namelist()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", DATA)
+def test_a_wheel_brings_every_data_file(wheel: list[str], name: str) -> None:
+    ours = [file for file in (ROOT / name).rglob("*") if file.is_file() and file.suffix != ".mo"]
+    wanted = {f"gateway/_data/{file.relative_to(ROOT)}" for file in ours if "secrets" not in file.parts}
+    assert wanted <= set(wheel)
+
+
+@pytest.mark.slow
+def test_a_wheel_brings_compiled_translations(wheel: list[str]) -> None:
+    sources = {name for name in wheel if name.endswith(".po")}
+    assert {name.removesuffix(".po") + ".mo" for name in sources} <= set(wheel)
+
+
+@pytest.mark.slow
+def test_a_wheel_brings_the_licence_and_the_mark_of_types(wheel: list[str]) -> None:
+    assert any(name.endswith("licenses/LICENSE") for name in wheel)
+    assert "gateway/py.typed" in wheel
