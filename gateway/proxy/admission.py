@@ -5,7 +5,7 @@ is written down here as ports.
 """
 
 from collections.abc import Callable, Mapping
-from typing import Protocol
+from typing import Any, Protocol
 
 from aiohttp import web
 
@@ -44,9 +44,10 @@ class ProblemResponder(Protocol):
         *,
         status: int | None = None,
         headers: Mapping[str, str] | None = None,
-        json: Mapping[str, str] | None = None,
+        extra: Mapping[str, Any] | None = None,
+        cause: str = "",
     ) -> web.StreamResponse:
-        """`json` given: JSON whatever `Accept` says, with these members beside `problem`."""
+        """`extra` stands beside `problem` in JSON; `cause` goes to the log only."""
 
 
 TokenCookie = Callable[[Tenant, Session], str | None]

@@ -11,6 +11,7 @@ from typing import Any
 import structlog
 from aiohttp import http_parser, web
 from aiohttp.typedefs import Handler, Middleware
+from multidict import CIMultiDict
 
 from gateway.domain.errors import GatewayError, Misconfigured
 from gateway.domain.ports import Clock
@@ -33,7 +34,6 @@ from gateway.web.request import (
     CLIENT_ADDRESS,
     CONFIGURATION,
     CONFIGURATION_SOURCE,
-    REFERENCE,
     TENANT,
 )
 
@@ -144,8 +144,8 @@ class Gate:
             case SignIn(location, navigation) | StepUp(location, navigation):
                 if navigation:
                     return web.Response(status=303, headers={"Location": location, **_PRIVATE})
-                json = {"login": headers.public_origin(checked, tenant) + location}
-                return self._problem(request, Problem.SIGN_IN_FIRST, status=401, json=json)
+                extra = {"login": headers.public_origin(checked, tenant) + location}
+                return self._problem(request, Problem.SIGN_IN_FIRST, status=401, extra=extra)
             case Preflight():
                 return web.Response(status=204, headers=dict(headers.preflight_fields(checked, tenant)))
             case Refuse(problem):
@@ -179,15 +179,8 @@ class Gate:
             )
         if not isinstance(outcome, Failed):
             return outcome
-        response = self._problem(request, outcome.problem)
-        _log.warning(
-            "app_failed",
-            tenant=tenant.id,
-            route=found.route.path or "/",
-            problem=outcome.problem.value,
-            why=outcome.why,
-            reference=request.get(REFERENCE, ""),
-        )
+        cause = f"route {found.route.path or '/'}: {outcome.why}"
+        response = self._problem(request, outcome.problem, cause=cause)
         return _closing(response) if request.body_exists or checked.upgrade else response
 
     def _problem(
@@ -196,16 +189,19 @@ class Gate:
         problem: Problem,
         *,
         status: int | None = None,
-        json: Mapping[str, str] | None = None,
+        extra: Mapping[str, str] | None = None,
+        cause: str = "",
     ) -> web.StreamResponse:
         """A page for people, JSON for scripts; a page of a configured origin may read the reason."""
         checked, tenant = request[CHECKED], request[TENANT]
-        if json is None and not is_navigation(checked):
-            json = {}
         fields = {**_PRIVATE, **dict(headers.cors_fields(checked, tenant))}
         if tenant.origins:
             fields["Vary"] = "Cookie, Origin"
-        return self._respond(request, problem, status=status, headers=fields, json=json)
+        if not is_navigation(checked):  # a script may ask for "*/*" and still cannot read a page
+            asked = CIMultiDict(request.headers)
+            asked["Accept"] = "application/json"
+            request = request.clone(headers=asked)
+        return self._respond(request, problem, status=status, headers=fields, extra=extra, cause=cause)
 
     def _renewed_token_cookie(self, checked: Checked, tenant: Tenant, session: Session | None) -> headers.Fields:
         """A browser whose token cookie is not the session's token gets the right one with this answer."""

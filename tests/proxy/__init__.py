@@ -1,0 +1,1 @@
+"""The proxy, from one raw byte to the next."""

@@ -1,0 +1,200 @@
+"""Which app a path belongs to, and the doors that stay closed."""
+
+import itertools
+from urllib.parse import quote
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.domain.tenant import Route, Tenant
+from gateway.proxy.request_check import Refusal, check
+from gateway.proxy.routing import ClosedDoor, Found, NoRoute, OddPath, find, upstream_target
+from tests.proxy.stage import checked, head, tenant
+
+APP = "http://app.internal:3000"
+
+
+def routes(*paths: str, strip: bool = False, to: str = APP) -> Tenant:
+    """A tenant with these routes."""
+    return tenant(routes=tuple(Route(path, to, strip_prefix=strip) for path in paths))
+
+
+def found(target: str, site: Tenant) -> Found | ClosedDoor | NoRoute | OddPath:
+    """Where `target` goes."""
+    return find(checked(target), site, "/-/")
+
+
+def route_of(target: str, *paths: str) -> str | None:
+    """The path of the route that takes `target`."""
+    result = found(target, routes(*paths))
+    return result.route.path if isinstance(result, Found) else None
+
+
+def test_a_route_matches_whole_segments() -> None:
+    targets = ("/app", "/app/", "/app/x", "/application", "/app-2/x", "/App/x", "/x/app")
+    assert [route_of(target, "/app") for target in targets] == ["/app", "/app", "/app", None, None, None, None]
+
+
+def test_the_longest_prefix_wins_in_any_order() -> None:
+    for order in itertools.permutations(("", "/app", "/app/admin")):
+        assert [route_of(target, *order) for target in ("/app/admin/x", "/app/adminx", "/y")] == [
+            "/app/admin",
+            "/app",
+            "",
+        ]
+
+
+@pytest.mark.parametrize("target", ["/-/x", "/-", "/-/", "/%2d/x", "/%252d/x", "/-;x/y"])
+def test_no_route_covers_the_gateways_own_prefix(target: str) -> None:
+    assert found(target, routes("")) == NoRoute()
+
+
+@pytest.mark.parametrize("target", ["/app//x", "/app/a%2fb", "/app/a%252Fb"])
+def test_odd_slashes_need_a_route_that_takes_them(target: str) -> None:
+    strict, lenient = routes("/app"), tenant(routes=(Route("/app", APP, allow_encoded_slash=True),))
+    assert found(target, strict) == OddPath()
+    assert isinstance(found(target, lenient), Found)
+
+
+@pytest.mark.parametrize(
+    ("target", "strip", "to", "expected"),
+    [
+        ("/app/x?y=z", False, APP, "/app/x?y=z"),
+        ("/app/x?y=z", True, APP, "/x?y=z"),
+        ("/app", True, APP, "/"),
+        ("/app/", True, APP, "/"),
+        ("/app?q", True, APP, "/?q"),
+        ("/app/x/", True, f"{APP}/base", "/base/x/"),
+        ("/app/x", False, f"{APP}/base", "/base/app/x"),
+        ("/%61pp/%C3%BC", True, APP, "/%C3%BC"),
+    ],
+)
+def test_an_app_gets_the_bytes_of_the_path_less_a_stripped_prefix(
+    target: str, strip: bool, to: str, expected: str
+) -> None:
+    assert upstream_target(Route("/app", to, strip_prefix=strip), checked(target)) == expected
+
+
+_PIECES = st.sampled_from(
+    [
+        "a",
+        "app",
+        "admin",
+        "..",
+        ".",
+        "%2e",
+        "%2f",
+        "%5c",
+        "%00",
+        "%25",
+        "2e",
+        ";x",
+        "//",
+        "/",
+        "\\",
+        "#",
+        "?",
+        "%C3%BC",
+        " ",
+    ]
+)
+
+
+@pytest.mark.attack("F12")
+@given(st.lists(_PIECES, max_size=12).map(lambda pieces: "/" + "".join(pieces)))
+def test_whatever_is_let_through_lies_on_its_route_and_is_sent_byte_for_byte(target: str) -> None:
+    passed = check(head(target))
+    if isinstance(passed, Refusal):
+        return
+    site = routes("/app", "/a/admin")
+    result = find(passed, site, "/-/")
+    if not isinstance(result, Found):
+        return
+    prefix = [part for part in result.route.path.split("/") if part]
+    assert list(passed.segments[: len(prefix)]) == prefix
+    assert not {"..", "."} & set(passed.segments)
+    assert result.target == target
+
+
+DOORS = [
+    "/unified-admin/keycloakLogin",
+    "/unified-admin/keycloakLogin/anything/below",
+    "/agent-manager/agent/login",
+    "/agent-manager/agent/refresh-token",
+    "/agent-manager/agent/send-sms-otp",
+    "/agent-manager/agent/register-phone",
+    "/agent-manager/agent/validate-otp",
+    "/auth/realms/expertflow/protocol/openid-connect/token",
+    "/auth/realms/expertflow/protocol/openid-connect/token/introspect",
+    "/auth/realms/expertflow/protocol/openid-connect/ext/ciba/auth",
+    "/auth/realms/expertflow/protocol/openid-connect/revoke",
+    "/auth/realms/expertflow/protocol/saml/x",
+    "/realms/expertflow/protocol/openid-connect/token",
+]
+
+
+def spellings(path: str) -> list[str]:
+    """One path as lenient servers read it in many ways."""
+    first, last = path.rsplit("/", 1)
+    coded = "".join(f"%{ord(c):02x}" for c in last)
+    return [
+        path,
+        path.upper().replace("/UNIFIED-ADMIN", "/unified-admin").replace("/AGENT-MANAGER", "/agent-manager"),
+        f"{first}/{last.swapcase()}",
+        f"{path}/",
+        f"{path}//",
+        f"{path}?x=y",
+        f"{path}/?x",
+        f"{path};x",
+        f"{path};x=1/",
+        f"{first}/;v/{last}" if first.count("/") > 1 else path,
+        f"{first}//{last}",
+        f"{first}%2f{last}",
+        f"{first}/{coded}",
+        f"{first}/{coded.upper()}",
+        f"{first}/{quote(coded)}",
+        f"{path}%20",
+        f"{path}.",
+        f"{path}%2f",
+        f"{first}/%ef%bd%8c{last[1:]}" if last[0] == "l" else path,
+    ]
+
+
+@pytest.mark.row("NX-05")
+@pytest.mark.attack("F12")
+@pytest.mark.parametrize("strip", [False, True])
+@pytest.mark.parametrize("door", DOORS)
+def test_the_apps_own_sign_in_doors_are_closed_in_every_spelling(door: str, strip: bool) -> None:
+    paths = ("", "/unified-admin", "/agent-manager", "/auth")
+    site = tenant(routes=tuple(Route(p, APP, strip_prefix=strip, allow_encoded_slash=True) for p in paths))
+    for spelling in spellings(door):
+        for method in ("GET", "POST", "PUT", "OPTIONS"):
+            request = check(head(spelling, method=method))
+            assert isinstance(request, Refusal) or find(request, site, "/-/") == ClosedDoor(), spelling
+
+
+@pytest.mark.row("NX-05")
+@pytest.mark.parametrize("path", ["/x", "/x/y"])
+def test_a_door_is_closed_where_the_route_or_its_base_completes_it(path: str) -> None:
+    split = tenant(routes=(Route("/x", f"{APP}/agent", strip_prefix=True), Route("/agent", APP, strip_prefix=True)))
+    assert found("/x/login", split) == ClosedDoor()
+    assert found("/agent/login", split) == ClosedDoor()
+    assert isinstance(found(path, split), Found)
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "/agent-manager/agent/state",
+        "/agent-manager/agents/login-times",
+        "/agent-manager/socket.io/?EIO=4",
+        "/unified-admin/keycloak",
+        "/unified-admin/?next=/agent/login",
+        "/auth/realms/expertflow/protocol/openid-connect/certs",
+        "/auth/realms/expertflow/.well-known/openid-configuration",
+        "/auth/resources/x/login.css",
+    ],
+)
+def test_everything_beside_the_doors_stays_open(target: str) -> None:
+    assert isinstance(found(target, routes("")), Found)
