@@ -1,0 +1,141 @@
+"""When and by whom are a session's tokens renewed?
+
+Before they end, by one request on one replica: with rotation on, a refresh token used twice ends the session at
+Keycloak. The flight belongs to nobody's request, so a browser that goes away does not lose a token that Keycloak gave.
+Who comes second reads what the first one wrote. Only Keycloak's own no (`invalid_grant`) ends a session: after a
+time-out or an error it goes on with the old token while that is valid, and then is unreachable (503), never signed out.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+
+import structlog
+
+from gateway.domain import errors
+from gateway.domain.ports import Clock, Lock
+from gateway.domain.session import Tokens
+from gateway.domain.tenant import Tenant
+from gateway.sessions.cache import Kept
+from gateway.sessions.place import Place
+from gateway.store.records import Records
+
+SHARE_LEFT, SECONDS_LEFT = 0.2, 30.0
+"""Tokens are renewed when less than this share, or less than these seconds, of their life is left."""
+PAUSE = 5.0
+"""Seconds a valid token is used without another try after one failed."""
+SAVE_PAUSES = (0.05, 0.2, 0.5)
+"""Seconds between tries to write new tokens: the old refresh token may be spent, so they must not be lost."""
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """Keycloak said `invalid_grant`: the session is over there. `detail` is its description."""
+
+    detail: str = ""
+
+
+Refresher = Callable[[Tenant, Tokens], Awaitable[Tokens | Ended]]
+"""Asks Keycloak; raises `errors.Unreachable` or `errors.Refused`."""
+
+
+def due(kept: Kept, now: float) -> bool:
+    """Whether the tokens should be renewed now. A short-lived token is given half its life at least."""
+    life = kept.session.tokens.access_expires_at - kept.renewed_at
+    left = kept.session.tokens.access_expires_at - now
+    return left < max(SHARE_LEFT * life, min(SECONDS_LEFT, life / 2)) or left <= 0
+
+
+class Refresh:
+    """Renews tokens: single flight here by task, over replicas by lock.
+
+    :param tell: tells every replica that the session with this place and id was written anew.
+    """
+
+    def __init__(
+        self,
+        *,
+        records: Records[Kept],
+        lock: Lock,
+        clock: Clock,
+        refresher: Refresher,
+        tell: Callable[[Place, str], Awaitable[None]],
+    ) -> None:
+        self._records = records
+        self._lock = lock
+        self._clock = clock
+        self._refresher = refresher
+        self._tell = tell
+        self._flights: dict[Place, asyncio.Task[Kept | Ended | None]] = {}
+        self._not_before: dict[Place, float] = {}
+
+    async def renewed(self, tenant: Tenant, place: Place, kept: Kept) -> Kept | Ended | None:
+        """`kept` with valid tokens; None when the session is gone.
+
+        :raises errors.Unreachable: the token has ended and Keycloak, or the lock, could not be had.
+        :raises errors.Refused: the token has ended and Keycloak refuses the gateway itself.
+        """
+        now = self._clock.now()
+        valid = kept.session.tokens.access_expires_at > now
+        flight = self._flights.get(place)
+        if valid and (flight is not None or self._not_before.get(place, 0.0) > now):
+            return kept
+        if flight is None:
+            flight = asyncio.create_task(self._renew(tenant, place, wait=0.0 if valid else _patience(tenant)))
+            self._flights[place] = flight
+            flight.add_done_callback(lambda done: self._landed(place, done))
+        try:
+            return await asyncio.shield(flight)
+        except errors.GatewayError as error:
+            if kept.session.tokens.access_expires_at > self._clock.now():
+                return kept
+            if isinstance(error, errors.Conflict):
+                raise errors.Unreachable("keycloak", "another replica is still renewing the token") from error
+            raise
+
+    def _landed(self, place: Place, flight: asyncio.Task[Kept | Ended | None]) -> None:
+        self._flights.pop(place, None)
+        error = None if flight.cancelled() else flight.exception()
+        if error is None:
+            self._not_before.pop(place, None)
+            return
+        if not isinstance(error, errors.Conflict):
+            _log.warning("token_not_renewed", tenant=place.tenant, why=str(error))
+        now = self._clock.now()
+        self._not_before = {p: at for p, at in self._not_before.items() if at > now} | {place: now + PAUSE}
+
+    async def _renew(self, tenant: Tenant, place: Place, *, wait: float) -> Kept | Ended | None:
+        name = f"refresh:{place.tenant}:{place.digest}"
+        async with self._lock.hold(name, wait=wait, ttl=2 * tenant.keycloak.timeout + 10):
+            kept = await self._records.read(place.tenant, place.key)
+            if kept is None or not due(kept, self._clock.now()):
+                return kept
+            spent = kept.session.tokens
+            answer = await self._refresher(tenant, spent)
+            if isinstance(answer, Ended):
+                # A flight that outlived its lock may have been overtaken: then the token was spent, not refused.
+                newest = await self._records.read(place.tenant, place.key)
+                return answer if newest and newest.session.tokens.refresh == spent.refresh else newest
+            saved = await self._save(place, spent, answer)
+            if saved:
+                await self._tell(place, saved.session.id)
+            return saved
+
+    async def _save(self, place: Place, spent: Tokens, tokens: Tokens) -> Kept | None:
+        def put(kept: Kept) -> Kept:
+            if kept.session.tokens.refresh != spent.refresh:
+                return kept
+            return Kept(replace(kept.session, tokens=tokens), self._clock.now())
+
+        for pause in SAVE_PAUSES:
+            try:
+                return await self._records.change(place.tenant, place.key, put)
+            except errors.Unreachable:
+                await asyncio.sleep(pause)
+        return await self._records.change(place.tenant, place.key, put)
+
+
+def _patience(tenant: Tenant) -> float:
+    """Seconds to wait for another replica's flight when there is no valid token to go on with."""
+    return 2 * tenant.keycloak.timeout + 1

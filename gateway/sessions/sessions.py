@@ -1,0 +1,292 @@
+"""Who is signed in in this browser, and until when?
+
+A session is one sealed record under the digest of its cookie's secret. It ends when it was unused too long, at its
+absolute limit, at Keycloak's own no, or when somebody ends it; then its record is gone first and every replica is told.
+All limits are judged by the injected clock on every request, also on a local copy. A copy can only say yes: whatever
+else is to be said, the store is asked. Unknown, malformed, or of another tenant is None; a store or Keycloak that does
+not answer is `errors.Unreachable`, never "signed out".
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+
+import structlog
+
+from gateway.crypto.sealing import Sealer
+from gateway.domain import errors
+from gateway.domain.ports import Clock, Lock
+from gateway.domain.session import Satisfied, Session, Tokens
+from gateway.domain.tenant import Tenant
+from gateway.domain.user import User
+from gateway.sessions.cache import Copies, Kept
+from gateway.sessions.index import Entry, Index
+from gateway.sessions.place import Place, of_cookie, public_id
+from gateway.sessions.refresh import Ended, Refresh, Refresher, due
+from gateway.sessions.revocation import Revocation
+from gateway.store.interface import Store
+from gateway.store.notices import Notices
+from gateway.store.records import Records
+
+USE_NOTED_EVERY = 60.0
+"""Seconds between two writes of `used_at`; a tenth of the idle limit where that is shorter."""
+OPENED, ENDED, TOUCHED = "session_opened", "session_ended", "session_touched"
+"""What `on_event` is told; `session_ended` says its `reason`."""
+OnEvent = Callable[[str, Session, Mapping[str, str]], None]
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class NewSession:
+    """What a finished login gives a session; see `domain.session.Session`."""
+
+    user: User
+    tokens: Tokens
+    password_at: float
+    satisfied: Satisfied
+    rule: str = ""
+    proved_at: float | None = None
+    routes: tuple[str, ...] | None = None
+
+
+class Sessions:
+    """The sessions of every tenant.
+
+    :param tenants: the tenant with an id, as configured now.
+    :param refresher: asks Keycloak for new tokens.
+    :param on_event: told of every session that opens, changes or ends, once.
+    """
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        sealer: Sealer,
+        clock: Clock,
+        lock: Lock,
+        notices: Notices,
+        refresher: Refresher,
+        tenants: Callable[[str], Tenant | None],
+        on_event: OnEvent,
+    ) -> None:
+        self._clock = clock
+        self._tenants = tenants
+        self._on_event = on_event
+        self._records = Records(store=store, sealer=sealer, clock=clock, name="session", of=Kept)
+        self._index = Index(store=store, sealer=sealer, clock=clock)
+        self._copies = Copies(alive=lambda: notices.alive, clock=clock)
+        self._revocation = Revocation(notices, self._copies)
+        self._refresh = Refresh(
+            records=self._records, lock=lock, clock=clock, refresher=refresher, tell=self._revocation.changed
+        )
+        self._rechecks: set[asyncio.Task[None]] = set()
+        notices.on_gap(self._after_gap)
+
+    async def open(self, tenant: Tenant, new: NewSession, *, tag: str, secret: str) -> tuple[Session, str]:
+        """Make the session of `tag` and `secret` (see `place`), and its cookie's value.
+
+        Called again with the same secret it gives the same session again, and tells nobody.
+        """
+        value = f"{tag}.{secret}"
+        place = of_cookie(tenant.id, value)
+        if place is None:
+            raise ValueError("a tag has 16 bytes and a secret 32, in URL-safe base64")
+        if (there := await self._records.read(tenant.id, place.key)) is not None:
+            return there.session, value
+        session = self._made(tenant, new, place)
+        too_many = await self._index.note(Entry(session.id, place, session.user_id, session.ends_at))
+        if not await self._records.add(tenant.id, place.key, Kept(session, session.created_at), session.ends_at):
+            there = await self._records.read(tenant.id, place.key)
+            if there is None:
+                raise errors.Conflict("session", "ended while it was opened")
+            return there.session, value
+        self._on_event(OPENED, session, {"satisfied": session.satisfied.value, "rule": session.rule})
+        for entry in too_many:
+            await self._end(entry, "too-many")
+        return session, value
+
+    async def current(self, tenant: Tenant, cookie_value: str) -> Session | None:
+        """The session of a browser, its tokens valid.
+
+        :raises errors.Unreachable: the store, or Keycloak when the token has ended, does not answer.
+        :raises errors.Refused: the token has ended and Keycloak refuses the gateway itself.
+        """
+        place = of_cookie(tenant.id, cookie_value)
+        if place is None:
+            return None
+        copy, now = self._copies.get(place), self._clock.now()
+        if copy and not _over(tenant, copy.session, now) and not due(copy, now) and not _unnoted(tenant, copy, now):
+            return copy.session
+        return await self._asked(tenant, place)
+
+    async def used(self, session: Session) -> None:
+        """A live stream of `session` goes on: that is use. If the session is over, its streams close here."""
+        tenant, entry = self._tenants(session.tenant), await self._index.find(session.id)
+        stands = (
+            tenant is not None
+            and entry is not None
+            and entry.place.tenant == tenant.id
+            and await self._asked(tenant, entry.place) is not None
+        )
+        if not stands:
+            self._revocation.close_streams(session.id)
+
+    async def touch(self, tenant: Tenant, session_id: str, change: Callable[[Session], Session]) -> Session | None:
+        """Change what a session proved or may open (`proved_at`, `satisfied`, `routes` …); its id stays.
+
+        `change` must be pure. Whose the session is, and when it ends, stay as they are.
+        """
+        entry = await self._entry(tenant, session_id)
+        if entry is None:
+            return None
+
+        def changed(kept: Kept) -> Kept:
+            old = kept.session
+            new = replace(
+                change(old),
+                id=old.id,
+                tenant=old.tenant,
+                user_id=old.user_id,
+                created_at=old.created_at,
+                ends_at=old.ends_at,
+            )
+            return Kept(new, kept.renewed_at)
+
+        kept = await self._records.change(tenant.id, entry.place.key, changed)
+        if kept is None:
+            return None
+        await self._revocation.changed(entry.place, session_id)
+        self._on_event(TOUCHED, kept.session, {"satisfied": kept.session.satisfied.value})
+        return kept.session
+
+    async def end(self, tenant: Tenant, session_id: str, *, reason: str = "logout") -> Session | None:
+        """End one session everywhere; the session as it was, None when there was none."""
+        entry = await self._entry(tenant, session_id)
+        return await self._end(entry, reason) if entry else None
+
+    async def end_all(
+        self, tenant: Tenant, user_id: str, except_id: str | None = None, *, reason: str = "logout"
+    ) -> tuple[Session, ...]:
+        """End every session of a user, but the one with `except_id`; those that were ended."""
+        entries = await self._index.of_user(tenant.id, user_id)
+        ended = [await self._end(entry, reason) for entry in entries if entry.id != except_id]
+        return tuple(session for session in ended if session)
+
+    async def of_user(self, tenant: Tenant, user_id: str) -> tuple[Session, ...]:
+        """The sessions of a user that stand now, oldest first."""
+        now = self._clock.now()
+        kept = [await self._records.read(tenant.id, e.place.key) for e in await self._index.of_user(tenant.id, user_id)]
+        return tuple(k.session for k in kept if k and not _over(tenant, k.session, now))
+
+    def register(self, session_id: str, close: Callable[[], None]) -> Callable[[], None]:
+        """See `Revocation.register`."""
+        return self._revocation.register(session_id, close)
+
+    async def recheck(self) -> None:
+        """Close the live streams of this replica whose session is over: a notice may have been missed."""
+        for session_id in self._revocation.live:
+            entry = await self._index.find(session_id)
+            if entry is None or await self._records.read(entry.place.tenant, entry.place.key) is None:
+                self._revocation.close_streams(session_id)
+
+    async def _asked(self, tenant: Tenant, place: Place) -> Session | None:
+        """What the store says; renewed, and its use noted, where that is due."""
+        mark = self._copies.mark()
+        kept = await self._records.read(tenant.id, place.key)
+        if kept is None or kept.session.tenant != tenant.id:
+            return None
+        if reason := _over(tenant, kept.session, self._clock.now()):
+            await self._end(_entry(kept.session, place), reason)
+            return None
+        if due(kept, self._clock.now()):
+            answer = await self._refresh.renewed(tenant, place, kept)
+            if isinstance(answer, Ended):
+                await self._end(_entry(kept.session, place), "keycloak")
+                return None
+            if answer is None:
+                return None
+            kept = answer
+        if _unnoted(tenant, kept, self._clock.now()):
+            noted = await self._noted(tenant, place, kept)
+            if noted is None:
+                return None
+            kept = noted
+        self._copies.put(place, kept, mark)
+        return kept.session
+
+    async def _noted(self, tenant: Tenant, place: Place, kept: Kept) -> Kept | None:
+        now = self._clock.now()
+
+        def used(old: Kept) -> Kept:
+            return replace(old, session=replace(old.session, used_at=now)) if _unnoted(tenant, old, now) else old
+
+        try:
+            return await self._records.change(tenant.id, place.key, used)
+        except (errors.Unreachable, errors.Conflict) as error:
+            # The session was just read and stands; only its idle time is not lengthened.
+            _log.warning("session_use_not_noted", why=error.what)
+            return kept
+
+    async def _entry(self, tenant: Tenant, session_id: str) -> Entry | None:
+        entry = await self._index.find(session_id)
+        return entry if entry and entry.place.tenant == tenant.id else None
+
+    async def _end(self, entry: Entry, reason: str) -> Session | None:
+        """The record goes first: from then on nobody opens anything with it."""
+        kept = await self._records.read(entry.place.tenant, entry.place.key)
+        stood = await self._records.remove(entry.place.tenant, entry.place.key)
+        if kept is None or not stood:
+            self._revocation.end_here(entry.place, entry.id)
+            return None
+        await self._revocation.ended(entry.place, entry.id)
+        with suppress(errors.Unreachable, errors.Conflict):  # what is left of it ends by itself
+            await self._index.forget(entry)
+        self._on_event(ENDED, kept.session, {"reason": reason})
+        return kept.session
+
+    def _made(self, tenant: Tenant, new: NewSession, place: Place) -> Session:
+        now = self._clock.now()
+        return Session(
+            id=public_id(place),
+            tenant=tenant.id,
+            user_id=new.user.id,
+            username=new.user.username,
+            display_name=new.user.display_name,
+            roles=new.user.roles,
+            tokens=new.tokens,
+            created_at=now,
+            used_at=now,
+            ends_at=now + tenant.session.absolute,
+            password_at=new.password_at,
+            satisfied=new.satisfied,
+            rule=new.rule,
+            proved_at=new.proved_at,
+            routes=new.routes,
+            email=new.user.email,
+        )
+
+    def _after_gap(self) -> None:
+        self._copies.clear()
+        task = asyncio.create_task(self._recheck_quietly())
+        self._rechecks.add(task)
+        task.add_done_callback(self._rechecks.discard)
+
+    async def _recheck_quietly(self) -> None:
+        with suppress(errors.GatewayError):  # each stream's own report of use asks again within a minute
+            await self.recheck()
+
+
+def _entry(session: Session, place: Place) -> Entry:
+    return Entry(session.id, place, session.user_id, session.ends_at)
+
+
+def _over(tenant: Tenant, session: Session, now: float) -> str:
+    """Why the session is over; "" when it is not."""
+    if now >= session.ends_at:
+        return "absolute"
+    return "idle" if now - session.used_at >= tenant.session.idle else ""
+
+
+def _unnoted(tenant: Tenant, kept: Kept, now: float) -> bool:
+    return now - kept.session.used_at >= min(USE_NOTED_EVERY, tenant.session.idle / 10)
