@@ -2,7 +2,7 @@
 
 Bytes in, plain values and line numbers out, for YAML 1.2 and JSON alike (`no` is a word, not false; 010 is ten).
 Refused, each with its line: more than 1 MiB, other encodings than UTF-8, a key given twice, tags and directives,
-aliases that blow up or bite their tail, more than one document. A refusal never quotes the file.
+aliases that blow up, deep nesting, more than one document. A refusal never quotes the file.
 """
 
 import json
@@ -20,6 +20,7 @@ Path = tuple[str | int, ...]
 LARGEST = 1024 * 1024
 _MOST_VALUES = 50_000
 _DEEPEST = 40
+_MOST_BRACKETS = 200
 _PLAIN_TEXT = "tag:yaml.org,2002:str"
 
 
@@ -57,9 +58,13 @@ def read(raw: bytes, file: str) -> Document:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise Unreadable(raw.count(b"\n", 0, error.start) + 1, "is not UTF-8 text") from error
+    depth = 0
     for number, line in enumerate(text.splitlines(), 1):
         if line.startswith("%"):
             raise Unreadable(number, "directives (%YAML, %TAG) are not allowed: files are read as YAML 1.2")
+        depth += line.count("[") + line.count("{") - line.count("]") - line.count("}")
+        if depth > _MOST_BRACKETS:  # the parser would take minutes for them
+            raise Unreadable(number, "is nested too deeply")
     if file.endswith(".json"):
         _check_json(text)
     loaded = _load(text)
@@ -68,7 +73,7 @@ def read(raw: bytes, file: str) -> Document:
     if not isinstance(loaded, CommentedMap):
         raise Unreadable(1, "must be a section of keys and values")
     lines: dict[Path, int] = {(): 1}
-    return Document(file, _Plain(lines).section(loaded, (), ()), lines)
+    return Document(file, _Plain(lines).section(loaded, ()), lines)
 
 
 def _check_json(text: str) -> None:
@@ -105,34 +110,31 @@ class _Plain:
         self._lines = lines
         self._left = _MOST_VALUES
 
-    def section(self, node: CommentedMap, path: Path, around: tuple[int, ...]) -> dict[str, Any]:
-        around = self._enter(node, path, around)
+    def section(self, node: CommentedMap, path: Path) -> dict[str, Any]:
+        self._enter(node, path)
         plain: dict[str, Any] = {}
         for key, value in node.items():
             if not isinstance(key, str):
                 raise Unreadable(self._lines[path], "a key must be text (put it in quotes)")
             here = (*path, _text(key, self._lines[path]))
             self._lines[here] = self._line_of(node, key, path)
-            plain[str(here[-1])] = self._value(value, here, around)
+            plain[str(here[-1])] = self._value(value, here)
         return plain
 
-    def _list(self, node: CommentedSeq, path: Path, around: tuple[int, ...]) -> list[Any]:
-        around = self._enter(node, path, around)
+    def _list(self, node: CommentedSeq, path: Path) -> list[Any]:
+        self._enter(node, path)
         plain: list[Any] = []
         for index, value in enumerate(node):
             here = (*path, index)
             self._lines[here] = self._line_of(node, index, path)
-            plain.append(self._value(value, here, around))
+            plain.append(self._value(value, here))
         return plain
 
-    def _enter(self, node: CommentedMap | CommentedSeq, path: Path, around: tuple[int, ...]) -> tuple[int, ...]:
+    def _enter(self, node: CommentedMap | CommentedSeq, path: Path) -> None:
         if node.tag.value is not None:
             raise Unreadable(self._lines[path], "tags (!…) are not allowed")
-        if id(node) in around:
-            raise Unreadable(self._lines[path], "an alias (*…) contains itself")
-        if len(around) >= _DEEPEST:
-            raise Unreadable(self._lines[path], f"is nested more than {_DEEPEST} deep")
-        return (*around, id(node))
+        if len(path) >= _DEEPEST:
+            raise Unreadable(self._lines[path], "is nested too deeply")
 
     def _line_of(self, node: CommentedMap | CommentedSeq, key: str | int, path: Path) -> int:
         try:
@@ -140,14 +142,14 @@ class _Plain:
         except (KeyError, AttributeError, TypeError, IndexError):  # merged in by `<<`
             return self._lines[path]
 
-    def _value(self, value: object, path: Path, around: tuple[int, ...]) -> Any:
+    def _value(self, value: object, path: Path) -> Any:
         self._left -= 1
         if self._left < 0:
             raise Unreadable(self._lines[path], f"says more than {_MOST_VALUES} values (aliases count each time)")
         if isinstance(value, CommentedMap):
-            return self.section(value, path, around)
+            return self.section(value, path)
         if isinstance(value, CommentedSeq):
-            return self._list(value, path, around)
+            return self._list(value, path)
         if isinstance(value, TaggedScalar):
             if value.tag.value != _PLAIN_TEXT:
                 raise Unreadable(self._lines[path], "tags (!…) are not allowed")

@@ -30,6 +30,14 @@ _NOT_A_VALUE = {
     "model_attributes_type": "must be a section of keys and values",
     "is_instance_of": "must be a section of keys and values",
 }
+_BOUNDS = {
+    "greater_than": "must be more than {gt}",
+    "greater_than_equal": "must be at least {ge}",
+    "less_than_equal": "must be at most {le}",
+    "string_too_short": "must not be empty",
+    "string_too_long": "must have at most {max_length} characters",
+    "too_short": "must not be empty",
+}
 
 
 class Level(Enum):
@@ -140,7 +148,7 @@ def _sentence(detail: ErrorDetails, model: type[BaseModel], path: Path) -> str:
     if kind == "missing":
         owner = model_at(model, path[:-1])
         about = _description(owner, path[-1]) if owner else ""
-        return f"is missing{f': {about}' if about else ''}"
+        return f"is missing{f': {about[:1].lower()}{about[1:]}' if about else ''}"
     if kind == "extra_forbidden":
         return _unknown_key(str(path[-1]), model_at(model, path[:-1]))
     if kind == "value_error":
@@ -148,6 +156,8 @@ def _sentence(detail: ErrorDetails, model: type[BaseModel], path: Path) -> str:
     if kind in ("enum", "literal_error"):
         expected = str(detail.get("ctx", {}).get("expected", "")).replace("'", "")
         return f"{_quoted(detail['input'])} is not known; allowed: {expected}"
+    if kind in _BOUNDS:
+        return _BOUNDS[kind].format(**detail.get("ctx", {}))
     return _NOT_A_VALUE.get(kind) or detail["msg"][:1].lower() + detail["msg"][1:]
 
 
@@ -177,8 +187,8 @@ def model_at(model: type[BaseModel], path: Path) -> type[BaseModel] | None:
     found: Any = model
     for part in path:
         if isinstance(part, int):
-            found = _model_in(found) if not _is_model(found) else None
-        elif _is_model(found):
+            continue  # the key before it led to the model of the items already
+        if _is_model(found):
             fields = {f.alias or name: f.annotation for name, f in found.model_fields.items()}
             found = fields.get(part)
         else:

@@ -1,0 +1,190 @@
+"""Facts about the whole configuration: all faults at once, with file, line, path; whole or not at all."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from gateway.domain.policy import FactorKind, Method
+from gateway.settings.faults import Level
+from gateway.settings.load import load
+from tests.settings.folder import CREATE, SHIPPED, UPDATE, Folder, shipped
+
+
+@pytest.mark.row("GW-14")
+def test_the_shipped_sample_has_no_fault() -> None:
+    loaded = load(SHIPPED / "gateway.yaml", environment={})
+    assert loaded.faults == ()
+    assert loaded.configuration is not None
+
+
+@pytest.mark.row("EF-07")
+def test_the_create_payload_of_the_guide_loads_unchanged_with_the_shipped_gateway_file(tmp_path: Path) -> None:
+    file = shipped(tmp_path / "config")
+    (tmp_path / "config" / "tenants" / "expertflow.json").write_bytes(CREATE.read_bytes())
+    loaded = load(file, environment={})
+    assert loaded.errors == ()
+    assert loaded.configuration is not None
+    tenant = loaded.configuration.tenants[0]
+    assert tenant.public_url == "https://efcx.example.com"
+    assert [route.path for route in tenant.routes] == ["/unified-admin", "/agent-manager"]
+    assert tenant.policy.methods == (Method(FactorKind.EMAIL, "otp@example.com"),)
+    assert (tenant.policy.otp_expiry, tenant.policy.otp_max_attempts) == (60, 3)
+
+
+@pytest.mark.row("EF-07")
+def test_the_status_of_the_guides_payload_is_pointed_out(tmp_path: Path) -> None:
+    file = shipped(tmp_path / "config")
+    (tmp_path / "config" / "tenants" / "expertflow.json").write_bytes(CREATE.read_bytes())
+    fault = next(f for f in load(file, environment={}).faults if f.path == "status")
+    assert fault.level is Level.WARNING
+    assert fault.line == 83
+    assert "not available" in fault.text
+
+
+@pytest.mark.row("EF-07")
+def test_a_partial_update_as_a_file_names_all_that_is_missing(tmp_path: Path) -> None:
+    file = shipped(tmp_path / "config")
+    (tmp_path / "config" / "tenants" / "expertflow.json").write_bytes(UPDATE.read_bytes())
+    loaded = load(file, environment={})
+    assert loaded.configuration is None
+    assert any("partial update" in f.text for f in loaded.errors)
+    assert {f.path for f in loaded.errors if f.text.startswith("is missing")} >= {
+        "tenantName",
+        "tenantId",
+        "status",
+        "tenantSettings.fqdn",
+        "tenantSettings.keyCloak.realm",
+        "tenantSettings.keyCloak.auth-server-url",
+        "tenantSettings.keyCloak.CLIENT_ID",
+    }
+
+
+BROKEN = """\
+tenantName: a
+tenantId: bad
+status: active
+tenantSettings:
+  fqdn: https://efcx.example.com
+  keyCloak:
+    realm: bad
+    auth-server-url: keycloak
+    CLIENT_ID: cim
+    GRANT_TYPE: implicit
+    credentials: {secret: {file: nowhere}}
+  twoFAConfigs:
+    is2FAEnabled: yes
+    channelType: WHATSAPP
+    otpExpiry: 0
+    otpMaxAttempts: "5"
+    otpLenght: 5
+gateway:
+  routes:
+    - {path: /ok, to: "http://x"}
+    - {path: /no, to: "ftp://x", second_facto: off}
+  token_cookie: {domain: com}
+"""
+
+
+@pytest.mark.row("GW-14")
+def test_all_faults_are_reported_at_once_with_their_lines(folder: Folder) -> None:
+    folder.tenants = {"bad.yaml": BROKEN}
+    folder.gateway["channels"][0]["kind"] = "sinch"
+    loaded = folder.load()
+    assert loaded.configuration is None
+    found = {(Path(f.file).name, f.line, f.path) for f in loaded.errors}
+    assert {line for name, line, _ in found if name == "bad.yaml"} == {5, 8, 10, 11, 13, 14, 15, 16, 17, 21, 22}
+    assert any(name == "gateway.yaml" and path == "channels[0].kind" for name, _, path in found)
+
+
+@pytest.mark.row("GW-14")
+def test_a_fault_reads_file_line_path_what_is_wrong_and_what_is_allowed(folder: Folder) -> None:
+    folder.tenants = {"bad.yaml": BROKEN}
+    written = [str(f) for f in folder.load().faults]
+    assert any(
+        w.endswith(
+            "bad.yaml:14: tenantSettings.twoFAConfigs.channelType: "
+            "'WHATSAPP' is not known; allowed: EMAIL, SMS, APP, RSA or EXTERNAL"
+        )
+        for w in written
+    )
+
+
+@pytest.mark.row("GW-14")
+def test_an_unknown_key_names_the_one_that_was_meant_and_those_allowed(folder: Folder) -> None:
+    folder.own["token_cooky"] = {}
+    fault = folder.fault("gateway.token_cooky")
+    assert "did you mean token_cookie?" in fault.text
+    assert "allowed: branding, help" in fault.text
+
+
+@pytest.mark.row("GW-14")
+def test_a_fault_in_defaults_is_reported_once_and_at_the_gateway_file(folder: Folder) -> None:
+    folder.another("two")
+    folder.gateway["defaults"]["routes"][0]["to"] = "nowhere"
+    errors = folder.load().errors
+    assert [(Path(f.file).name, f.path) for f in errors] == [("gateway.yaml", "defaults.routes[0].to")]
+
+
+def test_json_and_yaml_tenants_stand_side_by_side(folder: Folder) -> None:
+    folder.another("two")
+    folder.tenants["two.yaml"] = json.dumps(folder.tenants.pop("two.json"))
+    configuration = folder.load().configuration
+    assert configuration is not None
+    assert [t.id for t in configuration.tenants] == ["one", "two"]
+
+
+def test_other_files_in_the_tenant_folder_are_left_alone(folder: Folder) -> None:
+    folder.tenants[".one.json.swp"] = b"\x00"
+    folder.tenants["notes.txt"] = "hello"
+    assert folder.load().errors == ()
+
+
+def test_a_file_named_otherwise_than_its_tenant_is_a_hint(folder: Folder) -> None:
+    folder.tenants["other.json"] = folder.tenants.pop("one.json")
+    fault = folder.fault("tenantId")
+    assert fault.level is Level.HINT
+    assert "one.json" in fault.text
+
+
+def test_no_tenant_folder_is_an_error(folder: Folder) -> None:
+    folder.gateway["tenants"] = "elsewhere"
+    assert "cannot be read" in folder.fault("tenants").text
+
+
+def test_an_empty_tenant_folder_is_an_error(folder: Folder) -> None:
+    folder.tenants = {}
+    assert "holds no tenant file" in folder.fault("tenants").text
+
+
+def test_no_gateway_file_is_an_error(tmp_path: Path) -> None:
+    loaded = load(tmp_path / "gateway.yaml", environment={})
+    assert loaded.configuration is None
+    assert "cannot be read" in loaded.errors[0].text
+
+
+def test_the_fingerprint_names_exactly_these_bytes(folder: Folder) -> None:
+    first = folder.load()
+    assert folder.load().fingerprint == first.fingerprint
+    folder.one["tenantName"] = "Other"
+    assert folder.load().fingerprint != first.fingerprint
+
+
+def test_the_fingerprint_follows_the_files_of_secrets(folder: Folder) -> None:
+    folder.path.mkdir()
+    secret = folder.path / "cim"
+    secret.write_text("first")
+    folder.keycloak["credentials"] = {"secret": {"file": "cim"}}
+    first = folder.load()
+    assert secret in first.files
+    secret.write_text("second")
+    assert folder.load().fingerprint != first.fingerprint
+
+
+def test_a_fault_never_shows_a_secret(folder: Folder) -> None:
+    folder.keycloak["credentials"] = {"secret": ["hunter2"]}
+    folder.keycloak["PASSWORD_ADMIN"] = 4711
+    folder.gateway["store"] = {"url": "hunter2://x"}
+    loaded = folder.load()
+    assert len(loaded.errors) == 3
+    assert not any("hunter2" in str(f) or "4711" in str(f) for f in loaded.faults)

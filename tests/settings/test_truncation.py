@@ -1,0 +1,58 @@
+"""A file that was cut off anywhere never turns the second factor off."""
+
+from pathlib import Path
+
+import pytest
+
+from gateway.settings.load import load
+from tests.settings.folder import CREATE, Folder, shipped
+
+# twoFAConfigs stands last, so that every cut of it is tried with all that stands before it.
+LAST = b"""\
+tenantName: expertflow
+tenantId: expertflow
+status: active
+gateway: {routes: [{path: /app, to: "http://app:3000"}]}
+tenantSettings:
+  fqdn: efcx.example.com
+  keyCloak: {realm: expertflow, auth-server-url: "http://k/auth/", resource: cim, credentials: {secret: x},
+    Otp_Manager_Url: "http://otp:3000/"}
+  twoFAConfigs:
+    otpExpiry: 60
+    otpMaxAttempts: 5
+    channelType: EMAIL
+    channelServiceIdentifier: otp@example.com
+    is2FAEnabled: true
+"""
+
+
+@pytest.mark.attack("F10")
+@pytest.mark.row("EF-05")
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "whole"),
+    [pytest.param("a.yaml", LAST, id="yaml"), pytest.param("a.json", CREATE.read_bytes(), id="json")],
+)
+def test_a_tenant_file_cut_off_at_any_byte_never_turns_2fa_off(folder: Folder, name: str, whole: bytes) -> None:
+    folder.tenants = {name: whole}
+    file = folder.write()
+    target = folder.path / "tenants" / name
+    accepted = 0
+    for length in range(len(whole) + 1):
+        target.write_bytes(whole[:length])
+        configuration = load(file, environment={}).configuration
+        if configuration is not None:
+            accepted += 1
+            assert all(t.policy.enabled and t.policy.methods for t in configuration.tenants), length
+    assert accepted > 0
+
+
+@pytest.mark.attack("F10")
+@pytest.mark.row("EF-05")
+@pytest.mark.parametrize(
+    "end", [b"is2FAEnabled:", b"is2FAEnabled: t", b"is2FAEnabled: tru", b"is2FAEna", b"is2FAEnabled"]
+)
+def test_a_tenant_file_cut_off_in_the_switch_is_refused(tmp_path: Path, end: bytes) -> None:
+    file = shipped(tmp_path / "config")
+    (tmp_path / "config" / "tenants" / "a.yaml").write_bytes(LAST[: LAST.index(b"is2FAEnabled")] + end)
+    assert load(file, environment={}).configuration is None
