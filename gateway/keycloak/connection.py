@@ -11,12 +11,10 @@ credentials go where the settings say.
 import asyncio
 import importlib
 import ipaddress
-import json
 import ssl
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 
@@ -24,11 +22,12 @@ import httpx2
 from authlib.integrations.httpx_client import AsyncOAuth2Client
 
 from gateway.domain import errors
-from gateway.domain.tenant import Credentials, KeycloakAccess
+from gateway.domain.tenant import KeycloakAccess
+from gateway.keycloak import administrator
+from gateway.keycloak.answers import admin_error, bad_status, not_connected, where
 
 if TYPE_CHECKING:
-    from keycloak import KeycloakAdmin, KeycloakOpenIDConnection
-    from keycloak.connection import ConnectionManager
+    from keycloak import KeycloakAdmin
 
 POOL = 40
 """Connections to one realm for grants; the queue lets 20 through at once, refresh and logout need theirs too."""
@@ -36,15 +35,6 @@ POOL = 40
 
 NO_AUTH = httpx2.Auth()
 """Leaves a request as it is: the credentials are in the form."""
-
-
-class Declined(errors.Refused):
-    """Keycloak's admin API answered 400, 404 or 409: `status`, and `text` in its own words."""
-
-    def __init__(self, what: str, status: int, text: str) -> None:
-        super().__init__(what, f"{status} {text}")
-        self.status = status
-        self.text = text
 
 
 @dataclass(slots=True)
@@ -77,9 +67,9 @@ class Connections:
         except TimeoutError as error:
             raise errors.Unreachable(where(access), f"{what}: no answer within {access.timeout:g} s") from error
         except httpx2.HTTPStatusError as error:
-            raise _bad_status(access, what, error.response.status_code) from error
+            raise bad_status(access, what, error.response.status_code) from error
         except (httpx2.HTTPError, OSError) as error:
-            raise _not_connected(access, what, error) from error
+            raise not_connected(access, what, error) from error
         except (ValueError, TypeError, KeyError) as error:  # a body that is no JSON, or JSON of another shape
             raise errors.Unreachable(where(access), f"{what}: an answer that is not Keycloak's") from error
 
@@ -100,16 +90,15 @@ class Connections:
         # The heaviest import of all (a second and more): here, not at start-up, and not on the event loop.
         library = await asyncio.to_thread(importlib.import_module, "keycloak")
         async with self.asking(access, what):
-            try:
-                async with clients.warming:
-                    admin = clients.admin = clients.admin or _administrator(access, clients.context)
-                    await _warm(admin.connection, library)
-            except library.exceptions.KeycloakError as error:
-                raise _admin_error(access, f"{what}: signing in as {_as_whom(access)}", error, token=True) from error
+            async with clients.warming:
+                if clients.admin is None:
+                    clients.admin = await administrator.choose(access, clients.context, library)
+                admin = clients.admin
+                await administrator.warm(access, admin, library)
             try:
                 yield admin
             except library.exceptions.KeycloakError as error:
-                raise _admin_error(access, what, error, token=False) from error
+                raise admin_error(access, what, error) from error
 
     async def retain(self, accesses: Iterable[KeycloakAccess]) -> None:
         """Give back the clients of every other value.
@@ -149,11 +138,6 @@ def client_form(access: KeycloakAccess) -> dict[str, str]:
 def realm_url(access: KeycloakAccess, path: str) -> str:
     """The URL of a path below the realm."""
     return f"{access.url}realms/{quote(access.realm, safe='')}/{path}"
-
-
-def where(access: KeycloakAccess) -> str:
-    """The realm in an operator's words."""
-    return f"Keycloak realm {access.realm} at {urlsplit(access.url).netloc}"
 
 
 def user_path(user_id: str) -> str:
@@ -211,100 +195,7 @@ def _grant_client(access: KeycloakAccess, context: ssl.SSLContext) -> Any:
     )
 
 
-def _administrator(access: KeycloakAccess, context: ssl.SSLContext) -> "KeycloakAdmin":
-    from keycloak import KeycloakAdmin, KeycloakOpenIDConnection  # noqa: PLC0415 - see `administration`
-
-    who = access.administration
-    client = who if isinstance(who, Credentials) else who.client
-    connection = KeycloakOpenIDConnection(
-        server_url=access.url,
-        realm_name=access.realm,
-        user_realm_name=access.realm,
-        client_id=client.client_id,
-        client_secret_key=client.secret.reveal() or None,
-        username=None if isinstance(who, Credentials) else who.username,
-        password=None if isinstance(who, Credentials) else who.password.reveal(),
-        grant_type="client_credentials" if isinstance(who, Credentials) else "password",
-        verify=context,  # type: ignore[arg-type]  # handed on to httpx, which takes a context (and deprecates a path)
-        timeout=access.timeout,  # type: ignore[arg-type]  # a number of seconds; httpx takes a float
-    )
-    for manager in (connection, connection.keycloak_openid.connection):
-        _without_environment(manager, context)
-    return KeycloakAdmin(connection=connection)
-
-
-def _without_environment(manager: "ConnectionManager", context: ssl.SSLContext) -> None:
-    """python-keycloak leaves httpx to the environment's proxies; its client was not used yet."""
-    import httpx  # noqa: PLC0415 - python-keycloak's own base
-
-    manager.async_s = httpx.AsyncClient(verify=context, trust_env=False)
-
-
-async def _warm(connection: "KeycloakOpenIDConnection", library: Any) -> None:
-    """A fresh token. Under a lock: python-keycloak asks for one per call that finds the old one expired."""
-    if connection.token and connection.expires_at and datetime.now(UTC) < connection.expires_at:
-        return
-    try:
-        await connection.a_refresh_token()
-    except library.exceptions.KeycloakPostError:
-        if connection.token is None:
-            raise
-        await connection.a_get_token()  # the administrator's session is gone: sign in again
-
-
 async def _close(clients: _Clients) -> None:
     await clients.grants.aclose()
     if clients.admin is not None:
-        await clients.admin.connection.keycloak_openid.connection.aclose()
-        await clients.admin.connection.aclose()
-
-
-def _as_whom(access: KeycloakAccess) -> str:
-    who = access.administration
-    return f"client {who.client_id}" if isinstance(who, Credentials) else f"user {who.username}"
-
-
-def _admin_error(access: KeycloakAccess, what: str, error: Any, *, token: bool) -> errors.GatewayError:
-    """A `KeycloakError`, mapped. Asking for the administrator's own token, every "no" is an operator's matter."""
-    status = error.response_code or 0
-    cause = error.__cause__
-    if not status and isinstance(cause, Exception):
-        return _not_connected(access, what, cause)
-    text = said(error.response_body)
-    if status in {400, 404, 409} and not token:
-        return Declined(f"{where(access)}: {what}", status, text)
-    if status == 403:
-        text = f"{text} (its client needs the role manage-users of realm-management)"
-    if 400 <= status < 500:
-        return errors.Refused(where(access), f"{what}: {status} {text}")
-    return _bad_status(access, what, status)
-
-
-def said(body: bytes | None) -> str:
-    """What an answer of Keycloak says (three shapes of JSON are known), or nothing."""
-    try:
-        answer = json.loads(body or b"")
-    except ValueError:
-        return ""
-    if not isinstance(answer, dict):
-        return ""
-    return str(answer.get("error_description") or answer.get("errorMessage") or answer.get("error") or "")
-
-
-def _bad_status(access: KeycloakAccess, what: str, status: int) -> errors.GatewayError:
-    if 300 <= status < 400:
-        return errors.Misconfigured(where(access), f"{what}: {status}, a redirect; is auth-server-url right?")
-    if 400 <= status < 500:
-        return errors.Refused(where(access), f"{what}: {status} without an answer of Keycloak's own")
-    return errors.Unreachable(where(access), f"{what}: {status or 'no answer'}")
-
-
-def _not_connected(access: KeycloakAccess, what: str, error: Exception) -> errors.GatewayError:
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, ssl.SSLCertVerificationError):
-            return errors.Misconfigured(
-                where(access), f"{what}: its certificate is not trusted ({cause.verify_message}); see tls: ca_file"
-            )
-        cause = cause.__cause__ or cause.__context__
-    return errors.Unreachable(where(access), f"{what}: {type(error).__name__}")
+        await administrator.close(clients.admin)

@@ -12,7 +12,8 @@ from typing import Any
 
 from gateway.domain import errors
 from gateway.domain.tenant import KeycloakAccess
-from gateway.keycloak.connection import Connections, Declined, user_path, where
+from gateway.keycloak.answers import Declined, where
+from gateway.keycloak.connection import Connections, user_path
 from gateway.keycloak.realm import ATTRIBUTE, findings
 from gateway.keycloak.users import attributes_of
 

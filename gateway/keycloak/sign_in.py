@@ -20,7 +20,8 @@ from gateway.domain.secret import Secret
 from gateway.domain.session import Tokens
 from gateway.domain.tenant import KeycloakAccess
 from gateway.domain.user import User
-from gateway.keycloak.connection import NO_AUTH, Connections, client_form, forwarded_for, realm_url, where
+from gateway.keycloak.answers import where
+from gateway.keycloak.connection import NO_AUTH, Connections, client_form, forwarded_for, realm_url
 from gateway.keycloak.tokens import Claims, Verifier, tokens_of
 
 NOT_FULLY_SET_UP = "Account is not fully set up"

@@ -62,6 +62,11 @@ class SignInQueue:
         self._names: dict[tuple[str, str], _Line] = {}
         self._places = _Line(at_once)
 
+    @property
+    def names_remembered(self) -> int:
+        """How many names somebody has a turn of or waits for; a metric, and 0 when all is quiet."""
+        return len(self._names)
+
     @asynccontextmanager
     async def turn(
         self, tenant_id: str, username: str, client_address: str, *, known: bool = False

@@ -17,7 +17,8 @@ from gateway.domain import errors
 from gateway.domain.session import Tokens
 from gateway.domain.tenant import KeycloakAccess
 from gateway.domain.user import User
-from gateway.keycloak.connection import Connections, where
+from gateway.keycloak.answers import where
+from gateway.keycloak.connection import Connections
 
 ALGORITHMS = ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512"]
 KEYS_KEPT = 3600.0

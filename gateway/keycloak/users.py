@@ -12,7 +12,9 @@ from gateway.domain import errors
 from gateway.domain.secret import Secret
 from gateway.domain.tenant import KeycloakAccess
 from gateway.domain.user import Account, User
-from gateway.keycloak.connection import Connections, Declined, user_path, where
+from gateway.keycloak.administrator import may_write_users
+from gateway.keycloak.answers import Declined, where
+from gateway.keycloak.connection import Connections, user_path
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,21 +105,16 @@ class Users:
     async def check(self, access: KeycloakAccess) -> None:
         """Whether the administrator can do its work: signs in, reads, and may write.
 
-        The right to write is tried with a user without a name, which Keycloak refuses to those who may as well.
         Raises `errors.Refused` naming the missing role, `errors.Unreachable`, `errors.Misconfigured`.
         """
         try:
             async with self._connections.administration(access, "checking the administrator") as admin:
                 await admin.a_get_users({"max": 1})
-                # Not a_create_user: that looks the name up first.
-                answer = await admin.connection.a_raw_post(f"admin/realms/{access.realm}/users", data="{}")
-                status = answer.status_code
+                may_write = await may_write_users(access, admin)
         except Declined as no:
             raise errors.Misconfigured(where(access), no.detail) from no
-        if status == 403:
+        if not may_write:
             raise errors.Refused(where(access), "its administrator lacks the role manage-users of realm-management")
-        if status != 400:
-            raise errors.Unreachable(where(access), f"checking the administrator: {status}")
 
 
 def attributes_of(found: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:

@@ -402,9 +402,7 @@ async def test_a_write_for_a_user_without_address_or_names_succeeds(server: Keyc
     assert await gateway.profile.read(gateway.access, person.id) == "sealed"
 
 
-async def test_a_write_undoes_no_change_of_an_administrator(
-    server: Keycloak, gateway: Gateway, person: Person
-) -> None:
+async def test_a_write_undoes_no_change_of_an_administrator(server: Keycloak, gateway: Gateway, person: Person) -> None:
     server.admin.change(person.id, enabled=False, requiredActions=["UPDATE_PASSWORD"])
     await gateway.profile.write(gateway.access, person.id, "sealed", None)
     found = server.admin.user(person.id)

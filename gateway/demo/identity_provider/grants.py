@@ -197,9 +197,7 @@ def session_tokens(realm: Realm, session: StandInSession, issuer: str) -> dict[s
     return body
 
 
-def signed(
-    realm: Realm, issuer: str, client: StandInClient, claims: Mapping[str, Any], *, kind: str = "Bearer"
-) -> str:
+def signed(realm: Realm, issuer: str, client: StandInClient, claims: Mapping[str, Any], *, kind: str = "Bearer") -> str:
     """A signed token; claims of None are left out, as Keycloak does."""
     now = int(realm.clock.now())
     key = realm.keys[0]

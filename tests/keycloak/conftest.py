@@ -1,0 +1,70 @@
+"""The stand-in identity provider and the gateway's adapters, on one event loop."""
+
+import secrets
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+import pytest
+from aiohttp import web
+
+from gateway.demo.identity_provider import Realm, StandInClient, StandInUser, build
+from gateway.domain.secret import Secret
+from gateway.domain.tenant import Credentials, KeycloakAccess
+from gateway.keycloak.connection import Connections
+from gateway.keycloak.profile import Profile
+from gateway.keycloak.realm import WANTED
+from gateway.keycloak.sign_in import SignIn
+from gateway.keycloak.users import Users
+from tests.clock import FakeClock
+from tests.ports import free_port
+
+
+@dataclass(frozen=True)
+class Place:
+    """A realm of the stand-in, a user in it, and our side."""
+
+    realm: Realm
+    user: StandInUser
+    access: KeycloakAccess
+    clock: FakeClock
+    connections: Connections
+    sign_in: SignIn
+    users: Users
+    profile: Profile
+
+    @property
+    def password(self) -> Secret:
+        return Secret(self.user.password)
+
+
+@pytest.fixture
+async def place(clock: FakeClock) -> AsyncIterator[Place]:
+    secret, other = Secret(secrets.token_urlsafe()), Secret(secrets.token_urlsafe())
+    user = StandInUser("agent1", secrets.token_urlsafe(), email="agent1@example.com", first_name="A", last_name="One")
+    realm = Realm(
+        "expertflow",
+        clients=[
+            StandInClient("gateway-login", secret.reveal(), direct_access=True),
+            StandInClient("gateway-admin", other.reveal(), management=("manage-users",)),
+        ],
+        users=[user],
+        clock=clock,
+    )
+    realm.profile["attributes"].append(dict(WANTED))
+    port = free_port()
+    runner = web.AppRunner(build([realm]), shutdown_timeout=0.1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", port).start()
+    base = f"http://127.0.0.1:{port}/auth/"
+    access = KeycloakAccess(
+        url=base,
+        realm=realm.name,
+        issuer=f"{base}realms/{realm.name}",
+        sign_in=Credentials("gateway-login", secret),
+        administration=Credentials("gateway-admin", other),
+    )
+    connections = Connections()
+    adapters = SignIn(connections, clock), Users(connections), Profile(connections)
+    yield Place(realm, user, access, clock, connections, *adapters)
+    await connections.close()
+    await runner.cleanup()

@@ -1,0 +1,171 @@
+"""Which tokens are believed, and when are the realm's keys asked for again?"""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from joserfc import jwt
+from joserfc.jwk import OctKey, RSAKey
+
+from gateway.demo.identity_provider.grants import session_tokens
+from gateway.domain import errors
+from gateway.keycloak.connection import Connections
+from gateway.keycloak.tokens import LEEWAY, TokenRefused, Verifier
+from tests.keycloak.conftest import Place
+
+
+class CountingConnections(Connections):
+    """Counts how often the realm's keys are fetched."""
+
+    fetched = 0
+
+    async def get_json(self, *args: Any) -> Any:
+        self.fetched += 1
+        return await super().get_json(*args)
+
+
+def fresh(place: Place) -> str:
+    """A new access token of the user's."""
+    client = place.realm.client("gateway-login")
+    assert client is not None
+    session = place.realm.begin(place.user, client, "")
+    return str(session_tokens(place.realm, session, place.access.issuer)["access_token"])
+
+
+def altered(place: Place, **claims: Any) -> str:
+    """A token of the realm's own key with other claims."""
+    key = place.realm.keys[0]
+    found = jwt.decode(fresh(place), key).claims | claims
+    kept = {name: value for name, value in found.items() if value is not None}
+    return jwt.encode({"alg": "RS256", "kid": key.kid}, kept, key)
+
+
+@pytest.fixture
+def connections() -> CountingConnections:
+    return CountingConnections()
+
+
+@pytest.fixture
+def verifier(connections: CountingConnections) -> Verifier:
+    return Verifier(connections)
+
+
+async def test_a_token_of_the_realm_tells_whose_it_is(place: Place, verifier: Verifier) -> None:
+    claims = await verifier.verify(place.access, fresh(place), place.clock.now())
+    assert (claims.user.id, claims.user.username, claims.user.email) == (place.user.id, "agent1", "agent1@example.com")
+
+
+@pytest.mark.parametrize(
+    "claims",
+    [
+        {"iss": "https://elsewhere.example/auth/realms/expertflow"},
+        {"iss": None},
+        {"azp": "another-client"},
+        {"azp": None},
+        {"typ": "ID"},
+        {"typ": "Refresh"},
+        {"typ": None},
+        {"sub": None},
+        {"preferred_username": ""},
+        {"exp": None},
+    ],
+)
+async def test_a_token_with_other_claims_is_refused(place: Place, verifier: Verifier, claims: dict[str, Any]) -> None:
+    with pytest.raises(TokenRefused):
+        await verifier.verify(place.access, altered(place, **claims), place.clock.now())
+
+
+async def test_an_expired_token_is_refused(place: Place, verifier: Verifier) -> None:
+    token = fresh(place)
+    await verifier.verify(place.access, token, place.clock.now() + 300 + LEEWAY - 1)
+    with pytest.raises(TokenRefused, match="expired"):
+        await verifier.verify(place.access, token, place.clock.now() + 300 + LEEWAY + 1)
+
+
+async def test_a_token_signed_by_somebody_else_is_refused(place: Place, verifier: Verifier) -> None:
+    genuine = place.realm.keys[0]
+    forger = RSAKey.generate_key(2048, {"kid": genuine.kid or ""})
+    claims = jwt.decode(fresh(place), genuine).claims
+    forged = jwt.encode({"alg": "RS256", "kid": genuine.kid}, claims, forger)
+    with pytest.raises(TokenRefused, match="not signed"):
+        await verifier.verify(place.access, forged, place.clock.now())
+
+
+async def test_an_unsigned_token_and_one_signed_with_a_public_value_are_refused(
+    place: Place, verifier: Verifier
+) -> None:
+    genuine = place.realm.keys[0]
+    claims = jwt.decode(fresh(place), genuine).claims
+    symmetric = OctKey.import_key(genuine.as_pem(private=False), {"kid": genuine.kid or ""})
+    tokens = [
+        jwt.encode({"alg": "none", "kid": genuine.kid}, claims, symmetric, algorithms=["none"]),
+        jwt.encode({"alg": "HS256", "kid": genuine.kid}, claims, symmetric, algorithms=["HS256"]),
+    ]
+    for token in tokens:
+        with pytest.raises(TokenRefused, match="not signed"):
+            await verifier.verify(place.access, token, place.clock.now())
+
+
+@pytest.mark.parametrize("token", ["", "x", "a.b.c", "é.ü.ö", "eyJhbGciOiJSUzI1NiJ9.e30.", "." * 50])
+async def test_nonsense_is_refused(place: Place, verifier: Verifier, token: str) -> None:
+    with pytest.raises(TokenRefused):
+        await verifier.verify(place.access, token, place.clock.now())
+
+
+async def test_keys_are_fetched_once_for_many_tokens(
+    place: Place, verifier: Verifier, connections: CountingConnections
+) -> None:
+    for _ in range(5):
+        await verifier.verify(place.access, fresh(place), place.clock.now())
+    assert connections.fetched == 1
+
+
+async def test_a_new_key_is_fetched_when_a_token_names_it(place: Place, verifier: Verifier) -> None:
+    await verifier.verify(place.access, fresh(place), place.clock.now())
+    place.realm.rotate_key()
+    await verifier.verify(place.access, fresh(place), place.clock.now())
+
+
+async def test_unknown_keys_are_asked_for_at_most_every_30_seconds(
+    place: Place, verifier: Verifier, connections: CountingConnections
+) -> None:
+    await verifier.verify(place.access, fresh(place), place.clock.now())
+    stranger = RSAKey.generate_key(2048, {"kid": "made-up"})
+    token = jwt.encode({"alg": "RS256", "kid": "made-up"}, {"iss": place.access.issuer}, stranger)
+    for _ in range(5):
+        with pytest.raises((TokenRefused, errors.Unreachable)):
+            await verifier.verify(place.access, token, place.clock.now())
+    assert connections.fetched == 2
+    with pytest.raises(TokenRefused):
+        await verifier.verify(place.access, token, place.clock.now() + 31)
+    assert connections.fetched == 3
+
+
+async def test_a_key_that_the_realm_withdrew_counts_no_longer_after_the_next_fetch(
+    place: Place, verifier: Verifier
+) -> None:
+    old = fresh(place)
+    await verifier.verify(place.access, old, place.clock.now())
+    place.realm.rotate_key(keep_old=False)
+    await verifier.verify(place.access, fresh(place), place.clock.now())
+    with pytest.raises(TokenRefused):
+        await verifier.verify(place.access, old, place.clock.now() + 31)
+
+
+async def test_known_keys_count_on_while_they_cannot_be_fetched(
+    place: Place, verifier: Verifier, connections: CountingConnections
+) -> None:
+    await verifier.verify(place.access, fresh(place), place.clock.now())
+    place.clock.advance(3601)
+
+    async def down(*args: Any) -> Any:
+        raise errors.Unreachable("Keycloak")
+
+    connections.get_json = down  # type: ignore[method-assign]
+    await verifier.verify(place.access, fresh(place), place.clock.now())
+
+
+async def test_without_any_keys_nothing_is_believed(place: Place, verifier: Verifier) -> None:
+    access = replace(place.access, url="http://127.0.0.1:9/auth/")
+    with pytest.raises(errors.Unreachable):
+        await verifier.verify(access, fresh(place), place.clock.now())
