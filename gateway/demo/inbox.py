@@ -1,0 +1,72 @@
+"""Where do the demo's mails arrive?
+
+An SMTP server in this process that keeps the last 200 mails in memory and sends nothing on. Loopback only.
+"""
+
+import asyncio
+from collections import deque
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email import message_from_bytes, policy
+from email.message import EmailMessage
+
+from aiosmtpd.smtp import SMTP, Envelope, Session
+
+from gateway.domain.ports import Clock
+
+KEPT = 200
+LOOPBACK = "127.0.0.1"
+
+
+@dataclass(frozen=True, slots=True)
+class Mail:
+    """One mail as the inbox shows it; `received_at` in seconds since the epoch."""
+
+    to: str
+    subject: str
+    text: str
+    received_at: float
+
+    def as_json(self) -> dict[str, str]:
+        """`to`, `subject`, `text` and `received_at` (ISO 8601, UTC)."""
+        at = datetime.fromtimestamp(self.received_at, UTC).isoformat(timespec="seconds")
+        return {"to": self.to, "subject": self.subject, "text": self.text, "received_at": at}
+
+
+class Inbox:
+    """All mail of the demo. Use as a context: `async with Inbox(clock) as inbox`; `port` is then known."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._mails: deque[Mail] = deque(maxlen=KEPT)
+        self._server: asyncio.Server | None = None
+        self.port = 0
+
+    @property
+    def mails(self) -> tuple[Mail, ...]:
+        """The last 200, newest first."""
+        return tuple(reversed(self._mails))
+
+    async def __aenter__(self) -> "Inbox":
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(self._connection, LOOPBACK, 0)
+        self.port = self._server.sockets[0].getsockname()[1]
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._server is not None:
+            self._server.close()
+
+    def _connection(self) -> SMTP:
+        return SMTP(self, hostname="inbox.demo", enable_SMTPUTF8=True, loop=asyncio.get_running_loop())
+
+    async def handle_DATA(self, _server: SMTP, _session: Session, envelope: Envelope) -> str:
+        """Keep one mail; the answer is SMTP's."""
+        content = envelope.content or b""
+        raw = content.encode() if isinstance(content, str) else content
+        mail = message_from_bytes(raw, _class=EmailMessage, policy=policy.default)
+        part = mail.get_body(("plain",))
+        text = str(part.get_content()).replace("\r\n", "\n") if part is not None else ""
+        for to in envelope.rcpt_tos:
+            self._mails.append(Mail(str(to), str(mail["Subject"] or ""), text, self._clock.now()))
+        return "250 kept"

@@ -1,0 +1,30 @@
+"""Is this request for this machine, by a name that only this machine has?
+
+The demo shows passwords and codes on purpose, so it answers loopback names only: a page elsewhere that makes a name of
+its own point here (DNS rebinding) gets 421.
+"""
+
+from collections.abc import Awaitable, Callable
+from urllib.parse import urlsplit
+
+from aiohttp import web
+
+NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a `Host` value (with or without a port) names this machine."""
+    try:
+        return urlsplit(f"//{host}").hostname in NAMES
+    except ValueError:
+        return False
+
+
+@web.middleware
+async def loopback_only(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Answer loopback names; everything else is 421."""
+    if not is_loopback(request.headers.get("Host", "")):
+        return web.Response(status=421, text="The demo answers loopback names only.\n")
+    return await handler(request)
