@@ -33,9 +33,14 @@ class Way(Enum):
     NONE = "none"
 
 
+def _(message: str) -> str:
+    """Marks a text for extraction; it is translated when shown."""
+    return message
+
+
 @dataclass(frozen=True, slots=True)
 class ProblemText:
-    """One row: `next` is what the user does now, unless a known wait says it better."""
+    """One row: `next` is what the user does now; while a known wait lasts it is `waiting`, and then `over`."""
 
     status: int
     tone: Tone
@@ -43,6 +48,8 @@ class ProblemText:
     text: str
     next: str
     way: Way = Way.NONE
+    waiting: str = _("You can try again in %(wait)s, at %(time)s.")
+    over: str = _("You can try again now.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +57,8 @@ class ProblemView:
     """A problem as one user sees it, in his language.
 
     `retry_after` is whole seconds, `wait` the same in words, `retry_at` the local time of day and `retry_time` the same
-    moment in ISO 8601; all of them None or empty when no wait is known.
+    moment in ISO 8601; all of them None or empty when no wait is known. `waiting` is the message, still English, into
+    which a page puts its own elements for `wait` and `time`; `over` replaces it when the wait is over.
     """
 
     code: str
@@ -65,6 +73,8 @@ class ProblemView:
     retry_at: str = ""
     retry_time: str = ""
     reference: str = ""
+    waiting: str = ""
+    over: str = ""
 
     def as_json(self) -> dict[str, Any]:
         """The `problem` of every JSON answer: code, text, retry_after, reference."""
@@ -84,7 +94,7 @@ def problem_view(
     wait = ceil(until - now) if until is not None and until > now else None
     words = language.duration(wait) if wait else ""
     at = language.time(until) if wait and until is not None else ""
-    then = language.gettext("You can try again in %(wait)s, at %(time)s.") % {"wait": words, "time": at}
+    then = language.gettext(row.waiting) % {"wait": words, "time": at}
     return ProblemView(
         code=problem.value,
         status=row.status,
@@ -98,12 +108,9 @@ def problem_view(
         retry_at=at,
         retry_time=language.iso(until) if wait and until is not None else "",
         reference=reference,
+        waiting=row.waiting,
+        over=language.gettext(row.over),
     )
-
-
-def _(message: str) -> str:
-    """Marks a text for extraction; it is translated when shown."""
-    return message
 
 
 TEXTS: Mapping[Problem, ProblemText] = {
@@ -190,6 +197,8 @@ TEXTS: Mapping[Problem, ProblemText] = {
         _("Too many wrong codes"),
         _("This code no longer works."),
         _("Ask for a new code and enter that one."),
+        waiting=_("You can ask for a new code in %(wait)s, at %(time)s."),
+        over=_("You can ask for a new code now."),
     ),
     Problem.WAIT: ProblemText(
         429,

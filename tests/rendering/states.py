@@ -1,0 +1,200 @@
+"""Every page in the states worth looking at: made-up data for the preview, the accessibility test and the CSP test."""
+
+from collections.abc import Callable, Mapping
+from datetime import UTC
+from typing import Any
+
+import pyotp
+from aiohttp import web
+from aiohttp.test_utils import make_mocked_request
+
+from gateway.domain.policy import FactorKind, Policy
+from gateway.domain.problem import Problem
+from gateway.domain.secret import Secret
+from gateway.domain.tenant import Branding, Credentials, Help, KeycloakAccess, Tenant
+from gateway.rendering import factor_texts
+from gateway.rendering.data_root import data_root
+from gateway.rendering.languages import Language, load_languages
+from gateway.rendering.mails import Mails, MailText
+from gateway.rendering.problem_texts import problem_view
+from gateway.rendering.step_view import MethodView, StepView
+from gateway.rendering.templates import build_environment
+from gateway.web.assets import Assets
+from gateway.web.pages import Pages
+from gateway.web.request import LANGUAGE, REFERENCE, TENANT
+from tests.clock import START, SeededChance
+
+NOW = START
+REFERENCE_CODE = "K7QM-4TZP"
+HELP = Help(
+    text="The service desk is there around the clock.",
+    phone="+92 51 111 4711",
+    url="https://help.example.com/sign-in",
+    forgot_password="https://help.example.com/password",
+)
+
+
+def tenant(branding: Branding | None = None, public_url: str = "https://cc.example.com") -> Tenant:
+    """A tenant that is good for looking at."""
+    return Tenant(
+        id="expertflow",
+        name="expertflow",
+        active=True,
+        public_url=public_url,
+        routes=(),
+        keycloak=KeycloakAccess("http://kc/", "expertflow", "http://kc/", _CLIENT, _CLIENT),
+        policy=Policy(preset="efcx", enabled=True, methods=()),
+        branding=branding or Branding(name="Northwind Contact Centre", help=HELP),
+        home="/unified-admin/",
+    )
+
+
+_CLIENT = Credentials("gateway-login", Secret("made-up"))
+
+
+def pages(seed: int = 1) -> Pages:
+    """The real thing over the checkout's templates."""
+    root = data_root()
+    return Pages(
+        build_environment(root),
+        load_languages(root / "locales", ("en", "ar")),
+        Assets(root / "static"),
+        SeededChance(seed),
+    )
+
+
+def request(
+    path: str = "/-/login?to=%2Funified-admin%2F",
+    *,
+    method: str = "GET",
+    language: str | None = "en",
+    of: Tenant | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> web.Request:
+    """A request as the middleware leaves it; `language` None leaves that to the page."""
+    made = make_mocked_request(method, path, headers=headers or {})
+    if of is not None:
+        made[TENANT] = of
+    if language is not None:
+        made[LANGUAGE] = language
+    made[REFERENCE] = REFERENCE_CODE
+    return made
+
+
+def view(step: str, **more: Any) -> StepView:
+    """A step of a sign-in by e-mail."""
+    given: dict[str, Any] = {
+        "step": step,
+        "purpose": "sign-in",
+        "now": NOW,
+        "csrf": "made-up-token",
+        "to": "/unified-admin/",
+        "host": "cc.example.com",
+        "username": "" if step == "password" else "amira.haddad",
+        "factor": "email",
+    }
+    return StepView(**{**given, **more})
+
+
+def verify(**more: Any) -> StepView:
+    """The code page with a code under way."""
+    under_way = {
+        "sent_to": "a***@e***.com",
+        "expires_at": NOW + 272,
+        "resend_at": NOW + 45,
+        "can_resend": True,
+        "can_edit": True,
+    }
+    return view("verify", **{**under_way, **more})
+
+
+MAILS: Mapping[str, Mapping[str, Any]] = {
+    "message": {"code": "402817", "expires_in": 300, "tag": "K7Q"},
+    "enrolled": {"factor": "Code by e-mail", "sent_to": "a***@e***.com"},
+}
+
+
+def mail(name: str, language: str = "en", **more: Any) -> MailText:
+    """A mail of the e-mail factor."""
+    root = data_root()
+    mails = Mails(build_environment(root), load_languages(root / "locales", ("en", "ar"), UTC))
+    given = {
+        "branding": Branding(name="Northwind Contact Centre", help=HELP),
+        "host": "cc.example.com",
+        "browser": "Chrome on Windows",
+        "at": NOW,
+        "reference": REFERENCE_CODE,
+    }
+    return mails.render(f"factors/email/{name}", language, **{**given, **MAILS[name], **more})
+
+
+State = Callable[[Language], tuple[str, dict[str, Any]]]
+
+
+def _step(template: str, seen: StepView, problem: Problem | None = None, wait: float | None = None) -> State:
+    def state(language: Language) -> tuple[str, dict[str, Any]]:
+        until = NOW + wait if wait else None
+        shown = problem_view(problem, language, until, NOW, REFERENCE_CODE) if problem else None
+        return f"steps/{template}.html", {"view": seen, "problem": shown}
+
+    return state
+
+
+def _problem(problem: Problem, wait: float | None = None) -> State:
+    def state(language: Language) -> tuple[str, dict[str, Any]]:
+        until = NOW + wait if wait else None
+        return "problem.html", {"problem": problem_view(problem, language, until, NOW, REFERENCE_CODE)}
+
+    return state
+
+
+def _choose(language: Language) -> tuple[str, dict[str, Any]]:
+    methods = tuple(
+        MethodView(kind.value, factor_texts.label(kind, language), to)
+        for kind, to in ((FactorKind.EMAIL, "a***@e***.com"), (FactorKind.TOTP, ""), (FactorKind.SMS, "***12"))
+    )
+    return "steps/choose.html", {"view": view("choose", methods=methods)}
+
+
+def totp_view() -> StepView:
+    """Setting up an app, with a secret made now."""
+    secret = pyotp.random_base32()
+    return view(
+        "register",
+        factor="totp",
+        totp_secret=secret,
+        otpauth=pyotp.TOTP(secret).provisioning_uri(name="amira.haddad", issuer_name="Northwind"),
+    )
+
+
+STATES: Mapping[str, State] = {
+    "password": _step("password", view("password")),
+    "password-wrong": _step("password", view("password", username="amira.haddad"), Problem.WRONG_PASSWORD),
+    "password-locked": _step("password", view("password", username="amira.haddad"), Problem.LOCKED, 290),
+    "password-sso": _step("password", view("password", sso=True)),
+    "register-email": _step("register", view("register")),
+    "register-email-bad": _step("register", view("register", address="amira@"), Problem.BAD_ADDRESS),
+    "register-sms": _step("register", view("register", factor="sms")),
+    "register-totp": _step("register", totp_view()),
+    "confirm": _step("confirm", view("confirm", address="amira.haddad@example.com")),
+    "choose": _choose,
+    "verify": _step("verify", verify()),
+    "verify-wrong": _step("verify", verify(failures=2, attempts_left=3, resend_at=NOW - 1), Problem.WRONG_CODE),
+    "verify-expired": _step("verify", verify(expires_at=NOW - 1, resend_at=NOW - 1), Problem.CODE_EXPIRED),
+    "verify-limit": _step("verify", verify(failures=5, attempts_left=0), Problem.LIMIT_EXCEEDED, 45),
+    "verify-on-its-way": _step("verify", verify(expires_at=None, resend_at=None)),
+    "verify-wait": _step("verify", verify(expires_at=None), Problem.WAIT, 45),
+    "verify-send-failed": _step("verify", verify(expires_at=None, resend_at=None), Problem.SEND_FAILED),
+    "verify-tag-remember": _step(
+        "verify", verify(tag="K7Q", remember_days=14, resend_at=NOW, methods=(MethodView("totp", "x"),))
+    ),
+    "verify-totp": _step("verify", view("verify", factor="totp")),
+    "backup-codes": _step("backup_codes", view("backup-codes", codes=[f"{i}k7q-m4tz-p{i}x" for i in range(10)])),
+    "new-password": _step("new_password", view("new-password"), Problem.PASSWORD_REFUSED),
+    "stopped": _step("stopped", view("stopped"), Problem.ACCOUNT_CHANGED),
+    "stopped-locked": _step("stopped", view("stopped"), Problem.LOCKED, 1790),
+    "problem-not-found": _problem(Problem.NOT_FOUND),
+    "problem-unavailable": _problem(Problem.SIGN_IN_UNAVAILABLE),
+    "problem-sign-in-here": _problem(Problem.SIGN_IN_HERE),
+    "logout": lambda language: ("logout.html", {"csrf": "made-up-token", "to": ""}),
+}
