@@ -3,14 +3,12 @@
 Everything the browser was given goes, but for the id that says which users finished a login here.
 """
 
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from aiohttp import hdrs, web
 
 from gateway.domain.ports import Chance
 from gateway.domain.problem import Problem
-from gateway.domain.session import Tokens
 from gateway.domain.tenant import Tenant
 from gateway.observe.audit import Audit, AuditEvent
 from gateway.sessions.sessions import Sessions
@@ -25,7 +23,7 @@ from gateway.web.request import CLIENT_ADDRESS, CONFIGURATION, REFERENCE, REQUES
 
 @dataclass(frozen=True, slots=True)
 class Logout:
-    """The handlers of `/-/logout`. `end_session` ends a Keycloak session, retried in the background."""
+    """The handlers of `/-/logout`. Ending a session here ends Keycloak's too (`app` sees to it)."""
 
     sessions: Sessions
     pages: Pages
@@ -33,7 +31,6 @@ class Logout:
     csrf: Csrf
     chance: Chance
     audit: Audit
-    end_session: Callable[[Tenant, Tokens], Awaitable[None]]
 
     def routes(self, prefix: str) -> list[web.RouteDef]:
         """What `app` mounts under `prefix`."""
@@ -45,9 +42,7 @@ class Logout:
         known = self._login_cookie(request)
         browser = known or cookies.new_browser_secret(self.chance)
         to = return_to.check(request.query.get("to"), tenant, request[CONFIGURATION].gateway.prefix)
-        page = self.pages.render(
-            request, "logout.html", {"csrf": self.csrf.token(tenant, browser.tag), "to": to}
-        )
+        page = self.pages.render(request, "logout.html", {"csrf": self.csrf.token(tenant, browser.tag), "to": to})
         if known is None:
             page.headers.add(hdrs.SET_COOKIE, cookies.login(tenant, browser.value))
         return page
@@ -85,7 +80,6 @@ class Logout:
         if session is None:
             return
         await self.sessions.end(tenant, session.id)
-        await self.end_session(tenant, session.tokens)
         self.audit.write(
             AuditEvent.LOGOUT,
             tenant=tenant.id,

@@ -26,8 +26,8 @@ class Endings:
         self._pauses = pauses
         self._tasks: set[asyncio.Task[None]] = set()
 
-    async def end(self, tenant: Tenant, tokens: Tokens) -> None:
-        """Begin to end the session of `tokens`; returns at once."""
+    def begin(self, tenant: Tenant, tokens: Tokens) -> None:
+        """Begin to end the session of `tokens`; nobody waits for it."""
         if not tokens.refresh:
             return
         task = asyncio.create_task(self._end(tenant, tokens.refresh))

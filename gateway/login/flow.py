@@ -78,7 +78,7 @@ class Flow:
     clock: Clock
     chance: Chance
     on_begun: Callable[[Tenant, Login], Awaitable[None]] = field(repr=False)
-    on_dead: Callable[[Tenant, Login], Awaitable[None]] = field(repr=False)
+    on_dead: Callable[[Tenant, Login], None] = field(repr=False)
 
     async def load(self, visit: Visit, secret: str | None) -> Login | None:
         """The login of this browser, if it holds its secret and the login still counts."""
@@ -128,7 +128,7 @@ class Flow:
     async def _cancel(self, visit: Visit, login: Login | None) -> None:
         if login:
             await self.logins.remove(visit.tenant.id, visit.tag)
-            await self.on_dead(visit.tenant, login)
+            self.on_dead(visit.tenant, login)
 
     async def _keep_new(self, visit: Visit, begun: Login, acted: Acted) -> Went:
         """The first event of a login makes its record; a browser has one login at a time (GW-13)."""
@@ -140,14 +140,14 @@ class Flow:
         if not await self.logins.add(login.tenant, login.tag, login, until):
             other = await self.logins.read(login.tenant, login.tag)
             if other and login.user and self.goes_on(visit, other, login.user.id):
-                await self.on_dead(visit.tenant, login)
+                self.on_dead(visit.tenant, login)
                 return await self._settle(visit, other, None)
             await self.logins.write(login.tenant, login.tag, login, until)
             if other and not other.opened:
-                await self.on_dead(visit.tenant, other)
+                self.on_dead(visit.tenant, other)
         await self.on_begun(visit.tenant, login)
         if login.stopped:
-            await self.on_dead(visit.tenant, login)
+            self.on_dead(visit.tenant, login)
         return await self._settle(visit, login, acted.trouble)
 
     def goes_on(self, visit: Visit, other: Login, user_id: str) -> bool:
@@ -182,7 +182,7 @@ class Flow:
 
         moved = await self.logins.change(login.tenant, login.tag, change)
         if moved and moved.stopped and not login.stopped:
-            await self.on_dead(visit.tenant, moved)
+            self.on_dead(visit.tenant, moved)
         return moved
 
 

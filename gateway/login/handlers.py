@@ -173,9 +173,7 @@ class LoginHandlers:
     async def _session(self, tenant: Tenant, browser: Browser) -> Session | None:
         return await self.sessions.current(tenant, browser.session) if browser.session else None
 
-    async def _go_on(
-        self, request: web.Request, visit: Visit, browser: Browser, went: Went
-    ) -> web.StreamResponse:
+    async def _go_on(self, request: web.Request, visit: Visit, browser: Browser, went: Went) -> web.StreamResponse:
         """A redirect: to the target when done, else to the page of the step."""
         prefix = visit.configuration.gateway.prefix
         done = went.step is Step.DONE
@@ -183,7 +181,7 @@ class LoginHandlers:
         await self._set_cookies(response, visit, browser, went.login)
         return response
 
-    async def _answer(  # noqa: PLR0913 - one answer, described by name
+    async def _answer(
         self,
         request: web.Request,
         visit: Visit,

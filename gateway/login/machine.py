@@ -17,7 +17,7 @@ from enum import Enum
 from gateway.domain.challenge import Challenge, Draft
 from gateway.domain.enrolment import Enrolment, EnrolmentSet
 from gateway.domain.policy import MESSAGE_FACTORS, FactorKind, Policy
-from gateway.domain.problem import Problem, Trouble
+from gateway.domain.problem import Trouble
 from gateway.domain.session import Satisfied, Tokens
 from gateway.domain.user import Contact, User
 from gateway.second_factor import requirement
@@ -275,7 +275,7 @@ def _factor(login: Login) -> Iterator[Step | Effect]:
     yield Step.VERIFY
 
 
-def apply(login: Login, event: Event) -> Login:  # noqa: PLR0911 - one return per event is the point of it
+def apply(login: Login, event: Event) -> Login:
     """The login after `event`; the same login when the event answers nothing pending."""
     if login.stopped or login.opened:
         return login

@@ -6,12 +6,9 @@ and notes again one that moved on. The note outlives a restart; the record is ke
 """
 
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 
-import structlog
-
-from gateway.domain.errors import GatewayError
 from gateway.domain.ports import Clock
 from gateway.domain.session import Tokens
 from gateway.domain.tenant import Tenant
@@ -26,7 +23,6 @@ MINUTE = 60.0
 LOOK_BACK = 10
 MOST = 100_000
 KEPT = 7200.0
-log = structlog.get_logger(__name__)
 
 
 @dataclass(slots=True)
@@ -38,7 +34,7 @@ class Reaper:
     logins: Records[Login]
     clock: Clock
     configuration: Callable[[], Configuration]
-    end_session: Callable[[Tenant, Tokens], Awaitable[None]]
+    end_session: Callable[[Tenant, Tokens], None]
 
     async def note(self, tenant: Tenant, login: Login) -> None:
         """Remember to look at `login` when it may be dead."""
@@ -68,11 +64,7 @@ class Reaper:
         if flow.counts(login, configuration.gateway.limits, self.clock.now()):
             await self.note(tenant, login)
             return False
-        try:
-            await self.end_session(tenant, login.tokens)
-        except GatewayError as error:
-            log.warning("dead_login_not_ended", tenant=tenant_id, what=error.what)
-            return False
+        self.end_session(tenant, login.tokens)
         await self.logins.remove(tenant_id, tag)
         return True
 

@@ -15,7 +15,8 @@ class Visit:
 
     `tag` is the browser's part of the login cookie; `browser` a text such as "Chrome on Windows"; `browser_id` the
     value of the browser cookie, which says who finished a login here and is never a proof. `app` is the prefix of the
-    route the browser wants to go to, `route_asks` whether that route asks for a factor, `to` the checked target, `csrf` the token for the forms of this browser.
+    route the browser wants to go to, `route_asks` whether that route asks for a factor, `to` the checked target, `csrf`
+    the token for the forms of this browser.
     """
 
     configuration: Configuration

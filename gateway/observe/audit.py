@@ -19,9 +19,9 @@ from gateway.domain.ports import Clock
 class AuditEvent(Enum):
     """The event catalogue; the value is the name in the line and does not change between versions."""
 
-    LOGIN_PASSWORD_RIGHT = "login.password_right"
+    LOGIN_PASSWORD_RIGHT = "login.password_right"  # noqa: S105 - the name of an event
     """Keycloak accepted a password; nothing is open yet."""
-    LOGIN_WRONG_PASSWORD = "login.wrong_password"
+    LOGIN_WRONG_PASSWORD = "login.wrong_password"  # noqa: S105 - the name of an event
     """Keycloak refused a password; `reason` is its own text."""
     LOGIN_UNAVAILABLE = "login.unavailable"
     """Keycloak did not judge a password; nobody was refused by it."""
@@ -88,7 +88,7 @@ class Audit:
         self._log = structlog.get_logger("audit")
         self._file = os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600) if file else None
 
-    def write(  # noqa: PLR0913 - the fields every event has, by name
+    def write(
         self,
         event: AuditEvent,
         *,

@@ -66,7 +66,7 @@ class Wrong:
 
 @dataclass(frozen=True, slots=True)
 class Left:
-    """What a page shows of the counters: attempts left for this code, wrong ones so far, when a new one may be asked."""
+    """What a page shows of the counters: attempts left for this code, wrong ones so far, when a new one may be had."""
 
     attempts: int
     failures: int
@@ -76,7 +76,7 @@ class Left:
 class Challenges:
     """Begins, answers and describes challenges."""
 
-    def __init__(  # noqa: PLR0913 - what it uses, by name
+    def __init__(
         self,
         *,
         factors: Factors,
@@ -196,9 +196,7 @@ class Challenges:
         failures = found.count("code") or found.count("attempts")
         for limit, until in found.locks:
             if limit.problem is Problem.LIMIT_EXCEEDED:
-                return Wrong(
-                    self._until_new_code(No(limit.problem, until), challenge), failures, judged=True
-                )
+                return Wrong(self._until_new_code(No(limit.problem, until), challenge), failures, judged=True)
             return Wrong(Trouble(limit.problem, until), failures, stops=True, judged=True)
         return Wrong(Trouble(problem), failures, judged=True)
 
@@ -209,10 +207,8 @@ class Challenges:
         return Trouble(held.problem, held.until)
 
     async def _locked(self, case: Case, whose: Whose, kind: FactorKind) -> Trouble | None:
-        of_user = tuple(
-            group for group in limits.for_answer(case.policy, case.limits, whose, kind) if "/user/" in group[0].rule.lock
-        )
-        found = await self._attempts.look(of_user)
+        groups = limits.for_answer(case.policy, case.limits, whose, kind)
+        found = await self._attempts.look(tuple(group for group in groups if limits.is_of_user(group)))
         return Trouble(found.problem, found.until) if isinstance(found, No) else None
 
     def _whose(self, case: Case, about: About, challenge: str = "") -> Whose:

@@ -60,7 +60,6 @@ class Guard:
     sealed: str
 
 
-
 class Enrolments:
     """Reads and writes sealed sets. `on_unguarded(tenant, user_id)` hears of a set accepted without a guard."""
 

@@ -45,7 +45,7 @@ class Whose:
     app: str = ""
 
 
-def _limit(  # noqa: PLR0913 - one argument per word of a rule, all by name
+def _limit(
     name: str,
     tag: str,
     problem: Problem,
@@ -111,9 +111,7 @@ def for_send(policy: Policy, limits: OperatorLimits, whose: Whose) -> tuple[Grou
             restart=True,
         )
     )
-    login = _limit(
-        "sends", f"{whose.tenant}/login/{whose.login}", Problem.MAX_SENDS, steps=((policy.max_sends, DAY),)
-    )
+    login = _limit("sends", f"{whose.tenant}/login/{whose.login}", Problem.MAX_SENDS, steps=((policy.max_sends, DAY),))
     address = _limit(
         "sends",
         f"{whose.tenant}/address/{whose.address}",
@@ -124,6 +122,11 @@ def for_send(policy: Policy, limits: OperatorLimits, whose: Whose) -> tuple[Grou
         restart=True,
     )
     return (tuple(user), (login,), (address,))
+
+
+def is_of_user(group: Group) -> bool:
+    """Whether this group holds a user over all his logins."""
+    return "/user/" in group[0].rule.lock
 
 
 def cooldown(policy: Policy, whose: Whose) -> tuple[Group, ...]:

@@ -112,7 +112,8 @@ def methods_of(policy: Policy, standing: Standing) -> tuple[Enrolment, ...]:
     known = standing.enrolments.enrolments
     if contacts_are_methods(policy):
         enrolled = {e.factor for e in known}
-        known += tuple(Enrolment(c.factor, c.address) for c in standing.contacts if c.verified and c.factor not in enrolled)
+        usable = (c for c in standing.contacts if c.verified and c.factor not in enrolled)
+        known += tuple(Enrolment(c.factor, c.address) for c in usable)
     methods = tuple(e for m in policy.offered for e in known if e.factor is m.factor)
     return methods[:1] if policy.choose_page is ChoosePage.NEVER else methods
 

@@ -81,11 +81,12 @@ class Failures:
         until: float | None = None,
         extra: Mapping[str, Any] | None = None,
         cause: str = "",
+        as_json: bool = False,
     ) -> web.Response:
         """The answer that says `problem`: a page, or `{"problem": {code, text, retry_after, reference}}`.
 
         `status` None is the problem's own; `until` (seconds since the epoch) is when the wait it names ends; `extra`
-        stands beside `problem` in the JSON; `cause` goes to the log only.
+        stands beside `problem` in the JSON; `cause` goes to the log only; `as_json` whatever `Accept` says.
         """
         reference = self.reference(request)
         language = self._pages.language(request)
@@ -95,7 +96,7 @@ class Failures:
             "problem", problem=problem.value, status=answered, reference=reference, method=request.method,
             path=request.rel_url.raw_path, **({"cause": cause} if cause else {}),
         )  # fmt: skip
-        if not wants_json(request):
+        if not as_json and not wants_json(request):
             try:
                 return self._pages.render(request, "problem.html", {"problem": view}, answered, headers=headers)
             except (

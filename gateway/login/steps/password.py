@@ -5,7 +5,7 @@ once, and gathers what is known of the user. It makes no record unless the passw
 account not ready), so the page may stay open overnight.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import structlog
@@ -52,7 +52,7 @@ class PasswordPage:
     names: Signer
     clock: Clock
     reports: Reports
-    end_session: Callable[[Tenant, Tokens], Awaitable[None]]
+    end_session: Callable[[Tenant, Tokens], None]
 
     async def act(self, visit: Visit, login: Login, action: str, fields: Fields) -> Acted:
         """Sign in."""
@@ -76,7 +76,7 @@ class PasswordPage:
                 try:
                     return await self._granted(visit, login, answer)
                 except errors.GatewayError:
-                    await self.end_session(visit.tenant, answer.tokens)
+                    self.end_session(visit.tenant, answer.tokens)
                     raise
 
     async def view(self, visit: Visit, login: Login, fields: Fields) -> StepView:
@@ -144,12 +144,12 @@ class PasswordPage:
         self.reports.tell(visit, AuditEvent.LOGIN_PASSWORD_RIGHT, user)
         account = await self.users.account(tenant.keycloak, user.id)
         if account is None or not account.enabled:
-            await self.end_session(tenant, granted.tokens)
+            self.end_session(tenant, granted.tokens)
             return Acted((Stopped(Trouble(Problem.ACCOUNT_CHANGED)),))
         enrolments = await self.enrolments.read(tenant, user.id) if login.policy.enabled else EnrolmentSet()
         if isinstance(enrolments, Tampered):
             self.reports.tell(visit, AuditEvent.ENROLMENT_TAMPERED, user, finding=enrolments.finding)
-            await self.end_session(tenant, granted.tokens)
+            self.end_session(tenant, granted.tokens)
             return Acted((Stopped(Trouble(Problem.ENROLMENT_UNREADABLE)),))
         return Acted((self._right(granted, account, enrolments),))
 

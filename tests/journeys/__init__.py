@@ -1,0 +1,1 @@
+"""Whole logins over the whole gateway."""

@@ -1,0 +1,207 @@
+"""A whole gateway with its configuration folder, in this process or as processes of its own."""
+
+import json
+import os
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import httpx2
+from aiohttp import web
+
+from gateway.app import build
+from gateway.crypto.sealing import KeyRing
+from gateway.domain.ports import Clock, SystemChance, SystemClock
+from gateway.observe.audit import Audit
+from gateway.proxy.gate import server_options
+from gateway.settings import key_ring
+from gateway.settings.load import load
+from gateway.settings.snapshot import Configuration
+from tests.neighbours import process
+from tests.neighbours.keycloak import Keycloak
+from tests.neighbours.mail import MailServer
+from tests.neighbours.run import Run
+from tests.ports import free_port
+
+CHANNEL = "otp@example.com"
+
+
+@dataclass
+class Folder:
+    """A `config/` of one tenant. Change `gateway` and `tenant` (plain JSON data), then `write()`."""
+
+    path: Path
+    port: int
+    gateway: dict[str, Any]
+    tenant: dict[str, Any]
+
+    @property
+    def file(self) -> Path:
+        """`gateway.yaml`."""
+        return self.path / "gateway.yaml"
+
+    @property
+    def base(self) -> str:
+        """The public address."""
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def two_factor(self) -> dict[str, Any]:
+        """The tenant's `twoFAConfigs`."""
+        found: dict[str, Any] = self.tenant["tenantSettings"]["twoFAConfigs"]
+        return found
+
+    def write(self) -> None:
+        """Put it on disk."""
+        (self.path / "tenants").mkdir(parents=True, exist_ok=True)
+        self.file.write_text(json.dumps(self.gateway, indent=1))
+        (self.path / "tenants" / "expertflow.json").write_text(json.dumps(self.tenant, indent=1))
+
+    def ring(self) -> KeyRing:
+        """The key ring, made when there is none."""
+        file = self.path / "ring.key"
+        return key_ring.read(file) if file.exists() else key_ring.create(file, SystemClock(), SystemChance())
+
+    def load(self) -> Configuration:
+        """Written, read and checked."""
+        self.write()
+        loaded = load(self.file)
+        assert loaded.configuration, "\n".join(map(str, loaded.faults))
+        return loaded.configuration
+
+
+def folder(path: Path, *, keycloak: Keycloak, mail: MailServer, app: str, store: str = "memory://") -> Folder:
+    """A tenant on the real Keycloak, mailing by `mail`, both apps at `app`."""
+    port = free_port()
+    return Folder(
+        path,
+        port,
+        {
+            "listen": f"127.0.0.1:{port}",
+            "operations": f"127.0.0.1:{free_port()}",
+            "store": {"url": store, "timeout": 10},
+            "keys": {"file": "ring.key"},
+            "channels": [
+                {
+                    "serviceIdentifier": CHANNEL,
+                    "type": "EMAIL",
+                    "kind": "smtp",
+                    "relays": [{"host": mail.host, "port": mail.port, "security": "none"}],
+                }
+            ],
+        },
+        {
+            "tenantName": "expertflow",
+            "tenantId": "expertflow",
+            "status": "active",
+            "tenantSettings": {
+                "fqdn": "127.0.0.1",
+                "keyCloak": {
+                    "realm": keycloak.realm,
+                    "auth-server-url": keycloak.base_url,
+                    "CLIENT_ID": "cim",
+                    "credentials": {"secret": keycloak.clients["cim"]},
+                    "Otp_Manager_Url": "http://127.0.0.1:1/",
+                },
+                "twoFAConfigs": {
+                    "is2FAEnabled": True,
+                    "channelType": "EMAIL",
+                    "channelServiceIdentifier": CHANNEL,
+                    "otpExpiry": 120,
+                    "otpMaxAttempts": 5,
+                },
+            },
+            "gateway": {
+                "public_url": f"http://127.0.0.1:{port}",
+                "home": "/unified-admin/",
+                "keycloak": {
+                    "client_id": "gateway-login",
+                    "client_secret": keycloak.clients["gateway-login"],
+                    "service_account": {
+                        "client_id": "gateway-admin",
+                        "client_secret": keycloak.clients["gateway-admin"],
+                    },
+                },
+                "routes": [
+                    {"path": "/unified-admin", "to": app, "strip_prefix": True},
+                    {"path": "/agent-manager", "to": app, "strip_prefix": True},
+                ],
+            },
+        },
+    )
+
+
+class Told:
+    """What the audit was told."""
+
+    def __init__(self) -> None:
+        self.lines: list[dict[str, Any]] = []
+
+    def __call__(self, line: str) -> None:
+        self.lines.append(json.loads(line))
+
+    def of(self, event: str) -> list[dict[str, Any]]:
+        """The lines of one event."""
+        return [line for line in self.lines if line["event"] == event]
+
+
+@asynccontextmanager
+async def running(configuration: Configuration, ring: KeyRing, *, clock: Clock | None = None) -> AsyncIterator[Told]:
+    """The gateway in this process; gives its audit."""
+    told = Told()
+    clock = clock or SystemClock()
+    app = build(lambda: configuration, ring, clock=clock, audit=Audit(clock, tell=told))
+    runner = web.AppRunner(app, **server_options())
+    await runner.setup()
+    try:
+        listen = configuration.gateway.listen
+        await web.TCPSite(runner, listen.host, listen.port).start()
+        yield told
+    finally:
+        await runner.cleanup()
+
+
+@dataclass(frozen=True)
+class Replica:
+    """One process of the gateway."""
+
+    base: str
+    keeper: int
+    log: Path
+
+
+@contextmanager
+def replicas(of: Folder, count: int = 1) -> Iterator[list[Replica]]:
+    """So many processes `efcx-gateway serve` on ports of their own, with one configuration, ring and store."""
+    of.ring()
+    started: list[Replica] = []
+    try:
+        for number in range(count):
+            listen, operations = free_port(), free_port()
+            own = of.path / f"replica{number}"
+            data = {**of.gateway, "listen": f"127.0.0.1:{listen}", "operations": f"127.0.0.1:{operations}"}
+            data["keys"] = {"file": str(of.path / "ring.key")}
+            data["insecure_http"] = True
+            settings = Folder(own, listen, data, of.tenant)
+            settings.write()
+            log = own / "log"
+            command = [sys.executable, "-m", "gateway", "serve", "--config", str(settings.file)]
+            keeper = process.start(command, log, owner=Run.current().owner, env=dict(os.environ))
+            started.append(Replica(settings.base, keeper, log))
+            process.wait_ready(partial(_ready, operations), keeper, log, seconds=60, tell=lambda _gone: None)
+        yield started
+    finally:
+        for replica in started:
+            process.stop(replica.keeper)
+
+
+def _ready(port: int) -> bool:
+    try:
+        with httpx2.Client(trust_env=False, timeout=5) as http:
+            return http.get(f"http://127.0.0.1:{port}/health/ready").status_code == 200
+    except httpx2.HTTPError:
+        return False
