@@ -191,7 +191,12 @@ class _Exchange:
         if pump is not None:
             pump.add_done_callback(lambda ended: _tell_app(wire, ended))
         await client.head(
-            answer.status, answer.reason, self._rewrite(answer.fields), length=answer.length, empty=answer.empty
+            answer.status,
+            answer.reason,
+            self._rewrite(answer.fields),
+            length=answer.length,
+            empty=answer.empty,
+            last=self._checked.header("upgrade") is not None,  # aiohttp's parser holds back what follows it
         )
         try:
             while True:

@@ -92,7 +92,10 @@ def request_check_middleware(respond: ProblemResponder) -> Middleware:
         request[TENANT] = tenant
         if not tenant.active and not checked.path.startswith(f"{configuration.gateway.prefix}static/"):
             return respond(request, Problem.TENANT_NOT_AVAILABLE, headers=_PRIVATE)
-        return await handler(request)
+        response = await handler(request)
+        if checked.header("upgrade") is not None and not response.prepared:
+            response.force_close()  # aiohttp's parser holds back what follows an upgrade that is not taken
+        return response
 
     return request_check
 

@@ -1,0 +1,316 @@
+"""What apps read and what browsers get back."""
+
+import itertools
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.domain.session import Session
+from gateway.domain.tenant import IdentityDelivery, Route, Tenant, TokenCookie
+from gateway.proxy.headers import Fields, may_set_cookie, public_location, request_head, response_fields
+from gateway.proxy.routing import Found, find
+from tests.proxy.stage import TOKEN, checked, session, tenant, values
+
+APP = "http://app.internal:3000"
+EVERY_WAY = frozenset(IdentityDelivery)
+
+
+def sent(*fields: tuple[str, str], whose: Session | None = None, site: Tenant | None = None, **route: object) -> Fields:
+    """What the app gets of a request with `fields` from a user who is in."""
+    site = site or tenant(routes=(replace(Route("/app", APP, identity=EVERY_WAY), **route),))  # type: ignore[arg-type]
+    request = checked("/app/x", *fields)
+    found = find(request, site, "/-/")
+    assert isinstance(found, Found)
+    return request_head(request, found, site, whose or session(), "192.0.2.7").fields
+
+
+def answered(*fields: tuple[str, str], asked: tuple[tuple[str, str], ...] = (), site: Tenant | None = None) -> Fields:
+    """What the browser gets of an answer with `fields`."""
+    site = site or tenant(APP)
+    return response_fields(fields, checked("/unified-admin/x", *asked), site.routes[0], site)
+
+
+@pytest.mark.row("GW-08")
+def test_an_app_learns_who_is_signed_in_by_bearer_cookie_and_headers() -> None:
+    fields = sent(whose=session(user_id="u1", username="anna", email="anna@example.com", roles=("agent", "admin")))
+    assert values(fields, "authorization") == [f"Bearer {TOKEN}"]
+    assert values(fields, "cookie") == [f"token={TOKEN}"]
+    assert [values(fields, f"x-auth-{name}") for name in ("user-id", "username", "email", "roles")] == [
+        ["u1"],
+        ["anna"],
+        ["anna@example.com"],
+        ["agent,admin"],
+    ]
+
+
+@pytest.mark.row("GW-08")
+def test_identity_goes_only_the_ways_the_route_names() -> None:
+    for way in IdentityDelivery:
+        fields = sent(identity=frozenset({way}))
+        present = {
+            IdentityDelivery.BEARER: bool(values(fields, "authorization")),
+            IdentityDelivery.COOKIE: bool(values(fields, "cookie")),
+            IdentityDelivery.HEADERS: bool(values(fields, "x-auth-username")),
+        }
+        assert present == {each: each is way for each in IdentityDelivery}
+
+
+def test_identity_headers_are_set_even_when_empty_and_always_in_ascii() -> None:
+    fields = sent(whose=session(username="Ünal, 50%\r\nX: y", email="", roles=("a,b", "c")))
+    assert values(fields, "x-auth-email") == [""]
+    assert values(fields, "x-auth-username") == ["%C3%9Cnal, 50%25%0D%0AX: y"]
+    assert values(fields, "x-auth-roles") == ["a%2Cb,c"]
+
+
+def test_a_public_path_gives_no_identity() -> None:
+    site = tenant(APP, public_paths=frozenset({"/unified-admin/x"}))
+    request = checked("/unified-admin/x", ("Authorization", "Bearer x"), ("Cookie", "token=x; a=1"))
+    found = find(request, site, "/-/")
+    assert isinstance(found, Found)
+    fields = request_head(request, found, site, None, "192.0.2.7").fields
+    assert values(fields, "authorization") == []
+    assert values(fields, "cookie") == ["a=1"]
+
+
+MANAGED = [
+    "Authorization",
+    "X-Auth-User-Id",
+    "X-Auth-Username",
+    "X-Auth-Email",
+    "X-Auth-Roles",
+    "X-Auth-Anything",
+    "X-Forwarded-For",
+    "X-Forwarded-Host",
+    "X-Forwarded-Proto",
+    "X-Forwarded-Port",
+    "X-Forwarded-User",
+    "Forwarded",
+    "X-Real-IP",
+    "X-Original-URL",
+    "X-Rewrite-URL",
+    "X-HTTP-Method-Override",
+    "X-User-Id",
+    "Remote-User",
+    "X-Remote-User",
+    "Proxy",
+    "Via",
+]
+
+
+def spellings(name: str) -> list[str]:
+    """64 spellings of one name: case, and what servers fold to a hyphen."""
+    cased = [
+        name,
+        name.lower(),
+        name.upper(),
+        name.swapcase(),
+        name.title(),
+        name[:1].lower() + name[1:],
+        name[:-1] + name[-1].upper(),
+        name.capitalize(),
+    ]
+    folded = [case.replace("-", mark) for case in cased for mark in ("-", "'", "!", "~", "|", "+", "*", "^")]
+    return folded[:64]
+
+
+@pytest.mark.row("GW-08")
+@pytest.mark.attack("F11")
+@pytest.mark.parametrize("name", MANAGED)
+def test_a_client_cannot_speak_for_us_in_any_spelling(name: str) -> None:
+    assert len(spellings(name)) == 64
+    for spelling in spellings(name):
+        fields = sent((spelling, "forged"))
+        assert "forged" not in [value for _, value in fields], spelling
+
+
+@given(st.sampled_from(MANAGED), st.data())
+def test_a_forged_name_never_reaches_an_app(name: str, data: st.DataObject) -> None:
+    marks = st.sampled_from("-!#$%&'*+^`|~")
+    letters = [data.draw(st.sampled_from([c.lower(), c.upper()])) if c != "-" else data.draw(marks) for c in name]
+    assert "forged" not in [value for _, value in sent(("".join(letters), "forged"))]
+
+
+def test_a_header_of_ours_cannot_be_named_as_belonging_to_the_connection() -> None:
+    fields = sent(("Connection", "X-Auth-User-Id, Authorization, Cookie, X-Extra"), ("X-Extra", "1"))
+    assert values(fields, "x-auth-user-id") == ["u1"]
+    assert values(fields, "authorization") == [f"Bearer {TOKEN}"]
+    assert values(fields, "cookie") == [f"token={TOKEN}"]
+    assert values(fields, "x-extra") == []
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("Connection", "close"),
+        ("Keep-Alive", "x"),
+        ("Proxy-Connection", "x"),
+        ("Proxy-Authorization", "x"),
+        ("TE", "trailers"),
+        ("Trailer", "X"),
+        ("Upgrade", "h2c"),
+        ("HTTP2-Settings", "x"),
+        ("Content-Length", "0"),
+        ("Expect", "100-continue"),
+    ],
+)
+def test_what_belongs_to_one_connection_stays_on_it(name: str, value: str) -> None:
+    assert values(sent((name, value)), name) == []
+
+
+def test_the_host_is_the_apps_and_the_browsers_host_is_told_beside_it() -> None:
+    fields = sent()
+    assert values(fields, "host") == ["app.internal:3000"]
+    assert [values(fields, f"x-forwarded-{name}") for name in ("for", "proto", "host", "port")] == [
+        ["192.0.2.7"],
+        ["https"],
+        ["cc.example"],
+        ["443"],
+    ]
+
+
+def test_a_port_of_the_public_url_is_told_too() -> None:
+    fields = sent(site=tenant(public_url="http://cc.example:8080", routes=(Route("/app", APP),)))
+    assert values(fields, "x-forwarded-host") == ["cc.example:8080"]
+    assert values(fields, "x-forwarded-port") == ["8080"]
+
+
+def test_other_fields_keep_their_order_and_repetition() -> None:
+    fields = sent(("Accept", "a"), ("X-Mine", "1"), ("X-Mine", "2"), ("Range", "bytes=0-1"))
+    kept = [(name, value) for name, value in fields if name in ("Accept", "X-Mine", "Range")]
+    assert kept == [("Accept", "a"), ("X-Mine", "1"), ("X-Mine", "2"), ("Range", "bytes=0-1")]
+
+
+OWN_COOKIES = ["gateway-session", "gateway-login", "gateway-trust", "gateway-browser", "gateway-language", "token"]
+
+
+@pytest.mark.parametrize("name", OWN_COOKIES)
+def test_our_own_cookies_never_reach_an_app(name: str) -> None:
+    marks = ["", "__Host-", "__Secure-", "__host-", "__HOST-"]
+    coded = "".join(f"%{ord(c):02x}" for c in name)
+    names = [f"{mark}{spelled}" for mark in marks for spelled in (name, name.upper(), name.title(), coded)]
+    names += [f" {name}", f"{name} ", f'"{name}"', name.replace("-", "_"), name.replace("-", ".")]
+    for spelled in names:
+        [cookie] = values(sent(("Cookie", f"a=1; {spelled}=forged; b=2")), "cookie")
+        assert cookie == f"token={TOKEN}; a=1; b=2", spelled
+
+
+def test_several_cookie_fields_become_one() -> None:
+    assert values(sent(("Cookie", "a=1"), ("Cookie", "b=2;c=3")), "cookie") == [f"token={TOKEN}; a=1; b=2; c=3"]
+
+
+def test_the_token_cookie_has_the_tenants_name() -> None:
+    site = tenant(routes=(Route("/app", APP),), token_cookie=TokenCookie(name="cx-token"))
+    assert values(sent(("Cookie", "cx-token=old; token=app"), site=site), "cookie") == [f"cx-token={TOKEN}; token=app"]
+
+
+@pytest.mark.row("GW-01")
+def test_a_list_of_cookies_stays_a_list() -> None:
+    cookies = ["a=1; Path=/", "b=2; Expires=Wed, 01 Jan 2031 00:00:00 GMT", "a=3"]
+    assert values(answered(*(("Set-Cookie", cookie) for cookie in cookies)), "set-cookie") == cookies
+
+
+@pytest.mark.parametrize(
+    ("cookie", "kept"),
+    [
+        ("sid=1; Path=/; HttpOnly", True),
+        ("sid=1; Domain=cc.example", True),
+        ("sid=1; Domain=.CC.example", True),
+        ("sid=1; Domain=", True),
+        ("sid=1; Domain=example", False),
+        ("sid=1; domain=.example", False),
+        ("sid=1; Domain=other.example", False),
+        ("sid=1; Domain=cc.example; Domain=example", False),
+        ("gateway-session=1", False),
+        ("__Host-gateway-session=1; Secure; Path=/", False),
+        ("__host-GATEWAY-trust=1", False),
+        ("gateway-language=en", False),
+        ("token=1", False),
+        (" token =1", False),
+        ("Token=1", False),
+        ("=gateway-session=1", False),
+        ("gateway-session", False),
+        ("tokens=1", True),
+    ],
+)
+def test_an_app_sets_its_own_cookies_and_none_of_ours(cookie: str, kept: bool) -> None:
+    assert may_set_cookie(cookie, "cc.example", tenant()) is kept
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "Server",
+        "X-Powered-By",
+        "Connection",
+        "Keep-Alive",
+        "Transfer-Encoding",
+        "Upgrade",
+        "Alt-Svc",
+        "Proxy-Authenticate",
+        "X-Named",
+    ],
+)
+def test_what_concerns_only_the_app_or_its_connection_is_not_passed_on(name: str) -> None:
+    assert values(answered((name, "x"), ("Connection", "X-Named")), name) == []
+
+
+def test_missing_protections_are_added_and_an_apps_own_stay() -> None:
+    assert values(answered(), "x-content-type-options") == ["nosniff"]
+    assert values(answered(), "strict-transport-security") == ["max-age=31536000"]
+    own = answered(("Strict-Transport-Security", "max-age=1"), ("Content-Security-Policy", "default-src 'self'"))
+    assert values(own, "strict-transport-security") == ["max-age=1"]
+    assert values(own, "content-security-policy") == ["default-src 'self'"]
+
+
+def test_http_gets_no_hsts() -> None:
+    assert values(answered(site=tenant(APP, public_url="http://cc.example")), "strict-transport-security") == []
+
+
+FRIEND = "https://friend.example"
+
+
+@pytest.mark.row("GW-28")
+def test_cors_is_ours_and_not_the_apps() -> None:
+    wild = (("Access-Control-Allow-Origin", "*"), ("Access-Control-Allow-Credentials", "true"))
+    site = tenant(APP, origins=frozenset({FRIEND}))
+    assert values(answered(*wild, asked=(("Origin", "https://evil.example"),)), "access-control-allow-origin") == []
+    friendly = answered(*wild, asked=(("Origin", FRIEND),), site=site)
+    assert values(friendly, "access-control-allow-origin") == [FRIEND]
+    assert values(friendly, "access-control-allow-credentials") == ["true"]
+    assert "Origin" in values(friendly, "vary")
+
+
+@pytest.mark.parametrize(
+    ("location", "strip", "expected"),
+    [
+        (f"{APP}/x?y=z#f", True, "https://cc.example/app/x?y=z#f"),
+        (f"{APP}/x", False, "https://cc.example/x"),
+        (f"{APP}", True, "https://cc.example/app/"),
+        ("http://APP.internal:3000/x", True, "https://cc.example/app/x"),
+        ("//app.internal:3000/x", True, "https://cc.example/app/x"),
+        ("https://elsewhere.example/x", True, "https://elsewhere.example/x"),
+        ("http://app.internal:3001/x", True, "http://app.internal:3001/x"),
+        ("/x", True, "/x"),
+        ("x", True, "x"),
+        ("", True, ""),
+        ("http://[broken", True, "http://[broken"),
+    ],
+)
+def test_a_redirect_to_the_apps_own_address_becomes_a_public_one(location: str, strip: bool, expected: str) -> None:
+    route = Route("/app", APP, strip_prefix=strip)
+    assert public_location(location, checked("/app/x"), route, tenant()) == expected
+
+
+def test_a_base_path_of_the_app_is_taken_off_a_redirect() -> None:
+    route = Route("/app", f"{APP}/base", strip_prefix=True)
+    assert public_location(f"{APP}/base/x", checked("/app/x"), route, tenant()) == "https://cc.example/app/x"
+    assert public_location(f"{APP}/other", checked("/app/x"), route, tenant()) == f"{APP}/other"
+
+
+def test_no_two_ways_of_identity_are_mixed_up() -> None:
+    for size in range(len(IdentityDelivery) + 1):
+        for ways in itertools.combinations(IdentityDelivery, size):
+            fields = sent(("Authorization", "Bearer forged"), ("Cookie", "token=forged"), identity=frozenset(ways))
+            assert "forged" not in " ".join(value for _, value in fields)
