@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import cached_property
 from typing import Any
 
 from joserfc.jwk import KeySet, RSAKey
@@ -140,7 +141,6 @@ class Realm:
         self.ended: deque[str] = deque(maxlen=1000)  # refresh tokens of sessions that are over
         self.grants_under_way: set[str] = set()
         self.keys: list[RSAKey] = []
-        self.encryption_key = _key("RSA-OAEP", "enc")
         self.rotate_key()
         for user in self.users:
             self.add(user)
@@ -150,6 +150,11 @@ class Realm:
     def rotate_key(self, *, keep_old: bool = True) -> None:
         """Sign with a new key from now on."""
         self.keys = [_key("RS256", "sig"), *(self.keys if keep_old else ())]
+
+    @cached_property
+    def encryption_key(self) -> RSAKey:
+        """The key that is not for signatures."""
+        return _key("RSA-OAEP", "enc")
 
     @property
     def public_keys(self) -> list[Any]:

@@ -1,0 +1,175 @@
+"""Do the stand-in's switches do what they say? What it shares with the real Keycloak is in the contract suite."""
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx2
+import pytest
+from aiohttp import web
+
+from gateway.demo.identity_provider import Fault, Realm, StandInClient, StandInUser, build
+from tests.clock import FakeClock
+from tests.ports import free_port
+
+
+class Place:
+    """A stand-in and a client that asks it."""
+
+    def __init__(self, realm: Realm, http: httpx2.AsyncClient) -> None:
+        self.realm, self.http = realm, http
+        self.user = realm.users[0]
+
+    async def token(self, **form: str) -> httpx2.Response:
+        client = {"client_id": "app", "client_secret": "made up", "grant_type": "password"}
+        path = f"realms/{self.realm.name}/protocol/openid-connect/token"
+        return await self.http.post(path, data=client | form)
+
+    async def grant(self, password: str | None = None) -> httpx2.Response:
+        return await self.token(username="agent1", password=password or self.user.password)
+
+    async def admin(self, method: str, path: str, **more: Any) -> httpx2.Response:
+        form = {"client_id": "service", "grant_type": "client_credentials", "client_secret": "made up too"}
+        bearer = {"Authorization": f"Bearer {(await self.token(**form)).json()['access_token']}"}
+        return await self.http.request(method, f"admin/realms/{self.realm.name}/{path}", headers=bearer, **more)
+
+
+@pytest.fixture
+async def place(clock: FakeClock) -> AsyncIterator[Place]:
+    realm = Realm(
+        "demo",
+        clients=[
+            StandInClient("app", "made up", direct_access=True),
+            StandInClient("service", "made up too", management=("manage-users", "realm-admin")),
+        ],
+        users=[StandInUser("agent1", secrets.token_urlsafe(), email="agent1@example.com")],
+        clock=clock,
+        failure_factor=3,
+    )
+    port = free_port()
+    runner = web.AppRunner(build([realm]), shutdown_timeout=0.1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", port).start()
+    async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}/auth/", trust_env=False) as http:
+        yield Place(realm, http)
+    await runner.cleanup()
+
+
+@pytest.mark.parametrize(("old", "status"), [(False, 400), (True, 401)])
+async def test_a_wrong_password_has_the_status_of_the_version(place: Place, old: bool, status: int) -> None:
+    place.realm.behaviour.old_statuses = old
+    answer = await place.grant("wrong")
+    assert (answer.status_code, answer.json()["error_description"]) == (status, "Invalid user credentials")
+
+
+async def test_a_second_grant_of_one_user_is_refused_while_the_first_is_under_way(place: Place) -> None:
+    place.realm.behaviour.gate = asyncio.Semaphore(0)
+    first = asyncio.create_task(place.grant())
+    while not place.realm.grants_under_way:  # noqa: ASYNC110 - what is waited for is plain data
+        await asyncio.sleep(0)
+    assert (await place.grant()).status_code == 400
+    place.realm.behaviour.gate.release()
+    assert (await first).status_code == 200
+
+
+async def test_parallel_grants_pass_where_that_is_switched_off(place: Place) -> None:
+    place.realm.behaviour.refuse_parallel = False
+    answers = await asyncio.gather(*(place.grant() for _ in range(5)))
+    assert {answer.status_code for answer in answers} == {200}
+
+
+async def test_a_user_is_locked_by_failures_and_unlocked_by_the_administrator(place: Place) -> None:
+    for _ in range(3):
+        await place.grant("wrong")
+    assert (await place.grant()).status_code == 400
+    path = f"attack-detection/brute-force/users/{place.user.id}"
+    assert (await place.admin("GET", path)).json()["disabled"] is True
+    assert (await place.admin("DELETE", path)).status_code == 204
+    assert (await place.grant()).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("fault", "status"),
+    [
+        (Fault.ERROR, 500),
+        (Fault.HTML_ERROR, 502),
+        (Fault.HTML_DENIED, 401),
+        (Fault.NOT_JSON, 200),
+        (Fault.REDIRECT, 302),
+    ],
+)
+async def test_a_bad_day_has_its_status(place: Place, fault: Fault, status: int) -> None:
+    place.realm.behaviour.token_fault = fault
+    assert (await place.grant()).status_code == status
+
+
+async def test_tokens_name_the_issuer_that_was_asked_unless_one_is_set(place: Place) -> None:
+    document = f"realms/{place.realm.name}/.well-known/openid-configuration"
+    asked = (await place.http.get(document, headers={"Host": "sso.example"})).json()["issuer"]
+    place.realm.behaviour.issuer = "https://fixed.example/auth/realms/demo"
+    fixed = (await place.http.get(document)).json()["issuer"]
+    assert (asked, fixed) == ("http://sso.example/auth/realms/demo", "https://fixed.example/auth/realms/demo")
+
+
+async def test_an_attribute_is_kept_once_the_profile_allows_it(place: Place) -> None:
+    body = {"username": "agent1", "attributes": {"team": ["red"]}}
+    await place.admin("PUT", f"users/{place.user.id}", json=body)
+    assert place.user.attributes == {}
+    profile = {**place.realm.profile, "unmanagedAttributePolicy": "ADMIN_EDIT"}
+    assert (await place.admin("PUT", "users/profile", json=profile)).status_code == 200
+    await place.admin("PUT", f"users/{place.user.id}", json=body)
+    assert place.user.attributes == {"team": ["red"]}
+
+
+async def test_attributes_are_hidden_and_not_lost_while_the_profile_forbids_them(place: Place) -> None:
+    place.user.attributes = {"team": ["red"]}
+    assert "attributes" not in (await place.admin("GET", f"users/{place.user.id}")).json()
+    place.realm.profile["unmanagedAttributePolicy"] = "ADMIN_VIEW"
+    assert (await place.admin("GET", f"users/{place.user.id}")).json()["attributes"] == {"team": ["red"]}
+
+
+async def test_a_user_is_found_by_an_attribute(place: Place) -> None:
+    place.user.attributes = {"team": ["red"]}
+    assert [one["username"] for one in (await place.admin("GET", "users?q=team:red")).json()] == ["agent1"]
+    assert (await place.admin("GET", "users?q=team:blue")).json() == []
+
+
+async def test_a_part_of_a_name_finds_users_unless_it_must_be_exact(place: Place) -> None:
+    assert len((await place.admin("GET", "users?username=gent")).json()) == 1
+    assert (await place.admin("GET", "users?username=gent&exact=true")).json() == []
+
+
+async def test_a_revoked_refresh_token_ends_its_session(place: Place) -> None:
+    tokens = (await place.grant()).json()
+    path = f"realms/{place.realm.name}/protocol/openid-connect/revoke"
+    form = {"client_id": "app", "client_secret": "made up", "token": tokens["refresh_token"]}
+    assert (await place.http.post(path, data=form)).status_code == 200
+    assert place.realm.sessions == {}
+
+
+async def test_userinfo_is_for_live_sessions_only(place: Place) -> None:
+    tokens = (await place.grant()).json()
+    path = f"realms/{place.realm.name}/protocol/openid-connect/userinfo"
+    bearer = {"Authorization": f"Bearer {tokens['access_token']}"}
+    assert (await place.http.get(path, headers=bearer)).json()["preferred_username"] == "agent1"
+    place.realm.end_all(place.user)
+    assert (await place.http.get(path, headers=bearer)).status_code == 401
+
+
+async def test_one_session_is_ended_by_its_id(place: Place) -> None:
+    await place.grant()
+    (session,) = (await place.admin("GET", f"users/{place.user.id}/sessions")).json()
+    assert (await place.admin("DELETE", f"sessions/{session['id']}")).status_code == 204
+    assert (await place.admin("DELETE", f"sessions/{session['id']}")).status_code == 404
+
+
+async def test_a_user_s_own_token_administers_nothing(place: Place) -> None:
+    bearer = {"Authorization": f"Bearer {(await place.grant()).json()['access_token']}"}
+    answer = await place.http.get(f"admin/realms/{place.realm.name}/users", headers=bearer)
+    assert answer.status_code == 403
+
+
+def test_a_user_and_a_client_print_no_password() -> None:
+    secret = secrets.token_urlsafe()
+    assert secret not in repr(StandInUser("a", secret)) + repr(StandInClient("b", secret))
