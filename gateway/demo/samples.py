@@ -87,11 +87,13 @@ class _App:
 
     async def _page(self, request: web.Request) -> web.Response:
         nonce = secrets.token_urlsafe(16)
+        rows = received(request.headers)
         text = self._environment.get_template(self._sample.template).render(
             sample=self._sample,
             samples=SAMPLES,
             person=person_of(request.headers),
-            received=received(request.headers),
+            ours=[row for row in rows if is_ours(row[0])],
+            received=[row for row in rows if not is_ours(row[0])],
             claims=claims_of(request.headers),
             nonce=nonce,
         )
@@ -183,6 +185,14 @@ def claims_of(headers: Mapping[str, str]) -> dict[str, Any]:
 def received(headers: Mapping[str, str]) -> list[tuple[str, str]]:
     """The request's headers as they are shown: tokens by their length, cookies by their names."""
     return [(name, _shown(name.lower(), value)) for name, value in headers.items()]
+
+
+def is_ours(name: str) -> bool:
+    """Whether a header is one that a gateway writes or replaces."""
+    name = name.lower()
+    return name in ("authorization", "cookie", "host", "via") or name.startswith(
+        ("x-forwarded-", "x-auth-", "x-request")
+    )
 
 
 def _shown(name: str, value: str) -> str:
