@@ -1,0 +1,134 @@
+"""Are codes made fairly, kept unreadably, compared exactly, and read as people type them?"""
+
+from collections import Counter
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.crypto import codes
+from gateway.crypto.sealing import Key, KeyRing
+from gateway.crypto.signing import Signer
+from gateway.domain.ports import SystemChance
+from tests.clock import SeededChance
+
+CHANCE = SystemChance()
+SIGNER = Signer(KeyRing((Key(CHANCE.token_bytes(4).hex(), CHANCE.token_bytes(32)),)), "codes")
+
+
+@pytest.mark.parametrize("digits", [4, 6, 8, 10])
+def test_a_code_has_exactly_its_digits(digits: int, chance: SeededChance) -> None:
+    for _ in range(500):
+        code = codes.make(digits, chance)
+        assert len(code) == digits
+        assert code.isascii()
+        assert code.isdigit()
+
+
+def test_a_code_may_begin_with_zeros() -> None:
+    class Low:
+        def token_bytes(self, count: int) -> bytes:
+            return bytes(count)
+
+        def below(self, limit: int) -> int:
+            return 7
+
+    assert codes.make(6, Low()) == "000007"
+
+
+def test_every_first_digit_is_as_likely_as_the_others(chance: SeededChance) -> None:
+    counts = Counter(codes.make(6, chance)[0] for _ in range(10_000))
+    assert set(counts) == set("0123456789")
+    assert all(850 < count < 1150 for count in counts.values())
+
+
+def test_the_code_cannot_be_read_in_its_digest() -> None:
+    assert "123456" not in codes.digest(SIGNER, "123456", "challenge", "user", "a@example.com")
+
+
+def test_the_right_code_matches() -> None:
+    kept = codes.digest(SIGNER, "123456", "challenge", "user", "a@example.com")
+    assert codes.matches(SIGNER, kept, "123456", "challenge", "user", "a@example.com")
+
+
+@pytest.mark.row("EF-12")
+@pytest.mark.parametrize(
+    "bound_to",
+    [
+        ("other challenge", "user", "a@example.com"),
+        ("challenge", "other user", "a@example.com"),
+        ("challenge", "user", "b@example.com"),
+        ("challenge", "user"),
+    ],
+    ids=["challenge", "user", "address", "missing"],
+)
+def test_the_right_code_of_another_challenge_user_or_address_does_not_match(bound_to: tuple[str, ...]) -> None:
+    kept = codes.digest(SIGNER, "123456", "challenge", "user", "a@example.com")
+    assert not codes.matches(SIGNER, kept, "123456", *bound_to)
+
+
+@pytest.mark.parametrize("typed", ["123457", "12345", "1234567", "", " 123456", "١٢٣٤٥٦"])
+def test_another_code_does_not_match(typed: str) -> None:
+    kept = codes.digest(SIGNER, "123456", "challenge")
+    assert not codes.matches(SIGNER, kept, typed, "challenge")
+
+
+@pytest.mark.row("GW-32")
+@pytest.mark.parametrize(
+    "typed",
+    [
+        "123456",
+        " 123456 ",
+        "123 456",
+        "123-456",
+        "1 2 3 4 5 6",
+        "123\u00a0456",
+        "123\u2009456",
+        "123\u202f456",
+        "123\u2011456",
+        "123\u2013456",
+        "123\u2014456",
+        "١٢٣٤٥٦",
+        "١٢٣ ٤٥٦",
+        "۱۲۳۴۵۶",
+        "۱۲۳-۴۵۶",
+        "१२३४५६",
+        "\uff11\uff12\uff13\uff14\uff15\uff16",
+        "\u200e123456\u200f",
+        "\u202a123456\u202c",
+        "\u2066123456\u2069",
+        "\u061c١٢٣٤٥٦",
+        "\ufeff123456",
+        "123\u200b456",
+        "123\u00ad456",
+        "123456\r\n",
+        "\t123456",
+        "١٢٣456",
+    ],
+    ids=ascii,
+)
+def test_a_code_as_people_type_it_folds_to_plain_digits(typed: str) -> None:
+    assert codes.fold(typed) == "123456"
+
+
+@pytest.mark.row("GW-32")
+@pytest.mark.parametrize("typed", ["abcdef", "12345O", "12345²", "①②③④⑤⑥", "一二三四五六", "½", "12.34.56", "1e5"])
+def test_what_is_not_a_digit_stays_and_is_refused_for_what_it_is(typed: str) -> None:
+    assert codes.fold(typed) != "123456"
+    assert not codes.fold(typed).isdecimal()
+
+
+def test_a_backup_code_of_letters_and_digits_stays_whole() -> None:
+    assert codes.fold("ab3d-9xyz") == "ab3d9xyz"
+
+
+@given(st.text(max_size=500))
+def test_whatever_is_typed_folds_to_at_most_64_characters_and_stays_folded(typed: str) -> None:
+    folded = codes.fold(typed)
+    assert len(folded) <= codes.MAX_TYPED
+    assert codes.fold(folded) == folded
+    assert not any(character.isdecimal() and not character.isascii() for character in folded)
+
+
+def test_a_megabyte_is_not_looked_at_whole() -> None:
+    assert codes.fold("1" * 1_000_000) == "1" * codes.MAX_TYPED

@@ -1,0 +1,106 @@
+"""Do live streams close when their session ends, on every replica, whatever was missed?"""
+
+import asyncio
+
+from gateway.store.memory import MemoryStore
+from tests.clock import FakeClock
+from tests.sessions.scene import TENANT, Scene, Stream
+
+
+async def test_every_live_stream_of_an_ended_session_closes_on_every_replica(scene: Scene) -> None:
+    session, _ = await scene.open()
+    streams = [Stream() for _ in range(4)]
+    for number, stream in enumerate(streams):
+        (scene.one, scene.two)[number % 2].sessions.register(session.id, stream.close)
+    await scene.one.sessions.end(TENANT, session.id)
+    await asyncio.gather(*(stream.wait() for stream in streams))
+    assert [stream.times for stream in streams] == [1, 1, 1, 1]
+
+
+async def test_streams_of_other_sessions_stay_open(scene: Scene) -> None:
+    ending, staying = (await scene.open())[0], (await scene.open())[0]
+    stream, other = Stream(), Stream()
+    scene.two.sessions.register(ending.id, stream.close)
+    scene.two.sessions.register(staying.id, other.close)
+    await scene.one.sessions.end(TENANT, ending.id)
+    await stream.wait()
+    assert not other.closed.is_set()
+
+
+async def test_a_stream_that_ended_itself_is_not_closed(scene: Scene) -> None:
+    session, _ = await scene.open()
+    stream = Stream()
+    scene.one.sessions.register(session.id, stream.close)()
+    await scene.one.sessions.end(TENANT, session.id)
+    assert stream.times == 0
+
+
+async def test_of_two_streams_with_one_function_one_can_be_forgotten(scene: Scene) -> None:
+    session, _ = await scene.open()
+    stream = Stream()
+    forget = scene.one.sessions.register(session.id, stream.close)
+    scene.one.sessions.register(session.id, stream.close)
+    forget()
+    forget()
+    await scene.one.sessions.end(TENANT, session.id)
+    assert stream.times == 1
+
+
+async def test_a_stream_registered_just_after_the_end_closes_at_once(scene: Scene) -> None:
+    session, _ = await scene.open()
+    await scene.one.sessions.end(TENANT, session.id)
+    stream = Stream()
+    scene.one.sessions.register(session.id, stream.close)
+    assert stream.times == 1
+
+
+async def test_a_stream_that_fails_to_close_does_not_keep_the_next_open(scene: Scene) -> None:
+    session, _ = await scene.open()
+
+    def fail() -> None:
+        raise ZeroDivisionError
+
+    stream = Stream()
+    scene.one.sessions.register(session.id, fail)
+    scene.one.sessions.register(session.id, stream.close)
+    await scene.one.sessions.end(TENANT, session.id)
+    assert stream.times == 1
+
+
+async def test_a_stream_whose_report_of_use_finds_no_session_closes(clock: FakeClock) -> None:
+    scene = Scene(MemoryStore(clock), clock)  # nobody listens
+    session, _ = await scene.open()
+    stream = Stream()
+    scene.two.sessions.register(session.id, stream.close)
+    await scene.one.sessions.end(TENANT, session.id)
+    assert stream.times == 0
+    await scene.two.sessions.used(session)
+    assert stream.times == 1
+
+
+async def test_a_session_that_ended_while_nothing_was_heard_is_found_after_the_gap(clock: FakeClock) -> None:
+    class Cut(MemoryStore):
+        deaf = False
+
+        async def publish(self, channel: str, message: bytes) -> None:
+            if not self.deaf:
+                await super().publish(channel, message)
+
+        def cut(self) -> None:
+            for queues in self._subscribers.values():
+                for queue in queues:
+                    queue.put_nowait(None)
+
+    store = Cut(clock)
+    scene = Scene(store, clock)
+    async with scene.running():
+        ending, staying = (await scene.open())[0], (await scene.open())[0]
+        stream, other = Stream(), Stream()
+        scene.two.sessions.register(ending.id, stream.close)
+        scene.two.sessions.register(staying.id, other.close)
+        store.deaf = True
+        await scene.one.sessions.end(TENANT, ending.id)
+        store.deaf = False
+        store.cut()
+        await stream.wait()
+        assert not other.closed.is_set()

@@ -1,0 +1,280 @@
+"""Who is signed in, and until when?"""
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+
+from gateway.domain import errors
+from gateway.domain.session import Satisfied
+from gateway.sessions import index
+from gateway.store.memory import MemoryStore
+from tests.clock import FakeClock
+from tests.sessions.scene import ANNA, OTHER_TENANT, TENANT, Scene, text
+
+
+async def test_the_cookie_opens_its_session_on_every_replica(scene: Scene) -> None:
+    session, cookie = await scene.open()
+    assert await scene.one.sessions.current(TENANT, cookie) == session
+    assert await scene.two.sessions.current(TENANT, cookie) == session
+
+
+async def test_a_session_says_whose_it_is_and_how_it_was_proved(scene: Scene) -> None:
+    session, _ = await scene.open(rule="policy", routes=("/unified-admin",))
+    assert (session.user_id, session.username, session.display_name) == (ANNA.id, "anna", "Anna A")
+    assert (session.roles, session.email) == (("agent",), "anna@cc.example")
+    assert (session.satisfied, session.rule, session.routes) == (Satisfied.PROVED, "policy", ("/unified-admin",))
+    assert session.ends_at == scene.clock.now() + 43200
+
+
+async def test_the_public_id_is_not_the_secret_and_opens_nothing(scene: Scene) -> None:
+    session, cookie = await scene.open()
+    assert session.id not in cookie
+    tag, _, secret = cookie.partition(".")
+    for guess in (session.id, f"{tag}.{session.id}", f"{session.id}.{secret}", f"{tag}.{secret[:-1]}"):
+        assert await scene.one.sessions.current(TENANT, guess) is None
+
+
+GARBAGE = {
+    "empty": "",
+    "dot": ".",
+    "short": "a.b",
+    "no dot": "x" * 66,
+    "not ascii": "é" * 22 + "." + "a" * 43,
+    "new line": "a" * 22 + "." + "a" * 43 + "\n",
+    "long": "a" * 100_000,
+    "nul": "\0",
+}
+
+
+@pytest.mark.parametrize("value", GARBAGE.values(), ids=GARBAGE)
+async def test_garbage_in_the_cookie_is_nobody(value: str, scene: Scene) -> None:
+    assert await scene.one.sessions.current(TENANT, value) is None
+
+
+@pytest.mark.row("GW-11")
+async def test_a_session_of_one_tenant_is_nothing_to_another(scene: Scene) -> None:
+    session, cookie = await scene.open()
+    assert await scene.one.sessions.current(OTHER_TENANT, cookie) is None
+    assert await scene.one.sessions.end(OTHER_TENANT, session.id) is None
+    assert await scene.one.sessions.touch(OTHER_TENANT, session.id, lambda old: old) is None
+    assert await scene.one.sessions.of_user(OTHER_TENANT, ANNA.id) == ()
+    assert await scene.one.sessions.current(TENANT, cookie) == session
+
+
+async def test_opened_twice_with_one_secret_it_is_one_session(scene: Scene) -> None:
+    tag, secret = text(16), text(32)
+    both = [await r.sessions.open(TENANT, scene.new(), tag=tag, secret=secret) for r in (scene.one, scene.two)]
+    assert both[0] == both[1]
+    assert [e for e, _, _ in scene.one.events + scene.two.events] == ["session_opened"]
+
+
+async def test_opened_200_times_at_once_it_is_one_session(scene: Scene) -> None:
+    tag, secret = text(16), text(32)
+    replicas = [scene.one.sessions, scene.two.sessions]
+    opened = await asyncio.gather(
+        *(replicas[n % 2].open(TENANT, scene.new(), tag=tag, secret=secret) for n in range(200))
+    )
+    assert len({session.id for session, _ in opened}) == 1
+    assert len(await scene.one.sessions.of_user(TENANT, ANNA.id)) == 1
+    assert len(scene.one.events + scene.two.events) == 1
+
+
+async def test_an_unfit_secret_opens_nothing(scene: Scene) -> None:
+    with pytest.raises(ValueError, match="32"):
+        await scene.one.sessions.open(TENANT, scene.new(), tag=text(16), secret="short")
+
+
+async def test_neither_cookie_nor_token_nor_user_can_be_read_in_the_store(clock: FakeClock) -> None:
+    store = MemoryStore(clock)
+    scene = Scene(store, clock)
+    session, cookie = await scene.open()
+    dump = repr({**store._values._kept})
+    for hidden in (cookie.partition(".")[2], session.tokens.access, session.tokens.refresh, "anna@cc.example"):
+        assert hidden not in dump
+
+
+# ------------------------------------------------------------------ limits
+
+
+async def test_unused_for_the_idle_limit_it_ends(scene: Scene) -> None:
+    _, cookie = await scene.open()
+    scene.clock.advance(1800)
+    assert await scene.one.sessions.current(TENANT, cookie) is None
+    assert scene.one.reasons() == ["idle"]
+
+
+async def test_used_within_the_idle_limit_it_goes_on(scene: Scene) -> None:
+    _, cookie = await scene.open()
+    for _ in range(4):
+        scene.clock.advance(1700)
+        assert await scene.two.sessions.current(TENANT, cookie)
+
+
+async def test_at_the_absolute_limit_it_ends_however_it_is_used(scene: Scene) -> None:
+    session, cookie = await scene.open()
+    while scene.clock.now() + 1700 < session.ends_at:
+        scene.clock.advance(1700)
+        assert await scene.one.sessions.current(TENANT, cookie)
+    scene.clock.set(session.ends_at)
+    assert await scene.one.sessions.current(TENANT, cookie) is None
+    assert await scene.one.sessions.of_user(TENANT, ANNA.id) == ()
+
+
+async def test_an_idle_session_is_over_once_and_its_copy_too(scene: Scene) -> None:
+    _, cookie = await scene.open()
+    scene.clock.advance(1801)
+    assert await asyncio.gather(*(scene.one.sessions.current(TENANT, cookie) for _ in range(20))) == [None] * 20
+    assert scene.one.reasons() == ["idle"]
+
+
+async def test_use_is_written_at_most_once_a_minute(scene: Scene) -> None:
+    session, cookie = await scene.open()
+    seen = []
+    for _ in range(12):
+        scene.clock.advance(10)
+        current = await scene.one.sessions.current(TENANT, cookie)
+        assert current
+        seen.append(current.used_at)
+    assert sorted(set(seen)) == [session.used_at, session.used_at + 60, session.used_at + 120]
+
+
+async def test_a_short_idle_limit_is_kept_by_noting_use_more_often(scene: Scene) -> None:
+    tenant = replace(TENANT, session=replace(TENANT.session, idle=30))
+    _, cookie = await scene.open(tenant)
+    for _ in range(5):
+        scene.clock.advance(20)
+        assert await scene.one.sessions.current(tenant, cookie)
+
+
+async def test_a_living_stream_is_use(scene: Scene) -> None:
+    session, cookie = await scene.open()
+    for _ in range(4):
+        scene.clock.advance(1700)
+        await scene.two.sessions.used(session)
+    assert await scene.one.sessions.current(TENANT, cookie)
+
+
+async def test_a_living_stream_renews_the_token(scene: Scene) -> None:
+    session, cookie = await scene.open()
+    scene.clock.advance(280)
+    await scene.one.sessions.used(session)
+    assert scene.renewals.calls == 1
+    current = await scene.two.sessions.current(TENANT, cookie)
+    assert current
+    assert current.tokens.access == "access 1"
+
+
+# ------------------------------------------------------------------ ending and changing
+
+
+@pytest.mark.row("GW-10")
+async def test_an_ended_session_is_over_on_every_replica(scene: Scene) -> None:
+    session, cookie = await scene.open()
+    for replica in (scene.one, scene.two):
+        await replica.sessions.current(TENANT, cookie)
+    heard = scene.two.hears("session-ended")
+    assert await scene.one.sessions.end(TENANT, session.id) == session
+    assert await scene.one.sessions.current(TENANT, cookie) is None
+    async with asyncio.timeout(1):
+        await heard.wait()
+    assert await scene.two.sessions.current(TENANT, cookie) is None
+
+
+async def test_ending_twice_is_told_once(scene: Scene) -> None:
+    session, _ = await scene.open()
+    ended = await asyncio.gather(*(r.sessions.end(TENANT, session.id) for r in (scene.one, scene.two) for _ in "abc"))
+    assert [one for one in ended if one] == [session]
+    assert scene.one.reasons() + scene.two.reasons() == ["logout"]
+
+
+async def test_ending_what_never_was_is_none(scene: Scene) -> None:
+    assert await scene.one.sessions.end(TENANT, "nothing") is None
+
+
+async def test_all_sessions_of_a_user_end_but_the_one_excepted(scene: Scene) -> None:
+    mine = [await scene.open() for _ in range(3)]
+    _, hers = await scene.open(user=replace(ANNA, id="bea"))
+    ended = await scene.two.sessions.end_all(TENANT, ANNA.id, except_id=mine[1][0].id, reason="administrator")
+    assert {session.id for session in ended} == {mine[0][0].id, mine[2][0].id}
+    assert await scene.one.sessions.of_user(TENANT, ANNA.id) == (mine[1][0],)
+    assert await scene.one.sessions.current(TENANT, hers)
+    assert scene.two.reasons() == ["administrator", "administrator"]
+
+
+async def test_sessions_opened_at_once_are_all_found(scene: Scene) -> None:
+    opened = await asyncio.gather(*(scene.open() for _ in range(50)))
+    found = await scene.two.sessions.of_user(TENANT, ANNA.id)
+    assert {session.id for session in found} == {session.id for session, _ in opened}
+
+
+async def test_too_many_sessions_of_one_user_end_the_oldest(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(index, "MOST", 3)
+    opened = [await scene.open() for _ in range(5)]
+    for session, cookie in opened:
+        stands = (session, cookie) in opened[2:]
+        assert bool(await scene.one.sessions.current(TENANT, cookie)) is stands
+    assert scene.one.reasons() == ["too-many", "too-many"]
+
+
+async def test_a_step_up_keeps_the_id_and_is_seen_by_every_replica(scene: Scene) -> None:
+    session, cookie = await scene.open(routes=("/a",))
+    for replica in (scene.one, scene.two):
+        await replica.sessions.current(TENANT, cookie)
+    scene.clock.advance(5)
+    now = scene.clock.now()
+    heard = scene.two.hears("session-changed")
+    touched = await scene.one.sessions.touch(TENANT, session.id, lambda s: replace(s, proved_at=now, routes=None))
+    assert touched == replace(session, proved_at=now, routes=None)
+    assert await scene.one.sessions.current(TENANT, cookie) == touched
+    async with asyncio.timeout(1):
+        await heard.wait()
+    assert await scene.two.sessions.current(TENANT, cookie) == touched
+
+
+async def test_a_touch_cannot_move_a_session_or_its_end(scene: Scene) -> None:
+    session, _ = await scene.open()
+    moved = replace(session, id="x", tenant="other", user_id="bea", ends_at=1e12, created_at=0)
+    assert await scene.one.sessions.touch(TENANT, session.id, lambda _: moved) == session
+
+
+async def test_an_ended_session_cannot_be_touched_back(scene: Scene) -> None:
+    session, cookie = await scene.open()
+    await scene.one.sessions.end(TENANT, session.id)
+    assert await scene.two.sessions.touch(TENANT, session.id, lambda old: old) is None
+    assert await scene.one.sessions.current(TENANT, cookie) is None
+
+
+# ------------------------------------------------------------------ a store that does not answer
+
+
+async def test_a_store_that_does_not_answer_is_not_signed_out(clock: FakeClock) -> None:
+    store = MemoryStore(clock)
+    scene = Scene(store, clock)
+    session, cookie = await scene.open()
+    await store.close()
+    for call in (
+        scene.one.sessions.current(TENANT, cookie),
+        scene.one.sessions.end(TENANT, session.id),
+        scene.one.sessions.used(session),
+        scene.one.sessions.of_user(TENANT, ANNA.id),
+    ):
+        with pytest.raises(errors.Unreachable):
+            await call
+
+
+async def test_a_store_that_only_reads_keeps_users_signed_in(clock: FakeClock) -> None:
+    class ReadOnly(MemoryStore):
+        read_only = False
+
+        async def swap(self, key: str, old: bytes, new: bytes, ttl: float) -> bool:
+            if self.read_only:
+                raise errors.Unreachable("store", "is read-only")
+            return await super().swap(key, old, new, ttl)
+
+    store = ReadOnly(clock)
+    scene = Scene(store, clock)
+    session, cookie = await scene.open()
+    store.read_only = True
+    clock.advance(120)
+    assert await scene.one.sessions.current(TENANT, cookie) == session
