@@ -8,6 +8,7 @@ pages as extra routes. Nothing of it outlives the process, except what a store g
 import asyncio
 import json
 import secrets
+import signal
 import socket
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -19,6 +20,7 @@ from urllib.parse import urlsplit
 
 from aiohttp import web
 
+from gateway.app import build
 from gateway.crypto.sealing import KEY_BYTES, Key, KeyRing, Sealer
 from gateway.demo import identity_provider, samples
 from gateway.demo.identity_provider import Realm, StandInClient, StandInUser
@@ -34,6 +36,8 @@ from gateway.domain.tenant import Tenant
 from gateway.keycloak.connection import Connections
 from gateway.keycloak.profile import Profile
 from gateway.keycloak.realm import WANTED
+from gateway.observe import logs
+from gateway.proxy.gate import server_options
 from gateway.second_factor.enrolments import Enrolments
 from gateway.settings.load import load
 from gateway.settings.snapshot import Configuration, StoreSettings
@@ -75,11 +79,30 @@ class Neighbours:
     secrets: dict[str, str]
 
 
-Serve = Callable[[Configuration, KeyRing, Sequence[web.RouteDef]], Awaitable[None]]
-"""Serves the gateway on `configuration.gateway.listen` until it is told to end; the command gives `gateway.app`'s."""
+Serve = Callable[[Configuration, KeyRing, Sequence[web.RouteDef], Callable[[], None]], Awaitable[None]]
+"""Serves the gateway until it is told to end, and says when it is ready."""
 
 
-async def run(options: Options, serve: Serve, say: Callable[[str], None] = print) -> int:
+async def serve_gateway(
+    configuration: Configuration, ring: KeyRing, routes: Sequence[web.RouteDef], ready: Callable[[], None]
+) -> None:
+    """The same gateway that `serve` runs, on loopback, until SIGINT or SIGTERM."""
+    app = build(lambda: configuration, ring, extra_routes=routes)
+    app.middlewares.insert(0, loopback_only)
+    runner = web.AppRunner(app, **server_options())
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, LOOPBACK, configuration.gateway.listen.port).start()
+        ready()
+        ended = asyncio.Event()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(number, ended.set)
+        await ended.wait()
+    finally:
+        await runner.cleanup()
+
+
+async def run(options: Options, serve: Serve = serve_gateway, say: Callable[[str], None] = print) -> int:
     """Start everything and serve until it is ended; the exit code. What is wrong with `options` is said in one line."""
     fault = fault_of(options)
     if fault:
@@ -95,9 +118,12 @@ async def run(options: Options, serve: Serve, say: Callable[[str], None] = print
         pages = DemoPages(
             users=users_of(around), apps=apps_of(options), inbox=around.inbox, prefix=configuration.gateway.prefix
         )
-        for line in introduction(options, around):
-            say(line)
-        await serve(configuration, ring, pages.routes())
+
+        def ready() -> None:
+            for line in introduction(options, around):
+                say(line)
+
+        await serve(configuration, ring, pages.routes(), ready)
     return 0
 
 
@@ -325,9 +351,10 @@ def introduction(options: Options, around: Neighbours) -> tuple[str, ...]:
     )
 
 
-def main(options: Options, serve: Serve) -> int:
-    """`run` in an event loop of its own, for the command line."""
+def main(options: Options) -> int:
+    """`run` in an event loop of its own, for the command line; the exit code."""
+    logs.configure("info")
     try:
-        return asyncio.run(run(options, serve))
-    except KeyboardInterrupt:
-        return 0
+        return asyncio.run(run(options))
+    except KeyboardInterrupt:  # before the gateway was up
+        return 130

@@ -2,7 +2,7 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
 import pytest
@@ -93,7 +93,9 @@ def test_an_app_elsewhere_is_taken_when_that_is_meant() -> None:
 async def test_a_port_that_is_taken_is_said_in_one_line() -> None:
     said: list[str] = []
 
-    async def serve(_configuration: Configuration, _ring: KeyRing, _routes: Sequence[web.RouteDef]) -> None:
+    async def serve(
+        _configuration: Configuration, _ring: KeyRing, _routes: Sequence[web.RouteDef], _ready: Callable[[], None]
+    ) -> None:
         raise AssertionError("nothing is served")
 
     with socket.create_server(("127.0.0.1", free_port())) as taken:
@@ -106,8 +108,11 @@ async def test_the_demo_says_where_its_apps_users_and_inbox_are() -> None:
     said: list[str] = []
     served: list[Configuration] = []
 
-    async def serve(configuration: Configuration, _ring: KeyRing, routes: Sequence[web.RouteDef]) -> None:
+    async def serve(
+        configuration: Configuration, _ring: KeyRing, routes: Sequence[web.RouteDef], ready: Callable[[], None]
+    ) -> None:
         served.append(configuration)
+        ready()
         assert [route.path for route in routes] == ["/-/demo", "/-/demo/users.json", "/-/demo/inbox.json"]
 
     port = free_port()
