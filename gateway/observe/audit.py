@@ -1,7 +1,8 @@
 """What security events are there, and how is one told?
 
 One JSON line an event, with a stable name, who, whom, tenant, client and the codes that lead to the log of the
-request. Never a code, token, password or full address: details are plain values that the caller chose.
+request. Never a code, token, password or full address: details are plain values that the caller chose, and all of them
+pass `redaction`. A sink that is full or gone never fails the request that wrote to it; `lost` counts such lines.
 """
 
 import json
@@ -14,6 +15,7 @@ from typing import Any
 import structlog
 
 from gateway.domain.ports import Clock
+from gateway.observe.redaction import clean
 
 
 class AuditEvent(Enum):
@@ -80,13 +82,27 @@ class AuditEvent(Enum):
 
 
 class Audit:
-    """Writes events to the log `audit` and, when a file is named, to it (appended, mode 0600)."""
+    """Writes events to the log `audit` and, when a file is named, to it (appended, mode 0600).
 
-    def __init__(self, clock: Clock, file: Path | None = None, tell: Callable[[str], None] | None = None) -> None:
+    `tell` gets each line, `count` each event with its tenant.
+    """
+
+    def __init__(
+        self,
+        clock: Clock,
+        file: Path | None = None,
+        tell: Callable[[str], None] | None = None,
+        count: Callable[[AuditEvent, str], None] | None = None,
+    ) -> None:
+        """Raises `OSError` when the file cannot be opened."""
         self._clock = clock
         self._tell = tell
+        self._count = count
         self._log = structlog.get_logger("audit")
         self._file = os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600) if file else None
+        if self._file is not None:
+            os.fchmod(self._file, 0o600)  # it may have been there before, open to others
+        self.lost = 0
 
     def write(
         self,
@@ -110,13 +126,26 @@ class Audit:
             "reference": reference,
             **details,
         }
-        known = {name: value for name, value in facts.items() if value is not None}
+        known = clean({name: value for name, value in facts.items() if value is not None})
         self._log.info(event.value, **known)
         line = json.dumps({"at": self._clock.now(), "event": event.value, **known}, ensure_ascii=True, default=str)
         if self._tell:
             self._tell(line)
+        if self._count:
+            self._count(event, tenant)
         if self._file is not None:
-            os.write(self._file, line.encode() + b"\n")
+            self._append(self._file, line.encode() + b"\n")
+
+    def _append(self, file: int, line: bytes) -> None:
+        try:
+            written = os.write(file, line)
+        except OSError as error:
+            written, why = 0, error.strerror
+        else:
+            why = "disk full"
+        if written != len(line):
+            self.lost += 1
+            self._log.error("audit_line_lost", why=why, lost=self.lost)
 
     def close(self) -> None:
         """Close the file."""

@@ -1,0 +1,45 @@
+"""The commands `efcx-gateway keys …`: which keys seal what this installation keeps?"""
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+
+import typer
+
+from gateway.domain.ports import SystemChance, SystemClock
+from gateway.settings import key_ring
+from gateway.settings.load import load
+
+
+def new(file: Path | None, config: Path) -> int:
+    """Write a ring, or put a new key in front of the one that is there."""
+    file = file or _named(config)
+    if file.exists():
+        ring = key_ring.add(file, SystemClock(), SystemChance())
+        typer.echo(f"{file}: key {ring.keys[0].id} is the newest of {len(ring.keys)}; restart every replica with it")
+    else:
+        ring = key_ring.create(file, SystemClock(), SystemChance())
+        typer.echo(f"{file}: written, with key {ring.keys[0].id}; back it up: registrations cannot be read without it")
+    return 0
+
+
+def list_keys(file: Path | None, config: Path, *, as_json: bool) -> int:
+    """Print id and age of each key, and the fingerprint of the ring."""
+    ring = key_ring.read(file or _named(config))
+    shown = [(key.id, datetime.fromtimestamp(key.created_at, UTC).isoformat(timespec="seconds")) for key in ring.keys]
+    if as_json:
+        listed = [{"id": ident, "created_at": made} for ident, made in shown]
+        typer.echo(json.dumps({"fingerprint": ring.fingerprint, "keys": listed}, indent=2))
+        return 0
+    typer.echo(f"ring {ring.fingerprint}")
+    for number, (ident, made) in enumerate(shown):
+        typer.echo(f"{ident}  {made}{'  seals' if number == 0 else ''}")
+    return 0
+
+
+def _named(config: Path) -> Path:
+    """The file that the settings name, else the one beside them; also where they have errors elsewhere."""
+    configuration = load(config).configuration
+    if configuration is not None and configuration.gateway.keys_file:
+        return Path(configuration.gateway.keys_file)
+    return config.parent / key_ring.OWN_NAME

@@ -1,0 +1,115 @@
+"""How is a log line written?
+
+JSON lines on the standard error stream (readable ones when it is a terminal), with the request id and tenant of the
+request under way, and with nothing secret in them: every line passes `redaction`. Lines of the audit are always
+written; others from the configured level on. Libraries that use the standard `logging` end in the same lines.
+"""
+
+import logging
+import sys
+from collections.abc import MutableMapping
+from typing import Any, TextIO
+
+import structlog
+
+from gateway.observe.redaction import clean
+
+AUDIT = "audit"
+LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
+_RANKS = {**LEVELS, "exception": 40, "critical": 50}
+_OTHERS_AT_LEAST = logging.WARNING  # libraries: what they say below a warning may hold addresses and headers
+
+_Line = MutableMapping[str, Any]
+
+
+def configure(level: str = "info", stream: TextIO | None = None, *, pretty: bool | None = None) -> None:
+    """Set up the log of this process; called once at its start, and again to change the level.
+
+    `level` is one of `LEVELS`; `pretty` defaults to whether `stream` (default: standard error) is a terminal.
+    """
+    stream = stream or sys.stderr
+    pretty = stream.isatty() if pretty is None else pretty
+    renderer: Any = structlog.processors.JSONRenderer(default=str, ensure_ascii=True)
+    if pretty:
+        # The default formatter of tracebacks shows local variables, among them secrets.
+        renderer = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+    structlog.configure(
+        processors=[
+            _from_level(LEVELS[level]),
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            _named,
+            structlog.processors.TimeStamper(fmt="iso", utc=True, key="at"),
+            structlog.processors.format_exc_info,
+            _redacted,
+            renderer,
+        ],
+        wrapper_class=structlog.BoundLogger,
+        logger_factory=_Factory(stream),
+        cache_logger_on_first_use=False,
+    )
+    _take_over_standard_logging(max(LEVELS[level], _OTHERS_AT_LEAST))
+
+
+class _Lines:
+    """One named logger; every line is written and flushed at once."""
+
+    def __init__(self, name: str, stream: TextIO) -> None:
+        self.name = name
+        self._stream = stream
+
+    def msg(self, line: str) -> None:
+        try:
+            self._stream.write(line + "\n")
+            self._stream.flush()
+        except (OSError, ValueError):  # a closed or full stream must not fail a request
+            return
+
+    debug = info = warning = error = exception = critical = log = msg
+
+
+class _Factory:
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def __call__(self, *names: Any) -> _Lines:
+        return _Lines(str(names[0]) if names else "gateway", self._stream)
+
+
+def _from_level(least: int) -> structlog.typing.Processor:
+    def check(logger: Any, method: str, line: _Line) -> _Line:
+        if logger.name != AUDIT and _RANKS.get(method, 20) < least:
+            raise structlog.DropEvent
+        return line
+
+    return check
+
+
+def _named(logger: Any, _method: str, line: _Line) -> _Line:
+    line["logger"] = logger.name
+    return line
+
+
+def _redacted(_logger: Any, _method: str, line: _Line) -> _Line:
+    return clean(line)
+
+
+class _Bridge(logging.Handler):
+    """Hands records of the standard library's logging to structlog."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        log = structlog.get_logger(record.name)
+        method = record.levelname.lower() if record.levelname.lower() in LEVELS else "error"
+        try:
+            getattr(log, method)(record.getMessage(), exc_info=record.exc_info)
+        except Exception:  # a line that cannot be written must not fail what wanted to write it
+            self.handleError(record)
+
+
+def _take_over_standard_logging(level: int) -> None:
+    root = logging.getLogger()
+    for handler in [h for h in root.handlers if isinstance(h, _Bridge)]:
+        root.removeHandler(handler)
+    root.addHandler(_Bridge())
+    root.setLevel(level)
+    logging.captureWarnings(True)

@@ -1,0 +1,43 @@
+"""How many logins end how?
+
+Counters in one registry of its own, by tenant and outcome; never by user. The audit counts: what is told there is
+counted here, and nothing else has to remember to.
+"""
+
+from prometheus_client import CollectorRegistry, Counter, PlatformCollector, ProcessCollector, generate_latest
+
+from gateway.observe.audit import AuditEvent
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+OUTCOMES = {
+    AuditEvent.SESSION_OPENED: "signed-in",
+    AuditEvent.LOGIN_WRONG_PASSWORD: "wrong-password",
+    AuditEvent.LOGIN_REFUSED: "refused",
+    AuditEvent.LOGIN_UNAVAILABLE: "unavailable",
+    AuditEvent.LOGIN_QUEUE_FULL: "too-many",
+    AuditEvent.LIMIT_REACHED: "limited",
+    AuditEvent.LOCK_SET: "locked",
+}
+
+
+class Metrics:
+    """Counts events for `/metrics`."""
+
+    def __init__(self) -> None:
+        self._registry = CollectorRegistry()
+        ProcessCollector(registry=self._registry)
+        PlatformCollector(registry=self._registry)
+        self._logins = Counter(
+            "efcx_gateway_logins", "Logins by outcome", ["tenant", "outcome"], registry=self._registry
+        )
+        self._events = Counter("efcx_gateway_events", "Audit events", ["tenant", "event"], registry=self._registry)
+
+    def count(self, event: AuditEvent, tenant: str) -> None:
+        """One audit event happened."""
+        self._events.labels(tenant, event.value).inc()
+        if outcome := OUTCOMES.get(event):
+            self._logins.labels(tenant, outcome).inc()
+
+    def text(self) -> bytes:
+        """Everything, in Prometheus' text format."""
+        return generate_latest(self._registry)

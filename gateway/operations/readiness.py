@@ -1,0 +1,72 @@
+"""Can this process serve right now?
+
+Named checks of what it depends on, all asked at once and each with a time limit. The answer names what fails and
+nothing more: no address and no reason, which stand in the log. A process that drains is not ready.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+
+import structlog
+
+from gateway.domain.errors import GatewayError
+
+Check = Callable[[], Awaitable[object]]
+"""Returns when the dependency works, raises when it does not."""
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Ready when nothing fails and the process does not drain."""
+
+    failing: tuple[str, ...] = ()
+    draining: bool = False
+
+    @property
+    def ready(self) -> bool:
+        """Whether new requests may come here."""
+        return not self.failing and not self.draining
+
+
+class Readiness:
+    """Asks the checks; `limit` is the seconds one may take. Callers at the same time share one round of asking."""
+
+    def __init__(self, checks: Mapping[str, Check], limit: float = 3.0) -> None:
+        self._checks = dict(checks)
+        self._limit = limit
+        self._draining = False
+        self._asking: asyncio.Task[tuple[str, ...]] | None = None
+
+    def drain(self) -> None:
+        """From now on this process is not ready: it is about to end."""
+        self._draining = True
+
+    async def verdict(self) -> Verdict:
+        """The state of all dependencies now; never raises for what they do."""
+        if self._draining:
+            return Verdict(draining=True)
+        if self._asking is None or self._asking.done():
+            self._asking = asyncio.create_task(self._ask_all())
+        return Verdict(await asyncio.shield(self._asking))
+
+    async def _ask_all(self) -> tuple[str, ...]:
+        names = list(self._checks)
+        works = await asyncio.gather(*(self._ask(name) for name in names))
+        return tuple(name for name, fine in zip(names, works, strict=True) if not fine)
+
+    async def _ask(self, name: str) -> bool:
+        try:
+            async with asyncio.timeout(self._limit):
+                await self._checks[name]()
+        except GatewayError as error:
+            log.warning("not_ready", dependency=name, what=error.what, detail=error.detail)
+        except TimeoutError:
+            log.warning("not_ready", dependency=name, what=f"no answer within {self._limit:g} s")
+        except Exception:  # whatever a check raises, its dependency does not work
+            log.warning("not_ready", dependency=name, exc_info=True)
+        else:
+            return True
+        return False
