@@ -54,10 +54,6 @@ class _Envelope(BaseModel, Generic[T]):
     value: T
 
 
-class _Schema(BaseModel):
-    schema_number: int
-
-
 class Records(Generic[T]):
     """Values of the frozen dataclass `of` under the name `name`.
 
@@ -141,14 +137,13 @@ class Records(Generic[T]):
         if sealed is None:
             return None
         try:
-            text = self._sealer.open(sealed, _context(place, tenant))
-            if _Schema.model_validate_json(text).schema_number != self._schema:
-                _log.warning("record_of_another_schema", record=self._name)
-                return None
-            found = self._envelope.model_validate_json(text)
+            found = self._envelope.model_validate_json(self._sealer.open(sealed, _context(place, tenant)))
         except (Unopenable, ValidationError) as error:
             # The error's kind only: a validation error quotes the value.
             _log.warning("record_unopenable", record=self._name, why=type(error).__name__)
+            return None
+        if found.schema_number != self._schema:
+            _log.warning("record_of_another_schema", record=self._name)
             return None
         return found if found.expires_at > self._clock.now() else None
 

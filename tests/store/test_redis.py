@@ -141,6 +141,23 @@ async def test_a_full_server_is_unreachable_for_writes(store: RedisStore, raw: R
         await raw.config_set("maxmemory", "0")
 
 
+async def test_a_server_that_hangs_is_unreachable_and_soon_back(redis_url: str, raw: Redis) -> None:
+    store = at(redis_url, timeout=0.1)
+    await store.set("k", b"1", 60)
+    await raw.client_pause(60_000, all=False)
+    try:
+        for call in (store.set("k", b"2", 60), store.reserve([RULE], START), store.check()):
+            with pytest.raises(errors.Unreachable):
+                await call
+    finally:
+        await raw.client_unpause()
+    async with asyncio.timeout(2):
+        while not await _answers(store):
+            pass
+        await store.check()
+    await store.close()
+
+
 async def test_a_cut_subscription_ends_with_unreachable(store: RedisStore, raw: Redis) -> None:
     async with store.subscribe("c") as messages:
         await raw.client_kill_filter(_type="pubsub")
