@@ -130,6 +130,13 @@ TEXTS: Mapping[Problem, ProblemText] = {
         _("Please enter one complete address of your own."),
         _("Check it for typing mistakes, or ask your administrator which address to use."),
     ),
+    Problem.UNKNOWN_ADDRESS: ProblemText(
+        422,
+        Tone.ERROR,
+        _("This address cannot be used"),
+        _("Only an address that your organisation has on record for you can receive codes."),
+        _("Ask your administrator which address to use."),
+    ),
     Problem.WRONG_PASSWORD: ProblemText(
         401,
         Tone.ERROR,

@@ -50,6 +50,10 @@ class Assets:
         """The address of `gateway.css` and the like; `KeyError` for a file that is not there."""
         return self._base + self._by_name[name].file
 
+    def text(self, name: str) -> str:
+        """What the file says, for a page that carries it; `KeyError` for a file that is not there."""
+        return self._by_name[name].body.decode()
+
     def routes(self) -> list[web.RouteDef]:
         """What serves them."""
         return [web.get(self._base + "{file}", self.serve)]

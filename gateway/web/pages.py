@@ -8,11 +8,13 @@ answer is in the language of the request, and the page says so.
 import base64
 import re
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 from aiohttp import web
 from jinja2 import Environment
+from markupsafe import Markup
 
 from gateway.domain.ports import Chance
 from gateway.domain.tenant import Branding, Tenant
@@ -99,6 +101,7 @@ class Pages:
             "nonce": nonce,
             "prefix": self._prefix,
             "asset": self._assets.url,
+            "script": partial(self._script, nonce),
             "view": view,
             "problem": None,
             "to": view.to if view else "",
@@ -106,6 +109,11 @@ class Pages:
             "here": self._here(request, view),
             "reference": request.get(REFERENCE, ""),
         }
+
+    def _script(self, nonce: str, name: str) -> Markup:
+        """One of our scripts inside the page: they are small, and a first page is three requests with its icon."""
+        code = Markup(self._assets.text(name))  # noqa: S704 - our own file, from the same place as the template
+        return Markup('<script type="module" nonce="{}">\n{}</script>').format(nonce, code)
 
     def _here(self, request: web.Request, view: StepView | None) -> str:
         """Where a change of language comes back to: the step shown, else the page asked for, never a bare POST."""

@@ -14,6 +14,20 @@ ROOT = Path(__file__).resolve().parents[2]
 LOCALES = ROOT / "locales"
 KEYWORDS = {"_": None, "gettext": None, "ngettext": (1, 2), "_counted": (1, 2)}
 SOURCE_LANGUAGE = "en"
+# Without dates and names, which would make every update a change.
+HEADER = """\
+# Sentences of the gateway: {code}.
+# Brought up to date by: python -m tests.rendering.catalogues
+msgid ""
+msgstr ""
+"Project-Id-Version: efcx-gateway\\n"
+"Language: {code}\\n"
+"Plural-Forms: {plural}\\n"
+"MIME-Version: 1.0\\n"
+"Content-Type: text/plain; charset=utf-8\\n"
+"Content-Transfer-Encoding: 8bit\\n"
+
+"""
 
 
 def extracted() -> Catalog:
@@ -50,10 +64,9 @@ def update(code: str) -> None:
     for message in catalogue:
         if code == SOURCE_LANGUAGE and message.id:
             message.string = message.id
-    catalogue.header_comment = f"# Sentences of the gateway: {code}."
-    catalogue.fuzzy = False
     with path.open("wb") as file:
-        write_po(file, catalogue, width=0, no_location=False, include_lineno=False, sort_output=True, omit_header=False)
+        file.write(HEADER.format(code=code, plural=catalogue.plural_forms).encode())
+        write_po(file, catalogue, width=0, include_lineno=False, sort_output=True, omit_header=True)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,154 @@
+"""What a real browser, and axe in it, say of every page."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+from axe_playwright_python.async_playwright import Axe
+from playwright.async_api import Browser, Page
+
+from gateway.domain.tenant import Branding
+from tests.rendering import states
+from tests.rendering.serving import serving
+
+pytestmark = pytest.mark.browser
+
+
+@pytest.fixture
+async def address() -> AsyncIterator[str]:
+    """Where the pages are."""
+    async with serving(states.tenant()) as served:
+        yield served
+
+
+@pytest.mark.parametrize(("scheme", "code", "width"), [("light", "en", 1100), ("dark", "ar", 320)])
+async def test_axe_finds_nothing_on_any_page(
+    browser: Browser, address: str, scheme: str, code: str, width: int
+) -> None:
+    context = await browser.new_context(
+        color_scheme="dark" if scheme == "dark" else "light", viewport={"width": width, "height": 800}, bypass_csp=True
+    )
+    page = await context.new_page()
+    found = {}
+    for name in states.STATES:
+        await page.goto(f"{address}/{code}/{name}")
+        results = await Axe().run(page)
+        if results.violations_count:
+            found[name] = results.generate_report()
+    assert not found, "\n".join(f"{name}: {report}" for name, report in found.items())
+
+
+async def test_a_pale_tenant_colour_stays_readable(browser: Browser) -> None:
+    async with serving(states.tenant(Branding(name="Sun", colour="#ffe14d", help=states.HELP))) as served:
+        context = await browser.new_context(bypass_csp=True)
+        page = await context.new_page()
+        await page.goto(f"{served}/en/verify")
+        assert (await Axe().run(page)).violations_count == 0
+
+
+async def test_no_page_breaks_its_own_policy_or_a_script(browser: Browser, address: str) -> None:
+    page = await browser.new_page()
+    said: list[str] = []
+    page.on("console", lambda message: said.append(message.text))
+    page.on("pageerror", lambda error: said.append(str(error)))
+    for name in states.STATES:
+        await page.goto(f"{address}/en/{name}")
+    assert said == []
+
+
+async def test_every_page_fits_a_screen_of_320_pixels(browser: Browser, address: str) -> None:
+    page = await browser.new_page(viewport={"width": 320, "height": 640})
+    for code in ("en", "ar"):
+        for name in states.STATES:
+            await page.goto(f"{address}/{code}/{name}")
+            width = await page.evaluate("document.documentElement.scrollWidth")
+            assert width <= 320, f"{code}/{name} is {width} pixels wide"
+
+
+async def test_a_first_page_is_at_most_40_kilobytes_in_three_requests(page: Page, address: str) -> None:
+    sizes: list[int] = []
+
+    async def note(finished: object) -> None:
+        sizes.append(len(await finished.body()))  # type: ignore[attr-defined]
+
+    page.on("response", note)
+    await page.goto(f"{address}/en/password", wait_until="networkidle")
+    assert len(sizes) <= 3  # the page, its style, its icon
+    assert sum(sizes) <= 40_000
+
+
+async def test_the_password_can_be_shown_and_leaves_the_page_hidden(page: Page, address: str) -> None:
+    await page.goto(f"{address}/en/password")
+    field = page.locator("#password")
+    await field.fill("made-up")
+    await page.get_by_role("button", name="Show password").click()
+    assert await field.get_attribute("type") == "text"
+    await page.evaluate("document.querySelector('form').addEventListener('submit', (e) => e.preventDefault())")
+    await page.fill("#username", "amira")
+    await page.get_by_role("button", name="Sign in").click()
+    assert await field.get_attribute("type") == "password"
+
+
+async def test_the_countdown_speaks_at_60_20_and_0_seconds_only(page: Page, address: str) -> None:
+    await page.clock.install()
+    await page.goto(f"{address}/en/verify")
+    spoken = page.locator("[data-announce]")
+    life = page.locator("#code-life")
+    assert await life.inner_text() == "The code expires in 4:32."
+    heard = []
+    for seconds in (100, 111, 2, 38, 3, 15, 10):
+        await page.clock.run_for(seconds * 1000)
+        heard.append(await spoken.inner_text())
+    one, twenty, over = (
+        "One minute left for this code.",
+        "20 seconds left for this code.",
+        "This code has expired. Ask for a new one.",
+    )
+    assert heard == ["", "", one, one, twenty, twenty, over]
+    assert await life.inner_text() == over
+
+
+async def test_the_resend_button_comes_back_by_itself(page: Page, address: str) -> None:
+    await page.clock.install()
+    await page.goto(f"{address}/en/verify")
+    button = page.locator("button[value=resend]")
+    assert await button.is_disabled()
+    assert await button.inner_text() == "Send a new code (0:45)"
+    await page.clock.run_for(46_000)
+    assert await button.is_enabled()
+    assert await button.inner_text() == "Send a new code"
+
+
+async def test_a_locked_page_opens_its_button_when_the_wait_is_over(page: Page, address: str) -> None:
+    await page.clock.install()
+    await page.goto(f"{address}/en/stopped-locked")
+    button = page.locator("button.main")
+    assert await button.is_disabled()
+    await page.clock.run_for(1_791_000)
+    assert await button.is_enabled()
+    assert "You can try again now." in await page.locator("main").inner_text()
+
+
+async def test_the_page_before_the_end_offers_a_new_code(page: Page, address: str) -> None:
+    await page.clock.install()
+    await page.goto(f"{address}/en/verify")
+    await page.clock.run_for(255_000)
+    assert "offered" in str(await page.locator("button[value=resend]").get_attribute("class"))
+
+
+async def test_everything_can_be_reached_without_a_script(browser: Browser, address: str) -> None:
+    context = await browser.new_context(java_script_enabled=False)
+    page = await context.new_page()
+    await page.goto(f"{address}/en/verify")
+    assert await page.locator("button[value=resend]").is_enabled()
+    assert "The code works until" in await page.locator("#code-life").inner_text()
+    await page.goto(f"{address}/en/password")
+    assert await page.get_by_role("button", name="Show password").count() == 0
+
+
+async def test_focus_is_on_the_one_field_or_on_the_problem(page: Page, address: str) -> None:
+    focused = "document.activeElement.id"
+    for name, wanted in {"password": "username", "register-email": "address", "verify": "code"}.items():
+        await page.goto(f"{address}/en/{name}")
+        assert await page.evaluate(focused) == wanted
+    await page.goto(f"{address}/en/verify-wrong")
+    assert await page.evaluate(focused) == "problem"

@@ -1,0 +1,100 @@
+"""Facts of ``gateway.rendering.mails`` and the mail templates."""
+
+import re
+from html.parser import HTMLParser
+
+import jinja2
+import pytest
+
+from gateway.domain.tenant import Branding
+from tests.rendering import states
+
+
+def _words(html: str) -> str:
+    """The text of an HTML mail."""
+    parts: list[str] = []
+
+    class Reader(HTMLParser):
+        def handle_data(self, data: str) -> None:
+            parts.append(data)
+
+        def handle_endtag(self, tag: str) -> None:
+            parts.append(" " if tag == "p" else "")
+
+    Reader().feed(html.partition("<body")[2].partition(">")[2])
+    return " ".join("".join(parts).split())
+
+
+@pytest.mark.attack("C7")
+def test_the_code_is_never_in_the_subject() -> None:
+    mail = states.mail("message")
+    assert "402817" not in mail.subject
+    assert "402817" in mail.text
+    assert "402817" in mail.html
+
+
+@pytest.mark.attack("C8")
+def test_the_mail_names_the_host_the_browser_the_expiry_and_the_reference() -> None:
+    mail = states.mail("message")
+    for part in (mail.text, _words(mail.html)):
+        for word in ("cc.example.com", "Chrome on Windows", "5 minutes", states.REFERENCE_CODE, "If this was not you"):
+            assert word in part
+
+
+@pytest.mark.row("NX-10")
+def test_a_tag_is_in_subject_and_body_and_without_one_nothing_speaks_of_it() -> None:
+    with_tag, without = states.mail("message"), states.mail("message", tag="")
+    assert with_tag.subject.endswith("[K7Q]")
+    assert "K7Q" in with_tag.text
+    assert "marked" not in without.text + without.subject
+
+
+def test_text_and_html_say_the_same() -> None:
+    for name in states.MAILS:
+        mail = states.mail(name)
+        assert _words(mail.html).removeprefix("Northwind Contact Centre ") == " ".join(mail.text.split())
+
+
+@pytest.mark.attack("C6")
+def test_what_others_chose_is_escaped_in_html() -> None:
+    evil = '<img src=x onerror="alert(1)">'
+    mail = states.mail("message", browser=evil, branding=Branding(name=evil))
+    assert "<img" not in mail.html
+    assert evil in mail.text
+
+
+@pytest.mark.attack("C5")
+def test_a_subject_is_one_line_whatever_the_tenant_is_called() -> None:
+    mail = states.mail("message", branding=Branding(name="A\r\nBcc: eve@example.com"))
+    assert "\n" not in mail.subject
+    assert "\r" not in mail.subject
+
+
+def test_styles_are_inlined_and_nothing_is_loaded_from_anywhere() -> None:
+    html = states.mail("message").html
+    assert re.search(r'class="code"[^>]*style="[^"]*font-size: ?36px', html)
+    assert not re.search(r'(src|href)="', html)
+
+
+@pytest.mark.row("GW-39")
+def test_a_mail_follows_the_language() -> None:
+    mail = states.mail("message", "ar")
+    assert '<html lang="ar" dir="rtl"' in mail.html
+    assert "5 دقائق" in mail.text
+    assert mail.language == "ar"
+
+
+def test_a_mail_in_an_unknown_language_is_in_english() -> None:
+    assert states.mail("message", "tlh").subject.startswith("Your sign-in code")
+
+
+@pytest.mark.row("EF-11")
+def test_a_new_enrolment_is_told_with_the_masked_address_and_what_to_do() -> None:
+    mail = states.mail("enrolled")
+    assert "a***@e***.com" in mail.text
+    assert "tell your administrator" in mail.text
+
+
+def test_a_name_that_was_not_given_is_an_error() -> None:
+    with pytest.raises(jinja2.UndefinedError):
+        states.mail("message", branding=jinja2.StrictUndefined(name="branding"))

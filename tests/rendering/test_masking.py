@@ -1,0 +1,31 @@
+"""Facts of ``gateway.rendering.masking``."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.rendering.masking import mask_address
+
+
+@pytest.mark.parametrize(
+    ("address", "masked"),
+    [
+        ("anna@demo.com", "a***@d***.com"),
+        ("a@b.co.uk", "a***@b***.uk"),
+        ("root@localhost", "r***@l***"),
+        ("+49 170 1234512", "***12"),
+        ("12", "***"),
+        ("", "***"),
+    ],
+)
+def test_an_address_is_shown_by_its_first_letters_or_last_digits(address: str, masked: str) -> None:
+    assert mask_address(address) == masked
+
+
+@given(st.from_regex(r"[a-z]{2,12}@[a-z]{2,12}\.com", fullmatch=True))
+def test_a_masked_address_shows_neither_its_name_nor_its_domain(address: str) -> None:
+    name, _, domain = address.partition("@")
+    masked = mask_address(address)
+    assert name not in masked
+    assert domain not in masked
+    assert len(masked) == len("a***@b***.com")

@@ -1,0 +1,96 @@
+"""Facts of ``gateway.rendering.problem_texts``."""
+
+from datetime import UTC
+from http import HTTPStatus
+
+import pytest
+
+from gateway.domain.problem import Problem
+from gateway.rendering.data_root import data_root
+from gateway.rendering.languages import load_languages
+from gateway.rendering.problem_texts import TEXTS, Tone, problem_view
+from tests.clock import START
+
+LANGUAGES = load_languages(data_root() / "locales", ("en", "ar"), UTC)
+ENGLISH = LANGUAGES.get("en")
+
+
+def test_every_problem_has_a_text_and_every_text_a_problem() -> None:
+    assert set(TEXTS) == set(Problem)
+
+
+@pytest.mark.parametrize("problem", Problem, ids=lambda p: p.value)
+def test_every_problem_says_what_happened_and_what_to_do_next(problem: Problem) -> None:
+    view = problem_view(problem, ENGLISH, None, START)
+    assert view.title
+    assert view.text
+    assert view.next
+    assert view.text.endswith(".")
+    assert HTTPStatus(view.status)
+
+
+@pytest.mark.row("EF-18")
+def test_invalid_expired_wait_and_limit_have_distinct_texts() -> None:
+    four = (Problem.WRONG_CODE, Problem.CODE_EXPIRED, Problem.WAIT, Problem.LIMIT_EXCEEDED)
+    assert len({problem_view(p, ENGLISH, None, START).text for p in four}) == len(four)
+
+
+@pytest.mark.row("EF-18")
+@pytest.mark.row("GW-05")
+@pytest.mark.parametrize("word", ["unknown", "exist", "registered", "disabled", "not found"])
+def test_no_text_before_the_password_is_right_tells_whether_a_user_or_address_exists(word: str) -> None:
+    for problem in (Problem.WRONG_PASSWORD, Problem.LOCKED, Problem.WAIT, Problem.TOO_MANY_LOGINS, Problem.BAD_ADDRESS):
+        view = problem_view(problem, ENGLISH, None, START)
+        assert word not in f"{view.title} {view.text} {view.next}".lower()
+
+
+def test_the_status_follows_the_public_surface() -> None:
+    wanted = {
+        Problem.WRONG_PASSWORD: 401,
+        Problem.WRONG_CODE: 422,
+        Problem.CODE_EXPIRED: 422,
+        Problem.BAD_INPUT: 422,
+        Problem.OUT_OF_ORDER: 409,
+        Problem.WAIT: 429,
+        Problem.LOCKED: 429,
+        Problem.SIGN_IN_UNAVAILABLE: 503,
+        Problem.UNKNOWN_HOST: 421,
+        Problem.HEADERS_TOO_LARGE: 431,
+    }
+    assert {problem: TEXTS[problem].status for problem in wanted} == wanted
+
+
+def test_what_waits_is_429_and_what_stops_a_login_403_or_not_ours() -> None:
+    assert {row.status for row in TEXTS.values() if row.tone is Tone.WAIT} == {429}
+    assert {row.status for row in TEXTS.values() if row.tone is Tone.STOP} <= {403, 421, 503}
+
+
+@pytest.mark.row("EF-18")
+def test_a_known_wait_is_said_in_words_and_as_local_time() -> None:
+    view = problem_view(Problem.LOCKED, ENGLISH, START + 299.5, START, "ABCD2345")
+    assert view.retry_after == 300
+    assert view.wait == "5 minutes"
+    assert view.next.replace("\u202f", " ") == "You can try again in 5 minutes, at 8:04 AM (UTC)."
+    assert view.retry_time == "2027-01-15T08:04:59+00:00"
+
+
+def test_a_wait_that_is_over_is_no_wait() -> None:
+    view = problem_view(Problem.WAIT, ENGLISH, START, START)
+    assert view.retry_after is None
+    assert view.retry_at == ""
+
+
+@pytest.mark.row("GW-30")
+def test_the_json_of_a_problem_carries_code_text_wait_and_reference() -> None:
+    view = problem_view(Problem.WAIT, ENGLISH, START + 60, START, "ABCD2345")
+    body = view.as_json()
+    assert body.keys() == {"code", "text", "retry_after", "reference"}
+    assert (body["code"], body["retry_after"], body["reference"]) == ("wait", 60, "ABCD2345")
+
+
+@pytest.mark.row("GW-39")
+@pytest.mark.parametrize("problem", Problem, ids=lambda p: p.value)
+def test_every_problem_speaks_arabic(problem: Problem) -> None:
+    view = problem_view(problem, LANGUAGES.get("ar"), START + 60, START)
+    for text in (view.title, view.text, view.next):
+        assert any("\u0600" <= c <= "\u06ff" for c in text)

@@ -1,0 +1,63 @@
+"""Facts of ``gateway.rendering.step_view``."""
+
+from dataclasses import fields
+
+from gateway.domain.policy import MESSAGE_FACTORS as DOMAIN_MESSAGE_FACTORS
+from gateway.rendering.step_view import MESSAGE_FACTORS, MethodView, StepView, as_json
+from tests.rendering import states
+
+COMMON = {
+    "step", "problem", "factor", "sent_to", "digits", "expires_in", "resend_in", "attempts_left", "methods", "csrf",
+    "to", "purpose",
+}  # fmt: skip
+
+
+def test_every_step_has_the_keys_of_the_public_surface() -> None:
+    for step in ("password", "register", "confirm", "choose", "verify", "new-password", "stopped"):
+        assert as_json(states.view(step), None).keys() >= COMMON
+
+
+def test_times_are_whole_seconds_from_now_and_never_negative() -> None:
+    body = as_json(states.verify(expires_at=states.NOW + 59.1, resend_at=states.NOW - 5), None)
+    assert (body["expires_in"], body["resend_in"]) == (60, 0)
+
+
+def test_a_step_without_a_code_says_so_with_null() -> None:
+    body = as_json(states.view("password"), None)
+    assert (body["expires_in"], body["resend_in"], body["sent_to"]) == (None, None, None)
+
+
+def test_the_code_step_never_holds_the_typed_address() -> None:
+    assert "address" not in as_json(states.verify(address="amira@example.com"), None)
+
+
+def test_only_the_app_registration_shows_a_secret() -> None:
+    view = states.totp_view()
+    assert as_json(view, None)["otpauth"].startswith("otpauth://totp/")
+    assert "secret" not in as_json(states.view("register"), None)
+
+
+def test_backup_codes_and_done_have_what_belongs_to_them() -> None:
+    assert as_json(states.view("backup-codes", codes=["aaaa"]), None)["codes"] == ["aaaa"]
+    assert as_json(states.view("done", location="/unified-admin/"), None)["location"] == "/unified-admin/"
+
+
+def test_methods_are_named_and_masked() -> None:
+    view = states.view("choose", methods=(MethodView("email", "Code by e-mail", "a***@e***.com"),))
+    assert as_json(view, None)["methods"] == [
+        {"factor": "email", "label": "Code by e-mail", "sent_to": "a***@e***.com"}
+    ]
+
+
+def test_a_secret_is_not_printed() -> None:
+    view = states.totp_view()
+    assert view.totp_secret not in repr(view)
+    assert {f.name for f in fields(StepView) if not f.repr} == {"totp_secret", "otpauth", "codes"}
+
+
+def test_a_secret_is_grouped_by_four() -> None:
+    assert states.view("register", totp_secret="ABCDEFGHIJ").secret_groups == ("ABCD", "EFGH", "IJ")
+
+
+def test_the_message_factors_are_those_of_the_domain() -> None:
+    assert {kind.value for kind in DOMAIN_MESSAGE_FACTORS} == MESSAGE_FACTORS

@@ -1,0 +1,214 @@
+"""Facts of ``gateway.rendering.templates`` and the pages, read without a browser."""
+
+import re
+from html.parser import HTMLParser
+
+import jinja2
+import pytest
+
+from gateway.domain.tenant import Branding
+from gateway.rendering.data_root import data_root
+from gateway.rendering.templates import build_environment
+from tests.rendering import states
+
+PAGES = states.pages()
+
+
+def html(name: str, language: str = "en") -> str:
+    """The page of a state."""
+    template, context = states.STATES[name](PAGES.languages.get(language))
+    response = PAGES.render(states.request(language=language, of=states.tenant()), template, context)
+    assert response.text is not None
+    return response.text
+
+
+def tags(text: str, tag: str) -> list[dict[str, str | None]]:
+    """The attributes of every ``tag`` in a page."""
+    found: list[dict[str, str | None]] = []
+
+    class Reader(HTMLParser):
+        def handle_starttag(self, name: str, attrs: list[tuple[str, str | None]]) -> None:
+            if name == tag:
+                found.append(dict(attrs))
+
+    Reader().feed(text)
+    return found
+
+
+def by_name(text: str, name: str, tag: str = "input") -> dict[str, str | None]:
+    """The one field of a name that a person sees."""
+    return next(t for t in tags(text, tag) if t.get("name") == name and t.get("type") != "hidden")
+
+
+@pytest.mark.parametrize("name", states.STATES)
+def test_every_page_renders_in_both_languages_with_one_heading(name: str) -> None:
+    for code in ("en", "ar"):
+        assert len(tags(html(name, code), "h1")) == 1
+
+
+@pytest.mark.parametrize("name", states.STATES)
+def test_no_page_has_an_inline_handler_or_style_attribute(name: str) -> None:
+    page = html(name)
+    assert not re.search(r"<[^>]+\son\w+=", page)
+    assert not re.search(r"<[^>]+\sstyle=", page)
+    assert all(script.get("nonce") for script in tags(page, "script"))
+
+
+@pytest.mark.parametrize("name", states.STATES)
+def test_every_form_posts_to_the_gateway_with_a_token(name: str) -> None:
+    for form in tags(html(name), "form"):
+        assert (form["action"] or "").startswith("/-/")
+    posts = [form for form in tags(html(name), "form") if form["method"] == "post"]
+    assert len([i for i in tags(html(name), "input") if i.get("name") == "csrf"]) == len(posts)
+
+
+@pytest.mark.parametrize("name", [n for n in states.STATES if n.startswith(("password", "verify", "register"))])
+def test_each_step_posts_its_way_back_and_its_purpose(name: str) -> None:
+    page = html(name)
+    assert {"name": "to", "value": "/unified-admin/", "type": "hidden"} in tags(page, "input")
+    assert {"name": "purpose", "value": "sign-in", "type": "hidden"} in tags(page, "input")
+
+
+@pytest.mark.row("GW-39")
+@pytest.mark.parametrize("name", states.STATES)
+def test_a_labelled_language_select_with_a_button_is_on_every_page(name: str) -> None:
+    page = html(name, "ar")
+    assert by_name(page, "language", "select")["id"] == "language"
+    assert '<label for="language">' in page
+    assert '<html lang="ar" dir="rtl">' in page
+    assert '<option value="ar" lang="ar" selected>' in page
+
+
+@pytest.mark.row("GW-31")
+@pytest.mark.parametrize(
+    "name", ["password", "password-locked", "stopped", "stopped-locked", "problem-unavailable", "verify"]
+)
+def test_the_tenants_help_is_shown(name: str) -> None:
+    page = html(name)
+    assert "The service desk is there around the clock." in page
+    assert 'href="tel:+92511114711"' in page
+    assert "https://help.example.com/sign-in" in page
+
+
+@pytest.mark.row("GW-31")
+def test_a_forgotten_password_has_its_link_on_the_password_page() -> None:
+    assert "https://help.example.com/password" in html("password")
+
+
+def test_a_tenant_without_help_has_no_empty_help_block() -> None:
+    bare = states.tenant(Branding(name="Bare"))
+    template, context = states.STATES["password"](PAGES.languages.get("en"))
+    assert "Need help?" not in str(PAGES.render(states.request(of=bare), template, context).text)
+
+
+@pytest.mark.row("GW-30")
+@pytest.mark.parametrize("name", ["password-wrong", "verify-wrong", "stopped", "problem-not-found"])
+def test_every_problem_carries_the_reference(name: str) -> None:
+    assert states.REFERENCE_CODE in html(name)
+
+
+def test_passwords_and_codes_can_be_filled_in_and_pasted() -> None:
+    page = html("password")
+    assert by_name(page, "username")["autocomplete"] == "username"
+    assert by_name(page, "password")["autocomplete"] == "current-password"
+    code = by_name(html("verify"), "code")
+    assert (code["autocomplete"], code["inputmode"]) == ("one-time-code", "numeric")
+
+
+@pytest.mark.row("GW-32")
+@pytest.mark.parametrize("name", ["verify", "register-totp", "verify-totp"])
+def test_no_pattern_or_length_blocks_what_people_type(name: str) -> None:
+    field = by_name(html(name), "code")
+    assert not {"pattern", "maxlength", "minlength"} & field.keys()
+    assert field.get("type", "text") == "text"
+
+
+@pytest.mark.row("EF-21")
+def test_the_code_page_helps() -> None:
+    page = html("verify")
+    for words in ("a***@e***.com", "spam or junk", "Only the newest code works", "contact your administrator"):
+        assert words in page
+    assert "address is unique" not in page
+
+
+@pytest.mark.row("EF-21")
+def test_after_repeated_failures_the_page_says_to_ask_whether_the_address_is_unique() -> None:
+    assert "whether your address is unique" in html("verify-wrong")
+
+
+def test_a_problem_has_the_focus_the_title_and_the_field() -> None:
+    page = html("verify-wrong")
+    assert "<title>Error: This code is not valid" in page
+    assert 'id="problem" role="alert" tabindex="-1" autofocus' in page
+    field = by_name(page, "code")
+    assert field["aria-invalid"] == "true"
+    assert field["aria-describedby"] == "problem code-life"
+    assert page.count("autofocus") == 1
+
+
+@pytest.mark.parametrize("name", [n for n in states.STATES if n.startswith(("register", "confirm", "verify"))])
+def test_who_signs_in_can_say_it_is_not_him(name: str) -> None:
+    page = html(name)
+    assert "<bdi>amira.haddad</bdi>" in page
+    assert any(b.get("value") == "cancel" for b in tags(page, "button"))
+
+
+def test_the_typed_address_is_shown_again_to_send_or_edit() -> None:
+    page = html("confirm")
+    assert '<bdi dir="ltr">amira.haddad@example.com</bdi>' in page
+    assert [b.get("value") for b in tags(page, "button") if b.get("name") == "action"] == ["cancel", "edit"]
+
+
+def test_a_resend_works_without_a_script_and_says_when() -> None:
+    page = html("verify")
+    resend = next(b for b in tags(page, "button") if b.get("value") == "resend")
+    assert "disabled" not in resend
+    assert "formnovalidate" in resend
+    assert resend["data-wait"] == "45"
+    assert "A new code can be sent in 45 seconds, at " in page
+
+
+def test_an_expired_code_makes_the_way_to_a_new_one_the_main_button() -> None:
+    page = html("verify-expired")
+    assert next(b for b in tags(page, "button") if b.get("value") == "resend")["class"] == "main"
+
+
+def test_a_code_not_sent_yet_is_not_asked_for() -> None:
+    for name in ("verify-send-failed", "verify-on-its-way", "verify-wait"):
+        assert not any(i.get("name") == "code" for i in tags(html(name), "input"))
+
+
+@pytest.mark.row("NX-10")
+def test_the_tag_is_on_the_page() -> None:
+    assert "K7Q" in html("verify-tag-remember")
+
+
+def test_remembering_is_offered_unticked() -> None:
+    box = by_name(html("verify-tag-remember"), "remember")
+    assert box["type"] == "checkbox"
+    assert "checked" not in box
+
+
+def test_an_app_can_be_set_up_by_picture_or_by_hand() -> None:
+    page = html("register-totp")
+    assert "<svg" in page.partition('class="qr-frame"')[2][:400]
+    assert page.partition('class="secret"')[2].count("<span>") >= 8
+
+
+def test_what_a_user_typed_is_escaped() -> None:
+    view = states.view("register", address='"><script>alert(1)</script>')
+    response = PAGES.render(states.request(of=states.tenant()), "steps/register.html", {"view": view, "problem": None})
+    assert "<script>alert" not in str(response.text)
+
+
+def test_a_name_that_was_not_given_is_an_error() -> None:
+    with pytest.raises(jinja2.UndefinedError):
+        build_environment(data_root()).from_string("{{ nobody }}").render()
+
+
+def test_text_templates_are_not_escaped_and_pages_are() -> None:
+    environment = build_environment(data_root())
+    assert environment.get_template("factors/email/message.txt").environment.autoescape is environment.autoescape
+    assert callable(environment.autoescape)
+    assert environment.autoescape("steps/verify.html") is True
+    assert environment.autoescape("factors/email/message.txt") is False

@@ -1,0 +1,74 @@
+"""Facts of ``gateway.web.assets``."""
+
+import gzip
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestClient
+from pytest_aiohttp.plugin import AiohttpClient
+
+from gateway.rendering.data_root import data_root
+from gateway.web.assets import FOR_EVER, Assets
+
+ASSETS = Assets(data_root() / "static")
+CSS = ASSETS.url("gateway.css")
+
+
+@pytest.fixture
+async def client(aiohttp_client: AiohttpClient) -> TestClient[web.Request, web.Application]:
+    """A browser that unpacks nothing by itself."""
+    app = web.Application()
+    app.add_routes(ASSETS.routes())
+    return await aiohttp_client(app, auto_decompress=False)
+
+
+async def test_an_asset_is_kept_for_a_year_and_typed(client: TestClient[web.Request, web.Application]) -> None:
+    response = await client.get(CSS)
+    assert response.status == 200
+    assert response.headers["Cache-Control"] == FOR_EVER
+    assert response.headers["Content-Type"] == "text/css; charset=utf-8"
+    assert response.headers["X-Content-Type-Options"] == "nosniff"
+    assert "Set-Cookie" not in response.headers
+
+
+async def test_an_asset_is_packed_for_those_who_take_it(client: TestClient[web.Request, web.Application]) -> None:
+    plain = await client.get(CSS, headers={"Accept-Encoding": "identity"})
+    packed = await client.get(CSS, headers={"Accept-Encoding": "br, gzip;q=0.8"})
+    refused = await client.get(CSS, headers={"Accept-Encoding": "gzip;q=0.0"})
+    assert "Content-Encoding" not in plain.headers
+    assert "Content-Encoding" not in refused.headers
+    assert packed.headers["Content-Encoding"] == "gzip"
+    assert packed.headers["Vary"] == "Accept-Encoding"
+    body = await packed.read()
+    assert gzip.decompress(body) == await plain.read()
+
+
+@pytest.mark.parametrize(
+    "path", ["gateway.css", "gateway.0000000000000000.css", "..%2Fpyproject.toml", "%2e%2e%2fREADME.md", ""]
+)
+async def test_any_other_name_is_not_found(client: TestClient[web.Request, web.Application], path: str) -> None:
+    assert (await client.get(f"/-/static/{path}")).status == 404
+
+
+def test_the_name_changes_with_the_bytes(tmp_path: Path) -> None:
+    (tmp_path / "a.css").write_text("a{}")
+    first = Assets(tmp_path).url("a.css")
+    (tmp_path / "a.css").write_text("b{}")
+    assert Assets(tmp_path).url("a.css") != first
+
+
+def test_only_known_kinds_of_files_are_served(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("private")
+    with pytest.raises(KeyError):
+        Assets(tmp_path).url("notes.txt")
+
+
+def test_the_prefix_is_the_gateways() -> None:
+    assert Assets(data_root() / "static", "/gate/").url("favicon.svg").startswith("/gate/static/favicon.")
+
+
+def test_styles_and_scripts_stay_small() -> None:
+    sizes = {path.name: path.stat().st_size for path in (data_root() / "static").iterdir()}
+    assert sizes["gateway.css"] < 20_000
+    assert sum(size for name, size in sizes.items() if name.endswith(".js")) < 6_000

@@ -1,0 +1,150 @@
+"""Facts of ``gateway.web.pages``."""
+
+from dataclasses import replace
+
+import pytest
+
+from gateway.domain.problem import Problem
+from gateway.domain.tenant import Branding
+from gateway.rendering.problem_texts import problem_view
+from gateway.web.pages import page_headers
+from tests.rendering import states
+
+PAGES = states.pages()
+PROBLEM = problem_view(Problem.LOCKED, PAGES.languages.get("en"), states.NOW + 60, states.NOW, "ABCD2345")
+
+
+def directives(policy: str) -> dict[str, str]:
+    """A Content-Security-Policy by directive."""
+    return {name: value for name, _, value in (part.partition(" ") for part in policy.split("; "))}
+
+
+def test_a_page_may_load_nothing_but_the_gateways_own() -> None:
+    response = PAGES.render(states.request(of=states.tenant()), "problem.html", {"problem": PROBLEM}, 429)
+    policy = directives(response.headers["Content-Security-Policy"])
+    nonce = policy["script-src"]
+    assert nonce.startswith("'nonce-")
+    assert policy == {
+        "default-src": "'none'",
+        "script-src": nonce,
+        "style-src": f"'self' {nonce}",
+        "img-src": "'self'",
+        "connect-src": "'self'",
+        "form-action": "'self'",
+        "base-uri": "'none'",
+        "frame-ancestors": "'none'",
+    }
+    assert f'nonce="{nonce[7:-1]}"' in str(response.text)
+
+
+def test_every_page_has_its_own_nonce() -> None:
+    policies = {
+        PAGES.render(states.request(of=states.tenant()), "problem.html", {"problem": PROBLEM}).headers[
+            "Content-Security-Policy"
+        ]
+        for _ in range(5)
+    }
+    assert len(policies) == 5
+
+
+def test_a_page_is_kept_by_no_cache_framed_by_nobody_and_gives_no_address_away() -> None:
+    headers = page_headers(states.tenant(), "n")
+    assert headers["Cache-Control"] == "no-store"
+    assert headers["Referrer-Policy"] == "no-referrer"
+    assert headers["X-Content-Type-Options"] == "nosniff"
+    assert headers["X-Frame-Options"] == "DENY"
+    assert headers["Cross-Origin-Opener-Policy"] == "same-origin"
+
+
+def test_a_secure_tenant_is_kept_on_https_and_another_not() -> None:
+    assert "Strict-Transport-Security" in page_headers(states.tenant(), "n")
+    assert "Strict-Transport-Security" not in page_headers(states.tenant(public_url="http://localhost:8080"), "n")
+    assert "Strict-Transport-Security" not in page_headers(None, "n")
+
+
+@pytest.mark.parametrize(
+    ("logo", "sources"),
+    [
+        ("https://cdn.example.com/logo.svg", "'self' https://cdn.example.com"),
+        ("/logo.svg", "'self'"),
+        ("https://evil.example;script-src *", "'self'"),
+        ("data:image/png;base64,AAAA", "'self'"),
+        ("", "'self'"),
+    ],
+)
+def test_the_logo_is_the_only_picture_from_elsewhere(logo: str, sources: str) -> None:
+    tenant = states.tenant(Branding(name="A", logo=logo))
+    assert directives(page_headers(tenant, "n")["Content-Security-Policy"])["img-src"] == sources
+
+
+def test_a_form_may_end_elsewhere_only_where_it_is_said() -> None:
+    response = PAGES.render(
+        states.request(of=states.tenant()),
+        "problem.html",
+        {"problem": PROBLEM},
+        form_actions=("https://login.example.com",),
+    )
+    policy = directives(response.headers["Content-Security-Policy"])
+    assert policy["form-action"] == "'self' https://login.example.com"
+
+
+def test_a_wait_is_in_the_header_too() -> None:
+    response = PAGES.render(states.request(of=states.tenant()), "problem.html", {"problem": PROBLEM}, 429)
+    assert (response.status, response.headers["Retry-After"]) == (429, "60")
+
+
+@pytest.mark.row("GW-39")
+def test_the_page_is_in_the_language_of_the_request_and_says_so() -> None:
+    arabic = PAGES.render(states.request(language="ar", of=states.tenant()), "problem.html", {"problem": PROBLEM})
+    assert arabic.headers["Content-Language"] == "ar"
+    assert '<html lang="ar" dir="rtl">' in str(arabic.text)
+    assert "Accept-Language" in arabic.headers["Vary"]
+
+
+@pytest.mark.row("GW-39")
+def test_without_a_choice_the_tenant_and_then_the_browser_decide() -> None:
+    header = {"Accept-Language": "ar"}
+    assert PAGES.language(states.request(language=None, headers=header)).code == "ar"
+    english = states.tenant(Branding(name="A", language="en"))
+    assert PAGES.language(states.request(language=None, of=english, headers=header)).code == "en"
+
+
+def test_the_language_form_comes_back_to_the_page_it_is_on() -> None:
+    asked = states.request("/-/account?tab=2", of=states.tenant())
+    page = str(PAGES.render(asked, "problem.html", {"problem": PROBLEM}).text)
+    assert 'name="to" value="/-/account?tab=2"' in page
+
+
+def test_after_a_post_the_language_form_comes_back_to_the_step() -> None:
+    posted = states.request("/-/login/verify", method="POST", of=states.tenant())
+    page = str(PAGES.render(posted, "steps/verify.html", {"view": states.verify(), "problem": None}).text)
+    assert 'name="to" value="/-/login/verify?to=%2Funified-admin%2F"' in page
+    page = str(PAGES.render(posted, "problem.html", {"problem": PROBLEM}).text)
+    assert 'name="to" value="/-/login"' in page
+
+
+def test_a_page_without_a_tenant_is_whole() -> None:
+    nowhere = problem_view(Problem.UNKNOWN_HOST, PAGES.languages.get("en"), None, states.NOW, "ABCD2345")
+    response = PAGES.render(states.request(), "problem.html", {"problem": nowhere}, 421)
+    assert response.status == 421
+    assert "ABCD2345" in str(response.text)
+
+
+@pytest.mark.parametrize(
+    ("problem", "href"),
+    [
+        (Problem.NOT_FOUND, "/unified-admin/"),
+        (Problem.SIGN_IN_FIRST, "/-/login"),
+        (Problem.APP_UNAVAILABLE, "/agent-manager/x?y=1"),
+    ],
+)
+def test_a_problem_page_has_a_way_on(problem: Problem, href: str) -> None:
+    seen = problem_view(problem, PAGES.languages.get("en"), None, states.NOW)
+    asked = states.request("/agent-manager/x?y=1", of=states.tenant())
+    assert f'<a class="main" href="{href}">' in str(PAGES.render(asked, "problem.html", {"problem": seen}).text)
+
+
+def test_the_tenants_colour_comes_with_a_colour_of_text_that_can_be_read() -> None:
+    tenant = states.tenant(replace(states.tenant().branding, colour="#ffe14d"))
+    page = str(PAGES.render(states.request(of=tenant), "problem.html", {"problem": PROBLEM}).text)
+    assert "--brand:#ffe14d;--on-brand:#0b0d12" in page
