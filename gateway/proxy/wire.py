@@ -309,7 +309,7 @@ class Wire(asyncio.Protocol):
     def on_message_complete(self) -> None:
         if self._interim:
             self._interim = False
-        else:
+        elif not self._raw:  # after a switch the connection's end is the end
             self._complete = True
 
     def _switch(self) -> None:

@@ -1,7 +1,7 @@
 """About a hundred raw requests that some server or other has misread. Data only.
 
-`{auth}` is where a session's fields go (each ends in CRLF). What may pass must arrive exactly once and with our framing;
-for everything else any refusal (a 4xx, or no answer and a closed connection) is right.
+`{auth}` is where a session's fields go (each ends in CRLF). What may pass must arrive exactly once and with our
+framing; for everything else any refusal (a 4xx, or no answer and a closed connection) is right.
 """
 
 from dataclasses import dataclass

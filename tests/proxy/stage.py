@@ -1,7 +1,7 @@
 """A gateway with nothing but its proxy, on a real port, and raw bytes in and out of it."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from ipaddress import ip_network
@@ -126,6 +126,15 @@ class Stage:
         finally:
             writer.transport.abort()
 
+    async def first(self, raw: bytes) -> bytes:
+        """Send bytes; the first head that comes back."""
+        reader, writer = await self.connect()
+        try:
+            writer.write(raw)
+            return await asyncio.wait_for(read_head(reader), 10)
+        finally:
+            writer.transport.abort()
+
     def request(
         self, target: str, *lines: str, method: str = "GET", signed_in: bool = True, body: bytes = b""
     ) -> bytes:
@@ -208,3 +217,52 @@ async def gateway(*tenants: Tenant, trusted: tuple[str, ...] = ()) -> AsyncItera
     finally:
         pool.close()
         await runner.cleanup()
+
+
+Script = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+@dataclass
+class ScriptedApp:
+    """An app that does, on each connection, exactly what a test wants."""
+
+    port: int
+    connections: int = 0
+    closed: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def url(self) -> str:
+        """Without a closing slash."""
+        return f"http://127.0.0.1:{self.port}"
+
+
+@asynccontextmanager
+async def app_that(script: Script) -> AsyncIterator[ScriptedApp]:
+    """An app on a real port; `closed` is set when the other side has ended a connection or the script has."""
+    app = ScriptedApp(free_port())
+    writers: list[asyncio.StreamWriter] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        app.connections += 1
+        writers.append(writer)
+        try:
+            await script(reader, writer)
+        except (ConnectionError, asyncio.IncompleteReadError):
+            pass
+        finally:
+            app.closed.set()
+            writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", app.port, limit=2**24)
+    try:
+        yield app
+    finally:
+        server.close()
+        for writer in writers:
+            writer.transport.abort()
+        await server.wait_closed()
+
+
+async def read_head(reader: asyncio.StreamReader) -> bytes:
+    """One head, blank line included."""
+    return await reader.readuntil(b"\r\n\r\n")

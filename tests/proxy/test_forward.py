@@ -1,13 +1,510 @@
 """How requests travel to apps and answers back."""
 
+import asyncio
+import hashlib
+import resource
+from dataclasses import replace
+
+import pytest
+
+from gateway.domain.tenant import Route
 from tests.neighbours.upstream import RawUpstream
-from tests.proxy.stage import gateway, status_of, tenant
+from tests.proxy.stage import (
+    app_that,
+    fields_of,
+    gateway,
+    read_head,
+    session,
+    status_of,
+    tenant,
+    values,
+)
+
+MIB = 2**20
 
 
-async def test_a_request_with_a_session_reaches_the_app_once_with_our_framing(raw_upstream: RawUpstream) -> None:
+def body_of(answer: bytes) -> bytes:
+    """The body of a raw answer, without chunk framing."""
+    head, _, body = answer.partition(b"\r\n\r\n")
+    if b"transfer-encoding: chunked" not in head.lower():
+        return body
+    whole = b""
+    while body:
+        size, _, rest = body.partition(b"\r\n")
+        whole += rest[: int(size, 16)]
+        body = rest[int(size, 16) + 2 :]
+    return whole
+
+
+@pytest.mark.row("GW-01")
+async def test_a_request_with_a_session_reaches_the_app_once(raw_upstream: RawUpstream) -> None:
     async with gateway(tenant(raw_upstream.url)) as stage:
         answer = await stage.send(stage.request("/unified-admin/a?b=c"))
-    print(answer, raw_upstream.received)
-    assert status_of(answer) == 200
+    assert (status_of(answer), body_of(answer)) == (200, b"ok")
     assert raw_upstream.requests == 1
-    assert raw_upstream.received.startswith(b"GET /a?b=c HTTP/1.1\r\n")
+    assert raw_upstream.received.startswith(b"GET /a?b=c HTTP/1.1\r\nHost: 127.0.0.1:")
+
+
+@pytest.mark.row("GW-01")
+@pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"])
+async def test_every_method_passes(method: str, raw_upstream: RawUpstream) -> None:
+    async with gateway(tenant(raw_upstream.url)) as stage:
+        answer = await stage.send(stage.request("/agent-manager/x", method=method))
+    assert status_of(answer) == 200
+    assert raw_upstream.received.startswith(f"{method} /agent-manager/x HTTP/1.1\r\n".encode())
+
+
+async def test_a_body_of_known_length_keeps_its_length(raw_upstream: RawUpstream) -> None:
+    async with gateway(tenant(raw_upstream.url)) as stage:
+        await stage.send(stage.request("/agent-manager/x", method="POST", body=b"a" * 300_000))
+    head, _, body = raw_upstream.received.partition(b"\r\n\r\n")
+    assert b"Content-Length: 300000" in head
+    assert b"Transfer-Encoding" not in head
+    assert body == b"a" * 300_000
+
+
+async def test_a_chunked_body_is_chunked_anew_without_trailers(raw_upstream: RawUpstream) -> None:
+    async with gateway(tenant(raw_upstream.url)) as stage:
+        head = stage.request("/agent-manager/x", "Transfer-Encoding: chunked", method="POST")
+        await stage.send(head + b"3;ext=1\r\nabc\r\n2\r\nde\r\n0\r\nX-Trailer: 1\r\n\r\n")
+    assert raw_upstream.received.endswith(b"\r\n\r\n5\r\nabcde\r\n0\r\n\r\n") or raw_upstream.received.endswith(
+        b"3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n"
+    )
+    assert b"X-Trailer" not in raw_upstream.received
+
+
+async def test_a_post_without_a_body_says_so(raw_upstream: RawUpstream) -> None:
+    async with gateway(tenant(raw_upstream.url)) as stage:
+        await stage.send(stage.request("/agent-manager/x", method="POST"))
+    assert b"Content-Length: 0\r\n" in raw_upstream.received
+
+
+async def test_a_compressed_body_is_not_touched_either_way(raw_upstream: RawUpstream) -> None:
+    raw_upstream.answer = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 7\r\n\r\nnotgzip"
+    sent = b"\x1f\x8b not gzip at all"
+    async with gateway(tenant(raw_upstream.url)) as stage:
+        answer = await stage.send(stage.request("/agent-manager/x", "Content-Encoding: gzip", method="POST", body=sent))
+    assert raw_upstream.received.endswith(b"\r\n\r\n" + sent)
+    assert values(tuple(fields_of(answer)), "content-encoding") == ["gzip"]
+    assert body_of(answer) == b"notgzip"
+
+
+async def test_a_client_that_waits_to_be_asked_is_asked_once_the_app_is_there(raw_upstream: RawUpstream) -> None:
+    async with gateway(tenant(raw_upstream.url)) as stage:
+        reader, writer = await stage.connect()
+        writer.write(stage.request("/agent-manager/x", "Expect: 100-continue", "Content-Length: 4", method="POST"))
+        assert await read_head(reader) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        writer.write(b"abcd")
+        assert status_of(await reader.read()) == 200
+        writer.close()
+    assert b"Expect" not in raw_upstream.received
+
+
+async def test_a_client_without_a_session_is_never_asked_for_its_body(raw_upstream: RawUpstream) -> None:
+    async with gateway(tenant(raw_upstream.url)) as stage:
+        lines = ("Expect: 100-continue", "Content-Length: 4")
+        answer = await stage.first(stage.request("/agent-manager/x", *lines, method="POST", signed_in=False))
+    assert status_of(answer) == 401
+    assert raw_upstream.connections == []
+
+
+@pytest.mark.row("GW-01")
+@pytest.mark.parametrize(
+    ("method", "answer", "status", "body"),
+    [
+        ("GET", b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc", 200, b"abc"),
+        (
+            "GET",
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n",
+            200,
+            b"abcde",
+        ),
+        ("GET", b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", 200, b""),
+        ("GET", b"HTTP/1.1 204 No Content\r\n\r\n", 204, b""),
+        ("GET", b"HTTP/1.1 304 Not Modified\r\nETag: x\r\nContent-Length: 10\r\n\r\n", 304, b""),
+        ("HEAD", b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n", 200, b""),
+        ("HEAD", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", 200, b""),
+        ("GET", b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nx", 200, b"x"),
+        (
+            "GET",
+            b"HTTP/1.1 103 Early Hints\r\nLink: a\r\n\r\nHTTP/1.1 404 Nope\r\nContent-Length: 1\r\n\r\nx",
+            404,
+            b"x",
+        ),
+        ("GET", b"HTTP/1.1 500 \r\nContent-Length: 1\r\n\r\nx", 500, b"x"),
+        ("GET", b"HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 1\r\n\r\nx", 200, b"x"),
+    ],
+)
+async def test_each_kind_of_answer_ends_where_it_says_and_leaves_the_connection_usable(
+    method: str, answer: bytes, status: int, body: bytes, raw_upstream: RawUpstream
+) -> None:
+    raw_upstream.answer = answer
+    async with gateway(tenant(raw_upstream.url)) as stage:
+        for _ in range(3):
+            got = await stage.send(stage.request("/agent-manager/x", method=method))
+            assert (status_of(got), body_of(got)) == (status, body)
+            assert b"Link" not in got
+    assert raw_upstream.requests == 3
+    assert len(raw_upstream.connections) == 1
+
+
+async def test_an_answer_that_ends_with_its_connection_ends_there() -> None:
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_head(reader)
+        writer.write(b"HTTP/1.0 200 OK\r\nContent-Type: text/plain\r\n\r\nuntil the end")
+
+    async with app_that(script) as app, gateway(tenant(app.url)) as stage:
+        answer = await stage.send(stage.request("/agent-manager/x"))
+    assert body_of(answer) == b"until the end"
+    assert values(tuple(fields_of(answer)), "transfer-encoding") == ["chunked"]
+
+
+async def test_a_client_of_http_1_0_gets_no_chunks(raw_upstream: RawUpstream) -> None:
+    raw_upstream.answer = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n"
+    async with gateway(tenant(raw_upstream.url)) as stage:
+        answer = await stage.send(stage.request("/agent-manager/x").replace(b"HTTP/1.1", b"HTTP/1.0", 1))
+    assert answer.endswith(b"\r\n\r\nabc")
+    assert b"chunked" not in answer
+
+
+async def test_one_connection_of_a_browser_carries_many_requests(raw_upstream: RawUpstream) -> None:
+    async with gateway(tenant(raw_upstream.url)) as stage:
+        reader, writer = await stage.connect()
+        for _ in range(5):
+            writer.write(stage.request("/agent-manager/x").replace(b"Connection: close\r\n", b""))
+            assert status_of(await read_head(reader)) == 200
+            assert await reader.readexactly(2) == b"ok"
+        writer.close()
+
+
+@pytest.mark.row("GW-01")
+async def test_bytes_above_ascii_in_an_answers_fields_pass_untouched(raw_upstream: RawUpstream) -> None:
+    name = 'Content-Disposition: attachment; filename="\u00fc.pdf"\r\n'.encode()
+    raw_upstream.answer = b"HTTP/1.1 200 OK\r\n" + name + b"Content-Length: 0\r\n\r\n"
+    async with gateway(tenant(raw_upstream.url)) as stage:
+        assert name in await stage.send(stage.request("/agent-manager/x"))
+
+
+@pytest.mark.row("GW-03")
+async def test_the_first_byte_of_a_stream_arrives_before_the_second_is_made() -> None:
+    asked = asyncio.Event()
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_head(reader)
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n")
+        writer.write(b"9\r\ndata: 1\n\n\r\n")
+        await asked.wait()
+        writer.write(b"9\r\ndata: 2\n\n\r\n0\r\n\r\n")
+        await reader.read()
+
+    async with app_that(script) as app, gateway(tenant(app.url)) as stage:
+        reader, writer = await stage.connect()
+        writer.write(stage.request("/agent-manager/events"))
+        await read_head(reader)
+        assert await asyncio.wait_for(reader.readuntil(b"data: 1\n\n\r\n"), 5)
+        asked.set()
+        assert await asyncio.wait_for(reader.readuntil(b"data: 2\n\n\r\n"), 5)
+        writer.close()
+
+
+@pytest.mark.row("GW-01")
+async def test_an_app_may_answer_while_it_still_reads() -> None:
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_head(reader)
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\n")
+        for _ in range(2):
+            writer.write(await reader.readexactly(3))
+        await reader.read()
+
+    async with app_that(script) as app, gateway(tenant(app.url)) as stage:
+        reader, writer = await stage.connect()
+        writer.write(stage.request("/agent-manager/x", "Content-Length: 6", method="POST") + b"abc")
+        await read_head(reader)
+        assert await asyncio.wait_for(reader.readexactly(3), 5) == b"abc"
+        writer.write(b"def")
+        assert await asyncio.wait_for(reader.readexactly(3), 5) == b"def"
+        writer.close()
+
+
+async def test_an_early_refusal_of_a_large_body_reaches_the_client() -> None:
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_head(reader)
+        writer.write(b"HTTP/1.1 413 Too Large\r\nContent-Length: 3\r\nConnection: close\r\n\r\nbig")
+
+    async with app_that(script) as app, gateway(tenant(app.url)) as stage:
+        request = stage.request("/agent-manager/x", f"Content-Length: {64 * MIB}", method="POST")
+        answer = await stage.first(request + b"x" * 100_000)
+    assert status_of(answer) == 413
+
+
+@pytest.mark.row("GW-01")
+async def test_100_mib_pass_both_ways_in_little_memory() -> None:
+    block, count = b"0123456789abcdef" * 4096, 1600  # 64 KiB, 100 MiB
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            head = await read_head(reader)
+            size = int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
+            digest = hashlib.sha256()
+            while size:
+                data = await reader.read(min(size, 2**18))
+                digest.update(data)
+                size -= len(data)
+            blocks = int(head.partition(b"blocks=")[2].partition(b" ")[0])
+            writer.write(b"HTTP/1.1 200 OK\r\nX-Sha: %b\r\n" % digest.hexdigest().encode())
+            writer.write(b"Content-Length: %d\r\n\r\n" % (blocks * len(block)))
+            for _ in range(blocks):
+                writer.write(block)
+                await writer.drain()
+
+    async with app_that(script) as app, gateway(tenant(app.url)) as stage:
+        peaks = []
+        for blocks in (count // 20, count):
+            reader, writer = await stage.connect()
+            length = blocks * len(block)
+            lines = (f"Content-Length: {length}",)
+            writer.write(stage.request(f"/agent-manager/x?blocks={blocks}", *lines, method="POST"))
+            wanted = hashlib.sha256()
+            for _ in range(blocks):
+                wanted.update(block)
+                writer.write(block)
+                await writer.drain()
+            assert wanted.hexdigest().encode() in await read_head(reader)
+            got, rest = hashlib.sha256(), length
+            while rest:
+                data = await reader.read(2**18)
+                got.update(data)
+                rest -= len(data)
+            assert got.digest() == wanted.digest()
+            writer.close()
+            peaks.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+    assert (peaks[1] - peaks[0]) * 1024 < 32 * MIB
+
+
+async def test_an_app_waits_for_a_client_that_does_not_read() -> None:
+    sent = 0
+    stalled = asyncio.Event()
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal sent
+        await read_head(reader)
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % (256 * MIB))
+        try:
+            for _ in range(256):
+                writer.write(b"x" * MIB)
+                await asyncio.wait_for(writer.drain(), 1)
+                sent += 1
+        except TimeoutError:
+            stalled.set()
+
+    async with app_that(script) as app, gateway(tenant(app.url)) as stage:
+        _, writer = await stage.connect()
+        writer.transport.pause_reading()  # type: ignore[attr-defined]
+        writer.write(stage.request("/agent-manager/x"))
+        await asyncio.wait_for(stalled.wait(), 30)
+        writer.transport.abort()
+    assert sent < 64
+
+
+@pytest.mark.row("GW-01")
+async def test_an_app_that_is_down_is_a_502(raw_upstream: RawUpstream) -> None:
+    await raw_upstream.stop()
+    async with gateway(tenant(raw_upstream.url)) as stage:
+        page = await stage.send(stage.request("/agent-manager/x", "Accept: text/html"))
+        data = await stage.send(stage.request("/agent-manager/x", "Sec-Fetch-Mode: cors", "Accept: */*"))
+    assert (status_of(page), status_of(data)) == (502, 502)
+    assert b"<html" in page
+    assert b'"app-unavailable"' in data
+
+
+@pytest.mark.row("GW-01")
+async def test_an_app_that_is_slow_is_a_504(raw_upstream: RawUpstream) -> None:
+    raw_upstream.answer = b""
+    async with gateway(tenant(raw_upstream.url)) as stage:
+        for method, body in (("GET", b""), ("POST", b"abc")):
+            answer = await stage.send(stage.request("/slow/x", method=method, body=body))
+            assert status_of(answer) == 504, method
+    assert raw_upstream.requests == 2
+
+
+async def test_an_app_that_does_not_read_a_body_is_a_504() -> None:
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_head(reader)
+        writer.transport.pause_reading()  # type: ignore[attr-defined]
+        await asyncio.Event().wait()
+
+    async with app_that(script) as app, gateway(tenant(app.url)) as stage:
+        request = stage.request("/slow/x", f"Content-Length: {256 * MIB}", method="POST")
+        reader, writer = await stage.connect()
+        writer.write(request + b"x" * (64 * MIB))
+        assert status_of(await asyncio.wait_for(read_head(reader), 30)) == 504
+        writer.transport.abort()
+
+
+async def test_an_answer_that_stops_halfway_is_cut_and_never_looks_whole() -> None:
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_head(reader)
+        writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n")
+        await reader.read()
+
+    async with app_that(script) as app, gateway(tenant(app.url)) as stage:
+        answer = await stage.send(stage.request("/slow/x"))
+    assert b"abc" in answer
+    assert not answer.endswith(b"0\r\n\r\n")
+
+
+EVIL = {
+    "no http": b"hello, world\r\n\r\n",
+    "http 0.9": b"<html>hello</html>",
+    "status 999": b"HTTP/1.1 999 Odd\r\nContent-Length: 0\r\n\r\n",
+    "status 20": b"HTTP/1.1 20 Odd\r\nContent-Length: 0\r\n\r\n",
+    "two lengths": b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab",
+    "length and chunked": b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    "length with a sign": b"HTTP/1.1 200 OK\r\nContent-Length: +1\r\n\r\na",
+    "length that overflows": b"HTTP/1.1 200 OK\r\nContent-Length: 99999999999999999999\r\n\r\na",
+    "gzip, chunked": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
+    "chunked twice": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    "identity": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: identity\r\n\r\nabc",
+    "split answer": b"HTTP/1.1 200 OK\r\nX-Bad: a\rSet-Cookie: x=1\r\nContent-Length: 0\r\n\r\n",
+    "nul": b"HTTP/1.1 200 OK\r\nX-Bad: a\x00b\r\nContent-Length: 0\r\n\r\n",
+    "name with a blank": b"HTTP/1.1 200 OK\r\nX Bad: a\r\nContent-Length: 0\r\n\r\n",
+    "folded": b"HTTP/1.1 200 OK\r\nX-Bad: a\r\n b\r\nContent-Length: 0\r\n\r\n",
+    "endless head": b"HTTP/1.1 200 OK\r\nX-Long: " + b"x" * 200_000,
+    "many fields": b"HTTP/1.1 200 OK\r\n" + b"X: 1\r\n" * 300 + b"\r\n",
+    "101 nobody asked for": b"HTTP/1.1 101 Switching\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n",
+    "101 without upgrade": b"HTTP/1.1 101 Switching\r\n\r\n",
+    "cut off in the head": b"HTTP/1.1 200 OK\r\nContent-Le",
+    "bad chunk first": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", EVIL)
+async def test_an_answer_that_is_no_http_is_a_502_and_its_connection_is_not_used_again(
+    name: str, raw_upstream: RawUpstream
+) -> None:
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_head(reader)
+        writer.write(EVIL[name])
+        await writer.drain()
+
+    async with app_that(script) as app, gateway(tenant(app.url)) as stage:
+        first = await stage.send(stage.request("/agent-manager/x"))
+        second = await stage.send(stage.request("/agent-manager/x"))
+    if name == "bad chunk first":  # the head was good and has gone out
+        assert not first.endswith(b"0\r\n\r\n")
+    else:
+        assert (status_of(first), status_of(second)) == (502, 502)
+    assert app.connections == 2
+
+
+async def test_bytes_behind_an_answer_never_become_the_next_one(raw_upstream: RawUpstream) -> None:
+    extra = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil"
+    raw_upstream.answer = lambda number: b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok" + extra
+    async with gateway(tenant(raw_upstream.url)) as stage:
+        for method in ("GET", "HEAD", "GET"):
+            assert b"evil" not in await stage.send(stage.request("/agent-manager/x", method=method))
+    assert len(raw_upstream.connections) == 3
+
+
+async def test_a_body_behind_a_head_answer_never_becomes_the_next_one(raw_upstream: RawUpstream) -> None:
+    raw_upstream.answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+    async with gateway(tenant(raw_upstream.url)) as stage:
+        head = await stage.send(stage.request("/agent-manager/x", method="HEAD"))
+        get = await stage.send(stage.request("/agent-manager/x"))
+    assert (body_of(head), body_of(get)) == (b"", b"ok")
+
+
+@pytest.mark.parametrize(("method", "times", "status"), [("GET", 2, 200), ("POST", 1, 502)])
+async def test_only_what_may_be_repeated_is_sent_again_after_a_dead_connection(
+    method: str, times: int, status: int
+) -> None:
+    requests: list[bytes] = []
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            requests.append(await read_head(reader))
+            if len(requests) == 2:
+                return  # the kept connection dies under the second request
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+
+    async with app_that(script) as app, gateway(tenant(app.url)) as stage:
+        await stage.send(stage.request("/agent-manager/x"))
+        answer = await stage.send(stage.request("/agent-manager/x", method=method))
+    assert status_of(answer) == status
+    assert len(requests) == 1 + times
+
+
+async def test_a_client_that_goes_away_frees_the_app() -> None:
+    started = asyncio.Event()
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_head(reader)
+        started.set()
+        await reader.read()
+
+    async with app_that(script) as app, gateway(tenant(app.url)) as stage:
+        _, writer = await stage.connect()
+        writer.write(stage.request("/agent-manager/x"))
+        await started.wait()
+        writer.transport.abort()
+        await asyncio.wait_for(app.closed.wait(), 5)
+
+
+async def test_a_body_cut_off_by_the_client_is_cut_off_for_the_app() -> None:
+    got = b""
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal got
+        await read_head(reader)
+        got = await reader.read(3)
+        got += await reader.read()
+
+    async with app_that(script) as app, gateway(tenant(app.url)) as stage:
+        _, writer = await stage.connect()
+        writer.write(stage.request("/agent-manager/x", "Content-Length: 100", method="POST") + b"abc")
+        await writer.drain()
+        writer.close()
+        await asyncio.wait_for(app.closed.wait(), 5)
+    assert got in (b"", b"abc")
+
+
+@pytest.mark.parametrize("declared", [True, False])
+async def test_a_body_larger_than_the_route_takes_is_a_413(declared: bool, raw_upstream: RawUpstream) -> None:
+    site = tenant(routes=(Route("", raw_upstream.url, max_body=10),))
+    async with gateway(site) as stage:
+        if declared:
+            request = stage.request("/x", method="POST", body=b"x" * 11)
+        else:
+            request = stage.request("/x", "Transfer-Encoding: chunked", method="POST") + b"b\r\n" + b"x" * 11 + b"\r\n"
+        assert status_of(await stage.first(request)) == 413
+    assert raw_upstream.requests == 0
+
+
+@pytest.mark.attack("A11")
+async def test_a_stream_ends_with_its_session() -> None:
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_head(reader)
+        writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n")
+        await reader.read()
+
+    async with app_that(script) as app, gateway(tenant(app.url)) as stage:
+        reader, writer = await stage.connect()
+        writer.write(stage.request("/agent-manager/events"))
+        await reader.readuntil(b"abc\r\n")
+        stage.sessions.end("s1")
+        with pytest.raises((ConnectionError, asyncio.IncompleteReadError)):
+            await asyncio.wait_for(reader.readexactly(1), 5)
+        await asyncio.wait_for(app.closed.wait(), 5)
+        assert stage.sessions.closers == {"s1": []}
+        writer.transport.abort()
+
+
+async def test_a_stream_ends_at_the_absolute_end_of_its_session() -> None:
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_head(reader)
+        await reader.read()
+
+    async with app_that(script) as app, gateway(tenant(app.url)) as stage:
+        stage.sessions.known["tag.secret"] = replace(session(), ends_at=stage.clock.now() + 0.2)
+        assert await stage.send(stage.request("/agent-manager/events")) == b""
+        await asyncio.wait_for(app.closed.wait(), 5)

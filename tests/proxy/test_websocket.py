@@ -1,0 +1,295 @@
+"""How a WebSocket passes."""
+
+import asyncio
+import hashlib
+from base64 import b64encode
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import aiohttp
+import pytest
+from aiohttp import WSMsgType
+
+from tests.neighbours.upstream import EchoUpstream
+from tests.proxy.stage import (
+    HOST,
+    TOKEN,
+    Script,
+    Stage,
+    app_that,
+    gateway,
+    read_head,
+    status_of,
+    tenant,
+)
+
+KEY = "dGhlIHNhbXBsZSBub25jZQ=="
+ORIGIN = f"https://{HOST}"
+
+
+def accept(key: str = KEY) -> str:
+    """What answers a handshake with `key` (RFC 6455 4.2.2)."""
+    return b64encode(hashlib.sha1(f"{key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11".encode()).digest()).decode()
+
+
+def handshake(stage: Stage, *lines: str, target: str = "/agent-manager/ws", signed_in: bool = True) -> bytes:
+    """A raw handshake of a page of the tenant's own."""
+    own = [
+        f"Host: {HOST}",
+        f"Origin: {ORIGIN}",
+        "Upgrade: websocket",
+        "Connection: Upgrade",
+        "Sec-WebSocket-Version: 13",
+        f"Sec-WebSocket-Key: {KEY}",
+        *([f"Cookie: {stage.cookie}"] if signed_in else []),
+        *lines,
+    ]
+    return "\r\n".join([f"GET {target} HTTP/1.1", *own, "", ""]).encode()
+
+
+def switching(**changes: str) -> bytes:
+    """A right answer to `handshake`, with changes."""
+    fields = {"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Accept": accept()} | changes
+    return (
+        "HTTP/1.1 101 Switching Protocols\r\n" + "".join(f"{n}: {v}\r\n" for n, v in fields.items()) + "\r\n"
+    ).encode()
+
+
+@asynccontextmanager
+async def socket(stage: Stage, **options: Any) -> AsyncIterator[aiohttp.ClientWebSocketResponse]:
+    """A WebSocket by a real client."""
+    headers = {"Host": HOST, "Origin": ORIGIN, "Cookie": stage.cookie}
+    url = f"http://127.0.0.1:{stage.port}/agent-manager/ws"
+    async with aiohttp.ClientSession() as client, client.ws_connect(url, headers=headers, **options) as one:
+        yield one
+
+
+@pytest.mark.row("GW-02")
+async def test_text_and_binary_pass_both_ways(echo_upstream: EchoUpstream) -> None:
+    async with gateway(tenant(echo_upstream.url)) as stage, socket(stage) as one:
+        await one.send_str("\u00fc\u06f1")
+        assert await one.receive_str() == "\u00fc\u06f1"
+        for size in (0, 1, 125, 126, 65535, 65536, 1_000_000):
+            await one.send_bytes(b"x" * size)
+            assert await one.receive_bytes() == b"x" * size
+
+
+@pytest.mark.row("GW-02")
+async def test_ping_is_answered_by_the_app(echo_upstream: EchoUpstream) -> None:
+    async with gateway(tenant(echo_upstream.url)) as stage, socket(stage, autoping=False) as one:
+        await one.ping(b"are you there")
+        answer = await one.receive()
+        assert (answer.type, answer.data) == (WSMsgType.PONG, b"are you there")
+
+
+@pytest.mark.row("GW-02")
+@pytest.mark.parametrize("code", [1000, 1001, 3000, 4001])
+async def test_close_codes_of_the_app_reach_the_browser(code: int, echo_upstream: EchoUpstream) -> None:
+    async with gateway(tenant(echo_upstream.url)) as stage, socket(stage) as one:
+        await one.send_str(f"close {code}")
+        answer = await one.receive()
+        assert (answer.type, answer.data, answer.extra) == (WSMsgType.CLOSE, code, "as asked")
+
+
+@pytest.mark.row("GW-02")
+async def test_close_codes_of_the_browser_reach_the_app(echo_upstream: EchoUpstream) -> None:
+    async with gateway(tenant(echo_upstream.url)) as stage:
+        async with socket(stage) as one:
+            await one.send_str("x")
+            await one.receive_str()
+            [app_side] = echo_upstream.sockets
+            await one.close(code=4002, message=b"bye")
+        assert app_side.close_code == 4002
+
+
+@pytest.mark.row("GW-02")
+async def test_the_app_chooses_the_subprotocol(echo_upstream: EchoUpstream) -> None:
+    async with gateway(tenant(echo_upstream.url)) as stage, socket(stage, protocols=("none", "chat")) as one:
+        assert one.protocol == "chat"
+
+
+@pytest.mark.row("GW-02")
+async def test_compression_is_between_browser_and_app(echo_upstream: EchoUpstream) -> None:
+    async with gateway(tenant(echo_upstream.url)) as stage, socket(stage, compress=15) as one:
+        assert one.compress
+        await one.send_str("a" * 100_000)
+        assert await one.receive_str() == "a" * 100_000
+
+
+@pytest.mark.row("GW-08")
+async def test_the_handshake_carries_identity_to_the_app(echo_upstream: EchoUpstream) -> None:
+    async with gateway(tenant(echo_upstream.url)) as stage, socket(stage) as one:
+        await one.send_str("headers")
+        seen = {name.lower(): value for name, value in (await one.receive_json())["headers"]}
+    assert seen["authorization"] == f"Bearer {TOKEN}"
+    assert seen["cookie"] == f"token={TOKEN}"
+    assert seen["x-forwarded-host"] == HOST
+    assert seen["connection"] == "Upgrade"
+
+
+@pytest.mark.row("GW-12")
+@pytest.mark.attack("A11")
+async def test_a_handshake_without_a_session_is_a_401_in_json(echo_upstream: EchoUpstream) -> None:
+    async with gateway(tenant(echo_upstream.url)) as stage:
+        answer = await stage.send(handshake(stage, signed_in=False))
+    assert status_of(answer) == 401
+    assert b'"sign-in-first"' in answer
+    assert b'"https://cc.example/-/login"' in answer
+    assert echo_upstream.requests == []
+
+
+@pytest.mark.attack("F7")
+async def test_a_handshake_from_a_sibling_is_a_403(echo_upstream: EchoUpstream) -> None:
+    async with gateway(tenant(echo_upstream.url)) as stage:
+        forged = handshake(stage).replace(ORIGIN.encode(), b"https://evil.cc.example")
+        assert status_of(await stage.send(forged)) == 403
+    assert echo_upstream.requests == []
+
+
+def answering(raw: bytes) -> Script:
+    """An app that answers a handshake with `raw` and then waits."""
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_head(reader)
+        writer.write(raw)
+        await reader.read()
+
+    return script
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok",
+        b"HTTP/1.1 204 No Content\r\n\r\n",
+        switching(**{"Sec-WebSocket-Accept": accept("AAAAAAAAAAAAAAAAAAAAAA==")}),
+        switching(**{"Sec-WebSocket-Accept": ""}),
+        switching(Upgrade="h2c"),
+        switching(Connection="close"),
+        b"HTTP/1.1 101 Switching Protocols\r\n\r\n",
+        b"nonsense\r\n\r\n",
+    ],
+)
+async def test_a_wrong_answer_to_a_handshake_is_a_502_and_no_tunnel(raw: bytes) -> None:
+    async with app_that(answering(raw)) as app, gateway(tenant(app.url)) as stage:
+        answer = await stage.send(handshake(stage) + b"GET /smuggled HTTP/1.1\r\n\r\n")
+    assert status_of(answer) == 502
+    assert answer.count(b"HTTP/1.1") == 1
+
+
+async def test_an_apps_refusal_of_a_handshake_is_passed_on() -> None:
+    raw = b"HTTP/1.1 403 Forbidden\r\nX-Why: not you\r\nContent-Length: 3\r\n\r\nno!"
+    async with app_that(answering(raw)) as app, gateway(tenant(app.url)) as stage:
+        answer = await stage.send(handshake(stage))
+    assert status_of(answer) == 403
+    assert b"X-Why: not you" in answer
+    assert answer.endswith(b"no!")
+
+
+async def test_no_answer_to_a_handshake_is_a_504() -> None:
+    async with app_that(answering(b"")) as app, gateway(tenant(app.url)) as stage:
+        assert status_of(await stage.send(handshake(stage, target="/slow/ws"))) == 504
+
+
+async def test_nobody_there_for_a_handshake_is_a_502() -> None:
+    async with gateway(tenant()) as stage:
+        assert status_of(await stage.send(handshake(stage))) == 502
+
+
+async def test_bytes_right_behind_either_handshake_are_not_lost() -> None:
+    got = bytearray()
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_head(reader)
+        writer.write(switching() + b"from the app")
+        got.extend(await reader.readexactly(16))
+
+    async with app_that(script) as app, gateway(tenant(app.url)) as stage:
+        reader, writer = await stage.connect()
+        writer.write(handshake(stage) + b"from the browser")
+        assert status_of(await read_head(reader)) == 101
+        assert await asyncio.wait_for(reader.readexactly(12), 5) == b"from the app"
+        await asyncio.wait_for(app.closed.wait(), 5)
+        writer.close()
+    assert bytes(got) == b"from the browser"
+
+
+@pytest.mark.attack("A11")
+async def test_open_websockets_close_when_their_session_ends(echo_upstream: EchoUpstream) -> None:
+    async with gateway(tenant(echo_upstream.url)) as stage:
+        connections = [await stage.connect() for _ in range(20)]
+        for reader, writer in connections:
+            writer.write(handshake(stage))
+            assert status_of(await read_head(reader)) == 101
+        stage.sessions.end("s1")
+        for reader, writer in connections:
+            with pytest.raises((ConnectionError, asyncio.IncompleteReadError)):
+                await asyncio.wait_for(reader.readexactly(1), 2)
+            writer.transport.abort()
+        assert status_of(await stage.send(handshake(stage))) == 401
+
+
+async def test_a_browser_that_vanishes_frees_the_app(echo_upstream: EchoUpstream) -> None:
+    async with app_that(answering(switching())) as app, gateway(tenant(app.url)) as stage:
+        reader, writer = await stage.connect()
+        writer.write(handshake(stage))
+        await read_head(reader)
+        writer.transport.abort()
+        await asyncio.wait_for(app.closed.wait(), 5)
+        assert stage.sessions.closers == {"s1": []}
+
+
+async def test_an_app_that_vanishes_frees_the_browser() -> None:
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_head(reader)
+        writer.write(switching() + b"last words")
+        await writer.drain()
+
+    async with app_that(script) as app, gateway(tenant(app.url)) as stage:
+        reader, writer = await stage.connect()
+        writer.write(handshake(stage))
+        await read_head(reader)
+        assert await asyncio.wait_for(reader.read(), 5) == b"last words"
+        writer.close()
+
+
+async def test_a_living_websocket_counts_as_use_at_most_once_a_minute(echo_upstream: EchoUpstream) -> None:
+    async with gateway(tenant(echo_upstream.url)) as stage, socket(stage) as one:
+
+        async def talk() -> list[str]:
+            for _ in range(3):
+                await one.send_str("x")
+                await one.receive_str()
+            return stage.sessions.uses
+
+        assert await talk() == []
+        stage.clock.advance(61)
+        assert await talk() == ["s1"]
+        stage.clock.advance(59)
+        assert await talk() == ["s1"]
+        stage.clock.advance(2)
+        assert await talk() == ["s1", "s1"]
+
+
+async def test_an_app_that_does_not_read_makes_the_browser_wait() -> None:
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_head(reader)
+        writer.write(switching())
+        writer.transport.pause_reading()  # type: ignore[attr-defined]
+        await asyncio.Event().wait()
+
+    async with app_that(script) as app, gateway(tenant(app.url)) as stage:
+        reader, writer = await stage.connect()
+        writer.write(handshake(stage))
+        await read_head(reader)
+        sent = 0
+        try:
+            for _ in range(256):
+                writer.write(b"x" * 2**20)
+                await asyncio.wait_for(writer.drain(), 1)
+                sent += 1
+        except TimeoutError:
+            pass
+        writer.transport.abort()
+    assert sent < 64
