@@ -1,12 +1,18 @@
 """One whole gateway in this process, on the real Keycloak, a real relay and an app that tells what it received."""
 
+import json
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.journeys.installation import Folder, Told, folder, running
+from gateway.app import REAPER, STORE
+from gateway.settings.snapshot import Configuration
+from gateway.store.interface import Store
+from tests.journeys.installation import Folder, MovedClock, Told, folder, running
 from tests.journeys.person import Person
 from tests.neighbours.keycloak import Keycloak
 from tests.neighbours.keycloak_admin import Person as User
@@ -18,24 +24,60 @@ from tests.neighbours.upstream import EchoUpstream
 class Site:
     """The gateway and its neighbours."""
 
-    base: str
+    settings: Folder
+    configuration: Configuration
     audit: Told
     keycloak: Keycloak
     mail: MailServer
     app: EchoUpstream
+    clock: MovedClock
 
-    def user(self, **fields: object) -> User:
+    @property
+    def base(self) -> str:
+        """The gateway's address."""
+        return self.settings.base
+
+    @property
+    def store(self) -> Store:
+        """The gateway's store."""
+        return self.audit.app[STORE]
+
+    def change(self, **two_factor: Any) -> None:
+        """Other `twoFAConfigs` (or whatever was changed in `settings`), in force from now on."""
+        self.settings.two_factor.update(two_factor)
+        self.configuration = self.settings.load()
+
+    def user(self, **fields: Any) -> User:
         """A new user of the tenant's realm."""
-        return self.keycloak.admin.create_user(**fields)  # type: ignore[arg-type]
+        return self.keycloak.admin.create_user(**fields)
 
-    def person(self, target: str = "/unified-admin/") -> Person:
+    def person(self, target: str = "/unified-admin/", **browser: Any) -> Person:
         """Somebody with an empty browser."""
-        return Person(self.base, target=target)
+        return Person(self.base, target=target, **browser)
+
+    async def reap(self) -> int:
+        """What the gateway does every half minute: end the Keycloak sessions of dead logins."""
+        return await self.audit.app[REAPER].look()
+
+    async def seen(self, person: Person, path: str = "/unified-admin/") -> dict[str, str]:
+        """The fields that the app got with a request of `person`, names in lower case."""
+        response = await person.get(path)
+        assert response.status == 200, await response.text()
+        return {name.lower(): value for name, value in json.loads(await response.text())["headers"]}
+
+
+@asynccontextmanager
+async def whole(settings: Folder, keycloak: Keycloak, mail: MailServer, app: EchoUpstream) -> AsyncIterator[Site]:
+    """A gateway on these neighbours."""
+    site = Site(settings, settings.load(), Told(), keycloak, mail, app, MovedClock())
+    async with running(lambda: site.configuration, settings.ring(), clock=site.clock) as audit:
+        site.audit = audit
+        yield site
 
 
 @pytest.fixture
 def settings(tmp_path: Path, keycloak: Keycloak, mail_server: MailServer, echo_upstream: EchoUpstream) -> Folder:
-    """The settings of `site`; change them before it is asked for."""
+    """The settings of `site`."""
     return folder(tmp_path, keycloak=keycloak, mail=mail_server, app=echo_upstream.url)
 
 
@@ -44,5 +86,5 @@ async def site(
     settings: Folder, keycloak: Keycloak, mail_server: MailServer, echo_upstream: EchoUpstream
 ) -> AsyncIterator[Site]:
     """The gateway, running."""
-    async with running(settings.load(), settings.ring()) as audit:
-        yield Site(settings.base, audit, keycloak, mail_server, echo_upstream)
+    async with whole(settings, keycloak, mail_server, echo_upstream) as site:
+        yield site

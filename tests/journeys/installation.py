@@ -3,7 +3,7 @@
 import json
 import os
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -28,6 +28,21 @@ from tests.neighbours.run import Run
 from tests.ports import free_port
 
 CHANNEL = "otp@example.com"
+
+
+class MovedClock:
+    """The machine's time and what a test let pass on top of it."""
+
+    def __init__(self) -> None:
+        self._ahead = 0.0
+
+    def now(self) -> float:
+        """Seconds since the epoch."""
+        return SystemClock().now() + self._ahead
+
+    def advance(self, seconds: float) -> None:
+        """Let so many seconds pass."""
+        self._ahead += seconds
 
 
 @dataclass
@@ -136,10 +151,11 @@ def folder(path: Path, *, keycloak: Keycloak, mail: MailServer, app: str, store:
 
 
 class Told:
-    """What the audit was told."""
+    """What the audit was told, and by which app."""
 
     def __init__(self) -> None:
         self.lines: list[dict[str, Any]] = []
+        self.app: web.Application = web.Application()
 
     def __call__(self, line: str) -> None:
         self.lines.append(json.loads(line))
@@ -150,15 +166,18 @@ class Told:
 
 
 @asynccontextmanager
-async def running(configuration: Configuration, ring: KeyRing, *, clock: Clock | None = None) -> AsyncIterator[Told]:
-    """The gateway in this process; gives its audit."""
+async def running(
+    configuration: Configuration | Callable[[], Configuration], ring: KeyRing, *, clock: Clock | None = None
+) -> AsyncIterator[Told]:
+    """The gateway in this process, on one configuration or on whichever is in force; gives its audit."""
     told = Told()
     clock = clock or SystemClock()
-    app = build(lambda: configuration, ring, clock=clock, audit=Audit(clock, tell=told))
-    runner = web.AppRunner(app, **server_options())
+    source = configuration if callable(configuration) else lambda: configuration
+    told.app = build(source, ring, clock=clock, audit=Audit(clock, tell=told))
+    runner = web.AppRunner(told.app, shutdown_timeout=1, **server_options())
     await runner.setup()
     try:
-        listen = configuration.gateway.listen
+        listen = source().gateway.listen
         await web.TCPSite(runner, listen.host, listen.port).start()
         yield told
     finally:

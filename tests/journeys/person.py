@@ -37,12 +37,12 @@ class Answer:
 
 
 class Person:
-    """Has cookies of its own. `base` is the gateway's address."""
+    """Has cookies of its own. `base` is the gateway's address, `always` what this browser sends with every request."""
 
-    def __init__(self, base: str, *, target: str = "/unified-admin/") -> None:
+    def __init__(self, base: str, *, target: str = "/unified-admin/", always: Mapping[str, str] | None = None) -> None:
         self.base = base.rstrip("/")
         self.target = target
-        self._http = ClientSession(cookie_jar=CookieJar(unsafe=True))
+        self._http = ClientSession(cookie_jar=CookieJar(unsafe=True), headers=always)
         self.csrf = ""
 
     async def __aenter__(self) -> Self:
@@ -57,6 +57,24 @@ class Person:
         """One request as it is; redirects are not followed."""
         response = await self._http.get(
             URL(self.base + path, encoded=True), headers=PAGE if headers is None else headers, allow_redirects=False
+        )
+        await response.read()
+        return response
+
+    async def page(self, path: str = "") -> str:
+        """The page that a browser ends up on at `path` (else at the login)."""
+        url = URL(self.base + (path or f"/-/login?to={quote(self.target)}"), encoded=True)
+        async with self._http.get(url, headers=PAGE) as response:
+            return await response.text()
+
+    async def submit(self, step: str, action: str = "", **fields: str) -> ClientResponse:
+        """A form of a page as a browser sends it; redirects are not followed."""
+        if not self.csrf:
+            await self.look()
+        form = {"csrf": self.csrf, "to": self.target, "action": action, **fields}
+        headers = {"Accept": "text/html", "Sec-Fetch-Site": "same-origin", "Sec-Fetch-Mode": "navigate"}
+        response = await self._http.post(
+            f"{self.base}/-/login/{step}", data=form, headers=headers, allow_redirects=False
         )
         await response.read()
         return response
@@ -82,12 +100,26 @@ class Person:
         """Sign in with a password."""
         return await self.do("password", username=username, password=password)
 
-    async def first_login(self, username: str, password: str, address: str, mail: MailServer) -> Answer:
-        """From the password to the app, registering `address` on the way."""
+    async def to_code(self, username: str, password: str, address: str) -> Answer:
+        """From the password to the code page, registering `address` on the way."""
         assert (await self.password(username, password)).step == "register"
         assert (await self.do("register", address=address)).step == "confirm"
-        assert (await self.do("confirm", "send")).step == "verify"
-        return await self.do("verify", code=await code_for(mail, address))
+        return await self.do("confirm", "send")
+
+    async def logout(self) -> ClientResponse:
+        """Press the button of the logout page."""
+        page = await self.page("/-/logout")
+        form = {"csrf": re.findall(r'name="csrf" value="([^"]+)"', page)[0]}
+        headers = {"Accept": "text/html", "Sec-Fetch-Site": "same-origin"}
+        response = await self._http.post(f"{self.base}/-/logout", data=form, headers=headers, allow_redirects=False)
+        await response.read()
+        return response
+
+    async def first_login(self, username: str, password: str, address: str, mail: MailServer) -> Answer:
+        """From the password to the app, registering `address` on the way."""
+        before = len(mail.to(address))
+        assert (await self.to_code(username, password, address)).step == "verify"
+        return await self.do("verify", code=await code_for(mail, address, before + 1))
 
     async def login(self, username: str, password: str, address: str, mail: MailServer) -> Answer:
         """From the password to the app with a registered address."""

@@ -1,8 +1,10 @@
-"""A first login, a second one, and what the app sees: on real parts."""
+"""First and later logins of every kind of user, and what the apps see of them: on real parts."""
 
 import pytest
 
 from tests.journeys.conftest import Site
+from tests.journeys.person import code_for, wrong
+from tests.neighbours import realm
 
 pytestmark = pytest.mark.keycloak
 
@@ -12,7 +14,180 @@ async def test_a_first_login_registers_an_address_and_opens_the_app(site: Site) 
     async with site.person() as agent:
         done = await agent.first_login(user.username, user.password, "first@example.com", site.mail)
         assert (done.step, done.body["location"]) == ("done", "/unified-admin/")
-        response = await agent.get("/unified-admin/")
-        assert response.status == 200
-        seen = dict((await response.json())["headers"])
-        assert seen["Authorization"].startswith("Bearer ")
+        seen = await site.seen(agent)
+        assert seen["authorization"].startswith("Bearer ")
+
+
+@pytest.mark.row("EF-01")
+async def test_with_2fa_off_the_password_alone_gives_the_token(site: Site) -> None:
+    site.change(is2FAEnabled=False)
+    user = site.user()
+    async with site.person() as agent:
+        assert (await agent.password(user.username, user.password)).step == "done"
+        assert (await site.seen(agent))["authorization"].startswith("Bearer ")
+        assert agent.cookie("token")
+    assert not site.mail.messages
+
+
+@pytest.mark.row("EF-01", "GW-07")
+async def test_with_2fa_on_no_answer_before_the_right_code_carries_a_token_or_session(site: Site) -> None:
+    user = site.user()
+    async with site.person() as agent:
+        steps = [
+            await agent.password(user.username, user.password),
+            await agent.do("register", address="first@example.com"),
+            await agent.do("confirm", "send"),
+            await agent.do("verify", code=wrong(await code_for(site.mail, "first@example.com"))),
+        ]
+        assert [answer.step for answer in steps] == ["register", "confirm", "verify", "verify"]
+        assert set(agent.cookies()) == {"gateway-login"}
+        for answer in steps:
+            assert "eyJ" not in str(answer.body) + str(answer.headers)
+        assert (await agent.get("/unified-admin/")).status == 303
+    assert not site.app.requests
+
+
+@pytest.mark.row("EF-02")
+async def test_a_change_of_settings_counts_from_the_next_login(site: Site) -> None:
+    user = site.user()
+    async with site.person() as early, site.person() as late:
+        await early.to_code(user.username, user.password, "first@example.com")
+        site.change(is2FAEnabled=False)
+        assert (await early.look()).step == "verify"
+        assert (await early.get("/unified-admin/")).status == 303
+        assert (await late.password(user.username, user.password)).step == "done"
+
+
+@pytest.mark.row("EF-08")
+@pytest.mark.parametrize("role", [*realm.ROLES, "unknown", "none"])
+async def test_every_role_and_none_is_asked_the_same(site: Site, role: str) -> None:
+    known = {"unknown": ("default-roles-expertflow",), "none": ()}.get(role, (role,))
+    user = site.user(roles=known)
+    async with site.person() as person:
+        done = await person.first_login(user.username, user.password, f"{role}@example.com", site.mail)
+        assert done.step == "done"
+    async with site.person() as person:
+        assert (await person.login(user.username, user.password, f"{role}@example.com", site.mail)).step == "done"
+
+
+@pytest.mark.row("EF-09")
+async def test_both_apps_and_any_further_route_behave_alike(site: Site) -> None:
+    apps = ("/unified-admin", "/agent-manager", "/unified-agent")
+    site.settings.tenant["gateway"]["routes"].append({"path": apps[2], "to": site.app.url, "strip_prefix": True})
+    site.change()
+    for number, app in enumerate(apps):
+        user = site.user()
+        async with site.person(f"{app}/x?y=1") as agent:
+            refused = await agent.get(f"{app}/x?y=1")
+            assert (refused.status, refused.headers["Location"]) == (303, f"/-/login?to={app}/x%3Fy%3D1")
+            done = await agent.first_login(user.username, user.password, f"app{number}@example.com", site.mail)
+            assert done.body["location"] == f"{app}/x?y=1"
+            for opened in apps:
+                assert (await site.seen(agent, f"{opened}/"))["authorization"].startswith("Bearer ")
+
+
+@pytest.mark.row("EF-10")
+async def test_a_user_cannot_choose_another_way(site: Site) -> None:
+    user = site.user()
+    async with site.person() as agent:
+        code_page = await agent.to_code(user.username, user.password, "first@example.com")
+        assert code_page.body["methods"] == []
+        assert "Use another way" not in await agent.page()
+        for action in ("other-method", "choose"):
+            assert (await agent.do("verify", action)).step == "verify"
+        assert (await agent.do("choose", factor="totp")).status in (404, 409)
+
+
+@pytest.mark.row("EF-11")
+async def test_a_later_login_sends_the_code_at_once(site: Site) -> None:
+    user = site.user()
+    async with site.person() as agent:
+        await agent.first_login(user.username, user.password, "kept@example.com", site.mail)
+    async with site.person() as agent:
+        code_page = await agent.password(user.username, user.password)
+        assert code_page.step == "verify"
+        assert code_page.body["sent_to"] == "k***@e***.com"
+        assert len(site.mail.to("kept@example.com")) == 2
+        done = await agent.do("verify", code=await code_for(site.mail, "kept@example.com", 2))
+        assert done.step == "done"
+
+
+@pytest.mark.row("EF-11")
+async def test_the_address_is_confirmed_and_can_be_edited_before_anything_is_sent(site: Site) -> None:
+    user = site.user()
+    async with site.person() as agent:
+        await agent.password(user.username, user.password)
+        shown = await agent.do("register", address="mistyped@example.com")
+        assert (shown.step, shown.body["address"]) == ("confirm", "mistyped@example.com")
+        assert not site.mail.messages
+        assert (await agent.do("confirm", "edit")).step == "register"
+        await agent.do("register", address="right@example.com")
+        assert (await agent.do("confirm", "send")).step == "verify"
+        done = await agent.do("verify", code=await code_for(site.mail, "right@example.com"))
+        assert done.step == "done"
+    assert not site.mail.to("mistyped@example.com")
+
+
+@pytest.mark.row("EF-11", "GW-29")
+async def test_the_registration_is_one_sealed_value_of_the_user_profile(site: Site) -> None:
+    user = site.user()
+    async with site.person() as agent:
+        await agent.first_login(user.username, user.password, "sealed@example.com", site.mail)
+    (value,) = site.keycloak.admin.attribute(user.id)
+    assert "sealed" not in value
+    assert "@" not in value
+    after = site.keycloak.admin.user(user.id)
+    assert (after["email"], after["enabled"], after["firstName"]) == (user.email, True, "Test")
+
+
+@pytest.mark.row("EF-11")
+async def test_the_profile_address_hears_of_a_registration_of_another_one(site: Site) -> None:
+    user = site.user()
+    async with site.person() as agent:
+        await agent.first_login(user.username, user.password, "elsewhere@example.com", site.mail)
+    await site.mail.wait(2)
+    assert user.email
+    (told,) = site.mail.to(user.email)
+    assert "elsewhere@example.com" not in told.text
+    assert [line["user_id"] for line in site.audit.of("enrolment.registered")] == [user.id]
+
+
+@pytest.mark.row("EF-11")
+async def test_the_profile_address_hears_nothing_when_it_is_the_one_registered(site: Site) -> None:
+    user = site.user()
+    assert user.email
+    async with site.person() as agent:
+        await agent.first_login(user.username, user.password, user.email, site.mail)
+    assert len(site.mail.messages) == 1
+    assert site.audit.of("enrolment.registered")
+    assert not site.audit.of("enrolment.told_profile_address")
+
+
+async def test_where_only_the_profile_address_counts_another_is_refused(site: Site) -> None:
+    site.change(registrationContact="profile")
+    user = site.user()
+    assert user.email
+    async with site.person() as agent:
+        await agent.password(user.username, user.password)
+        refused = await agent.do("register", address="elsewhere@example.com")
+        assert (refused.status, refused.step, refused.problem) == (422, "register", "unknown-address")
+        assert (await agent.do("register", address=user.email)).step == "confirm"
+    assert not site.mail.messages
+
+
+@pytest.mark.row("EF-12")
+async def test_of_two_users_with_one_address_only_the_newest_code_works(site: Site) -> None:
+    first, second = site.user(), site.user()
+    async with site.person() as one, site.person() as two:
+        await one.to_code(first.username, first.password, "shared@example.com")
+        older = await code_for(site.mail, "shared@example.com")
+        await two.to_code(second.username, second.password, "shared@example.com")
+        newer = await code_for(site.mail, "shared@example.com", 2)
+        dead = await one.do("verify", code=older)
+        assert (dead.step, dead.problem) == ("verify", "wrong-code")
+        stolen = await one.do("verify", code=newer)
+        assert (stolen.step, stolen.problem) == ("verify", "wrong-code")
+        assert (await two.do("verify", code=newer)).step == "done"
+        still_dead = await one.do("verify", code=older)
+        assert (still_dead.step, still_dead.problem) == ("verify", "wrong-code")
+        assert "Ask your administrator whether your address is unique" in await one.page()

@@ -1,0 +1,33 @@
+"""Routes that ask for a factor, and routes that do not, under one session."""
+
+import pytest
+
+from tests.journeys.conftest import Site
+from tests.journeys.installation import Folder
+
+pytestmark = pytest.mark.keycloak
+
+
+@pytest.fixture
+def settings(settings: Folder) -> Folder:
+    """Agent Manager asks for no factor."""
+    settings.tenant["gateway"]["routes"][1]["second_factor"] = "off"
+    return settings
+
+
+async def test_a_session_of_the_password_alone_opens_only_the_route_that_asks_for_no_factor(site: Site) -> None:
+    user = site.user()
+    async with site.person("/agent-manager/") as agent:
+        assert (await agent.password(user.username, user.password)).step == "done"
+        opened = await agent.get("/agent-manager/")
+        refused = await agent.get("/unified-admin/")
+        assert (opened.status, refused.status) == (200, 303)
+
+
+async def test_the_stricter_route_asks_for_the_factor_then(site: Site) -> None:
+    user = site.user()
+    async with site.person("/agent-manager/") as agent:
+        await agent.password(user.username, user.password)
+        refused = await agent.get("/unified-admin/")
+        page = await agent.get(refused.headers["Location"])
+        assert (page.status, page.headers["Content-Type"]) == (200, "text/html; charset=utf-8")
