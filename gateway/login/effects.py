@@ -11,6 +11,7 @@ from gateway.crypto.signing import Signer
 from gateway.domain.enrolment import Enrolment
 from gateway.domain.ports import Clock
 from gateway.domain.problem import Problem, Trouble
+from gateway.domain.tenant import RouteFactor
 from gateway.domain.user import User
 from gateway.keycloak.sign_in_queue import normalised
 from gateway.keycloak.users import Users
@@ -83,6 +84,7 @@ class Effects:
                 satisfied=satisfied,
                 rule=rule,
                 proved_at=login.proved_at,
+                routes=_may_open(visit, login),
             ),
             tag=login.tag,
             secret=login.session_secret,
@@ -104,3 +106,10 @@ class Effects:
         if account.credential_date != login.credential_date:
             return "password"
         return ""
+
+
+def _may_open(visit: Visit, login: Login) -> tuple[str, ...] | None:
+    """The routes the session opens: all; where nothing was asked because the route asks nothing, such routes only."""
+    if login.proved or login.route_asks or not login.policy.enabled:
+        return None
+    return tuple(route.path for route in visit.tenant.routes if route.second_factor is RouteFactor.OFF)

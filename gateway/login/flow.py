@@ -85,7 +85,7 @@ class Flow:
         login = await self.logins.read(visit.tenant.id, visit.tag)
         if login is None or secret is None or login.secret != secret or login.tenant != visit.tenant.id:
             return None
-        return login if counts(login, visit.configuration.gateway.limits, self.clock.now()) else None
+        return login if self._serves(visit, login) else None
 
     async def look(self, visit: Visit, login: Login | None) -> Went:
         """A GET: run what is due, say where the login stands."""
@@ -153,7 +153,14 @@ class Flow:
     def goes_on(self, visit: Visit, other: Login, user_id: str) -> bool:
         """Whether `other` is a login of the same user that this browser may go on with instead of a new one."""
         same = other.user is not None and other.user.id == user_id and not other.stopped
-        return same and counts(other, visit.configuration.gateway.limits, self.clock.now())
+        return same and self._serves(visit, other)
+
+    def _serves(self, visit: Visit, login: Login) -> bool:
+        """Whether `login` counts now, and for where the browser wants to go: one that opened a session without a
+        factor, because its route asks for none, is no login for a route that does."""
+        if login.opened and visit.route_asks and not login.route_asks:
+            return False
+        return counts(login, visit.configuration.gateway.limits, self.clock.now())
 
     async def _settle(self, visit: Visit, login: Login | None, trouble: Trouble | None) -> Went:
         """Run effects until a page is due, or one of them has a problem to show."""

@@ -74,7 +74,8 @@ class LoginHandlers:
         """Where every login begins: on to the app with a session, else the login's step, else the password page."""
         browser = self._browser(request)
         visit = self._visit(request, browser, request.query.get("to"))
-        if not wants_json(request) and await self._session(visit.tenant, browser):
+        session = None if wants_json(request) else await self._session(visit.tenant, browser)
+        if session and (session.routes is None or visit.app in session.routes):
             return _redirect(visit.to)
         login = await self.flow.load(visit, browser.secret)
         went = await self.flow.look(visit, login if login and not login.stopped else None)

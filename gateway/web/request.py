@@ -11,7 +11,7 @@ from aiohttp import web
 from gateway.domain.tenant import Tenant
 from gateway.settings.snapshot import Configuration
 
-CONFIGURATION_SOURCE = web.AppKey("configuration_source", Callable[[], Configuration])
+CONFIGURATION_SOURCE: web.AppKey[Callable[[], Configuration]] = web.AppKey("configuration_source")
 """Gives the configuration in force now; called once per request."""
 
 CONFIGURATION = web.RequestKey("configuration", Configuration)
