@@ -17,6 +17,7 @@ class Problem(Enum):
     WRONG_PASSWORD = "wrong-password"  # noqa: S105 - a word, not a password
     WRONG_CODE = "wrong-code"
     NEXT_CODE = "next-code"
+    CLOCK_OFF = "clock-off"
     CODE_EXPIRED = "code-expired"
     FORM_EXPIRED = "form-expired"
     LOGIN_EXPIRED = "login-expired"

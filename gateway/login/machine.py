@@ -8,217 +8,49 @@ The rules, on one page:
   made it: a code sent for a replaced challenge is void, what needs no sending counts for its whole round.
 - A stopped or opened login absorbs everything.
 - A requirement that cannot be met is `stopped`, for every purpose.
+- A due password is changed after the factor; then another factor is owed: the round is raised, the proof taken back.
+
+What can happen is in `record`, what a proof is for in `aims`.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
-from enum import Enum
+from dataclasses import replace
 
 from gateway.domain.challenge import Challenge, Draft
-from gateway.domain.enrolment import Enrolment, EnrolmentSet
-from gateway.domain.policy import MESSAGE_FACTORS, FactorKind, Policy
+from gateway.domain.enrolment import Enrolment
+from gateway.domain.policy import MESSAGE_FACTORS, FactorKind
 from gateway.domain.problem import Trouble
-from gateway.domain.session import Satisfied, Tokens
-from gateway.domain.user import Contact, User
-from gateway.second_factor import requirement
-from gateway.second_factor.requirement import Refuse, Register, Requirement, Standing, Verify
-
-
-class Step(Enum):
-    """The pages: enum value = URL segment = template = module = test."""
-
-    PASSWORD = "password"  # noqa: S105 - the name of a page
-    REGISTER = "register"
-    CONFIRM = "confirm"
-    VERIFY = "verify"
-    STOPPED = "stopped"
-    DONE = "done"
-
-
-class Effect(Enum):
-    """What the gateway does itself between pages."""
-
-    CHALLENGE = "challenge"
-    SAVE = "save"
-    OPEN = "open"
-
-
-class Purpose(Enum):
-    """Why a login was begun."""
-
-    SIGN_IN = "sign-in"
-
-
-@dataclass(frozen=True, slots=True)
-class Opened:
-    """The session a login became. `cookie` is its cookie value: the login's own browser may have it again."""
-
-    session: str
-    cookie: str = field(repr=False)
-    at: float
-
-
-@dataclass(frozen=True, slots=True)
-class Login:
-    """One login of one browser; times in seconds since the epoch.
-
-    `tag` places the login, its challenge and its session together in the store; `secret` and `session_secret` are the
-    halves of cookie values that only this browser holds (the record is sealed).
-    `app` is the path prefix of the route it was begun for, `route_asks` whether that route asks for a factor.
-    """
-
-    id: str
-    secret: str = field(repr=False)
-    session_secret: str = field(repr=False)
-    tag: str
-    tenant: str
-    purpose: Purpose
-    policy: Policy
-    app: str
-    route_asks: bool
-    begun_at: float
-    moved_at: float
-    user: User | None = None
-    tokens: Tokens | None = field(default=None, repr=False)
-    enrolments: EnrolmentSet = EnrolmentSet()
-    contacts: tuple[Contact, ...] = ()
-    credential_date: int | None = None
-    password_at: float = 0.0
-    trusted: bool = False
-    verified: bool = False
-    draft: Draft | None = None
-    confirmed: bool = False
-    challenge: Challenge | None = None
-    asked: int = 0
-    round: int = 0
-    proved: FactorKind | None = None
-    proved_at: float | None = None
-    enrolled: Enrolment | None = None
-    saved: bool = False
-    opened: Opened | None = None
-    stopped: Trouble | None = None
-
-
-# Events: what happened, the only way a login changes.
-
-
-@dataclass(frozen=True, slots=True)
-class PasswordRight:
-    """Keycloak accepted the password."""
-
-    user: User
-    tokens: Tokens = field(repr=False)
-    enrolments: EnrolmentSet
-    contacts: tuple[Contact, ...]
-    credential_date: int | None
-    at: float
-    trusted: bool = False
-    verified: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class AddressGiven:
-    """The user typed an address; None takes the last one back ("Edit")."""
-
-    draft: Draft | None
-
-
-@dataclass(frozen=True, slots=True)
-class AddressConfirmed:
-    """The user saw `draft` again and said yes."""
-
-    draft: Draft
-
-
-@dataclass(frozen=True, slots=True)
-class ChallengeSent:
-    """A factor was asked, for `sent_to` of the challenge."""
-
-    challenge: Challenge
-
-
-@dataclass(frozen=True, slots=True)
-class Proved:
-    """A factor was judged right."""
-
-    challenge: Challenge
-    factor: FactorKind
-    at: float
-
-
-@dataclass(frozen=True, slots=True)
-class Saved:
-    """The user's sealed set, with the new enrolment, stands in Keycloak."""
-
-    enrolments: EnrolmentSet
-
-
-@dataclass(frozen=True, slots=True)
-class SessionOpened:
-    """The session exists."""
-
-    opened: Opened
-
-
-@dataclass(frozen=True, slots=True)
-class Stopped:
-    """The login ends without a session. With a challenge it counts only while that one is still under way."""
-
-    trouble: Trouble
-    challenge: str | None = None
-
-
-Event = PasswordRight | AddressGiven | AddressConfirmed | ChallengeSent | Proved | Saved | SessionOpened | Stopped
-
-
-def required(login: Login) -> Requirement:
-    """What the policy asks of this login's user."""
-    enrolments = login.enrolments
-    if login.enrolled and not login.saved:
-        enrolments = enrolments.with_enrolment(login.enrolled)
-    standing = Standing(enrolments, login.contacts, trusted=login.trusted, verified=login.verified)
-    return requirement.decide(login.policy, standing, route_asks=login.route_asks)
-
-
-def aim(login: Login) -> Register | Verify | None:
-    """What the proof now pending is for, or None when none is."""
-    if not login.user or login.proved:
-        return None
-    asked = required(login)
-    return asked if isinstance(asked, Register | Verify) else None
-
-
-def refusal(login: Login) -> Refuse | None:
-    """Why the requirement of this login cannot be met, or None."""
-    if not login.user or login.proved or login.opened:
-        return None
-    asked = required(login)
-    return asked if isinstance(asked, Refuse) else None
-
-
-def method(login: Login) -> tuple[FactorKind, str, str] | None:
-    """The factor, address and secret that the next challenge is for; None when no challenge is pending."""
-    match aim(login):
-        case Register():
-            return (login.draft.factor, login.draft.address, login.draft.secret) if login.draft else None
-        case Verify(methods=methods):
-            return methods[0].factor, methods[0].address, methods[0].secret
-    return None
-
-
-def registering(login: Login) -> FactorKind | None:
-    """The factor being registered now."""
-    match aim(login):
-        case Register(factors=factors):
-            return factors[0]
-    return None
+from gateway.domain.session import Satisfied
+from gateway.login import aims
+from gateway.login.aims import Vouch, aim, refusal, registering, required
+from gateway.login.record import (
+    AddressConfirmed,
+    AddressGiven,
+    ChallengeSent,
+    CodesNoted,
+    Drafted,
+    Effect,
+    Event,
+    Login,
+    PasswordChanged,
+    PasswordRight,
+    Picked,
+    Proved,
+    Purpose,
+    Saved,
+    SessionOpened,
+    Step,
+    Stopped,
+    TokensGranted,
+)
+from gateway.second_factor.requirement import DecidedBy, Register, Verify
 
 
 def pending(login: Login) -> tuple[Step | Effect, ...]:
     """What this login still owes, in order; `done` stands last unless it is stopped."""
     if login.stopped or refusal(login):
         return (Step.STOPPED,)
-    return tuple(_sign_in(login))
+    return tuple(_sign_in(login) if login.purpose is Purpose.SIGN_IN else _within_session(login))
 
 
 def step(login: Login) -> Step:
@@ -243,10 +75,8 @@ def satisfied(login: Login) -> tuple[Satisfied, str]:
     """How the requirement was met, and the rule by name, for the session."""
     if login.proved:
         return Satisfied.PROVED, ""
-    asked = required(login)
-    if asked.rule is requirement.DecidedBy.TRUSTED_BROWSER:
-        return Satisfied.TRUSTED, asked.rule.value
-    return Satisfied.NOT_ASKED, asked.rule.value
+    rule = required(login).rule
+    return (Satisfied.TRUSTED if rule is DecidedBy.TRUSTED_BROWSER else Satisfied.NOT_ASKED), rule.value
 
 
 def _sign_in(login: Login) -> Iterator[Step | Effect]:
@@ -254,37 +84,90 @@ def _sign_in(login: Login) -> Iterator[Step | Effect]:
         yield Step.PASSWORD  # what follows is not known yet
         return
     yield from _factor(login)
-    if login.enrolled and not login.saved:
-        yield Effect.SAVE
+    yield from _keep(login)
+    if login.due and not login.changed:
+        yield Step.NEW_PASSWORD
+        return  # another factor is owed after it
     if not login.opened:
         yield Effect.OPEN
     yield Step.DONE
 
 
+def _within_session(login: Login) -> Iterator[Step | Effect]:
+    if login.recent and not login.fresh and not aim(login):
+        yield Step.PASSWORD  # a fresh proof of a user who has no factor
+    yield from _factor(login)
+    yield from _keep(login)
+    if not login.opened:
+        yield Effect.TOUCH
+    yield Step.DONE
+
+
 def _factor(login: Login) -> Iterator[Step | Effect]:
     match aim(login):
-        case Register():
-            if not login.draft:
-                yield Step.REGISTER
-            if not login.confirmed:
-                yield Step.CONFIRM
         case None:
             return
+        case Register():
+            yield from _register(login)
+        case Verify() | Vouch():
+            if not login.challenge:
+                yield Effect.CHALLENGE
+            yield Step.VERIFY
+
+
+def _register(login: Login) -> Iterator[Step | Effect]:
+    kind = registering(login)
+    if kind is None or kind in MESSAGE_FACTORS:
+        if not login.draft:
+            yield Step.REGISTER
+        if not login.confirmed:
+            yield Step.CONFIRM
+        if not login.challenge:
+            yield Effect.CHALLENGE
+        yield Step.VERIFY
+        return
+    if not login.draft:  # the page carries secret and code field
+        yield Effect.DRAFT
     if not login.challenge:
         yield Effect.CHALLENGE
-    yield Step.VERIFY
+    yield Step.REGISTER
+
+
+def _keep(login: Login) -> Iterator[Step | Effect]:
+    if login.enrolled and not login.saved:
+        yield Effect.SAVE
+    if login.first_enrolment and login.policy.backup_codes and not login.noted:
+        yield Step.BACKUP_CODES
 
 
 def apply(login: Login, event: Event) -> Login:
     """The login after `event`; the same login when the event answers nothing pending."""
     if login.stopped or login.opened:
         return login
-    page = step(login)
     match event:
         case Stopped(trouble=why, challenge=of):
             bound = of is None or (login.challenge is not None and login.challenge.id == of)
             return replace(login, stopped=why) if bound else login
-        case PasswordRight() if page is Step.PASSWORD:
+        case PasswordRight() | PasswordChanged() | TokensGranted():
+            return _password(login, event)
+        case Picked() | AddressGiven() | AddressConfirmed() | Drafted():
+            return _registration(login, event)
+        case ChallengeSent() | Proved():
+            return _proof(login, event)
+        case Saved(enrolments=enrolments) if first(login) is Effect.SAVE:
+            return replace(login, saved=True, enrolments=enrolments)
+        case CodesNoted() if first(login) is Step.BACKUP_CODES:
+            return replace(login, noted=True)
+        case SessionOpened(opened=opened) if first(login) in (Effect.OPEN, Effect.TOUCH):
+            return replace(login, opened=opened)
+    return login
+
+
+def _password(login: Login, event: PasswordRight | PasswordChanged | TokensGranted) -> Login:
+    match event:
+        case PasswordRight() if step(login) is Step.PASSWORD:
+            if login.purpose is not Purpose.SIGN_IN:
+                return replace(login, fresh=True) if _same_user(login, event) else login
             known = replace(
                 login,
                 user=event.user,
@@ -293,50 +176,116 @@ def apply(login: Login, event: Event) -> Login:
                 contacts=event.contacts,
                 credential_date=event.credential_date,
                 password_at=event.at,
+                due=event.due,
                 trusted=event.trusted,
                 verified=event.verified,
+                open_registration=event.open_registration,
             )
             return replace(known, stopped=trouble(known))
-        case AddressGiven(draft=None) if registering(login) and login.draft and login.draft.factor in MESSAGE_FACTORS:
-            return replace(login, draft=None, confirmed=False, challenge=None)
-        case AddressGiven(draft=Draft() as draft) if page is Step.REGISTER and draft.factor is registering(login):
-            return replace(login, draft=draft)
-        case AddressConfirmed(draft=draft) if page is Step.CONFIRM and login.draft == draft:
-            return replace(login, confirmed=True)
-        case ChallengeSent(challenge=challenge) if page is Step.VERIFY and _answers(login, challenge):
-            return replace(login, challenge=challenge, asked=challenge.number + 1)
-        case Proved(challenge=challenge, factor=factor, at=at) if page is Step.VERIFY and _counts(
-            login, challenge, factor
-        ):
-            return replace(login, proved=factor, proved_at=at, enrolled=_newly(login, factor), challenge=None)
-        case Saved(enrolments=enrolments) if first(login) is Effect.SAVE:
-            return replace(login, saved=True, enrolments=enrolments)
-        case SessionOpened(opened=opened) if first(login) is Effect.OPEN:
-            return replace(login, opened=opened)
+        case PasswordChanged(credential_date=date) if step(login) is Step.NEW_PASSWORD:
+            return replace(
+                login,
+                changed=True,
+                credential_date=date,
+                proved=None,
+                challenge=None,
+                draft=None,
+                picked=None,
+                trusted=False,
+                verified=False,
+                round=login.round + 1,
+            )
+        case TokensGranted(tokens=tokens) if login.changed and login.tokens is None:
+            return replace(login, tokens=tokens)
     return login
 
 
+def _registration(login: Login, event: Picked | AddressGiven | AddressConfirmed | Drafted) -> Login:
+    page, kind = step(login), registering(login)
+    match event:
+        case Picked(factor=None) if login.picked and aims.offered(login) and page in _REGISTRATION:
+            return replace(login, picked=None, draft=None, confirmed=False, challenge=None)
+        case Picked(factor=FactorKind() as factor) if factor in aims.offered(login) and page is Step.REGISTER:
+            return replace(login, picked=factor, draft=None, confirmed=False, challenge=None)
+        case AddressGiven(draft=None) if kind and login.draft and login.draft.factor in MESSAGE_FACTORS:
+            return replace(login, draft=None, confirmed=False, challenge=None)
+        case AddressGiven(draft=Draft() as draft) if page is Step.REGISTER and draft.factor is kind:
+            return replace(login, draft=draft)
+        case AddressConfirmed(draft=draft) if page is Step.CONFIRM and login.draft == draft:
+            return replace(login, confirmed=True)
+        case Drafted(draft=draft) if first(login) is Effect.DRAFT and draft.factor is kind:
+            return replace(login, draft=draft)
+    return login
+
+
+_REGISTRATION = (Step.REGISTER, Step.CONFIRM, Step.VERIFY)
+
+
+def _proof(login: Login, event: ChallengeSent | Proved) -> Login:
+    proving = step(login) in (Step.VERIFY, Step.REGISTER)
+    match event:
+        case ChallengeSent(challenge=challenge) if proving and _answers(login, challenge):
+            return replace(login, challenge=challenge, asked=challenge.number + 1)
+        case Proved(challenge=challenge, factor=factor) if proving and _counts(login, challenge, factor):
+            if event.enrolments is not None:
+                login = replace(login, enrolments=event.enrolments)
+            return _proved(login, event)
+    return login
+
+
+def _proved(login: Login, event: Proved) -> Login:
+    """A factor was judged right: what it was for is done."""
+    login = replace(login, challenge=None, proved_at=event.at, remember=login.remember or event.remember)
+    match aim(login):
+        case Register():
+            new = _drafted(login)
+            if aims.needs_voucher(login, new):
+                return replace(login, unvouched=new)
+            return _registered(login, new)
+        case Vouch() if login.unvouched:
+            return _registered(replace(login, unvouched=None), login.unvouched)
+        case Verify(methods=methods):
+            if login.purpose is Purpose.ENROL:  # the fresh proof; registering comes next
+                return replace(login, fresh=True, round=login.round + 1)
+            pinned = None if login.enrolments.of(event.factor) else _of(methods, event.factor)
+            return replace(login, proved=event.factor, fresh=login.recent, enrolled=pinned)
+    return login
+
+
+def _registered(login: Login, new: Enrolment) -> Login:
+    first_one = not login.enrolments.enrolments
+    return replace(login, proved=new.factor, enrolled=new, first_enrolment=first_one)
+
+
 def _answers(login: Login, challenge: Challenge) -> bool:
-    """Whether `challenge` is for what is pending: this round, the next number, and the address that stands now."""
-    wanted = method(login)
-    if challenge.round != login.round or challenge.number < login.asked or wanted is None:
+    """Whether `challenge` is for what is pending: this round, a new number, and the address that stands now."""
+    if challenge.round != login.round or challenge.number < login.asked:
         return False
-    factor, address, _ = wanted
-    return challenge.factor in (factor, None) and challenge.sent_to == (address if factor in MESSAGE_FACTORS else "")
+    methods = aims.methods(login)
+    if challenge.factor is None:
+        return not registering(login)
+    wanted = _of(methods, challenge.factor)
+    if wanted is None:
+        return False
+    return challenge.sent_to == (wanted.address if challenge.factor in MESSAGE_FACTORS else "")
 
 
 def _counts(login: Login, challenge: Challenge, factor: FactorKind) -> bool:
     """An answer to a replaced message is void; what nothing was sent for counts for the whole round."""
-    if challenge.round != login.round or login.proved or not login.challenge:
+    if challenge.round != login.round or not login.challenge:
         return False
     return login.challenge.id == challenge.id or (factor not in MESSAGE_FACTORS and not registering(login))
 
 
-def _newly(login: Login, factor: FactorKind) -> Enrolment | None:
-    """The enrolment this proof makes: the draft, or a known contact pinned by its first accepted code."""
-    if registering(login) and login.draft:
-        return Enrolment(factor, login.draft.address, login.draft.secret)
-    match aim(login):
-        case Verify(methods=methods) if not login.enrolments.of(factor):
-            return next((m for m in methods if m.factor is factor), None)
-    return None
+def _same_user(login: Login, event: PasswordRight) -> bool:
+    return login.user is not None and event.user.id == login.user.id
+
+
+def _drafted(login: Login) -> Enrolment:
+    draft = login.draft
+    assert draft is not None  # noqa: S101 - a registration is proved only with a draft
+    return Enrolment(draft.factor, draft.address, draft.secret)
+
+
+def _of(methods: tuple[Enrolment, ...], factor: FactorKind) -> Enrolment | None:
+    return next((m for m in methods if m.factor is factor), None)

@@ -1,41 +1,50 @@
 """How is a proof begun, and how is an answer to it judged? The only caller of a factor.
 
 Sending: nothing to a locked user; counted (cooldown, login, hour, address) before anything leaves; a failed send is
-given back. Answering: an expired or superseded code is refused before anything is judged; else reserve → judge →
-consume, so that no number of tabs or replicas gets one guess more, and exactly one owner consumes a right code.
+given back. Answering: an expired code is refused before anything is judged; else reserve → judge → consume, so that no
+number of tabs or replicas gets one guess more, and exactly one owner consumes a right code. Where a page takes any
+code, one entry costs one attempt and is judged by each candidate whose shape fits; the first that accepts is consumed.
 """
 
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from gateway.crypto import codes
 from gateway.crypto.signing import Signer
-from gateway.domain.challenge import Accepted, Asked, Challenge, Elsewhere, More, Rejected, Unavailable
+from gateway.domain.challenge import Accepted, Asked, Challenge, Elsewhere, Judgement, More, Rejected, Unavailable
 from gateway.domain.channel import ChannelKind
-from gateway.domain.enrolment import Enrolment
+from gateway.domain.enrolment import Enrolment, EnrolmentSet
 from gateway.domain.policy import MESSAGE_FACTORS, FactorKind, Policy, SharedAddress
 from gateway.domain.ports import Chance, Clock
 from gateway.domain.problem import Problem, Trouble
+from gateway.domain.tenant import Tenant
 from gateway.domain.user import User
 from gateway.second_factor import limits
 from gateway.second_factor.attempts import Attempts, Go, No
+from gateway.second_factor.consuming import Consuming
 from gateway.second_factor.factor import About, Factor
+from gateway.second_factor.factors import admin_code, backup_code, message_code, totp
 from gateway.second_factor.limits import Whose
 from gateway.settings.snapshot import OperatorLimits
 from gateway.store.interface import Store
-from gateway.store.once import Once
 
 Factors = Mapping[tuple[FactorKind, ChannelKind | None], Factor]
-USED_CODE_LIFE = 86400.0
-REPEATED_FAILURES = 2
-"""From so many wrong codes on, the page also says to ask whether the address is unique (EF-21)."""
+AboutOf = Callable[[FactorKind], About]
+"""The circumstances of a proof by one factor: its channel among them."""
+
+NEWEST_LIFE = 86400.0
+JUDGED_IN_ORDER = (FactorKind.TOTP, FactorKind.EMAIL, FactorKind.SMS, FactorKind.BACKUP_CODE, FactorKind.ADMIN_CODE)
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """For whom, what and under which rules one proof is; the same for sending and answering."""
+    """For whom, what and under which rules one proof is; the same for sending and answering.
 
+    `methods` are what an answer is judged by, `extras` the codes besides; `takes_any` when one page takes all of them.
+    """
+
+    tenant: Tenant
     policy: Policy
     limits: OperatorLimits
     user: User
@@ -43,20 +52,30 @@ class Case:
     round: int
     app: str
     client: str
-    enrolment: Enrolment
-    registering: bool = False
+    methods: tuple[Enrolment, ...]
+    extras: tuple[FactorKind, ...] = ()
+    takes_any: bool = False
+    enrolments: EnrolmentSet = EnrolmentSet()
+
+    @property
+    def counted_as(self) -> FactorKind | None:
+        """The factor whose failures are counted; None where any is taken."""
+        if self.takes_any:
+            return None
+        return self.methods[0].factor if self.methods else FactorKind.ADMIN_CODE
 
 
 @dataclass(frozen=True, slots=True)
 class Right:
-    """Judged right and consumed by this login."""
+    """Judged right and consumed by this login. `enrolments` is the set that stands now where a part was used up."""
 
     factor: FactorKind
+    enrolments: EnrolmentSet | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Wrong:
-    """Not accepted. `stops` when this very attempt was the last one and ends the login; `failures` of this code."""
+    """Not accepted. `stops` when this very attempt was the last one and ends the login; `failures` so far."""
 
     trouble: Trouble
     failures: int = 0
@@ -66,7 +85,7 @@ class Wrong:
 
 @dataclass(frozen=True, slots=True)
 class Left:
-    """What a page shows of the counters: attempts left for this code, wrong ones so far, when a new one may be had."""
+    """What a page shows of the counters: attempts left, wrong ones so far, when a new code may be had."""
 
     attempts: int
     failures: int
@@ -81,7 +100,7 @@ class Challenges:
         *,
         factors: Factors,
         attempts: Attempts,
-        once: Once,
+        consuming: Consuming,
         store: Store,
         addresses: Signer,
         clock: Clock,
@@ -89,7 +108,7 @@ class Challenges:
     ) -> None:
         self._factors = factors
         self._attempts = attempts
-        self._once = once
+        self._consuming = consuming
         self._store = store
         self._addresses = addresses
         self._clock = clock
@@ -99,20 +118,72 @@ class Challenges:
         """The object that serves `kind` through the channel of `about`."""
         return self._factors[(kind, about.channel.kind if about.channel else None)]
 
-    async def begin(self, case: Case, about: About, number: int) -> Challenge | Trouble:
-        """Ask the factor: for a message factor this sends. `number` is the challenge's number in its login."""
-        kind = case.enrolment.factor
-        whose = self._whose(case, about)
-        counted: tuple[limits.Group, ...] = ()
-        if kind in MESSAGE_FACTORS:
-            if held := await self._locked(case, whose, kind):
-                return held
-            counted = limits.for_send(case.policy, case.limits, whose)
-            found = await self._attempts.reserve(counted)
-            if isinstance(found, No):
-                return Trouble(found.problem, found.until)
+    async def begin(self, case: Case, about_of: AboutOf, number: int, send_to: Enrolment | None) -> Challenge | Trouble:
+        """Send a code to `send_to`, or note that one is waited for. `number` is the challenge's in its login."""
         challenge_id = self._chance.token_bytes(12).hex()
-        asked = await self.factor(about, kind).challenge(case.user, case.enrolment, about.for_challenge(challenge_id))
+        if send_to is None:
+            only = case.methods[0].factor if len(case.methods) == 1 else None
+            return Challenge(id=challenge_id, factor=only, round=case.round, number=number, issued_at=self._clock.now())
+        return await self._send(case, about_of(send_to.factor).for_challenge(challenge_id), number, send_to)
+
+    async def answer(self, case: Case, about_of: AboutOf, challenge: Challenge, typed: str) -> Right | Wrong:
+        """Judge what was typed. A right answer is `Right` for one owner only: this login, challenge and round."""
+        entry = codes.fold(typed)
+        expired = challenge.expires_at is not None and self._clock.now() >= challenge.expires_at
+        candidates = [k for k in self._candidates(case, challenge, expired=expired) if self._fits(case, k, entry)]
+        if expired and not candidates:
+            return Wrong(Trouble(Problem.CODE_EXPIRED))
+        whose = self._whose(case, challenge)
+        groups = limits.for_answer(case.policy, case.limits, whose, case.counted_as)
+        found = await self._attempts.reserve(groups)
+        if isinstance(found, No):
+            return Wrong(self._held(found, challenge))
+        problem = Problem.WRONG_CODE
+        for kind in candidates:
+            judgement = await self._judge(case, about_of(kind).for_challenge(challenge.id), challenge, kind, entry)
+            match judgement:
+                case Accepted(consume=consume):
+                    owner = f"{case.login}/{challenge.id}/{challenge.round}"
+                    used = await self._consuming.use(case.tenant, case.user, case.enrolments, consume, owner)
+                    if isinstance(used, Problem):
+                        problem = used
+                        continue
+                    await self._attempts.clear(groups + limits.cooldown(case.policy, whose))
+                    return Right(kind, used)
+                case Rejected(problem=why):
+                    problem = why if why is not Problem.WRONG_CODE else problem
+                case Elsewhere(path=path):
+                    return Wrong(Trouble(Problem.NO_CONTACT, path=path), stops=True)
+                case More():
+                    raise TypeError("no factor of this build asks on")
+                case Unavailable(problem=why):
+                    await self._attempts.give_back(groups)
+                    return Wrong(Trouble(why))
+        if problem is Problem.NEXT_CODE:  # the right code of an app, used already: no guess
+            await self._attempts.give_back(groups)
+            return Wrong(Trouble(problem), judged=True)
+        return self._wrong(case, challenge, found, problem)
+
+    async def left(self, case: Case, challenge: Challenge | None) -> Left:
+        """The counters as a page shows them; nothing is counted."""
+        whose = self._whose(case, challenge)
+        found = await self._attempts.look(limits.for_answer(case.policy, case.limits, whose, case.counted_as))
+        cooling = await self._attempts.look(limits.cooldown(case.policy, whose))
+        resend_at = cooling.until if isinstance(cooling, No) else None
+        if isinstance(found, No):
+            return Left(0, case.policy.otp_max_attempts, resend_at)
+        failures = _failures(found)
+        return Left(max(0, case.policy.otp_max_attempts - failures), failures, resend_at)
+
+    async def _send(self, case: Case, about: About, number: int, to: Enrolment) -> Challenge | Trouble:
+        whose = self._whose(case, None, to)
+        if held := await self._locked(case, whose):
+            return held
+        counted = limits.for_send(case.policy, case.limits, whose)
+        found = await self._attempts.reserve(counted)
+        if isinstance(found, No):
+            return Trouble(found.problem, found.until)
+        asked = await self.factor(about, to.factor).challenge(case.user, to, about)
         match asked:
             case Asked():
                 pass
@@ -122,102 +193,84 @@ class Challenges:
                 await self._attempts.give_back(counted)
                 return Trouble(problem)
         now = self._clock.now()
-        if kind in MESSAGE_FACTORS and case.policy.shared_address is SharedAddress.NEWEST:
-            life = max(60.0, (asked.expires_at or now) - now) + USED_CODE_LIFE
-            await self._store.set(self._newest_key(whose), challenge_id.encode(), life)
+        if case.policy.shared_address is SharedAddress.NEWEST:
+            life = max(60.0, (asked.expires_at or now) - now) + NEWEST_LIFE
+            await self._store.set(_newest_key(whose), about.challenge.encode(), life)
         return Challenge(
-            id=challenge_id,
-            factor=kind,
+            id=about.challenge,
+            factor=to.factor,
             round=case.round,
             number=number,
             state=asked.state,
             channel=about.channel.service_identifier if about.channel else None,
-            sent_to=case.enrolment.address if kind in MESSAGE_FACTORS else "",
+            sent_to=to.address,
             issued_at=now,
             expires_at=asked.expires_at,
-            resend_at=now + case.policy.resend_cooldown if kind in MESSAGE_FACTORS else None,
+            resend_at=now + case.policy.resend_cooldown,
             tag=about.tag,
         )
 
-    async def answer(self, case: Case, about: About, challenge: Challenge, typed: str) -> Right | Wrong:
-        """Judge what was typed. A right answer is `Right` for one owner only: this login, challenge and round."""
-        now = self._clock.now()
-        kind = case.enrolment.factor
-        if challenge.expires_at is not None and now >= challenge.expires_at:
-            return Wrong(Trouble(Problem.CODE_EXPIRED))
-        whose = self._whose(case, about, challenge.id)
-        groups = limits.for_answer(case.policy, case.limits, whose, kind)
-        found = await self._attempts.reserve(groups)
-        if isinstance(found, No):
-            return Wrong(self._until_new_code(found, challenge))
-        judgement = await self._judge(case, about, challenge, typed, whose)
-        match judgement:
-            case Accepted(consume=consume):
-                owner = f"{case.login}/{challenge.id}/{challenge.round}"
-                if await self._once.consume(about.tenant.id, consume, owner, USED_CODE_LIFE):
-                    await self._attempts.clear(groups + limits.cooldown(case.policy, whose))
-                    return Right(kind)
-                return self._wrong(case, challenge, found, Problem.WRONG_CODE)
-            case Rejected(problem=problem):
-                return self._wrong(case, challenge, found, problem)
-            case Elsewhere(path=path):
-                return Wrong(Trouble(Problem.NO_CONTACT, path=path), stops=True)
-            case More():
-                raise TypeError("no factor of this build asks on")
-            case Unavailable(problem=problem):
-                await self._attempts.give_back(groups)
-                return Wrong(Trouble(problem))
+    def _candidates(self, case: Case, challenge: Challenge, *, expired: bool) -> tuple[FactorKind, ...]:
+        """What an entry is judged by, in order: methods that need no message, the message that was sent, extras."""
+        waiting = {m.factor for m in case.methods if m.factor not in MESSAGE_FACTORS}
+        if challenge.factor in MESSAGE_FACTORS and not expired:
+            waiting.add(challenge.factor)
+        return tuple(k for k in JUDGED_IN_ORDER if k in waiting or k in case.extras)
 
-    async def left(self, case: Case, about: About, challenge: Challenge | None) -> Left:
-        """The counters as a page shows them; nothing is counted."""
-        whose = self._whose(case, about, challenge.id if challenge else "")
-        found = await self._attempts.look(limits.for_answer(case.policy, case.limits, whose, case.enrolment.factor))
-        cooling = await self._attempts.look(limits.cooldown(case.policy, whose))
-        resend_at = cooling.until if isinstance(cooling, No) else None
-        if isinstance(found, No):
-            return Left(0, case.policy.otp_max_attempts, resend_at)
-        failures = found.count("code") or found.count("attempts")
-        return Left(max(0, case.policy.otp_max_attempts - failures), failures, resend_at)
+    def _fits(self, case: Case, kind: FactorKind, entry: str) -> bool:
+        """Whether `entry` may be such a code; a page that takes one kind judges whatever was typed."""
+        if len(case.methods) + len(case.extras) == 1:
+            return True
+        match kind:
+            case FactorKind.BACKUP_CODE:
+                return backup_code.fits(entry)
+            case FactorKind.ADMIN_CODE:
+                return admin_code.fits(entry)
+        digits = totp.DIGITS if kind is FactorKind.TOTP else case.policy.otp_length
+        return message_code.fits(entry, digits)
 
-    async def _judge(
-        self, case: Case, about: About, challenge: Challenge, typed: str, whose: Whose
-    ) -> Accepted | Rejected | More | Elsewhere | Unavailable:
-        if case.enrolment.factor in MESSAGE_FACTORS and case.policy.shared_address is SharedAddress.NEWEST:
-            newest = await self._store.get(self._newest_key(whose))
+    async def _judge(self, case: Case, about: About, challenge: Challenge, kind: FactorKind, entry: str) -> Judgement:
+        enrolment = next((m for m in case.methods if m.factor is kind), None)
+        if enrolment is None:
+            enrolment = await self._consuming.as_enrolment(case.tenant, case.user, case.enrolments, kind)
+        if kind in MESSAGE_FACTORS and case.policy.shared_address is SharedAddress.NEWEST:
+            newest = await self._store.get(_newest_key(self._whose(case, challenge, enrolment)))
             if newest != challenge.id.encode():
                 return Rejected()
-        factor = self.factor(about, case.enrolment.factor)
-        return await factor.judge(
-            challenge.state, case.user, case.enrolment, about.for_challenge(challenge.id), codes.fold(typed)
-        )
+        return await self.factor(about, kind).judge(challenge.state, case.user, enrolment, about, entry)
 
     def _wrong(self, case: Case, challenge: Challenge, found: Go, problem: Problem) -> Wrong:
-        """What a wrong code leads to: the sentence, or the end of the code or of the login."""
-        failures = found.count("code") or found.count("attempts")
+        """What a wrong code leads to: the sentence, a warning, or the end of the code or of the login."""
+        failures = _failures(found)
         for limit, until in found.locks:
-            if limit.problem is Problem.LIMIT_EXCEEDED:
-                return Wrong(self._until_new_code(No(limit.problem, until), challenge), failures, judged=True)
+            held = No(limit.problem, until)
+            if limit.problem is Problem.LIMIT_EXCEEDED and challenge.factor in MESSAGE_FACTORS:
+                return Wrong(self._held(held, challenge), failures, judged=True)
             return Wrong(Trouble(limit.problem, until), failures, stops=True, judged=True)
+        warn = case.policy.warn_from_attempt
+        if problem is Problem.WRONG_CODE and warn is not None and failures >= warn:
+            problem = Problem.WARNING
         return Wrong(Trouble(problem), failures, judged=True)
 
-    def _until_new_code(self, held: No, challenge: Challenge) -> Trouble:
+    def _held(self, held: No, challenge: Challenge) -> Trouble:
         """A dead code holds the user only until he may have a new one."""
         if held.problem is Problem.LIMIT_EXCEEDED:
             return Trouble(held.problem, challenge.resend_at)
         return Trouble(held.problem, held.until)
 
-    async def _locked(self, case: Case, whose: Whose, kind: FactorKind) -> Trouble | None:
-        groups = limits.for_answer(case.policy, case.limits, whose, kind)
+    async def _locked(self, case: Case, whose: Whose) -> Trouble | None:
+        groups = limits.for_answer(case.policy, case.limits, whose, case.counted_as)
         found = await self._attempts.look(tuple(group for group in groups if limits.is_of_user(group)))
         return Trouble(found.problem, found.until) if isinstance(found, No) else None
 
-    def _whose(self, case: Case, about: About, challenge: str = "") -> Whose:
+    def _whose(self, case: Case, challenge: Challenge | None, to: Enrolment | None = None) -> Whose:
+        message = to or next((m for m in case.methods if m.factor in MESSAGE_FACTORS), None)
         return Whose(
-            tenant=about.tenant.id,
+            tenant=case.tenant.id,
             user=case.user.id,
             login=case.login,
-            challenge=challenge,
-            address=self.name_of_address(about.tenant.id, case.enrolment.address),
+            challenge=challenge.id if challenge else "",
+            address=self.name_of_address(case.tenant.id, message.address) if message else "",
             client=case.client,
             app=case.app,
         )
@@ -226,5 +279,10 @@ class Challenges:
         """A keyed digest that stands for an address in keys of the store."""
         return self._addresses.sign(tenant_id, unicodedata.normalize("NFKC", address).casefold())
 
-    def _newest_key(self, whose: Whose) -> str:
-        return f"newest:{{{whose.tenant}/address/{whose.address}}}"
+
+def _newest_key(whose: Whose) -> str:
+    return f"newest:{{{whose.tenant}/address/{whose.address}}}"
+
+
+def _failures(found: Go) -> int:
+    return found.count("code") or found.count("attempts")

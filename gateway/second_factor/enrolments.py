@@ -24,6 +24,7 @@ from pydantic import TypeAdapter, ValidationError
 from gateway.crypto.sealing import Sealer, Unopenable
 from gateway.domain.enrolment import Enrolment, EnrolmentSet
 from gateway.domain.errors import Conflict
+from gateway.domain.policy import FactorKind
 from gateway.domain.ports import Clock, Lock
 from gateway.domain.tenant import KeycloakAccess, Tenant
 from gateway.store.interface import Store
@@ -104,21 +105,80 @@ class Enrolments:
         await self._raise_guard(tenant, user_id, opened.version, sealed, raw)
         return opened
 
-    async def add(self, tenant: Tenant, user_id: str, seen: EnrolmentSet, enrolment: Enrolment) -> EnrolmentSet | None:
+    async def add(
+        self,
+        tenant: Tenant,
+        user_id: str,
+        seen: EnrolmentSet,
+        enrolment: Enrolment,
+        backup_codes: tuple[str, ...] = (),
+    ) -> EnrolmentSet | None:
         """Write the set that follows `seen` with `enrolment` in it; None when it is no longer the one seen.
 
-        Doing it twice writes once: a set that already holds exactly this is returned as it is.
+        `backup_codes` come with a first factor. Doing it twice writes once: a set that already holds exactly this is
+        returned as it is.
         """
         wanted = seen.with_enrolment(replace(enrolment, added_at=enrolment.added_at or self._clock.now()))
+        if backup_codes:
+            wanted = replace(wanted, backup_codes=backup_codes)
+
+        def change(now: EnrolmentSet) -> EnrolmentSet | None:
+            if _same(now, wanted):
+                return now
+            return wanted if now.version == seen.version else None
+
+        return await self._change(tenant, user_id, change)
+
+    async def burn(self, tenant: Tenant, user_id: str, seen: EnrolmentSet, code: str) -> EnrolmentSet | None:
+        """Take one backup code out of the set; None when the set is not one the gateway wrote last.
+
+        A set that no longer holds it is returned as it is: who marked the code as used decides, not this.
+        """
+
+        def change(now: EnrolmentSet) -> EnrolmentSet | None:
+            if code not in now.backup_codes:
+                return now if now.version >= seen.version else None
+            left = tuple(c for c in now.backup_codes if c != code)
+            return replace(now, version=now.version + 1, backup_codes=left)
+
+        return await self._change(tenant, user_id, change)
+
+    async def turn_off(self, tenant: Tenant, user_id: str, factor: FactorKind) -> EnrolmentSet | None:
+        """Take one factor out; trust ends, and with the last factor the backup codes do. None as in `burn`."""
+
+        def change(now: EnrolmentSet) -> EnrolmentSet | None:
+            return now.without(factor) if now.of(factor) else now
+
+        return await self._change(tenant, user_id, change)
+
+    async def renew_backup_codes(self, tenant: Tenant, user_id: str, codes: tuple[str, ...]) -> EnrolmentSet | None:
+        """Put new backup codes in the place of all old ones. None as in `burn`, and for a user without a factor."""
+
+        def change(now: EnrolmentSet) -> EnrolmentSet | None:
+            return replace(now, version=now.version + 1, backup_codes=codes) if now.enrolments else None
+
+        return await self._change(tenant, user_id, change)
+
+    async def end_trust(self, tenant: Tenant, user_id: str) -> EnrolmentSet | None:
+        """Let no browser be trusted any more. None as in `burn`."""
+
+        def change(now: EnrolmentSet) -> EnrolmentSet | None:
+            return replace(now, version=now.version + 1, trust_epoch=now.trust_epoch + 1)
+
+        return await self._change(tenant, user_id, change)
+
+    async def _change(
+        self, tenant: Tenant, user_id: str, change: Callable[[EnrolmentSet], EnrolmentSet | None]
+    ) -> EnrolmentSet | None:
+        """Under the user's lock: read and judge, change, write from exactly what was read, let the guard follow."""
         async with self._lock.hold(f"enrolments:{tenant.id}:{user_id}", wait=LOCK_WAIT, ttl=LOCK_LIFE):
             sealed = await self._profile.read(tenant.keycloak, user_id)
             now = await self.read(tenant, user_id)
             if isinstance(now, Tampered):
                 return None
-            if _same(now, wanted):
-                return now
-            if now.version != seen.version:
-                return None
+            wanted = change(now)
+            if wanted is None or wanted is now:
+                return wanted
             new = self._seal(tenant, user_id, wanted)
             try:
                 await self._profile.write(tenant.keycloak, user_id, new, sealed)

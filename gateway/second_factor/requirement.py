@@ -32,6 +32,8 @@ class DecidedBy(Enum):
     REQUIRED = "enrolment-required"
     NO_CONTACT = "no-contact"
     NOTHING_TO_REGISTER = "nothing-to-register"
+    FRESH_PROOF = "fresh-proof"
+    NONE_ENROLLED = "none-enrolled"
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +118,12 @@ def methods_of(policy: Policy, standing: Standing) -> tuple[Enrolment, ...]:
         known += tuple(Enrolment(c.factor, c.address) for c in usable)
     methods = tuple(e for m in policy.offered for e in known if e.factor is m.factor)
     return methods[:1] if policy.choose_page is ChoosePage.NEVER else methods
+
+
+def enrolled_methods(policy: Policy, enrolments: EnrolmentSet) -> tuple[Enrolment, ...]:
+    """Every factor the user has enrolled, those of the policy first: what a fresh proof may be given by."""
+    own = tuple(e for m in policy.offered for e in enrolments.enrolments if e.factor is m.factor)
+    return own + tuple(e for e in enrolments.enrolments if e not in own)
 
 
 def contacts_are_methods(policy: Policy) -> bool:

@@ -1,23 +1,29 @@
-"""The register page: at which address does a new user want his codes?
+"""The register page: what does a new user want his codes by, and where?
 
-Form: `address`. Nothing is sent from here: the address is shown again on the next page.
+Form: `address` for a message factor (nothing is sent from here: the address is shown again on the next page); `code`
+for an app, whose secret the page shows; `factor` picks among several.
 """
 
 from dataclasses import dataclass
 
 from gateway.domain.challenge import Draft, Rejected
+from gateway.domain.policy import MESSAGE_FACTORS, FactorKind
 from gateway.domain.ports import Clock
 from gateway.domain.problem import Problem, Trouble
-from gateway.login import machine
+from gateway.login import aims
+from gateway.login.answering import Answering
 from gateway.login.flow import Acted, Fields
-from gateway.login.machine import AddressGiven, Login
 from gateway.login.proofs import Proofs
+from gateway.login.record import AddressGiven, Login, Picked
 from gateway.login.reports import Reports
 from gateway.login.visit import Visit
 from gateway.observe.audit import AuditEvent
-from gateway.rendering.step_view import StepView
+from gateway.rendering import factor_texts
+from gateway.rendering.languages import Languages
+from gateway.rendering.step_view import MethodView, StepView
 from gateway.second_factor import requirement
 from gateway.second_factor.challenges import Challenges
+from gateway.second_factor.factors import totp
 
 MOST_ADDRESS = 254
 
@@ -27,17 +33,24 @@ class RegisterPage:
     """See the module's text."""
 
     challenges: Challenges
+    answering: Answering
     proofs: Proofs
+    languages: Languages
     clock: Clock
     reports: Reports
 
     async def act(self, visit: Visit, login: Login, action: str, fields: Fields) -> Acted:
-        """Take the address."""
-        kind, user = machine.registering(login), login.user
+        """Pick a factor, take an address, or judge the app's first code."""
+        kind, user = aims.registering(login), login.user
         if action == "cancel":
             return Acted(cancelled=True)
+        if picked := fields.get("factor"):
+            found = next((f for f in aims.offered(login) if f.value == picked), None)
+            return Acted((Picked(found),)) if found else Acted(trouble=Trouble(Problem.BAD_INPUT))
         if kind is None or user is None:
-            return Acted()
+            return Acted(trouble=Trouble(Problem.BAD_INPUT))
+        if kind not in MESSAGE_FACTORS:
+            return await self.answering.judge(visit, login, fields.get("code", ""))
         typed = fields.get("address", "").strip()
         if not typed or len(typed) > MOST_ADDRESS:
             return Acted(trouble=Trouble(Problem.BAD_ADDRESS))
@@ -52,8 +65,11 @@ class RegisterPage:
                 return Acted((AddressGiven(draft),))
 
     async def view(self, visit: Visit, login: Login, fields: Fields) -> StepView:
-        """The form, with what was typed."""
-        kind = machine.registering(login)
+        """The form, with what was typed; for an app its secret."""
+        kind = aims.registering(login)
+        language = self.languages.get(visit.language)
+        secret = login.draft.secret if login.draft and kind is FactorKind.TOTP else ""
+        name = login.user.username if login.user else ""
         return StepView(
             step="register",
             purpose=login.purpose.value,
@@ -64,5 +80,8 @@ class RegisterPage:
             factor=kind.value if kind else "",
             username=login.user.display_name if login.user else "",
             address=fields.get("address", "").strip()[:MOST_ADDRESS],
-            digits=login.policy.otp_length,
+            digits=totp.DIGITS if secret else login.policy.otp_length,
+            methods=tuple(MethodView(f.value, factor_texts.label(f, language)) for f in aims.offered(login)),
+            totp_secret=secret,
+            otpauth=totp.otpauth(secret, name, visit.tenant.branding.name) if secret else "",
         )

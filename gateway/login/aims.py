@@ -1,0 +1,147 @@
+"""What is the proof for that a login owes now?
+
+Pure. Between the requirement (what the policy asks of a user) and the machine (what a login owes): which factor is
+being registered, which methods and codes an answer is judged by, where a message would go.
+"""
+
+from dataclasses import dataclass
+
+from gateway.domain.enrolment import Enrolment
+from gateway.domain.policy import MESSAGE_FACTORS, ChoosePage, FactorKind, Registration
+from gateway.login.record import Login, Purpose
+from gateway.second_factor import requirement
+from gateway.second_factor.requirement import DecidedBy, Refuse, Register, Requirement, Standing, Verify
+
+
+@dataclass(frozen=True, slots=True)
+class Vouch:
+    """A registration was proved; somebody else must vouch for it: a code to `methods` (the verified profile address),
+    or an administrator's code."""
+
+    methods: tuple[Enrolment, ...]
+
+
+Aim = Register | Verify | Vouch
+
+
+def standing(login: Login) -> Standing:
+    """The user as this login knows him now."""
+    enrolments = login.enrolments
+    if login.enrolled and not login.saved:
+        enrolments = enrolments.with_enrolment(login.enrolled)
+    trusted = login.trusted and not login.due
+    return Standing(enrolments, login.contacts, trusted=trusted, verified=login.verified and not login.due)
+
+
+def required(login: Login) -> Requirement:
+    """What the policy asks of this login's user; where a fresh proof is owed, any factor he has."""
+    if login.recent:
+        methods = requirement.enrolled_methods(login.policy, login.enrolments)
+        return Verify(DecidedBy.FRESH_PROOF, methods) if methods else requirement.Nothing(DecidedBy.NONE_ENROLLED)
+    return requirement.decide(login.policy, standing(login), route_asks=login.route_asks)
+
+
+def aim(login: Login) -> Aim | None:
+    """What the proof now pending is for, or None when none is."""
+    if not login.user or login.proved:
+        return None
+    if login.unvouched:
+        return Vouch(vouchers(login))
+    if login.purpose is Purpose.ENROL and login.fresh:
+        return Register(DecidedBy.REQUIRED, (login.wanted,)) if login.wanted and not login.enrolled else None
+    if login.fresh:
+        return None
+    asked = required(login)
+    return asked if isinstance(asked, Register | Verify) else None
+
+
+def refusal(login: Login) -> Refuse | None:
+    """Why the requirement of this login cannot be met, or None."""
+    if not login.user or login.proved or login.opened or login.fresh:
+        return None
+    asked = required(login)
+    return asked if isinstance(asked, Refuse) else None
+
+
+def registering(login: Login) -> FactorKind | None:
+    """The factor being registered now: the only one offered, or the one picked."""
+    match aim(login):
+        case Register(factors=(only,)):
+            return only
+        case Register(factors=factors) if login.picked in factors:
+            return login.picked
+    return None
+
+
+def offered(login: Login) -> tuple[FactorKind, ...]:
+    """The factors a user may choose to register, when there are several."""
+    match aim(login):
+        case Register(factors=factors) if len(factors) > 1:
+            return factors
+    return ()
+
+
+def methods(login: Login) -> tuple[Enrolment, ...]:
+    """What an answer may be judged by now, in the policy's order: the draft while registering, else what he has."""
+    match aim(login):
+        case Register():
+            return (Enrolment(login.draft.factor, login.draft.address, login.draft.secret),) if login.draft else ()
+        case Verify(methods=found):
+            return found
+        case Vouch(methods=found):
+            return found
+    return ()
+
+
+def takes_any(login: Login) -> bool:
+    """Whether one page takes whichever code: then an entry counts against all factors together (CC-13)."""
+    return login.policy.choose_page is ChoosePage.COMBINED and not registering(login)
+
+
+def extras(login: Login) -> tuple[FactorKind, ...]:
+    """The codes besides the methods' own that a verify page takes: backup codes, an administrator's code."""
+    match aim(login):
+        case Verify():
+            backup = (FactorKind.BACKUP_CODE,) if login.enrolments.backup_codes else ()
+            return (*backup, *((FactorKind.ADMIN_CODE,) if login.policy.admin_codes else ()))
+        case Vouch():
+            return (FactorKind.ADMIN_CODE,)
+    return ()
+
+
+def message(login: Login) -> Enrolment | None:
+    """Where a code can be sent now."""
+    return next((m for m in methods(login) if m.factor in MESSAGE_FACTORS), None)
+
+
+def sends_at_once(login: Login) -> bool:
+    """Whether a code goes out without being asked for: not where the user has an app as well (CC-13)."""
+    return message(login) is not None and len(methods(login)) == 1
+
+
+def vouchers(login: Login) -> tuple[Enrolment, ...]:
+    """Where a voucher's code may be sent: the verified profile address, when it is another than the typed one.
+
+    Where only an administrator may vouch, nowhere.
+    """
+    new = login.unvouched
+    if new is None or login.policy.registration is not Registration.GUARDED:
+        return ()
+    known = (c for c in login.contacts if c.verified and c.factor is FactorKind.EMAIL)
+    return tuple(Enrolment(c.factor, c.address) for c in known if c.address.casefold() != new.address.casefold())[:1]
+
+
+def needs_voucher(login: Login, new: Enrolment) -> bool:
+    """Whether the registration just proved counts only with a voucher (GW-27)."""
+    if login.purpose is not Purpose.SIGN_IN or login.enrolments.enrolments:
+        return False
+    match login.policy.registration:
+        case Registration.OPEN:
+            return False
+        case Registration.ADMIN_CODE:
+            return True
+    if login.due:
+        return True
+    same = any(c.verified and c.address.casefold() == new.address.casefold() for c in login.contacts)
+    known = any(c.verified and c.factor is FactorKind.EMAIL for c in login.contacts)
+    return not same if known else not login.open_registration

@@ -1,0 +1,60 @@
+"""What does a typed code lead to?
+
+Used by the page that verifies and by the one that registers an app: the code is judged once, and becomes an event, a
+problem to show, or the end of the login.
+"""
+
+from dataclasses import dataclass
+
+from gateway.crypto import codes
+from gateway.domain.ports import Clock
+from gateway.domain.problem import Problem, Trouble
+from gateway.login.flow import Acted
+from gateway.login.proofs import Proofs
+from gateway.login.record import Login, Proved, Stopped
+from gateway.login.reports import Reports
+from gateway.login.visit import Visit
+from gateway.observe.audit import AuditEvent
+from gateway.second_factor.challenges import Challenges, Right, Wrong
+
+
+@dataclass(frozen=True, slots=True)
+class Answering:
+    """See the module's text."""
+
+    challenges: Challenges
+    proofs: Proofs
+    clock: Clock
+    reports: Reports
+
+    async def judge(self, visit: Visit, login: Login, typed: str, *, remember: bool = False) -> Acted:
+        """Judge `typed` against what is pending."""
+        case, challenge = self.proofs.case(visit, login), login.challenge
+        if case is None or challenge is None:
+            return Acted()
+        if not codes.fold(typed):
+            return Acted(trouble=Trouble(Problem.BAD_INPUT))
+        answer = await self.challenges.answer(case, self.proofs.about_of(visit, login), challenge, typed)
+        match answer:
+            case Right(factor=factor, enrolments=enrolments):
+                self.reports.tell(visit, AuditEvent.CODE_RIGHT, login.user, factor=factor.value)
+                return Acted((Proved(challenge, factor, self.clock.now(), remember, enrolments),))
+            case Wrong(trouble=trouble, stops=stops):
+                self._tell(visit, login, case.counted_as.value if case.counted_as else "any", answer)
+                if stops:
+                    return Acted((Stopped(trouble, challenge.id),), trouble)
+                return Acted(trouble=trouble)
+
+    def _tell(self, visit: Visit, login: Login, factor: str, wrong: Wrong) -> None:
+        match wrong.trouble.problem:
+            case Problem.CODE_EXPIRED:
+                event = AuditEvent.CODE_EXPIRED
+            case _ if wrong.judged:
+                event = AuditEvent.CODE_WRONG
+            case _:
+                event = AuditEvent.LIMIT_REACHED
+        self.reports.tell(
+            visit, event, login.user, factor=factor, problem=wrong.trouble.problem.value, failures=wrong.failures
+        )
+        if wrong.judged and wrong.trouble.problem is Problem.LOCKED:
+            self.reports.tell(visit, AuditEvent.LOCK_SET, login.user, factor=factor, until=wrong.trouble.until)

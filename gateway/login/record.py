@@ -1,0 +1,233 @@
+"""What is a login made of, and what can happen to it?
+
+The words of the machine: pages, effects, purposes, the record of one login, and every event. The record keeps what
+happened, never where the login stands; `machine` says what that means.
+"""
+
+from dataclasses import dataclass, field
+from enum import Enum
+
+from gateway.domain.challenge import Challenge, Draft
+from gateway.domain.enrolment import Enrolment, EnrolmentSet
+from gateway.domain.policy import FactorKind, Policy
+from gateway.domain.problem import Trouble
+from gateway.domain.session import Tokens
+from gateway.domain.user import Contact, User
+
+
+class Step(Enum):
+    """The pages: enum value = URL segment = template = module = test."""
+
+    PASSWORD = "password"  # noqa: S105 - the name of a page
+    REGISTER = "register"
+    CONFIRM = "confirm"
+    VERIFY = "verify"
+    BACKUP_CODES = "backup-codes"
+    NEW_PASSWORD = "new-password"  # noqa: S105 - the name of a page
+    STOPPED = "stopped"
+    DONE = "done"
+
+
+class Effect(Enum):
+    """What the gateway does itself between pages."""
+
+    DRAFT = "draft"
+    CHALLENGE = "challenge"
+    SAVE = "save"
+    OPEN = "open"
+    TOUCH = "touch"
+
+
+class Purpose(Enum):
+    """Why a login was begun."""
+
+    SIGN_IN = "sign-in"
+    ENROL = "enrol"
+    STEP_UP = "step-up"
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """The session a login became, or touched. `cookie` is its cookie value ("" when the browser has it already)."""
+
+    session: str
+    cookie: str = field(repr=False)
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """One login of one browser; times in seconds since the epoch.
+
+    `tag` places the login, its challenge and its session together in the store; `secret` and `session_secret` are the
+    halves of cookie values that only this browser holds (the record is sealed). `app` is the path prefix of the route
+    it was begun for, `route_asks` whether that route asks for a factor. `session` is the one that an `enrol` or
+    `step-up` belongs to, `recent` whether a fresh proof is owed whatever the policy asks at sign-in, `fresh` whether it
+    was given, `wanted` what `enrol` sets up. `registrable_until` is when registering without a voucher ends.
+    """
+
+    id: str
+    secret: str = field(repr=False)
+    session_secret: str = field(repr=False)
+    tag: str
+    tenant: str
+    purpose: Purpose
+    policy: Policy
+    app: str
+    route_asks: bool
+    begun_at: float
+    moved_at: float
+    session: str = ""
+    recent: bool = False
+    fresh: bool = False
+    wanted: FactorKind | None = None
+    user: User | None = None
+    tokens: Tokens | None = field(default=None, repr=False)
+    enrolments: EnrolmentSet = EnrolmentSet()
+    contacts: tuple[Contact, ...] = ()
+    credential_date: int | None = None
+    password_at: float = 0.0
+    due: bool = False
+    changed: bool = False
+    trusted: bool = False
+    verified: bool = False
+    open_registration: bool = True
+    picked: FactorKind | None = None
+    draft: Draft | None = None
+    confirmed: bool = False
+    unvouched: Enrolment | None = None
+    challenge: Challenge | None = None
+    asked: int = 0
+    round: int = 0
+    proved: FactorKind | None = None
+    proved_at: float | None = None
+    remember: bool = False
+    enrolled: Enrolment | None = None
+    first_enrolment: bool = False
+    saved: bool = False
+    noted: bool = False
+    opened: Opened | None = None
+    stopped: Trouble | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PasswordRight:
+    """Keycloak accepted the password. `tokens` None: a new password is due first. `trusted`: by this browser's cookie.
+
+    `open_registration`: a first factor needs no voucher today (GW-27).
+    """
+
+    user: User
+    tokens: Tokens | None = field(repr=False)
+    enrolments: EnrolmentSet
+    contacts: tuple[Contact, ...]
+    credential_date: int | None
+    at: float
+    due: bool = False
+    trusted: bool = False
+    verified: bool = False
+    open_registration: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Picked:
+    """The user chose which factor to register."""
+
+    factor: FactorKind | None
+
+
+@dataclass(frozen=True, slots=True)
+class AddressGiven:
+    """The user typed an address; None takes the last one back ("Edit")."""
+
+    draft: Draft | None
+
+
+@dataclass(frozen=True, slots=True)
+class AddressConfirmed:
+    """The user saw `draft` again and said yes."""
+
+    draft: Draft
+
+
+@dataclass(frozen=True, slots=True)
+class Drafted:
+    """The gateway made the secret of an app, before its page is shown."""
+
+    draft: Draft
+
+
+@dataclass(frozen=True, slots=True)
+class ChallengeSent:
+    """A factor was asked, for `sent_to` of the challenge; without a factor nothing was sent."""
+
+    challenge: Challenge
+
+
+@dataclass(frozen=True, slots=True)
+class Proved:
+    """A factor was judged right. `enrolments` is the set that stands now where the proof used up a part of it."""
+
+    challenge: Challenge
+    factor: FactorKind
+    at: float
+    remember: bool = False
+    enrolments: EnrolmentSet | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """The user's sealed set, with the new enrolment, stands in Keycloak."""
+
+    enrolments: EnrolmentSet
+
+
+@dataclass(frozen=True, slots=True)
+class CodesNoted:
+    """The user was shown his backup codes and went on."""
+
+
+@dataclass(frozen=True, slots=True)
+class PasswordChanged:
+    """Keycloak set the new password; its credential is of `credential_date`."""
+
+    credential_date: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class TokensGranted:
+    """The grant with the new password."""
+
+    tokens: Tokens = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class SessionOpened:
+    """The session exists, or was touched."""
+
+    opened: Opened
+
+
+@dataclass(frozen=True, slots=True)
+class Stopped:
+    """The login ends without a session. With a challenge it counts only while that one is still under way."""
+
+    trouble: Trouble
+    challenge: str | None = None
+
+
+Event = (
+    PasswordRight
+    | Picked
+    | AddressGiven
+    | AddressConfirmed
+    | Drafted
+    | ChallengeSent
+    | Proved
+    | Saved
+    | CodesNoted
+    | PasswordChanged
+    | TokensGranted
+    | SessionOpened
+    | Stopped
+)

@@ -1,0 +1,37 @@
+"""The backup-codes page: ten codes to keep, shown once the first factor is on.
+
+Form: only the button that goes on. They can be seen again on the account page, after a fresh proof.
+"""
+
+from dataclasses import dataclass
+
+from gateway.domain.ports import Clock
+from gateway.login.flow import Acted, Fields
+from gateway.login.record import CodesNoted, Login
+from gateway.login.visit import Visit
+from gateway.rendering.step_view import StepView
+from gateway.second_factor.factors import backup_code
+
+
+@dataclass(frozen=True, slots=True)
+class BackupCodesPage:
+    """See the module's text."""
+
+    clock: Clock
+
+    async def act(self, visit: Visit, login: Login, action: str, fields: Fields) -> Acted:
+        """The user has kept them."""
+        return Acted(cancelled=True) if action == "cancel" else Acted((CodesNoted(),))
+
+    async def view(self, visit: Visit, login: Login, fields: Fields) -> StepView:
+        """The codes."""
+        return StepView(
+            step="backup-codes",
+            purpose=login.purpose.value,
+            now=self.clock.now(),
+            csrf=visit.csrf,
+            to=visit.to,
+            host=visit.host,
+            username=login.user.display_name if login.user else "",
+            codes=tuple(backup_code.shown(code) for code in login.enrolments.backup_codes),
+        )

@@ -1,0 +1,88 @@
+"""The new-password page: Keycloak says that the password must be changed.
+
+Form: `new_password`. Reached only after the factor; the realm's policy decides, and what it says is shown. Keycloak's
+yes is recorded before the grant with the new password, so that whatever happens next the page is never shown for a
+password that is changed already; then another factor is owed. The password itself is never kept.
+"""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from gateway.domain import errors
+from gateway.domain.ports import Chance, Clock
+from gateway.domain.problem import Problem, Trouble
+from gateway.domain.secret import Secret
+from gateway.domain.tenant import Tenant
+from gateway.domain.user import User
+from gateway.keycloak.sign_in import Granted, SignIn
+from gateway.keycloak.users import PasswordRefused, Users
+from gateway.login.flow import Acted, Fields
+from gateway.login.record import Login, PasswordChanged, Stopped, TokensGranted
+from gateway.login.reports import Reports
+from gateway.login.visit import Visit
+from gateway.observe.audit import AuditEvent
+from gateway.rendering.step_view import StepView
+from gateway.store.once import Once
+
+MOST_PASSWORD = 1024
+TIMEOUT = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class NewPasswordPage:
+    """See the module's text. `end_everything` ends the user's other sessions and trusted browsers."""
+
+    sign_in: SignIn
+    users: Users
+    once: Once
+    clock: Clock
+    chance: Chance
+    reports: Reports
+    end_everything: Callable[[Tenant, User], Awaitable[None]]
+
+    async def act(self, visit: Visit, login: Login, action: str, fields: Fields) -> Acted:
+        """Set it at Keycloak, once."""
+        typed, user = fields.get("new_password", ""), login.user
+        if action == "cancel":
+            return Acted(cancelled=True)
+        if user is None or not typed or len(typed) > MOST_PASSWORD:
+            return Acted(trouble=Trouble(Problem.BAD_INPUT))
+        new, access = Secret(typed), visit.tenant.keycloak
+        claim, owner = ("new-password", login.id), self.chance.token_bytes(8).hex()
+        if not await self.once.claim(visit.tenant.id, claim, TIMEOUT, owner=owner):
+            return Acted(trouble=Trouble(Problem.WAIT, self.clock.now() + TIMEOUT))
+        try:
+            refused = await self.users.set_password(access, user.id, new)
+        except errors.Unreachable:  # whether it is set is not known: only a new login can tell
+            self.reports.tell(visit, AuditEvent.PASSWORD_UNKNOWN, user)
+            return Acted((Stopped(Trouble(Problem.PASSWORD_CHANGED)),))
+        if isinstance(refused, PasswordRefused):
+            await self.once.release(visit.tenant.id, claim, owner=owner)
+            return Acted(trouble=Trouble(Problem.PASSWORD_REFUSED, detail=refused.text))
+        self.reports.tell(visit, AuditEvent.PASSWORD_CHANGED, user)
+        account = await self.users.account(access, user.id)
+        changed = PasswordChanged(account.credential_date if account else None)
+
+        async def grant(after: Login) -> Acted:
+            await self.end_everything(visit.tenant, user)
+            try:
+                granted = await self.sign_in.password(access, user.username, new, visit.client)
+            except errors.GatewayError:
+                granted = None
+            if not isinstance(granted, Granted) or granted.user.id != user.id:
+                return Acted((Stopped(Trouble(Problem.PASSWORD_CHANGED)),))
+            return Acted((TokensGranted(granted.tokens),))
+
+        return Acted((changed,), then=grant)
+
+    async def view(self, visit: Visit, login: Login, fields: Fields) -> StepView:
+        """The form."""
+        return StepView(
+            step="new-password",
+            purpose=login.purpose.value,
+            now=self.clock.now(),
+            csrf=visit.csrf,
+            to=visit.to,
+            host=visit.host,
+            username=login.user.display_name if login.user else "",
+        )
