@@ -91,14 +91,16 @@ async def serve_gateway(
     app.middlewares.insert(0, loopback_only)
     runner = web.AppRunner(app, **server_options())
     await runner.setup()
+    loop, ended, signals = asyncio.get_running_loop(), asyncio.Event(), (signal.SIGINT, signal.SIGTERM)
     try:
         await web.TCPSite(runner, LOOPBACK, configuration.gateway.listen.port).start()
+        for number in signals:
+            loop.add_signal_handler(number, ended.set)
         ready()
-        ended = asyncio.Event()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            asyncio.get_running_loop().add_signal_handler(number, ended.set)
         await ended.wait()
     finally:
+        for number in signals:
+            loop.remove_signal_handler(number)
         await runner.cleanup()
 
 

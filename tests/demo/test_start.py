@@ -1,8 +1,12 @@
 """What `make demo` starts, and with which configuration."""
 
 import asyncio
+import os
+import re
+import signal
 import socket
 from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
@@ -213,3 +217,101 @@ async def enrolled(tenant: Any, ring: KeyRing, user_id: str) -> EnrolmentSet:
     assert isinstance(found, EnrolmentSet)
     assert all(e.factor is FactorKind.EMAIL for e in found.enrolments)
     return found
+
+
+@asynccontextmanager
+async def demo(port: int, **options: Any) -> AsyncIterator[str]:
+    """The whole demo in this process, ended as Ctrl-C ends it."""
+    ready = asyncio.Event()
+
+    async def serve(configuration: Any, ring: KeyRing, routes: Sequence[web.RouteDef], say: Callable[[], None]) -> None:
+        await start.serve_gateway(configuration, ring, routes, ready.set)
+
+    running = asyncio.create_task(start.run(Options(port, **options), serve, lambda _line: None))
+    try:
+        async with asyncio.timeout(30):
+            await ready.wait()
+        yield f"http://localhost:{port}"
+    finally:
+        os.kill(os.getpid(), signal.SIGINT)
+        assert await asyncio.wait_for(running, 30) == 0
+
+
+async def sign_in(browser: ClientSession, base: str, username: str, to: str) -> dict[str, Any]:
+    """Sign in by JSON, registering when asked; the last answer."""
+    own = {"Accept": "application/json", "Origin": base}
+    async with browser.get(f"{base}/-/login", params={"to": to}, headers=own) as response:
+        step = await response.json()
+    given = {"username": username, "password": f"{username}-demo"}
+    for _ in range(5):
+        form = {"csrf": step["csrf"], "purpose": "sign-in", "to": to, **given}
+        async with browser.post(f"{base}/-/login/{step['step']}", data=form, headers=own) as response:
+            step = await response.json()
+        match step["step"]:
+            case "register":
+                given = {"address": f"{username}@example.com"}
+            case "confirm":
+                given = {}
+            case "verify":
+                given = {"code": await newest_code(browser, base)}
+            case _:
+                return dict(step)
+    raise AssertionError("no end in sight")
+
+
+async def newest_code(browser: ClientSession, base: str) -> str:
+    """The code of the newest mail."""
+    async with browser.get(f"{base}/-/demo/inbox.json") as response:
+        mails = await response.json()
+    found = re.search(r"^\s*(\d{6})\s*$", mails[0]["text"], re.MULTILINE)
+    assert found
+    return found[1]
+
+
+@pytest.mark.row("EF-08")
+@pytest.mark.parametrize("username", ["anna", "ben", "sara", "adam"])
+async def test_each_user_signs_in_with_the_code_of_the_inbox_and_the_app_knows_him(username: str) -> None:
+    async with demo(free_port()) as base, ClientSession() as browser:
+        assert (await sign_in(browser, base, username, "/agent-manager/"))["step"] == "done"
+        async with browser.get(f"{base}/agent-manager/api/me") as response:
+            assert (await response.json())["username"] == username
+        async with browser.ws_connect(f"{base}/agent-manager/echo", origin=base) as live:
+            await live.send_str("hello")
+            assert await live.receive_str(timeout=5) == "hello"
+
+
+async def test_the_disabled_agent_is_told_no_more_than_a_wrong_password() -> None:
+    async with demo(free_port()) as base, ClientSession() as browser:
+        end = await sign_in(browser, base, "dora", "/agent-manager/")
+    assert (end["step"], end["problem"]["code"]) == ("password", "wrong-password")
+
+
+async def test_an_app_of_ones_own_gets_nothing_before_the_login_and_the_user_after_it() -> None:
+    heard: list[str] = []
+
+    async def handler(request: web.Request) -> web.Response:
+        heard.append(request.headers.get("Authorization", ""))
+        return web.Response(text="mine")
+
+    app = web.Application()
+    app.router.add_get("/{path:.*}", handler)
+    async with (
+        start.serving(app) as upstream,
+        demo(free_port(), upstream=upstream) as base,
+        ClientSession() as browser,
+    ):
+        async with browser.get(f"{base}/deep/path", allow_redirects=False) as response:
+            assert response.status in (303, 401)
+        assert heard == []
+        await sign_in(browser, base, "ben", "/deep/path")
+        async with browser.get(f"{base}/deep/path") as response:
+            assert await response.text() == "mine"
+    assert heard[0].startswith("Bearer ")
+
+
+@pytest.mark.attack("F28")
+async def test_the_whole_demo_answers_loopback_names_only() -> None:
+    async with demo(free_port()) as base, ClientSession() as browser:
+        for path in ("/", "/unified-admin/", "/-/login", "/-/demo"):
+            async with browser.get(f"{base}{path}", headers={"Host": "evil.example"}) as response:
+                assert response.status == 421
