@@ -113,7 +113,8 @@ def problem_view(
     )
 
 
-# fmt: off  (one row is easier to read in four lines than in seven)
+# One row is easier to read in four lines than in seven.
+# fmt: off
 TEXTS: Mapping[Problem, ProblemText] = {
     # what the user typed or did
     Problem.BAD_INPUT: ProblemText(
