@@ -65,6 +65,7 @@ class Login:
     `tag` places the login, its challenge and its session together in the store; `secret` and `session_secret` are the
     halves of cookie values that only this browser holds (the record is sealed).
     `app` is the path prefix of the route it was begun for, `route_asks` whether that route asks for a factor.
+    `edited` is the address that was taken back to be edited.
     """
 
     id: str
@@ -87,6 +88,7 @@ class Login:
     trusted: bool = False
     verified: bool = False
     draft: Draft | None = None
+    edited: str = field(default="", repr=False)
     confirmed: bool = False
     challenge: Challenge | None = None
     asked: int = 0
@@ -298,7 +300,7 @@ def apply(login: Login, event: Event) -> Login:
             )
             return replace(known, stopped=trouble(known))
         case AddressGiven(draft=None) if registering(login) and login.draft and login.draft.factor in MESSAGE_FACTORS:
-            return replace(login, draft=None, confirmed=False, challenge=None)
+            return replace(login, draft=None, edited=login.draft.address, confirmed=False, challenge=None)
         case AddressGiven(draft=Draft() as draft) if page is Step.REGISTER and draft.factor is registering(login):
             return replace(login, draft=draft)
         case AddressConfirmed(draft=draft) if page is Step.CONFIRM and login.draft == draft:

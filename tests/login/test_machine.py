@@ -105,6 +105,10 @@ def test_editing_takes_the_address_its_confirmation_and_its_code_back() -> None:
     assert (login.draft, login.confirmed, login.challenge) == (None, False, None)
 
 
+def test_an_address_taken_back_is_kept_to_be_edited() -> None:
+    assert after(*FIRST_LOGIN[:4], AddressGiven(None)).edited == ADDRESS
+
+
 def test_a_confirmation_of_another_address_is_void() -> None:
     login = after(password(), AddressGiven(DRAFT))
     assert apply(login, AddressConfirmed(OTHER_DRAFT)) == login

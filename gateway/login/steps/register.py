@@ -52,8 +52,9 @@ class RegisterPage:
                 return Acted((AddressGiven(draft),))
 
     async def view(self, visit: Visit, login: Login, fields: Fields) -> StepView:
-        """The form, with what was typed."""
+        """The form, with what was typed: just now, or before it was taken back to be edited."""
         kind = machine.registering(login)
+        typed = fields.get("address", login.edited)
         return StepView(
             step="register",
             purpose=login.purpose.value,
@@ -63,6 +64,6 @@ class RegisterPage:
             host=visit.host,
             factor=kind.value if kind else "",
             username=login.user.display_name if login.user else "",
-            address=fields.get("address", "").strip()[:MOST_ADDRESS],
+            address=typed.strip()[:MOST_ADDRESS],
             digits=login.policy.otp_length,
         )
