@@ -1,4 +1,4 @@
-"""What `make demo` starts, and with which configuration."""
+"""What `make demo` starts."""
 
 import asyncio
 import os
@@ -11,75 +11,22 @@ from typing import Any
 
 import pytest
 from aiohttp import ClientSession, web
-from aiohttp.test_utils import TestClient, TestServer
 
-from gateway.crypto.sealing import KeyRing, Sealer
+from gateway.crypto.sealing import KeyRing
 from gateway.demo import start
-from gateway.demo.pages import DemoPages
-from gateway.demo.start import Neighbours, Options, configure, fault_of, neighbours, register, users_of
-from gateway.domain.enrolment import EnrolmentSet
-from gateway.domain.policy import FactorKind
-from gateway.domain.ports import SystemChance, SystemClock
-from gateway.keycloak.connection import Connections
-from gateway.keycloak.profile import Profile
-from gateway.second_factor.enrolments import Enrolments
+from gateway.demo.configuration import Options
+from gateway.demo.neighbours import serving
+from gateway.demo.start import fault_of
+from gateway.domain.ports import SystemClock
 from gateway.settings.snapshot import Configuration
-from gateway.store.locks import StoreLock
-from gateway.store.memory import MemoryStore
 from tests.ports import free_port
 
 CLOCK = SystemClock()
 
 
-@pytest.fixture
-async def around() -> AsyncIterator[Neighbours]:
-    """The demo's neighbours, running."""
-    async with neighbours(CLOCK) as running:
-        yield running
-
-
-def pages(around: Neighbours) -> TestClient[Any, Any]:
-    """A browser at the demo's own pages."""
-    app = web.Application()
-    app.add_routes(
-        DemoPages(users=users_of(around), apps=start.apps_of(Options()), inbox=around.inbox, prefix="/-/").routes()
-    )
-    return TestClient(TestServer(app))
-
-
-async def test_the_demo_serves_two_apps_by_the_efcx_policy_on_loopback(around: Neighbours) -> None:
-    configuration = configure(Options(port=8080), around)
-    tenant = configuration.tenants[0]
-    assert configuration.gateway.listen.host == "127.0.0.1"
-    assert configuration.gateway.operations.host == "127.0.0.1"
-    assert configuration.gateway.store.in_memory
-    assert [route.path for route in tenant.routes] == ["/unified-admin", "/agent-manager"]
-    assert (tenant.policy.preset, tenant.policy.enabled) == ("efcx", True)
-
-
-@pytest.mark.attack("F28")
-async def test_the_demo_is_reached_by_loopback_names_only(around: Neighbours) -> None:
-    tenant = configure(Options(port=8080), around).tenants[0]
-    assert set(tenant.all_hosts) == {"localhost", "127.0.0.1"}
-    assert tenant.public_url == "http://localhost:8080"
-
-
-@pytest.mark.attack("F28")
-async def test_a_given_store_is_used_under_a_prefix_of_the_demo(around: Neighbours) -> None:
-    store = configure(Options(store="redis://127.0.0.1:6379"), around).gateway.store
-    assert store.prefix.startswith("demo:")
-    assert not store.in_memory
-
-
 @pytest.mark.attack("F28")
 def test_keys_are_new_each_time() -> None:
     assert start.new_ring(CLOCK).fingerprint != start.new_ring(CLOCK).fingerprint
-
-
-async def test_an_app_of_ones_own_stands_at_the_root(around: Neighbours) -> None:
-    tenant = configure(Options(upstream="http://127.0.0.1:9000/"), around).tenants[0]
-    assert [(route.path, route.to) for route in tenant.routes] == [("", "http://127.0.0.1:9000")]
-    assert tenant.home == "/"
 
 
 @pytest.mark.attack("F28")
@@ -126,97 +73,6 @@ async def test_the_demo_says_where_its_apps_users_and_inbox_are() -> None:
     assert f"http://localhost:{port}/-/demo" in text
     assert "anna-demo" in text
     assert len(served) == 1
-
-
-async def test_the_users_are_the_five_kinds_of_people(around: Neighbours) -> None:
-    async with pages(around) as client, client.get("/-/demo/users.json") as response:
-        users = await response.json()
-    assert {user["about"] for user in users} == {
-        "agent, not registered",
-        "agent, registered",
-        "supervisor",
-        "administrator",
-        "agent, disabled",
-    }
-    assert all(set(user) == {"username", "password", "about"} for user in users)
-
-
-async def test_the_disabled_agent_is_disabled_and_the_others_are_not(around: Neighbours) -> None:
-    assert [p.user.username for p in around.people if not p.user.enabled] == ["dora"]
-
-
-async def test_the_registered_agent_has_a_sealed_set_with_his_address(around: Neighbours) -> None:
-    tenant = configure(Options(), around).tenants[0]
-    ring = start.new_ring(CLOCK)
-    await register(tenant, around, ring, CLOCK)
-    found = {p.user.username: await enrolled(tenant, ring, p.user.id) for p in around.people}
-    addresses = {name: [e.address for e in kept.enrolments] for name, kept in found.items()}
-    assert addresses == {"anna": [], "ben": ["ben@example.com"], "sara": [], "adam": [], "dora": []}
-
-
-async def test_two_demos_at_once_share_no_port(around: Neighbours) -> None:
-    async with neighbours(CLOCK) as others:
-        assert others.inbox.port != around.inbox.port
-        assert others.provider != around.provider
-
-
-@pytest.mark.attack("F28")
-async def test_the_identity_provider_answers_loopback_names_only(around: Neighbours) -> None:
-    url = f"{around.provider}/auth/realms/expertflow/.well-known/openid-configuration"
-    async with ClientSession() as browser:
-        async with browser.get(url) as response:
-            assert response.status == 200
-        async with browser.get(url, headers={"Host": "evil.example"}) as response:
-            assert response.status == 421
-
-
-@pytest.mark.attack("F28")
-@pytest.mark.parametrize("path", ["/-/demo", "/-/demo/users.json", "/-/demo/inbox.json"])
-async def test_the_demos_pages_answer_loopback_names_only(around: Neighbours, path: str) -> None:
-    async with pages(around) as client:
-        async with client.get(path) as response:
-            assert response.status == 200
-            assert response.headers["Cache-Control"] == "no-store"
-        async with client.get(path, headers={"Host": "evil.example"}) as response:
-            assert response.status == 421
-
-
-async def test_the_inbox_begins_empty(around: Neighbours) -> None:
-    async with pages(around) as client, client.get("/-/demo/inbox.json") as response:
-        assert await response.json() == []
-
-
-@pytest.mark.attack("F28")
-async def test_every_port_of_the_demo_is_on_loopback(around: Neighbours) -> None:
-    urls = [around.provider, *around.apps.values()]
-    assert all(url.startswith("http://127.0.0.1:") for url in urls)
-    await asyncio.gather(*(_refused_elsewhere(int(url.rpartition(":")[2])) for url in urls))
-
-
-async def _refused_elsewhere(port: int) -> None:
-    """Another loopback address of this machine is not listened on, so no other address is."""
-    with pytest.raises(OSError, match=r"refused|Connect call failed"):
-        await asyncio.open_connection("127.0.0.2", port)
-
-
-async def enrolled(tenant: Any, ring: KeyRing, user_id: str) -> EnrolmentSet:
-    """The set of a user, read as the gateway reads it."""
-    store, connections, chance = MemoryStore(CLOCK), Connections(), SystemChance()
-    reader = Enrolments(
-        profile=Profile(connections),
-        store=store,
-        sets=Sealer(ring, "enrolments", chance),
-        guards=Sealer(ring, "guards", chance),
-        lock=StoreLock(store, CLOCK, chance),
-        clock=CLOCK,
-        on_unguarded=lambda _tenant, _user: None,
-    )
-    found = await reader.read(tenant, user_id)
-    await connections.close()
-    await store.close()
-    assert isinstance(found, EnrolmentSet)
-    assert all(e.factor is FactorKind.EMAIL for e in found.enrolments)
-    return found
 
 
 @asynccontextmanager
@@ -296,7 +152,7 @@ async def test_an_app_of_ones_own_gets_nothing_before_the_login_and_the_user_aft
     app = web.Application()
     app.router.add_get("/{path:.*}", handler)
     async with (
-        start.serving(app) as upstream,
+        serving(app) as upstream,
         demo(free_port(), upstream=upstream) as base,
         ClientSession() as browser,
     ):
