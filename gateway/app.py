@@ -34,7 +34,7 @@ from gateway.login.browsers import Browsers, Seen
 from gateway.login.effects import Effects
 from gateway.login.flow import Flow, Page
 from gateway.login.handlers import LoginHandlers
-from gateway.login.machine import Login, Step
+from gateway.login.record import Login, Step
 from gateway.login.proofs import Proofs
 from gateway.login.reaper import Reaper
 from gateway.login.reports import Reports

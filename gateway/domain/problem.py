@@ -63,8 +63,12 @@ class Problem(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """A problem as it is shown once: `until` is when the wait it names ends (seconds since the epoch)."""
+    """A problem as it is shown once: `until` is when the wait it names ends (seconds since the epoch).
+
+    `detail` is a neighbour's own sentence for the user (Keycloak's password policy).
+    """
 
     problem: Problem
     until: float | None = None
     path: str | None = None
+    detail: str = ""

@@ -137,5 +137,6 @@ def _account(found: Mapping[str, Any], credentials: list[Any]) -> Account:
         enabled=found.get("enabled") is True,
         required_actions=tuple(found.get("requiredActions") or ()),
         credential_date=max(dates, default=None),
+        created_at=int(found["createdTimestamp"]) / 1000 if found.get("createdTimestamp") else None,
         attributes=attributes_of(found),
     )

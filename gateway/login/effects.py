@@ -1,30 +1,40 @@
 """What does the gateway do itself between the pages of a login?
 
 Each effect runs after the record says it is due, is idempotent or claimed, and is tried again by the next GET when it
-failed: `challenge` sends a code, `save` writes the sealed set to Keycloak, `open` makes the session.
+failed: `draft` makes an app's secret, `challenge` sends a code, `save` writes the sealed set to Keycloak, `open` makes
+the session, `touch` notes in it what was proved.
 """
 
+import base64
+import hashlib
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gateway.crypto.signing import Signer
+from gateway.domain.challenge import Draft, Rejected
 from gateway.domain.enrolment import Enrolment
-from gateway.domain.ports import Clock
+from gateway.domain.ports import Chance, Clock
 from gateway.domain.problem import Problem, Trouble
+from gateway.domain.session import Satisfied, Session
 from gateway.domain.tenant import RouteFactor
 from gateway.domain.user import User
 from gateway.keycloak.sign_in_queue import normalised
 from gateway.keycloak.users import Users
-from gateway.login import machine
+from gateway.login import aims, machine
 from gateway.login.browsers import Browsers
 from gateway.login.flow import Acted, EffectRunner
-from gateway.login.machine import Effect, Login, Opened, Saved, SessionOpened, Stopped
+from gateway.login.proofs import Proofs
+from gateway.login.record import Drafted, Effect, Login, Opened, Saved, SessionOpened, Stopped
 from gateway.login.reports import Reports
 from gateway.login.sending import Sending
 from gateway.login.visit import Visit
 from gateway.observe.audit import AuditEvent
+from gateway.second_factor.challenges import Challenges
 from gateway.second_factor.enrolments import Enrolments
+from gateway.second_factor.factors import backup_code
+from gateway.second_factor.trust import Trust, TrustCookie
 from gateway.sessions.sessions import NewSession, Sessions
+from gateway.web.cookies import BrowserSecret
 
 Notify = Callable[[Visit, Login, Enrolment], Awaitable[None]]
 """Tells the user's profile address of a new enrolment, in the background."""
@@ -42,23 +52,42 @@ class Effects:
     names: Signer
     clock: Clock
     reports: Reports
+    challenges: Challenges
+    proofs: Proofs
+    trust: Trust
+    chance: Chance
     tell_profile_address: Notify
 
     @property
     def runners(self) -> dict[Effect, EffectRunner]:
         """What `flow` runs."""
-        return {Effect.CHALLENGE: self.challenge, Effect.SAVE: self.save, Effect.OPEN: self.open}
+        return {
+            Effect.DRAFT: self.draft,
+            Effect.CHALLENGE: self.sending.begin,
+            Effect.SAVE: self.save,
+            Effect.OPEN: self.open,
+            Effect.TOUCH: self.touch,
+        }
 
-    async def challenge(self, visit: Visit, login: Login) -> Acted:
-        """Send the code that is due."""
-        return await self.sending.send(visit, login, asked_for=False)
+    async def draft(self, visit: Visit, login: Login) -> Acted:
+        """Make the secret that the register page shows; whoever else made one meanwhile was first."""
+        kind, user = aims.registering(login), login.user
+        if kind is None or user is None:
+            return Acted()
+        about = self.proofs.about(visit, login, kind)
+        match await self.challenges.factor(about, kind).register(user, "", about):
+            case Draft() as draft:
+                return Acted((Drafted(draft),))
+            case Rejected(problem=problem):
+                return Acted((Stopped(Trouble(problem)),))
 
     async def save(self, visit: Visit, login: Login) -> Acted:
         """Write the user's set with the new enrolment; a set changed elsewhere stops the login."""
         user, enrolment = login.user, login.enrolled
         if user is None or enrolment is None:
             return Acted()
-        saved = await self.enrolments.add(visit.tenant, user.id, login.enrolments, enrolment)
+        codes = backup_code.make(login.policy.backup_codes, self.chance) if login.first_enrolment else ()
+        saved = await self.enrolments.add(visit.tenant, user.id, login.enrolments, enrolment, codes)
         if saved is None:
             self.reports.tell(visit, AuditEvent.ENROLMENT_CONFLICT, user, factor=enrolment.factor.value)
             return Acted((Stopped(Trouble(Problem.ENROLMENT_CHANGED)),))
@@ -70,7 +99,7 @@ class Effects:
         """Read the account once more, then make the session. The session's secret is the login's: one distinct one."""
         user, tokens = login.user, login.tokens
         if user is None or tokens is None:
-            return Acted((Stopped(Trouble(Problem.LOGIN_EXPIRED)),))
+            return Acted((Stopped(Trouble(Problem.PASSWORD_CHANGED)),))
         if finding := await self._changed(visit, login, user):
             self.reports.tell(visit, AuditEvent.LOGIN_REFUSED, user, problem="account-changed", finding=finding)
             return Acted((Stopped(Trouble(Problem.ACCOUNT_CHANGED)),))
@@ -92,7 +121,46 @@ class Effects:
         if visit.browser_id:
             digest = self.names.sign(visit.tenant.id, normalised(user.username))
             await self.browsers.remember(visit.tenant.id, visit.browser_id, digest)
-        return Acted((SessionOpened(Opened(session.id, cookie, self.clock.now())),))
+        trust = await self._trust(visit, login, user, satisfied)
+        return Acted((SessionOpened(Opened(session.id, cookie, self.clock.now(), trust)),))
+
+    async def touch(self, visit: Visit, login: Login) -> Acted:
+        """Note in the session what was proved, and that it may open the route it was asked for."""
+        user = login.user
+        if user is None:
+            return Acted((Stopped(Trouble(Problem.LOGIN_EXPIRED)),))
+        if await self._changed(visit, login, user):
+            return Acted((Stopped(Trouble(Problem.ACCOUNT_CHANGED)),))
+        satisfied, rule = machine.satisfied(login)
+
+        def proved(session: Session) -> Session:
+            if login.proved_at is not None:
+                return replace(session, proved_at=login.proved_at, satisfied=Satisfied.PROVED, rule="", routes=None)
+            if login.recent:
+                return session
+            return replace(session, satisfied=satisfied, rule=rule, routes=None)
+
+        if await self.sessions.touch(visit.tenant, login.session, proved) is None:
+            return Acted((Stopped(Trouble(Problem.LOGIN_EXPIRED)),))
+        return Acted((SessionOpened(Opened(login.session, "", self.clock.now())),))
+
+    async def _trust(self, visit: Visit, login: Login, user: User, satisfied: Satisfied) -> str:
+        """The trust cookie to set: a new secret after it was used, or the first one when the user asked for it.
+
+        The secret is derived from the login's, so that doing this twice gives the same one.
+        """
+        digest = hashlib.sha256(f"trust:{login.session_secret}".encode()).digest()
+        secret = base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
+        tenant, held = visit.tenant.id, visit.trust
+        if satisfied is Satisfied.TRUSTED and held:
+            kept = await self.trust.rotate(tenant, held, secret)
+            return BrowserSecret(held.tag, secret).value if kept else ""
+        if not (login.remember and login.proved):
+            return ""
+        tag = held.tag if held else login.tag
+        await self.trust.give(tenant, TrustCookie(tag, secret), user.id, login.credential_date, login.enrolments)
+        self.reports.tell(visit, AuditEvent.TRUST_GIVEN, user, days=login.policy.trust_browser_days)
+        return BrowserSecret(tag, secret).value
 
     async def _changed(self, visit: Visit, login: Login, user: User) -> str:
         """What changed at the account since the password was right; "" when nothing did (`security.md` F16)."""

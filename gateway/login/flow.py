@@ -17,7 +17,7 @@ from gateway.domain.ports import Chance, Clock
 from gateway.domain.problem import Problem, Trouble
 from gateway.domain.tenant import Tenant
 from gateway.login import machine
-from gateway.login.machine import Effect, Event, Login, Purpose, Step
+from gateway.login.record import Effect, Event, Login, Purpose, Step
 from gateway.login.visit import Visit
 from gateway.rendering.step_view import StepView
 from gateway.settings.snapshot import OperatorLimits
@@ -34,11 +34,15 @@ Fields = Mapping[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Acted:
-    """What an act led to: events, and apart from them a problem to show."""
+    """What an act led to: events, and apart from them a problem to show.
+
+    `then` goes on once the events are recorded, for an act that must not be forgotten half-way.
+    """
 
     events: tuple[Event, ...] = ()
     trouble: Trouble | None = None
     cancelled: bool = False
+    then: "Callable[[Login], Awaitable[Acted]] | None" = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +109,9 @@ class Flow:
         if login is None:
             return await self._keep_new(visit, current, acted)
         moved = await self._happened(visit, login, acted.events)
+        while moved and acted.then:
+            acted = await acted.then(moved)
+            moved = await self._happened(visit, moved, acted.events)
         shown = acted.trouble if moved is None or machine.step(moved) in (page, Step.STOPPED) else None
         return await self._settle(visit, moved, shown)
 

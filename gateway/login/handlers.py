@@ -17,7 +17,7 @@ from gateway.domain.problem import Problem, Trouble
 from gateway.domain.session import Session
 from gateway.domain.tenant import RouteFactor, Tenant
 from gateway.login.flow import Flow, Went
-from gateway.login.machine import Login, Step
+from gateway.login.record import Login, Step
 from gateway.login.reports import Reports
 from gateway.login.visit import Visit
 from gateway.observe.audit import AuditEvent

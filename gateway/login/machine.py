@@ -195,8 +195,8 @@ def _password(login: Login, event: PasswordRight | PasswordChanged | TokensGrant
                 verified=False,
                 round=login.round + 1,
             )
-        case TokensGranted(tokens=tokens) if login.changed and login.tokens is None:
-            return replace(login, tokens=tokens)
+        case TokensGranted(tokens=tokens, user=user) if login.changed and login.tokens is None:
+            return replace(login, tokens=tokens, user=user)
     return login
 
 
@@ -208,7 +208,7 @@ def _registration(login: Login, event: Picked | AddressGiven | AddressConfirmed 
         case Picked(factor=FactorKind() as factor) if factor in aims.offered(login) and page is Step.REGISTER:
             return replace(login, picked=factor, draft=None, confirmed=False, challenge=None)
         case AddressGiven(draft=None) if kind and login.draft and login.draft.factor in MESSAGE_FACTORS:
-            return replace(login, draft=None, confirmed=False, challenge=None)
+            return replace(login, draft=None, edited=login.draft.address, confirmed=False, challenge=None)
         case AddressGiven(draft=Draft() as draft) if page is Step.REGISTER and draft.factor is kind:
             return replace(login, draft=draft)
         case AddressConfirmed(draft=draft) if page is Step.CONFIRM and login.draft == draft:

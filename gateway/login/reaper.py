@@ -13,7 +13,7 @@ from gateway.domain.ports import Clock
 from gateway.domain.session import Tokens
 from gateway.domain.tenant import Tenant
 from gateway.login import flow
-from gateway.login.machine import Login
+from gateway.login.record import Login
 from gateway.settings.snapshot import Configuration
 from gateway.store.interface import Store
 from gateway.store.once import Once

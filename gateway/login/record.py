@@ -48,11 +48,15 @@ class Purpose(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """The session a login became, or touched. `cookie` is its cookie value ("" when the browser has it already)."""
+    """The session a login became, or touched.
+
+    `cookie` is its cookie value ("" when the browser has it already), `trust` that of a browser trusted from now on.
+    """
 
     session: str
     cookie: str = field(repr=False)
     at: float
+    trust: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +67,8 @@ class Login:
     halves of cookie values that only this browser holds (the record is sealed). `app` is the path prefix of the route
     it was begun for, `route_asks` whether that route asks for a factor. `session` is the one that an `enrol` or
     `step-up` belongs to, `recent` whether a fresh proof is owed whatever the policy asks at sign-in, `fresh` whether it
-    was given, `wanted` what `enrol` sets up. `registrable_until` is when registering without a voucher ends.
+    was given, `wanted` what `enrol` sets up. `open_registration`: a first factor needs no voucher. `edited` is the address
+    that was taken back to be edited, `unvouched` the registration that was proved and waits for its voucher.
     """
 
     id: str
@@ -94,6 +99,7 @@ class Login:
     open_registration: bool = True
     picked: FactorKind | None = None
     draft: Draft | None = None
+    edited: str = field(default="", repr=False)
     confirmed: bool = False
     unvouched: Enrolment | None = None
     challenge: Challenge | None = None
@@ -196,9 +202,10 @@ class PasswordChanged:
 
 @dataclass(frozen=True, slots=True)
 class TokensGranted:
-    """The grant with the new password."""
+    """The grant with the new password: tokens, and the user as they name him."""
 
     tokens: Tokens = field(repr=False)
+    user: User
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ Everything a step or effect may use of a request, as plain values: nothing in `l
 from dataclasses import dataclass
 
 from gateway.domain.tenant import Tenant
+from gateway.second_factor.trust import TrustCookie
 from gateway.settings.snapshot import Configuration
 
 
@@ -16,7 +17,7 @@ class Visit:
     `tag` is the browser's part of the login cookie; `browser` a text such as "Chrome on Windows"; `browser_id` the
     value of the browser cookie, which says who finished a login here and is never a proof. `app` is the prefix of the
     route the browser wants to go to, `route_asks` whether that route asks for a factor, `to` the checked target, `csrf`
-    the token for the forms of this browser.
+    the token for the forms of this browser, `trust` its trust cookie.
     """
 
     configuration: Configuration
@@ -33,3 +34,4 @@ class Visit:
     app: str
     route_asks: bool
     browser_id: str | None = None
+    trust: TrustCookie | None = None

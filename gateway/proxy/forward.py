@@ -126,6 +126,8 @@ class _Exchange:
         """The exchange on `wire`; None: it was dead from the start and the request may be sent again."""
         self._wire = wire
         try:
+            if self._client.gone:
+                raise ClientGone("client gone")
             wire.begin(self._head.method)
             pump = None
             try:

@@ -51,21 +51,22 @@ class WebSockets:
     ) -> Relayed | Failed:
         """One WebSocket from handshake to end. `closing` is given what cuts it and gives back what forgets that."""
         client = Client(request)
-        try:
-            wire = await self._pool.connect(Origin.of(route), route.timeouts.connect)
-        except AppError as error:
-            return _failed(error)
+        wire: Wire | None = None
 
         def lost() -> None:
-            wire.abort(ClientGone("client gone"))
+            if wire is not None:
+                wire.abort(ClientGone("client gone"))
 
         def cut() -> None:
             lost()
             client.give_up()
 
-        forget = closing(cut)
+        forget = closing(cut)  # before anything is waited for: no end of the session is missed
         client.watch(lost)
         try:
+            wire = await self._pool.connect(Origin.of(route), route.timeouts.connect)
+            if client.gone:
+                raise ClientGone("client gone")
             answer = await _handshake(wire, head, route.timeouts.first_byte)
             if wire.switched:
                 _check_switch(answer, checked)
@@ -76,15 +77,16 @@ class WebSockets:
                 return Failed(Problem.APP_UNAVAILABLE, f"{answer.status} to a WebSocket handshake")
             return await _ordinary(client, wire, answer, rewrite, route.timeouts.between_bytes)
         except ClientGone:
-            wire.abort()
+            lost()
             return client.give_up()
         except AppError as error:
-            wire.abort()
+            lost()
             return _failed(error)
         finally:
             client.unwatch()
             forget()
-            wire.close()
+            if wire is not None:
+                wire.close()
 
     async def _both_ways(
         self, request: web.Request, client: Client, wire: Wire, on_activity: Callable[[], None]

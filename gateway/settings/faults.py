@@ -77,7 +77,8 @@ class Layer:
         if path[: len(self.at)] != self.at:
             return None
         here = (*self.inside, *path[len(self.at) :])
-        return self.document.depth(here) - len(self.inside) + len(self.at), here
+        written_here = self.document.depth(here) - len(self.inside)
+        return (written_here + len(self.at) if written_here > 0 else 0), here
 
 
 class Report:

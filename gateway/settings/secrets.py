@@ -89,7 +89,7 @@ class Vault:
             why = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
             raise ValueError(f"the file {name} cannot be read: {why}") from error
         if not text or len(raw) > _LARGEST:
-            raise ValueError(f"the file {name} is {'too large' if text else 'empty'}")
+            raise ValueError(f"the file {name} is {'too big' if text else 'empty'}")
         return text
 
 

@@ -1,81 +1,32 @@
-"""What `make demo` starts, and with which configuration."""
+"""What `make demo` starts."""
 
 import asyncio
+import os
+import re
+import signal
 import socket
 from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
 from aiohttp import ClientSession, web
-from aiohttp.test_utils import TestClient, TestServer
 
-from gateway.crypto.sealing import KeyRing, Sealer
+from gateway.crypto.sealing import KeyRing
 from gateway.demo import start
-from gateway.demo.pages import DemoPages
-from gateway.demo.start import Neighbours, Options, configure, fault_of, neighbours, register, users_of
-from gateway.domain.enrolment import EnrolmentSet
-from gateway.domain.policy import FactorKind
-from gateway.domain.ports import SystemChance, SystemClock
-from gateway.keycloak.connection import Connections
-from gateway.keycloak.profile import Profile
-from gateway.second_factor.enrolments import Enrolments
+from gateway.demo.configuration import Options
+from gateway.demo.neighbours import serving
+from gateway.demo.start import fault_of
+from gateway.domain.ports import SystemClock
 from gateway.settings.snapshot import Configuration
-from gateway.store.locks import StoreLock
-from gateway.store.memory import MemoryStore
 from tests.ports import free_port
 
 CLOCK = SystemClock()
 
 
-@pytest.fixture
-async def around() -> AsyncIterator[Neighbours]:
-    """The demo's neighbours, running."""
-    async with neighbours(CLOCK) as running:
-        yield running
-
-
-def pages(around: Neighbours) -> TestClient[Any, Any]:
-    """A browser at the demo's own pages."""
-    app = web.Application()
-    app.add_routes(
-        DemoPages(users=users_of(around), apps=start.apps_of(Options()), inbox=around.inbox, prefix="/-/").routes()
-    )
-    return TestClient(TestServer(app))
-
-
-async def test_the_demo_serves_two_apps_by_the_efcx_policy_on_loopback(around: Neighbours) -> None:
-    configuration = configure(Options(port=8080), around)
-    tenant = configuration.tenants[0]
-    assert configuration.gateway.listen.host == "127.0.0.1"
-    assert configuration.gateway.operations.host == "127.0.0.1"
-    assert configuration.gateway.store.in_memory
-    assert [route.path for route in tenant.routes] == ["/unified-admin", "/agent-manager"]
-    assert (tenant.policy.preset, tenant.policy.enabled) == ("efcx", True)
-
-
-@pytest.mark.attack("F28")
-async def test_the_demo_is_reached_by_loopback_names_only(around: Neighbours) -> None:
-    tenant = configure(Options(port=8080), around).tenants[0]
-    assert set(tenant.all_hosts) == {"localhost", "127.0.0.1"}
-    assert tenant.public_url == "http://localhost:8080"
-
-
-@pytest.mark.attack("F28")
-async def test_a_given_store_is_used_under_a_prefix_of_the_demo(around: Neighbours) -> None:
-    store = configure(Options(store="redis://127.0.0.1:6379"), around).gateway.store
-    assert store.prefix.startswith("demo:")
-    assert not store.in_memory
-
-
 @pytest.mark.attack("F28")
 def test_keys_are_new_each_time() -> None:
     assert start.new_ring(CLOCK).fingerprint != start.new_ring(CLOCK).fingerprint
-
-
-async def test_an_app_of_ones_own_stands_at_the_root(around: Neighbours) -> None:
-    tenant = configure(Options(upstream="http://127.0.0.1:9000/"), around).tenants[0]
-    assert [(route.path, route.to) for route in tenant.routes] == [("", "http://127.0.0.1:9000")]
-    assert tenant.home == "/"
 
 
 @pytest.mark.attack("F28")
@@ -124,92 +75,99 @@ async def test_the_demo_says_where_its_apps_users_and_inbox_are() -> None:
     assert len(served) == 1
 
 
-async def test_the_users_are_the_five_kinds_of_people(around: Neighbours) -> None:
-    async with pages(around) as client, client.get("/-/demo/users.json") as response:
-        users = await response.json()
-    assert {user["about"] for user in users} == {
-        "agent, not registered",
-        "agent, registered",
-        "supervisor",
-        "administrator",
-        "agent, disabled",
-    }
-    assert all(set(user) == {"username", "password", "about"} for user in users)
+@asynccontextmanager
+async def demo(port: int, **options: Any) -> AsyncIterator[str]:
+    """The whole demo in this process, ended as Ctrl-C ends it."""
+    ready = asyncio.Event()
+
+    async def serve(configuration: Any, ring: KeyRing, routes: Sequence[web.RouteDef], say: Callable[[], None]) -> None:
+        await start.serve_gateway(configuration, ring, routes, ready.set)
+
+    running = asyncio.create_task(start.run(Options(port, **options), serve, lambda _line: None))
+    try:
+        async with asyncio.timeout(30):
+            await ready.wait()
+        yield f"http://localhost:{port}"
+    finally:
+        os.kill(os.getpid(), signal.SIGINT)
+        assert await asyncio.wait_for(running, 30) == 0
 
 
-async def test_the_disabled_agent_is_disabled_and_the_others_are_not(around: Neighbours) -> None:
-    assert [p.user.username for p in around.people if not p.user.enabled] == ["dora"]
+async def sign_in(browser: ClientSession, base: str, username: str, to: str) -> dict[str, Any]:
+    """Sign in by JSON, registering when asked; the last answer."""
+    own = {"Accept": "application/json", "Origin": base}
+    async with browser.get(f"{base}/-/login", params={"to": to}, headers=own) as response:
+        step = await response.json()
+    given = {"username": username, "password": f"{username}-demo"}
+    for _ in range(5):
+        form = {"csrf": step["csrf"], "purpose": "sign-in", "to": to, **given}
+        async with browser.post(f"{base}/-/login/{step['step']}", data=form, headers=own) as response:
+            step = await response.json()
+        match step["step"]:
+            case "register":
+                given = {"address": f"{username}@example.com"}
+            case "confirm":
+                given = {}
+            case "verify":
+                given = {"code": await newest_code(browser, base)}
+            case _:
+                return dict(step)
+    raise AssertionError("no end in sight")
 
 
-async def test_the_registered_agent_has_a_sealed_set_with_his_address(around: Neighbours) -> None:
-    tenant = configure(Options(), around).tenants[0]
-    ring = start.new_ring(CLOCK)
-    await register(tenant, around, ring, CLOCK)
-    found = {p.user.username: await enrolled(tenant, ring, p.user.id) for p in around.people}
-    addresses = {name: [e.address for e in kept.enrolments] for name, kept in found.items()}
-    assert addresses == {"anna": [], "ben": ["ben@example.com"], "sara": [], "adam": [], "dora": []}
+async def newest_code(browser: ClientSession, base: str) -> str:
+    """The code of the newest mail."""
+    async with browser.get(f"{base}/-/demo/inbox.json") as response:
+        mails = await response.json()
+    found = re.search(r"^\s*(\d{6})\s*$", mails[0]["text"], re.MULTILINE)
+    assert found
+    return found[1]
 
 
-async def test_two_demos_at_once_share_no_port(around: Neighbours) -> None:
-    async with neighbours(CLOCK) as others:
-        assert others.inbox.port != around.inbox.port
-        assert others.provider != around.provider
+@pytest.mark.row("EF-08")
+@pytest.mark.parametrize("username", ["anna", "ben", "sara", "adam"])
+async def test_each_user_signs_in_with_the_code_of_the_inbox_and_the_app_knows_him(username: str) -> None:
+    async with demo(free_port()) as base, ClientSession() as browser:
+        assert (await sign_in(browser, base, username, "/agent-manager/"))["step"] == "done"
+        async with browser.get(f"{base}/agent-manager/api/me") as response:
+            assert (await response.json())["username"] == username
+        async with browser.ws_connect(f"{base}/agent-manager/echo", origin=base) as live:
+            await live.send_str("hello")
+            assert await live.receive_str(timeout=5) == "hello"
+
+
+async def test_the_disabled_agent_is_told_no_more_than_a_wrong_password() -> None:
+    async with demo(free_port()) as base, ClientSession() as browser:
+        end = await sign_in(browser, base, "dora", "/agent-manager/")
+    assert (end["step"], end["problem"]["code"]) == ("password", "wrong-password")
+
+
+async def test_an_app_of_ones_own_gets_nothing_before_the_login_and_the_user_after_it() -> None:
+    heard: list[str] = []
+
+    async def handler(request: web.Request) -> web.Response:
+        heard.append(request.headers.get("Authorization", ""))
+        return web.Response(text="mine")
+
+    app = web.Application()
+    app.router.add_get("/{path:.*}", handler)
+    async with (
+        serving(app) as upstream,
+        demo(free_port(), upstream=upstream) as base,
+        ClientSession() as browser,
+    ):
+        async with browser.get(f"{base}/deep/path", allow_redirects=False) as response:
+            assert response.status in (303, 401)
+        assert heard == []
+        await sign_in(browser, base, "ben", "/deep/path")
+        async with browser.get(f"{base}/deep/path") as response:
+            assert await response.text() == "mine"
+    assert heard[0].startswith("Bearer ")
 
 
 @pytest.mark.attack("F28")
-async def test_the_identity_provider_answers_loopback_names_only(around: Neighbours) -> None:
-    url = f"{around.provider}/auth/realms/expertflow/.well-known/openid-configuration"
-    async with ClientSession() as browser:
-        async with browser.get(url) as response:
-            assert response.status == 200
-        async with browser.get(url, headers={"Host": "evil.example"}) as response:
-            assert response.status == 421
-
-
-@pytest.mark.attack("F28")
-@pytest.mark.parametrize("path", ["/-/demo", "/-/demo/users.json", "/-/demo/inbox.json"])
-async def test_the_demos_pages_answer_loopback_names_only(around: Neighbours, path: str) -> None:
-    async with pages(around) as client:
-        async with client.get(path) as response:
-            assert response.status == 200
-            assert response.headers["Cache-Control"] == "no-store"
-        async with client.get(path, headers={"Host": "evil.example"}) as response:
-            assert response.status == 421
-
-
-async def test_the_inbox_begins_empty(around: Neighbours) -> None:
-    async with pages(around) as client, client.get("/-/demo/inbox.json") as response:
-        assert await response.json() == []
-
-
-@pytest.mark.attack("F28")
-async def test_every_port_of_the_demo_is_on_loopback(around: Neighbours) -> None:
-    urls = [around.provider, *around.apps.values()]
-    assert all(url.startswith("http://127.0.0.1:") for url in urls)
-    await asyncio.gather(*(_refused_elsewhere(int(url.rpartition(":")[2])) for url in urls))
-
-
-async def _refused_elsewhere(port: int) -> None:
-    """Another loopback address of this machine is not listened on, so no other address is."""
-    with pytest.raises(OSError, match=r"refused|Connect call failed"):
-        await asyncio.open_connection("127.0.0.2", port)
-
-
-async def enrolled(tenant: Any, ring: KeyRing, user_id: str) -> EnrolmentSet:
-    """The set of a user, read as the gateway reads it."""
-    store, connections, chance = MemoryStore(CLOCK), Connections(), SystemChance()
-    reader = Enrolments(
-        profile=Profile(connections),
-        store=store,
-        sets=Sealer(ring, "enrolments", chance),
-        guards=Sealer(ring, "guards", chance),
-        lock=StoreLock(store, CLOCK, chance),
-        clock=CLOCK,
-        on_unguarded=lambda _tenant, _user: None,
-    )
-    found = await reader.read(tenant, user_id)
-    await connections.close()
-    await store.close()
-    assert isinstance(found, EnrolmentSet)
-    assert all(e.factor is FactorKind.EMAIL for e in found.enrolments)
-    return found
+async def test_the_whole_demo_answers_loopback_names_only() -> None:
+    async with demo(free_port()) as base, ClientSession() as browser:
+        for path in ("/", "/unified-admin/", "/-/login", "/-/demo"):
+            async with browser.get(f"{base}{path}", headers={"Host": "evil.example"}) as response:
+                assert response.status == 421

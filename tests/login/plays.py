@@ -8,7 +8,7 @@ from gateway.domain.enrolment import Enrolment, EnrolmentSet
 from gateway.domain.policy import FactorKind, Method, Policy
 from gateway.domain.session import Tokens
 from gateway.domain.user import Contact, User
-from gateway.login.machine import (
+from gateway.login.record import (
     AddressConfirmed,
     AddressGiven,
     ChallengeSent,

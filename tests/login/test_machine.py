@@ -8,7 +8,7 @@ from gateway.domain.policy import EnrolmentRule, FactorKind, NoContact, Registra
 from gateway.domain.problem import Problem, Trouble
 from gateway.domain.session import Satisfied
 from gateway.domain.user import Contact
-from gateway.login.machine import (
+from gateway.login.record import (
     AddressConfirmed,
     AddressGiven,
     Effect,
@@ -103,6 +103,10 @@ def test_a_proved_factor_is_what_satisfies() -> None:
 def test_editing_takes_the_address_its_confirmation_and_its_code_back() -> None:
     login = after(*FIRST_LOGIN[:4], AddressGiven(None))
     assert (login.draft, login.confirmed, login.challenge) == (None, False, None)
+
+
+def test_an_address_taken_back_is_kept_to_be_edited() -> None:
+    assert after(*FIRST_LOGIN[:4], AddressGiven(None)).edited == ADDRESS
 
 
 def test_a_confirmation_of_another_address_is_void() -> None:

@@ -293,3 +293,22 @@ async def test_an_app_that_does_not_read_makes_the_browser_wait() -> None:
             pass
         writer.transport.abort()
     assert sent < 64
+
+
+@pytest.mark.attack("A11")
+async def test_a_session_that_ends_during_the_handshake_opens_no_websocket() -> None:
+    asked = asyncio.Event()
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_head(reader)
+        asked.set()
+        await reader.read()
+
+    async with app_that(script) as app, gateway(tenant(app.url)) as stage:
+        reader, writer = await stage.connect()
+        writer.write(handshake(stage))
+        await asked.wait()
+        stage.sessions.end("s1")
+        assert await asyncio.wait_for(reader.read(), 2) == b""
+        await asyncio.wait_for(app.closed.wait(), 5)
+        writer.transport.abort()

@@ -6,6 +6,7 @@ begins with a NAME, in light and dark, English and Arabic, on a desktop and at 3
 
 import asyncio
 import itertools
+import shutil
 import sys
 from pathlib import Path
 
@@ -15,7 +16,6 @@ from gateway.domain.tenant import Branding
 from tests.rendering import states
 from tests.rendering.serving import serving
 
-CHROMIUM = "/usr/bin/chromium"
 WIDTHS = {"wide": 760, "320": 320}
 
 
@@ -38,7 +38,7 @@ async def main(folder: Path, wanted: list[str]) -> None:
     names = [n for n in states.STATES if not wanted or any(n.startswith(w) for w in wanted)]
     brand = Branding(name="Northwind Contact Centre", help=states.HELP)
     async with serving(states.tenant(brand)) as address, async_playwright() as play:
-        browser = await play.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        browser = await play.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
         for name, scheme, code, (size, width) in itertools.product(
             names, ("light", "dark"), ("en", "ar"), WIDTHS.items()
         ):

@@ -12,7 +12,11 @@ CODES = sorted(p.parts[-3] for p in catalogues.LOCALES.glob("*/LC_MESSAGES/gatew
 
 
 def _ids(message: Message) -> tuple[str, ...]:
-    return tuple(message.id) if isinstance(message.id, (tuple, list)) else (message.id,)
+    return (message.id,) if isinstance(message.id, str) else tuple(message.id)
+
+
+def _forms(message: Message) -> tuple[str, ...]:
+    return (message.string,) if isinstance(message.string, str) else tuple(message.string or ())
 
 
 @pytest.mark.row("GW-39")
@@ -25,26 +29,23 @@ def test_a_catalogue_has_exactly_the_sentences_of_the_pages(code: str) -> None:
 @pytest.mark.row("GW-39")
 @pytest.mark.parametrize("code", CODES)
 def test_every_sentence_is_translated_with_its_placeholders(code: str) -> None:
-    for message in catalogues.read(code):
-        if not message.id:
-            continue
-        assert message.string, message.id
-        if isinstance(message.id, str):
-            assert sorted(PLACEHOLDER.findall(message.string)) == sorted(PLACEHOLDER.findall(message.id)), message.id
-            continue
-        allowed = set(PLACEHOLDER.findall(message.id[1]))
-        assert len(message.string) == catalogues.read(code).num_plurals
-        for form in message.string:
-            assert form
-            assert set(PLACEHOLDER.findall(form)) <= allowed, message.id
+    catalogue = catalogues.read(code)
+    for message in (m for m in catalogue if m.id):
+        forms, ids = _forms(message), _ids(message)
+        assert len(forms) == (1 if len(ids) == 1 else catalogue.num_plurals), ids
+        for form in forms:
+            assert form, ids
+            found, wanted = sorted(PLACEHOLDER.findall(form)), sorted(PLACEHOLDER.findall(ids[-1]))
+            # A plural form may leave the number to the word itself, as the Arabic dual does.
+            assert found == wanted or (len(ids) > 1 and not found), ids
 
 
 def test_no_translation_is_markup() -> None:
     for code in CODES:
         for message in (m for m in catalogues.read(code) if m.id):
-            for text in (message.string,) if isinstance(message.string, str) else tuple(message.string):
+            for text in _forms(message):
                 assert not set("<>&") & set(text), text
 
 
-def test_arabic_is_there() -> None:
-    assert CODES == ["ar", "en"]
+def test_english_and_arabic_are_there() -> None:
+    assert {"ar", "en"} <= set(CODES)

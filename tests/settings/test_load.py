@@ -147,6 +147,13 @@ def test_a_file_named_otherwise_than_its_tenant_is_a_hint(folder: Folder) -> Non
     assert "one.json" in fault.text
 
 
+def test_an_unreadable_tenant_file_keeps_the_whole_configuration_out(folder: Folder) -> None:
+    folder.tenants["two.json"] = b'{"tenantName": "two"'
+    loaded = folder.load()
+    assert loaded.configuration is None
+    assert [(Path(f.file).name, f.text[:11]) for f in loaded.errors] == [("two.json", "is not JSON")]
+
+
 def test_no_tenant_folder_is_an_error(folder: Folder) -> None:
     folder.gateway["tenants"] = "elsewhere"
     assert "cannot be read" in folder.fault("tenants").text

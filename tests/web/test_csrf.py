@@ -65,3 +65,10 @@ def test_a_page_given_out_before_the_keys_were_rotated_still_posts() -> None:
 )
 def test_what_the_browser_says_of_the_posting_page_decides(headers: dict[str, str], own: bool) -> None:
     assert same_origin(headers, TENANT) is own
+
+
+@pytest.mark.parametrize(
+    ("origin", "own"), [("null", True), ("http://cc.example", True), ("http://evil.example", False)]
+)
+def test_by_plain_http_a_page_without_referrer_still_posts_to_itself(origin: str, own: bool) -> None:
+    assert same_origin({"Origin": origin}, tenant(public_url="http://cc.example")) is own

@@ -71,7 +71,7 @@ class NewPasswordPage:
                 granted = None
             if not isinstance(granted, Granted) or granted.user.id != user.id:
                 return Acted((Stopped(Trouble(Problem.PASSWORD_CHANGED)),))
-            return Acted((TokensGranted(granted.tokens),))
+            return Acted((TokensGranted(granted.tokens, granted.user),))
 
         return Acted((changed,), then=grant)
 

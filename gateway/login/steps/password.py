@@ -24,7 +24,7 @@ from gateway.keycloak.sign_in_queue import Busy, SignInQueue, normalised
 from gateway.keycloak.users import Users
 from gateway.login.browsers import Browsers
 from gateway.login.flow import Acted, Fields
-from gateway.login.machine import Login, PasswordRight, Stopped
+from gateway.login.record import Login, PasswordRight, Purpose, Stopped
 from gateway.login.reports import Reports
 from gateway.login.visit import Visit
 from gateway.observe.audit import AuditEvent
@@ -32,6 +32,8 @@ from gateway.rendering.step_view import StepView
 from gateway.second_factor import contacts, limits
 from gateway.second_factor.attempts import Attempts, No
 from gateway.second_factor.enrolments import Enrolments, Tampered
+from gateway.second_factor.registration_window import RegistrationWindow
+from gateway.second_factor.trust import Trust, Verdict
 
 MOST_NAME = 255
 MOST_PASSWORD = 1024
@@ -49,6 +51,8 @@ class PasswordPage:
     enrolments: Enrolments
     attempts: Attempts
     browsers: Browsers
+    trust: Trust
+    window: RegistrationWindow
     names: Signer
     clock: Clock
     reports: Reports
@@ -56,7 +60,10 @@ class PasswordPage:
 
     async def act(self, visit: Visit, login: Login, action: str, fields: Fields) -> Acted:
         """Sign in."""
-        username, password = fields.get("username", "").strip(), fields.get("password", "")
+        if action == "cancel":
+            return Acted(cancelled=True)
+        typed = login.user.username if login.user else fields.get("username", "")
+        username, password = typed.strip(), fields.get("password", "")
         if not username or not password or len(username) > MOST_NAME or len(password) > MOST_PASSWORD:
             return Acted(trouble=Trouble(Problem.BAD_INPUT))
         name = normalised(username)
@@ -71,7 +78,7 @@ class PasswordPage:
             case Trouble():
                 return Acted(trouble=answer)
             case NotFullySetUp():
-                return await self._not_ready(visit, username)
+                return await self._not_ready(visit, login, username)
             case Granted():
                 try:
                     return await self._granted(visit, login, answer)
@@ -88,8 +95,8 @@ class PasswordPage:
             csrf=visit.csrf,
             to=visit.to,
             host=visit.host,
-            username=fields.get("username", "").strip()[:MOST_NAME],
-            can_cancel=False,
+            username=login.user.username if login.user else fields.get("username", "").strip()[:MOST_NAME],
+            can_cancel=login.purpose is not Purpose.SIGN_IN,
         )
 
     async def _ask(
@@ -125,40 +132,59 @@ class PasswordPage:
         self.reports.tell(visit, AuditEvent.LOGIN_UNAVAILABLE, problem=problem.value)
         return Trouble(problem)
 
-    async def _not_ready(self, visit: Visit, username: str) -> Acted:
-        """The password is right, the account is not ready: say which action is due."""
+    async def _not_ready(self, visit: Visit, login: Login, username: str) -> Acted:
+        """The password is right, the account is not ready: a due password has its own page, all else stops."""
         account = await self.users.find(visit.tenant.keycloak, username)
-        due = account is not None and account.required_actions == (UPDATE_PASSWORD,)
-        problem = Problem.PASSWORD_DUE if due else Problem.ACTION_REQUIRED
+        if account is not None and account.enabled and account.required_actions == (UPDATE_PASSWORD,):
+            self.reports.tell(visit, AuditEvent.LOGIN_PASSWORD_RIGHT, account.user, due=True)
+            return await self._known(visit, login, account, None)
         self.reports.tell(
             visit,
             AuditEvent.LOGIN_REFUSED,
             account.user if account else None,
-            problem=problem.value,
+            problem=Problem.ACTION_REQUIRED.value,
             required_actions=list(account.required_actions) if account else [],
         )
-        return Acted((Stopped(Trouble(problem)),))
+        return Acted((Stopped(Trouble(Problem.ACTION_REQUIRED)),))
 
     async def _granted(self, visit: Visit, login: Login, granted: Granted) -> Acted:
-        tenant, user = visit.tenant, granted.user
-        self.reports.tell(visit, AuditEvent.LOGIN_PASSWORD_RIGHT, user)
-        account = await self.users.account(tenant.keycloak, user.id)
+        self.reports.tell(visit, AuditEvent.LOGIN_PASSWORD_RIGHT, granted.user)
+        account = await self.users.account(visit.tenant.keycloak, granted.user.id)
         if account is None or not account.enabled:
-            self.end_session(tenant, granted.tokens)
+            self.end_session(visit.tenant, granted.tokens)
             return Acted((Stopped(Trouble(Problem.ACCOUNT_CHANGED)),))
+        return await self._known(visit, login, account, granted)
+
+    async def _known(self, visit: Visit, login: Login, account: Account, granted: Granted | None) -> Acted:
+        """Gather what is known of the user, once."""
+        tenant, user = visit.tenant, granted.user if granted else account.user
         enrolments = await self.enrolments.read(tenant, user.id) if login.policy.enabled else EnrolmentSet()
         if isinstance(enrolments, Tampered):
             self.reports.tell(visit, AuditEvent.ENROLMENT_TAMPERED, user, finding=enrolments.finding)
-            self.end_session(tenant, granted.tokens)
+            if granted:
+                self.end_session(tenant, granted.tokens)
             return Acted((Stopped(Trouble(Problem.ENROLMENT_UNREADABLE)),))
-        return Acted((self._right(granted, account, enrolments),))
-
-    def _right(self, granted: Granted, account: Account, enrolments: EnrolmentSet) -> PasswordRight:
-        return PasswordRight(
-            user=granted.user,
-            tokens=granted.tokens,
+        event = PasswordRight(
+            user=user,
+            tokens=granted.tokens if granted else None,
             enrolments=enrolments,
             contacts=contacts.of_user(account.user),
             credential_date=account.credential_date,
             at=self.clock.now(),
+            due=granted is None,
+            trusted=await self._trusted(visit, login, account, enrolments),
+            open_registration=await self.window.is_open(tenant, account),
         )
+        return Acted((event,))
+
+    async def _trusted(self, visit: Visit, login: Login, account: Account, enrolments: EnrolmentSet) -> bool:
+        """Whether this browser may skip the factor for this user, today."""
+        held = visit.trust
+        if held is None or login.purpose is not Purpose.SIGN_IN:
+            return False
+        verdict = await self.trust.judge(
+            visit.tenant.id, held, account.user.id, account.credential_date, enrolments, login.policy
+        )
+        if verdict not in (Verdict.TRUSTED, Verdict.NONE):
+            self.reports.tell(visit, AuditEvent.TRUST_REFUSED, account.user, verdict=verdict.value)
+        return verdict is Verdict.TRUSTED

@@ -65,9 +65,10 @@ class RegisterPage:
                 return Acted((AddressGiven(draft),))
 
     async def view(self, visit: Visit, login: Login, fields: Fields) -> StepView:
-        """The form, with what was typed; for an app its secret."""
+        """The form, with what was typed just now or taken back to be edited; for an app its secret."""
         kind = aims.registering(login)
         language = self.languages.get(visit.language)
+        typed = fields.get("address", login.edited)
         secret = login.draft.secret if login.draft and kind is FactorKind.TOTP else ""
         name = login.user.username if login.user else ""
         return StepView(
@@ -79,7 +80,7 @@ class RegisterPage:
             host=visit.host,
             factor=kind.value if kind else "",
             username=login.user.display_name if login.user else "",
-            address=fields.get("address", "").strip()[:MOST_ADDRESS],
+            address=typed.strip()[:MOST_ADDRESS],
             digits=totp.DIGITS if secret else login.policy.otp_length,
             methods=tuple(MethodView(f.value, factor_texts.label(f, language)) for f in aims.offered(login)),
             totp_secret=secret,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from gateway.domain.ports import Clock
 from gateway.login.flow import Acted, Fields
-from gateway.login.machine import Login
+from gateway.login.record import Login
 from gateway.login.visit import Visit
 from gateway.rendering.step_view import StepView
 

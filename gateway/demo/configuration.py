@@ -1,0 +1,116 @@
+"""With which configuration does the demo run? The one that a tenant of EFCX would have, around made-up neighbours.
+
+Written as files, read and checked as any other, so that the demo shows what `serve` would do.
+"""
+
+import json
+import secrets
+import socket
+import tempfile
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from gateway.demo import samples
+from gateway.demo.inbox import LOOPBACK
+from gateway.demo.neighbours import REALM, SERVICE, SIGN_IN, Neighbours
+from gateway.domain.errors import Misconfigured
+from gateway.domain.secret import Secret
+from gateway.settings.load import load
+from gateway.settings.snapshot import Configuration, StoreSettings
+
+CHANNEL = "otp@example.com"
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the command line says. `upstream` puts the login in front of an app of one's own, at `/`."""
+
+    port: int = 8080
+    upstream: str | None = None
+    store: str | None = None
+    remote_upstream: bool = False
+
+
+def configure(options: Options, around: Neighbours) -> Configuration:
+    """The demo's configuration, read and checked as any other; raises `Misconfigured` with all faults."""
+    with tempfile.TemporaryDirectory(prefix="efcx-gateway-demo-") as name:
+        folder = Path(name)
+        (folder / "tenants").mkdir()
+        (folder / "gateway.yaml").write_text(json.dumps(gateway_file(options, around)))
+        (folder / "tenants" / f"{REALM}.json").write_text(json.dumps(tenant_file(options, around)))
+        loaded = load(folder / "gateway.yaml", environment={})
+    if loaded.configuration is None:
+        raise Misconfigured("the demo's configuration", "; ".join(str(fault) for fault in loaded.errors))
+    configuration = loaded.configuration
+    if options.store is None:
+        return configuration
+    # A prefix of its own for each run: the keys are new, so nothing that another run left could be opened.
+    store = StoreSettings(url=Secret(options.store), prefix=f"demo:{secrets.token_hex(4)}:")
+    return replace(configuration, gateway=replace(configuration.gateway, store=store))
+
+
+def gateway_file(options: Options, around: Neighbours) -> dict[str, Any]:
+    """`gateway.yaml` as data (JSON is YAML)."""
+    relay = {"host": LOOPBACK, "port": around.inbox.port, "security": "none"}
+    return {
+        "listen": f"{LOOPBACK}:{options.port}",
+        "operations": f"{LOOPBACK}:{_free_port()}",
+        "channels": [
+            {
+                "serviceIdentifier": CHANNEL,
+                "type": "EMAIL",
+                "kind": "smtp",
+                "from": CHANNEL,
+                "from_name": "Expertflow CX",
+                "relays": [relay],
+            }
+        ],
+    }
+
+
+def _free_port() -> int:
+    with socket.create_server((LOOPBACK, 0)) as probe:
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def tenant_file(options: Options, around: Neighbours) -> dict[str, Any]:
+    """The tenant as EFCX would write it, with the gateway's own section."""
+    routes: list[dict[str, Any]] = [
+        {"path": sample.prefix, "to": around.apps[sample.prefix], "strip_prefix": True, "name": sample.name}
+        for sample in samples.SAMPLES
+    ]
+    if options.upstream is not None:
+        routes = [{"path": "/", "to": options.upstream.rstrip("/"), "name": "Your app"}]
+    return {
+        "tenantName": REALM,
+        "tenantId": REALM,
+        "status": "active",
+        "tenantSettings": {
+            "fqdn": "localhost",
+            "keyCloak": {
+                "realm": REALM,
+                "auth-server-url": f"{around.provider}/auth/",
+                "CLIENT_ID": SIGN_IN,
+                "credentials": {"secret": around.secrets[SIGN_IN]},
+                "Otp_Manager_Url": f"{around.provider}/",
+            },
+            "twoFAConfigs": {
+                "is2FAEnabled": True,
+                "channelType": "EMAIL",
+                "channelServiceIdentifier": CHANNEL,
+                "otpExpiry": 120,
+                "otpMaxAttempts": 5,
+            },
+        },
+        "gateway": {
+            "public_url": f"http://localhost:{options.port}",
+            "hosts": [LOOPBACK],
+            "home": "/" if options.upstream is not None else "/unified-admin/",
+            "branding": {"name": "Expertflow CX", "colour": "#2f5bd7"},
+            "help": {"text": "This is the demo: users, passwords and mails are on the page /-/demo."},
+            "keycloak": {"service_account": {"client_id": SERVICE, "client_secret": around.secrets[SERVICE]}},
+            "routes": routes,
+        },
+    }

@@ -1,0 +1,118 @@
+"""Is this browser trusted, and until when?
+
+A trusted browser skips the factor after a *right password* of the same user: never a login by itself. The record is
+bound to tenant, user, the date of his password and the epoch of his registrations, so a new password, a changed factor
+and "sign out everywhere" end it; its age is judged by today's policy. The secret in the cookie is used once and
+replaced; an old one that comes back means that a copy of the cookie exists: the record goes, and the audit hears of it.
+One user a browser.
+"""
+
+import hashlib
+from dataclasses import dataclass, field
+from enum import Enum
+
+from gateway.domain.enrolment import EnrolmentSet
+from gateway.domain.policy import Policy
+from gateway.domain.ports import Chance, Clock
+from gateway.store.records import Records
+
+DAY = 86400.0
+LONGEST = 90 * DAY
+SECRET_BYTES = 32
+
+
+class Verdict(Enum):
+    """What a trust cookie is worth; the values are the audit's words."""
+
+    TRUSTED = "trusted"
+    NONE = "none"
+    OTHER_USER = "other-user"
+    TOO_OLD = "too-old"
+    CHANGED = "changed"
+    STOLEN = "stolen"
+
+
+@dataclass(frozen=True, slots=True)
+class TrustCookie:
+    """What a browser holds: `tag` says where its record stands, `secret` (used once) opens it."""
+
+    tag: str
+    secret: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class TrustedBrowser:
+    """One browser of one user. `since` is the factor that was really judged, in seconds since the epoch."""
+
+    user_id: str
+    credential_date: int | None
+    trust_epoch: int
+    since: float
+    digest: str
+    before: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Trust:
+    """Gives, judges, renews and takes trust. Records stand under the browser's tag in the trust cookie."""
+
+    records: Records[TrustedBrowser]
+    clock: Clock
+    chance: Chance
+
+    async def judge(
+        self,
+        tenant: str,
+        cookie: TrustCookie,
+        user_id: str,
+        credential_date: int | None,
+        enrolments: EnrolmentSet,
+        policy: Policy,
+    ) -> Verdict:
+        """What the cookie is worth for this user, today."""
+        tag, secret = cookie.tag, cookie.secret
+        kept = await self.records.read(tenant, tag)
+        if kept is None or not policy.trust_browser_days:
+            return Verdict.NONE
+        if _digest(secret) != kept.digest:
+            if _digest(secret) == kept.before:
+                await self.records.remove(tenant, tag)
+                return Verdict.STOLEN
+            return Verdict.NONE
+        if kept.user_id != user_id:
+            return Verdict.OTHER_USER
+        if self.clock.now() >= kept.since + policy.trust_browser_days * DAY:
+            return Verdict.TOO_OLD
+        if (kept.credential_date, kept.trust_epoch) != (credential_date, enrolments.trust_epoch):
+            return Verdict.CHANGED
+        return Verdict.TRUSTED
+
+    async def give(
+        self, tenant: str, cookie: TrustCookie, user_id: str, credential_date: int | None, enrolments: EnrolmentSet
+    ) -> None:
+        """Trust the browser with this cookie from now on; whoever it trusted before goes."""
+        now = self.clock.now()
+        new = TrustedBrowser(user_id, credential_date, enrolments.trust_epoch, now, _digest(cookie.secret))
+        await self.records.write(tenant, cookie.tag, new, now + LONGEST)
+
+    async def rotate(self, tenant: str, old: TrustCookie, new: str) -> bool:
+        """Replace the secret after it was used; False when another login used it first. Twice the same is once."""
+
+        def turn(kept: TrustedBrowser) -> TrustedBrowser | None:
+            if kept.digest == _digest(new):
+                return kept
+            if kept.digest != _digest(old.secret):
+                return None
+            return TrustedBrowser(
+                kept.user_id, kept.credential_date, kept.trust_epoch, kept.since, _digest(new), kept.digest
+            )
+
+        return await self.records.change(tenant, old.tag, turn) is not None
+
+    async def take(self, tenant: str, tag: str) -> None:
+        """Trust this browser no more."""
+        await self.records.remove(tenant, tag)
+
+
+def _digest(secret: str) -> str:
+    return hashlib.sha256(secret.encode()).hexdigest()

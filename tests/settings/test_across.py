@@ -1,0 +1,73 @@
+"""Facts about several tenants on one gateway."""
+
+import pytest
+
+from tests.settings.folder import Folder
+
+COOKIE = "gateway.token_cookie.domain"
+
+
+@pytest.mark.row("GW-11")
+def test_two_tenants_cannot_share_a_host(folder: Folder) -> None:
+    folder.another("two")["tenantSettings"]["fqdn"] = "ONE.example.com"
+    fault = folder.fault("tenantSettings.fqdn")
+    assert "one.example.com already reaches tenant one" in fault.text
+    assert fault.file.endswith("two.json")
+
+
+@pytest.mark.row("GW-11")
+def test_two_tenants_cannot_share_a_further_host(folder: Folder) -> None:
+    folder.own["hosts"] = ["cc.example.com"]
+    folder.another("two")["gateway"] = {"hosts": ["cc.example.com"]}
+    assert "already reaches tenant one" in folder.fault("gateway.hosts").text
+
+
+@pytest.mark.row("GW-11")
+def test_two_tenants_cannot_share_an_id(folder: Folder) -> None:
+    folder.another("two")["tenantId"] = "One"
+    assert any("is taken by" in f.text for f in folder.faults("tenantId"))
+
+
+@pytest.mark.attack("F25")
+@pytest.mark.parametrize("domain", ["example.com", ".example.com", "Example.com"])
+def test_a_token_cookie_that_reaches_another_tenants_host_is_an_error(folder: Folder, domain: str) -> None:
+    folder.own["token_cookie"] = {"domain": domain}
+    folder.another("two")
+    assert "would send the token to two.example.com of tenant two" in folder.fault(COOKIE).text
+
+
+@pytest.mark.attack("F25")
+@pytest.mark.parametrize(
+    ("hosts", "domain", "refused"),
+    [
+        (["a.one.example.com"], "one.example.com", False),
+        (["a.one.example.com"], "example.com", True),
+        (["two.example.com.evil.example"], "evil.example", True),
+        (["xone.example.com"], "one.example.com", True),
+    ],
+)
+def test_every_host_of_every_tenant_is_compared_with_every_domain(
+    folder: Folder, hosts: list[str], domain: str, refused: bool
+) -> None:
+    folder.own.update(hosts=hosts, token_cookie={"domain": domain})
+    folder.another("two")
+    assert bool(folder.faults(COOKIE)) is refused
+
+
+@pytest.mark.attack("F25")
+def test_two_tenants_on_one_realm_need_distinct_clients(folder: Folder) -> None:
+    folder.another("two")["tenantSettings"]["keyCloak"]["realm"] = "one"
+    fault = folder.fault("tenantSettings.keyCloak.realm")
+    assert "two tenants on one realm need different sign-in clients" in fault.text
+
+
+@pytest.mark.attack("F25")
+def test_two_tenants_on_one_realm_with_distinct_clients_are_allowed(folder: Folder) -> None:
+    folder.another("two")["tenantSettings"]["keyCloak"].update(realm="one", CLIENT_ID="cim-two")
+    assert folder.load().errors == ()
+
+
+@pytest.mark.attack("F25")
+def test_realms_of_one_name_on_two_keycloaks_are_two(folder: Folder) -> None:
+    folder.another("two")["tenantSettings"]["keyCloak"].update({"realm": "one", "auth-server-url": "http://other/"})
+    assert folder.load().errors == ()

@@ -1,0 +1,107 @@
+"""Facts about `gateway.yaml`."""
+
+from ipaddress import ip_network
+
+import pytest
+
+from gateway.settings.snapshot import Address, GatewaySettings, OperatorLimits
+from tests.settings.folder import Folder
+
+
+def settings(folder: Folder) -> GatewaySettings:
+    loaded = folder.load()
+    assert loaded.configuration is not None, [str(f) for f in loaded.errors]
+    return loaded.configuration.gateway
+
+
+def test_defaults_are_safe(folder: Folder) -> None:
+    found = settings(folder)
+    assert (found.listen, found.operations) == (Address("127.0.0.1", 8080), Address("127.0.0.1", 9090))
+    assert found.store.in_memory
+    assert found.trusted_proxies == ()
+    assert found.insecure_http is False
+    assert found.limits == OperatorLimits()
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("0.0.0.0:80", Address("0.0.0.0", 80)),
+        (":8080", Address("", 8080)),
+        ("[::1]:8080", Address("::1", 8080)),
+    ],
+)
+def test_an_address_has_a_port(folder: Folder, text: str, address: Address) -> None:
+    folder.gateway["listen"] = text
+    assert settings(folder).listen == address
+
+
+@pytest.mark.parametrize("text", ["0.0.0.0", "8080", "a:b", "a:99999", "a:٨٠"])
+def test_an_address_without_a_port_is_refused(folder: Folder, text: str) -> None:
+    folder.gateway["listen"] = text
+    assert "an address and a port" in folder.fault("listen").text
+
+
+def test_operations_never_share_the_public_address(folder: Folder) -> None:
+    folder.gateway["operations"] = "127.0.0.1:8080"
+    assert "must not be the address of listen" in folder.fault("operations").text
+
+
+def test_trusted_proxies_are_networks(folder: Folder) -> None:
+    folder.gateway["trusted_proxies"] = ["10.0.0.0/8", "192.0.2.1", "::1"]
+    assert settings(folder).trusted_proxies == (ip_network("10.0.0.0/8"), ip_network("192.0.2.1"), ip_network("::1"))
+
+
+@pytest.mark.parametrize("network", ["10.0.0.1/8", "proxy.example.com", "*", ""])
+def test_a_trusted_proxy_that_is_no_network_is_refused(folder: Folder, network: str) -> None:
+    folder.gateway["trusted_proxies"] = [network]
+    assert "address or a network" in folder.fault("trusted_proxies[0]").text
+
+
+@pytest.mark.parametrize("url", ["redis://r:6379/0", "rediss://r", "unix:///run/redis.sock"])
+def test_a_redis_store_needs_a_named_key_ring(folder: Folder, url: str) -> None:
+    folder.gateway["store"] = {"url": url}
+    assert "name the key ring" in folder.fault("keys").text
+    folder.gateway["keys"] = {"file": "secrets/ring.key"}
+    assert settings(folder).keys_file == str(folder.path / "secrets/ring.key")
+
+
+def test_the_store_url_may_come_from_the_environment(folder: Folder) -> None:
+    folder.environment["STORE"] = "redis://:made-up@r:6379/0"
+    folder.gateway.update(store={"url": {"env": "STORE"}, "timeout": 1}, keys={"file": "k"})
+    store = settings(folder).store
+    assert store.url.reveal() == "redis://:made-up@r:6379/0"
+    assert store.timeout == 1
+    assert "made-up" not in repr(store)
+
+
+@pytest.mark.parametrize("url", ["postgres://x", "redis:6379", "x"])
+def test_a_store_of_another_kind_is_refused(folder: Folder, url: str) -> None:
+    folder.gateway["store"] = {"url": url}
+    assert "must begin with memory://" in folder.fault("store.url").text
+
+
+def test_limits_are_the_operators(folder: Folder) -> None:
+    folder.gateway["limits"] = {"failure_steps": [[3, 60], [5, 600.5]], "sends_per_user": 4}
+    limits = settings(folder).limits
+    assert limits.failure_steps == ((3, 60.0), (5, 600.5))
+    assert limits.sends_per_user == 4
+    assert limits.grants_at_once == OperatorLimits().grants_at_once
+
+
+@pytest.mark.parametrize("steps", [[], [[5, 60], [3, 60]], [[1]], [[1, 0]], [[0, 5]], [[1.5, 5]], "x", [[True, 5]]])
+def test_failure_steps_rise(folder: Folder, steps: object) -> None:
+    folder.gateway["limits"] = {"failure_steps": steps}
+    assert folder.fault("limits.failure_steps").text.startswith("must")
+
+
+@pytest.mark.parametrize("prefix", ["-", "/-", "/a/b/", "//", "/", "/a b/"])
+def test_the_prefix_is_one_segment(folder: Folder, prefix: str) -> None:
+    folder.gateway["prefix"] = prefix
+    assert "one segment" in folder.fault("prefix").text
+
+
+@pytest.mark.parametrize("key", ["listne", "channel", "tenant"])
+def test_an_unknown_key_is_an_error(folder: Folder, key: str) -> None:
+    folder.gateway[key] = "x"
+    assert "unknown key (did you mean" in folder.fault(key).text

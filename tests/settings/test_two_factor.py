@@ -1,0 +1,266 @@
+"""Facts about `twoFAConfigs`: presets, keys, channels."""
+
+from dataclasses import replace
+
+import pytest
+
+from gateway.domain.policy import (
+    AttemptsScope,
+    ChoosePage,
+    EnrolmentRule,
+    FactorKind,
+    Method,
+    NoContact,
+    OnMaximum,
+    Policy,
+    RegistrationContact,
+    SharedAddress,
+)
+from gateway.settings.built import BUILT
+from gateway.settings.faults import Level
+from tests.settings.folder import Folder
+
+AT = "tenantSettings.twoFAConfigs"
+
+
+def policy(folder: Folder) -> Policy:
+    loaded = folder.load()
+    assert loaded.configuration is not None, [str(f) for f in loaded.errors]
+    return loaded.configuration.tenants[0].policy
+
+
+@pytest.mark.row("EF-05")
+def test_expiry_and_attempts_are_the_tenants(folder: Folder) -> None:
+    folder.two_factor.update(otpExpiry=60, otpMaxAttempts=3)
+    assert (policy(folder).otp_expiry, policy(folder).otp_max_attempts) == (60, 3)
+
+
+@pytest.mark.row("EF-05")
+@pytest.mark.parametrize("value", ["true", "yes", 1, 0, None, [], {}])
+def test_the_switch_must_be_a_boolean(folder: Folder, value: object) -> None:
+    folder.two_factor["is2FAEnabled"] = value
+    assert folder.fault(f"{AT}.is2FAEnabled").text == "must be true or false"
+
+
+@pytest.mark.row("EF-05")
+@pytest.mark.parametrize("key", ["is2FAEnabled", "otpExpiry", "otpMaxAttempts"])
+def test_the_switch_and_both_numbers_are_mandatory(folder: Folder, key: str) -> None:
+    del folder.two_factor[key]
+    assert folder.fault(f"{AT}.{key}").text.startswith("is missing")
+
+
+@pytest.mark.row("EF-05")
+def test_no_two_factor_section_is_an_error_and_never_off(folder: Folder) -> None:
+    del folder.one["tenantSettings"]["twoFAConfigs"]
+    assert folder.fault(AT).text.startswith("is missing")
+    assert folder.load().configuration is None
+
+
+@pytest.mark.row("EF-05")
+@pytest.mark.parametrize("key", ["otpExpiry", "otpMaxAttempts"])
+@pytest.mark.parametrize("value", [0, -1, 1.5, "60", True])
+def test_both_numbers_are_whole_and_positive(folder: Folder, key: str, value: object) -> None:
+    folder.two_factor[key] = value
+    fault = folder.fault(f"{AT}.{key}")
+    assert fault.level is Level.ERROR
+    assert fault.text in ("must be at least 1", "must be a whole number")
+
+
+@pytest.mark.row("EF-05")
+def test_with_2fa_off_neither_numbers_nor_channel_are_needed(folder: Folder) -> None:
+    folder.one["tenantSettings"]["twoFAConfigs"] = {"is2FAEnabled": False}
+    assert policy(folder).enabled is False
+
+
+@pytest.mark.row("EF-05")
+@pytest.mark.parametrize(("expiry", "hinted"), [(60, True), (119, True), (120, False)])
+def test_a_short_expiry_by_mail_is_a_hint(folder: Folder, expiry: int, hinted: bool) -> None:
+    folder.two_factor["otpExpiry"] = expiry
+    assert bool(folder.faults(f"{AT}.otpExpiry")) is hinted
+    assert folder.load().configuration is not None
+
+
+@pytest.mark.row("EF-04")
+@pytest.mark.parametrize("kind", ["WHATSAPP", "FACEBOOK", "email", "VOICE"])
+def test_a_channel_type_outside_the_set_is_refused_naming_the_set(folder: Folder, kind: str) -> None:
+    folder.two_factor["channelType"] = kind
+    assert folder.fault(f"{AT}.channelType").text == f"{kind!r} is not known; allowed: EMAIL, SMS, APP, RSA or EXTERNAL"
+
+
+@pytest.mark.row("EF-04")
+@pytest.mark.parametrize("value", ["", None])
+def test_a_missing_channel_type_is_refused(folder: Folder, value: str | None) -> None:
+    folder.two_factor["channelType"] = value
+    assert folder.fault(f"{AT}.channelType").text.startswith("is missing")
+
+
+@pytest.mark.row("EF-04")
+@pytest.mark.parametrize("kind", ["SMS", "APP", "RSA", "EXTERNAL"])
+def test_a_factor_that_is_not_built_yet_is_refused_naming_the_built_ones(folder: Folder, kind: str) -> None:
+    folder.two_factor["channelType"] = kind
+    assert folder.fault(f"{AT}.channelType").text == f"{kind} is not built yet; built: EMAIL"
+
+
+@pytest.mark.row("EF-04")
+def test_the_service_identifier_must_name_a_configured_channel(folder: Folder) -> None:
+    folder.two_factor["channelServiceIdentifier"] = "other@example.com"
+    fault = folder.fault(f"{AT}.channelServiceIdentifier")
+    assert fault.text == "'other@example.com' names no channel of gateway.yaml; configured for EMAIL: otp@example.com"
+
+
+@pytest.mark.row("EF-04")
+@pytest.mark.parametrize("value", ["", None])
+def test_email_needs_a_service_identifier(folder: Folder, value: str | None) -> None:
+    folder.two_factor["channelServiceIdentifier"] = value
+    assert folder.fault(f"{AT}.channelServiceIdentifier").text.startswith("is missing")
+
+
+@pytest.mark.row("EF-04")
+def test_without_an_email_channel_email_cannot_be_completed(folder: Folder) -> None:
+    folder.gateway["channels"] = []
+    assert "no EMAIL channel is configured" in folder.fault(f"{AT}.channelServiceIdentifier").text
+
+
+@pytest.mark.row("EF-04")
+def test_the_channel_must_be_of_the_same_type(folder: Folder) -> None:
+    folder.built = replace(BUILT, factors=(FactorKind.EMAIL, FactorKind.SMS))
+    folder.two_factor["channelType"] = "SMS"
+    fault = folder.fault(f"{AT}.channelServiceIdentifier")
+    assert fault.text.startswith("'otp@example.com' is of type EMAIL, not SMS")
+
+
+@pytest.mark.row("EF-04")
+def test_app_needs_no_channel(folder: Folder) -> None:
+    folder.built = replace(BUILT, factors=(FactorKind.EMAIL, FactorKind.TOTP))
+    folder.gateway["channels"] = []
+    folder.two_factor["channelType"] = "APP"
+    del folder.two_factor["channelServiceIdentifier"]
+    assert policy(folder).methods == (Method(FactorKind.TOTP),)
+
+
+@pytest.mark.row("EF-03")
+@pytest.mark.parametrize("value", [None, ""])
+def test_email_without_otp_manager_url_is_refused_in_preset_efcx(folder: Folder, value: str | None) -> None:
+    del folder.keycloak["Otp_Manager_Url"]
+    if value is not None:
+        folder.keycloak["Otp_Manager_Url"] = value
+    fault = folder.fault("tenantSettings.keyCloak.Otp_Manager_Url")
+    assert fault.text == "is missing: EFCX demands it where 2FA by EMAIL or SMS is on (preset efcx)"
+
+
+@pytest.mark.row("EF-03")
+def test_with_2fa_off_otp_manager_url_is_not_needed(folder: Folder) -> None:
+    del folder.keycloak["Otp_Manager_Url"]
+    folder.two_factor["is2FAEnabled"] = False
+    assert folder.load().errors == ()
+
+
+@pytest.mark.row("EF-03")
+def test_app_needs_no_otp_manager_url(folder: Folder) -> None:
+    folder.built = replace(BUILT, factors=(FactorKind.TOTP,))
+    del folder.keycloak["Otp_Manager_Url"]
+    folder.two_factor["channelType"] = "APP"
+    assert folder.load().errors == ()
+
+
+@pytest.mark.row("EF-10")
+@pytest.mark.parametrize("key", ["methods", "fallback"])
+def test_preset_efcx_has_exactly_one_channel(folder: Folder, key: str) -> None:
+    method = {"channelType": "EMAIL", "channelServiceIdentifier": "otp@example.com"}
+    folder.two_factor[key] = [method] if key == "methods" else method
+    assert folder.fault(f"{AT}.{key}").text == "does not exist in preset efcx"
+
+
+@pytest.mark.row("EF-10")
+def test_preset_efcx_shows_no_choice(folder: Folder) -> None:
+    assert policy(folder) == Policy(
+        preset="efcx",
+        enabled=True,
+        methods=(Method(FactorKind.EMAIL, "otp@example.com"),),
+        otp_expiry=120,
+        otp_max_attempts=5,
+    )
+
+
+@pytest.mark.parametrize(("preset", "word"), [("sinch", "built"), ("genesys", "built"), ("efx", "known")])
+def test_a_preset_that_is_not_there_is_refused_naming_those_that_are(folder: Folder, preset: str, word: str) -> None:
+    folder.two_factor["preset"] = preset
+    fault = folder.fault(f"{AT}.preset")
+    assert word in fault.text
+    assert fault.text.endswith("allowed: efcx")
+
+
+def test_cloudcx_is_switched_on_by_one_line(folder: Folder) -> None:
+    folder.built = replace(BUILT, presets=("efcx", "cloudcx"), factors=(FactorKind.EMAIL, FactorKind.TOTP))
+    folder.one["tenantSettings"]["twoFAConfigs"] = {
+        "is2FAEnabled": True,
+        "preset": "cloudcx",
+        "trustBrowserDays": 30,
+        "methods": [
+            {"channelType": "EMAIL", "channelServiceIdentifier": "otp@example.com"},
+            {"channelType": "APP"},
+        ],
+    }
+    found = policy(folder)
+    assert found.methods == (Method(FactorKind.EMAIL, "otp@example.com"), Method(FactorKind.TOTP))
+    assert found.enrolment is EnrolmentRule.OPTIONAL
+    assert found.choose_page is ChoosePage.COMBINED
+    assert (found.backup_codes, found.admin_codes, found.trust_browser_days) == (10, True, 30)
+    assert (found.attempts_scope, found.warn_from_attempt) == (AttemptsScope.USER, 3)
+    assert (found.on_max_verify, found.locked_for) == (OnMaximum.LOCK, 300)
+    assert (found.otp_expiry, found.otp_max_attempts) == (300, 5)
+    assert found.registration_contact is RegistrationContact.PROFILE
+    assert found.shared_address is SharedAddress.SEPARATE
+
+
+@pytest.mark.parametrize(("digits", "level"), [(4, Level.WARNING), (5, Level.WARNING), (6, None), (8, Level.HINT)])
+def test_short_codes_are_a_warning(folder: Folder, digits: int, level: Level | None) -> None:
+    folder.two_factor["otpLength"] = digits
+    levels = {f.level for f in folder.faults(f"{AT}.otpLength")}
+    assert (level in levels) if level else not levels
+    assert policy(folder).otp_length == digits
+
+
+@pytest.mark.parametrize("digits", [3, 11])
+def test_codes_have_4_to_10_digits(folder: Folder, digits: int) -> None:
+    folder.two_factor["otpLength"] = digits
+    assert folder.fault(f"{AT}.otpLength").level is Level.ERROR
+
+
+@pytest.mark.parametrize("days", [1, 7, 15, 365, -1])
+def test_only_five_trust_periods_are_known(folder: Folder, days: int) -> None:
+    folder.two_factor["trustBrowserDays"] = days
+    assert folder.fault(f"{AT}.trustBrowserDays").text.endswith("allowed: 0, 14, 30, 60 or 90")
+
+
+def test_a_changed_rule_of_the_preset_is_reported_as_an_extension(folder: Folder) -> None:
+    folder.two_factor.update(registrationContact="profile", onNoContact="refuse", maxSends=3)
+    found = {f.path.removeprefix(f"{AT}."): f for f in folder.load().faults}
+    assert found["registrationContact"].text == "is an extension: preset efcx itself has any"
+    assert found["maxSends"].text == "is an extension: preset efcx itself has 5"
+    assert {f.level for f in found.values()} == {Level.HINT}
+    assert policy(folder).on_no_contact is NoContact.REFUSE
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("registration", "guarded"),
+        ("registration", "admin_code"),
+        ("registrationContact", "service"),
+        ("choosePage", "several"),
+        ("sharedAddress", "separate"),
+        ("backupCodes", 10),
+        ("trustBrowserDays", 14),
+        ("adminCodes", True),
+        ("onMaxVerify", "path:locked"),
+    ],
+)
+def test_what_is_not_built_yet_is_refused_and_never_less_than_asked(folder: Folder, key: str, value: object) -> None:
+    folder.two_factor[key] = value
+    assert "not built yet" in folder.fault(f"{AT}.{key}").text
+
+
+def test_an_unknown_key_is_an_error(folder: Folder) -> None:
+    folder.two_factor["otpLenght"] = 6
+    assert "did you mean otpLength?" in folder.fault(f"{AT}.otpLenght").text
