@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import structlog
 from aiohttp import web
@@ -46,6 +46,7 @@ from gateway.login.steps.stopped import StoppedPage
 from gateway.login.steps.verify import VerifyPage
 from gateway.logout import Logout
 from gateway.observe.audit import Audit, AuditEvent
+from gateway.proxy.admission import ProblemResponder
 from gateway.proxy.gate import Gate, request_check_middleware
 from gateway.proxy.pool import Pool
 from gateway.rendering.data_root import data_root
@@ -301,7 +302,7 @@ def _sessions(world: World) -> Sessions:
     )
 
 
-def _responder(failures: Failures, audit: Audit) -> Callable[..., web.StreamResponse]:
+def _responder(failures: Failures, audit: Audit) -> ProblemResponder:
     """Problems of the proxy as answers; those an operator wants to see are audited."""
     audited = {Problem.SIGN_IN_HERE: AuditEvent.DOOR_CLOSED, Problem.ORIGIN_REFUSED: AuditEvent.ORIGIN_REFUSED}
 
@@ -311,7 +312,9 @@ def _responder(failures: Failures, audit: Audit) -> Callable[..., web.StreamResp
         *,
         status: int | None = None,
         headers: Mapping[str, str] | None = None,
-        json: Mapping[str, str] | None = None,
+        extra: Mapping[str, Any] | None = None,
+        cause: str = "",
+        as_json: bool = False,
     ) -> web.StreamResponse:
         if event := audited.get(problem):
             audit.write(
@@ -322,7 +325,9 @@ def _responder(failures: Failures, audit: Audit) -> Callable[..., web.StreamResp
                 method=request.method,
                 path=request.rel_url.raw_path[:200],
             )
-        return failures.respond(request, problem, status=status, headers=headers, extra=json, as_json=json is not None)
+        return failures.respond(
+            request, problem, status=status, headers=headers, extra=extra, cause=cause, as_json=as_json
+        )
 
     return respond
 

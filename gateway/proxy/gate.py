@@ -150,6 +150,8 @@ class Gate:
                 return self._problem(request, Problem.SIGN_IN_FIRST, status=401, extra=extra)
             case Preflight():
                 return web.Response(status=204, headers=dict(headers.preflight_fields(checked, tenant)))
+            case Refuse(Problem.NOT_FOUND) if checked.path == "/" and is_navigation(checked):
+                return web.Response(status=303, headers={"Location": tenant.home, **_PRIVATE})
             case Refuse(problem):
                 return self._problem(request, problem)
 

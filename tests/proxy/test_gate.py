@@ -230,3 +230,9 @@ def test_the_pure_python_parser_is_refused(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(http_parser, "HttpRequestParser", http_parser.HttpRequestParserPy)
     with pytest.raises(Misconfigured, match="compiled parser"):
         require_strict_parser()
+
+
+async def test_the_bare_address_leads_people_home(raw_upstream: RawUpstream) -> None:
+    async with gateway(tenant(raw_upstream.url, home="/agent-manager/")) as stage:
+        answer = await stage.send(stage.request("/"))
+    assert (status_of(answer), field(answer, "location")) == (303, ["/agent-manager/"])
