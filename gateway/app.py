@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import structlog
-from aiohttp import web
+from aiohttp import hdrs, web
 
 from gateway.crypto.sealing import KeyRing, Sealer
 from gateway.crypto.signing import Signer
@@ -182,6 +182,7 @@ def build(
             arrival_middleware(languages, chance),
         ]
     )
+    app.on_response_prepare.append(_without_banner)
     app[CONFIGURATION_SOURCE] = configuration
     app[STORE], app[KEYCLOAK], app[PROFILE], app[REAPER] = store, world.users, world.profile, reaper
     prefix = settings.prefix
@@ -330,6 +331,11 @@ def _responder(failures: Failures, audit: Audit) -> ProblemResponder:
         )
 
     return respond
+
+
+async def _without_banner(_request: web.Request, response: web.StreamResponse) -> None:
+    """No answer names the server's program and version (ASVS 13.4.6)."""
+    response.headers.popall(hdrs.SERVER, None)
 
 
 def _token_cookie(clock: Clock) -> Callable[[Tenant, Session], str | None]:
