@@ -10,13 +10,14 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from axe_playwright_python.async_playwright import Axe
-from playwright.async_api import Page
+from playwright.async_api import Page, ViewportSize
 
 from gateway.web import cookies
 from tests.browser import png
 
 DOCS = Path(__file__).parents[2] / "docs" / "images"
-WIDE, NARROW = {"width": 1280, "height": 800}, {"width": 320, "height": 640}
+WIDE: ViewportSize = {"width": 1280, "height": 800}
+NARROW: ViewportSize = {"width": 320, "height": 640}
 LARGEST = 120_000  # bytes of a picture that is kept
 
 
