@@ -58,6 +58,8 @@ class Effects:
         user, enrolment = login.user, login.enrolled
         if user is None or enrolment is None:
             return Acted()
+        if stopped := await self._changed_meanwhile(visit, login, user):
+            return stopped  # before anything is written: the account may have been taken back from whoever registers
         saved = await self.enrolments.add(visit.tenant, user.id, login.enrolments, enrolment)
         if saved is None:
             self.reports.tell(visit, AuditEvent.ENROLMENT_CONFLICT, user, factor=enrolment.factor.value)
@@ -71,9 +73,8 @@ class Effects:
         user, tokens = login.user, login.tokens
         if user is None or tokens is None:
             return Acted((Stopped(Trouble(Problem.LOGIN_EXPIRED)),))
-        if finding := await self._changed(visit, login, user):
-            self.reports.tell(visit, AuditEvent.LOGIN_REFUSED, user, problem="account-changed", finding=finding)
-            return Acted((Stopped(Trouble(Problem.ACCOUNT_CHANGED)),))
+        if stopped := await self._changed_meanwhile(visit, login, user):
+            return stopped
         satisfied, rule = machine.satisfied(login)
         session, cookie = await self.sessions.open(
             visit.tenant,
@@ -93,6 +94,14 @@ class Effects:
             digest = self.names.sign(visit.tenant.id, normalised(user.username))
             await self.browsers.remember(visit.tenant.id, visit.browser_id, digest)
         return Acted((SessionOpened(Opened(session.id, cookie, self.clock.now())),))
+
+    async def _changed_meanwhile(self, visit: Visit, login: Login, user: User) -> Acted | None:
+        """The end of a login whose account is no longer the one that the password was right for."""
+        finding = await self._changed(visit, login, user)
+        if not finding:
+            return None
+        self.reports.tell(visit, AuditEvent.LOGIN_REFUSED, user, problem="account-changed", finding=finding)
+        return Acted((Stopped(Trouble(Problem.ACCOUNT_CHANGED)),))
 
     async def _changed(self, visit: Visit, login: Login, user: User) -> str:
         """What changed at the account since the password was right; "" when nothing did (`security.md` F16)."""
