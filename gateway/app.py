@@ -8,10 +8,10 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import structlog
-from aiohttp import web
+from aiohttp import hdrs, web
 
 from gateway.crypto.sealing import KeyRing, Sealer
 from gateway.crypto.signing import Signer
@@ -46,6 +46,7 @@ from gateway.login.steps.stopped import StoppedPage
 from gateway.login.steps.verify import VerifyPage
 from gateway.logout import Logout
 from gateway.observe.audit import Audit, AuditEvent
+from gateway.proxy.admission import ProblemResponder
 from gateway.proxy.gate import Gate, request_check_middleware
 from gateway.proxy.pool import Pool
 from gateway.rendering.data_root import data_root
@@ -181,6 +182,7 @@ def build(
             arrival_middleware(languages, chance),
         ]
     )
+    app.on_response_prepare.append(_without_banner)
     app[CONFIGURATION_SOURCE] = configuration
     app[STORE], app[KEYCLOAK], app[PROFILE], app[REAPER] = store, world.users, world.profile, reaper
     prefix = settings.prefix
@@ -301,7 +303,7 @@ def _sessions(world: World) -> Sessions:
     )
 
 
-def _responder(failures: Failures, audit: Audit) -> Callable[..., web.StreamResponse]:
+def _responder(failures: Failures, audit: Audit) -> ProblemResponder:
     """Problems of the proxy as answers; those an operator wants to see are audited."""
     audited = {Problem.SIGN_IN_HERE: AuditEvent.DOOR_CLOSED, Problem.ORIGIN_REFUSED: AuditEvent.ORIGIN_REFUSED}
 
@@ -311,7 +313,9 @@ def _responder(failures: Failures, audit: Audit) -> Callable[..., web.StreamResp
         *,
         status: int | None = None,
         headers: Mapping[str, str] | None = None,
-        json: Mapping[str, str] | None = None,
+        extra: Mapping[str, Any] | None = None,
+        cause: str = "",
+        as_json: bool = False,
     ) -> web.StreamResponse:
         if event := audited.get(problem):
             audit.write(
@@ -322,9 +326,16 @@ def _responder(failures: Failures, audit: Audit) -> Callable[..., web.StreamResp
                 method=request.method,
                 path=request.rel_url.raw_path[:200],
             )
-        return failures.respond(request, problem, status=status, headers=headers, extra=json, as_json=json is not None)
+        return failures.respond(
+            request, problem, status=status, headers=headers, extra=extra, cause=cause, as_json=as_json
+        )
 
     return respond
+
+
+async def _without_banner(_request: web.Request, response: web.StreamResponse) -> None:
+    """No answer names the server's program and version (ASVS 13.4.6)."""
+    response.headers.popall(hdrs.SERVER, None)
 
 
 def _token_cookie(clock: Clock) -> Callable[[Tenant, Session], str | None]:

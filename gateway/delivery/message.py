@@ -85,7 +85,7 @@ def compose(message: Message, *, sender: str, sender_name: str, now: float, uniq
     mail["To"] = Address(addr_spec=message.to)
     mail["Subject"] = message.subject
     mail["Date"] = format_datetime(datetime.fromtimestamp(now, UTC))
-    mail["Message-ID"] = f"<{message.reference}.{unique}@{sender.rpartition('@')[2]}>"
+    mail["Message-ID"] = f"<{message.reference or 'gateway'}.{unique}@{sender.rpartition('@')[2]}>"
     mail["Auto-Submitted"] = "auto-generated"
     mail["X-Auto-Response-Suppress"] = "All"
     # ASCII on the wire, whatever the text: not every relay speaks 8BITMIME.

@@ -36,6 +36,7 @@ from gateway.second_factor.trust import Trust, TrustCookie
 from gateway.sessions.sessions import NewSession, Sessions
 from gateway.web.cookies import BrowserSecret
 
+UPDATE_PASSWORD = "UPDATE_PASSWORD"  # noqa: S105 - Keycloak's name of a required action
 Notify = Callable[[Visit, Login, Enrolment], Awaitable[None]]
 """Tells the user's profile address of a new enrolment, in the background."""
 
@@ -86,6 +87,8 @@ class Effects:
         user, enrolment = login.user, login.enrolled
         if user is None or enrolment is None:
             return Acted()
+        if stopped := await self._changed_meanwhile(visit, login, user):
+            return stopped  # before anything is written: the account may have been taken back from whoever registers
         codes = backup_code.make(login.policy.backup_codes, self.chance) if login.first_enrolment else ()
         saved = await self.enrolments.add(visit.tenant, user.id, login.enrolments, enrolment, codes)
         if saved is None:
@@ -100,9 +103,8 @@ class Effects:
         user, tokens = login.user, login.tokens
         if user is None or tokens is None:
             return Acted((Stopped(Trouble(Problem.PASSWORD_CHANGED)),))
-        if finding := await self._changed(visit, login, user):
-            self.reports.tell(visit, AuditEvent.LOGIN_REFUSED, user, problem="account-changed", finding=finding)
-            return Acted((Stopped(Trouble(Problem.ACCOUNT_CHANGED)),))
+        if stopped := await self._changed_meanwhile(visit, login, user):
+            return stopped
         satisfied, rule = machine.satisfied(login)
         session, cookie = await self.sessions.open(
             visit.tenant,
@@ -129,8 +131,8 @@ class Effects:
         user = login.user
         if user is None:
             return Acted((Stopped(Trouble(Problem.LOGIN_EXPIRED)),))
-        if await self._changed(visit, login, user):
-            return Acted((Stopped(Trouble(Problem.ACCOUNT_CHANGED)),))
+        if stopped := await self._changed_meanwhile(visit, login, user):
+            return stopped
         satisfied, rule = machine.satisfied(login)
 
         def proved(session: Session) -> Session:
@@ -162,6 +164,14 @@ class Effects:
         self.reports.tell(visit, AuditEvent.TRUST_GIVEN, user, days=login.policy.trust_browser_days)
         return BrowserSecret(tag, secret).value
 
+    async def _changed_meanwhile(self, visit: Visit, login: Login, user: User) -> Acted | None:
+        """The end of a login whose account is no longer the one that the password was right for."""
+        finding = await self._changed(visit, login, user)
+        if not finding:
+            return None
+        self.reports.tell(visit, AuditEvent.LOGIN_REFUSED, user, problem="account-changed", finding=finding)
+        return Acted((Stopped(Trouble(Problem.ACCOUNT_CHANGED)),))
+
     async def _changed(self, visit: Visit, login: Login, user: User) -> str:
         """What changed at the account since the password was right; "" when nothing did (`security.md` F16)."""
         account = await self.users.account(visit.tenant.keycloak, user.id)
@@ -169,7 +179,8 @@ class Effects:
             return "gone"
         if not account.enabled:
             return "disabled"
-        if account.required_actions:
+        expected = (UPDATE_PASSWORD,) if login.due and not login.changed else ()
+        if account.required_actions != expected:
             return "required actions"
         if account.credential_date != login.credential_date:
             return "password"

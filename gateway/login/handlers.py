@@ -74,8 +74,7 @@ class LoginHandlers:
         """Where every login begins: on to the app with a session, else the login's step, else the password page."""
         browser = self._browser(request)
         visit = self._visit(request, browser, request.query.get("to"))
-        session = None if wants_json(request) else await self._session(visit.tenant, browser)
-        if session and (session.routes is None or visit.app in session.routes):
+        if await self._is_in(request, visit, browser):
             return _redirect(visit.to)
         login = await self.flow.load(visit, browser.secret)
         went = await self.flow.look(visit, login if login and not login.stopped else None)
@@ -91,6 +90,8 @@ class LoginHandlers:
         browser = self._browser(request)
         visit = self._visit(request, browser, request.query.get("to"))
         login = await self.flow.load(visit, browser.secret)
+        if login is None and await self._is_in(request, visit, browser):
+            return _redirect(visit.to)  # the back button, long after the login
         if wanted is Step.PASSWORD and (login is None or login.stopped):
             return await self._answer(request, visit, browser, Went(None), {}, asked=False)
         if login is None:
@@ -121,6 +122,8 @@ class LoginHandlers:
             shown = Went(login, Trouble(Problem.FORM_EXPIRED))
             return await self._answer(request, visit, browser, shown, fields, asked=True)
         if login is None and page is not Step.PASSWORD:
+            if await self._is_in(request, visit, browser):
+                return _redirect(visit.to)  # another tab of this browser finished
             expired = Went(None, Trouble(Problem.LOGIN_EXPIRED))
             return await self._answer(request, visit, browser, expired, {}, asked=True)
         went = await self.flow.act(visit, login, page, fields.get("action", ""), fields)
@@ -171,6 +174,11 @@ class LoginHandlers:
         of_browser = browser.tag if browser.secret else None
         return same_origin(request.headers, tenant) and self.csrf.verify(tenant, of_browser, fields.get("csrf"))
 
+    async def _is_in(self, request: web.Request, visit: Visit, browser: Browser) -> bool:
+        """Whether a person's browser may open where he wants to go: he is led there, whatever page he was on."""
+        session = None if wants_json(request) else await self._session(visit.tenant, browser)
+        return session is not None and (session.routes is None or visit.app in session.routes)
+
     async def _session(self, tenant: Tenant, browser: Browser) -> Session | None:
         return await self.sessions.current(tenant, browser.session) if browser.session else None
 
@@ -194,6 +202,8 @@ class LoginHandlers:
         status: int | None = None,
     ) -> web.StreamResponse:
         """The page of the step (or its JSON) with its problem; `asked` when something was asked for by POST."""
+        if went.step is Step.DONE and not wants_json(request):
+            return await self._go_on(request, visit, browser, went)  # it has no page, whatever was asked of it
         login = went.login or self.flow.begin(visit)
         view = await self._view(visit, went, login, fields)
         problem = self._problem(visit, went.trouble)

@@ -46,8 +46,9 @@ class ProblemResponder(Protocol):
         headers: Mapping[str, str] | None = None,
         extra: Mapping[str, Any] | None = None,
         cause: str = "",
+        as_json: bool = False,
     ) -> web.StreamResponse:
-        """`extra` stands beside `problem` in JSON; `cause` goes to the log only."""
+        """`extra` stands beside `problem` in JSON; `cause` goes to the log only; `as_json`: JSON whatever is asked."""
 
 
 TokenCookie = Callable[[Tenant, Session], str | None]

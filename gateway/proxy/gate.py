@@ -11,7 +11,6 @@ from typing import Any
 import structlog
 from aiohttp import http_parser, web
 from aiohttp.typedefs import Handler, Middleware
-from multidict import CIMultiDict
 
 from gateway.domain.errors import GatewayError, Misconfigured
 from gateway.domain.ports import Clock
@@ -151,6 +150,8 @@ class Gate:
                 return self._problem(request, Problem.SIGN_IN_FIRST, status=401, extra=extra)
             case Preflight():
                 return web.Response(status=204, headers=dict(headers.preflight_fields(checked, tenant)))
+            case Refuse(Problem.NOT_FOUND) if checked.path == "/" and is_navigation(checked):
+                return web.Response(status=303, headers={"Location": tenant.home, **_PRIVATE})
             case Refuse(problem):
                 return self._problem(request, problem)
 
@@ -200,11 +201,8 @@ class Gate:
         fields = {**_PRIVATE, **dict(headers.cors_fields(checked, tenant))}
         if tenant.origins:
             fields["Vary"] = "Cookie, Origin"
-        if not is_navigation(checked):  # a script may ask for "*/*" and still cannot read a page
-            asked = CIMultiDict(request.headers)
-            asked["Accept"] = "application/json"
-            request = request.clone(headers=asked)
-        return self._respond(request, problem, status=status, headers=fields, extra=extra, cause=cause)
+        as_json = not is_navigation(checked)  # a script may ask for "*/*" and still cannot read a page
+        return self._respond(request, problem, status=status, headers=fields, extra=extra, cause=cause, as_json=as_json)
 
     def _renewed_token_cookie(self, checked: Checked, tenant: Tenant, session: Session | None) -> headers.Fields:
         """A browser whose token cookie is not the session's token gets the right one with this answer."""

@@ -127,7 +127,7 @@ def page_headers(tenant: Tenant | None, nonce: str, form_actions: tuple[str, ...
     headers = {
         "Content-Security-Policy": _policy(_logo_origin(tenant), nonce, form_actions),
         "Cache-Control": "no-store",
-        "Referrer-Policy": "no-referrer",
+        "Referrer-Policy": "same-origin",
         "X-Content-Type-Options": "nosniff",
         "X-Frame-Options": "DENY",
         "Cross-Origin-Opener-Policy": "same-origin",

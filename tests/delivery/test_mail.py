@@ -110,13 +110,16 @@ async def test_a_relay_without_starttls_gets_nothing_when_starttls_is_set(
     assert mail_server.messages == []
 
 
-async def test_a_wrong_password_is_final_and_never_printed(mailer: Mailer, start_mail_server: StartMailServer) -> None:
-    server = await start_mail_server(username="gateway", password=free_text())
+async def test_a_wrong_password_is_final_and_never_printed(
+    mailer: Mailer, start_mail_server: StartMailServer, tmp_path: Path
+) -> None:
+    server = await start_mail_server(tls="starttls", username="gateway", password=free_text())
     wrong = free_text()
-    server.tls = "none"
-    relay = Relay("127.0.0.1", server.port, MailSecurity.NONE, "gateway", Secret(wrong))
+    relay = Relay("127.0.0.1", server.port, MailSecurity.STARTTLS, "gateway", Secret(wrong), trusting(server, tmp_path))
     result = await mailer.send(channel(relay), MESSAGE)
     assert isinstance(result, NotSent)
+    assert not result.temporary
+    assert "refused our user name or password" in result.reason
     assert wrong not in result.reason
     assert server.messages == []
 

@@ -169,6 +169,19 @@ def fields_of(answer: bytes) -> list[tuple[str, str]]:
     return [(name, value.strip()) for name, _, value in (line.partition(":") for line in lines)]
 
 
+def body_of(answer: bytes) -> bytes:
+    """The body of a raw answer, without chunk framing."""
+    head, _, body = answer.partition(b"\r\n\r\n")
+    if b"transfer-encoding: chunked" not in head.lower():
+        return body
+    whole = b""
+    while body:
+        size, _, rest = body.partition(b"\r\n")
+        whole += rest[: int(size, 16)]
+        body = rest[int(size, 16) + 2 :]
+    return whole
+
+
 @asynccontextmanager
 async def gateway(*tenants: Tenant, trusted: tuple[str, ...] = ()) -> AsyncIterator[Stage]:
     """A gateway for `tenants`, with one session that `Stage.cookie` opens."""

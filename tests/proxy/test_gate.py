@@ -80,7 +80,7 @@ async def test_a_405_names_the_methods() -> None:
 
 async def test_a_path_nobody_routes_is_our_own_404(raw_upstream: RawUpstream) -> None:
     async with gateway(tenant(raw_upstream.url)) as stage:
-        for target in ("/nothing", "/-/nothing", "/"):
+        for target in ("/nothing", "/-/nothing"):
             answer = await stage.send(stage.request(target, "Accept: text/html"))
             assert status_of(answer) == 404
             assert b"<html" in answer
@@ -230,3 +230,9 @@ def test_the_pure_python_parser_is_refused(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(http_parser, "HttpRequestParser", http_parser.HttpRequestParserPy)
     with pytest.raises(Misconfigured, match="compiled parser"):
         require_strict_parser()
+
+
+async def test_the_bare_address_leads_people_home(raw_upstream: RawUpstream) -> None:
+    async with gateway(tenant(raw_upstream.url, home="/agent-manager/")) as stage:
+        answer = await stage.send(stage.request("/"))
+    assert (status_of(answer), field(answer, "location")) == (303, ["/agent-manager/"])

@@ -50,7 +50,7 @@ def test_every_page_has_its_own_nonce() -> None:
 def test_a_page_is_kept_by_no_cache_framed_by_nobody_and_gives_no_address_away() -> None:
     headers = page_headers(states.tenant(), "n")
     assert headers["Cache-Control"] == "no-store"
-    assert headers["Referrer-Policy"] == "no-referrer"
+    assert headers["Referrer-Policy"] == "same-origin"
     assert headers["X-Content-Type-Options"] == "nosniff"
     assert headers["X-Frame-Options"] == "DENY"
     assert headers["Cross-Origin-Opener-Policy"] == "same-origin"

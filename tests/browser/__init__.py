@@ -1,0 +1,1 @@
+"""The gateway as people meet it: in a real Chromium."""

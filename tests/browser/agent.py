@@ -1,0 +1,97 @@
+"""Somebody at a real browser, who finds fields and buttons by the words on them."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from playwright.async_api import BrowserContext, ConsoleMessage, Locator, Page, WebError
+
+from tests.journeys.person import code_for
+from tests.neighbours.keycloak_admin import Person as User
+from tests.neighbours.mail import MailServer
+
+Look = Callable[[str], Awaitable[None]]
+"""Told the name of each step as soon as its page is there."""
+
+
+async def glance(_step: str) -> None:
+    """Looks at nothing."""
+
+
+@dataclass
+class Agent:
+    """One user at one page of a browser; the methods leave the browser on the next page."""
+
+    page: Page
+    base: str
+    user: User
+    mail: MailServer
+    look: Look = glance
+
+    async def open(self, path: str = "/unified-admin/") -> None:
+        """Go to an app."""
+        await self.page.goto(self.base + path)
+
+    @property
+    def code(self) -> Locator:
+        """The field for the code."""
+        return self.page.get_by_label("Code", exact=True)
+
+    async def button(self, name: str) -> None:
+        """Press the button with exactly this word."""
+        await self.page.get_by_role("button", name=name, exact=True).click()
+
+    async def password(self, password: str = "") -> None:
+        """Fill in the password page."""
+        await self.page.get_by_label("User name").fill(self.user.username)
+        await self.page.get_by_label("Password", exact=True).fill(password or self.user.password)
+        await self.look("password")
+        await self.button("Sign in")
+
+    async def register(self, address: str) -> None:
+        """Type an address; the browser is on the confirm page then."""
+        await self.page.get_by_label("E-mail address").fill(address)
+        await self.look("register")
+        await self.button("Continue")
+
+    async def confirm(self) -> None:
+        """Have the code sent."""
+        await self.page.get_by_role("heading", name="Is this address right?").wait_for()
+        await self.look("confirm")
+        await self.button("Send the code")
+        await self.code.wait_for()
+
+    async def verify(self, code: str) -> None:
+        """Type a code."""
+        await self.code.fill(code)
+        await self.look("verify")
+        await self.button("Verify")
+
+    async def to_verify(self, address: str, path: str = "/unified-admin/") -> str:
+        """From nothing to the code page of a first login; gives the code."""
+        await self.open(path)
+        await self.password()
+        await self.register(address)
+        await self.confirm()
+        return await code_for(self.mail, address)
+
+    async def first_login(self, address: str, path: str = "/unified-admin/") -> None:
+        """From nothing to the app."""
+        await self.verify(await self.to_verify(address, path))
+        await self.page.wait_for_url(self.base + path)
+
+
+class Complaints:
+    """What a browser said against the pages it showed: broken policies and scripts."""
+
+    def __init__(self, context: BrowserContext) -> None:
+        self.said: list[str] = []
+        context.on("console", self._console)
+        context.on("weberror", self._error)
+
+    def _console(self, message: ConsoleMessage) -> None:
+        refused = any(word in message.text for word in ("Content Security Policy", "Refused to", "violates"))
+        if refused or (message.type == "error" and "Failed to load resource" not in message.text):
+            self.said.append(f"{message.location.get('url')}: {message.text}")
+
+    def _error(self, error: WebError) -> None:
+        self.said.append(str(error.error))

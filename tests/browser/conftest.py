@@ -1,0 +1,93 @@
+"""The gateway on the real Keycloak, a real relay and the two sample apps, and people in Chromium in front of it."""
+
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import web
+from playwright.async_api import Browser
+
+from gateway.demo import samples
+from gateway.domain.ports import SystemClock
+from tests.browser.agent import Agent, Complaints
+from tests.clock import FakeClock
+from tests.journeys.installation import Folder, Told, folder, running
+from tests.neighbours.keycloak import Keycloak
+from tests.neighbours.keycloak_admin import Person as User
+from tests.neighbours.mail import MailServer
+from tests.ports import free_port
+
+HELP = {
+    "text": "The service desk is there around the clock.",
+    "phone": "+92 51 111 4711",
+    "url": "https://help.example.com/sign-in",
+    "forgot_password": "https://help.example.com/password",
+}
+NewAgent = Callable[..., Awaitable[Agent]]
+
+
+@dataclass
+class Site:
+    """The gateway and what a test may turn."""
+
+    base: str
+    audit: Told
+    clock: FakeClock
+    keycloak: Keycloak
+    mail: MailServer
+    settings: Folder
+
+
+@asynccontextmanager
+async def sample_app(sample: samples.Sample) -> AsyncIterator[str]:
+    """The address of a sample app while the context is open."""
+    runner = web.AppRunner(samples.build(sample, SystemClock()), shutdown_timeout=1)
+    await runner.setup()
+    port = free_port()
+    await web.TCPSite(runner, "127.0.0.1", port).start()
+    try:
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        await runner.cleanup()
+
+
+@pytest.fixture
+async def settings(tmp_path: Path, keycloak: Keycloak, mail_server: MailServer) -> AsyncIterator[Folder]:
+    """The settings of `site`; change them before it is asked for."""
+    async with AsyncExitStack() as apps:
+        made = folder(tmp_path, keycloak=keycloak, mail=mail_server, app="")
+        made.tenant["gateway"]["help"] = HELP
+        for route, sample in zip(made.tenant["gateway"]["routes"], samples.SAMPLES, strict=True):
+            route["to"] = await apps.enter_async_context(sample_app(sample))
+        yield made
+
+
+@pytest.fixture
+async def site(settings: Folder, keycloak: Keycloak, mail_server: MailServer) -> AsyncIterator[Site]:
+    """The gateway, running, on a clock that moves only when told (it begins now: Keycloak's tokens count by it)."""
+    clock = FakeClock(time.time())
+    async with running(settings.load(), settings.ring(), clock=clock) as audit:
+        yield Site(settings.base, audit, clock, keycloak, mail_server, settings)
+
+
+@pytest.fixture
+async def new_agent(browser: Browser, site: Site) -> AsyncIterator[NewAgent]:
+    """``await new_agent(…)``: a new user with an empty browser (the names are those of Playwright's contexts).
+
+    After the test the browser must have had nothing to say against any page.
+    """
+    seen: list[Complaints] = []
+
+    async def make(user: User | None = None, **context_options: Any) -> Agent:
+        options = {"locale": "en-GB", "viewport": {"width": 1280, "height": 800}} | context_options
+        context = await browser.new_context(**options)
+        context.set_default_timeout(10_000)
+        seen.append(Complaints(context))
+        return Agent(await context.new_page(), site.base, user or site.keycloak.admin.create_user(), site.mail)
+
+    yield make
+    assert not [said for complaints in seen for said in complaints.said]

@@ -1,0 +1,102 @@
+"""Pictures of pages as people see them: light, dark, from right to left, and on a narrow phone.
+
+With ``UPDATE_IMAGES=1`` they go to ``docs/images/``, otherwise to a folder of the test. At each stop the page is also
+held to what every page must be: nothing for axe to find, and nothing beyond the edge of a phone.
+"""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from axe_playwright_python.async_playwright import Axe
+from playwright.async_api import Page, ViewportSize
+
+from gateway.web import cookies
+from tests.browser import png
+
+DOCS = Path(__file__).parents[2] / "docs" / "images"
+WIDE: ViewportSize = {"width": 1280, "height": 800}
+NARROW: ViewportSize = {"width": 320, "height": 640}
+LARGEST = 120_000  # bytes of a picture that is kept
+
+
+async def faults(page: Page) -> list[str]:
+    """What axe finds on a page (WCAG 2.2 A and AA, and axe's best practices)."""
+    found = (await Axe().run(page)).response["violations"]
+    return [f"{one['id']}: {node['html'][:200]} {node['any'][:1]}" for one in found for node in one["nodes"]]
+
+
+async def too_wide(page: Page) -> list[str]:
+    """What stands beyond the edge, where a reader has to scroll sideways."""
+    found: list[str] = await page.evaluate(_TOO_WIDE)
+    return found
+
+
+_TOO_WIDE = """() => {
+  const edge = document.documentElement.clientWidth;
+  if (document.documentElement.scrollWidth <= edge) return [];
+  const over = [...document.querySelectorAll("body *")].filter((one) => one.getBoundingClientRect().right > edge);
+  return ["wider than " + edge, ...over.map((one) => one.outerHTML.slice(0, 120))];
+}"""
+
+
+@dataclass
+class Album:
+    """Pictures of one walk, numbered in its order."""
+
+    page: Page
+    otherwise: Path
+    """Where pictures go that are not kept."""
+    taken: int = 0
+
+    async def show(self, name: str, *, also_in: str = "") -> None:
+        """Look at the page as it is, light and dark and on a phone; and in a further language, where it can be asked
+        for again (`also_in`, a language code)."""
+        self.taken += 1
+        name = f"{self.taken:02}-{name}"
+        await self._all_schemes(name)
+        if also_in:
+            await self._in_language(name, also_in)
+
+    async def _all_schemes(self, name: str) -> None:
+        for scheme in ("dark", "light"):
+            await self.page.emulate_media(color_scheme="dark" if scheme == "dark" else "light", reduced_motion="reduce")
+            await self._one(f"{name}-{scheme}")
+        await self._phone(name)
+
+    async def _phone(self, name: str) -> None:
+        await self.page.set_viewport_size(NARROW)
+        beyond = await too_wide(self.page)
+        assert not beyond, (name, beyond)
+        await self._one(f"{name}-phone", whole=True)
+        await self.page.set_viewport_size(WIDE)
+
+    async def _in_language(self, name: str, code: str) -> None:
+        """The same page asked for again in another language, and back."""
+        typed = await self.page.locator("input:not([type=hidden])").evaluate_all(
+            "all => all.map(i => [i.name, i.value])"
+        )
+        url = urlsplit(self.page.url)
+        choice = {"name": cookies.LANGUAGE, "value": code, "url": f"{url.scheme}://{url.netloc}"}
+        await self.page.context.add_cookies([choice])  # type: ignore[list-item]
+        await self.page.reload()
+        assert await self.page.locator("html").get_attribute("lang") == code
+        await self._one(f"{name}-{code}")
+        await self._phone(f"{name}-{code}")
+        await self.page.context.clear_cookies(name=cookies.LANGUAGE)
+        await self.page.reload()
+        for field, value in typed:
+            await self.page.locator(f"input[name={field}]").fill(value)
+
+    async def _one(self, name: str, *, whole: bool = False) -> None:
+        found = await faults(self.page)
+        assert not found, (name, found)
+        picture = await self.page.screenshot(full_page=whole, animations="disabled", caret="hide")
+        if os.environ.get("UPDATE_IMAGES") == "1":
+            picture = png.pack(picture)
+            assert len(picture) < LARGEST, (name, len(picture))
+            DOCS.mkdir(parents=True, exist_ok=True)
+            (DOCS / f"{name}.png").write_bytes(picture)
+        else:
+            (self.otherwise / f"{name}.png").write_bytes(picture)

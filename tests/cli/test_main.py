@@ -1,0 +1,130 @@
+"""Facts about the command line."""
+
+import json
+import os
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from gateway.cli.main import app
+from tests.settings.folder import SHIPPED, Folder
+
+runner = CliRunner()
+ROOT = SHIPPED.parent
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Folder:
+    return Folder(tmp_path / "config")
+
+
+def run(*words: str | Path) -> tuple[int, str]:
+    result = runner.invoke(app, [str(word) for word in words])
+    return result.exit_code, result.output
+
+
+@pytest.mark.row("GW-14")
+def test_check_config_says_that_the_shipped_sample_is_right() -> None:
+    assert run("check-config", "--config", SHIPPED / "gateway.yaml") == (0, "ok: 1 tenant\n")
+
+
+@pytest.mark.row("GW-14")
+def test_check_config_prints_every_fault_and_fails(folder: Folder) -> None:
+    folder.two_factor.update(otpExpiry=0, channelType="WHATSAPP")
+    folder.own["token_cookie"] = {"http_only": False}
+    code, said = run("check-config", "--config", folder.write())
+    assert code == 1
+    assert "one.json:20: tenantSettings.twoFAConfigs.otpExpiry: must be at least 1" in said
+    assert said.endswith("not usable: 2 errors, 1 warning\n")
+
+
+def test_check_config_passes_with_warnings_and_counts_them(folder: Folder) -> None:
+    folder.one["status"] = "inActive"
+    code, said = run("check-config", "--config", folder.write())
+    assert code == 0
+    assert said.endswith("ok: 1 tenant; 1 warning\n")
+
+
+@pytest.mark.row("GW-14")
+def test_check_config_speaks_json(folder: Folder) -> None:
+    folder.two_factor["otpExpiry"] = 0
+    code, said = run("check-config", "--config", folder.write(), "--json")
+    told = json.loads(said)
+    assert (code, told["ok"]) == (1, False)
+    assert told["faults"] == [
+        {
+            "file": str(folder.path / "tenants" / "one.json"),
+            "line": 20,
+            "path": "tenantSettings.twoFAConfigs.otpExpiry",
+            "level": "error",
+            "text": "must be at least 1",
+        }
+    ]
+
+
+def test_keys_new_writes_a_ring_and_then_adds_to_it(tmp_path: Path) -> None:
+    file = tmp_path / "ring.key"
+    code, said = run("keys", "new", file)
+    assert (code, "back it up" in said) == (0, True)
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert run("keys", "new", file)[0] == 0
+    code, said = run("keys", "list", file, "--json")
+    listed = json.loads(said)
+    assert (code, len(listed["keys"]), len(listed["fingerprint"])) == (0, 2, 12)
+
+
+def test_keys_list_never_shows_a_key(tmp_path: Path) -> None:
+    file = tmp_path / "ring.key"
+    run("keys", "new", file)
+    (held,) = json.loads(file.read_text())["keys"]
+    said = run("keys", "list", file)[1]
+    assert held["id"] in said
+    assert held["key"] not in said
+
+
+def test_keys_new_uses_the_file_that_the_settings_name(folder: Folder) -> None:
+    folder.gateway["keys"] = {"file": "named.key"}
+    assert run("keys", "new", "--config", folder.write())[0] == 0
+    assert (folder.path / "named.key").is_file()
+
+
+def test_a_missing_ring_is_one_line_and_no_traceback(tmp_path: Path) -> None:
+    done = command("keys", "list", str(tmp_path / "nowhere"))
+    assert done.returncode == 1
+    assert done.stderr.startswith("efcx-gateway: key ring ")
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_python_m_gateway_is_the_command() -> None:
+    done = command("--help")
+    assert done.returncode == 0
+    for word in ("serve", "demo", "check-config", "keys"):
+        assert word in done.stdout
+
+
+def test_help_loads_no_command() -> None:
+    code = "import sys, gateway.cli.main; sys.exit('aiohttp' in sys.modules or 'gateway.demo' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False, cwd=ROOT).returncode == 0
+
+
+@pytest.mark.attack("F28")
+def test_serve_never_loads_the_demo() -> None:
+    code = "import sys, gateway.cli.serve; sys.exit(any(name.startswith('gateway.demo') for name in sys.modules))"
+    assert subprocess.run([sys.executable, "-c", code], check=False, cwd=ROOT).returncode == 0
+
+
+def command(*words: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "COLUMNS": "100", "TERM": "dumb"}
+    return subprocess.run(
+        [sys.executable, "-m", "gateway", *words],
+        check=False,
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env=environment,
+        timeout=60,
+    )

@@ -1,0 +1,183 @@
+"""Facts about `efcx-gateway serve`."""
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from aiohttp import ClientSession
+
+from gateway.cli.serve import check_aiohttp
+from gateway.domain.errors import Misconfigured
+from tests.ports import free_port
+from tests.settings.folder import SHIPPED, Folder
+
+LIMIT = 60.0
+"""Seconds until a test gives up on a process."""
+
+
+@dataclass
+class Process:
+    """`serve` in a process of its own."""
+
+    process: asyncio.subprocess.Process
+    public: str
+    operations: str
+
+    async def ended(self) -> tuple[int, str, str]:
+        """Exit code and what it said."""
+        async with asyncio.timeout(LIMIT):
+            out, err = await self.process.communicate()
+        return self.process.returncode or 0, out.decode(), err.decode()
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Folder:
+    found = Folder(tmp_path / "config")
+    found.gateway.update(listen=f"127.0.0.1:{free_port()}", operations=f"127.0.0.1:{free_port()}")
+    # Nobody listens there: the realm is down, everything else works.
+    found.keycloak["auth-server-url"] = f"http://127.0.0.1:{free_port()}/auth/"
+    return found
+
+
+@asynccontextmanager
+async def serving(folder: Folder, **environment: str) -> AsyncIterator[Process]:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "gateway", "serve", "--config", str(folder.write()),
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE, cwd=SHIPPED.parent,
+        env={**os.environ, **environment},
+    )  # fmt: skip
+    try:
+        yield Process(process, f"http://{folder.gateway['listen']}", f"http://{folder.gateway['operations']}")
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
+
+
+async def first_line(process: Process) -> str:
+    assert process.process.stdout
+    async with asyncio.timeout(LIMIT):
+        return (await process.process.stdout.readline()).decode()
+
+
+@pytest.mark.row("GW-20")
+@pytest.mark.slow
+async def test_serve_says_where_it_listens_answers_and_drains_on_sigterm(folder: Folder) -> None:
+    async with serving(folder) as process, ClientSession() as browser:
+        assert await first_line(process) == (
+            f"efcx-gateway listens on {process.public}, operations on {process.operations}\n"
+        )
+        async with browser.get(
+            f"{process.public}/app/", headers={"Host": "one.example.com"}, allow_redirects=False
+        ) as answer:
+            assert answer.status == 303
+        async with browser.get(f"{process.operations}/health/live") as answer:
+            assert answer.status == 200
+        async with browser.get(f"{process.operations}/health/ready") as answer:
+            assert (answer.status, await answer.json()) == (503, {"status": "not ready", "failing": ["keycloak"]})
+        process.process.send_signal(signal.SIGTERM)
+        code, _, said = await process.ended()
+    assert code == 0
+    assert "Traceback" not in said
+    assert "key ring written" in said
+    assert (folder.path / "ring.key").is_file()
+
+
+@pytest.mark.row("GW-20")
+@pytest.mark.slow
+async def test_on_sigterm_readiness_says_draining_before_the_port_closes(folder: Folder) -> None:
+    async with serving(folder) as process, ClientSession() as probe:
+        await first_line(process)
+        process.process.send_signal(signal.SIGTERM)
+        async with asyncio.timeout(LIMIT):
+            status = ""
+            while status != "draining":
+                async with probe.get(f"{process.operations}/health/ready") as answer:
+                    status = (await answer.json())["status"]
+            async with probe.get(
+                f"{process.public}/app/", headers={"Host": "one.example.com"}, allow_redirects=False
+            ) as answer:
+                assert answer.status == 303
+        assert (await process.ended())[0] == 0
+
+
+@pytest.mark.slow
+async def test_wrong_settings_are_all_printed_and_nothing_is_served(folder: Folder) -> None:
+    folder.two_factor.update(otpExpiry=0, channelType="WHATSAPP")
+    async with serving(folder) as process:
+        code, _, said = await process.ended()
+    assert code == 1
+    assert "otpExpiry: must be at least 1" in said
+    assert "channelType: 'WHATSAPP' is not known" in said
+    assert said.splitlines()[-1].startswith("efcx-gateway: not started")
+    assert not (folder.path / "ring.key").exists()
+
+
+@pytest.mark.slow
+async def test_with_redis_and_no_ring_serve_refuses(folder: Folder) -> None:
+    folder.gateway.update(store={"url": f"redis://127.0.0.1:{free_port()}"}, keys={"file": "ring.key"})
+    async with serving(folder) as process:
+        code, _, said = await process.ended()
+    assert code == 1
+    assert "is not there; write one with: efcx-gateway keys new" in said.splitlines()[-1]
+    assert "Traceback" not in said
+
+
+@pytest.mark.slow
+async def test_a_taken_port_is_one_line_and_no_traceback(folder: Folder) -> None:
+    host, _, port = folder.gateway["listen"].rpartition(":")
+    taken = await asyncio.start_server(lambda _reader, _writer: None, host, int(port))
+    async with taken, serving(folder) as process:
+        code, _, said = await process.ended()
+    assert code == 1
+    assert "cannot be listened on" in said.splitlines()[-1]
+    assert "Traceback" not in said
+
+
+@pytest.mark.row("GW-14")
+@pytest.mark.slow
+async def test_changed_settings_are_audited_with_what_they_weaken(folder: Folder) -> None:
+    folder.gateway["audit_file"] = "audit.log"
+    async with serving(folder) as process:
+        await first_line(process)
+        folder.two_factor["otpMaxAttempts"] = 50
+        folder.write()
+        assert process.process.stderr
+        async with asyncio.timeout(LIMIT):
+            while b"configuration.weakened" not in await process.process.stderr.readline():
+                pass
+        process.process.send_signal(signal.SIGTERM)
+        assert (await process.ended())[0] == 0
+    events = [json.loads(line) for line in (folder.path / "audit.log").read_text().splitlines()]
+    assert [event["event"] for event in events] == [
+        "configuration.loaded",
+        "configuration.loaded",
+        "configuration.weakened",
+    ]
+    assert events[-1]["changes"] == "one: otpMaxAttempts 5 → 50"
+
+
+@pytest.mark.slow
+async def test_serve_refuses_the_pure_python_parser(folder: Folder) -> None:
+    async with serving(folder, AIOHTTP_NO_EXTENSIONS="1") as process:
+        code, _, said = await process.ended()
+    assert code == 1
+    assert "compiled parser" in said
+
+
+@pytest.mark.parametrize("version", ["3.14.4", "3.9.0", "2.99.99"])
+def test_an_old_aiohttp_is_refused(version: str) -> None:
+    with pytest.raises(Misconfigured, match=r"3\.14\.5 or newer"):
+        check_aiohttp(version)
+
+
+@pytest.mark.parametrize("version", ["3.14.5", "3.15.0", "4.0.0"])
+def test_a_new_aiohttp_is_taken(version: str) -> None:
+    check_aiohttp(version)

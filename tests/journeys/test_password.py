@@ -1,0 +1,145 @@
+"""What Keycloak says of a password, and what a user is told: on the real one."""
+
+import asyncio
+
+import pytest
+
+from tests.journeys.conftest import Site
+from tests.journeys.person import Answer
+
+pytestmark = pytest.mark.keycloak
+
+
+async def try_in(site: Site, username: str, password: str) -> Answer:
+    """One try from a browser of its own."""
+    async with site.person() as person:
+        return await person.password(username, password)
+
+
+@pytest.mark.row("GW-05", "EF-18")
+async def test_wrong_unknown_disabled_and_locked_get_one_text(site: Site) -> None:
+    user, disabled, locked = site.user(), site.user(enabled=False), site.user()
+    for _ in range(31):
+        site.keycloak.grant(locked.username, "wrong")
+    answers = [
+        await try_in(site, user.username, "wrong"),
+        await try_in(site, "nobody-of-this-name", "wrong"),
+        await try_in(site, disabled.username, disabled.password),
+        await try_in(site, locked.username, locked.password),
+    ]
+    assert site.keycloak.admin.failures(locked.id)["disabled"]
+    assert {answer.status for answer in answers} == {401}
+    said = [{k: v for k, v in answer.body["problem"].items() if k != "reference"} for answer in answers]
+    assert said.count(said[0]) == 4
+    assert said[0]["code"] == "wrong-password"
+    assert {line["event"] for line in site.audit.lines} == {"login.wrong_password"}
+
+
+@pytest.mark.row("GW-05")
+async def test_a_wrong_password_keeps_the_name_and_the_way_back_and_never_the_password(site: Site) -> None:
+    user = site.user()
+    async with site.person("/agent-manager/x?y=1") as agent:
+        response = await agent.submit("password", username=user.username, password="wrong-and-secret")
+        page = await response.text()
+        assert response.status == 401
+        assert f'value="{user.username}"' in page
+        assert 'value="/agent-manager/x?y=1"' in page
+        assert "wrong-and-secret" not in page
+
+
+@pytest.mark.row("GW-05")
+async def test_a_password_that_must_be_changed_has_a_page_of_its_own(site: Site) -> None:
+    user = site.user(required_actions=("UPDATE_PASSWORD",))
+    told = await try_in(site, user.username, user.password)
+    assert (told.status, told.step, told.problem) == (403, "stopped", "password-due")
+
+
+@pytest.mark.row("GW-05")
+async def test_another_required_action_has_a_page_of_its_own(site: Site) -> None:
+    user = site.user(required_actions=("CONFIGURE_TOTP",))
+    told = await try_in(site, user.username, user.password)
+    assert (told.status, told.step, told.problem) == (403, "stopped", "action-required")
+
+
+@pytest.mark.row("GW-05")
+async def test_a_wrong_password_for_an_account_with_a_due_password_is_a_wrong_password(site: Site) -> None:
+    user = site.user(required_actions=("UPDATE_PASSWORD",))
+    assert (await try_in(site, user.username, "wrong")).problem == "wrong-password"
+
+
+@pytest.mark.row("GW-05")
+async def test_a_refused_client_of_ours_is_never_called_a_wrong_password(site: Site) -> None:
+    site.settings.tenant["gateway"]["keycloak"]["client_secret"] = "not-the-one-keycloak-has"
+    site.change()
+    user = site.user()
+    told = await try_in(site, user.username, user.password)
+    assert (told.status, told.step, told.problem) == (503, "password", "sign-in-misconfigured")
+
+
+@pytest.mark.row("GW-05")
+async def test_an_empty_password_is_not_a_try(site: Site) -> None:
+    user = site.user()
+    told = await try_in(site, user.username, "")
+    assert (told.status, told.problem) == (422, "bad-input")
+    assert not site.audit.of("login.wrong_password")
+    assert site.keycloak.admin.failures(user.id)["numFailures"] == 0
+
+
+@pytest.mark.attack("F20")
+async def test_nobody_shuts_a_victim_out_of_his_own_browser_by_typing_his_name(site: Site) -> None:
+    user = site.user()
+    assert user.email
+    async with site.person() as victim:
+        assert (await victim.first_login(user.username, user.password, user.email, site.mail)).step == "done"
+        assert (await victim.logout()).status == 303
+        refused = [await try_in(site, user.username, "wrong") for _ in range(12)]
+        assert refused[-1].problem == "too-many-logins"
+        assert (await try_in(site, user.username, user.password)).problem == "too-many-logins"
+        victim.csrf = ""
+        assert (await victim.login(user.username, user.password, user.email, site.mail)).step == "done"
+
+
+@pytest.mark.attack("F20")
+async def test_we_refuse_before_keycloak_locks_the_account(site: Site) -> None:
+    user = site.user()
+    for _ in range(35):
+        last = await try_in(site, user.username, "wrong")
+    assert (last.status, last.problem) == (429, "too-many-logins")
+    assert int(last.headers["Retry-After"]) > 0
+    assert site.keycloak.admin.failures(user.id)["numFailures"] <= 10
+    assert not site.keycloak.admin.failures(user.id)["disabled"]
+
+
+@pytest.mark.attack("F20")
+async def test_a_name_that_is_hammered_at_once_costs_keycloak_few_questions(site: Site) -> None:
+    user = site.user()
+    answers = await asyncio.gather(*(try_in(site, user.username, "wrong") for _ in range(40)))
+    assert {answer.problem for answer in answers} == {"wrong-password", "too-many-logins"}
+    assert site.keycloak.admin.failures(user.id)["numFailures"] <= 10
+
+
+@pytest.mark.attack("F20")
+async def test_a_whole_contact_centre_behind_one_address_gets_in_at_shift_start(site: Site) -> None:
+    users = [site.user() for _ in range(60)]
+    for user in users[:10]:
+        await try_in(site, user.username, "mistyped")
+    waiting = list(users)
+    for _ in range(20):  # who is told to try again does so
+        wave, waiting = waiting[:20], waiting[20:]
+        answers = await asyncio.gather(*(try_in(site, user.username, user.password) for user in wave))
+        assert {answer.problem for answer in answers} <= {None, "too-many-logins"}
+        waiting += [user for user, answer in zip(wave, answers, strict=True) if answer.problem]
+    assert not waiting
+
+
+async def test_a_wrong_password_does_not_count_against_the_code_nor_the_reverse(site: Site) -> None:
+    user = site.user()
+    async with site.person() as agent:
+        for _ in range(4):
+            await try_in(site, user.username, "wrong")
+        code_page = await agent.to_code(user.username, user.password, "both@example.com")
+        assert code_page.body["attempts_left"] == 5
+        for _ in range(4):
+            await agent.do("verify", code="000000")
+        for _ in range(9):
+            assert (await try_in(site, user.username, "wrong")).problem == "wrong-password"

@@ -1,0 +1,141 @@
+"""From the end of a login to the end of its session: cookies, renewal, logout. On real parts."""
+
+import asyncio
+from http.cookies import SimpleCookie
+
+import pytest
+
+from tests.journeys.conftest import Site
+from tests.journeys.person import Person, code_for
+from tests.journeys.test_changes_meanwhile import ends
+from tests.neighbours.keycloak_admin import Person as User
+
+pytestmark = pytest.mark.keycloak
+
+
+async def signed_in(site: Site, agent: Person) -> User:
+    """A new user, in."""
+    user = site.user()
+    assert user.email
+    assert (await agent.first_login(user.username, user.password, user.email, site.mail)).step == "done"
+    return user
+
+
+@pytest.mark.row("GW-07")
+async def test_the_last_step_gives_the_cookies_with_their_flags(site: Site) -> None:
+    user = site.user()
+    async with site.person() as agent:
+        await agent.to_code(user.username, user.password, "cookies@example.com")
+        response = await agent.submit("verify", code=await code_for(site.mail, "cookies@example.com"))
+    given = {name: morsel for name, morsel in response.cookies.items()}
+    assert set(given) == {"gateway-session", "gateway-browser", "token"}
+    for morsel in given.values():
+        assert morsel["httponly"]
+        assert morsel["samesite"] == "Lax"
+        assert morsel["path"] == "/"
+    assert given["token"].value.count(".") == 2
+    assert 0 < int(given["token"]["max-age"]) <= 300
+
+
+@pytest.mark.row("GW-07", "GW-08")
+async def test_the_app_gets_the_sessions_token_whatever_the_browser_sends(site: Site) -> None:
+    async with site.person() as agent:
+        await signed_in(site, agent)
+        token = agent.cookie("token")
+        agent.set_cookie("token", "forged")
+        headers = {"Authorization": "Bearer forged", "X-Auth-User-Id": "admin", "Sec-Fetch-Site": "same-origin"}
+        response = await agent.get("/unified-admin/", headers=headers)
+        seen = (await response.json())["headers"]
+    assert ["Authorization", f"Bearer {token}"] in seen
+    assert "forged" not in str(seen)
+    assert "admin" not in str([value for name, value in seen if name.lower().startswith("x-auth")])
+    cookies = SimpleCookie("; ".join(value for name, value in seen if name == "Cookie"))
+    assert {name: morsel.value for name, morsel in cookies.items()} == {"token": token}
+    assert response.cookies["token"].value == token
+
+
+@pytest.mark.row("GW-07")
+async def test_a_renewed_token_comes_with_the_next_answer(site: Site) -> None:
+    async with site.person() as agent:
+        user = await signed_in(site, agent)
+        before = agent.cookie("token")
+        assert (await agent.get("/unified-admin/")).cookies == {}
+        site.clock.advance(280)
+        renewed = await agent.get("/unified-admin/")
+        assert renewed.cookies["token"].value != before
+        assert (await site.seen(agent))["authorization"] == f"Bearer {renewed.cookies['token'].value}"
+        assert len(await asyncio.to_thread(site.keycloak.admin.sessions, user.id)) == 1
+
+
+@pytest.mark.row("GW-07")
+async def test_many_requests_at_the_end_of_a_token_renew_it_once(site: Site) -> None:
+    async with site.person() as agent:
+        await signed_in(site, agent)
+        site.clock.advance(301)
+        answers = await asyncio.gather(*(agent.get("/unified-admin/") for _ in range(20)))
+        assert {answer.status for answer in answers} == {200}
+        assert len({answer.cookies["token"].value for answer in answers if "token" in answer.cookies}) == 1
+
+
+async def test_a_session_that_keycloak_ended_leads_to_the_login(site: Site) -> None:
+    async with site.person() as agent:
+        user = await signed_in(site, agent)
+        site.keycloak.admin.logout(user.id)
+        site.clock.advance(301)
+        assert (await agent.get("/unified-admin/")).status == 303
+
+
+@pytest.mark.row("GW-07")
+async def test_logout_takes_the_cookies_and_ends_the_keycloak_session(site: Site) -> None:
+    async with site.person() as agent:
+        user = await signed_in(site, agent)
+        kept = agent.cookies()
+        response = await agent.logout()
+        assert (response.status, response.headers["Location"]) == (303, "/-/login")
+        assert set(agent.cookies()) == {"gateway-browser"}
+        assert await ends(site, user)
+        for name, value in kept.items():
+            agent.set_cookie(name, value)
+        assert (await agent.get("/unified-admin/")).status == 303
+    assert [line["user_id"] for line in site.audit.of("logout")] == [user.id]
+
+
+async def test_nobody_is_signed_out_by_a_link_or_by_a_form_elsewhere(site: Site) -> None:
+    async with site.person() as agent:
+        await signed_in(site, agent)
+        await agent.get("/-/logout")
+        for headers in ({"Sec-Fetch-Site": "cross-site"}, {"Origin": "https://evil.example"}, {}):
+            response = await agent.http.post(
+                f"{agent.base}/-/logout", headers={"Accept": "text/html", **headers}, data={}, allow_redirects=False
+            )
+            assert 400 <= response.status < 500
+        assert (await agent.get("/unified-admin/")).status == 200
+
+
+async def test_a_session_that_is_not_used_ends(site: Site) -> None:
+    async with site.person() as agent:
+        await signed_in(site, agent)
+        site.clock.advance(1801)
+        assert (await agent.get("/unified-admin/")).status == 303
+
+
+async def test_signing_in_again_in_a_browser_ends_the_session_it_had(site: Site) -> None:
+    async with site.person() as browser:
+        first = await signed_in(site, browser)
+        old = browser.cookie("gateway-session")
+        site.clock.advance(31)
+        second = await signed_in(site, browser)
+        assert await ends(site, first)
+        assert await asyncio.to_thread(site.keycloak.admin.sessions, second.id)
+        browser.set_cookie("gateway-session", str(old))
+        assert (await browser.get("/unified-admin/")).status == 303
+
+
+async def test_an_open_websocket_ends_with_the_session(site: Site) -> None:
+    async with site.person() as agent:
+        await signed_in(site, agent)
+        async with agent.http.ws_connect(f"{agent.base}/agent-manager/ws", origin=agent.base) as socket:
+            await socket.send_str("hello")
+            assert await socket.receive_str() == "hello"
+            assert (await agent.logout()).status == 303
+            assert (await socket.receive(timeout=10)).type.name in ("CLOSE", "CLOSED", "CLOSING")

@@ -1,0 +1,131 @@
+"""Several tabs, double clicks and the back button: one browser, one login, `to` per tab."""
+
+import asyncio
+
+import pytest
+
+from tests.journeys.conftest import Site
+from tests.journeys.person import JSON, code_for
+
+pytestmark = [pytest.mark.keycloak, pytest.mark.row("GW-13")]
+ADDRESS = "tabs@example.com"
+
+
+async def test_five_tabs_at_once_all_end_signed_in_with_one_session(site: Site) -> None:
+    user = site.user()
+    async with site.person() as agent:
+        await agent.first_login(user.username, user.password, ADDRESS, site.mail)
+        await agent.logout()
+        agent.csrf = ""
+        await agent.look()
+        targets = [f"/unified-admin/tab{number}" for number in range(5)]
+
+        async def tab(step: str, to: str, **fields: str) -> str:
+            response = await agent.submit(step, **{"to": to, **fields})
+            assert response.status == 303, await response.text()
+            return response.headers["Location"]
+
+        credentials = {"username": user.username, "password": user.password}
+        ways = await asyncio.gather(*(tab("password", to, **credentials) for to in targets))
+        assert set(ways) == {f"/-/login/verify?to={to}" for to in targets}
+        code = await code_for(site.mail, ADDRESS, 2)
+        assert len(site.mail.to(ADDRESS)) == 2
+        assert await asyncio.gather(*(tab("verify", to, code=code) for to in targets)) == targets
+        assert (await agent.get(targets[0])).status == 200
+    assert len(site.audit.of("session.opened")) == 2  # the first login's and this one
+
+
+async def test_a_tab_left_at_the_password_page_is_led_on_when_another_finished(site: Site) -> None:
+    user = site.user()
+    async with site.person() as agent:
+        await agent.first_login(user.username, user.password, ADDRESS, site.mail)
+        credentials = {"username": user.username, "password": user.password}
+        late = await agent.submit("password", to="/unified-admin/late", **credentials)
+        assert (late.status, late.headers["Location"]) == (303, "/unified-admin/late")
+    assert len(site.audit.of("session.opened")) == 1
+
+
+@pytest.mark.parametrize("seconds", [1, 31, 200])
+@pytest.mark.parametrize("page", ["password", "register", "confirm", "verify"])
+async def test_the_back_button_after_the_login_leads_to_the_app(site: Site, page: str, seconds: float) -> None:
+    user = site.user()
+    async with site.person() as agent:
+        await agent.first_login(user.username, user.password, ADDRESS, site.mail)
+        site.clock.advance(seconds)
+        back = await agent.get(f"/-/login/{page}?to=/unified-admin/x")
+        assert (back.status, back.headers["Location"]) == (303, "/unified-admin/x")
+
+
+async def test_a_code_page_left_in_another_tab_leads_to_the_app_later(site: Site) -> None:
+    user = site.user()
+    async with site.person() as agent:
+        await agent.to_code(user.username, user.password, ADDRESS)
+        code = await code_for(site.mail, ADDRESS)
+        assert (await agent.do("verify", code=code)).step == "done"
+        for seconds in (1, 60):
+            site.clock.advance(seconds)
+            late = await agent.submit("verify", code=code)
+            assert (late.status, late.headers["Location"]) == (303, "/unified-admin/")
+
+
+async def test_the_back_button_within_a_login_leads_to_its_step_and_changes_nothing(site: Site) -> None:
+    user = site.user()
+    async with site.person() as agent:
+        await agent.to_code(user.username, user.password, ADDRESS)
+        for page in ("password", "register", "confirm", "stopped", "done"):
+            back = await agent.get(f"/-/login/{page}?to=/unified-admin/")
+            assert (back.status, back.headers["Location"]) == (303, "/-/login/verify?to=/unified-admin/")
+        again = await agent.submit("register", address="other@example.com")
+        assert (again.status, again.headers["Location"]) == (303, "/-/login/verify?to=/unified-admin/")
+        out_of_order = await agent.do("confirm", "send")
+        assert (out_of_order.status, out_of_order.step) == (409, "verify")
+        assert (await agent.do("verify", code=await code_for(site.mail, ADDRESS))).step == "done"
+    assert len(site.mail.to(ADDRESS)) == 1
+
+
+async def test_a_double_click_on_sign_in_makes_one_login_and_one_mail(site: Site) -> None:
+    user = site.user()
+    async with site.person() as agent:
+        await agent.first_login(user.username, user.password, ADDRESS, site.mail)
+    async with site.person() as agent:
+        await agent.look()
+        answers = await asyncio.gather(*(agent.password(user.username, user.password) for _ in range(2)))
+        assert {answer.step for answer in answers} == {"verify"}
+        done = await agent.do("verify", code=await code_for(site.mail, ADDRESS, 2))
+        assert done.step == "done"
+    assert len(site.mail.to(ADDRESS)) == 2
+
+
+async def test_a_double_click_on_verify_is_one_proof_and_one_session(site: Site) -> None:
+    user = site.user()
+    async with site.person() as agent:
+        await agent.to_code(user.username, user.password, ADDRESS)
+        code = await code_for(site.mail, ADDRESS)
+        answers = await asyncio.gather(*(agent.do("verify", code=code) for _ in range(2)))
+        assert {answer.step for answer in answers} == {"done"}
+        assert (await agent.get("/unified-admin/")).status == 200
+    assert len(site.audit.of("session.opened")) == 1
+
+
+async def test_a_double_click_on_send_is_one_mail(site: Site) -> None:
+    user = site.user()
+    async with site.person() as agent:
+        await agent.password(user.username, user.password)
+        await agent.do("register", address=ADDRESS)
+        answers = await asyncio.gather(*(agent.do("confirm", "send") for _ in range(3)))
+        assert {answer.step for answer in answers} == {"verify"}
+        assert (await agent.do("verify", code=await code_for(site.mail, ADDRESS))).step == "done"
+    assert len(site.mail.to(ADDRESS)) == 1
+
+
+@pytest.mark.parametrize("accept", ["text/html", "application/json"])
+async def test_a_form_of_another_login_cookie_is_told_so_also_when_already_signed_in(site: Site, accept: str) -> None:
+    user = site.user()
+    async with site.person() as agent:
+        await agent.first_login(user.username, user.password, ADDRESS, site.mail)
+        for step in ("password", "verify"):
+            form = {"csrf": "of-another-cookie", "to": "/unified-admin/", "username": "x", "password": "y", "code": "1"}
+            response = await agent.http.post(
+                f"{agent.base}/-/login/{step}", data=form, headers={**JSON, "Accept": accept}, allow_redirects=False
+            )
+            assert response.status in (303, 403, 409), await response.text()

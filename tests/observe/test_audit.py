@@ -1,0 +1,100 @@
+"""Facts about audit events."""
+
+import errno
+import json
+import os
+import re
+import stat
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gateway.observe.audit import Audit, AuditEvent
+from gateway.observe.metrics import OUTCOMES, Metrics
+from tests.clock import FakeClock
+
+
+def written(clock: FakeClock, **facts: Any) -> dict[str, Any]:
+    lines: list[str] = []
+    Audit(clock, tell=lines.append).write(AuditEvent.CODE_WRONG, tenant="one", **facts)
+    (line,) = lines
+    found: dict[str, Any] = json.loads(line)
+    return found
+
+
+@pytest.mark.row("GW-18")
+def test_a_line_says_when_what_who_and_where(clock: FakeClock) -> None:
+    assert written(
+        clock, user_id="u1", username="anna", client="192.0.2.1", request_id="r1", reference="ABCD", factor="email"
+    ) == {
+        "at": clock.now(), "event": "code.wrong", "tenant": "one", "user_id": "u1", "username": "anna",
+        "client": "192.0.2.1", "request_id": "r1", "reference": "ABCD", "factor": "email",
+    }  # fmt: skip
+
+
+@pytest.mark.row("GW-18")
+def test_what_is_not_known_is_left_out(clock: FakeClock) -> None:
+    assert set(written(clock)) == {"at", "event", "tenant"}
+
+
+@pytest.mark.row("GW-18")
+def test_a_line_never_holds_a_code_token_or_address(clock: FakeClock) -> None:
+    line = written(clock, username="anna@example.com", to="ben@example.com", code="123456", access_token="eyJ")
+    assert (line["username"], line["to"]) == ("a***@e***.com", "b***@e***.com")
+    assert "123456" not in str(line)
+    assert "eyJ" not in str(line)
+
+
+@pytest.mark.row("GW-18")
+def test_the_file_is_appended_to_and_only_its_owners(tmp_path: Path, clock: FakeClock) -> None:
+    file = tmp_path / "audit.log"
+    file.write_text("before\n")
+    file.chmod(0o644)
+    audit = Audit(clock, file)
+    audit.write(AuditEvent.LOGOUT, tenant="one")
+    audit.write(AuditEvent.LOGOUT, tenant="two\n")
+    audit.close()
+    audit.close()
+    lines = file.read_text().splitlines()
+    assert [lines[0], *(json.loads(line)["tenant"] for line in lines[1:])] == ["before", "one", "two\\n"]
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+
+
+def test_a_full_disk_fails_no_request_and_is_counted(
+    tmp_path: Path, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_file: int, _line: bytes) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    audit = Audit(clock, tmp_path / "audit.log")
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "write", full)
+        audit.write(AuditEvent.LOGOUT, tenant="one")
+    assert audit.lost == 1
+    audit.write(AuditEvent.LOGOUT, tenant="two")
+    audit.close()
+    assert json.loads((tmp_path / "audit.log").read_text())["tenant"] == "two"
+
+
+@pytest.mark.row("GW-18")
+def test_every_event_has_a_stable_dotted_name_of_its_own() -> None:
+    names = [event.value for event in AuditEvent]
+    assert len(set(names)) == len(names)
+    assert all(re.fullmatch(r"[a-z_]+(\.[a-z_]+)?", name) for name in names)
+    assert AuditEvent.ENROLMENT_TAMPERED.value == "enrolment_tampered"
+
+
+def test_the_audit_counts_for_the_metrics(clock: FakeClock) -> None:
+    metrics = Metrics()
+    audit = Audit(clock, count=metrics.count)
+    audit.write(AuditEvent.LOGIN_WRONG_PASSWORD, tenant="one", username="anna")
+    audit.write(AuditEvent.SESSION_OPENED, tenant="one", username="anna")
+    audit.write(AuditEvent.CHALLENGE_SENT, tenant="one")
+    text = metrics.text().decode()
+    assert 'efcx_gateway_logins_total{outcome="wrong-password",tenant="one"} 1.0' in text
+    assert 'efcx_gateway_logins_total{outcome="signed-in",tenant="one"} 1.0' in text
+    assert 'efcx_gateway_events_total{event="challenge.sent",tenant="one"} 1.0' in text
+    assert "process_resident_memory_bytes" in text
+    assert "anna" not in text
+    assert len(set(OUTCOMES.values())) == len(OUTCOMES)

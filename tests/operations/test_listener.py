@@ -1,0 +1,68 @@
+"""Facts about the operations listener."""
+
+from collections.abc import Awaitable, Callable
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestClient
+
+from gateway.domain.errors import Unreachable
+from gateway.observe.metrics import CONTENT_TYPE, Metrics
+from gateway.operations import listener
+from gateway.operations.readiness import Readiness
+from gateway.store.memory import MemoryStore
+from tests.clock import FakeClock
+
+Client = Callable[..., Awaitable[TestClient[web.Request, web.Application]]]
+
+
+@pytest.mark.row("GW-20")
+async def test_ready_does_a_real_write_and_read_of_the_store(aiohttp_client: Client, clock: FakeClock) -> None:
+    client = await aiohttp_client(listener.build(Readiness({"store": MemoryStore(clock).check})))
+    answer = await client.get("/health/ready")
+    assert (answer.status, await answer.json()) == (200, {"status": "ready"})
+
+
+@pytest.mark.row("GW-20")
+async def test_not_ready_names_the_dependency_and_neither_address_nor_reason(aiohttp_client: Client) -> None:
+    async def down() -> None:
+        raise Unreachable("redis://secret-host:6379", "connection refused")
+
+    client = await aiohttp_client(listener.build(Readiness({"store": down})))
+    answer = await client.get("/health/ready")
+    assert (answer.status, await answer.json()) == (503, {"status": "not ready", "failing": ["store"]})
+    assert answer.headers["Cache-Control"] == "no-store"
+
+
+@pytest.mark.row("GW-20")
+async def test_live_says_only_that_the_process_runs(aiohttp_client: Client) -> None:
+    async def down() -> None:
+        raise Unreachable("store")
+
+    readiness = Readiness({"store": down})
+    client = await aiohttp_client(listener.build(readiness))
+    readiness.drain()
+    answer = await client.get("/health/live")
+    assert (answer.status, await answer.json()) == (200, {"status": "live"})
+
+
+@pytest.mark.row("GW-20")
+async def test_a_draining_process_answers_503(aiohttp_client: Client) -> None:
+    readiness = Readiness({})
+    client = await aiohttp_client(listener.build(readiness))
+    readiness.drain()
+    answer = await client.get("/health/ready")
+    assert (answer.status, await answer.json()) == (503, {"status": "draining"})
+
+
+async def test_metrics_are_prometheus_text(aiohttp_client: Client) -> None:
+    client = await aiohttp_client(listener.build(Readiness({}), Metrics().text, CONTENT_TYPE))
+    answer = await client.get("/metrics")
+    assert answer.headers["Content-Type"] == CONTENT_TYPE
+    assert "# TYPE efcx_gateway_logins_total counter" in await answer.text()
+
+
+@pytest.mark.parametrize("path", ["/", "/-/login", "/metrics", "/health"])
+async def test_nothing_else_is_there(aiohttp_client: Client, path: str) -> None:
+    client = await aiohttp_client(listener.build(Readiness({})))
+    assert (await client.get(path)).status == 404

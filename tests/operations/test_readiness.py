@@ -1,0 +1,79 @@
+"""Facts about readiness."""
+
+import asyncio
+
+import pytest
+
+from gateway.domain.errors import Misconfigured, Unreachable
+from gateway.operations.readiness import Readiness, Verdict
+
+
+async def fine() -> None:
+    return None
+
+
+async def down() -> None:
+    raise Unreachable("Keycloak at https://keycloak.example.com", "connection refused")
+
+
+async def broken() -> None:
+    raise RuntimeError("anything")
+
+
+async def silent() -> None:
+    await asyncio.Event().wait()
+
+
+@pytest.mark.row("GW-20")
+async def test_ready_when_everything_works() -> None:
+    assert (await Readiness({"store": fine, "keycloak": fine}).verdict()).ready
+
+
+@pytest.mark.row("GW-20")
+@pytest.mark.parametrize("check", [down, broken, silent])
+async def test_what_fails_is_named(check: object) -> None:
+    readiness = Readiness({"store": fine, "keycloak": check}, limit=0.01)  # type: ignore[dict-item]
+    assert await readiness.verdict() == Verdict(failing=("keycloak",))
+
+
+@pytest.mark.row("GW-20")
+async def test_everything_that_fails_is_named() -> None:
+    assert (await Readiness({"a": down, "b": fine, "c": broken}).verdict()).failing == ("a", "c")
+
+
+@pytest.mark.row("GW-20")
+async def test_a_draining_process_is_not_ready_and_asks_nobody() -> None:
+    asked: list[str] = []
+
+    async def ask() -> None:
+        asked.append("store")
+
+    readiness = Readiness({"store": ask})
+    readiness.drain()
+    verdict = await readiness.verdict()
+    assert (verdict.ready, verdict.draining, asked) == (False, True, [])
+
+
+async def test_many_probes_at_once_ask_once() -> None:
+    asked: list[str] = []
+
+    async def ask() -> None:
+        asked.append("store")
+        await asyncio.sleep(0)
+
+    readiness = Readiness({"store": ask})
+    verdicts = await asyncio.gather(*(readiness.verdict() for _ in range(50)))
+    assert all(v.ready for v in verdicts)
+    assert len(asked) == 1
+
+
+async def test_each_later_probe_asks_again() -> None:
+    states = iter([Misconfigured("x"), None])
+
+    async def ask() -> None:
+        if state := next(states):
+            raise state
+
+    readiness = Readiness({"store": ask})
+    assert not (await readiness.verdict()).ready
+    assert (await readiness.verdict()).ready

@@ -1,0 +1,55 @@
+"""Facts about what a change of settings weakens."""
+
+import pytest
+
+from gateway.settings import changes
+from gateway.settings.snapshot import Configuration
+from tests.settings.folder import Folder
+
+
+def loaded(folder: Folder) -> Configuration:
+    configuration = folder.load().configuration
+    assert configuration is not None
+    return configuration
+
+
+@pytest.mark.attack("F10")
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [
+        ("is2FAEnabled", False, ("one: is2FAEnabled true → false",)),
+        ("otpMaxAttempts", 50, ("one: otpMaxAttempts 5 → 50",)),
+        ("otpExpiry", 900, ("one: otpExpiry 120 → 900",)),
+        ("otpLength", 4, ("one: otpLength 6 → 4",)),
+        ("enrolment", "optional", ("one: enrolment required → optional",)),
+        ("resendCooldown", 0, ("one: resendCooldown 60 → 0",)),
+        ("otpMaxAttempts", 3, ()),
+        ("otpLength", 8, ()),
+        ("registrationContact", "profile", ()),
+    ],
+)
+def test_a_weakening_is_named_with_what_it_was(folder: Folder, key: str, value: object, said: tuple[str, ...]) -> None:
+    before = loaded(folder)
+    folder.two_factor[key] = value
+    assert changes.weakenings(before, loaded(folder)) == said
+
+
+@pytest.mark.attack("F10")
+def test_a_route_opened_without_a_factor_is_a_weakening(folder: Folder) -> None:
+    before = loaded(folder)
+    folder.own["routes"] = [{"path": "/app", "to": "http://app:3000", "second_factor": "off"}]
+    assert changes.weakenings(before, loaded(folder)) == ("one: second_factor of /app required → off",)
+
+
+@pytest.mark.attack("F10")
+def test_any_registration_address_is_weaker_than_the_profiles(folder: Folder) -> None:
+    folder.two_factor["registrationContact"] = "profile"
+    before = loaded(folder)
+    del folder.two_factor["registrationContact"]
+    assert changes.weakenings(before, loaded(folder)) == ("one: registrationContact profile → any",)
+
+
+def test_what_needs_a_restart_is_named(folder: Folder) -> None:
+    before = loaded(folder).gateway
+    folder.gateway.update(listen="127.0.0.1:8081", log_level="debug")
+    assert changes.needs_restart(before, loaded(folder).gateway) == ("listen",)

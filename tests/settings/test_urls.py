@@ -1,0 +1,72 @@
+"""Facts about host names, addresses and paths of settings."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.settings import urls
+
+
+@pytest.mark.parametrize(
+    ("text", "path"), [("/", ""), ("/a", "/a"), ("/a/", "/a"), ("/a/b.c", "/a/b.c"), ("/A~_-", "/A~_-")]
+)
+def test_a_route_path_has_one_form(text: str, path: str) -> None:
+    assert urls.route_path(text) == path
+
+
+@given(st.text(max_size=20))
+def test_a_route_path_is_empty_or_whole_segments(text: str) -> None:
+    try:
+        path = urls.route_path(text)
+    except ValueError:
+        return
+    assert path == "" or (path.startswith("/") and not path.endswith("/") and "//" not in path and "%" not in path)
+
+
+@given(st.text(max_size=30))
+def test_a_host_name_is_lower_case_and_plain(text: str) -> None:
+    try:
+        name = urls.host_name(text)
+    except ValueError:
+        return
+    assert name == name.lower()
+    assert not set(name) - set("abcdefghijklmnopqrstuvwxyz0123456789.-")
+
+
+@pytest.mark.parametrize(
+    ("host", "loopback"),
+    [
+        ("localhost", True),
+        ("a.localhost", True),
+        ("127.0.0.1", True),
+        ("127.9.9.9", True),
+        ("localhost.example.com", False),
+        ("127.0.0.1.example.com", False),
+        ("128.0.0.1", False),
+        ("notlocalhost", False),
+    ],
+)
+def test_loopback_names(host: str, loopback: bool) -> None:
+    assert urls.is_loopback(host) is loopback
+
+
+@pytest.mark.parametrize(
+    ("domain", "host", "sent"),
+    [
+        ("example.com", "example.com", True),
+        ("example.com", "a.example.com", True),
+        ("example.com", "badexample.com", False),
+        ("0.1", "10.0.0.1", False),
+    ],
+)
+def test_a_cookie_domain_covers_itself_and_what_is_below(domain: str, host: str, sent: bool) -> None:
+    assert urls.covers(domain, host) is sent
+
+
+@pytest.mark.parametrize(
+    "text", ["http://é.example/", "http://a b/", "http://a\\b/", "http://a\n/", "http://a:x/", "http://[/"]
+)
+def test_odd_addresses_are_refused(text: str) -> None:
+    for check in (urls.origin, urls.base_url, urls.upstream):
+        with pytest.raises(ValueError, match="must be"):
+            check(text)
