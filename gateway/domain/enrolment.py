@@ -33,7 +33,7 @@ class EnrolmentSet:
         return next((e for e in self.enrolments if e.factor is factor), None)
 
     def with_enrolment(self, enrolment: Enrolment) -> "EnrolmentSet":
-        """The next version with `enrolment` in place of any other of its factor; trust ends when there was one before."""
+        """The next version with `enrolment` in the place of its factor; trust ends when there was one before."""
         kept = tuple(e for e in self.enrolments if e.factor is not enrolment.factor)
         epoch = self.trust_epoch + 1 if self.enrolments else self.trust_epoch
         return replace(self, version=self.version + 1, enrolments=(*kept, enrolment), trust_epoch=epoch)

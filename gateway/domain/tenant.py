@@ -196,6 +196,6 @@ class Tenant:
         return frozenset(f"{url.scheme}://{host}{port}" for host in self.all_hosts)
 
     def route_of(self, path: str) -> Route | None:
-        """The route that a canonical `path` (no query, no dot segments) belongs to: the longest whole-segment prefix."""
+        """The route of a canonical `path` (no query, no dot segments): the longest whole-segment prefix."""
         covering = [r for r in self.routes if not r.path or path == r.path or path.startswith(r.path + "/")]
         return max(covering, key=lambda r: len(r.path), default=None)

@@ -38,7 +38,8 @@ class Account:
     """A user as the service account reads him: whether he may sign in at all, and since when his password stands.
 
     `required_actions` are Keycloak's; `credential_date` is the password credential's `createdDate` in milliseconds,
-    None when there is none; `created_at` in seconds since the epoch; `attributes` are all of them as read, for the write rule of the sealed set.
+    None when there is none; `created_at` in seconds since the epoch;
+    `attributes` are all of them as read, for the write rule of the sealed set.
     """
 
     user: User

@@ -12,8 +12,8 @@ import structlog
 
 from gateway.domain.enrolment import Enrolment
 from gateway.domain.policy import FactorKind
-from gateway.login.record import Login
 from gateway.login.proofs import Proofs
+from gateway.login.record import Login
 from gateway.login.reports import Reports
 from gateway.login.visit import Visit
 from gateway.observe.audit import AuditEvent

@@ -32,7 +32,7 @@ from gateway.observe.audit import AuditEvent
 from gateway.second_factor.challenges import Challenges
 from gateway.second_factor.enrolments import Enrolments
 from gateway.second_factor.factors import backup_code
-from gateway.second_factor.trust import Trust, TrustCookie
+from gateway.second_factor.trust import Holder, Trust, TrustCookie
 from gateway.sessions.sessions import NewSession, Sessions
 from gateway.web.cookies import BrowserSecret
 
@@ -160,7 +160,8 @@ class Effects:
         if not (login.remember and login.proved):
             return ""
         tag = held.tag if held else login.tag
-        await self.trust.give(tenant, TrustCookie(tag, secret), user.id, login.credential_date, login.enrolments)
+        holder = Holder(user.id, login.credential_date, login.enrolments.trust_epoch)
+        await self.trust.give(tenant, TrustCookie(tag, secret), holder)
         self.reports.tell(visit, AuditEvent.TRUST_GIVEN, user, days=login.policy.trust_browser_days)
         return BrowserSecret(tag, secret).value
 

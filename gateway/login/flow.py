@@ -132,6 +132,14 @@ class Flow:
             moved_at=now,
         )
 
+    async def keep(self, visit: Visit, login: Login) -> Went:
+        """Make the record of a login begun inside a session; it takes the place of any other of this browser."""
+        before = await self.logins.read(login.tenant, login.tag)
+        await self.logins.write(login.tenant, login.tag, login, _kept_until(login, visit.configuration.gateway.limits))
+        if before and not before.opened:
+            self.on_dead(visit.tenant, before)
+        return await self._settle(visit, login, None)
+
     async def _cancel(self, visit: Visit, login: Login | None) -> None:
         if login:
             await self.logins.remove(visit.tenant.id, visit.tag)
@@ -160,7 +168,7 @@ class Flow:
     def goes_on(self, visit: Visit, other: Login, user_id: str) -> bool:
         """Whether `other` is a login of the same user that this browser may go on with instead of a new one."""
         same = other.user is not None and other.user.id == user_id and not other.stopped
-        return same and self._serves(visit, other)
+        return same and other.purpose is Purpose.SIGN_IN and self._serves(visit, other)
 
     def _serves(self, visit: Visit, login: Login) -> bool:
         """Whether `login` counts now, and for where the browser wants to go: one that opened a session without a
@@ -197,6 +205,8 @@ class Flow:
         moved = await self.logins.change(login.tenant, login.tag, change)
         if moved and moved.stopped and not login.stopped:
             self.on_dead(visit.tenant, moved)
+        elif moved and moved.tokens and not login.tokens:
+            await self.on_begun(visit.tenant, moved)
         return moved
 
 

@@ -67,8 +67,8 @@ class Login:
     halves of cookie values that only this browser holds (the record is sealed). `app` is the path prefix of the route
     it was begun for, `route_asks` whether that route asks for a factor. `session` is the one that an `enrol` or
     `step-up` belongs to, `recent` whether a fresh proof is owed whatever the policy asks at sign-in, `fresh` whether it
-    was given, `wanted` what `enrol` sets up. `open_registration`: a first factor needs no voucher. `edited` is the address
-    that was taken back to be edited, `unvouched` the registration that was proved and waits for its voucher.
+    was given, `wanted` what `enrol` sets up. `open_registration`: a first factor needs no voucher. `edited` is the
+    address that was taken back to be edited, `unvouched` the registration that was proved and waits for its voucher.
     """
 
     id: str

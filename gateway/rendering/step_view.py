@@ -34,8 +34,10 @@ class StepView:
 
     `step`, `purpose` and `factor` are the values of their enums. `address` is what the user himself just typed
     (register, confirm), `sent_to` is masked. `can_resend` is whether another code can be asked for at all, `can_edit`
-    whether the address can still be changed. `remember_days` 0 offers no trusted browser. `totp_secret` and `otpauth`
-    belong to `register` with an app, `codes` to `backup-codes`, `location` to `done`: where the browser goes next.
+    whether the address can still be changed. `remember_days` 0 offers no trusted browser. `any_of` are the codes that
+    one page takes (CC-13), `sent_already` whether a message is under way, `no_codes_left` that all backup codes are
+    used. `totp_secret` and `otpauth` belong to `register` with an app, `codes` to `backup-codes`, `location` to `done`:
+    where the browser goes next.
     """
 
     step: str
@@ -62,6 +64,9 @@ class StepView:
     otpauth: str = field(default="", repr=False)
     codes: Sequence[str] = field(default=(), repr=False)
     location: str = ""
+    any_of: Sequence[MethodView] = ()
+    sent_already: bool = False
+    no_codes_left: bool = False
     can_cancel: bool = True
     sso: bool = False
 

@@ -74,7 +74,7 @@ class Consuming:
         for _ in range(TRIES):
             raw = await self.store.get(key)
             if raw is None:
-                if step <= await self._birth() // totp.INTERVAL:
+                if step <= await self.born() // totp.INTERVAL:
                     return False
                 if await self.store.add(key, mark, GUARD_LIFE):
                     return True
@@ -88,8 +88,11 @@ class Consuming:
                 return True
         return False
 
-    async def _birth(self) -> int:
-        """When this store began, seconds since the epoch."""
+    async def born(self) -> int:
+        """When this store began, seconds since the epoch; called at every start, which lengthens the note's life."""
         await self.store.add(BORN, str(int(self.clock.now())).encode(), GUARD_LIFE)
         raw = await self.store.get(BORN)
-        return int(raw) if raw else int(self.clock.now())
+        if raw is None:
+            return int(self.clock.now())
+        await self.store.swap(BORN, raw, raw, GUARD_LIFE)
+        return int(raw)

@@ -11,14 +11,12 @@ import hashlib
 from dataclasses import dataclass, field
 from enum import Enum
 
-from gateway.domain.enrolment import EnrolmentSet
 from gateway.domain.policy import Policy
-from gateway.domain.ports import Chance, Clock
+from gateway.domain.ports import Clock
 from gateway.store.records import Records
 
 DAY = 86400.0
 LONGEST = 90 * DAY
-SECRET_BYTES = 32
 
 
 class Verdict(Enum):
@@ -41,12 +39,19 @@ class TrustCookie:
 
 
 @dataclass(frozen=True, slots=True)
-class TrustedBrowser:
-    """One browser of one user. `since` is the factor that was really judged, in seconds since the epoch."""
+class Holder:
+    """Whose trust it is, and by what it ends: a new password, a changed factor or "sign out everywhere"."""
 
     user_id: str
     credential_date: int | None
     trust_epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class TrustedBrowser:
+    """What is kept of one browser: digests of the secret now and before; `since` is when a factor was really judged."""
+
+    holder: Holder
     since: float
     digest: str
     before: str = ""
@@ -54,46 +59,31 @@ class TrustedBrowser:
 
 @dataclass(frozen=True, slots=True)
 class Trust:
-    """Gives, judges, renews and takes trust. Records stand under the browser's tag in the trust cookie."""
+    """Gives, judges, renews and takes trust."""
 
     records: Records[TrustedBrowser]
     clock: Clock
-    chance: Chance
 
-    async def judge(
-        self,
-        tenant: str,
-        cookie: TrustCookie,
-        user_id: str,
-        credential_date: int | None,
-        enrolments: EnrolmentSet,
-        policy: Policy,
-    ) -> Verdict:
+    async def judge(self, tenant: str, cookie: TrustCookie, holder: Holder, policy: Policy) -> Verdict:
         """What the cookie is worth for this user, today."""
-        tag, secret = cookie.tag, cookie.secret
-        kept = await self.records.read(tenant, tag)
+        kept = await self.records.read(tenant, cookie.tag)
         if kept is None or not policy.trust_browser_days:
             return Verdict.NONE
-        if _digest(secret) != kept.digest:
-            if _digest(secret) == kept.before:
-                await self.records.remove(tenant, tag)
-                return Verdict.STOLEN
-            return Verdict.NONE
-        if kept.user_id != user_id:
+        if _digest(cookie.secret) != kept.digest:
+            if _digest(cookie.secret) != kept.before:
+                return Verdict.NONE
+            await self.records.remove(tenant, cookie.tag)
+            return Verdict.STOLEN
+        if kept.holder.user_id != holder.user_id:
             return Verdict.OTHER_USER
         if self.clock.now() >= kept.since + policy.trust_browser_days * DAY:
             return Verdict.TOO_OLD
-        if (kept.credential_date, kept.trust_epoch) != (credential_date, enrolments.trust_epoch):
-            return Verdict.CHANGED
-        return Verdict.TRUSTED
+        return Verdict.TRUSTED if kept.holder == holder else Verdict.CHANGED
 
-    async def give(
-        self, tenant: str, cookie: TrustCookie, user_id: str, credential_date: int | None, enrolments: EnrolmentSet
-    ) -> None:
+    async def give(self, tenant: str, cookie: TrustCookie, holder: Holder) -> None:
         """Trust the browser with this cookie from now on; whoever it trusted before goes."""
         now = self.clock.now()
-        new = TrustedBrowser(user_id, credential_date, enrolments.trust_epoch, now, _digest(cookie.secret))
-        await self.records.write(tenant, cookie.tag, new, now + LONGEST)
+        await self.records.write(tenant, cookie.tag, TrustedBrowser(holder, now, _digest(cookie.secret)), now + LONGEST)
 
     async def rotate(self, tenant: str, old: TrustCookie, new: str) -> bool:
         """Replace the secret after it was used; False when another login used it first. Twice the same is once."""
@@ -103,9 +93,7 @@ class Trust:
                 return kept
             if kept.digest != _digest(old.secret):
                 return None
-            return TrustedBrowser(
-                kept.user_id, kept.credential_date, kept.trust_epoch, kept.since, _digest(new), kept.digest
-            )
+            return TrustedBrowser(kept.holder, kept.since, _digest(new), kept.digest)
 
         return await self.records.change(tenant, old.tag, turn) is not None
 

@@ -14,15 +14,12 @@ from gateway.domain.tenant import SignInWay
 
 _LATER: Mapping[str, frozenset[object]] = MappingProxyType(
     {
-        "registration": frozenset({"guarded", "admin_code"}),
         "registrationContact": frozenset({"service"}),
         "codeGeneration": frozenset({"EXTERNAL"}),
-        "choosePage": frozenset({"combined", "several"}),
+        "choosePage": frozenset({"several"}),
         "onWrongCode": frozenset({"resend"}),
         "lockScope": frozenset({"app"}),
-        "sharedAddress": frozenset({"separate"}),
         "skipWhenVerified": frozenset({True}),
-        "adminCodes": frozenset({True}),
     }
 )
 
@@ -31,12 +28,12 @@ _LATER: Mapping[str, frozenset[object]] = MappingProxyType(
 class Built:
     """What stands. `later` are values of `twoFAConfigs` that nothing carries out yet; `unused` are such keys."""
 
-    presets: tuple[str, ...] = ("efcx",)
-    factors: tuple[FactorKind, ...] = (FactorKind.EMAIL,)
+    presets: tuple[str, ...] = ("efcx", "cloudcx")
+    factors: tuple[FactorKind, ...] = (FactorKind.EMAIL, FactorKind.TOTP)
     kinds: tuple[ChannelKind, ...] = (ChannelKind.SMTP,)
     sign_in: tuple[SignInWay, ...] = (SignInWay.PASSWORD,)
     later: Mapping[str, frozenset[object]] = field(default_factory=lambda: _LATER)
-    unused: frozenset[str] = frozenset({"contactService", "fallback", "backupCodes", "trustBrowserDays"})
+    unused: frozenset[str] = frozenset({"contactService", "fallback"})
     named_paths: bool = False
 
 

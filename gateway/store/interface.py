@@ -71,7 +71,7 @@ class Store(Protocol):
         """Forget `key` only while it holds `old`; whether it did."""
 
     async def reserve(self, rules: Sequence[Rule], now: float) -> Reserved | Held:
-        """Atomically: if any rule is locked at `now`, count nothing and say which (the longest wait); else count all."""
+        """Atomically: when a rule is locked at `now`, count nothing, say which (the longest wait); else count all."""
 
     async def look(self, rules: Sequence[Rule], now: float) -> Reserved | Held:
         """What `reserve` would find, without counting: current counts, or the lock in force."""

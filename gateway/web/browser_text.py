@@ -24,7 +24,7 @@ _SYSTEMS = (
 
 
 def browser_text(user_agent: str) -> str:
-    """"Chrome on Windows", one of the two words, or "" when neither is known."""
+    """ "Chrome on Windows", one of the two words, or "" when neither is known."""
     program = next((word for mark, word in _PROGRAMS if mark in user_agent), "")
     system = next((word for mark, word in _SYSTEMS if mark in user_agent), "")
     return f"{program} on {system}" if program and system else program or system

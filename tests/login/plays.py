@@ -8,6 +8,7 @@ from gateway.domain.enrolment import Enrolment, EnrolmentSet
 from gateway.domain.policy import FactorKind, Method, Policy
 from gateway.domain.session import Tokens
 from gateway.domain.user import Contact, User
+from gateway.login.machine import apply
 from gateway.login.record import (
     AddressConfirmed,
     AddressGiven,
@@ -20,7 +21,6 @@ from gateway.login.record import (
     Purpose,
     Saved,
     SessionOpened,
-    apply,
 )
 
 NOW = 1_800_000_000.0
@@ -38,8 +38,8 @@ def begun(policy: Policy = POLICY, *, route_asks: bool = True) -> Login:
     """A login nothing happened to."""
     return Login(
         id="l1",
-        secret="s",  # noqa: S106 - no secret, a stand-in word
-        session_secret="t",  # noqa: S106 - no secret, a stand-in word
+        secret="s",
+        session_secret="t",
         tag="tag",
         tenant="expertflow",
         purpose=Purpose.SIGN_IN,

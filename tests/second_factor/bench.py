@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from gateway.crypto.sealing import KEY_BYTES, Key, KeyRing
+from gateway.crypto.sealing import KEY_BYTES, Key, KeyRing, Sealer
 from gateway.crypto.signing import Signer
 from gateway.delivery.mail import NotSent, Sent
 from gateway.delivery.message import Message
@@ -18,15 +18,24 @@ from gateway.rendering.data_root import data_root
 from gateway.rendering.languages import load_languages
 from gateway.rendering.mails import Mails
 from gateway.rendering.templates import build_environment
+from gateway.second_factor.admin_codes import AdminCode, AdminCodes
 from gateway.second_factor.attempts import Attempts
 from gateway.second_factor.challenges import Case, Challenges, Right, Wrong
+from gateway.second_factor.consuming import Consuming
+from gateway.second_factor.enrolments import Enrolments
 from gateway.second_factor.factor import About
+from gateway.second_factor.factors.admin_code import AdminCodeFactor
+from gateway.second_factor.factors.backup_code import BackupCodeFactor
 from gateway.second_factor.factors.email import EmailFactor
+from gateway.second_factor.factors.totp import TotpFactor
 from gateway.settings.snapshot import OperatorLimits
 from gateway.store.interface import Store
+from gateway.store.locks import StoreLock
 from gateway.store.memory import MemoryStore
 from gateway.store.once import Once
+from gateway.store.records import Records
 from tests.clock import FakeClock, SeededChance
+from tests.second_factor.attributes import Attributes
 from tests.web.sample import TENANT
 
 CHANNEL = Channel("otp@example.com", ChannelType.EMAIL, ChannelKind.SMTP, sender="otp@example.com")
@@ -71,6 +80,7 @@ class Bench:
         self.mails = MailBox(self.clock)
         self.languages = load_languages(data_root() / "locales", ("en",))
         self.limits = OperatorLimits()
+        self.profile = Attributes()
         self.policy = POLICY
         self._numbers: dict[str, int] = {}
         self.use(store or MemoryStore(self.clock))
@@ -83,10 +93,29 @@ class Bench:
             mails=Mails(build_environment(data_root()), self.languages),
             signer=Signer(self.ring, "codes"),
         )
+        admin_signer = Signer(self.ring, "admin-code")
+        self.enrolments = Enrolments(
+            profile=self.profile,
+            store=store,
+            sets=Sealer(self.ring, "enrolments", self.chance),
+            guards=Sealer(self.ring, "guards", self.chance),
+            lock=StoreLock(store, self.clock, self.chance),
+            clock=self.clock,
+            on_unguarded=lambda _tenant, _user: None,
+        )
+        sealer = Sealer(self.ring, "admin-code", self.chance)
+        records = Records(store=store, sealer=sealer, clock=self.clock, name="admin-code", of=AdminCode)
+        self.admin_codes = AdminCodes(records, admin_signer, self.clock, self.chance)
+        self.consuming = Consuming(Once(store, self.clock), store, self.enrolments, self.admin_codes, self.clock)
         self.challenges = Challenges(
-            factors={(FactorKind.EMAIL, ChannelKind.SMTP): factor},
+            factors={
+                (FactorKind.EMAIL, ChannelKind.SMTP): factor,
+                (FactorKind.TOTP, None): TotpFactor(),
+                (FactorKind.BACKUP_CODE, None): BackupCodeFactor(),
+                (FactorKind.ADMIN_CODE, None): AdminCodeFactor(admin_signer),
+            },
             attempts=Attempts(store, self.clock),
-            once=Once(store, self.clock),
+            consuming=self.consuming,
             store=store,
             addresses=Signer(self.ring, "addresses"),
             clock=self.clock,
@@ -96,6 +125,7 @@ class Bench:
     def case(self, user: str = "u1", login: str = "l1", address: str = "", **changes: Any) -> Case:
         """A proof of `user` in `login`."""
         case = Case(
+            tenant=TENANT,
             policy=self.policy,
             limits=self.limits,
             user=User(user, user),
@@ -103,15 +133,15 @@ class Bench:
             round=0,
             app="/unified-admin",
             client="192.0.2.1",
-            enrolment=Enrolment(FactorKind.EMAIL, address or f"{user}@example.com"),
+            methods=(Enrolment(FactorKind.EMAIL, address or f"{user}@example.com"),),
         )
         return replace(case, **changes)
 
-    def about(self) -> About:
-        """The circumstances now."""
+    def about(self, factor: FactorKind) -> About:
+        """The circumstances of a proof by `factor` now."""
         return About(
             tenant=TENANT,
-            channel=CHANNEL,
+            channel=CHANNEL if factor is FactorKind.EMAIL else None,
             digits=self.policy.otp_length,
             expiry=self.policy.otp_expiry,
             language="en",
@@ -131,11 +161,18 @@ class Bench:
     async def try_to_send(self, case: Case) -> Challenge | Trouble:
         """The next challenge of the case's login."""
         number = self._numbers[case.login] = self._numbers.get(case.login, -1) + 1
-        return await self.challenges.begin(case, self.about(), number)
+        message = next((m for m in case.methods if m.factor is FactorKind.EMAIL), None)
+        return await self.challenges.begin(case, self.about, number, message)
+
+    async def wait_for_code(self, case: Case) -> Challenge:
+        """The next challenge of the case's login, for which nothing is sent."""
+        begun = await self.challenges.begin(case, self.about, 0, None)
+        assert isinstance(begun, Challenge)
+        return begun
 
     async def answer(self, case: Case, challenge: Challenge, typed: str) -> Right | Wrong:
         """Type a code."""
-        return await self.challenges.answer(case, self.about(), challenge, typed)
+        return await self.challenges.answer(case, self.about, challenge, typed)
 
     def wrong(self, to: str | None = None) -> str:
         """A code that is not the one that was sent."""

@@ -75,7 +75,7 @@ async def test_an_expired_code_costs_no_attempt(bench: Bench) -> None:
     challenge = await bench.send(bench.case())
     bench.clock.advance(61)
     await bench.answer(bench.case(), challenge, bench.wrong())
-    left = await bench.challenges.left(bench.case(), bench.about(), challenge)
+    left = await bench.challenges.left(bench.case(), challenge)
     assert left.attempts == bench.policy.otp_max_attempts
 
 
@@ -166,9 +166,7 @@ async def test_of_two_hundred_owners_at_once_one_is_right(bench: Bench) -> None:
     bench.limits = replace(bench.limits, failure_steps=((100_000, 1.0),))
     challenge = await bench.send(bench.case())
     code = bench.mails.code()
-    answers = await asyncio.gather(
-        *(bench.answer(bench.case(), replace(challenge, round=n), code) for n in range(200))
-    )
+    answers = await asyncio.gather(*(bench.answer(bench.case(), replace(challenge, round=n), code) for n in range(200)))
     assert len([a for a in answers if isinstance(a, Right)]) == 1
 
 
@@ -269,7 +267,7 @@ async def test_a_right_code_forgets_the_failures_before_it(bench: Bench) -> None
         await bench.answer(bench.case(), challenge, bench.wrong())
     await bench.answer(bench.case(), challenge, bench.mails.code())
     newer = await bench.send(bench.case(login="l2"))
-    left = await bench.challenges.left(bench.case(login="l2"), bench.about(), newer)
+    left = await bench.challenges.left(bench.case(login="l2"), newer)
     assert left.failures == 0
 
 

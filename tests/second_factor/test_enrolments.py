@@ -7,33 +7,17 @@ import pytest
 
 from gateway.crypto.sealing import KEY_BYTES, Key, KeyRing, Sealer
 from gateway.domain.enrolment import Enrolment, EnrolmentSet
-from gateway.domain.errors import Conflict
 from gateway.domain.policy import FactorKind
-from gateway.domain.tenant import KeycloakAccess, Tenant
+from gateway.domain.tenant import Tenant
 from gateway.second_factor.enrolments import Enrolments, Tampered
 from gateway.store.locks import StoreLock
 from gateway.store.memory import MemoryStore
 from tests.clock import FakeClock, SeededChance
+from tests.second_factor.attributes import Attributes
 from tests.web.sample import TENANT
 
 EMAIL = Enrolment(FactorKind.EMAIL, "user@example.com")
 OTHER = Enrolment(FactorKind.EMAIL, "attacker@example.com")
-
-
-class Attributes:
-    """The attribute of every user of one realm, as Keycloak holds it: anybody with its password may edit it."""
-
-    def __init__(self) -> None:
-        self.values: dict[str, str] = {}
-
-    async def read(self, access: KeycloakAccess, user_id: str) -> str | None:
-        return self.values.get(user_id)
-
-    async def write(self, access: KeycloakAccess, user_id: str, sealed: str, expected: str | None) -> None:
-        await asyncio.sleep(0)
-        if self.values.get(user_id) != expected:
-            raise Conflict("keycloak", "changed meanwhile")
-        self.values[user_id] = sealed
 
 
 class Bench:

@@ -33,7 +33,7 @@ from gateway.second_factor import contacts, limits
 from gateway.second_factor.attempts import Attempts, No
 from gateway.second_factor.enrolments import Enrolments, Tampered
 from gateway.second_factor.registration_window import RegistrationWindow
-from gateway.second_factor.trust import Trust, Verdict
+from gateway.second_factor.trust import Holder, Trust, Verdict
 
 MOST_NAME = 255
 MOST_PASSWORD = 1024
@@ -149,11 +149,23 @@ class PasswordPage:
 
     async def _granted(self, visit: Visit, login: Login, granted: Granted) -> Acted:
         self.reports.tell(visit, AuditEvent.LOGIN_PASSWORD_RIGHT, granted.user)
+        if login.purpose is not Purpose.SIGN_IN:
+            return self._proof(visit, login, granted)
         account = await self.users.account(visit.tenant.keycloak, granted.user.id)
         if account is None or not account.enabled:
             self.end_session(visit.tenant, granted.tokens)
             return Acted((Stopped(Trouble(Problem.ACCOUNT_CHANGED)),))
         return await self._known(visit, login, account, granted)
+
+    def _proof(self, visit: Visit, login: Login, granted: Granted) -> Acted:
+        """A fresh proof inside a session: only its own user's password counts; the grant's session is not kept."""
+        self.end_session(visit.tenant, granted.tokens)
+        if login.user is None or granted.user.id != login.user.id:
+            return Acted(trouble=Trouble(Problem.OTHER_USER))
+        right = PasswordRight(
+            login.user, None, login.enrolments, login.contacts, login.credential_date, self.clock.now()
+        )
+        return Acted((right,))
 
     async def _known(self, visit: Visit, login: Login, account: Account, granted: Granted | None) -> Acted:
         """Gather what is known of the user, once."""
@@ -182,9 +194,8 @@ class PasswordPage:
         held = visit.trust
         if held is None or login.purpose is not Purpose.SIGN_IN:
             return False
-        verdict = await self.trust.judge(
-            visit.tenant.id, held, account.user.id, account.credential_date, enrolments, login.policy
-        )
+        holder = Holder(account.user.id, account.credential_date, enrolments.trust_epoch)
+        verdict = await self.trust.judge(visit.tenant.id, held, holder, login.policy)
         if verdict not in (Verdict.TRUSTED, Verdict.NONE):
             self.reports.tell(visit, AuditEvent.TRUST_REFUSED, account.user, verdict=verdict.value)
         return verdict is Verdict.TRUSTED

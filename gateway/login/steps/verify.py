@@ -48,19 +48,17 @@ class VerifyPage:
     async def view(self, visit: Visit, login: Login, fields: Fields) -> StepView:
         """Where a code went, how long it works, when a new one may be asked for, what else may be typed."""
         case, challenge = self.proofs.case(visit, login), login.challenge
-        blank = StepView(
-            step="verify", purpose=login.purpose.value, now=self.clock.now(), csrf=visit.csrf, to=visit.to, host=visit.host
-        )
+        now, purpose = self.clock.now(), login.purpose.value
         if case is None:
-            return blank
+            return StepView("verify", purpose, now, visit.csrf, visit.to, visit.host)
         left = await self.challenges.left(case, challenge)
         message, language = aims.message(login), self.languages.get(visit.language)
         only = case.methods[0].factor.value if len(case.methods) == 1 else ""
         kinds = [m.factor for m in case.methods] + list(case.extras)
         return StepView(
             step="verify",
-            purpose=login.purpose.value,
-            now=blank.now,
+            purpose=purpose,
+            now=now,
             csrf=visit.csrf,
             to=visit.to,
             host=visit.host,
@@ -74,7 +72,7 @@ class VerifyPage:
             can_edit=aims.registering(login) is not None,
             attempts_left=left.attempts,
             failures=left.failures,
-            methods=tuple(MethodView(k.value, factor_texts.label(k, language)) for k in kinds) if len(kinds) > 1 else (),
+            any_of=tuple(MethodView(k.value, factor_texts.label(k, language)) for k in kinds) if len(kinds) > 1 else (),
             remember_days=login.policy.trust_browser_days if _may_remember(login) else 0,
             tag=challenge.tag if challenge else "",
             sent_already=challenge is not None and challenge.sent_to != "",
@@ -90,5 +88,3 @@ def _may_remember(login: Login) -> bool:
 def _used_up(login: Login) -> bool:
     """Whether the user had backup codes and used them all (CC-07)."""
     return bool(login.policy.backup_codes and login.enrolments.enrolments and not login.enrolments.backup_codes)
-
-

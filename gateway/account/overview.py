@@ -1,0 +1,68 @@
+"""What does a user's own page show?
+
+Each method the tenant offers, on or off, and the backup codes left. Setting one up and proving oneself again are logins
+(`POST /-/login` with a purpose); everything else is in `actions`. Without a fresh proof nothing can be changed.
+"""
+
+from dataclasses import dataclass
+
+from gateway.domain.enrolment import EnrolmentSet
+from gateway.domain.policy import EnrolmentRule, FactorKind, Policy
+from gateway.domain.session import Session
+from gateway.rendering import factor_texts
+from gateway.rendering.languages import Language
+from gateway.rendering.masking import mask_address
+
+
+@dataclass(frozen=True, slots=True)
+class MethodRow:
+    """One method: whether it is on, for which address (masked), and whether it may be turned off."""
+
+    factor: str
+    label: str
+    on: bool
+    sent_to: str = ""
+    may_turn_off: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """The page. `suggests` when nothing is on though something could be (CC-21); `codes_left` None: none are kept."""
+
+    username: str
+    enabled: bool
+    methods: tuple[MethodRow, ...]
+    codes_left: int | None
+    fresh: bool
+    suggests: bool
+
+
+def overview(policy: Policy, session: Session, enrolments: EnrolmentSet, language: Language, now: float) -> Overview:
+    """The page of this session's user."""
+    rows = tuple(_row(policy, enrolments, method.factor, language) for method in policy.offered)
+    any_on = any(row.on for row in rows)
+    return Overview(
+        username=session.display_name,
+        enabled=policy.enabled,
+        methods=rows,
+        codes_left=len(enrolments.backup_codes) if policy.backup_codes and any_on else None,
+        fresh=session.is_fresh(now),
+        suggests=policy.enabled and not any_on,
+    )
+
+
+def may_turn_off(policy: Policy, enrolments: EnrolmentSet, factor: FactorKind) -> bool:
+    """Any method that is on; the last one only where the tenant requires none."""
+    on = [m.factor for m in policy.offered if enrolments.of(m.factor)]
+    return factor in on and (len(on) > 1 or policy.enrolment is EnrolmentRule.OPTIONAL)
+
+
+def _row(policy: Policy, enrolments: EnrolmentSet, factor: FactorKind, language: Language) -> MethodRow:
+    found = enrolments.of(factor)
+    return MethodRow(
+        factor=factor.value,
+        label=factor_texts.label(factor, language),
+        on=found is not None,
+        sent_to=mask_address(found.address) if found and found.address else "",
+        may_turn_off=may_turn_off(policy, enrolments, factor),
+    )

@@ -1,0 +1,84 @@
+"""What does a request to the login pages say: which browser, which visit, and is the form one of ours?"""
+
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from aiohttp import hdrs, web
+
+from gateway.domain.ports import Chance
+from gateway.domain.tenant import RouteFactor, Tenant
+from gateway.login.visit import Visit
+from gateway.second_factor.trust import TrustCookie
+from gateway.web import cookies, return_to
+from gateway.web.browser_text import browser_text
+from gateway.web.cookies import Cookie
+from gateway.web.csrf import Csrf, same_origin
+from gateway.web.protections import Fields
+from gateway.web.request import CLIENT_ADDRESS, CONFIGURATION, LANGUAGE, REFERENCE, REQUEST_ID, TENANT
+
+
+@dataclass(frozen=True, slots=True)
+class Browser:
+    """What this browser's cookies say; `secret` None when it has no login cookie (its `tag` is new then)."""
+
+    tag: str
+    secret: str | None
+    browser_id: str
+    browser_is_new: bool
+    session: str | None
+    trust: TrustCookie | None
+
+
+@dataclass(frozen=True, slots=True)
+class Visits:
+    """Reads requests."""
+
+    csrf: Csrf
+    chance: Chance
+
+    def browser(self, request: web.Request) -> Browser:
+        """The cookies."""
+        headers, tenant = request.headers.getall(hdrs.COOKIE, ()), request[TENANT]
+
+        def value(cookie: Cookie) -> str | None:
+            return cookies.read(headers, cookies.name_of(cookie, tenant))
+
+        login = cookies.browser_secret(value(Cookie.LOGIN))
+        known = cookies.browser_secret(value(Cookie.BROWSER))
+        trust = cookies.browser_secret(value(Cookie.TRUST))
+        return Browser(
+            tag=login.tag if login else cookies.new_browser_secret(self.chance).tag,
+            secret=login.secret if login else None,
+            browser_id=(known or cookies.new_browser_secret(self.chance)).value,
+            browser_is_new=known is None,
+            session=value(Cookie.SESSION),
+            trust=TrustCookie(trust.tag, trust.secret) if trust else None,
+        )
+
+    def visit(self, request: web.Request, browser: Browser, to: str | None) -> Visit:
+        """The request as the login may know it; `to` is checked here."""
+        configuration, tenant = request[CONFIGURATION], request[TENANT]
+        target = return_to.check(to, tenant, configuration.gateway.prefix)
+        route = tenant.route_of(urlsplit(target).path)
+        return Visit(
+            configuration=configuration,
+            tenant=tenant,
+            tag=browser.tag,
+            client=request[CLIENT_ADDRESS],
+            host=request.host.rpartition(":")[0] or request.host,
+            browser=browser_text(request.headers.get(hdrs.USER_AGENT, "")),
+            language=request[LANGUAGE],
+            request_id=request[REQUEST_ID],
+            reference=request[REFERENCE],
+            to=target,
+            csrf=self.csrf.token(tenant, browser.tag),
+            app=route.path if route else "",
+            route_asks=route is None or route.second_factor is RouteFactor.REQUIRED,
+            browser_id=browser.browser_id,
+            trust=browser.trust,
+        )
+
+    def ours(self, request: web.Request, tenant: Tenant, browser: Browser, fields: Fields) -> bool:
+        """Whether this form comes from one of our pages in this browser."""
+        of_browser = browser.tag if browser.secret else None
+        return same_origin(request.headers, tenant) and self.csrf.verify(tenant, of_browser, fields.get("csrf"))

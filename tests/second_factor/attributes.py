@@ -1,0 +1,22 @@
+"""The attribute of every user of one realm, for tests that need no Keycloak."""
+
+import asyncio
+
+from gateway.domain.errors import Conflict
+from gateway.domain.tenant import KeycloakAccess
+
+
+class Attributes:
+    """The attribute of every user of one realm, as Keycloak holds it: anybody with its password may edit it."""
+
+    def __init__(self) -> None:
+        self.values: dict[str, str] = {}
+
+    async def read(self, access: KeycloakAccess, user_id: str) -> str | None:
+        return self.values.get(user_id)
+
+    async def write(self, access: KeycloakAccess, user_id: str, sealed: str, expected: str | None) -> None:
+        await asyncio.sleep(0)
+        if self.values.get(user_id) != expected:
+            raise Conflict("keycloak", "changed meanwhile")
+        self.values[user_id] = sealed
