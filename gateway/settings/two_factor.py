@@ -204,7 +204,9 @@ def build(
         for key in sorted(preset.required - given.keys()):
             report.error((*at, key), f"is missing: preset {section.preset} needs a whole number above 0")
         _hints(given, policy, at, report)
-    return replace(policy, methods=_Methods(report, channels, built).of(section, preset, at)), preset
+    methods = _Methods(report, channels, built)
+    policy = replace(policy, methods=methods.of(section, preset, at), fallback=methods.fallback(section, preset, at))
+    return policy, preset
 
 
 def _plain(value: object) -> object:
@@ -293,6 +295,12 @@ class _Methods:
             return ()
         method = self._one(kind, section.channelServiceIdentifier, at)
         return (method,) if method else ()
+
+    def fallback(self, section: TwoFactorSection, preset: Preset, at: Path) -> Method | None:
+        given = section.fallback
+        if given is None or "fallback" in preset.absent or not section.is2FAEnabled:
+            return None
+        return self._one(given.channelType, given.channelServiceIdentifier, (*at, "fallback"))
 
     def _one(self, kind: ChannelType, identifier: str | None, at: Path) -> Method | None:
         factor = FACTOR_OF_CHANNEL[kind]

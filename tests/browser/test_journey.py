@@ -12,7 +12,7 @@ from tests.journeys.installation import Folder
 from tests.journeys.person import code_for
 
 pytestmark = [pytest.mark.browser, pytest.mark.keycloak, pytest.mark.redis, pytest.mark.slow]
-ADDRESS, MISTYPED = "mira.okafor@example.com", "mira.okafro@example.com"
+ADDRESS, MISTYPED = "sara.lindqvist@example.com", "sara.lindqvits@example.com"
 
 
 @pytest.fixture
@@ -29,7 +29,8 @@ async def test_a_new_agent_signs_in_works_signs_out_and_comes_back(
     site: Site, new_agent: NewAgent, tmp_path: Path
 ) -> None:
     """One walk; at every stop axe finds nothing and a narrow phone shows all of the page."""
-    user = site.keycloak.admin.create_user(username="mira.okafor")
+    user = site.keycloak.admin.create_user(username="sara.lindqvist")
+    site.keycloak.admin.change(user.id, firstName="Sara", lastName="Lindqvist")
     try:
         agent = await new_agent(user)
         await _walk(site, agent, Album(agent.page, tmp_path))

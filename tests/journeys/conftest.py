@@ -1,7 +1,7 @@
 """One whole gateway in this process, on the real Keycloak, a real relay and an app that tells what it received."""
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +12,8 @@ import pytest
 from gateway.app import REAPER, STORE
 from gateway.settings.snapshot import Configuration
 from gateway.store.interface import Store
+from tests.contract.stand_in import StandIn
+from tests.contract.stand_in import running as stand_in_running
 from tests.journeys.installation import Folder, MovedClock, Told, folder, running
 from tests.journeys.person import Person
 from tests.neighbours.keycloak import Keycloak
@@ -51,6 +53,10 @@ class Site:
         """A new user of the tenant's realm."""
         return self.keycloak.admin.create_user(**fields)
 
+    def stranger(self, host: str, target: str = "/unified-admin/") -> Person:
+        """Somebody with an empty browser who asks for `host`."""
+        return self.person(target, always={"Host": f"{host}:{self.settings.port}"})
+
     def person(self, target: str = "/unified-admin/", **browser: Any) -> Person:
         """Somebody with an empty browser."""
         return Person(self.base, target=target, **browser)
@@ -87,4 +93,21 @@ async def site(
 ) -> AsyncIterator[Site]:
     """The gateway, running."""
     async with whole(settings, keycloak, mail_server, echo_upstream) as site:
+        yield site
+
+
+@pytest.fixture(scope="module")
+def stand_in() -> Iterator[StandIn]:
+    """The stand-in identity provider, for what needs no real Keycloak or more than it gives."""
+    with stand_in_running() as server:
+        yield server
+
+
+@pytest.fixture
+async def light_site(
+    tmp_path: Path, stand_in: StandIn, mail_server: MailServer, echo_upstream: EchoUpstream
+) -> AsyncIterator[Site]:
+    """The gateway, running on the stand-in."""
+    settings = folder(tmp_path, keycloak=stand_in.server, mail=mail_server, app=echo_upstream.url)
+    async with whole(settings, stand_in.server, mail_server, echo_upstream) as site:
         yield site

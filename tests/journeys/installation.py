@@ -5,7 +5,7 @@ import os
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -47,12 +47,13 @@ class MovedClock:
 
 @dataclass
 class Folder:
-    """A `config/` of one tenant. Change `gateway` and `tenant` (plain JSON data), then `write()`."""
+    """A `config/`. Change `gateway` and `tenant` (plain JSON data), or add `further` tenants, then `write()`."""
 
     path: Path
     port: int
     gateway: dict[str, Any]
     tenant: dict[str, Any]
+    further: list[dict[str, Any]] = field(default_factory=list)
 
     @property
     def file(self) -> Path:
@@ -74,7 +75,8 @@ class Folder:
         """Put it on disk."""
         (self.path / "tenants").mkdir(parents=True, exist_ok=True)
         self.file.write_text(json.dumps(self.gateway, indent=1))
-        (self.path / "tenants" / "expertflow.json").write_text(json.dumps(self.tenant, indent=1))
+        for tenant in (self.tenant, *self.further):
+            (self.path / "tenants" / f"{tenant['tenantId']}.json").write_text(json.dumps(tenant, indent=1))
 
     def ring(self) -> KeyRing:
         """The key ring, made when there is none."""

@@ -5,12 +5,13 @@ from http.cookies import SimpleCookie
 
 import pytest
 
+from tests.contract.stand_in import StandIn
 from tests.journeys.conftest import Site
 from tests.journeys.person import Person, code_for
 from tests.journeys.test_changes_meanwhile import ends
 from tests.neighbours.keycloak_admin import Person as User
 
-pytestmark = pytest.mark.keycloak
+keycloak = pytest.mark.keycloak
 
 
 async def signed_in(site: Site, agent: Person) -> User:
@@ -21,6 +22,7 @@ async def signed_in(site: Site, agent: Person) -> User:
     return user
 
 
+@keycloak
 @pytest.mark.row("GW-07")
 async def test_the_last_step_gives_the_cookies_with_their_flags(site: Site) -> None:
     user = site.user()
@@ -37,6 +39,7 @@ async def test_the_last_step_gives_the_cookies_with_their_flags(site: Site) -> N
     assert 0 < int(given["token"]["max-age"]) <= 300
 
 
+@keycloak
 @pytest.mark.row("GW-07", "GW-08")
 async def test_the_app_gets_the_sessions_token_whatever_the_browser_sends(site: Site) -> None:
     async with site.person() as agent:
@@ -54,6 +57,7 @@ async def test_the_app_gets_the_sessions_token_whatever_the_browser_sends(site: 
     assert response.cookies["token"].value == token
 
 
+@keycloak
 @pytest.mark.row("GW-07")
 async def test_a_renewed_token_comes_with_the_next_answer(site: Site) -> None:
     async with site.person() as agent:
@@ -67,6 +71,7 @@ async def test_a_renewed_token_comes_with_the_next_answer(site: Site) -> None:
         assert len(await asyncio.to_thread(site.keycloak.admin.sessions, user.id)) == 1
 
 
+@keycloak
 @pytest.mark.row("GW-07")
 async def test_many_requests_at_the_end_of_a_token_renew_it_once(site: Site) -> None:
     async with site.person() as agent:
@@ -77,6 +82,7 @@ async def test_many_requests_at_the_end_of_a_token_renew_it_once(site: Site) -> 
         assert len({answer.cookies["token"].value for answer in answers if "token" in answer.cookies}) == 1
 
 
+@keycloak
 async def test_a_session_that_keycloak_ended_leads_to_the_login(site: Site) -> None:
     async with site.person() as agent:
         user = await signed_in(site, agent)
@@ -85,6 +91,7 @@ async def test_a_session_that_keycloak_ended_leads_to_the_login(site: Site) -> N
         assert (await agent.get("/unified-admin/")).status == 303
 
 
+@keycloak
 @pytest.mark.row("GW-07")
 async def test_logout_takes_the_cookies_and_ends_the_keycloak_session(site: Site) -> None:
     async with site.person() as agent:
@@ -100,6 +107,7 @@ async def test_logout_takes_the_cookies_and_ends_the_keycloak_session(site: Site
     assert [line["user_id"] for line in site.audit.of("logout")] == [user.id]
 
 
+@keycloak
 async def test_nobody_is_signed_out_by_a_link_or_by_a_form_elsewhere(site: Site) -> None:
     async with site.person() as agent:
         await signed_in(site, agent)
@@ -112,6 +120,7 @@ async def test_nobody_is_signed_out_by_a_link_or_by_a_form_elsewhere(site: Site)
         assert (await agent.get("/unified-admin/")).status == 200
 
 
+@keycloak
 async def test_a_session_that_is_not_used_ends(site: Site) -> None:
     async with site.person() as agent:
         await signed_in(site, agent)
@@ -119,6 +128,7 @@ async def test_a_session_that_is_not_used_ends(site: Site) -> None:
         assert (await agent.get("/unified-admin/")).status == 303
 
 
+@keycloak
 async def test_signing_in_again_in_a_browser_ends_the_session_it_had(site: Site) -> None:
     async with site.person() as browser:
         first = await signed_in(site, browser)
@@ -131,6 +141,7 @@ async def test_signing_in_again_in_a_browser_ends_the_session_it_had(site: Site)
         assert (await browser.get("/unified-admin/")).status == 303
 
 
+@keycloak
 async def test_an_open_websocket_ends_with_the_session(site: Site) -> None:
     async with site.person() as agent:
         await signed_in(site, agent)
@@ -139,3 +150,19 @@ async def test_an_open_websocket_ends_with_the_session(site: Site) -> None:
             assert await socket.receive_str() == "hello"
             assert (await agent.logout()).status == 303
             assert (await socket.receive(timeout=10)).type.name in ("CLOSE", "CLOSED", "CLOSING")
+
+
+@pytest.mark.row("GW-07")
+async def test_a_token_too_large_for_a_cookie_is_named_and_still_reaches_the_app_in_a_header(
+    light_site: Site, stand_in: StandIn
+) -> None:
+    user = light_site.user()
+    (person,) = [one for one in stand_in.realms["expertflow"].users if one.username == user.username]
+    person.roles = tuple(f"a-role-with-a-long-name-{number}" for number in range(150))
+    async with light_site.person() as agent:
+        done = await agent.first_login(user.username, user.password, "large@example.com", light_site.mail)
+        assert done.step == "done"
+        assert agent.cookie("token") is None
+        assert len((await light_site.seen(agent))["authorization"]) > 4096
+    (told,) = light_site.audit.of("token_cookie.too_large")
+    assert told["size"] > 4096

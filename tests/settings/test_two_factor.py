@@ -213,6 +213,16 @@ def test_cloudcx_is_switched_on_by_one_line(folder: Folder) -> None:
     assert found.shared_address is SharedAddress.SEPARATE
 
 
+def test_sinch_is_switched_on_by_one_line(folder: Folder) -> None:
+    folder.built = replace(BUILT, presets=("sinch",), factors=(FactorKind.EMAIL, FactorKind.TOTP))
+    method = {"channelType": "EMAIL", "channelServiceIdentifier": "otp@example.com"}
+    folder.two_factor.clear()
+    folder.two_factor.update(method, is2FAEnabled=True, preset="sinch", fallback={"channelType": "APP"})
+    found = policy(folder)
+    assert found.offered == (Method(FactorKind.EMAIL, "otp@example.com"), Method(FactorKind.TOTP))
+    assert (found.otp_max_attempts, found.locked_for) == (3, 1800)
+
+
 @pytest.mark.parametrize(("digits", "level"), [(4, Level.WARNING), (5, Level.WARNING), (6, None), (8, Level.HINT)])
 def test_short_codes_are_a_warning(folder: Folder, digits: int, level: Level | None) -> None:
     folder.two_factor["otpLength"] = digits

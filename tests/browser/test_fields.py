@@ -1,0 +1,89 @@
+"""What people do to fields: paste, show, hide, and type codes as their keyboards give them."""
+
+import pytest
+from playwright.async_api import Page, expect
+
+from tests.browser.conftest import NewAgent, Site
+
+pytestmark = [pytest.mark.browser, pytest.mark.keycloak]
+ADDRESS = "fields@example.com"
+ARABIC_INDIC = str.maketrans("0123456789", "٠١٢٣٤٥٦٧٨٩")
+EXTENDED = str.maketrans("0123456789", "۰۱۲۳۴۵۶۷۸۹")
+
+
+async def paste(page: Page, label: str, text: str) -> None:
+    """Put `text` on the clipboard and paste it into a field."""
+    await page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    await page.evaluate("text => navigator.clipboard.writeText(text)", text)
+    await page.get_by_label(label, exact=True).focus()
+    await page.keyboard.press("ControlOrMeta+V")
+
+
+async def test_a_password_can_be_pasted(new_agent: NewAgent) -> None:
+    agent = await new_agent()
+    await agent.open()
+    await paste(agent.page, "User name", agent.user.username)
+    await paste(agent.page, "Password", agent.user.password)
+    await agent.button("Sign in")
+    await agent.page.get_by_label("E-mail address").wait_for()
+
+
+@pytest.mark.row("GW-32")
+async def test_a_code_can_be_pasted_with_the_spaces_of_the_mail(site: Site, new_agent: NewAgent) -> None:
+    agent = await new_agent()
+    code = await agent.to_verify(ADDRESS)
+    await paste(agent.page, "Code", f" {code[:3]} {code[3:]} ")
+    await agent.button("Verify")
+    await agent.page.wait_for_url(f"{site.base}/unified-admin/")
+
+
+@pytest.mark.row("GW-32")
+@pytest.mark.parametrize(
+    "typed",
+    [
+        pytest.param(lambda code: code.translate(ARABIC_INDIC), id="arabic-indic digits"),
+        pytest.param(lambda code: code.translate(EXTENDED), id="extended digits"),
+        pytest.param(lambda code: f"{code[:3]}-{code[3:]}", id="a hyphen"),
+        pytest.param(lambda code: f"\u2067{code}\u2069", id="bidi marks"),
+    ],
+)
+async def test_a_code_is_taken_as_people_type_it(site: Site, new_agent: NewAgent, typed: object) -> None:
+    assert callable(typed)
+    agent = await new_agent()
+    await agent.verify(typed(await agent.to_verify(ADDRESS)))
+    await agent.page.wait_for_url(f"{site.base}/unified-admin/")
+
+
+@pytest.mark.row("GW-32")
+async def test_the_code_field_asks_for_digits_and_for_the_code_that_just_arrived(new_agent: NewAgent) -> None:
+    agent = await new_agent()
+    await agent.to_verify(ADDRESS)
+    await expect(agent.code).to_have_attribute("inputmode", "numeric")
+    await expect(agent.code).to_have_attribute("autocomplete", "one-time-code")
+    assert await agent.code.get_attribute("pattern") is None
+
+
+async def test_a_password_is_shown_and_hidden_again(new_agent: NewAgent) -> None:
+    agent = await new_agent()
+    await agent.open()
+    field = agent.page.get_by_label("Password", exact=True)
+    button = agent.page.get_by_role("button", name="Show password")
+    await expect(field).to_have_attribute("type", "password")
+    await button.click()
+    await expect(field).to_have_attribute("type", "text")
+    await expect(button).to_have_attribute("aria-pressed", "true")
+    await expect(field).to_be_focused()
+    await button.click()
+    await expect(field).to_have_attribute("type", "password")
+
+
+async def test_caps_lock_is_told_while_a_password_is_typed(new_agent: NewAgent) -> None:
+    agent = await new_agent()
+    await agent.open()
+    field = agent.page.get_by_label("Password", exact=True)
+    hint = agent.page.get_by_text("Caps Lock is on.")
+    await expect(hint).to_have_count(0)
+    await field.dispatch_event("keydown", {"key": "A", "modifierCapsLock": True})
+    await expect(hint).to_be_visible()
+    await field.dispatch_event("keydown", {"key": "a", "modifierCapsLock": False})
+    await expect(hint).to_have_count(0)

@@ -1,0 +1,114 @@
+"""A language is chosen on any page, from then on everything is in it, mails too."""
+
+import pytest
+from playwright.async_api import expect
+
+from tests.browser import pictures
+from tests.browser.agent import Agent
+from tests.browser.conftest import NewAgent, Site
+from tests.journeys.person import code_for
+
+pytestmark = [pytest.mark.browser, pytest.mark.keycloak, pytest.mark.row("GW-39")]
+ADDRESS = "words@example.com"
+SIGN_IN, CONTINUE, SEND, VERIFY = "تسجيل الدخول", "متابعة", "إرسال الرمز", "تحقق"
+
+
+async def choose(agent: Agent, label: str, language: str, button: str) -> None:
+    """Take another language from the select at the foot of the page."""
+    await agent.page.get_by_label(label, exact=True).select_option(language)
+    await agent.button(button)
+    await expect(agent.page.locator("html")).to_have_attribute("lang", language)
+
+
+async def there_and_back(agent: Agent) -> None:
+    """Arabic, and English again, on the page as it stands."""
+    heading = await agent.page.locator("h1").inner_text()
+    await choose(agent, "Language", "ar", "Change")
+    await expect(agent.page.locator("html")).to_have_attribute("dir", "rtl")
+    await expect(agent.page.locator("h1")).not_to_have_text(heading)
+    await choose(agent, "اللغة", "en", "تغيير")
+    await expect(agent.page.locator("h1")).to_have_text(heading)
+
+
+async def test_every_page_of_a_login_has_a_language_select_that_stays_on_the_page(
+    site: Site, new_agent: NewAgent
+) -> None:
+    agent = await new_agent()
+    await agent.open()
+    await there_and_back(agent)
+    await agent.password()
+    await there_and_back(agent)
+    await agent.register(ADDRESS)
+    await agent.page.get_by_role("heading", name="Is this address right?").wait_for()
+    await there_and_back(agent)
+    await agent.confirm()
+    await there_and_back(agent)
+    assert len(site.mail.to(ADDRESS)) == 1
+    await agent.verify(await code_for(site.mail, ADDRESS))
+    await agent.page.wait_for_url(f"{site.base}/unified-admin/")
+    for path in ("/-/logout", "/nothing-here"):
+        await agent.open(path)
+        await there_and_back(agent)
+
+
+async def test_pages_and_mails_follow_the_choice(site: Site, new_agent: NewAgent) -> None:
+    agent = await new_agent()
+    page = agent.page
+    await agent.open()
+    await choose(agent, "Language", "ar", "Change")
+    await page.locator("#username").fill(agent.user.username)
+    await page.locator("#password").fill(agent.user.password)
+    await agent.button(SIGN_IN)
+    await page.locator("#address").fill(ADDRESS)
+    await agent.button(CONTINUE)
+    await agent.button(SEND)
+    await page.locator("#code").fill(await code_for(site.mail, ADDRESS))
+    assert "رمز" in site.mail.to(ADDRESS)[0].subject
+    assert 'dir="rtl"' in site.mail.to(ADDRESS)[0].html
+    await agent.button(VERIFY)
+    await page.wait_for_url(f"{site.base}/unified-admin/")
+
+
+async def test_the_browser_s_own_language_is_taken_while_nothing_was_chosen(new_agent: NewAgent) -> None:
+    agent = await new_agent(locale="ar-EG")
+    await agent.open()
+    await expect(agent.page.locator("html")).to_have_attribute("lang", "ar")
+
+
+async def test_a_choice_beats_the_browser_s_own_language(new_agent: NewAgent) -> None:
+    agent = await new_agent(locale="ar-EG")
+    await agent.open()
+    await choose(agent, "اللغة", "en", "تغيير")
+    await agent.page.reload()
+    await expect(agent.page.locator("html")).to_have_attribute("lang", "en")
+
+
+async def test_a_choice_is_forgotten_when_somebody_signs_out(site: Site, new_agent: NewAgent) -> None:
+    agent = await new_agent(locale="ar-EG")
+    await agent.open()
+    await choose(agent, "اللغة", "en", "تغيير")
+    await agent.first_login(ADDRESS)
+    await agent.open("/-/logout")
+    await agent.button("Sign out")
+    await expect(agent.page.locator("html")).to_have_attribute("lang", "ar")
+
+
+async def test_from_right_to_left_codes_and_addresses_still_read_from_left_to_right(
+    site: Site, new_agent: NewAgent
+) -> None:
+    agent = await new_agent()
+    await agent.to_verify(ADDRESS)
+    await choose(agent, "Language", "ar", "Change")
+    await expect(agent.page.locator("#code")).to_have_attribute("dir", "ltr")
+    await expect(agent.page.locator(".lead bdi")).to_have_attribute("dir", "ltr")
+    assert not await pictures.faults(agent.page)
+
+
+async def test_from_right_to_left_the_show_button_stands_at_the_left_edge_of_its_field(new_agent: NewAgent) -> None:
+    agent = await new_agent(locale="ar-EG")
+    await agent.open()
+    button = await agent.page.locator(".reveal").bounding_box()
+    field = await agent.page.locator("#password").bounding_box()
+    assert button
+    assert field
+    assert button["x"] - field["x"] < 20

@@ -1,0 +1,56 @@
+"""What a browser without scripts can do: all of it."""
+
+import pytest
+from playwright.async_api import expect
+
+from tests.browser.conftest import NewAgent, Site
+from tests.journeys.person import code_for
+
+pytestmark = [pytest.mark.browser, pytest.mark.keycloak]
+ADDRESS = "plain@example.com"
+
+
+async def test_a_whole_login_works_without_scripts(site: Site, new_agent: NewAgent) -> None:
+    agent = await new_agent(java_script_enabled=False)
+    await agent.first_login(ADDRESS)
+    await expect(agent.page.locator(".me")).to_contain_text(agent.user.username)
+    await agent.open("/-/logout")
+    await agent.button("Sign out")
+    await agent.page.get_by_label("User name").wait_for()
+
+
+async def test_without_scripts_the_page_says_when_the_code_ends_and_when_the_next_may_be_sent(
+    site: Site, new_agent: NewAgent
+) -> None:
+    agent = await new_agent(java_script_enabled=False)
+    await agent.to_verify(ADDRESS)
+    await expect(agent.page.locator("#code-life")).to_contain_text("The code works until")
+    await expect(agent.page.locator("[data-plain]")).to_contain_text("A new code can be sent in 1 minute, at")
+
+
+async def test_without_scripts_the_resend_button_sends_once_the_wait_is_over(site: Site, new_agent: NewAgent) -> None:
+    agent = await new_agent(java_script_enabled=False)
+    first = await agent.to_verify(ADDRESS)
+    site.clock.advance(61)
+    await agent.button("Send a new code")
+    second = await code_for(site.mail, ADDRESS, 2)
+    assert first != second
+    await agent.verify(second)
+    await agent.page.wait_for_url(f"{site.base}/unified-admin/")
+
+
+async def test_without_scripts_asking_too_early_says_how_long_to_wait(site: Site, new_agent: NewAgent) -> None:
+    agent = await new_agent(java_script_enabled=False)
+    await agent.to_verify(ADDRESS)
+    await agent.button("Send a new code")
+    await expect(agent.page.get_by_role("alert")).to_contain_text("1 minute")
+    assert len(site.mail.to(ADDRESS)) == 1
+
+
+@pytest.mark.row("GW-39")
+async def test_without_scripts_a_language_is_chosen_by_select_and_button(new_agent: NewAgent) -> None:
+    agent = await new_agent(java_script_enabled=False)
+    await agent.open()
+    await agent.page.get_by_label("Language").select_option("ar")
+    await agent.button("Change")
+    await expect(agent.page.locator("html")).to_have_attribute("dir", "rtl")
