@@ -148,6 +148,11 @@ TEXTS: Mapping[Problem, ProblemText] = {
         _("Each code of your app works once."),
         _("Wait for the next one, at most 30 seconds, and enter it."),
     ),
+    Problem.CLOCK_OFF: ProblemText(
+        422, Tone.ERROR, _("This code is not valid"),
+        _("The clock of your phone seems to be wrong, so its codes are wrong too."),
+        _("Set the phone's time to automatic, then enter the code it shows."),
+    ),
     Problem.CODE_EXPIRED: ProblemText(
         422, Tone.ERROR, _("This code has expired"),
         _("Codes work for a short time only. Nothing is lost."),
