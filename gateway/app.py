@@ -252,6 +252,7 @@ def _login(world: World, sessions: Sessions) -> tuple[Reaper, LoginHandlers]:
         sending=sending,
         enrolments=enrolments,
         users=world.users,
+        once=world.once,
         sessions=sessions,
         browsers=browsers,
         names=names,

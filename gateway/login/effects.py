@@ -25,7 +25,10 @@ from gateway.login.visit import Visit
 from gateway.observe.audit import AuditEvent
 from gateway.second_factor.enrolments import Enrolments
 from gateway.sessions.sessions import NewSession, Sessions
+from gateway.store.once import Once
 
+TOLD = 7200.0
+"""Seconds for which a registration is not told of again; longer than any login lives."""
 Notify = Callable[[Visit, Login, Enrolment], Awaitable[None]]
 """Tells the user's profile address of a new enrolment, in the background."""
 
@@ -37,6 +40,7 @@ class Effects:
     sending: Sending
     enrolments: Enrolments
     users: Users
+    once: Once
     sessions: Sessions
     browsers: Browsers
     names: Signer
@@ -64,8 +68,9 @@ class Effects:
         if saved is None:
             self.reports.tell(visit, AuditEvent.ENROLMENT_CONFLICT, user, factor=enrolment.factor.value)
             return Acted((Stopped(Trouble(Problem.ENROLMENT_CHANGED)),))
-        self.reports.tell(visit, AuditEvent.ENROLMENT_REGISTERED, user, factor=enrolment.factor.value)
-        await self.tell_profile_address(visit, login, enrolment)
+        if await self.once.claim(visit.tenant.id, ("registered", login.id), TOLD):  # two replicas may both have saved
+            self.reports.tell(visit, AuditEvent.ENROLMENT_REGISTERED, user, factor=enrolment.factor.value)
+            await self.tell_profile_address(visit, login, enrolment)
         return Acted((Saved(saved),))
 
     async def open(self, visit: Visit, login: Login) -> Acted:
