@@ -34,9 +34,12 @@ from gateway.second_factor.enrolments import Enrolments
 from gateway.second_factor.factors import backup_code
 from gateway.second_factor.trust import Holder, Trust, TrustCookie
 from gateway.sessions.sessions import NewSession, Sessions
+from gateway.store.once import Once
 from gateway.web.cookies import BrowserSecret
 
 UPDATE_PASSWORD = "UPDATE_PASSWORD"  # noqa: S105 - Keycloak's name of a required action
+TOLD = 7200.0
+"""Seconds for which a registration is not told of again; longer than any login lives."""
 Notify = Callable[[Visit, Login, Enrolment], Awaitable[None]]
 """Tells the user's profile address of a new enrolment, in the background."""
 
@@ -48,6 +51,7 @@ class Effects:
     sending: Sending
     enrolments: Enrolments
     users: Users
+    once: Once
     sessions: Sessions
     browsers: Browsers
     names: Signer
@@ -94,8 +98,9 @@ class Effects:
         if saved is None:
             self.reports.tell(visit, AuditEvent.ENROLMENT_CONFLICT, user, factor=enrolment.factor.value)
             return Acted((Stopped(Trouble(Problem.ENROLMENT_CHANGED)),))
-        self.reports.tell(visit, AuditEvent.ENROLMENT_REGISTERED, user, factor=enrolment.factor.value)
-        await self.tell_profile_address(visit, login, enrolment)
+        if await self.once.claim(visit.tenant.id, ("registered", login.id), TOLD):  # two replicas may both have saved
+            self.reports.tell(visit, AuditEvent.ENROLMENT_REGISTERED, user, factor=enrolment.factor.value)
+            await self.tell_profile_address(visit, login, enrolment)
         return Acted((Saved(saved),))
 
     async def open(self, visit: Visit, login: Login) -> Acted:

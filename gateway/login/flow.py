@@ -17,6 +17,7 @@ from gateway.domain.ports import Chance, Clock
 from gateway.domain.problem import Problem, Trouble
 from gateway.domain.tenant import Tenant
 from gateway.login import machine
+from gateway.login.flights import Flights
 from gateway.login.record import Effect, Event, Login, Purpose, Step
 from gateway.login.visit import Visit
 from gateway.rendering.step_view import StepView
@@ -83,6 +84,7 @@ class Flow:
     chance: Chance
     on_begun: Callable[[Tenant, Login], Awaitable[None]] = field(repr=False)
     on_dead: Callable[[Tenant, Login], None] = field(repr=False)
+    flights: Flights[Acted] = field(default_factory=Flights, repr=False)
 
     async def load(self, visit: Visit, secret: str | None) -> Login | None:
         """The login of this browser, if it holds its secret and the login still counts."""
@@ -180,7 +182,7 @@ class Flow:
     async def _settle(self, visit: Visit, login: Login | None, trouble: Trouble | None) -> Went:
         """Run effects until a page is due, or one of them has a problem to show."""
         while login and not trouble and isinstance(effect := machine.first(login), Effect):
-            acted = await self.effects[effect](visit, login)
+            acted = await self._run(visit, login, effect)
             moved = await self._happened(visit, login, acted.events)
             trouble = acted.trouble
             if moved == login:
@@ -191,6 +193,15 @@ class Flow:
         if login.opened or login.stopped:
             trouble = login.stopped
         return Went(login, trouble)
+
+    async def _run(self, visit: Visit, login: Login, effect: Effect) -> Acted:
+        """The outcome of an effect, for all requests that find it due at the same time."""
+        name = (login.id, effect.value, str(login.round), str(login.asked))
+
+        async def fly() -> Acted:
+            return await self.effects[effect](visit, login)
+
+        return await self.flights.join(name, fly)
 
     async def _happened(self, visit: Visit, login: Login, events: tuple[Event, ...]) -> Login | None:
         """The record with `events` applied, whoever else wrote meanwhile; None when it is another login's by now."""

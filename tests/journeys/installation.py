@@ -17,6 +17,7 @@ from gateway.app import build
 from gateway.crypto.sealing import KeyRing
 from gateway.domain.ports import Clock, SystemChance, SystemClock
 from gateway.observe.audit import Audit
+from gateway.proxy.connections import Runner
 from gateway.proxy.gate import server_options
 from gateway.settings import key_ring
 from gateway.settings.load import load
@@ -176,7 +177,7 @@ async def running(
     clock = clock or SystemClock()
     source = configuration if callable(configuration) else lambda: configuration
     told.app = build(source, ring, clock=clock, audit=Audit(clock, tell=told))
-    runner = web.AppRunner(told.app, shutdown_timeout=1, **server_options())
+    runner = Runner(told.app, shutdown_timeout=1, **server_options())
     await runner.setup()
     try:
         listen = source().gateway.listen
@@ -193,6 +194,7 @@ class Replica:
     base: str
     keeper: int
     log: Path
+    operations: int
 
 
 @contextmanager
@@ -212,8 +214,10 @@ def replicas(of: Folder, count: int = 1) -> Iterator[list[Replica]]:
             log = own / "log"
             command = [sys.executable, "-m", "gateway", "serve", "--config", str(settings.file)]
             keeper = process.start(command, log, owner=Run.current().owner, env=dict(os.environ))
-            started.append(Replica(settings.base, keeper, log))
-            process.wait_ready(partial(_ready, operations), keeper, log, seconds=60, tell=lambda _gone: None)
+            started.append(Replica(settings.base, keeper, log, operations))
+        for replica in started:
+            ready = partial(_ready, replica.operations)
+            process.wait_ready(ready, replica.keeper, replica.log, seconds=60, tell=lambda _gone: None)
         yield started
     finally:
         for replica in started:

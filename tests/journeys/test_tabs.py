@@ -118,6 +118,20 @@ async def test_a_double_click_on_send_is_one_mail(site: Site) -> None:
     assert len(site.mail.to(ADDRESS)) == 1
 
 
+async def test_a_registration_finished_in_many_tabs_at_once_is_made_and_told_once(site: Site) -> None:
+    user = site.user()
+    assert user.email
+    async with site.person() as agent:
+        await agent.to_code(user.username, user.password, ADDRESS)
+        code = await code_for(site.mail, ADDRESS)
+        answers = await asyncio.gather(*(agent.do("verify", code=code) for _ in range(5)))
+        assert {answer.step for answer in answers} == {"done"}
+        await site.mail.wait(2)
+        assert (await agent.get("/unified-admin/")).status == 200
+    assert len(site.mail.to(user.email)) == 1
+    assert len(site.audit.of("enrolment.registered")) == 1
+
+
 @pytest.mark.parametrize("accept", ["text/html", "application/json"])
 async def test_a_form_of_another_login_cookie_is_told_so_also_when_already_signed_in(site: Site, accept: str) -> None:
     user = site.user()

@@ -1,0 +1,35 @@
+"""Many requests of one login find the same effect due: who does it? One of them; the others take its outcome.
+
+Effects are idempotent, so this is no lock but thrift: five tabs, or five hundred, ask Keycloak once in a process. The
+flight belongs to nobody's request: a browser that goes away does not leave a registration half written.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+
+class Flights(Generic[T]):
+    """The effects under way in this process."""
+
+    def __init__(self) -> None:
+        self._flights: dict[tuple[str, ...], asyncio.Future[T]] = {}
+
+    async def join(self, name: tuple[str, ...], begin: Callable[[], Awaitable[T]]) -> T:
+        """The outcome of the flight `name`, begun by `begin` unless it is under way; raises what it raises."""
+        flight = self._flights.get(name)
+        if flight is None:
+            flight = self._flights[name] = asyncio.ensure_future(begin())
+            flight.add_done_callback(lambda done: self._landed(name, done))
+        return await asyncio.shield(flight)
+
+    def __len__(self) -> int:
+        """How many are under way."""
+        return len(self._flights)
+
+    def _landed(self, name: tuple[str, ...], flight: asyncio.Future[T]) -> None:
+        del self._flights[name]
+        if not flight.cancelled():
+            flight.exception()  # seen, also when nobody waits for it any more

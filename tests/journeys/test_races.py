@@ -1,0 +1,145 @@
+"""Hundreds of parallel tries on two processes that share one Redis: one session, and never a guess too many."""
+
+import asyncio
+import json
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import ClientSession, TCPConnector
+
+from tests.journeys.installation import Folder, Replica, folder, replicas
+from tests.journeys.person import JSON, Person, code_for, wrong
+from tests.neighbours.keycloak import Keycloak
+from tests.neighbours.mail import MailServer
+from tests.neighbours.upstream import EchoUpstream
+
+pytestmark = [pytest.mark.keycloak, pytest.mark.redis, pytest.mark.slow, pytest.mark.timeout(600)]
+TRIES, ROUNDS, ATTEMPTS = 500, 20, 5
+
+
+@pytest.fixture
+def settings(
+    tmp_path: Path, keycloak: Keycloak, mail_server: MailServer, echo_upstream: EchoUpstream, redis_url: str
+) -> Folder:
+    """On Redis; wrong codes are the only limit in the way."""
+    made = folder(tmp_path, keycloak=keycloak, mail=mail_server, app=echo_upstream.url, store=redis_url)
+    made.two_factor["otpMaxAttempts"] = ATTEMPTS
+    return made
+
+
+@pytest.fixture
+def both(settings: Folder) -> Iterator[list[Replica]]:
+    """Two processes."""
+    with replicas(settings, 2) as running:
+        yield running
+
+
+@pytest.fixture
+async def crowd() -> AsyncIterator[ClientSession]:
+    """Makes as many connections as it likes and keeps no cookies."""
+    async with ClientSession(connector=TCPConnector(limit=0)) as http:
+        yield http
+
+
+def told(both: list[Replica], event: str) -> list[dict[str, Any]]:
+    """The audit lines of one event that both processes wrote."""
+    lines = (line for replica in both for line in replica.log.read_text().splitlines() if line.startswith("{"))
+    return [line for line in map(json.loads, lines) if line.get("event") == event]
+
+
+async def at_code_page(both: list[Replica], agent: Person, keycloak: Keycloak, mail: MailServer, address: str) -> str:
+    """A new user, about to enter the code that came."""
+    user = keycloak.admin.create_user(email=None)
+    shown = await agent.to_code(user.username, user.password, address)
+    assert shown.step == "verify"
+    return await code_for(mail, address)
+
+
+async def enter_at_once(
+    crowd: ClientSession, both: list[Replica], agent: Person, codes: list[str]
+) -> tuple[Counter[str], set[str]]:
+    """All `codes` at once, one half at each process: how often which answer came, and the session cookies given."""
+    cookie = "; ".join(f"{name}={value}" for name, value in agent.cookies().items())
+
+    async def enter(number: int, code: str) -> tuple[str, str | None]:
+        body = {"csrf": agent.csrf, "to": agent.target, "code": code}
+        url = f"{both[number % 2].base}/-/login/verify"
+        async with crowd.post(url, json=body, headers={**JSON, "Cookie": cookie}) as response:
+            found = await response.json()
+            given = response.cookies.get("gateway-session")
+        said = found.get("step", "") if not found["problem"] else found["problem"]["code"]
+        return said, given.value if given else None
+
+    answers = await asyncio.gather(*(enter(number, code) for number, code in enumerate(codes)))
+    return Counter(said for said, _ in answers), {given for _, given in answers if given}
+
+
+@pytest.mark.row("EF-13")
+@pytest.mark.row("GW-13")
+async def test_the_right_code_500_times_at_once_makes_exactly_one_session(
+    both: list[Replica], crowd: ClientSession, keycloak: Keycloak, mail_server: MailServer
+) -> None:
+    for number in range(ROUNDS):
+        async with Person(both[0].base) as agent:
+            code = await at_code_page(both, agent, keycloak, mail_server, f"round{number}@example.com")
+            said, sessions = await enter_at_once(crowd, both, agent, [code] * TRIES)
+            assert said.total() == TRIES
+            assert set(said) <= {"done", "limit-exceeded", "locked"}, said
+            assert said["done"] >= 1
+            assert len(sessions) == 1, said
+            (agent_session,) = sessions
+            agent.set_cookie("gateway-session", agent_session)
+            assert (await agent.get("/unified-admin/")).status == 200
+    assert len(told(both, "session.opened")) == ROUNDS
+    assert not told(both, "code.wrong")
+
+
+@pytest.mark.row("EF-17")
+async def test_of_500_wrong_guesses_at_once_no_more_than_the_maximum_is_judged(
+    both: list[Replica], crowd: ClientSession, keycloak: Keycloak, mail_server: MailServer
+) -> None:
+    async with Person(both[0].base) as agent:
+        code = await at_code_page(both, agent, keycloak, mail_server, "guesses@example.com")
+        guesses, guess = [], code
+        for _ in range(TRIES):
+            guess = wrong(guess)
+            guesses.append(guess)
+        assert code not in guesses
+        said, sessions = await enter_at_once(crowd, both, agent, guesses)
+        assert said.total() == TRIES
+        assert not sessions
+        assert said["wrong-code"] == ATTEMPTS - 1, said  # the last one judged is told of the limit
+        assert set(said) <= {"wrong-code", "limit-exceeded", "locked"}
+        assert len(told(both, "code.wrong")) == ATTEMPTS
+        late = await agent.do("verify", base=both[1].base, code=code)
+        assert (late.status, late.problem) == (429, "limit-exceeded")
+        assert len(told(both, "code.wrong")) == ATTEMPTS
+
+
+@pytest.mark.row("EF-17")
+async def test_of_guesses_in_many_logins_of_one_user_at_once_no_more_than_the_cap_is_judged(
+    settings: Folder, crowd: ClientSession, keycloak: Keycloak, mail_server: MailServer
+) -> None:
+    settings.two_factor["resendCooldown"] = 0
+    user = keycloak.admin.create_user(email=None)
+    with replicas(settings, 2) as both:
+        async with Person(both[0].base) as agent:
+            await agent.first_login(user.username, user.password, "cap@example.com", mail_server)
+        agents = [Person(both[number % 2].base) for number in range(4)]
+        codes = set()
+        try:
+            for number, agent in enumerate(agents):
+                shown = await agent.password(user.username, user.password)
+                assert (shown.step, shown.problem) == ("verify", None)
+                codes.add(await code_for(mail_server, "cap@example.com", number + 2))
+            guess = next(guess for guess in ("123456", "234567", "345678", "456789", "567890") if guess not in codes)
+            await asyncio.gather(*(enter_at_once(crowd, both, agent, [guess] * (TRIES // 4)) for agent in agents))
+        finally:
+            for agent in agents:
+                await agent.http.close()
+        assert len(told(both, "code.wrong")) == 10
+        async with Person(both[1].base) as agent:
+            assert (await agent.password(user.username, user.password)).problem == "locked"
