@@ -44,6 +44,7 @@ from gateway.login.visits import Visits
 from gateway.login.within import Within
 from gateway.observe.audit import Audit, AuditEvent
 from gateway.rendering.mails import Mails
+from gateway.second_factor import admin_codes
 from gateway.second_factor.admin_codes import AdminCode, AdminCodes
 from gateway.second_factor.attempts import Attempts
 from gateway.second_factor.challenges import Challenges, Factors
@@ -117,7 +118,7 @@ class SecondFactor:
 def second_factor(world: World) -> SecondFactor:
     """The factors and what judges, counts and keeps them."""
     clock, chance, ring, store = world.clock, world.chance, world.ring, world.store
-    attempts, admin_signer = Attempts(store, clock), Signer(ring, "admin-code")
+    attempts, admin_signer = Attempts(store, clock), Signer(ring, admin_codes.PURPOSE)
     email = EmailFactor(mailer=world.mailer, mails=world.mails, signer=Signer(ring, "message-code"))
     factors: Factors = {
         (FactorKind.EMAIL, ChannelKind.SMTP): email,
@@ -136,8 +137,8 @@ def second_factor(world: World) -> SecondFactor:
             AuditEvent.ENROLMENT_UNGUARDED, tenant=tenant.id, user_id=user
         ),
     )
-    admin_codes = AdminCodes(world.records("admin-code", AdminCode), admin_signer, clock, chance)
-    consuming = Consuming(world.once, store, enrolments, admin_codes, clock)
+    issued = AdminCodes(world.records(admin_codes.RECORD, AdminCode), admin_signer, clock, chance)
+    consuming = Consuming(world.once, store, enrolments, issued, clock)
     challenges = Challenges(
         factors=factors,
         attempts=attempts,

@@ -20,6 +20,8 @@ app = typer.Typer(
 )
 keys = typer.Typer(help="The key ring that seals registrations and sessions.", no_args_is_help=True)
 app.add_typer(keys, name="keys")
+user = typer.Typer(help="Help a user who lost his second factor.", no_args_is_help=True)
+app.add_typer(user, name="user")
 
 Config = Annotated[Path, typer.Option("--config", "-c", help="Path of gateway.yaml.", envvar="EFCX_GATEWAY_CONFIG")]
 RingFile = Annotated[Path | None, typer.Argument(help="File of the ring; default the one that --config names.")]
@@ -70,6 +72,20 @@ def keys_list(file: RingFile = None, config: Config = DEFAULT_CONFIG, as_json: A
     from gateway.cli.keys import list_keys
 
     raise typer.Exit(list_keys(file, config, as_json=as_json))
+
+
+@user.command("code")
+def user_code(
+    username: Annotated[str, typer.Argument(help="User name, or e-mail address, in the tenant's realm.")],
+    tenant: Annotated[str, typer.Option(help="The tenant's id.")],
+    config: Config = DEFAULT_CONFIG,
+    by: Annotated[str | None, typer.Option(help="Who asks for it, for the audit; default the system's user.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make a one-time code for a user and show it once: 30 minutes, one use, any earlier one is void."""
+    from gateway.cli.people import code
+
+    raise typer.Exit(code(config, tenant, username, as_json=as_json, by=by))
 
 
 def main() -> None:

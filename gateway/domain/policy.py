@@ -53,6 +53,11 @@ class Registration(Enum):
     GUARDED = "guarded"
     ADMIN_CODE = "admin_code"
 
+    @property
+    def needs_admin_code(self) -> bool:
+        """Whether some user may need an administrator's code to register."""
+        return self is not Registration.OPEN
+
 
 class RegistrationContact(Enum):
     """Where a registered address may come from."""

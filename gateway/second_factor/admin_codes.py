@@ -13,6 +13,9 @@ from gateway.second_factor.factors import admin_code
 from gateway.store.records import Records
 
 LIFE = 1800.0
+RECORD = "admin-code"
+PURPOSE = "admin-code"
+"""Name of the records, and purpose of the `Signer`."""
 
 
 @dataclass(frozen=True, slots=True)
