@@ -3,22 +3,32 @@
 aiohttp's limits are wider than ours, so that our own check answers what is too large with a page instead of a bare 400.
 """
 
+from collections.abc import Callable, Sequence
+
 from aiohttp import web
 
+from gateway.proxy.connections import Network, Runner
 from gateway.proxy.gate import server_options
 from gateway.settings.snapshot import Address, GatewaySettings
 
 
 async def listen(
-    app: web.Application, address: Address, settings: GatewaySettings, shutdown_timeout: float = 30.0
+    app: web.Application,
+    address: Address,
+    settings: GatewaySettings,
+    *,
+    trusted: Callable[[], Sequence[Network]] = tuple,
+    shutdown_timeout: float = 30.0,
 ) -> web.AppRunner:
     """Serve `app`; `cleanup` of what is returned ends it, waiting `shutdown_timeout` seconds for running requests.
+
+    Connections from `trusted` networks (asked at each one) are not counted.
 
     Raises `OSError` when the address is not to be had.
     """
     options = server_options()
     options["max_field_size"] = max(options["max_field_size"], 2 * settings.max_header_field)
-    runner = web.AppRunner(app, handle_signals=False, shutdown_timeout=shutdown_timeout, **options)
+    runner = Runner(app, trusted=trusted, handle_signals=False, shutdown_timeout=shutdown_timeout, **options)
     await runner.setup()
     try:
         await web.TCPSite(runner, address.host or None, address.port, backlog=1024).start()

@@ -58,6 +58,7 @@ class Problem(Enum):
     ORIGIN_REFUSED = "origin-refused"
     APP_UNAVAILABLE = "app-unavailable"
     APP_TOO_SLOW = "app-too-slow"
+    TOO_MANY_STREAMS = "too-many-streams"
     INTERNAL = "internal"
 
 

@@ -16,7 +16,7 @@ from aiohttp.http import StreamWriter
 from gateway.proxy.wire import ClientGone
 
 STALL = 60.0
-"""Seconds a client may take to read what is already waiting for it, or to send the next part of its body."""
+"""Seconds a client may take to send the next part of its body. Who takes nothing is cut by `connections`."""
 WATCH = 1.0
 """Seconds between two looks whether the client is still there; aiohttp tells a handler only when it writes."""
 
@@ -153,7 +153,6 @@ class Client:
         try:
             await cast(StreamWriter, self._request.writer).write(data, drain=False)
             if self._request.protocol.writing_paused:
-                async with asyncio.timeout(STALL):
-                    await self._request.writer.drain()
-        except (OSError, TimeoutError) as error:
+                await self._request.writer.drain()
+        except OSError as error:
             raise ClientGone(type(error).__name__) from error

@@ -25,7 +25,7 @@ from gateway.proxy.forward import Failed, Forwarder
 from gateway.proxy.pool import Pool
 from gateway.proxy.request_check import METHODS, Checked, Refusal, RequestHead, check
 from gateway.proxy.routing import Found
-from gateway.proxy.websocket import WebSockets
+from gateway.proxy.websocket import PER_SESSION, WebSockets
 from gateway.web import cookies
 from gateway.web.client_address import HEADER as FORWARDED_FOR
 from gateway.web.client_address import Unparseable, client_address
@@ -121,6 +121,7 @@ class Gate:
         token_cookie: TokenCookie,
         clock: Clock,
         pool: Pool,
+        websockets_per_session: int = PER_SESSION,
     ) -> None:
         self._admission = Admission(sessions)
         self._sessions = sessions
@@ -129,12 +130,17 @@ class Gate:
         self._token_cookie = token_cookie
         self._clock = clock
         self._forwarder = Forwarder(pool)
-        self._websockets = WebSockets(pool, clock)
+        self._websockets = WebSockets(pool, clock, per_session=websockets_per_session)
         self._reports: set[asyncio.Task[None]] = set()
 
     def add_to(self, app: web.Application) -> None:
         """Take every path that no route added before takes."""
         app.router.add_route("*", "/{path:.*}", self.handle, expect_handler=_expect_nothing)
+        app.on_shutdown.append(self._end_websockets)
+
+    async def _end_websockets(self, _app: web.Application) -> None:
+        """Before running requests are waited for: a WebSocket has no end of its own."""
+        self._websockets.end()
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Forward, or say why not."""
@@ -173,6 +179,7 @@ class Gate:
                 checked,
                 head,
                 found.route,
+                session_id=session.id,
                 rewrite=rewrite,
                 closing=closing,
                 on_activity=lambda: self._report_use(session),

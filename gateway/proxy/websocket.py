@@ -2,23 +2,26 @@
 
 The handshake goes to the app first; only after the app has answered 101 with the right `Sec-WebSocket-Accept` does the
 browser get its 101. From then on bytes are spliced both ways, so that frames, subprotocols, compression and close codes
-pass untouched. Any other answer is an ordinary one, except 2xx to a handshake, which nobody sane gives.
+pass untouched. Any other answer is an ordinary one, except 2xx to a handshake, which nobody sane gives. One session has
+only so many at a time. When this process ends, both sides are told 1001 wherever a frame of ours may stand.
 """
 
 import asyncio
 import hashlib
 from base64 import b64encode
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, cast
 
 from aiohttp import web
 
-from gateway.domain.ports import Clock
+from gateway.domain.ports import Chance, Clock, SystemChance
 from gateway.domain.problem import Problem
 from gateway.domain.tenant import Route
 from gateway.proxy.client import Client, Relayed
 from gateway.proxy.forward import Failed, Rewrite, head_bytes
+from gateway.proxy.frames import GOING_AWAY, Frames, close_frame
 from gateway.proxy.headers import Request
 from gateway.proxy.pool import Origin, Pool
 from gateway.proxy.request_check import Checked, listed
@@ -28,17 +31,60 @@ _GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455 1.3
 _UPGRADE = (("Connection", "Upgrade"), ("Upgrade", "websocket"))
 ACTIVITY = 60.0
 """Seconds between two reports that a WebSocket is alive."""
+PER_SESSION = 20
+"""WebSockets of one session at a time, on this replica."""
+GOODBYE = 1.0
+"""Seconds a browser has to answer that this process ends."""
 _HIGH_WATER = 262_144
 
 
 class WebSockets:
     """Passes WebSockets on to apps."""
 
-    def __init__(self, pool: Pool, clock: Clock) -> None:
+    def __init__(
+        self, pool: Pool, clock: Clock, *, per_session: int = PER_SESSION, chance: Chance | None = None
+    ) -> None:
         self._pool = pool
         self._clock = clock
+        self._per_session = per_session
+        self._chance = chance or SystemChance()
+        self._open: Counter[str] = Counter()
+        self._live: set[asyncio.Future[None]] = set()
+        self._ended = False
+
+    def end(self) -> None:
+        """This process ends: every WebSocket is told so and closed, now and from now on."""
+        self._ended = True
+        for ending in tuple(self._live):
+            if not ending.done():
+                ending.set_result(None)
 
     async def splice(
+        self,
+        request: web.Request,
+        checked: Checked,
+        head: Request,
+        route: Route,
+        *,
+        session_id: str,
+        rewrite: Rewrite,
+        closing: Callable[[Callable[[], None]], Callable[[], None]],
+        on_activity: Callable[[], None],
+    ) -> Relayed | Failed:
+        """One WebSocket from handshake to end. `closing` is given what cuts it and gives back what forgets that."""
+        if self._open[session_id] >= self._per_session:
+            return Failed(Problem.TOO_MANY_STREAMS, f"{self._per_session} WebSockets of one session")
+        self._open[session_id] += 1
+        try:
+            return await self._splice(
+                request, checked, head, route, rewrite=rewrite, closing=closing, on_activity=on_activity
+            )
+        finally:
+            self._open[session_id] -= 1
+            if not self._open[session_id]:
+                del self._open[session_id]
+
+    async def _splice(
         self,
         request: web.Request,
         checked: Checked,
@@ -49,7 +95,6 @@ class WebSockets:
         closing: Callable[[Callable[[], None]], Callable[[], None]],
         on_activity: Callable[[], None],
     ) -> Relayed | Failed:
-        """One WebSocket from handshake to end. `closing` is given what cuts it and gives back what forgets that."""
         client = Client(request)
         wire: Wire | None = None
 
@@ -96,25 +141,46 @@ class WebSockets:
         # aiohttp hands every further byte of this connection to the parser set here; its own WebSocket uses the same.
         request.protocol.set_parser(cast(Any, inbox))
 
+        upward, downward = Frames(), Frames()
+
         async def to_app() -> None:
             while data := await inbox.read():
                 alive.seen()
+                upward.feed(data)
                 await wire.write(data)
 
         async def to_browser() -> None:
             while data := await wire.read():
                 alive.seen()
+                downward.feed(data)
                 await client.raw(data)
 
         ways = [asyncio.create_task(to_app()), asyncio.create_task(to_browser())]
+        ending = asyncio.get_running_loop().create_future()
+        self._live.add(ending)
+        if self._ended:
+            ending.set_result(None)
         try:
-            await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait([*ways, ending], return_when=asyncio.FIRST_COMPLETED)
         finally:
+            self._live.discard(ending)
             for way in ways:
                 way.cancel()
             await asyncio.gather(*ways, return_exceptions=True)
+        if ending.done() and downward.between and not downward.closing:
+            await self._say_goodbye(client, wire, inbox, upward)
         wire.close()  # not at once: the browser's close frame may still be on its way
         return client.hang_up()
+
+    async def _say_goodbye(self, client: Client, wire: Wire, inbox: "_Inbox", upward: Frames) -> None:
+        """1001 to both sides; then the browser's own close frame is waited for, so that it sees a clean end."""
+        with suppress(AppError, TimeoutError):
+            async with asyncio.timeout(GOODBYE):
+                if upward.between and not upward.closing:
+                    await wire.write(close_frame(GOING_AWAY, self._chance.token_bytes(4)))
+                await client.raw(close_frame(GOING_AWAY))
+                while not upward.closing and (data := await inbox.read()):
+                    upward.feed(data)
 
 
 class _Alive:

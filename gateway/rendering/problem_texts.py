@@ -219,6 +219,12 @@ TEXTS: Mapping[Problem, ProblemText] = {
         _("Please try again in a moment."),
         Way.RETRY,
     ),
+    Problem.TOO_MANY_STREAMS: ProblemText(
+        429, Tone.ERROR, _("Too many open connections"),
+        _("This app is open in too many tabs or windows."),
+        _("Close some of them, then try again."),
+        Way.RETRY,
+    ),
     # what stops a login
     Problem.NO_CONTACT: ProblemText(
         403, Tone.STOP, _("A code cannot be sent to you"),

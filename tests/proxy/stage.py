@@ -1,7 +1,7 @@
 """A gateway with nothing but its proxy, on a real port, and raw bytes in and out of it."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from ipaddress import ip_network
@@ -13,6 +13,7 @@ from aiohttp import web
 from gateway.domain.secret import Secret
 from gateway.domain.session import Session
 from gateway.domain.tenant import Route, Tenant, Timeouts
+from gateway.proxy.connections import Limits, Runner
 from gateway.proxy.gate import Gate, request_check_middleware, server_options
 from gateway.proxy.headers import Fields
 from gateway.proxy.pool import Pool
@@ -111,6 +112,7 @@ class Stage:
     clock: FakeClock
     tenants: list[Tenant]
     cookie: str
+    runner: Runner
 
     async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         """A raw connection."""
@@ -183,7 +185,14 @@ def body_of(answer: bytes) -> bytes:
 
 
 @asynccontextmanager
-async def gateway(*tenants: Tenant, trusted: tuple[str, ...] = ()) -> AsyncIterator[Stage]:
+async def gateway(
+    *tenants: Tenant,
+    trusted: tuple[str, ...] = (),
+    limits: Limits | None = None,
+    keep_alive: float = 75.0,
+    routes: Iterable[web.RouteDef] = (),
+    sockets: int = 20,
+) -> AsyncIterator[Stage]:
     """A gateway for `tenants`, with one session that `Stage.cookie` opens."""
     structlog.reset_defaults()
     sessions, clock, pool = KnownSessions(), FakeClock(), Pool()
@@ -212,6 +221,7 @@ async def gateway(*tenants: Tenant, trusted: tuple[str, ...] = ()) -> AsyncItera
         return web.Response(text="own page")
 
     app.router.add_get("/-/login", own_page)
+    app.add_routes(routes)
     Gate(
         sessions=sessions,
         streams=sessions,
@@ -219,14 +229,17 @@ async def gateway(*tenants: Tenant, trusted: tuple[str, ...] = ()) -> AsyncItera
         token_cookie=token_cookie,
         clock=clock,
         pool=pool,
+        websockets_per_session=sockets,
     ).add_to(app)
-    runner = web.AppRunner(app, shutdown_timeout=1, **server_options())
+    options = server_options() | {"keepalive_timeout": keep_alive}
+    networks = configuration.gateway.trusted_proxies
+    runner = Runner(app, trusted=lambda: networks, limits=limits, shutdown_timeout=1, **options)
     await runner.setup()
     port = free_port()
     await web.TCPSite(runner, "127.0.0.1", port).start()
     cookie = f"{cookies.name_of(cookies.Cookie.SESSION, first)}=tag.secret"
     try:
-        yield Stage(port, sessions, clock, list(tenants), cookie)
+        yield Stage(port, sessions, clock, list(tenants), cookie, runner)
     finally:
         pool.close()
         await runner.cleanup()

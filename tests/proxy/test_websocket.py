@@ -312,3 +312,51 @@ async def test_a_session_that_ends_during_the_handshake_opens_no_websocket() -> 
         assert await asyncio.wait_for(reader.read(), 2) == b""
         await asyncio.wait_for(app.closed.wait(), 5)
         writer.transport.abort()
+
+
+async def test_a_session_has_only_so_many_at_a_time_and_one_that_ends_makes_room(echo_upstream: EchoUpstream) -> None:
+    async with gateway(tenant(echo_upstream.url), sockets=2) as stage, socket(stage) as one, socket(stage):
+        refused = await stage.send(handshake(stage))
+        assert status_of(refused) == 429
+        assert b'"too-many-streams"' in refused
+        await one.close()
+        async with socket(stage) as another:
+            await another.send_str("in")
+            assert await another.receive_str() == "in"
+
+
+async def test_a_handshake_that_fails_takes_no_place() -> None:
+    async with gateway(tenant(), sockets=1) as stage:
+        for _ in range(3):
+            assert status_of(await stage.send(handshake(stage))) == 502
+
+
+@pytest.mark.row("GW-20")
+async def test_the_end_of_the_process_is_told_to_both_sides_as_1001(echo_upstream: EchoUpstream) -> None:
+    async with gateway(tenant(echo_upstream.url)) as stage, socket(stage) as one:
+        await one.send_str("x")
+        assert await one.receive_str() == "x"
+        [app_side] = echo_upstream.sockets
+        ending = asyncio.create_task(stage.runner.cleanup())
+        told = await one.receive(timeout=10)
+        assert (told.type, told.data) == (WSMsgType.CLOSE, 1001)
+        await ending
+        assert app_side.close_code == 1001
+
+
+@pytest.mark.row("GW-20")
+async def test_a_socket_in_the_middle_of_a_frame_is_cut_at_the_end_of_the_process() -> None:
+    async def half(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_head(reader)
+        writer.write(switching() + b"\x82\x7e\xff\xff" + b"half of it")
+        await reader.read()
+
+    async with app_that(half) as app, gateway(tenant(app.url)) as stage:
+        reader, writer = await stage.connect()
+        writer.write(handshake(stage))
+        await read_head(reader)
+        await reader.readuntil(b"half of it")
+        async with asyncio.timeout(5):
+            await stage.runner.cleanup()
+            assert await reader.read() == b""
+        writer.close()
