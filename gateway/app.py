@@ -62,6 +62,7 @@ STORE = web.AppKey("store", Store)
 KEYCLOAK = web.AppKey("keycloak", Users)
 PROFILE = web.AppKey("profile", Profile)
 REAPER = web.AppKey("reaper", Reaper)
+CONNECTIONS = web.AppKey("connections", Connections)
 """What readiness, start-up checks and tests look at."""
 
 
@@ -132,6 +133,7 @@ def build(
     app.on_response_prepare.append(_without_banner)
     app[CONFIGURATION_SOURCE] = configuration
     app[STORE], app[KEYCLOAK], app[PROFILE], app[REAPER] = store, world.users, world.profile, reaper
+    app[CONNECTIONS] = connections
     prefix = settings.prefix
     app.add_routes(login.routes(prefix))
     app.add_routes(logout.routes(prefix))

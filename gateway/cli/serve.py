@@ -6,9 +6,9 @@ On SIGTERM: not ready any more, a moment for load balancers to notice, then no n
 
 import asyncio
 import signal
-from collections.abc import Awaitable, Callable
-from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import aiohttp
@@ -16,26 +16,32 @@ import structlog
 import typer
 from aiohttp import web
 
-from gateway.app import KEYCLOAK, PROFILE, STORE, build
+from gateway.app import CONNECTIONS, KEYCLOAK, PROFILE, STORE, build
 from gateway.cli.listening import listen, url_of
 from gateway.crypto.sealing import KeyRing
-from gateway.domain.errors import Misconfigured
+from gateway.domain.errors import GatewayError, Misconfigured, Unreachable
 from gateway.domain.ports import SystemChance, SystemClock
+from gateway.keycloak.connection import Connections
 from gateway.observe import logs
 from gateway.observe.audit import Audit, AuditEvent
 from gateway.observe.metrics import CONTENT_TYPE, Metrics
-from gateway.operations import listener
+from gateway.operations import known_ring, listener
+from gateway.operations.checks import RealmChecks
 from gateway.operations.readiness import Readiness
+from gateway.proxy.connections import Network
 from gateway.proxy.gate import require_strict_parser
 from gateway.settings import changes, key_ring
 from gateway.settings.faults import Fault
 from gateway.settings.live import Live
 from gateway.settings.load import Loaded, load
 from gateway.settings.snapshot import Address, Configuration, GatewaySettings
+from gateway.store.interface import Store
 
 LEAST_AIOHTTP = (3, 14, 5)
 NOTICE = 2.0
 """Seconds between "not ready" and closing the port."""
+AGAIN = 1.0
+"""Seconds until a store that did not answer is asked for its key ring again."""
 
 log = structlog.get_logger("serve")
 
@@ -72,13 +78,17 @@ def check_aiohttp(version: str = aiohttp.__version__) -> None:
     require_strict_parser()
 
 
-@dataclass(frozen=True, slots=True)
-class _Watcher:
-    """Tells audit and log of what became of changed settings."""
+@dataclass(slots=True)
+class Watcher:
+    """Tells audit and log of what became of changed settings, and gives back what only the old ones used."""
 
     audit: Audit
+    connections: Connections | None = None
+    checks: RealmChecks | None = None
+    _closing: set[asyncio.Task[None]] = field(default_factory=set)
 
     def changed(self, old: Configuration, new: Configuration) -> None:
+        """Other settings are in force."""
         self.audit.write(
             AuditEvent.CONFIGURATION_LOADED, tenant="*", fingerprint=new.fingerprint, tenants=len(new.tenants)
         )
@@ -88,8 +98,15 @@ class _Watcher:
             log.warning("settings_need_a_restart", settings=waiting)
         if old.gateway.log_level != new.gateway.log_level:
             logs.configure(new.gateway.log_level)
+        if self.connections is not None:
+            closing = asyncio.create_task(self.connections.retain(tenant.keycloak for tenant in new.tenants))
+            self._closing.add(closing)
+            closing.add_done_callback(self._closing.discard)
+        if self.checks is not None:
+            self.checks.look_again()
 
     def rejected(self, faults: tuple[Fault, ...]) -> None:
+        """Changed settings have errors."""
         self.audit.write(AuditEvent.CONFIGURATION_REJECTED, tenant="*", faults=[str(f) for f in faults[:20]])
 
 
@@ -102,7 +119,11 @@ async def serve(
     stop: asyncio.Event | None = None,
     notice: float = NOTICE,
 ) -> None:
-    """Serve until `stop` is set or a signal comes; `loaded` must hold a configuration."""
+    """Serve until `stop` is set or a signal comes; `loaded` must hold a configuration.
+
+    Raises `Misconfigured` when an address cannot be listened on, and when the store knows another ring (then also
+    later, when it could not be asked before).
+    """
     configuration = loaded.configuration
     if configuration is None:
         raise ValueError("there must be a configuration")
@@ -110,44 +131,76 @@ async def serve(
     _until_signal(stop)
     metrics = Metrics()
     audit = Audit(SystemClock(), Path(settings.audit_file) if settings.audit_file else None, count=metrics.count)
-    watcher = _Watcher(audit)
+    watcher = Watcher(audit)
     live = Live(config, loaded, on_change=watcher.changed, on_rejected=watcher.rejected)
     app = build(live.current, ring, audit=audit)
-    readiness = Readiness({"store": app[STORE].check, "keycloak": _keycloak_check(app, live.current)})
+    watcher.connections = app[CONNECTIONS]
+    watcher.checks = checks = RealmChecks(app[KEYCLOAK], app[PROFILE], live.current)
+    readiness = Readiness({"store": app[STORE].check, "keycloak": checks.check})
     async with AsyncExitStack() as stack:
         stack.callback(audit.close)
-        public = await _listen(app, settings.listen, settings)
+        stack.push_async_callback(app[STORE].close)  # also when nothing was ever served
+        known = await _known(app[STORE], ring)
+        public = await _listen(app, settings.listen, settings, lambda: live.current().gateway.trusted_proxies)
         stack.push_async_callback(public.cleanup)
         operations = await _listen(listener.build(readiness, metrics.text, CONTENT_TYPE), settings.operations, settings)
         stack.push_async_callback(operations.cleanup)  # ends first: what asks it sees the port close
         following = asyncio.create_task(live.watch(stop))
+        looking = asyncio.create_task(checks.follow())
+        stack.push_async_callback(_end, looking)
+        asking = asyncio.create_task(_ask_until_known(app[STORE], ring, stop, known=known))
         audit.write(AuditEvent.CONFIGURATION_LOADED, tenant="*", fingerprint=configuration.fingerprint)
         say(f"efcx-gateway listens on {url_of(public)}, operations on {url_of(operations)}")
         await stop.wait()
         readiness.drain()
         await asyncio.sleep(notice)
         await following
+        await asking
 
 
-async def _listen(app: web.Application, address: Address, settings: GatewaySettings) -> web.AppRunner:
+async def _known(store: Store, ring: KeyRing) -> bool:
+    """Whether the store knows this ring; False when it does not answer. Raises `Misconfigured` for another ring."""
     try:
-        return await listen(app, address, settings)
+        await known_ring.check(store, ring)
+    except Unreachable as error:
+        log.warning("key_ring_not_compared", why=str(error))
+        return False
+    return True
+
+
+async def _ask_until_known(store: Store, ring: KeyRing, stop: asyncio.Event, *, known: bool) -> None:
+    """A store that was down at the start is asked as soon as it answers; with another ring this process ends."""
+    while not known and not stop.is_set():
+        with suppress(TimeoutError):
+            async with asyncio.timeout(AGAIN):
+                await stop.wait()
+                return
+        try:
+            await known_ring.check(store, ring)
+        except Unreachable:
+            continue
+        except GatewayError:
+            stop.set()
+            raise
+        known = True
+
+
+async def _end(task: "asyncio.Task[None]") -> None:
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task
+
+
+async def _listen(
+    app: web.Application,
+    address: Address,
+    settings: GatewaySettings,
+    trusted: Callable[[], Sequence[Network]] = tuple,
+) -> web.AppRunner:
+    try:
+        return await listen(app, address, settings, trusted=trusted)
     except OSError as error:
         raise Misconfigured(f"{address.host}:{address.port}", f"cannot be listened on: {error.strerror}") from error
-
-
-def _keycloak_check(app: web.Application, current: Callable[[], Configuration]) -> Callable[[], Awaitable[None]]:
-    """Every active tenant's realm can be administered and keeps registrations."""
-
-    async def check() -> None:
-        for tenant in current().tenants:
-            if not tenant.active:
-                continue
-            await app[KEYCLOAK].check(tenant.keycloak)
-            if missing := await app[PROFILE].check_declared(tenant.keycloak):
-                raise Misconfigured(f"realm {tenant.keycloak.realm}", "; ".join(missing))
-
-    return check
 
 
 def _until_signal(stop: asyncio.Event) -> None:

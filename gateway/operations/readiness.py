@@ -1,7 +1,8 @@
 """Can this process serve right now?
 
 Named checks of what it depends on, all asked at once and each with a time limit. The answer names what fails and
-nothing more: no address and no reason, which stand in the log. A process that drains is not ready.
+nothing more: no address and no reason, which stand in the log, once and again when they change. A process that drains
+is not ready.
 """
 
 import asyncio
@@ -39,6 +40,7 @@ class Readiness:
         self._limit = limit
         self._draining = False
         self._asking: asyncio.Task[tuple[str, ...]] | None = None
+        self._told: dict[str, str] = {}
 
     def drain(self) -> None:
         """From now on this process is not ready: it is about to end."""
@@ -62,11 +64,19 @@ class Readiness:
             async with asyncio.timeout(self._limit):
                 await self._checks[name]()
         except GatewayError as error:
-            log.warning("not_ready", dependency=name, what=error.what, detail=error.detail)
+            self._tell(name, str(error))
         except TimeoutError:
-            log.warning("not_ready", dependency=name, what=f"no answer within {self._limit:g} s")
-        except Exception:  # whatever a check raises, its dependency does not work
-            log.warning("not_ready", dependency=name, exc_info=True)
+            self._tell(name, f"no answer within {self._limit:g} s")
+        except Exception as error:  # whatever a check raises, its dependency does not work
+            self._tell(name, repr(error), exc_info=True)
         else:
+            if self._told.pop(name, None) is not None:
+                log.info("ready_again", dependency=name)
             return True
         return False
+
+    def _tell(self, name: str, why: str, **more: bool) -> None:
+        """Probes come every few seconds: the log has each reason once."""
+        if self._told.get(name) != why:
+            self._told[name] = why
+            log.warning("not_ready", dependency=name, why=why, **more)
