@@ -4,6 +4,7 @@ The parts of the composition root that `app` builds its application of; what the
 """
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -11,6 +12,7 @@ from gateway.crypto.sealing import KeyRing, Sealer
 from gateway.crypto.signing import Signer
 from gateway.delivery.mail import Mailer
 from gateway.domain.channel import ChannelKind
+from gateway.domain.errors import GatewayError
 from gateway.domain.policy import FactorKind
 from gateway.domain.ports import Chance, Clock
 from gateway.domain.session import Session, Tokens
@@ -165,6 +167,8 @@ def login(world: World, factors: SecondFactor, live: Sessions) -> tuple[Reaper, 
 
     async def end_everything(tenant: Tenant, user: User) -> None:
         await live.end_all(tenant, user.id, reason="password")
+        with suppress(GatewayError):  # those at Keycloak that are not ours; a password change ends none (measured)
+            await world.users.end_sessions(tenant.keycloak, user.id)
 
     steps: dict[Step, Page] = {
         Step.PASSWORD: PasswordPage(

@@ -55,23 +55,20 @@ class Users:
             raise
 
     async def find(self, access: KeycloakAccess, username: str) -> Account | None:
-        """The account that this name signs in to: the exact user name, else the exact e-mail address of one user.
+        """The one account that this name can mean: its exact user name, or its exact e-mail address.
 
-        Case does not count, as at Keycloak's own login.
+        Case does not count, as at Keycloak's own login. A name that is one user's name and another's address means
+        nobody: Keycloak takes the address first, or not at all where the realm does not let users sign in by it, and
+        whoever acts on the answer must not act on the wrong one.
         """
         if not username:
             return None
+        found: set[str] = set()
         async with self._connections.administration(access, "looking for a user") as admin:
             for key in ("username", "email"):
-                hits = await admin.a_get_users({key: username, "exact": True, "max": 2})
-                if len(hits) > 1:
-                    return None  # Keycloak would not know which either
-                if hits and str(hits[0].get(key, "")).casefold() == username.casefold():
-                    user_id = str(hits[0]["id"])
-                    break
-            else:
-                return None
-        return await self.account(access, user_id)
+                hits = await admin.a_get_users({key: username, "exact": True, "max": 3})
+                found |= {str(h["id"]) for h in hits if str(h.get(key, "")).casefold() == username.casefold()}
+        return await self.account(access, found.pop()) if len(found) == 1 else None
 
     async def brute_force(self, access: KeycloakAccess, user_id: str) -> BruteForce:
         """What Keycloak's own protection counts: tells "locked" from "wrong", for the audit and for help."""

@@ -299,6 +299,13 @@ async def test_a_user_is_found_by_name_or_address_in_any_case(gateway: Gateway, 
     assert [one.user.id for one in found if one] == [person.id] * 3
 
 
+@pytest.mark.attack("F18")
+async def test_a_name_that_is_anothers_address_finds_nobody(server: Keycloak, gateway: Gateway, person: Person) -> None:
+    server.admin.create_user(username=person.email, email=None)
+    assert person.email is not None
+    assert await gateway.users.find(gateway.access, person.email) is None
+
+
 @pytest.mark.parametrize("name", ["user", "agent", "*", "", "%"])
 async def test_a_part_of_a_name_finds_nobody(gateway: Gateway, person: Person, name: str) -> None:
     assert await gateway.users.find(gateway.access, name) is None

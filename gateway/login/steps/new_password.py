@@ -64,6 +64,8 @@ class NewPasswordPage:
         changed = PasswordChanged(account.credential_date if account else None)
 
         async def grant(after: Login) -> Acted:
+            if not after.changed or after.stopped or after.tokens:
+                return Acted()
             await self.end_everything(visit.tenant, user)
             try:
                 granted = await self.sign_in.password(access, user.username, new, visit.client)
