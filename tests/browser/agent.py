@@ -17,6 +17,23 @@ async def glance(_step: str) -> None:
     """Looks at nothing."""
 
 
+class Complaints:
+    """What a browser said against the pages it showed: broken policies and scripts."""
+
+    def __init__(self, context: BrowserContext) -> None:
+        self.said: list[str] = []
+        context.on("console", self._console)
+        context.on("weberror", self._error)
+
+    def _console(self, message: ConsoleMessage) -> None:
+        refused = any(word in message.text for word in ("Content Security Policy", "Refused to", "violates"))
+        if refused or (message.type == "error" and "Failed to load resource" not in message.text):
+            self.said.append(f"{message.location.get('url')}: {message.text}")
+
+    def _error(self, error: WebError) -> None:
+        self.said.append(str(error.error))
+
+
 @dataclass
 class Agent:
     """One user at one page of a browser; the methods leave the browser on the next page."""
@@ -25,6 +42,7 @@ class Agent:
     base: str
     user: User
     mail: MailServer
+    complaints: Complaints
     look: Look = glance
 
     async def open(self, path: str = "/unified-admin/") -> None:
@@ -78,20 +96,3 @@ class Agent:
         """From nothing to the app."""
         await self.verify(await self.to_verify(address, path))
         await self.page.wait_for_url(self.base + path)
-
-
-class Complaints:
-    """What a browser said against the pages it showed: broken policies and scripts."""
-
-    def __init__(self, context: BrowserContext) -> None:
-        self.said: list[str] = []
-        context.on("console", self._console)
-        context.on("weberror", self._error)
-
-    def _console(self, message: ConsoleMessage) -> None:
-        refused = any(word in message.text for word in ("Content Security Policy", "Refused to", "violates"))
-        if refused or (message.type == "error" and "Failed to load resource" not in message.text):
-            self.said.append(f"{message.location.get('url')}: {message.text}")
-
-    def _error(self, error: WebError) -> None:
-        self.said.append(str(error.error))

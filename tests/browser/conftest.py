@@ -87,7 +87,8 @@ async def new_agent(browser: Browser, site: Site) -> AsyncIterator[NewAgent]:
         context = await browser.new_context(**options)
         context.set_default_timeout(10_000)
         seen.append(Complaints(context))
-        return Agent(await context.new_page(), site.base, user or site.keycloak.admin.create_user(), site.mail)
+        who = user or site.keycloak.admin.create_user()
+        return Agent(await context.new_page(), site.base, who, site.mail, seen[-1])
 
     yield make
     assert not [said for complaints in seen for said in complaints.said]

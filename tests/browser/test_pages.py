@@ -1,0 +1,142 @@
+"""What every page is held to: small, quiet, and with a way on for somebody in trouble."""
+
+import pytest
+from playwright.async_api import Browser, Page, Request, expect
+
+from tests.browser import pictures
+from tests.browser.agent import Agent, Complaints
+from tests.browser.conftest import HELP, NewAgent, Site
+from tests.journeys.person import code_for, wrong
+
+pytestmark = [pytest.mark.browser, pytest.mark.keycloak]
+ADDRESS = "helped@example.com"
+MOST_BYTES, MOST_REQUESTS = 40 * 1024, 3
+
+
+async def test_a_first_page_is_at_most_forty_kilobytes_in_three_requests(new_agent: NewAgent) -> None:
+    agent = await new_agent()
+    done: list[Request] = []
+    agent.page.on("requestfinished", lambda request: done.append(request))  # noqa: PLW0108 - Playwright wants a function
+    await agent.page.goto(f"{agent.base}/-/login", wait_until="networkidle")
+    sizes = [await request.sizes() for request in done]
+    assert len(done) <= MOST_REQUESTS, [request.url for request in done]
+    assert sum(size["responseBodySize"] + size["responseHeadersSize"] for size in sizes) <= MOST_BYTES
+
+
+async def test_the_second_page_does_not_fetch_its_style_again(new_agent: NewAgent) -> None:
+    agent = await new_agent()
+    await agent.open()
+    await agent.password()
+    await agent.page.get_by_label("E-mail address").wait_for()
+    fetched = await agent.page.evaluate(
+        "() => performance.getEntriesByType('resource').filter((one) => one.transferSize > 0).map((one) => one.name)"
+    )
+    assert not [url for url in fetched if url.endswith(".css")]
+
+
+async def test_a_script_that_is_not_ours_never_runs(browser: Browser, site: Site) -> None:
+    context = await browser.new_context()
+    complaints, page = Complaints(context), await context.new_page()
+    await page.goto(f"{site.base}/-/login")
+    await page.evaluate("() => document.head.appendChild(document.createElement('script')).append('window.ran = 1')")
+    assert await page.evaluate("() => window.ran") is None
+    assert any("Content Security Policy" in said for said in complaints.said)
+    await context.close()
+
+
+async def shows_help(page: Page) -> None:
+    """The tenant's whole help stands on the page."""
+    help_block = page.get_by_role("region", name="Need help?")
+    await expect(help_block).to_contain_text(HELP["text"])
+    await expect(help_block.get_by_role("link", name=HELP["phone"])).to_have_attribute("href", "tel:+92511114711")
+    await expect(help_block.get_by_role("link", name="Help page")).to_have_attribute("href", HELP["url"])
+
+
+@pytest.mark.row("GW-31")
+async def test_the_password_page_says_whom_to_ask_and_what_to_do_about_a_forgotten_password(
+    new_agent: NewAgent,
+) -> None:
+    agent = await new_agent()
+    await agent.open()
+    await shows_help(agent.page)
+    forgotten = agent.page.get_by_role("link", name="Forgotten your password?")
+    await expect(forgotten).to_have_attribute("href", HELP["forgot_password"])
+
+
+@pytest.mark.row("GW-31")
+async def test_a_page_that_stops_says_whom_to_ask_and_offers_a_way_on(site: Site, new_agent: NewAgent) -> None:
+    agent = await new_agent()
+    code = await agent.to_verify(ADDRESS)
+    site.keycloak.admin.change(agent.user.id, enabled=False)
+    await agent.verify(code)
+    await agent.page.get_by_role("button", name="Sign in again").wait_for()
+    await shows_help(agent.page)
+    await expect(agent.page.locator(".reference")).to_contain_text("Reference:")
+    assert not await pictures.faults(agent.page)
+    await agent.button("Sign in again")
+    await agent.page.get_by_label("User name").wait_for()
+
+
+@pytest.mark.row("EF-21")
+async def test_the_code_page_says_where_the_code_went_and_what_to_do_when_none_comes(new_agent: NewAgent) -> None:
+    agent = await new_agent()
+    await agent.to_verify(ADDRESS)
+    await expect(agent.page.get_by_role("main")).to_contain_text("h***@e***.com")
+    assert ADDRESS not in await agent.page.content()
+    tips = agent.page.get_by_role("region", name="No code yet?")
+    for words in ("spam or junk", "Only the newest code works", "contact your administrator"):
+        await expect(tips).to_contain_text(words)
+    await expect(tips).not_to_contain_text("unique")
+
+
+@pytest.mark.row("EF-21")
+async def test_after_repeated_failures_the_code_page_says_to_ask_whether_the_address_is_unique(
+    site: Site, new_agent: NewAgent
+) -> None:
+    agent = await new_agent()
+    code = await agent.to_verify(ADDRESS)
+    for _ in range(2):
+        await agent.verify(wrong(code))
+        await agent.page.get_by_role("alert").wait_for()
+    await expect(agent.page.get_by_role("region", name="No code yet?")).to_contain_text(
+        "whether your address is unique"
+    )
+
+
+async def test_a_wrong_code_is_announced_named_in_the_title_and_leaves_the_field_empty(
+    new_agent: NewAgent,
+) -> None:
+    agent = await new_agent()
+    await agent.verify(wrong(await agent.to_verify(ADDRESS)))
+    await expect(agent.page.get_by_role("alert")).to_be_focused()
+    assert (await agent.page.title()).startswith("Error: ")
+    await expect(agent.code).to_have_value("")
+    await expect(agent.code).to_have_attribute("aria-invalid", "true")
+
+
+async def test_when_every_attempt_is_used_the_page_offers_a_new_code_as_its_main_button(
+    site: Site, new_agent: NewAgent
+) -> None:
+    agent = await new_agent()
+    code = await agent.to_verify(ADDRESS)
+    for _ in range(5):
+        await agent.verify(wrong(code))
+        await agent.page.get_by_role("alert").wait_for()
+    resend = agent.page.get_by_role("button", name="Send a new code")
+    await expect(resend).to_contain_class("main")
+    site.clock.advance(61)
+    await agent.page.reload()
+    await resend.click()
+    await agent.verify(await code_for(site.mail, ADDRESS, 2))
+    await agent.page.wait_for_url(f"{site.base}/unified-admin/")
+
+
+async def test_not_you_begins_again_for_somebody_else(site: Site, new_agent: NewAgent) -> None:
+    agent = await new_agent()
+    await agent.open()
+    await agent.password()
+    await agent.button("Not you?")
+    await expect(agent.page.get_by_label("User name")).to_have_value("")
+    other = Agent(agent.page, agent.base, site.keycloak.admin.create_user(), agent.mail, agent.complaints)
+    await other.first_login(ADDRESS)
+    await expect(agent.page.locator("#username")).to_have_text(other.user.username)

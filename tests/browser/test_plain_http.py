@@ -1,0 +1,27 @@
+"""Where an operator allows http on a name of its own, browsers send no `Sec-Fetch-Site`: forms must still be ours."""
+
+import pytest
+
+from tests.browser.conftest import NewAgent, Site
+from tests.journeys.installation import Folder
+
+pytestmark = [pytest.mark.browser, pytest.mark.keycloak]
+HOST = "cc.gateway.test"
+
+
+@pytest.fixture
+def settings(settings: Folder) -> Folder:
+    """A tenant that browsers reach by http on a name that is no loopback name."""
+    settings.gateway["insecure_http"] = True
+    settings.tenant["tenantSettings"]["fqdn"] = HOST
+    settings.tenant["gateway"]["public_url"] = f"http://{HOST}:{settings.port}"
+    return settings
+
+
+async def test_a_whole_login_works_over_plain_http_on_a_name_of_its_own(site: Site, new_agent: NewAgent) -> None:
+    agent = await new_agent()
+    agent.base = f"http://{HOST}:{site.settings.port}"
+    await agent.first_login("http@example.com")
+    # By http browsers ignore Cross-Origin-Opener-Policy and say so; everything else must be as quiet as ever.
+    loud = [said for said in agent.complaints.said if "Cross-Origin-Opener-Policy" not in said]
+    agent.complaints.said[:] = loud

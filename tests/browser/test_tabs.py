@@ -1,0 +1,134 @@
+"""Several tabs, the back button and double clicks of one person."""
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+from playwright.async_api import expect
+
+from tests.browser.agent import Agent
+from tests.browser.conftest import NewAgent, Site
+from tests.journeys.person import code_for
+
+pytestmark = [pytest.mark.browser, pytest.mark.keycloak, pytest.mark.row("GW-13")]
+ADDRESS = "tabs@example.com"
+
+
+def target(number: int) -> str:
+    """Where one tab wants to go."""
+    return f"/unified-admin/?tab={number}"
+
+
+async def beside(agent: Agent) -> Agent:
+    """A further tab of the same browser."""
+    return replace(agent, page=await agent.page.context.new_page())
+
+
+async def enrolled(site: Site, new_agent: NewAgent) -> Agent:
+    """A user who has registered, with an empty browser, and whose cooldown is over."""
+    first = await new_agent()
+    await first.first_login(ADDRESS)
+    await first.page.context.close()
+    site.clock.advance(61)
+    return await new_agent(first.user)
+
+
+async def test_five_tabs_at_once_all_end_where_they_wanted_with_one_code(site: Site, new_agent: NewAgent) -> None:
+    first = await enrolled(site, new_agent)
+    tabs = [first, *[await beside(first) for _ in range(4)]]
+    for number, tab in enumerate(tabs):
+        await tab.open(target(number))
+    await asyncio.gather(*(tab.password() for tab in tabs))
+    await asyncio.gather(*(tab.code.wait_for() for tab in tabs))
+    code = await code_for(site.mail, ADDRESS, 2)
+    await asyncio.gather(*(tab.verify(code) for tab in tabs))
+    for number, tab in enumerate(tabs):
+        await tab.page.wait_for_url(site.base + target(number))
+        await expect(tab.page.locator("#username")).to_have_text(tab.user.username)
+    assert len(site.mail.to(ADDRESS)) == 2
+    assert len(site.audit.of("session.opened")) == 2  # one for the first browser, one for these five tabs
+
+
+async def test_tabs_left_at_the_code_page_go_on_when_another_has_finished(site: Site, new_agent: NewAgent) -> None:
+    first = await enrolled(site, new_agent)
+    second = await beside(first)
+    await first.open(target(1))
+    await first.password()
+    code = await code_for(site.mail, ADDRESS, 2)
+    await second.open(target(2))
+    await second.code.wait_for()
+    await first.verify(code)
+    await first.page.wait_for_url(site.base + target(1))
+    await second.page.reload()
+    await second.page.wait_for_url(site.base + target(2))
+
+
+@pytest.mark.parametrize("seconds", [5, 40], ids=["at once", "later"])
+async def test_a_code_typed_in_a_tab_that_was_left_behind_leads_to_the_app(
+    site: Site, new_agent: NewAgent, seconds: int
+) -> None:
+    first = await enrolled(site, new_agent)
+    second = await beside(first)
+    await first.open(target(1))
+    await first.password()
+    code = await code_for(site.mail, ADDRESS, 2)
+    await second.open(target(2))
+    await second.code.wait_for()
+    await first.verify(code)
+    await first.page.wait_for_url(site.base + target(1))
+    site.clock.advance(seconds)
+    await second.verify(code)
+    await second.page.wait_for_url(site.base + target(2))
+
+
+@pytest.mark.parametrize("seconds", [5, 40], ids=["at once", "later"])
+async def test_the_back_button_after_a_login_leads_back_to_the_app(
+    site: Site, new_agent: NewAgent, seconds: int
+) -> None:
+    agent = await new_agent()
+    await agent.first_login(ADDRESS)
+    site.clock.advance(seconds)
+    await agent.page.go_back()
+    await agent.page.wait_for_url(f"{site.base}/unified-admin/")
+    await expect(agent.page.locator("#username")).to_have_text(agent.user.username)
+    assert len(site.mail.to(ADDRESS)) == 1
+
+
+async def test_the_back_button_in_the_middle_leads_to_the_step_that_is_due(site: Site, new_agent: NewAgent) -> None:
+    agent = await new_agent()
+    code = await agent.to_verify(ADDRESS)
+    await agent.page.go_back()
+    await agent.verify(code)
+    await agent.page.wait_for_url(f"{site.base}/unified-admin/")
+    assert len(site.mail.to(ADDRESS)) == 1
+
+
+async def test_the_back_button_after_signing_out_shows_nothing_of_the_app(site: Site, new_agent: NewAgent) -> None:
+    agent = await new_agent()
+    await agent.first_login(ADDRESS)
+    await agent.open("/-/logout")
+    await agent.button("Sign out")
+    await agent.page.get_by_label("User name").wait_for()
+    await agent.page.go_back()
+    await agent.page.go_back()
+    await expect(agent.page.get_by_label("User name")).to_be_visible()
+
+
+async def test_a_double_click_on_send_sends_one_code(site: Site, new_agent: NewAgent) -> None:
+    agent = await new_agent()
+    await agent.open()
+    await agent.password()
+    await agent.register(ADDRESS)
+    await agent.page.get_by_role("button", name="Send the code").dblclick()
+    await agent.verify(await code_for(site.mail, ADDRESS))
+    await agent.page.wait_for_url(f"{site.base}/unified-admin/")
+    assert len(site.mail.to(ADDRESS)) == 1
+
+
+async def test_a_double_click_on_verify_is_one_proof(site: Site, new_agent: NewAgent) -> None:
+    agent = await new_agent()
+    code = await agent.to_verify(ADDRESS)
+    await agent.code.fill(code)
+    await agent.page.get_by_role("button", name="Verify").dblclick()
+    await agent.page.wait_for_url(f"{site.base}/unified-admin/")
+    assert not site.audit.of("code.wrong")
