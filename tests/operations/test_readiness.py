@@ -3,6 +3,8 @@
 import asyncio
 
 import pytest
+import structlog
+from structlog.testing import capture_logs
 
 from gateway.domain.errors import Misconfigured, Unreachable
 from gateway.operations.readiness import Readiness, Verdict
@@ -77,3 +79,22 @@ async def test_each_later_probe_asks_again() -> None:
     readiness = Readiness({"store": ask})
     assert not (await readiness.verdict()).ready
     assert (await readiness.verdict()).ready
+
+
+async def test_a_reason_stands_in_the_log_once_until_it_changes() -> None:
+    states: list[Exception | None] = [Misconfigured("x"), Misconfigured("x"), Unreachable("y"), None, None]
+
+    async def ask() -> None:
+        if state := states.pop(0):
+            raise state
+
+    readiness = Readiness({"store": ask})
+    structlog.reset_defaults()
+    with capture_logs() as log:
+        for _ in range(5):
+            await readiness.verdict()
+    assert [(line["event"], line.get("why")) for line in log] == [
+        ("not_ready", "x"),
+        ("not_ready", "y"),
+        ("ready_again", None),
+    ]

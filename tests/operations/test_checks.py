@@ -1,0 +1,141 @@
+"""Facts about the checks of tenants' realms."""
+
+import asyncio
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import pytest
+import structlog
+from structlog.testing import capture_logs
+from structlog.typing import EventDict
+
+from gateway.domain.errors import Misconfigured, Refused
+from gateway.domain.secret import Secret
+from gateway.domain.tenant import KeycloakAccess, Tenant
+from gateway.keycloak.connection import Connections
+from gateway.keycloak.profile import Profile
+from gateway.keycloak.users import Users
+from gateway.operations.checks import Finding, RealmChecks
+from gateway.settings.snapshot import Address, Configuration, GatewaySettings, StoreSettings
+from tests.journeys.installation import folder
+from tests.neighbours.keycloak import Keycloak
+from tests.neighbours.mail import MailServer
+from tests.web.sample import tenant
+
+
+@dataclass
+class Realms:
+    """Says of each realm what it is told to; counts the looks."""
+
+    refusing: set[str] = field(default_factory=set)
+    lacking: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    asked: list[str] = field(default_factory=list)
+
+    async def check(self, access: KeycloakAccess) -> None:
+        """As `Users.check`."""
+        self.asked.append(access.realm)
+        if access.realm in self.refusing:
+            raise Refused(f"realm {access.realm}", "its administrator lacks the role manage-users")
+
+    async def check_declared(self, access: KeycloakAccess) -> tuple[str, ...]:
+        """As `Profile.check_declared`."""
+        return self.lacking.get(access.realm, ())
+
+
+def of(name: str, **changes: bool) -> Tenant:
+    """A tenant on the realm of its name."""
+    made = tenant(**changes)
+    return replace(made, id=name, keycloak=replace(made.keycloak, realm=name))
+
+
+def checks_of(realms: Realms, *tenants: Tenant) -> RealmChecks:
+    """Checks of these tenants."""
+    nowhere = Address("127.0.0.1", 0)
+    gateway = GatewaySettings(nowhere, nowhere, StoreSettings(Secret("memory://")))
+    configuration = Configuration(gateway, tenants)
+    return RealmChecks(realms, realms, lambda: configuration)
+
+
+@pytest.fixture
+def log() -> Iterator[list[EventDict]]:
+    structlog.reset_defaults()
+    with capture_logs() as lines:
+        yield lines
+
+
+async def test_what_a_realm_lacks_is_said_once_and_again_when_it_changes(log: list[EventDict]) -> None:
+    realms = Realms(lacking={"one": ("no attribute; declare it",)})
+    checks = checks_of(realms, of("one"))
+    await checks.look()
+    await checks.look()
+    realms.lacking["one"] = ("it is not multivalued; make it so",)
+    await checks.look()
+    realms.lacking.clear()
+    await checks.look()
+    assert [(line["event"], line.get("missing")) for line in log] == [
+        ("realm_not_ready", ["no attribute; declare it"]),
+        ("realm_not_ready", ["it is not multivalued; make it so"]),
+        ("realm_ready", None),
+    ]
+
+
+async def test_an_administrator_who_may_not_is_named_and_hides_no_other_tenant() -> None:
+    realms = Realms(refusing={"one"}, lacking={"two": ("no attribute",)})
+    assert await checks_of(realms, of("one"), of("two"), of("three")).look() == (
+        Finding("one", "one", ("realm one: its administrator lacks the role manage-users",)),
+        Finding("two", "two", ("no attribute",)),
+    )
+
+
+async def test_an_inactive_tenant_is_not_asked_for() -> None:
+    realms = Realms(refusing={"one"})
+    await checks_of(realms, of("one", active=False)).check()
+    assert realms.asked == []
+
+
+async def test_for_readiness_anything_missing_is_an_error_naming_the_realm() -> None:
+    with pytest.raises(Misconfigured, match="realm one: no attribute"):
+        await checks_of(Realms(lacking={"one": ("no attribute",)}), of("one")).check()
+
+
+async def test_changed_settings_are_looked_at_at_once() -> None:
+    realms = Realms()
+    checks = checks_of(realms, of("one"))
+    following = asyncio.create_task(checks.follow())
+    async with asyncio.timeout(10):
+        while len(realms.asked) < 3:
+            checks.look_again()
+            await asyncio.sleep(0)
+    following.cancel()
+
+
+@pytest.mark.keycloak
+async def test_a_realm_without_the_attribute_is_named_with_how_to_declare_it(
+    tmp_path: Path, keycloak: Keycloak, mail_server: MailServer, log: list[EventDict]
+) -> None:
+    settings = folder(tmp_path, keycloak=keycloak, mail=mail_server, app="http://127.0.0.1:1")
+    settings.tenant["tenantSettings"]["keyCloak"]["realm"] = keycloak.bare_realm
+    configuration = settings.load()
+    connections = Connections()
+    try:
+        await RealmChecks(Users(connections), Profile(connections), lambda: configuration).look()
+    finally:
+        await connections.close()
+    (line,) = [line for line in log if line["event"] == "realm_not_ready"]
+    assert (line["tenant"], line["realm"], line["log_level"]) == ("expertflow", keycloak.bare_realm, "warning")
+    (said,) = line["missing"]
+    assert "the attribute efcx2fa is not declared" in said
+    assert "Realm settings, User profile" in said
+
+
+@pytest.mark.keycloak
+async def test_nothing_is_missing_in_a_realm_that_is_set_up(
+    tmp_path: Path, keycloak: Keycloak, mail_server: MailServer
+) -> None:
+    configuration = folder(tmp_path, keycloak=keycloak, mail=mail_server, app="http://127.0.0.1:1").load()
+    connections = Connections()
+    try:
+        assert await RealmChecks(Users(connections), Profile(connections), lambda: configuration).look() == ()
+    finally:
+        await connections.close()
