@@ -1,0 +1,340 @@
+"""Does the documentation say what the program does? Whatever of it can be compared, is.
+
+``python -m tests.test_docs`` writes the generated parts anew: ``docs/settings.md`` and the table of audit events.
+"""
+
+import ast
+import importlib.util
+import json
+import re
+import sys
+import textwrap
+from collections.abc import Iterator
+from enum import Enum
+from io import StringIO
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+from aiohttp import web
+from ruamel.yaml import YAML
+
+from gateway.app import build
+from gateway.cli.main import app
+from gateway.crypto.sealing import KEY_BYTES, Key, KeyRing
+from gateway.demo.pages import DemoPages
+from gateway.domain import policy
+from gateway.domain.problem import Problem
+from gateway.keycloak.realm import ATTRIBUTE, WANTED
+from gateway.observe import audit, metrics
+from gateway.observe.audit import AuditEvent
+from gateway.operations import listener
+from gateway.operations.readiness import Readiness
+from gateway.rendering.problem_texts import TEXTS
+from gateway.settings.gateway import GatewayFile
+from gateway.settings.load import load
+from gateway.settings.reference import reference
+from gateway.settings.snapshot import OperatorLimits
+from gateway.settings.tenant import TenantFile
+from gateway.web.cookies import LANGUAGE, Cookie
+
+ROOT = Path(__file__).parents[1]
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
+SETTINGS, OPERATIONS, SECURITY = (ROOT / "docs" / f"{name}.md" for name in ("settings", "operations", "security"))
+EFCX = ROOT / "tests" / "settings" / "efcx_create.json"
+
+_FENCE = re.compile(r"^ *```(\w*)\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
+_CODE = re.compile(r"`([^`\n]+)`")
+_BEGIN, _END = "<!-- made by python -m tests.test_docs -->", "<!-- end -->"
+
+each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+
+
+def fences(page: Path, language: str) -> list[str]:
+    """The blocks of code of a page in one language."""
+    found = _FENCE.findall(page.read_text(encoding="utf-8"))
+    return [textwrap.dedent(text) for named, text in found if named == language]
+
+
+def quoted(page: Path) -> list[str]:
+    """What stands in backticks within the text of a page."""
+    return _CODE.findall(_FENCE.sub("", page.read_text(encoding="utf-8")))
+
+
+def lines_of_code(page: Path) -> list[str]:
+    """Everything that a reader may copy: lines of blocks, and what stands in backticks."""
+    return [
+        line for _, text in _FENCE.findall(page.read_text(encoding="utf-8")) for line in text.splitlines()
+    ] + quoted(page)
+
+
+def anchor(heading: str) -> str:
+    """The name under which a heading is linked to, as the usual viewers make it."""
+    return re.sub(r"[^\w\- ]", "", heading.strip().lower()).replace(" ", "-")
+
+
+def anchors(page: Path) -> set[str]:
+    """Every heading of a page."""
+    text = _FENCE.sub("", page.read_text(encoding="utf-8"))
+    return {anchor(re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", found)) for found in re.findall(r"^#+ (.*)$", text, re.M)}
+
+
+def setting_paths() -> set[str]:
+    """Every key of the settings files as `a.b.c`, without the marks of lists."""
+
+    def walk(section: dict[str, Any], defs: dict[str, Any], path: str, depth: int) -> Iterator[str]:
+        for key, about in section.get("properties", {}).items():
+            yield f"{path}{key}"
+            choices = [about, *about.get("anyOf", ())]
+            for one in [*choices, *(c["items"] for c in choices if "items" in c)]:
+                if "$ref" in one and depth < 8:
+                    yield from walk(defs[one["$ref"].rpartition("/")[2]], defs, f"{path}{key}.", depth + 1)
+
+    found: set[str] = set()
+    for model in (GatewayFile, TenantFile):
+        schema = model.model_json_schema(by_alias=True)
+        found |= set(walk(schema, schema["$defs"], "", 0))
+    return found
+
+
+def keys_of(value: object, path: str = "") -> Iterator[str]:
+    """Every key of plain data as `a.b.c`, without the marks of lists."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield f"{path}{key}"
+            yield from keys_of(inner, f"{path}{key}.")
+    elif isinstance(value, list):
+        for inner in value:
+            yield from keys_of(inner, path)
+
+
+PATHS = setting_paths()
+KNOWN = PATHS | set(keys_of(json.loads(EFCX.read_text(encoding="utf-8"))))
+"""Ours, and those of EFCX that are only kept."""
+SUFFIXES = {".".join(path.split(".")[n:]) for path in KNOWN for n in range(path.count(".") + 1)}
+ENUMS: list[type[Enum]] = [one for one in vars(policy).values() if isinstance(one, type) and issubclass(one, Enum)]
+WORDS = {word.value for one in ENUMS for word in one}
+"""What settings of the second factor may say."""
+
+
+def event_texts() -> dict[str, str]:
+    """Each audit event's name and what it means, as its module says."""
+    [catalogue] = [
+        node
+        for node in ast.parse(Path(audit.__file__).read_text(encoding="utf-8")).body
+        if isinstance(node, ast.ClassDef) and node.name == AuditEvent.__name__
+    ]
+    body, found = catalogue.body, {}
+    for node, after in pairwise(body):
+        if isinstance(node, ast.Assign) and isinstance(after, ast.Expr) and isinstance(node.targets[0], ast.Name):
+            text = ast.literal_eval(after.value)
+            found[AuditEvent[node.targets[0].id].value] = " ".join(text.split()).removesuffix(".")
+    return found
+
+
+def event_table() -> str:
+    """The audit events as a table."""
+    rows = [f"| `{name}` | {text} |" for name, text in event_texts().items()]
+    return "\n".join([_BEGIN, "| event | means |", "|---|---|", *rows, _END])
+
+
+def with_event_table(text: str) -> str:
+    """The page with the table as it should be."""
+    before, _, rest = text.partition(_BEGIN)
+    return before + event_table() + rest.partition(_END)[2]
+
+
+def served_paths() -> list[re.Pattern[str]]:
+    """What the gateway, its operations listener and the demo answer themselves."""
+    configuration = load(ROOT / "config" / "gateway.yaml", environment={}).configuration
+    assert configuration
+    gateway = build(lambda: configuration, KeyRing((Key("00000000", bytes(KEY_BYTES), 0.0),)))
+    operations = listener.build(Readiness({}), metrics.Metrics().text)
+    apps: list[web.Application] = [gateway, operations]
+    patterns = [resource.canonical for one in apps for resource in one.router.resources()]
+    demo = DemoPages(users=(), apps=(), inbox=None, prefix="/-/")  # type: ignore[arg-type]  # only its paths are asked
+    patterns += [route.path for route in demo.routes()]
+    apps_own = "/{path}"  # whatever nobody else takes is an app's
+    return [re.compile(re.sub(r"\\\{\w+\\\}", "[^/]+", re.escape(path))) for path in patterns if path != apps_own]
+
+
+def test_the_settings_reference_is_up_to_date() -> None:
+    assert SETTINGS.read_text(encoding="utf-8") == reference(), "python -m tests.test_docs writes it anew"
+
+
+def test_the_table_of_audit_events_is_up_to_date() -> None:
+    assert set(event_texts()) == {event.value for event in AuditEvent}
+    assert event_table() in OPERATIONS.read_text(encoding="utf-8"), "python -m tests.test_docs writes it anew"
+
+
+@each_page
+def test_every_link_leads_somewhere(page: Path) -> None:
+    text = _FENCE.sub("", page.read_text(encoding="utf-8"))
+    targets = re.findall(r"\]\(([^)\s]+)\)", text) + re.findall(r'(?:src|href)="([^"]+)"', text)
+    lost = []
+    for target in targets:
+        if re.match(r"[a-z]+:", target):
+            continue
+        name, _, part = target.partition("#")
+        file = (page.parent / name).resolve() if name else page
+        if not file.exists() or (part and part not in anchors(file)):
+            lost.append(target)
+    assert lost == []
+
+
+@each_page
+def test_every_make_target_exists(page: Path) -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    named = {name for line in lines_of_code(page) for name in re.findall(r"\bmake ([a-z][a-z-]*)", line)}
+    assert named - targets == set()
+
+
+def test_the_readme_begins_with_the_two_commands() -> None:
+    [first, *_] = fences(ROOT / "README.md", "console")
+    assert re.findall(r"^\$ (\S+ \S+)", first, re.MULTILINE) == ["make demo", "make test"]
+
+
+@each_page
+def test_every_command_and_option_exists(page: Path) -> None:
+    for line in lines_of_code(page):
+        for call in re.findall(r"(?:efcx-gateway|python -m gateway) ([^|#&;`]*)", line):
+            command: Any = typer.main.get_command(app)  # typer brings a click of its own, without types
+            for word in call.split():
+                if word.startswith("--"):
+                    options = {name for parameter in command.params for name in parameter.opts} | {"--help"}
+                    assert word.partition("=")[0] in options, f"no option {word}: {line}"
+                elif hasattr(command, "commands"):
+                    assert word in command.commands, f"no command {word}: {line}"
+                    command = command.commands[word]
+
+
+@each_page
+def test_every_setting_exists(page: Path) -> None:
+    unknown = []
+    for code in quoted(page):
+        name = code.partition(":")[0].replace("[]", "")
+        if not re.fullmatch(r"[A-Za-z_]\w*(\.[A-Za-z_][\w-]*)*", name):
+            continue
+        dotted, camel = "." in name, re.fullmatch(r"[a-z]+[0-9]*[A-Z]\w*", name)
+        assigned = re.match(r"[a-z_]+: \S", code)
+        if not (dotted or camel or assigned) or name in SUFFIXES or name in WORDS:
+            continue
+        if dotted and (is_event(name) or is_module(name) or is_file(name) or is_known_name(code)):
+            continue
+        unknown.append(code)
+    assert unknown == []
+
+
+def is_event(name: str) -> bool:
+    """Whether this is an audit event."""
+    return name in {event.value for event in AuditEvent}
+
+
+def is_module(name: str) -> bool:
+    """Whether this is a module of ours, or a function of one by its short name."""
+    if name.startswith(("gateway.", "tests.")):
+        return importlib.util.find_spec(name) is not None
+    module, _, function = name.partition(".")
+    files = (ROOT / "gateway").rglob(f"{module}.py")
+    return any(
+        re.search(rf"^ *(?:async )?def {function}\(", f.read_text(encoding="utf-8"), re.MULTILINE) for f in files
+    )
+
+
+def is_file(name: str) -> bool:
+    """Whether some file of the tree, or of an installation, is called so."""
+    ends = (".yaml", ".json", ".toml", ".lock", ".md", ".py", ".js", ".key", ".pem", ".txt")
+    return name.endswith(ends) and (
+        name in ("ring.key", "ca.pem") or any(ROOT.glob(f"*/**/{name}")) or (ROOT / name).exists()
+    )
+
+
+def is_known_name(name: str) -> bool:
+    """Names with dots of other programs."""
+    return name in {"auth.example.com", "efcx.example.com", "uma.authorization"}
+
+
+@each_page
+def test_every_key_of_a_yaml_sample_exists(page: Path) -> None:
+    for text in fences(page, "yaml"):
+        assert re.match(r"# config/(gateway\.yaml|tenants/[\w.-]+)", text), "its first line names its file"
+        found = set(keys_of(YAML(typ="safe").load(StringIO(text))))
+        secrets = {path for path in found if path.rpartition(".")[0] in found and path.endswith((".env", ".file"))}
+        assert found - PATHS - secrets == set()
+
+
+@each_page
+def test_every_address_of_the_gateway_exists(page: Path) -> None:
+    served = served_paths()
+    text = page.read_text(encoding="utf-8")
+    named = {found.rstrip(".,)") for found in re.findall(r"(?<![\w.])(/(?:-|health)/[a-z][\w./{}-]*|/metrics)", text)}
+    assert {path for path in named if not any(one.fullmatch(path) for one in served)} == set()
+
+
+@each_page
+def test_every_named_test_exists(page: Path) -> None:
+    lost = []
+    for code in quoted(page):
+        file, _, name = code.partition("::")
+        if not re.fullmatch(r"tests/[\w/]+\.py", file):
+            continue
+        path = ROOT / file
+        if not path.exists() or (name and not re.search(rf"def {name}\(", path.read_text(encoding="utf-8"))):
+            lost.append(code)
+    assert lost == []
+
+
+@each_page
+def test_every_file_of_the_tree_exists(page: Path) -> None:
+    tops = "gateway|config|docs|templates|static|locales|tests"
+    named = {code for code in quoted(page) if re.fullmatch(rf"(?:{tops})/[\w/.-]+\.\w+", code)}
+    assert {name for name in named if not (ROOT / name).exists()} == set()
+
+
+def test_every_limit_stands_in_operations_with_its_default() -> None:
+    rows = re.findall(r"^\|.*\| `limits\.(\w+)` \| ([^|]+) \|", OPERATIONS.read_text(encoding="utf-8"), re.MULTILINE)
+    ours = {
+        name: json.loads(json.dumps(getattr(OperatorLimits(), name))) for name in OperatorLimits.__dataclass_fields__
+    }
+    assert {name: json.loads(value.strip().strip("`")) for name, value in rows} == ours
+
+
+def test_every_problem_in_operations_has_its_code_and_status() -> None:
+    rows = re.findall(r"\b(\d{3}) `([a-z]+(?:-[a-z]+)+)`", OPERATIONS.read_text(encoding="utf-8"))
+    assert rows
+    assert {code: int(status) for status, code in rows} == {code: TEXTS[Problem(code)].status for _, code in rows}
+
+
+def test_every_cookie_stands_in_security() -> None:
+    text = SECURITY.read_text(encoding="utf-8")
+    used = {cookie.value for cookie in Cookie if cookie is not Cookie.TRUST} | {LANGUAGE}
+    assert {f"`{name}`" for name in used if f"`{name}`" not in text} == set()
+
+
+def test_every_metric_in_operations_is_given() -> None:
+    counted = metrics.Metrics()
+    counted.count(AuditEvent.SESSION_OPENED, "expertflow")
+    named = set(re.findall(r"`(efcx_gateway_\w+)", OPERATIONS.read_text(encoding="utf-8")))
+    assert named
+    assert {name for name in named if f"\n{name}{{" not in counted.text().decode()} == set()
+
+
+def test_every_log_event_in_operations_is_written() -> None:
+    table = OPERATIONS.read_text(encoding="utf-8").partition("| log event |")[2].partition("\n\n")[0]
+    named = {name for row in table.splitlines()[2:] for name in _CODE.findall(row.split("|")[1])}
+    source = "".join(file.read_text(encoding="utf-8") for file in (ROOT / "gateway").rglob("*.py"))
+    assert named
+    assert {name for name in named if f'"{name}"' not in source} == set()
+
+
+def test_the_declaration_of_the_attribute_is_the_one_that_is_looked_for() -> None:
+    assert WANTED in [json.loads(text) for text in fences(OPERATIONS, "json")]
+    assert ATTRIBUTE in OPERATIONS.read_text(encoding="utf-8")
+
+
+if __name__ == "__main__":
+    SETTINGS.write_text(reference(), encoding="utf-8")
+    OPERATIONS.write_text(with_event_table(OPERATIONS.read_text(encoding="utf-8")), encoding="utf-8")
+    sys.exit(0)
