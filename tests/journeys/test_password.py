@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from tests.journeys.conftest import Site
-from tests.journeys.person import Answer
+from tests.journeys.person import Answer, code_for
 
 pytestmark = pytest.mark.keycloak
 
@@ -50,8 +50,12 @@ async def test_a_wrong_password_keeps_the_name_and_the_way_back_and_never_the_pa
 @pytest.mark.row("GW-05")
 async def test_a_password_that_must_be_changed_has_a_page_of_its_own(site: Site) -> None:
     user = site.user(required_actions=("UPDATE_PASSWORD",))
-    told = await try_in(site, user.username, user.password)
-    assert (told.status, told.step, told.problem) == (403, "stopped", "password-due")
+    async with site.person() as agent:
+        await agent.to_code(user.username, user.password, "due@example.com")
+        due = await agent.do("verify", code=await code_for(site.mail, "due@example.com"))
+        assert (due.status, due.step, due.problem) == (200, "new-password", None)
+        assert 'autocomplete="new-password"' in await agent.page()
+        assert set(agent.cookies()) <= {"gateway-login"}
 
 
 @pytest.mark.row("GW-05")
