@@ -33,7 +33,6 @@ class Problem(Enum):
     # what stops a login
     NO_CONTACT = "no-contact"
     UNKNOWN_ADDRESS = "unknown-address"
-    PASSWORD_DUE = "password-due"  # noqa: S105 - a word, not a password
     ACTION_REQUIRED = "action-required"
     PASSWORD_CHANGED = "password-changed"  # noqa: S105 - a word, not a password
     PASSWORD_REFUSED = "password-refused"  # noqa: S105 - a word, not a password

@@ -232,12 +232,6 @@ TEXTS: Mapping[Problem, ProblemText] = {
         _("Ask your administrator to add one, then sign in again."),
         Way.SIGN_IN,
     ),
-    Problem.PASSWORD_DUE: ProblemText(
-        403, Tone.STOP, _("You need a new password"),
-        _("Your password must be changed before you can sign in."),
-        _("Ask your administrator for a new password, then sign in again."),
-        Way.SIGN_IN,
-    ),
     Problem.ACTION_REQUIRED: ProblemText(
         403, Tone.STOP, _("Your account is not ready yet"),
         _("Something must be completed in your account before you can sign in."),
