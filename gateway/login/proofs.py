@@ -7,6 +7,7 @@ speak of the same proof.
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from gateway.domain.channel import Channel
 from gateway.domain.errors import Misconfigured
 from gateway.domain.policy import MESSAGE_FACTORS, FactorKind, SharedAddress
 from gateway.domain.ports import Chance, Clock
@@ -50,14 +51,10 @@ class Proofs:
         )
 
     def about(self, visit: Visit, login: Login, factor: FactorKind) -> About:
-        """The circumstances of that proof. Raises `Misconfigured` when the policy's channel is gone."""
-        method = login.policy.method(factor)
-        channel = visit.configuration.channels.get(method.channel) if method and method.channel else None
-        if method and method.channel and channel is None:
-            raise Misconfigured("channels", f"{method.channel} is no longer configured")
+        """The circumstances of that proof. Raises `Misconfigured` when its channel is gone and has no successor."""
         return About(
             tenant=visit.tenant,
-            channel=channel,
+            channel=_channel(visit, login, factor),
             digits=login.policy.otp_length,
             expiry=login.policy.otp_expiry,
             language=visit.language,
@@ -80,3 +77,19 @@ class Proofs:
         if login.challenge and login.challenge.tag:
             return login.challenge.tag
         return "".join(TAG_LETTERS[self.chance.below(len(TAG_LETTERS))] for _ in range(TAG_LENGTH))
+
+
+def _channel(visit: Visit, login: Login, factor: FactorKind) -> Channel | None:
+    """The channel pinned in the login; when it was replaced meanwhile, the tenant's present one of that type (EF-22).
+
+    None where the factor needs none.
+    """
+    pinned, present = login.policy.method(factor), visit.tenant.policy.method(factor)
+    if pinned is None or pinned.channel is None:
+        return None
+    channels = visit.configuration.channels
+    successor = channels.get(present.channel) if present and present.channel else None
+    found = channels.get(pinned.channel) or successor
+    if found is None:
+        raise Misconfigured("channels", f"{pinned.channel} is no longer configured")
+    return found

@@ -1,13 +1,13 @@
 """Somebody at the gateway: a browser's cookies and forms, without a browser."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import quote
 
-from aiohttp import ClientResponse, ClientSession, CookieJar
+from aiohttp import ClientMiddlewareType, ClientResponse, ClientSession, CookieJar
 from yarl import URL
 
 from tests.neighbours.mail import MailServer
@@ -39,10 +39,17 @@ class Answer:
 class Person:
     """Has cookies of its own. `base` is the gateway's address, `always` what this browser sends with every request."""
 
-    def __init__(self, base: str, *, target: str = "/unified-admin/", always: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        base: str,
+        *,
+        target: str = "/unified-admin/",
+        always: Mapping[str, str] | None = None,
+        middlewares: Sequence[ClientMiddlewareType] = (),
+    ) -> None:
         self.base = base.rstrip("/")
         self.target = target
-        self._http = ClientSession(cookie_jar=CookieJar(unsafe=True), headers=always)
+        self._http = ClientSession(cookie_jar=CookieJar(unsafe=True), headers=always, middlewares=middlewares)
         self.csrf = ""
 
     async def __aenter__(self) -> Self:
@@ -105,6 +112,24 @@ class Person:
         assert (await self.password(username, password)).step == "register"
         assert (await self.do("register", address=address)).step == "confirm"
         return await self.do("confirm", "send")
+
+    async def begin(self, purpose: str, factor: str = "") -> Answer:
+        """Begin a login inside my session: `enrol` a factor, or `step-up` to a fresh proof."""
+        if not self.csrf:
+            await self.look()
+        body = {"csrf": self.csrf, "to": self.target, "purpose": purpose, "factor": factor}
+        async with self._http.post(f"{self.base}/-/login", json=body, headers=JSON, allow_redirects=False) as response:
+            return await self._keep(response)
+
+    async def account(self, action: str, **fields: str) -> ClientResponse:
+        """Press a button of the account page: `turn-off`, `backup-codes`; redirects are not followed."""
+        form = {"csrf": self.csrf, **fields}
+        headers = {"Accept": "text/html", "Sec-Fetch-Site": "same-origin"}
+        response = await self._http.post(
+            f"{self.base}/-/account/{action}", data=form, headers=headers, allow_redirects=False
+        )
+        await response.read()
+        return response
 
     async def logout(self) -> ClientResponse:
         """Press the button of the logout page."""

@@ -1,0 +1,1 @@
+"""Journeys of people who have apps, backup codes, trusted browsers and due passwords."""
