@@ -7,6 +7,7 @@ problem to show, or the end of the login.
 from dataclasses import dataclass
 
 from gateway.crypto import codes
+from gateway.domain.policy import FactorKind
 from gateway.domain.ports import Clock
 from gateway.domain.problem import Problem, Trouble
 from gateway.login.flow import Acted
@@ -15,7 +16,9 @@ from gateway.login.record import Login, Proved, Stopped
 from gateway.login.reports import Reports
 from gateway.login.visit import Visit
 from gateway.observe.audit import AuditEvent
-from gateway.second_factor.challenges import Challenges, Right, Wrong
+from gateway.second_factor.challenges import Case, Challenges, Right, Wrong
+
+OF_DIGITS = frozenset({FactorKind.EMAIL, FactorKind.SMS, FactorKind.TOTP})
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +35,8 @@ class Answering:
         case, challenge = self.proofs.case(visit, login), login.challenge
         if case is None or challenge is None:
             return Acted()
-        if not codes.fold(typed):
-            return Acted(trouble=Trouble(Problem.BAD_INPUT))
+        if not _may_be_code(case, codes.fold(typed)):
+            return Acted(trouble=Trouble(Problem.BAD_INPUT))  # no guess: it costs no attempt
         answer = await self.challenges.answer(case, self.proofs.about_of(visit, login), challenge, typed)
         match answer:
             case Right(factor=factor, enrolments=enrolments):
@@ -58,3 +61,9 @@ class Answering:
         )
         if wrong.judged and wrong.trouble.problem is Problem.LOCKED:
             self.reports.tell(visit, AuditEvent.LOCK_SET, login.user, factor=factor, until=wrong.trouble.until)
+
+
+def _may_be_code(case: Case, entry: str) -> bool:
+    """Whether `entry` (folded) can be meant as a code; where only digits are asked for, letters cannot."""
+    only = case.methods[0].factor if len(case.methods) == 1 and not case.extras else None
+    return bool(entry) and (only not in OF_DIGITS or (entry.isascii() and entry.isdigit()))
