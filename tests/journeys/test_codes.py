@@ -147,7 +147,7 @@ async def test_invalid_expired_wait_and_limit_have_their_own_words_and_a_referen
     said: dict[str, str] = {}
     async with site.person() as agent:
         _, code = await at_code_page(site, agent)
-        answers = [await agent.do("verify", "resend"), await enter(agent, "12"), await enter(agent, code)]
+        answers = [await agent.do("verify", "resend"), await enter(agent, wrong(code)), await enter(agent, code)]
         site.clock.advance(61)
         await agent.do("verify", "resend")
         site.clock.advance(121)
