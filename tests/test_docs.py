@@ -7,6 +7,7 @@ import ast
 import importlib.util
 import json
 import re
+import secrets
 import sys
 import textwrap
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 import typer
 from aiohttp import web
 from ruamel.yaml import YAML
@@ -261,8 +263,21 @@ def test_every_key_of_a_yaml_sample_exists(page: Path) -> None:
     for text in fences(page, "yaml"):
         assert re.match(r"# config/(gateway\.yaml|tenants/[\w.-]+)", text), "its first line names its file"
         found = set(keys_of(YAML(typ="safe").load(StringIO(text))))
-        secrets = {path for path in found if path.rpartition(".")[0] in found and path.endswith((".env", ".file"))}
-        assert found - PATHS - secrets == set()
+        sources = {path for path in found if path.rpartition(".")[0] in found and path.endswith((".env", ".file"))}
+        assert found - PATHS - sources == set()
+
+
+def test_the_samples_of_operations_are_a_configuration_without_warnings(tmp_path: Path) -> None:
+    (tmp_path / "tenants").mkdir()
+    (tmp_path / "secrets").mkdir()
+    trustme.CA().cert_pem.write_to_path(str(tmp_path / "secrets" / "ca.pem"))
+    (tmp_path / "secrets" / "smtp-password").write_text(secrets.token_urlsafe())
+    for text in fences(OPERATIONS, "yaml"):
+        name = text.partition("\n")[0].removeprefix("# config/")
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    named = ("GATEWAY_STORE_URL", "KEYCLOAK_CLIENT_SECRET", "KEYCLOAK_ADMIN_SECRET")
+    environment = dict.fromkeys(named, "redis://127.0.0.1:6379/0")
+    assert [str(fault) for fault in load(tmp_path / "gateway.yaml", environment=environment).faults] == []
 
 
 @each_page
