@@ -17,6 +17,7 @@ from tests.browser import png
 
 DOCS = Path(__file__).parents[2] / "docs" / "images"
 WIDE: ViewportSize = {"width": 1280, "height": 800}
+MAIL: ViewportSize = {"width": 640, "height": 640}
 NARROW: ViewportSize = {"width": 320, "height": 640}
 LARGEST = 120_000  # bytes of a picture that is kept
 
@@ -59,6 +60,15 @@ class Album:
         if also_in:
             await self._in_language(name, also_in)
 
+    async def show_mail(self, name: str, html: str) -> None:
+        """Look at a mail as a reader of HTML mail shows it."""
+        self.taken += 1
+        page = await self.page.context.new_page()
+        await page.set_viewport_size(MAIL)
+        await page.set_content(html)
+        self._keep(f"{self.taken:02}-{name}", await page.screenshot())
+        await page.close()
+
     async def _all_schemes(self, name: str) -> None:
         for scheme in ("dark", "light"):
             await self.page.emulate_media(color_scheme="dark" if scheme == "dark" else "light", reduced_motion="reduce")
@@ -92,11 +102,13 @@ class Album:
     async def _one(self, name: str, *, whole: bool = False) -> None:
         found = await faults(self.page)
         assert not found, (name, found)
-        picture = await self.page.screenshot(full_page=whole, animations="disabled", caret="hide")
-        if os.environ.get("UPDATE_IMAGES") == "1":
-            picture = png.pack(picture)
-            assert len(picture) < LARGEST, (name, len(picture))
-            DOCS.mkdir(parents=True, exist_ok=True)
-            (DOCS / f"{name}.png").write_bytes(picture)
-        else:
+        self._keep(name, await self.page.screenshot(full_page=whole, animations="disabled", caret="hide"))
+
+    def _keep(self, name: str, picture: bytes) -> None:
+        if os.environ.get("UPDATE_IMAGES") != "1":
             (self.otherwise / f"{name}.png").write_bytes(picture)
+            return
+        small = png.pack(picture)
+        assert len(small) < LARGEST, (name, len(small))
+        DOCS.mkdir(parents=True, exist_ok=True)
+        (DOCS / f"{name}.png").write_bytes(small)

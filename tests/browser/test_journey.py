@@ -59,6 +59,7 @@ async def _walk(site: Site, agent: Agent, album: Album) -> None:
 
     await album.show("verify", also_in="ar")
     code = await code_for(site.mail, ADDRESS)
+    await album.show_mail("mail", site.mail.to(ADDRESS)[0].html)
     await agent.verify("000000" if code != "000000" else "111111")
     await expect(page.get_by_role("alert")).to_be_visible()
     await album.show("wrong-code")

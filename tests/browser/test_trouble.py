@@ -1,0 +1,86 @@
+"""Somebody who cannot go on reads why, until when, and whom to ask."""
+
+import re
+
+import pytest
+from playwright.async_api import expect
+
+from tests.browser import pictures
+from tests.browser.conftest import NewAgent, Site
+from tests.browser.test_pages import shows_help
+from tests.journeys.installation import Folder
+from tests.journeys.person import code_for, wrong
+from tests.ports import free_port
+
+pytestmark = [pytest.mark.browser, pytest.mark.keycloak, pytest.mark.row("GW-31")]
+ADDRESS = "trouble@example.com"
+FAILURES_TO_LOCK = 10
+
+
+@pytest.fixture
+def keycloak_down(settings: Folder) -> None:
+    """Nobody listens where Keycloak should be."""
+    settings.tenant["tenantSettings"]["keyCloak"]["auth-server-url"] = f"http://127.0.0.1:{free_port()}/auth"
+
+
+@pytest.fixture
+def many_attempts(settings: Folder) -> None:
+    """One code can be tried more often than a user may fail over all."""
+    settings.two_factor["otpMaxAttempts"] = 2 * FAILURES_TO_LOCK
+
+
+@pytest.mark.usefixtures("keycloak_down")
+async def test_while_keycloak_is_down_the_page_says_so_keeps_the_name_and_says_whom_to_ask(
+    new_agent: NewAgent,
+) -> None:
+    agent = await new_agent()
+    await agent.open()
+    await agent.password()
+    await expect(agent.page.get_by_role("alert")).to_contain_text("again")
+    await expect(agent.page.get_by_label("User name")).to_have_value(agent.user.username)
+    await expect(agent.page.get_by_label("Password", exact=True)).to_have_value("")
+    await shows_help(agent.page)
+    assert not await pictures.faults(agent.page)
+
+
+@pytest.mark.usefixtures("many_attempts")
+async def test_a_locked_user_reads_until_when_and_whom_to_ask(site: Site, new_agent: NewAgent) -> None:
+    agent = await new_agent()
+    code = await agent.to_verify(ADDRESS)
+    for failure in range(1, FAILURES_TO_LOCK + 1):
+        await agent.verify(wrong(code))
+        await agent.page.get_by_role("alert").wait_for()
+        if failure < FAILURES_TO_LOCK:
+            await expect(agent.page.locator(".hint").get_by_text(re.compile("attempts? left"))).to_be_visible()
+    await agent.page.get_by_role("button", name=re.compile("Sign in again")).wait_for()
+    await expect(agent.page.get_by_role("alert")).to_contain_text(re.compile(r"[45]:\d\d"))
+    await shows_help(agent.page)
+    assert not await pictures.faults(agent.page)
+
+
+async def test_an_unknown_page_offers_the_way_to_the_start_page(site: Site, new_agent: NewAgent) -> None:
+    agent = await new_agent()
+    await agent.first_login(ADDRESS)
+    await agent.open("/nothing-here")
+    await shows_help(agent.page)
+    assert not await pictures.faults(agent.page)
+    await agent.page.get_by_role("link", name="Go to the start page").click()
+    await agent.page.wait_for_url(f"{site.base}/unified-admin/")
+
+
+async def test_when_no_mail_can_be_sent_the_page_says_so_and_the_next_try_sends(
+    site: Site, new_agent: NewAgent
+) -> None:
+    agent = await new_agent()
+    site.mail.switches.refuse_data = "451 4.7.1 try again later"
+    await agent.open()
+    await agent.password()
+    await agent.register(ADDRESS)
+    await agent.button("Send the code")
+    await agent.page.get_by_role("alert").wait_for()
+    assert not await pictures.faults(agent.page)
+    site.mail.switches.refuse_data = ""
+    site.clock.advance(61)
+    await agent.page.reload()
+    await agent.verify(await code_for(site.mail, ADDRESS))
+    await agent.page.wait_for_url(f"{site.base}/unified-admin/")
