@@ -17,6 +17,8 @@ FROM python:3.13-slim
 RUN useradd --system --uid 10001 --home-dir /nonexistent --shell /usr/sbin/nologin gateway
 COPY --from=build /opt/gateway /opt/gateway
 COPY config /etc/efcx-gateway
+# Probes come from outside the container: inside it the operations port is on all addresses. Never publish it.
+RUN sed -i 's/^operations: 127\.0\.0\.1:/operations: 0.0.0.0:/' /etc/efcx-gateway/gateway.yaml
 ENV PATH=/opt/gateway/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
 USER 10001
 EXPOSE 8080 9090

@@ -77,8 +77,6 @@ class AuditEvent(Enum):
     """A trust cookie counted for nothing; `verdict` says why. `stolen`: a copy of it was used before."""
     SESSION_OPENED = "session.opened"
     """A login became a session; `satisfied` says by what."""
-    SESSION_REFRESHED = "session.refreshed"
-    """A session's tokens were renewed."""
     SESSION_ENDED = "session.ended"
     """A session ended; `reason` says why."""
     TOKEN_COOKIE_TOO_LARGE = "token_cookie.too_large"  # noqa: S105 - the name of an event

@@ -112,7 +112,7 @@ class LimitsSection(Section):
     """Codes to one user in `sends_window`."""
 
     sends_per_address: Count = _OWN.sends_per_address
-    """Codes asked for from one client address in `sends_window`."""
+    """Codes sent to one e-mail address in `sends_window`, for whichever users."""
 
     sends_window: Seconds = _OWN.sends_window
     """The time in which sends are counted."""

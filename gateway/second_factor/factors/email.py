@@ -90,7 +90,8 @@ class EmailFactor:
             **context,
         )
         try:
-            message = Message(to, mail.subject, mail.text, mail.html, mail.language, about.reference)
+            subject = about.channel.subject if name == CODE_MAIL and about.channel.subject else mail.subject
+            message = Message(to, subject, mail.text, mail.html, mail.language, about.reference)
         except ValueError as error:  # an address that another program wrote into the set, or a tenant's odd subject
             return NotSent(str(error), temporary=False)
         return await self._mailer.send(about.channel, message)

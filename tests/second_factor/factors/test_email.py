@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
@@ -117,6 +117,15 @@ async def test_the_mail_names_host_browser_tag_and_reference_and_keeps_the_code_
         assert said in received.text
     assert code_in(received.text) not in received.subject
     assert code_in(received.text) not in str(received.parsed.items())
+
+
+async def test_the_channels_own_subject_stands_over_the_code(
+    factor: Factor, chance: SeededChance, mail_server: MailServer
+) -> None:
+    usual = about(mail_server, chance)
+    assert usual.channel is not None
+    await factor.challenge(ANNA, ENROLMENT, replace(usual, channel=replace(usual.channel, subject="Your sign-in code")))
+    assert (await mail_server.wait()).subject == "Your sign-in code"
 
 
 @pytest.mark.row("GW-34")
