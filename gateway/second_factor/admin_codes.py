@@ -29,7 +29,7 @@ class AdminCode:
 
 @dataclass(frozen=True, slots=True)
 class AdminCodes:
-    """Makes, reads and uses up administrator's codes."""
+    """Makes, reads and takes back administrator's codes."""
 
     records: Records[AdminCode]
     signer: Signer
@@ -45,9 +45,9 @@ class AdminCodes:
         return code
 
     async def live(self, tenant_id: str, user_id: str) -> AdminCode | None:
-        """The live code's record."""
+        """The record of the newest code, for 30 minutes; whether it was used is `consuming`'s to know."""
         return await self.records.read(tenant_id, user_id)
 
     async def forget(self, tenant_id: str, user_id: str) -> None:
-        """It was used, or is taken back."""
+        """It is taken back."""
         await self.records.remove(tenant_id, user_id)

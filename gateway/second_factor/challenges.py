@@ -126,6 +126,14 @@ class Challenges:
             return Challenge(id=challenge_id, factor=only, round=case.round, number=number, issued_at=self._clock.now())
         return await self._send(case, about_of(send_to.factor).for_challenge(challenge_id), number, send_to)
 
+    async def held(self, case: Case, to: Enrolment) -> Trouble | None:
+        """Why a code to `to` would not be sent now; nothing is counted."""
+        whose = self._whose(case, None, to)
+        found = await self._attempts.look(limits.for_send(case.policy, case.limits, whose))
+        if isinstance(found, No):
+            return Trouble(found.problem, found.until)
+        return await self._locked(case, whose)
+
     async def answer(self, case: Case, about_of: AboutOf, challenge: Challenge, typed: str) -> Right | Wrong:
         """Judge what was typed. A right answer is `Right` for one owner only: this login, challenge and round."""
         entry = codes.fold(typed)
@@ -161,7 +169,7 @@ class Challenges:
                     return Wrong(Trouble(why))
         if problem is Problem.NEXT_CODE:  # the right code of an app, used already: no guess
             await self._attempts.give_back(groups)
-            return Wrong(Trouble(problem), judged=True)
+            return Wrong(Trouble(problem, totp.next_code_at(self._clock.now())), judged=True)
         return self._wrong(case, challenge, found, problem)
 
     async def left(self, case: Case, challenge: Challenge | None) -> Left:

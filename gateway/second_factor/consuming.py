@@ -5,7 +5,7 @@
   up to the store's birth, because a store that was lost forgets marks but not time (`security.md` F24).
 - A backup code: a mark in the store for the life of the set, then the set written without it and read back, and only
   then accepted; a failure in between leaves it burned, not accepted (F21).
-- An administrator's code: by one owner; its record goes.
+- An administrator's code: by one owner; the mark outlives the code.
 
 The same owner asking again gets the same yes, so a double click is one proof.
 """
@@ -21,7 +21,7 @@ from gateway.domain.tenant import Tenant
 from gateway.domain.user import User
 from gateway.second_factor.admin_codes import AdminCodes
 from gateway.second_factor.enrolments import GUARD_LIFE, Enrolments
-from gateway.second_factor.factors import admin_code, backup_code, totp
+from gateway.second_factor.factors import backup_code, totp
 from gateway.store.interface import Store
 from gateway.store.once import Once
 
@@ -63,8 +63,6 @@ class Consuming:
             return Problem.NEXT_CODE if kind == totp.CONSUMED else Problem.WRONG_CODE
         if kind == backup_code.CONSUMED:
             return await self.enrolments.burn(tenant, user.id, seen, value) or Problem.WRONG_CODE
-        if kind == admin_code.CONSUMED:
-            await self.admin_codes.forget(tenant.id, user.id)
         return None
 
     async def _not_before_last(self, tenant: Tenant, user: User, step: int, owner: str) -> bool:

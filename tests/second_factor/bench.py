@@ -73,8 +73,8 @@ class MailBox:
 class Bench:
     """One gateway's challenges; `twin()` is another replica on the same store."""
 
-    def __init__(self, store: Store | None = None) -> None:
-        self.clock = FakeClock()
+    def __init__(self, store: Store | None = None, clock: FakeClock | None = None) -> None:
+        self.clock = clock or FakeClock()
         self.chance = SeededChance()
         self.ring = KeyRing((Key("00000001", self.chance.token_bytes(KEY_BYTES)),))
         self.mails = MailBox(self.clock)

@@ -52,6 +52,11 @@ class TotpFactor:
         return Accepted((CONSUMED, str(step)))
 
 
+def next_code_at(now: float) -> float:
+    """When the app shows its next code, by this machine's clock; both in seconds since the epoch."""
+    return (now // INTERVAL + 1) * INTERVAL
+
+
 def otpauth(secret: str, username: str, issuer: str) -> str:
     """The address in the QR code (Key Uri Format of Google Authenticator)."""
     return pyotp.TOTP(secret, digits=DIGITS, interval=INTERVAL).provisioning_uri(name=username, issuer_name=issuer)
