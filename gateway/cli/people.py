@@ -17,6 +17,7 @@ from gateway.domain.errors import Misconfigured
 from gateway.domain.ports import SystemChance, SystemClock
 from gateway.keycloak.connection import Connections
 from gateway.keycloak.users import Users
+from gateway.observe import logs
 from gateway.observe.audit import Audit, AuditEvent
 from gateway.second_factor import admin_codes
 from gateway.second_factor.admin_codes import AdminCode, AdminCodes
@@ -35,6 +36,7 @@ def code(config: Path, tenant_id: str, username: str, *, as_json: bool, by: str 
         for fault in loaded.errors:
             typer.echo(str(fault), err=True)
         return 1
+    logs.configure(loaded.configuration.gateway.log_level)  # to the standard error stream: what is printed is the code
     if loaded.configuration.gateway.store.in_memory:
         raise Misconfigured("store", "is in the memory of the gateway's own process; codes need Redis or Valkey")
     return asyncio.run(_code(loaded.configuration, config, tenant_id, username, as_json=as_json, by=by))
