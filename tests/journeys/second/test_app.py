@@ -5,7 +5,6 @@ import re
 import pytest
 
 from tests.journeys.conftest import Site
-from tests.journeys.person import wrong
 from tests.journeys.second.phone import first_app, next_step, scan
 
 pytestmark = pytest.mark.keycloak
@@ -46,7 +45,7 @@ async def test_an_app_is_on_only_after_a_right_code(app_site: Site) -> None:
     user = app_site.user()
     async with app_site.person() as agent:
         phone = await scan(app_site, await agent.password(user.username, user.password))
-        refused = await agent.do("register", code=wrong(phone.code()))
+        refused = await agent.do("register", code=phone.wrong())
         assert (refused.status, refused.step) == (422, "register")
         assert set(agent.cookies()) <= {"gateway-login"}
     async with app_site.person() as again:
@@ -93,7 +92,7 @@ async def test_a_tenant_with_apps_needs_no_mail_channel_and_no_otp_manager(app_s
 
 @pytest.mark.row("EF-22")
 async def test_a_user_without_an_app_registers_one_when_the_channel_changes_and_keeps_his_address(site: Site) -> None:
-    user = site.user(email="kept@example.com")
+    user = site.user()
     async with site.person() as agent:
         await agent.first_login(user.username, user.password, "kept@example.com", site.mail)
     site.settings.two_factor.pop("channelServiceIdentifier")
