@@ -1,0 +1,5 @@
+"""The whole gateway on the stand-in identity provider, which can be made to fail."""
+
+from tests.journeys.conftest import light_site, stand_in
+
+__all__ = ["light_site", "stand_in"]

@@ -1,0 +1,181 @@
+"""A neighbour is down: a clear message, nothing opened, and everything goes on when it is back."""
+
+import json
+import shutil
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from gateway.demo.identity_provider.realm import Fault
+from tests.contract.stand_in import StandIn
+from tests.journeys.conftest import Site, whole
+from tests.journeys.installation import folder
+from tests.journeys.person import JSON, code_for
+from tests.neighbours import redis
+from tests.neighbours.mail import MailServer
+from tests.neighbours.missing import missing
+from tests.neighbours.upstream import EchoUpstream
+
+ADDRESS = "faults@example.com"
+
+
+@pytest.mark.row("GW-05")
+@pytest.mark.parametrize("fault", [f for f in Fault if f is not Fault.SILENT], ids=lambda f: f.value)
+async def test_a_keycloak_that_does_not_judge_is_never_a_wrong_password(
+    light_site: Site, stand_in: StandIn, fault: Fault
+) -> None:
+    user, behaviour = light_site.user(), stand_in.realms["expertflow"].behaviour
+    behaviour.token_fault = fault
+    try:
+        async with light_site.person() as agent:
+            told = await agent.password(user.username, user.password)
+            assert told.step == "password"
+            assert told.status in (503, 401) if fault is Fault.HTML_DENIED else told.status == 503
+            assert told.problem != "wrong-password" or fault is Fault.HTML_DENIED
+            behaviour.token_fault = None
+            assert (await agent.password(user.username, user.password)).step == "register"
+    finally:
+        behaviour.token_fault = None
+    assert not light_site.audit.of("login.wrong_password") or fault is Fault.HTML_DENIED
+
+
+@pytest.mark.row("GW-05")
+async def test_a_keycloak_that_is_gone_says_try_again_and_keeps_who_is_in(light_site: Site) -> None:
+    user = light_site.user(email=None)
+    key = light_site.settings.tenant["tenantSettings"]["keyCloak"]
+    async with light_site.person() as inside, light_site.person() as outside:
+        await inside.first_login(user.username, user.password, ADDRESS, light_site.mail)
+        there, key["auth-server-url"] = key["auth-server-url"], "http://127.0.0.1:1/auth/"
+        light_site.change()
+        told = await outside.submit("password", username=user.username, password=user.password)
+        page = await told.text()
+        assert told.status == 503
+        assert "try again" in page.lower()
+        assert f'value="{user.username}"' in page
+        assert (await inside.get("/unified-admin/")).status == 200
+        key["auth-server-url"] = there
+        light_site.change()
+        assert (await outside.password(user.username, user.password)).step == "verify"
+
+
+async def test_a_token_that_cannot_be_renewed_is_no_sign_out(light_site: Site, stand_in: StandIn) -> None:
+    user, behaviour = light_site.user(email=None), stand_in.realms["expertflow"].behaviour
+    async with light_site.person() as agent:
+        await agent.first_login(user.username, user.password, ADDRESS, light_site.mail)
+        behaviour.token_fault = Fault.ERROR
+        try:
+            light_site.clock.advance(270)
+            assert (await agent.get("/unified-admin/")).status == 200  # the old token is still good
+            light_site.clock.advance(31)
+            refused = await agent.get("/unified-admin/")
+            assert refused.status == 503
+            assert "gateway-session" not in refused.cookies
+        finally:
+            behaviour.token_fault = None
+        light_site.clock.advance(6)
+        assert (await agent.get("/unified-admin/")).status == 200
+
+
+async def test_a_registration_that_cannot_be_saved_is_tried_again_without_a_new_code(
+    light_site: Site, stand_in: StandIn
+) -> None:
+    user, behaviour = light_site.user(email=None), stand_in.realms["expertflow"].behaviour
+    async with light_site.person() as agent:
+        await agent.to_code(user.username, user.password, ADDRESS)
+        code = await code_for(light_site.mail, ADDRESS)
+        behaviour.put_fault = Fault.ERROR
+        try:
+            told = await agent.do("verify", code=code)
+            assert told.status == 503
+            assert (await agent.get("/unified-admin/")).status == 303
+        finally:
+            behaviour.put_fault = None
+        assert (await agent.look()).step == "done"
+        assert (await agent.get("/unified-admin/")).status == 200
+    assert len(light_site.mail.to(ADDRESS)) == 1
+    assert light_site.keycloak.admin.attribute(user.id)
+
+
+async def test_a_relay_that_is_down_costs_no_send_and_no_wait(light_site: Site) -> None:
+    user = light_site.user(email=None)
+    async with light_site.person() as agent:
+        await light_site.mail.stop()
+        failed = await agent.to_code(user.username, user.password, ADDRESS)
+        assert (failed.status, failed.step, failed.problem) == (503, "verify", "send-failed")
+        assert ADDRESS not in str(failed.body["problem"])
+        await light_site.mail.start()
+        assert (await agent.do("verify", "resend")).problem is None
+        assert (await agent.do("verify", code=await code_for(light_site.mail, ADDRESS))).step == "done"
+    assert [line["problem"] for line in light_site.audit.of("challenge.send_failed")] == ["send-failed"]
+
+
+async def test_a_relay_that_refuses_the_address_says_so_in_general_words_and_the_address_can_be_changed(
+    light_site: Site,
+) -> None:
+    user = light_site.user(email=None)
+    async with light_site.person() as agent:
+        light_site.mail.switches.refuse_recipient = "550 5.1.1 no such user here"
+        failed = await agent.to_code(user.username, user.password, "nobody@example.com")
+        assert (failed.step, failed.problem) == ("verify", "send-failed")
+        assert "no such user" not in str(failed.body)
+        light_site.mail.switches.refuse_recipient = ""
+        assert (await agent.do("verify", "edit")).step == "register"
+        await agent.do("register", address=ADDRESS)
+        assert (await agent.do("confirm", "send")).problem is None
+        assert (await agent.do("verify", code=await code_for(light_site.mail, ADDRESS))).step == "done"
+
+
+async def test_an_app_that_is_down_is_a_page_for_people_and_json_for_scripts(light_site: Site) -> None:
+    user = light_site.user(email=None)
+    async with light_site.person() as agent:
+        await agent.first_login(user.username, user.password, ADDRESS, light_site.mail)
+        await light_site.app.stop()
+        page = await agent.get("/unified-admin/")
+        assert (page.status, page.headers["Content-Type"]) == (502, "text/html; charset=utf-8")
+        script = await agent.get("/unified-admin/api", headers={**JSON, "Sec-Fetch-Site": "same-origin"})
+        assert (script.status, json.loads(await script.text())["problem"]["code"]) == (502, "app-unavailable")
+        await light_site.app.start()
+        assert (await agent.get("/unified-admin/")).status == 200
+
+
+@pytest.fixture
+async def on_redis(
+    tmp_path: Path, stand_in: StandIn, mail_server: MailServer, echo_upstream: EchoUpstream
+) -> AsyncIterator[tuple[Site, object]]:
+    """The gateway on a Redis of its own; the second value stops it."""
+    program = shutil.which("redis-server")
+    if not program:
+        missing("redis-server", "install it (Debian: redis-server)")
+    (tmp_path / "redis").mkdir()
+    running = redis.server(program, tmp_path / "redis")
+    port = running.__enter__()
+    url = f"redis://127.0.0.1:{port}/0"
+    settings = folder(tmp_path, keycloak=stand_in.server, mail=mail_server, app=echo_upstream.url, store=url)
+    settings.gateway["store"]["timeout"] = 1
+    async with whole(settings, stand_in.server, mail_server, echo_upstream) as site:
+        yield site, lambda: running.__exit__(None, None, None)
+
+
+@pytest.mark.redis
+async def test_without_its_store_nobody_comes_in_and_nobody_is_told_he_is_signed_out(
+    on_redis: tuple[Site, object],
+) -> None:
+    site, stop = on_redis
+    assert callable(stop)
+    user = site.user(email=None)
+    async with site.person() as agent, site.person() as other:
+        await agent.first_login(user.username, user.password, ADDRESS, site.mail)
+        assert (await agent.get("/unified-admin/")).status == 200
+        await other.look()
+        before = len(site.app.requests)
+        stop()
+        refused = await other.password(user.username, user.password)
+        assert (refused.status, refused.body["problem"]["code"]) == (503, "store-unavailable")
+        assert "step" not in refused.body or refused.body["step"] == "password"
+        for _ in range(3):
+            answer = await agent.get("/unified-admin/")
+        assert answer.status == 503
+        assert "Set-Cookie" not in answer.headers
+        assert len(site.app.requests) <= before + 3
+        assert (await other.get("/unified-admin/")).status == 303
