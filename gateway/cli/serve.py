@@ -105,6 +105,10 @@ class Watcher:
         if self.checks is not None:
             self.checks.look_again()
 
+    async def closed(self) -> None:
+        """Returns when what the last changes gave back is closed."""
+        await asyncio.gather(*self._closing, return_exceptions=True)
+
     def rejected(self, faults: tuple[Fault, ...]) -> None:
         """Changed settings have errors."""
         self.audit.write(AuditEvent.CONFIGURATION_REJECTED, tenant="*", faults=[str(f) for f in faults[:20]])
@@ -148,6 +152,7 @@ async def serve(
         following = asyncio.create_task(live.watch(stop))
         looking = asyncio.create_task(checks.follow())
         stack.push_async_callback(_end, looking)
+        stack.push_async_callback(watcher.closed)
         asking = asyncio.create_task(_ask_until_known(app[STORE], ring, stop, known=known))
         audit.write(AuditEvent.CONFIGURATION_LOADED, tenant="*", fingerprint=configuration.fingerprint)
         say(f"efcx-gateway listens on {url_of(public)}, operations on {url_of(operations)}")
