@@ -5,12 +5,15 @@ from collections.abc import Awaitable, Callable
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient
+from redis.asyncio import Redis
 
+from gateway.domain.channel import TlsSettings
 from gateway.domain.errors import Unreachable
 from gateway.observe.metrics import CONTENT_TYPE, Metrics
 from gateway.operations import listener
 from gateway.operations.readiness import Readiness
 from gateway.store.memory import MemoryStore
+from gateway.store.redis import RedisStore
 from tests.clock import FakeClock
 
 Client = Callable[..., Awaitable[TestClient[web.Request, web.Application]]]
@@ -66,3 +69,20 @@ async def test_metrics_are_prometheus_text(aiohttp_client: Client) -> None:
 async def test_nothing_else_is_there(aiohttp_client: Client, path: str) -> None:
     client = await aiohttp_client(listener.build(Readiness({})))
     assert (await client.get(path)).status == 404
+
+
+@pytest.mark.row("GW-20")
+@pytest.mark.redis
+async def test_a_store_that_answers_but_takes_no_writes_is_not_ready(aiohttp_client: Client, redis_url: str) -> None:
+    store = RedisStore(url=redis_url, prefix="test:", timeout=10.0, tls=TlsSettings())
+    client = await aiohttp_client(listener.build(Readiness({"store": store.check})))
+    async with Redis.from_url(redis_url) as redis:
+        await redis.config_set("maxmemory", "1")
+        try:
+            assert await redis.ping()
+            answer = await client.get("/health/ready")
+            assert (answer.status, await answer.json()) == (503, {"status": "not ready", "failing": ["store"]})
+        finally:
+            await redis.config_set("maxmemory", "0")
+    assert (await client.get("/health/ready")).status == 200
+    await store.close()
