@@ -16,7 +16,7 @@ for (const plain of all("[data-plain]")) plain.remove();
 
 const expiry = document.querySelector("[data-expiry]");
 const announce = document.querySelector("[data-announce]");
-const resend = document.querySelector("button[value=resend]");
+const resend = document.querySelector("button[value=resend], button[value=send]");
 const waits = all("button[data-wait]").map((button) => ({ button, own: button.textContent }));
 let before = expiry ? Number(expiry.dataset.expiry) : 0;
 

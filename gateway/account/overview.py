@@ -27,7 +27,8 @@ class MethodRow:
 
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """The page. `suggests` when nothing is on though something could be (CC-21); `codes_left` None: none are kept."""
+    """The page. `suggests` when nothing is on though something could be (CC-21); `codes_left` None: none are kept;
+    `last_stays` when the only method on cannot be turned off, because the tenant requires one."""
 
     username: str
     enabled: bool
@@ -35,6 +36,7 @@ class Overview:
     codes_left: int | None
     fresh: bool
     suggests: bool
+    last_stays: bool
 
 
 def overview(policy: Policy, session: Session, enrolments: EnrolmentSet, language: Language, now: float) -> Overview:
@@ -48,6 +50,7 @@ def overview(policy: Policy, session: Session, enrolments: EnrolmentSet, languag
         codes_left=len(enrolments.backup_codes) if policy.backup_codes and any_on else None,
         fresh=session.is_fresh(now),
         suggests=policy.enabled and not any_on,
+        last_stays=any_on and not any(row.may_turn_off for row in rows),
     )
 
 

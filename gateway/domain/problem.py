@@ -26,6 +26,7 @@ class Problem(Enum):
     # limits
     LIMIT_EXCEEDED = "limit-exceeded"
     WAIT = "wait"
+    QUEUED = "queued"
     WARNING = "warning"
     LOCKED = "locked"
     MAX_SENDS = "max-sends"

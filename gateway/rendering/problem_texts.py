@@ -140,13 +140,15 @@ TEXTS: Mapping[Problem, ProblemText] = {
     ),
     Problem.WRONG_CODE: ProblemText(
         422, Tone.ERROR, _("This code is not valid"),
-        _("It is mistyped, or a newer code has replaced it."),
+        _("It is mistyped, was used already, or a newer code has replaced it."),
         _("Check the newest code and enter it again."),
     ),
     Problem.NEXT_CODE: ProblemText(
         422, Tone.ERROR, _("This code was used already"),
         _("Each code of your app works once."),
         _("Wait for the next one, at most 30 seconds, and enter it."),
+        waiting=_("Your app shows the next one in %(wait)s."),
+        over=_("Enter the code that your app shows now."),
     ),
     Problem.CLOCK_OFF: ProblemText(
         422, Tone.ERROR, _("This code is not valid"),
@@ -195,6 +197,14 @@ TEXTS: Mapping[Problem, ProblemText] = {
         _("This is possible again after a short wait."),
         _("Please try again in a moment."),
         Way.RETRY,
+    ),
+    Problem.QUEUED: ProblemText(
+        202, Tone.WAIT, _("Your code will be sent shortly"),
+        _("Many people are signing in right now, so codes are sent one after the other. You keep your place."),
+        _("Your code can be sent now."),
+        Way.RETRY,
+        waiting=_("Your code will be sent in %(wait)s, at %(time)s."),
+        over=_("Your code is being sent now."),
     ),
     Problem.WARNING: ProblemText(
         422, Tone.ERROR, _("This code is not valid"),

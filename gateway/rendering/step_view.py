@@ -34,10 +34,14 @@ class StepView:
 
     `step`, `purpose` and `factor` are the values of their enums. `address` is what the user himself just typed
     (register, confirm), `sent_to` is masked. `can_resend` is whether another code can be asked for at all, `can_edit`
-    whether the address can still be changed. `remember_days` 0 offers no trusted browser. `any_of` are the codes that
-    one page takes (CC-13), `sent_already` whether a message is under way, `no_codes_left` that all backup codes are
-    used. `totp_secret` and `otpauth` belong to `register` with an app, `codes` to `backup-codes`, `location` to `done`:
-    where the browser goes next.
+    whether the address can still be changed. `remember_days` 0 offers no trusted browser. `totp_secret` and `otpauth`
+    belong to `register` with an app, `codes` to `backup-codes`, `location` to `done`: where the browser goes next.
+
+    Of `verify`: `any_of` are the codes that one page takes (CC-13), with an empty `factor` where several methods are
+    meant; `message` the factor by which a code can be sent, `sent_already` whether one was, `answerable` whether a code
+    would be judged now; `no_codes_left` that all backup codes are used; `vouching` that somebody else must confirm a
+    registration (GW-27); `after_password` that a new password has just been set. Of `new-password`: `another_code` that
+    a code is asked for after it.
     """
 
     step: str
@@ -65,8 +69,13 @@ class StepView:
     codes: Sequence[str] = field(default=(), repr=False)
     location: str = ""
     any_of: Sequence[MethodView] = ()
+    message: str = ""
     sent_already: bool = False
+    answerable: bool = True
     no_codes_left: bool = False
+    vouching: bool = False
+    after_password: bool = False
+    another_code: bool = False
     can_cancel: bool = True
     sso: bool = False
 
@@ -88,7 +97,20 @@ class StepView:
     @property
     def several_failures(self) -> bool:
         """Whether the page should say to ask if the address is unique."""
-        return self.sent and self.failures >= ASK_WHETHER_UNIQUE_FROM
+        return (self.sent or self.sent_already) and self.failures >= ASK_WHETHER_UNIQUE_FROM
+
+    @property
+    def letters(self) -> bool:
+        """Whether a code typed here may hold letters: then a phone must not offer digits only."""
+        return self.takes("backup-code")
+
+    def takes(self, factor: str) -> bool:
+        """Whether the page takes such codes besides its own."""
+        return any(method.factor == factor for method in self.any_of)
+
+    def codes_file(self, name: str) -> str:
+        """The backup codes as the lines of a text file, under the name of whom they are for."""
+        return "".join(f"{line}\r\n" for line in (f"{name} ({self.host})", "", *self.codes))
 
     @property
     def secret_groups(self) -> tuple[str, ...]:
@@ -122,6 +144,10 @@ def as_json(view: StepView, problem: ProblemView | None) -> dict[str, Any]:
     }
     if view.tag:
         body["tag"] = view.tag
+    if view.any_of:
+        body["any_of"] = [m.factor for m in view.any_of]
+    if view.vouching:
+        body["vouching"] = True
     if view.step == "confirm":
         body["address"] = view.address
     if view.step == "register" and view.totp_secret:

@@ -1,7 +1,7 @@
 """Pictures of every page for human eyes.
 
 ``python -m tests.rendering.preview FOLDER [NAME …]`` writes one PNG for each state of ``states.STATES`` whose name
-begins with a NAME, in light and dark, English and Arabic, on a desktop and at 320 px.
+begins with a NAME, in light and dark, in each language, on a desktop and at 320 px.
 """
 
 import asyncio
@@ -40,11 +40,11 @@ async def main(folder: Path, wanted: list[str]) -> None:
     async with serving(states.tenant(brand)) as address, async_playwright() as play:
         browser = await play.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
         for name, scheme, code, (size, width) in itertools.product(
-            names, ("light", "dark"), ("en", "ar"), WIDTHS.items()
+            names, ("light", "dark"), states.LANGUAGES, WIDTHS.items()
         ):
             file = folder / f"{name}-{code}-{scheme}-{size}.png"
             await picture(browser, f"{address}/{code}/{name}", file, scheme, width)
-        for name, code in itertools.product(states.MAILS, ("en", "ar")):
+        for name, code in itertools.product(states.MAILS, states.LANGUAGES):
             if not wanted or "mail" in wanted:
                 await picture(
                     browser, f"{address}/{code}/mail/{name}", folder / f"mail-{name}-{code}.png", "light", 640

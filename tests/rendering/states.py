@@ -1,16 +1,21 @@
 """Every page in the states worth looking at: made-up data for the preview, the accessibility test and the CSP test."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import UTC
+from functools import partial
 from typing import Any
 
 import pyotp
 from aiohttp import web
 from aiohttp.test_utils import make_mocked_request
 
-from gateway.domain.policy import FactorKind, Policy
+from gateway.account.overview import overview
+from gateway.domain.enrolment import Enrolment, EnrolmentSet
+from gateway.domain.policy import EnrolmentRule, FactorKind, Method, Policy
 from gateway.domain.problem import Problem
 from gateway.domain.secret import Secret
+from gateway.domain.session import Satisfied, Session, Tokens
 from gateway.domain.tenant import Branding, Credentials, Help, KeycloakAccess, Tenant
 from gateway.rendering import factor_texts
 from gateway.rendering.data_root import data_root
@@ -19,12 +24,14 @@ from gateway.rendering.mails import Mails, MailText
 from gateway.rendering.problem_texts import problem_view
 from gateway.rendering.step_view import MethodView, StepView
 from gateway.rendering.templates import build_environment
+from gateway.second_factor.factors import backup_code
 from gateway.web.assets import Assets
 from gateway.web.pages import Pages
 from gateway.web.request import LANGUAGE, REFERENCE, TENANT
 from tests.clock import START, SeededChance
 
 NOW = START
+LANGUAGES = ("en", "ar")
 REFERENCE_CODE = "K7QM-4TZP"
 HELP = Help(
     text="The service desk is there around the clock.",
@@ -57,7 +64,7 @@ def pages(seed: int = 1) -> Pages:
     root = data_root()
     return Pages(
         build_environment(root),
-        load_languages(root / "locales", ("en", "ar")),
+        load_languages(root / "locales", LANGUAGES),
         Assets(root / "static"),
         SeededChance(seed),
     )
@@ -108,6 +115,28 @@ def verify(**more: Any) -> StepView:
     return view("verify", **{**under_way, **more})
 
 
+BACKUP_CODES = tuple(backup_code.shown(code) for code in backup_code.make(10, SeededChance(4)))
+
+
+def session(*, fresh: bool) -> Session:
+    """Of somebody who is signed in; `fresh` when he has just proved it."""
+    return Session(
+        id="made-up",
+        tenant="expertflow",
+        user_id="made-up",
+        username="amira.haddad",
+        display_name="amira.haddad",
+        roles=(),
+        tokens=Tokens("", "", NOW + 300, None),
+        created_at=NOW,
+        used_at=NOW,
+        ends_at=NOW + 3600,
+        password_at=NOW,
+        satisfied=Satisfied.PROVED,
+        proved_at=NOW if fresh else NOW - 3600,
+    )
+
+
 MAILS: Mapping[str, Mapping[str, Any]] = {
     "message": {"code": "402817", "expires_in": 300, "tag": "K7Q"},
     "enrolled": {"factor": "Code by e-mail", "sent_to": "a***@e***.com"},
@@ -117,7 +146,7 @@ MAILS: Mapping[str, Mapping[str, Any]] = {
 def mail(name: str, language: str = "en", **more: Any) -> MailText:
     """A mail of the e-mail factor."""
     root = data_root()
-    mails = Mails(build_environment(root), load_languages(root / "locales", ("en", "ar"), UTC))
+    mails = Mails(build_environment(root), load_languages(root / "locales", LANGUAGES, UTC))
     given = {
         "branding": Branding(name="Northwind Contact Centre", help=HELP),
         "host": "cc.example.com",
@@ -156,15 +185,66 @@ def _choose(language: Language) -> tuple[str, dict[str, Any]]:
     return "steps/choose.html", {"view": view("choose", methods=methods)}
 
 
-def totp_view() -> StepView:
+def _methods(language: Language, *kinds: FactorKind) -> tuple[MethodView, ...]:
+    return tuple(MethodView(kind.value, factor_texts.label(kind, language)) for kind in kinds)
+
+
+REGISTRABLE = (FactorKind.EMAIL, FactorKind.TOTP)
+"""What a tenant of two methods lets a user set up."""
+ANY_CODE = (FactorKind.TOTP, FactorKind.EMAIL, FactorKind.BACKUP_CODE, FactorKind.ADMIN_CODE)
+"""What the code page of such a tenant takes."""
+
+
+def totp_view(**more: Any) -> StepView:
     """Setting up an app, with a secret made now."""
     secret = pyotp.random_base32()
-    return view(
-        "register",
-        factor="totp",
-        totp_secret=secret,
-        otpauth=pyotp.TOTP(secret).provisioning_uri(name="amira.haddad", issuer_name="Northwind"),
-    )
+    given = {
+        "factor": "totp",
+        "totp_secret": secret,
+        "otpauth": pyotp.TOTP(secret).provisioning_uri(name="amira.haddad", issuer_name="Northwind"),
+    }
+    return view("register", **{**given, **more})
+
+
+def _register(factor: str = "") -> State:
+    def state(language: Language) -> tuple[str, dict[str, Any]]:
+        made = totp_view if factor == "totp" else partial(view, "register", factor=factor)
+        return "steps/register.html", {"view": made(methods=_methods(language, *REGISTRABLE)), "problem": None}
+
+    return state
+
+
+def _verify(
+    *kinds: FactorKind, factor: str = "", problem: Problem | None = None, wait: float | None = None, **more: Any
+) -> State:
+    """The code page that takes codes of several kinds."""
+
+    def state(language: Language) -> tuple[str, dict[str, Any]]:
+        found = {"factor": factor, "any_of": _methods(language, *kinds), "can_edit": False, "message": "email", **more}
+        return _step("verify", verify(**found), problem, wait)(language)
+
+    return state
+
+
+def _account(*on: FactorKind, codes: int = 8, fresh: bool = True, optional: bool = True) -> State:
+    """The account page of a tenant that offers both methods, or of one without a second factor when none is offered."""
+
+    def state(language: Language) -> tuple[str, dict[str, Any]]:
+        methods = (Method(FactorKind.TOTP), Method(FactorKind.EMAIL, "otp@example.com"))
+        rule = EnrolmentRule.OPTIONAL if optional else EnrolmentRule.REQUIRED
+        policy = Policy(preset="cloudcx", enabled=True, methods=methods, enrolment=rule, backup_codes=10)
+        addresses = {FactorKind.EMAIL: "amira@example.com"}
+        enrolments = EnrolmentSet(
+            enrolments=tuple(Enrolment(kind, addresses.get(kind, "")) for kind in on), backup_codes=BACKUP_CODES[:codes]
+        )
+        page = overview(policy, session(fresh=fresh), enrolments, language, NOW)
+        return "account.html", {"page": page, "problem": None, "csrf": "made-up-token"}
+
+    return state
+
+
+def _codes(*codes: str) -> State:
+    return lambda language: ("account_codes.html", {"codes": codes, "csrf": "made-up-token"})
 
 
 STATES: Mapping[str, State] = {
@@ -176,6 +256,10 @@ STATES: Mapping[str, State] = {
     "register-email-bad": _step("register", view("register", address="amira@"), Problem.BAD_ADDRESS),
     "register-sms": _step("register", view("register", factor="sms")),
     "register-totp": _step("register", totp_view()),
+    "register-totp-wrong": _step("register", totp_view(), Problem.WRONG_CODE),
+    "register-choose": _register(),
+    "register-several-email": _register("email"),
+    "register-several-totp": _register("totp"),
     "confirm": _step("confirm", view("confirm", address="amira.haddad@example.com")),
     "choose": _choose,
     "verify": _step("verify", verify()),
@@ -184,13 +268,46 @@ STATES: Mapping[str, State] = {
     "verify-limit": _step("verify", verify(failures=5, attempts_left=0), Problem.LIMIT_EXCEEDED, 45),
     "verify-on-its-way": _step("verify", verify(expires_at=None, resend_at=None)),
     "verify-wait": _step("verify", verify(expires_at=None), Problem.WAIT, 45),
+    "verify-queued": _step("verify", verify(expires_at=None, resend_at=None), Problem.QUEUED, 600),
     "verify-send-failed": _step("verify", verify(expires_at=None, resend_at=None), Problem.SEND_FAILED),
     "verify-tag-remember": _step(
         "verify", verify(tag="K7Q", remember_days=14, resend_at=NOW, methods=(MethodView("totp", "x"),))
     ),
     "verify-totp": _step("verify", view("verify", factor="totp")),
-    "backup-codes": _step("backup_codes", view("backup-codes", codes=[f"{i}k7q-m4tz-p{i}x" for i in range(10)])),
-    "new-password": _step("new_password", view("new-password"), Problem.PASSWORD_REFUSED),
+    "verify-totp-used": _step("verify", view("verify", factor="totp"), Problem.NEXT_CODE, 23),
+    "verify-totp-clock": _step("verify", view("verify", factor="totp", failures=1, attempts_left=4), Problem.CLOCK_OFF),
+    "verify-after-password": _step("verify", view("verify", factor="totp", after_password=True)),
+    "verify-extras": _verify(FactorKind.EMAIL, FactorKind.BACKUP_CODE, FactorKind.ADMIN_CODE, factor="email"),
+    "verify-used-up": _verify(
+        FactorKind.EMAIL, FactorKind.ADMIN_CODE, factor="email", no_codes_left=True, remember_days=30
+    ),
+    "verify-any": _verify(
+        *ANY_CODE, expires_at=None, resend_at=NOW, attempts_left=5, remember_days=30, no_codes_left=False
+    ),
+    "verify-any-sent": _verify(*ANY_CODE, sent_already=True, remember_days=30),
+    "verify-any-expired": _verify(*ANY_CODE, sent_already=True, expires_at=NOW - 1, resend_at=NOW - 1),
+    "verify-any-warning": _verify(*ANY_CODE, problem=Problem.WARNING, expires_at=None, failures=3, attempts_left=2),
+    "verify-any-cooling": _verify(*ANY_CODE, problem=Problem.WAIT, wait=45, expires_at=None),
+    "verify-vouch": _verify(FactorKind.EMAIL, FactorKind.ADMIN_CODE, factor="email", vouching=True),
+    "verify-vouch-admin": _step("verify", view("verify", factor="", vouching=True)),
+    "backup-codes": _step("backup_codes", view("backup-codes", codes=BACKUP_CODES)),
+    "new-password": _step("new_password", view("new-password", another_code=True)),
+    "new-password-refused": lambda language: (
+        "steps/new_password.html",
+        {
+            "view": view("new-password", another_code=True),
+            "problem": replace(
+                problem_view(Problem.PASSWORD_REFUSED, language, None, NOW, REFERENCE_CODE),
+                next="Invalid password: must contain at least 2 numerical digits.",
+            ),
+        },
+    ),
+    "account-none": _account(codes=0),
+    "account-email": _account(FactorKind.EMAIL, fresh=False),
+    "account-both": _account(FactorKind.EMAIL, FactorKind.TOTP),
+    "account-used-up": _account(FactorKind.TOTP, codes=0, optional=False),
+    "account-codes": _codes(*BACKUP_CODES),
+    "account-codes-none": _codes(),
     "stopped": _step("stopped", view("stopped"), Problem.ACCOUNT_CHANGED),
     "stopped-locked": _step("stopped", view("stopped"), Problem.LOCKED, 1790),
     "problem-not-found": _problem(Problem.NOT_FOUND),

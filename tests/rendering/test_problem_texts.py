@@ -60,8 +60,8 @@ def test_the_status_follows_the_public_surface() -> None:
     assert {problem: TEXTS[problem].status for problem in wanted} == wanted
 
 
-def test_what_waits_is_429_and_what_stops_a_login_403_or_not_ours() -> None:
-    assert {row.status for row in TEXTS.values() if row.tone is Tone.WAIT} == {429}
+def test_what_waits_is_429_or_goes_on_by_itself_and_what_stops_a_login_403_or_not_ours() -> None:
+    assert {row.status for row in TEXTS.values() if row.tone is Tone.WAIT} == {202, 429}
     assert {row.status for row in TEXTS.values() if row.tone is Tone.STOP} <= {403, 421, 503}
 
 
@@ -78,6 +78,13 @@ def test_a_wait_that_is_over_is_no_wait() -> None:
     view = problem_view(Problem.WAIT, ENGLISH, START, START)
     assert view.retry_after is None
     assert view.retry_at == ""
+
+
+@pytest.mark.row("SI-10")
+def test_a_used_code_of_an_app_counts_down_to_the_next_one_and_then_asks_for_it() -> None:
+    view = problem_view(Problem.NEXT_CODE, ENGLISH, START + 23, START)
+    assert (view.retry_after, view.next) == (23, "Your app shows the next one in 23 seconds.")
+    assert view.over == "Enter the code that your app shows now."
 
 
 @pytest.mark.row("GW-30")

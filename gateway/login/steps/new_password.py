@@ -87,4 +87,5 @@ class NewPasswordPage:
             to=visit.to,
             host=visit.host,
             username=login.user.display_name if login.user else "",
+            another_code=login.proved is not None,
         )

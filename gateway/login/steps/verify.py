@@ -7,6 +7,7 @@ codes are told by one sentence.
 
 from dataclasses import dataclass
 
+from gateway.domain.policy import FactorKind
 from gateway.domain.ports import Clock
 from gateway.login import aims
 from gateway.login.answering import Answering
@@ -20,6 +21,7 @@ from gateway.rendering.languages import Languages
 from gateway.rendering.masking import mask_address
 from gateway.rendering.step_view import MethodView, StepView
 from gateway.second_factor.challenges import Challenges
+from gateway.second_factor.factors import totp
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +55,7 @@ class VerifyPage:
             return StepView("verify", purpose, now, visit.csrf, visit.to, visit.host)
         left = await self.challenges.left(case, challenge)
         message, language = aims.message(login), self.languages.get(visit.language)
-        only = case.methods[0].factor.value if len(case.methods) == 1 else ""
+        only = case.methods[0].factor if len(case.methods) == 1 else None
         kinds = [m.factor for m in case.methods] + list(case.extras)
         return StepView(
             step="verify",
@@ -62,10 +64,10 @@ class VerifyPage:
             csrf=visit.csrf,
             to=visit.to,
             host=visit.host,
-            factor=only,
+            factor=only.value if only else "",
             username=login.user.display_name if login.user else "",
             sent_to=mask_address(message.address) if message else "",
-            digits=login.policy.otp_length,
+            digits=totp.DIGITS if only is FactorKind.TOTP else login.policy.otp_length,
             expires_at=challenge.expires_at if challenge else None,
             resend_at=left.resend_at,
             can_resend=message is not None,
@@ -75,8 +77,12 @@ class VerifyPage:
             any_of=tuple(MethodView(k.value, factor_texts.label(k, language)) for k in kinds) if len(kinds) > 1 else (),
             remember_days=login.policy.trust_browser_days if _may_remember(login) else 0,
             tag=challenge.tag if challenge else "",
+            message=message.factor.value if message else "",
             sent_already=challenge is not None and challenge.sent_to != "",
+            answerable=challenge is not None,
             no_codes_left=_used_up(login),
+            vouching=isinstance(aims.aim(login), aims.Vouch),
+            after_password=login.changed,
         )
 
 
