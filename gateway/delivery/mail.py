@@ -1,11 +1,14 @@
 """How does a mail leave the gateway?
 
-By SMTP to the relays of a channel: tried in order, the next one only when no connection to the one before can be had
-(a relay that took part of a mail may have sent it). Connections are pooled by the `Relay` value they came from. What
-comes back is a value: `Sent`, or `NotSent` with a reason for the operator. Nothing here logs an address or a text.
+By SMTP to the relays of a channel, tried in order, the next one on connection failure only. A connection that breaks
+before the text was handed over is safe to replace: by another one to the same relay first. From the end of DATA on the
+relay may have sent the mail, whatever becomes of the connection (RFC 5321 4.5.3.2.6, RFC 1047), so nothing is tried
+again. Connections are pooled by the `Relay` value they came from. What comes back is a value: `Sent`, or `NotSent` with
+a reason for the operator. Nothing here logs an address or a text.
 """
 
 import asyncio
+import re
 import socket
 import ssl
 from collections.abc import AsyncIterator
@@ -13,7 +16,16 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 import structlog
-from aiosmtplib import SMTP, SMTPAuthenticationError, SMTPException, SMTPRecipientsRefused, SMTPResponseException
+from aiosmtplib import (
+    SMTP,
+    SMTPAuthenticationError,
+    SMTPDataError,
+    SMTPException,
+    SMTPRecipientRefused,
+    SMTPResponseException,
+    SMTPServerDisconnected,
+    SMTPTimeoutError,
+)
 
 from gateway.delivery.message import Message, compose, without_addresses
 from gateway.domain.channel import Channel, MailSecurity, Relay, TlsSettings
@@ -27,6 +39,9 @@ _CONNECTIONS = 8
 _MAILS_PER_CONNECTION = 50  # many relays close a connection after 100
 _IDLE = 30.0
 _FIRST_RELAYS = 3.0  # seconds for a connection while there is another relay to try
+_CONNECTIONS_A_MAIL = 3  # to one relay, while each breaks before the mail was handed over
+_GO_AHEAD, _DONE, _CLOSING = 354, 250, 421
+_LEADING_DOT = re.compile(rb"(?m)^\.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,9 +101,8 @@ class Mailer:
             name = f"{relay.host}:{relay.port}"
             patience = relay.timeout if number == len(channel.relays) else min(relay.timeout, _FIRST_RELAYS)
             try:
-                async with self._pool(relay).connection(patience) as connection:
-                    await connection.sendmail(channel.sender, [to], raw)
-                    return Sent(self._clock.now(), name)
+                await self._hand_over(relay, patience, channel.sender, to, raw)
+                return Sent(self._clock.now(), name)
             except _NoConnection as error:
                 failures.append(f"{name}: {error}")
             except SMTPAuthenticationError as error:
@@ -96,6 +110,17 @@ class Mailer:
             except (SMTPException, OSError) as error:
                 return NotSent(f"{name}: {_words(error)}", temporary=_is_temporary(error))
         return NotSent("; ".join(failures) or "the channel has no relay", temporary=bool(failures))
+
+    async def _hand_over(self, relay: Relay, patience: float, sender: str, to: str, raw: bytes) -> None:
+        """Returns when the relay took the mail. Raises `_NoConnection` only while it cannot have it."""
+        for attempt in range(1, _CONNECTIONS_A_MAIL + 1):
+            try:
+                async with self._pool(relay).connection(patience) as connection:
+                    await _transfer(connection, sender, to, raw)
+                    return
+            except _Broken as error:
+                if attempt == _CONNECTIONS_A_MAIL or not error.at_once:
+                    raise
 
     def _pool(self, relay: Relay) -> "_Pool":
         if relay not in self._pools:
@@ -120,6 +145,41 @@ class Mailer:
 
 class _NoConnection(Exception):
     """No usable connection to a relay; nothing of the mail was sent."""
+
+
+class _Broken(_NoConnection):
+    """A connection ended under a mail that was not handed over yet; `at_once`: without keeping us waiting."""
+
+    def __init__(self, words: str, *, at_once: bool) -> None:
+        super().__init__(words)
+        self.at_once = at_once
+
+
+async def _transfer(connection: SMTP, sender: str, to: str, raw: bytes) -> None:
+    """One mail, command by command, so that it is known whether the text was handed over when something breaks.
+
+    Raises `_Broken` before that; `SMTPException` when the relay says no, and whatever happens after that.
+    """
+    try:
+        await connection.mail(sender)
+        await connection.rcpt(to)
+        answer = await connection.execute_command(b"DATA")
+    except SMTPServerDisconnected as error:
+        raise _Broken(_words(error), at_once=True) from error
+    except SMTPTimeoutError as error:
+        raise _Broken(_words(error), at_once=False) from error
+    except SMTPResponseException as error:
+        if error.code == _CLOSING:  # RFC 5321 3.8: it closes this connection, and says nothing of the mail
+            raise _Broken(_words(error), at_once=True) from error
+        raise
+    if answer.code == _CLOSING or connection.protocol is None:
+        raise _Broken(f"the relay answered {answer.code}", at_once=True)
+    if answer.code != _GO_AHEAD:
+        raise SMTPDataError(answer.code, answer.message)
+    connection.protocol.write(_LEADING_DOT.sub(b"..", raw).removesuffix(b"\r\n") + b"\r\n.\r\n")
+    answer = await connection.protocol.read_response(timeout=connection.timeout)
+    if answer.code != _DONE:
+        raise SMTPDataError(answer.code, answer.message)
 
 
 class _Pool:
@@ -231,8 +291,8 @@ def _words(error: Exception) -> str:
     match cause:
         case ssl.SSLCertVerificationError():
             return f"its certificate is not trusted: {cause.verify_message} (setting `tls`)"
-        case SMTPRecipientsRefused(recipients=[first, *_]):
-            return f"the relay refused the recipient: {_answer(first)}"
+        case SMTPRecipientRefused():
+            return f"the relay refused the recipient: {_answer(cause)}"
         case SMTPResponseException():
             return f"the relay answered {_answer(cause)}"
         case TimeoutError():
@@ -247,6 +307,4 @@ def _answer(error: SMTPResponseException) -> str:
 
 def _is_temporary(error: Exception) -> bool:
     """Only a clear 5xx is final (RFC 5321 4.2.1)."""
-    if isinstance(error, SMTPRecipientsRefused):
-        return all(refused.code < 500 for refused in error.recipients)
     return not (isinstance(error, SMTPResponseException) and error.code >= 500)

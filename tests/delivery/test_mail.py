@@ -3,8 +3,9 @@
 import asyncio
 import socket
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
 
 import pytest
 import structlog
@@ -156,16 +157,55 @@ async def test_a_relay_that_answered_no_has_the_last_word(
 
 
 @pytest.mark.row("GW-34")
-@pytest.mark.parametrize("point", ["rcpt", "data"])
-async def test_a_relay_that_dies_in_the_middle_is_not_followed_by_another(
-    mailer: Mailer, start_mail_server: StartMailServer, point: Literal["rcpt", "data"]
+async def test_a_relay_that_dies_once_it_has_the_mail_is_not_followed_by_another(
+    mailer: Mailer, start_mail_server: StartMailServer
 ) -> None:
     first, second = await start_mail_server(), await start_mail_server()
-    first.switches.drop = point
+    first.switches.drop = "data"
     result = await mailer.send(channel(plain(first), plain(second)), MESSAGE)
     assert isinstance(result, NotSent)
     assert result.temporary
+    assert first.connections == 1
     assert second.messages == []
+
+
+@pytest.mark.row("GW-34")
+async def test_a_relay_that_always_dies_before_it_has_the_mail_is_followed_by_the_next(
+    mailer: Mailer, start_mail_server: StartMailServer
+) -> None:
+    first, second = await start_mail_server(), await start_mail_server()
+    first.switches.drop = "rcpt"
+    assert isinstance(await mailer.send(channel(plain(first), plain(second)), MESSAGE), Sent)
+    assert first.connections == 3
+    assert len(second.messages) == 1
+
+
+@pytest.mark.row("GW-34")
+@pytest.mark.parametrize("command", ["mail", "rcpt", "before data", "421"])
+async def test_a_connection_that_breaks_before_the_relay_has_the_mail_is_replaced(mailer: Mailer, command: str) -> None:
+    relay = Breaking(command)
+    async with relay.listening() as port:
+        result = await mailer.send(channel(Relay("127.0.0.1", port, MailSecurity.NONE)), MESSAGE)
+    assert isinstance(result, Sent)
+    assert relay.connections == 2
+    assert relay.taken == 1
+
+
+@pytest.mark.row("GW-34")
+async def test_a_relay_that_falls_silent_before_it_has_the_mail_leaves_it_to_the_next(
+    mailer: Mailer, mail_server: MailServer
+) -> None:
+    silent = Breaking("silent")
+    async with silent.listening() as port:
+        relay = Relay("127.0.0.1", port, MailSecurity.NONE, timeout=0.2)
+        assert isinstance(await mailer.send(channel(relay, plain(mail_server)), MESSAGE), Sent)
+    assert silent.connections == 1
+
+
+async def test_lines_that_begin_with_a_dot_arrive_as_they_are(mailer: Mailer, mail_server: MailServer) -> None:
+    dotted = replace(MESSAGE, text=".\n..two\n.three\n")
+    assert isinstance(await mailer.send(channel(plain(mail_server)), dotted), Sent)
+    assert mail_server.messages[0].text.splitlines() == [".", "..two", ".three"]
 
 
 @pytest.mark.row("GW-34")
@@ -227,6 +267,48 @@ async def test_neither_address_nor_code_is_logged(mailer: Mailer, mail_server: M
     assert all(line["to"] == "a***@c***.example" and line["reference"] == "ABCD2345" for line in lines)
     assert "anna@" not in str(lines)
     assert "123456" not in str(lines)
+
+
+@dataclass
+class Breaking:
+    """A relay whose first connection breaks at a point; the later ones take what they get."""
+
+    point: str
+    connections: int = 0
+    taken: int = 0
+    open: list[asyncio.StreamWriter] = field(default_factory=list)
+
+    @asynccontextmanager
+    async def listening(self) -> AsyncIterator[int]:
+        """The port it listens on."""
+        server = await asyncio.start_server(self._serve, "127.0.0.1", free_port())
+        yield server.sockets[0].getsockname()[1]
+        server.close()
+        for writer in self.open:
+            writer.close()
+            with suppress(OSError):
+                await writer.wait_closed()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        self.open.append(writer)
+        breaks = self.point if self.connections == 1 else ""
+        writer.write(b"220 relay\r\n")
+        while line := (await reader.readline()).decode().strip().lower():
+            verb = line.split(":")[0].split(" ")[0]
+            if (breaks, verb) in (("mail", "mail"), ("rcpt", "rcpt"), ("before data", "data")):
+                break
+            if (breaks, verb) == ("421", "rcpt"):
+                writer.write(b"421 too many mails\r\n")
+                break
+            if (breaks, verb) == ("silent", "rcpt"):
+                continue
+            if verb == "data":
+                writer.write(b"354 go\r\n")
+                await reader.readuntil(b"\r\n.\r\n")
+                self.taken += 1
+            writer.write(b"250 OK\r\n")
+        writer.close()
 
 
 def free_text() -> str:
