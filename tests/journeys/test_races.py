@@ -143,3 +143,51 @@ async def test_of_guesses_in_many_logins_of_one_user_at_once_no_more_than_the_ca
         assert len(told(both, "code.wrong")) == 10
         async with Person(both[1].base) as agent:
             assert (await agent.password(user.username, user.password)).problem == "locked"
+
+
+@pytest.mark.row("EF-15")
+async def test_of_many_logins_of_one_user_at_once_only_one_sends_within_the_cooldown(
+    both: list[Replica], keycloak: Keycloak, mail_server: MailServer
+) -> None:
+    user = keycloak.admin.create_user(email=None)
+    async with Person(both[0].base) as agent:
+        await agent.first_login(user.username, user.password, "many@example.com", mail_server)
+    agents = [Person(both[number % 2].base) for number in range(8)]
+    try:
+        answers = []
+        waiting = list(agents)
+        while waiting:  # who is told that too many ask for this name tries again
+            tried = await asyncio.gather(*(agent.password(user.username, user.password) for agent in waiting))
+            answers += [answer for answer in tried if answer.step == "verify"]
+            waiting = [agent for agent, answer in zip(waiting, tried, strict=True) if answer.step == "password"]
+        assert len(answers) == len(agents)
+        assert Counter(answer.problem for answer in answers) == {None: 1, "wait": 7}
+    finally:
+        for agent in agents:
+            await agent.http.close()
+    assert len(mail_server.to("many@example.com")) == 2
+
+
+@pytest.mark.row("EF-15")
+async def test_a_button_for_a_new_code_pressed_many_times_at_once_sends_no_more_than_the_maximum(
+    settings: Folder, crowd: ClientSession, keycloak: Keycloak, mail_server: MailServer
+) -> None:
+    settings.two_factor.update(resendCooldown=0, maxSends=4)
+    with replicas(settings, 2) as both:
+        async with Person(both[0].base) as agent:
+            await at_code_page(both, agent, keycloak, mail_server, "resends@example.com")
+            cookie = "; ".join(f"{name}={value}" for name, value in agent.cookies().items())
+
+            async def resend(number: int) -> int:
+                body = {"csrf": agent.csrf, "to": agent.target, "action": "resend"}
+                url = f"{both[number % 2].base}/-/login/verify"
+                async with crowd.post(url, json=body, headers={**JSON, "Cookie": cookie}) as response:
+                    await response.read()
+                    return response.status
+
+            for _ in range(3):
+                statuses = await asyncio.gather(*(resend(number) for number in range(60)))
+                assert set(statuses) <= {200, 429}, Counter(statuses)
+            assert len(mail_server.to("resends@example.com")) == 4
+            code = await code_for(mail_server, "resends@example.com", 4)
+            assert (await agent.do("verify", base=both[1].base, code=code)).step == "done"

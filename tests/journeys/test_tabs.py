@@ -1,6 +1,7 @@
 """Several tabs, double clicks and the back button: one browser, one login, `to` per tab."""
 
 import asyncio
+import re
 
 import pytest
 
@@ -9,6 +10,11 @@ from tests.journeys.person import JSON, code_for
 
 pytestmark = [pytest.mark.keycloak, pytest.mark.row("GW-13")]
 ADDRESS = "tabs@example.com"
+
+
+def csrf_of(page: str) -> str:
+    """The token of a page's form."""
+    return str(re.findall(r'name="csrf" value="([^"]+)"', page)[0])
 
 
 async def test_five_tabs_at_once_all_end_signed_in_with_one_session(site: Site) -> None:
@@ -33,6 +39,31 @@ async def test_five_tabs_at_once_all_end_signed_in_with_one_session(site: Site) 
         assert await asyncio.gather(*(tab("verify", to, code=code) for to in targets)) == targets
         assert (await agent.get(targets[0])).status == 200
     assert len(site.audit.of("session.opened")) == 2  # the first login's and this one
+
+
+async def test_tabs_restored_at_once_without_cookies_get_in_with_at_most_one_second_try(site: Site) -> None:
+    user = site.user(email=None)
+    async with site.person() as agent:
+        await agent.first_login(user.username, user.password, ADDRESS, site.mail)
+    async with site.person() as agent:
+        targets = [f"/unified-admin/tab{number}" for number in range(5)]
+        pages = await asyncio.gather(*(agent.page(f"/-/login?to={to}") for to in targets))
+        credentials = {"username": user.username, "password": user.password}
+        for to, first in zip(targets, pages, strict=True):
+            tried = await agent.submit("password", **{"csrf": csrf_of(first), "to": to, **credentials})
+            if tried.status == 403:  # this tab's cookie was replaced by another tab's: it shows the step that is due
+                again = await tried.text()
+                assert f'name="to" value="{to}"' in again
+                if 'name="password"' in again:
+                    assert f'value="{user.username}"' in again
+                    tried = await agent.submit("password", **{"csrf": csrf_of(again), "to": to, **credentials})
+                else:
+                    assert 'name="code"' in again
+                    continue
+            assert tried.headers["Location"] == f"/-/login/verify?to={to}"
+        assert len(site.mail.to(ADDRESS)) == 2
+        done = await agent.submit("verify", code=await code_for(site.mail, ADDRESS, 2), to=targets[3])
+        assert done.headers["Location"] == targets[3]
 
 
 async def test_a_tab_left_at_the_password_page_is_led_on_when_another_finished(site: Site) -> None:

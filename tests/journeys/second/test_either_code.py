@@ -114,7 +114,7 @@ async def test_the_last_backup_code_says_that_all_are_used(cloud: Site) -> None:
         assert "All codes are used" in await agent.page("/-/account")
     async with cloud.person() as again:
         await asked(cloud, again, user)
-        assert "used" in await again.page()
+        assert "All your backup codes are used" in await again.page()
         assert (await again.do("verify", code=phone.code())).step == "done"
 
 
@@ -125,7 +125,7 @@ async def test_the_code_page_says_that_only_an_administrator_can_help_who_lost_e
         await both(cloud, agent, user)
     async with cloud.person() as lost:
         await asked(cloud, lost, user)
-        assert "administrator" in (await lost.page()).lower()
+        assert "Only your administrator can help you then." in await lost.page()
 
 
 Issue = Callable[[User], Awaitable[str]]
