@@ -154,7 +154,7 @@ class Tenant:
     """Everything one request may know of its tenant.
 
     `public_url` is an origin without a path (`https://efcx.example.com`), the only source of scheme, host and port.
-    `hosts` are further host names (lower case, no port).
+    `hosts` are further host names (lower case, no port). `users` is how many are expected to sign in at the same time.
     """
 
     id: str
@@ -172,6 +172,7 @@ class Tenant:
     token_cookie: TokenCookie = TokenCookie()
     session: SessionLimits = SessionLimits()
     paths: tuple[tuple[str, str], ...] = field(default=())
+    users: int | None = None
 
     @property
     def secure(self) -> bool:

@@ -66,7 +66,7 @@ def load(file: Path, *, environment: Mapping[str, str] | None = None, built: Bui
     )
     place = folder / section.tenants
     entries, faults = _tenants(place, document, around, vault, report)
-    across.check(entries)
+    across.check(entries, around.channels)
     everything = dict.fromkeys([*report.faults, *faults, *(f for e in entries for f in e.report.faults)])
     in_order = sorted(everything, key=lambda f: (f.file != document.file, f.file, f.line))
     return _ended((settings, around, entries), tuple(in_order), vault, (folder, place))

@@ -126,6 +126,7 @@ def build(document: Document, around: Surroundings, report: Report, opener: Open
         public_paths=frozenset(section.public_paths),
         origins=frozenset(section.origins),
         session=SessionLimits(section.session.idle, section.session.absolute),
+        users=section.users,
     )
     return token_cookie_of(tenant, section, report)
 

@@ -252,3 +252,6 @@ class GatewaySection(Section):
 
     session: SessionSection = SessionSection()
     """How long a session lives."""
+
+    users: Annotated[int, Field(ge=1)] | None = None
+    """How many users sign in at the same time, as at shift start: the check compares it with `rate` of the channel."""

@@ -2,6 +2,7 @@
 
 import pytest
 
+from gateway.settings.faults import Level
 from tests.settings.folder import Folder
 
 COOKIE = "gateway.token_cookie.domain"
@@ -71,3 +72,43 @@ def test_two_tenants_on_one_realm_with_distinct_clients_are_allowed(folder: Fold
 def test_realms_of_one_name_on_two_keycloaks_are_two(folder: Folder) -> None:
     folder.another("two")["tenantSettings"]["keyCloak"].update({"realm": "one", "auth-server-url": "http://other/"})
     assert folder.load().errors == ()
+
+
+USERS = "gateway.users"
+
+
+@pytest.mark.row("GW-34")
+def test_a_queue_of_more_than_ten_minutes_at_shift_start_is_a_warning(folder: Folder) -> None:
+    folder.gateway["channels"][0]["rate"] = 30
+    folder.own["users"] = 2000
+    fault = folder.fault(USERS)
+    assert fault.level is Level.WARNING
+    assert "2000 users" in fault.text
+    assert "30 mails a minute" in fault.text
+    assert "67 minutes" in fault.text
+
+
+@pytest.mark.row("GW-34")
+@pytest.mark.parametrize(("users", "rate"), [(300, 30), (5000, None)])
+def test_a_queue_of_ten_minutes_and_a_channel_without_a_rate_are_fine(
+    folder: Folder, users: int, rate: int | None
+) -> None:
+    folder.gateway["channels"][0]["rate"] = rate
+    folder.own["users"] = users
+    assert folder.faults(USERS) == []
+
+
+@pytest.mark.row("GW-34")
+def test_tenants_that_share_a_channel_share_its_rate(folder: Folder) -> None:
+    folder.gateway["channels"][0]["rate"] = 30
+    folder.own["users"] = 200
+    folder.another("two")["gateway"] = {"users": 200}
+    assert ["400 users of 2 tenants together" in fault.text for fault in folder.faults(USERS)] == [True, True]
+
+
+@pytest.mark.row("GW-34")
+def test_a_tenant_whose_second_factor_is_off_needs_no_mails(folder: Folder) -> None:
+    folder.gateway["channels"][0]["rate"] = 30
+    folder.own["users"] = 2000
+    folder.two_factor["is2FAEnabled"] = False
+    assert folder.faults(USERS) == []
