@@ -217,7 +217,7 @@ def login(world: World, factors: SecondFactor, live: Sessions) -> tuple[Reaper, 
 
     flow = Flow(logins, steps, effects.runners, clock, chance, on_begun=reaper.note, on_dead=dead)
     answers = Answers(flow, live, world.pages, clock, chance, reports)
-    within = Within(flow, world.users, factors.enrolments, clock, reports)
+    within = Within(flow, world.users, factors.enrolments, factors.window, clock, reports)
     return reaper, LoginHandlers(flow, within, Visits(world.forms, chance), answers, reports)
 
 

@@ -132,8 +132,11 @@ def vouchers(login: Login) -> tuple[Enrolment, ...]:
 
 
 def needs_voucher(login: Login, new: Enrolment) -> bool:
-    """Whether the registration just proved counts only with a voucher (GW-27)."""
-    if login.purpose is not Purpose.SIGN_IN or login.enrolments.enrolments:
+    """Whether the registration just proved counts only with a voucher (GW-27): a first one, whatever it was begun for.
+
+    Inside a session, too, nobody has shown more than the password.
+    """
+    if login.enrolments.enrolments:
         return False
     match login.policy.registration:
         case Registration.OPEN:

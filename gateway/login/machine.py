@@ -248,13 +248,15 @@ def _proved(login: Login, event: Proved) -> Login:
             if login.purpose is Purpose.ENROL:  # the fresh proof; registering comes next
                 return replace(login, fresh=True, round=login.round + 1)
             pinned = None if login.enrolments.of(event.factor) else _of(methods, event.factor)
-            return replace(login, proved=event.factor, fresh=login.recent, enrolled=pinned)
+            if pinned:
+                login = _registered(login, pinned)
+            return replace(login, proved=event.factor, fresh=login.recent)
     return login
 
 
 def _registered(login: Login, new: Enrolment) -> Login:
     first_one = not login.enrolments.enrolments
-    return replace(login, proved=new.factor, enrolled=new, first_enrolment=first_one)
+    return replace(login, proved=new.factor, enrolled=new, saved=False, first_enrolment=first_one)
 
 
 def _answers(login: Login, challenge: Challenge) -> bool:

@@ -47,6 +47,7 @@ class Proofs:
             methods=methods,
             extras=extras,
             takes_any=aims.takes_any(login),
+            vouching=login.unvouched is not None,
             enrolments=login.enrolments,
         )
 

@@ -18,6 +18,7 @@ from gateway.login.visit import Visit
 from gateway.observe.audit import AuditEvent
 from gateway.second_factor import contacts
 from gateway.second_factor.enrolments import Enrolments, Tampered
+from gateway.second_factor.registration_window import RegistrationWindow
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,7 @@ class Within:
     flow: Flow
     users: Users
     enrolments: Enrolments
+    window: RegistrationWindow
     clock: Clock
     reports: Reports
 
@@ -59,5 +61,6 @@ class Within:
             credential_date=account.credential_date,
             password_at=session.password_at,
             fresh=begun.recent and session.is_fresh(self.clock.now()),
+            open_registration=await self.window.is_open(visit.tenant, account),
         )
         return await self.flow.keep(visit, login)

@@ -25,7 +25,7 @@ from gateway.second_factor.attempts import Attempts, Go, No
 from gateway.second_factor.consuming import Consuming
 from gateway.second_factor.factor import About, Factor
 from gateway.second_factor.factors import admin_code, backup_code, message_code, totp
-from gateway.second_factor.limits import Whose
+from gateway.second_factor.limits import Group, Whose
 from gateway.settings.snapshot import OperatorLimits
 from gateway.store.interface import Store
 
@@ -41,7 +41,8 @@ JUDGED_IN_ORDER = (FactorKind.TOTP, FactorKind.EMAIL, FactorKind.SMS, FactorKind
 class Case:
     """For whom, what and under which rules one proof is; the same for sending and answering.
 
-    `methods` are what an answer is judged by, `extras` the codes besides; `takes_any` when one page takes all of them.
+    `methods` are what an answer is judged by, `extras` the codes besides; `takes_any` when one page takes all of them,
+    `vouching` when they speak for a registration that was proved already.
     """
 
     tenant: Tenant
@@ -55,6 +56,7 @@ class Case:
     methods: tuple[Enrolment, ...]
     extras: tuple[FactorKind, ...] = ()
     takes_any: bool = False
+    vouching: bool = False
     enrolments: EnrolmentSet = EnrolmentSet()
 
     @property
@@ -142,10 +144,10 @@ class Challenges:
         if expired and not candidates:
             return Wrong(Trouble(Problem.CODE_EXPIRED))
         whose = self._whose(case, challenge)
-        groups = limits.for_answer(case.policy, case.limits, whose, case.counted_as)
+        groups = _counted(case, whose)
         found = await self._attempts.reserve(groups)
         if isinstance(found, No):
-            return Wrong(self._held(found, challenge))
+            return Wrong(self._held(case, found, challenge))
         problem = Problem.WRONG_CODE
         for kind in candidates:
             judgement = await self._judge(case, about_of(kind).for_challenge(challenge.id), challenge, kind, entry)
@@ -170,12 +172,15 @@ class Challenges:
         if problem is Problem.NEXT_CODE:  # the right code of an app, used already: no guess
             await self._attempts.give_back(groups)
             return Wrong(Trouble(problem, totp.next_code_at(self._clock.now())), judged=True)
+        if expired and await self._was_sent(case, about_of, challenge, entry):
+            await self._attempts.give_back(groups)
+            return Wrong(Trouble(Problem.CODE_EXPIRED))
         return self._wrong(case, challenge, found, problem)
 
     async def left(self, case: Case, challenge: Challenge | None) -> Left:
         """The counters as a page shows them; nothing is counted."""
         whose = self._whose(case, challenge)
-        found = await self._attempts.look(limits.for_answer(case.policy, case.limits, whose, case.counted_as))
+        found = await self._attempts.look(_counted(case, whose))
         cooling = await self._attempts.look(limits.cooldown(case.policy, whose))
         resend_at = cooling.until if isinstance(cooling, No) else None
         if isinstance(found, No):
@@ -247,27 +252,35 @@ class Challenges:
                 return Rejected()
         return await self.factor(about, kind).judge(challenge.state, case.user, enrolment, about, entry)
 
+    async def _was_sent(self, case: Case, about_of: AboutOf, challenge: Challenge, entry: str) -> bool:
+        """Whether `entry`, on a page that takes other codes as well, is the message's code after its end."""
+        kind = challenge.factor
+        if kind is None or not self._fits(case, kind, entry):
+            return False
+        judgement = await self._judge(case, about_of(kind).for_challenge(challenge.id), challenge, kind, entry)
+        return isinstance(judgement, Accepted)
+
     def _wrong(self, case: Case, challenge: Challenge, found: Go, problem: Problem) -> Wrong:
         """What a wrong code leads to: the sentence, a warning, or the end of the code or of the login."""
         failures = _failures(found)
-        for limit, until in found.locks:
-            held = No(limit.problem, until)
-            if limit.problem is Problem.LIMIT_EXCEEDED and challenge.factor in MESSAGE_FACTORS:
-                return Wrong(self._held(held, challenge), failures, judged=True)
-            return Wrong(Trouble(limit.problem, until), failures, stops=True, judged=True)
+        ended = [No(limit.problem, until) for limit, until in found.locks]
+        if ended:
+            held = max(ended, key=lambda no: (no.problem is Problem.LOCKED, no.until))
+            new_code = held.problem is Problem.LIMIT_EXCEEDED and case.counted_as in MESSAGE_FACTORS
+            return Wrong(self._held(case, held, challenge), failures, stops=not new_code, judged=True)
         warn = case.policy.warn_from_attempt
-        if problem is Problem.WRONG_CODE and warn is not None and failures >= warn:
+        if warn is not None and failures >= warn:
             problem = Problem.WARNING
         return Wrong(Trouble(problem), failures, judged=True)
 
-    def _held(self, held: No, challenge: Challenge) -> Trouble:
-        """A dead code holds the user only until he may have a new one."""
+    def _held(self, case: Case, held: No, challenge: Challenge) -> Trouble:
+        """A dead code holds the user until he may have a new one; a login that is at its end holds nobody after it."""
         if held.problem is Problem.LIMIT_EXCEEDED:
-            return Trouble(held.problem, challenge.resend_at)
+            return Trouble(held.problem, challenge.resend_at if case.counted_as in MESSAGE_FACTORS else None)
         return Trouble(held.problem, held.until)
 
     async def _locked(self, case: Case, whose: Whose) -> Trouble | None:
-        groups = limits.for_answer(case.policy, case.limits, whose, case.counted_as)
+        groups = _counted(case, whose)
         found = await self._attempts.look(tuple(group for group in groups if limits.is_of_user(group)))
         return Trouble(found.problem, found.until) if isinstance(found, No) else None
 
@@ -286,6 +299,10 @@ class Challenges:
     def name_of_address(self, tenant_id: str, address: str) -> str:
         """A keyed digest that stands for an address in keys of the store."""
         return self._addresses.sign(tenant_id, unicodedata.normalize("NFKC", address).casefold())
+
+
+def _counted(case: Case, whose: Whose) -> tuple[Group, ...]:
+    return limits.for_answer(case.policy, case.limits, whose, case.counted_as, vouching=case.vouching)
 
 
 def _newest_key(whose: Whose) -> str:

@@ -69,19 +69,26 @@ def _limit(
     return Limit(name, rule, problem)
 
 
-def for_answer(policy: Policy, limits: OperatorLimits, whose: Whose, factor: FactorKind | None) -> tuple[Group, ...]:
-    """What one entered code is counted against; `factor` None is the page that takes any code."""
+def for_answer(
+    policy: Policy, limits: OperatorLimits, whose: Whose, factor: FactorKind | None, *, vouching: bool = False
+) -> tuple[Group, ...]:
+    """What one entered code is counted against; `factor` None is the page that takes any code.
+
+    A voucher's code has counts of its own: the registration it is for was proved by whoever registers, as often as he
+    likes, and that success must not clear what he tried at the voucher.
+    """
     user_tag = f"{whose.tenant}/user/{whose.user}"
-    named = factor.value if factor else "any"
+    named = "voucher" if vouching else factor.value if factor else "any"
+    own_name = "attempts/voucher" if vouching else "attempts"
     cap = _limit(f"failures/{named}", user_tag, Problem.LOCKED, steps=limits.failure_steps)
     if policy.attempts_scope is AttemptsScope.USER:
         where = whose.app if policy.lock_scope is LockScope.APP else "*"
         own = _limit(
-            "attempts",
+            own_name,
             user_tag,
             Problem.LOCKED,
             steps=((policy.otp_max_attempts, float(policy.locked_for)),),
-            lock=f"attempts/{where}",
+            lock=f"{own_name}/{where}",
             restart=policy.lock_scope is LockScope.TENANT,
         )
         return ((own, cap),)

@@ -121,9 +121,13 @@ def methods_of(policy: Policy, standing: Standing) -> tuple[Enrolment, ...]:
 
 
 def enrolled_methods(policy: Policy, enrolments: EnrolmentSet) -> tuple[Enrolment, ...]:
-    """Every factor the user has enrolled, those of the policy first: what a fresh proof may be given by."""
+    """Every factor the user has enrolled, those of the policy first: what a fresh proof may be given by.
+
+    An address counts only while the tenant has a channel to send to it.
+    """
     own = tuple(e for m in policy.offered for e in enrolments.enrolments if e.factor is m.factor)
-    return own + tuple(e for e in enrolments.enrolments if e not in own)
+    others = (e for e in enrolments.enrolments if e not in own and e.factor not in MESSAGE_FACTORS)
+    return (*own, *others)
 
 
 def contacts_are_methods(policy: Policy) -> bool:

@@ -66,8 +66,11 @@ class Trust:
 
     async def judge(self, tenant: str, cookie: TrustCookie, holder: Holder, policy: Policy) -> Verdict:
         """What the cookie is worth for this user, today."""
+        if not policy.trust_browser_days:  # it ends, and does not come back when the policy does
+            await self.records.remove(tenant, cookie.tag)
+            return Verdict.NONE
         kept = await self.records.read(tenant, cookie.tag)
-        if kept is None or not policy.trust_browser_days:
+        if kept is None:
             return Verdict.NONE
         if _digest(cookie.secret) != kept.digest:
             if _digest(cookie.secret) != kept.before:

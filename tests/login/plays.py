@@ -29,9 +29,14 @@ EMAIL = Method(FactorKind.EMAIL, "otp@example.com")
 POLICY = Policy(preset="efcx", enabled=True, methods=(EMAIL,), otp_expiry=60)
 USER = User(id="u1", username="agent1")
 TOKENS = Tokens(access="a", refresh="r", access_expires_at=NOW + 300, refresh_expires_at=NOW + 1800)
+TOTP = Method(FactorKind.TOTP)
 DRAFT = Draft(FactorKind.EMAIL, ADDRESS)
+APP_DRAFT = Draft(FactorKind.TOTP, secret="made up")
 OTHER_DRAFT = Draft(FactorKind.EMAIL, "other@example.com")
 ENROLLED = EnrolmentSet(version=3, enrolments=(Enrolment(FactorKind.EMAIL, ADDRESS),))
+APP_ENROLLED = EnrolmentSet(version=3, enrolments=(Enrolment(FactorKind.TOTP, secret="made up"),))
+BOTH_ENROLLED = EnrolmentSet(version=4, enrolments=ENROLLED.enrolments + APP_ENROLLED.enrolments)
+CODES = tuple(f"{n:010}" for n in range(10))
 
 
 def begun(policy: Policy = POLICY, *, route_asks: bool = True) -> Login:
@@ -51,9 +56,28 @@ def begun(policy: Policy = POLICY, *, route_asks: bool = True) -> Login:
     )
 
 
-def password(enrolments: EnrolmentSet = EnrolmentSet(), contacts: tuple[Contact, ...] = ()) -> PasswordRight:  # noqa: B008 - a frozen value
-    """The password was right."""
-    return PasswordRight(USER, TOKENS, enrolments, contacts, credential_date=1, at=NOW)
+def password(
+    enrolments: EnrolmentSet = EnrolmentSet(),  # noqa: B008 - a frozen value
+    contacts: tuple[Contact, ...] = (),
+    *,
+    due: bool = False,
+    trusted: bool = False,
+    verified: bool = False,
+    open_registration: bool = True,
+) -> PasswordRight:
+    """The password was right; a due one gives no tokens."""
+    return PasswordRight(
+        USER,
+        None if due else TOKENS,
+        enrolments,
+        contacts,
+        credential_date=1,
+        at=NOW,
+        due=due,
+        trusted=trusted,
+        verified=verified,
+        open_registration=open_registration,
+    )
 
 
 def challenge(number: int = 0, *, address: str = ADDRESS, of_round: int = 0) -> Challenge:
@@ -63,9 +87,9 @@ def challenge(number: int = 0, *, address: str = ADDRESS, of_round: int = 0) -> 
     )
 
 
-def sent(number: int = 0, **more: str) -> ChallengeSent:
+def sent(number: int = 0, *, address: str = ADDRESS, of_round: int = 0) -> ChallengeSent:
     """A mail went out."""
-    return ChallengeSent(challenge(number, **more))  # type: ignore[arg-type]
+    return ChallengeSent(challenge(number, address=address, of_round=of_round))
 
 
 def proved(number: int = 0) -> Proved:
@@ -77,6 +101,22 @@ def saved(login: Login) -> Saved:
     """The new set stands."""
     assert login.enrolled
     return Saved(login.enrolments.with_enrolment(login.enrolled))
+
+
+def waiting(number: int = 0, *, factor: FactorKind | None = None, of_round: int = 0) -> ChallengeSent:
+    """A proof is waited for that nothing was sent for."""
+    return ChallengeSent(Challenge(id=f"c{number}", factor=factor, round=of_round, number=number))
+
+
+def proved_by(factor: FactorKind, number: int = 0, *, of_round: int = 0, **more: object) -> Proved:
+    """A code of `factor` was right."""
+    return Proved(challenge(number, of_round=of_round), factor, NOW + 10, **more)  # type: ignore[arg-type]
+
+
+def within(purpose: Purpose, enrolments: EnrolmentSet, policy: Policy = POLICY, **more: object) -> Login:
+    """A login begun inside a session."""
+    login = replace(begun(policy), purpose=purpose, session="sess", user=USER, enrolments=enrolments)
+    return replace(login, **more)  # type: ignore[arg-type]
 
 
 OPENED = SessionOpened(Opened("sess", "tag.secret", NOW + 11))

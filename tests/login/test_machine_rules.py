@@ -1,0 +1,214 @@
+"""The rules that random runs do not notice when they are gone, each one directly."""
+
+from dataclasses import replace
+
+import pytest
+
+from gateway.domain.challenge import Draft
+from gateway.domain.policy import ChoosePage, FactorKind
+from gateway.domain.problem import Problem, Trouble
+from gateway.login.machine import apply, pending, step, trouble
+from gateway.login.record import (
+    AddressConfirmed,
+    AddressGiven,
+    CodesNoted,
+    Drafted,
+    Event,
+    Login,
+    PasswordChanged,
+    Picked,
+    Saved,
+    Step,
+    Stopped,
+    TokensGranted,
+)
+from tests.login.plays import (
+    APP_DRAFT,
+    BOTH_ENROLLED,
+    DRAFT,
+    EMAIL,
+    ENROLLED,
+    FIRST_LOGIN,
+    OPENED,
+    OTHER_DRAFT,
+    TOKENS,
+    TOTP,
+    USER,
+    after,
+    begun,
+    password,
+    proved,
+    proved_by,
+    sent,
+    waiting,
+    with_policy,
+)
+
+BOTH = with_policy(methods=(EMAIL, TOTP))
+COMBINED = with_policy(methods=(EMAIL, TOTP), choose_page=ChoosePage.COMBINED)
+EVERYTHING: tuple[Event, ...] = (
+    password(),
+    password(ENROLLED),
+    Picked(FactorKind.TOTP),
+    Picked(None),
+    AddressGiven(DRAFT),
+    AddressGiven(None),
+    AddressConfirmed(DRAFT),
+    Drafted(APP_DRAFT),
+    sent(0),
+    sent(1),
+    waiting(1),
+    proved(0),
+    proved_by(FactorKind.TOTP),
+    proved_by(FactorKind.ADMIN_CODE),
+    Saved(ENROLLED),
+    CodesNoted(),
+    PasswordChanged(2),
+    TokensGranted(TOKENS, USER),
+    OPENED,
+    Stopped(Trouble(Problem.LOCKED)),
+    Stopped(Trouble(Problem.LOCKED), "c0"),
+)
+BUSY: dict[str, Login] = {
+    "after the password": after(password(ENROLLED)),
+    "while registering": after(*FIRST_LOGIN[:3]),
+    "with a code on its way": after(*FIRST_LOGIN[:4]),
+    "before saving": after(*FIRST_LOGIN),
+    "before a new password": after(password(ENROLLED, due=True), sent(), proved()),
+    "before opening": after(password(ENROLLED), sent(), proved()),
+}
+
+
+@pytest.mark.parametrize("where", BUSY)
+@pytest.mark.parametrize("event", EVERYTHING, ids=lambda event: type(event).__name__)
+def test_a_stopped_login_absorbs_everything(where: str, event: Event) -> None:
+    stopped = apply(BUSY[where], Stopped(Trouble(Problem.LOCKED)))
+    assert apply(stopped, event) is stopped
+
+
+@pytest.mark.parametrize("event", EVERYTHING, ids=lambda event: type(event).__name__)
+def test_an_opened_login_absorbs_everything(event: Event) -> None:
+    opened = after(OPENED, login=BUSY["before opening"])
+    assert opened.opened
+    assert apply(opened, event) is opened
+
+
+def test_a_stopped_login_is_on_no_other_page() -> None:
+    assert pending(apply(BUSY["with a code on its way"], Stopped(Trouble(Problem.LOCKED)))) == (Step.STOPPED,)
+
+
+def test_why_a_login_was_stopped_first_is_what_is_told() -> None:
+    login = after(
+        Stopped(Trouble(Problem.LOCKED)), Stopped(Trouble(Problem.MAX_SENDS)), login=BUSY["after the password"]
+    )
+    assert trouble(login) == Trouble(Problem.LOCKED)
+
+
+# ------------------------------------------------------------------ the round
+
+
+@pytest.mark.parametrize("factor", [FactorKind.TOTP, FactorKind.BACKUP_CODE, FactorKind.ADMIN_CODE])
+def test_what_needs_no_sending_counts_for_its_whole_round(factor: FactorKind) -> None:
+    login = after(password(BOTH_ENROLLED), waiting(0), sent(1), login=begun(COMBINED))
+    assert after(proved_by(factor, 0), login=login).proved is factor
+
+
+@pytest.mark.row("SI-10")
+@pytest.mark.parametrize("factor", [FactorKind.TOTP, FactorKind.BACKUP_CODE, FactorKind.ADMIN_CODE])
+def test_what_needs_no_sending_does_not_count_for_another_round(factor: FactorKind) -> None:
+    events = (password(BOTH_ENROLLED, due=True), waiting(0), proved_by(FactorKind.TOTP, 0), PasswordChanged(2))
+    login = after(*events, waiting(1, of_round=1), login=begun(COMBINED))
+    assert login.round == 1
+    assert apply(login, proved_by(factor, 0, of_round=0)) == login
+
+
+@pytest.mark.row("SI-10")
+def test_a_code_sent_in_the_round_before_the_new_password_is_void_after_it() -> None:
+    login = after(password(ENROLLED, due=True), sent(), proved(), PasswordChanged(2))
+    assert apply(login, sent(1, of_round=0)) == login
+
+
+def test_nothing_is_proved_before_anything_was_asked() -> None:
+    login = after(password(BOTH_ENROLLED), login=begun(COMBINED))
+    assert apply(login, proved_by(FactorKind.TOTP)) == login
+
+
+def test_a_wait_that_began_before_a_code_was_sent_does_not_take_its_place() -> None:
+    login = after(password(BOTH_ENROLLED), waiting(0), sent(1), login=begun(COMBINED))
+    assert apply(login, waiting(0)) == login
+
+
+# ------------------------------------------------------------------ the kind that was picked
+
+
+def test_a_kind_that_is_not_offered_is_not_picked() -> None:
+    login = after(password(), login=begun(BOTH))
+    assert apply(login, Picked(FactorKind.SMS)) == login
+
+
+def test_a_tenant_with_one_kind_lets_nobody_pick() -> None:
+    login = after(password())
+    assert apply(login, Picked(FactorKind.EMAIL)) == login
+
+
+def test_an_address_is_void_while_an_app_is_registered() -> None:
+    login = after(password(), Picked(FactorKind.TOTP), login=begun(BOTH))
+    assert apply(login, AddressGiven(DRAFT)) == login
+
+
+def test_an_address_is_void_before_a_kind_was_picked() -> None:
+    login = after(password(), login=begun(BOTH))
+    assert apply(login, AddressGiven(DRAFT)) == login
+
+
+def test_a_secret_is_void_while_an_address_is_registered() -> None:
+    login = after(password(), Picked(FactorKind.EMAIL), login=begun(BOTH))
+    assert apply(login, Drafted(APP_DRAFT)) == login
+
+
+def test_a_draft_of_a_kind_nobody_picked_is_void() -> None:
+    login = after(password(), Picked(FactorKind.EMAIL), login=begun(BOTH))
+    assert apply(login, AddressGiven(Draft(FactorKind.SMS, "+15550100"))) == login
+
+
+def test_a_code_of_an_address_counts_not_for_an_app_picked_meanwhile() -> None:
+    events = (password(), Picked(FactorKind.EMAIL), AddressGiven(DRAFT), AddressConfirmed(DRAFT), sent(0))
+    login = after(*events, Picked(None), Picked(FactorKind.TOTP), Drafted(APP_DRAFT), waiting(1), login=begun(BOTH))
+    assert apply(login, proved(0)) == login
+
+
+def test_a_code_of_an_app_picked_before_counts_not_for_the_one_picked_after() -> None:
+    one = (Picked(FactorKind.TOTP), Drafted(APP_DRAFT), waiting(0, factor=FactorKind.TOTP))
+    other = (Picked(FactorKind.TOTP), Drafted(replace(APP_DRAFT, secret="other")), waiting(1, factor=FactorKind.TOTP))
+    login = after(password(), *one, Picked(None), *other, login=begun(BOTH))
+    assert apply(login, proved_by(FactorKind.TOTP, 0)) == login
+
+
+def test_a_kind_that_was_proved_is_not_picked_again() -> None:
+    events = (password(), Picked(FactorKind.TOTP), Drafted(APP_DRAFT), waiting(0, factor=FactorKind.TOTP))
+    login = after(*events, proved_by(FactorKind.TOTP), login=begun(BOTH))
+    assert apply(login, Picked(None)) == login
+
+
+def test_a_code_to_another_address_than_the_confirmed_one_is_void() -> None:
+    login = after(*FIRST_LOGIN[:3])
+    assert apply(login, sent(0, address=OTHER_DRAFT.address)) == login
+
+
+# ------------------------------------------------------------------ stops
+
+
+def test_a_stop_counts_for_the_challenge_that_was_judged() -> None:
+    login = after(password(ENROLLED), sent(0))
+    assert step(after(Stopped(Trouble(Problem.LOCKED), "c0"), login=login)) is Step.STOPPED
+
+
+def test_a_password_is_void_once_one_was_right() -> None:
+    login = after(password(ENROLLED), sent(0))
+    assert apply(login, password()) == login
+
+
+def test_a_session_is_opened_only_when_nothing_else_is_pending() -> None:
+    for where in ("after the password", "while registering", "with a code on its way", "before saving"):
+        assert apply(BUSY[where], OPENED) == BUSY[where]
+    assert apply(BUSY["before a new password"], OPENED) == BUSY["before a new password"]

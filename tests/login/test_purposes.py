@@ -1,0 +1,381 @@
+"""What is pending, in order, for every purpose a login is begun for: the table of the design, row by row."""
+
+from dataclasses import replace
+
+import pytest
+
+from gateway.domain.enrolment import EnrolmentSet
+from gateway.domain.policy import ChoosePage, EnrolmentRule, FactorKind, Policy
+from gateway.domain.session import Satisfied
+from gateway.domain.user import User
+from gateway.login.machine import apply, first, pending, satisfied, step
+from gateway.login.record import (
+    AddressConfirmed,
+    AddressGiven,
+    CodesNoted,
+    Drafted,
+    Effect,
+    Login,
+    PasswordChanged,
+    Picked,
+    Purpose,
+    Saved,
+    Step,
+    TokensGranted,
+)
+from tests.login.plays import (
+    APP_DRAFT,
+    APP_ENROLLED,
+    BOTH_ENROLLED,
+    CODES,
+    DRAFT,
+    EMAIL,
+    ENROLLED,
+    FIRST_LOGIN,
+    OPENED,
+    TOKENS,
+    TOTP,
+    USER,
+    after,
+    begun,
+    password,
+    proved,
+    proved_by,
+    saved,
+    sent,
+    waiting,
+    with_policy,
+    within,
+)
+
+APP = with_policy(methods=(TOTP,))
+BOTH = with_policy(methods=(EMAIL, TOTP), choose_page=ChoosePage.COMBINED)
+CODES_TOO = with_policy(backup_codes=10)
+OPTIONAL = with_policy(methods=(EMAIL, TOTP), enrolment=EnrolmentRule.OPTIONAL, choose_page=ChoosePage.COMBINED)
+NEW_TOKENS = TokensGranted(TOKENS, USER)
+
+
+def saved_with_codes(login: Login) -> Saved:
+    assert login.enrolled
+    return Saved(replace(login.enrolments.with_enrolment(login.enrolled), backup_codes=CODES))
+
+
+# ------------------------------------------------------------------ sign-in
+
+
+def test_an_app_is_registered_on_one_page_whose_secret_is_made_before_it_is_shown() -> None:
+    login = after(password(), login=begun(APP))
+    assert pending(login)[:3] == (Effect.DRAFT, Effect.CHALLENGE, Step.REGISTER)
+
+
+def test_a_right_code_of_a_new_app_saves_it_and_opens_the_session() -> None:
+    login = after(
+        password(), Drafted(APP_DRAFT), waiting(factor=FactorKind.TOTP), proved_by(FactorKind.TOTP), login=begun(APP)
+    )
+    assert pending(login) == (Effect.SAVE, Effect.OPEN, Step.DONE)
+
+
+def test_the_secret_of_an_app_is_made_once() -> None:
+    login = after(password(), Drafted(APP_DRAFT), login=begun(APP))
+    assert apply(login, Drafted(replace(APP_DRAFT, secret="another"))) == login
+
+
+@pytest.mark.row("CC-13")
+def test_a_user_with_an_app_is_not_asked_where_his_code_shall_go() -> None:
+    login = after(password(APP_ENROLLED), login=begun(APP))
+    assert pending(login)[:2] == (Effect.CHALLENGE, Step.VERIFY)
+
+
+def test_with_several_factors_to_register_the_page_asks_which() -> None:
+    assert first(after(password(), login=begun(BOTH))) is Step.REGISTER
+
+
+def test_the_factor_that_was_picked_is_registered() -> None:
+    login = after(password(), Picked(FactorKind.TOTP), login=begun(BOTH))
+    assert first(login) is Effect.DRAFT
+
+
+def test_a_user_may_pick_another_factor_before_one_is_proved() -> None:
+    login = after(password(), Picked(FactorKind.TOTP), Drafted(APP_DRAFT), Picked(None), login=begun(BOTH))
+    assert (first(login), login.draft) == (Step.REGISTER, None)
+
+
+@pytest.mark.row("CC-04")
+def test_the_first_enrolment_shows_backup_codes_before_the_session_opens() -> None:
+    login = after(*FIRST_LOGIN, login=begun(CODES_TOO))
+    assert pending(login) == (Effect.SAVE, Step.BACKUP_CODES, Effect.OPEN, Step.DONE)
+
+
+@pytest.mark.row("CC-04")
+def test_backup_codes_that_were_seen_are_not_shown_again() -> None:
+    login = after(*FIRST_LOGIN, login=begun(CODES_TOO))
+    login = after(saved_with_codes(login), CodesNoted(), login=login)
+    assert pending(login) == (Effect.OPEN, Step.DONE)
+
+
+@pytest.mark.row("CC-04")
+def test_a_later_login_shows_no_backup_codes() -> None:
+    enrolled = replace(ENROLLED, backup_codes=CODES)
+    login = after(password(enrolled), sent(), proved(), login=begun(CODES_TOO))
+    assert pending(login) == (Effect.OPEN, Step.DONE)
+
+
+@pytest.mark.row("CC-21")
+def test_where_a_factor_is_optional_a_user_without_one_is_asked_nothing() -> None:
+    assert pending(after(password(), login=begun(OPTIONAL))) == (Effect.OPEN, Step.DONE)
+
+
+@pytest.mark.row("CC-21")
+def test_where_a_factor_is_optional_a_user_who_has_one_is_asked_for_it() -> None:
+    assert step(after(password(APP_ENROLLED), login=begun(OPTIONAL))) is Step.VERIFY
+
+
+@pytest.mark.row("CC-13")
+@pytest.mark.parametrize("factor", [FactorKind.EMAIL, FactorKind.TOTP, FactorKind.BACKUP_CODE, FactorKind.ADMIN_CODE])
+def test_one_page_takes_whichever_code(factor: FactorKind) -> None:
+    login = after(password(BOTH_ENROLLED), sent(), proved_by(factor), login=begun(BOTH))
+    assert pending(login) == (Effect.OPEN, Step.DONE)
+
+
+@pytest.mark.row("CC-12")
+def test_a_trusted_browser_is_asked_nothing() -> None:
+    login = after(password(ENROLLED, trusted=True), login=begun(with_policy(trust_browser_days=30)))
+    assert satisfied(login) == (Satisfied.TRUSTED, "trusted-browser")
+
+
+@pytest.mark.row("CC-09")
+def test_with_a_policy_of_every_login_a_trusted_browser_is_asked_all_the_same() -> None:
+    assert step(after(password(ENROLLED, trusted=True))) is Step.VERIFY
+
+
+# ------------------------------------------------------------------ sign-in with a due password
+
+
+def due_until_changed(policy: Policy | None = None) -> Login:
+    """A due password: the factor was proved, the password changed, tokens granted."""
+    login = begun(policy or with_policy())
+    return after(password(ENROLLED, due=True), sent(), proved(), PasswordChanged(2), NEW_TOKENS, login=login)
+
+
+@pytest.mark.row("SI-10")
+def test_a_due_password_is_changed_after_the_factor() -> None:
+    login = after(password(ENROLLED, due=True), sent(), proved())
+    assert pending(login) == (Step.NEW_PASSWORD,)
+
+
+@pytest.mark.row("SI-10")
+def test_a_due_password_is_not_changed_before_the_factor() -> None:
+    login = after(password(ENROLLED, due=True), sent())
+    assert apply(login, PasswordChanged(2)) == login
+
+
+@pytest.mark.row("SI-10")
+def test_after_a_new_password_another_factor_is_asked() -> None:
+    assert pending(due_until_changed()) == (Effect.CHALLENGE, Step.VERIFY, Effect.OPEN, Step.DONE)
+
+
+@pytest.mark.row("SI-10")
+def test_the_proof_from_before_the_new_password_does_not_count_after_it() -> None:
+    login = due_until_changed()
+    assert apply(login, proved(0)) == login
+
+
+@pytest.mark.row("SI-10")
+def test_another_proof_after_the_new_password_opens_the_session() -> None:
+    login = after(sent(1, of_round=1), proved_by(FactorKind.EMAIL, 1, of_round=1), login=due_until_changed())
+    assert pending(login) == (Effect.OPEN, Step.DONE)
+
+
+def test_a_new_user_with_a_due_password_registers_first_then_changes_it_then_proves_his_factor() -> None:
+    login = after(password(due=True), *FIRST_LOGIN[1:], login=begun(CODES_TOO))
+    assert pending(login) == (Effect.SAVE, Step.BACKUP_CODES, Step.NEW_PASSWORD)
+    login = after(saved_with_codes(login), CodesNoted(), PasswordChanged(2), NEW_TOKENS, login=login)
+    assert pending(login) == (Effect.CHALLENGE, Step.VERIFY, Effect.OPEN, Step.DONE)
+
+
+@pytest.mark.attack("F18")
+def test_a_due_password_with_two_factor_authentication_off_goes_straight_to_the_new_one() -> None:
+    login = begun(with_policy(enabled=False))
+    login = after(password(due=True), login=login)
+    assert pending(login) == (Step.NEW_PASSWORD,)
+    assert pending(after(PasswordChanged(2), NEW_TOKENS, login=login)) == (Effect.OPEN, Step.DONE)
+
+
+@pytest.mark.attack("F18")
+def test_a_due_password_of_a_user_who_is_asked_nothing_goes_straight_to_the_new_one() -> None:
+    login = after(password(due=True), login=begun(OPTIONAL))
+    assert pending(login) == (Step.NEW_PASSWORD,)
+
+
+@pytest.mark.attack("F18")
+def test_a_trusted_browser_is_asked_while_a_password_is_due() -> None:
+    policy = with_policy(trust_browser_days=30)
+    assert step(after(password(ENROLLED, due=True, trusted=True), login=begun(policy))) is Step.VERIFY
+
+
+@pytest.mark.attack("F18")
+def test_a_trusted_browser_is_asked_again_after_the_new_password() -> None:
+    policy = with_policy(trust_browser_days=30)
+    events = (password(ENROLLED, due=True, trusted=True), sent(), proved(), PasswordChanged(2), NEW_TOKENS)
+    assert step(after(*events, login=begun(policy))) is Step.VERIFY
+
+
+def test_a_session_that_was_verified_before_skips_nothing_while_a_password_is_due() -> None:
+    policy = with_policy(skip_when_verified=True)
+    assert step(after(password(ENROLLED, due=True, verified=True), login=begun(policy))) is Step.VERIFY
+
+
+def test_tokens_of_a_new_password_are_taken_once() -> None:
+    login = due_until_changed()
+    assert apply(login, TokensGranted(replace(TOKENS, access="other"), USER)) == login
+
+
+def test_tokens_are_taken_only_after_a_new_password() -> None:
+    login = after(password(ENROLLED, due=True), sent(), proved())
+    assert apply(login, NEW_TOKENS) == login
+
+
+# ------------------------------------------------------------------ enrol
+
+ENROL = {"recent": True, "wanted": FactorKind.TOTP}
+
+
+def enrolling(enrolments: EnrolmentSet, policy: Policy = OPTIONAL, **more: object) -> Login:
+    """The account page's "Set up" of an app."""
+    return within(Purpose.ENROL, enrolments, policy, **{**ENROL, **more})
+
+
+def test_setting_up_a_factor_asks_for_a_fresh_proof_of_the_one_there_is() -> None:
+    login = enrolling(ENROLLED)
+    assert pending(login)[:2] == (Effect.CHALLENGE, Step.VERIFY)
+
+
+@pytest.mark.row("CC-02")
+def test_setting_up_a_first_factor_asks_for_the_password() -> None:
+    assert first(enrolling(EnrolmentSet())) is Step.PASSWORD
+
+
+def test_a_password_of_another_user_is_no_fresh_proof() -> None:
+    login = enrolling(EnrolmentSet())
+    other = replace(password(), user=User(id="u2", username="agent2"))
+    assert apply(login, other) == login
+
+
+def test_a_fresh_proof_leads_to_the_factor_that_is_wanted() -> None:
+    login = after(sent(), proved(), login=enrolling(ENROLLED))
+    assert first(login) is Effect.DRAFT
+
+
+def test_a_proof_that_is_still_fresh_is_not_asked_again() -> None:
+    assert first(enrolling(ENROLLED, fresh=True)) is Effect.DRAFT
+
+
+@pytest.mark.row("CC-03")
+def test_an_app_set_up_is_saved_and_noted_in_the_session() -> None:
+    events = (Drafted(APP_DRAFT), waiting(factor=FactorKind.TOTP), proved_by(FactorKind.TOTP))
+    login = after(*events, login=enrolling(ENROLLED, fresh=True))
+    assert pending(login) == (Effect.SAVE, Effect.TOUCH, Step.DONE)
+
+
+@pytest.mark.row("CC-03")
+def test_an_app_whose_code_was_not_right_yet_is_not_saved() -> None:
+    login = after(Drafted(APP_DRAFT), waiting(factor=FactorKind.TOTP), login=enrolling(ENROLLED, fresh=True))
+    assert (step(login), login.enrolled) == (Step.REGISTER, None)
+
+
+@pytest.mark.row("CC-04")
+def test_a_first_factor_set_up_shows_backup_codes() -> None:
+    policy = replace(OPTIONAL, backup_codes=10)
+    events = (password(), Drafted(APP_DRAFT), waiting(factor=FactorKind.TOTP), proved_by(FactorKind.TOTP))
+    login = after(*events, login=enrolling(EnrolmentSet(), policy))
+    assert pending(login) == (Effect.SAVE, Step.BACKUP_CODES, Effect.TOUCH, Step.DONE)
+
+
+@pytest.mark.row("CC-04")
+def test_a_second_factor_set_up_shows_no_backup_codes() -> None:
+    policy = replace(OPTIONAL, backup_codes=10)
+    events = (Drafted(APP_DRAFT), waiting(factor=FactorKind.TOTP), proved_by(FactorKind.TOTP))
+    login = after(*events, login=enrolling(ENROLLED, policy, fresh=True))
+    assert Step.BACKUP_CODES not in pending(login)
+
+
+@pytest.mark.row("CC-02")
+def test_an_address_is_set_up_in_a_session_by_the_pages_of_the_first_login() -> None:
+    login = enrolling(APP_ENROLLED, wanted=FactorKind.EMAIL, fresh=True)
+    assert pending(login)[:4] == (Step.REGISTER, Step.CONFIRM, Effect.CHALLENGE, Step.VERIFY)
+    login = after(AddressGiven(DRAFT), AddressConfirmed(DRAFT), sent(), proved(), login=login)
+    assert pending(login) == (Effect.SAVE, Effect.TOUCH, Step.DONE)
+
+
+def test_the_proof_that_was_asked_first_registers_nothing() -> None:
+    login = after(sent(), proved(), login=enrolling(ENROLLED))
+    assert (login.enrolled, login.round) == (None, 1)
+
+
+def test_where_two_factor_authentication_is_off_a_fresh_proof_is_asked_of_who_has_a_factor() -> None:
+    policy = replace(OPTIONAL, enabled=False)
+    assert step(enrolling(ENROLLED, policy)) is Step.VERIFY
+
+
+def test_trust_is_no_fresh_proof() -> None:
+    policy = replace(OPTIONAL, trust_browser_days=30)
+    assert step(enrolling(ENROLLED, policy, trusted=True)) is Step.VERIFY
+
+
+# ------------------------------------------------------------------ step-up
+
+
+def test_a_stricter_route_asks_for_the_factor() -> None:
+    login = within(Purpose.STEP_UP, ENROLLED)
+    assert pending(login) == (Effect.CHALLENGE, Step.VERIFY, Effect.TOUCH, Step.DONE)
+
+
+def test_a_stricter_route_lets_a_user_without_a_factor_register() -> None:
+    login = within(Purpose.STEP_UP, EnrolmentSet())
+    assert pending(login)[0] is Step.REGISTER
+    login = after(AddressGiven(DRAFT), AddressConfirmed(DRAFT), sent(), proved(), login=login)
+    assert pending(login) == (Effect.SAVE, Effect.TOUCH, Step.DONE)
+
+
+def test_a_stricter_route_never_takes_a_password() -> None:
+    login = within(Purpose.STEP_UP, ENROLLED)
+    assert apply(login, password(ENROLLED)) == login
+
+
+def test_a_trusted_browser_counts_for_a_stricter_route() -> None:
+    login = within(Purpose.STEP_UP, ENROLLED, with_policy(trust_browser_days=30), trusted=True)
+    assert pending(login) == (Effect.TOUCH, Step.DONE)
+
+
+def test_a_fresh_proof_of_a_user_without_a_factor_is_his_password() -> None:
+    login = within(Purpose.STEP_UP, EnrolmentSet(), recent=True)
+    assert pending(login) == (Step.PASSWORD, Effect.TOUCH, Step.DONE)
+
+
+def test_a_fresh_proof_is_a_factor_also_in_a_trusted_browser() -> None:
+    policy = with_policy(trust_browser_days=30)
+    assert step(within(Purpose.STEP_UP, ENROLLED, policy, recent=True, trusted=True)) is Step.VERIFY
+
+
+def test_a_fresh_proof_is_noted_once_it_was_given() -> None:
+    login = after(sent(), proved(), login=within(Purpose.STEP_UP, ENROLLED, recent=True))
+    assert pending(login) == (Effect.TOUCH, Step.DONE)
+    assert step(after(OPENED, login=login)) is Step.DONE
+
+
+def test_a_fresh_proof_is_given_by_any_factor_that_can_still_be_asked() -> None:
+    login = within(Purpose.STEP_UP, APP_ENROLLED, recent=True)  # the tenant offers e-mail only by now
+    login = after(waiting(factor=FactorKind.TOTP), proved_by(FactorKind.TOTP), login=login)
+    assert pending(login) == (Effect.TOUCH, Step.DONE)
+
+
+def test_an_address_that_nothing_can_be_sent_to_any_more_is_no_fresh_proof() -> None:
+    assert first(within(Purpose.STEP_UP, ENROLLED, APP, recent=True)) is Step.PASSWORD
+
+
+# ------------------------------------------------------------------ the end
+
+
+def test_a_saved_set_is_what_the_login_knows_from_then_on() -> None:
+    login = after(*FIRST_LOGIN)
+    assert after(saved(login), login=login).enrolments.version == 1
