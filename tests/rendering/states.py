@@ -31,7 +31,7 @@ from gateway.web.request import LANGUAGE, REFERENCE, TENANT
 from tests.clock import START, SeededChance
 
 NOW = START
-LANGUAGES = ("en", "ar")
+LANGUAGES = ("en", "ar", "ur")
 REFERENCE_CODE = "K7QM-4TZP"
 HELP = Help(
     text="The service desk is there around the clock.",

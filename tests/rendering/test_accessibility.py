@@ -20,7 +20,7 @@ async def address() -> AsyncIterator[str]:
         yield served
 
 
-@pytest.mark.parametrize(("scheme", "code", "width"), [("light", "en", 1100), ("dark", "ar", 320)])
+@pytest.mark.parametrize(("scheme", "code", "width"), [("light", "en", 1100), ("dark", "ar", 320), ("light", "ur", 320)])
 async def test_axe_finds_nothing_on_any_page(
     browser: Browser, address: str, scheme: str, code: str, width: int
 ) -> None:
@@ -57,7 +57,7 @@ async def test_no_page_breaks_its_own_policy_or_a_script(browser: Browser, addre
 
 async def test_every_page_fits_a_screen_of_320_pixels(browser: Browser, address: str) -> None:
     page = await browser.new_page(viewport={"width": 320, "height": 640})
-    for code in ("en", "ar"):
+    for code in states.LANGUAGES:
         for name in states.STATES:
             await page.goto(f"{address}/{code}/{name}")
             width = await page.evaluate("document.documentElement.scrollWidth")

@@ -47,5 +47,5 @@ def test_no_translation_is_markup() -> None:
                 assert not set("<>&") & set(text), text
 
 
-def test_english_and_arabic_are_there() -> None:
-    assert {"ar", "en"} <= set(CODES)
+def test_english_arabic_and_urdu_are_there() -> None:
+    assert {"ar", "en", "ur"} <= set(CODES)

@@ -11,7 +11,7 @@ from gateway.rendering.languages import load_languages
 from gateway.rendering.problem_texts import TEXTS, Tone, problem_view
 from tests.clock import START
 
-LANGUAGES = load_languages(data_root() / "locales", ("en", "ar"), UTC)
+LANGUAGES = load_languages(data_root() / "locales", ("en", "ar", "ur"), UTC)
 ENGLISH = LANGUAGES.get("en")
 
 
@@ -97,7 +97,8 @@ def test_the_json_of_a_problem_carries_code_text_wait_and_reference() -> None:
 
 @pytest.mark.row("GW-39")
 @pytest.mark.parametrize("problem", Problem, ids=lambda p: p.value)
-def test_every_problem_speaks_arabic(problem: Problem) -> None:
-    view = problem_view(problem, LANGUAGES.get("ar"), START + 60, START)
+@pytest.mark.parametrize("code", ["ar", "ur"])
+def test_every_problem_speaks_arabic_and_urdu(problem: Problem, code: str) -> None:
+    view = problem_view(problem, LANGUAGES.get(code), START + 60, START)
     for text in (view.title, view.text, view.next):
         assert any("\u0600" <= c <= "\u06ff" for c in text)
