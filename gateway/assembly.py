@@ -11,6 +11,7 @@ from typing import TypeVar
 from gateway.crypto.sealing import KeyRing, Sealer
 from gateway.crypto.signing import Signer
 from gateway.delivery.mail import Mailer
+from gateway.delivery.pace import Pace
 from gateway.domain.channel import ChannelKind
 from gateway.domain.errors import GatewayError
 from gateway.domain.policy import FactorKind
@@ -161,7 +162,13 @@ def login(world: World, factors: SecondFactor, live: Sessions) -> tuple[Reaper, 
     logins, browsers = world.records("login", Login), Browsers(world.records("browser", Seen), clock)
     challenges = factors.challenges
     answering = Answering(challenges, proofs, clock, reports)
-    sending = Sending(challenges, world.once, proofs, chance, reports)
+    pace = Pace(world.store, clock)
+
+    async def renew(tenant: Tenant, tokens: Tokens) -> Tokens | None:
+        answer = await world.sign_in.refresh(tenant.keycloak, tokens)
+        return None if isinstance(answer, keycloak.Ended) else answer
+
+    sending = Sending(challenges, world.once, proofs, chance, reports, pace, renew)
     reaper = Reaper(world.store, world.once, logins, clock, world.configuration, world.endings.begin)
     limits = world.configuration().gateway.limits
 
@@ -208,7 +215,7 @@ def login(world: World, factors: SecondFactor, live: Sessions) -> tuple[Reaper, 
         proofs=proofs,
         trust=factors.trust,
         chance=chance,
-        tell_profile_address=Announcing(factors.email, languages, proofs, reports).tell,
+        tell_profile_address=Announcing(factors.email, languages, proofs, reports, pace, clock).tell,
     )
 
     def dead(tenant: Tenant, login: Login) -> None:

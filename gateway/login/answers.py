@@ -14,6 +14,7 @@ from gateway.domain.tenant import Tenant
 from gateway.login.flow import Flow, Went
 from gateway.login.record import Login, Opened, Step
 from gateway.login.reports import Reports
+from gateway.login.sending import ASK_AT_LEAST
 from gateway.login.visit import Visit
 from gateway.login.visits import Browser
 from gateway.observe.audit import AuditEvent
@@ -108,6 +109,9 @@ class Answers:
 
     def _refresh(self, went: Went) -> Mapping[str, str]:
         """A page whose code is not sent yet asks again: soon while another request sends, else when the wait ends."""
+        until = went.login.queued_until if went.login and went.step is Step.VERIFY else None
+        if until is not None and (left := until - self.clock.now()) > 0:
+            return {"Refresh": str(min(int(left) + 1, ASK_AT_LEAST))}
         if went.step is not Step.VERIFY or went.login is None or went.login.challenge:
             return {}
         if went.trouble is None:

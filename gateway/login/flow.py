@@ -59,6 +59,11 @@ class Went:
         """The page to show."""
         return machine.step(self.login) if self.login else Step.PASSWORD
 
+    @property
+    def failed(self) -> bool:
+        """Whether what was asked for did not happen; that a code waits for its turn is no failure."""
+        return self.trouble is not None and self.trouble.problem is not Problem.QUEUED
+
 
 class Page(Protocol):
     """One step: its act and its view."""
@@ -222,10 +227,19 @@ class Flow:
 
 
 def counts(login: Login, limits: OperatorLimits, now: float) -> bool:
-    """Whether a login still counts: 15 minutes from its last event, 60 in all; opened, 30 seconds."""
+    """Whether a login still counts."""
+    return now < counts_until(login, limits)
+
+
+def counts_until(login: Login, limits: OperatorLimits) -> float:
+    """When a login ends to which nothing happens: 15 minutes from its last event, 60 in all; opened, 30 seconds.
+
+    Whoever has to wait for his code has those 15 minutes from the moment it may be sent, however late that is.
+    """
     if login.opened:
-        return now < login.opened.at + SAME_SESSION_AGAIN
-    return now < min(login.moved_at + limits.login_idle, login.begun_at + limits.login_absolute)
+        return login.opened.at + SAME_SESSION_AGAIN
+    idle = max(login.moved_at, login.queued_until or 0.0) + limits.login_idle
+    return min(idle, max(login.begun_at + limits.login_absolute, login.held_until + limits.login_idle))
 
 
 def _after(login: Login, events: tuple[Event, ...], now: float) -> Login:
@@ -237,4 +251,4 @@ def _after(login: Login, events: tuple[Event, ...], now: float) -> Login:
 def _kept_until(login: Login, limits: OperatorLimits) -> float:
     if login.opened:
         return login.opened.at + SAME_SESSION_AGAIN
-    return login.moved_at + limits.login_idle + REAPED_WITHIN
+    return max(login.moved_at, login.queued_until or 0.0) + limits.login_idle + REAPED_WITHIN

@@ -85,7 +85,7 @@ class LoginHandlers:
                 went = await self.within.step_up(visit, session, recent=True)
             case _:
                 went = Went(None, Trouble(Problem.BAD_INPUT))
-        if wants_json(request) or (went.trouble and went.step is not Step.STOPPED):
+        if wants_json(request) or (went.failed and went.step is not Step.STOPPED):
             return await self.answers.answer(request, visit, browser, went, {}, asked=True)
         return await self.answers.go_on(visit, browser, went)
 
@@ -130,7 +130,7 @@ class LoginHandlers:
         went = await self.flow.act(visit, login, page, fields.get("action", ""), fields)
         if login and login.purpose is not Purpose.SIGN_IN and went.login is None and not went.trouble:
             return redirect(f"{visit.configuration.gateway.prefix}account")  # cancelled inside a session
-        shown_here = went.trouble is not None and not went.out_of_order and went.step is not Step.STOPPED
+        shown_here = went.failed and not went.out_of_order and went.step is not Step.STOPPED
         if wants_json(request) or shown_here:
             return await self.answers.answer(request, visit, browser, went, fields, asked=True)
         return await self.answers.go_on(visit, browser, went)

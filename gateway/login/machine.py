@@ -8,6 +8,7 @@ The rules, on one page:
   made it: a code sent for a replaced challenge is void, what needs no sending counts for its whole round.
 - A stopped or opened login absorbs everything.
 - A requirement that cannot be met is `stopped`, for every purpose.
+- A code that has to wait for its channel is pending again, beside an older one that still works.
 - A due password is changed after the factor; then another factor is owed: the round is raised, the proof taken back.
 
 What can happen is in `record`, what a proof is for in `aims`.
@@ -37,11 +38,13 @@ from gateway.login.record import (
     Picked,
     Proved,
     Purpose,
+    Queued,
     Saved,
     SessionOpened,
     Step,
     Stopped,
     TokensGranted,
+    TokensRenewed,
 )
 from gateway.second_factor.requirement import DecidedBy, Register, Verify
 
@@ -110,7 +113,7 @@ def _factor(login: Login) -> Iterator[Step | Effect]:
         case Register():
             yield from _register(login)
         case Verify() | Vouch():
-            if not login.challenge:
+            if not login.challenge or login.queued_until is not None:
                 yield Effect.CHALLENGE
             yield Step.VERIFY
 
@@ -122,7 +125,7 @@ def _register(login: Login) -> Iterator[Step | Effect]:
             yield Step.REGISTER
         if not login.confirmed:
             yield Step.CONFIRM
-        if not login.challenge:
+        if not login.challenge or login.queued_until is not None:
             yield Effect.CHALLENGE
         yield Step.VERIFY
         return
@@ -148,11 +151,13 @@ def apply(login: Login, event: Event) -> Login:
         case Stopped(trouble=why, challenge=of):
             bound = of is None or (login.challenge is not None and login.challenge.id == of)
             return replace(login, stopped=why) if bound else login
+        case TokensRenewed(tokens=tokens) if login.tokens:
+            return replace(login, tokens=tokens)
         case PasswordRight() | PasswordChanged() | TokensGranted():
             return _password(login, event)
         case Picked() | AddressGiven() | AddressConfirmed() | Drafted():
             return _registration(login, event)
-        case ChallengeSent() | Proved():
+        case Queued() | ChallengeSent() | Proved():
             return _proof(login, event)
         case Saved(enrolments=enrolments) if first(login) is Effect.SAVE:
             return replace(login, saved=True, enrolments=enrolments)
@@ -189,6 +194,7 @@ def _password(login: Login, event: PasswordRight | PasswordChanged | TokensGrant
                 credential_date=date,
                 proved=None,
                 challenge=None,
+                queued_until=None,
                 draft=None,
                 picked=None,
                 trusted=False,
@@ -204,11 +210,13 @@ def _registration(login: Login, event: Picked | AddressGiven | AddressConfirmed 
     page, kind = step(login), registering(login)
     match event:
         case Picked(factor=None) if login.picked and aims.offered(login) and page in _REGISTRATION:
-            return replace(login, picked=None, draft=None, confirmed=False, challenge=None)
+            return replace(login, picked=None, draft=None, confirmed=False, challenge=None, queued_until=None)
         case Picked(factor=FactorKind() as factor) if factor in aims.offered(login) and page is Step.REGISTER:
-            return replace(login, picked=factor, draft=None, confirmed=False, challenge=None)
+            return replace(login, picked=factor, draft=None, confirmed=False, challenge=None, queued_until=None)
         case AddressGiven(draft=None) if kind and login.draft and login.draft.factor in MESSAGE_FACTORS:
-            return replace(login, draft=None, edited=login.draft.address, confirmed=False, challenge=None)
+            return replace(
+                login, draft=None, edited=login.draft.address, confirmed=False, challenge=None, queued_until=None
+            )
         case AddressGiven(draft=Draft() as draft) if page is Step.REGISTER and draft.factor is kind:
             return replace(login, draft=draft)
         case AddressConfirmed(draft=draft) if page is Step.CONFIRM and login.draft == draft:
@@ -221,11 +229,13 @@ def _registration(login: Login, event: Picked | AddressGiven | AddressConfirmed 
 _REGISTRATION = (Step.REGISTER, Step.CONFIRM, Step.VERIFY)
 
 
-def _proof(login: Login, event: ChallengeSent | Proved) -> Login:
+def _proof(login: Login, event: Queued | ChallengeSent | Proved) -> Login:
     proving = step(login) in (Step.VERIFY, Step.REGISTER)
     match event:
+        case Queued(at=at) if proving and (event.number, event.round) == (login.asked, login.round):
+            return replace(login, queued_until=at, held_until=max(login.held_until, at or 0.0))
         case ChallengeSent(challenge=challenge) if proving and _answers(login, challenge):
-            return replace(login, challenge=challenge, asked=challenge.number + 1)
+            return replace(login, challenge=challenge, queued_until=None, asked=challenge.number + 1)
         case Proved(challenge=challenge, factor=factor) if proving and _counts(login, challenge, factor):
             if event.enrolments is not None:
                 login = replace(login, enrolments=event.enrolments)
@@ -235,7 +245,9 @@ def _proof(login: Login, event: ChallengeSent | Proved) -> Login:
 
 def _proved(login: Login, event: Proved) -> Login:
     """A factor was judged right: what it was for is done."""
-    login = replace(login, challenge=None, proved_at=event.at, remember=login.remember or event.remember)
+    login = replace(
+        login, challenge=None, queued_until=None, proved_at=event.at, remember=login.remember or event.remember
+    )
     match aim(login):
         case Register():
             new = _drafted(login)

@@ -41,9 +41,9 @@ class Reaper:
         if login.tokens is None:
             return
         limits = self.configuration().gateway.limits
-        due = min(login.moved_at + limits.login_idle, login.begun_at + limits.login_absolute)
+        due = flow.counts_until(login, limits)
         value = json.dumps([tenant.id, login.tag, login.id]).encode()
-        await self.store.append(_key(int(due // MINUTE) + 1), value, MOST, KEPT)
+        await self.store.append(_key(int(due // MINUTE) + 1), value, MOST, KEPT + max(0.0, due - self.clock.now()))
 
     async def look(self) -> int:
         """Look at every login noted for the last minutes; how many Keycloak sessions were ended."""

@@ -69,6 +69,7 @@ class Login:
     `step-up` belongs to, `recent` whether a fresh proof is owed whatever the policy asks at sign-in, `fresh` whether it
     was given, `wanted` what `enrol` sets up. `open_registration`: a first factor needs no voucher. `edited` is the
     address that was taken back to be edited, `unvouched` the registration that was proved and waits for its voucher.
+    `queued_until` is when the code that is waited for may be sent, `held_until` the latest such moment there was.
     """
 
     id: str
@@ -103,6 +104,8 @@ class Login:
     confirmed: bool = False
     unvouched: Enrolment | None = None
     challenge: Challenge | None = None
+    queued_until: float | None = None
+    held_until: float = 0.0
     asked: int = 0
     round: int = 0
     proved: FactorKind | None = None
@@ -164,6 +167,18 @@ class Drafted:
 
 
 @dataclass(frozen=True, slots=True)
+class Queued:
+    """The code with this number and round has to wait until `at`: the channel takes no more mails before (GW-34).
+
+    None: it is waited for no longer; an older code may be left.
+    """
+
+    at: float | None
+    number: int
+    round: int
+
+
+@dataclass(frozen=True, slots=True)
 class ChallengeSent:
     """A factor was asked, for `sent_to` of the challenge; without a factor nothing was sent."""
 
@@ -209,6 +224,13 @@ class TokensGranted:
 
 
 @dataclass(frozen=True, slots=True)
+class TokensRenewed:
+    """The tokens were renewed, so that the session at Keycloak does not end while a code is waited for."""
+
+    tokens: Tokens = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class SessionOpened:
     """The session exists, or was touched."""
 
@@ -229,12 +251,14 @@ Event = (
     | AddressGiven
     | AddressConfirmed
     | Drafted
+    | Queued
     | ChallengeSent
     | Proved
     | Saved
     | CodesNoted
     | PasswordChanged
     | TokensGranted
+    | TokensRenewed
     | SessionOpened
     | Stopped
 )

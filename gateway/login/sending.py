@@ -1,20 +1,32 @@
-"""How is a code sent exactly once?
+"""How is a code sent exactly once, and not before its channel can take it?
 
 A send is claimed in the store by the login and the number of its challenge, so that neither a double click nor another
 tab or replica sends it again; a failed send releases its claim, one that said nothing may be claimed again when its
 time is over. Used by the effect `challenge` and by the button that asks for a new code.
+
+A channel with a rate gives slots (`delivery.pace`). A slot is taken before anything is counted; when it lies in the
+future the login records that, and the first GET after it sends: the code is made only then, so it never expires unsent.
 """
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from math import inf
 
+import structlog
+
+from gateway.delivery.pace import Pace
 from gateway.domain.challenge import Challenge
+from gateway.domain.channel import Channel
 from gateway.domain.enrolment import Enrolment
+from gateway.domain.errors import GatewayError
 from gateway.domain.ports import Chance
 from gateway.domain.problem import Problem, Trouble
+from gateway.domain.session import Tokens
+from gateway.domain.tenant import Tenant
 from gateway.login import aims
 from gateway.login.flow import Acted
 from gateway.login.proofs import SEND_TIMEOUT, Proofs
-from gateway.login.record import ChallengeSent, Login, Stopped
+from gateway.login.record import ChallengeSent, Event, Login, Queued, Stopped, TokensRenewed
 from gateway.login.reports import Reports
 from gateway.login.visit import Visit
 from gateway.observe.audit import AuditEvent
@@ -23,6 +35,13 @@ from gateway.second_factor.challenges import Case, Challenges
 from gateway.store.once import Once
 
 CLAIM = SEND_TIMEOUT + 10.0
+ASK_AT_LEAST = 120
+"""Seconds after which a page whose code is queued asks again, however far away its slot is."""
+RENEW_BEFORE = 2.5 * ASK_AT_LEAST
+"""Seconds before the end of a refresh token at which it is renewed while its user waits for a code."""
+Renew = Callable[[Tenant, Tokens], Awaitable[Tokens | None]]
+"""New tokens; None when the session is over at Keycloak. Raises `errors.GatewayError` when that cannot be told."""
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,16 +53,31 @@ class Sending:
     proofs: Proofs
     chance: Chance
     reports: Reports
+    pace: Pace
+    renew: Renew
 
     async def begin(self, visit: Visit, login: Login) -> Acted:
         """The challenge that is due: a code goes out at once, or one is waited for."""
+        if login.queued_until is not None:
+            return await self._queued(visit, login, asked_for=False)
         to = aims.message(login) if aims.sends_at_once(login) else None
         return await self._begin(visit, login, to, asked_for=False)
 
     async def send(self, visit: Visit, login: Login) -> Acted:
         """The button: a code, or a new one. A live code may be left."""
+        if login.queued_until is not None:
+            return await self._queued(visit, login, asked_for=True)
         to = aims.message(login)
         return await self._begin(visit, login, to, asked_for=True) if to else Acted()
+
+    async def _queued(self, visit: Visit, login: Login, *, asked_for: bool) -> Acted:
+        """A code that has to wait: still, or not any longer."""
+        to, until = aims.message(login), login.queued_until or 0.0
+        if to is None:
+            return Acted((Queued(None, login.asked, login.round),))
+        if self.proofs.clock.now() >= until:
+            return await self._begin(visit, login, to, asked_for=asked_for)
+        return Acted(await self._kept_alive(visit, login), Trouble(Problem.QUEUED, until))
 
     async def _begin(self, visit: Visit, login: Login, to: Enrolment | None, *, asked_for: bool) -> Acted:
         case = self.proofs.case(visit, login)
@@ -58,27 +92,57 @@ class Sending:
         claim, owner = ("send", login.id, str(login.round), str(login.asked)), self.chance.token_bytes(8).hex()
         if not await self.once.claim(visit.tenant.id, claim, CLAIM, owner=owner):
             return Acted()
+        channel, holder = self.proofs.about(visit, login, to.factor).channel, f"{case.tenant.id}/{case.user.id}"
         try:
+            if held := await self._held(case, to, channel, holder):
+                await self.once.release(visit.tenant.id, claim, owner=owner)
+                return self._not_sent(visit, login, to.factor.value, held, asked_for=asked_for)
             begun = await self.challenges.begin(case, self.proofs.about_of(visit, login), login.asked, to)
         except BaseException:
             await self.once.release(visit.tenant.id, claim, owner=owner)
             raise
         match begun:
-            case Challenge(channel=channel):
+            case Challenge():
                 self.reports.tell(
                     visit,
                     AuditEvent.CHALLENGE_SENT,
                     login.user,
                     factor=to.factor.value,
-                    channel=channel,
+                    channel=begun.channel,
                     to=mask_address(to.address),
                 )
                 return Acted((ChallengeSent(begun),))
             case Trouble():
+                if channel:
+                    await self.pace.not_used(channel, holder)
                 await self.once.release(visit.tenant.id, claim, owner=owner)
                 return self._not_sent(visit, login, to.factor.value, begun, asked_for=asked_for)
 
+    async def _held(self, case: Case, to: Enrolment, channel: Channel | None, holder: str) -> Trouble | None:
+        """Why no code can go now. Who may have none takes no slot: nobody can fill a queue by a button."""
+        if held := await self.challenges.held(case, to):
+            return held
+        at = await self.pace.take(channel, holder) if channel else None
+        return None if at is None else Trouble(Problem.QUEUED, at)
+
+    async def _kept_alive(self, visit: Visit, login: Login) -> tuple[Event, ...]:
+        """A queue may be longer than Keycloak keeps an idle session: renews the tokens of whoever is still there."""
+        tokens = login.tokens
+        if tokens is None or (tokens.refresh_expires_at or inf) > self.proofs.clock.now() + RENEW_BEFORE:
+            return ()
+        claim = ("renew", login.id, str(tokens.refresh_expires_at))
+        if not await self.once.claim(visit.tenant.id, claim, CLAIM):
+            return ()
+        try:
+            renewed = await self.renew(visit.tenant, tokens)
+        except GatewayError as error:
+            log.warning("waiting_login_not_renewed", tenant=visit.tenant.id, what=error.what, reference=visit.reference)
+            return ()
+        return (TokensRenewed(renewed) if renewed else Stopped(Trouble(Problem.LOGIN_EXPIRED)),)
+
     def _not_sent(self, visit: Visit, login: Login, factor: str, trouble: Trouble, *, asked_for: bool) -> Acted:
+        if trouble.problem is Problem.QUEUED:
+            return Acted((Queued(trouble.until, login.asked, login.round),), trouble)
         failed = trouble.problem is Problem.SEND_FAILED
         event = AuditEvent.CHALLENGE_SEND_FAILED if failed else AuditEvent.LIMIT_REACHED
         self.reports.tell(visit, event, login.user, factor=factor, problem=trouble.problem.value, asked_for=asked_for)
@@ -87,4 +151,5 @@ class Sending:
         others = len(aims.methods(login)) > 1 or aims.extras(login)
         if trouble.problem is Problem.MAX_SENDS and not live and not others:
             return Acted((Stopped(trouble),), trouble)
-        return Acted(trouble=trouble)
+        waited_beside = login.queued_until is not None and login.challenge is not None
+        return Acted((Queued(None, login.asked, login.round),) if waited_beside else (), trouble)
