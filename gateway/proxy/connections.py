@@ -90,6 +90,10 @@ class Runner(web.AppRunner):
             connection.begun(request)
             try:
                 return await handle(request)
+            except ConnectionError:
+                if request.transport is not None:
+                    raise
+                return web.Response(status=499)  # for nobody: aiohttp would make an error with a traceback of it
             finally:
                 connection.ended()
 

@@ -123,7 +123,7 @@ async def test_a_body_below_the_least_rate_is_cut_after_the_grace(echo_upstream:
     assert "length" not in str(echo_upstream.requests)
 
 
-async def test_a_form_of_our_own_below_the_least_rate_is_cut() -> None:
+async def test_a_form_of_our_own_below_the_least_rate_is_cut(caplog: pytest.LogCaptureFixture) -> None:
     got: list[str] = []
 
     async def form(request: web.Request) -> web.Response:
@@ -136,6 +136,7 @@ async def test_a_form_of_our_own_below_the_least_rate_is_cut() -> None:
         writer.write(stage.request("/-/login", "Content-Length: 1000", method="POST") + b"user")
         assert await ended(reader) == b""
     assert got == []
+    assert [record.name for record in caplog.records if record.name == "aiohttp.server"] == []
 
 
 async def test_a_body_at_the_least_rate_may_take_longer_than_the_grace(echo_upstream: EchoUpstream) -> None:
