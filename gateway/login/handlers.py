@@ -128,7 +128,8 @@ class LoginHandlers:
             expired = Went(None, Trouble(Problem.LOGIN_EXPIRED))
             return await self.answers.answer(request, visit, browser, expired, {}, asked=True)
         went = await self.flow.act(visit, login, page, fields.get("action", ""), fields)
-        if login and login.purpose is not Purpose.SIGN_IN and went.login is None and not went.trouble:
+        left = login and login.purpose is not Purpose.SIGN_IN and went.login is None and not went.trouble
+        if left and not wants_json(request):
             return redirect(f"{visit.configuration.gateway.prefix}account")  # cancelled inside a session
         shown_here = went.failed and not went.out_of_order and went.step is not Step.STOPPED
         if wants_json(request) or shown_here:

@@ -28,10 +28,9 @@ class RegistrationWindow:
         """Whether this user's first factor needs no voucher for want of a profile address."""
         if tenant.policy.registration is not Registration.GUARDED:
             return True
-        now = self.clock.now()
+        now, key = self.clock.now(), f"guarded-since:{tenant.id}"
+        await self.store.add(key, str(int(now)).encode(), KEPT)  # whoever asks: the days run from the first login on
         if account.created_at is not None and now < account.created_at + OPEN_FOR:
             return True
-        key = f"guarded-since:{tenant.id}"
-        await self.store.add(key, str(int(now)).encode(), KEPT)
         raw = await self.store.get(key)
         return raw is not None and now < int(raw) + OPEN_FOR
