@@ -187,7 +187,7 @@ class GatewayFile(Section):
     limits: LimitsSection = LimitsSection()
     """The operator's numbers, for every tenant."""
 
-    languages: list[str] = Field(default=["en", "ar"], min_length=1)
+    languages: list[str] = Field(default=["en", "ar", "ur"], min_length=1)
     """Languages offered on pages, the first one when nothing else decides."""
 
     max_header_field: Annotated[int, Field(ge=8192, le=262_144)] = 32_768

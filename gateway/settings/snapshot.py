@@ -71,7 +71,7 @@ class GatewaySettings:
     trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = ()
     prefix: str = "/-/"
     insecure_http: bool = False
-    languages: tuple[str, ...] = ("en", "ar")
+    languages: tuple[str, ...] = ("en", "ar", "ur")
     limits: OperatorLimits = OperatorLimits()
     max_header_field: int = 32768
     log_level: str = "info"
