@@ -108,17 +108,8 @@ class Answers:
         return replace(view, next=trouble.detail) if trouble.detail else view
 
     def _refresh(self, went: Went) -> Mapping[str, str]:
-        """A page whose code is not sent yet asks again: soon while another request sends, else when the wait ends."""
-        until = went.login.queued_until if went.login and went.step is Step.VERIFY else None
-        if until is not None and (left := until - self.clock.now()) > 0:
-            return {"Refresh": str(min(int(left) + 1, ASK_AT_LEAST))}
-        if went.step is not Step.VERIFY or went.login is None or went.login.challenge:
-            return {}
-        if went.trouble is None:
-            return {"Refresh": str(ASK_AGAIN)}
-        if went.trouble.problem is Problem.WAIT and went.trouble.until:
-            return {"Refresh": str(int(went.trouble.until - self.clock.now()) + 1)}
-        return {}
+        seconds = asks_again_in(went, self.clock.now())
+        return {} if seconds is None else {"Refresh": str(seconds)}
 
     async def _set_cookies(
         self, response: web.StreamResponse, visit: Visit, browser: Browser, login: Login | None
@@ -153,6 +144,26 @@ class Answers:
             _add(response, cookies.trust(tenant, opened.trust, login.policy.trust_browser_days * DAY))
         if browser.browser_is_new:
             _add(response, cookies.browser(tenant, browser.browser_id))
+
+
+def asks_again_in(went: Went, now: float) -> int | None:
+    """Seconds after which a page whose code is not sent yet asks again by itself; None when it does not.
+
+    Soon while another request is sending, when the wait ends, and now and then while a code is queued.
+    """
+    if went.step is not Step.VERIFY or went.login is None:
+        return None
+    until = went.login.queued_until
+    if until is not None and until > now:
+        left = int(until - now) + 1
+        return left if went.login.challenge else min(left, ASK_AT_LEAST)  # somebody may be typing another code
+    if went.login.challenge:
+        return None
+    if went.trouble is None:
+        return ASK_AGAIN
+    if went.trouble.problem is Problem.WAIT and went.trouble.until:
+        return int(went.trouble.until - now) + 1
+    return None
 
 
 def redirect(to: str) -> web.Response:

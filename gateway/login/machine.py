@@ -235,7 +235,8 @@ def _proof(login: Login, event: Queued | ChallengeSent | Proved) -> Login:
         case Queued(at=at) if proving and (event.number, event.round) == (login.asked, login.round):
             return replace(login, queued_until=at, held_until=max(login.held_until, at or 0.0))
         case ChallengeSent(challenge=challenge) if proving and _answers(login, challenge):
-            return replace(login, challenge=challenge, queued_until=None, asked=challenge.number + 1)
+            held = login.held_until if login.queued_until is None else challenge.issued_at
+            return replace(login, challenge=challenge, queued_until=None, held_until=held, asked=challenge.number + 1)
         case Proved(challenge=challenge, factor=factor) if proving and _counts(login, challenge, factor):
             if event.enrolments is not None:
                 login = replace(login, enrolments=event.enrolments)

@@ -69,7 +69,7 @@ class Login:
     `step-up` belongs to, `recent` whether a fresh proof is owed whatever the policy asks at sign-in, `fresh` whether it
     was given, `wanted` what `enrol` sets up. `open_registration`: a first factor needs no voucher. `edited` is the
     address that was taken back to be edited, `unvouched` the registration that was proved and waits for its voucher.
-    `queued_until` is when the code that is waited for may be sent, `held_until` the latest such moment there was.
+    `queued_until` is when the code that is waited for may be sent, `held_until` until when the user had to wait last.
     """
 
     id: str

@@ -35,7 +35,7 @@ from gateway.second_factor.challenges import Case, Challenges
 from gateway.store.once import Once
 
 CLAIM = SEND_TIMEOUT + 10.0
-ASK_AT_LEAST = 120
+ASK_AT_LEAST = 240
 """Seconds after which a page whose code is queued asks again, however far away its slot is."""
 RENEW_BEFORE = 2.5 * ASK_AT_LEAST
 """Seconds before the end of a refresh token at which it is renewed while its user waits for a code."""

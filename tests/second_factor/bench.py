@@ -26,7 +26,7 @@ from gateway.second_factor.enrolments import Enrolments
 from gateway.second_factor.factor import About
 from gateway.second_factor.factors.admin_code import AdminCodeFactor
 from gateway.second_factor.factors.backup_code import BackupCodeFactor
-from gateway.second_factor.factors.email import EmailFactor
+from gateway.second_factor.factors.email import EmailFactor, MailSender
 from gateway.second_factor.factors.totp import TotpFactor
 from gateway.settings.snapshot import OperatorLimits
 from gateway.store.interface import Store
@@ -78,6 +78,7 @@ class Bench:
         self.chance = SeededChance()
         self.ring = KeyRing((Key("00000001", self.chance.token_bytes(KEY_BYTES)),))
         self.mails = MailBox(self.clock)
+        self.mailer: MailSender = self.mails
         self.languages = load_languages(data_root() / "locales", ("en",))
         self.limits = OperatorLimits()
         self.profile = Attributes()
@@ -89,7 +90,7 @@ class Bench:
         """Stand on `store`."""
         self.store = store
         factor = EmailFactor(
-            mailer=self.mails,
+            mailer=self.mailer,
             mails=Mails(build_environment(data_root()), self.languages),
             signer=Signer(self.ring, "codes"),
         )

@@ -1,7 +1,8 @@
 """The factor `email`: a code sent to a registered address.
 
 Sends through the channel of the tenant, keeps the code's digest only. A mail that no relay took is `Unavailable`: the
-caller gives the count back and the user may try again. The code's life begins when the relay took the mail (GW-34).
+caller gives the count back and the user may try again. The code's life begins when the relay took the mail, within a
+hard maximum (GW-34).
 """
 
 from typing import Any, Protocol
@@ -22,6 +23,8 @@ from gateway.second_factor.factors import message_code
 
 CODE_MAIL = "factors/email/message"
 ENROLLED_MAIL = "factors/email/enrolled"
+SLOWEST = 30.0
+"""Seconds a relay may take that do not count for the code's life: no code lives longer than these and `expiry`."""
 
 
 class MessageRenderer(Protocol):
@@ -60,7 +63,7 @@ class EmailFactor:
         sent = await self._send(CODE_MAIL, enrolment.address, about, **context)
         if isinstance(sent, NotSent):
             return Unavailable(sent.reason)
-        return Asked(new.state, sent.at + about.expiry, hint=mask_address(enrolment.address))
+        return Asked(new.state, min(sent.at, about.now + SLOWEST) + about.expiry, hint=mask_address(enrolment.address))
 
     async def judge(self, state: str, user: User, enrolment: Enrolment, about: About, typed: str) -> Judgement:
         """Compare digests; see `message_code.judge`."""

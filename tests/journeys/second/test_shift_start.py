@@ -1,4 +1,4 @@
-"""Mail at shift start (GW-34): 2,000 people, and a relay that takes 30 mails a minute and cuts one connection in ten."""
+"""Mail at shift start (GW-34): 2,000 people, a relay that takes 30 mails a minute and cuts one connection in ten."""
 
 from collections import Counter
 from collections.abc import Iterator

@@ -1,0 +1,207 @@
+"""A login from the password to the session with the real flow, machine, sending, challenges and e-mail factor.
+
+Only Keycloak and the session are left out: the password page knows everybody, and opening is an event.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+from gateway.crypto.sealing import Sealer
+from gateway.delivery.pace import Pace
+from gateway.domain.channel import Channel
+from gateway.domain.enrolment import Enrolment, EnrolmentSet
+from gateway.domain.policy import FactorKind
+from gateway.domain.ports import Chance, Clock
+from gateway.domain.problem import Trouble
+from gateway.domain.secret import Secret
+from gateway.domain.session import Tokens
+from gateway.domain.tenant import Tenant
+from gateway.domain.user import User
+from gateway.login.answering import Answering
+from gateway.login.flow import Acted, Fields, Flow, Page, Went
+from gateway.login.proofs import Proofs
+from gateway.login.record import Effect, Login, Opened, PasswordRight, SessionOpened, Step
+from gateway.login.reports import Reports
+from gateway.login.sending import Sending
+from gateway.login.steps.verify import VerifyPage
+from gateway.login.visit import Visit
+from gateway.observe.audit import Audit
+from gateway.rendering.step_view import StepView
+from gateway.second_factor.factors.email import MailSender
+from gateway.settings.snapshot import Address, Configuration, GatewaySettings, OperatorLimits, StoreSettings
+from gateway.store.once import Once
+from gateway.store.records import Records
+from tests.second_factor.bench import CHANNEL, POLICY, Bench
+from tests.web.sample import TENANT
+
+KEYCLOAK_IDLE = 1800.0
+PACED = replace(CHANNEL, rate_per_minute=30)
+
+
+class KnowsEverybody:
+    """The password page: any password is right."""
+
+    def __init__(self, desk: "Desk") -> None:
+        self._desk = desk
+
+    async def act(self, visit: Visit, login: Login, action: str, fields: Fields) -> Acted:
+        name, now = fields["username"], self._desk.clock.now()
+        enrolled = EnrolmentSet(1, (Enrolment(FactorKind.EMAIL, address_of(name)),))
+        return Acted((PasswordRight(User(name, name), tokens(now), enrolled, (), None, now),))
+
+    async def view(self, visit: Visit, login: Login, fields: Fields) -> StepView:
+        raise NotImplementedError
+
+
+@dataclass
+class Desk:
+    """One replica; `twin()` is another one on the same store."""
+
+    bench: Bench
+    channel: Channel = PACED
+    renewals: int = 0
+    keycloak_is_over: bool = False
+    flow: Flow = field(init=False)
+    sending: Sending = field(init=False)
+
+    def __post_init__(self) -> None:
+        bench = self.bench
+        self.clock, self.limits = bench.clock, OperatorLimits()
+        proofs = Proofs(bench.clock, bench.chance)
+        reports = Reports(Audit(bench.clock, tell=lambda _line: None))
+        self.sending = Sending(
+            bench.challenges,
+            Once(bench.store, bench.clock),
+            proofs,
+            bench.chance,
+            reports,
+            Pace(bench.store, bench.clock),
+            self.renew,
+        )
+        answering = Answering(bench.challenges, proofs, bench.clock, reports)
+        verify = VerifyPage(bench.challenges, answering, self.sending, proofs, bench.languages, bench.clock)
+        pages: dict[Step, Page] = {Step.PASSWORD: KnowsEverybody(self), Step.VERIFY: verify}
+        sealer = Sealer(bench.ring, "login", bench.chance)
+        self.flow = Flow(
+            logins=Records(store=bench.store, sealer=sealer, clock=bench.clock, name="login", of=Login),
+            pages=pages,
+            effects={Effect.CHALLENGE: self.sending.begin, Effect.OPEN: self.open},
+            clock=bench.clock,
+            chance=bench.chance,
+            on_begun=self.begun,
+            on_dead=lambda _tenant, _login: None,
+        )
+        tenant = replace(TENANT, policy=POLICY)
+        settings = GatewaySettings(Address("", 1), Address("", 2), StoreSettings(Secret("memory://")))
+        self.configuration = Configuration(settings, (tenant,), {CHANNEL.service_identifier: self.channel})
+        self.tenant = tenant
+
+    def twin(self) -> "Desk":
+        """Another replica."""
+        return Desk(self.bench, self.channel)
+
+    async def begun(self, tenant: Tenant, login: Login) -> None:
+        """Nothing is reaped here."""
+
+    async def open(self, visit: Visit, login: Login) -> Acted:
+        """The session."""
+        return Acted((SessionOpened(Opened(f"session of {login.id}", "cookie", self.clock.now())),))
+
+    async def renew(self, tenant: Tenant, spent: Tokens) -> Tokens | None:
+        """Keycloak's answer to a refresh."""
+        self.renewals += 1
+        return None if self.keycloak_is_over else tokens(self.clock.now())
+
+    def browser(self, user: str) -> "Browser":
+        """A browser with nothing in it; `user` sits before it."""
+        return Browser(self, user)
+
+
+@dataclass
+class Browser:
+    """One browser: its login's cookie, and what its last answer was."""
+
+    desk: Desk
+    user: str
+    went: Went = field(default_factory=lambda: Went(None))
+    tag: str = ""
+    secret: str | None = None
+
+    def __post_init__(self) -> None:
+        self.tag = self.tag or self.desk.bench.chance.token_bytes(8).hex()
+
+    @property
+    def visit(self) -> Visit:
+        """Its next request."""
+        desk = self.desk
+        return Visit(
+            configuration=desk.configuration,
+            tenant=desk.tenant,
+            tag=self.tag,
+            client="192.0.2.1",
+            host="cc.example",
+            browser="Chrome on Windows",
+            language="en",
+            request_id="r",
+            reference="REF",
+            to="/unified-admin/",
+            csrf="c",
+            app="/unified-admin",
+            route_asks=True,
+        )
+
+    @property
+    def trouble(self) -> Trouble | None:
+        """What the page says."""
+        return self.went.trouble
+
+    @property
+    def login(self) -> Login:
+        """The record."""
+        assert self.went.login
+        return self.went.login
+
+    async def password(self) -> Went:
+        """Sign in."""
+        return self._keep(await self._act(Step.PASSWORD, "", {"username": self.user}))
+
+    async def look(self) -> Went:
+        """Reload the page."""
+        flow, visit = self.desk.flow, self.visit
+        return self._keep(await flow.look(visit, await flow.load(visit, self.secret)))
+
+    async def press(self, action: str) -> Went:
+        """A button of the verify page."""
+        return self._keep(await self._act(Step.VERIFY, action, {}))
+
+    async def type(self, code: str) -> Went:
+        """Enter a code."""
+        return self._keep(await self._act(Step.VERIFY, "", {"code": code}))
+
+    async def _act(self, step: Step, action: str, fields: Fields) -> Went:
+        flow, visit = self.desk.flow, self.visit
+        return await flow.act(visit, await flow.load(visit, self.secret), step, action, fields)
+
+    def _keep(self, went: Went) -> Went:
+        self.went = went
+        self.secret = went.login.secret if went.login else None
+        return went
+
+
+def desk(channel: Channel = PACED, mailer: Callable[[Clock, Chance], MailSender] | None = None) -> Desk:
+    """A replica with a mail box, or mailing by `mailer`."""
+    bench = Bench()
+    if mailer:
+        bench.mailer = mailer(bench.clock, bench.chance)
+        bench.use(bench.store)
+    return Desk(bench, channel)
+
+
+def address_of(user: str) -> str:
+    """Where the codes of `user` go."""
+    return f"{user}@example.com"
+
+
+def tokens(now: float) -> Tokens:
+    """As Keycloak gives them."""
+    return Tokens("access", f"refresh {now}", now + 300, now + KEYCLOAK_IDLE)

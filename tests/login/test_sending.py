@@ -1,0 +1,278 @@
+"""A code is sent once, and not before its channel takes it."""
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+
+from gateway.delivery.mail import Sent
+from gateway.delivery.message import Message
+from gateway.domain.channel import Channel
+from gateway.domain.problem import Problem
+from gateway.login.answers import ASK_AGAIN, asks_again_in
+from gateway.login.flow import Went
+from gateway.login.record import Step
+from gateway.login.sending import ASK_AT_LEAST
+from gateway.second_factor.factors.email import SLOWEST
+from tests.clock import FakeClock
+from tests.login.desk import KEYCLOAK_IDLE, PACED, Browser, Desk, address_of, desk
+
+MINUTE = 60.0
+SLOW = replace(PACED, rate_per_minute=3)
+"""Behind the usual crowd one waits more than an hour."""
+
+
+async def crowd(of: Desk, count: int, name: str = "early") -> None:
+    """So many users sign in."""
+    for n in range(count):
+        await of.browser(f"{name}{n}").password()
+
+
+async def queued(of: Desk, behind: int = 200) -> Browser:
+    """Anna, whose code has to wait behind so many others'."""
+    await crowd(of, behind)
+    anna = of.browser("anna")
+    await anna.password()
+    assert anna.trouble
+    assert anna.trouble.problem is Problem.QUEUED
+    return anna
+
+
+def mails_to(of: Desk, user: str) -> int:
+    """How many codes went to `user`."""
+    return sum(message.to == address_of(user) for message in of.bench.mails.messages)
+
+
+def slot(browser: Browser) -> float:
+    """When its code may be sent."""
+    until = browser.login.queued_until
+    assert until is not None
+    return until
+
+
+@pytest.mark.row("GW-34")
+async def test_a_code_goes_at_once_when_nobody_waits() -> None:
+    anna = desk().browser("anna")
+    assert (await anna.password()).trouble is None
+    assert mails_to(anna.desk, "anna") == 1
+
+
+@pytest.mark.row("GW-34")
+async def test_a_code_that_has_to_wait_is_neither_made_nor_counted_and_the_page_says_until_when() -> None:
+    anna = await queued(desk())
+    assert anna.went.step is Step.VERIFY
+    assert mails_to(anna.desk, "anna") == 0
+    assert anna.login.challenge is None
+    assert anna.login.asked == 0
+    assert anna.trouble
+    assert anna.trouble.until == slot(anna) > anna.desk.clock.now() + MINUTE
+
+
+@pytest.mark.row("GW-34")
+async def test_before_its_time_a_reload_changes_nothing() -> None:
+    anna = await queued(desk())
+    until = slot(anna)
+    for _ in range(5):
+        anna.desk.clock.advance(20)
+        assert (await anna.look()).trouble
+        assert slot(anna) == until
+    assert mails_to(anna.desk, "anna") == 0
+
+
+@pytest.mark.row("GW-34")
+async def test_the_first_reload_after_its_time_sends_it_and_its_whole_life_begins_then() -> None:
+    anna = await queued(desk())
+    anna.desk.clock.set(slot(anna) + 1)
+    went = await anna.look()
+    assert went.trouble is None
+    assert mails_to(anna.desk, "anna") == 1
+    assert anna.login.queued_until is None
+    assert anna.login.challenge
+    assert anna.login.challenge.expires_at == anna.desk.clock.now() + 60
+    assert (await anna.type(anna.desk.bench.mails.code(address_of("anna")))).step is Step.DONE
+
+
+@pytest.mark.row("GW-34")
+async def test_the_page_asks_again_by_itself_when_the_code_may_be_sent_and_now_and_then_before() -> None:
+    anna = await queued(desk())
+    now, until = anna.desk.clock.now(), slot(anna)
+    assert asks_again_in(anna.went, now) == ASK_AT_LEAST
+    assert asks_again_in(anna.went, until - 10.5) == 11
+    assert asks_again_in(Went(replace(anna.login, queued_until=None)), now) == ASK_AGAIN
+
+
+@pytest.mark.row("GW-34")
+async def test_five_tabs_and_two_replicas_send_one_code() -> None:
+    one = desk()
+    anna = await queued(one)
+    tabs = [Browser(d, "anna", tag=anna.tag, secret=anna.secret) for d in (one, one.twin(), one.twin()) for _ in "ab"]
+    one.clock.set(slot(anna))
+    await asyncio.gather(*(tab.look() for tab in tabs))
+    assert mails_to(one, "anna") == 1
+
+
+@pytest.mark.row("GW-34")
+async def test_a_user_keeps_his_place_when_he_signs_in_again() -> None:
+    anna = await queued(desk())
+    await crowd(anna.desk, 50, "later")
+    elsewhere = anna.desk.browser("anna")
+    await elsewhere.password()
+    assert slot(elsewhere) == slot(anna)
+
+
+@pytest.mark.row("GW-34")
+async def test_signing_in_often_takes_one_place_only() -> None:
+    anna = await queued(desk())
+    for _ in range(30):
+        await anna.desk.browser("anna").password()
+    ben = anna.desk.browser("ben")
+    await ben.password()
+    assert slot(ben) - slot(anna) < 10
+
+
+@pytest.mark.row("GW-34")
+async def test_asking_for_new_codes_during_the_cooldown_takes_no_slot() -> None:
+    anna = desk().browser("anna")
+    await anna.password()
+    for _ in range(20):
+        assert (await anna.press("resend")).trouble
+    assert anna.trouble
+    assert anna.trouble.problem is Problem.WAIT
+    assert (await anna.desk.browser("ben").password()).trouble is None
+
+
+@pytest.mark.row("GW-34")
+async def test_a_waiting_login_lives_longer_than_an_hour_and_then_as_long_as_any() -> None:
+    anna = await queued(desk(SLOW))
+    limits = anna.desk.limits
+    assert slot(anna) - anna.login.begun_at > limits.login_absolute
+    anna.desk.clock.set(slot(anna) + limits.login_idle - 1)
+    assert (await anna.look()).login
+    anna.desk.clock.advance(30)
+    assert (await anna.type(anna.desk.bench.mails.code(address_of("anna")))).step is Step.DONE
+
+
+@pytest.mark.row("GW-34")
+async def test_a_waiting_login_that_nobody_looks_at_ends() -> None:
+    anna = await queued(desk())
+    anna.desk.clock.set(slot(anna) + anna.desk.limits.login_idle + 1)
+    assert (await anna.look()).login is None
+    assert mails_to(anna.desk, "anna") == 0
+
+
+@pytest.mark.row("GW-34")
+async def test_while_somebody_waits_his_session_at_keycloak_is_kept_alive() -> None:
+    anna = await queued(desk(SLOW))
+    while (left := slot(anna) - anna.desk.clock.now()) > 0:
+        anna.desk.clock.advance(min(left, ASK_AT_LEAST))
+        await anna.look()
+        if anna.login.queued_until is None:
+            break
+        assert anna.login.tokens
+        assert (anna.login.tokens.refresh_expires_at or 0) > anna.desk.clock.now()
+    assert 2 <= anna.desk.renewals <= 5
+
+
+@pytest.mark.row("GW-34")
+async def test_a_session_that_keycloak_ended_meanwhile_ends_the_login_but_not_the_place() -> None:
+    anna = await queued(desk(SLOW))
+    until = slot(anna)
+    anna.desk.keycloak_is_over = True
+    anna.desk.clock.advance(KEYCLOAK_IDLE - 60)
+    assert anna.desk.renewals == 0
+    assert (await anna.look()).step is Step.STOPPED
+    again = anna.desk.browser("anna")
+    await again.password()
+    assert slot(again) == until
+
+
+@pytest.mark.row("GW-34")
+async def test_who_comes_too_late_for_his_slot_is_not_sent_to_the_end_of_the_queue() -> None:
+    anna = await queued(desk())
+    anna.desk.clock.set(slot(anna))
+    await crowd(anna.desk, 300, "later")
+    anna.desk.clock.advance(30)
+    assert (await anna.look()).trouble is None
+    assert mails_to(anna.desk, "anna") == 1
+
+
+@pytest.mark.row("GW-34")
+async def test_a_mail_that_no_relay_took_costs_neither_count_nor_place() -> None:
+    anna = await queued(desk())
+    anna.desk.clock.set(slot(anna))
+    await crowd(anna.desk, 300, "later")
+    anna.desk.bench.mails.refuses = "451 try again"
+    went = await anna.look()
+    assert went.trouble
+    assert went.trouble.problem is Problem.SEND_FAILED
+    anna.desk.bench.mails.refuses = ""
+    assert (await anna.press("send")).trouble is None
+    assert mails_to(anna.desk, "anna") == 1
+
+
+@pytest.mark.row("GW-34")
+async def test_a_new_code_waits_too_while_the_old_one_still_works() -> None:
+    anna = await with_a_code(desk())
+    old = anna.desk.bench.mails.code(address_of("anna"))
+    went = await anna.press("resend")
+    assert went.trouble
+    assert went.trouble.problem is Problem.QUEUED
+    assert (await anna.type(old)).step is Step.DONE
+
+
+@pytest.mark.row("GW-34")
+async def test_a_new_code_that_waited_replaces_the_old_one_by_itself() -> None:
+    anna = await with_a_code(desk())
+    old = anna.desk.bench.mails.code(address_of("anna"))
+    await anna.press("resend")
+    assert asks_again_in(anna.went, anna.desk.clock.now()) == int(slot(anna) - anna.desk.clock.now()) + 1
+    anna.desk.clock.set(slot(anna) + 0.5)
+    assert (await anna.look()).trouble is None
+    new = anna.desk.bench.mails.code(address_of("anna"))
+    assert mails_to(anna.desk, "anna") == 2
+    assert new != old
+    assert (await anna.type(new)).step is Step.DONE
+
+
+@pytest.mark.row("GW-34")
+async def test_a_new_code_that_may_not_be_sent_after_all_is_waited_for_no_longer() -> None:
+    anna = await with_a_code(desk())
+    await anna.press("resend")
+    anna.desk.clock.set(slot(anna))
+    anna.desk.bench.mails.refuses = "451 try again"
+    went = await anna.look()
+    assert went.trouble
+    assert went.trouble.problem is Problem.SEND_FAILED
+    assert anna.login.queued_until is None
+    assert anna.login.challenge
+    assert (await anna.look()).trouble is None
+
+
+@pytest.mark.row("GW-34")
+async def test_the_life_of_a_code_has_a_hard_maximum_however_late_a_relay_says_it_took_it() -> None:
+    class Slow:
+        def __init__(self, clock: FakeClock) -> None:
+            self.clock = clock
+
+        async def send(self, channel: Channel, message: Message) -> Sent:
+            self.clock.advance(600)
+            return Sent(self.clock.now(), "slow")
+
+    of = desk()
+    of.bench.mailer = Slow(of.clock)
+    of.bench.use(of.bench.store)
+    anna, began = Desk(of.bench).browser("anna"), of.clock.now()
+    await anna.password()
+    assert anna.login.challenge
+    assert anna.login.challenge.expires_at == began + SLOWEST + 60
+
+
+async def with_a_code(of: Desk) -> Browser:
+    """Anna, who has a code that works for ten minutes and may ask for a new one; others queue up behind her."""
+    of.tenant = replace(of.tenant, policy=replace(of.tenant.policy, otp_expiry=600))
+    of.configuration = replace(of.configuration, tenants=(of.tenant,))
+    anna = of.browser("anna")
+    await anna.password()
+    of.clock.advance(61)
+    await crowd(of, 30)
+    return anna
