@@ -1,6 +1,7 @@
 """What a real browser, and axe in it, say of every page."""
 
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 from axe_playwright_python.async_playwright import Axe
@@ -20,7 +21,9 @@ async def address() -> AsyncIterator[str]:
         yield served
 
 
-@pytest.mark.parametrize(("scheme", "code", "width"), [("light", "en", 1100), ("dark", "ar", 320), ("light", "ur", 320)])
+@pytest.mark.parametrize(
+    ("scheme", "code", "width"), [("light", "en", 1100), ("dark", "ar", 320), ("light", "ur", 320)]
+)
 async def test_axe_finds_nothing_on_any_page(
     browser: Browser, address: str, scheme: str, code: str, width: int
 ) -> None:
@@ -152,3 +155,53 @@ async def test_focus_is_on_the_one_field_or_on_the_problem(page: Page, address: 
         assert await page.evaluate(focused) == wanted
     await page.goto(f"{address}/en/verify-wrong")
     assert await page.evaluate(focused) == "problem"
+
+
+@pytest.mark.row("CC-04")
+async def test_backup_codes_are_saved_copied_and_printed(browser: Browser, address: str) -> None:
+    context = await browser.new_context(permissions=["clipboard-read", "clipboard-write"])
+    page = await context.new_page()
+    await page.add_init_script("window.print = () => { window.printed = true; }")
+    await page.goto(f"{address}/en/backup-codes")
+    async with page.expect_download() as saved:
+        await page.get_by_role("link", name="Save as a file").click()
+    file = await saved.value
+    text = Path(await file.path()).read_text(encoding="utf-8")
+    assert file.suggested_filename == "backup-codes.txt"
+    assert text.split()[-len(states.BACKUP_CODES) :] == list(states.BACKUP_CODES)
+    await page.get_by_role("button", name="Copy").click()
+    await page.get_by_role("button", name="Copied").wait_for()
+    assert await page.evaluate("navigator.clipboard.readText()") == "\n".join(states.BACKUP_CODES)
+    await page.get_by_role("button", name="Print").click()
+    assert await page.evaluate("window.printed")
+
+
+@pytest.mark.row("CC-04")
+async def test_without_a_script_backup_codes_are_still_saved(browser: Browser, address: str) -> None:
+    context = await browser.new_context(java_script_enabled=False)
+    page = await context.new_page()
+    await page.goto(f"{address}/en/backup-codes")
+    async with page.expect_download() as saved:
+        await page.get_by_role("link", name="Save as a file").click()
+    assert (await saved.value).suggested_filename == "backup-codes.txt"
+    assert await page.get_by_role("button", name="Copy").count() == 0
+
+
+@pytest.mark.row("SI-10")
+async def test_a_used_code_of_an_app_counts_down_and_then_asks_for_the_next(page: Page, address: str) -> None:
+    await page.clock.install()
+    await page.goto(f"{address}/en/verify-totp-used")
+    problem = page.locator("#problem")
+    assert "Your app shows the next one in 0:23." in await problem.inner_text()
+    assert await page.get_by_role("button", name="Verify").is_enabled()
+    await page.clock.run_for(24_000)
+    assert "Enter the code that your app shows now." in await problem.inner_text()
+
+
+async def test_enter_in_the_address_goes_on_and_picks_no_other_way(page: Page, address: str) -> None:
+    await page.goto(f"{address}/en/register-several-email")
+    await page.fill("#address", "amira@example.com")
+    async with page.expect_request("**/-/login/register") as sent:
+        await page.press("#address", "Enter")
+    assert "address=amira" in str((await sent.value).post_data)
+    assert "factor=" not in str((await sent.value).post_data)

@@ -1,0 +1,60 @@
+"""Facts of ``gateway.account.overview``."""
+
+import pytest
+
+from gateway.account.overview import Overview, overview
+from gateway.domain.enrolment import Enrolment, EnrolmentSet
+from gateway.domain.policy import EnrolmentRule, FactorKind, Method, Policy
+from tests.rendering import states
+
+EMAIL, APP = FactorKind.EMAIL, FactorKind.TOTP
+LANGUAGE = states.pages().languages.get("en")
+
+
+def seen(
+    *on: FactorKind, rule: EnrolmentRule = EnrolmentRule.OPTIONAL, codes: int = 0, fresh: bool = True, kept: int = 10
+) -> Overview:
+    """The page of a user with the methods ``on`` and so many codes left."""
+    policy = Policy("cloudcx", True, (Method(EMAIL, "otp@example.com"), Method(APP)), enrolment=rule, backup_codes=kept)
+    addresses = {EMAIL: "amira@example.com"}
+    enrolments = EnrolmentSet(
+        enrolments=tuple(Enrolment(kind, addresses.get(kind, "")) for kind in on),
+        backup_codes=states.BACKUP_CODES[:codes],
+    )
+    return overview(policy, states.session(fresh=fresh), enrolments, LANGUAGE, states.NOW)
+
+
+@pytest.mark.row("CC-01")
+def test_every_method_of_the_tenant_has_a_row_in_its_order() -> None:
+    assert [(row.factor, row.on) for row in seen(APP).methods] == [("email", False), ("totp", True)]
+
+
+def test_an_address_is_shown_masked() -> None:
+    assert seen(EMAIL).methods[0].sent_to == "a***@e***.com"
+
+
+@pytest.mark.row("CC-21")
+def test_a_user_without_any_method_is_told_of_it() -> None:
+    page = seen()
+    assert (page.suggests, page.codes_left, page.last_stays) == (True, None, False)
+
+
+@pytest.mark.row("CC-21")
+@pytest.mark.parametrize(("rule", "free"), [(EnrolmentRule.OPTIONAL, True), (EnrolmentRule.REQUIRED, False)])
+def test_the_last_method_may_go_only_where_none_is_required(rule: EnrolmentRule, *, free: bool) -> None:
+    page = seen(EMAIL, rule=rule)
+    assert page.methods[0].may_turn_off is free
+    assert page.last_stays is not free
+    assert all(row.may_turn_off for row in seen(EMAIL, APP, rule=rule).methods)
+
+
+@pytest.mark.row("CC-07")
+def test_codes_left_are_counted_and_none_is_said_where_none_are_kept() -> None:
+    assert seen(EMAIL, codes=3).codes_left == 3
+    assert seen(EMAIL).codes_left == 0
+    assert seen(EMAIL, kept=0).codes_left is None
+
+
+def test_a_proof_is_fresh_for_a_while() -> None:
+    assert seen(EMAIL).fresh
+    assert not seen(EMAIL, fresh=False).fresh

@@ -1,0 +1,220 @@
+"""Facts of the pages for apps, backup codes, whichever code, vouched registrations and new passwords, and one's own."""
+
+from urllib.parse import unquote
+
+import pytest
+
+from tests.rendering import states
+from tests.rendering.test_templates import by_name, html, tags
+
+
+def actions(page: str) -> list[str | None]:
+    """What the buttons named "action" ask for, but to be somebody else."""
+    return [b["value"] for b in tags(page, "button") if b.get("name") == "action" and b["value"] != "cancel"]
+
+
+def words(page: str) -> str:
+    """The text of a page, roughly: its tags gone, blanks folded."""
+    out, inside = [], False
+    for piece in page.replace("<", "\0<").replace(">", ">\0").split("\0"):
+        inside = piece.startswith("<")
+        if not inside:
+            out.append(piece)
+    return " ".join(" ".join(out).split())
+
+
+@pytest.mark.row("CC-13", "CC-16")
+def test_one_page_names_every_code_it_takes_and_has_one_verify_button() -> None:
+    page = html("verify-any")
+    for sentence in (
+        "The code that your authenticator app shows now",
+        "A code that we send to a***@e***.com when you ask for it",
+        "One of your backup codes",
+        "A code from your administrator",
+    ):
+        assert sentence in words(page)
+    assert "Check your e-mail" not in page
+    assert words(page).count("Verify") == 1
+
+
+@pytest.mark.row("CC-13")
+def test_there_the_mail_is_sent_on_request_and_then_again() -> None:
+    assert actions(html("verify-any")) == ["send"]
+    assert "Send me a code by e-mail" in html("verify-any")
+    assert actions(html("verify-any-sent")) == ["resend"]
+    assert "The code that we sent to a***@e***.com" in words(html("verify-any-sent"))
+
+
+@pytest.mark.row("CC-13")
+def test_where_a_sent_code_ended_another_code_still_lets_in() -> None:
+    page = html("verify-any-expired")
+    assert "The sent code has expired." in page
+    assert next(b for b in tags(page, "button") if b.get("value") == "resend")["class"] == "other"
+
+
+def test_a_wait_for_the_next_mail_leaves_the_verify_button_open() -> None:
+    waiting = [b.get("value") for b in tags(html("verify-any-cooling"), "button") if "data-wait" in b]
+    assert waiting == ["send"]
+
+
+@pytest.mark.row("CC-06")
+@pytest.mark.parametrize(
+    ("name", "wanted"),
+    [("verify-any", "text"), ("verify-extras", "text"), ("verify-used-up", "numeric"), ("verify-totp", "numeric")],
+)
+def test_a_phone_offers_letters_only_where_a_backup_code_may_be_typed(name: str, wanted: str) -> None:
+    field = by_name(html(name), "code")
+    assert (field["inputmode"], field["autocomplete"], field["autocapitalize"]) == (wanted, "one-time-code", "off")
+
+
+@pytest.mark.row("CC-06", "CC-16")
+def test_a_page_for_one_method_says_which_other_codes_work() -> None:
+    assert "A backup code or a code from your administrator works here too." in html("verify-extras")
+    page = html("verify-used-up")
+    assert "A code from your administrator works here too." in page
+    assert "backup code works" not in page.lower()
+    assert by_name(page, "code")["aria-describedby"] == "code-life code-others"
+
+
+@pytest.mark.row("CC-07")
+def test_who_used_all_backup_codes_reads_it_and_where_new_ones_are_made() -> None:
+    assert "All your backup codes are used. Once you are signed in, you can make new ones" in html("verify-used-up")
+    assert "All your backup codes are used" not in html("verify-extras")
+    assert "Generate new codes" in html("account-used-up")
+    assert "All codes are used." in html("account-used-up")
+
+
+@pytest.mark.row("CC-08")
+@pytest.mark.parametrize("name", ["verify-any", "verify-any-sent", "verify-extras", "verify-used-up", "verify-totp"])
+def test_who_lost_device_and_codes_reads_that_only_an_administrator_can_help(name: str) -> None:
+    page = html(name)
+    assert "Lost your phone or mailbox" in page
+    assert "nly your administrator can help." in page
+
+
+@pytest.mark.row("CC-08")
+@pytest.mark.parametrize("name", ["backup-codes", "account-codes"])
+def test_the_pages_that_show_codes_recommend_to_keep_them(name: str) -> None:
+    page = html(name)
+    assert "ave or print them" in page
+    assert "keep them where nobody else reads them" in page
+    assert "only your administrator can let you in" in page
+
+
+@pytest.mark.row("CC-04")
+def test_backup_codes_can_be_saved_as_a_file_without_a_script() -> None:
+    page = html("backup-codes")
+    link = next(a for a in tags(page, "a") if "download" in a)
+    kind, _, text = str(link["href"]).partition(",")
+    assert kind == "data:text/plain;charset=utf-8"
+    assert unquote(text).split("\r\n") == ["Northwind Contact Centre (cc.example.com)", "", *states.BACKUP_CODES, ""]
+
+
+@pytest.mark.row("CC-10")
+def test_a_trusted_browser_is_offered_for_the_days_of_the_policy_and_unticked() -> None:
+    page = html("verify-any")
+    assert "ask again on this browser for 30 days" in page
+    assert "checked" not in by_name(page, "remember")
+
+
+@pytest.mark.row("CC-09")
+def test_where_every_login_asks_there_is_no_option_to_skip() -> None:
+    assert not any(i.get("name") == "remember" for i in tags(html("verify-extras"), "input"))
+
+
+@pytest.mark.row("CC-03")
+def test_an_app_is_set_up_with_picture_secret_code_field_and_one_button() -> None:
+    page = html("register-totp")
+    assert words(page).count("Finish set-up") == 1
+    assert any(str(a["href"]).startswith("otpauth://totp/") for a in tags(page, "a"))
+    assert by_name(page, "code")["inputmode"] == "numeric"
+
+
+def test_several_ways_to_register_are_chosen_from_before_anything_is_typed() -> None:
+    page = html("register-choose")
+    assert [b["value"] for b in tags(page, "button") if b.get("name") == "factor"] == ["email", "totp"]
+    assert not any(i.get("name") in ("address", "code") for i in tags(page, "input"))
+
+
+@pytest.mark.parametrize("name", ["register-several-email", "register-several-totp"])
+def test_enter_in_the_field_finishes_and_does_not_change_the_way(name: str) -> None:
+    form = next(part for part in html(name).split("<form")[1:] if 'id="code"' in part or 'id="address"' in part)
+    buttons = tags(form.partition("</form>")[0], "button")
+    assert [b["class"] for b in buttons] == ["main"]
+
+
+@pytest.mark.row("GW-27")
+def test_a_registration_that_somebody_else_must_confirm_says_so_and_offers_no_other_address() -> None:
+    page = html("verify-vouch")
+    assert "the address that your organisation has for you" in words(page)
+    assert "A code from your administrator works here too." in page
+    assert actions(page) == ["resend"]
+    alone = html("verify-vouch-admin")
+    assert "Ask your administrator for a code, and enter it here." in alone
+    assert actions(alone) == []
+
+
+@pytest.mark.row("SI-10")
+def test_the_new_password_page_says_whether_another_code_follows() -> None:
+    assert "Afterwards we ask for another code." in html("new-password")
+    context = {"view": states.view("new-password"), "problem": None}
+    answer = states.pages().render(states.request(of=states.tenant()), "steps/new_password.html", context)
+    assert "another code" not in str(answer.text)
+
+
+@pytest.mark.row("SI-10")
+def test_the_sentence_of_the_realm_is_shown_in_its_own_direction() -> None:
+    sentence = "<bdi>Invalid password: must contain at least 2 numerical digits.</bdi>"
+    assert sentence in html("new-password-refused", "ur")
+
+
+@pytest.mark.row("SI-10")
+def test_after_the_new_password_the_code_page_says_that_it_is_saved() -> None:
+    assert "Your new password is saved. One more code, and you are in." in html("verify-after-password")
+    assert "Your new password is saved." not in html("verify-totp")
+
+
+@pytest.mark.row("SI-10")
+def test_a_code_of_an_app_used_twice_gets_a_countdown_to_the_next_one() -> None:
+    page = html("verify-totp-used")
+    assert '<span data-left="23">23 seconds</span>' in page
+    assert 'data-over="Enter the code that your app shows now."' in page
+    assert not any("data-wait" in b for b in tags(page, "button"))
+
+
+@pytest.mark.row("NX-10")
+@pytest.mark.parametrize("language", states.LANGUAGES)
+def test_page_subject_and_mail_carry_the_same_tag(language: str) -> None:
+    mail = states.mail("message", language)
+    assert all("K7Q" in part for part in (html("verify-tag-remember", language), mail.subject, mail.text, mail.html))
+
+
+@pytest.mark.row("CC-01")
+def test_each_method_has_set_up_or_when_on_turn_off() -> None:
+    off, on = html("account-none"), html("account-both")
+    for label in ("Authenticator app", "Code by e-mail"):
+        assert f'aria-label="Set up: {label}"' in off
+        assert f'aria-label="Turn off: {label}"' in on
+    assert "Turn off" not in off
+    assert "Set up" not in on
+
+
+@pytest.mark.row("CC-01")
+def test_without_a_fresh_proof_nothing_can_be_changed_but_the_way_to_one_is_there() -> None:
+    page = html("account-email")
+    assert "Turn off" not in page
+    assert "Generate new codes" not in page
+    assert "Confirm that it is you" in page
+    assert "Confirm that it is you" not in html("account-both")
+
+
+def test_the_last_method_of_who_needs_one_says_why_it_stays() -> None:
+    page = html("account-used-up")
+    assert "the last one cannot be turned off" in page
+    assert "Turn off" not in page
+
+
+@pytest.mark.row("EF-18")
+def test_wrong_replaced_and_used_codes_get_one_sentence() -> None:
+    page = html("verify-wrong")
+    assert "It is mistyped, was used already, or a newer code has replaced it." in page
