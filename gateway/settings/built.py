@@ -18,6 +18,8 @@ _LATER: Mapping[str, frozenset[object]] = MappingProxyType(
         "codeGeneration": frozenset({"EXTERNAL"}),
         "choosePage": frozenset({"several"}),
         "onWrongCode": frozenset({"resend"}),
+        "onMaxVerify": frozenset({"stop"}),
+        "onMaxSends": frozenset({"lock"}),
         "lockScope": frozenset({"app"}),
         "skipWhenVerified": frozenset({True}),
     }

@@ -30,7 +30,7 @@ _ASKED = frozenset({"otpExpiry", "otpMaxAttempts"})
 class Preset:
     """`required` keys have no default; `absent` ones are not in this preset; `free` ones are the tenant's to choose,
     every other key that differs from `policy` is an extension. `needs_otp_manager` are the channel types with which
-    the vendor demands `Otp_Manager_Url`.
+    the vendor demands `Otp_Manager_Url`. `default_methods` are those of a tenant that names none.
     """
 
     policy: Policy
@@ -39,6 +39,7 @@ class Preset:
     free: frozenset[str] = frozenset()
     needs_otp_manager: frozenset[ChannelType] = frozenset()
     several_methods: bool = False
+    default_methods: tuple[ChannelType, ...] = ()
 
 
 PRESETS: Mapping[str, Preset] = MappingProxyType(
@@ -69,6 +70,7 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
             absent=frozenset({"fallback", "contactService"}),
             free=frozenset({"enrolment", "trustBrowserDays"}),
             several_methods=True,
+            default_methods=(ChannelType.EMAIL, ChannelType.APP),
         ),
         "sinch": Preset(
             Policy(

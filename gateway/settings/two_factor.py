@@ -28,6 +28,7 @@ from gateway.domain.policy import (
     RegistrationContact,
     SharedAddress,
 )
+from gateway.settings import policy_checks
 from gateway.settings.built import Built
 from gateway.settings.document import Path
 from gateway.settings.faults import Report, one_of
@@ -36,7 +37,6 @@ from gateway.settings.section import Choice, Section
 
 TRUST_DAYS = (0, 14, 30, 60, 90)
 _TIGHT_EXPIRY = 120
-_SHORT_CODE = 6
 _NAMED_PATH = re.compile(r"path:[a-z0-9][a-z0-9-]{0,39}")
 
 
@@ -89,7 +89,7 @@ class TwoFactorSection(Section):
     """The vendor whose documented behaviour is the default of every other key."""
 
     methods: list[MethodSection] | None = None
-    """The ways a user may choose from, in presets that offer several."""
+    """The ways a user may choose from, in presets that offer several; the preset's own without it."""
 
     fallback: MethodSection | None = None
     """The way for users without an address for the first one."""
@@ -204,6 +204,7 @@ def build(
         for key in sorted(preset.required - given.keys()):
             report.error((*at, key), f"is missing: preset {section.preset} needs a whole number above 0")
         _hints(given, policy, at, report)
+        policy_checks.check(policy, at, report)
     methods = _Methods(report, channels, built)
     policy = replace(policy, methods=methods.of(section, preset, at), fallback=methods.fallback(section, preset, at))
     return policy, preset
@@ -252,8 +253,6 @@ def _check_keys(given: Mapping[str, object], preset: Preset, at: Path, report: R
 
 
 def _hints(given: Mapping[str, object], policy: Policy, at: Path, report: Report) -> None:
-    if policy.otp_length < _SHORT_CODE:
-        report.warning((*at, "otpLength"), f"{policy.otp_length} digits are few; use {_SHORT_CODE} or more")
     by_mail = given.get("channelType") == ChannelType.EMAIL.value
     if by_mail and policy.otp_expiry < _TIGHT_EXPIRY:
         report.hint(
@@ -281,6 +280,12 @@ class _Methods:
                 for n, m in enumerate(section.methods)
             ]
             return tuple(m for m in listed if m is not None)
+        if not section.channelType and preset.default_methods:
+            if not section.is2FAEnabled:
+                return ()
+            own = section.channelServiceIdentifier
+            found = [self._one(kind, own or self._only(kind), at) for kind in preset.default_methods]
+            return tuple(m for m in found if m is not None)
         types = one_of(t.value for t in ChannelType)
         if not section.channelType:
             if section.is2FAEnabled:
@@ -295,6 +300,11 @@ class _Methods:
             return ()
         method = self._one(kind, section.channelServiceIdentifier, at)
         return (method,) if method else ()
+
+    def _only(self, kind: ChannelType) -> str | None:
+        """The channel of `kind` when there is just one, so that nobody need name it."""
+        fitting = [c.service_identifier for c in self.channels.values() if c.type is kind]
+        return fitting[0] if len(fitting) == 1 else None
 
     def fallback(self, section: TwoFactorSection, preset: Preset, at: Path) -> Method | None:
         given = section.fallback
