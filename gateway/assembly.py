@@ -180,7 +180,14 @@ def login(world: World, factors: SecondFactor, live: Sessions) -> tuple[Reaper, 
     steps: dict[Step, Page] = {
         Step.PASSWORD: PasswordPage(
             sign_in=world.sign_in,
-            queue=SignInQueue(world.lock, clock, at_once=limits.grants_at_once, patience=limits.grant_wait),
+            queue=SignInQueue(
+                world.lock,
+                clock,
+                per_name=limits.grants_per_user_waiting,
+                per_address=limits.grants_per_user_and_client,
+                at_once=limits.grants_at_once,
+                patience=limits.grant_wait,
+            ),
             users=world.users,
             enrolments=factors.enrolments,
             attempts=factors.attempts,

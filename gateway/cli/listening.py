@@ -9,13 +9,12 @@ from aiohttp import web
 
 from gateway.proxy.connections import Network, Runner
 from gateway.proxy.gate import server_options
-from gateway.settings.snapshot import Address, GatewaySettings
+from gateway.settings.snapshot import Address
 
 
 async def listen(
     app: web.Application,
     address: Address,
-    settings: GatewaySettings,
     *,
     trusted: Callable[[], Sequence[Network]] = tuple,
     shutdown_timeout: float = 30.0,
@@ -26,9 +25,7 @@ async def listen(
 
     Raises `OSError` when the address is not to be had.
     """
-    options = server_options()
-    options["max_field_size"] = max(options["max_field_size"], 2 * settings.max_header_field)
-    runner = Runner(app, trusted=trusted, handle_signals=False, shutdown_timeout=shutdown_timeout, **options)
+    runner = Runner(app, trusted=trusted, handle_signals=False, shutdown_timeout=shutdown_timeout, **server_options())
     await runner.setup()
     try:
         await web.TCPSite(runner, address.host or None, address.port, backlog=1024).start()

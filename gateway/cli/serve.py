@@ -34,7 +34,7 @@ from gateway.settings import changes, key_ring
 from gateway.settings.faults import Fault
 from gateway.settings.live import Live
 from gateway.settings.load import Loaded, load
-from gateway.settings.snapshot import Address, Configuration, GatewaySettings
+from gateway.settings.snapshot import Address, Configuration
 from gateway.store.interface import Store
 
 LEAST_AIOHTTP = (3, 14, 5)
@@ -145,9 +145,9 @@ async def serve(
         stack.callback(audit.close)
         stack.push_async_callback(app[STORE].close)  # also when nothing was ever served
         known = await _known(app[STORE], ring)
-        public = await _listen(app, settings.listen, settings, lambda: live.current().gateway.trusted_proxies)
+        public = await _listen(app, settings.listen, lambda: live.current().gateway.trusted_proxies)
         stack.push_async_callback(public.cleanup)
-        operations = await _listen(listener.build(readiness, metrics.text, CONTENT_TYPE), settings.operations, settings)
+        operations = await _listen(listener.build(readiness, metrics.text, CONTENT_TYPE), settings.operations)
         stack.push_async_callback(operations.cleanup)  # ends first: what asks it sees the port close
         following = asyncio.create_task(live.watch(stop))
         looking = asyncio.create_task(checks.follow())
@@ -199,11 +199,10 @@ async def _end(task: "asyncio.Task[None]") -> None:
 async def _listen(
     app: web.Application,
     address: Address,
-    settings: GatewaySettings,
     trusted: Callable[[], Sequence[Network]] = tuple,
 ) -> web.AppRunner:
     try:
-        return await listen(app, address, settings, trusted=trusted)
+        return await listen(app, address, trusted=trusted)
     except OSError as error:
         raise Misconfigured(f"{address.host}:{address.port}", f"cannot be listened on: {error.strerror}") from error
 

@@ -24,6 +24,7 @@ from gateway.demo.neighbours import Neighbours, neighbours, register
 from gateway.demo.pages import DemoApp, DemoPages, DemoUser
 from gateway.domain.ports import Clock, SystemClock
 from gateway.observe import logs
+from gateway.proxy.connections import Runner
 from gateway.proxy.gate import server_options
 from gateway.settings.snapshot import Configuration
 
@@ -39,7 +40,7 @@ async def serve_gateway(
     """The same gateway that `serve` runs, on loopback, until SIGINT or SIGTERM."""
     app = build(lambda: configuration, ring, extra_routes=routes)
     app.middlewares.insert(0, loopback_only)
-    runner = web.AppRunner(app, **server_options())
+    runner = Runner(app, **server_options())
     await runner.setup()
     loop, ended, signals = asyncio.get_running_loop(), asyncio.Event(), (signal.SIGINT, signal.SIGTERM)
     try:

@@ -1,9 +1,10 @@
 """Whose turn is it to have a password asked at Keycloak?
 
 Keycloak refuses parallel logins of one user even with the right password (measured), and each costs it 0.1 CPU
-seconds. So one grant at a time for each user name, over all replicas, and 20 at a time in all. What is promised:
+seconds. So one grant at a time for each user name, over all replicas, and only so many at a time in all. The numbers
+are the operator's. What is promised:
 
-- Nobody stalls a victim by typing his name: of one client address at most two wait for a name, of all at most five,
+- Nobody stalls a victim by typing his name: of one client address only so many wait for a name, of all only so many,
   and addresses take turns. A browser in which the user finished a login before has a lane of its own that goes first.
 - Many users behind one address do not wait for each other: the rule is for each name.
 - Nobody waits for ever: who has no turn in time gets `Busy`.
@@ -40,8 +41,9 @@ class Turn:
 class SignInQueue:
     """The lines of one process; `lock` keeps replicas apart. Times in seconds.
 
-    `patience` bounds the wait for a name, `shed_after` the wait for one of the `at_once` places, `longest` is how long
-    a turn may take (the grant's timeout).
+    At most `per_name` wait for a name in each lane, of one client address `per_address`. `patience` bounds the wait for
+    a name, `shed_after` the wait for one of the `at_once` places, `longest` is how long a turn may take (the grant's
+    timeout).
     """
 
     def __init__(
@@ -49,6 +51,8 @@ class SignInQueue:
         lock: Lock,
         clock: Clock,
         *,
+        per_name: int = PER_NAME,
+        per_address: int = PER_ADDRESS,
         at_once: int = AT_ONCE,
         patience: float = 15.0,
         shed_after: float = 2.0,
@@ -56,6 +60,8 @@ class SignInQueue:
     ) -> None:
         self._lock = lock
         self._clock = clock
+        self._per_name = per_name
+        self._per_address = per_address
         self._patience = patience
         self._shed_after = shed_after
         self._longest = longest
@@ -83,7 +89,7 @@ class SignInQueue:
     ) -> Turn | Busy:
         line = self._names.setdefault(name, _Line(1))
         held.callback(self._forget, name, line)
-        if line.is_full(client_address, known):
+        if line.is_full(client_address, known, self._per_name, self._per_address):
             return self._busy()
         try:
             async with asyncio.timeout(self._patience):
@@ -130,14 +136,14 @@ class _Line:
     def is_idle(self) -> bool:
         return not (self.taken or self.known or self.others)
 
-    def is_full(self, address: str, known: bool) -> bool:
+    def is_full(self, address: str, known: bool, most: int, most_of_address: int) -> bool:
         """Whether one more may not even wait. The lane of known browsers has room of its own."""
         if self.free and self.is_idle:
             return False
         if known:
-            return len(self.known) >= PER_NAME
+            return len(self.known) >= most
         waiting = sum(len(lane) for lane in self.others.values())
-        return waiting >= PER_NAME or len(self.others.get(address, ())) >= PER_ADDRESS
+        return waiting >= most or len(self.others.get(address, ())) >= most_of_address
 
     async def enter(self, address: str, known: bool) -> None:
         """Wait for a place and take it."""

@@ -6,7 +6,7 @@
 
 from collections.abc import Callable
 
-from aiohttp import web
+from aiohttp import hdrs, web
 
 from gateway.operations.readiness import Readiness
 
@@ -31,6 +31,7 @@ def build(
         return web.json_response(told, status=503, headers=_NO_STORE)
 
     app = web.Application()
+    app.on_response_prepare.append(_without_banner)
     app.add_routes([web.get("/health/live", live), web.get("/health/ready", ready)])
     if metrics is not None:
         give = metrics
@@ -40,3 +41,8 @@ def build(
 
         app.add_routes([web.get("/metrics", numbers)])
     return app
+
+
+async def _without_banner(_request: web.Request, response: web.StreamResponse) -> None:
+    """Which program answers, and in which version, is nobody's business."""
+    response.headers.popall(hdrs.SERVER, None)

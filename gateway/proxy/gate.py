@@ -190,7 +190,9 @@ class Gate:
             )
         if not isinstance(outcome, Failed):
             return outcome
-        cause = f"route {found.route.path or '/'}: {outcome.why}"
+        name, path = found.route.name, found.route.path or "/"
+        _log.warning("app_failed", app=name, route=path, problem=outcome.problem.value, why=outcome.why)
+        cause = f"route {path}: {outcome.why}"
         response = self._problem(request, outcome.problem, cause=cause)
         return _closing(response) if request.body_exists or checked.upgrade else response
 

@@ -8,7 +8,8 @@ from gateway.domain.tenant import RouteFactor, Tenant
 from gateway.settings.snapshot import Configuration, GatewaySettings
 
 _REGISTRATION = (Registration.OPEN, Registration.GUARDED, Registration.ADMIN_CODE)
-_RESTART = ("listen", "operations", "store", "keys_file", "prefix", "max_header_field", "audit_file")
+_RESTART = ("listen", "operations", "store", "keys_file", "prefix", "languages", "audit_file")
+_LIMITS_AT_START = ("grants_per_user_waiting", "grants_per_user_and_client", "grants_at_once", "grant_wait")
 
 
 def weakenings(old: Configuration, new: Configuration) -> tuple[str, ...]:
@@ -23,7 +24,9 @@ def weakenings(old: Configuration, new: Configuration) -> tuple[str, ...]:
 
 def needs_restart(old: GatewaySettings, new: GatewaySettings) -> tuple[str, ...]:
     """Settings that changed and that only a new process takes over."""
-    return tuple(name for name in _RESTART if getattr(old, name) != getattr(new, name))
+    own = [name for name in _RESTART if getattr(old, name) != getattr(new, name)]
+    limits = [name for name in _LIMITS_AT_START if getattr(old.limits, name) != getattr(new.limits, name)]
+    return (*own, *(f"limits.{name}" for name in limits))
 
 
 def _weaker(old: Tenant, new: Tenant) -> list[str]:

@@ -127,19 +127,16 @@ class LimitsSection(Section):
     """The time in which wrong passwords are counted."""
 
     grants_per_user_waiting: Count = _OWN.grants_per_user_waiting
-    """Password checks of one user that may wait."""
+    """Password checks of one user name that may wait, in one process."""
 
     grants_per_user_and_client: Count = _OWN.grants_per_user_and_client
-    """Password checks of one user that may wait for one client address."""
+    """Of these, password checks from one client address."""
 
     grants_at_once: Count = _OWN.grants_at_once
-    """Password checks under way at one time."""
+    """Password checks under way at one time, in one process."""
 
     grant_wait: Seconds = _OWN.grant_wait
     """How long a password check may wait for its turn."""
-
-    pending_logins_per_user: Count = _OWN.pending_logins_per_user
-    """Unfinished logins of one user."""
 
     login_idle: Seconds = _OWN.login_idle
     """How long an unfinished login lives after its last step."""
@@ -190,9 +187,6 @@ class GatewayFile(Section):
     languages: list[str] = Field(default=["en", "ar", "ur"], min_length=1)
     """Languages offered on pages, the first one when nothing else decides."""
 
-    max_header_field: Annotated[int, Field(ge=8192, le=262_144)] = 32_768
-    """Largest header field in bytes (cookies with tokens are long)."""
-
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """From which level on the log is written."""
 
@@ -234,7 +228,6 @@ def build(section: GatewayFile, folder: FilePath, report: Report, opener: Opener
         limits=OperatorLimits(
             failure_steps=tuple((int(n), float(s)) for n, s in section.limits.failure_steps), **limits
         ),
-        max_header_field=section.max_header_field,
         log_level=section.log_level,
         audit_file=str(folder / section.audit_file) if section.audit_file else "",
     )

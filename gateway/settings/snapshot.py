@@ -55,7 +55,6 @@ class OperatorLimits:
     grants_per_user_and_client: int = 2
     grants_at_once: int = 20
     grant_wait: float = 20.0
-    pending_logins_per_user: int = 5
     login_idle: float = 900.0
     login_absolute: float = 3600.0
 
@@ -73,7 +72,6 @@ class GatewaySettings:
     insecure_http: bool = False
     languages: tuple[str, ...] = ("en", "ar", "ur")
     limits: OperatorLimits = OperatorLimits()
-    max_header_field: int = 32768
     log_level: str = "info"
     audit_file: str = ""
 

@@ -173,7 +173,7 @@ class RouteSection(Section):
     """How the app learns who is signed in: any of bearer, cookie, headers."""
 
     name: Annotated[str, Field(max_length=60)] = ""
-    """The app's name for people; default its path."""
+    """The app's name in the log; default its path."""
 
     timeouts: TimeoutsSection = TimeoutsSection()
     """How long the app may take."""

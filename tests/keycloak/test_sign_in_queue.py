@@ -130,6 +130,15 @@ async def test_of_all_addresses_at_most_five_wait_for_a_name(crowd: Crowd) -> No
 
 
 @pytest.mark.attack("F20")
+async def test_how_many_wait_for_a_name_is_the_operators_to_say(lock: LocalLock, clock: FakeClock) -> None:
+    crowd = Crowd(SignInQueue(lock, clock, per_name=2, per_address=1))
+    for label, address in (("has it", "1"), ("waits 1", "1"), ("too many of 1", "1"), ("waits 2", "2"), ("full", "3")):
+        await crowd.send(label, "agent1", f"192.0.2.{address}")
+    assert crowd.busy() == {"too many of 1", "full"}
+    await crowd.finish()
+
+
+@pytest.mark.attack("F20")
 async def test_addresses_take_turns(crowd: Crowd) -> None:
     for label in ("attacker 1", "attacker 2", "attacker 3"):
         await crowd.send(label, "agent1", "192.0.2.66")

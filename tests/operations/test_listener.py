@@ -65,6 +65,12 @@ async def test_metrics_are_prometheus_text(aiohttp_client: Client) -> None:
     assert "# TYPE efcx_gateway_logins_total counter" in await answer.text()
 
 
+@pytest.mark.parametrize("path", ["/health/live", "/health/ready", "/metrics", "/nothing"])
+async def test_no_answer_names_the_program(aiohttp_client: Client, path: str) -> None:
+    client = await aiohttp_client(listener.build(Readiness({}), Metrics().text, CONTENT_TYPE))
+    assert "Server" not in (await client.get(path)).headers
+
+
 @pytest.mark.parametrize("path", ["/", "/-/login", "/metrics", "/health"])
 async def test_nothing_else_is_there(aiohttp_client: Client, path: str) -> None:
     client = await aiohttp_client(listener.build(Readiness({})))

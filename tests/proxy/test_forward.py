@@ -6,6 +6,7 @@ import resource
 from dataclasses import replace
 
 import pytest
+from structlog.testing import capture_logs
 
 from gateway.domain.tenant import Route
 from tests.neighbours.upstream import RawUpstream
@@ -226,6 +227,16 @@ async def test_an_app_that_is_down_is_a_502(raw_upstream: RawUpstream) -> None:
     assert (status_of(page), status_of(data)) == (502, 502)
     assert b"<html" in page
     assert b'"app-unavailable"' in data
+
+
+async def test_an_app_that_failed_is_named_in_the_log(raw_upstream: RawUpstream) -> None:
+    await raw_upstream.stop()
+    routes = (Route("/agent-manager", raw_upstream.url, name="Agent Manager"),)
+    async with gateway(tenant(routes=routes)) as stage:
+        with capture_logs() as lines:
+            await stage.send(stage.request("/agent-manager/x"))
+    [line] = [line for line in lines if line["event"] == "app_failed"]
+    assert (line["app"], line["route"], line["problem"]) == ("Agent Manager", "/agent-manager", "app-unavailable")
 
 
 @pytest.mark.row("GW-01")

@@ -53,3 +53,24 @@ def test_what_needs_a_restart_is_named(folder: Folder) -> None:
     before = loaded(folder).gateway
     folder.gateway.update(listen="127.0.0.1:8081", log_level="debug")
     assert changes.needs_restart(before, loaded(folder).gateway) == ("listen",)
+
+
+@pytest.mark.parametrize(
+    "name", ["grants_per_user_waiting", "grants_per_user_and_client", "grants_at_once", "grant_wait"]
+)
+def test_a_limit_that_is_read_at_the_start_needs_a_restart(folder: Folder, name: str) -> None:
+    before = loaded(folder).gateway
+    folder.gateway["limits"] = {name: 7}
+    assert changes.needs_restart(before, loaded(folder).gateway) == (f"limits.{name}",)
+
+
+def test_a_limit_that_is_read_at_each_request_needs_no_restart(folder: Folder) -> None:
+    before = loaded(folder).gateway
+    folder.gateway["limits"] = {"sends_per_user": 7, "login_idle": 600}
+    assert changes.needs_restart(before, loaded(folder).gateway) == ()
+
+
+def test_other_languages_need_a_restart(folder: Folder) -> None:
+    before = loaded(folder).gateway
+    folder.gateway["languages"] = ["ar", "en"]
+    assert changes.needs_restart(before, loaded(folder).gateway) == ("languages",)

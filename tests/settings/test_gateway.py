@@ -89,6 +89,12 @@ def test_limits_are_the_operators(folder: Folder) -> None:
     assert limits.grants_at_once == OperatorLimits().grants_at_once
 
 
+@pytest.mark.parametrize("key", ["pending_logins_per_user", "grants"])
+def test_a_limit_that_does_not_exist_is_an_error(folder: Folder, key: str) -> None:
+    folder.gateway["limits"] = {key: 5}
+    assert "unknown key" in folder.fault(f"limits.{key}").text
+
+
 @pytest.mark.parametrize("steps", [[], [[5, 60], [3, 60]], [[1]], [[1, 0]], [[0, 5]], [[1.5, 5]], "x", [[True, 5]]])
 def test_failure_steps_rise(folder: Folder, steps: object) -> None:
     folder.gateway["limits"] = {"failure_steps": steps}

@@ -1,0 +1,26 @@
+"""Facts about what the settings become: nothing is accepted that nobody reads."""
+
+import re
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import gateway
+from gateway.domain.channel import Channel, Relay
+from gateway.domain.tenant import Route
+from gateway.settings.snapshot import GatewaySettings, OperatorLimits
+
+PACKAGE = Path(gateway.__file__).parent
+OUTSIDE = "\n".join(
+    file.read_text(encoding="utf-8") for file in PACKAGE.rglob("*.py") if file.parent.name not in ("settings", "domain")
+)
+CHECKED_ONLY = {"insecure_http"}
+"""What only decides which settings are allowed."""
+
+
+@pytest.mark.parametrize("of", [GatewaySettings, OperatorLimits, Route, Channel, Relay])
+def test_every_setting_is_used_by_somebody_else_than_the_settings(of: type[Any]) -> None:
+    unused = {field.name for field in fields(of) if not re.search(rf"\.{field.name}\b", OUTSIDE)}
+    assert unused - CHECKED_ONLY == set()
