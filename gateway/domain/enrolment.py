@@ -20,15 +20,15 @@ class EnrolmentSet:
     """All registrations of one user: one sealed value in Keycloak.
 
     `version` 0 is "never written"; each write is the next version, turning off the last factor writes an empty one.
-    `backup_codes` are the unused ones, made with the version `codes_version`. `trust_epoch` ends trusted browsers when
-    raised.
+    `backup_codes` are the unused ones, `last_burn` says for whom the last one was taken out. `trust_epoch` ends trusted
+    browsers when raised.
     """
 
     version: int = 0
     enrolments: tuple[Enrolment, ...] = ()
     backup_codes: tuple[str, ...] = field(default=(), repr=False)
     trust_epoch: int = 0
-    codes_version: int = 0
+    last_burn: str = ""
 
     def of(self, factor: FactorKind) -> Enrolment | None:
         """The registration of `factor`, or None."""
@@ -43,9 +43,10 @@ class EnrolmentSet:
     def without(self, factor: FactorKind) -> "EnrolmentSet":
         """The next version with `factor` turned off; trust and, with the last factor, backup codes end."""
         kept = tuple(e for e in self.enrolments if e.factor is not factor)
-        off = replace(self, version=self.version + 1, enrolments=kept, trust_epoch=self.trust_epoch + 1)
-        return off if kept else off.with_backup_codes(())
-
-    def with_backup_codes(self, codes: tuple[str, ...]) -> "EnrolmentSet":
-        """The same version with `codes` in the place of all older ones."""
-        return replace(self, backup_codes=codes, codes_version=self.version)
+        return replace(
+            self,
+            version=self.version + 1,
+            enrolments=kept,
+            backup_codes=self.backup_codes if kept else (),
+            trust_epoch=self.trust_epoch + 1,
+        )

@@ -62,7 +62,7 @@ class Consuming:
         if not await self.once.consume(tenant.id, what, owner, life):
             return Problem.NEXT_CODE if kind == totp.CONSUMED else Problem.WRONG_CODE
         if kind == backup_code.CONSUMED:
-            return await self.enrolments.burn(tenant, user.id, seen, value) or Problem.WRONG_CODE
+            return await self.enrolments.burn(tenant, user.id, seen, value, owner) or Problem.WRONG_CODE
         return None
 
     async def _not_before_last(self, tenant: Tenant, user: User, step: int, owner: str) -> bool:

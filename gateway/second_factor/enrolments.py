@@ -120,7 +120,7 @@ class Enrolments:
         """
         wanted = seen.with_enrolment(replace(enrolment, added_at=enrolment.added_at or self._clock.now()))
         if backup_codes:
-            wanted = wanted.with_backup_codes(backup_codes)
+            wanted = replace(wanted, backup_codes=backup_codes)
 
         def change(now: EnrolmentSet) -> EnrolmentSet | None:
             if _same(now, wanted):
@@ -129,20 +129,23 @@ class Enrolments:
 
         return await self._change(tenant, user_id, change)
 
-    async def burn(self, tenant: Tenant, user_id: str, seen: EnrolmentSet, code: str) -> EnrolmentSet | None:
-        """Take one backup code of the `seen` set out of it.
+    async def burn(
+        self, tenant: Tenant, user_id: str, seen: EnrolmentSet, code: str, owner: str
+    ) -> EnrolmentSet | None:
+        """Take one backup code out of the set, for `owner` (see `consuming`); doing it twice is doing it once.
 
-        None when the set is not one the gateway wrote last, or new codes took the place of those seen. A set that no
-        longer holds this one is returned as it is: who marked the code as used decides, not this.
+        None when the set is not one the gateway wrote last, or does not hold the code: it was another's, or new codes
+        took its place. The set itself remembers whose the last one was, so that no lost store makes one right again.
         """
+        mark = _hash(f"{owner}\n{code}")[:16]
 
         def change(now: EnrolmentSet) -> EnrolmentSet | None:
-            if now.codes_version != seen.codes_version or now.version < seen.version:
+            if now.version < seen.version:
                 return None
             if code not in now.backup_codes:
-                return now
+                return now if now.last_burn == mark else None
             left = tuple(c for c in now.backup_codes if c != code)
-            return replace(now, version=now.version + 1, backup_codes=left)
+            return replace(now, version=now.version + 1, backup_codes=left, last_burn=mark)
 
         return await self._change(tenant, user_id, change)
 
@@ -158,7 +161,7 @@ class Enrolments:
         """Put new backup codes in the place of all old ones. None as in `burn`, and for a user without a factor."""
 
         def change(now: EnrolmentSet) -> EnrolmentSet | None:
-            return replace(now, version=now.version + 1).with_backup_codes(codes) if now.enrolments else None
+            return replace(now, version=now.version + 1, backup_codes=codes) if now.enrolments else None
 
         return await self._change(tenant, user_id, change)
 

@@ -160,7 +160,7 @@ async def store(address: str, clock: FakeClock) -> AsyncIterator[Store]:
     """One empty store of each kind."""
     made: Store = MemoryStore(clock)
     if address:
-        made = RedisStore(url=address, prefix="test:", timeout=10.0, tls=TlsSettings())
+        made = RedisStore(url=address, prefix="test:", timeout=60.0, tls=TlsSettings())
     yield made
     await made.close()
 

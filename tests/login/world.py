@@ -1,0 +1,342 @@
+"""The whole login over a memory store, put together as `assembly` does it; Keycloak, relay and audit are stand-ins.
+
+`World` is what is outside of a browser: the realm, the mail box, an administrator, time. `Browser` keeps cookies and
+posts forms; acts of several tabs may run at once, and every use of the store or the realm may let others go first.
+"""
+
+import asyncio
+import random
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field, replace
+from types import SimpleNamespace
+from typing import Any
+
+import pyotp
+
+from gateway import assembly
+from gateway.crypto.sealing import KEY_BYTES, Key, KeyRing
+from gateway.crypto.signing import Signer
+from gateway.domain.channel import Channel, ChannelKind, ChannelType
+from gateway.domain.enrolment import EnrolmentSet
+from gateway.domain.policy import FactorKind, Policy
+from gateway.domain.secret import Secret
+from gateway.domain.session import Session, Tokens
+from gateway.domain.tenant import KeycloakAccess, Tenant
+from gateway.domain.user import Account, User
+from gateway.keycloak.sign_in import Granted, NotFullySetUp, WrongPassword
+from gateway.keycloak.users import PasswordRefused
+from gateway.login.flow import Went
+from gateway.login.record import Login, Purpose, Step
+from gateway.login.visit import Visit
+from gateway.observe.audit import AuditEvent
+from gateway.rendering.data_root import data_root
+from gateway.rendering.languages import load_languages
+from gateway.rendering.mails import Mails
+from gateway.rendering.templates import build_environment
+from gateway.second_factor import admin_codes
+from gateway.second_factor.admin_codes import AdminCode, AdminCodes
+from gateway.second_factor.enrolments import Tampered
+from gateway.second_factor.trust import TrustCookie
+from gateway.settings.snapshot import Address, Configuration, GatewaySettings, StoreSettings
+from gateway.store.locks import StoreLock
+from gateway.store.memory import MemoryStore
+from gateway.store.notices import Notices
+from gateway.store.once import Once
+from gateway.web import cookies
+from gateway.web.csrf import PURPOSE, Csrf
+from tests.clock import FakeClock, SeededChance
+from tests.second_factor.attributes import Attributes
+from tests.second_factor.bench import MailBox
+from tests.web.sample import TENANT
+
+CHANNEL = Channel("otp@example.com", ChannelType.EMAIL, ChannelKind.SMTP, sender="otp@example.com")
+LANGUAGES = load_languages(data_root() / "locales", ("en",))
+MAILS = Mails(build_environment(data_root()), LANGUAGES)
+UPDATE_PASSWORD = "UPDATE_PASSWORD"
+HOUR = 3600.0
+
+
+class Pausing:
+    """A store that now and then lets others go first."""
+
+    def __init__(self, store: MemoryStore, chance: random.Random) -> None:
+        self._store = store
+        self._chance = chance
+
+    def __getattr__(self, name: str) -> Any:
+        verb = getattr(self._store, name)
+        if name in ("subscribe", "size"):
+            return verb
+
+        async def paused(*args: Any, **kwargs: Any) -> Any:
+            await pause(self._chance)
+            return await verb(*args, **kwargs)
+
+        return paused
+
+
+async def pause(chance: random.Random) -> None:
+    """Let others go first, as often as chance wants."""
+    for _ in range(chance.randrange(3)):
+        await asyncio.sleep(0)
+
+
+@dataclass
+class Person:
+    """A user as the realm has him."""
+
+    user: User
+    password: str = "right"
+    due: bool = False
+    credential_date: int = 1
+
+
+@dataclass(frozen=True)
+class Grant:
+    """A right password, and what was true of its user when it was given."""
+
+    user: str
+    at: float
+    enrolled: EnrolmentSet
+    credential_date: int
+
+
+class Realm:
+    """`SignIn`, `Users` and `Endings` of one realm."""
+
+    def __init__(self, world: "World") -> None:
+        self.world = world
+        self.people = {name: Person(User(f"id-{name}", name, f"{name}@example.com", True)) for name in ("anna", "ben")}
+        self.grants: dict[str, Grant] = {}
+        self.ended: list[str] = []
+
+    def person(self, user_id: str) -> Person:
+        return next(p for p in self.people.values() if p.user.id == user_id)
+
+    async def password(
+        self, access: KeycloakAccess, username: str, password: Secret, client: str = ""
+    ) -> Granted | WrongPassword | NotFullySetUp:
+        await pause(self.world.random)
+        person = self.people.get(username)
+        if person is None or person.password != password.reveal():
+            return WrongPassword("Invalid user credentials")
+        return NotFullySetUp() if person.due else Granted(self._tokens(person), person.user)
+
+    async def refresh(self, access: KeycloakAccess, tokens: Tokens) -> Tokens:
+        now = self.world.clock.now()
+        return replace(tokens, access_expires_at=now + 300, refresh_expires_at=now + 1800)
+
+    async def account(self, access: KeycloakAccess, user_id: str) -> Account | None:
+        await pause(self.world.random)
+        person = self.person(user_id)
+        actions = (UPDATE_PASSWORD,) if person.due else ()
+        return Account(person.user, True, actions, person.credential_date, created_at=0.0)
+
+    async def find(self, access: KeycloakAccess, username: str) -> Account | None:
+        person = self.people.get(username)
+        return await self.account(access, person.user.id) if person else None
+
+    async def set_password(self, access: KeycloakAccess, user_id: str, new: Secret) -> PasswordRefused | None:
+        await pause(self.world.random)
+        if new.reveal() == "weak":
+            return PasswordRefused("Invalid password: minimum length 8.")
+        person = self.person(user_id)
+        person.password, person.due, person.credential_date = new.reveal(), False, person.credential_date + 1
+        return None
+
+    async def end_sessions(self, access: KeycloakAccess, user_id: str) -> None:
+        await pause(self.world.random)
+
+    def begin(self, tenant: Tenant, tokens: Tokens) -> None:
+        self.ended.append(tokens.access)
+
+    def _tokens(self, person: Person) -> Tokens:
+        now, name = self.world.clock.now(), f"access {len(self.grants)}"
+        enrolled = self.world.enrolled(person.user.username)
+        self.grants[name] = Grant(person.user.username, now, enrolled, person.credential_date)
+        return Tokens(name, f"refresh {len(self.grants)}", now + 300, now + 1800)
+
+
+@dataclass
+class Audited:
+    """One audit line; `login` is the login's id where one was under way, `browser` the browser's name."""
+
+    event: AuditEvent
+    user: str
+    login: str
+    browser: str
+    at: float
+    details: Mapping[str, Any]
+
+
+class World:
+    """Everything but the browsers."""
+
+    def __init__(self, policy: Policy, seed: int = 1) -> None:
+        self.clock, self.chance, self.random = FakeClock(), SeededChance(seed), random.Random(seed)
+        self.tenant = replace(TENANT, policy=policy)
+        self.audit: list[Audited] = []
+        self.mails = MailBox(self.clock)
+        self.profile = Attributes()
+        self.store = MemoryStore(self.clock)
+        self.realm = Realm(self)
+        store: Any = Pausing(self.store, self.random)
+        realm: Any = self.realm
+        ring = KeyRing((Key("00000001", self.chance.token_bytes(KEY_BYTES)),))
+        self.world = assembly.World(
+            configuration=lambda: self.configuration,
+            ring=ring,
+            clock=self.clock,
+            chance=self.chance,
+            audit=SimpleNamespace(write=self._heard),  # type: ignore[arg-type]
+            store=store,
+            lock=StoreLock(store, self.clock, self.chance),
+            once=Once(store, self.clock),
+            notices=Notices(store=store, chance=self.chance),
+            sign_in=realm,
+            endings=realm,
+            users=realm,
+            profile=self.profile,  # type: ignore[arg-type]
+            mailer=self.mails,  # type: ignore[arg-type]
+            mails=MAILS,
+            pages=SimpleNamespace(languages=LANGUAGES),  # type: ignore[arg-type]
+            forms=Csrf(Signer(ring, PURPOSE)),
+        )
+        self.factors = assembly.second_factor(self.world)
+        self.sessions = assembly.sessions(self.world)
+        _, handlers = assembly.login(self.world, self.factors, self.sessions)
+        self.flow, self.within = handlers.flow, handlers.within
+        signer = Signer(ring, admin_codes.PURPOSE)
+        records = self.world.records(admin_codes.RECORD, AdminCode)
+        self.admin = AdminCodes(records, signer, self.clock, self.chance)
+
+    @property
+    def configuration(self) -> Configuration:
+        """What is configured now."""
+        here = Address("127.0.0.1", 1)
+        gateway = GatewaySettings(here, here, StoreSettings(Secret("memory://")))
+        return Configuration(gateway, (self.tenant,), {CHANNEL.service_identifier: CHANNEL})
+
+    async def start(self) -> None:
+        """As the application's start does; a while ago, so that an app's code of now is later than the store."""
+        await self.factors.consuming.born()
+        self.clock.advance(90)
+
+    def enrolled(self, name: str) -> EnrolmentSet:
+        """What stands in the user's profile, as the gateway's keys open it."""
+        user = self.realm.people[name].user
+        sealed = self.profile.values.get(user.id)
+        opened = self.factors.enrolments._open(self.tenant, user.id, sealed) if sealed else EnrolmentSet()
+        assert opened is not None
+        return opened
+
+    async def change_set(self, name: str, change: Callable[[str], Awaitable[EnrolmentSet | None]]) -> None:
+        """A change on the account page, in another session of the user's."""
+        assert not isinstance(await self.factors.enrolments.read(self.tenant, f"id-{name}"), Tampered)
+        await change(f"id-{name}")
+
+    def app_code(self, name: str, steps: int = 0) -> str:
+        """What the user's app shows; "" when he has none."""
+        app = self.enrolled(name).of(FactorKind.TOTP)
+        return pyotp.TOTP(app.secret).at(self.clock.now(), counter_offset=steps) if app else ""
+
+    def code_of(self, secret: str) -> str:
+        """What an app with this secret shows."""
+        return pyotp.TOTP(secret).at(self.clock.now())
+
+    def mailed(self, address: str) -> str:
+        """The newest code mailed there; "" when there is none."""
+        found = (re.search(r"(?m)^\s*(\d{6})\s*$", m.text) for m in reversed(self.mails.messages) if m.to == address)
+        return next((code[1] for code in found if code), "")
+
+    def _heard(self, event: AuditEvent, **facts: Any) -> None:
+        login, browser = str(facts.pop("request_id", "")), str(facts.pop("reference", ""))
+        user = str(facts.pop("username", None) or "")
+        self.audit.append(Audited(event, user, login, browser, self.clock.now(), facts))
+
+    def of_login(self, login: str, *events: AuditEvent) -> list[Audited]:
+        """What was audited of one login, in order."""
+        return [line for line in self.audit if line.login == login and line.event in events]
+
+
+@dataclass
+class Browser:
+    """One browser: its cookies, and the session ids it was given with the login each came from."""
+
+    world: World
+    name: str
+    tag: str = ""
+    secret: str | None = None
+    session: str = ""
+    trust: str = ""
+    opened: list[tuple[Login, Session]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.tag = cookies.new_browser_secret(self.world.chance).tag
+
+    def visit(self, login: Login | None = None) -> Visit:
+        """A request of this browser; the audit finds login and browser by its ids."""
+        trust = cookies.browser_secret(self.trust)
+        return Visit(
+            configuration=self.world.configuration,
+            tenant=self.world.tenant,
+            tag=self.tag,
+            client=f"192.0.2.{ord(self.name[0]) % 200}",
+            host="cc.example",
+            browser="Chrome on Windows",
+            language="en",
+            request_id=login.id if login else "",
+            reference=self.name,
+            to="/unified-admin/",
+            csrf="",
+            app="/unified-admin",
+            route_asks=True,
+            browser_id=self.name,
+            trust=TrustCookie(trust.tag, trust.secret) if trust else None,
+        )
+
+    async def login(self) -> Login | None:
+        """The login under way."""
+        return await self.world.flow.load(self.visit(), self.secret)
+
+    async def look(self) -> Went:
+        """GET."""
+        login = await self.login()
+        return await self._went(await self.world.flow.look(self.visit(login), login))
+
+    async def act(self, page: Step, action: str = "", **fields: str) -> Went:
+        """POST the form of `page`."""
+        login = await self.login()
+        went = await self.world.flow.act(self.visit(login), login, page, action, fields)
+        shown = await self._went(went)
+        if went.login and not (went.failed and not went.out_of_order and went.step is not Step.STOPPED):
+            return await self.look()  # the redirect is followed
+        return shown
+
+    async def within(self, purpose: Purpose, factor: FactorKind = FactorKind.TOTP) -> Went | None:
+        """Begin inside the session: set up `factor`, or prove one again."""
+        session = await self.current()
+        if session is None:
+            return None
+        if purpose is Purpose.ENROL:
+            return await self._went(await self.world.within.enrol(self.visit(), session, factor))
+        return await self._went(await self.world.within.step_up(self.visit(), session, recent=True))
+
+    async def current(self) -> Session | None:
+        """The session."""
+        return await self.world.sessions.current(self.world.tenant, self.session) if self.session else None
+
+    async def _went(self, went: Went) -> Went:
+        """Keep the cookies of an answer."""
+        login = went.login
+        if login is None:
+            return went
+        self.secret = login.secret
+        if login.opened and login.opened.cookie:
+            self.session = login.opened.cookie
+            self.trust = login.opened.trust or self.trust
+            session = await self.current()
+            if session and session.id not in {known.id for _, known in self.opened}:
+                self.opened.append((login, session))
+        return went

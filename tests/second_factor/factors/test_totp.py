@@ -1,0 +1,99 @@
+"""The authenticator app: the standards' own vectors, the window, and what a clock that is off looks like."""
+
+import base64
+from dataclasses import replace
+
+import pyotp
+import pytest
+
+from gateway.domain.challenge import Accepted, Draft, Judgement, Rejected
+from gateway.domain.enrolment import Enrolment
+from gateway.domain.policy import FactorKind
+from gateway.domain.problem import Problem
+from gateway.domain.user import User
+from gateway.second_factor.factors.totp import CLOCK_WINDOW, INTERVAL, TotpFactor, otpauth
+from tests.second_factor.bench import Bench
+
+SECRET = base64.b32encode(b"12345678901234567890").decode()  # the secret of both appendices, not one of ours
+USER = User("u1", "anna")
+RFC_4226 = ["755224", "287082", "359152", "969429", "338314", "254676", "287922", "162583", "399871", "520489"]
+# RFC 6238, Appendix B, SHA-1: 8 digits; an app shows the last 6 of them
+RFC_6238 = {
+    59: "94287082",
+    1111111109: "07081804",
+    1111111111: "14050471",
+    1234567890: "89005924",
+    2000000000: "69279037",
+    20000000000: "65353130",
+}
+
+
+async def judge(typed: str, at: float, secret: str = SECRET) -> Judgement:
+    about = replace(Bench().about(FactorKind.TOTP), now=at)
+    return await TotpFactor().judge("", USER, Enrolment(FactorKind.TOTP, secret=secret), about, typed)
+
+
+def code(step: int) -> str:
+    """What the app shows in a time step."""
+    return pyotp.TOTP(SECRET).at(step * INTERVAL)
+
+
+@pytest.mark.parametrize("counter", range(len(RFC_4226)))
+async def test_the_codes_of_rfc_4226_are_right_at_their_counter(counter: int) -> None:
+    found = await judge(RFC_4226[counter], at=max(1, counter) * INTERVAL)  # no code is older than the epoch
+    assert found == Accepted(("totp-step", str(counter)))
+
+
+@pytest.mark.parametrize("at", RFC_6238)
+async def test_the_codes_of_rfc_6238_are_right_at_their_time(at: int) -> None:
+    found = await judge(RFC_6238[at][-6:], at=at)
+    assert found == Accepted(("totp-step", str(at // INTERVAL)))
+
+
+@pytest.mark.parametrize("steps", [-1, 0, 1])
+async def test_a_code_of_the_step_before_or_after_is_right_for_its_own_step(steps: int) -> None:
+    assert await judge(code(1000 + steps), at=1000 * INTERVAL + 29.9) == Accepted(("totp-step", str(1000 + steps)))
+
+
+@pytest.mark.parametrize("steps", [-CLOCK_WINDOW, -3, -2, 2, 3, CLOCK_WINDOW])
+async def test_a_code_of_two_steps_away_is_wrong_and_says_that_a_clock_is_off(steps: int) -> None:
+    assert await judge(code(1000 + steps), at=1000 * INTERVAL) == Rejected(Problem.CLOCK_OFF)
+
+
+@pytest.mark.parametrize("steps", [-CLOCK_WINDOW - 1, CLOCK_WINDOW + 1])
+async def test_a_code_of_ten_minutes_away_is_just_wrong(steps: int) -> None:
+    assert await judge(code(1000 + steps), at=1000 * INTERVAL) == Rejected(Problem.WRONG_CODE)
+
+
+@pytest.mark.parametrize("typed", ["", "12345", "1234567", "abcdef", "12 456", "+12345", "１２３４５６"])
+async def test_what_is_not_six_plain_digits_is_wrong(typed: str) -> None:
+    assert await judge(typed, at=59) == Rejected(Problem.WRONG_CODE)
+
+
+async def test_a_code_of_another_secret_is_wrong() -> None:
+    other = base64.b32encode(b"another secret 12345").decode()
+    assert await judge(code(1000), at=1000 * INTERVAL, secret=other) == Rejected(Problem.WRONG_CODE)
+
+
+async def test_a_secret_has_160_random_bits() -> None:
+    bench = Bench()
+    drafts = [await TotpFactor().register(USER, "", bench.about(FactorKind.TOTP)) for _ in range(2)]
+    secrets = {d.secret for d in drafts if isinstance(d, Draft)}
+    assert {len(base64.b32decode(s)) for s in secrets} == {20}
+    assert len(secrets) == 2
+
+
+async def test_nothing_typed_becomes_a_secret() -> None:
+    about = Bench().about(FactorKind.TOTP)
+    draft = await TotpFactor().register(USER, SECRET, about)
+    assert isinstance(draft, Draft)
+    assert draft.secret != SECRET
+
+
+async def test_a_secret_never_prints() -> None:
+    assert SECRET not in repr(Draft(FactorKind.TOTP, secret=SECRET))
+    assert SECRET not in repr(Enrolment(FactorKind.TOTP, secret=SECRET))
+
+
+def test_the_address_in_the_picture_names_user_issuer_and_secret() -> None:
+    assert otpauth(SECRET, "anna", "Expertflow") == f"otpauth://totp/Expertflow:anna?secret={SECRET}&issuer=Expertflow"
