@@ -14,7 +14,7 @@ from gateway.domain.tenant import Tenant
 from gateway.login.flow import Flow, Went
 from gateway.login.record import Login, Opened, Step
 from gateway.login.reports import Reports
-from gateway.login.sending import ASK_AT_LEAST
+from gateway.login.sending import ASK_AT_LEAST, ASK_BESIDE
 from gateway.login.visit import Visit
 from gateway.login.visits import Browser
 from gateway.observe.audit import AuditEvent
@@ -155,8 +155,7 @@ def asks_again_in(went: Went, now: float) -> int | None:
         return None
     until = went.login.queued_until
     if until is not None and until > now:
-        left = int(until - now) + 1
-        return left if went.login.challenge else min(left, ASK_AT_LEAST)  # somebody may be typing another code
+        return min(int(until - now) + 1, ASK_BESIDE if went.login.challenge else ASK_AT_LEAST)
     if went.login.challenge:
         return None
     if went.trouble is None:

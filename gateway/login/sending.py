@@ -35,12 +35,14 @@ from gateway.second_factor.challenges import Case, Challenges
 from gateway.store.once import Once
 
 CLAIM = SEND_TIMEOUT + 10.0
-ASK_AT_LEAST = 240
-"""Seconds after which a page whose code is queued asks again, however far away its slot is."""
-RENEW_BEFORE = 2.5 * ASK_AT_LEAST
+ASK_AT_LEAST, ASK_BESIDE = 240, 600
+"""Seconds after which a page whose code is queued asks again, however far away its slot is; the latter where something
+else can be typed meanwhile, which is lost by that."""
+RENEW_BEFORE = 2.1 * ASK_BESIDE
 """Seconds before the end of a refresh token at which it is renewed while its user waits for a code."""
 Renew = Callable[[Tenant, Tokens], Awaitable[Tokens | None]]
 """New tokens; None when the session is over at Keycloak. Raises `errors.GatewayError` when that cannot be told."""
+_NOT_SOON = (Problem.QUEUED, Problem.SEND_FAILED, Problem.MAX_SENDS)
 log = structlog.get_logger(__name__)
 
 
@@ -141,15 +143,25 @@ class Sending:
         return (TokensRenewed(renewed) if renewed else Stopped(Trouble(Problem.LOGIN_EXPIRED)),)
 
     def _not_sent(self, visit: Visit, login: Login, factor: str, trouble: Trouble, *, asked_for: bool) -> Acted:
+        others = len(aims.methods(login)) > 1 or bool(aims.extras(login))
+        beside = self._beside(login) if others and trouble.problem in _NOT_SOON else ()
         if trouble.problem is Problem.QUEUED:
-            return Acted((Queued(trouble.until, login.asked, login.round),), trouble)
+            return Acted((*beside, Queued(trouble.until, login.asked + len(beside), login.round)), trouble)
         failed = trouble.problem is Problem.SEND_FAILED
         event = AuditEvent.CHALLENGE_SEND_FAILED if failed else AuditEvent.LIMIT_REACHED
         self.reports.tell(visit, event, login.user, factor=factor, problem=trouble.problem.value, asked_for=asked_for)
         # The maximum of sends ends the login only when no live code is left, and nothing else can be typed.
         live = login.challenge and (login.challenge.expires_at or 0.0) > self.proofs.clock.now()
-        others = len(aims.methods(login)) > 1 or aims.extras(login)
         if trouble.problem is Problem.MAX_SENDS and not live and not others:
             return Acted((Stopped(trouble),), trouble)
-        waited_beside = login.queued_until is not None and login.challenge is not None
-        return Acted((Queued(None, login.asked, login.round),) if waited_beside else (), trouble)
+        if login.queued_until is not None and login.challenge is not None:
+            return Acted((Queued(None, login.asked, login.round),), trouble)
+        return Acted(beside, trouble)
+
+    def _beside(self, login: Login) -> tuple[Event, ...]:
+        """While no message goes out, whatever needs none can be typed: an app's code, a backup code, an
+        administrator's."""
+        if login.challenge is not None:
+            return ()
+        now, challenge_id = self.proofs.clock.now(), self.chance.token_bytes(12).hex()
+        return (ChallengeSent(Challenge(challenge_id, None, login.round, login.asked, issued_at=now)),)

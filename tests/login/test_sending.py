@@ -249,6 +249,50 @@ async def test_a_new_code_that_may_not_be_sent_after_all_is_waited_for_no_longer
 
 
 @pytest.mark.row("GW-34")
+async def test_whoever_waits_for_a_mail_may_use_an_administrators_code_meanwhile() -> None:
+    of = desk()
+    with_policy(of, admin_codes=True)
+    anna = await queued(of)
+    assert asks_again_in(anna.went, of.clock.now()) == int(slot(anna) - of.clock.now()) + 1
+    code = await of.bench.admin_codes.issue(of.tenant.id, "anna", "administrator")
+    assert (await anna.type(code)).step is Step.DONE
+    assert mails_to(of, "anna") == 0
+
+
+@pytest.mark.row("GW-34")
+async def test_where_other_codes_can_be_typed_the_mail_still_goes_when_its_time_has_come() -> None:
+    of = desk()
+    with_policy(of, admin_codes=True)
+    anna = await queued(of)
+    of.clock.set(slot(anna))
+    assert (await anna.look()).trouble is None
+    assert (await anna.type(of.bench.mails.code(address_of("anna")))).step is Step.DONE
+
+
+@pytest.mark.row("CC-15")
+async def test_an_administrators_code_lets_in_while_no_relay_takes_mails() -> None:
+    of = desk()
+    with_policy(of, admin_codes=True)
+    of.bench.mails.refuses = "421 closed"
+    anna = of.browser("anna")
+    await anna.password()
+    code = await of.bench.admin_codes.issue(of.tenant.id, "anna", "administrator")
+    assert (await anna.type(code)).step is Step.DONE
+
+
+@pytest.mark.row("CC-15")
+async def test_after_a_failed_send_the_button_sends() -> None:
+    of = desk()
+    with_policy(of, admin_codes=True)
+    of.bench.mails.refuses = "421 closed"
+    anna = of.browser("anna")
+    await anna.password()
+    of.bench.mails.refuses = ""
+    assert (await anna.press("send")).trouble is None
+    assert (await anna.type(of.bench.mails.code(address_of("anna")))).step is Step.DONE
+
+
+@pytest.mark.row("GW-34")
 async def test_the_life_of_a_code_has_a_hard_maximum_however_late_a_relay_says_it_took_it() -> None:
     class Slow:
         def __init__(self, clock: FakeClock) -> None:
@@ -269,10 +313,14 @@ async def test_the_life_of_a_code_has_a_hard_maximum_however_late_a_relay_says_i
 
 async def with_a_code(of: Desk) -> Browser:
     """Anna, who has a code that works for ten minutes and may ask for a new one; others queue up behind her."""
-    of.tenant = replace(of.tenant, policy=replace(of.tenant.policy, otp_expiry=600))
-    of.configuration = replace(of.configuration, tenants=(of.tenant,))
+    with_policy(of, otp_expiry=600)
     anna = of.browser("anna")
     await anna.password()
     of.clock.advance(61)
     await crowd(of, 30)
     return anna
+
+
+def with_policy(of: Desk, **changes: object) -> None:
+    """Another policy, for logins that begin from now on."""
+    of.tenant = replace(of.tenant, policy=replace(of.tenant.policy, **changes))  # type: ignore[arg-type]

@@ -1,0 +1,120 @@
+"""Who else hears of a registration, and when: codes come first (GW-34)."""
+
+import asyncio
+from dataclasses import dataclass, field, replace
+
+import pytest
+
+from gateway.crypto.signing import Signer
+from gateway.delivery.pace import Pace
+from gateway.domain.enrolment import Enrolment
+from gateway.domain.policy import FactorKind
+from gateway.domain.user import Contact
+from gateway.login.announcing import ASK_AT_MOST, PATIENCE, Announcing
+from gateway.login.proofs import Proofs
+from gateway.login.reports import Reports
+from gateway.observe.audit import Audit
+from gateway.rendering.data_root import data_root
+from gateway.rendering.mails import Mails
+from gateway.rendering.templates import build_environment
+from gateway.second_factor.factors.email import EmailFactor
+from tests.login.desk import PACED, Desk, desk
+
+NEW = Enrolment(FactorKind.EMAIL, "new@example.com")
+PROFILE = Contact(FactorKind.EMAIL, "profile@example.com", verified=True)
+
+
+@dataclass
+class Stage:
+    """Announcements that wait by moving the clock."""
+
+    desk: Desk
+    told: list[str] = field(default_factory=list)
+    waits: list[float] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        bench = self.desk.bench
+        email = EmailFactor(
+            mailer=bench.mailer,
+            mails=Mails(build_environment(data_root()), bench.languages),
+            signer=Signer(bench.ring, "codes"),
+        )
+        self.announcing = Announcing(
+            email,
+            bench.languages,
+            Proofs(bench.clock, bench.chance),
+            Reports(Audit(bench.clock, tell=self.told.append)),
+            Pace(bench.store, bench.clock),
+            bench.clock,
+            wait=self.wait,
+        )
+
+    async def wait(self, seconds: float) -> None:
+        """Time passes."""
+        self.waits.append(seconds)
+        self.desk.clock.advance(seconds)
+
+    async def tell(self, times: int = 1) -> None:
+        """So many registrations, and all that follows."""
+        anna = self.desk.browser("anna")
+        await anna.password()
+        login = replace(anna.login, contacts=(PROFILE,))
+        for _ in range(times):
+            await self.announcing.tell(anna.visit, login, NEW)
+        await asyncio.gather(*self.announcing._tasks)
+
+    @property
+    def mails(self) -> int:
+        """How many announcements went out."""
+        return sum(message.to == PROFILE.address for message in self.desk.bench.mails.messages)
+
+
+async def crowd(of: Desk, count: int) -> None:
+    """So many users wait for codes."""
+    for n in range(count):
+        await of.browser(f"early{n}").password()
+
+
+@pytest.mark.row("GW-34")
+async def test_an_announcement_goes_at_once_when_nobody_waits_for_a_code() -> None:
+    stage = Stage(desk())
+    await stage.tell()
+    assert (stage.mails, stage.waits) == (1, [])
+    assert "enrolment.told" in stage.told[0]
+
+
+@pytest.mark.row("GW-34")
+async def test_an_announcement_lets_everybody_pass_who_waits_for_a_code() -> None:
+    stage = Stage(desk())
+    await crowd(stage.desk, 100)
+    began = stage.desk.clock.now()
+    await stage.tell()
+    assert stage.mails == 1
+    assert stage.desk.clock.now() - began > 100 / 30 * 60 * 0.9
+    assert max(stage.waits) <= ASK_AT_MOST
+
+
+@pytest.mark.row("GW-34")
+async def test_many_announcements_keep_the_rate_too() -> None:
+    stage = Stage(desk())
+    began = stage.desk.clock.now()
+    await stage.tell(40)
+    assert stage.mails == 40
+    assert stage.desk.clock.now() - began > 60
+
+
+@pytest.mark.row("GW-34")
+async def test_an_announcement_that_finds_no_slot_for_hours_is_given_up() -> None:
+    stage = Stage(desk(replace(PACED, rate_per_minute=1)))
+    await crowd(stage.desk, int(PATIENCE / 60) + 10)
+    await stage.tell()
+    assert stage.mails == 0
+    assert stage.told == []
+
+
+@pytest.mark.row("GW-34")
+async def test_an_announcement_that_no_relay_takes_is_not_told_as_sent() -> None:
+    stage = Stage(desk())
+    stage.desk.bench.mails.refuses = "451 later"
+    await stage.tell()
+    assert not any("enrolment.told" in line for line in stage.told)
