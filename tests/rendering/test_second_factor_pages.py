@@ -89,7 +89,7 @@ def test_who_used_all_backup_codes_reads_it_and_where_new_ones_are_made() -> Non
 def test_who_lost_device_and_codes_reads_that_only_an_administrator_can_help(name: str) -> None:
     page = html(name)
     assert "Lost your phone or mailbox" in page
-    assert "nly your administrator can help." in page
+    assert "Only your administrator can help" in page
 
 
 @pytest.mark.row("CC-08")

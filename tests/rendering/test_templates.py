@@ -173,6 +173,12 @@ def test_an_expired_code_makes_the_way_to_a_new_one_the_main_button() -> None:
     assert next(b for b in tags(page, "button") if b.get("value") == "resend")["class"] == "main"
 
 
+def test_a_code_that_no_longer_works_is_given_no_time() -> None:
+    page = html("verify-limit")
+    assert "code-life" not in page
+    assert next(b for b in tags(page, "button") if b.get("value") == "resend")["class"] == "main"
+
+
 def test_a_code_not_sent_yet_is_not_asked_for() -> None:
     for name in ("verify-send-failed", "verify-on-its-way", "verify-wait"):
         assert not any(i.get("name") == "code" for i in tags(html(name), "input"))
