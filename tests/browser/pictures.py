@@ -5,6 +5,7 @@ held to what every page must be: nothing for axe to find, and nothing beyond the
 """
 
 import os
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -20,6 +21,7 @@ WIDE: ViewportSize = {"width": 1280, "height": 800}
 MAIL: ViewportSize = {"width": 640, "height": 640}
 NARROW: ViewportSize = {"width": 320, "height": 640}
 LARGEST = 120_000  # bytes of a picture that is kept
+_TYPED = "input:not([type=hidden], [type=checkbox], [readonly])"
 
 
 async def faults(page: Page) -> list[str]:
@@ -50,6 +52,8 @@ class Album:
     otherwise: Path
     """Where pictures go that are not kept."""
     taken: int = 0
+    only: frozenset[str] | None = None
+    """The names of the pictures that are kept; None: all."""
 
     async def show(self, name: str, *, also_in: str = "") -> None:
         """Look at the page as it is, light and dark and on a phone; and in a further language, where it can be asked
@@ -59,6 +63,17 @@ class Album:
         await self._all_schemes(name)
         if also_in:
             await self._in_language(name, also_in)
+
+    async def hold(self, name: str, *, kept: Collection[str] = (), languages: Collection[str] = ("ar", "ur")) -> None:
+        """Hold a page to the same, and to it on a phone in each of these languages.
+
+        `name` itself says where its pictures stand among the others; only those in `kept` are kept, ``light`` and
+        ``ur-phone`` for example.
+        """
+        chosen = Album(self.page, self.otherwise, only=frozenset(f"{name}-{one}" for one in kept))
+        await chosen._all_schemes(name)
+        for code in languages:
+            await chosen._in_language(name, code, wide=False)
 
     async def show_mail(self, name: str, html: str) -> None:
         """Look at a mail as a reader of HTML mail shows it."""
@@ -82,17 +97,16 @@ class Album:
         await self._one(f"{name}-phone", whole=True)
         await self.page.set_viewport_size(WIDE)
 
-    async def _in_language(self, name: str, code: str) -> None:
+    async def _in_language(self, name: str, code: str, *, wide: bool = True) -> None:
         """The same page asked for again in another language, and back."""
-        typed = await self.page.locator("input:not([type=hidden])").evaluate_all(
-            "all => all.map(i => [i.name, i.value])"
-        )
+        typed = await self.page.locator(_TYPED).evaluate_all("all => all.map(i => [i.name, i.value])")
         url = urlsplit(self.page.url)
         choice = {"name": cookies.LANGUAGE, "value": code, "url": f"{url.scheme}://{url.netloc}"}
         await self.page.context.add_cookies([choice])  # type: ignore[list-item]
         await self.page.reload()
         assert await self.page.locator("html").get_attribute("lang") == code
-        await self._one(f"{name}-{code}")
+        if wide:
+            await self._one(f"{name}-{code}")
         await self._phone(f"{name}-{code}")
         await self.page.context.clear_cookies(name=cookies.LANGUAGE)
         await self.page.reload()
@@ -105,7 +119,7 @@ class Album:
         self._keep(name, await self.page.screenshot(full_page=whole, animations="disabled", caret="hide"))
 
     def _keep(self, name: str, picture: bytes) -> None:
-        if os.environ.get("UPDATE_IMAGES") != "1":
+        if os.environ.get("UPDATE_IMAGES") != "1" or (self.only is not None and name not in self.only):
             (self.otherwise / f"{name}.png").write_bytes(picture)
             return
         small = png.pack(picture)
