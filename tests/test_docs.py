@@ -28,6 +28,7 @@ from gateway.cli.main import app
 from gateway.crypto.sealing import KEY_BYTES, Key, KeyRing
 from gateway.demo.pages import DemoPages
 from gateway.domain import policy
+from gateway.domain.ports import SystemClock
 from gateway.domain.problem import Problem
 from gateway.keycloak.realm import ATTRIBUTE, WANTED
 from gateway.observe import audit, metrics
@@ -156,7 +157,14 @@ def served_paths() -> list[re.Pattern[str]]:
     operations = listener.build(Readiness({}), metrics.Metrics().text)
     apps: list[web.Application] = [gateway, operations]
     patterns = [resource.canonical for one in apps for resource in one.router.resources()]
-    demo = DemoPages(users=(), apps=(), inbox=None, prefix="/-/")  # type: ignore[arg-type]  # only its paths are asked
+    demo = DemoPages(  # only its paths are asked
+        sites=(),
+        apps=(),
+        inbox=None,  # type: ignore[arg-type]
+        prefix="/-/",
+        clock=SystemClock(),
+        administrator=None,  # type: ignore[arg-type]
+    )
     patterns += [route.path for route in demo.routes()]
     apps_own = "/{path}"  # whatever nobody else takes is an app's
     return [re.compile(re.sub(r"\\\{\w+\\\}", "[^/]+", re.escape(path))) for path in patterns if path != apps_own]

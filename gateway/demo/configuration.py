@@ -1,8 +1,9 @@
-"""With which configuration does the demo run? The one that a tenant of EFCX would have, around made-up neighbours.
+"""With which configuration does the demo run? The one that tenants of EFCX would have, around made-up neighbours.
 
 Written as files, read and checked as any other, so that the demo shows what `serve` would do.
 """
 
+import copy
 import json
 import secrets
 import socket
@@ -13,7 +14,8 @@ from typing import Any
 
 from gateway.demo import samples
 from gateway.demo.inbox import LOOPBACK
-from gateway.demo.neighbours import REALM, SERVICE, SIGN_IN, Neighbours
+from gateway.demo.neighbours import SERVICE, SIGN_IN, Neighbours
+from gateway.demo.tenants import DemoTenant
 from gateway.domain.errors import Misconfigured
 from gateway.domain.secret import Secret
 from gateway.settings.load import load
@@ -38,7 +40,8 @@ def configure(options: Options, around: Neighbours) -> Configuration:
         folder = Path(name)
         (folder / "tenants").mkdir()
         (folder / "gateway.yaml").write_text(json.dumps(gateway_file(options, around)))
-        (folder / "tenants" / f"{REALM}.json").write_text(json.dumps(tenant_file(options, around)))
+        for tenant in around.tenants:
+            (folder / "tenants" / f"{tenant.id}.json").write_text(json.dumps(tenant_file(options, around, tenant)))
         loaded = load(folder / "gateway.yaml", environment={})
     if loaded.configuration is None:
         raise Misconfigured("the demo's configuration", "; ".join(str(fault) for fault in loaded.errors))
@@ -75,42 +78,32 @@ def _free_port() -> int:
         return port
 
 
-def tenant_file(options: Options, around: Neighbours) -> dict[str, Any]:
-    """The tenant as EFCX would write it, with the gateway's own section."""
+def tenant_file(options: Options, around: Neighbours, tenant: DemoTenant) -> dict[str, Any]:
+    """The tenant as EFCX would write it, with what is known now that everything around it runs."""
     routes: list[dict[str, Any]] = [
         {"path": sample.prefix, "to": around.apps[sample.prefix], "strip_prefix": True, "name": sample.name}
         for sample in samples.SAMPLES
     ]
     if options.upstream is not None:
         routes = [{"path": "/", "to": options.upstream.rstrip("/"), "name": "Your app"}]
-    return {
-        "tenantName": REALM,
-        "tenantId": REALM,
-        "status": "active",
-        "tenantSettings": {
-            "fqdn": "localhost",
-            "keyCloak": {
-                "realm": REALM,
-                "auth-server-url": f"{around.provider}/auth/",
-                "CLIENT_ID": SIGN_IN,
-                "credentials": {"secret": around.secrets[SIGN_IN]},
-                "Otp_Manager_Url": f"{around.provider}/",
-            },
-            "twoFAConfigs": {
-                "is2FAEnabled": True,
-                "channelType": "EMAIL",
-                "channelServiceIdentifier": CHANNEL,
-                "otpExpiry": 120,
-                "otpMaxAttempts": 5,
-            },
-        },
-        "gateway": {
-            "public_url": f"http://localhost:{options.port}",
-            "hosts": [LOOPBACK],
-            "home": "/" if options.upstream is not None else "/unified-admin/",
-            "branding": {"name": "Expertflow CX", "colour": "#2f5bd7"},
-            "help": {"text": "This is the demo: users, passwords and mails are on the page /-/demo."},
-            "keycloak": {"service_account": {"client_id": SERVICE, "client_secret": around.secrets[SERVICE]}},
-            "routes": routes,
-        },
+    file = copy.deepcopy(dict(tenant.file))
+    file["tenantSettings"]["keyCloak"] = {
+        "realm": tenant.id,
+        "auth-server-url": f"{around.provider}/auth/",
+        "CLIENT_ID": SIGN_IN,
+        "credentials": {"secret": around.secrets[SIGN_IN]},
+        "Otp_Manager_Url": f"{around.provider}/",
     }
+    file["gateway"] |= {
+        "public_url": origin(options, tenant),
+        "hosts": [LOOPBACK] if tenant.is_default else [],
+        "home": "/" if options.upstream is not None else "/unified-admin/",
+        "keycloak": {"service_account": {"client_id": SERVICE, "client_secret": around.secrets[SERVICE]}},
+        "routes": routes,
+    }
+    return file
+
+
+def origin(options: Options, tenant: DemoTenant) -> str:
+    """The address of a tenant."""
+    return f"http://{tenant.host}:{options.port}"

@@ -9,7 +9,9 @@ from urllib.parse import urlsplit
 
 from aiohttp import web
 
-NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
+DEFAULT = "localhost"
+NAMES = frozenset({DEFAULT, "127.0.0.1", "::1", "efcx.localhost", "cloudcx.localhost"})
+"""`*.localhost` never leaves the machine (RFC 6761, section 6.3); of these only the demo's own tenants are answered."""
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 

@@ -1,19 +1,26 @@
-"""What does the demo tell about itself? Its users and their passwords, its apps, and the inbox where codes arrive.
+"""What does the demo tell about itself? Its tenants and their users, its apps, what proves somebody, and the inbox.
 
-`/-/demo` is a page, `/-/demo/users.json` and `/-/demo/inbox.json` are the same as data. They exist in the demo only,
-are given to the gateway as extra routes, and answer loopback names only.
+`/-/demo` is a page, `users.json`, `inbox.json` and `codes.json` below it are the same as data; by `admin-code` a
+visitor makes himself an administrator's code. Users and codes are those of the tenant of the `Host`. All of it exists
+in the demo only, is given to the gateway as extra routes, and answers loopback names only.
 """
 
 import secrets
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
+from urllib.parse import urlsplit
 
-from aiohttp import web
+import pyotp
+from aiohttp import hdrs, web
 from jinja2 import Environment
 
+from gateway.app import STORE
+from gateway.demo.administrator import MINUTES, Administrator
 from gateway.demo.inbox import Inbox
 from gateway.demo.loopback import is_loopback
 from gateway.demo.samples import templates
+from gateway.domain.ports import Clock
+from gateway.second_factor.factors.totp import INTERVAL
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,14 +41,57 @@ class DemoApp:
     about: str
 
 
-class DemoPages:
-    """The three routes."""
+@dataclass(frozen=True, slots=True)
+class DemoPhone:
+    """The authenticator app of one user, for a visitor who has none at hand."""
 
-    def __init__(self, *, users: Sequence[DemoUser], apps: Sequence[DemoApp], inbox: Inbox, prefix: str) -> None:
-        self._users = users
+    username: str
+    secret: str = field(repr=False)
+
+    def shows(self, now: float) -> dict[str, object]:
+        """The code now, and how long it stands."""
+        return {
+            "username": self.username,
+            "code": pyotp.TOTP(self.secret).at(int(now)),
+            "seconds": INTERVAL - int(now) % INTERVAL,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class DemoSite:
+    """What `/-/demo` tells at one host; `backup_codes` by user name; `ids` of the users whom an administrator's code
+    may help, empty where none is taken."""
+
+    tenant_id: str
+    host: str
+    origin: str
+    title: str
+    story: str
+    users: tuple[DemoUser, ...]
+    phones: tuple[DemoPhone, ...] = ()
+    backup_codes: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    ids: tuple[tuple[str, str], ...] = ()
+
+
+class DemoPages:
+    """The routes. `sites` begins with that of the default tenant."""
+
+    def __init__(
+        self,
+        *,
+        sites: Sequence[DemoSite],
+        apps: Sequence[DemoApp],
+        inbox: Inbox,
+        prefix: str,
+        clock: Clock,
+        administrator: Administrator,
+    ) -> None:
+        self._sites = sites
         self._apps = apps
         self._inbox = inbox
         self._prefix = prefix
+        self._clock = clock
+        self._administrator = administrator
         self._environment: Environment = templates()
 
     def routes(self) -> tuple[web.RouteDef, ...]:
@@ -50,28 +100,65 @@ class DemoPages:
             web.get(f"{self._prefix}demo", self._page),
             web.get(f"{self._prefix}demo/users.json", self._users_json),
             web.get(f"{self._prefix}demo/inbox.json", self._inbox_json),
+            web.get(f"{self._prefix}demo/codes.json", self._codes_json),
+            web.post(f"{self._prefix}demo/admin-code", self._admin_code),
         )
 
     async def _page(self, request: web.Request) -> web.Response:
-        _check(request)
-        nonce = secrets.token_urlsafe(16)
+        return self._render(self._site(request))
+
+    async def _users_json(self, request: web.Request) -> web.Response:
+        return web.json_response([asdict(user) for user in self._site(request).users], headers=_HEADERS)
+
+    async def _inbox_json(self, request: web.Request) -> web.Response:
+        self._site(request)
+        return web.json_response([mail.as_json() for mail in self._inbox.mails], headers=_HEADERS)
+
+    async def _codes_json(self, request: web.Request) -> web.Response:
+        now = self._clock.now()
+        return web.json_response([phone.shows(now) for phone in self._site(request).phones], headers=_HEADERS)
+
+    async def _admin_code(self, request: web.Request) -> web.Response:
+        """A code for the user of the field `username`; for a form the page with it, else JSON."""
+        site = self._site(request)
+        if request.headers.get("Sec-Fetch-Site", "none") not in ("same-origin", "none"):
+            raise web.HTTPForbidden
+        username = str((await request.post()).get("username", ""))
+        user_id = dict(site.ids).get(username)
+        if user_id is None:
+            raise web.HTTPNotFound
+        code = await self._administrator.code(request.app[STORE], site.tenant_id, user_id)
+        if "text/html" in request.headers.get(hdrs.ACCEPT, ""):
+            return self._render(site, made=(username, code))
+        return web.json_response({"username": username, "code": code, "minutes": MINUTES}, headers=_HEADERS)
+
+    def _render(self, site: DemoSite, made: tuple[str, str] | None = None) -> web.Response:
+        nonce, now = secrets.token_urlsafe(16), self._clock.now()
         text = self._environment.get_template("demo.html").render(
-            users=self._users, apps=self._apps, mails=self._inbox.mails, nonce=nonce, prefix=self._prefix
+            site=site,
+            sites=self._sites,
+            apps=self._apps,
+            mails=self._inbox.mails,
+            codes=[phone.shows(now) for phone in site.phones],
+            made=made,
+            minutes=MINUTES,
+            nonce=nonce,
+            prefix=self._prefix,
         )
         policy = (
             f"default-src 'none'; style-src 'nonce-{nonce}'; script-src 'nonce-{nonce}'; connect-src 'self'; "
-            "img-src data:; base-uri 'none'; frame-ancestors 'none'"
+            "img-src data:; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
         )
         headers = {**_HEADERS, "Content-Security-Policy": policy}
         return web.Response(text=text, content_type="text/html", charset="utf-8", headers=headers)
 
-    async def _users_json(self, request: web.Request) -> web.Response:
-        _check(request)
-        return web.json_response([asdict(user) for user in self._users], headers=_HEADERS)
-
-    async def _inbox_json(self, request: web.Request) -> web.Response:
-        _check(request)
-        return web.json_response([mail.as_json() for mail in self._inbox.mails], headers=_HEADERS)
+    def _site(self, request: web.Request) -> DemoSite:
+        """That of the host; raises 421 for a name that is not this machine's."""
+        host = request.headers.get(hdrs.HOST, "")
+        if not is_loopback(host):
+            raise web.HTTPMisdirectedRequest
+        name = urlsplit(f"//{host}").hostname
+        return next((site for site in self._sites if site.host == name), self._sites[0])
 
 
 _HEADERS = {
@@ -80,8 +167,3 @@ _HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Referrer-Policy": "same-origin",
 }
-
-
-def _check(request: web.Request) -> None:
-    if not is_loopback(request.headers.get("Host", "")):
-        raise web.HTTPMisdirectedRequest

@@ -17,15 +17,18 @@ from aiohttp import web
 from gateway.app import build
 from gateway.crypto.sealing import KEY_BYTES, Key, KeyRing
 from gateway.demo import samples
-from gateway.demo.configuration import Options, configure
+from gateway.demo.administrator import Administrator
+from gateway.demo.configuration import Options, configure, origin
 from gateway.demo.inbox import LOOPBACK
 from gateway.demo.loopback import NAMES, loopback_only
 from gateway.demo.neighbours import Neighbours, neighbours, register
-from gateway.demo.pages import DemoApp, DemoPages, DemoUser
-from gateway.domain.ports import Clock, SystemClock
+from gateway.demo.pages import DemoApp, DemoPages, DemoPhone, DemoSite, DemoUser
+from gateway.demo.tenants import DemoTenant
+from gateway.domain.ports import Clock, SystemChance, SystemClock
 from gateway.observe import logs
 from gateway.proxy.connections import Runner
 from gateway.proxy.gate import server_options
+from gateway.second_factor.factors import backup_code
 from gateway.settings.snapshot import Configuration
 
 __all__ = ["Options", "fault_of", "main", "run", "serve_gateway"]
@@ -66,14 +69,20 @@ async def run(options: Options, serve: Serve = serve_gateway, say: Callable[[str
     say("starting the identity provider, the inbox and the sample apps")
     async with neighbours(clock) as around:
         configuration = configure(options, around)
-        tenant = configuration.tenants[0]
-        await register(tenant, around, ring, clock)
+        for tenant in configuration.tenants:
+            await register(tenant, around, ring, clock)
+        sites = sites_of(options, around, configuration)
         pages = DemoPages(
-            users=users_of(around), apps=apps_of(options), inbox=around.inbox, prefix=configuration.gateway.prefix
+            sites=sites,
+            apps=apps_of(options),
+            inbox=around.inbox,
+            prefix=configuration.gateway.prefix,
+            clock=clock,
+            administrator=Administrator(ring, clock, SystemChance()),
         )
 
         def ready() -> None:
-            for line in introduction(options, around):
+            for line in introduction(options, sites):
                 say(line)
 
         await serve(configuration, ring, pages.routes(), ready)
@@ -102,9 +111,27 @@ def new_ring(clock: Clock) -> KeyRing:
     return KeyRing((Key(secrets.token_hex(4), secrets.token_bytes(KEY_BYTES), clock.now()),))
 
 
-def users_of(around: Neighbours) -> tuple[DemoUser, ...]:
-    """The list of `/-/demo/users.json`."""
-    return tuple(DemoUser(p.user.username, p.user.password, p.about) for p in around.people)
+def sites_of(options: Options, around: Neighbours, configuration: Configuration) -> tuple[DemoSite, ...]:
+    """What `/-/demo` tells of each tenant, the default one first."""
+    return tuple(_site(options, around, configuration, tenant) for tenant in around.tenants)
+
+
+def _site(options: Options, around: Neighbours, configuration: Configuration, tenant: DemoTenant) -> DemoSite:
+    people, configured = around.people[tenant.id], configuration.tenant(tenant.id)
+    helps = configured is not None and configured.policy.admin_codes
+    return DemoSite(
+        tenant_id=tenant.id,
+        host=tenant.host,
+        origin=origin(options, tenant),
+        title=tenant.title,
+        story=tenant.story,
+        users=tuple(DemoUser(p.user.username, p.user.password, p.about) for p in people),
+        phones=tuple(DemoPhone(p.user.username, e.secret) for p in people for e in p.enrolments if e.secret),
+        backup_codes=tuple(
+            (p.user.username, tuple(map(backup_code.shown, p.backup_codes))) for p in people if p.backup_codes
+        ),
+        ids=tuple((p.user.username, p.user.id) for p in people if p.user.enabled) if helps else (),
+    )
 
 
 def apps_of(options: Options) -> tuple[DemoApp, ...]:
@@ -115,17 +142,21 @@ def apps_of(options: Options) -> tuple[DemoApp, ...]:
     return tuple(DemoApp(sample.name, f"{sample.prefix}/", about[sample.prefix]) for sample in samples.SAMPLES)
 
 
-def introduction(options: Options, around: Neighbours) -> tuple[str, ...]:
+def introduction(options: Options, sites: Sequence[DemoSite]) -> tuple[str, ...]:
     """What the terminal says once all is ready to be opened."""
-    origin = f"http://localhost:{options.port}"
-    users = users_of(around)
+    default, *others = sites
+    users = default.users
     wide = max(len(user.username) for user in users), max(len(user.password) for user in users)
+    home = apps_of(options)[0].path
     return (
         "",
-        *(f"  {app.name:<14} {origin}{app.path}" for app in apps_of(options)),
-        f"  {'Inbox, users':<14} {origin}/-/demo",
+        *(f"  {app.name:<14} {default.origin}{app.path}" for app in apps_of(options)),
+        f"  {'Inbox, users':<14} {default.origin}/-/demo",
         "",
         *(f"  {user.username:<{wide[0]}}  {user.password:<{wide[1]}}  {user.about}" for user in users),
+        "",
+        "  the same users and passwords, other rules (each with a page /-/demo of its own):",
+        *(f"  {site.origin}{home}  {site.title}" for site in others),
         "",
     )
 

@@ -3,12 +3,16 @@
 import pytest
 
 from gateway.demo.configuration import Options, configure
+from gateway.demo.loopback import NAMES
 from gateway.demo.neighbours import Neighbours
+from gateway.domain.policy import FactorKind
+from gateway.domain.tenant import Tenant
+from gateway.settings.snapshot import Configuration
 
 
 async def test_the_demo_serves_two_apps_by_the_efcx_policy_on_loopback(around: Neighbours) -> None:
     configuration = configure(Options(port=8080), around)
-    tenant = configuration.tenants[0]
+    tenant = tenant_of(configuration, "expertflow")
     assert configuration.gateway.listen.host == "127.0.0.1"
     assert configuration.gateway.operations.host == "127.0.0.1"
     assert configuration.gateway.store.in_memory
@@ -16,11 +20,24 @@ async def test_the_demo_serves_two_apps_by_the_efcx_policy_on_loopback(around: N
     assert (tenant.policy.preset, tenant.policy.enabled) == ("efcx", True)
 
 
+async def test_each_further_tenant_works_by_another_set_of_rules(around: Neighbours) -> None:
+    configuration = configure(Options(port=8080), around)
+    app, cloud = tenant_of(configuration, "efcx").policy, tenant_of(configuration, "cloudcx").policy
+    assert (app.preset, [m.factor for m in app.methods]) == ("efcx", [FactorKind.TOTP])
+    assert (cloud.preset, [m.factor for m in cloud.methods]) == ("cloudcx", [FactorKind.EMAIL, FactorKind.TOTP])
+    assert (cloud.backup_codes, cloud.admin_codes, cloud.trust_browser_days) == (10, True, 14)
+
+
 @pytest.mark.attack("F28")
 async def test_the_demo_is_reached_by_loopback_names_only(around: Neighbours) -> None:
-    tenant = configure(Options(port=8080), around).tenants[0]
-    assert set(tenant.all_hosts) == {"localhost", "127.0.0.1"}
-    assert tenant.public_url == "http://localhost:8080"
+    tenants = configure(Options(port=8080), around).tenants
+    hosts = {tenant.id: (set(tenant.all_hosts), tenant.public_url) for tenant in tenants}
+    assert hosts == {
+        "expertflow": ({"localhost", "127.0.0.1"}, "http://localhost:8080"),
+        "efcx": ({"efcx.localhost"}, "http://efcx.localhost:8080"),
+        "cloudcx": ({"cloudcx.localhost"}, "http://cloudcx.localhost:8080"),
+    }
+    assert set.union(*(hosts for hosts, _ in hosts.values())) <= NAMES
 
 
 @pytest.mark.attack("F28")
@@ -30,7 +47,14 @@ async def test_a_given_store_is_used_under_a_prefix_of_the_demo(around: Neighbou
     assert not store.in_memory
 
 
-async def test_an_app_of_ones_own_stands_at_the_root(around: Neighbours) -> None:
-    tenant = configure(Options(upstream="http://127.0.0.1:9000/"), around).tenants[0]
-    assert [(route.path, route.to) for route in tenant.routes] == [("", "http://127.0.0.1:9000")]
-    assert tenant.home == "/"
+async def test_an_app_of_ones_own_stands_at_the_root_of_every_tenant(around: Neighbours) -> None:
+    for tenant in configure(Options(upstream="http://127.0.0.1:9000/"), around).tenants:
+        assert [(route.path, route.to) for route in tenant.routes] == [("", "http://127.0.0.1:9000")]
+        assert tenant.home == "/"
+
+
+def tenant_of(configuration: Configuration, tenant_id: str) -> Tenant:
+    """The tenant with this id."""
+    found = configuration.tenant(tenant_id)
+    assert found
+    return found

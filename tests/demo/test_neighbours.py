@@ -23,16 +23,36 @@ CLOCK = SystemClock()
 
 
 async def test_the_disabled_agent_is_disabled_and_the_others_are_not(around: Neighbours) -> None:
-    assert [p.user.username for p in around.people if not p.user.enabled] == ["dora"]
+    for people in around.people.values():
+        assert [p.user.username for p in people if not p.user.enabled] == ["dora"]
 
 
-async def test_the_registered_agent_has_a_sealed_set_with_his_address(around: Neighbours) -> None:
-    tenant = configure(Options(), around).tenants[0]
+async def test_the_registered_agent_has_a_sealed_set_at_each_tenant_and_nobody_else_has(around: Neighbours) -> None:
     ring = start.new_ring(CLOCK)
-    await register(tenant, around, ring, CLOCK)
-    found = {p.user.username: await enrolled(tenant, ring, p.user.id) for p in around.people}
-    addresses = {name: [e.address for e in kept.enrolments] for name, kept in found.items()}
-    assert addresses == {"anna": [], "ben": ["ben@example.com"], "sara": [], "adam": [], "dora": []}
+    kinds = {}
+    for tenant in configure(Options(), around).tenants:
+        await register(tenant, around, ring, CLOCK)
+        for person in around.people[tenant.id]:
+            kept = await enrolled(tenant, ring, person.user.id)
+            assert kept.backup_codes == person.backup_codes
+            assert [(e.factor, e.address, e.secret) for e in kept.enrolments] == [
+                (e.factor, e.address, e.secret) for e in person.enrolments
+            ]
+            if kept.enrolments:
+                kinds[tenant.id] = (person.user.username, [e.factor for e in kept.enrolments], len(kept.backup_codes))
+    assert kinds == {
+        "expertflow": ("ben", [FactorKind.EMAIL], 0),
+        "efcx": ("ben", [FactorKind.TOTP], 0),
+        "cloudcx": ("ben", [FactorKind.EMAIL, FactorKind.TOTP], 10),
+    }
+
+
+async def test_secrets_and_backup_codes_are_new_each_time(around: Neighbours) -> None:
+    async with neighbours(CLOCK) as others:
+        for tenant_id, people in around.people.items():
+            for mine, theirs in zip(people, others.people[tenant_id], strict=True):
+                assert {e.secret for e in mine.enrolments if e.secret}.isdisjoint(e.secret for e in theirs.enrolments)
+                assert set(mine.backup_codes).isdisjoint(theirs.backup_codes)
 
 
 async def test_two_demos_at_once_share_no_port(around: Neighbours) -> None:
@@ -80,5 +100,4 @@ async def enrolled(tenant: Any, ring: KeyRing, user_id: str) -> EnrolmentSet:
     await connections.close()
     await store.close()
     assert isinstance(found, EnrolmentSet)
-    assert all(e.factor is FactorKind.EMAIL for e in found.enrolments)
     return found

@@ -1,29 +1,47 @@
 """What the demo tells about itself."""
 
+import re
 from typing import Any
 
+import pyotp
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
+from gateway.app import STORE
 from gateway.demo import start
-from gateway.demo.configuration import Options
+from gateway.demo.administrator import Administrator
+from gateway.demo.configuration import Options, configure
 from gateway.demo.neighbours import Neighbours
 from gateway.demo.pages import DemoPages
-from gateway.demo.start import users_of
+from gateway.domain.ports import SystemChance, SystemClock
+from gateway.store.memory import MemoryStore
+
+CLOCK = SystemClock()
+PATHS = ["/-/demo", "/-/demo/users.json", "/-/demo/inbox.json", "/-/demo/codes.json"]
+CLOUD = {"Host": "cloudcx.localhost"}
 
 
 def pages(around: Neighbours) -> TestClient[Any, Any]:
     """A browser at the demo's own pages."""
     app = web.Application()
-    app.add_routes(
-        DemoPages(users=users_of(around), apps=start.apps_of(Options()), inbox=around.inbox, prefix="/-/").routes()
+    app[STORE] = MemoryStore(CLOCK)
+    options = Options()
+    demo = DemoPages(
+        sites=start.sites_of(options, around, configure(options, around)),
+        apps=start.apps_of(options),
+        inbox=around.inbox,
+        prefix="/-/",
+        clock=CLOCK,
+        administrator=Administrator(start.new_ring(CLOCK), CLOCK, SystemChance()),
     )
+    app.add_routes(demo.routes())
     return TestClient(TestServer(app))
 
 
-async def test_the_users_are_the_five_kinds_of_people(around: Neighbours) -> None:
-    async with pages(around) as client, client.get("/-/demo/users.json") as response:
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "efcx.localhost", "cloudcx.localhost:8080"])
+async def test_the_users_are_the_five_kinds_of_people_at_every_tenant(around: Neighbours, host: str) -> None:
+    async with pages(around) as client, client.get("/-/demo/users.json", headers={"Host": host}) as response:
         users = await response.json()
     assert {user["about"] for user in users} == {
         "agent, not registered",
@@ -36,7 +54,7 @@ async def test_the_users_are_the_five_kinds_of_people(around: Neighbours) -> Non
 
 
 @pytest.mark.attack("F28")
-@pytest.mark.parametrize("path", ["/-/demo", "/-/demo/users.json", "/-/demo/inbox.json"])
+@pytest.mark.parametrize("path", PATHS)
 async def test_the_demos_pages_answer_loopback_names_only(around: Neighbours, path: str) -> None:
     async with pages(around) as client:
         async with client.get(path) as response:
@@ -49,3 +67,53 @@ async def test_the_demos_pages_answer_loopback_names_only(around: Neighbours, pa
 async def test_the_inbox_begins_empty(around: Neighbours) -> None:
     async with pages(around) as client, client.get("/-/demo/inbox.json") as response:
         assert await response.json() == []
+
+
+async def test_the_app_of_the_registered_agent_is_shown_where_he_has_one(around: Neighbours) -> None:
+    (phone,) = (e for p in around.people["cloudcx"] for e in p.enrolments if e.secret)
+    async with pages(around) as client:
+        async with client.get("/-/demo/codes.json", headers=CLOUD) as response:
+            (shown,) = await response.json()
+        async with client.get("/-/demo/codes.json") as response:
+            assert await response.json() == []
+    assert (shown["username"], 1 <= shown["seconds"] <= 30) == ("ben", True)
+    assert shown["code"] in {pyotp.TOTP(phone.secret).at(int(CLOCK.now()) - back) for back in (0, 30)}
+
+
+async def test_the_page_names_every_tenant_and_marks_the_one_it_is_of(around: Neighbours) -> None:
+    async with pages(around) as client, client.get("/-/demo", headers=CLOUD) as response:
+        page = await response.text()
+    assert page.count('aria-current="page"') == 1
+    for name in ("localhost", "efcx.localhost", "cloudcx.localhost"):
+        assert f'href="http://{name}:8080/-/demo"' in page
+    assert sum(f"{code[:5]}-{code[5:]}" in page for p in around.people["cloudcx"] for code in p.backup_codes) == 10
+
+
+async def test_a_visitor_makes_himself_an_administrators_code_with_and_without_javascript(around: Neighbours) -> None:
+    async with pages(around) as client:
+        async with client.post("/-/demo/admin-code", data={"username": "anna"}, headers=CLOUD) as response:
+            made = await response.json()
+        form = {**CLOUD, "Accept": "text/html", "Sec-Fetch-Site": "same-origin"}
+        async with client.post("/-/demo/admin-code", data={"username": "anna"}, headers=form) as response:
+            page = await response.text()
+    assert (made["username"], made["minutes"]) == ("anna", 30)
+    assert re.fullmatch(r"\d{4} \d{4} \d{4}", made["code"])
+    assert len(re.findall(r"\d{4} \d{4} \d{4}", page)) == 1
+
+
+@pytest.mark.parametrize(
+    ("headers", "username", "status"),
+    [
+        ({"Host": "localhost"}, "ben", 404),
+        ({"Host": "evil.example"}, "ben", 421),
+        (CLOUD, "dora", 404),
+        (CLOUD, "nobody", 404),
+        ({**CLOUD, "Sec-Fetch-Site": "cross-site"}, "ben", 403),
+    ],
+)
+async def test_no_code_where_none_is_taken_nor_for_a_page_elsewhere(
+    around: Neighbours, headers: dict[str, str], username: str, status: int
+) -> None:
+    form = {"username": username}
+    async with pages(around) as client, client.post("/-/demo/admin-code", data=form, headers=headers) as response:
+        assert response.status == status
