@@ -49,6 +49,7 @@ class Proofs:
             takes_any=aims.takes_any(login),
             vouching=login.unvouched is not None,
             enrolments=login.enrolments,
+            registering=aims.registering(login) is not None,
         )
 
     def about(self, visit: Visit, login: Login, factor: FactorKind) -> About:

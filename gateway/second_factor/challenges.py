@@ -58,6 +58,7 @@ class Case:
     takes_any: bool = False
     vouching: bool = False
     enrolments: EnrolmentSet = EnrolmentSet()
+    registering: bool = False
 
     @property
     def counted_as(self) -> FactorKind | None:
@@ -154,7 +155,9 @@ class Challenges:
             match judgement:
                 case Accepted(consume=consume):
                     owner = f"{case.login}/{challenge.id}/{challenge.round}"
-                    used = await self._consuming.use(case.tenant, case.user, case.enrolments, consume, owner)
+                    used = await self._consuming.use(
+                        case.tenant, case.user, case.enrolments, consume, owner, new_secret=case.registering
+                    )
                     if isinstance(used, Problem):
                         problem = used
                         continue

@@ -2,7 +2,8 @@
 
 - A message code: its challenge, by one owner.
 - An app's code: its time step, by one owner, never a step before the last one used; and where no step is known, none
-  up to the store's birth, because a store that was lost forgets marks but not time (`security.md` F24).
+  up to the store's birth, because a store that was lost forgets marks but not time (`security.md` F24); a secret made
+  in this very login has no past.
 - A backup code: a mark in the store for the life of the set, then the set written without it and read back, and only
   then accepted; a failure in between leaves it burned, not accepted (F21).
 - An administrator's code: by one owner; the mark outlives the code.
@@ -48,7 +49,14 @@ class Consuming:
         return Enrolment(kind, secret=live.digest if live else "")
 
     async def use(
-        self, tenant: Tenant, user: User, seen: EnrolmentSet, consume: tuple[str, ...], owner: str
+        self,
+        tenant: Tenant,
+        user: User,
+        seen: EnrolmentSet,
+        consume: tuple[str, ...],
+        owner: str,
+        *,
+        new_secret: bool = False,
     ) -> EnrolmentSet | Problem | None:
         """Use it up for `owner`: None, or the set that stands now, or why it is not this owner's.
 
@@ -57,22 +65,27 @@ class Consuming:
         kind, value = consume[0], consume[1]
         what = (kind, user.id, value)
         life = GUARD_LIFE if kind == backup_code.CONSUMED else MARK_LIFE
-        if kind == totp.CONSUMED and not await self._not_before_last(tenant, user, int(value), owner):
-            return Problem.NEXT_CODE
+        if kind == totp.CONSUMED:
+            since = -1 if new_secret else await self.born() // totp.INTERVAL
+            if not await self._not_before_last(tenant, user, int(value), owner, since):
+                return Problem.NEXT_CODE
         if not await self.once.consume(tenant.id, what, owner, life):
             return Problem.NEXT_CODE if kind == totp.CONSUMED else Problem.WRONG_CODE
         if kind == backup_code.CONSUMED:
             return await self.enrolments.burn(tenant, user.id, seen, value, owner) or Problem.WRONG_CODE
         return None
 
-    async def _not_before_last(self, tenant: Tenant, user: User, step: int, owner: str) -> bool:
-        """Whether `step` is later than the last one used, or this owner's own; the mark follows."""
+    async def _not_before_last(self, tenant: Tenant, user: User, step: int, owner: str, since: int) -> bool:
+        """Whether `step` is later than the last one used (where none is known: than `since`), or this owner's own.
+
+        The mark follows.
+        """
         key = f"totp-step:{{{tenant.id}/user/{user.id}}}"
         mark = json.dumps([step, owner]).encode()
         for _ in range(TRIES):
             raw = await self.store.get(key)
             if raw is None:
-                if step <= await self.born() // totp.INTERVAL:
+                if step <= since:
                     return False
                 if await self.store.add(key, mark, GUARD_LIFE):
                     return True

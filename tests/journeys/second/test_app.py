@@ -5,6 +5,7 @@ import re
 import pytest
 
 from tests.journeys.conftest import Site
+from tests.journeys.second.conftest import EFCX_APP
 from tests.journeys.second.phone import first_app, next_step, scan
 
 pytestmark = pytest.mark.keycloak
@@ -20,6 +21,20 @@ async def test_the_first_login_registers_an_app_and_the_second_asks_for_its_code
         assert (asked.step, asked.body["factor"], asked.body["sent_to"]) == ("verify", "totp", None)
         assert (await again.do("verify", code=phone.code())).step == "done"
     assert not app_site.audit.of("challenge.sent")
+
+
+@pytest.mark.attack("F24")
+async def test_a_new_app_is_registered_at_once_however_young_the_gateway_is(site: Site) -> None:
+    site.settings.tenant["tenantSettings"]["twoFAConfigs"] = dict(EFCX_APP)
+    site.change()
+    user = site.user()
+    async with site.person() as agent:
+        phone = await scan(site, await agent.password(user.username, user.password))
+        code = phone.code()
+        assert (await agent.do("register", code=code)).step == "done"
+    async with site.person() as again:
+        await again.password(user.username, user.password)
+        assert (await again.do("verify", code=code)).problem == "next-code"
 
 
 async def test_the_page_shows_a_picture_and_the_secret_and_takes_the_code(app_site: Site) -> None:
