@@ -27,7 +27,7 @@ T = TypeVar("T")
 
 CONNECTIONS = 50
 POOL_WAIT = 2.0
-"""Seconds a call waits for one of the connections."""
+"""Seconds a call waits for one of the connections; longer where the operator lets the store take longer."""
 
 
 class RedisStore:
@@ -47,7 +47,7 @@ class RedisStore:
             self._pool = BlockingConnectionPool.from_url(
                 url,
                 max_connections=CONNECTIONS,
-                timeout=POOL_WAIT,
+                timeout=max(POOL_WAIT, timeout),
                 protocol=3,
                 socket_timeout=timeout,
                 socket_connect_timeout=timeout,
