@@ -15,7 +15,7 @@ from enum import Enum
 from io import StringIO
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import trustme
@@ -31,13 +31,18 @@ from gateway.domain import policy
 from gateway.domain.ports import SystemClock
 from gateway.domain.problem import Problem
 from gateway.keycloak.realm import ATTRIBUTE, WANTED
+from gateway.login import record
 from gateway.observe import audit, metrics
 from gateway.observe.audit import AuditEvent
 from gateway.operations import listener
 from gateway.operations.readiness import Readiness
+from gateway.proxy.connections import Limits
+from gateway.proxy.gate import server_options
+from gateway.proxy.websocket import PER_SESSION
 from gateway.rendering.problem_texts import TEXTS
 from gateway.settings.gateway import GatewayFile
 from gateway.settings.load import load
+from gateway.settings.presets import PRESETS, Preset
 from gateway.settings.reference import reference
 from gateway.settings.snapshot import OperatorLimits
 from gateway.settings.tenant import TenantFile
@@ -324,6 +329,54 @@ def test_every_limit_stands_in_operations_with_its_default() -> None:
     assert {name: json.loads(value.strip().strip("`")) for name, value in rows} == ours
 
 
+def test_the_limits_of_a_preset_in_operations_are_its_own() -> None:
+    rows = re.findall(r"^\| [^|]+ \| `(\w+)` \| ([^|]+) \| ([^|]+) \|", OPERATIONS.read_text(encoding="utf-8"), re.M)
+    assert len(rows) >= 10
+    for name, *shown in rows:
+        found = [own_value(PRESETS[preset], name) for preset in ("efcx", "cloudcx")]
+        assert [text.strip("`") for text in shown] == found, name
+
+
+def own_value(preset: Preset, key: str) -> str:
+    """What a preset says of a key of `twoFAConfigs`, as the table shows it."""
+    if key in preset.required:
+        return "must be given"
+    value = getattr(preset.policy, re.sub(r"(?<=[a-z])([A-Z])", r"_\1", key).lower())
+    return "none" if value is None else str(value.value if isinstance(value, Enum) else value)
+
+
+def test_the_limits_of_connections_in_operations_are_those_that_hold() -> None:
+    table = OPERATIONS.read_text(encoding="utf-8").partition("Connections have fixed limits")[2].partition("\n\n##")[0]
+    limits = Limits()
+    for number, unit in (
+        (limits.head, "seconds from its first byte"),
+        (limits.body_rate / 1024, "KiB a second"),
+        (limits.stall, "seconds"),
+        (server_options()["keepalive_timeout"], "seconds"),
+    ):
+        assert f"| {number:g} {unit}" in table
+    assert limits.body_grace == 10
+    assert f"| {limits.per_address:,} |" in table
+    assert f"| {PER_SESSION} |" in table
+
+
+def test_every_part_of_the_login_machine_stands_in_architecture() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    events = {event.__name__ for event in get_args(record.Event)}
+    words = {word.value for of in (record.Step, record.Effect, record.Purpose) for word in of}
+    assert {name for name in events | words if f"`{name}`" not in text} == set()
+
+
+def test_what_a_user_sees_is_what_the_pages_say() -> None:
+    table = (
+        (ROOT / "docs" / "users.md").read_text(encoding="utf-8").partition("| what you see |")[2].partition("\n\n")[0]
+    )
+    named = {said for row in table.splitlines()[2:] for said in re.findall(r'"([^"]+)"', row.split("|")[1])}
+    sentences = {part for text in TEXTS.values() for part in (text.title, text.next.removesuffix("."))}
+    assert named
+    assert named - sentences == set()
+
+
 def test_every_problem_in_operations_has_its_code_and_status() -> None:
     rows = re.findall(r"\b(\d{3}) `([a-z]+(?:-[a-z]+)+)`", OPERATIONS.read_text(encoding="utf-8"))
     assert rows
@@ -332,7 +385,7 @@ def test_every_problem_in_operations_has_its_code_and_status() -> None:
 
 def test_every_cookie_stands_in_security() -> None:
     text = SECURITY.read_text(encoding="utf-8")
-    used = {cookie.value for cookie in Cookie if cookie is not Cookie.TRUST} | {LANGUAGE}
+    used = {cookie.value for cookie in Cookie} | {LANGUAGE}
     assert {f"`{name}`" for name in used if f"`{name}`" not in text} == set()
 
 

@@ -28,8 +28,8 @@ told in [operations.md](operations.md); which of EFCX's own keys are used for wh
 
 A *secret* is text, or `{{env: NAME}}`, or `{{file: path}}`. Files are named relative to the folder of `gateway.yaml`.
 Times are in seconds. A key marked "required" has no default. Keys of `twoFAConfigs` that are not set have the default
-of the preset, which is `{DEFAULT}` unless the file says otherwise. A few keys are accepted and not used yet: they stand
-under [Not yet](operations.md#not-yet).
+of the preset, which is `{DEFAULT}` unless the file says otherwise; [operations.md](operations.md#limits) compares the
+presets. What is marked *Not built yet* is refused.
 """
 _SECRET, _TLS = "SecretSource", "TlsSection"
 _TWO_FACTOR = "tenantSettings.twoFAConfigs"
