@@ -11,6 +11,7 @@ from types import MappingProxyType
 from gateway.domain.channel import ChannelKind
 from gateway.domain.policy import FactorKind
 from gateway.domain.tenant import SignInWay
+from gateway.settings.presets import PRESETS
 
 _LATER: Mapping[str, frozenset[object]] = MappingProxyType(
     {
@@ -30,7 +31,7 @@ _LATER: Mapping[str, frozenset[object]] = MappingProxyType(
 class Built:
     """What stands. `later` are values of `twoFAConfigs` that nothing carries out yet; `unused` are such keys."""
 
-    presets: tuple[str, ...] = ("efcx", "cloudcx")
+    presets: tuple[str, ...] = tuple(name for name, preset in PRESETS.items() if preset.built)
     factors: tuple[FactorKind, ...] = (FactorKind.EMAIL, FactorKind.TOTP)
     kinds: tuple[ChannelKind, ...] = (ChannelKind.SMTP,)
     sign_in: tuple[SignInWay, ...] = (SignInWay.PASSWORD,)

@@ -1,0 +1,323 @@
+"""Attempts, warnings, locks and caps as the presets have them, on the real challenges; who is counted with whom."""
+
+import asyncio
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pyotp
+import pytest
+
+import gateway
+from gateway.domain.challenge import Challenge
+from gateway.domain.enrolment import Enrolment
+from gateway.domain.policy import FactorKind, LockScope
+from gateway.domain.problem import Problem, Trouble
+from gateway.second_factor import limits
+from gateway.second_factor.attempts import Attempts, Go, No, locked_for
+from gateway.second_factor.challenges import Case, Right, Wrong
+from gateway.second_factor.limits import Whose
+from gateway.settings.presets import PRESETS
+from gateway.settings.snapshot import OperatorLimits
+from tests.second_factor.bench import POLICY, Bench
+
+CLOUDCX = replace(PRESETS["cloudcx"].policy, methods=POLICY.methods, resend_cooldown=0, max_sends=1000)
+EFCX = replace(POLICY, resend_cooldown=0, max_sends=1000, otp_expiry=300)
+APP = Enrolment(FactorKind.TOTP, secret=pyotp.random_base32())
+
+
+@pytest.fixture
+def bench() -> Bench:
+    """Without limits on sending: failures are what is counted here."""
+    bench = Bench()
+    bench.limits = replace(bench.limits, sends_per_user=1000, sends_per_address=1000)
+    return bench
+
+
+async def fail(bench: Bench, login: str = "l1", **changes: Any) -> Wrong:
+    """One new code, typed wrong."""
+    case = bench.case(login=login, takes_any=bench.policy is CLOUDCX, **changes)
+    found = await bench.answer(case, await bench.send(case), bench.wrong())
+    assert isinstance(found, Wrong)
+    return found
+
+
+async def fail_often(bench: Bench, times: int, *, login: str = "", **changes: Any) -> list[Wrong]:
+    """So many failures, each in a login of its own unless one is named; a lock is waited for."""
+    found = []
+    for n in range(times):
+        found.append(await fail(bench, login or f"{bench.clock.now()}/{n}", **changes))
+        if found[-1].trouble.problem is Problem.LOCKED and n < times - 1:
+            assert found[-1].trouble.until
+            bench.clock.set(found[-1].trouble.until)
+    return found
+
+
+async def try_right(bench: Bench, login: str = "later") -> Right | Wrong | Trouble:
+    """The right code of a new login."""
+    case = bench.case(login=login, takes_any=bench.policy is CLOUDCX)
+    begun = await bench.try_to_send(case)
+    return await bench.answer(case, begun, bench.mails.code()) if isinstance(begun, Challenge) else begun
+
+
+def waits(wrong: Wrong, bench: Bench) -> float:
+    """Seconds until the wait that is told ends."""
+    assert wrong.trouble.until is not None
+    return wrong.trouble.until - bench.clock.now()
+
+
+# ------------------------------------------------------------------ CloudCX
+
+
+@pytest.mark.row("CC-17")
+@pytest.mark.parametrize("login", ["", "l1"])
+async def test_there_are_five_attempts_in_all_over_codes_and_logins(bench: Bench, login: str) -> None:
+    bench.policy = CLOUDCX
+    found = await fail_often(bench, 5, login=login)
+    assert [w.failures for w in found] == [1, 2, 3, 4, 5]
+    assert found[-1].trouble.problem is Problem.LOCKED
+
+
+@pytest.mark.row("CC-18")
+async def test_the_third_and_the_fourth_failure_warn(bench: Bench) -> None:
+    bench.policy = CLOUDCX
+    found = await fail_often(bench, 5)
+    told = [Problem.WRONG_CODE, Problem.WRONG_CODE, Problem.WARNING, Problem.WARNING, Problem.LOCKED]
+    assert [w.trouble.problem for w in found] == told
+
+
+@pytest.mark.row("CC-18")
+@pytest.mark.parametrize("failures", [3, 4])
+async def test_an_attempt_after_a_warning_is_judged(bench: Bench, failures: int) -> None:
+    bench.policy = CLOUDCX
+    await fail_often(bench, failures)
+    assert isinstance(await try_right(bench), Right)
+
+
+@pytest.mark.row("CC-18")
+async def test_a_clock_that_is_off_is_warned_of_too_once_it_is_the_third_failure(bench: Bench) -> None:
+    bench.policy = CLOUDCX
+    await bench.consuming.born()
+    case = bench.case(methods=(APP,), takes_any=True)
+    challenge = await bench.wait_for_code(case)
+    late = pyotp.TOTP(APP.secret).at(bench.clock.now(), counter_offset=5)
+    found = [await bench.answer(case, challenge, late) for _ in range(3)]
+    problems = [a.trouble.problem for a in found if isinstance(a, Wrong)]
+    assert problems == [Problem.CLOCK_OFF, Problem.CLOCK_OFF, Problem.WARNING]
+
+
+@pytest.mark.row("CC-19")
+async def test_the_fifth_failure_locks_for_five_minutes_and_ends_the_login(bench: Bench) -> None:
+    bench.policy = CLOUDCX
+    last = (await fail_often(bench, 5))[-1]
+    assert (waits(last, bench), last.stops) == (300, True)
+
+
+@pytest.mark.row("CC-19")
+async def test_a_locked_user_is_refused_until_the_last_second(bench: Bench) -> None:
+    bench.policy = CLOUDCX
+    await fail_often(bench, 5)
+    bench.clock.advance(299)
+    refused = await try_right(bench)
+    assert isinstance(refused, Trouble)
+    assert refused.problem is Problem.LOCKED
+    bench.clock.advance(1)
+    assert isinstance(await try_right(bench, "l9"), Right)
+
+
+@pytest.mark.row("CC-19")
+async def test_after_the_lock_there_are_five_attempts_again(bench: Bench) -> None:
+    bench.policy = CLOUDCX
+    last = (await fail_often(bench, 5))[-1]
+    bench.clock.set(last.trouble.until or 0)
+    assert [w.failures for w in await fail_often(bench, 4)] == [1, 2, 3, 4]
+
+
+@pytest.mark.row("CC-13", "CC-17")
+async def test_an_entry_costs_one_attempt_however_many_codes_it_may_be(bench: Bench) -> None:
+    bench.policy = CLOUDCX
+    await bench.consuming.born()
+    bench.clock.advance(90)
+    case = bench.case(methods=(APP, bench.case().methods[0]), extras=(FactorKind.ADMIN_CODE,), takes_any=True)
+    challenge = await bench.send(case)
+    found = [await bench.answer(case, challenge, bench.wrong()) for _ in range(2)]
+    assert [a.failures for a in found if isinstance(a, Wrong)] == [1, 2]
+
+
+@pytest.mark.row("CC-13", "EF-19")
+async def test_on_the_page_that_takes_any_code_failures_of_all_factors_count_together(bench: Bench) -> None:
+    bench.policy = CLOUDCX
+    methods = (APP, bench.case().methods[0])
+    for n, typed in enumerate(["000000", "0" * 10, "0" * 12, "11111", "000001"]):
+        case = bench.case(login=f"l{n}", methods=methods, extras=tuple(FactorKind)[-2:], takes_any=True)
+        found = await bench.answer(case, await bench.wait_for_code(case), typed)
+    assert isinstance(found, Wrong)
+    assert found.trouble.problem is Problem.LOCKED
+
+
+@pytest.mark.row("CC-13")
+async def test_an_expired_mail_code_costs_nothing_where_an_app_is_taken_too(bench: Bench) -> None:
+    bench.policy = replace(CLOUDCX, otp_expiry=60)
+    case = bench.case(methods=(APP, bench.case().methods[0]), takes_any=True)
+    challenge = await bench.send(case)
+    bench.clock.advance(61)
+    found = await bench.answer(case, challenge, bench.mails.code())
+    assert found == Wrong(Trouble(Problem.CODE_EXPIRED))
+    assert (await bench.challenges.left(case, challenge)).failures == 0
+
+
+# ------------------------------------------------------------------ the cap of a user
+
+
+@pytest.mark.row("EF-19")
+async def test_failures_over_all_logins_lock_the_user_for_longer_and_longer(bench: Bench) -> None:
+    bench.policy = EFCX
+    waited = {}
+    for n in range(1, 51):
+        found = await fail(bench, f"l{n}")
+        if found.trouble.problem is Problem.LOCKED:
+            waited[n] = waits(found, bench)
+            bench.clock.set(found.trouble.until or 0)
+    assert waited == {10: 300, 20: 1800, 50: 86400}
+
+
+@pytest.mark.row("EF-19")
+async def test_from_the_fiftieth_failure_each_one_locks_for_a_day() -> None:
+    named = limits.for_answer(EFCX, OperatorLimits(), Whose("t", "u", "l"), FactorKind.TOTP)[0][0]
+    locked = {n: locked_for(named, n) for n in (9, 10, 11, 19, 20, 49, 50, 51, 400)}
+    assert locked == {9: 0, 10: 300, 11: 0, 19: 0, 20: 1800, 49: 0, 50: 86400, 51: 86400, 400: 86400}
+
+
+@pytest.mark.row("EF-19")
+async def test_the_cap_counts_on_where_a_presets_own_lock_starts_again(bench: Bench) -> None:
+    bench.policy = CLOUDCX
+    found = await fail_often(bench, 20)
+    locked = {n + 1 for n, w in enumerate(found) if w.trouble.problem is Problem.LOCKED}
+    assert locked == {5, 10, 15, 20}
+    assert waits(found[-1], bench) == 1800  # the longer of both is what is told
+
+
+@pytest.mark.row("EF-19")
+async def test_success_clears_the_cap(bench: Bench) -> None:
+    bench.policy = EFCX
+    await fail_often(bench, 9)
+    assert isinstance(await try_right(bench), Right)
+    found = await fail_often(bench, 9)
+    assert Problem.LOCKED not in [w.trouble.problem for w in found]
+
+
+@pytest.mark.row("EF-19")
+async def test_twenty_four_quiet_hours_clear_the_cap(bench: Bench) -> None:
+    bench.policy = EFCX
+    await fail_often(bench, 9)
+    bench.clock.advance(86400)
+    assert (await fail(bench, "next day")).trouble.problem is Problem.WRONG_CODE
+
+
+@pytest.mark.row("EF-19")
+@pytest.mark.parametrize("policy", [EFCX, CLOUDCX], ids=lambda policy: policy.preset)
+async def test_a_lock_survives_new_logins_and_tabs(bench: Bench, policy: Any) -> None:
+    bench.policy = policy
+    await fail_often(bench, 10)
+    refused = await asyncio.gather(*(try_right(bench, f"new{n}") for n in range(20)))
+    assert {r.problem for r in refused if isinstance(r, Trouble)} == {Problem.LOCKED}
+    assert len([r for r in refused if isinstance(r, Trouble)]) == 20
+
+
+@pytest.mark.row("EF-19")
+async def test_of_two_hundred_logins_at_once_no_more_than_the_cap_is_judged(bench: Bench) -> None:
+    bench.policy = EFCX
+    cases = [bench.case(login=f"l{n}") for n in range(200)]
+    sent = [await bench.send(case) for case in cases]
+    wrong = bench.wrong()
+    answers = await asyncio.gather(*(bench.answer(c, s, wrong) for c, s in zip(cases, sent, strict=True)))
+    assert len([a for a in answers if isinstance(a, Wrong) and a.judged]) == 10
+
+
+async def test_one_users_failures_are_not_anothers(bench: Bench) -> None:
+    bench.policy = CLOUDCX
+    await fail_often(bench, 5)
+    other = bench.case("u2", "other", takes_any=True)
+    assert isinstance(await bench.answer(other, await bench.send(other), bench.mails.code()), Right)
+
+
+# ------------------------------------------------------------------ what has no code to replace
+
+
+def app_case(bench: Bench, login: str = "l1") -> Case:
+    return bench.case(login=login, methods=(APP,))
+
+
+async def test_the_maximum_of_an_app_ends_the_login(bench: Bench) -> None:
+    bench.policy = EFCX
+    case = app_case(bench)
+    challenge = await bench.wait_for_code(case)
+    found = [await bench.answer(case, challenge, "abc") for _ in range(5)]
+    last = found[-1]
+    assert isinstance(last, Wrong)
+    assert (last.trouble, last.stops) == (Trouble(Problem.LIMIT_EXCEEDED), True)
+
+
+async def test_a_new_login_after_an_apps_maximum_has_its_attempts_again(bench: Bench) -> None:
+    bench.policy = EFCX
+    case = app_case(bench)
+    for _ in range(5):
+        await bench.answer(case, await bench.wait_for_code(case), "abc")
+    other = app_case(bench, "l2")
+    found = await bench.answer(other, await bench.wait_for_code(other), "abc")
+    assert isinstance(found, Wrong)
+    assert found.failures == 1
+
+
+# ------------------------------------------------------------------ vouchers
+
+
+@pytest.mark.row("GW-27")
+@pytest.mark.attack("F5")
+@pytest.mark.parametrize("policy", [EFCX, replace(CLOUDCX, choose_page=EFCX.choose_page)], ids=["code", "user"])
+async def test_proving_ones_own_address_again_clears_no_failures_at_the_voucher(bench: Bench, policy: Any) -> None:
+    bench.policy = policy
+    judged = []
+    for n in range(60):
+        own = bench.case(login=f"l{n}", address="mine@example.com")
+        assert isinstance(await bench.answer(own, await bench.send(own), bench.mails.code()), Right)
+        voucher = bench.case(login=f"l{n}", address="profile@example.com", vouching=True)
+        begun = await bench.try_to_send(voucher)
+        if isinstance(begun, Challenge):
+            judged.append(await bench.answer(voucher, begun, bench.wrong()))
+    assert len(judged) <= 10
+
+
+# ------------------------------------------------------------------ a lock of one application (pure)
+
+SINCH = PRESETS["sinch"].policy
+
+
+@pytest.mark.attack("F17")
+async def test_a_lock_of_one_application_leaves_one_guess_in_another(bench: Bench) -> None:
+    assert SINCH.lock_scope is LockScope.APP
+    attempts = Attempts(bench.store, bench.clock)
+
+    async def attempt(app: str) -> Go | No:
+        whose = Whose("t", "u", "l", app=app)
+        return await attempts.reserve(limits.for_answer(SINCH, bench.limits, whose, FactorKind.EMAIL))
+
+    a = [await attempt("/a") for _ in range(4)]
+    b = [await attempt("/b") for _ in range(2)]
+    assert [isinstance(found, Go) for found in a] == [True, True, True, False]
+    assert [isinstance(found, Go) for found in b] == [True, False]
+
+
+# ------------------------------------------------------------------ presets are data
+
+
+def test_no_other_module_of_the_gateway_names_a_preset() -> None:
+    names = re.compile("|".join(f"""["']{name}["']""" for name in PRESETS))
+    root = Path(gateway.__file__).parent
+    naming = {
+        str(path.relative_to(root))
+        for path in root.rglob("*.py")
+        if names.search(path.read_text(encoding="utf-8")) and path.name != "presets.py"
+    }
+    assert naming <= {"domain/channel.py"}  # the kind of channel, which has the vendor's name too
