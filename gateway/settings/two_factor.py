@@ -36,6 +36,8 @@ from gateway.settings.presets import DEFAULT, PRESETS, Preset
 from gateway.settings.section import Choice, Section
 
 TRUST_DAYS = (0, 14, 30, 60, 90)
+_AFTER_VERIFY = ("newCode", "lock", "stop")
+_AFTER_SENDS = ("stop", "lock")
 _TIGHT_EXPIRY = 120
 _NAMED_PATH = re.compile(r"path:[a-z0-9][a-z0-9-]{0,39}")
 
@@ -127,7 +129,7 @@ class TwoFactorSection(Section):
     onWrongCode: Choice[OnWrongCode] | None = None
     """Ask again, or send a new code."""
 
-    onMaxVerify: Annotated[str, _ending("newCode", "lock", "stop")] | None = None
+    onMaxVerify: Annotated[str, _ending(*_AFTER_VERIFY)] | None = None
     """What follows the last allowed wrong code."""
 
     lockedFor: Annotated[int, Field(ge=0, le=604_800)] | None = None
@@ -142,7 +144,7 @@ class TwoFactorSection(Section):
     resendCooldown: Annotated[int, Field(ge=0, le=3600)] | None = None
     """Seconds between two codes to one user."""
 
-    onMaxSends: Annotated[str, _ending("stop", "lock")] | None = None
+    onMaxSends: Annotated[str, _ending(*_AFTER_SENDS)] | None = None
     """What follows the last allowed code."""
 
     trustBrowserDays: Annotated[int, AfterValidator(_trust)] | None = None
@@ -244,12 +246,22 @@ def _check_keys(given: Mapping[str, object], preset: Preset, at: Path, report: R
         name = _FIELDS.get(key, ("", ""))[0]
         used = any(key in p.free or (name and _plain(getattr(p.policy, name)) == plain) for p in switched_on)
         if not used and (plain in built.later.get(key, ()) or (key in built.unused and plain)):
-            report.error((*at, key), f"{plain!r} is not built yet" if name else "is not built yet")
+            report.error((*at, key), _not_built(key, value, built))
             continue
         if name and key not in preset.free and _plain(getattr(preset.policy, name)) != plain:
             own = _plain(getattr(preset.policy, name))
             said = "off" if own is None else own
             report.hint((*at, key), f"is an extension: preset {named} itself has {said}")
+
+
+def _not_built(key: str, value: object, built: Built) -> str:
+    """That `value` is not built, and which values of `key` are."""
+    if key in built.unused:
+        return "is not built yet"
+    named: Mapping[str, tuple[str, ...]] = {"onMaxVerify": _AFTER_VERIFY, "onMaxSends": _AFTER_SENDS}
+    words = named.get(key) or (tuple(w.value for w in type(value)) if isinstance(value, Enum) else ())
+    ready = [word for word in words if word not in built.later.get(key, ())]
+    return f"{_plain(value)!r} is not built yet" + (f"; built: {one_of(ready)}" if ready else "")
 
 
 def _hints(given: Mapping[str, object], policy: Policy, at: Path, report: Report) -> None:

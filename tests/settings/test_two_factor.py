@@ -268,6 +268,20 @@ def test_what_is_not_built_yet_is_refused_and_never_less_than_asked(folder: Fold
     assert "not built yet" in folder.fault(f"{AT}.{key}").text
 
 
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [
+        ("onMaxVerify", "stop", "'stop' is not built yet; built: newCode or lock"),
+        ("onMaxSends", "lock", "'lock' is not built yet; built: stop"),
+        ("choosePage", "several", "'several' is not built yet; built: never or combined"),
+        ("onWrongCode", "resend", "'resend' is not built yet; built: ask"),
+    ],
+)
+def test_what_is_not_built_yet_is_refused_naming_what_is(folder: Folder, key: str, value: str, said: str) -> None:
+    folder.two_factor[key] = value
+    assert folder.fault(f"{AT}.{key}").text == said
+
+
 def test_an_unknown_key_is_an_error(folder: Folder) -> None:
     folder.two_factor["otpLenght"] = 6
     assert "did you mean otpLength?" in folder.fault(f"{AT}.otpLenght").text
