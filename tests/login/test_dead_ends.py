@@ -1,0 +1,85 @@
+"""Nobody is stuck on the code page: what can be typed without a message is taken while no message can be sent."""
+
+from dataclasses import replace
+
+import pytest
+
+from gateway.domain.enrolment import Enrolment
+from gateway.domain.policy import FactorKind, Method
+from gateway.domain.problem import Problem
+from gateway.login.flow import Went
+from gateway.login.record import Step
+from gateway.second_factor.factors import backup_code
+from gateway.settings.presets import PRESETS
+from tests.login.world import CHANNEL, Browser, World
+
+METHODS = (Method(FactorKind.EMAIL, CHANNEL.service_identifier), Method(FactorKind.TOTP))
+CLOUDCX = replace(PRESETS["cloudcx"].policy, methods=METHODS)
+
+
+@pytest.fixture
+async def world() -> World:
+    """CloudCX; Anna has e-mail and backup codes; no relay takes a mail."""
+    world = World(CLOUDCX)
+    await world.start()
+    codes = backup_code.make(10, world.chance)
+    mailbox = Enrolment(FactorKind.EMAIL, "anna@example.com")
+    await world.factors.enrolments.add(world.tenant, "id-anna", world.enrolled("anna"), mailbox, codes)
+    world.mails.refuses = "down"
+    return world
+
+
+async def on_the_code_page(world: World) -> tuple[Browser, Went]:
+    browser = Browser(world, "laptop")
+    return browser, await browser.act(Step.PASSWORD, username="anna", password="right")
+
+
+@pytest.mark.row("CC-08")
+async def test_a_code_that_could_not_be_sent_leaves_the_code_page(world: World) -> None:
+    _, went = await on_the_code_page(world)
+    assert went.step is Step.VERIFY
+    assert went.trouble
+    assert went.trouble.problem is Problem.SEND_FAILED
+
+
+@pytest.mark.row("CC-08", "CC-13")
+async def test_a_backup_code_signs_in_while_no_mail_can_be_sent(world: World) -> None:
+    browser, _ = await on_the_code_page(world)
+    went = await browser.act(Step.VERIFY, code=world.enrolled("anna").backup_codes[0])
+    assert went.step is Step.DONE
+    assert await browser.current()
+
+
+@pytest.mark.row("CC-08", "CC-16")
+async def test_an_administrators_code_signs_in_while_no_mail_can_be_sent(world: World) -> None:
+    browser, _ = await on_the_code_page(world)
+    code = await world.admin.issue(world.tenant.id, "id-anna", "admin")
+    assert (await browser.act(Step.VERIFY, code=code)).step is Step.DONE
+
+
+@pytest.mark.row("CC-17", "CC-19")
+async def test_what_is_typed_while_no_mail_can_be_sent_counts_as_ever(world: World) -> None:
+    browser, _ = await on_the_code_page(world)
+    told = [await browser.act(Step.VERIFY, code="000000") for _ in range(4)]
+    assert [w.trouble.problem for w in told if w.trouble] == [Problem.WRONG_CODE] * 2 + [Problem.WARNING] * 2
+    assert (await browser.act(Step.VERIFY, code="000000")).step is Step.STOPPED
+
+
+async def test_a_mail_that_could_not_be_sent_is_sent_on_request_later(world: World) -> None:
+    browser, _ = await on_the_code_page(world)
+    await browser.act(Step.VERIFY, code="000000")
+    world.mails.refuses = ""
+    await browser.act(Step.VERIFY, "send")
+    assert (await browser.act(Step.VERIFY, code=world.mailed("anna@example.com"))).step is Step.DONE
+
+
+async def test_where_only_a_mailed_code_counts_nothing_typed_is_judged_before_one_was_sent() -> None:
+    world = World(replace(PRESETS["efcx"].policy, methods=METHODS[:1]))
+    await world.start()
+    mailbox = Enrolment(FactorKind.EMAIL, "anna@example.com")
+    await world.factors.enrolments.add(world.tenant, "id-anna", world.enrolled("anna"), mailbox)
+    world.mails.refuses = "down"
+    browser, _ = await on_the_code_page(world)
+    went = await browser.act(Step.VERIFY, code="000000")
+    assert went.step is Step.VERIFY
+    assert not [line for line in world.audit if line.event.value.startswith("code.")]
