@@ -278,6 +278,18 @@ STATES: Mapping[str, State] = {
     "verify-totp-clock": _step("verify", view("verify", factor="totp", failures=1, attempts_left=4), Problem.CLOCK_OFF),
     "verify-after-password": _step("verify", view("verify", factor="totp", after_password=True)),
     "verify-extras": _verify(FactorKind.EMAIL, FactorKind.BACKUP_CODE, FactorKind.ADMIN_CODE, factor="email"),
+    "verify-extras-queued": _verify(
+        FactorKind.EMAIL,
+        FactorKind.BACKUP_CODE,
+        factor="email",
+        problem=Problem.QUEUED,
+        wait=600,
+        expires_at=None,
+        resend_at=None,
+    ),
+    "verify-extras-unsent": _verify(
+        FactorKind.EMAIL, FactorKind.BACKUP_CODE, factor="email", expires_at=None, resend_at=None
+    ),
     "verify-used-up": _verify(
         FactorKind.EMAIL, FactorKind.ADMIN_CODE, factor="email", no_codes_left=True, remember_days=30
     ),

@@ -76,6 +76,17 @@ def test_a_page_for_one_method_says_which_other_codes_work() -> None:
     assert by_name(page, "code")["aria-describedby"] == "code-life code-others"
 
 
+@pytest.mark.row("CC-06")
+@pytest.mark.parametrize(("name", "sends"), [("verify-extras-queued", []), ("verify-extras-unsent", ["resend"])])
+def test_while_no_mail_is_sent_a_backup_code_can_be_typed(name: str, sends: list[str]) -> None:
+    page = html(name)
+    assert by_name(page, "code")["inputmode"] == "text"
+    assert "A code for a***@e***.com is still to be sent." in words(page)
+    assert "A backup code works here too." in page
+    assert actions(page) == sends
+    assert not any("data-wait" in b for b in tags(page, "button"))
+
+
 @pytest.mark.row("CC-07")
 def test_who_used_all_backup_codes_reads_it_and_where_new_ones_are_made() -> None:
     assert "All your backup codes are used. Once you are signed in, you can make new ones" in html("verify-used-up")
