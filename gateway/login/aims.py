@@ -122,10 +122,10 @@ def sends_at_once(login: Login) -> bool:
 def vouchers(login: Login) -> tuple[Enrolment, ...]:
     """Where a voucher's code may be sent: the verified profile address, when it is another than the typed one.
 
-    Where only an administrator may vouch, nowhere.
+    Where only an administrator may vouch, or the tenant has nothing to mail it by, nowhere.
     """
-    new = login.unvouched
-    if new is None or login.policy.registration is not Registration.GUARDED:
+    new, policy = login.unvouched, login.policy
+    if new is None or policy.registration is not Registration.GUARDED or not policy.method(FactorKind.EMAIL):
         return ()
     known = (c for c in login.contacts if c.verified and c.factor is FactorKind.EMAIL)
     return tuple(Enrolment(c.factor, c.address) for c in known if c.address.casefold() != new.address.casefold())[:1]
