@@ -43,6 +43,7 @@ from gateway.login.steps.password import PasswordPage
 from gateway.login.steps.register import RegisterPage
 from gateway.login.steps.stopped import StoppedPage
 from gateway.login.steps.verify import VerifyPage
+from gateway.login.trusting import Trusting
 from gateway.login.visits import Visits
 from gateway.login.within import Within
 from gateway.observe.audit import Audit, AuditEvent
@@ -177,6 +178,7 @@ def login(world: World, factors: SecondFactor, live: Sessions) -> tuple[Reaper, 
         with suppress(GatewayError):  # those at Keycloak that are not ours; a password change ends none (measured)
             await world.users.end_sessions(tenant.keycloak, user.id)
 
+    trusting = Trusting(factors.trust, reports)
     steps: dict[Step, Page] = {
         Step.PASSWORD: PasswordPage(
             sign_in=world.sign_in,
@@ -192,7 +194,7 @@ def login(world: World, factors: SecondFactor, live: Sessions) -> tuple[Reaper, 
             enrolments=factors.enrolments,
             attempts=factors.attempts,
             browsers=browsers,
-            trust=factors.trust,
+            trusting=trusting,
             window=factors.window,
             names=names,
             clock=clock,
@@ -231,7 +233,7 @@ def login(world: World, factors: SecondFactor, live: Sessions) -> tuple[Reaper, 
 
     flow = Flow(logins, steps, effects.runners, clock, chance, on_begun=reaper.note, on_dead=dead)
     answers = Answers(flow, live, world.pages, clock, chance, reports)
-    within = Within(flow, world.users, factors.enrolments, factors.window, clock, reports)
+    within = Within(flow, world.users, factors.enrolments, factors.window, trusting, clock, reports)
     return reaper, LoginHandlers(flow, within, Visits(world.forms, chance), answers, reports)
 
 

@@ -1,7 +1,8 @@
 """How does a login begin inside a session: to set up a factor, or to prove one again?
 
 The user is the session's own. A fresh proof is owed for the account page (unless a factor was judged in the last five
-minutes), whatever the tenant's policy asks at sign-in; a stricter route asks what it would ask at sign-in.
+minutes), whatever the tenant's policy asks at sign-in; a stricter route asks what it would ask at sign-in, trust
+included. Using trust here does not renew its cookie: several tabs may want the route at once.
 """
 
 from dataclasses import dataclass, replace
@@ -14,6 +15,7 @@ from gateway.keycloak.users import Users
 from gateway.login.flow import Flow, Went
 from gateway.login.record import Login, Purpose
 from gateway.login.reports import Reports
+from gateway.login.trusting import Trusting
 from gateway.login.visit import Visit
 from gateway.observe.audit import AuditEvent
 from gateway.second_factor import contacts
@@ -29,6 +31,7 @@ class Within:
     users: Users
     enrolments: Enrolments
     window: RegistrationWindow
+    trusting: Trusting
     clock: Clock
     reports: Reports
 
@@ -61,6 +64,7 @@ class Within:
             credential_date=account.credential_date,
             password_at=session.password_at,
             fresh=begun.recent and session.is_fresh(self.clock.now()),
+            trusted=not begun.recent and await self.trusting.skips(visit, begun.policy, account, enrolments),
             open_registration=await self.window.is_open(visit.tenant, account),
         )
         return await self.flow.keep(visit, login)

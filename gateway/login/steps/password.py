@@ -26,6 +26,7 @@ from gateway.login.browsers import Browsers
 from gateway.login.flow import Acted, Fields
 from gateway.login.record import Login, PasswordRight, Purpose, Stopped
 from gateway.login.reports import Reports
+from gateway.login.trusting import Trusting
 from gateway.login.visit import Visit
 from gateway.observe.audit import AuditEvent
 from gateway.rendering.step_view import StepView
@@ -33,7 +34,6 @@ from gateway.second_factor import contacts, limits
 from gateway.second_factor.attempts import Attempts, No
 from gateway.second_factor.enrolments import Enrolments, Tampered
 from gateway.second_factor.registration_window import RegistrationWindow
-from gateway.second_factor.trust import Holder, Trust, Verdict
 
 MOST_NAME = 255
 MOST_PASSWORD = 1024
@@ -51,7 +51,7 @@ class PasswordPage:
     enrolments: Enrolments
     attempts: Attempts
     browsers: Browsers
-    trust: Trust
+    trusting: Trusting
     window: RegistrationWindow
     names: Signer
     clock: Clock
@@ -184,18 +184,7 @@ class PasswordPage:
             credential_date=account.credential_date,
             at=self.clock.now(),
             due=granted is None,
-            trusted=await self._trusted(visit, login, account, enrolments),
+            trusted=await self.trusting.skips(visit, login.policy, account, enrolments),
             open_registration=await self.window.is_open(tenant, account),
         )
         return Acted((event,))
-
-    async def _trusted(self, visit: Visit, login: Login, account: Account, enrolments: EnrolmentSet) -> bool:
-        """Whether this browser may skip the factor for this user, today."""
-        held = visit.trust
-        if held is None or login.purpose is not Purpose.SIGN_IN:
-            return False
-        holder = Holder(account.user.id, account.credential_date, enrolments.trust_epoch)
-        verdict = await self.trust.judge(visit.tenant.id, held, holder, login.policy)
-        if verdict not in (Verdict.TRUSTED, Verdict.NONE):
-            self.reports.tell(visit, AuditEvent.TRUST_REFUSED, account.user, verdict=verdict.value)
-        return verdict is Verdict.TRUSTED

@@ -139,3 +139,41 @@ async def test_who_set_up_nothing_where_it_is_optional_goes_on_without_a_page(cl
         sent = await agent.get("/unified-admin/")
         assert (await agent.get(sent.headers["Location"])).headers["Location"] == "/unified-admin/"
         assert (await agent.get("/unified-admin/")).status == 200
+
+
+@pytest.mark.row("CC-12")
+async def test_a_trusted_browser_opens_the_stricter_route_at_once_and_stays_trusted(cloud: Site) -> None:
+    cloud.change(trustBrowserDays=14)
+    user = cloud.user()
+    async with cloud.person() as owner:
+        phone, _ = await both(cloud, owner, user)
+    async with cloud.person() as agent:
+        await agent.password(user.username, user.password)
+        assert (await agent.do("verify", code=phone.code(), remember="yes")).step == "done"
+        await agent.logout()
+        agent.csrf = ""
+        session = await to_agent_manager(cloud, agent, user)
+        agent.target = "/unified-admin/"
+        sent = await agent.get("/unified-admin/")
+        assert (await agent.get(sent.headers["Location"])).headers["Location"] == "/unified-admin/"
+        assert (agent.cookie("gateway-session"), (await agent.get("/unified-admin/")).status) == (session, 200)
+        opened = cloud.audit.of("session.opened")[-1]
+        assert (opened["satisfied"], opened["rule"]) == ("not-asked", "route-asks-none")
+        await agent.logout()
+        agent.csrf = ""
+        assert (await agent.password(user.username, user.password)).step == "done"
+
+
+async def test_a_fresh_proof_is_never_given_by_trust(cloud: Site) -> None:
+    cloud.change(trustBrowserDays=14)
+    user = cloud.user()
+    async with cloud.person() as owner:
+        phone, _ = await both(cloud, owner, user)
+    async with cloud.person() as agent:
+        await agent.password(user.username, user.password)
+        await agent.do("verify", code=phone.code(), remember="yes")
+        await agent.logout()
+        agent.csrf = ""
+        assert (await agent.password(user.username, user.password)).step == "done"
+        assert (await agent.begin("step-up")).step == "verify"
+        assert (await agent.begin("enrol", "totp")).step == "verify"

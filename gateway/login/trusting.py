@@ -1,0 +1,33 @@
+"""May this browser skip the factor for this user, today?
+
+Asked where a password was right, and where a session of such a password wants a stricter route; never for a fresh
+proof. What was refused, and why, is audited.
+"""
+
+from dataclasses import dataclass
+
+from gateway.domain.enrolment import EnrolmentSet
+from gateway.domain.policy import Policy
+from gateway.domain.user import Account
+from gateway.login.reports import Reports
+from gateway.login.visit import Visit
+from gateway.observe.audit import AuditEvent
+from gateway.second_factor.trust import Holder, Trust, Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Trusting:
+    """See the module's text."""
+
+    trust: Trust
+    reports: Reports
+
+    async def skips(self, visit: Visit, policy: Policy, account: Account, enrolments: EnrolmentSet) -> bool:
+        """Whether the browser of `visit` is trusted for this account."""
+        if visit.trust is None:
+            return False
+        holder = Holder(account.user.id, account.credential_date, enrolments.trust_epoch)
+        verdict = await self.trust.judge(visit.tenant.id, visit.trust, holder, policy)
+        if verdict not in (Verdict.TRUSTED, Verdict.NONE):
+            self.reports.tell(visit, AuditEvent.TRUST_REFUSED, account.user, verdict=verdict.value)
+        return verdict is Verdict.TRUSTED
