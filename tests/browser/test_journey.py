@@ -43,6 +43,7 @@ async def _walk(site: Site, agent: Agent, album: Album) -> None:
 
     await agent.open()
     await album.show("password", also_in="ar")
+    site.catch_up()
     await agent.password()
 
     await page.get_by_label("E-mail address").fill(MISTYPED)
@@ -83,6 +84,7 @@ async def _walk(site: Site, agent: Agent, album: Album) -> None:
 
     site.clock.advance(61)
     await agent.open("/agent-manager/")
+    site.catch_up()
     await agent.password()
     await agent.code.wait_for()
     await agent.verify(await code_for(site.mail, ADDRESS, 2))

@@ -1,0 +1,184 @@
+"""CloudCX in Chromium: from a password alone to mail and app, a trusted browser, a lost phone, and nothing again."""
+
+from pathlib import Path
+
+import pytest
+from playwright.async_api import Locator, expect
+
+from tests.browser import second
+from tests.browser.agent import Agent
+from tests.browser.conftest import NewAgent, Site
+from tests.browser.pictures import Album
+from tests.browser.second import ACCOUNT, CLOUDCX
+from tests.journeys.installation import Folder
+from tests.journeys.person import code_for
+from tests.journeys.second.phone import Phone
+
+pytestmark = [*second.MARKS, pytest.mark.timeout(400)]
+ADDRESS = "amina.siddiqui@example.com"
+KEPT = ("light", "dark", "ur-phone")
+
+
+@pytest.fixture
+def settings(settings: Folder, redis_url: str) -> Folder:
+    """CloudCX on the real store."""
+    return second.settle(settings, redis_url, CLOUDCX)
+
+
+def tick(agent: Agent) -> Locator:
+    """The box that makes a browser trusted."""
+    return agent.page.get_by_label("Don't ask again on this browser for 30 days", exact=True)
+
+
+async def asked(agent: Agent, path: str = "/unified-admin/") -> None:
+    """At the page after the password."""
+    await agent.open(path)
+    await agent.password()
+    await expect(agent.page.get_by_role("main")).to_contain_text("Any one of these codes lets you in:")
+
+
+async def set_up_mail(site: Site, agent: Agent, album: Album) -> list[str]:
+    """From the account page, where nothing is on, to the backup codes."""
+    page = agent.page
+    await agent.open(ACCOUNT)
+    await expect(page.get_by_role("main")).to_contain_text("Nothing is set up yet.")
+    await album.hold("account-empty")
+    await agent.button("Set up: Code by e-mail")
+    await page.get_by_label("Password", exact=True).fill(agent.user.password)
+    await album.hold("password-again")
+    await agent.button("Sign in")
+    await agent.register(ADDRESS)
+    await agent.confirm()
+    await agent.verify(await code_for(site.mail, ADDRESS))
+    await page.get_by_role("heading", name="Keep your backup codes").wait_for()
+    codes = await second.shown_codes(agent)
+    assert len(set(codes)) == 10
+    await album.hold("11-backup-codes", kept=KEPT)
+    assert await second.shown_codes(agent) == codes
+    await agent.button("I have kept them")
+    await page.wait_for_url(agent.base + ACCOUNT)
+    return codes
+
+
+async def set_up_app(site: Site, agent: Agent, album: Album) -> Phone:
+    """From the account page and back to it."""
+    await agent.button("Set up: Authenticator app")
+    phone = await second.scan(site, agent)
+    await album.hold("10-register-app", kept=KEPT)
+    await second.app_code(agent).fill(phone.code())
+    await agent.button("Finish set-up")
+    await agent.page.wait_for_url(agent.base + ACCOUNT)
+    second.next_step(site)
+    return phone
+
+
+async def equipped(site: Site, agent: Agent, album: Album) -> tuple[Phone, list[str]]:
+    """From a password alone to mail and app; gives the app and the backup codes."""
+    second.next_step(site)
+    await agent.open()
+    await agent.password()
+    await second.arrived(agent)
+    codes = await set_up_mail(site, agent, album)
+    phone = await set_up_app(site, agent, album)
+    await expect(agent.page.get_by_text("10 codes left")).to_be_visible()
+    await album.hold("13-account", kept=KEPT)
+    return phone, codes
+
+
+@pytest.mark.row("CC-02", "CC-03", "CC-04", "CC-06", "CC-10", "CC-13", "CC-15", "CC-21")
+async def test_from_a_password_alone_to_a_lost_phone_and_back(
+    site: Site, settings: Folder, new_agent: NewAgent, tmp_path: Path
+) -> None:
+    user = site.keycloak.admin.create_user(username="amina.siddiqui")
+    try:
+        agent = await new_agent(user)
+        album = Album(agent.page, tmp_path)
+        phone, codes = await equipped(site, agent, album)
+        await _trusts_this_browser(site, agent, album, phone)
+        other = await new_agent(user)
+        await _asks_for_a_mail(site, other, Album(other.page, tmp_path))
+        lost = await new_agent(user)
+        await _lost_phone(lost, Album(lost.page, tmp_path), codes)
+        nothing_left = await new_agent(user)
+        await _lost_everything(nothing_left, settings, Album(nothing_left.page, tmp_path))
+        await _turns_off_both(site, nothing_left, Album(nothing_left.page, tmp_path))
+    finally:
+        site.keycloak.admin.delete_user(user.id)
+
+
+async def _trusts_this_browser(site: Site, agent: Agent, album: Album, phone: Phone) -> None:
+    await second.sign_out(agent)
+    sent = len(site.mail.to(ADDRESS))
+    await asked(agent)
+    await expect(tick(agent)).not_to_be_checked()
+    await album.hold("12-combined", kept=KEPT)
+    await agent.verify(phone.wrong())
+    await expect(agent.page.get_by_role("alert")).to_be_visible()
+    await album.hold("combined-wrong", languages=())
+    await tick(agent).check()
+    await agent.verify(phone.code())
+    await second.arrived(agent)
+    assert len(site.mail.to(ADDRESS)) == sent
+
+    await second.sign_out(agent)
+    await agent.open("/agent-manager/")
+    await agent.password()
+    await second.arrived(agent, "/agent-manager/")
+
+    await agent.open(ACCOUNT)
+    await expect(agent.page.get_by_role("button", name="Turn off")).to_have_count(0)
+    await album.hold("account-stale")
+    second.next_step(site)
+    await agent.button("Confirm that it is you")
+    await agent.verify(phone.code())
+    await agent.page.wait_for_url(agent.base + ACCOUNT)
+    await expect(agent.page.get_by_role("button", name="Turn off")).to_have_count(2)
+    await agent.page.get_by_role("link", name="View backup codes").click()
+    assert len(await second.shown_codes(agent)) == 10
+    await album.hold("account-codes")
+
+
+async def _asks_for_a_mail(site: Site, agent: Agent, album: Album) -> None:
+    sent = len(site.mail.to(ADDRESS))
+    site.clock.advance(61)
+    await asked(agent)
+    await agent.button("Send me a code by e-mail")
+    await expect(agent.page.locator(".takes")).to_contain_text("The code that we sent to a***@e***.com")
+    await album.hold("combined-sent")
+    await agent.verify(await code_for(site.mail, ADDRESS, sent + 1))
+    await second.arrived(agent)
+
+
+async def _lost_phone(agent: Agent, album: Album, codes: list[str]) -> None:
+    await asked(agent)
+    await agent.verify(codes[0].lower())
+    await second.arrived(agent)
+    await agent.open(ACCOUNT)
+    await expect(agent.page.get_by_text("9 codes left")).to_be_visible()
+    await album.hold("account-fresh", languages=())
+
+
+async def _lost_everything(agent: Agent, settings: Folder, album: Album) -> None:
+    await asked(agent)
+    tips = agent.page.get_by_role("region", name="No code at hand?")
+    await expect(tips).to_contain_text("Only your administrator can help you then.")
+    code = await second.administrator_code(settings, agent.user)
+    await agent.code.fill(code)
+    await album.hold("combined-administrator", languages=())
+    await agent.button("Verify")
+    await second.arrived(agent)
+
+
+async def _turns_off_both(site: Site, agent: Agent, album: Album) -> None:
+    await agent.open(ACCOUNT)
+    for method in ("Code by e-mail", "Authenticator app"):
+        await agent.button(f"Turn off: {method}")
+        await expect(agent.page.get_by_role("button", name=f"Set up: {method}")).to_be_visible()
+    await expect(agent.page.get_by_role("main")).to_contain_text("Nothing is set up yet.")
+    await album.hold("account-off", languages=())
+    await second.sign_out(agent)
+    sent = len(site.mail.to(ADDRESS))
+    await agent.open()
+    await agent.password()
+    await second.arrived(agent)
+    assert len(site.mail.to(ADDRESS)) == sent
