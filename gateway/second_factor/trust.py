@@ -49,12 +49,11 @@ class Holder:
 
 @dataclass(frozen=True, slots=True)
 class TrustedBrowser:
-    """What is kept of one browser: digests of the secret now and before; `since` is when a factor was really judged."""
+    """What is kept of one browser: the secret's digest; `since` is when a factor was really judged."""
 
     holder: Holder
     since: float
     digest: str
-    before: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +71,7 @@ class Trust:
         kept = await self.records.read(tenant, cookie.tag)
         if kept is None:
             return Verdict.NONE
-        if _digest(cookie.secret) != kept.digest:
-            if _digest(cookie.secret) != kept.before:
-                return Verdict.NONE
+        if _digest(cookie.secret) != kept.digest:  # nobody guesses a tag of 128 bits: this is a copy, older or newer
             await self.records.remove(tenant, cookie.tag)
             return Verdict.STOLEN
         if kept.holder.user_id != holder.user_id:
@@ -96,7 +93,7 @@ class Trust:
                 return kept
             if kept.digest != _digest(old.secret):
                 return None
-            return TrustedBrowser(kept.holder, kept.since, _digest(new), kept.digest)
+            return TrustedBrowser(kept.holder, kept.since, _digest(new))
 
         return await self.records.change(tenant, old.tag, turn) is not None
 
