@@ -30,9 +30,10 @@ def tick(agent: Agent) -> Locator:
     return agent.page.get_by_label("Don't ask again on this browser for 30 days", exact=True)
 
 
-async def asked(agent: Agent, path: str = "/unified-admin/") -> None:
+async def asked(site: Site, agent: Agent, path: str = "/unified-admin/") -> None:
     """At the page after the password."""
     await agent.open(path)
+    site.catch_up()
     await agent.password()
     await expect(agent.page.get_by_role("main")).to_contain_text("Any one of these codes lets you in:")
 
@@ -46,6 +47,7 @@ async def set_up_mail(site: Site, agent: Agent, album: Album) -> list[str]:
     await agent.button("Set up: Code by e-mail")
     await page.get_by_label("Password", exact=True).fill(agent.user.password)
     await album.hold("password-again")
+    site.catch_up()
     await agent.button("Sign in")
     await agent.register(ADDRESS)
     await agent.confirm()
@@ -86,9 +88,7 @@ async def equipped(site: Site, agent: Agent, album: Album) -> tuple[Phone, list[
 
 
 @pytest.mark.row("CC-02", "CC-03", "CC-04", "CC-06", "CC-10", "CC-13", "CC-15", "CC-21")
-async def test_from_a_password_alone_to_a_lost_phone_and_back(
-    site: Site, settings: Folder, new_agent: NewAgent, tmp_path: Path
-) -> None:
+async def test_from_a_password_alone_to_a_lost_phone_and_back(site: Site, new_agent: NewAgent, tmp_path: Path) -> None:
     user = site.keycloak.admin.create_user(username="amina.siddiqui")
     try:
         agent = await new_agent(user)
@@ -98,9 +98,9 @@ async def test_from_a_password_alone_to_a_lost_phone_and_back(
         other = await new_agent(user)
         await _asks_for_a_mail(site, other, Album(other.page, tmp_path))
         lost = await new_agent(user)
-        await _lost_phone(lost, Album(lost.page, tmp_path), codes)
+        await _lost_phone(site, lost, Album(lost.page, tmp_path), codes)
         nothing_left = await new_agent(user)
-        await _lost_everything(nothing_left, settings, Album(nothing_left.page, tmp_path))
+        await _lost_everything(site, nothing_left, Album(nothing_left.page, tmp_path))
         await _turns_off_both(site, nothing_left, Album(nothing_left.page, tmp_path))
     finally:
         site.keycloak.admin.delete_user(user.id)
@@ -109,7 +109,7 @@ async def test_from_a_password_alone_to_a_lost_phone_and_back(
 async def _trusts_this_browser(site: Site, agent: Agent, album: Album, phone: Phone) -> None:
     await second.sign_out(agent)
     sent = len(site.mail.to(ADDRESS))
-    await asked(agent)
+    await asked(site, agent)
     await expect(tick(agent)).not_to_be_checked()
     await album.hold("12-combined", kept=KEPT)
     await agent.verify(phone.wrong())
@@ -122,6 +122,7 @@ async def _trusts_this_browser(site: Site, agent: Agent, album: Album, phone: Ph
 
     await second.sign_out(agent)
     await agent.open("/agent-manager/")
+    site.catch_up()
     await agent.password()
     await second.arrived(agent, "/agent-manager/")
 
@@ -141,7 +142,7 @@ async def _trusts_this_browser(site: Site, agent: Agent, album: Album, phone: Ph
 async def _asks_for_a_mail(site: Site, agent: Agent, album: Album) -> None:
     sent = len(site.mail.to(ADDRESS))
     site.clock.advance(61)
-    await asked(agent)
+    await asked(site, agent)
     await agent.button("Send me a code by e-mail")
     await expect(agent.page.locator(".takes")).to_contain_text("The code that we sent to a***@e***.com")
     await album.hold("combined-sent")
@@ -149,8 +150,8 @@ async def _asks_for_a_mail(site: Site, agent: Agent, album: Album) -> None:
     await second.arrived(agent)
 
 
-async def _lost_phone(agent: Agent, album: Album, codes: list[str]) -> None:
-    await asked(agent)
+async def _lost_phone(site: Site, agent: Agent, album: Album, codes: list[str]) -> None:
+    await asked(site, agent)
     await agent.verify(codes[0].lower())
     await second.arrived(agent)
     await agent.open(ACCOUNT)
@@ -158,11 +159,11 @@ async def _lost_phone(agent: Agent, album: Album, codes: list[str]) -> None:
     await album.hold("account-fresh", languages=())
 
 
-async def _lost_everything(agent: Agent, settings: Folder, album: Album) -> None:
-    await asked(agent)
+async def _lost_everything(site: Site, agent: Agent, album: Album) -> None:
+    await asked(site, agent)
     tips = agent.page.get_by_role("region", name="No code at hand?")
     await expect(tips).to_contain_text("Only your administrator can help you then.")
-    code = await second.administrator_code(settings, agent.user)
+    code = await second.administrator_code(site.settings, agent.user)
     await agent.code.fill(code)
     await album.hold("combined-administrator", languages=())
     await agent.button("Verify")
@@ -179,6 +180,7 @@ async def _turns_off_both(site: Site, agent: Agent, album: Album) -> None:
     await second.sign_out(agent)
     sent = len(site.mail.to(ADDRESS))
     await agent.open()
+    site.catch_up()
     await agent.password()
     await second.arrived(agent)
     assert len(site.mail.to(ADDRESS)) == sent

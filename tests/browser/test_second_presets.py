@@ -44,6 +44,7 @@ async def test_an_app_is_set_up_in_the_first_login_and_asked_for_in_the_second(
     await expect(page.get_by_role("alert")).to_be_visible()
     assert (await second.scan(site, agent)).secret == phone.secret
     await album.hold("register-app-wrong", languages=())
+    site.catch_up()
     await second.app_code(agent).fill(phone.code())
     await agent.button("Finish set-up")
     await second.arrived(agent)
@@ -76,6 +77,7 @@ async def test_a_password_that_is_due_is_changed_between_two_codes(
     site.clock.advance(61)
 
     await agent.open()
+    site.catch_up()
     await agent.password()
     await agent.code.wait_for()
     await agent.verify(await code_for(site.mail, address, 2))
@@ -98,6 +100,7 @@ async def test_a_password_that_is_due_is_changed_between_two_codes(
     await agent.password()
     await expect(page.get_by_role("alert")).to_be_visible()
     site.clock.advance(61)
+    site.catch_up()
     await agent.password(new)
     await agent.verify(await code_for(site.mail, address, 4))
     await second.arrived(agent)
