@@ -46,9 +46,10 @@ async def set_up_mail(site: Site, agent: Agent, album: Album) -> list[str]:
     await album.hold("account-empty")
     await agent.button("Set up: Code by e-mail")
     await page.get_by_label("Password", exact=True).fill(agent.user.password)
+    await expect(page.get_by_role("heading", name="Confirm that it is you")).to_be_visible()
     await album.hold("password-again")
     site.catch_up()
-    await agent.button("Sign in")
+    await agent.button("Continue")
     await agent.register(ADDRESS)
     await agent.confirm()
     await agent.verify(await code_for(site.mail, ADDRESS))
@@ -90,6 +91,7 @@ async def equipped(site: Site, agent: Agent, album: Album) -> tuple[Phone, list[
 @pytest.mark.row("CC-02", "CC-03", "CC-04", "CC-06", "CC-10", "CC-13", "CC-15", "CC-21")
 async def test_from_a_password_alone_to_a_lost_phone_and_back(site: Site, new_agent: NewAgent, tmp_path: Path) -> None:
     user = site.keycloak.admin.create_user(username="amina.siddiqui")
+    site.keycloak.admin.change(user.id, firstName="Amina", lastName="Siddiqui")
     try:
         agent = await new_agent(user)
         album = Album(agent.page, tmp_path)

@@ -251,6 +251,7 @@ STATES: Mapping[str, State] = {
     "password": _step("password", view("password")),
     "password-wrong": _step("password", view("password", username="amira.haddad"), Problem.WRONG_PASSWORD),
     "password-locked": _step("password", view("password", username="amira.haddad"), Problem.LOCKED, 290),
+    "asked-again": _step("password", view("password", username="amira.haddad", purpose="enrol")),
     "password-sso": _step("password", view("password", sso=True)),
     "register-email": _step("register", view("register")),
     "register-email-bad": _step("register", view("register", address="amira@"), Problem.BAD_ADDRESS),

@@ -166,6 +166,13 @@ def test_a_registration_that_somebody_else_must_confirm_says_so_and_offers_no_ot
 
 
 @pytest.mark.row("SI-10")
+def test_somebody_signed_in_who_is_asked_for_the_password_again_is_told_why() -> None:
+    page = html("asked-again")
+    assert "Confirm that it is you" in page
+    assert "Sign in" not in page
+    assert "Confirm that it is you" not in html("password")
+
+
 def test_the_new_password_page_says_whether_another_code_follows() -> None:
     assert "Afterwards we ask for another code." in html("new-password")
     context = {"view": states.view("new-password"), "problem": None}
