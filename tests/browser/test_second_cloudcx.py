@@ -58,9 +58,23 @@ async def set_up_mail(site: Site, agent: Agent, album: Album) -> list[str]:
     assert len(set(codes)) == 10
     await album.hold("11-backup-codes", kept=KEPT)
     assert await second.shown_codes(agent) == codes
+    await can_be_kept(agent, codes)
     await agent.button("I have kept them")
     await page.wait_for_url(agent.base + ACCOUNT)
     return codes
+
+
+async def can_be_kept(agent: Agent, codes: list[str]) -> None:
+    """As a file and in the clipboard."""
+    page = agent.page
+    async with page.expect_download() as download:
+        await page.get_by_role("link", name="Save as a file").click()
+    file = (await (await download.value).path()).read_text()
+    assert [line.strip() for line in file.splitlines() if line.strip() in codes] == codes
+    await page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    await agent.button("Copy")
+    await expect(page.get_by_role("button", name="Copied")).to_be_visible()
+    assert (await page.evaluate("() => navigator.clipboard.readText()")).split() == codes
 
 
 async def set_up_app(site: Site, agent: Agent, album: Album) -> Phone:
