@@ -116,7 +116,7 @@ def test_what_is_no_settings_file_is_refused_with_its_line(raw: bytes, line: int
 
 
 def test_broken_json_names_its_line() -> None:
-    assert refused('{\n"a": 1,\n}', "a.json").line == 3
+    assert refused('{\n"a": 1,\n"b" 2}', "a.json").line == 3
 
 
 def test_a_refusal_never_quotes_the_file() -> None:
