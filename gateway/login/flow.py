@@ -8,6 +8,7 @@ Names no step and no factor. The rules it keeps (DESIGN 5):
 - effects run after the swap, are idempotent or claimed, and are tried again by the next GET.
 """
 
+import hmac
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import reduce
@@ -94,7 +95,9 @@ class Flow:
     async def load(self, visit: Visit, secret: str | None) -> Login | None:
         """The login of this browser, if it holds its secret and the login still counts."""
         login = await self.logins.read(visit.tenant.id, visit.tag)
-        if login is None or secret is None or login.secret != secret or login.tenant != visit.tenant.id:
+        if login is None or secret is None or login.tenant != visit.tenant.id:
+            return None
+        if not hmac.compare_digest(login.secret.encode(), secret.encode()):
             return None
         return login if self._serves(visit, login) else None
 
