@@ -231,7 +231,10 @@ def login(world: World, factors: SecondFactor, live: Sessions) -> tuple[Reaper, 
         if login.tokens:
             world.endings.begin(tenant, login.tokens)
 
-    flow = Flow(logins, steps, effects.runners, clock, chance, on_begun=reaper.note, on_dead=dead)
+    async def stands(tenant: Tenant, cookie: str) -> bool:
+        return await live.current(tenant, cookie) is not None
+
+    flow = Flow(logins, steps, effects.runners, clock, chance, on_begun=reaper.note, on_dead=dead, stands=stands)
     answers = Answers(flow, live, world.pages, clock, chance, reports)
     within = Within(flow, world.users, factors.enrolments, factors.window, trusting, clock, reports)
     return reaper, LoginHandlers(flow, within, Visits(world.forms, chance), answers, reports)

@@ -50,6 +50,7 @@ class Account:
         return [
             web.get(f"{prefix}account", self.show),
             web.post(f"{prefix}account/turn-off", self.turn_off),
+            web.post(f"{prefix}account/sign-out-everywhere", self.sign_out_everywhere),
             web.get(f"{prefix}account/backup-codes", self.codes),
             web.post(f"{prefix}account/backup-codes", self.new_codes),
             web.get(f"{prefix}account/backup-codes.txt", self.codes_file),
@@ -75,6 +76,19 @@ class Account:
         if await self.enrolments.turn_off(tenant, session.user_id, factor) is None:
             return await self._page(request, session, Problem.ENROLMENT_CHANGED)
         self._tell(request, session, AuditEvent.FACTOR_OFF, factor=factor.value)
+        return self._back(request)
+
+    async def sign_out_everywhere(self, request: web.Request) -> web.StreamResponse:
+        """End every other session of the user and all trust in browsers, this one's too."""
+        asked = await self._asked(request)
+        if isinstance(asked, web.StreamResponse):
+            return asked
+        session, _ = asked
+        tenant = request[TENANT]
+        if await self.enrolments.end_trust(tenant, session.user_id) is None:
+            return await self._page(request, session, Problem.ENROLMENT_CHANGED)
+        ended = await self.sessions.end_all(tenant, session.user_id, except_id=session.id, reason="everywhere")
+        self._tell(request, session, AuditEvent.SIGNED_OUT_EVERYWHERE, sessions=len(ended))
         return self._back(request)
 
     async def codes(self, request: web.Request) -> web.StreamResponse:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from enum import Enum
+from ipaddress import IPv4Network, IPv6Network, ip_address
 from urllib.parse import urlsplit
 
 from gateway.domain.channel import TlsSettings
@@ -173,6 +174,17 @@ class Tenant:
     session: SessionLimits = SessionLimits()
     paths: tuple[tuple[str, str], ...] = field(default=())
     users: int | None = None
+    never_trust_from: tuple[IPv4Network | IPv6Network, ...] = ()
+
+    def may_trust_from(self, address: str) -> bool:
+        """Whether a browser at this client address may be trusted; where networks are listed, only a known address."""
+        if not self.never_trust_from:
+            return True
+        try:
+            client = ip_address(address)
+        except ValueError:
+            return False
+        return not any(client in network for network in self.never_trust_from)
 
     @property
     def secure(self) -> bool:

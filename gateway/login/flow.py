@@ -90,6 +90,7 @@ class Flow:
     chance: Chance
     on_begun: Callable[[Tenant, Login], Awaitable[None]] = field(repr=False)
     on_dead: Callable[[Tenant, Login], None] = field(repr=False)
+    stands: Callable[[Tenant, str], Awaitable[bool]] = field(repr=False)
     flights: Flights[Acted] = field(default_factory=Flights, repr=False)
 
     async def load(self, visit: Visit, secret: str | None) -> Login | None:
@@ -99,7 +100,7 @@ class Flow:
             return None
         if not hmac.compare_digest(login.secret.encode(), secret.encode()):
             return None
-        return login if self._serves(visit, login) else None
+        return login if await self._serves(visit, login) else None
 
     async def look(self, visit: Visit, login: Login | None) -> Went:
         """A GET: run what is due, say where the login stands."""
@@ -164,7 +165,7 @@ class Flow:
         until = _kept_until(login, limits)
         if not await self.logins.add(login.tenant, login.tag, login, until):
             other = await self.logins.read(login.tenant, login.tag)
-            if other and login.user and self.goes_on(visit, other, login.user.id):
+            if other and login.user and await self._goes_on(visit, other, login.user.id):
                 self.on_dead(visit.tenant, login)
                 return await self._settle(visit, other, None)
             await self.logins.write(login.tenant, login.tag, login, until)
@@ -175,17 +176,24 @@ class Flow:
             self.on_dead(visit.tenant, login)
         return await self._settle(visit, login, acted.trouble)
 
-    def goes_on(self, visit: Visit, other: Login, user_id: str) -> bool:
+    async def _goes_on(self, visit: Visit, other: Login, user_id: str) -> bool:
         """Whether `other` is a login of the same user that this browser may go on with instead of a new one."""
         same = other.user is not None and other.user.id == user_id and not other.stopped
-        return same and other.purpose is Purpose.SIGN_IN and self._serves(visit, other)
+        return same and other.purpose is Purpose.SIGN_IN and await self._serves(visit, other)
 
-    def _serves(self, visit: Visit, login: Login) -> bool:
-        """Whether `login` counts now, and for where the browser wants to go: one that opened a session without a
-        factor, because its route asks for none, is no login for a route that does."""
-        if login.opened and visit.route_asks and not login.route_asks:
+    async def _serves(self, visit: Visit, login: Login) -> bool:
+        """Whether `login` counts now, and for where the browser wants to go.
+
+        One that opened a session without a factor, because its route asks for none, is no login for a route that does;
+        one whose session is over is none at all.
+        """
+        if not counts(login, visit.configuration.gateway.limits, self.clock.now()):
             return False
-        return counts(login, visit.configuration.gateway.limits, self.clock.now())
+        if login.opened is None:
+            return True
+        if visit.route_asks and not login.route_asks:
+            return False
+        return not login.opened.cookie or await self.stands(visit.tenant, login.opened.cookie)
 
     async def _settle(self, visit: Visit, login: Login | None, trouble: Trouble | None) -> Went:
         """Run effects until a page is due, or one of them has a problem to show."""

@@ -24,7 +24,7 @@ class Trusting:
 
     async def skips(self, visit: Visit, policy: Policy, account: Account, enrolments: EnrolmentSet) -> bool:
         """Whether the browser of `visit` is trusted for this account."""
-        if visit.trust is None:
+        if visit.trust is None or not visit.tenant.may_trust_from(visit.client):
             return False
         holder = Holder(account.user.id, account.credential_date, enrolments.trust_epoch)
         verdict = await self.trust.judge(visit.tenant.id, visit.trust, holder, policy)

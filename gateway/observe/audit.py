@@ -71,6 +71,8 @@ class AuditEvent(Enum):
     """A user looked at his backup codes."""
     BACKUP_CODES_RENEWED = "backup_codes.renewed"
     """A user made new backup codes; the old ones are void."""
+    SIGNED_OUT_EVERYWHERE = "session.signed_out_everywhere"
+    """A user ended his other sessions and all trust in browsers; `sessions` says how many ended."""
     TRUST_GIVEN = "trust.given"
     """A browser is trusted from now on."""
     TRUST_REFUSED = "trust.refused"

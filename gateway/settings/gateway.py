@@ -3,7 +3,6 @@
 The model of the file, and how it becomes `settings.snapshot.GatewaySettings`.
 """
 
-from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path as FilePath
 from typing import Annotated, Any, Literal
 
@@ -15,7 +14,7 @@ from gateway.settings.channels import ChannelSection
 from gateway.settings.faults import Report
 from gateway.settings.opening import Opener
 from gateway.settings.secrets import SecretSource
-from gateway.settings.section import Count, Seconds, Section, TlsSection
+from gateway.settings.section import Count, Network, Seconds, Section, TlsSection, networks
 from gateway.settings.snapshot import Address, GatewaySettings, OperatorLimits, StoreSettings
 from gateway.settings.tenant_section import GatewaySection
 from gateway.settings.urls import socket_address
@@ -26,14 +25,6 @@ _OWN = OperatorLimits()
 
 def _address(text: str) -> str:
     socket_address(text)
-    return text
-
-
-def _network(text: str) -> str:
-    try:
-        ip_network(text)
-    except ValueError as error:
-        raise ValueError("must be an address or a network as 10.0.0.0/8") from error
     return text
 
 
@@ -61,7 +52,6 @@ def _steps(value: Any) -> Any:
 
 
 SocketAddress = Annotated[str, AfterValidator(_address)]
-Network = Annotated[str, AfterValidator(_network)]
 
 
 class TlsByClient(TlsSection):
@@ -221,7 +211,7 @@ def build(section: GatewayFile, folder: FilePath, report: Report, opener: Opener
         operations=operations,
         store=store,
         keys_file=str(folder / section.keys.file) if section.keys else "",
-        trusted_proxies=tuple(_networks(section.trusted_proxies)),
+        trusted_proxies=networks(section.trusted_proxies),
         prefix=section.prefix,
         insecure_http=section.insecure_http,
         languages=tuple(section.languages),
@@ -236,7 +226,3 @@ def build(section: GatewayFile, folder: FilePath, report: Report, opener: Opener
 def everyones_tls(section: GatewayFile, opener: Opener) -> TlsSettings:
     """What `tls:` says for every outgoing connection."""
     return opener.tls(TlsSection(**section.tls.model_dump(include=set(TlsSection.model_fields))), ("tls",))
-
-
-def _networks(texts: list[str]) -> list[IPv4Network | IPv6Network]:
-    return [ip_network(text) for text in texts]

@@ -5,6 +5,7 @@ taken for a number, and every field's docstring is its line in the settings refe
 """
 
 from enum import Enum
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Annotated, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
@@ -36,6 +37,22 @@ Upstream = Annotated[str, AfterValidator(urls.upstream)]
 Link = Annotated[str, AfterValidator(urls.link)]
 RoutePath = Annotated[str, AfterValidator(urls.route_path)]
 OwnPath = Annotated[str, AfterValidator(urls.own_path)]
+
+
+def _network(text: str) -> str:
+    try:
+        ip_network(text)
+    except ValueError as error:
+        raise ValueError("must be an address or a network as 10.0.0.0/8") from error
+    return text
+
+
+def networks(texts: list[str]) -> tuple[IPv4Network | IPv6Network, ...]:
+    """Checked addresses and networks as values."""
+    return tuple(ip_network(text) for text in texts)
+
+
+Network = Annotated[str, AfterValidator(_network)]
 Seconds = Annotated[float, Field(gt=0, le=86_400, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1, le=1_000_000)]
 

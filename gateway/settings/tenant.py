@@ -20,7 +20,7 @@ from gateway.settings.keycloak_access import KeyCloakSection
 from gateway.settings.opening import Opener, salvage
 from gateway.settings.presets import Preset
 from gateway.settings.routes import build_routes, check_home
-from gateway.settings.section import HostName, Kept
+from gateway.settings.section import HostName, Kept, networks
 from gateway.settings.surface import branding_of, public_url_of, token_cookie_of
 from gateway.settings.surroundings import Surroundings
 from gateway.settings.tenant_section import GatewaySection
@@ -127,6 +127,7 @@ def build(document: Document, around: Surroundings, report: Report, opener: Open
         origins=frozenset(section.origins),
         session=SessionLimits(section.session.idle, section.session.absolute),
         users=section.users,
+        never_trust_from=networks(section.never_trust_from),
     )
     return token_cookie_of(tenant, section, report)
 

@@ -15,6 +15,7 @@ from gateway.settings.section import (
     Choice,
     HostName,
     Link,
+    Network,
     Origin,
     OwnPath,
     RoutePath,
@@ -252,6 +253,9 @@ class GatewaySection(Section):
 
     session: SessionSection = SessionSection()
     """How long a session lives."""
+
+    never_trust_from: list[Network] = Field(default_factory=list)
+    """Addresses or networks of shared desks: browsers there are never trusted, whatever `trustBrowserDays` says."""
 
     users: Annotated[int, Field(ge=1)] | None = None
     """How many users sign in at the same time, as at shift start: the check compares it with `rate` of the channel."""

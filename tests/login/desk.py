@@ -90,6 +90,7 @@ class Desk:
             chance=bench.chance,
             on_begun=self.begun,
             on_dead=lambda _tenant, _login: None,
+            stands=self.stands,
         )
         tenant = replace(TENANT, policy=POLICY)
         settings = GatewaySettings(Address("", 1), Address("", 2), StoreSettings(Secret("memory://")))
@@ -99,6 +100,10 @@ class Desk:
     def twin(self) -> "Desk":
         """Another replica."""
         return Desk(self.bench, self.channel)
+
+    async def stands(self, tenant: Tenant, cookie: str) -> bool:
+        """No session ends here."""
+        return True
 
     async def begun(self, tenant: Tenant, login: Login) -> None:
         """Nothing is reaped here."""

@@ -44,7 +44,7 @@ class VerifyPage:
                 return Acted((AddressGiven(None),))
             case "resend" | "send":
                 return await self.sending.send(visit, login)
-        remember = bool(fields.get("remember")) and _may_remember(login)
+        remember = bool(fields.get("remember")) and _may_remember(visit, login)
         return await self.answering.judge(visit, login, fields.get("code", ""), remember=remember)
 
     async def view(self, visit: Visit, login: Login, fields: Fields) -> StepView:
@@ -75,7 +75,7 @@ class VerifyPage:
             attempts_left=left.attempts,
             failures=left.failures,
             any_of=tuple(MethodView(k.value, factor_texts.label(k, language)) for k in kinds) if len(kinds) > 1 else (),
-            remember_days=login.policy.trust_browser_days if _may_remember(login) else 0,
+            remember_days=login.policy.trust_browser_days if _may_remember(visit, login) else 0,
             tag=challenge.tag if challenge else "",
             message=message.factor.value if message else "",
             sent_already=challenge is not None and challenge.sent_to != "",
@@ -86,9 +86,10 @@ class VerifyPage:
         )
 
 
-def _may_remember(login: Login) -> bool:
+def _may_remember(visit: Visit, login: Login) -> bool:
     """Whether "don't ask again" is offered: at sign-in, where the tenant allows it, never while a password is due."""
-    return login.purpose is Purpose.SIGN_IN and login.policy.trust_browser_days > 0 and not login.due
+    asked = login.purpose is Purpose.SIGN_IN and not login.due
+    return asked and login.policy.trust_browser_days > 0 and visit.tenant.may_trust_from(visit.client)
 
 
 def _used_up(login: Login) -> bool:

@@ -197,3 +197,29 @@ async def test_an_app_set_up_again_replaces_the_old_one(cloud: Site) -> None:
         assert (await again.do("verify", code=old.code())).problem == "wrong-code"
         next_step(cloud)
         assert (await again.do("verify", code=new.code())).step == "done"
+
+
+async def test_signing_out_everywhere_else_ends_the_other_sessions_and_all_trust(cloud: Site) -> None:
+    cloud.change(trustBrowserDays=14)
+    user = cloud.user()
+    async with cloud.person() as agent, cloud.person() as other:
+        phone, _ = await both(cloud, agent, user)
+        next_step(cloud)
+        await other.password(user.username, user.password)
+        assert (await other.do("verify", code=phone.code(), remember="yes")).step == "done"
+        assert other.cookie("gateway-trust")
+        assert (await agent.account("sign-out-everywhere")).status == 303
+        assert (await agent.get("/unified-admin/")).status == 200
+        assert (await other.get("/unified-admin/")).status == 303
+        other.csrf = ""
+        assert (await other.password(user.username, user.password)).step == "verify"
+    assert cloud.audit.of("session.signed_out_everywhere")[0]["sessions"] == 1
+
+
+async def test_signing_out_everywhere_else_needs_a_fresh_proof(cloud: Site) -> None:
+    user = cloud.user()
+    async with cloud.person() as agent:
+        await both(cloud, agent, user)
+        cloud.clock.advance(STALE)
+        await agent.account("sign-out-everywhere")
+    assert not cloud.audit.of("session.signed_out_everywhere")

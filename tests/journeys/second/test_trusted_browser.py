@@ -238,3 +238,27 @@ async def test_a_trusted_browser_with_a_due_password_is_asked_all_the_same(cloud
         assert (await browser.do("verify", code=desk.phone.code())).step == "done"
         await leave(browser)
         assert (await browser.password(desk.user.username, new)).step == "verify"
+
+
+@pytest.mark.attack("F26")
+async def test_a_browser_in_a_listed_network_is_never_trusted(cloud_for_days: Site) -> None:
+    cloud_for_days.settings.tenant["gateway"]["never_trust_from"] = ["127.0.0.0/8"]
+    desk = await new_desk(cloud_for_days)
+    async with cloud_for_days.person() as browser:
+        asked = await browser.password(desk.user.username, desk.user.password)
+        assert asked.step == "verify"
+        assert "Don't ask again" not in await browser.page()
+        next_step(cloud_for_days)
+        await browser.do("verify", code=desk.phone.code(), remember="yes")
+        assert browser.cookie(TRUST) is None
+
+
+@pytest.mark.attack("F26")
+async def test_a_network_listed_later_ends_trust_there(cloud_for_days: Site) -> None:
+    desk = await new_desk(cloud_for_days)
+    async with cloud_for_days.person() as browser:
+        await desk.sign_in(browser, remember=True)
+        assert browser.cookie(TRUST)
+        cloud_for_days.settings.tenant["gateway"]["never_trust_from"] = ["127.0.0.1"]
+        cloud_for_days.change()
+        assert (await desk.password(browser)).step == "verify"
