@@ -377,6 +377,7 @@ def asks_always(policy: Policy) -> bool:
     return policy.enabled and policy.enrolment is EnrolmentRule.REQUIRED
 
 
+@pytest.mark.slow
 @pytest.mark.row("EF-19", "CC-17", "CC-19", "SI-10")
 @pytest.mark.parametrize("name", POLICIES)
 def test_whatever_happens_sessions_follow_proofs_limits_hold_and_nobody_is_stuck(name: str) -> None:
