@@ -1,0 +1,30 @@
+"""What a tenant decides by itself."""
+
+from ipaddress import ip_network
+
+import pytest
+
+from gateway.domain.tenant import Route
+from tests.web.sample import tenant
+
+
+@pytest.mark.attack("F26")
+@pytest.mark.parametrize(
+    ("address", "trusted"), [("192.0.2.9", True), ("10.1.2.3", False), ("2001:db8::1", True), ("", False), ("?", False)]
+)
+def test_where_networks_are_listed_only_a_known_address_outside_them_may_be_trusted(
+    address: str, trusted: bool
+) -> None:
+    assert tenant(never_trust_from=(ip_network("10.0.0.0/8"),)).may_trust_from(address) is trusted
+
+
+def test_without_a_list_every_address_may_be_trusted() -> None:
+    assert tenant().may_trust_from("")
+
+
+@pytest.mark.parametrize(
+    ("path", "route"), [("/a", "/a"), ("/a/b/c", "/a/b"), ("/ab", None), ("/a/bc", "/a"), ("/other", None)]
+)
+def test_a_path_belongs_to_the_longest_prefix_of_whole_segments(path: str, route: str | None) -> None:
+    found = tenant(routes=(Route("/a", "http://one"), Route("/a/b", "http://two"))).route_of(path)
+    assert (found.path if found else None) == route
