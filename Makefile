@@ -13,7 +13,7 @@ help:
 
 ## make demo       the gateway with neighbours of its own, on http://localhost:8080 (PORT=… ARGS="…")
 demo: $(VENV)/.stamp
-	@PORT="$(PORT)" $(BIN)/efcx-gateway demo $(ARGS)
+	@exec env PORT="$(PORT)" $(BIN)/efcx-gateway demo $(ARGS)
 
 ## make check      style, types, imports, lock file
 check: $(VENV)/.stamp
