@@ -122,21 +122,25 @@ def sends_at_once(login: Login) -> bool:
 def vouchers(login: Login) -> tuple[Enrolment, ...]:
     """Where a voucher's code may be sent: the verified profile address, when it is another than the typed one.
 
-    Where only an administrator may vouch, or the tenant has nothing to mail it by, nowhere.
+    Where only an administrator may vouch, as for a due password, or the tenant has nothing to mail it by, nowhere.
     """
     new, policy = login.unvouched, login.policy
     if new is None or policy.registration is not Registration.GUARDED or not policy.method(FactorKind.EMAIL):
+        return ()
+    if login.due:  # whoever was told the temporary password was told it by an administrator
         return ()
     known = (c for c in login.contacts if c.verified and c.factor is FactorKind.EMAIL)
     return tuple(Enrolment(c.factor, c.address) for c in known if c.address.casefold() != new.address.casefold())[:1]
 
 
 def needs_voucher(login: Login, new: Enrolment) -> bool:
-    """Whether the registration just proved counts only with a voucher (GW-27): a first one, whatever it was begun for.
+    """Whether the registration just proved counts only with a voucher (GW-27): one that no factor speaks for.
 
-    Inside a session, too, nobody has shown more than the password.
+    A factor speaks for another one only where it was proved: on the way to setting up the other inside a session. What
+    a tenant asked for before its channel changed (EF-22) is registered but not proved, and a session of somebody who
+    has nothing to prove has shown no more than the password.
     """
-    if login.enrolments.enrolments:
+    if login.purpose is Purpose.ENROL and requirement.enrolled_methods(login.policy, login.enrolments):
         return False
     match login.policy.registration:
         case Registration.OPEN:

@@ -22,6 +22,7 @@ from gateway.login.record import (
 from tests.login.plays import (
     ADDRESS,
     APP_DRAFT,
+    APP_ENROLLED,
     BOTH_ENROLLED,
     CODES,
     DRAFT,
@@ -92,9 +93,29 @@ def test_who_needs_a_voucher(
 
 @pytest.mark.row("GW-27")
 @pytest.mark.parametrize("registration", list(Registration))
-def test_who_has_a_factor_needs_no_voucher_for_another(registration: Registration) -> None:
-    asked = replace(login(registration, KNOWN), enrolments=ENROLLED)
+def test_who_proved_a_factor_needs_no_voucher_for_another(registration: Registration) -> None:
+    policy = replace(GUARDED, registration=registration)
+    asked = within(Purpose.ENROL, ENROLLED, policy, contacts=KNOWN, recent=True, fresh=True, wanted=FactorKind.TOTP)
     assert not aims.needs_voucher(asked, APP)
+
+
+@pytest.mark.row("GW-27", "EF-22")
+@pytest.mark.attack("F5")
+@pytest.mark.parametrize("registration", [GUARD, ADMIN])
+@pytest.mark.parametrize("purpose", list(Purpose))
+def test_an_address_of_a_channel_that_is_no_longer_the_tenants_speaks_for_no_new_factor(
+    registration: Registration, purpose: Purpose
+) -> None:
+    policy = with_policy(methods=(TOTP,), registration=registration)
+    asked = within(purpose, ENROLLED, policy, contacts=KNOWN)
+    assert aims.needs_voucher(asked, APP)
+
+
+@pytest.mark.row("GW-27", "EF-22")
+@pytest.mark.attack("F5")
+def test_an_app_of_a_channel_that_is_no_longer_the_tenants_speaks_for_an_address_only_where_it_was_proved() -> None:
+    assert aims.needs_voucher(within(Purpose.SIGN_IN, APP_ENROLLED, GUARDED, contacts=KNOWN), TYPED)
+    assert not aims.needs_voucher(within(Purpose.ENROL, APP_ENROLLED, GUARDED, contacts=KNOWN, recent=True), TYPED)
 
 
 @pytest.mark.row("GW-27")
@@ -135,6 +156,13 @@ def test_an_administrators_code_vouches_also_where_there_is_a_profile_address() 
 @pytest.mark.parametrize("contacts", [(), SAME, UNVERIFIED])
 def test_without_another_verified_address_only_an_administrator_vouches(contacts: tuple[Contact, ...]) -> None:
     asked = registered(contacts=contacts, due=True)
+    assert (aims.methods(asked), aims.extras(asked)) == ((), (FactorKind.ADMIN_CODE,))
+
+
+@pytest.mark.row("GW-27")
+@pytest.mark.attack("F5")
+def test_for_a_due_password_only_an_administrator_vouches() -> None:
+    asked = registered(contacts=KNOWN, due=True)
     assert (aims.methods(asked), aims.extras(asked)) == ((), (FactorKind.ADMIN_CODE,))
 
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pyotp
 import pytest
 
+from gateway.domain.enrolment import Enrolment
 from gateway.domain.policy import FactorKind, Method, Registration
 from gateway.login.flow import Went
 from gateway.login.record import Step
@@ -47,3 +48,14 @@ async def test_the_administrators_code_then_lets_in() -> None:
     code = await world.admin.issue(world.tenant.id, "id-anna", "admin")
     assert (await browser.act(Step.VERIFY, code=code)).step is Step.DONE
     assert world.enrolled("anna").of(FactorKind.TOTP)
+
+
+@pytest.mark.row("GW-27", "EF-22")
+@pytest.mark.attack("F5")
+async def test_a_changed_channel_opens_no_registration_to_a_password_alone() -> None:
+    world = World(replace(APP_ALONE, registration=Registration.ADMIN_CODE))
+    mailbox = Enrolment(FactorKind.EMAIL, "anna@example.com")
+    await world.factors.enrolments.add(world.tenant, "id-anna", world.enrolled("anna"), mailbox)
+    went = await scanned_and_proved(world, Browser(world, "laptop"))
+    assert (went.step, went.trouble) == (Step.VERIFY, None)
+    assert [e.factor for e in world.enrolled("anna").enrolments] == [FactorKind.EMAIL]
