@@ -76,7 +76,8 @@ class AuditEvent(Enum):
     TRUST_GIVEN = "trust.given"
     """A browser is trusted from now on."""
     TRUST_REFUSED = "trust.refused"
-    """A trust cookie counted for nothing; `verdict` says why. `stolen`: a copy of it was used before."""
+    """A trust cookie counted for nothing; `verdict` says why. `stolen`: a copy of it was used before; `just-used`: it
+    was replaced seconds ago, a double click for one."""
     SESSION_OPENED = "session.opened"
     """A login became a session; `satisfied` says by what."""
     SESSION_ENDED = "session.ended"

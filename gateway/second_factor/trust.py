@@ -4,11 +4,12 @@ A trusted browser skips the factor after a *right password* of the same user: ne
 bound to tenant, user, the date of his password and the epoch of his registrations, so a new password, a changed factor
 and "sign out everywhere" end it; its age is judged by today's policy. The secret in the cookie is used once and
 replaced; an old one that comes back means that a copy of the cookie exists: the record goes, and the audit hears of it.
-One user a browser.
+Only the one before skips nothing and ends nothing for half a minute: a double click, or a second tab, sent it before it
+was replaced. One user a browser.
 """
 
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 
 from gateway.domain.policy import Policy
@@ -17,6 +18,8 @@ from gateway.store.records import Records
 
 DAY = 86400.0
 LONGEST = 90 * DAY
+UNDER_WAY = 30.0
+"""Seconds for which requests may still come that were sent before the secret was replaced."""
 
 
 class Verdict(Enum):
@@ -27,6 +30,7 @@ class Verdict(Enum):
     OTHER_USER = "other-user"
     TOO_OLD = "too-old"
     CHANGED = "changed"
+    JUST_USED = "just-used"
     STOLEN = "stolen"
 
 
@@ -49,11 +53,16 @@ class Holder:
 
 @dataclass(frozen=True, slots=True)
 class TrustedBrowser:
-    """What is kept of one browser: the secret's digest; `since` is when a factor was really judged."""
+    """What is kept of one browser: the secret's digest; `since` is when a factor was really judged.
+
+    `before` is the digest of the secret before, replaced at `turned_at`.
+    """
 
     holder: Holder
     since: float
     digest: str
+    before: str = ""
+    turned_at: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,12 +80,15 @@ class Trust:
         kept = await self.records.read(tenant, cookie.tag)
         if kept is None:
             return Verdict.NONE
-        if _digest(cookie.secret) != kept.digest:  # nobody guesses a tag of 128 bits: this is a copy, older or newer
+        given, now = _digest(cookie.secret), self.clock.now()
+        if given == kept.before and now < kept.turned_at + UNDER_WAY:
+            return Verdict.JUST_USED
+        if given != kept.digest:  # nobody guesses a tag of 128 bits: this is a copy, older or newer
             await self.records.remove(tenant, cookie.tag)
             return Verdict.STOLEN
         if kept.holder.user_id != holder.user_id:
             return Verdict.OTHER_USER
-        if self.clock.now() >= kept.since + policy.trust_browser_days * DAY:
+        if now >= kept.since + policy.trust_browser_days * DAY:
             return Verdict.TOO_OLD
         return Verdict.TRUSTED if kept.holder == holder else Verdict.CHANGED
 
@@ -93,7 +105,7 @@ class Trust:
                 return kept
             if kept.digest != _digest(old.secret):
                 return None
-            return TrustedBrowser(kept.holder, kept.since, _digest(new))
+            return replace(kept, digest=_digest(new), before=kept.digest, turned_at=self.clock.now())
 
         return await self.records.change(tenant, old.tag, turn) is not None
 

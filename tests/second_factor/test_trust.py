@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from gateway.crypto.sealing import KEY_BYTES, Key, KeyRing, Sealer
-from gateway.second_factor.trust import DAY, LONGEST, Holder, Trust, TrustCookie, TrustedBrowser, Verdict
+from gateway.second_factor.trust import DAY, LONGEST, UNDER_WAY, Holder, Trust, TrustCookie, TrustedBrowser, Verdict
 from gateway.store.memory import MemoryStore
 from gateway.store.records import Records
 from tests.clock import FakeClock, SeededChance
@@ -128,13 +128,26 @@ async def test_after_its_use_the_new_secret_counts(scene: Scene) -> None:
     assert await scene.worth(TrustCookie("tag", "second")) is Verdict.TRUSTED
 
 
+@pytest.mark.attack("F26")
+@pytest.mark.parametrize("seconds", [0, UNDER_WAY - 1])
+async def test_what_was_sent_before_the_secret_was_replaced_skips_nothing_and_ends_nothing(
+    scene: Scene, seconds: float
+) -> None:
+    await scene.trust.rotate(TENANT, COOKIE, "second")
+    scene.clock.advance(seconds)
+    assert await scene.worth(COOKIE) is Verdict.JUST_USED
+    assert await scene.worth(TrustCookie("tag", "second")) is Verdict.TRUSTED
+
+
 async def test_an_old_secret_that_comes_back_was_stolen(scene: Scene) -> None:
     await scene.trust.rotate(TENANT, COOKIE, "second")
+    scene.clock.advance(UNDER_WAY)
     assert await scene.worth(COOKIE) is Verdict.STOLEN
 
 
 async def test_once_a_secret_was_stolen_nobody_is_trusted(scene: Scene) -> None:
     await scene.trust.rotate(TENANT, COOKIE, "second")
+    scene.clock.advance(UNDER_WAY)
     await scene.worth(COOKIE)
     assert await scene.worth(TrustCookie("tag", "second")) is Verdict.NONE
 

@@ -203,6 +203,7 @@ async def test_a_copied_cookie_that_was_used_ends_it_for_both_and_is_audited(clo
         thief.set_cookie(TRUST, copied)
         assert (await desk.password(thief)).step == "done"  # who has password and cookie is in, once
         assert thief.cookie(TRUST) != copied
+        cloud_for_days.clock.advance(31)
         assert (await desk.password(victim)).step == "verify"
         assert cloud_for_days.audit.of("trust.refused")[-1]["verdict"] == "stolen"
         assert (await desk.password(thief)).step == "verify"

@@ -1,0 +1,48 @@
+"""A form sent twice, by a double click or from two tabs: the second one loses nothing that the first one won."""
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+
+from gateway.domain.enrolment import Enrolment
+from gateway.domain.policy import FactorKind, Method
+from gateway.login.record import Step
+from gateway.settings.presets import PRESETS
+from tests.login.world import CHANNEL, Browser, World
+
+EMAIL = Method(FactorKind.EMAIL, CHANNEL.service_identifier)
+TRUSTING = replace(PRESETS["efcx"].policy, methods=(EMAIL,), otp_expiry=60, trust_browser_days=30)
+MAILBOX = Enrolment(FactorKind.EMAIL, "anna@example.com")
+
+
+async def trusted(seed: int) -> tuple[World, Browser]:
+    """Anna's browser, trusted an hour ago."""
+    world = World(TRUSTING, seed)
+    await world.start()
+    await world.factors.enrolments.add(world.tenant, "id-anna", world.enrolled("anna"), MAILBOX)
+    browser = Browser(world, "laptop")
+    await browser.act(Step.PASSWORD, username="anna", password="right")
+    await browser.act(Step.VERIFY, code=world.mailed(MAILBOX.address), remember="1")
+    world.clock.advance(3600)
+    return world, browser
+
+
+async def later(turns: int, browser: Browser) -> Step:
+    """The password, when others had so many turns."""
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    return (await browser.act(Step.PASSWORD, username="anna", password="right")).step
+
+
+@pytest.mark.row("CC-12", "GW-13")
+@pytest.mark.attack("F26")
+@pytest.mark.parametrize("turns", range(0, 160, 8))
+async def test_a_double_click_on_sign_in_leaves_a_trusted_browser_trusted(turns: int) -> None:
+    world, browser = await trusted(turns)
+    second = replace(browser)
+    second.tag, second.opened = browser.tag, []  # the cookies as they were before the first answer
+    assert await asyncio.gather(later(0, browser), later(turns, second)) == [Step.DONE, Step.DONE]
+    assert second.session == browser.session
+    world.clock.advance(3600)
+    assert await later(0, browser) is Step.DONE
