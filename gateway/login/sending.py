@@ -9,7 +9,7 @@ future the login records that, and the first GET after it sends: the code is mad
 """
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import inf
 
 import structlog
@@ -98,7 +98,7 @@ class Sending:
         try:
             if held := await self._held(case, to, channel, holder):
                 await self.once.release(visit.tenant.id, claim, owner=owner)
-                return self._not_sent(visit, login, to.factor.value, held, asked_for=asked_for)
+                return await self._not_sent(visit, login, case, to, held, asked_for=asked_for)
             begun = await self.challenges.begin(case, self.proofs.about_of(visit, login), login.asked, to)
         except BaseException:
             await self.once.release(visit.tenant.id, claim, owner=owner)
@@ -118,7 +118,7 @@ class Sending:
                 if channel:
                     await self.pace.not_used(channel, holder)
                 await self.once.release(visit.tenant.id, claim, owner=owner)
-                return self._not_sent(visit, login, to.factor.value, begun, asked_for=asked_for)
+                return await self._not_sent(visit, login, case, to, begun, asked_for=asked_for)
 
     async def _held(self, case: Case, to: Enrolment, channel: Channel | None, holder: str) -> Trouble | None:
         """Why no code can go now. Who may have none takes no slot: nobody can fill a queue by a button."""
@@ -142,21 +142,31 @@ class Sending:
             return ()
         return (TokensRenewed(renewed) if renewed else Stopped(Trouble(Problem.LOGIN_EXPIRED)),)
 
-    def _not_sent(self, visit: Visit, login: Login, factor: str, trouble: Trouble, *, asked_for: bool) -> Acted:
+    async def _not_sent(
+        self, visit: Visit, login: Login, case: Case, to: Enrolment, trouble: Trouble, *, asked_for: bool
+    ) -> Acted:
         others = len(aims.methods(login)) > 1 or bool(aims.extras(login))
         beside = self._beside(login) if others and trouble.problem in _NOT_SOON else ()
         if trouble.problem is Problem.QUEUED:
             return Acted((*beside, Queued(trouble.until, login.asked + len(beside), login.round)), trouble)
         failed = trouble.problem is Problem.SEND_FAILED
         event = AuditEvent.CHALLENGE_SEND_FAILED if failed else AuditEvent.LIMIT_REACHED
-        self.reports.tell(visit, event, login.user, factor=factor, problem=trouble.problem.value, asked_for=asked_for)
+        problem = trouble.problem.value
+        self.reports.tell(visit, event, login.user, factor=to.factor.value, problem=problem, asked_for=asked_for)
         # The maximum of sends ends the login only when no live code is left, and nothing else can be typed.
-        live = login.challenge and (login.challenge.expires_at or 0.0) > self.proofs.clock.now()
-        if trouble.problem is Problem.MAX_SENDS and not live and not others:
-            return Acted((Stopped(trouble),), trouble)
+        if trouble.problem is Problem.MAX_SENDS and not others and not await self._lives(case, login.challenge):
+            cooled = self.proofs.clock.now() + login.policy.resend_cooldown
+            stopped = replace(trouble, until=trouble.until or cooled)
+            return Acted((Stopped(stopped),), stopped)
         if login.queued_until is not None and login.challenge is not None:
             return Acted((Queued(None, login.asked, login.round),), trouble)
         return Acted(beside, trouble)
+
+    async def _lives(self, case: Case, challenge: Challenge | None) -> bool:
+        """Whether a code that was sent can still be right."""
+        if challenge is None or (challenge.expires_at or 0.0) <= self.proofs.clock.now():
+            return False
+        return (await self.challenges.left(case, challenge)).attempts > 0
 
     def _beside(self, login: Login) -> tuple[Event, ...]:
         """While no message goes out, whatever needs none can be typed: an app's code, a backup code, an

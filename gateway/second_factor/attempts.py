@@ -27,10 +27,15 @@ class Go:
 
 @dataclass(frozen=True, slots=True)
 class No:
-    """Not counted: held by a limit until then (seconds since the epoch)."""
+    """Not counted: held by `limit` until then (seconds since the epoch)."""
 
-    problem: Problem
+    limit: Limit
     until: float
+
+    @property
+    def problem(self) -> Problem:
+        """What a user is told."""
+        return self.limit.problem
 
 
 class Attempts:
@@ -49,7 +54,7 @@ class Attempts:
             found = await self._store.reserve(_rules(group), now)
             if isinstance(found, Held):
                 await self.give_back(groups[:index])
-                return No(group[found.index].problem, found.until)
+                return No(group[found.index], found.until)
             for limit, count in zip(group, found.counts, strict=True):
                 counts[limit.name] = count
                 if seconds := locked_for(limit, count):
@@ -63,7 +68,7 @@ class Attempts:
         for group in groups:
             found = await self._store.look(_rules(group), now)
             if isinstance(found, Held):
-                return No(group[found.index].problem, found.until)
+                return No(group[found.index], found.until)
             counts |= {limit.name: count for limit, count in zip(group, found.counts, strict=True)}
         return Go(counts)
 

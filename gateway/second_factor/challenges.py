@@ -134,7 +134,7 @@ class Challenges:
         whose = self._whose(case, None, to)
         found = await self._attempts.look(limits.for_send(case.policy, case.limits, whose))
         if isinstance(found, No):
-            return Trouble(found.problem, found.until)
+            return _not_now(found)
         return await self._locked(case, whose)
 
     async def answer(self, case: Case, about_of: AboutOf, challenge: Challenge, typed: str) -> Right | Wrong:
@@ -198,7 +198,7 @@ class Challenges:
         counted = limits.for_send(case.policy, case.limits, whose)
         found = await self._attempts.reserve(counted)
         if isinstance(found, No):
-            return Trouble(found.problem, found.until)
+            return _not_now(found)
         asked = await self.factor(about, to.factor).challenge(case.user, to, about)
         match asked:
             case Asked():
@@ -266,7 +266,7 @@ class Challenges:
     def _wrong(self, case: Case, challenge: Challenge, found: Go, problem: Problem) -> Wrong:
         """What a wrong code leads to: the sentence, a warning, or the end of the code or of the login."""
         failures = _failures(found)
-        ended = [No(limit.problem, until) for limit, until in found.locks]
+        ended = [No(limit, until) for limit, until in found.locks]
         if ended:
             held = max(ended, key=lambda no: (no.problem is Problem.LOCKED, no.until))
             new_code = held.problem is Problem.LIMIT_EXCEEDED and case.counted_as in MESSAGE_FACTORS
@@ -306,6 +306,11 @@ class Challenges:
 
 def _counted(case: Case, whose: Whose) -> tuple[Group, ...]:
     return limits.for_answer(case.policy, case.limits, whose, case.counted_as, vouching=case.vouching)
+
+
+def _not_now(found: No) -> Trouble:
+    """Why nothing is sent; a login that had its last code holds nobody after it."""
+    return Trouble(found.problem, None if limits.is_of_login(found.limit) else found.until)
 
 
 def _newest_key(whose: Whose) -> str:

@@ -136,6 +136,11 @@ def is_of_user(group: Group) -> bool:
     return "/user/" in group[0].rule.lock
 
 
+def is_of_login(limit: Limit) -> bool:
+    """Whether this limit is over with its login."""
+    return "/login/" in limit.rule.lock
+
+
 def cooldown(policy: Policy, whose: Whose) -> tuple[Group, ...]:
     """The user's cooldown alone: an accepted code clears it."""
     if not policy.resend_cooldown:

@@ -1,12 +1,13 @@
 """Nobody is stuck on the code page: what can be typed without a message is taken while no message can be sent."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from gateway.domain.enrolment import Enrolment
 from gateway.domain.policy import FactorKind, Method
-from gateway.domain.problem import Problem
+from gateway.domain.problem import Problem, Trouble
 from gateway.login.flow import Went
 from gateway.login.record import Step
 from gateway.second_factor.factors import backup_code
@@ -83,3 +84,52 @@ async def test_where_only_a_mailed_code_counts_nothing_typed_is_judged_before_on
     went = await browser.act(Step.VERIFY, code="000000")
     assert went.step is Step.VERIFY
     assert not [line for line in world.audit if line.event.value.startswith("code.")]
+
+
+# ------------------------------------------------------------------ no more codes in this login
+
+
+async def with_one_send(**changes: Any) -> tuple[World, Browser]:
+    """EFCX with one code a login; it went out."""
+    world = World(replace(PRESETS["efcx"].policy, methods=METHODS[:1], max_sends=1, otp_expiry=300, **changes))
+    await world.start()
+    mailbox = Enrolment(FactorKind.EMAIL, "anna@example.com")
+    await world.factors.enrolments.add(world.tenant, "id-anna", world.enrolled("anna"), mailbox)
+    browser, _ = await on_the_code_page(world)
+    return world, browser
+
+
+@pytest.mark.row("EF-17")
+async def test_a_code_that_is_dead_keeps_no_login_alive_that_may_send_no_more() -> None:
+    world, browser = await with_one_send(otp_max_attempts=2)
+    for _ in range(2):
+        await browser.act(Step.VERIFY, code="000000")
+    world.clock.advance(61)
+    went = await browser.act(Step.VERIFY, "resend")
+    assert went.step is Step.STOPPED
+    assert went.trouble
+    assert went.trouble.problem is Problem.MAX_SENDS
+
+
+async def test_a_login_that_may_send_no_more_tells_nobody_to_come_back_tomorrow() -> None:
+    world, browser = await with_one_send()
+    world.clock.advance(301)
+    went = await browser.act(Step.VERIFY, "resend")
+    assert went.trouble == Trouble(Problem.MAX_SENDS, world.clock.now() + 60)
+
+
+async def test_after_that_wait_a_new_login_gets_its_code() -> None:
+    world, browser = await with_one_send()
+    world.clock.advance(301)
+    await browser.act(Step.VERIFY, "resend")
+    world.clock.advance(60)
+    await browser.act(Step.PASSWORD, username="anna", password="right")
+    assert (await browser.act(Step.VERIFY, code=world.mailed("anna@example.com"))).step is Step.DONE
+
+
+async def test_a_live_code_is_good_though_no_other_may_be_sent() -> None:
+    world, browser = await with_one_send()
+    world.clock.advance(61)
+    refused = await browser.act(Step.VERIFY, "resend")
+    assert (refused.step, refused.trouble) == (Step.VERIFY, Trouble(Problem.MAX_SENDS))
+    assert (await browser.act(Step.VERIFY, code=world.mailed("anna@example.com"))).step is Step.DONE

@@ -42,7 +42,8 @@ async def test_a_double_click_on_sign_in_leaves_a_trusted_browser_trusted(turns:
     world, browser = await trusted(turns)
     second = replace(browser)
     second.tag, second.opened = browser.tag, []  # the cookies as they were before the first answer
-    assert await asyncio.gather(later(0, browser), later(turns, second)) == [Step.DONE, Step.DONE]
+    steps = await asyncio.gather(later(0, browser), later(turns, second))
+    assert set(steps) == {Step.DONE}
     assert second.session == browser.session
     world.clock.advance(3600)
     assert await later(0, browser) is Step.DONE
