@@ -49,6 +49,7 @@ from gateway.web import cookies, csrf
 from gateway.web.arrival import arrival_middleware
 from gateway.web.assets import Assets
 from gateway.web.csrf import Csrf
+from gateway.web.expectation import asking_later
 from gateway.web.failures import Failures
 from gateway.web.language import LanguageChoice
 from gateway.web.pages import Pages
@@ -135,12 +136,19 @@ def build(
     app[STORE], app[KEYCLOAK], app[PROFILE], app[REAPER] = store, world.users, world.profile, reaper
     app[CONNECTIONS] = connections
     prefix = settings.prefix
-    app.add_routes(login.routes(prefix))
-    app.add_routes(logout.routes(prefix))
-    app.add_routes(account.routes(prefix))
-    app.add_routes([web.post(f"{prefix}language", LanguageChoice(languages=languages, failures=failures).post)])
-    app.add_routes(assets.routes())
-    app.add_routes(extra_routes)
+    language = LanguageChoice(languages=languages, failures=failures)
+    app.add_routes(
+        asking_later(
+            (
+                *login.routes(prefix),
+                *logout.routes(prefix),
+                *account.routes(prefix),
+                web.post(f"{prefix}language", language.post),
+                *assets.routes(),
+                *extra_routes,
+            )
+        )
+    )
     gate.add_to(app)
     app.cleanup_ctx.append(_closing(store.close, world.mailer.close, connections.close))
     app.cleanup_ctx.append(_closing(world.endings.close))

@@ -14,6 +14,7 @@ from aiohttp.abc import AbstractStreamWriter
 from aiohttp.http import StreamWriter
 
 from gateway.proxy.wire import ClientGone
+from gateway.web import expectation
 
 STALL = 60.0
 """Seconds a client may take to send the next part of its body. Who takes nothing is cut by `connections`."""
@@ -85,8 +86,7 @@ class Client:
 
     def go_on(self) -> None:
         """Ask for the body of a client that waits to be asked (`Expect: 100-continue`)."""
-        if not self.gone:
-            cast(asyncio.Transport, self._request.transport).write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        expectation.ask(self._request)
 
     async def read(self) -> bytes:
         """Some of the request's body as it came, never decompressed; b"" at its end. Raises `ClientGone`."""

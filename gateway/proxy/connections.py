@@ -1,31 +1,47 @@
-"""How long may a client take, and how many connections may one address have?
+"""How long may a client take, how much may a head hold, and how many connections may one address have?
 
 aiohttp's server limits only idle connections. Here stand the other deadlines, each for one connection: for the head of
-a request, for its body, for taking what is written to it; and the number of connections of one client address. Only
-public parts of aiohttp are used: `Runner` is an `AppRunner` whose protocol stands inside one of ours, which sees the
-bytes pass and touches none.
+a request, for its body, for taking what is written to it; and the number of connections of one client address. What
+does not even parse is answered here too, without a word of what was sent. Only public parts of aiohttp are used:
+`Runner` is an `AppRunner` whose protocol stands inside one of ours, which sees the bytes pass and touches none.
 """
 
 import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import Any, cast
 
 import structlog
-from aiohttp import web
+from aiohttp import http_exceptions, web
+
+from gateway.proxy.client import Relayed
 
 Network = IPv4Network | IPv6Network
 _Handle = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
-_NEVER_ASKED = b"Content-Type: text/plain\r\nCache-Control: no-store\r\nConnection: close\r\n"
-_TOO_SLOW = b"HTTP/1.1 408 Request Timeout\r\n" + _NEVER_ASKED + b"Content-Length: 0\r\n\r\n"
-_TOO_MANY_TEXT = b"Too many connections from this address.\n"
-_TOO_MANY = (
-    b"HTTP/1.1 429 Too Many Requests\r\nRetry-After: 5\r\n"
-    + _NEVER_ASKED
-    + b"Content-Length: %d\r\n\r\n%b" % (len(_TOO_MANY_TEXT), _TOO_MANY_TEXT)
+_NEVER_ASKED = (
+    b"Content-Type: text/plain",
+    b"Cache-Control: no-store",
+    b"X-Content-Type-Options: nosniff",
+    b"Connection: close",
+)
+
+
+def _in_words(status: bytes, text: bytes, *fields: bytes) -> bytes:
+    """A whole answer that ends its connection."""
+    lines = [b"HTTP/1.1 " + status, *fields, *_NEVER_ASKED, b"Content-Length: %d" % len(text), b"", text]
+    return b"\r\n".join(lines)
+
+
+_TOO_SLOW = _in_words(b"408 Request Timeout", b"")
+_TOO_MANY = _in_words(b"429 Too Many Requests", b"Too many connections from this address.\n", b"Retry-After: 5")
+_NOT_PARSED = _in_words(b"400 Bad Request", b"This is not a request that can be understood.\n")
+_TOO_LARGE = _in_words(
+    b"431 Request Header Fields Too Large",
+    b"The address or the header fields of the request are too large. Deleting the cookies of this site may help.\n",
 )
 _LEAST_WAIT = 0.05
 """Seconds between two looks at one body, at least."""
@@ -35,14 +51,16 @@ _log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Seconds, but for `per_address` (connections) and `body_rate` (bytes a second).
+    """Seconds, but for `per_address` (connections), `head_bytes` and `body_rate` (bytes a second).
 
-    `head`: from the first byte of a request to the end of its head. `body_grace` + received bytes / `body_rate`: from
-    there to the end of the body; while the app takes no more the time stands still. `stall`: without a byte taken of
-    what waits to be sent.
+    `head_bytes`: of a head that has not ended; far above what the request check takes, because what comes right behind
+    a head counts too. Without it one connection could make aiohttp hold 32 MiB of fields. `head`: from the first byte
+    of a request to the end of its head. `body_grace` + received bytes / `body_rate`: from there to the end of the body;
+    while the app takes no more the time stands still. `stall`: without a byte taken of what waits to be sent.
     """
 
     head: float = 10.0
+    head_bytes: int = 2**20
     body_grace: float = 10.0
     body_rate: float = 1024.0
     stall: float = 30.0
@@ -59,9 +77,12 @@ class Runner(web.AppRunner):
         *,
         trusted: Callable[[], Sequence[Network]] = tuple,
         limits: Limits | None = None,
+        handle_signals: bool = False,
+        shutdown_timeout: float = 60.0,
         **options: Any,
     ) -> None:
-        super().__init__(app, **options)
+        super().__init__(app, handle_signals=handle_signals, shutdown_timeout=shutdown_timeout, **options)
+        self._options = options
         self._limits = limits or Limits()
         self._addresses = Addresses(self._limits.per_address, trusted)
         self._connections: dict[object, _Connection] = {}
@@ -80,7 +101,8 @@ class Runner(web.AppRunner):
         return None if server is None else cast(web.Server, lambda: self._connection(server))
 
     def _connection(self, server: web.Server) -> "_Connection":
-        return _Connection(server, self._limits, self._addresses, self._connections)
+        protocol = partial(_Requests, server, loop=asyncio.get_running_loop(), **self._options)
+        return _Connection(protocol, self._limits, self._addresses, self._connections)
 
     def _watching(self, handle: _Handle) -> _Handle:
         async def watch(request: web.BaseRequest) -> web.StreamResponse:
@@ -149,13 +171,40 @@ class Addresses:
         return str(IPv6Network((int(address), 64), strict=False) if isinstance(address, IPv6Address) else address)
 
 
+class _Requests(web.RequestHandler):
+    """aiohttp's protocol, but for its answer to what does not parse: that one names the server's program and repeats a
+    line of what was sent, to the sender and, with a traceback, in the log; there it may be a cookie or a password."""
+
+    __slots__ = ()
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """An answer in our own words; a handler that failed (500) is aiohttp's to tell."""
+        if status >= 500 or self.transport is None or request.writer.output_size > 0:
+            return super().handle_error(request, status, exc, message)
+        large = isinstance(exc, http_exceptions.LineTooLong) or message == "Too many headers received"
+        _log.info("request_not_parsed", client=request.remote, why=type(exc).__name__)
+        answer = _TOO_LARGE if large else _NOT_PARSED
+        self.transport.write(answer)
+        return Relayed(status=431 if large else 400, keep_alive=False, sent=len(answer))
+
+
 class _Connection(asyncio.Protocol):
     """aiohttp's protocol with a watch around it."""
 
     def __init__(
-        self, server: web.Server, limits: Limits, addresses: Addresses, known: "dict[object, _Connection]"
+        self,
+        protocol: Callable[[], web.RequestHandler],
+        limits: Limits,
+        addresses: Addresses,
+        known: "dict[object, _Connection]",
     ) -> None:
-        self._server = server
+        self._protocol = protocol
         self._limits = limits
         self._addresses = addresses
         self._known = known
@@ -181,7 +230,7 @@ class _Connection(asyncio.Protocol):
             self._transport.close()
             return
         self._client = client
-        self._inner = self._server()
+        self._inner = self._protocol()
         self._known[self._inner] = self
         self._inner.connection_made(transport)
 
@@ -193,6 +242,9 @@ class _Connection(asyncio.Protocol):
             self._head_since, self._received = self._loop.time(), len(data)
             if self._head_look is None:  # one timer for many requests: making one for each costs more than they do
                 self._head_look = self._loop.call_later(self._limits.head, self._look_at_head)
+        if self._head_since is not None and self._received > self._limits.head_bytes:
+            self._refuse_head(_TOO_LARGE, "large_head_cut")
+            return
         self._inner.data_received(data)
 
     def eof_received(self) -> None:
@@ -247,9 +299,13 @@ class _Connection(asyncio.Protocol):
         left = self._head_since + self._limits.head - self._loop.time()
         if left > 0:
             self._head_look = self._loop.call_later(left, self._look_at_head)
-        elif self._transport is not None and not self._transport.is_closing():
-            _log.info("slow_head_cut", client=self._client)
-            self._transport.write(_TOO_SLOW)
+        else:
+            self._refuse_head(_TOO_SLOW, "slow_head_cut")
+
+    def _refuse_head(self, answer: bytes, event: str) -> None:
+        if self._transport is not None and not self._transport.is_closing():
+            _log.info(event, client=self._client)
+            self._transport.write(answer)
             self._transport.close()
 
     def _look_at_body(self, request: web.BaseRequest) -> None:

@@ -26,7 +26,7 @@ from gateway.proxy.pool import Pool
 from gateway.proxy.request_check import METHODS, Checked, Refusal, RequestHead, check
 from gateway.proxy.routing import Found
 from gateway.proxy.websocket import PER_SESSION, WebSockets
-from gateway.web import cookies
+from gateway.web import cookies, expectation
 from gateway.web.client_address import HEADER as FORWARDED_FOR
 from gateway.web.client_address import Unparseable, client_address
 from gateway.web.request import (
@@ -135,7 +135,7 @@ class Gate:
 
     def add_to(self, app: web.Application) -> None:
         """Take every path that no route added before takes."""
-        app.router.add_route("*", "/{path:.*}", self.handle, expect_handler=_expect_nothing)
+        app.router.add_route("*", "/{path:.*}", self.handle, expect_handler=expectation.wait)
         app.on_shutdown.append(self._end_websockets)
 
     async def _end_websockets(self, _app: web.Application) -> None:
@@ -246,10 +246,6 @@ class Gate:
             await self._sessions.used(session)
         except GatewayError as error:  # the next report is a minute away
             _log.warning("session_use_not_recorded", why=error.what)
-
-
-async def _expect_nothing(request: web.Request) -> None:
-    """Nobody is asked for a body before it is known that somebody takes it (`Client.go_on`)."""
 
 
 def _closing(response: web.StreamResponse) -> web.StreamResponse:

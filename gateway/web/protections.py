@@ -15,6 +15,7 @@ from aiohttp import web
 
 from gateway.domain.problem import Problem
 from gateway.domain.tenant import Tenant
+from gateway.web import expectation
 
 MAX_BODY = 64 * 1024
 MAX_FIELDS = 50
@@ -73,6 +74,7 @@ async def _read(request: web.Request) -> bytes | Unreadable:
     too_large = Unreadable(Problem.REQUEST_TOO_LARGE, 413, f"a body of more than {MAX_BODY} bytes")
     if (request.content_length or 0) > MAX_BODY:
         return too_large
+    expectation.ask(request)
     body = bytearray()
     async for chunk in request.content.iter_any():
         body += chunk

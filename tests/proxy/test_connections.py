@@ -2,10 +2,11 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import pytest
 from aiohttp import web
+from structlog.testing import capture_logs
 
 from gateway.proxy.connections import Addresses, Limits
 from tests.neighbours.upstream import EchoUpstream
@@ -110,6 +111,70 @@ async def test_an_answer_that_takes_its_time_is_none_of_the_clients_deadlines() 
         await pass_a_deadline(stage)
         go.set()
         assert (await ended(reader)).endswith(b"late")
+
+
+@pytest.mark.attack("D17")
+async def test_a_head_without_end_is_answered_431_long_before_it_fills_the_memory() -> None:
+    sent = 0
+    async with gateway(tenant()) as stage, raw(stage) as (reader, writer):
+        answer = asyncio.create_task(ended(reader))
+        writer.write(f"GET / HTTP/1.1\r\nHost: {HOST}\r\n".encode())
+        with suppress(ConnectionError):
+            while not answer.done() and sent < 500:
+                writer.write(f"X-{sent}: {'x' * 60_000}\r\n".encode())
+                sent += 1
+                await writer.drain()
+        assert status_of(await answer) in (431, 0)  # what was written after the end may have thrown the answer away
+    assert sent < 100
+
+
+async def test_what_follows_a_head_at_once_is_no_part_of_it(echo_upstream: EchoUpstream) -> None:
+    size = 4 * 2**20
+    async with gateway(tenant(echo_upstream.url)) as stage:
+        answer = await stage.send(stage.request("/unified-admin/", method="POST", body=b"x" * size))
+    assert f'"length": {size}'.encode() in answer
+
+
+async def test_a_field_that_is_too_large_to_be_parsed_is_a_431_with_a_way_out() -> None:
+    async with gateway(tenant()) as stage:
+        answer = await stage.send(stage.request("/", f"Cookie: a={'x' * 70_000}"))
+    assert status_of(answer) == 431
+    assert b"Deleting the cookies" in answer
+
+
+# ---- what does not parse
+
+UNPARSEABLE = {
+    "a cookie with a control character": b"GET / HTTP/1.1\r\nHost: a\r\nCookie: gateway-session=canary\x01\r\n\r\n",
+    "a body longer than it says": (
+        b"POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 1\r\n\r\n&canary=canary"
+    ),
+    "no protocol": b"GET /canary\r\ncanary\r\n\r\n",
+    "another protocol": b"canary\r\n\r\n",
+    "a method of a kind": b"CANARY canary canary\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("name", UNPARSEABLE)
+async def test_what_does_not_parse_is_answered_without_a_word_of_it_and_of_the_server(name: str) -> None:
+    async with gateway(tenant()) as stage:
+        answer = await stage.send(UNPARSEABLE[name])
+    assert answer.startswith(b"HTTP/1.1 400 Bad Request\r\n")
+    assert b"canary" not in answer.lower()
+    assert b"aiohttp" not in answer.lower()
+    assert ("Connection", "close") in fields_of(answer)
+
+
+@pytest.mark.parametrize("name", UNPARSEABLE)
+async def test_what_does_not_parse_is_a_line_of_the_log_that_repeats_nothing(
+    name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with gateway(tenant()) as stage:
+        with capture_logs() as lines:
+            await stage.send(UNPARSEABLE[name])
+    assert [line["event"] for line in lines] == ["request_not_parsed"]
+    assert "canary" not in (str(lines) + caplog.text).lower()
+    assert caplog.records == []
 
 
 # ---- bodies

@@ -1,0 +1,30 @@
+"""When is a client that waits to be asked for its body (`Expect: 100-continue`) asked for it?
+
+Where the body is read, by whoever reads it: so never before the check of the request, and never when nobody takes it.
+aiohttp would ask before any middleware has seen the request, and answer other expectations in words of its own.
+"""
+
+from collections.abc import Iterable
+
+from aiohttp import HttpVersion11, hdrs, web
+
+
+async def wait(_request: web.Request) -> None:
+    """The `expect_handler` of a route: nobody is asked yet."""
+
+
+def asking_later(routes: Iterable[web.AbstractRouteDef]) -> list[web.AbstractRouteDef]:
+    """`routes`, whose handlers ask where they read a body."""
+    return [
+        web.RouteDef(route.method, route.path, route.handler, {**route.kwargs, "expect_handler": wait})
+        if isinstance(route, web.RouteDef)
+        else route
+        for route in routes
+    ]
+
+
+def ask(request: web.Request) -> None:
+    """Ask for the body, if the client waits for that (RFC 9110 10.1.1: an HTTP/1.0 one never does)."""
+    waits = request.version == HttpVersion11 and request.headers.get(hdrs.EXPECT, "").lower() == "100-continue"
+    if waits and request.transport is not None and not request.transport.is_closing():
+        request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")

@@ -1,0 +1,53 @@
+"""Clients that wait to be asked for their body (`Expect: 100-continue`), at our own pages."""
+
+import asyncio
+from urllib.parse import urlsplit
+
+import pytest
+
+from tests.journeys.conftest import Site
+from tests.proxy.stage import read_head, status_of, until_quiet
+
+ASKED = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+
+async def begun(site: Site, *fields: str, version: str = "1.1") -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """A form for the password page whose body is still to come."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", site.settings.port)
+    own = ("Content-Type: application/x-www-form-urlencoded", "Content-Length: 10", "Connection: close", *fields)
+    writer.write("\r\n".join([f"POST /-/login/password HTTP/{version}", *own, "", ""]).encode())
+    return reader, writer
+
+
+async def test_a_form_is_asked_for_once_and_then_read(light_site: Site) -> None:
+    reader, writer = await begun(light_site, f"Host: {urlsplit(light_site.base).netloc}", "Expect: 100-continue")
+    assert await asyncio.wait_for(read_head(reader), 5) == ASKED
+    writer.write(b"username=a")
+    assert 400 <= status_of(await until_quiet(reader)) < 500  # without the token of a form
+    writer.close()
+
+
+@pytest.mark.parametrize(
+    ("fields", "status"),
+    [
+        (("Host: nobody.example", "Expect: 100-continue"), 421),
+        (("Host: localhost", "Host: localhost", "Expect: 100-continue"), 400),
+        (("Host: localhost", "Expect: <b>something else"), 417),
+    ],
+)
+async def test_nobody_is_asked_for_the_body_of_a_request_that_is_refused(
+    fields: tuple[str, ...], status: int, light_site: Site
+) -> None:
+    reader, writer = await begun(light_site, *fields)
+    answer = await until_quiet(reader)
+    writer.close()
+    assert status_of(answer) == status
+    assert b"something else" not in answer
+
+
+async def test_a_client_of_http_1_0_is_not_asked(light_site: Site) -> None:
+    host = f"Host: {urlsplit(light_site.base).netloc}"
+    reader, writer = await begun(light_site, host, "Expect: 100-continue", version="1.0")
+    writer.write(b"username=a")
+    assert ASKED not in await until_quiet(reader)
+    writer.close()
