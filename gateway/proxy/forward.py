@@ -133,8 +133,7 @@ class _Exchange:
             try:
                 await wire.write(head_bytes(self._head, framing(self._checked)))
                 if self._has_body:
-                    if (self._checked.header("expect") or "").lower() == "100-continue":
-                        self._client.go_on()
+                    self._client.go_on()
                     pump = asyncio.create_task(self._pump(wire))
                 answer = await self._await_answer(wire, pump)
                 return await self._relay(wire, answer, pump)
@@ -163,10 +162,10 @@ class _Exchange:
             sent += len(data)
             if self._route.max_body is not None and sent > self._route.max_body:
                 raise TooLarge("body")
-            async with asyncio.timeout(self._route.timeouts.first_byte):
-                await wire.write(b"%x\r\n%b\r\n" % (len(data), data) if self._checked.chunked else data)
+            part = b"%x\r\n%b\r\n" % (len(data), data) if self._checked.chunked else data
+            await wire.write(part, within=self._route.timeouts.first_byte)
         if self._checked.chunked:
-            await wire.write(b"0\r\n\r\n")
+            await wire.write(b"0\r\n\r\n", within=self._route.timeouts.first_byte)
         elif sent != self._checked.length:
             raise ClientGone("body cut off")
 
@@ -218,8 +217,6 @@ class _Exchange:
 def _raise_unless_app_lost(pump: "asyncio.Task[None]") -> None:
     """A body the app did not take may still have an answer; every other trouble of the body ends the exchange."""
     error = pump.exception()
-    if isinstance(error, TimeoutError):
-        raise TooSlow("the app does not read the body") from error
     if error is not None and not isinstance(error, NoConnection):
         raise error
 
@@ -232,5 +229,5 @@ def _tell_app(wire: Wire, pump: "asyncio.Task[None]") -> None:
 
 async def _end(task: "asyncio.Task[object]") -> None:
     task.cancel()
-    with suppress(asyncio.CancelledError, AppError, TimeoutError):
+    with suppress(asyncio.CancelledError, AppError):
         await task

@@ -20,8 +20,9 @@ _APP_DOORS = (
     ("agent", "register-phone"),
     ("agent", "validate-otp"),
 )
-_KEYCLOAK_OPEN = frozenset({"auth", "certs", "logout", "userinfo", "login-status-iframe.html", "3p-cookies"})
-"""What of `realms/<realm>/protocol/<protocol>/` an app's route may reach: an allow-list, the rest gives tokens."""
+_PROTOCOL_OPEN = frozenset({"certs", "logout", "userinfo", "login-status-iframe.html", "3p-cookies"})
+"""What of Keycloak's `realms/<realm>/protocol/<protocol>/` a route may reach, with what describes the realm (itself,
+`.well-known`): an allow-list, for the rest signs in, gives tokens, or lets an account be changed with them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,14 +83,20 @@ def upstream_target(route: Route, checked: Checked) -> str:
 def is_closed(segments: tuple[str, ...]) -> bool:
     """Whether some server could read these segments as one of the closed doors, wherever it is mounted."""
     words = _folded(segments)
-    for at in range(len(words)):
-        if any(words[at : at + len(door)] == door for door in _APP_DOORS):
+    return any(
+        any(words[at : at + len(door)] == door for door in _APP_DOORS) or _is_closed_of_keycloak(words[at:])
+        for at in range(len(words))
+    )
+
+
+def _is_closed_of_keycloak(words: tuple[str, ...]) -> bool:
+    match words:
+        case ("admin", "realms", *_) | ("admin", _, "console", *_):
             return True
-        # realms/<realm>/protocol/<protocol>/<endpoint>
-        if words[at] == "realms" and words[at + 2 : at + 3] == ("protocol",):
-            endpoint = words[at + 4 : at + 5]
-            if not endpoint or endpoint[0] not in _KEYCLOAK_OPEN:
-                return True
+        case ("realms", _, "protocol", _, endpoint, *_):
+            return endpoint not in _PROTOCOL_OPEN
+        case ("realms", _, below, *_):
+            return below != "well-known"  # folded: without its dot
     return False
 
 

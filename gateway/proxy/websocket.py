@@ -117,7 +117,7 @@ class WebSockets:
                 _check_switch(answer, checked)
                 await client.head(101, "Switching Protocols", (*rewrite(answer.fields), *_UPGRADE), switch=True)
                 client.unwatch()
-                return await self._both_ways(request, client, wire, on_activity)
+                return await self._both_ways(request, client, wire, route.timeouts.first_byte, on_activity)
             if answer.status < 300:
                 return Failed(Problem.APP_UNAVAILABLE, f"{answer.status} to a WebSocket handshake")
             return await _ordinary(client, wire, answer, rewrite, route.timeouts.between_bytes)
@@ -134,7 +134,7 @@ class WebSockets:
                 wire.close()
 
     async def _both_ways(
-        self, request: web.Request, client: Client, wire: Wire, on_activity: Callable[[], None]
+        self, request: web.Request, client: Client, wire: Wire, patience: float, on_activity: Callable[[], None]
     ) -> Relayed:
         alive = _Alive(self._clock, on_activity)
         inbox = _Inbox(request)
@@ -147,7 +147,7 @@ class WebSockets:
             while data := await inbox.read():
                 alive.seen()
                 upward.feed(data)
-                await wire.write(data)
+                await wire.write(data, within=patience)  # else a browser that leaves meanwhile is never noticed
 
         async def to_browser() -> None:
             while data := await wire.read():
@@ -166,7 +166,10 @@ class WebSockets:
             self._live.discard(ending)
             for way in ways:
                 way.cancel()
-            await asyncio.gather(*ways, return_exceptions=True)
+            ended = await asyncio.gather(*ways, return_exceptions=True)
+        if any(isinstance(error, TooSlow) for error in ended):  # closing would wait for the app as well
+            wire.abort()
+            return client.give_up()
         if ending.done() and downward.between and not downward.closing:
             await self._say_goodbye(client, wire, inbox, upward)
         wire.close()  # not at once: the browser's close frame may still be on its way

@@ -83,13 +83,17 @@ class Wire(asyncio.Protocol):
         self._reset(method, upgrade=upgrade)
         self._parser = httptools.HttpResponseParser(self)
 
-    async def write(self, data: bytes) -> None:
-        """Send `data`; waits while the app does not read. Raises `NoConnection`."""
+    async def write(self, data: bytes, within: float | None = None) -> None:
+        """Send `data`; waits while the app does not read, for `within` seconds. Raises `NoConnection`, `TooSlow`."""
         if self._transport is None or self._closed or self._transport.is_closing():
             raise self._error or NoConnection("connection lost")
         self._transport.write(data)
         if self._writer is not None:
-            await asyncio.shield(self._writer)
+            try:
+                async with asyncio.timeout(within):
+                    await asyncio.shield(self._writer)
+            except TimeoutError as error:
+                raise TooSlow(f"the app has taken nothing for {within:g} s") from error
             if self._closed:
                 raise self._error or NoConnection("connection lost")
 
@@ -156,7 +160,7 @@ class Wire(asyncio.Protocol):
 
     def abort(self, error: AppError | None = None) -> None:
         """Close at once; whoever waits gets `error`."""
-        if self._error is None and not self._complete:
+        if self._error is None and not self.complete:  # a whole answer that nobody has read is cut off, too
             self._error = error or NoConnection("closed")
         self._spoiled = True
         self._chunks.clear()
@@ -245,13 +249,15 @@ class Wire(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._closed = True
+        if exc is not None and self._until_close and not self._complete and self._error is None:
+            self._error = BadAnswer("connection lost")  # a broken connection is no end of an answer
         self._ended("connection lost")
         if self._writer is not None and not self._writer.done():
             self._writer.set_result(None)
         self._writer = None
 
     def _ended(self, why: str) -> None:
-        if self._raw or (self._answer is not None and self._until_close):
+        if self._raw or (self._answer is not None and self._until_close and self._error is None):
             self._complete = True
         elif not self._complete and self._error is None:
             self._error = BadAnswer(why) if self._heard else NoConnection(why)

@@ -89,6 +89,14 @@ async def test_a_client_that_waits_to_be_asked_is_asked_once_the_app_is_there(ra
     assert b"Expect" not in raw_upstream.received
 
 
+async def test_a_client_of_http_1_0_is_not_asked(raw_upstream: RawUpstream) -> None:
+    async with gateway(tenant(raw_upstream.url)) as stage:
+        request = stage.request("/agent-manager/x", "Expect: 100-continue", method="POST", body=b"abcd")
+        answer = await stage.send(request.replace(b"HTTP/1.1", b"HTTP/1.0", 1))
+    assert b"100 Continue" not in answer
+    assert status_of(answer) == 200
+
+
 async def test_a_client_without_a_session_is_never_asked_for_its_body(raw_upstream: RawUpstream) -> None:
     async with gateway(tenant(raw_upstream.url)) as stage:
         lines = ("Expect: 100-continue", "Content-Length: 4")

@@ -130,6 +130,15 @@ DOORS = [
     "/auth/realms/expertflow/protocol/openid-connect/ext/ciba/auth",
     "/auth/realms/expertflow/protocol/openid-connect/revoke",
     "/auth/realms/expertflow/protocol/saml/x",
+    "/auth/realms/expertflow/protocol/openid-connect/auth",
+    "/auth/realms/expertflow/protocol/openid-connect/auth/device",
+    "/auth/realms/expertflow/login-actions/authenticate",
+    "/auth/realms/expertflow/account/credentials",
+    "/auth/realms/expertflow/broker/x/login",
+    "/auth/realms/expertflow/device",
+    "/auth/realms/expertflow/clients-registrations/default",
+    "/auth/admin/realms/expertflow/users",
+    "/auth/admin/master/console",
     "/realms/expertflow/protocol/openid-connect/token",
 ]
 
@@ -192,7 +201,10 @@ def test_a_door_is_closed_where_the_route_or_its_base_completes_it(path: str) ->
         "/unified-admin/keycloak",
         "/unified-admin/?next=/agent/login",
         "/auth/realms/expertflow/protocol/openid-connect/certs",
+        "/auth/realms/expertflow/protocol/openid-connect/logout",
         "/auth/realms/expertflow/.well-known/openid-configuration",
+        "/auth/realms/expertflow",
+        "/unified-admin/admin/console",
         "/auth/resources/x/login.css",
     ],
 )

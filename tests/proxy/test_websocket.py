@@ -22,6 +22,7 @@ from tests.proxy.stage import (
     read_head,
     status_of,
     tenant,
+    until_quiet,
 )
 
 KEY = "dGhlIHNhbXBsZSBub25jZQ=="
@@ -293,6 +294,24 @@ async def test_an_app_that_does_not_read_makes_the_browser_wait() -> None:
             pass
         writer.transport.abort()
     assert sent < 64
+
+
+async def test_a_browser_that_leaves_while_the_app_takes_nothing_is_noticed() -> None:
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_head(reader)
+        writer.write(switching())
+        writer.transport.pause_reading()  # type: ignore[attr-defined]
+        await asyncio.Event().wait()
+
+    async with app_that(script) as app, gateway(tenant(app.url), sockets=1) as stage:
+        reader, writer = await stage.connect()
+        writer.write(handshake(stage, target="/slow/ws"))
+        await read_head(reader)
+        writer.write(b"x" * 2**25)
+        async with asyncio.timeout(10):
+            assert await until_quiet(reader) == b""
+        assert stage.sessions.closers == {"s1": []}
+        writer.transport.abort()
 
 
 @pytest.mark.attack("A11")

@@ -1,11 +1,13 @@
 """Where an app's answer ends, and what one that is none leads to."""
 
 import asyncio
+import socket
+import struct
 
 import pytest
 
 from tests.neighbours.upstream import RawUpstream
-from tests.proxy.stage import app_that, body_of, fields_of, gateway, read_head, status_of, tenant, values
+from tests.proxy.stage import app_that, body_of, fields_of, gateway, read_head, status_of, tenant, until_quiet, values
 
 
 @pytest.mark.row("GW-01")
@@ -57,6 +59,27 @@ async def test_an_answer_that_ends_with_its_connection_ends_there() -> None:
         answer = await stage.send(stage.request("/agent-manager/x"))
     assert body_of(answer) == b"until the end"
     assert values(tuple(fields_of(answer)), "transfer-encoding") == ["chunked"]
+
+
+async def test_an_answer_without_a_length_whose_connection_breaks_never_looks_whole() -> None:
+    broken = asyncio.Event()
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_head(reader)
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n\r\nhalf of it")
+        await broken.wait()
+        end = writer.get_extra_info("socket")
+        end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # so that closing is a reset
+        writer.transport.abort()
+
+    async with app_that(script) as app, gateway(tenant(app.url)) as stage:
+        reader, writer = await stage.connect()
+        writer.write(stage.request("/agent-manager/x"))
+        answer = await reader.readuntil(b"half of it\r\n")
+        broken.set()
+        answer += await until_quiet(reader)
+        writer.close()
+    assert not answer.endswith(b"0\r\n\r\n")
 
 
 async def test_a_client_of_http_1_0_gets_no_chunks(raw_upstream: RawUpstream) -> None:
