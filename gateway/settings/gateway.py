@@ -96,7 +96,8 @@ class LimitsSection(Section):
     failure_steps: Annotated[list[list[float]], BeforeValidator(_steps)] = Field(
         default=[[n, s] for n, s in _OWN.failure_steps]
     )
-    """Failures of one user and factor over all logins, and for how long each number locks him."""
+    """Failures of one user and factor over all logins, and for how many seconds each number, and each one beyond the
+    last, locks him; a success or 24 hours in which he might have failed and did not begin the count anew."""
 
     sends_per_user: Count = _OWN.sends_per_user
     """Codes to one user in `sends_window`."""

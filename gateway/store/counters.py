@@ -6,13 +6,15 @@ contract suite holds both to it.
 - A count that ends before `now` is 0. Reserving adds 1 and, when sliding or new, moves its end to `now + window`.
 - Reaching a step (or, with `beyond`, passing the last one) locks until `now + step's seconds`. The lock remembers the
   count that led to it and that count's end, so that giving back can undo exactly this.
+- A sliding count that led to a lock as long as its window lives one window more, from the lock's end: a time in which
+  nothing could fail clears nothing, and so the next failure after it is one more.
 - With `restart` the count is gone once it locked; `Reserved.counts` still says what was reached.
 - Giving back lowers the count by 1 and opens the lock if this count had led to it. Counts of several callers are alike:
   after five reservations and one given back, four stand, whoever they belong to.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gateway.store.interface import Held, Rule
 
@@ -61,7 +63,10 @@ def reserved(rule: Rule, count: Count | None, now: float) -> tuple[Count, Closed
     ends_at = old.ends_at if old and not rule.sliding else now + rule.window
     new = Count((old.number if old else 0) + 1, ends_at)
     seconds = _locks_for(rule, new.number)
-    return new, None if seconds is None else Closed(now + seconds, new)
+    if seconds is None:
+        return new, None
+    lock = Closed(now + seconds, new)
+    return (replace(new, ends_at=lock.until + rule.window) if rule.sliding and seconds >= rule.window else new), lock
 
 
 def given_back(rule: Rule, count: Count | None, lock: Closed | None, now: float) -> tuple[Count | None, Closed | None]:

@@ -21,8 +21,9 @@ class Rule:
     """One counter and the locks it leads to.
 
     `count` and `lock` are keys (same tag). A count lives `window` seconds from its last increase (from the first one
-    when `sliding` is False). `steps` are `(count, locked for seconds)` in rising order: reaching a count locks; when
-    `beyond`, every further one locks as long as the last step. `restart` sets the count back to 0 when it locks.
+    when `sliding` is False), and when that led to a lock as long as the window, from the lock's end. `steps` are
+    `(count, locked for seconds)` in rising order: reaching a count locks; when `beyond`, every further one locks as
+    long as the last step. `restart` sets the count back to 0 when it locks.
     """
 
     count: str

@@ -67,6 +67,7 @@ for i = 1, #KEYS, 2 do
   if seconds then
     keep(KEYS[i + 1], text(now + seconds) .. ' ' .. text(number) .. ' ' .. text(ends_at), now + seconds)
   end
+  if seconds and sliding == '1' and seconds >= window then ends_at = now + seconds + window end
   if seconds and restart == '1' then
     redis.call('DEL', KEYS[i])
   else

@@ -188,6 +188,28 @@ async def test_a_fixed_window_ends_where_the_first_count_said(store: Store) -> N
     assert await store.reserve([rule], NOW + 10) == Reserved((1,))
 
 
+async def test_after_a_lock_as_long_as_the_window_the_count_goes_on_for_one_window_more(store: Store) -> None:
+    rule = replace(RULE, steps=((3, 10.0),), window=10.0)
+    await times(store, 3, rule)
+    assert await store.reserve([rule], NOW + 10) == Reserved((4,))
+    assert await store.look([rule], NOW + 19.9) == Held(0, NOW + 20)
+    assert await store.reserve([rule], NOW + 30) == Reserved((1,))
+
+
+async def test_after_a_lock_shorter_than_the_window_the_window_is_no_longer(store: Store) -> None:
+    rule = replace(RULE, steps=((3, 5.0),), window=10.0)
+    await times(store, 3, rule)
+    assert await store.reserve([rule], NOW + 10) == Reserved((1,))
+
+
+async def test_giving_back_what_led_to_a_long_lock_undoes_its_time_too(store: Store) -> None:
+    rule = replace(RULE, steps=((3, 10.0),), window=10.0)
+    await times(store, 3, rule)
+    await store.give_back([rule], NOW)
+    assert await store.look([rule], NOW + 9.9) == Reserved((2,))
+    assert await store.look([rule], NOW + 10) == Reserved((0,))
+
+
 async def test_fractions_of_a_second_are_kept(store: Store) -> None:
     rule = replace(RULE, steps=((1, 0.1),))
     await store.reserve([rule], NOW)

@@ -15,11 +15,10 @@ from gateway.domain.enrolment import Enrolment
 from gateway.domain.policy import FactorKind, LockScope
 from gateway.domain.problem import Problem, Trouble
 from gateway.second_factor import limits
-from gateway.second_factor.attempts import Attempts, Go, No, locked_for
+from gateway.second_factor.attempts import Attempts, Go, No
 from gateway.second_factor.challenges import Case, Right, Wrong
 from gateway.second_factor.limits import Whose
 from gateway.settings.presets import PRESETS
-from gateway.settings.snapshot import OperatorLimits
 from tests.second_factor.bench import POLICY, Bench
 
 CLOUDCX = replace(PRESETS["cloudcx"].policy, methods=POLICY.methods, resend_cooldown=0, max_sends=1000)
@@ -183,10 +182,32 @@ async def test_failures_over_all_logins_lock_the_user_for_longer_and_longer(benc
 
 
 @pytest.mark.row("EF-19")
-async def test_from_the_fiftieth_failure_each_one_locks_for_a_day() -> None:
-    named = limits.for_answer(EFCX, OperatorLimits(), Whose("t", "u", "l"), FactorKind.TOTP)[0][0]
-    locked = {n: locked_for(named, n) for n in (9, 10, 11, 19, 20, 49, 50, 51, 400)}
-    assert locked == {9: 0, 10: 300, 11: 0, 19: 0, 20: 1800, 49: 0, 50: 86400, 51: 86400, 400: 86400}
+@pytest.mark.parametrize("policy", [EFCX, CLOUDCX], ids=lambda policy: policy.preset)
+async def test_from_the_fiftieth_failure_each_one_locks_for_a_day(bench: Bench, policy: Any) -> None:
+    bench.policy = policy
+    last = (await fail_often(bench, 50))[-1]
+    waited = []
+    for _ in range(3):
+        waited.append(waits(last, bench))
+        bench.clock.set(last.trouble.until or 0)
+        last = await fail(bench, f"{bench.clock.now()}")
+    assert waited == [86400] * 3
+
+
+@pytest.mark.row("EF-19")
+async def test_twenty_four_quiet_hours_after_a_lock_of_a_day_clear_the_cap(bench: Bench) -> None:
+    bench.policy = EFCX
+    last = (await fail_often(bench, 50))[-1]
+    bench.clock.set((last.trouble.until or 0) + 86400)
+    assert (await fail(bench, "the day after")).trouble.problem is Problem.WRONG_CODE
+
+
+@pytest.mark.row("EF-19")
+async def test_a_failure_within_twenty_four_hours_keeps_the_cap(bench: Bench) -> None:
+    bench.policy = EFCX
+    await fail_often(bench, 9)
+    bench.clock.advance(86399)
+    assert (await fail(bench, "next day")).trouble.problem is Problem.LOCKED
 
 
 @pytest.mark.row("EF-19")

@@ -47,7 +47,7 @@ async def test_writing_one_key_for_ever_keeps_memory_small(clock: FakeClock) -> 
 
 async def test_counters_are_freed_a_day_after_their_end(clock: FakeClock) -> None:
     store = MemoryStore(clock)
-    rule = Rule(count="c", lock="l", window=60, steps=((1, 60.0),))
+    rule = Rule(count="c", lock="l", window=60, steps=((1, 59.0),))
     assert await store.reserve([rule], START) == Reserved((1,))
     clock.advance(86400 + 61)
     await store.reserve([Rule(count="d", lock="m", window=60, steps=())], clock.now())
