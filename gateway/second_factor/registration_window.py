@@ -28,9 +28,17 @@ class RegistrationWindow:
         """Whether this user's first factor needs no voucher for want of a profile address."""
         if tenant.policy.registration is not Registration.GUARDED:
             return True
-        now, key = self.clock.now(), f"guarded-since:{tenant.id}"
-        await self.store.add(key, str(int(now)).encode(), KEPT)  # whoever asks: the days run from the first login on
+        now, since = self.clock.now(), await self._since(tenant)
         if account.created_at is not None and now < account.created_at + OPEN_FOR:
             return True
+        return since is not None and now < since + OPEN_FOR
+
+    async def _since(self, tenant: Tenant) -> int | None:
+        """When the first login asked, whoever's it was; each one that asks lengthens the note's life."""
+        key = f"guarded-since:{tenant.id}"
+        await self.store.add(key, str(int(self.clock.now())).encode(), KEPT)
         raw = await self.store.get(key)
-        return raw is not None and now < int(raw) + OPEN_FOR
+        if raw is None:
+            return None
+        await self.store.swap(key, raw, raw, KEPT)
+        return int(raw)
