@@ -1,8 +1,9 @@
 """The new-password page: Keycloak says that the password must be changed.
 
 Form: `new_password`. Reached only after the factor; the realm's policy decides, and what it says is shown. Keycloak's
-yes is recorded before the grant with the new password, so that whatever happens next the page is never shown for a
-password that is changed already; then another factor is owed. The password itself is never kept.
+yes is recorded before the grant with the new password, and a try of which nobody knows the end stops the login, so
+that the page is never shown for a password that is changed already; then another factor is owed. The password itself
+is never kept.
 """
 
 from collections.abc import Awaitable, Callable
@@ -26,6 +27,8 @@ from gateway.store.once import Once
 
 MOST_PASSWORD = 1024
 TIMEOUT = 30.0
+KEPT = 7200.0
+"""Seconds for which it is known that a try began; longer than any login lives."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,16 +54,23 @@ class NewPasswordPage:
         claim, owner = ("new-password", login.id), self.chance.token_bytes(8).hex()
         if not await self.once.claim(visit.tenant.id, claim, TIMEOUT, owner=owner):
             return Acted(trouble=Trouble(Problem.WAIT, self.clock.now() + TIMEOUT))
+        if not await self.once.claim(visit.tenant.id, (*claim, "begun"), KEPT, owner=owner):
+            return await self._unknown(visit, user)  # a process that ended meanwhile may have set it
         try:
             refused = await self.users.set_password(access, user.id, new)
-        except errors.Unreachable:  # whether it is set is not known: only a new login can tell
-            self.reports.tell(visit, AuditEvent.PASSWORD_UNKNOWN, user)
-            return Acted((Stopped(Trouble(Problem.PASSWORD_CHANGED)),))
+        except errors.Unreachable:
+            return await self._unknown(visit, user)
+        except errors.GatewayError:
+            await self._release(visit, claim, owner)
+            raise
         if isinstance(refused, PasswordRefused):
-            await self.once.release(visit.tenant.id, claim, owner=owner)
+            await self._release(visit, claim, owner)
             return Acted(trouble=Trouble(Problem.PASSWORD_REFUSED, detail=refused.text))
         self.reports.tell(visit, AuditEvent.PASSWORD_CHANGED, user)
-        account = await self.users.account(access, user.id)
+        try:
+            account = await self.users.account(access, user.id)
+        except errors.GatewayError:
+            return await self._stopped(visit, user)
         changed = PasswordChanged(account.credential_date if account else None)
 
         async def grant(after: Login) -> Acted:
@@ -76,6 +86,20 @@ class NewPasswordPage:
             return Acted((TokensGranted(granted.tokens, granted.user),))
 
         return Acted((changed,), then=grant)
+
+    async def _unknown(self, visit: Visit, user: User) -> Acted:
+        """Whether it is set is not known: only a new login can tell."""
+        self.reports.tell(visit, AuditEvent.PASSWORD_UNKNOWN, user)
+        return await self._stopped(visit, user)
+
+    async def _stopped(self, visit: Visit, user: User) -> Acted:
+        await self.end_everything(visit.tenant, user)
+        return Acted((Stopped(Trouble(Problem.PASSWORD_CHANGED)),))
+
+    async def _release(self, visit: Visit, claim: tuple[str, ...], owner: str) -> None:
+        """Nothing was set: it may be tried again."""
+        for held in ((*claim, "begun"), claim):
+            await self.once.release(visit.tenant.id, held, owner=owner)
 
     async def view(self, visit: Visit, login: Login, fields: Fields) -> StepView:
         """The form."""
