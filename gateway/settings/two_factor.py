@@ -291,6 +291,7 @@ class _Methods:
                 self._one(m.channelType, m.channelServiceIdentifier, (*at, "methods", n))
                 for n, m in enumerate(section.methods)
             ]
+            self._twice(section.methods, at)
             return tuple(m for m in listed if m is not None)
         if not section.channelType and preset.default_methods:
             if not section.is2FAEnabled:
@@ -312,6 +313,13 @@ class _Methods:
             return ()
         method = self._one(kind, section.channelServiceIdentifier, at)
         return (method,) if method else ()
+
+    def _twice(self, listed: list[MethodSection], at: Path) -> None:
+        """A user has one registration of a kind, so a second channel for it would never be used."""
+        kinds = [m.channelType for m in listed]
+        for n, kind in enumerate(kinds):
+            if kind in kinds[:n]:
+                self.report.error((*at, "methods", n, "channelType"), f"{kind.value} is listed already: one of a kind")
 
     def _only(self, kind: ChannelType) -> str | None:
         """The channel of `kind` when there is just one, so that nobody need name it."""

@@ -58,6 +58,13 @@ def test_cloudcx_asks_which_mailbox_when_there_are_several(folder: Folder) -> No
     assert policy(folder).methods == (Method(FactorKind.EMAIL, "mfa@example.com"), APP)
 
 
+def test_a_method_that_is_listed_twice_is_an_error(folder: Folder) -> None:
+    folder.gateway["channels"].append({**folder.gateway["channels"][0], "serviceIdentifier": "mfa@example.com"})
+    mailboxes = [{"channelType": "EMAIL", "channelServiceIdentifier": f"{n}@example.com"} for n in ("otp", "mfa")]
+    cloudcx(folder, methods=mailboxes)
+    assert folder.fault(f"{AT}.methods[1].channelType").text == "EMAIL is listed already: one of a kind"
+
+
 def test_cloudcx_with_the_app_alone_needs_no_channel_and_no_otp_manager(folder: Folder) -> None:
     folder.gateway["channels"] = []
     del folder.keycloak["Otp_Manager_Url"]
