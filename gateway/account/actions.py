@@ -73,7 +73,11 @@ class Account:
         enrolments = await self._enrolments(tenant, session)
         if factor is None or enrolments is None or not may_turn_off(tenant.policy, enrolments, factor):
             return await self._page(request, session, Problem.BAD_INPUT)
-        if await self.enrolments.turn_off(tenant, session.user_id, factor) is None:
+
+        def may(now: EnrolmentSet) -> bool:  # another tab may have turned the other one off meanwhile
+            return may_turn_off(tenant.policy, now, factor)
+
+        if await self.enrolments.turn_off(tenant, session.user_id, factor, may) is None:
             return await self._page(request, session, Problem.ENROLMENT_CHANGED)
         self._tell(request, session, AuditEvent.FACTOR_OFF, factor=factor.value)
         return self._back(request)

@@ -149,11 +149,22 @@ class Enrolments:
 
         return await self._change(tenant, user_id, change)
 
-    async def turn_off(self, tenant: Tenant, user_id: str, factor: FactorKind) -> EnrolmentSet | None:
-        """Take one factor out; trust ends, and with the last factor the backup codes do. None as in `burn`."""
+    async def turn_off(
+        self,
+        tenant: Tenant,
+        user_id: str,
+        factor: FactorKind,
+        may: Callable[[EnrolmentSet], bool] = lambda now: True,
+    ) -> EnrolmentSet | None:
+        """Take one factor out; trust ends, and with the last factor the backup codes do.
+
+        None as in `burn`, and when the set that stands `may` not lose it.
+        """
 
         def change(now: EnrolmentSet) -> EnrolmentSet | None:
-            return now.without(factor) if now.of(factor) else now
+            if now.of(factor) is None:
+                return now
+            return now.without(factor) if may(now) else None
 
         return await self._change(tenant, user_id, change)
 

@@ -172,3 +172,20 @@ async def test_of_twenty_different_registrations_at_once_one_is_kept(bench: Benc
 async def test_the_stored_text_names_no_address(bench: Bench) -> None:
     await bench.enrol("u1")
     assert "example" not in bench.profile.values["u1"]
+
+
+@pytest.mark.row("CC-21")
+async def test_of_two_factors_turned_off_at_once_the_last_one_stays_where_one_must() -> None:
+    bench = Bench()
+    await bench.enrol("u1")
+    await bench.enrol("u1", Enrolment(FactorKind.TOTP, secret="made up"))
+
+    def may(now: EnrolmentSet) -> bool:
+        return len(now.enrolments) > 1
+
+    kinds = (FactorKind.EMAIL, FactorKind.TOTP)
+    found = await asyncio.gather(*(bench.enrolments.turn_off(TENANT, "u1", kind, may) for kind in kinds))
+    assert [e is None for e in found].count(True) == 1
+    left = await bench.enrolments.read(TENANT, "u1")
+    assert isinstance(left, EnrolmentSet)
+    assert len(left.enrolments) == 1
