@@ -27,6 +27,7 @@ from gateway.keycloak import sign_in as keycloak
 from gateway.keycloak.connection import Connections
 from gateway.keycloak.endings import Endings
 from gateway.keycloak.profile import Profile
+from gateway.keycloak.sign_in_queue import SignInQueue
 from gateway.keycloak.users import Users
 from gateway.login.reaper import Reaper
 from gateway.logout import Logout
@@ -84,7 +85,7 @@ def build(
     settings = configuration().gateway
     store = open_store(settings.store, clock)
     connections = Connections()
-    sign_in = keycloak.SignIn(connections, clock)
+    sign_in, lock, limits = keycloak.SignIn(connections, clock), StoreLock(store, clock, chance), settings.limits
     environment = build_environment(data_root())
     languages = load_languages(data_root() / "locales", settings.languages)
     assets = Assets(data_root() / "static", settings.prefix)
@@ -96,10 +97,18 @@ def build(
         chance=chance,
         audit=audit or Audit(clock),
         store=store,
-        lock=StoreLock(store, clock, chance),
+        lock=lock,
         once=Once(store, clock),
         notices=Notices(store=store, chance=chance),
         sign_in=sign_in,
+        queue=SignInQueue(
+            lock,
+            clock,
+            per_name=limits.grants_per_user_waiting,
+            per_address=limits.grants_per_user_and_client,
+            at_once=limits.grants_at_once,
+            patience=limits.grant_wait,
+        ),
         endings=Endings(sign_in),
         users=Users(connections),
         profile=Profile(connections),
@@ -151,7 +160,7 @@ def build(
     )
     gate.add_to(app)
     app.cleanup_ctx.append(_closing(store.close, world.mailer.close, connections.close))
-    app.cleanup_ctx.append(_closing(world.endings.close))
+    app.cleanup_ctx.append(_closing(world.endings.close, world.queue.close))
     app.cleanup_ctx.append(_listening(world.notices))
     app.cleanup_ctx.append(_born(factors.consuming))
     app.cleanup_ctx.append(_reaping(reaper))

@@ -89,6 +89,7 @@ class World:
     once: Once
     notices: Notices
     sign_in: keycloak.SignIn
+    queue: SignInQueue
     endings: Endings
     users: Users
     profile: Profile
@@ -171,7 +172,6 @@ def login(world: World, factors: SecondFactor, live: Sessions) -> tuple[Reaper, 
 
     sending = Sending(challenges, world.once, proofs, chance, reports, pace, renew)
     reaper = Reaper(world.store, world.once, logins, clock, world.configuration, world.endings.begin)
-    limits = world.configuration().gateway.limits
 
     async def end_everything(tenant: Tenant, user: User) -> None:
         await live.end_all(tenant, user.id, reason="password")
@@ -182,14 +182,7 @@ def login(world: World, factors: SecondFactor, live: Sessions) -> tuple[Reaper, 
     steps: dict[Step, Page] = {
         Step.PASSWORD: PasswordPage(
             sign_in=world.sign_in,
-            queue=SignInQueue(
-                world.lock,
-                clock,
-                per_name=limits.grants_per_user_waiting,
-                per_address=limits.grants_per_user_and_client,
-                at_once=limits.grants_at_once,
-                patience=limits.grant_wait,
-            ),
+            queue=world.queue,
             users=world.users,
             enrolments=factors.enrolments,
             attempts=factors.attempts,

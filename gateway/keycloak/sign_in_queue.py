@@ -8,13 +8,15 @@ are the operator's. What is promised:
   and addresses take turns. A browser in which the user finished a login before has a lane of its own that goes first.
 - Many users behind one address do not wait for each other: the rule is for each name.
 - Nobody waits for ever: who has no turn in time gets `Busy`.
+- A name rests for a moment after each turn: Keycloak still counts a login when its answer is out already, and refuses
+  one that comes just then (measured: one right password in a hundred right after another; none in 2,300 after 20 ms).
 """
 
 import asyncio
 import hashlib
 import unicodedata
 from collections import OrderedDict, deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -24,6 +26,8 @@ from gateway.domain.ports import Clock, Lock
 PER_ADDRESS = 2
 PER_NAME = 5
 AT_ONCE = 20
+REST = 0.1
+"""Seconds between two turns of one name. Whoever had the turn does not wait for them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +47,7 @@ class SignInQueue:
 
     At most `per_name` wait for a name in each lane, of one client address `per_address`. `patience` bounds the wait for
     a name, `shed_after` the wait for one of the `at_once` places, `longest` is how long a turn may take (the grant's
-    timeout).
+    timeout), `rest` waits between two turns of a name.
     """
 
     def __init__(
@@ -57,6 +61,7 @@ class SignInQueue:
         patience: float = 15.0,
         shed_after: float = 2.0,
         longest: float = 10.0,
+        rest: Callable[[], Awaitable[None]] = lambda: asyncio.sleep(REST),
     ) -> None:
         self._lock = lock
         self._clock = clock
@@ -65,6 +70,8 @@ class SignInQueue:
         self._patience = patience
         self._shed_after = shed_after
         self._longest = longest
+        self._rest = rest
+        self._resting: set[asyncio.Task[None]] = set()
         self._names: dict[tuple[str, str], _Line] = {}
         self._places = _Line(at_once)
 
@@ -81,11 +88,29 @@ class SignInQueue:
 
         Raises `errors.Unreachable` when the store does not answer.
         """
-        async with AsyncExitStack() as held:
-            yield await self._enter(held, (tenant_id, normalised(username)), client_address, known)
+        async with AsyncExitStack() as held, AsyncExitStack() as place:
+            turn = await self._enter(held, place, (tenant_id, normalised(username)), client_address, known)
+            try:
+                yield turn
+            finally:
+                if isinstance(turn, Turn):
+                    self._let_rest(held.pop_all())
+
+    async def close(self) -> None:
+        """Wait until nothing rests, so that every turn is given back."""
+        await asyncio.gather(*self._resting, return_exceptions=True)
+
+    def _let_rest(self, held: AsyncExitStack) -> None:
+        async def rest() -> None:
+            async with held:
+                await self._rest()
+
+        task = asyncio.create_task(rest())
+        self._resting.add(task)
+        task.add_done_callback(self._resting.discard)
 
     async def _enter(
-        self, held: AsyncExitStack, name: tuple[str, str], client_address: str, known: bool
+        self, held: AsyncExitStack, place: AsyncExitStack, name: tuple[str, str], client_address: str, known: bool
     ) -> Turn | Busy:
         line = self._names.setdefault(name, _Line(1))
         held.callback(self._forget, name, line)
@@ -99,7 +124,7 @@ class SignInQueue:
                 await held.enter_async_context(hold)
             async with asyncio.timeout(self._shed_after):
                 await self._places.enter(client_address, known)
-                held.callback(self._places.leave)
+                place.callback(self._places.leave)
         except (TimeoutError, errors.Conflict):
             await held.aclose()  # now: whoever shows "busy" to a user must not keep others waiting
             return self._busy()

@@ -10,7 +10,7 @@ import httpx2
 import pytest
 
 from gateway.domain import errors
-from gateway.domain.ports import SystemClock
+from gateway.domain.ports import SystemChance, SystemClock
 from gateway.domain.secret import Secret
 from gateway.domain.session import Tokens
 from gateway.domain.tenant import AdminUser, Credentials, KeycloakAccess
@@ -18,7 +18,10 @@ from gateway.keycloak.connection import Connections
 from gateway.keycloak.profile import Profile
 from gateway.keycloak.realm import ATTRIBUTE
 from gateway.keycloak.sign_in import Ended, Granted, NotFullySetUp, SignIn, WrongPassword
+from gateway.keycloak.sign_in_queue import SignInQueue, Turn
 from gateway.keycloak.users import PasswordRefused, Users
+from gateway.store.locks import StoreLock
+from gateway.store.memory import MemoryStore
 from tests.contract import stand_in
 from tests.neighbours.keycloak import Keycloak
 from tests.neighbours.keycloak_admin import Person, new_password
@@ -73,8 +76,8 @@ def access_of(server: Keycloak, *, realm: str = "") -> KeycloakAccess:
 async def granted(gateway: Gateway, person: Person) -> Granted:
     """A grant by the right password.
 
-    Keycloak's brute-force protection refuses a login of a user while it still counts his last one; on a loaded machine
-    that was seen once in some thousand logins right after each other, and it counts for nothing.
+    Keycloak's brute-force protection refuses a login of a user while it still counts his last one, and no queue stands
+    before it here; a refusal of that kind counts for nothing.
     """
     for _ in range(5):
         found = await gateway.sign_in.password(gateway.access, person.username, Secret(person.password))
@@ -530,3 +533,23 @@ async def test_parallel_grants_of_one_user_are_refused_in_part(server: Keycloak,
     texts = {answer.json()["error_description"] for answer in answers if answer.status_code == 400}
     assert texts <= {"Invalid user credentials"}
     assert server.admin.failures(person.id)["numFailures"] == 0
+
+
+async def test_behind_the_queue_no_right_password_is_refused_for_coming_right_after_another(
+    gateway: Gateway, server: Keycloak
+) -> None:
+    clock = SystemClock()
+    queue = SignInQueue(StoreLock(MemoryStore(clock), clock, SystemChance()), clock)
+
+    async def log_in_often(person: Person) -> list[object]:
+        answers: list[object] = []
+        for _ in range(15):
+            async with queue.turn("tenant", person.username, "192.0.2.1") as turn:
+                assert turn == Turn()
+                answers.append(await gateway.sign_in.password(gateway.access, person.username, Secret(person.password)))
+        return answers
+
+    people = [server.admin.create_user() for _ in range(3)]
+    answers = [answer for some in await asyncio.gather(*map(log_in_often, people)) for answer in some]
+    await queue.close()
+    assert [answer for answer in answers if not isinstance(answer, Granted)] == []

@@ -72,6 +72,11 @@ class Crowd:
         for _ in self.tasks:
             self.gate.release()
         await asyncio.gather(*self.tasks.values(), return_exceptions=True)
+        await self.queue.close()
+
+
+async def no_rest() -> None:
+    """Two turns of one name right after each other."""
 
 
 async def settle() -> None:
@@ -87,7 +92,7 @@ def lock() -> LocalLock:
 
 @pytest.fixture
 def queue(lock: LocalLock, clock: FakeClock) -> SignInQueue:
-    return SignInQueue(lock, clock)
+    return SignInQueue(lock, clock, rest=no_rest)
 
 
 @pytest.fixture
@@ -131,7 +136,7 @@ async def test_of_all_addresses_at_most_five_wait_for_a_name(crowd: Crowd) -> No
 
 @pytest.mark.attack("F20")
 async def test_how_many_wait_for_a_name_is_the_operators_to_say(lock: LocalLock, clock: FakeClock) -> None:
-    crowd = Crowd(SignInQueue(lock, clock, per_name=2, per_address=1))
+    crowd = Crowd(SignInQueue(lock, clock, per_name=2, per_address=1, rest=no_rest))
     for label, address in (("has it", "1"), ("waits 1", "1"), ("too many of 1", "1"), ("waits 2", "2"), ("full", "3")):
         await crowd.send(label, "agent1", f"192.0.2.{address}")
     assert crowd.busy() == {"too many of 1", "full"}
@@ -159,7 +164,7 @@ async def test_against_200_tries_at_once_the_victim_s_known_browser_has_the_next
 
 @pytest.mark.attack("F20")
 async def test_500_names_behind_one_address_all_get_in(lock: LocalLock, clock: FakeClock) -> None:
-    crowd = Crowd(SignInQueue(lock, clock, shed_after=60.0))
+    crowd = Crowd(SignInQueue(lock, clock, shed_after=60.0, rest=no_rest))
     for number in range(500):
         await crowd.send(f"agent {number}", f"agent{number}", "192.0.2.1")
     await crowd.finish()
@@ -168,13 +173,42 @@ async def test_500_names_behind_one_address_all_get_in(lock: LocalLock, clock: F
     assert crowd.busy() == set()
 
 
+async def test_a_name_rests_after_its_turn_and_nobody_else_waits_for_that(lock: LocalLock, clock: FakeClock) -> None:
+    rested = asyncio.Event()
+
+    async def rest() -> None:
+        await rested.wait()
+
+    crowd = Crowd(SignInQueue(lock, clock, at_once=1, rest=rest))
+    await crowd.send("a", "agent1", "192.0.2.1")
+    await crowd.send("b", "agent1", "192.0.2.1")
+    await crowd.next()
+    await crowd.send("c", "agent2", "192.0.2.1")
+    assert crowd.order == ["a", "c"]
+    assert crowd.tasks["a"].done()
+    await crowd.next()
+    rested.set()
+    await settle()
+    assert crowd.order == ["a", "c", "b"]
+    await crowd.finish()
+
+
+async def test_at_the_end_no_turn_is_left_to_run_out(lock: LocalLock, clock: FakeClock) -> None:
+    queue = SignInQueue(lock, clock)
+    async with queue.turn("tenant", "agent1", "192.0.2.1"):
+        pass
+    assert lock.held
+    await queue.close()
+    assert not lock.held
+
+
 async def test_names_of_two_tenants_do_not_wait_for_each_other(queue: SignInQueue) -> None:
     async with queue.turn("one", "agent1", "192.0.2.1") as first, queue.turn("two", "agent1", "192.0.2.1") as second:
         assert (first, second) == (Turn(), Turn())
 
 
 async def test_who_finds_no_place_in_time_is_sent_away_with_a_time(lock: LocalLock, clock: FakeClock) -> None:
-    crowd = Crowd(SignInQueue(lock, clock, at_once=1, shed_after=0.05))
+    crowd = Crowd(SignInQueue(lock, clock, at_once=1, shed_after=0.05, rest=no_rest))
     await crowd.send("a", "agent1", "192.0.2.1")
     await crowd.send("b", "agent2", "192.0.2.1")
     assert await crowd.tasks["b"] == Busy(until=clock.now() + 0.05)
@@ -184,7 +218,7 @@ async def test_who_finds_no_place_in_time_is_sent_away_with_a_time(lock: LocalLo
 async def test_who_waits_too_long_for_a_name_is_sent_away_and_leaves_the_line(
     lock: LocalLock, clock: FakeClock
 ) -> None:
-    crowd = Crowd(SignInQueue(lock, clock, patience=0.05))
+    crowd = Crowd(SignInQueue(lock, clock, patience=0.05, rest=no_rest))
     await crowd.send("a", "agent1", "192.0.2.1")
     await crowd.send("b", "agent1", "192.0.2.1")
     assert isinstance(await crowd.tasks["b"], Busy)

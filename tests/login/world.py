@@ -25,6 +25,7 @@ from gateway.domain.session import Session, Tokens
 from gateway.domain.tenant import KeycloakAccess, Tenant
 from gateway.domain.user import Account, User
 from gateway.keycloak.sign_in import Granted, NotFullySetUp, WrongPassword
+from gateway.keycloak.sign_in_queue import SignInQueue
 from gateway.keycloak.users import PasswordRefused
 from gateway.login.flow import Went
 from gateway.login.record import Login, Purpose, Step
@@ -184,6 +185,7 @@ class World:
         store: Any = Pausing(self.store, self.random)
         realm: Any = self.realm
         ring = KeyRing((Key("00000001", self.chance.token_bytes(KEY_BYTES)),))
+        lock = StoreLock(store, self.clock, self.chance)
         self.world = assembly.World(
             configuration=lambda: self.configuration,
             ring=ring,
@@ -191,10 +193,11 @@ class World:
             chance=self.chance,
             audit=SimpleNamespace(write=self._heard),  # type: ignore[arg-type]
             store=store,
-            lock=StoreLock(store, self.clock, self.chance),
+            lock=lock,
             once=Once(store, self.clock),
             notices=Notices(store=store, chance=self.chance),
             sign_in=realm,
+            queue=SignInQueue(lock, self.clock, rest=lambda: asyncio.sleep(0)),
             endings=realm,
             users=realm,
             profile=self.profile,  # type: ignore[arg-type]

@@ -116,7 +116,7 @@ async def test_only_invalid_grant_ends_the_session(scene: Scene) -> None:
     scene.clock.advance(290)
     scene.renewals.answer = Ended("Session not active")
     answers = await asyncio.gather(*(scene.one.sessions.current(TENANT, cookie) for _ in range(20)))
-    assert answers[0] is None
+    assert None in answers  # the one whose flight it was; the others go on with a token that is still valid
     assert await scene.two.sessions.current(TENANT, cookie) is None
     assert scene.one.reasons() == ["keycloak"]
 
