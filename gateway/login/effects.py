@@ -30,7 +30,7 @@ from gateway.login.sending import Sending
 from gateway.login.visit import Visit
 from gateway.observe.audit import AuditEvent
 from gateway.second_factor.challenges import Challenges
-from gateway.second_factor.enrolments import Enrolments
+from gateway.second_factor.enrolments import Enrolments, Tampered
 from gateway.second_factor.factors import backup_code
 from gateway.second_factor.trust import Holder, Trust, TrustCookie
 from gateway.sessions.sessions import NewSession, Sessions
@@ -108,7 +108,7 @@ class Effects:
         user, tokens = login.user, login.tokens
         if user is None or tokens is None:
             return Acted((Stopped(Trouble(Problem.PASSWORD_CHANGED)),))
-        if stopped := await self._changed_meanwhile(visit, login, user):
+        if stopped := await self._changed_meanwhile(visit, login, user, registrations=True):
             return stopped
         satisfied, rule = machine.satisfied(login)
         session, cookie = await self.sessions.open(
@@ -136,7 +136,7 @@ class Effects:
         user = login.user
         if user is None:
             return Acted((Stopped(Trouble(Problem.LOGIN_EXPIRED)),))
-        if stopped := await self._changed_meanwhile(visit, login, user):
+        if stopped := await self._changed_meanwhile(visit, login, user, registrations=True):
             return stopped
         satisfied, rule = machine.satisfied(login)
 
@@ -170,9 +170,18 @@ class Effects:
         self.reports.tell(visit, AuditEvent.TRUST_GIVEN, user, days=login.policy.trust_browser_days)
         return BrowserSecret(tag, secret).value
 
-    async def _changed_meanwhile(self, visit: Visit, login: Login, user: User) -> Acted | None:
-        """The end of a login whose account is no longer the one that the password was right for."""
+    async def _changed_meanwhile(
+        self, visit: Visit, login: Login, user: User, *, registrations: bool = False
+    ) -> Acted | None:
+        """The end of a login whose account is no longer the one that the password was right for.
+
+        `registrations`: nor are they; a write looks at them itself.
+        """
         finding = await self._changed(visit, login, user)
+        if not finding and registrations and login.policy.enabled:
+            kept = await self.enrolments.read(visit.tenant, user.id)
+            if isinstance(kept, Tampered) or kept.trust_epoch != login.enrolments.trust_epoch:
+                finding = "registrations"  # a factor went, or "sign out everywhere": what was proved may be a thief's
         if not finding:
             return None
         self.reports.tell(visit, AuditEvent.LOGIN_REFUSED, user, problem="account-changed", finding=finding)

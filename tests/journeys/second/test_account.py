@@ -185,6 +185,22 @@ async def test_the_account_page_is_no_page_for_who_is_not_signed_in(cloud: Site)
         assert (await nobody.account("turn-off", factor="email")).status == 303
 
 
+@pytest.mark.attack("F16")
+@pytest.mark.parametrize("change", ["turn-off", "sign-out-everywhere"])
+async def test_a_login_under_way_ends_when_its_user_turns_off_the_app_or_signs_out_everywhere(
+    cloud: Site, change: str
+) -> None:
+    user = cloud.user()
+    async with cloud.person() as owner, cloud.person() as thief:
+        lost, _ = await both(cloud, owner, user)
+        assert (await thief.password(user.username, user.password)).step == "verify"
+        assert (await owner.account(change, factor="totp")).status == 303
+        stopped = await thief.do("verify", code=lost.code())
+        assert (stopped.status, stopped.step, stopped.problem) == (403, "stopped", "account-changed")
+        assert set(thief.cookies()) <= {"gateway-login"}
+    assert cloud.audit.of("login.refused")[-1]["finding"] == "registrations"
+
+
 async def test_an_app_set_up_again_replaces_the_old_one(cloud: Site) -> None:
     user = cloud.user()
     async with cloud.person() as agent:
