@@ -1,12 +1,14 @@
 """How does a user sign out? `GET /-/logout` shows a button, `POST` ends the session here and at Keycloak.
 
-Everything the browser was given goes, but for the id that says which users finished a login here.
+Everything the browser was given goes, but for the id that says which users finished a login here; also when the store
+does not answer (503). Keycloak is not waited for.
 """
 
 from dataclasses import dataclass
 
 from aiohttp import hdrs, web
 
+from gateway.domain.errors import Unreachable
 from gateway.domain.ports import Chance
 from gateway.domain.problem import Problem
 from gateway.domain.tenant import Tenant
@@ -15,7 +17,7 @@ from gateway.sessions.sessions import Sessions
 from gateway.web import cookies, protections, return_to
 from gateway.web.cookies import BrowserSecret, Cookie
 from gateway.web.csrf import Csrf, same_origin
-from gateway.web.failures import Failures, wants_json
+from gateway.web.failures import Failures, problem_of, wants_json
 from gateway.web.pages import Pages
 from gateway.web.protections import Unreadable
 from gateway.web.request import CLIENT_ADDRESS, CONFIGURATION, REFERENCE, REQUEST_ID, TENANT
@@ -57,29 +59,25 @@ class Logout:
         ours = self.csrf.verify(tenant, browser.tag if browser else None, fields.get("csrf"))
         if not same_origin(request.headers, tenant) or not ours:
             return self.failures.respond(request, Problem.FORM_EXPIRED)
-        await self._end(request, tenant)
         prefix = request[CONFIGURATION].gateway.prefix
         response: web.StreamResponse
+        try:
+            await self._end(request, tenant)
+        except Unreachable as error:  # `sessions` goes on trying: the browser is cleaned, whoever sits down at it next
+            response = self.failures.respond(request, problem_of(error), cause=str(error))
+            return _cleaned(response, tenant)
         if wants_json(request):
             response = web.json_response({"signed_out": True}, headers=protections.headers(tenant))
         else:
             headers = {**protections.headers(tenant), hdrs.LOCATION: f"{prefix}login"}
             response = web.Response(status=303, headers=headers)
-        for gone in (
-            cookies.forget(tenant, Cookie.SESSION),
-            cookies.forget(tenant, Cookie.LOGIN),
-            cookies.forget_token(tenant),
-            cookies.forget_language(tenant),
-        ):
-            response.headers.add(hdrs.SET_COOKIE, gone)
-        return response
+        return _cleaned(response, tenant)
 
     async def _end(self, request: web.Request, tenant: Tenant) -> None:
         value = cookies.read(request.headers.getall(hdrs.COOKIE, ()), cookies.name_of(Cookie.SESSION, tenant))
-        session = await self.sessions.current(tenant, value) if value else None
+        session = await self.sessions.leave(tenant, value) if value else None
         if session is None:
             return
-        await self.sessions.end(tenant, session.id)
         self.audit.write(
             AuditEvent.LOGOUT,
             tenant=tenant.id,
@@ -93,3 +91,15 @@ class Logout:
     def _login_cookie(self, request: web.Request) -> BrowserSecret | None:
         headers = request.headers.getall(hdrs.COOKIE, ())
         return cookies.browser_secret(cookies.read(headers, cookies.name_of(Cookie.LOGIN, request[TENANT])))
+
+
+def _cleaned(response: web.StreamResponse, tenant: Tenant) -> web.StreamResponse:
+    """`response`, which takes from the browser what it was given."""
+    for gone in (
+        cookies.forget(tenant, Cookie.SESSION),
+        cookies.forget(tenant, Cookie.LOGIN),
+        cookies.forget_token(tenant),
+        cookies.forget_language(tenant),
+    ):
+        response.headers.add(hdrs.SET_COOKIE, gone)
+    return response

@@ -46,8 +46,7 @@ class SignInQueue:
     """The lines of one process; `lock` keeps replicas apart. Times in seconds.
 
     At most `per_name` wait for a name in each lane, of one client address `per_address`. `patience` bounds the wait for
-    a name, `shed_after` the wait for one of the `at_once` places, `longest` is how long a turn may take (the grant's
-    timeout), `rest` waits between two turns of a name.
+    a name, `shed_after` the wait for one of the `at_once` places, `rest` waits between two turns of a name.
     """
 
     def __init__(
@@ -60,7 +59,6 @@ class SignInQueue:
         at_once: int = AT_ONCE,
         patience: float = 15.0,
         shed_after: float = 2.0,
-        longest: float = 10.0,
         rest: Callable[[], Awaitable[None]] = lambda: asyncio.sleep(REST),
     ) -> None:
         self._lock = lock
@@ -69,7 +67,6 @@ class SignInQueue:
         self._per_address = per_address
         self._patience = patience
         self._shed_after = shed_after
-        self._longest = longest
         self._rest = rest
         self._resting: set[asyncio.Task[None]] = set()
         self._names: dict[tuple[str, str], _Line] = {}
@@ -82,14 +79,18 @@ class SignInQueue:
 
     @asynccontextmanager
     async def turn(
-        self, tenant_id: str, username: str, client_address: str, *, known: bool = False
+        self, tenant_id: str, username: str, client_address: str, *, known: bool = False, longest: float = 5.0
     ) -> AsyncIterator[Turn | Busy]:
         """Wait for the turn of this name. `known`: this browser finished a login of this user before.
+
+        `longest` is how long the turn may take (the grant's timeout): a replica that died with it holds it no longer.
 
         Raises `errors.Unreachable` when the store does not answer.
         """
         async with AsyncExitStack() as held, AsyncExitStack() as place:
-            turn = await self._enter(held, place, (tenant_id, normalised(username)), client_address, known)
+            turn = await self._enter(
+                held, place, (tenant_id, normalised(username)), client_address, known, longest=longest
+            )
             try:
                 yield turn
             finally:
@@ -110,7 +111,14 @@ class SignInQueue:
         task.add_done_callback(self._resting.discard)
 
     async def _enter(
-        self, held: AsyncExitStack, place: AsyncExitStack, name: tuple[str, str], client_address: str, known: bool
+        self,
+        held: AsyncExitStack,
+        place: AsyncExitStack,
+        name: tuple[str, str],
+        client_address: str,
+        known: bool,
+        *,
+        longest: float,
     ) -> Turn | Busy:
         line = self._names.setdefault(name, _Line(1))
         held.callback(self._forget, name, line)
@@ -120,7 +128,7 @@ class SignInQueue:
             async with asyncio.timeout(self._patience):
                 await line.enter(client_address, known)
                 held.callback(line.leave)
-                hold = self._lock.hold(_lock_name(name), wait=self._patience, ttl=self._longest + 10)
+                hold = self._lock.hold(_lock_name(name), wait=self._patience, ttl=longest + 10)
                 await held.enter_async_context(hold)
             async with asyncio.timeout(self._shed_after):
                 await self._places.enter(client_address, known)

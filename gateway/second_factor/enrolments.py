@@ -15,7 +15,8 @@ A write goes on only from the version that the login saw.
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -23,7 +24,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from gateway.crypto.sealing import Sealer, Unopenable
 from gateway.domain.enrolment import Enrolment, EnrolmentSet
-from gateway.domain.errors import Conflict
+from gateway.domain.errors import Conflict, Unreachable
 from gateway.domain.policy import FactorKind
 from gateway.domain.ports import Clock, Lock
 from gateway.domain.tenant import KeycloakAccess, Tenant
@@ -31,7 +32,9 @@ from gateway.store.interface import Store
 
 GUARD_LIFE = 400 * 86400.0
 LOCK_WAIT = 10.0
-LOCK_LIFE = 60.0
+CALLS = 5
+"""How often Keycloak is asked while the user's lock is held; each may take the access's timeout."""
+LOCK_MARGIN = 5.0
 _SET = TypeAdapter(EnrolmentSet)
 
 
@@ -188,7 +191,7 @@ class Enrolments:
         self, tenant: Tenant, user_id: str, change: Callable[[EnrolmentSet], EnrolmentSet | None]
     ) -> EnrolmentSet | None:
         """Under the user's lock: read and judge, change, write from exactly what was read, let the guard follow."""
-        async with self._lock.hold(f"enrolments:{tenant.id}:{user_id}", wait=LOCK_WAIT, ttl=LOCK_LIFE):
+        async with self._alone(tenant, user_id):
             sealed = await self._profile.read(tenant.keycloak, user_id)
             now = await self.read(tenant, user_id)
             if isinstance(now, Tampered):
@@ -204,6 +207,18 @@ class Enrolments:
             guard = await self._store.get(_guard_key(tenant, user_id))
             await self._raise_guard(tenant, user_id, wanted.version, new, guard)
         return wanted
+
+    @asynccontextmanager
+    async def _alone(self, tenant: Tenant, user_id: str) -> AsyncIterator[None]:
+        """The user's lock. Who does not get it in time knows nothing: another may be writing, or may have died so."""
+        life = CALLS * tenant.keycloak.timeout + LOCK_MARGIN
+        async with AsyncExitStack() as held:
+            try:
+                hold = self._lock.hold(f"enrolments:{tenant.id}:{user_id}", wait=LOCK_WAIT, ttl=life)
+                await held.enter_async_context(hold)
+            except Conflict as error:
+                raise Unreachable("keycloak", "another request is still keeping the user's second factors") from error
+            yield
 
     def _open(self, tenant: Tenant, user_id: str, sealed: str) -> EnrolmentSet | None:
         try:

@@ -24,6 +24,8 @@ SHARE_LEFT, SECONDS_LEFT = 0.2, 30.0
 """Tokens are renewed when less than this share, or less than these seconds, of their life is left."""
 PAUSE = 5.0
 """Seconds a valid token is used without another try after one failed."""
+STALL = 1.0
+"""Seconds a request waits for a new token while its old one is good for longer; then it goes on with that."""
 SAVE_PAUSES = (0.05, 0.2, 0.5)
 """Seconds between tries to write new tokens: the old refresh token may be spent, so they must not be lost."""
 _log = structlog.get_logger(__name__)
@@ -86,7 +88,10 @@ class Refresh:
             self._flights[place] = flight
             flight.add_done_callback(lambda done: self._landed(place, done))
         try:
-            return await asyncio.shield(flight)
+            async with asyncio.timeout(STALL if kept.session.tokens.access_expires_at > now + STALL else None):
+                return await asyncio.shield(flight)
+        except TimeoutError:
+            return kept
         except errors.GatewayError as error:
             if kept.session.tokens.access_expires_at > self._clock.now():
                 return kept

@@ -22,6 +22,7 @@ from gateway.domain.tenant import Tenant
 from gateway.domain.user import User
 from gateway.sessions.cache import Copies, Kept
 from gateway.sessions.index import Entry, Index
+from gateway.sessions.leaving import Leaving
 from gateway.sessions.place import Place, of_cookie, public_id
 from gateway.sessions.refresh import Ended, Refresh, Refresher, due
 from gateway.sessions.revocation import Revocation
@@ -80,6 +81,7 @@ class Sessions:
         self._refresh = Refresh(
             records=self._records, lock=lock, clock=clock, refresher=refresher, tell=self._revocation.changed
         )
+        self._leaving = Leaving()
         self._rechecks: set[asyncio.Task[None]] = set()
         notices.on_gap(self._after_gap)
 
@@ -113,7 +115,7 @@ class Sessions:
         :raises errors.Refused: the token has ended and Keycloak refuses the gateway itself.
         """
         place = of_cookie(tenant.id, cookie_value)
-        if place is None:
+        if place is None or place in self._leaving:
             return None
         copy, now = self._copies.get(place), self._clock.now()
         if copy and not _over(tenant, copy.session, now) and not due(copy, now) and not _unnoted(tenant, copy, now):
@@ -164,6 +166,29 @@ class Sessions:
         """End one session everywhere; the session as it was, None when there was none."""
         entry = await self._entry(tenant, session_id)
         return await self._end(entry, reason) if entry else None
+
+    async def leave(self, tenant: Tenant, cookie_value: str) -> Session | None:
+        """The user of this browser signs out: end his session; the session as it was, None when there was none.
+
+        Keycloak is not asked for anything. When the store does not answer (`errors.Unreachable`), the session is over
+        for this replica at once, and everywhere as soon as the store takes it.
+        """
+        place, known = of_cookie(tenant.id, cookie_value), None
+        if place is None:
+            return None
+
+        async def end() -> Session | None:
+            nonlocal known
+            before, found = known, await self._records.read(tenant.id, place.key)
+            known = found or before
+            return await self._end(_entry(known.session, place), "logout", before) if known else None
+
+        try:
+            return await end()
+        except errors.Unreachable:
+            self._leaving.begin(place, end, tenant.session.absolute)
+            self._revocation.end_here(place, public_id(place))
+            raise
 
     async def end_all(
         self, tenant: Tenant, user_id: str, except_id: str | None = None, *, reason: str = "logout"
@@ -232,11 +257,14 @@ class Sessions:
         entry = await self._index.find(session_id)
         return entry if entry and entry.place.tenant == tenant.id else None
 
-    async def _end(self, entry: Entry, reason: str) -> Session | None:
-        """The record goes first: from then on nobody opens anything with it."""
-        kept = await self._records.read(entry.place.tenant, entry.place.key)
+    async def _end(self, entry: Entry, reason: str, before: Kept | None = None) -> Session | None:
+        """The record goes first: from then on nobody opens anything with it.
+
+        `before` is what stood when an earlier try had no answer: it may have come to pass, and nobody was told.
+        """
+        kept = await self._records.read(entry.place.tenant, entry.place.key) or before
         stood = await self._records.remove(entry.place.tenant, entry.place.key)
-        if kept is None or not stood:
+        if kept is None or not (stood or before):
             self._revocation.end_here(entry.place, entry.id)
             return None
         await self._revocation.ended(entry.place, entry.id)

@@ -1,6 +1,7 @@
 """A neighbour is down: a clear message, nothing opened, and everything goes on when it is back."""
 
 import json
+import re
 import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -75,6 +76,25 @@ async def test_a_token_that_cannot_be_renewed_is_no_sign_out(light_site: Site, s
             behaviour.token_fault = None
         light_site.clock.advance(6)
         assert (await agent.get("/unified-admin/")).status == 200
+
+
+@pytest.mark.parametrize("ended", [False, True], ids=["token valid", "token ended"])
+async def test_whoever_signs_out_while_keycloak_is_down_is_signed_out(
+    light_site: Site, stand_in: StandIn, ended: bool
+) -> None:
+    user, behaviour = light_site.user(email=None), stand_in.realms["expertflow"].behaviour
+    async with light_site.person() as agent:
+        await agent.first_login(user.username, user.password, ADDRESS, light_site.mail)
+        session = agent.cookie("gateway-session")
+        light_site.clock.advance(301 if ended else 0)
+        behaviour.token_fault = Fault.ERROR
+        try:
+            assert (await agent.logout()).status == 303
+            assert agent.cookie("gateway-session") is None
+            agent.set_cookie("gateway-session", str(session))
+            assert (await agent.get("/unified-admin/")).status == 303
+        finally:
+            behaviour.token_fault = None
 
 
 async def test_a_registration_that_cannot_be_saved_is_tried_again_without_a_new_code(
@@ -179,3 +199,19 @@ async def test_without_its_store_nobody_comes_in_and_nobody_is_told_he_is_signed
         assert "Set-Cookie" not in answer.headers
         assert len(site.app.requests) <= before + 3
         assert (await other.get("/unified-admin/")).status == 303
+
+
+@pytest.mark.redis
+async def test_whoever_signs_out_without_the_store_leaves_a_clean_browser(on_redis: tuple[Site, object]) -> None:
+    site, stop = on_redis
+    assert callable(stop)
+    user = site.user(email=None)
+    async with site.person() as agent:
+        await agent.first_login(user.username, user.password, ADDRESS, site.mail)
+        page = await agent.page("/-/logout")
+        form = {"csrf": re.findall(r'name="csrf" value="([^"]+)"', page)[0]}
+        stop()
+        headers = {"Accept": "text/html", "Sec-Fetch-Site": "same-origin"}
+        response = await agent.http.post(f"{site.base}/-/logout", data=form, headers=headers, allow_redirects=False)
+        assert response.status == 503
+        assert set(agent.cookies()) == {"gateway-browser"}

@@ -243,7 +243,7 @@ async def test_the_lock_between_replicas_names_no_user_and_outlives_the_turn(cro
     await crowd.send("a", "agent1", "192.0.2.1")
     assert lock.names[0].startswith("grant:tenant:")
     assert "agent1" not in lock.names[0]
-    assert lock.lives == [20.0]
+    assert lock.lives == [15.0]
 
 
 async def test_who_gives_up_while_waiting_makes_room(crowd: Crowd) -> None:
@@ -286,3 +286,12 @@ async def test_nothing_is_remembered_of_a_name_when_nobody_waits(crowd: Crowd, q
         await crowd.send(f"{number}", f"agent{number % 2}", f"192.0.2.{number}")
     await crowd.finish()
     assert queue.names_remembered == 0
+
+
+@pytest.mark.attack("F20")
+async def test_the_turn_is_held_over_replicas_for_as_long_as_its_grant_may_take(
+    lock: LocalLock, queue: SignInQueue
+) -> None:
+    async with queue.turn("tenant", "agent1", "192.0.2.1", longest=60.0):
+        pass
+    assert lock.lives[-1] > 60.0

@@ -1,12 +1,15 @@
 """Sealed sets and the rollback guard, over a profile that an attacker can write as he likes."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 
 import pytest
 
 from gateway.crypto.sealing import KEY_BYTES, Key, KeyRing, Sealer
 from gateway.domain.enrolment import Enrolment, EnrolmentSet
+from gateway.domain.errors import Conflict, Unreachable
 from gateway.domain.policy import FactorKind
 from gateway.domain.tenant import Tenant
 from gateway.second_factor.enrolments import Enrolments, Tampered
@@ -189,3 +192,36 @@ async def test_of_two_factors_turned_off_at_once_the_last_one_stays_where_one_mu
     left = await bench.enrolments.read(TENANT, "u1")
     assert isinstance(left, EnrolmentSet)
     assert len(left.enrolments) == 1
+
+
+class Lives:
+    """A lock that notes for how long it is asked, and that another replica may have."""
+
+    def __init__(self) -> None:
+        self.asked: list[float] = []
+        self.taken = False
+
+    @asynccontextmanager
+    async def hold(self, name: str, *, wait: float, ttl: float) -> AsyncIterator[None]:
+        self.asked.append(ttl)
+        if self.taken:
+            raise Conflict("lock enrolments", "held by another replica")
+        yield
+
+
+async def test_a_user_whose_set_is_being_written_elsewhere_is_an_outage_and_no_answer(bench: Bench) -> None:
+    bench.enrolments._lock = lock = Lives()
+    lock.taken = True
+    with pytest.raises(Unreachable):
+        await bench.enrolments.add(TENANT, "u1", EnrolmentSet(), EMAIL)
+    assert not bench.profile.values
+
+
+async def test_the_users_lock_lives_as_long_as_keycloak_may_take_and_hardly_longer(bench: Bench) -> None:
+    bench.enrolments._lock = lock = Lives()
+    for timeout in (5.0, 60.0):
+        access = replace(TENANT.keycloak, timeout=timeout)
+        await bench.enrolments.add(replace(TENANT, keycloak=access), f"u{timeout}", EnrolmentSet(), EMAIL)
+    assert [5 * timeout < life <= 6 * timeout for timeout, life in zip((5.0, 60.0), lock.asked, strict=True)] == [
+        True
+    ] * 2

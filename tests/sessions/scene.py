@@ -79,6 +79,7 @@ class Replica:
 
     def __init__(self, store: Store, ring: KeyRing, clock: FakeClock, renewals: Renewals) -> None:
         self.events: list[tuple[str, str, Mapping[str, str]]] = []
+        self.told = asyncio.Event()
         self.notices = Notices(store=store, chance=SystemChance(), monotonic=clock.now)
         self.sessions = Sessions(
             store=store,
@@ -93,6 +94,7 @@ class Replica:
 
     def _note(self, event: str, session: Session, details: Mapping[str, str]) -> None:
         self.events.append((event, session.id, details))
+        self.told.set()
 
     def hears(self, kind: str) -> asyncio.Event:
         """Set when the next notice of `kind` has come in and was obeyed."""

@@ -8,6 +8,7 @@ import pytest
 from gateway.domain import errors
 from gateway.domain.session import Session, Tokens
 from gateway.domain.tenant import Tenant
+from gateway.sessions import refresh
 from gateway.sessions.cache import Kept
 from gateway.sessions.refresh import Ended, due
 from gateway.store.interface import Store
@@ -96,6 +97,20 @@ async def test_while_the_token_is_valid_others_do_not_wait_for_its_renewal(scene
         assert other.tokens.access == "access 0"
     scene.renewals.go_on.set()
     assert (await first).tokens.access == "access 1"
+
+
+async def test_while_the_token_is_valid_nobody_waits_long_for_a_keycloak_that_hangs(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(refresh, "STALL", 0.01)
+    _, cookie = await scene.open()
+    scene.clock.advance(290)
+    scene.renewals.go_on.clear()
+    assert (await current(scene, cookie)).tokens.access == "access 0"
+    scene.renewals.go_on.set()
+    await asyncio.gather(*scene.one.sessions._refresh._flights.values())
+    assert (await current(scene, cookie)).tokens.access == "access 1"
+    assert scene.renewals.calls == 1
 
 
 async def test_a_browser_that_goes_away_does_not_lose_the_new_token(scene: Scene) -> None:

@@ -278,3 +278,64 @@ async def test_a_store_that_only_reads_keeps_users_signed_in(clock: FakeClock) -
     store.read_only = True
     clock.advance(120)
     assert await scene.one.sessions.current(TENANT, cookie) == session
+
+
+class Flaky(MemoryStore):
+    """A store that does not answer while `away`; what it is told to delete it forgets all the same when `deaf`."""
+
+    away = deaf = False
+
+    async def get(self, key: str) -> bytes | None:
+        if self.away:
+            raise errors.Unreachable("store", "TimeoutError")
+        return await super().get(key)
+
+    async def delete(self, key: str) -> bool:
+        if self.deaf:
+            await super().delete(key)
+        if self.away or self.deaf:
+            raise errors.Unreachable("store", "TimeoutError")
+        return await super().delete(key)
+
+
+async def test_leaving_asks_keycloak_for_nothing(scene: Scene) -> None:
+    session, cookie = await scene.open()
+    scene.clock.advance(310)
+    scene.renewals.answer = errors.Unreachable("keycloak", "does not answer")
+    left = await scene.one.sessions.leave(TENANT, cookie)
+    assert left is not None
+    assert left.id == session.id
+    assert scene.renewals.calls == 0
+    assert await scene.two.sessions.current(TENANT, cookie) is None
+
+
+async def test_leaving_without_the_store_is_over_here_at_once_and_everywhere_once_it_answers(clock: FakeClock) -> None:
+    store = Flaky(clock)
+    scene = Scene(store, clock)
+    session, cookie = await scene.open()
+    closed: list[str] = []
+    scene.one.sessions.register(session.id, lambda: closed.append(session.id))
+    scene.one.told.clear()
+    store.away = True
+    with pytest.raises(errors.Unreachable):
+        await scene.one.sessions.leave(TENANT, cookie)
+    assert closed
+    assert await scene.one.sessions.current(TENANT, cookie) is None
+    store.away = False
+    async with asyncio.timeout(10):
+        await scene.one.told.wait()
+    assert await scene.two.sessions.current(TENANT, cookie) is None
+
+
+async def test_an_end_whose_answer_was_lost_is_told_all_the_same(clock: FakeClock) -> None:
+    store = Flaky(clock)
+    scene = Scene(store, clock)
+    _, cookie = await scene.open()
+    scene.one.told.clear()
+    store.deaf = True
+    with pytest.raises(errors.Unreachable):
+        await scene.one.sessions.leave(TENANT, cookie)
+    store.deaf = False
+    async with asyncio.timeout(10):
+        await scene.one.told.wait()
+    assert scene.one.reasons() == ["logout"]

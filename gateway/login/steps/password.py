@@ -69,7 +69,8 @@ class PasswordPage:
         name = normalised(username)
         digest = self.names.sign(visit.tenant.id, name)
         known = await self.browsers.knows(visit.tenant.id, visit.browser_id, digest)
-        async with self.queue.turn(visit.tenant.id, name, visit.client, known=known) as turn:
+        longest = visit.tenant.keycloak.timeout
+        async with self.queue.turn(visit.tenant.id, name, visit.client, known=known, longest=longest) as turn:
             if isinstance(turn, Busy):
                 self.reports.tell(visit, AuditEvent.LOGIN_QUEUE_FULL)
                 return Acted(trouble=Trouble(Problem.TOO_MANY_LOGINS, turn.until))
