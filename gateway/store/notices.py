@@ -56,6 +56,7 @@ class Notices:
         self._beats = 0
         self._spoken_for: float | None = None
         self._heard = asyncio.Event()
+        self._told = ""
 
     @property
     def alive(self) -> bool:
@@ -106,12 +107,18 @@ class Notices:
                     finally:
                         beating.cancel()
             except (errors.Unreachable, TimeoutError) as error:
-                _log.warning("notices_lost", why=type(error).__name__)
+                self._tell_lost(str(error) or f"no message for {SILENCE:g} s")
             except Exception as error:  # a deaf replica must try again, whatever made it deaf
                 _log.error("notices_failed", why=type(error).__name__)
             self._forget_beats()
             await asyncio.sleep(pause)
             pause = min(pause * 2, LAST_PAUSE)
+
+    def _tell_lost(self, why: str) -> None:
+        """Every pause is another try: the log has each reason once."""
+        if why != self._told:
+            self._told = why
+            _log.warning("notices_lost", why=why)
 
     async def _listen(self, messages: AsyncIterator[bytes]) -> None:
         while True:
@@ -148,6 +155,9 @@ class Notices:
             self._spoken_for = sent
             self._sent = {n: at for n, at in self._sent.items() if n > number}
             self._heard.set()
+            if self._told:
+                self._told = ""
+                _log.info("notices_heard")
 
     def _forget_beats(self) -> None:
         self._spoken_for = None

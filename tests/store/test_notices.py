@@ -5,7 +5,9 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 
 import pytest
+import structlog
 
+from gateway.domain import errors
 from gateway.domain.ports import SystemChance
 from gateway.store.interface import Store
 from gateway.store.memory import MemoryStore
@@ -162,3 +164,22 @@ async def test_another_replica_s_beat_does_not_speak_for_us() -> None:
     one = replica(store, clock.now)
     one._take(b'{"kind":"beat","sender":"somebody","number":"1"}')
     assert not one.alive
+
+
+async def test_a_store_that_is_away_for_long_is_told_once_and_so_is_its_return() -> None:
+    class Away(MemoryStore):
+        tries = 0
+
+        def subscribe(self, channel: str) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
+            self.tries += 1
+            if self.tries <= 4:
+                raise errors.Unreachable("store", "ConnectionError")
+            return super().subscribe(channel)
+
+    with structlog.testing.capture_logs() as lines:
+        async with running(replica(Away(FakeClock()))):
+            pass
+    assert [(line["event"], line.get("why")) for line in lines] == [
+        ("notices_lost", "store: ConnectionError"),
+        ("notices_heard", None),
+    ]
