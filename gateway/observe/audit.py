@@ -14,6 +14,7 @@ from typing import Any
 
 import structlog
 
+from gateway.domain.errors import Misconfigured
 from gateway.domain.ports import Clock
 from gateway.observe.redaction import clean
 
@@ -111,14 +112,12 @@ class Audit:
         tell: Callable[[str], None] | None = None,
         count: Callable[[AuditEvent, str], None] | None = None,
     ) -> None:
-        """Raises `OSError` when the file cannot be opened."""
+        """Raises `errors.Misconfigured` when the file cannot be opened."""
         self._clock = clock
         self._tell = tell
         self._count = count
         self._log = structlog.get_logger("audit")
-        self._file = os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600) if file else None
-        if self._file is not None:
-            os.fchmod(self._file, 0o600)  # it may have been there before, open to others
+        self._file = _opened(file) if file else None
         self.lost = 0
 
     def write(
@@ -169,3 +168,12 @@ class Audit:
         if self._file is not None:
             os.close(self._file)
             self._file = None
+
+
+def _opened(file: Path) -> int:
+    try:
+        opened = os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        os.fchmod(opened, 0o600)  # it may have been there before, open to others
+    except OSError as error:
+        raise Misconfigured(f"audit_file {file}", f"cannot be opened: {error.strerror}") from error
+    return opened

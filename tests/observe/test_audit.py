@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from gateway.domain.errors import Misconfigured
 from gateway.observe.audit import Audit, AuditEvent
 from gateway.observe.metrics import OUTCOMES, Metrics
 from tests.clock import FakeClock
@@ -98,3 +99,9 @@ def test_the_audit_counts_for_the_metrics(clock: FakeClock) -> None:
     assert "process_resident_memory_bytes" in text
     assert "anna" not in text
     assert len(set(OUTCOMES.values())) == len(OUTCOMES)
+
+
+@pytest.mark.parametrize("name", ["not-there/audit.log", "."])
+def test_a_file_that_cannot_be_opened_is_named_with_its_setting(tmp_path: Path, name: str) -> None:
+    with pytest.raises(Misconfigured, match=r"audit_file .*: cannot be opened"):
+        Audit(FakeClock(), tmp_path / name)
