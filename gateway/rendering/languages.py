@@ -19,7 +19,6 @@ from babel.messages.pofile import read_po
 from babel.numbers import format_decimal
 
 DOMAIN = "gateway"
-FALLBACK = "en"
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
 
 
@@ -97,7 +96,7 @@ class Languages:
         self._languages: Mapping[str, Language] = {language.code: language for language in languages}
         if not self._languages:
             raise ValueError("at least one language is needed")
-        self._default = self._languages.get(FALLBACK) or next(iter(self._languages.values()))
+        self._default = next(iter(self._languages.values()))
 
     @property
     def offered(self) -> tuple[tuple[str, str], ...]:

@@ -104,3 +104,9 @@ def test_a_new_catalogue_needs_no_compiling(tmp_path: Path) -> None:
     )
     assert available(tmp_path) == ("de",)
     assert load_languages(tmp_path, ("de",)).get("de").gettext("Sign in") == "Anmelden"
+
+
+@pytest.mark.row("GW-39")
+def test_the_first_language_is_the_one_when_nothing_else_decides() -> None:
+    offered = load_languages(LOCALES, ["ar", "en"])
+    assert offered.negotiate(None, "", "xx").code == "ar"
