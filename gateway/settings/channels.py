@@ -17,7 +17,7 @@ from gateway.settings.document import Path
 from gateway.settings.faults import Report, one_of
 from gateway.settings.opening import Opener
 from gateway.settings.secrets import SecretSource
-from gateway.settings.section import Choice, Count, HostName, Seconds, Section, TlsSection
+from gateway.settings.section import Choice, Count, HostName, Seconds, Section, TlsSection, seen_as
 from gateway.settings.urls import is_loopback
 
 KINDS_OF: Mapping[ChannelType, tuple[ChannelKind, ...]] = MappingProxyType(
@@ -45,7 +45,7 @@ def _one_line(text: str) -> str:
     return text
 
 
-MailAddress = Annotated[str, AfterValidator(_mail_address)]
+MailAddress = Annotated[str, AfterValidator(_mail_address), seen_as(pattern="^[^ @]+@[^ @]+$")]
 Line = Annotated[str, AfterValidator(_one_line), Field(max_length=200)]
 
 
@@ -77,7 +77,7 @@ class RelaySection(Section):
 class ChannelSection(Section):
     """One pre-configured way to deliver codes."""
 
-    serviceIdentifier: Annotated[str, Field(min_length=1, max_length=200)]
+    serviceIdentifier: Annotated[Line, Field(min_length=1)]
     """The name that a tenant's `channelServiceIdentifier` uses; for mail, as in EFCX, the mailbox."""
 
     type: Choice[ChannelType]
@@ -125,6 +125,13 @@ def build(
             continue
         channels[section.serviceIdentifier] = _mail_channel(section, here, report, opener, tls)
     return MappingProxyType(channels)
+
+
+def spoilt(written: object, good: Mapping[str, Channel]) -> frozenset[str]:
+    """The service identifiers in `channels:` as it is written of which no channel came; "" for one without."""
+    items = written if isinstance(written, list) else [None]
+    names = [item.get("serviceIdentifier") if isinstance(item, dict) else None for item in items]
+    return frozenset(name if isinstance(name, str) else "" for name in names) - good.keys()
 
 
 def _kinds(kinds: tuple[ChannelKind, ...]) -> str:

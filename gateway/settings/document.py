@@ -1,19 +1,21 @@
 """What does a settings file say, and on which line?
 
 Bytes in, plain values and line numbers out, for YAML 1.2 and JSON alike (`no` is a word, not false; 010 is ten).
-Refused, each with its line: more than 1 MiB, other encodings than UTF-8, a key given twice, tags and directives,
-aliases that blow up, deep nesting, more than one document. A refusal never quotes the file.
+Refused, each with its line: more than 1 MiB, other encodings than UTF-8, tags and directives, aliases that blow up,
+deep nesting, more than one document. A refusal never quotes the file. A key given twice is noted, so that the other
+faults are found in the same pass. Dates are text.
 """
 
 import json
+from collections import defaultdict
 from dataclasses import dataclass, field
-from datetime import date
-from typing import Any
+from typing import Any, NoReturn
 
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq, TaggedScalar
-from ruamel.yaml.constructor import DuplicateKeyError
+from ruamel.yaml.constructor import RoundTripConstructor
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.reader import ReaderError
 
 Path = tuple[str | int, ...]
 
@@ -26,11 +28,15 @@ _PLAIN_TEXT = "tag:yaml.org,2002:str"
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """One file: its values as plain Python ones, and the line (from 1) of every path in it."""
+    """One file: its values as plain Python ones, and the line (from 1) of every path in it.
+
+    `repeated` are the paths that are given again, with the line where: `data` has what stood there first.
+    """
 
     file: str
     data: dict[str, Any]
     lines: dict[Path, int] = field(repr=False)
+    repeated: tuple[tuple[Path, int], ...] = ()
 
     def depth(self, path: Path) -> int:
         """How many leading parts of `path` are written in this file."""
@@ -67,35 +73,72 @@ def read(raw: bytes, file: str) -> Document:
             raise Unreadable(number, "is nested too deeply")
     if file.endswith(".json"):
         _check_json(text)
-    loaded = _load(text)
+    loaded, repeated = _load(text)
     if loaded is None:
         raise Unreadable(1, "is empty")
     if not isinstance(loaded, CommentedMap):
         raise Unreadable(1, "must be a section of keys and values")
     lines: dict[Path, int] = {(): 1}
-    return Document(file, _Plain(lines).section(loaded, ()), lines)
+    plain = _Plain(lines, repeated)
+    return Document(file, plain.section(loaded, ()), lines, tuple(plain.repeated))
 
 
 def _check_json(text: str) -> None:
     try:
-        json.loads(text)
+        json.loads(text, parse_constant=_no_number)
     except json.JSONDecodeError as error:
         raise Unreadable(error.lineno, f"is not JSON: {error.msg}") from error
     except RecursionError as error:
         raise Unreadable(1, "is nested too deeply") from error
 
 
-def _load(text: str) -> object:
+def _no_number(word: str) -> NoReturn:
+    raise Unreadable(1, f"is not JSON: {word} is no number there")
+
+
+_Repeated = dict[int, list[tuple[str, int]]]
+"""By the identity of a section: its keys that were given again, and the line of each."""
+
+
+class _Constructor(RoundTripConstructor):
+    """Notes keys given twice, and knows the line of a number that Python refuses to read."""
+
+    def __init__(self, *args: Any, **more: Any) -> None:
+        super().__init__(*args, **more)
+        self.repeated: _Repeated = defaultdict(list)
+
+    def check_mapping_key(self, node: Any, key_node: Any, mapping: Any, key: Any, value: Any) -> bool:
+        if key not in mapping:
+            return True
+        self.repeated[id(mapping)].append((str(key), key_node.start_mark.line + 1))
+        return False
+
+    def number(self, node: Any) -> Any:
+        try:
+            return self.construct_yaml_int(node)
+        except ValueError as error:
+            raise Unreadable(node.start_mark.line + 1, "holds a number that is too long") from error
+
+    def as_written(self, node: Any) -> str:
+        return str(node.value)
+
+
+_Constructor.add_constructor("tag:yaml.org,2002:int", _Constructor.number)
+_Constructor.add_constructor("tag:yaml.org,2002:timestamp", _Constructor.as_written)
+
+
+def _load(text: str) -> tuple[object, _Repeated]:
     yaml = YAML(typ="rt", pure=True)
-    yaml.allow_duplicate_keys = False
+    yaml.Constructor = _Constructor
     try:
-        return yaml.load(text)
-    except DuplicateKeyError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise Unreadable(line, "the same key is given twice in this section; keep one of them") from error
+        return yaml.load(text), yaml.constructor.repeated
     except MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
+        unfinished = error.problem == "could not find expected ':'"  # told when the next line is read
+        mark = (error.context_mark if unfinished else error.problem_mark) or error.context_mark
         raise Unreadable(mark.line + 1 if mark else 1, f"is not YAML: {error.problem or error.context}") from error
+    except ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        raise Unreadable(line, "contains a control character") from error
     except (YAMLError, ValueError, AttributeError, TypeError, KeyError, AssertionError, IndexError) as error:
         # The parser stumbles over a few odd inputs instead of refusing them.
         raise Unreadable(1, "is not YAML") from error
@@ -106,16 +149,19 @@ def _load(text: str) -> object:
 class _Plain:
     """Turns the parser's values into plain ones and notes lines, within a budget (aliases multiply)."""
 
-    def __init__(self, lines: dict[Path, int]) -> None:
+    def __init__(self, lines: dict[Path, int], repeated: _Repeated) -> None:
         self._lines = lines
         self._left = _MOST_VALUES
+        self._repeated = repeated
+        self.repeated: list[tuple[Path, int]] = []
 
     def section(self, node: CommentedMap, path: Path) -> dict[str, Any]:
         self._enter(node, path)
+        self.repeated.extend(((*path, key), line) for key, line in self._repeated.get(id(node), ()))
         plain: dict[str, Any] = {}
         for key, value in node.items():
             if not isinstance(key, str):
-                raise Unreadable(self._lines[path], "a key must be text (put it in quotes)")
+                raise Unreadable(self._line_of(node, key, path), "a key must be text (put it in quotes)")
             here = (*path, _text(key, self._lines[path]))
             self._lines[here] = self._line_of(node, key, path)
             plain[str(here[-1])] = self._value(value, here)
@@ -136,7 +182,7 @@ class _Plain:
         if len(path) >= _DEEPEST:
             raise Unreadable(self._lines[path], "is nested too deeply")
 
-    def _line_of(self, node: CommentedMap | CommentedSeq, key: str | int, path: Path) -> int:
+    def _line_of(self, node: CommentedMap | CommentedSeq, key: object, path: Path) -> int:
         try:
             return int(node.lc.key(key)[0] if isinstance(node, CommentedMap) else node.lc.item(key)[0]) + 1
         except (KeyError, AttributeError, TypeError, IndexError):  # merged in by `<<`
@@ -162,8 +208,6 @@ class _Plain:
             return int(value)
         if isinstance(value, float):
             return float(value)
-        if isinstance(value, date):  # and datetime; EFCX's own object may carry them
-            return value.isoformat()
         raise Unreadable(self._lines[path], "tags (!…) are not allowed")
 
 

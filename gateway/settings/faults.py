@@ -61,7 +61,7 @@ class Fault:
     def __str__(self) -> str:
         word = "" if self.level is Level.ERROR else f"{self.level.value}: "
         path = f"{self.path}: " if self.path else ""
-        return f"{self.file}:{self.line}: {path}{word}{self.text}"
+        return f"{self.file}:{self.line}: {path}{word}{visible(self.text)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +88,9 @@ class Report:
         self._layers = layers
         self._faults: dict[Fault, None] = {}
         self._muted: set[Path] = set()
+        for path, line in layers[0].document.repeated:
+            text = f"is given a second time, first in line {layers[0].document.line(path)}; keep one of them"
+            self._faults.setdefault(Fault(layers[0].document.file, line, written(path), text))
 
     @property
     def faults(self) -> tuple[Fault, ...]:
@@ -135,7 +138,12 @@ def written(path: Path) -> str:
     text = ""
     for part in path:
         text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
-    return text
+    return visible(text)
+
+
+def visible(text: str) -> str:
+    """`text` with characters that cannot be seen, or that turn a line around, written as escapes."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 def one_of(values: Iterable[object]) -> str:
@@ -149,7 +157,7 @@ def _sentence(detail: ErrorDetails, model: type[BaseModel], path: Path) -> str:
     if kind == "missing":
         owner = model_at(model, path[:-1])
         about = _description(owner, path[-1]) if owner else ""
-        return f"is missing{f': {about[:1].lower()}{about[1:]}' if about else ''}"
+        return f"is missing{f': {_within_a_sentence(about)}' if about else ''}"
     if kind == "extra_forbidden":
         return _unknown_key(str(path[-1]), model_at(model, path[:-1]))
     if kind == "value_error":
@@ -162,6 +170,10 @@ def _sentence(detail: ErrorDetails, model: type[BaseModel], path: Path) -> str:
     return _NOT_A_VALUE.get(kind) or detail["msg"][:1].lower() + detail["msg"][1:]
 
 
+def _within_a_sentence(text: str) -> str:
+    return text if text[1:2].isupper() else text[:1].lower() + text[1:]  # EFCX keeps its capitals
+
+
 def _quoted(value: object) -> str:
     text = repr(value)
     return text if len(text) <= _QUOTED_AT_MOST else text[:_QUOTED_AT_MOST] + "…"
@@ -172,8 +184,9 @@ def _unknown_key(key: str, owner: type[BaseModel] | None) -> str:
         return "unknown key"
     allowed = [f.alias or name for name, f in owner.model_fields.items()]
     near = difflib.get_close_matches(key, allowed, n=1)
+    odd = "" if key.isascii() else f", as it is written: {key!a}"
     meant = f" (did you mean {near[0]}?)" if near else ""
-    return f"unknown key{meant}; allowed: {', '.join(sorted(allowed))}"
+    return f"unknown key{odd}{meant}; allowed: {', '.join(sorted(allowed))}"
 
 
 def _description(owner: type[BaseModel], key: str | int) -> str:

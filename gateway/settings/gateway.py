@@ -10,16 +10,17 @@ from pydantic import AfterValidator, BeforeValidator, Field
 
 from gateway.domain.channel import TlsSettings
 from gateway.domain.secret import Secret
+from gateway.rendering.data_root import data_root
+from gateway.rendering.languages import available
 from gateway.settings.channels import ChannelSection
-from gateway.settings.faults import Report
+from gateway.settings.faults import Report, one_of
 from gateway.settings.opening import Opener
 from gateway.settings.secrets import SecretSource
-from gateway.settings.section import Count, Network, Seconds, Section, TlsSection, networks
+from gateway.settings.section import Count, Network, Seconds, Section, TlsSection, networks, seen_as
 from gateway.settings.snapshot import Address, GatewaySettings, OperatorLimits, StoreSettings
 from gateway.settings.tenant_section import GatewaySection
-from gateway.settings.urls import socket_address
+from gateway.settings.urls import socket_address, store_url
 
-_STORES = ("memory://", "redis://", "rediss://", "unix://")
 _OWN = OperatorLimits()
 
 
@@ -51,7 +52,7 @@ def _steps(value: Any) -> Any:
     return value
 
 
-SocketAddress = Annotated[str, AfterValidator(_address)]
+SocketAddress = Annotated[str, AfterValidator(_address), seen_as(pattern="^.*:[0-9]{1,5}$")]
 
 
 class TlsByClient(TlsSection):
@@ -151,7 +152,7 @@ class GatewayFile(Section):
     insecure_http: bool = False
     """Allow tenants with an http `public_url` on other names than loopback: cookies then travel unprotected."""
 
-    prefix: Annotated[str, AfterValidator(_prefix)] = "/-/"
+    prefix: Annotated[str, AfterValidator(_prefix), seen_as(pattern="^/[A-Za-z0-9_~-]+/$")] = "/-/"
     """Where the gateway's own pages are, on every host."""
 
     tenants: Annotated[str, Field(min_length=1)] = "tenants"
@@ -189,9 +190,11 @@ def build(section: GatewayFile, folder: FilePath, report: Report, opener: Opener
     """The settings; what is wrong goes to `report`."""
     everyone = everyones_tls(section, opener)
     url = opener.secret(section.store.url, ("store", "url"))
-    if url and not url.reveal().startswith(_STORES):
-        report.error(("store", "url"), "must begin with memory://, redis://, rediss:// or unix://")
-        url = Secret("memory://")
+    try:
+        store_url(url.reveal() or "memory://")
+    except ValueError as error:
+        report.error(("store", "url"), str(error))
+        url = Secret("")
     store = StoreSettings(
         url or Secret("memory://"),
         section.store.prefix,
@@ -206,6 +209,13 @@ def build(section: GatewayFile, folder: FilePath, report: Report, opener: Opener
     listen, operations = Address(*socket_address(section.listen)), Address(*socket_address(section.operations))
     if listen == operations and listen.port:
         report.error(("operations",), "must not be the address of listen")
+    for number, language in enumerate(section.languages):
+        if language not in available(data_root() / "locales"):
+            ready = one_of(available(data_root() / "locales"))
+            report.error(("languages", number), f"{language!r} has no translations; allowed: {ready}")
+    for number, network in enumerate(networks(section.trusted_proxies)):
+        if network.prefixlen == 0:
+            report.warning(("trusted_proxies", number), "lets everybody say which address he comes from")
     limits = section.limits.model_dump(exclude={"failure_steps"})
     return GatewaySettings(
         listen=listen,

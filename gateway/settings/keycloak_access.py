@@ -15,7 +15,7 @@ from gateway.settings.document import Path
 from gateway.settings.faults import Report, one_of
 from gateway.settings.opening import Opener
 from gateway.settings.secrets import SecretSource
-from gateway.settings.section import BaseUrl, Kept
+from gateway.settings.section import BaseUrl, Kept, seen_as
 from gateway.settings.surroundings import Surroundings
 from gateway.settings.tenant_section import KeycloakSection
 
@@ -48,7 +48,7 @@ class KeyCloakSection(Kept):
     credentials: CredentialsSection = CredentialsSection()
     """The secret of that client."""
 
-    GRANT_TYPE: str = "password"
+    GRANT_TYPE: Annotated[str, seen_as("password")] = "password"
     """How users sign in: password is the only one."""
 
     USERNAME_ADMIN: str = ""

@@ -13,7 +13,7 @@ from pathlib import Path
 from gateway.settings import across, channels, gateway, tenant
 from gateway.settings.built import BUILT, Built
 from gateway.settings.document import Document, Unreadable, read
-from gateway.settings.faults import Fault, Layer, Level, Report
+from gateway.settings.faults import Fault, Layer, Level, Report, visible
 from gateway.settings.gateway import GatewayFile
 from gateway.settings.opening import Opener, salvage
 from gateway.settings.secrets import Vault
@@ -54,8 +54,10 @@ def load(file: Path, *, environment: Mapping[str, str] | None = None, built: Bui
     everyone = gateway.everyones_tls(section, opener)
     smtp = opener.tls(section.tls.smtp, ("tls", "smtp"), everyone)
     defaults = document.data.get("defaults")
+    ways = channels.build(section.channels, report, opener, smtp, built)
     around = Surroundings(
-        channels=channels.build(section.channels, report, opener, smtp, built),
+        channels=ways,
+        spoilt_channels=channels.spoilt(document.data.get("channels", []), ways),
         defaults=defaults if isinstance(defaults, dict) else {},
         insecure_http=settings.insecure_http,
         prefix=settings.prefix,
@@ -114,9 +116,10 @@ def _read(path: Path, shown: str, vault: Vault) -> tuple[Document | None, Fault 
 def _shown(path: Path) -> str:
     """As short as it is clear: relative to the working directory when below it."""
     try:
-        return str(path.absolute().relative_to(Path.cwd()))
+        shown = str(path.absolute().relative_to(Path.cwd()))
     except (ValueError, OSError):
-        return str(path)
+        shown = str(path)
+    return visible(shown)
 
 
 def _ended(
@@ -136,5 +139,5 @@ def _ended(
 def _fingerprint(vault: Vault) -> str:
     digest = hashlib.sha256()
     for path, raw in sorted(vault.read.items()):
-        digest.update(f"{path.name}\0{len(raw)}\0".encode() + raw)
+        digest.update(os.fsencode(f"{path.name}\0{len(raw)}\0") + raw)
     return digest.hexdigest()[:16]

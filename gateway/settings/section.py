@@ -8,7 +8,7 @@ from enum import Enum
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Annotated, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema
 
 from gateway.settings import urls
 
@@ -30,13 +30,20 @@ class Kept(BaseModel):
 Choice = Annotated[E, Field(strict=False)]
 """An enum written as its value."""
 
-HostName = Annotated[str, AfterValidator(urls.host_name)]
-Origin = Annotated[str, AfterValidator(urls.origin)]
-BaseUrl = Annotated[str, AfterValidator(urls.base_url)]
-Upstream = Annotated[str, AfterValidator(urls.upstream)]
-Link = Annotated[str, AfterValidator(urls.link)]
-RoutePath = Annotated[str, AfterValidator(urls.route_path)]
-OwnPath = Annotated[str, AfterValidator(urls.own_path)]
+
+def seen_as(*words: str, pattern: str = "") -> WithJsonSchema:
+    """What an editor knows of a text whose check it cannot run: the words that may stand there, or their pattern."""
+    return WithJsonSchema({"type": "string", **({"enum": list(words)} if words else {"pattern": pattern})})
+
+
+_WEB = "^[Hh][Tt][Tt][Pp][Ss]?://[^ ]+$"
+HostName = Annotated[str, AfterValidator(urls.host_name), seen_as(pattern="^[A-Za-z0-9.-]+$")]
+Origin = Annotated[str, AfterValidator(urls.origin), seen_as(pattern=_WEB)]
+BaseUrl = Annotated[str, AfterValidator(urls.base_url), seen_as(pattern=_WEB)]
+Upstream = Annotated[str, AfterValidator(urls.upstream), seen_as(pattern=_WEB)]
+Link = Annotated[str, AfterValidator(urls.link), seen_as(pattern="^([Hh][Tt][Tt][Pp][Ss]?://|/)")]
+RoutePath = Annotated[str, AfterValidator(urls.route_path), seen_as(pattern="^/")]
+OwnPath = Annotated[str, AfterValidator(urls.own_path), seen_as(pattern="^/")]
 
 
 def _network(text: str) -> str:
@@ -52,7 +59,7 @@ def networks(texts: list[str]) -> tuple[IPv4Network | IPv6Network, ...]:
     return tuple(ip_network(text) for text in texts)
 
 
-Network = Annotated[str, AfterValidator(_network)]
+Network = Annotated[str, AfterValidator(_network), seen_as(pattern="^[0-9A-Fa-f.:]+(/[0-9.]+)?$")]
 Seconds = Annotated[float, Field(gt=0, le=86_400, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1, le=1_000_000)]
 

@@ -10,9 +10,14 @@ from gateway.settings.built import Built
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What `gateway.yaml` gives to every tenant."""
+    """What `gateway.yaml` gives to every tenant.
+
+    `spoilt_channels` are the service identifiers of channels that have faults of their own, already told; "" is one
+    whose identifier cannot be read.
+    """
 
     channels: Mapping[str, Channel]
+    spoilt_channels: frozenset[str]
     defaults: Mapping[str, Any]
     insecure_http: bool
     prefix: str

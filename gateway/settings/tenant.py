@@ -4,6 +4,7 @@ The file is EFCX's tenant object verbatim plus one `gateway:` section. EFCX's ke
 kept and ignored; a key of the second factor in a wrong place is refused, naming the right one.
 """
 
+import difflib
 import re
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any
@@ -20,7 +21,7 @@ from gateway.settings.keycloak_access import KeyCloakSection
 from gateway.settings.opening import Opener, salvage
 from gateway.settings.presets import Preset
 from gateway.settings.routes import build_routes, check_home
-from gateway.settings.section import HostName, Kept, networks
+from gateway.settings.section import HostName, Kept, networks, seen_as
 from gateway.settings.surface import branding_of, public_url_of, token_cookie_of
 from gateway.settings.surroundings import Surroundings
 from gateway.settings.tenant_section import GatewaySection
@@ -38,6 +39,9 @@ _RIGHT_PLACES: Mapping[str, Path] = {
     "otpexpiry": (*_TWO_FACTOR, "otpExpiry"),
     "otpmaxattempts": (*_TWO_FACTOR, "otpMaxAttempts"),
 }
+_OWN_PLACES: Mapping[str, Path] = {key.lower(): (*_TWO_FACTOR, key) for key in TwoFactorSection.model_fields}
+_AROUND_TWO_FACTOR: tuple[Path, ...] = ((), ("tenantSettings",), _KEYCLOAK)
+"""Where a key of `twoFAConfigs` lands when its line is indented wrongly; deeper, EFCX has words of its own."""
 _STAND_INS: Mapping[Path, object] = {
     ("tenantName",): "unnamed",
     ("tenantId",): "unnamed",
@@ -76,7 +80,7 @@ class TenantFile(Kept):
     tenantName: Annotated[str, Field(min_length=1, max_length=200)]
     """The tenant's name."""
 
-    tenantId: Annotated[str, AfterValidator(_tenant_id)]
+    tenantId: Annotated[str, AfterValidator(_tenant_id), seen_as(pattern=f"^{_ID.pattern}$")]
     """The tenant's id."""
 
     status: str
@@ -85,7 +89,7 @@ class TenantFile(Kept):
     tenantSettings: TenantSettingsSection
     """EFCX's settings of the tenant."""
 
-    gateway: GatewaySection = GatewaySection()
+    gateway: GatewaySection | None = GatewaySection()
     """What EFCX has no word for."""
 
 
@@ -99,10 +103,10 @@ def build(document: Document, around: Surroundings, report: Report, opener: Open
     file = salvage(TenantFile, {**document.data, "gateway": merged}, report, _STAND_INS)
     if file is None:
         return None
-    settings, section = file.tenantSettings, file.gateway
+    settings, section = file.tenantSettings, file.gateway or GatewaySection()
     if file.status != "active":
         report.warning(("status",), f'{file.status!r} is not active: the hosts answer "not available", nobody signs in')
-    found = two_factor.build(settings.twoFAConfigs, _TWO_FACTOR, report, around.channels, around.built)
+    found = two_factor.build(settings.twoFAConfigs, _TWO_FACTOR, report, around)
     if found:
         _check_otp_manager(settings, *found, report)
     public_url = public_url_of(section, settings.fqdn, around.insecure_http, report)
@@ -158,11 +162,25 @@ def _home(section: GatewaySection, routes: tuple[Route, ...], report: Report) ->
 
 def _check_places(data: Mapping[str, Any], report: Report) -> None:
     for path in _keys(data, ()):
-        word = re.sub(r"[^a-z0-9]", "", str(path[-1]).lower())
-        right = _RIGHT_PLACES.get(word)
+        word = _word(path[-1])
+        right = _RIGHT_PLACES.get(word) or (_OWN_PLACES.get(word) if path[:-1] in _AROUND_TWO_FACTOR else None)
         if right is None or path == right or (path[:2] == _TWO_FACTOR and right[:2] == _TWO_FACTOR and len(path) > 2):
             continue
         report.error(path, f"does not belong here; its place is {written(right)}")
+    for key in data:
+        if key in GatewaySection.model_fields:
+            tell = report.error if "_" in key else report.warning  # EFCX may have a plain word of its own one day
+            tell((key,), f"is ignored here; the gateway's own keys stand below gateway: (gateway.{key})")
+        elif key not in TenantFile.model_fields and difflib.get_close_matches(_word(key), ("gateway",), cutoff=0.8):
+            report.error((key,), "is not known; did you mean gateway?")
+    inside = data.get("tenantSettings")
+    moved = inside.get("gateway") if isinstance(inside, Mapping) else None
+    if isinstance(moved, Mapping) and not moved.keys().isdisjoint(GatewaySection.model_fields):
+        report.error(("tenantSettings", "gateway"), "does not belong here; its place is gateway, beside tenantSettings")
+
+
+def _word(key: object) -> str:
+    return re.sub(r"[^a-z0-9]", "", str(key).lower())
 
 
 def _keys(value: Any, path: Path) -> Iterator[Path]:

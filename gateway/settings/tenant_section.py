@@ -23,6 +23,7 @@ from gateway.settings.section import (
     Section,
     TlsSection,
     Upstream,
+    seen_as,
 )
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}")
@@ -68,6 +69,9 @@ def _language(text: str) -> str:
     return text
 
 
+_SAME_SITE_TEXT = seen_as(*(v.value.lower() for v in SameSite), *(v.value for v in SameSite))
+
+
 def _same_site(word: object) -> SameSite:
     found = next((v for v in SameSite if isinstance(word, str) and v.value.lower() == word.lower()), None)
     if found is None:
@@ -97,10 +101,10 @@ class BrandingSection(Section):
     name: Annotated[str, Field(max_length=100)] = ""
     """The name on pages and in mails; default the tenant's name."""
 
-    logo: Annotated[str, AfterValidator(_logo)] = ""
+    logo: Annotated[str, AfterValidator(_logo), seen_as(pattern="^(https://.*|/.*)?$")] = ""
     """Address of an image, https or on this host."""
 
-    colour: Annotated[str, AfterValidator(_colour)] = ""
+    colour: Annotated[str, AfterValidator(_colour), seen_as(pattern="^(#[0-9a-fA-F]{6})?$")] = ""
     """The main colour, as "#0b5cad"."""
 
     language: Annotated[str, AfterValidator(_language)] = ""
@@ -204,7 +208,7 @@ class TokenCookieSection(Section):
     http_only: bool = True
     """Whether scripts are kept from it."""
 
-    same_site: Annotated[SameSite, BeforeValidator(_same_site)] = SameSite.LAX
+    same_site: Annotated[SameSite, BeforeValidator(_same_site), _SAME_SITE_TEXT] = SameSite.LAX
     """strict, lax or none."""
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, WithJsonSchema
 
 from gateway.domain.channel import Channel, ChannelType
 from gateway.domain.policy import (
@@ -33,24 +33,31 @@ from gateway.settings.built import Built
 from gateway.settings.document import Path
 from gateway.settings.faults import Report, one_of
 from gateway.settings.presets import DEFAULT, PRESETS, Preset
-from gateway.settings.section import Choice, Section
+from gateway.settings.section import Choice, Section, seen_as
+from gateway.settings.surroundings import Surroundings
 
 TRUST_DAYS = (0, 14, 30, 60, 90)
 _AFTER_VERIFY = ("newCode", "lock", "stop")
 _AFTER_SENDS = ("stop", "lock")
 _TIGHT_EXPIRY = 120
-_NAMED_PATH = re.compile(r"path:[a-z0-9][a-z0-9-]{0,39}")
+_PATH = r"path:[a-z0-9][a-z0-9-]{0,39}"
+_NAMED_PATH = re.compile(_PATH)
+_TRUST_TEXT = WithJsonSchema({"type": "integer", "enum": list(TRUST_DAYS)})
 
 
 def _ending(*words: str) -> AfterValidator:
     """One of `words`, or `path:<name>`."""
 
-    def check(text: str) -> str:
-        if text not in words and not _NAMED_PATH.fullmatch(text):
-            raise ValueError(f"{text!r} is not known; allowed: {one_of([*words, 'path:<name>'])}")
-        return text
+    def check(word: str) -> str:
+        if word not in words and not _NAMED_PATH.fullmatch(word):
+            raise ValueError(f"{word!r} is not known; allowed: {one_of([*words, 'path:<name>'])}")
+        return word
 
     return AfterValidator(check)
+
+
+def _ending_text(*words: str) -> WithJsonSchema:
+    return seen_as(pattern=f"^({'|'.join([*words, _PATH])})$")
 
 
 def _trust(days: int) -> int:
@@ -75,7 +82,7 @@ class TwoFactorSection(Section):
     is2FAEnabled: bool
     """Whether a second factor is demanded: true or false, always written out."""
 
-    channelType: str | None = None
+    channelType: Annotated[str, seen_as(*(kind.value for kind in ChannelType))] | None = None
     """EMAIL, SMS, APP, RSA or EXTERNAL."""
 
     channelServiceIdentifier: str | None = None
@@ -87,7 +94,7 @@ class TwoFactorSection(Section):
     otpMaxAttempts: Annotated[int, Field(ge=1, le=1000)] | None = None
     """Wrong codes until the code is dead."""
 
-    preset: str = DEFAULT
+    preset: Annotated[str, seen_as(*PRESETS)] = DEFAULT
     """The vendor whose documented behaviour is the default of every other key."""
 
     methods: list[MethodSection] | None = None
@@ -99,7 +106,7 @@ class TwoFactorSection(Section):
     enrolment: Choice[EnrolmentRule] | None = None
     """Must a user have a factor: required or optional."""
 
-    onNoContact: Annotated[str, _ending("register", "refuse")] | None = None
+    onNoContact: Annotated[str, _ending("register", "refuse"), _ending_text("register", "refuse")] | None = None
     """What happens to a user without a usable address."""
 
     registration: Choice[Registration] | None = None
@@ -129,7 +136,7 @@ class TwoFactorSection(Section):
     onWrongCode: Choice[OnWrongCode] | None = None
     """Ask again, or send a new code."""
 
-    onMaxVerify: Annotated[str, _ending(*_AFTER_VERIFY)] | None = None
+    onMaxVerify: Annotated[str, _ending(*_AFTER_VERIFY), _ending_text(*_AFTER_VERIFY)] | None = None
     """What follows the last allowed wrong code."""
 
     lockedFor: Annotated[int, Field(ge=0, le=604_800)] | None = None
@@ -144,10 +151,10 @@ class TwoFactorSection(Section):
     resendCooldown: Annotated[int, Field(ge=0, le=3600)] | None = None
     """Seconds between two codes to one user."""
 
-    onMaxSends: Annotated[str, _ending(*_AFTER_SENDS)] | None = None
+    onMaxSends: Annotated[str, _ending(*_AFTER_SENDS), _ending_text(*_AFTER_SENDS)] | None = None
     """What follows the last allowed code."""
 
-    trustBrowserDays: Annotated[int, AfterValidator(_trust)] | None = None
+    trustBrowserDays: Annotated[int, AfterValidator(_trust), _TRUST_TEXT] | None = None
     """Days a browser may be remembered: 0, 14, 30, 60 or 90."""
 
     skipWhenVerified: bool | None = None
@@ -190,10 +197,9 @@ _FIELDS: Mapping[str, tuple[str, str]] = {
 }
 
 
-def build(
-    section: TwoFactorSection, at: Path, report: Report, channels: Mapping[str, Channel], built: Built
-) -> tuple[Policy, Preset] | None:
+def build(section: TwoFactorSection, at: Path, report: Report, around: Surroundings) -> tuple[Policy, Preset] | None:
     """The policy and its preset; what is wrong goes to `report`. None when there is no such preset."""
+    built = around.built
     preset = PRESETS.get(section.preset)
     if preset is None or section.preset not in built.presets:
         what = "is not known" if preset is None else "is not built yet"
@@ -207,7 +213,7 @@ def build(
             report.error((*at, key), f"is missing: preset {section.preset} needs a whole number above 0")
         _hints(given, policy, at, report)
         policy_checks.check(policy, at, report)
-    methods = _Methods(report, channels, built)
+    methods = _Methods(report, around.channels, around.spoilt_channels, built)
     policy = replace(policy, methods=methods.of(section, preset, at), fallback=methods.fallback(section, preset, at))
     return policy, preset
 
@@ -279,6 +285,7 @@ class _Methods:
 
     report: Report
     channels: Mapping[str, Channel]
+    spoilt: frozenset[str]
     built: Built
 
     def of(self, section: TwoFactorSection, preset: Preset, at: Path) -> tuple[Method, ...]:
@@ -345,6 +352,8 @@ class _Methods:
             f"configured for {kind.value}: {one_of(fitting)}" if fitting else f"no {kind.value} channel is configured"
         )
         place = (*at, "channelServiceIdentifier")
+        if identifier not in self.channels and self.spoilt & {identifier or next(iter(self.spoilt), ""), ""}:
+            return None  # told at the channel
         if not identifier:
             self.report.error(place, f"is missing: the service identifier of a channel; {there}")
             return None

@@ -98,6 +98,24 @@ def socket_address(text: str) -> tuple[str, int]:
     return host.removeprefix("[").removesuffix("]"), int(port)
 
 
+def store_url(text: str) -> str:
+    """Where the store is; errors never quote it, as it may hold a password."""
+    scheme = text.partition("://")[0]
+    if scheme == "memory":
+        return text
+    if scheme not in ("redis", "rediss", "unix") or "://" not in text:
+        raise ValueError("must begin with memory://, redis://, rediss:// or unix://")
+    allowed = "must be an address as redis://user:password@host:6379/0 (special characters of a password as %40)"
+    try:
+        url = urlsplit(text)
+        found = url.path if scheme == "unix" else url.hostname and url.port != 0
+    except ValueError:
+        raise ValueError(allowed) from None
+    if not found or (scheme != "unix" and url.path.strip("/") and not url.path.strip("/").isdecimal()):
+        raise ValueError(allowed)
+    return text
+
+
 def covers(domain: str, host: str) -> bool:
     """Whether a cookie of `domain` is sent to `host` (RFC 6265 5.1.3)."""
     return host == domain or (host.endswith(f".{domain}") and not is_ipv4(host))

@@ -108,3 +108,34 @@ def test_mail_without_protection_is_pointed_out(folder: Folder, more: dict[str, 
 def test_mail_without_protection_on_this_machine_is_no_fault(folder: Folder) -> None:
     first(folder)["relays"][0].update(security="none", host="127.0.0.1", port=2525)
     assert folder.load().faults == ()
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("kind", "otp-manager"),
+        ("kind", "smpt"),
+        ("type", "SMS"),
+        ("rate", 0),
+        ("relays", [{"host": "x", "port": "25"}]),
+    ],
+)
+def test_a_channel_with_a_fault_is_not_called_missing_at_its_tenant(folder: Folder, key: str, value: object) -> None:
+    first(folder)[key] = value
+    assert {f.path.partition("[")[0] for f in folder.load().errors} == {"channels"}
+
+
+def test_channels_that_are_no_list_are_one_fault(folder: Folder) -> None:
+    folder.gateway["channels"] = None
+    assert [f.path for f in folder.load().errors] == ["channels"]
+
+
+def test_a_channel_that_nobody_wrote_is_missing_whatever_is_wrong_with_another(folder: Folder) -> None:
+    folder.gateway["channels"].append({**first(folder), "serviceIdentifier": "other@example.com", "rate": 0})
+    folder.two_factor["channelServiceIdentifier"] = "third@example.com"
+    assert "names no channel" in folder.fault("tenantSettings.twoFAConfigs.channelServiceIdentifier").text
+
+
+def test_a_service_identifier_is_one_line(folder: Folder) -> None:
+    first(folder)["serviceIdentifier"] = "otp@example.com\nBcc: x"
+    assert "one line" in folder.fault("channels[0].serviceIdentifier").text

@@ -36,15 +36,37 @@ def test_a_byte_order_mark_is_no_fault() -> None:
     assert read(b"\xef\xbb\xbfa: 1\n", "a.yaml").data == {"a": 1}
 
 
-def test_a_key_given_twice_is_refused_with_its_line() -> None:
-    error = refused("a: 1\nb: 2\na: 3\n")
-    assert error.line == 3
-    assert "twice" in error.text
+def test_a_key_given_twice_is_noted_with_its_second_line() -> None:
+    document = read(b"a: 1\nb: {c: 1}\na: 3\n", "a.yaml")
+    assert document.repeated == ((("a",), 3),)
+    assert document.data["a"] == 1
 
 
-@pytest.mark.parametrize("text", ['{"a": 1, "a": 2}', '{"a": {"b": 1, "b": 2}}'])
-def test_a_key_given_twice_in_json_is_refused(text: str) -> None:
-    assert "twice" in refused(text, "a.json").text
+@pytest.mark.parametrize(
+    ("text", "path"),
+    [
+        ('{"a": 1, "a": 2}', ("a",)),
+        ('{"a": {"b": 1, "b": 2}}', ("a", "b")),
+        ('{"a": 1, "\\u0061": 2}', ("a",)),
+        ('{"a": [{"b": 1, "b": 2}]}', ("a", 0, "b")),
+    ],
+)
+def test_a_key_given_twice_in_json_is_noted(text: str, path: tuple[str | int, ...]) -> None:
+    assert read(text.encode(), "a.json").repeated == ((path, 1),)
+
+
+def test_a_key_that_overrides_a_merged_one_is_not_given_twice() -> None:
+    assert read(b"a: &a {b: 1}\nc:\n  <<: *a\n  b: 2\n", "a.yaml").repeated == ()
+
+
+@pytest.mark.parametrize("written", ["2024-02-30", "2024-01-01", "2024-01-01T10:00:00Z"])
+def test_a_date_is_text_as_it_is_written(written: str) -> None:
+    assert read(f"createdAt: {written}\n".encode(), "a.yaml").data == {"createdAt": written}
+
+
+@pytest.mark.parametrize("word", ["NaN", "Infinity", "-Infinity"])
+def test_what_is_no_number_in_json_is_refused(word: str) -> None:
+    assert word in refused(f'{{"a": {word}}}', "a.json").text
 
 
 @pytest.mark.attack("E3")
@@ -106,7 +128,12 @@ def test_more_than_a_megabyte_is_refused() -> None:
         (b"a: 1\nb: [1\nc: 2\n", 3, "YAML"),
         (b"a: 1\n---\nb: 2\n", 2, "YAML"),
         (b"1: a\n", 1, "text"),
-        (b"a: \x00\n", 1, "YAML"),
+        (b"a: 1\n~: b\n", 2, "text"),
+        (b"a: 1\nb: 2\n? [c]\n: d\n", 3, "text"),
+        (b"a: \x00\n", 1, "control character"),
+        (b"a: 1\nb: \x07\n", 2, "control character"),
+        (b"a: 1\nb: " + b"9" * 5000 + b"\n", 2, "too long"),
+        (b"a: 1\nb 2\nc: 3\n", 2, "YAML"),
     ],
 )
 def test_what_is_no_settings_file_is_refused_with_its_line(raw: bytes, line: int, word: str) -> None:

@@ -4,6 +4,7 @@ from ipaddress import ip_network
 
 import pytest
 
+from gateway.settings.faults import Level
 from gateway.settings.snapshot import Address, GatewaySettings, OperatorLimits
 from tests.settings.folder import Folder
 
@@ -111,3 +112,27 @@ def test_the_prefix_is_one_segment(folder: Folder, prefix: str) -> None:
 def test_an_unknown_key_is_an_error(folder: Folder, key: str) -> None:
     folder.gateway[key] = "x"
     assert "unknown key (did you mean" in folder.fault(key).text
+
+
+@pytest.mark.row("GW-39")
+@pytest.mark.parametrize("language", ["de", "", "EN"])
+def test_a_language_without_translations_is_refused_naming_those_there_are(folder: Folder, language: str) -> None:
+    folder.gateway["languages"] = ["en", language]
+    assert folder.fault("languages[1]").text == f"{language!r} has no translations; allowed: ar, en or ur"
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["redis://r:99999/0", "redis://:::::", "redis://r/abc", "redis://", "unix://", "rediss://:made-up@"],
+)
+def test_a_store_that_cannot_be_an_address_is_refused_without_its_password(folder: Folder, url: str) -> None:
+    folder.gateway.update(store={"url": url}, keys={"file": "k"})
+    fault = folder.fault("store.url")
+    assert "redis://user:password@host:6379/0" in fault.text
+    assert "made-up" not in fault.text
+
+
+@pytest.mark.parametrize("network", ["0.0.0.0/0", "::/0"])
+def test_a_proxy_that_is_everybody_is_a_warning(folder: Folder, network: str) -> None:
+    folder.gateway["trusted_proxies"] = [network]
+    assert folder.fault("trusted_proxies[0]").level is Level.WARNING

@@ -1,6 +1,7 @@
 """Facts about the whole configuration: all faults at once, with file, line, path; whole or not at all."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -119,6 +120,42 @@ def test_an_unknown_key_names_the_one_that_was_meant_and_those_allowed(folder: F
 
 
 @pytest.mark.row("GW-14")
+@pytest.mark.row("GW-14")
+@pytest.mark.parametrize(
+    ("key", "shown"), [("otp\u200bExpiry", "otp\\u200bExpiry"), ("\u202eotpExpiry", "\\u202eotpExpiry")]
+)
+def test_a_key_with_characters_that_nobody_sees_is_shown_with_them(folder: Folder, key: str, shown: str) -> None:
+    folder.two_factor[key] = folder.two_factor.pop("otpExpiry")
+    said = [str(f) for f in folder.load().errors]
+    assert all(line.isprintable() for line in said)
+    assert any(shown in line and "did you mean otpExpiry?" in line for line in said)
+
+
+@pytest.mark.row("GW-14")
+def test_a_key_with_letters_that_only_look_right_is_shown_as_it_is_written(folder: Folder) -> None:
+    folder.two_factor["\u043etpExpiry"] = folder.two_factor.pop("otpExpiry")
+    assert any("'\\u043etpExpiry'" in fault.text for fault in folder.load().errors)
+
+
+@pytest.mark.row("GW-14")
+def test_a_key_given_twice_hides_no_other_fault(folder: Folder) -> None:
+    folder.two_factor["otpMaxAttempts"] = "five"
+    text = json.dumps(folder.one, indent=1).replace('"otpExpiry": 120,', '"otpExpiry": 120,\n"otpExpiry": 60,')
+    folder.tenants = {"one.json": text}
+    line = text[: text.index('"otpExpiry": 60')].count("\n") + 1
+    found = {(f.path, f.line) for f in folder.load().errors}
+    assert ("tenantSettings.twoFAConfigs.otpExpiry", line) in found
+    assert "tenantSettings.twoFAConfigs.otpMaxAttempts" in {path for path, _ in found}
+
+
+@pytest.mark.row("GW-14")
+def test_a_file_name_that_is_no_text_is_shown_and_no_traceback(folder: Folder) -> None:
+    file = folder.write()
+    os.rename(folder.path / "tenants" / "one.json", os.fsencode(folder.path / "tenants") + b"/\xff.json")
+    hints = [str(f) for f in load(file, environment={}).faults]
+    assert any("\\udcff.json:" in line for line in hints)
+
+
 def test_a_fault_in_defaults_is_reported_once_and_at_the_gateway_file(folder: Folder) -> None:
     folder.another("two")
     folder.gateway["defaults"]["routes"][0]["to"] = "nowhere"

@@ -1,10 +1,14 @@
 """Facts about the shipped JSON Schemas."""
 
+import re
+from typing import Any
+
 import pytest
 from pydantic import BaseModel
 
 from gateway.settings.schema import FILES, schema_text
-from tests.settings.folder import SHIPPED
+from gateway.settings.tenant import TenantFile
+from tests.settings.folder import SHIPPED, Folder
 
 
 @pytest.mark.row("GW-14")
@@ -38,3 +42,41 @@ def test_every_setting_has_a_description(name: str, model: type[BaseModel]) -> N
         if not (value.get("description") or schema["$defs"][value["$ref"].rpartition("/")[2]].get("description"))
     ]
     assert undescribed == []
+
+
+@pytest.mark.row("GW-14")
+@pytest.mark.parametrize(
+    ("where", "key"),
+    [
+        ("TwoFactorSection", "channelType"),
+        ("TwoFactorSection", "trustBrowserDays"),
+        ("TwoFactorSection", "preset"),
+        ("TokenCookieSection", "same_site"),
+    ],
+)
+def test_the_schema_and_the_program_allow_the_same_words(folder: Folder, where: str, key: str) -> None:
+    about = TenantFile.model_json_schema()["$defs"][where]["properties"][key]
+    words = next(one["enum"] for one in (about, *about.get("anyOf", ())) if "enum" in one)
+    section = folder.two_factor if where == "TwoFactorSection" else folder.own.setdefault("token_cookie", {})
+    path = f"tenantSettings.twoFAConfigs.{key}" if where == "TwoFactorSection" else f"gateway.token_cookie.{key}"
+    for word in words:
+        section[key] = word
+        assert not [f for f in folder.faults(path) if "not known" in f.text or "not allowed" in f.text], word
+    section[key] = "WHATSAPP" if isinstance(words[0], str) else 7
+    assert any("allowed" in f.text for f in folder.faults(path))
+
+
+def _patterns(schema: Any) -> list[str]:
+    if isinstance(schema, dict):
+        own = [schema["pattern"]] if isinstance(schema.get("pattern"), str) else []
+        return own + [p for inner in schema.values() for p in _patterns(inner)]
+    return [p for inner in schema for p in _patterns(inner)] if isinstance(schema, list) else []
+
+
+@pytest.mark.row("GW-14")
+@pytest.mark.parametrize(("name", "model"), FILES)
+def test_every_pattern_is_one_that_editors_can_read(name: str, model: type[BaseModel]) -> None:
+    """ECMA 262 and Python agree on those without inline flags and named groups."""
+    found = _patterns(model.model_json_schema(by_alias=True))
+    assert found
+    assert not [p for p in found if "(?" in p or re.compile(p) is None]

@@ -8,6 +8,7 @@ import pytest
 from gateway.domain.secret import Secret
 from gateway.domain.tenant import AdminUser, Credentials, IdentityDelivery, RouteFactor, SameSite, Tenant
 from gateway.settings.faults import Level
+from gateway.settings.two_factor import TwoFactorSection
 from tests.settings.folder import TENANT, Folder
 
 KEYCLOAK = "tenantSettings.keyCloak"
@@ -294,3 +295,50 @@ def test_a_tenant_does_not_change_the_data_it_came_from(folder: Folder) -> None:
     before = copy.deepcopy(TENANT)
     folder.load()
     assert before == TENANT
+
+
+@pytest.mark.row("EF-03")
+@pytest.mark.attack("F10")
+@pytest.mark.parametrize("key", sorted(TwoFactorSection.model_fields))
+@pytest.mark.parametrize("where", [(), ("tenantSettings",), ("tenantSettings", "keyCloak")])
+def test_a_key_of_the_second_factor_that_is_indented_wrongly_is_refused(
+    folder: Folder, where: tuple[str, ...], key: str
+) -> None:
+    section: Any = folder.one
+    for part in where:
+        section = section[part]
+    section[key] = folder.two_factor.get(key, "x")
+    path = ".".join([*where, key])
+    assert f"does not belong here; its place is tenantSettings.twoFAConfigs.{key}" in [
+        f.text for f in folder.faults(path)
+    ]
+
+
+@pytest.mark.parametrize("key", ["Gateway", "gatway", "gateways", "GATEWAY", "gateway "])
+def test_a_misspelt_gateway_section_is_refused_and_not_ignored(folder: Folder, key: str) -> None:
+    folder.one[key] = {"never_trust_from": ["10.0.0.0/8"]}
+    assert folder.fault(key).text == "is not known; did you mean gateway?"
+
+
+def test_a_gateway_section_inside_efcxs_settings_is_refused(folder: Folder) -> None:
+    folder.one["tenantSettings"]["gateway"] = {"never_trust_from": ["10.0.0.0/8"]}
+    assert "its place is gateway, beside tenantSettings" in folder.fault("tenantSettings.gateway").text
+
+
+def test_a_thing_of_efcx_that_is_called_gateway_is_kept(folder: Folder) -> None:
+    folder.one["tenantSettings"]["gateway"] = {"sipTrunk": "x"}
+    assert tenant(folder).id == "one"
+
+
+@pytest.mark.parametrize(
+    ("key", "level"), [("never_trust_from", Level.ERROR), ("token_cookie", Level.ERROR), ("session", Level.WARNING)]
+)
+def test_a_key_of_the_gateway_section_beside_it_is_pointed_out(folder: Folder, key: str, level: Level) -> None:
+    folder.one[key] = {}
+    fault = folder.fault(key)
+    assert (fault.level, f"gateway.{key}" in fault.text) == (level, True)
+
+
+def test_an_empty_gateway_section_is_none(folder: Folder) -> None:
+    folder.one["gateway"] = None
+    assert tenant(folder).home == "/app/"
