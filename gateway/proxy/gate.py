@@ -158,6 +158,9 @@ class Gate:
                 return web.Response(status=204, headers=dict(headers.preflight_fields(checked, tenant)))
             case Refuse(Problem.NOT_FOUND) if checked.path == "/" and is_navigation(checked):
                 return web.Response(status=303, headers={"Location": tenant.home, **_PRIVATE})
+            case Refuse(Problem.SIGN_IN_HERE as problem):
+                login = f"{headers.public_origin(checked, tenant)}{request[CONFIGURATION].gateway.prefix}login"
+                return self._problem(request, problem, extra={"login": login})
             case Refuse(problem):
                 return self._problem(request, problem)
 

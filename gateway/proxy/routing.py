@@ -5,6 +5,7 @@ and refresh endpoints and Keycloak's token endpoints give a session for a passwo
 however they are spelled (NX-05): Express ignores case and a trailing slash, Tomcat cuts `;x`, others decode twice.
 """
 
+import re
 import unicodedata
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -20,6 +21,7 @@ _APP_DOORS = (
     ("agent", "register-phone"),
     ("agent", "validate-otp"),
 )
+_PARAMETERS = re.compile(r"[;?#]")
 _PROTOCOL_OPEN = frozenset({"certs", "logout", "userinfo", "login-status-iframe.html", "3p-cookies"})
 """What of Keycloak's `realms/<realm>/protocol/<protocol>/` a route may reach, with what describes the realm (itself,
 `.well-known`): an allow-list, for the rest signs in, gives tokens, or lets an account be changed with them."""
@@ -101,10 +103,13 @@ def _is_closed_of_keycloak(words: tuple[str, ...]) -> bool:
 
 
 def _folded(segments: tuple[str, ...]) -> tuple[str, ...]:
-    """The segments as the most lenient of servers reads them: decoded to the end, without case, parameters, blanks."""
+    """The segments as the most lenient of servers reads them: decoded to the end, without case, parameters, blanks and
+    what cannot be seen; a decoded `?` or `#` ends them, as it does behind a proxy that decodes."""
     text = "/".join(segments)
-    text = unicodedata.normalize("NFKC", fully_decoded(text) or text).casefold().replace("\\", "/")
-    words = (word.partition(";")[0].strip(" .\t") for word in text.split("/"))
+    text = unicodedata.normalize("NFKC", fully_decoded(text) or text)
+    if not text.isascii():  # some compare in capitals, where a dotless i is an I
+        text = "".join(c for c in text if unicodedata.category(c) != "Cf").upper()
+    words = (_PARAMETERS.split(word)[0].strip(" .+\t") for word in text.casefold().replace("\\", "/").split("/"))
     return tuple(word for word in words if word)
 
 

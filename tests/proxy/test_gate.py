@@ -9,7 +9,7 @@ from aiohttp import http_parser
 from gateway.domain.errors import Misconfigured
 from gateway.proxy.gate import require_strict_parser
 from tests.neighbours.upstream import RawUpstream
-from tests.proxy.stage import Stage, fields_of, gateway, session, status_of, tenant, values
+from tests.proxy.stage import Stage, body_of, fields_of, gateway, session, status_of, tenant, values
 
 FRIEND = "https://friend.example"
 ODD_PAGES = ["/-/login/../x", "/-/login%00", "/-/login\\x", "//-/login", "/-/login#x"]
@@ -94,6 +94,7 @@ async def test_a_closed_door_says_where_to_sign_in(raw_upstream: RawUpstream) ->
             for target in ("/agent-manager/agent/login", "/unified-admin/keycloakLogin"):
                 answer = await stage.send(stage.request(target, method="POST", signed_in=signed_in))
                 assert problem(answer) == "sign-in-here"
+                assert json.loads(body_of(answer))["login"] == "https://cc.example/-/login"
     assert raw_upstream.connections == []
 
 
@@ -164,6 +165,27 @@ async def test_the_next_answer_brings_a_token_cookie_that_is_not_the_sessions_to
             stage.cookie = stage.cookie.partition(";")[0] + sent
             cookies = field(await stage.send(stage.request("/agent-manager/x")), "set-cookie")
             assert [cookie.partition(";")[0] for cookie in cookies] == ["token=header.payload.signature"] * renewed
+
+
+@pytest.mark.row("GW-07")
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"HTTP/1.1 304 Not Modified\r\nETag: x\r\n\r\n",
+        b"HTTP/1.1 204 No Content\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n",
+        b"HTTP/1.1 404 Not Found\r\nSet-Cookie: own=1\r\nContent-Length: 0\r\n\r\n",
+        b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n",
+    ],
+    ids=lambda answer: answer[9:12].decode(),
+)
+async def test_whatever_the_app_answers_it_brings_the_renewed_token_cookie(
+    answer: bytes, raw_upstream: RawUpstream
+) -> None:
+    raw_upstream.answer = answer
+    async with gateway(tenant(raw_upstream.url)) as stage:
+        cookies = field(await stage.send(stage.request("/agent-manager/x")), "set-cookie")
+    assert cookies[-1].startswith("token=header.payload.signature; ")
 
 
 @pytest.mark.row("GW-07")

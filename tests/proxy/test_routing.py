@@ -166,6 +166,14 @@ def spellings(path: str) -> list[str]:
         f"{path}%20",
         f"{path}.",
         f"{path}%2f",
+        f"{path}%3fx",
+        f"{path}%23x",
+        f"{path}+",
+        f"{path}%e2%80%8b",
+        f"{path}%ef%bb%bf/x",
+        f"{first}/{last.replace('i', '%C4%B1')}",
+        f"{first}/{last.replace('k', '%E2%84%AA')}",
+        f"{first}/{last.replace('s', '%C5%BF')}",
         f"{first}/%ef%bd%8c{last[1:]}" if last[0] == "l" else path,
     ]
 

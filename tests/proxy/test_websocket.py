@@ -104,6 +104,14 @@ async def test_close_codes_of_the_browser_reach_the_app(echo_upstream: EchoUpstr
         assert app_side.close_code == 4002
 
 
+@pytest.mark.row("GW-07")
+async def test_a_handshake_brings_the_renewed_token_cookie(echo_upstream: EchoUpstream) -> None:
+    async with gateway(tenant(echo_upstream.url)) as stage:
+        answer = await stage.first(handshake(stage))
+    assert status_of(answer) == 101
+    assert f"\r\nSet-Cookie: token={TOKEN}; ".encode() in answer
+
+
 @pytest.mark.row("GW-02")
 async def test_the_app_chooses_the_subprotocol(echo_upstream: EchoUpstream) -> None:
     async with gateway(tenant(echo_upstream.url)) as stage, socket(stage, protocols=("none", "chat")) as one:
