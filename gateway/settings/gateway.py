@@ -215,7 +215,10 @@ def build(section: GatewayFile, folder: FilePath, report: Report, opener: Opener
             report.error(("languages", number), f"{language!r} has no translations; allowed: {ready}")
     for number, network in enumerate(networks(section.trusted_proxies)):
         if network.prefixlen == 0:
-            report.warning(("trusted_proxies", number), "lets everybody say which address he comes from")
+            report.error(
+                ("trusted_proxies", number),
+                "lets everybody say which address he comes from; name the addresses of your proxies",
+            )
     limits = section.limits.model_dump(exclude={"failure_steps"})
     return GatewaySettings(
         listen=listen,

@@ -132,7 +132,8 @@ def test_a_store_that_cannot_be_an_address_is_refused_without_its_password(folde
     assert "made-up" not in fault.text
 
 
+@pytest.mark.attack("A6")
 @pytest.mark.parametrize("network", ["0.0.0.0/0", "::/0"])
-def test_a_proxy_that_is_everybody_is_a_warning(folder: Folder, network: str) -> None:
-    folder.gateway["trusted_proxies"] = [network]
-    assert folder.fault("trusted_proxies[0]").level is Level.WARNING
+def test_a_proxy_that_is_everybody_is_refused(folder: Folder, network: str) -> None:
+    folder.gateway["trusted_proxies"] = ["10.0.0.0/8", network]
+    assert folder.fault("trusted_proxies[1]").level is Level.ERROR
