@@ -65,6 +65,7 @@ KEYCLOAK = web.AppKey("keycloak", Users)
 PROFILE = web.AppKey("profile", Profile)
 REAPER = web.AppKey("reaper", Reaper)
 CONNECTIONS = web.AppKey("connections", Connections)
+SIGN_IN = web.AppKey("sign_in", keycloak.SignIn)
 """What readiness, start-up checks and tests look at."""
 
 
@@ -143,7 +144,7 @@ def build(
     app.on_response_prepare.append(_without_banner)
     app[CONFIGURATION_SOURCE] = configuration
     app[STORE], app[KEYCLOAK], app[PROFILE], app[REAPER] = store, world.users, world.profile, reaper
-    app[CONNECTIONS] = connections
+    app[CONNECTIONS], app[SIGN_IN] = connections, sign_in
     prefix = settings.prefix
     language = LanguageChoice(languages=languages, failures=failures)
     app.add_routes(

@@ -16,7 +16,7 @@ import structlog
 import typer
 from aiohttp import web
 
-from gateway.app import CONNECTIONS, KEYCLOAK, PROFILE, STORE, build
+from gateway.app import CONNECTIONS, KEYCLOAK, PROFILE, SIGN_IN, STORE, build
 from gateway.cli.listening import listen, url_of
 from gateway.crypto.sealing import KeyRing
 from gateway.domain.errors import GatewayError, Misconfigured, Unreachable
@@ -139,7 +139,7 @@ async def serve(
     live = Live(config, loaded, on_change=watcher.changed, on_rejected=watcher.rejected)
     app = build(live.current, ring, audit=audit)
     watcher.connections = app[CONNECTIONS]
-    watcher.checks = checks = RealmChecks(app[KEYCLOAK], app[PROFILE], live.current)
+    watcher.checks = checks = RealmChecks(app[SIGN_IN], app[KEYCLOAK], app[PROFILE], live.current)
     readiness = Readiness({"store": app[STORE].check, "keycloak": checks.check})
     async with AsyncExitStack() as stack:
         stack.callback(audit.close)

@@ -66,6 +66,17 @@ class SignIn:
         self._clock = clock
         self._verifier = verifier or Verifier(connections)
 
+    async def check(self, access: KeycloakAccess) -> None:
+        """Whether Keycloak knows our client by its secret: it looks at that before it looks at a refresh token.
+
+        Raises `errors.Refused` naming the client, `errors.Unreachable`.
+        """
+        try:
+            await self._grant(access, "refresh_token", {"refresh_token": "none"}, "")
+        except OAuthError as error:
+            if error.error != "invalid_grant":
+                raise _refused(access, "signing users in", error) from error
+
     async def password(
         self, access: KeycloakAccess, username: str, password: Secret, client_address: str = ""
     ) -> Granted | WrongPassword | NotFullySetUp:

@@ -13,7 +13,7 @@ from typing import Protocol
 
 import structlog
 
-from gateway.domain.errors import GatewayError, Misconfigured
+from gateway.domain.errors import GatewayError, Misconfigured, Unreachable
 from gateway.domain.tenant import KeycloakAccess, Tenant
 from gateway.settings.snapshot import Configuration
 
@@ -23,8 +23,8 @@ EVERY = 60.0
 log = structlog.get_logger(__name__)
 
 
-class Administrator(Protocol):
-    """Who administers realms (`keycloak.users.Users`)."""
+class Client(Protocol):
+    """Who signs users in (`keycloak.sign_in.SignIn`), or administers them (`keycloak.users.Users`)."""
 
     async def check(self, access: KeycloakAccess) -> None:
         """Whether it can do its work; raises `GatewayError`."""
@@ -49,7 +49,10 @@ class Finding:
 class RealmChecks:
     """The checks of all tenants of the configuration in force."""
 
-    def __init__(self, users: Administrator, profile: Declarations, configuration: Callable[[], Configuration]) -> None:
+    def __init__(
+        self, sign_in: Client, users: Client, profile: Declarations, configuration: Callable[[], Configuration]
+    ) -> None:
+        self._sign_in = sign_in
         self._users = users
         self._profile = profile
         self._configuration = configuration
@@ -91,10 +94,16 @@ class RealmChecks:
                     await self._again.wait()
 
     async def _of(self, tenant: Tenant) -> Finding:
-        access = tenant.keycloak
+        access, missing = tenant.keycloak, []
+        try:
+            await self._sign_in.check(access)
+        except Unreachable as error:
+            return Finding(tenant.id, access.realm, (str(error),))
+        except GatewayError as error:
+            missing.append(str(error))
         try:
             await self._users.check(access)
-            missing = await self._profile.check_declared(access)
+            missing.extend(await self._profile.check_declared(access))
         except GatewayError as error:
-            missing = (str(error),)
-        return Finding(tenant.id, access.realm, missing)
+            missing.append(str(error))
+        return Finding(tenant.id, access.realm, tuple(missing))

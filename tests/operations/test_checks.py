@@ -11,10 +11,12 @@ from structlog.testing import capture_logs
 from structlog.typing import EventDict
 
 from gateway.domain.errors import Misconfigured, Refused
+from gateway.domain.ports import SystemClock
 from gateway.domain.secret import Secret
 from gateway.domain.tenant import KeycloakAccess, Tenant
 from gateway.keycloak.connection import Connections
 from gateway.keycloak.profile import Profile
+from gateway.keycloak.sign_in import SignIn
 from gateway.keycloak.users import Users
 from gateway.operations.checks import Finding, RealmChecks
 from gateway.settings.snapshot import Address, Configuration, GatewaySettings, StoreSettings
@@ -30,6 +32,7 @@ class Realms:
 
     refusing: set[str] = field(default_factory=set)
     lacking: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    unknown: set[str] = field(default_factory=set)
     asked: list[str] = field(default_factory=list)
 
     async def check(self, access: KeycloakAccess) -> None:
@@ -43,6 +46,18 @@ class Realms:
         return self.lacking.get(access.realm, ())
 
 
+@dataclass
+class SignInClients:
+    """Knows every client but those of the `unknown` realms."""
+
+    realms: Realms
+
+    async def check(self, access: KeycloakAccess) -> None:
+        """As `SignIn.check`."""
+        if access.realm in self.realms.unknown:
+            raise Refused(f"realm {access.realm}", "signing users in of client cim: unauthorized_client")
+
+
 def of(name: str, **changes: bool) -> Tenant:
     """A tenant on the realm of its name."""
     made = tenant(**changes)
@@ -54,7 +69,13 @@ def checks_of(realms: Realms, *tenants: Tenant) -> RealmChecks:
     nowhere = Address("127.0.0.1", 0)
     gateway = GatewaySettings(nowhere, nowhere, StoreSettings(Secret("memory://")))
     configuration = Configuration(gateway, tenants)
-    return RealmChecks(realms, realms, lambda: configuration)
+    return RealmChecks(SignInClients(realms), realms, realms, lambda: configuration)
+
+
+def real_checks(connections: Connections, configuration: Configuration) -> RealmChecks:
+    """As `serve` makes them."""
+    sign_in = SignIn(connections, SystemClock())
+    return RealmChecks(sign_in, Users(connections), Profile(connections), lambda: configuration)
 
 
 @pytest.fixture
@@ -88,6 +109,12 @@ async def test_an_administrator_who_may_not_is_named_and_hides_no_other_tenant()
     )
 
 
+async def test_a_sign_in_client_that_keycloak_does_not_know_is_named_beside_the_rest() -> None:
+    realms = Realms(unknown={"one"}, lacking={"one": ("no attribute",)})
+    (found,) = await checks_of(realms, of("one")).look()
+    assert found.missing == ("realm one: signing users in of client cim: unauthorized_client", "no attribute")
+
+
 async def test_an_inactive_tenant_is_not_asked_for() -> None:
     realms = Realms(refusing={"one"})
     await checks_of(realms, of("one", active=False)).check()
@@ -119,7 +146,7 @@ async def test_a_realm_without_the_attribute_is_named_with_how_to_declare_it(
     configuration = settings.load()
     connections = Connections()
     try:
-        await RealmChecks(Users(connections), Profile(connections), lambda: configuration).look()
+        await real_checks(connections, configuration).look()
     finally:
         await connections.close()
     (line,) = [line for line in log if line["event"] == "realm_not_ready"]
@@ -136,6 +163,20 @@ async def test_nothing_is_missing_in_a_realm_that_is_set_up(
     configuration = folder(tmp_path, keycloak=keycloak, mail=mail_server, app="http://127.0.0.1:1").load()
     connections = Connections()
     try:
-        assert await RealmChecks(Users(connections), Profile(connections), lambda: configuration).look() == ()
+        assert await real_checks(connections, configuration).look() == ()
     finally:
         await connections.close()
+
+
+@pytest.mark.keycloak
+async def test_a_sign_in_client_with_another_secret_is_named(
+    tmp_path: Path, keycloak: Keycloak, mail_server: MailServer
+) -> None:
+    settings = folder(tmp_path, keycloak=keycloak, mail=mail_server, app="http://127.0.0.1:1")
+    settings.tenant["gateway"]["keycloak"]["client_secret"] = "another"
+    connections = Connections()
+    try:
+        (found,) = await real_checks(connections, settings.load()).look()
+    finally:
+        await connections.close()
+    assert "signing users in of client gateway-login: unauthorized_client" in found.missing[0]
