@@ -18,7 +18,7 @@ from gateway.domain.problem import Problem
 from gateway.rendering.problem_texts import ProblemView, problem_view
 from gateway.web import protections
 from gateway.web.pages import Pages
-from gateway.web.request import REFERENCE, TENANT
+from gateway.web.request import REFERENCE, REQUEST_ID, TENANT
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -94,7 +94,7 @@ class Failures:
         answered = status or view.status
         self._log.info(
             "problem", problem=problem.value, status=answered, reference=reference, method=request.method,
-            path=request.rel_url.raw_path, **({"cause": cause} if cause else {}),
+            path=request.rel_url.raw_path, **_of_request(request), **({"cause": cause} if cause else {}),
         )  # fmt: skip
         if not as_json and not wants_json(request):
             try:
@@ -102,7 +102,7 @@ class Failures:
             except (
                 Exception
             ) as error:  # the page that says what is wrong is itself wrong: words are better than nothing
-                self._log.error("problem page failed", reference=reference, exc_info=error)
+                self._log.error("problem page failed", reference=reference, exc_info=error, **_of_request(request))
                 return _in_words(request, view, answered)
         carried = {**protections.headers(request.get(TENANT)), "Content-Language": language.code}
         if view.retry_after:
@@ -159,8 +159,15 @@ class Failures:
             detail=str(error) if isinstance(error, GatewayError) else "",
             caused_by=type(error.__cause__).__name__ if error.__cause__ else "",
             reference=self.reference(request),
+            **_of_request(request),
             exc_info=error if level == "error" else None,
         )
+
+
+def _of_request(request: web.Request) -> dict[str, str]:
+    """What leads to the other lines of a request: this is told outside of its context of the log."""
+    tenant, ident = request.get(TENANT), request.get(REQUEST_ID)
+    return {**({"request_id": ident} if ident else {}), **({"tenant": tenant.id} if tenant else {})}
 
 
 def _in_words(request: web.Request, view: ProblemView, status: int) -> web.Response:

@@ -14,6 +14,7 @@ from gateway.domain.errors import Conflict, Misconfigured, Refused, Unreachable
 from gateway.domain.problem import Problem
 from gateway.web.failures import REFERENCE_LETTERS, new_reference, wants_json
 from gateway.web.pages import Pages
+from gateway.web.request import REQUEST_ID
 from tests.clock import START, SeededChance
 from tests.web.own_pages import failures, of_tenant
 from tests.web.sample import tenant
@@ -241,3 +242,17 @@ async def test_a_page_that_cannot_be_rendered_still_ends_in_an_answer_with_the_r
     assert status == 503
     assert headers["Content-Type"].startswith("text/plain")
     assert lines[-1]["reference"] in body
+
+
+@pytest.mark.row("GW-30")
+@pytest.mark.parametrize("error", [Unreachable("store"), ZeroDivisionError()], ids=["neighbour", "mistake"])
+async def test_the_lines_of_a_failure_lead_to_all_lines_of_its_request(error: Exception) -> None:
+    async def handler(request: web.Request) -> web.StreamResponse:
+        request[REQUEST_ID] = "abc123"
+        raise error
+
+    with capture_logs() as lines:
+        await ask(handler)
+    told = [line for line in lines if line["event"] in ("problem", "request failed")]
+    assert {(line["request_id"], line["tenant"]) for line in told} == {("abc123", tenant().id)}
+    assert len(told) == 2
