@@ -41,6 +41,13 @@ def test_the_mail_names_the_host_the_browser_the_expiry_and_the_reference() -> N
             assert word in part
 
 
+def test_a_browser_that_is_not_known_leaves_no_hole_in_the_mail() -> None:
+    mail = states.mail("message", browser="")
+    for part in (mail.text, _words(mail.html)):
+        assert "Asked for on " in part
+        assert "with" not in part.partition("Asked for")[2].partition(".")[0]
+
+
 @pytest.mark.row("NX-10")
 def test_a_tag_is_in_subject_and_body_and_without_one_nothing_speaks_of_it() -> None:
     with_tag, without = states.mail("message"), states.mail("message", tag="")
