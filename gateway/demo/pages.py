@@ -59,8 +59,8 @@ class DemoPhone:
 
 @dataclass(frozen=True, slots=True)
 class DemoSite:
-    """What `/-/demo` tells at one host; `backup_codes` by user name; `ids` of the users whom an administrator's code
-    may help, empty where none is taken."""
+    """What `/-/demo` tells at one host; `addresses` on record and `backup_codes` by user name; `ids` of the users whom
+    an administrator's code may help, empty where none is taken."""
 
     tenant_id: str
     host: str
@@ -68,6 +68,7 @@ class DemoSite:
     title: str
     story: str
     users: tuple[DemoUser, ...]
+    addresses: tuple[tuple[str, str], ...] = ()
     phones: tuple[DemoPhone, ...] = ()
     backup_codes: tuple[tuple[str, tuple[str, ...]], ...] = ()
     ids: tuple[tuple[str, str], ...] = ()

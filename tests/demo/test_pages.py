@@ -53,6 +53,14 @@ async def test_the_users_are_the_five_kinds_of_people_at_every_tenant(around: Ne
     assert all(set(user) == {"username", "password", "about"} for user in users)
 
 
+async def test_a_visitor_finds_the_address_on_record_which_is_the_only_one_taken_at_cloudcx(around: Neighbours) -> None:
+    async with pages(around) as client, client.get("/-/demo", headers=CLOUD) as response:
+        page = await response.text()
+    for person in around.people["cloudcx"]:
+        assert person.user.email
+        assert person.user.email in page
+
+
 @pytest.mark.attack("F28")
 @pytest.mark.parametrize("path", PATHS)
 async def test_the_demos_pages_answer_loopback_names_only(around: Neighbours, path: str) -> None:
