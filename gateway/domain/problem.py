@@ -25,6 +25,7 @@ class Problem(Enum):
     OUT_OF_ORDER = "out-of-order"
     # limits
     LIMIT_EXCEEDED = "limit-exceeded"
+    TOO_MANY_CODES = "too-many-codes"
     WAIT = "wait"
     QUEUED = "queued"
     WARNING = "warning"

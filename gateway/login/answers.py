@@ -72,7 +72,7 @@ class Answers:
             return await self.go_on(visit, browser, went)  # it has no page, whatever was asked of it
         login = went.login or self.flow.begin(visit)
         view = await self._view(visit, went, login, fields)
-        problem = self._problem(visit, went.trouble)
+        problem = self._problem(visit, went.trouble or view.held)
         code = status or _status(went, problem, asked=asked)
         response: web.StreamResponse
         if wants_json(request):

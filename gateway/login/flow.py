@@ -28,6 +28,8 @@ from gateway.web.cookies import new_browser_secret
 
 SAME_SESSION_AGAIN = 30.0
 """Seconds for which a finished login gives its own browser the same session again (five tabs)."""
+ACTIONS = frozenset({"", "send", "resend", "edit", "other-method", "cancel"})
+"""What a form may ask for; nothing named is its step's main action."""
 REAPED_WITHIN = 900.0
 """Seconds that a dead login's record is kept for `reaper` to end its Keycloak session."""
 
@@ -113,7 +115,10 @@ class Flow:
         current = login or self.begin(visit)
         if machine.step(current) is not page:
             return replace(await self.look(visit, login), out_of_order=True)
-        acted = await self.pages[page].act(visit, current, action, fields)
+        if action not in ACTIONS:
+            acted = Acted(trouble=Trouble(Problem.BAD_INPUT))  # a slip of a program must not become its main action
+        else:
+            acted = await self.pages[page].act(visit, current, action, fields)
         if acted.cancelled:
             await self._cancel(visit, login)
             return Went(None)

@@ -70,7 +70,9 @@ class Sending:
         if login.queued_until is not None:
             return await self._queued(visit, login, asked_for=True)
         to = aims.message(login)
-        return await self._begin(visit, login, to, asked_for=True) if to else Acted()
+        if to is None:
+            return Acted(trouble=Trouble(Problem.BAD_INPUT))  # an app's code is not sent
+        return await self._begin(visit, login, to, asked_for=True)
 
     async def _queued(self, visit: Visit, login: Login, *, asked_for: bool) -> Acted:
         """A code that has to wait: still, or not any longer."""

@@ -11,6 +11,7 @@ from typing import Any
 
 import segno
 
+from gateway.domain.problem import Trouble
 from gateway.rendering.problem_texts import ProblemView
 
 ASK_WHETHER_UNIQUE_FROM = 2
@@ -40,8 +41,9 @@ class StepView:
     Of `verify`: `any_of` are the codes that one page takes (CC-13), with an empty `factor` where several methods are
     meant; `message` the factor by which a code can be sent, `sent_already` whether one was, `answerable` whether a code
     would be judged now; `no_codes_left` that all backup codes are used; `vouching` that somebody else must confirm a
-    registration (GW-27); `after_password` that a new password has just been set. Of `new-password`: `another_code` that
-    a code is asked for after it.
+    registration (GW-27); `after_password` that a new password has just been set; `held` why nothing that is typed would
+    be judged now, which is told when there is nothing newer to tell. Of `new-password`: `another_code` that a code is
+    asked for after it.
     """
 
     step: str
@@ -76,6 +78,7 @@ class StepView:
     vouching: bool = False
     after_password: bool = False
     another_code: bool = False
+    held: Trouble | None = None
     can_cancel: bool = True
     sso: bool = False
 

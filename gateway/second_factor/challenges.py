@@ -88,11 +88,13 @@ class Wrong:
 
 @dataclass(frozen=True, slots=True)
 class Left:
-    """What a page shows of the counters: attempts left, wrong ones so far, when a new code may be had."""
+    """What a page shows of the counters: attempts left, wrong ones so far, when a new code may be had, and why no entry
+    would be judged now."""
 
     attempts: int
     failures: int
     resend_at: float | None = None
+    held: Trouble | None = None
 
 
 class Challenges:
@@ -132,10 +134,10 @@ class Challenges:
     async def held(self, case: Case, to: Enrolment) -> Trouble | None:
         """Why a code to `to` would not be sent now; nothing is counted."""
         whose = self._whose(case, None, to)
+        if locked := await self._locked(case, whose):
+            return locked  # whatever else he waits for is over sooner, or no use to him
         found = await self._attempts.look(limits.for_send(case.policy, case.limits, whose))
-        if isinstance(found, No):
-            return _not_now(found)
-        return await self._locked(case, whose)
+        return _not_now(found) if isinstance(found, No) else None
 
     async def answer(self, case: Case, about_of: AboutOf, challenge: Challenge, typed: str) -> Right | Wrong:
         """Judge what was typed. A right answer is `Right` for one owner only: this login, challenge and round."""
@@ -187,7 +189,10 @@ class Challenges:
         cooling = await self._attempts.look(limits.cooldown(case.policy, whose))
         resend_at = cooling.until if isinstance(cooling, No) else None
         if isinstance(found, No):
-            return Left(0, case.policy.otp_max_attempts, resend_at)
+            held = self._held(case, found, challenge)
+            if held.problem is Problem.LOCKED:  # then nothing is sent either
+                resend_at = held.until
+            return Left(0, case.policy.otp_max_attempts, resend_at, held)
         failures = _failures(found)
         return Left(max(0, case.policy.otp_max_attempts - failures), failures, resend_at)
 
@@ -276,11 +281,13 @@ class Challenges:
             problem = Problem.WARNING
         return Wrong(Trouble(problem), failures, judged=True)
 
-    def _held(self, case: Case, held: No, challenge: Challenge) -> Trouble:
+    def _held(self, case: Case, held: No, challenge: Challenge | None) -> Trouble:
         """A dead code holds the user until he may have a new one; a login that is at its end holds nobody after it."""
-        if held.problem is Problem.LIMIT_EXCEEDED:
-            return Trouble(held.problem, challenge.resend_at if case.counted_as in MESSAGE_FACTORS else None)
-        return Trouble(held.problem, held.until)
+        if held.problem is not Problem.LIMIT_EXCEEDED:
+            return Trouble(held.problem, held.until)
+        if case.counted_as in MESSAGE_FACTORS:
+            return Trouble(held.problem, challenge.resend_at if challenge else None)
+        return Trouble(Problem.TOO_MANY_CODES)
 
     async def _locked(self, case: Case, whose: Whose) -> Trouble | None:
         groups = _counted(case, whose)

@@ -217,6 +217,18 @@ async def test_what_is_not_all_digits_is_no_try_at_a_code(light_site: Site, code
     assert not light_site.audit.of("code.wrong")
 
 
+@pytest.mark.parametrize("action", ["cancell", "EDIT", "edit ", "verify", "0"])
+async def test_an_action_that_nobody_knows_is_not_taken_for_the_main_one(light_site: Site, action: str) -> None:
+    user = light_site.user(email=None)
+    async with light_site.person() as agent:
+        await agent.password(user.username, user.password)
+        await agent.do("register", address=ADDRESS)
+        asked = await agent.do("confirm", action)
+        assert (asked.status, asked.step, asked.problem) == (422, "confirm", "bad-input")
+        assert light_site.mail.to(ADDRESS) == []
+        assert (await agent.do("confirm", "send")).step == "verify"
+
+
 async def test_an_expired_login_says_so_and_keeps_the_way(light_site: Site) -> None:
     async with light_site.person("/agent-manager/x?y=1") as agent:
         code = await at_code_page(light_site, agent)

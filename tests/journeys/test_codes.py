@@ -128,6 +128,44 @@ async def test_after_the_last_attempt_the_right_code_fails_too_until_a_new_one_c
     assert len(site.audit.of("code.wrong")) == 3
 
 
+@pytest.mark.row("EF-17")
+async def test_a_code_that_is_dead_by_its_limit_is_told_so_again_by_every_look_at_its_page(site: Site) -> None:
+    async with site.person() as agent:
+        _, code = await at_code_page(site, agent)
+        for _ in range(5):
+            await enter(agent, wrong(code))
+        shown = await agent.look()
+        assert (shown.status, shown.step, shown.problem) == (200, "verify", "limit-exceeded")
+        assert (shown.body["attempts_left"], shown.body["expires_in"]) == (0, 0)
+        assert "Too many wrong codes" in await agent.page()
+        site.clock.advance(61)
+        await agent.do("verify", "resend")
+        assert (await agent.look()).problem is None
+
+
+@pytest.mark.row("EF-19")
+async def test_a_locked_user_is_told_of_the_lock_and_not_of_the_shorter_wait_for_a_code(site: Site) -> None:
+    user = site.user()
+    async with site.person() as agent:
+        await agent.first_login(user.username, user.password, ADDRESS, site.mail)
+    async with site.person() as agent:
+        await agent.password(user.username, user.password)
+        for _ in range(2):
+            code = await newest(site)
+            for _ in range(5):
+                last = await enter(agent, wrong(code))
+            site.clock.advance(61)
+            await agent.do("verify", "resend")
+        assert last.problem == "locked"
+    sent = len(site.mail.to(ADDRESS))
+    async with site.person() as agent:
+        told = await agent.password(user.username, user.password)
+        assert (told.status, told.step, told.problem) == (429, "verify", "locked")
+        assert told.body["problem"]["retry_after"] == told.body["resend_in"] > 200
+        assert (await agent.look()).problem == "locked"
+    assert len(site.mail.to(ADDRESS)) == sent
+
+
 async def test_sends_end_with_the_maximum_of_a_login(site: Site) -> None:
     site.change(maxSends=2)
     async with site.person() as agent:

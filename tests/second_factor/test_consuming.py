@@ -114,7 +114,7 @@ async def test_a_code_used_twice_says_when_the_next_one_comes(phone: Phone, benc
 
 async def test_a_code_of_a_clock_that_is_off_is_never_accepted_and_costs_an_attempt(phone: Phone) -> None:
     answers = [await phone.type(phone.code(5)) for _ in range(5)]
-    assert [problem(a) for a in answers] == [Problem.CLOCK_OFF] * 4 + [Problem.LIMIT_EXCEEDED]
+    assert [problem(a) for a in answers] == [Problem.CLOCK_OFF] * 4 + [Problem.TOO_MANY_CODES]
 
 
 @pytest.mark.row("SI-10")

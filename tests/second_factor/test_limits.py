@@ -277,7 +277,7 @@ async def test_the_maximum_of_an_app_ends_the_login(bench: Bench) -> None:
     found = [await bench.answer(case, challenge, "abc") for _ in range(5)]
     last = found[-1]
     assert isinstance(last, Wrong)
-    assert (last.trouble, last.stops) == (Trouble(Problem.LIMIT_EXCEEDED), True)
+    assert (last.trouble, last.stops) == (Trouble(Problem.TOO_MANY_CODES), True)
 
 
 async def test_a_new_login_after_an_apps_maximum_has_its_attempts_again(bench: Bench) -> None:

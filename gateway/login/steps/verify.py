@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from gateway.domain.policy import FactorKind
 from gateway.domain.ports import Clock
+from gateway.domain.problem import Problem
 from gateway.login import aims
 from gateway.login.answering import Answering
 from gateway.login.flow import Acted, Fields
@@ -54,6 +55,9 @@ class VerifyPage:
         if case is None:
             return StepView("verify", purpose, now, visit.csrf, visit.to, visit.host)
         left = await self.challenges.left(case, challenge)
+        expires_at = challenge.expires_at if challenge else None
+        if expires_at and left.held and left.held.problem is Problem.LIMIT_EXCEEDED:
+            expires_at = min(expires_at, now)  # wrong too often: its life is over
         message, language = aims.message(login), self.languages.get(visit.language)
         only = case.methods[0].factor if len(case.methods) == 1 else None
         kinds = [m.factor for m in case.methods] + list(case.extras)
@@ -68,7 +72,7 @@ class VerifyPage:
             username=login.user.display_name if login.user else "",
             sent_to=mask_address(message.address) if message else "",
             digits=totp.DIGITS if only is FactorKind.TOTP else login.policy.otp_length,
-            expires_at=challenge.expires_at if challenge else None,
+            expires_at=expires_at,
             resend_at=left.resend_at,
             can_resend=message is not None,
             can_edit=aims.registering(login) is not None,
@@ -83,6 +87,7 @@ class VerifyPage:
             no_codes_left=_used_up(login),
             vouching=isinstance(aims.aim(login), aims.Vouch),
             after_password=login.changed,
+            held=left.held,
         )
 
 

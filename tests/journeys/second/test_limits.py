@@ -43,6 +43,22 @@ async def test_the_third_and_fourth_failure_warn_and_are_judged_and_the_fifth_lo
     assert len(cloud.audit.of("lock.set")) == 1
 
 
+@pytest.mark.row("CC-17", "CC-19")
+async def test_a_new_login_of_a_locked_user_says_at_once_that_signing_in_is_paused(cloud: Site) -> None:
+    user, phone, _ = await with_both(cloud)
+    async with cloud.person() as agent:
+        await at_page(agent, user)
+        for _ in range(5):
+            await agent.do("verify", code=phone.wrong())
+    async with cloud.person() as agent:
+        told = await at_page(agent, user)
+        assert (told.status, told.step, told.problem) == (429, "verify", "locked")
+        assert 290 <= told.body["problem"]["retry_after"] <= 300
+        assert "Signing in is paused" in await agent.page()
+        cloud.clock.advance(5 * MINUTE + 1)
+        assert (await agent.look()).problem is None
+
+
 @pytest.mark.row("CC-18")
 async def test_the_warning_says_five_minutes(cloud: Site) -> None:
     user, phone, _ = await with_both(cloud)
@@ -171,7 +187,7 @@ async def test_ten_failures_over_several_logins_lock_the_user_for_five_minutes_a
     user = app_site.user()
     async with app_site.person() as agent:
         phone = await first_app(app_site, agent, user)
-    assert (await stopped_login(app_site, user, phone)).problem == "limit-exceeded"
+    assert (await stopped_login(app_site, user, phone)).problem == "too-many-codes"
     tenth = await stopped_login(app_site, user, phone)
     assert (tenth.step, tenth.problem) == ("stopped", "locked")
     assert 290 <= tenth.body["problem"]["retry_after"] <= 300
@@ -179,7 +195,7 @@ async def test_ten_failures_over_several_logins_lock_the_user_for_five_minutes_a
         await at_page(agent, user)
         assert (await agent.do("verify", code=phone.code())).problem == "locked"
     app_site.clock.advance(5 * MINUTE + 1)
-    assert (await stopped_login(app_site, user, phone)).problem == "limit-exceeded"
+    assert (await stopped_login(app_site, user, phone)).problem == "too-many-codes"
     twentieth = await stopped_login(app_site, user, phone)
     assert (twentieth.step, twentieth.problem) == ("stopped", "locked")
     assert 1790 <= twentieth.body["problem"]["retry_after"] <= 1800
@@ -188,7 +204,29 @@ async def test_ten_failures_over_several_logins_lock_the_user_for_five_minutes_a
         await at_page(agent, user)
         assert (await agent.do("verify", code=phone.code())).step == "done"
     next_step(app_site)
-    assert (await stopped_login(app_site, user, phone)).problem == "limit-exceeded"  # success cleared the count
+    assert (await stopped_login(app_site, user, phone)).problem == "too-many-codes"  # success cleared the count
+
+
+@pytest.mark.row("EF-17", "EF-20")
+async def test_the_end_of_a_login_with_an_app_speaks_of_no_code_to_ask_for(app_site: Site) -> None:
+    user = app_site.user()
+    async with app_site.person() as agent:
+        phone = await first_app(app_site, agent, user)
+    last = await stopped_login(app_site, user, phone)
+    assert (last.status, last.step, last.problem) == (403, "stopped", "too-many-codes")
+    assert "new code" not in last.body["problem"]["text"]
+
+
+@pytest.mark.row("EF-20")
+@pytest.mark.parametrize("action", ["send", "resend"])
+async def test_a_program_that_wants_an_apps_code_sent_is_told_that_nothing_was(app_site: Site, action: str) -> None:
+    user = app_site.user()
+    async with app_site.person() as agent:
+        await first_app(app_site, agent, user)
+    async with app_site.person() as agent:
+        await at_page(agent, user)
+        asked = await agent.do("verify", action)
+        assert (asked.status, asked.step, asked.problem) == (422, "verify", "bad-input")
 
 
 @pytest.mark.row("EF-19")
