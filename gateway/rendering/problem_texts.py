@@ -38,6 +38,9 @@ def _(message: str) -> str:
     return message
 
 
+WHOLE = _("%(title)s. %(text)s %(next)s")
+
+
 @dataclass(frozen=True, slots=True)
 class ProblemText:
     """One row: `next` is what the user does now; while a known wait lasts it is `waiting`, and then `over`."""
@@ -58,7 +61,8 @@ class ProblemView:
 
     `retry_after` is whole seconds, `wait` the same in words, `retry_at` the local time of day and `retry_time` the same
     moment in ISO 8601; all of them None or empty when no wait is known. `waiting` is the message, still English, into
-    which a page puts its own elements for `wait` and `time`; `over` replaces it when the wait is over.
+    which a page puts its own elements for `wait` and `time`; `over` replaces it when the wait is over. `whole` puts
+    title, text and what to do next together, for a program that has one place for them.
     """
 
     code: str
@@ -75,12 +79,13 @@ class ProblemView:
     reference: str = ""
     waiting: str = ""
     over: str = ""
+    whole: str = WHOLE
 
     def as_json(self) -> dict[str, Any]:
         """The `problem` of every JSON answer: code, text, retry_after, reference."""
         return {
             "code": self.code,
-            "text": " ".join(part for part in (self.text, self.next) if part),
+            "text": self.whole % {"title": self.title, "text": self.text, "next": self.next},
             "retry_after": self.retry_after,
             "reference": self.reference or None,
         }
@@ -110,6 +115,7 @@ def problem_view(
         reference=reference,
         waiting=row.waiting,
         over=language.gettext(row.over),
+        whole=language.gettext(WHOLE),
     )
 
 
@@ -191,6 +197,12 @@ TEXTS: Mapping[Problem, ProblemText] = {
         _("Ask for a new code and enter that one."),
         waiting=_("You can ask for a new code in %(wait)s, at %(time)s."),
         over=_("You can ask for a new code now."),
+    ),
+    Problem.TOO_MANY_CODES: ProblemText(
+        403, Tone.STOP, _("Too many wrong codes"),
+        _("For your safety this sign-in was ended."),
+        _("Please sign in again."),
+        Way.SIGN_IN,
     ),
     Problem.WAIT: ProblemText(
         429, Tone.WAIT, _("One moment, please"),

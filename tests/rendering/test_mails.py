@@ -48,6 +48,13 @@ def test_a_browser_that_is_not_known_leaves_no_hole_in_the_mail() -> None:
         assert "with" not in part.partition("Asked for")[2].partition(".")[0]
 
 
+def test_a_browser_that_is_not_known_leaves_no_hole_in_the_news_of_a_registration_either() -> None:
+    mail = states.mail("enrolled", browser="")
+    for part in (mail.text, _words(mail.html)):
+        assert "Added on " in part
+        assert "Added with" not in part
+
+
 @pytest.mark.row("NX-10")
 def test_a_tag_is_in_subject_and_body_and_without_one_nothing_speaks_of_it() -> None:
     with_tag, without = states.mail("message"), states.mail("message", tag="")

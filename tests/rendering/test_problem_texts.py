@@ -95,6 +95,16 @@ def test_the_json_of_a_problem_carries_code_text_wait_and_reference() -> None:
     assert (body["code"], body["retry_after"], body["reference"]) == ("wait", 60, "ABCD2345")
 
 
+@pytest.mark.row("EF-14")
+@pytest.mark.row("EF-18")
+@pytest.mark.parametrize(
+    ("problem", "word"),
+    [(Problem.CODE_EXPIRED, "expired"), (Problem.WRONG_CODE, "not valid"), (Problem.LIMIT_EXCEEDED, "Too many")],
+)
+def test_the_text_for_a_program_says_what_the_title_of_the_page_says(problem: Problem, word: str) -> None:
+    assert word in problem_view(problem, ENGLISH, None, START).as_json()["text"]
+
+
 @pytest.mark.row("GW-39")
 @pytest.mark.parametrize("problem", Problem, ids=lambda p: p.value)
 @pytest.mark.parametrize("code", ["ar", "ur"])
