@@ -16,7 +16,7 @@ A write goes on only from the version that the login saw.
 import hashlib
 import json
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -31,6 +31,8 @@ from gateway.domain.tenant import KeycloakAccess, Tenant
 from gateway.store.interface import Store
 
 GUARD_LIFE = 400 * 86400.0
+BEGUN_LIFE = 900.0
+"""Seconds for which a write that did not come to an end is begun again with the same bytes."""
 LOCK_WAIT = 10.0
 CALLS = 5
 """How often Keycloak is asked while the user's lock is held; each may take the access's timeout."""
@@ -199,7 +201,7 @@ class Enrolments:
             wanted = change(now)
             if wanted is None or wanted is now:
                 return wanted
-            new = self._seal(tenant, user_id, wanted)
+            wanted, new = await self._begun(tenant, user_id, sealed, wanted)
             try:
                 await self._profile.write(tenant.keycloak, user_id, new, sealed)
             except Conflict:
@@ -207,6 +209,24 @@ class Enrolments:
             guard = await self._store.get(_guard_key(tenant, user_id))
             await self._raise_guard(tenant, user_id, wanted.version, new, guard)
         return wanted
+
+    async def _begun(
+        self, tenant: Tenant, user_id: str, standing: str | None, wanted: EnrolmentSet
+    ) -> tuple[EnrolmentSet, str]:
+        """What is written over `standing`: `wanted`, or what an earlier try of the same change began to write.
+
+        A write that had no answer may still come to pass, after the next one. The same bytes twice do no harm; another
+        set of the same version would look like tampering for ever.
+        """
+        key, over = f"begun:{{{tenant.id}/user/{user_id}}}", _hash(standing or "")
+        raw = await self._store.get(key)
+        with suppress(Unopenable, ValueError, TypeError):
+            before, sealed = json.loads(self._guards.open(raw or b"", key))
+            if before == over and (begun := self._open(tenant, user_id, sealed)) and _same_change(begun, wanted):
+                return begun, sealed
+        sealed = self._seal(tenant, user_id, wanted)
+        await self._store.set(key, self._guards.seal(json.dumps([over, sealed]).encode(), key), BEGUN_LIFE)
+        return wanted, sealed
 
     @asynccontextmanager
     async def _alone(self, tenant: Tenant, user_id: str) -> AsyncIterator[None]:
@@ -252,6 +272,12 @@ def _same(now: EnrolmentSet, wanted: EnrolmentSet) -> bool:
     """Whether `now` already is what was to be written, whenever it was added."""
     plain = [{(e.factor, e.address, e.secret) for e in s.enrolments} for s in (now, wanted)]
     return now.version == wanted.version and plain[0] == plain[1]
+
+
+def _same_change(begun: EnrolmentSet, wanted: EnrolmentSet) -> bool:
+    """Whether both come of the same change to the same set, whenever it was made and whichever codes were drawn."""
+    rest = [(s.trust_epoch, s.last_burn, len(s.backup_codes)) for s in (begun, wanted)]
+    return _same(begun, wanted) and rest[0] == rest[1]
 
 
 def _hash(sealed: str) -> str:

@@ -1,7 +1,7 @@
 """Sealed sets and the rollback guard, over a profile that an attacker can write as he likes."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
@@ -11,7 +11,8 @@ from gateway.crypto.sealing import KEY_BYTES, Key, KeyRing, Sealer
 from gateway.domain.enrolment import Enrolment, EnrolmentSet
 from gateway.domain.errors import Conflict, Unreachable
 from gateway.domain.policy import FactorKind
-from gateway.domain.tenant import Tenant
+from gateway.domain.ports import SystemChance
+from gateway.domain.tenant import KeycloakAccess, Tenant
 from gateway.second_factor.enrolments import Enrolments, Tampered
 from gateway.store.locks import StoreLock
 from gateway.store.memory import MemoryStore
@@ -225,3 +226,66 @@ async def test_the_users_lock_lives_as_long_as_keycloak_may_take_and_hardly_long
     assert [5 * timeout < life <= 6 * timeout for timeout, life in zip((5.0, 60.0), lock.asked, strict=True)] == [
         True
     ] * 2
+
+
+class Late(Attributes):
+    """The first write has no answer, and comes to pass after the second one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.held: tuple[str, str] | None = None
+        self.writes = 0
+
+    async def write(self, access: KeycloakAccess, user_id: str, sealed: str, expected: str | None) -> None:
+        self.writes += 1
+        if self.writes == 1:
+            self.held = user_id, sealed
+            raise Unreachable("keycloak", "no answer within 5 s")
+        await super().write(access, user_id, sealed, expected)
+        if self.held:
+            self.values[self.held[0]] = self.held[1]
+
+
+def late(change: Callable[[Enrolments], Awaitable[object]]) -> Callable[[], Awaitable[tuple[Bench, EnrolmentSet]]]:
+    async def play() -> tuple[Bench, EnrolmentSet]:
+        bench = Bench()
+        enrolled = await bench.enrolments.add(TENANT, "u1", EnrolmentSet(), EMAIL, ("code a", "code b"))
+        assert enrolled
+        profile = Late()
+        profile.values = bench.profile.values
+        bench.enrolments._profile = bench.profile = profile
+        with pytest.raises(Unreachable):
+            await change(bench.enrolments)
+        return bench, enrolled
+
+    return play
+
+
+@pytest.mark.row("GW-29")
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda e: e.add(TENANT, "u1", EnrolmentSet(1, (EMAIL,)), replace(EMAIL, factor=FactorKind.SMS), ()),
+        lambda e: e.turn_off(TENANT, "u1", FactorKind.EMAIL),
+        lambda e: e.renew_backup_codes(TENANT, "u1", (SystemChance().token_bytes(5).hex(), "another")),
+        lambda e: e.burn(TENANT, "u1", EnrolmentSet(1), "code a", "owner"),
+    ],
+    ids=["add", "turn off", "renew codes", "burn"],
+)
+async def test_a_write_that_comes_to_pass_after_it_was_tried_again_is_no_tampering(
+    change: Callable[[Enrolments], Awaitable[EnrolmentSet | None]],
+) -> None:
+    bench, _ = await late(change)()
+    bench.clock.advance(5)
+    kept = await change(bench.enrolments)
+    assert kept is not None
+    assert await bench.enrolments.read(TENANT, "u1") == kept
+
+
+async def test_another_change_after_a_write_without_an_answer_is_its_own() -> None:
+    bench, enrolled = await late(lambda e: e.burn(TENANT, "u1", EnrolmentSet(1), "code a", "owner"))()
+    assert isinstance(bench.profile, Late)
+    bench.profile.held = None
+    kept = await bench.enrolments.burn(TENANT, "u1", enrolled, "code b", "owner")
+    assert kept is not None
+    assert kept.backup_codes == ("code a",)
