@@ -7,8 +7,10 @@ and notes again one that moved on. The note outlives a restart; the record is ke
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 
+from gateway.domain.errors import GatewayError
 from gateway.domain.ports import Clock
 from gateway.domain.session import Tokens
 from gateway.domain.tenant import Tenant
@@ -20,7 +22,8 @@ from gateway.store.once import Once
 from gateway.store.records import Records
 
 MINUTE = 60.0
-LOOK_BACK = 10
+LOOK_BACK = int(flow.REAPED_WITHIN // MINUTE)
+"""Minutes: a replica that was away for so long still finds what the records are kept for."""
 MOST = 100_000
 KEPT = 7200.0
 
@@ -51,8 +54,15 @@ class Reaper:
         for minute in range(now - LOOK_BACK, now + 1):
             for raw in await self.store.last(_key(minute), MOST):
                 tenant_id, tag, login_id = json.loads(raw)
-                if await self.once.claim(tenant_id, ("reap", login_id, str(minute)), KEPT):
+                claim = ("reap", login_id, str(minute))
+                if not await self.once.claim(tenant_id, claim, KEPT):
+                    continue
+                try:
                     ended += await self._one(tenant_id, tag, login_id)
+                except GatewayError:
+                    with suppress(GatewayError):  # else nobody looks at it any more
+                        await self.once.release(tenant_id, claim)
+                    raise
         return ended
 
     async def _one(self, tenant_id: str, tag: str, login_id: str) -> bool:
@@ -64,8 +74,13 @@ class Reaper:
         if flow.counts(login, configuration.gateway.limits, self.clock.now()):
             await self.note(tenant, login)
             return False
+
+        def without(now: Login) -> Login | None:
+            return replace(now, tokens=None) if now.id == login_id and now.tokens else None
+
+        if await self.logins.change(tenant_id, tag, without) is None:
+            return False  # another replica was first, or the browser has begun another login
         self.end_session(tenant, login.tokens)
-        await self.logins.remove(tenant_id, tag)
         return True
 
 

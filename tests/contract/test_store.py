@@ -91,6 +91,37 @@ async def test_delete_if_spares_another_value(store: Store) -> None:
     assert await store.get("k") is None
 
 
+@pytest.mark.parametrize("ttl", [0.0, -5.0])
+async def test_a_life_that_is_over_already_is_no_error(store: Store, ttl: float) -> None:
+    await store.set("k", b"1", ttl)
+    await store.append("l", b"1", keep=3, ttl=ttl)
+    assert await store.add("other", b"1", ttl)
+    assert await store.swap("other", b"0", b"1", ttl) is False
+
+
+async def test_an_empty_value_is_a_value(store: Store) -> None:
+    assert await store.add("k", b"", 60)
+    assert not await store.add("k", b"1", 60)
+    assert await store.get("k") == b""
+    assert await store.swap("k", b"", b"1", 60)
+
+
+KEYS = ["", " ", "a b", "a\nb", "a\x00b", "\xfc\u202e", "{", "}", "{}{x}", "*", "[a-z]", "%s %(x)s", "k" * 5000]
+
+
+async def test_keys_of_any_characters_are_keys_of_their_own(store: Store) -> None:
+    for number, key in enumerate(KEYS):
+        await store.set(key, b"%d" % number, 60)
+    assert [await store.get(key) for key in KEYS] == [b"%d" % number for number in range(len(KEYS))]
+
+
+async def test_counters_of_any_names_are_counters_of_their_own(store: Store) -> None:
+    rules = [replace(RULE, count=f"{{t}}:{key}", lock=f"{{t}}:lock:{key}") for key in KEYS]
+    assert await store.reserve(rules, NOW) == Reserved((1,) * len(KEYS))
+    assert await store.reserve(rules[:1], NOW) == Reserved((2,))
+    assert await store.look(rules[1:], NOW) == Reserved((1,) * (len(KEYS) - 1))
+
+
 async def test_of_200_parallel_adds_one_writes(store: Store) -> None:
     written = await asyncio.gather(*(store.add("k", b"%d" % n, 60) for n in range(200)))
     assert sum(written) == 1

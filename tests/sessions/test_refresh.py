@@ -237,6 +237,27 @@ async def test_a_spent_token_of_an_overtaken_flight_is_not_keycloaks_no(shared: 
     assert not scene.one.reasons()
 
 
+async def test_a_token_that_comes_after_a_newer_one_does_not_take_its_place(shared: Store, clock: FakeClock) -> None:
+    scene = Scene(shared, clock)
+    go_on, asked = asyncio.Event(), asyncio.Event()
+
+    async def late(tenant: Tenant, tokens: Tokens) -> Tokens | Ended:
+        asked.set()
+        await go_on.wait()
+        return replace(scene.renewals.tokens(), access="late", refresh="late")
+
+    _, cookie = await scene.open()
+    clock.advance(310)
+    scene.one.sessions._refresh._refresher = late
+    slow = asyncio.create_task(current(scene, cookie))
+    await asked.wait()
+    clock.advance(60)  # the lock of the slow flight falls
+    newer = await scene.two.sessions.current(TENANT, cookie)
+    go_on.set()
+    await slow
+    assert await scene.two.sessions.current(TENANT, cookie) == newer
+
+
 async def test_a_token_that_keycloak_gave_is_written_though_the_store_stumbles(clock: FakeClock) -> None:
     class Stumbling(MemoryStore):
         failures = 0

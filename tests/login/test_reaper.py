@@ -1,0 +1,139 @@
+"""Is the Keycloak session of a dead login ended once, whatever happens to replicas and store meanwhile?"""
+
+from dataclasses import replace
+
+import pytest
+
+from gateway.crypto.sealing import KEY_BYTES, Key, KeyRing, Sealer
+from gateway.domain import errors
+from gateway.domain.secret import Secret
+from gateway.domain.session import Tokens
+from gateway.domain.tenant import Tenant
+from gateway.login.reaper import Reaper
+from gateway.login.record import Login
+from gateway.settings.snapshot import Address, Configuration, GatewaySettings, StoreSettings
+from gateway.store.memory import MemoryStore
+from gateway.store.once import Once
+from gateway.store.records import Records
+from tests.clock import FakeClock, SeededChance
+from tests.login.plays import TOKENS, begun
+from tests.web.sample import TENANT
+
+DEAD_AFTER = 960
+"""Seconds after which nobody goes on with a login, and its minute has come."""
+
+
+class Stumbling(MemoryStore):
+    """Fails to read records a number of times."""
+
+    failures = 0
+
+    async def get(self, key: str) -> bytes | None:
+        if self.failures and key.startswith("login:"):
+            self.failures -= 1
+            raise errors.Unreachable("store", "TimeoutError")
+        return await super().get(key)
+
+
+class Desk:
+    """One store, as many reapers as wanted, and what Keycloak was told to end."""
+
+    def __init__(self) -> None:
+        self.clock = FakeClock()
+        self.store = Stumbling(self.clock)
+        chance = SeededChance()
+        ring = KeyRing((Key("00000001", chance.token_bytes(KEY_BYTES)),))
+        self.logins = Records(
+            store=self.store, sealer=Sealer(ring, "login", chance), clock=self.clock, name="login", of=Login
+        )
+        here = Address("127.0.0.1", 1)
+        settings = GatewaySettings(here, here, StoreSettings(Secret("memory://")))
+        self.tenant = replace(TENANT, id="expertflow")
+        self.configuration = Configuration(settings, (self.tenant,), {})
+        self.ended: list[str] = []
+
+    def reaper(self) -> Reaper:
+        return Reaper(
+            self.store,
+            Once(self.store, self.clock),
+            self.logins,
+            self.clock,
+            lambda: self.configuration,
+            self._end,
+        )
+
+    def _end(self, tenant: Tenant, tokens: Tokens) -> None:
+        self.ended.append(tokens.refresh)
+
+    async def begin(self, name: str = "l1") -> Login:
+        """A login whose password was right; it takes the place of any other of the browser."""
+        now = self.clock.now()
+        tokens = replace(TOKENS, refresh=f"refresh {name}")
+        login = replace(begun(), id=name, begun_at=now, moved_at=now, tokens=tokens)
+        await self.logins.write("expertflow", login.tag, login, now + 1800)
+        await self.reaper().note(self.tenant, login)
+        return login
+
+
+@pytest.fixture
+def desk() -> Desk:
+    return Desk()
+
+
+async def test_a_dead_login_is_ended_once_by_one_replica(desk: Desk) -> None:
+    await desk.begin()
+    desk.clock.advance(DEAD_AFTER)
+    looked = [await desk.reaper().look() for _ in range(3)]
+    assert (looked, desk.ended) == ([1, 0, 0], ["refresh l1"])
+
+
+async def test_a_living_login_is_left_alone(desk: Desk) -> None:
+    await desk.begin()
+    desk.clock.advance(600)
+    assert await desk.reaper().look() == 0
+
+
+async def test_a_store_that_stumbles_forgets_no_dead_login(desk: Desk) -> None:
+    await desk.begin()
+    desk.clock.advance(DEAD_AFTER)
+    desk.store.failures = 1
+    with pytest.raises(errors.Unreachable):
+        await desk.reaper().look()
+    assert await desk.reaper().look() == 1
+
+
+async def test_replicas_that_were_away_for_a_while_find_what_died_meanwhile(desk: Desk) -> None:
+    await desk.begin()
+    desk.clock.advance(DEAD_AFTER + 720)
+    assert await desk.reaper().look() == 1
+
+
+async def test_the_login_that_a_browser_has_begun_since_is_not_forgotten(desk: Desk) -> None:
+    await desk.begin()
+    desk.clock.advance(DEAD_AFTER)
+    await desk.begin("l2")
+    assert await desk.reaper().look() == 0
+    found = await desk.logins.read("expertflow", "tag")
+    assert found is not None
+    assert found.id == "l2"
+
+
+async def test_a_login_begun_while_the_reaper_looks_at_the_one_before_is_not_forgotten(desk: Desk) -> None:
+    first = await desk.begin()
+    desk.clock.advance(DEAD_AFTER)
+    reaper = desk.reaper()
+    await desk.begin("l2")
+
+    class Stale(Records[Login]):
+        async def read(self, tenant: str, key: object) -> Login:
+            return first  # as it was a moment ago
+
+    chance = SeededChance()
+    ring = KeyRing((Key("00000001", chance.token_bytes(KEY_BYTES)),))
+    reaper.logins = Stale(
+        store=desk.store, sealer=Sealer(ring, "login", chance), clock=desk.clock, name="login", of=Login
+    )
+    assert await reaper.look() == 0
+    found = await desk.logins.read("expertflow", "tag")
+    assert found is not None
+    assert (found.id, desk.ended) == ("l2", [])
