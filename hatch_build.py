@@ -1,4 +1,6 @@
-"""What a build adds: compiled translations, and in a wheel the pages, styles, translations and sample configuration.
+"""What a build adds: compiled translations, and in a wheel the pages, styles, translations and JSON Schemas.
+
+Nothing else of `config/`: that is where an operator's own settings and key ring are.
 
 An editable install gets no copies: they would go stale beside the checkout.
 """
@@ -8,7 +10,7 @@ from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
-DATA = ("templates", "static", "locales", "config")
+DATA = ("templates", "static", "locales", "config/schema")
 
 
 class CustomBuildHook(BuildHookInterface):  # type: ignore[type-arg]  # the class is generic only for the back end itself

@@ -9,16 +9,18 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-DATA = ("templates", "static", "locales", "config")
+DATA = ("templates", "static", "locales", "config/schema")
 
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     """The names of the files in a wheel built from a copy of the tree."""
     tree = tmp_path_factory.mktemp("tree")
-    for name in ("gateway", *DATA):
-        if (ROOT / name).is_dir():
-            shutil.copytree(ROOT / name, tree / name, ignore=shutil.ignore_patterns("__pycache__", "*.mo", "secrets"))
+    for name in ("gateway", "templates", "static", "locales", "config"):
+        shutil.copytree(ROOT / name, tree / name, ignore=shutil.ignore_patterns("__pycache__", "*.mo", "secrets"))
+    (tree / "config" / "secrets").mkdir()
+    for own in ("ring.key", "secrets/smtp-password", "tenants/mine.yaml", "audit.log"):  # as an operator has them
+        (tree / "config" / own).write_text("an installation's own")
     for name in ("pyproject.toml", "hatch_build.py", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, tree / name)
     command = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation", "--no-index"]
@@ -35,6 +37,17 @@ def test_a_wheel_brings_every_data_file(wheel: list[str], name: str) -> None:
     ours = [file for file in (ROOT / name).rglob("*") if file.is_file() and file.suffix != ".mo"]
     wanted = {f"gateway/_data/{file.relative_to(ROOT)}" for file in ours if "secrets" not in file.parts}
     assert wanted <= set(wheel)
+
+
+@pytest.mark.slow
+def test_a_wheel_brings_nothing_of_an_installation_from_the_folder_it_is_built_in(wheel: list[str]) -> None:
+    named = [name for name in wheel if "/config/" in name]
+    assert all(name.startswith("gateway/_data/config/schema/") for name in named)
+
+
+def test_an_image_brings_no_key_and_no_log_of_the_folder_it_is_built_in() -> None:
+    ignored = (ROOT / ".dockerignore").read_text().splitlines()
+    assert {"config/secrets", "**/*.key", "**/*.pem", "**/*.log"} <= set(ignored)
 
 
 @pytest.mark.slow
