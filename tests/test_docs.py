@@ -405,6 +405,16 @@ def test_every_log_event_in_operations_is_written() -> None:
     assert {name for name in named if f'"{name}"' not in source} == set()
 
 
+def test_every_log_event_that_is_written_stands_in_operations() -> None:
+    table = OPERATIONS.read_text(encoding="utf-8").partition("| log event |")[2].partition("\n\n")[0]
+    named = {name for row in table.splitlines()[2:] for name in _CODE.findall(row.split("|")[1])}
+    files = [file for file in (ROOT / "gateway").rglob("*.py") if "demo" not in file.parts]
+    source = "".join(file.read_text(encoding="utf-8") for file in files)
+    written = set(re.findall(r"\b_?log\.(?:info|warning|error|exception)\(\s*\"([^\"]+)\"", source))
+    assert len(written) > 20
+    assert written - named == set()
+
+
 def test_the_declaration_of_the_attribute_is_the_one_that_is_looked_for() -> None:
     assert WANTED in [json.loads(text) for text in fences(OPERATIONS, "json")]
     assert ATTRIBUTE in OPERATIONS.read_text(encoding="utf-8")

@@ -211,3 +211,5 @@ def _until_signal(stop: asyncio.Event) -> None:
     loop = asyncio.get_running_loop()
     for name in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(name, stop.set)
+    # Its default ends the process with all that runs in it; who sends it wants settings read again, which are watched.
+    loop.add_signal_handler(signal.SIGHUP, log.info, "hangup_ignored")

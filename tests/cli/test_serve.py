@@ -90,6 +90,19 @@ async def test_serve_says_where_it_listens_answers_and_drains_on_sigterm(folder:
     assert (folder.path / "ring.key").is_file()
 
 
+@pytest.mark.slow
+async def test_sighup_ends_nothing(folder: Folder) -> None:
+    async with serving(folder) as process, ClientSession() as browser:
+        await first_line(process)
+        process.process.send_signal(signal.SIGHUP)
+        async with browser.get(f"{process.operations}/health/live") as answer:
+            assert answer.status == 200
+        process.process.send_signal(signal.SIGTERM)
+        code, _, said = await process.ended()
+    assert code == 0
+    assert "hangup_ignored" in said
+
+
 @pytest.mark.row("GW-20")
 @pytest.mark.slow
 async def test_on_sigterm_readiness_says_draining_before_the_port_closes(folder: Folder) -> None:
