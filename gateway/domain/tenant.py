@@ -43,7 +43,7 @@ class SignInWay(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Timeouts:
-    """Seconds; `between_bytes` None means none (server-sent events)."""
+    """Seconds; `between_bytes` None means none, as it is for server-sent events."""
 
     connect: float = 3.0
     first_byte: float = 60.0

@@ -199,9 +199,11 @@ class _Exchange:
             empty=answer.empty,
             last=self._checked.header("upgrade") is not None,  # aiohttp's parser holds back what follows it
         )
+        # server-sent events come when something happens; who waits for none any more is noticed in another way
+        between = None if _is_event_stream(answer) else self._route.timeouts.between_bytes
         try:
             while True:
-                async with asyncio.timeout(self._route.timeouts.between_bytes):
+                async with asyncio.timeout(between):
                     data = await wire.read()
                 if not data:
                     break
@@ -212,6 +214,10 @@ class _Exchange:
         if pump is not None and not pump.done():
             wire.abort()  # an answer before the end of the request: this connection has no next one
         return await client.finish()
+
+
+def _is_event_stream(answer: Answer) -> bool:
+    return any(kind.partition(";")[0].strip().lower() == "text/event-stream" for kind in answer.all("content-type"))
 
 
 def _raise_unless_app_lost(pump: "asyncio.Task[None]") -> None:

@@ -156,7 +156,7 @@ class TimeoutsSection(Section):
     """To begin its answer."""
 
     between_bytes: Seconds | None = 300.0
-    """Between two parts of its answer; null for none (server-sent events)."""
+    """Between two parts of its answer; null for none. Server-sent events have none."""
 
 
 class RouteSection(Section):

@@ -19,6 +19,7 @@ from tests.proxy.stage import (
     session,
     status_of,
     tenant,
+    until_quiet,
     values,
 )
 
@@ -124,6 +125,33 @@ async def test_the_first_byte_of_a_stream_arrives_before_the_second_is_made() ->
         assert await asyncio.wait_for(reader.readuntil(b"data: 1\n\n\r\n"), 5)
         asked.set()
         assert await asyncio.wait_for(reader.readuntil(b"data: 2\n\n\r\n"), 5)
+        writer.close()
+
+
+@pytest.mark.row("GW-03")
+async def test_events_may_be_further_apart_than_the_parts_of_another_answer() -> None:
+    waiting, later = asyncio.Event(), asyncio.Event()
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        events = b"/events" in await read_head(reader)
+        kind = b"text/event-stream; charset=utf-8" if events else b"text/plain"
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: %b\r\nTransfer-Encoding: chunked\r\n\r\n" % kind)
+        writer.write(b"7\r\ndata: 1\r\n")
+        if events:
+            waiting.set()
+            await later.wait()
+            writer.write(b"7\r\ndata: 2\r\n0\r\n\r\n")
+        await reader.read()
+
+    async with app_that(script) as app, gateway(tenant(app.url)) as stage:
+        reader, writer = await stage.connect()
+        writer.write(stage.request("/slow/events"))
+        await waiting.wait()
+        assert b"data: 1" in await stage.send(
+            stage.request("/slow/x")
+        )  # cut after as much time as there may be between
+        later.set()
+        assert (await until_quiet(reader)).endswith(b"data: 2\r\n0\r\n\r\n")
         writer.close()
 
 

@@ -231,11 +231,13 @@ def test_a_list_of_cookies_stays_a_list() -> None:
         ("Token=1", False),
         ("=gateway-session=1", False),
         ("gateway-session", False),
+        ("a cookie of no name", False),
         ("tokens=1", True),
     ],
 )
 def test_an_app_sets_its_own_cookies_and_none_of_ours(cookie: str, kept: bool) -> None:
     assert may_set_cookie(cookie, "cc.example", tenant()) is kept
+    assert values(answered(("Set-Cookie", cookie)), "set-cookie") == [cookie] * kept
 
 
 @pytest.mark.parametrize(
@@ -296,6 +298,7 @@ def test_cors_is_ours_and_not_the_apps() -> None:
         ("x", True, "x"),
         ("", True, ""),
         ("http://[broken", True, "http://[broken"),
+        ("ftp://app.internal:3000/x", True, "ftp://app.internal:3000/x"),
     ],
 )
 def test_a_redirect_to_the_apps_own_address_becomes_a_public_one(location: str, strip: bool, expected: str) -> None:
@@ -303,10 +306,25 @@ def test_a_redirect_to_the_apps_own_address_becomes_a_public_one(location: str, 
     assert public_location(location, checked("/app/x"), route, tenant()) == expected
 
 
+@pytest.mark.parametrize(
+    ("app", "location", "expected"),
+    [
+        ("https://app.internal", "https://app.internal:443/x", "https://cc.example/app/x"),
+        ("https://app.internal:443", "https://app.internal/x", "https://cc.example/app/x"),
+        ("http://app.internal", "http://app.internal:80/x", "https://cc.example/app/x"),
+        ("https://app.internal", "http://app.internal/x", "http://app.internal/x"),
+    ],
+)
+def test_a_port_that_goes_without_saying_is_known(app: str, location: str, expected: str) -> None:
+    assert public_location(location, checked("/app/x"), Route("/app", app, strip_prefix=True), tenant()) == expected
+
+
 def test_a_base_path_of_the_app_is_taken_off_a_redirect() -> None:
     route = Route("/app", f"{APP}/base", strip_prefix=True)
     assert public_location(f"{APP}/base/x", checked("/app/x"), route, tenant()) == "https://cc.example/app/x"
-    assert public_location(f"{APP}/other", checked("/app/x"), route, tenant()) == f"{APP}/other"
+    assert public_location(f"{APP}/base", checked("/app/x"), route, tenant()) == "https://cc.example/app/"
+    for outside in (f"{APP}/other", f"{APP}/basement"):
+        assert public_location(outside, checked("/app/x"), route, tenant()) == outside
 
 
 def test_no_two_ways_of_identity_are_mixed_up() -> None:
