@@ -211,7 +211,19 @@ def test_chunked_is_refused_in_http_1_0() -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["Host", "Authorization", "Content-Type", "Origin", "Expect", "Sec-Fetch-Site", "Sec-Fetch-Mode", "Upgrade"],
+    [
+        "Host",
+        "Authorization",
+        "Content-Type",
+        "Origin",
+        "Expect",
+        "Sec-Fetch-Site",
+        "Sec-Fetch-Mode",
+        "Sec-Fetch-Dest",
+        "Sec-WebSocket-Key",
+        "Sec-WebSocket-Version",
+        "Upgrade",
+    ],
 )
 def test_a_field_that_may_stand_once_is_refused_twice(name: str) -> None:
     value = {"Host": HOST, "Expect": "100-continue"}.get(name, "x")
