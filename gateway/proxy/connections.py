@@ -15,7 +15,7 @@ from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import Any, cast
 
 import structlog
-from aiohttp import http_exceptions, web
+from aiohttp import StreamReader, http_exceptions, web
 
 from gateway.proxy.client import Relayed
 
@@ -213,6 +213,7 @@ class _Connection(asyncio.Protocol):
         self._inner: web.RequestHandler | None = None
         self._transport: asyncio.Transport | None = None
         self._busy = False
+        self._body: StreamReader | None = None
         self._head_since: float | None = None
         self._head_look: asyncio.TimerHandle | None = None
         self._body_look: asyncio.TimerHandle | None = None
@@ -238,7 +239,7 @@ class _Connection(asyncio.Protocol):
         if self._inner is None:
             return
         self._received += len(data)
-        if not self._busy and self._head_since is None:
+        if self._head_since is None and not self._busy and (self._body is None or self._body.is_eof()):
             self._head_since, self._received = self._loop.time(), len(data)
             if self._head_look is None:  # one timer for many requests: making one for each costs more than they do
                 self._head_look = self._loop.call_later(self._limits.head, self._look_at_head)
@@ -267,6 +268,7 @@ class _Connection(asyncio.Protocol):
         for look in (self._head_look, self._body_look, self._stall_look):
             if look is not None:
                 look.cancel()
+        self._body = None
         self._addresses.leave(self._client)
         self._client = ""
         if self._inner is not None:
@@ -277,14 +279,14 @@ class _Connection(asyncio.Protocol):
 
     def begun(self, request: web.BaseRequest) -> None:
         """A whole head has come."""
-        self._busy = True
+        self._busy, self._body = True, request.content
         self._head_since = None
         if not request.content.is_eof():
             self._body_since = self._loop.time()  # what came with the head counts
             self._body_look = self._loop.call_later(self._limits.body_grace, self._look_at_body, request)
 
     def ended(self) -> None:
-        """The answer has been given."""
+        """The answer has been given; what is left of the body, which aiohttp reads for ten seconds, is no head."""
         self._busy = False
         if self._body_look is not None:
             self._body_look.cancel()

@@ -258,7 +258,7 @@ async def _handshake(wire: Wire, head: Request, seconds: float) -> Answer:
 
 
 def _check_switch(answer: Answer, checked: Checked) -> None:
-    """RFC 6455 4.1: everything a browser would check, before it is told."""
+    """RFC 6455 4.1: that the app answers this handshake; what it chose of the offers the browser judges itself."""
     key = checked.header("sec-websocket-key") or ""
     wanted = b64encode(hashlib.sha1(f"{key}{_GUID}".encode(), usedforsecurity=False).digest()).decode()
     if listed(answer.all("upgrade")) != {"websocket"} or answer.all("sec-websocket-accept") != (wanted,):

@@ -185,6 +185,27 @@ async def test_an_early_refusal_of_a_large_body_reaches_the_client() -> None:
     assert status_of(answer) == 413
 
 
+async def test_a_client_that_is_answered_early_may_send_the_rest_and_ask_again() -> None:
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if b"/first" in await read_head(reader):
+            writer.write(b"HTTP/1.1 413 Too Large\r\nContent-Length: 3\r\n\r\nbig")
+        else:
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nfine")
+        await reader.read(1)
+
+    async with app_that(script) as app, gateway(tenant(app.url)) as stage:
+        reader, writer = await stage.connect()
+        first = stage.request("/agent-manager/first", f"Content-Length: {8 * MIB}", method="POST")
+        writer.write(first.replace(b"Connection: close\r\n", b""))
+        assert status_of(await read_head(reader)) == 413
+        for _ in range(8):
+            writer.write(b"x" * MIB)
+            await writer.drain()
+        writer.write(stage.request("/agent-manager/second"))
+        assert (await until_quiet(reader)).endswith(b"fine")
+        writer.close()
+
+
 @pytest.mark.row("GW-01")
 async def test_100_mib_pass_both_ways_in_little_memory() -> None:
     block, count = b"0123456789abcdef" * 4096, 1600  # 64 KiB, 100 MiB
