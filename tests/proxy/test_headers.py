@@ -341,6 +341,28 @@ def test_a_port_that_goes_without_saying_is_known(app: str, location: str, expec
     assert public_location(location, checked("/app/x"), Route("/app", app, strip_prefix=True), tenant()) == expected
 
 
+def test_of_an_answers_fields_only_location_is_made_public() -> None:
+    fields = answered(("location", f"{APP}/x"), ("X-Next", f"{APP}/x"))
+    assert values(fields, "location") == ["https://cc.example/unified-admin/x"]
+    assert values(fields, "x-next") == [f"{APP}/x"]
+
+
+@pytest.mark.row("GW-28")
+def test_what_an_app_exposes_is_exposed_to_configured_origins_only() -> None:
+    friend, exposed = "https://friend.example", ("access-control-expose-headers", "X-Total")
+    site = tenant(APP, origins=frozenset({friend}))
+    for origin, seen in ((friend, ["X-Total"]), ("https://evil.example", [])):
+        fields = answered(exposed, ("X-Total", "1"), asked=(("Origin", origin),), site=site)
+        assert values(fields, "access-control-expose-headers") == seen
+
+
+def test_a_token_cookie_in_capitals_is_ours_in_any() -> None:
+    site = tenant(routes=(Route("/app", APP),), token_cookie=TokenCookie(name="EFCX.Token"))
+    assert not any(may_set_cookie(f"{name}=1", "cc.example", site) for name in ("EFCX.Token", "efcx.token"))
+    sent_on = sent(("Cookie", "efcx.token=a;; EFCX.Token=b; ; other=c;"), site=site)
+    assert values(sent_on, "cookie") == [f"EFCX.Token={TOKEN}; other=c"]
+
+
 def test_a_base_path_of_the_app_is_taken_off_a_redirect() -> None:
     route = Route("/app", f"{APP}/base", strip_prefix=True)
     assert public_location(f"{APP}/base/x", checked("/app/x"), route, tenant()) == "https://cc.example/app/x"
