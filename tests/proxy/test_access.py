@@ -48,6 +48,14 @@ def test_a_session_that_may_not_open_the_route_steps_up() -> None:
     assert decision == StepUp("/-/login?purpose=step-up&to=/agent-manager/x", True)
 
 
+def test_a_session_that_may_open_the_route_opens_it() -> None:
+    assert isinstance(of(checked("/unified-admin/x"), session(routes=("/unified-admin",))), Forward)
+
+
+def test_a_handshake_without_a_session_has_no_page_to_come_back_to() -> None:
+    assert of(checked("/unified-admin/x", *HANDSHAKE)) == SignIn("/-/login", False)
+
+
 def test_a_form_that_was_sent_without_a_session_does_not_come_back_as_a_page() -> None:
     decision = of(checked("/unified-admin/x", ("Sec-Fetch-Mode", "navigate"), method="POST"))
     assert decision == SignIn("/-/login", True)
@@ -59,6 +67,7 @@ def test_a_form_that_was_sent_without_a_session_does_not_come_back_as_a_page() -
     [
         ("GET", (), True),
         ("GET", (("Accept", "text/html,application/xhtml+xml,*/*;q=0.8"),), True),
+        ("GET", (("Accept", "Text/HTML"),), True),
         ("GET", (("Accept", "*/*"),), True),
         ("HEAD", (("Accept", "*/*"),), True),
         ("GET", (("Sec-Fetch-Mode", "navigate"), ("Accept", "*/*")), True),
@@ -134,6 +143,8 @@ def test_scripts_get_401_and_people_get_the_login(
         ("GET", (*HANDSHAKE, ("Origin", SIBLING), ("Sec-Fetch-Site", "same-origin")), False),
         ("GET", (*HANDSHAKE, ("Origin", OWN), ("Sec-Fetch-Site", "same-origin")), True),
         ("GET", (*HANDSHAKE, ("Sec-Fetch-Site", "none")), False),
+        ("GET", (*HANDSHAKE, ("Sec-Fetch-Site", "same-origin")), True),
+        ("OPTIONS", (), True),
     ],
 )
 def test_credentials_are_given_only_to_our_own_pages_and_the_user_himself(
@@ -150,6 +161,21 @@ def test_preflights_of_configured_origins_are_answered_by_the_gateway(origin: st
         "/agent-manager/x", ("Origin", origin), ("Access-Control-Request-Method", "PUT"), method="OPTIONS"
     )
     assert of(request) == Preflight(origin) if answered else isinstance(of(request), SignIn)
+
+
+@pytest.mark.row("GW-12")
+@pytest.mark.parametrize(
+    ("method", "fields"), [("OPTIONS", ()), ("GET", (("Access-Control-Request-Method", "PUT"),)), ("POST", ())]
+)
+def test_what_is_no_preflight_is_asked_for_its_session(method: str, fields: tuple[tuple[str, str], ...]) -> None:
+    request = checked("/agent-manager/x", ("Origin", FRIEND), *fields, method=method)
+    assert isinstance(of(request), SignIn)
+    assert isinstance(of(request, session()), Forward)
+
+
+@pytest.mark.attack("A4")
+def test_a_public_path_takes_no_upgrade() -> None:
+    assert isinstance(of(checked("/unified-admin/logo.svg", *HANDSHAKE)), SignIn)
 
 
 def test_a_public_path_needs_no_session_and_gets_none() -> None:

@@ -196,6 +196,8 @@ def test_a_port_of_the_public_url_is_told_too() -> None:
     fields = sent(site=tenant(public_url="http://cc.example:8080", routes=(Route("/app", APP),)))
     assert values(fields, "x-forwarded-host") == ["cc.example:8080"]
     assert values(fields, "x-forwarded-port") == ["8080"]
+    plain = sent(site=tenant(public_url="http://cc.example", routes=(Route("/app", APP),)))
+    assert values(plain, "x-forwarded-port") == ["80"]
 
 
 def test_other_fields_keep_their_order_and_repetition() -> None:

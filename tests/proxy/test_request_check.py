@@ -294,6 +294,11 @@ def test_only_a_get_of_http_1_1_upgrades(method: str, version: tuple[int, int]) 
     assert status(head("/a", *HANDSHAKE, method=method, version=version)) == 400
 
 
+@pytest.mark.parametrize("connection", ["keep-alive", "close, x-upgrade", "upgraded"])
+def test_an_upgrade_that_the_connection_does_not_name_is_an_ordinary_request(connection: str) -> None:
+    assert not checked("/a", ("Upgrade", "websocket"), ("Connection", connection)).upgrade
+
+
 @pytest.mark.parametrize("protocol", ["h2c", "websocket, h2c", "TLS/1.0"])
 def test_an_upgrade_to_anything_else_is_an_ordinary_request(protocol: str) -> None:
     assert not checked("/a", ("Upgrade", protocol), ("Connection", "Upgrade")).upgrade
