@@ -65,6 +65,8 @@ class Patience:
         app, challenge = self.world.app_code(self.name), login.challenge
         if went.trouble and challenge is None:
             return went
+        if not app and aims.message(login) is None and not login.unvouched:
+            return await self.browser.act(Step.VERIFY, "cancel")  # his app was turned off elsewhere
         if app and not login.unvouched and not (challenge and challenge.sent_to):
             return await self.browser.act(Step.VERIFY, code=app)
         if challenge and challenge.expires_at and challenge.expires_at > self.world.clock.now():

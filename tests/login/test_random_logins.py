@@ -22,6 +22,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from gateway.domain.enrolment import Enrolment, EnrolmentSet
 from gateway.domain.policy import (
+    ChoosePage,
     EnrolmentRule,
     FactorKind,
     Method,
@@ -29,12 +30,12 @@ from gateway.domain.policy import (
     Registration,
     RegistrationContact,
 )
-from gateway.domain.problem import Problem
 from gateway.domain.session import Satisfied, Session
 from gateway.login.record import Login, Purpose, Step
 from gateway.observe.audit import AuditEvent
 from gateway.second_factor.factors import backup_code
 from gateway.settings.presets import PRESETS
+from tests.login import witness
 from tests.login.patience import Patience
 from tests.login.world import CHANNEL, Browser, World
 
@@ -48,7 +49,9 @@ POLICIES = {
     "efcx with trust": replace(EFCX, trust_browser_days=30),
     "efcx guarded": replace(EFCX, registration=Registration.GUARDED),
     "efcx off": replace(EFCX, enabled=False),
+    "efcx by an administrator": replace(EFCX, registration=Registration.ADMIN_CODE),
     "cloudcx": CLOUDCX,
+    "cloudcx guarded": replace(REQUIRED, registration=Registration.GUARDED),
     "cloudcx required": REQUIRED,
     "cloudcx required with trust": replace(REQUIRED, trust_browser_days=14),
 }
@@ -85,6 +88,7 @@ ODD = st.one_of(
     st.tuples(st.just("pick"), st.sampled_from((FactorKind.EMAIL, FactorKind.TOTP))),
     PRESSES,
     WITHIN,
+    st.just(("look",)),
 )
 BROWSER = st.integers(0, len(NAMES) - 1)
 EVENTS = st.one_of(
@@ -95,6 +99,7 @@ EVENTS = st.one_of(
     st.tuples(st.just("an end of trust"), st.sampled_from(PEOPLE)),
     st.tuples(st.just("a factor off"), st.sampled_from(PEOPLE), st.sampled_from((FactorKind.EMAIL, FactorKind.TOTP))),
     st.tuples(st.just("trust for"), st.sampled_from((0, 14, 30))),
+    st.tuples(st.just("another channel"), st.none()),
 )
 
 
@@ -111,7 +116,6 @@ class Logins(RuleBasedStateMachine):
         self.trusted: dict[str, tuple[str, float, int, int]] = {}
         self.admin_codes: dict[str, str] = {}
         self.used_backup: dict[str, str] = {}
-        self.batches: list[int] = [0]
 
     @initialize(seed=st.integers(0, 2**16), registered=st.sampled_from(("", "email", "totp", "email totp")))
     def begin(self, seed: int, registered: str) -> None:
@@ -159,6 +163,15 @@ class Logins(RuleBasedStateMachine):
     def something_odd_is_done(self, browser: int, what: tuple[Any, ...]) -> None:
         self.run(self.together([self.act(self.browsers[browser], *what)]))
 
+    @rule(browser=BROWSER, times=st.integers(3, 11), waits=st.booleans())
+    def somebody_guesses(self, browser: int, times: int, waits: bool) -> None:
+        """One after the other, in as many logins as it takes; who waits does so for as long as a lock says."""
+        for _ in range(times):
+            self.run(self.together([self.act(self.browsers[browser], "go on", "000000", False)]))
+            went = self.run(self.browsers[browser].look())
+            if waits and went.trouble and went.trouble.until and went.trouble.until > self.world.clock.now():
+                self.world.clock.set(went.trouble.until)
+
     @rule(seconds=st.sampled_from((1, 29, 31, 61, 301, 901, 1801, 3700, 90_000)))
     def time_goes_by(self, seconds: int) -> None:
         self.world.clock.advance(seconds)
@@ -184,12 +197,15 @@ class Logins(RuleBasedStateMachine):
                 await enrolments.end_trust(tenant, f"id-{whose}")
             case "a factor off":
                 await enrolments.turn_off(tenant, f"id-{whose}", factor)
+            case "another channel" if self.policy.choose_page is ChoosePage.NEVER and self.policy.enabled:
+                methods = (APP,) if tenant.policy.methods == (EMAIL,) else (EMAIL,)
+                world.tenant = replace(tenant, policy=replace(tenant.policy, methods=methods))
             case "trust for" if self.policy.trust_browser_days:
                 world.tenant = replace(tenant, policy=replace(tenant.policy, trust_browser_days=whose))
 
     async def together(self, acts: list[Coroutine[Any, Any, None]]) -> None:
         await asyncio.gather(*acts)
-        self.batches.append(len(self.world.audit))
+        self.world.witness.batch += 1
 
     async def act(self, browser: Browser, what: str, *more: Any) -> None:
         match what:
@@ -284,9 +300,6 @@ class Logins(RuleBasedStateMachine):
         lines = self.world.of_login(login.id, AuditEvent.CODE_RIGHT, AuditEvent.PASSWORD_CHANGED)
         assert all(line.user == grant.user for line in lines)
         events = [line.event for line in lines]
-        last = (
-            events[events.index(AuditEvent.PASSWORD_CHANGED) + 1 :] if AuditEvent.PASSWORD_CHANGED in events else events
-        )
         if session.satisfied is Satisfied.TRUSTED:
             name, since, credential, epoch = self.trusted[browser.name]
             assert AuditEvent.PASSWORD_CHANGED not in events
@@ -295,13 +308,27 @@ class Logins(RuleBasedStateMachine):
             return
         if asks(policy, grant.enrolled):
             assert session.satisfied is Satisfied.PROVED
-            assert AuditEvent.CODE_RIGHT in last
+            self.check_proof(login, grant.enrolled)
             if login.changed and asks_always(policy):
                 assert events[0] is AuditEvent.CODE_RIGHT
         if session.satisfied is Satisfied.PROVED and login.opened and login.opened.trust:
             assert login.remember
             epoch = login.enrolments.trust_epoch
             self.trusted[browser.name] = (grant.user, self.world.clock.now(), login.credential_date or 0, epoch)
+
+    def check_proof(self, login: Login, enrolled: EnrolmentSet) -> None:
+        """The last round's proof: of what the user had when his password was right, else of what he registered."""
+        rights = self.world.witness.rights(login.id, login.round)
+        assert rights
+        usable = [e for m in login.policy.methods for e in enrolled.enrolments if e.factor is m.factor]
+        if not usable:
+            assert login.changed or any(one.registering for one in rights)
+            return
+        usable = usable[:1] if login.policy.choose_page is ChoosePage.NEVER else usable
+        for one in rights:
+            assert one.right in {*(e.factor for e in usable), FactorKind.BACKUP_CODE, FactorKind.ADMIN_CODE}
+            if one.right is FactorKind.EMAIL:
+                assert one.sent_to in [e.address for e in usable]
 
     @invariant()
     def registrations_follow_proofs(self) -> None:
@@ -312,43 +339,15 @@ class Logins(RuleBasedStateMachine):
         self.read = len(self.world.audit)
         for line in new:
             proofs = self.world.of_login(line.login, AuditEvent.CODE_RIGHT)
-            guarded = self.policy.registration is Registration.GUARDED
+            guarded = self.policy.registration is not Registration.OPEN
             assert len(proofs) >= (2 if guarded and line.user in self.without_factor else 1)
         self.without_factor = {name for name in PEOPLE if not self.world.enrolled(name).enrolments}
 
     @invariant()
     def limits_hold(self) -> None:
-        if not hasattr(self, "world") or self.checked == len(self.world.audit):
-            return
-        self.checked = len(self.world.audit)
-        for name in PEOPLE:
-            for factor in ("email", "totp", "any"):
-                self.check_limits(name, factor)
-
-    def check_limits(self, name: str, factor: str) -> None:
-        """Failures since the last success, with the pauses that the limits demand between them."""
-        cap: list[float] = []
-        ends = set(self.batches)
-        cleared = False
-        for n, line in enumerate(self.world.audit):
-            if n in ends and cleared:  # what was judged beside a success may have been counted before or after it
-                cap, cleared = [], False
-            if line.user != name or line.event not in (AuditEvent.CODE_RIGHT, AuditEvent.CODE_WRONG):
-                continue
-            if line.event is AuditEvent.CODE_RIGHT:
-                cap, cleared = [], True
-                continue
-            if line.details["factor"] != factor or line.details["problem"] == Problem.NEXT_CODE.value:
-                continue
-            assert line.details["failures"] <= self.policy.otp_max_attempts
-            if cap and line.at >= cap[-1] + 86400:
-                cap = []
-            for many, pause in ((10, 300), (20, 1800)):
-                assert len(cap) != many or line.at >= cap[-1] + pause
-            assert len(cap) < 50 or line.at >= cap[-1] + 86400
-            if self.policy.locked_for and len(cap) % 5 == 0 and cap and factor == "any":
-                assert line.at >= cap[-1] + self.policy.locked_for
-            cap.append(line.at)
+        if hasattr(self, "world") and self.checked != len(self.world.witness.seen):
+            self.checked = len(self.world.witness.seen)
+            witness.check(self.world.witness.seen)
 
     def teardown(self) -> None:
         if hasattr(self, "world"):
@@ -356,6 +355,7 @@ class Logins(RuleBasedStateMachine):
             for browser, name in zip(self.browsers, (*PEOPLE, PEOPLE[0]), strict=True):
                 self.run(self.gets_in(browser, name))
                 self.sessions_follow_proofs()
+            self.limits_hold()
         self.runner.close()
 
     async def gets_in(self, browser: Browser, name: str) -> None:

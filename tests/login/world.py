@@ -1,4 +1,6 @@
-"""The whole login over a memory store, put together as `assembly` does it; Keycloak, relay and audit are stand-ins.
+"""The whole login, two replicas over one memory store, put together as `assembly` does it.
+
+Keycloak, relay and audit are stand-ins.
 
 `World` is what is outside of a browser: the realm, the mail box, an administrator, time. `Browser` keeps cookies and
 posts forms; acts of several tabs may run at once, and every use of the store or the realm may let others go first.
@@ -27,9 +29,11 @@ from gateway.domain.user import Account, User
 from gateway.keycloak.sign_in import Granted, NotFullySetUp, WrongPassword
 from gateway.keycloak.sign_in_queue import SignInQueue
 from gateway.keycloak.users import PasswordRefused
-from gateway.login.flow import Went
+from gateway.login.flow import Flow, Went
+from gateway.login.handlers import LoginHandlers
 from gateway.login.record import Login, Purpose, Step
 from gateway.login.visit import Visit
+from gateway.login.within import Within
 from gateway.observe.audit import AuditEvent
 from gateway.rendering.data_root import data_root
 from gateway.rendering.languages import load_languages
@@ -39,6 +43,7 @@ from gateway.second_factor import admin_codes
 from gateway.second_factor.admin_codes import AdminCode, AdminCodes
 from gateway.second_factor.enrolments import Tampered
 from gateway.second_factor.trust import TrustCookie
+from gateway.sessions.sessions import Sessions
 from gateway.settings.snapshot import Address, Configuration, GatewaySettings, StoreSettings
 from gateway.store.locks import StoreLock
 from gateway.store.memory import MemoryStore
@@ -47,6 +52,7 @@ from gateway.store.once import Once
 from gateway.web import cookies
 from gateway.web.csrf import PURPOSE, Csrf
 from tests.clock import FakeClock, SeededChance
+from tests.login.witness import Witness
 from tests.second_factor.attributes import Attributes
 from tests.second_factor.bench import MailBox
 from tests.web.sample import TENANT
@@ -206,13 +212,27 @@ class World:
             pages=SimpleNamespace(languages=LANGUAGES),  # type: ignore[arg-type]
             forms=Csrf(Signer(ring, PURPOSE)),
         )
-        self.factors = assembly.second_factor(self.world)
-        self.sessions = assembly.sessions(self.world)
-        _, handlers = assembly.login(self.world, self.factors, self.sessions)
-        self.flow, self.within = handlers.flow, handlers.within
+        self.witness = Witness(self.clock)
+        self.replicas = [self._replica() for _ in range(2)]
+        self.factors, self.sessions, _ = self.replicas[0]
         signer = Signer(ring, admin_codes.PURPOSE)
         records = self.world.records(admin_codes.RECORD, AdminCode)
         self.admin = AdminCodes(records, signer, self.clock, self.chance)
+
+    def _replica(self) -> tuple[assembly.SecondFactor, Sessions, LoginHandlers]:
+        factors, sessions = assembly.second_factor(self.world), assembly.sessions(self.world)
+        self.witness.watch(factors.challenges)
+        return factors, sessions, assembly.login(self.world, factors, sessions)[1]
+
+    @property
+    def flow(self) -> Flow:
+        """Of whichever replica gets the request."""
+        return self.random.choice(self.replicas)[2].flow
+
+    @property
+    def within(self) -> Within:
+        """Of whichever replica gets the request."""
+        return self.random.choice(self.replicas)[2].within
 
     @property
     def configuration(self) -> Configuration:
