@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from gateway.domain.challenge import Draft
-from gateway.domain.policy import ChoosePage, FactorKind
+from gateway.domain.policy import ChoosePage, FactorKind, Registration
 from gateway.domain.problem import Problem, Trouble
 from gateway.login.machine import apply, pending, step, trouble
 from gateway.login.record import (
@@ -17,10 +17,12 @@ from gateway.login.record import (
     Login,
     PasswordChanged,
     Picked,
+    Queued,
     Saved,
     Step,
     Stopped,
     TokensGranted,
+    TokensRenewed,
 )
 from tests.login.plays import (
     APP_DRAFT,
@@ -29,6 +31,7 @@ from tests.login.plays import (
     EMAIL,
     ENROLLED,
     FIRST_LOGIN,
+    NOW,
     OPENED,
     OTHER_DRAFT,
     TOKENS,
@@ -126,6 +129,29 @@ def test_what_needs_no_sending_does_not_count_for_another_round(factor: FactorKi
 def test_a_code_sent_in_the_round_before_the_new_password_is_void_after_it() -> None:
     login = after(password(ENROLLED, due=True), sent(), proved(), PasswordChanged(2))
     assert apply(login, sent(1, of_round=0)) == login
+
+
+@pytest.mark.row("GW-34")
+def test_a_code_that_waited_in_the_round_before_waits_not_after_the_new_password() -> None:
+    login = after(password(ENROLLED, due=True), sent(), proved(), PasswordChanged(2))
+    assert apply(login, Queued(NOW + 60, login.asked, 0)) == login
+
+
+def test_tokens_are_not_renewed_where_there_are_none() -> None:
+    login = after(password(ENROLLED, due=True), sent())
+    assert apply(login, TokensRenewed(TOKENS)) == login
+
+
+def test_a_tick_stays_when_the_proof_that_follows_has_none() -> None:
+    guarded = with_policy(registration=Registration.ADMIN_CODE, trust_browser_days=14)
+    events = (*FIRST_LOGIN[:-1], replace(proved(), remember=True), waiting(1), proved_by(FactorKind.ADMIN_CODE, 1))
+    assert after(*events, login=begun(guarded)).remember
+
+
+@pytest.mark.row("GW-34")
+def test_a_login_that_waited_long_keeps_the_time_it_waited_for_when_it_waits_again() -> None:
+    login = after(password(ENROLLED), Queued(NOW + 7200, 0, 0), Queued(NOW + 60, 0, 0))
+    assert (login.queued_until, login.held_until) == (NOW + 60, NOW + 7200)
 
 
 def test_nothing_is_proved_before_anything_was_asked() -> None:
