@@ -1,6 +1,7 @@
 """Sealed sets and the rollback guard, over a profile that an attacker can write as he likes."""
 
 import asyncio
+import base64
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -129,6 +130,84 @@ async def test_a_registration_copied_from_another_tenant_of_the_same_realm_does_
     assert await bench.enrolments.read(replace(TENANT, id="other"), "u1") == Tampered("unopenable")
 
 
+@pytest.mark.row("GW-29")
+@pytest.mark.attack("F2")
+async def test_a_registration_copied_from_the_same_user_id_of_another_realm_does_not_open(bench: Bench) -> None:
+    await bench.enrol("u1")
+    elsewhere = replace(TENANT, keycloak=replace(TENANT.keycloak, realm="another"))
+    assert await bench.enrolments.read(elsewhere, "u1") == Tampered("unopenable")
+
+
+@pytest.mark.row("GW-29")
+@pytest.mark.attack("F2")
+async def test_a_slow_reader_does_not_lower_the_guard_that_a_write_has_raised_meanwhile(bench: Bench) -> None:
+    class Slow(Attributes):
+        entered, go_on = asyncio.Event(), asyncio.Event()
+        slow = False
+
+        async def read(self, access: KeycloakAccess, user_id: str) -> str | None:
+            found = await super().read(access, user_id)
+            if self.slow:
+                self.slow = False
+                self.entered.set()
+                await self.go_on.wait()
+            return found
+
+    bench.enrolments._profile = bench.profile = profile = Slow()
+    await bench.enrol("u1", OTHER)
+    old = profile.values["u1"]
+    profile.slow = True
+    reader = asyncio.create_task(bench.enrolments.read(TENANT, "u1"))
+    await profile.entered.wait()
+    await bench.enrol("u1", EMAIL)
+    profile.go_on.set()
+    await reader
+    profile.values["u1"] = old
+    assert await bench.enrolments.read(TENANT, "u1") == Tampered("older")
+
+
+async def test_a_registration_that_an_administrator_changes_between_read_and_write_is_not_written_over(
+    bench: Bench,
+) -> None:
+    class Meddling(Attributes):
+        async def write(self, access: KeycloakAccess, user_id: str, sealed: str, expected: str | None) -> None:
+            self.values[user_id] = "by hand"
+            await super().write(access, user_id, sealed, expected)
+
+    bench.enrolments._profile = bench.profile = Meddling()
+    assert await bench.enrolments.add(TENANT, "u1", EnrolmentSet(), EMAIL) is None
+    assert bench.profile.values["u1"] == "by hand"
+
+
+async def test_a_backup_code_burned_twice_for_one_owner_is_burned_once(bench: Bench) -> None:
+    seen = await bench.enrolments.add(TENANT, "u1", EnrolmentSet(), EMAIL, ("a", "b"))
+    assert seen
+    first = await bench.enrolments.burn(TENANT, "u1", seen, "a", "owner")
+    assert first
+    assert await bench.enrolments.burn(TENANT, "u1", seen, "a", "owner") == first
+    assert await bench.enrolments.burn(TENANT, "u1", seen, "a", "another") is None
+
+
+async def test_no_backup_code_is_burned_in_a_set_older_than_the_login_saw(bench: Bench) -> None:
+    first = await bench.enrolments.add(TENANT, "u1", EnrolmentSet(), EMAIL, ("a", "b"))
+    assert first
+    old = bench.profile.values["u1"]
+    seen = await bench.enrolments.burn(TENANT, "u1", first, "a", "owner")
+    assert seen
+    bench.lose_store()
+    bench.profile.values["u1"] = old
+    assert await bench.enrolments.burn(TENANT, "u1", seen, "b", "owner") is None
+
+
+@pytest.mark.row("GW-29")
+@pytest.mark.attack("F2")
+async def test_a_guard_that_somebody_wrote_over_stops_the_login(bench: Bench) -> None:
+    await bench.enrol("u1")
+    (guard,) = [key for key in bench.store._values._kept if key.startswith("guard:")]
+    await bench.store.set(guard, b"another", 60)
+    assert await bench.enrolments.read(TENANT, "u1") == Tampered("guard-unopenable")
+
+
 async def test_losing_the_store_loses_no_registration(bench: Bench) -> None:
     enrolled = await bench.enrol("u1")
     bench.lose_store()
@@ -151,6 +230,30 @@ async def test_an_older_registration_is_refused_again_after_the_store_was_lost_a
     await bench.enrol("u1", EMAIL)
     bench.lose_store()
     await bench.enrolments.read(TENANT, "u1")
+    bench.profile.values["u1"] = old
+    assert await bench.enrolments.read(TENANT, "u1") == Tampered("older")
+
+
+async def test_a_registration_of_an_older_key_opens_after_a_new_key_came_and_the_next_one_has_it(bench: Bench) -> None:
+    enrolled = await bench.enrol("u1")
+    newest = Key("00000002", bench.chance.token_bytes(KEY_BYTES))
+    bench.ring = KeyRing((newest, *bench.ring.keys))
+    bench.enrolments._guards = Sealer(bench.ring, "guards", bench.chance)
+    bench.enrolments._sets = Sealer(bench.ring, "enrolments", bench.chance)
+    assert await bench.enrolments.read(TENANT, "u1") == enrolled
+    await bench.enrol("u1", OTHER)
+    sealed = base64.urlsafe_b64decode(bench.profile.values["u1"] + "==")
+    assert Sealer(bench.ring, "enrolments", bench.chance).uses_newest(sealed)
+
+
+@pytest.mark.attack("F2")
+async def test_the_guard_of_a_user_who_signs_in_now_and_then_never_ends(bench: Bench) -> None:
+    await bench.enrol("u1", OTHER)
+    old = bench.profile.values["u1"]
+    await bench.enrol("u1", EMAIL)
+    for _ in range(3):
+        bench.clock.advance(399 * 86400)
+        await bench.enrolments.read(TENANT, "u1")
     bench.profile.values["u1"] = old
     assert await bench.enrolments.read(TENANT, "u1") == Tampered("older")
 

@@ -52,6 +52,12 @@ async def test_garbage_in_the_cookie_is_nobody(value: str, scene: Scene) -> None
     assert await scene.one.sessions.current(TENANT, value) is None
 
 
+@pytest.mark.parametrize("more", ["\n", "x", ".x", " "])
+async def test_a_cookie_with_something_after_it_is_nobody(more: str, scene: Scene) -> None:
+    _, cookie = await scene.open()
+    assert await scene.one.sessions.current(TENANT, cookie + more) is None
+
+
 @pytest.mark.row("GW-11")
 async def test_a_session_of_one_tenant_is_nothing_to_another(scene: Scene) -> None:
     session, cookie = await scene.open()
@@ -339,3 +345,21 @@ async def test_an_end_whose_answer_was_lost_is_told_all_the_same(clock: FakeCloc
     async with asyncio.timeout(10):
         await scene.one.told.wait()
     assert scene.one.reasons() == ["logout"]
+
+
+async def test_a_session_that_ends_while_its_use_is_noted_opens_nothing(clock: FakeClock) -> None:
+    class Ending(MemoryStore):
+        reads = 0
+
+        async def get(self, key: str) -> bytes | None:
+            self.reads -= 1
+            if self.reads == 0:
+                await self.delete(key)
+            return await super().get(key)
+
+    store = Ending(clock)
+    scene = Scene(store, clock)
+    _, cookie = await scene.open()
+    clock.advance(120)
+    store.reads = 2  # the first finds it, before the second it ends
+    assert await scene.one.sessions.current(TENANT, cookie) is None
