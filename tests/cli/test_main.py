@@ -128,3 +128,12 @@ def command(*words: str) -> subprocess.CompletedProcess[str]:
         env=environment,
         timeout=60,
     )
+
+
+def test_a_demo_without_its_packages_is_one_line_that_says_how_to_get_them() -> None:
+    without = "import sys; sys.modules['aiosmtpd'] = None; sys.argv = ['x', 'demo']"
+    program = f"{without}; from gateway.cli.main import main; main()"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "pip install 'efcx-gateway[demo]'" in done.stderr
+    assert "Traceback" not in done.stderr
