@@ -255,8 +255,10 @@ class _Pool:
         try:
             async with asyncio.timeout(patience):
                 await connection.connect()
-        except SMTPAuthenticationError:
+        except SMTPAuthenticationError as error:
             connection.close()
+            if _is_temporary(error):  # RFC 4954 6: 454, and it says nothing of the password
+                raise _NoConnection(f"cannot sign us in now: {_words(error)}") from error
             raise
         except (SMTPException, OSError) as error:  # a TimeoutError is an OSError
             connection.close()

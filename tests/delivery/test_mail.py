@@ -202,6 +202,18 @@ async def test_a_relay_that_falls_silent_before_it_has_the_mail_leaves_it_to_the
     assert silent.connections == 1
 
 
+@pytest.mark.row("GW-34")
+async def test_a_relay_that_cannot_check_our_password_now_is_no_wrong_password_and_leaves_it_to_the_next(
+    mailer: Mailer, mail_server: MailServer
+) -> None:
+    busy = Breaking("454")
+    async with busy.listening() as port:
+        relay = Relay("127.0.0.1", port, MailSecurity.NONE, "gateway", Secret(free_text()))
+        alone = await mailer.send(channel(relay), MESSAGE)
+        assert isinstance(await mailer.send(channel(relay, plain(mail_server)), MESSAGE), Sent)
+    assert alone == NotSent(f"127.0.0.1:{port}: cannot sign us in now: the relay answered 454 4.7.0 not now", True)
+
+
 async def test_lines_that_begin_with_a_dot_arrive_as_they_are(mailer: Mailer, mail_server: MailServer) -> None:
     dotted = replace(MESSAGE, text=".\n..two\n.three\n")
     assert isinstance(await mailer.send(channel(plain(mail_server)), dotted), Sent)
@@ -302,6 +314,9 @@ class Breaking:
                 writer.write(b"421 too many mails\r\n")
                 break
             if (breaks, verb) == ("silent", "rcpt"):
+                continue
+            if self.point == "454" and verb in ("ehlo", "auth"):
+                writer.write(b"250-relay\r\n250 AUTH PLAIN\r\n" if verb == "ehlo" else b"454 4.7.0 not now\r\n")
                 continue
             if verb == "data":
                 writer.write(b"354 go\r\n")
