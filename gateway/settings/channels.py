@@ -17,7 +17,7 @@ from gateway.settings.document import Path
 from gateway.settings.faults import Report, one_of
 from gateway.settings.opening import Opener
 from gateway.settings.secrets import SecretSource
-from gateway.settings.section import Choice, Count, HostName, Seconds, Section, TlsSection, seen_as
+from gateway.settings.section import Choice, Count, HostName, Line, Seconds, Section, TlsSection, seen_as
 from gateway.settings.urls import is_loopback
 
 KINDS_OF: Mapping[ChannelType, tuple[ChannelKind, ...]] = MappingProxyType(
@@ -39,14 +39,7 @@ def _mail_address(text: str) -> str:
         raise ValueError("must be one mail address as otp@example.com") from error
 
 
-def _one_line(text: str) -> str:
-    if not text.isprintable():
-        raise ValueError("must be one line without control characters")
-    return text
-
-
 MailAddress = Annotated[str, AfterValidator(_mail_address), seen_as(pattern="^[^ @]+@[^ @]+$")]
-Line = Annotated[str, AfterValidator(_one_line), Field(max_length=200)]
 
 
 class RelaySection(Section):

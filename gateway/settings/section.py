@@ -59,6 +59,15 @@ def networks(texts: list[str]) -> tuple[IPv4Network | IPv6Network, ...]:
     return tuple(ip_network(text) for text in texts)
 
 
+def _one_line(text: str) -> str:
+    if not text.isprintable():
+        raise ValueError("must be one line without control characters")
+    return text
+
+
+Line = Annotated[str, AfterValidator(_one_line), Field(max_length=200)]
+Name = Annotated[str, AfterValidator(_one_line), Field(max_length=100)]
+"""Of a tenant: it stands in the subject of mails, which has 200 characters."""
 Network = Annotated[str, AfterValidator(_network), seen_as(pattern="^[0-9A-Fa-f.:]+(/[0-9.]+)?$")]
 Seconds = Annotated[float, Field(gt=0, le=86_400, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1, le=1_000_000)]

@@ -21,7 +21,7 @@ from gateway.settings.keycloak_access import KeyCloakSection
 from gateway.settings.opening import Opener, salvage
 from gateway.settings.presets import Preset
 from gateway.settings.routes import build_routes, check_home
-from gateway.settings.section import HostName, Kept, networks, seen_as
+from gateway.settings.section import HostName, Kept, Name, networks, seen_as
 from gateway.settings.surface import branding_of, public_url_of, token_cookie_of
 from gateway.settings.surroundings import Surroundings
 from gateway.settings.tenant_section import GatewaySection
@@ -77,7 +77,7 @@ class TenantSettingsSection(Kept):
 class TenantFile(Kept):
     """EFCX's tenant object and one `gateway:` section."""
 
-    tenantName: Annotated[str, Field(min_length=1, max_length=200)]
+    tenantName: Annotated[Name, Field(min_length=1)]
     """The tenant's name."""
 
     tenantId: Annotated[str, AfterValidator(_tenant_id), seen_as(pattern=f"^{_ID.pattern}$")]

@@ -15,6 +15,7 @@ from gateway.settings.section import (
     Choice,
     HostName,
     Link,
+    Name,
     Network,
     Origin,
     OwnPath,
@@ -98,7 +99,7 @@ class HelpSection(Section):
 class BrandingSection(Section):
     """How the tenant's pages look."""
 
-    name: Annotated[str, Field(max_length=100)] = ""
+    name: Name = ""
     """The name on pages and in mails; default the tenant's name."""
 
     logo: Annotated[str, AfterValidator(_logo), seen_as(pattern="^(https://.*|/.*)?$")] = ""

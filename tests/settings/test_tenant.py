@@ -314,6 +314,15 @@ def test_a_key_of_the_second_factor_that_is_indented_wrongly_is_refused(
     ]
 
 
+@pytest.mark.parametrize(("name", "said"), [("a\nb", "one line"), ("a\u202eb", "one line"), ("a" * 101, "at most 100")])
+def test_a_name_fits_into_the_subject_of_a_mail(folder: Folder, name: str, said: str) -> None:
+    folder.one["tenantName"] = name
+    assert said in folder.fault("tenantName").text
+    folder.one["tenantName"] = "one"
+    folder.own["branding"] = {"name": name}
+    assert said in folder.fault("gateway.branding.name").text
+
+
 @pytest.mark.parametrize("key", ["Gateway", "gatway", "gateways", "GATEWAY", "gateway "])
 def test_a_misspelt_gateway_section_is_refused_and_not_ignored(folder: Folder, key: str) -> None:
     folder.one[key] = {"never_trust_from": ["10.0.0.0/8"]}

@@ -5,6 +5,7 @@ caller gives the count back and the user may try again. The code's life begins w
 hard maximum (GW-34).
 """
 
+from dataclasses import replace
 from typing import Any, Protocol
 
 from gateway.crypto.signing import Signer
@@ -97,4 +98,5 @@ class EmailFactor:
             message = Message(to, subject, mail.text, mail.html, mail.language, about.reference)
         except ValueError as error:  # an address that another program wrote into the set, or a tenant's odd subject
             return NotSent(str(error), temporary=False)
-        return await self._mailer.send(about.channel, message)
+        sender = about.channel.sender_name or " ".join(about.tenant.branding.name.split())
+        return await self._mailer.send(replace(about.channel, sender_name=sender), message)

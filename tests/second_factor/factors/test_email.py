@@ -119,6 +119,16 @@ async def test_the_mail_names_host_browser_tag_and_reference_and_keeps_the_code_
     assert code_in(received.text) not in str(received.parsed.items())
 
 
+@pytest.mark.parametrize(("own", "named"), [("", "Northwind"), ("Service desk", "Service desk")])
+async def test_the_sender_has_the_channels_name_else_the_tenants(
+    factor: Factor, chance: SeededChance, mail_server: MailServer, own: str, named: str
+) -> None:
+    usual = about(mail_server, chance, tenant=tenant(branding=Branding(name="Northwind")))
+    assert usual.channel is not None
+    await factor.challenge(ANNA, ENROLMENT, replace(usual, channel=replace(usual.channel, sender_name=own)))
+    assert (await mail_server.wait()).parsed["From"] == f"{named} <otp@cc.example>"
+
+
 async def test_the_channels_own_subject_stands_over_the_code(
     factor: Factor, chance: SeededChance, mail_server: MailServer
 ) -> None:
