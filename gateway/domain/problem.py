@@ -20,6 +20,7 @@ class Problem(Enum):
     CLOCK_OFF = "clock-off"
     CODE_EXPIRED = "code-expired"
     FORM_EXPIRED = "form-expired"
+    NO_COOKIE = "no-cookie"
     LOGIN_EXPIRED = "login-expired"
     CANCELLED = "cancelled"
     OUT_OF_ORDER = "out-of-order"

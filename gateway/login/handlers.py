@@ -148,7 +148,8 @@ class LoginHandlers:
     ) -> web.StreamResponse:
         login = await self.flow.load(visit, browser.secret)
         self.reports.tell(visit, AuditEvent.FORM_REFUSED, step=page)
-        shown = Went(login, Trouble(Problem.FORM_EXPIRED))
+        problem = Problem.FORM_EXPIRED if browser.secret or not fields.get("csrf") else Problem.NO_COOKIE
+        shown = Went(login, Trouble(problem))
         return await self.answers.answer(request, visit, browser, shown, fields, asked=True)
 
     async def _is_in(self, request: web.Request, visit: Visit, browser: Browser) -> bool:

@@ -167,9 +167,15 @@ TEXTS: Mapping[Problem, ProblemText] = {
         _("Ask for a new code and enter that one."),
     ),
     Problem.FORM_EXPIRED: ProblemText(
-        403, Tone.ERROR, _("This page was open too long"),
+        403, Tone.ERROR, _("This page is no longer valid"),
         _("For your safety, what it sent was not used."),
         _("Please try again."),
+        Way.RETRY,
+    ),
+    Problem.NO_COOKIE: ProblemText(
+        403, Tone.ERROR, _("Your browser sent no cookie"),
+        _("Without the cookie of this page we cannot tell that it is yours."),
+        _("Please try again. If this comes back, allow cookies for this site."),
         Way.RETRY,
     ),
     Problem.LOGIN_EXPIRED: ProblemText(

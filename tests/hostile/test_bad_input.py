@@ -285,6 +285,19 @@ async def test_a_form_from_elsewhere_does_nothing_even_with_the_token(
         await finishes(light_site, agent)
 
 
+async def test_a_browser_that_keeps_no_cookies_is_told_so_instead_of_being_sent_round_in_circles(
+    light_site: Site,
+) -> None:
+    user = light_site.user(email=None)
+    async with light_site.person() as agent:
+        for _ in range(2):
+            await agent.look()
+            agent.http.cookie_jar.clear()
+            refused = await agent.password(user.username, user.password)
+            assert (refused.status, refused.step, refused.problem) == (403, "password", "no-cookie")
+            assert "allow cookies" in refused.body["problem"]["text"]
+
+
 async def test_a_token_of_another_browser_is_worth_nothing(light_site: Site) -> None:
     async with light_site.person() as agent, light_site.person() as other:
         await at_code_page(light_site, agent)

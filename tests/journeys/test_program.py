@@ -1,0 +1,73 @@
+"""A program that signs in: every answer of a login, refused or not, has the fields of the public surface."""
+
+from typing import Any
+
+from tests.journeys.conftest import Site
+from tests.journeys.person import Answer, code_for, wrong
+
+ADDRESS = "program@example.com"
+FIELDS: dict[str, tuple[type, ...]] = {
+    "step": (str,),
+    "purpose": (str,),
+    "problem": (dict, type(None)),
+    "factor": (str, type(None)),
+    "sent_to": (str, type(None)),
+    "digits": (int,),
+    "expires_in": (int, type(None)),
+    "resend_in": (int, type(None)),
+    "attempts_left": (int, type(None)),
+    "methods": (list,),
+    "csrf": (str,),
+    "to": (str,),
+}
+
+
+def odd(answer: Answer) -> dict[str, Any]:
+    """What of an answer is not as the public surface says."""
+    found = {name: answer.body.get(name) for name, kinds in FIELDS.items() if type(answer.body.get(name)) not in kinds}
+    problem = answer.body.get("problem")
+    if problem and set(problem) != {"code", "text", "retry_after", "reference"}:
+        found["problem"] = problem
+    if problem and answer.headers.get("Retry-After") != (
+        str(problem["retry_after"]) if problem["retry_after"] else None
+    ):
+        found["Retry-After"] = answer.headers.get("Retry-After")
+    return found
+
+
+async def test_every_answer_of_a_login_has_the_fields_the_types_and_the_status_of_the_public_surface(
+    light_site: Site,
+) -> None:
+    user, said = light_site.user(email=None), []
+    async with light_site.person() as agent:
+        said.append(await agent.look())
+        said.append(await agent.password(user.username, "wrong"))
+        said.append(await agent.password(user.username, user.password))
+        said.append(await agent.do("verify", code="123456"))
+        said.append(await agent.do("register", address="none"))
+        said.append(await agent.do("register", address=ADDRESS))
+        said.append(await agent.do("confirm", "send"))
+        code = await code_for(light_site.mail, ADDRESS)
+        said.append(await agent.do("verify", code=wrong(code)))
+        said.append(await agent.do("verify", "resend"))
+        said.append(await agent.do("verify", code=code))
+    assert [odd(answer) for answer in said] == [{}] * len(said)
+    assert [(answer.status, answer.step) for answer in said] == [
+        (200, "password"),
+        (401, "password"),
+        (200, "register"),
+        (409, "register"),
+        (422, "register"),
+        (200, "confirm"),
+        (200, "verify"),
+        (422, "verify"),
+        (429, "verify"),
+        (200, "done"),
+    ]
+    assert said[-1].body["location"] == agent.target
+
+
+async def test_a_program_that_asks_in_arabic_is_told_in_arabic(light_site: Site) -> None:
+    async with light_site.person(always={"Accept-Language": "ar"}) as agent:
+        refused = await agent.password("nobody", "wrong")
+    assert any("\u0600" <= letter <= "\u06ff" for letter in refused.body["problem"]["text"])
