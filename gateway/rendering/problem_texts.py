@@ -61,8 +61,7 @@ class ProblemView:
 
     `retry_after` is whole seconds, `wait` the same in words, `retry_at` the local time of day and `retry_time` the same
     moment in ISO 8601; all of them None or empty when no wait is known. `waiting` is the message, still English, into
-    which a page puts its own elements for `wait` and `time`; `over` replaces it when the wait is over. `whole` puts
-    title, text and what to do next together, for a program that has one place for them.
+    which a page puts its own elements for `wait` and `time`; `over` replaces it then. `whole` joins all for programs.
     """
 
     code: str
@@ -176,7 +175,6 @@ TEXTS: Mapping[Problem, ProblemText] = {
         403, Tone.ERROR, _("Your browser sent no cookie"),
         _("Without the cookie of this page we cannot tell that it is yours."),
         _("Please try again. If this comes back, allow cookies for this site."),
-        Way.RETRY,
     ),
     Problem.LOGIN_EXPIRED: ProblemText(
         403, Tone.STOP, _("This sign-in took too long"),
@@ -208,7 +206,6 @@ TEXTS: Mapping[Problem, ProblemText] = {
         403, Tone.STOP, _("Too many wrong codes"),
         _("For your safety this sign-in was ended."),
         _("Please sign in again."),
-        Way.SIGN_IN,
     ),
     Problem.WAIT: ProblemText(
         429, Tone.WAIT, _("One moment, please"),
