@@ -3,7 +3,7 @@
 Pure. The words go into the audit, so they name tenant and setting and never a secret.
 """
 
-from gateway.domain.policy import EnrolmentRule, Policy, Registration, RegistrationContact
+from gateway.domain.policy import AttemptsScope, EnrolmentRule, Policy, Registration, RegistrationContact
 from gateway.domain.tenant import RouteFactor, Tenant
 from gateway.settings.snapshot import Configuration, GatewaySettings
 
@@ -13,8 +13,15 @@ _LIMITS_AT_START = ("grants_per_user_waiting", "grants_per_user_and_client", "gr
 
 
 def weakenings(old: Configuration, new: Configuration) -> tuple[str, ...]:
-    """Every setting that asks less of a user than before, as `tenant: setting old → new`."""
+    """Every setting that asks less of a user than before, as `tenant: setting old → new`; tenant `*` is all of them.
+
+    Other steps of locks are always told: which of two lists is the stricter one depends on who counts.
+    """
     found: list[str] = []
+    if new.gateway.insecure_http and not old.gateway.insecure_http:
+        found.append("*: insecure_http false → true")
+    if new.gateway.limits.failure_steps != old.gateway.limits.failure_steps:
+        found.append("*: limits.failure_steps changed")
     for tenant in new.tenants:
         before = old.tenant(tenant.id)
         if before is not None:
@@ -31,10 +38,19 @@ def needs_restart(old: GatewaySettings, new: GatewaySettings) -> tuple[str, ...]
 
 def _weaker(old: Tenant, new: Tenant) -> list[str]:
     found = _weaker_policy(old.policy, new.policy)
-    demanded = {route.path for route in old.routes if route.second_factor is RouteFactor.REQUIRED}
+    was_open = {route.path for route in old.routes if route.second_factor is RouteFactor.OFF}
+    there = {route.path for route in old.routes}
     for route in new.routes:
-        if route.path in demanded and route.second_factor is RouteFactor.OFF:
-            found.append(f"second_factor of {route.path or '/'} required → off")
+        if route.second_factor is RouteFactor.OFF and route.path not in was_open:
+            before = "required" if route.path in there else "no route of its own"
+            found.append(f"second_factor of {route.path or '/'} {before} → off")
+    if not set(old.never_trust_from) <= set(new.never_trust_from):
+        lost = sorted(str(network) for network in set(old.never_trust_from) - set(new.never_trust_from))
+        found.append(f"never_trust_from without {', '.join(lost)}")
+    for name in ("idle", "absolute"):
+        now = getattr(new.session, name)
+        if now > getattr(old.session, name):
+            found.append(f"session.{name} {getattr(old.session, name)} → {now}")
     if old.token_cookie.http_only and not new.token_cookie.http_only:
         found.append("token_cookie.http_only true → false")
     return found
@@ -44,6 +60,9 @@ def _weaker_policy(old: Policy, new: Policy) -> list[str]:
     if old.enabled and not new.enabled:
         return ["is2FAEnabled true → false"]
     found: list[str] = []
+    ways = sorted({m.factor.value for m in new.methods} - {m.factor.value for m in old.methods})
+    if old.enabled and ways:
+        found.append(f"another way to sign in: {', '.join(ways)}")
     if old.enrolment is EnrolmentRule.REQUIRED and new.enrolment is EnrolmentRule.OPTIONAL:
         found.append("enrolment required → optional")
     if _REGISTRATION.index(new.registration) < _REGISTRATION.index(old.registration):
@@ -63,6 +82,10 @@ def _weaker_policy(old: Policy, new: Policy) -> list[str]:
         before, after = getattr(old, name), getattr(new, name)
         if after < before:
             found.append(f"{key} {before} → {after}")
+    if old.attempts_scope is AttemptsScope.USER and new.attempts_scope is AttemptsScope.CODE:
+        found.append("attemptsScope user → code")
+    if old.enabled and not old.admin_codes and new.admin_codes:
+        found.append("adminCodes false → true")
     if not old.skip_when_verified and new.skip_when_verified:
         found.append("skipWhenVerified false → true")
     return found

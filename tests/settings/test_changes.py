@@ -23,6 +23,7 @@ def loaded(folder: Folder) -> Configuration:
         ("otpLength", 4, ("one: otpLength 6 → 4",)),
         ("enrolment", "optional", ("one: enrolment required → optional",)),
         ("resendCooldown", 0, ("one: resendCooldown 60 → 0",)),
+        ("adminCodes", True, ("one: adminCodes false → true",)),
         ("otpMaxAttempts", 3, ()),
         ("otpLength", 8, ()),
         ("registrationContact", "profile", ()),
@@ -39,6 +40,55 @@ def test_a_route_opened_without_a_factor_is_a_weakening(folder: Folder) -> None:
     before = loaded(folder)
     folder.own["routes"] = [{"path": "/app", "to": "http://app:3000", "second_factor": "off"}]
     assert changes.weakenings(before, loaded(folder)) == ("one: second_factor of /app required → off",)
+
+
+@pytest.mark.attack("F10")
+def test_a_part_of_an_app_that_is_opened_without_a_factor_is_a_weakening(folder: Folder) -> None:
+    before = loaded(folder)
+    whole = {"path": "/app", "to": "http://app:3000"}
+    folder.own["routes"] = [whole, {**whole, "path": "/app/part", "second_factor": "off"}]
+    assert changes.weakenings(before, loaded(folder)) == ("one: second_factor of /app/part no route of its own → off",)
+
+
+@pytest.mark.attack("F10")
+def test_a_gateway_section_that_was_cut_off_is_named_by_what_it_held(folder: Folder) -> None:
+    folder.own.update(never_trust_from=["10.0.0.0/8"], session={"idle": 600, "absolute": 3600})
+    before = loaded(folder)
+    folder.one["gateway"] = None
+    assert changes.weakenings(before, loaded(folder)) == (
+        "one: never_trust_from without 10.0.0.0/8",
+        "one: session.idle 600 → 1800",
+        "one: session.absolute 3600 → 43200",
+    )
+
+
+@pytest.mark.attack("F10")
+def test_attempts_counted_against_the_code_again_are_a_weakening(folder: Folder) -> None:
+    usual = dict(folder.two_factor)
+    folder.two_factor.update(attemptsScope="user", onMaxVerify="lock", lockedFor=300)
+    before = loaded(folder)
+    folder.one["tenantSettings"]["twoFAConfigs"] = usual
+    assert "one: attemptsScope user → code" in changes.weakenings(before, loaded(folder))
+
+
+@pytest.mark.attack("F10")
+def test_mail_beside_an_app_is_another_way_in(folder: Folder) -> None:
+    folder.two_factor.update(preset="cloudcx", methods=[{"channelType": "APP"}])
+    for key in ("channelType", "channelServiceIdentifier", "otpExpiry", "otpMaxAttempts"):
+        del folder.two_factor[key]
+    before = loaded(folder)
+    folder.two_factor["methods"].append({"channelType": "EMAIL", "channelServiceIdentifier": "otp@example.com"})
+    assert changes.weakenings(before, loaded(folder)) == ("one: another way to sign in: email",)
+
+
+@pytest.mark.attack("F10")
+def test_what_weakens_all_tenants_is_named_for_all(folder: Folder) -> None:
+    before = loaded(folder)
+    folder.gateway.update(insecure_http=True, limits={"failure_steps": [[100, 60]]})
+    assert changes.weakenings(before, loaded(folder)) == (
+        "*: insecure_http false → true",
+        "*: limits.failure_steps changed",
+    )
 
 
 @pytest.mark.attack("F10")
