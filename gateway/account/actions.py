@@ -24,7 +24,7 @@ from gateway.sessions.sessions import Sessions
 from gateway.web import cookies, protections
 from gateway.web.cookies import BrowserSecret, Cookie
 from gateway.web.csrf import Csrf, same_origin
-from gateway.web.failures import Failures
+from gateway.web.failures import Failures, wants_json
 from gateway.web.pages import Pages
 from gateway.web.protections import Unreadable
 from gateway.web.request import CLIENT_ADDRESS, CONFIGURATION, LANGUAGE, REFERENCE, REQUEST_ID, TENANT
@@ -156,6 +156,8 @@ class Account:
 
     async def _page(self, request: web.Request, session: Session, problem: Problem | None = None) -> web.StreamResponse:
         tenant, now = request[TENANT], self.clock.now()
+        if problem and wants_json(request):
+            return self.failures.respond(request, problem)
         enrolments = await self._enrolments(tenant, session)
         if enrolments is None:
             return self.failures.respond(request, Problem.ENROLMENT_UNREADABLE)

@@ -21,6 +21,7 @@ from gateway.demo.loopback import is_loopback
 from gateway.demo.samples import templates
 from gateway.domain.ports import Clock
 from gateway.second_factor.factors.totp import INTERVAL
+from gateway.web.protections import Unreadable, read_fields
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +125,8 @@ class DemoPages:
         site = self._site(request)
         if request.headers.get("Sec-Fetch-Site", "none") not in ("same-origin", "none"):
             raise web.HTTPForbidden
-        username = str((await request.post()).get("username", ""))
+        fields = await read_fields(request)
+        username = "" if isinstance(fields, Unreadable) else fields.get("username", "")
         user_id = dict(site.ids).get(username)
         if user_id is None:
             raise web.HTTPNotFound

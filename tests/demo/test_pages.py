@@ -125,3 +125,18 @@ async def test_no_code_where_none_is_taken_nor_for_a_page_elsewhere(
     form = {"username": username}
     async with pages(around) as client, client.post("/-/demo/admin-code", data=form, headers=headers) as response:
         assert response.status == status
+
+
+async def test_a_program_asks_for_an_administrators_code_by_json(around: Neighbours) -> None:
+    asked = {"username": "ben"}
+    async with pages(around) as client, client.post("/-/demo/admin-code", json=asked, headers=CLOUD) as response:
+        made = await response.json()
+    assert made["username"] == "ben"
+
+
+@pytest.mark.parametrize("kind", ["multipart/form-data; boundary=x", "application/json", "text/plain"])
+async def test_a_body_that_cannot_be_read_makes_no_code_and_no_failure(around: Neighbours, kind: str) -> None:
+    headers = {**CLOUD, "Content-Type": kind}
+    body = b"--x\r\n"
+    async with pages(around) as client, client.post("/-/demo/admin-code", data=body, headers=headers) as response:
+        assert response.status == 404

@@ -159,6 +159,16 @@ async def test_a_foreign_form_turns_nothing_off(cloud: Site) -> None:
         assert not cloud.audit.of("factor.off")
 
 
+async def test_a_program_reads_as_data_why_its_form_was_refused(cloud: Site) -> None:
+    user = cloud.user()
+    async with cloud.person() as agent:
+        await both(cloud, agent, user)
+        refused = await agent.http.post(
+            f"{agent.base}/-/account/turn-off", json={"factor": "email"}, headers={"Accept": "application/json"}
+        )
+        assert (refused.status, (await refused.json())["problem"]["code"]) == (403, "form-expired")
+
+
 @pytest.mark.row("CC-04")
 async def test_first_codes_come_once_and_new_ones_replace_all_of_them(cloud: Site) -> None:
     user = cloud.user()
