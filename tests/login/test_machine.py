@@ -185,6 +185,13 @@ def test_where_contacts_are_methods_the_first_accepted_code_pins_the_address() -
     assert first(login) is Effect.SAVE
 
 
+def test_where_contacts_are_methods_no_code_goes_to_one_that_nobody_verified() -> None:
+    policy = with_policy(registration_contact=RegistrationContact.PROFILE, on_no_contact=NoContact.REFUSE)
+    contact = Contact(FactorKind.EMAIL, ADDRESS, verified=False)
+    login = after(password(contacts=(contact,)), login=begun(policy))
+    assert pending(login) == (Step.STOPPED,)
+
+
 def test_an_optional_factor_is_not_asked_of_a_user_who_has_none() -> None:
     login = after(password(), login=begun(with_policy(enrolment=EnrolmentRule.OPTIONAL)))
     assert satisfied(login) == (Satisfied.NOT_ASKED, "optional-and-none-enrolled")

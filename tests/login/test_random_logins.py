@@ -172,6 +172,15 @@ class Logins(RuleBasedStateMachine):
             if waits and went.trouble and went.trouble.until and went.trouble.until > self.world.clock.now():
                 self.world.clock.set(went.trouble.until)
 
+    @rule(browser=BROWSER, remember=st.booleans(), reset=st.booleans())
+    def somebody_comes_back_to_a_due_password(self, browser: int, remember: bool, reset: bool) -> None:
+        """His browser may be trusted; an administrator `reset` the password, or only asks for another one."""
+        self.somebody_goes_on(browser, [("go on", "right", remember)] * 5)
+        self.world.clock.advance(61)
+        name = PEOPLE[0] if self.browsers[browser].name != "phone" else PEOPLE[1]
+        self.run(self.change("a password falls due" if reset else "another password is asked for", name))
+        self.somebody_goes_on(browser, [("go on", "right", remember)] * 5)
+
     @rule(seconds=st.sampled_from((1, 29, 31, 61, 301, 901, 1801, 3700, 90_000)))
     def time_goes_by(self, seconds: int) -> None:
         self.world.clock.advance(seconds)
@@ -186,6 +195,8 @@ class Logins(RuleBasedStateMachine):
             case "a password falls due":
                 person = world.realm.people[whose]
                 person.due, person.credential_date = True, person.credential_date + 1
+            case "another password is asked for":
+                world.realm.people[whose].due = True
             case "an administrator's code":
                 self.admin_codes[whose] = await world.admin.issue(tenant.id, f"id-{whose}", "admin")
             case "the relay":
