@@ -5,7 +5,7 @@ The parts of the composition root that `app` builds its application of; what the
 
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from gateway.crypto.sealing import KeyRing, Sealer
@@ -61,7 +61,7 @@ from gateway.second_factor.factors.totp import TotpFactor
 from gateway.second_factor.registration_window import RegistrationWindow
 from gateway.second_factor.trust import Trust, TrustedBrowser
 from gateway.sessions import sessions as events
-from gateway.sessions.refresh import Ended
+from gateway.sessions.refresh import Ended, Unjudged
 from gateway.sessions.sessions import Sessions
 from gateway.settings.snapshot import Configuration
 from gateway.store.interface import Store
@@ -167,8 +167,13 @@ def login(world: World, factors: SecondFactor, live: Sessions) -> tuple[Reaper, 
     pace = Pace(world.store, clock)
 
     async def renew(tenant: Tenant, tokens: Tokens) -> Tokens | None:
-        answer = await world.sign_in.refresh(tenant.keycloak, tokens)
-        return None if isinstance(answer, keycloak.Ended) else answer
+        match await world.sign_in.refresh(tenant.keycloak, tokens):
+            case keycloak.Ended():
+                return None
+            case keycloak.Unjudged(refresh=refresh):
+                return replace(tokens, refresh=refresh.reveal())
+            case Tokens() as renewed:
+                return renewed
 
     sending = Sending(challenges, world.once, proofs, chance, reports, pace, renew)
     reaper = Reaper(world.store, world.once, logins, clock, world.configuration, world.endings.begin)
@@ -239,9 +244,14 @@ def sessions(world: World) -> Sessions:
     def tenant_of(tenant_id: str) -> Tenant | None:
         return world.configuration().tenant(tenant_id)
 
-    async def refresh(tenant: Tenant, tokens: Tokens) -> Tokens | Ended:
-        answer = await world.sign_in.refresh(tenant.keycloak, tokens)
-        return Ended(answer.reason) if isinstance(answer, keycloak.Ended) else answer
+    async def refresh(tenant: Tenant, tokens: Tokens) -> Tokens | Ended | Unjudged:
+        match await world.sign_in.refresh(tenant.keycloak, tokens):
+            case keycloak.Ended(reason=reason):
+                return Ended(reason)
+            case keycloak.Unjudged(refresh=spent_for, why=why):
+                return Unjudged(spent_for, why)
+            case Tokens() as renewed:
+                return renewed
 
     def heard(event: str, session: Session, details: Mapping[str, str]) -> None:
         names = {events.OPENED: AuditEvent.SESSION_OPENED, events.ENDED: AuditEvent.SESSION_ENDED}

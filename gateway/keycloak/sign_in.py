@@ -58,6 +58,17 @@ class Ended:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class Unjudged:
+    """Keycloak took the refresh token and gave another, but its access token could not be judged: `why`.
+
+    With rotation on the old one is spent, so whoever asked must keep `refresh` all the same.
+    """
+
+    refresh: Secret
+    why: errors.GatewayError
+
+
 class SignIn:
     """Grants of the tenants' sign-in clients."""
 
@@ -101,7 +112,7 @@ class SignIn:
             raise
         return Granted(tokens, claims.user)
 
-    async def refresh(self, access: KeycloakAccess, tokens: Tokens) -> Tokens | Ended:
+    async def refresh(self, access: KeycloakAccess, tokens: Tokens) -> Tokens | Ended | Unjudged:
         """New tokens for a session. Only `invalid_grant` is `Ended`; everything else is raised and ends nothing.
 
         Never twice at once for one session: with rotation on, that ends it at Keycloak (measured).
@@ -113,7 +124,10 @@ class SignIn:
                 return Ended(str(error.description or ""))
             raise _refused(access, "refresh", error) from error
         answer.setdefault("refresh_token", tokens.refresh)
-        _, renewed = await self._checked(access, answer)
+        try:
+            _, renewed = await self._checked(access, answer)
+        except errors.GatewayError as error:
+            return Unjudged(Secret(str(answer["refresh_token"])), error)
         return renewed
 
     async def end(self, access: KeycloakAccess, refresh_token: str) -> None:

@@ -93,14 +93,16 @@ class Verifier:
         except InvalidKeyIdError as error:
             if now - keys.missed_at < REFETCH_FLOOR:
                 raise errors.Unreachable(where(access), "the token names a key that is not known yet") from error
-        keys.missed_at = now
-        await self._fetch(access, keys, now, since=seen_at)
+        await self._fetch(access, keys, now, since=seen_at, missed=True)
+        keys.missed_at = now  # not when that failed: then nothing is known of the key
         try:
             return _decode(access, token, keys)
         except InvalidKeyIdError as error:
             raise TokenRefused(where(access), "the token names a key that the realm does not have") from error
 
-    async def _fetch(self, access: KeycloakAccess, keys: _Keys, now: float, *, since: float) -> None:
+    async def _fetch(
+        self, access: KeycloakAccess, keys: _Keys, now: float, *, since: float, missed: bool = False
+    ) -> None:
         async with keys.fetching:
             if keys.known is not None and keys.fetched_at != since:
                 return  # somebody else just did
@@ -108,7 +110,7 @@ class Verifier:
                 found = await self._connections.get_json(access, "protocol/openid-connect/certs", "its signing keys")
                 keys.known = KeySet(_signing_keys(access, found))
             except errors.GatewayError:
-                if keys.known is None:
+                if keys.known is None or missed:
                     raise
             keys.fetched_at = now
 

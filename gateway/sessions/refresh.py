@@ -14,6 +14,7 @@ import structlog
 
 from gateway.domain import errors
 from gateway.domain.ports import Clock, Lock
+from gateway.domain.secret import Secret
 from gateway.domain.session import Tokens
 from gateway.domain.tenant import Tenant
 from gateway.sessions.cache import Kept
@@ -38,7 +39,15 @@ class Ended:
     detail: str = ""
 
 
-Refresher = Callable[[Tenant, Tokens], Awaitable[Tokens | Ended]]
+@dataclass(frozen=True, slots=True)
+class Unjudged:
+    """Keycloak spent the old refresh token for `refresh`; what came with it could not be judged, and `why`."""
+
+    refresh: Secret
+    why: errors.GatewayError
+
+
+Refresher = Callable[[Tenant, Tokens], Awaitable[Tokens | Ended | Unjudged]]
 """Asks Keycloak; raises `errors.Unreachable` or `errors.Refused`."""
 
 
@@ -122,6 +131,9 @@ class Refresh:
                 # A flight that outlived its lock may have been overtaken: then the token was spent, not refused.
                 newest = await self._records.read(place.tenant, place.key)
                 return answer if newest and newest.session.tokens.refresh == spent.refresh else newest
+            if isinstance(answer, Unjudged):
+                await self._save(place, spent, replace(spent, refresh=answer.refresh.reveal()))
+                raise answer.why
             saved = await self._save(place, spent, answer)
             if saved:
                 await self._tell(place, saved.session.id)
@@ -131,7 +143,8 @@ class Refresh:
         def put(kept: Kept) -> Kept:
             if kept.session.tokens.refresh != spent.refresh:
                 return kept
-            return Kept(replace(kept.session, tokens=tokens), self._clock.now())
+            renewed_at = kept.renewed_at if tokens.access == spent.access else self._clock.now()
+            return Kept(replace(kept.session, tokens=tokens), renewed_at)
 
         for pause in SAVE_PAUSES:
             try:

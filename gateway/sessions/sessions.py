@@ -32,6 +32,8 @@ from gateway.store.records import Records
 
 USE_NOTED_EVERY = 60.0
 """Seconds between two writes of `used_at`; a tenth of the idle limit where that is shorter."""
+RECHECK_PAUSE = 0.5
+"""Seconds until live streams are looked at again when the store did not answer; doubled each time."""
 OPENED, ENDED, TOUCHED = "session_opened", "session_ended", "session_touched"
 """What `on_event` is told; `session_ended` says its `reason`."""
 OnEvent = Callable[[str, Session, Mapping[str, str]], None]
@@ -301,8 +303,14 @@ class Sessions:
         task.add_done_callback(self._rechecks.discard)
 
     async def _recheck_quietly(self) -> None:
-        with suppress(errors.GatewayError):  # each stream's own report of use asks again within a minute
-            await self.recheck()
+        """Until the store has answered: a stream that nothing passes through reports no use, and would stay open."""
+        pause = RECHECK_PAUSE
+        while True:
+            try:
+                return await self.recheck()
+            except errors.GatewayError:
+                await asyncio.sleep(pause)
+                pause = min(2 * pause, 60 * RECHECK_PAUSE)
 
 
 def _entry(session: Session, place: Place) -> Entry:

@@ -9,7 +9,7 @@ from gateway.demo.identity_provider import Fault, StandInUser
 from gateway.domain import errors
 from gateway.domain.secret import Secret
 from gateway.domain.session import Tokens
-from gateway.keycloak.sign_in import Ended, Granted, NotFullySetUp, WrongPassword
+from gateway.keycloak.sign_in import Ended, Granted, NotFullySetUp, Unjudged, WrongPassword
 from tests.keycloak.conftest import Place
 from tests.ports import free_port
 
@@ -100,6 +100,25 @@ async def test_with_rotation_the_new_refresh_token_is_the_one_that_counts(place:
     second = await place.sign_in.refresh(place.access, first)
     assert isinstance(second, Tokens)
     assert isinstance(await place.sign_in.refresh(place.access, second), Tokens)
+
+
+async def test_a_refresh_whose_access_token_cannot_be_judged_gives_the_refresh_token_all_the_same(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place.realm.behaviour.rotate_refresh = True
+    first = (await granted(place)).tokens
+    place.realm.rotate_key()
+
+    async def down(*args: object) -> object:
+        raise errors.Unreachable("Keycloak", "its signing keys: no answer")
+
+    with monkeypatch.context() as away:
+        away.setattr(place.connections, "get_json", down)
+        unjudged = await place.sign_in.refresh(place.access, first)
+    assert isinstance(unjudged, Unjudged)
+    assert isinstance(unjudged.why, errors.Unreachable)
+    again = replace(first, refresh=unjudged.refresh.reveal())
+    assert isinstance(await place.sign_in.refresh(place.access, again), Tokens)
 
 
 async def test_with_rotation_an_old_refresh_token_ends_the_session(place: Place) -> None:

@@ -154,6 +154,23 @@ async def test_unknown_keys_are_asked_for_at_most_every_30_seconds(
     assert connections.fetched == 3
 
 
+async def test_a_key_that_cannot_be_asked_for_is_an_outage_and_asked_for_again(
+    place: Place, verifier: Verifier, connections: CountingConnections, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await verifier.verify(place.access, fresh(place), place.clock.now())
+    place.realm.rotate_key()
+    token = fresh(place)
+
+    async def down(*args: Any) -> Any:
+        raise errors.Unreachable("Keycloak")
+
+    with monkeypatch.context() as away:
+        away.setattr(connections, "get_json", down)
+        with pytest.raises(errors.Unreachable):
+            await verifier.verify(place.access, token, place.clock.now())
+    await verifier.verify(place.access, token, place.clock.now())
+
+
 async def test_a_key_that_the_realm_withdrew_counts_no_longer_after_the_next_fetch(
     place: Place, verifier: Verifier
 ) -> None:

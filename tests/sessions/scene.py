@@ -14,7 +14,7 @@ from gateway.domain.secret import Secret
 from gateway.domain.session import Satisfied, Session, Tokens
 from gateway.domain.tenant import Branding, Credentials, KeycloakAccess, SessionLimits, Tenant
 from gateway.domain.user import User
-from gateway.sessions.refresh import Ended
+from gateway.sessions.refresh import Ended, Unjudged
 from gateway.sessions.sessions import NewSession, Sessions
 from gateway.store.interface import Store
 from gateway.store.locks import StoreLock
@@ -50,12 +50,12 @@ class Renewals:
         self.life = life
         self.calls = 0
         self.spent: list[str] = []
-        self.answer: Exception | Ended | None = None
+        self.answer: Exception | Ended | Unjudged | None = None
         self.entered = asyncio.Event()
         self.go_on = asyncio.Event()
         self.go_on.set()
 
-    async def __call__(self, tenant: Tenant, tokens: Tokens) -> Tokens | Ended:
+    async def __call__(self, tenant: Tenant, tokens: Tokens) -> Tokens | Ended | Unjudged:
         self.calls += 1
         self.spent.append(tokens.refresh)
         self.entered.set()

@@ -6,11 +6,12 @@ from dataclasses import replace
 import pytest
 
 from gateway.domain import errors
+from gateway.domain.secret import Secret
 from gateway.domain.session import Session, Tokens
 from gateway.domain.tenant import Tenant
 from gateway.sessions import refresh
 from gateway.sessions.cache import Kept
-from gateway.sessions.refresh import Ended, due
+from gateway.sessions.refresh import Ended, Unjudged, due
 from gateway.store.interface import Store
 from gateway.store.memory import MemoryStore
 from tests.clock import START, FakeClock
@@ -235,6 +236,17 @@ async def test_a_spent_token_of_an_overtaken_flight_is_not_keycloaks_no(shared: 
     go_on.set()
     assert (await slow).tokens.access == f"access {renew.calls}"
     assert not scene.one.reasons()
+
+
+async def test_a_refresh_token_is_kept_though_what_came_with_it_could_not_be_judged(scene: Scene) -> None:
+    _, cookie = await scene.open()
+    scene.clock.advance(310)
+    scene.renewals.answer = Unjudged(Secret("refresh of an unknown key"), AWAY)
+    with pytest.raises(errors.Unreachable):
+        await scene.one.sessions.current(TENANT, cookie)
+    scene.renewals.answer = None
+    assert (await current(scene, cookie)).tokens.access == "access 2"
+    assert scene.renewals.spent == ["refresh 0", "refresh of an unknown key"]
 
 
 async def test_a_token_that_comes_after_a_newer_one_does_not_take_its_place(shared: Store, clock: FakeClock) -> None:

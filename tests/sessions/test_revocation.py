@@ -2,6 +2,10 @@
 
 import asyncio
 
+import pytest
+
+from gateway.domain import errors
+from gateway.sessions import sessions
 from gateway.store.memory import MemoryStore
 from tests.clock import FakeClock
 from tests.sessions.scene import TENANT, Scene, Stream
@@ -78,19 +82,33 @@ async def test_a_stream_whose_report_of_use_finds_no_session_closes(clock: FakeC
     assert stream.times == 1
 
 
-async def test_a_session_that_ended_while_nothing_was_heard_is_found_after_the_gap(clock: FakeClock) -> None:
-    class Cut(MemoryStore):
-        deaf = False
+class Cut(MemoryStore):
+    """Loses notices while `deaf`, can cut its subscriptions, and does not answer the next `stumbles` reads."""
 
-        async def publish(self, channel: str, message: bytes) -> None:
-            if not self.deaf:
-                await super().publish(channel, message)
+    deaf = False
+    stumbles = 0
 
-        def cut(self) -> None:
-            for queues in self._subscribers.values():
-                for queue in queues:
-                    queue.put_nowait(None)
+    async def publish(self, channel: str, message: bytes) -> None:
+        if not self.deaf:
+            await super().publish(channel, message)
 
+    async def get(self, key: str) -> bytes | None:
+        if self.stumbles:
+            self.stumbles -= 1
+            raise errors.Unreachable("store", "ConnectionError")
+        return await super().get(key)
+
+    def cut(self) -> None:
+        for queues in self._subscribers.values():
+            for queue in queues:
+                queue.put_nowait(None)
+
+
+@pytest.mark.parametrize("stumbles", [0, 3])
+async def test_a_session_that_ended_while_nothing_was_heard_is_found_after_the_gap(
+    clock: FakeClock, monkeypatch: pytest.MonkeyPatch, stumbles: int
+) -> None:
+    monkeypatch.setattr(sessions, "RECHECK_PAUSE", 0.001)
     store = Cut(clock)
     scene = Scene(store, clock)
     async with scene.running():
@@ -100,7 +118,7 @@ async def test_a_session_that_ended_while_nothing_was_heard_is_found_after_the_g
         scene.two.sessions.register(staying.id, other.close)
         store.deaf = True
         await scene.one.sessions.end(TENANT, ending.id)
-        store.deaf = False
+        store.deaf, store.stumbles = False, stumbles
         store.cut()
         await stream.wait()
         assert not other.closed.is_set()
