@@ -62,6 +62,7 @@ def test_identity_headers_are_set_even_when_empty_and_always_in_ascii() -> None:
     assert values(fields, "x-auth-email") == [""]
     assert values(fields, "x-auth-username") == ["%C3%9Cnal, 50%25%0D%0AX: y"]
     assert values(fields, "x-auth-roles") == ["a%2Cb,c"]
+    assert values(sent(whose=session(username=" a b ")), "x-auth-username") == ["a b"]
 
 
 def test_a_public_path_gives_no_identity() -> None:
@@ -256,6 +257,7 @@ def test_a_list_of_cookies_stays_a_list() -> None:
         ("=gateway-session=1", False),
         ("gateway-session", False),
         ("a cookie of no name", False),
+        (" =of a blank name", False),
         ("tokens=1", True),
     ],
 )
@@ -337,6 +339,7 @@ def test_a_redirect_to_the_apps_own_address_becomes_a_public_one(location: str, 
         ("https://app.internal:443", "https://app.internal/x", "https://cc.example/app/x"),
         ("http://app.internal", "http://app.internal:80/x", "https://cc.example/app/x"),
         ("https://app.internal", "http://app.internal/x", "http://app.internal/x"),
+        ("https://app.internal", "//app.internal/x", "https://cc.example/app/x"),
     ],
 )
 def test_a_port_that_goes_without_saying_is_known(app: str, location: str, expected: str) -> None:
