@@ -58,11 +58,15 @@ def test_nobody_is_trusted_unless_the_operator_says_so() -> None:
         "۱.۲.۳.۴",
         "1.2.3.4:99999999",
         "x" * 9000,
-        ",".join(["10.0.0.2"] * 40),
+        ",".join(["10.0.0.2"] * 33),
     ],
 )
 def test_a_trusted_proxy_whose_header_does_not_parse_is_refused(line: str) -> None:
     assert client_address("10.0.0.1", [line], TRUSTED) == Unparseable()
+
+
+def test_32_proxies_in_a_row_are_believed() -> None:
+    assert client_address("10.0.0.1", [",".join(["203.0.113.9", *["10.0.0.2"] * 31])], TRUSTED) == "203.0.113.9"
 
 
 @given(st.lists(st.text(max_size=40), max_size=5))

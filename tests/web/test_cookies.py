@@ -160,6 +160,17 @@ def test_a_token_too_large_for_a_cookie_is_a_value_with_its_size_and_never_cut_o
     assert made.size > 5000
 
 
+@pytest.mark.row("GW-07")
+def test_a_token_cookie_of_4096_bytes_is_the_largest() -> None:
+    rest = len(str(cookies.token(HTTPS, session("x"), NOW))) - 1
+    fits, too_large = (cookies.token(HTTPS, session("x" * (size - rest)), NOW) for size in (4096, 4097))
+    assert (len(str(fits)), isinstance(too_large, TooLarge)) == (4096, True)
+
+
+def test_the_cookie_of_a_token_that_is_over_is_over() -> None:
+    assert "; Max-Age=0; " in str(cookies.token(HTTPS, session("t", NOW - 5), NOW))
+
+
 def test_a_token_cookie_for_other_sites_is_secure_even_by_http() -> None:
     made = cookies.token(
         tenant(public_url="http://localhost", token_cookie=TokenCookie(same_site=SameSite.NONE)), session(), NOW

@@ -77,13 +77,16 @@ def test_there_are_two_thousand_payloads() -> None:
         "/-/account?tab=1",
         "/-/admin/people",
         "/-x/",
+        "/-/account/a/b",
+        "/a?b//c#d?e//f",
+        "/" + "x" * 4095,
     ],
 )
 def test_a_path_of_the_own_origin_is_taken_as_it_is(target: str) -> None:
     assert check(target, TENANT) == target
 
 
-@pytest.mark.parametrize("target", [None, "", "x", "/" + "x" * 5000, "*", "?x", "#x", "unified-admin/"])
+@pytest.mark.parametrize("target", [None, "", "x", "/" + "x" * 4096, "*", "?x", "#x", "unified-admin/"])
 def test_without_a_usable_target_a_login_leads_home(target: str | None) -> None:
     assert check(target, TENANT) == HOME
 
@@ -110,6 +113,11 @@ def test_the_gateways_own_steps_are_no_target(target: str) -> None:
     assert check(target, TENANT) == HOME
 
 
+def test_another_prefix_of_ours_is_known_in_any_spelling() -> None:
+    assert check("/GW/%6cogout", TENANT, "/gw/") == HOME
+    assert check("/-/logout", TENANT, "/gw/") == "/-/logout"
+
+
 def test_a_path_in_another_script_is_written_in_ascii() -> None:
     assert check("/غرفة?q=ä", TENANT) == "/%D8%BA%D8%B1%D9%81%D8%A9?q=%C3%A4"
 
@@ -119,7 +127,8 @@ def test_half_a_character_leads_home() -> None:
 
 
 @pytest.mark.parametrize(
-    "payload", ["//e", "/\\e", "/\t/e", "https:e", "/%2f%2fe", "/\r\nX: y", "//user@e", "javascript:x", "/%5Ce"]
+    "payload",
+    ["//e", "/\\e", "/\t/e", "https:e", "/%2f%2fe", "/\r\nX: y", "//user@e", "javascript:x", "/%5Ce", "/a\\e", "/a//e"],
 )
 def test_a_target_that_some_reader_takes_for_another_host_leads_home(payload: str) -> None:
     assert check(payload, TENANT) == HOME
