@@ -7,6 +7,7 @@ with every fault found in all files at once.
 import hashlib
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,12 +45,12 @@ def load(file: Path, *, environment: Mapping[str, str] | None = None, built: Bui
     vault = Vault(folder, os.environ if environment is None else environment)
     document, fault = _read(file, _shown(file), vault)
     if document is None:
-        return _ended(None, (fault,) if fault else (), vault, (folder,))
+        return _without_gateway_file((fault,) if fault else (), vault)
     report = Report(Layer(document))
     opener = Opener(vault, folder, report)
     section = salvage(GatewayFile, document.data, report)
     if section is None:
-        return _ended(None, report.faults, vault, (folder,))
+        return _without_gateway_file(report.faults, vault)
     settings = gateway.build(section, folder, report, opener)
     everyone = gateway.everyones_tls(section, opener)
     smtp = opener.tls(section.tls.smtp, ("tls", "smtp"), everyone)
@@ -80,7 +81,7 @@ def _tenants(
     entries: list[across.Entry] = []
     faults: list[Fault] = []
     try:
-        names = sorted(n for n in os.listdir(place) if n.endswith(SUFFIXES) and not n.startswith("."))
+        names = _names(place)
     except OSError as error:
         report.error(("tenants",), f"the folder {_shown(place)} cannot be read: {error.strerror}")
         return entries, faults
@@ -100,6 +101,26 @@ def _tenants(
             own.hint(("tenantId",), f"is {built.id}; name the file {built.id}{Path(name).suffix}, as its tenant")
         entries.append(across.Entry(built, own, _shown(place / name)))
     return entries, faults
+
+
+def _without_gateway_file(faults: tuple[Fault, ...], vault: Vault) -> Loaded:
+    """Nothing can come of it; the faults that the tenant files in the usual folder have by themselves are told too."""
+    place = vault.folder / GatewayFile.model_fields["tenants"].default
+    with suppress(OSError):
+        for name in _names(place):
+            document, fault = _read(place / name, _shown(place / name), vault)
+            if document is None:
+                faults += (fault,) if fault else ()
+                continue
+            own = Report(Layer(document))
+            tenant.check_shape(document, own)
+            faults += own.faults
+    return _ended(None, faults, vault, (vault.folder,))
+
+
+def _names(place: Path) -> list[str]:
+    """The tenant files in `place`; raises `OSError`."""
+    return sorted(n for n in os.listdir(place) if n.endswith(SUFFIXES) and not n.startswith("."))
 
 
 def _read(path: Path, shown: str, vault: Vault) -> tuple[Document | None, Fault | None]:

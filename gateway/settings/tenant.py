@@ -93,6 +93,12 @@ class TenantFile(Kept):
     """What EFCX has no word for."""
 
 
+def check_shape(document: Document, report: Report) -> None:
+    """Report what is wrong with one file by itself, whatever stands in `gateway.yaml`."""
+    _check_places(document.data, report)
+    salvage(TenantFile, document.data, report, _STAND_INS)
+
+
 def build(document: Document, around: Surroundings, report: Report, opener: Opener) -> Tenant | None:
     """The tenant of one file; what is wrong goes to `report`. None when nothing can be made of it."""
     _check_places(document.data, report)

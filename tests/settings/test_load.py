@@ -156,6 +156,20 @@ def test_a_file_name_that_is_no_text_is_shown_and_no_traceback(folder: Folder) -
     assert any("\\udcff.json:" in line for line in hints)
 
 
+@pytest.mark.row("GW-14")
+@pytest.mark.parametrize("gateway", ["listen: [\n", "- a\n", "\xff"])
+def test_a_gateway_file_that_is_none_hides_no_fault_of_a_tenants_file(folder: Folder, gateway: str) -> None:
+    folder.gateway = gateway.encode("latin-1")
+    folder.two_factor["otpExpiry"] = "soon"
+    folder.tenants["two.yaml"] = "tenantId: ["
+    found = {(Path(f.file).name, f.path) for f in folder.load().errors}
+    assert found == {
+        ("gateway.yaml", ""),
+        ("one.json", "tenantSettings.twoFAConfigs.otpExpiry"),
+        ("two.yaml", ""),
+    }
+
+
 def test_a_fault_in_defaults_is_reported_once_and_at_the_gateway_file(folder: Folder) -> None:
     folder.another("two")
     folder.gateway["defaults"]["routes"][0]["to"] = "nowhere"
