@@ -9,11 +9,11 @@ from typing import Annotated
 
 import typer
 
+from gateway import __version__
 from gateway.domain.errors import GatewayError
 
 app = typer.Typer(
     name="efcx-gateway",
-    help="A reverse proxy that puts a second factor in front of the ExpertFlow CX web apps.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,  # its tracebacks show local variables, among them secrets
@@ -27,6 +27,20 @@ Config = Annotated[Path, typer.Option("--config", "-c", help="Path of gateway.ya
 RingFile = Annotated[Path | None, typer.Argument(help="File of the ring; default the one that --config names.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 DEFAULT_CONFIG = Path("config/gateway.yaml")
+
+
+def _say_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+Version = Annotated[bool, typer.Option("--version", help="Print the version.", callback=_say_version, is_eager=True)]
+
+
+@app.callback()
+def options(_version: Version = False) -> None:
+    """A reverse proxy that puts a second factor in front of the ExpertFlow CX web apps."""
 
 
 @app.command()

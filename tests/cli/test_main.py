@@ -5,6 +5,7 @@ import os
 import stat
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -104,6 +105,11 @@ def test_python_m_gateway_is_the_command() -> None:
     assert done.returncode == 0
     for word in ("serve", "demo", "check-config", "keys"):
         assert word in done.stdout
+
+
+def test_the_version_is_told() -> None:
+    done = command("--version")
+    assert (done.returncode, done.stdout) == (0, f"{version('efcx-gateway')}\n")
 
 
 def test_help_loads_no_command() -> None:
