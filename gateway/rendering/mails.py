@@ -8,7 +8,7 @@ from typing import Any
 
 from jinja2 import Environment
 
-from gateway.rendering.languages import Languages
+from gateway.rendering.languages import Language, Languages
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,14 +31,28 @@ class Mails:
     def render(self, name: str, language: str, **context: Any) -> MailText:
         """The mail `name`, as in "factors/email/message"; raises `jinja2.UndefinedError` for a name not given.
 
-        `factors/email/message` takes branding, code, expires_in (s), host, browser, at (s since the epoch), tag,
-        reference; `factors/email/enrolled` takes branding, factor (its label), sent_to (masked), host, browser, at,
-        reference.
+        `factors/email/message` takes branding, code, expires_in (s), host, browser ("" when it is not known), at (s
+        since the epoch), tag, reference; `factors/email/enrolled` takes branding, factor (its label), sent_to (masked),
+        host, browser, at, reference.
         """
-        values = {**context, "language": self._languages.get(language)}
+        spoken = self._languages.get(language)
+        values = {**context, "language": spoken, "browser": _browser(context.get("browser", ""), spoken)}
 
         def part(kind: str) -> str:
             return self._environment.get_template(f"{name}.{kind}").render(values)
 
         subject = " ".join(part("subject").split())
         return MailText(subject=subject, text=part("txt").strip() + "\n", html=part("html"), language=language)
+
+
+def _browser(text: str, language: Language) -> str:
+    """ "Chrome on Windows" in `language`; anything else as it is."""
+    program, on, system = text.partition(" on ")
+    if not on:
+        return text
+    return language.gettext(_("%(program)s on %(system)s")) % {"program": program, "system": system}
+
+
+def _(message: str) -> str:
+    """Marks a text for extraction; it is translated when shown."""
+    return message

@@ -55,6 +55,24 @@ def test_a_browser_that_is_not_known_leaves_no_hole_in_the_news_of_a_registratio
         assert "Added with" not in part
 
 
+@pytest.mark.attack("C8")
+@pytest.mark.parametrize("name", states.MAILS)
+@pytest.mark.parametrize("code", states.LANGUAGES)
+def test_a_browser_that_is_not_known_leaves_no_gap(name: str, code: str) -> None:
+    mail = states.mail(name, code, browser="")
+    for part in (mail.text, _words(mail.html)):
+        assert not re.search(r"\S  +\S", part)
+        assert "()" not in part
+    if code == "en":
+        assert re.search(r"^(Asked for|Added) on ", mail.text, re.MULTILINE)
+
+
+@pytest.mark.row("GW-39")
+def test_a_browser_is_named_in_the_language_of_the_mail() -> None:
+    assert "Chrome على Windows" in states.mail("message", "ar").text
+    assert "Windows پر Chrome" in states.mail("enrolled", "ur").text
+
+
 @pytest.mark.row("NX-10")
 def test_a_tag_is_in_subject_and_body_and_without_one_nothing_speaks_of_it() -> None:
     with_tag, without = states.mail("message"), states.mail("message", tag="")
