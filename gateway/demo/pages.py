@@ -6,7 +6,7 @@ in the demo only, is given to the gateway as extra routes, and answers loopback 
 """
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from urllib.parse import urlsplit
 
@@ -60,8 +60,8 @@ class DemoPhone:
 
 @dataclass(frozen=True, slots=True)
 class DemoSite:
-    """What `/-/demo` tells at one host; `addresses` on record and `backup_codes` by user name; `ids` of the users whom
-    an administrator's code may help, empty where none is taken."""
+    """What `/-/demo` tells at one host; `addresses` (of the profiles) and `backup_codes` (those made at first) by user
+    name; `ids` of the users whom an administrator's code may help, empty where none is taken."""
 
     tenant_id: str
     host: str
@@ -69,7 +69,7 @@ class DemoSite:
     title: str
     story: str
     users: tuple[DemoUser, ...]
-    addresses: tuple[tuple[str, str], ...] = ()
+    addresses: Mapping[str, str]
     phones: tuple[DemoPhone, ...] = ()
     backup_codes: tuple[tuple[str, tuple[str, ...]], ...] = ()
     ids: tuple[tuple[str, str], ...] = ()

@@ -3,7 +3,7 @@
 *Unified Admin* and *Agent Manager* know nothing of the gateway: they take a bearer token as the real apps do, and read
 its claims without verifying them, which is fine for showing and for nothing else. Agent Manager has a live WebSocket:
 `/ws` sends who is present once a second and echoes what it gets as `{"type": "echo", "text": …}`; `/echo` gives every
-message back as it came.
+message back as it came. As with the single-page apps they stand for, every other path below them is the page.
 """
 
 import asyncio
@@ -76,10 +76,10 @@ class _App:
         app = web.Application(middlewares=[loopback_only])
         app.add_routes(
             [
-                web.get("/", self._page),
                 web.get("/api/me", self._me),
                 web.get("/ws", self._presence),
                 web.get("/echo", self._echo),
+                web.get("/{deep:(?!api/).*}", self._page),
             ]
         )
         app.on_shutdown.append(self._close)
@@ -91,6 +91,7 @@ class _App:
         text = self._environment.get_template(self._sample.template).render(
             sample=self._sample,
             samples=SAMPLES,
+            path=request.path_qs,
             person=person_of(request.headers),
             ours=[row for row in rows if is_ours(row[0])],
             received=[row for row in rows if not is_ours(row[0])],

@@ -126,7 +126,7 @@ def _site(options: Options, around: Neighbours, configuration: Configuration, te
         title=tenant.title,
         story=tenant.story,
         users=tuple(DemoUser(p.user.username, p.user.password, p.about) for p in people),
-        addresses=tuple((p.user.username, p.user.email) for p in people),
+        addresses={p.user.username: p.user.email for p in people},
         phones=tuple(DemoPhone(p.user.username, e.secret) for p in people for e in p.enrolments if e.secret),
         backup_codes=tuple(
             (p.user.username, tuple(map(backup_code.shown, p.backup_codes))) for p in people if p.backup_codes

@@ -97,6 +97,13 @@ async def test_the_page_names_every_tenant_and_marks_the_one_it_is_of(around: Ne
     assert sum(f"{code[:5]}-{code[5:]}" in page for p in around.people["cloudcx"] for code in p.backup_codes) == 10
 
 
+async def test_the_code_is_read_before_the_fold_of_what_else_there_is(around: Neighbours) -> None:
+    async with pages(around) as client, client.get("/-/demo", headers=CLOUD) as response:
+        page = await response.text()
+    order = [page.index(words) for words in ("Open an app", "Sign in as", "Read the code", "Backup codes")]
+    assert order == sorted(order)
+
+
 async def test_a_visitor_makes_himself_an_administrators_code_with_and_without_javascript(around: Neighbours) -> None:
     async with pages(around) as client:
         async with client.post("/-/demo/admin-code", data={"username": "anna"}, headers=CLOUD) as response:

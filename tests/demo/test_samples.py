@@ -35,6 +35,21 @@ async def test_an_app_shows_who_is_signed_in_and_a_way_out(sample: Sample) -> No
     assert 'href="/-/logout"' in page
 
 
+@pytest.mark.parametrize("sample", [UNIFIED_ADMIN, AGENT_MANAGER], ids=lambda sample: sample.name)
+async def test_a_deep_link_shows_the_page_with_its_path(sample: Sample) -> None:
+    async with client_of(sample) as client, client.get("/teams/7/queues?sort=name&x=<b>", headers=bearer()) as response:
+        page = await response.text()
+        assert (response.status, response.content_type) == (200, "text/html")
+    assert "Anna Lindqvist" in page
+    assert "/teams/7/queues?sort=name&amp;x=" in page
+    assert "<b>" not in page.partition('id="path"')[2][:80]
+
+
+async def test_what_the_api_does_not_know_is_no_page() -> None:
+    async with client_of(UNIFIED_ADMIN) as client, client.get("/api/nothing", headers=bearer()) as response:
+        assert response.status == 404
+
+
 async def test_an_app_shows_the_headers_it_received_but_no_whole_token() -> None:
     headers = {**bearer(), "Cookie": "token=abcdef; own=1", "X-Forwarded-For": "203.0.113.9"}
     async with client_of(UNIFIED_ADMIN) as client, client.get("/", headers=headers) as response:
