@@ -70,6 +70,8 @@ class Pages:
         nonce = base64.b64encode(self._chance.token_bytes(16)).decode()
         request[NONCE] = nonce
         names = {**self._names(request, tenant, language, nonce, context.get("view")), **context}
+        # Of an app's own form we do not know what asking again would mean.
+        names["posted"] = request.method == "POST" and ("view" in context or "here" in context)
         problem = names["problem"]
         response_headers = {
             **page_headers(tenant, nonce, form_actions),

@@ -8,7 +8,7 @@ from playwright.async_api import expect
 
 from tests.browser.agent import Agent
 from tests.browser.conftest import NewAgent, Site
-from tests.journeys.person import code_for
+from tests.journeys.person import code_for, wrong
 
 pytestmark = [pytest.mark.browser, pytest.mark.keycloak, pytest.mark.row("GW-13")]
 ADDRESS = "tabs@example.com"
@@ -132,3 +132,33 @@ async def test_a_double_click_on_verify_is_one_proof(site: Site, new_agent: NewA
     await agent.page.get_by_role("button", name="Verify").dblclick()
     await agent.page.wait_for_url(f"{site.base}/unified-admin/")
     assert not site.audit.of("code.wrong")
+
+
+async def test_reload_and_back_after_wrong_codes_send_nothing_again(site: Site, new_agent: NewAgent) -> None:
+    agent = await new_agent()
+    code = await agent.to_verify(ADDRESS)
+    for _ in range(2):
+        await agent.verify(wrong(code))
+        await agent.page.get_by_role("alert").wait_for()
+    await agent.page.reload()
+    await expect(agent.page.get_by_role("alert")).to_have_count(0)
+    await agent.page.go_back()
+    await expect(agent.page.get_by_role("alert")).to_have_count(0)
+    assert len(site.audit.of("code.wrong")) == 2
+    await agent.verify(code)
+    await agent.page.wait_for_url(f"{site.base}/unified-admin/")
+
+
+async def test_reload_after_a_wrong_password_sends_it_no_second_time(site: Site, new_agent: NewAgent) -> None:
+    agent = await new_agent()
+    await agent.open("/agent-manager/")
+    await agent.password("not-the-password")
+    await agent.page.get_by_role("alert").wait_for()
+    await agent.page.reload()
+    await expect(agent.page.get_by_role("alert")).to_have_count(0)
+    assert len(site.audit.of("login.wrong_password")) == 1
+    await agent.password()
+    await agent.register(ADDRESS)
+    await agent.confirm()
+    await agent.verify(await code_for(site.mail, ADDRESS))
+    await agent.page.wait_for_url(f"{site.base}/agent-manager/")
