@@ -3,9 +3,10 @@ for (const button of document.querySelectorAll("[data-reveal]")) {
   const field = document.getElementById(button.dataset.reveal);
   const word = button.firstElementChild;
   const words = [word.textContent, word.dataset.shown];
+  const names = [button.ariaLabel, button.dataset.name];
   const show = (visible) => {
     field.type = visible ? "text" : "password";
-    button.setAttribute("aria-pressed", String(visible));
+    button.ariaLabel = names[Number(visible)];
     word.textContent = words[Number(visible)];
   };
   button.hidden = false;
