@@ -54,6 +54,11 @@ function tick() {
   if (!going) clearInterval(timer);
 }
 
+// The wait is one user's; somebody else at the same desk need not wait.
+document.getElementById("username")?.addEventListener("input", () => {
+  for (const { button } of waits.splice(0)) button.disabled = false;
+});
+
 const timer = setInterval(tick, 1000);
 tick();
 // A page that comes back from sleep or from the browser's history is right at once.

@@ -18,6 +18,7 @@ from gateway.domain.session import Session
 from gateway.domain.tenant import Tenant
 from gateway.observe.audit import Audit, AuditEvent
 from gateway.rendering.problem_texts import problem_view
+from gateway.rendering.step_view import codes_file
 from gateway.second_factor.enrolments import Enrolments, Tampered
 from gateway.second_factor.factors import backup_code
 from gateway.sessions.sessions import Sessions
@@ -30,6 +31,8 @@ from gateway.web.protections import Unreadable
 from gateway.web.request import CLIENT_ADDRESS, CONFIGURATION, LANGUAGE, REFERENCE, REQUEST_ID, TENANT
 
 FACTORS = {factor.value: factor for factor in FactorKind}
+EVERYWHERE = "everywhere"
+"""What the page is told to have been done: nothing that could be seen on it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +64,7 @@ class Account:
         session = await self._session(request)
         if session is None:
             return self._sign_in(request)
-        return await self._page(request, session)
+        return await self._page(request, session, done=request.query.get("done", ""))
 
     async def turn_off(self, request: web.Request) -> web.StreamResponse:
         """Turn one method off; trusted browsers end, and with the last method the backup codes."""
@@ -93,7 +96,7 @@ class Account:
             return await self._page(request, session, Problem.ENROLMENT_CHANGED)
         ended = await self.sessions.end_all(tenant, session.user_id, except_id=session.id, reason="everywhere")
         self._tell(request, session, AuditEvent.SIGNED_OUT_EVERYWHERE, sessions=len(ended))
-        return self._back(request)
+        return self._redirect(request, f"account?done={EVERYWHERE}")
 
     async def codes(self, request: web.Request) -> web.StreamResponse:
         """The unused backup codes, after a fresh proof."""
@@ -116,7 +119,8 @@ class Account:
         if not session.is_fresh(self.clock.now()) or enrolments is None:
             return self._back(request)
         self._tell(request, session, AuditEvent.BACKUP_CODES_SHOWN, file=True)
-        text = "".join(f"{backup_code.shown(code)}\r\n" for code in enrolments.backup_codes)
+        shown = tuple(backup_code.shown(code) for code in enrolments.backup_codes)
+        text = codes_file(request[TENANT].branding.name, request.url.host or "", shown)
         headers = {
             **protections.headers(request[TENANT]),
             hdrs.CONTENT_DISPOSITION: 'attachment; filename="backup-codes.txt"',
@@ -154,7 +158,9 @@ class Account:
             return self._back(request)
         return session, fields
 
-    async def _page(self, request: web.Request, session: Session, problem: Problem | None = None) -> web.StreamResponse:
+    async def _page(
+        self, request: web.Request, session: Session, problem: Problem | None = None, *, done: str = ""
+    ) -> web.StreamResponse:
         tenant, now = request[TENANT], self.clock.now()
         if problem and wants_json(request):
             return self.failures.respond(request, problem)
@@ -164,7 +170,13 @@ class Account:
         language = self.pages.languages.get(request[LANGUAGE])
         shown = problem_view(problem, language, None, now, request[REFERENCE]) if problem else None
         page = overview(tenant.policy, session, enrolments, language, now)
-        return self._render(request, "account.html", {"page": page, "problem": shown}, shown.status if shown else 200)
+        context: dict[str, object] = {
+            "page": page,
+            "problem": shown,
+            "signed_out_elsewhere": done == EVERYWHERE,
+            "here": request[CONFIGURATION].gateway.prefix + "account",
+        }
+        return self._render(request, "account.html", context, shown.status if shown else 200)
 
     def _render(
         self, request: web.Request, template: str, context: dict[str, object], status: int = 200

@@ -28,6 +28,7 @@ class Problem(Enum):
     LIMIT_EXCEEDED = "limit-exceeded"
     TOO_MANY_CODES = "too-many-codes"
     WAIT = "wait"
+    SAVING = "saving"
     QUEUED = "queued"
     WARNING = "warning"
     LOCKED = "locked"

@@ -125,8 +125,7 @@ TEXTS: Mapping[Problem, ProblemText] = {
     Problem.BAD_INPUT: ProblemText(
         422, Tone.ERROR, _("Please check what you typed"),
         _("Something is missing, or cannot be read."),
-        _("Correct it and try again."),
-        Way.RETRY,
+        _("Correct it and try again."), Way.RETRY,
     ),
     Problem.BAD_ADDRESS: ProblemText(
         422, Tone.ERROR, _("This address cannot be used"),
@@ -168,8 +167,7 @@ TEXTS: Mapping[Problem, ProblemText] = {
     Problem.FORM_EXPIRED: ProblemText(
         403, Tone.ERROR, _("This page is no longer valid"),
         _("For your safety, what it sent was not used."),
-        _("Please try again."),
-        Way.RETRY,
+        _("Please try again."), Way.RETRY,
     ),
     Problem.NO_COOKIE: ProblemText(
         403, Tone.ERROR, _("Your browser sent no cookie"),
@@ -189,7 +187,7 @@ TEXTS: Mapping[Problem, ProblemText] = {
         Way.SIGN_IN,
     ),
     Problem.OUT_OF_ORDER: ProblemText(
-        409, Tone.INFO, _("You are already further"),
+        409, Tone.INFO, _("You are past this step"),
         _("This sign-in has moved on, perhaps in another tab."),
         _("Go on from here."),
         Way.SIGN_IN,
@@ -209,9 +207,15 @@ TEXTS: Mapping[Problem, ProblemText] = {
     ),
     Problem.WAIT: ProblemText(
         429, Tone.WAIT, _("One moment, please"),
-        _("This is possible again after a short wait."),
-        _("Please try again in a moment."),
-        Way.RETRY,
+        _("Codes go out with a short pause between them."),
+        _("Please try again in a moment."), Way.RETRY,
+        waiting=_("The next code can be sent in %(wait)s, at %(time)s."),
+        over=_("The next code can be sent now."),
+    ),
+    Problem.SAVING: ProblemText(
+        429, Tone.WAIT, _("One moment, please"),
+        _("Your new password is just being saved."),
+        _("Please try again in a moment."), Way.RETRY,
     ),
     Problem.QUEUED: ProblemText(
         202, Tone.WAIT, _("Your code will be sent shortly"),
@@ -241,14 +245,12 @@ TEXTS: Mapping[Problem, ProblemText] = {
     Problem.TOO_MANY_LOGINS: ProblemText(
         429, Tone.WAIT, _("Too many sign-ins at once"),
         _("More sign-ins are under way than can be handled."),
-        _("Please try again in a moment."),
-        Way.RETRY,
+        _("Please try again in a moment."), Way.RETRY,
     ),
     Problem.TOO_MANY_STREAMS: ProblemText(
         429, Tone.ERROR, _("Too many open connections"),
         _("This app is open in too many tabs or windows."),
-        _("Close some of them, then try again."),
-        Way.RETRY,
+        _("Close some of them, then try again."), Way.RETRY,
     ),
     # what stops a login
     Problem.NO_CONTACT: ProblemText(

@@ -113,7 +113,7 @@ class StepView:
 
     def codes_file(self, name: str) -> str:
         """The backup codes as the lines of a text file, under the name of whom they are for."""
-        return "".join(f"{line}\r\n" for line in (f"{name} ({self.host})", "", *self.codes))
+        return codes_file(name, self.host, self.codes)
 
     @property
     def secret_groups(self) -> tuple[str, ...]:
@@ -127,6 +127,11 @@ class StepView:
         return segno.make(self.otpauth, micro=False, error="m").svg_inline(
             scale=4, border=3, dark="#000", light="#fff", svgclass="qr", lineclass=None, omitsize=True
         )
+
+
+def codes_file(name: str, host: str, codes: Sequence[str]) -> str:
+    """Backup codes as the lines of a text file that says where they belong."""
+    return "".join(f"{line}\r\n" for line in (f"{name} ({host})", "", *codes))
 
 
 def as_json(view: StepView, problem: ProblemView | None) -> dict[str, Any]:

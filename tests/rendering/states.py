@@ -226,7 +226,9 @@ def _verify(
     return state
 
 
-def _account(*on: FactorKind, codes: int = 8, fresh: bool = True, optional: bool = True) -> State:
+def _account(
+    *on: FactorKind, codes: int = 8, fresh: bool = True, optional: bool = True, signed_out: bool = False
+) -> State:
     """The account page of a tenant that offers both methods, or of one without a second factor when none is offered."""
 
     def state(language: Language) -> tuple[str, dict[str, Any]]:
@@ -238,13 +240,15 @@ def _account(*on: FactorKind, codes: int = 8, fresh: bool = True, optional: bool
             enrolments=tuple(Enrolment(kind, addresses.get(kind, "")) for kind in on), backup_codes=BACKUP_CODES[:codes]
         )
         page = overview(policy, session(fresh=fresh), enrolments, language, NOW)
-        return "account.html", {"page": page, "problem": None, "csrf": "made-up-token"}
+        given = {"page": page, "problem": None, "csrf": "made-up-token", "signed_out_elsewhere": signed_out}
+        return "account.html", given
 
     return state
 
 
 def _codes(*codes: str) -> State:
-    return lambda language: ("account_codes.html", {"codes": codes, "csrf": "made-up-token"})
+    given = {"codes": codes, "username": "amira.haddad", "csrf": "made-up-token"}
+    return lambda language: ("account_codes.html", given)
 
 
 STATES: Mapping[str, State] = {
@@ -252,8 +256,12 @@ STATES: Mapping[str, State] = {
     "password-wrong": _step("password", view("password", username="amira.haddad"), Problem.WRONG_PASSWORD),
     "password-locked": _step("password", view("password", username="amira.haddad"), Problem.LOCKED, 290),
     "asked-again": _step("password", view("password", username="amira.haddad", purpose="enrol")),
+    "asked-again-wrong": _step(
+        "password", view("password", username="amira.haddad", purpose="enrol"), Problem.WRONG_PASSWORD
+    ),
     "password-sso": _step("password", view("password", sso=True)),
     "register-email": _step("register", view("register")),
+    "within-register": _step("register", view("register", purpose="enrol")),
     "register-email-bad": _step("register", view("register", address="amira@"), Problem.BAD_ADDRESS),
     "register-sms": _step("register", view("register", factor="sms")),
     "register-totp": _step("register", totp_view()),
@@ -267,6 +275,11 @@ STATES: Mapping[str, State] = {
     "verify-wrong": _step("verify", verify(failures=2, attempts_left=3, resend_at=NOW - 1), Problem.WRONG_CODE),
     "verify-expired": _step("verify", verify(expires_at=NOW - 1, resend_at=NOW - 1), Problem.CODE_EXPIRED),
     "verify-limit": _step("verify", verify(failures=5, attempts_left=0), Problem.LIMIT_EXCEEDED, 45),
+    "verify-over": _step("verify", verify(expires_at=NOW - 1, resend_at=NOW - 1)),
+    "verify-locked": _step("verify", view("verify", factor="totp", attempts_left=0, failures=5), Problem.LOCKED, 290),
+    "verify-locked-unsent": _step(
+        "verify", verify(expires_at=None, resend_at=NOW - 1, attempts_left=0, failures=5), Problem.LOCKED, 290
+    ),
     "verify-on-its-way": _step("verify", verify(expires_at=None, resend_at=None)),
     "verify-wait": _step("verify", verify(expires_at=None), Problem.WAIT, 45),
     "verify-queued": _step("verify", verify(expires_at=None, resend_at=None), Problem.QUEUED, 600),
@@ -318,11 +331,13 @@ STATES: Mapping[str, State] = {
     "account-none": _account(codes=0),
     "account-email": _account(FactorKind.EMAIL, fresh=False),
     "account-both": _account(FactorKind.EMAIL, FactorKind.TOTP),
+    "account-signed-out": _account(FactorKind.EMAIL, signed_out=True),
     "account-used-up": _account(FactorKind.TOTP, codes=0, optional=False),
     "account-codes": _codes(*BACKUP_CODES),
     "account-codes-none": _codes(),
     "stopped": _step("stopped", view("stopped"), Problem.ACCOUNT_CHANGED),
     "stopped-locked": _step("stopped", view("stopped"), Problem.LOCKED, 1790),
+    "stopped-codes": _step("stopped", view("stopped"), Problem.TOO_MANY_CODES),
     "problem-not-found": _problem(Problem.NOT_FOUND),
     "problem-unavailable": _problem(Problem.SIGN_IN_UNAVAILABLE),
     "problem-sign-in-here": _problem(Problem.SIGN_IN_HERE),

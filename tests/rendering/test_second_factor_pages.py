@@ -236,3 +236,49 @@ def test_the_last_method_of_who_needs_one_says_why_it_stays() -> None:
 def test_wrong_replaced_and_used_codes_get_one_sentence() -> None:
     page = html("verify-wrong")
     assert "It is mistyped, was used already, or a newer code has replaced it." in page
+
+
+@pytest.mark.row("CC-19")
+@pytest.mark.parametrize("name", ["verify-locked", "verify-locked-unsent"])
+def test_a_lock_holds_every_button_until_it_ends(name: str) -> None:
+    page = html(name)
+    held = [
+        b for b in tags(page, "button") if b.get("type") == "submit" and b.get("value") not in ("cancel", "edit", None)
+    ]
+    main = [b for b in tags(page, "button") if b.get("class") == "main"]
+    assert {b["data-wait"] for b in held + main} == {"290"}
+    assert len(main) == 1
+
+
+def test_a_login_that_wrong_codes_have_ended_speaks_of_no_new_code() -> None:
+    page = words(html("stopped-codes"))
+    assert "For your safety this sign-in was ended. Please sign in again." in page
+    assert "new code" not in page
+
+
+def test_inside_a_session_the_password_is_asked_of_its_own_user_and_can_be_left() -> None:
+    page = html("asked-again")
+    name = by_name(page, "username")
+    assert (name["value"], name["autocomplete"]) == ("amira.haddad", "username")
+    assert "readonly" in name
+    assert "autofocus" in by_name(page, "password")
+    assert "readonly" not in by_name(html("password-wrong"), "username")
+    assert [b["value"] for b in tags(page, "button") if b.get("name") == "action"] == ["cancel"]
+
+
+@pytest.mark.parametrize("name", ["asked-again", "within-register"])
+def test_whoever_is_signed_in_already_is_told_so_and_cancels(name: str) -> None:
+    page = words(html(name))
+    assert "Signed in as amira.haddad" in page
+    assert "Cancel" in page
+    assert "Not you?" not in page
+
+
+def test_signing_out_everywhere_else_is_confirmed() -> None:
+    assert "You are signed out everywhere else." in html("account-signed-out")
+    assert "You are signed out everywhere else." not in html("account-both")
+
+
+@pytest.mark.row("CC-04")
+def test_the_page_of_the_backup_codes_says_whose_they_are() -> None:
+    assert "amira.haddad" in words(html("account-codes"))

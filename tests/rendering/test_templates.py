@@ -95,6 +95,14 @@ def test_a_forgotten_password_has_its_link_on_the_password_page() -> None:
     assert "https://help.example.com/password" in html("password")
 
 
+def test_a_tenants_own_words_say_in_which_language_they_are() -> None:
+    arabic = states.tenant(Branding(name="Sun", language="ar", help=states.HELP))
+    template, context = states.STATES["password"](PAGES.languages.get("en"))
+    page = str(PAGES.render(states.request(of=arabic), template, context).text)
+    assert {"dir": "auto", "lang": "ar"} in tags(page, "p")
+    assert {"dir": "auto"} in tags(html("password"), "p")
+
+
 def test_a_tenant_without_help_has_no_empty_help_block() -> None:
     bare = states.tenant(Branding(name="Bare"))
     template, context = states.STATES["password"](PAGES.languages.get("en"))
@@ -146,6 +154,18 @@ def test_a_problem_has_the_focus_the_title_and_the_field() -> None:
     assert page.count("autofocus") == 1
 
 
+@pytest.mark.parametrize(
+    ("name", "title"),
+    [
+        ("verify-limit", "Too many wrong codes"),
+        ("password-locked", "Signing in is paused"),
+        ("verify-queued", "Your code will be sent shortly"),
+    ],
+)
+def test_a_wait_is_named_in_the_title(name: str, title: str) -> None:
+    assert f"<title>{title} · Northwind" in html(name)
+
+
 @pytest.mark.parametrize("name", [n for n in states.STATES if n.startswith(("register", "confirm", "verify"))])
 def test_who_signs_in_can_say_it_is_not_him(name: str) -> None:
     page = html(name)
@@ -182,6 +202,32 @@ def test_a_code_that_no_longer_works_is_given_no_time() -> None:
 def test_a_code_not_sent_yet_is_not_asked_for() -> None:
     for name in ("verify-send-failed", "verify-on-its-way", "verify-wait"):
         assert not any(i.get("name") == "code" for i in tags(html(name), "input"))
+
+
+@pytest.mark.row("EF-14")
+@pytest.mark.parametrize("name", ["verify-over", "verify-expired", "verify-limit"])
+def test_where_no_code_can_be_right_none_is_asked_for(name: str) -> None:
+    page = html(name)
+    assert not any(i.get("name") == "code" for i in tags(page, "input"))
+    assert "no longer works" in page
+    assert [b.get("value") for b in tags(page, "button") if b.get("class") == "main"] == ["resend"]
+    assert page.count("autofocus") == 1
+
+
+@pytest.mark.row("GW-13")
+def test_an_answer_to_a_form_says_where_it_is_asked_for_again() -> None:
+    template, context = states.STATES["verify-wrong"](PAGES.languages.get("en"))
+    asked = states.request("/-/login/verify", method="POST", of=states.tenant())
+    page = str(PAGES.render(asked, template, context).text)
+    assert tags(page, "html")[0]["data-here"] == "/-/login/verify?to=%2Funified-admin%2F"
+    assert "history.replaceState" in page
+    assert "history.replaceState" not in html("verify-wrong")
+
+
+def test_of_a_form_of_an_app_nothing_is_said() -> None:
+    template, context = states.STATES["problem-unavailable"](PAGES.languages.get("en"))
+    asked = states.request("/unified-admin/save", method="POST", of=states.tenant())
+    assert "history.replaceState" not in str(PAGES.render(asked, template, context).text)
 
 
 @pytest.mark.row("NX-10")

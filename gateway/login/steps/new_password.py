@@ -53,7 +53,7 @@ class NewPasswordPage:
         new, access = Secret(typed), visit.tenant.keycloak
         claim, owner = ("new-password", login.id), self.chance.token_bytes(8).hex()
         if not await self.once.claim(visit.tenant.id, claim, TIMEOUT, owner=owner):
-            return Acted(trouble=Trouble(Problem.WAIT, self.clock.now() + TIMEOUT))
+            return Acted(trouble=Trouble(Problem.SAVING, self.clock.now() + TIMEOUT))
         if not await self.once.claim(visit.tenant.id, (*claim, "begun"), KEPT, owner=owner):
             return await self._unknown(visit, user)  # a process that ended meanwhile may have set it
         try:
