@@ -307,20 +307,17 @@ TEXTS: Mapping[Problem, ProblemText] = {
     Problem.SIGN_IN_UNAVAILABLE: ProblemText(
         503, Tone.ERROR, _("Signing in is not possible right now"),
         _("The service that checks sign-ins does not answer. This is not your mistake."),
-        _("Please try again in a minute."),
-        Way.RETRY,
+        _("Please try again in a minute."), Way.RETRY,
     ),
     Problem.SIGN_IN_MISCONFIGURED: ProblemText(
         503, Tone.ERROR, _("Signing in is not set up correctly"),
         _("This is not your mistake: a setting must be corrected first."),
-        _("Please contact your administrator and name the reference."),
-        Way.RETRY,
+        _("Please contact your administrator and name the reference."), Way.RETRY,
     ),
     Problem.STORE_UNAVAILABLE: ProblemText(
         503, Tone.ERROR, _("This service is not available right now"),
         _("A part of it does not answer. This is not your mistake."),
-        _("Please try again in a minute."),
-        Way.RETRY,
+        _("Please try again in a minute."), Way.RETRY,
     ),
     Problem.TENANT_NOT_AVAILABLE: ProblemText(
         503, Tone.STOP, _("Not available"),
