@@ -137,7 +137,7 @@ class LoginHandlers:
         return await self.answers.go_on(visit, browser, went)
 
     async def _unreadable(self, request: web.Request, browser: Browser, why: Unreadable) -> web.StreamResponse:
-        visit = self.visits.visit(request, browser, None)
+        visit = self.visits.visit(request, browser, why.to)
         login = await self.flow.load(visit, browser.secret)
         log.info("form_unreadable", detail=why.detail, reference=visit.reference)
         shown = Went(login, Trouble(why.problem))

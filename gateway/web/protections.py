@@ -25,11 +25,13 @@ Fields = Mapping[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Unreadable:
-    """A body that is no form of ours; `detail` is for the log and names no value."""
+    """A body that is no form of ours; `detail` is for the log and names no value, `to` is its field of that name where
+    one could be read (still to be checked)."""
 
     problem: Problem
     status: int
     detail: str
+    to: str | None = None
 
 
 def headers(tenant: Tenant | None) -> dict[str, str]:
@@ -128,5 +130,5 @@ def _checked(fields: dict[str, str]) -> Fields | Unreadable:
     for name, value in fields.items():
         # Cc: control characters; Cs: halves of surrogate pairs, which no encoding can write
         if any(unicodedata.category(character) in ("Cc", "Cs") for character in name + value):
-            return Unreadable(Problem.BAD_INPUT, 422, "control characters in a field")
+            return Unreadable(Problem.BAD_INPUT, 422, "control characters in a field", fields.get("to"))
     return fields

@@ -168,6 +168,17 @@ async def test_control_characters_in_an_address_are_refused_and_nothing_is_sent(
     assert not light_site.mail.messages
 
 
+@pytest.mark.parametrize(("to", "kept"), [("/agent-manager/?a=1", "/agent-manager/?a=1"), ("//evil.example", "/")])
+async def test_where_the_tab_was_going_is_not_lost_by_a_control_character(light_site: Site, to: str, kept: str) -> None:
+    user = light_site.user(email=None)
+    async with light_site.person(target=to) as agent:
+        await agent.password(user.username, user.password)
+        refused = await agent.do("register", address="a\tb@example.com")
+        assert refused.status == 422
+        assert refused.body["to"].startswith(kept)
+        assert "evil" not in refused.body["to"]
+
+
 @pytest.mark.parametrize(
     "address",
     [
