@@ -240,6 +240,12 @@ def test_without_a_combined_page_the_tenants_one_channel_is_what_counts() -> Non
     assert [m.factor for m in aims.methods(asked)] == [FactorKind.TOTP]
 
 
+@pytest.mark.row("EF-10")
+def test_without_a_page_that_chooses_the_first_of_the_tenants_methods_is_asked_and_no_other() -> None:
+    asked = after(password(BOTH_ENROLLED), login=begun(with_policy(methods=(TOTP, EMAIL))))
+    assert [m.factor for m in aims.methods(asked)] == [FactorKind.TOTP]
+
+
 def test_an_entry_counts_against_all_factors_only_on_the_page_that_takes_any() -> None:
     assert aims.takes_any(after(password(BOTH_ENROLLED), login=begun(COMBINED)))
     assert not aims.takes_any(after(password(), Picked(FactorKind.TOTP), login=begun(COMBINED)))

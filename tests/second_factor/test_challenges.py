@@ -58,9 +58,10 @@ async def test_a_used_code_is_wrong_for_another_round(bench: Bench) -> None:
 
 
 @pytest.mark.row("EF-14")
-async def test_a_code_expires_after_the_tenants_seconds(bench: Bench) -> None:
+@pytest.mark.parametrize("seconds", [60, 61])
+async def test_a_code_expires_after_the_tenants_seconds(bench: Bench, seconds: float) -> None:
     challenge = await bench.send(bench.case())
-    bench.clock.advance(61)
+    bench.clock.advance(seconds)
     assert problem(await bench.answer(bench.case(), challenge, bench.mails.code())) is Problem.CODE_EXPIRED
 
 
@@ -249,6 +250,15 @@ async def test_the_hourly_maximum_of_sends_holds_over_logins(bench: Bench) -> No
         await bench.send(bench.case(login=f"l{n}"))
         bench.clock.advance(60)
     refused = await bench.try_to_send(bench.case(login="l9"))
+    assert isinstance(refused, Trouble)
+    assert refused.problem is Problem.MAX_SENDS
+
+
+async def test_the_hourly_maximum_of_sends_to_one_address_holds_over_users(bench: Bench) -> None:
+    bench.limits = replace(bench.limits, sends_per_address=3)
+    for n in range(3):
+        await bench.send(bench.case(f"u{n}", f"l{n}", "Shared@example.com"))
+    refused = await bench.try_to_send(bench.case("u9", "l9", "shared@example.com"))
     assert isinstance(refused, Trouble)
     assert refused.problem is Problem.MAX_SENDS
 

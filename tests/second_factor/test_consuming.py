@@ -347,6 +347,18 @@ async def test_an_administrators_code_lives_for_thirty_minutes(bench: Bench, min
 
 
 @pytest.mark.row("CC-15")
+@pytest.mark.parametrize("seconds", [1, 61, 1799])
+async def test_a_used_administrators_code_stays_used_until_it_dies(bench: Bench, seconds: float) -> None:
+    code = await bench.admin_codes.issue(TENANT.id, "u1", "admin")
+    found = []
+    for login in ("l1", "l2"):
+        case = bench.case("u1", login, extras=(FactorKind.ADMIN_CODE,))
+        found.append(await bench.answer(case, await bench.wait_for_code(case), code))
+        bench.clock.advance(seconds)
+    assert [isinstance(f, Right) for f in found] == [True, False]
+
+
+@pytest.mark.row("CC-15")
 async def test_a_used_administrators_code_does_not_shadow_the_next_one(bench: Bench) -> None:
     for n in range(2):
         code = await bench.admin_codes.issue(TENANT.id, "u1", "admin")
