@@ -89,8 +89,8 @@ class StoreLock:
             try:
                 if await self._take(key, fence, ttl):
                     return fence
-            except errors.Unreachable:
-                # The answer may be what was lost: do not leave the lock to nobody for all its life.
+            except (errors.Unreachable, asyncio.CancelledError):
+                # The answer may be all that was lost: do not leave the lock to nobody for all its life.
                 with suppress(errors.Unreachable):
                     await self._store.delete_if(key, fence)
                 raise

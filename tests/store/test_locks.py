@@ -88,6 +88,28 @@ async def test_a_lock_is_free_again_after_its_holder_was_cancelled(shared: Store
         pass
 
 
+async def test_a_lock_is_free_again_after_whoever_asked_for_it_gave_up_before_the_answer(clock: FakeClock) -> None:
+    class Slow(MemoryStore):
+        slow = True
+
+        async def add(self, key: str, value: bytes, ttl: float) -> bool:
+            added = await super().add(key, value, ttl)
+            if self.slow:
+                self.slow = False
+                taken.set()
+                await asyncio.Event().wait()
+            return added
+
+    taken = asyncio.Event()
+    one, two = locks(Slow(clock), clock)
+    asking = asyncio.create_task(one.hold("a", wait=60, ttl=60).__aenter__())
+    await taken.wait()
+    asking.cancel()
+    await asyncio.gather(asking, return_exceptions=True)
+    async with two.hold("a", wait=0, ttl=60):
+        pass
+
+
 async def test_a_lock_falls_to_others_after_its_life(shared: Store, clock: FakeClock) -> None:
     one, two = locks(shared, clock)
     async with one.hold("a", wait=0, ttl=30):
