@@ -258,6 +258,8 @@ def _reaping(reaper: Reaper) -> Context:
                 await reaper.look()
             except GatewayError as error:
                 log.warning("dead_logins_not_looked_for", what=error.what)
+            except Exception:  # the next look may be another; without one, no dead login would ever be ended
+                log.exception("dead_logins_not_looked_for")
 
     async def context(_app: web.Application) -> AsyncIterator[None]:
         task = asyncio.create_task(look_for_ever())

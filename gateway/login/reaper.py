@@ -53,7 +53,10 @@ class Reaper:
         now, ended = int(self.clock.now() // MINUTE), 0
         for minute in range(now - LOOK_BACK, now + 1):
             for raw in await self.store.last(_key(minute), MOST):
-                tenant_id, tag, login_id = json.loads(raw)
+                try:
+                    tenant_id, tag, login_id = map(str, json.loads(raw))
+                except (ValueError, TypeError):  # another version's
+                    continue
                 claim = ("reap", login_id, str(minute))
                 if not await self.once.claim(tenant_id, claim, KEPT):
                     continue

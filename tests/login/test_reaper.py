@@ -93,6 +93,15 @@ async def test_a_living_login_is_left_alone(desk: Desk) -> None:
     assert await desk.reaper().look() == 0
 
 
+@pytest.mark.parametrize("note", [b"", b"{", b"1", b"[]", b'["a", "b", "c", "d"]'])
+async def test_a_note_that_another_version_wrote_keeps_nobody_from_the_others(desk: Desk, note: bytes) -> None:
+    minute = int((desk.clock.now() + 900) // 60) + 1
+    await desk.begin()
+    await desk.store.append(f"dying:{minute}", note, 10, 7200)
+    desk.clock.advance(DEAD_AFTER)
+    assert await desk.reaper().look() == 1
+
+
 async def test_a_store_that_stumbles_forgets_no_dead_login(desk: Desk) -> None:
     await desk.begin()
     desk.clock.advance(DEAD_AFTER)
