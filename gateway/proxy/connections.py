@@ -185,12 +185,13 @@ class _Requests(web.RequestHandler):
         message: str | None = None,
     ) -> web.StreamResponse:
         """An answer in our own words; a handler that failed (500) is aiohttp's to tell."""
-        if status >= 500 or self.transport is None or request.writer.output_size > 0:
+        if status >= 500:
             return super().handle_error(request, status, exc, message)
         large = isinstance(exc, http_exceptions.LineTooLong) or message == "Too many headers received"
         _log.info("request_not_parsed", client=request.remote, why=type(exc).__name__)
         answer = _TOO_LARGE if large else _NOT_PARSED
-        self.transport.write(answer)
+        if self.transport is not None:
+            self.transport.write(answer)
         return Relayed(status=431 if large else 400, keep_alive=False, sent=len(answer))
 
 
