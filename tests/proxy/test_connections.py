@@ -128,6 +128,13 @@ async def test_a_head_without_end_is_answered_431_long_before_it_fills_the_memor
     assert sent < 100
 
 
+async def test_requests_in_a_row_are_no_head_without_end(echo_upstream: EchoUpstream) -> None:
+    async with gateway(tenant(echo_upstream.url)) as stage:
+        one = stage.request("/unified-admin/", method="POST", body=b"x" * 300_000)
+        answer = await stage.send(one.replace(b"Connection: close\r\n", b"") * 7 + one)
+    assert answer.count(b'"length": 300000') == 8
+
+
 async def test_what_follows_a_head_at_once_is_no_part_of_it(echo_upstream: EchoUpstream) -> None:
     size = 4 * 2**20
     async with gateway(tenant(echo_upstream.url)) as stage:
