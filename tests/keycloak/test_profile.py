@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from gateway.demo.identity_provider import Fault
@@ -16,6 +16,9 @@ from tests.keycloak.conftest import Place
 
 
 @given(st.text(min_size=1, max_size=PART * 4))
+@example("a" * PART + "b")
+@example("a" * PART + "b" * PART * 2 + "c" * PART)
+@example("é" * PART * 12)
 def test_any_text_is_read_as_it_was_written(sealed: str) -> None:
     values = values_of(sealed)
     assert sealed_in({ATTRIBUTE: values}) == sealed
