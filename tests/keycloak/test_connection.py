@@ -71,6 +71,15 @@ async def test_a_client_that_is_refused_says_which_role_it_lacks(place: Place) -
         await place.users.end_sessions(place.access, place.user.id)
 
 
+async def test_an_administrator_who_cannot_sign_in_says_nothing_of_the_user(place: Place) -> None:
+    nowhere = replace(place.access, realm="nowhere")
+    with pytest.raises(errors.Refused):
+        await place.users.account(nowhere, place.user.id)
+    wrong = replace(place.access, administration=replace(place.access.sign_in, client_id="unknown"))
+    with pytest.raises(errors.Refused):
+        await place.users.set_password(wrong, place.user.id, Secret("a new one"))
+
+
 async def test_settings_no_longer_in_use_give_back_their_clients_one_reload_later(place: Place) -> None:
     old, new = place.access, replace(place.access, timeout=4.0)
     await place.users.check(old)
