@@ -25,6 +25,17 @@ def test_a_code_has_exactly_its_digits(digits: int, chance: SeededChance) -> Non
         assert code.isdigit()
 
 
+def test_every_number_of_so_many_digits_may_be_a_code() -> None:
+    class High:
+        def token_bytes(self, count: int) -> bytes:
+            return b"\xff" * count
+
+        def below(self, n: int) -> int:
+            return n - 1
+
+    assert codes.make(6, High()) == "999999"
+
+
 def test_a_code_may_begin_with_zeros() -> None:
     class Low:
         def token_bytes(self, count: int) -> bytes:

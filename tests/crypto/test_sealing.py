@@ -27,6 +27,14 @@ def test_what_was_sealed_opens_in_its_context(value: bytes, context: str) -> Non
     assert SEALER.open_text(SEALER.seal_text(value, context), context) == value
 
 
+@pytest.mark.parametrize("more", ["\n", " ", "!", "+/"])
+def test_a_sealed_text_with_anything_in_it_that_is_not_its_own_does_not_open(more: str) -> None:
+    sealed = SEALER.seal_text(b"value", "c")
+    for changed in (sealed + more, more + sealed, sealed[:9] + more + sealed[9:]):
+        with pytest.raises(Unopenable):
+            SEALER.open_text(changed, "c")
+
+
 def test_a_sealed_value_is_33_bytes_longer() -> None:
     assert len(SEALER.seal(b"x" * 100, "c")) == 133
 

@@ -94,6 +94,13 @@ async def test_a_client_policy_against_the_grant_is_the_operator_s_matter(place:
         await place.sign_in.password(place.access, "agent1", place.password)
 
 
+async def test_a_grant_whose_token_is_refused_leaves_no_session(place: Place) -> None:
+    elsewhere = replace(place.access, issuer="https://elsewhere.example/auth/realms/expertflow")
+    with pytest.raises(errors.Misconfigured):
+        await place.sign_in.password(elsewhere, "agent1", place.password)
+    assert not place.realm.sessions
+
+
 async def test_with_rotation_the_new_refresh_token_is_the_one_that_counts(place: Place) -> None:
     place.realm.behaviour.rotate_refresh = True
     first = (await granted(place)).tokens
