@@ -80,6 +80,12 @@ async def test_an_expired_code_costs_no_attempt(bench: Bench) -> None:
     assert left.attempts == bench.policy.otp_max_attempts
 
 
+async def test_what_nobody_could_judge_costs_no_attempt(bench: Bench) -> None:
+    challenge = replace(await bench.send(bench.case()), state="not what the factor keeps")
+    assert problem(await bench.answer(bench.case(), challenge, bench.mails.code())) is Problem.SEND_FAILED
+    assert (await bench.challenges.left(bench.case(), challenge)).failures == 0
+
+
 @pytest.mark.row("EF-15")
 async def test_a_second_code_within_the_cooldown_is_refused_with_the_wait(bench: Bench) -> None:
     await bench.send(bench.case())

@@ -220,6 +220,18 @@ async def test_the_cap_counts_on_where_a_presets_own_lock_starts_again(bench: Be
 
 
 @pytest.mark.row("EF-19")
+async def test_a_failure_that_ends_its_code_and_locks_the_user_tells_of_the_lock(bench: Bench) -> None:
+    bench.policy = EFCX
+    for login in ("l1", "l2"):
+        case = bench.case(login=login)
+        challenge = await bench.send(case)
+        found = [await bench.answer(case, challenge, bench.wrong()) for _ in range(5)]
+    last = found[-1]
+    assert isinstance(last, Wrong)
+    assert (last.trouble.problem, waits(last, bench), last.stops) == (Problem.LOCKED, 300, True)
+
+
+@pytest.mark.row("EF-19")
 async def test_success_clears_the_cap(bench: Bench) -> None:
     bench.policy = EFCX
     await fail_often(bench, 9)
