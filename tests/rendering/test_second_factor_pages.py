@@ -274,6 +274,11 @@ def test_whoever_is_signed_in_already_is_told_so_and_cancels(name: str) -> None:
     assert "Not you?" not in page
 
 
+def test_what_is_set_up_already_cannot_be_cancelled_when_its_codes_are_shown() -> None:
+    assert "Cancel" not in words(html("within-backup-codes"))
+    assert "Not you?" in words(html("backup-codes"))
+
+
 def test_signing_out_everywhere_else_is_confirmed() -> None:
     assert "You are signed out everywhere else." in html("account-signed-out")
     assert "You are signed out everywhere else." not in html("account-both")
