@@ -76,3 +76,10 @@ def test_other_values_become_text() -> None:
     assert clean({"a": Colour.RED, "b": Secret("x"), "c": None, "d": True, "e": (1, 2)}) == {
         "a": "red", "b": "Secret(•••)", "c": None, "d": True, "e": [1, 2],
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "address", ["redis://gateway:hush:4!@redis:6379/0", "rediss://:hush!@r.example.com", "smtp://hush$@m"]
+)
+def test_the_password_of_an_address_is_cut_out(address: str) -> None:
+    assert "hush" not in clean_text(f"cannot reach {address} now")
