@@ -93,6 +93,17 @@ async def test_a_living_login_is_left_alone(desk: Desk) -> None:
     assert await desk.reaper().look() == 0
 
 
+async def test_a_login_that_went_on_is_looked_at_again_when_it_may_be_dead(desk: Desk) -> None:
+    login = await desk.begin()
+    desk.clock.advance(600)
+    moved = replace(login, moved_at=desk.clock.now())
+    await desk.logins.write("expertflow", login.tag, moved, desk.clock.now() + 1800)
+    desk.clock.advance(360)
+    assert await desk.reaper().look() == 0
+    desk.clock.advance(600)
+    assert await desk.reaper().look() == 1
+
+
 @pytest.mark.parametrize("note", [b"", b"{", b"1", b"[]", b'["a", "b", "c", "d"]'])
 async def test_a_note_that_another_version_wrote_keeps_nobody_from_the_others(desk: Desk, note: bytes) -> None:
     minute = int((desk.clock.now() + 900) // 60) + 1
