@@ -1,6 +1,7 @@
-"""Many requests of one login find the same effect due: who does it? One of them; the others take its outcome.
+"""Many requests of one browser want the same thing at once: who does it? One of them; the others take its outcome.
 
-Effects are idempotent, so this is no lock but thrift: five tabs, or five hundred, ask Keycloak once in a process. The
+An effect that is due, or a password typed in several tabs. This is no lock but thrift: what is done twice all the same
+is done once. Five tabs, or five hundred, ask Keycloak once in a process. The
 flight belongs to nobody's request: a browser that goes away does not leave a registration half written.
 """
 
@@ -12,7 +13,7 @@ T = TypeVar("T")
 
 
 class Flights(Generic[T]):
-    """The effects under way in this process."""
+    """What is under way in this process."""
 
     def __init__(self) -> None:
         self._flights: dict[tuple[str, ...], asyncio.Future[T]] = {}

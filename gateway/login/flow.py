@@ -8,6 +8,7 @@ Names no step and no factor. The rules it keeps (DESIGN 5):
 - effects run after the swap, are idempotent or claimed, and are tried again by the next GET.
 """
 
+import hashlib
 import hmac
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -94,6 +95,7 @@ class Flow:
     on_dead: Callable[[Tenant, Login], None] = field(repr=False)
     stands: Callable[[Tenant, str], Awaitable[bool]] = field(repr=False)
     flights: Flights[Acted] = field(default_factory=Flights, repr=False)
+    beginnings: Flights[Went] = field(default_factory=Flights, repr=False)
 
     async def load(self, visit: Visit, secret: str | None) -> Login | None:
         """The login of this browser, if it holds its secret and the login still counts."""
@@ -115,21 +117,29 @@ class Flow:
         current = login or self.begin(visit)
         if machine.step(current) is not page:
             return replace(await self.look(visit, login), out_of_order=True)
-        if action not in ACTIONS:
-            acted = Acted(trouble=Trouble(Problem.BAD_INPUT))  # a slip of a program must not become its main action
-        else:
-            acted = await self.pages[page].act(visit, current, action, fields)
+        if login is None:  # a double click, or tabs that a browser opened at once: asked once for all of them
+            name = (visit.tenant.id, visit.tag, _digest_of(action, fields))
+            return await self.beginnings.join(name, lambda: self._begun(visit, current, page, action, fields))
+        acted = await self._acted(visit, current, page, action, fields)
         if acted.cancelled:
             await self._cancel(visit, login)
             return Went(None)
-        if login is None:
-            return await self._keep_new(visit, current, acted)
         moved = await self._happened(visit, login, acted.events)
         while moved and acted.then:
             acted = await acted.then(moved)
             moved = await self._happened(visit, moved, acted.events)
         shown = acted.trouble if moved is None or machine.step(moved) in (page, Step.STOPPED) else None
         return await self._settle(visit, moved, shown)
+
+    async def _acted(self, visit: Visit, login: Login, page: Step, action: str, fields: Fields) -> Acted:
+        if action not in ACTIONS:
+            return Acted(trouble=Trouble(Problem.BAD_INPUT))  # a slip of a program must not become its main action
+        return await self.pages[page].act(visit, login, action, fields)
+
+    async def _begun(self, visit: Visit, login: Login, page: Step, action: str, fields: Fields) -> Went:
+        """The first act of a browser without a login."""
+        acted = await self._acted(visit, login, page, action, fields)
+        return Went(None) if acted.cancelled else await self._keep_new(visit, login, acted)
 
     def begin(self, visit: Visit) -> Login:
         """A login that nothing happened to yet, pinned to today's policy. It is no record before its first event."""
@@ -240,6 +250,12 @@ class Flow:
         elif moved and moved.tokens and not login.tokens:
             await self.on_begun(visit.tenant, moved)
         return moved
+
+
+def _digest_of(action: str, fields: Fields) -> str:
+    """Stands for what was typed, wherever its tab wants to go and whichever page it is on."""
+    typed = sorted((name, value) for name, value in fields.items() if name not in ("csrf", "to"))
+    return hashlib.sha256(repr((action, typed)).encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def counts(login: Login, limits: OperatorLimits, now: float) -> bool:

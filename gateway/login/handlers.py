@@ -120,7 +120,7 @@ class LoginHandlers:
             return await self._unreadable(request, browser, fields)
         visit = self.visits.visit(request, browser, fields.get("to"))
         login = await self.flow.load(visit, browser.secret)
-        if not self.visits.ours(request, visit.tenant, browser, fields):
+        if not self.visits.ours(request, visit.tenant, browser, fields, begins=page is Step.PASSWORD):
             return await self._refused(request, visit, browser, fields, page.value)
         if login is None and page is not Step.PASSWORD:
             if await self._is_in(request, visit, browser):

@@ -12,7 +12,7 @@ from gateway.second_factor.trust import TrustCookie
 from gateway.web import cookies, return_to
 from gateway.web.browser_text import browser_text
 from gateway.web.cookies import Cookie
-from gateway.web.csrf import Csrf, same_origin
+from gateway.web.csrf import Csrf, of_own_page, same_origin
 from gateway.web.protections import Fields
 from gateway.web.request import CLIENT_ADDRESS, CONFIGURATION, LANGUAGE, REFERENCE, REQUEST_ID, TENANT
 
@@ -78,7 +78,16 @@ class Visits:
             trust=browser.trust,
         )
 
-    def ours(self, request: web.Request, tenant: Tenant, browser: Browser, fields: Fields) -> bool:
-        """Whether this form comes from one of our pages in this browser."""
-        of_browser = browser.tag if browser.secret else None
-        return same_origin(request.headers, tenant) and self.csrf.verify(tenant, of_browser, fields.get("csrf"))
+    def ours(
+        self, request: web.Request, tenant: Tenant, browser: Browser, fields: Fields, *, begins: bool = False
+    ) -> bool:
+        """Whether this form comes from one of our pages in this browser.
+
+        `begins`: it may begin a login; then a page will do that came with another cookie of this browser (`web.csrf`).
+        """
+        token = fields.get("csrf")
+        if browser.secret is None or not same_origin(request.headers, tenant):
+            return False
+        if self.csrf.verify(tenant, browser.tag, token):
+            return True
+        return begins and of_own_page(request.headers, tenant) and self.csrf.tag_of(tenant, token) is not None

@@ -4,7 +4,7 @@ import pytest
 
 from gateway.crypto.sealing import Key, KeyRing
 from gateway.crypto.signing import Signer
-from gateway.web.csrf import PURPOSE, Csrf, same_origin
+from gateway.web.csrf import PURPOSE, Csrf, of_own_page, same_origin
 from tests.web.sample import tenant
 
 OLD, NEW = Key("00000001", b"o" * 32), Key("00000002", b"n" * 32)
@@ -27,9 +27,30 @@ def test_the_token_of_another_tenant_is_worth_nothing() -> None:
     assert not CSRF.verify(TENANT, "tag", CSRF.token(tenant(id="other"), "tag"))
 
 
-@pytest.mark.parametrize("token", [None, "", "x", "ü", "A" * 43, "\x00"])
+@pytest.mark.parametrize("token", [None, "", ".", "x", "tag", "tag.", "ü.ü", "A" * 43, "tag." + "A" * 43, "\x00"])
 def test_a_missing_or_made_up_token_is_refused(token: str | None) -> None:
     assert not CSRF.verify(TENANT, "tag", token)
+    assert CSRF.tag_of(TENANT, token) is None
+
+
+def test_a_token_says_which_cookie_it_was_made_for_at_its_tenant_alone() -> None:
+    assert CSRF.tag_of(TENANT, CSRF.token(TENANT, "other")) == "other"
+    assert CSRF.tag_of(TENANT, CSRF.token(tenant(id="other"), "tag")) is None
+
+
+@pytest.mark.parametrize(
+    ("headers", "own"),
+    [
+        ({"Sec-Fetch-Site": "same-origin"}, True),
+        ({"Sec-Fetch-Site": "none"}, False),
+        ({"Sec-Fetch-Site": "cross-site", "Origin": "https://cc.example"}, False),
+        ({"Origin": "https://cc.example"}, True),
+        ({"Origin": "null"}, False),
+        ({}, False),
+    ],
+)
+def test_that_a_page_of_ours_posted_it_must_be_said_by_the_browser(headers: dict[str, str], own: bool) -> None:
+    assert of_own_page(headers, TENANT) is own
 
 
 @pytest.mark.parametrize("tag", [None, ""])
