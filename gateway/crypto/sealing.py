@@ -97,9 +97,9 @@ class Sealer:
             raise Unopenable("not base64") from error
         return self.open(raw, context)
 
-    def uses_newest(self, sealed: bytes) -> bool:
-        """Whether `sealed` was sealed by the newest key."""
-        return sealed[1 : 1 + ID_BYTES] == self._newest
+    def uses_newest(self, sealed: str) -> bool:
+        """Whether the text `sealed`, which opens, was sealed by the newest key."""
+        return base64.urlsafe_b64decode(sealed[:8])[1 : 1 + ID_BYTES] == self._newest
 
 
 def _derive(key: bytes, purpose: str) -> bytes:

@@ -20,11 +20,12 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Protocol
 
+import structlog
 from pydantic import TypeAdapter, ValidationError
 
 from gateway.crypto.sealing import Sealer, Unopenable
 from gateway.domain.enrolment import Enrolment, EnrolmentSet
-from gateway.domain.errors import Conflict, Unreachable
+from gateway.domain.errors import Conflict, GatewayError, Unreachable
 from gateway.domain.policy import FactorKind
 from gateway.domain.ports import Clock, Lock
 from gateway.domain.tenant import KeycloakAccess, Tenant
@@ -35,9 +36,10 @@ BEGUN_LIFE = 900.0
 """Seconds for which a write that did not come to an end is begun again with the same bytes."""
 LOCK_WAIT = 10.0
 CALLS = 5
-"""How often Keycloak is asked while the user's lock is held; each may take the access's timeout."""
+"""How often Keycloak is asked at most while the user's lock is held; each may take the access's timeout."""
 LOCK_MARGIN = 5.0
 _SET = TypeAdapter(EnrolmentSet)
+log = structlog.get_logger(__name__)
 
 
 class Profile(Protocol):
@@ -90,25 +92,25 @@ class Enrolments:
 
     async def read(self, tenant: Tenant, user_id: str) -> EnrolmentSet | Tampered:
         """The user's registrations, judged against the guard. Raises `Unreachable`, `Refused`."""
-        # The guard first: it is raised after the profile is written, so a profile read later is never older honestly.
-        raw = await self._store.get(_guard_key(tenant, user_id))
-        guard = self._guard(tenant, user_id, raw)
-        sealed = await self._profile.read(tenant.keycloak, user_id)
-        if isinstance(guard, Tampered):
-            return guard
-        if sealed is None:
-            return EnrolmentSet() if guard is None else Tampered("missing")
-        opened = self._open(tenant, user_id, sealed)
-        if opened is None:
-            return Tampered("unopenable")
-        if guard is None:
-            self._on_unguarded(tenant, user_id)
-        elif opened.version < guard.version:
-            return Tampered("older")
-        elif opened.version == guard.version and _hash(sealed) != guard.hash:
-            return Tampered("altered")
-        await self._raise_guard(tenant, user_id, opened.version, sealed, raw)
-        return opened
+        return (await self._read(tenant, user_id))[0]
+
+    async def read_at_login(self, tenant: Tenant, user_id: str) -> EnrolmentSet | Tampered:
+        """As `read`; a set that an older key of the ring sealed is written anew with the newest one (F2).
+
+        That is the next version. When it cannot be written nothing is lost, and the next login tries again.
+        """
+        found, sealed = await self._read(tenant, user_id)
+        if isinstance(found, Tampered) or sealed is None or self._sets.uses_newest(sealed):
+            return found
+
+        def change(now: EnrolmentSet) -> EnrolmentSet:
+            return replace(now, version=now.version + 1) if now.version == found.version else now
+
+        try:
+            return await self._change(tenant, user_id, change) or found
+        except GatewayError as error:
+            log.warning("registrations_not_sealed_anew", tenant=tenant.id, user_id=user_id, why=str(error))
+            return found
 
     async def add(
         self,
@@ -189,13 +191,34 @@ class Enrolments:
 
         return await self._change(tenant, user_id, change)
 
+    async def _read(self, tenant: Tenant, user_id: str) -> tuple[EnrolmentSet | Tampered, str | None]:
+        """The registrations and the text that they were sealed in."""
+        # The guard first: it is raised after the profile is written, so a profile read later is never older honestly.
+        raw = await self._store.get(_guard_key(tenant, user_id))
+        guard = self._guard(tenant, user_id, raw)
+        sealed = await self._profile.read(tenant.keycloak, user_id)
+        if isinstance(guard, Tampered):
+            return guard, sealed
+        if sealed is None:
+            return (EnrolmentSet() if guard is None else Tampered("missing")), None
+        opened = self._open(tenant, user_id, sealed)
+        if opened is None:
+            return Tampered("unopenable"), sealed
+        if guard is None:
+            self._on_unguarded(tenant, user_id)
+        elif opened.version < guard.version:
+            return Tampered("older"), sealed
+        elif opened.version == guard.version and _hash(sealed) != guard.hash:
+            return Tampered("altered"), sealed
+        await self._raise_guard(tenant, user_id, opened.version, sealed, raw)
+        return opened, sealed
+
     async def _change(
         self, tenant: Tenant, user_id: str, change: Callable[[EnrolmentSet], EnrolmentSet | None]
     ) -> EnrolmentSet | None:
         """Under the user's lock: read and judge, change, write from exactly what was read, let the guard follow."""
         async with self._alone(tenant, user_id):
-            sealed = await self._profile.read(tenant.keycloak, user_id)
-            now = await self.read(tenant, user_id)
+            now, sealed = await self._read(tenant, user_id)
             if isinstance(now, Tampered):
                 return None
             wanted = change(now)

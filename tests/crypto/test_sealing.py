@@ -83,10 +83,10 @@ def test_garbage_as_text_does_not_open(garbage: str) -> None:
 
 
 def test_an_older_key_of_the_ring_still_opens_and_the_newest_seals() -> None:
-    before = Sealer(KeyRing((OLD,)), "records", CHANCE).seal(b"value", "c")
-    assert SEALER.open(before, "c") == b"value"
+    before = Sealer(KeyRing((OLD,)), "records", CHANCE).seal_text(b"value", "c")
+    assert SEALER.open_text(before, "c") == b"value"
     assert not SEALER.uses_newest(before)
-    assert SEALER.uses_newest(SEALER.seal(b"value", "c"))
+    assert SEALER.uses_newest(SEALER.seal_text(b"value", "c"))
 
 
 def test_a_key_that_left_the_ring_opens_nothing() -> None:

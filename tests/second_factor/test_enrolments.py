@@ -1,7 +1,6 @@
 """Sealed sets and the rollback guard, over a profile that an attacker can write as he likes."""
 
 import asyncio
-import base64
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -234,16 +233,54 @@ async def test_an_older_registration_is_refused_again_after_the_store_was_lost_a
     assert await bench.enrolments.read(TENANT, "u1") == Tampered("older")
 
 
-async def test_a_registration_of_an_older_key_opens_after_a_new_key_came_and_the_next_one_has_it(bench: Bench) -> None:
-    enrolled = await bench.enrol("u1")
-    newest = Key("00000002", bench.chance.token_bytes(KEY_BYTES))
-    bench.ring = KeyRing((newest, *bench.ring.keys))
+def new_key(bench: Bench) -> Sealer:
+    """A newer key stands in front of the ring; what it seals registrations with."""
+    bench.ring = KeyRing((Key("00000002", bench.chance.token_bytes(KEY_BYTES)), *bench.ring.keys))
     bench.enrolments._guards = Sealer(bench.ring, "guards", bench.chance)
     bench.enrolments._sets = Sealer(bench.ring, "enrolments", bench.chance)
+    return bench.enrolments._sets
+
+
+async def test_a_registration_of_an_older_key_opens_after_a_new_key_came_and_the_next_one_has_it(bench: Bench) -> None:
+    enrolled = await bench.enrol("u1")
+    sets = new_key(bench)
     assert await bench.enrolments.read(TENANT, "u1") == enrolled
     await bench.enrol("u1", OTHER)
-    sealed = base64.urlsafe_b64decode(bench.profile.values["u1"] + "==")
-    assert Sealer(bench.ring, "enrolments", bench.chance).uses_newest(sealed)
+    assert sets.uses_newest(bench.profile.values["u1"])
+
+
+@pytest.mark.attack("F2")
+async def test_at_a_login_a_registration_is_sealed_anew_by_the_newest_key_once(bench: Bench) -> None:
+    enrolled = await bench.enrol("u1")
+    old = bench.profile.values["u1"]
+    sets = new_key(bench)
+    assert await bench.enrolments.read_at_login(TENANT, "u1") == replace(enrolled, version=enrolled.version + 1)
+    anew = bench.profile.values["u1"]
+    assert sets.uses_newest(anew)
+    await bench.enrolments.read_at_login(TENANT, "u1")
+    assert bench.profile.values["u1"] == anew
+    bench.profile.values["u1"] = old
+    assert await bench.enrolments.read_at_login(TENANT, "u1") == Tampered("older")
+
+
+async def test_a_registration_that_cannot_be_sealed_anew_counts_as_it_is(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    enrolled = await bench.enrol("u1")
+    new_key(bench)
+
+    async def unanswered(*_: object) -> None:
+        raise Unreachable("keycloak", "no answer within 5 s")
+
+    monkeypatch.setattr(bench.profile, "write", unanswered)
+    assert await bench.enrolments.read_at_login(TENANT, "u1") == enrolled
+
+
+async def test_many_logins_at_once_seal_a_registration_anew_once(bench: Bench) -> None:
+    enrolled = await bench.enrol("u1")
+    new_key(bench)
+    found = await asyncio.gather(*(bench.enrolments.read_at_login(TENANT, "u1") for _ in range(20)))
+    assert set(found) == {replace(enrolled, version=enrolled.version + 1)}
 
 
 @pytest.mark.attack("F2")

@@ -171,7 +171,7 @@ class PasswordPage:
     async def _known(self, visit: Visit, login: Login, account: Account, granted: Granted | None) -> Acted:
         """Gather what is known of the user, once."""
         tenant, user = visit.tenant, granted.user if granted else account.user
-        enrolments = await self.enrolments.read(tenant, user.id) if login.policy.enabled else EnrolmentSet()
+        enrolments = await self.enrolments.read_at_login(tenant, user.id) if login.policy.enabled else EnrolmentSet()
         if isinstance(enrolments, Tampered):
             self.reports.tell(visit, AuditEvent.ENROLMENT_TAMPERED, user, finding=enrolments.finding)
             if granted:
