@@ -28,12 +28,14 @@ class MethodRow:
 @dataclass(frozen=True, slots=True)
 class Overview:
     """The page. `suggests` when nothing is on though something could be (CC-21); `codes_left` None: none are kept;
+    `codes_used`: there were some;
     `last_stays` when the only method on cannot be turned off, because the tenant requires one."""
 
     username: str
     enabled: bool
     methods: tuple[MethodRow, ...]
     codes_left: int | None
+    codes_used: bool
     fresh: bool
     suggests: bool
     last_stays: bool
@@ -48,6 +50,7 @@ def overview(policy: Policy, session: Session, enrolments: EnrolmentSet, languag
         enabled=policy.enabled,
         methods=rows,
         codes_left=len(enrolments.backup_codes) if policy.backup_codes and any_on else None,
+        codes_used=enrolments.used_all_codes,
         fresh=session.is_fresh(now),
         suggests=policy.enabled and not any_on,
         last_stays=any_on and not any(row.may_turn_off for row in rows),

@@ -30,6 +30,11 @@ class EnrolmentSet:
     trust_epoch: int = 0
     last_burn: str = ""
 
+    @property
+    def used_all_codes(self) -> bool:
+        """Whether there were backup codes, and none is left; who registered before there were any never had one."""
+        return self.last_burn != "" and not self.backup_codes
+
     def of(self, factor: FactorKind) -> Enrolment | None:
         """The registration of `factor`, or None."""
         return next((e for e in self.enrolments if e.factor is factor), None)

@@ -94,7 +94,7 @@ def _form(body: bytes) -> dict[str, str] | Unreadable:
 
 
 def _json(body: bytes) -> dict[str, str] | Unreadable:
-    broken = Unreadable(Problem.BAD_REQUEST, 400, "JSON that is not an object of text")
+    broken = Unreadable(Problem.BAD_REQUEST, 400, "JSON that is no object")
     try:
         pairs = json.loads(body.decode(), object_pairs_hook=_Pairs)
     except (ValueError, RecursionError):
@@ -111,7 +111,7 @@ def _json(body: bytes) -> dict[str, str] | Unreadable:
             case None:
                 pass
             case _:
-                return broken
+                return Unreadable(Problem.BAD_INPUT, 422, "a field that is no text")
     return _once(plain)
 
 

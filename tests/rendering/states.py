@@ -227,7 +227,12 @@ def _verify(
 
 
 def _account(
-    *on: FactorKind, codes: int = 8, fresh: bool = True, optional: bool = True, signed_out: bool = False
+    *on: FactorKind,
+    codes: int = 8,
+    had: bool = True,
+    fresh: bool = True,
+    optional: bool = True,
+    signed_out: bool = False,
 ) -> State:
     """The account page of a tenant that offers both methods, or of one without a second factor when none is offered."""
 
@@ -237,7 +242,9 @@ def _account(
         policy = Policy(preset="cloudcx", enabled=True, methods=methods, enrolment=rule, backup_codes=10)
         addresses = {FactorKind.EMAIL: "amira@example.com"}
         enrolments = EnrolmentSet(
-            enrolments=tuple(Enrolment(kind, addresses.get(kind, "")) for kind in on), backup_codes=BACKUP_CODES[:codes]
+            enrolments=tuple(Enrolment(kind, addresses.get(kind, "")) for kind in on),
+            backup_codes=BACKUP_CODES[:codes],
+            last_burn="of somebody" if had else "",
         )
         page = overview(policy, session(fresh=fresh), enrolments, language, NOW)
         given = {"page": page, "problem": None, "csrf": "made-up-token", "signed_out_elsewhere": signed_out}
@@ -334,6 +341,7 @@ STATES: Mapping[str, State] = {
     "account-both": _account(FactorKind.EMAIL, FactorKind.TOTP),
     "account-signed-out": _account(FactorKind.EMAIL, signed_out=True),
     "account-used-up": _account(FactorKind.TOTP, codes=0, optional=False),
+    "account-never-had": _account(FactorKind.TOTP, codes=0, had=False),
     "account-codes": _codes(*BACKUP_CODES),
     "account-codes-none": _codes(),
     "stopped": _step("stopped", view("stopped"), Problem.ACCOUNT_CHANGED),

@@ -93,6 +93,8 @@ def test_who_used_all_backup_codes_reads_it_and_where_new_ones_are_made() -> Non
     assert "All your backup codes are used" not in html("verify-extras")
     assert "Generate new codes" in html("account-used-up")
     assert "All codes are used." in html("account-used-up")
+    assert "You have none yet." in html("account-never-had")
+    assert "All codes are used." not in html("account-never-had")
 
 
 @pytest.mark.row("CC-08")

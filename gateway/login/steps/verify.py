@@ -99,4 +99,4 @@ def _may_remember(visit: Visit, login: Login) -> bool:
 
 def _used_up(login: Login) -> bool:
     """Whether the user had backup codes and used them all (CC-07)."""
-    return bool(login.policy.backup_codes and login.enrolments.enrolments and not login.enrolments.backup_codes)
+    return bool(login.policy.backup_codes and login.enrolments.enrolments and login.enrolments.used_all_codes)

@@ -11,7 +11,7 @@ from tests.journeys.conftest import Site, whole
 from tests.journeys.installation import Folder
 from tests.journeys.person import Answer, Person, code_for
 from tests.journeys.second.conftest import CLOUDCX
-from tests.journeys.second.phone import both, first_app, next_step, set_up_mail
+from tests.journeys.second.phone import both, first_app, next_step, set_up_app, set_up_mail
 from tests.neighbours.keycloak import Keycloak
 from tests.neighbours.keycloak_admin import Person as User
 from tests.neighbours.mail import MailServer
@@ -116,6 +116,20 @@ async def test_the_last_backup_code_says_that_all_are_used(cloud: Site) -> None:
         await asked(cloud, again, user)
         assert "All your backup codes are used" in await again.page()
         assert (await again.do("verify", code=phone.code())).step == "done"
+
+
+@pytest.mark.row("CC-06")
+async def test_who_registered_before_there_were_backup_codes_is_not_told_that_all_are_used(cloud: Site) -> None:
+    cloud.change(backupCodes=0)
+    user = cloud.user()
+    async with cloud.person() as agent:
+        await agent.password(user.username, user.password)
+        await set_up_app(cloud, agent, user)
+        cloud.change(backupCodes=10)
+        assert "You have none yet." in await agent.page("/-/account")
+    async with cloud.person() as again:
+        await asked(cloud, again, user)
+        assert "All your backup codes are used" not in await again.page()
 
 
 @pytest.mark.row("CC-08")
