@@ -15,6 +15,7 @@ from gateway.login.flow import Flow, Went
 from gateway.login.record import Login, Opened, Step
 from gateway.login.reports import Reports
 from gateway.login.sending import ASK_AT_LEAST, ASK_BESIDE
+from gateway.login.viewing import view_of
 from gateway.login.visit import Visit
 from gateway.login.visits import Browser
 from gateway.observe.audit import AuditEvent
@@ -89,13 +90,8 @@ class Answers:
 
     async def _view(self, visit: Visit, went: Went, login: Login, fields: Fields) -> StepView:
         if went.step is Step.DONE:
-            return StepView(
-                step="done",
-                purpose=login.purpose.value,
-                now=self.clock.now(),
-                csrf=visit.csrf,
-                to=visit.to,
-                host=visit.host,
+            return replace(
+                view_of(Step.DONE, visit, login, self.clock.now()),
                 location=visit.to,
             )
         return await self.flow.pages[went.step].view(visit, login, fields)

@@ -3,11 +3,12 @@
 Form: only the button that goes on. They can be seen again on the account page, after a fresh proof.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gateway.domain.ports import Clock
 from gateway.login.flow import Acted, Fields
-from gateway.login.record import CodesNoted, Login
+from gateway.login.record import CodesNoted, Login, Step
+from gateway.login.viewing import view_of
 from gateway.login.visit import Visit
 from gateway.rendering.step_view import StepView
 from gateway.second_factor.factors import backup_code
@@ -25,13 +26,7 @@ class BackupCodesPage:
 
     async def view(self, visit: Visit, login: Login, fields: Fields) -> StepView:
         """The codes."""
-        return StepView(
-            step="backup-codes",
-            purpose=login.purpose.value,
-            now=self.clock.now(),
-            csrf=visit.csrf,
-            to=visit.to,
-            host=visit.host,
-            username=login.user.display_name if login.user else "",
+        return replace(
+            view_of(Step.BACKUP_CODES, visit, login, self.clock.now()),
             codes=tuple(backup_code.shown(code) for code in login.enrolments.backup_codes),
         )

@@ -3,11 +3,12 @@
 Form: `action` `send` or `edit`.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gateway.domain.ports import Clock
 from gateway.login.flow import Acted, Fields
-from gateway.login.record import AddressConfirmed, AddressGiven, Login
+from gateway.login.record import AddressConfirmed, AddressGiven, Login, Step
+from gateway.login.viewing import view_of
 from gateway.login.visit import Visit
 from gateway.rendering.step_view import StepView
 
@@ -29,15 +30,9 @@ class ConfirmPage:
 
     async def view(self, visit: Visit, login: Login, fields: Fields) -> StepView:
         """The address as it was typed."""
-        return StepView(
-            step="confirm",
-            purpose=login.purpose.value,
-            now=self.clock.now(),
-            csrf=visit.csrf,
-            to=visit.to,
-            host=visit.host,
+        return replace(
+            view_of(Step.CONFIRM, visit, login, self.clock.now()),
             factor=login.draft.factor.value if login.draft else "",
-            username=login.user.display_name if login.user else "",
             address=login.draft.address if login.draft else "",
             digits=login.policy.otp_length,
             can_edit=True,

@@ -7,7 +7,7 @@ is never kept.
 """
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gateway.domain import errors
 from gateway.domain.ports import Chance, Clock
@@ -18,8 +18,9 @@ from gateway.domain.user import User
 from gateway.keycloak.sign_in import Granted, SignIn
 from gateway.keycloak.users import PasswordRefused, Users
 from gateway.login.flow import Acted, Fields
-from gateway.login.record import Login, PasswordChanged, Stopped, TokensGranted
+from gateway.login.record import Login, PasswordChanged, Step, Stopped, TokensGranted
 from gateway.login.reports import Reports
+from gateway.login.viewing import view_of
 from gateway.login.visit import Visit
 from gateway.observe.audit import AuditEvent
 from gateway.rendering.step_view import StepView
@@ -103,13 +104,7 @@ class NewPasswordPage:
 
     async def view(self, visit: Visit, login: Login, fields: Fields) -> StepView:
         """The form."""
-        return StepView(
-            step="new-password",
-            purpose=login.purpose.value,
-            now=self.clock.now(),
-            csrf=visit.csrf,
-            to=visit.to,
-            host=visit.host,
-            username=login.user.display_name if login.user else "",
+        return replace(
+            view_of(Step.NEW_PASSWORD, visit, login, self.clock.now()),
             another_code=login.proved is not None,
         )

@@ -6,7 +6,7 @@ account not ready), so the page may stay open overnight.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import structlog
 
@@ -24,9 +24,10 @@ from gateway.keycloak.sign_in_queue import Busy, SignInQueue, normalised
 from gateway.keycloak.users import Users
 from gateway.login.browsers import Browsers
 from gateway.login.flow import Acted, Fields
-from gateway.login.record import Login, PasswordRight, Purpose, Stopped
+from gateway.login.record import Login, PasswordRight, Purpose, Step, Stopped
 from gateway.login.reports import Reports
 from gateway.login.trusting import Trusting
+from gateway.login.viewing import view_of
 from gateway.login.visit import Visit
 from gateway.observe.audit import AuditEvent
 from gateway.rendering.step_view import StepView
@@ -89,13 +90,8 @@ class PasswordPage:
 
     async def view(self, visit: Visit, login: Login, fields: Fields) -> StepView:
         """The form; a typed user name is kept, a password never."""
-        return StepView(
-            step="password",
-            purpose=login.purpose.value,
-            now=self.clock.now(),
-            csrf=visit.csrf,
-            to=visit.to,
-            host=visit.host,
+        return replace(
+            view_of(Step.PASSWORD, visit, login, self.clock.now()),
             username=login.user.username if login.user else fields.get("username", "").strip()[:MOST_NAME],
             can_cancel=login.purpose is not Purpose.SIGN_IN,
         )

@@ -4,7 +4,7 @@ Form: `address` for a message factor (nothing is sent from here: the address is 
 for an app, whose secret the page shows; `factor` picks among several.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gateway.domain.challenge import Draft, Rejected
 from gateway.domain.policy import MESSAGE_FACTORS, FactorKind
@@ -14,8 +14,9 @@ from gateway.login import aims
 from gateway.login.answering import Answering
 from gateway.login.flow import Acted, Fields
 from gateway.login.proofs import Proofs
-from gateway.login.record import AddressGiven, Login, Picked
+from gateway.login.record import AddressGiven, Login, Picked, Step
 from gateway.login.reports import Reports
+from gateway.login.viewing import view_of
 from gateway.login.visit import Visit
 from gateway.observe.audit import AuditEvent
 from gateway.rendering import factor_texts
@@ -71,15 +72,9 @@ class RegisterPage:
         typed = fields.get("address", login.edited)
         secret = login.draft.secret if login.draft and kind is FactorKind.TOTP else ""
         name = login.user.username if login.user else ""
-        return StepView(
-            step="register",
-            purpose=login.purpose.value,
-            now=self.clock.now(),
-            csrf=visit.csrf,
-            to=visit.to,
-            host=visit.host,
+        return replace(
+            view_of(Step.REGISTER, visit, login, self.clock.now()),
             factor=kind.value if kind else "",
-            username=login.user.display_name if login.user else "",
             address=typed.strip()[:MOST_ADDRESS],
             digits=totp.DIGITS if secret else login.policy.otp_length,
             methods=tuple(MethodView(f.value, factor_texts.label(f, language)) for f in aims.offered(login)),

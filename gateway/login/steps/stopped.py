@@ -3,11 +3,12 @@
 Nothing can be done on it but sign in again, by the password page.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gateway.domain.ports import Clock
 from gateway.login.flow import Acted, Fields
-from gateway.login.record import Login
+from gateway.login.record import Login, Step
+from gateway.login.viewing import view_of
 from gateway.login.visit import Visit
 from gateway.rendering.step_view import StepView
 
@@ -24,13 +25,7 @@ class StoppedPage:
 
     async def view(self, visit: Visit, login: Login, fields: Fields) -> StepView:
         """The reason is the problem beside it."""
-        return StepView(
-            step="stopped",
-            purpose=login.purpose.value,
-            now=self.clock.now(),
-            csrf=visit.csrf,
-            to=visit.to,
-            host=visit.host,
-            username=login.user.display_name if login.user else "",
+        return replace(
+            view_of(Step.STOPPED, visit, login, self.clock.now()),
             can_cancel=False,
         )

@@ -5,7 +5,7 @@ registering. One page for every factor; with `choosePage: combined` it takes whi
 codes are told by one sentence.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gateway.domain.policy import FactorKind
 from gateway.domain.ports import Clock
@@ -14,8 +14,9 @@ from gateway.login import aims
 from gateway.login.answering import Answering
 from gateway.login.flow import Acted, Fields
 from gateway.login.proofs import Proofs
-from gateway.login.record import AddressGiven, Login, Purpose
+from gateway.login.record import AddressGiven, Login, Purpose, Step
 from gateway.login.sending import Sending
+from gateway.login.viewing import view_of
 from gateway.login.visit import Visit
 from gateway.rendering import factor_texts
 from gateway.rendering.languages import Languages
@@ -51,9 +52,9 @@ class VerifyPage:
     async def view(self, visit: Visit, login: Login, fields: Fields) -> StepView:
         """Where a code went, how long it works, when a new one may be asked for, what else may be typed."""
         case, challenge = self.proofs.case(visit, login), login.challenge
-        now, purpose = self.clock.now(), login.purpose.value
+        now = self.clock.now()
         if case is None:
-            return StepView("verify", purpose, now, visit.csrf, visit.to, visit.host)
+            return view_of(Step.VERIFY, visit, login, now)
         left = await self.challenges.left(case, challenge)
         expires_at = challenge.expires_at if challenge else None
         if expires_at and left.held and left.held.problem is Problem.LIMIT_EXCEEDED:
@@ -61,15 +62,9 @@ class VerifyPage:
         message, language = aims.message(login), self.languages.get(visit.language)
         only = case.methods[0].factor if len(case.methods) == 1 else None
         kinds = [m.factor for m in case.methods] + list(case.extras)
-        return StepView(
-            step="verify",
-            purpose=purpose,
-            now=now,
-            csrf=visit.csrf,
-            to=visit.to,
-            host=visit.host,
+        return replace(
+            view_of(Step.VERIFY, visit, login, now),
             factor=only.value if only else "",
-            username=login.user.display_name if login.user else "",
             sent_to=mask_address(message.address) if message else "",
             digits=totp.DIGITS if only is FactorKind.TOTP else login.policy.otp_length,
             expires_at=expires_at,
