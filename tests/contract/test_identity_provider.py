@@ -45,14 +45,23 @@ class Gateway:
 
     access: KeycloakAccess
     sign_in: SignIn
+    queue: SignInQueue
     users: Users
     profile: Profile
+
+    async def password(self, username: str, password: str) -> Granted | WrongPassword | NotFullySetUp:
+        """A login as the gateway makes it: one at a time for each name."""
+        async with self.queue.turn("tenant", username, "192.0.2.1") as turn:
+            assert turn == Turn()
+            return await self.sign_in.password(self.access, username, Secret(password))
 
 
 @pytest.fixture
 async def gateway(server: Keycloak) -> AsyncIterator[Gateway]:
-    connections = Connections()
-    yield Gateway(access_of(server), SignIn(connections, SystemClock()), Users(connections), Profile(connections))
+    connections, clock = Connections(), SystemClock()
+    queue = SignInQueue(StoreLock(MemoryStore(clock), clock, SystemChance()), clock)
+    yield Gateway(access_of(server), SignIn(connections, clock), queue, Users(connections), Profile(connections))
+    await queue.close()
     await connections.close()
 
 
@@ -74,16 +83,10 @@ def access_of(server: Keycloak, *, realm: str = "") -> KeycloakAccess:
 
 
 async def granted(gateway: Gateway, person: Person) -> Granted:
-    """A grant by the right password.
-
-    Keycloak's brute-force protection refuses a login of a user while it still counts his last one, and no queue stands
-    before it here; a refusal of that kind counts for nothing.
-    """
-    for _ in range(5):
-        found = await gateway.sign_in.password(gateway.access, person.username, Secret(person.password))
-        if isinstance(found, Granted):
-            return found
-    raise AssertionError(found)
+    """A grant by the right password."""
+    found = await gateway.password(person.username, person.password)
+    assert isinstance(found, Granted)
+    return found
 
 
 async def ask(server: Keycloak, endpoint: str, form: dict[str, str]) -> httpx2.Response:
@@ -110,15 +113,15 @@ async def test_the_right_password_gives_verified_tokens_and_the_user(gateway: Ga
 
 @pytest.mark.parametrize("change", [str.upper, str.lower, lambda name: f"{name}@example.com"])
 async def test_the_name_counts_in_any_case_and_as_an_address(gateway: Gateway, person: Person, change: Any) -> None:
-    found = await gateway.sign_in.password(gateway.access, change(person.username), Secret(person.password))
+    found = await gateway.password(change(person.username), person.password)
     assert isinstance(found, Granted)
     assert found.user.id == person.id
 
 
 @pytest.mark.row("GW-05")
 async def test_a_wrong_password_and_an_unknown_user_are_one_answer(gateway: Gateway, person: Person) -> None:
-    wrong = await gateway.sign_in.password(gateway.access, person.username, Secret(new_password()))
-    unknown = await gateway.sign_in.password(gateway.access, "nobody-of-this-name", Secret(new_password()))
+    wrong = await gateway.password(person.username, new_password())
+    unknown = await gateway.password("nobody-of-this-name", new_password())
     assert wrong == unknown == WrongPassword("Invalid user credentials")
 
 
@@ -128,19 +131,19 @@ async def test_characters_of_every_kind_reach_the_server_as_they_were_typed(serv
 
 
 async def test_an_empty_password_is_a_wrong_one(gateway: Gateway, person: Person) -> None:
-    assert isinstance(await gateway.sign_in.password(gateway.access, person.username, Secret("")), WrongPassword)
+    assert isinstance(await gateway.password(person.username, ""), WrongPassword)
 
 
 @pytest.mark.row("GW-05")
 async def test_a_disabled_user_is_a_wrong_password_with_its_reason(server: Keycloak, gateway: Gateway) -> None:
     person = server.admin.create_user(enabled=False)
-    found = await gateway.sign_in.password(gateway.access, person.username, Secret(person.password))
+    found = await gateway.password(person.username, person.password)
     assert found == WrongPassword("Account disabled")
 
 
 async def test_a_disabled_user_with_a_wrong_password_is_not_given_away(server: Keycloak, gateway: Gateway) -> None:
     person = server.admin.create_user(enabled=False)
-    found = await gateway.sign_in.password(gateway.access, person.username, Secret(new_password()))
+    found = await gateway.password(person.username, new_password())
     assert found == WrongPassword("Invalid user credentials")
 
 
@@ -150,8 +153,8 @@ async def test_a_required_action_is_told_only_with_the_right_password(
     server: Keycloak, gateway: Gateway, action: str
 ) -> None:
     person = server.admin.create_user(required_actions=(action,))
-    right = await gateway.sign_in.password(gateway.access, person.username, Secret(person.password))
-    wrong = await gateway.sign_in.password(gateway.access, person.username, Secret(new_password()))
+    right = await gateway.password(person.username, person.password)
+    wrong = await gateway.password(person.username, new_password())
     account = await gateway.users.account(gateway.access, person.id)
     assert (right, wrong) == (NotFullySetUp(), WrongPassword("Invalid user credentials"))
     assert account is not None
@@ -160,7 +163,7 @@ async def test_a_required_action_is_told_only_with_the_right_password(
 
 async def test_failures_are_counted_and_the_right_password_clears_them(gateway: Gateway, person: Person) -> None:
     for _ in range(3):
-        await gateway.sign_in.password(gateway.access, person.username, Secret(new_password()))
+        await gateway.password(person.username, new_password())
     before = await gateway.users.brute_force(gateway.access, person.id)
     await granted(gateway, person)
     after = await gateway.users.brute_force(gateway.access, person.id)
@@ -341,7 +344,7 @@ async def test_setting_a_password_removes_the_required_action(server: Keycloak, 
     person = server.admin.create_user(required_actions=("UPDATE_PASSWORD",))
     new = new_password()
     assert await gateway.users.set_password(gateway.access, person.id, Secret(new)) is None
-    assert isinstance(await gateway.sign_in.password(gateway.access, person.username, Secret(new)), Granted)
+    assert isinstance(await gateway.password(person.username, new), Granted)
 
 
 async def test_a_password_against_the_policy_is_refused_in_words(gateway: Gateway, person: Person) -> None:
@@ -535,21 +538,10 @@ async def test_parallel_grants_of_one_user_are_refused_in_part(server: Keycloak,
     assert server.admin.failures(person.id)["numFailures"] == 0
 
 
-async def test_behind_the_queue_no_right_password_is_refused_for_coming_right_after_another(
-    gateway: Gateway, server: Keycloak
-) -> None:
-    clock = SystemClock()
-    queue = SignInQueue(StoreLock(MemoryStore(clock), clock, SystemChance()), clock)
-
+async def test_no_right_password_is_refused_for_coming_right_after_another(gateway: Gateway, server: Keycloak) -> None:
     async def log_in_often(person: Person) -> list[object]:
-        answers: list[object] = []
-        for _ in range(15):
-            async with queue.turn("tenant", person.username, "192.0.2.1") as turn:
-                assert turn == Turn()
-                answers.append(await gateway.sign_in.password(gateway.access, person.username, Secret(person.password)))
-        return answers
+        return [await gateway.password(person.username, person.password) for _ in range(15)]
 
     people = [server.admin.create_user() for _ in range(3)]
     answers = [answer for some in await asyncio.gather(*map(log_in_often, people)) for answer in some]
-    await queue.close()
     assert [answer for answer in answers if not isinstance(answer, Granted)] == []
