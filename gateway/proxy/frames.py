@@ -7,6 +7,8 @@ a frame has just ended, so that one of our own may stand between two, and whethe
 CLOSE = 0x8
 GOING_AWAY = b"\x03\xe9"
 """Status 1001: the server is going down (RFC 6455 7.4.1)."""
+POLICY_VIOLATION = b"\x03\xf0"
+"""Status 1008: of the registered ones the one that fits an end of the session."""
 
 
 class Frames:

@@ -3,7 +3,8 @@
 The handshake goes to the app first; only after the app has answered 101 with the right `Sec-WebSocket-Accept` does the
 browser get its 101. From then on bytes are spliced both ways, so that frames, subprotocols, compression and close codes
 pass untouched. Any other answer is an ordinary one, except 2xx to a handshake, which nobody sane gives. One session has
-only so many at a time. When this process ends, both sides are told 1001 wherever a frame of ours may stand.
+only so many at a time. When this process ends, both sides are told 1001 wherever a frame of ours may stand, and 1008
+when the session ends; from then on nothing of either passes to the other.
 """
 
 import asyncio
@@ -21,7 +22,7 @@ from gateway.domain.problem import Problem
 from gateway.domain.tenant import Route
 from gateway.proxy.client import Client, Relayed
 from gateway.proxy.forward import Failed, Rewrite, head_bytes
-from gateway.proxy.frames import GOING_AWAY, Frames, close_frame
+from gateway.proxy.frames import GOING_AWAY, POLICY_VIOLATION, Frames, close_frame
 from gateway.proxy.headers import Request
 from gateway.proxy.pool import Origin, Pool
 from gateway.proxy.request_check import Checked, listed
@@ -34,7 +35,7 @@ ACTIVITY = 60.0
 PER_SESSION = 20
 """WebSockets of one session at a time, on this replica."""
 GOODBYE = 1.0
-"""Seconds a browser has to answer that this process ends."""
+"""Seconds a browser has to answer that this is the end."""
 _HIGH_WATER = 262_144
 
 
@@ -49,7 +50,7 @@ class WebSockets:
         self._per_session = per_session
         self._chance = chance or SystemChance()
         self._open: Counter[str] = Counter()
-        self._live: set[asyncio.Future[None]] = set()
+        self._live: set[asyncio.Future[bytes]] = set()
         self._ended = False
 
     def end(self) -> None:
@@ -57,7 +58,7 @@ class WebSockets:
         self._ended = True
         for ending in tuple(self._live):
             if not ending.done():
-                ending.set_result(None)
+                ending.set_result(GOING_AWAY)
 
     async def splice(
         self,
@@ -97,14 +98,19 @@ class WebSockets:
     ) -> Relayed | Failed:
         client = Client(request)
         wire: Wire | None = None
+        ending: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+        spliced = False
 
         def lost() -> None:
             if wire is not None:
                 wire.abort(ClientGone("client gone"))
 
         def cut() -> None:
-            lost()
-            client.give_up()
+            if not spliced:
+                lost()
+                client.give_up()
+            elif not ending.done():
+                ending.set_result(POLICY_VIOLATION)
 
         forget = closing(cut)  # before anything is waited for: no end of the session is missed
         client.watch(lost)
@@ -117,7 +123,11 @@ class WebSockets:
                 _check_switch(answer, checked)
                 await client.head(101, "Switching Protocols", (*rewrite(answer.fields), *_UPGRADE), switch=True)
                 client.unwatch()
-                return await self._both_ways(request, client, wire, route.timeouts.first_byte, on_activity)
+                spliced = True
+                patience = route.timeouts.first_byte
+                return await self._both_ways(
+                    request, client, wire, patience=patience, on_activity=on_activity, ending=ending
+                )
             if answer.status < 300:
                 return Failed(Problem.APP_UNAVAILABLE, f"{answer.status} to a WebSocket handshake")
             return await _ordinary(client, wire, answer, rewrite, route.timeouts.between_bytes)
@@ -134,7 +144,14 @@ class WebSockets:
                 wire.close()
 
     async def _both_ways(
-        self, request: web.Request, client: Client, wire: Wire, patience: float, on_activity: Callable[[], None]
+        self,
+        request: web.Request,
+        client: Client,
+        wire: Wire,
+        *,
+        patience: float,
+        on_activity: Callable[[], None],
+        ending: asyncio.Future[bytes],
     ) -> Relayed:
         alive = _Alive(self._clock, on_activity)
         inbox = _Inbox(request)
@@ -145,21 +162,22 @@ class WebSockets:
 
         async def to_app() -> None:
             while data := await inbox.read():
+                if ending.done():
+                    return inbox.put_back(data)
                 alive.seen()
                 upward.feed(data)
                 await wire.write(data, within=patience)  # else a browser that leaves meanwhile is never noticed
 
         async def to_browser() -> None:
-            while data := await wire.read():
+            while (data := await wire.read()) and not ending.done():
                 alive.seen()
                 downward.feed(data)
                 await client.raw(data)
 
-        ways = [asyncio.create_task(to_app()), asyncio.create_task(to_browser())]
-        ending = asyncio.get_running_loop().create_future()
+        ways: list[asyncio.Future[Any]] = [asyncio.create_task(to_app()), asyncio.create_task(to_browser())]
         self._live.add(ending)
-        if self._ended:
-            ending.set_result(None)
+        if self._ended and not ending.done():
+            ending.set_result(GOING_AWAY)
         try:
             await asyncio.wait([*ways, ending], return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -170,20 +188,28 @@ class WebSockets:
         if any(isinstance(error, TooSlow) for error in ended):  # closing would wait for the app as well
             wire.abort()
             return client.give_up()
-        if ending.done() and downward.between and not downward.closing:
-            await self._say_goodbye(client, wire, inbox, upward)
+        told = True
+        if ending.done() and not downward.closing:
+            told = downward.between and await self._say_goodbye(client, wire, inbox, upward, ending.result())
+        if not told:
+            wire.abort()
+            return client.give_up()
         wire.close()  # not at once: the browser's close frame may still be on its way
         return client.hang_up()
 
-    async def _say_goodbye(self, client: Client, wire: Wire, inbox: "_Inbox", upward: Frames) -> None:
-        """1001 to both sides; then the browser's own close frame is waited for, so that it sees a clean end."""
+    async def _say_goodbye(self, client: Client, wire: Wire, inbox: "_Inbox", upward: Frames, status: bytes) -> bool:
+        """`status` to both sides; then the browser's own close frame is waited for, so that it sees a clean end.
+
+        Whether it came.
+        """
         with suppress(AppError, TimeoutError):
             async with asyncio.timeout(GOODBYE):
                 if upward.between and not upward.closing:
-                    await wire.write(close_frame(GOING_AWAY, self._chance.token_bytes(4)))
-                await client.raw(close_frame(GOING_AWAY))
+                    await wire.write(close_frame(status, self._chance.token_bytes(4)))
+                await client.raw(close_frame(status))
                 while not upward.closing and (data := await inbox.read()):
                     upward.feed(data)
+        return upward.closing
 
 
 class _Alive:
@@ -241,6 +267,11 @@ class _Inbox:
             self._paused = False
             self._protocol.resume_reading(resume_parser=False)
         return data
+
+    def put_back(self, data: bytes) -> None:
+        """What was read and not taken."""
+        self._held.appendleft(data)
+        self._size += len(data)
 
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():

@@ -119,6 +119,7 @@ class EchoUpstream:
     port: int
     requests: list[dict[str, Any]] = field(default_factory=list)
     sockets: list[web.WebSocketResponse] = field(default_factory=list)
+    left: asyncio.Queue[web.WebSocketResponse] = field(default_factory=asyncio.Queue)
     subprotocols: tuple[str, ...] = ("echo", "chat")
     _runner: web.AppRunner | None = None
 
@@ -174,6 +175,7 @@ class EchoUpstream:
             else:
                 await socket.send_str(message.data)
         self.sockets.remove(socket)
+        self.left.put_nowait(socket)
         return socket
 
 

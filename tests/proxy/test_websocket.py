@@ -28,6 +28,9 @@ from tests.proxy.stage import (
 KEY = "dGhlIHNhbXBsZSBub25jZQ=="
 ORIGIN = f"https://{HOST}"
 
+SESSION_OVER = b"\x88\x02\x03\xf0"
+"""A close frame with status 1008."""
+
 
 def accept(key: str = KEY) -> str:
     """What answers a handshake with `key` (RFC 6455 4.2.2)."""
@@ -233,10 +236,47 @@ async def test_open_websockets_close_when_their_session_ends(echo_upstream: Echo
             assert status_of(await read_head(reader)) == 101
         stage.sessions.end("s1")
         for reader, writer in connections:
-            with pytest.raises((ConnectionError, asyncio.IncompleteReadError)):
-                await asyncio.wait_for(reader.readexactly(1), 2)
+            async with asyncio.timeout(2):
+                assert await until_quiet(reader) == SESSION_OVER  # and not a byte after it, though nobody answers
             writer.transport.abort()
         assert status_of(await stage.send(handshake(stage))) == 401
+
+
+@pytest.mark.attack("A11")
+async def test_the_end_of_the_session_is_told_to_both_sides_as_1008(echo_upstream: EchoUpstream) -> None:
+    async with gateway(tenant(echo_upstream.url)) as stage, socket(stage) as one:
+        await one.send_str("x")
+        assert await one.receive_str() == "x"
+        stage.sessions.end("s1")
+        told = await one.receive(timeout=10)
+        assert (told.type, told.data) == (WSMsgType.CLOSE, 1008)
+        assert (await one.receive(timeout=10)).type is WSMsgType.CLOSED
+        app_side = await asyncio.wait_for(echo_upstream.left.get(), 5)
+        assert app_side.close_code == 1008
+
+
+@pytest.mark.attack("A11")
+async def test_what_is_sent_after_the_end_of_the_session_reaches_nobody() -> None:
+    heard = bytearray()
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_head(reader)
+        writer.write(switching())
+        while data := await reader.read(1000):
+            heard.extend(data)
+            writer.write(b"late words")
+
+    async with app_that(script) as app, gateway(tenant(app.url)) as stage:
+        reader, writer = await stage.connect()
+        writer.write(handshake(stage))
+        await read_head(reader)
+        stage.sessions.end("s1")
+        writer.write(b"\x82\x83\x00\x00\x00\x00abc")
+        async with asyncio.timeout(2):
+            assert await until_quiet(reader) == SESSION_OVER
+        await asyncio.wait_for(app.closed.wait(), 5)
+        writer.transport.abort()
+    assert b"abc" not in heard
 
 
 async def test_a_browser_that_vanishes_frees_the_app(echo_upstream: EchoUpstream) -> None:
