@@ -6,6 +6,7 @@ a connection before it lends it, so a server that came back is reached by the ne
 """
 
 import math
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from secrets import token_bytes, token_hex
@@ -162,7 +163,18 @@ class RedisStore:
             raise errors.Unreachable("store", "is read-only") from error
         except (RedisError, OSError, TimeoutError) as error:
             # Only the error's kind (OutOfMemoryError, AuthenticationError): its text may quote arguments.
-            raise errors.Unreachable("store", type(error).__name__) from error
+            raise errors.Unreachable("store", self._untrusted(error) or type(error).__name__) from error
+
+    def _untrusted(self, error: BaseException) -> str:
+        """Whose certificate was not believed, and why; empty for any other error."""
+        cause: BaseException | None = error
+        while cause and not isinstance(cause, ssl.SSLCertVerificationError):
+            cause = cause.__cause__ or cause.__context__
+        if not isinstance(cause, ssl.SSLCertVerificationError):
+            return ""
+        to = self._pool.connection_kwargs
+        place = f"{to.get('host', 'localhost')}:{to.get('port', 6379)}"
+        return f"the certificate of {place} is not trusted: {cause.verify_message}; see tls.store.ca_file"
 
 
 def _found(answer: list[bytes]) -> Reserved | Held:

@@ -192,7 +192,8 @@ async def test_a_unix_socket_is_reached(redis_server: int, tmp_path: Path) -> No
         await store.close()
 
 
-async def test_tls_is_spoken_and_only_a_trusted_server_is_believed(tmp_path: Path) -> None:
+@pytest.mark.row("GW-33")
+async def test_tls_is_spoken_and_a_server_that_is_not_trusted_is_named_with_the_setting(tmp_path: Path) -> None:
     authority, stranger = trustme.CA(), trustme.CA()
     certificate = authority.issue_cert("127.0.0.1")
     files = {name: tmp_path / name for name in ("ca", "stranger", "certificate", "key")}
@@ -204,15 +205,22 @@ async def test_tls_is_spoken_and_only_a_trusted_server_is_believed(tmp_path: Pat
     options = ["--tls-port", str(port), "--tls-cert-file", str(files["certificate"]), "--tls-auth-clients", "no"]
     options += ["--tls-key-file", str(files["key"]), "--tls-ca-cert-file", str(files["ca"])]
     with server(program(), tmp_path, *options):
-        for authority_file, believed in ((files["ca"], True), (files["stranger"], False)):
-            store = RedisStore(
+        trusting, doubting = (
+            RedisStore(
                 url=f"rediss://127.0.0.1:{port}/0",
                 prefix="test:",
                 timeout=10.0,
-                tls=TlsSettings(ca_file=str(authority_file)),
+                tls=TlsSettings(ca_file=str(files[name])),
             )
-            assert await _answers(store) is believed
-            await store.close()
+            for name in ("ca", "stranger")
+        )
+        assert await trusting.get("k") is None
+        with pytest.raises(
+            errors.Unreachable, match=rf"127\.0\.0\.1:{port} is not trusted: .*certificate.*; see tls\.store\.ca_file"
+        ):
+            await doubting.get("k")
+        await trusting.close()
+        await doubting.close()
 
 
 def program() -> str:
