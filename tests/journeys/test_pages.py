@@ -38,10 +38,13 @@ async def test_the_password_page_has_the_help_and_the_way_to_a_new_password(help
 
 @pytest.mark.row("GW-31")
 async def test_the_stopped_page_has_the_help(helped: Site) -> None:
-    user = helped.user(required_actions=("UPDATE_PASSWORD",))
+    user = helped.user(required_actions=("CONFIGURE_TOTP",))
     async with helped.person() as agent:
         response = await agent.submit("password", username=user.username, password=user.password)
-        assert has_help(await agent.page(response.headers["Location"]))
+        assert response.headers["Location"].startswith("/-/login/stopped")
+        page = await agent.page(response.headers["Location"])
+    assert has_help(page)
+    assert HELP["forgot_password"] in page
 
 
 @pytest.mark.row("GW-31")

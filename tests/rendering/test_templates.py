@@ -6,7 +6,7 @@ from html.parser import HTMLParser
 import jinja2
 import pytest
 
-from gateway.domain.tenant import Branding
+from gateway.domain.tenant import Branding, Help
 from gateway.rendering.data_root import data_root
 from gateway.rendering.templates import build_environment
 from tests.rendering import states
@@ -91,8 +91,18 @@ def test_the_tenants_help_is_shown(name: str) -> None:
 
 
 @pytest.mark.row("GW-31")
-def test_a_forgotten_password_has_its_link_on_the_password_page() -> None:
-    assert "https://help.example.com/password" in html("password")
+@pytest.mark.parametrize("name", ["password", "password-locked", "stopped", "stopped-locked"])
+def test_a_forgotten_password_has_its_link_on_the_password_page_and_where_a_login_ends(name: str) -> None:
+    assert html(name).count("https://help.example.com/password") == 1
+
+
+def test_where_the_help_is_nothing_but_that_link_no_page_asks_whether_help_is_needed() -> None:
+    asked = states.tenant(Branding(name="Sun", help=Help(forgot_password="/password")))
+    template, context = states.STATES["password"](PAGES.languages.get("en"))
+    page = PAGES.render(states.request(of=asked), template, context).text
+    assert page
+    assert "/password" in page
+    assert "Need help?" not in page
 
 
 def test_a_tenants_own_words_say_in_which_language_they_are() -> None:
