@@ -90,6 +90,16 @@ async def test_serve_says_where_it_listens_answers_and_drains_on_sigterm(folder:
     assert (folder.path / "ring.key").is_file()
 
 
+@pytest.mark.attack("F28")
+@pytest.mark.slow
+async def test_serve_has_no_page_of_the_demo(folder: Folder) -> None:
+    async with serving(folder) as process, ClientSession() as browser:
+        await first_line(process)
+        for path in ("/-/demo", "/-/demo/users.json", "/-/demo/inbox.json", "/auth/realms/one"):
+            async with browser.get(f"{process.public}{path}", headers={"Host": "one.example.com"}) as answer:
+                assert answer.status == 404, path
+
+
 @pytest.mark.slow
 async def test_sighup_ends_nothing(folder: Folder) -> None:
     async with serving(folder) as process, ClientSession() as browser:

@@ -70,7 +70,6 @@ async def nothing_passes(site: Site, upstream: RawUpstream, auth: str) -> None:
 
 
 @pytest.mark.row("EF-01")
-@pytest.mark.row("GW-28")
 @pytest.mark.attack("F12")
 @pytest.mark.parametrize("auth", FORGED, ids=lambda auth: auth[:24].strip() or "nothing")
 async def test_without_a_session_the_app_sees_not_one_byte(guarded: Site, raw_upstream: RawUpstream, auth: str) -> None:

@@ -18,8 +18,6 @@ def test_every_request_of_the_corpus_has_its_own_name() -> None:
     assert len({odd.name for odd in CORPUS}) == len(CORPUS) >= 100
 
 
-@pytest.mark.row("GW-11")
-@pytest.mark.row("GW-12")
 @pytest.mark.attack("F12")
 async def test_without_a_session_nothing_at_all_reaches_an_app(raw_upstream: RawUpstream) -> None:
     async with gateway(tenant(raw_upstream.url)) as stage:

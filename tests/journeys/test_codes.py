@@ -166,6 +166,7 @@ async def test_a_locked_user_is_told_of_the_lock_and_not_of_the_shorter_wait_for
     assert len(site.mail.to(ADDRESS)) == sent
 
 
+@pytest.mark.row("EF-19")
 async def test_sends_end_with_the_maximum_of_a_login(site: Site) -> None:
     site.change(maxSends=2)
     async with site.person() as agent:

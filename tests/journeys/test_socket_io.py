@@ -148,7 +148,6 @@ async def test_the_server_learns_that_a_client_has_left(light_site: Site, agent_
             await agent_manager.left.wait()
 
 
-@pytest.mark.row("GW-05")
 @pytest.mark.parametrize("transport", ["polling", "websocket"])
 async def test_without_a_session_nothing_reaches_the_server(
     transport: str, light_site: Site, agent_manager: AgentManager

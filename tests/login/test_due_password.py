@@ -10,6 +10,7 @@ from gateway.domain import errors
 from gateway.domain.enrolment import Enrolment
 from gateway.domain.policy import FactorKind, Method
 from gateway.domain.problem import Problem
+from gateway.keycloak.sign_in import Granted
 from gateway.login.flow import Went
 from gateway.login.record import Step
 from gateway.settings.presets import PRESETS
@@ -90,6 +91,20 @@ async def test_a_password_that_is_set_stops_the_login_when_nothing_more_can_be_r
     fails("account", world.realm, errors.Unreachable("keycloak", "timeout"))
     went = await browser.act(Step.NEW_PASSWORD, new_password="another")
     assert went.step is Step.STOPPED
+
+
+async def test_a_grant_of_another_user_for_the_same_name_opens_nothing(world: World) -> None:
+    browser = await at_the_new_password(world)
+    ben, realm = world.realm.people["ben"], world.realm
+
+    async def of_ben(*_: Any) -> Granted:
+        return Granted(realm._tokens(ben), ben.user)
+
+    setattr(realm, "password", of_ben)  # noqa: B010  # as `fails` does it
+    went = await browser.act(Step.NEW_PASSWORD, new_password="another")
+    assert went.step is Step.STOPPED
+    assert went.trouble
+    assert went.trouble.problem is Problem.PASSWORD_CHANGED
 
 
 async def test_a_process_that_ended_while_setting_it_leaves_a_login_that_stops(world: World) -> None:

@@ -280,7 +280,6 @@ async def test_an_administrators_code_lets_in_while_no_relay_takes_mails() -> No
     assert (await anna.type(code)).step is Step.DONE
 
 
-@pytest.mark.row("CC-15")
 async def test_after_a_failed_send_the_button_sends() -> None:
     of = desk()
     with_policy(of, admin_codes=True)

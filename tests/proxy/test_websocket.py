@@ -88,6 +88,17 @@ async def test_ping_is_answered_by_the_app(echo_upstream: EchoUpstream) -> None:
 
 
 @pytest.mark.row("GW-02")
+async def test_a_ping_of_the_app_reaches_the_browser(echo_upstream: EchoUpstream) -> None:
+    async with gateway(tenant(echo_upstream.url)) as stage, socket(stage, autoping=False) as one:
+        await one.send_str("x")
+        await one.receive_str()
+        [app_side] = echo_upstream.sockets
+        await app_side.ping(b"still there")
+        asked = await one.receive(timeout=5)
+        assert (asked.type, asked.data) == (WSMsgType.PING, b"still there")
+
+
+@pytest.mark.row("GW-02")
 @pytest.mark.parametrize("code", [1000, 1001, 3000, 4001])
 async def test_close_codes_of_the_app_reach_the_browser(code: int, echo_upstream: EchoUpstream) -> None:
     async with gateway(tenant(echo_upstream.url)) as stage, socket(stage) as one:

@@ -241,6 +241,7 @@ async def test_nothing_is_sent_to_a_locked_user(bench: Bench) -> None:
     assert (refused.problem, len(bench.mails.messages)) == (Problem.LOCKED, 1)
 
 
+@pytest.mark.row("EF-19")
 async def test_the_maximum_of_sends_holds_for_a_login(bench: Bench) -> None:
     for _ in range(bench.policy.max_sends):
         await bench.send(bench.case())
@@ -250,6 +251,7 @@ async def test_the_maximum_of_sends_holds_for_a_login(bench: Bench) -> None:
     assert refused.problem is Problem.MAX_SENDS
 
 
+@pytest.mark.row("EF-19")
 async def test_the_hourly_maximum_of_sends_holds_over_logins(bench: Bench) -> None:
     bench.limits = replace(bench.limits, sends_per_user=3)
     for n in range(3):

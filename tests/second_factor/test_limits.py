@@ -114,6 +114,12 @@ async def test_the_fifth_failure_locks_for_five_minutes_and_ends_the_login(bench
 
 
 @pytest.mark.row("CC-19")
+async def test_how_long_a_lock_is_is_the_tenants_to_say(bench: Bench) -> None:
+    bench.policy = replace(CLOUDCX, locked_for=90)
+    assert waits((await fail_often(bench, 5))[-1], bench) == 90
+
+
+@pytest.mark.row("CC-19")
 async def test_a_locked_user_is_refused_until_the_last_second(bench: Bench) -> None:
     bench.policy = CLOUDCX
     await fail_often(bench, 5)

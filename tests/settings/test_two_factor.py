@@ -148,6 +148,14 @@ def test_email_without_otp_manager_url_is_refused_in_preset_efcx(folder: Folder,
 
 
 @pytest.mark.row("EF-03")
+def test_sms_without_otp_manager_url_is_refused_too(folder: Folder) -> None:
+    folder.built = replace(BUILT, factors=(FactorKind.EMAIL, FactorKind.SMS))
+    folder.two_factor["channelType"] = "SMS"
+    del folder.keycloak["Otp_Manager_Url"]
+    assert folder.fault("tenantSettings.keyCloak.Otp_Manager_Url").text.startswith("is missing")
+
+
+@pytest.mark.row("EF-03")
 def test_with_2fa_off_otp_manager_url_is_not_needed(folder: Folder) -> None:
     del folder.keycloak["Otp_Manager_Url"]
     folder.two_factor["is2FAEnabled"] = False

@@ -33,7 +33,6 @@ TRUSTED = (ip_network("10.0.0.0/8"), ip_network("fd00::/8"))
         (None, [], ""),
     ],
 )
-@pytest.mark.row("GW-11")
 def test_the_client_is_the_rightmost_address_no_trusted_proxy_has(
     peer: str | None, lines: list[str], client: str
 ) -> None:
