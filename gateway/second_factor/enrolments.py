@@ -224,7 +224,7 @@ class Enrolments:
             wanted = change(now)
             if wanted is None or wanted is now:
                 return wanted
-            wanted, new = await self._begun(tenant, user_id, sealed, wanted)
+            wanted, new = await self._begun(tenant, user_id, now, sealed, wanted)
             try:
                 await self._profile.write(tenant.keycloak, user_id, new, sealed)
             except Conflict:
@@ -234,9 +234,10 @@ class Enrolments:
         return wanted
 
     async def _begun(
-        self, tenant: Tenant, user_id: str, standing: str | None, wanted: EnrolmentSet
+        self, tenant: Tenant, user_id: str, now: EnrolmentSet, standing: str | None, wanted: EnrolmentSet
     ) -> tuple[EnrolmentSet, str]:
-        """What is written over `standing`: `wanted`, or what an earlier try of the same change began to write.
+        """What is written over `now`, which is sealed in `standing`: `wanted`, or what an earlier try of the same
+        change began to write.
 
         A write that had no answer may still come to pass, after the next one. The same bytes twice do no harm; another
         set of the same version would look like tampering for ever.
@@ -245,7 +246,8 @@ class Enrolments:
         raw = await self._store.get(key)
         with suppress(Unopenable, ValueError, TypeError):
             before, sealed = json.loads(self._guards.open(raw or b"", key))
-            if before == over and (begun := self._open(tenant, user_id, sealed)) and _same_change(begun, wanted):
+            begun = self._open(tenant, user_id, sealed)
+            if before == over and begun and _same_change(now, begun, wanted):
                 return begun, sealed
         sealed = self._seal(tenant, user_id, wanted)
         await self._store.set(key, self._guards.seal(json.dumps([over, sealed]).encode(), key), BEGUN_LIFE)
@@ -297,9 +299,11 @@ def _same(now: EnrolmentSet, wanted: EnrolmentSet) -> bool:
     return now.version == wanted.version and plain[0] == plain[1]
 
 
-def _same_change(begun: EnrolmentSet, wanted: EnrolmentSet) -> bool:
-    """Whether both come of the same change to the same set, whenever it was made and whichever codes were drawn."""
-    rest = [(s.trust_epoch, s.last_burn, len(s.backup_codes)) for s in (begun, wanted)]
+def _same_change(now: EnrolmentSet, begun: EnrolmentSet, wanted: EnrolmentSet) -> bool:
+    """Whether both come of the same change to `now`, whenever it was made and whichever codes were drawn, if any."""
+    rest = [
+        (s.trust_epoch, s.last_burn, len(s.backup_codes), s.backup_codes == now.backup_codes) for s in (begun, wanted)
+    ]
     return _same(begun, wanted) and rest[0] == rest[1]
 
 

@@ -429,3 +429,18 @@ async def test_another_change_after_a_write_without_an_answer_is_its_own() -> No
     kept = await bench.enrolments.burn(TENANT, "u1", enrolled, "code b", "owner")
     assert kept is not None
     assert kept.backup_codes == ("code a",)
+
+
+@pytest.mark.row("GW-29")
+async def test_new_backup_codes_after_a_sealing_anew_without_an_answer_are_new_ones() -> None:
+    bench = Bench()
+    enrolled = await bench.enrolments.add(TENANT, "u1", EnrolmentSet(), EMAIL, ("code a", "code b"))
+    assert enrolled
+    new_key(bench)
+    profile = Late()
+    profile.values = bench.profile.values
+    bench.enrolments._profile = profile
+    assert await bench.enrolments.read_at_login(TENANT, "u1") == enrolled
+    profile.held = None
+    kept = await bench.enrolments.renew_backup_codes(TENANT, "u1", ("code c", "code d"))
+    assert kept == replace(enrolled, version=2, backup_codes=("code c", "code d"))
