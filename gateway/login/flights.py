@@ -1,8 +1,8 @@
 """Many requests of one browser want the same thing at once: who does it? One of them; the others take its outcome.
 
-An effect that is due, or a password typed in several tabs. This is no lock but thrift: what is done twice all the same
-is done once. Five tabs, or five hundred, ask Keycloak once in a process. The
-flight belongs to nobody's request: a browser that goes away does not leave a registration half written.
+An effect that is due, or a password that several tabs send. This is no lock but thrift, within a process: five tabs, or
+five hundred, ask Keycloak once, and what two replicas do all the same must do no harm. The flight belongs to nobody's
+request: a browser that goes away does not leave a registration half written.
 """
 
 import asyncio

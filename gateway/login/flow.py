@@ -122,7 +122,8 @@ class Flow:
             return await self.beginnings.join(name, lambda: self._begun(visit, current, page, action, fields))
         acted = await self._acted(visit, current, page, action, fields)
         if acted.cancelled:
-            await self._cancel(visit, login)
+            await self.logins.remove(visit.tenant.id, visit.tag)
+            self.on_dead(visit.tenant, login)
             return Went(None)
         moved = await self._happened(visit, login, acted.events)
         while moved and acted.then:
@@ -165,11 +166,6 @@ class Flow:
         if before and not before.opened:
             self.on_dead(visit.tenant, before)
         return await self._settle(visit, login, None)
-
-    async def _cancel(self, visit: Visit, login: Login | None) -> None:
-        if login:
-            await self.logins.remove(visit.tenant.id, visit.tag)
-            self.on_dead(visit.tenant, login)
 
     async def _keep_new(self, visit: Visit, begun: Login, acted: Acted) -> Went:
         """The first event of a login makes its record; a browser has one login at a time (GW-13)."""
