@@ -27,9 +27,12 @@ class MethodRow:
 
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """The page. `suggests` when nothing is on though something could be (CC-21); `codes_left` None: none are kept;
-    `codes_used`: there were some;
-    `last_stays` when the only method on cannot be turned off, because the tenant requires one."""
+    """The page.
+
+    `suggests` when nothing is on though something could be (CC-21); `codes_left` None: none are kept; `codes_used` when
+    there were some and none is left; `last_stays` when the only method on cannot be turned off, because the tenant
+    requires one.
+    """
 
     username: str
     enabled: bool
