@@ -59,8 +59,12 @@ def networks(texts: list[str]) -> tuple[IPv4Network | IPv6Network, ...]:
     return tuple(ip_network(text) for text in texts)
 
 
+_JOINERS = str.maketrans("", "", "\N{ZERO WIDTH NON-JOINER}\N{ZERO WIDTH JOINER}\N{NO-BREAK SPACE}")
+"""Cannot be seen either, and stand in names: the first two are how Urdu, Persian and Hindi words are spelt."""
+
+
 def _one_line(text: str) -> str:
-    if not text.isprintable():
+    if not text.translate(_JOINERS).isprintable():
         raise ValueError("must be one line without control characters")
     return text
 

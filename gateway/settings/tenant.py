@@ -173,16 +173,24 @@ def _check_places(data: Mapping[str, Any], report: Report) -> None:
         if right is None or path == right or (path[:2] == _TWO_FACTOR and right[:2] == _TWO_FACTOR and len(path) > 2):
             continue
         report.error(path, f"does not belong here; its place is {written(right)}")
-    for key in data:
+    for key, value in data.items():
         if key in GatewaySection.model_fields:
             tell = report.error if "_" in key else report.warning  # EFCX may have a plain word of its own one day
             tell((key,), f"is ignored here; the gateway's own keys stand below gateway: (gateway.{key})")
-        elif key not in TenantFile.model_fields and difflib.get_close_matches(_word(key), ("gateway",), cutoff=0.8):
+        elif key not in TenantFile.model_fields and _is_misspelt(key, value):
             report.error((key,), "is not known; did you mean gateway?")
     inside = data.get("tenantSettings")
-    moved = inside.get("gateway") if isinstance(inside, Mapping) else None
-    if isinstance(moved, Mapping) and not moved.keys().isdisjoint(GatewaySection.model_fields):
+    if isinstance(inside, Mapping) and _holds_ours(inside.get("gateway")):
         report.error(("tenantSettings", "gateway"), "does not belong here; its place is gateway, beside tenantSettings")
+
+
+def _is_misspelt(key: str, value: object) -> bool:
+    """Whether this is a `gateway:` section under a wrong name; EFCX may have words that begin like it."""
+    return bool(difflib.get_close_matches(_word(key), ("gateway",), cutoff=0.8)) and _holds_ours(value)
+
+
+def _holds_ours(value: object) -> bool:
+    return isinstance(value, Mapping) and not value.keys().isdisjoint(GatewaySection.model_fields)
 
 
 def _word(key: object) -> str:

@@ -323,6 +323,21 @@ def test_a_name_fits_into_the_subject_of_a_mail(folder: Folder, name: str, said:
     assert said in folder.fault("gateway.branding.name").text
 
 
+@pytest.mark.row("GW-21")
+@pytest.mark.parametrize(
+    "name", ["\u06a9\u0645\u067e\u0646\u06cc\u200c\u0647\u0627", "\u0915\u094d\u200d\u0937", "Caf\u00e9\u00a0Nord"]
+)
+def test_a_name_may_hold_what_its_script_is_joined_by(folder: Folder, name: str) -> None:
+    folder.one["tenantName"] = name
+    assert tenant(folder).name == name
+
+
+@pytest.mark.parametrize("key", ["gatewayId", "gatewayUrl", "gateways"])
+def test_a_word_of_efcx_that_begins_like_our_section_and_is_none_is_kept_and_ignored(folder: Folder, key: str) -> None:
+    folder.one[key] = {"url": "10.0.0.1"}
+    assert not folder.load().faults
+
+
 @pytest.mark.parametrize("key", ["Gateway", "gatway", "gateways", "GATEWAY", "gateway "])
 def test_a_misspelt_gateway_section_is_refused_and_not_ignored(folder: Folder, key: str) -> None:
     folder.one[key] = {"never_trust_from": ["10.0.0.0/8"]}
