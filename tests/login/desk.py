@@ -3,11 +3,13 @@
 Only Keycloak and the session are left out: the password page knows everybody, and opening is an event.
 """
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from gateway.crypto.sealing import Sealer
 from gateway.delivery.pace import Pace
+from gateway.domain import errors
 from gateway.domain.channel import Channel
 from gateway.domain.enrolment import Enrolment, EnrolmentSet
 from gateway.domain.policy import FactorKind
@@ -61,6 +63,7 @@ class Desk:
     channel: Channel = PACED
     renewals: int = 0
     keycloak_is_over: bool = False
+    keycloak_is_away: bool = False
     flow: Flow = field(init=False)
     sending: Sending = field(init=False)
 
@@ -115,6 +118,9 @@ class Desk:
     async def renew(self, tenant: Tenant, spent: Tokens) -> Tokens | None:
         """Keycloak's answer to a refresh."""
         self.renewals += 1
+        await asyncio.sleep(0)
+        if self.keycloak_is_away:
+            raise errors.Unreachable("keycloak", "timeout")
         return None if self.keycloak_is_over else tokens(self.clock.now())
 
     def browser(self, user: str) -> "Browser":

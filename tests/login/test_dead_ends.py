@@ -12,6 +12,7 @@ from gateway.login.flow import Went
 from gateway.login.record import Step
 from gateway.second_factor.factors import backup_code
 from gateway.settings.presets import PRESETS
+from gateway.settings.snapshot import OperatorLimits
 from tests.login.world import CHANNEL, Browser, World
 
 METHODS = (Method(FactorKind.EMAIL, CHANNEL.service_identifier), Method(FactorKind.TOTP))
@@ -113,7 +114,7 @@ async def test_a_code_that_is_dead_keeps_no_login_alive_that_may_send_no_more() 
 
 async def test_a_login_that_may_send_no_more_tells_nobody_to_come_back_tomorrow() -> None:
     world, browser = await with_one_send()
-    world.clock.advance(301)
+    world.clock.advance(300)
     went = await browser.act(Step.VERIFY, "resend")
     assert went.trouble == Trouble(Problem.MAX_SENDS, world.clock.now() + 60)
 
@@ -132,4 +133,34 @@ async def test_a_live_code_is_good_though_no_other_may_be_sent() -> None:
     world.clock.advance(61)
     refused = await browser.act(Step.VERIFY, "resend")
     assert (refused.step, refused.trouble) == (Step.VERIFY, Trouble(Problem.MAX_SENDS))
+    assert (await browser.act(Step.VERIFY, code=world.mailed("anna@example.com"))).step is Step.DONE
+
+
+async def test_a_backup_code_signs_in_though_no_other_mail_may_be_sent(world: World) -> None:
+    world.mails.refuses = ""
+    world.tenant = replace(world.tenant, policy=replace(CLOUDCX, max_sends=1, resend_cooldown=60))
+    browser, _ = await on_the_code_page(world)
+    world.clock.advance(CLOUDCX.otp_expiry + 61)
+    refused = await browser.act(Step.VERIFY, "resend")
+    assert (refused.step, refused.trouble) == (Step.VERIFY, Trouble(Problem.MAX_SENDS))
+    assert (await browser.act(Step.VERIFY, code=world.enrolled("anna").backup_codes[0])).step is Step.DONE
+
+
+async def test_a_backup_code_signs_in_who_may_be_sent_no_mail_for_an_hour(world: World) -> None:
+    world.mails.refuses = ""
+    for n in range(OperatorLimits().sends_per_user):
+        await Browser(world, f"browser {n}").act(Step.PASSWORD, username="anna", password="right")
+        world.clock.advance(CLOUDCX.resend_cooldown)
+    browser, went = await on_the_code_page(world)
+    assert went.trouble
+    assert went.trouble.problem is Problem.MAX_SENDS
+    assert (await browser.act(Step.VERIFY, code=world.enrolled("anna").backup_codes[0])).step is Step.DONE
+
+
+async def test_a_live_code_is_good_though_the_next_one_could_not_be_sent(world: World) -> None:
+    world.mails.refuses = ""
+    browser, _ = await on_the_code_page(world)
+    world.clock.advance(CLOUDCX.resend_cooldown)
+    world.mails.refuses = "down"
+    await browser.act(Step.VERIFY, "resend")
     assert (await browser.act(Step.VERIFY, code=world.mailed("anna@example.com"))).step is Step.DONE

@@ -187,6 +187,26 @@ async def test_a_session_that_keycloak_ended_meanwhile_ends_the_login_but_not_th
 
 
 @pytest.mark.row("GW-34")
+async def test_a_keycloak_that_does_not_answer_ends_no_login_that_waits() -> None:
+    anna = await queued(desk(SLOW))
+    anna.desk.keycloak_is_away = True
+    anna.desk.clock.advance(KEYCLOAK_IDLE - 60)
+    went = await anna.look()
+    assert anna.desk.renewals == 1
+    assert went.trouble
+    assert went.trouble.problem is Problem.QUEUED
+
+
+@pytest.mark.row("GW-34")
+async def test_a_waiting_login_is_renewed_once_by_all_replicas_together() -> None:
+    one = desk(SLOW)
+    anna, two = await queued(one), one.twin()
+    one.clock.advance(KEYCLOAK_IDLE - 60)
+    await asyncio.gather(*(Browser(d, "anna", tag=anna.tag, secret=anna.secret).look() for d in (one, two)))
+    assert one.renewals + two.renewals == 1
+
+
+@pytest.mark.row("GW-34")
 async def test_who_comes_too_late_for_his_slot_is_not_sent_to_the_end_of_the_queue() -> None:
     anna = await queued(desk())
     anna.desk.clock.set(slot(anna))

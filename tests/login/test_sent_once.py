@@ -5,6 +5,9 @@ from dataclasses import replace
 
 import pytest
 
+from gateway.delivery.mail import NotSent, Sent
+from gateway.delivery.message import Message
+from gateway.domain.channel import Channel
 from gateway.domain.enrolment import Enrolment
 from gateway.domain.policy import FactorKind, Method
 from gateway.login.record import Step
@@ -43,6 +46,22 @@ async def test_a_send_that_failed_may_be_begun_again_at_once() -> None:
     await browser.act(Step.PASSWORD, username="anna", password="right")
     world.mails.refuses = ""
     await browser.look()
+    assert len(world.mails.messages) == 1
+
+
+async def test_a_send_of_a_request_that_was_given_up_may_be_begun_again_at_once() -> None:
+    world = await with_anna(World(NO_COOLDOWN))
+    browser = Browser(world, "laptop")
+    send = world.mails.send
+
+    async def given_up(channel: Channel, message: Message) -> Sent | NotSent:
+        world.mails.send = send  # type: ignore[method-assign]
+        raise asyncio.CancelledError
+
+    world.mails.send = given_up  # type: ignore[method-assign]
+    with pytest.raises(asyncio.CancelledError):
+        await browser.act(Step.PASSWORD, username="anna", password="right")
+    await browser.act(Step.PASSWORD, username="anna", password="right")
     assert len(world.mails.messages) == 1
 
 
