@@ -118,7 +118,7 @@ class Flow:
         if machine.step(current) is not page:
             return replace(await self.look(visit, login), out_of_order=True)
         if login is None:  # a double click, or tabs that a browser opened at once: asked once for all of them
-            name = (visit.tenant.id, visit.tag, _digest_of(action, fields))
+            name = (visit.tenant.id, visit.tag, visit.came_with, _digest_of(action, fields))
             return await self.beginnings.join(name, lambda: self._begun(visit, current, page, action, fields))
         acted = await self._acted(visit, current, page, action, fields)
         if acted.cancelled:
@@ -157,6 +157,7 @@ class Flow:
             route_asks=visit.route_asks,
             begun_at=now,
             moved_at=now,
+            begun_with=visit.came_with,
         )
 
     async def keep(self, visit: Visit, login: Login) -> Went:
@@ -188,7 +189,12 @@ class Flow:
         return await self._settle(visit, login, acted.trouble)
 
     async def _goes_on(self, visit: Visit, other: Login, user_id: str) -> bool:
-        """Whether `other` is a login of the same user that this browser may go on with instead of a new one."""
+        """Whether `other` is a login of the same user that this browser may go on with instead of a new one.
+
+        It came with the cookie that `other` was begun with: a tag that somebody knows leads into no login.
+        """
+        if not hmac.compare_digest(other.begun_with, visit.came_with):
+            return False
         same = other.user is not None and other.user.id == user_id and not other.stopped
         return same and other.purpose is Purpose.SIGN_IN and await self._serves(visit, other)
 

@@ -64,12 +64,13 @@ class Login:
     """One login of one browser; times in seconds since the epoch.
 
     `tag` places the login, its challenge and its session together in the store; `secret` and `session_secret` are the
-    halves of cookie values that only this browser holds (the record is sealed). `app` is the path prefix of the route
-    it was begun for, `route_asks` whether that route asks for a factor. `session` is the one that an `enrol` or
-    `step-up` belongs to, `recent` whether a fresh proof is owed whatever the policy asks at sign-in, `fresh` whether it
-    was given, `wanted` what `enrol` sets up. `open_registration`: a first factor needs no voucher. `edited` is the
-    address that was taken back to be edited, `unvouched` the registration that was proved and waits for its voucher.
-    `queued_until` is when the code that is waited for may be sent, `held_until` until when the user had to wait last.
+    halves of cookie values that only this browser holds (the record is sealed), `begun_with` is a digest of the half
+    that it held before. `app` is the path prefix of the route it was begun for, `route_asks` whether that route asks
+    for a factor. `session` is the one that an `enrol` or `step-up` belongs to, `recent` whether a fresh proof is owed
+    whatever the policy asks at sign-in, `fresh` whether it was given, `wanted` what `enrol` sets up.
+    `open_registration`: a first factor needs no voucher. `edited` is the address that was taken back to be edited,
+    `unvouched` the registration that was proved and waits for its voucher. `queued_until` is when the code that is
+    waited for may be sent, `held_until` until when the user had to wait last.
     """
 
     id: str
@@ -83,6 +84,7 @@ class Login:
     route_asks: bool
     begun_at: float
     moved_at: float
+    begun_with: str = ""
     session: str = ""
     recent: bool = False
     fresh: bool = False

@@ -14,10 +14,10 @@ from gateway.settings.snapshot import Configuration
 class Visit:
     """One request to the login pages.
 
-    `tag` is the browser's part of the login cookie; `browser` a text such as "Chrome on Windows"; `browser_id` the
-    value of the browser cookie, which says who finished a login here and is never a proof. `app` is the prefix of the
-    route the browser wants to go to, `route_asks` whether that route asks for a factor, `to` the checked target, `csrf`
-    the token for the forms of this browser, `trust` its trust cookie.
+    `tag` is the browser's part of the login cookie, `came_with` a digest of its secret part; `browser` a text such as
+    "Chrome on Windows"; `browser_id` the value of the browser cookie, which says who finished a login here and is never
+    a proof. `app` is the prefix of the route the browser wants to go to, `route_asks` whether that route asks for a
+    factor, `to` the checked target, `csrf` the token for the forms of this browser, `trust` its trust cookie.
     """
 
     configuration: Configuration
@@ -33,5 +33,6 @@ class Visit:
     csrf: str
     app: str
     route_asks: bool
+    came_with: str = ""
     browser_id: str | None = None
     trust: TrustCookie | None = None

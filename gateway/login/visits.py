@@ -1,5 +1,6 @@
 """What does a request to the login pages say: which browser, which visit, and is the form one of ours?"""
 
+import hashlib
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -74,6 +75,7 @@ class Visits:
             csrf=self.csrf.token(tenant, browser.tag),
             app=route.path if route else "",
             route_asks=route is None or route.second_factor is RouteFactor.REQUIRED,
+            came_with=hashlib.sha256((browser.secret or "").encode()).hexdigest(),
             browser_id=browser.browser_id,
             trust=browser.trust,
         )

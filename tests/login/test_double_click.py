@@ -47,3 +47,16 @@ async def test_a_double_click_on_sign_in_leaves_a_trusted_browser_trusted(turns:
     assert second.session == browser.session
     world.clock.advance(3600)
     assert await later(0, browser) is Step.DONE
+
+
+@pytest.mark.attack("D10")
+@pytest.mark.parametrize("together", [True, False])
+async def test_a_password_and_the_tag_of_a_browser_do_not_lead_into_its_login(together: bool) -> None:
+    world = World(replace(TRUSTING, trust_browser_days=0))
+    await world.start()
+    flow, typed = world.replicas[0][2].flow, {"username": "anna", "password": "right"}
+    hers = replace(Browser(world, "laptop").visit(), came_with="of her cookie")
+    copied = replace(hers, came_with="of a made-up one")
+    acts = [flow.act(visit, None, Step.PASSWORD, "", typed) for visit in (hers, copied)]
+    both = await asyncio.gather(*acts) if together else [await act for act in acts]
+    assert len({went.login.secret for went in both if went.login}) == 2

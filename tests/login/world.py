@@ -315,6 +315,7 @@ class Browser:
             csrf="",
             app="/unified-admin",
             route_asks=True,
+            came_with=self.secret or "",
             browser_id=self.name,
             trust=TrustCookie(trust.tag, trust.secret) if trust else None,
         )
