@@ -42,6 +42,7 @@ async def test_no_secret_of_whoever_lost_a_phone_stands_where_it_does_not_belong
     made = settings(tmp_path, stand_in, mail_server, echo_upstream, redis_url)
     made.tenant["tenantSettings"]["twoFAConfigs"] = CLOUDCX
     user, heard = stand_in.server.admin.create_user(), Heard()
+    assert user.email
     stand_in.realms["expertflow"].minimum_length = 12
     refused, new = new_password()[:11], new_password()
     with replicas(made, 1) as (replica,):

@@ -1,9 +1,12 @@
-"""What counts against a client address that many people share: who types a wrong password there, and nobody else."""
+"""Whom do wrong passwords hold up: their own name and address, never a contact centre or a browser the user knows."""
 
+import asyncio
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
+from gateway.domain.enrolment import Enrolment
 from gateway.domain.policy import FactorKind, Method
 from gateway.domain.problem import Problem
 from gateway.domain.user import User
@@ -68,3 +71,37 @@ async def test_a_right_password_forgives_the_wrong_ones_of_its_user(world: World
             assert told.trouble
             assert told.trouble.problem is Problem.WRONG_PASSWORD
         assert (await signs_in(world, 0, "right")).step is Step.REGISTER
+
+
+@pytest.mark.attack("F20")
+@pytest.mark.parametrize(("place", "step"), [("desk", Step.VERIFY), ("elsewhere", Step.PASSWORD)])
+async def test_of_many_who_type_a_name_at_once_none_is_before_a_browser_the_user_knows(
+    world: World, place: str, step: Step
+) -> None:
+    address = "agent0@example.com"
+    mailbox = Enrolment(FactorKind.EMAIL, address)
+    await world.factors.enrolments.add(world.tenant, "id-agent0", world.enrolled("agent0"), mailbox)
+    desk = Browser(world, "desk")
+    await desk.act(Step.PASSWORD, username="agent0", password="right")
+    assert (await desk.act(Step.VERIFY, code=world.mailed(address))).step is Step.DONE
+    world.clock.advance(3600)
+    go, judged = asyncio.Event(), world.realm.password
+
+    async def slowly(*asked: Any) -> Any:
+        await go.wait()
+        return await judged(*asked)
+
+    setattr(world.realm, "password", slowly)  # noqa: B010  # a Keycloak that takes its time
+
+    async def types(browser: Browser, password: str) -> Went:
+        return await browser.act(Step.PASSWORD, username="agent0", password=password)
+
+    attackers = [asyncio.create_task(types(Browser(world, name), "wrong")) for name in "abcdefghijk"]
+    for _ in range(2000):
+        await asyncio.sleep(0)
+    victim = asyncio.create_task(types(Browser(world, place), "right"))
+    for _ in range(2000):
+        await asyncio.sleep(0)
+    go.set()
+    await asyncio.gather(*attackers)
+    assert (await victim).step is step
