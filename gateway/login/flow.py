@@ -129,7 +129,7 @@ class Flow:
         while moved and acted.then:
             acted = await acted.then(moved)
             moved = await self._happened(visit, moved, acted.events)
-        shown = acted.trouble if moved is None or machine.step(moved) in (page, Step.STOPPED) else None
+        shown = acted.trouble if moved is None or machine.step(moved) is page else None
         return await self._settle(visit, moved, shown)
 
     async def _acted(self, visit: Visit, login: Login, page: Step, action: str, fields: Fields) -> Acted:

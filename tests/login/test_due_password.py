@@ -151,3 +151,12 @@ async def test_a_trusted_browser_is_asked_before_and_after(world: World) -> None
     assert went.step is Step.VERIFY
     assert (await browser.act(Step.VERIFY, code=world.mailed(MAILBOX.address))).step is Step.NEW_PASSWORD
     assert (await browser.act(Step.NEW_PASSWORD, new_password="another")).step is Step.VERIFY
+
+
+async def test_a_login_that_nobody_goes_on_with_after_the_new_password_leaves_no_session_at_keycloak(
+    world: World,
+) -> None:
+    browser = await at_the_new_password(world)
+    await browser.act(Step.NEW_PASSWORD, new_password="another")
+    world.clock.advance(world.configuration.gateway.limits.login_idle + 60)
+    assert await world.reaper.look() == 1

@@ -222,7 +222,8 @@ class World:
     def _replica(self) -> tuple[assembly.SecondFactor, Sessions, LoginHandlers]:
         factors, sessions = assembly.second_factor(self.world), assembly.sessions(self.world)
         self.witness.watch(factors.challenges)
-        return factors, sessions, assembly.login(self.world, factors, sessions)[1]
+        self.reaper, handlers = assembly.login(self.world, factors, sessions)
+        return factors, sessions, handlers
 
     @property
     def flow(self) -> Flow:

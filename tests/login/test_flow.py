@@ -1,0 +1,103 @@
+"""Whose login is it, which one goes on, and which Keycloak session ends when one takes the place of another?"""
+
+from dataclasses import replace
+
+import pytest
+
+from gateway.domain.enrolment import Enrolment
+from gateway.domain.policy import FactorKind, Method, NoContact
+from gateway.domain.problem import Problem
+from gateway.login.record import Purpose, Step
+from gateway.settings.presets import PRESETS
+from tests.login.world import CHANNEL, Browser, World
+
+METHODS = (Method(FactorKind.EMAIL, CHANNEL.service_identifier), Method(FactorKind.TOTP))
+CLOUDCX = replace(PRESETS["cloudcx"].policy, methods=METHODS)
+MAILBOX = Enrolment(FactorKind.EMAIL, "anna@example.com")
+
+
+@pytest.fixture
+async def world() -> World:
+    """Anna has a mailbox, Ben has set up nothing."""
+    world = World(CLOUDCX)
+    await world.start()
+    await world.factors.enrolments.add(world.tenant, "id-anna", world.enrolled("anna"), MAILBOX)
+    return world
+
+
+async def at_the_code(world: World) -> Browser:
+    """Anna's browser; her password was right."""
+    browser = Browser(world, "laptop")
+    assert (await browser.act(Step.PASSWORD, username="anna", password="right")).step is Step.VERIFY
+    return browser
+
+
+def forgetful(browser: Browser) -> Browser:
+    """A browser of the same tag that does not know the login's secret."""
+    other = replace(browser, secret=None)
+    other.tag = browser.tag
+    return other
+
+
+async def test_a_login_is_nobodys_who_knows_its_tag_only(world: World) -> None:
+    browser = await at_the_code(world)
+    assert await browser.login()
+    browser.secret = "A" * 43
+    assert await browser.login() is None
+
+
+async def test_another_users_password_never_goes_on_with_the_login_that_is_there(world: World) -> None:
+    browser = await at_the_code(world)
+    await forgetful(browser).act(Step.PASSWORD, username="ben", password="right")
+    assert await browser.login() is None
+
+
+async def test_a_code_of_a_login_that_another_has_taken_the_place_of_leads_to_no_login(world: World) -> None:
+    browser = await at_the_code(world)
+    first = await browser.login()
+    assert first
+    await forgetful(browser).act(Step.PASSWORD, username="ben", password="right")
+    code = {"code": world.mailed(MAILBOX.address)}
+    assert (await world.flow.act(browser.visit(first), first, Step.VERIFY, "", code)).login is None
+
+
+async def test_another_user_in_the_same_browser_ends_the_login_of_the_first_at_keycloak(world: World) -> None:
+    browser = await at_the_code(world)
+    first = await browser.login()
+    assert first
+    assert first.tokens
+    await forgetful(browser).act(Step.PASSWORD, username="ben", password="right")
+    assert world.realm.ended == [first.tokens.access]
+
+
+async def test_a_password_typed_again_for_the_same_login_leaves_one_session_at_keycloak(world: World) -> None:
+    browser = await at_the_code(world)
+    await forgetful(browser).act(Step.PASSWORD, username="anna", password="right")
+    login = await browser.login()
+    assert login
+    assert login.tokens
+    assert set(world.realm.grants) - set(world.realm.ended) == {login.tokens.access}
+
+
+async def test_whoever_comes_back_to_a_dead_login_signs_in_anew(world: World) -> None:
+    browser = await at_the_code(world)
+    world.clock.advance(world.configuration.gateway.limits.login_idle)
+    assert (await browser.act(Step.PASSWORD, username="anna", password="right")).step is Step.VERIFY
+    assert (await browser.act(Step.VERIFY, code=world.mailed(MAILBOX.address))).step is Step.DONE
+
+
+async def test_setting_up_a_factor_right_after_the_login_leaves_its_session_at_keycloak(world: World) -> None:
+    browser = await at_the_code(world)
+    await browser.act(Step.VERIFY, code=world.mailed(MAILBOX.address))
+    assert await browser.within(Purpose.ENROL)
+    assert world.realm.ended == []
+
+
+async def test_a_login_that_stops_at_its_password_leaves_no_session_at_keycloak() -> None:
+    strict = replace(PRESETS["efcx"].policy, methods=METHODS[:1], on_no_contact=NoContact.REFUSE)
+    world = World(strict)
+    await world.start()
+    went = await Browser(world, "laptop").act(Step.PASSWORD, username="ben", password="right")
+    assert went.trouble
+    assert went.trouble.problem is Problem.NO_CONTACT
+    assert set(world.realm.ended) == set(world.realm.grants) != set()
