@@ -135,9 +135,7 @@ async def test_a_tenant_that_is_not_active_is_not_available(site: Site, status: 
     site.settings.tenant["status"] = status
     site.settings.write()
     loaded = load(site.settings.file)
-    if loaded.configuration is None:  # a status that is no word at all is refused before it is in force
-        assert any("status" in str(fault) for fault in loaded.errors)
-        return
+    assert loaded.configuration
     assert any("status" in str(fault) for fault in loaded.faults)
     site.configuration = loaded.configuration
     async with site.person() as agent:

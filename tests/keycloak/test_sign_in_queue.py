@@ -215,6 +215,15 @@ async def test_who_finds_no_place_in_time_is_sent_away_with_a_time(lock: LocalLo
     await crowd.finish()
 
 
+@pytest.mark.attack("F20")
+async def test_in_a_crowd_nobody_waits_for_a_place_longer_than_two_seconds(lock: LocalLock, clock: FakeClock) -> None:
+    crowd = Crowd(SignInQueue(lock, clock, rest=no_rest))
+    for number in range(21):
+        await crowd.send(f"{number}", f"agent{number}", "192.0.2.1")
+    assert await asyncio.wait_for(crowd.tasks["20"], 10) == Busy(until=clock.now() + 2.0)
+    await crowd.finish()
+
+
 async def test_who_waits_too_long_for_a_name_is_sent_away_and_leaves_the_line(
     lock: LocalLock, clock: FakeClock
 ) -> None:

@@ -112,6 +112,7 @@ async def test_a_code_that_is_dead_keeps_no_login_alive_that_may_send_no_more() 
     assert went.trouble.problem is Problem.MAX_SENDS
 
 
+@pytest.mark.row("EF-19")
 async def test_a_login_that_may_send_no_more_tells_nobody_to_come_back_tomorrow() -> None:
     world, browser = await with_one_send()
     world.clock.advance(300)

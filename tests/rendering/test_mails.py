@@ -41,6 +41,15 @@ def test_the_mail_names_the_host_the_browser_the_expiry_and_the_reference() -> N
             assert word in part
 
 
+@pytest.mark.row("GW-30")
+@pytest.mark.parametrize("name", states.MAILS)
+@pytest.mark.parametrize("code", states.LANGUAGES)
+def test_every_mail_carries_the_reference(name: str, code: str) -> None:
+    mail = states.mail(name, code)
+    assert states.REFERENCE_CODE in mail.text
+    assert states.REFERENCE_CODE in _words(mail.html)
+
+
 def test_a_browser_that_is_not_known_leaves_no_hole_in_the_mail() -> None:
     mail = states.mail("message", browser="")
     for part in (mail.text, _words(mail.html)):
