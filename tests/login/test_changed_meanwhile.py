@@ -67,3 +67,37 @@ async def test_no_fresh_proof_is_noted_in_a_session(world: World, change: Callab
     now = await browser.current()
     assert before
     assert now is None or now.proved_at == before.proved_at
+
+
+async def registers(browser: Browser, address: str) -> None:
+    """Up to the page that asks for the code of a first address."""
+    await browser.act(Step.PASSWORD, username="anna", password="right")
+    await browser.act(Step.REGISTER, address=address)
+    assert (await browser.act(Step.CONFIRM, "send")).step is Step.VERIFY
+
+
+@pytest.mark.parametrize("change", [reset, demand])
+async def test_no_address_is_kept(change: Callable[[Person], None]) -> None:
+    world = World(EFCX)
+    await world.start()
+    browser = Browser(world, "laptop")
+    await registers(browser, "intruder@example.com")
+    change(world.realm.people["anna"])
+    assert (await browser.act(Step.VERIFY, code=world.mailed("intruder@example.com"))).step is Step.STOPPED
+    assert world.enrolled("anna").enrolments == ()
+
+
+async def test_of_two_first_registrations_under_way_the_one_that_is_proved_first_stands() -> None:
+    world = World(replace(EFCX, otp_expiry=300))
+    await world.start()
+    first, second = Browser(world, "laptop"), Browser(world, "phone")
+    await registers(first, "one@example.com")
+    world.clock.advance(61)
+    await registers(second, "two@example.com")
+    assert (await first.act(Step.VERIFY, code=world.mailed("one@example.com"))).step is Step.DONE
+    went = await second.act(Step.VERIFY, code=world.mailed("two@example.com"))
+    assert went.step is Step.STOPPED
+    assert went.trouble
+    assert went.trouble.problem is Problem.ENROLMENT_CHANGED
+    assert [e.address for e in world.enrolled("anna").enrolments] == ["one@example.com"]
+    assert await second.current() is None
