@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import structlog
+import trustme
 from structlog.testing import capture_logs
 
 from gateway.delivery.mail import Mailer, NotSent, Sent
@@ -80,6 +81,22 @@ async def test_a_relay_with_tls_from_the_start_is_trusted_by_a_private_authority
     relay = Relay("127.0.0.1", server.port, MailSecurity.TLS, tls=trusting(server, tmp_path))
     assert isinstance(await mailer.send(channel(relay), MESSAGE), Sent)
     assert server.messages[0].encrypted
+
+
+@pytest.mark.row("GW-33")
+async def test_a_relay_that_asks_for_a_certificate_is_shown_ours(
+    mailer: Mailer, start_mail_server: StartMailServer, tmp_path: Path
+) -> None:
+    own = trustme.CA()
+    own.issue_cert("gateway.example").private_key_and_cert_chain_pem.write_to_path(tmp_path / "own.pem")
+    server = await start_mail_server(tls="starttls", clients=own)
+    without = trusting(server, tmp_path)
+    shown = replace(without, certificate_file=str(tmp_path / "own.pem"))
+    sent = [
+        await mailer.send(channel(Relay("127.0.0.1", server.port, MailSecurity.STARTTLS, tls=tls)), MESSAGE)
+        for tls in (without, shown)
+    ]
+    assert [type(one) for one in sent] == [NotSent, Sent]
 
 
 @pytest.mark.row("GW-33")

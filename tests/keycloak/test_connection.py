@@ -129,6 +129,7 @@ async def https(place: Place, tmp_path: Path) -> AsyncIterator[Https]:
     await runner.cleanup()
 
 
+@pytest.mark.row("GW-33")
 async def test_a_private_ca_and_a_client_certificate_serve_both_libraries(place: Place, https: Https) -> None:
     access = replace(https.access, tls=https.tls(certificate=True))
     found = await place.sign_in.password(access, place.user.username, place.password)
@@ -136,6 +137,7 @@ async def test_a_private_ca_and_a_client_certificate_serve_both_libraries(place:
     await place.users.check(access)
 
 
+@pytest.mark.row("GW-33")
 async def test_a_certificate_that_is_not_trusted_names_the_setting(place: Place, https: Https) -> None:
     with pytest.raises(errors.Misconfigured, match="ca_file"):
         await place.sign_in.password(https.access, place.user.username, place.password)
@@ -143,6 +145,7 @@ async def test_a_certificate_that_is_not_trusted_names_the_setting(place: Place,
         await place.users.check(https.access)
 
 
+@pytest.mark.row("GW-33")
 async def test_without_the_client_certificate_nobody_is_reached(place: Place, https: Https) -> None:
     access = replace(https.access, tls=https.tls(certificate=False))
     with pytest.raises(errors.Unreachable):

@@ -74,6 +74,7 @@ class MailServer:
     tls: Tls = "none"
     username: str = ""
     password: str = ""
+    clients: trustme.CA | None = None  # who must have signed the certificate that a client shows
     authority: trustme.CA | None = None  # whose certificate the server shows, for "127.0.0.1" and "localhost"
     switches: Switches = field(default_factory=Switches)
     messages: list[Received] = field(default_factory=list)
@@ -134,6 +135,9 @@ class MailServer:
         self.authority = self.authority or trustme.CA()
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         self.authority.issue_cert("127.0.0.1", "localhost").configure_cert(context)
+        if self.clients:
+            context.verify_mode = ssl.CERT_REQUIRED
+            self.clients.configure_trust(context)
         return context
 
     def _check(self, _server: SMTP, _session: Session, _envelope: Envelope, _mechanism: str, data: Any) -> AuthResult:

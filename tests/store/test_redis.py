@@ -223,6 +223,25 @@ async def test_tls_is_spoken_and_a_server_that_is_not_trusted_is_named_with_the_
         await doubting.close()
 
 
+@pytest.mark.row("GW-33")
+async def test_a_server_that_asks_for_a_certificate_is_shown_ours(tmp_path: Path) -> None:
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    for name in ("127.0.0.1", "gateway.example"):
+        authority.issue_cert(name).private_key_and_cert_chain_pem.write_to_path(tmp_path / f"{name}.pem")
+    port, own = free_port(), str(tmp_path / "gateway.example.pem")
+    options = ["--tls-port", str(port), "--tls-auth-clients", "yes", "--tls-ca-cert-file", str(tmp_path / "ca.pem")]
+    options += [word for what in ("cert", "key") for word in (f"--tls-{what}-file", str(tmp_path / "127.0.0.1.pem"))]
+    answers = []
+    with server(program(), tmp_path, *options):
+        for certificate in (own, None):
+            tls = TlsSettings(ca_file=str(tmp_path / "ca.pem"), certificate_file=certificate)
+            store = RedisStore(url=f"rediss://127.0.0.1:{port}/0", prefix="test:", timeout=10.0, tls=tls)
+            answers.append(await _answers(store))
+            await store.close()
+    assert answers == [True, False]
+
+
 def program() -> str:
     found = shutil.which("redis-server")
     assert found
