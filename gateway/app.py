@@ -86,7 +86,8 @@ def build(
     settings = configuration().gateway
     store = open_store(settings.store, clock)
     connections = Connections()
-    sign_in, lock, limits = keycloak.SignIn(connections, clock), StoreLock(store, clock, chance), settings.limits
+    sign_in = keycloak.SignIn(connections, clock)
+    lock, limits = StoreLock(store, clock, chance), settings.limits
     environment = build_environment(data_root())
     languages = load_languages(data_root() / "locales", settings.languages)
     assets = Assets(data_root() / "static", settings.prefix)
