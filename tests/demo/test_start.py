@@ -218,3 +218,12 @@ async def test_the_whole_demo_answers_loopback_names_only() -> None:
         for path in ("/", "/unified-admin/", "/-/login", "/-/demo"):
             async with browser.get(f"{base}{path}", headers={"Host": "evil.example"}) as response:
                 assert response.status == 421
+
+
+@pytest.mark.attack("F28")
+async def test_the_whole_demo_listens_on_loopback_only() -> None:
+    port = free_port()
+    async with demo(port):
+        for address, taken in (("127.0.0.1", True), ("127.0.0.2", False)):
+            with socket.socket() as probe:
+                assert (probe.connect_ex((address, port)) == 0) is taken, address

@@ -101,3 +101,18 @@ async def test_of_two_first_registrations_under_way_the_one_that_is_proved_first
     assert went.trouble.problem is Problem.ENROLMENT_CHANGED
     assert [e.address for e in world.enrolled("anna").enrolments] == ["one@example.com"]
     assert await second.current() is None
+
+
+async def test_a_session_that_ended_meanwhile_is_not_revived_by_a_fresh_proof(world: World) -> None:
+    browser = await at_the_code(world)
+    await browser.act(Step.VERIFY, code=world.mailed(MAILBOX.address))
+    session = await browser.current()
+    assert session
+    world.clock.advance(600)
+    await browser.within(Purpose.STEP_UP)
+    await world.sessions.end(world.tenant, session.id)
+    went = await browser.act(Step.VERIFY, code=world.mailed(MAILBOX.address))
+    assert went.step is Step.STOPPED
+    assert went.trouble
+    assert went.trouble.problem is Problem.LOGIN_EXPIRED
+    assert await browser.current() is None
