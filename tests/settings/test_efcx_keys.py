@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from gateway.settings.keycloak_access import CredentialsSection, KeyCloakSection
+from gateway.settings.tenant import TenantFile, TenantSettingsSection
 from tests.settings.folder import CREATE, SHIPPED
 
 PAGE = SHIPPED.parent / "docs" / "efcx-keys.md"
@@ -25,3 +27,29 @@ def test_every_key_of_the_guides_payload_is_on_the_page_as_used_or_kept() -> Non
     page = PAGE.read_text(encoding="utf-8")
     listed = {part for quoted in re.findall(r"`([^`]+)`", page) for part in quoted.split(".")}
     assert set(names(json.loads(CREATE.read_bytes()))) - listed == set()
+
+
+def first_column(heading: str) -> set[str]:
+    """The keys of the table under a heading."""
+    section = PAGE.read_text(encoding="utf-8").partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
+    cells = re.findall(r"(?m)^\| (`[^|]+) \|", section)
+    return {quoted.rpartition(".")[2] for cell in cells for quoted in re.findall(r"`([^`]+)`", cell)}
+
+
+def read_by_the_program() -> set[str]:
+    """The keys outside `gateway` and `twoFAConfigs` that a setting is made of."""
+    models = (TenantFile, TenantSettingsSection, KeyCloakSection, CredentialsSection)
+    fields = {field.alias or name for model in models for name, field in model.model_fields.items()}
+    return fields - {"tenantSettings", "gateway", "keyCloak", "credentials", "twoFAConfigs"}
+
+
+@pytest.mark.row("EF-24")
+def test_what_the_program_reads_is_listed_as_used_and_nothing_of_it_as_kept() -> None:
+    assert read_by_the_program() - first_column("Used") == set()
+    assert read_by_the_program() & first_column("Kept, not used") == set()
+
+
+@pytest.mark.row("EF-24")
+@pytest.mark.parametrize("key", ["TWILIO_SID", "RSA_Server_URL", "redis", "mongo", "policy-enforcer"])
+def test_what_other_services_of_efcx_need_is_listed_as_kept(key: str) -> None:
+    assert key in first_column("Kept, not used")
