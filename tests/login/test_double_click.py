@@ -36,7 +36,6 @@ async def later(turns: int, browser: Browser) -> Step:
 
 
 @pytest.mark.row("CC-12", "GW-13")
-@pytest.mark.attack("F26")
 @pytest.mark.parametrize("turns", range(0, 160, 8))
 async def test_a_double_click_on_sign_in_leaves_a_trusted_browser_trusted(turns: int) -> None:
     world, browser = await trusted(turns)

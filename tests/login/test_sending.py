@@ -289,7 +289,7 @@ async def test_where_other_codes_can_be_typed_the_mail_still_goes_when_its_time_
     assert (await anna.type(of.bench.mails.code(address_of("anna")))).step is Step.DONE
 
 
-@pytest.mark.row("CC-15")
+@pytest.mark.row("CC-16")
 async def test_an_administrators_code_lets_in_while_no_relay_takes_mails() -> None:
     of = desk()
     with_policy(of, admin_codes=True)

@@ -167,7 +167,6 @@ def test_a_registration_that_somebody_else_must_confirm_says_so_and_offers_no_ot
     assert actions(alone) == []
 
 
-@pytest.mark.row("SI-10")
 def test_somebody_signed_in_who_is_asked_for_the_password_again_is_told_why() -> None:
     page = html("asked-again")
     assert "Confirm that it is you" in page

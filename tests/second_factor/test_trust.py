@@ -128,7 +128,7 @@ async def test_after_its_use_the_new_secret_counts(scene: Scene) -> None:
     assert await scene.worth(TrustCookie("tag", "second")) is Verdict.TRUSTED
 
 
-@pytest.mark.attack("F26")
+@pytest.mark.row("CC-12")
 @pytest.mark.parametrize("seconds", [0, UNDER_WAY - 1])
 async def test_what_was_sent_before_the_secret_was_replaced_skips_nothing_and_ends_nothing(
     scene: Scene, seconds: float

@@ -96,6 +96,13 @@ def test_the_gateways_own_client_comes_before_efcxs(folder: Folder) -> None:
     assert tenant(folder).keycloak.sign_in == Credentials("gateway-login", Secret("own"))
 
 
+@pytest.mark.row("EF-24")
+@pytest.mark.parametrize(("given", "missing"), [("client_id", "client_secret"), ("client_secret", "client_id")])
+def test_half_of_the_gateways_own_client_is_an_error_and_never_efcxs(folder: Folder, given: str, missing: str) -> None:
+    folder.own["keycloak"] = {given: "own"}
+    assert folder.fault(f"gateway.keycloak.{missing}").text.startswith("is missing")
+
+
 def test_no_client_at_all_is_an_error(folder: Folder) -> None:
     del folder.keycloak["CLIENT_ID"]
     assert folder.fault(f"{KEYCLOAK}.CLIENT_ID").text.startswith("is missing")
