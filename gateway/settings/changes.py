@@ -4,7 +4,7 @@ Pure. The words go into the audit, so they name tenant and setting and never a s
 """
 
 from gateway.domain.policy import AttemptsScope, EnrolmentRule, Policy, Registration, RegistrationContact
-from gateway.domain.tenant import RouteFactor, Tenant
+from gateway.domain.tenant import Route, RouteFactor, Tenant
 from gateway.settings.snapshot import Configuration, GatewaySettings
 
 _REGISTRATION = (Registration.OPEN, Registration.GUARDED, Registration.ADMIN_CODE)
@@ -38,15 +38,14 @@ def needs_restart(old: GatewaySettings, new: GatewaySettings) -> tuple[str, ...]
 
 def _weaker(old: Tenant, new: Tenant) -> list[str]:
     found = _weaker_policy(old.policy, new.policy)
-    was_open = {route.path for route in old.routes if route.second_factor is RouteFactor.OFF}
-    there = {route.path for route in old.routes}
-    for route in new.routes:
-        if route.second_factor is RouteFactor.OFF and route.path not in was_open:
-            before = "required" if route.path in there else "no route of its own"
-            found.append(f"second_factor of {route.path or '/'} {before} → off")
-    if not set(old.never_trust_from) <= set(new.never_trust_from):
-        lost = sorted(str(network) for network in set(old.never_trust_from) - set(new.never_trust_from))
-        found.append(f"never_trust_from without {', '.join(lost)}")
+    for path in sorted({route.path for route in (*old.routes, *new.routes)}):
+        was, now = old.route_of(path), new.route_of(path)
+        if _is_open(now) and not _is_open(was):
+            before = "required" if was and was.path == path else "no route of its own"
+            found.append(f"second_factor of {path or '/'} {before} → off")
+    lost = [n for n in old.never_trust_from if not any(n[0] in wide and n[-1] in wide for wide in new.never_trust_from)]
+    if lost:
+        found.append(f"never_trust_from without {', '.join(sorted(map(str, lost)))}")
     for name in ("idle", "absolute"):
         now = getattr(new.session, name)
         if now > getattr(old.session, name):
@@ -54,6 +53,10 @@ def _weaker(old: Tenant, new: Tenant) -> list[str]:
     if old.token_cookie.http_only and not new.token_cookie.http_only:
         found.append("token_cookie.http_only true → false")
     return found
+
+
+def _is_open(route: Route | None) -> bool:
+    return route is not None and route.second_factor is RouteFactor.OFF
 
 
 def _weaker_policy(old: Policy, new: Policy) -> list[str]:

@@ -51,6 +51,30 @@ def test_a_part_of_an_app_that_is_opened_without_a_factor_is_a_weakening(folder:
 
 
 @pytest.mark.attack("F10")
+def test_a_part_of_an_open_app_that_asks_for_no_factor_any_more_is_a_weakening(folder: Folder) -> None:
+    whole = {"path": "/app", "to": "http://app:3000", "second_factor": "off"}
+    folder.own["routes"] = [whole, {**whole, "path": "/app/admin", "second_factor": "required"}]
+    before = loaded(folder)
+    folder.own["routes"] = [whole]
+    assert changes.weakenings(before, loaded(folder)) == ("one: second_factor of /app/admin required → off",)
+
+
+def test_a_part_of_an_app_that_was_open_before_is_no_weakening(folder: Folder) -> None:
+    whole = {"path": "/app", "to": "http://app:3000", "second_factor": "off"}
+    folder.own["routes"] = [whole]
+    before = loaded(folder)
+    folder.own["routes"] = [whole, {**whole, "path": "/app/part"}]
+    assert changes.weakenings(before, loaded(folder)) == ()
+
+
+def test_a_wider_network_that_is_never_trusted_is_no_weakening(folder: Folder) -> None:
+    folder.own["never_trust_from"] = ["10.1.0.0/16", "fd00::/8"]
+    before = loaded(folder)
+    folder.own["never_trust_from"] = ["10.0.0.0/8", "fd00::/8"]
+    assert changes.weakenings(before, loaded(folder)) == ()
+
+
+@pytest.mark.attack("F10")
 def test_a_gateway_section_that_was_cut_off_is_named_by_what_it_held(folder: Folder) -> None:
     folder.own.update(never_trust_from=["10.0.0.0/8"], session={"idle": 600, "absolute": 3600})
     before = loaded(folder)
