@@ -43,6 +43,8 @@ def _weaker(old: Tenant, new: Tenant) -> list[str]:
         if _is_open(now) and not _is_open(was):
             before = "required" if was and was.path == path else "no route of its own"
             found.append(f"second_factor of {path or '/'} {before} → off")
+    if opened := sorted(set(new.public_paths) - set(old.public_paths)):
+        found.append(f"public_paths with {', '.join(opened)}")
     lost = [n for n in old.never_trust_from if not any(n[0] in wide and n[-1] in wide for wide in new.never_trust_from)]
     if lost:
         found.append(f"never_trust_from without {', '.join(sorted(map(str, lost)))}")

@@ -75,6 +75,14 @@ def test_a_wider_network_that_is_never_trusted_is_no_weakening(folder: Folder) -
 
 
 @pytest.mark.attack("F10")
+def test_a_path_that_nobody_must_be_signed_in_for_any_more_is_a_weakening(folder: Folder) -> None:
+    folder.own["public_paths"] = ["/app/logo.png"]
+    before = loaded(folder)
+    folder.own["public_paths"] = ["/app/style.css", "/app/logo.png"]
+    assert changes.weakenings(before, loaded(folder)) == ("one: public_paths with /app/style.css",)
+
+
+@pytest.mark.attack("F10")
 def test_a_gateway_section_that_was_cut_off_is_named_by_what_it_held(folder: Folder) -> None:
     folder.own.update(never_trust_from=["10.0.0.0/8"], session={"idle": 600, "absolute": 3600})
     before = loaded(folder)
