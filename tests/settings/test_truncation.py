@@ -1,5 +1,7 @@
 """A file that was cut off anywhere never turns the second factor off."""
 
+import os
+import threading
 from pathlib import Path
 
 import pytest
@@ -68,3 +70,17 @@ def test_a_tenant_file_cut_off_in_the_switch_is_refused(tmp_path: Path, end: byt
     file = shipped(tmp_path / "config")
     (tmp_path / "config" / "tenants" / "a.yaml").write_bytes(LAST[: LAST.index(b"is2FAEnabled")] + end)
     assert load(file, environment={}).configuration is None
+
+
+@pytest.mark.attack("F10")
+@pytest.mark.timeout(60)
+def test_a_tenant_file_is_read_once_so_that_what_was_checked_is_what_is_used(folder: Folder) -> None:
+    file = folder.write()
+    target = folder.path / "tenants" / "one.json"
+    whole = target.read_bytes()
+    target.unlink()
+    os.mkfifo(target)  # it tells its content once; whoever looks again waits until this test is given up
+    threading.Thread(target=target.write_bytes, args=(whole,), daemon=True).start()
+    configuration = load(file, environment={}).configuration
+    assert configuration
+    assert configuration.tenants[0].policy.enabled
