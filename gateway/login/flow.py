@@ -21,7 +21,7 @@ from gateway.domain.tenant import Tenant
 from gateway.login import machine
 from gateway.login.flights import Flights
 from gateway.login.record import Effect, Event, Login, Purpose, Step
-from gateway.login.visit import Visit
+from gateway.login.visit import Visit, digest_of_secret
 from gateway.rendering.step_view import StepView
 from gateway.settings.snapshot import OperatorLimits
 from gateway.store.records import Changed, Records
@@ -191,9 +191,10 @@ class Flow:
     async def _goes_on(self, visit: Visit, other: Login, user_id: str) -> bool:
         """Whether `other` is a login of the same user that this browser may go on with instead of a new one.
 
-        It came with the cookie that `other` was begun with: a tag that somebody knows leads into no login.
+        It came with the cookie that `other` was begun with, or with its own: a tag that somebody knows leads into no
+        login.
         """
-        if not hmac.compare_digest(other.begun_with, visit.came_with):
+        if visit.came_with not in (other.begun_with, digest_of_secret(other.secret)):
             return False
         same = other.user is not None and other.user.id == user_id and not other.stopped
         return same and other.purpose is Purpose.SIGN_IN and await self._serves(visit, other)

@@ -3,11 +3,17 @@
 Everything a step or effect may use of a request, as plain values: nothing in `login/` below `handlers` sees aiohttp.
 """
 
+import hashlib
 from dataclasses import dataclass
 
 from gateway.domain.tenant import Tenant
 from gateway.second_factor.trust import TrustCookie
 from gateway.settings.snapshot import Configuration
+
+
+def digest_of_secret(secret: str) -> str:
+    """What `Visit.came_with` says of a cookie with this secret part."""
+    return hashlib.sha256(secret.encode()).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)

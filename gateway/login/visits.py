@@ -1,6 +1,5 @@
 """What does a request to the login pages say: which browser, which visit, and is the form one of ours?"""
 
-import hashlib
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -8,7 +7,7 @@ from aiohttp import hdrs, web
 
 from gateway.domain.ports import Chance
 from gateway.domain.tenant import RouteFactor, Tenant
-from gateway.login.visit import Visit
+from gateway.login.visit import Visit, digest_of_secret
 from gateway.second_factor.trust import TrustCookie
 from gateway.web import cookies, return_to
 from gateway.web.browser_text import browser_text
@@ -75,7 +74,7 @@ class Visits:
             csrf=self.csrf.token(tenant, browser.tag),
             app=route.path if route else "",
             route_asks=route is None or route.second_factor is RouteFactor.REQUIRED,
-            came_with=hashlib.sha256((browser.secret or "").encode()).hexdigest(),
+            came_with=digest_of_secret(browser.secret or ""),
             browser_id=browser.browser_id,
             trust=browser.trust,
         )
