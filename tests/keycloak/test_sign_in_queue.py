@@ -134,6 +134,12 @@ async def test_of_all_addresses_at_most_five_wait_for_a_name(crowd: Crowd) -> No
     assert crowd.busy() == {"from 6"}
 
 
+async def test_of_known_browsers_at_most_five_wait_for_a_name(crowd: Crowd) -> None:
+    for number in range(7):
+        await crowd.send(f"{number}", "agent1", "192.0.2.1", known=True)
+    assert crowd.busy() == {"6"}
+
+
 @pytest.mark.attack("F20")
 async def test_how_many_wait_for_a_name_is_the_operators_to_say(lock: LocalLock, clock: FakeClock) -> None:
     crowd = Crowd(SignInQueue(lock, clock, per_name=2, per_address=1, rest=no_rest))
@@ -215,6 +221,18 @@ async def test_who_finds_no_place_in_time_is_sent_away_with_a_time(lock: LocalLo
     await crowd.finish()
 
 
+async def test_who_is_still_told_that_all_is_busy_keeps_nobody_waiting(lock: LocalLock, clock: FakeClock) -> None:
+    queue = SignInQueue(lock, clock, at_once=1, shed_after=0.01, rest=no_rest)
+    crowd = Crowd(queue)
+    await crowd.send("a", "agent1", "192.0.2.1")
+    async with queue.turn("tenant", "agent2", "192.0.2.2") as told:
+        assert isinstance(told, Busy)
+        await crowd.next()
+        await crowd.send("c", "agent2", "192.0.2.3")
+        assert crowd.order == ["a", "c"]
+    await crowd.finish()
+
+
 @pytest.mark.attack("F20")
 async def test_in_a_crowd_nobody_waits_for_a_place_longer_than_two_seconds(lock: LocalLock, clock: FakeClock) -> None:
     crowd = Crowd(SignInQueue(lock, clock, rest=no_rest))
@@ -266,12 +284,45 @@ async def test_who_gives_up_while_waiting_makes_room(crowd: Crowd) -> None:
     assert crowd.busy() == {"d"}
 
 
+async def test_who_gives_up_as_the_only_one_of_its_address_holds_nobody_up(crowd: Crowd) -> None:
+    await crowd.send("a", "agent1", "192.0.2.1")
+    await crowd.send("b", "agent1", "192.0.2.2")
+    crowd.tasks["b"].cancel()
+    await crowd.send("c", "agent1", "192.0.2.3")
+    await crowd.next()
+    assert crowd.order == ["a", "c"]
+
+
 async def test_who_gives_up_in_the_moment_of_its_turn_hands_it_on(crowd: Crowd) -> None:
     for label in ("a", "b", "c"):
         await crowd.send(label, "agent1", "192.0.2.1")
     crowd.tasks["b"].cancel()
     await crowd.next()
     assert crowd.order == ["a", "c"]
+
+
+async def test_who_gives_up_when_a_place_was_given_to_it_just_now_gives_it_back(
+    lock: LocalLock, clock: FakeClock
+) -> None:
+    queue = SignInQueue(lock, clock, at_once=1, rest=no_rest)
+    crowd = Crowd(queue)
+    async with queue.turn("tenant", "agent1", "192.0.2.1"):
+        await crowd.send("b", "agent2", "192.0.2.2")
+    crowd.tasks["b"].cancel()  # has the place, and has not run since
+    await crowd.send("c", "agent3", "192.0.2.3")
+    assert crowd.order == ["c"]
+    await crowd.finish()
+
+
+async def test_a_place_is_not_given_to_who_gave_up_just_now(lock: LocalLock, clock: FakeClock) -> None:
+    queue = SignInQueue(lock, clock, at_once=1, rest=no_rest)
+    crowd = Crowd(queue)
+    async with queue.turn("tenant", "agent1", "192.0.2.1"):
+        await crowd.send("b", "agent2", "192.0.2.2")
+        crowd.tasks["b"].cancel()  # has not run since, so it still stands in the line
+    await crowd.send("c", "agent3", "192.0.2.3")
+    assert crowd.order == ["c"]
+    await crowd.finish()
 
 
 async def test_who_is_cut_off_in_its_turn_hands_it_on(crowd: Crowd) -> None:

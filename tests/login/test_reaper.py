@@ -10,7 +10,7 @@ from gateway.domain.secret import Secret
 from gateway.domain.session import Tokens
 from gateway.domain.tenant import Tenant
 from gateway.login.reaper import Reaper
-from gateway.login.record import Login
+from gateway.login.record import Login, Opened
 from gateway.settings.snapshot import Address, Configuration, GatewaySettings, StoreSettings
 from gateway.store.memory import MemoryStore
 from gateway.store.once import Once
@@ -102,6 +102,34 @@ async def test_a_login_that_went_on_is_looked_at_again_when_it_may_be_dead(desk:
     assert await desk.reaper().look() == 0
     desk.clock.advance(600)
     assert await desk.reaper().look() == 1
+
+
+async def test_a_reaper_that_looks_every_half_minute_misses_no_dead_login(desk: Desk) -> None:
+    desk.clock.advance(45)
+    await desk.begin()
+    desk.clock.advance(10)
+    for _ in range(DEAD_AFTER // 30 + 1):
+        desk.clock.advance(30)
+        await desk.reaper().look()
+    assert desk.ended == ["refresh l1"]
+
+
+async def test_a_login_that_waited_for_its_code_for_hours_is_ended_too(desk: Desk) -> None:
+    login = await desk.begin()
+    slot = desk.clock.now() + 5 * 3600
+    waits = replace(login, queued_until=slot, held_until=slot)
+    await desk.logins.write("expertflow", login.tag, waits, slot + 3600)
+    await desk.reaper().note(desk.tenant, waits)
+    desk.clock.advance(5 * 3600 + DEAD_AFTER)
+    assert await desk.reaper().look() == 1
+
+
+async def test_the_session_of_a_login_that_opened_one_is_never_ended(desk: Desk) -> None:
+    login = await desk.begin()
+    opened = replace(login, opened=Opened("session", "cookie", desk.clock.now()))
+    await desk.logins.write("expertflow", login.tag, opened, desk.clock.now() + 1800)
+    desk.clock.advance(DEAD_AFTER)
+    assert await desk.reaper().look() == 0
 
 
 @pytest.mark.parametrize("note", [b"", b"{", b"1", b"[]", b'["a", "b", "c", "d"]'])

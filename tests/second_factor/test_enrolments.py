@@ -444,3 +444,23 @@ async def test_new_backup_codes_after_a_sealing_anew_without_an_answer_are_new_o
     profile.held = None
     kept = await bench.enrolments.renew_backup_codes(TENANT, "u1", ("code c", "code d"))
     assert kept == replace(enrolled, version=2, backup_codes=("code c", "code d"))
+
+
+@pytest.mark.row("CC-24")
+async def test_trust_ends_also_after_new_backup_codes_without_an_answer() -> None:
+    bench, _ = await late(lambda e: e.renew_backup_codes(TENANT, "u1", ("code a", "code b")))()
+    assert isinstance(bench.profile, Late)
+    bench.profile.held = None
+    kept = await bench.enrolments.end_trust(TENANT, "u1")
+    assert kept is not None
+    assert kept.trust_epoch == 1
+
+
+async def test_a_registration_made_meanwhile_of_the_very_same_address_is_not_taken_for_this_one(bench: Bench) -> None:
+    await bench.enrol("u1")
+    await bench.enrolments.end_trust(TENANT, "u1")
+    assert await bench.enrolments.add(TENANT, "u1", EnrolmentSet(), EMAIL) is None
+
+
+async def test_who_has_no_factor_has_no_backup_codes_either(bench: Bench) -> None:
+    assert await bench.enrolments.renew_backup_codes(TENANT, "u1", ("code a",)) is None
