@@ -446,7 +446,6 @@ async def test_new_backup_codes_after_a_sealing_anew_without_an_answer_are_new_o
     assert kept == replace(enrolled, version=2, backup_codes=("code c", "code d"))
 
 
-@pytest.mark.row("CC-24")
 async def test_trust_ends_also_after_new_backup_codes_without_an_answer() -> None:
     bench, _ = await late(lambda e: e.renew_backup_codes(TENANT, "u1", ("code a", "code b")))()
     assert isinstance(bench.profile, Late)
