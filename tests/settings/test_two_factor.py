@@ -290,6 +290,20 @@ def test_what_is_not_built_yet_is_refused_naming_what_is(folder: Folder, key: st
     assert folder.fault(f"{AT}.{key}").text == said
 
 
+@pytest.mark.parametrize("key", ["onMaxVerify", "onMaxSends", "onNoContact"])
+@pytest.mark.parametrize("word", ["lokc", "path:", "path:a b", "https://evil.example", "//evil"])
+def test_what_happens_next_is_a_known_word_or_a_name_and_never_an_address(folder: Folder, key: str, word: str) -> None:
+    folder.two_factor[key] = word
+    fault = folder.fault(f"{AT}.{key}")
+    assert fault.level is Level.ERROR
+    assert f"{word!r} is not known; allowed: " in fault.text
+
+
+def test_with_2fa_off_the_channel_may_be_one_that_is_gone(folder: Folder) -> None:
+    folder.two_factor.update(is2FAEnabled=False, channelServiceIdentifier="gone@example.com")
+    assert folder.load().errors == ()
+
+
 def test_an_unknown_key_is_an_error(folder: Folder) -> None:
     folder.two_factor["otpLenght"] = 6
     assert "did you mean otpLength?" in folder.fault(f"{AT}.otpLenght").text
