@@ -58,3 +58,8 @@ def test_codes_left_are_counted_and_none_is_said_where_none_are_kept() -> None:
 def test_a_proof_is_fresh_for_a_while() -> None:
     assert seen(EMAIL).fresh
     assert not seen(EMAIL, fresh=False).fresh
+
+
+def test_a_method_that_the_tenant_offers_no_more_does_not_let_the_last_one_be_turned_off() -> None:
+    page = seen(APP, FactorKind.SMS, rule=EnrolmentRule.REQUIRED)
+    assert [row.may_turn_off for row in page.methods] == [False, False]

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from gateway.domain import errors
 from gateway.domain.enrolment import Enrolment
 from gateway.domain.policy import FactorKind, Method, NoContact
 from gateway.domain.problem import Problem
@@ -100,4 +101,24 @@ async def test_a_login_that_stops_at_its_password_leaves_no_session_at_keycloak(
     went = await Browser(world, "laptop").act(Step.PASSWORD, username="ben", password="right")
     assert went.trouble
     assert went.trouble.problem is Problem.NO_CONTACT
+    assert set(world.realm.ended) == set(world.realm.grants) != set()
+
+
+async def test_the_password_of_a_fresh_proof_leaves_no_second_session_at_keycloak(world: World) -> None:
+    browser = Browser(world, "laptop")
+    await browser.act(Step.PASSWORD, username="ben", password="right")
+    (session,) = world.realm.grants
+    world.clock.advance(600)
+    await browser.within(Purpose.ENROL)
+    await browser.act(Step.PASSWORD, password="right")
+    assert set(world.realm.grants) - set(world.realm.ended) == {session}
+
+
+async def test_a_right_password_whose_account_cannot_be_read_leaves_no_session_at_keycloak(world: World) -> None:
+    async def unreachable(*_asked: object) -> None:
+        raise errors.Unreachable("keycloak", "timeout")
+
+    setattr(world.realm, "account", unreachable)  # noqa: B010  # Keycloak goes away after the grant
+    with pytest.raises(errors.Unreachable):
+        await Browser(world, "laptop").act(Step.PASSWORD, username="anna", password="right")
     assert set(world.realm.ended) == set(world.realm.grants) != set()

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from gateway.domain import errors
 from gateway.domain.enrolment import Enrolment
 from gateway.domain.policy import FactorKind, Method
 from gateway.domain.problem import Problem
@@ -61,6 +62,32 @@ async def test_wrong_passwords_for_many_names_hold_their_address_and_no_other(wo
     assert held.trouble
     assert held.trouble.problem is Problem.TOO_MANY_LOGINS
     assert (await signs_in(world, MOST, "right", place="elsewhere")).step is Step.REGISTER
+
+
+@pytest.mark.attack("F20")
+async def test_a_right_password_forgives_its_address_no_wrong_one_of_another_name(world: World) -> None:
+    for number in range(MOST - 1):
+        await signs_in(world, number, "wrong")
+    assert (await signs_in(world, MOST, "right")).step is Step.REGISTER
+    await signs_in(world, MOST - 1, "wrong")
+    held = await signs_in(world, MOST + 1, "right")
+    assert held.trouble
+    assert held.trouble.problem is Problem.TOO_MANY_LOGINS
+
+
+async def test_a_password_that_keycloak_did_not_judge_counts_for_nothing(world: World) -> None:
+    judged = world.realm.password
+
+    async def unreachable(*_asked: Any) -> Any:
+        raise errors.Unreachable("keycloak", "timeout")
+
+    setattr(world.realm, "password", unreachable)  # noqa: B010  # Keycloak is away for a while
+    for _ in range(2 * world.configuration.gateway.limits.password_failures_per_user):
+        told = await signs_in(world, 0, "right")
+        assert told.trouble
+        assert told.trouble.problem is Problem.SIGN_IN_UNAVAILABLE
+    setattr(world.realm, "password", judged)  # noqa: B010
+    assert (await signs_in(world, 0, "right")).step is Step.REGISTER
 
 
 async def test_a_right_password_forgives_the_wrong_ones_of_its_user(world: World) -> None:
