@@ -147,7 +147,10 @@ async def serve(
         known = await _known(app[STORE], ring)
         public = await _listen(app, settings.listen, lambda: live.current().gateway.trusted_proxies)
         stack.push_async_callback(public.cleanup)
-        operations = await _listen(listener.build(readiness, metrics.text, CONTENT_TYPE), settings.operations)
+        health = listener.build(
+            readiness, metrics.text, CONTENT_TYPE, token=lambda: live.current().gateway.operations_token
+        )
+        operations = await _listen(health, settings.operations)
         stack.push_async_callback(operations.cleanup)  # ends first: what asks it sees the port close
         following = asyncio.create_task(live.watch(stop))
         looking = asyncio.create_task(checks.follow())

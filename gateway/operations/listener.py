@@ -1,13 +1,16 @@
 """What does the second listener answer, the one for operations?
 
-`/health/live`: the process runs. `/health/ready`: it can serve, 503 when not or when it drains, naming what fails.
+`/health/live`: the process runs. `/health/ready`: it can serve, 503 when not or when it drains, naming what fails, and
+why to who shows the operations token.
 `/metrics`: Prometheus. Never on the public port.
 """
 
+import hmac
 from collections.abc import Callable
 
 from aiohttp import hdrs, web
 
+from gateway.domain.secret import Secret
 from gateway.operations.readiness import Readiness
 
 _NO_STORE = {"Cache-Control": "no-store"}
@@ -17,17 +20,25 @@ def build(
     readiness: Readiness,
     metrics: Callable[[], bytes] | None = None,
     content_type: str = "text/plain; version=0.0.4; charset=utf-8",
+    token: Callable[[], Secret] = lambda: Secret(""),
 ) -> web.Application:
-    """The application; `metrics` gives the text of `/metrics`, without it there is no such page."""
+    """The application; `metrics` gives the text of `/metrics`, without it there is no such page.
+
+    `token` gives the operations token of now; an empty one is nobody's.
+    """
 
     async def live(_request: web.Request) -> web.Response:
         return web.json_response({"status": "live"}, headers=_NO_STORE)
 
-    async def ready(_request: web.Request) -> web.Response:
+    async def ready(request: web.Request) -> web.Response:
         verdict = await readiness.verdict()
         if verdict.ready:
             return web.json_response({"status": "ready"}, headers=_NO_STORE)
-        told = {"status": "draining"} if verdict.draining else {"status": "not ready", "failing": list(verdict.failing)}
+        if verdict.draining:
+            return web.json_response({"status": "draining"}, status=503, headers=_NO_STORE)
+        told: dict[str, object] = {"status": "not ready", "failing": list(verdict.failing)}
+        if _is_shown(request, token()):
+            told["reasons"] = dict(verdict.reasons)
         return web.json_response(told, status=503, headers=_NO_STORE)
 
     app = web.Application()
@@ -41,6 +52,11 @@ def build(
 
         app.add_routes([web.get("/metrics", numbers)])
     return app
+
+
+def _is_shown(request: web.Request, token: Secret) -> bool:
+    given = request.headers.get(hdrs.AUTHORIZATION, "").encode("utf-8", "surrogateescape")
+    return bool(token) and hmac.compare_digest(given, f"Bearer {token.reveal()}".encode())
 
 
 async def _without_banner(_request: web.Request, response: web.StreamResponse) -> None:

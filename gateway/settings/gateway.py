@@ -21,6 +21,7 @@ from gateway.settings.snapshot import Address, GatewaySettings, OperatorLimits, 
 from gateway.settings.tenant_section import GatewaySection
 from gateway.settings.urls import socket_address, store_url
 
+LEAST_TOKEN = 16
 _OWN = OperatorLimits()
 
 
@@ -146,6 +147,10 @@ class GatewayFile(Section):
     operations: SocketAddress = "127.0.0.1:9090"
     """Address and port of health and metrics; never the public one."""
 
+    operations_token: SecretSource | None = None
+    """Who sends it as `Authorization: Bearer` reads in `/health/ready` also why something fails; 16 characters or
+    more. Without it nobody does."""
+
     trusted_proxies: list[Network] = Field(default_factory=list)
     """Addresses or networks whose X-Forwarded-For is believed."""
 
@@ -209,6 +214,9 @@ def build(section: GatewayFile, folder: FilePath, report: Report, opener: Opener
     listen, operations = Address(*socket_address(section.listen)), Address(*socket_address(section.operations))
     if listen == operations and listen.port:
         report.error(("operations",), "must not be the address of listen")
+    token = opener.secret(section.operations_token, ("operations_token",)) if section.operations_token else Secret("")
+    if section.operations_token and 0 < len(token.reveal()) < LEAST_TOKEN:
+        report.error(("operations_token",), f"must have {LEAST_TOKEN} characters or more")
     for number, language in enumerate(section.languages):
         if language not in available(data_root() / "locales"):
             ready = one_of(available(data_root() / "locales"))
@@ -223,6 +231,7 @@ def build(section: GatewayFile, folder: FilePath, report: Report, opener: Opener
     return GatewaySettings(
         listen=listen,
         operations=operations,
+        operations_token=token,
         store=store,
         keys_file=str(folder / section.keys.file) if section.keys else "",
         trusted_proxies=networks(section.trusted_proxies),

@@ -66,6 +66,7 @@ class GatewaySettings:
     listen: Address
     operations: Address
     store: StoreSettings
+    operations_token: Secret = Secret("")
     keys_file: str = ""
     trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = ()
     prefix: str = "/-/"

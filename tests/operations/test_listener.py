@@ -1,5 +1,6 @@
 """Facts about the operations listener."""
 
+import secrets
 from collections.abc import Awaitable, Callable
 
 import pytest
@@ -9,6 +10,7 @@ from redis.asyncio import Redis
 
 from gateway.domain.channel import TlsSettings
 from gateway.domain.errors import Unreachable
+from gateway.domain.secret import Secret
 from gateway.observe.metrics import CONTENT_TYPE, Metrics
 from gateway.operations import listener
 from gateway.operations.readiness import Readiness
@@ -35,6 +37,35 @@ async def test_not_ready_names_the_dependency_and_neither_address_nor_reason(aio
     answer = await client.get("/health/ready")
     assert (answer.status, await answer.json()) == (503, {"status": "not ready", "failing": ["store"]})
     assert answer.headers["Cache-Control"] == "no-store"
+
+
+@pytest.mark.row("GW-20")
+@pytest.mark.parametrize(
+    ("shown", "told"),
+    [("Bearer {}", True), ("bearer {}", False), ("{}", False), ("Bearer {}x", False), ("Bearer ", False), ("", False)],
+)
+async def test_the_reason_is_told_to_who_shows_the_operations_token(
+    aiohttp_client: Client, shown: str, told: bool
+) -> None:
+    async def down() -> None:
+        raise Unreachable("redis://secret-host:6379", "connection refused")
+
+    token = secrets.token_urlsafe()
+    client = await aiohttp_client(listener.build(Readiness({"store": down}), token=lambda: Secret(token)))
+    answer = await client.get("/health/ready", headers={"Authorization": shown.format(token)})
+    reasons = {"reasons": {"store": "redis://secret-host:6379: connection refused"}} if told else {}
+    assert await answer.json() == {"status": "not ready", "failing": ["store"], **reasons}
+
+
+@pytest.mark.row("GW-20")
+@pytest.mark.parametrize("shown", ["Bearer ", "Bearer", ""])
+async def test_without_an_operations_token_nobody_is_told_the_reason(aiohttp_client: Client, shown: str) -> None:
+    async def down() -> None:
+        raise Unreachable("store")
+
+    client = await aiohttp_client(listener.build(Readiness({"store": down})))
+    answer = await client.get("/health/ready", headers={"Authorization": shown})
+    assert "reasons" not in await answer.json()
 
 
 @pytest.mark.row("GW-20")

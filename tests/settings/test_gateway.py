@@ -1,9 +1,11 @@
 """Facts about `gateway.yaml`."""
 
+import secrets
 from ipaddress import ip_network
 
 import pytest
 
+from gateway.domain.secret import Secret
 from gateway.settings.faults import Level
 from gateway.settings.snapshot import Address, GatewaySettings, OperatorLimits
 from tests.settings.folder import Folder
@@ -41,6 +43,17 @@ def test_an_address_has_a_port(folder: Folder, text: str, address: Address) -> N
 def test_an_address_without_a_port_is_refused(folder: Folder, text: str) -> None:
     folder.gateway["listen"] = text
     assert "an address and a port" in folder.fault("listen").text
+
+
+@pytest.mark.row("GW-20")
+def test_the_operations_token_is_read_and_a_short_one_refused(folder: Folder) -> None:
+    assert not settings(folder).operations_token
+    folder.gateway["operations_token"] = token = secrets.token_urlsafe()
+    assert settings(folder).operations_token == Secret(token)
+    folder.gateway["operations_token"] = token[:15]
+    fault = folder.fault("operations_token")
+    assert "16 characters or more" in fault.text
+    assert token[:15] not in fault.text
 
 
 def test_operations_never_share_the_public_address(folder: Folder) -> None:
