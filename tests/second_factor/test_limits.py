@@ -19,6 +19,7 @@ from gateway.second_factor.attempts import Attempts, Go, No
 from gateway.second_factor.challenges import Case, Right, Wrong
 from gateway.second_factor.limits import Whose
 from gateway.settings.presets import PRESETS
+from gateway.settings.snapshot import OperatorLimits
 from tests.second_factor.bench import POLICY, Bench
 
 CLOUDCX = replace(PRESETS["cloudcx"].policy, methods=POLICY.methods, resend_cooldown=0, max_sends=1000)
@@ -366,3 +367,32 @@ def test_no_other_module_of_the_gateway_names_a_preset() -> None:
         if names.search(path.read_text(encoding="utf-8")) and path.name != "presets.py"
     }
     assert naming <= {"domain/channel.py"}  # the kind of channel, which has the vendor's name too
+
+
+# ------------------------------------------------------------------ passwords and sends
+
+SENT = Whose("t", "u1", "l1", address="digest")
+
+
+def test_what_is_typed_at_one_tenant_is_counted_at_no_other(bench: Bench) -> None:
+    groups = [limits.for_password(bench.limits, t, "name", "192.0.2.1", known=False) for t in ("one", "two")]
+    one, two = ({limit.rule.count for group in found for limit in group} for found in groups)
+    assert not one & two
+
+
+@pytest.mark.parametrize(
+    "group",
+    [
+        limits.for_password(OperatorLimits(), "t", "name", "192.0.2.1", known=False)[0],
+        limits.for_password(OperatorLimits(), "t", "name", "192.0.2.1", known=False)[1],
+        limits.for_send(EFCX, OperatorLimits(), SENT)[0],
+        limits.for_send(EFCX, OperatorLimits(), SENT)[2],
+    ],
+    ids=["name", "client", "user", "address"],
+)
+async def test_whoever_waited_to_the_end_may_try_more_than_once_again(bench: Bench, group: limits.Group) -> None:
+    attempts = Attempts(bench.store, bench.clock)
+    while isinstance(found := await attempts.reserve((group,)), Go):
+        pass
+    bench.clock.set(found.until)
+    assert [type(await attempts.reserve((group,))) for _ in range(2)] == [Go, Go]
