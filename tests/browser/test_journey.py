@@ -1,5 +1,6 @@
 """The whole way of a new agent, on real parts: Chromium, Keycloak, Redis, SMTP; and its pictures."""
 
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -80,7 +81,7 @@ async def _walk(site: Site, agent: Agent, album: Album) -> None:
     await album.show("sign-out", also_in="ar")
     await agent.button("Sign out")
     await page.get_by_label("User name").wait_for()
-    assert not site.keycloak.admin.sessions(agent.user.id)
+    assert await asyncio.to_thread(site.keycloak.admin.soon_signed_out, agent.user.id)
 
     site.clock.advance(61)
     await agent.open("/agent-manager/")

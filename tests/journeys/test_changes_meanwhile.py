@@ -21,10 +21,7 @@ pytestmark = pytest.mark.keycloak
 
 async def ends(site: Site, user: User) -> bool:
     """Whether Keycloak soon has no session of `user` any more."""
-    for _ in range(500):
-        if not await asyncio.to_thread(site.keycloak.admin.sessions, user.id):
-            return True
-    return False
+    return await asyncio.to_thread(site.keycloak.admin.soon_signed_out, user.id)
 
 
 async def registered(site: Site, address: str) -> User:

@@ -125,6 +125,10 @@ class KeycloakAdmin:
         """Unlock the user."""
         self._call("DELETE", f"attack-detection/brute-force/users/{user_id}", realm_name)
 
+    def soon_signed_out(self, user_id: str) -> bool:
+        """Whether the user soon has no live session any more: the gateway ends them behind its answer."""
+        return any(not self.sessions(user_id) for _ in range(500))
+
     def sessions(self, user_id: str, realm_name: str = realm.REALM) -> list[dict[str, Any]]:
         """The user's live sessions."""
         found: list[dict[str, Any]] = self._get(f"users/{user_id}/sessions", realm_name)
