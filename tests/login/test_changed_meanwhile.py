@@ -5,17 +5,14 @@ from dataclasses import replace
 
 import pytest
 
-from gateway.domain.enrolment import Enrolment
-from gateway.domain.policy import FactorKind, Method
 from gateway.domain.problem import Problem
 from gateway.login.record import Purpose, Step
 from gateway.settings.presets import PRESETS
-from tests.login.world import CHANNEL, Browser, Person, World
+from tests.login.anna import EMAIL, MAILBOX, at_the_code, with_mailbox
+from tests.login.world import Browser, Person, World
 
 pytestmark = pytest.mark.attack("F16")
-EMAIL = Method(FactorKind.EMAIL, CHANNEL.service_identifier)
 EFCX = replace(PRESETS["efcx"].policy, methods=(EMAIL,), otp_expiry=60)
-MAILBOX = Enrolment(FactorKind.EMAIL, "anna@example.com")
 
 
 def reset(person: Person) -> None:
@@ -29,16 +26,7 @@ def demand(person: Person) -> None:
 @pytest.fixture
 async def world() -> World:
     """Anna has a mailbox."""
-    world = World(EFCX)
-    await world.start()
-    await world.factors.enrolments.add(world.tenant, "id-anna", world.enrolled("anna"), MAILBOX)
-    return world
-
-
-async def at_the_code(world: World) -> Browser:
-    browser = Browser(world, "laptop")
-    assert (await browser.act(Step.PASSWORD, username="anna", password="right")).step is Step.VERIFY
-    return browser
+    return await with_mailbox(EFCX)
 
 
 @pytest.mark.parametrize("change", [reset, demand])

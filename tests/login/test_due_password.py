@@ -7,28 +7,22 @@ from typing import Any
 import pytest
 
 from gateway.domain import errors
-from gateway.domain.enrolment import Enrolment
-from gateway.domain.policy import FactorKind, Method
 from gateway.domain.problem import Problem
 from gateway.keycloak.sign_in import Granted
 from gateway.login.flow import Went
 from gateway.login.record import Step
 from gateway.settings.presets import PRESETS
-from tests.login.world import CHANNEL, Browser, World
+from tests.login.anna import EMAIL, MAILBOX, with_mailbox
+from tests.login.world import Browser, World
 
 pytestmark = [pytest.mark.row("SI-10"), pytest.mark.attack("F18")]
-EMAIL = Method(FactorKind.EMAIL, CHANNEL.service_identifier)
 EFCX = replace(PRESETS["efcx"].policy, methods=(EMAIL,), otp_expiry=60, trust_browser_days=30)
-MAILBOX = Enrolment(FactorKind.EMAIL, "anna@example.com")
 
 
 @pytest.fixture
 async def world() -> World:
     """Anna has a mailbox."""
-    world = World(EFCX)
-    await world.start()
-    await world.factors.enrolments.add(world.tenant, "id-anna", world.enrolled("anna"), MAILBOX)
-    return world
+    return await with_mailbox(EFCX)
 
 
 async def signed_in(world: World, browser: Browser, **fields: str) -> Went:

@@ -5,32 +5,21 @@ from dataclasses import replace
 import pytest
 
 from gateway.domain import errors
-from gateway.domain.enrolment import Enrolment
 from gateway.domain.policy import FactorKind, Method, NoContact
 from gateway.domain.problem import Problem
 from gateway.login.record import Purpose, Step
 from gateway.settings.presets import PRESETS
-from tests.login.world import CHANNEL, Browser, World
+from tests.login.anna import EMAIL, MAILBOX, at_the_code, with_mailbox
+from tests.login.world import Browser, World
 
-METHODS = (Method(FactorKind.EMAIL, CHANNEL.service_identifier), Method(FactorKind.TOTP))
+METHODS = (EMAIL, Method(FactorKind.TOTP))
 CLOUDCX = replace(PRESETS["cloudcx"].policy, methods=METHODS)
-MAILBOX = Enrolment(FactorKind.EMAIL, "anna@example.com")
 
 
 @pytest.fixture
 async def world() -> World:
     """Anna has a mailbox, Ben has set up nothing."""
-    world = World(CLOUDCX)
-    await world.start()
-    await world.factors.enrolments.add(world.tenant, "id-anna", world.enrolled("anna"), MAILBOX)
-    return world
-
-
-async def at_the_code(world: World) -> Browser:
-    """Anna's browser; her password was right."""
-    browser = Browser(world, "laptop")
-    assert (await browser.act(Step.PASSWORD, username="anna", password="right")).step is Step.VERIFY
-    return browser
+    return await with_mailbox(CLOUDCX)
 
 
 def forgetful(browser: Browser) -> Browser:
