@@ -99,6 +99,7 @@ def assert_whole_requests_of_ours(received: bytes) -> int:
     return count
 
 
+@pytest.mark.slow
 @pytest.mark.attack("D1")
 @pytest.mark.parametrize("seed", range(3))
 async def test_of_broken_requests_with_a_session_only_whole_ones_of_ours_arrive(

@@ -20,7 +20,7 @@ from tests.neighbours.keycloak_admin import new_password
 from tests.neighbours.mail import MailServer
 from tests.neighbours.upstream import EchoUpstream
 
-pytestmark = pytest.mark.redis
+pytestmark = [pytest.mark.redis, pytest.mark.slow]
 ADDRESS = "canary.of.this.run@mailbox.example"
 PROFILE = "profile.of.this.run@mailbox.example"
 TOKEN_COOKIE, OWN_COOKIES = "token", {"gateway-session", "gateway-login", "gateway-browser"}

@@ -16,7 +16,7 @@ from tests.neighbours.keycloak_admin import new_password
 from tests.neighbours.mail import MailServer
 from tests.neighbours.upstream import EchoUpstream
 
-pytestmark = pytest.mark.redis
+pytestmark = [pytest.mark.redis, pytest.mark.slow]
 CLOUDCX = {
     "is2FAEnabled": True,
     "preset": "cloudcx",

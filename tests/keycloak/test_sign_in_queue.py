@@ -233,6 +233,7 @@ async def test_who_is_still_told_that_all_is_busy_keeps_nobody_waiting(lock: Loc
     await crowd.finish()
 
 
+@pytest.mark.slow
 @pytest.mark.attack("F20")
 async def test_in_a_crowd_nobody_waits_for_a_place_longer_than_two_seconds(lock: LocalLock, clock: FakeClock) -> None:
     crowd = Crowd(SignInQueue(lock, clock, rest=no_rest))

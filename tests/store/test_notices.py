@@ -166,6 +166,7 @@ async def test_another_replica_s_beat_does_not_speak_for_us() -> None:
     assert not one.alive
 
 
+@pytest.mark.slow
 async def test_a_store_that_is_away_for_long_is_told_once_and_so_is_its_return() -> None:
     class Away(MemoryStore):
         tries = 0
