@@ -148,9 +148,10 @@ class Challenges:
             return Wrong(Trouble(Problem.CODE_EXPIRED))
         whose = self._whose(case, challenge)
         groups = _counted(case, whose)
-        found = await self._attempts.reserve(groups)
+        found = await self._attempts.reserve(groups[::-1])  # the code's own first: what it refuses counts for no user
         if isinstance(found, No):
-            return Wrong(self._held(case, found, challenge))
+            first = await self._attempts.look(groups)
+            return Wrong(self._held(case, first if isinstance(first, No) else found, challenge))
         problem = Problem.WRONG_CODE
         for kind in candidates:
             judgement = await self._judge(case, about_of(kind).for_challenge(challenge.id), challenge, kind, entry)

@@ -3,7 +3,7 @@
 Pure: names the rules (key, steps, window) and the problem each stands for; the store enforces them atomically, and
 `attempts` runs them in the order user, login, address, client. Every attempt is counted before anything is judged
 (reserve → judge → keep, or give back when nobody judged). Sources: FEATURES "In every preset", NIST SP 800-63B
-throttling, OWASP ASVS 6.6.3.
+throttling, OWASP ASVS 6.6.3. An entered code is counted in the other order (`challenges.answer`).
 
 Keys carry a tag in braces, so that all rules of one group are one script: users are named by their id, addresses and
 names by a digest the caller passes in, so that no key tells one.
