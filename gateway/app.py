@@ -13,7 +13,7 @@ import structlog
 from aiohttp import hdrs, web
 
 from gateway import assembly
-from gateway.account.actions import Account
+from gateway.account.handlers import Account
 from gateway.assembly import World
 from gateway.crypto.sealing import KeyRing
 from gateway.crypto.signing import Signer
@@ -121,7 +121,7 @@ def build(
     )
     failures = Failures(pages=pages, clock=clock, chance=chance)
     sessions, pool, factors = assembly.sessions(world), Pool(), assembly.second_factor(world)
-    reaper, login = assembly.login(world, factors, sessions)
+    reaper, login = assembly.login(world, factors, sessions, failures)
     account = Account(sessions, factors.enrolments, pages, failures, world.forms, clock, chance, world.audit)
     logout = Logout(
         sessions=sessions, pages=pages, failures=failures, csrf=world.forms, chance=chance, audit=world.audit

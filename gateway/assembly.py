@@ -24,17 +24,21 @@ from gateway.keycloak.endings import Endings
 from gateway.keycloak.profile import Profile
 from gateway.keycloak.sign_in_queue import SignInQueue
 from gateway.keycloak.users import Users
+from gateway.login.account_acts import AccountActs
 from gateway.login.announcing import Announcing
 from gateway.login.answering import Answering
 from gateway.login.answers import Answers
+from gateway.login.begin_in_session import BeginInSession
 from gateway.login.browsers import Browsers, Seen
 from gateway.login.effects import Effects
-from gateway.login.flow import Flow, Page
+from gateway.login.flow import Flow, Page, Slot
 from gateway.login.handlers import LoginHandlers
 from gateway.login.proofs import Proofs
 from gateway.login.reaper import Reaper
 from gateway.login.record import Login, Step
 from gateway.login.reports import Reports
+from gateway.login.secrets import PURPOSE as LOGIN_SECRETS
+from gateway.login.secrets import LoginSecrets
 from gateway.login.sending import Sending
 from gateway.login.steps.backup_codes import BackupCodesPage
 from gateway.login.steps.confirm import ConfirmPage
@@ -45,7 +49,6 @@ from gateway.login.steps.stopped import StoppedPage
 from gateway.login.steps.verify import VerifyPage
 from gateway.login.trusting import Trusting
 from gateway.login.visits import Visits
-from gateway.login.within import Within
 from gateway.observe.audit import Audit, AuditEvent
 from gateway.rendering.mails import Mails
 from gateway.second_factor import admin_codes
@@ -70,6 +73,7 @@ from gateway.store.notices import Notices
 from gateway.store.once import Once
 from gateway.store.records import Records
 from gateway.web.csrf import Csrf
+from gateway.web.failures import Failures
 from gateway.web.pages import Pages
 
 T = TypeVar("T")
@@ -157,11 +161,11 @@ def second_factor(world: World) -> SecondFactor:
     return SecondFactor(attempts, email, challenges, enrolments, consuming, trust, RegistrationWindow(store, clock))
 
 
-def login(world: World, factors: SecondFactor, live: Sessions) -> tuple[Reaper, LoginHandlers]:
+def login(world: World, factors: SecondFactor, live: Sessions, failures: Failures) -> tuple[Reaper, LoginHandlers]:
     """The login: machine, steps, effects, handlers."""
     clock, chance, languages = world.clock, world.chance, world.pages.languages
     reports, proofs, names = Reports(world.audit), Proofs(clock, chance), Signer(world.ring, "user-names")
-    logins, browsers = world.records("login", Login), Browsers(world.records("browser", Seen), clock)
+    logins, browsers = world.records("login", Slot), Browsers(world.records("browser", Seen), clock)
     challenges = factors.challenges
     answering = Answering(challenges, proofs, clock, reports)
     pace = Pace(world.store, clock)
@@ -204,10 +208,22 @@ def login(world: World, factors: SecondFactor, live: Sessions) -> tuple[Reaper, 
         Step.VERIFY: VerifyPage(challenges, answering, sending, proofs, languages, clock),
         Step.BACKUP_CODES: BackupCodesPage(clock),
         Step.NEW_PASSWORD: NewPasswordPage(
-            world.sign_in, world.users, world.once, clock, chance, reports, end_everything
+            sign_in=world.sign_in,
+            users=world.users,
+            once=world.once,
+            clock=clock,
+            chance=chance,
+            reports=reports,
+            lock=world.lock,
+            enrolments=factors.enrolments,
+            end_everything=end_everything,
+            end_session=world.endings.begin,
         ),
         Step.STOPPED: StoppedPage(clock),
     }
+    notify = Announcing(factors.email, languages, proofs, reports, pace, clock).tell
+    acts = AccountActs(factors.enrolments, live, chance, reports, notify)
+    secrets = LoginSecrets(Signer(world.ring, LOGIN_SECRETS), chance)
     effects = Effects(
         sending=sending,
         enrolments=factors.enrolments,
@@ -221,21 +237,22 @@ def login(world: World, factors: SecondFactor, live: Sessions) -> tuple[Reaper, 
         challenges=challenges,
         proofs=proofs,
         trust=factors.trust,
+        window=factors.window,
+        secrets=secrets,
         chance=chance,
-        tell_profile_address=Announcing(factors.email, languages, proofs, reports, pace, clock).tell,
+        acts=acts,
+        notify=notify,
     )
 
     def dead(tenant: Tenant, login: Login) -> None:
         if login.tokens:
             world.endings.begin(tenant, login.tokens)
 
-    async def stands(tenant: Tenant, cookie: str) -> bool:
-        return await live.current(tenant, cookie) is not None
-
-    flow = Flow(logins, steps, effects.runners, clock, chance, on_begun=reaper.note, on_dead=dead, stands=stands)
-    answers = Answers(flow, live, world.pages, clock, chance, reports)
-    within = Within(flow, world.users, factors.enrolments, factors.window, trusting, clock, reports)
-    return reaper, LoginHandlers(flow, within, Visits(world.forms, chance), answers, reports)
+    flow = Flow(logins, steps, effects.runners, secrets, clock, chance, on_begun=reaper.note, on_dead=dead)
+    answers = Answers(flow, live, world.pages, clock, chance, reports, acts)
+    in_session = BeginInSession(flow, world.users, factors.enrolments, factors.window, trusting, clock, reports)
+    visits = Visits(world.forms, chance)
+    return reaper, LoginHandlers(flow, in_session, visits, answers, failures, reports, clock)
 
 
 def sessions(world: World) -> Sessions:

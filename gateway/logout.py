@@ -16,7 +16,7 @@ from gateway.observe.audit import Audit, AuditEvent
 from gateway.sessions.sessions import Sessions
 from gateway.web import cookies, protections, return_to
 from gateway.web.cookies import BrowserSecret, Cookie
-from gateway.web.csrf import Csrf, same_origin
+from gateway.web.csrf import LOGOUT, Csrf, is_navigation, same_origin
 from gateway.web.failures import Failures, problem_of, wants_json
 from gateway.web.pages import Pages
 from gateway.web.protections import Unreadable
@@ -40,11 +40,15 @@ class Logout:
 
     async def ask(self, request: web.Request) -> web.StreamResponse:
         """A page with a button: a link or picture elsewhere signs nobody out."""
+        if not is_navigation(request.headers):
+            return self.failures.respond(request, Problem.ORIGIN_REFUSED, cause="not a navigation")
         tenant = request[TENANT]
         known = self._login_cookie(request)
         browser = known or cookies.new_browser_secret(self.chance)
         to = return_to.check(request.query.get("to"), tenant, request[CONFIGURATION].gateway.prefix)
-        page = self.pages.render(request, "logout.html", {"csrf": self.csrf.token(tenant, browser.tag), "to": to})
+        page = self.pages.render(
+            request, "logout.html", {"csrf": self.csrf.token(tenant, browser.tag, LOGOUT), "to": to}
+        )
         if known is None:
             page.headers.add(hdrs.SET_COOKIE, cookies.login(tenant, browser.value))
         return page
@@ -56,7 +60,7 @@ class Logout:
         if isinstance(fields, Unreadable):
             return self.failures.respond(request, fields.problem, status=fields.status, cause=fields.detail)
         browser = self._login_cookie(request)
-        ours = self.csrf.verify(tenant, browser.tag if browser else None, fields.get("csrf"))
+        ours = self.csrf.verify(tenant, browser.tag if browser else None, fields.get("csrf"), LOGOUT)
         if not same_origin(request.headers, tenant) or not ours:
             return self.failures.respond(request, Problem.FORM_EXPIRED)
         prefix = request[CONFIGURATION].gateway.prefix

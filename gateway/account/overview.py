@@ -1,17 +1,14 @@
-"""What does a user's own page show?
-
-Each method the tenant offers, on or off, and the backup codes left. Setting one up and proving oneself again are logins
-(`POST /-/login` with a purpose); everything else is in `actions`. Without a fresh proof nothing can be changed.
-"""
+"""What a user's own page shows: each method the tenant offers, on or off, and the backup codes left."""
 
 from dataclasses import dataclass
 
 from gateway.domain.enrolment import EnrolmentSet
-from gateway.domain.policy import EnrolmentRule, FactorKind, Policy
+from gateway.domain.policy import FactorKind, Policy
 from gateway.domain.session import Session
 from gateway.rendering import factor_texts
 from gateway.rendering.languages import Language
 from gateway.rendering.masking import mask_address
+from gateway.second_factor.requirement import may_turn_off
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +36,11 @@ class Overview:
     methods: tuple[MethodRow, ...]
     codes_left: int | None
     codes_used: bool
-    fresh: bool
     suggests: bool
     last_stays: bool
 
 
-def overview(policy: Policy, session: Session, enrolments: EnrolmentSet, language: Language, now: float) -> Overview:
+def overview(policy: Policy, session: Session, enrolments: EnrolmentSet, language: Language) -> Overview:
     """The page of this session's user."""
     rows = tuple(_row(policy, enrolments, method.factor, language) for method in policy.offered)
     any_on = any(row.on for row in rows)
@@ -54,16 +50,9 @@ def overview(policy: Policy, session: Session, enrolments: EnrolmentSet, languag
         methods=rows,
         codes_left=len(enrolments.backup_codes) if policy.backup_codes and any_on else None,
         codes_used=enrolments.used_all_codes,
-        fresh=session.is_fresh(now),
         suggests=policy.enabled and not any_on,
         last_stays=any_on and not any(row.may_turn_off for row in rows),
     )
-
-
-def may_turn_off(policy: Policy, enrolments: EnrolmentSet, factor: FactorKind) -> bool:
-    """Any method that is on; the last one only where the tenant requires none."""
-    on = [m.factor for m in policy.offered if enrolments.of(m.factor)]
-    return factor in on and (len(on) > 1 or policy.enrolment is EnrolmentRule.OPTIONAL)
 
 
 def _row(policy: Policy, enrolments: EnrolmentSet, factor: FactorKind, language: Language) -> MethodRow:

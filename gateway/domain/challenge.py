@@ -1,23 +1,46 @@
-"""One proof under way, and what judging an answer to it can end in. Never the code itself."""
+"""One verification under way, and the results of judging an entry. Never holds the code itself."""
 
 from dataclasses import dataclass, field
+from enum import Enum
 
+from gateway.domain.enrolment import Enrolment
 from gateway.domain.policy import FactorKind
 from gateway.domain.problem import Problem
 
 
+class ProofPurpose(Enum):
+    """What a proof is accepted for. A proof of one purpose never counts for another one."""
+
+    VERIFY = "verify"
+    ENROL = "enrol"
+    APPROVE = "approve"
+
+
+@dataclass(frozen=True, slots=True)
+class Binding:
+    """What a challenge is bound to. A proof counts only where all four match.
+
+    `login` is the login's id, `round` its round. `draft` is the digest of the enrolment that is proved (`ENROL`) or
+    approved (`APPROVE`), "" for `VERIFY`.
+    """
+
+    login: str = ""
+    round: int = 0
+    purpose: ProofPurpose = ProofPurpose.VERIFY
+    draft: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class Challenge:
-    """Whose proof is under way: `state` is the factor's own, sealed by the login record (a code digest, a handle).
+    """One verification under way. `state` belongs to the factor (a code digest, a handle); the login record seals it.
 
-    `sent_to` is the full address (masked only when shown), `expires_at` and `resend_at` seconds since the epoch,
-    `number` counts the challenges of one login, `round` the proofs it owes. `method` None of a combined page means
-    that nothing was sent.
+    `sent_to` is the full address (masked only when shown), `expires_at` and `resend_at` are seconds since the epoch,
+    `number` counts the challenges of one login. `factor` None means that nothing was sent (a page that takes any code).
     """
 
     id: str
     factor: FactorKind | None
-    round: int
+    bound_to: Binding
     number: int
     state: str = field(default="", repr=False)
     channel: str | None = None
@@ -81,6 +104,10 @@ class Draft:
     factor: FactorKind
     address: str = ""
     secret: str = field(default="", repr=False)
+
+    def as_enrolment(self) -> Enrolment:
+        """The enrolment that a right code makes of it."""
+        return Enrolment(self.factor, self.address, self.secret)
 
 
 Judgement = Accepted | Rejected | More | Elsewhere | Unavailable

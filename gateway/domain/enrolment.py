@@ -1,5 +1,6 @@
 """One factor registered by one user, and the set of all of them."""
 
+import hashlib
 from dataclasses import dataclass, field, replace
 
 from gateway.domain.policy import FactorKind
@@ -13,6 +14,11 @@ class Enrolment:
     address: str = ""
     secret: str = field(default="", repr=False)
     added_at: float = 0.0
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 (hex) of factor, address and secret: names this very enrolment in a challenge."""
+        return hashlib.sha256(repr((self.factor.value, self.address, self.secret)).encode()).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +44,18 @@ class EnrolmentSet:
     def of(self, factor: FactorKind) -> Enrolment | None:
         """The registration of `factor`, or None."""
         return next((e for e in self.enrolments if e.factor is factor), None)
+
+    def same_factors(self, other: "EnrolmentSet") -> bool:
+        """Whether both hold the same factors, and no factor or trust was taken away in between.
+
+        Unused backup codes and the version may differ: a backup code that another login of this user used, or a new
+        seal, changes nothing that a login relied on.
+        """
+        return self.trust_epoch == other.trust_epoch and self._keys == other._keys
+
+    @property
+    def _keys(self) -> frozenset[tuple[FactorKind, str, str]]:
+        return frozenset((e.factor, e.address, e.secret) for e in self.enrolments)
 
     def with_enrolment(self, enrolment: Enrolment) -> "EnrolmentSet":
         """The next version with `enrolment` in the place of its factor; trust ends when there was one before."""

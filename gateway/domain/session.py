@@ -3,9 +3,6 @@
 from dataclasses import dataclass, field
 from enum import Enum
 
-FRESH = 300.0
-"""Seconds for which a factor that was judged counts as a fresh proof (OWASP ASVS 7.5.1)."""
-
 
 class Satisfied(Enum):
     """How the second factor's requirement was met."""
@@ -52,7 +49,3 @@ class Session:
     proved_at: float | None = None
     routes: tuple[str, ...] | None = None
     email: str = ""
-
-    def is_fresh(self, now: float) -> bool:
-        """Whether a factor was really judged in this session in the last five minutes: needed to change factors."""
-        return self.proved_at is not None and now < self.proved_at + FRESH

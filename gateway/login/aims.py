@@ -1,11 +1,13 @@
-"""What is the proof for that a login owes now?
+"""Says what the pending proof of a login is for.
 
 Pure. Between the requirement (what the policy asks of a user) and the machine (what a login owes): which factor is
-being registered, which methods and codes an answer is judged by, where a message would go.
+being enrolled, which methods and codes an entry is judged by, where a message would go, and what a challenge is bound
+to.
 """
 
 from dataclasses import dataclass
 
+from gateway.domain.challenge import Binding, ProofPurpose
 from gateway.domain.enrolment import Enrolment
 from gateway.domain.policy import MESSAGE_FACTORS, ChoosePage, FactorKind, Registration
 from gateway.login.record import Login, Purpose
@@ -85,12 +87,29 @@ def methods(login: Login) -> tuple[Enrolment, ...]:
     """What an answer may be judged by now, in the policy's order: the draft while registering, else what he has."""
     match aim(login):
         case Register():
-            return (Enrolment(login.draft.factor, login.draft.address, login.draft.secret),) if login.draft else ()
+            return (login.draft.as_enrolment(),) if login.draft else ()
         case Verify(methods=found):
             return found
         case Vouch(methods=found):
             return found
     return ()
+
+
+def binding(login: Login) -> Binding:
+    """What a challenge for the pending proof is bound to."""
+    match aim(login):
+        case Register():
+            draft = login.draft.as_enrolment().digest if login.draft else ""
+            return Binding(login.id, login.round, ProofPurpose.ENROL, draft)
+        case Vouch():
+            draft = login.unvouched.digest if login.unvouched else ""
+            return Binding(login.id, login.round, ProofPurpose.APPROVE, draft)
+    return Binding(login.id, login.round, ProofPurpose.VERIFY)
+
+
+def taken(login: Login) -> frozenset[FactorKind]:
+    """The factors whose entries count for the pending proof."""
+    return frozenset((*(m.factor for m in methods(login)), *extras(login)))
 
 
 def takes_any(login: Login) -> bool:
@@ -140,7 +159,7 @@ def needs_voucher(login: Login, new: Enrolment) -> bool:
     a tenant asked for before its channel changed (EF-22) is registered but not proved, and a session of somebody who
     has nothing to prove has shown no more than the password.
     """
-    if login.purpose is Purpose.ENROL and requirement.enrolled_methods(login.policy, login.enrolments):
+    if login.purpose is Purpose.ENROL and any(p.purpose is ProofPurpose.VERIFY for p in login.proofs):
         return False
     match login.policy.registration:
         case Registration.OPEN:

@@ -1,20 +1,21 @@
-"""Who else hears of a new enrolment?
+"""Mails a user when one of their factors is added, changed or turned off, or backup codes are renewed (GW-45, EF-11).
 
-The verified e-mail address of the user's profile, when it is another one than the address just registered (EF-11): so
-somebody whose password was stolen learns that a factor was set up in his name. Sent in the background; a login never
-waits for it or fails by it. Codes come first: it takes what their channel has to spare, and waits for that in turn.
+To every verified address that the user had before the change: the verified address of the Keycloak profile and the
+enrolled ones. An address that was just enrolled got a code in the same login and is not told. Sent in the background;
+a login never waits for it or fails by it. Codes come first: a mail of this kind takes what the channel has to spare.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from enum import Enum
 
 import structlog
 
 from gateway.delivery.mail import Sent
 from gateway.delivery.pace import Pace
 from gateway.domain.channel import Channel
-from gateway.domain.enrolment import Enrolment
+from gateway.domain.enrolment import EnrolmentSet
 from gateway.domain.errors import GatewayError
 from gateway.domain.policy import FactorKind
 from gateway.domain.ports import Clock
@@ -25,14 +26,32 @@ from gateway.login.visit import Visit
 from gateway.observe.audit import AuditEvent
 from gateway.rendering import factor_texts
 from gateway.rendering.languages import Languages
+from gateway.rendering.masking import mask_address
 from gateway.second_factor.factors.email import EmailFactor
 
 MOST = 1000
-"""Announcements that wait at a time in one process; more are logged and not sent."""
+"""Mails that wait at a time in one process; more are logged and not sent."""
 PATIENCE = 7200.0
 """Seconds after which one that found no slot is given up."""
 ASK_AT_MOST = 60.0
 log = structlog.get_logger(__name__)
+
+
+class Change(Enum):
+    """What changed; the values name the mail's template, `factors/email/<value>`."""
+
+    ENROLLED = "enrolled"
+    TURNED_OFF = "turned-off"
+    NEW_CODES = "new-codes"
+
+
+@dataclass(frozen=True, slots=True)
+class AccountChange:
+    """One change of a user's factors: the factor it is about, and the new address where there is one."""
+
+    kind: Change
+    factor: FactorKind | None = None
+    address: str = ""
 
 
 @dataclass(slots=True)
@@ -49,28 +68,38 @@ class Announcing:
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
 
-    async def tell(self, visit: Visit, login: Login, enrolment: Enrolment) -> None:
-        """Begin to tell; returns at once."""
-        known = next((c for c in login.contacts if c.factor is FactorKind.EMAIL and c.verified), None)
-        if known is None or known.address.casefold() == enrolment.address.casefold():
-            return
-        if login.policy.method(FactorKind.EMAIL) is None:
+    async def tell(
+        self, visit: Visit, login: Login, change: AccountChange, sets: tuple[EnrolmentSet, EnrolmentSet]
+    ) -> None:
+        """Begin to tell; returns at once. `sets` are the user's enrolments before and after the change."""
+        to = addresses_to_tell(login, change, sets)
+        if not to or login.policy.method(FactorKind.EMAIL) is None:
             return
         if len(self._tasks) >= MOST:
-            log.warning("enrolment_not_told", why="too many wait", tenant=visit.tenant.id, reference=visit.reference)
+            log.warning("change_not_told", why="too many wait", tenant=visit.tenant.id, reference=visit.reference)
             return
-        task = asyncio.create_task(self._tell(visit, login, enrolment, known.address))
+        task = asyncio.create_task(self._tell(visit, login, change, to))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _tell(self, visit: Visit, login: Login, enrolment: Enrolment, to: str) -> None:
+    async def _tell(self, visit: Visit, login: Login, change: AccountChange, to: tuple[str, ...]) -> None:
         about = self.proofs.about(visit, login, FactorKind.EMAIL)
-        label = factor_texts.label(enrolment.factor, self.languages.get(visit.language))
-        if about.channel and not await self._slot(about.channel):
-            log.warning("enrolment_not_told", why="no slot", tenant=visit.tenant.id, reference=visit.reference)
-            return
-        if isinstance(await self.mail.announce(to, label, enrolment.address, about), Sent):
-            self.reports.tell(visit, AuditEvent.ENROLMENT_TOLD, login.user, factor=enrolment.factor.value)
+        label = factor_texts.label(change.factor, self.languages.get(visit.language)) if change.factor else ""
+        factor = change.factor.value if change.factor else None
+        for address in to:
+            if about.channel and not await self._slot(about.channel):
+                log.warning("change_not_told", why="no slot", tenant=visit.tenant.id, reference=visit.reference)
+                return
+            sent = await self.mail.announce(address, change.kind.value, label, change.address, about)
+            if isinstance(sent, Sent):
+                self.reports.tell(
+                    visit,
+                    AuditEvent.ENROLMENT_TOLD,
+                    login.user,
+                    factor=factor,
+                    change=change.kind.value,
+                    to=mask_address(address),
+                )
 
     async def _slot(self, channel: Channel) -> bool:
         """Whether a mail that has time may go now; one waits for it at a time."""
@@ -85,3 +114,12 @@ class Announcing:
                     return True
                 await self.wait(min(at - self.clock.now(), ASK_AT_MOST))
         return False
+
+
+def addresses_to_tell(login: Login, change: AccountChange, sets: tuple[EnrolmentSet, EnrolmentSet]) -> tuple[str, ...]:
+    """The verified addresses of the user before the change, each once, without the one just enrolled."""
+    known = [c.address for c in login.contacts if c.factor is FactorKind.EMAIL and c.verified]
+    enrolled = [e.address for e in sets[0].enrolments if e.factor is FactorKind.EMAIL]
+    just_enrolled = change.address.casefold() if change.kind is Change.ENROLLED else ""
+    found = {a.casefold(): a for a in (*known, *enrolled) if a and a.casefold() != just_enrolled}
+    return tuple(found.values())

@@ -1,4 +1,4 @@
-"""How does a step leave the gateway: as a page, as JSON, or as a redirect, and with which cookies?"""
+"""Makes the answers of the login pages: a page, JSON or a redirect, and its cookies."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -11,8 +11,9 @@ from gateway.domain.ports import Chance, Clock
 from gateway.domain.problem import Problem, Trouble
 from gateway.domain.session import Session
 from gateway.domain.tenant import Tenant
-from gateway.login.flow import Flow, Went
-from gateway.login.record import Login, Opened, Step
+from gateway.login.account_acts import AccountActs
+from gateway.login.flow import Flow, Given, Went
+from gateway.login.record import ActKind, Login, Step
 from gateway.login.reports import Reports
 from gateway.login.sending import ASK_AT_LEAST, ASK_BESIDE
 from gateway.login.viewing import view_of
@@ -20,7 +21,7 @@ from gateway.login.visit import Visit
 from gateway.login.visits import Browser
 from gateway.observe.audit import AuditEvent
 from gateway.rendering.problem_texts import ProblemView, problem_view
-from gateway.rendering.step_view import StepView, as_json
+from gateway.rendering.step_view import StepView, as_json, codes_file
 from gateway.sessions.sessions import Sessions
 from gateway.web import cookies, protections
 from gateway.web.cookies import BrowserSecret, TooLarge
@@ -31,6 +32,8 @@ from gateway.web.protections import Fields
 ASK_AGAIN = 2
 """Seconds after which a page asks again while another request of the same login is sending."""
 DAY = 86400
+SHOWS_CODES = (ActKind.SHOW_CODES, ActKind.NEW_CODES)
+"""Acts whose answer shows the backup codes."""
 log = structlog.get_logger(__name__)
 
 
@@ -44,18 +47,36 @@ class Answers:
     clock: Clock
     chance: Chance
     reports: Reports
+    acts: AccountActs
 
     async def session(self, tenant: Tenant, browser: Browser) -> Session | None:
         """The session of this browser."""
         return await self.sessions.current(tenant, browser.session) if browser.session else None
 
-    async def go_on(self, visit: Visit, browser: Browser, went: Went) -> web.StreamResponse:
-        """A redirect: to the target when done, else to the page of the step."""
-        prefix = visit.configuration.gateway.prefix
-        done = went.step is Step.DONE
-        response = redirect(visit.to if done else f"{prefix}login/{went.step.value}?to={quote(visit.to, safe='/')}")
-        await self._set_cookies(response, visit, browser, went.login)
+    async def go_on(self, request: web.Request, visit: Visit, browser: Browser, went: Went) -> web.StreamResponse:
+        """A redirect: to the target when done, else to the page of the step.
+
+        Backup codes are the exception: they are shown in the answer to the form that carried the proof, never by GET.
+        """
+        response: web.StreamResponse
+        login, prefix = went.login, visit.configuration.gateway.prefix
+        act = login.act if login and login.opened else None
+        if login and act and act.kind in SHOWS_CODES and request.method == "POST":
+            codes, name = await self.acts.codes(visit, login), login.user.display_name if login.user else ""
+            file = codes_file(visit.tenant.branding.name, visit.host, codes)
+            context = {"codes": codes, "file": file, "username": name, "csrf": "", "here": f"{prefix}account"}
+            response = self.pages.render(request, "account_codes.html", context)
+        elif went.step is not Step.DONE:
+            response = redirect(f"{prefix}login/{went.step.value}?to={quote(visit.to, safe='/')}")
+        else:
+            response = redirect(f"{prefix}account?done={act.kind.value}" if act else visit.to)
+        await self._set_cookies(response, visit, browser, went)
         return response
+
+    def to_beginning(self, visit: Visit, again: int = 0) -> web.StreamResponse:
+        """To `/-/login`, without a cookie: the browser comes there with its newest secret."""
+        to = quote(visit.to, safe="/")
+        return redirect(f"{visit.configuration.gateway.prefix}login?to={to}{f'&again={again}' if again else ''}")
 
     async def answer(
         self,
@@ -70,8 +91,8 @@ class Answers:
     ) -> web.StreamResponse:
         """The page of the step (or its JSON) with its problem; `asked` when something was asked for by POST."""
         if went.step is Step.DONE and not wants_json(request):
-            return await self.go_on(visit, browser, went)  # it has no page, whatever was asked of it
-        login = went.login or self.flow.begin(visit)
+            return await self.go_on(request, visit, browser, went)  # it has no page, whatever was asked of it
+        login = went.login or self.flow.begin(visit, "")
         view = await self._view(visit, went, login, fields)
         problem = self._problem(visit, went.trouble or view.held)
         code = status or _status(went, problem, asked=asked)
@@ -85,14 +106,16 @@ class Answers:
             response = self.pages.render(request, template, context, code, headers=self._refresh(went))
         if problem and problem.retry_after:
             response.headers[hdrs.RETRY_AFTER] = str(problem.retry_after)
-        await self._set_cookies(response, visit, browser, went.login)
+        await self._set_cookies(response, visit, browser, went)
         return response
 
     async def _view(self, visit: Visit, went: Went, login: Login, fields: Fields) -> StepView:
-        if went.step is Step.DONE:
+        if went.step is Step.DONE or went.signed_in:
+            shows = login.opened and login.act and login.act.kind in SHOWS_CODES
             return replace(
                 view_of(Step.DONE, visit, login, self.clock.now()),
                 location=visit.to,
+                codes=await self.acts.codes(visit, login) if shows else (),
             )
         return await self.flow.pages[went.step].view(visit, login, fields)
 
@@ -107,37 +130,35 @@ class Answers:
         seconds = asks_again_in(went, self.clock.now())
         return {} if seconds is None else {"Refresh": str(seconds)}
 
-    async def _set_cookies(
-        self, response: web.StreamResponse, visit: Visit, browser: Browser, login: Login | None
-    ) -> None:
+    async def _set_cookies(self, response: web.StreamResponse, visit: Visit, browser: Browser, went: Went) -> None:
         """The login cookie when it is new, and at the end the session's, the token's, the trust and the browser's."""
         tenant = visit.tenant
-        if login and login.secret != browser.secret:
-            _add(response, cookies.login(tenant, BrowserSecret(login.tag, login.secret).value))
+        if went.secret is not None and went.secret != browser.secret:
+            _add(response, cookies.login(tenant, BrowserSecret(browser.tag, went.secret).value))
         elif browser.secret is None:
             _add(response, cookies.login(tenant, cookies.new_browser_secret(self.chance, browser.tag).value))
-        if login and login.opened and login.opened.cookie:
-            await self._set_session(response, visit, browser, login, login.opened)
+        if went.login and went.given.session:
+            await self._set_session(response, visit, browser, went.login, went.given)
 
     async def _set_session(
-        self, response: web.StreamResponse, visit: Visit, browser: Browser, login: Login, opened: Opened
+        self, response: web.StreamResponse, visit: Visit, browser: Browser, login: Login, given: Given
     ) -> None:
         tenant = visit.tenant
-        session = await self.sessions.current(tenant, opened.cookie)
+        session = await self.sessions.current(tenant, given.session)
         if session is None:
             return
-        before = await self.session(tenant, browser)
+        before = visit.session
         if before and before.id != session.id:  # a browser has one session: the one it had before ends
             await self.sessions.end(tenant, before.id)
-        _add(response, cookies.session(tenant, opened.cookie))
+        _add(response, cookies.session(tenant, given.session))
         token = cookies.token(tenant, session, self.clock.now())
         if isinstance(token, TooLarge):
             log.error("token_cookie_too_large", cookie=token.name, size=token.size, tenant=tenant.id)
             self.reports.tell(visit, AuditEvent.TOKEN_COOKIE_TOO_LARGE, login.user, size=token.size)
         else:
             _add(response, token)
-        if opened.trust:
-            _add(response, cookies.trust(tenant, opened.trust, login.policy.trust_browser_days * DAY))
+        if given.trust:
+            _add(response, cookies.trust(tenant, given.trust, login.policy.trust_browser_days * DAY))
         if browser.browser_is_new:
             _add(response, cookies.browser(tenant, browser.browser_id))
 

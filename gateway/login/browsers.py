@@ -1,7 +1,7 @@
-"""Which users finished a login in this browser?
+"""Remembers which users finished a login in a browser.
 
-Gives them a queue and a failure count of their own (`security.md` F20), so that nobody stalls a victim by typing his
-name elsewhere. Never a proof: it skips nothing.
+They get a queue and a failure count of their own there (`security.md` F20): typing a user's name elsewhere does not
+stall them. Never a proof: it skips nothing.
 """
 
 import hashlib
@@ -33,16 +33,20 @@ class Browsers:
         seen = await self.records.read(tenant, _key(browser)) if browser else None
         return seen is not None and name in seen.names
 
-    async def remember(self, tenant: str, browser: str, name: str) -> None:
-        """Note that he did."""
+    async def remember(self, tenant: str, browser: str, name: str) -> bool:
+        """Note that the user with the name digest `name` finished a login; whether another user did so last."""
         key, until = _key(browser), self.clock.now() + KEPT
         if await self.records.add(tenant, key, Seen((name,)), until):
-            return
+            return False
+        other = False
 
         def note(seen: Seen) -> Changed[Seen]:
+            nonlocal other
+            other = seen.names[-1:] != (name,)
             return Changed(Seen((*(n for n in seen.names if n != name), name)[-MOST:]), until)
 
         await self.records.change(tenant, key, note)
+        return other
 
 
 def _key(browser: str) -> str:

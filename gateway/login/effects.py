@@ -1,47 +1,46 @@
-"""What does the gateway do itself between the pages of a login?
+"""The effects: what the gateway does itself between the pages of a login.
 
 Each effect runs after the record says it is due, is idempotent or claimed, and is tried again by the next GET when it
-failed: `draft` makes an app's secret, `challenge` sends a code, `save` writes the sealed set to Keycloak, `open` makes
-the session, `touch` notes in it what was proved.
+failed: `draft` makes an app's secret, `challenge` sends a code, `save` writes the sealed set to Keycloak, `act` carries
+out an act of the account page, `open` makes the session, `touch` notes in it what was proved.
 """
 
-import base64
-import hashlib
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 
 from gateway.crypto.signing import Signer
 from gateway.domain.challenge import Draft, Rejected
-from gateway.domain.enrolment import Enrolment
+from gateway.domain.enrolment import EnrolmentSet
 from gateway.domain.ports import Chance, Clock
 from gateway.domain.problem import Problem, Trouble
 from gateway.domain.session import Satisfied, Session
 from gateway.domain.tenant import RouteFactor
-from gateway.domain.user import User
+from gateway.domain.user import Account, User
 from gateway.keycloak.sign_in_queue import normalised
 from gateway.keycloak.users import Users
-from gateway.login import aims, machine
+from gateway.login import aims, evidence, machine
+from gateway.login.account_acts import AccountActs, Notify
+from gateway.login.announcing import AccountChange, Change
 from gateway.login.browsers import Browsers
 from gateway.login.flow import Acted, EffectRunner
 from gateway.login.proofs import Proofs
 from gateway.login.record import Drafted, Effect, Login, Opened, Saved, SessionOpened, Stopped
 from gateway.login.reports import Reports
+from gateway.login.secrets import LoginSecrets
 from gateway.login.sending import Sending
 from gateway.login.visit import Visit
 from gateway.observe.audit import AuditEvent
+from gateway.second_factor import contacts
 from gateway.second_factor.challenges import Challenges
 from gateway.second_factor.enrolments import Enrolments, Tampered
 from gateway.second_factor.factors import backup_code
+from gateway.second_factor.registration_window import RegistrationWindow
 from gateway.second_factor.trust import Holder, Trust, TrustCookie
 from gateway.sessions.sessions import NewSession, Sessions
 from gateway.store.once import Once
-from gateway.web.cookies import BrowserSecret
 
 UPDATE_PASSWORD = "UPDATE_PASSWORD"  # noqa: S105 - Keycloak's name of a required action
 TOLD = 7200.0
 """Seconds for which a registration is not told of again; longer than any login lives."""
-Notify = Callable[[Visit, Login, Enrolment], Awaitable[None]]
-"""Tells the user's profile address of a new enrolment, in the background."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +59,11 @@ class Effects:
     challenges: Challenges
     proofs: Proofs
     trust: Trust
+    window: RegistrationWindow
+    secrets: LoginSecrets
     chance: Chance
-    tell_profile_address: Notify
+    acts: AccountActs
+    notify: Notify
 
     @property
     def runners(self) -> dict[Effect, EffectRunner]:
@@ -70,6 +72,7 @@ class Effects:
             Effect.DRAFT: self.draft,
             Effect.CHALLENGE: self.sending.begin,
             Effect.SAVE: self.save,
+            Effect.ACT: self.act,
             Effect.OPEN: self.open,
             Effect.TOUCH: self.touch,
         }
@@ -87,12 +90,18 @@ class Effects:
                 return Acted((Stopped(Trouble(problem)),))
 
     async def save(self, visit: Visit, login: Login) -> Acted:
-        """Write the user's set with the new enrolment; a set changed elsewhere stops the login."""
+        """Write the user's set with the new enrolment; a set changed elsewhere stops the login.
+
+        Account, policy and approval are judged again first: an enrolment is saved only as today's policy allows it.
+        """
         user, enrolment = login.user, login.enrolled
         if user is None or enrolment is None:
             return Acted()
-        if stopped := await self._changed_meanwhile(visit, login, user):
-            return stopped  # before anything is written: the account may have been taken back from whoever registers
+        account, stopped = await self._unchanged(visit, login, user)
+        if stopped or account is None:
+            return stopped or Acted()
+        if not await self._approved(visit, login, account):
+            return self._refused(visit, user, "enrolment not approved")
         codes = backup_code.make(login.policy.backup_codes, self.chance) if login.first_enrolment else ()
         saved = await self.enrolments.add(visit.tenant, user.id, login.enrolments, enrolment, codes)
         if saved is None:
@@ -100,18 +109,22 @@ class Effects:
             return Acted((Stopped(Trouble(Problem.ENROLMENT_CHANGED)),))
         if await self.once.claim(visit.tenant.id, ("registered", login.id), TOLD):  # two replicas may both have saved
             self.reports.tell(visit, AuditEvent.ENROLMENT_REGISTERED, user, factor=enrolment.factor.value)
-            await self.tell_profile_address(visit, login, enrolment)
+            change = AccountChange(Change.ENROLLED, enrolment.factor, enrolment.address)
+            await self.notify(visit, login, change, (login.enrolments, saved))
         return Acted((Saved(saved),))
 
     async def open(self, visit: Visit, login: Login) -> Acted:
-        """Read the account once more, then make the session. The session's secret is the login's: one distinct one."""
-        user, tokens = login.user, login.tokens
-        if user is None or tokens is None:
+        """Read account, enrolments and policy once more, then make the session.
+
+        The session's secret is derived from the login secret that this request spends; it is kept nowhere.
+        """
+        user, tokens, secret = login.user, login.tokens, visit.secret
+        if user is None or tokens is None or secret is None:
             return Acted((Stopped(Trouble(Problem.PASSWORD_CHANGED)),))
-        if stopped := await self._changed_meanwhile(visit, login, user, registrations=True):
+        if stopped := await self._not_proved(visit, login, user):
             return stopped
         satisfied, rule = machine.satisfied(login)
-        session, cookie = await self.sessions.open(
+        session, _ = await self.sessions.open(
             visit.tenant,
             NewSession(
                 user=user,
@@ -123,20 +136,22 @@ class Effects:
                 routes=_may_open(visit, login),
             ),
             tag=login.tag,
-            secret=login.session_secret,
+            secret=self.secrets.session(secret),
         )
+        other_user = False
         if visit.browser_id:
-            digest = self.names.sign(visit.tenant.id, normalised(user.username))
-            await self.browsers.remember(visit.tenant.id, visit.browser_id, digest)
-        trust = await self._trust(visit, login, user, satisfied)
-        return Acted((SessionOpened(Opened(session.id, cookie, self.clock.now(), trust)),))
+            name = self.names.sign(visit.tenant.id, normalised(user.username))
+            other_user = await self.browsers.remember(visit.tenant.id, visit.browser_id, name)
+        trust = await self._trust(visit, login, user, satisfied, secret)
+        opened = Opened(session.id, self.clock.now(), trust_tag=trust, other_user=other_user)
+        return Acted((SessionOpened(opened),))
 
     async def touch(self, visit: Visit, login: Login) -> Acted:
-        """Note in the session what was proved, and that it may open the route it was asked for."""
-        user = login.user
-        if user is None:
+        """Note in the session what was proved, and that it may open the route it was asked for; under a new cookie."""
+        user, secret = login.user, visit.secret
+        if user is None or secret is None:
             return Acted((Stopped(Trouble(Problem.LOGIN_EXPIRED)),))
-        if stopped := await self._changed_meanwhile(visit, login, user, registrations=True):
+        if stopped := await self._not_proved(visit, login, user):
             return stopped
         satisfied, rule = machine.satisfied(login)
 
@@ -147,59 +162,101 @@ class Effects:
                 return session
             return replace(session, satisfied=satisfied, rule=rule, routes=None)
 
-        if await self.sessions.touch(visit.tenant, login.session, proved) is None:
+        cookie = {"tag": login.tag, "secret": self.secrets.session(secret)}
+        if await self.sessions.reissue(visit.tenant, login.session, proved, **cookie) is None:
             return Acted((Stopped(Trouble(Problem.LOGIN_EXPIRED)),))
-        return Acted((SessionOpened(Opened(login.session, "", self.clock.now())),))
+        return Acted((SessionOpened(Opened(login.session, self.clock.now())),))
 
-    async def _trust(self, visit: Visit, login: Login, user: User, satisfied: Satisfied) -> str:
-        """The trust cookie to set: a new secret after it was used, or the first one when the user asked for it.
+    async def act(self, visit: Visit, login: Login) -> Acted:
+        """Carry out the one act of the account page that this login's proof was given for."""
+        user, act = login.user, login.act
+        if user is None or act is None:
+            return Acted((Stopped(Trouble(Problem.LOGIN_EXPIRED)),))
+        if stopped := await self._not_proved(visit, login, user):
+            return stopped
+        if not await self.once.claim(visit.tenant.id, ("act", login.id), TOLD):
+            return Acted()  # another request carries it out
+        try:
+            problem = await self.acts.carry_out(visit, login, user, act)
+        except BaseException:
+            await self.once.release(visit.tenant.id, ("act", login.id))
+            raise
+        if problem:
+            return Acted((Stopped(Trouble(problem)),))
+        return Acted((SessionOpened(Opened(login.session, self.clock.now(), new_session=False)),))
 
-        The secret is derived from the login's, so that doing this twice gives the same one.
+    async def _trust(self, visit: Visit, login: Login, user: User, satisfied: Satisfied, secret: str) -> str:
+        """The tag of the trust cookie to set: a new secret after it was used, or the first one the user asked for.
+
+        The secret is derived from the login secret, so that doing this twice gives the same one.
         """
-        digest = hashlib.sha256(f"trust:{login.session_secret}".encode()).digest()
-        secret = base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
-        tenant, held = visit.tenant.id, visit.trust
+        new, tenant, held = self.secrets.trust(secret), visit.tenant.id, visit.trust
         if satisfied is Satisfied.TRUSTED and held:
-            kept = await self.trust.rotate(tenant, held, secret)
-            return BrowserSecret(held.tag, secret).value if kept else ""
+            return held.tag if await self.trust.rotate(tenant, held, new) else ""
         if not (login.remember and login.proved):
             return ""
-        tag = held.tag if held else login.tag
+        tag = held.tag if held else self.secrets.trust_tag(secret)
         holder = Holder(user.id, login.credential_date, login.enrolments.trust_epoch)
-        await self.trust.give(tenant, TrustCookie(tag, secret), holder)
+        await self.trust.give(tenant, TrustCookie(tag, new), holder)
         self.reports.tell(visit, AuditEvent.TRUST_GIVEN, user, days=login.policy.trust_browser_days)
-        return BrowserSecret(tag, secret).value
+        return tag
 
-    async def _changed_meanwhile(
-        self, visit: Visit, login: Login, user: User, *, registrations: bool = False
-    ) -> Acted | None:
-        """The end of a login whose account is no longer the one that the password was right for.
+    async def _not_proved(self, visit: Visit, login: Login, user: User) -> Acted | None:
+        """The end of a login that has not proved what is required now, or whose account is not the same any more.
 
-        `registrations`: nor are they; a write looks at them itself.
+        Account, enrolments and policy are read again. Each proof that is required now was accepted in this login.
         """
-        finding = await self._changed(visit, login, user)
-        if not finding and registrations and login.policy.enabled:
-            kept = await self.enrolments.read(visit.tenant, user.id)
-            if isinstance(kept, Tampered) or kept.trust_epoch != login.enrolments.trust_epoch:
-                finding = "registrations"  # a factor went, or "sign out everywhere": what was proved may be a thief's
-        if not finding:
-            return None
+        account, stopped = await self._unchanged(visit, login, user)
+        if stopped or account is None:
+            return stopped
+        policy = visit.tenant.policy
+        kept = EnrolmentSet()
+        if login.policy.enabled or policy.enabled or login.recent:
+            found = await self.enrolments.read(visit.tenant, user.id)
+            if isinstance(found, Tampered) or not found.same_factors(login.enrolments):
+                # a factor was added or taken away, or "sign out everywhere": the proof may be of another person
+                return self._refused(visit, user, "enrolments")
+            kept = found
+        if login.enrolled and not await self._approved(visit, login, account):
+            return self._refused(visit, user, "enrolment not approved")
+        if not evidence.suffices(login, policy, kept, contacts.of_user(account.user)):
+            return self._refused(visit, user, "policy")
+        return None
+
+    async def _approved(self, visit: Visit, login: Login, account: Account) -> bool:
+        """Whether the new enrolment has the approval that it needs by the login's policy and by today's."""
+        policy = visit.tenant.policy
+        today = replace(
+            login,
+            policy=policy,
+            contacts=contacts.of_user(account.user),
+            open_registration=await self.window.is_open(visit.tenant, account),
+        )
+        return evidence.approved(login) and (not policy.enabled or evidence.approved(today))
+
+    async def _unchanged(self, visit: Visit, login: Login, user: User) -> tuple[Account | None, Acted | None]:
+        """The account as Keycloak has it now, or the end of a login whose account is another one by now (F16)."""
+        account = await self.users.account(visit.tenant.keycloak, user.id)
+        finding = _changed(login, account)
+        return (account, None) if not finding else (None, self._refused(visit, user, finding))
+
+    def _refused(self, visit: Visit, user: User, finding: str) -> Acted:
         self.reports.tell(visit, AuditEvent.LOGIN_REFUSED, user, problem="account-changed", finding=finding)
         return Acted((Stopped(Trouble(Problem.ACCOUNT_CHANGED)),))
 
-    async def _changed(self, visit: Visit, login: Login, user: User) -> str:
-        """What changed at the account since the password was right; "" when nothing did (`security.md` F16)."""
-        account = await self.users.account(visit.tenant.keycloak, user.id)
-        if account is None:
-            return "gone"
-        if not account.enabled:
-            return "disabled"
-        expected = (UPDATE_PASSWORD,) if login.due and not login.changed else ()
-        if account.required_actions != expected:
-            return "required actions"
-        if account.credential_date != login.credential_date:
-            return "password"
-        return ""
+
+def _changed(login: Login, account: Account | None) -> str:
+    """What changed at the account since the password was right; "" when nothing did."""
+    if account is None:
+        return "gone"
+    if not account.enabled:
+        return "disabled"
+    expected = (UPDATE_PASSWORD,) if login.due and not login.changed else ()
+    if account.required_actions != expected:
+        return "required actions"
+    if account.credential_date != login.credential_date:
+        return "password"
+    return ""
 
 
 def _may_open(visit: Visit, login: Login) -> tuple[str, ...] | None:

@@ -1,32 +1,45 @@
-"""How do the login pages look from outside? URL ↔ flow, HTML and JSON.
+"""The handlers of the login pages: URL to flow, HTML and JSON.
 
 GET shows the login's step or redirects to it; POST performs one action and redirects (303), or shows the page again
 with the problem and its status. A program asks by `Accept: application/json` and gets the same as data: 200 went on,
-401 wrong password, 422 wrong or expired code or bad input, 403 stopped, 409 out of order, 429, 503.
+401 wrong password, 422 wrong or expired code or bad input, 403 stopped, 409 out of order, 429, 503. Its next form names
+`login`, `round` and `form` as it was given them.
+
+A browser whose login secret was replaced is led to `/-/login` with no cookie set: it comes there with its newest one.
 """
 
-from dataclasses import dataclass
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
 
 import structlog
 from aiohttp import web
 
 from gateway.domain.policy import FactorKind
+from gateway.domain.ports import Clock
 from gateway.domain.problem import Problem, Trouble
 from gateway.domain.session import Session
 from gateway.login.answers import Answers, redirect
-from gateway.login.flow import Flow, Went
-from gateway.login.record import Login, Purpose, Step
+from gateway.login.begin_in_session import Asked, BeginInSession
+from gateway.login.flow import Flow, Slot, Went
+from gateway.login.record import Act, ActKind, Login, Purpose, Step
 from gateway.login.reports import Reports
 from gateway.login.visit import Visit
 from gateway.login.visits import Browser, Visits
-from gateway.login.within import Within
 from gateway.observe.audit import AuditEvent
 from gateway.web import protections
-from gateway.web.failures import wants_json
+from gateway.web.csrf import is_navigation
+from gateway.web.failures import Failures, wants_json
 from gateway.web.protections import Fields, Unreadable
+from gateway.web.request import TENANT
 
 STEPS = {step.value: step for step in Step}
 FACTORS = {factor.value: factor for factor in FactorKind}
+ACTS = {kind.value: kind for kind in ActKind}
+COMES_AGAIN, COMES_AGAIN_AFTER = 5, 0.3
+"""How often a browser is asked to come again, after so many seconds, while another tab's answer is on its way."""
+JUST_LEFT = 10.0
+"""Seconds after which no such answer is waited for any more."""
 log = structlog.get_logger(__name__)
 
 
@@ -35,10 +48,13 @@ class LoginHandlers:
     """The handlers of `/-/login` and its steps."""
 
     flow: Flow
-    within: Within
+    in_session: BeginInSession
     visits: Visits
     answers: Answers
+    failures: Failures
     reports: Reports
+    clock: Clock
+    wait: Callable[[float], Awaitable[None]] = asyncio.sleep
 
     def routes(self, prefix: str) -> list[web.RouteDef]:
         """What `app` mounts under `prefix`."""
@@ -51,111 +67,147 @@ class LoginHandlers:
 
     async def begin(self, request: web.Request) -> web.StreamResponse:
         """Where every login begins: on to the app with a session that may, else the login's step, else the password."""
-        browser = self.visits.browser(request)
-        visit = self.visits.visit(request, browser, request.query.get("to"))
-        session = None if wants_json(request) else await self.answers.session(visit.tenant, browser)
+        if not is_navigation(request.headers):
+            return self.failures.respond(request, Problem.ORIGIN_REFUSED, cause="not a navigation")
+        browser, visit = await self._visit(request, request.query.get("to"))
+        as_data, slot = wants_json(request), await self.flow.find(visit)
+        session = None if as_data else visit.session
         if session and _may_open(session, visit):
             return redirect(visit.to)
-        login = _goes_on(await self.flow.load(visit, browser.secret), session)
+        login = _goes_on(slot.login, session)
+        again = _number(request.query.get("again"))
+        if login is None and session is None and not as_data and again < COMES_AGAIN and self._just_left(slot):
+            await self.wait(COMES_AGAIN_AFTER)  # another tab's answer, with the newest secret, is on its way
+            return self.answers.to_beginning(visit, again + 1)
         if session and login is None:
-            went = await self.within.step_up(visit, session, recent=False)
+            went = await self.in_session.step_up(visit, slot, session)
         else:
-            went = await self.flow.look(visit, login)
-        if went.login and not wants_json(request):
-            return await self.answers.go_on(visit, browser, went)
-        return await self.answers.answer(request, visit, browser, went, {}, asked=False)
+            went = await self.flow.enter(visit, login) if login else Went(None)
+        return await self._answered(request, visit, browser, went, asked=False)
 
     async def begin_within(self, request: web.Request) -> web.StreamResponse:
-        """Begin an `enrol` or `step-up` from a page of ours: fields `purpose`, `factor`, `to`."""
-        browser = self.visits.browser(request)
+        """A button of the account page: begins a login for one act. Fields `act`, `factor`, `version`, `to`."""
+        if not is_navigation(request.headers):
+            return self.failures.respond(request, Problem.ORIGIN_REFUSED, cause="not a navigation")
         fields = await protections.read_fields(request)
         if isinstance(fields, Unreadable):
-            return await self._unreadable(request, browser, fields)
-        visit = self.visits.visit(request, browser, fields.get("to"))
-        session = await self.answers.session(visit.tenant, browser)
-        if not self.visits.ours(request, visit.tenant, browser, fields):
-            return await self._refused(request, visit, browser, fields, fields.get("purpose", ""))
+            return await self._unreadable(request, fields)
+        browser, visit = await self._visit(request, fields.get("to"))
+        session = visit.session
         if session is None:
             return await self.answers.answer(request, visit, browser, Went(None), {}, asked=True)
-        wanted = FACTORS.get(fields.get("factor", ""))
-        match fields.get("purpose"):
-            case Purpose.ENROL.value if wanted:
-                went = await self.within.enrol(visit, session, wanted)
-            case Purpose.STEP_UP.value:
-                went = await self.within.step_up(visit, session, recent=True)
+        if not self.visits.of_account_page(request, visit.tenant, session, fields):
+            self.reports.tell(visit, AuditEvent.FORM_REFUSED, step=fields.get("act", "")[:40])
+            return self.failures.respond(request, Problem.FORM_EXPIRED)
+        slot, form = await self.flow.find(visit), Asked(fields.get("form", ""), int(fields["version"]))
+        factor = FACTORS.get(fields.get("factor", ""))
+        match fields.get("act"):
+            case Purpose.ENROL.value if factor:
+                went = await self.in_session.enrol(visit, slot, session, factor, form)
+            case str(kind) if kind in ACTS:
+                went = await self.in_session.act(visit, slot, session, Act(ACTS[kind], factor), form)
             case _:
                 went = Went(None, Trouble(Problem.BAD_INPUT))
-        if wants_json(request) or (went.failed and went.step is not Step.STOPPED):
-            return await self.answers.answer(request, visit, browser, went, {}, asked=True)
-        return await self.answers.go_on(visit, browser, went)
+        if went.login is None and went.trouble:
+            return self.failures.respond(request, went.trouble.problem)
+        return await self._answered(request, visit, browser, went, asked=True)
 
     async def show(self, request: web.Request) -> web.StreamResponse:
         """The page of one step, or the way to the one that is due."""
         wanted = STEPS.get(request.match_info["step"])
         if wanted is None:
             raise web.HTTPNotFound
-        browser = self.visits.browser(request)
-        visit = self.visits.visit(request, browser, request.query.get("to"))
-        login = await self.flow.load(visit, browser.secret)
-        if login is None and await self._is_in(request, visit, browser):
+        if not is_navigation(request.headers):
+            return self.failures.respond(request, Problem.ORIGIN_REFUSED, cause="not a navigation")
+        browser, visit = await self._visit(request, request.query.get("to"))
+        slot = await self.flow.find(visit)
+        login = slot.login
+        if login is None and self._is_in(request, visit):
             return redirect(visit.to)  # the back button, long after the login
         if wanted is Step.PASSWORD and (login is None or login.stopped):
             return await self.answers.answer(request, visit, browser, Went(None), {}, asked=False)
+        if login is None and slot.spent and not wants_json(request):
+            return self.answers.to_beginning(visit)
         if login is None:
             expired = Trouble(Problem.LOGIN_EXPIRED) if browser.secret and wanted is not Step.DONE else None
             return await self.answers.answer(request, visit, browser, Went(None, expired), {}, asked=False)
         went = await self.flow.look(visit, login)
-        if wants_json(request) or (went.step is wanted and went.step is not Step.DONE):
+        if went.step is wanted and went.step is not Step.DONE and not went.inert:
             return await self.answers.answer(request, visit, browser, went, {}, asked=False)
-        return await self.answers.go_on(visit, browser, went)
+        return await self._answered(request, visit, browser, went, asked=False)
 
     async def act(self, request: web.Request) -> web.StreamResponse:
         """One action of one step's form."""
         page = STEPS.get(request.match_info["step"])
         if page is None or page is Step.DONE:
             raise web.HTTPNotFound
-        browser = self.visits.browser(request)
+        if not is_navigation(request.headers):
+            return self.failures.respond(request, Problem.ORIGIN_REFUSED, cause="not a navigation")
         fields = await protections.read_fields(request)
         if isinstance(fields, Unreadable):
-            return await self._unreadable(request, browser, fields)
-        visit = self.visits.visit(request, browser, fields.get("to"))
-        login = await self.flow.load(visit, browser.secret)
+            return await self._unreadable(request, fields)
+        browser, visit = await self._visit(request, fields.get("to"))
+        slot = await self.flow.find(visit)
         if not self.visits.ours(request, visit.tenant, browser, fields, begins=page is Step.PASSWORD):
-            return await self._refused(request, visit, browser, fields, page.value)
-        if login is None and page is not Step.PASSWORD:
-            if await self._is_in(request, visit, browser):
-                return redirect(visit.to)  # another tab of this browser finished
-            expired = Went(None, Trouble(Problem.LOGIN_EXPIRED))
-            return await self.answers.answer(request, visit, browser, expired, {}, asked=True)
-        went = await self.flow.act(visit, login, page, fields.get("action", ""), fields)
+            self.reports.tell(visit, AuditEvent.FORM_REFUSED, step=page.value)
+            problem = Problem.FORM_EXPIRED if browser.secret or not fields.get("csrf") else Problem.NO_COOKIE
+            shown = Went(slot.login, Trouble(problem))
+            return await self.answers.answer(request, visit, browser, shown, fields, asked=True)
+        gone = slot.login is None and slot.spent is None
+        if gone and page is not Step.PASSWORD and self._is_in(request, visit):
+            return redirect(visit.to)  # another tab of this browser finished
+        went = await self.flow.act(visit, slot, page, fields.get("action", ""), fields)
+        login = slot.login
         left = login and login.purpose is not Purpose.SIGN_IN and went.login is None and not went.trouble
-        if left and not wants_json(request):
+        if left and not went.inert and not went.signed_in and not wants_json(request):
             return redirect(f"{visit.configuration.gateway.prefix}account")  # cancelled inside a session
         shown_here = went.failed and not went.out_of_order and went.step is not Step.STOPPED
-        if wants_json(request) or shown_here:
+        if shown_here:
             return await self.answers.answer(request, visit, browser, went, fields, asked=True)
-        return await self.answers.go_on(visit, browser, went)
+        return await self._answered(request, visit, browser, went, asked=True, fields=fields)
 
-    async def _unreadable(self, request: web.Request, browser: Browser, why: Unreadable) -> web.StreamResponse:
-        visit = self.visits.visit(request, browser, why.to)
-        login = await self.flow.load(visit, browser.secret)
+    async def _answered(
+        self,
+        request: web.Request,
+        visit: Visit,
+        browser: Browser,
+        went: Went,
+        *,
+        asked: bool,
+        fields: Fields | None = None,
+    ) -> web.StreamResponse:
+        """The way on for a browser, the data for a program."""
+        if wants_json(request):
+            if went.inert and went.trouble is None:
+                went = replace(went, trouble=Trouble(Problem.LOGIN_EXPIRED))
+            return await self.answers.answer(request, visit, browser, went, fields or {}, asked=asked)
+        if went.inert or went.signed_in:
+            may = visit.session is not None and _may_open(visit.session, visit)
+            return redirect(visit.to) if may else self.answers.to_beginning(visit)
+        if went.login is None:
+            return await self.answers.answer(request, visit, browser, went, fields or {}, asked=asked)
+        return await self.answers.go_on(request, visit, browser, went)
+
+    async def _visit(self, request: web.Request, to: str | None) -> tuple[Browser, Visit]:
+        """The cookies, and the request with the browser's live session."""
+        browser = self.visits.browser(request)
+        session = await self.answers.session(request[TENANT], browser)
+        return browser, self.visits.visit(request, browser, to, session)
+
+    async def _unreadable(self, request: web.Request, why: Unreadable) -> web.StreamResponse:
+        browser, visit = await self._visit(request, why.to)
+        slot = await self.flow.find(visit)
         log.info("form_unreadable", detail=why.detail, reference=visit.reference)
-        shown = Went(login, Trouble(why.problem))
+        shown = Went(slot.login, Trouble(why.problem))
         return await self.answers.answer(request, visit, browser, shown, {}, asked=True, status=why.status)
 
-    async def _refused(
-        self, request: web.Request, visit: Visit, browser: Browser, fields: Fields, page: str
-    ) -> web.StreamResponse:
-        login = await self.flow.load(visit, browser.secret)
-        self.reports.tell(visit, AuditEvent.FORM_REFUSED, step=page)
-        problem = Problem.FORM_EXPIRED if browser.secret or not fields.get("csrf") else Problem.NO_COOKIE
-        shown = Went(login, Trouble(problem))
-        return await self.answers.answer(request, visit, browser, shown, fields, asked=True)
+    def _just_left(self, slot: Slot) -> bool:
+        """Whether the browser's secret was replaced so lately that the answer with the newer one may be on its way."""
+        return slot.gone_on and slot.spent is not None and self.clock.now() < slot.spent.at + JUST_LEFT
 
-    async def _is_in(self, request: web.Request, visit: Visit, browser: Browser) -> bool:
-        """Whether a person's browser may open where he wants to go: he is led there, whatever page he was on."""
-        session = None if wants_json(request) else await self.answers.session(visit.tenant, browser)
-        return session is not None and _may_open(session, visit)
+    def _is_in(self, request: web.Request, visit: Visit) -> bool:
+        """Whether a user's browser may open where it wants to go: it is led there, whatever page it was on."""
+        return not wants_json(request) and visit.session is not None and _may_open(visit.session, visit)
 
 
 def _may_open(session: Session, visit: Visit) -> bool:
@@ -163,9 +215,11 @@ def _may_open(session: Session, visit: Visit) -> bool:
 
 
 def _goes_on(login: Login | None, session: Session | None) -> Login | None:
-    """The login that a visit to its beginning goes on with: not a stopped one, not one of another session."""
+    """The login that a visit to its beginning goes on with: not a stopped one, no sign-in of a signed-in browser."""
     if login is None or login.stopped:
         return None
-    if login.purpose is Purpose.SIGN_IN:
-        return login if session is None else None
-    return login if session and login.session == session.id and not login.opened else None
+    return None if login.purpose is Purpose.SIGN_IN and session else login
+
+
+def _number(text: str | None) -> int:
+    return int(text) if text and text.isdecimal() and len(text) < 3 else 0

@@ -1,15 +1,18 @@
-"""What does this login owe? Events in, pending out; pure and total.
+"""Computes what a login owes: events in, pending steps and effects out. Pure and total.
 
 The rules, on one page:
 
 - The record keeps what happened, never a step. `pending(login)` is what it still owes, in order: steps (pages) and
   effects (things the gateway does itself). The login's step is the first step pending; nothing pending is done.
-- An event that answers nothing pending changes nothing. An event is applied only to the challenge and round whose act
-  made it: a code sent for a replaced challenge is void, what needs no sending counts for its whole round.
+- An event that answers nothing pending changes nothing. A challenge is bound to its login, round, purpose and draft,
+  and an accepted entry counts only where all four match what is pending now: a code sent for a replaced challenge is
+  void; what needs no sending counts for its whole round.
+- Approving an enrolment is a round of its own: the entry that proved the enrolment never approves it.
 - A stopped or opened login absorbs everything.
 - A requirement that cannot be met is `stopped`, for every purpose.
 - A code that has to wait for its channel is pending again, beside an older one that still works.
-- A due password is changed after the factor; then another factor is owed: the round is raised, the proof taken back.
+- A due password is changed after the factor; then another factor is owed: the round is raised, and no proof of an
+  earlier round counts any more.
 
 What can happen is in `record`, what a proof is for in `aims`.
 """
@@ -36,10 +39,12 @@ from gateway.login.record import (
     PasswordChanged,
     PasswordRight,
     Picked,
+    Proof,
     Proved,
     Purpose,
     Queued,
     Saved,
+    SecretWithdrawn,
     SessionOpened,
     Step,
     Stopped,
@@ -102,7 +107,7 @@ def _within_session(login: Login) -> Iterator[Step | Effect]:
     yield from _factor(login)
     yield from _keep(login)
     if not login.opened:
-        yield Effect.TOUCH
+        yield Effect.ACT if login.act else Effect.TOUCH
     yield Step.DONE
 
 
@@ -155,7 +160,7 @@ def apply(login: Login, event: Event) -> Login:
             return replace(login, tokens=tokens)
         case PasswordRight() | PasswordChanged() | TokensGranted():
             return _password(login, event)
-        case Picked() | AddressGiven() | AddressConfirmed() | Drafted():
+        case Picked() | AddressGiven() | AddressConfirmed() | Drafted() | SecretWithdrawn():
             return _registration(login, event)
         case Queued() | ChallengeSent() | Proved():
             return _proof(login, event)
@@ -163,7 +168,7 @@ def apply(login: Login, event: Event) -> Login:
             return replace(login, saved=True, enrolments=enrolments)
         case CodesNoted() if first(login) is Step.BACKUP_CODES:
             return replace(login, noted=True)
-        case SessionOpened(opened=opened) if first(login) in (Effect.OPEN, Effect.TOUCH):
+        case SessionOpened(opened=opened) if first(login) in (Effect.OPEN, Effect.TOUCH, Effect.ACT):
             return replace(login, opened=opened)
     return login
 
@@ -200,15 +205,23 @@ def _password(login: Login, event: PasswordRight | PasswordChanged | TokensGrant
                 trusted=False,
                 verified=False,
                 round=login.round + 1,
+                proofs_from=login.round + 1,
             )
         case TokensGranted(tokens=tokens, user=user) if login.changed and login.tokens is None:
             return replace(login, tokens=tokens, user=user)
     return login
 
 
-def _registration(login: Login, event: Picked | AddressGiven | AddressConfirmed | Drafted) -> Login:
+def shows_secret(login: Login) -> bool:
+    """Whether the page of this login shows an app secret that no code has proved."""
+    return step(login) is Step.REGISTER and login.draft is not None and login.draft.secret != ""
+
+
+def _registration(login: Login, event: Picked | AddressGiven | AddressConfirmed | Drafted | SecretWithdrawn) -> Login:
     page, kind = step(login), registering(login)
     match event:
+        case SecretWithdrawn() if shows_secret(login):
+            return replace(login, draft=None, challenge=None, queued_until=None, round=login.round + 1)
         case Picked(factor=None) if login.picked and aims.offered(login) and page in _REGISTRATION:
             return replace(login, picked=None, draft=None, confirmed=False, challenge=None, queued_until=None)
         case Picked(factor=FactorKind() as factor) if factor in aims.offered(login) and page is Step.REGISTER:
@@ -245,15 +258,22 @@ def _proof(login: Login, event: Queued | ChallengeSent | Proved) -> Login:
 
 
 def _proved(login: Login, event: Proved) -> Login:
-    """A factor was judged right: what it was for is done."""
+    """A factor accepted an entry: what it was for is done."""
+    bound = event.challenge.bound_to
+    proof = Proof(bound.purpose, event.factor, bound.round, event.challenge.id, bound.draft, event.at)
     login = replace(
-        login, challenge=None, queued_until=None, proved_at=event.at, remember=login.remember or event.remember
+        login,
+        proofs=(*login.proofs, proof),
+        challenge=None,
+        queued_until=None,
+        proved_at=event.at,
+        remember=login.remember or event.remember,
     )
     match aim(login):
         case Register():
             new = _drafted(login)
             if aims.needs_voucher(login, new):
-                return replace(login, unvouched=new)
+                return replace(login, unvouched=new, round=login.round + 1)
             return _registered(login, new)
         case Vouch() if login.unvouched:
             return _registered(replace(login, unvouched=None), login.unvouched)
@@ -273,8 +293,8 @@ def _registered(login: Login, new: Enrolment) -> Login:
 
 
 def _answers(login: Login, challenge: Challenge) -> bool:
-    """Whether `challenge` is for what is pending: this round, a new number, and the address that stands now."""
-    if challenge.round != login.round or challenge.number < login.asked:
+    """Whether `challenge` is for what is pending: bound to it, of a new number, and sent to the address of now."""
+    if challenge.bound_to != aims.binding(login) or challenge.number < login.asked:
         return False
     methods = aims.methods(login)
     if challenge.factor is None:
@@ -286,8 +306,12 @@ def _answers(login: Login, challenge: Challenge) -> bool:
 
 
 def _counts(login: Login, challenge: Challenge, factor: FactorKind) -> bool:
-    """An answer to a replaced message is void; what nothing was sent for counts for the whole round."""
-    if challenge.round != login.round or not login.challenge:
+    """Whether an accepted entry counts for what is pending.
+
+    Its challenge is bound to that, and its factor is one that is taken now. An entry for a replaced message is void;
+    what nothing was sent for counts for the whole round.
+    """
+    if not login.challenge or challenge.bound_to != aims.binding(login) or factor not in aims.taken(login):
         return False
     return login.challenge.id == challenge.id or (factor not in MESSAGE_FACTORS and not registering(login))
 
@@ -299,7 +323,7 @@ def _same_user(login: Login, event: PasswordRight) -> bool:
 def _drafted(login: Login) -> Enrolment:
     draft = login.draft
     assert draft is not None  # noqa: S101 - a registration is proved only with a draft
-    return Enrolment(draft.factor, draft.address, draft.secret)
+    return draft.as_enrolment()
 
 
 def _of(methods: tuple[Enrolment, ...], factor: FactorKind) -> Enrolment | None:

@@ -1,7 +1,6 @@
-"""Which proof does a login owe now, in the words of `second_factor`?
+"""Makes the `Case` and `About` of a login's pending proof, in the words of `second_factor`.
 
-Turns a login and a visit into the `Case` and `About` that challenges take, so that sending, answering and showing
-speak of the same proof.
+Sending, judging and showing take the same ones, so they speak of the same proof.
 """
 
 from collections.abc import Callable
@@ -40,16 +39,13 @@ class Proofs:
             policy=login.policy,
             limits=visit.configuration.gateway.limits,
             user=login.user,
-            login=login.id,
-            round=login.round,
+            bound_to=aims.binding(login),
             app=login.app,
             client=visit.client,
             methods=methods,
             extras=extras,
             takes_any=aims.takes_any(login),
-            vouching=login.unvouched is not None,
             enrolments=login.enrolments,
-            registering=aims.registering(login) is not None,
         )
 
     def about(self, visit: Visit, login: Login, factor: FactorKind) -> About:

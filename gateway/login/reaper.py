@@ -1,8 +1,9 @@
-"""What becomes of the Keycloak session of a login that nobody finishes?
+"""Ends the Keycloak session of a login that no user finishes.
 
 A right password leaves a session at Keycloak before the second factor. Each begun login is noted in the store under
-the minute in which it will be dead at the earliest; some replica looks then, ends the session of a login that is dead,
-and notes again one that moved on. The note outlives a restart; the record is kept a while longer than it counts.
+the minute in which it will be dead at the earliest, and again under each new secret. A replica looks then, ends the
+session of a login that is dead, and notes again one that moved on. The note outlives a restart; the record is kept a
+while longer than it counts.
 """
 
 import json
@@ -15,11 +16,12 @@ from gateway.domain.ports import Clock
 from gateway.domain.session import Tokens
 from gateway.domain.tenant import Tenant
 from gateway.login import flow
+from gateway.login.flow import Slot
 from gateway.login.record import Login
 from gateway.settings.snapshot import Configuration
 from gateway.store.interface import Store
 from gateway.store.once import Once
-from gateway.store.records import Records
+from gateway.store.records import Key, Records
 
 MINUTE = 60.0
 LOOK_BACK = int(flow.REAPED_WITHIN // MINUTE)
@@ -34,7 +36,7 @@ class Reaper:
 
     store: Store
     once: Once
-    logins: Records[Login]
+    logins: Records[Slot]
     clock: Clock
     configuration: Callable[[], Configuration]
     end_session: Callable[[Tenant, Tokens], None]
@@ -45,7 +47,7 @@ class Reaper:
             return
         limits = self.configuration().gateway.limits
         due = flow.counts_until(login, limits)
-        value = json.dumps([tenant.id, login.tag, login.id]).encode()
+        value = json.dumps([tenant.id, login.tag, login.key]).encode()
         await self.store.append(_key(int(due // MINUTE) + 1), value, MOST, KEPT + max(0.0, due - self.clock.now()))
 
     async def look(self) -> int:
@@ -54,35 +56,36 @@ class Reaper:
         for minute in range(now - LOOK_BACK, now + 1):
             for raw in await self.store.last(_key(minute), MOST):
                 try:
-                    tenant_id, tag, login_id = map(str, json.loads(raw))
+                    tenant_id, tag, key = map(str, json.loads(raw))
                 except (ValueError, TypeError):  # another version's
                     continue
-                claim = ("reap", login_id, str(minute))
+                claim = ("reap", key, str(minute))
                 if not await self.once.claim(tenant_id, claim, KEPT):
                     continue
                 try:
-                    ended += await self._one(tenant_id, tag, login_id)
+                    ended += await self._one(tenant_id, Key(tag, key))
                 except GatewayError:
                     with suppress(GatewayError):  # else nobody looks at it any more
                         await self.once.release(tenant_id, claim)
                     raise
         return ended
 
-    async def _one(self, tenant_id: str, tag: str, login_id: str) -> bool:
+    async def _one(self, tenant_id: str, key: Key) -> bool:
         configuration = self.configuration()
         tenant = configuration.tenant(tenant_id)
-        login = await self.logins.read(tenant_id, tag)
-        if tenant is None or login is None or login.id != login_id or login.opened or login.tokens is None:
+        slot = await self.logins.read(tenant_id, key)
+        login = slot.login if slot else None
+        if tenant is None or login is None or login.tokens is None:
             return False
         if flow.counts(login, configuration.gateway.limits, self.clock.now()):
             await self.note(tenant, login)
             return False
 
-        def without(now: Login) -> Login | None:
-            return replace(now, tokens=None) if now.id == login_id and now.tokens else None
+        def without(now: Slot) -> Slot | None:
+            return Slot(replace(now.login, tokens=None)) if now.login and now.login.tokens else None
 
-        if await self.logins.change(tenant_id, tag, without) is None:
-            return False  # another replica was first, or the browser has begun another login
+        if await self.logins.change(tenant_id, key, without) is None:
+            return False  # another replica was first, or the login went on
         self.end_session(tenant, login.tokens)
         return True
 

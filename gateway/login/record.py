@@ -1,13 +1,13 @@
-"""What is a login made of, and what can happen to it?
+"""The record of one login and the events that change it.
 
-The words of the machine: pages, effects, purposes, the record of one login, and every event. The record keeps what
-happened, never where the login stands; `machine` says what that means.
+Pages, effects, purposes, the record, and every event. The record keeps what happened, never the step the login is on;
+`machine` computes the step.
 """
 
 from dataclasses import dataclass, field
 from enum import Enum
 
-from gateway.domain.challenge import Challenge, Draft
+from gateway.domain.challenge import Challenge, Draft, ProofPurpose
 from gateway.domain.enrolment import Enrolment, EnrolmentSet
 from gateway.domain.policy import FactorKind, Policy
 from gateway.domain.problem import Trouble
@@ -34,6 +34,7 @@ class Effect(Enum):
     DRAFT = "draft"
     CHALLENGE = "challenge"
     SAVE = "save"
+    ACT = "act"
     OPEN = "open"
     TOUCH = "touch"
 
@@ -46,36 +47,68 @@ class Purpose(Enum):
     STEP_UP = "step-up"
 
 
+class ActKind(Enum):
+    """What a user does on the account page after a proof given for that one act (GW-46)."""
+
+    TURN_OFF = "turn-off"
+    SHOW_CODES = "show-codes"
+    NEW_CODES = "new-codes"
+    SIGN_OUT_EVERYWHERE = "sign-out-everywhere"
+
+
+@dataclass(frozen=True, slots=True)
+class Act:
+    """One act of the account page. `factor` is its target where it has one."""
+
+    kind: ActKind
+    factor: FactorKind | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """One entry that a factor accepted in this login: for what, in which round, for which challenge and draft."""
+
+    purpose: ProofPurpose
+    factor: FactorKind
+    round: int
+    challenge: str
+    draft: str
+    at: float
+
+
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """The session a login became, or touched.
+    """How a login ended: the session it opened or changed, or the act it carried out.
 
-    `cookie` is its cookie value ("" when the browser has it already), `trust` that of a browser trusted from now on.
+    `session` is the session's public id. The secrets of session and trusted browser are never kept: the answer that
+    sets the cookies derives them from the login secret (`secrets`). `new_session` is whether the browser gets a session
+    cookie, `trust_tag` the tag of a browser trusted from now on ("" for none), `other_user` whether the browser was
+    last used by another user.
     """
 
     session: str
-    cookie: str = field(repr=False)
     at: float
-    trust: str = field(default="", repr=False)
+    new_session: bool = True
+    trust_tag: str = ""
+    other_user: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Login:
-    """One login of one browser; times in seconds since the epoch.
+    """One login; times in seconds since the epoch.
 
-    `tag` places the login, its challenge and its session together in the store; `secret` and `session_secret` are the
-    halves of cookie values that only this browser holds (the record is sealed), `begun_with` is a digest of the half
-    that it held before. `app` is the path prefix of the route it was begun for, `route_asks` whether that route asks
-    for a factor. `session` is the one that an `enrol` or `step-up` belongs to, `recent` whether a fresh proof is owed
-    whatever the policy asks at sign-in, `fresh` whether it was given, `wanted` what `enrol` sets up.
-    `open_registration`: a first factor needs no voucher. `edited` is the address that was taken back to be edited,
-    `unvouched` the registration that was proved and waits for its voucher. `queued_until` is when the code that is
-    waited for may be sent, `held_until` until when the user had to wait last.
+    `key` is the digest of its newest login secret, made at `turned_at`; `tag` groups its record with the session's in
+    the store. `app` is the path prefix of the route it was begun for, `route_asks` whether that route asks for a
+    factor. `session` is the one that an `enrol` or `step-up` belongs to, `recent` whether a proof for this very login
+    is owed whatever the policy asks at sign-in, `fresh` whether it was given, `wanted` what `enrol` sets up, `act` what
+    is done after the proof. `proofs` are the accepted entries, in order; those of a round before `proofs_from` count no
+    longer. `open_registration`: a first factor needs no approval. `edited` is the address that was taken back to be
+    edited, `unvouched` the enrolment that was proved and waits for its approval. `queued_until` is when the code that
+    is waited for may be sent, `held_until` until when the user had to wait last.
     """
 
     id: str
-    secret: str = field(repr=False)
-    session_secret: str = field(repr=False)
+    key: str
     tag: str
     tenant: str
     purpose: Purpose
@@ -84,11 +117,12 @@ class Login:
     route_asks: bool
     begun_at: float
     moved_at: float
-    begun_with: str = ""
+    turned_at: float
     session: str = ""
     recent: bool = False
     fresh: bool = False
     wanted: FactorKind | None = None
+    act: Act | None = None
     user: User | None = None
     tokens: Tokens | None = field(default=None, repr=False)
     enrolments: EnrolmentSet = EnrolmentSet()
@@ -110,6 +144,8 @@ class Login:
     held_until: float = 0.0
     asked: int = 0
     round: int = 0
+    proofs: tuple[Proof, ...] = ()
+    proofs_from: int = 0
     proved: FactorKind | None = None
     proved_at: float | None = None
     remember: bool = False
@@ -166,6 +202,11 @@ class Drafted:
     """The gateway made the secret of an app, before its page is shown."""
 
     draft: Draft
+
+
+@dataclass(frozen=True, slots=True)
+class SecretWithdrawn:
+    """The app secret that a page showed is replaced: somebody else may have seen it before this browser came."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,7 +275,7 @@ class TokensRenewed:
 
 @dataclass(frozen=True, slots=True)
 class SessionOpened:
-    """The session exists, or was touched."""
+    """The session exists, was changed, or the act is done."""
 
     opened: Opened
 
@@ -253,6 +294,7 @@ Event = (
     | AddressGiven
     | AddressConfirmed
     | Drafted
+    | SecretWithdrawn
     | Queued
     | ChallengeSent
     | Proved

@@ -176,4 +176,4 @@ class Sending:
         if login.challenge is not None:
             return ()
         now, challenge_id = self.proofs.clock.now(), self.chance.token_bytes(12).hex()
-        return (ChallengeSent(Challenge(challenge_id, None, login.round, login.asked, issued_at=now)),)
+        return (ChallengeSent(Challenge(challenge_id, None, aims.binding(login), login.asked, issued_at=now)),)

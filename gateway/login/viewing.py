@@ -1,4 +1,4 @@
-"""What does every page of a login show, whichever step it is? A step adds its own with `dataclasses.replace`."""
+"""Makes what every page of a login shows; a step adds its own with `dataclasses.replace`."""
 
 from gateway.login.record import Login, Step
 from gateway.login.visit import Visit
@@ -6,10 +6,15 @@ from gateway.rendering.step_view import StepView
 
 
 def view_of(step: Step, visit: Visit, login: Login, now: float) -> StepView:
-    """The page of `step` for whoever signs in: his name, his form's token, and where he is going."""
+    """The page of `step`: the user's name, what the form names (its login, round and own id), and the target."""
     return StepView(
         step=step.value,
         purpose=login.purpose.value,
+        act=login.act.kind.value if login.act else "",
+        act_on=login.act.factor.value if login.act and login.act.factor else "",
+        login=login.id if login.user else "",
+        round=login.round,
+        form=visit.form,
         now=now,
         csrf=visit.csrf,
         to=visit.to,

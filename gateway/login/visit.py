@@ -1,29 +1,26 @@
-"""What may one act know of the request that asked for it?
+"""What one step or effect may know of the request that asked for it, as plain values.
 
-Everything a step or effect may use of a request, as plain values: nothing in `login/` below `handlers` sees aiohttp.
+Nothing in `login/` below `handlers` sees aiohttp.
 """
 
-import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from gateway.domain.session import Session
 from gateway.domain.tenant import Tenant
 from gateway.second_factor.trust import TrustCookie
 from gateway.settings.snapshot import Configuration
-
-
-def digest_of_secret(secret: str) -> str:
-    """What `Visit.came_with` says of a cookie with this secret part."""
-    return hashlib.sha256(secret.encode()).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
 class Visit:
     """One request to the login pages.
 
-    `tag` is the browser's part of the login cookie, `came_with` a digest of its secret part; `browser` a text such as
-    "Chrome on Windows"; `browser_id` the value of the browser cookie, which says who finished a login here and is never
-    a proof. `app` is the prefix of the route the browser wants to go to, `route_asks` whether that route asks for a
-    factor, `to` the checked target, `csrf` the token for the forms of this browser, `trust` its trust cookie.
+    `tag` and `secret` are the parts of the login cookie (`secret` None without one; after an accepted proof the new
+    one that the answer sets). `session` is the live session of this browser. `browser` is a text such as "Chrome on
+    Windows"; `browser_id` the value of the browser cookie, which says who finished a login here and is never a proof.
+    `app` is the prefix of the route the browser wants to go to, `route_asks` whether that route asks for a factor, `to`
+    the checked target, `csrf` the token for the login forms of this browser, `form` the random id of the form that the
+    answer shows, `trust` its trust cookie.
     """
 
     configuration: Configuration
@@ -39,6 +36,8 @@ class Visit:
     csrf: str
     app: str
     route_asks: bool
-    came_with: str = ""
+    secret: str | None = field(default=None, repr=False)
+    form: str = ""
+    session: Session | None = None
     browser_id: str | None = None
     trust: TrustCookie | None = None

@@ -1,4 +1,4 @@
-"""What does a request to the login pages say: which browser, which visit, and is the form one of ours?"""
+"""Reads a request to the login pages: the browser's cookies, the visit, and whether the form is one of ours."""
 
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -6,15 +6,19 @@ from urllib.parse import urlsplit
 from aiohttp import hdrs, web
 
 from gateway.domain.ports import Chance
+from gateway.domain.session import Session
 from gateway.domain.tenant import RouteFactor, Tenant
-from gateway.login.visit import Visit, digest_of_secret
+from gateway.login.visit import Visit
 from gateway.second_factor.trust import TrustCookie
 from gateway.web import cookies, return_to
 from gateway.web.browser_text import browser_text
 from gateway.web.cookies import Cookie
-from gateway.web.csrf import Csrf, of_own_page, same_origin
+from gateway.web.csrf import LOGIN, Csrf, account_act, of_own_page, same_origin
 from gateway.web.protections import Fields
 from gateway.web.request import CLIENT_ADDRESS, CONFIGURATION, LANGUAGE, REFERENCE, REQUEST_ID, TENANT
+
+FORM_BYTES = 16
+"""Random bytes of a form's id."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +59,8 @@ class Visits:
             trust=TrustCookie(trust.tag, trust.secret) if trust else None,
         )
 
-    def visit(self, request: web.Request, browser: Browser, to: str | None) -> Visit:
-        """The request as the login may know it; `to` is checked here."""
+    def visit(self, request: web.Request, browser: Browser, to: str | None, session: Session | None) -> Visit:
+        """The request as the login may know it; `to` is checked here, `session` is the browser's live one."""
         configuration, tenant = request[CONFIGURATION], request[TENANT]
         target = return_to.check(to, tenant, configuration.gateway.prefix)
         route = tenant.route_of(urlsplit(target).path)
@@ -71,10 +75,12 @@ class Visits:
             request_id=request[REQUEST_ID],
             reference=request[REFERENCE],
             to=target,
-            csrf=self.csrf.token(tenant, browser.tag),
+            csrf=self.csrf.token(tenant, browser.tag, LOGIN),
             app=route.path if route else "",
             route_asks=route is None or route.second_factor is RouteFactor.REQUIRED,
-            came_with=digest_of_secret(browser.secret or ""),
+            secret=browser.secret,
+            form=self.chance.token_bytes(FORM_BYTES).hex(),
+            session=session,
             browser_id=browser.browser_id,
             trust=browser.trust,
         )
@@ -82,13 +88,21 @@ class Visits:
     def ours(
         self, request: web.Request, tenant: Tenant, browser: Browser, fields: Fields, *, begins: bool = False
     ) -> bool:
-        """Whether this form comes from one of our pages in this browser.
+        """Whether this form comes from one of our login pages in this browser.
 
         `begins`: it may begin a login; then a page will do that came with another cookie of this browser (`web.csrf`).
         """
         token = fields.get("csrf")
         if browser.secret is None or not same_origin(request.headers, tenant):
             return False
-        if self.csrf.verify(tenant, browser.tag, token):
+        if self.csrf.verify(tenant, browser.tag, token, LOGIN):
             return True
-        return begins and of_own_page(request.headers, tenant) and self.csrf.tag_of(tenant, token) is not None
+        return begins and of_own_page(request.headers, tenant) and self.csrf.tag_of(tenant, token, LOGIN) is not None
+
+    def of_account_page(self, request: web.Request, tenant: Tenant, session: Session, fields: Fields) -> bool:
+        """Whether this form is a button of the account page of this very session, for what it says it is for."""
+        version = fields.get("version", "")
+        if not same_origin(request.headers, tenant) or not version.isdecimal():
+            return False
+        act = account_act(fields.get("act", ""), fields.get("factor", ""), int(version[:18]))
+        return self.csrf.verify(tenant, session.id, fields.get("csrf"), *act)

@@ -234,7 +234,7 @@ def _cookie_field(checked: Checked, tenant: Tenant, session: Session | None) -> 
 def _is_own_cookie(name: str, tenant: Tenant) -> bool:
     """Whether some server could read `name` as one of ours: PHP decodes names, others trim or fold them."""
     key = _ODD.sub("-", unquote(name).strip().strip('"').lower())
-    for prefix in ("--host-", "--secure-", "--http-", "--host-http-"):
+    for prefix in ("--host-http-", "--host-", "--secure-", "--http-"):
         key = key.removeprefix(prefix)
     return key.startswith(_OURS) or key == _ODD.sub("-", tenant.token_cookie.name.lower())
 

@@ -32,8 +32,8 @@ class Mails:
         """The mail `name`, as in "factors/email/message"; raises `jinja2.UndefinedError` for a name not given.
 
         `factors/email/message` takes branding, code, expires_in (s), host, browser ("" when it is not known), at (s
-        since the epoch), tag, reference; `factors/email/enrolled` takes branding, factor (its label), sent_to (masked),
-        host, browser, at, reference.
+        since the epoch), tag, reference; `factors/email/enrolled`, `turned-off` and `new-codes` take branding, factor
+        (its label), sent_to (masked), host, browser, at, reference.
         """
         spoken = self._languages.get(language)
         values = {**context, "language": spoken, "browser": _browser(context.get("browser", ""), spoken)}

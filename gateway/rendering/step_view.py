@@ -1,7 +1,7 @@
-"""What does one step of a login show, to a person and to a program?
+"""What one step of a login shows, to a person and to a program.
 
 `StepView` is made by a step and says everything its template and its JSON may know, so both tell the same. It holds no
-full address of somebody who has not just typed it, and no secret but those the step exists to show.
+full address but one that the user has just typed, and no secret but those the step exists to show.
 """
 
 from collections.abc import Sequence
@@ -33,7 +33,10 @@ class MethodView:
 class StepView:
     """One step; times in seconds since the epoch, judged against `now`.
 
-    `step`, `purpose` and `factor` are the values of their enums. `address` is what the user himself just typed
+    `step`, `purpose`, `act` and `factor` are the values of their enums. `login` (the login's id, "" before the password
+    was right), `round` and `form` (a random id) are what a form names, so that it counts for this login and round only,
+    and the very same form gets the same answer. `act` is what the account page asked for, `act_on` its factor.
+    `address` is what the user has just typed
     (register, confirm), `sent_to` is masked. `can_resend` is whether another code can be asked for at all, `can_edit`
     whether the address can still be changed. `remember_days` 0 offers no trusted browser. `totp_secret` and `otpauth`
     belong to `register` with an app, `codes` to `backup-codes`, `location` to `done`: where the browser goes next.
@@ -43,7 +46,7 @@ class StepView:
     would be judged now; `no_codes_left` that all backup codes are used; `vouching` that somebody else must confirm a
     registration (GW-27); `after_password` that a new password has just been set; `held` why nothing that is typed would
     be judged now, which is told when there is nothing newer to tell. Of `new-password`: `another_code` that a code is
-    asked for after it.
+    asked for after it, `asks_current` that the current password is asked for too.
     """
 
     step: str
@@ -52,6 +55,11 @@ class StepView:
     csrf: str
     to: str
     host: str
+    login: str = ""
+    round: int = 0
+    form: str = ""
+    act: str = ""
+    act_on: str = ""
     factor: str = ""
     username: str = ""
     address: str = ""
@@ -77,6 +85,7 @@ class StepView:
     no_codes_left: bool = False
     vouching: bool = False
     after_password: bool = False
+    asks_current: bool = False
     another_code: bool = False
     held: Trouble | None = None
     can_cancel: bool = True
@@ -149,7 +158,12 @@ def as_json(view: StepView, problem: ProblemView | None) -> dict[str, Any]:
         "methods": [{"factor": m.factor, "label": m.label, "sent_to": m.sent_to or None} for m in view.methods],
         "csrf": view.csrf,
         "to": view.to,
+        "login": view.login,
+        "round": str(view.round),
+        "form": view.form,
     }
+    if view.act:
+        body |= {"act": view.act, "act_on": view.act_on or None}
     if view.tag:
         body["tag"] = view.tag
     if view.any_of:

@@ -12,7 +12,18 @@ from dataclasses import dataclass
 
 from gateway.crypto import codes
 from gateway.crypto.signing import Signer
-from gateway.domain.challenge import Accepted, Asked, Challenge, Elsewhere, Judgement, More, Rejected, Unavailable
+from gateway.domain.challenge import (
+    Accepted,
+    Asked,
+    Binding,
+    Challenge,
+    Elsewhere,
+    Judgement,
+    More,
+    ProofPurpose,
+    Rejected,
+    Unavailable,
+)
 from gateway.domain.channel import ChannelKind
 from gateway.domain.enrolment import Enrolment, EnrolmentSet
 from gateway.domain.policy import MESSAGE_FACTORS, FactorKind, Policy, SharedAddress
@@ -41,24 +52,31 @@ JUDGED_IN_ORDER = (FactorKind.TOTP, FactorKind.EMAIL, FactorKind.SMS, FactorKind
 class Case:
     """For whom, what and under which rules one proof is; the same for sending and answering.
 
-    `methods` are what an answer is judged by, `extras` the codes besides; `takes_any` when one page takes all of them,
-    `vouching` when they speak for a registration that was proved already.
+    `bound_to` says for which login, round, purpose and enrolment an entry counts. `methods` are what an entry is judged
+    by, `extras` the codes besides; `takes_any` when one page takes all of them.
     """
 
     tenant: Tenant
     policy: Policy
     limits: OperatorLimits
     user: User
-    login: str
-    round: int
+    bound_to: Binding
     app: str
     client: str
     methods: tuple[Enrolment, ...]
     extras: tuple[FactorKind, ...] = ()
     takes_any: bool = False
-    vouching: bool = False
     enrolments: EnrolmentSet = EnrolmentSet()
-    registering: bool = False
+
+    @property
+    def enrolling(self) -> bool:
+        """Whether an entry proves a new enrolment."""
+        return self.bound_to.purpose is ProofPurpose.ENROL
+
+    @property
+    def approving(self) -> bool:
+        """Whether an entry approves an enrolment that was proved already."""
+        return self.bound_to.purpose is ProofPurpose.APPROVE
 
     @property
     def counted_as(self) -> FactorKind | None:
@@ -128,7 +146,7 @@ class Challenges:
         challenge_id = self._chance.token_bytes(12).hex()
         if send_to is None:
             only = case.methods[0].factor if len(case.methods) == 1 else None
-            return Challenge(id=challenge_id, factor=only, round=case.round, number=number, issued_at=self._clock.now())
+            return Challenge(challenge_id, only, case.bound_to, number, issued_at=self._clock.now())
         return await self._send(case, about_of(send_to.factor).for_challenge(challenge_id), number, send_to)
 
     async def held(self, case: Case, to: Enrolment) -> Trouble | None:
@@ -140,7 +158,12 @@ class Challenges:
         return _not_now(found) if isinstance(found, No) else None
 
     async def answer(self, case: Case, about_of: AboutOf, challenge: Challenge, typed: str) -> Right | Wrong:
-        """Judge what was typed. A right answer is `Right` for one owner only: this login, challenge and round."""
+        """Judge what was typed. A right entry is `Right` for one owner only: this login, challenge and round.
+
+        An entry for a challenge of another login, round, purpose or draft is not judged and costs nothing.
+        """
+        if challenge.bound_to != case.bound_to:
+            return Wrong(Trouble(Problem.WRONG_CODE))
         entry = codes.fold(typed)
         expired = challenge.expires_at is not None and self._clock.now() >= challenge.expires_at
         candidates = [k for k in self._candidates(case, challenge, expired=expired) if self._fits(case, k, entry)]
@@ -157,9 +180,9 @@ class Challenges:
             judgement = await self._judge(case, about_of(kind).for_challenge(challenge.id), challenge, kind, entry)
             match judgement:
                 case Accepted(consume=consume):
-                    owner = f"{case.login}/{challenge.id}/{challenge.round}"
+                    owner = f"{case.bound_to.login}/{challenge.id}/{case.bound_to.round}"
                     used = await self._consuming.use(
-                        case.tenant, case.user, case.enrolments, consume, owner, new_secret=case.registering
+                        case.tenant, case.user, case.enrolments, consume, owner, new_secret=case.enrolling
                     )
                     if isinstance(used, Problem):
                         problem = used
@@ -221,7 +244,7 @@ class Challenges:
         return Challenge(
             id=about.challenge,
             factor=to.factor,
-            round=case.round,
+            bound_to=case.bound_to,
             number=number,
             state=asked.state,
             channel=about.channel.service_identifier if about.channel else None,
@@ -300,7 +323,7 @@ class Challenges:
         return Whose(
             tenant=case.tenant.id,
             user=case.user.id,
-            login=case.login,
+            login=case.bound_to.login,
             challenge=challenge.id if challenge else "",
             address=self.name_of_address(case.tenant.id, message.address) if message else "",
             client=case.client,
@@ -313,7 +336,7 @@ class Challenges:
 
 
 def _counted(case: Case, whose: Whose) -> tuple[Group, ...]:
-    return limits.for_answer(case.policy, case.limits, whose, case.counted_as, vouching=case.vouching)
+    return limits.for_answer(case.policy, case.limits, whose, case.counted_as, vouching=case.approving)
 
 
 def _not_now(found: No) -> Trouble:

@@ -130,6 +130,12 @@ def enrolled_methods(policy: Policy, enrolments: EnrolmentSet) -> tuple[Enrolmen
     return (*own, *others)
 
 
+def may_turn_off(policy: Policy, enrolments: EnrolmentSet, factor: FactorKind) -> bool:
+    """Whether a user may turn `factor` off: any that is on; the last one only where the tenant requires none."""
+    on = [m.factor for m in policy.offered if enrolments.of(m.factor)]
+    return factor in on and (len(on) > 1 or policy.enrolment is EnrolmentRule.OPTIONAL)
+
+
 def contacts_are_methods(policy: Policy) -> bool:
     """Whether verified contacts need no registration."""
     return policy.registration_contact is not RegistrationContact.ANY and policy.on_no_contact is not NoContact.REGISTER

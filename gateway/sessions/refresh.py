@@ -7,7 +7,8 @@ time-out or an error it goes on with the old token while that is valid, and then
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 
 import structlog
@@ -108,6 +109,15 @@ class Refresh:
                 raise errors.Unreachable("keycloak", "another replica is still renewing the token") from error
             raise
 
+    @asynccontextmanager
+    async def held(self, tenant: Tenant, place: Place) -> AsyncIterator[None]:
+        """Keep the tokens of the session at `place` from being renewed; raises `errors.Unreachable`."""
+        try:
+            async with self._lock.hold(_name(place), wait=_patience(tenant), ttl=_life(tenant)):
+                yield
+        except errors.Conflict as error:
+            raise errors.Unreachable("keycloak", "another request is still renewing the token") from error
+
     def _landed(self, place: Place, flight: asyncio.Task[Kept | Ended | None]) -> None:
         self._flights.pop(place, None)
         error = None if flight.cancelled() else flight.exception()
@@ -120,8 +130,7 @@ class Refresh:
         self._not_before = {p: at for p, at in self._not_before.items() if at > now} | {place: now + PAUSE}
 
     async def _renew(self, tenant: Tenant, place: Place, *, wait: float) -> Kept | Ended | None:
-        name = f"refresh:{place.tenant}:{place.digest}"
-        async with self._lock.hold(name, wait=wait, ttl=2 * tenant.keycloak.timeout + 10):
+        async with self._lock.hold(_name(place), wait=wait, ttl=_life(tenant)):
             kept = await self._records.read(place.tenant, place.key)
             if kept is None or not due(kept, self._clock.now()):
                 return kept
@@ -152,6 +161,15 @@ class Refresh:
             except errors.Unreachable:
                 await asyncio.sleep(pause)
         return await self._records.change(place.tenant, place.key, put)
+
+
+def _name(place: Place) -> str:
+    return f"refresh:{place.tenant}:{place.digest}"
+
+
+def _life(tenant: Tenant) -> float:
+    """Seconds after which the lock falls to others, whatever happens."""
+    return 2 * tenant.keycloak.timeout + 10
 
 
 def _patience(tenant: Tenant) -> float:

@@ -136,33 +136,42 @@ class Sessions:
         if not stands:
             self._revocation.close_streams(session.id)
 
-    async def touch(self, tenant: Tenant, session_id: str, change: Callable[[Session], Session]) -> Session | None:
-        """Change what a session proved or may open (`proved_at`, `satisfied`, `routes` …); its id stays.
+    async def reissue(
+        self, tenant: Tenant, session_id: str, change: Callable[[Session], Session], *, tag: str, secret: str
+    ) -> Session | None:
+        """Change what a session proved or may open, under a new cookie; the old cookie opens nothing any more.
 
-        `change` must be pure. Whose the session is, and when it ends, stay as they are.
+        A session that may do more than before belongs to the browser that gave the proof, not to every holder of the
+        old cookie (OWASP ASVS 7.2.4). Its id, its user and its end stay, so its live streams go on. `change` must be
+        pure. Called again with the same secret it gives the same session again.
+
+        :returns: the session; None when it ended.
+        :raises errors.Unreachable: the store did not answer, or the session's tokens are still being renewed.
         """
+        place = of_cookie(tenant.id, f"{tag}.{secret}")
+        if place is None:
+            raise ValueError("a tag has 16 bytes and a secret 32, in URL-safe base64")
         entry = await self._entry(tenant, session_id)
         if entry is None:
             return None
-
-        def changed(kept: Kept) -> Kept:
+        if entry.place == place:
+            there = await self._records.read(tenant.id, place.key)
+            return there.session if there else None
+        async with self._refresh.held(tenant, entry.place):
+            kept = await self._records.read(tenant.id, entry.place.key)
+            if kept is None:
+                return None
             old = kept.session
-            new = replace(
-                change(old),
-                id=old.id,
-                tenant=old.tenant,
-                user_id=old.user_id,
-                created_at=old.created_at,
-                ends_at=old.ends_at,
-            )
-            return Kept(new, kept.renewed_at)
-
-        kept = await self._records.change(tenant.id, entry.place.key, changed)
-        if kept is None:
-            return None
+            new = replace(change(old), id=old.id, tenant=old.tenant, user_id=old.user_id, ends_at=old.ends_at)
+            moved = Kept(replace(new, created_at=old.created_at), kept.renewed_at)
+            await self._records.write(tenant.id, place.key, moved, old.ends_at)
+            await self._index.note(replace(entry, place=place))
+            if not await self._records.remove(tenant.id, entry.place.key):
+                await self._records.remove(tenant.id, place.key)  # it was ended meanwhile
+                return None
         await self._revocation.changed(entry.place, session_id)
-        self._on_event(TOUCHED, kept.session, {"satisfied": kept.session.satisfied.value})
-        return kept.session
+        self._on_event(TOUCHED, moved.session, {"satisfied": moved.session.satisfied.value})
+        return moved.session
 
     async def end(self, tenant: Tenant, session_id: str, *, reason: str = "logout") -> Session | None:
         """End one session everywhere; the session as it was, None when there was none."""
@@ -189,7 +198,8 @@ class Sessions:
             return await end()
         except errors.Unreachable:
             self._leaving.begin(place, end, tenant.session.absolute)
-            self._revocation.end_here(place, public_id(place))
+            copy = self._copies.get(place)
+            self._revocation.end_here(place, copy.session.id if copy else public_id(place))
             raise
 
     async def end_all(

@@ -1,8 +1,9 @@
-"""What does every `Set-Cookie` of the gateway look like, and what does a `Cookie` header say?
+"""Writes every `Set-Cookie` of the gateway and reads its `Cookie` headers.
 
-Pure. With an https `public_url` our names begin with `__Host-` (RFC 6265bis 4.1.3.2: Secure, Path=/, no Domain), so
-no sibling host can plant them; by http they stand without prefix and `Secure`. A name of ours that occurs twice in one
-request counts as none: one of the two was planted. The token cookie is output only: on the way in it is never evidence.
+Pure. With an https `public_url` our names begin with `__Host-Http-` (RFC 6265bis 4.1.3: Secure, Path=/, no Domain, set
+by a header only): no sibling host and no script can plant them where the browser knows that prefix, and other browsers
+take it for `__Host-`. By http they stand without prefix and `Secure`. A name of ours that occurs twice in one request
+counts as none: one of the two was planted. The token cookie is output only: on the way in it is never evidence.
 """
 
 import base64
@@ -16,6 +17,7 @@ from gateway.domain.session import Session
 from gateway.domain.tenant import SameSite, Tenant
 
 LANGUAGE = "gateway-language"
+PREFIX = "__Host-Http-"
 MAX_COOKIE = 4096
 """Bytes of a whole cookie that every browser keeps (RFC 6265 6.1)."""
 
@@ -71,7 +73,7 @@ def browser_secret(value: str | None) -> BrowserSecret | None:
 
 def name_of(cookie: Cookie, tenant: Tenant) -> str:
     """The name that `cookie` has for the browsers of `tenant`."""
-    return f"__Host-{cookie.value}" if tenant.secure else cookie.value
+    return f"{PREFIX}{cookie.value}" if tenant.secure else cookie.value
 
 
 def read(cookie_headers: Iterable[str], name: str) -> str | None:

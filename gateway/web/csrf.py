@@ -1,8 +1,11 @@
-"""Does this form come from one of our own pages, in the browser it was given to?
+"""Checks that a form comes from one of our own pages, in the browser that got it, for the act it was made for.
 
-Two checks, both needed. The *token* is the tag of the browser's login cookie, signed, so every tab of a browser stays
-valid, nothing is kept, and the form of another browser is worth nothing. The *origin* is what the browser itself says
-about the page that posts.
+Two checks, both needed. The *token* names a browser (the tag of its login cookie) or a session, and an act, and is
+signed: every tab of a browser stays valid, nothing is kept, and the form of another browser or act is worth nothing.
+The *origin* is what the browser itself says about the page that posts.
+
+Neither proves who sends a form: a script of an app on the same origin can read a page of ours and submit its form (see
+`docs/security.md`). So whatever shows or changes a factor needs a proof in the form itself.
 
 Tabs that a browser opens at once, before it has any cookie, each get a page and a cookie, and the last cookie stays.
 So the password page takes a form with the token of another cookie where the browser says that a page of ours posted it.
@@ -15,26 +18,48 @@ from gateway.domain.tenant import Tenant
 
 PURPOSE = "csrf"
 """The purpose for which the `Signer` is made."""
+LOGIN, LOGOUT = "login", "logout"
+"""Acts of forms; the account page has one for each of its buttons (`account_act`)."""
+
+
+def account_act(kind: str, factor: str, version: int) -> tuple[str, ...]:
+    """The act of one button of the account page: what it does, to which factor, as the user's enrolments stood."""
+    return ("account", kind, factor, str(version))
 
 
 class Csrf:
-    """Makes and verifies the hidden field `csrf`."""
+    """Makes and verifies the hidden field `csrf`.
+
+    `act` names what the form is for: `LOGIN`, `LOGOUT`, or an act of the account page with its target and the version
+    of the user's enrolments. A token of one act is none of another.
+    """
 
     def __init__(self, signer: Signer) -> None:
         self._signer = signer
 
-    def token(self, tenant: Tenant, tag: str) -> str:
-        """The token for the forms of the browser with the login cookie tag `tag`."""
-        return f"{tag}.{self._signer.sign(tenant.id, tag)}"
+    def token(self, tenant: Tenant, tag: str, *act: str) -> str:
+        """The token for the form of `act` in the browser (or session) named `tag`."""
+        return f"{tag}.{self._signer.sign(tenant.id, tag, *act)}"
 
-    def verify(self, tenant: Tenant, tag: str | None, token: str | None) -> bool:
-        """Whether `token` was made for this browser at this tenant. No cookie or no token: no."""
-        return bool(tag) and self.tag_of(tenant, token) == tag
+    def verify(self, tenant: Tenant, tag: str | None, token: str | None, *act: str) -> bool:
+        """Whether `token` was made for this act, browser and tenant. No cookie or no token: no."""
+        return bool(tag) and self.tag_of(tenant, token, *act) == tag
 
-    def tag_of(self, tenant: Tenant, token: str | None) -> str | None:
-        """The tag that `token` was made for at this tenant; None when it is not one of ours."""
+    def tag_of(self, tenant: Tenant, token: str | None, *act: str) -> str | None:
+        """The tag that `token` was made for, for this act at this tenant; None when it is not one of ours."""
         tag, _, signature = (token or "").partition(".")
-        return tag if tag and self._signer.verify(signature, tenant.id, tag) else None
+        return tag if tag and self._signer.verify(signature, tenant.id, tag, *act) else None
+
+
+def is_navigation(headers: Mapping[str, str]) -> bool:
+    """Whether a browser loads this as a page of its own: no script reads it, no frame shows it.
+
+    Fetch Metadata (`Sec-Fetch-Mode`, `Sec-Fetch-Dest`), where the browser sends it; a client that sends neither may be
+    a program, or a browser by plain http. Pages and data with a form token are given to navigations only.
+    """
+    return headers.get("Sec-Fetch-Mode", "navigate") == "navigate" and (
+        headers.get("Sec-Fetch-Dest", "document") == "document"
+    )
 
 
 def of_own_page(headers: Mapping[str, str], tenant: Tenant) -> bool:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from gateway.crypto.sealing import Sealer
+from gateway.crypto.signing import Signer
 from gateway.delivery.pace import Pace
 from gateway.domain import errors
 from gateway.domain.channel import Channel
@@ -20,10 +21,11 @@ from gateway.domain.session import Tokens
 from gateway.domain.tenant import Tenant
 from gateway.domain.user import User
 from gateway.login.answering import Answering
-from gateway.login.flow import Acted, Fields, Flow, Page, Went
+from gateway.login.flow import Acted, Fields, Flow, Page, Slot, Went
 from gateway.login.proofs import Proofs
 from gateway.login.record import Effect, Login, Opened, PasswordRight, SessionOpened, Step
 from gateway.login.reports import Reports
+from gateway.login.secrets import PURPOSE, LoginSecrets
 from gateway.login.sending import Sending
 from gateway.login.steps.verify import VerifyPage
 from gateway.login.visit import Visit
@@ -86,14 +88,14 @@ class Desk:
         pages: dict[Step, Page] = {Step.PASSWORD: KnowsEverybody(self), Step.VERIFY: verify}
         sealer = Sealer(bench.ring, "login", bench.chance)
         self.flow = Flow(
-            logins=Records(store=bench.store, sealer=sealer, clock=bench.clock, name="login", of=Login),
+            logins=Records(store=bench.store, sealer=sealer, clock=bench.clock, name="login", of=Slot),
             pages=pages,
+            secrets=LoginSecrets(Signer(bench.ring, PURPOSE), bench.chance),
             effects={Effect.CHALLENGE: self.sending.begin, Effect.OPEN: self.open},
             clock=bench.clock,
             chance=bench.chance,
             on_begun=self.begun,
             on_dead=lambda _tenant, _login: None,
-            stands=self.stands,
         )
         tenant = replace(TENANT, policy=POLICY)
         settings = GatewaySettings(Address("", 1), Address("", 2), StoreSettings(Secret("memory://")))
@@ -104,16 +106,12 @@ class Desk:
         """Another replica."""
         return Desk(self.bench, self.channel)
 
-    async def stands(self, tenant: Tenant, cookie: str) -> bool:
-        """No session ends here."""
-        return True
-
     async def begun(self, tenant: Tenant, login: Login) -> None:
         """Nothing is reaped here."""
 
     async def open(self, visit: Visit, login: Login) -> Acted:
         """The session."""
-        return Acted((SessionOpened(Opened(f"session of {login.id}", "cookie", self.clock.now())),))
+        return Acted((SessionOpened(Opened(f"session of {login.id}", self.clock.now())),))
 
     async def renew(self, tenant: Tenant, spent: Tokens) -> Tokens | None:
         """Keycloak's answer to a refresh."""
@@ -140,6 +138,7 @@ class Browser:
 
     def __post_init__(self) -> None:
         self.tag = self.tag or self.desk.bench.chance.token_bytes(8).hex()
+        self.secret = self.secret or self.desk.bench.chance.token_bytes(8).hex()
 
     @property
     def visit(self) -> Visit:
@@ -159,6 +158,7 @@ class Browser:
             csrf="c",
             app="/unified-admin",
             route_asks=True,
+            secret=self.secret,
         )
 
     @property
@@ -179,7 +179,7 @@ class Browser:
     async def look(self) -> Went:
         """Reload the page."""
         flow, visit = self.desk.flow, self.visit
-        return self._keep(await flow.look(visit, await flow.load(visit, self.secret)))
+        return self._keep(await flow.look(visit, (await flow.find(visit)).login))
 
     async def press(self, action: str) -> Went:
         """A button of the verify page."""
@@ -191,11 +191,13 @@ class Browser:
 
     async def _act(self, step: Step, action: str, fields: Fields) -> Went:
         flow, visit = self.desk.flow, self.visit
-        return await flow.act(visit, await flow.load(visit, self.secret), step, action, fields)
+        slot = await flow.find(visit)
+        named = {"login": slot.login.id, "round": str(slot.login.round)} if slot.login else {}
+        return await flow.act(visit, slot, step, action, {**named, **fields})
 
     def _keep(self, went: Went) -> Went:
         self.went = went
-        self.secret = went.login.secret if went.login else None
+        self.secret = went.secret or self.secret
         return went
 
 

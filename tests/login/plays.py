@@ -3,12 +3,12 @@
 from dataclasses import replace
 from functools import reduce
 
-from gateway.domain.challenge import Challenge, Draft
+from gateway.domain.challenge import Binding, Challenge, Draft
 from gateway.domain.enrolment import Enrolment, EnrolmentSet
 from gateway.domain.policy import FactorKind, Method, Policy
 from gateway.domain.session import Tokens
 from gateway.domain.user import Contact, User
-from gateway.login.machine import apply
+from gateway.login import aims, machine
 from gateway.login.record import (
     AddressConfirmed,
     AddressGiven,
@@ -43,8 +43,7 @@ def begun(policy: Policy = POLICY, *, route_asks: bool = True) -> Login:
     """A login nothing happened to."""
     return Login(
         id="l1",
-        secret="s",
-        session_secret="t",
+        key="digest",
         tag="tag",
         tenant="expertflow",
         purpose=Purpose.SIGN_IN,
@@ -53,6 +52,7 @@ def begun(policy: Policy = POLICY, *, route_asks: bool = True) -> Login:
         route_asks=route_asks,
         begun_at=NOW,
         moved_at=NOW,
+        turned_at=NOW,
     )
 
 
@@ -81,9 +81,14 @@ def password(
 
 
 def challenge(number: int = 0, *, address: str = ADDRESS, of_round: int = 0) -> Challenge:
-    """A mailed challenge."""
+    """A mailed challenge; `apply` binds it to what is pending, in its round."""
     return Challenge(
-        id=f"c{number}", factor=FactorKind.EMAIL, round=of_round, number=number, sent_to=address, expires_at=NOW + 60
+        id=f"c{number}",
+        factor=FactorKind.EMAIL,
+        bound_to=Binding(round=of_round),
+        number=number,
+        sent_to=address,
+        expires_at=NOW + 60,
     )
 
 
@@ -105,7 +110,7 @@ def saved(login: Login) -> Saved:
 
 def waiting(number: int = 0, *, factor: FactorKind | None = None, of_round: int = 0) -> ChallengeSent:
     """A proof is waited for that nothing was sent for."""
-    return ChallengeSent(Challenge(id=f"c{number}", factor=factor, round=of_round, number=number))
+    return ChallengeSent(Challenge(id=f"c{number}", factor=factor, bound_to=Binding(round=of_round), number=number))
 
 
 def proved_by(factor: FactorKind, number: int = 0, *, of_round: int = 0, **more: object) -> Proved:
@@ -119,8 +124,19 @@ def within(purpose: Purpose, enrolments: EnrolmentSet, policy: Policy = POLICY, 
     return replace(login, **more)  # type: ignore[arg-type]
 
 
-OPENED = SessionOpened(Opened("sess", "tag.secret", NOW + 11))
+OPENED = SessionOpened(Opened("sess", NOW + 11))
 FIRST_LOGIN: tuple[Event, ...] = (password(), AddressGiven(DRAFT), AddressConfirmed(DRAFT), sent(), proved())
+
+
+def apply(login: Login, event: Event) -> Login:
+    """The login after `event`. A challenge made by a play is bound to what was pending when it was sent, else now."""
+    match event:
+        case ChallengeSent(challenge=challenge) | Proved(challenge=challenge) if not challenge.bound_to.login:
+            sent_before = login.challenge if login.challenge and login.challenge.id == challenge.id else None
+            bound = sent_before.bound_to if sent_before else aims.binding(login)
+            bound = replace(bound, round=challenge.bound_to.round)
+            event = replace(event, challenge=replace(challenge, bound_to=bound))
+    return machine.apply(login, event)
 
 
 def after(*events: Event, login: Login | None = None) -> Login:

@@ -8,7 +8,7 @@ from gateway.domain.enrolment import Enrolment, EnrolmentSet
 from gateway.domain.policy import ChoosePage, FactorKind, Registration
 from gateway.domain.user import Contact
 from gateway.login import aims
-from gateway.login.machine import apply, first, pending, satisfied, step
+from gateway.login.machine import first, pending, satisfied, step
 from gateway.login.record import (
     AddressConfirmed,
     AddressGiven,
@@ -30,6 +30,7 @@ from tests.login.plays import (
     ENROLLED,
     TOTP,
     after,
+    apply,
     begun,
     password,
     proved,

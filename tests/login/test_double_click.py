@@ -9,7 +9,7 @@ from gateway.domain.enrolment import Enrolment
 from gateway.domain.policy import FactorKind, Method
 from gateway.login.record import Step
 from gateway.settings.presets import PRESETS
-from tests.login.world import CHANNEL, Browser, World
+from tests.login.world import CHANNEL, Browser, Form, World
 
 EMAIL = Method(FactorKind.EMAIL, CHANNEL.service_identifier)
 TRUSTING = replace(PRESETS["efcx"].policy, methods=(EMAIL,), otp_expiry=60, trust_browser_days=30)
@@ -28,20 +28,20 @@ async def trusted(seed: int) -> tuple[World, Browser]:
     return world, browser
 
 
-async def later(turns: int, browser: Browser) -> Step:
+async def later(turns: int, browser: Browser, form: Form | None = None) -> Step:
     """The password, when others had so many turns."""
     for _ in range(turns):
         await asyncio.sleep(0)
-    return (await browser.act(Step.PASSWORD, username="anna", password="right")).step
+    return (await browser.act(Step.PASSWORD, form=form, username="anna", password="right")).step
 
 
 @pytest.mark.row("CC-12", "GW-13")
 @pytest.mark.parametrize("turns", range(0, 160, 8))
 async def test_a_double_click_on_sign_in_leaves_a_trusted_browser_trusted(turns: int) -> None:
     world, browser = await trusted(turns)
-    second = replace(browser)
-    second.tag, second.opened = browser.tag, []  # the cookies as they were before the first answer
-    steps = await asyncio.gather(later(0, browser), later(turns, second))
+    second = browser.copy()  # the cookies as they were before the first answer
+    form = await browser.form()
+    steps = await asyncio.gather(later(0, browser, form), later(turns, second, form))
     assert set(steps) == {Step.DONE}
     assert second.session == browser.session
     world.clock.advance(3600)
@@ -53,9 +53,10 @@ async def test_a_double_click_on_sign_in_leaves_a_trusted_browser_trusted(turns:
 async def test_a_password_and_the_tag_of_a_browser_do_not_lead_into_its_login(together: bool) -> None:
     world = World(replace(TRUSTING, trust_browser_days=0))
     await world.start()
-    flow, typed = world.replicas[0][2].flow, {"username": "anna", "password": "right"}
-    hers = replace(Browser(world, "laptop").visit(), came_with="of her cookie")
-    copied = replace(hers, came_with="of a made-up one")
-    acts = [flow.act(visit, None, Step.PASSWORD, "", typed) for visit in (hers, copied)]
+    hers = Browser(world, "laptop")
+    copied = hers.copy("phone")
+    copied.secret = "A" * 43
+    acts = [b.act(Step.PASSWORD, username="anna", password="right") for b in (hers, copied)]
     both = await asyncio.gather(*acts) if together else [await act for act in acts]
-    assert len({went.login.secret for went in both if went.login}) == 2
+    assert len({went.login.id for went in both if went.login}) == 2
+    assert hers.secret != copied.secret

@@ -8,7 +8,7 @@ from gateway.domain.policy import EnrolmentRule, FactorKind, NoContact, Registra
 from gateway.domain.problem import Problem, Trouble
 from gateway.domain.session import Satisfied
 from gateway.domain.user import Contact
-from gateway.login.machine import apply, first, pending, satisfied, step, trouble
+from gateway.login.machine import first, pending, satisfied, step, trouble
 from gateway.login.record import AddressConfirmed, AddressGiven, Effect, Proved, Step, Stopped
 from tests.login.plays import (
     ADDRESS,
@@ -19,6 +19,7 @@ from tests.login.plays import (
     OPENED,
     OTHER_DRAFT,
     after,
+    apply,
     begun,
     challenge,
     password,

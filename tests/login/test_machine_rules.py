@@ -7,7 +7,7 @@ import pytest
 from gateway.domain.challenge import Draft
 from gateway.domain.policy import ChoosePage, FactorKind, Registration
 from gateway.domain.problem import Problem, Trouble
-from gateway.login.machine import apply, pending, step, trouble
+from gateway.login.machine import pending, step, trouble
 from gateway.login.record import (
     AddressConfirmed,
     AddressGiven,
@@ -38,6 +38,7 @@ from tests.login.plays import (
     TOTP,
     USER,
     after,
+    apply,
     begun,
     password,
     proved,

@@ -8,7 +8,7 @@ from gateway.domain.enrolment import EnrolmentSet
 from gateway.domain.policy import ChoosePage, EnrolmentRule, FactorKind, Policy
 from gateway.domain.session import Satisfied
 from gateway.domain.user import User
-from gateway.login.machine import apply, first, pending, satisfied, step
+from gateway.login.machine import first, pending, satisfied, step
 from gateway.login.record import (
     AddressConfirmed,
     AddressGiven,
@@ -37,6 +37,7 @@ from tests.login.plays import (
     TOTP,
     USER,
     after,
+    apply,
     begun,
     password,
     proved,

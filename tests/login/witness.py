@@ -75,20 +75,20 @@ class Witness:
         challenges.answer, challenges.begin = answer, begin  # type: ignore[method-assign]
 
     def _note(self, case: Case, challenge: Challenge, **more: Any) -> None:
-        combined = case.policy.choose_page is ChoosePage.COMBINED and not case.registering
+        combined = case.policy.choose_page is ChoosePage.COMBINED and not case.enrolling
         one = case.methods[0].factor.value if case.methods else FactorKind.ADMIN_CODE.value
         self.seen.append(
             Judged(
                 batch=self.batch,
                 at=self.clock.now(),
                 user=case.user.id,
-                login=case.login,
-                round=case.round,
+                login=case.bound_to.login,
+                round=case.bound_to.round,
                 challenge=challenge.id,
                 sent_to=challenge.sent_to,
                 key="any" if combined else one,
-                vouching=case.vouching,
-                registering=case.registering,
+                vouching=case.approving,
+                registering=case.enrolling,
                 policy=case.policy,
                 **more,
             )

@@ -29,11 +29,11 @@ from gateway.domain.user import Account, User
 from gateway.keycloak.sign_in import Granted, NotFullySetUp, WrongPassword
 from gateway.keycloak.sign_in_queue import SignInQueue
 from gateway.keycloak.users import PasswordRefused
-from gateway.login.flow import Flow, Went
+from gateway.login.begin_in_session import Asked, BeginInSession
+from gateway.login.flow import Flow, Slot, Went
 from gateway.login.handlers import LoginHandlers
-from gateway.login.record import Login, Purpose, Step
+from gateway.login.record import Act, Login, Step
 from gateway.login.visit import Visit
-from gateway.login.within import Within
 from gateway.observe.audit import AuditEvent
 from gateway.rendering.data_root import data_root
 from gateway.rendering.languages import load_languages
@@ -222,7 +222,8 @@ class World:
     def _replica(self) -> tuple[assembly.SecondFactor, Sessions, LoginHandlers]:
         factors, sessions = assembly.second_factor(self.world), assembly.sessions(self.world)
         self.witness.watch(factors.challenges)
-        self.reaper, handlers = assembly.login(self.world, factors, sessions)
+        failures: Any = SimpleNamespace()
+        self.reaper, handlers = assembly.login(self.world, factors, sessions, failures)
         return factors, sessions, handlers
 
     @property
@@ -231,9 +232,9 @@ class World:
         return self.random.choice(self.replicas)[2].flow
 
     @property
-    def within(self) -> Within:
+    def in_session(self) -> BeginInSession:
         """Of whichever replica gets the request."""
-        return self.random.choice(self.replicas)[2].within
+        return self.random.choice(self.replicas)[2].in_session
 
     @property
     def configuration(self) -> Configuration:
@@ -284,9 +285,27 @@ class World:
         return [line for line in self.audit if line.login == login and line.event in events]
 
 
+@dataclass(frozen=True)
+class Form:
+    """What the hidden fields of a page named when it was loaded."""
+
+    login: str = ""
+    round: str = "0"
+    id: str = ""
+
+
+@dataclass(frozen=True)
+class Received:
+    """A session that an answer brought: of which login, to which person, and in answer to whose act."""
+
+    login: Login
+    session: Session
+    person: str
+
+
 @dataclass
 class Browser:
-    """One browser: its cookies, and the session ids it was given with the login each came from."""
+    """One browser: its cookies, and the sessions it was given. `person` sits before it."""
 
     world: World
     name: str
@@ -294,12 +313,20 @@ class Browser:
     secret: str | None = None
     session: str = ""
     trust: str = ""
-    opened: list[tuple[Login, Session]] = field(default_factory=list)
+    person: str = ""
+    opened: list[Received] = field(default_factory=list)
+    forms: list[Form] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.tag = cookies.new_browser_secret(self.world.chance).tag
+        first = cookies.new_browser_secret(self.world.chance)
+        self.tag = self.tag or first.tag
+        self.secret = first.secret if self.secret is None else self.secret
 
-    def visit(self, login: Login | None = None) -> Visit:
+    def copy(self, name: str = "") -> "Browser":
+        """Another browser with the very same cookies."""
+        return replace(self, name=name or self.name, opened=[], forms=[])
+
+    async def visit(self, login: Login | None = None) -> Visit:
         """A request of this browser; the audit finds login and browser by its ids."""
         trust = cookies.browser_secret(self.trust)
         return Visit(
@@ -316,37 +343,76 @@ class Browser:
             csrf="",
             app="/unified-admin",
             route_asks=True,
-            came_with=self.secret or "",
+            secret=self.secret,
+            form=self.world.chance.token_bytes(8).hex(),
+            session=await self.current(),
             browser_id=self.name,
             trust=TrustCookie(trust.tag, trust.secret) if trust else None,
         )
 
+    async def find(self) -> Slot:
+        """What stands under the login cookie."""
+        return await self.world.flow.find(await self.visit())
+
     async def login(self) -> Login | None:
         """The login under way."""
-        return await self.world.flow.load(self.visit(), self.secret)
+        return (await self.find()).login
 
     async def look(self) -> Went:
-        """GET."""
+        """GET of the step that is due."""
         login = await self.login()
-        return await self._went(await self.world.flow.look(self.visit(login), login))
+        return await self._went(await self.world.flow.look(await self.visit(login), login))
 
-    async def act(self, page: Step, action: str = "", **fields: str) -> Went:
-        """POST the form of `page`."""
+    async def enter(self) -> Went:
+        """GET of `/-/login`, as every visit to an app begins."""
         login = await self.login()
-        went = await self.world.flow.act(self.visit(login), login, page, action, fields)
+        if login is None:
+            return Went(None)
+        return await self._went(await self.world.flow.enter(await self.visit(login), login))
+
+    async def form(self) -> Form:
+        """The hidden fields of a page loaded now."""
+        login = await self.login()
+        form_id = self.world.chance.token_bytes(8).hex()
+        form = Form(login.id, str(login.round), form_id) if login and login.user else Form(id=form_id)
+        self.forms.append(form)
+        return form
+
+    async def act(self, page: Step, action: str = "", *, form: Form | None = None, **fields: str) -> Went:
+        """POST the form of `page`, loaded just now unless `form` is an older one."""
+        form = form or (await self.form())
+        slot = await self.find()
+        named = {"login": form.login, "round": form.round, "form": form.id, "action": action}
+        if page is Step.PASSWORD and fields.get("username"):
+            named["login"] = ""
+        visit = await self.visit(slot.login)
+        went = await self.world.flow.act(visit, slot, page, action, {**named, **fields})
         shown = await self._went(went)
-        if went.login and not (went.failed and not went.out_of_order and went.step is not Step.STOPPED):
-            return await self.look()  # the redirect is followed
+        if went.inert or (went.login and not (went.failed and not went.out_of_order and went.step is not Step.STOPPED)):
+            return await self._followed(shown)
         return shown
 
-    async def within(self, purpose: Purpose, factor: FactorKind = FactorKind.TOTP) -> Went | None:
-        """Begin inside the session: set up `factor`, or prove one again."""
+    async def _followed(self, went: Went) -> Went:
+        """The redirect; an answer that ends a login leads to the app."""
+        return went if went.step is Step.DONE and went.given.session else await self.look()
+
+    async def enrol(self, factor: FactorKind = FactorKind.TOTP) -> Went | None:
+        """Begin inside the session: set up `factor`."""
         session = await self.current()
         if session is None:
             return None
-        if purpose is Purpose.ENROL:
-            return await self._went(await self.world.within.enrol(self.visit(), session, factor))
-        return await self._went(await self.world.within.step_up(self.visit(), session, recent=True))
+        slot, visit = await self.find(), await self.visit()
+        asked = Asked(self.world.chance.token_bytes(8).hex())
+        return await self._went(await self.world.in_session.enrol(visit, slot, session, factor, asked))
+
+    async def begin(self, act: Act) -> Went | None:
+        """Begin an act of the account page."""
+        session = await self.current()
+        if session is None:
+            return None
+        slot, visit = await self.find(), await self.visit()
+        asked = Asked(self.world.chance.token_bytes(8).hex())
+        return await self._went(await self.world.in_session.act(visit, slot, session, act, asked))
 
     async def current(self) -> Session | None:
         """The session."""
@@ -354,14 +420,13 @@ class Browser:
 
     async def _went(self, went: Went) -> Went:
         """Keep the cookies of an answer."""
-        login = went.login
-        if login is None:
+        if went.secret is not None:
+            self.secret = went.secret
+        if went.login is None or not went.given.session:
             return went
-        self.secret = login.secret
-        if login.opened and login.opened.cookie:
-            self.session = login.opened.cookie
-            self.trust = login.opened.trust or self.trust
-            session = await self.current()
-            if session and session.id not in {known.id for _, known in self.opened}:
-                self.opened.append((login, session))
+        self.session = went.given.session
+        self.trust = went.given.trust or self.trust
+        session = await self.current()
+        if session and session.id not in {known.session.id for known in self.opened}:
+            self.opened.append(Received(went.login, session, self.person))
         return went

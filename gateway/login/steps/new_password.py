@@ -1,21 +1,25 @@
-"""The new-password page: Keycloak says that the password must be changed.
+"""The new-password page: the user sets a password where Keycloak demands it.
 
-Form: `new_password`. Reached only after the factor; the realm's policy decides, and what it says is shown. Keycloak's
-yes is recorded before the grant with the new password, and a try of which nobody knows the end stops the login, so
-that the page is never shown for a password that is changed already; then another factor is owed. The password itself
-is never kept.
+Form: `new_password`; where the directory tells no date of the current password, `current_password` too. Reached only
+after the factor; the realm's policy decides, and what it says is shown. The page may have been left open for an hour,
+so the account is read again under a lock of the user before the password is set: it must still be due, and be the same
+password that this login began with. Where no date tells that, Keycloak must still call the current password right, and
+due. Keycloak's yes is recorded before the grant with the new password, and a try whose end is not known stops the
+login, so that the page is never shown for a password that is changed already; then another factor is owed. No password
+is kept.
 """
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 
 from gateway.domain import errors
-from gateway.domain.ports import Chance, Clock
+from gateway.domain.ports import Chance, Clock, Lock
 from gateway.domain.problem import Problem, Trouble
 from gateway.domain.secret import Secret
+from gateway.domain.session import Tokens
 from gateway.domain.tenant import Tenant
-from gateway.domain.user import User
-from gateway.keycloak.sign_in import Granted, SignIn
+from gateway.domain.user import Account, User
+from gateway.keycloak.sign_in import Granted, SignIn, WrongPassword
 from gateway.keycloak.users import PasswordRefused, Users
 from gateway.login.flow import Acted, Fields
 from gateway.login.record import Login, PasswordChanged, Step, Stopped, TokensGranted
@@ -24,9 +28,11 @@ from gateway.login.viewing import view_of
 from gateway.login.visit import Visit
 from gateway.observe.audit import AuditEvent
 from gateway.rendering.step_view import StepView
+from gateway.second_factor.enrolments import Enrolments, Tampered
 from gateway.store.once import Once
 
 MOST_PASSWORD = 1024
+UPDATE_PASSWORD = "UPDATE_PASSWORD"  # noqa: S105 - Keycloak's name of a required action
 TIMEOUT = 30.0
 KEPT = 7200.0
 """Seconds for which it is known that a try began; longer than any login lives."""
@@ -34,7 +40,10 @@ KEPT = 7200.0
 
 @dataclass(frozen=True, slots=True)
 class NewPasswordPage:
-    """See the module's text. `end_everything` ends the user's other sessions and trusted browsers."""
+    """See the module's text.
+
+    `end_everything` ends the user's other sessions and trusted browsers, `end_session` one session at Keycloak.
+    """
 
     sign_in: SignIn
     users: Users
@@ -42,7 +51,10 @@ class NewPasswordPage:
     clock: Clock
     chance: Chance
     reports: Reports
+    lock: Lock
+    enrolments: Enrolments
     end_everything: Callable[[Tenant, User], Awaitable[None]]
+    end_session: Callable[[Tenant, Tokens], None]
 
     async def act(self, visit: Visit, login: Login, action: str, fields: Fields) -> Acted:
         """Set it at Keycloak, once."""
@@ -51,28 +63,18 @@ class NewPasswordPage:
             return Acted(cancelled=True)
         if user is None or not typed or len(typed) > MOST_PASSWORD:
             return Acted(trouble=Trouble(Problem.BAD_INPUT))
+        current = fields.get("current_password", "")
+        if login.credential_date is None and not 0 < len(current) <= MOST_PASSWORD:
+            return Acted(trouble=Trouble(Problem.BAD_INPUT))
         new, access = Secret(typed), visit.tenant.keycloak
-        claim, owner = ("new-password", login.id), self.chance.token_bytes(8).hex()
-        if not await self.once.claim(visit.tenant.id, claim, TIMEOUT, owner=owner):
+        try:
+            async with self.lock.hold(f"new-password:{visit.tenant.id}:{user.id}", wait=TIMEOUT, ttl=2 * TIMEOUT):
+                found = await self._set(visit, login, user, Secret(current), new)
+        except errors.Conflict:
             return Acted(trouble=Trouble(Problem.SAVING, self.clock.now() + TIMEOUT))
-        if not await self.once.claim(visit.tenant.id, (*claim, "begun"), KEPT, owner=owner):
-            return await self._unknown(visit, user)  # a process that ended meanwhile may have set it
-        try:
-            refused = await self.users.set_password(access, user.id, new)
-        except errors.Unreachable:
-            return await self._unknown(visit, user)
-        except errors.GatewayError:
-            await self._release(visit, claim, owner)
-            raise
-        if isinstance(refused, PasswordRefused):
-            await self._release(visit, claim, owner)
-            return Acted(trouble=Trouble(Problem.PASSWORD_REFUSED, detail=refused.text))
-        self.reports.tell(visit, AuditEvent.PASSWORD_CHANGED, user)
-        try:
-            account = await self.users.account(access, user.id)
-        except errors.GatewayError:
-            return await self._stopped(visit, user)
-        changed = PasswordChanged(account.credential_date if account else None)
+        if isinstance(found, Acted):
+            return found
+        changed = PasswordChanged(found.credential_date)
 
         async def grant(after: Login) -> Acted:
             if not after.changed or after.stopped or after.tokens:
@@ -87,6 +89,69 @@ class NewPasswordPage:
             return Acted((TokensGranted(granted.tokens, granted.user),))
 
         return Acted((changed,), then=grant)
+
+    async def _set(self, visit: Visit, login: Login, user: User, current: Secret, new: Secret) -> Account | Acted:
+        """Read, set, read again; the account as it is afterwards. The caller holds the user's lock.
+
+        Keycloak has no conditional write: a password that an administrator sets between our reading and our writing is
+        overwritten. That window is one request long (`docs/security.md`).
+        """
+        access = visit.tenant.keycloak
+        claim, owner = ("new-password", login.id), self.chance.token_bytes(8).hex()
+        if not await self.once.claim(visit.tenant.id, claim, TIMEOUT, owner=owner):
+            return Acted(trouble=Trouble(Problem.SAVING, self.clock.now() + TIMEOUT))
+        if not await self.once.claim(visit.tenant.id, (*claim, "begun"), KEPT, owner=owner):
+            return await self._unknown(visit, user)  # a process that ended meanwhile may have set it
+        try:
+            refused = await self._not_the_same(visit, login, user, current)
+        except errors.GatewayError:
+            await self._release(visit, claim, owner)
+            raise
+        if refused:
+            await self._release(visit, claim, owner)
+            return refused
+        try:
+            answer = await self.users.set_password(access, user.id, new)
+        except errors.Unreachable:
+            return await self._unknown(visit, user)
+        except errors.GatewayError:
+            await self._release(visit, claim, owner)
+            raise
+        if isinstance(answer, PasswordRefused):
+            await self._release(visit, claim, owner)
+            return Acted(trouble=Trouble(Problem.PASSWORD_REFUSED, detail=answer.text))
+        self.reports.tell(visit, AuditEvent.PASSWORD_CHANGED, user)
+        try:
+            account = await self.users.account(access, user.id)
+        except errors.GatewayError:
+            return await self._stopped(visit, user)
+        return account or await self._stopped(visit, user)
+
+    async def _not_the_same(self, visit: Visit, login: Login, user: User, current: Secret) -> Acted | None:
+        """The end of a login whose password is due no more, or is another one, or whose factors were changed since."""
+        account = await self.users.account(visit.tenant.keycloak, user.id)
+        finding = ""
+        if account is None or not account.enabled:
+            finding = "disabled"
+        elif account.required_actions != (UPDATE_PASSWORD,):
+            finding = "required actions"
+        elif account.credential_date != login.credential_date:
+            finding = "password"
+        elif visit.tenant.policy.enabled or login.policy.enabled:
+            kept = await self.enrolments.read(visit.tenant, user.id)
+            if isinstance(kept, Tampered) or not kept.same_factors(login.enrolments):
+                finding = "enrolments"
+        if not finding and login.credential_date is None:
+            answer = await self.sign_in.password(visit.tenant.keycloak, user.username, current, visit.client)
+            if isinstance(answer, WrongPassword):
+                return Acted(trouble=Trouble(Problem.WRONG_PASSWORD))
+            if isinstance(answer, Granted):
+                self.end_session(visit.tenant, answer.tokens)
+                finding = "required actions"
+        if not finding:
+            return None
+        self.reports.tell(visit, AuditEvent.LOGIN_REFUSED, user, problem="account-changed", finding=finding)
+        return Acted((Stopped(Trouble(Problem.ACCOUNT_CHANGED)),))
 
     async def _unknown(self, visit: Visit, user: User) -> Acted:
         """Whether it is set is not known: only a new login can tell."""
@@ -107,4 +172,5 @@ class NewPasswordPage:
         return replace(
             view_of(Step.NEW_PASSWORD, visit, login, self.clock.now()),
             another_code=login.proved is not None,
+            asks_current=login.credential_date is None,
         )

@@ -1,4 +1,4 @@
-"""The password page: who is it, and is the password right?
+"""The password page: takes a user name and a password.
 
 Form: `username`, `password`. The act takes its turn in the queue of that user name, counts the attempt, asks Keycloak
 once, and gathers what is known of the user. It makes no record unless the password was right (or right but the

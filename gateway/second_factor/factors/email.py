@@ -23,7 +23,6 @@ from gateway.second_factor.factor import About
 from gateway.second_factor.factors import message_code
 
 CODE_MAIL = "factors/email/message"
-ENROLLED_MAIL = "factors/email/enrolled"
 SLOWEST = 30.0
 """Seconds a relay may take that do not count for the code's life: no code lives longer than these and `expiry`."""
 
@@ -70,14 +69,14 @@ class EmailFactor:
         """Compare digests; see `message_code.judge`."""
         return message_code.judge(self._signer, state, about, user.id, enrolment.address, typed=typed)
 
-    async def announce(self, to: str, factor_label: str, registered: str, about: About) -> Sent | NotSent:
-        """Tell the address `to` of the user's profile that a factor was registered (EF-11).
+    async def announce(self, to: str, change: str, factor_label: str, address: str, about: About) -> Sent | NotSent:
+        """Tell the user at their address `to` of a change: `enrolled`, `turned-off` or `new-codes` (EF-11, GW-45).
 
-        `factor_label` names it in the language of `about`; `registered` is the new address, shown masked ("" for an
-        app). The mail is no proof of anything and holds no code.
+        `factor_label` names the factor in the language of `about`; `address` is a new address, shown masked ("" for an
+        app). The mail proves nothing and holds no code.
         """
         return await self._send(
-            ENROLLED_MAIL, to, about, factor=factor_label, sent_to=mask_address(registered) if registered else ""
+            f"factors/email/{change}", to, about, factor=factor_label, sent_to=mask_address(address) if address else ""
         )
 
     async def _send(self, name: str, to: str, about: About, **context: Any) -> Sent | NotSent:
