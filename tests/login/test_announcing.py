@@ -7,10 +7,10 @@ import pytest
 
 from gateway.crypto.signing import Signer
 from gateway.delivery.pace import Pace
-from gateway.domain.enrolment import Enrolment
+from gateway.domain.enrolment import Enrolment, EnrolmentSet
 from gateway.domain.policy import FactorKind
 from gateway.domain.user import Contact
-from gateway.login.announcing import ASK_AT_MOST, PATIENCE, Announcing
+from gateway.login.announcing import ASK_AT_MOST, PATIENCE, AccountChange, Announcing, Change, addresses_to_tell
 from gateway.login.proofs import Proofs
 from gateway.login.reports import Reports
 from gateway.observe.audit import Audit
@@ -19,8 +19,9 @@ from gateway.rendering.mails import Mails
 from gateway.rendering.templates import build_environment
 from gateway.second_factor.factors.email import EmailFactor
 from tests.login.desk import PACED, Desk, desk
+from tests.login.plays import begun
 
-NEW = Enrolment(FactorKind.EMAIL, "new@example.com")
+NEW = AccountChange(Change.ENROLLED, FactorKind.EMAIL, "new@example.com")
 PROFILE = Contact(FactorKind.EMAIL, "profile@example.com", verified=True)
 
 
@@ -60,7 +61,7 @@ class Stage:
         await anna.password()
         login = replace(anna.login, contacts=(PROFILE,))
         for _ in range(times):
-            await self.announcing.tell(anna.visit, login, NEW)
+            await self.announcing.tell(anna.visit, login, NEW, (EnrolmentSet(), EnrolmentSet()))
         await asyncio.gather(*self.announcing._tasks)
 
     @property
@@ -118,3 +119,36 @@ async def test_an_announcement_that_no_relay_takes_is_not_told_as_sent() -> None
     stage.desk.bench.mails.refuses = "451 later"
     await stage.tell()
     assert not any("enrolment.told" in line for line in stage.told)
+
+
+# ------------------------------------------------------------------ to which addresses
+
+MAILBOX = Enrolment(FactorKind.EMAIL, "Box@example.com")
+UNVERIFIED = Contact(FactorKind.EMAIL, "unverified@example.com", verified=False)
+OFF = AccountChange(Change.TURNED_OFF, FactorKind.EMAIL)
+
+
+def told(change: AccountChange, before: EnrolmentSet, *contacts: Contact) -> tuple[str, ...]:
+    return addresses_to_tell(replace(begun(), contacts=contacts), change, (before, EnrolmentSet()))
+
+
+@pytest.mark.row("GW-45")
+def test_a_change_is_told_to_the_profile_address_and_to_every_enrolled_one() -> None:
+    assert told(OFF, EnrolmentSet(1, (MAILBOX,)), PROFILE) == (PROFILE.address, MAILBOX.address)
+
+
+@pytest.mark.row("GW-45")
+def test_an_address_that_is_not_verified_is_told_nothing() -> None:
+    assert told(OFF, EnrolmentSet(), UNVERIFIED) == ()
+
+
+@pytest.mark.row("GW-45", "EF-11")
+def test_an_address_just_enrolled_is_not_told_of_its_own_enrolment() -> None:
+    new = AccountChange(Change.ENROLLED, FactorKind.EMAIL, MAILBOX.address.lower())
+    assert told(new, EnrolmentSet(1, (MAILBOX,)), PROFILE) == (PROFILE.address,)
+
+
+@pytest.mark.row("GW-45")
+def test_one_address_is_told_once() -> None:
+    same = replace(PROFILE, address=MAILBOX.address.lower())
+    assert len(told(OFF, EnrolmentSet(1, (MAILBOX,)), same)) == 1

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from gateway.domain.problem import Problem
-from gateway.login.record import Purpose, Step
+from gateway.login.record import Act, ActKind, Step
 from gateway.settings.presets import PRESETS
 from tests.login.anna import EMAIL, MAILBOX, at_the_code, with_mailbox
 from tests.login.world import Browser, Person, World
@@ -46,7 +46,7 @@ async def test_no_fresh_proof_is_noted_in_a_session(world: World, change: Callab
     assert (await browser.act(Step.VERIFY, code=world.mailed(MAILBOX.address))).step is Step.DONE
     before = await browser.current()
     world.clock.advance(600)
-    asked = await browser.within(Purpose.STEP_UP)
+    asked = await browser.begin(Act(ActKind.SHOW_CODES))
     assert asked
     assert asked.step is Step.VERIFY
     change(world.realm.people["anna"])
@@ -97,10 +97,10 @@ async def test_a_session_that_ended_meanwhile_is_not_revived_by_a_fresh_proof(wo
     session = await browser.current()
     assert session
     world.clock.advance(600)
-    await browser.within(Purpose.STEP_UP)
+    await browser.begin(Act(ActKind.SHOW_CODES))
     await world.sessions.end(world.tenant, session.id)
     went = await browser.act(Step.VERIFY, code=world.mailed(MAILBOX.address))
-    assert went.step is Step.STOPPED
+    assert went.step is Step.PASSWORD
     assert went.trouble
     assert went.trouble.problem is Problem.LOGIN_EXPIRED
     assert await browser.current() is None

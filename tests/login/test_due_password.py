@@ -25,7 +25,7 @@ async def world() -> World:
     return await with_mailbox(EFCX)
 
 
-async def signed_in(world: World, browser: Browser, **fields: str) -> Went:
+async def signed_in(world: World, browser: Browser, **fields: Any) -> Went:
     await browser.act(Step.PASSWORD, username="anna", password=world.realm.people["anna"].password)
     return await browser.act(Step.VERIFY, code=world.mailed(MAILBOX.address), **fields)
 
@@ -42,11 +42,18 @@ class Killed(BaseException):
     """A process that is there no more."""
 
 
-def fails(name: str, realm: Any, how: BaseException, *, after: bool = False) -> Callable[[], None]:
-    """Keycloak fails once it is asked for `name`, `after` it did it or before; call the answer to mend it."""
+def fails(
+    name: str, realm: Any, how: BaseException, *, after: bool = False, once_set: bool = False
+) -> Callable[[], None]:
+    """Keycloak fails once it is asked for `name`, `after` it did it or before; call the answer to mend it.
+
+    `once_set`: only after a password was set.
+    """
     real: Callable[..., Awaitable[Any]] = getattr(realm, name)
 
     async def failing(*args: Any) -> Any:
+        if once_set and realm.people["anna"].password == "right":
+            return await real(*args)
         if after:
             await real(*args)
         raise how
@@ -82,9 +89,20 @@ async def test_a_password_that_may_be_set_stops_the_login_which_never_asks_for_i
 
 async def test_a_password_that_is_set_stops_the_login_when_nothing_more_can_be_read(world: World) -> None:
     browser = await at_the_new_password(world)
-    fails("account", world.realm, errors.Unreachable("keycloak", "timeout"))
+    fails("account", world.realm, errors.Unreachable("keycloak", "timeout"), once_set=True)
     went = await browser.act(Step.NEW_PASSWORD, new_password="another")
     assert went.step is Step.STOPPED
+    assert world.realm.people["anna"].password == "another"
+
+
+async def test_nothing_is_set_while_the_account_cannot_be_read_and_it_may_be_tried_again(world: World) -> None:
+    browser = await at_the_new_password(world)
+    mend = fails("account", world.realm, errors.Unreachable("keycloak", "timeout"))
+    with pytest.raises(errors.Unreachable):
+        await browser.act(Step.NEW_PASSWORD, new_password="another")
+    mend()
+    assert world.realm.people["anna"].password == "right"
+    assert (await browser.act(Step.NEW_PASSWORD, new_password="another")).step is Step.VERIFY
 
 
 async def test_a_grant_of_another_user_for_the_same_name_opens_nothing(world: World) -> None:
@@ -130,7 +148,7 @@ async def test_all_other_sessions_end_also_when_it_may_be_set(world: World, name
     await signed_in(world, other)
     assert await other.current()
     browser = await at_the_new_password(world)
-    fails(name, world.realm, errors.Unreachable("keycloak", "timeout"), after=True)
+    fails(name, world.realm, errors.Unreachable("keycloak", "timeout"), after=True, once_set=name == "account")
     await browser.act(Step.NEW_PASSWORD, new_password="another")
     assert await other.current() is None
 

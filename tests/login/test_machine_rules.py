@@ -27,6 +27,7 @@ from gateway.login.record import (
 from tests.login.plays import (
     APP_DRAFT,
     BOTH_ENROLLED,
+    CODES,
     DRAFT,
     EMAIL,
     ENROLLED,
@@ -49,7 +50,8 @@ from tests.login.plays import (
 )
 
 BOTH = with_policy(methods=(EMAIL, TOTP))
-COMBINED = with_policy(methods=(EMAIL, TOTP), choose_page=ChoosePage.COMBINED)
+COMBINED = with_policy(methods=(EMAIL, TOTP), choose_page=ChoosePage.COMBINED, admin_codes=True)
+WITH_CODES = replace(BOTH_ENROLLED, backup_codes=CODES)
 EVERYTHING: tuple[Event, ...] = (
     password(),
     password(ENROLLED),
@@ -113,7 +115,7 @@ def test_why_a_login_was_stopped_first_is_what_is_told() -> None:
 
 @pytest.mark.parametrize("factor", [FactorKind.TOTP, FactorKind.BACKUP_CODE, FactorKind.ADMIN_CODE])
 def test_what_needs_no_sending_counts_for_its_whole_round(factor: FactorKind) -> None:
-    login = after(password(BOTH_ENROLLED), waiting(0), sent(1), login=begun(COMBINED))
+    login = after(password(WITH_CODES), waiting(0), sent(1), login=begun(COMBINED))
     assert after(proved_by(factor, 0), login=login).proved is factor
 
 

@@ -134,7 +134,8 @@ def test_where_a_factor_is_optional_a_user_who_has_one_is_asked_for_it() -> None
 @pytest.mark.row("CC-13")
 @pytest.mark.parametrize("factor", [FactorKind.EMAIL, FactorKind.TOTP, FactorKind.BACKUP_CODE, FactorKind.ADMIN_CODE])
 def test_one_page_takes_whichever_code(factor: FactorKind) -> None:
-    login = after(password(BOTH_ENROLLED), sent(), proved_by(factor), login=begun(BOTH))
+    enrolled = replace(BOTH_ENROLLED, backup_codes=CODES)
+    login = after(password(enrolled), sent(), proved_by(factor), login=begun(replace(BOTH, admin_codes=True)))
     assert pending(login) == (Effect.OPEN, Step.DONE)
 
 

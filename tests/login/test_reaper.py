@@ -9,11 +9,13 @@ from gateway.domain import errors
 from gateway.domain.secret import Secret
 from gateway.domain.session import Tokens
 from gateway.domain.tenant import Tenant
+from gateway.login.flow import Slot, Spent
 from gateway.login.reaper import Reaper
 from gateway.login.record import Login, Opened
 from gateway.settings.snapshot import Address, Configuration, GatewaySettings, StoreSettings
 from gateway.store.memory import MemoryStore
 from gateway.store.once import Once
+from gateway.store.records import Key as Place
 from gateway.store.records import Records
 from tests.clock import FakeClock, SeededChance
 from tests.login.plays import TOKENS, begun
@@ -44,7 +46,7 @@ class Desk:
         chance = SeededChance()
         ring = KeyRing((Key("00000001", chance.token_bytes(KEY_BYTES)),))
         self.logins = Records(
-            store=self.store, sealer=Sealer(ring, "login", chance), clock=self.clock, name="login", of=Login
+            store=self.store, sealer=Sealer(ring, "login", chance), clock=self.clock, name="login", of=Slot
         )
         here = Address("127.0.0.1", 1)
         settings = GatewaySettings(here, here, StoreSettings(Secret("memory://")))
@@ -66,13 +68,18 @@ class Desk:
         self.ended.append(tokens.refresh)
 
     async def begin(self, name: str = "l1") -> Login:
-        """A login whose password was right; it takes the place of any other of the browser."""
+        """A login whose password was right."""
         now = self.clock.now()
         tokens = replace(TOKENS, refresh=f"refresh {name}")
-        login = replace(begun(), id=name, begun_at=now, moved_at=now, tokens=tokens)
-        await self.logins.write("expertflow", login.tag, login, now + 1800)
+        login = replace(begun(), id=name, key=f"key of {name}", begun_at=now, moved_at=now, tokens=tokens)
+        await self.write(login, now + 1800)
         await self.reaper().note(self.tenant, login)
         return login
+
+    async def write(self, login: Login, until: float, spent: Spent | None = None) -> None:
+        """What stands under the login's secret."""
+        slot = Slot(spent=spent) if spent else Slot(login)
+        await self.logins.write("expertflow", Place(login.tag, login.key), slot, until)
 
 
 @pytest.fixture
@@ -97,7 +104,7 @@ async def test_a_login_that_went_on_is_looked_at_again_when_it_may_be_dead(desk:
     login = await desk.begin()
     desk.clock.advance(600)
     moved = replace(login, moved_at=desk.clock.now())
-    await desk.logins.write("expertflow", login.tag, moved, desk.clock.now() + 1800)
+    await desk.write(moved, desk.clock.now() + 1800)
     desk.clock.advance(360)
     assert await desk.reaper().look() == 0
     desk.clock.advance(600)
@@ -118,7 +125,7 @@ async def test_a_login_that_waited_for_its_code_for_hours_is_ended_too(desk: Des
     login = await desk.begin()
     slot = desk.clock.now() + 5 * 3600
     waits = replace(login, queued_until=slot, held_until=slot)
-    await desk.logins.write("expertflow", login.tag, waits, slot + 3600)
+    await desk.write(waits, slot + 3600)
     await desk.reaper().note(desk.tenant, waits)
     desk.clock.advance(5 * 3600 + DEAD_AFTER)
     assert await desk.reaper().look() == 1
@@ -126,8 +133,8 @@ async def test_a_login_that_waited_for_its_code_for_hours_is_ended_too(desk: Des
 
 async def test_the_session_of_a_login_that_opened_one_is_never_ended(desk: Desk) -> None:
     login = await desk.begin()
-    opened = replace(login, opened=Opened("session", "cookie", desk.clock.now()))
-    await desk.logins.write("expertflow", login.tag, opened, desk.clock.now() + 1800)
+    opened = replace(login, opened=Opened("session", desk.clock.now()))
+    await desk.write(login, desk.clock.now() + 1800, Spent("", desk.clock.now(), opened))
     desk.clock.advance(DEAD_AFTER)
     assert await desk.reaper().look() == 0
 
@@ -156,32 +163,34 @@ async def test_replicas_that_were_away_for_a_while_find_what_died_meanwhile(desk
     assert await desk.reaper().look() == 1
 
 
-async def test_the_login_that_a_browser_has_begun_since_is_not_forgotten(desk: Desk) -> None:
-    await desk.begin()
-    desk.clock.advance(DEAD_AFTER)
-    await desk.begin("l2")
+async def test_a_login_that_goes_on_under_a_new_secret_is_ended_under_that_one(desk: Desk) -> None:
+    login = await desk.begin()
+    desk.clock.advance(600)
+    now = desk.clock.now()
+    moved = replace(login, key="a newer key", moved_at=now)
+    await desk.write(login, now + 1800, Spent("form", now, moved, "a newer key"))
+    await desk.write(moved, now + 1800)
+    await desk.reaper().note(desk.tenant, moved)
+    desk.clock.advance(360)
     assert await desk.reaper().look() == 0
-    found = await desk.logins.read("expertflow", "tag")
-    assert found is not None
-    assert found.id == "l2"
+    desk.clock.advance(600)
+    assert (await desk.reaper().look(), desk.ended) == (1, ["refresh l1"])
 
 
-async def test_a_login_begun_while_the_reaper_looks_at_the_one_before_is_not_forgotten(desk: Desk) -> None:
+async def test_a_login_that_goes_on_while_the_reaper_looks_is_left_alone(desk: Desk) -> None:
     first = await desk.begin()
     desk.clock.advance(DEAD_AFTER)
     reaper = desk.reaper()
-    await desk.begin("l2")
+    now = desk.clock.now()
+    await desk.write(first, now + 1800, Spent("form", now, first, "a newer key"))
 
-    class Stale(Records[Login]):
-        async def read(self, tenant: str, key: object) -> Login:
-            return first  # as it was a moment ago
+    class Stale(Records[Slot]):
+        async def read(self, tenant: str, key: object) -> Slot:
+            return Slot(first)  # as it was a moment ago
 
     chance = SeededChance()
     ring = KeyRing((Key("00000001", chance.token_bytes(KEY_BYTES)),))
     reaper.logins = Stale(
-        store=desk.store, sealer=Sealer(ring, "login", chance), clock=desk.clock, name="login", of=Login
+        store=desk.store, sealer=Sealer(ring, "login", chance), clock=desk.clock, name="login", of=Slot
     )
-    assert await reaper.look() == 0
-    found = await desk.logins.read("expertflow", "tag")
-    assert found is not None
-    assert (found.id, desk.ended) == ("l2", [])
+    assert (await reaper.look(), desk.ended) == (0, [])

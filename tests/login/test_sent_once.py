@@ -32,7 +32,7 @@ async def test_a_code_asked_for_in_many_tabs_at_once_is_sent_once(seed: int) -> 
     browser = Browser(world, "laptop")
     await browser.act(Step.PASSWORD, username="anna", password="right")
     login = await browser.login()
-    visit = browser.visit(login)
+    visit = await browser.visit(login)
     assert login
     page = world.flow.pages[Step.VERIFY]
     await asyncio.gather(*(page.act(visit, login, "resend", {}) for _ in range(8)))
