@@ -6,10 +6,11 @@ known, so what a batch allows is judged by how things stood before it.
 """
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from gateway.domain.challenge import Challenge
+from gateway.domain.challenge import Challenge, ProofPurpose
 from gateway.domain.enrolment import Enrolment
 from gateway.domain.policy import MESSAGE_FACTORS, AttemptsScope, ChoosePage, FactorKind, Policy
 from gateway.domain.ports import Clock
@@ -35,6 +36,9 @@ class Judged:
     vouching: bool
     registering: bool
     policy: Policy
+    purpose: ProofPurpose = ProofPurpose.VERIFY
+    draft: str = ""
+    person: str = ""
     typed: str = ""
     right: FactorKind | None = None
     sent: bool = False
@@ -50,6 +54,7 @@ class Witness:
     """Stands beside the challenges of every replica."""
 
     clock: Clock
+    actor: Callable[[], str] = str
     batch: int = 0
     seen: list[Judged] = field(default_factory=list)
 
@@ -90,6 +95,9 @@ class Witness:
                 vouching=case.approving,
                 registering=case.enrolling,
                 policy=case.policy,
+                purpose=case.bound_to.purpose,
+                draft=case.bound_to.draft,
+                person=self.actor(),
                 **more,
             )
         )

@@ -10,6 +10,7 @@ import asyncio
 import random
 import re
 from collections.abc import Awaitable, Callable, Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
 from typing import Any
@@ -19,6 +20,7 @@ import pyotp
 from gateway import assembly
 from gateway.crypto.sealing import KEY_BYTES, Key, KeyRing
 from gateway.crypto.signing import Signer
+from gateway.domain import errors
 from gateway.domain.channel import Channel, ChannelKind, ChannelType
 from gateway.domain.enrolment import EnrolmentSet
 from gateway.domain.policy import FactorKind, Policy
@@ -64,12 +66,17 @@ UPDATE_PASSWORD = "UPDATE_PASSWORD"
 HOUR = 3600.0
 
 
-class Pausing:
-    """A store that now and then lets others go first."""
+ACTOR: ContextVar[str] = ContextVar("actor", default="")
+"""The person whose act this is."""
 
-    def __init__(self, store: MemoryStore, chance: random.Random) -> None:
+
+class Pausing:
+    """A store that now and then lets others go first, and that may be away."""
+
+    def __init__(self, store: MemoryStore, chance: random.Random, away: set[str]) -> None:
         self._store = store
         self._chance = chance
+        self._away = away
 
     def __getattr__(self, name: str) -> Any:
         verb = getattr(self._store, name)
@@ -78,6 +85,11 @@ class Pausing:
 
         async def paused(*args: Any, **kwargs: Any) -> Any:
             await pause(self._chance)
+            # A lock that cannot be given back is waited for in real time: what it does then has tests of its own.
+            if "store" in self._away and "lock" not in str(args[0]) and self._chance.random() < 0.2:
+                if self._chance.random() < 0.3:
+                    await verb(*args, **kwargs)  # done, and its answer lost
+                raise errors.Unreachable("store", "timeout")
             return await verb(*args, **kwargs)
 
         return paused
@@ -118,13 +130,19 @@ class Realm:
         self.grants: dict[str, Grant] = {}
         self.ended: list[str] = []
 
+    async def reached(self) -> None:
+        """Others go first now and then; raises when Keycloak is away."""
+        await pause(self.world.random)
+        if "keycloak" in self.world.away and self.world.random.random() < 0.5:
+            raise errors.Unreachable("keycloak", "timeout")
+
     def person(self, user_id: str) -> Person:
         return next(p for p in self.people.values() if p.user.id == user_id)
 
     async def password(
         self, access: KeycloakAccess, username: str, password: Secret, client: str = ""
     ) -> Granted | WrongPassword | NotFullySetUp:
-        await pause(self.world.random)
+        await self.reached()
         person = self.people.get(username)
         if person is None or person.password != password.reveal():
             return WrongPassword("Invalid user credentials")
@@ -135,7 +153,7 @@ class Realm:
         return replace(tokens, access_expires_at=now + 300, refresh_expires_at=now + 1800)
 
     async def account(self, access: KeycloakAccess, user_id: str) -> Account | None:
-        await pause(self.world.random)
+        await self.reached()
         person = self.person(user_id)
         actions = (UPDATE_PASSWORD,) if person.due else ()
         return Account(person.user, True, actions, person.credential_date, created_at=0.0)
@@ -145,10 +163,13 @@ class Realm:
         return await self.account(access, person.user.id) if person else None
 
     async def set_password(self, access: KeycloakAccess, user_id: str, new: Secret) -> PasswordRefused | None:
-        await pause(self.world.random)
+        await self.reached()
         if new.reveal() == "weak":
             return PasswordRefused("Invalid password: minimum length 8.")
         person = self.person(user_id)
+        if not person.due:
+            self.world.violations.append(f"{ACTOR.get()} sets a password of {user_id} that is not due")
+        self.world.set_by.append((ACTOR.get(), person.user.username, new.reveal()))
         person.password, person.due, person.credential_date = new.reveal(), False, person.credential_date + 1
         return None
 
@@ -188,7 +209,13 @@ class World:
         self.profile = Attributes()
         self.store = MemoryStore(self.clock)
         self.realm = Realm(self)
-        store: Any = Pausing(self.store, self.random)
+        self.away: set[str] = set()
+        self.violations: list[str] = []
+        self.passwords: list[tuple[str, str]] = []
+        self.set_by: list[tuple[str, str, str]] = []
+        self.given: dict[str, str] = {}
+        self.requests = 0
+        store: Any = Pausing(self.store, self.random, self.away)
         realm: Any = self.realm
         ring = KeyRing((Key("00000001", self.chance.token_bytes(KEY_BYTES)),))
         lock = StoreLock(store, self.clock, self.chance)
@@ -212,7 +239,7 @@ class World:
             pages=SimpleNamespace(languages=LANGUAGES),  # type: ignore[arg-type]
             forms=Csrf(Signer(ring, PURPOSE)),
         )
-        self.witness = Witness(self.clock)
+        self.witness = Witness(self.clock, ACTOR.get)
         self.replicas = [self._replica() for _ in range(2)]
         self.factors, self.sessions, _ = self.replicas[0]
         signer = Signer(ring, admin_codes.PURPOSE)
@@ -260,6 +287,16 @@ class World:
         """A change on the account page, in another session of the user's."""
         assert not isinstance(await self.factors.enrolments.read(self.tenant, f"id-{name}"), Tampered)
         await change(f"id-{name}")
+
+    def entered(self, name: str, password: str) -> None:
+        """Note whose right password the actor enters."""
+        person = self.realm.people.get(name)
+        if person and person.password == password:
+            self.passwords.append((ACTOR.get(), name))
+
+    def gave_password(self, name: str) -> set[str]:
+        """The persons who entered a right password of the user `name`."""
+        return {person for person, user in self.passwords if user == name}
 
     def app_code(self, name: str, steps: int = 0) -> str:
         """What the user's app shows; "" when he has none."""
@@ -360,11 +397,13 @@ class Browser:
 
     async def look(self) -> Went:
         """GET of the step that is due."""
+        self.world.requests += 1
         login = await self.login()
         return await self._went(await self.world.flow.look(await self.visit(login), login))
 
     async def enter(self) -> Went:
         """GET of `/-/login`, as every visit to an app begins."""
+        self.world.requests += 1
         login = await self.login()
         if login is None:
             return Went(None)
@@ -380,11 +419,14 @@ class Browser:
 
     async def act(self, page: Step, action: str = "", *, form: Form | None = None, **fields: str) -> Went:
         """POST the form of `page`, loaded just now unless `form` is an older one."""
+        self.world.requests += 1
         form = form or (await self.form())
         slot = await self.find()
         named = {"login": form.login, "round": form.round, "form": form.id, "action": action}
         if page is Step.PASSWORD and fields.get("username"):
             named["login"] = ""
+        if page is Step.PASSWORD:
+            self.world.entered(fields.get("username", ""), fields.get("password", ""))
         visit = await self.visit(slot.login)
         went = await self.world.flow.act(visit, slot, page, action, {**named, **fields})
         shown = await self._went(went)
@@ -425,8 +467,9 @@ class Browser:
         if went.login is None or not went.given.session:
             return went
         self.session = went.given.session
+        self.world.given[self.session] = self.name
         self.trust = went.given.trust or self.trust
         session = await self.current()
         if session and session.id not in {known.session.id for known in self.opened}:
-            self.opened.append(Received(went.login, session, self.person))
+            self.opened.append(Received(went.login, session, ACTOR.get()))
         return went
