@@ -39,6 +39,7 @@ class Judged:
     purpose: ProofPurpose = ProofPurpose.VERIFY
     draft: str = ""
     person: str = ""
+    browser: str = ""
     typed: str = ""
     right: FactorKind | None = None
     sent: bool = False
@@ -54,7 +55,7 @@ class Witness:
     """Stands beside the challenges of every replica."""
 
     clock: Clock
-    actor: Callable[[], str] = str
+    actor: Callable[[], tuple[str, str]] = lambda: ("", "")
     batch: int = 0
     seen: list[Judged] = field(default_factory=list)
 
@@ -97,7 +98,8 @@ class Witness:
                 policy=case.policy,
                 purpose=case.bound_to.purpose,
                 draft=case.bound_to.draft,
-                person=self.actor(),
+                person=self.actor()[0],
+                browser=self.actor()[1],
                 **more,
             )
         )

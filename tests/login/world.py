@@ -66,8 +66,15 @@ UPDATE_PASSWORD = "UPDATE_PASSWORD"
 HOUR = 3600.0
 
 
-ACTOR: ContextVar[str] = ContextVar("actor", default="")
-"""The person whose act this is."""
+@dataclass(frozen=True)
+class Actor:
+    """Whose act this is, and at which browser."""
+
+    person: str = ""
+    browser: str = ""
+
+
+ACTOR: ContextVar[Actor] = ContextVar("actor", default=Actor())  # noqa: B039  # a frozen value
 
 
 class Pausing:
@@ -168,8 +175,8 @@ class Realm:
             return PasswordRefused("Invalid password: minimum length 8.")
         person = self.person(user_id)
         if not person.due:
-            self.world.violations.append(f"{ACTOR.get()} sets a password of {user_id} that is not due")
-        self.world.set_by.append((ACTOR.get(), person.user.username, new.reveal()))
+            self.world.violations.append(f"{ACTOR.get().person} sets a password of {user_id} that is not due")
+        self.world.set_by.append((ACTOR.get().person, person.user.username, new.reveal()))
         person.password, person.due, person.credential_date = new.reveal(), False, person.credential_date + 1
         return None
 
@@ -239,7 +246,7 @@ class World:
             pages=SimpleNamespace(languages=LANGUAGES),  # type: ignore[arg-type]
             forms=Csrf(Signer(ring, PURPOSE)),
         )
-        self.witness = Witness(self.clock, ACTOR.get)
+        self.witness = Witness(self.clock, lambda: (ACTOR.get().person, ACTOR.get().browser))
         self.replicas = [self._replica() for _ in range(2)]
         self.factors, self.sessions, _ = self.replicas[0]
         signer = Signer(ring, admin_codes.PURPOSE)
@@ -292,7 +299,7 @@ class World:
         """Note whose right password the actor enters."""
         person = self.realm.people.get(name)
         if person and person.password == password:
-            self.passwords.append((ACTOR.get(), name))
+            self.passwords.append((ACTOR.get().person, name))
 
     def gave_password(self, name: str) -> set[str]:
         """The persons who entered a right password of the user `name`."""
@@ -342,7 +349,7 @@ class Received:
 
 @dataclass
 class Browser:
-    """One browser: its cookies, and the sessions it was given. `person` sits before it."""
+    """One browser: its cookies, and the sessions it was given."""
 
     world: World
     name: str
@@ -350,7 +357,6 @@ class Browser:
     secret: str | None = None
     session: str = ""
     trust: str = ""
-    person: str = ""
     opened: list[Received] = field(default_factory=list)
     forms: list[Form] = field(default_factory=list)
 
@@ -471,5 +477,5 @@ class Browser:
         self.trust = went.given.trust or self.trust
         session = await self.current()
         if session and session.id not in {known.session.id for known in self.opened}:
-            self.opened.append(Received(went.login, session, ACTOR.get()))
+            self.opened.append(Received(went.login, session, ACTOR.get().person))
         return went
