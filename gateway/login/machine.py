@@ -251,7 +251,8 @@ def _proof(login: Login, event: Queued | ChallengeSent | Proved) -> Login:
             held = login.held_until if login.queued_until is None else challenge.issued_at
             return replace(login, challenge=challenge, queued_until=None, held_until=held, asked=challenge.number + 1)
         case Proved(challenge=challenge, factor=factor) if proving and _counts(login, challenge, factor):
-            if event.enrolments is not None:
+            # A set in which other factors stand by now is not taken over: `open` and `save` must see that it changed.
+            if event.enrolments is not None and event.enrolments.same_factors(login.enrolments):
                 login = replace(login, enrolments=event.enrolments)
             return _proved(login, event)
     return login

@@ -145,9 +145,14 @@ class Plays:
         chance = self.random.random()
         if chance < 0.65:
             return self.answer(login)
-        if chance < 0.85 and self.past:
-            return self.random.choice(self.past)  # a second post, a lost answer that comes late
-        return self.odd(login)
+        made = self.random.choice(self.past) if chance < 0.85 and self.past else self.odd(login)
+        if isinstance(made, Proved) and made.challenge.bound_to == aims.binding(login) and not self.was_accepted(made):
+            return AddressGiven(None)  # a forged entry that names just what is pending: no factor accepted it
+        return made
+
+    def was_accepted(self, made: Proved) -> bool:
+        of = (made.challenge.bound_to, made.challenge.id, made.factor)
+        return of in {(a.bound_to, a.challenge, a.factor) for a in self.accepted}
 
     def answer(self, login: Login) -> Event:
         match machine.first(login):
@@ -255,10 +260,7 @@ class Plays:
             lambda: Stopped(Trouble(Problem.LOCKED)),
         )
         weights = [*[3] * (len(makes) - 1), 1]
-        made = self.random.choices(makes, weights)[0]()
-        if isinstance(made, Proved) and made.challenge.bound_to == aims.binding(login):
-            return AddressGiven(None)  # not forged at all
-        return made
+        return self.random.choices(makes, weights)[0]()
 
     def number(self) -> int:
         self.made += 1

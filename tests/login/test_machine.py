@@ -1,8 +1,6 @@
 """What a login owes after which events."""
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from gateway.domain.policy import EnrolmentRule, FactorKind, NoContact, RegistrationContact
 from gateway.domain.problem import Problem, Trouble
@@ -196,38 +194,3 @@ def test_where_contacts_are_methods_no_code_goes_to_one_that_nobody_verified() -
 def test_an_optional_factor_is_not_asked_of_a_user_who_has_none() -> None:
     login = after(password(), login=begun(with_policy(enrolment=EnrolmentRule.OPTIONAL)))
     assert satisfied(login) == (Satisfied.NOT_ASKED, "optional-and-none-enrolled")
-
-
-EVENTS = st.sampled_from(
-    [
-        password(),
-        password(ENROLLED),
-        AddressGiven(DRAFT),
-        AddressGiven(OTHER_DRAFT),
-        AddressGiven(None),
-        AddressConfirmed(DRAFT),
-        AddressConfirmed(OTHER_DRAFT),
-        sent(0),
-        sent(1),
-        sent(0, address="other@example.com"),
-        proved(0),
-        proved(1),
-        Proved(challenge(of_round=1), FactorKind.EMAIL, NOW),
-        Stopped(Trouble(Problem.LOCKED), "c0"),
-        OPENED,
-    ]
-)
-
-
-@settings(max_examples=300)
-@given(st.lists(EVENTS, max_size=25))
-def test_whatever_happens_an_opened_login_has_proved_a_factor(events: list[object]) -> None:
-    login = after(*events)  # type: ignore[arg-type]
-    assert login.opened is None or login.proved is FactorKind.EMAIL
-
-
-@settings(max_examples=300)
-@given(st.lists(EVENTS, max_size=25))
-def test_whatever_happens_a_login_stands_on_exactly_one_page(events: list[object]) -> None:
-    login = after(*events)  # type: ignore[arg-type]
-    assert isinstance(step(login), Step)

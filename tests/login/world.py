@@ -115,7 +115,7 @@ class Person:
     user: User
     password: str = "right"
     due: bool = False
-    credential_date: int = 1
+    credential_date: int | None = 1
 
 
 @dataclass(frozen=True)
@@ -125,7 +125,7 @@ class Grant:
     user: str
     at: float
     enrolled: EnrolmentSet
-    credential_date: int
+    credential_date: int | None
 
 
 class Realm:
@@ -177,7 +177,9 @@ class Realm:
         if not person.due:
             self.world.violations.append(f"{ACTOR.get().person} sets a password of {user_id} that is not due")
         self.world.set_by.append((ACTOR.get().person, person.user.username, new.reveal()))
-        person.password, person.due, person.credential_date = new.reveal(), False, person.credential_date + 1
+        person.password, person.due = new.reveal(), False
+        if person.credential_date is not None:
+            person.credential_date += 1
         return None
 
     async def end_sessions(self, access: KeycloakAccess, user_id: str) -> None:
@@ -442,7 +444,7 @@ class Browser:
 
     async def _followed(self, went: Went) -> Went:
         """The redirect; an answer that ends a login leads to the app."""
-        return went if went.step is Step.DONE and went.given.session else await self.look()
+        return went if went.login and went.login.opened else await self.look()
 
     async def enrol(self, factor: FactorKind = FactorKind.TOTP) -> Went | None:
         """Begin inside the session: set up `factor`."""
