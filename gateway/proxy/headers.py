@@ -1,7 +1,8 @@
-"""What does an app get to read, and what does a browser get back?
+"""Rewrites the header fields of a request for the app, and of the app's answer for the browser.
 
-Pure. The head for the app is built from nothing: what may pass, then ours last. Whatever could be taken for a name of
-ours, in any spelling, never passes. On the way out the gateway's own cookies, CORS and connection stay its own.
+Pure. The head for the app is built from nothing: what may pass, then the gateway's own fields. A name that could be
+read as one of the gateway's, in any spelling, never passes. On the way out the gateway's cookies, CORS fields and
+connection fields stay its own, and so does what acts on the whole origin (`ORIGIN_WIDE`).
 """
 
 import re
@@ -69,7 +70,52 @@ _DROPPED_PREFIXES = (
     "x-authentik-",
     "x-authenticated-",
 )
-_DROPPED_OUT = _HOP_BY_HOP | frozenset(("server", "x-powered-by", "alt-svc"))  # alt-svc leads around the gateway
+ORIGIN_WIDE = frozenset(
+    [
+        "service-worker-allowed",
+        "cross-origin-opener-policy",
+        "cross-origin-opener-policy-report-only",
+        "clear-site-data",
+        "strict-transport-security",
+        "public-key-pins",
+        "public-key-pins-report-only",
+        "expect-ct",
+        "nel",
+        "report-to",
+        "secure-session-registration",
+        "secure-session-challenge",
+        "sec-session-registration",
+        "sec-session-challenge",
+        "alt-svc",
+        "x-accel-redirect",
+        "x-accel-expires",
+        "x-accel-limit-rate",
+        "x-accel-charset",
+        "x-sendfile",
+        "x-lighttpd-send-file",
+        "x-lighttpd-send-tempfile",
+        "x-reproxy-url",
+        "x-reproxy-file",
+    ]
+)
+"""Fields of an app's answer, in lower case, that the gateway drops: an app must not decide for the gateway's own pages
+on the same origin, nor for a proxy in front of the gateway.
+
+- `Service-Worker-Allowed` lets a worker control pages outside of its script's folder, so the login page too
+  (W3C Service Workers).
+- `Cross-Origin-Opener-Policy: same-origin` on an app's page keeps the gateway's page, which carries the same value,
+  in one browsing context group with it: a script of the app reads the popup. Without it the browser parts the two.
+- `Clear-Site-Data` takes the gateway's cookies from the browser, those of trusted browsers too.
+- `Strict-Transport-Security`, `Public-Key-Pins` and `Expect-CT` hold for the host, and stay when the app is gone.
+- `NEL` and `Report-To` make the browser report requests of the whole origin to a collector that the app names
+  (W3C Network Error Logging). `Reporting-Endpoints` holds for one page and passes.
+- `Secure-Session-…` (older: `Sec-Session-…`) binds cookies of the whole origin to a device: the browser then holds
+  requests back until the app's endpoint has answered (W3C Device Bound Session Credentials).
+- `Alt-Svc` leads the browser around the gateway.
+- `X-Accel-…`, `X-Sendfile` and their like make a proxy in front send a file or an internal address of its own.
+  `X-Accel-Buffering` concerns this answer alone, and server-sent events need it: it passes.
+"""
+_DROPPED_OUT = _HOP_BY_HOP | ORIGIN_WIDE | frozenset(("server", "x-powered-by"))
 _CORS = "access-control-"
 _OURS = "gateway-"
 _ODD = re.compile(r"[^a-z0-9]")
@@ -125,7 +171,7 @@ def response_fields(
 ) -> Fields:
     """The fields of an app's answer as the browser gets them, framing aside, and `extra` of ours (cookies).
 
-    `Set-Cookie` stays a list; the order is kept.
+    `Set-Cookie` stays a list; the order is kept. `Strict-Transport-Security` is the gateway's, by https only.
     """
     fields = tuple(fields)
     named = listed(value for name, value in fields if name.lower() == "connection")
@@ -147,7 +193,7 @@ def response_fields(
     present = {name.lower() for name, _ in out}
     if "x-content-type-options" not in present:
         out.append(("X-Content-Type-Options", "nosniff"))
-    if tenant.secure and "strict-transport-security" not in present:
+    if tenant.secure:
         out.append(("Strict-Transport-Security", _HSTS))
     return (*out, *extra)
 
@@ -234,7 +280,7 @@ def _cookie_field(checked: Checked, tenant: Tenant, session: Session | None) -> 
 def _is_own_cookie(name: str, tenant: Tenant) -> bool:
     """Whether some server could read `name` as one of ours: PHP decodes names, others trim or fold them."""
     key = _ODD.sub("-", unquote(name).strip().strip('"').lower())
-    for prefix in ("--host-http-", "--host-", "--secure-", "--http-"):
+    for prefix in ("--host-http-", "--host-", "--secure-", "--http-"):  # the longer one before its beginning
         key = key.removeprefix(prefix)
     return key.startswith(_OURS) or key == _ODD.sub("-", tenant.token_cookie.name.lower())
 

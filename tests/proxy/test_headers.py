@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from gateway.domain.session import Session
 from gateway.domain.tenant import IdentityDelivery, Route, Tenant, TokenCookie
-from gateway.proxy.headers import Fields, may_set_cookie, public_location, request_head, response_fields
+from gateway.proxy.headers import ORIGIN_WIDE, Fields, may_set_cookie, public_location, request_head, response_fields
 from gateway.proxy.routing import Found, find
 from tests.proxy.stage import TOKEN, checked, session, tenant, values
 
@@ -212,7 +212,7 @@ OWN_COOKIES = ["gateway-session", "gateway-login", "gateway-trust", "gateway-bro
 
 @pytest.mark.parametrize("name", OWN_COOKIES)
 def test_our_own_cookies_never_reach_an_app(name: str) -> None:
-    marks = ["", "__Host-", "__Secure-", "__host-", "__HOST-"]
+    marks = ["", "__Host-", "__Secure-", "__Http-", "__Host-Http-", "__host-", "__HOST-", "__host-HTTP-"]
     coded = "".join(f"%{ord(c):02x}" for c in name)
     names = [f"{mark}{spelled}" for mark in marks for spelled in (name, name.upper(), name.title(), coded)]
     names += [f" {name}", f"{name} ", f'"{name}"', name.replace("-", "_"), name.replace("-", ".")]
@@ -236,6 +236,10 @@ def test_a_list_of_cookies_stays_a_list() -> None:
     assert values(answered(*(("Set-Cookie", cookie) for cookie in cookies)), "set-cookie") == cookies
 
 
+PREFIXES = ("", "__Host-", "__Secure-", "__Http-", "__Host-Http-", "__host-http-")
+NAMES = ("session", "login", "trust", "browser")
+
+
 @pytest.mark.parametrize(
     ("cookie", "kept"),
     [
@@ -250,6 +254,9 @@ def test_a_list_of_cookies_stays_a_list() -> None:
         ("gateway-session=1", False),
         ("__Host-gateway-session=1; Secure; Path=/", False),
         ("__host-GATEWAY-trust=1", False),
+        *((f"{prefix}gateway-{name}=1; Secure; HttpOnly; Path=/", False) for prefix in PREFIXES for name in NAMES),
+        *((f"{prefix}token=1; Secure; HttpOnly; Path=/", False) for prefix in PREFIXES),
+        ("__Host-Http-sid=1; Secure; HttpOnly; Path=/", True),
         ("gateway-language=en", False),
         ("token=1", False),
         (" token =1", False),
@@ -284,12 +291,70 @@ def test_what_concerns_only_the_app_or_its_connection_is_not_passed_on(name: str
     assert values(answered((name, "x"), ("Connection", "X-Named")), name) == []
 
 
+ORIGIN_WIDE_NAMES = [
+    "Service-Worker-Allowed",
+    "Cross-Origin-Opener-Policy",
+    "Cross-Origin-Opener-Policy-Report-Only",
+    "Clear-Site-Data",
+    "NEL",
+    "Report-To",
+    "Public-Key-Pins",
+    "Public-Key-Pins-Report-Only",
+    "Expect-CT",
+    "Secure-Session-Registration",
+    "Secure-Session-Challenge",
+    "Sec-Session-Registration",
+    "Sec-Session-Challenge",
+    "X-Accel-Redirect",
+    "X-Accel-Expires",
+    "X-Accel-Limit-Rate",
+    "X-Accel-Charset",
+    "X-Sendfile",
+    "X-Lighttpd-Send-File",
+    "X-Lighttpd-Send-Tempfile",
+    "X-Reproxy-URL",
+    "X-Reproxy-File",
+    "Alt-Svc",
+]
+
+
+@pytest.mark.parametrize("name", ORIGIN_WIDE_NAMES)
+def test_what_acts_on_the_whole_origin_or_on_a_proxy_in_front_is_dropped_in_any_case(name: str) -> None:
+    for spelling in (name, name.lower(), name.upper(), name.swapcase()):
+        assert values(answered((spelling, "x"), (spelling, "y")), name) == [], spelling
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "Accept-CH",
+        "Content-Security-Policy",
+        "Critical-CH",
+        "Cross-Origin-Embedder-Policy",
+        "Origin-Agent-Cluster",
+        "Permissions-Policy",
+        "Reporting-Endpoints",
+        "Speculation-Rules",
+        "X-Accel-Buffering",
+    ],
+)
+def test_what_acts_on_one_answer_or_page_is_passed_on(name: str) -> None:
+    assert values(answered((name, "x")), name) == ["x"]
+
+
 def test_missing_protections_are_added_and_an_apps_own_stay() -> None:
     assert values(answered(), "x-content-type-options") == ["nosniff"]
     assert values(answered(), "strict-transport-security") == ["max-age=31536000"]
-    own = answered(("Strict-Transport-Security", "max-age=1"), ("Content-Security-Policy", "default-src 'self'"))
-    assert values(own, "strict-transport-security") == ["max-age=1"]
+    own = answered(("Content-Security-Policy", "default-src 'self'"), ("X-Content-Type-Options", "NoSniff"))
+    assert values(own, "x-content-type-options") == ["NoSniff"]
     assert values(own, "content-security-policy") == ["default-src 'self'"]
+
+
+@pytest.mark.parametrize("own", ["max-age=1", "max-age=0", "max-age=63072000; includeSubDomains; preload"])
+def test_an_app_does_not_say_how_long_the_host_is_https_only(own: str) -> None:
+    assert values(answered(("strict-transport-security", own)), "strict-transport-security") == ["max-age=31536000"]
+    plain = tenant(APP, public_url="http://cc.example")
+    assert values(answered(("Strict-Transport-Security", own), site=plain), "strict-transport-security") == []
 
 
 def test_http_gets_no_hsts() -> None:
@@ -381,3 +446,7 @@ def test_no_two_ways_of_identity_are_mixed_up() -> None:
         for ways in itertools.combinations(IdentityDelivery, size):
             fields = sent(("Authorization", "Bearer forged"), ("Cookie", "token=forged"), identity=frozenset(ways))
             assert "forged" not in " ".join(value for _, value in fields)
+
+
+def test_every_dropped_name_is_tried_above() -> None:
+    assert {name.lower() for name in ORIGIN_WIDE_NAMES} | {"strict-transport-security"} == ORIGIN_WIDE
