@@ -67,6 +67,7 @@ class Route:
     tls: TlsSettings = TlsSettings()
     max_body: int | None = None
     allow_encoded_slash: bool = False
+    service_worker: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +175,7 @@ class Tenant:
     session: SessionLimits = SessionLimits()
     paths: tuple[tuple[str, str], ...] = field(default=())
     users: int | None = None
+    clear_storage_at_sign_out: bool = False
     never_trust_from: tuple[IPv4Network | IPv6Network, ...] = ()
 
     def may_trust_from(self, address: str) -> bool:

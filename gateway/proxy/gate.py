@@ -17,8 +17,8 @@ from gateway.domain.ports import Clock
 from gateway.domain.problem import Problem
 from gateway.domain.session import Session
 from gateway.domain.tenant import Tenant
-from gateway.proxy import headers
-from gateway.proxy.access import Forward, Preflight, Refuse, SignIn, StepUp, is_navigation
+from gateway.proxy import headers, routing, worker_scripts
+from gateway.proxy.access import Decision, Forward, Preflight, Refuse, SignIn, StepUp, is_navigation
 from gateway.proxy.admission import Admission, ProblemResponder, Sessions, Streams, TokenCookie
 from gateway.proxy.client import Client
 from gateway.proxy.forward import Failed, Forwarder
@@ -26,19 +26,21 @@ from gateway.proxy.pool import Pool
 from gateway.proxy.request_check import METHODS, Checked, Refusal, RequestHead, check
 from gateway.proxy.routing import Found
 from gateway.proxy.websocket import PER_SESSION, WebSockets
-from gateway.web import cookies, expectation
+from gateway.web import cookies, expectation, protections
 from gateway.web.client_address import HEADER as FORWARDED_FOR
 from gateway.web.client_address import Unparseable, client_address
 from gateway.web.request import (
     CLIENT_ADDRESS,
     CONFIGURATION,
     CONFIGURATION_SOURCE,
+    REFERENCE,
     TENANT,
 )
 
 CHECKED = web.RequestKey("checked", Checked)
 """The request as the one thing it means."""
 
+_LOGGED_PATH = 200
 _PRIVATE = {"Cache-Control": "no-store", "Vary": "Cookie"}
 _log = structlog.get_logger(__name__)
 
@@ -68,12 +70,19 @@ def require_strict_parser() -> None:
 
 
 def request_check_middleware(respond: ProblemResponder) -> Middleware:
-    """The check of every request; it sets CHECKED, CONFIGURATION, TENANT and CLIENT_ADDRESS."""
+    """The check of every request; it sets CHECKED, CONFIGURATION, TENANT and CLIENT_ADDRESS.
+
+    A service worker's script that is refused, for whatever reason, is answered with the script that unregisters it.
+    """
 
     @web.middleware
     async def request_check(request: web.Request, handler: Handler) -> web.StreamResponse:
-        checked = check(head_of(request))
+        head = head_of(request)
+        worker_script = worker_scripts.is_asked_for(head)
+        checked = check(head)
         if isinstance(checked, Refusal):
+            if worker_script:
+                return _closing(_unregistering(request, checked.problem.value))
             allow = {"Allow": ", ".join(sorted(METHODS))} if checked.status == 405 else {}
             return _closing(respond(request, checked.problem, status=checked.status, headers=allow))
         configuration = request.app[CONFIGURATION_SOURCE]()
@@ -83,13 +92,24 @@ def request_check_middleware(respond: ProblemResponder) -> Middleware:
             request.remote, checked.all(FORWARDED_FOR.lower()), configuration.gateway.trusted_proxies
         )
         if isinstance(address, Unparseable):
+            if worker_script:
+                return _closing(_unregistering(request, Problem.BAD_REQUEST.value))
             return _closing(respond(request, Problem.BAD_REQUEST, status=400))
         request[CLIENT_ADDRESS] = address
         tenant = configuration.tenant_of_host(checked.host)
         if tenant is None:
+            if worker_script:
+                return _closing(_unregistering(request, Problem.UNKNOWN_HOST.value))
             return _closing(respond(request, Problem.UNKNOWN_HOST, status=421))
         request[TENANT] = tenant
-        if not tenant.active and not checked.path.startswith(f"{configuration.gateway.prefix}static/"):
+        prefix = configuration.gateway.prefix
+        if worker_script:
+            found = routing.find(checked, tenant, prefix)
+            why = None if tenant.active else Problem.TENANT_NOT_AVAILABLE.value
+            why = why or worker_scripts.refusal(checked, found, prefix)
+            if why is not None:
+                return _unregistering(request, why, found)
+        if not tenant.active and not checked.path.startswith(f"{prefix}static/"):
             return respond(request, Problem.TENANT_NOT_AVAILABLE, headers=_PRIVATE)
         response = await handler(request)
         if checked.header("upgrade") is not None and not response.prepared:
@@ -145,7 +165,10 @@ class Gate:
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Forward, or say why not."""
         checked, tenant = request[CHECKED], request[TENANT]
-        decision = await self._admission.admit(checked, tenant, request[CONFIGURATION].gateway.prefix)
+        prefix = request[CONFIGURATION].gateway.prefix
+        decision = await self._admission.admit(checked, tenant, prefix)
+        if not isinstance(decision, Forward) and worker_scripts.is_asked_for(checked):
+            return _unregistering(request, _why(decision), routing.find(checked, tenant, prefix))
         match decision:
             case Forward(found, session):
                 return await self._forward(request, checked, tenant, found, session)
@@ -159,7 +182,7 @@ class Gate:
             case Refuse(Problem.NOT_FOUND) if checked.path == "/" and is_navigation(checked):
                 return web.Response(status=303, headers={"Location": tenant.home, **_PRIVATE})
             case Refuse(Problem.SIGN_IN_HERE as problem):
-                login = f"{headers.public_origin(checked, tenant)}{request[CONFIGURATION].gateway.prefix}login"
+                login = f"{headers.public_origin(checked, tenant)}{prefix}login"
                 return self._problem(request, problem, extra={"login": login})
             case Refuse(problem):
                 return self._problem(request, problem)
@@ -249,6 +272,33 @@ class Gate:
             await self._sessions.used(session)
         except GatewayError as error:  # the next report is a minute away
             _log.warning("session_use_not_recorded", why=error.what)
+
+
+def _unregistering(request: web.Request, why: str, found: object = None) -> web.StreamResponse:
+    """The script that unregisters a service worker, in place of the one that was asked for; `why` is logged."""
+    tenant = request.get(TENANT)
+    _log.info(
+        "worker_script_refused",
+        why=why,
+        tenant=tenant.id if tenant else None,
+        route=(found.route.path or "/") if isinstance(found, Found) else None,
+        path=request.raw_path.partition("?")[0][:_LOGGED_PATH],
+        reference=request.get(REFERENCE),
+    )
+    fields = protections.headers(tenant)
+    response = web.Response(text=worker_scripts.SCRIPT, content_type="text/javascript", headers=fields)
+    return _closing(response) if request.body_exists or "Upgrade" in request.headers else response
+
+
+def _why(decision: Decision) -> str:
+    """For the log."""
+    match decision:
+        case SignIn():
+            return "no session"
+        case Refuse(problem):
+            return problem.value
+        case _:
+            return "the session does not open this route"
 
 
 def _closing(response: web.StreamResponse) -> web.StreamResponse:

@@ -45,6 +45,10 @@ def _weaker(old: Tenant, new: Tenant) -> list[str]:
             found.append(f"second_factor of {path or '/'} {before} → off")
     if opened := sorted(set(new.public_paths) - set(old.public_paths)):
         found.append(f"public_paths with {', '.join(opened)}")
+    for route in sorted(new.routes, key=lambda route: route.path):
+        covering = old.route_of(route.path)
+        if route.service_worker and not (covering and covering.service_worker):
+            found.append(f"service_worker of {route.path or '/'} false → true")
     lost = [n for n in old.never_trust_from if not any(n[0] in wide and n[-1] in wide for wide in new.never_trust_from)]
     if lost:
         found.append(f"never_trust_from without {', '.join(sorted(map(str, lost)))}")
@@ -54,6 +58,8 @@ def _weaker(old: Tenant, new: Tenant) -> list[str]:
             found.append(f"session.{name} {getattr(old.session, name)} → {now}")
     if old.token_cookie.http_only and not new.token_cookie.http_only:
         found.append("token_cookie.http_only true → false")
+    if old.clear_storage_at_sign_out and not new.clear_storage_at_sign_out:
+        found.append("clear_storage_at_sign_out true → false")
     return found
 
 

@@ -56,6 +56,7 @@ def _route(given: RouteSection, tls: TlsSettings) -> Route:
         tls=tls,
         max_body=given.max_body,
         allow_encoded_slash=given.allow_encoded_slash,
+        service_worker=given.service_worker,
     )
 
 

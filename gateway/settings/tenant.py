@@ -137,6 +137,7 @@ def build(document: Document, around: Surroundings, report: Report, opener: Open
         origins=frozenset(section.origins),
         session=SessionLimits(section.session.idle, section.session.absolute),
         users=section.users,
+        clear_storage_at_sign_out=section.clear_storage_at_sign_out,
         never_trust_from=networks(section.never_trust_from),
     )
     return token_cookie_of(tenant, section, report)

@@ -193,6 +193,9 @@ class RouteSection(Section):
     allow_encoded_slash: bool = False
     """Whether %2F may stand in paths of this app."""
 
+    service_worker: bool = False
+    """Whether the app may have a service worker, for pages below the folder of its script; never from the folder /."""
+
 
 class TokenCookieSection(Section):
     """The cookie in which the browser carries the upstream token."""
@@ -258,6 +261,9 @@ class GatewaySection(Section):
 
     session: SessionSection = SessionSection()
     """How long a session lives."""
+
+    clear_storage_at_sign_out: bool = False
+    """Whether signing out also deletes what the apps keep in the browser: web storage and service workers."""
 
     never_trust_from: list[Network] = Field(default_factory=list)
     """Addresses or networks of shared desks: browsers there are never trusted, whatever `trustBrowserDays` says."""

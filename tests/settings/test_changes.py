@@ -156,3 +156,22 @@ def test_other_languages_need_a_restart(folder: Folder) -> None:
     before = loaded(folder).gateway
     folder.gateway["languages"] = ["ar", "en"]
     assert changes.needs_restart(before, loaded(folder).gateway) == ("languages",)
+
+
+def test_a_service_worker_that_is_allowed_is_a_weakening(folder: Folder) -> None:
+    route = {"path": "/app", "to": "http://app:3000"}
+    folder.own["routes"] = [route]
+    before = loaded(folder)
+    folder.own["routes"] = [{**route, "service_worker": True}]
+    after = loaded(folder)
+    assert changes.weakenings(before, after) == ("one: service_worker of /app false → true",)
+    folder.own["routes"] = [{**route, "service_worker": True}, {**route, "path": "/app/x", "service_worker": True}]
+    assert changes.weakenings(after, loaded(folder)) == ()
+    assert changes.weakenings(after, before) == ()
+
+
+def test_storage_that_is_not_cleared_any_more_is_a_weakening(folder: Folder) -> None:
+    folder.own["clear_storage_at_sign_out"] = True
+    before = loaded(folder)
+    folder.own["clear_storage_at_sign_out"] = False
+    assert changes.weakenings(before, loaded(folder)) == ("one: clear_storage_at_sign_out true → false",)
