@@ -1,7 +1,7 @@
-"""How does a user sign out? `GET /-/logout` shows a button, `POST` ends the session here and at Keycloak.
+"""Signs a user out: `GET /-/logout` shows a button, `POST` ends the session here and at Keycloak.
 
 Everything the browser was given goes, but for the id that says which users finished a login here; also when the store
-does not answer (503). Keycloak is not waited for.
+does not answer (503). So do the apps' pages in its cache (`Clear-Site-Data`). Keycloak is not waited for.
 """
 
 from dataclasses import dataclass
@@ -21,6 +21,8 @@ from gateway.web.failures import Failures, problem_of, wants_json
 from gateway.web.pages import Pages
 from gateway.web.protections import Unreadable
 from gateway.web.request import CLIENT_ADDRESS, CONFIGURATION, REFERENCE, REQUEST_ID, TENANT
+
+_CLEAR_SITE_DATA = "Clear-Site-Data"
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +100,8 @@ class Logout:
 
 
 def _cleaned(response: web.StreamResponse, tenant: Tenant) -> web.StreamResponse:
-    """`response`, which takes from the browser what it was given."""
+    """`response`, which takes from the browser what it was given and what it keeps of the apps."""
+    response.headers[_CLEAR_SITE_DATA] = protections.clear_site_data(tenant)
     for gone in (
         cookies.forget(tenant, Cookie.SESSION),
         cookies.forget(tenant, Cookie.LOGIN),

@@ -50,6 +50,16 @@ def headers(tenant: Tenant | None) -> dict[str, str]:
     return wanted
 
 
+def clear_site_data(tenant: Tenant) -> str:
+    """The value of `Clear-Site-Data` for an answer after which another user may sit at this browser (W3C Clear Site
+    Data). It takes pages of the apps from the cache, and what the apps store where the tenant says so.
+
+    Cookies are not named: the gateway deletes its own one by one, and keeps those of the browser. Browsers obey it by
+    https and on loopback names only.
+    """
+    return '"cache", "storage"' if tenant.clear_storage_at_sign_out else '"cache"'
+
+
 async def read_fields(request: web.Request) -> Fields | Unreadable:
     """The fields of an own form. JSON takes text, true, false (as "true", "false") and null (as absent)."""
     if request.headers.get("Content-Encoding", "identity").strip().lower() != "identity":

@@ -214,3 +214,4 @@ async def test_whoever_signs_out_without_the_store_leaves_a_clean_browser(on_red
         response = await agent.http.post(f"{site.base}/-/logout", data=form, headers=headers, allow_redirects=False)
         assert response.status == 503
         assert set(agent.cookies()) == {"gateway-browser"}
+        assert response.headers["Clear-Site-Data"] == '"cache"'

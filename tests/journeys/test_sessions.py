@@ -1,9 +1,11 @@
 """From the end of a login to the end of its session: cookies, renewal, logout. On real parts."""
 
 import asyncio
+import re
 from http.cookies import SimpleCookie
 
 import pytest
+from multidict import CIMultiDictProxy
 
 from tests.contract.stand_in import StandIn
 from tests.journeys.conftest import Site
@@ -105,6 +107,35 @@ async def test_logout_takes_the_cookies_and_ends_the_keycloak_session(site: Site
             agent.set_cookie(name, value)
         assert (await agent.get("/unified-admin/")).status == 303
     assert [line["user_id"] for line in site.audit.of("logout")] == [user.id]
+
+
+async def left(site: Site, *, as_json: bool) -> CIMultiDictProxy[str]:
+    """The fields of the answer to a sign-out without a session."""
+    async with site.person() as agent:
+        form = {"csrf": re.findall(r'name="csrf" value="([^"]+)"', await agent.page("/-/logout"))[0]}
+        accept = "application/json" if as_json else "text/html"
+        headers = {"Accept": accept, "Sec-Fetch-Site": "same-origin"}
+        answer = await agent.http.post(f"{site.base}/-/logout", data=form, headers=headers, allow_redirects=False)
+        assert answer.status == (200 if as_json else 303)
+        return answer.headers
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+async def test_signing_out_clears_the_cache_and_where_the_tenant_says_so_the_storage(
+    light_site: Site, as_json: bool
+) -> None:
+    assert (await left(light_site, as_json=as_json))["Clear-Site-Data"] == '"cache"'
+    light_site.settings.tenant["gateway"]["clear_storage_at_sign_out"] = True
+    light_site.change()
+    assert (await left(light_site, as_json=as_json))["Clear-Site-Data"] == '"cache", "storage"'
+
+
+async def test_a_form_that_signs_nobody_out_clears_nothing(light_site: Site) -> None:
+    async with light_site.person() as agent:
+        headers = {"Accept": "text/html", "Sec-Fetch-Site": "cross-site"}
+        answer = await agent.http.post(f"{light_site.base}/-/logout", data={}, headers=headers, allow_redirects=False)
+    assert 400 <= answer.status < 500
+    assert "Clear-Site-Data" not in answer.headers
 
 
 @keycloak
