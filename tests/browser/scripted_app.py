@@ -1,0 +1,117 @@
+"""A proxied app whose page, scripts and header fields a test writes, and a user who is signed in and looks at it."""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from aiohttp import web
+from playwright.async_api import Page
+
+from gateway.settings.snapshot import Configuration
+from tests.browser.agent import Agent
+from tests.browser.conftest import Site
+
+PAGE = "<!doctype html><title>App</title><p>Nothing to see"
+TAKEN_OVER = "Taken over"
+WORKER = f"""
+self.addEventListener("install", () => self.skipWaiting());
+self.addEventListener("activate", (event) => event.waitUntil(self.clients.claim()));
+self.addEventListener("fetch", (event) => {{
+  if (event.request.mode !== "navigate") return;
+  const page = "<!doctype html><title>{TAKEN_OVER}</title>";
+  event.respondWith(new Response(page, {{ headers: {{ "Content-Type": "text/html" }} }}));
+}});
+"""
+"""A worker that answers every page below its scope itself."""
+
+REGISTER = """([script, options]) => navigator.serviceWorker.register(script, options).then(() => "", (e) => e.name)"""
+"""Registers a worker; gives "" or the name of the browser's error."""
+
+UPDATE = """() => navigator.serviceWorker.getRegistrations().then((all) => Promise.all(all.map((r) => r.update())))
+    .then(() => 0)"""
+"""What a browser does by itself after a navigation, and at least once a day."""
+
+WORKERS = "() => navigator.serviceWorker.getRegistrations().then((all) => all.map((r) => r.scope))"
+
+NONE_LEFT = """async () => {
+  while ((await navigator.serviceWorker.getRegistrations()).length) await new Promise((go) => setTimeout(go, 20));
+}"""
+"""Ends when the browser has no worker of this origin any more."""
+
+
+@dataclass
+class ScriptedApp:
+    """An app: every path that ends in `.js` is a worker, `kept` may be cached, everything else is its page.
+
+    `fields` are sent with every answer. `asked` holds path and header fields (lower case) of each request.
+    """
+
+    fields: dict[str, str] = field(default_factory=dict)
+    asked: list[tuple[str, Mapping[str, str]]] = field(default_factory=list)
+
+    async def answer(self, request: web.Request) -> web.Response:
+        """The handler of all paths."""
+        self.asked.append((request.path, {name.lower(): value for name, value in request.headers.items()}))
+        if request.path.endswith(".js"):
+            return web.Response(text=WORKER, content_type="text/javascript", headers=self.fields)
+        kept = {"Cache-Control": "max-age=3600"} if request.path.endswith("/kept") else {}
+        return web.Response(text=PAGE, content_type="text/html", headers=self.fields | kept)
+
+    @asynccontextmanager
+    async def serving(self, port: int) -> AsyncIterator[str]:
+        """Its address while the context is open."""
+        app = web.Application()
+        app.add_routes([web.route("*", "/{path:.*}", self.answer)])
+        runner = web.AppRunner(app, shutdown_timeout=1)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", port).start()
+        try:
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            await runner.cleanup()
+
+
+@dataclass
+class ChangingSite(Site):
+    """A site whose settings a test changes while it runs."""
+
+    configuration: Configuration
+
+    def change(self) -> None:
+        """What was changed in `settings` is in force from now on."""
+        self.configuration = self.settings.load()
+
+
+@dataclass
+class Victim:
+    """A signed-in user at a page of the app, and what a script of that page does."""
+
+    agent: Agent
+    app: ScriptedApp
+    site: ChangingSite
+
+    @property
+    def page(self) -> Page:
+        """The page of the app."""
+        return self.agent.page
+
+    async def run(self, script: str, given: Any = None) -> Any:
+        """Run `script` (a function of `given`) in the page; what it returns."""
+        return await self.page.evaluate(script, given)
+
+    async def title(self, path: str) -> str:
+        """The title of what the browser shows at `path`, in a tab of its own."""
+        tab = await self.page.context.new_page()
+        await tab.goto(self.agent.base + path)
+        title = await tab.title()
+        await tab.close()
+        return title
+
+    async def sign_out(self) -> None:
+        """Sign out in a tab of its own, as far as the login page."""
+        tab = await self.page.context.new_page()
+        await tab.goto(f"{self.agent.base}/-/logout")
+        await tab.get_by_role("button", name="Sign out", exact=True).click()
+        await tab.get_by_label("User name").wait_for()
+        await tab.close()

@@ -1,0 +1,232 @@
+"""What a script of a proxied app can do to the gateway's own pages, which are of its origin: tried in a real browser.
+
+The same page says in `docs/security.md` what it can and what it cannot do.
+"""
+
+import time
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+from playwright.async_api import Browser, Page
+
+from tests.browser.conftest import NewAgent
+from tests.browser.scripted_app import (
+    NONE_LEFT,
+    REGISTER,
+    TAKEN_OVER,
+    UPDATE,
+    WORKERS,
+    ChangingSite,
+    ScriptedApp,
+    Victim,
+)
+from tests.clock import FakeClock
+from tests.contract import stand_in
+from tests.journeys.installation import Folder, Told, folder, running
+from tests.neighbours.keycloak import Keycloak
+from tests.neighbours.mail import MailServer
+from tests.ports import free_port
+
+pytestmark = pytest.mark.browser
+APP, WITH_WORKER = "/unified-admin/", "/agent-manager/"
+OWN_PAGES = ("/-/account", "/-/logout")
+
+
+@pytest.fixture(scope="module")
+def keycloak() -> Iterator[Keycloak]:
+    """The stand-in: nothing here depends on Keycloak."""
+    with stand_in.running() as server:
+        yield server.server
+
+
+@pytest.fixture
+def app() -> ScriptedApp:
+    """The app behind every route."""
+    return ScriptedApp()
+
+
+@pytest.fixture
+async def settings(
+    tmp_path: Path, keycloak: Keycloak, mail_server: MailServer, app: ScriptedApp
+) -> AsyncIterator[Folder]:
+    """A password opens the session. One route has no service worker, one has, and so has the one at the root."""
+    async with app.serving(free_port()) as url:
+        made = folder(tmp_path, keycloak=keycloak, mail=mail_server, app=url)
+        made.two_factor["is2FAEnabled"] = False
+        made.tenant["gateway"]["routes"][1]["service_worker"] = True
+        made.tenant["gateway"]["routes"].append({"path": "/", "to": url, "service_worker": True})
+        yield made
+
+
+@pytest.fixture
+async def site(settings: Folder, keycloak: Keycloak, mail_server: MailServer) -> AsyncIterator[ChangingSite]:
+    """The gateway, running."""
+    clock = FakeClock(time.time())
+    made = ChangingSite(settings.base, Told(), clock, keycloak, mail_server, settings, settings.load())
+    async with running(lambda: made.configuration, settings.ring(), clock=clock) as made.audit:
+        yield made
+
+
+@pytest.fixture
+async def victim(site: ChangingSite, app: ScriptedApp, new_agent: NewAgent) -> AsyncIterator[Victim]:
+    """A signed-in user at a page of the app whose scripts the test writes."""
+    agent = await new_agent()
+    await agent.open(APP)
+    await agent.password()
+    await agent.page.wait_for_url(agent.base + APP)
+    yield Victim(agent, app, site)
+    agent.complaints.said.clear()  # the browser has much to say against such scripts, and rightly so
+
+
+async def test_no_worker_of_an_app_controls_the_gateways_pages(victim: Victim) -> None:
+    victim.app.fields["Service-Worker-Allowed"] = "/"
+    attempts: list[tuple[str, dict[str, str], str]] = [
+        (f"{APP}worker.js", {}, ""),
+        (f"{APP}worker.js", {"scope": "/"}, "SecurityError"),
+        (f"{WITH_WORKER}worker.js", {"scope": "/"}, "SecurityError"),
+        ("/worker.js", {}, ""),
+        ("/worker.js", {"scope": "/-/", "updateViaCache": "all"}, ""),
+        ("/-/static/app.js", {}, ""),
+    ]
+    for script, options, error in attempts:
+        assert await victim.run(REGISTER, [script, options]) == error, (script, options)
+        await victim.run(NONE_LEFT)
+        assert await victim.title("/-/account") != TAKEN_OVER, (script, options)
+    assert TAKEN_OVER not in [await victim.title(path) for path in (*OWN_PAGES, APP)]
+    assert {path for path, _ in victim.app.asked if path.endswith(".js")} == {"/worker.js"}  # of the route with workers
+
+
+async def test_a_worker_of_a_route_that_allows_it_controls_its_folder_alone_until_it_is_forbidden(
+    victim: Victim,
+) -> None:
+    assert await victim.run(REGISTER, [f"{WITH_WORKER}worker.js", {}]) == ""
+    assert await victim.title(WITH_WORKER) == TAKEN_OVER
+    assert TAKEN_OVER not in [await victim.title(path) for path in (APP, *OWN_PAGES)]
+    victim.site.settings.tenant["gateway"]["routes"][1]["service_worker"] = False
+    victim.site.change()
+    await victim.run(UPDATE)
+    await victim.run(NONE_LEFT)
+    assert await victim.title(WITH_WORKER) == "App"
+
+
+async def test_a_worker_is_gone_at_its_next_update_after_the_sign_out(victim: Victim) -> None:
+    assert await victim.run(REGISTER, [f"{WITH_WORKER}worker.js", {}]) == ""
+    await victim.sign_out()
+    await victim.run(UPDATE)
+    await victim.run(NONE_LEFT)
+    assert await victim.title(WITH_WORKER) != TAKEN_OVER
+
+
+async def test_a_worker_from_before_the_gateway_is_gone_after_its_next_update(
+    browser: Browser, settings: Folder, app: ScriptedApp
+) -> None:
+    context = await browser.new_context()
+    page = await context.new_page()
+    async with app.serving(settings.port):
+        await page.goto(settings.base)
+        assert await page.evaluate(REGISTER, ["/worker.js", {}]) == ""
+        await page.wait_for_function("() => navigator.serviceWorker.controller !== null")
+    configuration = settings.load()
+    async with running(configuration, settings.ring()):
+        await page.goto(f"{settings.base}/-/login")
+        assert await page.title() == TAKEN_OVER  # or nothing below would mean anything
+        await page.evaluate(NONE_LEFT)  # the browser updates a worker by itself after a page that it answered
+        await page.goto(f"{settings.base}/-/login")
+        await page.get_by_label("User name").wait_for()
+    await context.close()
+
+
+KEPT = f"""() => fetch("{APP}kept", {{cache: "only-if-cached", mode: "same-origin"}}).then((a) => a.ok, () => false)"""
+
+
+async def test_signing_out_clears_the_cache_and_where_the_tenant_says_so_the_storage(victim: Victim) -> None:
+    async def left() -> list[object]:
+        await victim.run(f"() => fetch('{APP}kept').then((a) => a.text())")
+        await victim.run("() => localStorage.setItem('mine', '1')")
+        assert await victim.run(REGISTER, [f"{WITH_WORKER}worker.js", {}]) == ""
+        assert await victim.run(KEPT) is True
+        await victim.sign_out()
+        return [await victim.run(script) for script in (KEPT, "() => localStorage.length", WORKERS)]
+
+    assert await left() == [False, 1, [f"{victim.agent.base}{WITH_WORKER}"]]
+    victim.site.settings.tenant["gateway"]["clear_storage_at_sign_out"] = True
+    victim.site.change()
+    await victim.agent.open(APP)
+    await victim.agent.password()
+    await victim.page.wait_for_url(victim.agent.base + APP)
+    assert await left() == [False, 0, []]
+
+
+POPUP = """async (path) => {
+  const popup = window.open(path);
+  try {
+    while (popup.location.href === "about:blank" || popup.document.readyState !== "complete") {
+      if (popup.closed) return "";
+      await new Promise((go) => setTimeout(go, 10));
+    }
+    return popup.document.documentElement.outerHTML;
+  } catch (error) {
+    return error.name === "SecurityError" ? "" : error.name;
+  }
+}"""
+FRAME = """(path) => new Promise((end) => {
+  const frame = document.createElement("iframe");
+  frame.src = path;
+  frame.onload = () => end(frame.contentDocument ? frame.contentDocument.documentElement.outerHTML : "");
+  document.body.append(frame);
+})"""
+"""Open a page of the own origin; give what the script can read of it."""
+
+
+async def test_a_script_of_an_app_reads_no_page_of_the_gateways_in_a_popup_or_frame(victim: Victim) -> None:
+    for policy in ("noopener-allow-popups", "same-origin-allow-popups", "same-origin"):
+        victim.app.fields["Cross-Origin-Opener-Policy"] = policy
+        await victim.page.reload()
+        assert await victim.run(POPUP, "/-/account") == "", policy
+    for way in (POPUP, FRAME):
+        assert "Nothing to see" in await victim.run(way, f"{WITH_WORKER}x")  # or an empty answer would mean nothing
+        assert [await victim.run(way, path) for path in OWN_PAGES] == ["", ""]
+    await victim.sign_out()
+    assert [await victim.run(way, "/-/login") for way in (POPUP, FRAME)] == ["", ""]
+
+
+OVERFLOW = """() => {
+  for (let n = 0; n < 250; n++) document.cookie = `junk${n}=1; Secure; Path=/; Max-Age=3600`;
+  return document.cookie.length;
+}"""
+"""Fills the browser's jar for this host; cookies without `Secure` would not crowd out those with it (Chromium 156)."""
+
+PLANT = "(cookie) => { document.cookie = cookie; return document.cookie.length; }"
+
+
+async def jar(page: Page) -> dict[str, tuple[str, bool]]:
+    """The value of each cookie, and whether it is kept from scripts."""
+    return {one["name"]: (one["value"], one["httpOnly"]) for one in await page.context.cookies()}
+
+
+async def test_a_script_that_overflows_the_cookie_jar_signs_its_user_out_and_opens_nothing(victim: Victim) -> None:
+    before = await jar(victim.page)
+    await victim.run(PLANT, "gateway-session=mine; Path=/")
+    assert await jar(victim.page) == before  # a script overwrites no cookie that is kept from scripts
+    await victim.run(OVERFLOW)
+    assert "gateway-session" not in await jar(victim.page)
+    asked = len(victim.app.asked)
+    assert (await victim.title(APP)).startswith("Sign in")
+    await victim.run(PLANT, "gateway-session=mine; Path=/")
+    assert (await victim.title(APP)).startswith("Sign in")
+    assert len(victim.app.asked) == asked
+
+
+async def test_a_script_plants_a_cookie_named_host_and_none_named_host_http(
+    browser: Browser, site: ChangingSite
+) -> None:
+    """What Chromium does is the reason for the names that the gateway's cookies have."""
+    page = await (await browser.new_context()).new_page()
+    await page.goto(f"{site.base}/-/login")
+    for prefix in ("__Host-Http-", "__Http-", "__Host-"):
+        await page.evaluate(PLANT, f"{prefix}gateway-login=mine; Secure; Path=/")
+    planted = await jar(page)
+    assert {name for name in planted if name.endswith("gateway-login")} == {"gateway-login", "__Host-gateway-login"}
+    assert planted["gateway-login"][1]
+    await page.context.close()
