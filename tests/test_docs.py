@@ -47,6 +47,7 @@ from gateway.settings.reference import reference
 from gateway.settings.snapshot import OperatorLimits
 from gateway.settings.tenant import TenantFile
 from gateway.web.cookies import LANGUAGE, Cookie
+from tests.settings.folder import to_mend
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
@@ -280,7 +281,7 @@ def test_every_key_of_a_yaml_sample_exists(page: Path) -> None:
         assert found - PATHS - sources == set()
 
 
-def test_the_samples_of_operations_are_a_configuration_without_warnings(tmp_path: Path) -> None:
+def test_the_samples_of_operations_are_a_configuration_with_nothing_to_mend(tmp_path: Path) -> None:
     (tmp_path / "tenants").mkdir()
     (tmp_path / "secrets").mkdir()
     trustme.CA().cert_pem.write_to_path(str(tmp_path / "secrets" / "ca.pem"))
@@ -290,7 +291,7 @@ def test_the_samples_of_operations_are_a_configuration_without_warnings(tmp_path
         (tmp_path / name).write_text(text, encoding="utf-8")
     named = ("GATEWAY_STORE_URL", "KEYCLOAK_CLIENT_SECRET", "KEYCLOAK_ADMIN_SECRET")
     environment = dict.fromkeys(named, "redis://127.0.0.1:6379/0")
-    assert [str(fault) for fault in load(tmp_path / "gateway.yaml", environment=environment).faults] == []
+    assert to_mend(load(tmp_path / "gateway.yaml", environment=environment)) == []
 
 
 @each_page

@@ -8,6 +8,7 @@ import difflib
 import re
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field
 
@@ -122,6 +123,12 @@ def build(document: Document, around: Surroundings, report: Report, opener: Open
             "is not set: users in trouble are not told whom to ask (text, phone, url, forgot_password)",
         )
     routes = build_routes(section, around.prefix, report, opener, around.upstream_tls)
+    if routes:
+        report.hint(
+            ("gateway", "routes"),
+            f"{urlsplit(public_url).hostname} serves both the apps and the login pages: a script of an app can imitate "
+            "the login page there. Only apps on hosts of their own cannot; see docs/security.md",
+        )
     tenant = Tenant(
         id=file.tenantId,
         name=file.tenantName,

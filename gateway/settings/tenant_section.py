@@ -263,7 +263,8 @@ class GatewaySection(Section):
     """How long a session lives."""
 
     clear_storage_at_sign_out: bool = False
-    """Whether signing out also deletes what the apps keep in the browser: web storage and service workers."""
+    """Whether signing out also deletes what the apps store in the browser, service workers too; will be the default
+    with a web storage hand-off."""
 
     never_trust_from: list[Network] = Field(default_factory=list)
     """Addresses or networks of shared desks: browsers there are never trusted, whatever `trustBrowserDays` says."""

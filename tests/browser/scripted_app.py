@@ -34,6 +34,15 @@ UPDATE = """() => navigator.serviceWorker.getRegistrations().then((all) => Promi
 
 WORKERS = "() => navigator.serviceWorker.getRegistrations().then((all) => all.map((r) => r.scope))"
 
+ACTIVE = """async (page) => {
+  for (;;) {
+    const found = await navigator.serviceWorker.getRegistration(page);
+    if (found && found.active && found.active.state === "activated") return;
+    await new Promise((go) => setTimeout(go, 20));
+  }
+}"""
+"""Ends when a worker answers for `page`."""
+
 NONE_LEFT = """async () => {
   while ((await navigator.serviceWorker.getRegistrations()).length) await new Promise((go) => setTimeout(go, 20));
 }"""

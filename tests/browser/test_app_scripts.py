@@ -12,6 +12,7 @@ from playwright.async_api import Browser, Page
 
 from tests.browser.conftest import NewAgent
 from tests.browser.scripted_app import (
+    ACTIVE,
     NONE_LEFT,
     REGISTER,
     TAKEN_OVER,
@@ -101,6 +102,7 @@ async def test_a_worker_of_a_route_that_allows_it_controls_its_folder_alone_unti
     victim: Victim,
 ) -> None:
     assert await victim.run(REGISTER, [f"{WITH_WORKER}worker.js", {}]) == ""
+    await victim.run(ACTIVE, WITH_WORKER)
     assert await victim.title(WITH_WORKER) == TAKEN_OVER
     assert TAKEN_OVER not in [await victim.title(path) for path in (APP, *OWN_PAGES)]
     victim.site.settings.tenant["gateway"]["routes"][1]["service_worker"] = False
@@ -112,6 +114,7 @@ async def test_a_worker_of_a_route_that_allows_it_controls_its_folder_alone_unti
 
 async def test_a_worker_is_gone_at_its_next_update_after_the_sign_out(victim: Victim) -> None:
     assert await victim.run(REGISTER, [f"{WITH_WORKER}worker.js", {}]) == ""
+    await victim.run(ACTIVE, WITH_WORKER)
     await victim.sign_out()
     await victim.run(UPDATE)
     await victim.run(NONE_LEFT)
@@ -145,6 +148,7 @@ async def test_signing_out_clears_the_cache_and_where_the_tenant_says_so_the_sto
         await victim.run(f"() => fetch('{APP}kept').then((a) => a.text())")
         await victim.run("() => localStorage.setItem('mine', '1')")
         assert await victim.run(REGISTER, [f"{WITH_WORKER}worker.js", {}]) == ""
+        await victim.run(ACTIVE, WITH_WORKER)
         assert await victim.run(KEPT) is True
         await victim.sign_out()
         return [await victim.run(script) for script in (KEPT, "() => localStorage.length", WORKERS)]

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from gateway.settings.built import BUILT, Built
-from gateway.settings.faults import Fault
+from gateway.settings.faults import Fault, Level
 from gateway.settings.load import Loaded, load
 
 SHIPPED = Path(__file__).parents[2] / "config"
@@ -114,6 +114,13 @@ class Folder:
         found = self.faults(path)
         assert len(found) == 1, [str(f) for f in self.load().faults]
         return found[0]
+
+
+def to_mend(loaded: Loaded) -> list[Fault]:
+    """The faults, but for the hint that each tenant gets whose apps share a host with the login pages."""
+    return [
+        fault for fault in loaded.faults if not (fault.level is Level.HINT and "imitate the login page" in fault.text)
+    ]
 
 
 def _write(file: Path, content: Any) -> None:

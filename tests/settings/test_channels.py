@@ -7,7 +7,7 @@ import pytest
 from gateway.domain.channel import Channel, ChannelKind, ChannelType, MailSecurity, Relay
 from gateway.domain.secret import Secret
 from gateway.settings.faults import Level
-from tests.settings.folder import Folder
+from tests.settings.folder import Folder, to_mend
 
 
 def first(folder: Folder) -> dict[str, Any]:
@@ -107,7 +107,7 @@ def test_mail_without_protection_is_pointed_out(folder: Folder, more: dict[str, 
 
 def test_mail_without_protection_on_this_machine_is_no_fault(folder: Folder) -> None:
     first(folder)["relays"][0].update(security="none", host="127.0.0.1", port=2525)
-    assert folder.load().faults == ()
+    assert to_mend(folder.load()) == []
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from gateway.domain.secret import Secret
 from gateway.domain.tenant import AdminUser, Credentials, IdentityDelivery, RouteFactor, SameSite, Tenant
 from gateway.settings.faults import Level
 from gateway.settings.two_factor import TwoFactorSection
-from tests.settings.folder import TENANT, Folder
+from tests.settings.folder import TENANT, Folder, to_mend
 
 KEYCLOAK = "tenantSettings.keyCloak"
 
@@ -66,7 +66,7 @@ def test_keys_that_are_not_used_are_kept_and_no_fault(folder: Folder) -> None:
     folder.one["tenantCode"] = "13135"
     folder.one["tenantSettings"]["redis"] = {"userName": "x", "password": "y"}
     folder.keycloak.update({"TWILIO_SID": "", "policy-enforcer": {}, "confidential-port": 0, "bearer-only": True})
-    assert folder.load().faults == ()
+    assert to_mend(folder.load()) == []
 
 
 @pytest.mark.row("EF-24")
@@ -342,7 +342,7 @@ def test_a_name_may_hold_what_its_script_is_joined_by(folder: Folder, name: str)
 @pytest.mark.parametrize("key", ["gatewayId", "gatewayUrl", "gateways"])
 def test_a_word_of_efcx_that_begins_like_our_section_and_is_none_is_kept_and_ignored(folder: Folder, key: str) -> None:
     folder.one[key] = {"url": "10.0.0.1"}
-    assert not folder.load().faults
+    assert not to_mend(folder.load())
 
 
 @pytest.mark.parametrize("key", ["Gateway", "gatway", "gateways", "GATEWAY", "gateway "])
@@ -373,3 +373,14 @@ def test_a_key_of_the_gateway_section_beside_it_is_pointed_out(folder: Folder, k
 def test_an_empty_gateway_section_is_none(folder: Folder) -> None:
     folder.one["gateway"] = None
     assert tenant(folder).home == "/app/"
+
+
+def test_apps_that_share_a_host_with_the_login_pages_are_a_hint_once_for_each_tenant(folder: Folder) -> None:
+    route = {"path": "/app", "to": "http://app:3000"}
+    folder.another("two")["gateway"] = {"routes": [route, {**route, "path": "/other"}]}
+    told = [fault for fault in folder.load().faults if "imitate the login page" in fault.text]
+    assert [(fault.path, fault.text.split()[0], fault.level) for fault in told] == [
+        ("defaults.routes", "one.example.com", Level.HINT),
+        ("gateway.routes", "two.example.com", Level.HINT),
+    ]
+    assert not [fault for fault in told if "hosts of their own" not in fault.text]
