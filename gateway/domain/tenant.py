@@ -54,7 +54,8 @@ class Timeouts:
 class Route:
     """A path prefix (whole segments, no trailing slash; "" is everything) and the app it goes to.
 
-    `to` is `scheme://host[:port][/base]` without a trailing slash.
+    `to` is `scheme://host[:port][/base]` without a trailing slash. `service_worker`: the app may serve scripts
+    of service workers, but for those whose folder covers the gateway's own pages.
     """
 
     path: str
@@ -157,6 +158,7 @@ class Tenant:
 
     `public_url` is an origin without a path (`https://efcx.example.com`), the only source of scheme, host and port.
     `hosts` are further host names (lower case, no port). `users` is how many are expected to sign in at the same time.
+    `clear_storage_at_sign_out`: a sign-out deletes what the apps store in the browser.
     """
 
     id: str

@@ -1,4 +1,4 @@
-"""Where do requests enter, and who answers those that no page of ours takes?
+"""Checks every request, and answers those that no page of the gateway takes.
 
 `request_check_middleware` is the outermost middleware: nothing, own pages included, runs before it has passed.
 `Gate` answers every path that is not one of ours.

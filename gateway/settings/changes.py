@@ -1,4 +1,4 @@
-"""What does one configuration change of another: is anything weaker, and what needs a restart?
+"""Compares two configurations: what is weaker than before, and what needs a restart.
 
 Pure. The words go into the audit, so they name tenant and setting and never a secret.
 """

@@ -1,4 +1,4 @@
-"""Which apps does a tenant have, and by which paths are they reached?
+"""Builds the routes of a tenant: its apps, and the paths that reach them.
 
 Routes are prefixes of whole segments, the longest one counts; two that mean the same, or that reach into the gateway's
 own pages, are errors.

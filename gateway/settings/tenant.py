@@ -1,4 +1,4 @@
-"""How does a tenant's file become a `domain.tenant.Tenant`?
+"""Builds a `domain.tenant.Tenant` from a tenant's file.
 
 The file is EFCX's tenant object verbatim plus one `gateway:` section. EFCX's keys that the gateway does not use are
 kept and ignored; a key of the second factor in a wrong place is refused, naming the right one.

@@ -1,4 +1,4 @@
-"""What may stand in a tenant's `gateway:` section?
+"""The tenant's `gateway:` section: keys, types and defaults.
 
 All that EFCX has no word for. The same section is `defaults:` of `gateway.yaml`, which is merged under every tenant's.
 """

@@ -1,4 +1,4 @@
-"""What protects our own pages, and how is a form read?
+"""Protects the gateway's own answers, and reads its forms.
 
 Every own answer carries `headers`; every own form is read by `read_fields`, which takes at most 64 KiB of
 `application/x-www-form-urlencoded` or JSON, uncompressed, and gives a flat mapping of text to text without control
