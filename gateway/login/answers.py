@@ -159,6 +159,8 @@ class Answers:
             _add(response, token)
         if given.trust:
             _add(response, cookies.trust(tenant, given.trust, login.policy.trust_browser_days * DAY))
+        if login.opened and login.opened.other_user:  # what the apps kept is of the user before
+            response.headers["Clear-Site-Data"] = protections.clear_site_data(tenant)
         if browser.browser_is_new:
             _add(response, cookies.browser(tenant, browser.browser_id))
 

@@ -300,7 +300,7 @@ class Play:
         match what:
             case 0:  # a temporary password, which is told to the user, and which Mallory hears of
                 person.password, person.due = f"temporary {self.random.random()}", True
-                person.credential_date += 1
+                person.credential_date = (person.credential_date or 0) + 1
                 self.known[whose].passwords[whose] = person.password
                 self.known[MALLORY].passwords[whose] = person.password
             case 1:

@@ -14,6 +14,7 @@ from gateway.domain.enrolment import Enrolment
 from gateway.domain.policy import ChoosePage, EnrolmentRule, FactorKind, Method, Policy, Registration
 from gateway.domain.problem import Problem
 from gateway.domain.session import Satisfied
+from gateway.login.flow import Went
 from gateway.login.record import Act, ActKind, Step
 from gateway.second_factor.factors import backup_code
 from gateway.settings.presets import PRESETS
@@ -23,13 +24,17 @@ from tests.login.world import Browser, World
 EFCX = replace(PRESETS["efcx"].policy, methods=(EMAIL,), otp_expiry=300)
 APP = Method(FactorKind.TOTP)
 CLOUDCX = replace(PRESETS["cloudcx"].policy, methods=(EMAIL, APP), backup_codes=10)
-PASSWORD = {"username": "anna", "password": "right"}
 
 
 @pytest.fixture
 async def world() -> World:
     """Anna has a mailbox."""
     return await with_mailbox(EFCX)
+
+
+async def signs_in(browser: Browser) -> Went:
+    """Anna's name and password."""
+    return await browser.act(Step.PASSWORD, username="anna", password="right")
 
 
 async def types_the_code(world: World, browser: Browser) -> Step:
@@ -51,9 +56,9 @@ async def nothing_for(mallory: Browser, page: Step = Step.VERIFY) -> None:
 async def test_a_password_that_mallory_entered_first_leads_nobody_into_their_login(world: World) -> None:
     anna = Browser(world, "laptop")
     mallory = anna.copy("den")
-    await mallory.act(Step.PASSWORD, **PASSWORD)
+    await signs_in(mallory)
     world.clock.advance(61)
-    await anna.act(Step.PASSWORD, **PASSWORD)
+    await signs_in(anna)
     theirs, hers = await mallory.login(), await anna.login()
     assert theirs
     assert hers
@@ -67,11 +72,11 @@ async def test_a_password_that_mallory_entered_first_leads_nobody_into_their_log
 async def test_joining_a_login_under_way_by_its_password_takes_it_from_no_one(world: World) -> None:
     anna = await at_the_code(world)
     mallory = anna.copy("den")
-    await mallory.act(Step.PASSWORD, **PASSWORD)  # goes on with her login, under a secret of Mallory's
+    await signs_in(mallory)  # goes on with her login, under a secret of Mallory's
     assert await anna.login() is None
     await nothing_for(mallory)
     world.clock.advance(61)
-    await anna.act(Step.PASSWORD, **PASSWORD)
+    await signs_in(anna)
     assert await types_the_code(world, anna) is Step.DONE
     await nothing_for(mallory)
 
@@ -92,7 +97,7 @@ async def test_the_old_cookie_brings_nothing_after_the_last_proof(world: World, 
 @pytest.mark.attack("S1")
 async def test_a_planted_login_gives_its_session_to_who_proves_it(world: World) -> None:
     mallory = Browser(world, "den")
-    await mallory.act(Step.PASSWORD, **PASSWORD)
+    await signs_in(mallory)
     anna = mallory.copy("laptop")
     assert await types_the_code(world, anna) is Step.DONE
     session = await anna.current()
@@ -107,7 +112,7 @@ async def test_whoever_is_faster_the_session_goes_to_the_browser_that_proved(see
     world = await with_mailbox(EFCX, seed)
     anna = await at_the_code(world)
     mallory = anna.copy("den")
-    acts = [types_the_code(world, anna), mallory.act(Step.PASSWORD, **PASSWORD), mallory.act(Step.VERIFY, code="1")]
+    acts = [types_the_code(world, anna), signs_in(mallory), mallory.act(Step.VERIFY, code="1")]
     acts = acts[seed % 3 :] + acts[: seed % 3]
     await asyncio.gather(*acts)
     await nothing_for(mallory)
@@ -120,7 +125,7 @@ async def test_whoever_is_faster_the_session_goes_to_the_browser_that_proved(see
 async def test_each_accepted_proof_is_answered_with_a_new_secret(world: World) -> None:
     anna = Browser(world, "laptop")
     seen = [anna.secret]
-    await anna.act(Step.PASSWORD, **PASSWORD)
+    await signs_in(anna)
     seen.append(anna.secret)
     await anna.act(Step.VERIFY, code="000000")
     assert anna.secret == seen[-1], "a wrong code is no proof"
@@ -215,7 +220,7 @@ async def test_five_tabs_that_enter_the_code_at_once_get_in(world: World) -> Non
 async def test_a_password_in_another_tab_goes_on_with_the_login_and_sends_no_second_code(world: World) -> None:
     anna = await at_the_code(world)
     before = await anna.login()
-    await anna.act(Step.PASSWORD, **PASSWORD)
+    await signs_in(anna)
     after = await anna.login()
     assert before
     assert after
@@ -227,7 +232,7 @@ async def test_a_password_in_another_tab_goes_on_with_the_login_and_sends_no_sec
 async def test_a_password_in_a_signed_in_browser_leads_on_and_begins_nothing(world: World) -> None:
     anna = await at_the_code(world)
     await types_the_code(world, anna)
-    went = await anna.act(Step.PASSWORD, **PASSWORD)
+    went = await signs_in(anna)
     assert (went.signed_in, went.login, len(world.mails.messages)) == (True, None, 1)
     assert len(set(world.realm.grants) - set(world.realm.ended)) == 1
 
@@ -236,7 +241,7 @@ async def test_a_password_in_a_signed_in_browser_leads_on_and_begins_nothing(wor
 async def test_cancelling_with_an_old_secret_ends_nothing(world: World) -> None:
     anna = await at_the_code(world)
     old = anna.copy("den")
-    await anna.act(Step.PASSWORD, **PASSWORD)
+    await signs_in(anna)
     ended = list(world.realm.ended)
     await old.act(Step.VERIFY, "cancel")
     assert world.realm.ended == ended
@@ -272,7 +277,7 @@ async def test_entering_replaces_an_app_secret_that_mallory_has_seen() -> None:
     world = World(required())
     await world.start()
     mallory = Browser(world, "den")
-    went = await mallory.act(Step.PASSWORD, **PASSWORD)
+    went = await signs_in(mallory)
     assert went.login
     assert went.login.draft
     anna = mallory.copy("laptop")  # planted
@@ -282,7 +287,7 @@ async def test_entering_replaces_an_app_secret_that_mallory_has_seen() -> None:
     assert shown.login.draft.secret != went.login.draft.secret
     assert await mallory.login() is None, "the old login secret shows the new app secret to no one"
     await anna.act(Step.REGISTER, code=world.code_of(shown.login.draft.secret))
-    assert await anna.act(Step.BACKUP_CODES)
+    assert (await anna.act(Step.BACKUP_CODES)).step is Step.DONE
     assert await anna.current()
     await nothing_for(mallory, Step.REGISTER)
 
@@ -292,7 +297,7 @@ async def test_a_code_of_the_replaced_secret_enrols_nothing() -> None:
     world = World(required())
     await world.start()
     anna = Browser(world, "laptop")
-    went = await anna.act(Step.PASSWORD, **PASSWORD)
+    went = await signs_in(anna)
     assert went.login
     assert went.login.draft
     form = await anna.form()
@@ -311,7 +316,7 @@ async def test_a_factor_switched_on_while_a_login_was_under_way_is_asked_for() -
     await world.start()
     world.realm.people["anna"].due = True
     anna = Browser(world, "laptop")
-    assert (await anna.act(Step.PASSWORD, **PASSWORD)).step is Step.NEW_PASSWORD
+    assert (await signs_in(anna)).step is Step.NEW_PASSWORD
     world.tenant = replace(world.tenant, policy=EFCX)
     went = await anna.act(Step.NEW_PASSWORD, new_password="another")
     assert (went.step, await anna.current()) == (Step.STOPPED, None)
@@ -323,7 +328,7 @@ async def test_a_factor_that_the_owner_set_up_meanwhile_is_skipped_by_no_older_l
     await world.start()
     world.realm.people["anna"].due = True
     old = Browser(world, "den")
-    assert (await old.act(Step.PASSWORD, **PASSWORD)).step is Step.NEW_PASSWORD
+    assert (await signs_in(old)).step is Step.NEW_PASSWORD
     await world.factors.enrolments.add(world.tenant, "id-anna", world.enrolled("anna"), MAILBOX)
     went = await old.act(Step.NEW_PASSWORD, new_password="another")
     assert (went.step, world.realm.people["anna"].password) == (Step.STOPPED, "right")
@@ -334,7 +339,7 @@ async def test_a_page_left_open_does_not_overwrite_the_password_that_the_owner_s
     world.realm.people["anna"].due = True
     pages = [Browser(world, "den"), Browser(world, "laptop")]
     for browser in pages:
-        await browser.act(Step.PASSWORD, **PASSWORD)
+        await signs_in(browser)
         assert (await browser.act(Step.VERIFY, code=world.mailed(MAILBOX.address))).step is Step.NEW_PASSWORD
         world.clock.advance(61)
     old, owner = pages
@@ -352,7 +357,7 @@ async def test_of_two_new_passwords_at_once_one_is_set(seed: int) -> None:
     world.realm.people["anna"].due = True
     pages = [Browser(world, "den"), Browser(world, "laptop")]
     for browser in pages:
-        await browser.act(Step.PASSWORD, **PASSWORD)
+        await signs_in(browser)
         await browser.act(Step.VERIFY, code=world.mailed(MAILBOX.address))
         world.clock.advance(61)
     await asyncio.gather(*(b.act(Step.NEW_PASSWORD, new_password=f"{b.name}'s") for b in pages))
@@ -371,7 +376,7 @@ async def test_without_a_date_of_the_password_the_current_one_is_asked_for(
     anna = world.realm.people["anna"]
     anna.due, anna.credential_date = True, None
     browser = Browser(world, "laptop")
-    await browser.act(Step.PASSWORD, **PASSWORD)
+    await signs_in(browser)
     went = await browser.act(Step.VERIFY, code=world.mailed(MAILBOX.address))
     assert went.login
     view = await world.flow.pages[Step.NEW_PASSWORD].view(await browser.visit(went.login), went.login, {})
@@ -385,7 +390,7 @@ async def test_without_a_date_a_password_that_is_due_no_more_is_not_overwritten(
     anna = world.realm.people["anna"]
     anna.due, anna.credential_date = True, None
     browser = Browser(world, "laptop")
-    await browser.act(Step.PASSWORD, **PASSWORD)
+    await signs_in(browser)
     await browser.act(Step.VERIFY, code=world.mailed(MAILBOX.address))
     anna.due, anna.password = False, "the owner's"
     went = await browser.act(Step.NEW_PASSWORD, new_password="mallory's", current_password="right")
@@ -402,7 +407,7 @@ async def test_one_code_posted_twice_at_once_enrols_nothing_without_approval(
     world = World(replace(required(), registration=registration, backup_codes=0), seed)
     await world.start()
     browser = Browser(world, "laptop")
-    went = await browser.act(Step.PASSWORD, **PASSWORD)
+    went = await signs_in(browser)
     assert went.login
     assert went.login.draft
     code = world.code_of(went.login.draft.secret)
@@ -446,7 +451,7 @@ async def test_a_trusted_browser_is_asked_for_each_act() -> None:
     await world.sessions.leave(world.tenant, browser.session)
     browser.session = ""
     world.clock.advance(61)
-    await browser.act(Step.PASSWORD, **PASSWORD)
+    await signs_in(browser)
     await browser.act(Step.VERIFY, code=world.mailed(MAILBOX.address), remember="1")
     assert browser.trust
     went = await browser.begin(Act(ActKind.SHOW_CODES))
@@ -512,7 +517,7 @@ async def test_a_copied_session_cookie_is_not_raised_by_the_proof_of_another_per
     world = World(CLOUDCX)
     await world.start()
     anna = Browser(world, "laptop")
-    await anna.act(Step.PASSWORD, **PASSWORD)  # nothing set up: the password alone
+    await signs_in(anna)  # nothing set up: the password alone
     session = await anna.current()
     assert session
     assert session.satisfied is Satisfied.NOT_ASKED

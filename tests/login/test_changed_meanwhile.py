@@ -16,7 +16,7 @@ EFCX = replace(PRESETS["efcx"].policy, methods=(EMAIL,), otp_expiry=60)
 
 
 def reset(person: Person) -> None:
-    person.credential_date += 1
+    person.credential_date = (person.credential_date or 0) + 1
 
 
 def demand(person: Person) -> None:

@@ -177,6 +177,7 @@ class Realm:
         if not person.due:
             self.world.violations.append(f"{ACTOR.get().person} sets a password of {user_id} that is not due")
         self.world.set_by.append((ACTOR.get().person, person.user.username, new.reveal()))
+        self.world.passwords.append((ACTOR.get().person, person.user.username))
         person.password, person.due = new.reveal(), False
         if person.credential_date is not None:
             person.credential_date += 1
