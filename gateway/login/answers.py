@@ -56,7 +56,7 @@ class Answers:
     async def go_on(self, request: web.Request, visit: Visit, browser: Browser, went: Went) -> web.StreamResponse:
         """A redirect: to the target when done, else to the page of the step.
 
-        Backup codes are the exception: they are shown in the answer to the form that carried the proof, never by GET.
+        Backup codes are shown in the answer to the form that carried the proof, never by GET.
         """
         response: web.StreamResponse
         login, prefix = went.login, visit.configuration.gateway.prefix
@@ -66,6 +66,8 @@ class Answers:
             file = codes_file(visit.tenant.branding.name, visit.host, codes)
             context = {"codes": codes, "file": file, "username": name, "csrf": "", "here": f"{prefix}account"}
             response = self.pages.render(request, "account_codes.html", context)
+        elif went.step is Step.BACKUP_CODES and went.secret is not None:
+            return await self.answer(request, visit, browser, went, {}, asked=True)
         elif went.step is not Step.DONE:
             response = redirect(f"{prefix}login/{went.step.value}?to={quote(visit.to, safe='/')}")
         else:
@@ -93,6 +95,7 @@ class Answers:
         if went.step is Step.DONE and not wants_json(request):
             return await self.go_on(request, visit, browser, went)  # it has no page, whatever was asked of it
         login = went.login or self.flow.begin(visit, "")
+        visit = replace(visit, just_proved=went.secret is not None and request.method == "POST")
         view = await self._view(visit, went, login, fields)
         problem = self._problem(visit, went.trouble or view.held)
         code = status or _status(went, problem, asked=asked)

@@ -29,7 +29,7 @@ from gateway.login.secrets import LoginSecrets
 from gateway.login.sending import Sending
 from gateway.login.visit import Visit
 from gateway.observe.audit import AuditEvent
-from gateway.second_factor import contacts
+from gateway.second_factor import contacts, requirement
 from gateway.second_factor.challenges import Challenges
 from gateway.second_factor.enrolments import Enrolments, Tampered
 from gateway.second_factor.factors import backup_code
@@ -224,15 +224,21 @@ class Effects:
         return None
 
     async def _approved(self, visit: Visit, login: Login, account: Account) -> bool:
-        """Whether the new enrolment has the approval that it needs by the login's policy and by today's."""
-        policy = visit.tenant.policy
-        today = replace(
-            login,
-            policy=policy,
-            contacts=contacts.of_user(account.user),
-            open_registration=await self.window.is_open(visit.tenant, account),
+        """Whether the new enrolment may be kept: by the login's policy and contacts, and by today's.
+
+        An approval was sent to an address of the profile; a profile with another one by now has approved nothing.
+        """
+        policy, new, known = visit.tenant.policy, login.enrolled, contacts.of_user(account.user)
+        if new is None or not evidence.approved(login):
+            return new is None
+        if aims.needs_voucher(login, new) and known != login.contacts:
+            return False
+        if new.address and not requirement.takes_address(policy, known, new.factor, new.address):
+            return False
+        window = await self.window.is_open(visit.tenant, account)
+        return not policy.enabled or evidence.approved(
+            replace(login, policy=policy, contacts=known, open_registration=window)
         )
-        return evidence.approved(login) and (not policy.enabled or evidence.approved(today))
 
     async def _unchanged(self, visit: Visit, login: Login, user: User) -> tuple[Account | None, Acted | None]:
         """The account as Keycloak has it now, or the end of a login whose account is another one by now (F16)."""

@@ -20,7 +20,7 @@ class Visit:
     Windows"; `browser_id` the value of the browser cookie, which says who finished a login here and is never a proof.
     `app` is the prefix of the route the browser wants to go to, `route_asks` whether that route asks for a factor, `to`
     the checked target, `csrf` the token for the login forms of this browser, `form` the random id of the form that the
-    answer shows, `trust` its trust cookie.
+    answer shows, `trust` its trust cookie. `just_proved`: this answers the form that carried an accepted proof.
     """
 
     configuration: Configuration
@@ -38,6 +38,7 @@ class Visit:
     route_asks: bool
     secret: str | None = field(default=None, repr=False)
     form: str = ""
+    just_proved: bool = False
     session: Session | None = None
     browser_id: str | None = None
     trust: TrustCookie | None = None

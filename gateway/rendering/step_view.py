@@ -174,7 +174,7 @@ def as_json(view: StepView, problem: ProblemView | None) -> dict[str, Any]:
         body["address"] = view.address
     if view.step == "register" and view.totp_secret:
         body |= {"secret": view.totp_secret, "otpauth": view.otpauth}
-    if view.step == "backup-codes":
+    if view.step == "backup-codes" or view.codes:
         body["codes"] = list(view.codes)
     if view.location:
         body["location"] = view.location

@@ -1,6 +1,7 @@
-"""The backup-codes page: ten codes to keep, shown once the first factor is on.
+"""The backup-codes page: codes to keep, shown once the first factor is on.
 
-Form: only the button that goes on. They can be seen again on the account page, after a fresh proof.
+Form: only the button that goes on. The codes are shown in the answer to the form that carried the proof, never by GET:
+a script of an app could fetch that. They can be seen again on the account page, after a proof of its own.
 """
 
 from dataclasses import dataclass, replace
@@ -25,8 +26,8 @@ class BackupCodesPage:
         return Acted(cancelled=True) if action == "cancel" else Acted((CodesNoted(),))
 
     async def view(self, visit: Visit, login: Login, fields: Fields) -> StepView:
-        """The codes."""
+        """The codes, in the answer to the proof."""
         return replace(
             view_of(Step.BACKUP_CODES, visit, login, self.clock.now()),
-            codes=tuple(backup_code.shown(code) for code in login.enrolments.backup_codes),
+            codes=tuple(map(backup_code.shown, login.enrolments.backup_codes)) if visit.just_proved else (),
         )
