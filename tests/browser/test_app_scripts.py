@@ -3,9 +3,11 @@
 The same page says in `docs/security.md` what it can and what it cannot do.
 """
 
+import re
 import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from urllib.parse import urlencode
 
 import pytest
 from playwright.async_api import Browser, Page
@@ -25,6 +27,7 @@ from tests.browser.scripted_app import (
 from tests.clock import FakeClock
 from tests.contract import stand_in
 from tests.journeys.installation import Folder, Told, folder, running
+from tests.journeys.person import code_for
 from tests.neighbours.keycloak import Keycloak
 from tests.neighbours.mail import MailServer
 from tests.ports import free_port
@@ -234,3 +237,106 @@ async def test_a_script_plants_a_cookie_named_host_and_none_named_host_http(
     assert {name for name in planted if name.endswith("gateway-login")} == {"gateway-login", "__Host-gateway-login"}
     assert planted["gateway-login"][1]
     await page.context.close()
+
+
+# ------------------------------------------------------------------ the second factor of a user who is signed in
+
+FETCH = """async ([path, given]) => {
+  history.replaceState(null, "", path.split("?")[0]);
+  const answer = await fetch(path, given);
+  return [answer.status, await answer.text()];
+}"""
+"""Fetches a page of the gateway's, from under its own address."""
+SUBMIT = """([action, fields]) => {
+  const form = document.createElement("form");
+  form.method = "post";
+  form.action = action;
+  for (const [name, value] of Object.entries(fields)) {
+    const field = document.createElement("input");
+    [field.name, field.value] = [name, value];
+    form.append(field);
+  }
+  document.body.append(form);
+  form.submit();
+}"""
+"""Sends a form as a navigation: it arrives as the user's own would."""
+ADDRESS = "victim@example.com"
+
+
+@pytest.fixture
+async def protected(victim: Victim) -> Victim:
+    """The same user, who has set up e-mail and has backup codes."""
+    victim.site.settings.two_factor.update(is2FAEnabled=True, backupCodes=10)
+    victim.site.change()
+    await victim.sign_out()
+    agent = victim.agent
+    await agent.open(APP)
+    await agent.password()
+    await agent.register(ADDRESS)
+    await agent.confirm()
+    await agent.verify(await code_for(victim.site.mail, ADDRESS))
+    await agent.page.locator("[data-codes] li").first.wait_for()
+    await agent.button("I have kept them")
+    await agent.page.wait_for_url(agent.base + APP)
+    return victim
+
+
+async def hidden_fields(victim: Victim, act: str) -> dict[str, str]:
+    """The fields of one button of the account page, as the user's own tab has them."""
+    tab = await victim.page.context.new_page()
+    await tab.goto(f"{victim.agent.base}/-/account")
+    form = tab.locator("form", has=tab.locator(f'input[name="act"][value="{act}"]')).first
+    fields = await form.locator("input").evaluate_all("(all) => all.map((one) => [one.name, one.value])")
+    await tab.close()
+    return {str(name): str(value) for name, value in fields}
+
+
+@pytest.mark.row("GW-46")
+@pytest.mark.attack("S2")
+async def test_a_script_fetches_no_page_of_the_gateways_and_sends_it_no_form_by_fetch(protected: Victim) -> None:
+    fields = await hidden_fields(protected, "show-codes")
+    body = {
+        "method": "POST",
+        "body": urlencode(fields),
+        "headers": {"Content-Type": "application/x-www-form-urlencoded"},
+    }
+    for path in ("/-/account", "/-/login", "/-/login/verify", "/-/login/backup-codes", "/-/logout"):
+        for accept in ("text/html", "application/json"):
+            status, text = await protected.run(FETCH, [path, {"headers": {"Accept": accept}}])
+            assert status == 403, path
+            assert not re.search(r"""csrf["']?( value=|: ?)"[^"]""", text), path
+    for path in ("/-/login", "/-/login/verify"):
+        assert (await protected.run(FETCH, [path, body]))[0] == 403, path
+    assert not protected.site.audit.of("backup_codes.shown")
+
+
+@pytest.mark.row("GW-46")
+@pytest.mark.attack("S2")
+async def test_a_form_that_a_script_sends_with_the_users_own_token_shows_and_changes_nothing(
+    protected: Victim,
+) -> None:
+    """Even if a script had the form: right after the sign-in the code is asked for, on a page that the script cannot
+    read."""
+    told = protected.site.audit
+    for act in ("show-codes", "new-codes", "enrol", "sign-out-everywhere"):
+        protected.site.clock.advance(61)
+        fields = await hidden_fields(protected, act)
+        await protected.agent.open(APP)
+        await protected.run(SUBMIT, ["/-/login", fields])
+        await protected.page.get_by_label("Code", exact=True).wait_for()
+        assert await protected.page.locator("[data-codes]").count() == 0
+    for event in ("backup_codes.shown", "backup_codes.renewed", "session.signed_out_everywhere"):
+        assert not told.of(event)
+    assert len(told.of("enrolment.registered")) == 1
+
+
+@pytest.mark.row("GW-46")
+@pytest.mark.attack("S2")
+async def test_a_form_with_another_acts_token_is_refused(protected: Victim) -> None:
+    fields = await hidden_fields(protected, "show-codes")
+    for other in ({"act": "new-codes"}, {"act": "enrol", "factor": "totp"}, {"version": "9"}, {"csrf": "made-up"}):
+        await protected.agent.open(APP)
+        await protected.run(SUBMIT, ["/-/login", fields | other])
+        await protected.page.wait_for_url("**/-/login")
+        assert await protected.page.get_by_label("Code", exact=True).count() == 0, other
+    assert len(protected.site.audit.of("form.refused")) == 4
