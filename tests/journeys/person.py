@@ -1,8 +1,9 @@
-"""Somebody at the gateway: a browser's cookies and forms, without a browser."""
+"""A user at the gateway: a browser's cookies, tabs and forms, without a browser."""
 
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from html.parser import HTMLParser
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import quote
@@ -14,6 +15,10 @@ from tests.neighbours.mail import MailServer
 
 JSON = {"Accept": "application/json"}
 PAGE = {"Accept": "text/html", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document", "Sec-Fetch-Site": "none"}
+FORM = {**PAGE, "Sec-Fetch-Site": "same-origin"}
+"""What a browser sends with a form of the page that it shows."""
+NAMED = ("login", "round", "form")
+"""What each page and each answer names and its next form sends back."""
 
 
 @dataclass(frozen=True)
@@ -36,8 +41,78 @@ class Answer:
         return problem["code"] if problem else None
 
 
+class _Forms(HTMLParser):
+    """Collects the hidden fields of each form of a page."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[dict[str, str]] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        said = {name: value or "" for name, value in attrs}
+        if tag == "form":
+            self.found.append({})
+        elif tag == "input" and said.get("type") == "hidden" and self.found:
+            self.found[-1][said["name"]] = said.get("value", "")
+
+
+def forms_of(page: str) -> list[dict[str, str]]:
+    """The hidden fields of each form of a page."""
+    parser = _Forms()
+    parser.feed(page)
+    return parser.found
+
+
+def login_form(page: str) -> dict[str, str]:
+    """The hidden fields of a login page's form; empty when the page is none of the login."""
+    return next((form for form in forms_of(page) if "round" in form), {})
+
+
+@dataclass
+class Tab:
+    """One page of a person's browser. All tabs of a person share their cookies.
+
+    `path` is its address, `text` the page, `fields` the hidden fields of its login form.
+    """
+
+    person: "Person"
+    path: str = ""
+    text: str = field(default="", repr=False)
+    fields: dict[str, str] = field(default_factory=dict, repr=False)
+
+    async def open(self, path: str) -> Self:
+        """Load a page; redirects are followed."""
+        url = URL(self.person.base + path, encoded=True)
+        async with self.person.http.get(url, headers=PAGE) as response:
+            self.path, self.text = str(response.url.relative()), await response.text()
+        self.fields = login_form(self.text)
+        return self
+
+    async def post(self, step: str, action: str = "", *, base: str = "", **fields: str) -> ClientResponse:
+        """Send the form of this page; redirects are not followed. `base` names another replica."""
+        form = {**self.fields, "action": action, **fields}
+        response = await self.person.http.post(
+            f"{base or self.person.base}/-/login/{step}", data=form, headers=FORM, allow_redirects=False
+        )
+        await response.read()
+        return response
+
+    async def send(self, step: str, action: str = "", **fields: str) -> Self:
+        """Send the form of this page and go where the answer leads."""
+        response = await self.post(step, action, **fields)
+        if response.status == 303:
+            return await self.open(response.headers["Location"])
+        self.text = await response.text()
+        self.fields = login_form(self.text)
+        return self
+
+
 class Person:
-    """Has cookies of its own. `base` is the gateway's address, `always` what this browser sends with every request."""
+    """Has cookies of its own. `base` is the gateway's address, `always` what this browser sends with every request.
+
+    `do` and `submit` send back what the page or answer before them named: login, round and the form's id, and within a
+    session its target too.
+    """
 
     def __init__(
         self,
@@ -48,9 +123,21 @@ class Person:
         middlewares: Sequence[ClientMiddlewareType] = (),
     ) -> None:
         self.base = base.rstrip("/")
-        self.target = target
         self._http = ClientSession(cookie_jar=CookieJar(unsafe=True), headers=always, middlewares=middlewares)
         self.csrf = ""
+        self.named: dict[str, str] = {}
+        self._next = ""
+        self._target = target
+
+    @property
+    def target(self) -> str:
+        """Where this person wants to go."""
+        return self._target
+
+    @target.setter
+    def target(self, to: str) -> None:
+        self._target = to
+        self.named.pop("to", None)
 
     async def __aenter__(self) -> Self:
         return self
@@ -68,36 +155,34 @@ class Person:
         await response.read()
         return response
 
+    async def tab(self, path: str = "") -> Tab:
+        """A new tab at `path` (else at the login); redirects are followed."""
+        return await Tab(self).open(path or self._beginning)
+
     async def page(self, path: str = "") -> str:
         """The page that a browser ends up on at `path` (else at the login)."""
-        url = URL(self.base + (path or f"/-/login?to={quote(self.target)}"), encoded=True)
-        async with self._http.get(url, headers=PAGE) as response:
-            return await response.text()
+        text = (await self.tab(path)).text
+        self._shows(login_form(text))
+        return text
 
     async def submit(self, step: str, action: str = "", **fields: str) -> ClientResponse:
-        """A form of a page as a browser sends it; redirects are not followed."""
-        if not self.csrf:
-            await self.look()
-        form = {"csrf": self.csrf, "to": self.target, "action": action, **fields}
-        headers = {"Accept": "text/html", "Sec-Fetch-Site": "same-origin", "Sec-Fetch-Mode": "navigate"}
-        response = await self._http.post(
-            f"{self.base}/-/login/{step}", data=form, headers=headers, allow_redirects=False
-        )
-        await response.read()
+        """A form of a page as a browser sends it; redirects are followed before the next form only."""
+        form = {**await self._form(), "action": action, **fields}
+        response = await self._http.post(f"{self.base}/-/login/{step}", data=form, headers=FORM, allow_redirects=False)
+        to = response.headers.get("Location", "")
+        self._next = to if to.startswith("/-/login") else ""
+        self._shows(login_form(await response.text()))
         return response
 
     async def look(self) -> Answer:
         """Where does my login stand?"""
-        async with self._http.get(
-            f"{self.base}/-/login?to={quote(self.target)}", headers=JSON, allow_redirects=False
-        ) as response:
+        self._next = ""
+        async with self._http.get(self.base + self._beginning, headers=JSON, allow_redirects=False) as response:
             return await self._keep(response)
 
     async def do(self, step: str, action: str = "", *, base: str = "", **fields: str) -> Answer:
         """One action of one step; `base` names another replica."""
-        if not self.csrf:
-            await self.look()
-        body = {"csrf": self.csrf, "to": self.target, "action": action, **fields}
+        body = {**await self._form(), "action": action, **fields}
         async with self._http.post(
             f"{base or self.base}/-/login/{step}", json=body, headers=JSON, allow_redirects=False
         ) as response:
@@ -113,23 +198,32 @@ class Person:
         assert (await self.do("register", address=address)).step == "confirm"
         return await self.do("confirm", "send")
 
-    async def begin(self, purpose: str, factor: str = "") -> Answer:
-        """Begin a login inside my session: `enrol` a factor, or `step-up` to a fresh proof."""
-        if not self.csrf:
-            await self.look()
-        body = {"csrf": self.csrf, "to": self.target, "purpose": purpose, "factor": factor}
-        async with self._http.post(f"{self.base}/-/login", json=body, headers=JSON, allow_redirects=False) as response:
+    async def account_form(self, kind: str, factor: str = "") -> dict[str, str]:
+        """The form of the account page for one act; empty when the page has none."""
+        tab = await self.tab("/-/account")
+        wanted = {"act": kind, "factor": factor}
+        return next((form for form in forms_of(tab.text) if {"factor": "", **form}.items() >= wanted.items()), {})
+
+    async def act(self, kind: str, factor: str = "", **fields: str) -> Answer:
+        """Press a button of the account page: begin the login for that act, as a program would."""
+        form = await self.account_form(kind, factor)
+        assert form, f"no button {kind} {factor}"
+        return await self.press({**form, **fields})
+
+    async def press(self, form: Mapping[str, str]) -> Answer:
+        """Send a form of the account page, as a program would."""
+        self._next = ""
+        async with self._http.post(
+            f"{self.base}/-/login", json=dict(form), headers=JSON, allow_redirects=False
+        ) as response:
             return await self._keep(response)
 
-    async def account(self, action: str, **fields: str) -> ClientResponse:
-        """Press a button of the account page: `turn-off`, `backup-codes`; redirects are not followed."""
-        form = {"csrf": self.csrf, **fields}
-        headers = {"Accept": "text/html", "Sec-Fetch-Site": "same-origin"}
-        response = await self._http.post(
-            f"{self.base}/-/account/{action}", data=form, headers=headers, allow_redirects=False
-        )
-        await response.read()
-        return response
+    async def begin(self, purpose: str, factor: str = "") -> Answer:
+        """Begin a login inside my session: `enrol` a factor, or `step-up` to the route that I want."""
+        if purpose != "step-up":
+            return await self.act(purpose, factor)
+        await self.page()
+        return await self.look()
 
     async def logout(self) -> ClientResponse:
         """Press the button of the logout page."""
@@ -169,9 +263,29 @@ class Person:
         """The client itself."""
         return self._http
 
+    @property
+    def _beginning(self) -> str:
+        return f"/-/login?to={quote(self.target)}"
+
+    async def _form(self) -> dict[str, str]:
+        """The hidden fields of the page that this person is on."""
+        if self._next:
+            await self.page(self._next)
+        if not self.csrf:
+            await self.look()
+        return {"csrf": self.csrf, "to": self.target, **self.named}
+
+    def _shows(self, named: Mapping[str, str]) -> None:
+        """A page or an answer is there; the next form is its."""
+        if named:
+            self.csrf = named.get("csrf", self.csrf)
+            names = NAMED if named.get("purpose") == "sign-in" else (*NAMED, "to")
+            self.named = {name: named[name] for name in names if name in named}
+
     async def _keep(self, response: ClientResponse) -> Answer:
         body = await response.json()
-        self.csrf = body.get("csrf", self.csrf)
+        if "round" in body:
+            self._shows(body)
         return Answer(response.status, body, response.headers)
 
 
