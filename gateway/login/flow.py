@@ -215,7 +215,7 @@ class Flow:
             return await self._turned(visit, login, acted, form)
         moved = await self._happened(visit, login, acted.events)
         if moved is None:
-            return Went(None, inert=True)
+            return await self._overtaken(visit, login, form)
         shown = acted.trouble if machine.step(moved) is page else None
         return await self._settle(visit, moved, shown, form)
 
@@ -385,6 +385,12 @@ class Flow:
             return self._ended(visit, slot.spent, secret)
         return None
 
+    async def _overtaken(self, visit: Visit, login: Login, form: str) -> Went:
+        """What a request gets whose secret another one spent meanwhile: the same answer if that sent the same form."""
+        slot = await self.logins.read(login.tenant, _key(login.tag, login.key))
+        again = await self._again(visit, slot.spent, form) if slot and slot.spent else None
+        return again or Went(None, inert=True)
+
     def _ended(self, visit: Visit, spent: Spent, secret: str) -> Went | None:
         """The answer that ends a login; it alone carries the session."""
         opened = spent.login.opened
@@ -414,11 +420,13 @@ class Flow:
                 moved: Login | None = ended
             else:
                 moved = await self._happened(visit, login, acted.events)
+            if moved is None and not trouble:
+                return await self._overtaken(visit, login, form)
             if moved == login:
                 break  # another request runs it: the page says so and asks again
             login = moved
         if login is None:
-            return Went(None, trouble, inert=trouble is None)
+            return Went(None, trouble)
         return Went(login, login.stopped or trouble, secret=secret)
 
     async def _run(self, visit: Visit, login: Login, effect: Effect) -> Acted:

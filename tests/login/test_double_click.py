@@ -1,6 +1,7 @@
 """A form sent twice, by a double click or from two tabs: the second one loses nothing that the first one won."""
 
 import asyncio
+import random
 from dataclasses import replace
 
 import pytest
@@ -60,3 +61,35 @@ async def test_a_password_and_the_tag_of_a_browser_do_not_lead_into_its_login(to
     both = await asyncio.gather(*acts) if together else [await act for act in acts]
     assert len({went.login.id for went in both if went.login}) == 2
     assert hers.secret != copied.secret
+
+
+FIRST = replace(TRUSTING, trust_browser_days=0)
+
+
+async def entered(turns: int, browser: Browser, form: Form, code: str) -> Step:
+    """The code, when others had so many turns."""
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    return (await browser.act(Step.VERIFY, form=form, code=code)).step
+
+
+def unevenly(world: World) -> None:
+    """From now on some uses of store and realm take much longer than others."""
+    chance = random.Random(world.random.random())
+    world.random.randrange = lambda *_: chance.choice((0, 0, 1, 2, 40, 80))  # type: ignore[method-assign]
+
+
+@pytest.mark.row("GW-13")
+@pytest.mark.parametrize("turns", [0, 7, 16, 49, 92, 110, 132, 177, 214, 256, 338, 408, 487, 598])
+async def test_a_double_click_on_the_code_of_a_first_login_gets_one_answer(turns: int) -> None:
+    world = World(FIRST, turns)
+    await world.start()
+    browser = Browser(world, "laptop")
+    await browser.act(Step.PASSWORD, username="anna", password="right")
+    await browser.act(Step.REGISTER, address=MAILBOX.address)
+    await browser.act(Step.CONFIRM, "send")
+    second, code, form = browser.copy(), world.mailed(MAILBOX.address), await browser.form()
+    unevenly(world)
+    steps = await asyncio.gather(entered(0, browser, form, code), entered(turns, second, form, code))
+    assert set(steps) == {Step.DONE}
+    assert second.session == browser.session != ""
