@@ -145,6 +145,18 @@ class Page(Protocol):
         """What its template and its JSON show; `fields` is what was just typed, empty on a GET."""
 
 
+class CutShort(Exception):
+    """An effect failed (`__cause__`) after the login got a new secret: the answer tells the failure and sets `secret`.
+
+    Without the cookie the browser would lose a login whose proof was accepted.
+    """
+
+    def __init__(self, tag: str, secret: str) -> None:
+        super().__init__("an effect failed after an accepted proof")
+        self.tag = tag
+        self.secret = secret
+
+
 EffectRunner = Callable[[Visit, Login], Awaitable[Acted]]
 
 
@@ -351,7 +363,10 @@ class Flow:
         new = replace(visit, secret=secret)
         current: Login | None = moved
         while current and acted.then:
-            acted = await acted.then(current)
+            try:
+                acted = await acted.then(current)
+            except Exception as error:
+                raise CutShort(visit.tag, secret) from error
             current = await self._happened(new, current, acted.events)
         if current is None:
             return Went(None, inert=True)
@@ -411,7 +426,12 @@ class Flow:
         `form` names the form that this answers ("" for a GET), `secret` is the login secret that the answer sets.
         """
         while login and not trouble and isinstance(effect := machine.first(login), Effect):
-            acted = await self._run(visit, login, effect)
+            try:
+                acted = await self._run(visit, login, effect)
+            except Exception as error:
+                if secret is None:
+                    raise
+                raise CutShort(visit.tag, secret) from error
             trouble = acted.trouble
             if effect in (Effect.OPEN, Effect.TOUCH, Effect.ACT):
                 ended = await self._spend(visit, login, acted, form)

@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 
 import structlog
-from aiohttp import web
+from aiohttp import hdrs, web
 
 from gateway.domain.policy import FactorKind
 from gateway.domain.ports import Clock
@@ -21,15 +21,16 @@ from gateway.domain.problem import Problem, Trouble
 from gateway.domain.session import Session
 from gateway.login.answers import Answers, redirect
 from gateway.login.begin_in_session import Asked, BeginInSession
-from gateway.login.flow import Flow, Slot, Went
+from gateway.login.flow import CutShort, Flow, Slot, Went
 from gateway.login.record import Act, ActKind, Login, Purpose, Step
 from gateway.login.reports import Reports
 from gateway.login.visit import Visit
 from gateway.login.visits import Browser, Visits
 from gateway.observe.audit import AuditEvent
-from gateway.web import protections
+from gateway.web import cookies, protections
+from gateway.web.cookies import BrowserSecret
 from gateway.web.csrf import is_navigation
-from gateway.web.failures import Failures, wants_json
+from gateway.web.failures import Failures, Handler, wants_json
 from gateway.web.protections import Fields, Unreadable
 from gateway.web.request import TENANT
 
@@ -59,11 +60,25 @@ class LoginHandlers:
     def routes(self, prefix: str) -> list[web.RouteDef]:
         """What `app` mounts under `prefix`."""
         return [
-            web.get(f"{prefix}login", self.begin),
-            web.post(f"{prefix}login", self.begin_within),
-            web.get(f"{prefix}login/{{step}}", self.show),
-            web.post(f"{prefix}login/{{step}}", self.act),
+            web.get(f"{prefix}login", self._kept(self.begin)),
+            web.post(f"{prefix}login", self._kept(self.begin_within)),
+            web.get(f"{prefix}login/{{step}}", self._kept(self.show)),
+            web.post(f"{prefix}login/{{step}}", self._kept(self.act)),
         ]
+
+    def _kept(self, handler: Handler) -> Handler:
+        """`handler`, whose answer sets the new login secret also when an effect failed after an accepted proof."""
+
+        async def kept(request: web.Request) -> web.StreamResponse:
+            try:
+                return await handler(request)
+            except CutShort as cut:
+                response = self.failures.of_error(request, cut.__cause__ or cut)
+                cookie = cookies.login(request[TENANT], BrowserSecret(cut.tag, cut.secret).value)
+                response.headers.add(hdrs.SET_COOKIE, cookie)
+                return response
+
+        return kept
 
     async def begin(self, request: web.Request) -> web.StreamResponse:
         """Where every login begins: on to the app with a session that may, else the login's step, else the password."""

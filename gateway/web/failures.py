@@ -120,14 +120,18 @@ class Failures:
             return self._of_aiohttp(request, error)
         except asyncio.CancelledError:
             raise
-        except GatewayError as error:
-            self._tell(request, error, level="warning")
-            return self._answer(request, problem_of(error), str(error))
         except (ConnectionResetError, BrokenPipeError):
             raise  # the client is gone: there is nobody to answer
         except Exception as error:
-            self._tell(request, error, level="error")
-            return self._answer(request, Problem.INTERNAL, type(error).__name__)
+            return self.of_error(request, error)
+
+    def of_error(self, request: web.Request, error: BaseException) -> web.StreamResponse:
+        """The answer to what a handler raised; logged with its cause."""
+        if isinstance(error, GatewayError):
+            self._tell(request, error, level="warning")
+            return self._answer(request, problem_of(error), str(error))
+        self._tell(request, error, level="error")
+        return self._answer(request, Problem.INTERNAL, type(error).__name__)
 
     def _of_aiohttp(self, request: web.Request, error: web.HTTPException) -> web.StreamResponse:
         if error.status < 400:
@@ -151,7 +155,7 @@ class Failures:
             raise ConnectionResetError("the answer had begun when its handler failed")
         return self.respond(request, problem, cause=cause)
 
-    def _tell(self, request: web.Request, error: Exception, *, level: str) -> None:
+    def _tell(self, request: web.Request, error: BaseException, *, level: str) -> None:
         """The true cause, with its traceback only where it is our own mistake."""
         getattr(self._log, level)(
             "request failed",

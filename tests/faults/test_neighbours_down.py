@@ -116,6 +116,30 @@ async def test_a_registration_that_cannot_be_saved_is_tried_again_without_a_new_
     assert light_site.keycloak.admin.attribute(user.id)
 
 
+@pytest.mark.parametrize("again", ["the app", "the same form"])
+async def test_a_right_code_is_not_lost_when_keycloak_is_away_at_the_opening(light_site: Site, again: str) -> None:
+    user = light_site.user(email=None)
+    async with light_site.person() as agent:
+        await agent.first_login(user.username, user.password, ADDRESS, light_site.mail)
+    key = light_site.settings.tenant["tenantSettings"]["keyCloak"]
+    async with light_site.person() as agent:
+        await agent.password(user.username, user.password)
+        code, tab = await code_for(light_site.mail, ADDRESS, 2), await agent.tab()
+        there, key["auth-server-url"] = key["auth-server-url"], "http://127.0.0.1:1/auth/"
+        light_site.change()
+        told = await tab.post("verify", code=code)
+        assert (told.status, "gateway-session" in told.cookies) == (503, False)
+        key["auth-server-url"] = there
+        light_site.change()
+        if again == "the app":
+            await tab.open("/unified-admin/")
+        else:
+            await tab.send("verify", code=code)
+        assert tab.path == "/unified-admin/"
+        assert (await agent.get("/unified-admin/")).status == 200
+    assert len(light_site.mail.to(ADDRESS)) == 2
+
+
 async def test_a_relay_that_is_down_costs_no_send_and_no_wait(light_site: Site) -> None:
     user = light_site.user(email=None)
     async with light_site.person() as agent:
