@@ -290,12 +290,16 @@ class Person:
 
 
 async def code_for(mail: MailServer, address: str, count: int = 1) -> str:
-    """The code of the newest mail to `address`, once so many have come."""
-    while len(mail.to(address)) < count:
+    """The code of the newest mail with one to `address`, once so many have come; notices are passed over."""
+    while len(found := codes_to(mail, address)) < count:
         await mail.wait(len(mail.messages) + 1)
-    found = re.search(r"(?m)^\s*(\d{4,10})\s*$", mail.to(address)[-1].text)
-    assert found
-    return found[1]
+    return found[-1]
+
+
+def codes_to(mail: MailServer, address: str) -> list[str]:
+    """The codes that were mailed to `address`."""
+    found = (re.search(r"(?m)^\s*(\d{4,10})\s*$", message.text) for message in mail.to(address))
+    return [match[1] for match in found if match]
 
 
 def wrong(code: str) -> str:

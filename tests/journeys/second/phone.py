@@ -1,4 +1,4 @@
-"""A phone with an authenticator app, and how somebody gets one for his account."""
+"""A phone with an authenticator app, and how users set one up and prove it."""
 
 from dataclasses import dataclass, field
 
@@ -6,7 +6,7 @@ import pyotp
 
 from gateway.domain.ports import Clock
 from tests.journeys.conftest import Site
-from tests.journeys.person import Answer, Person, code_for
+from tests.journeys.person import Answer, Person, code_for, codes_to
 from tests.neighbours.keycloak_admin import Person as User
 
 STEP = 30
@@ -49,26 +49,37 @@ async def first_app(site: Site, agent: Person, user: User) -> Phone:
     return phone
 
 
-async def set_up_mail(site: Site, agent: Person, user: User) -> Answer:
-    """Turn the mail on from the account page, up to the first page after its code; asked for the password on the way
-    where nothing is on yet."""
+async def proved(
+    site: Site, agent: Person, user: User, kind: str, factor: str = "", *, phone: Phone | None = None
+) -> Answer:
+    """Press a button of the account page and give the proof that it asks for: a code, or the password."""
     address = user.email or ""
-    shown = await agent.begin("enrol", "email")
+    before = len(codes_to(site.mail, address))
+    shown = await agent.act(kind, factor)
     if shown.step == "password":
-        shown = await agent.do("password", password=user.password)
+        return await agent.do("password", password=user.password)
+    assert shown.step == "verify", shown.body
+    if phone is None:
+        return await agent.do("verify", code=await code_for(site.mail, address, before + 1))
+    answer = await agent.do("verify", code=phone.code())
+    next_step(site)
+    return answer
+
+
+async def set_up_mail(site: Site, agent: Person, user: User, *, phone: Phone | None = None) -> Answer:
+    """Turn the mail on from the account page, up to the first page after its code."""
+    address = user.email or ""
+    shown = await proved(site, agent, user, "enrol", "email", phone=phone)
     assert shown.step == "register", shown.body
     assert (await agent.do("register", address=address)).step == "confirm"
-    before = len(site.mail.to(address))
+    before = len(codes_to(site.mail, address))
     assert (await agent.do("confirm", "send")).step == "verify"
     return await agent.do("verify", code=await code_for(site.mail, address, before + 1))
 
 
 async def set_up_app(site: Site, agent: Person, user: User) -> tuple[Phone, Answer]:
-    """Turn the app on from the account page; the session is fresh, or nothing is on yet."""
-    shown = await agent.begin("enrol", "totp")
-    if shown.step == "password":
-        shown = await agent.do("password", password=user.password)
-    phone = await scan(site, shown)
+    """Turn the app on from the account page, where the mail is on already or nothing is."""
+    phone = await scan(site, await proved(site, agent, user, "enrol", "totp"))
     done = await agent.do("register", code=phone.code())
     next_step(site)
     return phone, done
