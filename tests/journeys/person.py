@@ -63,6 +63,12 @@ def forms_of(page: str) -> list[dict[str, str]]:
     return parser.found
 
 
+def button(page: str, kind: str, factor: str = "") -> dict[str, str]:
+    """The form of the account page for one act; empty when the page has none."""
+    wanted = {"act": kind, "factor": factor}
+    return next((form for form in forms_of(page) if {"factor": "", **form}.items() >= wanted.items()), {})
+
+
 def login_form(page: str) -> dict[str, str]:
     """The hidden fields of a login page's form; empty when the page is none of the login."""
     return next((form for form in forms_of(page) if "round" in form), {})
@@ -99,12 +105,21 @@ class Tab:
 
     async def send(self, step: str, action: str = "", **fields: str) -> Self:
         """Send the form of this page and go where the answer leads."""
-        response = await self.post(step, action, **fields)
-        if response.status == 303:
-            return await self.open(response.headers["Location"])
+        return await self._follow(await self.post(step, action, **fields))
+
+    async def press(self, kind: str, factor: str = "") -> Self:
+        """Press a button of the account page, which this tab shows, and go where the answer leads."""
+        form = button(self.text, kind, factor)
+        assert form, f"no button {kind} {factor}"
+        answer = await self.person.http.post(
+            f"{self.person.base}/-/login", data=form, headers=FORM, allow_redirects=False
+        )
+        return await self._follow(answer)
+
+    async def _follow(self, response: ClientResponse) -> Self:
         self.text = await response.text()
         self.fields = login_form(self.text)
-        return self
+        return await self.open(response.headers["Location"]) if response.status == 303 else self
 
 
 class Person:
@@ -200,9 +215,7 @@ class Person:
 
     async def account_form(self, kind: str, factor: str = "") -> dict[str, str]:
         """The form of the account page for one act; empty when the page has none."""
-        tab = await self.tab("/-/account")
-        wanted = {"act": kind, "factor": factor}
-        return next((form for form in forms_of(tab.text) if {"factor": "", **form}.items() >= wanted.items()), {})
+        return button((await self.tab("/-/account")).text, kind, factor)
 
     async def act(self, kind: str, factor: str = "", **fields: str) -> Answer:
         """Press a button of the account page: begin the login for that act, as a program would."""
