@@ -14,12 +14,21 @@ async def signed_in(site: Site, agent: Person) -> None:
     assert (await agent.first_login(user.username, user.password, ADDRESS, site.mail)).step == "done"
 
 
-@pytest.mark.parametrize("purpose", ["step-up", "enrol"])
-async def test_nothing_begins_in_a_session_by_a_form_without_its_token(light_site: Site, purpose: str) -> None:
+@pytest.mark.parametrize("act", ["step-up", "enrol", "turn-off", "show-codes", "new-codes", "sign-out-everywhere", ""])
+async def test_nothing_begins_in_a_session_by_a_form_without_its_token(light_site: Site, act: str) -> None:
     async with light_site.person() as agent:
         await signed_in(light_site, agent)
-        agent.csrf = "x"
-        refused = await agent.begin(purpose, "EMAIL")
+        form = {"act": act, "factor": "email", "version": "1", "to": "/-/account"}
+        for token in ("x", "", agent.csrf):
+            refused = await agent.press({**form, "csrf": token})
+            assert (refused.status, refused.problem) == (403, "form-expired")
+
+
+async def test_a_button_of_the_account_page_of_another_user_begins_nothing(light_site: Site) -> None:
+    async with light_site.person() as agent, light_site.person() as other:
+        await signed_in(light_site, agent)
+        await signed_in(light_site, other)
+        refused = await agent.press(await other.account_form("enrol", "email"))
         assert (refused.status, refused.problem) == (403, "form-expired")
 
 

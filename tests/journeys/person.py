@@ -125,8 +125,8 @@ class Tab:
 class Person:
     """Has cookies of its own. `base` is the gateway's address, `always` what this browser sends with every request.
 
-    `do` and `submit` send back what the page or answer before them named: login, round and the form's id, and within a
-    session its target too.
+    `path` is the page that `page` ended up on. `do` and `submit` send back what the page or answer before them named:
+    login, round and the form's id, and within a session its target too.
     """
 
     def __init__(
@@ -141,6 +141,7 @@ class Person:
         self._http = ClientSession(cookie_jar=CookieJar(unsafe=True), headers=always, middlewares=middlewares)
         self.csrf = ""
         self.named: dict[str, str] = {}
+        self.path = ""
         self._next = ""
         self._target = target
 
@@ -176,9 +177,10 @@ class Person:
 
     async def page(self, path: str = "") -> str:
         """The page that a browser ends up on at `path` (else at the login)."""
-        text = (await self.tab(path)).text
-        self._shows(login_form(text))
-        return text
+        tab = await self.tab(path)
+        self.path = tab.path
+        self._shows(login_form(tab.text))
+        return tab.text
 
     async def submit(self, step: str, action: str = "", **fields: str) -> ClientResponse:
         """A form of a page as a browser sends it; redirects are followed before the next form only."""
@@ -313,6 +315,11 @@ def codes_to(mail: MailServer, address: str) -> list[str]:
     """The codes that were mailed to `address`."""
     found = (re.search(r"(?m)^\s*(\d{4,10})\s*$", message.text) for message in mail.to(address))
     return [match[1] for match in found if match]
+
+
+def listed(page: str) -> list[str]:
+    """The backup codes that a page shows."""
+    return re.findall(r"<li>([0-9A-Z]{5}-[0-9A-Z]{5})</li>", page)
 
 
 def wrong(code: str) -> str:

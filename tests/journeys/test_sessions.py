@@ -32,7 +32,7 @@ async def test_the_last_step_gives_the_cookies_with_their_flags(site: Site) -> N
         await agent.to_code(user.username, user.password, "cookies@example.com")
         response = await agent.submit("verify", code=await code_for(site.mail, "cookies@example.com"))
     given = {name: morsel for name, morsel in response.cookies.items()}
-    assert set(given) == {"gateway-session", "gateway-browser", "token"}
+    assert set(given) == {"gateway-session", "gateway-login", "gateway-browser", "token"}
     for morsel in given.values():
         assert morsel["httponly"]
         assert morsel["samesite"] == "Lax"

@@ -93,4 +93,6 @@ async def both(site: Site, agent: Person, user: User) -> tuple[Phone, list[str]]
     assert (await agent.do("backup-codes")).step == "done"
     phone, done = await set_up_app(site, agent, user)
     assert done.step == "done"
+    while len(site.mail.to(user.email or "")) < 3:  # two codes, and the notice of the app
+        await site.mail.wait(len(site.mail.messages) + 1)
     return phone, list(codes.body["codes"])

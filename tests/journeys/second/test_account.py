@@ -7,7 +7,7 @@ from urllib.parse import unquote
 import pytest
 
 from tests.journeys.conftest import Site
-from tests.journeys.person import PAGE, Person, Tab, code_for, wrong
+from tests.journeys.person import PAGE, Person, Tab, code_for, listed, wrong
 from tests.journeys.second.phone import both, next_step, proved, scan, set_up_app, set_up_mail
 
 pytestmark = pytest.mark.keycloak
@@ -422,8 +422,3 @@ async def test_a_factor_turned_off_and_new_backup_codes_are_told_to_the_user_by_
 async def act_page(agent: Person, kind: str, factor: str = "") -> Tab:
     """The page that asks for the proof of an act."""
     return await (await agent.tab("/-/account")).press(kind, factor)
-
-
-def listed(page: str) -> list[str]:
-    """The backup codes that a page shows."""
-    return re.findall(r"<li>([0-9A-Z]{5}-[0-9A-Z]{5})</li>", page)

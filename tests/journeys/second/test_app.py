@@ -6,7 +6,7 @@ import pytest
 
 from tests.journeys.conftest import Site
 from tests.journeys.second.conftest import EFCX_APP
-from tests.journeys.second.phone import first_app, next_step, scan
+from tests.journeys.second.phone import Phone, first_app, next_step, scan
 
 pytestmark = pytest.mark.keycloak
 
@@ -42,18 +42,41 @@ async def test_the_page_shows_a_picture_and_the_secret_and_takes_the_code(app_si
     async with app_site.person() as agent:
         shown = await agent.password(user.username, user.password)
         assert shown.body["otpauth"].startswith("otpauth://totp/")
-        page = await agent.page()
+        page = await agent.page("/-/login/register")
         assert "<svg" in page
         assert re.sub(r"\s|<[^>]+>", "", page).count(shown.body["secret"]) >= 1
         assert 'autocomplete="one-time-code"' in page
 
 
-async def test_the_secret_is_one_however_often_the_page_is_shown(app_site: Site) -> None:
+def shown_secret(page: str) -> str:
+    """The app's secret as a page spells it out."""
+    return re.sub(r"\s|<[^>]+>", "", re.findall(r'class="secret"[^>]*>(.*?)</p>', page, re.DOTALL)[0])
+
+
+async def test_the_secret_is_one_however_often_its_page_is_shown(app_site: Site) -> None:
     user = app_site.user()
     async with app_site.person() as agent:
         first = (await agent.password(user.username, user.password)).body["secret"]
-        assert (await agent.look()).body["secret"] == first
+        for _ in range(2):
+            assert shown_secret(await agent.page("/-/login/register")) == first
         assert (await agent.do("register", code="000000")).body["secret"] == first
+        assert shown_secret(await agent.page("/-/login/register")) == first
+
+
+@pytest.mark.attack("S1")
+@pytest.mark.parametrize("way", ["/unified-admin/", "/-/login?to=/unified-admin/"])
+async def test_a_browser_that_enters_anew_is_shown_another_secret_and_only_that_one_counts(
+    app_site: Site, way: str
+) -> None:
+    user = app_site.user()
+    async with app_site.person() as agent:
+        old = await scan(app_site, await agent.password(user.username, user.password))
+        before = agent.cookie("gateway-login")
+        new = shown_secret(await agent.page(way))
+        assert new != old.secret
+        assert agent.cookie("gateway-login") != before
+        assert (await agent.do("register", code=old.code())).problem == "wrong-code"
+        assert (await agent.do("register", code=Phone(new, app_site.clock).code())).step == "done"
 
 
 async def test_an_app_is_on_only_after_a_right_code(app_site: Site) -> None:

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.journeys.conftest import Site
-from tests.journeys.person import Answer, Person, code_for, wrong
+from tests.journeys.person import Answer, Person, code_for, codes_to, wrong
 from tests.journeys.second.administrator import admin_code
 from tests.journeys.second.phone import Phone, both, first_app, next_step
 from tests.neighbours.keycloak_admin import Person as User
@@ -85,7 +85,7 @@ async def test_after_a_warning_the_right_code_is_judged_and_lets_in(cloud: Site,
 async def test_five_in_all_over_codes_resends_and_logins(cloud: Site) -> None:
     user, phone, codes = await with_both(cloud)
     assert user.email
-    sent = len(cloud.mail.to(user.email))
+    sent = len(codes_to(cloud.mail, user.email))
     async with cloud.person() as first:
         await at_page(first, user)
         assert (await first.do("verify", code=phone.wrong())).problem == "wrong-code"
