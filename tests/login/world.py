@@ -9,7 +9,8 @@ posts forms; acts of several tabs may run at once, and every use of the store or
 import asyncio
 import random
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
@@ -32,7 +33,7 @@ from gateway.keycloak.sign_in import Granted, NotFullySetUp, WrongPassword
 from gateway.keycloak.sign_in_queue import SignInQueue
 from gateway.keycloak.users import PasswordRefused
 from gateway.login.begin_in_session import Asked, BeginInSession
-from gateway.login.flow import Flow, Slot, Went
+from gateway.login.flow import CutShort, Flow, Slot, Went
 from gateway.login.handlers import LoginHandlers
 from gateway.login.record import Act, Login, Step
 from gateway.login.visit import Visit
@@ -177,7 +178,7 @@ class Realm:
         if not person.due:
             self.world.violations.append(f"{ACTOR.get().person} sets a password of {user_id} that is not due")
         self.world.set_by.append((ACTOR.get().person, person.user.username, new.reveal()))
-        self.world.passwords.append((ACTOR.get().person, person.user.username))
+        self.world.passwords.append((ACTOR.get(), person.user.username))
         person.password, person.due = new.reveal(), False
         if person.credential_date is not None:
             person.credential_date += 1
@@ -221,7 +222,7 @@ class World:
         self.realm = Realm(self)
         self.away: set[str] = set()
         self.violations: list[str] = []
-        self.passwords: list[tuple[str, str]] = []
+        self.passwords: list[tuple[Actor, str]] = []
         self.set_by: list[tuple[str, str, str]] = []
         self.given: dict[str, str] = {}
         self.requests = 0
@@ -302,11 +303,11 @@ class World:
         """Note whose right password the actor enters."""
         person = self.realm.people.get(name)
         if person and person.password == password:
-            self.passwords.append((ACTOR.get().person, name))
+            self.passwords.append((ACTOR.get(), name))
 
-    def gave_password(self, name: str) -> set[str]:
-        """The persons who entered a right password of the user `name`."""
-        return {person for person, user in self.passwords if user == name}
+    def gave_password(self, name: str) -> list[Actor]:
+        """Who entered a right password of the user `name`, and at which browser."""
+        return [actor for actor, user in self.passwords if user == name]
 
     def app_code(self, name: str, steps: int = 0) -> str:
         """What the user's app shows; "" when he has none."""
@@ -416,7 +417,9 @@ class Browser:
         login = await self.login()
         if login is None:
             return Went(None)
-        return await self._went(await self.world.flow.enter(await self.visit(login), login))
+        with self._cut_short():
+            went = await self.world.flow.enter(await self.visit(login), login)
+        return await self._went(went)
 
     async def form(self) -> Form:
         """The hidden fields of a page loaded now."""
@@ -437,7 +440,8 @@ class Browser:
         if page is Step.PASSWORD:
             self.world.entered(fields.get("username", ""), fields.get("password", ""))
         visit = await self.visit(slot.login)
-        went = await self.world.flow.act(visit, slot, page, action, {**named, **fields})
+        with self._cut_short():
+            went = await self.world.flow.act(visit, slot, page, action, {**named, **fields})
         shown = await self._went(went)
         if went.inert or (went.login and not (went.failed and not went.out_of_order and went.step is not Step.STOPPED)):
             return await self._followed(shown)
@@ -454,7 +458,9 @@ class Browser:
             return None
         slot, visit = await self.find(), await self.visit()
         asked = Asked(self.world.chance.token_bytes(8).hex())
-        return await self._went(await self.world.in_session.enrol(visit, slot, session, factor, asked))
+        with self._cut_short():
+            went = await self.world.in_session.enrol(visit, slot, session, factor, asked)
+        return await self._went(went)
 
     async def begin(self, act: Act) -> Went | None:
         """Begin an act of the account page."""
@@ -463,7 +469,18 @@ class Browser:
             return None
         slot, visit = await self.find(), await self.visit()
         asked = Asked(self.world.chance.token_bytes(8).hex())
-        return await self._went(await self.world.in_session.act(visit, slot, session, act, asked))
+        with self._cut_short():
+            went = await self.world.in_session.act(visit, slot, session, act, asked)
+        return await self._went(went)
+
+    @contextmanager
+    def _cut_short(self) -> Iterator[None]:
+        """An error page after an accepted proof sets the new login cookie."""
+        try:
+            yield
+        except CutShort as cut:
+            self.secret = cut.secret
+            raise cut.__cause__ or cut from None
 
     async def current(self) -> Session | None:
         """The session."""
@@ -478,7 +495,7 @@ class Browser:
         self.session = went.given.session
         self.world.given[self.session] = self.name
         self.trust = went.given.trust or self.trust
-        session = await self.current()
+        session = await self.world.sessions.current(self.world.tenant, went.given.session)
         if session and session.id not in {known.session.id for known in self.opened}:
             self.opened.append(Received(went.login, session, ACTOR.get().person))
         return went
