@@ -9,7 +9,7 @@ from typing import Any
 import pyotp
 import pytest
 
-from gateway.domain.challenge import Challenge
+from gateway.domain.challenge import Binding, Challenge
 from gateway.domain.channel import TlsSettings
 from gateway.domain.enrolment import Enrolment, EnrolmentSet
 from gateway.domain.policy import AttemptsScope, FactorKind
@@ -63,7 +63,7 @@ class Kind(ABC):
 
     def another_owner(self, proof: Proof, number: int) -> Proof:
         """The same code in the hands of another login."""
-        return replace(proof, case=replace(proof.case, login=f"other{number}"))
+        return bound(proof, replace(proof.case.bound_to, login=f"other{number}"))
 
 
 class Email(Kind):
@@ -190,6 +190,11 @@ def maximum(request: pytest.FixtureRequest, bench: Bench) -> int:
     return bench.policy.otp_max_attempts
 
 
+def bound(proof: Proof, to: Binding) -> Proof:
+    """The same challenge, as if it had been made for another login or round: only its use stands in the way."""
+    return replace(proof, case=replace(proof.case, bound_to=to), challenge=replace(proof.challenge, bound_to=to))
+
+
 async def answer(bench: Bench, proof: Proof, typed: str) -> Right | Wrong:
     return await bench.answer(proof.case, proof.challenge, typed)
 
@@ -230,7 +235,7 @@ async def test_what_was_used_is_wrong_for_another_login(kind: Kind, bench: Bench
 async def test_what_was_used_is_wrong_for_the_next_round_of_the_same_login(kind: Kind, bench: Bench) -> None:
     proof = await kind.ask()
     await answer(bench, proof, proof.right)
-    again = replace(proof, case=replace(proof.case, round=1), challenge=replace(proof.challenge, round=1))
+    again = bound(proof, replace(proof.case.bound_to, round=1))
     assert problem(await answer(bench, again, proof.right)) is kind.replayed
 
 

@@ -8,7 +8,7 @@ from gateway.crypto.sealing import KEY_BYTES, Key, KeyRing, Sealer
 from gateway.crypto.signing import Signer
 from gateway.delivery.mail import NotSent, Sent
 from gateway.delivery.message import Message
-from gateway.domain.challenge import Challenge
+from gateway.domain.challenge import Binding, Challenge, ProofPurpose
 from gateway.domain.channel import Channel, ChannelKind, ChannelType
 from gateway.domain.enrolment import Enrolment
 from gateway.domain.policy import FactorKind, Method, Policy
@@ -123,15 +123,24 @@ class Bench:
             chance=self.chance,
         )
 
-    def case(self, user: str = "u1", login: str = "l1", address: str = "", **changes: Any) -> Case:
+    def case(
+        self,
+        user: str = "u1",
+        login: str = "l1",
+        address: str = "",
+        *,
+        round: int = 0,  # noqa: A002 - the record's word
+        purpose: ProofPurpose = ProofPurpose.VERIFY,
+        draft: str = "",
+        **changes: Any,
+    ) -> Case:
         """A proof of `user` in `login`."""
         case = Case(
             tenant=TENANT,
             policy=self.policy,
             limits=self.limits,
             user=User(user, user),
-            login=login,
-            round=0,
+            bound_to=Binding(login, round, purpose, draft),
             app="/unified-admin",
             client="192.0.2.1",
             methods=(Enrolment(FactorKind.EMAIL, address or f"{user}@example.com"),),
@@ -161,7 +170,8 @@ class Bench:
 
     async def try_to_send(self, case: Case) -> Challenge | Trouble:
         """The next challenge of the case's login."""
-        number = self._numbers[case.login] = self._numbers.get(case.login, -1) + 1
+        login = case.bound_to.login
+        number = self._numbers[login] = self._numbers.get(login, -1) + 1
         message = next((m for m in case.methods if m.factor is FactorKind.EMAIL), None)
         return await self.challenges.begin(case, self.about, number, message)
 

@@ -2,9 +2,12 @@
 
 import asyncio
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
+from gateway.domain.challenge import ProofPurpose
+from gateway.domain.enrolment import Enrolment
 from gateway.domain.policy import FactorKind, SharedAddress
 from gateway.domain.problem import Problem, Trouble
 from gateway.second_factor.challenges import Right, Wrong
@@ -53,8 +56,48 @@ async def test_a_used_code_is_wrong_for_another_round(bench: Bench) -> None:
     challenge = await bench.send(bench.case())
     code = bench.mails.code()
     await bench.answer(bench.case(), challenge, code)
-    again = replace(challenge, round=1)
-    assert problem(await bench.answer(bench.case(round=1), again, code)) is Problem.WRONG_CODE
+    later = bench.case(round=1)
+    again = replace(challenge, bound_to=later.bound_to)
+    assert problem(await bench.answer(later, again, code)) is Problem.WRONG_CODE
+
+
+DRAFT, OTHER_DRAFT = (Enrolment(FactorKind.EMAIL, f"{name}@example.com").digest for name in ("new", "newer"))
+ELSEWHERE = {
+    "login": {"login": "l2"},
+    "round": {"round": 1},
+    "purpose": {"purpose": ProofPurpose.APPROVE},
+    "verify": {"purpose": ProofPurpose.VERIFY},
+    "draft": {"draft": OTHER_DRAFT},
+    "no draft": {"draft": ""},
+}
+
+
+@pytest.mark.row("GW-46")
+@pytest.mark.parametrize("changed", ELSEWHERE.values(), ids=ELSEWHERE)
+async def test_an_entry_for_a_challenge_bound_to_something_else_is_not_judged_and_costs_nothing(
+    bench: Bench, changed: dict[str, Any]
+) -> None:
+    bound: dict[str, Any] = {"login": "l1", "purpose": ProofPurpose.ENROL, "draft": DRAFT}
+    own, other = bench.case(**bound), bench.case(**{**bound, **changed})
+    challenge = await bench.send(own)
+    for typed in (bench.mails.code(), bench.wrong()):
+        assert await bench.answer(other, challenge, typed) == Wrong(Trouble(Problem.WRONG_CODE))
+    for case in (own, other):
+        left = await bench.challenges.left(case, challenge)
+        assert (left.failures, left.attempts) == (0, bench.policy.otp_max_attempts)
+    assert isinstance(await bench.answer(own, challenge, bench.mails.code()), Right)
+
+
+@pytest.mark.row("GW-46")
+@pytest.mark.parametrize("changed", ELSEWHERE.values(), ids=ELSEWHERE)
+async def test_a_hundred_entries_for_a_challenge_bound_to_something_else_lock_nobody(
+    bench: Bench, changed: dict[str, Any]
+) -> None:
+    bound: dict[str, Any] = {"login": "l1", "purpose": ProofPurpose.ENROL, "draft": DRAFT}
+    own, other = bench.case(**bound), bench.case(**{**bound, **changed})
+    challenge = await bench.send(own)
+    await asyncio.gather(*(bench.answer(other, challenge, bench.wrong()) for _ in range(100)))
+    assert isinstance(await bench.answer(own, challenge, bench.mails.code()), Right)
 
 
 @pytest.mark.row("EF-14")
@@ -173,7 +216,9 @@ async def test_of_two_hundred_owners_at_once_one_is_right(bench: Bench) -> None:
     bench.limits = replace(bench.limits, failure_steps=((100_000, 1.0),))
     challenge = await bench.send(bench.case())
     code = bench.mails.code()
-    answers = await asyncio.gather(*(bench.answer(bench.case(), replace(challenge, round=n), code) for n in range(200)))
+    cases = [bench.case(round=n) for n in range(200)]
+    owners = [(case, replace(challenge, bound_to=case.bound_to)) for case in cases]
+    answers = await asyncio.gather(*(bench.answer(case, own, code) for case, own in owners))
     assert len([a for a in answers if isinstance(a, Right)]) == 1
 
 

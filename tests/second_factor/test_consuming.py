@@ -121,7 +121,8 @@ async def test_a_code_of_a_clock_that_is_off_is_never_accepted_and_costs_an_atte
 async def test_the_second_proof_after_a_new_password_needs_the_next_code(phone: Phone, bench: Bench) -> None:
     case, challenge = await phone.ask()
     await bench.answer(case, challenge, phone.code())
-    again, later = replace(case, round=1), replace(challenge, id="c1", round=1)
+    bound_to = replace(case.bound_to, round=1)
+    again, later = replace(case, bound_to=bound_to), replace(challenge, id="c1", bound_to=bound_to)
     assert problem(await bench.answer(again, later, phone.code())) is Problem.NEXT_CODE
     bench.clock.advance(30)
     assert isinstance(await bench.answer(again, later, phone.code()), Right)

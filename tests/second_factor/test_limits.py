@@ -10,7 +10,7 @@ import pyotp
 import pytest
 
 import gateway
-from gateway.domain.challenge import Challenge
+from gateway.domain.challenge import Challenge, ProofPurpose
 from gateway.domain.enrolment import Enrolment
 from gateway.domain.policy import FactorKind, LockScope
 from gateway.domain.problem import Problem, Trouble
@@ -328,7 +328,7 @@ async def test_proving_ones_own_address_again_clears_no_failures_at_the_voucher(
     for n in range(60):
         own = bench.case(login=f"l{n}", address="mine@example.com")
         assert isinstance(await bench.answer(own, await bench.send(own), bench.mails.code()), Right)
-        voucher = bench.case(login=f"l{n}", address="profile@example.com", vouching=True)
+        voucher = bench.case(login=f"l{n}", address="profile@example.com", purpose=ProofPurpose.APPROVE)
         begun = await bench.try_to_send(voucher)
         if isinstance(begun, Challenge):
             judged.append(await bench.answer(voucher, begun, bench.wrong()))

@@ -186,7 +186,7 @@ async def test_the_profile_address_is_told_of_a_registration_without_seeing_the_
 ) -> None:
     mailer = Mailer(clock, chance)
     told = await email_factor(mailer).announce(
-        "profile@cc.example", "Code by e-mail", "anna@cc.example", about(mail_server, chance)
+        "profile@cc.example", "enrolled", "Code by e-mail", "anna@cc.example", about(mail_server, chance)
     )
     await mailer.close()
     assert isinstance(told, Sent)
@@ -198,4 +198,6 @@ async def test_the_profile_address_is_told_of_a_registration_without_seeing_the_
 
 async def test_an_announcement_that_is_not_sent_is_a_value(chance: SeededChance, clock: FakeClock) -> None:
     mailer = Mailer(clock, chance)
-    assert isinstance(await email_factor(mailer).announce("p@cc.example", "x", "", about(None, chance)), NotSent)
+    assert isinstance(
+        await email_factor(mailer).announce("p@cc.example", "turned-off", "x", "", about(None, chance)), NotSent
+    )
