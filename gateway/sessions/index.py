@@ -21,12 +21,18 @@ TRIES = 20
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One session of a user."""
+    """One session of a user. `before` is where it stood before it was reissued, and may still stand."""
 
     id: str
     place: Place
     user_id: str
     ends_at: float
+    before: Place | None = None
+
+    @property
+    def places(self) -> tuple[Place, ...]:
+        """Every place where the session may stand."""
+        return (self.place, self.before) if self.before else (self.place,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,15 +60,15 @@ class Index:
         return found.entries if found else ()
 
     async def note(self, entry: Entry) -> tuple[Entry, ...]:
-        """Note a session that is about to be; returns the oldest ones, which are too many now."""
+        """Note a session that is about to be, or to move; returns the oldest ones, which are too many now."""
         await self._by_id.write("", entry.id, entry, entry.ends_at)
         now = self._clock.now()
         dropped: tuple[Entry, ...] = ()
 
         def with_it(old: Entries) -> Changed[Entries]:
             nonlocal dropped
-            others = tuple(e for e in old.entries if e.id != entry.id and e.ends_at > now)
-            every = (*others, entry)
+            kept = tuple(entry if e.id == entry.id else e for e in old.entries if e.ends_at > now)
+            every = kept if entry in kept else (*kept, entry)
             dropped = every[:-MOST]
             return Changed(Entries(every[-MOST:]), max(e.ends_at for e in every))
 

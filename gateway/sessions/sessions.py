@@ -21,6 +21,7 @@ from gateway.domain.session import Satisfied, Session, Tokens
 from gateway.domain.tenant import Tenant
 from gateway.domain.user import User
 from gateway.sessions.cache import Copies, Kept
+from gateway.sessions.ids import Ids
 from gateway.sessions.index import Entry, Index
 from gateway.sessions.leaving import Leaving
 from gateway.sessions.place import Place, of_cookie, public_id
@@ -78,6 +79,7 @@ class Sessions:
         self._on_event = on_event
         self._records = Records(store=store, sealer=sealer, clock=clock, name="session", of=Kept)
         self._index = Index(store=store, sealer=sealer, clock=clock)
+        self._ids = Ids()
         self._copies = Copies(alive=lambda: notices.alive, clock=clock)
         self._revocation = Revocation(notices, self._copies)
         self._refresh = Refresh(
@@ -143,33 +145,49 @@ class Sessions:
 
         A session that may do more than before belongs to the browser that gave the proof, not to every holder of the
         old cookie (OWASP ASVS 7.2.4). Its id, its user and its end stay, so its live streams go on. `change` must be
-        pure. Called again with the same secret it gives the same session again.
+        pure. Called again with the same secret, by any replica, it gives the same session again, and finishes what a
+        call before began.
 
-        :returns: the session; None when it ended.
+        :returns: the session; None when it ended, or when a call with another secret was faster.
         :raises errors.Unreachable: the store did not answer, or the session's tokens are still being renewed.
         """
         place = of_cookie(tenant.id, f"{tag}.{secret}")
         if place is None:
             raise ValueError("a tag has 16 bytes and a secret 32, in URL-safe base64")
         entry = await self._entry(tenant, session_id)
-        if entry is None:
+        if entry and entry.place != place:
+            async with self._refresh.held(tenant, entry.place):
+                kept = await self._records.read(tenant.id, entry.place.key)
+                if kept:
+                    return await self._moved(tenant, replace(entry, place=place, before=entry.place), kept, change)
+            entry = await self._entry(tenant, session_id)  # it ended, or moved while the lock was waited for
+        if entry is None or entry.place != place or entry.before is None:
             return None
-        if entry.place == place:
+        async with self._refresh.held(tenant, entry.before):  # the call that moves it is over, or ended half-way
             there = await self._records.read(tenant.id, place.key)
-            return there.session if there else None
-        async with self._refresh.held(tenant, entry.place):
-            kept = await self._records.read(tenant.id, entry.place.key)
-            if kept is None:
-                return None
-            old = kept.session
-            new = replace(change(old), id=old.id, tenant=old.tenant, user_id=old.user_id, ends_at=old.ends_at)
-            moved = Kept(replace(new, created_at=old.created_at), kept.renewed_at)
-            await self._records.write(tenant.id, place.key, moved, old.ends_at)
-            await self._index.note(replace(entry, place=place))
-            if not await self._records.remove(tenant.id, entry.place.key):
-                await self._records.remove(tenant.id, place.key)  # it was ended meanwhile
-                return None
-        await self._revocation.changed(entry.place, session_id)
+            if there and await self._records.remove(tenant.id, entry.before.key):
+                await self._revocation.changed(entry.before, session_id)
+        return there.session if there else None
+
+    async def _moved(
+        self, tenant: Tenant, entry: Entry, kept: Kept, change: Callable[[Session], Session]
+    ) -> Session | None:
+        """The session as it stands at its new place alone. The caller holds the lock of the old one, `entry.before`.
+
+        The index names both places before the old one goes, so whatever ends the session meanwhile ends it at both.
+        """
+        old, before = kept.session, entry.before
+        new = replace(change(old), id=old.id, tenant=old.tenant, user_id=old.user_id, ends_at=old.ends_at)
+        moved = Kept(replace(new, created_at=old.created_at), kept.renewed_at)
+        await self._records.write(tenant.id, entry.place.key, moved, old.ends_at)
+        await self._index.note(entry)
+        if before and not await self._records.remove(tenant.id, before.key):  # it was ended meanwhile
+            await self._records.remove(tenant.id, entry.place.key)
+            await self._index.forget(entry)
+            return None
+        if before:
+            await self._revocation.changed(before, old.id)
+        self._ids.note(entry.place, old.id)
         self._on_event(TOUCHED, moved.session, {"satisfied": moved.session.satisfied.value})
         return moved.session
 
@@ -198,8 +216,7 @@ class Sessions:
             return await end()
         except errors.Unreachable:
             self._leaving.begin(place, end, tenant.session.absolute)
-            copy = self._copies.get(place)
-            self._revocation.end_here(place, copy.session.id if copy else public_id(place))
+            self._revocation.end_here(place, self._ids.of(place))
             raise
 
     async def end_all(
@@ -233,6 +250,7 @@ class Sessions:
         kept = await self._records.read(tenant.id, place.key)
         if kept is None or kept.session.tenant != tenant.id:
             return None
+        self._ids.note(place, kept.session.id)
         if reason := _over(tenant, kept.session, self._clock.now()):
             await self._end(_entry(kept.session, place), reason)
             return None
@@ -270,16 +288,28 @@ class Sessions:
         return entry if entry and entry.place.tenant == tenant.id else None
 
     async def _end(self, entry: Entry, reason: str, before: Kept | None = None) -> Session | None:
-        """The record goes first: from then on nobody opens anything with it.
+        """The records go first: from then on no cookie opens anything with them.
 
-        `before` is what stood when an earlier try had no answer: it may have come to pass, and nobody was told.
+        A session that is being reissued ends at each place where the index says that it may stand. `before` is what
+        stood when an earlier try had no answer: it may have come to pass, and was not told.
         """
-        kept = await self._records.read(entry.place.tenant, entry.place.key) or before
-        stood = await self._records.remove(entry.place.tenant, entry.place.key)
-        if kept is None or not (stood or before):
+        kept, stood, places = before, before is not None, list(entry.places)
+        for place in places:  # grows while the session moves
+            found = await self._records.read(place.tenant, place.key)
+            if await self._records.remove(place.tenant, place.key):
+                kept, stood = found or kept, True
+            try:
+                noted = await self._index.find(entry.id)
+            except errors.Unreachable:
+                if not stood:
+                    raise
+                continue  # it is over, and that must be told
+            places += [p for p in (noted.places if noted else ()) if p not in places]
+        if kept is None or not stood:
             self._revocation.end_here(entry.place, entry.id)
             return None
-        await self._revocation.ended(entry.place, entry.id)
+        for place in places:
+            await self._revocation.ended(place, entry.id)
         with suppress(errors.Unreachable, errors.Conflict):  # what is left of it ends by itself
             await self._index.forget(entry)
         self._on_event(ENDED, kept.session, {"reason": reason})

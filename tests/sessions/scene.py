@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from gateway.crypto.sealing import Key, KeyRing, Sealer
+from gateway.domain import errors
 from gateway.domain.policy import FactorKind, Method, Policy
 from gateway.domain.ports import SystemChance
 from gateway.domain.secret import Secret
@@ -18,6 +19,7 @@ from gateway.sessions.refresh import Ended, Unjudged
 from gateway.sessions.sessions import NewSession, Sessions
 from gateway.store.interface import Store
 from gateway.store.locks import StoreLock
+from gateway.store.memory import MemoryStore
 from gateway.store.notices import Notices
 from tests.clock import FakeClock
 
@@ -149,6 +151,32 @@ class Scene:
 def text(count: int) -> str:
     """`count` random bytes as cookies carry them."""
     return base64.urlsafe_b64encode(SystemChance().token_bytes(count)).rstrip(b"=").decode()
+
+
+def same(session: Session) -> Session:
+    """A change that changes nothing."""
+    return session
+
+
+class Flaky(MemoryStore):
+    """A store that does not answer while `away`; what it is told to delete it forgets all the same when `deaf`.
+
+    While `keeps` it answers everything but what it is told to delete, and keeps that.
+    """
+
+    away = deaf = keeps = False
+
+    async def get(self, key: str) -> bytes | None:
+        if self.away:
+            raise errors.Unreachable("store", "TimeoutError")
+        return await super().get(key)
+
+    async def delete(self, key: str) -> bool:
+        if self.deaf:
+            await super().delete(key)
+        if self.away or self.deaf or (self.keeps and key.startswith("session:")):
+            raise errors.Unreachable("store", "TimeoutError")
+        return await super().delete(key)
 
 
 class Stream:

@@ -185,18 +185,6 @@ async def test_a_session_that_ends_during_its_renewal_stays_ended(scene: Scene) 
     assert await scene.two.sessions.current(TENANT, cookie) is None
 
 
-async def test_a_step_up_during_a_renewal_is_not_lost(scene: Scene) -> None:
-    opened, cookie = await scene.open()
-    scene.clock.advance(310)
-    scene.renewals.go_on.clear()
-    waiting = asyncio.create_task(current(scene, cookie))
-    await scene.renewals.entered.wait()
-    await scene.two.sessions.touch(TENANT, opened.id, lambda old: replace(old, routes=("/a",)))
-    scene.renewals.go_on.set()
-    found = await waiting
-    assert (found.tokens.access, found.routes) == ("access 1", ("/a",))
-
-
 async def test_a_flight_overtaken_after_its_lock_fell_does_not_end_the_session(shared: Store, clock: FakeClock) -> None:
     scene = Scene(shared, clock)
     _, cookie = await scene.open()

@@ -10,7 +10,7 @@ from gateway.domain.session import Satisfied
 from gateway.sessions import index
 from gateway.store.memory import MemoryStore
 from tests.clock import FakeClock
-from tests.sessions.scene import ANNA, OTHER_TENANT, TENANT, Scene, text
+from tests.sessions.scene import ANNA, OTHER_TENANT, TENANT, Flaky, Scene, same, text
 
 
 async def test_the_cookie_opens_its_session_on_every_replica(scene: Scene) -> None:
@@ -63,7 +63,7 @@ async def test_a_session_of_one_tenant_is_nothing_to_another(scene: Scene) -> No
     session, cookie = await scene.open()
     assert await scene.one.sessions.current(OTHER_TENANT, cookie) is None
     assert await scene.one.sessions.end(OTHER_TENANT, session.id) is None
-    assert await scene.one.sessions.touch(OTHER_TENANT, session.id, lambda old: old) is None
+    assert await scene.one.sessions.reissue(OTHER_TENANT, session.id, same, tag=text(16), secret=text(32)) is None
     assert await scene.one.sessions.of_user(OTHER_TENANT, ANNA.id) == ()
     assert await scene.one.sessions.current(TENANT, cookie) == session
 
@@ -223,34 +223,6 @@ async def test_too_many_sessions_of_one_user_end_the_oldest(scene: Scene, monkey
     assert scene.one.reasons() == ["too-many", "too-many"]
 
 
-async def test_a_step_up_keeps_the_id_and_is_seen_by_every_replica(scene: Scene) -> None:
-    session, cookie = await scene.open(routes=("/a",))
-    for replica in (scene.one, scene.two):
-        await replica.sessions.current(TENANT, cookie)
-    scene.clock.advance(5)
-    now = scene.clock.now()
-    heard = scene.two.hears("session-changed")
-    touched = await scene.one.sessions.touch(TENANT, session.id, lambda s: replace(s, proved_at=now, routes=None))
-    assert touched == replace(session, proved_at=now, routes=None)
-    assert await scene.one.sessions.current(TENANT, cookie) == touched
-    async with asyncio.timeout(1):
-        await heard.wait()
-    assert await scene.two.sessions.current(TENANT, cookie) == touched
-
-
-async def test_a_touch_cannot_move_a_session_or_its_end(scene: Scene) -> None:
-    session, _ = await scene.open()
-    moved = replace(session, id="x", tenant="other", user_id="bea", ends_at=1e12, created_at=0)
-    assert await scene.one.sessions.touch(TENANT, session.id, lambda _: moved) == session
-
-
-async def test_an_ended_session_cannot_be_touched_back(scene: Scene) -> None:
-    session, cookie = await scene.open()
-    await scene.one.sessions.end(TENANT, session.id)
-    assert await scene.two.sessions.touch(TENANT, session.id, lambda old: old) is None
-    assert await scene.one.sessions.current(TENANT, cookie) is None
-
-
 # ------------------------------------------------------------------ a store that does not answer
 
 
@@ -284,24 +256,6 @@ async def test_a_store_that_only_reads_keeps_users_signed_in(clock: FakeClock) -
     store.read_only = True
     clock.advance(120)
     assert await scene.one.sessions.current(TENANT, cookie) == session
-
-
-class Flaky(MemoryStore):
-    """A store that does not answer while `away`; what it is told to delete it forgets all the same when `deaf`."""
-
-    away = deaf = False
-
-    async def get(self, key: str) -> bytes | None:
-        if self.away:
-            raise errors.Unreachable("store", "TimeoutError")
-        return await super().get(key)
-
-    async def delete(self, key: str) -> bool:
-        if self.deaf:
-            await super().delete(key)
-        if self.away or self.deaf:
-            raise errors.Unreachable("store", "TimeoutError")
-        return await super().delete(key)
 
 
 async def test_leaving_asks_keycloak_for_nothing(scene: Scene) -> None:
