@@ -8,7 +8,7 @@ from tests.rendering import states
 
 COMMON = {
     "step", "problem", "factor", "sent_to", "digits", "expires_in", "resend_in", "attempts_left", "methods", "csrf",
-    "to", "purpose",
+    "to", "purpose", "login", "round", "form",
 }  # fmt: skip
 
 
@@ -40,6 +40,29 @@ def test_only_the_app_registration_shows_a_secret() -> None:
 def test_backup_codes_and_done_have_what_belongs_to_them() -> None:
     assert as_json(states.view("backup-codes", codes=["aaaa"]), None)["codes"] == ["aaaa"]
     assert as_json(states.view("done", location="/unified-admin/"), None)["location"] == "/unified-admin/"
+
+
+def test_a_program_is_given_the_backup_codes_that_an_act_shows() -> None:
+    view = states.view("done", act="show-codes", location="/-/account", codes=["aaaa"])
+    assert as_json(view, None)["codes"] == ["aaaa"]
+    assert "codes" not in as_json(states.view("done", act="turn-off", location="/-/account"), None)
+
+
+def test_what_a_form_must_name_is_text_as_a_form_sends_it() -> None:
+    body = as_json(states.view("verify", login="l1", round=2, form="f1"), None)
+    assert (body["login"], body["round"], body["form"]) == ("l1", "2", "f1")
+
+
+def test_an_act_and_its_target_are_told_where_there_is_one() -> None:
+    body = as_json(states.view("verify", act="turn-off", act_on="totp"), None)
+    assert (body["act"], body["act_on"]) == ("turn-off", "totp")
+    assert as_json(states.view("verify", act="new-codes"), None)["act_on"] is None
+    assert not {"act", "act_on"} & as_json(states.view("verify"), None).keys()
+
+
+def test_a_program_is_told_that_the_current_password_is_asked_for_too() -> None:
+    assert as_json(states.view("new-password", asks_current=True), None)["asks_current"] is True
+    assert "asks_current" not in as_json(states.view("new-password"), None)
 
 
 def test_methods_are_named_and_masked() -> None:
