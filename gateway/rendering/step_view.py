@@ -36,10 +36,10 @@ class StepView:
     `step`, `purpose`, `act` and `factor` are the values of their enums. `login` (the login's id, "" before the password
     was right), `round` and `form` (a random id) are what a form names, so that it counts for this login and round only,
     and the very same form gets the same answer. `act` is what the account page asked for, `act_on` its factor.
-    `address` is what the user has just typed (register, confirm), `sent_to` is masked. `can_resend` is whether another code can be asked for at all, `can_edit`
-    whether the address can still be changed. `remember_days` 0 offers no trusted browser. `totp_secret` and `otpauth`
-    belong to `register` with an app, `codes` to `backup-codes` and to the end of an act that shows them, `location` to
-    `done`: where the browser goes next.
+    `address` is what the user has just typed (register, confirm), `sent_to` is masked. `can_resend` is whether another
+    code can be asked for at all, `can_edit` whether the address can still be changed. `remember_days` 0 offers no
+    trusted browser. `totp_secret` and `otpauth` belong to `register` with an app, `codes` to `backup-codes` and to the
+    end of an act that shows them, `location` to `done`: where the browser goes next.
 
     Of `verify`: `any_of` are the codes that one page takes (CC-13), with an empty `factor` where several methods are
     meant; `message` the factor by which a code can be sent, `sent_already` whether one was, `answerable` whether a code

@@ -22,7 +22,7 @@ from gateway.rendering.data_root import data_root
 from gateway.rendering.languages import Language, load_languages
 from gateway.rendering.mails import Mails, MailText
 from gateway.rendering.problem_texts import problem_view
-from gateway.rendering.step_view import MethodView, StepView
+from gateway.rendering.step_view import MethodView, StepView, codes_file
 from gateway.rendering.templates import build_environment
 from gateway.second_factor.factors import backup_code
 from gateway.web.assets import Assets
@@ -97,6 +97,8 @@ def view(step: str, **more: Any) -> StepView:
         "csrf": "made-up-token",
         "to": "/unified-admin/",
         "host": "cc.example.com",
+        "login": "" if step == "password" else "made-up-login",
+        "form": "made-up-form",
         "username": "" if step == "password" else "amira.haddad",
         "factor": "email",
     }
@@ -118,8 +120,8 @@ def verify(**more: Any) -> StepView:
 BACKUP_CODES = tuple(backup_code.shown(code) for code in backup_code.make(10, SeededChance(4)))
 
 
-def session(*, fresh: bool) -> Session:
-    """Of somebody who is signed in; `fresh` when he has just proved it."""
+def session() -> Session:
+    """Of a user who is signed in."""
     return Session(
         id="made-up",
         tenant="expertflow",
@@ -133,13 +135,15 @@ def session(*, fresh: bool) -> Session:
         ends_at=NOW + 3600,
         password_at=NOW,
         satisfied=Satisfied.PROVED,
-        proved_at=NOW if fresh else NOW - 3600,
+        proved_at=NOW,
     )
 
 
 MAILS: Mapping[str, Mapping[str, Any]] = {
     "message": {"code": "402817", "expires_in": 300, "tag": "K7Q"},
     "enrolled": {"factor": "Code by e-mail", "sent_to": "a***@e***.com"},
+    "turned-off": {"factor": "Authenticator app", "sent_to": ""},
+    "new-codes": {"factor": "", "sent_to": ""},
 }
 
 
@@ -230,9 +234,8 @@ def _account(
     *on: FactorKind,
     codes: int = 8,
     had: bool = True,
-    fresh: bool = True,
     optional: bool = True,
-    signed_out: bool = False,
+    done: str = "",
 ) -> State:
     """The account page of a tenant that offers both methods, or of one without a second factor when none is offered."""
 
@@ -246,16 +249,49 @@ def _account(
             backup_codes=BACKUP_CODES[:codes],
             last_burn="of somebody" if had else "",
         )
-        page = overview(policy, session(fresh=fresh), enrolments, language, NOW)
-        given = {"page": page, "problem": None, "csrf": "made-up-token", "signed_out_elsewhere": signed_out}
+        given = {
+            "page": overview(policy, session(), enrolments, language),
+            "token": lambda kind, factor="": f"made-up token of {kind} {factor}".strip(),
+            "version": 7,
+            "form": "made-up-form",
+            "done": done,
+            "here": "/-/account",
+        }
         return "account.html", given
 
     return state
 
 
 def _codes(*codes: str) -> State:
-    given = {"codes": codes, "username": "amira.haddad", "csrf": "made-up-token"}
+    file = codes_file("Northwind Contact Centre", "cc.example.com", codes)
+    given = {"codes": codes, "file": file, "username": "amira.haddad", "csrf": "", "here": "/-/account"}
     return lambda language: ("account_codes.html", given)
+
+
+ACTS = {"turn-off": "totp", "show-codes": "", "new-codes": "", "sign-out-everywhere": ""}
+"""What the account page lets a user do, and the factor it is done to."""
+
+
+def _acts() -> dict[str, State]:
+    """The pages that ask for the proof of each act: a code, any code, and the password where no factor is on."""
+    found: dict[str, State] = {}
+    for kind, factor in ACTS.items():
+        act = {"purpose": "step-up", "act": kind, "act_on": factor}
+        again = view("password", username="amira.haddad", login="made-up-login", **act)
+        found |= {
+            f"within-verify-{kind}": _step("verify", verify(can_edit=False, **act)),
+            f"within-password-{kind}": _step("password", again),
+        }
+    found["within-verify-any"] = _verify(
+        *ANY_CODE,
+        expires_at=None,
+        resend_at=NOW,
+        attempts_left=5,
+        purpose="step-up",
+        act="turn-off",
+        act_on="email",
+    )
+    return found
 
 
 STATES: Mapping[str, State] = {
@@ -326,6 +362,10 @@ STATES: Mapping[str, State] = {
     "backup-codes": _step("backup_codes", view("backup-codes", codes=BACKUP_CODES)),
     "within-backup-codes": _step("backup_codes", view("backup-codes", codes=BACKUP_CODES, purpose="enrol")),
     "new-password": _step("new_password", view("new-password", another_code=True)),
+    "new-password-current": _step("new_password", view("new-password", another_code=True, asks_current=True)),
+    "new-password-current-wrong": _step(
+        "new_password", view("new-password", another_code=True, asks_current=True), Problem.WRONG_PASSWORD
+    ),
     "new-password-refused": lambda language: (
         "steps/new_password.html",
         {
@@ -337,13 +377,15 @@ STATES: Mapping[str, State] = {
         },
     ),
     "account-none": _account(codes=0),
-    "account-email": _account(FactorKind.EMAIL, fresh=False),
+    "account-email": _account(FactorKind.EMAIL),
     "account-both": _account(FactorKind.EMAIL, FactorKind.TOTP),
-    "account-signed-out": _account(FactorKind.EMAIL, signed_out=True),
+    "account-signed-out": _account(FactorKind.EMAIL, done="sign-out-everywhere"),
+    "account-turned-off": _account(FactorKind.EMAIL, done="turn-off"),
     "account-used-up": _account(FactorKind.TOTP, codes=0, optional=False),
     "account-never-had": _account(FactorKind.TOTP, codes=0, had=False),
     "account-codes": _codes(*BACKUP_CODES),
     "account-codes-none": _codes(),
+    **_acts(),
     "stopped": _step("stopped", view("stopped"), Problem.ACCOUNT_CHANGED),
     "stopped-locked": _step("stopped", view("stopped"), Problem.LOCKED, 1790),
     "stopped-codes": _step("stopped", view("stopped"), Problem.TOO_MANY_CODES),

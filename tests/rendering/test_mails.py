@@ -73,7 +73,7 @@ def test_a_browser_that_is_not_known_leaves_no_gap(name: str, code: str) -> None
         assert not re.search(r"\S  +\S", part)
         assert "()" not in part
     if code == "en":
-        assert re.search(r"^(Asked for|Added) on ", mail.text, re.MULTILINE)
+        assert re.search(r"^(Asked for|Added|Done) on ", mail.text, re.MULTILINE)
 
 
 @pytest.mark.row("GW-39")
@@ -134,6 +134,47 @@ def test_a_new_enrolment_is_told_with_the_masked_address_and_what_to_do() -> Non
     mail = states.mail("enrolled")
     assert "a***@e***.com" in mail.text
     assert "tell your administrator" in mail.text
+
+
+CHANGES = ("enrolled", "turned-off", "new-codes")
+"""Mails that tell of a change."""
+
+
+@pytest.mark.row("GW-45")
+def test_a_factor_that_was_turned_off_is_told_with_its_name_and_what_to_do() -> None:
+    mail = states.mail("turned-off")
+    assert mail.subject == "A sign-in method was turned off in your account at Northwind Contact Centre"
+    assert mail.text.startswith(
+        "A way to confirm your sign-in was turned off in your account at Northwind Contact Centre.\n\n"
+        "Authenticator app\n\nDone with Chrome on Windows on "
+    )
+    assert "tell your administrator at once" in mail.text
+
+
+@pytest.mark.row("GW-45")
+def test_new_backup_codes_are_told_without_a_code() -> None:
+    mail = states.mail("new-codes")
+    assert mail.subject == "New backup codes were made for your account at Northwind Contact Centre"
+    assert "The old ones do not work any more.\n\nDone with Chrome on Windows on " in mail.text
+    assert "tell your administrator at once" in mail.text
+
+
+@pytest.mark.row("GW-45", "GW-39")
+@pytest.mark.parametrize("name", CHANGES)
+@pytest.mark.parametrize("code", states.LANGUAGES)
+def test_the_mail_of_a_change_is_in_the_language_and_asks_for_nothing(name: str, code: str) -> None:
+    mail = states.mail(name, code)
+    assert f'<html lang="{code}"' in mail.html
+    assert "cc.example.com" in mail.text
+    assert "href" not in mail.html  # a link in a mail teaches users to follow links in mails
+    if code != "en":
+        assert "your account" not in mail.subject + mail.text + mail.html
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_the_text_of_a_change_has_no_empty_line_too_many(name: str) -> None:
+    for more in ({}, {"browser": ""}):
+        assert "\n\n\n" not in states.mail(name, **more).text
 
 
 def test_a_name_that_was_not_given_is_an_error() -> None:

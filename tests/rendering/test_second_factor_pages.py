@@ -218,13 +218,118 @@ def test_each_method_has_set_up_or_when_on_turn_off() -> None:
     assert 'aria-label="Set up: ' not in on
 
 
-@pytest.mark.row("CC-01")
-def test_without_a_fresh_proof_nothing_can_be_changed_but_the_way_to_one_is_there() -> None:
-    page = html("account-email")
-    assert "Turn off" not in page
-    assert "Generate new codes" not in page
-    assert "Confirm that it is you" in page
-    assert "Confirm that it is you" not in html("account-both")
+def forms(page: str) -> list[dict[str, str | None]]:
+    """The address and the hidden fields of every form that posts to the login; its button's words under "says"."""
+    found = []
+    for part in page.split("<form")[1:]:
+        form = "<form" + part.partition("</form>")[0]
+        if tags(form, "form")[0]["action"] == "/-/login":
+            fields = {str(i["name"]): i.get("value") for i in tags(form, "input") if i.get("type") == "hidden"}
+            found.append({**fields, "says": words(form)})
+    return found
+
+
+def act(kind: str, says: str, factor: str | None = None) -> dict[str, str | None]:
+    """The form of one act, as the account page of version 7 has it."""
+    fields = {"act": kind, "version": "7", "form": "made-up-form", "to": "/-/account", "says": says}
+    target = {} if factor is None else {"factor": factor}
+    return {"csrf": f"made-up token of {kind} {factor or ''}".strip(), **fields, **target}
+
+
+@pytest.mark.row("GW-46", "CC-01")
+def test_the_account_page_has_one_form_for_each_act_with_a_token_of_its_own() -> None:
+    assert forms(html("account-both")) == [
+        act("enrol", "Set up again", "totp"),
+        act("turn-off", "Turn off", "totp"),
+        act("enrol", "Set up again", "email"),
+        act("turn-off", "Turn off", "email"),
+        act("show-codes", "View backup codes"),
+        act("new-codes", "Generate new codes"),
+        act("sign-out-everywhere", "Sign out everywhere else"),
+    ]
+
+
+@pytest.mark.row("GW-46", "CC-21")
+def test_where_nothing_is_on_there_is_nothing_to_turn_off_or_to_view() -> None:
+    assert forms(html("account-none")) == [
+        act("enrol", "Set up", "totp"),
+        act("enrol", "Set up", "email"),
+        act("sign-out-everywhere", "Sign out everywhere else"),
+    ]
+
+
+@pytest.mark.row("CC-07")
+def test_where_no_code_is_left_new_ones_are_the_main_act() -> None:
+    page = html("account-used-up")
+    assert forms(page) == [
+        act("enrol", "Set up again", "totp"),
+        act("enrol", "Set up", "email"),
+        act("new-codes", "Generate new codes"),
+        act("sign-out-everywhere", "Sign out everywhere else"),
+    ]
+    mains = [part.partition("</button>")[0].partition(">")[2] for part in page.split('<button class="main"')[1:]]
+    assert mains == ["Generate new codes"]
+
+
+@pytest.mark.row("GW-46")
+@pytest.mark.parametrize("name", [n for n in states.STATES if n.startswith("account")])
+def test_the_account_page_changes_nothing_by_itself(name: str) -> None:
+    page = html(name)
+    posts = {form["action"] for form in tags(page, "form") if form["method"] == "post"}
+    assert posts <= {"/-/login", "/-/language"}
+    links = {str(a["href"]).partition(",")[0] for a in tags(page, "a")}
+    assert not [link for link in links if "/-/account/" in link or "act=" in link]
+
+
+def test_the_account_page_says_that_each_act_is_asked_for_again() -> None:
+    assert "Each of these asks you for a code, or for your password, first." in html("account-both")
+
+
+ABOUT_TO = {
+    "turn-off": ("You are about to turn off: Authenticator app.", "Turn off"),
+    "show-codes": ("You are about to see your backup codes.", "View backup codes"),
+    "new-codes": ("You are about to make new backup codes. The old ones stop working.", "Generate new codes"),
+    "sign-out-everywhere": ("You are about to sign out everywhere else.", "Sign out everywhere else"),
+}
+
+
+@pytest.mark.row("GW-46")
+@pytest.mark.parametrize("step", ["verify", "password"])
+@pytest.mark.parametrize("kind", states.ACTS)
+def test_the_page_that_asks_for_the_proof_says_what_it_is_for(step: str, kind: str) -> None:
+    sentence, button = ABOUT_TO[kind]
+    page = html(f"within-{step}-{kind}")
+    assert words(page).count(sentence) == 1
+    main = page.partition('<button class="main"')[2].partition("</button>")[0]
+    assert main.endswith(f">{button}")
+    assert "Cancel" in words(page)
+    assert by_name(page, "code" if step == "verify" else "password")
+
+
+@pytest.mark.row("GW-46")
+def test_where_any_code_confirms_an_act_none_of_them_is_said_to_sign_in() -> None:
+    page = words(html("within-verify-any"))
+    assert "You are about to turn off: Code by e-mail." in page
+    assert "Any one of these codes confirms that it is you:" in page
+    assert "lets you in" not in page
+
+
+@pytest.mark.parametrize("name", ["verify", "verify-any", "password", "asked-again"])
+def test_a_page_without_an_act_speaks_of_none(name: str) -> None:
+    assert "You are about to" not in html(name)
+
+
+DONE = {
+    "account-signed-out": ["You are signed out everywhere else."],
+    "account-turned-off": ["The method is turned off."],
+    "account-both": [],
+}
+
+
+@pytest.mark.parametrize("name", DONE)
+def test_what_was_done_just_now_is_said(name: str) -> None:
+    page = html(name)
+    assert [sentence for said in DONE.values() for sentence in said if sentence in page] == DONE[name]
 
 
 def test_the_last_method_of_who_needs_one_says_why_it_stays() -> None:
@@ -280,9 +385,43 @@ def test_what_is_set_up_already_cannot_be_cancelled_when_its_codes_are_shown() -
     assert "Not you?" in words(html("backup-codes"))
 
 
-def test_signing_out_everywhere_else_is_confirmed() -> None:
-    assert "You are signed out everywhere else." in html("account-signed-out")
-    assert "You are signed out everywhere else." not in html("account-both")
+@pytest.mark.row("CC-04", "GW-46")
+def test_the_codes_are_saved_from_the_page_itself_and_asked_of_no_address() -> None:
+    page = html("account-codes")
+    link = next(a for a in tags(page, "a") if "download" in a)
+    kind, _, text = str(link["href"]).partition(",")
+    assert kind == "data:text/plain;charset=utf-8"
+    assert unquote(text).split("\r\n") == ["Northwind Contact Centre (cc.example.com)", "", *states.BACKUP_CODES, ""]
+    assert all(code in page for code in states.BACKUP_CODES)
+
+
+def test_where_no_code_is_left_there_is_nothing_to_save() -> None:
+    page = html("account-codes-none")
+    assert "All codes are used." in page
+    assert not [a for a in tags(page, "a") if "download" in a]
+
+
+def test_the_answer_with_the_codes_is_the_account_page_for_a_browser_that_loads_again() -> None:
+    template, context = states.STATES["account-codes"](states.pages().languages.get("en"))
+    asked = states.request("/-/login/verify", method="POST", of=states.tenant())
+    assert tags(str(states.pages().render(asked, template, context).text), "html")[0]["data-here"] == "/-/account"
+
+
+@pytest.mark.row("SI-10")
+def test_the_current_password_is_asked_for_where_the_directory_tells_no_date_of_it() -> None:
+    page = html("new-password-current")
+    current, new = by_name(page, "current_password"), by_name(page, "new_password")
+    assert (current["autocomplete"], new["autocomplete"]) == ("current-password", "new-password")
+    assert ("autofocus" in current, "autofocus" in new) == (True, False)
+    assert not any(i.get("name") == "current_password" for i in tags(html("new-password"), "input"))
+
+
+@pytest.mark.row("SI-10")
+def test_of_two_passwords_the_one_that_was_wrong_is_marked() -> None:
+    page = html("new-password-current-wrong")
+    assert by_name(page, "current_password")["aria-invalid"] == "true"
+    assert "aria-invalid" not in by_name(page, "new_password")
+    assert by_name(html("new-password-refused"), "new_password")["aria-invalid"] == "true"
 
 
 @pytest.mark.row("CC-04")
