@@ -11,9 +11,7 @@ EMAIL, APP = FactorKind.EMAIL, FactorKind.TOTP
 LANGUAGE = states.pages().languages.get("en")
 
 
-def seen(
-    *on: FactorKind, rule: EnrolmentRule = EnrolmentRule.OPTIONAL, codes: int = 0, fresh: bool = True, kept: int = 10
-) -> Overview:
+def seen(*on: FactorKind, rule: EnrolmentRule = EnrolmentRule.OPTIONAL, codes: int = 0, kept: int = 10) -> Overview:
     """The page of a user with the methods ``on`` and so many codes left."""
     policy = Policy("cloudcx", True, (Method(EMAIL, "otp@example.com"), Method(APP)), enrolment=rule, backup_codes=kept)
     addresses = {EMAIL: "amira@example.com"}
@@ -21,7 +19,7 @@ def seen(
         enrolments=tuple(Enrolment(kind, addresses.get(kind, "")) for kind in on),
         backup_codes=states.BACKUP_CODES[:codes],
     )
-    return overview(policy, states.session(fresh=fresh), enrolments, LANGUAGE, states.NOW)
+    return overview(policy, states.session(), enrolments, LANGUAGE)
 
 
 @pytest.mark.row("CC-01")
@@ -53,11 +51,6 @@ def test_codes_left_are_counted_and_none_is_said_where_none_are_kept() -> None:
     assert seen(EMAIL, codes=3).codes_left == 3
     assert seen(EMAIL).codes_left == 0
     assert seen(EMAIL, kept=0).codes_left is None
-
-
-def test_a_proof_is_fresh_for_a_while() -> None:
-    assert seen(EMAIL).fresh
-    assert not seen(EMAIL, fresh=False).fresh
 
 
 def test_a_method_that_the_tenant_offers_no_more_does_not_let_the_last_one_be_turned_off() -> None:

@@ -86,7 +86,7 @@ async def test_a_login_that_stopped_after_the_password_opens_nothing(guarded: Si
         cookies = agent.cookies()
     assert set(cookies) == {"gateway-login"}
     value = cookies["gateway-login"]
-    for name in ("gateway-login", "gateway-session", "__Host-gateway-session", "token"):
+    for name in ("gateway-login", "gateway-session", "__Host-gateway-session", "__Host-Http-gateway-session", "token"):
         await nothing_passes(guarded, raw_upstream, f"Cookie: gateway-login={value}; {name}={value}\r\n")
 
 

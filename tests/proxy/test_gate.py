@@ -219,7 +219,7 @@ async def test_an_address_of_a_trusted_proxy_that_does_not_parse_is_refused(raw_
 @pytest.mark.parametrize("value", ["", "x", "tag.secretx", "tag.secret ;x", '"tag.secret"', "\x80\xff", "a" * 5000])
 async def test_a_session_cookie_that_is_none_opens_nothing(value: str, raw_upstream: RawUpstream) -> None:
     async with gateway(tenant(raw_upstream.url)) as stage:
-        stage.cookie = f"__Host-gateway-session={value}"
+        stage.cookie = f"__Host-Http-gateway-session={value}"
         opened = await is_open(stage)
     assert opened is (value == "tag.secret ;x")
 
@@ -228,7 +228,10 @@ async def test_a_session_cookie_that_is_none_opens_nothing(value: str, raw_upstr
 async def test_a_session_cookie_that_comes_twice_or_without_its_prefix_opens_nothing(raw_upstream: RawUpstream) -> None:
     async with gateway(tenant(raw_upstream.url)) as stage:
         own = stage.cookie
-        for planted in (f"{own}; {own}", f"__Host-gateway-session=x; {own}", own.removeprefix("__Host-"), own.lower()):
+        bare = own.removeprefix("__Host-Http-")
+        assert bare != own
+        shorter = (bare, f"__Host-{bare}", f"__Http-{bare}", own.lower())
+        for planted in (f"{own}; {own}", f"__Host-Http-gateway-session=x; {own}", *shorter):
             stage.cookie = planted
             assert not await is_open(stage)
 

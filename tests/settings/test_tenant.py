@@ -276,7 +276,19 @@ def test_a_public_path_must_be_on_a_route(folder: Folder) -> None:
     assert [f.path for f in folder.load().errors] == ["gateway.public_paths[1]", "gateway.public_paths[2]"]
 
 
-@pytest.mark.parametrize("name", ["gateway-session", "__Host-gateway-session", "__Host-token", "a b", "a=b", ""])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "gateway-session",
+        "__Host-gateway-session",
+        "__Host-Http-gateway-session",
+        "__Host-token",
+        "__Http-token",
+        "a b",
+        "a=b",
+        "",
+    ],
+)
 def test_a_token_cookie_cannot_take_a_name_of_the_gateways_own(folder: Folder, name: str) -> None:
     folder.own["token_cookie"] = {"name": name}
     assert folder.fault("gateway.token_cookie.name").level is Level.ERROR

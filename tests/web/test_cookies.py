@@ -19,7 +19,7 @@ NOW = 1_800_000_000.0
 
 
 def test_an_https_tenant_has_host_cookies_that_are_secure_and_without_a_domain() -> None:
-    assert cookies.session(HTTPS, "v") == "__Host-gateway-session=v; Secure; HttpOnly; SameSite=Lax; Path=/"
+    assert cookies.session(HTTPS, "v") == "__Host-Http-gateway-session=v; Secure; HttpOnly; SameSite=Lax; Path=/"
 
 
 def test_an_http_tenant_has_plain_names_without_secure() -> None:
@@ -29,7 +29,7 @@ def test_an_http_tenant_has_plain_names_without_secure() -> None:
 @pytest.mark.parametrize("cookie", list(Cookie))
 def test_each_own_cookie_is_removed_under_the_name_and_flags_it_was_set_with(cookie: Cookie) -> None:
     gone = cookies.forget(HTTPS, cookie)
-    assert gone.startswith(f"__Host-{cookie.value}=; Max-Age=0; Expires=Thu, 01 Jan 1970")
+    assert gone.startswith(f"__Host-Http-{cookie.value}=; Max-Age=0; Expires=Thu, 01 Jan 1970")
     assert gone.endswith("; Secure; HttpOnly; SameSite=Lax; Path=/")
 
 
@@ -66,13 +66,13 @@ def test_a_cookie_is_read_from_any_of_several_header_lines() -> None:
 @pytest.mark.parametrize(
     "lines",
     [
-        ["__Host-gateway-session=a; __Host-gateway-session=b"],
-        ["__Host-gateway-session=a", "__Host-gateway-session=a"],
-        ["__Host-gateway-session=a;x=1;  __Host-gateway-session  =b"],
+        ["__Host-Http-gateway-session=a; __Host-Http-gateway-session=b"],
+        ["__Host-Http-gateway-session=a", "__Host-Http-gateway-session=a"],
+        ["__Host-Http-gateway-session=a;x=1;  __Host-Http-gateway-session  =b"],
     ],
 )
 def test_a_name_that_occurs_twice_counts_as_none(lines: list[str]) -> None:
-    assert cookies.read(lines, "__Host-gateway-session") is None
+    assert cookies.read(lines, "__Host-Http-gateway-session") is None
 
 
 @pytest.mark.parametrize(
@@ -88,8 +88,30 @@ def test_reading_any_text_never_raises(header: str) -> None:
     cookies.read([header], "gateway-login")
 
 
-def test_a_cookie_name_without_prefix_is_not_read_for_one_with_it() -> None:
-    assert cookies.read(["gateway-session=planted"], cookies.name_of(Cookie.SESSION, HTTPS)) is None
+@pytest.mark.parametrize(
+    "prefix", ["", "__Host-", "__Http-", "__Secure-", "__host-http-", "__Host-Http", "__Http-Host-"]
+)
+@pytest.mark.parametrize("cookie", list(Cookie))
+def test_a_cookie_name_without_the_whole_prefix_is_not_read_for_one_with_it(prefix: str, cookie: Cookie) -> None:
+    assert cookies.read([f"{prefix}{cookie.value}=planted"], cookies.name_of(cookie, HTTPS)) is None
+
+
+@pytest.mark.row("GW-46")
+@pytest.mark.parametrize("cookie", list(Cookie))
+def test_an_own_name_over_https_is_one_that_no_script_and_no_other_host_can_set(cookie: Cookie) -> None:
+    assert cookies.name_of(cookie, HTTPS) == f"__Host-Http-{cookie.value}"
+    assert cookies.name_of(cookie, HTTP) == cookie.value
+
+
+@pytest.mark.row("GW-46")
+def test_every_own_cookie_over_https_keeps_what_its_prefix_promises() -> None:
+    own = [cookies.session, cookies.login, cookies.browser]
+    made = [make(HTTPS, "v") for make in own] + [cookies.trust(HTTPS, "v", 60)]
+    made += [cookies.forget(HTTPS, cookie) for cookie in Cookie]
+    for cookie in made:  # RFC 6265bis 4.1.3: a browser drops it otherwise
+        flags = [part.strip() for part in cookie.split(";")]
+        assert {"Secure", "HttpOnly", "Path=/"} <= set(flags), cookie
+        assert not [flag for flag in flags if flag.lower().startswith("domain")], cookie
 
 
 def test_a_browser_secret_survives_its_cookie() -> None:
@@ -182,4 +204,4 @@ def test_a_token_cookie_for_other_sites_is_secure_even_by_http() -> None:
 def test_the_standard_library_reads_what_we_write() -> None:
     jar = SimpleCookie()
     jar.load(cookies.session(HTTPS, cookies.new_browser_secret(SeededChance()).value))
-    assert jar["__Host-gateway-session"]["samesite"] == "Lax"
+    assert jar["__Host-Http-gateway-session"]["samesite"] == "Lax"
