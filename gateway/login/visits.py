@@ -1,5 +1,6 @@
 """Reads a request to the login pages: the browser's cookies, the visit, and whether the form is one of ours."""
 
+import re
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -19,6 +20,7 @@ from gateway.web.request import CLIENT_ADDRESS, CONFIGURATION, LANGUAGE, REFEREN
 
 FORM_BYTES = 16
 """Random bytes of a form's id."""
+_VERSION = re.compile(r"[0-9]{1,18}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +104,7 @@ class Visits:
     def of_account_page(self, request: web.Request, tenant: Tenant, session: Session, fields: Fields) -> bool:
         """Whether this form is a button of the account page of this very session, for what it says it is for."""
         version = fields.get("version", "")
-        if not same_origin(request.headers, tenant) or not version.isdecimal():
+        if not same_origin(request.headers, tenant) or not _VERSION.fullmatch(version):
             return False
-        act = account_act(fields.get("act", ""), fields.get("factor", ""), int(version[:18]))
+        act = account_act(fields.get("act", ""), fields.get("factor", ""), int(version))
         return self.csrf.verify(tenant, session.id, fields.get("csrf"), *act)
