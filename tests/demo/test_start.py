@@ -97,6 +97,10 @@ async def demo(port: int, **options: Any) -> AsyncIterator[str]:
         assert await asyncio.wait_for(running, 30) == 0
 
 
+NAMED = ("csrf", "login", "round", "form")
+"""What each answer names and the next form sends back."""
+
+
 async def sign_in(browser: ClientSession, base: str, username: str, to: str, host: str = "") -> dict[str, Any]:
     """Sign in by JSON, registering when asked; the last answer. `host` is another tenant's."""
     origin = base.replace("localhost", host or "localhost")
@@ -105,7 +109,7 @@ async def sign_in(browser: ClientSession, base: str, username: str, to: str, hos
         step = await response.json()
     given = {"username": username, "password": f"{username}-demo"}
     for _ in range(5):
-        form = {"csrf": step["csrf"], "purpose": "sign-in", "to": to, **given}
+        form = {**{name: step[name] for name in NAMED}, "to": to, **given}
         async with browser.post(f"{base}/-/login/{step['step']}", data=form, headers=own) as response:
             step = await response.json()
         match step["step"]:
@@ -175,11 +179,11 @@ async def test_the_demos_own_code_of_an_administrator_lets_the_registered_agent_
         async with browser.post(f"{base}/-/demo/admin-code", data={"username": "ben"}, headers=own) as response:
             code = (await response.json())["code"]
         async with browser.get(f"{base}/-/login", headers=own) as response:
-            csrf = (await response.json())["csrf"]
+            shown = await response.json()
         for step, given in (("password", {"username": "ben", "password": "ben-demo"}), ("verify", {"code": code})):
-            async with browser.post(f"{base}/-/login/{step}", data={"csrf": csrf, **given}, headers=own) as response:
+            form = {**{name: shown[name] for name in NAMED}, **given}
+            async with browser.post(f"{base}/-/login/{step}", data=form, headers=own) as response:
                 shown = await response.json()
-            csrf = shown["csrf"]
         assert shown["step"] == "done"
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import sys
+import time
 from pathlib import Path
 
 import pyotp
@@ -56,14 +57,23 @@ async def test_no_secret_of_whoever_lost_a_phone_stands_where_it_does_not_belong
             shown = await agent.do("verify", code=await code_for(mail_server, user.email))
             codes = shown.body["codes"]
             assert (await agent.do("backup-codes")).step == "done"
-            await agent.act("enrol", "totp")
-            app = (await agent.do("verify", code=await code_for(mail_server, user.email, 2))).body["secret"]
+            assert (await agent.begin("enrol", "totp")).step == "verify"
+            proof = await code_for(mail_server, user.email, 2)
+            app = (await agent.do("verify", code=proof)).body["secret"]
             store = await dump(redis_url)
-            assert (await agent.do("register", code=pyotp.TOTP(app).now())).step == "done"
+            phone = pyotp.TOTP(app)
+            assert (await agent.do("register", code=phone.now())).step == "done"
+            assert (await agent.begin("show-codes")).step == "verify"
+            store += await dump(redis_url)
+            before = set(heard.answers)
+            viewed = await agent.do("verify", code=phone.at(int(time.time()) + 30))
+            assert (viewed.step, viewed.body["codes"]) == ("done", codes)
+            shown_at = set(heard.answers) - before
             await agent.logout()
             agent.csrf = ""
             stand_in.server.admin.change(user.id, requiredActions=["UPDATE_PASSWORD"])
             before = set(heard.answers)
+            assert len(shown_at) == 1
             assert (await agent.password(user.username, user.password)).step == "verify"
             assert (await agent.do("verify", code=codes[0])).step == "new-password"
             assert (await agent.do("new-password", new_password=refused)).problem == "password-refused"
@@ -80,5 +90,8 @@ async def test_no_secret_of_whoever_lost_a_phone_stands_where_it_does_not_belong
     typed = {"new password": new, "refused password": refused, "administrator's code": helping}
     secrets = {"app": app, **typed, **{f"backup code {n}": code for n, code in enumerate(codes)}}
     assert not {name: at for name, secret in secrets.items() if (at := places(secret, {**kept, **answers}))}
+    showing = {label for code in codes for label in places(code, heard.answers)}
+    assert shown_at < showing  # the answer to the proof of that act, and the page after the first factor
+    assert len(showing) == 2
     bare = {name: code.replace("-", "") for name, code in secrets.items() if name.startswith("backup")}
     assert not {name: at for name, code in bare.items() if (at := places(code, {**kept, **answers}))}
