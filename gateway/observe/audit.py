@@ -41,7 +41,7 @@ class AuditEvent(Enum):
     ENROLMENT_CONFLICT = "enrolment.conflict"
     """A user's registrations were changed elsewhere while he registered."""
     ENROLMENT_TOLD = "enrolment.told_profile_address"
-    """The user's profile address was told of a new factor."""
+    """An address of the user was told of a factor set up or turned off, or of new backup codes; `change` says which."""
     ENROLMENT_TAMPERED = "enrolment_tampered"
     """A registration is not one the gateway wrote last; `finding` says in what way. The login was stopped."""
     ENROLMENT_UNGUARDED = "enrolment.unguarded"

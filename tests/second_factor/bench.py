@@ -129,7 +129,7 @@ class Bench:
         login: str = "l1",
         address: str = "",
         *,
-        round: int = 0,  # noqa: A002 - the record's word
+        round: int = 0,
         purpose: ProofPurpose = ProofPurpose.VERIFY,
         draft: str = "",
         **changes: Any,

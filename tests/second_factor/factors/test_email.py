@@ -17,7 +17,11 @@ from gateway.domain.policy import FactorKind
 from gateway.domain.problem import Problem
 from gateway.domain.tenant import Branding
 from gateway.domain.user import User
-from gateway.rendering.mails import MailText
+from gateway.login.announcing import Change
+from gateway.rendering.data_root import data_root
+from gateway.rendering.languages import load_languages
+from gateway.rendering.mails import Mails, MailText
+from gateway.rendering.templates import build_environment
 from gateway.second_factor.factor import About, Factor
 from gateway.second_factor.factors.email import EmailFactor
 from gateway.second_factor.factors.message_code import PURPOSE
@@ -194,6 +198,35 @@ async def test_the_profile_address_is_told_of_a_registration_without_seeing_the_
     assert received.rcpt_tos == ("profile@cc.example",)
     assert "sent_to=a***@c***.example" in received.text
     assert "anna@cc.example" not in received.raw.decode()
+
+
+@pytest.mark.row("GW-45")
+@pytest.mark.parametrize(
+    ("change", "factor", "said"),
+    [
+        (Change.ENROLLED, "Authenticator app", "A new way to confirm your sign-in was added"),
+        (Change.TURNED_OFF, "Authenticator app", "A way to confirm your sign-in was turned off"),
+        (Change.NEW_CODES, "", "New backup codes were made"),
+    ],
+    ids=lambda value: value.value if isinstance(value, Change) else "",
+)
+async def test_each_change_has_a_mail_of_its_own_that_goes_to_the_one_address_and_says_where_it_was_done(
+    clock: FakeClock, chance: SeededChance, mail_server: MailServer, change: Change, factor: str, said: str
+) -> None:
+    mailer, languages = Mailer(clock, chance), load_languages(data_root() / "locales", ("en",))
+    real = EmailFactor(
+        mailer=mailer,
+        mails=Mails(build_environment(data_root()), languages),
+        signer=Signer(KeyRing((Key("00000001", b"k" * 32),)), PURPOSE),
+    )
+    told = await real.announce("profile@cc.example", change.value, factor, "", about(mail_server, chance))
+    await mailer.close()
+    assert isinstance(told, Sent)
+    received = await mail_server.wait()
+    assert received.rcpt_tos == ("profile@cc.example",)
+    for part in (said, factor, "Firefox on Linux", "cc.example", "ABCD2345", "tell your administrator at once"):
+        assert part in received.text
+    assert not re.search(r"(?m)^\s*\d{4,10}\s*$", received.text)  # nothing that could be taken for a code
 
 
 async def test_an_announcement_that_is_not_sent_is_a_value(chance: SeededChance, clock: FakeClock) -> None:
