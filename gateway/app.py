@@ -22,6 +22,7 @@ from gateway.domain.errors import GatewayError
 from gateway.domain.ports import Chance, Clock, SystemChance, SystemClock
 from gateway.domain.problem import Problem
 from gateway.domain.session import Session
+from gateway.domain.tasks import end
 from gateway.domain.tenant import Tenant
 from gateway.keycloak import sign_in as keycloak
 from gateway.keycloak.connection import Connections
@@ -265,8 +266,6 @@ def _reaping(reaper: Reaper) -> Context:
     async def context(_app: web.Application) -> AsyncIterator[None]:
         task = asyncio.create_task(look_for_ever())
         yield
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
+        await end(task)
 
     return context

@@ -12,6 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from gateway.domain.problem import Problem
+from gateway.domain.tasks import end
 from gateway.domain.tenant import Route
 from gateway.proxy.client import Client, Relayed
 from gateway.proxy.headers import Fields, Request
@@ -139,7 +140,8 @@ class _Exchange:
                 return await self._relay(wire, answer, pump)
             finally:
                 if pump is not None:
-                    await _end(pump)
+                    with suppress(AppError):
+                        await end(pump)
         except ClientGone:
             wire.abort()
             return self._client.give_up()
@@ -179,7 +181,8 @@ class _Exchange:
                     return early.result()
                 _raise_unless_app_lost(pump)
             finally:
-                await _end(early)
+                with suppress(AppError):
+                    await end(early)
         seconds = self._route.timeouts.first_byte
         try:
             async with asyncio.timeout(seconds):
@@ -231,9 +234,3 @@ def _tell_app(wire: Wire, pump: "asyncio.Task[None]") -> None:
     """An app that waits for a body which will not come whole must not wait for ever."""
     if not pump.cancelled() and pump.exception() is not None and not isinstance(pump.exception(), NoConnection):
         wire.abort(ClientGone("body cut off"))
-
-
-async def _end(task: "asyncio.Task[object]") -> None:
-    task.cancel()
-    with suppress(asyncio.CancelledError, AppError):
-        await task

@@ -17,6 +17,7 @@ import structlog
 
 from gateway.domain import errors
 from gateway.domain.ports import Chance
+from gateway.domain.tasks import end
 from gateway.store.interface import Store
 
 Fields = Mapping[str, str]
@@ -88,9 +89,7 @@ class Notices:
         try:
             yield
         finally:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
+            await end(task)
             self._forget_beats()
 
     async def _listen_for_ever(self) -> None:
@@ -105,7 +104,7 @@ class Notices:
                     try:
                         await self._listen(messages)
                     finally:
-                        beating.cancel()
+                        await end(beating)
             except (errors.Unreachable, TimeoutError) as error:
                 self._tell_lost(str(error) or f"no message for {SILENCE:g} s")
             except Exception as error:  # a deaf replica must try again, whatever made it deaf

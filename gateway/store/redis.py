@@ -20,6 +20,7 @@ from redis.exceptions import ReadOnlyError, RedisError
 
 from gateway.domain import errors
 from gateway.domain.channel import TlsSettings
+from gateway.domain.tasks import CancellationKept
 from gateway.store import scripts
 from gateway.store.counters import MARGIN
 from gateway.store.interface import Held, Reserved, Rule
@@ -154,8 +155,10 @@ class RedisStore:
         return [self._prefix + key for rule in rules for key in (rule.count, rule.lock)]
 
     async def _call(self, command: Awaitable[T]) -> T:
+        """The answer of `command`. Raises `errors.Unreachable`, and a cancellation even where redis-py loses it."""
         try:
-            return await command
+            with CancellationKept():
+                return await command
         except ReadOnlyError as error:
             # The server became somebody's replica: idle connections go, the next call resolves the name again.
             with suppress(RedisError, OSError):
