@@ -11,21 +11,23 @@ from gateway.proxy.connections import Network, Runner
 from gateway.proxy.gate import server_options
 from gateway.settings.snapshot import Address
 
+LAST_WAIT = 0.5
+"""Seconds that `cleanup` waits for requests under way; those of browsers have had their time by then (`end`)."""
+
 
 async def listen(
     app: web.Application,
     address: Address,
     *,
     trusted: Callable[[], Sequence[Network]] = tuple,
-    shutdown_timeout: float = 30.0,
-) -> web.AppRunner:
-    """Serve `app`; `cleanup` of what is returned ends it, waiting `shutdown_timeout` seconds for running requests.
+) -> Runner:
+    """Serve `app`; `end` and `cleanup` of what is returned end it.
 
     Connections from `trusted` networks (asked at each one) are not counted.
 
     Raises `OSError` when the address is not to be had.
     """
-    runner = Runner(app, trusted=trusted, handle_signals=False, shutdown_timeout=shutdown_timeout, **server_options())
+    runner = Runner(app, trusted=trusted, handle_signals=False, shutdown_timeout=LAST_WAIT, **server_options())
     await runner.setup()
     try:
         await web.TCPSite(runner, address.host or None, address.port, backlog=1024).start()

@@ -1,7 +1,8 @@
 """The command `efcx-gateway serve`: run the gateway of a configuration until it is told to end.
 
 Nothing is served before the settings are right, the key ring is there and the HTTP parser is the one that was tested.
-On SIGTERM: not ready any more, a moment for load balancers to notice, then no new connections, running requests end.
+On SIGTERM: not ready any more, a moment for load balancers to notice, then no new connections; WebSockets and event
+streams are ended, running requests run on to their end, all within `shutdown_timeout` seconds from the signal.
 """
 
 import asyncio
@@ -18,9 +19,11 @@ from aiohttp import web
 
 from gateway.app import CONNECTIONS, KEYCLOAK, PROFILE, SIGN_IN, STORE, build
 from gateway.cli.listening import listen, url_of
+from gateway.cli.stopping import Stopping
 from gateway.crypto.sealing import KeyRing
 from gateway.domain.errors import GatewayError, Misconfigured, Unreachable
 from gateway.domain.ports import SystemChance, SystemClock
+from gateway.domain.tasks import end
 from gateway.keycloak.connection import Connections
 from gateway.observe import logs
 from gateway.observe.audit import Audit, AuditEvent
@@ -28,7 +31,7 @@ from gateway.observe.metrics import CONTENT_TYPE, Metrics
 from gateway.operations import known_ring, listener
 from gateway.operations.checks import RealmChecks
 from gateway.operations.readiness import Readiness
-from gateway.proxy.connections import Network
+from gateway.proxy.connections import Network, Runner
 from gateway.proxy.gate import require_strict_parser
 from gateway.settings import changes, key_ring
 from gateway.settings.faults import Fault
@@ -38,8 +41,6 @@ from gateway.settings.snapshot import Address, Configuration
 from gateway.store.interface import Store
 
 LEAST_AIOHTTP = (3, 14, 5)
-NOTICE = 2.0
-"""Seconds between "not ready" and closing the port."""
 AGAIN = 1.0
 """Seconds until a store that did not answer is asked for its key ring again."""
 
@@ -120,10 +121,8 @@ async def serve(
     ring: KeyRing,
     *,
     say: Callable[[str], None] = typer.echo,
-    stop: asyncio.Event | None = None,
-    notice: float = NOTICE,
 ) -> None:
-    """Serve until `stop` is set or a signal comes; `loaded` must hold a configuration.
+    """Serve until a signal comes; `loaded` must hold a configuration.
 
     Raises `Misconfigured` when an address cannot be listened on, and when the store knows another ring (then also
     later, when it could not be asked before).
@@ -131,12 +130,12 @@ async def serve(
     configuration = loaded.configuration
     if configuration is None:
         raise ValueError("there must be a configuration")
-    settings, stop = configuration.gateway, stop or asyncio.Event()
-    _until_signal(stop)
+    settings = configuration.gateway
     metrics = Metrics()
     audit = Audit(SystemClock(), Path(settings.audit_file) if settings.audit_file else None, count=metrics.count)
     watcher = Watcher(audit)
     live = Live(config, loaded, on_change=watcher.changed, on_rejected=watcher.rejected)
+    stopping = _stopping(live)
     app = build(live.current, ring, audit=audit)
     watcher.connections = app[CONNECTIONS]
     watcher.checks = checks = RealmChecks(app[SIGN_IN], app[KEYCLOAK], app[PROFILE], live.current)
@@ -151,17 +150,20 @@ async def serve(
             readiness, metrics.text, CONTENT_TYPE, token=lambda: live.current().gateway.operations_token
         )
         operations = await _listen(health, settings.operations)
-        stack.push_async_callback(operations.cleanup)  # ends first: what asks it sees the port close
-        following = asyncio.create_task(live.watch(stop))
+        stack.push_async_callback(operations.cleanup)
+        following = asyncio.create_task(live.watch(stopping.asked))
         looking = asyncio.create_task(checks.follow())
-        stack.push_async_callback(_end, looking)
+        asking = asyncio.create_task(_ask_until_known(app[STORE], ring, stopping.asked, known=known))
+        for task in (following, looking, asking):
+            stack.push_async_callback(_ended, task)
         stack.push_async_callback(watcher.closed)
-        asking = asyncio.create_task(_ask_until_known(app[STORE], ring, stop, known=known))
         audit.write(AuditEvent.CONFIGURATION_LOADED, tenant="*", fingerprint=configuration.fingerprint)
         say(f"efcx-gateway listens on {url_of(public)}, operations on {url_of(operations)}")
-        await stop.wait()
+        await stopping.asked.wait()
+        stopping.begin()
         readiness.drain()
-        await asyncio.sleep(notice)
+        await asyncio.sleep(stopping.notice)
+        await public.end(stopping.for_requests)  # meanwhile the operations port says "draining"
         await following
         await asking
 
@@ -193,26 +195,27 @@ async def _ask_until_known(store: Store, ring: KeyRing, stop: asyncio.Event, *, 
         known = True
 
 
-async def _end(task: "asyncio.Task[None]") -> None:
-    task.cancel()
-    with suppress(asyncio.CancelledError):
-        await task
+async def _ended(task: "asyncio.Task[None]") -> None:
+    """Ends `task`; its error, where it has one, has been raised before."""
+    with suppress(Exception):
+        await end(task)
 
 
 async def _listen(
     app: web.Application,
     address: Address,
     trusted: Callable[[], Sequence[Network]] = tuple,
-) -> web.AppRunner:
+) -> Runner:
     try:
         return await listen(app, address, trusted=trusted)
     except OSError as error:
         raise Misconfigured(f"{address.host}:{address.port}", f"cannot be listened on: {error.strerror}") from error
 
 
-def _until_signal(stop: asyncio.Event) -> None:
-    loop = asyncio.get_running_loop()
-    for name in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(name, stop.set)
-    # Its default ends the process with all that runs in it; who sends it wants settings read again, which are watched.
-    loop.add_signal_handler(signal.SIGHUP, log.info, "hangup_ignored")
+def _stopping(live: Live) -> Stopping:
+    """Signals of this process, from now on."""
+    stopping = Stopping(lambda: live.current().gateway.shutdown_timeout)
+    stopping.follow_signals()
+    # Its default ends the process with all that runs in it. SIGHUP asks for settings to be read, which are watched.
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, log.info, "hangup_ignored")
+    return stopping

@@ -1,8 +1,8 @@
 """How a task ends when it is cancelled, although a library may lose the cancellation.
 
 `asyncio.wait_for` of Python 3.11 returns the result, and drops the cancellation, when both happen in one turn of the
-loop (https://github.com/python/cpython/issues/86296; 3.12 does not). redis-py waits that way. A task that then waits for
-the next message waits for ever.
+loop (https://github.com/python/cpython/issues/86296; 3.12 does not). redis-py waits that way. A task that lost its
+cancellation and then waits for the next message waits for ever.
 """
 
 import asyncio

@@ -30,6 +30,10 @@ class Relayed(web.StreamResponse):
         self._alive = keep_alive
         self._sent = sent
 
+    def force_close(self) -> None:
+        """The connection ends after this answer, whatever its head said."""
+        self._alive = False
+
     @property
     def prepared(self) -> bool:
         return True
@@ -111,7 +115,8 @@ class Client:
         follows."""
         modern = (self._request.version.major, self._request.version.minor) == (1, 1)
         self._chunked = modern and not (switch or empty or length is not None)
-        self._keep_alive = modern and not last and bool(self._request.keep_alive)
+        ending = getattr(self._request.protocol, "ending", False)  # set by `connections` when the process ends
+        self._keep_alive = modern and not (last or ending) and bool(self._request.keep_alive)
         lines = [f"HTTP/1.1 {status} {reason}", *(f"{name}: {value}" for name, value in fields)]
         if self._chunked:
             lines.append("Transfer-Encoding: chunked")

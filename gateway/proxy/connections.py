@@ -18,6 +18,7 @@ import structlog
 from aiohttp import StreamReader, http_exceptions, web
 
 from gateway.proxy.client import Relayed
+from gateway.proxy.ending import end_all
 
 Network = IPv4Network | IPv6Network
 _Handle = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
@@ -45,6 +46,8 @@ _TOO_LARGE = _in_words(
 )
 _LEAST_WAIT = 0.05
 """Seconds between two looks at one body, at least."""
+_LAST_WAIT = 0.1
+"""Seconds for handlers whose connections were cut, before they are cancelled."""
 
 _log = structlog.get_logger(__name__)
 
@@ -68,8 +71,11 @@ class Limits:
 
 
 class Runner(web.AppRunner):
-    """An `AppRunner` that keeps `limits`. Connections from `trusted` networks (asked at each one) are not counted:
-    behind a proxy stand all its clients."""
+    """An `AppRunner` that keeps `limits`, and whose end loses no byte of a request under way.
+
+    Connections from `trusted` networks (asked at each one) are not counted: behind a proxy stand all its clients.
+    `shutdown_timeout`: seconds that `cleanup` gives to requests under way.
+    """
 
     def __init__(
         self,
@@ -78,14 +84,17 @@ class Runner(web.AppRunner):
         trusted: Callable[[], Sequence[Network]] = tuple,
         limits: Limits | None = None,
         handle_signals: bool = False,
-        shutdown_timeout: float = 60.0,
+        shutdown_timeout: float = 30.0,
         **options: Any,
     ) -> None:
-        super().__init__(app, handle_signals=handle_signals, shutdown_timeout=shutdown_timeout, **options)
+        # aiohttp waits twice, and drops what arrives meanwhile: it gets what is left after `end`.
+        super().__init__(app, handle_signals=handle_signals, shutdown_timeout=_LAST_WAIT, **options)
+        self._patience = shutdown_timeout
         self._options = options
         self._limits = limits or Limits()
         self._addresses = Addresses(self._limits.per_address, trusted)
         self._connections: dict[object, _Connection] = {}
+        self._ending = False
 
     async def setup(self) -> None:
         """As `AppRunner`'s."""
@@ -93,6 +102,25 @@ class Runner(web.AppRunner):
         server = super().server
         if server is not None:
             server.request_handler = self._watching(server.request_handler)
+
+    async def end(self, within: float) -> int:
+        """Ends every connection within that many seconds; returns how many were cut because they had not ended.
+
+        The ports close. A connection without a request closes, any other one after the answer of its request, whose
+        body goes on to arrive. The application's `on_shutdown` ends what has no end of its own.
+        """
+        for site in tuple(self.sites):
+            await site.stop()
+        await asyncio.sleep(0)  # requests that came before that begin
+        self._ending = True
+        await self.shutdown()
+        server = super().server
+        return 0 if server is None else await end_all(server, self._connections, within)
+
+    async def cleanup(self) -> None:
+        """As `AppRunner`'s, after `end`."""
+        await self.end(self._patience)
+        await super().cleanup()
 
     @property
     def server(self) -> web.Server | None:
@@ -111,7 +139,10 @@ class Runner(web.AppRunner):
                 return await handle(request)
             connection.begun(request)
             try:
-                return await handle(request)
+                response = await handle(request)
+                if self._ending:
+                    response.force_close()
+                return response
             except ConnectionError:
                 if request.transport is not None:
                     raise
@@ -175,7 +206,11 @@ class _Requests(web.RequestHandler):
     """aiohttp's protocol, but for its answer to what does not parse: that one names the server's program and repeats a
     line of what was sent, to the sender and, with a traceback, in the log; there it may be a cookie or a password."""
 
-    __slots__ = ()
+    __slots__ = ("ending",)
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.ending = False
 
     def handle_error(
         self,
@@ -200,7 +235,7 @@ class _Connection(asyncio.Protocol):
 
     def __init__(
         self,
-        protocol: Callable[[], web.RequestHandler],
+        protocol: "Callable[[], _Requests]",
         limits: Limits,
         addresses: Addresses,
         known: "dict[object, _Connection]",
@@ -211,9 +246,10 @@ class _Connection(asyncio.Protocol):
         self._known = known
         self._loop = asyncio.get_running_loop()
         self._client = ""
-        self._inner: web.RequestHandler | None = None
+        self._inner: _Requests | None = None
         self._transport: asyncio.Transport | None = None
         self._busy = False
+        self._closing = False
         self._body: StreamReader | None = None
         self._head_since: float | None = None
         self._head_look: asyncio.TimerHandle | None = None
@@ -292,6 +328,30 @@ class _Connection(asyncio.Protocol):
         if self._body_look is not None:
             self._body_look.cancel()
             self._body_look = None
+
+    # ---- the end of the process
+
+    @property
+    def protocol(self) -> web.RequestHandler:
+        """See `ending.Connection`; a refused connection has none."""
+        assert self._inner is not None  # noqa: S101 - what `Runner` knows has one
+        return self._inner
+
+    def end(self) -> bool:
+        """See `ending.Connection`."""
+        if self._inner is None or self._closing:
+            return False
+        self._inner.ending = True
+        body_arrives = self._body is not None and not self._body.is_eof()
+        self._closing = not (self._busy or body_arrives or self._head_since is not None)
+        if self._closing:
+            self._inner.close()  # aiohttp ignores what arrives from now on
+        return self._closing
+
+    def cut(self) -> None:
+        """See `ending.Connection`."""
+        if self._transport is not None:
+            self._transport.abort()
 
     # ---- deadlines
 

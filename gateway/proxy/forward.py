@@ -7,8 +7,8 @@ method that may be repeated.
 """
 
 import asyncio
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from gateway.domain.problem import Problem
@@ -45,6 +45,11 @@ class Forwarder:
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
+        self._streams = EventStreams()
+
+    def end_streams(self) -> None:
+        """This process ends: event streams are cut, now and from now on. Browsers open them again, elsewhere."""
+        self._streams.end()
 
     async def forward(
         self,
@@ -60,7 +65,7 @@ class Forwarder:
         if route.max_body is not None and (checked.length or 0) > route.max_body:
             return Failed(Problem.REQUEST_TOO_LARGE, "declared body")
         origin = Origin.of(route)
-        exchange = _Exchange(client, checked, head, route, rewrite)
+        exchange = _Exchange(client, checked, head, route, rewrite, streams=self._streams)
         forget = closing(exchange.cut) if closing else None
         client.watch(exchange.client_lost)
         try:
@@ -101,10 +106,45 @@ def head_bytes(head: Request, fields: Fields) -> bytes:
     return "\r\n".join(lines).encode("latin-1")
 
 
+class EventStreams:
+    """The event streams under way: answers that have no end of their own."""
+
+    def __init__(self) -> None:
+        self._cuts: set[Callable[[], None]] = set()
+        self._ended = False
+
+    def end(self) -> None:
+        """Cuts all, and each one that begins later."""
+        self._ended = True
+        for cut in tuple(self._cuts):
+            cut()
+
+    @contextmanager
+    def under_way(self, cut: Callable[[], None]) -> Iterator[None]:
+        """One of them, which `cut` ends, while the context is open."""
+        if self._ended:
+            cut()
+        self._cuts.add(cut)
+        try:
+            yield
+        finally:
+            self._cuts.discard(cut)
+
+
 class _Exchange:
     """One request and its answer, on one wire or, after a dead kept one, a second."""
 
-    def __init__(self, client: Client, checked: Checked, head: Request, route: Route, rewrite: Rewrite) -> None:
+    def __init__(
+        self,
+        client: Client,
+        checked: Checked,
+        head: Request,
+        route: Route,
+        rewrite: Rewrite,
+        *,
+        streams: EventStreams,
+    ) -> None:
+        self._streams = streams
         self._client = client
         self._checked = checked
         self._head = head
@@ -137,7 +177,11 @@ class _Exchange:
                     self._client.go_on()
                     pump = asyncio.create_task(self._pump(wire))
                 answer = await self._await_answer(wire, pump)
-                return await self._relay(wire, answer, pump)
+                if not _is_event_stream(answer):
+                    return await self._relay(wire, answer, pump, self._route.timeouts.between_bytes)
+                with self._streams.under_way(self.cut):
+                    # Events come when something happens; a browser that left is noticed in another way.
+                    return await self._relay(wire, answer, pump, None)
             finally:
                 if pump is not None:
                     with suppress(AppError):
@@ -190,7 +234,9 @@ class _Exchange:
         except TimeoutError as error:
             raise TooSlow(f"no answer in {seconds:g} s") from error
 
-    async def _relay(self, wire: Wire, answer: Answer, pump: "asyncio.Task[None] | None") -> Relayed:
+    async def _relay(
+        self, wire: Wire, answer: Answer, pump: "asyncio.Task[None] | None", between: float | None
+    ) -> Relayed:
         client = self._client
         if pump is not None:
             pump.add_done_callback(lambda ended: _tell_app(wire, ended))
@@ -202,8 +248,6 @@ class _Exchange:
             empty=answer.empty,
             last=self._checked.header("upgrade") is not None,  # aiohttp's parser holds back what follows it
         )
-        # server-sent events come when something happens; who waits for none any more is noticed in another way
-        between = None if _is_event_stream(answer) else self._route.timeouts.between_bytes
         try:
             while True:
                 async with asyncio.timeout(between):

@@ -156,11 +156,12 @@ class Gate:
     def add_to(self, app: web.Application) -> None:
         """Take every path that no route added before takes."""
         app.router.add_route("*", "/{path:.*}", self.handle, expect_handler=expectation.wait)
-        app.on_shutdown.append(self._end_websockets)
+        app.on_shutdown.append(self._end_streams)
 
-    async def _end_websockets(self, _app: web.Application) -> None:
-        """Before running requests are waited for: a WebSocket has no end of its own."""
+    async def _end_streams(self, _app: web.Application) -> None:
+        """Before requests under way are waited for: WebSockets and event streams have no end of their own."""
         self._websockets.end()
+        self._forwarder.end_streams()
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Forward, or say why not."""

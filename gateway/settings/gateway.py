@@ -184,6 +184,10 @@ class GatewayFile(Section):
     languages: list[str] = Field(default=["en", "ar", "ur"], min_length=1)
     """Languages offered on pages, the first one when nothing else decides."""
 
+    shutdown_timeout: Seconds = 30.0
+    """Seconds from SIGTERM to the end of the process, whatever is still under way. A supervisor must wait longer than
+    that before it kills the process."""
+
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """From which level on the log is written."""
 
@@ -241,6 +245,7 @@ def build(section: GatewayFile, folder: FilePath, report: Report, opener: Opener
         limits=OperatorLimits(
             failure_steps=tuple((int(n), float(s)) for n, s in section.limits.failure_steps), **limits
         ),
+        shutdown_timeout=section.shutdown_timeout,
         log_level=section.log_level,
         audit_file=str(folder / section.audit_file) if section.audit_file else "",
     )

@@ -73,6 +73,7 @@ class GatewaySettings:
     insecure_http: bool = False
     languages: tuple[str, ...] = ("en", "ar", "ur")
     limits: OperatorLimits = OperatorLimits()
+    shutdown_timeout: float = 30.0
     log_level: str = "info"
     audit_file: str = ""
 

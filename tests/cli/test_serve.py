@@ -153,17 +153,6 @@ async def test_with_redis_and_no_ring_serve_refuses(folder: Folder) -> None:
     assert "Traceback" not in said
 
 
-@pytest.mark.slow
-async def test_a_taken_port_is_one_line_and_no_traceback(folder: Folder) -> None:
-    host, _, port = folder.gateway["listen"].rpartition(":")
-    taken = await asyncio.start_server(lambda _reader, _writer: None, host, int(port))
-    async with taken, serving(folder) as process:
-        code, _, said = await process.ended()
-    assert code == 1
-    assert "cannot be listened on" in said.splitlines()[-1]
-    assert "Traceback" not in said
-
-
 @pytest.mark.row("GW-14")
 @pytest.mark.slow
 async def test_changed_settings_are_audited_with_what_they_weaken(folder: Folder) -> None:

@@ -1,0 +1,315 @@
+"""Facts about the end of `efcx-gateway serve`: what SIGTERM lets finish, what it ends, and that it ends at all."""
+
+import asyncio
+import base64
+import hashlib
+import os
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from gateway.crypto.sealing import KeyRing
+from gateway.domain.ports import SystemChance, SystemClock
+from gateway.proxy.frames import close_frame
+from gateway.settings import key_ring
+from tests.cli.signed_in import cookies_of_new_sessions
+from tests.cli.test_serve import LIMIT, Process, first_line, serving
+from tests.ports import free_port
+from tests.proxy.stage import body_of, fields_of, read_head, status_of
+from tests.settings.folder import Folder
+
+SOCKETS_OF_A_SESSION = 20
+HALF = 32_768
+"""Bytes of an upload before SIGTERM, and again after it."""
+KEY = base64.b64encode(b"sixteen bytes ok").decode()
+ACCEPT = base64.b64encode(hashlib.sha1(f"{KEY}258EAFA5-E914-47DA-95CA-C5AB0DC85B11".encode()).digest()).decode()
+GOING_AWAY = b"\x03\xe9"
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Folder:
+    """Settings with a Keycloak where nobody listens."""
+    found = Folder(tmp_path / "config")
+    found.gateway.update(listen=f"127.0.0.1:{free_port()}", operations=f"127.0.0.1:{free_port()}")
+    found.keycloak["auth-server-url"] = f"http://127.0.0.1:{free_port()}/auth/"
+    return found
+
+
+# ------------------------------------------------------------------ a port that is taken
+
+
+@pytest.fixture(params=["memory", pytest.param("redis", marks=pytest.mark.redis)])
+def address(request: pytest.FixtureRequest) -> str:
+    """Where a store of each kind is; empty means in the process."""
+    return "" if request.param == "memory" else str(request.getfixturevalue(f"{request.param}_url"))
+
+
+@pytest.mark.parametrize("which", ["listen", "operations"])
+async def test_with_a_taken_port_the_process_ends_with_its_message(which: str, address: str, folder: Folder) -> None:
+    if address:
+        with_redis(folder, address)
+    host, _, port = folder.gateway[which].rpartition(":")
+    taken = await asyncio.start_server(lambda _reader, _writer: None, host, int(port))
+    async with taken:
+        # EFCX_GATEWAY_STARTS=20 tries it often: where the start is cancelled differs from run to run.
+        for _ in range(int(os.environ.get("EFCX_GATEWAY_STARTS", "1"))):
+            async with serving(folder) as process:
+                code, out, said = await process.ended()
+            last = said.splitlines()[-1]
+            assert (code, out) == (1, "")
+            assert last.startswith(f"efcx-gateway: {host}:{port}: cannot be listened on")
+            assert "Traceback" not in said
+
+
+# ------------------------------------------------------------------ the signal
+
+
+async def test_a_second_sigterm_ends_the_process_at_once(folder: Folder) -> None:
+    async with app_running() as app:
+        folder.own.update(routes=[{"path": "/app", "to": app.url}], public_paths=["/app/logo"])
+        async with serving(folder) as process:
+            await first_line(process)
+            reader, writer = await connected(folder)
+            writer.write(b"GET /app/logo HTTP/1.1\r\nHost: one.example.com\r\n\r\n")
+            await app.asked(1)
+            process.process.send_signal(signal.SIGTERM)
+            await port_closed(folder)
+            process.process.send_signal(signal.SIGTERM)
+            code, _, said = await process.ended()
+            assert await reader.read() == b""
+            writer.close()
+    assert code == 128 + signal.SIGTERM
+    assert said.count("ended_at_once") == 1
+    assert "Traceback" not in said
+
+
+@pytest.mark.redis
+async def test_what_has_not_ended_in_time_is_cut_and_counted(folder: Folder, redis_url: str) -> None:
+    folder.gateway["shutdown_timeout"] = 6
+    async with app_running() as app, signed_in(folder, app, redis_url) as (process, cookies):
+        uploads = [await upload_begun(folder, cookies[0]) for _ in range(3)]
+        await app.asked(3)
+        process.process.send_signal(signal.SIGTERM)
+        code, _, said = await process.ended()
+        answers = [await rest_of(reader) for reader, _ in uploads]
+        close(uploads)
+    assert code == 0
+    assert answers == [b""] * 3
+    assert said.count("connections_cut_at_the_end") == 1
+    assert '"connections": 3' in said
+    assert "Traceback" not in said
+
+
+# ------------------------------------------------------------------ uploads, streams, WebSockets
+
+
+@pytest.mark.redis
+@pytest.mark.row("GW-20")
+async def test_across_a_sigterm_uploads_complete_and_streams_end(folder: Folder, redis_url: str) -> None:
+    """200 uploads, and 200 streams: half of them event streams, half WebSockets."""
+    count = 200
+    sessions = 1 + count // SOCKETS_OF_A_SESSION
+    async with app_running() as app, signed_in(folder, app, redis_url, sessions=sessions) as (process, cookies):
+        uploads = [await upload_begun(folder, cookies[n // SOCKETS_OF_A_SESSION]) for n in range(count)]
+        streams = [await stream_begun(folder, cookies[n // SOCKETS_OF_A_SESSION]) for n in range(count // 2)]
+        sockets = [await socket_begun(folder, cookies[n // SOCKETS_OF_A_SESSION]) for n in range(count // 2)]
+        await app.asked(2 * count)
+        process.process.send_signal(signal.SIGTERM)
+        goodbyes = await asyncio.gather(*(browser_close(*one) for one in sockets))
+        ends = await asyncio.gather(*(rest_of(reader) for reader, _ in streams))
+        await port_closed(folder)
+        for _, writer in uploads:
+            writer.write(b"y" * HALF)
+        answers = await asyncio.gather(*(rest_of(reader) for reader, _ in uploads))
+        code, _, said = await process.ended()
+        close(uploads, streams, sockets)
+    assert [status_of(answer) for answer in answers] == [200] * count
+    assert [body_of(answer) for answer in answers] == [b"%d" % (2 * HALF)] * count
+    assert all(("Connection", "close") in fields_of(answer) for answer in answers)
+    assert not any(end.endswith(b"0\r\n\r\n") for end in ends)  # a cut answer never looks whole
+    assert goodbyes == [close_frame(GOING_AWAY)] * (count // 2)
+    assert app.closings == [GOING_AWAY] * (count // 2)
+    assert (code, "Traceback" in said, "connections_cut_at_the_end" in said) == (0, False, False)
+
+
+@pytest.mark.redis
+@pytest.mark.row("GW-20")
+async def test_a_connection_without_a_request_ends_when_the_port_closes(folder: Folder, redis_url: str) -> None:
+    async with app_running() as app, signed_in(folder, app, redis_url) as (process, cookies):
+        idle = [await connected(folder) for _ in range(2)]
+        idle[0][1].write(b"GET /-/login HTTP/1.1\r\nHost: one.example.com\r\n\r\n")
+        await read_head(idle[0][0])
+        upload = await upload_begun(folder, cookies[0])
+        await app.asked(1)
+        process.process.send_signal(signal.SIGTERM)
+        for reader, _ in idle:
+            await rest_of(reader)
+        assert not upload[0].at_eof()
+        close(idle, [upload])
+        assert (await process.ended())[0] == 0
+
+
+# ------------------------------------------------------------------ the parts
+
+
+@dataclass
+class App:
+    """An app: `/silent` is never answered, an upload is answered with its size, `/events` and `/socket` are open."""
+
+    url: str
+    heads: asyncio.Queue[bytes] = field(default_factory=asyncio.Queue)
+    closings: list[bytes] = field(default_factory=list)
+
+    async def asked(self, count: int) -> None:
+        """Returns when so many more requests have arrived."""
+        async with asyncio.timeout(LIMIT):
+            for _ in range(count):
+                await self.heads.get()
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """One connection."""
+        try:
+            while True:
+                head = await read_head(reader)
+                self.heads.put_nowait(head)
+                await self._answer(head, reader, writer)
+        except (ConnectionError, asyncio.IncompleteReadError):
+            writer.close()
+
+    async def _answer(self, head: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        path = head.split(b" ", 2)[1]
+        if path == b"/app/events":
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n")
+            writer.write(b"9\r\ndata: 1\n\n\r\n")
+            await reader.read()
+        elif path == b"/app/socket":
+            upgrade = f"Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: {ACCEPT}"
+            writer.write(f"HTTP/1.1 101 Switching Protocols\r\n{upgrade}\r\n\r\n".encode())
+            _, mask, masked = await reader.readexactly(2), await reader.readexactly(4), await reader.readexactly(2)
+            self.closings.append(bytes(byte ^ key for byte, key in zip(masked, mask, strict=False)))
+            await reader.read()
+        elif path == b"/app/upload":
+            body = await reader.readexactly(2 * HALF)
+            said = b"%d" % len(body)
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(said), said))
+        else:
+            await reader.read()
+
+
+@asynccontextmanager
+async def app_running() -> AsyncIterator[App]:
+    """The app, on a port of its own."""
+    port = free_port()
+    app = App(f"http://127.0.0.1:{port}")
+    server = await asyncio.start_server(app.serve, "127.0.0.1", port, backlog=1024)
+    async with server:
+        yield app
+
+
+def with_redis(folder: Folder, url: str) -> KeyRing:
+    """These settings on a Redis, with a key ring of their own."""
+    folder.gateway.update(store={"url": url, "timeout": 10}, keys={"file": "ring.key"})
+    folder.path.mkdir(parents=True, exist_ok=True)
+    return key_ring.create(folder.path / "ring.key", SystemClock(), SystemChance())
+
+
+@asynccontextmanager
+async def signed_in(
+    folder: Folder, app: App, redis_url: str, *, sessions: int = 1
+) -> AsyncIterator[tuple[Process, list[str]]]:
+    """The process before `app`, and the cookies of so many sessions."""
+    folder.own["routes"] = [{"path": "/app", "to": app.url}]
+    ring = with_redis(folder, redis_url)
+    configuration = folder.load().configuration
+    assert configuration
+    cookies = await cookies_of_new_sessions(sessions, configuration.tenants[0], ring, redis_url)
+    async with serving(folder) as process:
+        await first_line(process)
+        yield process, cookies
+
+
+Wire = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
+
+async def connected(folder: Folder) -> Wire:
+    """A raw connection to the public port."""
+    host, _, port = folder.gateway["listen"].rpartition(":")
+    return await asyncio.open_connection(host, int(port))
+
+
+async def port_closed(folder: Folder) -> None:
+    """Returns when the public port takes no connection any more."""
+    async with asyncio.timeout(LIMIT):
+        while True:
+            try:
+                _, writer = await connected(folder)
+            except ConnectionError:
+                return
+            writer.close()
+
+
+async def request(folder: Folder, line: str, cookie: str, *fields: str) -> Wire:
+    """A request under way, of a page of this origin."""
+    reader, writer = await connected(folder)
+    head = (line, "Host: one.example.com", "Sec-Fetch-Site: same-origin", f"Cookie: {cookie}", *fields, "", "")
+    writer.write("\r\n".join(head).encode())
+    return reader, writer
+
+
+async def upload_begun(folder: Folder, cookie: str) -> Wire:
+    """The first half of an upload."""
+    wire = await request(folder, "POST /app/upload HTTP/1.1", cookie, f"Content-Length: {2 * HALF}")
+    wire[1].write(b"x" * HALF)
+    return wire
+
+
+async def stream_begun(folder: Folder, cookie: str) -> Wire:
+    """An event stream whose first event has come."""
+    wire = await request(folder, "GET /app/events HTTP/1.1", cookie)
+    async with asyncio.timeout(LIMIT):
+        await wire[0].readuntil(b"data: 1\n\n\r\n")
+    return wire
+
+
+async def socket_begun(folder: Folder, cookie: str) -> Wire:
+    """A WebSocket that is open."""
+    fields = ("Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13", f"Sec-WebSocket-Key: {KEY}")
+    wire = await request(
+        folder, "GET /app/socket HTTP/1.1", cookie, *fields, f"Origin: https://{folder.one['tenantSettings']['fqdn']}"
+    )
+    async with asyncio.timeout(LIMIT):
+        assert status_of(await read_head(wire[0])) == 101
+    return wire
+
+
+async def browser_close(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bytes:
+    """What the browser of a WebSocket is told at the end, all of it; it answers as a browser does."""
+    async with asyncio.timeout(LIMIT):
+        told = await reader.readexactly(len(close_frame(GOING_AWAY)))
+        writer.write(close_frame(GOING_AWAY, b"mask"))
+        return told + await reader.read()
+
+
+async def rest_of(reader: asyncio.StreamReader) -> bytes:
+    """Everything until the connection has ended, however."""
+    data = b""
+    async with asyncio.timeout(LIMIT):
+        try:
+            while part := await reader.read(65_536):
+                data += part
+        except ConnectionError:
+            pass
+    return data
+
+
+def close(*wires: list[Wire]) -> None:
+    """The test's ends of connections."""
+    for some in wires:
+        for _, writer in some:
+            writer.close()
