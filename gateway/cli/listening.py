@@ -28,10 +28,10 @@ async def listen(
     Raises `OSError` when the address is not to be had.
     """
     runner = Runner(app, trusted=trusted, handle_signals=False, shutdown_timeout=LAST_WAIT, **server_options())
-    await runner.setup()
     try:
+        await runner.setup()
         await web.TCPSite(runner, address.host or None, address.port, backlog=1024).start()
-    except OSError:
+    except BaseException:  # also when the start is cancelled: what has begun by then has tasks
         await runner.cleanup()
         raise
     return runner

@@ -109,13 +109,15 @@ class Runner(web.AppRunner):
         The ports close. A connection without a request closes, any other one after the answer of its request, whose
         body goes on to arrive. The application's `on_shutdown` ends what has no end of its own.
         """
+        server = super().server
+        if server is None:
+            return 0
         for site in tuple(self.sites):
             await site.stop()
         await asyncio.sleep(0)  # requests that came before that begin
         self._ending = True
         await self.shutdown()
-        server = super().server
-        return 0 if server is None else await end_all(server, self._connections, within)
+        return await end_all(server, self._connections, within)
 
     async def cleanup(self) -> None:
         """As `AppRunner`'s, after `end`."""
