@@ -10,7 +10,6 @@ import pyotp
 import pytest
 
 from gateway.domain.challenge import Binding, Challenge
-from gateway.domain.channel import TlsSettings
 from gateway.domain.enrolment import Enrolment, EnrolmentSet
 from gateway.domain.policy import AttemptsScope, FactorKind
 from gateway.domain.problem import Problem
@@ -18,10 +17,9 @@ from gateway.second_factor.challenges import Case, Right, Wrong
 from gateway.second_factor.factors import backup_code
 from gateway.settings.presets import PRESETS
 from gateway.store.interface import Store
-from gateway.store.memory import MemoryStore
-from gateway.store.redis import RedisStore
 from tests.clock import FakeClock
 from tests.second_factor.bench import POLICY, Bench
+from tests.store.opened import opened
 from tests.web.sample import TENANT
 
 MANY = 200
@@ -159,11 +157,8 @@ def address(request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 async def store(address: str, clock: FakeClock) -> AsyncIterator[Store]:
     """One empty store of each kind."""
-    made: Store = MemoryStore(clock)
-    if address:
-        made = RedisStore(url=address, prefix="test:", timeout=60.0, tls=TlsSettings())
-    yield made
-    await made.close()
+    async with opened(address, clock, timeout=60.0) as made:
+        yield made
 
 
 @pytest.fixture

@@ -6,11 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from gateway.domain.channel import TlsSettings
 from gateway.store.interface import Held, Reserved, Rule, Store
-from gateway.store.memory import MemoryStore
-from gateway.store.redis import RedisStore
 from tests.clock import START, FakeClock
+from tests.store.opened import opened
 
 STORES = [
     "memory",
@@ -30,11 +28,8 @@ def address(request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 async def store(address: str, clock: FakeClock) -> AsyncIterator[Store]:
     """One empty store of each kind."""
-    made: Store = MemoryStore(clock)
-    if address:
-        made = RedisStore(url=address, prefix="test:", timeout=10.0, tls=TlsSettings())
-    yield made
-    await made.close()
+    async with opened(address, clock) as made:
+        yield made
 
 
 async def times(store: Store, count: int, rule: Rule = RULE, now: float = NOW) -> list[Reserved | Held]:
@@ -131,6 +126,11 @@ async def test_of_200_parallel_swaps_of_one_value_one_writes(store: Store) -> No
     await store.set("k", b"old", 60)
     written = await asyncio.gather(*(store.swap("k", b"old", b"%d" % n, 60) for n in range(200)))
     assert sum(written) == 1
+
+
+async def test_of_200_parallel_conditional_deletes_of_one_value_one_deletes(store: Store) -> None:
+    await store.set("k", b"1", 60)
+    assert sum(await asyncio.gather(*(store.delete_if("k", b"1") for _ in range(200)))) == 1
 
 
 # ------------------------------------------------------------------ lists

@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.delivery.pace import GRACE, KEPT, MINUTE, Pace, first_free, limits_of
-from gateway.domain.channel import Channel, ChannelKind, ChannelType, TlsSettings
+from gateway.domain.channel import Channel, ChannelKind, ChannelType
 from gateway.store.interface import Store
 from gateway.store.memory import MemoryStore
-from gateway.store.redis import RedisStore
 from tests.clock import START, FakeClock
+from tests.store.opened import opened
 
 CHANNEL = Channel("otp@example.com", ChannelType.EMAIL, ChannelKind.SMTP, rate_per_minute=30)
 
@@ -28,11 +28,8 @@ def address(request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 async def store(address: str, clock: FakeClock) -> AsyncIterator[Store]:
     """A store of each kind."""
-    made: Store = MemoryStore(clock)
-    if address:
-        made = RedisStore(url=address, prefix="pace:", timeout=10.0, tls=TlsSettings())
-    yield made
-    await made.close()
+    async with opened(address, clock, prefix="pace:") as made:
+        yield made
 
 
 @pytest.fixture

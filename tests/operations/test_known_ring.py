@@ -11,10 +11,10 @@ from gateway.domain.errors import Misconfigured, Unreachable
 from gateway.domain.ports import SystemChance
 from gateway.operations import known_ring
 from gateway.store.interface import Store
-from gateway.store.memory import MemoryStore
 from gateway.store.redis import RedisStore
 from tests.clock import FakeClock
 from tests.ports import free_port
+from tests.store.opened import opened
 
 
 @pytest.fixture(params=["", pytest.param("redis_url", marks=pytest.mark.redis)], ids=["memory", "redis"])
@@ -26,11 +26,8 @@ def address(request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 async def store(address: str, clock: FakeClock) -> AsyncIterator[Store]:
     """A store of each kind, empty."""
-    made: Store = MemoryStore(clock)
-    if address:
-        made = RedisStore(url=address, prefix="test:", timeout=10.0, tls=TlsSettings())
-    yield made
-    await made.close()
+    async with opened(address, clock) as made:
+        yield made
 
 
 def key() -> Key:

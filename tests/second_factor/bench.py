@@ -31,11 +31,11 @@ from gateway.second_factor.factors.totp import TotpFactor
 from gateway.settings.snapshot import OperatorLimits
 from gateway.store.interface import Store
 from gateway.store.locks import StoreLock
-from gateway.store.memory import MemoryStore
 from gateway.store.once import Once
 from gateway.store.records import Records
 from tests.clock import FakeClock, SeededChance
 from tests.second_factor.attributes import Attributes
+from tests.store.opened import YieldingStore
 from tests.web.sample import TENANT
 
 CHANNEL = Channel("otp@example.com", ChannelType.EMAIL, ChannelKind.SMTP, sender="otp@example.com")
@@ -84,7 +84,7 @@ class Bench:
         self.profile = Attributes()
         self.policy = POLICY
         self._numbers: dict[str, int] = {}
-        self.use(store or MemoryStore(self.clock))
+        self.use(store or YieldingStore(self.clock))
 
     def use(self, store: Store) -> None:
         """Stand on `store`."""

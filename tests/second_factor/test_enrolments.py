@@ -15,9 +15,9 @@ from gateway.domain.ports import SystemChance
 from gateway.domain.tenant import KeycloakAccess, Tenant
 from gateway.second_factor.enrolments import Enrolments, Tampered
 from gateway.store.locks import StoreLock
-from gateway.store.memory import MemoryStore
 from tests.clock import FakeClock, SeededChance
 from tests.second_factor.attributes import Attributes
+from tests.store.opened import YieldingStore
 from tests.web.sample import TENANT
 
 EMAIL = Enrolment(FactorKind.EMAIL, "user@example.com")
@@ -37,7 +37,7 @@ class Bench:
 
     def lose_store(self) -> None:
         """A new, empty store."""
-        self.store = MemoryStore(self.clock)
+        self.store = YieldingStore(self.clock)
         self.enrolments = Enrolments(
             profile=self.profile,
             store=self.store,

@@ -7,10 +7,10 @@ import pytest
 
 from gateway.crypto.sealing import KEY_BYTES, Key, KeyRing, Sealer
 from gateway.second_factor.trust import DAY, LONGEST, UNDER_WAY, Holder, Trust, TrustCookie, TrustedBrowser, Verdict
-from gateway.store.memory import MemoryStore
 from gateway.store.records import Records
 from tests.clock import FakeClock, SeededChance
 from tests.second_factor.bench import POLICY
+from tests.store.opened import YieldingStore
 
 TENANT = "expertflow"
 COOKIE = TrustCookie("tag", "first")
@@ -24,7 +24,7 @@ class Scene:
     def __init__(self) -> None:
         self.clock, chance = FakeClock(), SeededChance()
         ring = KeyRing((Key("00000001", chance.token_bytes(KEY_BYTES)),))
-        self.store = MemoryStore(self.clock)
+        self.store = YieldingStore(self.clock)
         self.records = Records(
             store=self.store,
             sealer=Sealer(ring, "trusted-browser", chance),

@@ -4,12 +4,10 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from gateway.domain.channel import TlsSettings
 from gateway.store.interface import Store
-from gateway.store.memory import MemoryStore
-from gateway.store.redis import RedisStore
 from tests.clock import FakeClock
 from tests.sessions.scene import Scene
+from tests.store.opened import opened
 
 
 @pytest.fixture(params=["memory", pytest.param("redis", marks=pytest.mark.redis)])
@@ -21,11 +19,8 @@ def address(request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 async def shared(address: str, clock: FakeClock) -> AsyncIterator[Store]:
     """A store that both replicas use."""
-    made: Store = MemoryStore(clock)
-    if address:
-        made = RedisStore(url=address, prefix="test:", timeout=10.0, tls=TlsSettings())
-    yield made
-    await made.close()
+    async with opened(address, clock) as made:
+        yield made
 
 
 @pytest.fixture

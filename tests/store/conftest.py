@@ -5,12 +5,10 @@ from collections.abc import AsyncIterator
 import pytest
 
 from gateway.crypto.sealing import Key, KeyRing, Sealer
-from gateway.domain.channel import TlsSettings
 from gateway.domain.ports import SystemChance
 from gateway.store.interface import Store
-from gateway.store.memory import MemoryStore
-from gateway.store.redis import RedisStore
 from tests.clock import FakeClock
+from tests.store.opened import opened
 
 
 @pytest.fixture(params=["memory", pytest.param("redis", marks=pytest.mark.redis)])
@@ -22,11 +20,8 @@ def address(request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 async def shared(address: str, clock: FakeClock) -> AsyncIterator[Store]:
     """A store that several objects of a test use like replicas."""
-    made: Store = MemoryStore(clock)
-    if address:
-        made = RedisStore(url=address, prefix="test:", timeout=10.0, tls=TlsSettings())
-    yield made
-    await made.close()
+    async with opened(address, clock) as made:
+        yield made
 
 
 @pytest.fixture
