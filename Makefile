@@ -6,6 +6,8 @@ VENV = .venv
 BIN = $(VENV)/bin
 PORT ?= 8080
 ARGS ?=
+SEED ?=
+EXAMPLES ?= 1000
 HEAVY = slow or browser or keycloak
 
 help:
@@ -26,6 +28,13 @@ check: $(VENV)/.stamp
 ## make test-fast  what needs no browser, no Keycloak and no patience
 test-fast: $(VENV)/.stamp
 	$(BIN)/python -m pytest -n 2 -q -m "not ($(HEAVY))"
+
+## make test-random  property tests on other examples than every run has (SEED=… EXAMPLES=… ARGS="…")
+test-random: $(VENV)/.stamp
+	@seed="$(SEED)"; seed=$${seed:-$$(od -An -N4 -tu4 /dev/urandom | tr -d ' ')}; \
+	echo "seed $$seed; the same examples again: make test-random SEED=$$seed EXAMPLES=$(EXAMPLES)"; \
+	HYPOTHESIS_PROFILE=random SEED=$$seed EXAMPLES=$(EXAMPLES) \
+	  $(BIN)/python -m pytest -q -m property --hypothesis-seed=$$seed --timeout 600 $(ARGS)
 
 ## make test       everything; real parts that are missing here are named
 test: $(VENV)/.stamp
@@ -64,4 +73,4 @@ lock:
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 	  --constraint requirements.lock pyproject.toml -o requirements.runtime.lock
 
-.PHONY: help demo check test-fast test rows keycloak venv lock
+.PHONY: help demo check test-fast test-random test rows keycloak venv lock

@@ -1,7 +1,11 @@
 """What every test can ask for: real servers (``tests/neighbours``), time and chance (``tests/clock.py``)."""
 
+import os
+from pathlib import Path
+
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
+from hypothesis.database import DirectoryBasedExampleDatabase
 
 from tests.clock import FakeClock, SeededChance
 from tests.neighbours.run import Run
@@ -17,7 +21,16 @@ pytest_plugins = [
 ]
 # The same examples in every run, and no limit on the time of one: the machine is shared, a failure must mean something.
 settings.register_profile("gateway", derandomize=True, deadline=None, print_blob=True)
-settings.load_profile("gateway")
+# `make test-random`: others in every run, and those that failed are kept and tried first by the next run.
+settings.register_profile(
+    "random",
+    deadline=None,
+    print_blob=True,
+    max_examples=int(os.environ.get("EXAMPLES") or 1000),
+    database=DirectoryBasedExampleDatabase(Path(__file__).parents[1] / ".hypothesis" / "examples"),
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE") or "gateway")
 _RUN = pytest.StashKey[Run]()
 
 
@@ -35,10 +48,13 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
-    """With xdist, tests that need the heavy parts share one worker: one browser at a time, files in order.
+    """Property tests get their mark; with xdist, tests that need the heavy parts share one worker: one browser at a
+    time, files in order.
 
     Here, not in ``pytest_collection_modifyitems``: by then xdist has already looked at the groups.
     """
+    if getattr(getattr(item, "obj", None), "is_hypothesis_test", False):
+        item.add_marker(pytest.mark.property)
     if item.get_closest_marker("browser") or item.get_closest_marker("keycloak"):
         item.add_marker(pytest.mark.xdist_group("heavy"))
 

@@ -3,7 +3,6 @@
 from collections import Counter
 
 import pytest
-from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.crypto import codes
@@ -11,6 +10,7 @@ from gateway.crypto.sealing import Key, KeyRing
 from gateway.crypto.signing import Signer
 from gateway.domain.ports import SystemChance
 from tests.clock import SeededChance
+from tests.properties import Reached, property_test
 
 CHANCE = SystemChance()
 SIGNER = Signer(KeyRing((Key(CHANCE.token_bytes(4).hex(), CHANCE.token_bytes(32)),)), "codes")
@@ -133,9 +133,10 @@ def test_a_backup_code_of_letters_and_digits_stays_whole() -> None:
     assert codes.fold("ab3d-9xyz") == "ab3d9xyz"
 
 
-@given(st.text(max_size=500))
-def test_whatever_is_typed_folds_to_at_most_64_characters_and_stays_folded(typed: str) -> None:
+@property_test(st.text(max_size=500), least=1)
+def test_whatever_is_typed_folds_to_at_most_64_characters_and_stays_folded(reached: Reached, typed: str) -> None:
     folded = codes.fold(typed)
+    reached()
     assert len(folded) <= codes.MAX_TYPED
     assert codes.fold(folded) == folded
     assert not any(character.isdecimal() and not character.isascii() for character in folded)

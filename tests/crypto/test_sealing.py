@@ -3,11 +3,11 @@
 import pytest
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
-from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.crypto.sealing import Key, KeyRing, Sealer, Unopenable
 from gateway.domain.ports import SystemChance
+from tests.properties import Reached, property_test
 
 CHANCE = SystemChance()
 
@@ -21,8 +21,9 @@ RING = KeyRing((NEW, OLD))
 SEALER = Sealer(RING, "records", CHANCE)
 
 
-@given(value=st.binary(max_size=300), context=st.text(max_size=50))
-def test_what_was_sealed_opens_in_its_context(value: bytes, context: str) -> None:
+@property_test(value=st.binary(max_size=300), context=st.text(max_size=50), least=1)
+def test_what_was_sealed_opens_in_its_context(reached: Reached, value: bytes, context: str) -> None:
+    reached()
     assert SEALER.open(SEALER.seal(value, context), context) == value
     assert SEALER.open_text(SEALER.seal_text(value, context), context) == value
 
@@ -70,8 +71,20 @@ def test_a_value_cut_anywhere_does_not_open(length: int) -> None:
         SEALER.open(SEALER.seal(b"value", "c")[:length], "c")
 
 
-@given(st.binary(max_size=100))
-def test_garbage_does_not_open(garbage: bytes) -> None:
+@property_test(st.binary(max_size=40), st.integers(0, 1000), st.integers(1, 255), least=1)
+def test_a_sealed_value_with_one_byte_changed_does_not_open(
+    reached: Reached, value: bytes, at: int, change: int
+) -> None:
+    sealed = bytearray(SEALER.seal(value, "c"))
+    sealed[at % len(sealed)] ^= change
+    reached()
+    with pytest.raises(Unopenable):
+        SEALER.open(bytes(sealed), "c")
+
+
+@property_test(st.binary(max_size=100), least=1)
+def test_garbage_does_not_open(reached: Reached, garbage: bytes) -> None:
+    reached()
     with pytest.raises(Unopenable):
         SEALER.open(garbage, "c")
 

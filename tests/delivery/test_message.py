@@ -4,10 +4,10 @@ from email import message_from_bytes, policy
 from email.utils import getaddresses
 
 import pytest
-from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.delivery.message import Message, compose, one_address, same_box, without_addresses
+from tests.properties import Reached, nearly, property_test
 
 NOW = 1_800_000_000.0
 
@@ -114,12 +114,15 @@ def test_a_mail_in_any_script_is_ascii_on_the_wire() -> None:
     composed(subject="رمز", text="رمز", sender_name="مركز").decode("ascii")
 
 
-@given(name=st.text(max_size=80))
-def test_whatever_the_sender_is_called_there_is_one_recipient_and_one_of_each_header(name: str) -> None:
+@property_test(name=st.text(max_size=80), least=0.4)
+def test_whatever_the_sender_is_called_there_is_one_recipient_and_one_of_each_header(
+    reached: Reached, name: str
+) -> None:
     try:
         raw = composed(sender_name=name)
     except ValueError:
         return  # refused: nothing was made
+    reached()
     mail = message_from_bytes(raw, policy=policy.default)
     assert getaddresses(mail.get_all("To", [])) == [("", "anna@cc.example")]
     assert mail.get_all("Bcc") is None
@@ -127,10 +130,26 @@ def test_whatever_the_sender_is_called_there_is_one_recipient_and_one_of_each_he
     assert len(mail.get_all("From", [])) == 1
 
 
-@given(st.text(max_size=120))
-def test_any_typed_text_is_refused_or_becomes_an_address_that_is_taken_again(typed: str) -> None:
+_LABELS = st.from_regex(r"[A-Za-z0-9]([A-Za-z0-9]{0,6}[A-Za-z])?", fullmatch=True)
+_ADDRESSES = st.tuples(
+    st.from_regex(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]{1,12}(\.[A-Za-z0-9]{1,6})?", fullmatch=True),
+    st.just("@"),
+    st.lists(_LABELS, min_size=1, max_size=3).map(".".join),
+    st.sampled_from([".com", ".example", ".Internal", ".münchen"]),
+).map("".join)
+_MARKS = [" ", ",", ";", "<", ">", '"', "@", "..", "\n", "\r\n", "(x)", "ü", "\u202e"]
+_ODD = st.one_of(st.sampled_from(_MARKS), st.text(max_size=2))
+
+
+@property_test(nearly(_ADDRESSES, _ODD), least=0.4)
+def test_any_typed_text_is_refused_or_becomes_an_address_that_is_taken_again(reached: Reached, typed: str) -> None:
     address = one_address(typed)
-    assert address is None or one_address(address) == address
+    if address is None:
+        return
+    reached()
+    assert one_address(address) == address
+    assert address.isascii()
+    assert address.count("@") == 1
 
 
 def test_words_of_a_relay_lose_their_addresses() -> None:

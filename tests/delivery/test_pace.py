@@ -6,7 +6,6 @@ from dataclasses import replace
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.delivery.pace import GRACE, KEPT, MINUTE, Pace, first_free, limits_of
@@ -14,6 +13,7 @@ from gateway.domain.channel import Channel, ChannelKind, ChannelType
 from gateway.store.interface import Store
 from gateway.store.memory import MemoryStore
 from tests.clock import START, FakeClock
+from tests.properties import Reached, property_test
 from tests.store.opened import opened
 
 CHANNEL = Channel("otp@example.com", ChannelType.EMAIL, ChannelKind.SMTP, rate_per_minute=30)
@@ -195,17 +195,19 @@ async def test_no_user_and_no_mailbox_can_be_read_in_the_keys(clock: FakeClock) 
     assert not any("user" in key or "otp@" in key for key in store.keys)
 
 
-@given(
+@property_test(
+    least=1,
     rate=st.integers(1, 120),
     waits=st.lists(st.floats(0, 40, allow_nan=False), min_size=1, max_size=150),
 )
-def test_first_free_is_in_order_and_keeps_every_limit(rate: int, waits: list[float]) -> None:
+def test_first_free_is_in_order_and_keeps_every_limit(reached: Reached, rate: int, waits: list[float]) -> None:
     limits, now, taken = limits_of(rate).in_turn, START, list[float]()
     for wait in waits:
         now += wait
         at = first_free(taken, limits, now)
         assert at >= now
         taken.append(at)
+    reached()
     assert all(a <= b for a, b in pairwise(taken))
     for seconds, most in limits:
         assert most_in(seconds - 1e-4, taken) <= most

@@ -1,17 +1,18 @@
 """Facts of ``gateway.rendering.colours``."""
 
 import pytest
-from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.rendering.colours import DARK_SURFACE, DEFAULT_COLOUR, LIGHT_SURFACE, READABLE, contrast, palette
+from tests.properties import Reached, property_test
 
 colours = st.integers(0, 0xFFFFFF).map(lambda n: f"#{n:06x}")
 
 
-@given(colours)
-def test_every_tenant_colour_gives_text_that_can_be_read_in_both_schemes(colour: str) -> None:
+@property_test(colours, least=1)
+def test_every_tenant_colour_gives_text_that_can_be_read_in_both_schemes(reached: Reached, colour: str) -> None:
     made = palette(colour)
+    reached()
     assert contrast(made.on_brand, made.brand) >= READABLE
     assert contrast(made.on_dark_brand, made.dark_brand) >= READABLE
     assert contrast(made.accent, LIGHT_SURFACE) >= READABLE

@@ -1,10 +1,10 @@
 """Facts about host names, addresses and paths of settings."""
 
 import pytest
-from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.settings import urls
+from tests.properties import Reached, nearly, property_test
 
 
 @pytest.mark.parametrize(
@@ -14,21 +14,30 @@ def test_a_route_path_has_one_form(text: str, path: str) -> None:
     assert urls.route_path(text) == path
 
 
-@given(st.text(max_size=20))
-def test_a_route_path_is_empty_or_whole_segments(text: str) -> None:
+MARKS = ["/", "//", "..", "/../", "/.", "%2f", "?", "#", ";", " ", "\\", "\n", ".", "-", "ü"]
+ODD = st.one_of(st.sampled_from(MARKS), st.text(max_size=3))
+PATHS = st.lists(st.from_regex(r"/[A-Za-z0-9._~!$&'()*+,=:@-]{1,8}", fullmatch=True), max_size=4).map("".join)
+LABELS = st.from_regex(r"[A-Za-z0-9]([A-Za-z0-9-]{0,8}[a-z])?", fullmatch=True)
+HOSTS = st.lists(LABELS, min_size=1, max_size=4).map(".".join)
+
+
+@property_test(nearly(st.tuples(PATHS, st.sampled_from(["", "/"])).map("".join), ODD), least=0.4)
+def test_a_route_path_is_empty_or_whole_segments(reached: Reached, text: str) -> None:
     try:
         path = urls.route_path(text)
     except ValueError:
         return
+    reached()
     assert path == "" or (path.startswith("/") and not path.endswith("/") and "//" not in path and "%" not in path)
 
 
-@given(st.text(max_size=30))
-def test_a_host_name_is_lower_case_and_plain(text: str) -> None:
+@property_test(nearly(HOSTS, ODD), least=0.4)
+def test_a_host_name_is_lower_case_and_plain(reached: Reached, text: str) -> None:
     try:
         name = urls.host_name(text)
     except ValueError:
         return
+    reached()
     assert name == name.lower()
     assert not set(name) - set("abcdefghijklmnopqrstuvwxyz0123456789.-")
 

@@ -3,15 +3,16 @@
 import gzip
 import json
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
-from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.web import protections
 from gateway.web.protections import MAX_BODY, Unreadable, read_fields
+from tests.properties import Reached, nearly, property_test
 from tests.web.sample import tenant
 
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
@@ -134,11 +135,17 @@ async def test_other_kinds_of_body_are_refused(kind: str) -> None:
     assert await read(b"a=1", {"Content-Type": kind}) == (415, {"problem": "bad-request"})
 
 
-@given(st.binary(max_size=300))
-def test_no_bytes_at_all_raise(body: bytes) -> None:
-    for parse in (protections._form, protections._json):
-        fields = parse(body)
-        assert isinstance(fields, Unreadable | dict)
+_FORMS = st.dictionaries(st.text(max_size=8), st.text(max_size=20), max_size=4).map(urlencode)
+_OBJECTS = st.dictionaries(st.text(max_size=8), st.text(max_size=20), max_size=4).map(json.dumps)
+_BODIES = nearly(_FORMS | _OBJECTS, st.text(max_size=3)).map(lambda text: text.encode("utf-8", "surrogatepass"))
+
+
+@property_test(_BODIES | st.binary(max_size=300), least=0.2)
+def test_no_bytes_at_all_raise(reached: Reached, body: bytes) -> None:
+    found = [parse(body) for parse in (protections._form, protections._json)]
+    assert all(isinstance(fields, Unreadable | dict) for fields in found)
+    if any(isinstance(fields, dict) and fields for fields in found):
+        reached()
 
 
 def test_every_own_answer_is_kept_by_nobody_and_framed_by_nobody() -> None:
