@@ -104,10 +104,9 @@ class Runner(web.AppRunner):
             server.request_handler = self._watching(server.request_handler)
 
     async def end(self, within: float) -> int:
-        """Ends every connection within that many seconds; returns how many were cut because they had not ended.
+        """Closes the ports and ends every connection (see `ending`) within that many seconds; returns how many were cut.
 
-        The ports close. A connection without a request closes, any other one after the answer of its request, whose
-        body goes on to arrive. The application's `on_shutdown` ends what has no end of its own.
+        The application's `on_shutdown` ends what has no end of its own.
         """
         server = super().server
         if server is None:

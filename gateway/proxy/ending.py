@@ -29,6 +29,7 @@ class Connection(Protocol):
 async def end_all(server: web.Server, connections: Mapping[object, Connection], within: float) -> int:
     """Ends every connection within that many seconds; returns how many were cut because they had not ended.
 
+    A connection without a request closes, any other one after the answer of its request, whose body goes on to arrive.
     A handler whose browser left has the same time; aiohttp's `server` knows it, `connections` does not any more.
     """
     loop = asyncio.get_running_loop()

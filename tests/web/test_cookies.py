@@ -83,7 +83,9 @@ def test_garbage_cookies_are_no_cookie(header: str) -> None:
     assert cookies.read([header], "gateway-login") is None
 
 
-_PAIRS = st.lists(st.sampled_from(["gateway-login=x", "a=b", " gateway-login = y ", "c"]), max_size=3, unique=True).map("; ".join)
+_PAIRS = st.lists(st.sampled_from(["gateway-login=x", "a=b", " gateway-login = y ", "c"]), max_size=3, unique=True).map(
+    "; ".join
+)
 
 
 @property_test(nearly(_PAIRS, st.text(max_size=20)), least=0.1)
