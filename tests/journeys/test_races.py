@@ -66,7 +66,7 @@ async def enter_at_once(
     cookie = "; ".join(f"{name}={value}" for name, value in agent.cookies().items())
 
     async def enter(number: int, code: str) -> tuple[str, str | None]:
-        body = {"csrf": agent.csrf, "to": agent.target, "code": code}
+        body = {"csrf": agent.csrf, "to": agent.target, **agent.named, "code": code}
         url = f"{both[number % 2].base}/-/login/verify"
         async with crowd.post(url, json=body, headers={**JSON, "Cookie": cookie}) as response:
             found = await response.json()
@@ -180,7 +180,7 @@ async def test_a_button_for_a_new_code_pressed_many_times_at_once_sends_no_more_
             cookie = "; ".join(f"{name}={value}" for name, value in agent.cookies().items())
 
             async def resend(number: int) -> int:
-                body = {"csrf": agent.csrf, "to": agent.target, "action": "resend"}
+                body = {"csrf": agent.csrf, "to": agent.target, **agent.named, "action": "resend"}
                 url = f"{both[number % 2].base}/-/login/verify"
                 async with crowd.post(url, json=body, headers={**JSON, "Cookie": cookie}) as response:
                     await response.read()
