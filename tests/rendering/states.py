@@ -360,6 +360,7 @@ STATES: Mapping[str, State] = {
     "verify-vouch": _verify(FactorKind.EMAIL, FactorKind.ADMIN_CODE, factor="email", vouching=True),
     "verify-vouch-admin": _step("verify", view("verify", factor="", vouching=True)),
     "backup-codes": _step("backup_codes", view("backup-codes", codes=BACKUP_CODES)),
+    "backup-codes-shown": _step("backup_codes", view("backup-codes")),
     "within-backup-codes": _step("backup_codes", view("backup-codes", codes=BACKUP_CODES, purpose="enrol")),
     "new-password": _step("new_password", view("new-password", another_code=True)),
     "new-password-current": _step("new_password", view("new-password", another_code=True, asks_current=True)),

@@ -123,6 +123,16 @@ def test_backup_codes_can_be_saved_as_a_file_without_a_script() -> None:
     assert unquote(text).split("\r\n") == ["Northwind Contact Centre (cc.example.com)", "", *states.BACKUP_CODES, ""]
 
 
+@pytest.mark.row("CC-04")
+def test_backup_codes_that_were_shown_already_are_not_shown_again_but_the_way_to_them_is_named() -> None:
+    page = html("backup-codes-shown")
+    assert "You can see them again on the page of your second factor." in page
+    assert not [a for a in tags(page, "a") if "download" in a]
+    assert not any(code in page for code in states.BACKUP_CODES)
+    assert "I have kept them" not in page
+    assert "Continue" in words(page)
+
+
 @pytest.mark.row("CC-10")
 def test_a_trusted_browser_is_offered_for_the_days_of_the_policy_and_unticked() -> None:
     page = html("verify-any")
