@@ -104,7 +104,7 @@ class Runner(web.AppRunner):
             server.request_handler = self._watching(server.request_handler)
 
     async def end(self, within: float) -> int:
-        """Closes the ports and ends every connection (see `ending`) within that many seconds; returns how many were cut.
+        """Close the ports and end every connection (see `ending`) within that many seconds; returns how many were cut.
 
         The application's `on_shutdown` ends what has no end of its own.
         """
