@@ -8,6 +8,8 @@ PORT ?= 8080
 ARGS ?=
 SEED ?=
 EXAMPLES ?= 1000
+ACTIONS ?= 200000
+REQUESTS ?= 20000
 HEAVY = slow or browser or keycloak
 
 help:
@@ -29,12 +31,14 @@ check: $(VENV)/.stamp
 test-fast: $(VENV)/.stamp
 	$(BIN)/python -m pytest -n 2 -q -m "not ($(HEAVY))"
 
-## make test-random  property tests on other examples than every run has (SEED=… EXAMPLES=… ARGS="…")
+## make test-random  property tests and logins at random, other ones than every run has (SEED=… EXAMPLES=… ACTIONS=… REQUESTS=… ARGS="…")
 test-random: $(VENV)/.stamp
 	@seed="$(SEED)"; seed=$${seed:-$$(od -An -N4 -tu4 /dev/urandom | tr -d ' ')}; \
 	echo "seed $$seed; the same examples again: make test-random SEED=$$seed EXAMPLES=$(EXAMPLES)"; \
 	HYPOTHESIS_PROFILE=random SEED=$$seed EXAMPLES=$(EXAMPLES) \
-	  $(BIN)/python -m pytest -q -m property --hypothesis-seed=$$seed --timeout 600 $(ARGS)
+	  $(BIN)/python -m pytest -q -m property --hypothesis-seed=$$seed --timeout 600 $(ARGS) && \
+	$(BIN)/python -m tests.login.random_machine $(ACTIONS) $$seed && \
+	$(BIN)/python -m tests.login.random_play $(REQUESTS) $$seed
 
 ## make test       everything; real parts that are missing here are named
 test: $(VENV)/.stamp
