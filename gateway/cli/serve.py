@@ -6,6 +6,7 @@ streams are ended, running requests run on to their end, all within `shutdown_ti
 """
 
 import asyncio
+import os
 import signal
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack, suppress
@@ -121,8 +122,12 @@ async def serve(
     ring: KeyRing,
     *,
     say: Callable[[str], None] = typer.echo,
+    leave: Callable[[int], object] = os._exit,
 ) -> None:
     """Serve until a signal comes; `loaded` must hold a configuration.
+
+    `leave` ends the process with an exit code: `shutdown_timeout` seconds after the signal, also when this has returned
+    and only something else keeps the process; and on a second signal.
 
     Raises `Misconfigured` when an address cannot be listened on, and when the store knows another ring (then also
     later, when it could not be asked before).
@@ -135,7 +140,7 @@ async def serve(
     audit = Audit(SystemClock(), Path(settings.audit_file) if settings.audit_file else None, count=metrics.count)
     watcher = Watcher(audit)
     live = Live(config, loaded, on_change=watcher.changed, on_rejected=watcher.rejected)
-    stopping = _stopping(live)
+    stopping = _stopping(live, leave)
     app = build(live.current, ring, audit=audit)
     watcher.connections = app[CONNECTIONS]
     watcher.checks = checks = RealmChecks(app[SIGN_IN], app[KEYCLOAK], app[PROFILE], live.current)
@@ -212,9 +217,9 @@ async def _listen(
         raise Misconfigured(f"{address.host}:{address.port}", f"cannot be listened on: {error.strerror}") from error
 
 
-def _stopping(live: Live) -> Stopping:
+def _stopping(live: Live, leave: Callable[[int], object]) -> Stopping:
     """Signals of this process, from now on."""
-    stopping = Stopping(lambda: live.current().gateway.shutdown_timeout)
+    stopping = Stopping(lambda: live.current().gateway.shutdown_timeout, leave=leave)
     stopping.follow_signals()
     # Its default ends the process with all that runs in it. SIGHUP asks for settings to be read, which are watched.
     asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, log.info, "hangup_ignored")

@@ -36,13 +36,19 @@ def folder(tmp_path: Path, address: str) -> Folder:
     return found
 
 
+def never_leaves(_code: int) -> None:
+    """This process is the test run: it goes on when `serve` has had its time."""
+
+
 async def test_serve_ends_with_all_its_tasks_wherever_it_is_cancelled(folder: Folder) -> None:
     ring = key_ring.create(folder.path / "ring.key", SystemClock(), SystemChance())
     loaded = folder.load()
     [own] = asyncio.all_tasks()
     for turns in TURNS:
         said: list[str] = []
-        serving = asyncio.create_task(serve(folder.path / "gateway.yaml", loaded, ring, say=said.append))
+        serving = asyncio.create_task(
+            serve(folder.path / "gateway.yaml", loaded, ring, say=said.append, leave=never_leaves)
+        )
         for _ in range(turns):
             await asyncio.sleep(0)
         serving.cancel()
@@ -55,7 +61,7 @@ async def test_each_task_of_serve_ends_when_it_is_cancelled_alone(folder: Folder
     ring = key_ring.create(folder.path / "ring.key", SystemClock(), SystemChance())
     started = asyncio.Event()
     serving = asyncio.create_task(
-        serve(folder.path / "gateway.yaml", folder.load(), ring, say=lambda _line: started.set())
+        serve(folder.path / "gateway.yaml", folder.load(), ring, say=lambda _: started.set(), leave=never_leaves)
     )
     async with asyncio.timeout(LIMIT):
         await started.wait()
