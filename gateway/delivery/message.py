@@ -16,7 +16,11 @@ from email.utils import format_datetime
 from email_validator import SPECIAL_USE_DOMAIN_NAMES, EmailNotValidError, validate_email
 
 MAX_SUBJECT = 200
-_ADDRESS_IN_TEXT = re.compile(r"[^\s<>\"'(),;:]+@[^\s<>\"'(),;:]+")
+MAX_ADDRESS = 320
+"""Characters of what may be typed as an address; mail servers take 254 at most (RFC 5321 4.5.3.1)."""
+_MAX_ANSWER = 2_000
+# Linear: a match begins only where a run of characters does.
+_ADDRESS_IN_TEXT = re.compile(r"(?<![^\s<>\"'(),;:@])[^\s<>\"'(),;:@]++@[^\s<>\"'(),;:]+")
 
 # The library's documented way to allow them: mail inside a company often lives under `.local`, tests under `.test`.
 SPECIAL_USE_DOMAIN_NAMES[:] = [name for name in SPECIAL_USE_DOMAIN_NAMES if name not in ("local", "test")]
@@ -29,7 +33,7 @@ def one_address(typed: str) -> str | None:
     names, lists, quoted local parts, address literals, comments and domains without a dot are refused; local parts are
     ASCII, since few relays speak SMTPUTF8 (RFC 6531).
     """
-    if any(unicodedata.category(character) in ("Cc", "Cf", "Cs") for character in typed):
+    if len(typed) > MAX_ADDRESS or any(unicodedata.category(character) in ("Cc", "Cf", "Cs") for character in typed):
         return None
     try:
         found = validate_email(
@@ -49,8 +53,8 @@ def same_box(address: str) -> str:
 
 
 def without_addresses(text: str) -> str:
-    """`text` of a relay for the log: one line, at most 200 characters, no address in it."""
-    return _ADDRESS_IN_TEXT.sub("…@…", " ".join(text.split()))[:200]
+    """Return `text` of a relay for the log: one line, at most 200 characters, no address in it."""
+    return _ADDRESS_IN_TEXT.sub("…@…", " ".join(text[:_MAX_ANSWER].split()))[:200]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,13 +1,16 @@
-"""What must never stand in a log line, whatever was passed to it?
+"""Removes secrets from log lines and limits their length.
 
-`clean` goes over the values of a line: what is named like a secret becomes dots, mail addresses and telephone numbers
-are masked, tokens and passwords inside longer texts are cut out, control characters are escaped so that no value can
-forge a line. It is the last line of defence: callers do not pass secrets in the first place.
+`clean` goes over the values of a line. A value with the name of a secret becomes dots. Mail addresses and telephone
+numbers are masked, tokens and passwords inside longer texts are removed, and control characters are escaped, so that no
+value can forge a line. Every value is cut before a pattern sees it, and every pattern is linear: a client chooses what
+is logged, but not what it costs. Callers do not pass secrets in the first place; this is the second line of defence.
 """
 
+import json
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from enum import Enum
+from functools import lru_cache
 from typing import Any
 
 DOTS = "•••"
@@ -18,34 +21,71 @@ _SECRET_WORDS = frozenset(
 )
 _HARMLESS = frozenset({"error_code", "status_code", "close_code", "cookie_name", "token_type", "problem_code"})
 _WORDS = re.compile(r"[A-Z]?[a-z0-9]+|[A-Z]+(?![a-z])")
-_MAIL = re.compile(r"(?<![\w.+*-])([\w.+%-]{1,64})@([A-Za-z0-9][A-Za-z0-9.-]{0,252})")
+# Each pattern is linear: at most one place of a run of characters can begin a match, or a match never fails late.
+_MAIL = re.compile(r"(?<![\w.+%*-])([\w.+%-]++)@([A-Za-z0-9][A-Za-z0-9.-]{0,252})")
 _PHONE = re.compile(r"\+\d[\d ()/-]{5,18}\d")
-_JWT = re.compile(r"eyJ[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]*){1,4}")
+_JWT = re.compile(r"eyJ[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]*){0,4}")
 _CREDENTIAL = re.compile(r"(?i)\b(bearer|basic)\s+[A-Za-z0-9._~+/=-]{6,}")
 _USERINFO = re.compile(r"(?<=://)[^/\s@]+@")
 _ASSIGNED = re.compile(
-    r"(?i)\b((?:\w*(?:password|secret|token|otp)|code)[\"']?\s*[=:]\s*)(?:\"[^\"]*\"|'[^']*'|[^\s&,;\"']+)"
+    r"(?i)\b((?:\w*(?:password|secret|token|otp)|code)[\"']?\s*[=:]\s*)"
+    r"(?:\"(?:[^\"\\]|\\.?)*+\"?|'(?:[^'\\]|\\.?)*+'?|[^\s&,;\"']+)",
+    re.DOTALL,
 )
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+_CUT_USERINFO = re.compile(r"(?<=://)[^/\s@]+\Z")
+_CUT_PHONE = re.compile(r"\+\d[\d ()/-]{0,19}\Z")
+_CUT_WORD = re.compile(r"(?<![\w.+%-])[\w.+%-]{1,64}@?\Z")
+
+MAX_TEXT = 2_000
+"""Characters of one value; of what is cut off only the count is told."""
+MAX_EXCEPTION = 16_000
+"""Characters of a traceback."""
+MAX_LINE = 40_000
+"""Characters of all values and names of one line together, as JSON in ASCII writes them."""
+MAX_ITEMS = 50
+"""Items of one list or mapping."""
+MAX_NAME = 100
+_FIRST = frozenset({"at", "level", "logger", "event", "request_id", "tenant", "reference", "exception"})
+"""What is kept of a line that is too long."""
 _DEEPEST = 6
+_LONGEST_ESCAPE = 12
+"""Characters that JSON in ASCII needs for one character, at most."""
 
 
 def clean(values: Mapping[str, Any]) -> dict[str, Any]:
-    """A copy of `values` that may be written anywhere."""
-    return {name: _value(name, value, 0) for name, value in values.items()}
+    """Return a copy of `values` that may be written anywhere, of bounded length.
+
+    A text has at most `MAX_TEXT` characters (`exception`: `MAX_EXCEPTION`), a list or mapping `MAX_ITEMS` items and
+    the whole `MAX_LINE` characters; a remark says how much was cut off.
+    """
+    order = sorted(values, key=lambda name: name not in _FIRST)
+    return _Line().mapping({name: values[name] for name in order}, 0)
 
 
-def clean_text(text: str, *, lines: bool = False) -> str:
-    """`text` without addresses, tokens, passwords and (unless `lines`) line breaks."""
-    text = _USERINFO.sub(f"{DOTS}@", text)
-    text = _JWT.sub(DOTS, text)
-    text = _CREDENTIAL.sub(rf"\1 {DOTS}", text)
-    text = _ASSIGNED.sub(rf"\1{DOTS}", text)
-    text = _MAIL.sub(_masked_mail, text)
-    text = _PHONE.sub(lambda found: f"***{found.group()[-2:]}", text)
-    return _CONTROL.sub(lambda c: c.group() if lines and c.group() in "\n\t" else repr(c.group())[1:-1], text)
+def clean_text(text: str, *, lines: bool = False, most: int = MAX_TEXT) -> str:
+    """Return `text` without addresses, tokens, passwords and (unless `lines`) line breaks.
+
+    The text is cut to `most` characters before any pattern is applied. A secret that the cut divides stays hidden:
+    what may be the beginning of one is removed from the end of a cut text.
+    """
+    shown = text[:most]
+    cut = len(text) - len(shown)
+    shown = _USERINFO.sub(f"{DOTS}@", shown)
+    if cut:
+        shown = _CUT_USERINFO.sub(DOTS, shown)
+    shown = _JWT.sub(DOTS, shown)
+    shown = _CREDENTIAL.sub(rf"\1 {DOTS}", shown)
+    shown = _ASSIGNED.sub(rf"\1{DOTS}", shown)
+    shown = _MAIL.sub(_masked_mail, shown)
+    shown = _PHONE.sub(lambda found: f"***{found.group()[-2:]}", shown)
+    if cut:
+        shown = _CUT_WORD.sub("", _CUT_PHONE.sub(DOTS, shown))
+    shown = _CONTROL.sub(lambda c: c.group() if lines and c.group() in "\n\t" else repr(c.group())[1:-1], shown)
+    return f"{shown}… ({cut} more characters)" if cut else shown
 
 
+@lru_cache(maxsize=512)
 def is_secret(name: str) -> bool:
     """Whether a value of this name is never shown."""
     if name in _HARMLESS:
@@ -53,24 +93,80 @@ def is_secret(name: str) -> bool:
     return any(word.lower() in _SECRET_WORDS for word in _WORDS.findall(name))
 
 
-def _value(name: str, value: Any, depth: int) -> Any:
-    if value is None or isinstance(value, bool):
-        return value
-    if is_secret(name) and name not in ("event", "logger"):
-        return DOTS
-    if isinstance(value, int | float):
-        return value
-    if isinstance(value, Enum):
-        return _value(name, value.value, depth)
-    if isinstance(value, str):
-        return clean_text(value, lines=name == "exception")
-    if depth >= _DEEPEST:
-        return DOTS
-    if isinstance(value, Mapping):
-        return {str(key): _value(str(key), inner, depth + 1) for key, inner in value.items()}
-    if isinstance(value, list | tuple | set | frozenset):
-        return [_value(name, inner, depth + 1) for inner in value]
-    return clean_text(str(value))
+class _Line:
+    """The values of one line, and how many characters are left for them."""
+
+    def __init__(self) -> None:
+        self._left = MAX_LINE
+
+    def mapping(self, values: Mapping[Any, Any], depth: int) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        for number, (key, value) in enumerate(values.items()):
+            if self._is_full(number):
+                found["…"] = f"{len(values) - number} more"
+                break
+            name = _clean_name(str(key)[: MAX_NAME + 1])
+            self._left -= _size(name)
+            found[name] = self._value(name, value, depth)
+        return found
+
+    def _items(self, name: str, values: Collection[Any], depth: int) -> list[Any]:
+        found: list[Any] = []
+        for number, value in enumerate(values):
+            if self._is_full(number):
+                found.append(f"… {len(values) - number} more")
+                break
+            found.append(self._value(name, value, depth))
+        return found
+
+    def _is_full(self, number: int) -> bool:
+        self._left -= 4  # brackets, commas and the like
+        return number >= MAX_ITEMS or self._left <= 0
+
+    def _value(self, name: str, value: Any, depth: int) -> Any:
+        if value is None or isinstance(value, bool):
+            return value
+        if is_secret(name) and name not in ("event", "logger"):
+            return DOTS
+        if isinstance(value, int) and value.bit_length() > 64:
+            return f"a number of {value.bit_length()} bits"
+        if isinstance(value, int | float):
+            self._left -= len(str(value))
+            return value
+        if isinstance(value, Enum):
+            return self._value(name, value.value, depth)
+        if isinstance(value, str):
+            return self._text(value, MAX_EXCEPTION, lines=True) if name == "exception" else self._text(value, MAX_TEXT)
+        if isinstance(value, bytes | bytearray):
+            return self._text(repr(bytes(value[:MAX_TEXT])), MAX_TEXT)
+        if depth >= _DEEPEST:
+            return DOTS
+        if isinstance(value, Mapping):
+            return self.mapping(value, depth + 1)
+        if isinstance(value, list | tuple | set | frozenset):
+            return self._items(name, value, depth + 1)
+        return self._text(str(value), MAX_TEXT)
+
+    def _text(self, text: str, most: int, *, lines: bool = False) -> str:
+        shown = clean_text(text, lines=lines, most=most)
+        size = _size(shown)
+        if size > self._left:
+            shown = clean_text(text, lines=lines, most=max(0, self._left) // _LONGEST_ESCAPE)
+            size = _size(shown)
+        self._left -= size
+        return shown
+
+
+def _size(text: str) -> int:
+    """How many characters JSON in ASCII makes of `text`."""
+    if text.isascii():
+        return len(text) + text.count('"') + text.count("\\") + text.count("\n") + text.count("\t")
+    return len(json.dumps(text))
+
+
+@lru_cache(maxsize=512)
+def _clean_name(name: str) -> str:
+    return clean_text(name, most=MAX_NAME)
 
 
 def _masked_mail(found: re.Match[str]) -> str:

@@ -16,10 +16,14 @@ from gateway.domain.problem import Problem
 
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 MAX_TARGET = 8192
+MAX_SEGMENTS = 256
+"""Of a decoded path. Each one is looked at several times; a path of 8 KiB could have 4,000."""
 MAX_HEADERS = 100
 MAX_HEADER_BYTES = 32768
 MAX_COOKIE_BYTES = 32768
 """`Cookie` has its own allowance: the apps of one host share it with the token cookie."""
+MAX_COOKIES = 500
+"""Browsers keep at most 180 for one site; each one costs time, also an empty one."""
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _HOST = re.compile(r"(?P<name>[A-Za-z0-9.-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?")
@@ -183,6 +187,8 @@ def _check_path(path: str) -> _Path | Refusal:
     text = fully_decoded(path)
     if text is None or "\\" in text or any(ord(c) < 0x20 or 0x7F <= ord(c) <= 0x9F for c in text):
         return _BAD
+    if text.count("/") > MAX_SEGMENTS:
+        return Refusal(Problem.REQUEST_TOO_LARGE, 414)
     # ";x" is a parameter to some servers, and blanks at a segment's end are lost on others: "..;x", ".. "
     if any(segment.partition(";")[0].strip() in (".", "..") for segment in text.split("/")):
         return _BAD
@@ -198,13 +204,15 @@ def _check_sizes(headers: tuple[tuple[str, str], ...]) -> Refusal | None:
     too_large = Refusal(Problem.HEADERS_TOO_LARGE, 431)
     if len(headers) > MAX_HEADERS:
         return too_large
-    cookies = rest = 0
+    cookies = rest = pairs = 0
     for name, value in headers:
         if name.lower() == "cookie":
             cookies += len(value)
+            pairs += value.count(";") + 1
         else:
             rest += len(name) + len(value) + 4
-    return too_large if cookies > MAX_COOKIE_BYTES or rest > MAX_HEADER_BYTES else None
+    many = cookies > MAX_COOKIE_BYTES or rest > MAX_HEADER_BYTES or pairs > MAX_COOKIES
+    return too_large if many else None
 
 
 def _check_fields(headers: tuple[tuple[str, str], ...]) -> Refusal | None:

@@ -21,6 +21,10 @@ _APP_DOORS = (
     ("agent", "register-phone"),
     ("agent", "validate-otp"),
 )
+_KEYCLOAK_BEGINS = frozenset({"admin", "realms"})
+_KEYCLOAK_DEPTH = 5
+"""Segments that decide whether a path of Keycloak's is closed. All of a long path for each of its segments would cost
+the square of its length."""
 _PARAMETERS = re.compile(r"[;?#]")
 _PROTOCOL_OPEN = frozenset({"certs", "logout", "userinfo", "login-status-iframe.html", "3p-cookies"})
 """What of Keycloak's `realms/<realm>/protocol/<protocol>/` a route may reach, with what describes the realm (itself,
@@ -86,7 +90,8 @@ def is_closed(segments: tuple[str, ...]) -> bool:
     """Whether some server could read these segments as one of the closed doors, wherever it is mounted."""
     words = _folded(segments)
     return any(
-        any(words[at : at + len(door)] == door for door in _APP_DOORS) or _is_closed_of_keycloak(words[at:])
+        any(words[at : at + len(door)] == door for door in _APP_DOORS)
+        or (words[at] in _KEYCLOAK_BEGINS and _is_closed_of_keycloak(words[at : at + _KEYCLOAK_DEPTH]))
         for at in range(len(words))
     )
 

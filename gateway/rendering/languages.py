@@ -19,6 +19,7 @@ from babel.messages.pofile import read_po
 from babel.numbers import format_decimal
 
 DOMAIN = "gateway"
+_MAX_ACCEPT = 2_000
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
 
 
@@ -164,9 +165,12 @@ def _catalogue(source: Path, code: str) -> GNUTranslations:
 
 
 def _wishes(accept_language: str) -> list[str]:
-    """The tags of an `Accept-Language` field (RFC 9110, 12.5.4), dearest first; at most 20 are looked at."""
+    """Return the tags of an `Accept-Language` field (RFC 9110 12.5.4), dearest first.
+
+    Only the first 20 tags and the first `_MAX_ACCEPT` characters count.
+    """
     weighted = []
-    for item in accept_language.split(",")[:20]:
+    for item in accept_language[:_MAX_ACCEPT].split(",")[:20]:
         tag, _, parameter = item.strip().partition(";")
         name, _, value = parameter.strip().partition("=")
         try:

@@ -31,6 +31,8 @@ Times are in seconds. A key marked "required" has no default. Keys of `twoFAConf
 of the preset, which is `{DEFAULT}` unless the file says otherwise; [operations.md](operations.md#limits) compares the
 presets. What is marked *Not built yet* is refused.
 """
+_NO_ANCHOR = re.compile(r"[^a-z0-9_-]")
+_BEFORE_CAPITAL = re.compile(r"(?=[A-Z])")
 _SECRET, _TLS = "SecretSource", "TlsSection"
 _TWO_FACTOR = "tenantSettings.twoFAConfigs"
 _HOMES: Mapping[str, str] = {"GatewaySection": "gateway", "MethodSection": f"{_TWO_FACTOR}.methods[]"}
@@ -105,7 +107,7 @@ def _what(about: Mapping[str, Any], defs: Mapping[str, Any], inner: str) -> str:
     """What may stand there, in words."""
     name, listed = _refers_to(about, defs)
     if name:
-        link = _LINKS.get(name, f"[section](#{re.sub(r'[^a-z0-9_-]', '', inner.lower())})")
+        link = _LINKS.get(name, f"[section](#{_NO_ANCHOR.sub('', inner.lower())})")
         return f"list of [sections]{link[link.index('(') :]}" if listed else link
     choices = about.get("anyOf", [about])
     # "null" is worth a word only where it says something else than leaving the key out.
@@ -167,7 +169,7 @@ def _of_preset(key: str) -> str:
         return "required with 2FA on"
     if key in preset.absent:
         return f"not in preset {DEFAULT}"
-    value = getattr(preset.policy, re.sub(r"(?=[A-Z])", "_", key).lower(), None)
+    value = getattr(preset.policy, _BEFORE_CAPITAL.sub("_", key).lower(), None)
     if value is None:
         return "–"
     return f"`{json.dumps(getattr(value, 'value', value))}`".replace('"', "")

@@ -29,6 +29,7 @@ from gateway.settings.tenant_section import GatewaySection
 from gateway.settings.two_factor import TwoFactorSection
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
+_NO_LETTER = re.compile(r"[^a-z0-9]")
 _KEYCLOAK: Path = ("tenantSettings", "keyCloak")
 _TWO_FACTOR: Path = ("tenantSettings", "twoFAConfigs")
 _RIGHT_PLACES: Mapping[str, Path] = {
@@ -202,7 +203,7 @@ def _holds_ours(value: object) -> bool:
 
 
 def _word(key: object) -> str:
-    return re.sub(r"[^a-z0-9]", "", str(key).lower())
+    return _NO_LETTER.sub("", str(key).lower())
 
 
 def _keys(value: Any, path: Path) -> Iterator[Path]:

@@ -25,6 +25,7 @@ CONTENT_TYPES: Mapping[str, str] = MappingProxyType(
 )
 FOR_EVER = "public, max-age=31536000, immutable"
 _HASH_LENGTH = 16
+_MAX_ACCEPT = 2_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +93,7 @@ def _read(path: Path) -> Asset:
 
 def _takes_gzip(request: web.Request) -> bool:
     """Whether `Accept-Encoding` names gzip with a weight above nothing (RFC 9110, 12.5.3)."""
-    for item in request.headers.get("Accept-Encoding", "").lower().split(","):
+    for item in request.headers.get("Accept-Encoding", "")[:_MAX_ACCEPT].lower().split(","):
         coding, _, parameter = item.strip().partition(";")
         if coding.strip() == "gzip":
             weight = parameter.replace(" ", "").removeprefix("q=")

@@ -14,6 +14,8 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 Network = IPv4Network | IPv6Network
 HEADER = "X-Forwarded-For"
 MAX_HOPS = 32
+_MAX_HOP = 64
+"""Characters of one address, port and brackets included."""
 
 _WITH_PORT = re.compile(r"(?:\[(?P<v6>[0-9A-Fa-f:.]+)\]|(?P<v4>[0-9.]+))(?::[0-9]{1,5})?")
 
@@ -34,7 +36,7 @@ def client_address(peer: str | None, forwarded_for: Iterable[str], trusted: Sequ
         return peer or ""
     if not _is_trusted(socket, trusted):
         return str(socket)
-    hops = [hop.strip(" \t") for line in forwarded_for for hop in line.split(",")]
+    hops = [hop.strip(" \t") for line in forwarded_for for hop in line.split(",", MAX_HOPS + 1)]
     if len(hops) > MAX_HOPS:
         return Unparseable()
     client = socket
@@ -49,6 +51,8 @@ def client_address(peer: str | None, forwarded_for: Iterable[str], trusted: Sequ
 
 
 def _address(text: str) -> IPv4Address | IPv6Address | None:
+    if len(text) > _MAX_HOP:
+        return None
     match = _WITH_PORT.fullmatch(text)
     try:
         address = ip_address((match["v6"] or match["v4"]) if match else text)

@@ -6,7 +6,7 @@ same code tells the true cause, the answer never does.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any
 
 import structlog
@@ -25,6 +25,8 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 REFERENCE_LETTERS = "23456789ABCDEFGHJKLMNPQRSTUVWXYZ"
 """32 letters that nobody confuses on the telephone: no 0, 1, I, O."""
 
+_MAX_ACCEPT = 2_000
+
 _OF_STATUS = {
     404: Problem.NOT_FOUND,
     405: Problem.METHOD_NOT_ALLOWED,
@@ -41,18 +43,24 @@ def new_reference(chance: Chance) -> str:
 
 def wants_json(request: web.Request) -> bool:
     """Whether the client is a program: it prefers JSON to HTML, or says nothing of HTML and sends or asks by script."""
+    json, html = _weights(request.headers.getall(hdrs.ACCEPT, []))
+    if json or html:
+        return json > html
+    by_script = request.headers.get("X-Requested-With", "").lower() == "xmlhttprequest"
+    return by_script or request.content_type == "application/json"
+
+
+def _weights(accept: Iterable[str]) -> tuple[float, float]:
+    """Return how much `Accept` (RFC 9110 12.5.1) wants JSON and HTML; only the first `_MAX_ACCEPT` characters count."""
     json = html = 0.0
-    for item in ",".join(request.headers.getall(hdrs.ACCEPT, [])).lower().split(","):
+    for item in ",".join(accept)[:_MAX_ACCEPT].lower().split(","):
         kind, _, parameters = item.strip().partition(";")
         weight = _weight(parameters)
         if kind.strip() in ("application/json", "application/problem+json"):
             json = max(json, weight)
         elif kind.strip() in ("text/html", "application/xhtml+xml"):
             html = max(html, weight)
-    if json or html:
-        return json > html
-    by_script = request.headers.get("X-Requested-With", "").lower() == "xmlhttprequest"
-    return by_script or request.content_type == "application/json"
+    return json, html
 
 
 class Failures:

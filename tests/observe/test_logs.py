@@ -119,3 +119,16 @@ def test_on_a_terminal_lines_are_for_people(stream: io.StringIO) -> None:
     structlog.get_logger("x").info("hello", a=1)
     assert not stream.getvalue().startswith("{")
     assert "hello" in stream.getvalue()
+
+
+@pytest.mark.parametrize("pretty", [False, True])
+def test_no_line_is_longer_than_64_kib_whatever_was_logged(stream: io.StringIO, pretty: bool) -> None:
+    logs.configure("info", stream, pretty=pretty)
+    try:
+        raise ValueError("x \U0001f512" * 1_000_000)
+    except ValueError:
+        structlog.get_logger("x").error("y " * 10**6, path="/" * 10**6, many=["z " * 9000] * 9000, exc_info=True)
+    logging.getLogger("other").error("from %s", "x " * 1_000_000)
+    written = stream.getvalue()
+    assert "ValueError" in written
+    assert len(written) < 2 * 65536

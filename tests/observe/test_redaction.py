@@ -1,11 +1,13 @@
 """Facts about what never stands in a log line."""
 
+import json
 from enum import Enum
+from typing import Any
 
 import pytest
 
 from gateway.domain.secret import Secret
-from gateway.observe.redaction import DOTS, clean, clean_text
+from gateway.observe.redaction import DOTS, MAX_EXCEPTION, MAX_ITEMS, MAX_LINE, MAX_TEXT, clean, clean_text
 
 
 class Colour(Enum):
@@ -83,3 +85,91 @@ def test_other_values_become_text() -> None:
 )
 def test_the_password_of_an_address_is_cut_out(address: str) -> None:
     assert "hush" not in clean_text(f"cannot reach {address} now")
+
+
+@pytest.mark.parametrize(
+    "text", ["eyJ0ZXN0ZXN0ZXN0Zm9vYmFy", 'password="hush hush', "password='hush", r'{"password": "a\"hush"}']
+)
+def test_a_secret_without_its_end_is_cut_out(text: str) -> None:
+    shown = clean_text(text)
+    assert "hush" not in shown
+    assert "eyJ" not in shown
+
+
+def test_a_long_local_part_of_an_address_is_masked() -> None:
+    assert clean_text(f"{'anna' * 30}@example.com") == "a***@e***.com"
+
+
+# ---- lengths
+
+
+def test_a_value_has_at_most_2000_characters_and_a_traceback_16000() -> None:
+    assert (MAX_TEXT, MAX_EXCEPTION) == (2000, 16000)
+    shown = clean({"a": "x " * 5_000, "exception": "x " * 50_000})
+    assert shown["a"] == "x " * 1000 + "… (8000 more characters)"
+    assert shown["exception"] == "x " * 8000 + "… (84000 more characters)"
+
+
+def test_a_value_of_just_the_length_is_whole() -> None:
+    assert clean({"a": "x" * 2000}) == {"a": "x" * 2000}
+
+
+@pytest.mark.parametrize(
+    "secret",
+    [
+        "anna.secretary@example.com",
+        "redis://gateway:secret@redis:6379/0",
+        "+49 170 1234567890",
+        "eyJhbGciOiJSUzI1NiJ9.secret.secret",
+        "Bearer secretsecretsecret",
+        "password=secret",
+        'client_secret="a secret"',
+    ],
+)
+def test_what_a_cut_leaves_of_a_secret_is_masked(secret: str) -> None:
+    """Wherever the cut falls, nothing is shown that the whole text would not show."""
+    for at in range(1, len(secret)):
+        before = "x " * 2000
+        text = f"{before[: MAX_TEXT - at]}{secret}"
+        shown = clean_text(text[: MAX_TEXT - at - 1] + " " + secret if before[MAX_TEXT - at - 1] != " " else text)
+        for part in ("anna.s", "secr", "gateway:", "1701", "170 1"):
+            assert part not in shown.replace("client_secret", ""), (at, shown[-60:])
+
+
+def test_a_list_and_a_mapping_have_at_most_50_items() -> None:
+    assert MAX_ITEMS == 50
+    shown = clean({"a": list(range(80)), "b": {f"k{n}": n for n in range(80)}})
+    assert shown["a"] == [*range(50), "… 30 more"]
+    assert len(shown["b"]) == 51
+    assert shown["b"]["…"] == "30 more"
+
+
+def test_what_is_too_deep_is_dots() -> None:
+    deep: Any = "x"
+    for _ in range(20):
+        deep = [deep]
+    assert str(clean({"a": deep})).count("[") == 6
+
+
+def test_names_are_cut_and_masked_too() -> None:
+    (name,) = clean({f"anna@example.com {'x ' * 200}": 1})
+    assert name.startswith("a***@e***.com x x")
+    assert len(name) < 150
+
+
+@pytest.mark.parametrize("letter", ["x", "\x00", "é", "\U0001f512", "\u2028"])
+def test_a_line_is_bounded_whatever_its_characters_are(letter: str) -> None:
+    values: dict[str, Any] = {f"v{n}": letter * 3000 for n in range(40)}
+    nested: Any = letter * 3000
+    for _ in range(5):
+        nested = [nested] * 60
+    shown = json.dumps(clean({**values, "exception": letter * 50_000, "nested": nested}))
+    assert len(shown) < MAX_LINE * 1.1
+
+
+def test_a_number_of_thousands_of_digits_is_named_by_its_size() -> None:
+    assert clean({"a": 10**5000, "b": 2**53}) == {"a": "a number of 16610 bits", "b": 2**53}
+
+
+def test_bytes_are_cut_before_they_become_text() -> None:
+    assert len(clean({"a": b"\x00" * 10_000_000})["a"]) < 3000
