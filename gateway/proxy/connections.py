@@ -1,26 +1,28 @@
-"""How long may a client take, how much may a head hold, and how many connections may one address have?
+"""Limits what one connection of a client may hold and how long it may take, in each of its states.
 
-aiohttp's server limits only idle connections. Here stand the other deadlines, each for one connection: for the head of
-a request, for its body, for taking what is written to it; and the number of connections of one client address. What
-does not even parse is answered here too, without a word of what was sent. Only public parts of aiohttp are used:
-`Runner` is an `AppRunner` whose protocol stands inside one of ours, which sees the bytes pass and touches none.
+aiohttp's server limits only idle connections. The other limits are here: for the head of a request, for its body, for
+what a client sends ahead while it is answered, and for taking what is written to it (the table is in
+`docs/operations.md`). What does not even parse is answered here too, without a word of what was sent. Only public parts
+of aiohttp are used: `Runner` is an `AppRunner` whose protocol stands inside one of ours, which passes the bytes on
+request by request (`inbound`) and changes none.
 """
 
 import asyncio
-from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import Any, cast
 
 import structlog
-from aiohttp import StreamReader, http_exceptions, web
+from aiohttp import http_exceptions, web
 
+from gateway.proxy.addresses import Addresses, Network
 from gateway.proxy.client import Relayed
 from gateway.proxy.ending import end_all
+from gateway.proxy.inbound import Inbound
 
-Network = IPv4Network | IPv6Network
+__all__ = ["READ", "Addresses", "Limits", "Network", "Runner"]
+
 _Handle = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 _NEVER_ASKED = (
@@ -44,6 +46,8 @@ _TOO_LARGE = _in_words(
     b"431 Request Header Fields Too Large",
     b"The address or the header fields of the request are too large. Deleting the cookies of this site may help.\n",
 )
+READ = 16 * 1024
+"""Bytes of one read, at most."""
 _LEAST_WAIT = 0.05
 """Seconds between two looks at one body, at least."""
 _LAST_WAIT = 0.1
@@ -54,19 +58,23 @@ _log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Seconds, but for `per_address` (connections), `head_bytes` and `body_rate` (bytes a second).
+    """Limits of one connection, in seconds and bytes; `per_address` counts connections, `body_rate` bytes a second.
 
-    `head_bytes`: of a head that has not ended; far above what the request check takes, because what comes right behind
-    a head counts too. Without it one connection could make aiohttp hold 32 MiB of fields. `head`: from the first byte
-    of a request to the end of its head. `body_grace` + received bytes / `body_rate`: from there to the end of the body;
-    while the app takes no more the time stands still. `stall`: without a byte taken of what waits to be sent.
+    `head_bytes`: of one head. `head`: from the first byte of a request to the end of its head. `body_grace` + received
+    bytes / `body_rate`: from there to the end of the body; while the app takes no more the time stands still. `ahead`:
+    bytes held behind a request that is being answered, at which reading pauses; one read more may come (`READ`).
+    `answer_bytes`: of an answer that wait for the client before the app waits too; one write more may come.
+    `least_taken`: bytes of what waits to be sent that a client takes in `stall` seconds, or it is cut.
     """
 
     head: float = 10.0
-    head_bytes: int = 2**20
+    head_bytes: int = 48 * 1024
     body_grace: float = 10.0
     body_rate: float = 1024.0
+    ahead: int = 16 * 1024
+    answer_bytes: int = 16 * 1024
     stall: float = 30.0
+    least_taken: int = 4096
     per_address: int = 1000
 
 
@@ -95,6 +103,7 @@ class Runner(web.AppRunner):
         self._addresses = Addresses(self._limits.per_address, trusted)
         self._connections: dict[object, _Connection] = {}
         self._ending = False
+        self._buffer = memoryview(bytearray(READ))
 
     async def setup(self) -> None:
         """As `AppRunner`'s."""
@@ -131,7 +140,7 @@ class Runner(web.AppRunner):
 
     def _connection(self, server: web.Server) -> "_Connection":
         protocol = partial(_Requests, server, loop=asyncio.get_running_loop(), **self._options)
-        return _Connection(protocol, self._limits, self._addresses, self._connections)
+        return _Connection(protocol, self._limits, self._addresses, self._connections, self._buffer)
 
     def _watching(self, handle: _Handle) -> _Handle:
         async def watch(request: web.BaseRequest) -> web.StreamResponse:
@@ -154,64 +163,26 @@ class Runner(web.AppRunner):
         return watch
 
 
-class Addresses:
-    """How many connections each client address has; an IPv6 client is its /64, which one machine may roam in."""
-
-    def __init__(self, most: int, trusted: Callable[[], Sequence[Network]]) -> None:
-        self._most = most
-        self._trusted = trusted
-        self._counts: Counter[str] = Counter()
-        self._told: set[str] = set()
-
-    def enter(self, peer: object) -> str | None:
-        """Count a connection; what `leave` takes ("" for one that is not counted), None when it is one too many."""
-        client = self._client(peer)
-        if not client:
-            return ""
-        if self._counts[client] >= self._most:
-            if client not in self._told:  # once, not for each connection
-                self._told.add(client)
-                _log.warning(
-                    "connections_refused",
-                    client=client,
-                    most=self._most,
-                    hint="if this is a proxy of yours, name it in trusted_proxies",
-                )
-            return None
-        self._counts[client] += 1
-        return client
-
-    def leave(self, client: str) -> None:
-        """The connection has ended."""
-        if not client:
-            return
-        self._counts[client] -= 1
-        if self._counts[client] <= 0:
-            del self._counts[client]
-        if self._counts[client] <= self._most // 2:
-            self._told.discard(client)
-
-    def _client(self, peer: object) -> str:
-        try:
-            address = ip_address(peer[0])  # type: ignore[index]  # a tuple for IP, text for a Unix socket
-        except (TypeError, IndexError, ValueError):
-            return ""
-        if isinstance(address, IPv6Address):
-            address = address.ipv4_mapped or address
-        if any(address in network for network in self._trusted()):
-            return ""
-        return str(IPv6Network((int(address), 64), strict=False) if isinstance(address, IPv6Address) else address)
-
-
 class _Requests(web.RequestHandler):
-    """aiohttp's protocol, but for its answer to what does not parse: that one names the server's program and repeats a
-    line of what was sent, to the sender and, with a traceback, in the log; there it may be a cookie or a password."""
+    """aiohttp's protocol, with two changes.
 
-    __slots__ = ("ending",)
+    Its answer to what does not parse names the server's program and repeats a line of what was sent, to the sender and,
+    with a traceback, in the log; there it may be a cookie or a password. And a change of protocol is told to
+    `_Connection`, which from then on passes everything on.
+    """
+
+    __slots__ = ("ending", "on_switch")
+
+    on_switch: Callable[[], None]
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self.ending = False
+
+    def set_parser(self, parser: Any, data_received_cb: Callable[[], None] | None = None) -> None:
+        """As `RequestHandler`'s."""
+        super().set_parser(parser, data_received_cb)
+        self.on_switch()
 
     def handle_error(
         self,
@@ -231,27 +202,36 @@ class _Requests(web.RequestHandler):
         return Relayed(status=431 if large else 400, keep_alive=False, sent=len(answer))
 
 
-class _Connection(asyncio.Protocol):
-    """aiohttp's protocol with a watch around it."""
+class _Connection(asyncio.BufferedProtocol):
+    """aiohttp's protocol with a watch around it.
+
+    One request is under way at a time: aiohttp gets the next head when the answer before it has been written. What
+    comes meanwhile is held here as it is, and reading pauses when `ahead` bytes are held. aiohttp pauses and resumes
+    reading for bodies on the same transport; it may undo a pause of ours, which costs one more read.
+    """
 
     def __init__(
         self,
-        protocol: "Callable[[], _Requests]",
+        protocol: Callable[[], _Requests],
         limits: Limits,
         addresses: Addresses,
         known: "dict[object, _Connection]",
+        buffer: memoryview,
     ) -> None:
         self._protocol = protocol
         self._limits = limits
         self._addresses = addresses
         self._known = known
+        self._buffer = buffer
         self._loop = asyncio.get_running_loop()
         self._client = ""
         self._inner: _Requests | None = None
         self._transport: asyncio.Transport | None = None
+        self._inbound = Inbound(limits.head_bytes)
         self._busy = False
         self._closing = False
-        self._body: StreamReader | None = None
+        self._held_back = False
+        self._writing_paused = False
         self._head_since: float | None = None
         self._head_look: asyncio.TimerHandle | None = None
         self._body_look: asyncio.TimerHandle | None = None
@@ -259,7 +239,7 @@ class _Connection(asyncio.Protocol):
         self._received = 0
         self._stall_look: asyncio.TimerHandle | None = None
 
-    # ---- asyncio.Protocol
+    # ---- asyncio.BufferedProtocol
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)  # uvloop's does not inherit from it
@@ -269,66 +249,129 @@ class _Connection(asyncio.Protocol):
             self._transport.close()
             return
         self._client = client
+        self._transport.set_write_buffer_limits(high=self._limits.answer_bytes)
         self._inner = self._protocol()
+        self._inner.on_switch = self._switched
         self._known[self._inner] = self
         self._inner.connection_made(transport)
 
-    def data_received(self, data: bytes) -> None:
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return self._buffer  # one for all connections: what it holds is copied before the next one reads
+
+    def buffer_updated(self, nbytes: int) -> None:
         if self._inner is None:
             return
-        self._received += len(data)
-        if self._head_since is None and not self._busy and (self._body is None or self._body.is_eof()):
-            self._head_since, self._received = self._loop.time(), len(data)
-            if self._head_look is None:  # one timer for many requests: making one for each costs more than they do
-                self._head_look = self._loop.call_later(self._limits.head, self._look_at_head)
-        if self._head_since is not None and self._received > self._limits.head_bytes:
-            self._refuse_head(_TOO_LARGE, "large_head_cut")
+        data = bytes(self._buffer[:nbytes])
+        self._received += nbytes
+        if self._inbound.through:
+            self._inner.data_received(data)
             return
-        self._inner.data_received(data)
+        self._inbound.add(data)
+        self._pass_on()
 
     def eof_received(self) -> None:
         if self._inner is not None:
             self._inner.eof_received()
 
     def pause_writing(self) -> None:
-        if self._inner is not None and self._transport is not None:
+        self._writing_paused = True
+        if self._inner is not None:
             self._inner.pause_writing()
-            self._watch_writing(self._transport, self._transport.get_write_buffer_size())
+            self._watch_writing()
 
     def resume_writing(self) -> None:
+        self._writing_paused = False
         if self._stall_look is not None:
             self._stall_look.cancel()
             self._stall_look = None
         if self._inner is not None:
             self._inner.resume_writing()
+            self._loop.call_soon(self._after_answer)
 
     def connection_lost(self, exc: Exception | None) -> None:
         for look in (self._head_look, self._body_look, self._stall_look):
             if look is not None:
                 look.cancel()
-        self._body = None
         self._addresses.leave(self._client)
         self._client = ""
         if self._inner is not None:
             self._known.pop(self._inner, None)
             self._inner.connection_lost(exc)
+            self._inner = None
+
+    # ---- one request after the other
+
+    def _pass_on(self) -> None:
+        """Give aiohttp what it may have now; hold the rest, and stop reading when that is much."""
+        inner, inbound, transport = self._inner, self._inbound, self._transport
+        if inner is None or transport is None or transport.is_closing():
+            return
+        while True:
+            if inbound.whole:
+                if self._busy or self._writing_paused:
+                    break
+                inbound.go_on()
+            if inbound.in_head and inbound.held and self._head_since is None:
+                self._begin_head()
+            began = inbound.in_head
+            part = inbound.take()
+            if not part:
+                break
+            if began:
+                self._head_since, self._busy = None, True
+            self._resume()
+            inner.data_received(part)
+        if inbound.too_large:
+            self._refuse_head(_TOO_LARGE, "large_head_cut")
+        elif inbound.whole and inbound.held >= self._limits.ahead:
+            self._held_back = True
+            transport.pause_reading()
+        else:
+            self._resume()
+
+    def _resume(self) -> None:
+        if self._held_back and self._transport is not None and not self._transport.is_closing():
+            self._held_back = False
+            self._transport.resume_reading()
+
+    def _switched(self) -> None:
+        """Another protocol follows; it limits what it holds itself."""
+        self._inbound.open()
+        self._resume()
+        if self._inner is not None and (part := self._inbound.take()):
+            self._inner.data_received(part)
+
+    def _begin_head(self) -> None:
+        self._head_since, self._received = self._loop.time(), self._inbound.held
+        if self._head_look is None:  # one timer for many requests: making one for each costs more than they do
+            self._head_look = self._loop.call_later(self._limits.head, self._look_at_head)
+
+    def _after_answer(self) -> None:
+        """An answer has been written, as far as it can be: what was held is next."""
+        transport = self._transport
+        if transport is None or self._inner is None:
+            return
+        if self._stall_look is None and transport.get_write_buffer_size():
+            self._watch_writing()
+        if self._inbound.held:
+            self._pass_on()
 
     # ---- the request under way
 
     def begun(self, request: web.BaseRequest) -> None:
         """A whole head has come."""
-        self._busy, self._body = True, request.content
-        self._head_since = None
+        self._busy = True
         if not request.content.is_eof():
             self._body_since = self._loop.time()  # what came with the head counts
             self._body_look = self._loop.call_later(self._limits.body_grace, self._look_at_body, request)
 
     def ended(self) -> None:
-        """The answer has been given; what is left of the body, which aiohttp reads for ten seconds, is no head."""
+        """The handler is done; aiohttp writes its answer, and reads what is left of the body for ten seconds."""
         self._busy = False
         if self._body_look is not None:
             self._body_look.cancel()
             self._body_look = None
+        self._loop.call_soon(self._after_answer)
 
     # ---- the end of the process
 
@@ -343,8 +386,7 @@ class _Connection(asyncio.Protocol):
         if self._inner is None or self._closing:
             return False
         self._inner.ending = True
-        body_arrives = self._body is not None and not self._body.is_eof()
-        self._closing = not (self._busy or body_arrives or self._head_since is not None)
+        self._closing = not (self._busy or self._inbound.in_body or self._head_since is not None)
         if self._closing:
             self._inner.close()  # aiohttp ignores what arrives from now on
         return self._closing
@@ -387,14 +429,22 @@ class _Connection(asyncio.Protocol):
         _log.info("slow_body_cut", client=self._client, received=self._received)
         transport.abort()
 
-    def _watch_writing(self, transport: asyncio.Transport, waiting: int) -> None:
+    def _watch_writing(self) -> None:
+        """Cut a client that takes less than `least_taken` bytes in `stall` seconds while more waits for it."""
+        transport = self._transport
+        if transport is None:
+            return
+        waiting = transport.get_write_buffer_size()
+
         def look() -> None:
             self._stall_look = None
             still = transport.get_write_buffer_size()
-            if still < waiting:
-                self._watch_writing(transport, still)
+            if not still:
                 return
-            _log.info("stalled_client_cut", client=self._client, waiting=waiting)
+            if waiting - still >= self._limits.least_taken:
+                self._watch_writing()
+                return
+            _log.info("stalled_client_cut", client=self._client, waiting=still)
             transport.abort()
 
         self._stall_look = self._loop.call_later(self._limits.stall, look)

@@ -48,7 +48,8 @@ _log = structlog.get_logger(__name__)
 def server_options() -> dict[str, Any]:
     """What `web.AppRunner` must be given so that nothing is changed or refused before our own check sees it.
 
-    aiohttp's limits stand above ours, which answer 431 with a way out; bodies are never decompressed.
+    aiohttp's limits stand above ours, which answer 431 with a way out; bodies are never decompressed. Of a body that
+    its reader does not take, twice `read_bufsize` bytes are held, and one read (`connections.READ`).
     """
     return {
         "auto_decompress": False,
@@ -57,6 +58,7 @@ def server_options() -> dict[str, Any]:
         "max_field_size": 65_536,
         "max_headers": 512,
         "access_log": None,
+        "read_bufsize": 8_192,
     }
 
 

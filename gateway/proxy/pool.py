@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from gateway.domain.channel import TlsSettings
 from gateway.domain.tenant import Route
-from gateway.proxy.wire import NoConnection, TooSlow, Wire
+from gateway.proxy.wire import READ, NoConnection, TooSlow, Wire
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +43,7 @@ class Pool:
         self._idle: dict[Origin, list[tuple[Wire, float]]] = defaultdict(list)
         self._contexts: dict[TlsSettings, ssl.SSLContext] = {}
         self._sweep: asyncio.TimerHandle | None = None
+        self._buffer = memoryview(bytearray(READ))
 
     def take_idle(self, origin: Origin) -> Wire | None:
         """A kept connection that still stands."""
@@ -61,7 +62,9 @@ class Pool:
         context = self._context(origin.tls) if origin.scheme == "https" else None
         try:
             async with asyncio.timeout(timeout):
-                _, wire = await loop.create_connection(Wire, origin.host, origin.port, ssl=context)
+                _, wire = await loop.create_connection(
+                    lambda: Wire(self._buffer), origin.host, origin.port, ssl=context
+                )
         except TimeoutError as error:
             raise TooSlow(f"{origin}: no connection in {timeout:g} s") from error
         except ssl.SSLCertVerificationError as error:

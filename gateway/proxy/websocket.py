@@ -36,7 +36,8 @@ PER_SESSION = 20
 """WebSockets of one session at a time, on this replica."""
 GOODBYE = 1.0
 """Seconds a browser has to answer that this is the end."""
-_HIGH_WATER = 262_144
+_HIGH_WATER = 16_384
+"""Bytes from the browser held here before it is made to wait; one read more may come."""
 
 
 class WebSockets:

@@ -17,8 +17,11 @@ from gateway.proxy.request_check import listed
 
 MAX_HEAD = 131_072
 MAX_FIELDS = 256
-HIGH_WATER = 262_144
-"""Bytes of an answer held here before the app is made to wait."""
+READ = 24_576
+"""Bytes of one read, at most."""
+HIGH_WATER = 24_576
+"""Bytes of an answer held here before the app is made to wait; one read more may come. As many of a request's body wait
+for the app before the client is made to wait."""
 
 _VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -60,10 +63,12 @@ class Answer:
         return tuple(value for key, value in self.fields if key.lower() == name)
 
 
-class Wire(asyncio.Protocol):
+class Wire(asyncio.BufferedProtocol):
     """One connection, one exchange after the other: `begin`, `write`…, `answer`, `read`… until b""."""
 
-    def __init__(self) -> None:
+    def __init__(self, buffer: memoryview | None = None) -> None:
+        """`buffer`: where reads go, `READ` bytes; all connections of one event loop may share it."""
+        self._buffer = buffer or memoryview(bytearray(READ))
         self._transport: asyncio.Transport | None = None
         self._parser: httptools.HttpResponseParser | None = None
         self._reader: asyncio.Future[None] | None = None
@@ -209,12 +214,17 @@ class Wire(asyncio.Protocol):
             self._paused = True
             self._transport.pause_reading()
 
-    # ---- asyncio.Protocol
+    # ---- asyncio.BufferedProtocol
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)  # uvloop's does not inherit from it
+        self._transport.set_write_buffer_limits(high=HIGH_WATER)
 
-    def data_received(self, data: bytes) -> None:
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return self._buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        data = bytes(self._buffer[:nbytes])
         if self._raw:
             self._hold(data)
         elif self._parser is None or self._complete:

@@ -1,8 +1,12 @@
 """Facts about the deadlines of a connection and the number of them."""
 
 import asyncio
-from collections.abc import AsyncIterator
+import re
+import socket
+import sys
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
+from typing import Any, cast
 
 import pytest
 from aiohttp import web
@@ -10,7 +14,7 @@ from structlog.testing import capture_logs
 
 from gateway.proxy.connections import Addresses, Limits
 from tests.neighbours.upstream import EchoUpstream
-from tests.proxy.stage import HOST, Stage, app_that, fields_of, gateway, read_head, status_of, tenant
+from tests.proxy.stage import HOST, ScriptedApp, Stage, app_that, fields_of, gateway, read_head, status_of, tenant
 
 SHORT = 0.15
 """Seconds of a deadline that a test waits for."""
@@ -153,8 +157,8 @@ async def test_a_field_that_is_too_large_to_be_parsed_is_a_431_with_a_way_out() 
 
 UNPARSEABLE = {
     "a cookie with a control character": b"GET / HTTP/1.1\r\nHost: a\r\nCookie: gateway-session=canary\x01\r\n\r\n",
-    "a body longer than it says": (
-        b"POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 1\r\n\r\n&canary=canary"
+    "a body that is no chunk": (
+        b"POST /-/login HTTP/1.1\r\nHost: cc.example\r\nTransfer-Encoding: chunked, canary\r\n\r\ncanary\r\n"
     ),
     "no protocol": b"GET /canary\r\ncanary\r\n\r\n",
     "another protocol": b"canary\r\n\r\n",
@@ -182,6 +186,14 @@ async def test_what_does_not_parse_is_a_line_of_the_log_that_repeats_nothing(
     assert [line["event"] for line in lines] == ["request_not_parsed"]
     assert "canary" not in (str(lines) + caplog.text).lower()
     assert caplog.records == []
+
+
+async def test_what_follows_a_last_request_is_neither_answered_nor_told(caplog: pytest.LogCaptureFixture) -> None:
+    async with gateway(tenant()) as stage:
+        with capture_logs() as lines:
+            answer = await stage.send(stage.request("/-/login", "Content-Length: 1", method="GET") + b"a&canary=canary")
+    assert answer.count(b"HTTP/1.1 ") == 1
+    assert "canary" not in (str(lines) + caplog.text + answer.decode("latin-1")).lower()
 
 
 # ---- bodies
@@ -265,6 +277,189 @@ async def test_a_client_that_takes_nothing_is_cut_and_the_app_is_let_go() -> Non
             writer.transport.abort()
 
 
+async def test_the_end_of_an_answer_that_a_client_does_not_take_is_waited_for_no_longer_than_the_rest() -> None:
+    """It is below what makes the app wait, and the request is over: nothing else would end this connection."""
+    size = 8_000_000
+
+    async def much(_request: web.Request) -> web.Response:
+        return web.Response(body=b"x" * size)
+
+    routes = [web.get("/-/much", much)]
+    limits = Limits(stall=SHORT, answer_bytes=2 * size)
+    async with gateway(tenant(), limits=limits, routes=routes) as stage:
+        connection = socket.socket()
+        connection.setblocking(False)
+        loop = asyncio.get_running_loop()
+        await loop.sock_connect(connection, ("127.0.0.1", stage.port))
+        with connection:
+            await loop.sock_sendall(connection, stage.request("/-/much"))
+            with capture_logs() as lines:
+                await until(lambda: bool(lines), stage)
+            assert [line["event"] for line in lines if line["event"] != "slow_head_cut"] == ["stalled_client_cut"]
+
+
+# ---- what a connection holds
+
+MOST = 64 * 1024
+"""Bytes that one connection may hold, in each of its states."""
+
+
+def held_by(stage: Stage) -> list[int]:
+    """What each connection of the gateway holds of what its client sent and did not take."""
+    return [one._inbound.held + _waiting(one) for one in stage.runner._connections.values()]
+
+
+def _waiting(connection: Any) -> int:
+    transport = connection._transport
+    return 0 if transport is None or transport.is_closing() else int(transport.get_write_buffer_size())
+
+
+async def until(true: Callable[[], bool], stage: Stage) -> None:
+    """Until `true`, at most ten seconds; each turn is a request of another user."""
+    async with asyncio.timeout(10):
+        while not true():
+            assert status_of(await stage.first(stage.request("/-/login"))) == 200
+
+
+async def pour(writer: asyncio.StreamWriter, data: bytes, most: int) -> int:
+    """Send `data` again and again until nothing more is taken; how many bytes the system took."""
+    sent, transport = 0, writer.transport
+    with suppress(TimeoutError, ConnectionError):
+        while sent < most and not transport.is_closing():
+            writer.write(data)
+            async with asyncio.timeout(0.3):
+                await writer.drain()
+            sent += len(data)
+    return sent
+
+
+@asynccontextmanager
+async def hanging() -> AsyncIterator[tuple[ScriptedApp, asyncio.Event, asyncio.Event]]:
+    """An app that answers its first request when the second event is set; the first one says that it has come."""
+    asked, go = asyncio.Event(), asyncio.Event()
+
+    async def wait(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            await read_head(reader)
+            asked.set()
+            await go.wait()
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nlate")
+
+    async with app_that(wait) as app:
+        yield app, asked, go
+
+
+@pytest.mark.attack("D17")
+@pytest.mark.parametrize(
+    "ahead",
+    [
+        b"X-Endless: " + b"x" * 60_000 + b"\r\n",
+        f"GET /-/login HTTP/1.1\r\nHost: {HOST}\r\n\r\n".encode(),
+        f"GET /-/login HTTP/1.1\r\nHost: {HOST}\r\nCookie: a={'x' * 30_000}\r\n\r\n".encode(),
+        b"\r\n" * 1000,
+    ],
+    ids=["an endless head", "small requests", "large requests", "empty lines"],
+)
+async def test_what_is_sent_behind_a_request_that_hangs_is_held_up_to_64_kib(ahead: bytes) -> None:
+    async with hanging() as (app, asked, go), gateway(tenant(app.url)) as stage, raw(stage) as (_reader, writer):
+        request = stage.request("/unified-admin/").replace(b"Connection: close\r\n", b"")
+        writer.write(request + b"GET / HTTP/1.1\r\n")
+        await asked.wait()
+        assert await pour(writer, ahead * (200_000 // len(ahead)), 64 * 2**20) < 32 * 2**20
+        held = max(held_by(stage))
+        (connection,) = stage.runner._connections.values()
+        assert connection._inner is not None
+        assert held <= 32 * 1024
+        assert sys.getsizeof(connection._inbound._held) <= MOST
+        assert len(connection._inner._messages) == 0  # nothing of it has reached aiohttp's parser
+        writer.transport.abort()
+        go.set()
+
+
+@pytest.mark.parametrize("count", [50, 2000])
+async def test_small_requests_in_a_row_are_all_answered_in_their_order(count: int) -> None:
+    async def number(request: web.Request) -> web.Response:
+        return web.Response(text=f"number {request.query['n']};")
+
+    routes = [web.get("/-/number", number)]
+    async with gateway(tenant(), routes=routes) as stage, raw(stage) as (reader, writer):
+        requests = (f"GET /-/number?n={n} HTTP/1.1\r\nHost: {HOST}\r\n\r\n" for n in range(count))
+        writer.write("".join(requests).encode())
+        text = b""
+        async with asyncio.timeout(20):
+            while not text.endswith(f"number {count - 1};".encode()):
+                text += await reader.read(65536)
+    assert [int(n) for n in re.findall(rb"number (\d+);", text)] == list(range(count))
+
+
+async def test_requests_behind_one_that_hangs_are_answered_when_it_is() -> None:
+    async with hanging() as (app, asked, go), gateway(tenant(app.url)) as stage, raw(stage) as (reader, writer):
+        one = stage.request("/unified-admin/").replace(b"Connection: close\r\n", b"")
+        padded = one.replace(b"\r\n\r\n", b"\r\nX-Large: " + b"x" * 10_000 + b"\r\n\r\n")
+        writer.write(one + padded * 20 + stage.request("/unified-admin/"))
+        await asked.wait()
+        go.set()
+        answer = await ended(reader)
+    assert answer.count(b"late") == 22
+
+
+async def test_a_slow_head_of_any_length_is_held_up_to_64_kib_and_answered() -> None:
+    limits = Limits(head=1.0)
+    async with gateway(tenant(), limits=limits) as stage, raw(stage) as (reader, writer):
+        writer.write(f"GET / HTTP/1.1\r\nHost: {HOST}\r\n".encode() + b"A: b\r\n" * 8_000)
+        await until(lambda: max(held_by(stage)) == 48_000 + len(HOST) + 24, stage)
+        (connection,) = [one for one in stage.runner._connections.values() if one._inbound.held]
+        assert sys.getsizeof(connection._inbound._held) <= MOST
+        assert status_of(await ended(reader)) == 408
+
+
+async def test_a_head_of_more_than_48_kib_is_answered_431_also_when_it_is_whole() -> None:
+    async with gateway(tenant()) as stage:
+        fits = stage.request("/-/login", f"Cookie: a={'x' * 30_000}", f"X-A: {'x' * 10_000}", signed_in=False)
+        assert status_of(await stage.send(fits)) == 200
+        large = fits.replace(b"X-A", b"X-B: " + b"x" * 9_500 + b"\r\nX-A")
+        assert status_of(await stage.send(large)) == 431
+
+
+async def test_a_body_that_its_app_does_not_take_is_held_up_to_64_kib_on_either_side() -> None:
+    async def lazy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_head(reader)
+        cast(asyncio.ReadTransport, writer.transport).pause_reading()
+        await go.wait()
+
+    go = asyncio.Event()
+    async with app_that(lazy) as app, gateway(tenant(app.url)) as stage, raw(stage) as (_reader, writer):
+        writer.write(stage.request("/unified-admin/", "Content-Length: 100000000", method="POST"))
+        assert await pour(writer, b"x" * 200_000, 100_000_000) < 64 * 2**20
+        (connection,) = stage.runner._connections.values()
+        assert connection._inner is not None
+        request = connection._inner._current_request
+        assert request is not None
+        assert 0 < request.content._size <= MOST
+        assert connection._inbound.held == 0
+        writer.transport.abort()
+        go.set()
+
+
+async def test_a_client_that_takes_nothing_makes_the_gateway_hold_up_to_64_kib() -> None:
+    async def endless(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_head(reader)
+        writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+        while True:
+            writer.write(b"10000\r\n" + b"x" * 65536 + b"\r\n")
+            await writer.drain()
+
+    async with app_that(endless) as app, gateway(tenant(app.url)) as stage:
+        connection = socket.socket()
+        with connection:
+            connection.connect(("127.0.0.1", stage.port))
+            connection.sendall(stage.request("/unified-admin/"))
+            await until(lambda: max(held_by(stage), default=0) > 0, stage)
+            for _ in range(20):  # as long as twenty requests of others take
+                assert status_of(await stage.first(stage.request("/-/login"))) == 200
+                assert max(held_by(stage)) <= MOST
+
+
 # ---- how many
 
 
@@ -294,6 +489,7 @@ def test_the_default_is_a_thousand_connections_ten_seconds_for_a_head_and_thirty
     limits = Limits()
     assert (limits.per_address, limits.head, limits.stall) == (1000, 10.0, 30.0)
     assert (limits.body_grace, limits.body_rate) == (10.0, 1024.0)
+    assert (limits.head_bytes, limits.ahead, limits.answer_bytes, limits.least_taken) == (49_152, 16_384, 16_384, 4096)
 
 
 def test_an_ipv6_client_is_its_64_and_an_ipv4_one_is_the_same_in_both_spellings() -> None:
