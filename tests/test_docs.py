@@ -36,7 +36,7 @@ from gateway.observe import audit, metrics
 from gateway.observe.audit import AuditEvent
 from gateway.operations import listener
 from gateway.operations.readiness import Readiness
-from gateway.proxy.connections import Limits
+from gateway.proxy.connections import READ, Limits
 from gateway.proxy.gate import server_options
 from gateway.proxy.websocket import PER_SESSION
 from gateway.rendering.problem_texts import TEXTS
@@ -47,6 +47,7 @@ from gateway.settings.reference import reference
 from gateway.settings.snapshot import OperatorLimits
 from gateway.settings.tenant import TenantFile
 from gateway.web.cookies import LANGUAGE, Cookie
+from gateway.web.protections import MAX_BODY
 from tests.settings.folder import to_mend
 
 ROOT = Path(__file__).parents[1]
@@ -352,11 +353,16 @@ def test_the_limits_of_connections_in_operations_are_those_that_hold() -> None:
     for number, unit in (
         (limits.head, "seconds from its first byte"),
         (limits.body_rate / 1024, "KiB a second"),
-        (limits.stall, "seconds"),
+        (limits.head_bytes / 1024, "KiB in all"),
+        (MAX_BODY / 1024, "KiB |"),
+        (limits.answer_bytes / 1024, "KiB and one piece"),
+        (limits.least_taken / 1024, f"KiB taken in {limits.stall:g} seconds"),
         (server_options()["keepalive_timeout"], "seconds"),
     ):
         assert f"| {number:g} {unit}" in table
     assert limits.body_grace == 10
+    assert f"reading pauses at {limits.ahead // 1024} KiB" in table
+    assert f"| {(limits.ahead + READ) // 1024} KiB; reading pauses" in table
     assert f"| {limits.per_address:,} |" in table
     assert f"| {PER_SESSION} |" in table
 

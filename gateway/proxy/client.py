@@ -13,7 +13,7 @@ from aiohttp import ClientPayloadError, web
 from aiohttp.abc import AbstractStreamWriter
 from aiohttp.http import StreamWriter
 
-from gateway.proxy.wire import ClientGone
+from gateway.proxy.wire import ClientGone, Wire
 from gateway.web import expectation
 
 STALL = 60.0
@@ -63,6 +63,7 @@ class Client:
         self._watch: asyncio.TimerHandle | None = None
         self._status = 0
         self._sent = 0
+        self._source: Wire | None = None
 
     @property
     def gone(self) -> bool:
@@ -87,6 +88,10 @@ class Client:
         if self._watch is not None:
             self._watch.cancel()
             self._watch = None
+
+    def takes_from(self, source: Wire) -> None:
+        """While the browser takes nothing, `source` reads nothing: one of the two holds bytes, not both."""
+        self._source = source
 
     def go_on(self) -> None:
         """Ask for the body of a client that waits to be asked (`Expect: 100-continue`)."""
@@ -130,7 +135,9 @@ class Client:
     async def body(self, data: bytes) -> None:
         """Send some of the body. Raises `ClientGone`."""
         self._sent += len(data)
-        await self._write(b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data)
+        part = b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data
+        del data  # else it is held twice while the client takes nothing
+        await self._write(part)
 
     async def raw(self, data: bytes) -> None:
         """Send bytes of a switched protocol."""
@@ -158,6 +165,16 @@ class Client:
         try:
             await cast(StreamWriter, self._request.writer).write(data, drain=False)
             if self._request.protocol.writing_paused:
-                await self._request.writer.drain()
+                await self._drain()
         except OSError as error:
             raise ClientGone(type(error).__name__) from error
+
+    async def _drain(self) -> None:
+        if self._source is None:
+            await self._request.writer.drain()
+            return
+        self._source.hold()
+        try:
+            await self._request.writer.drain()
+        finally:
+            self._source.release()

@@ -8,7 +8,10 @@ request by request (`inbound`) and changes none.
 """
 
 import asyncio
+import socket
+import sys
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, cast
@@ -17,6 +20,7 @@ import structlog
 from aiohttp import http_exceptions, web
 
 from gateway.proxy.addresses import Addresses, Network
+from gateway.proxy.bare_answers import NOT_PARSED, TOO_LARGE, TOO_MANY, TOO_SLOW
 from gateway.proxy.client import Relayed
 from gateway.proxy.ending import end_all
 from gateway.proxy.inbound import Inbound
@@ -25,29 +29,9 @@ __all__ = ["READ", "Addresses", "Limits", "Network", "Runner"]
 
 _Handle = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
-_NEVER_ASKED = (
-    b"Content-Type: text/plain",
-    b"Cache-Control: no-store",
-    b"X-Content-Type-Options: nosniff",
-    b"Connection: close",
-)
-
-
-def _in_words(status: bytes, text: bytes, *fields: bytes) -> bytes:
-    """A whole answer that ends its connection."""
-    lines = [b"HTTP/1.1 " + status, *fields, *_NEVER_ASKED, b"Content-Length: %d" % len(text), b"", text]
-    return b"\r\n".join(lines)
-
-
-_TOO_SLOW = _in_words(b"408 Request Timeout", b"")
-_TOO_MANY = _in_words(b"429 Too Many Requests", b"Too many connections from this address.\n", b"Retry-After: 5")
-_NOT_PARSED = _in_words(b"400 Bad Request", b"This is not a request that can be understood.\n")
-_TOO_LARGE = _in_words(
-    b"431 Request Header Fields Too Large",
-    b"The address or the header fields of the request are too large. Deleting the cookies of this site may help.\n",
-)
 READ = 16 * 1024
 """Bytes of one read, at most."""
+_UNSENT = 64 * 1024
 _LEAST_WAIT = 0.05
 """Seconds between two looks at one body, at least."""
 _LAST_WAIT = 0.1
@@ -72,7 +56,7 @@ class Limits:
     body_grace: float = 10.0
     body_rate: float = 1024.0
     ahead: int = 16 * 1024
-    answer_bytes: int = 16 * 1024
+    answer_bytes: int = 8 * 1024
     stall: float = 30.0
     least_taken: int = 4096
     per_address: int = 1000
@@ -196,10 +180,18 @@ class _Requests(web.RequestHandler):
             return super().handle_error(request, status, exc, message)
         large = isinstance(exc, http_exceptions.LineTooLong) or message == "Too many headers received"
         _log.info("request_not_parsed", client=request.remote, why=type(exc).__name__)
-        answer = _TOO_LARGE if large else _NOT_PARSED
+        answer = TOO_LARGE if large else NOT_PARSED
         if self.transport is not None:
             self.transport.write(answer)
         return Relayed(status=431 if large else 400, keep_alive=False, sent=len(answer))
+
+
+def _limit_unsent(transport: asyncio.Transport) -> None:
+    """Let the system hold `_UNSENT` bytes that it has not sent yet; else it takes megabytes for a client that reads
+    nothing, and the app is made to wait only after them."""
+    if sys.platform == "linux" and (connection := transport.get_extra_info("socket")) is not None:
+        with suppress(OSError):  # a Unix socket has no such limit
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _UNSENT)
 
 
 class _Connection(asyncio.BufferedProtocol):
@@ -245,11 +237,12 @@ class _Connection(asyncio.BufferedProtocol):
         self._transport = cast(asyncio.Transport, transport)  # uvloop's does not inherit from it
         client = self._addresses.enter(transport.get_extra_info("peername"))
         if client is None:
-            self._transport.write(_TOO_MANY)
+            self._transport.write(TOO_MANY)
             self._transport.close()
             return
         self._client = client
         self._transport.set_write_buffer_limits(high=self._limits.answer_bytes)
+        _limit_unsent(self._transport)
         self._inner = self._protocol()
         self._inner.on_switch = self._switched
         self._known[self._inner] = self
@@ -322,7 +315,7 @@ class _Connection(asyncio.BufferedProtocol):
             self._resume()
             inner.data_received(part)
         if inbound.too_large:
-            self._refuse_head(_TOO_LARGE, "large_head_cut")
+            self._refuse_head(TOO_LARGE, "large_head_cut")
         elif inbound.whole and inbound.held >= self._limits.ahead:
             self._held_back = True
             transport.pause_reading()
@@ -406,7 +399,7 @@ class _Connection(asyncio.BufferedProtocol):
         if left > 0:
             self._head_look = self._loop.call_later(left, self._look_at_head)
         else:
-            self._refuse_head(_TOO_SLOW, "slow_head_cut")
+            self._refuse_head(TOO_SLOW, "slow_head_cut")
 
     def _refuse_head(self, answer: bytes, event: str) -> None:
         if self._transport is not None and not self._transport.is_closing():

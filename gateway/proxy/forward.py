@@ -238,6 +238,7 @@ class _Exchange:
         self, wire: Wire, answer: Answer, pump: "asyncio.Task[None] | None", between: float | None
     ) -> Relayed:
         client = self._client
+        client.takes_from(wire)
         if pump is not None:
             pump.add_done_callback(lambda ended: _tell_app(wire, ended))
         await client.head(
@@ -254,7 +255,9 @@ class _Exchange:
                     data = await wire.read()
                 if not data:
                     break
-                await client.body(data)
+                sending = client.body(data)
+                del data  # `body` may have made another of it
+                await sending
         except (BadAnswer, NoConnection, TimeoutError):
             wire.abort()
             return client.give_up()

@@ -124,6 +124,7 @@ class WebSockets:
                 _check_switch(answer, checked)
                 await client.head(101, "Switching Protocols", (*rewrite(answer.fields), *_UPGRADE), switch=True)
                 client.unwatch()
+                client.takes_from(wire)
                 spliced = True
                 patience = route.timeouts.first_byte
                 return await self._both_ways(

@@ -17,11 +17,14 @@ from gateway.proxy.request_check import listed
 
 MAX_HEAD = 131_072
 MAX_FIELDS = 256
-READ = 24_576
-"""Bytes of one read, at most."""
-HIGH_WATER = 24_576
-"""Bytes of an answer held here before the app is made to wait; one read more may come. As many of a request's body wait
-for the app before the client is made to wait."""
+READ = 16_384
+"""Bytes of one read, at most. It decides what a client that takes nothing makes the gateway hold: one piece of its
+answer, of two reads. Larger reads cost less CPU for each megabyte, and more memory for each such client."""
+HIGH_WATER = 16_384
+"""Bytes of an answer held here before the app is made to wait, while its reader is only late. A reader that waits for
+its own side says so (`hold`), and then no more is read at all."""
+WRITE_HIGH_WATER = 16_384
+"""Bytes of a request's body that wait for the app before the client is made to wait; one write more may come."""
 
 _VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -125,10 +128,20 @@ class Wire(asyncio.BufferedProtocol):
         data = self._chunks.popleft() if len(self._chunks) == 1 else b"".join(self._chunks)
         self._chunks.clear()
         self._held = 0
+        self.release()
+        return data
+
+    def hold(self) -> None:
+        """Read no more until `release`, or until what is here has been taken."""
+        if not self._paused and self._transport is not None and not self._closed and not self._transport.is_closing():
+            self._paused = True
+            self._transport.pause_reading()
+
+    def release(self) -> None:
+        """Read on."""
         if self._paused and self._transport is not None and not self._closed:
             self._paused = False
             self._transport.resume_reading()
-        return data
 
     @property
     def switched(self) -> bool:
@@ -210,15 +223,14 @@ class Wire(asyncio.BufferedProtocol):
     def _hold(self, data: bytes) -> None:
         self._chunks.append(data)
         self._held += len(data)
-        if self._held >= HIGH_WATER and not self._paused and self._transport is not None:
-            self._paused = True
-            self._transport.pause_reading()
+        if self._held >= HIGH_WATER:
+            self.hold()
 
     # ---- asyncio.BufferedProtocol
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)  # uvloop's does not inherit from it
-        self._transport.set_write_buffer_limits(high=HIGH_WATER)
+        self._transport.set_write_buffer_limits(high=WRITE_HIGH_WATER)
 
     def get_buffer(self, sizehint: int) -> memoryview:
         return self._buffer

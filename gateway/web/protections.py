@@ -1,6 +1,6 @@
 """Protects the gateway's own answers, and reads its forms.
 
-Every own answer carries `headers`; every own form is read by `read_fields`, which takes at most 32 KiB of
+Every own answer carries `headers`; every own form is read by `read_fields`, which takes at most 20 KiB of
 `application/x-www-form-urlencoded` or JSON, uncompressed, and gives a flat mapping of text to text without control
 characters. Anything else is a value that says why, never an exception.
 """
@@ -17,7 +17,7 @@ from gateway.domain.problem import Problem
 from gateway.domain.tenant import Tenant
 from gateway.web import expectation
 
-MAX_BODY = 32 * 1024
+MAX_BODY = 20 * 1024
 MAX_FIELDS = 50
 
 Fields = Mapping[str, str]

@@ -71,7 +71,7 @@ async def test_a_broken_form_is_a_bad_request(body: bytes) -> None:
         b"null",
         b"1",
         b'{"a": "1", "a": "2"}',
-        b"[" * 30_000,
+        b"[" * 20_000,
         b"\xff\xfe",
         json.dumps({f"f{n}": "" for n in range(60)}).encode(),
     ],
