@@ -1,0 +1,320 @@
+"""The receiver of a session is the person that gave its last proof: logins under attack, on two replicas.
+
+The attacker has the user's password and every cookie of the user's browser up to, not including, the answer to the last
+proof (finding S1). Two gateways share one Redis; the attacker speaks to the other one.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import pytest
+from aiohttp import ClientHandlerType, ClientRequest, ClientResponse
+
+from tests.journeys.conftest import Site, whole
+from tests.journeys.installation import Folder, Told, running
+from tests.journeys.person import Person, Tab, codes_to
+from tests.journeys.second.administrator import admin_code
+from tests.journeys.second.conftest import CLOUDCX
+from tests.journeys.second.phone import Phone, first_app, next_step, scan
+from tests.neighbours.keycloak import Keycloak
+from tests.neighbours.keycloak_admin import Person as User
+from tests.neighbours.keycloak_admin import new_password
+from tests.neighbours.mail import MailServer
+from tests.neighbours.upstream import EchoUpstream
+from tests.ports import free_port
+
+pytestmark = [pytest.mark.keycloak, pytest.mark.redis]
+SESSION, LOGIN, TRUST = "gateway-session", "gateway-login", "gateway-trust"
+APP = "/unified-admin/"
+MOST_PAGES = 10
+
+
+@dataclass
+class Two:
+    """Two gateways on one store: `site`, and another one at `other` with the audit `told`."""
+
+    site: Site
+    other: str
+    told: Told
+
+    def of(self, event: str) -> list[dict[str, Any]]:
+        """The audit lines of one event, of both."""
+        return [*self.site.audit.of(event), *self.told.of(event)]
+
+
+@pytest.fixture
+async def two(
+    settings: Folder, keycloak: Keycloak, mail_server: MailServer, echo_upstream: EchoUpstream, redis_url: str
+) -> AsyncIterator[Two]:
+    """Both, with a code for each login at once and browsers that may be trusted."""
+    settings.gateway["store"]["url"] = redis_url
+    settings.two_factor.update(resendCooldown=0, trustBrowserDays=14)
+    async with whole(settings, keycloak, mail_server, echo_upstream) as site:
+        port = free_port()
+        gateway = {**settings.gateway, "listen": f"127.0.0.1:{port}", "operations": f"127.0.0.1:{free_port()}"}
+        gateway["keys"] = {"file": str(settings.path / "ring.key")}
+        second = Folder(settings.path / "second", port, gateway, settings.tenant)
+        async with running(second.load, settings.ring(), clock=site.clock) as told:
+            yield Two(site, second.base, told)
+
+
+@dataclass
+class Received:
+    """The cookies that answers set in one person's browser, by name. Sits in the browser."""
+
+    names: set[str] = field(default_factory=set)
+
+    async def __call__(self, request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
+        response = await handler(request)
+        self.names |= {name for name, morsel in response.cookies.items() if morsel.value}
+        return response
+
+
+@dataclass
+class Attack:
+    """A user with a factor, and an attacker that learns each cookie of the user's browser but the last."""
+
+    two: Two
+    user: User
+    owner: Person
+    attacker: Person
+    received: Received
+    phone: Phone | None
+    known: list[str] = field(default_factory=list)
+
+    def learn(self) -> None:
+        """The attacker copies the login cookie of the user's browser."""
+        cookie = self.owner.cookie(LOGIN)
+        if cookie and cookie not in self.known:
+            self.known.append(cookie)
+
+    def take(self, cookie: str) -> None:
+        """The attacker's browser comes with this login cookie."""
+        self.attacker.set_cookie(LOGIN, cookie)
+
+    async def passwords(self) -> Tab:
+        """The attacker enters the password with the cookie of now; the page after it."""
+        tab = await self.attacker.tab()
+        if "password" not in tab.path and tab.fields.get("login"):
+            tab.fields["login"] = ""
+        await tab.send("password", username=self.user.username, password=self.user.password)
+        self.known.append(self.attacker.cookie(LOGIN) or "")
+        return tab
+
+    async def code(self) -> str:
+        """What the user reads."""
+        if self.phone is None:
+            return codes_to(self.two.site.mail, self.user.email or "")[-1]
+        next_step(self.two.site)
+        return self.phone.code()
+
+    async def walk(self, tab: Tab, *, until: str = "") -> Tab:
+        """The user does what the pages ask, until a page or the app is there. The attacker looks on."""
+        for _ in range(MOST_PAGES):
+            self.learn()
+            step = tab.path.partition("?")[0].removeprefix("/-/login").strip("/") or "password"
+            if tab.path.startswith(APP) or step == until:
+                return tab
+            if step == "password":
+                await tab.send("password", username=self.user.username, password=self.user.password)
+            else:
+                assert step == "verify", tab.path
+                await tab.send("verify", code=await self.code(), remember="yes")
+        raise AssertionError(f"the user does not get on from {tab.path}")
+
+    async def tries_everything(self) -> None:
+        """With each cookie the attacker enters the password, sends the user's own code and looks; at once and later."""
+        code = await self.code() if self.phone is None else self.phone.code()
+        cookies = list(dict.fromkeys(self.known))
+        for cookie in cookies:
+            await self.tries(cookie, code)
+            self.take(cookie)
+            await self.attacker.password(self.user.username, self.user.password)
+            await self.tries(self.attacker.cookie(LOGIN) or "", code)
+        self.two.site.clock.advance(31)
+        for cookie in cookies:
+            await self.tries(cookie, code)
+            for path in ("/-/login", "/-/login/verify", "/-/login/done"):
+                self.take(cookie)
+                await self.attacker.page(f"{path}?to={APP}")
+
+    async def tries(self, cookie: str, code: str) -> None:
+        """With one cookie the attacker looks, and sends the user's own code."""
+        self.take(cookie)
+        self.attacker.csrf = ""
+        await self.attacker.look()
+        self.take(cookie)
+        await self.attacker.do("verify", code=code, remember="yes")
+
+    async def fails(self, tab: Tab) -> None:
+        """The user is in, with a session and a trusted browser; the attacker was given nothing and is not."""
+        assert tab.path == APP
+        await self.tries_everything()
+        assert (await self.owner.get(APP)).status == 200
+        assert self.owner.cookie(TRUST)
+        assert not self.received.names & {SESSION, TRUST, "token"}
+        assert (await self.attacker.get(APP)).status == 303
+        assert {line["user_id"] for line in self.two.of("session.opened")} == {self.user.id}
+        assert len(self.two.of("session.opened")) == 2  # of the first login, and of this one
+
+
+@pytest.fixture(params=["e-mail", "app"])
+async def attack(request: pytest.FixtureRequest, two: Two) -> AsyncIterator[Attack]:
+    """Nothing has happened yet in the two browsers; the user has a factor."""
+    site, phone = two.site, None
+    if request.param == "app":
+        site.settings.two_factor.update(channelType="APP")
+        site.settings.two_factor.pop("channelServiceIdentifier")
+        site.change()
+        next_step(site)
+    user = site.user()
+    async with site.person() as first:
+        if request.param == "app":
+            phone = await first_app(site, first, user)
+        else:
+            await first.first_login(user.username, user.password, user.email or "", site.mail)
+    received = Received()
+    async with site.person() as owner, Person(two.other, middlewares=[received]) as attacker:
+        yield Attack(two, user, owner, attacker, received, phone)
+
+
+@pytest.mark.attack("S1")
+async def test_a_cookie_copied_before_anybody_signed_in_and_the_attackers_password_first(attack: Attack) -> None:
+    tab = await attack.owner.tab(APP)
+    attack.learn()
+    attack.take(attack.known[0])
+    await attack.passwords()
+    await attack.fails(await attack.walk(tab))
+
+
+@pytest.mark.attack("S1")
+async def test_an_attackers_password_while_the_user_is_at_the_code_page(attack: Attack) -> None:
+    tab = await attack.walk(await attack.owner.tab(APP), until="verify")
+    attack.take(attack.known[-1])  # the newest secret
+    joined = await attack.passwords()
+    assert joined.path.startswith("/-/login/verify")
+    await attack.fails(await attack.walk(tab))
+
+
+@pytest.mark.attack("S1")
+async def test_one_request_of_the_attacker_within_thirty_seconds_of_the_users_success(attack: Attack) -> None:
+    tab = await attack.walk(await attack.owner.tab(APP), until="verify")
+    attack.take(attack.known[-1])
+    waiting = await attack.attacker.tab("/-/login/verify")  # a form of the user's own login and round
+    assert waiting.fields["login"] == tab.fields["login"]
+    code = await attack.code()
+    await tab.send("verify", code=code, remember="yes")
+    attack.take(attack.known[-1])
+    for fields in (waiting.fields, {**waiting.fields, "form": ""}):
+        late = await waiting.post("verify", **{**fields, "code": code, "remember": "yes"})
+        assert (late.status, late.headers["Location"]) == (303, f"/-/login?to={APP}")
+        assert not late.cookies
+    await attack.fails(tab)
+
+
+@pytest.mark.attack("S1")
+async def test_the_cookie_of_an_attackers_waiting_login_planted_in_the_users_browser(attack: Attack) -> None:
+    waiting = await attack.passwords()
+    assert waiting.path.startswith("/-/login/verify")
+    attack.owner.set_cookie(LOGIN, attack.known[-1])
+    tab = await attack.owner.tab(APP)
+    assert tab.path.startswith("/-/login/verify")  # the user is led into that login
+    await attack.fails(await attack.walk(tab))
+
+
+@pytest.mark.attack("S1")
+async def test_a_waiting_login_of_the_attacker_in_a_browser_whose_user_enters_the_password_all_the_same(
+    attack: Attack,
+) -> None:
+    tab = await attack.owner.tab(APP)
+    await attack.passwords()
+    attack.owner.set_cookie(LOGIN, attack.known[-1])
+    await tab.open(f"/-/login?to={APP}")
+    tab.fields["login"] = ""
+    await tab.send("password", username=attack.user.username, password=attack.user.password)
+    await attack.fails(await attack.walk(tab))
+
+
+@pytest.mark.attack("S1")
+async def test_of_many_forms_with_the_right_code_at_once_one_is_given_the_session(attack: Attack) -> None:
+    tab = await attack.walk(await attack.owner.tab(APP), until="verify")
+    forms = [await attack.owner.tab("/-/login/verify") for _ in range(5)]
+    code, bases = await attack.code(), (attack.two.site.base, attack.two.other)
+    answers = await asyncio.gather(
+        *(form.post("verify", base=bases[number % 2], code=code) for number, form in enumerate(forms))
+    )
+    given = [answer.cookies[SESSION].value for answer in answers if SESSION in answer.cookies]
+    assert len(given) == 1
+    assert {answer.status for answer in answers} == {303}
+    assert (await tab.open(APP)).path == APP
+
+
+# ------------------------------------------------------------------------- S19: an app that needs an approval
+
+
+@pytest.mark.attack("S19")
+@pytest.mark.row("GW-27")
+@pytest.mark.parametrize("registration", ["guarded", "admin_code"])
+async def test_two_posts_of_the_right_code_of_a_new_app_at_once_are_no_approval(two: Two, registration: str) -> None:
+    site = two.site
+    site.settings.two_factor.update(channelType="APP", registration=registration)
+    site.settings.two_factor.pop("channelServiceIdentifier")
+    site.change()
+    next_step(site)
+    for _ in range(4):
+        user = site.user()
+        async with site.person() as agent:
+            phone = await scan(site, await agent.password(user.username, user.password))
+            forms = [await agent.tab("/-/login/register") for _ in range(2)]
+            code = phone.code()
+            one = agent.do("register", code=code)
+            same = agent.do("register", code=code, base=two.other)
+            others = [form.post("register", base=two.other, code=code) for form in forms]
+            await asyncio.gather(one, same, *others)
+            assert agent.cookie(SESSION) is None
+            asked = await agent.look()
+            assert (asked.step, asked.body["vouching"]) == ("verify", True)
+            next_step(site)
+            for base in (site.base, two.other):
+                assert (await agent.do("verify", base=base, code=phone.code())).problem == "wrong-code"
+            assert site.keycloak.admin.attribute(user.id) == []
+            assert not [line for line in two.of("session.opened") if line["user_id"] == user.id]
+            assert (await agent.do("verify", code=await admin_code(site, user))).step == "done"
+            assert (await agent.get(APP)).status == 200
+
+
+# ------------------------------------------------------------------------- S20: a page for a new password left open
+
+
+@pytest.mark.attack("S20")
+@pytest.mark.row("SI-10")
+@pytest.mark.parametrize("app_first", [True, False], ids=["and sets up an app", "and no more"])
+async def test_a_new_password_page_left_open_changes_nothing_once_the_owner_has_set_one(
+    site: Site, app_first: bool
+) -> None:
+    site.settings.tenant["tenantSettings"]["twoFAConfigs"] = dict(CLOUDCX)
+    site.change()
+    user = site.user()
+    temporary, mine, theirs = new_password(), new_password(), new_password()
+    site.keycloak.admin.set_password(user.id, temporary, temporary=True)
+    async with site.person() as attacker, site.person() as owner:
+        left = await attacker.tab(APP)
+        await left.send("password", username=user.username, password=temporary)
+        assert left.path.startswith("/-/login/new-password")
+        assert (await owner.password(user.username, temporary)).step == "new-password"
+        assert (await owner.do("new-password", new_password=mine)).step == "done"
+        if app_first:
+            await owner.act("enrol", "totp")
+            phone = await scan(site, await owner.do("password", password=mine))
+            assert (await owner.do("register", code=phone.code())).step in ("backup-codes", "done")
+        refused = await left.post("new-password", new_password=theirs)
+        assert (refused.status, SESSION in refused.cookies) == (303, False)
+        assert refused.headers["Location"].startswith("/-/login/stopped")
+        assert (await attacker.get(APP)).status == 303
+        assert (await owner.get(APP)).status == 200
+    granted = partial(site.keycloak.grant, user.username)
+    assert (granted(mine).status_code, granted(theirs).status_code) == (200, 400)
+    assert [line["user_id"] for line in site.audit.of("password.changed")] == [user.id]
