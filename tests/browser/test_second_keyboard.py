@@ -78,6 +78,7 @@ async def test_mail_app_and_a_trusted_browser_need_no_mouse(site: Site, new_agen
     await agent.open(ACCOUNT)
     await set_up_mail(site, agent)
     await press(agent, "Set up: Authenticator app")
+    await enter(agent, agent.code, await code_for(site.mail, agent.user.email or "", 2))
     phone = await second.scan(site, agent)
     await enter(agent, second.app_code(agent), phone.code())
     await agent.page.wait_for_url(agent.base + ACCOUNT)
