@@ -125,6 +125,18 @@ async def test_a_double_click_on_send_sends_one_code(site: Site, new_agent: NewA
     assert len(site.mail.to(ADDRESS)) == 1
 
 
+async def test_a_double_click_on_sign_in_sends_one_code(site: Site, new_agent: NewAgent) -> None:
+    agent = await enrolled(site, new_agent)
+    await agent.open()
+    await agent.page.get_by_label("User name").fill(agent.user.username)
+    await agent.page.get_by_label("Password", exact=True).fill(agent.user.password)
+    await agent.page.get_by_role("button", name="Sign in").dblclick()
+    await agent.code.wait_for()
+    await agent.verify(await code_for(site.mail, ADDRESS, 2))
+    await agent.page.wait_for_url(f"{site.base}/unified-admin/")
+    assert len(site.mail.to(ADDRESS)) == 2
+
+
 async def test_a_double_click_on_verify_is_one_proof(site: Site, new_agent: NewAgent) -> None:
     agent = await new_agent()
     code = await agent.to_verify(ADDRESS)

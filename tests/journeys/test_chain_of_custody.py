@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import product
 from typing import Any
 
 import pytest
@@ -250,6 +251,31 @@ async def test_of_many_forms_with_the_right_code_at_once_one_is_given_the_sessio
     assert len(given) == 1
     assert {answer.status for answer in answers} == {303}
     assert (await tab.open(APP)).path == APP
+
+
+@pytest.mark.attack("S1")
+@pytest.mark.parametrize("attack", ["e-mail"], indirect=True)
+async def test_a_secret_that_was_replaced_shows_changes_and_ends_nothing(attack: Attack) -> None:
+    tab, second = await attack.owner.tab(APP), await attack.owner.tab(APP)
+    for page in (second, tab):  # the second password goes on with the first one's login
+        old = attack.owner.cookie(LOGIN) or ""
+        await page.send("password", username=attack.user.username, password=attack.user.password)
+    assert tab.fields["login"] == second.fields["login"]
+    mails, fields = len(attack.two.site.mail.messages), {**tab.fields, "code": await attack.code(), "to": APP}
+    attack.take(old)
+    for step, action in product(("verify", "new-password"), ("", "send", "resend", "edit", "other-method", "cancel")):
+        told = await Tab(attack.attacker, fields=fields).post(step, action)
+        assert (told.status, told.headers["Location"]) == (303, f"/-/login?to={APP}")
+        assert not told.cookies
+        attack.attacker.csrf, attack.attacker.named = fields["csrf"], {}
+        data = await attack.attacker.do(step, action, **fields)
+        assert (data.status, data.step, data.problem) == (403, "password", "login-expired")
+    shown = await attack.attacker.get(f"/-/login/verify?to={APP}")
+    assert (shown.status, shown.headers["Location"]) == (303, f"/-/login?to={APP}")
+    assert not attack.received.names
+    assert len(attack.two.site.mail.messages) == mails
+    assert not attack.two.of("code.wrong")
+    assert (await attack.walk(tab)).path == APP
 
 
 # ------------------------------------------------------------------------- S19: an app that needs an approval
