@@ -31,8 +31,9 @@ from gateway.login.answers import Answers
 from gateway.login.begin_in_session import BeginInSession
 from gateway.login.browsers import Browsers, Seen
 from gateway.login.effects import Effects
-from gateway.login.flow import Flow, Page, Slot
+from gateway.login.flow import Flow, Page
 from gateway.login.handlers import LoginHandlers
+from gateway.login.login_records import LoginRecords, Slot
 from gateway.login.proofs import Proofs
 from gateway.login.reaper import Reaper
 from gateway.login.record import Login, Step
@@ -248,7 +249,8 @@ def login(world: World, factors: SecondFactor, live: Sessions, failures: Failure
         if login.tokens:
             world.endings.begin(tenant, login.tokens)
 
-    flow = Flow(logins, steps, effects.runners, secrets, clock, chance, on_begun=reaper.note, on_dead=dead)
+    kept = LoginRecords(logins, clock, on_begun=reaper.note, on_dead=dead)
+    flow = Flow(kept, steps, effects.runners, secrets, clock, chance)
     answers = Answers(flow, live, world.pages, clock, chance, reports, acts)
     in_session = BeginInSession(flow, world.users, factors.enrolments, factors.window, trusting, clock, reports)
     visits = Visits(world.forms, chance)

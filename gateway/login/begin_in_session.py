@@ -13,7 +13,8 @@ from gateway.domain.ports import Clock
 from gateway.domain.problem import Problem, Trouble
 from gateway.domain.session import Session
 from gateway.keycloak.users import Users
-from gateway.login.flow import Flow, Slot, Went
+from gateway.login.flow import Flow, Went
+from gateway.login.login_records import Slot
 from gateway.login.record import Act, ActKind, Login, Purpose
 from gateway.login.reports import Reports
 from gateway.login.trusting import Trusting

@@ -21,7 +21,8 @@ from gateway.domain.problem import Problem, Trouble
 from gateway.domain.session import Session
 from gateway.login.answers import Answers, redirect
 from gateway.login.begin_in_session import Asked, BeginInSession
-from gateway.login.flow import CutShort, Flow, Slot, Went
+from gateway.login.flow import CutShort, Flow, Went
+from gateway.login.login_records import Slot
 from gateway.login.record import Act, ActKind, Login, Purpose, Step
 from gateway.login.reports import Reports
 from gateway.login.visit import Visit

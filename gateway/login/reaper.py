@@ -15,8 +15,8 @@ from gateway.domain.errors import GatewayError
 from gateway.domain.ports import Clock
 from gateway.domain.session import Tokens
 from gateway.domain.tenant import Tenant
-from gateway.login import flow
-from gateway.login.flow import Slot
+from gateway.login import login_records
+from gateway.login.login_records import Slot
 from gateway.login.record import Login
 from gateway.settings.snapshot import Configuration
 from gateway.store.interface import Store
@@ -24,7 +24,7 @@ from gateway.store.once import Once
 from gateway.store.records import Key, Records
 
 MINUTE = 60.0
-LOOK_BACK = int(flow.REAPED_WITHIN // MINUTE)
+LOOK_BACK = int(login_records.REAPED_WITHIN // MINUTE)
 """Minutes: a replica that was away for so long still finds what the records are kept for."""
 MOST = 100_000
 KEPT = 7200.0
@@ -46,7 +46,7 @@ class Reaper:
         if login.tokens is None:
             return
         limits = self.configuration().gateway.limits
-        due = flow.counts_until(login, limits)
+        due = login_records.counts_until(login, limits)
         value = json.dumps([tenant.id, login.tag, login.key]).encode()
         await self.store.append(_key(int(due // MINUTE) + 1), value, MOST, KEPT + max(0.0, due - self.clock.now()))
 
@@ -77,7 +77,7 @@ class Reaper:
         login = slot.login if slot else None
         if tenant is None or login is None or login.tokens is None:
             return False
-        if flow.counts(login, configuration.gateway.limits, self.clock.now()):
+        if login_records.counts(login, configuration.gateway.limits, self.clock.now()):
             await self.note(tenant, login)
             return False
 

@@ -21,7 +21,8 @@ from gateway.domain.session import Tokens
 from gateway.domain.tenant import Tenant
 from gateway.domain.user import User
 from gateway.login.answering import Answering
-from gateway.login.flow import Acted, Fields, Flow, Page, Slot, Went
+from gateway.login.flow import Acted, Fields, Flow, Page, Went
+from gateway.login.login_records import LoginRecords, Slot
 from gateway.login.proofs import Proofs
 from gateway.login.record import Effect, Login, Opened, PasswordRight, SessionOpened, Step
 from gateway.login.reports import Reports
@@ -87,15 +88,14 @@ class Desk:
         verify = VerifyPage(bench.challenges, answering, self.sending, proofs, bench.languages, bench.clock)
         pages: dict[Step, Page] = {Step.PASSWORD: KnowsEverybody(self), Step.VERIFY: verify}
         sealer = Sealer(bench.ring, "login", bench.chance)
+        records = Records(store=bench.store, sealer=sealer, clock=bench.clock, name="login", of=Slot)
         self.flow = Flow(
-            logins=Records(store=bench.store, sealer=sealer, clock=bench.clock, name="login", of=Slot),
+            logins=LoginRecords(records, bench.clock, self.begun, lambda _tenant, _login: None),
             pages=pages,
             secrets=LoginSecrets(Signer(bench.ring, PURPOSE), bench.chance),
             effects={Effect.CHALLENGE: self.sending.begin, Effect.OPEN: self.open},
             clock=bench.clock,
             chance=bench.chance,
-            on_begun=self.begun,
-            on_dead=lambda _tenant, _login: None,
         )
         tenant = replace(TENANT, policy=POLICY)
         settings = GatewaySettings(Address("", 1), Address("", 2), StoreSettings(Secret("memory://")))

@@ -9,7 +9,7 @@ from gateway.domain import errors
 from gateway.domain.secret import Secret
 from gateway.domain.session import Tokens
 from gateway.domain.tenant import Tenant
-from gateway.login.flow import Slot, Spent
+from gateway.login.login_records import Slot, Spent
 from gateway.login.reaper import Reaper
 from gateway.login.record import Login, Opened
 from gateway.settings.snapshot import Address, Configuration, GatewaySettings, StoreSettings

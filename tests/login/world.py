@@ -33,8 +33,9 @@ from gateway.keycloak.sign_in import Granted, NotFullySetUp, WrongPassword
 from gateway.keycloak.sign_in_queue import SignInQueue
 from gateway.keycloak.users import PasswordRefused
 from gateway.login.begin_in_session import Asked, BeginInSession
-from gateway.login.flow import CutShort, Flow, Slot, Went
+from gateway.login.flow import CutShort, Flow, Went
 from gateway.login.handlers import LoginHandlers
+from gateway.login.login_records import Slot
 from gateway.login.record import Act, Login, Step
 from gateway.login.visit import Visit
 from gateway.observe.audit import AuditEvent
