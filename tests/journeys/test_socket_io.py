@@ -110,7 +110,9 @@ async def test_events_acknowledgements_and_binary_pass_both_ways(
     transports: tuple[str, ...], light_site: Site, agent_manager: AgentManager
 ) -> None:
     async with signed_in(light_site, agent_manager) as agent, client(agent, *transports) as io:
-        text, large = "grüß \u06f1", b"\x00\xff" * 20_000  # more is mangled on CPython 3.13.0 by this library alone
+        # python-engineio reads a POST once (`read(length)` of aiohttp) and takes what has come for the whole of it, so
+        # by polling a message is no larger than one read of the gateway. Node.js, of the real app, reads to the end.
+        text, large = "grüß \u06f1", b"\x00\xff" * (20_000 if transports == ("websocket",) else 5_000)
         assert await exchange(io, text, {"n": 1}) == [text, {"n": 1}]
         assert await exchange(io, large) == [large]
         assert await io.call("ask", "anybody?", timeout=20) == {"you asked": "anybody?"}
