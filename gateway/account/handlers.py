@@ -27,8 +27,8 @@ from gateway.web.failures import Failures
 from gateway.web.pages import Pages
 from gateway.web.request import CLIENT_ADDRESS, CONFIGURATION, LANGUAGE, REFERENCE, REQUEST_ID, TENANT
 
-DONE = frozenset({"sign-out-everywhere", "turn-off"})
-"""What the page may be told to have been done just now; it says so once."""
+DONE = frozenset({"sign-out-everywhere", "turn-off", "out-of-date"})
+"""What the page may be told to have happened just now; it says so once."""
 FORM_BYTES = 16
 
 

@@ -163,7 +163,10 @@ class Flow:
         if login is None:
             return Went(None, inert=True) if slot.spent else Went(None, Trouble(Problem.LOGIN_EXPIRED))
         if machine.step(login) is not page or not _names(fields, login):
-            return replace(await self.look(visit, login), out_of_order=True)
+            went = await self.look(visit, login)
+            # The same page again, in another round: what it shows (a picture to scan, a code sent) is new.
+            moved_on = Trouble(Problem.OUT_OF_ORDER) if went.step is page and went.trouble is None else went.trouble
+            return replace(went, trouble=moved_on, out_of_order=True)
         acted = await self._acted(visit, login, page, action, fields)
         if acted.cancelled:
             await self.logins.end(visit, login)

@@ -30,7 +30,7 @@ from gateway.login.visits import Browser, Visits
 from gateway.observe.audit import AuditEvent
 from gateway.web import cookies, protections
 from gateway.web.cookies import BrowserSecret
-from gateway.web.csrf import is_navigation
+from gateway.web.csrf import is_navigation, same_origin
 from gateway.web.failures import Failures, Handler, wants_json
 from gateway.web.protections import Fields, Unreadable
 from gateway.web.request import TENANT
@@ -114,7 +114,9 @@ class LoginHandlers:
             return await self.answers.answer(request, visit, browser, Went(None), {}, asked=True)
         if not self.visits.of_account_page(request, visit.tenant, session, fields):
             self.reports.tell(visit, AuditEvent.FORM_REFUSED, step=fields.get("act", "")[:40])
-            return self.failures.respond(request, Problem.FORM_EXPIRED)
+            if wants_json(request) or not same_origin(request.headers, visit.tenant):
+                return self.failures.respond(request, Problem.FORM_EXPIRED)
+            return redirect(f"{visit.configuration.gateway.prefix}account?done=out-of-date")
         slot, form = await self.flow.find(visit), Asked(fields.get("form", ""), int(fields["version"]))
         factor = FACTORS.get(fields.get("factor", ""))
         match fields.get("act"):
@@ -125,6 +127,8 @@ class LoginHandlers:
             case _:
                 went = Went(None, Trouble(Problem.BAD_INPUT))
         if went.login is None and went.trouble:
+            if went.trouble.problem is Problem.ENROLMENT_CHANGED and not wants_json(request):
+                return redirect(f"{visit.configuration.gateway.prefix}account?done=out-of-date")
             return self.failures.respond(request, went.trouble.problem)
         return await self._answered(request, visit, browser, went, asked=True)
 
@@ -177,7 +181,8 @@ class LoginHandlers:
         left = login and login.purpose is not Purpose.SIGN_IN and went.login is None and not went.trouble
         if left and not went.inert and not went.signed_in and not wants_json(request):
             return redirect(f"{visit.configuration.gateway.prefix}account")  # cancelled inside a session
-        shown_here = went.failed and not went.out_of_order and went.step is not Step.STOPPED
+        elsewhere = went.step is Step.STOPPED or (went.out_of_order and went.step is not page)
+        shown_here = went.failed and not elsewhere
         if shown_here:
             return await self.answers.answer(request, visit, browser, went, fields, asked=True)
         return await self._answered(request, visit, browser, went, asked=True, fields=fields)

@@ -11,7 +11,7 @@ def view_of(step: Step, visit: Visit, login: Login, now: float) -> StepView:
         step=step.value,
         purpose=login.purpose.value,
         act=login.act.kind.value if login.act else "",
-        act_on=login.act.factor.value if login.act and login.act.factor else "",
+        act_on=_factor_of(login),
         login=login.id if login.user else "",
         round=login.round,
         form=visit.form,
@@ -21,3 +21,9 @@ def view_of(step: Step, visit: Visit, login: Login, now: float) -> StepView:
         host=visit.host,
         username=login.user.display_name if login.user else "",
     )
+
+
+def _factor_of(login: Login) -> str:
+    """The factor that an act or an enrolment of the account page is about; "" for none."""
+    factor = login.act.factor if login.act else login.wanted
+    return factor.value if factor else ""

@@ -114,3 +114,15 @@ async def test_a_right_password_whose_account_cannot_be_read_leaves_no_session_a
     with pytest.raises(errors.Unreachable):
         await Browser(world, "laptop").act(Step.PASSWORD, username="anna", password="right")
     assert set(world.realm.ended) == set(world.realm.grants) != set()
+
+
+async def test_a_form_of_an_older_round_of_the_same_page_is_told_that_the_login_moved_on(world: World) -> None:
+    browser = await at_the_code(world)
+    slot, visit = await browser.find(), await browser.visit()
+    assert slot.login
+    older = {"login": slot.login.id, "round": "7", "form": "f", "code": "000000"}
+    went = await world.flow.act(visit, slot, Step.VERIFY, "", older)
+    assert went.trouble
+    assert (went.out_of_order, went.step, went.trouble.problem) == (True, Step.VERIFY, Problem.OUT_OF_ORDER)
+    other = await world.flow.act(visit, slot, Step.CONFIRM, "", older)
+    assert (other.out_of_order, other.step, other.trouble) == (True, Step.VERIFY, None)
