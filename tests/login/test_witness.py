@@ -89,3 +89,10 @@ def test_a_second_code_waits_for_the_cooldown_unless_one_was_accepted() -> None:
 def test_no_login_gets_more_codes_than_its_maximum() -> None:
     with pytest.raises(AssertionError, match="too many sends"):
         check([sent(n, NOW + n * 60) for n in range(6)])
+
+
+def test_a_failure_beside_a_success_may_have_been_counted_before_or_after_it() -> None:
+    beside = [wrong(0), right(0)]
+    check([*beside, *(wrong(n, login=f"l{n}", challenge=f"c{n}") for n in range(1, 12))])
+    with pytest.raises(AssertionError, match="while locked"):
+        check([right(0), *(wrong(n, login=f"l{n}", challenge=f"c{n}") for n in range(1, 12))])

@@ -111,9 +111,14 @@ class Witness:
 
 @dataclass
 class Tally:
-    """One count of failures, and until when it locks."""
+    """One count of failures, and until when it locks.
+
+    A failure beside a success, at the same time, was counted before or after it: from then on the count is not `exact`,
+    and when it locks is not known until the next success.
+    """
 
     failures: int = 0
+    exact: bool = True
     lives_until: float = 0.0
     locked_until: float = 0.0
 
@@ -121,7 +126,7 @@ class Tally:
         """One more; 24 hours in which something could have failed and did not begin it anew."""
         self.failures = self.failures + 1 if at < self.lives_until else 1
         self.lives_until = at + DAY + (locks_for if locks_for >= DAY else 0.0)
-        if locks_for:
+        if locks_for and self.exact:
             self.locked_until = at + locks_for
             self.failures = 0 if restarts else self.failures
 
@@ -137,6 +142,7 @@ def check(seen: list[Judged]) -> None:
     sends: Counter[str] = Counter()
     last_sent: dict[str, float] = {}
     owners: dict[tuple[str, ...], tuple[str, int, str]] = {}
+    mixed = _mixed(seen)
     batch, locked, right_now = -1, {}, set()  # type: ignore[var-annotated]
     for one in seen:
         if one.batch != batch:
@@ -151,11 +157,19 @@ def check(seen: list[Judged]) -> None:
         elif one.right:
             _right(one, owners)
             right_now.add(one.user)
-            tallies.pop(cap, None)
-            tallies.pop(own, None)
+            exact = (one.batch, one.user) not in mixed
+            tallies[cap], tallies[own] = Tally(exact=exact), Tally(exact=exact)
             of_code.pop((one.login, one.challenge if one.replaceable else ""), None)
         else:
+            if (one.batch, one.user) in mixed:
+                tallies.setdefault(cap, Tally()).exact = tallies.setdefault(own, Tally()).exact = False
             _wrong(one, tallies.setdefault(cap, Tally()), tallies.setdefault(own, Tally()), of_code, right_now)
+
+
+def _mixed(seen: list[Judged]) -> set[tuple[int, str]]:
+    """Batch and user wherever right and wrong entries of one user came at the same time."""
+    rights = {(one.batch, one.user) for one in seen if one.right}
+    return {(one.batch, one.user) for one in seen if not one.right and not one.sent} & rights
 
 
 def _sent(one: Judged, sends: Counter[str], last_sent: dict[str, float], right_now: set[str]) -> None:
