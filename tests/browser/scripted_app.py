@@ -28,9 +28,15 @@ self.addEventListener("fetch", (event) => {{
 REGISTER = """([script, options]) => navigator.serviceWorker.register(script, options).then(() => "", (e) => e.name)"""
 """Registers a worker; gives "" or the name of the browser's error."""
 
-UPDATE = """() => navigator.serviceWorker.getRegistrations().then((all) => Promise.all(all.map((r) => r.update())))
-    .then(() => 0)"""
-"""What a browser does by itself after a navigation, and at least once a day."""
+UPDATED_AWAY = """async () => {
+  for (;;) {
+    const all = await navigator.serviceWorker.getRegistrations();
+    if (!all.length) return;
+    await Promise.allSettled(all.map((one) => one.update()));
+    await new Promise((go) => setTimeout(go, 250));
+  }
+}"""
+"""Updates every worker, as a browser does by itself after a navigation and at least once a day, until none is left."""
 
 WORKERS = "() => navigator.serviceWorker.getRegistrations().then((all) => all.map((r) => r.scope))"
 

@@ -18,7 +18,7 @@ from tests.browser.scripted_app import (
     NONE_LEFT,
     REGISTER,
     TAKEN_OVER,
-    UPDATE,
+    UPDATED_AWAY,
     WORKERS,
     ChangingSite,
     ScriptedApp,
@@ -110,8 +110,7 @@ async def test_a_worker_of_a_route_that_allows_it_controls_its_folder_alone_unti
     assert TAKEN_OVER not in [await victim.title(path) for path in (APP, *OWN_PAGES)]
     victim.site.settings.tenant["gateway"]["routes"][1]["service_worker"] = False
     victim.site.change()
-    await victim.run(UPDATE)
-    await victim.run(NONE_LEFT)
+    await victim.run(UPDATED_AWAY)
     assert await victim.title(WITH_WORKER) == "App"
 
 
@@ -119,8 +118,7 @@ async def test_a_worker_is_gone_at_its_next_update_after_the_sign_out(victim: Vi
     assert await victim.run(REGISTER, [f"{WITH_WORKER}worker.js", {}]) == ""
     await victim.run(ACTIVE, WITH_WORKER)
     await victim.sign_out()
-    await victim.run(UPDATE)
-    await victim.run(NONE_LEFT)
+    await victim.run(UPDATED_AWAY)
     assert await victim.title(WITH_WORKER) != TAKEN_OVER
 
 

@@ -95,6 +95,7 @@ class Play:
         self.reached: Counter[str] = Counter()
         self.registered_seen = self.limits_seen = 0
         self.had: dict[str, EnrolmentSet] = {}
+        self.since: dict[str, EnrolmentSet] = {}
         self.trusted_cookie_of: dict[str, str] = {}
         if policy.registration is not Registration.OPEN:
             for name, person in self.world.realm.people.items():  # another address than a typed one approves
@@ -122,7 +123,10 @@ class Play:
         self.remember_sets()
 
     def remember_sets(self) -> None:
+        """What stands now; a password that was right in this step may have been followed by either set."""
         self.had = {name: self.world.enrolled(name) for name in USERS}
+        for token, grant in self.world.realm.grants.items():
+            self.since.setdefault(token, self.had[grant.user])
 
     async def run(self, steps: int) -> None:
         """Play, judge after every step, and let each user in at the end."""
@@ -469,7 +473,7 @@ class Play:
             # A page left open before the last click is the next person's at that desk (`docs/security.md`).
             left_open = browser.name in {where for _, where in givers}
             assert person in {who for who, _ in givers} or left_open, ("received by", person, "proved by", givers)
-            self.judge_proof(login, grant.enrolled, counted)
+            self.judge_proof(login, (grant.enrolled, self.since.get(session.tokens.access, grant.enrolled)), counted)
         else:
             gave = self.world.gave_password(name)
             left_open = browser.name in {actor.browser for actor in gave}
@@ -482,18 +486,20 @@ class Play:
             assert (grant.credential_date, not login.changed) == (login.credential_date, True)
             assert self.world.tenant.policy.trust_browser_days
 
-    def judge_proof(self, login: Login, enrolled: EnrolmentSet, counted: list[Judged]) -> None:
+    def judge_proof(self, login: Login, then: tuple[EnrolmentSet, ...], counted: list[Judged]) -> None:
         """The proof is of what the user had when the password was right, else of what this login enrolled."""
+        assert any(self.proves(login, enrolled, counted) for enrolled in then), "not the factor that was required"
+
+    def proves(self, login: Login, enrolled: EnrolmentSet, counted: list[Judged]) -> bool:
         usable = [e for m in login.policy.methods for e in enrolled.enrolments if e.factor is m.factor]
         if not usable:
-            assert login.changed or any(one.purpose is ProofPurpose.ENROL for one in counted)
-            return
+            return login.changed or any(one.purpose is ProofPurpose.ENROL for one in counted)
         usable = usable[:1] if login.policy.choose_page is ChoosePage.NEVER else usable
         allowed = {*(e.factor for e in usable), FactorKind.BACKUP_CODE, FactorKind.ADMIN_CODE}
-        for one in counted:
-            assert one.right in allowed
-            if one.right is FactorKind.EMAIL:
-                assert one.sent_to in [e.address for e in usable]
+        addresses = [e.address for e in usable]
+        return all(
+            one.right in allowed and (one.right is not FactorKind.EMAIL or one.sent_to in addresses) for one in counted
+        )
 
     async def judge_cookie(self, browser: Browser) -> None:
         """A session that proved a factor is open only to the browser whose answer brought its cookie."""
