@@ -181,7 +181,8 @@ async def sign_in(session: aiohttp.ClientSession, base: str) -> None:
         step = await response.json()
     given = {"username": USER, "password": f"{USER}-demo"}
     for _ in range(5):
-        form = {"csrf": step["csrf"], "purpose": "sign-in", "to": "/", **given}
+        named = {name: step[name] for name in ("csrf", "login", "round", "form")}
+        form = {**named, "purpose": "sign-in", "to": "/", **given}
         async with session.post(f"{base}/-/login/{step['step']}", data=form, headers=own) as response:
             step = await response.json()
         if step["step"] == "done":

@@ -282,6 +282,11 @@ def _acts() -> dict[str, State]:
             f"within-verify-{kind}": _step("verify", verify(can_edit=False, **act)),
             f"within-password-{kind}": _step("password", again),
         }
+    enrol = {"purpose": "enrol", "act_on": "totp"}
+    found["within-password-enrol"] = _step(
+        "password", view("password", username="amira.haddad", login="made-up-login", **enrol)
+    )
+    found["within-verify-enrol"] = _step("verify", verify(can_edit=False, **enrol))
     found["within-verify-any"] = _verify(
         *ANY_CODE,
         expires_at=None,

@@ -324,6 +324,11 @@ def test_where_any_code_confirms_an_act_none_of_them_is_said_to_sign_in() -> Non
     assert "lets you in" not in page
 
 
+@pytest.mark.parametrize("name", ["within-password-enrol", "within-verify-enrol"])
+def test_a_proof_before_an_enrolment_says_what_will_be_set_up(name: str) -> None:
+    assert "You are about to set up: Authenticator app." in html(name)
+
+
 @pytest.mark.parametrize("name", ["verify", "verify-any", "password", "asked-again"])
 def test_a_page_without_an_act_speaks_of_none(name: str) -> None:
     assert "You are about to" not in html(name)
