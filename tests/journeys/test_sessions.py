@@ -197,3 +197,20 @@ async def test_a_token_too_large_for_a_cookie_is_named_and_still_reaches_the_app
         assert len((await light_site.seen(agent))["authorization"]) > 4096
     (told,) = light_site.audit.of("token_cookie.too_large")
     assert told["size"] > 4096
+
+
+@pytest.mark.attack("S3")
+async def test_another_users_sign_in_clears_what_the_browser_kept_of_the_apps(light_site: Site) -> None:
+    anna, ben = light_site.user(), light_site.user()
+    async with light_site.person() as desk:
+        cleared = []
+        for number, user in enumerate((anna, anna, ben)):
+            address = f"{user.username}@example.com"
+            enters = desk.login if number == 1 else desk.first_login
+            done = await enters(user.username, user.password, address, light_site.mail)
+            assert done.step == "done"
+            cleared.append(done.headers.get("Clear-Site-Data"))
+            await desk.logout()
+            desk.csrf = ""
+            light_site.clock.advance(61)
+    assert cleared == [None, None, '"cache"']
