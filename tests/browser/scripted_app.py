@@ -116,11 +116,14 @@ class Victim:
         return await self.page.evaluate(script, given)
 
     async def title(self, path: str) -> str:
-        """The title of what the browser shows at `path`, in a tab of its own."""
+        """The title of what the browser shows at `path`, in a tab of its own, which stays open.
+
+        Chromium may never run the update of a worker whose page was closed right after the worker answered it.
+        """
         tab = await self.page.context.new_page()
         await tab.goto(self.agent.base + path)
         title = await tab.title()
-        await tab.close()
+        await tab.goto("about:blank")
         return title
 
     async def sign_out(self) -> None:
