@@ -69,7 +69,7 @@ class Logout:
         response: web.StreamResponse
         try:
             await self._end(request, tenant)
-        except Unreachable as error:  # `sessions` goes on trying: the browser is cleaned, whoever sits down at it next
+        except Unreachable as error:  # `sessions` goes on trying; the browser is cleaned now, for its next user
             response = self.failures.respond(request, problem_of(error), cause=str(error))
             return _cleaned(response, tenant)
         if wants_json(request):

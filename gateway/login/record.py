@@ -206,7 +206,7 @@ class Drafted:
 
 @dataclass(frozen=True, slots=True)
 class SecretWithdrawn:
-    """The app secret that a page showed is replaced: somebody else may have seen it before this browser came."""
+    """The app secret that a page showed is replaced: another holder of the login secret may have seen it."""
 
 
 @dataclass(frozen=True, slots=True)
