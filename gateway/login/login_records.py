@@ -146,7 +146,9 @@ class LoginRecords:
     async def complete(self, visit: Visit, spent: Spent) -> Slot:
         """What stands under the secret that came after; written where a process ended before it did so."""
         place, limits = Key(spent.login.tag, spent.next), visit.configuration.gateway.limits
-        await self.records.add(spent.login.tenant, place, Slot(spent.login), kept_until(spent.login, limits))
+        slot = Slot(spent.login)
+        if await self.records.add(spent.login.tenant, place, slot, kept_until(spent.login, limits)):
+            return slot
         return await self.records.read(spent.login.tenant, place) or Slot()
 
     async def spend(self, visit: Visit, login: Login, events: tuple[Event, ...], form: str) -> Outcome | None:
