@@ -77,16 +77,21 @@ def request_check_middleware(respond: ProblemResponder) -> Middleware:
     A service worker's script that is refused, for whatever reason, is answered with the script that unregisters it.
     """
 
+    def refused(
+        request: web.Request, worker_script: bool, problem: Problem, status: int, headers: Mapping[str, str]
+    ) -> web.StreamResponse:
+        if worker_script:
+            return _closing(_unregistering(request, problem.value))
+        return _closing(respond(request, problem, status=status, headers=headers))
+
     @web.middleware
     async def request_check(request: web.Request, handler: Handler) -> web.StreamResponse:
         head = head_of(request)
         worker_script = worker_scripts.is_asked_for(head)
         checked = check(head)
         if isinstance(checked, Refusal):
-            if worker_script:
-                return _closing(_unregistering(request, checked.problem.value))
             allow = {"Allow": ", ".join(sorted(METHODS))} if checked.status == 405 else {}
-            return _closing(respond(request, checked.problem, status=checked.status, headers=allow))
+            return refused(request, worker_script, checked.problem, checked.status, allow)
         configuration = request.app[CONFIGURATION_SOURCE]()
         request[CHECKED] = checked
         request[CONFIGURATION] = configuration
@@ -94,15 +99,11 @@ def request_check_middleware(respond: ProblemResponder) -> Middleware:
             request.remote, checked.all(FORWARDED_FOR.lower()), configuration.gateway.trusted_proxies
         )
         if isinstance(address, Unparseable):
-            if worker_script:
-                return _closing(_unregistering(request, Problem.BAD_REQUEST.value))
-            return _closing(respond(request, Problem.BAD_REQUEST, status=400))
+            return refused(request, worker_script, Problem.BAD_REQUEST, 400, {})
         request[CLIENT_ADDRESS] = address
         tenant = configuration.tenant_of_host(checked.host)
         if tenant is None:
-            if worker_script:
-                return _closing(_unregistering(request, Problem.UNKNOWN_HOST.value))
-            return _closing(respond(request, Problem.UNKNOWN_HOST, status=421))
+            return refused(request, worker_script, Problem.UNKNOWN_HOST, 421, {})
         request[TENANT] = tenant
         prefix = configuration.gateway.prefix
         if worker_script:
