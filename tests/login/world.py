@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, TypeVar
 
 import pyotp
 
@@ -66,6 +66,7 @@ LANGUAGES = load_languages(data_root() / "locales", ("en",))
 MAILS = Mails(build_environment(data_root()), LANGUAGES)
 UPDATE_PASSWORD = "UPDATE_PASSWORD"
 HOUR = 3600.0
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -454,24 +455,22 @@ class Browser:
 
     async def enrol(self, factor: FactorKind = FactorKind.TOTP) -> Went | None:
         """Begin inside the session: set up `factor`."""
-        session = await self.current()
-        if session is None:
-            return None
-        slot, visit = await self.find(), await self.visit()
-        asked = Asked(self.world.chance.token_bytes(8).hex())
-        with self._cut_short():
-            went = await self.world.in_session.enrol(visit, slot, session, factor, asked)
-        return await self._went(went)
+        return await self._begun(self.world.in_session.enrol, factor)
 
     async def begin(self, act: Act) -> Went | None:
         """Begin an act of the account page."""
+        return await self._begun(self.world.in_session.act, act)
+
+    async def _begun(
+        self, begin: Callable[[Visit, Slot, Session, T, Asked], Awaitable[Went]], wanted: T
+    ) -> Went | None:
         session = await self.current()
         if session is None:
             return None
         slot, visit = await self.find(), await self.visit()
         asked = Asked(self.world.chance.token_bytes(8).hex())
         with self._cut_short():
-            went = await self.world.in_session.act(visit, slot, session, act, asked)
+            went = await begin(visit, slot, session, wanted, asked)
         return await self._went(went)
 
     @contextmanager
