@@ -38,20 +38,20 @@ test-random: $(VENV)/.stamp
 	HYPOTHESIS_PROFILE=random SEED=$$seed EXAMPLES=$(EXAMPLES) \
 	  $(BIN)/python -m pytest -q -m property --hypothesis-seed=$$seed --timeout 600 $(ARGS) && \
 	$(BIN)/python -m tests.login.random_machine $(ACTIONS) $$seed && \
-	$(BIN)/python -m tests.login.random_play $(REQUESTS) $$seed
+	$(BIN)/python -m tests.login.random_logins $(REQUESTS) $$seed
 
 ## make test       everything; real parts that are missing here are named
 test: $(VENV)/.stamp
-	@$(BIN)/python -m tests.neighbours.keycloak_build
+	@$(BIN)/python -m tests.dependencies.keycloak_build
 	$(BIN)/python -m pytest -n 2 --dist loadgroup $(ARGS)
 
 ## make rows       row of the feature list -> tests -> verdict of the last run
 rows: $(VENV)/.stamp
-	@$(BIN)/python -m tests.rows $(ARGS)
+	@$(BIN)/python -m tests.feature_coverage $(ARGS)
 
 ## make keycloak   keeps a real Keycloak running, which test runs then use (Ctrl-C ends it)
 keycloak: $(VENV)/.stamp
-	@$(BIN)/python -m tests.neighbours.keycloak
+	@$(BIN)/python -m tests.dependencies.keycloak
 
 ## make venv       the virtual environment
 venv: $(VENV)/.stamp

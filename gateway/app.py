@@ -14,48 +14,48 @@ from aiohttp import hdrs, web
 
 from gateway import assembly
 from gateway.account.handlers import Account
-from gateway.assembly import World
+from gateway.assembly import Services
 from gateway.crypto.sealing import KeyRing
 from gateway.crypto.signing import Signer
-from gateway.delivery.mail import Mailer
+from gateway.delivery.smtp import Mailer
+from gateway.domain.configuration import Configuration
 from gateway.domain.errors import GatewayError
-from gateway.domain.ports import Chance, Clock, SystemChance, SystemClock
+from gateway.domain.ports import Clock, Random, SystemClock, SystemRandom
 from gateway.domain.problem import Problem
 from gateway.domain.session import Session
 from gateway.domain.tasks import end
 from gateway.domain.tenant import Tenant
-from gateway.keycloak import sign_in as keycloak
-from gateway.keycloak.connection import Connections
-from gateway.keycloak.endings import Endings
-from gateway.keycloak.profile import Profile
-from gateway.keycloak.sign_in_queue import SignInQueue
+from gateway.keycloak import token_endpoint as keycloak
+from gateway.keycloak.clients import KeycloakClients
+from gateway.keycloak.grant_queue import GrantQueue
+from gateway.keycloak.logout_retries import LogoutRetries
+from gateway.keycloak.profile import UserProfiles
 from gateway.keycloak.users import Users
-from gateway.login.reaper import Reaper
+from gateway.login.abandoned_logins import AbandonedLogins
 from gateway.logout import Logout
 from gateway.observe.audit import Audit, AuditEvent
 from gateway.proxy.admission import ProblemResponder
-from gateway.proxy.gate import Gate, request_check_middleware
-from gateway.proxy.pool import Pool
+from gateway.proxy.handler import ProxyHandler, request_check_middleware
+from gateway.proxy.upstream_pool import UpstreamPool
 from gateway.rendering.data_root import data_root
 from gateway.rendering.languages import load_languages
 from gateway.rendering.mails import Mails
 from gateway.rendering.templates import build_environment
-from gateway.second_factor.consuming import Consuming
-from gateway.settings.snapshot import Configuration
-from gateway.store.interface import Store
+from gateway.second_factor.used_codes import UsedCodes
+from gateway.store.factory import open_store
 from gateway.store.locks import StoreLock
-from gateway.store.notices import Notices
-from gateway.store.once import Once
-from gateway.store.open import open_store
+from gateway.store.protocol import Store
+from gateway.store.replica_events import ReplicaEvents
+from gateway.store.single_use import SingleUse
 from gateway.web import cookies, csrf
 from gateway.web.arrival import arrival_middleware
 from gateway.web.assets import Assets
+from gateway.web.continue_100 import asking_later
 from gateway.web.csrf import Csrf
-from gateway.web.expectation import asking_later
-from gateway.web.failures import Failures
+from gateway.web.error_responses import ErrorResponses
 from gateway.web.language import LanguageChoice
 from gateway.web.pages import Pages
-from gateway.web.request import CLIENT_ADDRESS, CONFIGURATION_SOURCE, REFERENCE, TENANT
+from gateway.web.request_context import CLIENT_ADDRESS, CONFIGURATION_SOURCE, REFERENCE, TENANT
 
 REAP_EVERY = 30.0
 log = structlog.get_logger(__name__)
@@ -63,10 +63,10 @@ log = structlog.get_logger(__name__)
 
 STORE = web.AppKey("store", Store)
 KEYCLOAK = web.AppKey("keycloak", Users)
-PROFILE = web.AppKey("profile", Profile)
-REAPER = web.AppKey("reaper", Reaper)
-CONNECTIONS = web.AppKey("connections", Connections)
-SIGN_IN = web.AppKey("sign_in", keycloak.SignIn)
+PROFILE = web.AppKey("profile", UserProfiles)
+REAPER = web.AppKey("reaper", AbandonedLogins)
+CONNECTIONS = web.AppKey("connections", KeycloakClients)
+SIGN_IN = web.AppKey("sign_in", keycloak.TokenEndpoint)
 """What readiness, start-up checks and tests look at."""
 
 
@@ -75,7 +75,7 @@ def build(
     ring: KeyRing,
     *,
     clock: Clock | None = None,
-    chance: Chance | None = None,
+    random: Random | None = None,
     audit: Audit | None = None,
     extra_routes: Iterable[web.RouteDef] = (),
 ) -> web.Application:
@@ -83,28 +83,28 @@ def build(
 
     Raises `errors.Misconfigured` when the store's address is no store's.
     """
-    clock, chance = clock or SystemClock(), chance or SystemChance()
+    clock, random = clock or SystemClock(), random or SystemRandom()
     settings = configuration().gateway
     store = open_store(settings.store, clock)
-    connections = Connections()
-    sign_in = keycloak.SignIn(connections, clock)
-    lock, limits = StoreLock(store, clock, chance), settings.limits
+    connections = KeycloakClients()
+    sign_in = keycloak.TokenEndpoint(connections, clock)
+    lock, limits = StoreLock(store, clock, random), settings.limits
     environment = build_environment(data_root())
     languages = load_languages(data_root() / "locales", settings.languages)
     assets = Assets(data_root() / "static", settings.prefix)
-    pages = Pages(environment, languages, assets, chance, settings.prefix)
-    world = World(
+    pages = Pages(environment, languages, assets, random, settings.prefix)
+    services = Services(
         configuration=configuration,
         ring=ring,
         clock=clock,
-        chance=chance,
+        random=random,
         audit=audit or Audit(clock),
         store=store,
         lock=lock,
-        once=Once(store, clock),
-        notices=Notices(store=store, chance=chance),
+        once=SingleUse(store, clock),
+        replica_events=ReplicaEvents(store=store, random=random),
         sign_in=sign_in,
-        queue=SignInQueue(
+        queue=GrantQueue(
             lock,
             clock,
             per_name=limits.grants_per_user_waiting,
@@ -112,25 +112,25 @@ def build(
             at_once=limits.grants_at_once,
             patience=limits.grant_wait,
         ),
-        endings=Endings(sign_in),
+        endings=LogoutRetries(sign_in),
         users=Users(connections),
-        profile=Profile(connections),
-        mailer=Mailer(clock, chance),
+        profile=UserProfiles(connections),
+        mailer=Mailer(clock, random),
         mails=Mails(environment, languages),
         pages=pages,
         forms=Csrf(Signer(ring, csrf.PURPOSE)),
     )
-    failures = Failures(pages=pages, clock=clock, chance=chance)
-    sessions, pool, factors = assembly.sessions(world), Pool(), assembly.second_factor(world)
-    reaper, login = assembly.login(world, factors, sessions, failures)
-    account = Account(sessions, factors.enrolments, pages, failures, world.forms, clock, chance, world.audit)
+    failures = ErrorResponses(pages=pages, clock=clock, random=random)
+    sessions, pool, factors = assembly.sessions(services), UpstreamPool(), assembly.second_factor(services)
+    reaper, login = assembly.login(services, factors, sessions, failures)
+    account = Account(sessions, factors.enrolments, pages, failures, services.forms, clock, random, services.audit)
     logout = Logout(
-        sessions=sessions, pages=pages, failures=failures, csrf=world.forms, chance=chance, audit=world.audit
+        sessions=sessions, pages=pages, failures=failures, csrf=services.forms, random=random, audit=services.audit
     )
-    gate = Gate(
+    gate = ProxyHandler(
         sessions=sessions,
         streams=sessions,
-        respond=_responder(failures, world.audit),
+        respond=_responder(failures, services.audit),
         token_cookie=_token_cookie(clock),
         clock=clock,
         pool=pool,
@@ -139,13 +139,13 @@ def build(
     app = web.Application(
         middlewares=[
             failures.middleware,
-            request_check_middleware(_responder(failures, world.audit)),
-            arrival_middleware(languages, chance),
+            request_check_middleware(_responder(failures, services.audit)),
+            arrival_middleware(languages, random),
         ]
     )
     app.on_response_prepare.append(_without_banner)
     app[CONFIGURATION_SOURCE] = configuration
-    app[STORE], app[KEYCLOAK], app[PROFILE], app[REAPER] = store, world.users, world.profile, reaper
+    app[STORE], app[KEYCLOAK], app[PROFILE], app[REAPER] = store, services.users, services.profile, reaper
     app[CONNECTIONS], app[SIGN_IN] = connections, sign_in
     prefix = settings.prefix
     language = LanguageChoice(languages=languages, failures=failures)
@@ -162,18 +162,18 @@ def build(
         )
     )
     gate.add_to(app)
-    app.cleanup_ctx.append(_closing(store.close, world.mailer.close, connections.close))
-    app.cleanup_ctx.append(_closing(world.endings.close, world.queue.close))
-    app.cleanup_ctx.append(_listening(world.notices))
+    app.cleanup_ctx.append(_closing(store.close, services.mailer.close, connections.close))
+    app.cleanup_ctx.append(_closing(services.endings.close, services.queue.close))
+    app.cleanup_ctx.append(_listening(services.replica_events))
     app.cleanup_ctx.append(_born(factors.consuming))
     app.cleanup_ctx.append(_reaping(reaper))
     app.cleanup_ctx.append(_closing_pool(pool))
     return app
 
 
-def _responder(failures: Failures, audit: Audit) -> ProblemResponder:
+def _responder(failures: ErrorResponses, audit: Audit) -> ProblemResponder:
     """Problems of the proxy as answers; those an operator wants to see are audited."""
-    audited = {Problem.SIGN_IN_HERE: AuditEvent.DOOR_CLOSED, Problem.ORIGIN_REFUSED: AuditEvent.ORIGIN_REFUSED}
+    audited = {Problem.SIGN_IN_HERE: AuditEvent.ENDPOINT_BLOCKED, Problem.ORIGIN_REFUSED: AuditEvent.ORIGIN_REJECTED}
 
     def respond(
         request: web.Request,
@@ -227,7 +227,7 @@ def _closing(*closes: Callable[[], object]) -> Context:
     return context
 
 
-def _closing_pool(pool: Pool) -> Context:
+def _closing_pool(pool: UpstreamPool) -> Context:
     async def context(_app: web.Application) -> AsyncIterator[None]:
         yield
         pool.close()
@@ -235,15 +235,15 @@ def _closing_pool(pool: Pool) -> Context:
     return context
 
 
-def _listening(notices: Notices) -> Context:
+def _listening(replica_events: ReplicaEvents) -> Context:
     async def context(_app: web.Application) -> AsyncIterator[None]:
-        async with notices.running():
+        async with replica_events.running():
             yield
 
     return context
 
 
-def _born(consuming: Consuming) -> Context:
+def _born(consuming: UsedCodes) -> Context:
     async def context(_app: web.Application) -> AsyncIterator[None]:
         with suppress(GatewayError):  # a store that is down now is born later: that refuses more, never less
             await consuming.born()
@@ -252,16 +252,16 @@ def _born(consuming: Consuming) -> Context:
     return context
 
 
-def _reaping(reaper: Reaper) -> Context:
+def _reaping(reaper: AbandonedLogins) -> Context:
     async def look_for_ever() -> None:
         while True:
             await asyncio.sleep(REAP_EVERY)
             try:
                 await reaper.look()
             except GatewayError as error:
-                log.warning("dead_logins_not_looked_for", what=error.what)
+                log.warning("abandoned_logins_not_ended", what=error.what)
             except Exception:  # the next look may be another; without one, no dead login would ever be ended
-                log.exception("dead_logins_not_looked_for")
+                log.exception("abandoned_logins_not_ended")
 
     async def context(_app: web.Application) -> AsyncIterator[None]:
         task = asyncio.create_task(look_for_ever())

@@ -1,6 +1,6 @@
 """How are the login, the second factor and the sessions put together?
 
-The parts of the composition root that `app` builds its application of; what they stand on is one value, `World`.
+The parts of the composition root that `app` builds its application of; what they stand on is one value, `Services`.
 """
 
 from collections.abc import Callable, Mapping
@@ -10,37 +10,39 @@ from typing import TypeVar
 
 from gateway.crypto.sealing import KeyRing, Sealer
 from gateway.crypto.signing import Signer
-from gateway.delivery.mail import Mailer
-from gateway.delivery.pace import Pace
+from gateway.delivery.send_rate import SendRate
+from gateway.delivery.smtp import Mailer
 from gateway.domain.channel import ChannelKind
+from gateway.domain.configuration import Configuration
 from gateway.domain.errors import GatewayError
 from gateway.domain.policy import FactorKind
-from gateway.domain.ports import Chance, Clock
+from gateway.domain.ports import Clock, Random
 from gateway.domain.session import Session, Tokens
 from gateway.domain.tenant import Tenant
 from gateway.domain.user import User
-from gateway.keycloak import sign_in as keycloak
-from gateway.keycloak.endings import Endings
-from gateway.keycloak.profile import Profile
-from gateway.keycloak.sign_in_queue import SignInQueue
+from gateway.keycloak import token_endpoint as keycloak
+from gateway.keycloak.grant_queue import GrantQueue
+from gateway.keycloak.logout_retries import LogoutRetries
+from gateway.keycloak.profile import UserProfiles
 from gateway.keycloak.users import Users
+from gateway.login.abandoned_logins import AbandonedLogins
 from gateway.login.account_acts import AccountActs
-from gateway.login.announcing import Announcing
-from gateway.login.answering import Answering
-from gateway.login.answers import Answers
+from gateway.login.account_change_mails import AccountChangeMails
 from gateway.login.begin_in_session import BeginInSession
-from gateway.login.browsers import Browsers, Seen
+from gateway.login.challenge_context import ChallengeContexts
+from gateway.login.check_code import CodeCheck
 from gateway.login.effects import Effects
 from gateway.login.flow import Flow, Page
 from gateway.login.handlers import LoginHandlers
+from gateway.login.known_browsers import KnownBrowsers, KnownUsers
 from gateway.login.login_records import LoginRecords, Slot
-from gateway.login.proofs import Proofs
-from gateway.login.reaper import Reaper
+from gateway.login.login_request import LoginRequests
+from gateway.login.login_secrets import PURPOSE as LOGIN_SECRETS
+from gateway.login.login_secrets import LoginSecrets
 from gateway.login.record import Login, Step
 from gateway.login.reports import Reports
-from gateway.login.secrets import PURPOSE as LOGIN_SECRETS
-from gateway.login.secrets import LoginSecrets
-from gateway.login.sending import Sending
+from gateway.login.responses import LoginResponses
+from gateway.login.sending import CodeSending
 from gateway.login.steps.backup_codes import BackupCodesPage
 from gateway.login.steps.confirm import ConfirmPage
 from gateway.login.steps.new_password import NewPasswordPage
@@ -49,55 +51,53 @@ from gateway.login.steps.register import RegisterPage
 from gateway.login.steps.stopped import StoppedPage
 from gateway.login.steps.verify import VerifyPage
 from gateway.login.trusting import Trusting
-from gateway.login.visits import Visits
 from gateway.observe.audit import Audit, AuditEvent
 from gateway.rendering.mails import Mails
 from gateway.second_factor import admin_codes
 from gateway.second_factor.admin_codes import AdminCode, AdminCodes
-from gateway.second_factor.attempts import Attempts
 from gateway.second_factor.challenges import Challenges, Factors
-from gateway.second_factor.consuming import Consuming
+from gateway.second_factor.enrolment_grace_period import EnrolmentGracePeriod
 from gateway.second_factor.enrolments import Enrolments
 from gateway.second_factor.factors.admin_code import AdminCodeFactor
 from gateway.second_factor.factors.backup_code import BackupCodeFactor
 from gateway.second_factor.factors.email import EmailFactor
 from gateway.second_factor.factors.totp import TotpFactor
-from gateway.second_factor.registration_window import RegistrationWindow
-from gateway.second_factor.trust import Trust, TrustedBrowser
+from gateway.second_factor.rate_limiter import RateLimiter
+from gateway.second_factor.trusted_browsers import TrustedBrowser, TrustedBrowsers
+from gateway.second_factor.used_codes import UsedCodes
 from gateway.sessions import sessions as events
-from gateway.sessions.refresh import Ended, Unjudged
+from gateway.sessions.refresh import RefreshUnknown, SessionEnded
 from gateway.sessions.sessions import Sessions
-from gateway.settings.snapshot import Configuration
-from gateway.store.interface import Store
 from gateway.store.locks import StoreLock
-from gateway.store.notices import Notices
-from gateway.store.once import Once
+from gateway.store.protocol import Store
 from gateway.store.records import Records
+from gateway.store.replica_events import ReplicaEvents
+from gateway.store.single_use import SingleUse
 from gateway.web.csrf import Csrf
-from gateway.web.failures import Failures
+from gateway.web.error_responses import ErrorResponses
 from gateway.web.pages import Pages
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class World:
+class Services:
     """What everything else stands on: given once to `build`."""
 
     configuration: Callable[[], Configuration]
     ring: KeyRing
     clock: Clock
-    chance: Chance
+    random: Random
     audit: Audit
     store: Store
     lock: StoreLock
-    once: Once
-    notices: Notices
-    sign_in: keycloak.SignIn
-    queue: SignInQueue
-    endings: Endings
+    once: SingleUse
+    replica_events: ReplicaEvents
+    sign_in: keycloak.TokenEndpoint
+    queue: GrantQueue
+    endings: LogoutRetries
     users: Users
-    profile: Profile
+    profile: UserProfiles
     mailer: Mailer
     mails: Mails
     pages: Pages
@@ -105,31 +105,31 @@ class World:
 
     def sealer(self, purpose: str) -> Sealer:
         """A sealer for one purpose."""
-        return Sealer(self.ring, purpose, self.chance)
+        return Sealer(self.ring, purpose, self.random)
 
-    def records(self, name: str, of: type[T]) -> Records[T]:
+    def records(self, name: str, of: type[T], schema: int = 1) -> Records[T]:
         """Records of one kind."""
-        return Records(store=self.store, sealer=self.sealer(name), clock=self.clock, name=name, of=of)
+        return Records(store=self.store, sealer=self.sealer(name), clock=self.clock, name=name, of=of, schema=schema)
 
 
 @dataclass(frozen=True, slots=True)
 class SecondFactor:
     """All of 2FA that is not a page."""
 
-    attempts: Attempts
+    attempts: RateLimiter
     email: EmailFactor
     challenges: Challenges
     enrolments: Enrolments
-    consuming: Consuming
-    trust: Trust
-    window: RegistrationWindow
+    consuming: UsedCodes
+    trust: TrustedBrowsers
+    window: EnrolmentGracePeriod
 
 
-def second_factor(world: World) -> SecondFactor:
+def second_factor(services: Services) -> SecondFactor:
     """The factors and what judges, counts and keeps them."""
-    clock, chance, ring, store = world.clock, world.chance, world.ring, world.store
-    attempts, admin_signer = Attempts(store, clock), Signer(ring, admin_codes.PURPOSE)
-    email = EmailFactor(mailer=world.mailer, mails=world.mails, signer=Signer(ring, "message-code"))
+    clock, random, ring, store = services.clock, services.random, services.ring, services.store
+    attempts, admin_signer = RateLimiter(store, clock), Signer(ring, admin_codes.PURPOSE)
+    email = EmailFactor(mailer=services.mailer, mails=services.mails, signer=Signer(ring, "message-code"))
     factors: Factors = {
         (FactorKind.EMAIL, ChannelKind.SMTP): email,
         (FactorKind.TOTP, None): TotpFactor(),
@@ -137,18 +137,18 @@ def second_factor(world: World) -> SecondFactor:
         (FactorKind.ADMIN_CODE, None): AdminCodeFactor(admin_signer),
     }
     enrolments = Enrolments(
-        profile=world.profile,
+        profile=services.profile,
         store=store,
-        sets=world.sealer("enrolments"),
-        guards=world.sealer("guards"),
-        lock=world.lock,
+        sets=services.sealer("enrolments"),
+        guards=services.sealer("guards"),
+        lock=services.lock,
         clock=clock,
-        on_unguarded=lambda tenant, user: world.audit.write(
+        on_unguarded=lambda tenant, user: services.audit.write(
             AuditEvent.ENROLMENT_UNGUARDED, tenant=tenant.id, user_id=user
         ),
     )
-    issued = AdminCodes(world.records(admin_codes.RECORD, AdminCode), admin_signer, clock, chance)
-    consuming = Consuming(world.once, store, enrolments, issued, clock)
+    issued = AdminCodes(services.records(admin_codes.RECORD, AdminCode), admin_signer, clock, random)
+    consuming = UsedCodes(services.once, store, enrolments, issued, clock)
     challenges = Challenges(
         factors=factors,
         attempts=attempts,
@@ -156,44 +156,53 @@ def second_factor(world: World) -> SecondFactor:
         store=store,
         addresses=Signer(ring, "addresses"),
         clock=clock,
-        chance=chance,
+        random=random,
     )
-    trust = Trust(world.records("trusted-browser", TrustedBrowser), clock)
-    return SecondFactor(attempts, email, challenges, enrolments, consuming, trust, RegistrationWindow(store, clock))
+    trust = TrustedBrowsers(services.records("trusted-browser", TrustedBrowser), clock)
+    return SecondFactor(attempts, email, challenges, enrolments, consuming, trust, EnrolmentGracePeriod(store, clock))
 
 
-def login(world: World, factors: SecondFactor, live: Sessions, failures: Failures) -> tuple[Reaper, LoginHandlers]:
+def login(
+    services: Services, factors: SecondFactor, live: Sessions, failures: ErrorResponses
+) -> tuple[AbandonedLogins, LoginHandlers]:
     """The login: machine, steps, effects, handlers."""
-    clock, chance, languages = world.clock, world.chance, world.pages.languages
-    reports, proofs, names = Reports(world.audit), Proofs(clock, chance), Signer(world.ring, "user-names")
-    logins, browsers = world.records("login", Slot), Browsers(world.records("browser", Seen), clock)
+    clock, random, languages = services.clock, services.random, services.pages.languages
+    reports, proofs, names = (
+        Reports(services.audit),
+        ChallengeContexts(clock, random),
+        Signer(services.ring, "user-names"),
+    )
+    logins = services.records("login", Slot, schema=2)  # 1: fields of other names; such a login starts anew
+    browsers = KnownBrowsers(services.records("browser", KnownUsers), clock)
     challenges = factors.challenges
-    answering = Answering(challenges, proofs, clock, reports)
-    pace = Pace(world.store, clock)
+    answering = CodeCheck(challenges, proofs, clock, reports)
+    pace = SendRate(services.store, clock)
 
     async def renew(tenant: Tenant, tokens: Tokens) -> Tokens | None:
-        match await world.sign_in.refresh(tenant.keycloak, tokens):
-            case keycloak.Ended():
+        match await services.sign_in.refresh(tenant.keycloak, tokens):
+            case keycloak.SessionEnded():
                 return None
-            case keycloak.Unjudged(refresh=refresh):
+            case keycloak.RefreshUnknown(refresh=refresh):
                 return replace(tokens, refresh=refresh.reveal())
             case Tokens() as renewed:
                 return renewed
 
-    sending = Sending(challenges, world.once, proofs, chance, reports, pace, renew)
-    reaper = Reaper(world.store, world.once, logins, clock, world.configuration, world.endings.begin)
+    sending = CodeSending(challenges, services.once, proofs, random, reports, pace, renew)
+    reaper = AbandonedLogins(
+        services.store, services.once, logins, clock, services.configuration, services.endings.begin
+    )
 
     async def end_everything(tenant: Tenant, user: User) -> None:
         await live.end_all(tenant, user.id, reason="password")
         with suppress(GatewayError):  # those at Keycloak that are not ours; a password change ends none (measured)
-            await world.users.end_sessions(tenant.keycloak, user.id)
+            await services.users.end_sessions(tenant.keycloak, user.id)
 
     trusting = Trusting(factors.trust, reports)
     steps: dict[Step, Page] = {
         Step.PASSWORD: PasswordPage(
-            sign_in=world.sign_in,
-            queue=world.queue,
-            users=world.users,
+            sign_in=services.sign_in,
+            queue=services.queue,
+            users=services.users,
             enrolments=factors.enrolments,
             attempts=factors.attempts,
             browsers=browsers,
@@ -202,34 +211,34 @@ def login(world: World, factors: SecondFactor, live: Sessions, failures: Failure
             names=names,
             clock=clock,
             reports=reports,
-            end_session=world.endings.begin,
+            end_session=services.endings.begin,
         ),
         Step.REGISTER: RegisterPage(challenges, answering, proofs, languages, clock, reports),
         Step.CONFIRM: ConfirmPage(clock),
         Step.VERIFY: VerifyPage(challenges, answering, sending, proofs, languages, clock),
         Step.BACKUP_CODES: BackupCodesPage(clock),
         Step.NEW_PASSWORD: NewPasswordPage(
-            sign_in=world.sign_in,
-            users=world.users,
-            once=world.once,
+            sign_in=services.sign_in,
+            users=services.users,
+            once=services.once,
             clock=clock,
-            chance=chance,
+            random=random,
             reports=reports,
-            lock=world.lock,
+            lock=services.lock,
             enrolments=factors.enrolments,
             end_everything=end_everything,
-            end_session=world.endings.begin,
+            end_session=services.endings.begin,
         ),
         Step.STOPPED: StoppedPage(clock),
     }
-    notify = Announcing(factors.email, languages, proofs, reports, pace, clock).tell
-    acts = AccountActs(factors.enrolments, live, chance, reports, notify)
-    secrets = LoginSecrets(Signer(world.ring, LOGIN_SECRETS), chance)
+    notify = AccountChangeMails(factors.email, languages, proofs, reports, pace, clock).tell
+    acts = AccountActs(factors.enrolments, live, random, reports, notify)
+    secrets = LoginSecrets(Signer(services.ring, LOGIN_SECRETS), random)
     effects = Effects(
         sending=sending,
         enrolments=factors.enrolments,
-        users=world.users,
-        once=world.once,
+        users=services.users,
+        once=services.once,
         sessions=live,
         browsers=browsers,
         names=names,
@@ -240,42 +249,42 @@ def login(world: World, factors: SecondFactor, live: Sessions, failures: Failure
         trust=factors.trust,
         window=factors.window,
         secrets=secrets,
-        chance=chance,
+        random=random,
         acts=acts,
         notify=notify,
     )
 
     def dead(tenant: Tenant, login: Login) -> None:
         if login.tokens:
-            world.endings.begin(tenant, login.tokens)
+            services.endings.begin(tenant, login.tokens)
 
     kept = LoginRecords(logins, clock, on_begun=reaper.note, on_dead=dead)
-    flow = Flow(kept, steps, effects.runners, secrets, clock, chance)
-    answers = Answers(flow, live, world.pages, clock, chance, reports, acts)
-    in_session = BeginInSession(flow, world.users, factors.enrolments, factors.window, trusting, clock, reports)
-    visits = Visits(world.forms, chance)
+    flow = Flow(kept, steps, effects.runners, secrets, clock, random)
+    answers = LoginResponses(flow, live, services.pages, clock, random, reports, acts)
+    in_session = BeginInSession(flow, services.users, factors.enrolments, factors.window, trusting, clock, reports)
+    visits = LoginRequests(services.forms, random)
     return reaper, LoginHandlers(flow, in_session, visits, answers, failures, reports, clock)
 
 
-def sessions(world: World) -> Sessions:
+def sessions(services: Services) -> Sessions:
     """The sessions, their refresh at Keycloak, and what is audited of them."""
 
     def tenant_of(tenant_id: str) -> Tenant | None:
-        return world.configuration().tenant(tenant_id)
+        return services.configuration().tenant(tenant_id)
 
-    async def refresh(tenant: Tenant, tokens: Tokens) -> Tokens | Ended | Unjudged:
-        match await world.sign_in.refresh(tenant.keycloak, tokens):
-            case keycloak.Ended(reason=reason):
-                return Ended(reason)
-            case keycloak.Unjudged(refresh=spent_for, why=why):
-                return Unjudged(spent_for, why)
+    async def refresh(tenant: Tenant, tokens: Tokens) -> Tokens | SessionEnded | RefreshUnknown:
+        match await services.sign_in.refresh(tenant.keycloak, tokens):
+            case keycloak.SessionEnded(reason=reason):
+                return SessionEnded(reason)
+            case keycloak.RefreshUnknown(refresh=spent_for, why=why):
+                return RefreshUnknown(spent_for, why)
             case Tokens() as renewed:
                 return renewed
 
     def heard(event: str, session: Session, details: Mapping[str, str]) -> None:
         names = {events.OPENED: AuditEvent.SESSION_OPENED, events.ENDED: AuditEvent.SESSION_ENDED}
         if audited := names.get(event):
-            world.audit.write(
+            services.audit.write(
                 audited,
                 tenant=session.tenant,
                 user_id=session.user_id,
@@ -285,14 +294,14 @@ def sessions(world: World) -> Sessions:
             )
         tenant = tenant_of(session.tenant)
         if event == events.ENDED and details.get("reason") != "keycloak" and tenant:
-            world.endings.begin(tenant, session.tokens)
+            services.endings.begin(tenant, session.tokens)
 
     return Sessions(
-        store=world.store,
-        sealer=world.sealer("session"),
-        clock=world.clock,
-        lock=world.lock,
-        notices=world.notices,
+        store=services.store,
+        sealer=services.sealer("session"),
+        clock=services.clock,
+        lock=services.lock,
+        replica_events=services.replica_events,
         refresher=refresh,
         tenants=tenant_of,
         on_event=heard,

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from aiohttp import hdrs, web
 
 from gateway.domain.errors import Unreachable
-from gateway.domain.ports import Chance
+from gateway.domain.ports import Random
 from gateway.domain.problem import Problem
 from gateway.domain.tenant import Tenant
 from gateway.observe.audit import Audit, AuditEvent
@@ -17,10 +17,10 @@ from gateway.sessions.sessions import Sessions
 from gateway.web import cookies, protections, return_to
 from gateway.web.cookies import BrowserSecret, Cookie
 from gateway.web.csrf import LOGOUT, Csrf, is_navigation, same_origin
-from gateway.web.failures import Failures, problem_of, wants_json
+from gateway.web.error_responses import ErrorResponses, problem_of, wants_json
 from gateway.web.pages import Pages
-from gateway.web.protections import Unreadable
-from gateway.web.request import CLIENT_ADDRESS, CONFIGURATION, REFERENCE, REQUEST_ID, TENANT
+from gateway.web.protections import InvalidForm
+from gateway.web.request_context import CLIENT_ADDRESS, CONFIGURATION, REFERENCE, REQUEST_ID, TENANT
 
 _CLEAR_SITE_DATA = "Clear-Site-Data"
 
@@ -31,9 +31,9 @@ class Logout:
 
     sessions: Sessions
     pages: Pages
-    failures: Failures
+    failures: ErrorResponses
     csrf: Csrf
-    chance: Chance
+    random: Random
     audit: Audit
 
     def routes(self, prefix: str) -> list[web.RouteDef]:
@@ -46,7 +46,7 @@ class Logout:
             return self.failures.respond(request, Problem.ORIGIN_REFUSED, cause="not a navigation")
         tenant = request[TENANT]
         known = self._login_cookie(request)
-        browser = known or cookies.new_browser_secret(self.chance)
+        browser = known or cookies.new_browser_secret(self.random)
         to = return_to.check(request.query.get("to"), tenant, request[CONFIGURATION].gateway.prefix)
         page = self.pages.render(
             request, "logout.html", {"csrf": self.csrf.token(tenant, browser.tag, LOGOUT), "to": to}
@@ -59,7 +59,7 @@ class Logout:
         """End the session. Without one the browser is cleaned all the same."""
         tenant = request[TENANT]
         fields = await protections.read_fields(request)
-        if isinstance(fields, Unreadable):
+        if isinstance(fields, InvalidForm):
             return self.failures.respond(request, fields.problem, status=fields.status, cause=fields.detail)
         browser = self._login_cookie(request)
         ours = self.csrf.verify(tenant, browser.tag if browser else None, fields.get("csrf"), LOGOUT)

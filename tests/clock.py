@@ -1,4 +1,4 @@
-"""Time and chance as a test wants them: the twins of ``gateway.domain.ports.Clock`` and ``Chance``."""
+"""Time and chance as a test wants them: the twins of ``gateway.domain.ports.Clock`` and ``Random``."""
 
 import random
 
@@ -26,7 +26,7 @@ class FakeClock:
         self._now = at
 
 
-class SeededChance:
+class SeededRandom:
     """Chance that repeats itself: the same seed gives the same bytes and numbers in the same order."""
 
     def __init__(self, seed: int = 1) -> None:

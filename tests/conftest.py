@@ -1,4 +1,4 @@
-"""What every test can ask for: real servers (``tests/neighbours``), time and chance (``tests/clock.py``)."""
+"""What every test can ask for: real servers (``tests/dependencies``), time and random (``tests/clock.py``)."""
 
 import os
 from pathlib import Path
@@ -7,17 +7,17 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis.database import DirectoryBasedExampleDatabase
 
-from tests.clock import FakeClock, SeededChance
-from tests.neighbours.run import Run
+from tests.clock import FakeClock, SeededRandom
+from tests.dependencies.run import Run
 
 pytest_plugins = [
-    "tests.rows_plugin",
-    "tests.neighbours.keycloak",
-    "tests.neighbours.redis",
-    "tests.neighbours.valkey",
-    "tests.neighbours.mail",
-    "tests.neighbours.browser",
-    "tests.neighbours.upstream",
+    "tests.feature_coverage_plugin",
+    "tests.dependencies.keycloak",
+    "tests.dependencies.redis",
+    "tests.dependencies.valkey",
+    "tests.dependencies.mail",
+    "tests.dependencies.browser",
+    "tests.dependencies.upstream",
 ]
 # The same examples in every run, and no limit on the time of one: the machine is shared, a failure must mean something.
 settings.register_profile("gateway", derandomize=True, deadline=None, print_blob=True)
@@ -66,6 +66,6 @@ def clock() -> FakeClock:
 
 
 @pytest.fixture
-def chance() -> SeededChance:
+def random() -> SeededRandom:
     """Chance that repeats itself."""
-    return SeededChance()
+    return SeededRandom()

@@ -134,16 +134,16 @@ def walks() -> dict[str, Callable[[str], object]]:
     from gateway.observe import redaction
     from gateway.proxy import headers, request_check, routing
     from gateway.rendering import languages
-    from gateway.web import client_address, cookies, failures, return_to
-    from tests.proxy.stage import HOST, checked, head
-    from tests.proxy.stage import tenant as sample
+    from gateway.web import client_address, cookies, error_responses, return_to
+    from tests.proxy.proxy_server import HOST, checked, head
+    from tests.proxy.proxy_server import tenant as sample
 
     tenant, plain = sample(), checked()
     route = tenant.routes[0]
 
     def routed(text: str) -> object:
         path = request_check.check(head(f"/{text}"))
-        return path if isinstance(path, request_check.Refusal) else routing.find(path, tenant, "/-/")
+        return path if isinstance(path, request_check.InvalidRequest) else routing.find(path, tenant, "/-/")
 
     def with_field(name: str) -> Callable[[str], object]:
         return lambda text: request_check.check(head("/", (name, text)))
@@ -153,7 +153,7 @@ def walks() -> dict[str, Callable[[str], object]]:
         "the name of a value": lambda text: redaction.clean({text: 1}),
         "a deep value": lambda text: redaction.clean({"a": _nest([text] * 60, 6)}),
         "a target": routed,
-        "segments": lambda text: routing.is_closed(tuple(text[:8192].split("/"))),
+        "segments": lambda text: routing.is_blocked(tuple(text[:8192].split("/"))),
         "a field": with_field("X-Any"),
         "Host": lambda text: request_check.check(head("/", host=text)),
         "Cookie": with_field("Cookie"),
@@ -164,7 +164,7 @@ def walks() -> dict[str, Callable[[str], object]]:
         "a place to return to": lambda text: return_to.check(f"/{text}", tenant),
         "X-Forwarded-For": lambda text: client_address.client_address("127.0.0.1", [text], _everybody()),
         "Accept-Language": languages._wishes,
-        "Accept": lambda text: failures._weights([text]),
+        "Accept": lambda text: error_responses._weights([text]),
         "an address": message.one_address,
         "an answer of a relay": message.without_addresses,
     }

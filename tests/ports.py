@@ -22,9 +22,9 @@ def free_port() -> int:
     """A TCP port on 127.0.0.1 that nobody listens on and that no other test process was given."""
     folder = Path(tempfile.gettempdir()) / f"efcx-gateway-ports-{os.getuid()}"
     folder.mkdir(mode=0o700, exist_ok=True)
-    chance = random.SystemRandom()
+    rng = random.SystemRandom()
     for _ in range(500):
-        port = chance.randrange(FIRST, LAST)
+        port = rng.randrange(FIRST, LAST)
         promise = (folder / str(port)).open("w")
         try:
             fcntl.flock(promise, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.clock import FakeClock, SeededChance
+from tests.clock import FakeClock, SeededRandom
 
 
 def test_the_clock_stands_still_until_told() -> None:
@@ -22,10 +22,10 @@ def test_the_clock_does_not_go_back_by_accident() -> None:
 
 
 def test_the_same_seed_gives_the_same_chance() -> None:
-    one, two = SeededChance(7), SeededChance(7)
+    one, two = SeededRandom(7), SeededRandom(7)
     assert (one.token_bytes(16), one.below(10)) == (two.token_bytes(16), two.below(10))
 
 
 def test_below_stays_below() -> None:
-    chance = SeededChance()
-    assert {chance.below(3) for _ in range(200)} == {0, 1, 2}
+    random = SeededRandom()
+    assert {random.below(3) for _ in range(200)} == {0, 1, 2}

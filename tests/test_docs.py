@@ -28,27 +28,27 @@ from gateway.cli.main import app
 from gateway.crypto.sealing import KEY_BYTES, Key, KeyRing
 from gateway.demo.pages import DemoPages
 from gateway.domain import policy
+from gateway.domain.configuration import OperatorLimits
 from gateway.domain.ports import SystemClock
 from gateway.domain.problem import Problem
-from gateway.keycloak.realm import ATTRIBUTE, WANTED
+from gateway.keycloak.user_profile_schema import ATTRIBUTE, WANTED
 from gateway.login import record
 from gateway.observe import audit, metrics
 from gateway.observe.audit import AuditEvent
 from gateway.operations import listener
 from gateway.operations.readiness import Readiness
-from gateway.proxy.connections import READ, Limits
-from gateway.proxy.gate import server_options
+from gateway.proxy.connection_limits import READ, ConnectionLimits
+from gateway.proxy.handler import server_options
 from gateway.proxy.websocket import PER_SESSION
 from gateway.rendering.problem_texts import TEXTS
-from gateway.settings.gateway import GatewayFile
+from gateway.settings.files.gateway_file import GatewayFile
+from gateway.settings.files.tenant_file import TenantFile
 from gateway.settings.load import load
 from gateway.settings.presets import PRESETS, Preset
 from gateway.settings.reference import reference
-from gateway.settings.snapshot import OperatorLimits
-from gateway.settings.tenant import TenantFile
 from gateway.web.cookies import LANGUAGE, Cookie
 from gateway.web.protections import MAX_BODY
-from tests.settings.folder import to_mend
+from tests.settings.config_folder import to_mend
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
@@ -349,7 +349,7 @@ def own_value(preset: Preset, key: str) -> str:
 
 def test_the_limits_of_connections_in_operations_are_those_that_hold() -> None:
     table = OPERATIONS.read_text(encoding="utf-8").partition("Connections have fixed limits")[2].partition("\n\n##")[0]
-    limits = Limits()
+    limits = ConnectionLimits()
     for number, unit in (
         (limits.head, "seconds from its first byte"),
         (limits.body_rate / 1024, "KiB a second"),

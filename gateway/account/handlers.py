@@ -13,7 +13,7 @@ from aiohttp import hdrs, web
 
 from gateway.account.overview import overview
 from gateway.domain.enrolment import EnrolmentSet
-from gateway.domain.ports import Chance, Clock
+from gateway.domain.ports import Clock, Random
 from gateway.domain.problem import Problem
 from gateway.domain.session import Session
 from gateway.domain.tenant import Tenant
@@ -23,9 +23,9 @@ from gateway.sessions.sessions import Sessions
 from gateway.web import cookies, protections
 from gateway.web.cookies import Cookie
 from gateway.web.csrf import Csrf, account_act, is_navigation
-from gateway.web.failures import Failures
+from gateway.web.error_responses import ErrorResponses
 from gateway.web.pages import Pages
-from gateway.web.request import CLIENT_ADDRESS, CONFIGURATION, LANGUAGE, REFERENCE, REQUEST_ID, TENANT
+from gateway.web.request_context import CLIENT_ADDRESS, CONFIGURATION, LANGUAGE, REFERENCE, REQUEST_ID, TENANT
 
 DONE = frozenset({"sign-out-everywhere", "turn-off", "out-of-date"})
 """What the page may be told to have happened just now; it says so once."""
@@ -39,10 +39,10 @@ class Account:
     sessions: Sessions
     enrolments: Enrolments
     pages: Pages
-    failures: Failures
+    failures: ErrorResponses
     csrf: Csrf
     clock: Clock
-    chance: Chance
+    random: Random
     audit: Audit
 
     def routes(self, prefix: str) -> list[web.RouteDef]:
@@ -69,7 +69,7 @@ class Account:
             "page": overview(tenant.policy, session, enrolments, language),
             "token": token,
             "version": version,
-            "form": self.chance.token_bytes(FORM_BYTES).hex(),
+            "form": self.random.token_bytes(FORM_BYTES).hex(),
             "done": done if done in DONE else "",
             "here": request[CONFIGURATION].gateway.prefix + "account",
         }

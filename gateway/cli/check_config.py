@@ -5,8 +5,8 @@ from pathlib import Path
 
 import typer
 
-from gateway.settings.faults import Level
 from gateway.settings.load import load
+from gateway.settings.source.diagnostics import Level
 
 
 def run(config: Path, *, as_json: bool) -> int:
@@ -14,16 +14,16 @@ def run(config: Path, *, as_json: bool) -> int:
     loaded = load(config)
     failed = loaded.configuration is None
     if as_json:
-        faults = [
+        diagnostics = [
             {"file": f.file, "line": f.line, "path": f.path, "level": f.level.value, "text": f.text}
-            for f in loaded.faults
+            for f in loaded.diagnostics
         ]
-        typer.echo(json.dumps({"ok": not failed, "faults": faults}, indent=2, ensure_ascii=False))
+        typer.echo(json.dumps({"ok": not failed, "faults": diagnostics}, indent=2, ensure_ascii=False))
         return int(failed)
-    for fault in loaded.faults:
-        typer.echo(str(fault))
+    for diagnostic in loaded.diagnostics:
+        typer.echo(str(diagnostic))
     tenants = len(loaded.configuration.tenants) if loaded.configuration else None
-    typer.echo(_summary(tenants, [f.level for f in loaded.faults]))
+    typer.echo(_summary(tenants, [f.level for f in loaded.diagnostics]))
     return int(failed)
 
 

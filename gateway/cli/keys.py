@@ -6,7 +6,7 @@ from pathlib import Path
 
 import typer
 
-from gateway.domain.ports import SystemChance, SystemClock
+from gateway.domain.ports import SystemClock, SystemRandom
 from gateway.settings import key_ring
 from gateway.settings.load import load
 
@@ -15,10 +15,10 @@ def new(file: Path | None, config: Path) -> int:
     """Write a ring, or put a new key in front of the one that is there."""
     file = file or _named(config)
     if file.exists():
-        ring = key_ring.add(file, SystemClock(), SystemChance())
+        ring = key_ring.add(file, SystemClock(), SystemRandom())
         typer.echo(f"{file}: key {ring.keys[0].id} is the newest of {len(ring.keys)}; restart every replica with it")
     else:
-        ring = key_ring.create(file, SystemClock(), SystemChance())
+        ring = key_ring.create(file, SystemClock(), SystemRandom())
         typer.echo(f"{file}: written, with key {ring.keys[0].id}; back it up: registrations cannot be read without it")
     return 0
 

@@ -97,7 +97,7 @@ def user_code(
     as_json: AsJson = False,
 ) -> None:
     """Make a one-time code for a user and show it once: 30 minutes, one use, any earlier one is void."""
-    from gateway.cli.people import code
+    from gateway.cli.user import code
 
     raise typer.Exit(code(config, tenant, username, as_json=as_json, by=by))
 

@@ -19,27 +19,28 @@ import typer
 from aiohttp import web
 
 from gateway.app import CONNECTIONS, KEYCLOAK, PROFILE, SIGN_IN, STORE, build
-from gateway.cli.listening import listen, url_of
-from gateway.cli.stopping import Stopping
+from gateway.cli.listen import listen, url_of
+from gateway.cli.shutdown import Shutdown
 from gateway.crypto.sealing import KeyRing
+from gateway.domain.configuration import Address, Configuration
 from gateway.domain.errors import GatewayError, Misconfigured, Unreachable
-from gateway.domain.ports import SystemChance, SystemClock
+from gateway.domain.ports import SystemClock, SystemRandom
 from gateway.domain.tasks import end
-from gateway.keycloak.connection import Connections
+from gateway.keycloak.clients import KeycloakClients
 from gateway.observe import logs
 from gateway.observe.audit import Audit, AuditEvent
 from gateway.observe.metrics import CONTENT_TYPE, Metrics
-from gateway.operations import known_ring, listener
-from gateway.operations.checks import RealmChecks
+from gateway.operations import key_ring_check, listener
 from gateway.operations.readiness import Readiness
-from gateway.proxy.connections import Network, Runner
-from gateway.proxy.gate import require_strict_parser
-from gateway.settings import changes, key_ring
-from gateway.settings.faults import Fault
+from gateway.operations.realm_checks import RealmChecks
+from gateway.proxy.connection_limits import Network, Runner
+from gateway.proxy.handler import require_strict_parser
+from gateway.settings import key_ring
+from gateway.settings.checks import weakenings
 from gateway.settings.live import Live
 from gateway.settings.load import Loaded, load
-from gateway.settings.snapshot import Address, Configuration
-from gateway.store.interface import Store
+from gateway.settings.source.diagnostics import Diagnostic
+from gateway.store.protocol import Store
 
 LEAST_AIOHTTP = (3, 14, 5)
 AGAIN = 1.0
@@ -52,14 +53,14 @@ def run(config: Path) -> int:
     """Serve until told to end; 1 when the settings are wrong."""
     check_aiohttp()
     loaded = load(config)
-    for fault in loaded.faults:
-        typer.echo(str(fault), err=True)
+    for diagnostic in loaded.diagnostics:
+        typer.echo(str(diagnostic), err=True)
     if loaded.configuration is None:
         typer.echo(f"efcx-gateway: not started, {config} has errors", err=True)
         return 1
     settings = loaded.configuration.gateway
     logs.configure(settings.log_level)
-    ring, made = key_ring.for_start(settings, config, SystemClock(), SystemChance())
+    ring, made = key_ring.for_start(settings, config, SystemClock(), SystemRandom())
     if made:
         typer.echo(f"{made}: key ring written; back it up: registrations cannot be read without it", err=True)
     try:
@@ -85,7 +86,7 @@ class Watcher:
     """Tells audit and log of what became of changed settings, and gives back what only the old ones used."""
 
     audit: Audit
-    connections: Connections | None = None
+    connections: KeycloakClients | None = None
     checks: RealmChecks | None = None
     _closing: set[asyncio.Task[None]] = field(default_factory=set)
 
@@ -94,9 +95,9 @@ class Watcher:
         self.audit.write(
             AuditEvent.CONFIGURATION_LOADED, tenant="*", fingerprint=new.fingerprint, tenants=len(new.tenants)
         )
-        for weaker in changes.weakenings(old, new):
+        for weaker in weakenings.weakenings(old, new):
             self.audit.write(AuditEvent.CONFIGURATION_WEAKENED, tenant=weaker.partition(":")[0], changes=weaker)
-        if waiting := changes.needs_restart(old.gateway, new.gateway):
+        if waiting := weakenings.needs_restart(old.gateway, new.gateway):
             log.warning("settings_need_a_restart", settings=waiting)
         if old.gateway.log_level != new.gateway.log_level:
             logs.configure(new.gateway.log_level)
@@ -111,9 +112,9 @@ class Watcher:
         """Returns when what the last changes gave back is closed."""
         await asyncio.gather(*self._closing, return_exceptions=True)
 
-    def rejected(self, faults: tuple[Fault, ...]) -> None:
+    def rejected(self, diagnostics: tuple[Diagnostic, ...]) -> None:
         """Changed settings have errors."""
-        self.audit.write(AuditEvent.CONFIGURATION_REJECTED, tenant="*", faults=[str(f) for f in faults[:20]])
+        self.audit.write(AuditEvent.CONFIGURATION_REJECTED, tenant="*", diagnostics=[str(f) for f in diagnostics[:20]])
 
 
 async def serve(
@@ -176,7 +177,7 @@ async def serve(
 async def _known(store: Store, ring: KeyRing) -> bool:
     """Whether the store knows this ring; False when it does not answer. Raises `Misconfigured` for another ring."""
     try:
-        await known_ring.check(store, ring)
+        await key_ring_check.check(store, ring)
     except Unreachable as error:
         log.warning("key_ring_not_compared", why=str(error))
         return False
@@ -191,7 +192,7 @@ async def _ask_until_known(store: Store, ring: KeyRing, stop: asyncio.Event, *, 
                 await stop.wait()
                 return
         try:
-            await known_ring.check(store, ring)
+            await key_ring_check.check(store, ring)
         except Unreachable:
             continue
         except GatewayError:
@@ -217,9 +218,9 @@ async def _listen(
         raise Misconfigured(f"{address.host}:{address.port}", f"cannot be listened on: {error.strerror}") from error
 
 
-def _stopping(live: Live, leave: Callable[[int], object]) -> Stopping:
+def _stopping(live: Live, leave: Callable[[int], object]) -> Shutdown:
     """Signals of this process, from now on."""
-    stopping = Stopping(lambda: live.current().gateway.shutdown_timeout, leave=leave)
+    stopping = Shutdown(lambda: live.current().gateway.shutdown_timeout, leave=leave)
     stopping.follow_signals()
     # Its default ends the process with all that runs in it. SIGHUP asks for settings to be read, which are watched.
     asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, log.info, "hangup_ignored")

@@ -9,15 +9,15 @@ anything is looked at (GW-32).
 import unicodedata
 
 from gateway.crypto.signing import Signer
-from gateway.domain.ports import Chance
+from gateway.domain.ports import Random
 
 _IGNORED_CATEGORIES = frozenset({"Zs", "Pd", "Cf", "Cc"})
 MAX_TYPED = 64
 
 
-def make(digits: int, chance: Chance) -> str:
+def make(digits: int, random: Random) -> str:
     """A uniformly random code of exactly `digits` digits."""
-    return str(chance.below(10**digits)).zfill(digits)
+    return str(random.below(10**digits)).zfill(digits)
 
 
 def digest(signer: Signer, code: str, *bound_to: str) -> str:

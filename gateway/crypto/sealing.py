@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from gateway.domain.ports import Chance
+from gateway.domain.ports import Random
 
 _FORMAT = b"\x01"
 _NONCE = 12
@@ -62,14 +62,14 @@ class KeyRing:
 class Sealer:
     """Seals and opens values for one purpose."""
 
-    def __init__(self, ring: KeyRing, purpose: str, chance: Chance) -> None:
-        self._chance = chance
+    def __init__(self, ring: KeyRing, purpose: str, random: Random) -> None:
+        self._random = random
         self._newest = bytes.fromhex(ring.keys[0].id)
         self._ciphers = {bytes.fromhex(k.id): AESGCM(_derive(k.value, f"seal:{purpose}")) for k in ring.keys}
 
     def seal(self, value: bytes, context: str) -> bytes:
         """`value` sealed for `context`; 33 bytes longer."""
-        nonce = self._chance.token_bytes(_NONCE)
+        nonce = self._random.token_bytes(_NONCE)
         head = _FORMAT + self._newest
         body = self._ciphers[self._newest].encrypt(nonce, value, head + context.encode())
         return head + nonce + body

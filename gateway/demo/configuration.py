@@ -12,14 +12,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from gateway.demo import samples
+from gateway.demo import sample_apps
+from gateway.demo.dependencies import SERVICE, SIGN_IN, Dependencies
 from gateway.demo.inbox import LOOPBACK
-from gateway.demo.neighbours import SERVICE, SIGN_IN, Neighbours
 from gateway.demo.tenants import DemoTenant
+from gateway.domain.configuration import Configuration, StoreSettings
 from gateway.domain.errors import Misconfigured
 from gateway.domain.secret import Secret
 from gateway.settings.load import load
-from gateway.settings.snapshot import Configuration, StoreSettings
 
 CHANNEL = "otp@example.com"
 
@@ -34,7 +34,7 @@ class Options:
     remote_upstream: bool = False
 
 
-def configure(options: Options, around: Neighbours) -> Configuration:
+def configure(options: Options, around: Dependencies) -> Configuration:
     """The demo's configuration, read and checked as any other; raises `Misconfigured` with all faults."""
     with tempfile.TemporaryDirectory(prefix="efcx-gateway-demo-") as name:
         folder = Path(name)
@@ -53,7 +53,7 @@ def configure(options: Options, around: Neighbours) -> Configuration:
     return replace(configuration, gateway=replace(configuration.gateway, store=store))
 
 
-def gateway_file(options: Options, around: Neighbours) -> dict[str, Any]:
+def gateway_file(options: Options, around: Dependencies) -> dict[str, Any]:
     """`gateway.yaml` as data (JSON is YAML)."""
     relay = {"host": LOOPBACK, "port": around.inbox.port, "security": "none"}
     return {
@@ -78,11 +78,11 @@ def _free_port() -> int:
         return port
 
 
-def tenant_file(options: Options, around: Neighbours, tenant: DemoTenant) -> dict[str, Any]:
+def tenant_file(options: Options, around: Dependencies, tenant: DemoTenant) -> dict[str, Any]:
     """The tenant as EFCX would write it, with what is known now that everything around it runs."""
     routes: list[dict[str, Any]] = [
         {"path": sample.prefix, "to": around.apps[sample.prefix], "strip_prefix": True, "name": sample.name}
-        for sample in samples.SAMPLES
+        for sample in sample_apps.SAMPLES
     ]
     if options.upstream is not None:
         routes = [{"path": "/", "to": options.upstream.rstrip("/"), "name": "Your app"}]

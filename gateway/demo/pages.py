@@ -15,13 +15,13 @@ from aiohttp import hdrs, web
 from jinja2 import Environment
 
 from gateway.app import STORE
-from gateway.demo.administrator import MINUTES, Administrator
+from gateway.demo.admin_codes import MINUTES, DemoAdminCodes
 from gateway.demo.inbox import Inbox
 from gateway.demo.loopback import is_loopback
-from gateway.demo.samples import templates
+from gateway.demo.sample_apps import templates
 from gateway.domain.ports import Clock
 from gateway.second_factor.factors.totp import INTERVAL
-from gateway.web.protections import Unreadable, read_fields
+from gateway.web.protections import InvalidForm, read_fields
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +86,7 @@ class DemoPages:
         inbox: Inbox,
         prefix: str,
         clock: Clock,
-        administrator: Administrator,
+        administrator: DemoAdminCodes,
     ) -> None:
         self._sites = sites
         self._apps = apps
@@ -126,7 +126,7 @@ class DemoPages:
         if request.headers.get("Sec-Fetch-Site", "none") not in ("same-origin", "none"):
             raise web.HTTPForbidden
         fields = await read_fields(request)
-        username = "" if isinstance(fields, Unreadable) else fields.get("username", "")
+        username = "" if isinstance(fields, InvalidForm) else fields.get("username", "")
         user_id = dict(site.ids).get(username)
         if user_id is None:
             raise web.HTTPNotFound

@@ -16,20 +16,20 @@ from aiohttp import web
 
 from gateway.app import build
 from gateway.crypto.sealing import KEY_BYTES, Key, KeyRing
-from gateway.demo import samples
-from gateway.demo.administrator import Administrator
+from gateway.demo import sample_apps
+from gateway.demo.admin_codes import DemoAdminCodes
 from gateway.demo.configuration import Options, configure, origin
+from gateway.demo.dependencies import Dependencies, dependencies, register
 from gateway.demo.inbox import LOOPBACK
 from gateway.demo.loopback import NAMES, loopback_only
-from gateway.demo.neighbours import Neighbours, neighbours, register
 from gateway.demo.pages import DemoApp, DemoPages, DemoPhone, DemoSite, DemoUser
 from gateway.demo.tenants import DemoTenant
-from gateway.domain.ports import Clock, SystemChance, SystemClock
+from gateway.domain.configuration import Configuration
+from gateway.domain.ports import Clock, SystemClock, SystemRandom
 from gateway.observe import logs
-from gateway.proxy.connections import Runner
-from gateway.proxy.gate import server_options
+from gateway.proxy.connection_limits import Runner
+from gateway.proxy.handler import server_options
 from gateway.second_factor.factors import backup_code
-from gateway.settings.snapshot import Configuration
 
 __all__ = ["Options", "fault_of", "main", "run", "serve_gateway"]
 
@@ -67,7 +67,7 @@ async def run(options: Options, serve: Serve = serve_gateway, say: Callable[[str
     clock = SystemClock()
     ring = new_ring(clock)
     say("starting the identity provider, the inbox and the sample apps")
-    async with neighbours(clock) as around:
+    async with dependencies(clock) as around:
         configuration = configure(options, around)
         for tenant in configuration.tenants:
             await register(tenant, around, ring, clock)
@@ -78,7 +78,7 @@ async def run(options: Options, serve: Serve = serve_gateway, say: Callable[[str
             inbox=around.inbox,
             prefix=configuration.gateway.prefix,
             clock=clock,
-            administrator=Administrator(ring, clock, SystemChance()),
+            administrator=DemoAdminCodes(ring, clock, SystemRandom()),
         )
 
         def ready() -> None:
@@ -111,12 +111,12 @@ def new_ring(clock: Clock) -> KeyRing:
     return KeyRing((Key(secrets.token_hex(4), secrets.token_bytes(KEY_BYTES), clock.now()),))
 
 
-def sites_of(options: Options, around: Neighbours, configuration: Configuration) -> tuple[DemoSite, ...]:
+def sites_of(options: Options, around: Dependencies, configuration: Configuration) -> tuple[DemoSite, ...]:
     """What `/-/demo` tells of each tenant, the default one first."""
     return tuple(_site(options, around, configuration, tenant) for tenant in around.tenants)
 
 
-def _site(options: Options, around: Neighbours, configuration: Configuration, tenant: DemoTenant) -> DemoSite:
+def _site(options: Options, around: Dependencies, configuration: Configuration, tenant: DemoTenant) -> DemoSite:
     people, configured = around.people[tenant.id], configuration.tenant(tenant.id)
     helps = configured is not None and configured.policy.admin_codes
     return DemoSite(
@@ -140,7 +140,7 @@ def apps_of(options: Options) -> tuple[DemoApp, ...]:
     if options.upstream is not None:
         return (DemoApp("Your app", "/", f"at {options.upstream}"),)
     about = {"/unified-admin": "shows who is signed in and what reached it", "/agent-manager": "has a live WebSocket"}
-    return tuple(DemoApp(sample.name, f"{sample.prefix}/", about[sample.prefix]) for sample in samples.SAMPLES)
+    return tuple(DemoApp(sample.name, f"{sample.prefix}/", about[sample.prefix]) for sample in sample_apps.SAMPLES)
 
 
 def introduction(options: Options, sites: Sequence[DemoSite]) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ class Clock(Protocol):
         """Seconds since the epoch."""
 
 
-class Chance(Protocol):
+class Random(Protocol):
     """Where every secret comes from."""
 
     def token_bytes(self, count: int) -> bytes:
@@ -41,7 +41,7 @@ class SystemClock:
         return time.time()
 
 
-class SystemChance:
+class SystemRandom:
     """The operating system's random source."""
 
     def token_bytes(self, count: int) -> bytes:

@@ -66,7 +66,7 @@ class Problem(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Trouble:
+class ProblemDetail:
     """A problem as it is shown once: `until` is when the wait it names ends (seconds since the epoch).
 
     `detail` is a neighbour's own sentence for the user (Keycloak's password policy).

@@ -12,9 +12,9 @@ from typing import Any
 
 from gateway.domain import errors
 from gateway.domain.tenant import KeycloakAccess
-from gateway.keycloak.answers import Declined, where
-from gateway.keycloak.connection import Connections, user_path
-from gateway.keycloak.realm import ATTRIBUTE, findings
+from gateway.keycloak.clients import KeycloakClients, user_path
+from gateway.keycloak.error_mapping import Declined, where
+from gateway.keycloak.user_profile_schema import ATTRIBUTE, findings
 from gateway.keycloak.users import attributes_of
 
 PART = 2000
@@ -23,10 +23,10 @@ KEPT_WITH_ATTRIBUTES = ("username", "email", "firstName", "lastName")
 _PART = re.compile(r"([1-9][0-9]?)/([1-9][0-9]?):(.*)", re.DOTALL)
 
 
-class Profile:
+class UserProfiles:
     """The sealed sets of the users of every realm."""
 
-    def __init__(self, connections: Connections) -> None:
+    def __init__(self, connections: KeycloakClients) -> None:
         self._connections = connections
 
     async def read(self, access: KeycloakAccess, user_id: str) -> str | None:

@@ -17,8 +17,8 @@ from gateway.domain import errors
 from gateway.domain.session import Tokens
 from gateway.domain.tenant import KeycloakAccess
 from gateway.domain.user import User
-from gateway.keycloak.answers import where
-from gateway.keycloak.connection import Connections
+from gateway.keycloak.clients import KeycloakClients
+from gateway.keycloak.error_mapping import where
 
 ALGORITHMS = ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512"]
 KEYS_KEPT = 3600.0
@@ -52,7 +52,7 @@ class _Keys:
 class Verifier:
     """Verifies tokens of every realm; keys are cached by the access value."""
 
-    def __init__(self, connections: Connections) -> None:
+    def __init__(self, connections: KeycloakClients) -> None:
         self._connections = connections
         self._keys: dict[KeycloakAccess, _Keys] = {}
 

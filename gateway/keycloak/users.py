@@ -12,9 +12,9 @@ from gateway.domain import errors
 from gateway.domain.secret import Secret
 from gateway.domain.tenant import KeycloakAccess
 from gateway.domain.user import Account, User
-from gateway.keycloak.administrator import may_write_users
-from gateway.keycloak.answers import Declined, where
-from gateway.keycloak.connection import Connections, user_path
+from gateway.keycloak.admin_client import may_write_users
+from gateway.keycloak.clients import KeycloakClients, user_path
+from gateway.keycloak.error_mapping import Declined, where
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ class Users:
     Every method raises `errors.Refused` when the administrator may not, `errors.Unreachable` when nobody answered.
     """
 
-    def __init__(self, connections: Connections) -> None:
+    def __init__(self, connections: KeycloakClients) -> None:
         self._connections = connections
 
     async def account(self, access: KeycloakAccess, user_id: str) -> Account | None:

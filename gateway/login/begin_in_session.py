@@ -10,24 +10,24 @@ from dataclasses import dataclass, replace
 
 from gateway.domain.policy import FactorKind
 from gateway.domain.ports import Clock
-from gateway.domain.problem import Problem, Trouble
+from gateway.domain.problem import Problem, ProblemDetail
 from gateway.domain.session import Session
 from gateway.keycloak.users import Users
-from gateway.login.flow import Flow, Went
+from gateway.login.flow import Flow, FlowResult
 from gateway.login.login_records import Slot
 from gateway.login.record import Act, ActKind, Login, Purpose
 from gateway.login.reports import Reports
 from gateway.login.trusting import Trusting
-from gateway.login.visit import Visit
+from gateway.login.visit import LoginRequest
 from gateway.observe.audit import AuditEvent
 from gateway.second_factor import contacts
+from gateway.second_factor.enrolment_grace_period import EnrolmentGracePeriod
 from gateway.second_factor.enrolments import Enrolments, Tampered
-from gateway.second_factor.registration_window import RegistrationWindow
 from gateway.second_factor.requirement import may_turn_off
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class AccountForm:
     """The form of the account page that asked.
 
     `form` is its random id ("" for a link): the same form begins the same login. `version` is that of the user's
@@ -45,43 +45,45 @@ class BeginInSession:
     flow: Flow
     users: Users
     enrolments: Enrolments
-    window: RegistrationWindow
+    window: EnrolmentGracePeriod
     trusting: Trusting
     clock: Clock
     reports: Reports
 
-    async def enrol(self, visit: Visit, slot: Slot, session: Session, wanted: FactorKind, asked: Asked) -> Went:
+    async def enrol(
+        self, visit: LoginRequest, slot: Slot, session: Session, wanted: FactorKind, asked: AccountForm
+    ) -> FlowResult:
         """Set up `wanted`, which the tenant must offer."""
         if visit.tenant.policy.method(wanted) is None:
-            return Went(None, Trouble(Problem.BAD_INPUT))
+            return FlowResult(None, ProblemDetail(Problem.BAD_INPUT))
         return await self._once(visit, slot, session, asked, Purpose.ENROL, wanted=wanted)
 
-    async def act(self, visit: Visit, slot: Slot, session: Session, act: Act, asked: Asked) -> Went:
+    async def act(self, visit: LoginRequest, slot: Slot, session: Session, act: Act, asked: AccountForm) -> FlowResult:
         """Prove a factor, or the password, for `act`."""
         return await self._once(visit, slot, session, asked, Purpose.STEP_UP, act=act)
 
-    async def step_up(self, visit: Visit, slot: Slot, session: Session) -> Went:
+    async def step_up(self, visit: LoginRequest, slot: Slot, session: Session) -> FlowResult:
         """Prove what the route that is wanted asks for."""
-        return await self._once(visit, slot, session, Asked(), Purpose.STEP_UP)
+        return await self._once(visit, slot, session, AccountForm(), Purpose.STEP_UP)
 
     async def _once(
         self,
-        visit: Visit,
+        visit: LoginRequest,
         slot: Slot,
         session: Session,
-        form: Asked,
+        form: AccountForm,
         purpose: Purpose,
         *,
         wanted: FactorKind | None = None,
         act: Act | None = None,
-    ) -> Went:
+    ) -> FlowResult:
         """One login for a double click, and for tabs that ask at once with the same cookies."""
         secrets, asked = self.flow.secrets, (purpose.value, str(wanted), str(act), visit.app, session.id)
         fields = {"form": form.form, "asked": "/".join(asked)}
         secret = secrets.after(visit.secret or "", secrets.form(visit.tenant.id, visit.secret, "begin", fields))
         recent = wanted is not None or act is not None
 
-        async def begin() -> Went:
+        async def begin() -> FlowResult:
             begun = replace(
                 self.flow.begin(visit, secret), purpose=purpose, wanted=wanted, act=act, recent=recent, route_asks=True
             )
@@ -90,23 +92,27 @@ class BeginInSession:
         name = (visit.tenant.id, secrets.entry(visit.secret or "", form.form, *asked))
         return await self.flow.beginnings.join(name, begin)
 
-    async def _begin(self, visit: Visit, slot: Slot, secret: str, begun: Login, version: int | None) -> Went:
+    async def _begin(
+        self, visit: LoginRequest, slot: Slot, secret: str, begun: Login, version: int | None
+    ) -> FlowResult:
         session = visit.session
         if session is None:
-            return Went(None, Trouble(Problem.LOGIN_EXPIRED))
+            return FlowResult(None, ProblemDetail(Problem.LOGIN_EXPIRED))
         account = await self.users.account(visit.tenant.keycloak, session.user_id)
         if account is None or not account.enabled:
-            return Went(None, Trouble(Problem.ACCOUNT_CHANGED))
+            return FlowResult(None, ProblemDetail(Problem.ACCOUNT_CHANGED))
         enrolments = await self.enrolments.read(visit.tenant, session.user_id)
         if isinstance(enrolments, Tampered):
             self.reports.tell(visit, AuditEvent.ENROLMENT_TAMPERED, account.user, finding=enrolments.finding)
-            return Went(None, Trouble(Problem.ENROLMENT_UNREADABLE))
+            return FlowResult(None, ProblemDetail(Problem.ENROLMENT_UNREADABLE))
         if version is not None and version != enrolments.version:
-            return Went(None, Trouble(Problem.ENROLMENT_CHANGED))  # the page that asked shows what is no more
+            return FlowResult(
+                None, ProblemDetail(Problem.ENROLMENT_CHANGED)
+            )  # the page that asked shows what is no more
         act = begun.act
         off = act.factor if act and act.kind is ActKind.TURN_OFF else None
         if off and not may_turn_off(visit.tenant.policy, enrolments, off):
-            return Went(None, Trouble(Problem.BAD_INPUT))
+            return FlowResult(None, ProblemDetail(Problem.BAD_INPUT))
         login = replace(
             begun,
             session=session.id,

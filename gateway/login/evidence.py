@@ -9,10 +9,10 @@ from gateway.domain.challenge import ProofPurpose
 from gateway.domain.enrolment import EnrolmentSet
 from gateway.domain.policy import FactorKind, Policy
 from gateway.domain.user import Contact
-from gateway.login import aims
+from gateway.login import pending_proof
 from gateway.login.record import Login, Proof
 from gateway.second_factor import requirement
-from gateway.second_factor.requirement import Nothing, Standing, Verify
+from gateway.second_factor.requirement import NotRequired, UserFactors, VerifyFactor
 
 
 def approved(login: Login) -> bool:
@@ -27,7 +27,7 @@ def approved(login: Login) -> bool:
     proved = [p.round for p in proofs if p.purpose is ProofPurpose.ENROL]
     if not proved:
         return _known_contact(login)
-    if not aims.needs_voucher(login, new):
+    if not pending_proof.needs_approval(login, new):
         return True
     return any(p.purpose is ProofPurpose.APPROVE and p.round > min(proved) for p in proofs)
 
@@ -42,12 +42,12 @@ def suffices(login: Login, policy: Policy, enrolments: EnrolmentSet, contacts: t
     if login.recent:
         return login.fresh
     trusted = login.trusted and not login.due
-    standing = Standing(enrolments, contacts, trusted=trusted, verified=login.verified and not login.due)
+    standing = UserFactors(enrolments, contacts, trusted=trusted, verified=login.verified and not login.due)
     asked = requirement.decide(policy, standing, route_asks=login.route_asks)
     match asked:
-        case Nothing():
+        case NotRequired():
             return True
-        case Verify(methods=methods):
+        case VerifyFactor(methods=methods):
             extras = {FactorKind.BACKUP_CODE} | ({FactorKind.ADMIN_CODE} if policy.admin_codes else set())
             return any(_proves(p, {m.factor for m in methods} | extras) for p in counting)
     return False

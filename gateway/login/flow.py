@@ -16,11 +16,11 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from gateway.domain.ports import Chance, Clock
-from gateway.domain.problem import Problem, Trouble
+from gateway.domain.ports import Clock, Random
+from gateway.domain.problem import Problem, ProblemDetail
 from gateway.login import machine
-from gateway.login.flights import Flights
 from gateway.login.login_records import SAME_ANSWER, LoginRecords, Slot, Spent, applied
+from gateway.login.login_secrets import LoginSecrets, digest
 from gateway.login.record import (
     Effect,
     Event,
@@ -33,8 +33,8 @@ from gateway.login.record import (
     SecretWithdrawn,
     Step,
 )
-from gateway.login.secrets import LoginSecrets, digest
-from gateway.login.visit import Visit
+from gateway.login.single_flight import SingleFlight
+from gateway.login.visit import LoginRequest
 from gateway.rendering.step_view import StepView
 from gateway.web.cookies import BrowserSecret
 
@@ -43,24 +43,24 @@ ACTIONS = frozenset({"", "send", "resend", "edit", "other-method", "cancel"})
 PROOFS = (PasswordRight, Proved, PasswordChanged)
 """The events that are accepted proofs: each is answered with a new secret."""
 
-Fields = Mapping[str, str]
+FormFields = Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
-class Acted:
+class StepResult:
     """What an act led to: events, and apart from them a problem to show.
 
     `then` goes on once the events are recorded, for an act that must not be forgotten half-way.
     """
 
     events: tuple[Event, ...] = ()
-    trouble: Trouble | None = None
+    problem_detail: ProblemDetail | None = None
     cancelled: bool = False
-    then: "Callable[[Login], Awaitable[Acted]] | None" = None
+    then: "Callable[[Login], Awaitable[StepResult]] | None" = None
 
 
 @dataclass(frozen=True, slots=True)
-class Given:
+class IssuedSecrets:
     """The cookie values that the one answer which ends a login sets; "" for none."""
 
     session: str = field(default="", repr=False)
@@ -68,7 +68,7 @@ class Given:
 
 
 @dataclass(frozen=True, slots=True)
-class Went:
+class FlowResult:
     """Where a login stands after a request; `login` None is the password page of a browser without one.
 
     `secret` is the login secret that the answer sets, None to leave the cookie as it is. `given` are the cookies of a
@@ -77,10 +77,10 @@ class Went:
     """
 
     login: Login | None
-    trouble: Trouble | None = None
+    problem_detail: ProblemDetail | None = None
     out_of_order: bool = False
     secret: str | None = field(default=None, repr=False)
-    given: Given = Given()
+    given: IssuedSecrets = IssuedSecrets()
     inert: bool = False
     signed_in: bool = False
 
@@ -92,16 +92,16 @@ class Went:
     @property
     def failed(self) -> bool:
         """Whether what was asked for did not happen; that a code waits for its turn is no failure."""
-        return self.trouble is not None and self.trouble.problem is not Problem.QUEUED
+        return self.problem_detail is not None and self.problem_detail.problem is not Problem.QUEUED
 
 
 class Page(Protocol):
     """One step: its act and its view."""
 
-    async def act(self, visit: Visit, login: Login, action: str, fields: Fields) -> Acted:
+    async def act(self, visit: LoginRequest, login: Login, action: str, fields: FormFields) -> StepResult:
         """Do what the form asks. Never changes the record itself."""
 
-    async def view(self, visit: Visit, login: Login, fields: Fields) -> StepView:
+    async def view(self, visit: LoginRequest, login: Login, fields: FormFields) -> StepView:
         """What its template and its JSON show; `fields` is what was just typed, empty on a GET."""
 
 
@@ -117,7 +117,7 @@ class CutShort(Exception):
         self.secret = secret
 
 
-EffectRunner = Callable[[Visit, Login], Awaitable[Acted]]
+EffectRunner = Callable[[LoginRequest, Login], Awaitable[StepResult]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,19 +129,19 @@ class Flow:
     effects: Mapping[Effect, EffectRunner]
     secrets: LoginSecrets
     clock: Clock
-    chance: Chance
-    flights: Flights[Acted] = field(default_factory=Flights, repr=False)
-    beginnings: Flights[Went] = field(default_factory=Flights, repr=False)
+    random: Random
+    single_flight: SingleFlight[StepResult] = field(default_factory=SingleFlight, repr=False)
+    beginnings: SingleFlight[FlowResult] = field(default_factory=SingleFlight, repr=False)
 
-    async def find(self, visit: Visit) -> Slot:
+    async def find(self, visit: LoginRequest) -> Slot:
         """See `LoginRecords.find`."""
         return await self.logins.find(visit)
 
-    async def look(self, visit: Visit, login: Login | None) -> Went:
+    async def look(self, visit: LoginRequest, login: Login | None) -> FlowResult:
         """A GET: run what is due, say where the login stands."""
-        return await self._settle(visit, login, None) if login else Went(None)
+        return await self._settle(visit, login, None) if login else FlowResult(None)
 
-    async def enter(self, visit: Visit, login: Login) -> Went:
+    async def enter(self, visit: LoginRequest, login: Login) -> FlowResult:
         """A browser enters by `/-/login`: an app secret that a page showed and no code has proved is replaced.
 
         With it the login secret is replaced, so that no other holder of the old one sees the new app secret.
@@ -149,9 +149,9 @@ class Flow:
         if not machine.shows_secret(login):
             return await self.look(visit, login)
         form = self.secrets.form(visit.tenant.id, visit.secret, "enter", {})
-        return await self._turned(visit, login, Acted((SecretWithdrawn(),)), form)
+        return await self._turned(visit, login, StepResult((SecretWithdrawn(),)), form)
 
-    async def act(self, visit: Visit, slot: Slot, page: Step, action: str, fields: Fields) -> Went:
+    async def act(self, visit: LoginRequest, slot: Slot, page: Step, action: str, fields: FormFields) -> FlowResult:
         """A POST of the form of `page`; `slot` is what `find` gave."""
         form = self.secrets.form(visit.tenant.id, visit.secret, page.value, fields)
         if slot.spent and (again := await self._again(visit, slot.spent, form)):
@@ -161,32 +161,44 @@ class Flow:
         if page is Step.PASSWORD and signs_in:
             return await self._password(visit, slot.sign_in, action, fields, form)
         if login is None:
-            return Went(None, inert=True) if slot.spent else Went(None, Trouble(Problem.LOGIN_EXPIRED))
+            return (
+                FlowResult(None, inert=True) if slot.spent else FlowResult(None, ProblemDetail(Problem.LOGIN_EXPIRED))
+            )
         if machine.step(login) is not page or not _names(fields, login):
             went = await self.look(visit, login)
             # The same page again, in another round: what it shows (a picture to scan, a code sent) is new.
-            moved_on = Trouble(Problem.OUT_OF_ORDER) if went.step is page and went.trouble is None else went.trouble
-            return replace(went, trouble=moved_on, out_of_order=True)
+            moved_on = (
+                ProblemDetail(Problem.OUT_OF_ORDER)
+                if went.step is page and went.problem_detail is None
+                else went.problem_detail
+            )
+            return replace(went, problem_detail=moved_on, out_of_order=True)
         acted = await self._acted(visit, login, page, action, fields)
         if acted.cancelled:
             await self.logins.end(visit, login)
-            return Went(None)
+            return FlowResult(None)
         if any(isinstance(event, PROOFS) for event in acted.events):
             return await self._turned(visit, login, acted, form)
         moved = await self.logins.apply(visit, login, acted.events)
         if moved is None:
             return await self._overtaken(visit, form)
-        shown = acted.trouble if machine.step(moved) is page else None
+        shown = acted.problem_detail if machine.step(moved) is page else None
         return await self._settle(visit, moved, shown, form)
 
-    async def _acted(self, visit: Visit, login: Login, page: Step, action: str, fields: Fields) -> Acted:
+    async def _acted(
+        self, visit: LoginRequest, login: Login, page: Step, action: str, fields: FormFields
+    ) -> StepResult:
         if action not in ACTIONS:
-            return Acted(trouble=Trouble(Problem.BAD_INPUT))  # a slip of a program must not become its main action
+            return StepResult(
+                problem_detail=ProblemDetail(Problem.BAD_INPUT)
+            )  # a slip of a program must not become its main action
         return await self.pages[page].act(visit, login, action, fields)
 
     # ------------------------------------------------------------------ the password page of a sign-in
 
-    async def _password(self, visit: Visit, login: Login | None, action: str, fields: Fields, form: str) -> Went:
+    async def _password(
+        self, visit: LoginRequest, login: Login | None, action: str, fields: FormFields, form: str
+    ) -> FlowResult:
         """A password begins a login, or goes on with the one that this browser has.
 
         Tabs that a browser opened at once send the same password with the same cookies: Keycloak is asked once for
@@ -201,7 +213,9 @@ class Flow:
         name = (visit.tenant.id, self.secrets.entry(visit.app, str(visit.route_asks), *cookies, *typed))
         return await self.beginnings.join(name, lambda: self._password_once(visit, login, action, fields, form))
 
-    async def _password_once(self, visit: Visit, login: Login | None, action: str, fields: Fields, form: str) -> Went:
+    async def _password_once(
+        self, visit: LoginRequest, login: Login | None, action: str, fields: FormFields, form: str
+    ) -> FlowResult:
         secret = self.secrets.after(visit.secret or "", form)
         if again := await self._same_answer(visit, await self.logins.under(visit, secret), secret, form):
             return again
@@ -209,26 +223,26 @@ class Flow:
         acted = await self._acted(visit, begun, Step.PASSWORD, action, fields)
         new = applied(begun, acted.events, self.clock.now())
         if acted.cancelled or new is begun:
-            return Went(None, acted.trouble)
+            return FlowResult(None, acted.problem_detail)
         if visit.session and new.user and new.user.id == visit.session.user_id and new.tokens and not new.stopped:
             self.logins.on_dead(visit.tenant, new)
-            return Went(None, signed_in=True)
+            return FlowResult(None, signed_in=True)
         if login and _same_login(login, new):
             self.logins.on_dead(visit.tenant, new)
-            return await self._turned(visit, login, Acted(), form)
+            return await self._turned(visit, login, StepResult(), form)
         if not await self.logins.add(visit, new):
             self.logins.on_dead(visit.tenant, new)
             there = await self.logins.under(visit, secret)
-            return await self._same_answer(visit, there, secret, form) or Went(None, inert=True)
+            return await self._same_answer(visit, there, secret, form) or FlowResult(None, inert=True)
         if login:  # its newest secret was here: the browser goes on with another one
             await self.logins.end(visit, login)
-        return await self._settle(replace(visit, secret=secret), new, acted.trouble, form, secret)
+        return await self._settle(replace(visit, secret=secret), new, acted.problem_detail, form, secret)
 
-    def begin(self, visit: Visit, secret: str) -> Login:
+    def begin(self, visit: LoginRequest, secret: str) -> Login:
         """A login that nothing happened to yet, pinned to today's policy. It is no record before its first event."""
         now = self.clock.now()
         return Login(
-            id=self.chance.token_bytes(9).hex(),
+            id=self.random.token_bytes(9).hex(),
             key=digest(secret),
             tag=visit.tag,
             tenant=visit.tenant.id,
@@ -241,29 +255,29 @@ class Flow:
             turned_at=now,
         )
 
-    async def begin_in_session(self, visit: Visit, old: Login | None, secret: str, login: Login) -> Went:
+    async def begin_in_session(self, visit: LoginRequest, old: Login | None, secret: str, login: Login) -> FlowResult:
         """Make the record of a login inside a session, under `secret`; `old` is the browser's login before."""
         new = replace(visit, secret=secret)
         if not await self.logins.add(visit, login):
             there = (await self.logins.under(visit, secret)).login
-            return await self._settle(new, there, None, secret=secret) if there else Went(None, inert=True)
+            return await self._settle(new, there, None, secret=secret) if there else FlowResult(None, inert=True)
         if old:
             await self.logins.end(visit, old)
         return await self._settle(new, login, None, secret=secret)
 
     # ------------------------------------------------------------------ secrets
 
-    async def _turned(self, visit: Visit, login: Login, acted: Acted, form: str) -> Went:
+    async def _turned(self, visit: LoginRequest, login: Login, acted: StepResult, form: str) -> FlowResult:
         """Record the events of an accepted proof, and go on under a new secret."""
         secret = self.secrets.after(visit.secret or "", form)
         outcome = await self.logins.turn(visit, login, acted.events, form, secret)
         if outcome is None:
-            return Went(None, inert=True)
+            return FlowResult(None, inert=True)
         if outcome.slot.login:  # the events answer nothing pending now: another tab took the challenge's place
-            return await self._settle(visit, outcome.slot.login, acted.trouble, form)
+            return await self._settle(visit, outcome.slot.login, acted.problem_detail, form)
         spent = outcome.slot.spent
         if spent is None or not outcome.mine:
-            return (spent and await self._again(visit, spent, form)) or Went(None, inert=True)
+            return (spent and await self._again(visit, spent, form)) or FlowResult(None, inert=True)
         new, current = replace(visit, secret=secret), spent.login
         while acted.then:
             try:
@@ -272,11 +286,11 @@ class Flow:
                 raise CutShort(visit.tag, secret) from error
             moved = await self.logins.apply(new, current, acted.events)
             if moved is None:
-                return Went(None, inert=True)
+                return FlowResult(None, inert=True)
             current = moved
-        return await self._settle(new, current, acted.trouble, form, secret)
+        return await self._settle(new, current, acted.problem_detail, form, secret)
 
-    async def _again(self, visit: Visit, spent: Spent, form: str) -> Went | None:
+    async def _again(self, visit: LoginRequest, spent: Spent, form: str) -> FlowResult | None:
         """The answer to the very same form again, for half a minute; else None."""
         if not spent.repeats(form, self.clock.now()):
             return None
@@ -287,7 +301,7 @@ class Flow:
             return None
         return await self._same_answer(visit, await self.logins.complete(visit, spent), secret, form)
 
-    async def _same_answer(self, visit: Visit, slot: Slot, secret: str, form: str) -> Went | None:
+    async def _same_answer(self, visit: LoginRequest, slot: Slot, secret: str, form: str) -> FlowResult | None:
         """The answer of a login that `form` brought under `secret`, as far as it has not gone on since."""
         now = self.clock.now()
         if slot.login and now < slot.login.turned_at + SAME_ANSWER:
@@ -296,64 +310,73 @@ class Flow:
             return self._ended(slot.spent, secret)
         return None
 
-    async def _overtaken(self, visit: Visit, form: str) -> Went:
+    async def _overtaken(self, visit: LoginRequest, form: str) -> FlowResult:
         """What a request gets whose secret another one spent meanwhile: the same answer if that sent the same form."""
         spent = (await self.logins.under(visit, visit.secret or "")).spent
-        return (spent and await self._again(visit, spent, form)) or Went(None, inert=True)
+        return (spent and await self._again(visit, spent, form)) or FlowResult(None, inert=True)
 
-    def _ended(self, spent: Spent, secret: str) -> Went | None:
+    def _ended(self, spent: Spent, secret: str) -> FlowResult | None:
         """The answer that ends a login; it alone carries the session."""
         opened = spent.login.opened
-        return Went(spent.login, secret=secret, given=self._given(spent.login, opened, secret)) if opened else None
+        return (
+            FlowResult(spent.login, secret=secret, given=self._given(spent.login, opened, secret)) if opened else None
+        )
 
-    def _given(self, login: Login, opened: Opened, secret: str) -> Given:
+    def _given(self, login: Login, opened: Opened, secret: str) -> IssuedSecrets:
         session = BrowserSecret(login.tag, self.secrets.session(secret)).value if opened.new_session else ""
         trust = BrowserSecret(opened.trust_tag, self.secrets.trust(secret)).value if opened.trust_tag else ""
-        return Given(session, trust)
+        return IssuedSecrets(session, trust)
 
     # ------------------------------------------------------------------ events and effects
 
     async def _settle(
-        self, visit: Visit, login: Login | None, trouble: Trouble | None, form: str = "", secret: str | None = None
-    ) -> Went:
+        self,
+        visit: LoginRequest,
+        login: Login | None,
+        problem_detail: ProblemDetail | None,
+        form: str = "",
+        secret: str | None = None,
+    ) -> FlowResult:
         """Run effects until a page is due, or one of them has a problem to show.
 
         `form` names the form that this answers ("" for a GET), `secret` is the login secret that the answer sets.
         """
-        while login and not trouble and isinstance(effect := machine.first(login), Effect):
+        while login and not problem_detail and isinstance(effect := machine.first(login), Effect):
             try:
                 acted = await self._run(visit, login, effect)
             except Exception as error:
                 if secret is None:
                     raise
                 raise CutShort(visit.tag, secret) from error
-            trouble = acted.trouble
+            problem_detail = acted.problem_detail
             if effect in (Effect.OPEN, Effect.TOUCH, Effect.ACT):
                 ended = await self._spend(visit, login, acted, form)
-                if isinstance(ended, Went):
+                if isinstance(ended, FlowResult):
                     return replace(ended, secret=secret if ended.secret is None else ended.secret)
                 moved: Login | None = ended
             else:
                 moved = await self.logins.apply(visit, login, acted.events)
-            if moved is None and not trouble:
+            if moved is None and not problem_detail:
                 return await self._overtaken(visit, form)
             if moved == login:
                 break  # another request runs it: the page says so and asks again
             login = moved
         if login is None:
-            return Went(None, trouble)
-        return Went(login, login.stopped or trouble, secret=secret)
+            return FlowResult(None, problem_detail)
+        return FlowResult(login, login.stopped or problem_detail, secret=secret)
 
-    async def _run(self, visit: Visit, login: Login, effect: Effect) -> Acted:
+    async def _run(self, visit: LoginRequest, login: Login, effect: Effect) -> StepResult:
         """The outcome of an effect, for all requests that find it due at the same time."""
         name = (login.id, login.key, effect.value, str(login.round), str(login.asked))
 
-        async def fly() -> Acted:
+        async def fly() -> StepResult:
             return await self.effects[effect](visit, login)
 
-        return await self.flights.join(name, fly)
+        return await self.single_flight.join(name, fly)
 
-    async def _spend(self, visit: Visit, login: Login, acted: Acted, form: str) -> Login | Went | None:
+    async def _spend(
+        self, visit: LoginRequest, login: Login, acted: StepResult, form: str
+    ) -> Login | FlowResult | None:
         """Record what the last effect led to. When it ended the login, its secret is spent by one request."""
         outcome = await self.logins.spend(visit, login, acted.events, form)
         if outcome is None or outcome.slot.spent is None:
@@ -361,10 +384,10 @@ class Flow:
         spent = outcome.slot.spent
         if outcome.mine or (spent.repeats(form, self.clock.now()) and not spent.next):
             return self._ended(spent, visit.secret or "")
-        return Went(None, inert=True)
+        return FlowResult(None, inert=True)
 
 
-def _names(fields: Fields, login: Login) -> bool:
+def _names(fields: FormFields, login: Login) -> bool:
     """Whether the form is one of this login and round."""
     return fields.get("login") == login.id and fields.get("round") == str(login.round)
 

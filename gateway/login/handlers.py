@@ -17,23 +17,23 @@ from aiohttp import hdrs, web
 
 from gateway.domain.policy import FactorKind
 from gateway.domain.ports import Clock
-from gateway.domain.problem import Problem, Trouble
+from gateway.domain.problem import Problem, ProblemDetail
 from gateway.domain.session import Session
-from gateway.login.answers import Answers, redirect
-from gateway.login.begin_in_session import Asked, BeginInSession
-from gateway.login.flow import CutShort, Flow, Went
+from gateway.login.begin_in_session import AccountForm, BeginInSession
+from gateway.login.flow import CutShort, Flow, FlowResult
 from gateway.login.login_records import Slot
+from gateway.login.login_request import LoginCookies, LoginRequests
 from gateway.login.record import Act, ActKind, Login, Purpose, Step
 from gateway.login.reports import Reports
-from gateway.login.visit import Visit
-from gateway.login.visits import Browser, Visits
+from gateway.login.responses import LoginResponses, redirect
+from gateway.login.visit import LoginRequest
 from gateway.observe.audit import AuditEvent
 from gateway.web import cookies, protections
 from gateway.web.cookies import BrowserSecret
 from gateway.web.csrf import is_navigation, same_origin
-from gateway.web.failures import Failures, Handler, wants_json
-from gateway.web.protections import Fields, Unreadable
-from gateway.web.request import TENANT
+from gateway.web.error_responses import ErrorResponses, Handler, wants_json
+from gateway.web.protections import FormFields, InvalidForm
+from gateway.web.request_context import TENANT
 
 STEPS = {step.value: step for step in Step}
 FACTORS = {factor.value: factor for factor in FactorKind}
@@ -51,9 +51,9 @@ class LoginHandlers:
 
     flow: Flow
     in_session: BeginInSession
-    visits: Visits
-    answers: Answers
-    failures: Failures
+    visits: LoginRequests
+    answers: LoginResponses
+    failures: ErrorResponses
     reports: Reports
     clock: Clock
     wait: Callable[[float], Awaitable[None]] = asyncio.sleep
@@ -98,7 +98,7 @@ class LoginHandlers:
         if session and login is None:
             went = await self.in_session.step_up(visit, slot, session)
         else:
-            went = await self.flow.enter(visit, login) if login else Went(None)
+            went = await self.flow.enter(visit, login) if login else FlowResult(None)
         return await self._answered(request, visit, browser, went, asked=False)
 
     async def begin_within(self, request: web.Request) -> web.StreamResponse:
@@ -106,18 +106,18 @@ class LoginHandlers:
         if not is_navigation(request.headers):
             return self.failures.respond(request, Problem.ORIGIN_REFUSED, cause="not a navigation")
         fields = await protections.read_fields(request)
-        if isinstance(fields, Unreadable):
+        if isinstance(fields, InvalidForm):
             return await self._unreadable(request, fields)
         browser, visit = await self._visit(request, fields.get("to"))
         session = visit.session
         if session is None:
-            return await self.answers.answer(request, visit, browser, Went(None), {}, asked=True)
+            return await self.answers.answer(request, visit, browser, FlowResult(None), {}, asked=True)
         if not self.visits.of_account_page(request, visit.tenant, session, fields):
-            self.reports.tell(visit, AuditEvent.FORM_REFUSED, step=fields.get("act", "")[:40])
+            self.reports.tell(visit, AuditEvent.FORM_REJECTED, step=fields.get("act", "")[:40])
             if wants_json(request) or not same_origin(request.headers, visit.tenant):
                 return self.failures.respond(request, Problem.FORM_EXPIRED)
             return redirect(f"{visit.configuration.gateway.prefix}account?done=out-of-date")
-        slot, form = await self.flow.find(visit), Asked(fields.get("form", ""), int(fields["version"]))
+        slot, form = await self.flow.find(visit), AccountForm(fields.get("form", ""), int(fields["version"]))
         factor = FACTORS.get(fields.get("factor", ""))
         match fields.get("act"):
             case Purpose.ENROL.value if factor:
@@ -125,11 +125,11 @@ class LoginHandlers:
             case str(kind) if kind in ACTS:
                 went = await self.in_session.act(visit, slot, session, Act(ACTS[kind], factor), form)
             case _:
-                went = Went(None, Trouble(Problem.BAD_INPUT))
-        if went.login is None and went.trouble:
-            if went.trouble.problem is Problem.ENROLMENT_CHANGED and not wants_json(request):
+                went = FlowResult(None, ProblemDetail(Problem.BAD_INPUT))
+        if went.login is None and went.problem_detail:
+            if went.problem_detail.problem is Problem.ENROLMENT_CHANGED and not wants_json(request):
                 return redirect(f"{visit.configuration.gateway.prefix}account?done=out-of-date")
-            return self.failures.respond(request, went.trouble.problem)
+            return self.failures.respond(request, went.problem_detail.problem)
         return await self._answered(request, visit, browser, went, asked=True)
 
     async def show(self, request: web.Request) -> web.StreamResponse:
@@ -145,12 +145,12 @@ class LoginHandlers:
         if login is None and self._is_in(request, visit):
             return redirect(visit.to)  # the back button, long after the login
         if wanted is Step.PASSWORD and (login is None or login.stopped):
-            return await self.answers.answer(request, visit, browser, Went(None), {}, asked=False)
+            return await self.answers.answer(request, visit, browser, FlowResult(None), {}, asked=False)
         if login is None and slot.spent and not wants_json(request):
             return self.answers.to_beginning(visit)
         if login is None:
-            expired = Trouble(Problem.LOGIN_EXPIRED) if browser.secret and wanted is not Step.DONE else None
-            return await self.answers.answer(request, visit, browser, Went(None, expired), {}, asked=False)
+            expired = ProblemDetail(Problem.LOGIN_EXPIRED) if browser.secret and wanted is not Step.DONE else None
+            return await self.answers.answer(request, visit, browser, FlowResult(None, expired), {}, asked=False)
         went = await self.flow.look(visit, login)
         if went.step is wanted and went.step is not Step.DONE and not went.inert:
             return await self.answers.answer(request, visit, browser, went, {}, asked=False)
@@ -164,21 +164,21 @@ class LoginHandlers:
         if not is_navigation(request.headers):
             return self.failures.respond(request, Problem.ORIGIN_REFUSED, cause="not a navigation")
         fields = await protections.read_fields(request)
-        if isinstance(fields, Unreadable):
+        if isinstance(fields, InvalidForm):
             return await self._unreadable(request, fields)
         browser, visit = await self._visit(request, fields.get("to"))
         slot = await self.flow.find(visit)
         if not self.visits.ours(request, visit.tenant, browser, fields, begins=page is Step.PASSWORD):
-            self.reports.tell(visit, AuditEvent.FORM_REFUSED, step=page.value)
+            self.reports.tell(visit, AuditEvent.FORM_REJECTED, step=page.value)
             problem = Problem.FORM_EXPIRED if browser.secret or not fields.get("csrf") else Problem.NO_COOKIE
-            shown = Went(slot.login, Trouble(problem))
+            shown = FlowResult(slot.login, ProblemDetail(problem))
             return await self.answers.answer(request, visit, browser, shown, fields, asked=True)
         gone = slot.login is None and slot.spent is None
         if gone and page is not Step.PASSWORD and self._is_in(request, visit):
             return redirect(visit.to)  # another tab of this browser finished
         went = await self.flow.act(visit, slot, page, fields.get("action", ""), fields)
         login = slot.login
-        left = login and login.purpose is not Purpose.SIGN_IN and went.login is None and not went.trouble
+        left = login and login.purpose is not Purpose.SIGN_IN and went.login is None and not went.problem_detail
         if left and not went.inert and not went.signed_in and not wants_json(request):
             return redirect(f"{visit.configuration.gateway.prefix}account")  # cancelled inside a session
         elsewhere = went.step is Step.STOPPED or (went.out_of_order and went.step is not page)
@@ -190,17 +190,17 @@ class LoginHandlers:
     async def _answered(
         self,
         request: web.Request,
-        visit: Visit,
-        browser: Browser,
-        went: Went,
+        visit: LoginRequest,
+        browser: LoginCookies,
+        went: FlowResult,
         *,
         asked: bool,
-        fields: Fields | None = None,
+        fields: FormFields | None = None,
     ) -> web.StreamResponse:
         """The way on for a browser, the data for a program."""
         if wants_json(request):
-            if went.inert and went.trouble is None:
-                went = replace(went, trouble=Trouble(Problem.LOGIN_EXPIRED))
+            if went.inert and went.problem_detail is None:
+                went = replace(went, problem_detail=ProblemDetail(Problem.LOGIN_EXPIRED))
             return await self.answers.answer(request, visit, browser, went, fields or {}, asked=asked)
         if went.inert or went.signed_in:
             may = visit.session is not None and _may_open(visit.session, visit)
@@ -209,29 +209,29 @@ class LoginHandlers:
             return await self.answers.answer(request, visit, browser, went, fields or {}, asked=asked)
         return await self.answers.go_on(request, visit, browser, went)
 
-    async def _visit(self, request: web.Request, to: str | None) -> tuple[Browser, Visit]:
+    async def _visit(self, request: web.Request, to: str | None) -> tuple[LoginCookies, LoginRequest]:
         """The cookies, and the request with the browser's live session."""
         browser = self.visits.browser(request)
         session = await self.answers.session(request[TENANT], browser)
         return browser, self.visits.visit(request, browser, to, session)
 
-    async def _unreadable(self, request: web.Request, why: Unreadable) -> web.StreamResponse:
+    async def _unreadable(self, request: web.Request, why: InvalidForm) -> web.StreamResponse:
         browser, visit = await self._visit(request, why.to)
         slot = await self.flow.find(visit)
         log.info("form_unreadable", detail=why.detail, reference=visit.reference)
-        shown = Went(slot.login, Trouble(why.problem))
+        shown = FlowResult(slot.login, ProblemDetail(why.problem))
         return await self.answers.answer(request, visit, browser, shown, {}, asked=True, status=why.status)
 
     def _just_left(self, slot: Slot) -> bool:
         """Whether the browser's secret was replaced so lately that the answer with the newer one may be on its way."""
         return slot.gone_on and slot.spent is not None and self.clock.now() < slot.spent.at + JUST_LEFT
 
-    def _is_in(self, request: web.Request, visit: Visit) -> bool:
+    def _is_in(self, request: web.Request, visit: LoginRequest) -> bool:
         """Whether a user's browser may open where it wants to go: it is led there, whatever page it was on."""
         return not wants_json(request) and visit.session is not None and _may_open(visit.session, visit)
 
 
-def _may_open(session: Session, visit: Visit) -> bool:
+def _may_open(session: Session, visit: LoginRequest) -> bool:
     return session.routes is None or visit.app in session.routes
 
 

@@ -9,14 +9,14 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from functools import reduce
 
+from gateway.domain.configuration import OperatorLimits
 from gateway.domain.ports import Clock
 from gateway.domain.tenant import Tenant
 from gateway.login import machine
+from gateway.login.login_secrets import digest
 from gateway.login.record import Event, Login, Purpose
-from gateway.login.secrets import digest
-from gateway.login.visit import Visit
-from gateway.settings.snapshot import OperatorLimits
-from gateway.store.records import Changed, Key, Records
+from gateway.login.visit import LoginRequest
+from gateway.store.records import Changed, RecordKey, Records
 
 SAME_ANSWER = 30.0
 """Seconds for which the very same form gets the same answer again."""
@@ -78,7 +78,7 @@ class LoginRecords:
     on_begun: Callable[[Tenant, Login], Awaitable[None]] = field(repr=False)
     on_dead: Callable[[Tenant, Login], None] = field(repr=False)
 
-    async def find(self, visit: Visit) -> Slot:
+    async def find(self, visit: LoginRequest) -> Slot:
         """What stands under the secret of this browser and counts now; an empty slot when nothing does.
 
         A login inside a session counts only for a browser with that session.
@@ -93,11 +93,11 @@ class LoginRecords:
             return Slot()
         return slot
 
-    async def under(self, visit: Visit, secret: str) -> Slot:
+    async def under(self, visit: LoginRequest, secret: str) -> Slot:
         """What stands under `secret`, whatever it is worth; an empty slot when nothing does."""
-        return await self.records.read(visit.tenant.id, Key(visit.tag, digest(secret))) or Slot()
+        return await self.records.read(visit.tenant.id, RecordKey(visit.tag, digest(secret))) or Slot()
 
-    async def add(self, visit: Visit, login: Login) -> bool:
+    async def add(self, visit: LoginRequest, login: Login) -> bool:
         """Make the record; False when one stands there already. No login overwrites another."""
         until = kept_until(login, visit.configuration.gateway.limits)
         if not await self.records.add(login.tenant, _place(login), Slot(login), until):
@@ -107,7 +107,7 @@ class LoginRecords:
             self.on_dead(visit.tenant, login)
         return True
 
-    async def apply(self, visit: Visit, login: Login, events: tuple[Event, ...]) -> Login | None:
+    async def apply(self, visit: LoginRequest, login: Login, events: tuple[Event, ...]) -> Login | None:
         """The login with `events` applied, whatever was written meanwhile; None when its secret is spent by now."""
 
         def change(current: Login, now: float) -> Slot | None:
@@ -122,7 +122,7 @@ class LoginRecords:
         return moved
 
     async def turn(
-        self, visit: Visit, login: Login, events: tuple[Event, ...], form: str, secret: str
+        self, visit: LoginRequest, login: Login, events: tuple[Event, ...], form: str, secret: str
     ) -> Outcome | None:
         """Apply the events of an accepted proof and go on under `secret`; the old secret is spent for `form`.
 
@@ -143,15 +143,15 @@ class LoginRecords:
             await self.on_begun(visit.tenant, moved)
         return outcome
 
-    async def complete(self, visit: Visit, spent: Spent) -> Slot:
+    async def complete(self, visit: LoginRequest, spent: Spent) -> Slot:
         """What stands under the secret that came after; written where a process ended before it did so."""
-        place, limits = Key(spent.login.tag, spent.next), visit.configuration.gateway.limits
+        place, limits = RecordKey(spent.login.tag, spent.next), visit.configuration.gateway.limits
         slot = Slot(spent.login)
         if await self.records.add(spent.login.tenant, place, slot, kept_until(spent.login, limits)):
             return slot
         return await self.records.read(spent.login.tenant, place) or Slot()
 
-    async def spend(self, visit: Visit, login: Login, events: tuple[Event, ...], form: str) -> Outcome | None:
+    async def spend(self, visit: LoginRequest, login: Login, events: tuple[Event, ...], form: str) -> Outcome | None:
         """Apply the events of the last effect. When they end the login, its secret is spent for `form`, by one request.
 
         None: the slot is gone.
@@ -167,7 +167,7 @@ class LoginRecords:
         self._tell_of_stop(visit, login, outcome.slot.login if outcome else None)
         return outcome
 
-    async def end(self, visit: Visit, login: Login) -> None:
+    async def end(self, visit: LoginRequest, login: Login) -> None:
         """End a login whose newest secret the browser showed; a secret that was replaced meanwhile ends nothing."""
 
         def change(current: Login, now: float) -> Slot:
@@ -178,7 +178,7 @@ class LoginRecords:
             self.on_dead(visit.tenant, login)
 
     async def _change(
-        self, visit: Visit, login: Login, change: Callable[[Login, float], Slot | None]
+        self, visit: LoginRequest, login: Login, change: Callable[[Login, float], Slot | None]
     ) -> Outcome | None:
         """Apply `change` to the login that stands under its secret (None: leave it); None when nothing stands there."""
         now, limits = self.clock.now(), visit.configuration.gateway.limits
@@ -197,7 +197,7 @@ class LoginRecords:
         slot = await self.records.change(login.tenant, _place(login), swap)
         return None if slot is None else Outcome(slot, mine)
 
-    def _tell_of_stop(self, visit: Visit, before: Login, after: Login | None) -> None:
+    def _tell_of_stop(self, visit: LoginRequest, before: Login, after: Login | None) -> None:
         if after and after.stopped and not before.stopped:
             self.on_dead(visit.tenant, after)
 
@@ -227,5 +227,5 @@ def kept_until(login: Login, limits: OperatorLimits) -> float:
     return max(login.moved_at, login.queued_until or 0.0) + limits.login_idle + REAPED_WITHIN
 
 
-def _place(login: Login) -> Key:
-    return Key(login.tag, login.key)
+def _place(login: Login) -> RecordKey:
+    return RecordKey(login.tag, login.key)

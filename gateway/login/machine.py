@@ -14,7 +14,7 @@ The rules, on one page:
 - A due password is changed after the factor; then another factor is owed: the round is raised, and no proof of an
   earlier round counts any more.
 
-What can happen is in `record`, what a proof is for in `aims`.
+What can happen is in `record`, what a proof is for in `pending_proof`.
 """
 
 from collections.abc import Iterator
@@ -23,10 +23,10 @@ from dataclasses import replace
 from gateway.domain.challenge import Challenge, Draft
 from gateway.domain.enrolment import Enrolment
 from gateway.domain.policy import MESSAGE_FACTORS, FactorKind
-from gateway.domain.problem import Trouble
+from gateway.domain.problem import ProblemDetail
 from gateway.domain.session import Satisfied
-from gateway.login import aims
-from gateway.login.aims import Vouch, aim, refusal, registering, required
+from gateway.login import pending_proof
+from gateway.login.pending_proof import Approval, current_proof, refusal, registering, required
 from gateway.login.record import (
     AddressConfirmed,
     AddressGiven,
@@ -51,7 +51,7 @@ from gateway.login.record import (
     TokensGranted,
     TokensRenewed,
 )
-from gateway.second_factor.requirement import DecidedBy, Register, Verify
+from gateway.second_factor.requirement import DecidedBy, EnrolFactor, VerifyFactor
 
 
 def pending(login: Login) -> tuple[Step | Effect, ...]:
@@ -71,12 +71,12 @@ def first(login: Login) -> Step | Effect:
     return pending(login)[0]
 
 
-def trouble(login: Login) -> Trouble | None:
+def problem_detail(login: Login) -> ProblemDetail | None:
     """Why this login is stopped."""
     if login.stopped:
         return login.stopped
     refused = refusal(login)
-    return Trouble(refused.problem, path=refused.path) if refused else None
+    return ProblemDetail(refused.problem, path=refused.path) if refused else None
 
 
 def satisfied(login: Login) -> tuple[Satisfied, str]:
@@ -102,7 +102,7 @@ def _sign_in(login: Login) -> Iterator[Step | Effect]:
 
 
 def _within_session(login: Login) -> Iterator[Step | Effect]:
-    if login.recent and not login.fresh and not aim(login):
+    if login.recent and not login.fresh and not current_proof(login):
         yield Step.PASSWORD  # a fresh proof of a user who has no factor
     yield from _factor(login)
     yield from _keep(login)
@@ -112,12 +112,12 @@ def _within_session(login: Login) -> Iterator[Step | Effect]:
 
 
 def _factor(login: Login) -> Iterator[Step | Effect]:
-    match aim(login):
+    match current_proof(login):
         case None:
             return
-        case Register():
+        case EnrolFactor():
             yield from _register(login)
-        case Verify() | Vouch():
+        case VerifyFactor() | Approval():
             if not login.challenge or login.queued_until is not None:
                 yield Effect.CHALLENGE
             yield Step.VERIFY
@@ -153,7 +153,7 @@ def apply(login: Login, event: Event) -> Login:
     if login.stopped or login.opened:
         return login
     match event:
-        case Stopped(trouble=why, challenge=of):
+        case Stopped(problem_detail=why, challenge=of):
             bound = of is None or (login.challenge is not None and login.challenge.id == of)
             return replace(login, stopped=why) if bound else login
         case TokensRenewed(tokens=tokens) if login.tokens:
@@ -191,7 +191,7 @@ def _password(login: Login, event: PasswordRight | PasswordChanged | TokensGrant
                 verified=event.verified,
                 open_registration=event.open_registration,
             )
-            return replace(known, stopped=trouble(known))
+            return replace(known, stopped=problem_detail(known))
         case PasswordChanged(credential_date=date) if step(login) is Step.NEW_PASSWORD:
             return replace(
                 login,
@@ -222,9 +222,9 @@ def _registration(login: Login, event: Picked | AddressGiven | AddressConfirmed 
     match event:
         case SecretWithdrawn() if shows_secret(login):
             return replace(login, draft=None, challenge=None, queued_until=None, round=login.round + 1)
-        case Picked(factor=None) if login.picked and aims.offered(login) and page in _REGISTRATION:
+        case Picked(factor=None) if login.picked and pending_proof.offered(login) and page in _REGISTRATION:
             return replace(login, picked=None, draft=None, confirmed=False, challenge=None, queued_until=None)
-        case Picked(factor=FactorKind() as factor) if factor in aims.offered(login) and page is Step.REGISTER:
+        case Picked(factor=FactorKind() as factor) if factor in pending_proof.offered(login) and page is Step.REGISTER:
             return replace(login, picked=factor, draft=None, confirmed=False, challenge=None, queued_until=None)
         case AddressGiven(draft=None) if kind and login.draft and login.draft.factor in MESSAGE_FACTORS:
             return replace(
@@ -270,15 +270,15 @@ def _proved(login: Login, event: Proved) -> Login:
         proved_at=event.at,
         remember=login.remember or event.remember,
     )
-    match aim(login):
-        case Register():
+    match current_proof(login):
+        case EnrolFactor():
             new = _drafted(login)
-            if aims.needs_voucher(login, new):
-                return replace(login, unvouched=new, round=login.round + 1)
+            if pending_proof.needs_approval(login, new):
+                return replace(login, awaiting_approval=new, round=login.round + 1)
             return _registered(login, new)
-        case Vouch() if login.unvouched:
-            return _registered(replace(login, unvouched=None), login.unvouched)
-        case Verify(methods=methods):
+        case Approval() if login.awaiting_approval:
+            return _registered(replace(login, awaiting_approval=None), login.awaiting_approval)
+        case VerifyFactor(methods=methods):
             if login.purpose is Purpose.ENROL:  # the fresh proof; registering comes next
                 return replace(login, fresh=True, round=login.round + 1)
             pinned = None if login.enrolments.of(event.factor) else _of(methods, event.factor)
@@ -295,9 +295,9 @@ def _registered(login: Login, new: Enrolment) -> Login:
 
 def _answers(login: Login, challenge: Challenge) -> bool:
     """Whether `challenge` is for what is pending: bound to it, of a new number, and sent to the address of now."""
-    if challenge.bound_to != aims.binding(login) or challenge.number < login.asked:
+    if challenge.bound_to != pending_proof.binding(login) or challenge.number < login.asked:
         return False
-    methods = aims.methods(login)
+    methods = pending_proof.methods(login)
     if challenge.factor is None:
         return not registering(login)
     wanted = _of(methods, challenge.factor)
@@ -312,7 +312,11 @@ def _counts(login: Login, challenge: Challenge, factor: FactorKind) -> bool:
     Its challenge is bound to that, and its factor is one that is taken now. An entry for a replaced message is void;
     what nothing was sent for counts for the whole round.
     """
-    if not login.challenge or challenge.bound_to != aims.binding(login) or factor not in aims.taken(login):
+    if (
+        not login.challenge
+        or challenge.bound_to != pending_proof.binding(login)
+        or factor not in pending_proof.taken(login)
+    ):
         return False
     return login.challenge.id == challenge.id or (factor not in MESSAGE_FACTORS and not registering(login))
 

@@ -10,7 +10,7 @@ from enum import Enum
 from gateway.domain.challenge import Challenge, Draft, ProofPurpose
 from gateway.domain.enrolment import Enrolment, EnrolmentSet
 from gateway.domain.policy import FactorKind, Policy
-from gateway.domain.problem import Trouble
+from gateway.domain.problem import ProblemDetail
 from gateway.domain.session import Tokens
 from gateway.domain.user import Contact, User
 
@@ -103,8 +103,8 @@ class Login:
     is owed whatever the policy asks at sign-in, `fresh` whether it was given, `wanted` what `enrol` sets up, `act` what
     is done after the proof. `proofs` are the accepted entries, in order; those of a round before `proofs_from` count no
     longer. `open_registration`: a first factor needs no approval. `edited` is the address that was taken back to be
-    edited, `unvouched` the enrolment that was proved and waits for its approval. `queued_until` is when the code that
-    is waited for may be sent, `held_until` until when the user had to wait last.
+    edited, `awaiting_approval` the enrolment that was proved and waits for its approval. `queued_until` is when the
+    next code may be sent, `held_until` until when the user had to wait last.
     """
 
     id: str
@@ -138,7 +138,7 @@ class Login:
     draft: Draft | None = None
     edited: str = field(default="", repr=False)
     confirmed: bool = False
-    unvouched: Enrolment | None = None
+    awaiting_approval: Enrolment | None = None
     challenge: Challenge | None = None
     queued_until: float | None = None
     held_until: float = 0.0
@@ -154,7 +154,7 @@ class Login:
     saved: bool = False
     noted: bool = False
     opened: Opened | None = None
-    stopped: Trouble | None = None
+    stopped: ProblemDetail | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,7 +284,7 @@ class SessionOpened:
 class Stopped:
     """The login ends without a session. With a challenge it counts only while that one is still under way."""
 
-    trouble: Trouble
+    problem_detail: ProblemDetail
     challenge: str | None = None
 
 

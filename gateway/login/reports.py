@@ -6,7 +6,7 @@ One line an event, with who, which tenant, from where, and the reference the use
 from dataclasses import dataclass
 
 from gateway.domain.user import User
-from gateway.login.visit import Visit
+from gateway.login.visit import LoginRequest
 from gateway.observe.audit import Audit, AuditEvent
 
 
@@ -16,7 +16,7 @@ class Reports:
 
     audit: Audit
 
-    def tell(self, visit: Visit, event: AuditEvent, user: User | None = None, **details: object) -> None:
+    def tell(self, visit: LoginRequest, event: AuditEvent, user: User | None = None, **details: object) -> None:
         """Write `event`; `details` are plain values, never a code, token or full address."""
         self.audit.write(
             event,

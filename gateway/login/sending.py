@@ -14,25 +14,25 @@ from math import inf
 
 import structlog
 
-from gateway.delivery.pace import Pace
+from gateway.delivery.send_rate import SendRate
 from gateway.domain.challenge import Challenge
 from gateway.domain.channel import Channel
 from gateway.domain.enrolment import Enrolment
 from gateway.domain.errors import GatewayError
-from gateway.domain.ports import Chance
-from gateway.domain.problem import Problem, Trouble
+from gateway.domain.ports import Random
+from gateway.domain.problem import Problem, ProblemDetail
 from gateway.domain.session import Tokens
 from gateway.domain.tenant import Tenant
-from gateway.login import aims
-from gateway.login.flow import Acted
-from gateway.login.proofs import SEND_TIMEOUT, Proofs
+from gateway.login import pending_proof
+from gateway.login.challenge_context import SEND_TIMEOUT, ChallengeContexts
+from gateway.login.flow import StepResult
 from gateway.login.record import ChallengeSent, Event, Login, Queued, Stopped, TokensRenewed
 from gateway.login.reports import Reports
-from gateway.login.visit import Visit
+from gateway.login.visit import LoginRequest
 from gateway.observe.audit import AuditEvent
 from gateway.rendering.masking import mask_address
-from gateway.second_factor.challenges import Case, Challenges
-from gateway.store.once import Once
+from gateway.second_factor.challenges import ChallengeContext, Challenges
+from gateway.store.single_use import SingleUse
 
 CLAIM = SEND_TIMEOUT + 10.0
 ASK_AT_LEAST, ASK_BESIDE = 240, 600
@@ -47,55 +47,61 @@ log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Sending:
+class CodeSending:
     """See the module's text."""
 
     challenges: Challenges
-    once: Once
-    proofs: Proofs
-    chance: Chance
+    once: SingleUse
+    proofs: ChallengeContexts
+    random: Random
     reports: Reports
-    pace: Pace
+    pace: SendRate
     renew: Renew
 
-    async def begin(self, visit: Visit, login: Login) -> Acted:
+    async def begin(self, visit: LoginRequest, login: Login) -> StepResult:
         """The challenge that is due: a code goes out at once, or one is waited for."""
         if login.queued_until is not None:
             return await self._queued(visit, login, asked_for=False)
-        to = aims.message(login) if aims.sends_at_once(login) else None
+        to = pending_proof.message(login) if pending_proof.sends_at_once(login) else None
         return await self._begin(visit, login, to, asked_for=False)
 
-    async def send(self, visit: Visit, login: Login) -> Acted:
+    async def send(self, visit: LoginRequest, login: Login) -> StepResult:
         """The button: a code, or a new one. A live code may be left."""
         if login.queued_until is not None:
             return await self._queued(visit, login, asked_for=True)
-        to = aims.message(login)
+        to = pending_proof.message(login)
         if to is None:
-            return Acted(trouble=Trouble(Problem.BAD_INPUT))  # an app's code is not sent
+            return StepResult(problem_detail=ProblemDetail(Problem.BAD_INPUT))  # an app's code is not sent
         return await self._begin(visit, login, to, asked_for=True)
 
-    async def _queued(self, visit: Visit, login: Login, *, asked_for: bool) -> Acted:
+    async def _queued(self, visit: LoginRequest, login: Login, *, asked_for: bool) -> StepResult:
         """A code that has to wait: still, or not any longer."""
-        to, until = aims.message(login), login.queued_until or 0.0
+        to, until = pending_proof.message(login), login.queued_until or 0.0
         if to is None:
-            return Acted((Queued(None, login.asked, login.round),))
+            return StepResult((Queued(None, login.asked, login.round),))
         if self.proofs.clock.now() >= until:
             return await self._begin(visit, login, to, asked_for=asked_for)
-        return Acted(await self._kept_alive(visit, login), Trouble(Problem.QUEUED, until))
+        return StepResult(await self._kept_alive(visit, login), ProblemDetail(Problem.QUEUED, until))
 
-    async def _begin(self, visit: Visit, login: Login, to: Enrolment | None, *, asked_for: bool) -> Acted:
+    async def _begin(self, visit: LoginRequest, login: Login, to: Enrolment | None, *, asked_for: bool) -> StepResult:
         case = self.proofs.case(visit, login)
         if case is None:
-            return Acted()
+            return StepResult()
         if to is None:
             begun = await self.challenges.begin(case, self.proofs.about_of(visit, login), login.asked, None)
-            return Acted((ChallengeSent(begun),)) if isinstance(begun, Challenge) else Acted(trouble=begun)
+            return (
+                StepResult((ChallengeSent(begun),))
+                if isinstance(begun, Challenge)
+                else StepResult(problem_detail=begun)
+            )
         return await self._claimed(visit, login, case, to, asked_for=asked_for)
 
-    async def _claimed(self, visit: Visit, login: Login, case: Case, to: Enrolment, *, asked_for: bool) -> Acted:
-        claim, owner = ("send", login.id, str(login.round), str(login.asked)), self.chance.token_bytes(8).hex()
+    async def _claimed(
+        self, visit: LoginRequest, login: Login, case: ChallengeContext, to: Enrolment, *, asked_for: bool
+    ) -> StepResult:
+        claim, owner = ("send", login.id, str(login.round), str(login.asked)), self.random.token_bytes(8).hex()
         if not await self.once.claim(visit.tenant.id, claim, CLAIM, owner=owner):
-            return Acted()
+            return StepResult()
         channel, holder = self.proofs.about(visit, login, to.factor).channel, f"{case.tenant.id}/{case.user.id}"
         try:
             if held := await self._held(case, to, channel, holder):
@@ -109,27 +115,29 @@ class Sending:
             case Challenge():
                 self.reports.tell(
                     visit,
-                    AuditEvent.CHALLENGE_SENT,
+                    AuditEvent.CODE_SENT,
                     login.user,
                     factor=to.factor.value,
                     channel=begun.channel,
                     to=mask_address(to.address),
                 )
-                return Acted((ChallengeSent(begun),))
-            case Trouble():
+                return StepResult((ChallengeSent(begun),))
+            case ProblemDetail():
                 if channel:
                     await self.pace.not_used(channel, holder)
                 await self.once.release(visit.tenant.id, claim, owner=owner)
                 return await self._not_sent(visit, login, case, to, begun, asked_for=asked_for)
 
-    async def _held(self, case: Case, to: Enrolment, channel: Channel | None, holder: str) -> Trouble | None:
+    async def _held(
+        self, case: ChallengeContext, to: Enrolment, channel: Channel | None, holder: str
+    ) -> ProblemDetail | None:
         """Why no code can go now. Who may have none takes no slot: nobody can fill a queue by a button."""
         if held := await self.challenges.held(case, to):
             return held
         at = await self.pace.take(channel, holder) if channel else None
-        return None if at is None else Trouble(Problem.QUEUED, at)
+        return None if at is None else ProblemDetail(Problem.QUEUED, at)
 
-    async def _kept_alive(self, visit: Visit, login: Login) -> tuple[Event, ...]:
+    async def _kept_alive(self, visit: LoginRequest, login: Login) -> tuple[Event, ...]:
         """A queue may be longer than Keycloak keeps an idle session: renews the tokens of whoever is still there."""
         tokens = login.tokens
         if tokens is None or (tokens.refresh_expires_at or inf) > self.proofs.clock.now() + RENEW_BEFORE:
@@ -142,29 +150,38 @@ class Sending:
         except GatewayError as error:
             log.warning("waiting_login_not_renewed", tenant=visit.tenant.id, what=error.what, reference=visit.reference)
             return ()
-        return (TokensRenewed(renewed) if renewed else Stopped(Trouble(Problem.LOGIN_EXPIRED)),)
+        return (TokensRenewed(renewed) if renewed else Stopped(ProblemDetail(Problem.LOGIN_EXPIRED)),)
 
     async def _not_sent(
-        self, visit: Visit, login: Login, case: Case, to: Enrolment, trouble: Trouble, *, asked_for: bool
-    ) -> Acted:
-        others = len(aims.methods(login)) > 1 or bool(aims.extras(login))
-        beside = self._beside(login) if others and trouble.problem in _NOT_SOON else ()
-        if trouble.problem is Problem.QUEUED:
-            return Acted((*beside, Queued(trouble.until, login.asked + len(beside), login.round)), trouble)
-        failed = trouble.problem is Problem.SEND_FAILED
-        event = AuditEvent.CHALLENGE_SEND_FAILED if failed else AuditEvent.LIMIT_REACHED
-        problem = trouble.problem.value
+        self,
+        visit: LoginRequest,
+        login: Login,
+        case: ChallengeContext,
+        to: Enrolment,
+        problem_detail: ProblemDetail,
+        *,
+        asked_for: bool,
+    ) -> StepResult:
+        others = len(pending_proof.methods(login)) > 1 or bool(pending_proof.extras(login))
+        beside = self._beside(login) if others and problem_detail.problem in _NOT_SOON else ()
+        if problem_detail.problem is Problem.QUEUED:
+            return StepResult(
+                (*beside, Queued(problem_detail.until, login.asked + len(beside), login.round)), problem_detail
+            )
+        failed = problem_detail.problem is Problem.SEND_FAILED
+        event = AuditEvent.CODE_NOT_SENT if failed else AuditEvent.LIMIT_REACHED
+        problem = problem_detail.problem.value
         self.reports.tell(visit, event, login.user, factor=to.factor.value, problem=problem, asked_for=asked_for)
         # The maximum of sends ends the login only when no live code is left, and nothing else can be typed.
-        if trouble.problem is Problem.MAX_SENDS and not others and not await self._lives(case, login.challenge):
+        if problem_detail.problem is Problem.MAX_SENDS and not others and not await self._lives(case, login.challenge):
             cooled = self.proofs.clock.now() + login.policy.resend_cooldown
-            stopped = replace(trouble, until=trouble.until or cooled)
-            return Acted((Stopped(stopped),), stopped)
+            stopped = replace(problem_detail, until=problem_detail.until or cooled)
+            return StepResult((Stopped(stopped),), stopped)
         if login.queued_until is not None and login.challenge is not None:
-            return Acted((Queued(None, login.asked, login.round),), trouble)
-        return Acted(beside, trouble)
+            return StepResult((Queued(None, login.asked, login.round),), problem_detail)
+        return StepResult(beside, problem_detail)
 
-    async def _lives(self, case: Case, challenge: Challenge | None) -> bool:
+    async def _lives(self, case: ChallengeContext, challenge: Challenge | None) -> bool:
         """Whether a code that was sent can still be right."""
         if challenge is None or (challenge.expires_at or 0.0) <= self.proofs.clock.now():
             return False
@@ -175,5 +192,5 @@ class Sending:
         administrator's."""
         if login.challenge is not None:
             return ()
-        now, challenge_id = self.proofs.clock.now(), self.chance.token_bytes(12).hex()
-        return (ChallengeSent(Challenge(challenge_id, None, aims.binding(login), login.asked, issued_at=now)),)
+        now, challenge_id = self.proofs.clock.now(), self.random.token_bytes(12).hex()
+        return (ChallengeSent(Challenge(challenge_id, None, pending_proof.binding(login), login.asked, issued_at=now)),)

@@ -1,11 +1,11 @@
 """Makes what every page of a login shows; a step adds its own with `dataclasses.replace`."""
 
 from gateway.login.record import Login, Step
-from gateway.login.visit import Visit
+from gateway.login.visit import LoginRequest
 from gateway.rendering.step_view import StepView
 
 
-def view_of(step: Step, visit: Visit, login: Login, now: float) -> StepView:
+def view_of(step: Step, visit: LoginRequest, login: Login, now: float) -> StepView:
     """The page of `step`: the user's name, what the form names (its login, round and own id), and the target."""
     return StepView(
         step=step.value,

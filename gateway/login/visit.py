@@ -5,14 +5,14 @@ Nothing in `login/` below `handlers` sees aiohttp.
 
 from dataclasses import dataclass, field
 
+from gateway.domain.configuration import Configuration
 from gateway.domain.session import Session
 from gateway.domain.tenant import Tenant
-from gateway.second_factor.trust import TrustCookie
-from gateway.settings.snapshot import Configuration
+from gateway.second_factor.trusted_browsers import TrustCookie
 
 
 @dataclass(frozen=True, slots=True)
-class Visit:
+class LoginRequest:
     """One request to the login pages.
 
     `tag` and `secret` are the parts of the login cookie (`secret` None without one; after an accepted proof the new

@@ -11,8 +11,8 @@ from gateway.observe.audit import AuditEvent
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 OUTCOMES = {
     AuditEvent.SESSION_OPENED: "signed-in",
-    AuditEvent.LOGIN_WRONG_PASSWORD: "wrong-password",
-    AuditEvent.LOGIN_REFUSED: "refused",
+    AuditEvent.PASSWORD_REJECTED: "wrong-password",
+    AuditEvent.LOGIN_STOPPED: "refused",
     AuditEvent.LOGIN_UNAVAILABLE: "unavailable",
     AuditEvent.LOGIN_QUEUE_FULL: "too-many",
     AuditEvent.LIMIT_REACHED: "limited",

@@ -20,7 +20,7 @@ log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class ReadinessReport:
     """Ready when nothing fails and the process does not drain. `reasons` says why, by the name of what fails."""
 
     reasons: Mapping[str, str] = field(default_factory=dict)
@@ -51,13 +51,13 @@ class Readiness:
         """From now on this process is not ready: it is about to end."""
         self._draining = True
 
-    async def verdict(self) -> Verdict:
+    async def verdict(self) -> ReadinessReport:
         """The state of all dependencies now; never raises for what they do."""
         if self._draining:
-            return Verdict(draining=True)
+            return ReadinessReport(draining=True)
         if self._asking is None or self._asking.done():
             self._asking = asyncio.create_task(self._ask_all())
-        return Verdict(await asyncio.shield(self._asking))
+        return ReadinessReport(await asyncio.shield(self._asking))
 
     async def _ask_all(self) -> dict[str, str]:
         names = list(self._checks)

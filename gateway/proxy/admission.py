@@ -12,7 +12,7 @@ from aiohttp import web
 from gateway.domain.problem import Problem
 from gateway.domain.session import Session
 from gateway.domain.tenant import Tenant
-from gateway.proxy import access, routing
+from gateway.proxy import authorization, routing
 from gateway.proxy.request_check import Checked
 from gateway.web import cookies
 
@@ -61,14 +61,14 @@ class Admission:
     def __init__(self, sessions: Sessions) -> None:
         self._sessions = sessions
 
-    async def admit(self, checked: Checked, tenant: Tenant, prefix: str) -> access.Decision:
+    async def admit(self, checked: Checked, tenant: Tenant, prefix: str) -> authorization.Decision:
         """The decision; the store is asked only where it depends on a session.
 
         Raises what `Sessions.current` raises (`errors.Unreachable`): then nobody comes in.
         """
         found = routing.find(checked, tenant, prefix)
         session = None
-        if isinstance(found, routing.Found) and not found.public and not access.is_preflight(checked):
+        if isinstance(found, routing.RouteMatch) and not found.public and not authorization.is_preflight(checked):
             value = cookies.read(checked.all("cookie"), cookies.name_of(cookies.Cookie.SESSION, tenant))
             session = await self._sessions.current(tenant, value) if value else None
-        return access.decide(checked, tenant, found, session, prefix)
+        return authorization.authorize(checked, tenant, found, session, prefix)

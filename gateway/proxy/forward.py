@@ -14,11 +14,19 @@ from dataclasses import dataclass
 from gateway.domain.problem import Problem
 from gateway.domain.tasks import end
 from gateway.domain.tenant import Route
-from gateway.proxy.client import Client, Relayed
-from gateway.proxy.headers import Fields, Request
-from gateway.proxy.pool import Origin, Pool
+from gateway.proxy.downstream import Downstream, DownstreamResponse
+from gateway.proxy.headers import HeaderFields, UpstreamRequest
 from gateway.proxy.request_check import Checked
-from gateway.proxy.wire import Answer, AppError, BadAnswer, ClientGone, NoConnection, TooSlow, Wire
+from gateway.proxy.upstream_connection import (
+    AppError,
+    BadResponse,
+    ClientGone,
+    NoConnection,
+    TooSlow,
+    UpstreamConnection,
+    UpstreamResponse,
+)
+from gateway.proxy.upstream_pool import UpstreamOrigin, UpstreamPool
 
 _REPEATABLE = frozenset({"GET", "HEAD", "OPTIONS"})
 _WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
@@ -36,14 +44,14 @@ class TooLarge(AppError):
     """The body is larger than the route takes."""
 
 
-Rewrite = Callable[[Iterable[tuple[str, str]]], Fields]
+Rewrite = Callable[[Iterable[tuple[str, str]]], HeaderFields]
 """The fields of the app's answer → the fields the browser gets."""
 
 
 class Forwarder:
     """Sends requests to apps."""
 
-    def __init__(self, pool: Pool) -> None:
+    def __init__(self, pool: UpstreamPool) -> None:
         self._pool = pool
         self._streams = EventStreams()
 
@@ -53,18 +61,18 @@ class Forwarder:
 
     async def forward(
         self,
-        client: Client,
+        client: Downstream,
         checked: Checked,
-        head: Request,
+        head: UpstreamRequest,
         route: Route,
         *,
         rewrite: Rewrite,
         closing: Callable[[Callable[[], None]], Callable[[], None]] | None = None,
-    ) -> Relayed | Failed:
+    ) -> DownstreamResponse | Failed:
         """One exchange. `closing` is given what cuts it off and gives back what forgets that."""
         if route.max_body is not None and (checked.length or 0) > route.max_body:
             return Failed(Problem.REQUEST_TOO_LARGE, "declared body")
-        origin = Origin.of(route)
+        origin = UpstreamOrigin.of(route)
         exchange = _Exchange(client, checked, head, route, rewrite, streams=self._streams)
         forget = closing(exchange.cut) if closing else None
         client.watch(exchange.client_lost)
@@ -91,7 +99,7 @@ class Forwarder:
                 forget()
 
 
-def framing(checked: Checked) -> Fields:
+def framing(checked: Checked) -> HeaderFields:
     """How the body is framed for the app: as declared, made anew."""
     if checked.chunked:
         return (("Transfer-Encoding", "chunked"),)
@@ -100,7 +108,7 @@ def framing(checked: Checked) -> Fields:
     return (("Content-Length", "0"),) if checked.method in _WITH_BODY else ()
 
 
-def head_bytes(head: Request, fields: Fields) -> bytes:
+def head_bytes(head: UpstreamRequest, fields: HeaderFields) -> bytes:
     """A request head on the wire."""
     lines = [f"{head.method} {head.target} HTTP/1.1", *(f"{n}: {v}" for n, v in (*head.fields, *fields)), "", ""]
     return "\r\n".join(lines).encode("latin-1")
@@ -136,9 +144,9 @@ class _Exchange:
 
     def __init__(
         self,
-        client: Client,
+        client: Downstream,
         checked: Checked,
-        head: Request,
+        head: UpstreamRequest,
         route: Route,
         rewrite: Rewrite,
         *,
@@ -150,7 +158,7 @@ class _Exchange:
         self._head = head
         self._route = route
         self._rewrite = rewrite
-        self._wire: Wire | None = None
+        self._wire: UpstreamConnection | None = None
         self._has_body = checked.chunked or bool(checked.length)
 
     def client_lost(self) -> None:
@@ -163,7 +171,7 @@ class _Exchange:
         self.client_lost()
         self._client.give_up()
 
-    async def run(self, wire: Wire, *, kept: bool) -> Relayed | Failed | None:
+    async def run(self, wire: UpstreamConnection, *, kept: bool) -> DownstreamResponse | Failed | None:
         """The exchange on `wire`; None: it was dead from the start and the request may be sent again."""
         self._wire = wire
         try:
@@ -201,7 +209,7 @@ class _Exchange:
             wire.abort()
             raise
 
-    async def _pump(self, wire: Wire) -> None:
+    async def _pump(self, wire: UpstreamConnection) -> None:
         """The request's body to the app, with our framing."""
         sent = 0
         while data := await self._client.read():
@@ -215,7 +223,7 @@ class _Exchange:
         elif sent != self._checked.length:
             raise ClientGone("body cut off")
 
-    async def _await_answer(self, wire: Wire, pump: "asyncio.Task[None] | None") -> Answer:
+    async def _await_answer(self, wire: UpstreamConnection, pump: "asyncio.Task[None] | None") -> UpstreamResponse:
         """The head of the answer. The time allowed begins when the body has been sent."""
         if pump is not None:
             early = asyncio.create_task(wire.answer())
@@ -235,8 +243,12 @@ class _Exchange:
             raise TooSlow(f"no answer in {seconds:g} s") from error
 
     async def _relay(
-        self, wire: Wire, answer: Answer, pump: "asyncio.Task[None] | None", between: float | None
-    ) -> Relayed:
+        self,
+        wire: UpstreamConnection,
+        answer: UpstreamResponse,
+        pump: "asyncio.Task[None] | None",
+        between: float | None,
+    ) -> DownstreamResponse:
         client = self._client
         client.takes_from(wire)
         if pump is not None:
@@ -258,7 +270,7 @@ class _Exchange:
                 sending = client.body(data)
                 del data  # `body` may have made another of it
                 await sending
-        except (BadAnswer, NoConnection, TimeoutError):
+        except (BadResponse, NoConnection, TimeoutError):
             wire.abort()
             return client.give_up()
         if pump is not None and not pump.done():
@@ -266,7 +278,7 @@ class _Exchange:
         return await client.finish()
 
 
-def _is_event_stream(answer: Answer) -> bool:
+def _is_event_stream(answer: UpstreamResponse) -> bool:
     return any(kind.partition(";")[0].strip().lower() == "text/event-stream" for kind in answer.all("content-type"))
 
 
@@ -277,7 +289,7 @@ def _raise_unless_app_lost(pump: "asyncio.Task[None]") -> None:
         raise error
 
 
-def _tell_app(wire: Wire, pump: "asyncio.Task[None]") -> None:
+def _tell_app(wire: UpstreamConnection, pump: "asyncio.Task[None]") -> None:
     """An app that waits for a body which will not come whole must not wait for ever."""
     if not pump.cancelled() and pump.exception() is not None and not isinstance(pump.exception(), NoConnection):
         wire.abort(ClientGone("body cut off"))

@@ -13,9 +13,9 @@ from urllib.parse import quote, unquote, urlsplit
 from gateway.domain.session import Session
 from gateway.domain.tenant import IdentityDelivery, Route, Tenant
 from gateway.proxy.request_check import Checked, listed
-from gateway.proxy.routing import Found
+from gateway.proxy.routing import RouteMatch
 
-Fields = tuple[tuple[str, str], ...]
+HeaderFields = tuple[tuple[str, str], ...]
 
 _HOP_BY_HOP = frozenset(
     [
@@ -124,17 +124,17 @@ _HSTS = "max-age=31536000"
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class UpstreamRequest:
     """The head an app gets; framing fields are added by who sends the body."""
 
     method: str
     target: str
-    fields: Fields
+    fields: HeaderFields
 
 
 def request_head(
-    checked: Checked, found: Found, tenant: Tenant, session: Session | None, client_address: str
-) -> Request:
+    checked: Checked, found: RouteMatch, tenant: Tenant, session: Session | None, client_address: str
+) -> UpstreamRequest:
     """Build the head for the app of `found`; `session` None gives no identity at all."""
     named = listed(checked.all("connection"))
     fields = [(name, value) for name, value in checked.headers if name.lower() not in named and not _is_managed(name)]
@@ -153,10 +153,10 @@ def request_head(
         ("X-Forwarded-Host", public.netloc),
         ("X-Forwarded-Port", str(public.port or (443 if public.scheme == "https" else 80))),
     )
-    return Request(checked.method, found.target, (("Host", urlsplit(found.route.to).netloc), *fields))
+    return UpstreamRequest(checked.method, found.target, (("Host", urlsplit(found.route.to).netloc), *fields))
 
 
-def identity_fields(session: Session) -> Fields:
+def identity_fields(session: Session) -> HeaderFields:
     """The named headers: always all of them, so that none of a client's could be taken for ours."""
     return (
         ("X-Auth-User-Id", _ascii(session.user_id)),
@@ -167,8 +167,8 @@ def identity_fields(session: Session) -> Fields:
 
 
 def response_fields(
-    fields: Iterable[tuple[str, str]], checked: Checked, route: Route, tenant: Tenant, *, extra: Fields = ()
-) -> Fields:
+    fields: Iterable[tuple[str, str]], checked: Checked, route: Route, tenant: Tenant, *, extra: HeaderFields = ()
+) -> HeaderFields:
     """The fields of an app's answer as the browser gets them, framing aside, and `extra` of ours (cookies).
 
     `Set-Cookie` stays a list; the order is kept. `Strict-Transport-Security` is the gateway's, by https only.
@@ -198,7 +198,7 @@ def response_fields(
     return (*out, *extra)
 
 
-def cors_fields(checked: Checked, tenant: Tenant) -> Fields:
+def cors_fields(checked: Checked, tenant: Tenant) -> HeaderFields:
     """What lets a page of a configured origin read the answer; nothing for any other."""
     origin = checked.header("origin")
     if origin is None or origin not in tenant.origins:
@@ -206,7 +206,7 @@ def cors_fields(checked: Checked, tenant: Tenant) -> Fields:
     return (("Access-Control-Allow-Origin", origin), ("Access-Control-Allow-Credentials", "true"))
 
 
-def preflight_fields(checked: Checked, tenant: Tenant) -> Fields:
+def preflight_fields(checked: Checked, tenant: Tenant) -> HeaderFields:
     """The answer to a preflight of a configured origin."""
     asked = ", ".join(sorted(listed(checked.all("access-control-request-headers"))))
     allowed = (("Access-Control-Allow-Headers", asked),) if asked else ()

@@ -98,14 +98,14 @@ class Checked:
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class InvalidRequest:
     """Why a request is answered without looking further; the connection closes after it."""
 
     problem: Problem
     status: int
 
 
-_BAD = Refusal(Problem.BAD_REQUEST, 400)
+_BAD = InvalidRequest(Problem.BAD_REQUEST, 400)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,19 +120,19 @@ class _Framing:
     chunked: bool
 
 
-def check(head: RequestHead) -> Checked | Refusal:
+def check(head: RequestHead) -> Checked | InvalidRequest:
     """`head` as the one thing it means, or the refusal."""
     if head.version not in ((1, 0), (1, 1)):
         return _BAD
     if head.method not in METHODS:
-        return Refusal(Problem.METHOD_NOT_ALLOWED, 405)
+        return InvalidRequest(Problem.METHOD_NOT_ALLOWED, 405)
     if len(head.target) > MAX_TARGET:
-        return Refusal(Problem.REQUEST_TOO_LARGE, 414)
+        return InvalidRequest(Problem.REQUEST_TOO_LARGE, 414)
     if not head.target.startswith("/") or not _TARGET.fullmatch(head.target):
         return _BAD
     raw_path, mark, query = head.target.partition("?")
     path = _check_path(raw_path)
-    if isinstance(path, Refusal):
+    if isinstance(path, InvalidRequest):
         return path
     refusal = _check_sizes(head.headers) or _check_fields(head.headers)
     if refusal:
@@ -142,11 +142,11 @@ def check(head: RequestHead) -> Checked | Refusal:
     if host is None:
         return _BAD
     framing = _check_framing(head.version, fields)
-    if isinstance(framing, Refusal):
+    if isinstance(framing, InvalidRequest):
         return framing
     expect = fields.get("expect")
     if expect is not None and expect.lower() != "100-continue":
-        return Refusal(Problem.BAD_REQUEST, 417)
+        return InvalidRequest(Problem.BAD_REQUEST, 417)
     upgrade = _wants_websocket(head.headers)
     if upgrade and not _is_websocket_handshake(head, fields, framing):
         return _BAD
@@ -180,7 +180,7 @@ def fully_decoded(text: str) -> str | None:
     return None
 
 
-def _check_path(path: str) -> _Path | Refusal:
+def _check_path(path: str) -> _Path | InvalidRequest:
     """Every reading of the path that some server is known for must be the same path."""
     if _BAD_PERCENT.search(path):
         return _BAD
@@ -188,7 +188,7 @@ def _check_path(path: str) -> _Path | Refusal:
     if text is None or "\\" in text or any(ord(c) < 0x20 or 0x7F <= ord(c) <= 0x9F for c in text):
         return _BAD
     if text.count("/") > MAX_SEGMENTS:
-        return Refusal(Problem.REQUEST_TOO_LARGE, 414)
+        return InvalidRequest(Problem.REQUEST_TOO_LARGE, 414)
     # ";x" is a parameter to some servers, and blanks at a segment's end are lost on others: "..;x", ".. "
     if any(segment.partition(";")[0].strip() in (".", "..") for segment in text.split("/")):
         return _BAD
@@ -200,8 +200,8 @@ def _check_path(path: str) -> _Path | Refusal:
     return _Path(segments, odd)
 
 
-def _check_sizes(headers: tuple[tuple[str, str], ...]) -> Refusal | None:
-    too_large = Refusal(Problem.HEADERS_TOO_LARGE, 431)
+def _check_sizes(headers: tuple[tuple[str, str], ...]) -> InvalidRequest | None:
+    too_large = InvalidRequest(Problem.HEADERS_TOO_LARGE, 431)
     if len(headers) > MAX_HEADERS:
         return too_large
     cookies = rest = pairs = 0
@@ -215,7 +215,7 @@ def _check_sizes(headers: tuple[tuple[str, str], ...]) -> Refusal | None:
     return too_large if many else None
 
 
-def _check_fields(headers: tuple[tuple[str, str], ...]) -> Refusal | None:
+def _check_fields(headers: tuple[tuple[str, str], ...]) -> InvalidRequest | None:
     seen: set[str] = set()
     for name, value in headers:
         key = name.lower()
@@ -238,7 +238,7 @@ def _check_host(host: str | None) -> str | None:
     return None if name.startswith(".") or name.endswith(".") or ".." in name else name
 
 
-def _check_framing(version: tuple[int, int], fields: dict[str, str]) -> _Framing | Refusal:
+def _check_framing(version: tuple[int, int], fields: dict[str, str]) -> _Framing | InvalidRequest:
     coding, length = fields.get("transfer-encoding"), fields.get("content-length")
     if coding is not None:
         if coding.lower() != "chunked" or length is not None or version != (1, 1):

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from gateway.domain.tenant import Route, Tenant
 from gateway.proxy.request_check import Checked, fully_decoded
 
-_APP_DOORS = (
+_BLOCKED_OF_APPS = (
     ("keycloaklogin",),
     ("agent", "login"),
     ("agent", "refresh-token"),
@@ -32,7 +32,7 @@ _PROTOCOL_OPEN = frozenset({"certs", "logout", "userinfo", "login-status-iframe.
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class RouteMatch:
     """The route of a request and the target its app gets. `public`: no session asked, no identity given."""
 
     route: Route
@@ -41,7 +41,7 @@ class Found:
 
 
 @dataclass(frozen=True, slots=True)
-class ClosedDoor:
+class BlockedEndpoint:
     """A sign-in door of an app: the answer says where to sign in instead."""
 
 
@@ -51,11 +51,11 @@ class NoRoute:
 
 
 @dataclass(frozen=True, slots=True)
-class OddPath:
+class InvalidPath:
     """`//` or `%2f` on a route that does not take them."""
 
 
-def find(checked: Checked, tenant: Tenant, prefix: str) -> Found | ClosedDoor | NoRoute | OddPath:
+def find(checked: Checked, tenant: Tenant, prefix: str) -> RouteMatch | BlockedEndpoint | NoRoute | InvalidPath:
     """Where `checked` goes. `prefix` is the gateway's own (`/-/`), which no route can cover."""
     segments = checked.segments
     own = _folded(tuple(prefix.split("/")))
@@ -69,12 +69,12 @@ def find(checked: Checked, tenant: Tenant, prefix: str) -> Found | ClosedDoor | 
     if route is None:
         return NoRoute()
     if checked.odd_slashes and not route.allow_encoded_slash:
-        return OddPath()
+        return InvalidPath()
     target = upstream_target(route, checked)
-    if is_closed(segments) or is_closed(tuple(target.partition("?")[0].split("/"))):
-        return ClosedDoor()
+    if is_blocked(segments) or is_blocked(tuple(target.partition("?")[0].split("/"))):
+        return BlockedEndpoint()
     public = checked.method in ("GET", "HEAD") and not checked.upgrade and checked.path in tenant.public_paths
-    return Found(route, target, public)
+    return RouteMatch(route, target, public)
 
 
 def upstream_target(route: Route, checked: Checked) -> str:
@@ -86,11 +86,11 @@ def upstream_target(route: Route, checked: Checked) -> str:
     return f"{base}{path}" if checked.query is None else f"{base}{path}?{checked.query}"
 
 
-def is_closed(segments: tuple[str, ...]) -> bool:
+def is_blocked(segments: tuple[str, ...]) -> bool:
     """Whether some server could read these segments as one of the closed doors, wherever it is mounted."""
     words = _folded(segments)
     return any(
-        any(words[at : at + len(door)] == door for door in _APP_DOORS)
+        any(words[at : at + len(blocked)] == blocked for blocked in _BLOCKED_OF_APPS)
         or (words[at] in _KEYCLOAK_BEGINS and _is_closed_of_keycloak(words[at : at + _KEYCLOAK_DEPTH]))
         for at in range(len(words))
     )

@@ -17,16 +17,24 @@ from typing import Any, cast
 
 from aiohttp import web
 
-from gateway.domain.ports import Chance, Clock, SystemChance
+from gateway.domain.ports import Clock, Random, SystemRandom
 from gateway.domain.problem import Problem
 from gateway.domain.tenant import Route
-from gateway.proxy.client import Client, Relayed
+from gateway.proxy.downstream import Downstream, DownstreamResponse
 from gateway.proxy.forward import Failed, Rewrite, head_bytes
-from gateway.proxy.frames import GOING_AWAY, POLICY_VIOLATION, Frames, close_frame
-from gateway.proxy.headers import Request
-from gateway.proxy.pool import Origin, Pool
+from gateway.proxy.headers import UpstreamRequest
 from gateway.proxy.request_check import Checked, listed
-from gateway.proxy.wire import Answer, AppError, BadAnswer, ClientGone, NoConnection, TooSlow, Wire
+from gateway.proxy.upstream_connection import (
+    AppError,
+    BadResponse,
+    ClientGone,
+    NoConnection,
+    TooSlow,
+    UpstreamConnection,
+    UpstreamResponse,
+)
+from gateway.proxy.upstream_pool import UpstreamOrigin, UpstreamPool
+from gateway.proxy.websocket_frames import GOING_AWAY, POLICY_VIOLATION, WebSocketFrames, close_frame
 
 _GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455 1.3
 _UPGRADE = (("Connection", "Upgrade"), ("Upgrade", "websocket"))
@@ -44,12 +52,12 @@ class WebSockets:
     """Passes WebSockets on to apps."""
 
     def __init__(
-        self, pool: Pool, clock: Clock, *, per_session: int = PER_SESSION, chance: Chance | None = None
+        self, pool: UpstreamPool, clock: Clock, *, per_session: int = PER_SESSION, random: Random | None = None
     ) -> None:
         self._pool = pool
         self._clock = clock
         self._per_session = per_session
-        self._chance = chance or SystemChance()
+        self._random = random or SystemRandom()
         self._open: Counter[str] = Counter()
         self._live: set[asyncio.Future[bytes]] = set()
         self._ended = False
@@ -65,14 +73,14 @@ class WebSockets:
         self,
         request: web.Request,
         checked: Checked,
-        head: Request,
+        head: UpstreamRequest,
         route: Route,
         *,
         session_id: str,
         rewrite: Rewrite,
         closing: Callable[[Callable[[], None]], Callable[[], None]],
         on_activity: Callable[[], None],
-    ) -> Relayed | Failed:
+    ) -> DownstreamResponse | Failed:
         """One WebSocket from handshake to end. `closing` is given what cuts it and gives back what forgets that."""
         if self._open[session_id] >= self._per_session:
             return Failed(Problem.TOO_MANY_STREAMS, f"{self._per_session} WebSockets of one session")
@@ -90,15 +98,15 @@ class WebSockets:
         self,
         request: web.Request,
         checked: Checked,
-        head: Request,
+        head: UpstreamRequest,
         route: Route,
         *,
         rewrite: Rewrite,
         closing: Callable[[Callable[[], None]], Callable[[], None]],
         on_activity: Callable[[], None],
-    ) -> Relayed | Failed:
-        client = Client(request)
-        wire: Wire | None = None
+    ) -> DownstreamResponse | Failed:
+        client = Downstream(request)
+        wire: UpstreamConnection | None = None
         ending: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
         spliced = False
 
@@ -116,7 +124,7 @@ class WebSockets:
         forget = closing(cut)  # before anything is waited for: no end of the session is missed
         client.watch(lost)
         try:
-            wire = await self._pool.connect(Origin.of(route), route.timeouts.connect)
+            wire = await self._pool.connect(UpstreamOrigin.of(route), route.timeouts.connect)
             if client.gone:
                 raise ClientGone("client gone")
             answer = await _handshake(wire, head, route.timeouts.first_byte)
@@ -148,19 +156,19 @@ class WebSockets:
     async def _both_ways(
         self,
         request: web.Request,
-        client: Client,
-        wire: Wire,
+        client: Downstream,
+        wire: UpstreamConnection,
         *,
         patience: float,
         on_activity: Callable[[], None],
         ending: asyncio.Future[bytes],
-    ) -> Relayed:
+    ) -> DownstreamResponse:
         alive = _Alive(self._clock, on_activity)
         inbox = _Inbox(request)
         # aiohttp hands every further byte of this connection to the parser set here; its own WebSocket uses the same.
         request.protocol.set_parser(cast(Any, inbox))
 
-        upward, downward = Frames(), Frames()
+        upward, downward = WebSocketFrames(), WebSocketFrames()
 
         async def to_app() -> None:
             while data := await inbox.read():
@@ -199,7 +207,9 @@ class WebSockets:
         wire.close()  # not at once: the browser's close frame may still be on its way
         return client.hang_up()
 
-    async def _say_goodbye(self, client: Client, wire: Wire, inbox: "_Inbox", upward: Frames, status: bytes) -> bool:
+    async def _say_goodbye(
+        self, client: Downstream, wire: UpstreamConnection, inbox: "_Inbox", upward: WebSocketFrames, status: bytes
+    ) -> bool:
         """`status` to both sides; then the browser's own close frame is waited for, so that it sees a clean end.
 
         Whether it came.
@@ -207,7 +217,7 @@ class WebSockets:
         with suppress(AppError, TimeoutError):
             async with asyncio.timeout(GOODBYE):
                 if upward.between and not upward.closing:
-                    await wire.write(close_frame(status, self._chance.token_bytes(4)))
+                    await wire.write(close_frame(status, self._random.token_bytes(4)))
                 await client.raw(close_frame(status))
                 while not upward.closing and (data := await inbox.read()):
                     upward.feed(data)
@@ -280,7 +290,7 @@ class _Inbox:
             self._waiter.set_result(None)
 
 
-async def _handshake(wire: Wire, head: Request, seconds: float) -> Answer:
+async def _handshake(wire: UpstreamConnection, head: UpstreamRequest, seconds: float) -> UpstreamResponse:
     wire.begin(head.method, upgrade=True)
     await wire.write(head_bytes(head, _UPGRADE))
     try:
@@ -290,15 +300,17 @@ async def _handshake(wire: Wire, head: Request, seconds: float) -> Answer:
         raise TooSlow(f"no answer to a handshake in {seconds:g} s") from error
 
 
-def _check_switch(answer: Answer, checked: Checked) -> None:
+def _check_switch(answer: UpstreamResponse, checked: Checked) -> None:
     """RFC 6455 4.1: that the app answers this handshake; what it chose of the offers the browser judges itself."""
     key = checked.header("sec-websocket-key") or ""
     wanted = b64encode(hashlib.sha1(f"{key}{_GUID}".encode(), usedforsecurity=False).digest()).decode()
     if listed(answer.all("upgrade")) != {"websocket"} or answer.all("sec-websocket-accept") != (wanted,):
-        raise BadAnswer("a switch of protocols that answers another handshake")
+        raise BadResponse("a switch of protocols that answers another handshake")
 
 
-async def _ordinary(client: Client, wire: Wire, answer: Answer, rewrite: Rewrite, between: float | None) -> Relayed:
+async def _ordinary(
+    client: Downstream, wire: UpstreamConnection, answer: UpstreamResponse, rewrite: Rewrite, between: float | None
+) -> DownstreamResponse:
     await client.head(
         answer.status, answer.reason, rewrite(answer.fields), length=answer.length, empty=answer.empty, last=True
     )
@@ -309,7 +321,7 @@ async def _ordinary(client: Client, wire: Wire, answer: Answer, rewrite: Rewrite
             if not data:
                 return await client.finish()
             await client.body(data)
-    except (BadAnswer, NoConnection, TimeoutError):
+    except (BadResponse, NoConnection, TimeoutError):
         return client.give_up()
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import segno
 
-from gateway.domain.problem import Trouble
+from gateway.domain.problem import ProblemDetail
 from gateway.rendering.problem_texts import ProblemView
 
 ASK_WHETHER_UNIQUE_FROM = 2
@@ -43,9 +43,9 @@ class StepView:
 
     Of `verify`: `any_of` are the codes that one page takes (CC-13), with an empty `factor` where several methods are
     meant; `message` the factor by which a code can be sent, `sent_already` whether one was, `answerable` whether a code
-    would be judged now; `no_codes_left` that all backup codes are used; `vouching` that somebody else must confirm a
-    registration (GW-27); `after_password` that a new password has just been set; `held` why nothing that is typed would
-    be judged now, which is told when there is nothing newer to tell. Of `new-password`: `another_code` that a code is
+    would be judged now; `no_codes_left` that all backup codes are used; `approving_first` that the enrolment must be
+    approved first; `after_password` that a new password has just been set; `held` why nothing that is typed would be
+    judged now, which is shown when there is nothing newer to show. Of `new-password`: `another_code` that a code is
     asked for after it, `asks_current` that the current password is asked for too.
     """
 
@@ -83,11 +83,11 @@ class StepView:
     sent_already: bool = False
     answerable: bool = True
     no_codes_left: bool = False
-    vouching: bool = False
+    approving_first: bool = False
     after_password: bool = False
     asks_current: bool = False
     another_code: bool = False
-    held: Trouble | None = None
+    held: ProblemDetail | None = None
     can_cancel: bool = True
     sso: bool = False
 
@@ -168,7 +168,7 @@ def as_json(view: StepView, problem: ProblemView | None) -> dict[str, Any]:
         body["tag"] = view.tag
     if view.any_of:
         body["any_of"] = [m.factor for m in view.any_of]
-    if view.vouching:
+    if view.approving_first:
         body["vouching"] = True
     if view.step == "confirm":
         body["address"] = view.address

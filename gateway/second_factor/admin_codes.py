@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from gateway.crypto import codes
 from gateway.crypto.signing import Signer
-from gateway.domain.ports import Chance, Clock
+from gateway.domain.ports import Clock, Random
 from gateway.second_factor.factors import admin_code
 from gateway.store.records import Records
 
@@ -34,11 +34,11 @@ class AdminCodes:
     records: Records[AdminCode]
     signer: Signer
     clock: Clock
-    chance: Chance
+    random: Random
 
     async def issue(self, tenant_id: str, user_id: str, issuer: str) -> str:
         """A new code for the user, the only one that works from now on; show it once."""
-        code = codes.make(admin_code.DIGITS, self.chance)
+        code = codes.make(admin_code.DIGITS, self.random)
         now = self.clock.now()
         digest = admin_code.digest(self.signer, code, tenant_id, user_id)
         await self.records.write(tenant_id, user_id, AdminCode(digest, issuer, now), now + LIFE)

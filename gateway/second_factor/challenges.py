@@ -25,23 +25,23 @@ from gateway.domain.challenge import (
     Unavailable,
 )
 from gateway.domain.channel import ChannelKind
+from gateway.domain.configuration import OperatorLimits
 from gateway.domain.enrolment import Enrolment, EnrolmentSet
 from gateway.domain.policy import MESSAGE_FACTORS, FactorKind, Policy, SharedAddress
-from gateway.domain.ports import Chance, Clock
-from gateway.domain.problem import Problem, Trouble
+from gateway.domain.ports import Clock, Random
+from gateway.domain.problem import Problem, ProblemDetail
 from gateway.domain.tenant import Tenant
 from gateway.domain.user import User
 from gateway.second_factor import limits
-from gateway.second_factor.attempts import Attempts, Go, No
-from gateway.second_factor.consuming import Consuming
-from gateway.second_factor.factor import About, Factor
 from gateway.second_factor.factors import admin_code, backup_code, message_code, totp
-from gateway.second_factor.limits import Group, Whose
-from gateway.settings.snapshot import OperatorLimits
-from gateway.store.interface import Store
+from gateway.second_factor.factors.protocol import DeliveryContext, Factor
+from gateway.second_factor.limits import Group, LimitSubject
+from gateway.second_factor.rate_limiter import Allowed, Limited, RateLimiter
+from gateway.second_factor.used_codes import UsedCodes
+from gateway.store.protocol import Store
 
 Factors = Mapping[tuple[FactorKind, ChannelKind | None], Factor]
-AboutOf = Callable[[FactorKind], About]
+DeliveryContextOf = Callable[[FactorKind], DeliveryContext]
 """The circumstances of a proof by one factor: its channel among them."""
 
 NEWEST_LIFE = 86400.0
@@ -49,7 +49,7 @@ JUDGED_IN_ORDER = (FactorKind.TOTP, FactorKind.EMAIL, FactorKind.SMS, FactorKind
 
 
 @dataclass(frozen=True, slots=True)
-class Case:
+class ChallengeContext:
     """For whom, what and under which rules one proof is; the same for sending and answering.
 
     `bound_to` says for which login, round, purpose and enrolment an entry counts. `methods` are what an entry is judged
@@ -87,7 +87,7 @@ class Case:
 
 
 @dataclass(frozen=True, slots=True)
-class Right:
+class Verified:
     """Judged right and consumed by this login. `enrolments` is the set that stands now where a part was used up."""
 
     factor: FactorKind
@@ -95,24 +95,24 @@ class Right:
 
 
 @dataclass(frozen=True, slots=True)
-class Wrong:
+class Denied:
     """Not accepted. `stops` when this very attempt was the last one and ends the login; `failures` so far."""
 
-    trouble: Trouble
+    problem_detail: ProblemDetail
     failures: int = 0
     stops: bool = False
     judged: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class Left:
+class Remaining:
     """What a page shows of the counters: attempts left, wrong ones so far, when a new code may be had, and why no entry
     would be judged now."""
 
     attempts: int
     failures: int
     resend_at: float | None = None
-    held: Trouble | None = None
+    held: ProblemDetail | None = None
 
 
 class Challenges:
@@ -122,12 +122,12 @@ class Challenges:
         self,
         *,
         factors: Factors,
-        attempts: Attempts,
-        consuming: Consuming,
+        attempts: RateLimiter,
+        consuming: UsedCodes,
         store: Store,
         addresses: Signer,
         clock: Clock,
-        chance: Chance,
+        random: Random,
     ) -> None:
         self._factors = factors
         self._attempts = attempts
@@ -135,46 +135,50 @@ class Challenges:
         self._store = store
         self._addresses = addresses
         self._clock = clock
-        self._chance = chance
+        self._random = random
 
-    def factor(self, about: About, kind: FactorKind) -> Factor:
+    def factor(self, about: DeliveryContext, kind: FactorKind) -> Factor:
         """The object that serves `kind` through the channel of `about`."""
         return self._factors[(kind, about.channel.kind if about.channel else None)]
 
-    async def begin(self, case: Case, about_of: AboutOf, number: int, send_to: Enrolment | None) -> Challenge | Trouble:
+    async def begin(
+        self, case: ChallengeContext, about_of: DeliveryContextOf, number: int, send_to: Enrolment | None
+    ) -> Challenge | ProblemDetail:
         """Send a code to `send_to`, or note that one is waited for. `number` is the challenge's in its login."""
-        challenge_id = self._chance.token_bytes(12).hex()
+        challenge_id = self._random.token_bytes(12).hex()
         if send_to is None:
             only = case.methods[0].factor if len(case.methods) == 1 else None
             return Challenge(challenge_id, only, case.bound_to, number, issued_at=self._clock.now())
         return await self._send(case, about_of(send_to.factor).for_challenge(challenge_id), number, send_to)
 
-    async def held(self, case: Case, to: Enrolment) -> Trouble | None:
+    async def held(self, case: ChallengeContext, to: Enrolment) -> ProblemDetail | None:
         """Why a code to `to` would not be sent now; nothing is counted."""
         whose = self._whose(case, None, to)
         if locked := await self._locked(case, whose):
             return locked  # whatever else he waits for is over sooner, or no use to him
         found = await self._attempts.look(limits.for_send(case.policy, case.limits, whose))
-        return _not_now(found) if isinstance(found, No) else None
+        return _not_now(found) if isinstance(found, Limited) else None
 
-    async def answer(self, case: Case, about_of: AboutOf, challenge: Challenge, typed: str) -> Right | Wrong:
-        """Judge what was typed. A right entry is `Right` for one owner only: this login, challenge and round.
+    async def answer(
+        self, case: ChallengeContext, about_of: DeliveryContextOf, challenge: Challenge, typed: str
+    ) -> Verified | Denied:
+        """Judge what was typed. A right entry is `Verified` for one owner only: this login, challenge and round.
 
         An entry for a challenge of another login, round, purpose or draft is not judged and costs nothing.
         """
         if challenge.bound_to != case.bound_to:
-            return Wrong(Trouble(Problem.WRONG_CODE))
+            return Denied(ProblemDetail(Problem.WRONG_CODE))
         entry = codes.fold(typed)
         expired = challenge.expires_at is not None and self._clock.now() >= challenge.expires_at
         candidates = [k for k in self._candidates(case, challenge, expired=expired) if self._fits(case, k, entry)]
         if expired and not candidates:
-            return Wrong(Trouble(Problem.CODE_EXPIRED))
+            return Denied(ProblemDetail(Problem.CODE_EXPIRED))
         whose = self._whose(case, challenge)
         groups = _counted(case, whose)
         found = await self._attempts.reserve(groups[::-1])  # the code's own first: what it refuses counts for no user
-        if isinstance(found, No):
+        if isinstance(found, Limited):
             first = await self._attempts.look(groups)
-            return Wrong(self._held(case, first if isinstance(first, No) else found, challenge))
+            return Denied(self._held(case, first if isinstance(first, Limited) else found, challenge))
         problem = Problem.WRONG_CODE
         for kind in candidates:
             judgement = await self._judge(case, about_of(kind).for_challenge(challenge.id), challenge, kind, entry)
@@ -188,55 +192,57 @@ class Challenges:
                         problem = used
                         continue
                     await self._attempts.clear(groups + limits.cooldown(case.policy, whose))
-                    return Right(kind, used)
+                    return Verified(kind, used)
                 case Rejected(problem=why):
                     problem = why if why is not Problem.WRONG_CODE else problem
                 case Elsewhere(path=path):
-                    return Wrong(Trouble(Problem.NO_CONTACT, path=path), stops=True)
+                    return Denied(ProblemDetail(Problem.NO_CONTACT, path=path), stops=True)
                 case More():
                     raise TypeError("no factor of this build asks on")
                 case Unavailable(problem=why):
                     await self._attempts.give_back(groups)
-                    return Wrong(Trouble(why))
+                    return Denied(ProblemDetail(why))
         if problem is Problem.NEXT_CODE:  # the right code of an app, used already: no guess
             await self._attempts.give_back(groups)
-            return Wrong(Trouble(problem, totp.next_code_at(self._clock.now())), judged=True)
+            return Denied(ProblemDetail(problem, totp.next_code_at(self._clock.now())), judged=True)
         if expired and await self._was_sent(case, about_of, challenge, entry):
             await self._attempts.give_back(groups)
-            return Wrong(Trouble(Problem.CODE_EXPIRED))
+            return Denied(ProblemDetail(Problem.CODE_EXPIRED))
         return self._wrong(case, challenge, found, problem)
 
-    async def left(self, case: Case, challenge: Challenge | None) -> Left:
+    async def left(self, case: ChallengeContext, challenge: Challenge | None) -> Remaining:
         """The counters as a page shows them; nothing is counted."""
         whose = self._whose(case, challenge)
         found = await self._attempts.look(_counted(case, whose))
         cooling = await self._attempts.look(limits.cooldown(case.policy, whose))
-        resend_at = cooling.until if isinstance(cooling, No) else None
-        if isinstance(found, No):
+        resend_at = cooling.until if isinstance(cooling, Limited) else None
+        if isinstance(found, Limited):
             held = self._held(case, found, challenge)
             if held.problem is Problem.LOCKED:  # then nothing is sent either
                 resend_at = held.until
-            return Left(0, case.policy.otp_max_attempts, resend_at, held)
+            return Remaining(0, case.policy.otp_max_attempts, resend_at, held)
         failures = _failures(found)
-        return Left(max(0, case.policy.otp_max_attempts - failures), failures, resend_at)
+        return Remaining(max(0, case.policy.otp_max_attempts - failures), failures, resend_at)
 
-    async def _send(self, case: Case, about: About, number: int, to: Enrolment) -> Challenge | Trouble:
+    async def _send(
+        self, case: ChallengeContext, about: DeliveryContext, number: int, to: Enrolment
+    ) -> Challenge | ProblemDetail:
         whose = self._whose(case, None, to)
         if held := await self._locked(case, whose):
             return held
         counted = limits.for_send(case.policy, case.limits, whose)
         found = await self._attempts.reserve(counted)
-        if isinstance(found, No):
+        if isinstance(found, Limited):
             return _not_now(found)
         asked = await self.factor(about, to.factor).challenge(case.user, to, about)
         match asked:
             case Asked():
                 pass
             case Elsewhere(path=path):
-                return Trouble(Problem.NO_CONTACT, path=path)
+                return ProblemDetail(Problem.NO_CONTACT, path=path)
             case Unavailable(problem=problem):
                 await self._attempts.give_back(counted)
-                return Trouble(problem)
+                return ProblemDetail(problem)
         now = self._clock.now()
         if case.policy.shared_address is SharedAddress.NEWEST:
             life = max(60.0, (asked.expires_at or now) - now) + NEWEST_LIFE
@@ -255,14 +261,14 @@ class Challenges:
             tag=about.tag,
         )
 
-    def _candidates(self, case: Case, challenge: Challenge, *, expired: bool) -> tuple[FactorKind, ...]:
+    def _candidates(self, case: ChallengeContext, challenge: Challenge, *, expired: bool) -> tuple[FactorKind, ...]:
         """What an entry is judged by, in order: methods that need no message, the message that was sent, extras."""
         waiting = {m.factor for m in case.methods if m.factor not in MESSAGE_FACTORS}
         if challenge.factor in MESSAGE_FACTORS and not expired:
             waiting.add(challenge.factor)
         return tuple(k for k in JUDGED_IN_ORDER if k in waiting or k in case.extras)
 
-    def _fits(self, case: Case, kind: FactorKind, entry: str) -> bool:
+    def _fits(self, case: ChallengeContext, kind: FactorKind, entry: str) -> bool:
         """Whether `entry` may be such a code; a page that takes one kind judges whatever was typed."""
         if len(case.methods) + len(case.extras) == 1:
             return True
@@ -274,7 +280,9 @@ class Challenges:
         digits = totp.DIGITS if kind is FactorKind.TOTP else case.policy.otp_length
         return message_code.fits(entry, digits)
 
-    async def _judge(self, case: Case, about: About, challenge: Challenge, kind: FactorKind, entry: str) -> Judgement:
+    async def _judge(
+        self, case: ChallengeContext, about: DeliveryContext, challenge: Challenge, kind: FactorKind, entry: str
+    ) -> Judgement:
         enrolment = next((m for m in case.methods if m.factor is kind), None)
         if enrolment is None:
             enrolment = await self._consuming.as_enrolment(case.tenant, case.user, case.enrolments, kind)
@@ -284,7 +292,9 @@ class Challenges:
                 return Rejected()
         return await self.factor(about, kind).judge(challenge.state, case.user, enrolment, about, entry)
 
-    async def _was_sent(self, case: Case, about_of: AboutOf, challenge: Challenge, entry: str) -> bool:
+    async def _was_sent(
+        self, case: ChallengeContext, about_of: DeliveryContextOf, challenge: Challenge, entry: str
+    ) -> bool:
         """Whether `entry`, on a page that takes other codes as well, is the message's code after its end."""
         kind = challenge.factor
         if kind is None or not self._fits(case, kind, entry):
@@ -292,35 +302,35 @@ class Challenges:
         judgement = await self._judge(case, about_of(kind).for_challenge(challenge.id), challenge, kind, entry)
         return isinstance(judgement, Accepted)
 
-    def _wrong(self, case: Case, challenge: Challenge, found: Go, problem: Problem) -> Wrong:
+    def _wrong(self, case: ChallengeContext, challenge: Challenge, found: Allowed, problem: Problem) -> Denied:
         """What a wrong code leads to: the sentence, a warning, or the end of the code or of the login."""
         failures = _failures(found)
-        ended = [No(limit, until) for limit, until in found.locks]
+        ended = [Limited(limit, until) for limit, until in found.locks]
         if ended:
             held = max(ended, key=lambda no: (no.problem is Problem.LOCKED, no.until))
             new_code = held.problem is Problem.LIMIT_EXCEEDED and case.counted_as in MESSAGE_FACTORS
-            return Wrong(self._held(case, held, challenge), failures, stops=not new_code, judged=True)
+            return Denied(self._held(case, held, challenge), failures, stops=not new_code, judged=True)
         warn = case.policy.warn_from_attempt
         if warn is not None and failures >= warn:
             problem = Problem.WARNING
-        return Wrong(Trouble(problem), failures, judged=True)
+        return Denied(ProblemDetail(problem), failures, judged=True)
 
-    def _held(self, case: Case, held: No, challenge: Challenge | None) -> Trouble:
+    def _held(self, case: ChallengeContext, held: Limited, challenge: Challenge | None) -> ProblemDetail:
         """A dead code holds the user until he may have a new one; a login that is at its end holds nobody after it."""
         if held.problem is not Problem.LIMIT_EXCEEDED:
-            return Trouble(held.problem, held.until)
+            return ProblemDetail(held.problem, held.until)
         if case.counted_as in MESSAGE_FACTORS:
-            return Trouble(held.problem, challenge.resend_at if challenge else None)
-        return Trouble(Problem.TOO_MANY_CODES)
+            return ProblemDetail(held.problem, challenge.resend_at if challenge else None)
+        return ProblemDetail(Problem.TOO_MANY_CODES)
 
-    async def _locked(self, case: Case, whose: Whose) -> Trouble | None:
+    async def _locked(self, case: ChallengeContext, whose: LimitSubject) -> ProblemDetail | None:
         groups = _counted(case, whose)
         found = await self._attempts.look(tuple(group for group in groups if limits.is_of_user(group)))
-        return Trouble(found.problem, found.until) if isinstance(found, No) else None
+        return ProblemDetail(found.problem, found.until) if isinstance(found, Limited) else None
 
-    def _whose(self, case: Case, challenge: Challenge | None, to: Enrolment | None = None) -> Whose:
+    def _whose(self, case: ChallengeContext, challenge: Challenge | None, to: Enrolment | None = None) -> LimitSubject:
         message = to or next((m for m in case.methods if m.factor in MESSAGE_FACTORS), None)
-        return Whose(
+        return LimitSubject(
             tenant=case.tenant.id,
             user=case.user.id,
             login=case.bound_to.login,
@@ -335,18 +345,18 @@ class Challenges:
         return self._addresses.sign(tenant_id, unicodedata.normalize("NFKC", address).casefold())
 
 
-def _counted(case: Case, whose: Whose) -> tuple[Group, ...]:
-    return limits.for_answer(case.policy, case.limits, whose, case.counted_as, vouching=case.approving)
+def _counted(case: ChallengeContext, whose: LimitSubject) -> tuple[Group, ...]:
+    return limits.for_answer(case.policy, case.limits, whose, case.counted_as, approving_first=case.approving)
 
 
-def _not_now(found: No) -> Trouble:
+def _not_now(found: Limited) -> ProblemDetail:
     """Why nothing is sent; a login that had its last code holds nobody after it."""
-    return Trouble(found.problem, None if limits.is_of_login(found.limit) else found.until)
+    return ProblemDetail(found.problem, None if limits.is_of_login(found.limit) else found.until)
 
 
-def _newest_key(whose: Whose) -> str:
+def _newest_key(whose: LimitSubject) -> str:
     return f"newest:{{{whose.tenant}/address/{whose.address}}}"
 
 
-def _failures(found: Go) -> int:
+def _failures(found: Allowed) -> int:
     return found.count("code") or found.count("attempts")

@@ -29,7 +29,7 @@ from gateway.domain.errors import Conflict, GatewayError, Unreachable
 from gateway.domain.policy import FactorKind
 from gateway.domain.ports import Clock, Lock
 from gateway.domain.tenant import KeycloakAccess, Tenant
-from gateway.store.interface import Store
+from gateway.store.protocol import Store
 
 GUARD_LIFE = 400 * 86400.0
 BEGUN_LIFE = 900.0
@@ -42,7 +42,7 @@ _SET = TypeAdapter(EnrolmentSet)
 log = structlog.get_logger(__name__)
 
 
-class Profile(Protocol):
+class UserProfilesPort(Protocol):
     """The attribute of one user in Keycloak (`keycloak.profile`)."""
 
     async def read(self, access: KeycloakAccess, user_id: str) -> str | None:
@@ -74,7 +74,7 @@ class Enrolments:
     def __init__(
         self,
         *,
-        profile: Profile,
+        profile: UserProfilesPort,
         store: Store,
         sets: Sealer,
         guards: Sealer,
@@ -109,7 +109,7 @@ class Enrolments:
         try:
             return await self._change(tenant, user_id, change) or found
         except GatewayError as error:
-            log.warning("registrations_not_sealed_anew", tenant=tenant.id, user_id=user_id, why=str(error))
+            log.warning("enrolments_not_resealed", tenant=tenant.id, user_id=user_id, why=str(error))
             return found
 
     async def add(
@@ -136,7 +136,7 @@ class Enrolments:
 
         return await self._change(tenant, user_id, change)
 
-    async def burn(
+    async def redeem(
         self, tenant: Tenant, user_id: str, seen: EnrolmentSet, code: str, owner: str
     ) -> EnrolmentSet | None:
         """Take one backup code out of the set, for `owner` (see `consuming`); doing it twice is doing it once.
@@ -165,7 +165,7 @@ class Enrolments:
     ) -> EnrolmentSet | None:
         """Take one factor out; trust ends, and with the last factor the backup codes do.
 
-        None as in `burn`, and when the set that stands `may` not lose it.
+        None as in `redeem`, and when the set that stands `may` not lose it.
         """
 
         def change(now: EnrolmentSet) -> EnrolmentSet | None:
@@ -176,7 +176,7 @@ class Enrolments:
         return await self._change(tenant, user_id, change)
 
     async def renew_backup_codes(self, tenant: Tenant, user_id: str, codes: tuple[str, ...]) -> EnrolmentSet | None:
-        """Put new backup codes in the place of all old ones. None as in `burn`, and for a user without a factor."""
+        """Put new backup codes in the place of all old ones. None as in `redeem`, and for a user without a factor."""
 
         def change(now: EnrolmentSet) -> EnrolmentSet | None:
             return replace(now, version=now.version + 1, backup_codes=codes) if now.enrolments else None
@@ -184,7 +184,7 @@ class Enrolments:
         return await self._change(tenant, user_id, change)
 
     async def end_trust(self, tenant: Tenant, user_id: str) -> EnrolmentSet | None:
-        """Let no browser be trusted any more. None as in `burn`."""
+        """Let no browser be trusted any more. None as in `redeem`."""
 
         def change(now: EnrolmentSet) -> EnrolmentSet | None:
             return replace(now, version=now.version + 1, trust_epoch=now.trust_epoch + 1)

@@ -11,10 +11,10 @@ names by a digest the caller passes in, so that no key tells one.
 
 from dataclasses import dataclass
 
+from gateway.domain.configuration import OperatorLimits
 from gateway.domain.policy import MESSAGE_FACTORS, AttemptsScope, FactorKind, LockScope, Policy
 from gateway.domain.problem import Problem
-from gateway.settings.snapshot import OperatorLimits
-from gateway.store.interface import Rule
+from gateway.store.protocol import Rule
 
 DAY = 86400.0
 
@@ -33,7 +33,7 @@ Group = tuple[Limit, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Whose:
+class LimitSubject:
     """The names an attempt is counted under. `login` and `challenge` are ids, `address` a digest."""
 
     tenant: str
@@ -70,7 +70,12 @@ def _limit(
 
 
 def for_answer(
-    policy: Policy, limits: OperatorLimits, whose: Whose, factor: FactorKind | None, *, vouching: bool = False
+    policy: Policy,
+    limits: OperatorLimits,
+    whose: LimitSubject,
+    factor: FactorKind | None,
+    *,
+    approving_first: bool = False,
 ) -> tuple[Group, ...]:
     """What one entered code is counted against; `factor` None is the page that takes any code.
 
@@ -78,8 +83,8 @@ def for_answer(
     likes, and that success must not clear what he tried at the voucher.
     """
     user_tag = f"{whose.tenant}/user/{whose.user}"
-    named = "voucher" if vouching else factor.value if factor else "any"
-    own_name = "attempts/voucher" if vouching else "attempts"
+    named = "voucher" if approving_first else factor.value if factor else "any"
+    own_name = "attempts/voucher" if approving_first else "attempts"
     cap = _limit(f"failures/{named}", user_tag, Problem.LOCKED, steps=limits.failure_steps)
     if policy.attempts_scope is AttemptsScope.USER:
         where = whose.app if policy.lock_scope is LockScope.APP else "*"
@@ -100,7 +105,7 @@ def for_answer(
     return ((cap,), (code,))
 
 
-def for_send(policy: Policy, limits: OperatorLimits, whose: Whose) -> tuple[Group, ...]:
+def for_send(policy: Policy, limits: OperatorLimits, whose: LimitSubject) -> tuple[Group, ...]:
     """What one sent code is counted against: the user's cooldown and hour, the login's maximum, the address's hour."""
     user_tag = f"{whose.tenant}/user/{whose.user}"
     user: list[Limit] = []
@@ -141,7 +146,7 @@ def is_of_login(limit: Limit) -> bool:
     return "/login/" in limit.rule.lock
 
 
-def cooldown(policy: Policy, whose: Whose) -> tuple[Group, ...]:
+def cooldown(policy: Policy, whose: LimitSubject) -> tuple[Group, ...]:
     """The user's cooldown alone: an accepted code clears it."""
     if not policy.resend_cooldown:
         return ()

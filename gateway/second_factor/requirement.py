@@ -37,7 +37,7 @@ class DecidedBy(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class UserFactors:
     """What is known of a user when the requirement is decided."""
 
     enrolments: EnrolmentSet
@@ -47,14 +47,14 @@ class Standing:
 
 
 @dataclass(frozen=True, slots=True)
-class Nothing:
+class NotRequired:
     """No factor is asked."""
 
     rule: DecidedBy
 
 
 @dataclass(frozen=True, slots=True)
-class Register:
+class EnrolFactor:
     """A factor must be registered; `factors` are those he may register, in the tenant's order."""
 
     rule: DecidedBy
@@ -62,7 +62,7 @@ class Register:
 
 
 @dataclass(frozen=True, slots=True)
-class Verify:
+class VerifyFactor:
     """One of `methods` must be proved; `choose` when a page asks which."""
 
     rule: DecidedBy
@@ -71,7 +71,7 @@ class Verify:
 
 
 @dataclass(frozen=True, slots=True)
-class Refuse:
+class SignInRefused:
     """The requirement cannot be met: the login stops, or goes to a named path."""
 
     rule: DecidedBy
@@ -79,33 +79,33 @@ class Refuse:
     path: str | None = None
 
 
-Requirement = Nothing | Register | Verify | Refuse
+Requirement = NotRequired | EnrolFactor | VerifyFactor | SignInRefused
 
 
-def decide(policy: Policy, standing: Standing, *, route_asks: bool) -> Requirement:
+def decide(policy: Policy, standing: UserFactors, *, route_asks: bool) -> Requirement:
     """What `policy` asks of a user with this `standing` for a route that asks for a factor or not."""
     if not policy.enabled:
-        return Nothing(DecidedBy.OFF)
+        return NotRequired(DecidedBy.OFF)
     if not route_asks:
-        return Nothing(DecidedBy.ROUTE_ASKS_NONE)
+        return NotRequired(DecidedBy.ROUTE_ASKS_NONE)
     methods = methods_of(policy, standing)
     if methods:
         if standing.trusted and policy.trust_browser_days:
-            return Nothing(DecidedBy.TRUSTED_BROWSER)
+            return NotRequired(DecidedBy.TRUSTED_BROWSER)
         if standing.verified and policy.skip_when_verified:
-            return Nothing(DecidedBy.VERIFIED_IN_SESSION)
-        return Verify(DecidedBy.ENROLLED, methods, policy.choose_page is ChoosePage.SEVERAL and len(methods) > 1)
+            return NotRequired(DecidedBy.VERIFIED_IN_SESSION)
+        return VerifyFactor(DecidedBy.ENROLLED, methods, policy.choose_page is ChoosePage.SEVERAL and len(methods) > 1)
     if policy.enrolment is EnrolmentRule.OPTIONAL:
-        return Nothing(DecidedBy.OPTIONAL_AND_NONE)
+        return NotRequired(DecidedBy.OPTIONAL_AND_NONE)
     if policy.on_no_contact is not NoContact.REGISTER:
-        return Refuse(DecidedBy.NO_CONTACT, Problem.NO_CONTACT, policy.no_contact_path)
+        return SignInRefused(DecidedBy.NO_CONTACT, Problem.NO_CONTACT, policy.no_contact_path)
     factors = registrable(policy, standing)
     if not factors:
-        return Refuse(DecidedBy.NOTHING_TO_REGISTER, Problem.NO_CONTACT)
-    return Register(DecidedBy.REQUIRED, factors)
+        return SignInRefused(DecidedBy.NOTHING_TO_REGISTER, Problem.NO_CONTACT)
+    return EnrolFactor(DecidedBy.REQUIRED, factors)
 
 
-def methods_of(policy: Policy, standing: Standing) -> tuple[Enrolment, ...]:
+def methods_of(policy: Policy, standing: UserFactors) -> tuple[Enrolment, ...]:
     """The user's usable methods in the policy's order.
 
     Enrolments, and where the policy takes addresses from the user record, its verified contacts. Without a page that
@@ -141,7 +141,7 @@ def contacts_are_methods(policy: Policy) -> bool:
     return policy.registration_contact is not RegistrationContact.ANY and policy.on_no_contact is not NoContact.REGISTER
 
 
-def registrable(policy: Policy, standing: Standing) -> tuple[FactorKind, ...]:
+def registrable(policy: Policy, standing: UserFactors) -> tuple[FactorKind, ...]:
     """The factors this user may register: where only known addresses count, those he has one for."""
     known = {c.factor for c in standing.contacts if c.verified}
     free = policy.registration_contact is RegistrationContact.ANY

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from gateway.domain.ports import Clock
 from gateway.domain.session import Session
-from gateway.sessions.place import Place
+from gateway.sessions.session_key import SessionKey
 
 MOST = 10_000
 """Copies kept in one process, about 3 KB each."""
@@ -19,14 +19,14 @@ OLDEST = 5.0
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class SessionRecord:
     """What the store keeps of a session: `renewed_at` is when its tokens came."""
 
     session: Session
     renewed_at: float
 
 
-class Copies:
+class SessionCache:
     """The local copies of one replica.
 
     :param alive: whether the replica hears every notice now (`Notices.alive`).
@@ -36,10 +36,10 @@ class Copies:
         self._alive = alive
         self._clock = clock
         self._most = most
-        self._copies: OrderedDict[Place, tuple[Kept, float]] = OrderedDict()
+        self._copies: OrderedDict[SessionKey, tuple[SessionRecord, float]] = OrderedDict()
         self._mark = 0
 
-    def get(self, place: Place) -> Kept | None:
+    def get(self, place: SessionKey) -> SessionRecord | None:
         """The copy, if it counts now."""
         found = self._copies.get(place)
         if found is None or not self._alive() or not 0 <= self._clock.now() - found[1] <= OLDEST:
@@ -51,7 +51,7 @@ class Copies:
         """Take it before the store is read, and give it to `put`."""
         return self._mark
 
-    def put(self, place: Place, kept: Kept, mark: int) -> None:
+    def put(self, place: SessionKey, kept: SessionRecord, mark: int) -> None:
         """Keep what was read from the store, unless something was dropped since `mark`."""
         if mark != self._mark:
             return
@@ -60,7 +60,7 @@ class Copies:
         while len(self._copies) > self._most:
             self._copies.popitem(last=False)
 
-    def drop(self, place: Place) -> None:
+    def drop(self, place: SessionKey) -> None:
         """Forget one copy: its session changed or ended."""
         self._mark += 1
         self._copies.pop(place, None)

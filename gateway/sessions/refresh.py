@@ -18,8 +18,8 @@ from gateway.domain.ports import Clock, Lock
 from gateway.domain.secret import Secret
 from gateway.domain.session import Tokens
 from gateway.domain.tenant import Tenant
-from gateway.sessions.cache import Kept
-from gateway.sessions.place import Place
+from gateway.sessions.cache import SessionRecord
+from gateway.sessions.session_key import SessionKey
 from gateway.store.records import Records
 
 SHARE_LEFT, SECONDS_LEFT = 0.2, 30.0
@@ -34,32 +34,32 @@ _log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
+class SessionEnded:
     """Keycloak said `invalid_grant`: the session is over there. `detail` is its description."""
 
     detail: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class Unjudged:
+class RefreshUnknown:
     """Keycloak spent the old refresh token for `refresh`; what came with it could not be judged, and `why`."""
 
     refresh: Secret
     why: errors.GatewayError
 
 
-Refresher = Callable[[Tenant, Tokens], Awaitable[Tokens | Ended | Unjudged]]
+Refresher = Callable[[Tenant, Tokens], Awaitable[Tokens | SessionEnded | RefreshUnknown]]
 """Asks Keycloak; raises `errors.Unreachable` or `errors.Refused`."""
 
 
-def due(kept: Kept, now: float) -> bool:
+def due(kept: SessionRecord, now: float) -> bool:
     """Whether the tokens should be renewed now. A short-lived token is given half its life at least."""
     life = kept.session.tokens.access_expires_at - kept.renewed_at
     left = kept.session.tokens.access_expires_at - now
     return left < max(SHARE_LEFT * life, min(SECONDS_LEFT, life / 2)) or left <= 0
 
 
-class Refresh:
+class TokenRefresh:
     """Renews tokens: single flight here by task, over replicas by lock.
 
     :param tell: tells every replica that the session with this place and id was written anew.
@@ -68,21 +68,23 @@ class Refresh:
     def __init__(
         self,
         *,
-        records: Records[Kept],
+        records: Records[SessionRecord],
         lock: Lock,
         clock: Clock,
         refresher: Refresher,
-        tell: Callable[[Place, str], Awaitable[None]],
+        tell: Callable[[SessionKey, str], Awaitable[None]],
     ) -> None:
         self._records = records
         self._lock = lock
         self._clock = clock
         self._refresher = refresher
         self._tell = tell
-        self._flights: dict[Place, asyncio.Task[Kept | Ended | None]] = {}
-        self._not_before: dict[Place, float] = {}
+        self._single_flight: dict[SessionKey, asyncio.Task[SessionRecord | SessionEnded | None]] = {}
+        self._not_before: dict[SessionKey, float] = {}
 
-    async def renewed(self, tenant: Tenant, place: Place, kept: Kept) -> Kept | Ended | None:
+    async def renewed(
+        self, tenant: Tenant, place: SessionKey, kept: SessionRecord
+    ) -> SessionRecord | SessionEnded | None:
         """`kept` with valid tokens; None when the session is gone.
 
         :raises errors.Unreachable: the token has ended and Keycloak, or the lock, could not be had.
@@ -90,12 +92,12 @@ class Refresh:
         """
         now = self._clock.now()
         valid = kept.session.tokens.access_expires_at > now
-        flight = self._flights.get(place)
+        flight = self._single_flight.get(place)
         if valid and (flight is not None or self._not_before.get(place, 0.0) > now):
             return kept
         if flight is None:
             flight = asyncio.create_task(self._renew(tenant, place, wait=0.0 if valid else _patience(tenant)))
-            self._flights[place] = flight
+            self._single_flight[place] = flight
             flight.add_done_callback(lambda done: self._landed(place, done))
         try:
             async with asyncio.timeout(STALL if kept.session.tokens.access_expires_at > now + STALL else None):
@@ -110,7 +112,7 @@ class Refresh:
             raise
 
     @asynccontextmanager
-    async def held(self, tenant: Tenant, place: Place) -> AsyncIterator[None]:
+    async def held(self, tenant: Tenant, place: SessionKey) -> AsyncIterator[None]:
         """Keep the tokens of the session at `place` from being renewed; raises `errors.Unreachable`."""
         try:
             async with self._lock.hold(_name(place), wait=_patience(tenant), ttl=_life(tenant)):
@@ -118,8 +120,8 @@ class Refresh:
         except errors.Conflict as error:
             raise errors.Unreachable("keycloak", "another request is still renewing the token") from error
 
-    def _landed(self, place: Place, flight: asyncio.Task[Kept | Ended | None]) -> None:
-        self._flights.pop(place, None)
+    def _landed(self, place: SessionKey, flight: asyncio.Task[SessionRecord | SessionEnded | None]) -> None:
+        self._single_flight.pop(place, None)
         error = None if flight.cancelled() else flight.exception()
         if error is None:
             self._not_before.pop(place, None)
@@ -129,18 +131,18 @@ class Refresh:
         now = self._clock.now()
         self._not_before = {p: at for p, at in self._not_before.items() if at > now} | {place: now + PAUSE}
 
-    async def _renew(self, tenant: Tenant, place: Place, *, wait: float) -> Kept | Ended | None:
+    async def _renew(self, tenant: Tenant, place: SessionKey, *, wait: float) -> SessionRecord | SessionEnded | None:
         async with self._lock.hold(_name(place), wait=wait, ttl=_life(tenant)):
             kept = await self._records.read(place.tenant, place.key)
             if kept is None or not due(kept, self._clock.now()):
                 return kept
             spent = kept.session.tokens
             answer = await self._refresher(tenant, spent)
-            if isinstance(answer, Ended):
+            if isinstance(answer, SessionEnded):
                 # A flight that outlived its lock may have been overtaken: then the token was spent, not refused.
                 newest = await self._records.read(place.tenant, place.key)
                 return answer if newest and newest.session.tokens.refresh == spent.refresh else newest
-            if isinstance(answer, Unjudged):
+            if isinstance(answer, RefreshUnknown):
                 await self._save(place, spent, replace(spent, refresh=answer.refresh.reveal()))
                 raise answer.why
             saved = await self._save(place, spent, answer)
@@ -148,12 +150,12 @@ class Refresh:
                 await self._tell(place, saved.session.id)
             return saved
 
-    async def _save(self, place: Place, spent: Tokens, tokens: Tokens) -> Kept | None:
-        def put(kept: Kept) -> Kept:
+    async def _save(self, place: SessionKey, spent: Tokens, tokens: Tokens) -> SessionRecord | None:
+        def put(kept: SessionRecord) -> SessionRecord:
             if kept.session.tokens.refresh != spent.refresh:
                 return kept
             renewed_at = kept.renewed_at if tokens.access == spent.access else self._clock.now()
-            return Kept(replace(kept.session, tokens=tokens), renewed_at)
+            return SessionRecord(replace(kept.session, tokens=tokens), renewed_at)
 
         for pause in SAVE_PAUSES:
             try:
@@ -163,7 +165,7 @@ class Refresh:
         return await self._records.change(place.tenant, place.key, put)
 
 
-def _name(place: Place) -> str:
+def _name(place: SessionKey) -> str:
     return f"refresh:{place.tenant}:{place.digest}"
 
 

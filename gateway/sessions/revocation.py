@@ -11,9 +11,9 @@ from collections.abc import Callable
 import structlog
 
 from gateway.domain import errors
-from gateway.sessions.cache import Copies
-from gateway.sessions.place import Place
-from gateway.store.notices import Fields, Notices
+from gateway.sessions.cache import SessionCache
+from gateway.sessions.session_key import SessionKey
+from gateway.store.replica_events import EventFields, ReplicaEvents
 
 REMEMBERED = 10_000
 """How many ended ids a replica remembers, for a stream that is registered just after the end."""
@@ -24,14 +24,14 @@ _log = structlog.get_logger(__name__)
 class Revocation:
     """One replica's live streams, and its part in telling."""
 
-    def __init__(self, notices: Notices, copies: Copies) -> None:
-        self._notices = notices
+    def __init__(self, replica_events: ReplicaEvents, copies: SessionCache) -> None:
+        self._replica_events = replica_events
         self._copies = copies
         self._streams: dict[str, dict[int, Callable[[], None]]] = {}
         self._numbers = itertools.count()
         self._ended: OrderedDict[str, None] = OrderedDict()
-        notices.on(_ENDED, self._heard_ended)
-        notices.on(_CHANGED, self._heard_changed)
+        replica_events.on(_ENDED, self._heard_ended)
+        replica_events.on(_CHANGED, self._heard_changed)
 
     def register(self, session_id: str, close: Callable[[], None]) -> Callable[[], None]:
         """Call `close` once when the session ends; at once if it just did. Returns how to forget the stream."""
@@ -54,17 +54,17 @@ class Revocation:
         """Ids of the sessions that have a live stream here."""
         return tuple(self._streams)
 
-    async def ended(self, place: Place, session_id: str) -> None:
+    async def ended(self, place: SessionKey, session_id: str) -> None:
         """Tell every replica that the session is over (its record is gone already)."""
         self.end_here(place, session_id)
         await self._tell(_ENDED, place, session_id)
 
-    async def changed(self, place: Place, session_id: str) -> None:
+    async def changed(self, place: SessionKey, session_id: str) -> None:
         """Tell every replica that the session's record was written anew."""
         self._copies.drop(place)
         await self._tell(_CHANGED, place, session_id)
 
-    def end_here(self, place: Place, session_id: str) -> None:
+    def end_here(self, place: SessionKey, session_id: str) -> None:
         """Drop the copy and close the streams of a session that is over, on this replica alone."""
         self._copies.drop(place)
         self.close_streams(session_id)
@@ -80,24 +80,26 @@ class Revocation:
             except Exception as error:  # one stream's fault must not keep the others open
                 _log.error("stream_not_closed", why=type(error).__name__)
 
-    async def _tell(self, kind: str, place: Place, session_id: str) -> None:
+    async def _tell(self, kind: str, place: SessionKey, session_id: str) -> None:
         try:
-            await self._notices.tell(kind, tenant=place.tenant, tag=place.tag, digest=place.digest, id=session_id)
+            await self._replica_events.tell(
+                kind, tenant=place.tenant, tag=place.tag, digest=place.digest, id=session_id
+            )
         except errors.Unreachable:
             # The record is written or gone, which is what counts; a replica that cannot hear uses no copies.
-            _log.warning("session_notice_not_sent", notice=kind)
+            _log.warning("session_event_not_sent", notice=kind)
 
-    def _heard_ended(self, fields: Fields) -> None:
+    def _heard_ended(self, fields: EventFields) -> None:
         if place := _place(fields):
             self.end_here(place, fields.get("id", ""))
 
-    def _heard_changed(self, fields: Fields) -> None:
+    def _heard_changed(self, fields: EventFields) -> None:
         if place := _place(fields):
             self._copies.drop(place)
 
 
-def _place(fields: Fields) -> Place | None:
+def _place(fields: EventFields) -> SessionKey | None:
     try:
-        return Place(fields["tenant"], fields["tag"], fields["digest"])
+        return SessionKey(fields["tenant"], fields["tag"], fields["digest"])
     except KeyError:
         return None

@@ -20,16 +20,16 @@ from gateway.domain.ports import Clock, Lock
 from gateway.domain.session import Satisfied, Session, Tokens
 from gateway.domain.tenant import Tenant
 from gateway.domain.user import User
-from gateway.sessions.cache import Copies, Kept
-from gateway.sessions.ids import Ids
-from gateway.sessions.index import Entry, Index
-from gateway.sessions.leaving import Leaving
-from gateway.sessions.place import Place, of_cookie, public_id
-from gateway.sessions.refresh import Ended, Refresh, Refresher, due
+from gateway.sessions.cache import SessionCache, SessionRecord
+from gateway.sessions.pending_sign_outs import PendingSignOuts
+from gateway.sessions.refresh import Refresher, SessionEnded, TokenRefresh, due
+from gateway.sessions.reissued_ids import ReissuedIds
 from gateway.sessions.revocation import Revocation
-from gateway.store.interface import Store
-from gateway.store.notices import Notices
+from gateway.sessions.session_key import SessionKey, of_cookie, public_id
+from gateway.sessions.user_index import IndexEntry, UserIndex
+from gateway.store.protocol import Store
 from gateway.store.records import Records
+from gateway.store.replica_events import ReplicaEvents
 
 USE_NOTED_EVERY = 60.0
 """Seconds between two writes of `used_at`; a tenth of the idle limit where that is shorter."""
@@ -69,7 +69,7 @@ class Sessions:
         sealer: Sealer,
         clock: Clock,
         lock: Lock,
-        notices: Notices,
+        replica_events: ReplicaEvents,
         refresher: Refresher,
         tenants: Callable[[str], Tenant | None],
         on_event: OnEvent,
@@ -77,17 +77,17 @@ class Sessions:
         self._clock = clock
         self._tenants = tenants
         self._on_event = on_event
-        self._records = Records(store=store, sealer=sealer, clock=clock, name="session", of=Kept)
-        self._index = Index(store=store, sealer=sealer, clock=clock)
-        self._ids = Ids()
-        self._copies = Copies(alive=lambda: notices.alive, clock=clock)
-        self._revocation = Revocation(notices, self._copies)
-        self._refresh = Refresh(
+        self._records = Records(store=store, sealer=sealer, clock=clock, name="session", of=SessionRecord)
+        self._index = UserIndex(store=store, sealer=sealer, clock=clock)
+        self._ids = ReissuedIds()
+        self._copies = SessionCache(alive=lambda: replica_events.alive, clock=clock)
+        self._revocation = Revocation(replica_events, self._copies)
+        self._refresh = TokenRefresh(
             records=self._records, lock=lock, clock=clock, refresher=refresher, tell=self._revocation.changed
         )
-        self._leaving = Leaving()
+        self._leaving = PendingSignOuts()
         self._rechecks: set[asyncio.Task[None]] = set()
-        notices.on_gap(self._after_gap)
+        replica_events.on_gap(self._after_gap)
 
     async def open(self, tenant: Tenant, new: NewSession, *, tag: str, secret: str) -> tuple[Session, str]:
         """Make the session of `tag` and `secret` (see `place`), and its cookie's value.
@@ -101,8 +101,10 @@ class Sessions:
         if (there := await self._records.read(tenant.id, place.key)) is not None:
             return there.session, value
         session = self._made(tenant, new, place)
-        too_many = await self._index.note(Entry(session.id, place, session.user_id, session.ends_at))
-        if not await self._records.add(tenant.id, place.key, Kept(session, session.created_at), session.ends_at):
+        too_many = await self._index.note(IndexEntry(session.id, place, session.user_id, session.ends_at))
+        if not await self._records.add(
+            tenant.id, place.key, SessionRecord(session, session.created_at), session.ends_at
+        ):
             there = await self._records.read(tenant.id, place.key)
             if there is None:
                 raise errors.Conflict("session", "ended while it was opened")
@@ -170,7 +172,7 @@ class Sessions:
         return there.session if there else None
 
     async def _moved(
-        self, tenant: Tenant, entry: Entry, kept: Kept, change: Callable[[Session], Session]
+        self, tenant: Tenant, entry: IndexEntry, kept: SessionRecord, change: Callable[[Session], Session]
     ) -> Session | None:
         """The session as it stands at its new place alone. The caller holds the lock of the old one, `entry.before`.
 
@@ -178,7 +180,7 @@ class Sessions:
         """
         old, before = kept.session, entry.before
         new = replace(change(old), id=old.id, tenant=old.tenant, user_id=old.user_id, ends_at=old.ends_at)
-        moved = Kept(replace(new, created_at=old.created_at), kept.renewed_at)
+        moved = SessionRecord(replace(new, created_at=old.created_at), kept.renewed_at)
         await self._records.write(tenant.id, entry.place.key, moved, old.ends_at)
         await self._index.note(entry)
         if before and not await self._records.remove(tenant.id, before.key):  # it was ended meanwhile
@@ -244,7 +246,7 @@ class Sessions:
             if entry is None or await self._records.read(entry.place.tenant, entry.place.key) is None:
                 self._revocation.close_streams(session_id)
 
-    async def _asked(self, tenant: Tenant, place: Place) -> Session | None:
+    async def _asked(self, tenant: Tenant, place: SessionKey) -> Session | None:
         """What the store says; renewed, and its use noted, where that is due."""
         mark = self._copies.mark()
         kept = await self._records.read(tenant.id, place.key)
@@ -256,7 +258,7 @@ class Sessions:
             return None
         if due(kept, self._clock.now()):
             answer = await self._refresh.renewed(tenant, place, kept)
-            if isinstance(answer, Ended):
+            if isinstance(answer, SessionEnded):
                 await self._end(_entry(kept.session, place), "keycloak")
                 return None
             if answer is None:
@@ -270,24 +272,24 @@ class Sessions:
         self._copies.put(place, kept, mark)
         return kept.session
 
-    async def _noted(self, tenant: Tenant, place: Place, kept: Kept) -> Kept | None:
+    async def _noted(self, tenant: Tenant, place: SessionKey, kept: SessionRecord) -> SessionRecord | None:
         now = self._clock.now()
 
-        def used(old: Kept) -> Kept:
+        def used(old: SessionRecord) -> SessionRecord:
             return replace(old, session=replace(old.session, used_at=now)) if _unnoted(tenant, old, now) else old
 
         try:
             return await self._records.change(tenant.id, place.key, used)
         except (errors.Unreachable, errors.Conflict) as error:
             # The session was just read and stands; only its idle time is not lengthened.
-            _log.warning("session_use_not_noted", why=error.what)
+            _log.warning("session_use_not_stored", why=error.what)
             return kept
 
-    async def _entry(self, tenant: Tenant, session_id: str) -> Entry | None:
+    async def _entry(self, tenant: Tenant, session_id: str) -> IndexEntry | None:
         entry = await self._index.find(session_id)
         return entry if entry and entry.place.tenant == tenant.id else None
 
-    async def _end(self, entry: Entry, reason: str, before: Kept | None = None) -> Session | None:
+    async def _end(self, entry: IndexEntry, reason: str, before: SessionRecord | None = None) -> Session | None:
         """The records go first: from then on no cookie opens anything with them.
 
         A session that is being reissued ends at each place where the index says that it may stand. `before` is what
@@ -315,7 +317,7 @@ class Sessions:
         self._on_event(ENDED, kept.session, {"reason": reason})
         return kept.session
 
-    def _made(self, tenant: Tenant, new: NewSession, place: Place) -> Session:
+    def _made(self, tenant: Tenant, new: NewSession, place: SessionKey) -> Session:
         now = self._clock.now()
         return Session(
             id=public_id(place),
@@ -353,8 +355,8 @@ class Sessions:
                 pause = min(2 * pause, 60 * RECHECK_PAUSE)
 
 
-def _entry(session: Session, place: Place) -> Entry:
-    return Entry(session.id, place, session.user_id, session.ends_at)
+def _entry(session: Session, place: SessionKey) -> IndexEntry:
+    return IndexEntry(session.id, place, session.user_id, session.ends_at)
 
 
 def _over(tenant: Tenant, session: Session, now: float) -> str:
@@ -364,5 +366,5 @@ def _over(tenant: Tenant, session: Session, now: float) -> str:
     return "idle" if now - session.used_at >= tenant.session.idle else ""
 
 
-def _unnoted(tenant: Tenant, kept: Kept, now: float) -> bool:
+def _unnoted(tenant: Tenant, kept: SessionRecord, now: float) -> bool:
     return now - kept.session.used_at >= min(USE_NOTED_EVERY, tenant.session.idle / 10)

@@ -13,9 +13,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from gateway.crypto.sealing import ID_BYTES, KEY_BYTES, Key, KeyRing
+from gateway.domain.configuration import GatewaySettings
 from gateway.domain.errors import Misconfigured
-from gateway.domain.ports import Chance, Clock
-from gateway.settings.snapshot import GatewaySettings
+from gateway.domain.ports import Clock, Random
 
 FORMAT = "efcx-gateway key ring 1"
 OWN_NAME = "ring.key"
@@ -39,26 +39,26 @@ def read(file: Path) -> KeyRing:
         raise Misconfigured(what, "is damaged, or no key ring; put it back from its backup") from error
 
 
-def create(file: Path, clock: Clock, chance: Chance) -> KeyRing:
+def create(file: Path, clock: Clock, random: Random) -> KeyRing:
     """Write a ring with one new key; raises `Misconfigured` when there is a file already."""
-    ring = KeyRing((_new_key(clock, chance),))
+    ring = KeyRing((_new_key(clock, random),))
     _write(file, ring, replace_it=False)
     return ring
 
 
-def add(file: Path, clock: Clock, chance: Chance) -> KeyRing:
+def add(file: Path, clock: Clock, random: Random) -> KeyRing:
     """Put a new key in front of the ring: it seals from now on, the others go on opening."""
     ring = read(file)
-    fresh = _new_key(clock, chance)
+    fresh = _new_key(clock, random)
     while any(key.id == fresh.id for key in ring.keys):
-        fresh = _new_key(clock, chance)
+        fresh = _new_key(clock, random)
     ring = replace(ring, keys=(fresh, *ring.keys))
     _write(file, ring, replace_it=True)
     return ring
 
 
 def for_start(
-    settings: GatewaySettings, configuration_file: Path, clock: Clock, chance: Chance
+    settings: GatewaySettings, configuration_file: Path, clock: Clock, random: Random
 ) -> tuple[KeyRing, Path | None]:
     """The ring to serve with, and the file if it was made just now.
 
@@ -66,7 +66,7 @@ def for_start(
     """
     file = Path(settings.keys_file) if settings.keys_file else configuration_file.parent / OWN_NAME
     if settings.store.in_memory and not file.exists():
-        return create(file, clock, chance), file
+        return create(file, clock, random), file
     return read(file), None
 
 
@@ -96,8 +96,8 @@ def _key(entry: dict[str, object]) -> Key:
     return Key(ident, value, float(str(entry["created_at"])))
 
 
-def _new_key(clock: Clock, chance: Chance) -> Key:
-    return Key(chance.token_bytes(ID_BYTES).hex(), chance.token_bytes(KEY_BYTES), clock.now())
+def _new_key(clock: Clock, random: Random) -> Key:
+    return Key(random.token_bytes(ID_BYTES).hex(), random.token_bytes(KEY_BYTES), clock.now())
 
 
 def _write(file: Path, ring: KeyRing, *, replace_it: bool) -> None:

@@ -11,9 +11,9 @@ from pathlib import Path
 
 from watchfiles import awatch
 
-from gateway.settings.faults import Fault
+from gateway.domain.configuration import Configuration
 from gateway.settings.load import Loaded, load
-from gateway.settings.snapshot import Configuration
+from gateway.settings.source.diagnostics import Diagnostic
 
 _Signature = tuple[tuple[str, int, int, int], ...]
 _SETTLED = 100  # milliseconds without a further event before the files are read
@@ -30,7 +30,7 @@ class Live:
         loaded: Loaded,
         *,
         on_change: Callable[[Configuration, Configuration], None] = lambda _old, _new: None,
-        on_rejected: Callable[[tuple[Fault, ...]], None] = lambda _faults: None,
+        on_rejected: Callable[[tuple[Diagnostic, ...]], None] = lambda _diagnostics: None,
     ) -> None:
         """`loaded` must hold a configuration. `on_change` gets old and new, `on_rejected` the errors."""
         if loaded.configuration is None:

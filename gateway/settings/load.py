@@ -11,111 +11,112 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from gateway.settings import across, channels, gateway, tenant
-from gateway.settings.built import BUILT, Built
-from gateway.settings.document import Document, Unreadable, read
-from gateway.settings.faults import Fault, Layer, Level, Report, visible
-from gateway.settings.gateway import GatewayFile
-from gateway.settings.opening import Opener, salvage
-from gateway.settings.secrets import Vault
-from gateway.settings.snapshot import Configuration, GatewaySettings
-from gateway.settings.surroundings import Surroundings
+from gateway.domain.configuration import Configuration, GatewaySettings
+from gateway.settings.checks import tenant_conflicts
+from gateway.settings.features import FEATURES, Features
+from gateway.settings.files import channels, gateway_file, tenant_file
+from gateway.settings.files.gateway_file import GatewayFile
+from gateway.settings.files.shared_settings import SharedSettings
+from gateway.settings.source.diagnostics import Diagnostic, Diagnostics, Layer, Level, visible
+from gateway.settings.source.resolve import Resolver, salvage
+from gateway.settings.source.secret_refs import SecretReader
+from gateway.settings.source.yaml_source import Document, UnreadableFile, read
 
 SUFFIXES = (".yaml", ".yml", ".json")
 
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """`configuration` is None when there is an error among `faults`. `files` are all that were read, or looked for."""
+    """`configuration` is None when `diagnostics` has an error. `files` are all that were read, or looked for."""
 
     configuration: Configuration | None
-    faults: tuple[Fault, ...]
+    diagnostics: tuple[Diagnostic, ...]
     files: tuple[Path, ...]
     fingerprint: str
 
     @property
-    def errors(self) -> tuple[Fault, ...]:
+    def errors(self) -> tuple[Diagnostic, ...]:
         """The faults that keep the configuration out."""
-        return tuple(f for f in self.faults if f.level is Level.ERROR)
+        return tuple(f for f in self.diagnostics if f.level is Level.ERROR)
 
 
-def load(file: Path, *, environment: Mapping[str, str] | None = None, built: Built = BUILT) -> Loaded:
-    """Read and check `gateway.yaml` at `file` and the tenant files it names; never raises for what they say."""
+def load(file: Path, *, environment: Mapping[str, str] | None = None, features: Features = FEATURES) -> Loaded:
+    """Read and check `gateway_file.yaml` at `file` and the tenant files it names; never raises for what they say."""
     folder = file.parent
-    vault = Vault(folder, os.environ if environment is None else environment)
-    document, fault = _read(file, _shown(file), vault)
+    secret_reader = SecretReader(folder, os.environ if environment is None else environment)
+    document, diagnostic = _read(file, _shown(file), secret_reader)
     if document is None:
-        return _without_gateway_file((fault,) if fault else (), vault)
-    report = Report(Layer(document))
-    opener = Opener(vault, folder, report)
+        return _without_gateway_file((diagnostic,) if diagnostic else (), secret_reader)
+    report = Diagnostics(Layer(document))
+    opener = Resolver(secret_reader, folder, report)
     section = salvage(GatewayFile, document.data, report)
     if section is None:
-        return _without_gateway_file(report.faults, vault)
-    settings = gateway.build(section, folder, report, opener)
-    everyone = gateway.everyones_tls(section, opener)
+        return _without_gateway_file(report.diagnostics, secret_reader)
+    settings = gateway_file.build(section, folder, report, opener)
+    everyone = gateway_file.everyones_tls(section, opener)
     smtp = opener.tls(section.tls.smtp, ("tls", "smtp"), everyone)
     defaults = document.data.get("defaults")
-    ways = channels.build(section.channels, report, opener, smtp, built)
-    around = Surroundings(
+    ways = channels.build(section.channels, report, opener, smtp, features)
+    around = SharedSettings(
         channels=ways,
-        spoilt_channels=channels.spoilt(document.data.get("channels", []), ways),
+        invalid_channels=channels.invalid_names(document.data.get("channels", []), ways),
         defaults=defaults if isinstance(defaults, dict) else {},
         insecure_http=settings.insecure_http,
         prefix=settings.prefix,
         languages=settings.languages,
-        built=built,
+        features=features,
         keycloak_tls=opener.tls(section.tls.keycloak, ("tls", "keycloak"), everyone),
         upstream_tls=opener.tls(section.tls.upstreams, ("tls", "upstreams"), everyone),
     )
     place = folder / section.tenants
-    entries, faults = _tenants(place, document, around, vault, report)
-    across.check(entries, around.channels)
-    everything = dict.fromkeys([*report.faults, *faults, *(f for e in entries for f in e.report.faults)])
+    entries, diagnostics = _tenants(place, document, around, secret_reader, report)
+    tenant_conflicts.check(entries, around.channels)
+    everything = dict.fromkeys([*report.diagnostics, *diagnostics, *(f for e in entries for f in e.report.diagnostics)])
     in_order = sorted(everything, key=lambda f: (f.file != document.file, f.file, f.line))
-    return _ended((settings, around, entries), tuple(in_order), vault, (folder, place))
+    return _ended((settings, around, entries), tuple(in_order), secret_reader, (folder, place))
 
 
 def _tenants(
-    place: Path, gateway_file: Document, around: Surroundings, vault: Vault, report: Report
-) -> tuple[list[across.Entry], list[Fault]]:
-    entries: list[across.Entry] = []
-    faults: list[Fault] = []
+    place: Path, gateway_file: Document, around: SharedSettings, secret_reader: SecretReader, report: Diagnostics
+) -> tuple[list[tenant_conflicts.TenantEntry], list[Diagnostic]]:
+    entries: list[tenant_conflicts.TenantEntry] = []
+    diagnostics: list[Diagnostic] = []
     try:
         names = _names(place)
     except OSError as error:
         report.error(("tenants",), f"the folder {_shown(place)} cannot be read: {error.strerror}")
-        return entries, faults
+        return entries, diagnostics
     if not names:
         report.error(("tenants",), f"the folder {_shown(place)} holds no tenant file (.yaml, .yml, .json)")
     for name in names:
-        document, fault = _read(place / name, _shown(place / name), vault)
+        document, diagnostic = _read(place / name, _shown(place / name), secret_reader)
         if document is None:
-            faults.extend([fault] if fault else [])
+            diagnostics.extend([diagnostic] if diagnostic else [])
             continue
-        own = Report(Layer(document), Layer(gateway_file, at=("gateway",), inside=("defaults",)))
-        built = tenant.build(document, around, own, Opener(vault, vault.folder, own))
-        if built is None:
-            faults.extend(own.faults)
+        own = Diagnostics(Layer(document), Layer(gateway_file, at=("gateway",), inside=("defaults",)))
+        features = tenant_file.build(document, around, own, Resolver(secret_reader, secret_reader.folder, own))
+        if features is None:
+            diagnostics.extend(own.diagnostics)
             continue
-        if Path(name).stem != built.id and "tenantId" in document.data:
-            own.hint(("tenantId",), f"is {built.id}; name the file {built.id}{Path(name).suffix}, as its tenant")
-        entries.append(across.Entry(built, own, _shown(place / name)))
-    return entries, faults
+        if Path(name).stem != features.id and "tenantId" in document.data:
+            own.hint(("tenantId",), f"is {features.id}; name the file {features.id}{Path(name).suffix}, as its tenant")
+        entries.append(tenant_conflicts.TenantEntry(features, own, _shown(place / name)))
+    return entries, diagnostics
 
 
-def _without_gateway_file(faults: tuple[Fault, ...], vault: Vault) -> Loaded:
+def _without_gateway_file(diagnostics: tuple[Diagnostic, ...], secret_reader: SecretReader) -> Loaded:
     """Nothing can come of it; the faults that the tenant files in the usual folder have by themselves are told too."""
-    place = vault.folder / GatewayFile.model_fields["tenants"].default
+    place = secret_reader.folder / GatewayFile.model_fields["tenants"].default
     with suppress(OSError):
         for name in _names(place):
-            document, fault = _read(place / name, _shown(place / name), vault)
+            document, diagnostic = _read(place / name, _shown(place / name), secret_reader)
             if document is None:
-                faults += (fault,) if fault else ()
+                diagnostics += (diagnostic,) if diagnostic else ()
                 continue
-            own = Report(Layer(document))
-            tenant.check_shape(document, own)
-            faults += own.faults
-    return _ended(None, faults, vault, (vault.folder,))
+            own = Diagnostics(Layer(document))
+            tenant_file.check_shape(document, own)
+            diagnostics += own.diagnostics
+    return _ended(None, diagnostics, secret_reader, (secret_reader.folder,))
 
 
 def _names(place: Path) -> list[str]:
@@ -123,15 +124,15 @@ def _names(place: Path) -> list[str]:
     return sorted(n for n in os.listdir(place) if n.endswith(SUFFIXES) and not n.startswith("."))
 
 
-def _read(path: Path, shown: str, vault: Vault) -> tuple[Document | None, Fault | None]:
+def _read(path: Path, shown: str, secret_reader: SecretReader) -> tuple[Document | None, Diagnostic | None]:
     try:
-        vault.note(path)
+        secret_reader.note(path)
     except OSError as error:
-        return None, Fault(shown, 1, "", f"cannot be read: {error.strerror}")
+        return None, Diagnostic(shown, 1, "", f"cannot be read: {error.strerror}")
     try:
-        return read(vault.read[path], shown), None
-    except Unreadable as error:
-        return None, Fault(shown, error.line, "", error.text)
+        return read(secret_reader.read[path], shown), None
+    except UnreadableFile as error:
+        return None, Diagnostic(shown, error.line, "", error.text)
 
 
 def _shown(path: Path) -> str:
@@ -144,21 +145,21 @@ def _shown(path: Path) -> str:
 
 
 def _ended(
-    parts: tuple[GatewaySettings, Surroundings, list[across.Entry]] | None,
-    faults: tuple[Fault, ...],
-    vault: Vault,
+    parts: tuple[GatewaySettings, SharedSettings, list[tenant_conflicts.TenantEntry]] | None,
+    diagnostics: tuple[Diagnostic, ...],
+    secret_reader: SecretReader,
     folders: tuple[Path, ...],
 ) -> Loaded:
-    fingerprint = _fingerprint(vault)
+    fingerprint = _fingerprint(secret_reader)
     configuration = None
-    if parts and not any(f.level is Level.ERROR for f in faults):
+    if parts and not any(f.level is Level.ERROR for f in diagnostics):
         settings, around, entries = parts
         configuration = Configuration(settings, tuple(e.tenant for e in entries), around.channels, fingerprint)
-    return Loaded(configuration, faults, (*folders, *vault.read), fingerprint)
+    return Loaded(configuration, diagnostics, (*folders, *secret_reader.read), fingerprint)
 
 
-def _fingerprint(vault: Vault) -> str:
+def _fingerprint(secret_reader: SecretReader) -> str:
     digest = hashlib.sha256()
-    for path, raw in sorted(vault.read.items()):
+    for path, raw in sorted(secret_reader.read.items()):
         digest.update(os.fsencode(f"{path.name}\0{len(raw)}\0") + raw)
     return digest.hexdigest()[:16]

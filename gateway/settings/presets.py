@@ -31,7 +31,7 @@ class Preset:
     """`required` keys have no default; `absent` ones are not in this preset; `free` ones are the tenant's to choose,
     every other key that differs from `policy` is an extension. `needs_otp_manager` are the channel types with which
     the vendor demands `Otp_Manager_Url`. `default_methods` are those of a tenant that names none.
-    `built`: this version carries out all that it asks for.
+    `features`: this version carries out all that it asks for.
     """
 
     policy: Policy
@@ -41,7 +41,7 @@ class Preset:
     needs_otp_manager: frozenset[ChannelType] = frozenset()
     several_methods: bool = False
     default_methods: tuple[ChannelType, ...] = ()
-    built: bool = False
+    features: bool = False
 
 
 PRESETS: Mapping[str, Preset] = MappingProxyType(
@@ -52,7 +52,7 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
             absent=frozenset({"fallback", "methods", "contactService"}),
             free=_ASKED,
             needs_otp_manager=frozenset({ChannelType.EMAIL, ChannelType.SMS}),
-            built=True,
+            features=True,
         ),
         "cloudcx": Preset(
             Policy(
@@ -74,7 +74,7 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
             free=frozenset({"enrolment", "trustBrowserDays"}),
             several_methods=True,
             default_methods=(ChannelType.EMAIL, ChannelType.APP),
-            built=True,
+            features=True,
         ),
         "sinch": Preset(
             Policy(

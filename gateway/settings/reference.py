@@ -2,7 +2,7 @@
 
 `docs/settings.md`, made from the models that check the files (`python -m gateway.settings.reference`). One table for
 each section, one row for each key: what may stand there, its default, and its docstring. What this version does not
-carry out yet (`built`) is named, because `check-config` refuses it.
+carry out yet (`features`) is named, because `check-config` refuses it.
 """
 
 import json
@@ -14,10 +14,10 @@ from typing import Any
 from pydantic import BaseModel
 
 from gateway.domain.policy import FACTOR_OF_CHANNEL
-from gateway.settings.built import BUILT
-from gateway.settings.gateway import GatewayFile
+from gateway.settings.features import FEATURES
+from gateway.settings.files.gateway_file import GatewayFile
+from gateway.settings.files.tenant_file import TenantFile
 from gateway.settings.presets import DEFAULT, PRESETS
-from gateway.settings.tenant import TenantFile
 
 _HEAD = f"""# Settings
 
@@ -184,19 +184,19 @@ def _meaning(about: Mapping[str, Any], defs: Mapping[str, Any], name: str, key: 
 
 def _not_yet(key: str, path: str) -> str:
     """What `check-config` refuses here because nothing carries it out yet."""
-    if path == _TWO_FACTOR and key in BUILT.unused:
+    if path == _TWO_FACTOR and key in FEATURES.unused:
         return "*Not built yet.*"
-    built: dict[tuple[str, str], tuple[str, ...]] = {
-        (_TWO_FACTOR, "preset"): BUILT.presets,
+    features: dict[tuple[str, str], tuple[str, ...]] = {
+        (_TWO_FACTOR, "preset"): FEATURES.presets,
         (_TWO_FACTOR, "channelType"): tuple(
-            kind.value for kind, factor in FACTOR_OF_CHANNEL.items() if factor in BUILT.factors
+            kind.value for kind, factor in FACTOR_OF_CHANNEL.items() if factor in FEATURES.factors
         ),
-        ("channels[]", "kind"): tuple(kind.value for kind in BUILT.kinds),
-        ("gateway.keycloak", "sign_in"): tuple(way.value for way in BUILT.sign_in),
+        ("channels[]", "kind"): tuple(kind.value for kind in FEATURES.kinds),
+        ("gateway.keycloak", "sign_in"): tuple(way.value for way in FEATURES.sign_in),
     }
-    if ready := built.get((path, key)):
+    if ready := features.get((path, key)):
         return f"*Built: {', '.join(f'`{word}`' for word in ready)}.*"
-    later = sorted(json.dumps(value).strip('"') for value in BUILT.later.get(key, ()))
+    later = sorted(json.dumps(value).strip('"') for value in FEATURES.later.get(key, ()))
     if later and path == _TWO_FACTOR:
         return f"*Not built yet: {', '.join(f'`{word}`' for word in later)}.*"
     return ""

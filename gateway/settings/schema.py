@@ -10,8 +10,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from gateway.settings.gateway import GatewayFile
-from gateway.settings.tenant import TenantFile
+from gateway.settings.files.gateway_file import GatewayFile
+from gateway.settings.files.tenant_file import TenantFile
 
 FILES: tuple[tuple[str, type[BaseModel]], ...] = (
     ("gateway.schema.json", GatewayFile),

@@ -16,7 +16,7 @@ contract suite holds both to it.
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from gateway.store.interface import Held, Rule
+from gateway.store.protocol import Held, Rule
 
 MARGIN = 86400.0
 """Seconds a count or lock is kept in memory beyond its end, by which no clock of an installation is wrong."""

@@ -1,4 +1,4 @@
-"""Whose turn is it? `Turns` decides within this process, `StoreLock` over all replicas.
+"""Whose turn is it? `LocalLocks` decides within this process, `StoreLock` over all replicas.
 
 A lock is a value in the store that nobody else can have written (the fence) and the moment it falls to others. Only
 its holder can remove it, so a holder that was too slow never frees its successor. Waiting inside one process is a fair
@@ -14,8 +14,8 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppres
 import structlog
 
 from gateway.domain import errors
-from gateway.domain.ports import Chance, Clock
-from gateway.store.interface import Store
+from gateway.domain.ports import Clock, Random
+from gateway.store.protocol import Store
 
 FIRST_POLL, LAST_POLL = 0.005, 0.05
 """Seconds between two looks at a lock that somebody else holds: at first, and at most."""
@@ -24,7 +24,7 @@ MARGIN = 5.0
 _log = structlog.get_logger(__name__)
 
 
-class Turns:
+class LocalLocks:
     """A fair queue for each name, in this process; a name that nobody waits for costs nothing."""
 
     def __init__(self) -> None:
@@ -53,11 +53,11 @@ class Turns:
 class StoreLock:
     """`domain.ports.Lock` over all replicas that share `store`."""
 
-    def __init__(self, store: Store, clock: Clock, chance: Chance) -> None:
+    def __init__(self, store: Store, clock: Clock, random: Random) -> None:
         self._store = store
         self._clock = clock
-        self._chance = chance
-        self._turns = Turns()
+        self._random = random
+        self._turns = LocalLocks()
 
     def hold(self, name: str, *, wait: float, ttl: float) -> AbstractAsyncContextManager[None]:
         """See `domain.ports.Lock`; with `wait` 0 it is had at once or not at all."""
@@ -85,7 +85,7 @@ class StoreLock:
     async def _acquire(self, key: str, name: str, ends: float, ttl: float) -> bytes:
         pause = FIRST_POLL
         while True:
-            fence = json.dumps([self._chance.token_bytes(16).hex(), self._clock.now() + ttl]).encode()
+            fence = json.dumps([self._random.token_bytes(16).hex(), self._clock.now() + ttl]).encode()
             try:
                 if await self._take(key, fence, ttl):
                     return fence
@@ -96,7 +96,7 @@ class StoreLock:
                 raise
             if time.monotonic() >= ends:
                 raise errors.Conflict(f"lock {_kind(name)}", "held by another replica")
-            await asyncio.sleep(pause * (0.5 + self._chance.below(1000) / 1000))
+            await asyncio.sleep(pause * (0.5 + self._random.below(1000) / 1000))
             pause = min(pause * 2, LAST_POLL)
 
     async def _take(self, key: str, fence: bytes, ttl: float) -> bool:
@@ -114,7 +114,7 @@ class StoreLock:
             _log.warning("lock_not_released", lock=_kind(name))  # it ends by itself
             return
         if not stood:
-            _log.warning("lock_outlived", lock=_kind(name))
+            _log.warning("lock_expired_while_held", lock=_kind(name))
 
 
 _ONE_TURN = 0.001

@@ -14,7 +14,7 @@ from typing import Generic, TypeVar
 from gateway.domain import errors
 from gateway.domain.ports import Clock
 from gateway.store.counters import MARGIN, Closed, Count, given_back, in_force, longest, reserved, standing
-from gateway.store.interface import Held, Reserved, Rule
+from gateway.store.protocol import Held, Reserved, Rule
 
 T = TypeVar("T")
 

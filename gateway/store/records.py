@@ -21,8 +21,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from gateway.crypto.sealing import Sealer, Unopenable
 from gateway.domain import errors
 from gateway.domain.ports import Clock
-from gateway.store.interface import Store
-from gateway.store.locks import Turns
+from gateway.store.locks import LocalLocks
+from gateway.store.protocol import Store
 
 T = TypeVar("T")
 TRIES = 50
@@ -36,7 +36,7 @@ _log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Key:
+class RecordKey:
     """`tag` groups keys that belong together (one slot of a cluster), `rest` tells them apart."""
 
     tag: str
@@ -71,15 +71,15 @@ class Records(Generic[T]):
         self._name = name
         self._schema = schema
         self._envelope = _Envelope[of]  # type: ignore[valid-type]  # pydantic makes the class at run time
-        self._turns = Turns()
+        self._turns = LocalLocks()
 
-    async def read(self, tenant: str, key: str | Key) -> T | None:
+    async def read(self, tenant: str, key: str | RecordKey) -> T | None:
         """The value, or None."""
         place = self._place(tenant, key)
         found = self._opened(place, tenant, await self._store.get(place))
         return found.value if found else None
 
-    async def add(self, tenant: str, key: str | Key, value: T, expires_at: float) -> bool:
+    async def add(self, tenant: str, key: str | RecordKey, value: T, expires_at: float) -> bool:
         """Write where nothing reads; whether it was written."""
         place = self._place(tenant, key)
         sealed, ttl = self._sealed(place, tenant, value, expires_at)
@@ -93,13 +93,13 @@ class Records(Generic[T]):
                 return True
         raise self._conflict()
 
-    async def write(self, tenant: str, key: str | Key, value: T, expires_at: float) -> None:
+    async def write(self, tenant: str, key: str | RecordKey, value: T, expires_at: float) -> None:
         """Write whatever was there."""
         place = self._place(tenant, key)
         sealed, ttl = self._sealed(place, tenant, value, expires_at)
         await self._store.set(place, sealed, ttl)
 
-    async def change(self, tenant: str, key: str | Key, change: Callable[[T], T | Changed[T] | None]) -> T | None:
+    async def change(self, tenant: str, key: str | RecordKey, change: Callable[[T], T | Changed[T] | None]) -> T | None:
         """Apply `change` to the value that stands; what stands after it.
 
         `change` may run several times, each time on the newest value, so it must be pure. It returns the new value
@@ -124,12 +124,12 @@ class Records(Generic[T]):
                 await asyncio.sleep(random.uniform(0, min(tried * PAUSE, LONGEST_PAUSE)))  # noqa: S311 - no secret
         raise self._conflict()
 
-    async def remove(self, tenant: str, key: str | Key) -> bool:
+    async def remove(self, tenant: str, key: str | RecordKey) -> bool:
         """Forget the value; whether something was there."""
         return await self._store.delete(self._place(tenant, key))
 
-    def _place(self, tenant: str, key: str | Key) -> str:
-        key = key if isinstance(key, Key) else Key(key)
+    def _place(self, tenant: str, key: str | RecordKey) -> str:
+        key = key if isinstance(key, RecordKey) else RecordKey(key)
         return f"{self._name}:{{{quote(tenant, safe='')}/{quote(key.tag, safe='')}}}:{key.rest}"
 
     def _sealed(self, place: str, tenant: str, value: T, expires_at: float) -> tuple[bytes, float]:

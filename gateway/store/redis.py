@@ -23,7 +23,7 @@ from gateway.domain.channel import TlsSettings
 from gateway.domain.tasks import CancellationKept
 from gateway.store import scripts
 from gateway.store.counters import MARGIN
-from gateway.store.interface import Held, Reserved, Rule
+from gateway.store.protocol import Held, Reserved, Rule
 
 T = TypeVar("T")
 

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import Enum
 
-from gateway.domain.ports import Chance
+from gateway.domain.ports import Random
 from gateway.domain.session import Session
 from gateway.domain.tenant import SameSite, Tenant
 
@@ -60,9 +60,9 @@ class BrowserSecret:
         return f"{self.tag}.{self.secret}"
 
 
-def new_browser_secret(chance: Chance, tag: str | None = None) -> BrowserSecret:
+def new_browser_secret(random: Random, tag: str | None = None) -> BrowserSecret:
     """A new secret, under a new tag unless the browser has one already."""
-    return BrowserSecret(tag or _text(chance.token_bytes(_TAG_BYTES)), _text(chance.token_bytes(_SECRET_BYTES)))
+    return BrowserSecret(tag or _text(random.token_bytes(_TAG_BYTES)), _text(random.token_bytes(_SECRET_BYTES)))
 
 
 def browser_secret(value: str | None) -> BrowserSecret | None:

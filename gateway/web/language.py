@@ -11,9 +11,9 @@ from gateway.domain.tenant import Tenant
 from gateway.rendering.languages import Languages
 from gateway.web import cookies, protections, return_to
 from gateway.web.csrf import same_origin
-from gateway.web.failures import Failures
-from gateway.web.protections import Unreadable
-from gateway.web.request import TENANT
+from gateway.web.error_responses import ErrorResponses
+from gateway.web.protections import InvalidForm
+from gateway.web.request_context import TENANT
 
 
 def chosen(request: web.Request, languages: Languages, tenant: Tenant | None) -> str:
@@ -26,7 +26,7 @@ def chosen(request: web.Request, languages: Languages, tenant: Tenant | None) ->
 class LanguageChoice:
     """`POST {prefix}language` with the fields `language` and `to`."""
 
-    def __init__(self, *, languages: Languages, failures: Failures) -> None:
+    def __init__(self, *, languages: Languages, failures: ErrorResponses) -> None:
         self._languages = languages
         self._failures = failures
 
@@ -36,7 +36,7 @@ class LanguageChoice:
         if not same_origin(request.headers, tenant):
             return self._failures.respond(request, Problem.ORIGIN_REFUSED)
         fields = await protections.read_fields(request)
-        if isinstance(fields, Unreadable):
+        if isinstance(fields, InvalidForm):
             return self._failures.respond(request, fields.problem, status=fields.status, cause=fields.detail)
         code = fields.get("language", "")
         if code not in self._languages:

@@ -16,13 +16,13 @@ from aiohttp import web
 from jinja2 import Environment
 from markupsafe import Markup
 
-from gateway.domain.ports import Chance
+from gateway.domain.ports import Random
 from gateway.domain.tenant import Branding, Tenant
 from gateway.rendering.colours import palette
 from gateway.rendering.languages import Language, Languages
 from gateway.rendering.step_view import StepView
 from gateway.web.assets import Assets
-from gateway.web.request import LANGUAGE, NONCE, REFERENCE, TENANT
+from gateway.web.request_context import LANGUAGE, NONCE, REFERENCE, TENANT
 
 HSTS = "max-age=31536000"
 VARY = "Accept, Accept-Language, Cookie"
@@ -33,12 +33,12 @@ class Pages:
     """Renders templates to responses. `prefix` is the gateway's own path prefix."""
 
     def __init__(
-        self, environment: Environment, languages: Languages, assets: Assets, chance: Chance, prefix: str = "/-/"
+        self, environment: Environment, languages: Languages, assets: Assets, random: Random, prefix: str = "/-/"
     ) -> None:
         self.languages = languages
         self._environment = environment
         self._assets = assets
-        self._chance = chance
+        self._random = random
         self._prefix = prefix
 
     def language(self, request: web.Request) -> Language:
@@ -67,7 +67,7 @@ class Pages:
         """
         tenant = request.get(TENANT)
         language = self.language(request)
-        nonce = base64.b64encode(self._chance.token_bytes(16)).decode()
+        nonce = base64.b64encode(self._random.token_bytes(16)).decode()
         request[NONCE] = nonce
         names = {**self._names(request, tenant, language, nonce, context.get("view")), **context}
         # Of an app's own form we do not know what asking again would mean.

@@ -15,16 +15,16 @@ from aiohttp import web
 
 from gateway.domain.problem import Problem
 from gateway.domain.tenant import Tenant
-from gateway.web import expectation
+from gateway.web import continue_100
 
 MAX_BODY = 20 * 1024
 MAX_FIELDS = 50
 
-Fields = Mapping[str, str]
+FormFields = Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
-class Unreadable:
+class InvalidForm:
     """A body that is no form of ours; `detail` is for the log and names no value, `to` is its field of that name where
     one could be read (still to be checked)."""
 
@@ -60,15 +60,15 @@ def clear_site_data(tenant: Tenant) -> str:
     return '"cache", "storage"' if tenant.clear_storage_at_sign_out else '"cache"'
 
 
-async def read_fields(request: web.Request) -> Fields | Unreadable:
+async def read_fields(request: web.Request) -> FormFields | InvalidForm:
     """The fields of an own form. JSON takes text, true, false (as "true", "false") and null (as absent)."""
     if request.headers.get("Content-Encoding", "identity").strip().lower() != "identity":
-        return Unreadable(Problem.BAD_REQUEST, 415, "a compressed body")
+        return InvalidForm(Problem.BAD_REQUEST, 415, "a compressed body")
     charset = (request.charset or "utf-8").lower()
     if charset not in ("utf-8", "utf8"):
-        return Unreadable(Problem.BAD_REQUEST, 415, "a body in another charset than UTF-8")
+        return InvalidForm(Problem.BAD_REQUEST, 415, "a body in another charset than UTF-8")
     body = await _read(request)
-    if isinstance(body, Unreadable):
+    if isinstance(body, InvalidForm):
         return body
     match request.content_type:
         case "application/x-www-form-urlencoded":
@@ -78,15 +78,15 @@ async def read_fields(request: web.Request) -> Fields | Unreadable:
         case "application/octet-stream" if not body:  # aiohttp's word for "no Content-Type"
             fields = {}
         case _:
-            return Unreadable(Problem.BAD_REQUEST, 415, "a body that is neither form nor JSON")
-    return fields if isinstance(fields, Unreadable) else _checked(fields)
+            return InvalidForm(Problem.BAD_REQUEST, 415, "a body that is neither form nor JSON")
+    return fields if isinstance(fields, InvalidForm) else _checked(fields)
 
 
-async def _read(request: web.Request) -> bytes | Unreadable:
-    too_large = Unreadable(Problem.REQUEST_TOO_LARGE, 413, f"a body of more than {MAX_BODY} bytes")
+async def _read(request: web.Request) -> bytes | InvalidForm:
+    too_large = InvalidForm(Problem.REQUEST_TOO_LARGE, 413, f"a body of more than {MAX_BODY} bytes")
     if (request.content_length or 0) > MAX_BODY:
         return too_large
-    expectation.ask(request)
+    continue_100.ask(request)
     body = bytearray()
     async for chunk in request.content.iter_any():
         body += chunk
@@ -95,16 +95,16 @@ async def _read(request: web.Request) -> bytes | Unreadable:
     return bytes(body)
 
 
-def _form(body: bytes) -> dict[str, str] | Unreadable:
+def _form(body: bytes) -> dict[str, str] | InvalidForm:
     try:
         pairs = parse_qsl(body.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=MAX_FIELDS)
     except ValueError:  # too many fields, not ASCII, or escapes that are no UTF-8
-        return Unreadable(Problem.BAD_REQUEST, 400, "a form that does not parse")
+        return InvalidForm(Problem.BAD_REQUEST, 400, "a form that does not parse")
     return _once(pairs)
 
 
-def _json(body: bytes) -> dict[str, str] | Unreadable:
-    broken = Unreadable(Problem.BAD_REQUEST, 400, "JSON that is no object")
+def _json(body: bytes) -> dict[str, str] | InvalidForm:
+    broken = InvalidForm(Problem.BAD_REQUEST, 400, "JSON that is no object")
     try:
         pairs = json.loads(body.decode(), object_pairs_hook=_Pairs)
     except (ValueError, RecursionError):
@@ -121,7 +121,7 @@ def _json(body: bytes) -> dict[str, str] | Unreadable:
             case None:
                 pass
             case _:
-                return Unreadable(Problem.BAD_INPUT, 422, "a field that is no text")
+                return InvalidForm(Problem.BAD_INPUT, 422, "a field that is no text")
     return _once(plain)
 
 
@@ -129,16 +129,16 @@ class _Pairs(list[tuple[str, object]]):
     """A JSON object before its names were made unique."""
 
 
-def _once(pairs: list[tuple[str, str]]) -> dict[str, str] | Unreadable:
+def _once(pairs: list[tuple[str, str]]) -> dict[str, str] | InvalidForm:
     fields = dict(pairs)
     if len(fields) != len(pairs):
-        return Unreadable(Problem.BAD_REQUEST, 400, "a field given twice")
+        return InvalidForm(Problem.BAD_REQUEST, 400, "a field given twice")
     return fields
 
 
-def _checked(fields: dict[str, str]) -> Fields | Unreadable:
+def _checked(fields: dict[str, str]) -> FormFields | InvalidForm:
     for name, value in fields.items():
         # Cc: control characters; Cs: halves of surrogate pairs, which no encoding can write
         if any(unicodedata.category(character) in ("Cc", "Cs") for character in name + value):
-            return Unreadable(Problem.BAD_INPUT, 422, "control characters in a field", fields.get("to"))
+            return InvalidForm(Problem.BAD_INPUT, 422, "control characters in a field", fields.get("to"))
     return fields

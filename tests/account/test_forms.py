@@ -4,14 +4,14 @@ import pytest
 
 from gateway.crypto.sealing import Key, KeyRing
 from gateway.crypto.signing import Signer
-from gateway.login.visits import Visits
+from gateway.login.login_request import LoginRequests
 from gateway.web.csrf import LOGIN, PURPOSE, Csrf, account_act
-from tests.clock import SeededChance
+from tests.clock import SeededRandom
 from tests.rendering import states
 
 TENANT, SESSION = states.tenant(), states.session()
 CSRF = Csrf(Signer(KeyRing((Key("00000001", b"k" * 32),)), PURPOSE))
-VISITS = Visits(CSRF, SeededChance())
+VISITS = LoginRequests(CSRF, SeededRandom())
 
 
 def counts(fields: dict[str, str], origin: str = "https://cc.example.com") -> bool:

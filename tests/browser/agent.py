@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 from playwright.async_api import BrowserContext, ConsoleMessage, Locator, Page, WebError
 
+from tests.dependencies.keycloak_admin import Person as User
+from tests.dependencies.mail import MailServer
 from tests.journeys.person import code_for
-from tests.neighbours.keycloak_admin import Person as User
-from tests.neighbours.mail import MailServer
 
 Look = Callable[[str], Awaitable[None]]
 """Told the name of each step as soon as its page is there."""

@@ -11,14 +11,14 @@ import pytest
 from aiohttp import web
 from playwright.async_api import Browser
 
-from gateway.demo import samples
+from gateway.demo import sample_apps
 from gateway.domain.ports import SystemClock
 from tests.browser.agent import Agent, Complaints
 from tests.clock import FakeClock
+from tests.dependencies.keycloak import Keycloak
+from tests.dependencies.keycloak_admin import Person as User
+from tests.dependencies.mail import MailServer
 from tests.journeys.installation import Folder, Told, folder, running
-from tests.neighbours.keycloak import Keycloak
-from tests.neighbours.keycloak_admin import Person as User
-from tests.neighbours.mail import MailServer
 from tests.ports import free_port
 
 HELP = {
@@ -47,9 +47,9 @@ class Site:
 
 
 @asynccontextmanager
-async def sample_app(sample: samples.Sample) -> AsyncIterator[str]:
+async def sample_app(sample: sample_apps.Sample) -> AsyncIterator[str]:
     """The address of a sample app while the context is open."""
-    runner = web.AppRunner(samples.build(sample, SystemClock()), shutdown_timeout=1)
+    runner = web.AppRunner(sample_apps.build(sample, SystemClock()), shutdown_timeout=1)
     await runner.setup()
     port = free_port()
     await web.TCPSite(runner, "127.0.0.1", port).start()
@@ -65,7 +65,7 @@ async def settings(tmp_path: Path, keycloak: Keycloak, mail_server: MailServer) 
     async with AsyncExitStack() as apps:
         made = folder(tmp_path, keycloak=keycloak, mail=mail_server, app="")
         made.tenant["gateway"]["help"] = HELP
-        for route, sample in zip(made.tenant["gateway"]["routes"], samples.SAMPLES, strict=True):
+        for route, sample in zip(made.tenant["gateway"]["routes"], sample_apps.SAMPLES, strict=True):
             route["to"] = await apps.enter_async_context(sample_app(sample))
         yield made
 

@@ -8,7 +8,7 @@ from typing import Any
 from aiohttp import web
 from playwright.async_api import Page
 
-from gateway.settings.snapshot import Configuration
+from gateway.domain.configuration import Configuration
 from tests.browser.agent import Agent
 from tests.browser.conftest import Site
 

@@ -26,10 +26,10 @@ from tests.browser.scripted_app import (
 )
 from tests.clock import FakeClock
 from tests.contract import stand_in
+from tests.dependencies.keycloak import Keycloak
+from tests.dependencies.mail import MailServer
 from tests.journeys.installation import Folder, Told, folder, running
 from tests.journeys.person import code_for
-from tests.neighbours.keycloak import Keycloak
-from tests.neighbours.mail import MailServer
 from tests.ports import free_port
 
 pytestmark = pytest.mark.browser
@@ -305,7 +305,7 @@ async def test_a_script_fetches_no_page_of_the_gateways_and_sends_it_no_form_by_
             assert not re.search(r"""csrf["']?( value=|: ?)"[^"]""", text), path
     for path in ("/-/login", "/-/login/verify"):
         assert (await protected.run(FETCH, [path, body]))[0] == 403, path
-    assert not protected.site.audit.of("backup_codes.shown")
+    assert not protected.site.audit.of("backup_codes_shown")
 
 
 @pytest.mark.row("GW-46")
@@ -323,9 +323,9 @@ async def test_a_form_that_a_script_sends_with_the_users_own_token_shows_and_cha
         await protected.run(SUBMIT, ["/-/login", fields])
         await protected.page.get_by_label("Code", exact=True).wait_for()
         assert await protected.page.locator("[data-codes]").count() == 0
-    for event in ("backup_codes.shown", "backup_codes.renewed", "session.signed_out_everywhere"):
+    for event in ("backup_codes_shown", "backup_codes_renewed", "signed_out_everywhere"):
         assert not told.of(event)
-    assert len(told.of("enrolment.registered")) == 1
+    assert len(told.of("enrolment_added")) == 1
 
 
 @pytest.mark.row("GW-46")
@@ -337,4 +337,4 @@ async def test_a_form_with_another_acts_token_is_refused(protected: Victim) -> N
         await protected.run(SUBMIT, ["/-/login", fields | other])
         await protected.page.wait_for_url("**/-/account?done=out-of-date")
         await expect(protected.page.get_by_text("The page was out of date")).to_be_visible()
-    assert len(protected.site.audit.of("form.refused")) == 4
+    assert len(protected.site.audit.of("form_rejected")) == 4

@@ -17,10 +17,10 @@ from playwright.async_api import Page
 
 from tests.browser.agent import Agent
 from tests.browser.conftest import NewAgent, Site
+from tests.dependencies.keycloak import Keycloak
+from tests.dependencies.mail import MailServer
+from tests.dependencies.upstream import RawUpstream
 from tests.journeys.installation import Folder, folder
-from tests.neighbours.keycloak import Keycloak
-from tests.neighbours.mail import MailServer
-from tests.neighbours.upstream import RawUpstream
 from tests.ports import free_port
 
 pytestmark = [

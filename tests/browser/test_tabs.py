@@ -46,7 +46,7 @@ async def test_five_tabs_at_once_all_end_where_they_wanted_with_one_code(site: S
         await tab.page.wait_for_url(site.base + target(number))
         await expect(tab.page.locator("#username")).to_have_text(tab.user.username)
     assert len(site.mail.to(ADDRESS)) == 2
-    assert len(site.audit.of("session.opened")) == 2  # one for the first browser, one for these five tabs
+    assert len(site.audit.of("session_opened")) == 2  # one for the first browser, one for these five tabs
 
 
 async def test_tabs_left_at_the_code_page_go_on_when_another_has_finished(site: Site, new_agent: NewAgent) -> None:
@@ -143,7 +143,7 @@ async def test_a_double_click_on_verify_is_one_proof(site: Site, new_agent: NewA
     await agent.code.fill(code)
     await agent.page.get_by_role("button", name="Verify").dblclick()
     await agent.page.wait_for_url(f"{site.base}/unified-admin/")
-    assert not site.audit.of("code.wrong")
+    assert not site.audit.of("code_rejected")
 
 
 async def test_reload_and_back_after_wrong_codes_send_nothing_again(site: Site, new_agent: NewAgent) -> None:
@@ -156,7 +156,7 @@ async def test_reload_and_back_after_wrong_codes_send_nothing_again(site: Site, 
     await expect(agent.page.get_by_role("alert")).to_have_count(0)
     await agent.page.go_back()
     await expect(agent.page.get_by_role("alert")).to_have_count(0)
-    assert len(site.audit.of("code.wrong")) == 2
+    assert len(site.audit.of("code_rejected")) == 2
     await agent.verify(code)
     await agent.page.wait_for_url(f"{site.base}/unified-admin/")
 
@@ -168,7 +168,7 @@ async def test_reload_after_a_wrong_password_sends_it_no_second_time(site: Site,
     await agent.page.get_by_role("alert").wait_for()
     await agent.page.reload()
     await expect(agent.page.get_by_role("alert")).to_have_count(0)
-    assert len(site.audit.of("login.wrong_password")) == 1
+    assert len(site.audit.of("password_rejected")) == 1
     await agent.password()
     await agent.register(ADDRESS)
     await agent.confirm()

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from gateway.cli.serve import serve
-from gateway.domain.ports import SystemChance, SystemClock
+from gateway.domain.ports import SystemClock, SystemRandom
 from gateway.settings import key_ring
 from tests.ports import free_port
-from tests.settings.folder import Folder
+from tests.settings.config_folder import ConfigFolder
 
 LIMIT = 30.0
 """Seconds until a test gives up on a task."""
@@ -24,9 +24,9 @@ def address(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def folder(tmp_path: Path, address: str) -> Folder:
+def folder(tmp_path: Path, address: str) -> ConfigFolder:
     """Settings with a Keycloak where nobody listens."""
-    found = Folder(tmp_path / "config")
+    found = ConfigFolder(tmp_path / "config")
     found.path.mkdir()
     # Any port: asyncio leaks a listening socket when it is cancelled while it makes a server.
     found.gateway.update(listen="127.0.0.1:0", operations="127.0.0.1:0", keys={"file": "ring.key"})
@@ -40,8 +40,8 @@ def never_leaves(_code: int) -> None:
     """This process is the test run: it goes on when `serve` has had its time."""
 
 
-async def test_serve_ends_with_all_its_tasks_wherever_it_is_cancelled(folder: Folder) -> None:
-    ring = key_ring.create(folder.path / "ring.key", SystemClock(), SystemChance())
+async def test_serve_ends_with_all_its_tasks_wherever_it_is_cancelled(folder: ConfigFolder) -> None:
+    ring = key_ring.create(folder.path / "ring.key", SystemClock(), SystemRandom())
     loaded = folder.load()
     [own] = asyncio.all_tasks()
     for turns in TURNS:
@@ -57,8 +57,8 @@ async def test_serve_ends_with_all_its_tasks_wherever_it_is_cancelled(folder: Fo
         assert asyncio.all_tasks() == {own}, (turns, said)
 
 
-async def test_each_task_of_serve_ends_when_it_is_cancelled_alone(folder: Folder) -> None:
-    ring = key_ring.create(folder.path / "ring.key", SystemClock(), SystemChance())
+async def test_each_task_of_serve_ends_when_it_is_cancelled_alone(folder: ConfigFolder) -> None:
+    ring = key_ring.create(folder.path / "ring.key", SystemClock(), SystemRandom())
     started = asyncio.Event()
     serving = asyncio.create_task(
         serve(folder.path / "gateway.yaml", folder.load(), ring, say=lambda _: started.set(), leave=never_leaves)

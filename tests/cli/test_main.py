@@ -12,15 +12,15 @@ import pytest
 from typer.testing import CliRunner
 
 from gateway.cli.main import app
-from tests.settings.folder import SHIPPED, Folder
+from tests.settings.config_folder import SHIPPED, ConfigFolder
 
 runner = CliRunner()
 ROOT = SHIPPED.parent
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Folder:
-    return Folder(tmp_path / "config")
+def folder(tmp_path: Path) -> ConfigFolder:
+    return ConfigFolder(tmp_path / "config")
 
 
 def run(*words: str | Path) -> tuple[int, str]:
@@ -35,7 +35,7 @@ def test_check_config_says_that_the_shipped_sample_is_right() -> None:
 
 
 @pytest.mark.row("GW-14")
-def test_check_config_prints_every_fault_and_fails(folder: Folder) -> None:
+def test_check_config_prints_every_fault_and_fails(folder: ConfigFolder) -> None:
     folder.two_factor.update(otpExpiry=0, channelType="WHATSAPP")
     folder.own["token_cookie"] = {"http_only": False}
     code, said = run("check-config", "--config", folder.write())
@@ -44,7 +44,7 @@ def test_check_config_prints_every_fault_and_fails(folder: Folder) -> None:
     assert said.endswith("not usable: 2 errors, 1 warning, 1 hint\n")
 
 
-def test_check_config_passes_with_warnings_and_counts_them(folder: Folder) -> None:
+def test_check_config_passes_with_warnings_and_counts_them(folder: ConfigFolder) -> None:
     folder.one["status"] = "inActive"
     code, said = run("check-config", "--config", folder.write())
     assert code == 0
@@ -52,7 +52,7 @@ def test_check_config_passes_with_warnings_and_counts_them(folder: Folder) -> No
 
 
 @pytest.mark.row("GW-14")
-def test_check_config_speaks_json(folder: Folder) -> None:
+def test_check_config_speaks_json(folder: ConfigFolder) -> None:
     folder.two_factor["otpExpiry"] = 0
     code, said = run("check-config", "--config", folder.write(), "--json")
     told = json.loads(said)
@@ -88,7 +88,7 @@ def test_keys_list_never_shows_a_key(tmp_path: Path) -> None:
     assert held["key"] not in said
 
 
-def test_keys_new_uses_the_file_that_the_settings_name(folder: Folder) -> None:
+def test_keys_new_uses_the_file_that_the_settings_name(folder: ConfigFolder) -> None:
     folder.gateway["keys"] = {"file": "named.key"}
     assert run("keys", "new", "--config", folder.write())[0] == 0
     assert (folder.path / "named.key").is_file()

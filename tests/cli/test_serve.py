@@ -16,7 +16,7 @@ from aiohttp import ClientSession
 from gateway.cli.serve import check_aiohttp
 from gateway.domain.errors import Misconfigured
 from tests.ports import free_port
-from tests.settings.folder import SHIPPED, Folder
+from tests.settings.config_folder import SHIPPED, ConfigFolder
 
 LIMIT = 60.0
 """Seconds until a test gives up on a process."""
@@ -38,8 +38,8 @@ class Process:
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Folder:
-    found = Folder(tmp_path / "config")
+def folder(tmp_path: Path) -> ConfigFolder:
+    found = ConfigFolder(tmp_path / "config")
     found.gateway.update(listen=f"127.0.0.1:{free_port()}", operations=f"127.0.0.1:{free_port()}")
     # Nobody listens there: the realm is down, everything else works.
     found.keycloak["auth-server-url"] = f"http://127.0.0.1:{free_port()}/auth/"
@@ -47,7 +47,7 @@ def folder(tmp_path: Path) -> Folder:
 
 
 @asynccontextmanager
-async def serving(folder: Folder, **environment: str) -> AsyncIterator[Process]:
+async def serving(folder: ConfigFolder, **environment: str) -> AsyncIterator[Process]:
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "gateway", "serve", "--config", str(folder.write()),
         stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE, cwd=SHIPPED.parent,
@@ -69,7 +69,7 @@ async def first_line(process: Process) -> str:
 
 @pytest.mark.row("GW-20")
 @pytest.mark.slow
-async def test_serve_says_where_it_listens_answers_and_drains_on_sigterm(folder: Folder) -> None:
+async def test_serve_says_where_it_listens_answers_and_drains_on_sigterm(folder: ConfigFolder) -> None:
     async with serving(folder) as process, ClientSession() as browser:
         assert await first_line(process) == (
             f"efcx-gateway listens on {process.public}, operations on {process.operations}\n"
@@ -92,7 +92,7 @@ async def test_serve_says_where_it_listens_answers_and_drains_on_sigterm(folder:
 
 @pytest.mark.attack("F28")
 @pytest.mark.slow
-async def test_serve_has_no_page_of_the_demo(folder: Folder) -> None:
+async def test_serve_has_no_page_of_the_demo(folder: ConfigFolder) -> None:
     async with serving(folder) as process, ClientSession() as browser:
         await first_line(process)
         for path in ("/-/demo", "/-/demo/users.json", "/-/demo/inbox.json", "/auth/realms/one"):
@@ -101,7 +101,7 @@ async def test_serve_has_no_page_of_the_demo(folder: Folder) -> None:
 
 
 @pytest.mark.slow
-async def test_sighup_ends_nothing(folder: Folder) -> None:
+async def test_sighup_ends_nothing(folder: ConfigFolder) -> None:
     async with serving(folder) as process, ClientSession() as browser:
         await first_line(process)
         process.process.send_signal(signal.SIGHUP)
@@ -115,7 +115,7 @@ async def test_sighup_ends_nothing(folder: Folder) -> None:
 
 @pytest.mark.row("GW-20")
 @pytest.mark.slow
-async def test_on_sigterm_readiness_says_draining_before_the_port_closes(folder: Folder) -> None:
+async def test_on_sigterm_readiness_says_draining_before_the_port_closes(folder: ConfigFolder) -> None:
     async with serving(folder) as process, ClientSession() as probe:
         await first_line(process)
         process.process.send_signal(signal.SIGTERM)
@@ -132,7 +132,7 @@ async def test_on_sigterm_readiness_says_draining_before_the_port_closes(folder:
 
 
 @pytest.mark.slow
-async def test_wrong_settings_are_all_printed_and_nothing_is_served(folder: Folder) -> None:
+async def test_wrong_settings_are_all_printed_and_nothing_is_served(folder: ConfigFolder) -> None:
     folder.two_factor.update(otpExpiry=0, channelType="WHATSAPP")
     async with serving(folder) as process:
         code, _, said = await process.ended()
@@ -144,7 +144,7 @@ async def test_wrong_settings_are_all_printed_and_nothing_is_served(folder: Fold
 
 
 @pytest.mark.slow
-async def test_with_redis_and_no_ring_serve_refuses(folder: Folder) -> None:
+async def test_with_redis_and_no_ring_serve_refuses(folder: ConfigFolder) -> None:
     folder.gateway.update(store={"url": f"redis://127.0.0.1:{free_port()}"}, keys={"file": "ring.key"})
     async with serving(folder) as process:
         code, _, said = await process.ended()
@@ -155,7 +155,7 @@ async def test_with_redis_and_no_ring_serve_refuses(folder: Folder) -> None:
 
 @pytest.mark.row("GW-14")
 @pytest.mark.slow
-async def test_changed_settings_are_audited_with_what_they_weaken(folder: Folder) -> None:
+async def test_changed_settings_are_audited_with_what_they_weaken(folder: ConfigFolder) -> None:
     folder.gateway["audit_file"] = "audit.log"
     async with serving(folder) as process:
         await first_line(process)
@@ -163,21 +163,21 @@ async def test_changed_settings_are_audited_with_what_they_weaken(folder: Folder
         folder.write()
         assert process.process.stderr
         async with asyncio.timeout(LIMIT):
-            while b"configuration.weakened" not in await process.process.stderr.readline():
+            while b"configuration_weakened" not in await process.process.stderr.readline():
                 pass
         process.process.send_signal(signal.SIGTERM)
         assert (await process.ended())[0] == 0
     events = [json.loads(line) for line in (folder.path / "audit.log").read_text().splitlines()]
     assert [event["event"] for event in events] == [
-        "configuration.loaded",
-        "configuration.loaded",
-        "configuration.weakened",
+        "configuration_loaded",
+        "configuration_loaded",
+        "configuration_weakened",
     ]
     assert events[-1]["changes"] == "one: otpMaxAttempts 5 → 50"
 
 
 @pytest.mark.slow
-async def test_serve_refuses_the_pure_python_parser(folder: Folder) -> None:
+async def test_serve_refuses_the_pure_python_parser(folder: ConfigFolder) -> None:
     async with serving(folder, AIOHTTP_NO_EXTENSIONS="1") as process:
         code, _, said = await process.ended()
     assert code == 1

@@ -13,14 +13,14 @@ from pathlib import Path
 import pytest
 
 from gateway.crypto.sealing import KeyRing
-from gateway.domain.ports import SystemChance, SystemClock
-from gateway.proxy.frames import close_frame
+from gateway.domain.ports import SystemClock, SystemRandom
+from gateway.proxy.websocket_frames import close_frame
 from gateway.settings import key_ring
 from tests.cli.signed_in import cookies_of_new_sessions
 from tests.cli.test_serve import LIMIT, Process, first_line, serving
 from tests.ports import free_port
-from tests.proxy.stage import body_of, fields_of, read_head, status_of
-from tests.settings.folder import Folder
+from tests.proxy.proxy_server import body_of, fields_of, read_head, status_of
+from tests.settings.config_folder import ConfigFolder
 
 SOCKETS_OF_A_SESSION = 20
 HALF = 32_768
@@ -33,9 +33,9 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Folder:
+def folder(tmp_path: Path) -> ConfigFolder:
     """Settings with a Keycloak where nobody listens."""
-    found = Folder(tmp_path / "config")
+    found = ConfigFolder(tmp_path / "config")
     found.gateway.update(listen=f"127.0.0.1:{free_port()}", operations=f"127.0.0.1:{free_port()}")
     found.keycloak["auth-server-url"] = f"http://127.0.0.1:{free_port()}/auth/"
     return found
@@ -51,7 +51,9 @@ def address(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.mark.parametrize("which", ["listen", "operations"])
-async def test_with_a_taken_port_the_process_ends_with_its_message(which: str, address: str, folder: Folder) -> None:
+async def test_with_a_taken_port_the_process_ends_with_its_message(
+    which: str, address: str, folder: ConfigFolder
+) -> None:
     if address:
         with_redis(folder, address)
     host, _, port = folder.gateway[which].rpartition(":")
@@ -70,7 +72,7 @@ async def test_with_a_taken_port_the_process_ends_with_its_message(which: str, a
 # ------------------------------------------------------------------ the signal
 
 
-async def test_a_second_sigterm_ends_the_process_at_once(folder: Folder) -> None:
+async def test_a_second_sigterm_ends_the_process_at_once(folder: ConfigFolder) -> None:
     async with app_running() as app:
         folder.own.update(routes=[{"path": "/app", "to": app.url}], public_paths=["/app/logo"])
         async with serving(folder) as process:
@@ -85,12 +87,12 @@ async def test_a_second_sigterm_ends_the_process_at_once(folder: Folder) -> None
             assert await reader.read() == b""
             writer.close()
     assert code == 128 + signal.SIGTERM
-    assert said.count("ended_at_once") == 1
+    assert said.count("shutdown_forced") == 1
     assert "Traceback" not in said
 
 
 @pytest.mark.redis
-async def test_what_has_not_ended_in_time_is_cut_and_counted(folder: Folder, redis_url: str) -> None:
+async def test_what_has_not_ended_in_time_is_cut_and_counted(folder: ConfigFolder, redis_url: str) -> None:
     folder.gateway["shutdown_timeout"] = 6
     async with app_running() as app, signed_in(folder, app, redis_url) as (process, cookies):
         uploads = [await upload_begun(folder, cookies[0]) for _ in range(3)]
@@ -101,7 +103,7 @@ async def test_what_has_not_ended_in_time_is_cut_and_counted(folder: Folder, red
         close(uploads)
     assert code == 0
     assert answers == [b""] * 3
-    assert said.count("connections_cut_at_the_end") == 1
+    assert said.count("connections_cut_at_shutdown") == 1
     assert '"connections": 3' in said
     assert "Traceback" not in said
 
@@ -111,7 +113,7 @@ async def test_what_has_not_ended_in_time_is_cut_and_counted(folder: Folder, red
 
 @pytest.mark.redis
 @pytest.mark.row("GW-20")
-async def test_across_a_sigterm_uploads_complete_and_streams_end(folder: Folder, redis_url: str) -> None:
+async def test_across_a_sigterm_uploads_complete_and_streams_end(folder: ConfigFolder, redis_url: str) -> None:
     """200 uploads, and 200 streams: half of them event streams, half WebSockets."""
     count = 200
     sessions = 1 + count // SOCKETS_OF_A_SESSION
@@ -135,12 +137,12 @@ async def test_across_a_sigterm_uploads_complete_and_streams_end(folder: Folder,
     assert not any(end.endswith(b"0\r\n\r\n") for end in ends)  # a cut answer never looks whole
     assert goodbyes == [close_frame(GOING_AWAY)] * (count // 2)
     assert app.closings == [GOING_AWAY] * (count // 2)
-    assert (code, "Traceback" in said, "connections_cut_at_the_end" in said) == (0, False, False)
+    assert (code, "Traceback" in said, "connections_cut_at_shutdown" in said) == (0, False, False)
 
 
 @pytest.mark.redis
 @pytest.mark.row("GW-20")
-async def test_a_connection_without_a_request_ends_when_the_port_closes(folder: Folder, redis_url: str) -> None:
+async def test_a_connection_without_a_request_ends_when_the_port_closes(folder: ConfigFolder, redis_url: str) -> None:
     async with app_running() as app, signed_in(folder, app, redis_url) as (process, cookies):
         idle = [await connected(folder) for _ in range(2)]
         idle[0][1].write(b"GET /-/login HTTP/1.1\r\nHost: one.example.com\r\n\r\n")
@@ -212,16 +214,16 @@ async def app_running() -> AsyncIterator[App]:
         yield app
 
 
-def with_redis(folder: Folder, url: str) -> KeyRing:
+def with_redis(folder: ConfigFolder, url: str) -> KeyRing:
     """These settings on a Redis, with a key ring of their own."""
     folder.gateway.update(store={"url": url, "timeout": 10}, keys={"file": "ring.key"})
     folder.path.mkdir(parents=True, exist_ok=True)
-    return key_ring.create(folder.path / "ring.key", SystemClock(), SystemChance())
+    return key_ring.create(folder.path / "ring.key", SystemClock(), SystemRandom())
 
 
 @asynccontextmanager
 async def signed_in(
-    folder: Folder, app: App, redis_url: str, *, sessions: int = 1
+    folder: ConfigFolder, app: App, redis_url: str, *, sessions: int = 1
 ) -> AsyncIterator[tuple[Process, list[str]]]:
     """The process before `app`, and the cookies of so many sessions."""
     folder.own["routes"] = [{"path": "/app", "to": app.url}]
@@ -237,13 +239,13 @@ async def signed_in(
 Wire = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
-async def connected(folder: Folder) -> Wire:
+async def connected(folder: ConfigFolder) -> Wire:
     """A raw connection to the public port."""
     host, _, port = folder.gateway["listen"].rpartition(":")
     return await asyncio.open_connection(host, int(port))
 
 
-async def port_closed(folder: Folder) -> None:
+async def port_closed(folder: ConfigFolder) -> None:
     """Returns when the public port takes no connection any more."""
     async with asyncio.timeout(LIMIT):
         while True:
@@ -254,7 +256,7 @@ async def port_closed(folder: Folder) -> None:
             writer.close()
 
 
-async def request(folder: Folder, line: str, cookie: str, *fields: str) -> Wire:
+async def request(folder: ConfigFolder, line: str, cookie: str, *fields: str) -> Wire:
     """A request under way, of a page of this origin."""
     reader, writer = await connected(folder)
     head = (line, "Host: one.example.com", "Sec-Fetch-Site: same-origin", f"Cookie: {cookie}", *fields, "", "")
@@ -262,14 +264,14 @@ async def request(folder: Folder, line: str, cookie: str, *fields: str) -> Wire:
     return reader, writer
 
 
-async def upload_begun(folder: Folder, cookie: str) -> Wire:
+async def upload_begun(folder: ConfigFolder, cookie: str) -> Wire:
     """The first half of an upload."""
     wire = await request(folder, "POST /app/upload HTTP/1.1", cookie, f"Content-Length: {2 * HALF}")
     wire[1].write(b"x" * HALF)
     return wire
 
 
-async def stream_begun(folder: Folder, cookie: str) -> Wire:
+async def stream_begun(folder: ConfigFolder, cookie: str) -> Wire:
     """An event stream whose first event has come."""
     wire = await request(folder, "GET /app/events HTTP/1.1", cookie)
     async with asyncio.timeout(LIMIT):
@@ -277,7 +279,7 @@ async def stream_begun(folder: Folder, cookie: str) -> Wire:
     return wire
 
 
-async def socket_begun(folder: Folder, cookie: str) -> Wire:
+async def socket_begun(folder: ConfigFolder, cookie: str) -> Wire:
     """A WebSocket that is open."""
     fields = ("Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13", f"Sec-WebSocket-Key: {KEY}")
     wire = await request(

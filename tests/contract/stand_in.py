@@ -12,9 +12,9 @@ from typing import Any
 from aiohttp import web
 
 from gateway.demo.identity_provider import Realm, StandInClient, StandInUser, build
-from tests.neighbours import realm as wanted
-from tests.neighbours.keycloak import Keycloak
-from tests.neighbours.keycloak_admin import KeycloakAdmin, new_password
+from tests.dependencies import realm as wanted
+from tests.dependencies.keycloak import Keycloak
+from tests.dependencies.keycloak_admin import KeycloakAdmin, new_password
 from tests.ports import free_port
 
 

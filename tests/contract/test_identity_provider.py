@@ -10,21 +10,21 @@ import httpx2
 import pytest
 
 from gateway.domain import errors
-from gateway.domain.ports import SystemChance, SystemClock
+from gateway.domain.ports import SystemClock, SystemRandom
 from gateway.domain.secret import Secret
 from gateway.domain.session import Tokens
 from gateway.domain.tenant import AdminUser, Credentials, KeycloakAccess
-from gateway.keycloak.connection import Connections
-from gateway.keycloak.profile import Profile
-from gateway.keycloak.realm import ATTRIBUTE
-from gateway.keycloak.sign_in import Ended, Granted, NotFullySetUp, SignIn, WrongPassword
-from gateway.keycloak.sign_in_queue import SignInQueue, Turn
+from gateway.keycloak.clients import KeycloakClients
+from gateway.keycloak.grant_queue import GrantQueue, Turn
+from gateway.keycloak.profile import UserProfiles
+from gateway.keycloak.token_endpoint import Granted, NotFullySetUp, SessionEnded, TokenEndpoint, WrongPassword
+from gateway.keycloak.user_profile_schema import ATTRIBUTE
 from gateway.keycloak.users import PasswordRefused, Users
 from gateway.store.locks import StoreLock
 from gateway.store.memory import MemoryStore
 from tests.contract import stand_in
-from tests.neighbours.keycloak import Keycloak
-from tests.neighbours.keycloak_admin import Person, new_password
+from tests.dependencies.keycloak import Keycloak
+from tests.dependencies.keycloak_admin import Person, new_password
 
 UNKNOWN = "00000000-0000-0000-0000-000000000000"
 
@@ -44,10 +44,10 @@ class Gateway:
     """Our side: the adapters and a realm's access."""
 
     access: KeycloakAccess
-    sign_in: SignIn
-    queue: SignInQueue
+    sign_in: TokenEndpoint
+    queue: GrantQueue
     users: Users
-    profile: Profile
+    profile: UserProfiles
 
     async def password(self, username: str, password: str) -> Granted | WrongPassword | NotFullySetUp:
         """A login as the gateway makes it: one at a time for each name."""
@@ -58,9 +58,11 @@ class Gateway:
 
 @pytest.fixture
 async def gateway(server: Keycloak) -> AsyncIterator[Gateway]:
-    connections, clock = Connections(), SystemClock()
-    queue = SignInQueue(StoreLock(MemoryStore(clock), clock, SystemChance()), clock)
-    yield Gateway(access_of(server), SignIn(connections, clock), queue, Users(connections), Profile(connections))
+    connections, clock = KeycloakClients(), SystemClock()
+    queue = GrantQueue(StoreLock(MemoryStore(clock), clock, SystemRandom()), clock)
+    yield Gateway(
+        access_of(server), TokenEndpoint(connections, clock), queue, Users(connections), UserProfiles(connections)
+    )
     await queue.close()
     await connections.close()
 
@@ -242,18 +244,18 @@ async def test_a_refresh_gives_new_tokens_of_the_same_session(gateway: Gateway, 
 async def test_a_refresh_after_logout_has_ended(gateway: Gateway, person: Person) -> None:
     tokens = (await granted(gateway, person)).tokens
     await gateway.sign_in.end(gateway.access, tokens.refresh)
-    assert isinstance(await gateway.sign_in.refresh(gateway.access, tokens), Ended)
+    assert isinstance(await gateway.sign_in.refresh(gateway.access, tokens), SessionEnded)
 
 
 async def test_a_refresh_of_a_disabled_user_has_ended(server: Keycloak, gateway: Gateway, person: Person) -> None:
     tokens = (await granted(gateway, person)).tokens
     server.admin.change(person.id, enabled=False)
-    assert await gateway.sign_in.refresh(gateway.access, tokens) == Ended("User disabled")
+    assert await gateway.sign_in.refresh(gateway.access, tokens) == SessionEnded("User disabled")
 
 
 async def test_a_refresh_with_nonsense_has_ended(gateway: Gateway, person: Person) -> None:
     tokens = replace((await granted(gateway, person)).tokens, refresh="nonsense")
-    assert isinstance(await gateway.sign_in.refresh(gateway.access, tokens), Ended)
+    assert isinstance(await gateway.sign_in.refresh(gateway.access, tokens), SessionEnded)
 
 
 async def test_a_refresh_by_a_client_that_is_not_accepted_ends_nothing(gateway: Gateway, person: Person) -> None:
@@ -286,7 +288,7 @@ async def test_ending_all_sessions_ends_every_refresh(gateway: Gateway, person: 
     tokens = [(await granted(gateway, person)).tokens for _ in range(2)]
     await gateway.users.end_sessions(gateway.access, person.id)
     found = [await gateway.sign_in.refresh(gateway.access, one) for one in tokens]
-    assert [type(one) for one in found] == [Ended, Ended]
+    assert [type(one) for one in found] == [SessionEnded, SessionEnded]
 
 
 # ------------------------------------------------------------------ accounts

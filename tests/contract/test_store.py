@@ -1,4 +1,4 @@
-"""Do all stores keep the promises of ``gateway.store.interface``? One suite over memory, Redis and Valkey."""
+"""Do all stores keep the promises of ``gateway.store.protocol``? One suite over memory, Redis and Valkey."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from gateway.store.interface import Held, Reserved, Rule, Store
+from gateway.store.protocol import Held, Reserved, Rule, Store
 from tests.clock import START, FakeClock
-from tests.store.opened import opened
+from tests.store.open_stores import opened
 
 STORES = [
     "memory",

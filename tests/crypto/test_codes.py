@@ -8,18 +8,18 @@ from hypothesis import strategies as st
 from gateway.crypto import codes
 from gateway.crypto.sealing import Key, KeyRing
 from gateway.crypto.signing import Signer
-from gateway.domain.ports import SystemChance
-from tests.clock import SeededChance
+from gateway.domain.ports import SystemRandom
+from tests.clock import SeededRandom
 from tests.properties import Reached, property_test
 
-CHANCE = SystemChance()
-SIGNER = Signer(KeyRing((Key(CHANCE.token_bytes(4).hex(), CHANCE.token_bytes(32)),)), "codes")
+RANDOM = SystemRandom()
+SIGNER = Signer(KeyRing((Key(RANDOM.token_bytes(4).hex(), RANDOM.token_bytes(32)),)), "codes")
 
 
 @pytest.mark.parametrize("digits", [4, 6, 8, 10])
-def test_a_code_has_exactly_its_digits(digits: int, chance: SeededChance) -> None:
+def test_a_code_has_exactly_its_digits(digits: int, random: SeededRandom) -> None:
     for _ in range(500):
-        code = codes.make(digits, chance)
+        code = codes.make(digits, random)
         assert len(code) == digits
         assert code.isascii()
         assert code.isdigit()
@@ -47,8 +47,8 @@ def test_a_code_may_begin_with_zeros() -> None:
     assert codes.make(6, Low()) == "000007"
 
 
-def test_every_first_digit_is_as_likely_as_the_others(chance: SeededChance) -> None:
-    counts = Counter(codes.make(6, chance)[0] for _ in range(10_000))
+def test_every_first_digit_is_as_likely_as_the_others(random: SeededRandom) -> None:
+    counts = Counter(codes.make(6, random)[0] for _ in range(10_000))
     assert set(counts) == set("0123456789")
     assert all(850 < count < 1150 for count in counts.values())
 

@@ -6,19 +6,19 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from hypothesis import strategies as st
 
 from gateway.crypto.sealing import Key, KeyRing, Sealer, Unopenable
-from gateway.domain.ports import SystemChance
+from gateway.domain.ports import SystemRandom
 from tests.properties import Reached, property_test
 
-CHANCE = SystemChance()
+RANDOM = SystemRandom()
 
 
 def key() -> Key:
-    return Key(CHANCE.token_bytes(4).hex(), CHANCE.token_bytes(32))
+    return Key(RANDOM.token_bytes(4).hex(), RANDOM.token_bytes(32))
 
 
 OLD, NEW = key(), key()
 RING = KeyRing((NEW, OLD))
-SEALER = Sealer(RING, "records", CHANCE)
+SEALER = Sealer(RING, "records", RANDOM)
 
 
 @property_test(value=st.binary(max_size=300), context=st.text(max_size=50), least=1)
@@ -54,7 +54,7 @@ def test_a_value_moved_to_another_context_does_not_open() -> None:
 
 def test_a_value_sealed_for_another_purpose_does_not_open() -> None:
     with pytest.raises(Unopenable):
-        Sealer(RING, "enrolments", CHANCE).open(SEALER.seal(b"value", "c"), "c")
+        Sealer(RING, "enrolments", RANDOM).open(SEALER.seal(b"value", "c"), "c")
 
 
 @pytest.mark.parametrize("position", range(38))
@@ -96,7 +96,7 @@ def test_garbage_as_text_does_not_open(garbage: str) -> None:
 
 
 def test_an_older_key_of_the_ring_still_opens_and_the_newest_seals() -> None:
-    before = Sealer(KeyRing((OLD,)), "records", CHANCE).seal_text(b"value", "c")
+    before = Sealer(KeyRing((OLD,)), "records", RANDOM).seal_text(b"value", "c")
     assert SEALER.open_text(before, "c") == b"value"
     assert not SEALER.uses_newest(before)
     assert SEALER.uses_newest(SEALER.seal_text(b"value", "c"))
@@ -104,13 +104,13 @@ def test_an_older_key_of_the_ring_still_opens_and_the_newest_seals() -> None:
 
 def test_a_key_that_left_the_ring_opens_nothing() -> None:
     with pytest.raises(Unopenable):
-        Sealer(KeyRing((OLD,)), "records", CHANCE).open(SEALER.seal(b"value", "c"), "c")
+        Sealer(KeyRing((OLD,)), "records", RANDOM).open(SEALER.seal(b"value", "c"), "c")
 
 
 def test_another_key_under_the_same_id_opens_nothing() -> None:
-    imposter = KeyRing((Key(NEW.id, CHANCE.token_bytes(32)),))
+    imposter = KeyRing((Key(NEW.id, RANDOM.token_bytes(32)),))
     with pytest.raises(Unopenable):
-        Sealer(imposter, "records", CHANCE).open(SEALER.seal(b"value", "c"), "c")
+        Sealer(imposter, "records", RANDOM).open(SEALER.seal(b"value", "c"), "c")
 
 
 def test_a_ring_without_a_key_is_refused() -> None:

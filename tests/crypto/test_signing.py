@@ -8,13 +8,13 @@ import pytest
 
 from gateway.crypto.sealing import Key, KeyRing
 from gateway.crypto.signing import Signer
-from gateway.domain.ports import SystemChance
+from gateway.domain.ports import SystemRandom
 
-CHANCE = SystemChance()
+RANDOM = SystemRandom()
 
 
 def key() -> Key:
-    return Key(CHANCE.token_bytes(4).hex(), CHANCE.token_bytes(32))
+    return Key(RANDOM.token_bytes(4).hex(), RANDOM.token_bytes(32))
 
 
 OLD, NEW = key(), key()

@@ -4,12 +4,12 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from gateway.demo.neighbours import Neighbours, neighbours
+from gateway.demo.dependencies import Dependencies, dependencies
 from gateway.domain.ports import SystemClock
 
 
 @pytest.fixture
-async def around() -> AsyncIterator[Neighbours]:
+async def around() -> AsyncIterator[Dependencies]:
     """The demo's neighbours, running."""
-    async with neighbours(SystemClock()) as running:
+    async with dependencies(SystemClock()) as running:
         yield running

@@ -5,11 +5,11 @@ from collections.abc import AsyncIterator
 import aiosmtplib
 import pytest
 
-from gateway.delivery.mail import Mailer, Sent
 from gateway.delivery.message import Message
+from gateway.delivery.smtp import Mailer, Sent
 from gateway.demo.inbox import KEPT, Inbox
 from gateway.domain.channel import Channel, ChannelKind, ChannelType, MailSecurity, Relay
-from tests.clock import FakeClock, SeededChance
+from tests.clock import FakeClock, SeededRandom
 
 
 @pytest.fixture
@@ -21,7 +21,7 @@ async def inbox(clock: FakeClock) -> AsyncIterator[Inbox]:
 
 async def send(inbox: Inbox, *subjects: str) -> None:
     """Mails of the gateway's own mailer."""
-    mailer = Mailer(FakeClock(), SeededChance())
+    mailer = Mailer(FakeClock(), SeededRandom())
     relays = (Relay("127.0.0.1", inbox.port, MailSecurity.NONE),)
     channel = Channel("otp", ChannelType.EMAIL, ChannelKind.SMTP, "otp@example.com", relays=relays)
     for subject in subjects:

@@ -10,11 +10,11 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from gateway.app import STORE
 from gateway.demo import start
-from gateway.demo.administrator import Administrator
+from gateway.demo.admin_codes import DemoAdminCodes
 from gateway.demo.configuration import Options, configure
-from gateway.demo.neighbours import Neighbours
+from gateway.demo.dependencies import Dependencies
 from gateway.demo.pages import DemoPages
-from gateway.domain.ports import SystemChance, SystemClock
+from gateway.domain.ports import SystemClock, SystemRandom
 from gateway.store.memory import MemoryStore
 
 CLOCK = SystemClock()
@@ -22,7 +22,7 @@ PATHS = ["/-/demo", "/-/demo/users.json", "/-/demo/inbox.json", "/-/demo/codes.j
 CLOUD = {"Host": "cloudcx.localhost"}
 
 
-def pages(around: Neighbours) -> TestClient[Any, Any]:
+def pages(around: Dependencies) -> TestClient[Any, Any]:
     """A browser at the demo's own pages."""
     app = web.Application()
     app[STORE] = MemoryStore(CLOCK)
@@ -33,14 +33,14 @@ def pages(around: Neighbours) -> TestClient[Any, Any]:
         inbox=around.inbox,
         prefix="/-/",
         clock=CLOCK,
-        administrator=Administrator(start.new_ring(CLOCK), CLOCK, SystemChance()),
+        administrator=DemoAdminCodes(start.new_ring(CLOCK), CLOCK, SystemRandom()),
     )
     app.add_routes(demo.routes())
     return TestClient(TestServer(app))
 
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "efcx.localhost", "cloudcx.localhost:8080"])
-async def test_the_users_are_the_five_kinds_of_people_at_every_tenant(around: Neighbours, host: str) -> None:
+async def test_the_users_are_the_five_kinds_of_people_at_every_tenant(around: Dependencies, host: str) -> None:
     async with pages(around) as client, client.get("/-/demo/users.json", headers={"Host": host}) as response:
         users = await response.json()
     assert {user["about"] for user in users} == {
@@ -53,7 +53,9 @@ async def test_the_users_are_the_five_kinds_of_people_at_every_tenant(around: Ne
     assert all(set(user) == {"username", "password", "about"} for user in users)
 
 
-async def test_a_visitor_finds_the_address_on_record_which_is_the_only_one_taken_at_cloudcx(around: Neighbours) -> None:
+async def test_a_visitor_finds_the_address_on_record_which_is_the_only_one_taken_at_cloudcx(
+    around: Dependencies,
+) -> None:
     async with pages(around) as client, client.get("/-/demo", headers=CLOUD) as response:
         page = await response.text()
     for person in around.people["cloudcx"]:
@@ -63,7 +65,7 @@ async def test_a_visitor_finds_the_address_on_record_which_is_the_only_one_taken
 
 @pytest.mark.attack("F28")
 @pytest.mark.parametrize("path", PATHS)
-async def test_the_demos_pages_answer_loopback_names_only(around: Neighbours, path: str) -> None:
+async def test_the_demos_pages_answer_loopback_names_only(around: Dependencies, path: str) -> None:
     async with pages(around) as client:
         async with client.get(path) as response:
             assert response.status == 200
@@ -72,12 +74,12 @@ async def test_the_demos_pages_answer_loopback_names_only(around: Neighbours, pa
             assert response.status == 421
 
 
-async def test_the_inbox_begins_empty(around: Neighbours) -> None:
+async def test_the_inbox_begins_empty(around: Dependencies) -> None:
     async with pages(around) as client, client.get("/-/demo/inbox.json") as response:
         assert await response.json() == []
 
 
-async def test_the_app_of_the_registered_agent_is_shown_where_he_has_one(around: Neighbours) -> None:
+async def test_the_app_of_the_registered_agent_is_shown_where_he_has_one(around: Dependencies) -> None:
     (phone,) = (e for p in around.people["cloudcx"] for e in p.enrolments if e.secret)
     async with pages(around) as client:
         async with client.get("/-/demo/codes.json", headers=CLOUD) as response:
@@ -88,7 +90,7 @@ async def test_the_app_of_the_registered_agent_is_shown_where_he_has_one(around:
     assert shown["code"] in {pyotp.TOTP(phone.secret).at(int(CLOCK.now()) - back) for back in (0, 30)}
 
 
-async def test_the_page_names_every_tenant_and_marks_the_one_it_is_of(around: Neighbours) -> None:
+async def test_the_page_names_every_tenant_and_marks_the_one_it_is_of(around: Dependencies) -> None:
     async with pages(around) as client, client.get("/-/demo", headers=CLOUD) as response:
         page = await response.text()
     assert page.count('aria-current="page"') == 1
@@ -97,14 +99,14 @@ async def test_the_page_names_every_tenant_and_marks_the_one_it_is_of(around: Ne
     assert sum(f"{code[:5]}-{code[5:]}" in page for p in around.people["cloudcx"] for code in p.backup_codes) == 10
 
 
-async def test_the_code_is_read_before_the_fold_of_what_else_there_is(around: Neighbours) -> None:
+async def test_the_code_is_read_before_the_fold_of_what_else_there_is(around: Dependencies) -> None:
     async with pages(around) as client, client.get("/-/demo", headers=CLOUD) as response:
         page = await response.text()
     order = [page.index(words) for words in ("Open an app", "Sign in as", "Read the code", "Backup codes")]
     assert order == sorted(order)
 
 
-async def test_a_visitor_makes_himself_an_administrators_code_with_and_without_javascript(around: Neighbours) -> None:
+async def test_a_visitor_makes_himself_an_administrators_code_with_and_without_javascript(around: Dependencies) -> None:
     async with pages(around) as client:
         async with client.post("/-/demo/admin-code", data={"username": "anna"}, headers=CLOUD) as response:
             made = await response.json()
@@ -127,14 +129,14 @@ async def test_a_visitor_makes_himself_an_administrators_code_with_and_without_j
     ],
 )
 async def test_no_code_where_none_is_taken_nor_for_a_page_elsewhere(
-    around: Neighbours, headers: dict[str, str], username: str, status: int
+    around: Dependencies, headers: dict[str, str], username: str, status: int
 ) -> None:
     form = {"username": username}
     async with pages(around) as client, client.post("/-/demo/admin-code", data=form, headers=headers) as response:
         assert response.status == status
 
 
-async def test_a_program_asks_for_an_administrators_code_by_json(around: Neighbours) -> None:
+async def test_a_program_asks_for_an_administrators_code_by_json(around: Dependencies) -> None:
     asked = {"username": "ben"}
     async with pages(around) as client, client.post("/-/demo/admin-code", json=asked, headers=CLOUD) as response:
         made = await response.json()
@@ -142,7 +144,7 @@ async def test_a_program_asks_for_an_administrators_code_by_json(around: Neighbo
 
 
 @pytest.mark.parametrize("kind", ["multipart/form-data; boundary=x", "application/json", "text/plain"])
-async def test_a_body_that_cannot_be_read_makes_no_code_and_no_failure(around: Neighbours, kind: str) -> None:
+async def test_a_body_that_cannot_be_read_makes_no_code_and_no_failure(around: Dependencies, kind: str) -> None:
     headers = {**CLOUD, "Content-Type": kind}
     body = b"--x\r\n"
     async with pages(around) as client, client.post("/-/demo/admin-code", data=body, headers=headers) as response:

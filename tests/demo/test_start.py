@@ -17,10 +17,10 @@ from aiohttp import ClientSession, web
 from gateway.crypto.sealing import KeyRing
 from gateway.demo import start
 from gateway.demo.configuration import Options
-from gateway.demo.neighbours import serving
+from gateway.demo.dependencies import serving
 from gateway.demo.start import fault_of
+from gateway.domain.configuration import Configuration
 from gateway.domain.ports import SystemClock
-from gateway.settings.snapshot import Configuration
 from tests.ports import free_port
 
 CLOCK = SystemClock()

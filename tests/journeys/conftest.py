@@ -10,16 +10,16 @@ from typing import Any
 import pytest
 
 from gateway.app import REAPER, STORE
-from gateway.settings.snapshot import Configuration
-from gateway.store.interface import Store
+from gateway.domain.configuration import Configuration
+from gateway.store.protocol import Store
 from tests.contract.stand_in import StandIn
 from tests.contract.stand_in import running as stand_in_running
+from tests.dependencies.keycloak import Keycloak
+from tests.dependencies.keycloak_admin import Person as User
+from tests.dependencies.mail import MailServer
+from tests.dependencies.upstream import EchoUpstream
 from tests.journeys.installation import Folder, MovedClock, Told, folder, running
 from tests.journeys.person import Person
-from tests.neighbours.keycloak import Keycloak
-from tests.neighbours.keycloak_admin import Person as User
-from tests.neighbours.mail import MailServer
-from tests.neighbours.upstream import EchoUpstream
 
 
 @dataclass

@@ -15,17 +15,17 @@ from aiohttp import web
 
 from gateway.app import build
 from gateway.crypto.sealing import KeyRing
-from gateway.domain.ports import Clock, SystemChance, SystemClock
+from gateway.domain.configuration import Configuration
+from gateway.domain.ports import Clock, SystemClock, SystemRandom
 from gateway.observe.audit import Audit
-from gateway.proxy.connections import Runner
-from gateway.proxy.gate import server_options
+from gateway.proxy.connection_limits import Runner
+from gateway.proxy.handler import server_options
 from gateway.settings import key_ring
 from gateway.settings.load import load
-from gateway.settings.snapshot import Configuration
-from tests.neighbours import process
-from tests.neighbours.keycloak import Keycloak
-from tests.neighbours.mail import MailServer
-from tests.neighbours.run import Run
+from tests.dependencies import process
+from tests.dependencies.keycloak import Keycloak
+from tests.dependencies.mail import MailServer
+from tests.dependencies.run import Run
 from tests.ports import free_port
 
 CHANNEL = "otp@example.com"
@@ -82,13 +82,13 @@ class Folder:
     def ring(self) -> KeyRing:
         """The key ring, made when there is none."""
         file = self.path / "ring.key"
-        return key_ring.read(file) if file.exists() else key_ring.create(file, SystemClock(), SystemChance())
+        return key_ring.read(file) if file.exists() else key_ring.create(file, SystemClock(), SystemRandom())
 
     def load(self) -> Configuration:
         """Written, read and checked."""
         self.write()
         loaded = load(self.file)
-        assert loaded.configuration, "\n".join(map(str, loaded.faults))
+        assert loaded.configuration, "\n".join(map(str, loaded.diagnostics))
         return loaded.configuration
 
 

@@ -11,7 +11,7 @@ from urllib.parse import quote
 from aiohttp import ClientMiddlewareType, ClientResponse, ClientSession, CookieJar
 from yarl import URL
 
-from tests.neighbours.mail import MailServer
+from tests.dependencies.mail import MailServer
 
 JSON = {"Accept": "application/json"}
 PAGE = {"Accept": "text/html", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document", "Sec-Fetch-Site": "none"}

@@ -14,17 +14,17 @@ from typing import Any
 import pytest
 from aiohttp import ClientHandlerType, ClientRequest, ClientResponse
 
+from tests.dependencies.keycloak import Keycloak
+from tests.dependencies.keycloak_admin import Person as User
+from tests.dependencies.keycloak_admin import new_password
+from tests.dependencies.mail import MailServer
+from tests.dependencies.upstream import EchoUpstream
 from tests.journeys.conftest import Site, whole
 from tests.journeys.installation import Folder, Told, running
 from tests.journeys.person import Person, Tab, codes_to
-from tests.journeys.second.administrator import admin_code
-from tests.journeys.second.conftest import CLOUDCX
-from tests.journeys.second.phone import Phone, first_app, next_step, scan
-from tests.neighbours.keycloak import Keycloak
-from tests.neighbours.keycloak_admin import Person as User
-from tests.neighbours.keycloak_admin import new_password
-from tests.neighbours.mail import MailServer
-from tests.neighbours.upstream import EchoUpstream
+from tests.journeys.second_factor.administrator import admin_code
+from tests.journeys.second_factor.conftest import CLOUDCX
+from tests.journeys.second_factor.phone import Phone, first_app, next_step, scan
 from tests.ports import free_port
 
 pytestmark = [pytest.mark.keycloak, pytest.mark.redis]
@@ -158,8 +158,8 @@ class Attack:
         assert self.owner.cookie(TRUST)
         assert not self.received.names & {SESSION, TRUST, "token"}
         assert (await self.attacker.get(APP)).status == 303
-        assert {line["user_id"] for line in self.two.of("session.opened")} == {self.user.id}
-        assert len(self.two.of("session.opened")) == 2  # of the first login, and of this one
+        assert {line["user_id"] for line in self.two.of("session_opened")} == {self.user.id}
+        assert len(self.two.of("session_opened")) == 2  # of the first login, and of this one
 
 
 @pytest.fixture(params=["e-mail", "app"])
@@ -274,7 +274,7 @@ async def test_a_secret_that_was_replaced_shows_changes_and_ends_nothing(attack:
     assert (shown.status, shown.headers["Location"]) == (303, f"/-/login?to={APP}")
     assert not attack.received.names
     assert len(attack.two.site.mail.messages) == mails
-    assert not attack.two.of("code.wrong")
+    assert not attack.two.of("code_rejected")
     assert (await attack.walk(tab)).path == APP
 
 
@@ -307,7 +307,7 @@ async def test_two_posts_of_the_right_code_of_a_new_app_at_once_are_no_approval(
             for base in (site.base, two.other):
                 assert (await agent.do("verify", base=base, code=phone.code())).problem == "wrong-code"
             assert site.keycloak.admin.attribute(user.id) == []
-            assert not [line for line in two.of("session.opened") if line["user_id"] == user.id]
+            assert not [line for line in two.of("session_opened") if line["user_id"] == user.id]
             assert (await agent.do("verify", code=await admin_code(site, user))).step == "done"
             assert (await agent.get(APP)).status == 200
 
@@ -343,4 +343,4 @@ async def test_a_new_password_page_left_open_changes_nothing_once_the_owner_has_
         assert (await owner.get(APP)).status == 200
     granted = partial(site.keycloak.grant, user.username)
     assert (granted(mine).status_code, granted(theirs).status_code) == (200, 400)
-    assert [line["user_id"] for line in site.audit.of("password.changed")] == [user.id]
+    assert [line["user_id"] for line in site.audit.of("password_changed")] == [user.id]

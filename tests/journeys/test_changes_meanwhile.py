@@ -8,13 +8,13 @@ from gateway.app import PROFILE
 from gateway.crypto.sealing import Sealer
 from gateway.domain.enrolment import Enrolment, EnrolmentSet
 from gateway.domain.policy import FactorKind
-from gateway.domain.ports import SystemChance
+from gateway.domain.ports import SystemRandom
 from gateway.second_factor.enrolments import Enrolments
 from gateway.store.locks import StoreLock
+from tests.dependencies.keycloak_admin import Person as User
+from tests.dependencies.keycloak_admin import new_password
 from tests.journeys.conftest import Site
 from tests.journeys.person import Answer, Person, code_for, wrong
-from tests.neighbours.keycloak_admin import Person as User
-from tests.neighbours.keycloak_admin import new_password
 
 pytestmark = pytest.mark.keycloak
 
@@ -135,13 +135,13 @@ async def test_an_edited_registration_stops_the_login(site: Site) -> None:
 async def test_an_older_registration_put_back_stops_the_login(site: Site) -> None:
     user = await registered(site, "older@example.com")
     old = site.keycloak.admin.attribute(user.id)
-    chance, ring, tenant = SystemChance(), site.settings.ring(), site.configuration.tenants[0]
+    random, ring, tenant = SystemRandom(), site.settings.ring(), site.configuration.tenants[0]
     enrolments = Enrolments(
         profile=site.audit.app[PROFILE],
         store=site.store,
-        sets=Sealer(ring, "enrolments", chance),
-        guards=Sealer(ring, "guards", chance),
-        lock=StoreLock(site.store, site.clock, chance),
+        sets=Sealer(ring, "enrolments", random),
+        guards=Sealer(ring, "guards", random),
+        lock=StoreLock(site.store, site.clock, random),
         clock=site.clock,
         on_unguarded=lambda _tenant, _user: None,
     )
@@ -159,7 +159,7 @@ async def test_losing_the_store_loses_no_registration_and_is_audited(site: Site)
     await site.store.delete(tag)
     async with site.person() as agent:
         assert (await agent.login(user.username, user.password, "kept@example.com", site.mail)).step == "done"
-    assert [line["user_id"] for line in site.audit.of("enrolment.unguarded")] == [user.id]
+    assert [line["user_id"] for line in site.audit.of("enrolment_unguarded")] == [user.id]
 
 
 async def to_code(site: Site, agent: Person, address: str) -> tuple[User, Answer]:
@@ -245,4 +245,4 @@ async def test_a_user_locked_over_all_his_logins_is_stopped_and_gets_no_mail(sit
         held = await second.to_code(user.username, user.password, "locked@example.com")
         assert held.problem == "locked"
     assert len(site.mail.to("locked@example.com")) == 2
-    assert len(site.audit.of("lock.set")) == 1
+    assert len(site.audit.of("lock_set")) == 1

@@ -2,9 +2,9 @@
 
 import pytest
 
+from tests.dependencies.keycloak_admin import Person as User
 from tests.journeys.conftest import Site
 from tests.journeys.person import Answer, Person, code_for, wrong
-from tests.neighbours.keycloak_admin import Person as User
 
 pytestmark = pytest.mark.keycloak
 ADDRESS = "codes@example.com"
@@ -62,7 +62,7 @@ async def test_a_code_that_is_over_gets_the_text_of_an_expired_one_and_costs_no_
         assert late.body["expires_in"] == 0
         assert (await agent.do("verify", "resend")).step == "verify"
         assert (await enter(agent, await newest(site))).step == "done"
-    assert not site.audit.of("code.wrong")
+    assert not site.audit.of("code_rejected")
 
 
 @pytest.mark.row("EF-15")
@@ -125,7 +125,7 @@ async def test_after_the_last_attempt_the_right_code_fails_too_until_a_new_one_c
         site.clock.advance(61)
         assert (await agent.do("verify", "resend")).problem is None
         assert (await enter(agent, await code_for(site.mail, ADDRESS, 2))).step == "done"
-    assert len(site.audit.of("code.wrong")) == 3
+    assert len(site.audit.of("code_rejected")) == 3
 
 
 @pytest.mark.row("EF-17")
@@ -210,7 +210,7 @@ async def test_the_reference_of_a_problem_finds_its_audit_line(site: Site) -> No
     async with site.person() as agent:
         user, code = await at_code_page(site, agent)
         told = (await enter(agent, wrong(code))).body["problem"]["reference"]
-    (line,) = [line for line in site.audit.lines if line["event"] == "code.wrong"]
+    (line,) = [line for line in site.audit.lines if line["event"] == "code_rejected"]
     assert (line["reference"], line["user_id"]) == (told, user.id)
 
 
@@ -218,7 +218,7 @@ async def test_the_reference_of_a_problem_finds_its_audit_line(site: Site) -> No
 async def test_the_mail_carries_the_reference_of_the_request_that_sent_it(site: Site) -> None:
     async with site.person() as agent:
         await at_code_page(site, agent)
-    (sent,) = site.audit.of("challenge.sent")
+    (sent,) = site.audit.of("code_sent")
     (mail,) = site.mail.to(ADDRESS)
     assert sent["reference"] in mail.text
 

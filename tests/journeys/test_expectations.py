@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.journeys.conftest import Site
-from tests.proxy.stage import read_head, status_of, until_quiet
+from tests.proxy.proxy_server import read_head, status_of, until_quiet
 
 ASKED = b"HTTP/1.1 100 Continue\r\n\r\n"
 

@@ -2,9 +2,9 @@
 
 import pytest
 
+from tests.dependencies import realm
 from tests.journeys.conftest import Site
 from tests.journeys.person import code_for, wrong
-from tests.neighbours import realm
 
 pytestmark = pytest.mark.keycloak
 
@@ -149,7 +149,7 @@ async def test_the_profile_address_hears_of_a_registration_of_another_one(site: 
     assert user.email
     (told,) = site.mail.to(user.email)
     assert "elsewhere@example.com" not in told.text
-    assert [line["user_id"] for line in site.audit.of("enrolment.registered")] == [user.id]
+    assert [line["user_id"] for line in site.audit.of("enrolment_added")] == [user.id]
 
 
 @pytest.mark.row("EF-11")
@@ -159,8 +159,8 @@ async def test_the_profile_address_hears_nothing_when_it_is_the_one_registered(s
     async with site.person() as agent:
         await agent.first_login(user.username, user.password, user.email, site.mail)
     assert len(site.mail.messages) == 1
-    assert site.audit.of("enrolment.registered")
-    assert not site.audit.of("enrolment.told_profile_address")
+    assert site.audit.of("enrolment_added")
+    assert not site.audit.of("account_change_mailed")
 
 
 async def test_where_only_the_profile_address_counts_another_is_refused(site: Site) -> None:

@@ -92,7 +92,7 @@ async def test_every_problem_page_carries_a_reference_of_its_own(light_site: Sit
         assert found, page
         seen.add(found[1])
     assert len(seen) == 3
-    assert light_site.audit.of("login.wrong_password")[0]["reference"] in seen
+    assert light_site.audit.of("password_rejected")[0]["reference"] in seen
 
 
 async def choose(agent: Person, language: str, to: str = "/-/login") -> str:

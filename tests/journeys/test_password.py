@@ -32,7 +32,7 @@ async def test_wrong_unknown_disabled_and_locked_get_one_text(site: Site) -> Non
     said = [{k: v for k, v in answer.body["problem"].items() if k != "reference"} for answer in answers]
     assert said.count(said[0]) == 4
     assert said[0]["code"] == "wrong-password"
-    assert {line["event"] for line in site.audit.lines} == {"login.wrong_password"}
+    assert {line["event"] for line in site.audit.lines} == {"password_rejected"}
 
 
 @pytest.mark.row("GW-05")
@@ -84,7 +84,7 @@ async def test_an_empty_password_is_not_a_try(site: Site) -> None:
     user = site.user()
     told = await try_in(site, user.username, "")
     assert (told.status, told.problem) == (422, "bad-input")
-    assert not site.audit.of("login.wrong_password")
+    assert not site.audit.of("password_rejected")
     assert site.keycloak.admin.failures(user.id)["numFailures"] == 0
 
 

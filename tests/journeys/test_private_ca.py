@@ -12,11 +12,11 @@ import structlog
 import trustme
 from structlog.testing import capture_logs
 
+from tests.dependencies.keycloak import Keycloak
+from tests.dependencies.mail import MailServer, StartMailServer
+from tests.dependencies.upstream import EchoUpstream
 from tests.journeys.conftest import Site, whole
 from tests.journeys.installation import Folder, folder
-from tests.neighbours.keycloak import Keycloak
-from tests.neighbours.mail import MailServer, StartMailServer
-from tests.neighbours.upstream import EchoUpstream
 from tests.ports import free_port
 
 pytestmark = [pytest.mark.keycloak, pytest.mark.row("GW-33")]

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 from aiohttp import ClientSession, TCPConnector
 
+from tests.dependencies.keycloak import Keycloak
+from tests.dependencies.mail import MailServer
+from tests.dependencies.upstream import EchoUpstream
 from tests.journeys.installation import Folder, Replica, folder, replicas
 from tests.journeys.person import JSON, Person, code_for, wrong
-from tests.neighbours.keycloak import Keycloak
-from tests.neighbours.mail import MailServer
-from tests.neighbours.upstream import EchoUpstream
 
 pytestmark = [pytest.mark.keycloak, pytest.mark.redis, pytest.mark.slow, pytest.mark.timeout(600)]
 TRIES, ROUNDS, ATTEMPTS = 500, 20, 5
@@ -94,8 +94,8 @@ async def test_the_right_code_500_times_at_once_makes_exactly_one_session(
             (agent_session,) = sessions
             agent.set_cookie("gateway-session", agent_session)
             assert (await agent.get("/unified-admin/")).status == 200
-    assert len(told(both, "session.opened")) == ROUNDS
-    assert not told(both, "code.wrong")
+    assert len(told(both, "session_opened")) == ROUNDS
+    assert not told(both, "code_rejected")
 
 
 @pytest.mark.row("EF-17")
@@ -114,10 +114,10 @@ async def test_of_500_wrong_guesses_at_once_no_more_than_the_maximum_is_judged(
         assert not sessions
         assert said["wrong-code"] == ATTEMPTS - 1, said  # the last one judged is told of the limit
         assert set(said) <= {"wrong-code", "limit-exceeded", "locked"}
-        assert len(told(both, "code.wrong")) == ATTEMPTS
+        assert len(told(both, "code_rejected")) == ATTEMPTS
         late = await agent.do("verify", base=both[1].base, code=code)
         assert (late.status, late.problem) == (429, "limit-exceeded")
-        assert len(told(both, "code.wrong")) == ATTEMPTS
+        assert len(told(both, "code_rejected")) == ATTEMPTS
 
 
 @pytest.mark.row("EF-17")
@@ -141,7 +141,7 @@ async def test_of_guesses_in_many_logins_of_one_user_at_once_no_more_than_the_ca
         finally:
             for agent in agents:
                 await agent.http.close()
-        assert len(told(both, "code.wrong")) == 10
+        assert len(told(both, "code_rejected")) == 10
         async with Person(both[1].base) as agent:
             assert (await agent.password(user.username, user.password)).problem == "locked"
 

@@ -8,10 +8,10 @@ import pytest
 from multidict import CIMultiDictProxy
 
 from tests.contract.stand_in import StandIn
+from tests.dependencies.keycloak_admin import Person as User
 from tests.journeys.conftest import Site
 from tests.journeys.person import Person, code_for
 from tests.journeys.test_changes_meanwhile import ends
-from tests.neighbours.keycloak_admin import Person as User
 
 keycloak = pytest.mark.keycloak
 
@@ -195,7 +195,7 @@ async def test_a_token_too_large_for_a_cookie_is_named_and_still_reaches_the_app
         assert done.step == "done"
         assert agent.cookie("token") is None
         assert len((await light_site.seen(agent))["authorization"]) > 4096
-    (told,) = light_site.audit.of("token_cookie.too_large")
+    (told,) = light_site.audit.of("token_cookie_too_large")
     assert told["size"] > 4096
 
 

@@ -33,8 +33,8 @@ async def test_five_tabs_at_once_all_end_signed_in_with_one_session(site: Site) 
         await asyncio.gather(*(tab.send("verify", code=code) for tab in tabs))
         assert [tab.path for tab in tabs] == targets
         assert (await agent.get(targets[0])).status == 200
-    assert len(site.audit.of("session.opened")) == 2  # the first login's and this one
-    assert not site.audit.of("code.wrong")
+    assert len(site.audit.of("session_opened")) == 2  # the first login's and this one
+    assert not site.audit.of("code_rejected")
 
 
 async def test_five_tabs_in_which_a_user_signs_in_one_after_the_other_all_end_signed_in(site: Site) -> None:
@@ -52,8 +52,8 @@ async def test_five_tabs_in_which_a_user_signs_in_one_after_the_other_all_end_si
             await tab.send("verify", code=code)
         assert [tab.path for tab in tabs] == targets
         assert len(site.mail.to(ADDRESS)) == 2
-    assert len(site.audit.of("session.opened")) == 2
-    assert not site.audit.of("code.wrong")
+    assert len(site.audit.of("session_opened")) == 2
+    assert not site.audit.of("code_rejected")
 
 
 async def test_tabs_restored_at_once_without_cookies_all_get_in(site: Site) -> None:
@@ -67,7 +67,7 @@ async def test_tabs_restored_at_once_without_cookies_all_get_in(site: Site) -> N
         credentials = {"username": user.username, "password": user.password}
         await asyncio.gather(*(tab.send("password", **credentials) for tab in tabs))
         assert [tab.path for tab in tabs] == [f"/-/login/verify?to={to}" for to in targets]
-        assert len(site.audit.of("login.password_right")) == 2  # Keycloak is asked once for the five tabs
+        assert len(site.audit.of("password_accepted")) == 2  # Keycloak is asked once for the five tabs
         assert len(site.mail.to(ADDRESS)) == 2
         code = await code_for(site.mail, ADDRESS, 2)
         await asyncio.gather(*(tab.send("verify", code=code) for tab in tabs))
@@ -88,7 +88,7 @@ async def test_a_password_page_of_another_cookie_counts_only_where_the_browser_n
             f"{victim.base}/-/login/password", data=form, headers={"Accept": "text/html", **says}, allow_redirects=False
         )
         assert refused.status == 403
-    assert not site.audit.of("login.password_right")
+    assert not site.audit.of("password_accepted")
 
 
 @pytest.mark.parametrize("token", ["", "made-up", "made-up.made-up"])
@@ -98,7 +98,7 @@ async def test_a_made_up_token_begins_no_login_whatever_page_the_browser_names(s
         await agent.look()
         refused = await agent.submit("password", csrf=token, username=user.username, password=user.password)
         assert refused.status == 403
-    assert not site.audit.of("login.password_right")
+    assert not site.audit.of("password_accepted")
 
 
 async def test_a_tab_left_at_the_password_page_is_led_on_when_another_finished(site: Site) -> None:
@@ -108,7 +108,7 @@ async def test_a_tab_left_at_the_password_page_is_led_on_when_another_finished(s
         credentials = {"username": user.username, "password": user.password}
         late = await agent.submit("password", to="/unified-admin/late", **credentials)
         assert (late.status, late.headers["Location"]) == (303, "/unified-admin/late")
-    assert len(site.audit.of("session.opened")) == 1
+    assert len(site.audit.of("session_opened")) == 1
 
 
 @pytest.mark.parametrize("seconds", [1, 31, 200])
@@ -170,7 +170,7 @@ async def test_a_double_click_on_verify_is_one_proof_and_one_session(site: Site)
         answers = await asyncio.gather(*(agent.do("verify", code=code) for _ in range(2)))
         assert {answer.step for answer in answers} == {"done"}
         assert (await agent.get("/unified-admin/")).status == 200
-    assert len(site.audit.of("session.opened")) == 1
+    assert len(site.audit.of("session_opened")) == 1
 
 
 async def test_a_double_click_on_send_is_one_mail(site: Site) -> None:
@@ -195,7 +195,7 @@ async def test_a_registration_finished_in_many_tabs_at_once_is_made_and_told_onc
         await site.mail.wait(2)
         assert (await agent.get("/unified-admin/")).status == 200
     assert len(site.mail.to(user.email)) == 1
-    assert len(site.audit.of("enrolment.registered")) == 1
+    assert len(site.audit.of("enrolment_added")) == 1
 
 
 @pytest.mark.parametrize("accept", ["text/html", "application/json"])

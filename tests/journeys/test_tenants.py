@@ -8,12 +8,12 @@ import pytest
 
 from gateway.settings.live import Live
 from gateway.settings.load import load
+from tests.dependencies.keycloak import Keycloak
+from tests.dependencies.mail import MailServer
+from tests.dependencies.upstream import EchoUpstream
 from tests.journeys.conftest import Site, whole
 from tests.journeys.installation import Folder, running
 from tests.journeys.person import JSON, Person, code_for, wrong
-from tests.neighbours.keycloak import Keycloak
-from tests.neighbours.mail import MailServer
-from tests.neighbours.upstream import EchoUpstream
 
 pytestmark = pytest.mark.keycloak
 A, B = "a.example", "b.example"
@@ -136,7 +136,7 @@ async def test_a_tenant_that_is_not_active_is_not_available(site: Site, status: 
     site.settings.write()
     loaded = load(site.settings.file)
     assert loaded.configuration
-    assert any("status" in str(fault) for fault in loaded.faults)
+    assert any("status" in str(fault) for fault in loaded.diagnostics)
     site.configuration = loaded.configuration
     async with site.person() as agent:
         for path in ("/unified-admin/", "/-/login", "/-/login/verify", "/"):

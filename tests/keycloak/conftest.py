@@ -10,10 +10,10 @@ from aiohttp import web
 from gateway.demo.identity_provider import Realm, StandInClient, StandInUser, build
 from gateway.domain.secret import Secret
 from gateway.domain.tenant import Credentials, KeycloakAccess
-from gateway.keycloak.connection import Connections
-from gateway.keycloak.profile import Profile
-from gateway.keycloak.realm import WANTED
-from gateway.keycloak.sign_in import SignIn
+from gateway.keycloak.clients import KeycloakClients
+from gateway.keycloak.profile import UserProfiles
+from gateway.keycloak.token_endpoint import TokenEndpoint
+from gateway.keycloak.user_profile_schema import WANTED
 from gateway.keycloak.users import Users
 from tests.clock import FakeClock
 from tests.ports import free_port
@@ -27,10 +27,10 @@ class Place:
     user: StandInUser
     access: KeycloakAccess
     clock: FakeClock
-    connections: Connections
-    sign_in: SignIn
+    connections: KeycloakClients
+    sign_in: TokenEndpoint
     users: Users
-    profile: Profile
+    profile: UserProfiles
 
     @property
     def password(self) -> Secret:
@@ -63,8 +63,8 @@ async def place(clock: FakeClock) -> AsyncIterator[Place]:
         sign_in=Credentials("gateway-login", secret),
         administration=Credentials("gateway-admin", other),
     )
-    connections = Connections()
-    adapters = SignIn(connections, clock), Users(connections), Profile(connections)
+    connections = KeycloakClients()
+    adapters = TokenEndpoint(connections, clock), Users(connections), UserProfiles(connections)
     yield Place(realm, user, access, clock, connections, *adapters)
     await connections.close()
     await runner.cleanup()

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from gateway.demo.identity_provider import Fault
 from gateway.domain import errors
-from gateway.keycloak import administrator
+from gateway.keycloak import admin_client
 from gateway.keycloak.profile import PART, sealed_in, values_of
-from gateway.keycloak.realm import ATTRIBUTE
+from gateway.keycloak.user_profile_schema import ATTRIBUTE
 from tests.keycloak.conftest import Place
 from tests.properties import Reached, property_test
 
@@ -112,4 +112,4 @@ async def _admin(place: Place) -> Any:
 
 
 def test_the_library_is_imported_only_when_needed() -> None:
-    assert "KeycloakAdmin" not in vars(administrator)
+    assert "KeycloakAdmin" not in vars(admin_client)

@@ -13,12 +13,12 @@ from joserfc.jwk import RSAKey
 
 from gateway.demo.identity_provider.grants import session_tokens
 from gateway.domain import errors
-from gateway.keycloak.connection import Connections
+from gateway.keycloak.clients import KeycloakClients
 from gateway.keycloak.tokens import LEEWAY, TokenRefused, Verifier
 from tests.keycloak.conftest import Place
 
 
-class CountingConnections(Connections):
+class CountingConnections(KeycloakClients):
     """Counts how often the realm's keys are fetched."""
 
     fetched = 0

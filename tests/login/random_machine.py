@@ -14,9 +14,9 @@ from dataclasses import dataclass, replace
 from gateway.domain.challenge import Binding, Challenge, Draft, ProofPurpose
 from gateway.domain.enrolment import Enrolment, EnrolmentSet
 from gateway.domain.policy import MESSAGE_FACTORS, ChoosePage, EnrolmentRule, FactorKind, Policy, Registration
-from gateway.domain.problem import Problem, Trouble
+from gateway.domain.problem import Problem, ProblemDetail
 from gateway.domain.user import Contact
-from gateway.login import aims, machine
+from gateway.login import machine, pending_proof
 from gateway.login.record import (
     AddressConfirmed,
     AddressGiven,
@@ -41,7 +41,7 @@ from gateway.login.record import (
     TokensGranted,
     TokensRenewed,
 )
-from tests.login.plays import (
+from tests.login.event_scripts import (
     APP_ENROLLED,
     BOTH_ENROLLED,
     CODES,
@@ -142,11 +142,15 @@ class Plays:
 
     def event(self, login: Login) -> Event:
         """What answers the login now, mostly; else something old, early, or of another login."""
-        chance = self.random.random()
-        if chance < 0.65:
+        drawn = self.random.random()
+        if drawn < 0.65:
             return self.answer(login)
-        made = self.random.choice(self.past) if chance < 0.85 and self.past else self.odd(login)
-        if isinstance(made, Proved) and made.challenge.bound_to == aims.binding(login) and not self.was_accepted(made):
+        made = self.random.choice(self.past) if drawn < 0.85 and self.past else self.odd(login)
+        if (
+            isinstance(made, Proved)
+            and made.challenge.bound_to == pending_proof.binding(login)
+            and not self.was_accepted(made)
+        ):
             return AddressGiven(None)  # a forged entry that names just what is pending: no factor accepted it
         return made
 
@@ -183,7 +187,7 @@ class Plays:
     def register(self, login: Login) -> Event:
         if login.draft and login.challenge:
             return self.proof(login)
-        offered = aims.offered(login)
+        offered = pending_proof.offered(login)
         if offered and not login.picked:
             return Picked(self.random.choice(offered))
         return AddressGiven(Draft(FactorKind.EMAIL, f"{self.number() % 3}@example.com"))
@@ -202,14 +206,14 @@ class Plays:
         )
 
     def challenge(self, login: Login) -> Challenge:
-        message = aims.message(login)
-        sends = message is not None and (aims.sends_at_once(login) or self.random.random() < 0.5)
-        methods = aims.methods(login)
+        message = pending_proof.message(login)
+        sends = message is not None and (pending_proof.sends_at_once(login) or self.random.random() < 0.5)
+        methods = pending_proof.methods(login)
         only = methods[0].factor if len(methods) == 1 else None
         return Challenge(
             f"c{self.number()}",
             message.factor if sends and message else only if only not in MESSAGE_FACTORS else None,
-            aims.binding(login),
+            pending_proof.binding(login),
             login.asked,
             sent_to=message.address if sends and message else "",
         )
@@ -219,7 +223,7 @@ class Plays:
         challenge = login.challenge
         if challenge is None:
             return ChallengeSent(self.challenge(login))
-        takes = [m.factor for m in aims.methods(login)] + list(aims.extras(login))
+        takes = [m.factor for m in pending_proof.methods(login)] + list(pending_proof.extras(login))
         takes = [f for f in takes if f not in MESSAGE_FACTORS or f is challenge.factor]
         if not takes:
             return ChallengeSent(self.challenge(login))
@@ -256,8 +260,8 @@ class Plays:
             lambda: TokensGranted(TOKENS, USER),
             lambda: TokensRenewed(TOKENS),
             lambda: SessionOpened(Opened("session", NOW)),
-            lambda: Stopped(Trouble(Problem.LOCKED), "another challenge"),
-            lambda: Stopped(Trouble(Problem.LOCKED)),
+            lambda: Stopped(ProblemDetail(Problem.LOCKED), "another challenge"),
+            lambda: Stopped(ProblemDetail(Problem.LOCKED)),
         )
         weights = [*[3] * (len(makes) - 1), 1]
         return self.random.choices(makes, weights)[0]()

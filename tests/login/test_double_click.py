@@ -10,26 +10,26 @@ from gateway.domain.enrolment import Enrolment
 from gateway.domain.policy import FactorKind, Method
 from gateway.login.record import Step
 from gateway.settings.presets import PRESETS
-from tests.login.world import CHANNEL, Browser, Form, World
+from tests.login.full_login_harness import CHANNEL, Form, LoginBrowser, LoginHarness
 
 EMAIL = Method(FactorKind.EMAIL, CHANNEL.service_identifier)
 TRUSTING = replace(PRESETS["efcx"].policy, methods=(EMAIL,), otp_expiry=60, trust_browser_days=30)
 MAILBOX = Enrolment(FactorKind.EMAIL, "anna@example.com")
 
 
-async def trusted(seed: int) -> tuple[World, Browser]:
+async def trusted(seed: int) -> tuple[LoginHarness, LoginBrowser]:
     """Anna's browser, trusted an hour ago."""
-    world = World(TRUSTING, seed)
-    await world.start()
-    await world.factors.enrolments.add(world.tenant, "id-anna", world.enrolled("anna"), MAILBOX)
-    browser = Browser(world, "laptop")
+    login_harness = LoginHarness(TRUSTING, seed)
+    await login_harness.start()
+    await login_harness.factors.enrolments.add(login_harness.tenant, "id-anna", login_harness.enrolled("anna"), MAILBOX)
+    browser = LoginBrowser(login_harness, "laptop")
     await browser.act(Step.PASSWORD, username="anna", password="right")
-    await browser.act(Step.VERIFY, code=world.mailed(MAILBOX.address), remember="1")
-    world.clock.advance(3600)
-    return world, browser
+    await browser.act(Step.VERIFY, code=login_harness.mailed(MAILBOX.address), remember="1")
+    login_harness.clock.advance(3600)
+    return login_harness, browser
 
 
-async def later(turns: int, browser: Browser, form: Form | None = None) -> Step:
+async def later(turns: int, browser: LoginBrowser, form: Form | None = None) -> Step:
     """The password, when others had so many turns."""
     for _ in range(turns):
         await asyncio.sleep(0)
@@ -39,22 +39,22 @@ async def later(turns: int, browser: Browser, form: Form | None = None) -> Step:
 @pytest.mark.row("CC-12", "GW-13")
 @pytest.mark.parametrize("turns", range(0, 160, 8))
 async def test_a_double_click_on_sign_in_leaves_a_trusted_browser_trusted(turns: int) -> None:
-    world, browser = await trusted(turns)
+    login_harness, browser = await trusted(turns)
     second = browser.copy()  # the cookies as they were before the first answer
     form = await browser.form()
     steps = await asyncio.gather(later(0, browser, form), later(turns, second, form))
     assert set(steps) == {Step.DONE}
     assert second.session == browser.session
-    world.clock.advance(3600)
+    login_harness.clock.advance(3600)
     assert await later(0, browser) is Step.DONE
 
 
 @pytest.mark.attack("D10")
 @pytest.mark.parametrize("together", [True, False])
 async def test_a_password_and_the_tag_of_a_browser_do_not_lead_into_its_login(together: bool) -> None:
-    world = World(replace(TRUSTING, trust_browser_days=0))
-    await world.start()
-    hers = Browser(world, "laptop")
+    login_harness = LoginHarness(replace(TRUSTING, trust_browser_days=0))
+    await login_harness.start()
+    hers = LoginBrowser(login_harness, "laptop")
     copied = hers.copy("phone")
     copied.secret = "A" * 43
     acts = [b.act(Step.PASSWORD, username="anna", password="right") for b in (hers, copied)]
@@ -66,30 +66,30 @@ async def test_a_password_and_the_tag_of_a_browser_do_not_lead_into_its_login(to
 FIRST = replace(TRUSTING, trust_browser_days=0)
 
 
-async def entered(turns: int, browser: Browser, form: Form, code: str) -> Step:
+async def entered(turns: int, browser: LoginBrowser, form: Form, code: str) -> Step:
     """The code, when others had so many turns."""
     for _ in range(turns):
         await asyncio.sleep(0)
     return (await browser.act(Step.VERIFY, form=form, code=code)).step
 
 
-def unevenly(world: World) -> None:
+def unevenly(login_harness: LoginHarness) -> None:
     """From now on some uses of store and realm take much longer than others."""
-    chance = random.Random(world.random.random())
-    world.random.randrange = lambda *_: chance.choice((0, 0, 1, 2, 40, 80))  # type: ignore[method-assign]
+    rng = random.Random(login_harness.rng.random())
+    login_harness.rng.randrange = lambda *_: rng.choice((0, 0, 1, 2, 40, 80))  # type: ignore[method-assign]
 
 
 @pytest.mark.row("GW-13")
 @pytest.mark.parametrize("turns", [0, 7, 16, 49, 92, 110, 132, 177, 214, 256, 338, 408, 487, 598])
 async def test_a_double_click_on_the_code_of_a_first_login_gets_one_answer(turns: int) -> None:
-    world = World(FIRST, turns)
-    await world.start()
-    browser = Browser(world, "laptop")
+    login_harness = LoginHarness(FIRST, turns)
+    await login_harness.start()
+    browser = LoginBrowser(login_harness, "laptop")
     await browser.act(Step.PASSWORD, username="anna", password="right")
     await browser.act(Step.REGISTER, address=MAILBOX.address)
     await browser.act(Step.CONFIRM, "send")
-    second, code, form = browser.copy(), world.mailed(MAILBOX.address), await browser.form()
-    unevenly(world)
+    second, code, form = browser.copy(), login_harness.mailed(MAILBOX.address), await browser.form()
+    unevenly(login_harness)
     steps = await asyncio.gather(entered(0, browser, form, code), entered(turns, second, form, code))
     assert set(steps) == {Step.DONE}
     assert second.session == browser.session != ""

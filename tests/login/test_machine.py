@@ -3,12 +3,12 @@
 import pytest
 
 from gateway.domain.policy import EnrolmentRule, FactorKind, NoContact, RegistrationContact
-from gateway.domain.problem import Problem, Trouble
+from gateway.domain.problem import Problem, ProblemDetail
 from gateway.domain.session import Satisfied
 from gateway.domain.user import Contact
-from gateway.login.machine import first, pending, satisfied, step, trouble
+from gateway.login.machine import first, pending, problem_detail, satisfied, step
 from gateway.login.record import AddressConfirmed, AddressGiven, Effect, Proved, Step, Stopped
-from tests.login.plays import (
+from tests.login.event_scripts import (
     ADDRESS,
     DRAFT,
     ENROLLED,
@@ -136,17 +136,17 @@ def test_a_second_proof_changes_nothing() -> None:
 
 def test_a_stop_for_a_replaced_code_is_void() -> None:
     login = after(password(ENROLLED), sent(0), sent(1))
-    assert apply(login, Stopped(Trouble(Problem.LOCKED), "c0")) == login
+    assert apply(login, Stopped(ProblemDetail(Problem.LOCKED), "c0")) == login
 
 
 def test_a_stopped_login_absorbs_everything() -> None:
-    stopped = after(password(ENROLLED), sent(), Stopped(Trouble(Problem.LOCKED)))
+    stopped = after(password(ENROLLED), sent(), Stopped(ProblemDetail(Problem.LOCKED)))
     assert after(proved(), sent(1), AddressGiven(DRAFT), OPENED, login=stopped) == stopped
 
 
 def test_an_opened_login_absorbs_everything() -> None:
     opened = after(password(ENROLLED), sent(), proved(), OPENED)
-    assert after(Stopped(Trouble(Problem.LOCKED)), sent(1), login=opened) == opened
+    assert after(Stopped(ProblemDetail(Problem.LOCKED)), sent(1), login=opened) == opened
 
 
 def test_a_session_opens_only_when_nothing_else_is_pending() -> None:
@@ -166,7 +166,7 @@ def test_a_second_password_changes_nothing() -> None:
 
 def test_with_profile_addresses_a_user_without_one_is_refused() -> None:
     login = after(password(), login=begun(with_policy(registration_contact=RegistrationContact.PROFILE)))
-    assert trouble(login) == Trouble(Problem.NO_CONTACT)
+    assert problem_detail(login) == ProblemDetail(Problem.NO_CONTACT)
 
 
 def test_an_unverified_profile_address_is_as_none() -> None:

@@ -6,8 +6,8 @@ import pytest
 
 from gateway.domain.challenge import Draft
 from gateway.domain.policy import ChoosePage, FactorKind, Registration
-from gateway.domain.problem import Problem, Trouble
-from gateway.login.machine import pending, step, trouble
+from gateway.domain.problem import Problem, ProblemDetail
+from gateway.login.machine import pending, problem_detail, step
 from gateway.login.record import (
     AddressConfirmed,
     AddressGiven,
@@ -24,7 +24,7 @@ from gateway.login.record import (
     TokensGranted,
     TokensRenewed,
 )
-from tests.login.plays import (
+from tests.login.event_scripts import (
     APP_DRAFT,
     BOTH_ENROLLED,
     CODES,
@@ -72,8 +72,8 @@ EVERYTHING: tuple[Event, ...] = (
     PasswordChanged(2),
     TokensGranted(TOKENS, USER),
     OPENED,
-    Stopped(Trouble(Problem.LOCKED)),
-    Stopped(Trouble(Problem.LOCKED), "c0"),
+    Stopped(ProblemDetail(Problem.LOCKED)),
+    Stopped(ProblemDetail(Problem.LOCKED), "c0"),
 )
 BUSY: dict[str, Login] = {
     "after the password": after(password(ENROLLED)),
@@ -88,7 +88,7 @@ BUSY: dict[str, Login] = {
 @pytest.mark.parametrize("where", BUSY)
 @pytest.mark.parametrize("event", EVERYTHING, ids=lambda event: type(event).__name__)
 def test_a_stopped_login_absorbs_everything(where: str, event: Event) -> None:
-    stopped = apply(BUSY[where], Stopped(Trouble(Problem.LOCKED)))
+    stopped = apply(BUSY[where], Stopped(ProblemDetail(Problem.LOCKED)))
     assert apply(stopped, event) is stopped
 
 
@@ -100,14 +100,16 @@ def test_an_opened_login_absorbs_everything(event: Event) -> None:
 
 
 def test_a_stopped_login_is_on_no_other_page() -> None:
-    assert pending(apply(BUSY["with a code on its way"], Stopped(Trouble(Problem.LOCKED)))) == (Step.STOPPED,)
+    assert pending(apply(BUSY["with a code on its way"], Stopped(ProblemDetail(Problem.LOCKED)))) == (Step.STOPPED,)
 
 
 def test_why_a_login_was_stopped_first_is_what_is_told() -> None:
     login = after(
-        Stopped(Trouble(Problem.LOCKED)), Stopped(Trouble(Problem.MAX_SENDS)), login=BUSY["after the password"]
+        Stopped(ProblemDetail(Problem.LOCKED)),
+        Stopped(ProblemDetail(Problem.MAX_SENDS)),
+        login=BUSY["after the password"],
     )
-    assert trouble(login) == Trouble(Problem.LOCKED)
+    assert problem_detail(login) == ProblemDetail(Problem.LOCKED)
 
 
 # ------------------------------------------------------------------ the round
@@ -229,7 +231,7 @@ def test_a_code_to_another_address_than_the_confirmed_one_is_void() -> None:
 
 def test_a_stop_counts_for_the_challenge_that_was_judged() -> None:
     login = after(password(ENROLLED), sent(0))
-    assert step(after(Stopped(Trouble(Problem.LOCKED), "c0"), login=login)) is Step.STOPPED
+    assert step(after(Stopped(ProblemDetail(Problem.LOCKED), "c0"), login=login)) is Step.STOPPED
 
 
 def test_a_password_is_void_once_one_was_right() -> None:

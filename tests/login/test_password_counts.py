@@ -7,22 +7,22 @@ from typing import Any
 import pytest
 
 from gateway.domain import errors
+from gateway.domain.configuration import Configuration
 from gateway.domain.enrolment import Enrolment
 from gateway.domain.policy import FactorKind, Method
 from gateway.domain.problem import Problem
 from gateway.domain.user import User
-from gateway.login.flow import Went
+from gateway.login.flow import FlowResult
 from gateway.login.record import Step
 from gateway.settings.presets import PRESETS
-from gateway.settings.snapshot import Configuration
-from tests.login.world import CHANNEL, Browser, Person, World
+from tests.login.full_login_harness import CHANNEL, LoginBrowser, LoginHarness, LoginPerson
 
 EMAIL = Method(FactorKind.EMAIL, CHANNEL.service_identifier)
 EFCX = replace(PRESETS["efcx"].policy, methods=(EMAIL,), otp_expiry=60)
 MOST = 3
 
 
-class Strict(World):
+class Strict(LoginHarness):
     """So few wrong passwords of one address that a test can type them."""
 
     @property
@@ -33,100 +33,106 @@ class Strict(World):
 
 
 @pytest.fixture
-def world() -> World:
+def login_harness() -> LoginHarness:
     """More people than one address may mistype."""
-    world = Strict(EFCX)
+    login_harness = Strict(EFCX)
     for number in range(2 * MOST):
         name = f"agent{number}"
-        world.realm.people[name] = Person(User(f"id-{name}", name, f"{name}@example.com", True))
-    return world
+        login_harness.realm.people[name] = LoginPerson(User(f"id-{name}", name, f"{name}@example.com", True))
+    return login_harness
 
 
-async def signs_in(world: World, number: int, password: str, place: str = "desk") -> Went:
+async def signs_in(login_harness: LoginHarness, number: int, password: str, place: str = "desk") -> FlowResult:
     """From a browser of its own; browsers of one place have one address."""
-    return await Browser(world, f"{place}{number}").act(Step.PASSWORD, username=f"agent{number}", password=password)
+    return await LoginBrowser(login_harness, f"{place}{number}").act(
+        Step.PASSWORD, username=f"agent{number}", password=password
+    )
 
 
 @pytest.mark.attack("F20")
-async def test_right_passwords_never_count_against_the_address_of_a_contact_centre(world: World) -> None:
-    await signs_in(world, 0, "wrong")
+async def test_right_passwords_never_count_against_the_address_of_a_contact_centre(login_harness: LoginHarness) -> None:
+    await signs_in(login_harness, 0, "wrong")
     for number in range(2 * MOST):
-        assert (await signs_in(world, number, "right")).step is Step.REGISTER
+        assert (await signs_in(login_harness, number, "right")).step is Step.REGISTER
 
 
 @pytest.mark.attack("F20")
-async def test_wrong_passwords_for_many_names_hold_their_address_and_no_other(world: World) -> None:
+async def test_wrong_passwords_for_many_names_hold_their_address_and_no_other(login_harness: LoginHarness) -> None:
     for number in range(MOST):
-        await signs_in(world, number, "wrong")
-    held = await signs_in(world, MOST, "right")
-    assert held.trouble
-    assert held.trouble.problem is Problem.TOO_MANY_LOGINS
-    assert (await signs_in(world, MOST, "right", place="elsewhere")).step is Step.REGISTER
+        await signs_in(login_harness, number, "wrong")
+    held = await signs_in(login_harness, MOST, "right")
+    assert held.problem_detail
+    assert held.problem_detail.problem is Problem.TOO_MANY_LOGINS
+    assert (await signs_in(login_harness, MOST, "right", place="elsewhere")).step is Step.REGISTER
 
 
 @pytest.mark.attack("F20")
-async def test_a_right_password_forgives_its_address_no_wrong_one_of_another_name(world: World) -> None:
+async def test_a_right_password_forgives_its_address_no_wrong_one_of_another_name(login_harness: LoginHarness) -> None:
     for number in range(MOST - 1):
-        await signs_in(world, number, "wrong")
-    assert (await signs_in(world, MOST, "right")).step is Step.REGISTER
-    await signs_in(world, MOST - 1, "wrong")
-    held = await signs_in(world, MOST + 1, "right")
-    assert held.trouble
-    assert held.trouble.problem is Problem.TOO_MANY_LOGINS
+        await signs_in(login_harness, number, "wrong")
+    assert (await signs_in(login_harness, MOST, "right")).step is Step.REGISTER
+    await signs_in(login_harness, MOST - 1, "wrong")
+    held = await signs_in(login_harness, MOST + 1, "right")
+    assert held.problem_detail
+    assert held.problem_detail.problem is Problem.TOO_MANY_LOGINS
 
 
-async def test_a_password_that_keycloak_did_not_judge_counts_for_nothing(world: World) -> None:
-    judged = world.realm.password
+async def test_a_password_that_keycloak_did_not_judge_counts_for_nothing(login_harness: LoginHarness) -> None:
+    judged = login_harness.realm.password
 
     async def unreachable(*_asked: Any) -> Any:
         raise errors.Unreachable("keycloak", "timeout")
 
-    setattr(world.realm, "password", unreachable)  # noqa: B010  # Keycloak is away for a while
-    for _ in range(2 * world.configuration.gateway.limits.password_failures_per_user):
-        told = await signs_in(world, 0, "right")
-        assert told.trouble
-        assert told.trouble.problem is Problem.SIGN_IN_UNAVAILABLE
-    setattr(world.realm, "password", judged)  # noqa: B010
-    assert (await signs_in(world, 0, "right")).step is Step.REGISTER
+    setattr(login_harness.realm, "password", unreachable)  # noqa: B010  # Keycloak is away for a while
+    for _ in range(2 * login_harness.configuration.gateway.limits.password_failures_per_user):
+        told = await signs_in(login_harness, 0, "right")
+        assert told.problem_detail
+        assert told.problem_detail.problem is Problem.SIGN_IN_UNAVAILABLE
+    setattr(login_harness.realm, "password", judged)  # noqa: B010
+    assert (await signs_in(login_harness, 0, "right")).step is Step.REGISTER
 
 
-async def test_a_right_password_forgives_the_wrong_ones_of_its_user(world: World) -> None:
-    most = world.configuration.gateway.limits.password_failures_per_user
+async def test_a_right_password_forgives_the_wrong_ones_of_its_user(login_harness: LoginHarness) -> None:
+    most = login_harness.configuration.gateway.limits.password_failures_per_user
     for _ in range(2):
         for number in range(most - 1):
-            told = await Browser(world, f"{number}").act(Step.PASSWORD, username="agent0", password="wrong")
-            assert told.trouble
-            assert told.trouble.problem is Problem.WRONG_PASSWORD
-        assert (await signs_in(world, 0, "right")).step is Step.REGISTER
+            told = await LoginBrowser(login_harness, f"{number}").act(
+                Step.PASSWORD, username="agent0", password="wrong"
+            )
+            assert told.problem_detail
+            assert told.problem_detail.problem is Problem.WRONG_PASSWORD
+        assert (await signs_in(login_harness, 0, "right")).step is Step.REGISTER
 
 
 @pytest.mark.attack("F20")
 @pytest.mark.parametrize(("place", "step"), [("desk", Step.VERIFY), ("elsewhere", Step.PASSWORD)])
 async def test_of_many_who_type_a_name_at_once_none_is_before_a_browser_the_user_knows(
-    world: World, place: str, step: Step
+    login_harness: LoginHarness, place: str, step: Step
 ) -> None:
     address = "agent0@example.com"
     mailbox = Enrolment(FactorKind.EMAIL, address)
-    await world.factors.enrolments.add(world.tenant, "id-agent0", world.enrolled("agent0"), mailbox)
-    desk = Browser(world, "desk")
-    await desk.act(Step.PASSWORD, username="agent0", password="right")
-    assert (await desk.act(Step.VERIFY, code=world.mailed(address))).step is Step.DONE
-    world.clock.advance(3600)
-    go, judged = asyncio.Event(), world.realm.password
+    await login_harness.factors.enrolments.add(
+        login_harness.tenant, "id-agent0", login_harness.enrolled("agent0"), mailbox
+    )
+    flow_harness = LoginBrowser(login_harness, "desk")
+    await flow_harness.act(Step.PASSWORD, username="agent0", password="right")
+    assert (await flow_harness.act(Step.VERIFY, code=login_harness.mailed(address))).step is Step.DONE
+    login_harness.clock.advance(3600)
+    go, judged = asyncio.Event(), login_harness.realm.password
 
     async def slowly(*asked: Any) -> Any:
         await go.wait()
         return await judged(*asked)
 
-    setattr(world.realm, "password", slowly)  # noqa: B010  # a Keycloak that takes its time
+    setattr(login_harness.realm, "password", slowly)  # noqa: B010  # a Keycloak that takes its time
 
-    async def types(browser: Browser, password: str) -> Went:
+    async def types(browser: LoginBrowser, password: str) -> FlowResult:
         return await browser.act(Step.PASSWORD, username="agent0", password=password)
 
-    attackers = [asyncio.create_task(types(Browser(world, name), "wrong")) for name in "abcdefghijk"]
+    attackers = [asyncio.create_task(types(LoginBrowser(login_harness, name), "wrong")) for name in "abcdefghijk"]
     for _ in range(2000):
         await asyncio.sleep(0)
-    victim = asyncio.create_task(types(Browser(world, place), "right"))
+    victim = asyncio.create_task(types(LoginBrowser(login_harness, place), "right"))
     for _ in range(2000):
         await asyncio.sleep(0)
     go.set()

@@ -23,7 +23,7 @@ from gateway.login.record import (
     Step,
     TokensGranted,
 )
-from tests.login.plays import (
+from tests.login.event_scripts import (
     APP_DRAFT,
     APP_ENROLLED,
     BOTH_ENROLLED,

@@ -9,7 +9,7 @@ from collections import Counter
 import pytest
 
 from gateway.domain.policy import Registration
-from tests.login.random_play import POLICIES, play
+from tests.login.random_logins import POLICIES, play
 
 FOUND = [("efcx", 0)]
 """Plays that failed once."""

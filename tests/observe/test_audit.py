@@ -18,7 +18,7 @@ from tests.clock import FakeClock
 
 def written(clock: FakeClock, **facts: Any) -> dict[str, Any]:
     lines: list[str] = []
-    Audit(clock, tell=lines.append).write(AuditEvent.CODE_WRONG, tenant="one", **facts)
+    Audit(clock, tell=lines.append).write(AuditEvent.CODE_REJECTED, tenant="one", **facts)
     (line,) = lines
     found: dict[str, Any] = json.loads(line)
     return found
@@ -29,7 +29,7 @@ def test_a_line_says_when_what_who_and_where(clock: FakeClock) -> None:
     assert written(
         clock, user_id="u1", username="anna", client="192.0.2.1", request_id="r1", reference="ABCD", factor="email"
     ) == {
-        "at": clock.now(), "event": "code.wrong", "tenant": "one", "user_id": "u1", "username": "anna",
+        "at": clock.now(), "event": "code_rejected", "tenant": "one", "user_id": "u1", "username": "anna",
         "client": "192.0.2.1", "request_id": "r1", "reference": "ABCD", "factor": "email",
     }  # fmt: skip
 
@@ -89,13 +89,13 @@ def test_every_event_has_a_stable_dotted_name_of_its_own() -> None:
 def test_the_audit_counts_for_the_metrics(clock: FakeClock) -> None:
     metrics = Metrics()
     audit = Audit(clock, count=metrics.count)
-    audit.write(AuditEvent.LOGIN_WRONG_PASSWORD, tenant="one", username="anna")
+    audit.write(AuditEvent.PASSWORD_REJECTED, tenant="one", username="anna")
     audit.write(AuditEvent.SESSION_OPENED, tenant="one", username="anna")
-    audit.write(AuditEvent.CHALLENGE_SENT, tenant="one")
+    audit.write(AuditEvent.CODE_SENT, tenant="one")
     text = metrics.text().decode()
     assert 'efcx_gateway_logins_total{outcome="wrong-password",tenant="one"} 1.0' in text
     assert 'efcx_gateway_logins_total{outcome="signed-in",tenant="one"} 1.0' in text
-    assert 'efcx_gateway_events_total{event="challenge.sent",tenant="one"} 1.0' in text
+    assert 'efcx_gateway_events_total{event="code_sent",tenant="one"} 1.0' in text
     assert "process_resident_memory_bytes" in text
     assert "anna" not in text
     assert len(set(OUTCOMES.values())) == len(OUTCOMES)

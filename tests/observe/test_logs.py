@@ -72,8 +72,8 @@ def test_the_level_can_change_while_loggers_are_in_use(stream: io.StringIO) -> N
 @pytest.mark.row("GW-18")
 def test_the_audit_is_written_at_every_level(stream: io.StringIO) -> None:
     logs.configure("error", stream)
-    structlog.get_logger("audit").info("login.refused")
-    assert lines(stream)[0]["event"] == "login.refused"
+    structlog.get_logger("audit").info("login_stopped")
+    assert lines(stream)[0]["event"] == "login_stopped"
 
 
 def test_nothing_secret_is_written(stream: io.StringIO) -> None:

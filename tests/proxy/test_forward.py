@@ -9,8 +9,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from gateway.domain.tenant import Route
-from tests.neighbours.upstream import RawUpstream
-from tests.proxy.stage import (
+from tests.dependencies.upstream import RawUpstream
+from tests.proxy.proxy_server import (
     app_that,
     body_of,
     fields_of,
@@ -28,8 +28,8 @@ MIB = 2**20
 
 @pytest.mark.row("GW-01")
 async def test_a_request_with_a_session_reaches_the_app_once(raw_upstream: RawUpstream) -> None:
-    async with gateway(tenant(raw_upstream.url)) as stage:
-        answer = await stage.send(stage.request("/unified-admin/a?b=c"))
+    async with gateway(tenant(raw_upstream.url)) as server:
+        answer = await server.send(server.request("/unified-admin/a?b=c"))
     assert (status_of(answer), body_of(answer)) == (200, b"ok")
     assert raw_upstream.requests == 1
     assert raw_upstream.received.startswith(b"GET /a?b=c HTTP/1.1\r\nHost: 127.0.0.1:")
@@ -38,15 +38,15 @@ async def test_a_request_with_a_session_reaches_the_app_once(raw_upstream: RawUp
 @pytest.mark.row("GW-01")
 @pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"])
 async def test_every_method_passes(method: str, raw_upstream: RawUpstream) -> None:
-    async with gateway(tenant(raw_upstream.url)) as stage:
-        answer = await stage.send(stage.request("/agent-manager/x", method=method))
+    async with gateway(tenant(raw_upstream.url)) as server:
+        answer = await server.send(server.request("/agent-manager/x", method=method))
     assert status_of(answer) == 200
     assert raw_upstream.received.startswith(f"{method} /agent-manager/x HTTP/1.1\r\n".encode())
 
 
 async def test_a_body_of_known_length_keeps_its_length(raw_upstream: RawUpstream) -> None:
-    async with gateway(tenant(raw_upstream.url)) as stage:
-        await stage.send(stage.request("/agent-manager/x", method="POST", body=b"a" * 300_000))
+    async with gateway(tenant(raw_upstream.url)) as server:
+        await server.send(server.request("/agent-manager/x", method="POST", body=b"a" * 300_000))
     head, _, body = raw_upstream.received.partition(b"\r\n\r\n")
     assert b"Content-Length: 300000" in head
     assert b"Transfer-Encoding" not in head
@@ -54,9 +54,9 @@ async def test_a_body_of_known_length_keeps_its_length(raw_upstream: RawUpstream
 
 
 async def test_a_chunked_body_is_chunked_anew_without_trailers(raw_upstream: RawUpstream) -> None:
-    async with gateway(tenant(raw_upstream.url)) as stage:
-        head = stage.request("/agent-manager/x", "Transfer-Encoding: chunked", method="POST")
-        await stage.send(head + b"3;ext=1\r\nabc\r\n2\r\nde\r\n0\r\nX-Trailer: 1\r\n\r\n")
+    async with gateway(tenant(raw_upstream.url)) as server:
+        head = server.request("/agent-manager/x", "Transfer-Encoding: chunked", method="POST")
+        await server.send(head + b"3;ext=1\r\nabc\r\n2\r\nde\r\n0\r\nX-Trailer: 1\r\n\r\n")
     assert raw_upstream.received.endswith(b"\r\n\r\n5\r\nabcde\r\n0\r\n\r\n") or raw_upstream.received.endswith(
         b"3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n"
     )
@@ -64,25 +64,27 @@ async def test_a_chunked_body_is_chunked_anew_without_trailers(raw_upstream: Raw
 
 
 async def test_a_post_without_a_body_says_so(raw_upstream: RawUpstream) -> None:
-    async with gateway(tenant(raw_upstream.url)) as stage:
-        await stage.send(stage.request("/agent-manager/x", method="POST"))
+    async with gateway(tenant(raw_upstream.url)) as server:
+        await server.send(server.request("/agent-manager/x", method="POST"))
     assert b"Content-Length: 0\r\n" in raw_upstream.received
 
 
 async def test_a_compressed_body_is_not_touched_either_way(raw_upstream: RawUpstream) -> None:
     raw_upstream.answer = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 7\r\n\r\nnotgzip"
     sent = b"\x1f\x8b not gzip at all"
-    async with gateway(tenant(raw_upstream.url)) as stage:
-        answer = await stage.send(stage.request("/agent-manager/x", "Content-Encoding: gzip", method="POST", body=sent))
+    async with gateway(tenant(raw_upstream.url)) as server:
+        answer = await server.send(
+            server.request("/agent-manager/x", "Content-Encoding: gzip", method="POST", body=sent)
+        )
     assert raw_upstream.received.endswith(b"\r\n\r\n" + sent)
     assert values(tuple(fields_of(answer)), "content-encoding") == ["gzip"]
     assert body_of(answer) == b"notgzip"
 
 
 async def test_a_client_that_waits_to_be_asked_is_asked_once_the_app_is_there(raw_upstream: RawUpstream) -> None:
-    async with gateway(tenant(raw_upstream.url)) as stage:
-        reader, writer = await stage.connect()
-        writer.write(stage.request("/agent-manager/x", "Expect: 100-continue", "Content-Length: 4", method="POST"))
+    async with gateway(tenant(raw_upstream.url)) as server:
+        reader, writer = await server.connect()
+        writer.write(server.request("/agent-manager/x", "Expect: 100-continue", "Content-Length: 4", method="POST"))
         assert await read_head(reader) == b"HTTP/1.1 100 Continue\r\n\r\n"
         writer.write(b"abcd")
         assert status_of(await reader.read()) == 200
@@ -91,17 +93,17 @@ async def test_a_client_that_waits_to_be_asked_is_asked_once_the_app_is_there(ra
 
 
 async def test_a_client_of_http_1_0_is_not_asked(raw_upstream: RawUpstream) -> None:
-    async with gateway(tenant(raw_upstream.url)) as stage:
-        request = stage.request("/agent-manager/x", "Expect: 100-continue", method="POST", body=b"abcd")
-        answer = await stage.send(request.replace(b"HTTP/1.1", b"HTTP/1.0", 1))
+    async with gateway(tenant(raw_upstream.url)) as server:
+        request = server.request("/agent-manager/x", "Expect: 100-continue", method="POST", body=b"abcd")
+        answer = await server.send(request.replace(b"HTTP/1.1", b"HTTP/1.0", 1))
     assert b"100 Continue" not in answer
     assert status_of(answer) == 200
 
 
 async def test_a_client_without_a_session_is_never_asked_for_its_body(raw_upstream: RawUpstream) -> None:
-    async with gateway(tenant(raw_upstream.url)) as stage:
+    async with gateway(tenant(raw_upstream.url)) as server:
         lines = ("Expect: 100-continue", "Content-Length: 4")
-        answer = await stage.first(stage.request("/agent-manager/x", *lines, method="POST", signed_in=False))
+        answer = await server.first(server.request("/agent-manager/x", *lines, method="POST", signed_in=False))
     assert status_of(answer) == 401
     assert raw_upstream.connections == []
 
@@ -118,9 +120,9 @@ async def test_the_first_byte_of_a_stream_arrives_before_the_second_is_made() ->
         writer.write(b"9\r\ndata: 2\n\n\r\n0\r\n\r\n")
         await reader.read()
 
-    async with app_that(script) as app, gateway(tenant(app.url)) as stage:
-        reader, writer = await stage.connect()
-        writer.write(stage.request("/agent-manager/events"))
+    async with app_that(script) as app, gateway(tenant(app.url)) as server:
+        reader, writer = await server.connect()
+        writer.write(server.request("/agent-manager/events"))
         await read_head(reader)
         assert await asyncio.wait_for(reader.readuntil(b"data: 1\n\n\r\n"), 5)
         asked.set()
@@ -143,12 +145,12 @@ async def test_events_may_be_further_apart_than_the_parts_of_another_answer() ->
             writer.write(b"7\r\ndata: 2\r\n0\r\n\r\n")
         await reader.read()
 
-    async with app_that(script) as app, gateway(tenant(app.url)) as stage:
-        reader, writer = await stage.connect()
-        writer.write(stage.request("/slow/events"))
+    async with app_that(script) as app, gateway(tenant(app.url)) as server:
+        reader, writer = await server.connect()
+        writer.write(server.request("/slow/events"))
         await waiting.wait()
-        assert b"data: 1" in await stage.send(
-            stage.request("/slow/x")
+        assert b"data: 1" in await server.send(
+            server.request("/slow/x")
         )  # cut after as much time as there may be between
         later.set()
         assert (await until_quiet(reader)).endswith(b"data: 2\r\n0\r\n\r\n")
@@ -164,9 +166,9 @@ async def test_an_app_may_answer_while_it_still_reads() -> None:
             writer.write(await reader.readexactly(3))
         await reader.read()
 
-    async with app_that(script) as app, gateway(tenant(app.url)) as stage:
-        reader, writer = await stage.connect()
-        writer.write(stage.request("/agent-manager/x", "Content-Length: 6", method="POST") + b"abc")
+    async with app_that(script) as app, gateway(tenant(app.url)) as server:
+        reader, writer = await server.connect()
+        writer.write(server.request("/agent-manager/x", "Content-Length: 6", method="POST") + b"abc")
         await read_head(reader)
         assert await asyncio.wait_for(reader.readexactly(3), 5) == b"abc"
         writer.write(b"def")
@@ -179,9 +181,9 @@ async def test_an_early_refusal_of_a_large_body_reaches_the_client() -> None:
         await read_head(reader)
         writer.write(b"HTTP/1.1 413 Too Large\r\nContent-Length: 3\r\nConnection: close\r\n\r\nbig")
 
-    async with app_that(script) as app, gateway(tenant(app.url)) as stage:
-        request = stage.request("/agent-manager/x", f"Content-Length: {64 * MIB}", method="POST")
-        answer = await stage.first(request + b"x" * 100_000)
+    async with app_that(script) as app, gateway(tenant(app.url)) as server:
+        request = server.request("/agent-manager/x", f"Content-Length: {64 * MIB}", method="POST")
+        answer = await server.first(request + b"x" * 100_000)
     assert status_of(answer) == 413
 
 
@@ -193,15 +195,15 @@ async def test_a_client_that_is_answered_early_may_send_the_rest_and_ask_again()
             writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nfine")
         await reader.read(1)
 
-    async with app_that(script) as app, gateway(tenant(app.url)) as stage:
-        reader, writer = await stage.connect()
-        first = stage.request("/agent-manager/first", f"Content-Length: {8 * MIB}", method="POST")
+    async with app_that(script) as app, gateway(tenant(app.url)) as server:
+        reader, writer = await server.connect()
+        first = server.request("/agent-manager/first", f"Content-Length: {8 * MIB}", method="POST")
         writer.write(first.replace(b"Connection: close\r\n", b""))
         assert status_of(await read_head(reader)) == 413
         for _ in range(8):
             writer.write(b"x" * MIB)
             await writer.drain()
-        writer.write(stage.request("/agent-manager/second"))
+        writer.write(server.request("/agent-manager/second"))
         assert (await until_quiet(reader)).endswith(b"fine")
         writer.close()
 
@@ -226,13 +228,13 @@ async def test_100_mib_pass_both_ways_in_little_memory() -> None:
                 writer.write(block)
                 await writer.drain()
 
-    async with app_that(script) as app, gateway(tenant(app.url)) as stage:
+    async with app_that(script) as app, gateway(tenant(app.url)) as server:
         peaks = []
         for blocks in (count // 20, count):
-            reader, writer = await stage.connect()
+            reader, writer = await server.connect()
             length = blocks * len(block)
             lines = (f"Content-Length: {length}",)
-            writer.write(stage.request(f"/agent-manager/x?blocks={blocks}", *lines, method="POST"))
+            writer.write(server.request(f"/agent-manager/x?blocks={blocks}", *lines, method="POST"))
             wanted = hashlib.sha256()
             for _ in range(blocks):
                 wanted.update(block)
@@ -266,10 +268,10 @@ async def test_an_app_waits_for_a_client_that_does_not_read() -> None:
         except TimeoutError:
             stalled.set()
 
-    async with app_that(script) as app, gateway(tenant(app.url)) as stage:
-        _, writer = await stage.connect()
+    async with app_that(script) as app, gateway(tenant(app.url)) as server:
+        _, writer = await server.connect()
         writer.transport.pause_reading()  # type: ignore[attr-defined]
-        writer.write(stage.request("/agent-manager/x"))
+        writer.write(server.request("/agent-manager/x"))
         await asyncio.wait_for(stalled.wait(), 30)
         writer.transport.abort()
     assert sent < 64
@@ -278,9 +280,9 @@ async def test_an_app_waits_for_a_client_that_does_not_read() -> None:
 @pytest.mark.row("GW-01")
 async def test_an_app_that_is_down_is_a_502(raw_upstream: RawUpstream) -> None:
     await raw_upstream.stop()
-    async with gateway(tenant(raw_upstream.url)) as stage:
-        page = await stage.send(stage.request("/agent-manager/x", "Accept: text/html"))
-        data = await stage.send(stage.request("/agent-manager/x", "Sec-Fetch-Mode: cors", "Accept: */*"))
+    async with gateway(tenant(raw_upstream.url)) as server:
+        page = await server.send(server.request("/agent-manager/x", "Accept: text/html"))
+        data = await server.send(server.request("/agent-manager/x", "Sec-Fetch-Mode: cors", "Accept: */*"))
     assert (status_of(page), status_of(data)) == (502, 502)
     assert b"<html" in page
     assert b'"app-unavailable"' in data
@@ -289,9 +291,9 @@ async def test_an_app_that_is_down_is_a_502(raw_upstream: RawUpstream) -> None:
 async def test_an_app_that_failed_is_named_in_the_log(raw_upstream: RawUpstream) -> None:
     await raw_upstream.stop()
     routes = (Route("/agent-manager", raw_upstream.url, name="Agent Manager"),)
-    async with gateway(tenant(routes=routes)) as stage:
+    async with gateway(tenant(routes=routes)) as server:
         with capture_logs() as lines:
-            await stage.send(stage.request("/agent-manager/x"))
+            await server.send(server.request("/agent-manager/x"))
     [line] = [line for line in lines if line["event"] == "app_failed"]
     assert (line["app"], line["route"], line["problem"]) == ("Agent Manager", "/agent-manager", "app-unavailable")
 
@@ -299,9 +301,9 @@ async def test_an_app_that_failed_is_named_in_the_log(raw_upstream: RawUpstream)
 @pytest.mark.row("GW-01")
 async def test_an_app_that_is_slow_is_a_504(raw_upstream: RawUpstream) -> None:
     raw_upstream.answer = b""
-    async with gateway(tenant(raw_upstream.url)) as stage:
+    async with gateway(tenant(raw_upstream.url)) as server:
         for method, body in (("GET", b""), ("POST", b"abc")):
-            answer = await stage.send(stage.request("/slow/x", method=method, body=body))
+            answer = await server.send(server.request("/slow/x", method=method, body=body))
             assert status_of(answer) == 504, method
     assert raw_upstream.requests == 2
 
@@ -312,9 +314,9 @@ async def test_an_app_that_does_not_read_a_body_is_a_504() -> None:
         writer.transport.pause_reading()  # type: ignore[attr-defined]
         await asyncio.Event().wait()
 
-    async with app_that(script) as app, gateway(tenant(app.url)) as stage:
-        request = stage.request("/slow/x", f"Content-Length: {256 * MIB}", method="POST")
-        reader, writer = await stage.connect()
+    async with app_that(script) as app, gateway(tenant(app.url)) as server:
+        request = server.request("/slow/x", f"Content-Length: {256 * MIB}", method="POST")
+        reader, writer = await server.connect()
         writer.write(request + b"x" * (64 * MIB))
         assert status_of(await asyncio.wait_for(read_head(reader), 30)) == 504
         writer.transport.abort()
@@ -326,8 +328,8 @@ async def test_an_answer_that_stops_halfway_is_cut_and_never_looks_whole() -> No
         writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n")
         await reader.read()
 
-    async with app_that(script) as app, gateway(tenant(app.url)) as stage:
-        answer = await stage.send(stage.request("/slow/x"))
+    async with app_that(script) as app, gateway(tenant(app.url)) as server:
+        answer = await server.send(server.request("/slow/x"))
     assert b"abc" in answer
     assert not answer.endswith(b"0\r\n\r\n")
 
@@ -345,9 +347,9 @@ async def test_only_what_may_be_repeated_is_sent_again_after_a_dead_connection(
                 return  # the kept connection dies under the second request
             writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
 
-    async with app_that(script) as app, gateway(tenant(app.url)) as stage:
-        await stage.send(stage.request("/agent-manager/x"))
-        answer = await stage.send(stage.request("/agent-manager/x", method=method))
+    async with app_that(script) as app, gateway(tenant(app.url)) as server:
+        await server.send(server.request("/agent-manager/x"))
+        answer = await server.send(server.request("/agent-manager/x", method=method))
     assert status_of(answer) == status
     assert len(requests) == 1 + times
 
@@ -360,9 +362,9 @@ async def test_a_client_that_goes_away_frees_the_app() -> None:
         started.set()
         await reader.read()
 
-    async with app_that(script) as app, gateway(tenant(app.url)) as stage:
-        _, writer = await stage.connect()
-        writer.write(stage.request("/agent-manager/x"))
+    async with app_that(script) as app, gateway(tenant(app.url)) as server:
+        _, writer = await server.connect()
+        writer.write(server.request("/agent-manager/x"))
         await started.wait()
         writer.transport.abort()
         await asyncio.wait_for(app.closed.wait(), 5)
@@ -377,9 +379,9 @@ async def test_a_body_cut_off_by_the_client_is_cut_off_for_the_app() -> None:
         got = await reader.read(3)
         got += await reader.read()
 
-    async with app_that(script) as app, gateway(tenant(app.url)) as stage:
-        _, writer = await stage.connect()
-        writer.write(stage.request("/agent-manager/x", "Content-Length: 100", method="POST") + b"abc")
+    async with app_that(script) as app, gateway(tenant(app.url)) as server:
+        _, writer = await server.connect()
+        writer.write(server.request("/agent-manager/x", "Content-Length: 100", method="POST") + b"abc")
         await writer.drain()
         writer.close()
         await asyncio.wait_for(app.closed.wait(), 5)
@@ -389,12 +391,12 @@ async def test_a_body_cut_off_by_the_client_is_cut_off_for_the_app() -> None:
 @pytest.mark.parametrize("declared", [True, False])
 async def test_a_body_larger_than_the_route_takes_is_a_413(declared: bool, raw_upstream: RawUpstream) -> None:
     site = tenant(routes=(Route("", raw_upstream.url, max_body=10),))
-    async with gateway(site) as stage:
+    async with gateway(site) as server:
         if declared:
-            request = stage.request("/x", method="POST", body=b"x" * 11)
+            request = server.request("/x", method="POST", body=b"x" * 11)
         else:
-            request = stage.request("/x", "Transfer-Encoding: chunked", method="POST") + b"b\r\n" + b"x" * 11 + b"\r\n"
-        assert status_of(await stage.first(request)) == 413
+            request = server.request("/x", "Transfer-Encoding: chunked", method="POST") + b"b\r\n" + b"x" * 11 + b"\r\n"
+        assert status_of(await server.first(request)) == 413
     assert raw_upstream.requests == 0
 
 
@@ -405,15 +407,15 @@ async def test_a_stream_ends_with_its_session() -> None:
         writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n")
         await reader.read()
 
-    async with app_that(script) as app, gateway(tenant(app.url)) as stage:
-        reader, writer = await stage.connect()
-        writer.write(stage.request("/agent-manager/events"))
+    async with app_that(script) as app, gateway(tenant(app.url)) as server:
+        reader, writer = await server.connect()
+        writer.write(server.request("/agent-manager/events"))
         await reader.readuntil(b"abc\r\n")
-        stage.sessions.end("s1")
+        server.sessions.end("s1")
         with pytest.raises((ConnectionError, asyncio.IncompleteReadError)):
             await asyncio.wait_for(reader.readexactly(1), 5)
         await asyncio.wait_for(app.closed.wait(), 5)
-        assert stage.sessions.closers == {"s1": []}
+        assert server.sessions.closers == {"s1": []}
         writer.transport.abort()
 
 
@@ -422,7 +424,7 @@ async def test_a_stream_ends_at_the_absolute_end_of_its_session() -> None:
         await read_head(reader)
         await reader.read()
 
-    async with app_that(script) as app, gateway(tenant(app.url)) as stage:
-        stage.sessions.known["tag.secret"] = replace(session(), ends_at=stage.clock.now() + 0.2)
-        assert await stage.send(stage.request("/agent-manager/events")) == b""
+    async with app_that(script) as app, gateway(tenant(app.url)) as server:
+        server.sessions.known["tag.secret"] = replace(session(), ends_at=server.clock.now() + 0.2)
+        assert await server.send(server.request("/agent-manager/events")) == b""
         await asyncio.wait_for(app.closed.wait(), 5)

@@ -8,25 +8,36 @@ from hypothesis import strategies as st
 
 from gateway.domain.session import Session
 from gateway.domain.tenant import IdentityDelivery, Route, Tenant, TokenCookie
-from gateway.proxy.headers import ORIGIN_WIDE, Fields, may_set_cookie, public_location, request_head, response_fields
-from gateway.proxy.routing import Found, find
+from gateway.proxy.headers import (
+    ORIGIN_WIDE,
+    HeaderFields,
+    may_set_cookie,
+    public_location,
+    request_head,
+    response_fields,
+)
+from gateway.proxy.routing import RouteMatch, find
 from tests.properties import Reached, property_test
-from tests.proxy.stage import TOKEN, checked, session, tenant, values
+from tests.proxy.proxy_server import TOKEN, checked, session, tenant, values
 
 APP = "http://app.internal:3000"
 EVERY_WAY = frozenset(IdentityDelivery)
 
 
-def sent(*fields: tuple[str, str], whose: Session | None = None, site: Tenant | None = None, **route: object) -> Fields:
+def sent(
+    *fields: tuple[str, str], whose: Session | None = None, site: Tenant | None = None, **route: object
+) -> HeaderFields:
     """What the app gets of a request with `fields` from a user who is in."""
     site = site or tenant(routes=(replace(Route("/app", APP, identity=EVERY_WAY), **route),))  # type: ignore[arg-type]
     request = checked("/app/x", *fields)
     found = find(request, site, "/-/")
-    assert isinstance(found, Found)
+    assert isinstance(found, RouteMatch)
     return request_head(request, found, site, whose or session(), "192.0.2.7").fields
 
 
-def answered(*fields: tuple[str, str], asked: tuple[tuple[str, str], ...] = (), site: Tenant | None = None) -> Fields:
+def answered(
+    *fields: tuple[str, str], asked: tuple[tuple[str, str], ...] = (), site: Tenant | None = None
+) -> HeaderFields:
     """What the browser gets of an answer with `fields`."""
     site = site or tenant(APP)
     return response_fields(fields, checked("/unified-admin/x", *asked), site.routes[0], site)
@@ -69,7 +80,7 @@ def test_a_public_path_gives_no_identity() -> None:
     site = tenant(APP, public_paths=frozenset({"/unified-admin/x"}))
     request = checked("/unified-admin/x", ("Authorization", "Bearer x"), ("Cookie", "token=x; a=1"))
     found = find(request, site, "/-/")
-    assert isinstance(found, Found)
+    assert isinstance(found, RouteMatch)
     fields = request_head(request, found, site, None, "192.0.2.7").fields
     assert values(fields, "authorization") == []
     assert values(fields, "cookie") == ["a=1"]

@@ -3,8 +3,8 @@
 import pytest
 
 from gateway.domain.problem import Problem
-from gateway.proxy.request_check import Checked, Refusal, RequestHead, check, fully_decoded
-from tests.proxy.stage import HOST, checked, head
+from gateway.proxy.request_check import Checked, InvalidRequest, RequestHead, check, fully_decoded
+from tests.proxy.proxy_server import HOST, checked, head
 
 KEY = ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ==")
 HANDSHAKE = (("Upgrade", "websocket"), ("Connection", "keep-alive, Upgrade"), ("Sec-WebSocket-Version", "13"), KEY)
@@ -13,7 +13,7 @@ HANDSHAKE = (("Upgrade", "websocket"), ("Connection", "keep-alive, Upgrade"), ("
 def status(request: RequestHead) -> int:
     """The status of the refusal; 200 when it passes."""
     result = check(request)
-    return result.status if isinstance(result, Refusal) else 200
+    return result.status if isinstance(result, InvalidRequest) else 200
 
 
 @pytest.mark.parametrize(
@@ -110,7 +110,7 @@ def test_the_methods_of_apps_pass(method: str) -> None:
 
 @pytest.mark.parametrize("method", ["TRACE", "CONNECT", "get", "FOO", "PROPFIND", "", "G\xcbT"])
 def test_any_other_method_is_a_405(method: str) -> None:
-    assert check(head(method=method)) == Refusal(Problem.METHOD_NOT_ALLOWED, 405)
+    assert check(head(method=method)) == InvalidRequest(Problem.METHOD_NOT_ALLOWED, 405)
 
 
 @pytest.mark.parametrize(
@@ -316,8 +316,8 @@ def test_decoding_goes_on_until_nothing_is_left() -> None:
 
 def test_a_path_has_at_most_256_segments_and_a_request_at_most_500_cookies() -> None:
     """Each one is looked at several times: 4,000 segments cost 25 ms, 16,000 cookies 50 ms."""
-    assert not isinstance(check(head("/" + "a/" * 255)), Refusal)
-    assert check(head("/" + "a/" * 256)) == Refusal(Problem.REQUEST_TOO_LARGE, 414)
-    assert check(head("/" + "a%2f" * 256)) == Refusal(Problem.REQUEST_TOO_LARGE, 414)
-    assert not isinstance(check(head("/", ("Cookie", "; ".join(["a=1"] * 500)))), Refusal)
-    assert check(head("/", ("Cookie", ";" * 500))) == Refusal(Problem.HEADERS_TOO_LARGE, 431)
+    assert not isinstance(check(head("/" + "a/" * 255)), InvalidRequest)
+    assert check(head("/" + "a/" * 256)) == InvalidRequest(Problem.REQUEST_TOO_LARGE, 414)
+    assert check(head("/" + "a%2f" * 256)) == InvalidRequest(Problem.REQUEST_TOO_LARGE, 414)
+    assert not isinstance(check(head("/", ("Cookie", "; ".join(["a=1"] * 500)))), InvalidRequest)
+    assert check(head("/", ("Cookie", ";" * 500))) == InvalidRequest(Problem.HEADERS_TOO_LARGE, 431)

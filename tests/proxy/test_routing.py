@@ -7,10 +7,10 @@ import pytest
 from hypothesis import strategies as st
 
 from gateway.domain.tenant import Route, Tenant
-from gateway.proxy.request_check import Refusal, check
-from gateway.proxy.routing import ClosedDoor, Found, NoRoute, OddPath, find, upstream_target
+from gateway.proxy.request_check import InvalidRequest, check
+from gateway.proxy.routing import BlockedEndpoint, InvalidPath, NoRoute, RouteMatch, find, upstream_target
 from tests.properties import Reached, nearly, property_test
-from tests.proxy.stage import checked, head, tenant
+from tests.proxy.proxy_server import checked, head, tenant
 
 APP = "http://app.internal:3000"
 
@@ -20,7 +20,7 @@ def routes(*paths: str, strip: bool = False, to: str = APP) -> Tenant:
     return tenant(routes=tuple(Route(path, to, strip_prefix=strip) for path in paths))
 
 
-def found(target: str, site: Tenant) -> Found | ClosedDoor | NoRoute | OddPath:
+def found(target: str, site: Tenant) -> RouteMatch | BlockedEndpoint | NoRoute | InvalidPath:
     """Where `target` goes."""
     return find(checked(target), site, "/-/")
 
@@ -28,7 +28,7 @@ def found(target: str, site: Tenant) -> Found | ClosedDoor | NoRoute | OddPath:
 def route_of(target: str, *paths: str) -> str | None:
     """The path of the route that takes `target`."""
     result = found(target, routes(*paths))
-    return result.route.path if isinstance(result, Found) else None
+    return result.route.path if isinstance(result, RouteMatch) else None
 
 
 def test_a_route_matches_whole_segments() -> None:
@@ -53,8 +53,8 @@ def test_no_route_covers_the_gateways_own_prefix(target: str) -> None:
 @pytest.mark.parametrize("target", ["/app//x", "/app/a%2fb", "/app/a%252Fb"])
 def test_odd_slashes_need_a_route_that_takes_them(target: str) -> None:
     strict, lenient = routes("/app"), tenant(routes=(Route("/app", APP, allow_encoded_slash=True),))
-    assert found(target, strict) == OddPath()
-    assert isinstance(found(target, lenient), Found)
+    assert found(target, strict) == InvalidPath()
+    assert isinstance(found(target, lenient), RouteMatch)
 
 
 @pytest.mark.parametrize(
@@ -93,11 +93,11 @@ _TARGETS = nearly(
 @property_test(_TARGETS, least=0.3)
 def test_whatever_is_let_through_lies_on_its_route_and_is_sent_byte_for_byte(reached: Reached, target: str) -> None:
     passed = check(head(target))
-    if isinstance(passed, Refusal):
+    if isinstance(passed, InvalidRequest):
         return
     site = routes("/app", "/a/admin")
     result = find(passed, site, "/-/")
-    if not isinstance(result, Found):
+    if not isinstance(result, RouteMatch):
         return
     reached()
     prefix = [part for part in result.route.path.split("/") if part]
@@ -106,7 +106,7 @@ def test_whatever_is_let_through_lies_on_its_route_and_is_sent_byte_for_byte(rea
     assert result.target == target
 
 
-DOORS = [
+BLOCKED = [
     "/unified-admin/keycloakLogin",
     "/unified-admin/keycloakLogin/anything/below",
     "/agent-manager/agent/login",
@@ -170,23 +170,23 @@ def spellings(path: str) -> list[str]:
 @pytest.mark.row("NX-05")
 @pytest.mark.attack("F12")
 @pytest.mark.parametrize("strip", [False, True])
-@pytest.mark.parametrize("door", DOORS)
-def test_the_apps_own_sign_in_doors_are_closed_in_every_spelling(door: str, strip: bool) -> None:
+@pytest.mark.parametrize("blocked", BLOCKED)
+def test_the_apps_own_sign_in_doors_are_closed_in_every_spelling(blocked: str, strip: bool) -> None:
     paths = ("", "/unified-admin", "/agent-manager", "/auth")
     site = tenant(routes=tuple(Route(p, APP, strip_prefix=strip, allow_encoded_slash=True) for p in paths))
-    for spelling in spellings(door):
+    for spelling in spellings(blocked):
         for method in ("GET", "POST", "PUT", "OPTIONS"):
             request = check(head(spelling, method=method))
-            assert isinstance(request, Refusal) or find(request, site, "/-/") == ClosedDoor(), spelling
+            assert isinstance(request, InvalidRequest) or find(request, site, "/-/") == BlockedEndpoint(), spelling
 
 
 @pytest.mark.row("NX-05")
 @pytest.mark.parametrize("path", ["/x", "/x/y"])
 def test_a_door_is_closed_where_the_route_or_its_base_completes_it(path: str) -> None:
     split = tenant(routes=(Route("/x", f"{APP}/agent", strip_prefix=True), Route("/agent", APP, strip_prefix=True)))
-    assert found("/x/login", split) == ClosedDoor()
-    assert found("/agent/login", split) == ClosedDoor()
-    assert isinstance(found(path, split), Found)
+    assert found("/x/login", split) == BlockedEndpoint()
+    assert found("/agent/login", split) == BlockedEndpoint()
+    assert isinstance(found(path, split), RouteMatch)
 
 
 @pytest.mark.parametrize(
@@ -206,4 +206,4 @@ def test_a_door_is_closed_where_the_route_or_its_base_completes_it(path: str) ->
     ],
 )
 def test_everything_beside_the_doors_stays_open(target: str) -> None:
-    assert isinstance(found(target, routes("")), Found)
+    assert isinstance(found(target, routes("")), RouteMatch)

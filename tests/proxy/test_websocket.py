@@ -11,12 +11,12 @@ import aiohttp
 import pytest
 from aiohttp import WSMsgType
 
-from tests.neighbours.upstream import EchoUpstream
-from tests.proxy.stage import (
+from tests.dependencies.upstream import EchoUpstream
+from tests.proxy.proxy_server import (
     HOST,
     TOKEN,
+    ProxyServer,
     Script,
-    Stage,
     app_that,
     gateway,
     read_head,
@@ -37,7 +37,7 @@ def accept(key: str = KEY) -> str:
     return b64encode(hashlib.sha1(f"{key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11".encode()).digest()).decode()
 
 
-def handshake(stage: Stage, *lines: str, target: str = "/agent-manager/ws", signed_in: bool = True) -> bytes:
+def handshake(server: ProxyServer, *lines: str, target: str = "/agent-manager/ws", signed_in: bool = True) -> bytes:
     """A raw handshake of a page of the tenant's own."""
     own = [
         f"Host: {HOST}",
@@ -46,7 +46,7 @@ def handshake(stage: Stage, *lines: str, target: str = "/agent-manager/ws", sign
         "Connection: Upgrade",
         "Sec-WebSocket-Version: 13",
         f"Sec-WebSocket-Key: {KEY}",
-        *([f"Cookie: {stage.cookie}"] if signed_in else []),
+        *([f"Cookie: {server.cookie}"] if signed_in else []),
         *lines,
     ]
     return "\r\n".join([f"GET {target} HTTP/1.1", *own, "", ""]).encode()
@@ -61,17 +61,17 @@ def switching(**changes: str) -> bytes:
 
 
 @asynccontextmanager
-async def socket(stage: Stage, **options: Any) -> AsyncIterator[aiohttp.ClientWebSocketResponse]:
+async def socket(server: ProxyServer, **options: Any) -> AsyncIterator[aiohttp.ClientWebSocketResponse]:
     """A WebSocket by a real client."""
-    headers = {"Host": HOST, "Origin": ORIGIN, "Cookie": stage.cookie}
-    url = f"http://127.0.0.1:{stage.port}/agent-manager/ws"
+    headers = {"Host": HOST, "Origin": ORIGIN, "Cookie": server.cookie}
+    url = f"http://127.0.0.1:{server.port}/agent-manager/ws"
     async with aiohttp.ClientSession() as client, client.ws_connect(url, headers=headers, **options) as one:
         yield one
 
 
 @pytest.mark.row("GW-02")
 async def test_text_and_binary_pass_both_ways(echo_upstream: EchoUpstream) -> None:
-    async with gateway(tenant(echo_upstream.url)) as stage, socket(stage) as one:
+    async with gateway(tenant(echo_upstream.url)) as server, socket(server) as one:
         await one.send_str("\u00fc\u06f1")
         assert await one.receive_str() == "\u00fc\u06f1"
         for size in (0, 1, 125, 126, 65535, 65536, 1_000_000):
@@ -81,7 +81,7 @@ async def test_text_and_binary_pass_both_ways(echo_upstream: EchoUpstream) -> No
 
 @pytest.mark.row("GW-02")
 async def test_ping_is_answered_by_the_app(echo_upstream: EchoUpstream) -> None:
-    async with gateway(tenant(echo_upstream.url)) as stage, socket(stage, autoping=False) as one:
+    async with gateway(tenant(echo_upstream.url)) as server, socket(server, autoping=False) as one:
         await one.ping(b"are you there")
         answer = await one.receive()
         assert (answer.type, answer.data) == (WSMsgType.PONG, b"are you there")
@@ -89,7 +89,7 @@ async def test_ping_is_answered_by_the_app(echo_upstream: EchoUpstream) -> None:
 
 @pytest.mark.row("GW-02")
 async def test_a_ping_of_the_app_reaches_the_browser(echo_upstream: EchoUpstream) -> None:
-    async with gateway(tenant(echo_upstream.url)) as stage, socket(stage, autoping=False) as one:
+    async with gateway(tenant(echo_upstream.url)) as server, socket(server, autoping=False) as one:
         await one.send_str("x")
         await one.receive_str()
         [app_side] = echo_upstream.sockets
@@ -101,7 +101,7 @@ async def test_a_ping_of_the_app_reaches_the_browser(echo_upstream: EchoUpstream
 @pytest.mark.row("GW-02")
 @pytest.mark.parametrize("code", [1000, 1001, 3000, 4001])
 async def test_close_codes_of_the_app_reach_the_browser(code: int, echo_upstream: EchoUpstream) -> None:
-    async with gateway(tenant(echo_upstream.url)) as stage, socket(stage) as one:
+    async with gateway(tenant(echo_upstream.url)) as server, socket(server) as one:
         await one.send_str(f"close {code}")
         answer = await one.receive()
         assert (answer.type, answer.data, answer.extra) == (WSMsgType.CLOSE, code, "as asked")
@@ -109,8 +109,8 @@ async def test_close_codes_of_the_app_reach_the_browser(code: int, echo_upstream
 
 @pytest.mark.row("GW-02")
 async def test_close_codes_of_the_browser_reach_the_app(echo_upstream: EchoUpstream) -> None:
-    async with gateway(tenant(echo_upstream.url)) as stage:
-        async with socket(stage) as one:
+    async with gateway(tenant(echo_upstream.url)) as server:
+        async with socket(server) as one:
             await one.send_str("x")
             await one.receive_str()
             [app_side] = echo_upstream.sockets
@@ -120,21 +120,21 @@ async def test_close_codes_of_the_browser_reach_the_app(echo_upstream: EchoUpstr
 
 @pytest.mark.row("GW-07")
 async def test_a_handshake_brings_the_renewed_token_cookie(echo_upstream: EchoUpstream) -> None:
-    async with gateway(tenant(echo_upstream.url)) as stage:
-        answer = await stage.first(handshake(stage))
+    async with gateway(tenant(echo_upstream.url)) as server:
+        answer = await server.first(handshake(server))
     assert status_of(answer) == 101
     assert f"\r\nSet-Cookie: token={TOKEN}; ".encode() in answer
 
 
 @pytest.mark.row("GW-02")
 async def test_the_app_chooses_the_subprotocol(echo_upstream: EchoUpstream) -> None:
-    async with gateway(tenant(echo_upstream.url)) as stage, socket(stage, protocols=("none", "chat")) as one:
+    async with gateway(tenant(echo_upstream.url)) as server, socket(server, protocols=("none", "chat")) as one:
         assert one.protocol == "chat"
 
 
 @pytest.mark.row("GW-02")
 async def test_compression_is_between_browser_and_app(echo_upstream: EchoUpstream) -> None:
-    async with gateway(tenant(echo_upstream.url)) as stage, socket(stage, compress=15) as one:
+    async with gateway(tenant(echo_upstream.url)) as server, socket(server, compress=15) as one:
         assert one.compress
         await one.send_str("a" * 100_000)
         assert await one.receive_str() == "a" * 100_000
@@ -142,7 +142,7 @@ async def test_compression_is_between_browser_and_app(echo_upstream: EchoUpstrea
 
 @pytest.mark.row("GW-08")
 async def test_the_handshake_carries_identity_to_the_app(echo_upstream: EchoUpstream) -> None:
-    async with gateway(tenant(echo_upstream.url)) as stage, socket(stage) as one:
+    async with gateway(tenant(echo_upstream.url)) as server, socket(server) as one:
         await one.send_str("headers")
         seen = {name.lower(): value for name, value in (await one.receive_json())["headers"]}
     assert seen["authorization"] == f"Bearer {TOKEN}"
@@ -154,8 +154,8 @@ async def test_the_handshake_carries_identity_to_the_app(echo_upstream: EchoUpst
 @pytest.mark.row("GW-12")
 @pytest.mark.attack("A11")
 async def test_a_handshake_without_a_session_is_a_401_in_json(echo_upstream: EchoUpstream) -> None:
-    async with gateway(tenant(echo_upstream.url)) as stage:
-        answer = await stage.send(handshake(stage, signed_in=False))
+    async with gateway(tenant(echo_upstream.url)) as server:
+        answer = await server.send(handshake(server, signed_in=False))
     assert status_of(answer) == 401
     assert b'"sign-in-first"' in answer
     assert b'"https://cc.example/-/login"' in answer
@@ -164,9 +164,9 @@ async def test_a_handshake_without_a_session_is_a_401_in_json(echo_upstream: Ech
 
 @pytest.mark.attack("F7")
 async def test_a_handshake_from_a_sibling_is_a_403(echo_upstream: EchoUpstream) -> None:
-    async with gateway(tenant(echo_upstream.url)) as stage:
-        forged = handshake(stage).replace(ORIGIN.encode(), b"https://evil.cc.example")
-        assert status_of(await stage.send(forged)) == 403
+    async with gateway(tenant(echo_upstream.url)) as server:
+        forged = handshake(server).replace(ORIGIN.encode(), b"https://evil.cc.example")
+        assert status_of(await server.send(forged)) == 403
     assert echo_upstream.requests == []
 
 
@@ -195,29 +195,29 @@ def answering(raw: bytes) -> Script:
     ],
 )
 async def test_a_wrong_answer_to_a_handshake_is_a_502_and_no_tunnel(raw: bytes) -> None:
-    async with app_that(answering(raw)) as app, gateway(tenant(app.url)) as stage:
-        answer = await stage.send(handshake(stage) + b"GET /smuggled HTTP/1.1\r\n\r\n")
+    async with app_that(answering(raw)) as app, gateway(tenant(app.url)) as server:
+        answer = await server.send(handshake(server) + b"GET /smuggled HTTP/1.1\r\n\r\n")
     assert status_of(answer) == 502
     assert answer.count(b"HTTP/1.1") == 1
 
 
 async def test_an_apps_refusal_of_a_handshake_is_passed_on() -> None:
     raw = b"HTTP/1.1 403 Forbidden\r\nX-Why: not you\r\nContent-Length: 3\r\n\r\nno!"
-    async with app_that(answering(raw)) as app, gateway(tenant(app.url)) as stage:
-        answer = await stage.send(handshake(stage))
+    async with app_that(answering(raw)) as app, gateway(tenant(app.url)) as server:
+        answer = await server.send(handshake(server))
     assert status_of(answer) == 403
     assert b"X-Why: not you" in answer
     assert answer.endswith(b"no!")
 
 
 async def test_no_answer_to_a_handshake_is_a_504() -> None:
-    async with app_that(answering(b"")) as app, gateway(tenant(app.url)) as stage:
-        assert status_of(await stage.send(handshake(stage, target="/slow/ws"))) == 504
+    async with app_that(answering(b"")) as app, gateway(tenant(app.url)) as server:
+        assert status_of(await server.send(handshake(server, target="/slow/ws"))) == 504
 
 
 async def test_nobody_there_for_a_handshake_is_a_502() -> None:
-    async with gateway(tenant()) as stage:
-        assert status_of(await stage.send(handshake(stage))) == 502
+    async with gateway(tenant()) as server:
+        assert status_of(await server.send(handshake(server))) == 502
 
 
 async def test_bytes_right_behind_either_handshake_are_not_lost() -> None:
@@ -228,9 +228,9 @@ async def test_bytes_right_behind_either_handshake_are_not_lost() -> None:
         writer.write(switching() + b"from the app")
         got.extend(await reader.readexactly(16))
 
-    async with app_that(script) as app, gateway(tenant(app.url)) as stage:
-        reader, writer = await stage.connect()
-        writer.write(handshake(stage) + b"from the browser")
+    async with app_that(script) as app, gateway(tenant(app.url)) as server:
+        reader, writer = await server.connect()
+        writer.write(handshake(server) + b"from the browser")
         assert status_of(await read_head(reader)) == 101
         assert await asyncio.wait_for(reader.readexactly(12), 5) == b"from the app"
         await asyncio.wait_for(app.closed.wait(), 5)
@@ -240,25 +240,25 @@ async def test_bytes_right_behind_either_handshake_are_not_lost() -> None:
 
 @pytest.mark.attack("A11")
 async def test_open_websockets_close_when_their_session_ends(echo_upstream: EchoUpstream) -> None:
-    async with gateway(tenant(echo_upstream.url)) as stage:
-        connections = [await stage.connect() for _ in range(20)]
+    async with gateway(tenant(echo_upstream.url)) as server:
+        connections = [await server.connect() for _ in range(20)]
         for reader, writer in connections:
-            writer.write(handshake(stage))
+            writer.write(handshake(server))
             assert status_of(await read_head(reader)) == 101
-        stage.sessions.end("s1")
+        server.sessions.end("s1")
         for reader, writer in connections:
             async with asyncio.timeout(2):
                 assert await until_quiet(reader) == SESSION_OVER  # and not a byte after it, though nobody answers
             writer.transport.abort()
-        assert status_of(await stage.send(handshake(stage))) == 401
+        assert status_of(await server.send(handshake(server))) == 401
 
 
 @pytest.mark.attack("A11")
 async def test_the_end_of_the_session_is_told_to_both_sides_as_1008(echo_upstream: EchoUpstream) -> None:
-    async with gateway(tenant(echo_upstream.url)) as stage, socket(stage) as one:
+    async with gateway(tenant(echo_upstream.url)) as server, socket(server) as one:
         await one.send_str("x")
         assert await one.receive_str() == "x"
-        stage.sessions.end("s1")
+        server.sessions.end("s1")
         told = await one.receive(timeout=10)
         assert (told.type, told.data) == (WSMsgType.CLOSE, 1008)
         assert (await one.receive(timeout=10)).type is WSMsgType.CLOSED
@@ -277,11 +277,11 @@ async def test_what_is_sent_after_the_end_of_the_session_reaches_nobody() -> Non
             heard.extend(data)
             writer.write(b"late words")
 
-    async with app_that(script) as app, gateway(tenant(app.url)) as stage:
-        reader, writer = await stage.connect()
-        writer.write(handshake(stage))
+    async with app_that(script) as app, gateway(tenant(app.url)) as server:
+        reader, writer = await server.connect()
+        writer.write(handshake(server))
         await read_head(reader)
-        stage.sessions.end("s1")
+        server.sessions.end("s1")
         writer.write(b"\x82\x83\x00\x00\x00\x00abc")
         async with asyncio.timeout(2):
             assert await until_quiet(reader) == SESSION_OVER
@@ -291,13 +291,13 @@ async def test_what_is_sent_after_the_end_of_the_session_reaches_nobody() -> Non
 
 
 async def test_a_browser_that_vanishes_frees_the_app(echo_upstream: EchoUpstream) -> None:
-    async with app_that(answering(switching())) as app, gateway(tenant(app.url)) as stage:
-        reader, writer = await stage.connect()
-        writer.write(handshake(stage))
+    async with app_that(answering(switching())) as app, gateway(tenant(app.url)) as server:
+        reader, writer = await server.connect()
+        writer.write(handshake(server))
         await read_head(reader)
         writer.transport.abort()
         await asyncio.wait_for(app.closed.wait(), 5)
-        assert stage.sessions.closers == {"s1": []}
+        assert server.sessions.closers == {"s1": []}
 
 
 async def test_an_app_that_vanishes_frees_the_browser() -> None:
@@ -306,29 +306,29 @@ async def test_an_app_that_vanishes_frees_the_browser() -> None:
         writer.write(switching() + b"last words")
         await writer.drain()
 
-    async with app_that(script) as app, gateway(tenant(app.url)) as stage:
-        reader, writer = await stage.connect()
-        writer.write(handshake(stage))
+    async with app_that(script) as app, gateway(tenant(app.url)) as server:
+        reader, writer = await server.connect()
+        writer.write(handshake(server))
         await read_head(reader)
         assert await asyncio.wait_for(reader.read(), 5) == b"last words"
         writer.close()
 
 
 async def test_a_living_websocket_counts_as_use_at_most_once_a_minute(echo_upstream: EchoUpstream) -> None:
-    async with gateway(tenant(echo_upstream.url)) as stage, socket(stage) as one:
+    async with gateway(tenant(echo_upstream.url)) as server, socket(server) as one:
 
         async def talk() -> list[str]:
             for _ in range(3):
                 await one.send_str("x")
                 await one.receive_str()
-            return stage.sessions.uses
+            return server.sessions.uses
 
         assert await talk() == []
-        stage.clock.advance(61)
+        server.clock.advance(61)
         assert await talk() == ["s1"]
-        stage.clock.advance(59)
+        server.clock.advance(59)
         assert await talk() == ["s1"]
-        stage.clock.advance(2)
+        server.clock.advance(2)
         assert await talk() == ["s1", "s1"]
 
 
@@ -339,9 +339,9 @@ async def test_an_app_that_does_not_read_makes_the_browser_wait() -> None:
         writer.transport.pause_reading()  # type: ignore[attr-defined]
         await asyncio.Event().wait()
 
-    async with app_that(script) as app, gateway(tenant(app.url)) as stage:
-        reader, writer = await stage.connect()
-        writer.write(handshake(stage))
+    async with app_that(script) as app, gateway(tenant(app.url)) as server:
+        reader, writer = await server.connect()
+        writer.write(handshake(server))
         await read_head(reader)
         sent = 0
         try:
@@ -362,14 +362,14 @@ async def test_a_browser_that_leaves_while_the_app_takes_nothing_is_noticed() ->
         writer.transport.pause_reading()  # type: ignore[attr-defined]
         await asyncio.Event().wait()
 
-    async with app_that(script) as app, gateway(tenant(app.url), sockets=1) as stage:
-        reader, writer = await stage.connect()
-        writer.write(handshake(stage, target="/slow/ws"))
+    async with app_that(script) as app, gateway(tenant(app.url), sockets=1) as server:
+        reader, writer = await server.connect()
+        writer.write(handshake(server, target="/slow/ws"))
         await read_head(reader)
         writer.write(b"x" * 2**25)
         async with asyncio.timeout(10):
             assert await until_quiet(reader) == b""
-        assert stage.sessions.closers == {"s1": []}
+        assert server.sessions.closers == {"s1": []}
         writer.transport.abort()
 
 
@@ -382,40 +382,40 @@ async def test_a_session_that_ends_during_the_handshake_opens_no_websocket() -> 
         asked.set()
         await reader.read()
 
-    async with app_that(script) as app, gateway(tenant(app.url)) as stage:
-        reader, writer = await stage.connect()
-        writer.write(handshake(stage))
+    async with app_that(script) as app, gateway(tenant(app.url)) as server:
+        reader, writer = await server.connect()
+        writer.write(handshake(server))
         await asked.wait()
-        stage.sessions.end("s1")
+        server.sessions.end("s1")
         assert await asyncio.wait_for(reader.read(), 2) == b""
         await asyncio.wait_for(app.closed.wait(), 5)
         writer.transport.abort()
 
 
 async def test_a_session_has_only_so_many_at_a_time_and_one_that_ends_makes_room(echo_upstream: EchoUpstream) -> None:
-    async with gateway(tenant(echo_upstream.url), sockets=2) as stage, socket(stage) as one, socket(stage):
-        refused = await stage.send(handshake(stage))
+    async with gateway(tenant(echo_upstream.url), sockets=2) as server, socket(server) as one, socket(server):
+        refused = await server.send(handshake(server))
         assert status_of(refused) == 429
         assert b'"too-many-streams"' in refused
         await one.close()
-        async with socket(stage) as another:
+        async with socket(server) as another:
             await another.send_str("in")
             assert await another.receive_str() == "in"
 
 
 async def test_a_handshake_that_fails_takes_no_place() -> None:
-    async with gateway(tenant(), sockets=1) as stage:
+    async with gateway(tenant(), sockets=1) as server:
         for _ in range(3):
-            assert status_of(await stage.send(handshake(stage))) == 502
+            assert status_of(await server.send(handshake(server))) == 502
 
 
 @pytest.mark.row("GW-20")
 async def test_the_end_of_the_process_is_told_to_both_sides_as_1001(echo_upstream: EchoUpstream) -> None:
-    async with gateway(tenant(echo_upstream.url)) as stage, socket(stage) as one:
+    async with gateway(tenant(echo_upstream.url)) as server, socket(server) as one:
         await one.send_str("x")
         assert await one.receive_str() == "x"
         [app_side] = echo_upstream.sockets
-        ending = asyncio.create_task(stage.runner.cleanup())
+        ending = asyncio.create_task(server.runner.cleanup())
         told = await one.receive(timeout=10)
         assert (told.type, told.data) == (WSMsgType.CLOSE, 1001)
         await ending
@@ -429,12 +429,12 @@ async def test_a_socket_in_the_middle_of_a_frame_is_cut_at_the_end_of_the_proces
         writer.write(switching() + b"\x82\x7e\xff\xff" + b"half of it")
         await reader.read()
 
-    async with app_that(half) as app, gateway(tenant(app.url)) as stage:
-        reader, writer = await stage.connect()
-        writer.write(handshake(stage))
+    async with app_that(half) as app, gateway(tenant(app.url)) as server:
+        reader, writer = await server.connect()
+        writer.write(handshake(server))
         await read_head(reader)
         await reader.readuntil(b"half of it")
         async with asyncio.timeout(5):
-            await stage.runner.cleanup()
+            await server.runner.cleanup()
             assert await reader.read() == b""
         writer.close()

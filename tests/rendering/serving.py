@@ -8,7 +8,7 @@ from aiohttp import web
 from gateway.domain.tenant import Tenant
 from gateway.rendering.data_root import data_root
 from gateway.web.assets import Assets
-from gateway.web.request import LANGUAGE, REFERENCE, TENANT
+from gateway.web.request_context import LANGUAGE, REFERENCE, TENANT
 from tests.ports import free_port
 from tests.rendering import states
 

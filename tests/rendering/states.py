@@ -27,8 +27,8 @@ from gateway.rendering.templates import build_environment
 from gateway.second_factor.factors import backup_code
 from gateway.web.assets import Assets
 from gateway.web.pages import Pages
-from gateway.web.request import LANGUAGE, REFERENCE, TENANT
-from tests.clock import START, SeededChance
+from gateway.web.request_context import LANGUAGE, REFERENCE, TENANT
+from tests.clock import START, SeededRandom
 
 NOW = START
 LANGUAGES = ("en", "ar", "ur")
@@ -66,7 +66,7 @@ def pages(seed: int = 1) -> Pages:
         build_environment(root),
         load_languages(root / "locales", LANGUAGES),
         Assets(root / "static"),
-        SeededChance(seed),
+        SeededRandom(seed),
     )
 
 
@@ -117,7 +117,7 @@ def verify(**more: Any) -> StepView:
     return view("verify", **{**under_way, **more})
 
 
-BACKUP_CODES = tuple(backup_code.shown(code) for code in backup_code.make(10, SeededChance(4)))
+BACKUP_CODES = tuple(backup_code.shown(code) for code in backup_code.make(10, SeededRandom(4)))
 
 
 def session() -> Session:
@@ -362,8 +362,8 @@ STATES: Mapping[str, State] = {
     "verify-any-expired": _verify(*ANY_CODE, sent_already=True, expires_at=NOW - 1, resend_at=NOW - 1),
     "verify-any-warning": _verify(*ANY_CODE, problem=Problem.WARNING, expires_at=None, failures=3, attempts_left=2),
     "verify-any-cooling": _verify(*ANY_CODE, problem=Problem.WAIT, wait=45, expires_at=None),
-    "verify-vouch": _verify(FactorKind.EMAIL, FactorKind.ADMIN_CODE, factor="email", vouching=True),
-    "verify-vouch-admin": _step("verify", view("verify", factor="", vouching=True)),
+    "verify-vouch": _verify(FactorKind.EMAIL, FactorKind.ADMIN_CODE, factor="email", approving_first=True),
+    "verify-vouch-admin": _step("verify", view("verify", factor="", approving_first=True)),
     "backup-codes": _step("backup_codes", view("backup-codes", codes=BACKUP_CODES)),
     "backup-codes-shown": _step("backup_codes", view("backup-codes")),
     "within-backup-codes": _step("backup_codes", view("backup-codes", codes=BACKUP_CODES, purpose="enrol")),

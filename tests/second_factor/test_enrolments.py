@@ -11,13 +11,13 @@ from gateway.crypto.sealing import KEY_BYTES, Key, KeyRing, Sealer
 from gateway.domain.enrolment import Enrolment, EnrolmentSet
 from gateway.domain.errors import Conflict, Unreachable
 from gateway.domain.policy import FactorKind
-from gateway.domain.ports import SystemChance
+from gateway.domain.ports import SystemRandom
 from gateway.domain.tenant import KeycloakAccess, Tenant
 from gateway.second_factor.enrolments import Enrolments, Tampered
 from gateway.store.locks import StoreLock
-from tests.clock import FakeClock, SeededChance
+from tests.clock import FakeClock, SeededRandom
 from tests.second_factor.attributes import Attributes
-from tests.store.opened import YieldingStore
+from tests.store.open_stores import YieldingStore
 from tests.web.sample import TENANT
 
 EMAIL = Enrolment(FactorKind.EMAIL, "user@example.com")
@@ -29,8 +29,8 @@ class Bench:
 
     def __init__(self) -> None:
         self.clock = FakeClock()
-        self.chance = SeededChance()
-        self.ring = KeyRing((Key("00000001", self.chance.token_bytes(KEY_BYTES)),))
+        self.random = SeededRandom()
+        self.ring = KeyRing((Key("00000001", self.random.token_bytes(KEY_BYTES)),))
         self.profile = Attributes()
         self.unguarded: list[str] = []
         self.lose_store()
@@ -41,9 +41,9 @@ class Bench:
         self.enrolments = Enrolments(
             profile=self.profile,
             store=self.store,
-            sets=Sealer(self.ring, "enrolments", self.chance),
-            guards=Sealer(self.ring, "guards", self.chance),
-            lock=StoreLock(self.store, self.clock, self.chance),
+            sets=Sealer(self.ring, "enrolments", self.random),
+            guards=Sealer(self.ring, "guards", self.random),
+            lock=StoreLock(self.store, self.clock, self.random),
             clock=self.clock,
             on_unguarded=lambda tenant, user: self.unguarded.append(user),
         )
@@ -58,88 +58,88 @@ class Bench:
 
 
 @pytest.fixture
-def bench() -> Bench:
+def harness() -> Bench:
     return Bench()
 
 
 @pytest.mark.row("EF-11")
-async def test_a_registration_is_read_again_by_the_next_login(bench: Bench) -> None:
-    await bench.enrol("u1")
-    read = await bench.enrolments.read(TENANT, "u1")
+async def test_a_registration_is_read_again_by_the_next_login(harness: Bench) -> None:
+    await harness.enrol("u1")
+    read = await harness.enrolments.read(TENANT, "u1")
     assert isinstance(read, EnrolmentSet)
     assert [e.address for e in read.enrolments] == ["user@example.com"]
 
 
-async def test_a_user_of_whom_nothing_is_known_is_not_enrolled(bench: Bench) -> None:
-    assert await bench.enrolments.read(TENANT, "u1") == EnrolmentSet()
+async def test_a_user_of_whom_nothing_is_known_is_not_enrolled(harness: Bench) -> None:
+    assert await harness.enrolments.read(TENANT, "u1") == EnrolmentSet()
 
 
 @pytest.mark.row("GW-29")
 @pytest.mark.attack("F2")
-async def test_a_deleted_registration_stops_the_login(bench: Bench) -> None:
-    await bench.enrol("u1")
-    del bench.profile.values["u1"]
-    assert await bench.enrolments.read(TENANT, "u1") == Tampered("missing")
+async def test_a_deleted_registration_stops_the_login(harness: Bench) -> None:
+    await harness.enrol("u1")
+    del harness.profile.values["u1"]
+    assert await harness.enrolments.read(TENANT, "u1") == Tampered("missing")
 
 
 @pytest.mark.row("GW-29")
 @pytest.mark.attack("F2")
-async def test_an_edited_registration_stops_the_login(bench: Bench) -> None:
-    await bench.enrol("u1")
-    sealed = bench.profile.values["u1"]
-    bench.profile.values["u1"] = sealed[:-4] + ("AAAA" if sealed[-4:] != "AAAA" else "BBBB")
-    assert await bench.enrolments.read(TENANT, "u1") == Tampered("unopenable")
+async def test_an_edited_registration_stops_the_login(harness: Bench) -> None:
+    await harness.enrol("u1")
+    sealed = harness.profile.values["u1"]
+    harness.profile.values["u1"] = sealed[:-4] + ("AAAA" if sealed[-4:] != "AAAA" else "BBBB")
+    assert await harness.enrolments.read(TENANT, "u1") == Tampered("unopenable")
 
 
 @pytest.mark.row("GW-29")
 @pytest.mark.attack("F2")
-async def test_an_older_registration_put_back_stops_the_login(bench: Bench) -> None:
-    await bench.enrol("u1", OTHER)
-    old = bench.profile.values["u1"]
-    await bench.enrol("u1", EMAIL)
-    bench.profile.values["u1"] = old
-    assert await bench.enrolments.read(TENANT, "u1") == Tampered("older")
+async def test_an_older_registration_put_back_stops_the_login(harness: Bench) -> None:
+    await harness.enrol("u1", OTHER)
+    old = harness.profile.values["u1"]
+    await harness.enrol("u1", EMAIL)
+    harness.profile.values["u1"] = old
+    assert await harness.enrolments.read(TENANT, "u1") == Tampered("older")
 
 
 @pytest.mark.row("GW-29")
 @pytest.mark.attack("F2")
-async def test_another_registration_of_the_same_version_stops_the_login(bench: Bench) -> None:
+async def test_another_registration_of_the_same_version_stops_the_login(harness: Bench) -> None:
     twin = Bench()
-    twin.ring = bench.ring
+    twin.ring = harness.ring
     twin.lose_store()
     await twin.enrol("u1", OTHER)
-    await bench.enrol("u1", EMAIL)
-    bench.profile.values["u1"] = twin.profile.values["u1"]
-    assert await bench.enrolments.read(TENANT, "u1") == Tampered("altered")
+    await harness.enrol("u1", EMAIL)
+    harness.profile.values["u1"] = twin.profile.values["u1"]
+    assert await harness.enrolments.read(TENANT, "u1") == Tampered("altered")
 
 
 @pytest.mark.row("GW-29")
 @pytest.mark.attack("F2")
-async def test_a_registration_copied_from_another_user_does_not_open(bench: Bench) -> None:
-    await bench.enrol("u1")
-    bench.profile.values["u2"] = bench.profile.values["u1"]
-    assert await bench.enrolments.read(TENANT, "u2") == Tampered("unopenable")
+async def test_a_registration_copied_from_another_user_does_not_open(harness: Bench) -> None:
+    await harness.enrol("u1")
+    harness.profile.values["u2"] = harness.profile.values["u1"]
+    assert await harness.enrolments.read(TENANT, "u2") == Tampered("unopenable")
 
 
 @pytest.mark.row("GW-29")
 @pytest.mark.row("GW-11")
 @pytest.mark.attack("F25")
-async def test_a_registration_copied_from_another_tenant_of_the_same_realm_does_not_open(bench: Bench) -> None:
-    await bench.enrol("u1")
-    assert await bench.enrolments.read(replace(TENANT, id="other"), "u1") == Tampered("unopenable")
+async def test_a_registration_copied_from_another_tenant_of_the_same_realm_does_not_open(harness: Bench) -> None:
+    await harness.enrol("u1")
+    assert await harness.enrolments.read(replace(TENANT, id="other"), "u1") == Tampered("unopenable")
 
 
 @pytest.mark.row("GW-29")
 @pytest.mark.attack("F2")
-async def test_a_registration_copied_from_the_same_user_id_of_another_realm_does_not_open(bench: Bench) -> None:
-    await bench.enrol("u1")
+async def test_a_registration_copied_from_the_same_user_id_of_another_realm_does_not_open(harness: Bench) -> None:
+    await harness.enrol("u1")
     elsewhere = replace(TENANT, keycloak=replace(TENANT.keycloak, realm="another"))
-    assert await bench.enrolments.read(elsewhere, "u1") == Tampered("unopenable")
+    assert await harness.enrolments.read(elsewhere, "u1") == Tampered("unopenable")
 
 
 @pytest.mark.row("GW-29")
 @pytest.mark.attack("F2")
-async def test_a_slow_reader_does_not_lower_the_guard_that_a_write_has_raised_meanwhile(bench: Bench) -> None:
+async def test_a_slow_reader_does_not_lower_the_guard_that_a_write_has_raised_meanwhile(harness: Bench) -> None:
     class Slow(Attributes):
         entered, go_on = asyncio.Event(), asyncio.Event()
         slow = False
@@ -152,185 +152,187 @@ async def test_a_slow_reader_does_not_lower_the_guard_that_a_write_has_raised_me
                 await self.go_on.wait()
             return found
 
-    bench.enrolments._profile = bench.profile = profile = Slow()
-    await bench.enrol("u1", OTHER)
+    harness.enrolments._profile = harness.profile = profile = Slow()
+    await harness.enrol("u1", OTHER)
     old = profile.values["u1"]
     profile.slow = True
-    reader = asyncio.create_task(bench.enrolments.read(TENANT, "u1"))
+    reader = asyncio.create_task(harness.enrolments.read(TENANT, "u1"))
     await profile.entered.wait()
-    await bench.enrol("u1", EMAIL)
+    await harness.enrol("u1", EMAIL)
     profile.go_on.set()
     await reader
     profile.values["u1"] = old
-    assert await bench.enrolments.read(TENANT, "u1") == Tampered("older")
+    assert await harness.enrolments.read(TENANT, "u1") == Tampered("older")
 
 
 async def test_a_registration_that_an_administrator_changes_between_read_and_write_is_not_written_over(
-    bench: Bench,
+    harness: Bench,
 ) -> None:
     class Meddling(Attributes):
         async def write(self, access: KeycloakAccess, user_id: str, sealed: str, expected: str | None) -> None:
             self.values[user_id] = "by hand"
             await super().write(access, user_id, sealed, expected)
 
-    bench.enrolments._profile = bench.profile = Meddling()
-    assert await bench.enrolments.add(TENANT, "u1", EnrolmentSet(), EMAIL) is None
-    assert bench.profile.values["u1"] == "by hand"
+    harness.enrolments._profile = harness.profile = Meddling()
+    assert await harness.enrolments.add(TENANT, "u1", EnrolmentSet(), EMAIL) is None
+    assert harness.profile.values["u1"] == "by hand"
 
 
-async def test_a_backup_code_burned_twice_for_one_owner_is_burned_once(bench: Bench) -> None:
-    seen = await bench.enrolments.add(TENANT, "u1", EnrolmentSet(), EMAIL, ("a", "b"))
+async def test_a_backup_code_burned_twice_for_one_owner_is_burned_once(harness: Bench) -> None:
+    seen = await harness.enrolments.add(TENANT, "u1", EnrolmentSet(), EMAIL, ("a", "b"))
     assert seen
-    first = await bench.enrolments.burn(TENANT, "u1", seen, "a", "owner")
+    first = await harness.enrolments.redeem(TENANT, "u1", seen, "a", "owner")
     assert first
-    assert await bench.enrolments.burn(TENANT, "u1", seen, "a", "owner") == first
-    assert await bench.enrolments.burn(TENANT, "u1", seen, "a", "another") is None
+    assert await harness.enrolments.redeem(TENANT, "u1", seen, "a", "owner") == first
+    assert await harness.enrolments.redeem(TENANT, "u1", seen, "a", "another") is None
 
 
-async def test_no_backup_code_is_burned_in_a_set_older_than_the_login_saw(bench: Bench) -> None:
-    first = await bench.enrolments.add(TENANT, "u1", EnrolmentSet(), EMAIL, ("a", "b"))
+async def test_no_backup_code_is_burned_in_a_set_older_than_the_login_saw(harness: Bench) -> None:
+    first = await harness.enrolments.add(TENANT, "u1", EnrolmentSet(), EMAIL, ("a", "b"))
     assert first
-    old = bench.profile.values["u1"]
-    seen = await bench.enrolments.burn(TENANT, "u1", first, "a", "owner")
+    old = harness.profile.values["u1"]
+    seen = await harness.enrolments.redeem(TENANT, "u1", first, "a", "owner")
     assert seen
-    bench.lose_store()
-    bench.profile.values["u1"] = old
-    assert await bench.enrolments.burn(TENANT, "u1", seen, "b", "owner") is None
+    harness.lose_store()
+    harness.profile.values["u1"] = old
+    assert await harness.enrolments.redeem(TENANT, "u1", seen, "b", "owner") is None
 
 
 @pytest.mark.row("GW-29")
 @pytest.mark.attack("F2")
-async def test_a_guard_that_somebody_wrote_over_stops_the_login(bench: Bench) -> None:
-    await bench.enrol("u1")
-    (guard,) = [key for key in bench.store._values._kept if key.startswith("guard:")]
-    await bench.store.set(guard, b"another", 60)
-    assert await bench.enrolments.read(TENANT, "u1") == Tampered("guard-unopenable")
+async def test_a_guard_that_somebody_wrote_over_stops_the_login(harness: Bench) -> None:
+    await harness.enrol("u1")
+    (guard,) = [key for key in harness.store._values._kept if key.startswith("guard:")]
+    await harness.store.set(guard, b"another", 60)
+    assert await harness.enrolments.read(TENANT, "u1") == Tampered("guard-unopenable")
 
 
-async def test_losing_the_store_loses_no_registration(bench: Bench) -> None:
-    enrolled = await bench.enrol("u1")
-    bench.lose_store()
-    assert await bench.enrolments.read(TENANT, "u1") == enrolled
+async def test_losing_the_store_loses_no_registration(harness: Bench) -> None:
+    enrolled = await harness.enrol("u1")
+    harness.lose_store()
+    assert await harness.enrolments.read(TENANT, "u1") == enrolled
 
 
-async def test_a_registration_accepted_without_a_guard_is_reported(bench: Bench) -> None:
-    await bench.enrol("u1")
-    bench.lose_store()
-    await bench.enrolments.read(TENANT, "u1")
-    assert bench.unguarded == ["u1"]
+async def test_a_registration_accepted_without_a_guard_is_reported(harness: Bench) -> None:
+    await harness.enrol("u1")
+    harness.lose_store()
+    await harness.enrolments.read(TENANT, "u1")
+    assert harness.unguarded == ["u1"]
 
 
 @pytest.mark.attack("F2")
 async def test_an_older_registration_is_refused_again_after_the_store_was_lost_and_a_newer_one_seen(
-    bench: Bench,
+    harness: Bench,
 ) -> None:
-    await bench.enrol("u1", OTHER)
-    old = bench.profile.values["u1"]
-    await bench.enrol("u1", EMAIL)
-    bench.lose_store()
-    await bench.enrolments.read(TENANT, "u1")
-    bench.profile.values["u1"] = old
-    assert await bench.enrolments.read(TENANT, "u1") == Tampered("older")
+    await harness.enrol("u1", OTHER)
+    old = harness.profile.values["u1"]
+    await harness.enrol("u1", EMAIL)
+    harness.lose_store()
+    await harness.enrolments.read(TENANT, "u1")
+    harness.profile.values["u1"] = old
+    assert await harness.enrolments.read(TENANT, "u1") == Tampered("older")
 
 
-def new_key(bench: Bench) -> Sealer:
+def new_key(harness: Bench) -> Sealer:
     """A newer key stands in front of the ring; what it seals registrations with."""
-    bench.ring = KeyRing((Key("00000002", bench.chance.token_bytes(KEY_BYTES)), *bench.ring.keys))
-    bench.enrolments._guards = Sealer(bench.ring, "guards", bench.chance)
-    bench.enrolments._sets = Sealer(bench.ring, "enrolments", bench.chance)
-    return bench.enrolments._sets
+    harness.ring = KeyRing((Key("00000002", harness.random.token_bytes(KEY_BYTES)), *harness.ring.keys))
+    harness.enrolments._guards = Sealer(harness.ring, "guards", harness.random)
+    harness.enrolments._sets = Sealer(harness.ring, "enrolments", harness.random)
+    return harness.enrolments._sets
 
 
-async def test_a_registration_of_an_older_key_opens_after_a_new_key_came_and_the_next_one_has_it(bench: Bench) -> None:
-    enrolled = await bench.enrol("u1")
-    sets = new_key(bench)
-    assert await bench.enrolments.read(TENANT, "u1") == enrolled
-    await bench.enrol("u1", OTHER)
-    assert sets.uses_newest(bench.profile.values["u1"])
+async def test_a_registration_of_an_older_key_opens_after_a_new_key_came_and_the_next_one_has_it(
+    harness: Bench,
+) -> None:
+    enrolled = await harness.enrol("u1")
+    sets = new_key(harness)
+    assert await harness.enrolments.read(TENANT, "u1") == enrolled
+    await harness.enrol("u1", OTHER)
+    assert sets.uses_newest(harness.profile.values["u1"])
 
 
 @pytest.mark.attack("F2")
-async def test_at_a_login_a_registration_is_sealed_anew_by_the_newest_key_once(bench: Bench) -> None:
-    enrolled = await bench.enrol("u1")
-    old = bench.profile.values["u1"]
-    sets = new_key(bench)
-    assert await bench.enrolments.read_at_login(TENANT, "u1") == replace(enrolled, version=enrolled.version + 1)
-    anew = bench.profile.values["u1"]
+async def test_at_a_login_a_registration_is_sealed_anew_by_the_newest_key_once(harness: Bench) -> None:
+    enrolled = await harness.enrol("u1")
+    old = harness.profile.values["u1"]
+    sets = new_key(harness)
+    assert await harness.enrolments.read_at_login(TENANT, "u1") == replace(enrolled, version=enrolled.version + 1)
+    anew = harness.profile.values["u1"]
     assert sets.uses_newest(anew)
-    await bench.enrolments.read_at_login(TENANT, "u1")
-    assert bench.profile.values["u1"] == anew
-    bench.profile.values["u1"] = old
-    assert await bench.enrolments.read_at_login(TENANT, "u1") == Tampered("older")
+    await harness.enrolments.read_at_login(TENANT, "u1")
+    assert harness.profile.values["u1"] == anew
+    harness.profile.values["u1"] = old
+    assert await harness.enrolments.read_at_login(TENANT, "u1") == Tampered("older")
 
 
 async def test_a_registration_that_cannot_be_sealed_anew_counts_as_it_is(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
+    harness: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    enrolled = await bench.enrol("u1")
-    new_key(bench)
+    enrolled = await harness.enrol("u1")
+    new_key(harness)
 
     async def unanswered(*_: object) -> None:
         raise Unreachable("keycloak", "no answer within 5 s")
 
-    monkeypatch.setattr(bench.profile, "write", unanswered)
-    assert await bench.enrolments.read_at_login(TENANT, "u1") == enrolled
+    monkeypatch.setattr(harness.profile, "write", unanswered)
+    assert await harness.enrolments.read_at_login(TENANT, "u1") == enrolled
 
 
-async def test_many_logins_at_once_seal_a_registration_anew_once(bench: Bench) -> None:
-    enrolled = await bench.enrol("u1")
-    new_key(bench)
-    found = await asyncio.gather(*(bench.enrolments.read_at_login(TENANT, "u1") for _ in range(20)))
+async def test_many_logins_at_once_seal_a_registration_anew_once(harness: Bench) -> None:
+    enrolled = await harness.enrol("u1")
+    new_key(harness)
+    found = await asyncio.gather(*(harness.enrolments.read_at_login(TENANT, "u1") for _ in range(20)))
     assert set(found) == {replace(enrolled, version=enrolled.version + 1)}
 
 
 @pytest.mark.attack("F2")
-async def test_the_guard_of_a_user_who_signs_in_now_and_then_never_ends(bench: Bench) -> None:
-    await bench.enrol("u1", OTHER)
-    old = bench.profile.values["u1"]
-    await bench.enrol("u1", EMAIL)
+async def test_the_guard_of_a_user_who_signs_in_now_and_then_never_ends(harness: Bench) -> None:
+    await harness.enrol("u1", OTHER)
+    old = harness.profile.values["u1"]
+    await harness.enrol("u1", EMAIL)
     for _ in range(3):
-        bench.clock.advance(399 * 86400)
-        await bench.enrolments.read(TENANT, "u1")
-    bench.profile.values["u1"] = old
-    assert await bench.enrolments.read(TENANT, "u1") == Tampered("older")
+        harness.clock.advance(399 * 86400)
+        await harness.enrolments.read(TENANT, "u1")
+    harness.profile.values["u1"] = old
+    assert await harness.enrolments.read(TENANT, "u1") == Tampered("older")
 
 
-async def test_a_login_that_saw_an_older_version_writes_nothing(bench: Bench) -> None:
-    await bench.enrol("u1")
-    assert await bench.enrolments.add(TENANT, "u1", EnrolmentSet(), OTHER) is None
+async def test_a_login_that_saw_an_older_version_writes_nothing(harness: Bench) -> None:
+    await harness.enrol("u1")
+    assert await harness.enrolments.add(TENANT, "u1", EnrolmentSet(), OTHER) is None
 
 
-async def test_saving_the_same_registration_twice_writes_once(bench: Bench) -> None:
-    first = await bench.enrolments.add(TENANT, "u1", EnrolmentSet(), EMAIL)
-    sealed = bench.profile.values["u1"]
-    again = await bench.enrolments.add(TENANT, "u1", EnrolmentSet(), EMAIL)
-    assert (again, bench.profile.values["u1"]) == (first, sealed)
+async def test_saving_the_same_registration_twice_writes_once(harness: Bench) -> None:
+    first = await harness.enrolments.add(TENANT, "u1", EnrolmentSet(), EMAIL)
+    sealed = harness.profile.values["u1"]
+    again = await harness.enrolments.add(TENANT, "u1", EnrolmentSet(), EMAIL)
+    assert (again, harness.profile.values["u1"]) == (first, sealed)
 
 
-async def test_of_twenty_different_registrations_at_once_one_is_kept(bench: Bench) -> None:
+async def test_of_twenty_different_registrations_at_once_one_is_kept(harness: Bench) -> None:
     many = [Enrolment(FactorKind.EMAIL, f"u{n}@example.com") for n in range(20)]
-    kept = await asyncio.gather(*(bench.enrolments.add(TENANT, "u1", EnrolmentSet(), e) for e in many))
+    kept = await asyncio.gather(*(harness.enrolments.add(TENANT, "u1", EnrolmentSet(), e) for e in many))
     assert len([k for k in kept if k]) == 1
 
 
-async def test_the_stored_text_names_no_address(bench: Bench) -> None:
-    await bench.enrol("u1")
-    assert "example" not in bench.profile.values["u1"]
+async def test_the_stored_text_names_no_address(harness: Bench) -> None:
+    await harness.enrol("u1")
+    assert "example" not in harness.profile.values["u1"]
 
 
 @pytest.mark.row("CC-21")
 async def test_of_two_factors_turned_off_at_once_the_last_one_stays_where_one_must() -> None:
-    bench = Bench()
-    await bench.enrol("u1")
-    await bench.enrol("u1", Enrolment(FactorKind.TOTP, secret="made up"))
+    harness = Bench()
+    await harness.enrol("u1")
+    await harness.enrol("u1", Enrolment(FactorKind.TOTP, secret="made up"))
 
     def may(now: EnrolmentSet) -> bool:
         return len(now.enrolments) > 1
 
     kinds = (FactorKind.EMAIL, FactorKind.TOTP)
-    found = await asyncio.gather(*(bench.enrolments.turn_off(TENANT, "u1", kind, may) for kind in kinds))
+    found = await asyncio.gather(*(harness.enrolments.turn_off(TENANT, "u1", kind, may) for kind in kinds))
     assert [e is None for e in found].count(True) == 1
-    left = await bench.enrolments.read(TENANT, "u1")
+    left = await harness.enrolments.read(TENANT, "u1")
     assert isinstance(left, EnrolmentSet)
     assert len(left.enrolments) == 1
 
@@ -350,19 +352,19 @@ class Lives:
         yield
 
 
-async def test_a_user_whose_set_is_being_written_elsewhere_is_an_outage_and_no_answer(bench: Bench) -> None:
-    bench.enrolments._lock = lock = Lives()
+async def test_a_user_whose_set_is_being_written_elsewhere_is_an_outage_and_no_answer(harness: Bench) -> None:
+    harness.enrolments._lock = lock = Lives()
     lock.taken = True
     with pytest.raises(Unreachable):
-        await bench.enrolments.add(TENANT, "u1", EnrolmentSet(), EMAIL)
-    assert not bench.profile.values
+        await harness.enrolments.add(TENANT, "u1", EnrolmentSet(), EMAIL)
+    assert not harness.profile.values
 
 
-async def test_the_users_lock_lives_as_long_as_keycloak_may_take_and_hardly_longer(bench: Bench) -> None:
-    bench.enrolments._lock = lock = Lives()
+async def test_the_users_lock_lives_as_long_as_keycloak_may_take_and_hardly_longer(harness: Bench) -> None:
+    harness.enrolments._lock = lock = Lives()
     for timeout in (5.0, 60.0):
         access = replace(TENANT.keycloak, timeout=timeout)
-        await bench.enrolments.add(replace(TENANT, keycloak=access), f"u{timeout}", EnrolmentSet(), EMAIL)
+        await harness.enrolments.add(replace(TENANT, keycloak=access), f"u{timeout}", EnrolmentSet(), EMAIL)
     assert [5 * timeout < life <= 6 * timeout for timeout, life in zip((5.0, 60.0), lock.asked, strict=True)] == [
         True
     ] * 2
@@ -388,15 +390,15 @@ class Late(Attributes):
 
 def late(change: Callable[[Enrolments], Awaitable[object]]) -> Callable[[], Awaitable[tuple[Bench, EnrolmentSet]]]:
     async def play() -> tuple[Bench, EnrolmentSet]:
-        bench = Bench()
-        enrolled = await bench.enrolments.add(TENANT, "u1", EnrolmentSet(), EMAIL, ("code a", "code b"))
+        harness = Bench()
+        enrolled = await harness.enrolments.add(TENANT, "u1", EnrolmentSet(), EMAIL, ("code a", "code b"))
         assert enrolled
         profile = Late()
-        profile.values = bench.profile.values
-        bench.enrolments._profile = bench.profile = profile
+        profile.values = harness.profile.values
+        harness.enrolments._profile = harness.profile = profile
         with pytest.raises(Unreachable):
-            await change(bench.enrolments)
-        return bench, enrolled
+            await change(harness.enrolments)
+        return harness, enrolled
 
     return play
 
@@ -407,59 +409,59 @@ def late(change: Callable[[Enrolments], Awaitable[object]]) -> Callable[[], Awai
     [
         lambda e: e.add(TENANT, "u1", EnrolmentSet(1, (EMAIL,)), replace(EMAIL, factor=FactorKind.SMS), ()),
         lambda e: e.turn_off(TENANT, "u1", FactorKind.EMAIL),
-        lambda e: e.renew_backup_codes(TENANT, "u1", (SystemChance().token_bytes(5).hex(), "another")),
-        lambda e: e.burn(TENANT, "u1", EnrolmentSet(1), "code a", "owner"),
+        lambda e: e.renew_backup_codes(TENANT, "u1", (SystemRandom().token_bytes(5).hex(), "another")),
+        lambda e: e.redeem(TENANT, "u1", EnrolmentSet(1), "code a", "owner"),
     ],
     ids=["add", "turn off", "renew codes", "burn"],
 )
 async def test_a_write_that_comes_to_pass_after_it_was_tried_again_is_no_tampering(
     change: Callable[[Enrolments], Awaitable[EnrolmentSet | None]],
 ) -> None:
-    bench, _ = await late(change)()
-    bench.clock.advance(5)
-    kept = await change(bench.enrolments)
+    harness, _ = await late(change)()
+    harness.clock.advance(5)
+    kept = await change(harness.enrolments)
     assert kept is not None
-    assert await bench.enrolments.read(TENANT, "u1") == kept
+    assert await harness.enrolments.read(TENANT, "u1") == kept
 
 
 async def test_another_change_after_a_write_without_an_answer_is_its_own() -> None:
-    bench, enrolled = await late(lambda e: e.burn(TENANT, "u1", EnrolmentSet(1), "code a", "owner"))()
-    assert isinstance(bench.profile, Late)
-    bench.profile.held = None
-    kept = await bench.enrolments.burn(TENANT, "u1", enrolled, "code b", "owner")
+    harness, enrolled = await late(lambda e: e.redeem(TENANT, "u1", EnrolmentSet(1), "code a", "owner"))()
+    assert isinstance(harness.profile, Late)
+    harness.profile.held = None
+    kept = await harness.enrolments.redeem(TENANT, "u1", enrolled, "code b", "owner")
     assert kept is not None
     assert kept.backup_codes == ("code a",)
 
 
 @pytest.mark.row("GW-29")
 async def test_new_backup_codes_after_a_sealing_anew_without_an_answer_are_new_ones() -> None:
-    bench = Bench()
-    enrolled = await bench.enrolments.add(TENANT, "u1", EnrolmentSet(), EMAIL, ("code a", "code b"))
+    harness = Bench()
+    enrolled = await harness.enrolments.add(TENANT, "u1", EnrolmentSet(), EMAIL, ("code a", "code b"))
     assert enrolled
-    new_key(bench)
+    new_key(harness)
     profile = Late()
-    profile.values = bench.profile.values
-    bench.enrolments._profile = profile
-    assert await bench.enrolments.read_at_login(TENANT, "u1") == enrolled
+    profile.values = harness.profile.values
+    harness.enrolments._profile = profile
+    assert await harness.enrolments.read_at_login(TENANT, "u1") == enrolled
     profile.held = None
-    kept = await bench.enrolments.renew_backup_codes(TENANT, "u1", ("code c", "code d"))
+    kept = await harness.enrolments.renew_backup_codes(TENANT, "u1", ("code c", "code d"))
     assert kept == replace(enrolled, version=2, backup_codes=("code c", "code d"))
 
 
 async def test_trust_ends_also_after_new_backup_codes_without_an_answer() -> None:
-    bench, _ = await late(lambda e: e.renew_backup_codes(TENANT, "u1", ("code a", "code b")))()
-    assert isinstance(bench.profile, Late)
-    bench.profile.held = None
-    kept = await bench.enrolments.end_trust(TENANT, "u1")
+    harness, _ = await late(lambda e: e.renew_backup_codes(TENANT, "u1", ("code a", "code b")))()
+    assert isinstance(harness.profile, Late)
+    harness.profile.held = None
+    kept = await harness.enrolments.end_trust(TENANT, "u1")
     assert kept is not None
     assert kept.trust_epoch == 1
 
 
-async def test_a_registration_made_meanwhile_of_the_very_same_address_is_not_taken_for_this_one(bench: Bench) -> None:
-    await bench.enrol("u1")
-    await bench.enrolments.end_trust(TENANT, "u1")
-    assert await bench.enrolments.add(TENANT, "u1", EnrolmentSet(), EMAIL) is None
+async def test_a_registration_made_meanwhile_of_the_very_same_address_is_not_taken_for_this_one(harness: Bench) -> None:
+    await harness.enrol("u1")
+    await harness.enrolments.end_trust(TENANT, "u1")
+    assert await harness.enrolments.add(TENANT, "u1", EnrolmentSet(), EMAIL) is None
 
 
-async def test_who_has_no_factor_has_no_backup_codes_either(bench: Bench) -> None:
-    assert await bench.enrolments.renew_backup_codes(TENANT, "u1", ("code a",)) is None
+async def test_who_has_no_factor_has_no_backup_codes_either(harness: Bench) -> None:
+    assert await harness.enrolments.renew_backup_codes(TENANT, "u1", ("code a",)) is None

@@ -11,16 +11,16 @@ import pytest
 
 import gateway
 from gateway.domain.challenge import Challenge, ProofPurpose
+from gateway.domain.configuration import OperatorLimits
 from gateway.domain.enrolment import Enrolment
 from gateway.domain.policy import FactorKind, LockScope
-from gateway.domain.problem import Problem, Trouble
+from gateway.domain.problem import Problem, ProblemDetail
 from gateway.second_factor import limits
-from gateway.second_factor.attempts import Attempts, Go, No
-from gateway.second_factor.challenges import Case, Right, Wrong
-from gateway.second_factor.limits import Whose
+from gateway.second_factor.challenges import ChallengeContext, Denied, Verified
+from gateway.second_factor.limits import LimitSubject
+from gateway.second_factor.rate_limiter import Allowed, Limited, RateLimiter
 from gateway.settings.presets import PRESETS
-from gateway.settings.snapshot import OperatorLimits
-from tests.second_factor.bench import POLICY, Bench
+from tests.second_factor.challenge_harness import POLICY, ChallengeHarness
 
 CLOUDCX = replace(PRESETS["cloudcx"].policy, methods=POLICY.methods, resend_cooldown=0, max_sends=1000)
 EFCX = replace(POLICY, resend_cooldown=0, max_sends=1000, otp_expiry=300)
@@ -28,43 +28,43 @@ APP = Enrolment(FactorKind.TOTP, secret=pyotp.random_base32())
 
 
 @pytest.fixture
-def bench() -> Bench:
+def harness() -> ChallengeHarness:
     """Without limits on sending: failures are what is counted here."""
-    bench = Bench()
-    bench.limits = replace(bench.limits, sends_per_user=1000, sends_per_address=1000)
-    return bench
+    harness = ChallengeHarness()
+    harness.limits = replace(harness.limits, sends_per_user=1000, sends_per_address=1000)
+    return harness
 
 
-async def fail(bench: Bench, login: str = "l1", **changes: Any) -> Wrong:
+async def fail(harness: ChallengeHarness, login: str = "l1", **changes: Any) -> Denied:
     """One new code, typed wrong."""
-    case = bench.case(login=login, takes_any=bench.policy is CLOUDCX, **changes)
-    found = await bench.answer(case, await bench.send(case), bench.wrong())
-    assert isinstance(found, Wrong)
+    case = harness.case(login=login, takes_any=harness.policy is CLOUDCX, **changes)
+    found = await harness.answer(case, await harness.send(case), harness.wrong())
+    assert isinstance(found, Denied)
     return found
 
 
-async def fail_often(bench: Bench, times: int, *, login: str = "", **changes: Any) -> list[Wrong]:
+async def fail_often(harness: ChallengeHarness, times: int, *, login: str = "", **changes: Any) -> list[Denied]:
     """So many failures, each in a login of its own unless one is named; a lock is waited for."""
     found = []
     for n in range(times):
-        found.append(await fail(bench, login or f"{bench.clock.now()}/{n}", **changes))
-        if found[-1].trouble.problem is Problem.LOCKED and n < times - 1:
-            assert found[-1].trouble.until
-            bench.clock.set(found[-1].trouble.until)
+        found.append(await fail(harness, login or f"{harness.clock.now()}/{n}", **changes))
+        if found[-1].problem_detail.problem is Problem.LOCKED and n < times - 1:
+            assert found[-1].problem_detail.until
+            harness.clock.set(found[-1].problem_detail.until)
     return found
 
 
-async def try_right(bench: Bench, login: str = "later") -> Right | Wrong | Trouble:
+async def try_right(harness: ChallengeHarness, login: str = "later") -> Verified | Denied | ProblemDetail:
     """The right code of a new login."""
-    case = bench.case(login=login, takes_any=bench.policy is CLOUDCX)
-    begun = await bench.try_to_send(case)
-    return await bench.answer(case, begun, bench.mails.code()) if isinstance(begun, Challenge) else begun
+    case = harness.case(login=login, takes_any=harness.policy is CLOUDCX)
+    begun = await harness.try_to_send(case)
+    return await harness.answer(case, begun, harness.mails.code()) if isinstance(begun, Challenge) else begun
 
 
-def waits(wrong: Wrong, bench: Bench) -> float:
+def waits(wrong: Denied, harness: ChallengeHarness) -> float:
     """Seconds until the wait that is told ends."""
-    assert wrong.trouble.until is not None
-    return wrong.trouble.until - bench.clock.now()
+    assert wrong.problem_detail.until is not None
+    return wrong.problem_detail.until - harness.clock.now()
 
 
 # ------------------------------------------------------------------ CloudCX
@@ -72,243 +72,245 @@ def waits(wrong: Wrong, bench: Bench) -> float:
 
 @pytest.mark.row("CC-17")
 @pytest.mark.parametrize("login", ["", "l1"])
-async def test_there_are_five_attempts_in_all_over_codes_and_logins(bench: Bench, login: str) -> None:
-    bench.policy = CLOUDCX
-    found = await fail_often(bench, 5, login=login)
+async def test_there_are_five_attempts_in_all_over_codes_and_logins(harness: ChallengeHarness, login: str) -> None:
+    harness.policy = CLOUDCX
+    found = await fail_often(harness, 5, login=login)
     assert [w.failures for w in found] == [1, 2, 3, 4, 5]
-    assert found[-1].trouble.problem is Problem.LOCKED
+    assert found[-1].problem_detail.problem is Problem.LOCKED
 
 
 @pytest.mark.row("CC-18")
-async def test_the_third_and_the_fourth_failure_warn(bench: Bench) -> None:
-    bench.policy = CLOUDCX
-    found = await fail_often(bench, 5)
+async def test_the_third_and_the_fourth_failure_warn(harness: ChallengeHarness) -> None:
+    harness.policy = CLOUDCX
+    found = await fail_often(harness, 5)
     told = [Problem.WRONG_CODE, Problem.WRONG_CODE, Problem.WARNING, Problem.WARNING, Problem.LOCKED]
-    assert [w.trouble.problem for w in found] == told
+    assert [w.problem_detail.problem for w in found] == told
 
 
 @pytest.mark.row("CC-18")
 @pytest.mark.parametrize("failures", [3, 4])
-async def test_an_attempt_after_a_warning_is_judged(bench: Bench, failures: int) -> None:
-    bench.policy = CLOUDCX
-    await fail_often(bench, failures)
-    assert isinstance(await try_right(bench), Right)
+async def test_an_attempt_after_a_warning_is_judged(harness: ChallengeHarness, failures: int) -> None:
+    harness.policy = CLOUDCX
+    await fail_often(harness, failures)
+    assert isinstance(await try_right(harness), Verified)
 
 
 @pytest.mark.row("CC-18")
-async def test_a_clock_that_is_off_is_warned_of_too_once_it_is_the_third_failure(bench: Bench) -> None:
-    bench.policy = CLOUDCX
-    await bench.consuming.born()
-    case = bench.case(methods=(APP,), takes_any=True)
-    challenge = await bench.wait_for_code(case)
-    late = pyotp.TOTP(APP.secret).at(bench.clock.now(), counter_offset=5)
-    found = [await bench.answer(case, challenge, late) for _ in range(3)]
-    problems = [a.trouble.problem for a in found if isinstance(a, Wrong)]
+async def test_a_clock_that_is_off_is_warned_of_too_once_it_is_the_third_failure(harness: ChallengeHarness) -> None:
+    harness.policy = CLOUDCX
+    await harness.consuming.born()
+    case = harness.case(methods=(APP,), takes_any=True)
+    challenge = await harness.wait_for_code(case)
+    late = pyotp.TOTP(APP.secret).at(harness.clock.now(), counter_offset=5)
+    found = [await harness.answer(case, challenge, late) for _ in range(3)]
+    problems = [a.problem_detail.problem for a in found if isinstance(a, Denied)]
     assert problems == [Problem.CLOCK_OFF, Problem.CLOCK_OFF, Problem.WARNING]
 
 
 @pytest.mark.row("CC-19")
-async def test_the_fifth_failure_locks_for_five_minutes_and_ends_the_login(bench: Bench) -> None:
-    bench.policy = CLOUDCX
-    last = (await fail_often(bench, 5))[-1]
-    assert (waits(last, bench), last.stops) == (300, True)
+async def test_the_fifth_failure_locks_for_five_minutes_and_ends_the_login(harness: ChallengeHarness) -> None:
+    harness.policy = CLOUDCX
+    last = (await fail_often(harness, 5))[-1]
+    assert (waits(last, harness), last.stops) == (300, True)
 
 
 @pytest.mark.row("CC-19")
-async def test_how_long_a_lock_is_is_the_tenants_to_say(bench: Bench) -> None:
-    bench.policy = replace(CLOUDCX, locked_for=90)
-    assert waits((await fail_often(bench, 5))[-1], bench) == 90
+async def test_how_long_a_lock_is_is_the_tenants_to_say(harness: ChallengeHarness) -> None:
+    harness.policy = replace(CLOUDCX, locked_for=90)
+    assert waits((await fail_often(harness, 5))[-1], harness) == 90
 
 
 @pytest.mark.row("CC-19")
-async def test_a_locked_user_is_refused_until_the_last_second(bench: Bench) -> None:
-    bench.policy = CLOUDCX
-    await fail_often(bench, 5)
-    bench.clock.advance(299)
-    refused = await try_right(bench)
-    assert isinstance(refused, Trouble)
+async def test_a_locked_user_is_refused_until_the_last_second(harness: ChallengeHarness) -> None:
+    harness.policy = CLOUDCX
+    await fail_often(harness, 5)
+    harness.clock.advance(299)
+    refused = await try_right(harness)
+    assert isinstance(refused, ProblemDetail)
     assert refused.problem is Problem.LOCKED
-    bench.clock.advance(1)
-    assert isinstance(await try_right(bench, "l9"), Right)
+    harness.clock.advance(1)
+    assert isinstance(await try_right(harness, "l9"), Verified)
 
 
 @pytest.mark.row("CC-19")
-async def test_after_the_lock_there_are_five_attempts_again(bench: Bench) -> None:
-    bench.policy = CLOUDCX
-    last = (await fail_often(bench, 5))[-1]
-    bench.clock.set(last.trouble.until or 0)
-    assert [w.failures for w in await fail_often(bench, 4)] == [1, 2, 3, 4]
+async def test_after_the_lock_there_are_five_attempts_again(harness: ChallengeHarness) -> None:
+    harness.policy = CLOUDCX
+    last = (await fail_often(harness, 5))[-1]
+    harness.clock.set(last.problem_detail.until or 0)
+    assert [w.failures for w in await fail_often(harness, 4)] == [1, 2, 3, 4]
 
 
 @pytest.mark.row("CC-13", "CC-17")
-async def test_an_entry_costs_one_attempt_however_many_codes_it_may_be(bench: Bench) -> None:
-    bench.policy = CLOUDCX
-    await bench.consuming.born()
-    bench.clock.advance(90)
-    case = bench.case(methods=(APP, bench.case().methods[0]), extras=(FactorKind.ADMIN_CODE,), takes_any=True)
-    challenge = await bench.send(case)
-    found = [await bench.answer(case, challenge, bench.wrong()) for _ in range(2)]
-    assert [a.failures for a in found if isinstance(a, Wrong)] == [1, 2]
+async def test_an_entry_costs_one_attempt_however_many_codes_it_may_be(harness: ChallengeHarness) -> None:
+    harness.policy = CLOUDCX
+    await harness.consuming.born()
+    harness.clock.advance(90)
+    case = harness.case(methods=(APP, harness.case().methods[0]), extras=(FactorKind.ADMIN_CODE,), takes_any=True)
+    challenge = await harness.send(case)
+    found = [await harness.answer(case, challenge, harness.wrong()) for _ in range(2)]
+    assert [a.failures for a in found if isinstance(a, Denied)] == [1, 2]
 
 
 @pytest.mark.row("CC-13", "EF-19")
-async def test_on_the_page_that_takes_any_code_failures_of_all_factors_count_together(bench: Bench) -> None:
-    bench.policy = CLOUDCX
-    methods = (APP, bench.case().methods[0])
+async def test_on_the_page_that_takes_any_code_failures_of_all_factors_count_together(
+    harness: ChallengeHarness,
+) -> None:
+    harness.policy = CLOUDCX
+    methods = (APP, harness.case().methods[0])
     for n, typed in enumerate(["000000", "0" * 10, "0" * 12, "11111", "000001"]):
-        case = bench.case(login=f"l{n}", methods=methods, extras=tuple(FactorKind)[-2:], takes_any=True)
-        found = await bench.answer(case, await bench.wait_for_code(case), typed)
-    assert isinstance(found, Wrong)
-    assert found.trouble.problem is Problem.LOCKED
+        case = harness.case(login=f"l{n}", methods=methods, extras=tuple(FactorKind)[-2:], takes_any=True)
+        found = await harness.answer(case, await harness.wait_for_code(case), typed)
+    assert isinstance(found, Denied)
+    assert found.problem_detail.problem is Problem.LOCKED
 
 
 @pytest.mark.row("CC-13")
-async def test_an_expired_mail_code_costs_nothing_where_an_app_is_taken_too(bench: Bench) -> None:
-    bench.policy = replace(CLOUDCX, otp_expiry=60)
-    case = bench.case(methods=(APP, bench.case().methods[0]), takes_any=True)
-    challenge = await bench.send(case)
-    bench.clock.advance(61)
-    found = await bench.answer(case, challenge, bench.mails.code())
-    assert found == Wrong(Trouble(Problem.CODE_EXPIRED))
-    assert (await bench.challenges.left(case, challenge)).failures == 0
+async def test_an_expired_mail_code_costs_nothing_where_an_app_is_taken_too(harness: ChallengeHarness) -> None:
+    harness.policy = replace(CLOUDCX, otp_expiry=60)
+    case = harness.case(methods=(APP, harness.case().methods[0]), takes_any=True)
+    challenge = await harness.send(case)
+    harness.clock.advance(61)
+    found = await harness.answer(case, challenge, harness.mails.code())
+    assert found == Denied(ProblemDetail(Problem.CODE_EXPIRED))
+    assert (await harness.challenges.left(case, challenge)).failures == 0
 
 
 # ------------------------------------------------------------------ the cap of a user
 
 
 @pytest.mark.row("EF-19")
-async def test_failures_over_all_logins_lock_the_user_for_longer_and_longer(bench: Bench) -> None:
-    bench.policy = EFCX
+async def test_failures_over_all_logins_lock_the_user_for_longer_and_longer(harness: ChallengeHarness) -> None:
+    harness.policy = EFCX
     waited = {}
     for n in range(1, 51):
-        found = await fail(bench, f"l{n}")
-        if found.trouble.problem is Problem.LOCKED:
-            waited[n] = waits(found, bench)
-            bench.clock.set(found.trouble.until or 0)
+        found = await fail(harness, f"l{n}")
+        if found.problem_detail.problem is Problem.LOCKED:
+            waited[n] = waits(found, harness)
+            harness.clock.set(found.problem_detail.until or 0)
     assert waited == {10: 300, 20: 1800, 50: 86400}
 
 
 @pytest.mark.row("EF-19")
 @pytest.mark.parametrize("policy", [EFCX, CLOUDCX], ids=lambda policy: policy.preset)
-async def test_from_the_fiftieth_failure_each_one_locks_for_a_day(bench: Bench, policy: Any) -> None:
-    bench.policy = policy
-    last = (await fail_often(bench, 50))[-1]
+async def test_from_the_fiftieth_failure_each_one_locks_for_a_day(harness: ChallengeHarness, policy: Any) -> None:
+    harness.policy = policy
+    last = (await fail_often(harness, 50))[-1]
     waited = []
     for _ in range(3):
-        waited.append(waits(last, bench))
-        bench.clock.set(last.trouble.until or 0)
-        last = await fail(bench, f"{bench.clock.now()}")
+        waited.append(waits(last, harness))
+        harness.clock.set(last.problem_detail.until or 0)
+        last = await fail(harness, f"{harness.clock.now()}")
     assert waited == [86400] * 3
 
 
 @pytest.mark.row("EF-19")
-async def test_twenty_four_quiet_hours_after_a_lock_of_a_day_clear_the_cap(bench: Bench) -> None:
-    bench.policy = EFCX
-    last = (await fail_often(bench, 50))[-1]
-    bench.clock.set((last.trouble.until or 0) + 86400)
-    assert (await fail(bench, "the day after")).trouble.problem is Problem.WRONG_CODE
+async def test_twenty_four_quiet_hours_after_a_lock_of_a_day_clear_the_cap(harness: ChallengeHarness) -> None:
+    harness.policy = EFCX
+    last = (await fail_often(harness, 50))[-1]
+    harness.clock.set((last.problem_detail.until or 0) + 86400)
+    assert (await fail(harness, "the day after")).problem_detail.problem is Problem.WRONG_CODE
 
 
 @pytest.mark.row("EF-19")
-async def test_a_failure_within_twenty_four_hours_keeps_the_cap(bench: Bench) -> None:
-    bench.policy = EFCX
-    await fail_often(bench, 9)
-    bench.clock.advance(86399)
-    assert (await fail(bench, "next day")).trouble.problem is Problem.LOCKED
+async def test_a_failure_within_twenty_four_hours_keeps_the_cap(harness: ChallengeHarness) -> None:
+    harness.policy = EFCX
+    await fail_often(harness, 9)
+    harness.clock.advance(86399)
+    assert (await fail(harness, "next day")).problem_detail.problem is Problem.LOCKED
 
 
 @pytest.mark.row("EF-19")
-async def test_the_cap_counts_on_where_a_presets_own_lock_starts_again(bench: Bench) -> None:
-    bench.policy = CLOUDCX
-    found = await fail_often(bench, 20)
-    locked = {n + 1 for n, w in enumerate(found) if w.trouble.problem is Problem.LOCKED}
+async def test_the_cap_counts_on_where_a_presets_own_lock_starts_again(harness: ChallengeHarness) -> None:
+    harness.policy = CLOUDCX
+    found = await fail_often(harness, 20)
+    locked = {n + 1 for n, w in enumerate(found) if w.problem_detail.problem is Problem.LOCKED}
     assert locked == {5, 10, 15, 20}
-    assert waits(found[-1], bench) == 1800  # the longer of both is what is told
+    assert waits(found[-1], harness) == 1800  # the longer of both is what is told
 
 
 @pytest.mark.row("EF-19")
-async def test_a_failure_that_ends_its_code_and_locks_the_user_tells_of_the_lock(bench: Bench) -> None:
-    bench.policy = EFCX
+async def test_a_failure_that_ends_its_code_and_locks_the_user_tells_of_the_lock(harness: ChallengeHarness) -> None:
+    harness.policy = EFCX
     for login in ("l1", "l2"):
-        case = bench.case(login=login)
-        challenge = await bench.send(case)
-        found = [await bench.answer(case, challenge, bench.wrong()) for _ in range(5)]
+        case = harness.case(login=login)
+        challenge = await harness.send(case)
+        found = [await harness.answer(case, challenge, harness.wrong()) for _ in range(5)]
     last = found[-1]
-    assert isinstance(last, Wrong)
-    assert (last.trouble.problem, waits(last, bench), last.stops) == (Problem.LOCKED, 300, True)
+    assert isinstance(last, Denied)
+    assert (last.problem_detail.problem, waits(last, harness), last.stops) == (Problem.LOCKED, 300, True)
 
 
 @pytest.mark.row("EF-19")
-async def test_success_clears_the_cap(bench: Bench) -> None:
-    bench.policy = EFCX
-    await fail_often(bench, 9)
-    assert isinstance(await try_right(bench), Right)
-    found = await fail_often(bench, 9)
-    assert Problem.LOCKED not in [w.trouble.problem for w in found]
+async def test_success_clears_the_cap(harness: ChallengeHarness) -> None:
+    harness.policy = EFCX
+    await fail_often(harness, 9)
+    assert isinstance(await try_right(harness), Verified)
+    found = await fail_often(harness, 9)
+    assert Problem.LOCKED not in [w.problem_detail.problem for w in found]
 
 
 @pytest.mark.row("EF-19")
-async def test_twenty_four_quiet_hours_clear_the_cap(bench: Bench) -> None:
-    bench.policy = EFCX
-    await fail_often(bench, 9)
-    bench.clock.advance(86400)
-    assert (await fail(bench, "next day")).trouble.problem is Problem.WRONG_CODE
+async def test_twenty_four_quiet_hours_clear_the_cap(harness: ChallengeHarness) -> None:
+    harness.policy = EFCX
+    await fail_often(harness, 9)
+    harness.clock.advance(86400)
+    assert (await fail(harness, "next day")).problem_detail.problem is Problem.WRONG_CODE
 
 
 @pytest.mark.row("EF-19")
 @pytest.mark.parametrize("policy", [EFCX, CLOUDCX], ids=lambda policy: policy.preset)
-async def test_a_lock_survives_new_logins_and_tabs(bench: Bench, policy: Any) -> None:
-    bench.policy = policy
-    await fail_often(bench, 10)
-    refused = await asyncio.gather(*(try_right(bench, f"new{n}") for n in range(20)))
-    assert {r.problem for r in refused if isinstance(r, Trouble)} == {Problem.LOCKED}
-    assert len([r for r in refused if isinstance(r, Trouble)]) == 20
+async def test_a_lock_survives_new_logins_and_tabs(harness: ChallengeHarness, policy: Any) -> None:
+    harness.policy = policy
+    await fail_often(harness, 10)
+    refused = await asyncio.gather(*(try_right(harness, f"new{n}") for n in range(20)))
+    assert {r.problem for r in refused if isinstance(r, ProblemDetail)} == {Problem.LOCKED}
+    assert len([r for r in refused if isinstance(r, ProblemDetail)]) == 20
 
 
 @pytest.mark.row("EF-19")
-async def test_of_two_hundred_logins_at_once_no_more_than_the_cap_is_judged(bench: Bench) -> None:
-    bench.policy = EFCX
-    cases = [bench.case(login=f"l{n}") for n in range(200)]
-    sent = [await bench.send(case) for case in cases]
-    wrong = bench.wrong()
-    answers = await asyncio.gather(*(bench.answer(c, s, wrong) for c, s in zip(cases, sent, strict=True)))
-    assert len([a for a in answers if isinstance(a, Wrong) and a.judged]) == 10
+async def test_of_two_hundred_logins_at_once_no_more_than_the_cap_is_judged(harness: ChallengeHarness) -> None:
+    harness.policy = EFCX
+    cases = [harness.case(login=f"l{n}") for n in range(200)]
+    sent = [await harness.send(case) for case in cases]
+    wrong = harness.wrong()
+    answers = await asyncio.gather(*(harness.answer(c, s, wrong) for c, s in zip(cases, sent, strict=True)))
+    assert len([a for a in answers if isinstance(a, Denied) and a.judged]) == 10
 
 
-async def test_one_users_failures_are_not_anothers(bench: Bench) -> None:
-    bench.policy = CLOUDCX
-    await fail_often(bench, 5)
-    other = bench.case("u2", "other", takes_any=True)
-    assert isinstance(await bench.answer(other, await bench.send(other), bench.mails.code()), Right)
+async def test_one_users_failures_are_not_anothers(harness: ChallengeHarness) -> None:
+    harness.policy = CLOUDCX
+    await fail_often(harness, 5)
+    other = harness.case("u2", "other", takes_any=True)
+    assert isinstance(await harness.answer(other, await harness.send(other), harness.mails.code()), Verified)
 
 
 # ------------------------------------------------------------------ what has no code to replace
 
 
-def app_case(bench: Bench, login: str = "l1") -> Case:
-    return bench.case(login=login, methods=(APP,))
+def app_case(harness: ChallengeHarness, login: str = "l1") -> ChallengeContext:
+    return harness.case(login=login, methods=(APP,))
 
 
-async def test_the_maximum_of_an_app_ends_the_login(bench: Bench) -> None:
-    bench.policy = EFCX
-    case = app_case(bench)
-    challenge = await bench.wait_for_code(case)
-    found = [await bench.answer(case, challenge, "abc") for _ in range(5)]
+async def test_the_maximum_of_an_app_ends_the_login(harness: ChallengeHarness) -> None:
+    harness.policy = EFCX
+    case = app_case(harness)
+    challenge = await harness.wait_for_code(case)
+    found = [await harness.answer(case, challenge, "abc") for _ in range(5)]
     last = found[-1]
-    assert isinstance(last, Wrong)
-    assert (last.trouble, last.stops) == (Trouble(Problem.TOO_MANY_CODES), True)
+    assert isinstance(last, Denied)
+    assert (last.problem_detail, last.stops) == (ProblemDetail(Problem.TOO_MANY_CODES), True)
 
 
-async def test_a_new_login_after_an_apps_maximum_has_its_attempts_again(bench: Bench) -> None:
-    bench.policy = EFCX
-    case = app_case(bench)
+async def test_a_new_login_after_an_apps_maximum_has_its_attempts_again(harness: ChallengeHarness) -> None:
+    harness.policy = EFCX
+    case = app_case(harness)
     for _ in range(5):
-        last = await bench.answer(case, await bench.wait_for_code(case), "abc")
-    assert isinstance(last, Wrong)
+        last = await harness.answer(case, await harness.wait_for_code(case), "abc")
+    assert isinstance(last, Denied)
     assert last.stops
-    other = app_case(bench, "l2")
-    found = await bench.answer(other, await bench.wait_for_code(other), "abc")
-    assert isinstance(found, Wrong)
+    other = app_case(harness, "l2")
+    found = await harness.answer(other, await harness.wait_for_code(other), "abc")
+    assert isinstance(found, Denied)
     assert found.failures == 1
 
 
@@ -321,18 +323,18 @@ async def test_a_new_login_after_an_apps_maximum_has_its_attempts_again(bench: B
     ("policy", "most"), [(EFCX, 10), (replace(CLOUDCX, choose_page=EFCX.choose_page), 5)], ids=["code", "user"]
 )
 async def test_proving_ones_own_address_again_clears_no_failures_at_the_voucher(
-    bench: Bench, policy: Any, most: int
+    harness: ChallengeHarness, policy: Any, most: int
 ) -> None:
-    bench.policy = policy
+    harness.policy = policy
     judged = []
     for n in range(60):
-        own = bench.case(login=f"l{n}", address="mine@example.com")
-        assert isinstance(await bench.answer(own, await bench.send(own), bench.mails.code()), Right)
-        voucher = bench.case(login=f"l{n}", address="profile@example.com", purpose=ProofPurpose.APPROVE)
-        begun = await bench.try_to_send(voucher)
+        own = harness.case(login=f"l{n}", address="mine@example.com")
+        assert isinstance(await harness.answer(own, await harness.send(own), harness.mails.code()), Verified)
+        voucher = harness.case(login=f"l{n}", address="profile@example.com", purpose=ProofPurpose.APPROVE)
+        begun = await harness.try_to_send(voucher)
         if isinstance(begun, Challenge):
-            judged.append(await bench.answer(voucher, begun, bench.wrong()))
-    assert len([a for a in judged if isinstance(a, Wrong) and a.judged]) == most
+            judged.append(await harness.answer(voucher, begun, harness.wrong()))
+    assert len([a for a in judged if isinstance(a, Denied) and a.judged]) == most
 
 
 # ------------------------------------------------------------------ a lock of one application (pure)
@@ -341,18 +343,18 @@ SINCH = PRESETS["sinch"].policy
 
 
 @pytest.mark.attack("F17")
-async def test_a_lock_of_one_application_leaves_one_guess_in_another(bench: Bench) -> None:
+async def test_a_lock_of_one_application_leaves_one_guess_in_another(harness: ChallengeHarness) -> None:
     assert SINCH.lock_scope is LockScope.APP
-    attempts = Attempts(bench.store, bench.clock)
+    attempts = RateLimiter(harness.store, harness.clock)
 
-    async def attempt(app: str) -> Go | No:
-        whose = Whose("t", "u", "l", app=app)
-        return await attempts.reserve(limits.for_answer(SINCH, bench.limits, whose, FactorKind.EMAIL))
+    async def attempt(app: str) -> Allowed | Limited:
+        whose = LimitSubject("t", "u", "l", app=app)
+        return await attempts.reserve(limits.for_answer(SINCH, harness.limits, whose, FactorKind.EMAIL))
 
     a = [await attempt("/a") for _ in range(4)]
     b = [await attempt("/b") for _ in range(2)]
-    assert [isinstance(found, Go) for found in a] == [True, True, True, False]
-    assert [isinstance(found, Go) for found in b] == [True, False]
+    assert [isinstance(found, Allowed) for found in a] == [True, True, True, False]
+    assert [isinstance(found, Allowed) for found in b] == [True, False]
 
 
 # ------------------------------------------------------------------ presets are data
@@ -371,11 +373,11 @@ def test_no_other_module_of_the_gateway_names_a_preset() -> None:
 
 # ------------------------------------------------------------------ passwords and sends
 
-SENT = Whose("t", "u1", "l1", address="digest")
+SENT = LimitSubject("t", "u1", "l1", address="digest")
 
 
-def test_what_is_typed_at_one_tenant_is_counted_at_no_other(bench: Bench) -> None:
-    groups = [limits.for_password(bench.limits, t, "name", "192.0.2.1", known=False) for t in ("one", "two")]
+def test_what_is_typed_at_one_tenant_is_counted_at_no_other(harness: ChallengeHarness) -> None:
+    groups = [limits.for_password(harness.limits, t, "name", "192.0.2.1", known=False) for t in ("one", "two")]
     one, two = ({limit.rule.count for group in found for limit in group} for found in groups)
     assert not one & two
 
@@ -390,9 +392,11 @@ def test_what_is_typed_at_one_tenant_is_counted_at_no_other(bench: Bench) -> Non
     ],
     ids=["name", "client", "user", "address"],
 )
-async def test_whoever_waited_to_the_end_may_try_more_than_once_again(bench: Bench, group: limits.Group) -> None:
-    attempts = Attempts(bench.store, bench.clock)
-    while isinstance(found := await attempts.reserve((group,)), Go):
+async def test_whoever_waited_to_the_end_may_try_more_than_once_again(
+    harness: ChallengeHarness, group: limits.Group
+) -> None:
+    attempts = RateLimiter(harness.store, harness.clock)
+    while isinstance(found := await attempts.reserve((group,)), Allowed):
         pass
-    bench.clock.set(found.until)
-    assert [type(await attempts.reserve((group,))) for _ in range(2)] == [Go, Go]
+    harness.clock.set(found.until)
+    assert [type(await attempts.reserve((group,))) for _ in range(2)] == [Allowed, Allowed]

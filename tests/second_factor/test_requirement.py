@@ -8,7 +8,7 @@ from gateway.domain.enrolment import Enrolment, EnrolmentSet
 from gateway.domain.policy import ChoosePage, FactorKind, Method, NoContact, RegistrationContact
 from gateway.domain.problem import Problem
 from gateway.domain.user import Contact
-from gateway.second_factor.requirement import DecidedBy, Refuse, Standing, decide, methods_of, takes_address
+from gateway.second_factor.requirement import DecidedBy, SignInRefused, UserFactors, decide, methods_of, takes_address
 from gateway.settings.presets import PRESETS
 
 METHODS = (Method(FactorKind.EMAIL, "otp@example.com"), Method(FactorKind.SMS, "sms"))
@@ -25,18 +25,18 @@ PROFILE = (Contact(FactorKind.EMAIL, "anna@example.com", verified=True),)
 
 def test_the_address_of_the_profile_is_no_second_one_beside_the_registered_one() -> None:
     registered = Enrolment(FactorKind.EMAIL, "registered@example.com")
-    assert methods_of(FROM_PROFILE, Standing(EnrolmentSet(1, (registered,)), PROFILE)) == (registered,)
+    assert methods_of(FROM_PROFILE, UserFactors(EnrolmentSet(1, (registered,)), PROFILE)) == (registered,)
 
 
 def test_a_verified_address_of_the_profile_counts_where_nothing_is_registered() -> None:
-    assert methods_of(FROM_PROFILE, Standing(EnrolmentSet(), PROFILE)) == (
+    assert methods_of(FROM_PROFILE, UserFactors(EnrolmentSet(), PROFILE)) == (
         Enrolment(FactorKind.EMAIL, "anna@example.com"),
     )
 
 
 def test_where_any_address_may_be_registered_none_counts_without_it() -> None:
     policy = replace(FROM_PROFILE, registration_contact=RegistrationContact.ANY)
-    assert methods_of(policy, Standing(EnrolmentSet(), PROFILE)) == ()
+    assert methods_of(policy, UserFactors(EnrolmentSet(), PROFILE)) == ()
 
 
 @pytest.mark.parametrize("typed", ["anna@example.com", "Anna@Example.COM"])
@@ -45,5 +45,5 @@ def test_a_known_address_is_known_however_its_letters_are_typed(typed: str) -> N
 
 
 def test_who_has_no_address_is_told_the_tenants_path() -> None:
-    found = decide(FROM_PROFILE, Standing(EnrolmentSet()), route_asks=True)
-    assert found == Refuse(DecidedBy.NO_CONTACT, Problem.NO_CONTACT, "/help")
+    found = decide(FROM_PROFILE, UserFactors(EnrolmentSet()), route_asks=True)
+    assert found == SignInRefused(DecidedBy.NO_CONTACT, Problem.NO_CONTACT, "/help")

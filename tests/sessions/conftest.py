@@ -4,10 +4,10 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from gateway.store.interface import Store
+from gateway.store.protocol import Store
 from tests.clock import FakeClock
-from tests.sessions.scene import Scene
-from tests.store.opened import opened
+from tests.sessions.session_harness import SessionHarness
+from tests.store.open_stores import opened
 
 
 @pytest.fixture(params=["memory", pytest.param("redis", marks=pytest.mark.redis)])
@@ -24,8 +24,8 @@ async def shared(address: str, clock: FakeClock) -> AsyncIterator[Store]:
 
 
 @pytest.fixture
-async def scene(shared: Store, clock: FakeClock) -> AsyncIterator[Scene]:
+async def harness(shared: Store, clock: FakeClock) -> AsyncIterator[SessionHarness]:
     """Both replicas, listening."""
-    made = Scene(shared, clock)
+    made = SessionHarness(shared, clock)
     async with made.running():
         yield made

@@ -2,19 +2,19 @@
 
 import pytest
 
-from gateway.sessions.cache import OLDEST, Copies, Kept
-from gateway.sessions.place import Place
+from gateway.sessions.cache import OLDEST, SessionCache, SessionRecord
+from gateway.sessions.session_key import SessionKey
 from gateway.sessions.sessions import Sessions
 from gateway.store.memory import MemoryStore
 from tests.clock import START, FakeClock
-from tests.sessions.scene import TENANT, Scene
+from tests.sessions.session_harness import TENANT, SessionHarness
 from tests.web.sample import session
 
-KEPT = Kept(session(), START)
+KEPT = SessionRecord(session(), START)
 
 
-def place(number: int = 1) -> Place:
-    return Place("t", "tag", str(number))
+def place(number: int = 1) -> SessionKey:
+    return SessionKey("t", "tag", str(number))
 
 
 class Ear:
@@ -27,50 +27,50 @@ def ear() -> Ear:
 
 
 @pytest.fixture
-def copies(ear: Ear, clock: FakeClock) -> Copies:
-    return Copies(alive=lambda: ear.alive, clock=clock, most=3)
+def copies(ear: Ear, clock: FakeClock) -> SessionCache:
+    return SessionCache(alive=lambda: ear.alive, clock=clock, most=3)
 
 
-def test_a_copy_counts_while_notices_are_heard(copies: Copies, ear: Ear) -> None:
+def test_a_copy_counts_while_notices_are_heard(copies: SessionCache, ear: Ear) -> None:
     copies.put(place(), KEPT, copies.mark())
     assert copies.get(place()) == KEPT
     ear.alive = False
     assert copies.get(place()) is None
 
 
-def test_a_copy_counts_for_a_few_seconds(copies: Copies, clock: FakeClock) -> None:
+def test_a_copy_counts_for_a_few_seconds(copies: SessionCache, clock: FakeClock) -> None:
     copies.put(place(), KEPT, copies.mark())
     clock.advance(OLDEST + 0.01)
     assert copies.get(place()) is None
 
 
-def test_a_copy_from_the_future_does_not_count(copies: Copies, clock: FakeClock) -> None:
+def test_a_copy_from_the_future_does_not_count(copies: SessionCache, clock: FakeClock) -> None:
     copies.put(place(), KEPT, copies.mark())
     clock.set(START - 1)
     assert copies.get(place()) is None
 
 
-def test_a_dropped_copy_is_gone(copies: Copies) -> None:
+def test_a_dropped_copy_is_gone(copies: SessionCache) -> None:
     copies.put(place(), KEPT, copies.mark())
     copies.drop(place())
     assert copies.get(place()) is None
 
 
-def test_what_was_read_before_a_drop_is_not_kept_after_it(copies: Copies) -> None:
+def test_what_was_read_before_a_drop_is_not_kept_after_it(copies: SessionCache) -> None:
     mark = copies.mark()
     copies.drop(place())
     copies.put(place(), KEPT, mark)
     assert copies.get(place()) is None
 
 
-def test_what_was_read_before_a_gap_is_not_kept_after_it(copies: Copies) -> None:
+def test_what_was_read_before_a_gap_is_not_kept_after_it(copies: SessionCache) -> None:
     mark = copies.mark()
     copies.clear()
     copies.put(place(), KEPT, mark)
     assert copies.get(place()) is None
 
 
-def test_the_least_recently_asked_copy_makes_room(copies: Copies) -> None:
+def test_the_least_recently_asked_copy_makes_room(copies: SessionCache) -> None:
     for number in (1, 2, 3):
         copies.put(place(number), KEPT, copies.mark())
     copies.get(place(1))
@@ -103,17 +103,17 @@ async def reads(store: Counting, sessions: Sessions, cookie: str, times: int = 1
 
 async def test_while_notices_are_heard_the_store_is_read_once(clock: FakeClock) -> None:
     store = Counting(clock)
-    scene = Scene(store, clock)
-    async with scene.running():
-        _, cookie = await scene.open()
-        assert await reads(store, scene.one.sessions, cookie) == 1
+    harness = SessionHarness(store, clock)
+    async with harness.running():
+        _, cookie = await harness.open()
+        assert await reads(store, harness.one.sessions, cookie) == 1
 
 
 async def test_without_notices_every_request_reads_the_store(clock: FakeClock) -> None:
     store = Counting(clock)
-    scene = Scene(store, clock)
-    _, cookie = await scene.open()
-    assert await reads(store, scene.one.sessions, cookie) == 10
+    harness = SessionHarness(store, clock)
+    _, cookie = await harness.open()
+    assert await reads(store, harness.one.sessions, cookie) == 10
 
 
 @pytest.mark.attack("F23")
@@ -121,11 +121,11 @@ async def test_with_the_subscription_dropped_in_silence_an_ended_session_opens_n
     clock: FakeClock,
 ) -> None:
     store = Counting(clock)
-    scene = Scene(store, clock)
-    async with scene.running():
-        session, cookie = await scene.open()
-        assert await scene.two.sessions.current(TENANT, cookie)
+    harness = SessionHarness(store, clock)
+    async with harness.running():
+        session, cookie = await harness.open()
+        assert await harness.two.sessions.current(TENANT, cookie)
         store.deaf = True
-        await scene.one.sessions.end(TENANT, session.id)
+        await harness.one.sessions.end(TENANT, session.id)
         clock.advance(0.51)
-        assert await scene.two.sessions.current(TENANT, cookie) is None
+        assert await harness.two.sessions.current(TENANT, cookie) is None

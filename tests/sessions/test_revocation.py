@@ -8,77 +8,77 @@ from gateway.domain import errors
 from gateway.sessions import sessions
 from gateway.store.memory import MemoryStore
 from tests.clock import FakeClock
-from tests.sessions.scene import TENANT, Scene, Stream
+from tests.sessions.session_harness import TENANT, SessionHarness, Stream
 
 
-async def test_every_live_stream_of_an_ended_session_closes_on_every_replica(scene: Scene) -> None:
-    session, _ = await scene.open()
+async def test_every_live_stream_of_an_ended_session_closes_on_every_replica(harness: SessionHarness) -> None:
+    session, _ = await harness.open()
     streams = [Stream() for _ in range(4)]
     for number, stream in enumerate(streams):
-        (scene.one, scene.two)[number % 2].sessions.register(session.id, stream.close)
-    await scene.one.sessions.end(TENANT, session.id)
+        (harness.one, harness.two)[number % 2].sessions.register(session.id, stream.close)
+    await harness.one.sessions.end(TENANT, session.id)
     await asyncio.gather(*(stream.wait() for stream in streams))
     assert [stream.times for stream in streams] == [1, 1, 1, 1]
 
 
-async def test_streams_of_other_sessions_stay_open(scene: Scene) -> None:
-    ending, staying = (await scene.open())[0], (await scene.open())[0]
+async def test_streams_of_other_sessions_stay_open(harness: SessionHarness) -> None:
+    ending, staying = (await harness.open())[0], (await harness.open())[0]
     stream, other = Stream(), Stream()
-    scene.two.sessions.register(ending.id, stream.close)
-    scene.two.sessions.register(staying.id, other.close)
-    await scene.one.sessions.end(TENANT, ending.id)
+    harness.two.sessions.register(ending.id, stream.close)
+    harness.two.sessions.register(staying.id, other.close)
+    await harness.one.sessions.end(TENANT, ending.id)
     await stream.wait()
     assert not other.closed.is_set()
 
 
-async def test_a_stream_that_ended_itself_is_not_closed(scene: Scene) -> None:
-    session, _ = await scene.open()
+async def test_a_stream_that_ended_itself_is_not_closed(harness: SessionHarness) -> None:
+    session, _ = await harness.open()
     stream = Stream()
-    scene.one.sessions.register(session.id, stream.close)()
-    await scene.one.sessions.end(TENANT, session.id)
+    harness.one.sessions.register(session.id, stream.close)()
+    await harness.one.sessions.end(TENANT, session.id)
     assert stream.times == 0
 
 
-async def test_of_two_streams_with_one_function_one_can_be_forgotten(scene: Scene) -> None:
-    session, _ = await scene.open()
+async def test_of_two_streams_with_one_function_one_can_be_forgotten(harness: SessionHarness) -> None:
+    session, _ = await harness.open()
     stream = Stream()
-    forget = scene.one.sessions.register(session.id, stream.close)
-    scene.one.sessions.register(session.id, stream.close)
+    forget = harness.one.sessions.register(session.id, stream.close)
+    harness.one.sessions.register(session.id, stream.close)
     forget()
     forget()
-    await scene.one.sessions.end(TENANT, session.id)
+    await harness.one.sessions.end(TENANT, session.id)
     assert stream.times == 1
 
 
-async def test_a_stream_registered_just_after_the_end_closes_at_once(scene: Scene) -> None:
-    session, _ = await scene.open()
-    await scene.one.sessions.end(TENANT, session.id)
+async def test_a_stream_registered_just_after_the_end_closes_at_once(harness: SessionHarness) -> None:
+    session, _ = await harness.open()
+    await harness.one.sessions.end(TENANT, session.id)
     stream = Stream()
-    scene.one.sessions.register(session.id, stream.close)
+    harness.one.sessions.register(session.id, stream.close)
     assert stream.times == 1
 
 
-async def test_a_stream_that_fails_to_close_does_not_keep_the_next_open(scene: Scene) -> None:
-    session, _ = await scene.open()
+async def test_a_stream_that_fails_to_close_does_not_keep_the_next_open(harness: SessionHarness) -> None:
+    session, _ = await harness.open()
 
     def fail() -> None:
         raise ZeroDivisionError
 
     stream = Stream()
-    scene.one.sessions.register(session.id, fail)
-    scene.one.sessions.register(session.id, stream.close)
-    await scene.one.sessions.end(TENANT, session.id)
+    harness.one.sessions.register(session.id, fail)
+    harness.one.sessions.register(session.id, stream.close)
+    await harness.one.sessions.end(TENANT, session.id)
     assert stream.times == 1
 
 
 async def test_a_stream_whose_report_of_use_finds_no_session_closes(clock: FakeClock) -> None:
-    scene = Scene(MemoryStore(clock), clock)  # nobody listens
-    session, _ = await scene.open()
+    harness = SessionHarness(MemoryStore(clock), clock)  # nobody listens
+    session, _ = await harness.open()
     stream = Stream()
-    scene.two.sessions.register(session.id, stream.close)
-    await scene.one.sessions.end(TENANT, session.id)
+    harness.two.sessions.register(session.id, stream.close)
+    await harness.one.sessions.end(TENANT, session.id)
     assert stream.times == 0
-    await scene.two.sessions.used(session)
+    await harness.two.sessions.used(session)
     assert stream.times == 1
 
 
@@ -110,14 +110,14 @@ async def test_a_session_that_ended_while_nothing_was_heard_is_found_after_the_g
 ) -> None:
     monkeypatch.setattr(sessions, "RECHECK_PAUSE", 0.001)
     store = Cut(clock)
-    scene = Scene(store, clock)
-    async with scene.running():
-        ending, staying = (await scene.open())[0], (await scene.open())[0]
+    harness = SessionHarness(store, clock)
+    async with harness.running():
+        ending, staying = (await harness.open())[0], (await harness.open())[0]
         stream, other = Stream(), Stream()
-        scene.two.sessions.register(ending.id, stream.close)
-        scene.two.sessions.register(staying.id, other.close)
+        harness.two.sessions.register(ending.id, stream.close)
+        harness.two.sessions.register(staying.id, other.close)
         store.deaf = True
-        await scene.one.sessions.end(TENANT, ending.id)
+        await harness.one.sessions.end(TENANT, ending.id)
         store.deaf, store.stumbles = False, stumbles
         store.cut()
         await stream.wait()

@@ -7,32 +7,32 @@ import pytest
 
 from gateway.domain import errors
 from gateway.domain.session import Satisfied
-from gateway.sessions import index
+from gateway.sessions import user_index
 from gateway.store.memory import MemoryStore
 from tests.clock import FakeClock
-from tests.sessions.scene import ANNA, OTHER_TENANT, TENANT, Flaky, Scene, same, text
+from tests.sessions.session_harness import ANNA, OTHER_TENANT, TENANT, Flaky, SessionHarness, same, text
 
 
-async def test_the_cookie_opens_its_session_on_every_replica(scene: Scene) -> None:
-    session, cookie = await scene.open()
-    assert await scene.one.sessions.current(TENANT, cookie) == session
-    assert await scene.two.sessions.current(TENANT, cookie) == session
+async def test_the_cookie_opens_its_session_on_every_replica(harness: SessionHarness) -> None:
+    session, cookie = await harness.open()
+    assert await harness.one.sessions.current(TENANT, cookie) == session
+    assert await harness.two.sessions.current(TENANT, cookie) == session
 
 
-async def test_a_session_says_whose_it_is_and_how_it_was_proved(scene: Scene) -> None:
-    session, _ = await scene.open(rule="policy", routes=("/unified-admin",))
+async def test_a_session_says_whose_it_is_and_how_it_was_proved(harness: SessionHarness) -> None:
+    session, _ = await harness.open(rule="policy", routes=("/unified-admin",))
     assert (session.user_id, session.username, session.display_name) == (ANNA.id, "anna", "Anna A")
     assert (session.roles, session.email) == (("agent",), "anna@cc.example")
     assert (session.satisfied, session.rule, session.routes) == (Satisfied.PROVED, "policy", ("/unified-admin",))
-    assert session.ends_at == scene.clock.now() + 43200
+    assert session.ends_at == harness.clock.now() + 43200
 
 
-async def test_the_public_id_is_not_the_secret_and_opens_nothing(scene: Scene) -> None:
-    session, cookie = await scene.open()
+async def test_the_public_id_is_not_the_secret_and_opens_nothing(harness: SessionHarness) -> None:
+    session, cookie = await harness.open()
     assert session.id not in cookie
     tag, _, secret = cookie.partition(".")
     for guess in (session.id, f"{tag}.{session.id}", f"{session.id}.{secret}", f"{tag}.{secret[:-1]}"):
-        assert await scene.one.sessions.current(TENANT, guess) is None
+        assert await harness.one.sessions.current(TENANT, guess) is None
 
 
 GARBAGE = {
@@ -48,53 +48,53 @@ GARBAGE = {
 
 
 @pytest.mark.parametrize("value", GARBAGE.values(), ids=GARBAGE)
-async def test_garbage_in_the_cookie_is_nobody(value: str, scene: Scene) -> None:
-    assert await scene.one.sessions.current(TENANT, value) is None
+async def test_garbage_in_the_cookie_is_nobody(value: str, harness: SessionHarness) -> None:
+    assert await harness.one.sessions.current(TENANT, value) is None
 
 
 @pytest.mark.parametrize("more", ["\n", "x", ".x", " "])
-async def test_a_cookie_with_something_after_it_is_nobody(more: str, scene: Scene) -> None:
-    _, cookie = await scene.open()
-    assert await scene.one.sessions.current(TENANT, cookie + more) is None
+async def test_a_cookie_with_something_after_it_is_nobody(more: str, harness: SessionHarness) -> None:
+    _, cookie = await harness.open()
+    assert await harness.one.sessions.current(TENANT, cookie + more) is None
 
 
 @pytest.mark.row("GW-11")
-async def test_a_session_of_one_tenant_is_nothing_to_another(scene: Scene) -> None:
-    session, cookie = await scene.open()
-    assert await scene.one.sessions.current(OTHER_TENANT, cookie) is None
-    assert await scene.one.sessions.end(OTHER_TENANT, session.id) is None
-    assert await scene.one.sessions.reissue(OTHER_TENANT, session.id, same, tag=text(16), secret=text(32)) is None
-    assert await scene.one.sessions.of_user(OTHER_TENANT, ANNA.id) == ()
-    assert await scene.one.sessions.current(TENANT, cookie) == session
+async def test_a_session_of_one_tenant_is_nothing_to_another(harness: SessionHarness) -> None:
+    session, cookie = await harness.open()
+    assert await harness.one.sessions.current(OTHER_TENANT, cookie) is None
+    assert await harness.one.sessions.end(OTHER_TENANT, session.id) is None
+    assert await harness.one.sessions.reissue(OTHER_TENANT, session.id, same, tag=text(16), secret=text(32)) is None
+    assert await harness.one.sessions.of_user(OTHER_TENANT, ANNA.id) == ()
+    assert await harness.one.sessions.current(TENANT, cookie) == session
 
 
-async def test_opened_twice_with_one_secret_it_is_one_session(scene: Scene) -> None:
+async def test_opened_twice_with_one_secret_it_is_one_session(harness: SessionHarness) -> None:
     tag, secret = text(16), text(32)
-    both = [await r.sessions.open(TENANT, scene.new(), tag=tag, secret=secret) for r in (scene.one, scene.two)]
+    both = [await r.sessions.open(TENANT, harness.new(), tag=tag, secret=secret) for r in (harness.one, harness.two)]
     assert both[0] == both[1]
-    assert [e for e, _, _ in scene.one.events + scene.two.events] == ["session_opened"]
+    assert [e for e, _, _ in harness.one.events + harness.two.events] == ["session_opened"]
 
 
-async def test_opened_200_times_at_once_it_is_one_session(scene: Scene) -> None:
+async def test_opened_200_times_at_once_it_is_one_session(harness: SessionHarness) -> None:
     tag, secret = text(16), text(32)
-    replicas = [scene.one.sessions, scene.two.sessions]
+    replicas = [harness.one.sessions, harness.two.sessions]
     opened = await asyncio.gather(
-        *(replicas[n % 2].open(TENANT, scene.new(), tag=tag, secret=secret) for n in range(200))
+        *(replicas[n % 2].open(TENANT, harness.new(), tag=tag, secret=secret) for n in range(200))
     )
     assert len({session.id for session, _ in opened}) == 1
-    assert len(await scene.one.sessions.of_user(TENANT, ANNA.id)) == 1
-    assert len(scene.one.events + scene.two.events) == 1
+    assert len(await harness.one.sessions.of_user(TENANT, ANNA.id)) == 1
+    assert len(harness.one.events + harness.two.events) == 1
 
 
-async def test_an_unfit_secret_opens_nothing(scene: Scene) -> None:
+async def test_an_unfit_secret_opens_nothing(harness: SessionHarness) -> None:
     with pytest.raises(ValueError, match="32"):
-        await scene.one.sessions.open(TENANT, scene.new(), tag=text(16), secret="short")
+        await harness.one.sessions.open(TENANT, harness.new(), tag=text(16), secret="short")
 
 
 async def test_neither_cookie_nor_token_nor_user_can_be_read_in_the_store(clock: FakeClock) -> None:
     store = MemoryStore(clock)
-    scene = Scene(store, clock)
-    session, cookie = await scene.open()
+    harness = SessionHarness(store, clock)
+    session, cookie = await harness.open()
     dump = repr({**store._values._kept})
     for hidden in (cookie.partition(".")[2], session.tokens.access, session.tokens.refresh, "anna@cc.example"):
         assert hidden not in dump
@@ -103,70 +103,70 @@ async def test_neither_cookie_nor_token_nor_user_can_be_read_in_the_store(clock:
 # ------------------------------------------------------------------ limits
 
 
-async def test_unused_for_the_idle_limit_it_ends(scene: Scene) -> None:
-    _, cookie = await scene.open()
-    scene.clock.advance(1800)
-    assert await scene.one.sessions.current(TENANT, cookie) is None
-    assert scene.one.reasons() == ["idle"]
+async def test_unused_for_the_idle_limit_it_ends(harness: SessionHarness) -> None:
+    _, cookie = await harness.open()
+    harness.clock.advance(1800)
+    assert await harness.one.sessions.current(TENANT, cookie) is None
+    assert harness.one.reasons() == ["idle"]
 
 
-async def test_used_within_the_idle_limit_it_goes_on(scene: Scene) -> None:
-    _, cookie = await scene.open()
+async def test_used_within_the_idle_limit_it_goes_on(harness: SessionHarness) -> None:
+    _, cookie = await harness.open()
     for _ in range(4):
-        scene.clock.advance(1700)
-        assert await scene.two.sessions.current(TENANT, cookie)
+        harness.clock.advance(1700)
+        assert await harness.two.sessions.current(TENANT, cookie)
 
 
-async def test_at_the_absolute_limit_it_ends_however_it_is_used(scene: Scene) -> None:
-    session, cookie = await scene.open()
-    while scene.clock.now() + 1700 < session.ends_at:
-        scene.clock.advance(1700)
-        assert await scene.one.sessions.current(TENANT, cookie)
-    scene.clock.set(session.ends_at)
-    assert await scene.one.sessions.current(TENANT, cookie) is None
-    assert await scene.one.sessions.of_user(TENANT, ANNA.id) == ()
+async def test_at_the_absolute_limit_it_ends_however_it_is_used(harness: SessionHarness) -> None:
+    session, cookie = await harness.open()
+    while harness.clock.now() + 1700 < session.ends_at:
+        harness.clock.advance(1700)
+        assert await harness.one.sessions.current(TENANT, cookie)
+    harness.clock.set(session.ends_at)
+    assert await harness.one.sessions.current(TENANT, cookie) is None
+    assert await harness.one.sessions.of_user(TENANT, ANNA.id) == ()
 
 
-async def test_an_idle_session_is_over_once_and_its_copy_too(scene: Scene) -> None:
-    _, cookie = await scene.open()
-    scene.clock.advance(1801)
-    assert await asyncio.gather(*(scene.one.sessions.current(TENANT, cookie) for _ in range(20))) == [None] * 20
-    assert scene.one.reasons() == ["idle"]
+async def test_an_idle_session_is_over_once_and_its_copy_too(harness: SessionHarness) -> None:
+    _, cookie = await harness.open()
+    harness.clock.advance(1801)
+    assert await asyncio.gather(*(harness.one.sessions.current(TENANT, cookie) for _ in range(20))) == [None] * 20
+    assert harness.one.reasons() == ["idle"]
 
 
-async def test_use_is_written_at_most_once_a_minute(scene: Scene) -> None:
-    session, cookie = await scene.open()
+async def test_use_is_written_at_most_once_a_minute(harness: SessionHarness) -> None:
+    session, cookie = await harness.open()
     seen = []
     for _ in range(12):
-        scene.clock.advance(10)
-        current = await scene.one.sessions.current(TENANT, cookie)
+        harness.clock.advance(10)
+        current = await harness.one.sessions.current(TENANT, cookie)
         assert current
         seen.append(current.used_at)
     assert sorted(set(seen)) == [session.used_at, session.used_at + 60, session.used_at + 120]
 
 
-async def test_a_short_idle_limit_is_kept_by_noting_use_more_often(scene: Scene) -> None:
+async def test_a_short_idle_limit_is_kept_by_noting_use_more_often(harness: SessionHarness) -> None:
     tenant = replace(TENANT, session=replace(TENANT.session, idle=30))
-    _, cookie = await scene.open(tenant)
+    _, cookie = await harness.open(tenant)
     for _ in range(5):
-        scene.clock.advance(20)
-        assert await scene.one.sessions.current(tenant, cookie)
+        harness.clock.advance(20)
+        assert await harness.one.sessions.current(tenant, cookie)
 
 
-async def test_a_living_stream_is_use(scene: Scene) -> None:
-    session, cookie = await scene.open()
+async def test_a_living_stream_is_use(harness: SessionHarness) -> None:
+    session, cookie = await harness.open()
     for _ in range(4):
-        scene.clock.advance(1700)
-        await scene.two.sessions.used(session)
-    assert await scene.one.sessions.current(TENANT, cookie)
+        harness.clock.advance(1700)
+        await harness.two.sessions.used(session)
+    assert await harness.one.sessions.current(TENANT, cookie)
 
 
-async def test_a_living_stream_renews_the_token(scene: Scene) -> None:
-    session, cookie = await scene.open()
-    scene.clock.advance(280)
-    await scene.one.sessions.used(session)
-    assert scene.renewals.calls == 1
-    current = await scene.two.sessions.current(TENANT, cookie)
+async def test_a_living_stream_renews_the_token(harness: SessionHarness) -> None:
+    session, cookie = await harness.open()
+    harness.clock.advance(280)
+    await harness.one.sessions.used(session)
+    assert harness.renewals.calls == 1
+    current = await harness.two.sessions.current(TENANT, cookie)
     assert current
     assert current.tokens.access == "access 1"
 
@@ -175,52 +175,56 @@ async def test_a_living_stream_renews_the_token(scene: Scene) -> None:
 
 
 @pytest.mark.row("GW-10")
-async def test_an_ended_session_is_over_on_every_replica(scene: Scene) -> None:
-    session, cookie = await scene.open()
-    for replica in (scene.one, scene.two):
+async def test_an_ended_session_is_over_on_every_replica(harness: SessionHarness) -> None:
+    session, cookie = await harness.open()
+    for replica in (harness.one, harness.two):
         await replica.sessions.current(TENANT, cookie)
-    heard = scene.two.hears("session-ended")
-    assert await scene.one.sessions.end(TENANT, session.id) == session
-    assert await scene.one.sessions.current(TENANT, cookie) is None
+    heard = harness.two.hears("session-ended")
+    assert await harness.one.sessions.end(TENANT, session.id) == session
+    assert await harness.one.sessions.current(TENANT, cookie) is None
     async with asyncio.timeout(1):
         await heard.wait()
-    assert await scene.two.sessions.current(TENANT, cookie) is None
+    assert await harness.two.sessions.current(TENANT, cookie) is None
 
 
-async def test_ending_twice_is_told_once(scene: Scene) -> None:
-    session, _ = await scene.open()
-    ended = await asyncio.gather(*(r.sessions.end(TENANT, session.id) for r in (scene.one, scene.two) for _ in "abc"))
+async def test_ending_twice_is_told_once(harness: SessionHarness) -> None:
+    session, _ = await harness.open()
+    ended = await asyncio.gather(
+        *(r.sessions.end(TENANT, session.id) for r in (harness.one, harness.two) for _ in "abc")
+    )
     assert [one for one in ended if one] == [session]
-    assert scene.one.reasons() + scene.two.reasons() == ["logout"]
+    assert harness.one.reasons() + harness.two.reasons() == ["logout"]
 
 
-async def test_ending_what_never_was_is_none(scene: Scene) -> None:
-    assert await scene.one.sessions.end(TENANT, "nothing") is None
+async def test_ending_what_never_was_is_none(harness: SessionHarness) -> None:
+    assert await harness.one.sessions.end(TENANT, "nothing") is None
 
 
-async def test_all_sessions_of_a_user_end_but_the_one_excepted(scene: Scene) -> None:
-    mine = [await scene.open() for _ in range(3)]
-    _, hers = await scene.open(user=replace(ANNA, id="bea"))
-    ended = await scene.two.sessions.end_all(TENANT, ANNA.id, except_id=mine[1][0].id, reason="administrator")
+async def test_all_sessions_of_a_user_end_but_the_one_excepted(harness: SessionHarness) -> None:
+    mine = [await harness.open() for _ in range(3)]
+    _, hers = await harness.open(user=replace(ANNA, id="bea"))
+    ended = await harness.two.sessions.end_all(TENANT, ANNA.id, except_id=mine[1][0].id, reason="administrator")
     assert {session.id for session in ended} == {mine[0][0].id, mine[2][0].id}
-    assert await scene.one.sessions.of_user(TENANT, ANNA.id) == (mine[1][0],)
-    assert await scene.one.sessions.current(TENANT, hers)
-    assert scene.two.reasons() == ["administrator", "administrator"]
+    assert await harness.one.sessions.of_user(TENANT, ANNA.id) == (mine[1][0],)
+    assert await harness.one.sessions.current(TENANT, hers)
+    assert harness.two.reasons() == ["administrator", "administrator"]
 
 
-async def test_sessions_opened_at_once_are_all_found(scene: Scene) -> None:
-    opened = await asyncio.gather(*(scene.open() for _ in range(50)))
-    found = await scene.two.sessions.of_user(TENANT, ANNA.id)
+async def test_sessions_opened_at_once_are_all_found(harness: SessionHarness) -> None:
+    opened = await asyncio.gather(*(harness.open() for _ in range(50)))
+    found = await harness.two.sessions.of_user(TENANT, ANNA.id)
     assert {session.id for session in found} == {session.id for session, _ in opened}
 
 
-async def test_too_many_sessions_of_one_user_end_the_oldest(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(index, "MOST", 3)
-    opened = [await scene.open() for _ in range(5)]
+async def test_too_many_sessions_of_one_user_end_the_oldest(
+    harness: SessionHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(user_index, "MOST", 3)
+    opened = [await harness.open() for _ in range(5)]
     for session, cookie in opened:
         stands = (session, cookie) in opened[2:]
-        assert bool(await scene.one.sessions.current(TENANT, cookie)) is stands
-    assert scene.one.reasons() == ["too-many", "too-many"]
+        assert bool(await harness.one.sessions.current(TENANT, cookie)) is stands
+    assert harness.one.reasons() == ["too-many", "too-many"]
 
 
 # ------------------------------------------------------------------ a store that does not answer
@@ -228,14 +232,14 @@ async def test_too_many_sessions_of_one_user_end_the_oldest(scene: Scene, monkey
 
 async def test_a_store_that_does_not_answer_is_not_signed_out(clock: FakeClock) -> None:
     store = MemoryStore(clock)
-    scene = Scene(store, clock)
-    session, cookie = await scene.open()
+    harness = SessionHarness(store, clock)
+    session, cookie = await harness.open()
     await store.close()
     for call in (
-        scene.one.sessions.current(TENANT, cookie),
-        scene.one.sessions.end(TENANT, session.id),
-        scene.one.sessions.used(session),
-        scene.one.sessions.of_user(TENANT, ANNA.id),
+        harness.one.sessions.current(TENANT, cookie),
+        harness.one.sessions.end(TENANT, session.id),
+        harness.one.sessions.used(session),
+        harness.one.sessions.of_user(TENANT, ANNA.id),
     ):
         with pytest.raises(errors.Unreachable):
             await call
@@ -251,54 +255,54 @@ async def test_a_store_that_only_reads_keeps_users_signed_in(clock: FakeClock) -
             return await super().swap(key, old, new, ttl)
 
     store = ReadOnly(clock)
-    scene = Scene(store, clock)
-    session, cookie = await scene.open()
+    harness = SessionHarness(store, clock)
+    session, cookie = await harness.open()
     store.read_only = True
     clock.advance(120)
-    assert await scene.one.sessions.current(TENANT, cookie) == session
+    assert await harness.one.sessions.current(TENANT, cookie) == session
 
 
-async def test_leaving_asks_keycloak_for_nothing(scene: Scene) -> None:
-    session, cookie = await scene.open()
-    scene.clock.advance(310)
-    scene.renewals.answer = errors.Unreachable("keycloak", "does not answer")
-    left = await scene.one.sessions.leave(TENANT, cookie)
+async def test_leaving_asks_keycloak_for_nothing(harness: SessionHarness) -> None:
+    session, cookie = await harness.open()
+    harness.clock.advance(310)
+    harness.renewals.answer = errors.Unreachable("keycloak", "does not answer")
+    left = await harness.one.sessions.leave(TENANT, cookie)
     assert left is not None
     assert left.id == session.id
-    assert scene.renewals.calls == 0
-    assert await scene.two.sessions.current(TENANT, cookie) is None
+    assert harness.renewals.calls == 0
+    assert await harness.two.sessions.current(TENANT, cookie) is None
 
 
 async def test_leaving_without_the_store_is_over_here_at_once_and_everywhere_once_it_answers(clock: FakeClock) -> None:
     store = Flaky(clock)
-    scene = Scene(store, clock)
-    session, cookie = await scene.open()
+    harness = SessionHarness(store, clock)
+    session, cookie = await harness.open()
     closed: list[str] = []
-    scene.one.sessions.register(session.id, lambda: closed.append(session.id))
-    scene.one.told.clear()
+    harness.one.sessions.register(session.id, lambda: closed.append(session.id))
+    harness.one.told.clear()
     store.away = True
     with pytest.raises(errors.Unreachable):
-        await scene.one.sessions.leave(TENANT, cookie)
+        await harness.one.sessions.leave(TENANT, cookie)
     assert closed
-    assert await scene.one.sessions.current(TENANT, cookie) is None
+    assert await harness.one.sessions.current(TENANT, cookie) is None
     store.away = False
     async with asyncio.timeout(10):
-        await scene.one.told.wait()
-    assert await scene.two.sessions.current(TENANT, cookie) is None
+        await harness.one.told.wait()
+    assert await harness.two.sessions.current(TENANT, cookie) is None
 
 
 async def test_an_end_whose_answer_was_lost_is_told_all_the_same(clock: FakeClock) -> None:
     store = Flaky(clock)
-    scene = Scene(store, clock)
-    _, cookie = await scene.open()
-    scene.one.told.clear()
+    harness = SessionHarness(store, clock)
+    _, cookie = await harness.open()
+    harness.one.told.clear()
     store.deaf = True
     with pytest.raises(errors.Unreachable):
-        await scene.one.sessions.leave(TENANT, cookie)
+        await harness.one.sessions.leave(TENANT, cookie)
     store.deaf = False
     async with asyncio.timeout(10):
-        await scene.one.told.wait()
-    assert scene.one.reasons() == ["logout"]
+        await harness.one.told.wait()
+    assert harness.one.reasons() == ["logout"]
 
 
 async def test_a_session_that_ends_while_its_use_is_noted_opens_nothing(clock: FakeClock) -> None:
@@ -312,8 +316,8 @@ async def test_a_session_that_ends_while_its_use_is_noted_opens_nothing(clock: F
             return await super().get(key)
 
     store = Ending(clock)
-    scene = Scene(store, clock)
-    _, cookie = await scene.open()
+    harness = SessionHarness(store, clock)
+    _, cookie = await harness.open()
     clock.advance(120)
     store.reads = 2  # the first finds it, before the second it ends
-    assert await scene.one.sessions.current(TENANT, cookie) is None
+    assert await harness.one.sessions.current(TENANT, cookie) is None

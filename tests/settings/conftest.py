@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.settings.folder import Folder
+from tests.settings.config_folder import ConfigFolder
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Folder:
+def folder(tmp_path: Path) -> ConfigFolder:
     """A small good configuration to spoil."""
-    return Folder(tmp_path / "config")
+    return ConfigFolder(tmp_path / "config")

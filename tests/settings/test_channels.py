@@ -6,22 +6,22 @@ import pytest
 
 from gateway.domain.channel import Channel, ChannelKind, ChannelType, MailSecurity, Relay
 from gateway.domain.secret import Secret
-from gateway.settings.faults import Level
-from tests.settings.folder import Folder, to_mend
+from gateway.settings.source.diagnostics import Level
+from tests.settings.config_folder import ConfigFolder, to_mend
 
 
-def first(folder: Folder) -> dict[str, Any]:
+def first(folder: ConfigFolder) -> dict[str, Any]:
     found: dict[str, Any] = folder.gateway["channels"][0]
     return found
 
 
-def channel(folder: Folder) -> Channel:
+def channel(folder: ConfigFolder) -> Channel:
     loaded = folder.load()
     assert loaded.configuration is not None, [str(f) for f in loaded.errors]
     return loaded.configuration.channels["otp@example.com"]
 
 
-def test_a_mail_channel_has_safe_defaults(folder: Folder) -> None:
+def test_a_mail_channel_has_safe_defaults(folder: ConfigFolder) -> None:
     assert channel(folder) == Channel(
         "otp@example.com",
         ChannelType.EMAIL,
@@ -32,12 +32,12 @@ def test_a_mail_channel_has_safe_defaults(folder: Folder) -> None:
 
 
 @pytest.mark.parametrize(("security", "port"), [("starttls", 587), ("tls", 465), ("none", 25)])
-def test_the_port_follows_the_protection(folder: Folder, security: str, port: int) -> None:
+def test_the_port_follows_the_protection(folder: ConfigFolder, security: str, port: int) -> None:
     first(folder)["relays"][0]["security"] = security
     assert channel(folder).relays[0].port == port
 
 
-def test_relays_keep_their_order_and_credentials(folder: Folder) -> None:
+def test_relays_keep_their_order_and_credentials(folder: ConfigFolder) -> None:
     folder.environment["SMTP"] = "made up"
     first(folder)["relays"] = [
         {"host": "a.example.com", "port": 2525, "username": "otp", "password": {"env": "SMTP"}, "timeout": 3},
@@ -48,64 +48,64 @@ def test_relays_keep_their_order_and_credentials(folder: Folder) -> None:
     assert (relays[0].username, relays[0].password, relays[0].timeout) == ("otp", Secret("made up"), 3)
 
 
-def test_a_service_identifier_names_one_channel(folder: Folder) -> None:
+def test_a_service_identifier_names_one_channel(folder: ConfigFolder) -> None:
     folder.gateway["channels"].append(dict(first(folder)))
-    assert "is configured twice" in folder.fault("channels[1].serviceIdentifier").text
+    assert "is configured twice" in folder.diagnostic("channels[1].serviceIdentifier").text
 
 
 @pytest.mark.row("EF-20")
 @pytest.mark.parametrize("kind", ["otp-manager", "sinch", "sms-http", "rsa", "web-services"])
-def test_a_kind_that_is_not_built_yet_is_refused_naming_the_built_ones(folder: Folder, kind: str) -> None:
+def test_a_kind_that_is_not_built_yet_is_refused_naming_the_built_ones(folder: ConfigFolder, kind: str) -> None:
     first(folder)["kind"] = kind
-    assert folder.fault("channels[0].kind").text == f"{kind} is not built yet; built: smtp"
+    assert folder.diagnostic("channels[0].kind").text == f"{kind} is not built yet; built: smtp"
 
 
 @pytest.mark.parametrize("kind", ["SMS", "RSA", "APP"])
-def test_a_kind_must_serve_the_type(folder: Folder, kind: str) -> None:
+def test_a_kind_must_serve_the_type(folder: ConfigFolder, kind: str) -> None:
     first(folder)["type"] = kind
-    assert folder.fault("channels[0].kind").text.startswith(f"smtp does not serve {kind}")
+    assert folder.diagnostic("channels[0].kind").text.startswith(f"smtp does not serve {kind}")
 
 
-def test_an_unknown_kind_names_the_known_ones(folder: Folder) -> None:
+def test_an_unknown_kind_names_the_known_ones(folder: ConfigFolder) -> None:
     first(folder)["kind"] = "pigeon"
-    assert "'pigeon' is not known; allowed: smtp" in folder.fault("channels[0].kind").text
+    assert "'pigeon' is not known; allowed: smtp" in folder.diagnostic("channels[0].kind").text
 
 
-def test_an_identifier_that_is_no_address_needs_a_sender(folder: Folder) -> None:
+def test_an_identifier_that_is_no_address_needs_a_sender(folder: ConfigFolder) -> None:
     first(folder)["serviceIdentifier"] = "mail-1"
     folder.two_factor["channelServiceIdentifier"] = "mail-1"
-    assert folder.fault("channels[0].from").text.startswith("is missing")
+    assert folder.diagnostic("channels[0].from").text.startswith("is missing")
 
 
 @pytest.mark.parametrize("sender", ["x", "a@b@c", "A <a@example.com>", "a@b.com,b@b.com", "a@example.com\n"])
-def test_the_sender_is_one_mail_address(folder: Folder, sender: str) -> None:
+def test_the_sender_is_one_mail_address(folder: ConfigFolder, sender: str) -> None:
     first(folder)["from"] = sender
-    assert "must be one mail address" in folder.fault("channels[0].from").text
+    assert "must be one mail address" in folder.diagnostic("channels[0].from").text
 
 
 @pytest.mark.parametrize("key", ["from_name", "subject"])
-def test_header_texts_are_one_line(folder: Folder, key: str) -> None:
+def test_header_texts_are_one_line(folder: ConfigFolder, key: str) -> None:
     first(folder)[key] = "a\r\nBcc: b@example.com"
-    assert "one line" in folder.fault(f"channels[0].{key}").text
+    assert "one line" in folder.diagnostic(f"channels[0].{key}").text
 
 
-def test_no_relay_is_an_error(folder: Folder) -> None:
+def test_no_relay_is_an_error(folder: ConfigFolder) -> None:
     first(folder)["relays"] = []
-    assert "at least one SMTP server" in folder.fault("channels[0].relays").text
+    assert "at least one SMTP server" in folder.diagnostic("channels[0].relays").text
 
 
-def test_username_and_password_belong_together(folder: Folder) -> None:
+def test_username_and_password_belong_together(folder: ConfigFolder) -> None:
     first(folder)["relays"][0]["username"] = "otp"
-    assert "belong together" in folder.fault("channels[0].relays[0]").text
+    assert "belong together" in folder.diagnostic("channels[0].relays[0]").text
 
 
 @pytest.mark.parametrize(("more", "level"), [({}, Level.HINT), ({"username": "a", "password": "b"}, Level.WARNING)])
-def test_mail_without_protection_is_pointed_out(folder: Folder, more: dict[str, str], level: Level) -> None:
+def test_mail_without_protection_is_pointed_out(folder: ConfigFolder, more: dict[str, str], level: Level) -> None:
     first(folder)["relays"][0].update(security="none", **more)
-    assert folder.fault("channels[0].relays[0].security").level is level
+    assert folder.diagnostic("channels[0].relays[0].security").level is level
 
 
-def test_mail_without_protection_on_this_machine_is_no_fault(folder: Folder) -> None:
+def test_mail_without_protection_on_this_machine_is_no_fault(folder: ConfigFolder) -> None:
     first(folder)["relays"][0].update(security="none", host="127.0.0.1", port=2525)
     assert to_mend(folder.load()) == []
 
@@ -120,22 +120,24 @@ def test_mail_without_protection_on_this_machine_is_no_fault(folder: Folder) -> 
         ("relays", [{"host": "x", "port": "25"}]),
     ],
 )
-def test_a_channel_with_a_fault_is_not_called_missing_at_its_tenant(folder: Folder, key: str, value: object) -> None:
+def test_a_channel_with_a_fault_is_not_called_missing_at_its_tenant(
+    folder: ConfigFolder, key: str, value: object
+) -> None:
     first(folder)[key] = value
     assert {f.path.partition("[")[0] for f in folder.load().errors} == {"channels"}
 
 
-def test_channels_that_are_no_list_are_one_fault(folder: Folder) -> None:
+def test_channels_that_are_no_list_are_one_fault(folder: ConfigFolder) -> None:
     folder.gateway["channels"] = None
     assert [f.path for f in folder.load().errors] == ["channels"]
 
 
-def test_a_channel_that_nobody_wrote_is_missing_whatever_is_wrong_with_another(folder: Folder) -> None:
+def test_a_channel_that_nobody_wrote_is_missing_whatever_is_wrong_with_another(folder: ConfigFolder) -> None:
     folder.gateway["channels"].append({**first(folder), "serviceIdentifier": "other@example.com", "rate": 0})
     folder.two_factor["channelServiceIdentifier"] = "third@example.com"
-    assert "names no channel" in folder.fault("tenantSettings.twoFAConfigs.channelServiceIdentifier").text
+    assert "names no channel" in folder.diagnostic("tenantSettings.twoFAConfigs.channelServiceIdentifier").text
 
 
-def test_a_service_identifier_is_one_line(folder: Folder) -> None:
+def test_a_service_identifier_is_one_line(folder: ConfigFolder) -> None:
     first(folder)["serviceIdentifier"] = "otp@example.com\nBcc: x"
-    assert "one line" in folder.fault("channels[0].serviceIdentifier").text
+    assert "one line" in folder.diagnostic("channels[0].serviceIdentifier").text

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from gateway.settings.keycloak_access import CredentialsSection, KeyCloakSection
-from gateway.settings.tenant import TenantFile, TenantSettingsSection
-from tests.settings.folder import CREATE, SHIPPED
+from gateway.settings.files.efcx_keycloak import CredentialsSection, KeyCloakSection
+from gateway.settings.files.tenant_file import TenantFile, TenantSettingsSection
+from tests.settings.config_folder import CREATE, SHIPPED
 
 PAGE = SHIPPED.parent / "docs" / "efcx-keys.md"
 

@@ -7,53 +7,53 @@ from pathlib import Path
 
 import pytest
 
+from gateway.domain.configuration import Address, GatewaySettings, StoreSettings
 from gateway.domain.errors import Misconfigured
 from gateway.domain.secret import Secret
 from gateway.settings import key_ring
-from gateway.settings.snapshot import Address, GatewaySettings, StoreSettings
-from tests.clock import FakeClock, SeededChance
+from tests.clock import FakeClock, SeededRandom
 
 MEMORY = GatewaySettings(Address("", 0), Address("", 0), StoreSettings(Secret("memory://")))
 REDIS = replace(MEMORY, store=StoreSettings(Secret("redis://r")), keys_file="")
 
 
-def test_a_ring_is_read_as_it_was_written(tmp_path: Path, clock: FakeClock, chance: SeededChance) -> None:
+def test_a_ring_is_read_as_it_was_written(tmp_path: Path, clock: FakeClock, random: SeededRandom) -> None:
     file = tmp_path / "ring.key"
-    made = key_ring.create(file, clock, chance)
+    made = key_ring.create(file, clock, random)
     assert key_ring.read(file) == made
     assert made.keys[0].created_at == clock.now()
 
 
-def test_only_its_owner_may_read_a_ring(tmp_path: Path, clock: FakeClock, chance: SeededChance) -> None:
-    key_ring.create(tmp_path / "ring.key", clock, chance)
+def test_only_its_owner_may_read_a_ring(tmp_path: Path, clock: FakeClock, random: SeededRandom) -> None:
+    key_ring.create(tmp_path / "ring.key", clock, random)
     assert stat.S_IMODE((tmp_path / "ring.key").stat().st_mode) == 0o600
     assert [p.name for p in tmp_path.iterdir()] == ["ring.key"]
 
 
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o666, 0o700 | 0o010])
 def test_a_ring_that_others_may_read_is_refused(
-    tmp_path: Path, clock: FakeClock, chance: SeededChance, mode: int
+    tmp_path: Path, clock: FakeClock, random: SeededRandom, mode: int
 ) -> None:
     file = tmp_path / "ring.key"
-    key_ring.create(file, clock, chance)
+    key_ring.create(file, clock, random)
     file.chmod(mode)
     with pytest.raises(Misconfigured, match="chmod 600"):
         key_ring.read(file)
 
 
-def test_a_ring_is_never_overwritten(tmp_path: Path, clock: FakeClock, chance: SeededChance) -> None:
+def test_a_ring_is_never_overwritten(tmp_path: Path, clock: FakeClock, random: SeededRandom) -> None:
     file = tmp_path / "ring.key"
-    before = key_ring.create(file, clock, chance)
+    before = key_ring.create(file, clock, random)
     with pytest.raises(Misconfigured, match="never overwritten"):
-        key_ring.create(file, clock, chance)
+        key_ring.create(file, clock, random)
     assert key_ring.read(file) == before
 
 
-def test_a_new_key_stands_in_front_of_the_others(tmp_path: Path, clock: FakeClock, chance: SeededChance) -> None:
+def test_a_new_key_stands_in_front_of_the_others(tmp_path: Path, clock: FakeClock, random: SeededRandom) -> None:
     file = tmp_path / "ring.key"
-    first = key_ring.create(file, clock, chance)
+    first = key_ring.create(file, clock, random)
     clock.advance(60)
-    ring = key_ring.add(file, clock, chance)
+    ring = key_ring.add(file, clock, random)
     assert ring.keys[1:] == first.keys
     assert key_ring.read(file) == ring
     assert ring.fingerprint != first.fingerprint
@@ -89,20 +89,20 @@ def test_a_missing_ring_says_how_to_make_one(tmp_path: Path) -> None:
         key_ring.read(tmp_path / "ring.key")
 
 
-def test_with_the_memory_store_a_ring_is_made_once(tmp_path: Path, clock: FakeClock, chance: SeededChance) -> None:
+def test_with_the_memory_store_a_ring_is_made_once(tmp_path: Path, clock: FakeClock, random: SeededRandom) -> None:
     configuration = tmp_path / "gateway.yaml"
-    made, file = key_ring.for_start(MEMORY, configuration, clock, chance)
+    made, file = key_ring.for_start(MEMORY, configuration, clock, random)
     assert file == tmp_path / "ring.key"
-    assert key_ring.for_start(MEMORY, configuration, clock, chance) == (made, None)
+    assert key_ring.for_start(MEMORY, configuration, clock, random) == (made, None)
 
 
-def test_with_redis_a_ring_is_never_made(tmp_path: Path, clock: FakeClock, chance: SeededChance) -> None:
+def test_with_redis_a_ring_is_never_made(tmp_path: Path, clock: FakeClock, random: SeededRandom) -> None:
     settings = replace(REDIS, keys_file=str(tmp_path / "ring.key"))
     with pytest.raises(Misconfigured, match="is not there"):
-        key_ring.for_start(settings, tmp_path / "gateway.yaml", clock, chance)
+        key_ring.for_start(settings, tmp_path / "gateway.yaml", clock, random)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path, clock: FakeClock, chance: SeededChance) -> None:
+def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path, clock: FakeClock, random: SeededRandom) -> None:
     with pytest.raises(Misconfigured, match="cannot be written"):
-        key_ring.create(tmp_path / "nowhere" / "ring.key", clock, chance)
+        key_ring.create(tmp_path / "nowhere" / "ring.key", clock, random)

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from gateway.settings.faults import Fault
+from gateway.domain.configuration import Configuration
 from gateway.settings.live import Live
 from gateway.settings.load import load
-from gateway.settings.snapshot import Configuration
-from tests.settings.folder import Folder
+from gateway.settings.source.diagnostics import Diagnostic
+from tests.settings.config_folder import ConfigFolder
 
 SOON = 5.0
 """Seconds after which a test gives up; the promise is one second, the machine is shared."""
@@ -23,15 +23,15 @@ class Heard:
 
     def __init__(self) -> None:
         self.changes: list[tuple[Configuration, Configuration]] = []
-        self.rejections: list[tuple[Fault, ...]] = []
+        self.rejections: list[tuple[Diagnostic, ...]] = []
         self._news = asyncio.Event()
 
     def changed(self, old: Configuration, new: Configuration) -> None:
         self.changes.append((old, new))
         self._news.set()
 
-    def rejected(self, faults: tuple[Fault, ...]) -> None:
-        self.rejections.append(faults)
+    def rejected(self, diagnostics: tuple[Diagnostic, ...]) -> None:
+        self.rejections.append(diagnostics)
         self._news.set()
 
     async def next(self) -> None:
@@ -40,7 +40,7 @@ class Heard:
         self._news.clear()
 
 
-def live_of(folder: Folder, heard: Heard) -> Live:
+def live_of(folder: ConfigFolder, heard: Heard) -> Live:
     file = folder.write()
     loaded = load(file, environment={})
     return Live(file, loaded, on_change=heard.changed, on_rejected=heard.rejected)
@@ -63,7 +63,7 @@ def expiry(live: Live) -> int:
 
 
 @pytest.mark.row("GW-14")
-async def test_a_changed_file_is_in_force_within_a_second(folder: Folder) -> None:
+async def test_a_changed_file_is_in_force_within_a_second(folder: ConfigFolder) -> None:
     heard = Heard()
     live = live_of(folder, heard)
     async with watching(live):
@@ -77,7 +77,7 @@ async def test_a_changed_file_is_in_force_within_a_second(folder: Folder) -> Non
 
 
 @pytest.mark.row("GW-14")
-async def test_a_bad_edit_leaves_the_last_good_configuration_in_force(folder: Folder) -> None:
+async def test_a_bad_edit_leaves_the_last_good_configuration_in_force(folder: ConfigFolder) -> None:
     heard = Heard()
     live = live_of(folder, heard)
     before = live.current()
@@ -90,7 +90,7 @@ async def test_a_bad_edit_leaves_the_last_good_configuration_in_force(folder: Fo
 
 
 @pytest.mark.row("GW-14")
-async def test_a_new_tenant_file_is_seen(folder: Folder) -> None:
+async def test_a_new_tenant_file_is_seen(folder: ConfigFolder) -> None:
     heard = Heard()
     live = live_of(folder, heard)
     async with watching(live):
@@ -101,7 +101,7 @@ async def test_a_new_tenant_file_is_seen(folder: Folder) -> None:
 
 
 @pytest.mark.row("GW-14")
-async def test_a_swapped_link_as_kubernetes_makes_it_is_seen(folder: Folder, tmp_path: Path) -> None:
+async def test_a_swapped_link_as_kubernetes_makes_it_is_seen(folder: ConfigFolder, tmp_path: Path) -> None:
     heard = Heard()
     for number, seconds in (("1", 120), ("2", 240)):
         folder.path = tmp_path / f"data-{number}"
@@ -122,7 +122,7 @@ async def test_a_swapped_link_as_kubernetes_makes_it_is_seen(folder: Folder, tmp
 
 
 @pytest.mark.row("GW-14")
-async def test_a_changed_secret_file_is_seen(folder: Folder) -> None:
+async def test_a_changed_secret_file_is_seen(folder: ConfigFolder) -> None:
     secrets = folder.path / "secrets"
     secrets.mkdir(parents=True)
     (secrets / "cim").write_text("first")
@@ -135,7 +135,7 @@ async def test_a_changed_secret_file_is_seen(folder: Folder) -> None:
     assert live.current().tenants[0].keycloak.sign_in.secret.reveal() == "second"
 
 
-async def test_a_bad_edit_taken_back_is_no_change(folder: Folder) -> None:
+async def test_a_bad_edit_taken_back_is_no_change(folder: ConfigFolder) -> None:
     heard = Heard()
     live = live_of(folder, heard)
     before = live.current()
@@ -150,7 +150,7 @@ async def test_a_bad_edit_taken_back_is_no_change(folder: Folder) -> None:
     assert (len(heard.rejections), heard.changes) == (1, [])
 
 
-async def test_a_file_written_again_with_the_same_bytes_is_no_change(folder: Folder) -> None:
+async def test_a_file_written_again_with_the_same_bytes_is_no_change(folder: ConfigFolder) -> None:
     heard = Heard()
     live = live_of(folder, heard)
     folder.write()
@@ -158,7 +158,7 @@ async def test_a_file_written_again_with_the_same_bytes_is_no_change(folder: Fol
     assert heard.changes == []
 
 
-async def test_a_bad_edit_is_told_once(folder: Folder) -> None:
+async def test_a_bad_edit_is_told_once(folder: ConfigFolder) -> None:
     heard = Heard()
     live = live_of(folder, heard)
     folder.tenants["one.json"] = b"{"
@@ -169,7 +169,7 @@ async def test_a_bad_edit_is_told_once(folder: Folder) -> None:
 
 
 @pytest.mark.attack("E4")
-async def test_files_taken_away_leave_the_last_good_configuration_in_force(folder: Folder) -> None:
+async def test_files_taken_away_leave_the_last_good_configuration_in_force(folder: ConfigFolder) -> None:
     heard = Heard()
     live = live_of(folder, heard)
     (folder.path / "gateway.yaml").unlink()

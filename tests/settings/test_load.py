@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from gateway.domain.policy import FactorKind, Method
-from gateway.settings.faults import Level
 from gateway.settings.load import load
-from tests.settings.folder import CREATE, SHIPPED, UPDATE, Folder, shipped, to_mend
+from gateway.settings.source.diagnostics import Level
+from tests.settings.config_folder import CREATE, SHIPPED, UPDATE, ConfigFolder, shipped, to_mend
 
 
 @pytest.mark.row("GW-14")
@@ -37,10 +37,10 @@ def test_the_create_payload_of_the_guide_loads_unchanged_with_the_shipped_gatewa
 def test_the_status_of_the_guides_payload_is_pointed_out(tmp_path: Path) -> None:
     file = shipped(tmp_path / "config")
     (tmp_path / "config" / "tenants" / "expertflow.json").write_bytes(CREATE.read_bytes())
-    fault = next(f for f in load(file, environment={}).faults if f.path == "status")
-    assert fault.level is Level.WARNING
-    assert fault.line == 83
-    assert "not available" in fault.text
+    diagnostic = next(f for f in load(file, environment={}).diagnostics if f.path == "status")
+    assert diagnostic.level is Level.WARNING
+    assert diagnostic.line == 83
+    assert "not available" in diagnostic.text
 
 
 @pytest.mark.row("EF-07")
@@ -88,7 +88,7 @@ gateway:
 
 
 @pytest.mark.row("GW-14")
-def test_all_faults_are_reported_at_once_with_their_lines(folder: Folder) -> None:
+def test_all_faults_are_reported_at_once_with_their_lines(folder: ConfigFolder) -> None:
     folder.tenants = {"bad.yaml": BROKEN}
     folder.gateway["channels"][0]["kind"] = "sinch"
     loaded = folder.load()
@@ -99,9 +99,9 @@ def test_all_faults_are_reported_at_once_with_their_lines(folder: Folder) -> Non
 
 
 @pytest.mark.row("GW-14")
-def test_a_fault_reads_file_line_path_what_is_wrong_and_what_is_allowed(folder: Folder) -> None:
+def test_a_fault_reads_file_line_path_what_is_wrong_and_what_is_allowed(folder: ConfigFolder) -> None:
     folder.tenants = {"bad.yaml": BROKEN}
-    written = [str(f) for f in folder.load().faults]
+    written = [str(f) for f in folder.load().diagnostics]
     assert any(
         w.endswith(
             "bad.yaml:14: tenantSettings.twoFAConfigs.channelType: "
@@ -112,11 +112,11 @@ def test_a_fault_reads_file_line_path_what_is_wrong_and_what_is_allowed(folder: 
 
 
 @pytest.mark.row("GW-14")
-def test_an_unknown_key_names_the_one_that_was_meant_and_those_allowed(folder: Folder) -> None:
+def test_an_unknown_key_names_the_one_that_was_meant_and_those_allowed(folder: ConfigFolder) -> None:
     folder.own["token_cooky"] = {}
-    fault = folder.fault("gateway.token_cooky")
-    assert "did you mean token_cookie?" in fault.text
-    assert "allowed: branding, clear_storage_at_sign_out, help" in fault.text
+    diagnostic = folder.diagnostic("gateway.token_cooky")
+    assert "did you mean token_cookie?" in diagnostic.text
+    assert "allowed: branding, clear_storage_at_sign_out, help" in diagnostic.text
 
 
 @pytest.mark.row("GW-14")
@@ -124,7 +124,7 @@ def test_an_unknown_key_names_the_one_that_was_meant_and_those_allowed(folder: F
 @pytest.mark.parametrize(
     ("key", "shown"), [("otp\u200bExpiry", "otp\\u200bExpiry"), ("\u202eotpExpiry", "\\u202eotpExpiry")]
 )
-def test_a_key_with_characters_that_nobody_sees_is_shown_with_them(folder: Folder, key: str, shown: str) -> None:
+def test_a_key_with_characters_that_nobody_sees_is_shown_with_them(folder: ConfigFolder, key: str, shown: str) -> None:
     folder.two_factor[key] = folder.two_factor.pop("otpExpiry")
     said = [str(f) for f in folder.load().errors]
     assert all(line.isprintable() for line in said)
@@ -132,13 +132,13 @@ def test_a_key_with_characters_that_nobody_sees_is_shown_with_them(folder: Folde
 
 
 @pytest.mark.row("GW-14")
-def test_a_key_with_letters_that_only_look_right_is_shown_as_it_is_written(folder: Folder) -> None:
+def test_a_key_with_letters_that_only_look_right_is_shown_as_it_is_written(folder: ConfigFolder) -> None:
     folder.two_factor["\u043etpExpiry"] = folder.two_factor.pop("otpExpiry")
-    assert any("'\\u043etpExpiry'" in fault.text for fault in folder.load().errors)
+    assert any("'\\u043etpExpiry'" in diagnostic.text for diagnostic in folder.load().errors)
 
 
 @pytest.mark.row("GW-14")
-def test_a_key_given_twice_hides_no_other_fault(folder: Folder) -> None:
+def test_a_key_given_twice_hides_no_other_fault(folder: ConfigFolder) -> None:
     folder.two_factor["otpMaxAttempts"] = "five"
     text = json.dumps(folder.one, indent=1).replace('"otpExpiry": 120,', '"otpExpiry": 120,\n"otpExpiry": 60,')
     folder.tenants = {"one.json": text}
@@ -149,16 +149,16 @@ def test_a_key_given_twice_hides_no_other_fault(folder: Folder) -> None:
 
 
 @pytest.mark.row("GW-14")
-def test_a_file_name_that_is_no_text_is_shown_and_no_traceback(folder: Folder) -> None:
+def test_a_file_name_that_is_no_text_is_shown_and_no_traceback(folder: ConfigFolder) -> None:
     file = folder.write()
     os.rename(folder.path / "tenants" / "one.json", os.fsencode(folder.path / "tenants") + b"/\xff.json")
-    hints = [str(f) for f in load(file, environment={}).faults]
+    hints = [str(f) for f in load(file, environment={}).diagnostics]
     assert any("\\udcff.json:" in line for line in hints)
 
 
 @pytest.mark.row("GW-14")
 @pytest.mark.parametrize("gateway", ["listen: [\n", "- a\n", "\xff"])
-def test_a_gateway_file_that_is_none_hides_no_fault_of_a_tenants_file(folder: Folder, gateway: str) -> None:
+def test_a_gateway_file_that_is_none_hides_no_fault_of_a_tenants_file(folder: ConfigFolder, gateway: str) -> None:
     folder.gateway = gateway.encode("latin-1")
     folder.two_factor["otpExpiry"] = "soon"
     folder.tenants["two.yaml"] = "tenantId: ["
@@ -170,14 +170,14 @@ def test_a_gateway_file_that_is_none_hides_no_fault_of_a_tenants_file(folder: Fo
     }
 
 
-def test_a_fault_in_defaults_is_reported_once_and_at_the_gateway_file(folder: Folder) -> None:
+def test_a_fault_in_defaults_is_reported_once_and_at_the_gateway_file(folder: ConfigFolder) -> None:
     folder.another("two")
     folder.gateway["defaults"]["routes"][0]["to"] = "nowhere"
     errors = folder.load().errors
     assert [(Path(f.file).name, f.path) for f in errors] == [("gateway.yaml", "defaults.routes[0].to")]
 
 
-def test_json_and_yaml_tenants_stand_side_by_side(folder: Folder) -> None:
+def test_json_and_yaml_tenants_stand_side_by_side(folder: ConfigFolder) -> None:
     folder.another("two")
     folder.tenants["two.yaml"] = json.dumps(folder.tenants.pop("two.json"))
     configuration = folder.load().configuration
@@ -185,34 +185,34 @@ def test_json_and_yaml_tenants_stand_side_by_side(folder: Folder) -> None:
     assert [t.id for t in configuration.tenants] == ["one", "two"]
 
 
-def test_other_files_in_the_tenant_folder_are_left_alone(folder: Folder) -> None:
+def test_other_files_in_the_tenant_folder_are_left_alone(folder: ConfigFolder) -> None:
     folder.tenants[".one.json.swp"] = b"\x00"
     folder.tenants["notes.txt"] = "hello"
     assert folder.load().errors == ()
 
 
-def test_a_file_named_otherwise_than_its_tenant_is_a_hint(folder: Folder) -> None:
+def test_a_file_named_otherwise_than_its_tenant_is_a_hint(folder: ConfigFolder) -> None:
     folder.tenants["other.json"] = folder.tenants.pop("one.json")
-    fault = folder.fault("tenantId")
-    assert fault.level is Level.HINT
-    assert "one.json" in fault.text
+    diagnostic = folder.diagnostic("tenantId")
+    assert diagnostic.level is Level.HINT
+    assert "one.json" in diagnostic.text
 
 
-def test_an_unreadable_tenant_file_keeps_the_whole_configuration_out(folder: Folder) -> None:
+def test_an_unreadable_tenant_file_keeps_the_whole_configuration_out(folder: ConfigFolder) -> None:
     folder.tenants["two.json"] = b'{"tenantName": "two"'
     loaded = folder.load()
     assert loaded.configuration is None
     assert [(Path(f.file).name, f.text[:11]) for f in loaded.errors] == [("two.json", "is not JSON")]
 
 
-def test_no_tenant_folder_is_an_error(folder: Folder) -> None:
+def test_no_tenant_folder_is_an_error(folder: ConfigFolder) -> None:
     folder.gateway["tenants"] = "elsewhere"
-    assert "cannot be read" in folder.fault("tenants").text
+    assert "cannot be read" in folder.diagnostic("tenants").text
 
 
-def test_an_empty_tenant_folder_is_an_error(folder: Folder) -> None:
+def test_an_empty_tenant_folder_is_an_error(folder: ConfigFolder) -> None:
     folder.tenants = {}
-    assert "holds no tenant file" in folder.fault("tenants").text
+    assert "holds no tenant file" in folder.diagnostic("tenants").text
 
 
 def test_no_gateway_file_is_an_error(tmp_path: Path) -> None:
@@ -221,14 +221,14 @@ def test_no_gateway_file_is_an_error(tmp_path: Path) -> None:
     assert "cannot be read" in loaded.errors[0].text
 
 
-def test_the_fingerprint_names_exactly_these_bytes(folder: Folder) -> None:
+def test_the_fingerprint_names_exactly_these_bytes(folder: ConfigFolder) -> None:
     first = folder.load()
     assert folder.load().fingerprint == first.fingerprint
     folder.one["tenantName"] = "Other"
     assert folder.load().fingerprint != first.fingerprint
 
 
-def test_the_fingerprint_follows_the_files_of_secrets(folder: Folder) -> None:
+def test_the_fingerprint_follows_the_files_of_secrets(folder: ConfigFolder) -> None:
     folder.path.mkdir()
     secret = folder.path / "cim"
     secret.write_text("first")
@@ -239,10 +239,10 @@ def test_the_fingerprint_follows_the_files_of_secrets(folder: Folder) -> None:
     assert folder.load().fingerprint != first.fingerprint
 
 
-def test_a_fault_never_shows_a_secret(folder: Folder) -> None:
+def test_a_fault_never_shows_a_secret(folder: ConfigFolder) -> None:
     folder.keycloak["credentials"] = {"secret": ["hunter2"]}
     folder.keycloak["PASSWORD_ADMIN"] = 4711
     folder.gateway["store"] = {"url": "hunter2://x"}
     loaded = folder.load()
     assert len(loaded.errors) == 3
-    assert not any("hunter2" in str(f) or "4711" in str(f) for f in loaded.faults)
+    assert not any("hunter2" in str(f) or "4711" in str(f) for f in loaded.diagnostics)

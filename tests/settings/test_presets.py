@@ -17,68 +17,68 @@ from gateway.domain.policy import (
     RegistrationContact,
     SharedAddress,
 )
-from gateway.settings.faults import Level
 from gateway.settings.presets import PRESETS
-from tests.settings.folder import Folder
+from gateway.settings.source.diagnostics import Level
+from tests.settings.config_folder import ConfigFolder
 
 AT = "tenantSettings.twoFAConfigs"
 EMAIL, APP = Method(FactorKind.EMAIL, "otp@example.com"), Method(FactorKind.TOTP)
 
 
-def set_to(folder: Folder, **two_factor: Any) -> None:
+def set_to(folder: ConfigFolder, **two_factor: Any) -> None:
     """Exactly these keys."""
     folder.two_factor.clear()
     folder.two_factor.update(is2FAEnabled=True, **two_factor)
 
 
-def cloudcx(folder: Folder, **more: Any) -> None:
+def cloudcx(folder: ConfigFolder, **more: Any) -> None:
     """CloudCX as it comes, and these keys."""
     set_to(folder, preset="cloudcx", **more)
 
 
-def policy(folder: Folder) -> Policy:
+def policy(folder: ConfigFolder) -> Policy:
     loaded = folder.load()
     assert loaded.configuration is not None, [str(f) for f in loaded.errors]
     return loaded.configuration.tenants[0].policy
 
 
-def test_cloudcx_offers_mail_and_app_to_a_tenant_that_names_nothing(folder: Folder) -> None:
+def test_cloudcx_offers_mail_and_app_to_a_tenant_that_names_nothing(folder: ConfigFolder) -> None:
     cloudcx(folder)
     assert policy(folder).methods == (EMAIL, APP)
-    assert [f for f in folder.load().faults if f.path.startswith(AT)] == []
+    assert [f for f in folder.load().diagnostics if f.path.startswith(AT)] == []
 
 
-def test_cloudcx_asks_which_mailbox_when_there_are_several(folder: Folder) -> None:
+def test_cloudcx_asks_which_mailbox_when_there_are_several(folder: ConfigFolder) -> None:
     folder.gateway["channels"].append({**folder.gateway["channels"][0], "serviceIdentifier": "mfa@example.com"})
     cloudcx(folder)
-    fault = folder.fault(f"{AT}.channelServiceIdentifier")
-    assert fault.text.startswith("is missing")
-    assert "otp@example.com or mfa@example.com" in fault.text
+    diagnostic = folder.diagnostic(f"{AT}.channelServiceIdentifier")
+    assert diagnostic.text.startswith("is missing")
+    assert "otp@example.com or mfa@example.com" in diagnostic.text
     cloudcx(folder, channelServiceIdentifier="mfa@example.com")
     assert policy(folder).methods == (Method(FactorKind.EMAIL, "mfa@example.com"), APP)
 
 
-def test_a_method_that_is_listed_twice_is_an_error(folder: Folder) -> None:
+def test_a_method_that_is_listed_twice_is_an_error(folder: ConfigFolder) -> None:
     folder.gateway["channels"].append({**folder.gateway["channels"][0], "serviceIdentifier": "mfa@example.com"})
     mailboxes = [{"channelType": "EMAIL", "channelServiceIdentifier": f"{n}@example.com"} for n in ("otp", "mfa")]
     cloudcx(folder, methods=mailboxes)
-    assert folder.fault(f"{AT}.methods[1].channelType").text == "EMAIL is listed already: one of a kind"
+    assert folder.diagnostic(f"{AT}.methods[1].channelType").text == "EMAIL is listed already: one of a kind"
 
 
-def test_cloudcx_with_the_app_alone_needs_no_channel_and_no_otp_manager(folder: Folder) -> None:
+def test_cloudcx_with_the_app_alone_needs_no_channel_and_no_otp_manager(folder: ConfigFolder) -> None:
     folder.gateway["channels"] = []
     del folder.keycloak["Otp_Manager_Url"]
     cloudcx(folder, methods=[{"channelType": "APP"}])
     assert policy(folder).methods == (APP,)
 
 
-def test_cloudcx_with_mail_needs_no_otp_manager_either(folder: Folder) -> None:
+def test_cloudcx_with_mail_needs_no_otp_manager_either(folder: ConfigFolder) -> None:
     del folder.keycloak["Otp_Manager_Url"]
     cloudcx(folder)
     assert policy(folder).methods == (EMAIL, APP)
 
 
-def test_cloudcx_switched_off_needs_nothing(folder: Folder) -> None:
+def test_cloudcx_switched_off_needs_nothing(folder: ConfigFolder) -> None:
     folder.gateway["channels"] = []
     cloudcx(folder)
     folder.two_factor["is2FAEnabled"] = False
@@ -86,28 +86,28 @@ def test_cloudcx_switched_off_needs_nothing(folder: Folder) -> None:
 
 
 @pytest.mark.parametrize("key", ["fallback", "contactService"])
-def test_cloudcx_has_no_fallback_and_no_contact_service(folder: Folder, key: str) -> None:
+def test_cloudcx_has_no_fallback_and_no_contact_service(folder: ConfigFolder, key: str) -> None:
     cloudcx(folder, **{key: {"channelType": "APP"} if key == "fallback" else "directory"})
-    assert folder.fault(f"{AT}.{key}").text == "does not exist in preset cloudcx"
+    assert folder.diagnostic(f"{AT}.{key}").text == "does not exist in preset cloudcx"
 
 
 @pytest.mark.row("CC-10")
 @pytest.mark.parametrize(("days", "warned"), [(0, False), (14, False), (30, False), (60, True), (90, True)])
 @pytest.mark.attack("F26")
 def test_a_browser_is_trusted_for_one_of_four_periods_and_over_thirty_days_warn(
-    folder: Folder, days: int, warned: bool
+    folder: ConfigFolder, days: int, warned: bool
 ) -> None:
     cloudcx(folder, trustBrowserDays=days)
     assert policy(folder).trust_browser_days == days
-    levels = [f.level for f in folder.faults(f"{AT}.trustBrowserDays")]
+    levels = [f.level for f in folder.diagnostics(f"{AT}.trustBrowserDays")]
     assert levels == ([Level.WARNING] if warned else [])
 
 
 @pytest.mark.row("CC-10")
 @pytest.mark.parametrize("days", [1, 13, 15, 31, 365, -14, True, "14"])
-def test_no_other_period_is_accepted(folder: Folder, days: object) -> None:
+def test_no_other_period_is_accepted(folder: ConfigFolder, days: object) -> None:
     cloudcx(folder, trustBrowserDays=days)
-    assert folder.fault(f"{AT}.trustBrowserDays").level is Level.ERROR
+    assert folder.diagnostic(f"{AT}.trustBrowserDays").level is Level.ERROR
 
 
 @pytest.mark.parametrize(
@@ -139,7 +139,7 @@ def test_no_other_period_is_accepted(folder: Folder, days: object) -> None:
 )
 @pytest.mark.parametrize("preset", ["efcx", "cloudcx"])
 def test_each_key_is_honoured_in_both_and_reported_where_it_changes_the_presets_rule(
-    folder: Folder, preset: str, key: str, value: object, expected: object
+    folder: ConfigFolder, preset: str, key: str, value: object, expected: object
 ) -> None:
     own = {"channelType": "APP", "otpExpiry": 120, "otpMaxAttempts": 5} if preset == "efcx" else {}
     set_to(folder, preset=preset, **own, **{key: value} if key not in own else {})
@@ -148,12 +148,12 @@ def test_each_key_is_honoured_in_both_and_reported_where_it_changes_the_presets_
     assert getattr(policy(folder), name) == expected
     preset_of = PRESETS[preset]
     extends = key not in preset_of.free and getattr(preset_of.policy, name) != expected
-    said = [f for f in folder.faults(f"{AT}.{key}") if "is an extension" in f.text]
+    said = [f for f in folder.diagnostics(f"{AT}.{key}") if "is an extension" in f.text]
     assert len(said) == int(extends)
 
 
 @pytest.mark.parametrize("preset", ["efcx", "cloudcx"])
-def test_attempts_of_a_user_end_in_a_lock_and_those_of_a_code_in_a_new_one(folder: Folder, preset: str) -> None:
+def test_attempts_of_a_user_end_in_a_lock_and_those_of_a_code_in_a_new_one(folder: ConfigFolder, preset: str) -> None:
     own = {"channelType": "APP", "otpExpiry": 120, "otpMaxAttempts": 5} if preset == "efcx" else {}
     set_to(folder, preset=preset, **own, attemptsScope="user", onMaxVerify="lock", lockedFor=60)
     found = policy(folder)
@@ -172,13 +172,13 @@ def test_attempts_of_a_user_end_in_a_lock_and_those_of_a_code_in_a_new_one(folde
         ({"attemptsScope": "user", "onMaxVerify": "lock", "lockedFor": 0}, "lockedFor"),
     ],
 )
-def test_a_lock_that_would_never_hold_is_an_error(folder: Folder, changes: dict[str, Any], where: str) -> None:
+def test_a_lock_that_would_never_hold_is_an_error(folder: ConfigFolder, changes: dict[str, Any], where: str) -> None:
     folder.two_factor.update(changes)
-    assert [f.level for f in folder.faults(f"{AT}.{where}") if f.level is Level.ERROR] == [Level.ERROR]
+    assert [f.level for f in folder.diagnostics(f"{AT}.{where}") if f.level is Level.ERROR] == [Level.ERROR]
     assert folder.load().configuration is None
 
 
-def test_a_cloudcx_lock_of_no_time_is_an_error(folder: Folder) -> None:
+def test_a_cloudcx_lock_of_no_time_is_an_error(folder: ConfigFolder) -> None:
     cloudcx(folder, lockedFor=0)
-    errors = [f.text for f in folder.faults(f"{AT}.lockedFor") if f.level is Level.ERROR]
+    errors = [f.text for f in folder.diagnostics(f"{AT}.lockedFor") if f.level is Level.ERROR]
     assert errors == ["must be at least 1: a lock of no time is none"]

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
+from gateway.settings.files.tenant_file import TenantFile
 from gateway.settings.schema import FILES, schema_text
-from gateway.settings.tenant import TenantFile
-from tests.settings.folder import SHIPPED, Folder
+from tests.settings.config_folder import SHIPPED, ConfigFolder
 
 
 @pytest.mark.row("GW-14")
@@ -54,16 +54,16 @@ def test_every_setting_has_a_description(name: str, model: type[BaseModel]) -> N
         ("TokenCookieSection", "same_site"),
     ],
 )
-def test_the_schema_and_the_program_allow_the_same_words(folder: Folder, where: str, key: str) -> None:
+def test_the_schema_and_the_program_allow_the_same_words(folder: ConfigFolder, where: str, key: str) -> None:
     about = TenantFile.model_json_schema()["$defs"][where]["properties"][key]
     words = next(one["enum"] for one in (about, *about.get("anyOf", ())) if "enum" in one)
     section = folder.two_factor if where == "TwoFactorSection" else folder.own.setdefault("token_cookie", {})
     path = f"tenantSettings.twoFAConfigs.{key}" if where == "TwoFactorSection" else f"gateway.token_cookie.{key}"
     for word in words:
         section[key] = word
-        assert not [f for f in folder.faults(path) if "not known" in f.text or "not allowed" in f.text], word
+        assert not [f for f in folder.diagnostics(path) if "not known" in f.text or "not allowed" in f.text], word
     section[key] = "WHATSAPP" if isinstance(words[0], str) else 7
-    assert any("allowed" in f.text for f in folder.faults(path))
+    assert any("allowed" in f.text for f in folder.diagnostics(path))
 
 
 def _patterns(schema: Any) -> list[str]:

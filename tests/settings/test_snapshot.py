@@ -9,8 +9,8 @@ import pytest
 
 import gateway
 from gateway.domain.channel import Channel, Relay
+from gateway.domain.configuration import GatewaySettings, OperatorLimits
 from gateway.domain.tenant import Route
-from gateway.settings.snapshot import GatewaySettings, OperatorLimits
 
 PACKAGE = Path(gateway.__file__).parent
 OUTSIDE = "\n".join(

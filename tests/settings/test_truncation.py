@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from gateway.settings.document import Unreadable, read
 from gateway.settings.load import load
-from tests.settings.folder import CREATE, Folder, shipped
+from gateway.settings.source.yaml_source import UnreadableFile, read
+from tests.settings.config_folder import CREATE, ConfigFolder, shipped
 
 # twoFAConfigs stands last, so that every cut of it is tried with all that stands before it.
 LAST = b"""\
@@ -33,7 +33,7 @@ def _readable(raw: bytes, name: str) -> bool:
     """Most cuts are no document at all, which `test_load` shows to be refused."""
     try:
         read(raw, name)
-    except Unreadable:
+    except UnreadableFile:
         return False
     return True
 
@@ -45,7 +45,7 @@ def _readable(raw: bytes, name: str) -> bool:
     ("name", "whole"),
     [pytest.param("a.yaml", LAST, id="yaml"), pytest.param("a.json", CREATE.read_bytes(), id="json")],
 )
-def test_a_tenant_file_cut_off_at_any_byte_never_turns_2fa_off(folder: Folder, name: str, whole: bytes) -> None:
+def test_a_tenant_file_cut_off_at_any_byte_never_turns_2fa_off(folder: ConfigFolder, name: str, whole: bytes) -> None:
     folder.tenants = {name: whole}
     file = folder.write()
     target = folder.path / "tenants" / name
@@ -74,7 +74,7 @@ def test_a_tenant_file_cut_off_in_the_switch_is_refused(tmp_path: Path, end: byt
 
 @pytest.mark.attack("F10")
 @pytest.mark.timeout(60)
-def test_a_tenant_file_is_read_once_so_that_what_was_checked_is_what_is_used(folder: Folder) -> None:
+def test_a_tenant_file_is_read_once_so_that_what_was_checked_is_what_is_used(folder: ConfigFolder) -> None:
     file = folder.write()
     target = folder.path / "tenants" / "one.json"
     whole = target.read_bytes()

@@ -16,121 +16,126 @@ from gateway.domain.policy import (
     RegistrationContact,
     SharedAddress,
 )
-from gateway.settings.built import BUILT
-from gateway.settings.faults import Level
-from tests.settings.folder import Folder
+from gateway.settings.features import FEATURES
+from gateway.settings.source.diagnostics import Level
+from tests.settings.config_folder import ConfigFolder
 
 AT = "tenantSettings.twoFAConfigs"
 
 
-def policy(folder: Folder) -> Policy:
+def policy(folder: ConfigFolder) -> Policy:
     loaded = folder.load()
     assert loaded.configuration is not None, [str(f) for f in loaded.errors]
     return loaded.configuration.tenants[0].policy
 
 
 @pytest.mark.row("EF-05")
-def test_expiry_and_attempts_are_the_tenants(folder: Folder) -> None:
+def test_expiry_and_attempts_are_the_tenants(folder: ConfigFolder) -> None:
     folder.two_factor.update(otpExpiry=60, otpMaxAttempts=3)
     assert (policy(folder).otp_expiry, policy(folder).otp_max_attempts) == (60, 3)
 
 
 @pytest.mark.row("EF-05")
 @pytest.mark.parametrize("value", ["true", "yes", 1, 0, None, [], {}])
-def test_the_switch_must_be_a_boolean(folder: Folder, value: object) -> None:
+def test_the_switch_must_be_a_boolean(folder: ConfigFolder, value: object) -> None:
     folder.two_factor["is2FAEnabled"] = value
-    assert folder.fault(f"{AT}.is2FAEnabled").text == "must be true or false"
+    assert folder.diagnostic(f"{AT}.is2FAEnabled").text == "must be true or false"
 
 
 @pytest.mark.row("EF-05")
 @pytest.mark.parametrize("key", ["is2FAEnabled", "otpExpiry", "otpMaxAttempts"])
-def test_the_switch_and_both_numbers_are_mandatory(folder: Folder, key: str) -> None:
+def test_the_switch_and_both_numbers_are_mandatory(folder: ConfigFolder, key: str) -> None:
     del folder.two_factor[key]
-    assert folder.fault(f"{AT}.{key}").text.startswith("is missing")
+    assert folder.diagnostic(f"{AT}.{key}").text.startswith("is missing")
 
 
 @pytest.mark.row("EF-05")
-def test_no_two_factor_section_is_an_error_and_never_off(folder: Folder) -> None:
+def test_no_two_factor_section_is_an_error_and_never_off(folder: ConfigFolder) -> None:
     del folder.one["tenantSettings"]["twoFAConfigs"]
-    assert folder.fault(AT).text.startswith("is missing")
+    assert folder.diagnostic(AT).text.startswith("is missing")
     assert folder.load().configuration is None
 
 
 @pytest.mark.row("EF-05")
 @pytest.mark.parametrize("key", ["otpExpiry", "otpMaxAttempts"])
 @pytest.mark.parametrize("value", [0, -1, 1.5, "60", True])
-def test_both_numbers_are_whole_and_positive(folder: Folder, key: str, value: object) -> None:
+def test_both_numbers_are_whole_and_positive(folder: ConfigFolder, key: str, value: object) -> None:
     folder.two_factor[key] = value
-    fault = folder.fault(f"{AT}.{key}")
-    assert fault.level is Level.ERROR
-    assert fault.text in ("must be at least 1", "must be a whole number")
+    diagnostic = folder.diagnostic(f"{AT}.{key}")
+    assert diagnostic.level is Level.ERROR
+    assert diagnostic.text in ("must be at least 1", "must be a whole number")
 
 
 @pytest.mark.row("EF-05")
-def test_with_2fa_off_neither_numbers_nor_channel_are_needed(folder: Folder) -> None:
+def test_with_2fa_off_neither_numbers_nor_channel_are_needed(folder: ConfigFolder) -> None:
     folder.one["tenantSettings"]["twoFAConfigs"] = {"is2FAEnabled": False}
     assert policy(folder).enabled is False
 
 
 @pytest.mark.row("EF-05")
 @pytest.mark.parametrize(("expiry", "hinted"), [(60, True), (119, True), (120, False)])
-def test_a_short_expiry_by_mail_is_a_hint(folder: Folder, expiry: int, hinted: bool) -> None:
+def test_a_short_expiry_by_mail_is_a_hint(folder: ConfigFolder, expiry: int, hinted: bool) -> None:
     folder.two_factor["otpExpiry"] = expiry
-    assert bool(folder.faults(f"{AT}.otpExpiry")) is hinted
+    assert bool(folder.diagnostics(f"{AT}.otpExpiry")) is hinted
     assert folder.load().configuration is not None
 
 
 @pytest.mark.row("EF-04")
 @pytest.mark.parametrize("kind", ["WHATSAPP", "FACEBOOK", "email", "VOICE"])
-def test_a_channel_type_outside_the_set_is_refused_naming_the_set(folder: Folder, kind: str) -> None:
+def test_a_channel_type_outside_the_set_is_refused_naming_the_set(folder: ConfigFolder, kind: str) -> None:
     folder.two_factor["channelType"] = kind
-    assert folder.fault(f"{AT}.channelType").text == f"{kind!r} is not known; allowed: EMAIL, SMS, APP, RSA or EXTERNAL"
+    assert (
+        folder.diagnostic(f"{AT}.channelType").text
+        == f"{kind!r} is not known; allowed: EMAIL, SMS, APP, RSA or EXTERNAL"
+    )
 
 
 @pytest.mark.row("EF-04")
 @pytest.mark.parametrize("value", ["", None])
-def test_a_missing_channel_type_is_refused(folder: Folder, value: str | None) -> None:
+def test_a_missing_channel_type_is_refused(folder: ConfigFolder, value: str | None) -> None:
     folder.two_factor["channelType"] = value
-    assert folder.fault(f"{AT}.channelType").text.startswith("is missing")
+    assert folder.diagnostic(f"{AT}.channelType").text.startswith("is missing")
 
 
 @pytest.mark.row("EF-04")
 @pytest.mark.parametrize("kind", ["SMS", "RSA", "EXTERNAL"])
-def test_a_factor_that_is_not_built_yet_is_refused_naming_the_built_ones(folder: Folder, kind: str) -> None:
+def test_a_factor_that_is_not_built_yet_is_refused_naming_the_built_ones(folder: ConfigFolder, kind: str) -> None:
     folder.two_factor["channelType"] = kind
-    assert folder.fault(f"{AT}.channelType").text == f"{kind} is not built yet; built: EMAIL or APP"
+    assert folder.diagnostic(f"{AT}.channelType").text == f"{kind} is not built yet; built: EMAIL or APP"
 
 
 @pytest.mark.row("EF-04")
-def test_the_service_identifier_must_name_a_configured_channel(folder: Folder) -> None:
+def test_the_service_identifier_must_name_a_configured_channel(folder: ConfigFolder) -> None:
     folder.two_factor["channelServiceIdentifier"] = "other@example.com"
-    fault = folder.fault(f"{AT}.channelServiceIdentifier")
-    assert fault.text == "'other@example.com' names no channel of gateway.yaml; configured for EMAIL: otp@example.com"
+    diagnostic = folder.diagnostic(f"{AT}.channelServiceIdentifier")
+    assert (
+        diagnostic.text == "'other@example.com' names no channel of gateway.yaml; configured for EMAIL: otp@example.com"
+    )
 
 
 @pytest.mark.row("EF-04")
 @pytest.mark.parametrize("value", ["", None])
-def test_email_needs_a_service_identifier(folder: Folder, value: str | None) -> None:
+def test_email_needs_a_service_identifier(folder: ConfigFolder, value: str | None) -> None:
     folder.two_factor["channelServiceIdentifier"] = value
-    assert folder.fault(f"{AT}.channelServiceIdentifier").text.startswith("is missing")
+    assert folder.diagnostic(f"{AT}.channelServiceIdentifier").text.startswith("is missing")
 
 
 @pytest.mark.row("EF-04")
-def test_without_an_email_channel_email_cannot_be_completed(folder: Folder) -> None:
+def test_without_an_email_channel_email_cannot_be_completed(folder: ConfigFolder) -> None:
     folder.gateway["channels"] = []
-    assert "no EMAIL channel is configured" in folder.fault(f"{AT}.channelServiceIdentifier").text
+    assert "no EMAIL channel is configured" in folder.diagnostic(f"{AT}.channelServiceIdentifier").text
 
 
 @pytest.mark.row("EF-04")
-def test_the_channel_must_be_of_the_same_type(folder: Folder) -> None:
-    folder.built = replace(BUILT, factors=(FactorKind.EMAIL, FactorKind.SMS))
+def test_the_channel_must_be_of_the_same_type(folder: ConfigFolder) -> None:
+    folder.features = replace(FEATURES, factors=(FactorKind.EMAIL, FactorKind.SMS))
     folder.two_factor["channelType"] = "SMS"
-    fault = folder.fault(f"{AT}.channelServiceIdentifier")
-    assert fault.text.startswith("'otp@example.com' is of type EMAIL, not SMS")
+    diagnostic = folder.diagnostic(f"{AT}.channelServiceIdentifier")
+    assert diagnostic.text.startswith("'otp@example.com' is of type EMAIL, not SMS")
 
 
 @pytest.mark.row("EF-04")
-def test_app_needs_no_channel(folder: Folder) -> None:
+def test_app_needs_no_channel(folder: ConfigFolder) -> None:
     folder.gateway["channels"] = []
     folder.two_factor["channelType"] = "APP"
     del folder.two_factor["channelServiceIdentifier"]
@@ -139,31 +144,31 @@ def test_app_needs_no_channel(folder: Folder) -> None:
 
 @pytest.mark.row("EF-03")
 @pytest.mark.parametrize("value", [None, ""])
-def test_email_without_otp_manager_url_is_refused_in_preset_efcx(folder: Folder, value: str | None) -> None:
+def test_email_without_otp_manager_url_is_refused_in_preset_efcx(folder: ConfigFolder, value: str | None) -> None:
     del folder.keycloak["Otp_Manager_Url"]
     if value is not None:
         folder.keycloak["Otp_Manager_Url"] = value
-    fault = folder.fault("tenantSettings.keyCloak.Otp_Manager_Url")
-    assert fault.text == "is missing: EFCX demands it where 2FA by EMAIL or SMS is on (preset efcx)"
+    diagnostic = folder.diagnostic("tenantSettings.keyCloak.Otp_Manager_Url")
+    assert diagnostic.text == "is missing: EFCX demands it where 2FA by EMAIL or SMS is on (preset efcx)"
 
 
 @pytest.mark.row("EF-03")
-def test_sms_without_otp_manager_url_is_refused_too(folder: Folder) -> None:
-    folder.built = replace(BUILT, factors=(FactorKind.EMAIL, FactorKind.SMS))
+def test_sms_without_otp_manager_url_is_refused_too(folder: ConfigFolder) -> None:
+    folder.features = replace(FEATURES, factors=(FactorKind.EMAIL, FactorKind.SMS))
     folder.two_factor["channelType"] = "SMS"
     del folder.keycloak["Otp_Manager_Url"]
-    assert folder.fault("tenantSettings.keyCloak.Otp_Manager_Url").text.startswith("is missing")
+    assert folder.diagnostic("tenantSettings.keyCloak.Otp_Manager_Url").text.startswith("is missing")
 
 
 @pytest.mark.row("EF-03")
-def test_with_2fa_off_otp_manager_url_is_not_needed(folder: Folder) -> None:
+def test_with_2fa_off_otp_manager_url_is_not_needed(folder: ConfigFolder) -> None:
     del folder.keycloak["Otp_Manager_Url"]
     folder.two_factor["is2FAEnabled"] = False
     assert folder.load().errors == ()
 
 
 @pytest.mark.row("EF-03")
-def test_app_needs_no_otp_manager_url(folder: Folder) -> None:
+def test_app_needs_no_otp_manager_url(folder: ConfigFolder) -> None:
     del folder.keycloak["Otp_Manager_Url"]
     folder.two_factor["channelType"] = "APP"
     assert folder.load().errors == ()
@@ -171,14 +176,14 @@ def test_app_needs_no_otp_manager_url(folder: Folder) -> None:
 
 @pytest.mark.row("EF-10")
 @pytest.mark.parametrize("key", ["methods", "fallback"])
-def test_preset_efcx_has_exactly_one_channel(folder: Folder, key: str) -> None:
+def test_preset_efcx_has_exactly_one_channel(folder: ConfigFolder, key: str) -> None:
     method = {"channelType": "EMAIL", "channelServiceIdentifier": "otp@example.com"}
     folder.two_factor[key] = [method] if key == "methods" else method
-    assert folder.fault(f"{AT}.{key}").text == "does not exist in preset efcx"
+    assert folder.diagnostic(f"{AT}.{key}").text == "does not exist in preset efcx"
 
 
 @pytest.mark.row("EF-10")
-def test_preset_efcx_shows_no_choice(folder: Folder) -> None:
+def test_preset_efcx_shows_no_choice(folder: ConfigFolder) -> None:
     assert policy(folder) == Policy(
         preset="efcx",
         enabled=True,
@@ -189,14 +194,16 @@ def test_preset_efcx_shows_no_choice(folder: Folder) -> None:
 
 
 @pytest.mark.parametrize(("preset", "word"), [("sinch", "built"), ("genesys", "built"), ("efx", "known")])
-def test_a_preset_that_is_not_there_is_refused_naming_those_that_are(folder: Folder, preset: str, word: str) -> None:
+def test_a_preset_that_is_not_there_is_refused_naming_those_that_are(
+    folder: ConfigFolder, preset: str, word: str
+) -> None:
     folder.two_factor["preset"] = preset
-    fault = folder.fault(f"{AT}.preset")
-    assert word in fault.text
-    assert fault.text.endswith("allowed: efcx or cloudcx")
+    diagnostic = folder.diagnostic(f"{AT}.preset")
+    assert word in diagnostic.text
+    assert diagnostic.text.endswith("allowed: efcx or cloudcx")
 
 
-def test_cloudcx_is_what_its_vendor_documents(folder: Folder) -> None:
+def test_cloudcx_is_what_its_vendor_documents(folder: ConfigFolder) -> None:
     folder.one["tenantSettings"]["twoFAConfigs"] = {
         "is2FAEnabled": True,
         "preset": "cloudcx",
@@ -218,8 +225,8 @@ def test_cloudcx_is_what_its_vendor_documents(folder: Folder) -> None:
     assert found.shared_address is SharedAddress.SEPARATE
 
 
-def test_sinch_is_switched_on_by_one_line(folder: Folder) -> None:
-    folder.built = replace(BUILT, presets=("sinch",), factors=(FactorKind.EMAIL, FactorKind.TOTP))
+def test_sinch_is_switched_on_by_one_line(folder: ConfigFolder) -> None:
+    folder.features = replace(FEATURES, presets=("sinch",), factors=(FactorKind.EMAIL, FactorKind.TOTP))
     method = {"channelType": "EMAIL", "channelServiceIdentifier": "otp@example.com"}
     folder.two_factor.clear()
     folder.two_factor.update(method, is2FAEnabled=True, preset="sinch", fallback={"channelType": "APP"})
@@ -229,28 +236,28 @@ def test_sinch_is_switched_on_by_one_line(folder: Folder) -> None:
 
 
 @pytest.mark.parametrize(("digits", "level"), [(4, Level.WARNING), (5, Level.WARNING), (6, None), (8, Level.HINT)])
-def test_short_codes_are_a_warning(folder: Folder, digits: int, level: Level | None) -> None:
+def test_short_codes_are_a_warning(folder: ConfigFolder, digits: int, level: Level | None) -> None:
     folder.two_factor["otpLength"] = digits
-    levels = {f.level for f in folder.faults(f"{AT}.otpLength")}
+    levels = {f.level for f in folder.diagnostics(f"{AT}.otpLength")}
     assert (level in levels) if level else not levels
     assert policy(folder).otp_length == digits
 
 
 @pytest.mark.parametrize("digits", [3, 11])
-def test_codes_have_4_to_10_digits(folder: Folder, digits: int) -> None:
+def test_codes_have_4_to_10_digits(folder: ConfigFolder, digits: int) -> None:
     folder.two_factor["otpLength"] = digits
-    assert folder.fault(f"{AT}.otpLength").level is Level.ERROR
+    assert folder.diagnostic(f"{AT}.otpLength").level is Level.ERROR
 
 
 @pytest.mark.parametrize("days", [1, 7, 15, 365, -1])
-def test_only_five_trust_periods_are_known(folder: Folder, days: int) -> None:
+def test_only_five_trust_periods_are_known(folder: ConfigFolder, days: int) -> None:
     folder.two_factor["trustBrowserDays"] = days
-    assert folder.fault(f"{AT}.trustBrowserDays").text.endswith("allowed: 0, 14, 30, 60 or 90")
+    assert folder.diagnostic(f"{AT}.trustBrowserDays").text.endswith("allowed: 0, 14, 30, 60 or 90")
 
 
-def test_a_changed_rule_of_the_preset_is_reported_as_an_extension(folder: Folder) -> None:
+def test_a_changed_rule_of_the_preset_is_reported_as_an_extension(folder: ConfigFolder) -> None:
     folder.two_factor.update(registrationContact="profile", onNoContact="refuse", maxSends=3)
-    found = {f.path.removeprefix(f"{AT}."): f for f in folder.load().faults}
+    found = {f.path.removeprefix(f"{AT}."): f for f in folder.load().diagnostics}
     assert found["registrationContact"].text == "is an extension: preset efcx itself has any"
     assert found["maxSends"].text == "is an extension: preset efcx itself has 5"
     assert {f.level for f in found.values()} == {Level.HINT}
@@ -271,9 +278,11 @@ def test_a_changed_rule_of_the_preset_is_reported_as_an_extension(folder: Folder
         ("skipWhenVerified", True),
     ],
 )
-def test_what_is_not_built_yet_is_refused_and_never_less_than_asked(folder: Folder, key: str, value: object) -> None:
+def test_what_is_not_built_yet_is_refused_and_never_less_than_asked(
+    folder: ConfigFolder, key: str, value: object
+) -> None:
     folder.two_factor[key] = value
-    assert "not built yet" in folder.fault(f"{AT}.{key}").text
+    assert "not built yet" in folder.diagnostic(f"{AT}.{key}").text
 
 
 @pytest.mark.parametrize(
@@ -285,25 +294,27 @@ def test_what_is_not_built_yet_is_refused_and_never_less_than_asked(folder: Fold
         ("onWrongCode", "resend", "'resend' is not built yet; built: ask"),
     ],
 )
-def test_what_is_not_built_yet_is_refused_naming_what_is(folder: Folder, key: str, value: str, said: str) -> None:
+def test_what_is_not_built_yet_is_refused_naming_what_is(folder: ConfigFolder, key: str, value: str, said: str) -> None:
     folder.two_factor[key] = value
-    assert folder.fault(f"{AT}.{key}").text == said
+    assert folder.diagnostic(f"{AT}.{key}").text == said
 
 
 @pytest.mark.parametrize("key", ["onMaxVerify", "onMaxSends", "onNoContact"])
 @pytest.mark.parametrize("word", ["lokc", "path:", "path:a b", "https://evil.example", "//evil"])
-def test_what_happens_next_is_a_known_word_or_a_name_and_never_an_address(folder: Folder, key: str, word: str) -> None:
+def test_what_happens_next_is_a_known_word_or_a_name_and_never_an_address(
+    folder: ConfigFolder, key: str, word: str
+) -> None:
     folder.two_factor[key] = word
-    fault = folder.fault(f"{AT}.{key}")
-    assert fault.level is Level.ERROR
-    assert f"{word!r} is not known; allowed: " in fault.text
+    diagnostic = folder.diagnostic(f"{AT}.{key}")
+    assert diagnostic.level is Level.ERROR
+    assert f"{word!r} is not known; allowed: " in diagnostic.text
 
 
-def test_with_2fa_off_the_channel_may_be_one_that_is_gone(folder: Folder) -> None:
+def test_with_2fa_off_the_channel_may_be_one_that_is_gone(folder: ConfigFolder) -> None:
     folder.two_factor.update(is2FAEnabled=False, channelServiceIdentifier="gone@example.com")
     assert folder.load().errors == ()
 
 
-def test_an_unknown_key_is_an_error(folder: Folder) -> None:
+def test_an_unknown_key_is_an_error(folder: ConfigFolder) -> None:
     folder.two_factor["otpLenght"] = 6
-    assert "did you mean otpLength?" in folder.fault(f"{AT}.otpLenght").text
+    assert "did you mean otpLength?" in folder.diagnostic(f"{AT}.otpLenght").text

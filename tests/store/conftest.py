@@ -5,10 +5,10 @@ from collections.abc import AsyncIterator
 import pytest
 
 from gateway.crypto.sealing import Key, KeyRing, Sealer
-from gateway.domain.ports import SystemChance
-from gateway.store.interface import Store
+from gateway.domain.ports import SystemRandom
+from gateway.store.protocol import Store
 from tests.clock import FakeClock
-from tests.store.opened import opened
+from tests.store.open_stores import opened
 
 
 @pytest.fixture(params=["memory", pytest.param("redis", marks=pytest.mark.redis)])
@@ -27,11 +27,11 @@ async def shared(address: str, clock: FakeClock) -> AsyncIterator[Store]:
 @pytest.fixture
 def ring() -> KeyRing:
     """Two keys, made for this test."""
-    chance = SystemChance()
-    return KeyRing(tuple(Key(chance.token_bytes(4).hex(), chance.token_bytes(32)) for _ in range(2)))
+    random = SystemRandom()
+    return KeyRing(tuple(Key(random.token_bytes(4).hex(), random.token_bytes(32)) for _ in range(2)))
 
 
 @pytest.fixture
 def sealer(ring: KeyRing) -> Sealer:
     """Seals records."""
-    return Sealer(ring, "records", SystemChance())
+    return Sealer(ring, "records", SystemRandom())

@@ -6,11 +6,11 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from gateway.domain.channel import TlsSettings
-from gateway.domain.ports import SystemChance
-from gateway.store.interface import Store
+from gateway.domain.ports import SystemRandom
 from gateway.store.memory import MemoryStore
-from gateway.store.notices import Notices
+from gateway.store.protocol import Store
 from gateway.store.redis import RedisStore
+from gateway.store.replica_events import ReplicaEvents
 from tests.clock import FakeClock
 
 TURNS = 50
@@ -37,7 +37,7 @@ async def cancelled_after(turns: int, work: Awaitable[object]) -> asyncio.Future
 async def test_listening_for_notices_ends_wherever_it_is_cancelled(address: str, clock: FakeClock) -> None:
     for turns in range(TURNS):
         store = opened(address, clock)
-        task = await cancelled_after(turns, Notices(store=store, chance=SystemChance())._listen_for_ever())
+        task = await cancelled_after(turns, ReplicaEvents(store=store, random=SystemRandom())._listen_for_ever())
         assert task.cancelled(), turns
         await store.close()
 

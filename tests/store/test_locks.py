@@ -6,16 +6,16 @@ from collections.abc import Sequence
 import pytest
 
 from gateway.domain import errors
-from gateway.domain.ports import SystemChance
-from gateway.store.interface import Store
-from gateway.store.locks import StoreLock, Turns
+from gateway.domain.ports import SystemRandom
+from gateway.store.locks import LocalLocks, StoreLock
 from gateway.store.memory import MemoryStore
+from gateway.store.protocol import Store
 from tests.clock import FakeClock
 
 
 def locks(store: Store, clock: FakeClock) -> tuple[StoreLock, StoreLock]:
     """Two replicas."""
-    return StoreLock(store, clock, SystemChance()), StoreLock(store, clock, SystemChance())
+    return StoreLock(store, clock, SystemRandom()), StoreLock(store, clock, SystemRandom())
 
 
 async def most_inside(replicas: Sequence[StoreLock], times: int) -> int:
@@ -146,7 +146,7 @@ async def test_a_store_lost_while_holding_does_not_spoil_the_work(clock: FakeClo
 
 
 async def test_turns_are_given_in_the_order_of_asking() -> None:
-    turns, order = Turns(), []
+    turns, order = LocalLocks(), []
 
     async def work(number: int) -> None:
         async with turns.turn("a"):
@@ -158,7 +158,7 @@ async def test_turns_are_given_in_the_order_of_asking() -> None:
 
 
 async def test_a_queue_that_nobody_waits_for_is_forgotten() -> None:
-    turns = Turns()
+    turns = LocalLocks()
     async with turns.turn("a"):
         waiting = asyncio.create_task(turns.turn("a").__aenter__())
         await asyncio.sleep(0)

@@ -9,11 +9,11 @@ import structlog
 
 from gateway.crypto.sealing import KeyRing, Sealer
 from gateway.domain import errors
-from gateway.domain.ports import SystemChance
+from gateway.domain.ports import SystemRandom
 from gateway.domain.session import Tokens
-from gateway.store.interface import Store
 from gateway.store.memory import MemoryStore
-from gateway.store.records import Changed, Key, Records
+from gateway.store.protocol import Store
+from gateway.store.records import Changed, RecordKey, Records
 from tests.clock import START, FakeClock
 
 
@@ -173,16 +173,16 @@ async def test_two_tenants_share_no_record(things: Records[Thing]) -> None:
 async def test_names_with_separators_do_not_meet(things: Records[Thing]) -> None:
     await things.write("a/b", "c", Thing(1), START + 60)
     await things.write("a", "b/c", Thing(2), START + 60)
-    await things.write("a", Key("b", "}:c"), Thing(3), START + 60)
-    await things.write("a", Key("b}:", "c"), Thing(4), START + 60)
+    await things.write("a", RecordKey("b", "}:c"), Thing(3), START + 60)
+    await things.write("a", RecordKey("b}:", "c"), Thing(4), START + 60)
     assert await things.read("a/b", "c") == Thing(1)
     assert await things.read("a", "b/c") == Thing(2)
-    assert await things.read("a", Key("b", "}:c")) == Thing(3)
+    assert await things.read("a", RecordKey("b", "}:c")) == Thing(3)
 
 
 async def test_keys_of_one_tag_share_the_braces(sealer: Sealer, clock: FakeClock) -> None:
     store = MemoryStore(clock)
-    await make(store, sealer, clock).write("t", Key("tag", "rest"), Thing(1), START + 60)
+    await make(store, sealer, clock).write("t", RecordKey("tag", "rest"), Thing(1), START + 60)
     assert keys(store) == ["thing:{t/tag}:rest"]
 
 
@@ -225,7 +225,7 @@ async def test_a_value_that_no_longer_fits_reads_none_and_is_not_quoted(
 
 async def test_another_ring_opens_nothing(shared: Store, sealer: Sealer, ring: KeyRing, clock: FakeClock) -> None:
     await make(shared, sealer, clock).write("t", "k", Thing(1), START + 60)
-    stranger = Sealer(KeyRing((ring.keys[1],)), "records", SystemChance())
+    stranger = Sealer(KeyRing((ring.keys[1],)), "records", SystemRandom())
     assert await make(shared, stranger, clock).read("t", "k") is None
 
 

@@ -11,10 +11,10 @@ from redis.asyncio import Redis
 
 from gateway.domain import errors
 from gateway.domain.channel import TlsSettings
-from gateway.store.interface import Reserved, Rule
+from gateway.store.protocol import Reserved, Rule
 from gateway.store.redis import RedisStore
 from tests.clock import START
-from tests.neighbours.redis import server
+from tests.dependencies.redis import server
 from tests.ports import free_port
 
 pytestmark = pytest.mark.redis

@@ -10,19 +10,19 @@ from gateway.rendering.data_root import data_root
 from gateway.rendering.languages import load_languages
 from gateway.rendering.templates import build_environment
 from gateway.web.assets import Assets
-from gateway.web.failures import Failures, Handler
+from gateway.web.error_responses import ErrorResponses, Handler
 from gateway.web.pages import Pages
-from gateway.web.request import TENANT
-from tests.clock import FakeClock, SeededChance
+from gateway.web.request_context import TENANT
+from tests.clock import FakeClock, SeededRandom
 
 ROOT: Path = data_root()
 
 
-def failures() -> Failures:
+def failures() -> ErrorResponses:
     """Failures over the real templates, with a clock that stands still."""
     languages = load_languages(ROOT / "locales", ["en"])
-    pages = Pages(build_environment(ROOT), languages, Assets(ROOT / "static"), SeededChance())
-    return Failures(pages=pages, clock=FakeClock(), chance=SeededChance())
+    pages = Pages(build_environment(ROOT), languages, Assets(ROOT / "static"), SeededRandom())
+    return ErrorResponses(pages=pages, clock=FakeClock(), random=SeededRandom())
 
 
 def of_tenant(tenant: Tenant) -> Middleware:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from gateway.domain.tenant import SameSite, TokenCookie
 from gateway.web import cookies
 from gateway.web.cookies import Cookie, TooLarge
-from tests.clock import SeededChance
+from tests.clock import SeededRandom
 from tests.properties import Reached, nearly, property_test
 from tests.web.sample import session, tenant
 
@@ -121,22 +121,22 @@ def test_every_own_cookie_over_https_keeps_what_its_prefix_promises() -> None:
 
 
 def test_a_browser_secret_survives_its_cookie() -> None:
-    made = cookies.new_browser_secret(SeededChance())
+    made = cookies.new_browser_secret(SeededRandom())
     assert cookies.browser_secret(made.value) == made
     assert len(made.tag) == 22
     assert len(made.secret) == 43
 
 
 def test_two_browser_secrets_of_one_browser_share_the_tag_only() -> None:
-    chance = SeededChance()
-    login = cookies.new_browser_secret(chance)
-    session_ = cookies.new_browser_secret(chance, login.tag)
+    random = SeededRandom()
+    login = cookies.new_browser_secret(random)
+    session_ = cookies.new_browser_secret(random, login.tag)
     assert session_.tag == login.tag
     assert session_.secret != login.secret
 
 
 def test_a_browser_secret_does_not_print_its_secret() -> None:
-    made = cookies.new_browser_secret(SeededChance())
+    made = cookies.new_browser_secret(SeededRandom())
     assert made.secret not in repr(made)
 
 
@@ -216,5 +216,5 @@ def test_a_token_cookie_for_other_sites_is_secure_even_by_http() -> None:
 
 def test_the_standard_library_reads_what_we_write() -> None:
     jar = SimpleCookie()
-    jar.load(cookies.session(HTTPS, cookies.new_browser_secret(SeededChance()).value))
+    jar.load(cookies.session(HTTPS, cookies.new_browser_secret(SeededRandom()).value))
     assert jar["__Host-Http-gateway-session"]["samesite"] == "Lax"

@@ -11,7 +11,7 @@ from aiohttp.test_utils import TestClient, TestServer
 from hypothesis import strategies as st
 
 from gateway.web import protections
-from gateway.web.protections import MAX_BODY, Unreadable, read_fields
+from gateway.web.protections import MAX_BODY, InvalidForm, read_fields
 from tests.properties import Reached, nearly, property_test
 from tests.web.sample import tenant
 
@@ -22,7 +22,7 @@ JSON = {"Content-Type": "application/json"}
 async def answer(request: web.Request) -> web.Response:
     """What `read_fields` made of the body."""
     fields = await read_fields(request)
-    if isinstance(fields, Unreadable):
+    if isinstance(fields, InvalidForm):
         return web.json_response({"problem": fields.problem.value}, status=fields.status)
     return web.json_response({"fields": dict(fields)})
 
@@ -143,7 +143,7 @@ _BODIES = nearly(_FORMS | _OBJECTS, st.text(max_size=3)).map(lambda text: text.e
 @property_test(_BODIES | st.binary(max_size=300), least=0.2)
 def test_no_bytes_at_all_raise(reached: Reached, body: bytes) -> None:
     found = [parse(body) for parse in (protections._form, protections._json)]
-    assert all(isinstance(fields, Unreadable | dict) for fields in found)
+    assert all(isinstance(fields, InvalidForm | dict) for fields in found)
     if any(isinstance(fields, dict) and fields for fields in found):
         reached()
 

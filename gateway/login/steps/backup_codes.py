@@ -7,10 +7,10 @@ a script of an app could fetch that. They can be seen again on the account page,
 from dataclasses import dataclass, replace
 
 from gateway.domain.ports import Clock
-from gateway.login.flow import Acted, Fields
+from gateway.login.flow import FormFields, StepResult
 from gateway.login.record import CodesNoted, Login, Step
 from gateway.login.viewing import view_of
-from gateway.login.visit import Visit
+from gateway.login.visit import LoginRequest
 from gateway.rendering.step_view import StepView
 from gateway.second_factor.factors import backup_code
 
@@ -21,11 +21,11 @@ class BackupCodesPage:
 
     clock: Clock
 
-    async def act(self, visit: Visit, login: Login, action: str, fields: Fields) -> Acted:
+    async def act(self, visit: LoginRequest, login: Login, action: str, fields: FormFields) -> StepResult:
         """The user has kept them."""
-        return Acted(cancelled=True) if action == "cancel" else Acted((CodesNoted(),))
+        return StepResult(cancelled=True) if action == "cancel" else StepResult((CodesNoted(),))
 
-    async def view(self, visit: Visit, login: Login, fields: Fields) -> StepView:
+    async def view(self, visit: LoginRequest, login: Login, fields: FormFields) -> StepView:
         """The codes, in the answer to the proof."""
         return replace(
             view_of(Step.BACKUP_CODES, visit, login, self.clock.now()),

@@ -6,10 +6,10 @@ Form: `action` `send` or `edit`.
 from dataclasses import dataclass, replace
 
 from gateway.domain.ports import Clock
-from gateway.login.flow import Acted, Fields
+from gateway.login.flow import FormFields, StepResult
 from gateway.login.record import AddressConfirmed, AddressGiven, Login, Step
 from gateway.login.viewing import view_of
-from gateway.login.visit import Visit
+from gateway.login.visit import LoginRequest
 from gateway.rendering.step_view import StepView
 
 
@@ -19,16 +19,16 @@ class ConfirmPage:
 
     clock: Clock
 
-    async def act(self, visit: Visit, login: Login, action: str, fields: Fields) -> Acted:
+    async def act(self, visit: LoginRequest, login: Login, action: str, fields: FormFields) -> StepResult:
         """Send or edit."""
         match action:
             case "cancel":
-                return Acted(cancelled=True)
+                return StepResult(cancelled=True)
             case "edit":
-                return Acted((AddressGiven(None),))
-        return Acted((AddressConfirmed(login.draft),)) if login.draft else Acted()
+                return StepResult((AddressGiven(None),))
+        return StepResult((AddressConfirmed(login.draft),)) if login.draft else StepResult()
 
-    async def view(self, visit: Visit, login: Login, fields: Fields) -> StepView:
+    async def view(self, visit: LoginRequest, login: Login, fields: FormFields) -> StepView:
         """The address as it was typed."""
         return replace(
             view_of(Step.CONFIRM, visit, login, self.clock.now()),

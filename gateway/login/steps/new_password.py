@@ -13,23 +13,23 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 
 from gateway.domain import errors
-from gateway.domain.ports import Chance, Clock, Lock
-from gateway.domain.problem import Problem, Trouble
+from gateway.domain.ports import Clock, Lock, Random
+from gateway.domain.problem import Problem, ProblemDetail
 from gateway.domain.secret import Secret
 from gateway.domain.session import Tokens
 from gateway.domain.tenant import Tenant
 from gateway.domain.user import Account, User
-from gateway.keycloak.sign_in import Granted, SignIn, WrongPassword
+from gateway.keycloak.token_endpoint import Granted, TokenEndpoint, WrongPassword
 from gateway.keycloak.users import PasswordRefused, Users
-from gateway.login.flow import Acted, Fields
+from gateway.login.flow import FormFields, StepResult
 from gateway.login.record import Login, PasswordChanged, Step, Stopped, TokensGranted
 from gateway.login.reports import Reports
 from gateway.login.viewing import view_of
-from gateway.login.visit import Visit
+from gateway.login.visit import LoginRequest
 from gateway.observe.audit import AuditEvent
 from gateway.rendering.step_view import StepView
 from gateway.second_factor.enrolments import Enrolments, Tampered
-from gateway.store.once import Once
+from gateway.store.single_use import SingleUse
 
 MOST_PASSWORD = 1024
 UPDATE_PASSWORD = "UPDATE_PASSWORD"  # noqa: S105 - Keycloak's name of a required action
@@ -45,61 +45,63 @@ class NewPasswordPage:
     `end_everything` ends the user's other sessions and trusted browsers, `end_session` one session at Keycloak.
     """
 
-    sign_in: SignIn
+    sign_in: TokenEndpoint
     users: Users
-    once: Once
+    once: SingleUse
     clock: Clock
-    chance: Chance
+    random: Random
     reports: Reports
     lock: Lock
     enrolments: Enrolments
     end_everything: Callable[[Tenant, User], Awaitable[None]]
     end_session: Callable[[Tenant, Tokens], None]
 
-    async def act(self, visit: Visit, login: Login, action: str, fields: Fields) -> Acted:
+    async def act(self, visit: LoginRequest, login: Login, action: str, fields: FormFields) -> StepResult:
         """Set it at Keycloak, once."""
         typed, user = fields.get("new_password", ""), login.user
         if action == "cancel":
-            return Acted(cancelled=True)
+            return StepResult(cancelled=True)
         if user is None or not typed or len(typed) > MOST_PASSWORD:
-            return Acted(trouble=Trouble(Problem.BAD_INPUT))
+            return StepResult(problem_detail=ProblemDetail(Problem.BAD_INPUT))
         current = fields.get("current_password", "")
         if login.credential_date is None and not 0 < len(current) <= MOST_PASSWORD:
-            return Acted(trouble=Trouble(Problem.BAD_INPUT))
+            return StepResult(problem_detail=ProblemDetail(Problem.BAD_INPUT))
         new, access = Secret(typed), visit.tenant.keycloak
         try:
             async with self.lock.hold(f"new-password:{visit.tenant.id}:{user.id}", wait=TIMEOUT, ttl=2 * TIMEOUT):
                 found = await self._set(visit, login, user, Secret(current), new)
         except errors.Conflict:
-            return Acted(trouble=Trouble(Problem.SAVING, self.clock.now() + TIMEOUT))
-        if isinstance(found, Acted):
+            return StepResult(problem_detail=ProblemDetail(Problem.SAVING, self.clock.now() + TIMEOUT))
+        if isinstance(found, StepResult):
             return found
         changed = PasswordChanged(found.credential_date)
 
-        async def grant(after: Login) -> Acted:
+        async def grant(after: Login) -> StepResult:
             if not after.changed or after.stopped or after.tokens:
-                return Acted()
+                return StepResult()
             await self.end_everything(visit.tenant, user)
             try:
                 granted = await self.sign_in.password(access, user.username, new, visit.client)
             except errors.GatewayError:
                 granted = None
             if not isinstance(granted, Granted) or granted.user.id != user.id:
-                return Acted((Stopped(Trouble(Problem.PASSWORD_CHANGED)),))
-            return Acted((TokensGranted(granted.tokens, granted.user),))
+                return StepResult((Stopped(ProblemDetail(Problem.PASSWORD_CHANGED)),))
+            return StepResult((TokensGranted(granted.tokens, granted.user),))
 
-        return Acted((changed,), then=grant)
+        return StepResult((changed,), then=grant)
 
-    async def _set(self, visit: Visit, login: Login, user: User, current: Secret, new: Secret) -> Account | Acted:
+    async def _set(
+        self, visit: LoginRequest, login: Login, user: User, current: Secret, new: Secret
+    ) -> Account | StepResult:
         """Read, set, read again; the account as it is afterwards. The caller holds the user's lock.
 
         Keycloak has no conditional write: a password that an administrator sets between our reading and our writing is
         overwritten. That window is one request long (`docs/security.md`).
         """
         access = visit.tenant.keycloak
-        claim, owner = ("new-password", login.id), self.chance.token_bytes(8).hex()
+        claim, owner = ("new-password", login.id), self.random.token_bytes(8).hex()
         if not await self.once.claim(visit.tenant.id, claim, TIMEOUT, owner=owner):
-            return Acted(trouble=Trouble(Problem.SAVING, self.clock.now() + TIMEOUT))
+            return StepResult(problem_detail=ProblemDetail(Problem.SAVING, self.clock.now() + TIMEOUT))
         if not await self.once.claim(visit.tenant.id, (*claim, "begun"), KEPT, owner=owner):
             return await self._unknown(visit, user)  # a process that ended meanwhile may have set it
         try:
@@ -119,7 +121,7 @@ class NewPasswordPage:
             raise
         if isinstance(answer, PasswordRefused):
             await self._release(visit, claim, owner)
-            return Acted(trouble=Trouble(Problem.PASSWORD_REFUSED, detail=answer.text))
+            return StepResult(problem_detail=ProblemDetail(Problem.PASSWORD_REFUSED, detail=answer.text))
         self.reports.tell(visit, AuditEvent.PASSWORD_CHANGED, user)
         try:
             account = await self.users.account(access, user.id)
@@ -127,7 +129,7 @@ class NewPasswordPage:
             return await self._stopped(visit, user)
         return account or await self._stopped(visit, user)
 
-    async def _not_the_same(self, visit: Visit, login: Login, user: User, current: Secret) -> Acted | None:
+    async def _not_the_same(self, visit: LoginRequest, login: Login, user: User, current: Secret) -> StepResult | None:
         """The end of a login whose password is due no more, or is another one, or whose factors were changed since."""
         account = await self.users.account(visit.tenant.keycloak, user.id)
         finding = ""
@@ -144,30 +146,30 @@ class NewPasswordPage:
         if not finding and login.credential_date is None:
             answer = await self.sign_in.password(visit.tenant.keycloak, user.username, current, visit.client)
             if isinstance(answer, WrongPassword):
-                return Acted(trouble=Trouble(Problem.WRONG_PASSWORD))
+                return StepResult(problem_detail=ProblemDetail(Problem.WRONG_PASSWORD))
             if isinstance(answer, Granted):
                 self.end_session(visit.tenant, answer.tokens)
                 finding = "required actions"
         if not finding:
             return None
-        self.reports.tell(visit, AuditEvent.LOGIN_REFUSED, user, problem="account-changed", finding=finding)
-        return Acted((Stopped(Trouble(Problem.ACCOUNT_CHANGED)),))
+        self.reports.tell(visit, AuditEvent.LOGIN_STOPPED, user, problem="account-changed", finding=finding)
+        return StepResult((Stopped(ProblemDetail(Problem.ACCOUNT_CHANGED)),))
 
-    async def _unknown(self, visit: Visit, user: User) -> Acted:
+    async def _unknown(self, visit: LoginRequest, user: User) -> StepResult:
         """Whether it is set is not known: only a new login can tell."""
-        self.reports.tell(visit, AuditEvent.PASSWORD_UNKNOWN, user)
+        self.reports.tell(visit, AuditEvent.PASSWORD_CHANGE_UNKNOWN, user)
         return await self._stopped(visit, user)
 
-    async def _stopped(self, visit: Visit, user: User) -> Acted:
+    async def _stopped(self, visit: LoginRequest, user: User) -> StepResult:
         await self.end_everything(visit.tenant, user)
-        return Acted((Stopped(Trouble(Problem.PASSWORD_CHANGED)),))
+        return StepResult((Stopped(ProblemDetail(Problem.PASSWORD_CHANGED)),))
 
-    async def _release(self, visit: Visit, claim: tuple[str, ...], owner: str) -> None:
+    async def _release(self, visit: LoginRequest, claim: tuple[str, ...], owner: str) -> None:
         """Nothing was set: it may be tried again."""
         for held in ((*claim, "begun"), claim):
             await self.once.release(visit.tenant.id, held, owner=owner)
 
-    async def view(self, visit: Visit, login: Login, fields: Fields) -> StepView:
+    async def view(self, visit: LoginRequest, login: Login, fields: FormFields) -> StepView:
         """The form."""
         return replace(
             view_of(Step.NEW_PASSWORD, visit, login, self.clock.now()),

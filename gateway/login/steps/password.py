@@ -14,27 +14,27 @@ from gateway.crypto.signing import Signer
 from gateway.domain import errors
 from gateway.domain.enrolment import EnrolmentSet
 from gateway.domain.ports import Clock
-from gateway.domain.problem import Problem, Trouble
+from gateway.domain.problem import Problem, ProblemDetail
 from gateway.domain.secret import Secret
 from gateway.domain.session import Tokens
 from gateway.domain.tenant import Tenant
 from gateway.domain.user import Account
-from gateway.keycloak.sign_in import Granted, NotFullySetUp, SignIn, WrongPassword
-from gateway.keycloak.sign_in_queue import Busy, SignInQueue, normalised
+from gateway.keycloak.grant_queue import Busy, GrantQueue, normalised
+from gateway.keycloak.token_endpoint import Granted, NotFullySetUp, TokenEndpoint, WrongPassword
 from gateway.keycloak.users import Users
-from gateway.login.browsers import Browsers
-from gateway.login.flow import Acted, Fields
+from gateway.login.flow import FormFields, StepResult
+from gateway.login.known_browsers import KnownBrowsers
 from gateway.login.record import Login, PasswordRight, Purpose, Step, Stopped
 from gateway.login.reports import Reports
 from gateway.login.trusting import Trusting
 from gateway.login.viewing import view_of
-from gateway.login.visit import Visit
+from gateway.login.visit import LoginRequest
 from gateway.observe.audit import AuditEvent
 from gateway.rendering.step_view import StepView
 from gateway.second_factor import contacts, limits
-from gateway.second_factor.attempts import Attempts, No
+from gateway.second_factor.enrolment_grace_period import EnrolmentGracePeriod
 from gateway.second_factor.enrolments import Enrolments, Tampered
-from gateway.second_factor.registration_window import RegistrationWindow
+from gateway.second_factor.rate_limiter import Limited, RateLimiter
 
 MOST_NAME = 255
 MOST_PASSWORD = 1024
@@ -46,27 +46,27 @@ log = structlog.get_logger(__name__)
 class PasswordPage:
     """See the module's text. `end_session` ends a Keycloak session in the background."""
 
-    sign_in: SignIn
-    queue: SignInQueue
+    sign_in: TokenEndpoint
+    queue: GrantQueue
     users: Users
     enrolments: Enrolments
-    attempts: Attempts
-    browsers: Browsers
+    attempts: RateLimiter
+    browsers: KnownBrowsers
     trusting: Trusting
-    window: RegistrationWindow
+    window: EnrolmentGracePeriod
     names: Signer
     clock: Clock
     reports: Reports
     end_session: Callable[[Tenant, Tokens], None]
 
-    async def act(self, visit: Visit, login: Login, action: str, fields: Fields) -> Acted:
+    async def act(self, visit: LoginRequest, login: Login, action: str, fields: FormFields) -> StepResult:
         """Sign in."""
         if action == "cancel":
-            return Acted(cancelled=True)
+            return StepResult(cancelled=True)
         typed = login.user.username if login.user else fields.get("username", "")
         username, password = typed.strip(), fields.get("password", "")
         if not username or not password or len(username) > MOST_NAME or len(password) > MOST_PASSWORD:
-            return Acted(trouble=Trouble(Problem.BAD_INPUT))
+            return StepResult(problem_detail=ProblemDetail(Problem.BAD_INPUT))
         name = normalised(username)
         digest = self.names.sign(visit.tenant.id, name)
         known = await self.browsers.knows(visit.tenant.id, visit.browser_id, digest)
@@ -74,11 +74,11 @@ class PasswordPage:
         async with self.queue.turn(visit.tenant.id, name, visit.client, known=known, longest=longest) as turn:
             if isinstance(turn, Busy):
                 self.reports.tell(visit, AuditEvent.LOGIN_QUEUE_FULL)
-                return Acted(trouble=Trouble(Problem.TOO_MANY_LOGINS, turn.until))
+                return StepResult(problem_detail=ProblemDetail(Problem.TOO_MANY_LOGINS, turn.until))
             answer = await self._ask(visit, digest, username, Secret(password), known=known)
         match answer:
-            case Trouble():
-                return Acted(trouble=answer)
+            case ProblemDetail():
+                return StepResult(problem_detail=answer)
             case NotFullySetUp():
                 return await self._not_ready(visit, login, username)
             case Granted():
@@ -88,7 +88,7 @@ class PasswordPage:
                     self.end_session(visit.tenant, answer.tokens)
                     raise
 
-    async def view(self, visit: Visit, login: Login, fields: Fields) -> StepView:
+    async def view(self, visit: LoginRequest, login: Login, fields: FormFields) -> StepView:
         """The form; a typed user name is kept, a password never."""
         return replace(
             view_of(Step.PASSWORD, visit, login, self.clock.now()),
@@ -97,16 +97,16 @@ class PasswordPage:
         )
 
     async def _ask(
-        self, visit: Visit, digest: str, username: str, password: Secret, *, known: bool
-    ) -> Granted | NotFullySetUp | Trouble:
+        self, visit: LoginRequest, digest: str, username: str, password: Secret, *, known: bool
+    ) -> Granted | NotFullySetUp | ProblemDetail:
         """One grant, counted before it is made and given back unless the password was wrong."""
         groups = limits.for_password(
             visit.configuration.gateway.limits, visit.tenant.id, digest, visit.client, known=known
         )
         found = await self.attempts.reserve(groups)
-        if isinstance(found, No):
+        if isinstance(found, Limited):
             self.reports.tell(visit, AuditEvent.LIMIT_REACHED, limit="password")
-            return Trouble(found.problem, found.until)
+            return ProblemDetail(found.problem, found.until)
         try:
             answer = await self.sign_in.password(visit.tenant.keycloak, username, password, visit.client)
         except BaseException as error:
@@ -115,56 +115,56 @@ class PasswordPage:
                 raise
             return self._no_answer(visit, error)
         if isinstance(answer, WrongPassword):
-            self.reports.tell(visit, AuditEvent.LOGIN_WRONG_PASSWORD, reason=answer.reason)
-            return Trouble(Problem.WRONG_PASSWORD)
+            self.reports.tell(visit, AuditEvent.PASSWORD_REJECTED, reason=answer.reason)
+            return ProblemDetail(Problem.WRONG_PASSWORD)
         await self.attempts.clear(groups[:1])
         await self.attempts.give_back(groups[1:])
         return answer
 
-    def _no_answer(self, visit: Visit, error: errors.GatewayError) -> Trouble:
+    def _no_answer(self, visit: LoginRequest, error: errors.GatewayError) -> ProblemDetail:
         """Keycloak did not judge: never "wrong password"."""
         unreachable = isinstance(error, errors.Unreachable)
         problem = Problem.SIGN_IN_UNAVAILABLE if unreachable else Problem.SIGN_IN_MISCONFIGURED
         log.error("sign_in_failed", what=error.what, detail=error.detail, reference=visit.reference)
         self.reports.tell(visit, AuditEvent.LOGIN_UNAVAILABLE, problem=problem.value)
-        return Trouble(problem)
+        return ProblemDetail(problem)
 
-    async def _not_ready(self, visit: Visit, login: Login, username: str) -> Acted:
+    async def _not_ready(self, visit: LoginRequest, login: Login, username: str) -> StepResult:
         """The password is right, the account is not ready: a due password has its own page, all else stops."""
         account = await self.users.find(visit.tenant.keycloak, username)
         if account is not None and account.enabled and account.required_actions == (UPDATE_PASSWORD,):
-            self.reports.tell(visit, AuditEvent.LOGIN_PASSWORD_RIGHT, account.user, due=True)
+            self.reports.tell(visit, AuditEvent.PASSWORD_ACCEPTED, account.user, due=True)
             return await self._known(visit, login, account, None)
         self.reports.tell(
             visit,
-            AuditEvent.LOGIN_REFUSED,
+            AuditEvent.LOGIN_STOPPED,
             account.user if account else None,
             problem=Problem.ACTION_REQUIRED.value,
             required_actions=list(account.required_actions) if account else [],
         )
-        return Acted((Stopped(Trouble(Problem.ACTION_REQUIRED)),))
+        return StepResult((Stopped(ProblemDetail(Problem.ACTION_REQUIRED)),))
 
-    async def _granted(self, visit: Visit, login: Login, granted: Granted) -> Acted:
-        self.reports.tell(visit, AuditEvent.LOGIN_PASSWORD_RIGHT, granted.user)
+    async def _granted(self, visit: LoginRequest, login: Login, granted: Granted) -> StepResult:
+        self.reports.tell(visit, AuditEvent.PASSWORD_ACCEPTED, granted.user)
         if login.purpose is not Purpose.SIGN_IN:
             return self._proof(visit, login, granted)
         account = await self.users.account(visit.tenant.keycloak, granted.user.id)
         if account is None or not account.enabled:
             self.end_session(visit.tenant, granted.tokens)
-            return Acted((Stopped(Trouble(Problem.ACCOUNT_CHANGED)),))
+            return StepResult((Stopped(ProblemDetail(Problem.ACCOUNT_CHANGED)),))
         return await self._known(visit, login, account, granted)
 
-    def _proof(self, visit: Visit, login: Login, granted: Granted) -> Acted:
+    def _proof(self, visit: LoginRequest, login: Login, granted: Granted) -> StepResult:
         """A fresh proof inside a session: only its own user's password counts; the grant's session is not kept."""
         self.end_session(visit.tenant, granted.tokens)
         if login.user is None or granted.user.id != login.user.id:
-            return Acted(trouble=Trouble(Problem.OTHER_USER))
+            return StepResult(problem_detail=ProblemDetail(Problem.OTHER_USER))
         right = PasswordRight(
             login.user, None, login.enrolments, login.contacts, login.credential_date, self.clock.now()
         )
-        return Acted((right,))
+        return StepResult((right,))
 
-    async def _known(self, visit: Visit, login: Login, account: Account, granted: Granted | None) -> Acted:
+    async def _known(self, visit: LoginRequest, login: Login, account: Account, granted: Granted | None) -> StepResult:
         """Gather what is known of the user, once."""
         tenant, user = visit.tenant, granted.user if granted else account.user
         enrolments = await self.enrolments.read_at_login(tenant, user.id) if login.policy.enabled else EnrolmentSet()
@@ -172,7 +172,7 @@ class PasswordPage:
             self.reports.tell(visit, AuditEvent.ENROLMENT_TAMPERED, user, finding=enrolments.finding)
             if granted:
                 self.end_session(tenant, granted.tokens)
-            return Acted((Stopped(Trouble(Problem.ENROLMENT_UNREADABLE)),))
+            return StepResult((Stopped(ProblemDetail(Problem.ENROLMENT_UNREADABLE)),))
         event = PasswordRight(
             user=user,
             tokens=granted.tokens if granted else None,
@@ -184,4 +184,4 @@ class PasswordPage:
             trusted=await self.trusting.skips(visit, login.policy, account, enrolments),
             open_registration=await self.window.is_open(tenant, account),
         )
-        return Acted((event,))
+        return StepResult((event,))

@@ -9,15 +9,15 @@ from dataclasses import dataclass, replace
 from gateway.domain.challenge import Draft, Rejected
 from gateway.domain.policy import MESSAGE_FACTORS, FactorKind
 from gateway.domain.ports import Clock
-from gateway.domain.problem import Problem, Trouble
-from gateway.login import aims
-from gateway.login.answering import Answering
-from gateway.login.flow import Acted, Fields
-from gateway.login.proofs import Proofs
+from gateway.domain.problem import Problem, ProblemDetail
+from gateway.login import pending_proof
+from gateway.login.challenge_context import ChallengeContexts
+from gateway.login.check_code import CodeCheck
+from gateway.login.flow import FormFields, StepResult
 from gateway.login.record import AddressGiven, Login, Picked, Step
 from gateway.login.reports import Reports
 from gateway.login.viewing import view_of
-from gateway.login.visit import Visit
+from gateway.login.visit import LoginRequest
 from gateway.observe.audit import AuditEvent
 from gateway.rendering import factor_texts
 from gateway.rendering.languages import Languages
@@ -34,40 +34,42 @@ class RegisterPage:
     """See the module's text."""
 
     challenges: Challenges
-    answering: Answering
-    proofs: Proofs
+    answering: CodeCheck
+    proofs: ChallengeContexts
     languages: Languages
     clock: Clock
     reports: Reports
 
-    async def act(self, visit: Visit, login: Login, action: str, fields: Fields) -> Acted:
+    async def act(self, visit: LoginRequest, login: Login, action: str, fields: FormFields) -> StepResult:
         """Pick a factor, take an address, or judge the app's first code."""
-        kind, user = aims.registering(login), login.user
+        kind, user = pending_proof.registering(login), login.user
         if action == "cancel":
-            return Acted(cancelled=True)
+            return StepResult(cancelled=True)
         if picked := fields.get("factor"):
-            found = next((f for f in aims.offered(login) if f.value == picked), None)
-            return Acted((Picked(found),)) if found else Acted(trouble=Trouble(Problem.BAD_INPUT))
+            found = next((f for f in pending_proof.offered(login) if f.value == picked), None)
+            return (
+                StepResult((Picked(found),)) if found else StepResult(problem_detail=ProblemDetail(Problem.BAD_INPUT))
+            )
         if kind is None or user is None:
-            return Acted(trouble=Trouble(Problem.BAD_INPUT))
+            return StepResult(problem_detail=ProblemDetail(Problem.BAD_INPUT))
         if kind not in MESSAGE_FACTORS:
             return await self.answering.judge(visit, login, fields.get("code", ""))
         typed = fields.get("address", "").strip()
         if not typed or len(typed) > MOST_ADDRESS:
-            return Acted(trouble=Trouble(Problem.BAD_ADDRESS))
+            return StepResult(problem_detail=ProblemDetail(Problem.BAD_ADDRESS))
         about = self.proofs.about(visit, login, kind)
         match await self.challenges.factor(about, kind).register(user, typed, about):
             case Rejected(problem=problem):
-                return Acted(trouble=Trouble(problem))
+                return StepResult(problem_detail=ProblemDetail(problem))
             case Draft() as draft:
                 if not requirement.takes_address(login.policy, login.contacts, kind, draft.address):
-                    self.reports.tell(visit, AuditEvent.ENROLMENT_REFUSED, user, factor=kind.value)
-                    return Acted(trouble=Trouble(Problem.UNKNOWN_ADDRESS))
-                return Acted((AddressGiven(draft),))
+                    self.reports.tell(visit, AuditEvent.ENROLMENT_REJECTED, user, factor=kind.value)
+                    return StepResult(problem_detail=ProblemDetail(Problem.UNKNOWN_ADDRESS))
+                return StepResult((AddressGiven(draft),))
 
-    async def view(self, visit: Visit, login: Login, fields: Fields) -> StepView:
+    async def view(self, visit: LoginRequest, login: Login, fields: FormFields) -> StepView:
         """The form, with what was typed just now or taken back to be edited; for an app its secret."""
-        kind = aims.registering(login)
+        kind = pending_proof.registering(login)
         language = self.languages.get(visit.language)
         typed = fields.get("address", login.edited)
         secret = login.draft.secret if login.draft and kind is FactorKind.TOTP else ""
@@ -77,7 +79,7 @@ class RegisterPage:
             factor=kind.value if kind else "",
             address=typed.strip()[:MOST_ADDRESS],
             digits=totp.DIGITS if secret else login.policy.otp_length,
-            methods=tuple(MethodView(f.value, factor_texts.label(f, language)) for f in aims.offered(login)),
+            methods=tuple(MethodView(f.value, factor_texts.label(f, language)) for f in pending_proof.offered(login)),
             totp_secret=secret,
             otpauth=totp.otpauth(secret, name, visit.tenant.branding.name) if secret else "",
         )

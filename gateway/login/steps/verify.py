@@ -10,14 +10,14 @@ from dataclasses import dataclass, replace
 from gateway.domain.policy import FactorKind
 from gateway.domain.ports import Clock
 from gateway.domain.problem import Problem
-from gateway.login import aims
-from gateway.login.answering import Answering
-from gateway.login.flow import Acted, Fields
-from gateway.login.proofs import Proofs
+from gateway.login import pending_proof
+from gateway.login.challenge_context import ChallengeContexts
+from gateway.login.check_code import CodeCheck
+from gateway.login.flow import FormFields, StepResult
 from gateway.login.record import AddressGiven, Login, Purpose, Step
-from gateway.login.sending import Sending
+from gateway.login.sending import CodeSending
 from gateway.login.viewing import view_of
-from gateway.login.visit import Visit
+from gateway.login.visit import LoginRequest
 from gateway.rendering import factor_texts
 from gateway.rendering.languages import Languages
 from gateway.rendering.masking import mask_address
@@ -31,25 +31,25 @@ class VerifyPage:
     """See the module's text."""
 
     challenges: Challenges
-    answering: Answering
-    sending: Sending
-    proofs: Proofs
+    answering: CodeCheck
+    sending: CodeSending
+    proofs: ChallengeContexts
     languages: Languages
     clock: Clock
 
-    async def act(self, visit: Visit, login: Login, action: str, fields: Fields) -> Acted:
+    async def act(self, visit: LoginRequest, login: Login, action: str, fields: FormFields) -> StepResult:
         """Judge a code, send one, or go back to the address."""
         match action:
             case "cancel":
-                return Acted(cancelled=True)
+                return StepResult(cancelled=True)
             case "edit":
-                return Acted((AddressGiven(None),))
+                return StepResult((AddressGiven(None),))
             case "resend" | "send":
                 return await self.sending.send(visit, login)
         remember = bool(fields.get("remember")) and _may_remember(visit, login)
         return await self.answering.judge(visit, login, fields.get("code", ""), remember=remember)
 
-    async def view(self, visit: Visit, login: Login, fields: Fields) -> StepView:
+    async def view(self, visit: LoginRequest, login: Login, fields: FormFields) -> StepView:
         """Where a code went, how long it works, when a new one may be asked for, what else may be typed."""
         case, challenge = self.proofs.case(visit, login), login.challenge
         now = self.clock.now()
@@ -59,7 +59,7 @@ class VerifyPage:
         expires_at = challenge.expires_at if challenge else None
         if expires_at and left.held and left.held.problem is Problem.LIMIT_EXCEEDED:
             expires_at = min(expires_at, now)  # wrong too often: its life is over
-        message, language = aims.message(login), self.languages.get(visit.language)
+        message, language = pending_proof.message(login), self.languages.get(visit.language)
         only = case.methods[0].factor if len(case.methods) == 1 else None
         kinds = [m.factor for m in case.methods] + list(case.extras)
         return replace(
@@ -70,7 +70,7 @@ class VerifyPage:
             expires_at=expires_at,
             resend_at=left.resend_at,
             can_resend=message is not None,
-            can_edit=aims.registering(login) is not None,
+            can_edit=pending_proof.registering(login) is not None,
             attempts_left=left.attempts,
             failures=left.failures,
             any_of=tuple(MethodView(k.value, factor_texts.label(k, language)) for k in kinds) if len(kinds) > 1 else (),
@@ -80,13 +80,13 @@ class VerifyPage:
             sent_already=challenge is not None and challenge.sent_to != "",
             answerable=challenge is not None,
             no_codes_left=_used_up(login),
-            vouching=isinstance(aims.aim(login), aims.Vouch),
+            approving_first=isinstance(pending_proof.current_proof(login), pending_proof.Approval),
             after_password=login.changed,
             held=left.held,
         )
 
 
-def _may_remember(visit: Visit, login: Login) -> bool:
+def _may_remember(visit: LoginRequest, login: Login) -> bool:
     """Whether "don't ask again" is offered: at sign-in, where the tenant allows it, never while a password is due."""
     asked = login.purpose is Purpose.SIGN_IN and not login.due
     return asked and login.policy.trust_browser_days > 0 and visit.tenant.may_trust_from(visit.client)

@@ -8,7 +8,7 @@ from gateway.crypto.signing import Signer
 from gateway.domain.challenge import Accepted, Asked, Draft, Judgement, Rejected
 from gateway.domain.enrolment import Enrolment
 from gateway.domain.user import User
-from gateway.second_factor.factor import About
+from gateway.second_factor.factors.protocol import DeliveryContext
 
 DIGITS = 12
 CONSUMED = "admin-code"
@@ -35,15 +35,17 @@ class AdminCodeFactor:
     def __init__(self, signer: Signer) -> None:
         self._signer = signer
 
-    async def register(self, user: User, given: str, about: About) -> Draft | Rejected:
+    async def register(self, user: User, given: str, about: DeliveryContext) -> Draft | Rejected:
         """Never: an administrator makes it."""
         return Rejected()
 
-    async def challenge(self, user: User, enrolment: Enrolment, about: About) -> Asked:
+    async def challenge(self, user: User, enrolment: Enrolment, about: DeliveryContext) -> Asked:
         """Nothing is sent."""
         return Asked(state="", expires_at=None)
 
-    async def judge(self, state: str, user: User, enrolment: Enrolment, about: About, typed: str) -> Judgement:
+    async def judge(
+        self, state: str, user: User, enrolment: Enrolment, about: DeliveryContext, typed: str
+    ) -> Judgement:
         """Right when it is the live one of this user."""
         kept = enrolment.secret
         if kept and codes.matches(self._signer, kept, typed, "admin-code", about.tenant.id, user.id):

@@ -8,9 +8,9 @@ import hmac
 
 from gateway.domain.challenge import Accepted, Asked, Draft, Judgement, Rejected
 from gateway.domain.enrolment import Enrolment
-from gateway.domain.ports import Chance
+from gateway.domain.ports import Random
 from gateway.domain.user import User
-from gateway.second_factor.factor import About
+from gateway.second_factor.factors.protocol import DeliveryContext
 
 ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 LENGTH = 10
@@ -18,11 +18,11 @@ CONSUMED = "backup-code"
 _MISREAD = str.maketrans({"O": "0", "I": "1", "L": "1"})
 
 
-def make(count: int, chance: Chance) -> tuple[str, ...]:
+def make(count: int, random: Random) -> tuple[str, ...]:
     """`count` distinct codes."""
     codes: dict[str, None] = {}
     while len(codes) < count:
-        codes["".join(ALPHABET[chance.below(len(ALPHABET))] for _ in range(LENGTH))] = None
+        codes["".join(ALPHABET[random.below(len(ALPHABET))] for _ in range(LENGTH))] = None
     return tuple(codes)
 
 
@@ -44,15 +44,17 @@ def fits(typed: str) -> bool:
 class BackupCodeFactor:
     """See `second_factor.factor.Factor`; the enrolment's secret is the unused codes, separated by blanks."""
 
-    async def register(self, user: User, given: str, about: About) -> Draft | Rejected:
+    async def register(self, user: User, given: str, about: DeliveryContext) -> Draft | Rejected:
         """Never: they come with the first other factor."""
         return Rejected()
 
-    async def challenge(self, user: User, enrolment: Enrolment, about: About) -> Asked:
+    async def challenge(self, user: User, enrolment: Enrolment, about: DeliveryContext) -> Asked:
         """Nothing is sent."""
         return Asked(state="", expires_at=None)
 
-    async def judge(self, state: str, user: User, enrolment: Enrolment, about: About, typed: str) -> Judgement:
+    async def judge(
+        self, state: str, user: User, enrolment: Enrolment, about: DeliveryContext, typed: str
+    ) -> Judgement:
         """Right when it is one of the unused ones; all are compared."""
         given = plain(typed)
         matching = [

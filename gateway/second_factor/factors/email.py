@@ -9,8 +9,8 @@ from dataclasses import replace
 from typing import Any, Protocol
 
 from gateway.crypto.signing import Signer
-from gateway.delivery.mail import NotSent, Sent
 from gateway.delivery.message import Message, one_address
+from gateway.delivery.smtp import NotSent, Sent
 from gateway.domain.challenge import Asked, Draft, Judgement, Rejected, Unavailable
 from gateway.domain.channel import Channel
 from gateway.domain.enrolment import Enrolment
@@ -19,8 +19,8 @@ from gateway.domain.problem import Problem
 from gateway.domain.user import User
 from gateway.rendering.mails import MailText
 from gateway.rendering.masking import mask_address
-from gateway.second_factor.factor import About
 from gateway.second_factor.factors import message_code
+from gateway.second_factor.factors.protocol import DeliveryContext
 
 CODE_MAIL = "factors/email/message"
 SLOWEST = 30.0
@@ -49,14 +49,14 @@ class EmailFactor:
         self._mails = mails
         self._signer = signer
 
-    async def register(self, user: User, given: str, about: About) -> Draft | Rejected:
+    async def register(self, user: User, given: str, about: DeliveryContext) -> Draft | Rejected:
         """The one address in `given`, normalised, or `BAD_ADDRESS`. Nothing is looked up and nothing sent."""
         address = one_address(given)
         if address is None:
             return Rejected(Problem.BAD_ADDRESS)
         return Draft(FactorKind.EMAIL, address=address)
 
-    async def challenge(self, user: User, enrolment: Enrolment, about: About) -> Asked | Unavailable:
+    async def challenge(self, user: User, enrolment: Enrolment, about: DeliveryContext) -> Asked | Unavailable:
         """Make a code, send it to the registered address, keep its digest."""
         new = message_code.new_code(self._signer, about, user.id, enrolment.address)
         context = {"code": new.code, "expires_in": about.expiry, "tag": about.tag}
@@ -65,11 +65,15 @@ class EmailFactor:
             return Unavailable(sent.reason)
         return Asked(new.state, min(sent.at, about.now + SLOWEST) + about.expiry, hint=mask_address(enrolment.address))
 
-    async def judge(self, state: str, user: User, enrolment: Enrolment, about: About, typed: str) -> Judgement:
+    async def judge(
+        self, state: str, user: User, enrolment: Enrolment, about: DeliveryContext, typed: str
+    ) -> Judgement:
         """Compare digests; see `message_code.judge`."""
         return message_code.judge(self._signer, state, about, user.id, enrolment.address, typed=typed)
 
-    async def announce(self, to: str, change: str, factor_label: str, address: str, about: About) -> Sent | NotSent:
+    async def announce(
+        self, to: str, change: str, factor_label: str, address: str, about: DeliveryContext
+    ) -> Sent | NotSent:
         """Tell the user at their address `to` of a change: `enrolled`, `turned-off` or `new-codes` (EF-11, GW-45).
 
         `factor_label` names the factor in the language of `about`; `address` is a new address, shown masked ("" for an
@@ -79,7 +83,7 @@ class EmailFactor:
             f"factors/email/{change}", to, about, factor=factor_label, sent_to=mask_address(address) if address else ""
         )
 
-    async def _send(self, name: str, to: str, about: About, **context: Any) -> Sent | NotSent:
+    async def _send(self, name: str, to: str, about: DeliveryContext, **context: Any) -> Sent | NotSent:
         if about.channel is None:
             return NotSent("the tenant's method names no channel", temporary=False)
         mail = self._mails.render(

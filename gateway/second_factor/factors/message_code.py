@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from gateway.crypto import codes
 from gateway.crypto.signing import Signer
 from gateway.domain.challenge import Accepted, Judgement, Rejected, Unavailable
-from gateway.second_factor.factor import About
+from gateway.second_factor.factors.protocol import DeliveryContext
 
 PURPOSE = "message-code"
 """The purpose for which the `Signer` is made."""
@@ -27,14 +27,14 @@ class NewCode:
     state: str
 
 
-def new_code(signer: Signer, about: About, user_id: str, address: str) -> NewCode:
+def new_code(signer: Signer, about: DeliveryContext, user_id: str, address: str) -> NewCode:
     """A random code of `about.digits` digits for this challenge, user and address."""
-    code = codes.make(about.digits, about.chance)
+    code = codes.make(about.digits, about.random)
     digest = codes.digest(signer, code, about.tenant.id, about.challenge, user_id, address)
     return NewCode(code, json.dumps({"digest": digest}))
 
 
-def judge(signer: Signer, state: str, about: About, user_id: str, address: str, *, typed: str) -> Judgement:
+def judge(signer: Signer, state: str, about: DeliveryContext, user_id: str, address: str, *, typed: str) -> Judgement:
     """Whether `typed` (folded) is the code whose digest `state` keeps. Whether it expired is the caller's to check."""
     try:
         kept = json.loads(state)["digest"]

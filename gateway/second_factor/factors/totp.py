@@ -15,7 +15,7 @@ from gateway.domain.enrolment import Enrolment
 from gateway.domain.policy import FactorKind
 from gateway.domain.problem import Problem
 from gateway.domain.user import User
-from gateway.second_factor.factor import About
+from gateway.second_factor.factors.protocol import DeliveryContext
 
 DIGITS = 6
 INTERVAL = 30
@@ -30,16 +30,18 @@ CONSUMED = "totp-step"
 class TotpFactor:
     """See `second_factor.factor.Factor`."""
 
-    async def register(self, user: User, given: str, about: About) -> Draft | Rejected:
+    async def register(self, user: User, given: str, about: DeliveryContext) -> Draft | Rejected:
         """A new secret; nothing is typed."""
-        secret = base64.b32encode(about.chance.token_bytes(SECRET_BYTES)).decode()
+        secret = base64.b32encode(about.random.token_bytes(SECRET_BYTES)).decode()
         return Draft(FactorKind.TOTP, secret=secret)
 
-    async def challenge(self, user: User, enrolment: Enrolment, about: About) -> Asked:
+    async def challenge(self, user: User, enrolment: Enrolment, about: DeliveryContext) -> Asked:
         """Nothing is sent; the app shows the code."""
         return Asked(state="", expires_at=None)
 
-    async def judge(self, state: str, user: User, enrolment: Enrolment, about: About, typed: str) -> Judgement:
+    async def judge(
+        self, state: str, user: User, enrolment: Enrolment, about: DeliveryContext, typed: str
+    ) -> Judgement:
         """Right for the step now, before or after."""
         if not (len(typed) == DIGITS and typed.isascii() and typed.isdigit()):
             return Rejected()

@@ -9,7 +9,7 @@ import pytest
 
 from gateway.crypto.sealing import Key, KeyRing
 from gateway.crypto.signing import Signer
-from gateway.delivery.mail import Mailer, NotSent, Sent
+from gateway.delivery.smtp import Mailer, NotSent, Sent
 from gateway.domain.challenge import Accepted, Asked, Draft, Rejected, Unavailable
 from gateway.domain.channel import Channel, ChannelKind, ChannelType, MailSecurity, Relay
 from gateway.domain.enrolment import Enrolment
@@ -17,16 +17,16 @@ from gateway.domain.policy import FactorKind
 from gateway.domain.problem import Problem
 from gateway.domain.tenant import Branding
 from gateway.domain.user import User
-from gateway.login.announcing import Change
+from gateway.login.account_change_mails import Change
 from gateway.rendering.data_root import data_root
 from gateway.rendering.languages import load_languages
 from gateway.rendering.mails import Mails, MailText
 from gateway.rendering.templates import build_environment
-from gateway.second_factor.factor import About, Factor
 from gateway.second_factor.factors.email import EmailFactor
 from gateway.second_factor.factors.message_code import PURPOSE
-from tests.clock import START, FakeClock, SeededChance
-from tests.neighbours.mail import MailServer
+from gateway.second_factor.factors.protocol import DeliveryContext, Factor
+from tests.clock import START, FakeClock, SeededRandom
+from tests.dependencies.mail import MailServer
 from tests.web.sample import tenant
 
 ANNA = User("u1", "anna")
@@ -43,9 +43,9 @@ class PlainMails:
 
 
 @pytest.fixture
-async def factor(clock: FakeClock, chance: SeededChance) -> AsyncIterator[Factor]:
+async def factor(clock: FakeClock, random: SeededRandom) -> AsyncIterator[Factor]:
     """The factor with a real mailer."""
-    mailer = Mailer(clock, chance)
+    mailer = Mailer(clock, random)
     yield email_factor(mailer)
     await mailer.close()
 
@@ -57,7 +57,7 @@ def email_factor(mailer: Mailer) -> EmailFactor:
     )
 
 
-def about(server: MailServer | None, chance: SeededChance, **changes: Any) -> About:
+def about(server: MailServer | None, random: SeededRandom, **changes: Any) -> DeliveryContext:
     """The circumstances of a challenge whose channel is `server`."""
     relays = (Relay("127.0.0.1", server.port, MailSecurity.NONE),) if server else ()
     channel = Channel("otp", ChannelType.EMAIL, ChannelKind.SMTP, "otp@cc.example", relays=relays)
@@ -71,11 +71,11 @@ def about(server: MailServer | None, chance: SeededChance, **changes: Any) -> Ab
         "browser": "Firefox on Linux",
         "reference": "ABCD2345",
         "now": START,
-        "chance": chance,
+        "random": random,
         "tag": "K7",
         "challenge": "c1",
     }
-    return About(**{**values, **changes})
+    return DeliveryContext(**{**values, **changes})
 
 
 def code_in(text: str) -> str:
@@ -87,22 +87,22 @@ def code_in(text: str) -> str:
 
 @pytest.mark.row("EF-11")
 async def test_a_typed_address_becomes_a_draft_in_the_spelling_it_is_sent_to(
-    factor: Factor, chance: SeededChance
+    factor: Factor, random: SeededRandom
 ) -> None:
-    draft = await factor.register(ANNA, " Anna@CC.example ", about(None, chance))
+    draft = await factor.register(ANNA, " Anna@CC.example ", about(None, random))
     assert draft == Draft(FactorKind.EMAIL, address="Anna@cc.example")
 
 
 @pytest.mark.parametrize("given", ["", "anna", "a@b, c@d", "anna@cc.example\r\nBcc: x@y.example", "\x00@cc.example"])
-async def test_what_is_no_single_address_is_refused(factor: Factor, chance: SeededChance, given: str) -> None:
-    assert await factor.register(ANNA, given, about(None, chance)) == Rejected(Problem.BAD_ADDRESS)
+async def test_what_is_no_single_address_is_refused(factor: Factor, random: SeededRandom, given: str) -> None:
+    assert await factor.register(ANNA, given, about(None, random)) == Rejected(Problem.BAD_ADDRESS)
 
 
 @pytest.mark.row("EF-11")
 async def test_the_code_of_the_mail_is_accepted_and_it_went_to_the_registered_address_only(
-    factor: Factor, chance: SeededChance, mail_server: MailServer
+    factor: Factor, random: SeededRandom, mail_server: MailServer
 ) -> None:
-    circumstances = about(mail_server, chance)
+    circumstances = about(mail_server, random)
     asked = await factor.challenge(ANNA, ENROLMENT, circumstances)
     assert isinstance(asked, Asked)
     received = await mail_server.wait()
@@ -113,9 +113,9 @@ async def test_the_code_of_the_mail_is_accepted_and_it_went_to_the_registered_ad
 
 
 async def test_the_mail_names_host_browser_tag_and_reference_and_keeps_the_code_out_of_the_subject(
-    factor: Factor, chance: SeededChance, mail_server: MailServer
+    factor: Factor, random: SeededRandom, mail_server: MailServer
 ) -> None:
-    await factor.challenge(ANNA, ENROLMENT, about(mail_server, chance))
+    await factor.challenge(ANNA, ENROLMENT, about(mail_server, random))
     received = await mail_server.wait()
     for said in ("host=cc.example", "browser=Firefox on Linux", "tag=K7", "reference=ABCD2345", "expires_in=120"):
         assert said in received.text
@@ -125,18 +125,18 @@ async def test_the_mail_names_host_browser_tag_and_reference_and_keeps_the_code_
 
 @pytest.mark.parametrize(("own", "named"), [("", "Northwind"), ("Service desk", "Service desk")])
 async def test_the_sender_has_the_channels_name_else_the_tenants(
-    factor: Factor, chance: SeededChance, mail_server: MailServer, own: str, named: str
+    factor: Factor, random: SeededRandom, mail_server: MailServer, own: str, named: str
 ) -> None:
-    usual = about(mail_server, chance, tenant=tenant(branding=Branding(name="Northwind")))
+    usual = about(mail_server, random, tenant=tenant(branding=Branding(name="Northwind")))
     assert usual.channel is not None
     await factor.challenge(ANNA, ENROLMENT, replace(usual, channel=replace(usual.channel, sender_name=own)))
     assert (await mail_server.wait()).parsed["From"] == f"{named} <otp@cc.example>"
 
 
 async def test_the_channels_own_subject_stands_over_the_code(
-    factor: Factor, chance: SeededChance, mail_server: MailServer
+    factor: Factor, random: SeededRandom, mail_server: MailServer
 ) -> None:
-    usual = about(mail_server, chance)
+    usual = about(mail_server, random)
     assert usual.channel is not None
     await factor.challenge(ANNA, ENROLMENT, replace(usual, channel=replace(usual.channel, subject="Your sign-in code")))
     assert (await mail_server.wait()).subject == "Your sign-in code"
@@ -144,53 +144,53 @@ async def test_the_channels_own_subject_stands_over_the_code(
 
 @pytest.mark.row("GW-34")
 async def test_the_life_of_a_code_begins_when_the_relay_took_the_mail(
-    factor: Factor, chance: SeededChance, clock: FakeClock, mail_server: MailServer
+    factor: Factor, random: SeededRandom, clock: FakeClock, mail_server: MailServer
 ) -> None:
     clock.advance(7)  # the relay is slow: it takes the mail seven seconds after the challenge began
-    asked = await factor.challenge(ANNA, ENROLMENT, about(mail_server, chance, now=START))
+    asked = await factor.challenge(ANNA, ENROLMENT, about(mail_server, random, now=START))
     assert isinstance(asked, Asked)
     assert asked.expires_at == START + 7 + 120
     assert asked.hint == "a***@c***.example"
 
 
 async def test_a_mail_that_no_relay_takes_is_unavailable_and_nobody_is_told_whether_the_address_exists(
-    factor: Factor, chance: SeededChance, mail_server: MailServer
+    factor: Factor, random: SeededRandom, mail_server: MailServer
 ) -> None:
     mail_server.switches.refuse_recipient = "550 5.1.1 <anna@cc.example>: user unknown"
-    asked = await factor.challenge(ANNA, ENROLMENT, about(mail_server, chance))
+    asked = await factor.challenge(ANNA, ENROLMENT, about(mail_server, random))
     assert isinstance(asked, Unavailable)
     assert asked.problem is Problem.SEND_FAILED
     assert "anna@" not in asked.reason
 
 
 async def test_a_registration_that_is_no_address_sends_nothing(
-    factor: Factor, chance: SeededChance, mail_server: MailServer
+    factor: Factor, random: SeededRandom, mail_server: MailServer
 ) -> None:
     odd = Enrolment(FactorKind.EMAIL, "anna@cc.example, eve@evil.example")
-    assert isinstance(await factor.challenge(ANNA, odd, about(mail_server, chance)), Unavailable)
+    assert isinstance(await factor.challenge(ANNA, odd, about(mail_server, random)), Unavailable)
     assert mail_server.messages == []
 
 
-async def test_without_a_channel_nothing_is_sent(factor: Factor, chance: SeededChance) -> None:
-    assert isinstance(await factor.challenge(ANNA, ENROLMENT, about(None, chance, channel=None)), Unavailable)
+async def test_without_a_channel_nothing_is_sent(factor: Factor, random: SeededRandom) -> None:
+    assert isinstance(await factor.challenge(ANNA, ENROLMENT, about(None, random, channel=None)), Unavailable)
 
 
 async def test_a_tenant_whose_name_is_odd_breaks_no_header(
-    factor: Factor, chance: SeededChance, mail_server: MailServer
+    factor: Factor, random: SeededRandom, mail_server: MailServer
 ) -> None:
     odd = tenant(branding=Branding(name="A\r\nBcc: eve@evil.example"))
-    asked = await factor.challenge(ANNA, ENROLMENT, about(mail_server, chance, tenant=odd))
+    asked = await factor.challenge(ANNA, ENROLMENT, about(mail_server, random, tenant=odd))
     assert isinstance(asked, Unavailable)
     assert mail_server.messages == []
 
 
 @pytest.mark.row("EF-11")
 async def test_the_profile_address_is_told_of_a_registration_without_seeing_the_new_address(
-    clock: FakeClock, chance: SeededChance, mail_server: MailServer
+    clock: FakeClock, random: SeededRandom, mail_server: MailServer
 ) -> None:
-    mailer = Mailer(clock, chance)
+    mailer = Mailer(clock, random)
     told = await email_factor(mailer).announce(
-        "profile@cc.example", "enrolled", "Code by e-mail", "anna@cc.example", about(mail_server, chance)
+        "profile@cc.example", "enrolled", "Code by e-mail", "anna@cc.example", about(mail_server, random)
     )
     await mailer.close()
     assert isinstance(told, Sent)
@@ -211,15 +211,15 @@ async def test_the_profile_address_is_told_of_a_registration_without_seeing_the_
     ids=lambda value: value.value if isinstance(value, Change) else "",
 )
 async def test_each_change_has_a_mail_of_its_own_that_goes_to_the_one_address_and_says_where_it_was_done(
-    clock: FakeClock, chance: SeededChance, mail_server: MailServer, change: Change, factor: str, said: str
+    clock: FakeClock, random: SeededRandom, mail_server: MailServer, change: Change, factor: str, said: str
 ) -> None:
-    mailer, languages = Mailer(clock, chance), load_languages(data_root() / "locales", ("en",))
+    mailer, languages = Mailer(clock, random), load_languages(data_root() / "locales", ("en",))
     real = EmailFactor(
         mailer=mailer,
         mails=Mails(build_environment(data_root()), languages),
         signer=Signer(KeyRing((Key("00000001", b"k" * 32),)), PURPOSE),
     )
-    told = await real.announce("profile@cc.example", change.value, factor, "", about(mail_server, chance))
+    told = await real.announce("profile@cc.example", change.value, factor, "", about(mail_server, random))
     await mailer.close()
     assert isinstance(told, Sent)
     received = await mail_server.wait()
@@ -229,8 +229,8 @@ async def test_each_change_has_a_mail_of_its_own_that_goes_to_the_one_address_an
     assert not re.search(r"(?m)^\s*\d{4,10}\s*$", received.text)  # nothing that could be taken for a code
 
 
-async def test_an_announcement_that_is_not_sent_is_a_value(chance: SeededChance, clock: FakeClock) -> None:
-    mailer = Mailer(clock, chance)
+async def test_an_announcement_that_is_not_sent_is_a_value(random: SeededRandom, clock: FakeClock) -> None:
+    mailer = Mailer(clock, random)
     assert isinstance(
-        await email_factor(mailer).announce("p@cc.example", "turned-off", "x", "", about(None, chance)), NotSent
+        await email_factor(mailer).announce("p@cc.example", "turned-off", "x", "", about(None, random)), NotSent
     )

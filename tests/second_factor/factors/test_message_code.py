@@ -8,18 +8,18 @@ from gateway.crypto.sealing import Key, KeyRing
 from gateway.crypto.signing import Signer
 from gateway.domain.challenge import Accepted, Rejected, Unavailable
 from gateway.domain.problem import Problem
-from gateway.second_factor.factor import About
 from gateway.second_factor.factors.message_code import PURPOSE, fits, judge, new_code
-from tests.clock import START, SeededChance
+from gateway.second_factor.factors.protocol import DeliveryContext
+from tests.clock import START, SeededRandom
 from tests.web.sample import tenant
 
 SIGNER = Signer(KeyRing((Key("00000001", b"k" * 32),)), PURPOSE)
 ADDRESS = "anna@cc.example"
 
 
-def about(challenge: str = "c1", digits: int = 6, tenant_id: str = "expertflow") -> About:
+def about(challenge: str = "c1", digits: int = 6, tenant_id: str = "expertflow") -> DeliveryContext:
     """The circumstances of a challenge."""
-    return About(
+    return DeliveryContext(
         tenant=tenant(id=tenant_id),
         channel=None,
         digits=digits,
@@ -29,7 +29,7 @@ def about(challenge: str = "c1", digits: int = 6, tenant_id: str = "expertflow")
         browser="Chrome",
         reference="ABCD2345",
         now=START,
-        chance=SeededChance(),
+        random=SeededRandom(),
         challenge=challenge,
     )
 
@@ -52,7 +52,7 @@ def test_the_code_is_right_for_its_challenge_user_and_address_and_uses_the_chall
     ],
     ids=["another challenge", "another user", "another address", "another tenant"],
 )
-def test_the_code_is_wrong_for_anything_else(circumstances: About, user: str, address: str) -> None:
+def test_the_code_is_wrong_for_anything_else(circumstances: DeliveryContext, user: str, address: str) -> None:
     assert judge(SIGNER, NEW.state, circumstances, user, address, typed=NEW.code) == Rejected(Problem.WRONG_CODE)
 
 

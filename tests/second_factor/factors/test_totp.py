@@ -12,7 +12,7 @@ from gateway.domain.policy import FactorKind
 from gateway.domain.problem import Problem
 from gateway.domain.user import User
 from gateway.second_factor.factors.totp import CLOCK_WINDOW, INTERVAL, TotpFactor, otpauth
-from tests.second_factor.bench import Bench
+from tests.second_factor.challenge_harness import ChallengeHarness
 
 SECRET = base64.b32encode(b"12345678901234567890").decode()  # the secret of both appendices, not one of ours
 USER = User("u1", "anna")
@@ -29,7 +29,7 @@ RFC_6238 = {
 
 
 async def judge(typed: str, at: float, secret: str = SECRET) -> Judgement:
-    about = replace(Bench().about(FactorKind.TOTP), now=at)
+    about = replace(ChallengeHarness().about(FactorKind.TOTP), now=at)
     return await TotpFactor().judge("", USER, Enrolment(FactorKind.TOTP, secret=secret), about, typed)
 
 
@@ -76,15 +76,15 @@ async def test_a_code_of_another_secret_is_wrong() -> None:
 
 
 async def test_a_secret_has_160_random_bits() -> None:
-    bench = Bench()
-    drafts = [await TotpFactor().register(USER, "", bench.about(FactorKind.TOTP)) for _ in range(2)]
+    harness = ChallengeHarness()
+    drafts = [await TotpFactor().register(USER, "", harness.about(FactorKind.TOTP)) for _ in range(2)]
     secrets = {d.secret for d in drafts if isinstance(d, Draft)}
     assert {len(base64.b32decode(s)) for s in secrets} == {20}
     assert len(secrets) == 2
 
 
 async def test_nothing_typed_becomes_a_secret() -> None:
-    about = Bench().about(FactorKind.TOTP)
+    about = ChallengeHarness().about(FactorKind.TOTP)
     draft = await TotpFactor().register(USER, SECRET, about)
     assert isinstance(draft, Draft)
     assert draft.secret != SECRET

@@ -1,0 +1,83 @@
+"""The end of a process: in good order on the first signal, at once on the second, and never later than promised.
+
+The second signal and the end of the time end the process by `os._exit`, which waits for nothing: not for a task that
+does not end, nor for a thread that waits for the answer of a name server.
+"""
+
+import asyncio
+import os
+import signal
+import threading
+from collections.abc import Callable
+
+import structlog
+
+SIGNALS = (signal.SIGTERM, signal.SIGINT)
+OVERDUE = 1
+"""Exit code when the process had not ended in time."""
+NOTICE, NOTICE_SHARE = 2.0, 1 / 4
+"""Seconds between "not ready" and closing the port, and the part of the time that this takes at most."""
+CLOSING_SHARE = 1 / 5
+"""The part of the time that is kept for what is closed after the last request."""
+
+log = structlog.get_logger("serve")
+
+
+class Shutdown:
+    """When one process ends. `asked` is set by the first signal, or by whatever else ends the process.
+
+    :param timeout: gives the seconds from the first signal to the end of the process; called once, at that signal.
+    :param leave: ends the process with an exit code and does not return.
+    """
+
+    def __init__(self, timeout: Callable[[], float], *, leave: Callable[[int], object] = os._exit) -> None:
+        self.asked = asyncio.Event()
+        self._timeout = timeout
+        self._leave = leave
+        self._signals = 0
+        self._begun: float | None = None
+        self._seconds = 0.0
+
+    def follow_signals(self) -> None:
+        """Takes SIGTERM and SIGINT of this process, in the running loop."""
+        loop = asyncio.get_running_loop()
+        for number in SIGNALS:
+            loop.add_signal_handler(number, self.signalled, number)
+
+    def signalled(self, number: signal.Signals) -> None:
+        """Takes one signal; the second one ends the process with 128 + `number`, as a shell reports it."""
+        self._signals += 1
+        if self._signals > 1:
+            log.warning("shutdown_forced", signal=number.name)
+            self._leave(128 + number)
+        else:
+            self.begin()
+
+    def begin(self) -> None:
+        """Sets `asked`; from the first call on the time runs."""
+        self.asked.set()
+        if self._begun is not None:
+            return
+        self._begun = asyncio.get_running_loop().time()
+        self._seconds = self._timeout()
+        overdue = threading.Timer(self._seconds, self._overdue)
+        overdue.daemon = True  # the process may end before
+        overdue.start()
+
+    @property
+    def notice(self) -> float:
+        """Seconds for load balancers to notice that this process is not ready any more."""
+        return min(NOTICE, self._seconds * NOTICE_SHARE)
+
+    @property
+    def for_requests(self) -> float:
+        """Seconds that requests under way still have."""
+        if self._begun is None:
+            return 0.0
+        gone = asyncio.get_running_loop().time() - self._begun
+        return max(0.0, self._seconds * (1 - CLOSING_SHARE) - gone)
+
+    def _overdue(self) -> None:
+        """In a thread of its own: the loop may be what does not end."""
+        log.error("shutdown_overdue", shutdown_timeout=self._seconds)
+        self._leave(OVERDUE)

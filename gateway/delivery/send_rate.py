@@ -1,0 +1,205 @@
+"""When may a channel send its next mail?
+
+Relays take so many mails a minute (`rate` of a channel) and refuse or drop the rest. So each mail takes a slot before
+anything is made or counted for it; slots are kept in the store, so that the rate holds over all replicas together.
+
+- In any minute no more than `rate` slots begin. A slot may be used until `GRACE` seconds after it begins, and the
+  windows are longer by that, so the relay's own count holds too.
+- A small burst goes at once; whoever comes while others wait gets the next free moment after theirs.
+- A holder (one user) has one place in the queue of a channel, from whichever login or tab he asks: asking again tells
+  the same moment. Whoever missed his slot, or used it for a mail that no relay took, has not to queue up behind
+  everybody again: a twentieth of a rate from 20 up is kept for that.
+
+Nothing here sends, waits or knows an address.
+"""
+
+import asyncio
+import hashlib
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import ceil
+from typing import Protocol
+
+from gateway.domain import errors
+from gateway.domain.channel import Channel
+from gateway.domain.ports import Clock
+
+MINUTE = 60.0
+GRACE = 3.0
+"""Seconds after its beginning for which a slot may be used: a browser that asks again is a second late at least."""
+WINDOW = MINUTE + GRACE
+KEPT = 3600.0
+"""Seconds for which a missed place is remembered."""
+TRIES = 50
+_SHARE_AGAIN = 20
+_BURSTS = 10  # of a window: a relay that works its mails off one by one gets them in small portions
+_NONE = struct.pack("!I", 0)
+
+
+class Cells(Protocol):
+    """The verbs of `store.interface.Store` that slots need; each raises `errors.Unreachable`."""
+
+    async def get(self, key: str) -> bytes | None:
+        """The value of `key`, or None."""
+
+    async def set(self, key: str, value: bytes, ttl: float) -> None:
+        """Write `key` whatever it held."""
+
+    async def add(self, key: str, value: bytes, ttl: float) -> bool:
+        """Write `key` only if it holds nothing; whether it was written."""
+
+    async def swap(self, key: str, old: bytes, new: bytes, ttl: float) -> bool:
+        """Write `new` only while `key` still holds `old`; whether it was written."""
+
+    async def delete_if(self, key: str, old: bytes) -> bool:
+        """Forget `key` only while it holds `old`; whether it did."""
+
+
+@dataclass(frozen=True, slots=True)
+class SendSlots:
+    """`(seconds, most)` for slots in turn, and for those who come again; without the latter all queue up in turn."""
+
+    in_turn: tuple[tuple[float, int], ...]
+    again: tuple[tuple[float, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """The newest slots that were given away, oldest first (seconds since the epoch)."""
+
+    in_turn: tuple[float, ...] = ()
+    again: tuple[float, ...] = ()
+
+
+def limits_of(rate: int) -> SendSlots:
+    """What `rate` mails a minute mean."""
+    again = rate // _SHARE_AGAIN
+    most = rate - again
+    burst = ceil(most / _BURSTS)
+    return SendSlots(((WINDOW, most), (WINDOW * burst / most, burst)), ((WINDOW, again),) if again else ())
+
+
+def first_free(taken: Sequence[float], limits: Sequence[tuple[float, int]], now: float) -> float:
+    """The earliest moment from `now`, not before the last one taken, at which every limit still holds."""
+    at = max(now, taken[-1]) if taken else now
+    return max([at, *(taken[-most] + seconds for seconds, most in limits if len(taken) >= most)])
+
+
+class SendRate:
+    """Gives slots; see the module's text."""
+
+    def __init__(self, cells: Cells, clock: Clock) -> None:
+        self._cells = cells
+        self._clock = clock
+        self._turns: dict[str, asyncio.Lock] = {}  # one for each channel with a rate: those of the configuration
+
+    async def take(self, channel: Channel, holder: str) -> float | None:
+        """None: a slot is taken for one mail, which goes now. Else when to ask again (seconds since the epoch).
+
+        `holder` is whoever the mail is for; he has one place in the queue.
+
+        :raises errors.Conflict: others were faster too often.
+        """
+        rate = channel.rate_per_minute
+        if rate is None:
+            return None
+        async with self._turns.setdefault(channel.service_identifier, asyncio.Lock()):
+            return await self._take(_name(channel.service_identifier), rate, _name(holder))
+
+    async def take_spare(self, channel: Channel) -> float | None:
+        """A slot that nobody waits for, for a mail that has time. None: it goes now; else when to ask again."""
+        rate = channel.rate_per_minute
+        if rate is None:
+            return None
+        limits, where = limits_of(rate), _name(channel.service_identifier)
+        async with self._turns.setdefault(channel.service_identifier, asyncio.Lock()):
+            for _ in range(TRIES):
+                raw = await self._cells.get(_slots(where))
+                taken, now = _read(raw), self._clock.now()
+                at = first_free(taken.in_turn, limits.in_turn, now)
+                if at > now:
+                    return at
+                if await self._keep(where, raw, _with(taken, limits, at, again=False)):
+                    return None
+        raise errors.Conflict("slots of a channel", "changed by others too often")
+
+    async def not_used(self, channel: Channel, holder: str) -> None:
+        """The mail that had the slot did not go: `holder` comes before those who queue up anew."""
+        if channel.rate_per_minute is not None:
+            place = _place(_name(channel.service_identifier), _name(holder))
+            await self._cells.set(place, _moment(self._clock.now() - GRACE), KEPT)
+
+    async def _take(self, where: str, rate: int, holder: str) -> float | None:
+        now, place = self._clock.now(), _place(where, holder)
+        held = await self._cells.get(place)
+        if held is not None:
+            at = _moments(held)[0]
+            if now < at:
+                return at
+            if not await self._cells.delete_if(place, held):
+                return now  # another request of the same holder has it
+            if now < at + GRACE:
+                return None
+        at = await self._next(where, rate, again=held is not None)
+        now = self._clock.now()
+        if at <= now:
+            return None
+        if not await self._cells.add(place, _moment(at), at - now + KEPT):
+            held = await self._cells.get(place)  # another replica was first; its slot counts, ours stays empty
+            return _moments(held)[0] if held else at
+        return at
+
+    async def _next(self, where: str, rate: int, *, again: bool) -> float:
+        limits = limits_of(rate)
+        for _ in range(TRIES):
+            raw = await self._cells.get(_slots(where))
+            taken, now = _read(raw), self._clock.now()
+            at = first_free(taken.in_turn, limits.in_turn, now)
+            sooner = first_free(taken.again, limits.again, now) if again and limits.again else at
+            if await self._keep(where, raw, _with(taken, limits, min(at, sooner), again=sooner < at)):
+                return min(at, sooner)
+        raise errors.Conflict("slots of a channel", "changed by others too often")
+
+    async def _keep(self, where: str, old: bytes | None, taken: Taken) -> bool:
+        new = struct.pack("!I", len(taken.in_turn)) + _moment(*taken.in_turn, *taken.again)
+        ttl = max(*taken.in_turn[-1:], *taken.again[-1:], 0.0, 0.0) - self._clock.now() + 2 * WINDOW
+        if old is None:
+            return await self._cells.add(_slots(where), new, ttl)
+        return await self._cells.swap(_slots(where), old, new, ttl)
+
+
+def _with(taken: Taken, limits: SendSlots, at: float, *, again: bool) -> Taken:
+    """`taken` and one more; what no limit asks for is forgotten."""
+    if again:
+        return Taken(taken.in_turn, (*taken.again, at)[-limits.again[0][1] :])
+    return Taken((*taken.in_turn, at)[-limits.in_turn[0][1] :], taken.again)
+
+
+def _read(raw: bytes | None) -> Taken:
+    if raw is None:
+        return Taken()
+    (count,) = struct.unpack_from("!I", raw)
+    moments = _moments(raw[len(_NONE) :])
+    return Taken(moments[:count], moments[count:])
+
+
+def _moment(*at: float) -> bytes:
+    return struct.pack(f"!{len(at)}d", *at)
+
+
+def _moments(raw: bytes) -> tuple[float, ...]:
+    return struct.unpack(f"!{len(raw) // 8}d", raw)
+
+
+def _slots(where: str) -> str:
+    return f"pace:{{{where}}}:slots"
+
+
+def _place(where: str, holder: str) -> str:
+    return f"pace:{{{where}}}:place:{holder}"
+
+
+def _name(text: str) -> str:
+    """Stands for a mailbox or a user in keys of the store."""
+    return hashlib.sha256(text.encode()).hexdigest()[:32]

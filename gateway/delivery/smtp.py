@@ -1,0 +1,312 @@
+"""How does a mail leave the gateway?
+
+By SMTP to the relays of a channel, tried in order, the next one on connection failure only. A connection that breaks
+before the text was handed over is safe to replace: by another one to the same relay first. From the end of DATA on the
+relay may have sent the mail, whatever becomes of the connection (RFC 5321 4.5.3.2.6, RFC 1047), so nothing is tried
+again. Connections are pooled by the `Relay` value they came from. What comes back is a value: `Sent`, or `NotSent` with
+a reason for the operator. Nothing here logs an address or a text.
+"""
+
+import asyncio
+import re
+import socket
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import structlog
+from aiosmtplib import (
+    SMTP,
+    SMTPAuthenticationError,
+    SMTPDataError,
+    SMTPException,
+    SMTPRecipientRefused,
+    SMTPResponseException,
+    SMTPServerDisconnected,
+    SMTPTimeoutError,
+)
+
+from gateway.delivery.message import Message, compose, without_addresses
+from gateway.domain.channel import Channel, MailSecurity, Relay, TlsSettings
+from gateway.domain.ports import Clock, Random
+from gateway.rendering.masking import mask_address
+
+BUDGET = 10.0
+"""Seconds for one mail over all relays, waiting for a free connection included."""
+
+_CONNECTIONS = 8
+_MAILS_PER_CONNECTION = 50  # many relays close a connection after 100
+_IDLE = 30.0
+_FIRST_RELAYS = 3.0  # seconds for a connection while there is another relay to try
+_CONNECTIONS_A_MAIL = 3  # to one relay, while each breaks before the mail was handed over
+_GO_AHEAD, _DONE, _CLOSING = 354, 250, 421
+_LEADING_DOT = re.compile(rb"(?m)^\.")
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """`relay` (host:port) took the mail over at `at` (seconds since the epoch)."""
+
+    at: float
+    relay: str
+
+
+@dataclass(frozen=True, slots=True)
+class NotSent:
+    """No relay took the mail. `temporary`: trying again later may help. `reason` is for the log, without addresses."""
+
+    reason: str
+    temporary: bool
+
+
+class Mailer:
+    """Sends mails; one for the whole process, closed at its end."""
+
+    def __init__(self, clock: Clock, random: Random, *, budget: float = BUDGET, ehlo_name: str | None = None) -> None:
+        self._clock = clock
+        self._random = random
+        self._budget = budget
+        self._ehlo_name = ehlo_name or socket.gethostname()
+        self._pools: dict[Relay, _Pool] = {}
+        self._log = structlog.get_logger("delivery.mail")
+
+    async def send(self, channel: Channel, message: Message) -> Sent | NotSent:
+        """Hand `message` to the first relay of `channel` that can be reached, within the budget."""
+        raw = compose(
+            message,
+            sender=channel.sender,
+            sender_name=channel.sender_name,
+            now=self._clock.now(),
+            unique=self._random.token_bytes(12).hex(),
+        )
+        try:
+            async with asyncio.timeout(self._budget):
+                result = await self._send(channel, message.to, raw)
+        except TimeoutError:
+            result = NotSent(f"no relay took the mail within {self._budget:g} s", temporary=True)
+        self._report(channel, message, result)
+        return result
+
+    async def close(self) -> None:
+        """Give back all connections."""
+        pools, self._pools = list(self._pools.values()), {}
+        for pool in pools:
+            pool.close_idle()
+
+    async def _send(self, channel: Channel, to: str, raw: bytes) -> Sent | NotSent:
+        self._sweep()
+        failures: list[str] = []
+        for number, relay in enumerate(channel.relays, start=1):
+            name = f"{relay.host}:{relay.port}"
+            patience = relay.timeout if number == len(channel.relays) else min(relay.timeout, _FIRST_RELAYS)
+            try:
+                await self._hand_over(relay, patience, channel.sender, to, raw)
+                return Sent(self._clock.now(), name)
+            except _NoConnection as error:
+                failures.append(f"{name}: {error}")
+            except SMTPAuthenticationError as error:
+                return NotSent(f"{name}: refused our user name or password: {_words(error)}", temporary=False)
+            except (SMTPException, OSError) as error:
+                return NotSent(f"{name}: {_words(error)}", temporary=_is_temporary(error))
+        return NotSent("; ".join(failures) or "the channel has no relay", temporary=bool(failures))
+
+    async def _hand_over(self, relay: Relay, patience: float, sender: str, to: str, raw: bytes) -> None:
+        """Returns when the relay took the mail. Raises `_NoConnection` only while it cannot have it."""
+        for attempt in range(1, _CONNECTIONS_A_MAIL + 1):
+            try:
+                async with self._pool(relay).connection(patience) as connection:
+                    await _transfer(connection, sender, to, raw)
+                    return
+            except _Broken as error:
+                if attempt == _CONNECTIONS_A_MAIL or not error.at_once:
+                    raise
+
+    def _pool(self, relay: Relay) -> "_Pool":
+        if relay not in self._pools:
+            self._pools[relay] = _Pool(relay, self._ehlo_name)
+        return self._pools[relay]
+
+    def _sweep(self) -> None:
+        """Close what nobody used for a while, also of relays that are no longer configured."""
+        for relay, pool in list(self._pools.items()):
+            pool.close_idle(older_than=_IDLE)
+            if pool.is_unused:
+                del self._pools[relay]
+
+    def _report(self, channel: Channel, message: Message, result: Sent | NotSent) -> None:
+        facts = {"channel": channel.service_identifier, "to": mask_address(message.to), "reference": message.reference}
+        match result:
+            case Sent(relay=relay):
+                self._log.info("mail_sent", relay=relay, **facts)
+            case NotSent(reason, temporary):
+                self._log.warning("mail_not_sent", reason=reason, temporary=temporary, **facts)
+
+
+class _NoConnection(Exception):
+    """No usable connection to a relay; nothing of the mail was sent."""
+
+
+class _Broken(_NoConnection):
+    """A connection ended under a mail that was not handed over yet; `at_once`: without keeping us waiting."""
+
+    def __init__(self, words: str, *, at_once: bool) -> None:
+        super().__init__(words)
+        self.at_once = at_once
+
+
+async def _transfer(connection: SMTP, sender: str, to: str, raw: bytes) -> None:
+    """One mail, command by command, so that it is known whether the text was handed over when something breaks.
+
+    Raises `_Broken` before that; `SMTPException` when the relay says no, and whatever happens after that.
+    """
+    try:
+        await connection.mail(sender)
+        await connection.rcpt(to)
+        answer = await connection.execute_command(b"DATA")
+    except SMTPServerDisconnected as error:
+        raise _Broken(_words(error), at_once=True) from error
+    except SMTPTimeoutError as error:
+        raise _Broken(_words(error), at_once=False) from error
+    except SMTPResponseException as error:
+        if error.code == _CLOSING:  # RFC 5321 3.8: it closes this connection, and says nothing of the mail
+            raise _Broken(_words(error), at_once=True) from error
+        raise
+    if answer.code == _CLOSING or connection.protocol is None:
+        raise _Broken(f"the relay answered {answer.code}", at_once=True)
+    if answer.code != _GO_AHEAD:
+        raise SMTPDataError(answer.code, answer.message)
+    connection.protocol.write(_LEADING_DOT.sub(b"..", raw).removesuffix(b"\r\n") + b"\r\n.\r\n")
+    answer = await connection.protocol.read_response(timeout=connection.timeout)
+    if answer.code != _DONE:
+        raise SMTPDataError(answer.code, answer.message)
+
+
+class _Pool:
+    """Connections to one relay; each is used by one mail at a time."""
+
+    def __init__(self, relay: Relay, ehlo_name: str) -> None:
+        self._relay = relay
+        self._ehlo_name = ehlo_name
+        self._slots = asyncio.Semaphore(_CONNECTIONS)
+        self._users = 0
+        self._idle: list[tuple[SMTP, float, int]] = []  # connection, idle since (loop time), mails it took
+        self._context: ssl.SSLContext | None = None
+
+    @property
+    def is_unused(self) -> bool:
+        """Whether nobody holds, waits for, or left a connection."""
+        return not self._idle and self._users == 0
+
+    @asynccontextmanager
+    async def connection(self, patience: float) -> AsyncIterator[SMTP]:
+        """A connection that answers; it is kept for the next mail only if this one went through."""
+        self._users += 1
+        try:
+            async with self._slots:
+                connection, mails = await self._take(patience)
+                try:
+                    yield connection
+                except BaseException:
+                    connection.close()
+                    raise
+                if mails + 1 < _MAILS_PER_CONNECTION:
+                    self._idle.append((connection, asyncio.get_running_loop().time(), mails + 1))
+                else:
+                    connection.close()
+        finally:
+            self._users -= 1
+
+    def close_idle(self, older_than: float = -1.0) -> None:
+        """Close connections that were not used for `older_than` seconds."""
+        now = asyncio.get_running_loop().time()
+        for kept in [entry for entry in self._idle if now - entry[1] > older_than]:
+            self._idle.remove(kept)
+            kept[0].close()
+
+    async def _take(self, patience: float) -> tuple[SMTP, int]:
+        while self._idle:
+            connection, _, mails = self._idle.pop()
+            # A relay closes idle connections without a word; asking costs a round trip, a lost mail costs a login.
+            try:
+                await connection.noop(timeout=min(2.0, patience))
+            except (SMTPException, OSError):
+                connection.close()
+            except BaseException:
+                connection.close()
+                raise
+            else:
+                return connection, mails
+        return await self._connect(patience), 0
+
+    async def _connect(self, patience: float) -> SMTP:
+        relay = self._relay
+        connection = SMTP(
+            hostname=relay.host,
+            port=relay.port,
+            use_tls=relay.security is MailSecurity.TLS,
+            start_tls=relay.security is MailSecurity.STARTTLS,
+            username=relay.username,
+            password=relay.password.reveal() if relay.password else None,
+            local_hostname=self._ehlo_name,
+            tls_context=self._tls_context(),
+            timeout=patience,
+        )
+        try:
+            async with asyncio.timeout(patience):
+                await connection.connect()
+        except SMTPAuthenticationError as error:
+            connection.close()
+            if _is_temporary(error):  # RFC 4954 6: 454, and it says nothing of the password
+                raise _NoConnection(f"cannot sign us in now: {_words(error)}") from error
+            raise
+        except (SMTPException, OSError) as error:  # a TimeoutError is an OSError
+            connection.close()
+            raise _NoConnection(_words(error)) from error
+        except BaseException:
+            connection.close()
+            raise
+        connection.timeout = relay.timeout
+        return connection
+
+    def _tls_context(self) -> ssl.SSLContext | None:
+        if self._relay.security is MailSecurity.NONE:
+            return None
+        if self._context is None:
+            self._context = _context(self._relay.tls)
+        return self._context
+
+
+def _context(tls: TlsSettings) -> ssl.SSLContext:
+    try:
+        context = ssl.create_default_context(cafile=tls.ca_file)
+        if tls.certificate_file:
+            context.load_cert_chain(tls.certificate_file, tls.key_file)
+    except (OSError, ssl.SSLError) as error:
+        raise _NoConnection(f"a file of the setting `tls` cannot be used: {error}") from error
+    return context
+
+
+def _words(error: Exception) -> str:
+    """What went wrong in an operator's words, without an address."""
+    cause = error.__cause__ if isinstance(error.__cause__, ssl.SSLError) else error
+    match cause:
+        case ssl.SSLCertVerificationError():
+            return f"its certificate is not trusted: {cause.verify_message} (setting `tls`)"
+        case SMTPRecipientRefused():
+            return f"the relay refused the recipient: {_answer(cause)}"
+        case SMTPResponseException():
+            return f"the relay answered {_answer(cause)}"
+        case TimeoutError():
+            return "no answer in time"
+        case _:
+            return without_addresses(f"{type(cause).__name__}: {cause}")
+
+
+def _answer(error: SMTPResponseException) -> str:
+    return f"{error.code} {without_addresses(error.message)}"
+
+
+def _is_temporary(error: Exception) -> bool:
+    """Only a clear 5xx is final (RFC 5321 4.2.1)."""
+    return not (isinstance(error, SMTPResponseException) and error.code >= 500)

@@ -1,0 +1,164 @@
+"""What stands around the demo's gateway? Users, an identity provider, an inbox and two sample apps.
+
+Each on loopback, on a port that the system chooses; all of it ends with the context. Secrets between them are new each
+time, the users' passwords are made up and shown to everybody.
+"""
+
+import base64
+import secrets
+import socket
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+
+from aiohttp import web
+
+from gateway.crypto.sealing import KeyRing, Sealer
+from gateway.demo import identity_provider, sample_apps
+from gateway.demo.identity_provider import Realm, StandInClient, StandInUser
+from gateway.demo.inbox import LOOPBACK, Inbox
+from gateway.demo.loopback import loopback_only
+from gateway.demo.tenants import DemoTenant, tenants
+from gateway.domain.enrolment import Enrolment, EnrolmentSet
+from gateway.domain.policy import FactorKind
+from gateway.domain.ports import Clock, Random, SystemRandom
+from gateway.domain.tenant import Tenant
+from gateway.keycloak.clients import KeycloakClients
+from gateway.keycloak.profile import UserProfiles
+from gateway.keycloak.user_profile_schema import WANTED
+from gateway.second_factor.enrolments import Enrolments
+from gateway.second_factor.factors import backup_code
+from gateway.second_factor.factors.totp import SECRET_BYTES
+from gateway.store.locks import StoreLock
+from gateway.store.memory import MemoryStore
+
+SIGN_IN, SERVICE = "gateway-login", "gateway-service"
+
+
+@dataclass(frozen=True, slots=True)
+class DemoPerson:
+    """One user of one tenant; `enrolments` and `backup_codes` count as registered from the start."""
+
+    user: StandInUser
+    about: str
+    enrolments: tuple[Enrolment, ...] = ()
+    backup_codes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Dependencies:
+    """What stands around the gateway, running; `people` by the tenant's id, which is also the name of its realm."""
+
+    tenants: tuple[DemoTenant, ...]
+    people: Mapping[str, tuple[DemoPerson, ...]]
+    inbox: Inbox
+    provider: str
+    apps: dict[str, str]
+    secrets: dict[str, str]
+
+
+def people(tenant: DemoTenant, random: Random) -> tuple[DemoPerson, ...]:
+    """The users of one tenant; their passwords are made up and shown to everybody."""
+
+    def user(username: str, name: str, role: str, *, enabled: bool = True) -> StandInUser:
+        first, _, last = name.partition(" ")
+        return StandInUser(
+            username=username,
+            password=f"{username}-demo",
+            email=tenant.address(username),
+            first_name=first,
+            last_name=last,
+            roles=(role,),
+            enabled=enabled,
+        )
+
+    def enrolment(factor: FactorKind) -> Enrolment:
+        if factor is FactorKind.EMAIL:
+            return Enrolment(factor, address=tenant.address("ben"))
+        return Enrolment(factor, secret=base64.b32encode(random.token_bytes(SECRET_BYTES)).decode())
+
+    return (
+        DemoPerson(user("anna", "Anna Lindqvist", "agent"), "agent, not registered"),
+        DemoPerson(
+            user("ben", "Ben Carter", "agent"),
+            "agent, registered",
+            tuple(enrolment(factor) for factor in tenant.registered),
+            backup_code.make(tenant.backup_codes, random),
+        ),
+        DemoPerson(user("sara", "Sara Malik", "supervisor"), "supervisor"),
+        DemoPerson(user("adam", "Adam Novak", "admin"), "administrator"),
+        DemoPerson(user("dora", "Dora Quinn", "agent", enabled=False), "agent, disabled"),
+    )
+
+
+@asynccontextmanager
+async def dependencies(clock: Clock) -> AsyncIterator[Dependencies]:
+    """Start the identity provider, the inbox and the sample apps; end them afterwards."""
+    found, random = tenants(), SystemRandom()
+    everybody = {tenant.id: people(tenant, random) for tenant in found}
+    keys = {client: secrets.token_urlsafe(24) for client in (SIGN_IN, SERVICE)}
+    realms = [_realm(name, users, keys, clock) for name, users in everybody.items()]
+    async with AsyncExitStack() as stack:
+        inbox = await stack.enter_async_context(Inbox(clock))
+        provider = identity_provider.build(realms)
+        provider.middlewares.append(loopback_only)
+        started = {
+            sample.prefix: await stack.enter_async_context(serving(sample_apps.build(sample, clock)))
+            for sample in sample_apps.SAMPLES
+        }
+        url = await stack.enter_async_context(serving(provider))
+        yield Dependencies(found, everybody, inbox, url, started, keys)
+
+
+def _realm(name: str, users: Iterable[DemoPerson], keys: Mapping[str, str], clock: Clock) -> Realm:
+    realm = Realm(
+        name,
+        clients=(
+            StandInClient(SIGN_IN, keys[SIGN_IN], direct_access=True),
+            StandInClient(SERVICE, keys[SERVICE], management=("manage-users", "view-users", "view-realm")),
+        ),
+        users=[person.user for person in users],
+        roles=("agent", "supervisor", "admin"),
+        clock=clock,
+    )
+    realm.profile["attributes"].append(dict(WANTED))
+    return realm
+
+
+@asynccontextmanager
+async def serving(app: web.Application) -> AsyncIterator[str]:
+    """Serve `app` on loopback, on a port the system chooses; gives its address."""
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0, max_field_size=65536, max_line_size=65536)
+    await runner.setup()
+    try:
+        listener = socket.create_server((LOOPBACK, 0))
+        await web.SockSite(runner, listener).start()
+        yield f"http://{LOOPBACK}:{listener.getsockname()[1]}"
+    finally:
+        await runner.cleanup()
+
+
+async def register(tenant: Tenant, around: Dependencies, ring: KeyRing, clock: Clock) -> None:
+    """Write the sealed sets of the users who count as registered, as the gateway itself would."""
+    random = SystemRandom()
+    store = MemoryStore(clock)
+    connections = KeycloakClients()
+    enrolments = Enrolments(
+        profile=UserProfiles(connections),
+        store=store,
+        sets=Sealer(ring, "enrolments", random),
+        guards=Sealer(ring, "guards", random),
+        lock=StoreLock(store, clock, random),
+        clock=clock,
+        on_unguarded=lambda _tenant, _user: None,
+    )
+    try:
+        for person in around.people[tenant.id]:
+            kept: EnrolmentSet | None = EnrolmentSet()
+            for enrolment in person.enrolments:
+                assert kept is not None  # noqa: S101 - nobody else writes these sets yet
+                codes = () if kept.enrolments else person.backup_codes
+                kept = await enrolments.add(tenant, person.user.id, kept, enrolment, codes)
+    finally:
+        await connections.close()
+        await store.close()

@@ -1,0 +1,201 @@
+"""With which clients does the gateway speak to a realm?
+
+One set of clients for each `KeycloakAccess` value: authlib's OAuth client for grants, python-keycloak for the admin
+API. A changed setting is another value, hence other clients; `retain` gives back those of values no longer in use.
+
+What is promised: every call ends within the access's timeout; whatever goes wrong is one of the four errors of
+`domain.errors`, named in an operator's words and never with a secret. The proxies of the environment are not used:
+credentials go where the settings say.
+"""
+
+import asyncio
+import importlib
+import ipaddress
+import ssl
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, urlsplit
+
+import httpx2
+from authlib.integrations.httpx_client import AsyncOAuth2Client
+
+from gateway.domain import errors
+from gateway.domain.tenant import KeycloakAccess
+from gateway.keycloak import admin_client
+from gateway.keycloak.error_mapping import admin_error, bad_status, not_connected, where
+
+if TYPE_CHECKING:
+    from keycloak import KeycloakAdmin
+
+POOL = 40
+"""Connections to one realm for grants; the queue lets 20 through at once, refresh and logout need theirs too."""
+
+NO_AUTH = httpx2.Auth()
+"""Leaves a request as it is: the credentials are in the form."""
+
+
+@dataclass(slots=True)
+class _Clients:
+    """What lives for one access value."""
+
+    context: ssl.SSLContext
+    grants: Any  # authlib ships no types
+    warming: asyncio.Lock = field(default_factory=asyncio.Lock)
+    admin: "KeycloakAdmin | None" = None
+
+
+class KeycloakClients:
+    """The clients of all realms. Build once, `close` at the end."""
+
+    def __init__(self) -> None:
+        self._clients: dict[KeycloakAccess, _Clients] = {}
+        self._retired: list[_Clients] = []
+
+    def grants(self, access: KeycloakAccess) -> Any:
+        """authlib's `AsyncOAuth2Client` for the realm. Each call carries its credentials: `client_form`, `NO_AUTH`."""
+        return self._of(access).grants
+
+    @asynccontextmanager
+    async def asking(self, access: KeycloakAccess, what: str) -> AsyncIterator[None]:
+        """Bounds what is awaited inside, and maps how HTTP can fail. `what` says what is being done."""
+        try:
+            async with asyncio.timeout(access.timeout):
+                yield
+        except TimeoutError as error:
+            raise errors.Unreachable(where(access), f"{what}: no answer within {access.timeout:g} s") from error
+        except httpx2.HTTPStatusError as error:
+            raise bad_status(access, what, error.response.status_code) from error
+        except (httpx2.HTTPError, OSError) as error:
+            raise not_connected(access, what, error) from error
+        except (ValueError, TypeError, KeyError) as error:  # a body that is no JSON, or JSON of another shape
+            raise errors.Unreachable(where(access), f"{what}: an answer that is not Keycloak's") from error
+
+    async def get_json(self, access: KeycloakAccess, path: str, what: str) -> Any:
+        """The JSON at a public path of the realm (`protocol/openid-connect/certs`)."""
+        async with self.asking(access, what):
+            answer = await self.grants(access).request("GET", realm_url(access, path), withhold_token=True)
+            answer.raise_for_status()
+            return answer.json()
+
+    @asynccontextmanager
+    async def administration(self, access: KeycloakAccess, what: str) -> AsyncIterator["KeycloakAdmin"]:
+        """python-keycloak with a token that is fresh; only its `a_…` calls. Bounded and mapped like `asking`.
+
+        Raises `Declined` for 400, 404 and 409, `Refused` for 401 and 403.
+        """
+        clients = self._of(access)
+        # The heaviest import of all (a second and more): here, not at start-up, and not on the event loop.
+        library = await asyncio.to_thread(importlib.import_module, "keycloak")
+        async with self.asking(access, what):
+            async with clients.warming:
+                if clients.admin is None:
+                    clients.admin = await admin_client.choose(access, clients.context, library)
+                admin = clients.admin
+                await admin_client.warm(access, admin, library)
+            try:
+                yield admin
+            except library.exceptions.KeycloakError as error:
+                raise admin_error(access, what, error) from error
+
+    async def retain(self, accesses: Iterable[KeycloakAccess]) -> None:
+        """Give back the clients of every other value.
+
+        They are closed at the next call, one reload later: a login that pinned the old settings may be using them.
+        """
+        keep = frozenset(accesses)
+        retired, self._retired = self._retired, []
+        for access in [access for access in self._clients if access not in keep]:
+            self._retired.append(self._clients.pop(access))
+        for clients in retired:
+            await _close(clients)
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self.retain(())
+        await self.retain(())
+
+    def _of(self, access: KeycloakAccess) -> _Clients:
+        clients = self._clients.get(access)
+        if clients is None:
+            context = _tls_context(access)
+            clients = self._clients[access] = _Clients(context, _grant_client(access, context))
+        return clients
+
+
+def client_form(access: KeycloakAccess) -> dict[str, str]:
+    """The sign-in client's credentials as form fields.
+
+    In the form, since what Basic does to special characters is read differently by servers; and put there by us, since
+    authlib's own way fails on a form with characters outside ASCII (1.9.9), which passwords have.
+    """
+    form = {"client_id": access.sign_in.client_id, "client_secret": access.sign_in.secret.reveal()}
+    return {name: value for name, value in form.items() if value}
+
+
+def realm_url(access: KeycloakAccess, path: str) -> str:
+    """The URL of a path below the realm."""
+    return f"{access.url}realms/{quote(access.realm, safe='')}/{path}"
+
+
+def user_path(user_id: str) -> str:
+    """A user's id as python-keycloak puts it into a path unchanged: it must not leave its segment."""
+    if user_id in {"", ".", ".."}:
+        raise ValueError("not a user's id")
+    return quote(user_id, safe=":")
+
+
+def forwarded_for(access: KeycloakAccess, client_address: str) -> dict[str, str]:
+    """The header that tells Keycloak (with `--proxy-headers=xforwarded`) whose grant this is, for its log and limits.
+
+    With `sslRequired: external` Keycloak answers 403 to a public address that came by http (measured), and the scheme
+    it sees is the issuer's (`_issuer_headers`). So where the issuer is http, only private addresses are named.
+    """
+    try:
+        address = ipaddress.ip_address(client_address)
+    except ValueError:
+        return {}
+    if not access.issuer.startswith("https:") and not (address.is_private or address.is_loopback):
+        return {}
+    return {"X-Forwarded-For": str(address)}
+
+
+def _issuer_headers(access: KeycloakAccess) -> dict[str, str]:
+    """Scheme and host of the expected issuer, on every call of the grant client.
+
+    A Keycloak with `hostname-strict=false` and `--proxy-headers=xforwarded` builds the issuer from these; without them
+    tokens fetched by an internal URL would name that URL (measured on 26.7.3, with `forwarded_for`). Any other Keycloak
+    ignores them.
+    """
+    issuer = urlsplit(access.issuer)
+    return {"X-Forwarded-Proto": issuer.scheme, "X-Forwarded-Host": issuer.netloc} if issuer.netloc else {}
+
+
+def _tls_context(access: KeycloakAccess) -> ssl.SSLContext:
+    tls = access.tls
+    try:
+        context = ssl.create_default_context(cafile=tls.ca_file)
+        if tls.certificate_file:
+            context.load_cert_chain(tls.certificate_file, tls.key_file)
+    except OSError as error:  # ssl.SSLError is one
+        files = ", ".join(name for name in (tls.ca_file, tls.certificate_file, tls.key_file) if name)
+        raise errors.Misconfigured(where(access), f"tls: {files}: {error}") from error
+    return context
+
+
+def _grant_client(access: KeycloakAccess, context: ssl.SSLContext) -> Any:
+    return AsyncOAuth2Client(
+        access.sign_in.client_id,
+        headers=_issuer_headers(access),
+        verify=context,
+        trust_env=False,
+        timeout=access.timeout,
+        limits=httpx2.Limits(max_connections=POOL, max_keepalive_connections=POOL),
+    )
+
+
+async def _close(clients: _Clients) -> None:
+    await clients.grants.aclose()
+    if clients.admin is not None:
+        await admin_client.close(clients.admin)

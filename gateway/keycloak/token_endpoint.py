@@ -1,0 +1,202 @@
+"""Is this password right, and what does Keycloak give for it?
+
+The password grant, refresh and logout of the sign-in client. What an answer means is decided by its JSON `error` and
+`error_description`, never by the status: a wrong password is 401 before Keycloak 26.6 and 400 since (measured). "Wrong
+password" is said only for `invalid_grant`; what concerns our own client, the realm or the network is raised.
+
+Both kinds of token of one user's grants at once: Keycloak's brute-force protection refuses parallel logins of one user
+even with the right password (measured), so callers take a turn in `sign_in_queue` first.
+"""
+
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from authlib.integrations.httpx_client import OAuthError
+
+from gateway.domain import errors
+from gateway.domain.ports import Clock
+from gateway.domain.secret import Secret
+from gateway.domain.session import Tokens
+from gateway.domain.tenant import KeycloakAccess
+from gateway.domain.user import User
+from gateway.keycloak.clients import NO_AUTH, KeycloakClients, client_form, forwarded_for, realm_url
+from gateway.keycloak.error_mapping import where
+from gateway.keycloak.tokens import Claims, Verifier, tokens_of
+
+NOT_FULLY_SET_UP = "Account is not fully set up"
+GRANT_PROHIBITED = "resource owner password credentials grant is prohibited"  # a client policy's words
+
+
+@dataclass(frozen=True, slots=True)
+class Granted:
+    """The password is right: verified tokens and whose they are."""
+
+    tokens: Tokens
+    user: User
+
+
+@dataclass(frozen=True, slots=True)
+class WrongPassword:
+    """Keycloak said no: wrong, unknown, disabled, locked. `reason` is Keycloak's text, for the audit only."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class NotFullySetUp:
+    """The password is right, but a required action is pending: no tokens.
+
+    Which one is told by `Users.account(…).required_actions`.
+    """
+
+
+@dataclass(frozen=True, slots=True)
+class SessionEnded:
+    """The session is over at Keycloak; `reason` is its text, for the audit."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class RefreshUnknown:
+    """Keycloak took the refresh token and gave another, but its access token could not be judged: `why`.
+
+    With rotation on the old one is spent, so whoever asked must keep `refresh` all the same.
+    """
+
+    refresh: Secret
+    why: errors.GatewayError
+
+
+class TokenEndpoint:
+    """Grants of the tenants' sign-in clients."""
+
+    def __init__(self, connections: KeycloakClients, clock: Clock, verifier: Verifier | None = None) -> None:
+        self._connections = connections
+        self._clock = clock
+        self._verifier = verifier or Verifier(connections)
+
+    async def check(self, access: KeycloakAccess) -> None:
+        """Whether Keycloak knows our client by its secret: it looks at that before it looks at a refresh token.
+
+        Raises `errors.Refused` naming the client, `errors.Unreachable`.
+        """
+        try:
+            await self._grant(access, "refresh_token", {"refresh_token": "none"}, "")
+        except OAuthError as error:
+            if error.error != "invalid_grant":
+                raise _refused(access, "signing users in", error) from error
+
+    async def password(
+        self, access: KeycloakAccess, username: str, password: Secret, client_address: str = ""
+    ) -> Granted | WrongPassword | NotFullySetUp:
+        """Ask with a password. `client_address` (an IP address, or empty) is told to Keycloak.
+
+        Raises `errors.Refused` (our client, its grant, the realm), `errors.Unreachable`, `errors.Misconfigured` (the
+        token that came names another issuer or client; the session it belongs to is ended).
+        """
+        if not username or not password:
+            return WrongPassword("nothing typed")
+        form = {"username": username, "password": password.reveal()}
+        try:
+            answer = await self._grant(access, "password", form, client_address)
+        except OAuthError as error:
+            return _password_refusal(access, str(error.error or ""), str(error.description or ""))
+        try:
+            claims, tokens = await self._checked(access, answer)
+        except errors.GatewayError:
+            refresh_token = str(answer.get("refresh_token") or "")
+            with suppress(errors.GatewayError):  # the session must not linger; what is raised says more
+                await self.end(access, refresh_token)
+            raise
+        return Granted(tokens, claims.user)
+
+    async def refresh(self, access: KeycloakAccess, tokens: Tokens) -> Tokens | SessionEnded | RefreshUnknown:
+        """New tokens for a session. Only `invalid_grant` is `SessionEnded`; everything else is raised and ends nothing.
+
+        Never twice at once for one session: with rotation on, that ends it at Keycloak (measured).
+        """
+        try:
+            answer = await self._grant(access, "refresh_token", {"refresh_token": tokens.refresh}, "")
+        except OAuthError as error:
+            if error.error == "invalid_grant":
+                return SessionEnded(str(error.description or ""))
+            raise _refused(access, "refresh", error) from error
+        answer.setdefault("refresh_token", tokens.refresh)
+        try:
+            _, renewed = await self._checked(access, answer)
+        except errors.GatewayError as error:
+            return RefreshUnknown(Secret(str(answer["refresh_token"])), error)
+        return renewed
+
+    async def end(self, access: KeycloakAccess, refresh_token: str) -> None:
+        """End the session at Keycloak; one that is over already, or a token it does not know, is fine too."""
+        if not refresh_token:
+            return
+        client = self._connections.grants(access)
+        async with self._connections.asking(access, "logout"):
+            answer = await client.post(
+                realm_url(access, "protocol/openid-connect/logout"),
+                data={**client_form(access), "refresh_token": refresh_token},
+                auth=NO_AUTH,
+            )
+            if answer.is_success:
+                return
+            said = _json_object(answer)
+            if said.get("error") == "invalid_grant":
+                return
+            if "error" not in said or answer.status_code >= 500:
+                answer.raise_for_status()
+            raise errors.Refused(where(access), f"logout: {said.get('error')}: {said.get('error_description', '')}")
+
+    async def _grant(
+        self, access: KeycloakAccess, grant_type: str, form: dict[str, str], client_address: str
+    ) -> dict[str, Any]:
+        """The token endpoint's answer. Raises `OAuthError` for a JSON "no" below 500."""
+        client = self._connections.grants(access)
+        async with self._connections.asking(access, f"{grant_type} grant"):
+            answer = await client.fetch_token(
+                realm_url(access, "protocol/openid-connect/token"),
+                grant_type=grant_type,
+                auth=NO_AUTH,
+                headers={"Accept": "application/json", **forwarded_for(access, client_address)},
+                **client_form(access),
+                **form,
+            )
+            client.token = None  # authlib keeps the last one; ours are kept sealed elsewhere
+            return dict(answer)
+
+    async def _checked(self, access: KeycloakAccess, answer: dict[str, Any]) -> tuple[Claims, Tokens]:
+        token = answer.get("access_token")
+        if not isinstance(token, str):
+            raise errors.Unreachable(where(access), "an answer of the token endpoint without a token")
+        now = self._clock.now()
+        claims = await self._verifier.verify(access, token, now)
+        try:
+            return claims, tokens_of(answer, claims, now)
+        except (KeyError, TypeError, ValueError) as error:
+            raise errors.Unreachable(where(access), "an answer of the token endpoint that is not Keycloak's") from error
+
+
+def _password_refusal(access: KeycloakAccess, error: str, description: str) -> WrongPassword | NotFullySetUp:
+    if error != "invalid_grant" or GRANT_PROHIBITED in description:
+        what = f"password grant of client {access.sign_in.client_id}"
+        raise errors.Refused(where(access), f"{what}: {error} {description}")
+    if description == NOT_FULLY_SET_UP:
+        return NotFullySetUp()
+    return WrongPassword(description)
+
+
+def _refused(access: KeycloakAccess, what: str, error: OAuthError) -> errors.Refused:
+    return errors.Refused(
+        where(access), f"{what} of client {access.sign_in.client_id}: {error.error} {error.description or ''}"
+    )
+
+
+def _json_object(answer: Any) -> dict[str, Any]:
+    try:
+        found = answer.json()
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}

@@ -1,0 +1,94 @@
+"""Ends the Keycloak session of a login that no user finishes.
+
+A right password leaves a session at Keycloak before the second factor. Each begun login is noted in the store under
+the minute in which it will be dead at the earliest, and again under each new secret. A replica looks then, ends the
+session of a login that is dead, and notes again one that moved on. The note outlives a restart; the record is kept a
+while longer than it counts.
+"""
+
+import json
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, replace
+
+from gateway.domain.configuration import Configuration
+from gateway.domain.errors import GatewayError
+from gateway.domain.ports import Clock
+from gateway.domain.session import Tokens
+from gateway.domain.tenant import Tenant
+from gateway.login import login_records
+from gateway.login.login_records import Slot
+from gateway.login.record import Login
+from gateway.store.protocol import Store
+from gateway.store.records import RecordKey, Records
+from gateway.store.single_use import SingleUse
+
+MINUTE = 60.0
+LOOK_BACK = int(login_records.REAPED_WITHIN // MINUTE)
+"""Minutes: a replica that was away for so long still finds what the records are kept for."""
+MOST = 100_000
+KEPT = 7200.0
+
+
+@dataclass(slots=True)
+class AbandonedLogins:
+    """See the module's text."""
+
+    store: Store
+    once: SingleUse
+    logins: Records[Slot]
+    clock: Clock
+    configuration: Callable[[], Configuration]
+    end_session: Callable[[Tenant, Tokens], None]
+
+    async def note(self, tenant: Tenant, login: Login) -> None:
+        """Remember to look at `login` when it may be dead."""
+        if login.tokens is None:
+            return
+        limits = self.configuration().gateway.limits
+        due = login_records.counts_until(login, limits)
+        value = json.dumps([tenant.id, login.tag, login.key]).encode()
+        await self.store.append(_key(int(due // MINUTE) + 1), value, MOST, KEPT + max(0.0, due - self.clock.now()))
+
+    async def look(self) -> int:
+        """Look at every login noted for the last minutes; how many Keycloak sessions were ended."""
+        now, ended = int(self.clock.now() // MINUTE), 0
+        for minute in range(now - LOOK_BACK, now + 1):
+            for raw in await self.store.last(_key(minute), MOST):
+                try:
+                    tenant_id, tag, key = map(str, json.loads(raw))
+                except (ValueError, TypeError):  # another version's
+                    continue
+                claim = ("reap", key, str(minute))
+                if not await self.once.claim(tenant_id, claim, KEPT):
+                    continue
+                try:
+                    ended += await self._one(tenant_id, RecordKey(tag, key))
+                except GatewayError:
+                    with suppress(GatewayError):  # else nobody looks at it any more
+                        await self.once.release(tenant_id, claim)
+                    raise
+        return ended
+
+    async def _one(self, tenant_id: str, key: RecordKey) -> bool:
+        configuration = self.configuration()
+        tenant = configuration.tenant(tenant_id)
+        slot = await self.logins.read(tenant_id, key)
+        login = slot.login if slot else None
+        if tenant is None or login is None or login.tokens is None:
+            return False
+        if login_records.counts(login, configuration.gateway.limits, self.clock.now()):
+            await self.note(tenant, login)
+            return False
+
+        def without(now: Slot) -> Slot | None:
+            return Slot(replace(now.login, tokens=None)) if now.login and now.login.tokens else None
+
+        if await self.logins.change(tenant_id, key, without) is None:
+            return False  # another replica was first, or the login went on
+        self.end_session(tenant, login.tokens)
+        return True
+
+
+def _key(minute: int) -> str:
+    return f"dying:{minute}"

@@ -1,0 +1,129 @@
+"""Mails a user when one of their factors is added, changed or turned off, or backup codes are renewed (GW-45, EF-11).
+
+To every verified address that the user had before the change: the verified address of the Keycloak profile and the
+enrolled ones. An address that was just enrolled got a code in the same login and is not told. Sent in the background;
+a login never waits for it or fails by it. Codes come first: a mail of this kind takes what the channel has to spare.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from enum import Enum
+
+import structlog
+
+from gateway.delivery.send_rate import SendRate
+from gateway.delivery.smtp import Sent
+from gateway.domain.channel import Channel
+from gateway.domain.enrolment import EnrolmentSet
+from gateway.domain.errors import GatewayError
+from gateway.domain.policy import FactorKind
+from gateway.domain.ports import Clock
+from gateway.login.challenge_context import ChallengeContexts
+from gateway.login.record import Login
+from gateway.login.reports import Reports
+from gateway.login.visit import LoginRequest
+from gateway.observe.audit import AuditEvent
+from gateway.rendering import factor_texts
+from gateway.rendering.languages import Languages
+from gateway.rendering.masking import mask_address
+from gateway.second_factor.factors.email import EmailFactor
+
+MOST = 1000
+"""Mails that wait at a time in one process; more are logged and not sent."""
+PATIENCE = 7200.0
+"""Seconds after which one that found no slot is given up."""
+ASK_AT_MOST = 60.0
+log = structlog.get_logger(__name__)
+
+
+class Change(Enum):
+    """What changed; the values name the mail's template, `factors/email/<value>`."""
+
+    ENROLLED = "enrolled"
+    TURNED_OFF = "turned-off"
+    NEW_CODES = "new-codes"
+
+
+@dataclass(frozen=True, slots=True)
+class AccountChange:
+    """One change of a user's factors: the factor it is about, and the new address where there is one."""
+
+    kind: Change
+    factor: FactorKind | None = None
+    address: str = ""
+
+
+@dataclass(slots=True)
+class AccountChangeMails:
+    """See the module's text."""
+
+    mail: EmailFactor
+    languages: Languages
+    proofs: ChallengeContexts
+    reports: Reports
+    pace: SendRate
+    clock: Clock
+    wait: Callable[[float], Awaitable[None]] = asyncio.sleep
+    _tasks: set[asyncio.Task[None]] = field(default_factory=set)
+    _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    async def tell(
+        self, visit: LoginRequest, login: Login, change: AccountChange, sets: tuple[EnrolmentSet, EnrolmentSet]
+    ) -> None:
+        """Begin to tell; returns at once. `sets` are the user's enrolments before and after the change."""
+        to = addresses_to_tell(login, change, sets)
+        if not to or login.policy.method(FactorKind.EMAIL) is None:
+            return
+        if len(self._tasks) >= MOST:
+            log.warning(
+                "account_change_not_mailed", why="too many wait", tenant=visit.tenant.id, reference=visit.reference
+            )
+            return
+        task = asyncio.create_task(self._tell(visit, login, change, to))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _tell(self, visit: LoginRequest, login: Login, change: AccountChange, to: tuple[str, ...]) -> None:
+        about = self.proofs.about(visit, login, FactorKind.EMAIL)
+        label = factor_texts.label(change.factor, self.languages.get(visit.language)) if change.factor else ""
+        factor = change.factor.value if change.factor else None
+        for address in to:
+            if about.channel and not await self._slot(about.channel):
+                log.warning(
+                    "account_change_not_mailed", why="no slot", tenant=visit.tenant.id, reference=visit.reference
+                )
+                return
+            sent = await self.mail.announce(address, change.kind.value, label, change.address, about)
+            if isinstance(sent, Sent):
+                self.reports.tell(
+                    visit,
+                    AuditEvent.ACCOUNT_CHANGE_MAILED,
+                    login.user,
+                    factor=factor,
+                    change=change.kind.value,
+                    to=mask_address(address),
+                )
+
+    async def _slot(self, channel: Channel) -> bool:
+        """Whether a mail that has time may go now; one waits for it at a time."""
+        until = self.clock.now() + PATIENCE
+        async with self._turn:
+            while self.clock.now() < until:
+                try:
+                    at = await self.pace.take_spare(channel)
+                except GatewayError:  # the store is down: the next look tells
+                    at = self.clock.now() + ASK_AT_MOST
+                if at is None:
+                    return True
+                await self.wait(min(at - self.clock.now(), ASK_AT_MOST))
+        return False
+
+
+def addresses_to_tell(login: Login, change: AccountChange, sets: tuple[EnrolmentSet, EnrolmentSet]) -> tuple[str, ...]:
+    """The verified addresses of the user before the change, each once, without the one just enrolled."""
+    known = [c.address for c in login.contacts if c.factor is FactorKind.EMAIL and c.verified]
+    enrolled = [e.address for e in sets[0].enrolments if e.factor is FactorKind.EMAIL]
+    just_enrolled = change.address.casefold() if change.kind is Change.ENROLLED else ""
+    found = {a.casefold(): a for a in (*known, *enrolled) if a and a.casefold() != just_enrolled}
+    return tuple(found.values())

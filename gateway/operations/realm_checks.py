@@ -1,0 +1,109 @@
+"""Is every active tenant's realm set up for the gateway?
+
+Asked at the start, now and then, and whenever readiness is. What is missing stands in the log in an operator's words
+with how to set it: once for each tenant, and again when it changes. Nothing waits for it: a realm that is not set up
+refuses its own logins.
+"""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Protocol
+
+import structlog
+
+from gateway.domain.configuration import Configuration
+from gateway.domain.errors import GatewayError, Misconfigured, Unreachable
+from gateway.domain.tenant import KeycloakAccess, Tenant
+
+EVERY = 60.0
+"""Seconds between two looks while nobody asks for readiness."""
+
+log = structlog.get_logger(__name__)
+
+
+class Client(Protocol):
+    """Who signs users in (`keycloak.sign_in.SignIn`), or administers them (`keycloak.users.Users`)."""
+
+    async def check(self, access: KeycloakAccess) -> None:
+        """Whether it can do its work; raises `GatewayError`."""
+
+
+class Declarations(Protocol):
+    """Where registrations are kept (`keycloak.profile.Profile`)."""
+
+    async def check_declared(self, access: KeycloakAccess) -> tuple[str, ...]:
+        """What in the realm is in the way, each with how to set it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What keeps one tenant's users from signing in or registering; `missing` are sentences for an operator."""
+
+    tenant: str
+    realm: str
+    missing: tuple[str, ...]
+
+
+class RealmChecks:
+    """The checks of all tenants of the configuration in force."""
+
+    def __init__(
+        self, sign_in: Client, users: Client, profile: Declarations, configuration: Callable[[], Configuration]
+    ) -> None:
+        self._sign_in = sign_in
+        self._users = users
+        self._profile = profile
+        self._configuration = configuration
+        self._told: dict[str, Finding] = {}
+        self._again = asyncio.Event()
+
+    async def look(self) -> tuple[Finding, ...]:
+        """What is missing now; what is new in it, and what is no longer missing, goes to the log."""
+        tenants = [tenant for tenant in self._configuration().tenants if tenant.active]
+        answers = await asyncio.gather(*(self._of(tenant) for tenant in tenants))
+        found = {finding.tenant: finding for finding in answers if finding.missing}
+        for tenant, finding in found.items():
+            if self._told.get(tenant) != finding:
+                log.warning("realm_not_ready", tenant=tenant, realm=finding.realm, missing=list(finding.missing))
+        for tenant in self._told.keys() - found.keys():
+            log.info("realm_ready", tenant=tenant)
+        self._told = found
+        return tuple(found.values())
+
+    async def check(self) -> None:
+        """For readiness; raises `errors.Misconfigured` when anything is missing."""
+        if found := await self.look():
+            raise Misconfigured(", ".join(f"realm {one.realm}" for one in found), "; ".join(found[0].missing))
+
+    def look_again(self) -> None:
+        """The settings have changed: whoever follows looks at once."""
+        self._again.set()
+
+    async def follow(self) -> None:
+        """Look now and every `EVERY` seconds, until cancelled."""
+        while True:
+            self._again.clear()
+            try:
+                await self.look()
+            except Exception:  # whatever a neighbour made of its answer, the next look may be another
+                log.exception("realms_not_checked")
+            with suppress(TimeoutError):
+                async with asyncio.timeout(EVERY):
+                    await self._again.wait()
+
+    async def _of(self, tenant: Tenant) -> Finding:
+        access, missing = tenant.keycloak, []
+        try:
+            await self._sign_in.check(access)
+        except Unreachable as error:
+            return Finding(tenant.id, access.realm, (str(error),))
+        except GatewayError as error:
+            missing.append(str(error))
+        try:
+            await self._users.check(access)
+            missing.extend(await self._profile.check_declared(access))
+        except GatewayError as error:
+            missing.append(str(error))
+        return Finding(tenant.id, access.realm, tuple(missing))

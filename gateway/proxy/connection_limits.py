@@ -1,0 +1,443 @@
+"""Limits what one connection of a client may hold and how long it may take, in each of its states.
+
+aiohttp's server limits only idle connections. The other limits are here: for the head of a request, for its body, for
+what a client sends ahead while it is answered, and for taking what is written to it (the table is in
+`docs/operations.md`). What does not even parse is answered here too, without a word of what was sent. Only public parts
+of aiohttp are used: `Runner` is an `AppRunner` whose protocol stands inside one of ours, which passes the bytes on
+request by request (`inbound`) and changes none.
+"""
+
+import asyncio
+import socket
+import sys
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, cast
+
+import structlog
+from aiohttp import http_exceptions, web
+
+from gateway.proxy.connection_counts import ConnectionCounts, Network
+from gateway.proxy.connection_drain import end_all
+from gateway.proxy.downstream import DownstreamResponse
+from gateway.proxy.raw_responses import NOT_PARSED, TOO_LARGE, TOO_MANY, TOO_SLOW
+from gateway.proxy.request_framing import RequestFraming
+
+__all__ = ["READ", "ConnectionCounts", "ConnectionLimits", "Network", "Runner"]
+
+_Handle = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+
+READ = 16 * 1024
+"""Bytes of one read, at most."""
+_UNSENT = 64 * 1024
+_LEAST_WAIT = 0.05
+"""Seconds between two looks at one body, at least."""
+_LAST_WAIT = 0.1
+"""Seconds for handlers whose connections were cut, before they are cancelled."""
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionLimits:
+    """Limits of one connection, in seconds and bytes; `per_address` counts connections, `body_rate` bytes a second.
+
+    `head_bytes`: of one head. `head`: from the first byte of a request to the end of its head. `body_grace` + received
+    bytes / `body_rate`: from there to the end of the body; while the app takes no more the time stands still. `ahead`:
+    bytes held behind a request that is being answered, at which reading pauses; one read more may come (`READ`).
+    `answer_bytes`: of an answer that wait for the client before the app waits too; one write more may come.
+    `least_taken`: bytes of what waits to be sent that a client takes in `stall` seconds, or it is cut.
+    """
+
+    head: float = 10.0
+    head_bytes: int = 48 * 1024
+    body_grace: float = 10.0
+    body_rate: float = 1024.0
+    ahead: int = 16 * 1024
+    answer_bytes: int = 8 * 1024
+    stall: float = 30.0
+    least_taken: int = 4096
+    per_address: int = 1000
+
+
+class Runner(web.AppRunner):
+    """An `AppRunner` that keeps `limits`, and whose end loses no byte of a request under way.
+
+    Connections from `trusted` networks (asked at each one) are not counted: behind a proxy stand all its clients.
+    `shutdown_timeout`: seconds that `cleanup` gives to requests under way.
+    """
+
+    def __init__(
+        self,
+        app: web.Application,
+        *,
+        trusted: Callable[[], Sequence[Network]] = tuple,
+        limits: ConnectionLimits | None = None,
+        handle_signals: bool = False,
+        shutdown_timeout: float = 30.0,
+        **options: Any,
+    ) -> None:
+        # aiohttp waits twice, and drops what arrives meanwhile: it gets what is left after `end`.
+        super().__init__(app, handle_signals=handle_signals, shutdown_timeout=_LAST_WAIT, **options)
+        self._patience = shutdown_timeout
+        self._options = options
+        self._limits = limits or ConnectionLimits()
+        self._addresses = ConnectionCounts(self._limits.per_address, trusted)
+        self._connections: dict[object, _Connection] = {}
+        self._ending = False
+        self._buffer = memoryview(bytearray(READ))
+
+    async def setup(self) -> None:
+        """As `AppRunner`'s."""
+        await super().setup()
+        server = super().server
+        if server is not None:
+            server.request_handler = self._watching(server.request_handler)
+
+    async def end(self, within: float) -> int:
+        """Close the ports and end every connection (see `ending`) within that many seconds; returns how many were cut.
+
+        The application's `on_shutdown` ends what has no end of its own.
+        """
+        server = super().server
+        if server is None:
+            return 0
+        for site in tuple(self.sites):
+            await site.stop()
+        await asyncio.sleep(0)  # requests that came before that begin
+        self._ending = True
+        await self.shutdown()
+        return await end_all(server, self._connections, within)
+
+    async def cleanup(self) -> None:
+        """As `AppRunner`'s, after `end`."""
+        await self.end(self._patience)
+        await super().cleanup()
+
+    @property
+    def server(self) -> web.Server | None:
+        """What a site makes the protocols of connections with."""
+        server = super().server
+        return None if server is None else cast(web.Server, lambda: self._connection(server))
+
+    def _connection(self, server: web.Server) -> "_Connection":
+        protocol = partial(_Requests, server, loop=asyncio.get_running_loop(), **self._options)
+        return _Connection(protocol, self._limits, self._addresses, self._connections, self._buffer)
+
+    def _watching(self, handle: _Handle) -> _Handle:
+        async def watch(request: web.BaseRequest) -> web.StreamResponse:
+            connection = self._connections.get(request.protocol)
+            if connection is None:
+                return await handle(request)
+            connection.begun(request)
+            try:
+                response = await handle(request)
+                if self._ending:
+                    response.force_close()
+                return response
+            except ConnectionError:
+                if request.transport is not None:
+                    raise
+                return web.Response(status=499)  # for nobody: aiohttp would make an error with a traceback of it
+            finally:
+                connection.ended()
+
+        return watch
+
+
+class _Requests(web.RequestHandler):
+    """aiohttp's protocol, with two changes.
+
+    Its answer to what does not parse names the server's program and repeats a line of what was sent, to the sender and,
+    with a traceback, in the log; there it may be a cookie or a password. And a change of protocol is told to
+    `_Connection`, which from then on passes everything on.
+    """
+
+    __slots__ = ("ending", "on_switch")
+
+    on_switch: Callable[[], None]
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.ending = False
+
+    def set_parser(self, parser: Any, data_received_cb: Callable[[], None] | None = None) -> None:
+        """As `RequestHandler`'s."""
+        super().set_parser(parser, data_received_cb)
+        self.on_switch()
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """An answer in our own words; a handler that failed (500) is aiohttp's to tell."""
+        if status >= 500:
+            return super().handle_error(request, status, exc, message)
+        large = isinstance(exc, http_exceptions.LineTooLong) or message == "Too many headers received"
+        _log.info("request_not_parsed", client=request.remote, why=type(exc).__name__)
+        answer = TOO_LARGE if large else NOT_PARSED
+        if self.transport is not None:
+            self.transport.write(answer)
+        return DownstreamResponse(status=431 if large else 400, keep_alive=False, sent=len(answer))
+
+
+def _limit_unsent(transport: asyncio.Transport) -> None:
+    """Let the system hold `_UNSENT` bytes that it has not sent yet; else it takes megabytes for a client that reads
+    nothing, and the app is made to wait only after them."""
+    if sys.platform == "linux" and (connection := transport.get_extra_info("socket")) is not None:
+        with suppress(OSError):  # a Unix socket has no such limit
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _UNSENT)
+
+
+class _Connection(asyncio.BufferedProtocol):
+    """aiohttp's protocol with a watch around it.
+
+    One request is under way at a time: aiohttp gets the next head when the answer before it has been written. What
+    comes meanwhile is held here as it is, and reading pauses when `ahead` bytes are held. aiohttp pauses and resumes
+    reading for bodies on the same transport; it may undo a pause of ours, which costs one more read.
+    """
+
+    def __init__(
+        self,
+        protocol: Callable[[], _Requests],
+        limits: ConnectionLimits,
+        addresses: ConnectionCounts,
+        known: "dict[object, _Connection]",
+        buffer: memoryview,
+    ) -> None:
+        self._protocol = protocol
+        self._limits = limits
+        self._addresses = addresses
+        self._known = known
+        self._buffer = buffer
+        self._loop = asyncio.get_running_loop()
+        self._client = ""
+        self._inner: _Requests | None = None
+        self._transport: asyncio.Transport | None = None
+        self._inbound = RequestFraming(limits.head_bytes)
+        self._busy = False
+        self._closing = False
+        self._held_back = False
+        self._writing_paused = False
+        self._head_since: float | None = None
+        self._head_look: asyncio.TimerHandle | None = None
+        self._body_look: asyncio.TimerHandle | None = None
+        self._body_since = 0.0
+        self._received = 0
+        self._stall_look: asyncio.TimerHandle | None = None
+
+    # ---- asyncio.BufferedProtocol
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's does not inherit from it
+        client = self._addresses.enter(transport.get_extra_info("peername"))
+        if client is None:
+            self._transport.write(TOO_MANY)
+            self._transport.close()
+            return
+        self._client = client
+        self._transport.set_write_buffer_limits(high=self._limits.answer_bytes)
+        _limit_unsent(self._transport)
+        self._inner = self._protocol()
+        self._inner.on_switch = self._switched
+        self._known[self._inner] = self
+        self._inner.connection_made(transport)
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return self._buffer  # one for all connections: what it holds is copied before the next one reads
+
+    def buffer_updated(self, nbytes: int) -> None:
+        if self._inner is None:
+            return
+        data = bytes(self._buffer[:nbytes])
+        self._received += nbytes
+        if self._inbound.through:
+            self._inner.data_received(data)
+            return
+        self._inbound.add(data)
+        self._pass_on()
+
+    def eof_received(self) -> None:
+        if self._inner is not None:
+            self._inner.eof_received()
+
+    def pause_writing(self) -> None:
+        self._writing_paused = True
+        if self._inner is not None:
+            self._inner.pause_writing()
+            self._watch_writing()
+
+    def resume_writing(self) -> None:
+        self._writing_paused = False
+        if self._stall_look is not None:
+            self._stall_look.cancel()
+            self._stall_look = None
+        if self._inner is not None:
+            self._inner.resume_writing()
+            self._loop.call_soon(self._after_answer)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        for look in (self._head_look, self._body_look, self._stall_look):
+            if look is not None:
+                look.cancel()
+        self._addresses.leave(self._client)
+        self._client = ""
+        if self._inner is not None:
+            self._known.pop(self._inner, None)
+            self._inner.connection_lost(exc)
+            self._inner = None
+
+    # ---- one request after the other
+
+    def _pass_on(self) -> None:
+        """Give aiohttp what it may have now; hold the rest, and stop reading when that is much."""
+        inner, inbound, transport = self._inner, self._inbound, self._transport
+        if inner is None or transport is None or transport.is_closing():
+            return
+        while True:
+            if inbound.whole:
+                if self._busy or self._writing_paused:
+                    break
+                inbound.go_on()
+            if inbound.in_head and inbound.held and self._head_since is None:
+                self._begin_head()
+            began = inbound.in_head
+            part = inbound.take()
+            if not part:
+                break
+            if began:
+                self._head_since, self._busy = None, True
+            self._resume()
+            inner.data_received(part)
+        if inbound.too_large:
+            self._refuse_head(TOO_LARGE, "large_head_cut")
+        elif inbound.whole and inbound.held >= self._limits.ahead:
+            self._held_back = True
+            transport.pause_reading()
+        else:
+            self._resume()
+
+    def _resume(self) -> None:
+        if self._held_back and self._transport is not None and not self._transport.is_closing():
+            self._held_back = False
+            self._transport.resume_reading()
+
+    def _switched(self) -> None:
+        """Another protocol follows; it limits what it holds itself."""
+        self._inbound.open()
+        self._resume()
+        if self._inner is not None and (part := self._inbound.take()):
+            self._inner.data_received(part)
+
+    def _begin_head(self) -> None:
+        self._head_since, self._received = self._loop.time(), self._inbound.held
+        if self._head_look is None:  # one timer for many requests: making one for each costs more than they do
+            self._head_look = self._loop.call_later(self._limits.head, self._look_at_head)
+
+    def _after_answer(self) -> None:
+        """An answer has been written, as far as it can be: what was held is next."""
+        transport = self._transport
+        if transport is None or self._inner is None:
+            return
+        if self._stall_look is None and transport.get_write_buffer_size():
+            self._watch_writing()
+        if self._inbound.held:
+            self._pass_on()
+
+    # ---- the request under way
+
+    def begun(self, request: web.BaseRequest) -> None:
+        """A whole head has come."""
+        self._busy = True
+        if not request.content.is_eof():
+            self._body_since = self._loop.time()  # what came with the head counts
+            self._body_look = self._loop.call_later(self._limits.body_grace, self._look_at_body, request)
+
+    def ended(self) -> None:
+        """The handler is done; aiohttp writes its answer, and reads what is left of the body for ten seconds."""
+        self._busy = False
+        if self._body_look is not None:
+            self._body_look.cancel()
+            self._body_look = None
+        self._loop.call_soon(self._after_answer)
+
+    # ---- the end of the process
+
+    @property
+    def protocol(self) -> web.RequestHandler:
+        """See `ending.Connection`; a refused connection has none."""
+        assert self._inner is not None  # noqa: S101 - what `Runner` knows has one
+        return self._inner
+
+    def end(self) -> bool:
+        """See `ending.Connection`."""
+        if self._inner is None or self._closing:
+            return False
+        self._inner.ending = True
+        self._closing = not (self._busy or self._inbound.in_body or self._head_since is not None)
+        if self._closing:
+            self._inner.close()  # aiohttp ignores what arrives from now on
+        return self._closing
+
+    def cut(self) -> None:
+        """See `ending.Connection`."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    # ---- deadlines
+
+    def _look_at_head(self) -> None:
+        self._head_look = None
+        if self._head_since is None:
+            return
+        left = self._head_since + self._limits.head - self._loop.time()
+        if left > 0:
+            self._head_look = self._loop.call_later(left, self._look_at_head)
+        else:
+            self._refuse_head(TOO_SLOW, "slow_head_cut")
+
+    def _refuse_head(self, answer: bytes, event: str) -> None:
+        if self._transport is not None and not self._transport.is_closing():
+            _log.info(event, client=self._client)
+            self._transport.write(answer)
+            self._transport.close()
+
+    def _look_at_body(self, request: web.BaseRequest) -> None:
+        self._body_look = None
+        transport = self._transport
+        if request.content.is_eof() or transport is None or transport.is_closing():
+            return
+        now, limits = self._loop.time(), self._limits
+        if not transport.is_reading():  # it is the app that is slow: the client's time begins anew
+            self._body_since, self._received = now, 0
+        left = self._body_since + limits.body_grace + self._received / limits.body_rate - now
+        if left > 0:
+            self._body_look = self._loop.call_later(max(left, _LEAST_WAIT), self._look_at_body, request)
+            return
+        _log.info("slow_body_cut", client=self._client, received=self._received)
+        transport.abort()
+
+    def _watch_writing(self) -> None:
+        """Cut a client that takes less than `least_taken` bytes in `stall` seconds while more waits for it."""
+        transport = self._transport
+        if transport is None:
+            return
+        waiting = transport.get_write_buffer_size()
+
+        def look() -> None:
+            self._stall_look = None
+            still = transport.get_write_buffer_size()
+            if not still:
+                return
+            if waiting - still >= self._limits.least_taken:
+                self._watch_writing()
+                return
+            _log.info("stalled_client_cut", client=self._client, waiting=still)
+            transport.abort()
+
+        self._stall_look = self._loop.call_later(self._limits.stall, look)

@@ -1,0 +1,180 @@
+"""Sends an app's response to the browser.
+
+The head is written as it is, so that lists of cookies, bytes above ASCII and missing types survive. aiohttp's writer
+sends the body with its back-pressure. Only public parts of aiohttp are used. `DownstreamResponse` tells aiohttp that
+the response has been sent.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable
+from typing import cast
+
+from aiohttp import ClientPayloadError, web
+from aiohttp.abc import AbstractStreamWriter
+from aiohttp.http import StreamWriter
+
+from gateway.proxy.upstream_connection import ClientGone, UpstreamConnection
+from gateway.web import continue_100
+
+STALL = 60.0
+"""Seconds a client may take to send the next part of its body. Who takes nothing is cut by `connections`."""
+WATCH = 1.0
+"""Seconds between two looks whether the client is still there; aiohttp tells a handler only when it writes."""
+
+
+class DownstreamResponse(web.StreamResponse):
+    """An answer that has already gone out through `Downstream`."""
+
+    def __init__(self, *, status: int, keep_alive: bool, sent: int) -> None:
+        super().__init__(status=status)
+        self._alive = keep_alive
+        self._sent = sent
+
+    def force_close(self) -> None:
+        """The connection ends after this answer, whatever its head said."""
+        self._alive = False
+
+    @property
+    def prepared(self) -> bool:
+        return True
+
+    @property
+    def keep_alive(self) -> bool:
+        return self._alive
+
+    @property
+    def body_length(self) -> int:
+        return self._sent
+
+    async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
+        return None
+
+    async def write_eof(self, data: bytes = b"") -> None:
+        return None
+
+
+class Downstream:
+    """The browser's side of one exchange."""
+
+    def __init__(self, request: web.Request) -> None:
+        self._request = request
+        self._chunked = False
+        self._keep_alive = False
+        self._watch: asyncio.TimerHandle | None = None
+        self._status = 0
+        self._sent = 0
+        self._source: UpstreamConnection | None = None
+
+    @property
+    def gone(self) -> bool:
+        """Whether the connection is lost."""
+        transport = self._request.transport
+        return transport is None or transport.is_closing()
+
+    def watch(self, lost: Callable[[], None]) -> None:
+        """Call `lost` once, within `WATCH` seconds of the connection's end; until `unwatch`."""
+
+        def look() -> None:
+            if self.gone:
+                lost()
+            else:
+                self._watch = loop.call_later(WATCH, look)
+
+        loop = asyncio.get_running_loop()
+        self._watch = loop.call_later(WATCH, look)
+
+    def unwatch(self) -> None:
+        """Stop watching."""
+        if self._watch is not None:
+            self._watch.cancel()
+            self._watch = None
+
+    def takes_from(self, source: UpstreamConnection) -> None:
+        """While the browser takes nothing, `source` reads nothing: one of the two holds bytes, not both."""
+        self._source = source
+
+    def go_on(self) -> None:
+        """Ask for the body of a client that waits to be asked (`Expect: 100-continue`)."""
+        continue_100.ask(self._request)
+
+    async def read(self) -> bytes:
+        """Some of the request's body as it came, never decompressed; b"" at its end. Raises `ClientGone`."""
+        try:
+            async with asyncio.timeout(STALL):
+                return await self._request.content.readany()
+        except (OSError, TimeoutError, ClientPayloadError, web.RequestPayloadError) as error:
+            raise ClientGone(f"request body: {type(error).__name__}") from error
+
+    async def head(
+        self,
+        status: int,
+        reason: str,
+        fields: Iterable[tuple[str, str]],
+        *,
+        length: int | None = None,
+        empty: bool = False,
+        last: bool = False,
+        switch: bool = False,
+    ) -> None:
+        """Send the head of an answer and choose its framing. `last`: the connection ends after it; `switch`: no HTTP
+        follows."""
+        modern = (self._request.version.major, self._request.version.minor) == (1, 1)
+        self._chunked = modern and not (switch or empty or length is not None)
+        ending = getattr(self._request.protocol, "ending", False)  # set by `connections` when the process ends
+        self._keep_alive = modern and not (last or ending) and bool(self._request.keep_alive)
+        lines = [f"HTTP/1.1 {status} {reason}", *(f"{name}: {value}" for name, value in fields)]
+        if self._chunked:
+            lines.append("Transfer-Encoding: chunked")
+        elif length is not None and status != 204:
+            lines.append(f"Content-Length: {length}")
+        if not self._keep_alive and not switch:
+            lines.append("Connection: close")
+        self._status = status
+        await self._write("\r\n".join([*lines, "", ""]).encode("latin-1"))
+
+    async def body(self, data: bytes) -> None:
+        """Send some of the body. Raises `ClientGone`."""
+        self._sent += len(data)
+        part = b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data
+        del data  # else it is held twice while the client takes nothing
+        await self._write(part)
+
+    async def raw(self, data: bytes) -> None:
+        """Send bytes of a switched protocol."""
+        self._sent += len(data)
+        await self._write(data)
+
+    async def finish(self) -> DownstreamResponse:
+        """End the body; the response to return from the handler."""
+        if self._chunked:
+            await self._write(b"0\r\n\r\n")
+        return DownstreamResponse(status=self._status, keep_alive=self._keep_alive, sent=self._sent)
+
+    def give_up(self) -> DownstreamResponse:
+        """Cut the connection, so that a part is never taken for the whole."""
+        transport = self._request.transport
+        if transport is not None:
+            transport.abort()
+        return DownstreamResponse(status=self._status or 499, keep_alive=False, sent=self._sent)
+
+    def hang_up(self) -> DownstreamResponse:
+        """End the connection after everything has been sent."""
+        return DownstreamResponse(status=self._status, keep_alive=False, sent=self._sent)
+
+    async def _write(self, data: bytes) -> None:
+        try:
+            await cast(StreamWriter, self._request.writer).write(data, drain=False)
+            if self._request.protocol.writing_paused:
+                await self._drain()
+        except OSError as error:
+            raise ClientGone(type(error).__name__) from error
+
+    async def _drain(self) -> None:
+        if self._source is None:
+            await self._request.writer.drain()
+            return
+        self._source.hold()
+        try:
+            await self._request.writer.drain()
+        finally:
+            self._source.release()

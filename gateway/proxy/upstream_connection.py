@@ -1,0 +1,378 @@
+"""One HTTP/1.1 connection to an app: writes requests, parses responses, and finds where each response ends.
+
+llhttp (by httptools) parses. Each response is framed by its own head and by nothing else. A response that does not
+parse, was not asked for, or is cut off makes the connection unusable and raises `BadResponse`: an app can break its own
+response, never the next one. Reading stops while the reader is behind; writing waits while the app is.
+"""
+
+import asyncio
+import re
+from collections import deque
+from dataclasses import dataclass
+from typing import cast
+
+import httptools
+
+from gateway.proxy.request_check import listed
+
+MAX_HEAD = 131_072
+MAX_FIELDS = 256
+READ = 16_384
+"""Bytes of one read, at most. It decides what a client that takes nothing makes the gateway hold: one piece of its
+answer, of two reads. Larger reads cost less CPU for each megabyte, and more memory for each such client."""
+HIGH_WATER = 16_384
+"""Bytes of an answer held here before the app is made to wait, while its reader is only late. A reader that waits for
+its own side says so (`hold`), and then no more is read at all."""
+WRITE_HIGH_WATER = 16_384
+"""Bytes of a request's body that wait for the app before the client is made to wait; one write more may come."""
+
+_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
+_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+
+
+class AppError(Exception):
+    """An exchange with an app that did not end well; the text is for the log."""
+
+
+class NoConnection(AppError):
+    """Nothing listens there, or the connection was lost before a byte of an answer."""
+
+
+class BadResponse(AppError):
+    """An answer that is no HTTP, or is cut off."""
+
+
+class TooSlow(AppError):
+    """Nothing came in the time allowed."""
+
+
+class ClientGone(AppError):
+    """Nobody waits for the answer any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class UpstreamResponse:
+    """Status line and fields of an answer; text is Latin-1. `length` None and not `empty`: the end is told by the
+    framing. `empty`: by its nature no body follows (HEAD, 204, 304)."""
+
+    status: int
+    reason: str
+    fields: tuple[tuple[str, str], ...]
+    length: int | None
+    empty: bool
+
+    def all(self, name: str) -> tuple[str, ...]:
+        """The values of every field named `name` (lower case)."""
+        return tuple(value for key, value in self.fields if key.lower() == name)
+
+
+class UpstreamConnection(asyncio.BufferedProtocol):
+    """One connection, one exchange after the other: `begin`, `write`…, `answer`, `read`… until b""."""
+
+    def __init__(self, buffer: memoryview | None = None) -> None:
+        """`buffer`: where reads go, `READ` bytes; all connections of one event loop may share it."""
+        self._buffer = buffer or memoryview(bytearray(READ))
+        self._transport: asyncio.Transport | None = None
+        self._parser: httptools.HttpResponseParser | None = None
+        self._reader: asyncio.Future[None] | None = None
+        self._writer: asyncio.Future[None] | None = None
+        self._chunks: deque[bytes] = deque()
+        self._held = 0
+        self._paused = False
+        self._error: AppError | None = None
+        self._spoiled = False
+        self._closed = False
+        self._reset("", upgrade=False)
+
+    # ---- one exchange
+
+    def begin(self, method: str, *, upgrade: bool = False) -> None:
+        """Get ready for the answer to a request with `method`; call it before the first byte is written."""
+        self._reset(method, upgrade=upgrade)
+        self._parser = httptools.HttpResponseParser(self)
+
+    async def write(self, data: bytes, within: float | None = None) -> None:
+        """Send `data`; waits while the app does not read, for `within` seconds. Raises `NoConnection`, `TooSlow`."""
+        if self._transport is None or self._closed or self._transport.is_closing():
+            raise self._error or NoConnection("connection lost")
+        self._transport.write(data)
+        if self._writer is not None:
+            try:
+                async with asyncio.timeout(within):
+                    await asyncio.shield(self._writer)
+            except TimeoutError as error:
+                raise TooSlow(f"the app has taken nothing for {within:g} s") from error
+            if self._closed:
+                raise self._error or NoConnection("connection lost")
+
+    async def answer(self) -> UpstreamResponse:
+        """The head of the answer; interim ones (1xx) are passed over. Raises `NoConnection`, `BadResponse`."""
+        while self._answer is None:
+            if self._error:
+                raise self._error
+            await self._wait()
+        return self._answer
+
+    async def read(self) -> bytes:
+        """Some of the body, or after a switch of protocols of the stream; b"" at its end. Raises `BadResponse`."""
+        while not self._chunks:
+            if self._error:
+                raise self._error
+            if self._complete:
+                return b""
+            await self._wait()
+        return self.take()
+
+    def take(self) -> bytes:
+        """What of the body is here already."""
+        data = self._chunks.popleft() if len(self._chunks) == 1 else b"".join(self._chunks)
+        self._chunks.clear()
+        self._held = 0
+        self.release()
+        return data
+
+    def hold(self) -> None:
+        """Read no more until `release`, or until what is here has been taken."""
+        if not self._paused and self._transport is not None and not self._closed and not self._transport.is_closing():
+            self._paused = True
+            self._transport.pause_reading()
+
+    def release(self) -> None:
+        """Read on."""
+        if self._paused and self._transport is not None and not self._closed:
+            self._paused = False
+            self._transport.resume_reading()
+
+    @property
+    def switched(self) -> bool:
+        """Whether the app has switched protocols as asked: `read` and `write` now carry its stream."""
+        return self._raw
+
+    @property
+    def heard(self) -> bool:
+        """Whether any byte of an answer has come."""
+        return self._heard
+
+    @property
+    def complete(self) -> bool:
+        """Whether the whole answer has been read."""
+        return self._complete and not self._chunks and self._error is None
+
+    @property
+    def reusable(self) -> bool:
+        """Whether another exchange may follow."""
+        return self.idle_and_open and self.complete and self._keep_alive and not self._raw
+
+    @property
+    def idle_and_open(self) -> bool:
+        """Whether the connection stands and nothing came unasked."""
+        return (
+            self._transport is not None and not self._closed and not self._spoiled and not self._transport.is_closing()
+        )
+
+    def close(self) -> None:
+        """Close after everything written has been sent."""
+        self._spoiled = True
+        if self._transport is not None:
+            self._transport.close()
+
+    def abort(self, error: AppError | None = None) -> None:
+        """Close at once; whoever waits gets `error`."""
+        if self._error is None and not self.complete:  # a whole answer that nobody has read is cut off, too
+            self._error = error or NoConnection("closed")
+        self._spoiled = True
+        self._chunks.clear()
+        if self._transport is not None:
+            self._transport.abort()
+        self._wake()
+
+    def _reset(self, method: str, *, upgrade: bool) -> None:
+        self._method = method
+        self._upgrade_asked = upgrade
+        self._fields: list[tuple[str, str]] = []
+        self._reason = b""
+        self._answer: UpstreamResponse | None = None
+        self._head_bytes = 0
+        self._heard = False
+        self._in_body = False
+        self._interim = False
+        self._until_close = False
+        self._keep_alive = False
+        self._complete = False
+        self._raw = False
+
+    async def _wait(self) -> None:
+        self._reader = asyncio.get_running_loop().create_future()
+        try:
+            await self._reader
+        finally:
+            self._reader = None
+
+    def _wake(self) -> None:
+        if self._reader is not None and not self._reader.done():
+            self._reader.set_result(None)
+
+    def _fail(self, why: str) -> None:
+        if self._complete:  # the answer is whole; what follows it is not our reader's trouble
+            self._spoiled = True
+        elif self._error is None:
+            self._error = BadResponse(why)
+        if self._transport is not None:
+            self._transport.abort()
+
+    def _hold(self, data: bytes) -> None:
+        self._chunks.append(data)
+        self._held += len(data)
+        if self._held >= HIGH_WATER:
+            self.hold()
+
+    # ---- asyncio.BufferedProtocol
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's does not inherit from it
+        self._transport.set_write_buffer_limits(high=WRITE_HIGH_WATER)
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return self._buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        data = bytes(self._buffer[:nbytes])
+        if self._raw:
+            self._hold(data)
+        elif self._parser is None or self._complete:
+            self._spoiled = True  # nobody asked
+            if self._transport is not None:
+                self._transport.close()
+        else:
+            self._parse(data)
+        self._wake()
+
+    def _parse(self, data: bytes) -> None:
+        self._heard = True
+        if self._answer is None:
+            self._head_bytes += len(data)
+        try:
+            assert self._parser is not None  # noqa: S101 - for the type checker
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            if not self._raw:
+                self._fail("a switch of protocols nobody asked for")
+            elif rest := data[upgrade.args[0] :]:
+                self._hold(rest)
+        except httptools.HttpParserError as error:
+            self._fail(f"no HTTP: {error.__context__ or error}")
+        else:
+            if self._answer is None and self._head_bytes > MAX_HEAD:
+                self._fail("a head without end")
+
+    def eof_received(self) -> bool:
+        self._ended("cut off")
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._closed = True
+        if exc is not None and self._until_close and not self._complete and self._error is None:
+            self._error = BadResponse("connection lost")  # a broken connection is no end of an answer
+        self._ended("connection lost")
+        if self._writer is not None and not self._writer.done():
+            self._writer.set_result(None)
+        self._writer = None
+
+    def _ended(self, why: str) -> None:
+        if self._raw or (self._answer is not None and self._until_close and self._error is None):
+            self._complete = True
+        elif not self._complete and self._error is None:
+            self._error = BadResponse(why) if self._heard else NoConnection(why)
+        self._spoiled = True
+        self._wake()
+
+    def pause_writing(self) -> None:
+        if self._writer is None:
+            self._writer = asyncio.get_running_loop().create_future()
+
+    def resume_writing(self) -> None:
+        if self._writer is not None and not self._writer.done():
+            self._writer.set_result(None)
+        self._writer = None
+
+    # ---- httptools
+
+    def on_message_begin(self) -> None:
+        if self._complete:
+            self._spoiled = True
+        self._fields = []
+        self._reason = b""
+
+    def on_status(self, status: bytes) -> None:
+        self._reason += status
+
+    def on_header(self, name: bytes, value: bytes | None) -> None:
+        if not self._in_body and not self._complete:  # trailers are dropped
+            self._fields.append((name.decode("latin-1"), (value or b"").decode("latin-1").strip(" \t")))
+            if len(self._fields) > MAX_FIELDS:
+                raise BadResponse("too many fields")
+
+    def on_headers_complete(self) -> None:
+        assert self._parser is not None  # noqa: S101 - for the type checker
+        if self._complete:
+            return
+        status = self._parser.get_status_code()
+        if status == 101:
+            self._switch()
+            return
+        self._interim = 100 <= status < 200
+        if self._interim:
+            return
+        self._answer = self._read_head(status)
+        self._in_body = True
+        if self._answer.empty:
+            self._complete = True
+
+    def on_body(self, data: bytes) -> None:
+        if self._complete:
+            self._spoiled = True
+        else:
+            self._hold(data)
+
+    def on_message_complete(self) -> None:
+        if self._interim:
+            self._interim = False
+        elif not self._raw:  # after a switch the connection's end is the end
+            self._complete = True
+
+    def _switch(self) -> None:
+        assert self._parser is not None  # noqa: S101 - for the type checker
+        if not self._upgrade_asked or not self._parser.should_upgrade():
+            raise BadResponse("101 without an upgrade")
+        self._check_fields()
+        self._answer = UpstreamResponse(101, "Switching Protocols", tuple(self._fields), None, False)
+        self._raw = True
+
+    def _read_head(self, status: int) -> UpstreamResponse:
+        assert self._parser is not None  # noqa: S101 - for the type checker
+        if not 200 <= status <= 599:
+            raise BadResponse("a status that is none")
+        self._check_fields()
+        values: dict[str, list[str]] = {}
+        for name, value in self._fields:
+            values.setdefault(name.lower(), []).append(value)
+        coding, lengths = values.get("transfer-encoding"), values.get("content-length")
+        if coding is not None and ([v.lower() for v in coding] != ["chunked"] or lengths is not None):
+            raise BadResponse("framing that can be read in two ways")
+        if lengths is not None and (len(lengths) != 1 or not lengths[0].isdecimal() or len(lengths[0]) > 18):
+            raise BadResponse("a length that is none")
+        length = int(lengths[0]) if lengths else None
+        empty = self._method == "HEAD" or status in (204, 304)
+        self._until_close = not empty and length is None and coding is None
+        connection = listed(values.get("connection", ()))
+        modern = self._parser.get_http_version() == "1.1"
+        self._keep_alive = not self._until_close and (
+            "close" not in connection if modern else "keep-alive" in connection
+        )
+        reason = self._reason.decode("latin-1")
+        return UpstreamResponse(status, reason if _VALUE.fullmatch(reason) else "", tuple(self._fields), length, empty)
+
+    def _check_fields(self) -> None:
+        for name, value in self._fields:
+            if not _NAME.fullmatch(name) or not _VALUE.fullmatch(value):
+                raise BadResponse("a field that is none")

@@ -1,0 +1,1 @@
+"""Checks across sections, tenants and two configurations."""

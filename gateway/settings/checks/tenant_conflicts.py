@@ -1,0 +1,87 @@
+"""Do the tenants of one gateway keep out of each other's way?
+
+Hosts are the key to a tenant, so no two share one; a token cookie must never be sent to another tenant's host; two
+tenants on one realm need clients of their own, or one's tokens would pass for the other's. And all users whose
+codes go through one channel share its rate.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from gateway.domain.channel import Channel
+from gateway.domain.tenant import Tenant
+from gateway.settings.files.urls import covers
+from gateway.settings.source.diagnostics import Diagnostics
+from gateway.settings.source.yaml_source import Path
+
+LONGEST_QUEUE = 10.0
+"""Minutes that the last one at shift start may wait for his code before the check warns (GW-34)."""
+
+
+@dataclass(frozen=True, slots=True)
+class TenantEntry:
+    """One tenant with the report of its file and that file's name."""
+
+    tenant: Tenant
+    report: Diagnostics
+    file: str
+
+
+def check(entries: list[TenantEntry], channels: Mapping[str, Channel]) -> None:
+    """Report what any tenant takes from another, at the later file; and queues, at each tenant that is part of one."""
+    for number, entry in enumerate(entries):
+        for other in entries[:number]:
+            _check_pair(entry, other)
+        for other in entries:
+            if other is not entry:
+                _check_cookie(entry, other)
+    for channel in channels.values():
+        _check_rate(channel, [e for e in entries if e.tenant.users and _sends_by(e.tenant, channel)])
+
+
+def _check_pair(entry: TenantEntry, other: TenantEntry) -> None:
+    tenant, earlier = entry.tenant, other.tenant
+    if tenant.id.lower() == earlier.id.lower():
+        entry.report.error(("tenantId",), f"{tenant.id} is taken by {other.file}")
+    for host in tenant.all_hosts:
+        if host in earlier.all_hosts:
+            entry.report.error(_place_of(host, entry), f"{host} already reaches tenant {earlier.id} ({other.file})")
+    mine, theirs = tenant.keycloak, earlier.keycloak
+    if (mine.url, mine.realm) == (theirs.url, theirs.realm) and mine.sign_in.client_id == theirs.sign_in.client_id:
+        entry.report.error(
+            ("tenantSettings", "keyCloak", "realm"),
+            f"{mine.realm} is also tenant {earlier.id}'s; two tenants on one realm need different sign-in clients",
+        )
+
+
+def _check_cookie(entry: TenantEntry, other: TenantEntry) -> None:
+    domain = entry.tenant.token_cookie.domain
+    covered = next((host for host in other.tenant.all_hosts if domain and covers(domain, host)), None)
+    if covered:
+        entry.report.error(
+            ("gateway", "token_cookie", "domain"),
+            f"{domain} would send the token to {covered} of tenant {other.tenant.id}; leave the domain out",
+        )
+
+
+def _check_rate(channel: Channel, entries: list[TenantEntry]) -> None:
+    users, rate = sum(entry.tenant.users or 0 for entry in entries), channel.rate_per_minute
+    if rate is None or users / rate <= LONGEST_QUEUE:
+        return
+    together = f" of {len(entries)} tenants together" if len(entries) > 1 else ""
+    for entry in entries:
+        entry.report.warning(
+            ("gateway", "users"),
+            f"{users} users{together}, and {channel.service_identifier} sends {rate} mails a minute: at shift start "
+            f"the last one waits about {round(users / rate)} minutes for a code. Raise the server's limit and `rate`, "
+            "or offer authenticator apps",
+        )
+
+
+def _sends_by(tenant: Tenant, channel: Channel) -> bool:
+    policy = tenant.policy
+    return policy.enabled and any(method.channel == channel.service_identifier for method in policy.methods)
+
+
+def _place_of(host: str, entry: TenantEntry) -> Path:
+    return ("tenantSettings", "fqdn") if host == entry.tenant.host else ("gateway", "hosts")

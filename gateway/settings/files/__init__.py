@@ -1,0 +1,1 @@
+"""Models of the settings files, and the values built from them."""

@@ -1,0 +1,136 @@
+"""How does the gateway reach a tenant's realm, and as whom?
+
+EFCX's `keyCloak` and the gateway's own `gateway.keycloak` become one `domain.tenant.KeycloakAccess`. To sign users in:
+`gateway.keycloak`, else `CLIENT_ID`, else `resource`, with `credentials.secret`. To administer: the service account,
+else the sign-in client's own, else EFCX's administrator.
+"""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from gateway.domain.secret import Secret
+from gateway.domain.tenant import AdminUser, Credentials, KeycloakAccess
+from gateway.settings.files.field_types import BaseUrl, ForeignSection, seen_as
+from gateway.settings.files.gateway_section import KeycloakSection
+from gateway.settings.files.shared_settings import SharedSettings
+from gateway.settings.source.diagnostics import Diagnostics, one_of
+from gateway.settings.source.resolve import Resolver
+from gateway.settings.source.secret_refs import SecretSource
+from gateway.settings.source.yaml_source import Path
+
+_KEYCLOAK: Path = ("tenantSettings", "keyCloak")
+_ADMIN_ADMIN = "admin/admin is EFCX's sample, which everybody knows: change it"
+
+
+class CredentialsSection(ForeignSection):
+    """EFCX's `credentials`."""
+
+    secret: SecretSource | None = None
+    """The secret of the client; text, {env: NAME} or {file: path}."""
+
+
+class KeyCloakSection(ForeignSection):
+    """EFCX's `keyCloak`; other keys are kept and ignored."""
+
+    realm: Annotated[str, Field(min_length=1, max_length=255)]
+    """The realm of the tenant's users."""
+
+    auth_server_url: BaseUrl = Field(alias="auth-server-url")
+    """Where Keycloak is, as http://keycloak.ef-external.svc/auth/."""
+
+    CLIENT_ID: str = ""
+    """The client users sign in with; comes before `resource`."""
+
+    resource: str = ""
+    """The client users sign in with when there is no `CLIENT_ID`."""
+
+    credentials: CredentialsSection = CredentialsSection()
+    """The secret of that client."""
+
+    GRANT_TYPE: Annotated[str, seen_as("password")] = "password"
+    """How users sign in: password is the only one."""
+
+    USERNAME_ADMIN: str = ""
+    """Name of an administrator of the realm, for want of a service account."""
+
+    PASSWORD_ADMIN: SecretSource | None = None
+    """His password."""
+
+    Otp_Manager_Url: str = ""
+    """EFCX's otp-manager; EFCX demands it where 2FA by EMAIL or SMS is on."""
+
+
+def build(
+    efcx: KeyCloakSection, own: KeycloakSection, around: SharedSettings, report: Diagnostics, opener: Resolver
+) -> KeycloakAccess:
+    """The access; what is wrong goes to `report`."""
+    if efcx.GRANT_TYPE != "password":
+        report.error((*_KEYCLOAK, "GRANT_TYPE"), f"{efcx.GRANT_TYPE!r} is not allowed; allowed: password")
+    if own.sign_in not in around.features.sign_in:
+        ready = one_of(way.value for way in around.features.sign_in)
+        report.error(("gateway", "keycloak", "sign_in"), f"{own.sign_in.value} is not built yet; built: {ready}")
+    sign_in = _sign_in_client(efcx, own, report, opener)
+    administration, fallback = _administration(efcx, own, sign_in, report, opener)
+    return KeycloakAccess(
+        url=efcx.auth_server_url,
+        realm=efcx.realm,
+        issuer=(own.issuer or f"{efcx.auth_server_url}realms/{efcx.realm}").rstrip("/"),
+        sign_in=sign_in,
+        administration=administration,
+        administration_fallback=fallback,
+        way=own.sign_in,
+        otp_manager_url=efcx.Otp_Manager_Url,
+        timeout=own.timeout,
+        tls=opener.tls(own.tls, ("gateway", "keycloak", "tls"), around.keycloak_tls),
+    )
+
+
+def _sign_in_client(efcx: KeyCloakSection, own: KeycloakSection, report: Diagnostics, opener: Resolver) -> Credentials:
+    if own.client_id:
+        if own.client_secret is None:
+            report.error(("gateway", "keycloak", "client_secret"), "is missing: the secret of client_id")
+            return Credentials(own.client_id, Secret(""))
+        return Credentials(own.client_id, opener.secret(own.client_secret, ("gateway", "keycloak", "client_secret")))
+    if own.client_secret is not None:
+        report.error(("gateway", "keycloak", "client_id"), "is missing: client_secret needs its client")
+    client = efcx.CLIENT_ID or efcx.resource
+    if not client:
+        report.error((*_KEYCLOAK, "CLIENT_ID"), "is missing: the client users sign in with (here, or gateway.keycloak)")
+    elif efcx.CLIENT_ID and efcx.resource and efcx.resource != efcx.CLIENT_ID:
+        report.hint((*_KEYCLOAK, "resource"), f"is ignored: CLIENT_ID ({efcx.CLIENT_ID}) comes first")
+    source, path = efcx.credentials.secret, (*_KEYCLOAK, "credentials", "secret")
+    if source is None or source.value == "":
+        report.error(path, f"is missing: the secret of the client {client or '…'}")
+        return Credentials(client, Secret(""))
+    return Credentials(client, opener.secret(source, path))
+
+
+def _administration(
+    efcx: KeyCloakSection, own: KeycloakSection, sign_in: Credentials, report: Diagnostics, opener: Resolver
+) -> tuple[Credentials, AdminUser | None]:
+    user = _efcx_administrator(efcx, sign_in, report, opener)
+    if own.service_account:
+        place = ("gateway", "keycloak", "service_account", "client_secret")
+        secret = opener.secret(own.service_account.client_secret, place)
+        return Credentials(own.service_account.client_id, secret), None
+    if user:
+        report.warning(
+            (*_KEYCLOAK, "USERNAME_ADMIN"),
+            "is used where the sign-in client may not administer users; set gateway.keycloak.service_account instead",
+        )
+    return sign_in, user
+
+
+def _efcx_administrator(
+    efcx: KeyCloakSection, client: Credentials, report: Diagnostics, opener: Resolver
+) -> AdminUser | None:
+    extra = efcx.model_extra or {}
+    if extra.get("MASTER_USERNAME") == "admin" and extra.get("MASTER_PASSWORD") == "admin":
+        report.warning((*_KEYCLOAK, "MASTER_PASSWORD"), _ADMIN_ADMIN)
+    if not efcx.USERNAME_ADMIN or efcx.PASSWORD_ADMIN is None or efcx.PASSWORD_ADMIN.value == "":
+        return None
+    password = opener.secret(efcx.PASSWORD_ADMIN, (*_KEYCLOAK, "PASSWORD_ADMIN"))
+    if efcx.USERNAME_ADMIN == "admin" and password.reveal() == "admin":
+        report.warning((*_KEYCLOAK, "PASSWORD_ADMIN"), _ADMIN_ADMIN)
+    return AdminUser(client, efcx.USERNAME_ADMIN, password)

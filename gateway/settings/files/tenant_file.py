@@ -1,0 +1,228 @@
+"""Builds a `domain.tenant.Tenant` from a tenant's file.
+
+The file is EFCX's tenant object verbatim plus one `gateway:` section. EFCX's keys that the gateway does not use are
+kept and ignored; a key of the second factor in a wrong place is refused, naming the right one.
+"""
+
+import difflib
+import re
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, Field
+
+from gateway.domain.channel import ChannelType
+from gateway.domain.policy import FACTOR_OF_CHANNEL, Policy
+from gateway.domain.tenant import Route, SessionLimits, Tenant
+from gateway.settings.files import efcx_keycloak, two_factor
+from gateway.settings.files.branding import branding_of, public_url_of, token_cookie_of
+from gateway.settings.files.efcx_keycloak import KeyCloakSection
+from gateway.settings.files.field_types import ForeignSection, HostName, Name, networks, seen_as
+from gateway.settings.files.gateway_section import GatewaySection
+from gateway.settings.files.routes import build_routes, check_home
+from gateway.settings.files.shared_settings import SharedSettings
+from gateway.settings.files.two_factor import TwoFactorSection
+from gateway.settings.presets import Preset
+from gateway.settings.source.diagnostics import Diagnostics, one_of, written
+from gateway.settings.source.resolve import Resolver, salvage
+from gateway.settings.source.yaml_source import Document, Path
+
+_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
+_NO_LETTER = re.compile(r"[^a-z0-9]")
+_KEYCLOAK: Path = ("tenantSettings", "keyCloak")
+_TWO_FACTOR: Path = ("tenantSettings", "twoFAConfigs")
+_RIGHT_PLACES: Mapping[str, Path] = {
+    "otpmanagerurl": (*_KEYCLOAK, "Otp_Manager_Url"),
+    "twofaconfigs": _TWO_FACTOR,
+    "twofaconfig": _TWO_FACTOR,
+    "is2faenabled": (*_TWO_FACTOR, "is2FAEnabled"),
+    "channelserviceidentifier": (*_TWO_FACTOR, "channelServiceIdentifier"),
+    "otpexpiry": (*_TWO_FACTOR, "otpExpiry"),
+    "otpmaxattempts": (*_TWO_FACTOR, "otpMaxAttempts"),
+}
+_OWN_PLACES: Mapping[str, Path] = {key.lower(): (*_TWO_FACTOR, key) for key in TwoFactorSection.model_fields}
+_AROUND_TWO_FACTOR: tuple[Path, ...] = ((), ("tenantSettings",), _KEYCLOAK)
+"""Where a key of `twoFAConfigs` lands when its line is indented wrongly; deeper, EFCX has words of its own."""
+_STAND_INS: Mapping[Path, object] = {
+    ("tenantName",): "unnamed",
+    ("tenantId",): "unnamed",
+    ("status",): "unknown",
+    ("tenantSettings", "fqdn"): "unnamed.invalid",
+    (*_KEYCLOAK,): {"realm": "unnamed", "auth-server-url": "http://unnamed.invalid/"},
+    (*_KEYCLOAK, "realm"): "unnamed",
+    (*_KEYCLOAK, "auth-server-url"): "http://unnamed.invalid/",
+    (*_TWO_FACTOR,): {"is2FAEnabled": False},
+    (*_TWO_FACTOR, "is2FAEnabled"): True,
+}
+
+
+def _tenant_id(text: str) -> str:
+    if not _ID.fullmatch(text):
+        raise ValueError("must be letters, digits, dots, hyphens and underscores, at most 63")
+    return text
+
+
+class TenantSettingsSection(ForeignSection):
+    """EFCX's `tenantSettings`; other keys are kept and ignored."""
+
+    fqdn: HostName
+    """The host name of the tenant, as efcx.example.com."""
+
+    keyCloak: KeyCloakSection
+    """Where the tenant's users are."""
+
+    twoFAConfigs: TwoFactorSection
+    """The tenant's second factor."""
+
+
+class TenantFile(ForeignSection):
+    """EFCX's tenant object and one `gateway:` section."""
+
+    tenantName: Annotated[Name, Field(min_length=1)]
+    """The tenant's name."""
+
+    tenantId: Annotated[str, AfterValidator(_tenant_id), seen_as(pattern=f"^{_ID.pattern}$")]
+    """The tenant's id."""
+
+    status: str
+    """`active` opens the tenant's hosts; with any other value they answer "not available"."""
+
+    tenantSettings: TenantSettingsSection
+    """EFCX's settings of the tenant."""
+
+    gateway: GatewaySection | None = GatewaySection()
+    """What EFCX has no word for."""
+
+
+def check_shape(document: Document, report: Diagnostics) -> None:
+    """Report what is wrong with one file by itself, whatever stands in `gateway.yaml`."""
+    _check_places(document.data, report)
+    salvage(TenantFile, document.data, report, _STAND_INS)
+
+
+def build(document: Document, around: SharedSettings, report: Diagnostics, opener: Resolver) -> Tenant | None:
+    """The tenant of one file; what is wrong goes to `report`. None when nothing can be made of it."""
+    _check_places(document.data, report)
+    if "tenantId" not in document.data and "tenantSettings" in document.data:
+        report.error((), "looks like a partial update; a file holds the whole tenant: what is missing is named here")
+    own = document.data.get("gateway")
+    merged = merge(_defaults_for(own, around.defaults), own if own is not None else {})
+    file = salvage(TenantFile, {**document.data, "gateway": merged}, report, _STAND_INS)
+    if file is None:
+        return None
+    settings, section = file.tenantSettings, file.gateway or GatewaySection()
+    if file.status != "active":
+        report.warning(("status",), f'{file.status!r} is not active: the hosts answer "not available", nobody signs in')
+    found = two_factor.build(settings.twoFAConfigs, _TWO_FACTOR, report, around)
+    if found:
+        _check_otp_manager(settings, *found, report)
+    public_url = public_url_of(section, settings.fqdn, around.insecure_http, report)
+    if not section.help.model_dump(exclude_defaults=True):
+        report.hint(
+            ("gateway", "help"),
+            "is not set: users in trouble are not told whom to ask (text, phone, url, forgot_password)",
+        )
+    routes = build_routes(section, around.prefix, report, opener, around.upstream_tls)
+    if routes:
+        report.hint(
+            ("gateway", "routes"),
+            f"{urlsplit(public_url).hostname} serves both the apps and the login pages: a script of an app can imitate "
+            "the login page there. Only apps on hosts of their own cannot; see docs/security.md",
+        )
+    tenant = Tenant(
+        id=file.tenantId,
+        name=file.tenantName,
+        active=file.status == "active",
+        public_url=public_url,
+        routes=routes,
+        keycloak=efcx_keycloak.build(settings.keyCloak, section.keycloak, around, report, opener),
+        policy=found[0] if found else Policy(preset="", enabled=True, methods=()),
+        branding=branding_of(section, file.tenantName, around.languages, report),
+        hosts=tuple(dict.fromkeys(section.hosts)),
+        home=_home(section, routes, report),
+        public_paths=frozenset(section.public_paths),
+        origins=frozenset(section.origins),
+        session=SessionLimits(section.session.idle, section.session.absolute),
+        users=section.users,
+        clear_storage_at_sign_out=section.clear_storage_at_sign_out,
+        never_trust_from=networks(section.never_trust_from),
+    )
+    return token_cookie_of(tenant, section, report)
+
+
+def merge(under: Mapping[str, Any], over: Any) -> Any:
+    """`over` laid on `under`: sections key by key, anything else as a whole."""
+    if not isinstance(over, Mapping):
+        return over
+    both = {**under, **over}
+    return {
+        key: merge(under[key], value) if key in over and isinstance(under.get(key), Mapping) else value
+        for key, value in both.items()
+    }
+
+
+def _defaults_for(own: Any, defaults: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A tenant with routes of its own has a home of its own, else the first of its routes."""
+    if isinstance(own, Mapping) and "routes" in own:
+        return {key: value for key, value in defaults.items() if key != "home"}
+    return defaults
+
+
+def _home(section: GatewaySection, routes: tuple[Route, ...], report: Diagnostics) -> str:
+    if section.home is not None:
+        return check_home(section.home, routes, report)
+    return f"{routes[0].path}/" if routes else "/"
+
+
+def _check_places(data: Mapping[str, Any], report: Diagnostics) -> None:
+    for path in _keys(data, ()):
+        word = _word(path[-1])
+        right = _RIGHT_PLACES.get(word) or (_OWN_PLACES.get(word) if path[:-1] in _AROUND_TWO_FACTOR else None)
+        if right is None or path == right or (path[:2] == _TWO_FACTOR and right[:2] == _TWO_FACTOR and len(path) > 2):
+            continue
+        report.error(path, f"does not belong here; its place is {written(right)}")
+    for key, value in data.items():
+        if key in GatewaySection.model_fields:
+            tell = report.error if "_" in key else report.warning  # EFCX may have a plain word of its own one day
+            tell((key,), f"is ignored here; the gateway's own keys stand below gateway: (gateway.{key})")
+        elif key not in TenantFile.model_fields and _is_misspelt(key, value):
+            report.error((key,), "is not known; did you mean gateway?")
+    inside = data.get("tenantSettings")
+    if isinstance(inside, Mapping) and _holds_ours(inside.get("gateway")):
+        report.error(("tenantSettings", "gateway"), "does not belong here; its place is gateway, beside tenantSettings")
+
+
+def _is_misspelt(key: str, value: object) -> bool:
+    """Whether this is a `gateway:` section under a wrong name; EFCX may have words that begin like it."""
+    return bool(difflib.get_close_matches(_word(key), ("gateway",), cutoff=0.8)) and _holds_ours(value)
+
+
+def _holds_ours(value: object) -> bool:
+    return isinstance(value, Mapping) and not value.keys().isdisjoint(GatewaySection.model_fields)
+
+
+def _word(key: object) -> str:
+    return _NO_LETTER.sub("", str(key).lower())
+
+
+def _keys(value: Any, path: Path) -> Iterator[Path]:
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield (*path, key)
+            yield from _keys(inner, (*path, key))
+    elif isinstance(value, list):
+        for index, inner in enumerate(value):
+            yield from _keys(inner, (*path, index))
+
+
+def _check_otp_manager(settings: TenantSettingsSection, policy: Policy, preset: Preset, report: Diagnostics) -> None:
+    needing = {FACTOR_OF_CHANNEL[kind] for kind in preset.needs_otp_manager}
+    wanted = settings.twoFAConfigs.channelType in {kind.value for kind in preset.needs_otp_manager}
+    wanted = wanted or any(m.factor in needing for m in policy.methods)
+    if policy.enabled and wanted and not settings.keyCloak.Otp_Manager_Url:
+        types = one_of(kind.value for kind in ChannelType if kind in preset.needs_otp_manager)
+        report.error(
+            (*_KEYCLOAK, "Otp_Manager_Url"),
+            f"is missing: EFCX demands it where 2FA by {types} is on (preset {policy.preset})",
+        )

@@ -1,0 +1,1 @@
+"""Reads the settings files: YAML with line numbers, secret references, diagnostics."""

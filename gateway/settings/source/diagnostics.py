@@ -1,0 +1,231 @@
+"""What is wrong with the settings, and where?
+
+Every fault names file, line, path, what is wrong and what is allowed, so that an operator can mend all of them in one
+pass. An error keeps the whole configuration out; a warning names a danger, a hint something to think about. A value is
+quoted only where it cannot be a secret.
+"""
+
+import difflib
+import types
+import typing
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, get_args, get_origin
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from gateway.settings.source.yaml_source import Document, Path
+
+_QUOTED_AT_MOST = 60
+_NOT_A_VALUE = {
+    "bool_type": "must be true or false",
+    "int_type": "must be a whole number",
+    "float_type": "must be a number",
+    "string_type": "must be text (put it in quotes)",
+    "list_type": "must be a list",
+    "dict_type": "must be a section of keys and values",
+    "model_type": "must be a section of keys and values",
+    "model_attributes_type": "must be a section of keys and values",
+    "is_instance_of": "must be a section of keys and values",
+}
+_BOUNDS = {
+    "greater_than": "must be more than {gt}",
+    "greater_than_equal": "must be at least {ge}",
+    "less_than_equal": "must be at most {le}",
+    "string_too_short": "must not be empty",
+    "string_too_long": "must have at most {max_length} characters",
+    "too_short": "must not be empty",
+}
+
+
+class Level(Enum):
+    """How much a fault weighs."""
+
+    ERROR = "error"
+    WARNING = "warning"
+    HINT = "hint"
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnostic:
+    """One thing to mend; `line` from 1, `path` as `tenantSettings.twoFAConfigs.otpExpiry`."""
+
+    file: str
+    line: int
+    path: str
+    text: str
+    level: Level = Level.ERROR
+
+    def __str__(self) -> str:
+        word = "" if self.level is Level.ERROR else f"{self.level.value}: "
+        path = f"{self.path}: " if self.path else ""
+        return f"{self.file}:{self.line}: {path}{word}{visible(self.text)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """A document that gave a part of the value under check: paths below `at` are found in it below `inside`."""
+
+    document: Document
+    at: Path = ()
+    inside: Path = ()
+
+    def locate(self, path: Path) -> tuple[int, Path] | None:
+        """How many parts of `path` are written here, and the path in this document; None when it is another part."""
+        if path[: len(self.at)] != self.at:
+            return None
+        here = (*self.inside, *path[len(self.at) :])
+        written_here = self.document.depth(here) - len(self.inside)
+        return (written_here + len(self.at) if written_here > 0 else 0), here
+
+
+class Diagnostics:
+    """Collects the faults of one value made of one or more layers (the nearer one first)."""
+
+    def __init__(self, *layers: Layer) -> None:
+        self._layers = layers
+        self._diagnostics: dict[Diagnostic, None] = {}
+        self._muted: set[Path] = set()
+        for path, line in layers[0].document.repeated:
+            text = f"is given a second time, first in line {layers[0].document.line(path)}; keep one of them"
+            self._diagnostics.setdefault(Diagnostic(layers[0].document.file, line, written(path), text))
+
+    @property
+    def diagnostics(self) -> tuple[Diagnostic, ...]:
+        """In the order of finding, each once."""
+        return tuple(self._diagnostics)
+
+    @property
+    def failed(self) -> bool:
+        """Whether there is an error among them."""
+        return any(f.level is Level.ERROR for f in self._diagnostics)
+
+    def mute(self, path: Path) -> None:
+        """What stands at `path` is known to be wrong: say nothing more about it, or about what it lacks."""
+        self._muted.add(path)
+
+    def error(self, path: Path, text: str) -> None:
+        """The configuration cannot be used."""
+        self._add(path, text, Level.ERROR)
+
+    def warning(self, path: Path, text: str) -> None:
+        """A danger."""
+        self._add(path, text, Level.WARNING)
+
+    def hint(self, path: Path, text: str) -> None:
+        """Something to think about."""
+        self._add(path, text, Level.HINT)
+
+    def invalid(self, error: ValidationError, model: type[BaseModel], at: Path = ()) -> None:
+        """Every finding of pydantic in our words."""
+        for detail in error.errors(include_url=False):
+            inner = plain_location(detail["loc"])
+            self.error((*at, *inner), _sentence(detail, model, inner))
+
+    def _add(self, path: Path, text: str, level: Level) -> None:
+        if any(path[: len(muted)] == muted for muted in self._muted):
+            return
+        found = [(place, layer) for layer in self._layers if (place := layer.locate(path)) is not None]
+        (_, here), layer = max(found, key=lambda pair: pair[0][0])  # the first of equals: the nearer layer
+        diagnostic = Diagnostic(layer.document.file, layer.document.line(here), written(here), text, level)
+        self._diagnostics.setdefault(diagnostic)
+
+
+def written(path: Path) -> str:
+    """`("gateway", "routes", 0, "to")` as `gateway.routes[0].to`."""
+    text = ""
+    for part in path:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
+    return visible(text)
+
+
+def visible(text: str) -> str:
+    """`text` with characters that cannot be seen, or that turn a line around, written as escapes."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
+def one_of(values: Iterable[object]) -> str:
+    """`a, b or c`."""
+    words = [str(v) for v in values]
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} or {words[-1]}"
+
+
+def _sentence(detail: ErrorDetails, model: type[BaseModel], path: Path) -> str:
+    kind = detail["type"]
+    if kind == "missing":
+        owner = model_at(model, path[:-1])
+        about = _description(owner, path[-1]) if owner else ""
+        return f"is missing{f': {_within_a_sentence(about)}' if about else ''}"
+    if kind == "extra_forbidden":
+        return _unknown_key(str(path[-1]), model_at(model, path[:-1]))
+    if kind == "value_error":
+        return str(detail.get("ctx", {}).get("error", detail["msg"]))
+    if kind in ("enum", "literal_error"):
+        expected = str(detail.get("ctx", {}).get("expected", "")).replace("'", "")
+        return f"{_quoted(detail['input'])} is not known; allowed: {expected}"
+    if kind in _BOUNDS:
+        return _BOUNDS[kind].format(**detail.get("ctx", {}))
+    return _NOT_A_VALUE.get(kind) or detail["msg"][:1].lower() + detail["msg"][1:]
+
+
+def _within_a_sentence(text: str) -> str:
+    return text if text[1:2].isupper() else text[:1].lower() + text[1:]  # EFCX keeps its capitals
+
+
+def _quoted(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= _QUOTED_AT_MOST else text[:_QUOTED_AT_MOST] + "…"
+
+
+def _unknown_key(key: str, owner: type[BaseModel] | None) -> str:
+    if owner is None:
+        return "unknown key"
+    allowed = [f.alias or name for name, f in owner.model_fields.items()]
+    near = difflib.get_close_matches(key, allowed, n=1)
+    odd = "" if key.isascii() else f", as it is written: {key!a}"
+    meant = f" (did you mean {near[0]}?)" if near else ""
+    return f"unknown key{odd}{meant}; allowed: {', '.join(sorted(allowed))}"
+
+
+def _description(owner: type[BaseModel], key: str | int) -> str:
+    for name, field in owner.model_fields.items():
+        if (field.alias or name) == key:
+            return (field.description or "").split("\n\n")[0].strip().rstrip(".")
+    return ""
+
+
+def model_at(model: type[BaseModel], path: Path) -> type[BaseModel] | None:
+    """The model of the section at `path` below `model`, or None when there is none."""
+    found: Any = model
+    for part in path:
+        if isinstance(part, int):
+            continue  # the key before it led to the model of the items already
+        if _is_model(found):
+            fields = {f.alias or name: f.annotation for name, f in found.model_fields.items()}
+            found = fields.get(part)
+        else:
+            return None
+        if found is None:
+            return None
+        found = _model_in(found) or found
+    return found if _is_model(found) else None
+
+
+def _is_model(annotation: Any) -> bool:
+    return isinstance(annotation, type) and issubclass(annotation, BaseModel)
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    """The first model named inside an annotation (`list[Route]`, `Help | None`)."""
+    if _is_model(annotation):
+        return typing.cast("type[BaseModel]", annotation)
+    if get_origin(annotation) is None and not isinstance(annotation, types.UnionType):
+        return None
+    return next((m for a in get_args(annotation) if (m := _model_in(a))), None)
+
+
+def plain_location(loc: tuple[int | str, ...]) -> Path:
+    """Pydantic adds the name of a function to the path of a checked value; an operator never wrote it."""
+    return tuple(part for part in loc if not (isinstance(part, str) and part.startswith("function-")))

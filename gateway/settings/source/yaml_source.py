@@ -1,0 +1,219 @@
+"""What does a settings file say, and on which line?
+
+Bytes in, plain values and line numbers out, for YAML 1.2 and JSON alike (`no` is a word, not false; 010 is ten).
+Refused, each with its line: more than 1 MiB, other encodings than UTF-8, tags and directives, aliases that blow up,
+deep nesting, more than one document. A refusal never quotes the file. A key given twice is noted, so that the other
+faults are found in the same pass. Dates are text.
+"""
+
+import json
+from collections import defaultdict
+from dataclasses import dataclass, field
+from typing import Any, NoReturn
+
+from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedMap, CommentedSeq, TaggedScalar
+from ruamel.yaml.constructor import RoundTripConstructor
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.reader import ReaderError
+
+Path = tuple[str | int, ...]
+
+LARGEST = 1024 * 1024
+_MOST_VALUES = 50_000
+_DEEPEST = 40
+_MOST_BRACKETS = 200
+_PLAIN_TEXT = "tag:yaml.org,2002:str"
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """One file: its values as plain Python ones, and the line (from 1) of every path in it.
+
+    `repeated` are the paths that are given again, with the line where: `data` has what stood there first.
+    """
+
+    file: str
+    data: dict[str, Any]
+    lines: dict[Path, int] = field(repr=False)
+    repeated: tuple[tuple[Path, int], ...] = ()
+
+    def depth(self, path: Path) -> int:
+        """How many leading parts of `path` are written in this file."""
+        return next((n for n in range(len(path), 0, -1) if path[:n] in self.lines), 0)
+
+    def line(self, path: Path) -> int:
+        """The line of `path`, or of the nearest section around it."""
+        return self.lines.get(path[: self.depth(path)], 1)
+
+
+class UnreadableFile(Exception):
+    """The bytes are no settings; `line` from 1."""
+
+    def __init__(self, line: int, text: str) -> None:
+        super().__init__(text)
+        self.line = line
+        self.text = text
+
+
+def read(raw: bytes, file: str) -> Document:
+    """The document in `raw`; `file` is the name to show. Raises `UnreadableFile`."""
+    if len(raw) > LARGEST:
+        raise UnreadableFile(1, f"is larger than 1 MiB ({len(raw)} bytes)")
+    try:
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UnreadableFile(raw.count(b"\n", 0, error.start) + 1, "is not UTF-8 text") from error
+    depth = 0
+    for number, line in enumerate(text.splitlines(), 1):
+        if line.startswith("%"):
+            raise UnreadableFile(number, "directives (%YAML, %TAG) are not allowed: files are read as YAML 1.2")
+        depth += line.count("[") + line.count("{") - line.count("]") - line.count("}")
+        if depth > _MOST_BRACKETS:  # the parser would take minutes for them
+            raise UnreadableFile(number, "is nested too deeply")
+    if file.endswith(".json"):
+        _check_json(text)
+    loaded, repeated = _load(text)
+    if loaded is None:
+        raise UnreadableFile(1, "is empty")
+    if not isinstance(loaded, CommentedMap):
+        raise UnreadableFile(1, "must be a section of keys and values")
+    lines: dict[Path, int] = {(): 1}
+    plain = _Plain(lines, repeated)
+    return Document(file, plain.section(loaded, ()), lines, tuple(plain.repeated))
+
+
+def _check_json(text: str) -> None:
+    try:
+        json.loads(text, parse_constant=_no_number)
+    except json.JSONDecodeError as error:
+        raise UnreadableFile(error.lineno, f"is not JSON: {error.msg}") from error
+    except RecursionError as error:
+        raise UnreadableFile(1, "is nested too deeply") from error
+
+
+def _no_number(word: str) -> NoReturn:
+    raise UnreadableFile(1, f"is not JSON: {word} is no number there")
+
+
+_Repeated = dict[int, list[tuple[str, int]]]
+"""By the identity of a section: its keys that were given again, and the line of each."""
+
+
+class _Constructor(RoundTripConstructor):
+    """Notes keys given twice, and knows the line of a number that Python refuses to read."""
+
+    def __init__(self, *args: Any, **more: Any) -> None:
+        super().__init__(*args, **more)
+        self.repeated: _Repeated = defaultdict(list)
+
+    def check_mapping_key(self, node: Any, key_node: Any, mapping: Any, key: Any, value: Any) -> bool:
+        if key not in mapping:
+            return True
+        self.repeated[id(mapping)].append((str(key), key_node.start_mark.line + 1))
+        return False
+
+    def number(self, node: Any) -> Any:
+        try:
+            return self.construct_yaml_int(node)
+        except ValueError as error:
+            raise UnreadableFile(node.start_mark.line + 1, "holds a number that is too long") from error
+
+    def as_written(self, node: Any) -> str:
+        return str(node.value)
+
+
+_Constructor.add_constructor("tag:yaml.org,2002:int", _Constructor.number)
+_Constructor.add_constructor("tag:yaml.org,2002:timestamp", _Constructor.as_written)
+
+
+def _load(text: str) -> tuple[object, _Repeated]:
+    yaml = YAML(typ="rt", pure=True)
+    yaml.Constructor = _Constructor
+    try:
+        return yaml.load(text), yaml.constructor.repeated
+    except MarkedYAMLError as error:
+        unfinished = error.problem == "could not find expected ':'"  # told when the next line is read
+        mark = (error.context_mark if unfinished else error.problem_mark) or error.context_mark
+        raise UnreadableFile(mark.line + 1 if mark else 1, f"is not YAML: {error.problem or error.context}") from error
+    except ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        raise UnreadableFile(line, "contains a control character") from error
+    except (YAMLError, ValueError, AttributeError, TypeError, KeyError, AssertionError, IndexError) as error:
+        # The parser stumbles over a few odd inputs instead of refusing them.
+        raise UnreadableFile(1, "is not YAML") from error
+    except RecursionError as error:
+        raise UnreadableFile(1, "is nested too deeply") from error
+
+
+class _Plain:
+    """Turns the parser's values into plain ones and notes lines, within a budget (aliases multiply)."""
+
+    def __init__(self, lines: dict[Path, int], repeated: _Repeated) -> None:
+        self._lines = lines
+        self._left = _MOST_VALUES
+        self._repeated = repeated
+        self.repeated: list[tuple[Path, int]] = []
+
+    def section(self, node: CommentedMap, path: Path) -> dict[str, Any]:
+        self._enter(node, path)
+        self.repeated.extend(((*path, key), line) for key, line in self._repeated.get(id(node), ()))
+        plain: dict[str, Any] = {}
+        for key, value in node.items():
+            if not isinstance(key, str):
+                raise UnreadableFile(self._line_of(node, key, path), "a key must be text (put it in quotes)")
+            here = (*path, _text(key, self._lines[path]))
+            self._lines[here] = self._line_of(node, key, path)
+            plain[str(here[-1])] = self._value(value, here)
+        return plain
+
+    def _list(self, node: CommentedSeq, path: Path) -> list[Any]:
+        self._enter(node, path)
+        plain: list[Any] = []
+        for index, value in enumerate(node):
+            here = (*path, index)
+            self._lines[here] = self._line_of(node, index, path)
+            plain.append(self._value(value, here))
+        return plain
+
+    def _enter(self, node: CommentedMap | CommentedSeq, path: Path) -> None:
+        if node.tag.value is not None:
+            raise UnreadableFile(self._lines[path], "tags (!…) are not allowed")
+        if len(path) >= _DEEPEST:
+            raise UnreadableFile(self._lines[path], "is nested too deeply")
+
+    def _line_of(self, node: CommentedMap | CommentedSeq, key: object, path: Path) -> int:
+        try:
+            return int(node.lc.key(key)[0] if isinstance(node, CommentedMap) else node.lc.item(key)[0]) + 1
+        except (KeyError, AttributeError, TypeError, IndexError):  # merged in by `<<`
+            return self._lines[path]
+
+    def _value(self, value: object, path: Path) -> Any:
+        self._left -= 1
+        if self._left < 0:
+            raise UnreadableFile(self._lines[path], f"says more than {_MOST_VALUES} values (aliases count each time)")
+        if isinstance(value, CommentedMap):
+            return self.section(value, path)
+        if isinstance(value, CommentedSeq):
+            return self._list(value, path)
+        if isinstance(value, TaggedScalar):
+            if value.tag.value != _PLAIN_TEXT:
+                raise UnreadableFile(self._lines[path], "tags (!…) are not allowed")
+            return _text(str(value.value), self._lines[path])
+        if value is None or isinstance(value, bool):
+            return value
+        if isinstance(value, str):
+            return _text(str(value), self._lines[path])
+        if isinstance(value, int):
+            return int(value)
+        if isinstance(value, float):
+            return float(value)
+        raise UnreadableFile(self._lines[path], "tags (!…) are not allowed")
+
+
+def _text(value: str, line: int) -> str:
+    """JSON writes characters beyond the BMP as surrogate pairs, which the parser leaves apart."""
+    try:
+        return value.encode("utf-16", "surrogatepass").decode("utf-16")
+    except UnicodeDecodeError as error:
+        raise UnreadableFile(line, "contains half a character (a lone surrogate)") from error

@@ -1,0 +1,120 @@
+"""Requests of the corpus, broken at random: what reaches an app is whole requests of ours and no byte beside them."""
+
+import asyncio
+import re
+from contextlib import suppress
+from random import Random
+
+import pytest
+
+from tests.attacks.corpus import CORPUS, WEBSOCKET
+from tests.attacks.test_requests import same_page
+from tests.dependencies.upstream import RawUpstream
+from tests.proxy.proxy_server import TOKEN, ProxyServer, gateway, status_of, tenant
+
+ROUNDS = 400
+PIECES = [
+    *(b"\r\n", b"\n", b"\r", b" ", b"\t", b":", b";", b",", b"\0", b"\x0b", b"\x80", b"\xff", b"%", b"/", b"..", b"//"),
+    *(b"Transfer-Encoding: chunked\r\n", b"Content-Length: 5\r\n", b"Content-Length: 0\r\n", b"Host: cc.example\r\n"),
+    *(
+        b"0\r\n\r\n",
+        b"5\r\nhello\r\n",
+        b"Connection: keep-alive\r\n",
+        b"Upgrade: websocket\r\n",
+        b"chunked",
+        b"HTTP/1.1",
+    ),
+    *(b"Expect: 100-continue\r\n", b"GET /agent-manager/smuggled HTTP/1.1\r\nHost: cc.example\r\n\r\n"),
+]
+HEAD = re.compile(
+    rb"(?:GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS) /[\x21\x22\x24-\x7e]* HTTP/1\.1\r\nHost: 127\.0\.0\.1:\d+"
+    rb"(?:\r\n[!#$%&'*+^`|~0-9A-Za-z-]+: [\t\x20-\x7e\x80-\xff]*)+"
+)
+OURS = b"\r\nauthorization: bearer " + TOKEN.encode()
+
+
+def broken(random: Random, auth: str) -> bytes:
+    """One request of the corpus with a few bytes put in, taken out, changed, or those of another behind them."""
+    whole = [odd.bytes(auth) for odd in (*CORPUS, WEBSOCKET)]
+    legal = [odd.bytes(auth) for odd in (*CORPUS, WEBSOCKET) if odd.may_pass]
+    raw = bytearray(random.choice(random.choice((legal, legal, whole))))
+    for _ in range(random.randint(1, 2)):
+        at = random.randrange(len(raw) + 1)
+        match random.randrange(5):
+            case 0 | 1:
+                raw[at:at] = random.choice(PIECES)
+            case 2:
+                del raw[at : at + random.randint(1, 6)]
+            case 3:
+                raw[at : at + 1] = bytes((random.randrange(256),))
+            case _:
+                other = random.choice(whole)
+                raw[at:] = other[random.randrange(len(other) + 1) :]
+    return bytes(raw)
+
+
+async def statuses(stage: ProxyServer, random: Random, auth: str) -> set[int]:
+    """Send `ROUNDS` of them, each on a connection of its own; the statuses that came."""
+    seen = set()
+    for _ in range(ROUNDS):
+        reader, writer = await stage.connect()
+        with suppress(ConnectionError, TimeoutError):
+            writer.write(broken(random, auth))
+            seen.add(status_of(await asyncio.wait_for(reader.read(65536), 0.2)))
+        writer.transport.abort()
+    return seen
+
+
+def behind(head: bytes, rest: bytes) -> bytes:
+    """What follows the body of the request with this head; nothing when the body was cut off."""
+    fields = head.lower()
+    if b"\r\nupgrade: websocket" in fields:
+        return b""  # a stream of its own from here on
+    if b"\r\ntransfer-encoding: chunked" in fields:
+        while rest:
+            size, _, rest = rest.partition(b"\r\n")
+            assert re.fullmatch(rb"[0-9a-f]+", size)
+            rest = rest[int(size, 16) :]
+            assert rest[:2] in (b"\r\n", b"\r", b"")
+            rest = rest[2:]
+            if size == b"0":
+                break
+        return rest
+    length = re.search(rb"\r\ncontent-length: ([0-9]+)", fields)
+    return rest[int(length[1]) :] if length else rest
+
+
+def assert_whole_requests_of_ours(received: bytes) -> int:
+    """Every byte of one connection belongs to a request that we have made; how many there are."""
+    count = 0
+    while received:
+        head, end, received = received.partition(b"\r\n\r\n")
+        assert end
+        assert HEAD.fullmatch(head), head
+        fields = head.lower()
+        assert fields.count(OURS) == fields.count(b"\r\nauthorization:") == 1
+        assert fields.count(b"\r\ncontent-length:") + fields.count(b"\r\ntransfer-encoding:") <= 1
+        received = behind(head, received)
+        count += 1
+    return count
+
+
+@pytest.mark.slow
+@pytest.mark.attack("D1")
+@pytest.mark.parametrize("seed", range(3))
+async def test_of_broken_requests_with_a_session_only_whole_ones_of_ours_arrive(
+    seed: int, raw_upstream: RawUpstream
+) -> None:
+    async with gateway(tenant(raw_upstream.url)) as stage:
+        seen = await statuses(stage, Random(seed), same_page(stage.cookie))
+    assert 500 not in seen
+    arrived = sum(assert_whole_requests_of_ours(bytes(one.received)) for one in raw_upstream.connections)
+    assert arrived >= 5, "or nothing was shown"
+
+
+@pytest.mark.attack("D1")
+async def test_of_broken_requests_without_a_session_nothing_arrives(raw_upstream: RawUpstream) -> None:
+    async with gateway(tenant(raw_upstream.url)) as stage:
+        seen = await statuses(stage, Random("nobody"), "")
+    assert seen <= {0, *range(300, 500)}
+    assert raw_upstream.connections == []

@@ -1,0 +1,97 @@
+"""No secret of an app, of backup and administrator's codes or of a new password stands where it does not belong."""
+
+import asyncio
+import json
+import sys
+import time
+from pathlib import Path
+
+import pyotp
+import pytest
+
+from tests.attacks.test_canaries import Heard, dump, places, settings
+from tests.contract.stand_in import StandIn
+from tests.dependencies.keycloak_admin import new_password
+from tests.dependencies.mail import MailServer
+from tests.dependencies.upstream import EchoUpstream
+from tests.journeys.installation import CHANNEL, replicas
+from tests.journeys.person import Person, code_for
+
+pytestmark = [pytest.mark.redis, pytest.mark.slow]
+CLOUDCX = {
+    "is2FAEnabled": True,
+    "preset": "cloudcx",
+    "methods": [{"channelType": "EMAIL", "channelServiceIdentifier": CHANNEL}, {"channelType": "APP"}],
+}
+
+
+async def administrators_code(config: Path, username: str) -> str:
+    """What an operator is shown by `efcx-gateway user code`."""
+    words = ["user", "code", username, "--tenant", "expertflow", "--config", str(config), "--json"]
+    command = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "gateway", *words, stdout=asyncio.subprocess.PIPE
+    )
+    out, _ = await command.communicate()
+    return str(json.loads(out)["code"])
+
+
+@pytest.mark.attack("F18")
+@pytest.mark.row("CC-15")
+async def test_no_secret_of_whoever_lost_a_phone_stands_where_it_does_not_belong(
+    tmp_path: Path, stand_in: StandIn, mail_server: MailServer, echo_upstream: EchoUpstream, redis_url: str
+) -> None:
+    made = settings(tmp_path, stand_in, mail_server, echo_upstream, redis_url)
+    made.tenant["tenantSettings"]["twoFAConfigs"] = CLOUDCX
+    user, heard = stand_in.server.admin.create_user(), Heard()
+    assert user.email
+    stand_in.realms["expertflow"].minimum_length = 12
+    refused, new = new_password()[:11], new_password()
+    with replicas(made, 1) as (replica,):
+        config = replica.log.parent / "gateway.yaml"
+        async with Person(replica.base, middlewares=[heard]) as agent:
+            assert (await agent.password(user.username, user.password)).step == "done"
+            await agent.begin("enrol", "email")
+            assert (await agent.do("password", password=user.password)).step == "register"
+            await agent.do("register", address=user.email)
+            await agent.do("confirm", "send")
+            shown = await agent.do("verify", code=await code_for(mail_server, user.email))
+            codes = shown.body["codes"]
+            assert (await agent.do("backup-codes")).step == "done"
+            assert (await agent.begin("enrol", "totp")).step == "verify"
+            proof = await code_for(mail_server, user.email, 2)
+            app = (await agent.do("verify", code=proof)).body["secret"]
+            store = await dump(redis_url)
+            phone = pyotp.TOTP(app)
+            assert (await agent.do("register", code=phone.now())).step == "done"
+            assert (await agent.begin("show-codes")).step == "verify"
+            store += await dump(redis_url)
+            before = set(heard.answers)
+            viewed = await agent.do("verify", code=phone.at(int(time.time()) + 30))
+            assert (viewed.step, viewed.body["codes"]) == ("done", codes)
+            shown_at = set(heard.answers) - before
+            await agent.logout()
+            agent.csrf = ""
+            stand_in.server.admin.change(user.id, requiredActions=["UPDATE_PASSWORD"])
+            before = set(heard.answers)
+            assert len(shown_at) == 1
+            assert (await agent.password(user.username, user.password)).step == "verify"
+            assert (await agent.do("verify", code=codes[0])).step == "new-password"
+            assert (await agent.do("new-password", new_password=refused)).problem == "password-refused"
+            assert (await agent.do("new-password", new_password=new)).step == "verify"
+            helping = await administrators_code(config, user.username)
+            store += await dump(redis_url)
+            assert (await agent.do("verify", code=helping)).step == "done"
+            store += await dump(redis_url)
+        audit = (replica.log.parent / "audit.log").read_bytes()
+    assert b"password_changed" in audit
+    kept = {"log": replica.log.read_bytes(), "audit": audit, "store": store}
+    answers = {name: body for name, body in heard.answers.items() if name not in before}
+    assert answers
+    typed = {"new password": new, "refused password": refused, "administrator's code": helping}
+    secrets = {"app": app, **typed, **{f"backup code {n}": code for n, code in enumerate(codes)}}
+    assert not {name: at for name, secret in secrets.items() if (at := places(secret, {**kept, **answers}))}
+    showing = {label for code in codes for label in places(code, heard.answers)}
+    assert shown_at < showing  # the answer to the proof of that act, and the page after the first factor
+    assert len(showing) == 2
+    bare = {name: code.replace("-", "") for name, code in secrets.items() if name.startswith("backup")}
+    assert not {name: at for name, code in bare.items() if (at := places(code, {**kept, **answers}))}

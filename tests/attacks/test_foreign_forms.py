@@ -1,0 +1,45 @@
+"""Forms that another page or another browser made, where a login is under way or a session is open."""
+
+import pytest
+
+from tests.journeys.conftest import Site
+from tests.journeys.person import Person, code_for
+
+ADDRESS = "foreign-form@example.com"
+
+
+async def signed_in(site: Site, agent: Person) -> None:
+    """A new user is in."""
+    user = site.user(email=None)
+    assert (await agent.first_login(user.username, user.password, ADDRESS, site.mail)).step == "done"
+
+
+@pytest.mark.parametrize("act", ["step-up", "enrol", "turn-off", "show-codes", "new-codes", "sign-out-everywhere", ""])
+async def test_nothing_begins_in_a_session_by_a_form_without_its_token(light_site: Site, act: str) -> None:
+    async with light_site.person() as agent:
+        await signed_in(light_site, agent)
+        form = {"act": act, "factor": "email", "version": "1", "to": "/-/account"}
+        for token in ("x", "", agent.csrf):
+            refused = await agent.press({**form, "csrf": token})
+            assert (refused.status, refused.problem) == (403, "form-expired")
+
+
+async def test_a_button_of_the_account_page_of_another_user_begins_nothing(light_site: Site) -> None:
+    async with light_site.person() as agent, light_site.person() as other:
+        await signed_in(light_site, agent)
+        await signed_in(light_site, other)
+        refused = await agent.press(await other.account_form("enrol", "email"))
+        assert (refused.status, refused.problem) == (403, "form-expired")
+
+
+async def test_the_token_of_another_browser_is_worth_nothing_on_a_code_page_even_if_a_page_of_ours_posts_it(
+    light_site: Site,
+) -> None:
+    async with light_site.person() as agent, light_site.person() as other:
+        user = light_site.user(email=None)
+        await agent.to_code(user.username, user.password, ADDRESS)
+        await other.look()
+        agent.csrf = other.csrf
+        refused = await agent.submit("verify", code=await code_for(light_site.mail, ADDRESS))
+        assert refused.status == 403
+    assert not light_site.audit.of("code_accepted")

@@ -1,0 +1,91 @@
+"""A browser with a phone beside it: what the pages of the second presets take and show."""
+
+import asyncio
+import json
+import re
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+from playwright.async_api import Locator, expect
+
+from tests.browser.agent import Agent
+from tests.browser.conftest import Site
+from tests.dependencies.keycloak_admin import Person as User
+from tests.journeys.installation import CHANNEL, Folder
+from tests.journeys.second_factor.phone import STEP, Phone
+
+EFCX_APP: Mapping[str, Any] = {"is2FAEnabled": True, "channelType": "APP", "otpExpiry": 120, "otpMaxAttempts": 5}
+EFCX_MAIL: Mapping[str, Any] = {**EFCX_APP, "channelType": "EMAIL", "channelServiceIdentifier": CHANNEL}
+CLOUDCX: Mapping[str, Any] = {
+    "is2FAEnabled": True,
+    "preset": "cloudcx",
+    "trustBrowserDays": 30,
+    "methods": [{"channelType": "EMAIL", "channelServiceIdentifier": CHANNEL}, {"channelType": "APP"}],
+}
+ACCOUNT = "/-/account"
+CODE = re.compile(r"[0-9a-zA-Z]+(?:-[0-9a-zA-Z]+)+")
+
+
+def settle(settings: Folder, redis_url: str, two_factor: Mapping[str, Any]) -> Folder:
+    """These `twoFAConfigs`, the real store, and an operator's name on the pages."""
+    settings.tenant["tenantSettings"]["twoFAConfigs"] = dict(two_factor)
+    settings.tenant["gateway"]["branding"] = {"name": "Northwind Contact Centre"}
+    settings.gateway["store"]["url"] = redis_url
+    return settings
+
+
+def next_step(site: Site) -> None:
+    """Let the codes of all apps change (those of the 30 seconds in which a store began count for nothing)."""
+    site.clock.advance(STEP)
+
+
+async def scan(site: Site, agent: Agent) -> Phone:
+    """The app that got the key which the page spells out, while the page shows its picture too."""
+    await expect(agent.page.get_by_role("img", name="Picture to scan")).to_be_visible()
+    secret = re.sub(r"\s", "", await agent.page.locator(".secret").inner_text())
+    link = await agent.page.get_by_role("link", name="Open it here").get_attribute("href")
+    assert link
+    assert f"secret={secret}" in link
+    return Phone(secret, site.clock)
+
+
+def app_code(agent: Agent) -> Locator:
+    """The field of the page that sets an app up."""
+    return agent.page.get_by_label("Code from the app", exact=True)
+
+
+async def arrived(agent: Agent, path: str = "/unified-admin/") -> None:
+    """The app is there, and knows who came."""
+    await agent.page.wait_for_url(agent.base + path)
+    await expect(agent.page.locator(".me")).to_contain_text(agent.user.username)
+
+
+async def sign_out(agent: Agent) -> None:
+    """Leave; the browser is on the password page of the same browser then."""
+    await agent.open("/-/logout")
+    await agent.button("Sign out")
+    await agent.page.get_by_label("User name").wait_for()
+
+
+async def shown_codes(agent: Agent) -> list[str]:
+    """The backup codes on the page."""
+    codes = [text.strip() for text in await agent.page.locator("[data-codes] li").all_inner_texts()]
+    assert all(CODE.fullmatch(code) for code in codes), codes
+    return codes
+
+
+async def administrator_code(settings: Folder, user: User) -> str:
+    """What `efcx-gateway user code` shows an operator, run beside the gateway on the same store."""
+    words = ["user", "code", user.username, "--tenant", "expertflow", "--config", str(settings.file), "--json"]
+    command = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "gateway", *words, stdout=asyncio.subprocess.PIPE
+    )
+    out, _ = await command.communicate()
+    assert command.returncode == 0
+    return str(json.loads(out)["code"])
+
+
+MARKS = [pytest.mark.browser, pytest.mark.keycloak, pytest.mark.redis, pytest.mark.slow]
+"""What every journey of these presets needs."""

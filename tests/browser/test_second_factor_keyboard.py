@@ -1,0 +1,102 @@
+"""CloudCX by keyboard alone: mail and app set up, signed out, and in again with a browser that is then trusted."""
+
+import pytest
+from playwright.async_api import Locator, expect
+
+from tests.browser import second_factor_steps
+from tests.browser.agent import Agent
+from tests.browser.conftest import NewAgent, Site
+from tests.browser.second_factor_steps import ACCOUNT, CLOUDCX
+from tests.journeys.installation import Folder
+from tests.journeys.person import code_for
+
+pytestmark = [*second_factor_steps.MARKS, pytest.mark.timeout(300)]
+MOST_STOPS = 20
+
+
+@pytest.fixture
+def settings(settings: Folder, redis_url: str) -> Folder:
+    """CloudCX on the real store."""
+    return second_factor_steps.settle(settings, redis_url, CLOUDCX)
+
+
+async def go_to(agent: Agent, wanted: Locator) -> None:
+    """Press Tab until `wanted` has the focus, which every stop on the way shows."""
+    await wanted.wait_for()
+    focused = agent.page.locator(":focus")
+    for _ in range(MOST_STOPS):
+        if await focused.count():
+            width = await focused.evaluate("one => parseFloat(getComputedStyle(one).outlineWidth)")
+            assert width >= 2, await focused.evaluate("one => one.outerHTML")
+        if await wanted.evaluate("one => one === document.activeElement"):
+            return
+        await agent.page.keyboard.press("Tab")
+    await expect(wanted).to_be_focused()
+
+
+async def press(agent: Agent, name: str, *, role: str = "button") -> None:
+    """Go to a button (or link) and press Enter."""
+    await go_to(agent, agent.page.get_by_role("link" if role == "link" else "button", name=name, exact=True))
+    await agent.page.keyboard.press("Enter")
+
+
+async def enter(agent: Agent, field: Locator, text: str) -> None:
+    """Type into the field that has the focus as the page opens, and press Enter."""
+    await expect(field).to_be_focused()
+    await agent.page.keyboard.type(text)
+    await agent.page.keyboard.press("Enter")
+
+
+async def sign_in(agent: Agent) -> None:
+    """User name and password."""
+    await expect(agent.page.get_by_label("User name")).to_be_focused()
+    await agent.page.keyboard.type(agent.user.username)
+    await agent.page.keyboard.press("Tab")
+    await enter(agent, agent.page.get_by_label("Password", exact=True), agent.user.password)
+
+
+async def set_up_mail(site: Site, agent: Agent) -> None:
+    """From the account page to the backup codes, and back."""
+    address = agent.user.email
+    assert address
+    await press(agent, "Set up: Code by e-mail")
+    await enter(agent, agent.page.get_by_label("Password", exact=True), agent.user.password)
+    await enter(agent, agent.page.get_by_label("E-mail address"), address)
+    await press(agent, "Send the code")
+    await enter(agent, agent.code, await code_for(site.mail, address))
+    await press(agent, "I have kept them")
+    await agent.page.wait_for_url(agent.base + ACCOUNT)
+
+
+@pytest.mark.row("CC-02", "CC-03", "CC-10", "CC-13", "CC-21")
+async def test_mail_app_and_a_trusted_browser_need_no_mouse(site: Site, new_agent: NewAgent) -> None:
+    agent = await new_agent()
+    second_factor_steps.next_step(site)
+    await agent.open()
+    await sign_in(agent)
+    await second_factor_steps.arrived(agent)
+    await agent.open(ACCOUNT)
+    await set_up_mail(site, agent)
+    await press(agent, "Set up: Authenticator app")
+    await enter(agent, agent.code, await code_for(site.mail, agent.user.email or "", 2))
+    phone = await second_factor_steps.scan(site, agent)
+    await enter(agent, second_factor_steps.app_code(agent), phone.code())
+    await agent.page.wait_for_url(agent.base + ACCOUNT)
+
+    await press(agent, "Sign out", role="link")
+    await press(agent, "Sign out")
+    await sign_in(agent)
+    await expect(agent.code).to_be_focused()
+    second_factor_steps.next_step(site)
+    await agent.page.keyboard.type(phone.code())
+    box = agent.page.get_by_role("checkbox")
+    await go_to(agent, box)
+    await agent.page.keyboard.press("Space")
+    await expect(box).to_be_checked()
+    await press(agent, "Verify")
+    await agent.page.wait_for_url(lambda url: "/-/login" not in url)
+
+    await second_factor_steps.sign_out(agent)
+    await agent.open()
+    await sign_in(agent)
+    await second_factor_steps.arrived(agent)

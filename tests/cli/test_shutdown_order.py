@@ -1,0 +1,53 @@
+"""Facts about how a process is ended (`gateway.cli.shutdown`)."""
+
+import asyncio
+import signal
+
+from gateway.cli.shutdown import OVERDUE, Shutdown
+
+LONG = 3600.0
+
+
+class Leaving:
+    """Takes exit codes instead of leaving."""
+
+    def __init__(self) -> None:
+        self.codes: asyncio.Queue[int] = asyncio.Queue()
+        self._loop = asyncio.get_running_loop()
+
+    def __call__(self, code: int) -> None:
+        self._loop.call_soon_threadsafe(self.codes.put_nowait, code)
+
+
+async def test_the_first_signal_asks_and_the_second_leaves() -> None:
+    leaving = Leaving()
+    stopping = Shutdown(lambda: LONG, leave=leaving)
+    stopping.signalled(signal.SIGTERM)
+    assert stopping.asked.is_set()
+    stopping.signalled(signal.SIGINT)
+    async with asyncio.timeout(10):
+        assert await leaving.codes.get() == 130
+
+
+async def test_a_process_that_does_not_end_in_time_leaves() -> None:
+    leaving = Leaving()
+    Shutdown(lambda: 0.01, leave=leaving).signalled(signal.SIGTERM)
+    async with asyncio.timeout(10):
+        assert await leaving.codes.get() == OVERDUE
+
+
+async def test_the_time_runs_from_the_first_signal_on() -> None:
+    timeouts = iter([LONG])
+    stopping = Shutdown(lambda: next(timeouts), leave=Leaving())
+    stopping.begin()
+    stopping.signalled(signal.SIGTERM)
+    assert 0 < stopping.notice + stopping.for_requests < LONG
+
+
+async def test_whatever_else_asks_for_the_end_is_no_first_signal() -> None:
+    leaving = Leaving()
+    stopping = Shutdown(lambda: LONG, leave=leaving)
+    stopping.begin()
+    stopping.signalled(signal.SIGTERM)
+    await asyncio.sleep(0)
+    assert leaving.codes.empty()

@@ -1,0 +1,177 @@
+"""Facts about `efcx-gateway user code`, on a real Redis and the stand-in identity provider."""
+
+import asyncio
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gateway.crypto.sealing import Sealer
+from gateway.crypto.signing import Signer
+from gateway.domain.ports import SystemClock, SystemRandom
+from gateway.second_factor import admin_codes
+from gateway.second_factor.admin_codes import LIFE, AdminCode, AdminCodes
+from gateway.second_factor.factors import admin_code
+from gateway.settings import key_ring
+from gateway.store.factory import open_store
+from gateway.store.records import Records
+from tests.contract.stand_in import StandIn
+from tests.contract.stand_in import running as stand_in_running
+from tests.dependencies.keycloak_admin import Person as User
+from tests.settings.config_folder import ConfigFolder
+
+CLOCK, RANDOM = SystemClock(), SystemRandom()
+SHOWN = re.compile(r"\d{4} \d{4} \d{4}")
+
+
+@pytest.fixture(scope="module")
+def provider() -> Iterator[StandIn]:
+    """The identity provider."""
+    with stand_in_running() as server:
+        yield server
+
+
+@dataclass
+class Desk:
+    """A gateway's folder with Redis and a key ring, and the command line of its operator."""
+
+    folder: ConfigFolder
+    user: User
+
+    def run(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """`efcx-gateway user code …`, on the folder as it is now."""
+        file = self.folder.write()
+        command = [sys.executable, "-m", "gateway", "user", "code", *words, "--config", str(file)]
+        return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+    def make(self, *words: str) -> dict[str, Any]:
+        """A code for the user, as data."""
+        done = self.run(self.user.username, "--tenant", "one", "--json", *words)
+        assert done.returncode == 0, done.stderr
+        made: dict[str, Any] = json.loads(done.stdout)
+        return made
+
+    def kept(self) -> AdminCode | None:
+        """What the gateway finds in its store."""
+        return asyncio.run(self._kept())
+
+    async def _kept(self) -> AdminCode | None:
+        loaded = self.folder.load().configuration
+        assert loaded
+        ring = key_ring.read(self.folder.path / "ring.key")
+        store = open_store(loaded.gateway.store, CLOCK)
+        sealer = Sealer(ring, admin_codes.RECORD, RANDOM)
+        records = Records(store=store, sealer=sealer, clock=CLOCK, name=admin_codes.RECORD, of=AdminCode)
+        codes = AdminCodes(records, Signer(ring, admin_codes.PURPOSE), CLOCK, RANDOM)
+        try:
+            return await codes.live("one", self.user.id)
+        finally:
+            await store.close()
+
+    def digest(self, code: str) -> str:
+        """What is kept of `code`."""
+        ring = key_ring.read(self.folder.path / "ring.key")
+        return admin_code.digest(Signer(ring, admin_codes.PURPOSE), code, "one", self.user.id)
+
+
+@pytest.fixture
+def desk(tmp_path: Path, provider: StandIn, redis_url: str) -> Desk:
+    """CloudCX, which takes such codes."""
+    folder = ConfigFolder(tmp_path / "config")
+    folder.path.mkdir()
+    key_ring.create(folder.path / "ring.key", CLOCK, RANDOM)
+    folder.gateway |= {"store": {"url": redis_url}, "keys": {"file": "ring.key"}, "audit_file": "audit.log"}
+    folder.two_factor.clear()
+    folder.two_factor.update(is2FAEnabled=True, preset="cloudcx")
+    server = provider.server
+    folder.keycloak.update({"realm": server.realm, "auth-server-url": server.base_url})
+    folder.own["keycloak"] = {
+        "client_id": "gateway-login",
+        "client_secret": server.clients["gateway-login"],
+        "service_account": {"client_id": "gateway-admin", "client_secret": server.clients["gateway-admin"]},
+    }
+    return Desk(folder, server.admin.create_user())
+
+
+@pytest.mark.row("CC-15")
+def test_the_code_is_shown_once_in_groups_and_its_rules_on_the_error_stream(desk: Desk) -> None:
+    done = desk.run(desk.user.username, "--tenant", "one")
+    assert done.returncode == 0, done.stderr
+    name, code = done.stdout.strip().split(": ")
+    assert (name, bool(SHOWN.fullmatch(code))) == (desk.user.username, True)
+    assert "works once, for 30 minutes; any earlier code is void" in done.stderr
+    assert code not in done.stderr
+    assert code.replace(" ", "") not in done.stderr
+
+
+@pytest.mark.row("CC-15")
+def test_the_gateway_keeps_a_digest_of_the_newest_code_only(desk: Desk) -> None:
+    older, newer = desk.make()["code"], desk.make()["code"]
+    kept = desk.kept()
+    assert kept
+    assert kept.digest == desk.digest(newer)
+    assert kept.digest != desk.digest(older)
+    assert LIFE == 1800
+
+
+@pytest.mark.row("CC-15", "GW-18")
+def test_it_is_audited_with_who_and_whom_and_without_the_code(desk: Desk) -> None:
+    code = desk.make("--by", "Sara of the service desk")["code"]
+    kept = desk.kept()
+    assert kept
+    assert kept.issuer == "Sara of the service desk"
+    audit = (desk.folder.path / "audit.log").read_text()
+    (line,) = [json.loads(one) for one in audit.splitlines() if "admin_code" in one]
+    assert (line["username"], line["by"]) == (desk.user.username, "command line: Sara of the service desk")
+    assert code not in audit
+
+
+def test_a_user_is_found_by_his_address_too(desk: Desk) -> None:
+    assert desk.user.email
+    done = desk.run(desk.user.email, "--tenant", "one", "--json")
+    assert json.loads(done.stdout)["username"] == desk.user.username
+
+
+def refused(done: subprocess.CompletedProcess[str]) -> str:
+    """What was said on the error stream, in its last line; nothing was shown."""
+    assert (done.returncode, done.stdout) == (1, "")
+    return done.stderr.strip().splitlines()[-1]
+
+
+def test_an_unknown_user_gets_no_code(desk: Desk) -> None:
+    assert refused(desk.run("nobody", "--tenant", "one")).startswith("efcx-gateway: no user nobody in the realm ")
+
+
+def test_an_unknown_tenant_is_told_which_there_are(desk: Desk) -> None:
+    said = refused(desk.run(desk.user.username, "--tenant", "two"))
+    assert said == "efcx-gateway: no tenant two; there are: one"
+
+
+def test_where_such_codes_are_off_none_is_made(desk: Desk) -> None:
+    desk.folder.two_factor["adminCodes"] = False
+    said = refused(desk.run(desk.user.username, "--tenant", "one"))
+    assert said == "efcx-gateway: administrator's codes are off for one (twoFAConfigs.adminCodes)"
+    assert desk.kept() is None
+
+
+@pytest.mark.row("GW-27")
+@pytest.mark.parametrize("registration", ["guarded", "admin_code"])
+def test_where_a_registration_needs_one_it_is_made_all_the_same(desk: Desk, registration: str) -> None:
+    desk.folder.two_factor.update(adminCodes=False, registration=registration)
+    assert desk.make()["minutes"] == 30
+
+
+def test_a_store_in_memory_is_not_the_running_gateways(desk: Desk) -> None:
+    del desk.folder.gateway["store"]
+    assert "codes need Redis or Valkey" in refused(desk.run(desk.user.username, "--tenant", "one"))
+
+
+def test_settings_with_a_mistake_are_named_and_nothing_is_made(desk: Desk) -> None:
+    desk.folder.two_factor["otpLength"] = 99
+    assert "otpLength" in refused(desk.run(desk.user.username, "--tenant", "one"))

@@ -1,0 +1,103 @@
+"""What stands around the demo's gateway."""
+
+import asyncio
+from typing import Any
+
+import pytest
+from aiohttp import ClientSession
+
+from gateway.crypto.sealing import KeyRing, Sealer
+from gateway.demo import start
+from gateway.demo.configuration import Options, configure
+from gateway.demo.dependencies import Dependencies, dependencies, register
+from gateway.domain.enrolment import EnrolmentSet
+from gateway.domain.policy import FactorKind
+from gateway.domain.ports import SystemClock, SystemRandom
+from gateway.keycloak.clients import KeycloakClients
+from gateway.keycloak.profile import UserProfiles
+from gateway.second_factor.enrolments import Enrolments
+from gateway.store.locks import StoreLock
+from gateway.store.memory import MemoryStore
+
+CLOCK = SystemClock()
+
+
+async def test_the_disabled_agent_is_disabled_and_the_others_are_not(around: Dependencies) -> None:
+    for people in around.people.values():
+        assert [p.user.username for p in people if not p.user.enabled] == ["dora"]
+
+
+async def test_the_registered_agent_has_a_sealed_set_at_each_tenant_and_nobody_else_has(around: Dependencies) -> None:
+    ring = start.new_ring(CLOCK)
+    kinds = {}
+    for tenant in configure(Options(), around).tenants:
+        await register(tenant, around, ring, CLOCK)
+        for person in around.people[tenant.id]:
+            kept = await enrolled(tenant, ring, person.user.id)
+            assert kept.backup_codes == person.backup_codes
+            assert [(e.factor, e.address, e.secret) for e in kept.enrolments] == [
+                (e.factor, e.address, e.secret) for e in person.enrolments
+            ]
+            if kept.enrolments:
+                kinds[tenant.id] = (person.user.username, [e.factor for e in kept.enrolments], len(kept.backup_codes))
+    assert kinds == {
+        "expertflow": ("ben", [FactorKind.EMAIL], 0),
+        "efcx": ("ben", [FactorKind.TOTP], 0),
+        "cloudcx": ("ben", [FactorKind.EMAIL, FactorKind.TOTP], 10),
+    }
+
+
+async def test_secrets_and_backup_codes_are_new_each_time(around: Dependencies) -> None:
+    async with dependencies(CLOCK) as others:
+        for tenant_id, people in around.people.items():
+            for mine, theirs in zip(people, others.people[tenant_id], strict=True):
+                assert {e.secret for e in mine.enrolments if e.secret}.isdisjoint(e.secret for e in theirs.enrolments)
+                assert set(mine.backup_codes).isdisjoint(theirs.backup_codes)
+
+
+async def test_two_demos_at_once_share_no_port(around: Dependencies) -> None:
+    async with dependencies(CLOCK) as others:
+        assert others.inbox.port != around.inbox.port
+        assert others.provider != around.provider
+
+
+@pytest.mark.attack("F28")
+async def test_the_identity_provider_answers_loopback_names_only(around: Dependencies) -> None:
+    url = f"{around.provider}/auth/realms/expertflow/.well-known/openid-configuration"
+    async with ClientSession() as browser:
+        async with browser.get(url) as response:
+            assert response.status == 200
+        async with browser.get(url, headers={"Host": "evil.example"}) as response:
+            assert response.status == 421
+
+
+@pytest.mark.attack("F28")
+async def test_every_port_of_the_demo_is_on_loopback(around: Dependencies) -> None:
+    urls = [around.provider, *around.apps.values()]
+    assert all(url.startswith("http://127.0.0.1:") for url in urls)
+    await asyncio.gather(*(_refused_elsewhere(int(url.rpartition(":")[2])) for url in urls))
+
+
+async def _refused_elsewhere(port: int) -> None:
+    """Another loopback address of this machine is not listened on, so no other address is."""
+    with pytest.raises(OSError, match=r"refused|Connect call failed"):
+        await asyncio.open_connection("127.0.0.2", port)
+
+
+async def enrolled(tenant: Any, ring: KeyRing, user_id: str) -> EnrolmentSet:
+    """The set of a user, read as the gateway reads it."""
+    store, connections, random = MemoryStore(CLOCK), KeycloakClients(), SystemRandom()
+    reader = Enrolments(
+        profile=UserProfiles(connections),
+        store=store,
+        sets=Sealer(ring, "enrolments", random),
+        guards=Sealer(ring, "guards", random),
+        lock=StoreLock(store, CLOCK, random),
+        clock=CLOCK,
+        on_unguarded=lambda _tenant, _user: None,
+    )
+    found = await reader.read(tenant, user_id)
+    await connections.close()
+    await store.close()
+    assert isinstance(found, EnrolmentSet)
+    return found

@@ -1,0 +1,253 @@
+"""CloudCX: after the password one page that takes whichever code one has, and what helps who lost the phone."""
+
+import asyncio
+import json
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import pytest
+
+from tests.dependencies.keycloak import Keycloak
+from tests.dependencies.keycloak_admin import Person as User
+from tests.dependencies.mail import MailServer
+from tests.dependencies.upstream import EchoUpstream
+from tests.journeys.conftest import Site, whole
+from tests.journeys.installation import Folder
+from tests.journeys.person import Answer, Person, code_for, codes_to, listed
+from tests.journeys.second_factor.conftest import CLOUDCX
+from tests.journeys.second_factor.phone import both, first_app, next_step, set_up_app, set_up_mail
+
+pytestmark = pytest.mark.keycloak
+MINUTE = 60
+
+
+async def asked(site: Site, agent: Person, user: User) -> Answer:
+    """A browser of its own at the page after the password."""
+    shown = await agent.password(user.username, user.password)
+    assert shown.step == "verify", shown.body
+    return shown
+
+
+@pytest.mark.row("CC-13")
+async def test_one_page_takes_the_code_of_the_app_and_mails_nothing_unasked(cloud: Site) -> None:
+    user = cloud.user()
+    async with cloud.person() as agent:
+        phone, _ = await both(cloud, agent, user)
+    sent = len(cloud.mail.messages)
+    async with cloud.person() as again:
+        shown = await asked(cloud, again, user)
+        assert set(shown.body["any_of"]) == {"email", "totp", "backup-code", "admin-code"}
+        page = await again.page()
+        assert page.count('name="code"') == 1
+        assert (await again.do("verify", code=phone.code())).step == "done"
+    assert len(cloud.mail.messages) == sent
+
+
+@pytest.mark.row("CC-13")
+async def test_the_same_page_mails_a_code_on_request_and_takes_it(cloud: Site) -> None:
+    user = cloud.user()
+    assert user.email
+    async with cloud.person() as agent:
+        await both(cloud, agent, user)
+    sent = len(codes_to(cloud.mail, user.email))
+    cloud.clock.advance(61)
+    async with cloud.person() as again:
+        await asked(cloud, again, user)
+        assert (await again.do("verify", "send")).problem is None
+        code = await code_for(cloud.mail, user.email, sent + 1)
+        assert (await again.do("verify", code=code)).step == "done"
+
+
+@pytest.mark.row("CC-13")
+async def test_a_mail_on_its_way_leaves_the_app_good_and_the_app_leaves_the_mail_unused(cloud: Site) -> None:
+    user = cloud.user()
+    assert user.email
+    async with cloud.person() as agent:
+        phone, _ = await both(cloud, agent, user)
+    cloud.clock.advance(61)
+    async with cloud.person() as again:
+        await asked(cloud, again, user)
+        await again.do("verify", "send")
+        assert (await again.do("verify", code=phone.code())).step == "done"
+
+
+@pytest.mark.row("CC-13")
+async def test_with_mail_alone_the_code_goes_out_at_once(cloud: Site) -> None:
+    user = cloud.user()
+    assert user.email
+    async with cloud.person() as agent:
+        await agent.password(user.username, user.password)
+        await set_up_mail(cloud, agent, user)
+        await agent.do("backup-codes")
+    async with cloud.person() as again:
+        assert (await again.login(user.username, user.password, user.email, cloud.mail)).step == "done"
+
+
+@pytest.mark.row("CC-06", "CC-13")
+async def test_each_backup_code_works_once_on_the_same_page_and_is_gone_from_the_list(cloud: Site) -> None:
+    user = cloud.user()
+    async with cloud.person() as agent:
+        phone, codes = await both(cloud, agent, user)
+        used = codes[0].lower().replace("-", " ")
+        async with cloud.person() as lost:
+            await asked(cloud, lost, user)
+            assert (await lost.do("verify", code=used)).step == "done"
+        async with cloud.person() as thief:
+            await asked(cloud, thief, user)
+            refused = await thief.do("verify", code=codes[0])
+            assert (refused.status, refused.step, refused.problem) == (422, "verify", "wrong-code")
+            assert (await thief.do("verify", code=codes[1])).step == "done"
+        assert "8 codes left" in await agent.page("/-/account")
+        tab = await (await agent.tab("/-/account")).press("show-codes")
+        assert listed((await tab.send("verify", code=phone.code())).text) == codes[2:]
+
+
+@pytest.mark.row("CC-06")
+async def test_the_last_backup_code_says_that_all_are_used(cloud: Site) -> None:
+    cloud.change(backupCodes=1)
+    user = cloud.user()
+    async with cloud.person() as agent:
+        phone, (only,) = await both(cloud, agent, user)
+        async with cloud.person() as lost:
+            await asked(cloud, lost, user)
+            assert (await lost.do("verify", code=only)).step == "done"
+        assert "All codes are used" in await agent.page("/-/account")
+    async with cloud.person() as again:
+        await asked(cloud, again, user)
+        assert "All your backup codes are used" in await again.page()
+        assert (await again.do("verify", code=phone.code())).step == "done"
+
+
+@pytest.mark.row("CC-06")
+async def test_who_registered_before_there_were_backup_codes_is_not_told_that_all_are_used(cloud: Site) -> None:
+    cloud.change(backupCodes=0)
+    user = cloud.user()
+    async with cloud.person() as agent:
+        await agent.password(user.username, user.password)
+        await set_up_app(cloud, agent, user)
+        cloud.change(backupCodes=10)
+        assert "You have none yet." in await agent.page("/-/account")
+    async with cloud.person() as again:
+        await asked(cloud, again, user)
+        assert "All your backup codes are used" not in await again.page()
+
+
+@pytest.mark.row("CC-08")
+async def test_the_code_page_says_that_only_an_administrator_can_help_who_lost_everything(cloud: Site) -> None:
+    user = cloud.user()
+    async with cloud.person() as agent:
+        await both(cloud, agent, user)
+    async with cloud.person() as lost:
+        await asked(cloud, lost, user)
+        assert "Only your administrator can help you then." in await lost.page()
+
+
+Issue = Callable[[User], Awaitable[str]]
+
+
+@pytest.fixture
+async def shared(
+    settings: Folder, keycloak: Keycloak, mail_server: MailServer, echo_upstream: EchoUpstream, redis_url: str
+) -> AsyncIterator[Site]:
+    """CloudCX on Redis, so that the command line reaches what the gateway keeps."""
+    settings.tenant["tenantSettings"]["twoFAConfigs"] = dict(CLOUDCX)
+    settings.gateway["store"] = {"url": redis_url}
+    async with whole(settings, keycloak, mail_server, echo_upstream) as site:
+        next_step(site)
+        yield site
+
+
+@pytest.fixture
+def issue(shared: Site) -> Issue:
+    """An operator runs `efcx-gateway user code`; gives the code that it showed."""
+
+    async def run(user: User) -> str:
+        words = ["user", "code", user.username, "--tenant", "expertflow", "--config", str(shared.settings.file)]
+        command = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "gateway", *words, "--json", stdout=asyncio.subprocess.PIPE
+        )
+        out, _ = await command.communicate()
+        assert command.returncode == 0
+        told = json.loads(out)
+        assert (told["username"], told["minutes"]) == (user.username, 30)
+        return str(told["code"])
+
+    return run
+
+
+@pytest.mark.row("CC-15", "CC-16")
+async def test_an_administrators_code_is_entered_on_the_same_page_and_works_once(shared: Site, issue: Issue) -> None:
+    user = shared.user()
+    async with shared.person() as agent:
+        await both(shared, agent, user)
+    code = await issue(user)
+    async with shared.person() as lost:
+        await asked(shared, lost, user)
+        spoken = " ".join(code[i : i + 4] for i in range(0, 12, 4))
+        assert (await lost.do("verify", code=spoken)).step == "done"
+    async with shared.person() as thief:
+        await asked(shared, thief, user)
+        refused = await thief.do("verify", code=code)
+        assert (refused.step, refused.problem) == ("verify", "wrong-code")
+    assert [line["factor"] for line in shared.audit.of("code_accepted")][-1] == "admin-code"
+
+
+@pytest.mark.row("CC-15")
+async def test_an_administrators_code_dies_with_a_newer_one(shared: Site, issue: Issue) -> None:
+    user = shared.user()
+    async with shared.person() as agent:
+        await both(shared, agent, user)
+    older, newer = await issue(user), await issue(user)
+    async with shared.person() as lost:
+        await asked(shared, lost, user)
+        assert (await lost.do("verify", code=older)).problem == "wrong-code"
+        assert (await lost.do("verify", code=newer)).step == "done"
+
+
+@pytest.mark.row("CC-15")
+async def test_an_administrators_code_dies_after_thirty_minutes(shared: Site, issue: Issue) -> None:
+    user = shared.user()
+    async with shared.person() as agent:
+        await both(shared, agent, user)
+    code = await issue(user)
+    shared.clock.advance(28 * MINUTE)
+    async with shared.person() as lost:
+        await asked(shared, lost, user)
+        shared.clock.advance(2 * MINUTE)
+        assert (await lost.do("verify", code=code)).problem == "wrong-code"
+
+
+@pytest.mark.row("CC-15")
+async def test_an_administrators_code_is_good_for_nobody_else(shared: Site, issue: Issue) -> None:
+    user, other = shared.user(), shared.user()
+    async with shared.person() as agent, shared.person() as dependency:
+        await both(shared, agent, user)
+        await both(shared, dependency, other)
+    code = await issue(user)
+    async with shared.person() as thief:
+        await asked(shared, thief, other)
+        assert (await thief.do("verify", code=code)).problem == "wrong-code"
+    async with shared.person() as lost:
+        await asked(shared, lost, user)
+        assert (await lost.do("verify", code=code)).step == "done"
+
+
+@pytest.mark.row("CC-16")
+async def test_an_administrators_code_is_no_way_around_the_password(shared: Site, issue: Issue) -> None:
+    user = shared.user()
+    async with shared.person() as agent:
+        await both(shared, agent, user)
+    code = await issue(user)
+    async with shared.person() as thief:
+        assert (await thief.password(user.username, code)).problem == "wrong-password"
+        assert (await thief.do("verify", code=code)).step == "password"
+
+
+async def test_administrators_codes_count_for_nothing_where_they_are_off(app_site: Site) -> None:
+    user = app_site.user()
+    async with app_site.person() as agent:
+        await first_app(app_site, agent, user)
+    async with app_site.person() as again:
+        shown = await asked(app_site, again, user)
+        assert "any_of" not in shown.body
+        assert (await again.do("verify", code="123456789012")).problem == "wrong-code"

@@ -1,0 +1,199 @@
+"""Who may register a first factor with the password alone (GW-27), and whose code vouches for him else."""
+
+import pytest
+
+from tests.dependencies.keycloak_admin import Person as User
+from tests.dependencies.keycloak_admin import new_password
+from tests.journeys.conftest import Site
+from tests.journeys.person import Answer, Person, code_for, wrong
+from tests.journeys.second_factor.administrator import admin_code
+from tests.journeys.second_factor.phone import next_step, scan
+
+DAY = 86_400
+keycloak = pytest.mark.keycloak
+
+
+async def typed_and_proved(site: Site, agent: Person, user: User, address: str) -> Answer:
+    """From the password to the right code of the typed address."""
+    before = len(site.mail.to(address))
+    assert (await agent.to_code(user.username, user.password, address)).step == "verify"
+    return await agent.do("verify", code=await code_for(site.mail, address, before + 1))
+
+
+def nothing_kept(site: Site, user: User) -> bool:
+    """Whether no registration of this user stands in Keycloak."""
+    return site.keycloak.admin.attribute(user.id) == []
+
+
+@keycloak
+@pytest.mark.row("GW-27")
+@pytest.mark.attack("F5")
+async def test_the_verified_profile_address_itself_needs_no_other_code(site: Site) -> None:
+    site.change(registration="guarded")
+    user = site.user()
+    assert user.email
+    async with site.person() as agent:
+        assert (await typed_and_proved(site, agent, user, user.email)).step == "done"
+
+
+@keycloak
+@pytest.mark.row("GW-27")
+@pytest.mark.attack("F5")
+async def test_another_address_needs_a_code_from_the_profiles_too(site: Site) -> None:
+    site.change(registration="guarded")
+    user = site.user()
+    assert user.email
+    async with site.person() as agent:
+        asked = await typed_and_proved(site, agent, user, "other@example.com")
+        assert (asked.status, asked.step) == (200, "verify")
+        assert asked.body["sent_to"].endswith(".com")
+        assert nothing_kept(site, user)
+        assert (await agent.get("/unified-admin/")).status == 303
+        typed_code = await code_for(site.mail, "other@example.com")
+        code = await code_for(site.mail, user.email)
+        assert (await agent.do("verify", code=typed_code)).problem == "wrong-code"
+        assert (await agent.do("verify", code=wrong(code))).problem == "wrong-code"
+        assert (await agent.do("verify", code=code)).step == "done"
+    site.clock.advance(61)
+    async with site.person() as again:
+        assert (await again.login(user.username, user.password, "other@example.com", site.mail)).step == "done"
+
+
+@keycloak
+@pytest.mark.row("GW-27")
+@pytest.mark.attack("F5")
+async def test_an_intruder_with_the_password_alone_registers_nothing(site: Site) -> None:
+    site.change(registration="guarded")
+    user = site.user()
+    assert user.email
+    async with site.person() as intruder:
+        await typed_and_proved(site, intruder, user, "intruder@example.com")
+        for _ in range(5):
+            last = await intruder.do("verify", code=wrong(await code_for(site.mail, user.email)))
+        assert last.problem == "limit-exceeded"
+        assert nothing_kept(site, user)
+    async with site.person() as owner:
+        site.clock.advance(61)
+        assert (await owner.password(user.username, user.password)).step == "register"
+
+
+@keycloak
+@pytest.mark.row("GW-27")
+async def test_an_administrators_code_vouches_too(site: Site) -> None:
+    site.change(registration="guarded")
+    user = site.user()
+    async with site.person() as agent:
+        assert (await typed_and_proved(site, agent, user, "other@example.com")).step == "verify"
+        assert (await agent.do("verify", code=await admin_code(site, user))).step == "done"
+
+
+@keycloak
+@pytest.mark.row("GW-27")
+@pytest.mark.attack("F5")
+async def test_an_unverified_profile_address_vouches_for_nobody(site: Site) -> None:
+    site.change(registration="guarded")
+    user = site.user(email_verified=False)
+    assert user.email
+    async with site.person() as agent:
+        assert (await typed_and_proved(site, agent, user, "other@example.com")).step == "done"  # made today
+    assert not site.mail.to(user.email)
+
+
+@keycloak
+@pytest.mark.row("GW-27")
+async def test_who_has_no_profile_address_registers_openly_at_first(site: Site) -> None:
+    site.change(registration="guarded")
+    user = site.user(email=None)
+    async with site.person() as agent:
+        assert (await typed_and_proved(site, agent, user, "new@example.com")).step == "done"
+
+
+@pytest.mark.row("GW-27")
+@pytest.mark.attack("F5")
+async def test_fourteen_days_later_he_needs_an_administrators_code(cloud_for_days: Site) -> None:
+    site = cloud_for_days
+    site.change(registration="guarded", enrolment="required", registrationContact="any")
+    old, pioneer = site.user(email=None), site.user(email=None)
+    async with site.person() as first:
+        await first.password(pioneer.username, pioneer.password)  # from now on the fourteen days run
+    site.clock.advance(15 * DAY)
+    async with site.person() as agent, site.person() as newcomer:
+        phone = await register_app(site, agent, old)
+        asked = await agent.do("register", code=phone)
+        assert asked.step == "verify"
+        assert nothing_kept(site, old)
+        assert (await agent.do("verify", code="000000000000")).problem == "wrong-code"
+        kept = await agent.do("verify", code=await admin_code(site, old))
+        assert kept.step == "backup-codes"
+        made_today = site.user(email=None)
+        phone = await register_app(site, newcomer, made_today)
+        assert (await newcomer.do("register", code=phone)).step == "backup-codes"
+
+
+async def register_app(site: Site, agent: Person, user: User) -> str:
+    """Pick the app; the code it shows."""
+    assert (await agent.password(user.username, user.password)).step == "register"
+    next_step(site)
+    return (await scan(site, await agent.do("register", factor="totp"))).code()
+
+
+@keycloak
+@pytest.mark.row("GW-27")
+@pytest.mark.attack("F5")
+async def test_a_due_password_always_needs_an_administrators_code(site: Site) -> None:
+    site.change(registration="guarded")
+    users = [site.user(required_actions=("UPDATE_PASSWORD",)), site.user(email=None)]
+    site.keycloak.admin.change(users[1].id, requiredActions=["UPDATE_PASSWORD"])
+    for user in users:
+        address = user.email or "temporary@example.com"
+        async with site.person() as agent:
+            assert (await typed_and_proved(site, agent, user, address)).step == "verify"
+            assert nothing_kept(site, user)
+            assert (await agent.do("verify", code=await admin_code(site, user))).step == "new-password"
+            assert len(site.keycloak.admin.attribute(user.id)) == 1
+            assert (await agent.do("new-password", new_password=new_password())).step == "verify"
+            assert (await agent.do("verify", code=await code_for(site.mail, address, 2))).step == "done"
+
+
+@keycloak
+@pytest.mark.row("GW-27")
+@pytest.mark.attack("F5")
+async def test_with_admin_code_every_first_registration_needs_one_and_nothing_is_mailed_for_it(site: Site) -> None:
+    site.change(registration="admin_code")
+    user = site.user()
+    assert user.email
+    async with site.person() as agent:
+        asked = await typed_and_proved(site, agent, user, user.email)
+        assert asked.step == "verify"
+        assert asked.body["sent_to"] is None
+        assert (await agent.do("verify", "send")).step == "verify"
+        assert len(site.mail.to(user.email)) == 1
+        assert (await agent.do("verify", code="123456")).problem == "wrong-code"
+        assert nothing_kept(site, user)
+        assert (await agent.do("verify", code=await admin_code(site, user))).step == "done"
+    site.clock.advance(61)
+    async with site.person() as again:
+        assert (await again.login(user.username, user.password, user.email, site.mail)).step == "done"
+
+
+@keycloak
+@pytest.mark.row("GW-27")
+async def test_a_code_of_an_administrator_is_no_way_around_the_typed_address(site: Site) -> None:
+    site.change(registration="admin_code")
+    user = site.user()
+    async with site.person() as agent:
+        await agent.to_code(user.username, user.password, "typed@example.com")
+        code = await admin_code(site, user)
+        assert (await agent.do("verify", code=code)).problem == "wrong-code"
+        assert nothing_kept(site, user)
+
+
+@keycloak
+@pytest.mark.row("GW-27", "EF-11")
+async def test_open_registration_is_the_preset_and_tells_the_profile_address(site: Site) -> None:
+    user = site.user()
+    assert user.email
+    async with site.person() as agent:
+        assert (await typed_and_proved(site, agent, user, "other@example.com")).step == "done"
+    await site.mail.wait(2)
+    assert len(site.mail.to(user.email)) == 1

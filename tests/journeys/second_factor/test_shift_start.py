@@ -1,0 +1,145 @@
+"""Mail at shift start (GW-34): 2,000 people, a relay that takes 30 mails a minute and cuts one connection in ten."""
+
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import structlog
+
+from gateway.delivery.smtp import Mailer
+from gateway.domain.channel import MailSecurity, Relay
+from tests.contract.stand_in import StandIn
+from tests.dependencies.mail import MailServer
+from tests.dependencies.upstream import EchoUpstream
+from tests.journeys.conftest import Site, whole
+from tests.journeys.installation import folder
+from tests.journeys.person import Answer, Person, code_for
+from tests.journeys.second_factor.shift_start_load import MINUTE, CountingRelay, ShiftStart
+from tests.login.login_harness import PACED, flow_harness
+
+PEOPLE = 2000
+
+
+@pytest.fixture(autouse=True)
+def quiet() -> Iterator[None]:
+    """Twenty thousand lines of log help nobody."""
+    structlog.configure(processors=[_nothing])
+    yield
+    structlog.reset_defaults()
+
+
+def _nothing(_logger: object, _name: str, _event: structlog.types.EventDict) -> structlog.types.EventDict:
+    raise structlog.DropEvent
+
+
+@pytest.mark.slow
+@pytest.mark.row("GW-34")
+@pytest.mark.timeout(300)
+async def test_two_thousand_people_at_thirty_mails_a_minute_all_get_in_and_nobody_gets_two_codes() -> None:
+    of = flow_harness()
+    relay = CountingRelay(of.clock)
+    channel = replace(PACED, relays=(Relay("127.0.0.1", relay.port, MailSecurity.NONE),))
+    mailer = Mailer(of.clock, of.bench.random)
+    of.bench.mailer = mailer
+    of.bench.use(of.bench.store)
+    shift = ShiftStart(type(of)(of.bench, channel), relay)
+    for n in range(PEOPLE):
+        shift.arrives(f"agent{n}", after=n * 300 / PEOPLE)
+    async with relay.listening():
+        await shift.run()
+        await mailer.close()
+
+    people = shift.people
+    problems = sum((p.problems for p in people), Counter())
+    assert all(person.done for person in people)
+    assert sum(person.problems["queued"] > 0 for person in people) > PEOPLE * 0.9
+    assert set(problems) <= {"queued", "send-failed"}  # no code expired, sent or unsent; nobody met a limit
+    mails = Counter(to for _, to, _ in relay.taken)
+    assert len(mails) == PEOPLE
+    assert max(mails.values()) == 1
+    assert relay.refused == 0
+    assert relay.cuts.total() > PEOPLE / 20
+    assert max(person.done - person.begun for person in people) < PEOPLE / 30 * 1.15 * MINUTE
+    assert all((p.browser.login.tokens.refresh_expires_at or 0) > p.done for p in people if p.browser.login.tokens)
+
+
+@pytest.fixture
+async def paced(
+    tmp_path: Path, stand_in: StandIn, mail_server: MailServer, echo_upstream: EchoUpstream
+) -> AsyncIterator[Site]:
+    """A gateway whose relay takes two mails a minute; Keycloak's clock goes with the gateway's."""
+    settings = folder(tmp_path, keycloak=stand_in.server, mail=mail_server, app=echo_upstream.url)
+    settings.gateway["channels"][0]["rate"] = 2
+    async with whole(settings, stand_in.server, mail_server, echo_upstream) as site:
+        stand_in.realms[stand_in.server.realm].clock = site.clock
+        yield site
+
+
+async def waiting(site: Site, person: Person) -> Answer:
+    """`person` has typed an address and waits behind another user for the code."""
+    async with site.person() as early:
+        user = site.user()
+        await early.to_code(user.username, user.password, "early@cc.example")
+    user = site.user()
+    return await person.to_code(user.username, user.password, "anna@cc.example")
+
+
+@pytest.mark.row("GW-34")
+async def test_a_program_reads_that_its_code_is_queued_and_for_how_long(paced: Site) -> None:
+    async with paced.person() as anna:
+        answer = await waiting(paced, anna)
+        assert (answer.status, answer.step, answer.problem) == (202, "verify", "queued")
+        assert 0 < answer.body["problem"]["retry_after"] <= 32
+        assert answer.headers["Retry-After"] == str(answer.body["problem"]["retry_after"])
+        assert answer.body["expires_in"] is None
+        paced.clock.advance(answer.body["problem"]["retry_after"])
+        answer = await anna.look()
+        assert (answer.status, answer.problem) == (200, None)
+        assert answer.body["expires_in"] == 120
+        answer = await anna.do("verify", code=await code_for(paced.mail, "anna@cc.example"))
+        assert answer.step == "done"
+
+
+@pytest.mark.row("GW-34")
+async def test_the_page_shows_the_queue_and_asks_again_by_itself(paced: Site) -> None:
+    async with paced.person() as anna:
+        await waiting(paced, anna)
+        page = await anna.get("/-/login/verify")
+        text = await page.text()
+        assert page.status == 200
+        assert 0 < int(page.headers["Refresh"]) <= 33
+        assert "Your code will be sent in" in text
+        assert "Many people are signing in" in text
+        assert 'value="resend"' not in text  # asking for it would change nothing
+        paced.clock.advance(int(page.headers["Refresh"]))
+        page = await anna.get("/-/login/verify")
+        assert "Refresh" not in page.headers
+        assert "Your code will be sent in" not in await page.text()
+        assert len(paced.mail.to("anna@cc.example")) == 1
+
+
+@pytest.mark.row("GW-34")
+async def test_a_form_that_leads_to_the_queue_goes_on_to_its_page(paced: Site) -> None:
+    async with paced.person() as early, paced.person() as anna:
+        first, second = paced.user(), paced.user()
+        await early.to_code(first.username, first.password, "early@cc.example")
+        await anna.password(second.username, second.password)
+        await anna.do("register", address="anna@cc.example")
+        answer = await anna.submit("confirm", "send")
+        assert answer.status == 303
+        assert "/login/verify" in answer.headers["Location"]
+
+
+@pytest.mark.row("GW-34")
+async def test_another_address_keeps_the_place(paced: Site) -> None:
+    async with paced.person() as anna:
+        left = (await waiting(paced, anna)).body["problem"]["retry_after"]
+        assert (await anna.do("verify", "edit")).step == "register"
+        await anna.do("register", address="other@cc.example")
+        answer = await anna.do("confirm", "send")
+        assert answer.body["problem"]["retry_after"] <= left
+        paced.clock.advance(left)
+        await anna.look()
+        assert [m.rcpt_tos for m in paced.mail.messages[1:]] == [("other@cc.example",)]

@@ -1,0 +1,267 @@
+"""CloudCX: a browser that is not asked again for some days, and everything that ends it.
+
+On the stand-in identity provider, whose clock goes with the test's.
+"""
+
+from dataclasses import dataclass
+
+import pytest
+
+from tests.dependencies.keycloak_admin import Person as User
+from tests.dependencies.keycloak_admin import new_password
+from tests.journeys.conftest import Site
+from tests.journeys.person import Answer, Person
+from tests.journeys.second_factor.phone import Phone, both, next_step, proved
+
+DAY = 86_400
+TRUST = "gateway-trust"
+
+
+@dataclass
+class Desk:
+    """One user with mail and app on, at a tenant that allows to skip."""
+
+    site: Site
+    user: User
+    phone: Phone
+
+    async def sign_in(self, browser: Person, *, remember: bool = False) -> None:
+        """The whole login with the app's code, the box ticked or not."""
+        browser.csrf = ""
+        assert (await browser.password(self.user.username, self.user.password)).step == "verify"
+        ticked = {"remember": "yes"} if remember else {}
+        next_step(self.site)
+        assert (await browser.do("verify", code=self.phone.code(), **ticked)).step == "done"
+
+    async def password(self, browser: Person) -> Answer:
+        """The password only, after a logout."""
+        await leave(browser)
+        return await browser.password(self.user.username, self.user.password)
+
+
+async def leave(browser: Person) -> None:
+    """Sign out; what the browser keeps it keeps."""
+    if browser.cookie("gateway-session"):
+        await browser.logout()
+    browser.csrf = ""
+
+
+async def new_desk(site: Site, days: int = 14) -> Desk:
+    """A new user."""
+    site.change(trustBrowserDays=days)
+    user = site.user()
+    async with site.person() as agent:
+        phone, _ = await both(site, agent, user)
+    return Desk(site, user, phone)
+
+
+@pytest.mark.row("CC-10")
+@pytest.mark.attack("F26")
+async def test_the_page_offers_it_unticked_and_says_for_how_many_days(cloud_for_days: Site) -> None:
+    flow_harness = await new_desk(cloud_for_days, days=30)
+    async with cloud_for_days.person() as browser:
+        await browser.password(flow_harness.user.username, flow_harness.user.password)
+        page = await browser.page()
+        box = page[page.index('type="checkbox"') :].partition(">")[0]
+        assert 'name="remember"' in box
+        assert "checked" not in box
+        assert "30 days" in page
+
+
+@pytest.mark.row("CC-10", "CC-12")
+@pytest.mark.parametrize("days", [14, 30, 60, 90])
+async def test_it_is_not_asked_again_until_the_days_are_over(cloud_for_days: Site, days: int) -> None:
+    flow_harness = await new_desk(cloud_for_days, days)
+    async with cloud_for_days.person() as browser:
+        await flow_harness.sign_in(browser, remember=True)
+        cloud_for_days.clock.advance((days - 1) * DAY)
+        assert (await flow_harness.password(browser)).step == "done"
+        opened = cloud_for_days.audit.of("session_opened")[-1]
+        assert (opened["satisfied"], opened["rule"]) == ("trusted", "trusted-browser")
+        cloud_for_days.clock.advance(DAY)  # since the factor was judged, not since it was last skipped
+        assert (await flow_harness.password(browser)).step == "verify"
+
+
+@pytest.mark.row("CC-10")
+async def test_an_unticked_box_trusts_nothing(cloud_for_days: Site) -> None:
+    flow_harness = await new_desk(cloud_for_days)
+    async with cloud_for_days.person() as browser:
+        await flow_harness.sign_in(browser)
+        assert browser.cookie(TRUST) is None
+        assert (await flow_harness.password(browser)).step == "verify"
+
+
+@pytest.mark.row("CC-09")
+async def test_with_every_login_there_is_no_option_and_a_forged_tick_is_ignored(cloud_for_days: Site) -> None:
+    flow_harness = await new_desk(cloud_for_days, days=0)
+    async with cloud_for_days.person() as browser:
+        await browser.password(flow_harness.user.username, flow_harness.user.password)
+        assert 'name="remember"' not in await browser.page()
+        next_step(cloud_for_days)
+        assert (await browser.do("verify", code=flow_harness.phone.code(), remember="yes")).step == "done"
+        assert browser.cookie(TRUST) is None
+        assert (await flow_harness.password(browser)).step == "verify"
+
+
+@pytest.mark.row("CC-09", "CC-12")
+async def test_a_policy_of_every_login_ends_it_at_once(cloud_for_days: Site) -> None:
+    flow_harness = await new_desk(cloud_for_days)
+    async with cloud_for_days.person() as browser:
+        await flow_harness.sign_in(browser, remember=True)
+        assert browser.cookie(TRUST)
+        cloud_for_days.change(trustBrowserDays=0)
+        assert (await flow_harness.password(browser)).step == "verify"
+
+
+@pytest.mark.row("CC-12")
+@pytest.mark.attack("F26")
+async def test_its_age_is_judged_by_the_policy_of_today(cloud_for_days: Site) -> None:
+    flow_harness = await new_desk(cloud_for_days, days=90)
+    async with cloud_for_days.person() as browser:
+        await flow_harness.sign_in(browser, remember=True)
+        cloud_for_days.clock.advance(20 * DAY)
+        cloud_for_days.change(trustBrowserDays=14)
+        assert (await flow_harness.password(browser)).step == "verify"
+
+
+@pytest.mark.row("CC-12")
+async def test_another_browser_is_not_trusted_nor_one_whose_cookies_are_cleared(cloud_for_days: Site) -> None:
+    flow_harness = await new_desk(cloud_for_days)
+    async with cloud_for_days.person() as browser, cloud_for_days.person() as other:
+        await flow_harness.sign_in(browser, remember=True)
+        assert (await flow_harness.password(other)).step == "verify"
+        await leave(browser)
+        browser.http.cookie_jar.clear()
+        assert (await flow_harness.password(browser)).step == "verify"
+
+
+@pytest.mark.row("CC-12")
+@pytest.mark.attack("F26")
+async def test_a_browser_is_trusted_for_one_user_only(cloud_for_days: Site) -> None:
+    first, second = await new_desk(cloud_for_days), await new_desk(cloud_for_days)
+    async with cloud_for_days.person() as shared:
+        await first.sign_in(shared, remember=True)
+        assert (await second.password(shared)).step == "verify"
+        next_step(cloud_for_days)
+        assert (await shared.do("verify", code=second.phone.code(), remember="yes")).step == "done"
+        assert (await second.password(shared)).step == "done"
+        assert (await first.password(shared)).step == "verify"
+
+
+@pytest.mark.row("CC-12")
+@pytest.mark.attack("F26")
+async def test_it_is_no_login_without_the_password(cloud_for_days: Site) -> None:
+    flow_harness = await new_desk(cloud_for_days)
+    async with cloud_for_days.person() as browser:
+        await flow_harness.sign_in(browser, remember=True)
+        await leave(browser)
+        assert (await browser.get("/unified-admin/")).status == 303
+        assert (await browser.password(flow_harness.user.username, "wrong")).problem == "wrong-password"
+
+
+@pytest.mark.row("CC-12")
+@pytest.mark.attack("F16")
+async def test_a_password_that_was_reset_ends_it(cloud_for_days: Site) -> None:
+    flow_harness = await new_desk(cloud_for_days)
+    async with cloud_for_days.person() as browser:
+        await flow_harness.sign_in(browser, remember=True)
+        new = new_password()
+        cloud_for_days.keycloak.admin.set_password(flow_harness.user.id, new)
+        await leave(browser)
+        assert (await browser.password(flow_harness.user.username, new)).step == "verify"
+    assert cloud_for_days.audit.of("trust_rejected")[-1]["verdict"] == "changed"
+
+
+@pytest.mark.row("CC-12")
+@pytest.mark.attack("F16")
+async def test_an_account_that_was_disabled_stays_out_of_a_trusted_browser(cloud_for_days: Site) -> None:
+    flow_harness = await new_desk(cloud_for_days)
+    async with cloud_for_days.person() as browser:
+        await flow_harness.sign_in(browser, remember=True)
+        cloud_for_days.keycloak.admin.change(flow_harness.user.id, enabled=False)
+        assert (await flow_harness.password(browser)).problem == "wrong-password"
+
+
+@pytest.mark.row("CC-12")
+async def test_a_changed_factor_ends_it_in_every_browser(cloud_for_days: Site) -> None:
+    flow_harness = await new_desk(cloud_for_days)
+    async with cloud_for_days.person() as browser, cloud_for_days.person() as other:
+        await flow_harness.sign_in(browser, remember=True)
+        await flow_harness.sign_in(other)
+        next_step(cloud_for_days)
+        done = await proved(cloud_for_days, other, flow_harness.user, "turn-off", "email", phone=flow_harness.phone)
+        assert done.step == "done"
+        assert (await flow_harness.password(browser)).step == "verify"
+
+
+@pytest.mark.row("CC-12")
+@pytest.mark.attack("F26")
+async def test_a_copied_cookie_that_was_used_ends_it_for_both_and_is_audited(cloud_for_days: Site) -> None:
+    flow_harness = await new_desk(cloud_for_days)
+    async with cloud_for_days.person() as victim, cloud_for_days.person() as thief:
+        await flow_harness.sign_in(victim, remember=True)
+        copied = victim.cookie(TRUST)
+        assert copied
+        thief.set_cookie(TRUST, copied)
+        assert (await flow_harness.password(thief)).step == "done"  # who has password and cookie is in, once
+        assert thief.cookie(TRUST) != copied
+        cloud_for_days.clock.advance(31)
+        assert (await flow_harness.password(victim)).step == "verify"
+        assert cloud_for_days.audit.of("trust_rejected")[-1]["verdict"] == "stolen"
+        assert (await flow_harness.password(thief)).step == "verify"
+
+
+@pytest.mark.row("CC-12")
+async def test_another_tenants_cookie_or_a_made_up_one_is_worth_nothing(cloud_for_days: Site) -> None:
+    flow_harness = await new_desk(cloud_for_days)
+    async with cloud_for_days.person() as browser:
+        await flow_harness.sign_in(browser, remember=True)
+        value = browser.cookie(TRUST)
+        assert value
+        for forged in (value[:-4] + "AAAA", "x", "a.b", value.swapcase()):
+            async with cloud_for_days.person() as thief:
+                thief.set_cookie(TRUST, forged)
+                assert (await flow_harness.password(thief)).step == "verify"
+
+
+@pytest.mark.attack("F18")
+async def test_a_trusted_browser_with_a_due_password_is_asked_all_the_same(cloud_for_days: Site) -> None:
+    flow_harness = await new_desk(cloud_for_days)
+    async with cloud_for_days.person() as browser:
+        await flow_harness.sign_in(browser, remember=True)
+        cloud_for_days.keycloak.admin.change(flow_harness.user.id, requiredActions=["UPDATE_PASSWORD"])
+        asked = await flow_harness.password(browser)
+        assert asked.step == "verify"
+        assert 'name="remember"' not in await browser.page()
+        next_step(cloud_for_days)
+        assert (await browser.do("verify", code=flow_harness.phone.code())).step == "new-password"
+        new = new_password()
+        assert (await browser.do("new-password", new_password=new)).step == "verify"
+        next_step(cloud_for_days)
+        assert (await browser.do("verify", code=flow_harness.phone.code())).step == "done"
+        await leave(browser)
+        assert (await browser.password(flow_harness.user.username, new)).step == "verify"
+
+
+@pytest.mark.attack("F26")
+async def test_a_browser_in_a_listed_network_is_never_trusted(cloud_for_days: Site) -> None:
+    cloud_for_days.settings.tenant["gateway"]["never_trust_from"] = ["127.0.0.0/8"]
+    flow_harness = await new_desk(cloud_for_days)
+    async with cloud_for_days.person() as browser:
+        asked = await browser.password(flow_harness.user.username, flow_harness.user.password)
+        assert asked.step == "verify"
+        assert "Don't ask again" not in await browser.page()
+        next_step(cloud_for_days)
+        await browser.do("verify", code=flow_harness.phone.code(), remember="yes")
+        assert browser.cookie(TRUST) is None
+
+
+@pytest.mark.attack("F26")
+async def test_a_network_listed_later_ends_trust_there(cloud_for_days: Site) -> None:
+    flow_harness = await new_desk(cloud_for_days)
+    async with cloud_for_days.person() as browser:
+        await flow_harness.sign_in(browser, remember=True)
+        assert browser.cookie(TRUST)
+        cloud_for_days.settings.tenant["gateway"]["never_trust_from"] = ["127.0.0.1"]
+        cloud_for_days.change()
+        assert (await flow_harness.password(browser)).step == "verify"

@@ -1,0 +1,358 @@
+"""Whose turn is it? Nobody stalls a victim by typing his name, and many behind one address all get in."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from gateway.domain import errors
+from gateway.keycloak.grant_queue import Busy, GrantQueue, Turn, normalised
+from tests.clock import FakeClock
+
+
+class LocalLock:
+    """A lock that everybody else's replicas leave alone, unless a name is `held` by one of them."""
+
+    def __init__(self) -> None:
+        self.held: set[str] = set()
+        self.names: list[str] = []
+        self.lives: list[float] = []
+
+    @asynccontextmanager
+    async def hold(self, name: str, *, wait: float, ttl: float) -> AsyncIterator[None]:
+        if name in self.held:
+            raise errors.Conflict("another replica")
+        self.held.add(name)
+        self.names.append(name)
+        self.lives.append(ttl)
+        try:
+            yield
+        finally:
+            self.held.discard(name)
+
+
+class Crowd:
+    """Tasks that take a turn, note that they have it, and keep it until the gate lets them go."""
+
+    def __init__(self, queue: GrantQueue) -> None:
+        self.queue = queue
+        self.order: list[str] = []
+        self.at_once = 0
+        self.most_at_once = 0
+        self.gate = asyncio.Semaphore(0)
+        self.tasks: dict[str, asyncio.Task[Turn | Busy]] = {}
+
+    async def send(self, label: str, username: str, address: str, *, known: bool = False) -> None:
+        """Let one more come, until it waits or has its answer."""
+        self.tasks[label] = asyncio.create_task(self._come(label, username, address, known))
+        await settle()
+
+    async def _come(self, label: str, username: str, address: str, known: bool) -> Turn | Busy:
+        async with self.queue.turn("tenant", username, address, known=known) as turn:
+            if isinstance(turn, Turn):
+                self.order.append(label)
+                self.at_once += 1
+                self.most_at_once = max(self.most_at_once, self.at_once)
+                await self.gate.acquire()
+                self.at_once -= 1
+            return turn
+
+    async def next(self) -> None:
+        """Let one that has its turn finish."""
+        self.gate.release()
+        await settle()
+
+    def busy(self) -> set[str]:
+        """Who was sent away."""
+        done = {label: task for label, task in self.tasks.items() if task.done() and not task.cancelled()}
+        return {label for label, task in done.items() if isinstance(task.result(), Busy)}
+
+    async def finish(self) -> None:
+        for _ in self.tasks:
+            self.gate.release()
+        await asyncio.gather(*self.tasks.values(), return_exceptions=True)
+        await self.queue.close()
+
+
+async def no_rest() -> None:
+    """Two turns of one name right after each other."""
+
+
+async def settle() -> None:
+    """Until every task waits for something."""
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
+@pytest.fixture
+def lock() -> LocalLock:
+    return LocalLock()
+
+
+@pytest.fixture
+def queue(lock: LocalLock, clock: FakeClock) -> GrantQueue:
+    return GrantQueue(lock, clock, rest=no_rest)
+
+
+@pytest.fixture
+async def crowd(queue: GrantQueue) -> AsyncIterator[Crowd]:
+    found = Crowd(queue)
+    yield found
+    await found.finish()
+
+
+async def test_a_name_has_one_turn_at_a_time(crowd: Crowd) -> None:
+    for label in ("a", "b", "c"):
+        await crowd.send(label, "agent1", "192.0.2.1")
+    assert crowd.order == ["a"]
+    await crowd.next()
+    assert crowd.order == ["a", "b"]
+    await crowd.finish()
+    assert (crowd.order, crowd.most_at_once) == (["a", "b", "c"], 1)
+
+
+@pytest.mark.parametrize("spelling", ["AGENT1", "ａｇｅｎｔ１", " agent1 ", "Agent1"])
+async def test_every_spelling_of_a_name_is_one_name(crowd: Crowd, spelling: str) -> None:
+    await crowd.send("a", "agent1", "192.0.2.1")
+    await crowd.send("b", spelling, "192.0.2.2")
+    assert crowd.order == ["a"]
+    assert normalised(spelling) == "agent1"
+
+
+@pytest.mark.attack("F20")
+async def test_of_one_address_at_most_two_wait_for_a_name(crowd: Crowd) -> None:
+    for label in ("has it", "waits 1", "waits 2", "too many"):
+        await crowd.send(label, "agent1", "192.0.2.1")
+    assert crowd.busy() == {"too many"}
+
+
+@pytest.mark.attack("F20")
+async def test_of_all_addresses_at_most_five_wait_for_a_name(crowd: Crowd) -> None:
+    for number in range(7):
+        await crowd.send(f"from {number}", "agent1", f"192.0.2.{number}")
+    assert crowd.busy() == {"from 6"}
+
+
+async def test_of_known_browsers_at_most_five_wait_for_a_name(crowd: Crowd) -> None:
+    for number in range(7):
+        await crowd.send(f"{number}", "agent1", "192.0.2.1", known=True)
+    assert crowd.busy() == {"6"}
+
+
+@pytest.mark.attack("F20")
+async def test_how_many_wait_for_a_name_is_the_operators_to_say(lock: LocalLock, clock: FakeClock) -> None:
+    crowd = Crowd(GrantQueue(lock, clock, per_name=2, per_address=1, rest=no_rest))
+    for label, address in (("has it", "1"), ("waits 1", "1"), ("too many of 1", "1"), ("waits 2", "2"), ("full", "3")):
+        await crowd.send(label, "agent1", f"192.0.2.{address}")
+    assert crowd.busy() == {"too many of 1", "full"}
+    await crowd.finish()
+
+
+@pytest.mark.attack("F20")
+async def test_addresses_take_turns(crowd: Crowd) -> None:
+    for label in ("attacker 1", "attacker 2", "attacker 3"):
+        await crowd.send(label, "agent1", "192.0.2.66")
+    await crowd.send("victim", "agent1", "192.0.2.1")
+    await crowd.finish()
+    assert crowd.order == ["attacker 1", "attacker 2", "victim", "attacker 3"]
+
+
+@pytest.mark.attack("F20")
+async def test_against_200_tries_at_once_the_victim_s_known_browser_has_the_next_turn(crowd: Crowd) -> None:
+    for number in range(200):
+        await crowd.send(f"attacker {number}", "victim", f"192.0.2.{number % 50}")
+    await crowd.send("victim", "victim", "198.51.100.7", known=True)
+    await crowd.next()
+    assert crowd.order == ["attacker 0", "victim"]
+    assert len(crowd.busy()) == 200 - 1 - 5
+
+
+@pytest.mark.attack("F20")
+async def test_500_names_behind_one_address_all_get_in(lock: LocalLock, clock: FakeClock) -> None:
+    crowd = Crowd(GrantQueue(lock, clock, shed_after=60.0, rest=no_rest))
+    for number in range(500):
+        await crowd.send(f"agent {number}", f"agent{number}", "192.0.2.1")
+    await crowd.finish()
+    assert len(crowd.order) == 500
+    assert crowd.most_at_once == 20
+    assert crowd.busy() == set()
+
+
+async def test_a_name_rests_after_its_turn_and_nobody_else_waits_for_that(lock: LocalLock, clock: FakeClock) -> None:
+    rested = asyncio.Event()
+
+    async def rest() -> None:
+        await rested.wait()
+
+    crowd = Crowd(GrantQueue(lock, clock, at_once=1, rest=rest))
+    await crowd.send("a", "agent1", "192.0.2.1")
+    await crowd.send("b", "agent1", "192.0.2.1")
+    await crowd.next()
+    await crowd.send("c", "agent2", "192.0.2.1")
+    assert crowd.order == ["a", "c"]
+    assert crowd.tasks["a"].done()
+    await crowd.next()
+    rested.set()
+    await settle()
+    assert crowd.order == ["a", "c", "b"]
+    await crowd.finish()
+
+
+async def test_at_the_end_no_turn_is_left_to_run_out(lock: LocalLock, clock: FakeClock) -> None:
+    queue = GrantQueue(lock, clock)
+    async with queue.turn("tenant", "agent1", "192.0.2.1"):
+        pass
+    assert lock.held
+    await queue.close()
+    assert not lock.held
+
+
+async def test_names_of_two_tenants_do_not_wait_for_each_other(queue: GrantQueue) -> None:
+    async with queue.turn("one", "agent1", "192.0.2.1") as first, queue.turn("two", "agent1", "192.0.2.1") as second:
+        assert (first, second) == (Turn(), Turn())
+
+
+async def test_who_finds_no_place_in_time_is_sent_away_with_a_time(lock: LocalLock, clock: FakeClock) -> None:
+    crowd = Crowd(GrantQueue(lock, clock, at_once=1, shed_after=0.05, rest=no_rest))
+    await crowd.send("a", "agent1", "192.0.2.1")
+    await crowd.send("b", "agent2", "192.0.2.1")
+    assert await crowd.tasks["b"] == Busy(until=clock.now() + 0.05)
+    await crowd.finish()
+
+
+async def test_who_is_still_told_that_all_is_busy_keeps_nobody_waiting(lock: LocalLock, clock: FakeClock) -> None:
+    queue = GrantQueue(lock, clock, at_once=1, shed_after=0.01, rest=no_rest)
+    crowd = Crowd(queue)
+    await crowd.send("a", "agent1", "192.0.2.1")
+    async with queue.turn("tenant", "agent2", "192.0.2.2") as told:
+        assert isinstance(told, Busy)
+        await crowd.next()
+        await crowd.send("c", "agent2", "192.0.2.3")
+        assert crowd.order == ["a", "c"]
+    await crowd.finish()
+
+
+@pytest.mark.slow
+@pytest.mark.attack("F20")
+async def test_in_a_crowd_nobody_waits_for_a_place_longer_than_two_seconds(lock: LocalLock, clock: FakeClock) -> None:
+    crowd = Crowd(GrantQueue(lock, clock, rest=no_rest))
+    for number in range(21):
+        await crowd.send(f"{number}", f"agent{number}", "192.0.2.1")
+    assert await asyncio.wait_for(crowd.tasks["20"], 10) == Busy(until=clock.now() + 2.0)
+    await crowd.finish()
+
+
+async def test_who_waits_too_long_for_a_name_is_sent_away_and_leaves_the_line(
+    lock: LocalLock, clock: FakeClock
+) -> None:
+    crowd = Crowd(GrantQueue(lock, clock, patience=0.05, rest=no_rest))
+    await crowd.send("a", "agent1", "192.0.2.1")
+    await crowd.send("b", "agent1", "192.0.2.1")
+    assert isinstance(await crowd.tasks["b"], Busy)
+    await crowd.next()
+    await crowd.send("c", "agent1", "192.0.2.1")
+    assert crowd.order == ["a", "c"]
+    await crowd.finish()
+
+
+async def test_a_name_held_by_another_replica_is_busy_and_blocks_nobody_here(crowd: Crowd, lock: LocalLock) -> None:
+    await crowd.send("a", "agent1", "192.0.2.1")
+    await crowd.finish()
+    lock.held.add(lock.names[0])
+    await crowd.send("b", "agent1", "192.0.2.1")
+    lock.held.clear()
+    await crowd.send("c", "agent1", "192.0.2.1")
+    assert crowd.busy() == {"b"}
+    assert crowd.order == ["a", "c"]
+
+
+async def test_the_lock_between_replicas_names_no_user_and_outlives_the_turn(crowd: Crowd, lock: LocalLock) -> None:
+    await crowd.send("a", "agent1", "192.0.2.1")
+    assert lock.names[0].startswith("grant:tenant:")
+    assert "agent1" not in lock.names[0]
+    assert lock.lives == [15.0]
+
+
+async def test_who_gives_up_while_waiting_makes_room(crowd: Crowd) -> None:
+    for label in ("a", "b", "c", "d"):
+        await crowd.send(label, "agent1", "192.0.2.1")
+    crowd.tasks["b"].cancel()
+    await settle()
+    await crowd.send("e", "agent1", "192.0.2.1")
+    await crowd.finish()
+    assert crowd.order == ["a", "c", "e"]
+    assert crowd.busy() == {"d"}
+
+
+async def test_who_gives_up_as_the_only_one_of_its_address_holds_nobody_up(crowd: Crowd) -> None:
+    await crowd.send("a", "agent1", "192.0.2.1")
+    await crowd.send("b", "agent1", "192.0.2.2")
+    crowd.tasks["b"].cancel()
+    await crowd.send("c", "agent1", "192.0.2.3")
+    await crowd.next()
+    assert crowd.order == ["a", "c"]
+
+
+async def test_who_gives_up_in_the_moment_of_its_turn_hands_it_on(crowd: Crowd) -> None:
+    for label in ("a", "b", "c"):
+        await crowd.send(label, "agent1", "192.0.2.1")
+    crowd.tasks["b"].cancel()
+    await crowd.next()
+    assert crowd.order == ["a", "c"]
+
+
+async def test_who_gives_up_when_a_place_was_given_to_it_just_now_gives_it_back(
+    lock: LocalLock, clock: FakeClock
+) -> None:
+    queue = GrantQueue(lock, clock, at_once=1, rest=no_rest)
+    crowd = Crowd(queue)
+    async with queue.turn("tenant", "agent1", "192.0.2.1"):
+        await crowd.send("b", "agent2", "192.0.2.2")
+    crowd.tasks["b"].cancel()  # has the place, and has not run since
+    await crowd.send("c", "agent3", "192.0.2.3")
+    assert crowd.order == ["c"]
+    await crowd.finish()
+
+
+async def test_a_place_is_not_given_to_who_gave_up_just_now(lock: LocalLock, clock: FakeClock) -> None:
+    queue = GrantQueue(lock, clock, at_once=1, rest=no_rest)
+    crowd = Crowd(queue)
+    async with queue.turn("tenant", "agent1", "192.0.2.1"):
+        await crowd.send("b", "agent2", "192.0.2.2")
+        crowd.tasks["b"].cancel()  # has not run since, so it still stands in the line
+    await crowd.send("c", "agent3", "192.0.2.3")
+    assert crowd.order == ["c"]
+    await crowd.finish()
+
+
+async def test_who_is_cut_off_in_its_turn_hands_it_on(crowd: Crowd) -> None:
+    await crowd.send("a", "agent1", "192.0.2.1")
+    await crowd.send("b", "agent1", "192.0.2.1")
+    crowd.tasks["a"].cancel()
+    await settle()
+    assert crowd.order == ["a", "b"]
+
+
+async def test_an_error_in_a_turn_ends_it(queue: GrantQueue) -> None:
+    with pytest.raises(errors.Unreachable):
+        async with queue.turn("tenant", "agent1", "192.0.2.1"):
+            raise errors.Unreachable("Keycloak")
+    async with queue.turn("tenant", "agent1", "192.0.2.1") as turn:
+        assert turn == Turn()
+
+
+async def test_nothing_is_remembered_of_a_name_when_nobody_waits(crowd: Crowd, queue: GrantQueue) -> None:
+    for number in range(10):
+        await crowd.send(f"{number}", f"agent{number % 2}", f"192.0.2.{number}")
+    await crowd.finish()
+    assert queue.names_remembered == 0
+
+
+@pytest.mark.attack("F20")
+async def test_the_turn_is_held_over_replicas_for_as_long_as_its_grant_may_take(
+    lock: LocalLock, queue: GrantQueue
+) -> None:
+    async with queue.turn("tenant", "agent1", "192.0.2.1", longest=60.0):
+        pass
+    assert lock.lives[-1] > 60.0

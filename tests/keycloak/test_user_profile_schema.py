@@ -1,0 +1,45 @@
+"""Is every way in which a realm may lose or show the sealed set found, and named with its cure?"""
+
+from typing import Any
+
+import pytest
+
+from gateway.keycloak.user_profile_schema import ATTRIBUTE, WANTED, findings
+
+
+def declared(**changes: Any) -> dict[str, Any]:
+    return {"attributes": [{"name": "email"}, {**WANTED, **changes}]}
+
+
+def test_the_wanted_declaration_has_no_findings() -> None:
+    assert findings(declared()) == ()
+
+
+@pytest.mark.parametrize(
+    ("profile", "words"),
+    [
+        (declared(permissions={"view": ["admin", "user"], "edit": ["admin"]}), "users may see"),
+        (declared(permissions={"view": ["admin"], "edit": ["admin", "user"]}), "users may change"),
+        (declared(permissions={"view": ["admin"], "edit": []}), "administrators may not change"),
+        (declared(permissions=None), "administrators may not change"),
+        (declared(multivalued=False), "not multivalued"),
+        (declared(required={"roles": ["user"]}), "required"),
+        (declared(validations={"length": {"max": "255"}}), "too narrow"),
+        ({"attributes": []}, "not declared, so Keycloak drops it"),
+        ({}, "not declared, so Keycloak drops it"),
+        ({"attributes": [], "unmanagedAttributePolicy": "ADMIN_VIEW"}, "not declared, so Keycloak drops it"),
+        ({"attributes": [], "unmanagedAttributePolicy": "ENABLED"}, "users may see and change"),
+    ],
+)
+def test_what_is_in_the_way_is_named_with_its_cure(profile: dict[str, Any], words: str) -> None:
+    (finding,) = findings(profile)
+    assert words in finding
+    assert f"attribute {ATTRIBUTE}: multivalued on" in finding
+
+
+def test_attributes_that_only_administrators_edit_need_no_declaration() -> None:
+    assert findings({"attributes": [], "unmanagedAttributePolicy": "ADMIN_EDIT"}) == ()
+
+
+def test_a_declaration_without_a_length_is_fine() -> None:
+    assert findings(declared(validations={})) == ()

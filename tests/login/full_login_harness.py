@@ -1,0 +1,505 @@
+"""The whole login, two replicas over one memory store, put together as `assembly` does it.
+
+Keycloak, relay and audit are stand-ins.
+
+`LoginHarness` is everything outside of a browser: the realm, the mailbox, an administrator, time. `LoginBrowser` keeps
+cookies and posts forms. Acts of several tabs may run at once, and every use of the store or the realm may yield.
+"""
+
+import asyncio
+import random
+import re
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field, replace
+from types import SimpleNamespace
+from typing import Any, TypeVar
+
+import pyotp
+
+from gateway import assembly
+from gateway.crypto.sealing import KEY_BYTES, Key, KeyRing
+from gateway.crypto.signing import Signer
+from gateway.domain import errors
+from gateway.domain.channel import Channel, ChannelKind, ChannelType
+from gateway.domain.configuration import Address, Configuration, GatewaySettings, StoreSettings
+from gateway.domain.enrolment import EnrolmentSet
+from gateway.domain.policy import FactorKind, Policy
+from gateway.domain.secret import Secret
+from gateway.domain.session import Session, Tokens
+from gateway.domain.tenant import KeycloakAccess, Tenant
+from gateway.domain.user import Account, User
+from gateway.keycloak.grant_queue import GrantQueue
+from gateway.keycloak.token_endpoint import Granted, NotFullySetUp, WrongPassword
+from gateway.keycloak.users import PasswordRefused
+from gateway.login.begin_in_session import AccountForm, BeginInSession
+from gateway.login.flow import CutShort, Flow, FlowResult
+from gateway.login.handlers import LoginHandlers
+from gateway.login.login_records import Slot
+from gateway.login.record import Act, Login, Step
+from gateway.login.visit import LoginRequest
+from gateway.observe.audit import AuditEvent
+from gateway.rendering.data_root import data_root
+from gateway.rendering.languages import load_languages
+from gateway.rendering.mails import Mails
+from gateway.rendering.templates import build_environment
+from gateway.second_factor import admin_codes
+from gateway.second_factor.admin_codes import AdminCode, AdminCodes
+from gateway.second_factor.enrolments import Tampered
+from gateway.second_factor.trusted_browsers import TrustCookie
+from gateway.sessions.sessions import Sessions
+from gateway.store.locks import StoreLock
+from gateway.store.memory import MemoryStore
+from gateway.store.replica_events import ReplicaEvents
+from gateway.store.single_use import SingleUse
+from gateway.web import cookies
+from gateway.web.csrf import PURPOSE, Csrf
+from tests.clock import FakeClock, SeededRandom
+from tests.login.limit_oracle import LimitOracle
+from tests.second_factor.attributes import Attributes
+from tests.second_factor.challenge_harness import MailBox
+from tests.web.sample import TENANT
+
+CHANNEL = Channel("otp@example.com", ChannelType.EMAIL, ChannelKind.SMTP, sender="otp@example.com")
+LANGUAGES = load_languages(data_root() / "locales", ("en",))
+MAILS = Mails(build_environment(data_root()), LANGUAGES)
+UPDATE_PASSWORD = "UPDATE_PASSWORD"
+HOUR = 3600.0
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Actor:
+    """Whose act this is, and at which browser."""
+
+    person: str = ""
+    browser: str = ""
+
+
+ACTOR: ContextVar[Actor] = ContextVar("actor", default=Actor())  # noqa: B039  # a frozen value
+
+
+class Pausing:
+    """A store that now and then lets others go first, and that may be away."""
+
+    def __init__(self, store: MemoryStore, rng: random.Random, away: set[str]) -> None:
+        self._store = store
+        self._rng = rng
+        self._away = away
+
+    def __getattr__(self, name: str) -> Any:
+        verb = getattr(self._store, name)
+        if name in ("subscribe", "size"):
+            return verb
+
+        async def paused(*args: Any, **kwargs: Any) -> Any:
+            await pause(self._rng)
+            # A lock that cannot be given back is waited for in real time: what it does then has tests of its own.
+            if "store" in self._away and "lock" not in str(args[0]) and self._rng.random() < 0.2:
+                if self._rng.random() < 0.3:
+                    await verb(*args, **kwargs)  # done, and its answer lost
+                raise errors.Unreachable("store", "timeout")
+            return await verb(*args, **kwargs)
+
+        return paused
+
+
+async def pause(rng: random.Random) -> None:
+    """Let others go first, as often as the random numbers say."""
+    for _ in range(rng.randrange(3)):
+        await asyncio.sleep(0)
+
+
+@dataclass
+class LoginPerson:
+    """A user as the realm has him."""
+
+    user: User
+    password: str = "right"
+    due: bool = False
+    credential_date: int | None = 1
+
+
+@dataclass(frozen=True)
+class Grant:
+    """A right password, and what was true of its user when it was given."""
+
+    user: str
+    at: float
+    enrolled: EnrolmentSet
+    credential_date: int | None
+
+
+class FakeRealm:
+    """`SignIn`, `Users` and `Endings` of one realm."""
+
+    def __init__(self, login_harness: "LoginHarness") -> None:
+        self.login_harness = login_harness
+        self.people = {
+            name: LoginPerson(User(f"id-{name}", name, f"{name}@example.com", True)) for name in ("anna", "ben")
+        }
+        self.grants: dict[str, Grant] = {}
+        self.ended: list[str] = []
+
+    async def reached(self) -> None:
+        """Others go first now and then; raises when Keycloak is away."""
+        await pause(self.login_harness.rng)
+        if "keycloak" in self.login_harness.away and self.login_harness.rng.random() < 0.5:
+            raise errors.Unreachable("keycloak", "timeout")
+
+    def person(self, user_id: str) -> LoginPerson:
+        return next(p for p in self.people.values() if p.user.id == user_id)
+
+    async def password(
+        self, access: KeycloakAccess, username: str, password: Secret, client: str = ""
+    ) -> Granted | WrongPassword | NotFullySetUp:
+        await self.reached()
+        person = self.people.get(username)
+        if person is None or person.password != password.reveal():
+            return WrongPassword("Invalid user credentials")
+        return NotFullySetUp() if person.due else Granted(self._tokens(person), person.user)
+
+    async def refresh(self, access: KeycloakAccess, tokens: Tokens) -> Tokens:
+        now = self.login_harness.clock.now()
+        return replace(tokens, access_expires_at=now + 300, refresh_expires_at=now + 1800)
+
+    async def account(self, access: KeycloakAccess, user_id: str) -> Account | None:
+        await self.reached()
+        person = self.person(user_id)
+        actions = (UPDATE_PASSWORD,) if person.due else ()
+        return Account(person.user, True, actions, person.credential_date, created_at=0.0)
+
+    async def find(self, access: KeycloakAccess, username: str) -> Account | None:
+        person = self.people.get(username)
+        return await self.account(access, person.user.id) if person else None
+
+    async def set_password(self, access: KeycloakAccess, user_id: str, new: Secret) -> PasswordRefused | None:
+        await self.reached()
+        if new.reveal() == "weak":
+            return PasswordRefused("Invalid password: minimum length 8.")
+        person = self.person(user_id)
+        if not person.due:
+            self.login_harness.violations.append(f"{ACTOR.get().person} sets a password of {user_id} that is not due")
+        self.login_harness.set_by.append((ACTOR.get().person, person.user.username, new.reveal()))
+        self.login_harness.passwords.append((ACTOR.get(), person.user.username))
+        person.password, person.due = new.reveal(), False
+        if person.credential_date is not None:
+            person.credential_date += 1
+        return None
+
+    async def end_sessions(self, access: KeycloakAccess, user_id: str) -> None:
+        await pause(self.login_harness.rng)
+
+    def begin(self, tenant: Tenant, tokens: Tokens) -> None:
+        self.ended.append(tokens.access)
+
+    def _tokens(self, person: LoginPerson) -> Tokens:
+        now, name = self.login_harness.clock.now(), f"access {len(self.grants)}"
+        enrolled = self.login_harness.enrolled(person.user.username)
+        self.grants[name] = Grant(person.user.username, now, enrolled, person.credential_date)
+        return Tokens(name, f"refresh {len(self.grants)}", now + 300, now + 1800)
+
+
+@dataclass
+class Audited:
+    """One audit line; `login` is the login's id where one was under way, `browser` the browser's name."""
+
+    event: AuditEvent
+    user: str
+    login: str
+    browser: str
+    at: float
+    details: Mapping[str, Any]
+
+
+class LoginHarness:
+    """Everything but the browsers."""
+
+    def __init__(self, policy: Policy, seed: int = 1) -> None:
+        self.clock, self.random, self.rng = FakeClock(), SeededRandom(seed), random.Random(seed)
+        self.tenant = replace(TENANT, policy=policy)
+        self.audit: list[Audited] = []
+        self.mails = MailBox(self.clock)
+        self.profile = Attributes()
+        self.store = MemoryStore(self.clock)
+        self.realm = FakeRealm(self)
+        self.away: set[str] = set()
+        self.violations: list[str] = []
+        self.passwords: list[tuple[Actor, str]] = []
+        self.set_by: list[tuple[str, str, str]] = []
+        self.given: dict[str, str] = {}
+        self.requests = 0
+        store: Any = Pausing(self.store, self.rng, self.away)
+        realm: Any = self.realm
+        ring = KeyRing((Key("00000001", self.random.token_bytes(KEY_BYTES)),))
+        lock = StoreLock(store, self.clock, self.random)
+        self.login_harness = assembly.Services(
+            configuration=lambda: self.configuration,
+            ring=ring,
+            clock=self.clock,
+            random=self.random,
+            audit=SimpleNamespace(write=self._heard),  # type: ignore[arg-type]
+            store=store,
+            lock=lock,
+            once=SingleUse(store, self.clock),
+            replica_events=ReplicaEvents(store=store, random=self.random),
+            sign_in=realm,
+            queue=GrantQueue(lock, self.clock, rest=lambda: asyncio.sleep(0)),
+            endings=realm,
+            users=realm,
+            profile=self.profile,  # type: ignore[arg-type]
+            mailer=self.mails,  # type: ignore[arg-type]
+            mails=MAILS,
+            pages=SimpleNamespace(languages=LANGUAGES),  # type: ignore[arg-type]
+            forms=Csrf(Signer(ring, PURPOSE)),
+        )
+        self.limit_oracle = LimitOracle(self.clock, lambda: (ACTOR.get().person, ACTOR.get().browser))
+        self.replicas = [self._replica() for _ in range(2)]
+        self.factors, self.sessions, _ = self.replicas[0]
+        signer = Signer(ring, admin_codes.PURPOSE)
+        records = self.login_harness.records(admin_codes.RECORD, AdminCode)
+        self.admin = AdminCodes(records, signer, self.clock, self.random)
+
+    def _replica(self) -> tuple[assembly.SecondFactor, Sessions, LoginHandlers]:
+        factors, sessions = assembly.second_factor(self.login_harness), assembly.sessions(self.login_harness)
+        self.limit_oracle.watch(factors.challenges)
+        failures: Any = SimpleNamespace()
+        self.reaper, handlers = assembly.login(self.login_harness, factors, sessions, failures)
+        return factors, sessions, handlers
+
+    @property
+    def flow(self) -> Flow:
+        """Of whichever replica gets the request."""
+        return self.rng.choice(self.replicas)[2].flow
+
+    @property
+    def in_session(self) -> BeginInSession:
+        """Of whichever replica gets the request."""
+        return self.rng.choice(self.replicas)[2].in_session
+
+    @property
+    def configuration(self) -> Configuration:
+        """What is configured now."""
+        here = Address("127.0.0.1", 1)
+        gateway = GatewaySettings(here, here, StoreSettings(Secret("memory://")))
+        return Configuration(gateway, (self.tenant,), {CHANNEL.service_identifier: CHANNEL})
+
+    async def start(self) -> None:
+        """As the application's start does; a while ago, so that an app's code of now is later than the store."""
+        await self.factors.consuming.born()
+        self.clock.advance(90)
+
+    def enrolled(self, name: str) -> EnrolmentSet:
+        """What stands in the user's profile, as the gateway's keys open it."""
+        user = self.realm.people[name].user
+        sealed = self.profile.values.get(user.id)
+        opened = self.factors.enrolments._open(self.tenant, user.id, sealed) if sealed else EnrolmentSet()
+        assert opened is not None
+        return opened
+
+    async def change_set(self, name: str, change: Callable[[str], Awaitable[EnrolmentSet | None]]) -> None:
+        """A change on the account page, in another session of the user's."""
+        assert not isinstance(await self.factors.enrolments.read(self.tenant, f"id-{name}"), Tampered)
+        await change(f"id-{name}")
+
+    def entered(self, name: str, password: str) -> None:
+        """Note whose right password the actor enters."""
+        person = self.realm.people.get(name)
+        if person and person.password == password:
+            self.passwords.append((ACTOR.get(), name))
+
+    def gave_password(self, name: str) -> list[Actor]:
+        """Who entered a right password of the user `name`, and at which browser."""
+        return [actor for actor, user in self.passwords if user == name]
+
+    def app_code(self, name: str, steps: int = 0) -> str:
+        """What the user's app shows; "" when he has none."""
+        app = self.enrolled(name).of(FactorKind.TOTP)
+        return pyotp.TOTP(app.secret).at(self.clock.now(), counter_offset=steps) if app else ""
+
+    def code_of(self, secret: str) -> str:
+        """What an app with this secret shows."""
+        return pyotp.TOTP(secret).at(self.clock.now())
+
+    def mailed(self, address: str) -> str:
+        """The newest code mailed there; "" when there is none."""
+        found = (re.search(r"(?m)^\s*(\d{6})\s*$", m.text) for m in reversed(self.mails.messages) if m.to == address)
+        return next((code[1] for code in found if code), "")
+
+    def _heard(self, event: AuditEvent, **facts: Any) -> None:
+        login, browser = str(facts.pop("request_id", "")), str(facts.pop("reference", ""))
+        user = str(facts.pop("username", None) or "")
+        self.audit.append(Audited(event, user, login, browser, self.clock.now(), facts))
+
+    def of_login(self, login: str, *events: AuditEvent) -> list[Audited]:
+        """What was audited of one login, in order."""
+        return [line for line in self.audit if line.login == login and line.event in events]
+
+
+@dataclass(frozen=True)
+class Form:
+    """What the hidden fields of a page named when it was loaded."""
+
+    login: str = ""
+    round: str = "0"
+    id: str = ""
+
+
+@dataclass(frozen=True)
+class Received:
+    """A session that an answer brought: of which login, to which person, and in answer to whose act."""
+
+    login: Login
+    session: Session
+    person: str
+
+
+@dataclass
+class LoginBrowser:
+    """One browser: its cookies, and the sessions it was given."""
+
+    login_harness: LoginHarness
+    name: str
+    tag: str = ""
+    secret: str | None = None
+    session: str = ""
+    trust: str = ""
+    opened: list[Received] = field(default_factory=list)
+    forms: list[Form] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        first = cookies.new_browser_secret(self.login_harness.random)
+        self.tag = self.tag or first.tag
+        self.secret = first.secret if self.secret is None else self.secret
+
+    def copy(self, name: str = "") -> "LoginBrowser":
+        """Another browser with the very same cookies."""
+        return replace(self, name=name or self.name, opened=[], forms=[])
+
+    async def visit(self, login: Login | None = None) -> LoginRequest:
+        """A request of this browser; the audit finds login and browser by its ids."""
+        trust = cookies.browser_secret(self.trust)
+        return LoginRequest(
+            configuration=self.login_harness.configuration,
+            tenant=self.login_harness.tenant,
+            tag=self.tag,
+            client=f"192.0.2.{ord(self.name[0]) % 200}",
+            host="cc.example",
+            browser="Chrome on Windows",
+            language="en",
+            request_id=login.id if login else "",
+            reference=self.name,
+            to="/unified-admin/",
+            csrf="",
+            app="/unified-admin",
+            route_asks=True,
+            secret=self.secret,
+            form=self.login_harness.random.token_bytes(8).hex(),
+            session=await self.current(),
+            browser_id=self.name,
+            trust=TrustCookie(trust.tag, trust.secret) if trust else None,
+        )
+
+    async def find(self) -> Slot:
+        """What stands under the login cookie."""
+        return await self.login_harness.flow.find(await self.visit())
+
+    async def login(self) -> Login | None:
+        """The login under way."""
+        return (await self.find()).login
+
+    async def look(self) -> FlowResult:
+        """GET of the step that is due."""
+        self.login_harness.requests += 1
+        login = await self.login()
+        return await self._went(await self.login_harness.flow.look(await self.visit(login), login))
+
+    async def enter(self) -> FlowResult:
+        """GET of `/-/login`, as every visit to an app begins."""
+        self.login_harness.requests += 1
+        login = await self.login()
+        if login is None:
+            return FlowResult(None)
+        with self._cut_short():
+            went = await self.login_harness.flow.enter(await self.visit(login), login)
+        return await self._went(went)
+
+    async def form(self) -> Form:
+        """The hidden fields of a page loaded now."""
+        login = await self.login()
+        form_id = self.login_harness.random.token_bytes(8).hex()
+        form = Form(login.id, str(login.round), form_id) if login and login.user else Form(id=form_id)
+        self.forms.append(form)
+        return form
+
+    async def act(self, page: Step, action: str = "", *, form: Form | None = None, **fields: str) -> FlowResult:
+        """POST the form of `page`, loaded just now unless `form` is an older one."""
+        self.login_harness.requests += 1
+        form = form or (await self.form())
+        slot = await self.find()
+        named = {"login": form.login, "round": form.round, "form": form.id, "action": action}
+        if page is Step.PASSWORD and fields.get("username"):
+            named["login"] = ""
+        if page is Step.PASSWORD:
+            self.login_harness.entered(fields.get("username", ""), fields.get("password", ""))
+        visit = await self.visit(slot.login)
+        with self._cut_short():
+            went = await self.login_harness.flow.act(visit, slot, page, action, {**named, **fields})
+        shown = await self._went(went)
+        if went.inert or (went.login and not (went.failed and not went.out_of_order and went.step is not Step.STOPPED)):
+            return await self._followed(shown)
+        return shown
+
+    async def _followed(self, went: FlowResult) -> FlowResult:
+        """The redirect; an answer that ends a login leads to the app."""
+        return went if went.login and went.login.opened else await self.look()
+
+    async def enrol(self, factor: FactorKind = FactorKind.TOTP) -> FlowResult | None:
+        """Begin inside the session: set up `factor`."""
+        return await self._begun(self.login_harness.in_session.enrol, factor)
+
+    async def begin(self, act: Act) -> FlowResult | None:
+        """Begin an act of the account page."""
+        return await self._begun(self.login_harness.in_session.act, act)
+
+    async def _begun(
+        self, begin: Callable[[LoginRequest, Slot, Session, T, AccountForm], Awaitable[FlowResult]], wanted: T
+    ) -> FlowResult | None:
+        session = await self.current()
+        if session is None:
+            return None
+        slot, visit = await self.find(), await self.visit()
+        asked = AccountForm(self.login_harness.random.token_bytes(8).hex())
+        with self._cut_short():
+            went = await begin(visit, slot, session, wanted, asked)
+        return await self._went(went)
+
+    @contextmanager
+    def _cut_short(self) -> Iterator[None]:
+        """An error page after an accepted proof sets the new login cookie."""
+        try:
+            yield
+        except CutShort as cut:
+            self.secret = cut.secret
+            raise cut.__cause__ or cut from None
+
+    async def current(self) -> Session | None:
+        """The session."""
+        return (
+            await self.login_harness.sessions.current(self.login_harness.tenant, self.session) if self.session else None
+        )
+
+    async def _went(self, went: FlowResult) -> FlowResult:
+        """Keep the cookies of an answer."""
+        if went.secret is not None:
+            self.secret = went.secret
+        if went.login is None or not went.given.session:
+            return went
+        self.session = went.given.session
+        self.login_harness.given[self.session] = self.name
+        self.trust = went.given.trust or self.trust
+        session = await self.login_harness.sessions.current(self.login_harness.tenant, went.given.session)
+        if session and session.id not in {known.session.id for known in self.opened}:
+            self.opened.append(Received(went.login, session, ACTOR.get().person))
+        return went

@@ -1,0 +1,82 @@
+"""A legitimate user: does what the pages say, waits as long as they say, and has a mailbox and an app."""
+
+from gateway.domain.policy import FactorKind
+from gateway.domain.problem import Problem
+from gateway.login import pending_proof
+from gateway.login.flow import FlowResult
+from gateway.login.record import Login, Purpose, Step
+from tests.login.full_login_harness import HOUR, LoginBrowser, LoginHarness
+
+
+class PatientUser:
+    """A user who does what the pages say, and waits as long as they say."""
+
+    def __init__(self, login_harness: LoginHarness, browser: LoginBrowser, name: str) -> None:
+        self.login_harness, self.browser, self.name = login_harness, browser, name
+        self.gives_up = login_harness.clock.now() + 26 * HOUR
+
+    async def sign_in(self) -> None:
+        seen: list[str] = []
+        if self.browser.session:  # a signed-in browser needs no login
+            await self.login_harness.sessions.leave(self.login_harness.tenant, self.browser.session)
+            self.browser.session = ""
+        begun = self.login_harness.clock.now()
+        for _ in range(200):
+            went = await self.browser.look()
+            session = await self.browser.current()
+            if session and session.username == self.name and session.created_at >= begun:
+                return
+            went = await self.next(went)
+            problem_detail = went.problem_detail
+            problem = problem_detail.problem.value if problem_detail else ""
+            seen.append(f"{went.step.value}: {problem} {self.login_harness.clock.now() - begun:.0f}")
+            if problem_detail and problem_detail.until and problem_detail.until > self.login_harness.clock.now():
+                self.login_harness.clock.set(problem_detail.until)
+            elif problem_detail or (went.step is Step.VERIFY and went.login and went.login.challenge is None):
+                self.login_harness.clock.advance(61)  # a page whose code is on its way asks again by itself
+            assert self.login_harness.clock.now() < self.gives_up, seen
+        raise AssertionError(seen)
+
+    async def next(self, went: FlowResult) -> FlowResult:
+        browser, login = self.browser, went.login
+        password = self.login_harness.realm.people[self.name].password
+        if login is None or login.user is None or went.step in (Step.STOPPED, Step.DONE):
+            return await browser.act(Step.PASSWORD, username=self.name, password=password)
+        if login.user.username != self.name:
+            return await browser.act(went.step, "cancel")
+        match went.step:
+            case Step.PASSWORD:
+                return await browser.act(Step.PASSWORD, username=self.name, password=password)
+            case Step.REGISTER:
+                return await self.register(login)
+            case Step.VERIFY:
+                return await self.verify(went, login)
+            case Step.NEW_PASSWORD:
+                return await browser.act(Step.NEW_PASSWORD, new_password=f"{password} and more")
+        return await browser.act(went.step)
+
+    async def register(self, login: Login) -> FlowResult:
+        if login.draft:
+            return await self.browser.act(Step.REGISTER, code=self.login_harness.code_of(login.draft.secret))
+        if len(login.policy.methods) > 1 and not login.picked and login.purpose is Purpose.SIGN_IN:
+            return await self.browser.act(Step.REGISTER, factor=FactorKind.EMAIL.value)
+        return await self.browser.act(Step.REGISTER, address=f"{self.name}@example.com")
+
+    async def verify(self, went: FlowResult, login: Login) -> FlowResult:
+        app, challenge = self.login_harness.app_code(self.name), login.challenge
+        if went.problem_detail and challenge is None:
+            return went
+        if not app and pending_proof.message(login) is None and not login.awaiting_approval:
+            return await self.browser.act(Step.VERIFY, "cancel")  # his app was turned off elsewhere
+        if app and not login.awaiting_approval and not (challenge and challenge.sent_to):
+            return await self.browser.act(Step.VERIFY, code=app)
+        if challenge and challenge.expires_at and challenge.expires_at > self.login_harness.clock.now():
+            tried = await self.browser.act(Step.VERIFY, code=self.login_harness.mailed(challenge.sent_to))
+            if not tried.problem_detail or tried.problem_detail.problem not in (Problem.WRONG_CODE, Problem.WARNING):
+                return tried
+        if login.awaiting_approval:
+            code = await self.login_harness.admin.issue(self.login_harness.tenant.id, f"id-{self.name}", "admin")
+            return await self.browser.act(Step.VERIFY, code=code)
+        if pending_proof.message(login) is None:  # an app that he turned off meanwhile: "Not you?" begins anew
+            return await self.browser.act(Step.VERIFY, "cancel")
+        return await self.browser.act(Step.VERIFY, "resend")

@@ -1,0 +1,161 @@
+"""Who else hears of a registration, and when: codes come first (GW-34)."""
+
+import asyncio
+from dataclasses import dataclass, field, replace
+
+import pytest
+
+from gateway.crypto.signing import Signer
+from gateway.delivery.send_rate import SendRate
+from gateway.domain.enrolment import Enrolment, EnrolmentSet
+from gateway.domain.policy import FactorKind
+from gateway.domain.user import Contact
+from gateway.login.account_change_mails import (
+    ASK_AT_MOST,
+    PATIENCE,
+    AccountChange,
+    AccountChangeMails,
+    Change,
+    addresses_to_tell,
+)
+from gateway.login.challenge_context import ChallengeContexts
+from gateway.login.reports import Reports
+from gateway.observe.audit import Audit
+from gateway.rendering.data_root import data_root
+from gateway.rendering.mails import Mails
+from gateway.rendering.templates import build_environment
+from gateway.second_factor.factors.email import EmailFactor
+from tests.login.event_scripts import begun
+from tests.login.login_harness import PACED, FlowHarness, flow_harness
+
+NEW = AccountChange(Change.ENROLLED, FactorKind.EMAIL, "new@example.com")
+PROFILE = Contact(FactorKind.EMAIL, "profile@example.com", verified=True)
+
+
+@dataclass
+class Stage:
+    """Announcements that wait by moving the clock."""
+
+    flow_harness: FlowHarness
+    told: list[str] = field(default_factory=list)
+    waits: list[float] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        bench = self.flow_harness.bench
+        email = EmailFactor(
+            mailer=bench.mailer,
+            mails=Mails(build_environment(data_root()), bench.languages),
+            signer=Signer(bench.ring, "codes"),
+        )
+        self.announcing = AccountChangeMails(
+            email,
+            bench.languages,
+            ChallengeContexts(bench.clock, bench.random),
+            Reports(Audit(bench.clock, tell=self.told.append)),
+            SendRate(bench.store, bench.clock),
+            bench.clock,
+            wait=self.wait,
+        )
+
+    async def wait(self, seconds: float) -> None:
+        """Time passes."""
+        self.waits.append(seconds)
+        self.flow_harness.clock.advance(seconds)
+
+    async def tell(self, times: int = 1) -> None:
+        """So many registrations, and all that follows."""
+        anna = self.flow_harness.browser("anna")
+        await anna.password()
+        login = replace(anna.login, contacts=(PROFILE,))
+        for _ in range(times):
+            await self.announcing.tell(anna.visit, login, NEW, (EnrolmentSet(), EnrolmentSet()))
+        await asyncio.gather(*self.announcing._tasks)
+
+    @property
+    def mails(self) -> int:
+        """How many announcements went out."""
+        return sum(message.to == PROFILE.address for message in self.flow_harness.bench.mails.messages)
+
+
+async def crowd(of: FlowHarness, count: int) -> None:
+    """So many users wait for codes."""
+    for n in range(count):
+        await of.browser(f"early{n}").password()
+
+
+@pytest.mark.row("GW-34")
+async def test_an_announcement_goes_at_once_when_nobody_waits_for_a_code() -> None:
+    stage = Stage(flow_harness())
+    await stage.tell()
+    assert (stage.mails, stage.waits) == (1, [])
+    assert "account_change_mailed" in stage.told[0]
+
+
+@pytest.mark.row("GW-34")
+async def test_an_announcement_lets_everybody_pass_who_waits_for_a_code() -> None:
+    stage = Stage(flow_harness())
+    await crowd(stage.flow_harness, 100)
+    began = stage.flow_harness.clock.now()
+    await stage.tell()
+    assert stage.mails == 1
+    assert stage.flow_harness.clock.now() - began > 100 / 30 * 60 * 0.9
+    assert max(stage.waits) <= ASK_AT_MOST
+
+
+@pytest.mark.row("GW-34")
+async def test_many_announcements_keep_the_rate_too() -> None:
+    stage = Stage(flow_harness())
+    began = stage.flow_harness.clock.now()
+    await stage.tell(40)
+    assert stage.mails == 40
+    assert stage.flow_harness.clock.now() - began > 60
+
+
+@pytest.mark.row("GW-34")
+async def test_an_announcement_that_finds_no_slot_for_hours_is_given_up() -> None:
+    stage = Stage(flow_harness(replace(PACED, rate_per_minute=1)))
+    await crowd(stage.flow_harness, int(PATIENCE / 60) + 10)
+    await stage.tell()
+    assert stage.mails == 0
+    assert stage.told == []
+
+
+@pytest.mark.row("GW-34")
+async def test_an_announcement_that_no_relay_takes_is_not_told_as_sent() -> None:
+    stage = Stage(flow_harness())
+    stage.flow_harness.bench.mails.refuses = "451 later"
+    await stage.tell()
+    assert not any("account_change_mailed" in line for line in stage.told)
+
+
+# ------------------------------------------------------------------ to which addresses
+
+MAILBOX = Enrolment(FactorKind.EMAIL, "Box@example.com")
+UNVERIFIED = Contact(FactorKind.EMAIL, "unverified@example.com", verified=False)
+OFF = AccountChange(Change.TURNED_OFF, FactorKind.EMAIL)
+
+
+def told(change: AccountChange, before: EnrolmentSet, *contacts: Contact) -> tuple[str, ...]:
+    return addresses_to_tell(replace(begun(), contacts=contacts), change, (before, EnrolmentSet()))
+
+
+@pytest.mark.row("GW-45")
+def test_a_change_is_told_to_the_profile_address_and_to_every_enrolled_one() -> None:
+    assert told(OFF, EnrolmentSet(1, (MAILBOX,)), PROFILE) == (PROFILE.address, MAILBOX.address)
+
+
+@pytest.mark.row("GW-45")
+def test_an_address_that_is_not_verified_is_told_nothing() -> None:
+    assert told(OFF, EnrolmentSet(), UNVERIFIED) == ()
+
+
+@pytest.mark.row("GW-45", "EF-11")
+def test_an_address_just_enrolled_is_not_told_of_its_own_enrolment() -> None:
+    new = AccountChange(Change.ENROLLED, FactorKind.EMAIL, MAILBOX.address.lower())
+    assert told(new, EnrolmentSet(1, (MAILBOX,)), PROFILE) == (PROFILE.address,)
+
+
+@pytest.mark.row("GW-45")
+def test_one_address_is_told_once() -> None:
+    same = replace(PROFILE, address=MAILBOX.address.lower())
+    assert len(told(OFF, EnrolmentSet(1, (MAILBOX,)), same)) == 1

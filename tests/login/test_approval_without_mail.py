@@ -1,0 +1,61 @@
+"""A tenant with apps alone has nothing to mail a voucher's code by: then only an administrator vouches (GW-27)."""
+
+from dataclasses import replace
+
+import pyotp
+import pytest
+
+from gateway.domain.enrolment import Enrolment
+from gateway.domain.policy import FactorKind, Method, Registration
+from gateway.login.flow import FlowResult
+from gateway.login.record import Step
+from gateway.settings.presets import PRESETS
+from tests.login.full_login_harness import LoginBrowser, LoginHarness
+
+APP_ALONE = replace(
+    PRESETS["efcx"].policy,
+    methods=(Method(FactorKind.TOTP),),
+    otp_expiry=60,
+    otp_max_attempts=5,
+    registration=Registration.GUARDED,
+)
+
+
+async def scanned_and_proved(login_harness: LoginHarness, browser: LoginBrowser) -> FlowResult:
+    """Anna, who has a verified profile address, sets up an app."""
+    await login_harness.start()
+    went = await browser.act(Step.PASSWORD, username="anna", password="right")
+    assert went.login
+    assert went.login.draft
+    assert any(contact.verified for contact in went.login.contacts)
+    return await browser.act(Step.REGISTER, code=pyotp.TOTP(went.login.draft.secret).at(int(login_harness.clock.now())))
+
+
+@pytest.mark.row("GW-27")
+@pytest.mark.attack("F5")
+async def test_a_guarded_app_waits_for_an_administrators_code_where_nothing_can_be_mailed() -> None:
+    login_harness = LoginHarness(APP_ALONE)
+    went = await scanned_and_proved(login_harness, LoginBrowser(login_harness, "laptop"))
+    assert (went.step, went.problem_detail) == (Step.VERIFY, None)
+    assert login_harness.enrolled("anna").enrolments == ()
+
+
+@pytest.mark.row("GW-27", "CC-16")
+async def test_the_administrators_code_then_lets_in() -> None:
+    login_harness = LoginHarness(APP_ALONE)
+    browser = LoginBrowser(login_harness, "laptop")
+    await scanned_and_proved(login_harness, browser)
+    code = await login_harness.admin.issue(login_harness.tenant.id, "id-anna", "admin")
+    assert (await browser.act(Step.VERIFY, code=code)).step is Step.DONE
+    assert login_harness.enrolled("anna").of(FactorKind.TOTP)
+
+
+@pytest.mark.row("GW-27", "EF-22")
+@pytest.mark.attack("F5")
+async def test_a_changed_channel_opens_no_registration_to_a_password_alone() -> None:
+    login_harness = LoginHarness(replace(APP_ALONE, registration=Registration.ADMIN_CODE))
+    mailbox = Enrolment(FactorKind.EMAIL, "anna@example.com")
+    await login_harness.factors.enrolments.add(login_harness.tenant, "id-anna", login_harness.enrolled("anna"), mailbox)
+    went = await scanned_and_proved(login_harness, LoginBrowser(login_harness, "laptop"))
+    assert (went.step, went.problem_detail) == (Step.VERIFY, None)
+    assert [e.factor for e in login_harness.enrolled("anna").enrolments] == [FactorKind.EMAIL]

@@ -1,0 +1,251 @@
+"""What the proof now pending is for: who vouches for a registration, what an answer is judged by, what is sent."""
+
+from dataclasses import replace
+
+import pytest
+
+from gateway.domain.enrolment import Enrolment, EnrolmentSet
+from gateway.domain.policy import ChoosePage, FactorKind, Registration
+from gateway.domain.user import Contact
+from gateway.login import pending_proof
+from gateway.login.machine import first, pending, satisfied, step
+from gateway.login.record import AddressConfirmed, AddressGiven, Drafted, Effect, Login, Picked, Purpose, Step
+from tests.login.event_scripts import (
+    ADDRESS,
+    APP_DRAFT,
+    APP_ENROLLED,
+    BOTH_ENROLLED,
+    CODES,
+    DRAFT,
+    EMAIL,
+    ENROLLED,
+    TOTP,
+    after,
+    apply,
+    begun,
+    password,
+    proved,
+    proved_by,
+    sent,
+    waiting,
+    with_policy,
+    within,
+)
+
+PROFILE = "profile@example.com"
+GUARDED = with_policy(methods=(EMAIL, TOTP), registration=Registration.GUARDED)
+KNOWN = (Contact(FactorKind.EMAIL, PROFILE, verified=True),)
+SAME = (Contact(FactorKind.EMAIL, ADDRESS.upper(), verified=True),)
+UNVERIFIED = (Contact(FactorKind.EMAIL, PROFILE, verified=False),)
+TYPED = Enrolment(FactorKind.EMAIL, ADDRESS)
+APP = Enrolment(FactorKind.TOTP, secret="made up")
+
+OPEN, GUARD, ADMIN = Registration.OPEN, Registration.GUARDED, Registration.ADMIN_CODE
+# registration, profile address, due password, inside the window, what is registered -> needs a voucher
+CASES = [
+    (OPEN, (), True, False, TYPED, False),
+    (OPEN, KNOWN, True, False, APP, False),
+    (ADMIN, (), False, True, TYPED, True),
+    (ADMIN, SAME, False, True, TYPED, True),
+    (GUARD, KNOWN, False, True, TYPED, True),
+    (GUARD, KNOWN, False, False, TYPED, True),
+    (GUARD, KNOWN, False, True, APP, True),
+    (GUARD, SAME, False, False, TYPED, False),
+    (GUARD, SAME, False, True, APP, True),
+    (GUARD, SAME, True, True, TYPED, True),
+    (GUARD, (), False, True, TYPED, False),
+    (GUARD, (), False, True, APP, False),
+    (GUARD, (), False, False, TYPED, True),
+    (GUARD, (), False, False, APP, True),
+    (GUARD, (), True, True, TYPED, True),
+    (GUARD, UNVERIFIED, False, True, TYPED, False),
+    (GUARD, UNVERIFIED, False, False, TYPED, True),
+    (GUARD, KNOWN, True, True, TYPED, True),
+]
+
+
+def login(
+    registration: Registration, contacts: tuple[Contact, ...], *, due: bool = False, open_registration: bool = True
+) -> Login:
+    """A login of a new user whose password was right."""
+    policy = replace(GUARDED, registration=registration)
+    right = password(contacts=contacts, due=due, open_registration=open_registration)
+    return after(right, login=begun(policy))
+
+
+@pytest.mark.row("GW-27")
+@pytest.mark.attack("F5")
+@pytest.mark.parametrize(("registration", "contacts", "due", "window", "new", "needed"), CASES)
+def test_who_needs_a_voucher(
+    registration: Registration, contacts: tuple[Contact, ...], due: bool, window: bool, new: Enrolment, needed: bool
+) -> None:
+    asked = login(registration, contacts, due=due, open_registration=window)
+    assert pending_proof.needs_approval(asked, new) is needed
+
+
+@pytest.mark.row("GW-27")
+@pytest.mark.parametrize("registration", list(Registration))
+def test_who_proved_a_factor_needs_no_voucher_for_another(registration: Registration) -> None:
+    policy = replace(GUARDED, registration=registration)
+    asked = within(Purpose.ENROL, ENROLLED, policy, contacts=KNOWN, recent=True, wanted=FactorKind.TOTP)
+    assert not pending_proof.needs_approval(after(sent(), proved(), login=asked), APP)
+
+
+@pytest.mark.row("GW-27", "EF-22")
+@pytest.mark.attack("F5")
+@pytest.mark.parametrize("registration", [GUARD, ADMIN])
+@pytest.mark.parametrize("purpose", list(Purpose))
+def test_an_address_of_a_channel_that_is_no_longer_the_tenants_speaks_for_no_new_factor(
+    registration: Registration, purpose: Purpose
+) -> None:
+    policy = with_policy(methods=(TOTP,), registration=registration)
+    asked = within(purpose, ENROLLED, policy, contacts=KNOWN)
+    assert pending_proof.needs_approval(asked, APP)
+
+
+@pytest.mark.row("GW-27", "EF-22")
+@pytest.mark.attack("F5")
+def test_an_app_of_a_channel_that_is_no_longer_the_tenants_speaks_for_an_address_only_where_it_was_proved() -> None:
+    assert pending_proof.needs_approval(within(Purpose.SIGN_IN, APP_ENROLLED, GUARDED, contacts=KNOWN), TYPED)
+    asked = within(Purpose.ENROL, APP_ENROLLED, GUARDED, contacts=KNOWN, recent=True, wanted=FactorKind.EMAIL)
+    proving = after(waiting(factor=FactorKind.TOTP), proved_by(FactorKind.TOTP), login=asked)
+    assert not pending_proof.needs_approval(proving, TYPED)
+
+
+@pytest.mark.row("GW-27")
+@pytest.mark.attack("F5")
+@pytest.mark.parametrize("purpose", [Purpose.ENROL, Purpose.STEP_UP])
+def test_a_first_factor_needs_its_voucher_inside_a_session_too(purpose: Purpose) -> None:
+    asked = within(purpose, EnrolmentSet(), GUARDED, contacts=KNOWN, recent=True, fresh=True)
+    assert pending_proof.needs_approval(asked, TYPED)
+
+
+def registered(
+    registration: Registration = GUARD, contacts: tuple[Contact, ...] = KNOWN, *, due: bool = False
+) -> Login:
+    """The typed address was proved, after the open days; the voucher is pending."""
+    events = (Picked(FactorKind.EMAIL), AddressGiven(DRAFT), AddressConfirmed(DRAFT), sent(), proved())
+    return after(*events, login=login(registration, contacts, due=due, open_registration=False))
+
+
+@pytest.mark.row("GW-27")
+@pytest.mark.attack("F5")
+def test_a_proved_address_that_needs_a_voucher_is_not_saved_before_it() -> None:
+    assert pending(registered())[:2] == (Effect.CHALLENGE, Step.VERIFY)
+    assert registered().enrolled is None
+
+
+@pytest.mark.row("GW-27")
+def test_the_vouchers_code_goes_to_the_verified_profile_address() -> None:
+    assert pending_proof.message(registered()) == Enrolment(FactorKind.EMAIL, PROFILE)
+
+
+@pytest.mark.row("GW-27")
+def test_an_administrators_code_vouches_also_where_there_is_a_profile_address() -> None:
+    waited = after(sent(1, address=PROFILE, of_round=1), login=registered())
+    assert first(after(proved_by(FactorKind.ADMIN_CODE, 1, of_round=1), login=waited)) is Effect.SAVE
+
+
+@pytest.mark.row("GW-27")
+@pytest.mark.parametrize("contacts", [(), UNVERIFIED])
+def test_without_a_verified_address_only_an_administrator_vouches(contacts: tuple[Contact, ...]) -> None:
+    asked = registered(contacts=contacts)
+    assert asked.awaiting_approval
+    assert (pending_proof.methods(asked), pending_proof.extras(asked)) == ((), (FactorKind.ADMIN_CODE,))
+
+
+@pytest.mark.row("GW-27")
+@pytest.mark.attack("F5")
+@pytest.mark.parametrize("contacts", [KNOWN, SAME])
+def test_for_a_due_password_only_an_administrator_vouches(contacts: tuple[Contact, ...]) -> None:
+    asked = registered(contacts=contacts, due=True)
+    assert asked.awaiting_approval
+    assert (pending_proof.methods(asked), pending_proof.extras(asked)) == ((), (FactorKind.ADMIN_CODE,))
+
+
+@pytest.mark.row("GW-27")
+def test_where_only_administrators_vouch_nothing_is_sent_to_the_profile_address() -> None:
+    asked = registered(ADMIN)
+    assert (pending_proof.methods(asked), pending_proof.extras(asked)) == ((), (FactorKind.ADMIN_CODE,))
+
+
+@pytest.mark.row("GW-27")
+@pytest.mark.attack("F5")
+def test_the_code_of_the_typed_address_is_no_voucher() -> None:
+    assert apply(registered(), proved(0)) == registered()
+    assert apply(registered(), sent(1, address=ADDRESS)) == registered()
+
+
+@pytest.mark.row("GW-27")
+def test_the_right_voucher_saves_the_address_that_was_typed() -> None:
+    approved = after(
+        sent(1, address=PROFILE, of_round=1), proved_by(FactorKind.EMAIL, 1, of_round=1), login=registered()
+    )
+    assert (first(approved), approved.enrolled) == (Effect.SAVE, TYPED)
+
+
+@pytest.mark.row("GW-27")
+def test_an_app_waits_for_its_voucher_as_an_address_does() -> None:
+    events = (Picked(FactorKind.TOTP), Drafted(APP_DRAFT), waiting(factor=FactorKind.TOTP), proved_by(FactorKind.TOTP))
+    asked = after(*events, login=login(GUARD, KNOWN))
+    assert (step(asked), pending_proof.message(asked)) == (Step.VERIFY, Enrolment(FactorKind.EMAIL, PROFILE))
+
+
+@pytest.mark.attack("F5")
+def test_an_address_that_was_proved_cannot_be_edited_while_its_voucher_is_waited_for() -> None:
+    asked = after(sent(1, address=PROFILE, of_round=1), login=registered())
+    assert apply(asked, AddressGiven(None)) == asked
+
+
+# ------------------------------------------------------------------ methods and extras
+
+COMBINED = with_policy(methods=(EMAIL, TOTP), choose_page=ChoosePage.COMBINED, admin_codes=True, backup_codes=10)
+
+
+def test_backup_codes_are_taken_only_of_who_has_some() -> None:
+    without = after(password(BOTH_ENROLLED), login=begun(COMBINED))
+    some = after(password(replace(BOTH_ENROLLED, backup_codes=CODES)), login=begun(COMBINED))
+    assert pending_proof.extras(without) == (FactorKind.ADMIN_CODE,)
+    assert pending_proof.extras(some) == (FactorKind.BACKUP_CODE, FactorKind.ADMIN_CODE)
+
+
+@pytest.mark.row("CC-16")
+def test_administrators_codes_are_taken_on_the_ordinary_page_where_they_are_switched_on() -> None:
+    assert pending_proof.extras(after(password(ENROLLED), login=begun(replace(COMBINED, admin_codes=False)))) == ()
+    assert pending_proof.extras(after(password(ENROLLED), login=begun(COMBINED))) == (FactorKind.ADMIN_CODE,)
+
+
+def test_neither_backup_nor_administrators_codes_register_a_factor() -> None:
+    asked = after(password(), Picked(FactorKind.TOTP), Drafted(APP_DRAFT), login=begun(COMBINED))
+    assert pending_proof.extras(asked) == ()
+
+
+@pytest.mark.row("CC-13")
+def test_a_code_is_mailed_at_once_where_e_mail_is_all_there_is() -> None:
+    assert pending_proof.sends_at_once(after(password(ENROLLED), login=begun(COMBINED)))
+
+
+@pytest.mark.row("CC-13")
+def test_a_code_is_mailed_on_request_where_there_is_an_app_too() -> None:
+    assert not pending_proof.sends_at_once(after(password(BOTH_ENROLLED), login=begun(COMBINED)))
+
+
+@pytest.mark.row("EF-10")
+def test_without_a_combined_page_the_tenants_one_channel_is_what_counts() -> None:
+    asked = after(password(BOTH_ENROLLED), login=begun(with_policy(methods=(TOTP,))))
+    assert [m.factor for m in pending_proof.methods(asked)] == [FactorKind.TOTP]
+
+
+@pytest.mark.row("EF-10")
+def test_without_a_page_that_chooses_the_first_of_the_tenants_methods_is_asked_and_no_other() -> None:
+    asked = after(password(BOTH_ENROLLED), login=begun(with_policy(methods=(TOTP, EMAIL))))
+    assert [m.factor for m in pending_proof.methods(asked)] == [FactorKind.TOTP]
+
+
+def test_an_entry_counts_against_all_factors_only_on_the_page_that_takes_any() -> None:
+    assert pending_proof.takes_any(after(password(BOTH_ENROLLED), login=begun(COMBINED)))
+    assert not pending_proof.takes_any(after(password(), Picked(FactorKind.TOTP), login=begun(COMBINED)))
+
+
+def test_the_rule_by_which_nothing_was_asked_is_named() -> None:
+    assert satisfied(after(password(), login=begun(with_policy(enabled=False))))[1] == "2fa-off"

@@ -1,0 +1,104 @@
+"""Facts about the key ring that a store belongs to."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from gateway.crypto.sealing import Key, KeyRing
+from gateway.domain.channel import TlsSettings
+from gateway.domain.errors import Misconfigured, Unreachable
+from gateway.domain.ports import SystemRandom
+from gateway.operations import key_ring_check
+from gateway.store.protocol import Store
+from gateway.store.redis import RedisStore
+from tests.clock import FakeClock
+from tests.ports import free_port
+from tests.store.open_stores import opened
+
+
+@pytest.fixture(params=["", pytest.param("redis_url", marks=pytest.mark.redis)], ids=["memory", "redis"])
+def address(request: pytest.FixtureRequest) -> str:
+    """Where a store of each kind is; empty means in this process."""
+    return str(request.getfixturevalue(request.param)) if request.param else ""
+
+
+@pytest.fixture
+async def store(address: str, clock: FakeClock) -> AsyncIterator[Store]:
+    """A store of each kind, empty."""
+    async with opened(address, clock) as made:
+        yield made
+
+
+def key() -> Key:
+    random = SystemRandom()
+    return Key(random.token_bytes(4).hex(), random.token_bytes(32))
+
+
+async def test_an_empty_store_learns_the_ring_and_knows_it_from_then_on(store: Store) -> None:
+    ring = KeyRing((key(),))
+    assert await key_ring_check.check(store, ring)
+    assert not await key_ring_check.check(store, ring)
+
+
+async def test_another_ring_is_refused_naming_both(store: Store) -> None:
+    right, wrong = KeyRing((key(),)), KeyRing((key(),))
+    await key_ring_check.check(store, right)
+    with pytest.raises(Misconfigured) as refused:
+        await key_ring_check.check(store, wrong)
+    said = str(refused.value)
+    assert right.fingerprint in said
+    assert wrong.fingerprint in said
+    assert "1 of the 1 keys" in said
+    assert "\n" not in said
+    assert not await key_ring_check.check(store, right)
+
+
+async def test_a_ring_with_a_further_key_is_the_same_one_rotated(store: Store) -> None:
+    first = key()
+    await key_ring_check.check(store, KeyRing((first,)))
+    assert await key_ring_check.check(store, KeyRing((key(), first)))
+
+
+async def test_after_a_rotation_the_ring_without_the_new_key_is_refused(store: Store) -> None:
+    first = key()
+    await key_ring_check.check(store, KeyRing((key(), first)))
+    with pytest.raises(Misconfigured, match="1 of the 2 keys"):
+        await key_ring_check.check(store, KeyRing((first,)))
+
+
+async def test_the_order_of_the_keys_does_not_matter(store: Store) -> None:
+    one, other = key(), key()
+    await key_ring_check.check(store, KeyRing((one, other)))
+    assert not await key_ring_check.check(store, KeyRing((other, one)))
+
+
+async def test_two_replicas_that_rotate_at_once_leave_a_store_that_knows_all_keys(store: Store) -> None:
+    first, second = key(), key()
+    rings = [KeyRing((first,)), KeyRing((second, first))]
+    await asyncio.gather(*(key_ring_check.check(store, ring) for ring in rings), return_exceptions=True)
+    assert not await key_ring_check.check(store, rings[1])
+    with pytest.raises(Misconfigured):
+        await key_ring_check.check(store, rings[0])
+
+
+async def test_the_record_tells_no_key(store: Store) -> None:
+    ring = KeyRing((key(),))
+    await key_ring_check.check(store, ring)
+    held = await store.get(key_ring_check.KEY)
+    assert held is not None
+    for told in (ring.keys[0].value, ring.keys[0].value.hex().encode(), ring.keys[0].id.encode()):
+        assert told not in held
+
+
+async def test_a_record_that_is_damaged_is_no_reason_to_go_on(store: Store) -> None:
+    await store.set(key_ring_check.KEY, b"{", 60)
+    with pytest.raises(Misconfigured, match="damaged"):
+        await key_ring_check.check(store, KeyRing((key(),)))
+
+
+async def test_a_store_that_is_down_is_unreachable_and_not_wrong() -> None:
+    down = RedisStore(url=f"redis://127.0.0.1:{free_port()}/0", prefix="test:", timeout=1.0, tls=TlsSettings())
+    with pytest.raises(Unreachable):
+        await key_ring_check.check(down, KeyRing((key(),)))
+    await down.close()

@@ -1,0 +1,182 @@
+"""Facts about the checks of tenants' realms."""
+
+import asyncio
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import pytest
+import structlog
+from structlog.testing import capture_logs
+from structlog.typing import EventDict
+
+from gateway.domain.configuration import Address, Configuration, GatewaySettings, StoreSettings
+from gateway.domain.errors import Misconfigured, Refused
+from gateway.domain.ports import SystemClock
+from gateway.domain.secret import Secret
+from gateway.domain.tenant import KeycloakAccess, Tenant
+from gateway.keycloak.clients import KeycloakClients
+from gateway.keycloak.profile import UserProfiles
+from gateway.keycloak.token_endpoint import TokenEndpoint
+from gateway.keycloak.users import Users
+from gateway.operations.realm_checks import Finding, RealmChecks
+from tests.dependencies.keycloak import Keycloak
+from tests.dependencies.mail import MailServer
+from tests.journeys.installation import folder
+from tests.web.sample import tenant
+
+
+@dataclass
+class Realms:
+    """Says of each realm what it is told to; counts the looks."""
+
+    refusing: set[str] = field(default_factory=set)
+    lacking: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    unknown: set[str] = field(default_factory=set)
+    asked: list[str] = field(default_factory=list)
+
+    async def check(self, access: KeycloakAccess) -> None:
+        """As `Users.check`."""
+        self.asked.append(access.realm)
+        if access.realm in self.refusing:
+            raise Refused(f"realm {access.realm}", "its administrator lacks the role manage-users")
+
+    async def check_declared(self, access: KeycloakAccess) -> tuple[str, ...]:
+        """As `UserProfiles.check_declared`."""
+        return self.lacking.get(access.realm, ())
+
+
+@dataclass
+class SignInClients:
+    """Knows every client but those of the `unknown` realms."""
+
+    realms: Realms
+
+    async def check(self, access: KeycloakAccess) -> None:
+        """As `TokenEndpoint.check`."""
+        if access.realm in self.realms.unknown:
+            raise Refused(f"realm {access.realm}", "signing users in of client cim: unauthorized_client")
+
+
+def of(name: str, **changes: bool) -> Tenant:
+    """A tenant on the realm of its name."""
+    made = tenant(**changes)
+    return replace(made, id=name, keycloak=replace(made.keycloak, realm=name))
+
+
+def checks_of(realms: Realms, *tenants: Tenant) -> RealmChecks:
+    """Checks of these tenants."""
+    nowhere = Address("127.0.0.1", 0)
+    gateway = GatewaySettings(nowhere, nowhere, StoreSettings(Secret("memory://")))
+    configuration = Configuration(gateway, tenants)
+    return RealmChecks(SignInClients(realms), realms, realms, lambda: configuration)
+
+
+def real_checks(connections: KeycloakClients, configuration: Configuration) -> RealmChecks:
+    """As `serve` makes them."""
+    sign_in = TokenEndpoint(connections, SystemClock())
+    return RealmChecks(sign_in, Users(connections), UserProfiles(connections), lambda: configuration)
+
+
+@pytest.fixture
+def log() -> Iterator[list[EventDict]]:
+    structlog.reset_defaults()
+    with capture_logs() as lines:
+        yield lines
+
+
+async def test_what_a_realm_lacks_is_said_once_and_again_when_it_changes(log: list[EventDict]) -> None:
+    realms = Realms(lacking={"one": ("no attribute; declare it",)})
+    checks = checks_of(realms, of("one"))
+    await checks.look()
+    await checks.look()
+    realms.lacking["one"] = ("it is not multivalued; make it so",)
+    await checks.look()
+    realms.lacking.clear()
+    await checks.look()
+    assert [(line["event"], line.get("missing")) for line in log] == [
+        ("realm_not_ready", ["no attribute; declare it"]),
+        ("realm_not_ready", ["it is not multivalued; make it so"]),
+        ("realm_ready", None),
+    ]
+
+
+async def test_an_administrator_who_may_not_is_named_and_hides_no_other_tenant() -> None:
+    realms = Realms(refusing={"one"}, lacking={"two": ("no attribute",)})
+    assert await checks_of(realms, of("one"), of("two"), of("three")).look() == (
+        Finding("one", "one", ("realm one: its administrator lacks the role manage-users",)),
+        Finding("two", "two", ("no attribute",)),
+    )
+
+
+async def test_a_sign_in_client_that_keycloak_does_not_know_is_named_beside_the_rest() -> None:
+    realms = Realms(unknown={"one"}, lacking={"one": ("no attribute",)})
+    (found,) = await checks_of(realms, of("one")).look()
+    assert found.missing == ("realm one: signing users in of client cim: unauthorized_client", "no attribute")
+
+
+async def test_an_inactive_tenant_is_not_asked_for() -> None:
+    realms = Realms(refusing={"one"})
+    await checks_of(realms, of("one", active=False)).check()
+    assert realms.asked == []
+
+
+async def test_for_readiness_anything_missing_is_an_error_naming_the_realm() -> None:
+    with pytest.raises(Misconfigured, match="realm one: no attribute"):
+        await checks_of(Realms(lacking={"one": ("no attribute",)}), of("one")).check()
+
+
+async def test_changed_settings_are_looked_at_at_once() -> None:
+    realms = Realms()
+    checks = checks_of(realms, of("one"))
+    following = asyncio.create_task(checks.follow())
+    async with asyncio.timeout(10):
+        while len(realms.asked) < 3:
+            checks.look_again()
+            await asyncio.sleep(0)
+    following.cancel()
+
+
+@pytest.mark.keycloak
+async def test_a_realm_without_the_attribute_is_named_with_how_to_declare_it(
+    tmp_path: Path, keycloak: Keycloak, mail_server: MailServer, log: list[EventDict]
+) -> None:
+    settings = folder(tmp_path, keycloak=keycloak, mail=mail_server, app="http://127.0.0.1:1")
+    settings.tenant["tenantSettings"]["keyCloak"]["realm"] = keycloak.bare_realm
+    configuration = settings.load()
+    connections = KeycloakClients()
+    try:
+        await real_checks(connections, configuration).look()
+    finally:
+        await connections.close()
+    (line,) = [line for line in log if line["event"] == "realm_not_ready"]
+    assert (line["tenant"], line["realm"], line["log_level"]) == ("expertflow", keycloak.bare_realm, "warning")
+    (said,) = line["missing"]
+    assert "the attribute efcx2fa is not declared" in said
+    assert "Realm settings, User profile" in said
+
+
+@pytest.mark.keycloak
+async def test_nothing_is_missing_in_a_realm_that_is_set_up(
+    tmp_path: Path, keycloak: Keycloak, mail_server: MailServer
+) -> None:
+    configuration = folder(tmp_path, keycloak=keycloak, mail=mail_server, app="http://127.0.0.1:1").load()
+    connections = KeycloakClients()
+    try:
+        assert await real_checks(connections, configuration).look() == ()
+    finally:
+        await connections.close()
+
+
+@pytest.mark.keycloak
+async def test_a_sign_in_client_with_another_secret_is_named(
+    tmp_path: Path, keycloak: Keycloak, mail_server: MailServer
+) -> None:
+    settings = folder(tmp_path, keycloak=keycloak, mail=mail_server, app="http://127.0.0.1:1")
+    settings.tenant["gateway"]["keycloak"]["client_secret"] = "another"
+    connections = KeycloakClients()
+    try:
+        (found,) = await real_checks(connections, settings.load()).look()
+    finally:
+        await connections.close()
+    assert "signing users in of client gateway-login: unauthorized_client" in found.missing[0]

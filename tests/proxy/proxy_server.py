@@ -1,0 +1,294 @@
+"""A gateway with nothing but its proxy, on a real port, and raw bytes in and out of it."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from ipaddress import ip_network
+from typing import Any
+
+import structlog
+from aiohttp import web
+
+from gateway.domain.configuration import Address, Configuration, GatewaySettings, StoreSettings
+from gateway.domain.secret import Secret
+from gateway.domain.session import Session
+from gateway.domain.tenant import Route, Tenant, Timeouts
+from gateway.proxy.connection_limits import ConnectionLimits, Runner
+from gateway.proxy.handler import ProxyHandler, request_check_middleware, server_options
+from gateway.proxy.headers import HeaderFields
+from gateway.proxy.request_check import Checked, InvalidRequest, RequestHead, check
+from gateway.proxy.upstream_pool import UpstreamPool
+from gateway.web import cookies
+from gateway.web.request_context import CONFIGURATION_SOURCE
+from tests.clock import FakeClock
+from tests.ports import free_port
+from tests.web.own_pages import failures
+from tests.web.sample import session as sample_session
+from tests.web.sample import tenant as sample_tenant
+
+HOST = "cc.example"
+TOKEN = "header.payload.signature"
+QUICK = Timeouts(connect=2.0, first_byte=0.3, between_bytes=0.3)
+
+
+def tenant(upstream: str = "http://127.0.0.1:1", **changes: Any) -> Tenant:
+    """One tenant whose routes lead to `upstream`."""
+    routes = (
+        Route("/unified-admin", upstream, strip_prefix=True),
+        Route("/agent-manager", upstream),
+        Route("/slow", upstream, timeouts=QUICK),
+        Route("/odd", upstream, allow_encoded_slash=True),
+    )
+    return sample_tenant(**{"public_url": f"https://{HOST}", "routes": routes, **changes})
+
+
+def session(**changes: Any) -> Session:
+    """The session of a user who is in."""
+    return replace(sample_session(TOKEN), **changes)
+
+
+def head(
+    target: str = "/unified-admin/",
+    *headers: tuple[str, str],
+    method: str = "GET",
+    version: tuple[int, int] = (1, 1),
+    host: str | None = HOST,
+) -> RequestHead:
+    """A request head; a Host is added unless None."""
+    fields = (("Host", host), *headers) if host is not None else headers
+    return RequestHead(method, target, version, fields)
+
+
+def checked(target: str = "/unified-admin/", *headers: tuple[str, str], method: str = "GET") -> Checked:
+    """A head that passes."""
+    result = check(head(target, *headers, method=method))
+    assert not isinstance(result, InvalidRequest), (target, result)
+    return result
+
+
+def values(fields: HeaderFields, name: str) -> list[str]:
+    """The values of every field of that name."""
+    return [value for key, value in fields if key.lower() == name.lower()]
+
+
+@dataclass
+class KnownSessions:
+    """Sessions by cookie value, and who was told to close."""
+
+    known: dict[str, Session] = field(default_factory=dict)
+    uses: list[str] = field(default_factory=list)
+    asked: int = 0
+    closers: dict[str, list[Callable[[], None]]] = field(default_factory=dict)
+
+    async def current(self, tenant: Tenant, cookie_value: str) -> Session | None:
+        """As the real ones."""
+        self.asked += 1
+        found = self.known.get(cookie_value)
+        return found if found is not None and found.tenant == tenant.id else None
+
+    async def used(self, session: Session) -> None:
+        """As the real ones."""
+        self.uses.append(session.id)
+
+    def register(self, session_id: str, close: Callable[[], None]) -> Callable[[], None]:
+        """As the real ones."""
+        self.closers.setdefault(session_id, []).append(close)
+        return lambda: self.closers[session_id].remove(close)
+
+    def end(self, session_id: str) -> None:
+        """The session is over."""
+        self.known = {value: one for value, one in self.known.items() if one.id != session_id}
+        for close in tuple(self.closers.get(session_id, ())):
+            close()
+
+
+@dataclass
+class ProxyServer:
+    """A running gateway."""
+
+    port: int
+    sessions: KnownSessions
+    clock: FakeClock
+    tenants: list[Tenant]
+    cookie: str
+    runner: Runner
+
+    async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """A raw connection."""
+        return await asyncio.open_connection("127.0.0.1", self.port, limit=2**24)
+
+    async def send(self, raw: bytes) -> bytes:
+        """Send bytes on a connection of their own and end the sending side; everything that comes back."""
+        reader, writer = await self.connect()
+        try:
+            writer.write(raw)
+            await writer.drain()
+            return await until_quiet(reader)
+        finally:
+            writer.transport.abort()
+
+    async def first(self, raw: bytes) -> bytes:
+        """Send bytes; the first head that comes back."""
+        reader, writer = await self.connect()
+        try:
+            writer.write(raw)
+            return await asyncio.wait_for(read_head(reader), 10)
+        finally:
+            writer.transport.abort()
+
+    def request(
+        self, target: str, *lines: str, method: str = "GET", signed_in: bool = True, body: bytes = b""
+    ) -> bytes:
+        """A raw request that ends its connection, of a browser's own page."""
+        fields = [f"Host: {HOST}", "Sec-Fetch-Site: same-origin", "Connection: close", *lines]
+        if signed_in:
+            fields.append(f"Cookie: {self.cookie}")
+        if body:
+            fields.append(f"Content-Length: {len(body)}")
+        return "\r\n".join([f"{method} {target} HTTP/1.1", *fields, "", ""]).encode("latin-1") + body
+
+
+async def until_quiet(reader: asyncio.StreamReader) -> bytes:
+    """Everything until the other side ends; what had come when nothing more came for five seconds."""
+    data = b""
+    try:
+        while part := await asyncio.wait_for(reader.read(65536), 5):
+            data += part
+    except (ConnectionError, TimeoutError):
+        pass
+    return data
+
+
+def status_of(answer: bytes) -> int:
+    """The status of a raw answer; 0 when there is none."""
+    return int(answer.split(b" ", 2)[1]) if answer.startswith(b"HTTP/1.") else 0
+
+
+def fields_of(answer: bytes) -> list[tuple[str, str]]:
+    """The fields of a raw answer."""
+    lines = answer.partition(b"\r\n\r\n")[0].decode("latin-1").split("\r\n")[1:]
+    return [(name, value.strip()) for name, _, value in (line.partition(":") for line in lines)]
+
+
+def body_of(answer: bytes) -> bytes:
+    """The body of a raw answer, without chunk framing."""
+    head, _, body = answer.partition(b"\r\n\r\n")
+    if b"transfer-encoding: chunked" not in head.lower():
+        return body
+    whole = b""
+    while body:
+        size, _, rest = body.partition(b"\r\n")
+        whole += rest[: int(size, 16)]
+        body = rest[int(size, 16) + 2 :]
+    return whole
+
+
+@asynccontextmanager
+async def gateway(
+    *tenants: Tenant,
+    trusted: tuple[str, ...] = (),
+    limits: ConnectionLimits | None = None,
+    keep_alive: float = 75.0,
+    routes: Iterable[web.RouteDef] = (),
+    sockets: int = 20,
+) -> AsyncIterator[ProxyServer]:
+    """A gateway for `tenants`, with one session that `ProxyServer.cookie` opens."""
+    structlog.reset_defaults()
+    sessions, clock, pool = KnownSessions(), FakeClock(), UpstreamPool()
+    known = session()
+    sessions.known["tag.secret"] = known
+    first = tenants[0]
+    configuration = Configuration(
+        gateway=GatewaySettings(
+            listen=Address("127.0.0.1", 0),
+            operations=Address("127.0.0.1", 0),
+            store=StoreSettings(Secret("memory://")),
+            trusted_proxies=tuple(ip_network(text) for text in trusted),
+        ),
+        tenants=tenants,
+    )
+    answers = failures()
+
+    def token_cookie(of: Tenant, whose: Session) -> str | None:
+        cookie = cookies.token(of, whose, clock.now())
+        return cookie if isinstance(cookie, str) else None
+
+    app = web.Application(middlewares=[request_check_middleware(answers.respond), answers.middleware])
+    app[CONFIGURATION_SOURCE] = lambda: configuration
+
+    async def own_page(request: web.Request) -> web.Response:
+        return web.Response(text="own page")
+
+    app.router.add_get("/-/login", own_page)
+    app.add_routes(routes)
+    ProxyHandler(
+        sessions=sessions,
+        streams=sessions,
+        respond=answers.respond,
+        token_cookie=token_cookie,
+        clock=clock,
+        pool=pool,
+        websockets_per_session=sockets,
+    ).add_to(app)
+    options = server_options() | {"keepalive_timeout": keep_alive}
+    networks = configuration.gateway.trusted_proxies
+    runner = Runner(app, trusted=lambda: networks, limits=limits, shutdown_timeout=1, **options)
+    await runner.setup()
+    port = free_port()
+    await web.TCPSite(runner, "127.0.0.1", port).start()
+    cookie = f"{cookies.name_of(cookies.Cookie.SESSION, first)}=tag.secret"
+    try:
+        yield ProxyServer(port, sessions, clock, list(tenants), cookie, runner)
+    finally:
+        pool.close()
+        await runner.cleanup()
+
+
+Script = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+@dataclass
+class ScriptedApp:
+    """An app that does, on each connection, exactly what a test wants."""
+
+    port: int
+    connections: int = 0
+    closed: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def url(self) -> str:
+        """Without a closing slash."""
+        return f"http://127.0.0.1:{self.port}"
+
+
+@asynccontextmanager
+async def app_that(script: Script) -> AsyncIterator[ScriptedApp]:
+    """An app on a real port; `closed` is set when the other side has ended a connection or the script has."""
+    app = ScriptedApp(free_port())
+    writers: list[asyncio.StreamWriter] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        app.connections += 1
+        writers.append(writer)
+        try:
+            await script(reader, writer)
+        except (ConnectionError, asyncio.IncompleteReadError):
+            pass
+        finally:
+            app.closed.set()
+            writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", app.port, limit=2**24)
+    try:
+        yield app
+    finally:
+        server.close()
+        for writer in writers:
+            writer.transport.abort()
+        await server.wait_closed()
+
+
+async def read_head(reader: asyncio.StreamReader) -> bytes:
+    """One head, blank line included."""
+    return await reader.readuntil(b"\r\n\r\n")

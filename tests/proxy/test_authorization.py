@@ -1,0 +1,218 @@
+"""Forward, sign in, step up, or refuse."""
+
+import pytest
+
+from gateway.domain.problem import Problem
+from gateway.domain.session import Session
+from gateway.domain.tenant import Tenant
+from gateway.proxy.authorization import (
+    AnswerPreflight,
+    Decision,
+    Deny,
+    Forward,
+    RedirectToSignIn,
+    RedirectToStepUp,
+    authorize,
+    is_navigation,
+)
+from gateway.proxy.request_check import Checked
+from gateway.proxy.routing import find
+from tests.proxy.proxy_server import checked, session, tenant
+from tests.proxy.test_request_check import HANDSHAKE
+
+FRIEND = "https://friend.example"
+TENANT = tenant(
+    origins=frozenset({FRIEND}), hosts=("other.example",), public_paths=frozenset({"/unified-admin/logo.svg"})
+)
+OWN = "https://cc.example"
+SIBLING = "https://evil.cc.example"
+
+
+def of(request: Checked, whose: Session | None = None, site: Tenant = TENANT) -> Decision:
+    """The decision about `request`."""
+    return authorize(request, site, find(request, site, "/-/"), whose, "/-/")
+
+
+def signed_in(*fields: tuple[str, str], method: str = "GET") -> Decision:
+    """The decision about a request of a user who is in."""
+    return of(checked("/unified-admin/x", *fields, method=method), session())
+
+
+def test_a_session_opens_the_app() -> None:
+    decision = signed_in()
+    assert isinstance(decision, Forward)
+    assert decision.session == session()
+
+
+def test_no_session_leads_to_the_login_with_the_way_back() -> None:
+    assert of(checked("/unified-admin/a?b=c&d=%20")) == RedirectToSignIn(
+        "/-/login?to=/unified-admin/a%3Fb%3Dc%26d%3D%2520", True
+    )
+
+
+def test_a_session_of_another_tenant_is_none() -> None:
+    assert isinstance(of(checked(), session(tenant="other")), RedirectToSignIn)
+
+
+def test_a_session_that_may_not_open_the_route_steps_up() -> None:
+    decision = of(checked("/agent-manager/x"), session(routes=("/unified-admin",)))
+    assert decision == RedirectToStepUp("/-/login?purpose=step-up&to=/agent-manager/x", True)
+
+
+def test_a_session_that_may_open_the_route_opens_it() -> None:
+    assert isinstance(of(checked("/unified-admin/x"), session(routes=("/unified-admin",))), Forward)
+
+
+def test_a_handshake_without_a_session_has_no_page_to_come_back_to() -> None:
+    assert of(checked("/unified-admin/x", *HANDSHAKE)) == RedirectToSignIn("/-/login", False)
+
+
+def test_a_form_that_was_sent_without_a_session_does_not_come_back_as_a_page() -> None:
+    decision = of(checked("/unified-admin/x", ("Sec-Fetch-Mode", "navigate"), method="POST"))
+    assert decision == RedirectToSignIn("/-/login", True)
+
+
+@pytest.mark.row("GW-12")
+@pytest.mark.parametrize(
+    ("method", "fields", "navigation"),
+    [
+        ("GET", (), True),
+        ("GET", (("Accept", "text/html,application/xhtml+xml,*/*;q=0.8"),), True),
+        ("GET", (("Accept", "Text/HTML"),), True),
+        ("GET", (("Accept", "*/*"),), True),
+        ("HEAD", (("Accept", "*/*"),), True),
+        ("GET", (("Sec-Fetch-Mode", "navigate"), ("Accept", "*/*")), True),
+        ("POST", (("Accept", "text/html"),), True),
+        ("GET", (("Sec-Fetch-Mode", "cors"), ("Accept", "*/*")), False),
+        ("GET", (("Sec-Fetch-Mode", "no-cors"), ("Sec-Fetch-Dest", "image")), False),
+        ("GET", (("Sec-Fetch-Mode", "same-origin"), ("Accept", "text/html")), False),
+        ("GET", (("X-Requested-With", "XMLHttpRequest"), ("Accept", "text/html")), False),
+        ("GET", (("Accept", "application/json"),), False),
+        ("GET", (("Accept", "application/json, text/plain, */*"),), False),
+        ("GET", (("Accept", "text/event-stream"),), False),
+        ("GET", (("Accept", "image/avif,image/webp"),), False),
+        ("POST", (("Accept", "*/*"),), False),
+        ("POST", (), False),
+        ("OPTIONS", (), False),
+        ("GET", HANDSHAKE, False),
+    ],
+)
+def test_scripts_get_401_and_people_get_the_login(
+    method: str, fields: tuple[tuple[str, str], ...], navigation: bool
+) -> None:
+    assert is_navigation(checked("/unified-admin/x", *fields, method=method)) is navigation
+
+
+@pytest.mark.row("GW-28")
+@pytest.mark.attack("F7")
+@pytest.mark.parametrize(
+    ("method", "fields", "passes"),
+    [
+        ("GET", (("Sec-Fetch-Site", "same-origin"),), True),
+        ("POST", (("Sec-Fetch-Site", "same-origin"), ("Origin", OWN)), True),
+        ("POST", (("Sec-Fetch-Site", "same-origin"), ("Origin", "null")), True),
+        ("GET", (("Sec-Fetch-Site", "none"), ("Sec-Fetch-Mode", "navigate")), True),
+        (
+            "GET",
+            (("Sec-Fetch-Site", "cross-site"), ("Sec-Fetch-Mode", "navigate"), ("Sec-Fetch-Dest", "document")),
+            True,
+        ),
+        ("GET", (("Sec-Fetch-Site", "same-site"), ("Sec-Fetch-Mode", "navigate")), True),
+        (
+            "GET",
+            (("Sec-Fetch-Site", "cross-site"), ("Sec-Fetch-Mode", "navigate"), ("Sec-Fetch-Dest", "iframe")),
+            False,
+        ),
+        ("GET", (("Sec-Fetch-Site", "same-site"), ("Sec-Fetch-Mode", "cors"), ("Origin", SIBLING)), False),
+        ("GET", (("Sec-Fetch-Site", "same-site"), ("Sec-Fetch-Mode", "no-cors")), False),
+        ("POST", (("Sec-Fetch-Site", "same-site"), ("Sec-Fetch-Mode", "navigate"), ("Origin", SIBLING)), False),
+        ("POST", (("Sec-Fetch-Site", "cross-site"), ("Origin", "null")), False),
+        ("POST", (("Sec-Fetch-Site", "cross-site"), ("Origin", FRIEND)), True),
+        ("POST", (("Sec-Fetch-Site", "cross-site"), ("Origin", "https://other.example")), True),
+        ("GET", (("Sec-Fetch-Site", "nonsense"),), False),
+        ("GET", (("Sec-Fetch-Site", ""),), False),
+        ("GET", (("Origin", OWN),), True),
+        ("POST", (("Origin", OWN),), True),
+        ("POST", (("Origin", FRIEND),), True),
+        ("POST", (("Origin", "https://other.example"),), True),
+        ("POST", (("Origin", SIBLING),), False),
+        ("GET", (("Origin", SIBLING),), False),
+        ("POST", (("Origin", "http://cc.example"),), False),
+        ("POST", (("Origin", "https://cc.example:8443"),), False),
+        ("POST", (("Origin", "null"),), False),
+        ("POST", (("Origin", ""),), False),
+        ("GET", (), True),
+        ("HEAD", (), True),
+        ("POST", (), False),
+        ("PUT", (), False),
+        ("PATCH", (), False),
+        ("DELETE", (), False),
+        ("GET", HANDSHAKE, False),
+        ("GET", (*HANDSHAKE, ("Origin", OWN)), True),
+        ("GET", (*HANDSHAKE, ("Origin", FRIEND)), True),
+        ("GET", (*HANDSHAKE, ("Origin", SIBLING)), False),
+        ("GET", (*HANDSHAKE, ("Origin", SIBLING), ("Sec-Fetch-Site", "same-origin")), False),
+        ("GET", (*HANDSHAKE, ("Origin", OWN), ("Sec-Fetch-Site", "same-origin")), True),
+        ("GET", (*HANDSHAKE, ("Sec-Fetch-Site", "none")), False),
+        ("GET", (*HANDSHAKE, ("Sec-Fetch-Site", "same-origin")), True),
+        ("OPTIONS", (), True),
+    ],
+)
+def test_credentials_are_given_only_to_our_own_pages_and_the_user_himself(
+    method: str, fields: tuple[tuple[str, str], ...], passes: bool
+) -> None:
+    decision = signed_in(*fields, method=method)
+    assert isinstance(decision, Forward) if passes else decision == Deny(Problem.ORIGIN_REFUSED)
+
+
+@pytest.mark.row("GW-12")
+@pytest.mark.parametrize(("origin", "answered"), [(FRIEND, True), (SIBLING, False), (OWN, False)])
+def test_preflights_of_configured_origins_are_answered_by_the_gateway(origin: str, answered: bool) -> None:
+    request = checked(
+        "/agent-manager/x", ("Origin", origin), ("Access-Control-Request-Method", "PUT"), method="OPTIONS"
+    )
+    assert of(request) == AnswerPreflight(origin) if answered else isinstance(of(request), RedirectToSignIn)
+
+
+@pytest.mark.row("GW-12")
+@pytest.mark.parametrize(
+    ("method", "fields"), [("OPTIONS", ()), ("GET", (("Access-Control-Request-Method", "PUT"),)), ("POST", ())]
+)
+def test_what_is_no_preflight_is_asked_for_its_session(method: str, fields: tuple[tuple[str, str], ...]) -> None:
+    request = checked("/agent-manager/x", ("Origin", FRIEND), *fields, method=method)
+    assert isinstance(of(request), RedirectToSignIn)
+    assert isinstance(of(request, session()), Forward)
+
+
+@pytest.mark.attack("A4")
+def test_a_public_path_takes_no_upgrade() -> None:
+    assert isinstance(of(checked("/unified-admin/logo.svg", *HANDSHAKE)), RedirectToSignIn)
+
+
+def test_a_public_path_needs_no_session_and_gets_none() -> None:
+    for whose in (None, session()):
+        decision = of(checked("/unified-admin/logo.svg"), whose)
+        assert isinstance(decision, Forward)
+        assert decision.session is None
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS"])
+def test_a_public_path_is_public_for_reading_only(method: str) -> None:
+    assert isinstance(of(checked("/unified-admin/logo.svg", method=method)), RedirectToSignIn)
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "/unified-admin/logo.svg/",
+        "/unified-admin/logo.svg/x",
+        "/unified-admin/logo.svgx",
+        "/unified-admin/LOGO.svg",
+        "/unified-admin/logo%2esvg",
+        "/unified-admin/logo.svg;x",
+        "/unified-admin/x?/unified-admin/logo.svg",
+        "/agent-manager/logo.svg",
+    ],
+)
+def test_a_public_path_is_public_in_no_other_spelling(target: str) -> None:
+    assert isinstance(of(checked(target)), RedirectToSignIn)

@@ -1,0 +1,87 @@
+"""Facts about how the bytes of a client are divided into requests."""
+
+import pytest
+
+from gateway.proxy.request_framing import RequestFraming
+
+GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
+PUT = b"PUT / HTTP/1.1\r\nHost: a\r\ncontent-LENGTH: \t5 \r\n\r\nhello"
+CHUNKED = (
+    b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+    b"3;ext=1\r\na\r\n\r\n00000000000000000000000000000A\r\n0123456789\r\n0\r\nX-Trailer: 1\r\n\r\n"
+)
+
+
+def divided(stream: bytes, step: int, most: int = 1000) -> list[bytes]:
+    """The requests that are passed on when `step` bytes come at a time and each is answered when it is whole."""
+    inbound, found = RequestFraming(most), [b""]
+    for at in range(0, len(stream), step):
+        inbound.add(stream[at : at + step])
+        while part := inbound.take():
+            found[-1] += part
+            if inbound.whole:
+                inbound.go_on()
+                found.append(b"")
+    return found[:-1] if not found[-1] else found
+
+
+@pytest.mark.parametrize("step", [1, 2, 3, 5, 7, 64, 10_000])
+def test_each_request_is_passed_on_to_its_last_byte_and_no_further(step: int) -> None:
+    requests = [GET, PUT, CHUNKED, GET, CHUNKED, PUT, GET]
+    assert divided(b"".join(requests), step) == requests
+
+
+def test_nothing_of_a_head_is_passed_on_before_its_end() -> None:
+    inbound = RequestFraming(1000)
+    inbound.add(GET[:-1])
+    assert inbound.take() == b""
+    assert inbound.held == len(GET) - 1
+
+
+def test_what_follows_a_request_is_held_until_it_is_answered() -> None:
+    inbound = RequestFraming(1000)
+    inbound.add(GET + PUT)
+    assert inbound.take() == GET
+    assert inbound.take() == b""
+    assert inbound.held == len(PUT)
+    inbound.go_on()
+    assert inbound.take() == PUT
+
+
+@pytest.mark.parametrize("step", [1, 10_000])
+def test_empty_lines_before_a_request_are_dropped(step: int) -> None:
+    assert divided(b"\r\n\r\n\r\n" + GET + b"\r\n" + GET, step) == [GET, GET]
+
+
+def test_a_head_that_is_too_long_is_named_whether_it_ends_or_not() -> None:
+    for end in (b"", b"\r\n\r\n"):
+        inbound = RequestFraming(100)
+        inbound.add(b"GET / HTTP/1.1\r\nX: " + b"x" * 100 + end)
+        assert inbound.take() == b""
+        assert inbound.too_large
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        b"\x16\x03\x01\x02\x00\x01\x00",
+        b"get / HTTP/1.1\r\n",
+        b"GET / HTTP/1.1\nHost: a",
+        b"GET / HTTP/1.1\r\nHost: a\n",
+        b"PUT / HTTP/1.1\r\nContent-Length: five\r\n\r\nhello",
+        b"PUT / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nfive\r\nhello",
+    ],
+)
+@pytest.mark.parametrize("step", [1, 10_000])
+def test_what_is_no_http_is_passed_on_as_it_is_to_be_refused(odd: bytes, step: int) -> None:
+    assert b"".join(divided(odd, step)) == odd
+
+
+def test_after_a_change_of_protocol_everything_is_passed_on() -> None:
+    inbound = RequestFraming(100)
+    inbound.add(GET + b"\x81\x00")
+    inbound.take()
+    inbound.open()
+    assert inbound.take() == b"\x81\x00"
+    inbound.add(b"GET" * 1000)
+    assert inbound.take() == b"GET" * 1000

@@ -1,0 +1,130 @@
+"""Which connection to an app is used next."""
+
+import asyncio
+import ssl
+from pathlib import Path
+
+import pytest
+import trustme
+
+from gateway.domain.channel import TlsSettings
+from gateway.domain.tenant import Route
+from gateway.proxy.upstream_connection import NoConnection, TooSlow, UpstreamConnection
+from gateway.proxy.upstream_pool import UpstreamOrigin, UpstreamPool
+from tests.dependencies.upstream import RawUpstream
+from tests.ports import free_port
+from tests.proxy.proxy_server import app_that, read_head
+
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+
+
+async def exchange(wire: UpstreamConnection) -> None:
+    """One whole exchange."""
+    wire.begin("GET")
+    await wire.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert (await wire.answer()).status == 200
+    while await wire.read():
+        pass
+
+
+async def test_a_connection_that_may_be_used_again_is(raw_upstream: RawUpstream) -> None:
+    pool, origin = UpstreamPool(), UpstreamOrigin.of(Route("", raw_upstream.url))
+    wire = await pool.connect(origin, 2)
+    await exchange(wire)
+    pool.give_back(origin, wire)
+    assert pool.take_idle(origin) is wire
+    assert pool.take_idle(origin) is None
+    wire.abort()
+
+
+async def test_a_connection_in_the_middle_of_an_answer_is_not_kept(raw_upstream: RawUpstream) -> None:
+    pool, origin = UpstreamPool(), UpstreamOrigin.of(Route("", raw_upstream.url))
+    wire = await pool.connect(origin, 2)
+    wire.begin("GET")
+    await wire.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+    await wire.answer()
+    pool.give_back(origin, wire)
+    assert pool.take_idle(origin) is None
+
+
+async def test_a_kept_connection_that_the_app_closed_is_not_used() -> None:
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_head(reader)
+        writer.write(OK)
+
+    pool = UpstreamPool()
+    async with app_that(script) as app:
+        origin = UpstreamOrigin.of(Route("", app.url))
+        wire = await pool.connect(origin, 2)
+        await exchange(wire)
+        pool.give_back(origin, wire)
+        await app.closed.wait()
+        for _ in range(100):  # turns of the loop in which the end of the connection arrives
+            await asyncio.sleep(0)
+        assert pool.take_idle(origin) is None
+
+
+async def test_no_more_than_so_many_wait(raw_upstream: RawUpstream) -> None:
+    pool, origin = UpstreamPool(idle_each=1), UpstreamOrigin.of(Route("", raw_upstream.url))
+    wires = [await pool.connect(origin, 2) for _ in range(2)]
+    for wire in wires:
+        await exchange(wire)
+        pool.give_back(origin, wire)
+    assert [wire.idle_and_open for wire in wires] == [True, False]
+    pool.close()
+    assert not wires[0].idle_and_open
+
+
+async def test_a_connection_that_waited_too_long_is_closed(raw_upstream: RawUpstream) -> None:
+    pool, origin = UpstreamPool(idle_seconds=0.05), UpstreamOrigin.of(Route("", raw_upstream.url))
+    wire = await pool.connect(origin, 2)
+    await exchange(wire)
+    pool.give_back(origin, wire)
+    await asyncio.wait_for(raw_upstream.connections[0].closed.wait(), 5)
+    assert pool.take_idle(origin) is None
+
+
+def test_apps_that_are_trusted_differently_share_no_connection() -> None:
+    one, two = (UpstreamOrigin.of(Route("", "https://app", tls=TlsSettings(ca_file=ca))) for ca in ("a.pem", "b.pem"))
+    assert one != two
+    assert (one.host, one.port) == (two.host, two.port) == ("app", 443)
+
+
+async def test_nobody_there_is_told_with_the_origin() -> None:
+    origin = UpstreamOrigin.of(Route("", f"http://127.0.0.1:{free_port()}"))
+    with pytest.raises(NoConnection, match=r"http://127\.0\.0\.1:"):
+        await UpstreamPool().connect(origin, 2)
+
+
+async def test_a_handshake_that_does_not_end_is_too_slow() -> None:
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        await asyncio.Event().wait()
+
+    async with app_that(script) as app:
+        with pytest.raises(TooSlow, match="no connection in"):
+            await UpstreamPool().connect(UpstreamOrigin.of(Route("", app.url.replace("http:", "https:"))), 0.2)
+
+
+@pytest.mark.row("GW-33")
+async def test_a_private_authority_is_trusted_where_the_route_names_it(tmp_path: Path) -> None:
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_head(reader)
+        writer.write(OK)
+        writer.close()
+
+    port, pool = free_port(), UpstreamPool()
+    server = await asyncio.start_server(serve, "127.0.0.1", port, ssl=context)
+    url = f"https://127.0.0.1:{port}"
+    with pytest.raises(NoConnection, match=r"tls\.ca_file"):
+        await pool.connect(UpstreamOrigin.of(Route("", url)), 2)
+    wire = await pool.connect(UpstreamOrigin.of(Route("", url, tls=TlsSettings(ca_file=str(tmp_path / "ca.pem")))), 2)
+    await exchange(wire)
+    wire.abort()
+    server.close()
+    await server.wait_closed()

@@ -1,0 +1,190 @@
+"""Challenges over a memory store, the real e-mail factor, and a mail box instead of a relay."""
+
+import re
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from gateway.crypto.sealing import KEY_BYTES, Key, KeyRing, Sealer
+from gateway.crypto.signing import Signer
+from gateway.delivery.message import Message
+from gateway.delivery.smtp import NotSent, Sent
+from gateway.domain.challenge import Binding, Challenge, ProofPurpose
+from gateway.domain.channel import Channel, ChannelKind, ChannelType
+from gateway.domain.configuration import OperatorLimits
+from gateway.domain.enrolment import Enrolment
+from gateway.domain.policy import FactorKind, Method, Policy
+from gateway.domain.problem import ProblemDetail
+from gateway.domain.user import User
+from gateway.rendering.data_root import data_root
+from gateway.rendering.languages import load_languages
+from gateway.rendering.mails import Mails
+from gateway.rendering.templates import build_environment
+from gateway.second_factor.admin_codes import AdminCode, AdminCodes
+from gateway.second_factor.challenges import ChallengeContext, Challenges, Denied, Verified
+from gateway.second_factor.enrolments import Enrolments
+from gateway.second_factor.factors.admin_code import AdminCodeFactor
+from gateway.second_factor.factors.backup_code import BackupCodeFactor
+from gateway.second_factor.factors.email import EmailFactor, MailSender
+from gateway.second_factor.factors.protocol import DeliveryContext
+from gateway.second_factor.factors.totp import TotpFactor
+from gateway.second_factor.rate_limiter import RateLimiter
+from gateway.second_factor.used_codes import UsedCodes
+from gateway.store.locks import StoreLock
+from gateway.store.protocol import Store
+from gateway.store.records import Records
+from gateway.store.single_use import SingleUse
+from tests.clock import FakeClock, SeededRandom
+from tests.second_factor.attributes import Attributes
+from tests.store.open_stores import YieldingStore
+from tests.web.sample import TENANT
+
+CHANNEL = Channel("otp@example.com", ChannelType.EMAIL, ChannelKind.SMTP, sender="otp@example.com")
+POLICY = Policy(
+    preset="efcx",
+    enabled=True,
+    methods=(Method(FactorKind.EMAIL, CHANNEL.service_identifier),),
+    otp_expiry=60,
+    otp_max_attempts=5,
+)
+
+
+@dataclass
+class MailBox:
+    """Takes every mail, or says why not."""
+
+    clock: FakeClock
+    messages: list[Message] = field(default_factory=list)
+    refuses: str = ""
+
+    async def send(self, channel: Channel, message: Message) -> Sent | NotSent:
+        if self.refuses:
+            return NotSent(self.refuses, temporary=True)
+        self.messages.append(message)
+        return Sent(at=self.clock.now(), relay="mailbox")
+
+    def code(self, to: str | None = None) -> str:
+        """The code of the newest mail (to an address)."""
+        message = next(m for m in reversed(self.messages) if to in (None, m.to))
+        found = re.search(r"(?m)^\s*(\d{4,10})\s*$", message.text)
+        assert found, message.text
+        return found[1]
+
+
+class ChallengeHarness:
+    """One gateway's challenges; `twin()` is another replica on the same store."""
+
+    def __init__(self, store: Store | None = None, clock: FakeClock | None = None) -> None:
+        self.clock = clock or FakeClock()
+        self.random = SeededRandom()
+        self.ring = KeyRing((Key("00000001", self.random.token_bytes(KEY_BYTES)),))
+        self.mails = MailBox(self.clock)
+        self.mailer: MailSender = self.mails
+        self.languages = load_languages(data_root() / "locales", ("en",))
+        self.limits = OperatorLimits()
+        self.profile = Attributes()
+        self.policy = POLICY
+        self._numbers: dict[str, int] = {}
+        self.use(store or YieldingStore(self.clock))
+
+    def use(self, store: Store) -> None:
+        """Stand on `store`."""
+        self.store = store
+        factor = EmailFactor(
+            mailer=self.mailer,
+            mails=Mails(build_environment(data_root()), self.languages),
+            signer=Signer(self.ring, "codes"),
+        )
+        admin_signer = Signer(self.ring, "admin-code")
+        self.enrolments = Enrolments(
+            profile=self.profile,
+            store=store,
+            sets=Sealer(self.ring, "enrolments", self.random),
+            guards=Sealer(self.ring, "guards", self.random),
+            lock=StoreLock(store, self.clock, self.random),
+            clock=self.clock,
+            on_unguarded=lambda _tenant, _user: None,
+        )
+        sealer = Sealer(self.ring, "admin-code", self.random)
+        records = Records(store=store, sealer=sealer, clock=self.clock, name="admin-code", of=AdminCode)
+        self.admin_codes = AdminCodes(records, admin_signer, self.clock, self.random)
+        self.consuming = UsedCodes(SingleUse(store, self.clock), store, self.enrolments, self.admin_codes, self.clock)
+        self.challenges = Challenges(
+            factors={
+                (FactorKind.EMAIL, ChannelKind.SMTP): factor,
+                (FactorKind.TOTP, None): TotpFactor(),
+                (FactorKind.BACKUP_CODE, None): BackupCodeFactor(),
+                (FactorKind.ADMIN_CODE, None): AdminCodeFactor(admin_signer),
+            },
+            attempts=RateLimiter(store, self.clock),
+            consuming=self.consuming,
+            store=store,
+            addresses=Signer(self.ring, "addresses"),
+            clock=self.clock,
+            random=self.random,
+        )
+
+    def case(
+        self,
+        user: str = "u1",
+        login: str = "l1",
+        address: str = "",
+        *,
+        round: int = 0,
+        purpose: ProofPurpose = ProofPurpose.VERIFY,
+        draft: str = "",
+        **changes: Any,
+    ) -> ChallengeContext:
+        """A proof of `user` in `login`."""
+        case = ChallengeContext(
+            tenant=TENANT,
+            policy=self.policy,
+            limits=self.limits,
+            user=User(user, user),
+            bound_to=Binding(login, round, purpose, draft),
+            app="/unified-admin",
+            client="192.0.2.1",
+            methods=(Enrolment(FactorKind.EMAIL, address or f"{user}@example.com"),),
+        )
+        return replace(case, **changes)
+
+    def about(self, factor: FactorKind) -> DeliveryContext:
+        """The circumstances of a proof by `factor` now."""
+        return DeliveryContext(
+            tenant=TENANT,
+            channel=CHANNEL if factor is FactorKind.EMAIL else None,
+            digits=self.policy.otp_length,
+            expiry=self.policy.otp_expiry,
+            language="en",
+            host="cc.example",
+            browser="Chrome on Windows",
+            reference="REF",
+            now=self.clock.now(),
+            random=self.random,
+        )
+
+    async def send(self, case: ChallengeContext) -> Challenge:
+        """A code is sent; fails the test when it is not."""
+        begun = await self.try_to_send(case)
+        assert isinstance(begun, Challenge), begun
+        return begun
+
+    async def try_to_send(self, case: ChallengeContext) -> Challenge | ProblemDetail:
+        """The next challenge of the case's login."""
+        login = case.bound_to.login
+        number = self._numbers[login] = self._numbers.get(login, -1) + 1
+        message = next((m for m in case.methods if m.factor is FactorKind.EMAIL), None)
+        return await self.challenges.begin(case, self.about, number, message)
+
+    async def wait_for_code(self, case: ChallengeContext) -> Challenge:
+        """The next challenge of the case's login, for which nothing is sent."""
+        begun = await self.challenges.begin(case, self.about, 0, None)
+        assert isinstance(begun, Challenge)
+        return begun
+
+    async def answer(self, case: ChallengeContext, challenge: Challenge, typed: str) -> Verified | Denied:
+        """Type a code."""
+        return await self.challenges.answer(case, self.about, challenge, typed)
+
+    def wrong(self, to: str | None = None) -> str:
+        """A code that is not the one that was sent."""
+        return str((int(self.mails.code(to)) + 1) % 10**self.policy.otp_length).zfill(self.policy.otp_length)

@@ -1,0 +1,195 @@
+"""What tests of sessions need around them: a tenant, a Keycloak that renews tokens, two replicas over one store."""
+
+import asyncio
+import base64
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
+from typing import Any
+
+from gateway.crypto.sealing import Key, KeyRing, Sealer
+from gateway.domain import errors
+from gateway.domain.policy import FactorKind, Method, Policy
+from gateway.domain.ports import SystemRandom
+from gateway.domain.secret import Secret
+from gateway.domain.session import Satisfied, Session, Tokens
+from gateway.domain.tenant import Branding, Credentials, KeycloakAccess, SessionLimits, Tenant
+from gateway.domain.user import User
+from gateway.sessions.refresh import RefreshUnknown, SessionEnded
+from gateway.sessions.sessions import NewSession, Sessions
+from gateway.store.locks import StoreLock
+from gateway.store.memory import MemoryStore
+from gateway.store.protocol import Store
+from gateway.store.replica_events import ReplicaEvents
+from tests.clock import FakeClock
+
+TENANT = Tenant(
+    id="expertflow",
+    name="expertflow",
+    active=True,
+    public_url="https://cc.example",
+    routes=(),
+    keycloak=KeycloakAccess(
+        url="http://127.0.0.1:1/auth/",
+        realm="expertflow",
+        issuer="http://127.0.0.1:1/auth/realms/expertflow",
+        sign_in=Credentials("gateway-login", Secret("made-up")),
+        administration=Credentials("gateway-admin", Secret("made-up")),
+    ),
+    policy=Policy(preset="efcx", enabled=True, methods=(Method(FactorKind.EMAIL, "otp@cc.example"),)),
+    branding=Branding(name="Expertflow"),
+    session=SessionLimits(idle=1800, absolute=43200),
+)
+OTHER_TENANT = replace(TENANT, id="other", public_url="https://other.example")
+ANNA = User(id="f:1:anna", username="anna", email="anna@cc.example", first_name="Anna", last_name="A", roles=("agent",))
+
+
+class Renewals:
+    """Keycloak's token endpoint as `Refresher`: counts, and can be slow, away, or say no."""
+
+    def __init__(self, clock: FakeClock, life: float = 300.0) -> None:
+        self.clock = clock
+        self.life = life
+        self.calls = 0
+        self.spent: list[str] = []
+        self.answer: Exception | SessionEnded | RefreshUnknown | None = None
+        self.entered = asyncio.Event()
+        self.go_on = asyncio.Event()
+        self.go_on.set()
+
+    async def __call__(self, tenant: Tenant, tokens: Tokens) -> Tokens | SessionEnded | RefreshUnknown:
+        self.calls += 1
+        self.spent.append(tokens.refresh)
+        self.entered.set()
+        await self.go_on.wait()
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer or self.tokens()
+
+    def tokens(self) -> Tokens:
+        now = self.clock.now()
+        return Tokens(
+            access=f"access {self.calls}",
+            refresh=f"refresh {self.calls}",
+            access_expires_at=now + self.life,
+            refresh_expires_at=now + 1800,
+        )
+
+
+class Replica:
+    """One process of the gateway, as far as sessions go."""
+
+    def __init__(self, store: Store, ring: KeyRing, clock: FakeClock, renewals: Renewals) -> None:
+        self.events: list[tuple[str, str, Mapping[str, str]]] = []
+        self.told = asyncio.Event()
+        self.replica_events = ReplicaEvents(store=store, random=SystemRandom(), monotonic=clock.now)
+        self.sessions = Sessions(
+            store=store,
+            sealer=Sealer(ring, "records", SystemRandom()),
+            clock=clock,
+            lock=StoreLock(store, clock, SystemRandom()),
+            replica_events=self.replica_events,
+            refresher=renewals,
+            tenants={TENANT.id: TENANT, OTHER_TENANT.id: OTHER_TENANT}.get,
+            on_event=self._note,
+        )
+
+    def _note(self, event: str, session: Session, details: Mapping[str, str]) -> None:
+        self.events.append((event, session.id, details))
+        self.told.set()
+
+    def hears(self, kind: str) -> asyncio.Event:
+        """Set when the next notice of `kind` has come in and was obeyed."""
+        heard = asyncio.Event()
+        self.replica_events.on(kind, lambda _: heard.set())
+        return heard
+
+    def reasons(self) -> list[str]:
+        """Why sessions ended, as this replica reported it."""
+        return [details["reason"] for event, _, details in self.events if event == "session_ended"]
+
+
+class SessionHarness:
+    """Two replicas, `one` and `two`."""
+
+    def __init__(self, store: Store, clock: FakeClock) -> None:
+        random = SystemRandom()
+        ring = KeyRing((Key(random.token_bytes(4).hex(), random.token_bytes(32)),))
+        self.store = store
+        self.clock = clock
+        self.renewals = Renewals(clock)
+        self.one = Replica(store, ring, clock, self.renewals)
+        self.two = Replica(store, ring, clock, self.renewals)
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Both replicas listen while the context is open."""
+        async with AsyncExitStack() as stack:
+            for replica in (self.one, self.two):
+                await stack.enter_async_context(replica.replica_events.running())
+            async with asyncio.timeout(10):
+                await self.one.replica_events.ready()
+                await self.two.replica_events.ready()
+            yield
+
+    async def open(self, tenant: Tenant = TENANT, user: User = ANNA, **changes: Any) -> tuple[Session, str]:
+        """A new session of `user`, opened by replica one, and its cookie's value."""
+        return await self.one.sessions.open(tenant, self.new(user, **changes), tag=text(16), secret=text(32))
+
+    def new(self, user: User = ANNA, **changes: Any) -> NewSession:
+        """What a finished login gives."""
+        new = NewSession(
+            user=user,
+            tokens=self.renewals.tokens(),
+            password_at=self.clock.now(),
+            satisfied=Satisfied.PROVED,
+            proved_at=self.clock.now(),
+        )
+        return replace(new, **changes)
+
+
+def text(count: int) -> str:
+    """`count` random bytes as cookies carry them."""
+    return base64.urlsafe_b64encode(SystemRandom().token_bytes(count)).rstrip(b"=").decode()
+
+
+def same(session: Session) -> Session:
+    """A change that changes nothing."""
+    return session
+
+
+class Flaky(MemoryStore):
+    """A store that does not answer while `away`; what it is told to delete it forgets all the same when `deaf`.
+
+    While `keeps` it answers everything but what it is told to delete, and keeps that.
+    """
+
+    away = deaf = keeps = False
+
+    async def get(self, key: str) -> bytes | None:
+        if self.away:
+            raise errors.Unreachable("store", "TimeoutError")
+        return await super().get(key)
+
+    async def delete(self, key: str) -> bool:
+        if self.deaf:
+            await super().delete(key)
+        if self.away or self.deaf or (self.keeps and key.startswith("session:")):
+            raise errors.Unreachable("store", "TimeoutError")
+        return await super().delete(key)
+
+
+class Stream:
+    """A live stream that can be waited for to close."""
+
+    def __init__(self) -> None:
+        self.closed = asyncio.Event()
+        self.times = 0
+
+    def close(self) -> None:
+        self.times += 1
+        self.closed.set()
+
+    async def wait(self) -> None:
+        async with asyncio.timeout(10):
+            await self.closed.wait()

@@ -1,0 +1,181 @@
+"""Facts about what a change of settings weakens."""
+
+import pytest
+
+from gateway.domain.configuration import Configuration
+from gateway.settings.checks import weakenings
+from tests.settings.config_folder import ConfigFolder
+
+
+def loaded(folder: ConfigFolder) -> Configuration:
+    configuration = folder.load().configuration
+    assert configuration is not None
+    return configuration
+
+
+@pytest.mark.attack("F10")
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [
+        ("is2FAEnabled", False, ("one: is2FAEnabled true → false",)),
+        ("otpMaxAttempts", 50, ("one: otpMaxAttempts 5 → 50",)),
+        ("otpExpiry", 900, ("one: otpExpiry 120 → 900",)),
+        ("otpLength", 4, ("one: otpLength 6 → 4",)),
+        ("enrolment", "optional", ("one: enrolment required → optional",)),
+        ("resendCooldown", 0, ("one: resendCooldown 60 → 0",)),
+        ("adminCodes", True, ("one: adminCodes false → true",)),
+        ("otpMaxAttempts", 3, ()),
+        ("otpLength", 8, ()),
+        ("registrationContact", "profile", ()),
+    ],
+)
+def test_a_weakening_is_named_with_what_it_was(
+    folder: ConfigFolder, key: str, value: object, said: tuple[str, ...]
+) -> None:
+    before = loaded(folder)
+    folder.two_factor[key] = value
+    assert weakenings.weakenings(before, loaded(folder)) == said
+
+
+@pytest.mark.attack("F10")
+def test_a_route_opened_without_a_factor_is_a_weakening(folder: ConfigFolder) -> None:
+    before = loaded(folder)
+    folder.own["routes"] = [{"path": "/app", "to": "http://app:3000", "second_factor": "off"}]
+    assert weakenings.weakenings(before, loaded(folder)) == ("one: second_factor of /app required → off",)
+
+
+@pytest.mark.attack("F10")
+def test_a_part_of_an_app_that_is_opened_without_a_factor_is_a_weakening(folder: ConfigFolder) -> None:
+    before = loaded(folder)
+    whole = {"path": "/app", "to": "http://app:3000"}
+    folder.own["routes"] = [whole, {**whole, "path": "/app/part", "second_factor": "off"}]
+    assert weakenings.weakenings(before, loaded(folder)) == (
+        "one: second_factor of /app/part no route of its own → off",
+    )
+
+
+@pytest.mark.attack("F10")
+def test_a_part_of_an_open_app_that_asks_for_no_factor_any_more_is_a_weakening(folder: ConfigFolder) -> None:
+    whole = {"path": "/app", "to": "http://app:3000", "second_factor": "off"}
+    folder.own["routes"] = [whole, {**whole, "path": "/app/admin", "second_factor": "required"}]
+    before = loaded(folder)
+    folder.own["routes"] = [whole]
+    assert weakenings.weakenings(before, loaded(folder)) == ("one: second_factor of /app/admin required → off",)
+
+
+def test_a_part_of_an_app_that_was_open_before_is_no_weakening(folder: ConfigFolder) -> None:
+    whole = {"path": "/app", "to": "http://app:3000", "second_factor": "off"}
+    folder.own["routes"] = [whole]
+    before = loaded(folder)
+    folder.own["routes"] = [whole, {**whole, "path": "/app/part"}]
+    assert weakenings.weakenings(before, loaded(folder)) == ()
+
+
+def test_a_wider_network_that_is_never_trusted_is_no_weakening(folder: ConfigFolder) -> None:
+    folder.own["never_trust_from"] = ["10.1.0.0/16", "fd00::/8"]
+    before = loaded(folder)
+    folder.own["never_trust_from"] = ["10.0.0.0/8", "fd00::/8"]
+    assert weakenings.weakenings(before, loaded(folder)) == ()
+
+
+@pytest.mark.attack("F10")
+def test_a_path_that_nobody_must_be_signed_in_for_any_more_is_a_weakening(folder: ConfigFolder) -> None:
+    folder.own["public_paths"] = ["/app/logo.png"]
+    before = loaded(folder)
+    folder.own["public_paths"] = ["/app/style.css", "/app/logo.png"]
+    assert weakenings.weakenings(before, loaded(folder)) == ("one: public_paths with /app/style.css",)
+
+
+@pytest.mark.attack("F10")
+def test_a_gateway_section_that_was_cut_off_is_named_by_what_it_held(folder: ConfigFolder) -> None:
+    folder.own.update(never_trust_from=["10.0.0.0/8"], session={"idle": 600, "absolute": 3600})
+    before = loaded(folder)
+    folder.one["gateway"] = None
+    assert weakenings.weakenings(before, loaded(folder)) == (
+        "one: never_trust_from without 10.0.0.0/8",
+        "one: session.idle 600 → 1800",
+        "one: session.absolute 3600 → 43200",
+    )
+
+
+@pytest.mark.attack("F10")
+def test_attempts_counted_against_the_code_again_are_a_weakening(folder: ConfigFolder) -> None:
+    usual = dict(folder.two_factor)
+    folder.two_factor.update(attemptsScope="user", onMaxVerify="lock", lockedFor=300)
+    before = loaded(folder)
+    folder.one["tenantSettings"]["twoFAConfigs"] = usual
+    assert "one: attemptsScope user → code" in weakenings.weakenings(before, loaded(folder))
+
+
+@pytest.mark.attack("F10")
+def test_mail_beside_an_app_is_another_way_in(folder: ConfigFolder) -> None:
+    folder.two_factor.update(preset="cloudcx", methods=[{"channelType": "APP"}])
+    for key in ("channelType", "channelServiceIdentifier", "otpExpiry", "otpMaxAttempts"):
+        del folder.two_factor[key]
+    before = loaded(folder)
+    folder.two_factor["methods"].append({"channelType": "EMAIL", "channelServiceIdentifier": "otp@example.com"})
+    assert weakenings.weakenings(before, loaded(folder)) == ("one: another way to sign in: email",)
+
+
+@pytest.mark.attack("F10")
+def test_what_weakens_all_tenants_is_named_for_all(folder: ConfigFolder) -> None:
+    before = loaded(folder)
+    folder.gateway.update(insecure_http=True, limits={"failure_steps": [[100, 60]]})
+    assert weakenings.weakenings(before, loaded(folder)) == (
+        "*: insecure_http false → true",
+        "*: limits.failure_steps changed",
+    )
+
+
+@pytest.mark.attack("F10")
+def test_any_registration_address_is_weaker_than_the_profiles(folder: ConfigFolder) -> None:
+    folder.two_factor["registrationContact"] = "profile"
+    before = loaded(folder)
+    del folder.two_factor["registrationContact"]
+    assert weakenings.weakenings(before, loaded(folder)) == ("one: registrationContact profile → any",)
+
+
+def test_what_needs_a_restart_is_named(folder: ConfigFolder) -> None:
+    before = loaded(folder).gateway
+    folder.gateway.update(listen="127.0.0.1:8081", log_level="debug")
+    assert weakenings.needs_restart(before, loaded(folder).gateway) == ("listen",)
+
+
+@pytest.mark.parametrize(
+    "name", ["grants_per_user_waiting", "grants_per_user_and_client", "grants_at_once", "grant_wait"]
+)
+def test_a_limit_that_is_read_at_the_start_needs_a_restart(folder: ConfigFolder, name: str) -> None:
+    before = loaded(folder).gateway
+    folder.gateway["limits"] = {name: 7}
+    assert weakenings.needs_restart(before, loaded(folder).gateway) == (f"limits.{name}",)
+
+
+def test_a_limit_that_is_read_at_each_request_needs_no_restart(folder: ConfigFolder) -> None:
+    before = loaded(folder).gateway
+    folder.gateway["limits"] = {"sends_per_user": 7, "login_idle": 600}
+    assert weakenings.needs_restart(before, loaded(folder).gateway) == ()
+
+
+def test_other_languages_need_a_restart(folder: ConfigFolder) -> None:
+    before = loaded(folder).gateway
+    folder.gateway["languages"] = ["ar", "en"]
+    assert weakenings.needs_restart(before, loaded(folder).gateway) == ("languages",)
+
+
+def test_a_service_worker_that_is_allowed_is_a_weakening(folder: ConfigFolder) -> None:
+    route = {"path": "/app", "to": "http://app:3000"}
+    folder.own["routes"] = [route]
+    before = loaded(folder)
+    folder.own["routes"] = [{**route, "service_worker": True}]
+    after = loaded(folder)
+    assert weakenings.weakenings(before, after) == ("one: service_worker of /app false → true",)
+    folder.own["routes"] = [{**route, "service_worker": True}, {**route, "path": "/app/x", "service_worker": True}]
+    assert weakenings.weakenings(after, loaded(folder)) == ()
+    assert weakenings.weakenings(after, before) == ()
+
+
+def test_storage_that_is_not_cleared_any_more_is_a_weakening(folder: ConfigFolder) -> None:
+    folder.own["clear_storage_at_sign_out"] = True
+    before = loaded(folder)
+    folder.own["clear_storage_at_sign_out"] = False
+    assert weakenings.weakenings(before, loaded(folder)) == ("one: clear_storage_at_sign_out true → false",)

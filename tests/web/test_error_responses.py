@@ -1,0 +1,258 @@
+"""How anything that goes wrong becomes an answer."""
+
+import re
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+import structlog
+from aiohttp import ClientError, web
+from aiohttp.test_utils import TestClient, TestServer, make_mocked_request
+from structlog.testing import capture_logs
+
+from gateway.domain.errors import Conflict, Misconfigured, Refused, Unreachable
+from gateway.domain.problem import Problem
+from gateway.web.error_responses import REFERENCE_LETTERS, new_reference, wants_json
+from gateway.web.pages import Pages
+from gateway.web.request_context import REQUEST_ID
+from tests.clock import START, SeededRandom
+from tests.web.own_pages import failures, of_tenant
+from tests.web.sample import tenant
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+SECRET = "a-secret-in-an-exception"
+
+
+@pytest.fixture(autouse=True)
+def _plain_logs() -> None:
+    """Logs as they are before anybody set them up."""
+    structlog.reset_defaults()
+
+
+def application(handler: Handler) -> web.Application:
+    """An application with one page, whose failures are answered."""
+    app = web.Application(middlewares=[failures().middleware, of_tenant(tenant())])
+    app.router.add_get("/page", handler)
+    app.router.add_post("/page", handler)
+    return app
+
+
+def raising(error: BaseException) -> Handler:
+    """A page that fails."""
+
+    async def handler(request: web.Request) -> web.StreamResponse:
+        raise error
+
+    return handler
+
+
+async def ask(
+    handler: Handler, accept: str = "application/json", path: str = "/page", method: str = "GET"
+) -> tuple[int, dict[str, str], str]:
+    """Status, headers and body of one request."""
+    async with (
+        TestClient(TestServer(application(handler))) as client,
+        client.request(method, path, headers={"Accept": accept}) as response,
+    ):
+        return response.status, dict(response.headers), await response.text()
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "code"),
+    [
+        (Unreachable("store", "no answer"), 503, "store-unavailable"),
+        (Unreachable("Keycloak", "no answer"), 503, "sign-in-unavailable"),
+        (Refused("Keycloak", "our client secret"), 503, "sign-in-misconfigured"),
+        (Misconfigured("issuer"), 503, "sign-in-misconfigured"),
+        (Conflict("a lock"), 409, "out-of-order"),
+        (RuntimeError(SECRET), 500, "internal"),
+        (TimeoutError(), 500, "internal"),
+        (web.HTTPNotFound(), 404, "not-found"),
+        (web.HTTPRequestEntityTooLarge(1, 2), 413, "request-too-large"),
+        (web.HTTPBadRequest(text=SECRET), 400, "bad-request"),
+        (web.HTTPUnsupportedMediaType(), 415, "bad-request"),
+        (web.HTTPServiceUnavailable(), 503, "internal"),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, BaseException) else str(value),
+)
+async def test_each_way_to_fail_has_its_status_and_its_problem(error: Exception, status: int, code: str) -> None:
+    answered, _, body = await ask(raising(error))
+    assert answered == status
+    assert f'"code": "{code}"' in body
+    assert SECRET not in body
+
+
+async def test_a_path_that_nobody_serves_is_a_page_of_our_own() -> None:
+    status, headers, body = await ask(raising(RuntimeError()), "text/html", "/nowhere")
+    assert status == 404
+    assert headers["Content-Type"].startswith("text/html")
+    assert "<h1>" in body
+
+
+async def test_a_method_that_nobody_serves_keeps_the_list_of_those_that_are() -> None:
+    status, headers, body = await ask(raising(RuntimeError()), method="DELETE")
+    assert status == 405
+    assert "GET" in headers["Allow"]
+    assert '"method-not-allowed"' in body
+
+
+async def test_a_redirect_is_an_answer() -> None:
+    async def handler(request: web.Request) -> web.StreamResponse:
+        raise web.HTTPSeeOther("/elsewhere")
+
+    async with (
+        TestClient(TestServer(application(handler))) as client,
+        client.get("/page", allow_redirects=False) as response,
+    ):
+        assert response.status == 303
+
+
+@pytest.mark.row("GW-30")
+@pytest.mark.parametrize("accept", ["text/html", "application/json"])
+async def test_the_reference_on_the_answer_finds_the_true_cause_in_the_log(accept: str) -> None:
+    with capture_logs() as lines:
+        _, _, body = await ask(raising(Unreachable("Keycloak", "connection refused")), accept)
+    shown = re.search(rf"[{REFERENCE_LETTERS}]{{8}}", re.sub(r'nonce[-=]"?[^"\' ]+|/static/[^"]+', "", body))
+    assert shown
+    found = [line for line in lines if line.get("reference") == shown[0]]
+    assert any("connection refused" in str(line) for line in found)
+    assert "connection refused" not in body
+
+
+async def test_an_unexpected_exception_is_logged_with_its_traceback() -> None:
+    with capture_logs() as lines:
+        await ask(raising(RuntimeError("what really happened")))
+    assert isinstance(lines[0]["exc_info"], RuntimeError)
+    assert lines[0]["reference"] == lines[1]["reference"]
+
+
+async def test_the_query_of_a_request_is_not_logged() -> None:
+    with capture_logs() as lines:
+        await ask(raising(Conflict("x")), path="/page?code=123456")
+    assert "123456" not in str(lines)
+
+
+async def test_a_problem_names_the_wait_in_text_and_header() -> None:
+    answers = failures()
+
+    async def handler(request: web.Request) -> web.StreamResponse:
+        return answers.respond(request, Problem.LOCKED, until=START + 300)
+
+    status, headers, body = await ask(handler)
+    assert status == 429
+    assert headers["Retry-After"] == "300"
+    assert '"retry_after": 300' in body
+
+
+async def test_an_answer_is_kept_by_nobody_and_says_its_language() -> None:
+    _, headers, _ = await ask(raising(Conflict("x")))
+    assert headers["Cache-Control"] == "no-store"
+    assert headers["Content-Language"] == "en"
+    assert headers["X-Content-Type-Options"] == "nosniff"
+
+
+async def test_json_can_carry_more_than_the_problem() -> None:
+    answers = failures()
+
+    async def handler(request: web.Request) -> web.StreamResponse:
+        return answers.respond(
+            request, Problem.SIGN_IN_FIRST, status=401, extra={"login": "https://cc.example/-/login"}
+        )
+
+    status, _, body = await ask(handler)
+    assert status == 401
+    assert '"login": "https://cc.example/-/login"' in body
+
+
+async def test_an_answer_that_had_begun_is_cut_off_and_never_ends_as_if_it_were_whole() -> None:
+    async def handler(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        await response.write(b"half")
+        raise RuntimeError("in the middle")
+
+    with pytest.raises(ClientError):
+        await ask(handler)
+
+
+async def test_all_requests_have_references_of_their_own() -> None:
+    references = set()
+
+    async def handler(request: web.Request) -> web.StreamResponse:
+        raise Conflict("x")
+
+    with capture_logs() as lines:
+        async with TestClient(TestServer(application(handler))) as client:
+            for _ in range(20):
+                async with client.get("/page"):
+                    pass
+    references = {line["reference"] for line in lines}
+    assert len(references) == 20
+
+
+def test_a_reference_has_eight_letters_that_nobody_confuses() -> None:
+    made = new_reference(SeededRandom())
+    assert len(made) == 8
+    assert set(made) <= set(REFERENCE_LETTERS)
+    assert not set("01IO") & set(REFERENCE_LETTERS)
+
+
+@pytest.mark.parametrize(
+    ("headers", "json"),
+    [
+        ({}, False),
+        ({"Accept": "*/*"}, False),
+        ({"Accept": "application/json"}, True),
+        ({"Accept": "application/json, text/plain, */*"}, True),
+        ({"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}, False),
+        ({"Accept": "text/html, application/json;q=0.5"}, False),
+        ({"Accept": "text/html;q=0.5, application/json"}, True),
+        ({"Accept": "application/json;q=x"}, False),
+        ({"Accept": "*/*", "X-Requested-With": "XMLHttpRequest"}, True),
+        ({"Accept": "*/*", "Content-Type": "application/json"}, True),
+        ({"Accept": "text/html", "Content-Type": "application/json"}, False),
+    ],
+)
+def test_the_client_decides_between_page_and_json(headers: dict[str, str], json: bool) -> None:
+    assert wants_json(make_mocked_request("GET", "/", headers=headers)) is json
+
+
+async def test_a_person_gets_a_page_with_help_and_no_traceback() -> None:
+    status, headers, body = await ask(raising(RuntimeError(SECRET)), "text/html")
+    assert status == 500
+    assert "frame-ancestors 'none'" in headers["Content-Security-Policy"]
+    assert "Traceback" not in body
+    assert SECRET not in body
+
+
+def test_the_middleware_is_one_for_the_whole_application() -> None:
+    made: Any = failures().middleware
+    assert made.__middleware_version__ == 1
+
+
+async def test_a_page_that_cannot_be_rendered_still_ends_in_an_answer_with_the_reference(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def broken(*_: Any, **__: Any) -> web.Response:
+        raise KeyError("a template")
+
+    monkeypatch.setattr(Pages, "render", broken)
+    with capture_logs() as lines:
+        status, headers, body = await ask(raising(Unreachable("store")), "text/html")
+    assert status == 503
+    assert headers["Content-Type"].startswith("text/plain")
+    assert lines[-1]["reference"] in body
+
+
+@pytest.mark.row("GW-30")
+@pytest.mark.parametrize("error", [Unreachable("store"), ZeroDivisionError()], ids=["neighbour", "mistake"])
+async def test_the_lines_of_a_failure_lead_to_all_lines_of_its_request(error: Exception) -> None:
+    async def handler(request: web.Request) -> web.StreamResponse:
+        request[REQUEST_ID] = "abc123"
+        raise error
+
+    with capture_logs() as lines:
+        await ask(handler)
+    told = [line for line in lines if line["event"] in ("problem", "request_failed")]
+    assert {(line["request_id"], line["tenant"]) for line in told} == {("abc123", tenant().id)}
+    assert len(told) == 2
