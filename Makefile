@@ -49,6 +49,10 @@ test: $(VENV)/.stamp
 rows: $(VENV)/.stamp
 	@$(BIN)/python -m tests.feature_coverage $(ARGS)
 
+## make trace      calls, functions and files of single requests through the gateway (ARGS="--help")
+trace: $(VENV)/.stamp
+	@$(BIN)/python -m tools.trace_request $(ARGS)
+
 ## make keycloak   keeps a real Keycloak running, which test runs then use (Ctrl-C ends it)
 keycloak: $(VENV)/.stamp
 	@$(BIN)/python -m tests.dependencies.keycloak
@@ -77,4 +81,4 @@ lock:
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 	  --constraint requirements.lock pyproject.toml -o requirements.runtime.lock
 
-.PHONY: help demo check test-fast test-random test rows keycloak venv lock
+.PHONY: help demo check test-fast test-random test rows trace keycloak venv lock
