@@ -86,9 +86,11 @@ def anchor(heading: str) -> str:
 
 
 def anchors(page: Path) -> set[str]:
-    """Every heading of a page."""
+    """Every heading of a page, and every anchor that it names itself."""
     text = _FENCE.sub("", page.read_text(encoding="utf-8"))
-    return {anchor(re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", found)) for found in re.findall(r"^#+ (.*)$", text, re.M)}
+    headings = re.findall(r"^#+ (.*)$", text, re.M)
+    named = re.findall(r'^<a id="([\w-]+)"></a>$', text, re.M)
+    return {*named, *(anchor(re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", found)) for found in headings)}
 
 
 def setting_paths() -> set[str]:
