@@ -5,12 +5,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 import gateway
 from tests.linear import SECONDS, parts, patterns
 
 PACKAGE = Path(gateway.__file__).parent
 
 
+@pytest.mark.attack("S4")
 def test_every_pattern_and_every_walk_over_text_from_outside_finishes_on_half_a_mebibyte() -> None:
     ended = subprocess.run(
         [sys.executable, "-m", "tests.linear"], capture_output=True, text=True, cwd=PACKAGE.parent, check=False

@@ -51,6 +51,7 @@ def address(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.mark.parametrize("which", ["listen", "operations"])
+@pytest.mark.attack("O1")
 async def test_with_a_taken_port_the_process_ends_with_its_message(
     which: str, address: str, folder: ConfigFolder
 ) -> None:
@@ -113,6 +114,7 @@ async def test_what_has_not_ended_in_time_is_cut_and_counted(folder: ConfigFolde
 
 @pytest.mark.redis
 @pytest.mark.row("GW-20")
+@pytest.mark.attack("O10")
 async def test_across_a_sigterm_uploads_complete_and_streams_end(folder: ConfigFolder, redis_url: str) -> None:
     """200 uploads, and 200 streams: half of them event streams, half WebSockets."""
     count = 200

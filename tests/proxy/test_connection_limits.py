@@ -381,6 +381,7 @@ async def hanging() -> AsyncIterator[tuple[ScriptedApp, asyncio.Event, asyncio.E
     ],
     ids=["an endless head", "small requests", "large requests", "empty lines"],
 )
+@pytest.mark.attack("S5")
 async def test_what_is_sent_behind_a_request_that_hangs_is_held_up_to_64_kib(ahead: bytes) -> None:
     async with hanging() as (app, asked, go), gateway(tenant(app.url)) as server, raw(server) as (_reader, writer):
         request = server.request("/unified-admin/").replace(b"Connection: close\r\n", b"")
