@@ -21,7 +21,7 @@ def test_the_clock_does_not_go_back_by_accident() -> None:
         FakeClock().advance(-1)
 
 
-def test_the_same_seed_gives_the_same_chance() -> None:
+def test_the_same_seed_gives_the_same_random_numbers() -> None:
     one, two = SeededRandom(7), SeededRandom(7)
     assert (one.token_bytes(16), one.below(10)) == (two.token_bytes(16), two.below(10))
 

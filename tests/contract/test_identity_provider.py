@@ -274,7 +274,7 @@ async def test_logout_ends_the_session_and_may_be_repeated(server: Keycloak, gat
     assert (before, server.admin.sessions(person.id)) == ([tokens.session_id], [])
 
 
-async def test_logout_with_nonsense_is_nobody_s_trouble(gateway: Gateway) -> None:
+async def test_logout_with_nonsense_changes_nothing(gateway: Gateway) -> None:
     await gateway.sign_in.end(gateway.access, "nonsense")
 
 

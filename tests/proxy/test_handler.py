@@ -88,7 +88,7 @@ async def test_a_path_nobody_routes_is_our_own_404(raw_upstream: RawUpstream) ->
 
 
 @pytest.mark.row("NX-05")
-async def test_a_closed_door_says_where_to_sign_in(raw_upstream: RawUpstream) -> None:
+async def test_a_blocked_endpoint_says_where_to_sign_in(raw_upstream: RawUpstream) -> None:
     async with gateway(tenant(raw_upstream.url)) as server:
         for signed_in in (True, False):
             for target in ("/agent-manager/agent/login", "/unified-admin/keycloakLogin"):

@@ -171,7 +171,7 @@ def spellings(path: str) -> list[str]:
 @pytest.mark.attack("F12")
 @pytest.mark.parametrize("strip", [False, True])
 @pytest.mark.parametrize("blocked", BLOCKED)
-def test_the_apps_own_sign_in_doors_are_closed_in_every_spelling(blocked: str, strip: bool) -> None:
+def test_the_apps_own_sign_in_endpoints_are_blocked_in_every_spelling(blocked: str, strip: bool) -> None:
     paths = ("", "/unified-admin", "/agent-manager", "/auth")
     site = tenant(routes=tuple(Route(p, APP, strip_prefix=strip, allow_encoded_slash=True) for p in paths))
     for spelling in spellings(blocked):
@@ -182,7 +182,7 @@ def test_the_apps_own_sign_in_doors_are_closed_in_every_spelling(blocked: str, s
 
 @pytest.mark.row("NX-05")
 @pytest.mark.parametrize("path", ["/x", "/x/y"])
-def test_a_door_is_closed_where_the_route_or_its_base_completes_it(path: str) -> None:
+def test_an_endpoint_is_blocked_where_the_route_or_its_base_completes_it(path: str) -> None:
     split = tenant(routes=(Route("/x", f"{APP}/agent", strip_prefix=True), Route("/agent", APP, strip_prefix=True)))
     assert found("/x/login", split) == BlockedEndpoint()
     assert found("/agent/login", split) == BlockedEndpoint()
@@ -205,5 +205,5 @@ def test_a_door_is_closed_where_the_route_or_its_base_completes_it(path: str) ->
         "/auth/resources/x/login.css",
     ],
 )
-def test_everything_beside_the_doors_stays_open(target: str) -> None:
+def test_everything_beside_the_blocked_endpoints_stays_open(target: str) -> None:
     assert isinstance(found(target, routes("")), RouteMatch)

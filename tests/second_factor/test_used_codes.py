@@ -266,7 +266,7 @@ async def test_a_backup_code_whose_write_was_lost_is_not_accepted(harness: Chall
 
 
 @pytest.mark.attack("F21")
-async def test_a_backup_code_whose_write_was_lost_is_burned_for_every_other_login(harness: ChallengeHarness) -> None:
+async def test_a_backup_code_whose_write_was_lost_is_redeemed_for_every_other_login(harness: ChallengeHarness) -> None:
     seen = await with_codes(harness)
     fails(harness)
     with pytest.raises(Unreachable):

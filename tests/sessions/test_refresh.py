@@ -189,7 +189,9 @@ async def test_a_session_that_ends_during_its_renewal_stays_ended(harness: Sessi
     assert await harness.two.sessions.current(TENANT, cookie) is None
 
 
-async def test_a_flight_overtaken_after_its_lock_fell_does_not_end_the_session(shared: Store, clock: FakeClock) -> None:
+async def test_a_renewal_overtaken_after_its_lock_expired_does_not_end_the_session(
+    shared: Store, clock: FakeClock
+) -> None:
     harness = SessionHarness(shared, clock)
     _, cookie = await harness.open()
     clock.advance(310)
@@ -209,7 +211,7 @@ async def test_a_flight_overtaken_after_its_lock_fell_does_not_end_the_session(s
     assert not harness.one.reasons() + harness.two.reasons()
 
 
-async def test_a_spent_token_of_an_overtaken_flight_is_not_keycloaks_no(shared: Store, clock: FakeClock) -> None:
+async def test_a_spent_token_of_an_overtaken_renewal_is_not_keycloaks_no(shared: Store, clock: FakeClock) -> None:
     harness = SessionHarness(shared, clock)
     renew, go_on, asked = harness.renewals, asyncio.Event(), asyncio.Event()
 

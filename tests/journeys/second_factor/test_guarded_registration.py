@@ -79,7 +79,7 @@ async def test_an_intruder_with_the_password_alone_registers_nothing(site: Site)
 
 @keycloak
 @pytest.mark.row("GW-27")
-async def test_an_administrators_code_vouches_too(site: Site) -> None:
+async def test_an_administrators_code_approves_too(site: Site) -> None:
     site.change(registration="guarded")
     user = site.user()
     async with site.person() as agent:
@@ -90,7 +90,7 @@ async def test_an_administrators_code_vouches_too(site: Site) -> None:
 @keycloak
 @pytest.mark.row("GW-27")
 @pytest.mark.attack("F5")
-async def test_an_unverified_profile_address_vouches_for_nobody(site: Site) -> None:
+async def test_an_unverified_profile_address_approves_no_enrolment(site: Site) -> None:
     site.change(registration="guarded")
     user = site.user(email_verified=False)
     assert user.email
