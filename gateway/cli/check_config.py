@@ -1,4 +1,4 @@
-"""The command `efcx-gateway check-config`: are the settings right?"""
+"""Implements `efcx-gateway check-config`: reports every problem in the settings."""
 
 import json
 from pathlib import Path
@@ -10,7 +10,7 @@ from gateway.settings.source.diagnostics import Level
 
 
 def run(config: Path, *, as_json: bool) -> int:
-    """Print every fault; 1 when there is an error among them."""
+    """Print every problem; return the exit code, 1 if at least one is an error."""
     loaded = load(config)
     failed = loaded.configuration is None
     if as_json:

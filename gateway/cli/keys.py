@@ -1,4 +1,4 @@
-"""The commands `efcx-gateway keys …`: which keys seal what this installation keeps?"""
+"""Implements `efcx-gateway keys …`: creates, extends and lists the key ring of an installation."""
 
 import json
 from datetime import UTC, datetime
@@ -12,19 +12,19 @@ from gateway.settings.load import load
 
 
 def new(file: Path | None, config: Path) -> int:
-    """Write a ring, or put a new key in front of the one that is there."""
+    """Create a key ring, or add a new first key to an existing one."""
     file = file or _named(config)
     if file.exists():
         ring = key_ring.add(file, SystemClock(), SystemRandom())
-        typer.echo(f"{file}: key {ring.keys[0].id} is the newest of {len(ring.keys)}; restart every replica with it")
+        typer.echo(f"{file}: added key {ring.keys[0].id} ({len(ring.keys)} keys); restart all replicas with this file")
     else:
         ring = key_ring.create(file, SystemClock(), SystemRandom())
-        typer.echo(f"{file}: written, with key {ring.keys[0].id}; back it up: registrations cannot be read without it")
+        typer.echo(f"{file}: created with key {ring.keys[0].id}; back it up: without it, enrolments cannot be read")
     return 0
 
 
 def list_keys(file: Path | None, config: Path, *, as_json: bool) -> int:
-    """Print id and age of each key, and the fingerprint of the ring."""
+    """Print id and creation time of each key, and the fingerprint of the key ring."""
     ring = key_ring.read(file or _named(config))
     shown = [(key.id, datetime.fromtimestamp(key.created_at, UTC).isoformat(timespec="seconds")) for key in ring.keys]
     if as_json:
@@ -38,7 +38,10 @@ def list_keys(file: Path | None, config: Path, *, as_json: bool) -> int:
 
 
 def _named(config: Path) -> Path:
-    """The file that the settings name, else the one beside them; also where they have errors elsewhere."""
+    """The key ring file in the settings, else `ring.key` beside them.
+
+    If the settings have errors, also `ring.key` beside them.
+    """
     configuration = load(config).configuration
     if configuration is not None and configuration.gateway.keys_file:
         return Path(configuration.gateway.keys_file)

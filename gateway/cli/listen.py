@@ -1,6 +1,7 @@
-"""How is an application put on a port, and taken off again?
+"""Serves an application on an address, and ends it again.
 
-aiohttp's limits are wider than ours, so that our own check answers what is too large with a page instead of a bare 400.
+aiohttp's limits are wider than the gateway's own. So the gateway's check answers a request that is too large, with a
+page instead of aiohttp's bare 400.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,7 +13,7 @@ from gateway.proxy.connection_limits import Network, Runner
 from gateway.proxy.handler import server_options
 
 LAST_WAIT = 0.5
-"""Seconds that `cleanup` waits for requests under way; those of browsers have had their time by then (`end`)."""
+"""Seconds that `cleanup` waits for running requests. `end` has already waited for those of browsers."""
 
 
 async def listen(
@@ -21,23 +22,23 @@ async def listen(
     *,
     trusted: Callable[[], Sequence[Network]] = tuple,
 ) -> Runner:
-    """Serve `app`; `end` and `cleanup` of what is returned end it.
+    """Serve `app`; call `end` and `cleanup` of the returned runner to end it.
 
-    Connections from `trusted` networks (asked at each one) are not counted.
+    Connections from `trusted` networks (read anew for each connection) are not counted.
 
-    Raises `OSError` when the address is not to be had.
+    Raises `OSError` if the address is not available.
     """
     runner = Runner(app, trusted=trusted, handle_signals=False, shutdown_timeout=LAST_WAIT, **server_options())
     try:
         await runner.setup()
         await web.TCPSite(runner, address.host or None, address.port, backlog=1024).start()
-    except BaseException:  # also when the start is cancelled: what has begun by then has tasks
+    except BaseException:  # also on cancellation: the runner may already have tasks
         await runner.cleanup()
         raise
     return runner
 
 
 def url_of(runner: web.AppRunner) -> str:
-    """Where it really listens."""
+    """The URL on which `runner` really listens: port 0 becomes the port that the system chose."""
     host, port = runner.addresses[0][:2]
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

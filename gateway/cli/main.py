@@ -1,7 +1,7 @@
-"""The command ``efcx-gateway``: which commands are there?
+"""Defines the command `efcx-gateway` and its subcommands.
 
-Each is imported only when it is called, so that `--help` is there at once and nothing of the demo is loaded by `serve`.
-Exit codes: 0 done, 1 something is wrong with the settings or a neighbour, 2 the command was used wrongly.
+Each subcommand imports its code only when it is called: `--help` is fast, and `serve` loads nothing of the demo.
+Exit codes: 0 success, 1 problem with the settings or a dependency, 2 wrong usage.
 """
 
 from pathlib import Path
@@ -16,15 +16,15 @@ app = typer.Typer(
     name="efcx-gateway",
     no_args_is_help=True,
     add_completion=False,
-    pretty_exceptions_enable=False,  # its tracebacks show local variables, among them secrets
+    pretty_exceptions_enable=False,  # these tracebacks show local variables, which may be secrets
 )
-keys = typer.Typer(help="The key ring that seals registrations and sessions.", no_args_is_help=True)
+keys = typer.Typer(help="Manage the key ring, which encrypts enrolments and sessions.", no_args_is_help=True)
 app.add_typer(keys, name="keys")
-user = typer.Typer(help="Help a user who lost his second factor.", no_args_is_help=True)
+user = typer.Typer(help="Help users who lost their second factor.", no_args_is_help=True)
 app.add_typer(user, name="user")
 
-Config = Annotated[Path, typer.Option("--config", "-c", help="Path of gateway.yaml.", envvar="EFCX_GATEWAY_CONFIG")]
-RingFile = Annotated[Path | None, typer.Argument(help="File of the ring; default the one that --config names.")]
+Config = Annotated[Path, typer.Option("--config", "-c", help="Path to gateway.yaml.", envvar="EFCX_GATEWAY_CONFIG")]
+RingFile = Annotated[Path | None, typer.Argument(help="Key ring file. Default: the file named in the settings.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 DEFAULT_CONFIG = Path("config/gateway.yaml")
 
@@ -40,12 +40,12 @@ Version = Annotated[bool, typer.Option("--version", help="Print the version.", c
 
 @app.callback()
 def options(_version: Version = False) -> None:
-    """A reverse proxy that puts a second factor in front of the ExpertFlow CX web apps."""
+    """A reverse proxy that adds a second factor to the sign-in of the ExpertFlow CX web apps."""
 
 
 @app.command()
 def serve(config: Config = DEFAULT_CONFIG) -> None:
-    """Run the gateway until it is told to end (SIGTERM, Ctrl-C)."""
+    """Run the gateway until SIGTERM or Ctrl-C."""
     from gateway.cli.serve import run
 
     raise typer.Exit(run(config))
@@ -53,7 +53,7 @@ def serve(config: Config = DEFAULT_CONFIG) -> None:
 
 @app.command("check-config")
 def check_config(config: Config = DEFAULT_CONFIG, as_json: AsJson = False) -> None:
-    """Say everything that is wrong with the settings, with file and line. Exit code 1 on errors."""
+    """Check the settings; report every problem with file and line. Exit code 1 on errors."""
     from gateway.cli.check_config import run
 
     raise typer.Exit(run(config, as_json=as_json))
@@ -61,12 +61,12 @@ def check_config(config: Config = DEFAULT_CONFIG, as_json: AsJson = False) -> No
 
 @app.command()
 def demo(
-    port: Annotated[int, typer.Option(help="Port of the demo on this machine.", envvar="PORT")] = 8080,
-    upstream: Annotated[str | None, typer.Option(help="An app of yours, to put the login in front of it.")] = None,
-    store: Annotated[str | None, typer.Option(help="A real store, as redis://127.0.0.1:6379/0.")] = None,
+    port: Annotated[int, typer.Option(help="Port to listen on.", envvar="PORT")] = 8080,
+    upstream: Annotated[str | None, typer.Option(help="URL of your own app, instead of the sample apps.")] = None,
+    store: Annotated[str | None, typer.Option(help="Store URL, such as redis://127.0.0.1:6379/0.")] = None,
     remote_upstream: Annotated[bool, typer.Option(help="Allow an --upstream on another machine.")] = False,
 ) -> None:
-    """Try everything on this machine: users, apps and an inbox are made up."""
+    """Try the gateway on this machine with sample users, apps and an inbox."""
     from gateway.cli.demo import run
 
     raise typer.Exit(run(port=port, upstream=upstream, store=store, remote_upstream=remote_upstream))
@@ -74,7 +74,7 @@ def demo(
 
 @keys.command("new")
 def keys_new(file: RingFile = None, config: Config = DEFAULT_CONFIG) -> None:
-    """Write a key ring, or put a new key in front of one that is there."""
+    """Create a key ring, or add a new key to an existing one."""
     from gateway.cli.keys import new
 
     raise typer.Exit(new(file, config))
@@ -82,7 +82,7 @@ def keys_new(file: RingFile = None, config: Config = DEFAULT_CONFIG) -> None:
 
 @keys.command("list")
 def keys_list(file: RingFile = None, config: Config = DEFAULT_CONFIG, as_json: AsJson = False) -> None:
-    """Name the keys of the ring, newest first; never what they are."""
+    """List id and creation time of each key, newest first. Key values are never printed."""
     from gateway.cli.keys import list_keys
 
     raise typer.Exit(list_keys(file, config, as_json=as_json))
@@ -90,13 +90,13 @@ def keys_list(file: RingFile = None, config: Config = DEFAULT_CONFIG, as_json: A
 
 @user.command("code")
 def user_code(
-    username: Annotated[str, typer.Argument(help="User name, or e-mail address, in the tenant's realm.")],
-    tenant: Annotated[str, typer.Option(help="The tenant's id.")],
+    username: Annotated[str, typer.Argument(help="User name or e-mail address in the tenant's realm.")],
+    tenant: Annotated[str, typer.Option(help="Tenant id.")],
     config: Config = DEFAULT_CONFIG,
-    by: Annotated[str | None, typer.Option(help="Who asks for it, for the audit; default the system's user.")] = None,
+    by: Annotated[str | None, typer.Option(help="Issuer, for the audit log. Default: the system user.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Make a one-time code for a user and show it once: 30 minutes, one use, any earlier one is void."""
+    """Issue a single-use code for a user and print it once. It works for 30 minutes and replaces any earlier code."""
     from gateway.cli.user import code
 
     raise typer.Exit(code(config, tenant, username, as_json=as_json, by=by))

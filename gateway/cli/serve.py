@@ -1,8 +1,8 @@
-"""The command `efcx-gateway serve`: run the gateway of a configuration until it is told to end.
+"""Implements `efcx-gateway serve`: runs the gateway until a signal ends it.
 
-Nothing is served before the settings are right, the key ring is there and the HTTP parser is the one that was tested.
-On SIGTERM: not ready any more, a moment for load balancers to notice, then no new connections; WebSockets and event
-streams are ended, running requests run on to their end, all within `shutdown_timeout` seconds from the signal.
+The gateway listens only if the settings are valid, the key ring can be read, and the HTTP parser is a tested one.
+On SIGTERM it reports not ready, waits for load balancers to notice, and stops accepting connections. It closes
+WebSockets and event streams, and lets running requests finish, all within `shutdown_timeout` seconds from the signal.
 """
 
 import asyncio
@@ -44,13 +44,13 @@ from gateway.store.protocol import Store
 
 LEAST_AIOHTTP = (3, 14, 5)
 AGAIN = 1.0
-"""Seconds until a store that did not answer is asked for its key ring again."""
+"""Seconds between two comparisons of the key ring with a store that did not respond."""
 
 log = structlog.get_logger("serve")
 
 
 def run(config: Path) -> int:
-    """Serve until told to end; 1 when the settings are wrong."""
+    """Serve until a signal; return the exit code, 1 if the settings have errors."""
     check_aiohttp()
     loaded = load(config)
     for diagnostic in loaded.diagnostics:
@@ -62,7 +62,7 @@ def run(config: Path) -> int:
     logs.configure(settings.log_level)
     ring, made = key_ring.for_start(settings, config, SystemClock(), SystemRandom())
     if made:
-        typer.echo(f"{made}: key ring written; back it up: registrations cannot be read without it", err=True)
+        typer.echo(f"{made}: key ring created; back it up: without it, enrolments cannot be read", err=True)
     try:
         import uvloop
     except ImportError:  # not on every platform
@@ -73,17 +73,17 @@ def run(config: Path) -> int:
 
 
 def check_aiohttp(version: str = aiohttp.__version__) -> None:
-    """Refuse an aiohttp whose request parsing was not tested; raises `Misconfigured`."""
+    """Reject an aiohttp version whose request parser was not tested; raises `Misconfigured`."""
     numbers = tuple(int(part) for part in version.split(".")[:3] if part.isdigit())
     if numbers < LEAST_AIOHTTP:
         least = ".".join(str(n) for n in LEAST_AIOHTTP)
-        raise Misconfigured("aiohttp", f"{version} is too old; {least} or newer is needed")
+        raise Misconfigured("aiohttp", f"version {version} is too old; install {least} or newer")
     require_strict_parser()
 
 
 @dataclass(slots=True)
 class Watcher:
-    """Tells audit and log of what became of changed settings, and gives back what only the old ones used."""
+    """Writes settings changes to audit and log, and closes connections that only the old settings used."""
 
     audit: Audit
     connections: KeycloakClients | None = None
@@ -91,7 +91,7 @@ class Watcher:
     _closing: set[asyncio.Task[None]] = field(default_factory=set)
 
     def changed(self, old: Configuration, new: Configuration) -> None:
-        """Other settings are in force."""
+        """Called when the settings `new` have replaced `old`."""
         self.audit.write(
             AuditEvent.CONFIGURATION_LOADED, tenant="*", fingerprint=new.fingerprint, tenants=len(new.tenants)
         )
@@ -109,11 +109,11 @@ class Watcher:
             self.checks.look_again()
 
     async def closed(self) -> None:
-        """Returns when what the last changes gave back is closed."""
+        """Waits until the connections of replaced settings are closed."""
         await asyncio.gather(*self._closing, return_exceptions=True)
 
     def rejected(self, diagnostics: tuple[Diagnostic, ...]) -> None:
-        """Changed settings have errors."""
+        """Called when changed settings have errors; the old ones stay in force."""
         self.audit.write(AuditEvent.CONFIGURATION_REJECTED, tenant="*", diagnostics=[str(f) for f in diagnostics[:20]])
 
 
@@ -125,13 +125,13 @@ async def serve(
     say: Callable[[str], None] = typer.echo,
     leave: Callable[[int], object] = os._exit,
 ) -> None:
-    """Serve until a signal comes; `loaded` must hold a configuration.
+    """Serve until a signal; `loaded` must contain a configuration.
 
-    `leave` ends the process with an exit code: `shutdown_timeout` seconds after the signal, also when this has returned
-    and only something else keeps the process; and on a second signal.
+    `leave` ends the process with an exit code. It is called `shutdown_timeout` seconds after the signal, even if this
+    function has returned but something else keeps the process running; and on a second signal.
 
-    Raises `Misconfigured` when an address cannot be listened on, and when the store knows another ring (then also
-    later, when it could not be asked before).
+    Raises `Misconfigured` if an address is not available, or if the store has records of another key ring. If the store
+    did not respond at the start, the latter is raised once it responds.
     """
     configuration = loaded.configuration
     if configuration is None:
@@ -148,7 +148,7 @@ async def serve(
     readiness = Readiness({"store": app[STORE].check, "keycloak": checks.check})
     async with AsyncExitStack() as stack:
         stack.callback(audit.close)
-        stack.push_async_callback(app[STORE].close)  # also when nothing was ever served
+        stack.push_async_callback(app[STORE].close)  # also if the start fails before anything is served
         known = await _known(app[STORE], ring)
         public = await _listen(app, settings.listen, lambda: live.current().gateway.trusted_proxies)
         stack.push_async_callback(public.cleanup)
@@ -169,13 +169,13 @@ async def serve(
         stopping.begin()
         readiness.drain()
         await asyncio.sleep(stopping.notice)
-        await public.end(stopping.for_requests)  # meanwhile the operations port says "draining"
+        await public.end(stopping.for_requests)  # meanwhile the operations port reports "draining"
         await following
         await asking
 
 
 async def _known(store: Store, ring: KeyRing) -> bool:
-    """Whether the store knows this ring; False when it does not answer. Raises `Misconfigured` for another ring."""
+    """Whether the store has accepted this key ring; False without a response. Raises `Misconfigured` for another."""
     try:
         await key_ring_check.check(store, ring)
     except Unreachable as error:
@@ -185,7 +185,7 @@ async def _known(store: Store, ring: KeyRing) -> bool:
 
 
 async def _ask_until_known(store: Store, ring: KeyRing, stop: asyncio.Event, *, known: bool) -> None:
-    """A store that was down at the start is asked as soon as it answers; with another ring this process ends."""
+    """Repeats the comparison until the store responds; with another key ring this process ends."""
     while not known and not stop.is_set():
         with suppress(TimeoutError):
             async with asyncio.timeout(AGAIN):
@@ -202,7 +202,7 @@ async def _ask_until_known(store: Store, ring: KeyRing, stop: asyncio.Event, *, 
 
 
 async def _ended(task: "asyncio.Task[None]") -> None:
-    """Ends `task`; its error, where it has one, has been raised before."""
+    """Ends `task`; suppresses its error, which has already been raised."""
     with suppress(Exception):
         await end(task)
 
@@ -215,13 +215,13 @@ async def _listen(
     try:
         return await listen(app, address, trusted=trusted)
     except OSError as error:
-        raise Misconfigured(f"{address.host}:{address.port}", f"cannot be listened on: {error.strerror}") from error
+        raise Misconfigured(f"{address.host}:{address.port}", f"cannot listen here: {error.strerror}") from error
 
 
 def _stopping(live: Live, leave: Callable[[int], object]) -> Shutdown:
-    """Signals of this process, from now on."""
+    """Starts handling the signals of this process."""
     stopping = Shutdown(lambda: live.current().gateway.shutdown_timeout, leave=leave)
     stopping.follow_signals()
-    # Its default ends the process with all that runs in it. SIGHUP asks for settings to be read, which are watched.
+    # By default SIGHUP kills the process. Its usual meaning, reload, is not needed: the settings are watched.
     asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, log.info, "hangup_ignored")
     return stopping

@@ -1,7 +1,7 @@
-"""The end of a process: in good order on the first signal, at once on the second, and never later than promised.
+"""Ends the process: gracefully on the first signal, at once on the second, and always within the promised time.
 
-The second signal and the end of the time end the process by `os._exit`, which waits for nothing: not for a task that
-does not end, nor for a thread that waits for the answer of a name server.
+The second signal and the time limit end the process with `os._exit`. It waits for nothing: neither for a task that does
+not end, nor for a thread that waits for a name server.
 """
 
 import asyncio
@@ -14,19 +14,19 @@ import structlog
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 OVERDUE = 1
-"""Exit code when the process had not ended in time."""
+"""Exit code if the process did not end in time."""
 NOTICE, NOTICE_SHARE = 2.0, 1 / 4
-"""Seconds between "not ready" and closing the port, and the part of the time that this takes at most."""
+"""Seconds between "not ready" and closing the port, and the largest share of the timeout that they may take."""
 CLOSING_SHARE = 1 / 5
-"""The part of the time that is kept for what is closed after the last request."""
+"""The share of the timeout that is reserved for closing the store and other connections after the last request."""
 
 log = structlog.get_logger("serve")
 
 
 class Shutdown:
-    """When one process ends. `asked` is set by the first signal, or by whatever else ends the process.
+    """Controls the end of one process. The first signal sets `asked`; other code may set it too.
 
-    :param timeout: gives the seconds from the first signal to the end of the process; called once, at that signal.
+    :param timeout: returns the seconds from the first signal to the end of the process; called once, at that signal.
     :param leave: ends the process with an exit code and does not return.
     """
 
@@ -39,13 +39,13 @@ class Shutdown:
         self._seconds = 0.0
 
     def follow_signals(self) -> None:
-        """Takes SIGTERM and SIGINT of this process, in the running loop."""
+        """Handles SIGTERM and SIGINT of this process in the running loop."""
         loop = asyncio.get_running_loop()
         for number in SIGNALS:
             loop.add_signal_handler(number, self.signalled, number)
 
     def signalled(self, number: signal.Signals) -> None:
-        """Takes one signal; the second one ends the process with 128 + `number`, as a shell reports it."""
+        """Handles one signal; the second one ends the process with 128 + `number`, as a shell reports it."""
         self._signals += 1
         if self._signals > 1:
             log.warning("shutdown_forced", signal=number.name)
@@ -54,30 +54,30 @@ class Shutdown:
             self.begin()
 
     def begin(self) -> None:
-        """Sets `asked`; from the first call on the time runs."""
+        """Sets `asked`; the first call starts the timeout."""
         self.asked.set()
         if self._begun is not None:
             return
         self._begun = asyncio.get_running_loop().time()
         self._seconds = self._timeout()
         overdue = threading.Timer(self._seconds, self._overdue)
-        overdue.daemon = True  # the process may end before
+        overdue.daemon = True  # the timer must not keep the process running
         overdue.start()
 
     @property
     def notice(self) -> float:
-        """Seconds for load balancers to notice that this process is not ready any more."""
+        """Seconds for load balancers to notice that this process is no longer ready."""
         return min(NOTICE, self._seconds * NOTICE_SHARE)
 
     @property
     def for_requests(self) -> float:
-        """Seconds that requests under way still have."""
+        """Seconds that are left for running requests."""
         if self._begun is None:
             return 0.0
         gone = asyncio.get_running_loop().time() - self._begun
         return max(0.0, self._seconds * (1 - CLOSING_SHARE) - gone)
 
     def _overdue(self) -> None:
-        """In a thread of its own: the loop may be what does not end."""
+        """Runs in a separate thread, because the event loop itself may be blocked."""
         log.error("shutdown_overdue", shutdown_timeout=self._seconds)
         self._leave(OVERDUE)

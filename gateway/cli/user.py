@@ -1,7 +1,7 @@
-"""The commands `efcx-gateway user …`: help a user who lost his second factor.
+"""Implements `efcx-gateway user …`: helps users who lost their second factor.
 
-They work on the store and the realm of a running gateway, so they need its settings, its key ring and a store that more
-than one process can reach.
+The commands use the store and the realm of a running gateway. So they need its settings, its key ring, and a store that
+several processes share.
 """
 
 import asyncio
@@ -30,15 +30,15 @@ from gateway.store.records import Records
 
 
 def code(config: Path, tenant_id: str, username: str, *, as_json: bool, by: str | None) -> int:
-    """Make an administrator's code for one user and show it once; 1 when that cannot be done."""
+    """Issue an administrator's code for one user and print it once; return the exit code."""
     loaded = load(config)
     if loaded.configuration is None:
         for diagnostic in loaded.errors:
             typer.echo(str(diagnostic), err=True)
         return 1
-    logs.configure(loaded.configuration.gateway.log_level)  # to the standard error stream: what is printed is the code
+    logs.configure(loaded.configuration.gateway.log_level)  # to standard error, because standard output is the code
     if loaded.configuration.gateway.store.in_memory:
-        raise Misconfigured("store", "is in the memory of the gateway's own process; codes need Redis or Valkey")
+        raise Misconfigured("store", "memory:// is not shared with this command; codes need Redis or Valkey")
     return asyncio.run(_code(loaded.configuration, config, tenant_id, username, as_json=as_json, by=by))
 
 
@@ -48,10 +48,10 @@ async def _code(
     tenant, settings = configuration.tenant(tenant_id), configuration.gateway
     if tenant is None:
         known = ", ".join(t.id for t in configuration.tenants)
-        typer.echo(f"efcx-gateway: no tenant {tenant_id}; there are: {known}", err=True)
+        typer.echo(f"efcx-gateway: no tenant {tenant_id}; configured tenants: {known}", err=True)
         return 1
     if not tenant.policy.admin_codes and not tenant.policy.registration.needs_admin_code:
-        typer.echo(f"efcx-gateway: administrator's codes are off for {tenant_id} (twoFAConfigs.adminCodes)", err=True)
+        typer.echo(f"efcx-gateway: {tenant_id} accepts no administrator's codes (twoFAConfigs.adminCodes)", err=True)
         return 1
     clock, random = SystemClock(), SystemRandom()
     ring, _ = key_ring.for_start(settings, config, clock, random)
@@ -60,7 +60,7 @@ async def _code(
     try:
         account = await Users(connections).find(tenant.keycloak, username)
         if account is None:
-            typer.echo(f"efcx-gateway: no user {username} in the realm {tenant.keycloak.realm}", err=True)
+            typer.echo(f"efcx-gateway: no user {username} in realm {tenant.keycloak.realm}", err=True)
             return 1
         records = Records(
             store=store,
@@ -88,5 +88,5 @@ async def _code(
         typer.echo(json.dumps({"username": account.user.username, "code": made, "minutes": minutes}))
         return 0
     typer.echo(f"{account.user.username}: {admin_code.shown(made)}")
-    typer.echo(f"works once, for {minutes} minutes; any earlier code is void", err=True)
+    typer.echo(f"valid for {minutes} minutes and one use; replaces any earlier code", err=True)
     return 0

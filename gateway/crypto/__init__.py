@@ -1,1 +1,1 @@
-"""Sealing, signing and codes: pure functions over keys that are passed in."""
+"""Sealing, signing and one-time codes: pure functions of the keys that callers pass in."""

@@ -1,9 +1,9 @@
-"""How is a one-time code made, kept and compared?
+"""Makes, digests and compares one-time codes.
 
-A code of 6 digits has 20 bits: any hash of it is broken in seconds from a dump of the store, so what is kept is an
-HMAC under a key outside the store, bound to the challenge and the address. Codes are compared digest to digest.
-People type digits of other scripts, blanks, hyphens and marks of direction: `fold` makes plain digits of them before
-anything is looked at (GW-32).
+A code of 6 digits has 20 bits, so an attacker with a dump of the store can reverse any plain hash in seconds. The
+stored digest is therefore an HMAC under a key outside the store, bound to the challenge and the address. Codes are
+compared digest to digest. Users type digits of other scripts, spaces, hyphens and direction marks; `fold` converts
+them to plain digits before any check.
 """
 
 import unicodedata
@@ -21,19 +21,19 @@ def make(digits: int, random: Random) -> str:
 
 
 def digest(signer: Signer, code: str, *bound_to: str) -> str:
-    """What is kept of `code`: a keyed digest bound to the challenge, user and address given."""
+    """The stored form of `code`: a keyed digest, bound to the given challenge, user and address."""
     return signer.sign(code, *bound_to)
 
 
 def matches(signer: Signer, kept: str, code: str, *bound_to: str) -> bool:
-    """Whether `code` is the one whose digest was kept, for the same challenge, user and address."""
+    """Whether `kept` is the digest of `code` for the same challenge, user and address."""
     return signer.verify(kept, code, *bound_to)
 
 
 def fold(typed: str) -> str:
-    """`typed` as plain text: decimal digits of any script become ASCII, blanks, hyphens and bidi marks go.
+    """`typed` with ASCII digits for those of any script, and without spaces, hyphens and direction marks.
 
-    Other characters stay, so that a code of letters is refused for what it is. At most 64 characters are kept.
+    Other characters stay, so that letters are rejected as a wrong code. At most 64 characters are kept.
     """
     kept = []
     for character in typed[: MAX_TYPED * 4]:

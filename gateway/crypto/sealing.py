@@ -1,9 +1,9 @@
-"""How is a value kept so that nobody who reads the store or Keycloak can open or move it?
+"""Seals values, so that readers of the store or of Keycloak can neither open nor move them.
 
-AES-256-GCM (NIST SP 800-38D) with a fresh 96-bit nonce; the caller's context (key name, tenant, user) is the
-additional data, so a value moved elsewhere does not open. The key's id stands in front: the newest key of the ring
-seals, every key opens. Keys for other purposes (codes, cookies) come from the ring's keys by HKDF (RFC 5869) with the
-purpose as label, so no key serves two purposes.
+The cipher is AES-256-GCM (NIST SP 800-38D) with a fresh 96-bit nonce. The caller's context (key name, tenant, user) is
+the additional data, so a value that was moved elsewhere does not open. The key's id precedes the ciphertext: the newest
+key of the ring seals, every key opens. Keys for other purposes (codes, cookies) are derived from the ring's keys by
+HKDF (RFC 5869) with the purpose as label, so no key serves two purposes.
 """
 
 import base64
@@ -24,7 +24,7 @@ ID_BYTES = 4
 
 
 class Unopenable(Exception):
-    """Not sealed by this ring, in this context, or not as stored: treat as absent or tampered, never as empty."""
+    """The value was sealed by another ring or for another context, or was changed. Treat it as absent or tampered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class Key:
 
 @dataclass(frozen=True, slots=True)
 class KeyRing:
-    """The keys of one installation, newest first. Every replica has the same; `fingerprint` tells rings apart."""
+    """The keys of one installation, newest first, the same on every replica. `fingerprint` identifies the ring."""
 
     keys: tuple[Key, ...]
 
@@ -48,7 +48,7 @@ class KeyRing:
 
     @property
     def fingerprint(self) -> str:
-        """12 hex characters that name this set of keys without telling them."""
+        """12 hex characters that identify this set of keys and reveal none."""
         digest = hashlib.sha256(b"ring")
         for key in sorted(self.keys, key=lambda k: k.id):
             digest.update(hashlib.sha256(b"fingerprint" + key.value).digest())
@@ -68,14 +68,14 @@ class Sealer:
         self._ciphers = {bytes.fromhex(k.id): AESGCM(_derive(k.value, f"seal:{purpose}")) for k in ring.keys}
 
     def seal(self, value: bytes, context: str) -> bytes:
-        """`value` sealed for `context`; 33 bytes longer."""
+        """`value` sealed for `context`; the result is 33 bytes longer."""
         nonce = self._random.token_bytes(_NONCE)
         head = _FORMAT + self._newest
         body = self._ciphers[self._newest].encrypt(nonce, value, head + context.encode())
         return head + nonce + body
 
     def open(self, sealed: bytes, context: str) -> bytes:
-        """The value; raises `Unopenable`."""
+        """The value that was sealed for `context`; raises `Unopenable`."""
         head, nonce, body = sealed[: 1 + ID_BYTES], sealed[1 + ID_BYTES :][:_NONCE], sealed[1 + ID_BYTES + _NONCE :]
         cipher = self._ciphers.get(head[1:])
         if head[:1] != _FORMAT or cipher is None:

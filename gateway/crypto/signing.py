@@ -1,6 +1,7 @@
-"""How does the gateway recognise a value it handed out, without keeping it?
+"""Signs values that the gateway hands out, so that it recognises them without storing them.
 
-HMAC-SHA256 over the length-prefixed parts, keyed by a purpose's key of the ring; any key of the ring verifies.
+The signature is HMAC-SHA256 over the length-prefixed parts, with the ring's newest key for the purpose. Verification
+accepts every key of the ring.
 """
 
 import base64

@@ -1,1 +1,1 @@
-"""How a message leaves the house: mail, text message, outgoing calls."""
+"""Delivery of messages over a tenant's channels."""

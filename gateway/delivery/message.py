@@ -1,7 +1,7 @@
-"""What is one mail, and what is one address?
+"""Composes mails and parses addresses.
 
-Promises exactly one recipient and no header that a value could break out of. The standard library's `EmailMessage`
-refuses line breaks but takes `a@b, c@d` for two recipients; so an address is parsed first and must come back as one.
+A mail has exactly one recipient, and no value can break out of its header. The standard library's `EmailMessage`
+rejects line breaks but reads `a@b, c@d` as two recipients, so each address is parsed first and must be exactly one.
 """
 
 import re
@@ -17,21 +17,21 @@ from email_validator import SPECIAL_USE_DOMAIN_NAMES, EmailNotValidError, valida
 
 MAX_SUBJECT = 200
 MAX_ADDRESS = 320
-"""Characters of what may be typed as an address; mail servers take 254 at most (RFC 5321 4.5.3.1)."""
+"""Longest text that is accepted as an address, in characters; mail servers accept 254 at most (RFC 5321 4.5.3.1)."""
 _MAX_ANSWER = 2_000
-# Linear: a match begins only where a run of characters does.
+# Linear: a match can begin only at the start of a run of characters.
 _ADDRESS_IN_TEXT = re.compile(r"(?<![^\s<>\"'(),;:@])[^\s<>\"'(),;:@]++@[^\s<>\"'(),;:]+")
 
-# The library's documented way to allow them: mail inside a company often lives under `.local`, tests under `.test`.
+# The library's documented way to allow these: company mail often uses `.local`, and tests use `.test`.
 SPECIAL_USE_DOMAIN_NAMES[:] = [name for name in SPECIAL_USE_DOMAIN_NAMES if name not in ("local", "test")]
 
 
 def one_address(typed: str) -> str | None:
-    """`typed` as one address in the spelling it is sent to (ASCII, lower-case domain), or None.
+    """`typed` as one address in the spelling used for sending (ASCII, lower-case domain), or None.
 
-    Nothing is looked up in the DNS: a mail network inside a company has names that the world does not know. Display
-    names, lists, quoted local parts, address literals, comments and domains without a dot are refused; local parts are
-    ASCII, since few relays speak SMTPUTF8 (RFC 6531).
+    There is no DNS lookup: a company's mail network has names that public DNS does not know. Display names, lists,
+    quoted local parts, address literals, comments and domains without a dot are rejected. Local parts must be ASCII,
+    because few relays support SMTPUTF8 (RFC 6531).
     """
     if len(typed) > MAX_ADDRESS or any(unicodedata.category(character) in ("Cc", "Cf", "Cs") for character in typed):
         return None
@@ -48,20 +48,20 @@ def one_address(typed: str) -> str | None:
 
 
 def same_box(address: str) -> str:
-    """What two spellings of one mailbox have in common: mail servers ignore the case of the local part."""
+    """`address` in a form for comparison: mail servers ignore the case of the local part."""
     return address.casefold()
 
 
 def without_addresses(text: str) -> str:
-    """Return `text` of a relay for the log: one line, at most 200 characters, no address in it."""
+    """Return a relay's `text` for the log: one line of at most 200 characters without addresses."""
     return _ADDRESS_IN_TEXT.sub("…@…", " ".join(text[:_MAX_ANSWER].split()))[:200]
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One mail to one recipient. `text` and `html` say the same; both may hold a code and are not printed.
+    """One mail to one recipient. `text` and `html` have the same content; both may contain a code and are not printed.
 
-    Raises `ValueError` for an address that is not exactly one and for a subject of several lines.
+    Raises `ValueError` if `to` is not exactly one address, or if the subject is too long or has several lines.
     """
 
     to: str = field(repr=False)
@@ -79,10 +79,10 @@ class Message:
 
 
 def compose(message: Message, *, sender: str, sender_name: str, now: float, unique: str) -> bytes:
-    """The mail as it goes over the wire (RFC 5322, lines end in CRLF).
+    """The mail as bytes for SMTP (RFC 5322, lines end in CRLF).
 
-    `unique` makes the Message-ID. `Auto-Submitted` (RFC 3834) keeps holiday notices away; Exchange has a header of its
-    own for that.
+    `unique` makes the Message-ID unique. `Auto-Submitted` (RFC 3834) prevents automatic replies; Exchange uses its own
+    header for that.
     """
     mail = EmailMessage(policy=SMTP)
     mail["From"] = Address(display_name=sender_name, addr_spec=sender)
@@ -92,8 +92,8 @@ def compose(message: Message, *, sender: str, sender_name: str, now: float, uniq
     mail["Message-ID"] = f"<{message.reference or 'gateway'}.{unique}@{sender.rpartition('@')[2]}>"
     mail["Auto-Submitted"] = "auto-generated"
     mail["X-Auto-Response-Suppress"] = "All"
-    # ASCII on the wire, whatever the text: not every relay speaks 8BITMIME.
+    # Always encode as ASCII: not every relay supports 8BITMIME.
     mail.set_content(message.text, cte="quoted-printable")
     mail.add_alternative(message.html, subtype="html", cte="quoted-printable")
-    mail["Content-Language"] = message.language  # set before, it would move into the first part
+    mail["Content-Language"] = message.language  # if set earlier, it would move into the first part
     return mail.as_bytes()

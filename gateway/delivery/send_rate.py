@@ -1,16 +1,16 @@
-"""When may a channel send its next mail?
+"""Limits the send rate of a channel by slots.
 
-Relays take so many mails a minute (`rate` of a channel) and refuse or drop the rest. So each mail takes a slot before
-anything is made or counted for it; slots are kept in the store, so that the rate holds over all replicas together.
+Relays accept a number of mails per minute (`rate` of a channel), and reject or drop the rest. So each mail takes a slot
+before its code is made or counted. Slots are kept in the store, so that the rate holds for all replicas together.
 
-- In any minute no more than `rate` slots begin. A slot may be used until `GRACE` seconds after it begins, and the
-  windows are longer by that, so the relay's own count holds too.
-- A small burst goes at once; whoever comes while others wait gets the next free moment after theirs.
-- A holder (one user) has one place in the queue of a channel, from whichever login or tab he asks: asking again tells
-  the same moment. Whoever missed his slot, or used it for a mail that no relay took, has not to queue up behind
-  everybody again: a twentieth of a rate from 20 up is kept for that.
+- In any minute at most `rate` slots begin. A slot may be used until `GRACE` seconds after it begins. The windows are
+  longer by the same time, so the relay's own count stays within the rate too.
+- A small burst is sent at once. If others are waiting, the next mail gets the first free moment after theirs.
+- A holder (one user) has one place in a channel's queue for all their logins and tabs: asking again returns the same
+  moment. A holder who missed their slot, or whose mail no relay accepted, does not go back to the end of the queue: a
+  twentieth of each rate from 20 is reserved for them.
 
-Nothing here sends, waits or knows an address.
+This module neither sends nor waits, and knows no address.
 """
 
 import asyncio
@@ -27,38 +27,38 @@ from gateway.domain.ports import Clock
 
 MINUTE = 60.0
 GRACE = 3.0
-"""Seconds after its beginning for which a slot may be used: a browser that asks again is a second late at least."""
+"""Seconds for which a slot may be used after it begins: a browser that asks again is at least a second late."""
 WINDOW = MINUTE + GRACE
 KEPT = 3600.0
-"""Seconds for which a missed place is remembered."""
+"""Seconds for which a missed place is kept."""
 TRIES = 50
 _SHARE_AGAIN = 20
-_BURSTS = 10  # of a window: a relay that works its mails off one by one gets them in small portions
+_BURSTS = 10  # per window: a relay that processes mails one by one gets them in small portions
 _NONE = struct.pack("!I", 0)
 
 
 class Cells(Protocol):
-    """The verbs of `store.interface.Store` that slots need; each raises `errors.Unreachable`."""
+    """The verbs of `store.interface.Store` that this module uses; each raises `errors.Unreachable`."""
 
     async def get(self, key: str) -> bytes | None:
         """The value of `key`, or None."""
 
     async def set(self, key: str, value: bytes, ttl: float) -> None:
-        """Write `key` whatever it held."""
+        """Write `key`, whether it has a value or not."""
 
     async def add(self, key: str, value: bytes, ttl: float) -> bool:
-        """Write `key` only if it holds nothing; whether it was written."""
+        """Write `key` only if it has no value; whether it was written."""
 
     async def swap(self, key: str, old: bytes, new: bytes, ttl: float) -> bool:
-        """Write `new` only while `key` still holds `old`; whether it was written."""
+        """Write `new` only if the value of `key` is still `old`; whether it was written."""
 
     async def delete_if(self, key: str, old: bytes) -> bool:
-        """Forget `key` only while it holds `old`; whether it did."""
+        """Remove `key` only if its value is still `old`; whether it was removed."""
 
 
 @dataclass(frozen=True, slots=True)
 class SendSlots:
-    """`(seconds, most)` for slots in turn, and for those who come again; without the latter all queue up in turn."""
+    """`(seconds, most)` for slots in turn and for repeated requests; without the latter all requests queue in turn."""
 
     in_turn: tuple[tuple[float, int], ...]
     again: tuple[tuple[float, int], ...]
@@ -66,14 +66,14 @@ class SendSlots:
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """The newest slots that were given away, oldest first (seconds since the epoch)."""
+    """The newest slots that were taken, oldest first (seconds since the epoch)."""
 
     in_turn: tuple[float, ...] = ()
     again: tuple[float, ...] = ()
 
 
 def limits_of(rate: int) -> SendSlots:
-    """What `rate` mails a minute mean."""
+    """The limits for `rate` mails per minute."""
     again = rate // _SHARE_AGAIN
     most = rate - again
     burst = ceil(most / _BURSTS)
@@ -81,13 +81,13 @@ def limits_of(rate: int) -> SendSlots:
 
 
 def first_free(taken: Sequence[float], limits: Sequence[tuple[float, int]], now: float) -> float:
-    """The earliest moment from `now`, not before the last one taken, at which every limit still holds."""
+    """The earliest moment from `now`, not before the last slot taken, at which no limit is exceeded."""
     at = max(now, taken[-1]) if taken else now
     return max([at, *(taken[-most] + seconds for seconds, most in limits if len(taken) >= most)])
 
 
 class SendRate:
-    """Gives slots; see the module's text."""
+    """Assigns slots; see the module's docstring."""
 
     def __init__(self, cells: Cells, clock: Clock) -> None:
         self._cells = cells
@@ -95,11 +95,11 @@ class SendRate:
         self._turns: dict[str, asyncio.Lock] = {}  # one for each channel with a rate: those of the configuration
 
     async def take(self, channel: Channel, holder: str) -> float | None:
-        """None: a slot is taken for one mail, which goes now. Else when to ask again (seconds since the epoch).
+        """Take a slot for one mail. None: send it now. Else the moment to ask again (seconds since the epoch).
 
-        `holder` is whoever the mail is for; he has one place in the queue.
+        `holder` identifies the user that the mail is for; each has one place in the queue.
 
-        :raises errors.Conflict: others were faster too often.
+        :raises errors.Conflict: others changed the slots first, too often.
         """
         rate = channel.rate_per_minute
         if rate is None:
@@ -108,7 +108,7 @@ class SendRate:
             return await self._take(_name(channel.service_identifier), rate, _name(holder))
 
     async def take_spare(self, channel: Channel) -> float | None:
-        """A slot that nobody waits for, for a mail that has time. None: it goes now; else when to ask again."""
+        """Take a slot for a mail without urgency, only if no request waits. None: send it; else when to ask again."""
         rate = channel.rate_per_minute
         if rate is None:
             return None
@@ -125,7 +125,7 @@ class SendRate:
         raise errors.Conflict("slots of a channel", "changed by others too often")
 
     async def not_used(self, channel: Channel, holder: str) -> None:
-        """The mail that had the slot did not go: `holder` comes before those who queue up anew."""
+        """Note that the slot's mail was not sent: `holder` keeps precedence over new requests."""
         if channel.rate_per_minute is not None:
             place = _place(_name(channel.service_identifier), _name(holder))
             await self._cells.set(place, _moment(self._clock.now() - GRACE), KEPT)
@@ -138,7 +138,7 @@ class SendRate:
             if now < at:
                 return at
             if not await self._cells.delete_if(place, held):
-                return now  # another request of the same holder has it
+                return now  # another request of the same holder took it
             if now < at + GRACE:
                 return None
         at = await self._next(where, rate, again=held is not None)
@@ -146,7 +146,7 @@ class SendRate:
         if at <= now:
             return None
         if not await self._cells.add(place, _moment(at), at - now + KEPT):
-            held = await self._cells.get(place)  # another replica was first; its slot counts, ours stays empty
+            held = await self._cells.get(place)  # another replica was first: its slot counts, this one stays unused
             return _moments(held)[0] if held else at
         return at
 
@@ -170,7 +170,7 @@ class SendRate:
 
 
 def _with(taken: Taken, limits: SendSlots, at: float, *, again: bool) -> Taken:
-    """`taken` and one more; what no limit asks for is forgotten."""
+    """`taken` and one more; slots that no limit needs any more are dropped."""
     if again:
         return Taken(taken.in_turn, (*taken.again, at)[-limits.again[0][1] :])
     return Taken((*taken.in_turn, at)[-limits.in_turn[0][1] :], taken.again)
@@ -201,5 +201,5 @@ def _place(where: str, holder: str) -> str:
 
 
 def _name(text: str) -> str:
-    """Stands for a mailbox or a user in keys of the store."""
+    """The name of a mailbox or user in the store's keys: a digest."""
     return hashlib.sha256(text.encode()).hexdigest()[:32]

@@ -1,10 +1,10 @@
-"""How does a mail leave the gateway?
+"""Sends mails by SMTP.
 
-By SMTP to the relays of a channel, tried in order, the next one on connection failure only. A connection that breaks
-before the text was handed over is safe to replace: by another one to the same relay first. From the end of DATA on the
-relay may have sent the mail, whatever becomes of the connection (RFC 5321 4.5.3.2.6, RFC 1047), so nothing is tried
-again. Connections are pooled by the `Relay` value they came from. What comes back is a value: `Sent`, or `NotSent` with
-a reason for the operator. Nothing here logs an address or a text.
+The mailer tries the relays (SMTP servers) of a channel in order, and the next one only if it cannot connect. If a
+connection breaks before the text was sent, the mailer may safely retry, first on a new connection to the same relay.
+After the end of DATA the relay may have accepted the mail, even if the connection breaks (RFC 5321 4.5.3.2.6,
+RFC 1047), so nothing is retried. Connections are pooled by `Relay` value. The result is a value: `Sent`, or `NotSent`
+with a reason for the operator. Log lines contain neither full addresses nor texts.
 """
 
 import asyncio
@@ -33,20 +33,20 @@ from gateway.domain.ports import Clock, Random
 from gateway.rendering.masking import mask_address
 
 BUDGET = 10.0
-"""Seconds for one mail over all relays, waiting for a free connection included."""
+"""Seconds for one mail over all relays, including the wait for a free connection."""
 
 _CONNECTIONS = 8
 _MAILS_PER_CONNECTION = 50  # many relays close a connection after 100
 _IDLE = 30.0
-_FIRST_RELAYS = 3.0  # seconds for a connection while there is another relay to try
-_CONNECTIONS_A_MAIL = 3  # to one relay, while each breaks before the mail was handed over
+_FIRST_RELAYS = 3.0  # seconds for connecting to any relay but the last
+_CONNECTIONS_A_MAIL = 3  # attempts with one relay, if each connection breaks before the text was sent
 _GO_AHEAD, _DONE, _CLOSING = 354, 250, 421
 _LEADING_DOT = re.compile(rb"(?m)^\.")
 
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """`relay` (host:port) took the mail over at `at` (seconds since the epoch)."""
+    """`relay` (host:port) accepted the mail at `at` (seconds since the epoch)."""
 
     at: float
     relay: str
@@ -54,14 +54,14 @@ class Sent:
 
 @dataclass(frozen=True, slots=True)
 class NotSent:
-    """No relay took the mail. `temporary`: trying again later may help. `reason` is for the log, without addresses."""
+    """No relay accepted the mail. `temporary`: a retry later may succeed. `reason`: for the log, without addresses."""
 
     reason: str
     temporary: bool
 
 
 class Mailer:
-    """Sends mails; one for the whole process, closed at its end."""
+    """Sends mails. Build one for the whole process, and close it at the end."""
 
     def __init__(self, clock: Clock, random: Random, *, budget: float = BUDGET, ehlo_name: str | None = None) -> None:
         self._clock = clock
@@ -72,7 +72,7 @@ class Mailer:
         self._log = structlog.get_logger("delivery.mail")
 
     async def send(self, channel: Channel, message: Message) -> Sent | NotSent:
-        """Hand `message` to the first relay of `channel` that can be reached, within the budget."""
+        """Send `message` by the first relay of `channel` that can be reached, within the budget."""
         raw = compose(
             message,
             sender=channel.sender,
@@ -84,12 +84,12 @@ class Mailer:
             async with asyncio.timeout(self._budget):
                 result = await self._send(channel, message.to, raw)
         except TimeoutError:
-            result = NotSent(f"no relay took the mail within {self._budget:g} s", temporary=True)
+            result = NotSent(f"no relay accepted the mail within {self._budget:g} s", temporary=True)
         self._report(channel, message, result)
         return result
 
     async def close(self) -> None:
-        """Give back all connections."""
+        """Close all connections."""
         pools, self._pools = list(self._pools.values()), {}
         for pool in pools:
             pool.close_idle()
@@ -106,13 +106,13 @@ class Mailer:
             except _NoConnection as error:
                 failures.append(f"{name}: {error}")
             except SMTPAuthenticationError as error:
-                return NotSent(f"{name}: refused our user name or password: {_words(error)}", temporary=False)
+                return NotSent(f"{name}: rejected the user name or password: {_words(error)}", temporary=False)
             except (SMTPException, OSError) as error:
                 return NotSent(f"{name}: {_words(error)}", temporary=_is_temporary(error))
         return NotSent("; ".join(failures) or "the channel has no relay", temporary=bool(failures))
 
     async def _hand_over(self, relay: Relay, patience: float, sender: str, to: str, raw: bytes) -> None:
-        """Returns when the relay took the mail. Raises `_NoConnection` only while it cannot have it."""
+        """Returns when the relay has accepted the mail. Raises `_NoConnection` only if the relay cannot have it."""
         for attempt in range(1, _CONNECTIONS_A_MAIL + 1):
             try:
                 async with self._pool(relay).connection(patience) as connection:
@@ -128,7 +128,7 @@ class Mailer:
         return self._pools[relay]
 
     def _sweep(self) -> None:
-        """Close what nobody used for a while, also of relays that are no longer configured."""
+        """Close connections that are idle for too long, including those to relays that are no longer configured."""
         for relay, pool in list(self._pools.items()):
             pool.close_idle(older_than=_IDLE)
             if pool.is_unused:
@@ -144,11 +144,11 @@ class Mailer:
 
 
 class _NoConnection(Exception):
-    """No usable connection to a relay; nothing of the mail was sent."""
+    """There is no usable connection to a relay; no part of the mail was sent."""
 
 
 class _Broken(_NoConnection):
-    """A connection ended under a mail that was not handed over yet; `at_once`: without keeping us waiting."""
+    """A connection broke before the text was sent; `at_once`: it broke without a timeout."""
 
     def __init__(self, words: str, *, at_once: bool) -> None:
         super().__init__(words)
@@ -156,9 +156,10 @@ class _Broken(_NoConnection):
 
 
 async def _transfer(connection: SMTP, sender: str, to: str, raw: bytes) -> None:
-    """One mail, command by command, so that it is known whether the text was handed over when something breaks.
+    """Sends one mail command by command, so that on an error it is known whether the text was sent.
 
-    Raises `_Broken` before that; `SMTPException` when the relay says no, and whatever happens after that.
+    Raises `_Broken` for a broken connection before that; `SMTPException` if the relay rejects the mail, and for every
+    error after the text was sent.
     """
     try:
         await connection.mail(sender)
@@ -169,7 +170,7 @@ async def _transfer(connection: SMTP, sender: str, to: str, raw: bytes) -> None:
     except SMTPTimeoutError as error:
         raise _Broken(_words(error), at_once=False) from error
     except SMTPResponseException as error:
-        if error.code == _CLOSING:  # RFC 5321 3.8: it closes this connection, and says nothing of the mail
+        if error.code == _CLOSING:  # RFC 5321 3.8: the relay closes this connection; this is no verdict on the mail
             raise _Broken(_words(error), at_once=True) from error
         raise
     if answer.code == _CLOSING or connection.protocol is None:
@@ -183,24 +184,24 @@ async def _transfer(connection: SMTP, sender: str, to: str, raw: bytes) -> None:
 
 
 class _Pool:
-    """Connections to one relay; each is used by one mail at a time."""
+    """Connections to one relay; each carries one mail at a time."""
 
     def __init__(self, relay: Relay, ehlo_name: str) -> None:
         self._relay = relay
         self._ehlo_name = ehlo_name
         self._slots = asyncio.Semaphore(_CONNECTIONS)
         self._users = 0
-        self._idle: list[tuple[SMTP, float, int]] = []  # connection, idle since (loop time), mails it took
+        self._idle: list[tuple[SMTP, float, int]] = []  # connection, idle since (loop time), mails sent by it
         self._context: ssl.SSLContext | None = None
 
     @property
     def is_unused(self) -> bool:
-        """Whether nobody holds, waits for, or left a connection."""
+        """Whether no connection is in use, awaited or idle."""
         return not self._idle and self._users == 0
 
     @asynccontextmanager
     async def connection(self, patience: float) -> AsyncIterator[SMTP]:
-        """A connection that answers; it is kept for the next mail only if this one went through."""
+        """A working connection; it is kept for the next mail only if this one was accepted."""
         self._users += 1
         try:
             async with self._slots:
@@ -218,7 +219,7 @@ class _Pool:
             self._users -= 1
 
     def close_idle(self, older_than: float = -1.0) -> None:
-        """Close connections that were not used for `older_than` seconds."""
+        """Close connections that have been idle for more than `older_than` seconds."""
         now = asyncio.get_running_loop().time()
         for kept in [entry for entry in self._idle if now - entry[1] > older_than]:
             self._idle.remove(kept)
@@ -227,7 +228,7 @@ class _Pool:
     async def _take(self, patience: float) -> tuple[SMTP, int]:
         while self._idle:
             connection, _, mails = self._idle.pop()
-            # A relay closes idle connections without a word; asking costs a round trip, a lost mail costs a login.
+            # Relays close idle connections silently. A check costs one round trip; a lost mail costs a login.
             try:
                 await connection.noop(timeout=min(2.0, patience))
             except (SMTPException, OSError):
@@ -257,8 +258,8 @@ class _Pool:
                 await connection.connect()
         except SMTPAuthenticationError as error:
             connection.close()
-            if _is_temporary(error):  # RFC 4954 6: 454, and it says nothing of the password
-                raise _NoConnection(f"cannot sign us in now: {_words(error)}") from error
+            if _is_temporary(error):  # RFC 4954 6: 454 is no verdict on the password
+                raise _NoConnection(f"cannot authenticate now: {_words(error)}") from error
             raise
         except (SMTPException, OSError) as error:  # a TimeoutError is an OSError
             connection.close()
@@ -283,22 +284,22 @@ def _context(tls: TlsSettings) -> ssl.SSLContext:
         if tls.certificate_file:
             context.load_cert_chain(tls.certificate_file, tls.key_file)
     except (OSError, ssl.SSLError) as error:
-        raise _NoConnection(f"a file of the setting `tls` cannot be used: {error}") from error
+        raise _NoConnection(f"a file in the setting `tls` cannot be used: {error}") from error
     return context
 
 
 def _words(error: Exception) -> str:
-    """What went wrong in an operator's words, without an address."""
+    """The error in words for operators, without an address."""
     cause = error.__cause__ if isinstance(error.__cause__, ssl.SSLError) else error
     match cause:
         case ssl.SSLCertVerificationError():
             return f"its certificate is not trusted: {cause.verify_message} (setting `tls`)"
         case SMTPRecipientRefused():
-            return f"the relay refused the recipient: {_answer(cause)}"
+            return f"the relay rejected the recipient: {_answer(cause)}"
         case SMTPResponseException():
             return f"the relay answered {_answer(cause)}"
         case TimeoutError():
-            return "no answer in time"
+            return "no response in time"
         case _:
             return without_addresses(f"{type(cause).__name__}: {cause}")
 
@@ -308,5 +309,5 @@ def _answer(error: SMTPResponseException) -> str:
 
 
 def _is_temporary(error: Exception) -> bool:
-    """Only a clear 5xx is final (RFC 5321 4.2.1)."""
+    """Whether a later attempt may succeed: only a 5xx reply is final (RFC 5321 4.2.1)."""
     return not (isinstance(error, SMTPResponseException) and error.code >= 500)

@@ -1,1 +1,1 @@
-"""Everything the gateway says to Keycloak."""
+"""All communication with Keycloak."""

@@ -1,8 +1,8 @@
-"""As whom does the gateway administer a realm, and with a token that is fresh?
+"""Chooses the administrator of a realm and keeps its token fresh.
 
-python-keycloak, set up so that it asks for one token and not for one per call, and leaves the environment's proxies
-alone. Its import is the heaviest of all (a second and more): only `Connections.administration` imports it, when first
-needed and not on the event loop.
+It uses python-keycloak, set up to request one token instead of one per call, and to ignore the environment's proxies.
+The import of python-keycloak takes a second or more. So only `Connections.administration` imports it, at the first
+use and outside the event loop.
 """
 
 import ssl
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 async def choose(access: KeycloakAccess, context: ssl.SSLContext, library: Any) -> "KeycloakAdmin":
-    """The access's administrator; its fallback where that one may not sign in as such, or not write users."""
+    """The administrator of `access`, or its fallback if the first one cannot sign in or may not write users."""
     first = _administrator(access, access.administration, context)
     if access.administration_fallback is None:
         return first
@@ -44,8 +44,12 @@ async def _can_do_its_work(access: KeycloakAccess, admin: "KeycloakAdmin", libra
 
 
 async def may_write_users(access: KeycloakAccess, admin: "KeycloakAdmin") -> bool:
-    """Tried with a user without a name, which Keycloak refuses (400) to those who may write users as well (403)."""
-    # Not a_create_user: that looks the name up first.
+    """Whether the administrator may write users.
+
+    The test creates a user without a name. Keycloak rejects it in any case: with 400 if the administrator may write
+    users, with 403 if not.
+    """
+    # Not a_create_user, which looks the name up first.
     answer = await admin.connection.a_raw_post(f"admin/realms/{access.realm}/users", data="{}")
     if answer.status_code not in {400, 403}:
         raise bad_status(access, "checking the administrator", answer.status_code)
@@ -53,7 +57,7 @@ async def may_write_users(access: KeycloakAccess, admin: "KeycloakAdmin") -> boo
 
 
 async def close(admin: "KeycloakAdmin") -> None:
-    """Close its connections."""
+    """Close the administrator's connections."""
     await admin.connection.keycloak_openid.connection.aclose()
     await admin.connection.aclose()
 
@@ -71,7 +75,7 @@ def _administrator(access: KeycloakAccess, who: Credentials | AdminUser, context
         username=None if isinstance(who, Credentials) else who.username,
         password=None if isinstance(who, Credentials) else who.password.reveal(),
         grant_type="client_credentials" if isinstance(who, Credentials) else "password",
-        verify=context,  # type: ignore[arg-type]  # handed on to httpx, which takes a context (and deprecates a path)
+        verify=context,  # type: ignore[arg-type]  # passed to httpx, which takes a context (and deprecates a path)
         timeout=access.timeout,  # type: ignore[arg-type]  # a number of seconds; httpx takes a float
     )
     for manager in (connection, connection.keycloak_openid.connection):
@@ -80,14 +84,14 @@ def _administrator(access: KeycloakAccess, who: Credentials | AdminUser, context
 
 
 def _without_environment(manager: "ConnectionManager", context: ssl.SSLContext) -> None:
-    """python-keycloak leaves httpx to the environment's proxies; its client was not used yet."""
+    """Replaces python-keycloak's unused httpx client with one that ignores the environment's proxies."""
     import httpx  # noqa: PLC0415 - python-keycloak's own base
 
     manager.async_s = httpx.AsyncClient(verify=context, trust_env=False)
 
 
 async def warm(access: KeycloakAccess, admin: "KeycloakAdmin", library: Any) -> None:
-    """A fresh token. Under a lock: python-keycloak asks for one per call that finds the old one expired."""
+    """Ensure a fresh token. Call it under a lock: python-keycloak requests one for each call that finds it expired."""
     connection = admin.connection
     if connection.token and connection.expires_at and datetime.now(UTC) < connection.expires_at:
         return
@@ -97,8 +101,8 @@ async def warm(access: KeycloakAccess, admin: "KeycloakAdmin", library: Any) -> 
         except library.exceptions.KeycloakPostError:
             if connection.token is None:
                 raise
-            await connection.a_get_token()  # the administrator's session is gone: sign in again
+            await connection.a_get_token()  # the administrator's session has ended: sign in again
     except library.exceptions.KeycloakError as error:
         who = f"user {connection.username}" if connection.username else f"client {connection.client_id}"
-        # Here every "no" is an operator's matter, whatever its status.
+        # Here an operator must act on every rejection, with any status.
         raise admin_error(access, f"signing in as {who}", error, token=True) from error

@@ -1,11 +1,11 @@
-"""With which clients does the gateway speak to a realm?
+"""Provides the HTTP clients for each realm.
 
-One set of clients for each `KeycloakAccess` value: authlib's OAuth client for grants, python-keycloak for the admin
-API. A changed setting is another value, hence other clients; `retain` gives back those of values no longer in use.
+There is one set of clients for each `KeycloakAccess` value: authlib's OAuth client for grants, python-keycloak for the
+admin API. A changed setting is another value and so gets other clients; `retain` closes those of unused values.
 
-What is promised: every call ends within the access's timeout; whatever goes wrong is one of the four errors of
-`domain.errors`, named in an operator's words and never with a secret. The proxies of the environment are not used:
-credentials go where the settings say.
+Every call ends within the timeout of its access. Every failure is one of the four errors of `domain.errors`, with a
+text for operators and without a secret. The environment's proxies are ignored, so that credentials are sent only to
+the configured address.
 """
 
 import asyncio
@@ -30,15 +30,15 @@ if TYPE_CHECKING:
     from keycloak import KeycloakAdmin
 
 POOL = 40
-"""Connections to one realm for grants; the queue lets 20 through at once, refresh and logout need theirs too."""
+"""Connections to one realm for grants: the queue allows 20 at once, and refresh and logout need their own."""
 
 NO_AUTH = httpx2.Auth()
-"""Leaves a request as it is: the credentials are in the form."""
+"""Adds no credentials to a request, because they are in the form."""
 
 
 @dataclass(slots=True)
 class _Clients:
-    """What lives for one access value."""
+    """The clients of one access value."""
 
     context: ssl.SSLContext
     grants: Any  # authlib ships no types
@@ -47,30 +47,30 @@ class _Clients:
 
 
 class KeycloakClients:
-    """The clients of all realms. Build once, `close` at the end."""
+    """The clients of all realms. Build it once, and `close` it at the end."""
 
     def __init__(self) -> None:
         self._clients: dict[KeycloakAccess, _Clients] = {}
         self._retired: list[_Clients] = []
 
     def grants(self, access: KeycloakAccess) -> Any:
-        """authlib's `AsyncOAuth2Client` for the realm. Each call carries its credentials: `client_form`, `NO_AUTH`."""
+        """authlib's `AsyncOAuth2Client` for the realm. Pass credentials with each call: `client_form`, `NO_AUTH`."""
         return self._of(access).grants
 
     @asynccontextmanager
     async def asking(self, access: KeycloakAccess, what: str) -> AsyncIterator[None]:
-        """Bounds what is awaited inside, and maps how HTTP can fail. `what` says what is being done."""
+        """Limits the time of the calls inside, and maps HTTP errors. `what` names the operation, for messages."""
         try:
             async with asyncio.timeout(access.timeout):
                 yield
         except TimeoutError as error:
-            raise errors.Unreachable(where(access), f"{what}: no answer within {access.timeout:g} s") from error
+            raise errors.Unreachable(where(access), f"{what}: no response within {access.timeout:g} s") from error
         except httpx2.HTTPStatusError as error:
             raise bad_status(access, what, error.response.status_code) from error
         except (httpx2.HTTPError, OSError) as error:
             raise not_connected(access, what, error) from error
         except (ValueError, TypeError, KeyError) as error:  # a body that is no JSON, or JSON of another shape
-            raise errors.Unreachable(where(access), f"{what}: an answer that is not Keycloak's") from error
+            raise errors.Unreachable(where(access), f"{what}: the response is not from Keycloak") from error
 
     async def get_json(self, access: KeycloakAccess, path: str, what: str) -> Any:
         """The JSON at a public path of the realm (`protocol/openid-connect/certs`)."""
@@ -81,12 +81,12 @@ class KeycloakClients:
 
     @asynccontextmanager
     async def administration(self, access: KeycloakAccess, what: str) -> AsyncIterator["KeycloakAdmin"]:
-        """python-keycloak with a token that is fresh; only its `a_…` calls. Bounded and mapped like `asking`.
+        """python-keycloak with a fresh token; use only its `a_…` calls. Time limit and errors are those of `asking`.
 
         Raises `Declined` for 400, 404 and 409, `Refused` for 401 and 403.
         """
         clients = self._of(access)
-        # The heaviest import of all (a second and more): here, not at start-up, and not on the event loop.
+        # This import takes a second or more: do it at the first use, and outside the event loop.
         library = await asyncio.to_thread(importlib.import_module, "keycloak")
         async with self.asking(access, what):
             async with clients.warming:
@@ -100,9 +100,9 @@ class KeycloakClients:
                 raise admin_error(access, what, error) from error
 
     async def retain(self, accesses: Iterable[KeycloakAccess]) -> None:
-        """Give back the clients of every other value.
+        """Retire the clients of all other values.
 
-        They are closed at the next call, one reload later: a login that pinned the old settings may be using them.
+        The next call closes them, one reload later, because a login that pinned the old settings may still use them.
         """
         keep = frozenset(accesses)
         retired, self._retired = self._retired, []
@@ -127,8 +127,8 @@ class KeycloakClients:
 def client_form(access: KeycloakAccess) -> dict[str, str]:
     """The sign-in client's credentials as form fields.
 
-    In the form, since what Basic does to special characters is read differently by servers; and put there by us, since
-    authlib's own way fails on a form with characters outside ASCII (1.9.9), which passwords have.
+    They are in the form, because servers decode special characters in Basic authentication differently. The gateway
+    adds them itself, because authlib's own way fails on a form with characters outside ASCII (1.9.9), as in passwords.
     """
     form = {"client_id": access.sign_in.client_id, "client_secret": access.sign_in.secret.reveal()}
     return {name: value for name, value in form.items() if value}
@@ -140,17 +140,17 @@ def realm_url(access: KeycloakAccess, path: str) -> str:
 
 
 def user_path(user_id: str) -> str:
-    """A user's id as python-keycloak puts it into a path unchanged: it must not leave its segment."""
+    """A user's id, quoted for a path: python-keycloak inserts it unchanged, and it must stay within its segment."""
     if user_id in {"", ".", ".."}:
         raise ValueError("not a user's id")
     return quote(user_id, safe=":")
 
 
 def forwarded_for(access: KeycloakAccess, client_address: str) -> dict[str, str]:
-    """The header that tells Keycloak (with `--proxy-headers=xforwarded`) whose grant this is, for its log and limits.
+    """The header with the client's address, for Keycloak's log and limits (with `--proxy-headers=xforwarded`).
 
-    With `sslRequired: external` Keycloak answers 403 to a public address that came by http (measured), and the scheme
-    it sees is the issuer's (`_issuer_headers`). So where the issuer is http, only private addresses are named.
+    With `sslRequired: external` Keycloak answers 403 to a public address over http (measured), and the scheme that it
+    sees is the issuer's (`_issuer_headers`). So if the issuer is http, only private addresses are sent.
     """
     try:
         address = ipaddress.ip_address(client_address)

@@ -1,6 +1,6 @@
-"""What does it mean when Keycloak says no, or says nothing?
+"""Maps Keycloak's rejections and failures to the four errors of `domain.errors`.
 
-Each way is one of the four errors of `domain.errors`, named in an operator's words and never with a secret.
+Their texts are written for operators and never contain a secret.
 """
 
 import json
@@ -13,7 +13,7 @@ from gateway.domain.tenant import KeycloakAccess
 
 
 class Declined(errors.Refused):
-    """Keycloak's admin API answered 400, 404 or 409: `status`, and `text` in its own words."""
+    """Keycloak's admin API answered `status` 400, 404 or 409; `text` is its own message."""
 
     def __init__(self, what: str, status: int, text: str) -> None:
         super().__init__(what, f"{status} {text}")
@@ -22,12 +22,12 @@ class Declined(errors.Refused):
 
 
 def where(access: KeycloakAccess) -> str:
-    """The realm in an operator's words."""
+    """The realm and its Keycloak, for messages to operators."""
     return f"Keycloak realm {access.realm} at {urlsplit(access.url).netloc}"
 
 
 def admin_error(access: KeycloakAccess, what: str, error: Any, *, token: bool = False) -> errors.GatewayError:
-    """A `KeycloakError`, mapped. `token`: it came when asking for the administrator's own token."""
+    """The error for a `KeycloakError`. `token`: the request was for the administrator's own token."""
     status = error.response_code or 0
     cause = error.__cause__
     if not status and isinstance(cause, Exception):
@@ -43,7 +43,7 @@ def admin_error(access: KeycloakAccess, what: str, error: Any, *, token: bool = 
 
 
 def said(body: bytes | None) -> str:
-    """What an answer of Keycloak says (three shapes of JSON are known), or nothing."""
+    """The message in Keycloak's response (JSON in one of three shapes), or an empty text."""
     try:
         answer = json.loads(body or b"")
     except ValueError:
@@ -55,10 +55,10 @@ def said(body: bytes | None) -> str:
 
 def bad_status(access: KeycloakAccess, what: str, status: int) -> errors.GatewayError:
     if 300 <= status < 400:
-        return errors.Misconfigured(where(access), f"{what}: {status}, a redirect; is auth-server-url right?")
+        return errors.Misconfigured(where(access), f"{what}: {status}, a redirect; check auth-server-url")
     if 400 <= status < 500:
-        return errors.Refused(where(access), f"{what}: {status} without an answer of Keycloak's own")
-    return errors.Unreachable(where(access), f"{what}: {status or 'no answer'}")
+        return errors.Refused(where(access), f"{what}: {status} without a message from Keycloak")
+    return errors.Unreachable(where(access), f"{what}: {status or 'no response'}")
 
 
 def not_connected(access: KeycloakAccess, what: str, error: Exception) -> errors.GatewayError:

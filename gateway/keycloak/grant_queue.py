@@ -1,15 +1,15 @@
-"""Whose turn is it to have a password asked at Keycloak?
+"""Queues password grants, one at a time for each user name over all replicas, and a limited number in total.
 
-Keycloak refuses parallel logins of one user even with the right password (measured), and each costs it 0.1 CPU
-seconds. So one grant at a time for each user name, over all replicas, and only so many at a time in all. The numbers
-are the operator's. What is promised:
+Keycloak rejects parallel logins of one user even with the correct password (measured), and each grant costs it 0.1 CPU
+seconds. The operator sets the numbers. The queue guarantees:
 
-- Nobody stalls a victim by typing his name: of one client address only so many wait for a name, of all only so many,
-  and addresses take turns. A browser in which the user finished a login before has a lane of its own that goes first.
-- Many users behind one address do not wait for each other: the rule is for each name.
-- Nobody waits for ever: who has no turn in time gets `Busy`.
-- A name rests for a moment after each turn: Keycloak still counts a login when its answer is out already, and refuses
-  one that comes just then (measured: one right password in a hundred right after another; none in 2,300 after 20 ms).
+- An attacker cannot block a user by typing their name. The number of waiting requests per name is limited, in total
+  and per client address, and addresses take turns. A browser in which the user finished a login before uses a separate
+  lane with priority.
+- Many users behind one address do not wait for each other, because the limits are per name.
+- A request that gets no turn in time receives `Busy`.
+- A name rests for a moment after each turn. Keycloak still counts a login just after its response, and rejects the
+  next one meanwhile (measured: one correct password in a hundred without a pause; none in 2,300 after 20 ms).
 """
 
 import asyncio
@@ -27,26 +27,26 @@ PER_ADDRESS = 2
 PER_NAME = 5
 AT_ONCE = 20
 REST = 0.1
-"""Seconds between two turns of one name. Whoever had the turn does not wait for them."""
+"""Seconds between two turns of one name. The request that had the turn does not wait for them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Busy:
-    """No turn: too many ask for this name, or in all. Try again at `until` (seconds since the epoch)."""
+    """No turn: too many requests for this name, or in total. Try again at `until` (seconds since the epoch)."""
 
     until: float
 
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """It is your turn, until the context closes."""
+    """The caller has the turn until the context closes."""
 
 
 class GrantQueue:
-    """The lines of one process; `lock` keeps replicas apart. Times in seconds.
+    """The queues of one process; `lock` excludes other replicas. Times in seconds.
 
-    At most `per_name` wait for a name in each lane, of one client address `per_address`. `patience` bounds the wait for
-    a name, `shed_after` the wait for one of the `at_once` places, `rest` waits between two turns of a name.
+    At most `per_name` requests wait for a name in each lane, and `per_address` of one client address. `patience` limits
+    the wait for a name, `shed_after` the wait for one of the `at_once` places. `rest` waits between turns of a name.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class GrantQueue:
 
     @property
     def names_remembered(self) -> int:
-        """How many names somebody has a turn of or waits for; a metric, and 0 when all is quiet."""
+        """The number of names with a turn or a waiting request; 0 without traffic."""
         return len(self._names)
 
     @asynccontextmanager
@@ -83,9 +83,10 @@ class GrantQueue:
     ) -> AsyncIterator[Turn | Busy]:
         """Wait for the turn of this name. `known`: this browser finished a login of this user before.
 
-        `longest` is how long the turn may take (the grant's timeout): a replica that died with it holds it no longer.
+        `longest` is the longest duration of the turn (the grant's timeout): if a replica dies during its turn, the lock
+        expires after that.
 
-        Raises `errors.Unreachable` when the store does not answer.
+        Raises `errors.Unreachable` if the store does not respond.
         """
         async with AsyncExitStack() as held, AsyncExitStack() as place:
             turn = await self._enter(
@@ -98,7 +99,7 @@ class GrantQueue:
                     self._let_rest(held.pop_all())
 
     async def close(self) -> None:
-        """Wait until nothing rests, so that every turn is given back."""
+        """Wait until no name rests, so that every turn is released."""
         await asyncio.gather(*self._resting, return_exceptions=True)
 
     def _let_rest(self, held: AsyncExitStack) -> None:
@@ -134,7 +135,7 @@ class GrantQueue:
                 await self._places.enter(client_address, known)
                 place.callback(self._places.leave)
         except (TimeoutError, errors.Conflict):
-            await held.aclose()  # now: whoever shows "busy" to a user must not keep others waiting
+            await held.aclose()  # now, because the caller must not keep others waiting while it reports "busy"
             return self._busy()
         return Turn()
 
@@ -147,7 +148,7 @@ class GrantQueue:
 
 
 def normalised(username: str) -> str:
-    """One spelling of a name: Keycloak folds case, and lookalike forms of one character are one name to a reader."""
+    """One spelling of a name: Keycloak folds case, and compatibility forms of a character (NFKC) look the same."""
     return unicodedata.normalize("NFKC", username).casefold().strip()
 
 
@@ -158,7 +159,7 @@ def _lock_name(name: tuple[str, str]) -> str:
 
 @dataclass(slots=True)
 class _Line:
-    """A number of places, and who waits for one: known browsers first, then one of each address in turn."""
+    """A number of places and the requests that wait for one: known browsers first, then one of each address in turn."""
 
     free: int
     taken: int = 0
@@ -170,7 +171,7 @@ class _Line:
         return not (self.taken or self.known or self.others)
 
     def is_full(self, address: str, known: bool, most: int, most_of_address: int) -> bool:
-        """Whether one more may not even wait. The lane of known browsers has room of its own."""
+        """Whether one more request may not wait. The lane of known browsers has its own limit."""
         if self.free and self.is_idle:
             return False
         if known:
@@ -190,7 +191,7 @@ class _Line:
             await place
         except asyncio.CancelledError:
             if place.done() and not place.cancelled():
-                self.leave()  # the place was given in the very moment of giving up
+                self.leave()  # the place was assigned at the moment of cancellation
             elif place in lane:
                 lane.remove(place)
                 if not lane and self.others.get(address) is lane:
@@ -198,11 +199,11 @@ class _Line:
             raise
 
     def leave(self) -> None:
-        """Give a place back, and on to the next."""
+        """Release a place and assign it to the next request."""
         self.free += 1
         self.taken -= 1
         while self.free and (place := self._next()) is not None:
-            if not place.done():  # else given up, and not yet gone from its lane
+            if not place.done():  # else its request was cancelled and has not left the lane yet
                 self._take()
                 place.set_result(None)
 
@@ -218,5 +219,5 @@ class _Line:
         address, lane = self.others.popitem(last=False)
         place = lane.popleft()
         if lane:
-            self.others[address] = lane  # to the end: the other addresses first
+            self.others[address] = lane  # at the end: the other addresses first
         return place

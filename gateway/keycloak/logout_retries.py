@@ -1,7 +1,7 @@
-"""How is a Keycloak session ended when nobody waits for it?
+"""Ends Keycloak sessions in the background.
 
-At once and in the background, tried again for a while: a user who signs out, and a login that dies, must not wait for
-Keycloak. What could not be ended is logged; Keycloak ends it by its own idle limit then.
+A user who signs out, or a login that ends, must not wait for Keycloak. So the gateway tries at once and retries for a
+while. A session that it could not end is logged; Keycloak then ends it by its own idle limit.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ log = structlog.get_logger(__name__)
 
 
 class LogoutRetries:
-    """The endings under way in this process."""
+    """The pending logouts of this process."""
 
     def __init__(self, sign_in: TokenEndpoint, pauses: tuple[float, ...] = PAUSES) -> None:
         self._sign_in = sign_in
@@ -27,7 +27,7 @@ class LogoutRetries:
         self._tasks: set[asyncio.Task[None]] = set()
 
     def begin(self, tenant: Tenant, tokens: Tokens) -> None:
-        """Begin to end the session of `tokens`; nobody waits for it."""
+        """Start ending the session of `tokens`; returns at once."""
         if not tokens.refresh:
             return
         task = asyncio.create_task(self._end(tenant, tokens.refresh))
@@ -35,7 +35,7 @@ class LogoutRetries:
         task.add_done_callback(self._tasks.discard)
 
     async def close(self) -> None:
-        """Wait a little for those under way, then give up."""
+        """Wait up to `LAST_WAIT` seconds for pending logouts, then cancel them."""
         if self._tasks:
             await asyncio.wait(tuple(self._tasks), timeout=LAST_WAIT)
         for task in tuple(self._tasks):

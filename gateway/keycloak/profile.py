@@ -1,9 +1,10 @@
-"""Where is a user's sealed set kept, and how is it changed without undoing anybody else's change?
+"""Stores a user's sealed enrolments in their Keycloak profile, without overwriting other changes.
 
-In the attribute `efcx2fa` of the Keycloak user: text that means nothing here. One value up to 2,000 characters; above
-it parts `1/2:…`, as Keycloak takes 2,048 a value. Keycloak knows no versions: the last PUT wins (measured). So `write`
-is called under the per-user lock, compares before and after, and puts back only the four names that a PUT with
-attributes would erase, and the attributes as just read; never `enabled` or `requiredActions`.
+They are in the user attribute `efcx2fa`, as text that has no meaning here. A text of up to 2,000 characters is one
+value; a longer one is split into parts `1/2:…`, because Keycloak accepts 2,048 per value. Keycloak has no versions: the
+last PUT wins (measured). So call `write` under the per-user lock. It compares before and after, and its PUT contains
+only the four fields that a PUT with attributes would otherwise erase, and the attributes as just read. It never sends
+`enabled` or `requiredActions`.
 """
 
 import re
@@ -24,51 +25,52 @@ _PART = re.compile(r"([1-9][0-9]?)/([1-9][0-9]?):(.*)", re.DOTALL)
 
 
 class UserProfiles:
-    """The sealed sets of the users of every realm."""
+    """The sealed enrolments of the users of every realm."""
 
     def __init__(self, connections: KeycloakClients) -> None:
         self._connections = connections
 
     async def read(self, access: KeycloakAccess, user_id: str) -> str | None:
-        """The sealed text, None when there is none. Values that do not fit together come back as one text that will
-        not open, never as None.
+        """The sealed text, or None if there is none.
 
-        Raises `errors.Conflict` when the user is gone, `errors.Unreachable`, `errors.Refused`.
+        Values that do not fit together are returned as one text that does not open, never as None.
+
+        Raises `errors.Conflict` if the user no longer exists, `errors.Unreachable`, `errors.Refused`.
         """
         return sealed_in(attributes_of(await self._get(access, user_id)))
 
     async def write(self, access: KeycloakAccess, user_id: str, sealed: str, expected: str | None) -> None:
-        """Keep `sealed` where `expected` stood (None: nothing). Returns only when Keycloak was seen to hold it.
+        """Replace `expected` (None: no value) with `sealed`; returns only after reading it back.
 
-        Raises `errors.Conflict` when something else stands there, `errors.Unreachable` when the answer or the
-        read-back does not show it (it may be kept all the same: the same call again finds out), `errors.Refused`,
-        `errors.Misconfigured` (the realm does not take the attribute).
+        Raises `errors.Conflict` if the current value is another one; `errors.Unreachable` if the response or the
+        read-back does not confirm the write. The value may be stored all the same; repeat the call to find out. Also
+        raises `errors.Refused`, and `errors.Misconfigured` if the realm does not accept the attribute.
         """
         found = await self._get(access, user_id)
         standing = sealed_in(attributes_of(found))
         if standing == sealed:
-            return  # an earlier try of this very write
+            return  # an earlier attempt of this write succeeded
         if standing != expected:
-            raise errors.Conflict(where(access), "the user's second factors were changed meanwhile")
+            raise errors.Conflict(where(access), "the user's enrolments were changed meanwhile")
         attributes = {name: list(values) for name, values in attributes_of(found).items()}
         attributes[ATTRIBUTE] = list(values_of(sealed))
         kept = {name: found[name] for name in KEPT_WITH_ATTRIBUTES if name in found}
         unanswered: errors.Unreachable | None = None
         try:
-            async with self._connections.administration(access, "keeping second factors") as admin:
+            async with self._connections.administration(access, "storing enrolments") as admin:
                 await admin.a_update_user(user_path(user_id), {**kept, "attributes": attributes})
         except Declined as no:
             if no.status == 404:
                 raise errors.Conflict(where(access), "the user no longer exists") from no
-            raise errors.Misconfigured(where(access), f"keeping second factors: {no.detail}") from no
+            raise errors.Misconfigured(where(access), f"storing enrolments: {no.detail}") from no
         except errors.Unreachable as error:
-            unanswered = error  # it may have been done: what Keycloak holds decides
+            unanswered = error  # Keycloak may have stored it: the read-back decides
         if await self.read(access, user_id) != sealed:
-            detail = "keeping second factors: what is read back is not what was written"
+            detail = "storing enrolments: the value read back is not the one written"
             raise errors.Unreachable(where(access), detail) from unanswered
 
     async def check_declared(self, access: KeycloakAccess) -> tuple[str, ...]:
-        """What in the realm's user profile is in the way, each with how to set it; empty when all is well."""
+        """The problems of the realm's user profile, each with its fix; empty if there are none."""
         async with self._connections.administration(access, "reading the user profile") as admin:
             return findings(await admin.a_get_realm_users_profile())
 
@@ -83,7 +85,7 @@ class UserProfiles:
 
 
 def values_of(sealed: str) -> tuple[str, ...]:
-    """The attribute's values for a text."""
+    """The attribute's values for `sealed`."""
     if len(sealed) <= PART and not _PART.fullmatch(sealed):
         return (sealed,)
     step = PART - len("99/99:")
@@ -94,7 +96,7 @@ def values_of(sealed: str) -> tuple[str, ...]:
 
 
 def sealed_in(attributes: Mapping[str, Sequence[str]]) -> str | None:
-    """The text in a user's attributes, whatever the order of its parts; None when the attribute is not there."""
+    """The text in a user's attributes, in any order of its parts; None if there is no such attribute."""
     values = attributes.get(ATTRIBUTE) or ()
     if not values:
         return None
@@ -107,5 +109,5 @@ def sealed_in(attributes: Mapping[str, Sequence[str]]) -> str | None:
             break
         parts[int(match[1])] = match[3]
     if len(parts) != len(values):
-        return "\n".join(values)  # a fault, and no reason to believe that nobody is enrolled
+        return "\n".join(values)  # damaged, which must not look like a user without enrolments
     return "".join(parts[number] for number in sorted(parts))

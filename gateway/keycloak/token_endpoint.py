@@ -1,11 +1,11 @@
-"""Is this password right, and what does Keycloak give for it?
+"""Password grant, refresh and logout of the sign-in client.
 
-The password grant, refresh and logout of the sign-in client. What an answer means is decided by its JSON `error` and
-`error_description`, never by the status: a wrong password is 401 before Keycloak 26.6 and 400 since (measured). "Wrong
-password" is said only for `invalid_grant`; what concerns our own client, the realm or the network is raised.
+The JSON `error` and `error_description` decide what a response means, never the status: a wrong password is 401 before
+Keycloak 26.6 and 400 since (measured). Only `invalid_grant` means "wrong password". Problems of the gateway's own
+client, the realm or the network are raised as errors.
 
-Both kinds of token of one user's grants at once: Keycloak's brute-force protection refuses parallel logins of one user
-even with the right password (measured), so callers take a turn in `sign_in_queue` first.
+Keycloak's brute-force protection rejects parallel logins of one user even with the correct password (measured). So
+callers must first take a turn in `sign_in_queue`.
 """
 
 from contextlib import suppress
@@ -30,7 +30,7 @@ GRANT_PROHIBITED = "resource owner password credentials grant is prohibited"  # 
 
 @dataclass(frozen=True, slots=True)
 class Granted:
-    """The password is right: verified tokens and whose they are."""
+    """The password is correct: verified tokens and their user."""
 
     tokens: Tokens
     user: User
@@ -38,31 +38,34 @@ class Granted:
 
 @dataclass(frozen=True, slots=True)
 class WrongPassword:
-    """Keycloak said no: wrong, unknown, disabled, locked. `reason` is Keycloak's text, for the audit only."""
+    """Keycloak rejected the password or the user (wrong, unknown, disabled, locked).
+
+    `reason` is Keycloak's text, for the audit only.
+    """
 
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class NotFullySetUp:
-    """The password is right, but a required action is pending: no tokens.
+    """The password is correct, but a required action is pending, so there are no tokens.
 
-    Which one is told by `Users.account(…).required_actions`.
+    `Users.account(…).required_actions` names the action.
     """
 
 
 @dataclass(frozen=True, slots=True)
 class SessionEnded:
-    """The session is over at Keycloak; `reason` is its text, for the audit."""
+    """The session has ended at Keycloak; `reason` is its text, for the audit."""
 
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class RefreshUnknown:
-    """Keycloak took the refresh token and gave another, but its access token could not be judged: `why`.
+    """Keycloak replaced the refresh token, but the new access token could not be verified: `why`.
 
-    With rotation on the old one is spent, so whoever asked must keep `refresh` all the same.
+    With rotation the old refresh token is spent, so the caller must keep `refresh` all the same.
     """
 
     refresh: Secret
@@ -78,7 +81,7 @@ class TokenEndpoint:
         self._verifier = verifier or Verifier(connections)
 
     async def check(self, access: KeycloakAccess) -> None:
-        """Whether Keycloak knows our client by its secret: it looks at that before it looks at a refresh token.
+        """Check the client and its secret, which Keycloak verifies before it looks at a refresh token.
 
         Raises `errors.Refused` naming the client, `errors.Unreachable`.
         """
@@ -91,10 +94,10 @@ class TokenEndpoint:
     async def password(
         self, access: KeycloakAccess, username: str, password: Secret, client_address: str = ""
     ) -> Granted | WrongPassword | NotFullySetUp:
-        """Ask with a password. `client_address` (an IP address, or empty) is told to Keycloak.
+        """Check a password with Keycloak. `client_address` (an IP address, or empty) is sent along.
 
-        Raises `errors.Refused` (our client, its grant, the realm), `errors.Unreachable`, `errors.Misconfigured` (the
-        token that came names another issuer or client; the session it belongs to is ended).
+        Raises `errors.Refused` (the gateway's client, its grant, the realm), `errors.Unreachable`, and
+        `errors.Misconfigured` if the token names another issuer or client; its session is then ended.
         """
         if not username or not password:
             return WrongPassword("nothing typed")
@@ -107,15 +110,15 @@ class TokenEndpoint:
             claims, tokens = await self._checked(access, answer)
         except errors.GatewayError:
             refresh_token = str(answer.get("refresh_token") or "")
-            with suppress(errors.GatewayError):  # the session must not linger; what is raised says more
+            with suppress(errors.GatewayError):  # the session must not stay open; the first error is more useful
                 await self.end(access, refresh_token)
             raise
         return Granted(tokens, claims.user)
 
     async def refresh(self, access: KeycloakAccess, tokens: Tokens) -> Tokens | SessionEnded | RefreshUnknown:
-        """New tokens for a session. Only `invalid_grant` is `SessionEnded`; everything else is raised and ends nothing.
+        """New tokens for a session. Only `invalid_grant` is `SessionEnded`; every other failure is raised and ends nothing.
 
-        Never twice at once for one session: with rotation on, that ends it at Keycloak (measured).
+        Never call it twice at once for one session: with rotation, that ends the session at Keycloak (measured).
         """
         try:
             answer = await self._grant(access, "refresh_token", {"refresh_token": tokens.refresh}, "")
@@ -131,7 +134,7 @@ class TokenEndpoint:
         return renewed
 
     async def end(self, access: KeycloakAccess, refresh_token: str) -> None:
-        """End the session at Keycloak; one that is over already, or a token it does not know, is fine too."""
+        """End the session at Keycloak; succeeds also if the session has ended or the token is unknown."""
         if not refresh_token:
             return
         client = self._connections.grants(access)
@@ -153,7 +156,7 @@ class TokenEndpoint:
     async def _grant(
         self, access: KeycloakAccess, grant_type: str, form: dict[str, str], client_address: str
     ) -> dict[str, Any]:
-        """The token endpoint's answer. Raises `OAuthError` for a JSON "no" below 500."""
+        """The token endpoint's response. Raises `OAuthError` for a JSON error with a status below 500."""
         client = self._connections.grants(access)
         async with self._connections.asking(access, f"{grant_type} grant"):
             answer = await client.fetch_token(
@@ -164,19 +167,19 @@ class TokenEndpoint:
                 **client_form(access),
                 **form,
             )
-            client.token = None  # authlib keeps the last one; ours are kept sealed elsewhere
+            client.token = None  # authlib would keep the last token in memory; tokens are stored sealed elsewhere
             return dict(answer)
 
     async def _checked(self, access: KeycloakAccess, answer: dict[str, Any]) -> tuple[Claims, Tokens]:
         token = answer.get("access_token")
         if not isinstance(token, str):
-            raise errors.Unreachable(where(access), "an answer of the token endpoint without a token")
+            raise errors.Unreachable(where(access), "the response of the token endpoint contains no token")
         now = self._clock.now()
         claims = await self._verifier.verify(access, token, now)
         try:
             return claims, tokens_of(answer, claims, now)
         except (KeyError, TypeError, ValueError) as error:
-            raise errors.Unreachable(where(access), "an answer of the token endpoint that is not Keycloak's") from error
+            raise errors.Unreachable(where(access), "the response of the token endpoint is not Keycloak's") from error
 
 
 def _password_refusal(access: KeycloakAccess, error: str, description: str) -> WrongPassword | NotFullySetUp:

@@ -1,8 +1,8 @@
-"""Is this token one that the realm issued to us, and whose is it?
+"""Verifies that the realm issued a token to the gateway's client, and reads its user.
 
-`Verifier` checks the signature by the realm's keys, then `iss`, `azp`, `typ` and the expiry; nothing is read from a
-token before. Keys are kept an hour, and fetched again when a token names one that is not known: at most every 30
-seconds, so that made-up tokens cannot drive the gateway against Keycloak. While fetching fails the old keys count.
+Before it uses any claim, `Verifier` checks the signature with the realm's keys, then `iss`, `azp`, `typ` and the
+expiry. Keys are cached for an hour, and fetched again if a token names an unknown one. That happens at most every 30
+seconds, so that forged tokens cannot make the gateway flood Keycloak. While fetching fails, the old keys stay in use.
 """
 
 import asyncio
@@ -24,11 +24,11 @@ ALGORITHMS = ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES
 KEYS_KEPT = 3600.0
 REFETCH_FLOOR = 30.0
 LEEWAY = 30
-"""Seconds by which Keycloak's clock may differ from ours."""
+"""Seconds by which Keycloak's clock may differ from the gateway's."""
 
 
 class TokenRefused(errors.Misconfigured):
-    """A token that is not the realm's to this client, or not now; the detail says why, never the token."""
+    """A token that the realm did not issue to this client, or that has expired; the detail never contains the token."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,14 +59,14 @@ class Verifier:
     async def verify(self, access: KeycloakAccess, token: str, now: float) -> Claims:
         """The claims of an access token at `now`.
 
-        Raises `TokenRefused` (an issuer that differs is named with the expected one), `errors.Unreachable` when the
-        realm's keys cannot be had.
+        Raises `TokenRefused`, which for another issuer names both; `errors.Unreachable` if the realm's keys cannot be
+        fetched.
         """
         claims = await self._signed(access, token, now)
         issuer = claims.get("iss")
         if issuer != access.issuer:
             raise TokenRefused(
-                where(access), f"its tokens name the issuer {issuer}, the settings expect {access.issuer}"
+                where(access), f"its tokens name the issuer {issuer}; the settings expect {access.issuer}"
             )
         registry = jwt.JWTClaimsRegistry(
             now=int(now),
@@ -78,7 +78,7 @@ class Verifier:
         try:
             registry.validate(claims)
         except ExpiredTokenError as error:
-            raise TokenRefused(where(access), "the token has expired (do the clocks agree?)") from error
+            raise TokenRefused(where(access), "the token has expired; compare the clocks") from error
         except JoseError as error:
             raise TokenRefused(where(access), f"the token's claims: {error}") from error
         return _claims(access, claims)
@@ -92,9 +92,9 @@ class Verifier:
             return _decode(access, token, keys)
         except InvalidKeyIdError as error:
             if now - keys.missed_at < REFETCH_FLOOR:
-                raise errors.Unreachable(where(access), "the token names a key that is not known yet") from error
+                raise errors.Unreachable(where(access), "the token names an unknown key") from error
         await self._fetch(access, keys, now, since=seen_at, missed=True)
-        keys.missed_at = now  # not when that failed: then nothing is known of the key
+        keys.missed_at = now  # only after a successful fetch: otherwise the key may still exist
         try:
             return _decode(access, token, keys)
         except InvalidKeyIdError as error:
@@ -105,7 +105,7 @@ class Verifier:
     ) -> None:
         async with keys.fetching:
             if keys.known is not None and keys.fetched_at != since:
-                return  # somebody else just did
+                return  # another request fetched them meanwhile
             try:
                 found = await self._connections.get_json(access, "protocol/openid-connect/certs", "its signing keys")
                 keys.known = KeySet(_signing_keys(access, found))
@@ -116,11 +116,11 @@ class Verifier:
 
 
 def tokens_of(answer: dict[str, Any], claims: Claims, now: float) -> Tokens:
-    """A token endpoint's answer as `Tokens`; its lives count from `now`, our clock.
+    """A token endpoint's response as `Tokens`; lifetimes count from `now`, the gateway's clock.
 
-    Raises `KeyError`, `TypeError` or `ValueError` when the answer is not Keycloak's.
+    Raises `KeyError`, `TypeError` or `ValueError` if the response is not Keycloak's.
     """
-    refresh_life = float(answer.get("refresh_expires_in") or 0)  # 0 with an offline token: no end
+    refresh_life = float(answer.get("refresh_expires_in") or 0)  # 0 with an offline token: it does not expire
     return Tokens(
         access=str(answer["access_token"]),
         refresh=str(answer.get("refresh_token") or ""),
@@ -142,7 +142,7 @@ def _decode(access: KeycloakAccess, token: str, keys: _Keys) -> dict[str, Any]:
 
 
 def _signing_keys(access: KeycloakAccess, found: Any) -> list[Key]:
-    """The keys to verify with; a kind that this library does not know is left out, not an error."""
+    """The keys for verification; keys of a kind that the library does not support are skipped."""
     keys: list[Key] = []
     for one in found.get("keys", ()) if isinstance(found, dict) else ():
         try:
@@ -151,7 +151,7 @@ def _signing_keys(access: KeycloakAccess, found: Any) -> list[Key]:
         except (JoseError, ValueError, KeyError, TypeError, AttributeError):
             continue
     if not keys:
-        raise errors.Unreachable(where(access), "its signing keys: an answer that holds none")
+        raise errors.Unreachable(where(access), "its signing keys: the response contains none")
     return keys
 
 

@@ -1,7 +1,7 @@
-"""What must a realm declare for the gateway? The wanted set-up as data, and what is missing in words.
+"""Defines the user attribute that a realm must declare, and describes what is missing.
 
-Keycloak drops an attribute that its user profile does not know silently, with 204 (measured); so the sealed set's
-attribute is declared, several values, seen and changed by administrators only.
+Keycloak silently drops an attribute that its user profile does not declare, and answers 204 (measured). So the realm
+must declare the attribute for sealed enrolments: multivalued, and visible and editable for administrators only.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,7 +16,7 @@ WANTED: Mapping[str, Any] = {
     "permissions": {"view": ["admin"], "edit": ["admin"]},
     "validations": {"length": {"min": 0, "max": 2048}},
 }
-"""The attribute's declaration, as it goes into `attributes` of `PUT admin/realms/{realm}/users/profile`."""
+"""The attribute's declaration, as an item of `attributes` in `PUT admin/realms/{realm}/users/profile`."""
 
 HOW = (
     f"in Keycloak's admin console: Realm settings, User profile, attribute {ATTRIBUTE}: multivalued on, required off, "
@@ -25,7 +25,7 @@ HOW = (
 
 
 def findings(profile: Mapping[str, Any]) -> tuple[str, ...]:
-    """What in this user profile keeps the sealed set from being kept, or shows it to users; each with how to set it."""
+    """What in this user profile prevents storing enrolments, or shows them to users; each with its fix."""
     declared = next((one for one in profile.get("attributes") or () if one.get("name") == ATTRIBUTE), None)
     if declared is None:
         return _undeclared(profile.get("unmanagedAttributePolicy"))
@@ -36,9 +36,9 @@ def findings(profile: Mapping[str, Any]) -> tuple[str, ...]:
         if "user" in who:
             found.append(f"users may {verb} the attribute {ATTRIBUTE}")
     if "admin" not in (permissions.get("edit") or ()):
-        found.append(f"administrators may not change the attribute {ATTRIBUTE}, so nothing can be kept")
+        found.append(f"administrators may not change the attribute {ATTRIBUTE}, so enrolments cannot be stored")
     if declared.get("multivalued") is not True:
-        found.append(f"the attribute {ATTRIBUTE} is not multivalued, so a large set cannot be kept")
+        found.append(f"the attribute {ATTRIBUTE} is not multivalued, so many enrolments cannot be stored")
     if declared.get("required"):
         found.append(f"the attribute {ATTRIBUTE} is required, so users without it cannot sign in")
     length = (declared.get("validations") or {}).get("length") or {}
@@ -48,9 +48,9 @@ def findings(profile: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _undeclared(policy: str | None) -> tuple[str, ...]:
-    """The policy for attributes that are not declared decides (measured): only ADMIN_EDIT keeps them, hidden."""
+    """The finding for an undeclared attribute: only the policy ADMIN_EDIT keeps and hides it (measured)."""
     if policy == "ADMIN_EDIT":
         return ()
     if policy == "ENABLED":
         return (f"the attribute {ATTRIBUTE} is not declared, so users may see and change it; {HOW}",)
-    return (f"the attribute {ATTRIBUTE} is not declared, so Keycloak drops it without a word; {HOW}",)
+    return (f"the attribute {ATTRIBUTE} is not declared, so Keycloak silently drops it; {HOW}",)

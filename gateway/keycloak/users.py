@@ -1,7 +1,7 @@
-"""What does Keycloak know of this user, and may the gateway change it?
+"""Reads and changes users in Keycloak.
 
-The gateway's administrator (service account) reads accounts, sets passwords and ends sessions by python-keycloak.
-Nothing is cached: an administrator's change counts at the next look.
+The gateway's administrator (service account) reads accounts, sets passwords and ends sessions with python-keycloak.
+Nothing is cached: a change made in Keycloak takes effect at the next read.
 """
 
 from collections.abc import Mapping
@@ -28,22 +28,23 @@ class BruteForce:
 
 @dataclass(frozen=True, slots=True)
 class PasswordRefused:
-    """The realm's password policy says no; `text` is Keycloak's, naming the first rule that is broken."""
+    """The realm's password policy rejects a password; `text` is Keycloak's and names the first broken rule."""
 
     text: str
 
 
 class Users:
-    """Accounts of the realms, as the administrator of each access reads and changes them.
+    """Reads and changes accounts as the administrator of each access.
 
-    Every method raises `errors.Refused` when the administrator may not, `errors.Unreachable` when nobody answered.
+    Every method raises `errors.Refused` if the administrator lacks the right, `errors.Unreachable` if Keycloak does not
+    respond.
     """
 
     def __init__(self, connections: KeycloakClients) -> None:
         self._connections = connections
 
     async def account(self, access: KeycloakAccess, user_id: str) -> Account | None:
-        """The account with this id, or None."""
+        """The account with this id, or None if there is none."""
         try:
             async with self._connections.administration(access, "reading a user") as admin:
                 found = await admin.a_get_user(user_path(user_id))
@@ -55,11 +56,11 @@ class Users:
             raise
 
     async def find(self, access: KeycloakAccess, username: str) -> Account | None:
-        """The one account that this name can mean: its exact user name, or its exact e-mail address.
+        """The only account with this exact user name or e-mail address, or None.
 
-        Case does not count, as at Keycloak's own login. A name that is one user's name and another's address means
-        nobody: Keycloak takes the address first, or not at all where the realm does not let users sign in by it, and
-        whoever acts on the answer must not act on the wrong one.
+        Case does not matter, as at Keycloak's own login. If the name is one user's name and another user's address, the
+        result is None: depending on the realm, Keycloak prefers the address or ignores it, and callers must not act on
+        the wrong user.
         """
         if not username:
             return None
@@ -71,7 +72,7 @@ class Users:
         return await self.account(access, found.pop()) if len(found) == 1 else None
 
     async def brute_force(self, access: KeycloakAccess, user_id: str) -> BruteForce:
-        """What Keycloak's own protection counts: tells "locked" from "wrong", for the audit and for help."""
+        """The state of Keycloak's brute-force protection, which distinguishes "locked" from "wrong"."""
         async with self._connections.administration(access, "reading failed logins") as admin:
             found = await admin.a_get_bruteforce_detection_status(user_path(user_id))
             return BruteForce(
@@ -81,9 +82,9 @@ class Users:
             )
 
     async def set_password(self, access: KeycloakAccess, user_id: str, new: Secret) -> PasswordRefused | None:
-        """Set a lasting password; this also removes UPDATE_PASSWORD (measured). None when it is set.
+        """Set a permanent password; this also removes UPDATE_PASSWORD (measured). Returns None if it is set.
 
-        `errors.Unreachable` after a timeout leaves open whether it is. Old sessions go on: see `end_sessions`.
+        After `errors.Unreachable` it is unknown whether it is set. Old sessions stay open: see `end_sessions`.
         """
         try:
             async with self._connections.administration(access, "setting a password") as admin:
@@ -95,12 +96,12 @@ class Users:
         return None
 
     async def end_sessions(self, access: KeycloakAccess, user_id: str) -> None:
-        """End every session of the user at Keycloak, with back-channel logout to each client that wants it."""
+        """End every session of the user at Keycloak, with back-channel logout to each client that has it enabled."""
         async with self._connections.administration(access, "ending a user's sessions") as admin:
             await admin.a_user_logout(user_path(user_id))
 
     async def check(self, access: KeycloakAccess) -> None:
-        """Whether the administrator can do its work: signs in, reads, and may write.
+        """Check that the administrator can sign in, read users and write users.
 
         Raises `errors.Refused` naming the missing role, `errors.Unreachable`, `errors.Misconfigured`.
         """
@@ -115,7 +116,7 @@ class Users:
 
 
 def attributes_of(found: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
-    """A representation's attributes, as read."""
+    """The attributes of a user representation."""
     return {name: tuple(values) for name, values in (found.get("attributes") or {}).items()}
 
 

@@ -1,1 +1,1 @@
-"""What the gateway tells its operators: logs, audit events, metrics."""
+"""Output for operators: logs, audit events and metrics."""

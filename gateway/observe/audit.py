@@ -1,8 +1,8 @@
-"""What security events are there, and how is one told?
+"""Defines the security events and writes each one as a JSON line.
 
-One JSON line an event, with a stable name, who, whom, tenant, client and the codes that lead to the log of the
-request. Never a code, token, password or full address: details are plain values that the caller chose, and all of them
-pass `redaction`. A sink that is full or gone never fails the request that wrote to it; `lost` counts such lines.
+A line has a stable name, tenant, user, client address, request id and reference. It never contains a code, token,
+password or full address: callers pass plain values, and all of them pass `redaction`. If the audit file cannot be
+written, the request does not fail; `lost` counts such lines.
 """
 
 import json
@@ -20,89 +20,89 @@ from gateway.observe.redaction import clean
 
 
 class AuditEvent(Enum):
-    """The event catalogue; the value is the name in the line and does not change between versions."""
+    """The event catalogue. The value is the name in the line; it does not change between versions."""
 
     PASSWORD_ACCEPTED = "password_accepted"  # noqa: S105 - the name of an event
-    """Keycloak accepted a password; nothing is open yet."""
+    """Keycloak accepted a password. The user is not signed in yet."""
     PASSWORD_REJECTED = "password_rejected"  # noqa: S105 - the name of an event
-    """Keycloak refused a password; `reason` is its own text."""
+    """Keycloak rejected a password; `reason` is its own text."""
     LOGIN_UNAVAILABLE = "login_unavailable"
-    """Keycloak did not judge a password; nobody was refused by it."""
+    """Keycloak gave no verdict on a password: it did not respond, or it rejected the gateway's client."""
     LOGIN_QUEUE_FULL = "login_queue_full"
-    """Too many asked for one user name at once, or in all."""
+    """A password was not checked: too many sign-ins at once, for this user name or in total."""
     LOGIN_STOPPED = "login_stopped"
-    """A login with a right password was stopped; `problem` says why."""
+    """The gateway stopped a login after a correct password; `problem` is the reason."""
     FORM_REJECTED = "form_rejected"
-    """A form came without the token of its browser, or from another origin."""
+    """The gateway rejected a form: its CSRF token was missing or wrong, or it was sent from another origin."""
     ENROLMENT_ADDED = "enrolment_added"
-    """A factor was registered and proved."""
+    """A user enrolled a factor and verified it."""
     ENROLMENT_REJECTED = "enrolment_rejected"
-    """An address was typed that this user may not register."""
+    """A user entered an address that they may not enrol."""
     ENROLMENT_CONFLICT = "enrolment_conflict"
-    """A user's registrations were changed elsewhere while he registered."""
+    """A user's enrolments were changed elsewhere while they enrolled a factor. The login was stopped."""
     ACCOUNT_CHANGE_MAILED = "account_change_mailed"
-    """An address of the user was told of a factor set up or turned off, or of new backup codes; `change` says which."""
+    """The gateway mailed a user about an enrolled factor, a removed factor or new backup codes (`change`)."""
     ENROLMENT_TAMPERED = "enrolment_tampered"
-    """A registration is not one the gateway wrote last; `finding` says in what way. The login was stopped."""
+    """A user's enrolments are not those that the gateway wrote last (`finding`). The login was stopped."""
     ENROLMENT_UNGUARDED = "enrolment_unguarded"
-    """A registration was accepted of which the store knew nothing: the store was lost."""
+    """The gateway accepted enrolments without a rollback guard in the store, for example after the store was lost."""
     CODE_SENT = "code_sent"
-    """A code was sent; `to` is masked."""
+    """The gateway sent a code; `to` is masked."""
     CODE_NOT_SENT = "code_not_sent"
-    """No relay took a code."""
+    """The gateway could not send a code: no SMTP server accepted it."""
     CODE_ACCEPTED = "code_accepted"
-    """A second factor was proved."""
+    """A user verified a second factor."""
     CODE_REJECTED = "code_rejected"
-    """A code was judged and is wrong."""
+    """A user entered a wrong code."""
     CODE_EXPIRED = "code_expired"
-    """A code came too late; it was not judged."""
+    """A user entered a code after it expired; the code was not checked."""
     LIMIT_REACHED = "limit_reached"
-    """An attempt was refused by a limit; nothing was judged or sent."""
+    """A limit rejected an attempt; nothing was checked or sent."""
     LOCK_SET = "lock_set"
-    """A user's second factor was locked by this very attempt."""
+    """This attempt locked the user's second factor."""
     PASSWORD_CHANGED = "password_changed"  # noqa: S105 - the name of an event
-    """A due password was changed."""
+    """A user changed a password that had to be changed."""
     PASSWORD_CHANGE_UNKNOWN = "password_change_unknown"  # noqa: S105 - the name of an event
-    """Whether a due password was changed is not known: Keycloak did not answer. The login was stopped."""
+    """It is unknown whether a password was changed, because Keycloak did not respond. The login was stopped."""
     ADMIN_CODE_ISSUED = "admin_code_issued"
-    """An administrator made a one-time code for a user; `by` says who."""
+    """An administrator issued a single-use code for a user; `by` is the issuer."""
     ENROLMENT_REMOVED = "enrolment_removed"
-    """A user turned one of his factors off."""
+    """A user turned off a factor."""
     BACKUP_CODES_SHOWN = "backup_codes_shown"
-    """A user looked at his backup codes."""
+    """A user viewed their backup codes."""
     BACKUP_CODES_RENEWED = "backup_codes_renewed"
-    """A user made new backup codes; the old ones are void."""
+    """A user generated new backup codes, which replace the old ones."""
     SIGNED_OUT_EVERYWHERE = "signed_out_everywhere"
-    """A user ended his other sessions and all trust in browsers; `sessions` says how many ended."""
+    """A user ended their other sessions and all trust in browsers; `sessions` is the number of sessions ended."""
     BROWSER_TRUSTED = "browser_trusted"
-    """A browser is trusted from now on."""
+    """A browser became a trusted browser."""
     TRUST_REJECTED = "trust_rejected"
-    """A trust cookie counted for nothing; `verdict` says why. `stolen`: a copy of it was used before; `just-used`: it
-    was replaced seconds ago, a double click for one."""
+    """The gateway rejected a trust cookie; `verdict` is the reason. `stolen`: a copy was used before. `just-used`: it
+    was replaced seconds ago, for example by a double click."""
     SESSION_OPENED = "session_opened"
-    """A login became a session; `satisfied` says by what."""
+    """A login opened a session; `satisfied` is how the second-factor requirement was met."""
     SESSION_ENDED = "session_ended"
-    """A session ended; `reason` says why."""
+    """A session ended; `reason` is why."""
     TOKEN_COOKIE_TOO_LARGE = "token_cookie_too_large"  # noqa: S105 - the name of an event
-    """A token does not fit into its cookie; delivery in a header goes on."""
+    """A token does not fit into its cookie. The app still receives it in a header."""
     LOGOUT = "logout"
     """A user signed out."""
     ENDPOINT_BLOCKED = "endpoint_blocked"
-    """An app's own login, second factor or refresh was asked for."""
+    """The gateway blocked a request to an app's own sign-in, second-factor or token-refresh endpoint."""
     ORIGIN_REJECTED = "origin_rejected"
-    """Another site's page asked with a user's cookie."""
+    """The gateway rejected a request that a page of another site sent with a user's cookie."""
     CONFIGURATION_LOADED = "configuration_loaded"
-    """Another configuration is in force."""
+    """The gateway applied a configuration."""
     CONFIGURATION_REJECTED = "configuration_rejected"
-    """Changed settings have errors; the last good ones stay in force."""
+    """Changed settings have errors; the last valid ones stay in force."""
     CONFIGURATION_WEAKENED = "configuration_weakened"
-    """The new configuration asks less of users; `changes` says where."""
+    """The new configuration requires less of users; `changes` lists where."""
 
 
 class Audit:
-    """Writes events to the log `audit` and, when a file is named, to it (appended, mode 0600).
+    """Writes events to the log `audit`, and to `file` if given (appended, mode 0600).
 
-    `tell` gets each line, `count` each event with its tenant.
+    `tell` receives each line, `count` each event with its tenant.
     """
 
     def __init__(
@@ -132,7 +132,7 @@ class Audit:
         reference: str | None = None,
         **details: Any,
     ) -> None:
-        """One line. `details` are plain values (text, numbers, lists of them)."""
+        """Write one line. `details` are plain values (text, numbers, lists of them)."""
         facts = {
             "tenant": tenant,
             "user_id": user_id,
@@ -173,7 +173,7 @@ class Audit:
 def _opened(file: Path) -> int:
     try:
         opened = os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-        os.fchmod(opened, 0o600)  # it may have been there before, open to others
+        os.fchmod(opened, 0o600)  # an existing file may be readable by others
     except OSError as error:
         raise Misconfigured(f"audit_file {file}", f"cannot be opened: {error.strerror}") from error
     return opened

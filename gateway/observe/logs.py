@@ -1,8 +1,8 @@
-"""How is a log line written?
+"""Sets up the log: JSON lines on standard error, or readable lines if it is a terminal.
 
-JSON lines on the standard error stream (readable ones when it is a terminal), with the request id and tenant of the
-request under way, and with nothing secret in them: every line passes `redaction`. Lines of the audit are always
-written; others from the configured level on. Libraries that use the standard `logging` end in the same lines.
+Each line has the request id and tenant of the current request. Every line passes `redaction`, so it contains no
+secret. Audit lines are always written, other lines from the configured level. Libraries that use the standard
+`logging` write to the same log.
 """
 
 import logging
@@ -17,13 +17,13 @@ from gateway.observe.redaction import clean
 AUDIT = "audit"
 LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 _RANKS = {**LEVELS, "exception": 40, "critical": 50}
-_OTHERS_AT_LEAST = logging.WARNING  # libraries: what they say below a warning may hold addresses and headers
+_OTHERS_AT_LEAST = logging.WARNING  # libraries: their lines below a warning may contain addresses and headers
 
 _Line = MutableMapping[str, Any]
 
 
 def configure(level: str = "info", stream: TextIO | None = None, *, pretty: bool | None = None) -> None:
-    """Set up the log of this process; called once at its start, and again to change the level.
+    """Set up the log of this process. Call it at the start, and again to change the level.
 
     `level` is one of `LEVELS`; `pretty` defaults to whether `stream` (default: standard error) is a terminal.
     """
@@ -31,7 +31,7 @@ def configure(level: str = "info", stream: TextIO | None = None, *, pretty: bool
     pretty = stream.isatty() if pretty is None else pretty
     renderer: Any = structlog.processors.JSONRenderer(default=str, ensure_ascii=True)
     if pretty:
-        # The default formatter of tracebacks shows local variables, among them secrets.
+        # The default traceback formatter shows local variables, which may be secrets.
         renderer = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
     structlog.configure(
         processors=[
@@ -95,14 +95,14 @@ def _redacted(_logger: Any, _method: str, line: _Line) -> _Line:
 
 
 class _Bridge(logging.Handler):
-    """Hands records of the standard library's logging to structlog."""
+    """Passes records of the standard library's logging to structlog."""
 
     def emit(self, record: logging.LogRecord) -> None:
         log = structlog.get_logger(record.name)
         method = record.levelname.lower() if record.levelname.lower() in LEVELS else "error"
         try:
             getattr(log, method)(record.getMessage(), exc_info=record.exc_info)
-        except Exception:  # a line that cannot be written must not fail what wanted to write it
+        except Exception:  # a line that cannot be written must not fail its caller
             self.handleError(record)
 
 

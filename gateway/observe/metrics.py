@@ -1,7 +1,7 @@
-"""How many logins end how?
+"""Counts logins and audit events for Prometheus.
 
-Counters in one registry of its own, by tenant and outcome; never by user. The audit counts: what is told there is
-counted here, and nothing else has to remember to.
+Counters are by tenant and outcome, never by user, in a registry of their own. The audit calls `count` for each event,
+so no other code needs to count.
 """
 
 from prometheus_client import CollectorRegistry, Counter, PlatformCollector, ProcessCollector, generate_latest
@@ -33,11 +33,11 @@ class Metrics:
         self._events = Counter("efcx_gateway_events", "Audit events", ["tenant", "event"], registry=self._registry)
 
     def count(self, event: AuditEvent, tenant: str) -> None:
-        """One audit event happened."""
+        """Count one audit event."""
         self._events.labels(tenant, event.value).inc()
         if outcome := OUTCOMES.get(event):
             self._logins.labels(tenant, outcome).inc()
 
     def text(self) -> bytes:
-        """Everything, in Prometheus' text format."""
+        """All metrics in Prometheus' text format."""
         return generate_latest(self._registry)

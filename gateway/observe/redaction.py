@@ -1,9 +1,9 @@
 """Removes secrets from log lines and limits their length.
 
-`clean` goes over the values of a line. A value with the name of a secret becomes dots. Mail addresses and telephone
-numbers are masked, tokens and passwords inside longer texts are removed, and control characters are escaped, so that no
-value can forge a line. Every value is cut before a pattern sees it, and every pattern is linear: a client chooses what
-is logged, but not what it costs. Callers do not pass secrets in the first place; this is the second line of defence.
+`clean` checks the values of a line. It replaces a value whose name is that of a secret with dots. It masks mail
+addresses and telephone numbers, removes tokens and passwords inside longer texts, and escapes control characters, so
+that no value can forge a line. It shortens every value before it applies a pattern, and every pattern is linear: a
+client can choose what is logged, but not what it costs. Callers pass no secrets; this is the second line of defence.
 """
 
 import json
@@ -21,7 +21,7 @@ _SECRET_WORDS = frozenset(
 )
 _HARMLESS = frozenset({"error_code", "status_code", "close_code", "cookie_name", "token_type", "problem_code"})
 _WORDS = re.compile(r"[A-Z]?[a-z0-9]+|[A-Z]+(?![a-z])")
-# Each pattern is linear: at most one place of a run of characters can begin a match, or a match never fails late.
+# Each pattern is linear: a match can begin at only one place in a run of characters, or a match never fails late.
 _MAIL = re.compile(r"(?<![\w.+%*-])([\w.+%-]++)@([A-Za-z0-9][A-Za-z0-9.-]{0,252})")
 _PHONE = re.compile(r"\+\d[\d ()/-]{5,18}\d")
 _JWT = re.compile(r"eyJ[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]*){0,4}")
@@ -38,7 +38,7 @@ _CUT_PHONE = re.compile(r"\+\d[\d ()/-]{0,19}\Z")
 _CUT_WORD = re.compile(r"(?<![\w.+%-])[\w.+%-]{1,64}@?\Z")
 
 MAX_TEXT = 2_000
-"""Characters of one value; of what is cut off only the count is told."""
+"""Characters of one value. The log shows only how many more were cut off."""
 MAX_EXCEPTION = 16_000
 """Characters of a traceback."""
 MAX_LINE = 40_000
@@ -47,17 +47,17 @@ MAX_ITEMS = 50
 """Items of one list or mapping."""
 MAX_NAME = 100
 _FIRST = frozenset({"at", "level", "logger", "event", "request_id", "tenant", "reference", "exception"})
-"""What is kept of a line that is too long."""
+"""Names that are kept first if a line is too long."""
 _DEEPEST = 6
 _LONGEST_ESCAPE = 12
-"""Characters that JSON in ASCII needs for one character, at most."""
+"""Largest number of characters that JSON in ASCII needs for one character."""
 
 
 def clean(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a copy of `values` that may be written anywhere, of bounded length.
+    """Return a copy of `values` of bounded length that is safe to write anywhere.
 
     A text has at most `MAX_TEXT` characters (`exception`: `MAX_EXCEPTION`), a list or mapping `MAX_ITEMS` items and
-    the whole `MAX_LINE` characters; a remark says how much was cut off.
+    the whole `MAX_LINE` characters. Each cut is marked with the amount that was cut off.
     """
     order = sorted(values, key=lambda name: name not in _FIRST)
     return _Line().mapping({name: values[name] for name in order}, 0)
@@ -66,8 +66,8 @@ def clean(values: Mapping[str, Any]) -> dict[str, Any]:
 def clean_text(text: str, *, lines: bool = False, most: int = MAX_TEXT) -> str:
     """Return `text` without addresses, tokens, passwords and (unless `lines`) line breaks.
 
-    The text is cut to `most` characters before any pattern is applied. A secret that the cut divides stays hidden:
-    what may be the beginning of one is removed from the end of a cut text.
+    The text is cut to `most` characters before any pattern is applied. If the cut divides a secret, its beginning is
+    removed too.
     """
     shown = text[:most]
     cut = len(text) - len(shown)
@@ -87,14 +87,14 @@ def clean_text(text: str, *, lines: bool = False, most: int = MAX_TEXT) -> str:
 
 @lru_cache(maxsize=512)
 def is_secret(name: str) -> bool:
-    """Whether a value of this name is never shown."""
+    """Whether values with this name are never shown."""
     if name in _HARMLESS:
         return False
     return any(word.lower() in _SECRET_WORDS for word in _WORDS.findall(name))
 
 
 class _Line:
-    """The values of one line, and how many characters are left for them."""
+    """Cleans the values of one line and counts the characters left for them."""
 
     def __init__(self) -> None:
         self._left = MAX_LINE
@@ -120,7 +120,7 @@ class _Line:
         return found
 
     def _is_full(self, number: int) -> bool:
-        self._left -= 4  # brackets, commas and the like
+        self._left -= 4  # brackets, commas and quotes
         return number >= MAX_ITEMS or self._left <= 0
 
     def _value(self, name: str, value: Any, depth: int) -> Any:
@@ -158,7 +158,7 @@ class _Line:
 
 
 def _size(text: str) -> int:
-    """How many characters JSON in ASCII makes of `text`."""
+    """The number of characters of `text` in ASCII JSON, without its quotes."""
     if text.isascii():
         return len(text) + text.count('"') + text.count("\\") + text.count("\n") + text.count("\t")
     return len(json.dumps(text))

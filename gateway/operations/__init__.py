@@ -1,1 +1,1 @@
-"""What operators look at: health, readiness, checks."""
+"""Health, readiness and realm checks for operators."""

@@ -1,8 +1,8 @@
-"""Does this store belong to this key ring?
+"""Checks that the store belongs to this key ring.
 
-The store keeps a digest of each key it was ever served with. A ring that lacks one of them is a wrong one: it would
-stop users one by one, each as if somebody had changed his registration. A ring with further keys is the same one after
-a rotation, and its keys are kept from then on. Nothing in the record tells a key.
+The store keeps a digest of each key that a gateway has used with it. A key ring that lacks one of them is wrong: it
+would stop users one by one, as if their enrolments had been tampered with. A key ring with additional keys is the same
+one after a rotation; the store then keeps the digests of those keys too. The record reveals no key.
 """
 
 import hashlib
@@ -20,17 +20,19 @@ _TRIES = 5
 
 @dataclass(frozen=True, slots=True)
 class RingDigest:
-    """What the store knows: the ring's fingerprint as it was last served with, and a digest of each key."""
+    """The record in the store: the fingerprint of the last key ring used, and a digest of each key."""
 
     fingerprint: str
     keys: frozenset[str]
 
 
 async def check(store: Store, ring: KeyRing) -> bool:
-    """Whether the store has learnt a key just now; a store that knows no ring learns this one.
+    """Compare the key ring with the store's record, and add new keys to it; whether a key was added.
 
-    Raises `errors.Misconfigured`, naming both fingerprints, when the store knows a key that the ring lacks;
-    `errors.Unreachable` when the store does not answer.
+    A store without a record accepts this key ring.
+
+    Raises `errors.Misconfigured`, naming both fingerprints, if the store has a key that the ring lacks;
+    `errors.Unreachable` if the store does not respond.
     """
     own = RingDigest(ring.fingerprint, _digests(ring))
     for _ in range(_TRIES):
@@ -38,17 +40,17 @@ async def check(store: Store, ring: KeyRing) -> bool:
         if raw is None:
             if await store.add(KEY, _written(own), LIFE):
                 return True
-            continue  # another replica began at the same moment
+            continue  # another replica wrote the record at the same moment
         known = _read(raw)
         if missing := known.keys - own.keys:
             raise Misconfigured(
                 f"key ring {own.fingerprint}",
-                f"is not the one of the store, {known.fingerprint}: it lacks {len(missing)} of the {len(known.keys)} "
-                "keys that the store was served with; put that ring back, or name another store.prefix",
+                f"is not the store's key ring {known.fingerprint}: it lacks {len(missing)} of the {len(known.keys)} "
+                "keys used with this store; restore that key ring, or set another store.prefix",
             )
-        if await store.swap(KEY, raw, _written(own), LIFE):  # also when nothing is new: its life begins again
+        if await store.swap(KEY, raw, _written(own), LIFE):  # also without new keys: this renews the expiry
             return own.keys != known.keys
-    raise Conflict("the store", "its key ring was changed again and again while it was read")
+    raise Conflict("the store", "its key ring record was changed by others too often")
 
 
 def _digests(ring: KeyRing) -> frozenset[str]:
@@ -64,4 +66,4 @@ def _read(raw: bytes) -> RingDigest:
         held = json.loads(raw)
         return RingDigest(str(held["fingerprint"]), frozenset(map(str, held["keys"])))
     except (ValueError, KeyError, TypeError) as error:
-        raise Misconfigured("the store", f"what it holds under {KEY} is damaged, or no gateway's") from error
+        raise Misconfigured("the store", f"the value of {KEY} is damaged, or another program wrote it") from error

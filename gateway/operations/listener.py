@@ -1,8 +1,8 @@
-"""What does the second listener answer, the one for operations?
+"""Serves health and metrics on the operations port, never on the public one.
 
-`/health/live`: the process runs. `/health/ready`: it can serve, 503 when not or when it drains, naming what fails, and
-why to who shows the operations token.
-`/metrics`: Prometheus. Never on the public port.
+`/health/live` answers 200 while the process runs. `/health/ready` answers 200, or 503 with the names of the failing
+dependencies, or 503 while the process drains. Requests with the operations token also get the reasons. `/metrics`
+serves Prometheus metrics.
 """
 
 import hmac
@@ -22,9 +22,9 @@ def build(
     content_type: str = "text/plain; version=0.0.4; charset=utf-8",
     token: Callable[[], Secret] = lambda: Secret(""),
 ) -> web.Application:
-    """The application; `metrics` gives the text of `/metrics`, without it there is no such page.
+    """The application. `metrics` returns the text of `/metrics`; without it there is no such page.
 
-    `token` gives the operations token of now; an empty one is nobody's.
+    `token` returns the current operations token. While it is empty, no request gets reasons.
     """
 
     async def live(_request: web.Request) -> web.Response:
@@ -60,5 +60,5 @@ def _is_shown(request: web.Request, token: Secret) -> bool:
 
 
 async def _without_banner(_request: web.Request, response: web.StreamResponse) -> None:
-    """Which program answers, and in which version, is nobody's business."""
+    """Removes the `Server` header, so that responses do not name the program and its version."""
     response.headers.popall(hdrs.SERVER, None)

@@ -1,8 +1,8 @@
-"""Can this process serve right now?
+"""Decides whether this process can serve requests.
 
-Named checks of what it depends on, all asked at once and each with a time limit. The answer names what fails and
-nothing more: no address and no reason, which stand in the log, once and again when they change, and are told to who
-shows the operations token (`security.md` F32). A process that drains is not ready.
+It runs a named check of each dependency, all at once and each with a time limit. The verdict names the failing
+dependencies. Reasons are written to the log, once and again when they change; the listener returns them only to
+requests with the operations token. A process that drains is not ready.
 """
 
 import asyncio
@@ -14,31 +14,31 @@ import structlog
 from gateway.domain.errors import GatewayError
 
 Check = Callable[[], Awaitable[object]]
-"""Returns when the dependency works, raises when it does not."""
+"""Returns if the dependency works; raises if it does not."""
 
 log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class ReadinessReport:
-    """Ready when nothing fails and the process does not drain. `reasons` says why, by the name of what fails."""
+    """The result of one round of checks. `reasons` has the reason of each failing dependency, by name."""
 
     reasons: Mapping[str, str] = field(default_factory=dict)
     draining: bool = False
 
     @property
     def failing(self) -> tuple[str, ...]:
-        """The names of what fails."""
+        """The names of the failing dependencies."""
         return tuple(self.reasons)
 
     @property
     def ready(self) -> bool:
-        """Whether new requests may come here."""
+        """Whether a load balancer may send new requests: no check fails and the process does not drain."""
         return not self.reasons and not self.draining
 
 
 class Readiness:
-    """Asks the checks; `limit` is the seconds one may take. Callers at the same time share one round of asking."""
+    """Runs the checks; `limit` is the time limit of each in seconds. Concurrent callers share one round."""
 
     def __init__(self, checks: Mapping[str, Check], limit: float = 3.0) -> None:
         self._checks = dict(checks)
@@ -48,11 +48,11 @@ class Readiness:
         self._told: dict[str, str] = {}
 
     def drain(self) -> None:
-        """From now on this process is not ready: it is about to end."""
+        """Makes every further verdict "draining", because the process is about to end."""
         self._draining = True
 
     async def verdict(self) -> ReadinessReport:
-        """The state of all dependencies now; never raises for what they do."""
+        """The current state of all dependencies; a failing check never raises here."""
         if self._draining:
             return ReadinessReport(draining=True)
         if self._asking is None or self._asking.done():
@@ -65,22 +65,22 @@ class Readiness:
         return {name: why for name, why in zip(names, found, strict=True) if why}
 
     async def _ask(self, name: str) -> str:
-        """Why it does not work; "" when it does."""
+        """The reason why the dependency fails; "" if it works."""
         try:
             async with asyncio.timeout(self._limit):
                 await self._checks[name]()
         except GatewayError as error:
             return self._tell(name, str(error))
         except TimeoutError:
-            return self._tell(name, f"no answer within {self._limit:g} s")
-        except Exception as error:  # whatever a check raises, its dependency does not work
+            return self._tell(name, f"no response within {self._limit:g} s")
+        except Exception as error:  # any error of a check means that its dependency does not work
             return self._tell(name, repr(error), exc_info=True)
         if self._told.pop(name, None) is not None:
             log.info("ready_again", dependency=name)
         return ""
 
     def _tell(self, name: str, why: str, **more: bool) -> str:
-        """Probes come every few seconds: the log has each reason once."""
+        """Logs each reason once, because probes are sent every few seconds."""
         if self._told.get(name) != why:
             self._told[name] = why
             log.warning("not_ready", dependency=name, why=why, **more)

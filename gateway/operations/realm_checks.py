@@ -1,8 +1,8 @@
-"""Is every active tenant's realm set up for the gateway?
+"""Checks that the realm of every active tenant is set up for the gateway.
 
-Asked at the start, now and then, and whenever readiness is. What is missing stands in the log in an operator's words
-with how to set it: once for each tenant, and again when it changes. Nothing waits for it: a realm that is not set up
-refuses its own logins.
+The checks run at the start, every `EVERY` seconds, and with each readiness request. The log names what is missing and
+how to set it, once for each tenant and again when it changes. The gateway serves users meanwhile: in a realm that is
+not set up, only its own logins fail.
 """
 
 import asyncio
@@ -18,28 +18,28 @@ from gateway.domain.errors import GatewayError, Misconfigured, Unreachable
 from gateway.domain.tenant import KeycloakAccess, Tenant
 
 EVERY = 60.0
-"""Seconds between two looks while nobody asks for readiness."""
+"""Seconds between two checks without a readiness request."""
 
 log = structlog.get_logger(__name__)
 
 
 class Client(Protocol):
-    """Who signs users in (`keycloak.sign_in.SignIn`), or administers them (`keycloak.users.Users`)."""
+    """A Keycloak client: it signs users in (`keycloak.sign_in.SignIn`) or administers them (`keycloak.users.Users`)."""
 
     async def check(self, access: KeycloakAccess) -> None:
-        """Whether it can do its work; raises `GatewayError`."""
+        """Returns if the client can do its work; raises `GatewayError` if not."""
 
 
 class Declarations(Protocol):
-    """Where registrations are kept (`keycloak.profile.Profile`)."""
+    """The storage of enrolments (`keycloak.profile.Profile`)."""
 
     async def check_declared(self, access: KeycloakAccess) -> tuple[str, ...]:
-        """What in the realm is in the way, each with how to set it."""
+        """The problems of the realm's user profile, each with its fix."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What keeps one tenant's users from signing in or registering; `missing` are sentences for an operator."""
+    """The problems that stop one tenant's users from signing in or enrolling; `missing` are sentences for operators."""
 
     tenant: str
     realm: str
@@ -60,7 +60,7 @@ class RealmChecks:
         self._again = asyncio.Event()
 
     async def look(self) -> tuple[Finding, ...]:
-        """What is missing now; what is new in it, and what is no longer missing, goes to the log."""
+        """The current findings; changes since the last check are logged."""
         tenants = [tenant for tenant in self._configuration().tenants if tenant.active]
         answers = await asyncio.gather(*(self._of(tenant) for tenant in tenants))
         found = {finding.tenant: finding for finding in answers if finding.missing}
@@ -73,21 +73,21 @@ class RealmChecks:
         return tuple(found.values())
 
     async def check(self) -> None:
-        """For readiness; raises `errors.Misconfigured` when anything is missing."""
+        """The readiness check; raises `errors.Misconfigured` if anything is missing."""
         if found := await self.look():
             raise Misconfigured(", ".join(f"realm {one.realm}" for one in found), "; ".join(found[0].missing))
 
     def look_again(self) -> None:
-        """The settings have changed: whoever follows looks at once."""
+        """Makes `follow` check at once, because the settings have changed."""
         self._again.set()
 
     async def follow(self) -> None:
-        """Look now and every `EVERY` seconds, until cancelled."""
+        """Check now and every `EVERY` seconds, until cancelled."""
         while True:
             self._again.clear()
             try:
                 await self.look()
-            except Exception:  # whatever a neighbour made of its answer, the next look may be another
+            except Exception:  # an unexpected response must not end the checks; the next one may be valid
                 log.exception("realms_not_checked")
             with suppress(TimeoutError):
                 async with asyncio.timeout(EVERY):

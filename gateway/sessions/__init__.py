@@ -1,1 +1,1 @@
-"""What a finished login becomes: the only thing that opens an app."""
+"""Sessions: a finished login becomes one, and only a session opens an app."""

@@ -1,7 +1,7 @@
-"""May a request be answered without asking the store?
+"""Caches session records, so that most requests need no store access.
 
-Only from a copy made a few seconds ago, and only while this replica hears every notice: a copy that could be out of
-date does not count. A copy read before a notice came in is not kept after it.
+A copy is used only for a few seconds, and only while this replica receives every replica event. So a copy that may be
+out of date is never used. A record that was read before an event arrived is not cached after it.
 """
 
 from collections import OrderedDict
@@ -13,14 +13,14 @@ from gateway.domain.session import Session
 from gateway.sessions.session_key import SessionKey
 
 MOST = 10_000
-"""Copies kept in one process, about 3 KB each."""
+"""Copies in one process, about 3 KB each."""
 OLDEST = 5.0
-"""Seconds after which the store is asked again, whatever was heard."""
+"""Seconds after which the store is read again, even without an event."""
 
 
 @dataclass(frozen=True, slots=True)
 class SessionRecord:
-    """What the store keeps of a session: `renewed_at` is when its tokens came."""
+    """The stored record of a session; `renewed_at` is when its tokens were issued."""
 
     session: Session
     renewed_at: float
@@ -29,7 +29,7 @@ class SessionRecord:
 class SessionCache:
     """The local copies of one replica.
 
-    :param alive: whether the replica hears every notice now (`Notices.alive`).
+    :param alive: whether the replica now receives every event (`Notices.alive`).
     """
 
     def __init__(self, *, alive: Callable[[], bool], clock: Clock, most: int = MOST) -> None:
@@ -40,7 +40,7 @@ class SessionCache:
         self._mark = 0
 
     def get(self, place: SessionKey) -> SessionRecord | None:
-        """The copy, if it counts now."""
+        """The copy, or None if there is none that may be used now."""
         found = self._copies.get(place)
         if found is None or not self._alive() or not 0 <= self._clock.now() - found[1] <= OLDEST:
             return None
@@ -48,11 +48,11 @@ class SessionCache:
         return found[0]
 
     def mark(self) -> int:
-        """Take it before the store is read, and give it to `put`."""
+        """A mark for `put`; take it before reading the store."""
         return self._mark
 
     def put(self, place: SessionKey, kept: SessionRecord, mark: int) -> None:
-        """Keep what was read from the store, unless something was dropped since `mark`."""
+        """Cache a record that was read from the store, unless a copy was dropped since `mark`."""
         if mark != self._mark:
             return
         self._copies[place] = kept, self._clock.now()
@@ -61,12 +61,12 @@ class SessionCache:
             self._copies.popitem(last=False)
 
     def drop(self, place: SessionKey) -> None:
-        """Forget one copy: its session changed or ended."""
+        """Remove one copy, because its session changed or ended."""
         self._mark += 1
         self._copies.pop(place, None)
 
     def clear(self) -> None:
-        """Forget all: notices may have been missed."""
+        """Remove all copies, because events may have been missed."""
         self._mark += 1
         self._copies.clear()
 

@@ -1,8 +1,8 @@
-"""What if the store does not answer when a user signs out?
+"""Completes sign-outs for which the store did not respond.
 
-His browser is cleaned all the same, and he walks away. So this replica knows his session no more, and tries to end it
-everywhere until the store has taken that. Nothing but this process remembers: when it ends first, the session goes on
-to its idle limit, with nobody left who has its cookie.
+The gateway clears the browser's cookies in any case. This replica rejects the session at once, and retries until the
+store confirms the deletion. Only this process remembers the sign-out: if the process ends first, the session stays in
+the store until its idle limit, although no browser has its cookie any more.
 """
 
 import asyncio
@@ -13,21 +13,21 @@ from gateway.domain import errors
 from gateway.sessions.session_key import SessionKey
 
 FIRST_PAUSE, LAST_PAUSE = 0.2, 30.0
-"""Seconds between two tries: at first, and at most."""
+"""Seconds between two attempts: at first, and at most."""
 
 
 class PendingSignOuts:
-    """The sessions whose end the store has not taken yet."""
+    """The sessions whose end the store has not confirmed yet."""
 
     def __init__(self) -> None:
         self._tasks: dict[SessionKey, asyncio.Task[None]] = {}
 
     def __contains__(self, place: SessionKey) -> bool:
-        """Whether somebody signed out of the session at `place`."""
+        """Whether the session at `place` was signed out here and is not yet removed from the store."""
         return place in self._tasks
 
     def begin(self, place: SessionKey, end: Callable[[], Awaitable[object]], longest: float) -> None:
-        """Try `end` until the store answers; after `longest` seconds the session is over anyway."""
+        """Retry `end` until the store responds; after `longest` seconds the session has expired anyway."""
         task = asyncio.create_task(self._until_ended(end, longest))
         self._tasks[place] = task
         task.add_done_callback(lambda _: self._tasks.pop(place, None))

@@ -1,9 +1,9 @@
-"""When and by whom are a session's tokens renewed?
+"""Renews a session's tokens before they expire, once over all replicas.
 
-Before they end, by one request on one replica: with rotation on, a refresh token used twice ends the session at
-Keycloak. The flight belongs to nobody's request, so a browser that goes away does not lose a token that Keycloak gave.
-Who comes second reads what the first one wrote. Only Keycloak's own no (`invalid_grant`) ends a session: after a
-time-out or an error it goes on with the old token while that is valid, and then is unreachable (503), never signed out.
+With rotation, a refresh token that is used twice ends the session at Keycloak. So there is one renewal per session
+(single flight). It runs in a task of its own: if the browser disconnects, the new token is not lost. Other requests
+use the result. Only `invalid_grant` from Keycloak ends a session. After a timeout or another error, the session
+continues with the old token while that is valid. After that, requests fail with 503, and the user stays signed in.
 """
 
 import asyncio
@@ -23,46 +23,46 @@ from gateway.sessions.session_key import SessionKey
 from gateway.store.records import Records
 
 SHARE_LEFT, SECONDS_LEFT = 0.2, 30.0
-"""Tokens are renewed when less than this share, or less than these seconds, of their life is left."""
+"""Tokens are renewed when less than this share, or less than these seconds, of their lifetime is left."""
 PAUSE = 5.0
-"""Seconds a valid token is used without another try after one failed."""
+"""Seconds for which a valid token is used after a failed renewal, before the next attempt."""
 STALL = 1.0
-"""Seconds a request waits for a new token while its old one is good for longer; then it goes on with that."""
+"""Seconds for which a request waits for a new token if its old one is valid for longer; then it uses the old one."""
 SAVE_PAUSES = (0.05, 0.2, 0.5)
-"""Seconds between tries to write new tokens: the old refresh token may be spent, so they must not be lost."""
+"""Seconds between attempts to write new tokens. They must not be lost, because the old refresh token may be spent."""
 _log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class SessionEnded:
-    """Keycloak said `invalid_grant`: the session is over there. `detail` is its description."""
+    """Keycloak answered `invalid_grant`: the session has ended there. `detail` is its description."""
 
     detail: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class RefreshUnknown:
-    """Keycloak spent the old refresh token for `refresh`; what came with it could not be judged, and `why`."""
+    """Keycloak replaced the refresh token by `refresh`, but the new access token could not be verified: `why`."""
 
     refresh: Secret
     why: errors.GatewayError
 
 
 Refresher = Callable[[Tenant, Tokens], Awaitable[Tokens | SessionEnded | RefreshUnknown]]
-"""Asks Keycloak; raises `errors.Unreachable` or `errors.Refused`."""
+"""Requests new tokens from Keycloak; raises `errors.Unreachable` or `errors.Refused`."""
 
 
 def due(kept: SessionRecord, now: float) -> bool:
-    """Whether the tokens should be renewed now. A short-lived token is given half its life at least."""
+    """Whether the tokens should be renewed now. Even a short-lived token is used for at least half its lifetime."""
     life = kept.session.tokens.access_expires_at - kept.renewed_at
     left = kept.session.tokens.access_expires_at - now
     return left < max(SHARE_LEFT * life, min(SECONDS_LEFT, life / 2)) or left <= 0
 
 
 class TokenRefresh:
-    """Renews tokens: single flight here by task, over replicas by lock.
+    """Renews tokens: single flight by a task in this process, and by a lock over all replicas.
 
-    :param tell: tells every replica that the session with this place and id was written anew.
+    :param tell: informs every replica that the session with this place and id was changed.
     """
 
     def __init__(
@@ -85,10 +85,10 @@ class TokenRefresh:
     async def renewed(
         self, tenant: Tenant, place: SessionKey, kept: SessionRecord
     ) -> SessionRecord | SessionEnded | None:
-        """`kept` with valid tokens; None when the session is gone.
+        """`kept` with valid tokens; None if the session no longer exists.
 
-        :raises errors.Unreachable: the token has ended and Keycloak, or the lock, could not be had.
-        :raises errors.Refused: the token has ended and Keycloak refuses the gateway itself.
+        :raises errors.Unreachable: the token has expired, and Keycloak or the lock was not available.
+        :raises errors.Refused: the token has expired, and Keycloak rejects the gateway's client.
         """
         now = self._clock.now()
         valid = kept.session.tokens.access_expires_at > now
@@ -113,7 +113,7 @@ class TokenRefresh:
 
     @asynccontextmanager
     async def held(self, tenant: Tenant, place: SessionKey) -> AsyncIterator[None]:
-        """Keep the tokens of the session at `place` from being renewed; raises `errors.Unreachable`."""
+        """Prevent renewal of the session at `place` while the context is open; raises `errors.Unreachable`."""
         try:
             async with self._lock.hold(_name(place), wait=_patience(tenant), ttl=_life(tenant)):
                 yield
@@ -139,7 +139,7 @@ class TokenRefresh:
             spent = kept.session.tokens
             answer = await self._refresher(tenant, spent)
             if isinstance(answer, SessionEnded):
-                # A flight that outlived its lock may have been overtaken: then the token was spent, not refused.
+                # If this renewal outlived its lock, another one may have used the token first: then it was only spent.
                 newest = await self._records.read(place.tenant, place.key)
                 return answer if newest and newest.session.tokens.refresh == spent.refresh else newest
             if isinstance(answer, RefreshUnknown):
@@ -170,10 +170,10 @@ def _name(place: SessionKey) -> str:
 
 
 def _life(tenant: Tenant) -> float:
-    """Seconds after which the lock falls to others, whatever happens."""
+    """Seconds after which the lock expires in any case."""
     return 2 * tenant.keycloak.timeout + 10
 
 
 def _patience(tenant: Tenant) -> float:
-    """Seconds to wait for another replica's flight when there is no valid token to go on with."""
+    """Seconds to wait for another replica's renewal if there is no valid token."""
     return 2 * tenant.keycloak.timeout + 1

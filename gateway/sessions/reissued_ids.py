@@ -1,6 +1,6 @@
-"""Remembers the ids of sessions that were reissued: their place does not tell them (`place.public_id`).
+"""Remembers the ids of reissued sessions, which cannot be computed from their place (`place.public_id`).
 
-The id at a place never changes, so what was seen once counts for ever, also while the store does not answer.
+The id at a place never changes. So an id that was seen once stays valid, even while the store does not respond.
 """
 
 from collections import OrderedDict
@@ -19,7 +19,7 @@ class ReissuedIds:
         self._ids: OrderedDict[SessionKey, str] = OrderedDict()
 
     def note(self, place: SessionKey, session_id: str) -> None:
-        """The session at `place` has this id."""
+        """Remember that the session at `place` has this id."""
         if session_id == public_id(place):
             return
         self._ids[place] = session_id
@@ -28,5 +28,5 @@ class ReissuedIds:
             self._ids.popitem(last=False)
 
     def of(self, place: SessionKey) -> str:
-        """The id of the session at `place`: that of a session which was never reissued, unless another one was seen."""
+        """The id of the session at `place`: the remembered one, else that of a session that was never reissued."""
         return self._ids.get(place) or public_id(place)

@@ -1,7 +1,7 @@
-"""What happens on every replica when a session ends or changes?
+"""Informs every replica when a session ends or changes.
 
-One notice. Each replica drops its copy; when the session ended, it closes the live streams (WebSockets) registered
-under the session's id. This replica does so at once, without waiting to hear itself.
+On the event, each replica drops its copy of the session. If the session ended, it also closes the live streams
+(WebSockets) registered under the session's id. The sending replica does this at once, without waiting for the event.
 """
 
 import itertools
@@ -16,13 +16,13 @@ from gateway.sessions.session_key import SessionKey
 from gateway.store.replica_events import EventFields, ReplicaEvents
 
 REMEMBERED = 10_000
-"""How many ended ids a replica remembers, for a stream that is registered just after the end."""
+"""Number of ended ids that a replica remembers, for a stream that is registered just after the end."""
 _ENDED, _CHANGED = "session-ended", "session-changed"
 _log = structlog.get_logger(__name__)
 
 
 class Revocation:
-    """One replica's live streams, and its part in telling."""
+    """Sends and handles the session events of one replica, and closes its live streams."""
 
     def __init__(self, replica_events: ReplicaEvents, copies: SessionCache) -> None:
         self._replica_events = replica_events
@@ -34,7 +34,7 @@ class Revocation:
         replica_events.on(_CHANGED, self._heard_changed)
 
     def register(self, session_id: str, close: Callable[[], None]) -> Callable[[], None]:
-        """Call `close` once when the session ends; at once if it just did. Returns how to forget the stream."""
+        """Call `close` once when the session ends; at once if it just ended. Returns a function to unregister."""
         if session_id in self._ended:
             close()
             return lambda: None
@@ -51,33 +51,33 @@ class Revocation:
 
     @property
     def live(self) -> tuple[str, ...]:
-        """Ids of the sessions that have a live stream here."""
+        """Ids of the sessions with a live stream on this replica."""
         return tuple(self._streams)
 
     async def ended(self, place: SessionKey, session_id: str) -> None:
-        """Tell every replica that the session is over (its record is gone already)."""
+        """Inform every replica that the session has ended; its record must be removed first."""
         self.end_here(place, session_id)
         await self._tell(_ENDED, place, session_id)
 
     async def changed(self, place: SessionKey, session_id: str) -> None:
-        """Tell every replica that the session's record was written anew."""
+        """Inform every replica that the session's record was changed."""
         self._copies.drop(place)
         await self._tell(_CHANGED, place, session_id)
 
     def end_here(self, place: SessionKey, session_id: str) -> None:
-        """Drop the copy and close the streams of a session that is over, on this replica alone."""
+        """Drop the copy and close the streams of an ended session, on this replica only."""
         self._copies.drop(place)
         self.close_streams(session_id)
 
     def close_streams(self, session_id: str) -> None:
-        """Close what is live here under `session_id`."""
+        """Close the streams of `session_id` on this replica."""
         self._ended[session_id] = None
         while len(self._ended) > REMEMBERED:
             self._ended.popitem(last=False)
         for close in self._streams.pop(session_id, {}).values():
             try:
                 close()
-            except Exception as error:  # one stream's fault must not keep the others open
+            except Exception as error:  # an error of one stream must not keep the others open
                 _log.error("stream_not_closed", why=type(error).__name__)
 
     async def _tell(self, kind: str, place: SessionKey, session_id: str) -> None:
@@ -86,7 +86,7 @@ class Revocation:
                 kind, tenant=place.tenant, tag=place.tag, digest=place.digest, id=session_id
             )
         except errors.Unreachable:
-            # The record is written or gone, which is what counts; a replica that cannot hear uses no copies.
+            # The record is already changed or removed, and a replica that receives no events uses no copies.
             _log.warning("session_event_not_sent", notice=kind)
 
     def _heard_ended(self, fields: EventFields) -> None:

@@ -1,8 +1,8 @@
-"""What does a session cookie say, and where does its session stand?
+"""Parses session cookies and computes the place (store key) of their session.
 
-The value is `<tag>.<secret>`: the tag (16 bytes, URL-safe base64) places the records of one browser together, the
-secret (32 bytes) opens the session. The store knows only the secret's SHA-256: 256 random bits need no slow hash, and
-a dump of the store signs nobody in.
+The cookie value is `<tag>.<secret>`. The tag (16 bytes, URL-safe base64) groups the records of one browser, the secret
+(32 bytes) opens the session. The store contains only the secret's SHA-256, so a dump of the store opens no session.
+256 random bits need no slow hash.
 """
 
 import base64
@@ -17,7 +17,7 @@ _VALUE = re.compile(r"([A-Za-z0-9_-]{22})\.([A-Za-z0-9_-]{43})", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class SessionKey:
-    """Where one session stands: tenant id, tag, and the digest of the secret (64 hex characters)."""
+    """The place of one session: tenant id, tag, and the digest of the secret (64 hex characters)."""
 
     tenant: str
     tag: str
@@ -25,18 +25,18 @@ class SessionKey:
 
     @property
     def key(self) -> RecordKey:
-        """Its key among the records of the tenant."""
+        """The session's key among the records of the tenant."""
         return RecordKey(self.tag, self.digest)
 
 
 def of_cookie(tenant_id: str, value: str) -> SessionKey | None:
-    """The place that a cookie value names; None for everything that the gateway cannot have made."""
+    """The place for a cookie value; None for a value that the gateway cannot have issued."""
     match = _VALUE.fullmatch(value)
     return SessionKey(tenant_id, match[1], _sha256(match[2]).hex()) if match else None
 
 
 def public_id(place: SessionKey) -> str:
-    """The session's id for people, logs and programs: 22 characters, as random as the secret, that open nothing."""
+    """The session's public id, for pages, logs and APIs: 22 characters that cannot open the session."""
     raw = _sha256(f"session id:{place.tenant}:{place.digest}")[:16]
     return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
 

@@ -1,10 +1,11 @@
-"""Who is signed in in this browser, and until when?
+"""Opens, finds, changes and ends sessions.
 
-A session is one sealed record under the digest of its cookie's secret. It ends when it was unused too long, at its
-absolute limit, at Keycloak's own no, or when somebody ends it; then its record is gone first and every replica is told.
-All limits are judged by the injected clock on every request, also on a local copy. A copy can only say yes: whatever
-else is to be said, the store is asked. Unknown, malformed, or of another tenant is None; a store or Keycloak that does
-not answer is `errors.Unreachable`, never "signed out".
+A session is one sealed record under the digest of its cookie's secret. It ends at its idle or absolute limit, when
+Keycloak rejects its refresh token, or when a user or administrator ends it. The gateway first removes the record and
+then informs every replica. Every request checks the limits by the injected clock, also on a local copy. A local copy
+only confirms a session; for any other result, the store is read. An unknown or malformed cookie value, or one of
+another tenant, is None. If the store or Keycloak does not respond, the result is `errors.Unreachable`, never
+"signed out".
 """
 
 import asyncio
@@ -32,18 +33,18 @@ from gateway.store.records import Records
 from gateway.store.replica_events import ReplicaEvents
 
 USE_NOTED_EVERY = 60.0
-"""Seconds between two writes of `used_at`; a tenth of the idle limit where that is shorter."""
+"""Seconds between two writes of `used_at`, or a tenth of the idle limit if that is shorter."""
 RECHECK_PAUSE = 0.5
-"""Seconds until live streams are looked at again when the store did not answer; doubled each time."""
+"""Seconds until live streams are checked again if the store did not respond; doubled each time."""
 OPENED, ENDED, TOUCHED = "session_opened", "session_ended", "session_touched"
-"""What `on_event` is told; `session_ended` says its `reason`."""
+"""The events passed to `on_event`; `session_ended` has a `reason`."""
 OnEvent = Callable[[str, Session, Mapping[str, str]], None]
 _log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class NewSession:
-    """What a finished login gives a session; see `domain.session.Session`."""
+    """The data of a new session from its login; see `domain.session.Session`."""
 
     user: User
     tokens: Tokens
@@ -57,9 +58,9 @@ class NewSession:
 class Sessions:
     """The sessions of every tenant.
 
-    :param tenants: the tenant with an id, as configured now.
-    :param refresher: asks Keycloak for new tokens.
-    :param on_event: told of every session that opens, changes or ends, once.
+    :param tenants: returns the tenant with an id, as configured now.
+    :param refresher: requests new tokens from Keycloak.
+    :param on_event: called once for every session that opens, changes or ends.
     """
 
     def __init__(
@@ -90,9 +91,9 @@ class Sessions:
         replica_events.on_gap(self._after_gap)
 
     async def open(self, tenant: Tenant, new: NewSession, *, tag: str, secret: str) -> tuple[Session, str]:
-        """Make the session of `tag` and `secret` (see `place`), and its cookie's value.
+        """Open the session of `tag` and `secret` (see `place`); returns it and its cookie's value.
 
-        Called again with the same secret it gives the same session again, and tells nobody.
+        A repeated call with the same secret returns the same session, without a further event.
         """
         value = f"{tag}.{secret}"
         place = of_cookie(tenant.id, value)
@@ -115,10 +116,10 @@ class Sessions:
         return session, value
 
     async def current(self, tenant: Tenant, cookie_value: str) -> Session | None:
-        """The session of a browser, its tokens valid.
+        """The session of a browser, with valid tokens, or None.
 
-        :raises errors.Unreachable: the store, or Keycloak when the token has ended, does not answer.
-        :raises errors.Refused: the token has ended and Keycloak refuses the gateway itself.
+        :raises errors.Unreachable: the store does not respond; or the token has expired and Keycloak does not respond.
+        :raises errors.Refused: the token has expired, and Keycloak rejects the gateway's client.
         """
         place = of_cookie(tenant.id, cookie_value)
         if place is None or place in self._leaving:
@@ -129,7 +130,7 @@ class Sessions:
         return await self._asked(tenant, place)
 
     async def used(self, session: Session) -> None:
-        """A live stream of `session` goes on: that is use. If the session is over, its streams close here."""
+        """Note that a live stream uses `session`; if the session has ended, close its streams on this replica."""
         tenant, entry = self._tenants(session.tenant), await self._index.find(session.id)
         stands = (
             tenant is not None
@@ -143,15 +144,14 @@ class Sessions:
     async def reissue(
         self, tenant: Tenant, session_id: str, change: Callable[[Session], Session], *, tag: str, secret: str
     ) -> Session | None:
-        """Change what a session proved or may open, under a new cookie; the old cookie opens nothing any more.
+        """Change what a session has proved or may open, and issue a new cookie; the old cookie becomes invalid.
 
-        A session that may do more than before belongs to the browser that gave the proof, not to every holder of the
-        old cookie (OWASP ASVS 7.2.4). Its id, its user and its end stay, so its live streams go on. `change` must be
-        pure. Called again with the same secret, by any replica, it gives the same session again, and finishes what a
-        call before began.
+        A session with more rights belongs to the browser that gave the proof, not to every holder of the old cookie
+        (OWASP ASVS 7.2.4). Its id, user and end stay the same, so its live streams stay open. `change` must be pure. A
+        repeated call with the same secret, on any replica, returns the same session and completes an interrupted call.
 
-        :returns: the session; None when it ended, or when a call with another secret was faster.
-        :raises errors.Unreachable: the store did not answer, or the session's tokens are still being renewed.
+        :returns: the session; None if it has ended, or if a call with another secret was first.
+        :raises errors.Unreachable: the store did not respond, or the session's tokens are still being renewed.
         """
         place = of_cookie(tenant.id, f"{tag}.{secret}")
         if place is None:
@@ -162,10 +162,10 @@ class Sessions:
                 kept = await self._records.read(tenant.id, entry.place.key)
                 if kept:
                     return await self._moved(tenant, replace(entry, place=place, before=entry.place), kept, change)
-            entry = await self._entry(tenant, session_id)  # it ended, or moved while the lock was waited for
+            entry = await self._entry(tenant, session_id)  # the session ended or moved while this call waited
         if entry is None or entry.place != place or entry.before is None:
             return None
-        async with self._refresh.held(tenant, entry.before):  # the call that moves it is over, or ended half-way
+        async with self._refresh.held(tenant, entry.before):  # the call that moves it has finished or was interrupted
             there = await self._records.read(tenant.id, place.key)
             if there and await self._records.remove(tenant.id, entry.before.key):
                 await self._revocation.changed(entry.before, session_id)
@@ -174,16 +174,16 @@ class Sessions:
     async def _moved(
         self, tenant: Tenant, entry: IndexEntry, kept: SessionRecord, change: Callable[[Session], Session]
     ) -> Session | None:
-        """The session as it stands at its new place alone. The caller holds the lock of the old one, `entry.before`.
+        """Move the session to its new place. The caller has the lock of the old place, `entry.before`.
 
-        The index names both places before the old one goes, so whatever ends the session meanwhile ends it at both.
+        The index names both places before the old record is removed. So a concurrent end takes effect at both.
         """
         old, before = kept.session, entry.before
         new = replace(change(old), id=old.id, tenant=old.tenant, user_id=old.user_id, ends_at=old.ends_at)
         moved = SessionRecord(replace(new, created_at=old.created_at), kept.renewed_at)
         await self._records.write(tenant.id, entry.place.key, moved, old.ends_at)
         await self._index.note(entry)
-        if before and not await self._records.remove(tenant.id, before.key):  # it was ended meanwhile
+        if before and not await self._records.remove(tenant.id, before.key):  # the session ended meanwhile
             await self._records.remove(tenant.id, entry.place.key)
             await self._index.forget(entry)
             return None
@@ -194,15 +194,15 @@ class Sessions:
         return moved.session
 
     async def end(self, tenant: Tenant, session_id: str, *, reason: str = "logout") -> Session | None:
-        """End one session everywhere; the session as it was, None when there was none."""
+        """End one session on all replicas; returns the ended session, or None if there was none."""
         entry = await self._entry(tenant, session_id)
         return await self._end(entry, reason) if entry else None
 
     async def leave(self, tenant: Tenant, cookie_value: str) -> Session | None:
-        """The user of this browser signs out: end his session; the session as it was, None when there was none.
+        """Sign out the user of this browser; returns the ended session, or None if there was none.
 
-        Keycloak is not asked for anything. When the store does not answer (`errors.Unreachable`), the session is over
-        for this replica at once, and everywhere as soon as the store takes it.
+        Does not call Keycloak. If the store does not respond (`errors.Unreachable`), this replica rejects the session
+        at once. All replicas do so as soon as the store confirms its deletion.
         """
         place, known = of_cookie(tenant.id, cookie_value), None
         if place is None:
@@ -224,13 +224,13 @@ class Sessions:
     async def end_all(
         self, tenant: Tenant, user_id: str, except_id: str | None = None, *, reason: str = "logout"
     ) -> tuple[Session, ...]:
-        """End every session of a user, but the one with `except_id`; those that were ended."""
+        """End every session of a user except the one with `except_id`; returns the ended sessions."""
         entries = await self._index.of_user(tenant.id, user_id)
         ended = [await self._end(entry, reason) for entry in entries if entry.id != except_id]
         return tuple(session for session in ended if session)
 
     async def of_user(self, tenant: Tenant, user_id: str) -> tuple[Session, ...]:
-        """The sessions of a user that stand now, oldest first."""
+        """The open sessions of a user, oldest first."""
         now = self._clock.now()
         kept = [await self._records.read(tenant.id, e.place.key) for e in await self._index.of_user(tenant.id, user_id)]
         return tuple(k.session for k in kept if k and not _over(tenant, k.session, now))
@@ -240,14 +240,14 @@ class Sessions:
         return self._revocation.register(session_id, close)
 
     async def recheck(self) -> None:
-        """Close the live streams of this replica whose session is over: a notice may have been missed."""
+        """Close this replica's live streams whose session has ended, because an event may have been missed."""
         for session_id in self._revocation.live:
             entry = await self._index.find(session_id)
             if entry is None or await self._records.read(entry.place.tenant, entry.place.key) is None:
                 self._revocation.close_streams(session_id)
 
     async def _asked(self, tenant: Tenant, place: SessionKey) -> Session | None:
-        """What the store says; renewed, and its use noted, where that is due."""
+        """The session from the store, with its tokens renewed and its use noted where due."""
         mark = self._copies.mark()
         kept = await self._records.read(tenant.id, place.key)
         if kept is None or kept.session.tenant != tenant.id:
@@ -281,7 +281,7 @@ class Sessions:
         try:
             return await self._records.change(tenant.id, place.key, used)
         except (errors.Unreachable, errors.Conflict) as error:
-            # The session was just read and stands; only its idle time is not lengthened.
+            # The session was just read and is valid; only its idle time is not extended.
             _log.warning("session_use_not_stored", why=error.what)
             return kept
 
@@ -290,10 +290,10 @@ class Sessions:
         return entry if entry and entry.place.tenant == tenant.id else None
 
     async def _end(self, entry: IndexEntry, reason: str, before: SessionRecord | None = None) -> Session | None:
-        """The records go first: from then on no cookie opens anything with them.
+        """Remove the records first, so that no cookie opens the session any more; then inform the replicas.
 
-        A session that is being reissued ends at each place where the index says that it may stand. `before` is what
-        stood when an earlier try had no answer: it may have come to pass, and was not told.
+        A session that is being reissued ends at each place that the index names. `before` is the record seen by an
+        earlier attempt without a response: that attempt may have removed it without informing the replicas.
         """
         kept, stood, places = before, before is not None, list(entry.places)
         for place in places:  # grows while the session moves
@@ -305,14 +305,14 @@ class Sessions:
             except errors.Unreachable:
                 if not stood:
                     raise
-                continue  # it is over, and that must be told
+                continue  # the session has ended, and the replicas must be informed
             places += [p for p in (noted.places if noted else ()) if p not in places]
         if kept is None or not stood:
             self._revocation.end_here(entry.place, entry.id)
             return None
         for place in places:
             await self._revocation.ended(place, entry.id)
-        with suppress(errors.Unreachable, errors.Conflict):  # what is left of it ends by itself
+        with suppress(errors.Unreachable, errors.Conflict):  # remaining entries expire by themselves
             await self._index.forget(entry)
         self._on_event(ENDED, kept.session, {"reason": reason})
         return kept.session
@@ -345,7 +345,7 @@ class Sessions:
         task.add_done_callback(self._rechecks.discard)
 
     async def _recheck_quietly(self) -> None:
-        """Until the store has answered: a stream that nothing passes through reports no use, and would stay open."""
+        """Repeats `recheck` until the store responds: an idle stream notes no use, so it would stay open."""
         pause = RECHECK_PAUSE
         while True:
             try:
@@ -360,7 +360,7 @@ def _entry(session: Session, place: SessionKey) -> IndexEntry:
 
 
 def _over(tenant: Tenant, session: Session, now: float) -> str:
-    """Why the session is over; "" when it is not."""
+    """The reason why the session has ended; "" if it has not."""
     if now >= session.ends_at:
         return "absolute"
     return "idle" if now - session.used_at >= tenant.session.idle else ""

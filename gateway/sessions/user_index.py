@@ -1,7 +1,8 @@
-"""Which sessions has a user, and where does the session with this id stand?
+"""Finds sessions by id and by user.
 
-Two records beside each session: its place under its public id, and the list of places under the user. They are written
-before the session and forgotten after it, so no living session is missing; an entry without a session means nothing.
+There are two records beside each session: its place under its public id, and the list of places under the user. They
+are written before the session and removed after it, so no open session is missing. An entry without a session has no
+effect.
 """
 
 from collections.abc import Callable
@@ -15,13 +16,13 @@ from gateway.store.protocol import Store
 from gateway.store.records import Changed, Records
 
 MOST = 200
-"""Sessions of one user at a time; the oldest makes room."""
+"""Largest number of sessions of one user; a further one ends the oldest."""
 TRIES = 20
 
 
 @dataclass(frozen=True, slots=True)
 class IndexEntry:
-    """One session of a user. `before` is where it stood before it was reissued, and may still stand."""
+    """One session of a user. `before` is its place before it was reissued, where it may still be."""
 
     id: str
     place: SessionKey
@@ -31,7 +32,7 @@ class IndexEntry:
 
     @property
     def places(self) -> tuple[SessionKey, ...]:
-        """Every place where the session may stand."""
+        """Every place where the session may be."""
         return (self.place, self.before) if self.before else (self.place,)
 
 
@@ -51,16 +52,16 @@ class UserIndex:
         self._by_user = Records(store=store, sealer=sealer, clock=clock, name="sessions-of", of=IndexEntries)
 
     async def find(self, session_id: str) -> IndexEntry | None:
-        """Where the session stands, of whichever tenant: compare `place.tenant`."""
+        """The entry of a session of any tenant; compare `place.tenant`."""
         return await self._by_id.read("", session_id)
 
     async def of_user(self, tenant_id: str, user_id: str) -> tuple[IndexEntry, ...]:
-        """Every session the user may have, oldest first; some may be over."""
+        """Every session that the user may have, oldest first; some may have ended."""
         found = await self._by_user.read(tenant_id, user_id)
         return found.entries if found else ()
 
     async def note(self, entry: IndexEntry) -> tuple[IndexEntry, ...]:
-        """Note a session that is about to be, or to move; returns the oldest ones, which are too many now."""
+        """Add a session that is about to open or move; returns the oldest ones that exceed `MOST`."""
         await self._by_id.write("", entry.id, entry, entry.ends_at)
         now = self._clock.now()
         dropped: tuple[IndexEntry, ...] = ()
@@ -81,7 +82,7 @@ class UserIndex:
         raise errors.Conflict("record sessions-of", "changed by others too often")
 
     async def forget(self, entry: IndexEntry) -> None:
-        """Forget a session that is over."""
+        """Remove a session that has ended."""
         await self._by_id.remove("", entry.id)
         await self._by_user.change(entry.place.tenant, entry.user_id, _without(entry.id))
 

@@ -1,1 +1,1 @@
-"""State on bytes: the store, and typed values, limits, single use and notices over it."""
+"""State: the store of bytes, and typed records, limits, locks, single use and replica events on top of it."""

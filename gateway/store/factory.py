@@ -1,4 +1,4 @@
-"""Which store do the settings name?"""
+"""Opens the store that the settings name."""
 
 from typing import Protocol
 
@@ -12,7 +12,7 @@ from gateway.store.redis import RedisStore
 
 
 class StoreAddress(Protocol):
-    """What `settings.snapshot.StoreSettings` says; its package stands above this one."""
+    """The fields of `settings.snapshot.StoreSettings`, a package that this one may not import."""
 
     @property
     def url(self) -> Secret:
@@ -20,11 +20,11 @@ class StoreAddress(Protocol):
 
     @property
     def prefix(self) -> str:
-        """Stands before every key."""
+        """Prefix of every key."""
 
     @property
     def timeout(self) -> float:
-        """Seconds for one call."""
+        """Time limit of one call, in seconds."""
 
     @property
     def tls(self) -> TlsSettings:
@@ -32,13 +32,13 @@ class StoreAddress(Protocol):
 
 
 def open_store(settings: StoreAddress, clock: Clock) -> Store:
-    """The store that `settings` name; nothing is connected before the first call.
+    """The store that `settings` name; it connects at the first call.
 
-    :raises errors.Misconfigured: no store has such an address.
+    :raises errors.Misconfigured: the scheme of the URL is unknown.
     """
     scheme = settings.url.reveal().partition(":")[0].lower()
     if scheme == "memory":
         return MemoryStore(clock)
     if scheme in {"redis", "rediss", "unix"}:
         return RedisStore(url=settings.url.reveal(), prefix=settings.prefix, timeout=settings.timeout, tls=settings.tls)
-    raise errors.Misconfigured("store.url", "begins with none of memory:, redis:, rediss:, unix:")
+    raise errors.Misconfigured("store.url", "must begin with memory:, redis:, rediss: or unix:")

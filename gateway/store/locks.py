@@ -1,7 +1,7 @@
-"""Whose turn is it? `LocalLocks` decides within this process, `StoreLock` over all replicas.
+"""Mutual exclusion by name: `LocalLocks` within this process, `StoreLock` over all replicas.
 
-A lock is a value in the store that nobody else can have written (the fence) and the moment it falls to others. Only
-its holder can remove it, so a holder that was too slow never frees its successor. Waiting inside one process is a fair
+A lock is a random value in the store (the fence) and the moment at which it expires. Only its owner knows the fence and
+can remove it, so an owner that was too slow never releases its successor's lock. Within one process waiting is a fair
 queue; between processes it is short polls with jitter.
 """
 
@@ -18,21 +18,21 @@ from gateway.domain.ports import Clock, Random
 from gateway.store.protocol import Store
 
 FIRST_POLL, LAST_POLL = 0.005, 0.05
-"""Seconds between two looks at a lock that somebody else holds: at first, and at most."""
+"""Seconds between two polls of a lock that another request has: at first, and at most."""
 MARGIN = 5.0
-"""Seconds the store keeps a lock beyond its end, which the injected clock judges."""
+"""Seconds for which the store keeps a lock beyond its end. The injected clock decides when it ends."""
 _log = structlog.get_logger(__name__)
 
 
 class LocalLocks:
-    """A fair queue for each name, in this process; a name that nobody waits for costs nothing."""
+    """A fair queue for each name in this process; a name without a user or waiter takes no memory."""
 
     def __init__(self) -> None:
         self._queues: dict[str, tuple[asyncio.Lock, int]] = {}
 
     @asynccontextmanager
     async def turn(self, name: str) -> AsyncIterator[None]:
-        """Wait for the turn, and have it while the context is open."""
+        """Wait for the turn of `name` and keep it while the context is open."""
         lock, waiting = self._queues.get(name, (asyncio.Lock(), 0))
         self._queues[name] = lock, waiting + 1
         try:
@@ -46,12 +46,12 @@ class LocalLocks:
                 self._queues[name] = lock, waiting - 1
 
     def __len__(self) -> int:
-        """How many names somebody has or waits for."""
+        """The number of names in use."""
         return len(self._queues)
 
 
 class StoreLock:
-    """`domain.ports.Lock` over all replicas that share `store`."""
+    """Implements `domain.ports.Lock` over all replicas that share `store`."""
 
     def __init__(self, store: Store, clock: Clock, random: Random) -> None:
         self._store = store
@@ -60,7 +60,7 @@ class StoreLock:
         self._turns = LocalLocks()
 
     def hold(self, name: str, *, wait: float, ttl: float) -> AbstractAsyncContextManager[None]:
-        """See `domain.ports.Lock`; with `wait` 0 it is had at once or not at all."""
+        """See `domain.ports.Lock`; with `wait` 0 there is one attempt."""
         return self._hold(name, wait, ttl)
 
     @asynccontextmanager
@@ -90,7 +90,7 @@ class StoreLock:
                 if await self._take(key, fence, ttl):
                     return fence
             except (errors.Unreachable, asyncio.CancelledError):
-                # The answer may be all that was lost: do not leave the lock to nobody for all its life.
+                # The store may have set the lock although the answer was lost: remove it.
                 with suppress(errors.Unreachable):
                     await self._store.delete_if(key, fence)
                 raise
@@ -111,7 +111,7 @@ class StoreLock:
         try:
             stood = await self._store.delete_if(key, fence)
         except errors.Unreachable:
-            _log.warning("lock_not_released", lock=_kind(name))  # it ends by itself
+            _log.warning("lock_not_released", lock=_kind(name))  # it expires by itself
             return
         if not stood:
             _log.warning("lock_expired_while_held", lock=_kind(name))
@@ -121,5 +121,5 @@ _ONE_TURN = 0.001
 
 
 def _kind(name: str) -> str:
-    """The part of a lock's name that may be logged; the rest can hold a user's id."""
+    """The part of a lock's name that may be logged; the rest can contain a user's id."""
     return name.partition(":")[0]

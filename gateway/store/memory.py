@@ -1,7 +1,7 @@
-"""What if everything runs in one process? Then the store is a few dictionaries.
+"""The store for one process: a few dictionaries.
 
-No verb awaits between its read and its write, so each is atomic in the one event loop that may use it. Lives are kept
-by the injected clock; what is over is freed by later writes. A restart forgets everything, locks included.
+No verb awaits between its read and its write, so each is atomic in the one event loop that may use it. The injected
+clock decides what has expired, and later writes free it. A restart loses everything, including locks.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 
 class MemoryStore:
-    """`store.interface.Store` in this process."""
+    """Implements `store.interface.Store` in this process."""
 
     def __init__(self, clock: Clock) -> None:
         self._values: _Shelf[bytes] = _Shelf(clock)
@@ -33,12 +33,12 @@ class MemoryStore:
 
     @property
     def size(self) -> int:
-        """How many things are kept, whatever their kind."""
+        """The number of values, lists, counts and locks in memory."""
         return sum(len(shelf) for shelf in self._shelves)
 
     @property
     def noted_ends(self) -> int:
-        """How many ends of lives are noted; never far more than twice `size`."""
+        """The number of expiry entries; never much more than twice `size`."""
         return sum(shelf.noted_ends for shelf in self._shelves)
 
     async def get(self, key: str) -> bytes | None:
@@ -167,7 +167,7 @@ def _closed() -> errors.Unreachable:
 
 
 class _Shelf(Generic[T]):
-    """Things of one kind under keys, each with a life."""
+    """Items of one kind by key, each with an expiry."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -202,6 +202,6 @@ class _Shelf(Generic[T]):
             ends_at, key = heapq.heappop(self._ends)
             if (kept := self._kept.get(key)) and kept[1] <= ends_at:
                 del self._kept[key]
-        if len(self._ends) > 2 * len(self._kept) + 1000:  # keys that are written again and again, or were dropped
+        if len(self._ends) > 2 * len(self._kept) + 1000:  # keys that were often rewritten or dropped leave old entries
             self._ends = [(ends_at, key) for key, (_, ends_at) in self._kept.items()]
             heapq.heapify(self._ends)

@@ -1,13 +1,13 @@
-"""The few verbs on bytes that every store has.
+"""Defines the verbs on bytes that every store has.
 
-Two implementations (`memory`, `redis`), one contract suite. Nothing here knows what a value means: `records` makes
-typed, sealed, expiring values of it, `counters` limits, `once` single use, `replica_events` messages between replicas.
+Two implementations (`memory`, `redis`) share one contract suite. Values have no meaning here: `records` turns them into
+typed, sealed, expiring records, `counters` into limits, `once` into single use, `replica_events` into replica events.
 
 Keys are text. The part in `{braces}` is the tag: all keys of one `reserve` share it, so that Redis Cluster keeps them
-in one slot. Every key has a life (`ttl`, seconds), which only frees memory: whether something still counts is judged
-against the `now` that is passed in.
+in one slot. Every key has a `ttl` (seconds), which only frees memory: callers pass `now` to decide whether something
+has expired.
 
-Every verb raises `errors.Unreachable` when the store did not answer in time; nothing is ever assumed then.
+Every verb raises `errors.Unreachable` if the store does not respond in time; the operation may still have taken effect.
 """
 
 from collections.abc import AsyncIterator, Sequence
@@ -18,12 +18,12 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One counter and the locks it leads to.
+    """One counter and the locks that it causes.
 
     `count` and `lock` are keys (same tag). A count lives `window` seconds from its last increase (from the first one
-    when `sliding` is False), and when that led to a lock as long as the window, from the lock's end. `steps` are
-    `(count, locked for seconds)` in rising order: reaching a count locks; when `beyond`, every further one locks as
-    long as the last step. `restart` sets the count back to 0 when it locks.
+    if `sliding` is False); after a lock at least as long as the window, it lives `window` seconds from the lock's end.
+    `steps` are `(count, locked for seconds)` in rising order: reaching a count locks. With `beyond`, every further
+    reservation locks as long as the last step. `restart` sets the count back to 0 when it locks.
     """
 
     count: str
@@ -37,66 +37,66 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class Reserved:
-    """Counted under every rule; `counts` are the counts after it, in the order of the rules."""
+    """The reservation was counted under every rule; `counts` are the new counts, in the order of the rules."""
 
     counts: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """Nothing was counted: the rule at `index` is locked until `until` (seconds since the epoch)."""
+    """Nothing was counted, because the rule at `index` is locked until `until` (seconds since the epoch)."""
 
     index: int
     until: float
 
 
 class Store(Protocol):
-    """See the module's text for keys, lives and errors."""
+    """See the module's docstring for keys, `ttl` and errors."""
 
     async def get(self, key: str) -> bytes | None:
         """The value of `key`, or None."""
 
     async def set(self, key: str, value: bytes, ttl: float) -> None:
-        """Write `key` whatever it held."""
+        """Write `key`, whether it has a value or not."""
 
     async def add(self, key: str, value: bytes, ttl: float) -> bool:
-        """Write `key` only if it holds nothing; whether it was written."""
+        """Write `key` only if it has no value; whether it was written."""
 
     async def swap(self, key: str, old: bytes, new: bytes, ttl: float) -> bool:
-        """Write `new` only while `key` still holds `old`; whether it was written."""
+        """Write `new` only if the value of `key` is still `old`; whether it was written."""
 
     async def delete(self, key: str) -> bool:
-        """Forget `key`; whether it held something."""
+        """Remove `key`; whether it had a value."""
 
     async def delete_if(self, key: str, old: bytes) -> bool:
-        """Forget `key` only while it holds `old`; whether it did."""
+        """Remove `key` only if its value is still `old`; whether it was removed."""
 
     async def reserve(self, rules: Sequence[Rule], now: float) -> Reserved | Held:
-        """Atomically: when a rule is locked at `now`, count nothing, say which (the longest wait); else count all."""
+        """Atomically count under all rules; if one is locked at `now`, count nothing and return the longest lock."""
 
     async def look(self, rules: Sequence[Rule], now: float) -> Reserved | Held:
-        """What `reserve` would find, without counting: current counts, or the lock in force."""
+        """The current counts, or the lock in force, without counting."""
 
     async def give_back(self, rules: Sequence[Rule], now: float) -> None:
-        """Undo one `reserve` of these rules, and the lock that this very count led to."""
+        """Undo one `reserve` of these rules, and the lock that this count caused."""
 
     async def clear(self, rules: Sequence[Rule]) -> None:
-        """Forget counts and locks of these rules."""
+        """Remove the counts and locks of these rules."""
 
     async def append(self, key: str, value: bytes, keep: int, ttl: float) -> None:
-        """Add to the end of a list that keeps its last `keep` values."""
+        """Append to a list, which keeps its last `keep` values."""
 
     async def last(self, key: str, count: int) -> list[bytes]:
         """The last `count` values of a list, newest first."""
 
     async def publish(self, channel: str, message: bytes) -> None:
-        """Tell every subscriber of `channel`, on every replica, this process included."""
+        """Send to every subscriber of `channel` on every replica, including this process."""
 
     def subscribe(self, channel: str) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
-        """Messages of `channel` from the moment the context is open (the subscription stands when it opens)."""
+        """The messages of `channel`; when the context opens, the store has confirmed the subscription."""
 
     async def check(self) -> None:
-        """A real write and read; raises `errors.Unreachable` when either fails."""
+        """Write and read a value; raises `errors.Unreachable` if either fails."""
 
     async def close(self) -> None:
-        """Give back connections."""
+        """Close the connections."""

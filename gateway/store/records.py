@@ -1,10 +1,10 @@
-"""How does a typed value stand in the store so that nobody reads, moves or outlives it?
+"""Stores typed values, sealed and with an expiry.
 
-As JSON with a schema number and the moment it ends, sealed for exactly its key and tenant. Whatever is not there, has
-ended by the injected clock, does not open, or was written by a schema that this program does not know, reads as None;
-the last two are logged by the record's name alone.
+A record is JSON with a schema number and its expiry, sealed for exactly its key and tenant. It reads as None if it is
+absent, has expired by the injected clock, does not open, or has an unknown schema number. The last two are logged with
+the record's name only.
 
-A change is a compare-and-swap loop: who loses reads again and applies the same change again.
+A change is a compare-and-swap loop: on a write conflict, the record is read again and the same change applied again.
 """
 
 import asyncio
@@ -26,18 +26,18 @@ from gateway.store.protocol import Store
 
 T = TypeVar("T")
 TRIES = 50
-"""How often a change is applied anew before it gives up."""
+"""Attempts of one change before it raises `Conflict`."""
 PAUSE, LONGEST_PAUSE = 0.001, 0.05
-"""Seconds of pause between two tries, at most: so many more with each try. A replica nearer to the store would win each
-time otherwise."""
+"""Upper limit of the random pause between two attempts, in seconds: its growth per attempt, and its maximum. Without a
+pause, a replica nearer to the store would always win."""
 MARGIN = 60.0
-"""Seconds the store keeps a record beyond its end."""
+"""Seconds for which the store keeps a record beyond its expiry."""
 _log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class RecordKey:
-    """`tag` groups keys that belong together (one slot of a cluster), `rest` tells them apart."""
+    """A record's key: `tag` groups keys that belong together (one slot of a cluster), `rest` distinguishes them."""
 
     tag: str
     rest: str = ""
@@ -45,7 +45,7 @@ class RecordKey:
 
 @dataclass(frozen=True, slots=True)
 class Changed(Generic[T]):
-    """A new value with a new end."""
+    """A new value with a new expiry."""
 
     value: T
     expires_at: float
@@ -59,9 +59,9 @@ class _Envelope(BaseModel, Generic[T]):
 
 
 class Records(Generic[T]):
-    """Values of the frozen dataclass `of` under the name `name`.
+    """Records of the frozen dataclass `of` under the name `name`.
 
-    `schema` grows when a field changes its meaning; a record with another number reads as None.
+    Increase `schema` when a field changes its meaning: a record with another number reads as None.
     """
 
     def __init__(self, *, store: Store, sealer: Sealer, clock: Clock, name: str, of: type[T], schema: int = 1) -> None:
@@ -80,7 +80,7 @@ class Records(Generic[T]):
         return found.value if found else None
 
     async def add(self, tenant: str, key: str | RecordKey, value: T, expires_at: float) -> bool:
-        """Write where nothing reads; whether it was written."""
+        """Write only if there is no readable record; whether it was written."""
         place = self._place(tenant, key)
         sealed, ttl = self._sealed(place, tenant, value, expires_at)
         for _ in range(TRIES):
@@ -94,19 +94,19 @@ class Records(Generic[T]):
         raise self._conflict()
 
     async def write(self, tenant: str, key: str | RecordKey, value: T, expires_at: float) -> None:
-        """Write whatever was there."""
+        """Write, whether there is a record or not."""
         place = self._place(tenant, key)
         sealed, ttl = self._sealed(place, tenant, value, expires_at)
         await self._store.set(place, sealed, ttl)
 
     async def change(self, tenant: str, key: str | RecordKey, change: Callable[[T], T | Changed[T] | None]) -> T | None:
-        """Apply `change` to the value that stands; what stands after it.
+        """Apply `change` to the current value and return the new one.
 
-        `change` may run several times, each time on the newest value, so it must be pure. It returns the new value
-        (the end stays), `Changed`, the very same value (nothing is written), or None: give up, nothing is written.
+        `change` may run several times, each time on the newest value, so it must be pure. It returns a new value (the
+        expiry stays), `Changed`, the same object (nothing is written), or None (nothing is written either).
 
-        :returns: the value as it stands now; None when there was none, or `change` gave up.
-        :raises errors.Conflict: others were faster too often.
+        :returns: the current value; None if there was none, or if `change` returned None.
+        :raises errors.Conflict: others changed the record first, too often.
         """
         place = self._place(tenant, key)
         async with self._turns.turn(place):
@@ -125,7 +125,7 @@ class Records(Generic[T]):
         raise self._conflict()
 
     async def remove(self, tenant: str, key: str | RecordKey) -> bool:
-        """Forget the value; whether something was there."""
+        """Remove the record; whether there was one."""
         return await self._store.delete(self._place(tenant, key))
 
     def _place(self, tenant: str, key: str | RecordKey) -> str:
@@ -143,7 +143,7 @@ class Records(Generic[T]):
         try:
             found = self._envelope.model_validate_json(self._sealer.open(sealed, _context(place, tenant)))
         except (Unopenable, ValidationError) as error:
-            # The error's kind only: a validation error quotes the value.
+            # Log the error's type only: a validation error quotes the value.
             _log.warning("record_unopenable", record=self._name, why=type(error).__name__)
             return None
         if found.schema_number != self._schema:

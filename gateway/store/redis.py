@@ -1,8 +1,8 @@
-"""What if several replicas share their state? Then the store is Redis (7.0 or newer) or Valkey.
+"""The store for several replicas: Redis (7.0 or newer) or Valkey.
 
-Every verb is one command or one script, so it is atomic for all replicas. Nothing is tried twice: a command whose
-answer was lost may have been carried out, so the caller hears `errors.Unreachable` and decides. The pool looks at
-a connection before it lends it, so a server that came back is reached by the next call.
+Every verb is one command or one script, so it is atomic for all replicas. Commands are never retried here: a command
+whose answer was lost may have taken effect, so the caller receives `errors.Unreachable` and decides. The pool checks a
+connection before each use, so the next call reaches a server that is up again.
 """
 
 import math
@@ -29,17 +29,17 @@ T = TypeVar("T")
 
 CONNECTIONS = 50
 POOL_WAIT = 2.0
-"""Seconds a call waits for one of the connections; longer where the operator lets the store take longer."""
+"""Seconds for which a call waits for a free connection; at least the operator's `store.timeout`."""
 
 
 class RedisStore:
-    """`store.interface.Store` over one Redis or Valkey server.
+    """Implements `store.interface.Store` with one Redis or Valkey server.
 
     :param url: `redis://`, `rediss://` (TLS) or `unix://`, with user, password and database as redis-py reads them.
-    :param prefix: stands before every key and channel.
-    :param timeout: seconds for connecting, and for each answer.
+    :param prefix: prefix of every key and channel.
+    :param timeout: time limit for connecting and for each answer, in seconds.
     :param tls: trust and client certificate for `rediss://`.
-    :raises errors.Misconfigured: the URL is none of these.
+    :raises errors.Misconfigured: the URL is not one of these.
     """
 
     def __init__(self, *, url: str, prefix: str, timeout: float, tls: TlsSettings) -> None:
@@ -57,8 +57,8 @@ class RedisStore:
                 **_options(url, tls),
             )
         except (ValueError, TypeError, OSError):
-            # Not chained: the parser's message may quote the URL, and with it a password.
-            raise errors.Misconfigured("store.url", "not a redis://, rediss:// or unix:// address") from None
+            # Not chained: the parser's message may quote the URL, which may contain a password.
+            raise errors.Misconfigured("store.url", "not a redis://, rediss:// or unix:// URL") from None
         self._client: Redis = Redis.from_pool(self._pool)
         self._swap = self._client.register_script(scripts.SWAP)
         self._delete_if = self._client.register_script(scripts.DELETE_IF)
@@ -125,7 +125,7 @@ class RedisStore:
         key, value = f"check:{token_hex(8)}", token_bytes(8)
         await self.set(key, value, 10)
         if await self.get(key) != value:
-            raise errors.Unreachable("store", "did not give back what was just written")
+            raise errors.Unreachable("store", "did not return the value that was just written")
 
     async def close(self) -> None:
         with suppress(RedisError, OSError):
@@ -155,21 +155,21 @@ class RedisStore:
         return [self._prefix + key for rule in rules for key in (rule.count, rule.lock)]
 
     async def _call(self, command: Awaitable[T]) -> T:
-        """The answer of `command`. Raises `errors.Unreachable`, and a cancellation even where redis-py loses it."""
+        """The answer of `command`. Raises `errors.Unreachable`, and a cancellation even if redis-py swallows it."""
         try:
             with CancellationKept():
                 return await command
         except ReadOnlyError as error:
-            # The server became somebody's replica: idle connections go, the next call resolves the name again.
+            # The server has become a replica: close idle connections, so that the next call resolves the name again.
             with suppress(RedisError, OSError):
                 await self._pool.disconnect(inuse_connections=False)
             raise errors.Unreachable("store", "is read-only") from error
         except (RedisError, OSError, TimeoutError) as error:
-            # Only the error's kind (OutOfMemoryError, AuthenticationError): its text may quote arguments.
+            # Only the error's type (OutOfMemoryError, AuthenticationError): its text may quote arguments.
             raise errors.Unreachable("store", self._untrusted(error) or type(error).__name__) from error
 
     def _untrusted(self, error: BaseException) -> str:
-        """Whose certificate was not believed, and why; empty for any other error."""
+        """The server whose certificate is not trusted, and why; empty for any other error."""
         cause: BaseException | None = error
         while cause and not isinstance(cause, ssl.SSLCertVerificationError):
             cause = cause.__cause__ or cause.__context__

@@ -1,9 +1,9 @@
-"""How do replicas hear of each other, and how does one know that it still hears?
+"""Sends and receives replica events, and detects when this replica misses some.
 
-Small JSON notices over the store's publish and subscribe. Each replica sends itself a beat through the store five times
-a second; while the last beat that came back was sent at most 500 ms ago, it hears everything that was published before
-that moment (`alive`). Whoever keeps copies of the store's state uses them only then, and forgets them when the
-subscription had to be opened anew (`on_gap`): notices published in between are lost.
+Events are small JSON messages over the store's publish and subscribe. Each replica sends itself a heartbeat through the
+store five times a second. If the last heartbeat that was received was sent at most 500 ms ago, the replica has received
+every event that was published before that moment (`alive`). Local copies of the store's state may be used only while
+`alive` is true. They must be dropped after a new subscription (`on_gap`), because events in between are lost.
 """
 
 import asyncio
@@ -22,21 +22,21 @@ from gateway.store.protocol import Store
 
 EventFields = Mapping[str, str]
 BEAT = 0.2
-"""Seconds between two beats."""
+"""Seconds between two heartbeats."""
 ALIVE = 0.5
-"""Seconds a beat that came back speaks for."""
+"""Seconds for which a received heartbeat is valid, from the moment it was sent."""
 SILENCE = 3.0
-"""Seconds without any message after which the subscription is opened anew."""
+"""Seconds without any message after which the replica subscribes again."""
 FIRST_PAUSE, LAST_PAUSE = 0.1, 2.0
-"""Seconds between two tries to subscribe."""
+"""Seconds between two attempts to subscribe: at first, and at most."""
 _BEAT_KIND = "beat"
 _log = structlog.get_logger(__name__)
 
 
 class ReplicaEvents:
-    """One replica's ear and voice.
+    """Sends and receives the events of one replica.
 
-    :param monotonic: seconds of a clock that nobody sets; judges `alive`.
+    :param monotonic: seconds of a clock that is never set; decides `alive`.
     """
 
     def __init__(
@@ -61,30 +61,30 @@ class ReplicaEvents:
 
     @property
     def alive(self) -> bool:
-        """Whether everything published until half a second ago was heard."""
+        """Whether every event published until half a second ago was received."""
         return self._spoken_for is not None and self._monotonic() - self._spoken_for <= ALIVE
 
     def on(self, kind: str, handler: Callable[[EventFields], None]) -> Callable[[], None]:
-        """Call `handler` with the fields of each notice of `kind`, this replica's own included; returns how to stop."""
+        """Call `handler` with the fields of each event of `kind`, including own ones; returns a function to stop it."""
         handlers = self._handlers.setdefault(kind, [])
         handlers.append(handler)
         return lambda: handlers.remove(handler)
 
     def on_gap(self, handler: Callable[[], None]) -> None:
-        """Call `handler` each time the subscription was opened anew: notices may have been missed."""
+        """Call `handler` after each new subscription, because events may have been missed."""
         self._gap_handlers.append(handler)
 
     async def tell(self, kind: str, **fields: str) -> None:
-        """Tell every replica; raises `errors.Unreachable`."""
+        """Send an event to every replica; raises `errors.Unreachable`."""
         await self._store.publish(self._channel, json.dumps({**fields, "kind": kind}).encode())
 
     async def ready(self) -> None:
-        """Wait until a beat came back."""
+        """Wait until a heartbeat was received."""
         await self._heard.wait()
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Listen while the context is open, through every loss of the store."""
+        """Receive events while the context is open; subscribe again after each loss of the store."""
         task = asyncio.create_task(self._listen_for_ever())
         try:
             yield
@@ -107,14 +107,14 @@ class ReplicaEvents:
                         await end(beating)
             except (errors.Unreachable, TimeoutError) as error:
                 self._tell_lost(str(error) or f"no message for {SILENCE:g} s")
-            except Exception as error:  # a deaf replica must try again, whatever made it deaf
+            except Exception as error:  # after any error the replica must subscribe again
                 _log.error("replica_events_failed", why=type(error).__name__)
             self._forget_beats()
             await asyncio.sleep(pause)
             pause = min(pause * 2, LAST_PAUSE)
 
     def _tell_lost(self, why: str) -> None:
-        """Every pause is another try: the log has each reason once."""
+        """Logs each reason once, although every attempt may fail for it."""
         if why != self._told:
             self._told = why
             _log.warning("replica_events_lost", why=why)
@@ -167,5 +167,5 @@ class ReplicaEvents:
         for handler in list(handlers):
             try:
                 handler()
-            except Exception as error:  # one reader's fault must not make the replica deaf
+            except Exception as error:  # an error of one handler must not stop the others
                 _log.error("replica_event_handler_failed", why=type(error).__name__)

@@ -1,7 +1,7 @@
-"""What must Redis do in one step, so that no other replica comes between read and write?
+"""Lua scripts for verbs that Redis must run in one step, so that no other replica writes between read and write.
 
-Lua for Redis 7.0 and Valkey alike. The counters' arithmetic is that of `counters`, word for word; numbers travel as
-text with 17 digits, so that no fraction of a second is lost. A count is kept as `number ends_at`, a lock as
+The scripts run on Redis 7.0 and on Valkey. The arithmetic is exactly that of `counters`. Numbers are sent as text with
+17 digits, so that no fraction of a second is lost. A count is stored as `number ends_at`, a lock as
 `until number ends_at`.
 """
 

@@ -1,10 +1,10 @@
-"""Who was first? One proof is taken once, one act is begun once, on all replicas.
+"""Single use over all replicas: a proof is consumed once, an act is begun once.
 
-`consume` remembers an owner: the first one wins, and the same owner asking again gets the same yes, so a double click
-is one proof. `claim` is for acts that must not run twice: even the same owner is refused a second time, until the claim
-is released or its time is over by the injected clock.
+`consume` stores an owner. The first owner wins, and the same owner gets the same result again, so a double click counts
+as one proof. `claim` is for acts that must not run twice: it rejects even the same owner until the claim is released or
+has expired by the injected clock.
 
-What is consumed is kept as a digest; neither a code nor an owner's id can be read in the store.
+The store contains digests only: neither a code nor an owner's id can be read there.
 """
 
 import hashlib
@@ -17,7 +17,7 @@ from gateway.store.protocol import Store
 
 TRIES = 20
 MARGIN = 60.0
-"""Seconds the store remembers beyond the end, which the injected clock judges."""
+"""Seconds for which the store keeps an entry beyond its end. The injected clock decides when it ends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,26 +34,26 @@ class SingleUse:
         self._clock = clock
 
     async def consume(self, tenant: str, what: tuple[str, ...], owner: str, ttl: float) -> bool:
-        """Whether `what` is `owner`'s: it was free, or taken by the same owner, at most `ttl` seconds ago."""
+        """Whether `owner` has consumed `what`, now or up to `ttl` seconds ago; False if another owner has."""
         holder = await self._take(_place("used", tenant, what), _digest((owner,)), ttl)
         return holder is None or holder.owner == _digest((owner,))
 
     async def claim(self, tenant: str, what: tuple[str, ...], ttl: float, *, owner: str = "") -> bool:
-        """Whether the act `what` may begin: nobody claimed it in the last `ttl` seconds.
+        """Whether the act `what` may begin: it was not claimed in the last `ttl` seconds.
 
-        `owner` names this very try; give it, and `release` never frees the claim of a later one.
+        `owner` identifies this attempt. With it, `release` never releases the claim of a later attempt.
         """
         return await self._take(_place("claim", tenant, what), _digest((owner,)), ttl) is None
 
     async def release(self, tenant: str, what: tuple[str, ...], *, owner: str = "") -> None:
-        """Give back a claim of this `owner`: the act failed and may begin again."""
+        """Release a claim of this `owner`, because the act failed and may begin again."""
         place = _place("claim", tenant, what)
         raw = await self._store.get(place)
         if raw is not None and _read(raw).owner == _digest((owner,)):
             await self._store.delete_if(place, raw)
 
     async def _take(self, place: str, owner: str, ttl: float) -> _Entry | None:
-        """None when it is taken now; else who has it."""
+        """None if `owner` took it now; else the entry of its present owner."""
         now = self._clock.now()
         mine = json.dumps([owner, now + ttl]).encode()
         for _ in range(TRIES):
@@ -79,7 +79,7 @@ def _place(kind: str, tenant: str, what: tuple[str, ...]) -> str:
 
 
 def _digest(parts: tuple[str, ...]) -> str:
-    """Length-prefixed, so that no two tuples look alike."""
+    """A digest of length-prefixed parts, so that two different tuples never have the same input."""
     digest = hashlib.sha256()
     for part in parts:
         data = part.encode("utf-8", "surrogatepass")

@@ -86,7 +86,7 @@ async def test_serve_says_where_it_listens_answers_and_drains_on_sigterm(folder:
         code, _, said = await process.ended()
     assert code == 0
     assert "Traceback" not in said
-    assert "key ring written" in said
+    assert "key ring created" in said
     assert (folder.path / "ring.key").is_file()
 
 

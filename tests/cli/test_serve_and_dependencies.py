@@ -136,7 +136,7 @@ async def test_a_store_of_another_ring_is_refused_at_the_start_in_one_line(
         code, out, said = await process.ended()
     last = said.splitlines()[-1]
     assert (code, out) == (1, "")
-    assert last.startswith(f"efcx-gateway: key ring {own.fingerprint}: is not the one of the store")
+    assert last.startswith(f"efcx-gateway: key ring {own.fingerprint}: is not the store's key ring")
     assert other.fingerprint in last
     assert "Traceback" not in said
 

@@ -66,7 +66,7 @@ async def test_with_a_taken_port_the_process_ends_with_its_message(
                 code, out, said = await process.ended()
             last = said.splitlines()[-1]
             assert (code, out) == (1, "")
-            assert last.startswith(f"efcx-gateway: {host}:{port}: cannot be listened on")
+            assert last.startswith(f"efcx-gateway: {host}:{port}: cannot listen here")
             assert "Traceback" not in said
 
 

@@ -105,7 +105,7 @@ def test_the_code_is_shown_once_in_groups_and_its_rules_on_the_error_stream(desk
     assert done.returncode == 0, done.stderr
     name, code = done.stdout.strip().split(": ")
     assert (name, bool(SHOWN.fullmatch(code))) == (desk.user.username, True)
-    assert "works once, for 30 minutes; any earlier code is void" in done.stderr
+    assert "valid for 30 minutes and one use; replaces any earlier code" in done.stderr
     assert code not in done.stderr
     assert code.replace(" ", "") not in done.stderr
 
@@ -145,18 +145,18 @@ def refused(done: subprocess.CompletedProcess[str]) -> str:
 
 
 def test_an_unknown_user_gets_no_code(desk: Desk) -> None:
-    assert refused(desk.run("nobody", "--tenant", "one")).startswith("efcx-gateway: no user nobody in the realm ")
+    assert refused(desk.run("nobody", "--tenant", "one")).startswith("efcx-gateway: no user nobody in realm ")
 
 
 def test_an_unknown_tenant_is_told_which_there_are(desk: Desk) -> None:
     said = refused(desk.run(desk.user.username, "--tenant", "two"))
-    assert said == "efcx-gateway: no tenant two; there are: one"
+    assert said == "efcx-gateway: no tenant two; configured tenants: one"
 
 
 def test_where_such_codes_are_off_none_is_made(desk: Desk) -> None:
     desk.folder.two_factor["adminCodes"] = False
     said = refused(desk.run(desk.user.username, "--tenant", "one"))
-    assert said == "efcx-gateway: administrator's codes are off for one (twoFAConfigs.adminCodes)"
+    assert said == "efcx-gateway: one accepts no administrator's codes (twoFAConfigs.adminCodes)"
     assert desk.kept() is None
 
 

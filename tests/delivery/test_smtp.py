@@ -137,7 +137,7 @@ async def test_a_wrong_password_is_final_and_never_printed(
     result = await mailer.send(channel(relay), MESSAGE)
     assert isinstance(result, NotSent)
     assert not result.temporary
-    assert "refused our user name or password" in result.reason
+    assert "rejected the user name or password" in result.reason
     assert wrong not in result.reason
     assert server.messages == []
 
@@ -228,7 +228,7 @@ async def test_a_relay_that_cannot_check_our_password_now_is_no_wrong_password_a
         relay = Relay("127.0.0.1", port, MailSecurity.NONE, "gateway", Secret(free_text()))
         alone = await mailer.send(channel(relay), MESSAGE)
         assert isinstance(await mailer.send(channel(relay, plain(mail_server)), MESSAGE), Sent)
-    assert alone == NotSent(f"127.0.0.1:{port}: cannot sign us in now: the relay answered 454 4.7.0 not now", True)
+    assert alone == NotSent(f"127.0.0.1:{port}: cannot authenticate now: the relay answered 454 4.7.0 not now", True)
 
 
 async def test_lines_that_begin_with_a_dot_arrive_as_they_are(mailer: Mailer, mail_server: MailServer) -> None:

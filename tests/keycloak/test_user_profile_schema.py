@@ -25,9 +25,9 @@ def test_the_wanted_declaration_has_no_findings() -> None:
         (declared(multivalued=False), "not multivalued"),
         (declared(required={"roles": ["user"]}), "required"),
         (declared(validations={"length": {"max": "255"}}), "too narrow"),
-        ({"attributes": []}, "not declared, so Keycloak drops it"),
-        ({}, "not declared, so Keycloak drops it"),
-        ({"attributes": [], "unmanagedAttributePolicy": "ADMIN_VIEW"}, "not declared, so Keycloak drops it"),
+        ({"attributes": []}, "not declared, so Keycloak silently drops it"),
+        ({}, "not declared, so Keycloak silently drops it"),
+        ({"attributes": [], "unmanagedAttributePolicy": "ADMIN_VIEW"}, "not declared, so Keycloak silently drops it"),
         ({"attributes": [], "unmanagedAttributePolicy": "ENABLED"}, "users may see and change"),
     ],
 )
