@@ -33,6 +33,8 @@ _ASSIGNED = re.compile(
     re.DOTALL,
 )
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+_PLAIN = re.compile(r"[A-Za-z0-9_./*-]*+")
+"""A text of these characters without `eyJ` matches no pattern above: event names, ids, IPv4 addresses."""
 _CUT_USERINFO = re.compile(r"(?<=://)[^/\s@]+\Z")
 _CUT_PHONE = re.compile(r"\+\d[\d ()/-]{0,19}\Z")
 _CUT_WORD = re.compile(r"(?<![\w.+%-])[\w.+%-]{1,64}@?\Z")
@@ -49,6 +51,8 @@ MAX_NAME = 100
 _FIRST = frozenset({"at", "level", "logger", "event", "request_id", "tenant", "reference", "exception"})
 """Names that are kept first if a line is too long."""
 _DEEPEST = 6
+_PUNCTUATION = 4
+"""Characters of brackets, commas and the like for each value."""
 _LONGEST_ESCAPE = 12
 """Largest number of characters that JSON in ASCII needs for one character."""
 
@@ -59,7 +63,7 @@ def clean(values: Mapping[str, Any]) -> dict[str, Any]:
     A text has at most `MAX_TEXT` characters (`exception`: `MAX_EXCEPTION`), a list or mapping `MAX_ITEMS` items and
     the whole `MAX_LINE` characters. Each cut is marked with the amount that was cut off.
     """
-    order = sorted(values, key=lambda name: name not in _FIRST)
+    order = [name for name in values if name in _FIRST] + [name for name in values if name not in _FIRST]
     return _Line().mapping({name: values[name] for name in order}, 0)
 
 
@@ -102,31 +106,34 @@ class _Line:
     def mapping(self, values: Mapping[Any, Any], depth: int) -> dict[str, Any]:
         found: dict[str, Any] = {}
         for number, (key, value) in enumerate(values.items()):
-            if self._is_full(number):
+            self._left -= _PUNCTUATION
+            if number >= MAX_ITEMS or self._left <= 0:
                 found["…"] = f"{len(values) - number} more"
                 break
-            name = _clean_name(str(key)[: MAX_NAME + 1])
-            self._left -= _size(name)
-            found[name] = self._value(name, value, depth)
+            name, size = _clean_name(str(key)[: MAX_NAME + 1])
+            self._left -= size
+            is_short = type(value) is str and len(value) <= min(MAX_TEXT, self._left)
+            if is_short and _PLAIN.fullmatch(value) and "eyJ" not in value and not is_secret(name):
+                self._left -= len(value)
+                found[name] = value
+            else:
+                found[name] = self._value(name, value, depth)
         return found
 
     def _items(self, name: str, values: Collection[Any], depth: int) -> list[Any]:
         found: list[Any] = []
         for number, value in enumerate(values):
-            if self._is_full(number):
+            self._left -= _PUNCTUATION
+            if number >= MAX_ITEMS or self._left <= 0:
                 found.append(f"… {len(values) - number} more")
                 break
             found.append(self._value(name, value, depth))
         return found
 
-    def _is_full(self, number: int) -> bool:
-        self._left -= 4  # brackets, commas and quotes
-        return number >= MAX_ITEMS or self._left <= 0
-
     def _value(self, name: str, value: Any, depth: int) -> Any:
         if value is None or isinstance(value, bool):
             return value
-        if is_secret(name) and name not in ("event", "logger"):
+        if is_secret(name):
             return DOTS
         if isinstance(value, int) and value.bit_length() > 64:
             return f"a number of {value.bit_length()} bits"
@@ -165,8 +172,10 @@ def _size(text: str) -> int:
 
 
 @lru_cache(maxsize=512)
-def _clean_name(name: str) -> str:
-    return clean_text(name, most=MAX_NAME)
+def _clean_name(name: str) -> tuple[str, int]:
+    """Return the name as it may be written, and its size."""
+    shown = clean_text(name, most=MAX_NAME)
+    return shown, _size(shown)
 
 
 def _masked_mail(found: re.Match[str]) -> str:
