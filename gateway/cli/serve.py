@@ -18,7 +18,7 @@ import structlog
 import typer
 from aiohttp import web
 
-from gateway.app import CONNECTIONS, KEYCLOAK, PROFILE, SIGN_IN, STORE, build
+from gateway.app import build
 from gateway.cli.listen import listen, url_of
 from gateway.cli.shutdown import Shutdown
 from gateway.crypto.sealing import KeyRing
@@ -35,6 +35,7 @@ from gateway.operations.readiness import Readiness
 from gateway.operations.realm_checks import RealmChecks
 from gateway.proxy.connection_limits import Network, Runner
 from gateway.proxy.handler import require_strict_parser
+from gateway.services import open_services
 from gateway.settings import key_ring
 from gateway.settings.checks import weakenings
 from gateway.settings.live import Live
@@ -142,15 +143,14 @@ async def serve(
     watcher = Watcher(audit)
     live = Live(config, loaded, on_change=watcher.changed, on_rejected=watcher.rejected)
     stopping = _stopping(live, leave)
-    app = build(live.current, ring, audit=audit)
-    watcher.connections = app[CONNECTIONS]
-    watcher.checks = checks = RealmChecks(app[SIGN_IN], app[KEYCLOAK], app[PROFILE], live.current)
-    readiness = Readiness({"store": app[STORE].check, "keycloak": checks.check})
     async with AsyncExitStack() as stack:
-        stack.callback(audit.close)
-        stack.push_async_callback(app[STORE].close)  # also when nothing was ever served
-        known = await _known(app[STORE], ring)
-        public = await _listen(app, settings.listen, lambda: live.current().gateway.trusted_proxies)
+        services = await stack.enter_async_context(open_services(live.current, ring, audit=audit))
+        store = services.store
+        watcher.connections = services.keycloak_clients
+        watcher.checks = checks = RealmChecks(services.token_endpoint, services.users, services.profiles, live.current)
+        readiness = Readiness({"store": store.check, "keycloak": checks.check})
+        known = await _known(store, ring)
+        public = await _listen(build(services), settings.listen, lambda: live.current().gateway.trusted_proxies)
         stack.push_async_callback(public.cleanup)
         health = listener.build(
             readiness, metrics.text, CONTENT_TYPE, token=lambda: live.current().gateway.operations_token
@@ -159,7 +159,7 @@ async def serve(
         stack.push_async_callback(operations.cleanup)
         following = asyncio.create_task(live.watch(stopping.asked))
         looking = asyncio.create_task(checks.follow())
-        asking = asyncio.create_task(_ask_until_known(app[STORE], ring, stopping.asked, known=known))
+        asking = asyncio.create_task(_ask_until_known(store, ring, stopping.asked, known=known))
         for task in (following, looking, asking):
             stack.push_async_callback(_ended, task)
         stack.push_async_callback(watcher.closed)

@@ -6,6 +6,8 @@ cancellation and then waits for the next message waits for ever.
 """
 
 import asyncio
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import Any
 
@@ -23,6 +25,16 @@ async def end(task: "asyncio.Task[Any]") -> None:
         await asyncio.wait((task,), timeout=AGAIN)
     if not task.cancelled():
         task.result()
+
+
+@asynccontextmanager
+async def running(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """Runs `work` beside the block, and ends it with the block. Raises what `work` raised."""
+    task = asyncio.create_task(work)
+    try:
+        yield
+    finally:
+        await end(task)
 
 
 class CancellationKept:

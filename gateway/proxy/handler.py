@@ -18,7 +18,7 @@ from gateway.domain.problem import Problem
 from gateway.domain.session import Session
 from gateway.domain.tenant import Tenant
 from gateway.proxy import headers, routing, service_worker_scripts
-from gateway.proxy.admission import Admission, ProblemResponder, Sessions, Streams, TokenCookie
+from gateway.proxy.admission import Admission, ProblemResponder, Sessions, Streams
 from gateway.proxy.authorization import (
     AnswerPreflight,
     Decision,
@@ -143,7 +143,6 @@ class ProxyHandler:
         sessions: Sessions,
         streams: Streams,
         respond: ProblemResponder,
-        token_cookie: TokenCookie,
         clock: Clock,
         pool: UpstreamPool,
         websockets_per_session: int = PER_SESSION,
@@ -152,7 +151,6 @@ class ProxyHandler:
         self._sessions = sessions
         self._streams = streams
         self._respond = respond
-        self._token_cookie = token_cookie
         self._clock = clock
         self._forwarder = Forwarder(pool)
         self._websockets = WebSockets(pool, clock, per_session=websockets_per_session)
@@ -249,8 +247,8 @@ class ProxyHandler:
         """A browser whose token cookie is not the session's token gets the right one with this answer."""
         if session is None or cookies.read(checked.all("cookie"), tenant.token_cookie.name) == session.tokens.access:
             return ()
-        cookie = self._token_cookie(tenant, session)
-        return (("Set-Cookie", cookie),) if cookie else ()
+        cookie = cookies.token(tenant, session, self._clock.now())
+        return () if isinstance(cookie, cookies.TooLarge) else (("Set-Cookie", cookie),)
 
     def _closing_with(self, session: Session) -> Callable[[Callable[[], None]], Callable[[], None]]:
         """Streams end with their session: when told, and at its absolute end."""

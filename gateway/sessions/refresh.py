@@ -7,18 +7,19 @@ time-out or an error it goes on with the old token while that is valid, and then
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import structlog
 
 from gateway.domain import errors
 from gateway.domain.ports import Clock, Lock
-from gateway.domain.secret import Secret
 from gateway.domain.session import Tokens
 from gateway.domain.tenant import Tenant
+from gateway.keycloak.token_endpoint import RefreshUnknown, SessionEnded, TokenEndpoint
 from gateway.sessions.cache import SessionRecord
+from gateway.sessions.revocation import Revocation
 from gateway.sessions.session_key import SessionKey
 from gateway.store.records import Records
 
@@ -33,25 +34,6 @@ SAVE_PAUSES = (0.05, 0.2, 0.5)
 _log = structlog.get_logger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class SessionEnded:
-    """Keycloak said `invalid_grant`: the session is over there. `detail` is its description."""
-
-    detail: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class RefreshUnknown:
-    """Keycloak spent the old refresh token for `refresh`; what came with it could not be judged, and `why`."""
-
-    refresh: Secret
-    why: errors.GatewayError
-
-
-Refresher = Callable[[Tenant, Tokens], Awaitable[Tokens | SessionEnded | RefreshUnknown]]
-"""Asks Keycloak; raises `errors.Unreachable` or `errors.Refused`."""
-
-
 def due(kept: SessionRecord, now: float) -> bool:
     """Whether the tokens should be renewed now. A short-lived token is given half its life at least."""
     life = kept.session.tokens.access_expires_at - kept.renewed_at
@@ -60,10 +42,7 @@ def due(kept: SessionRecord, now: float) -> bool:
 
 
 class TokenRefresh:
-    """Renews tokens: single flight here by task, over replicas by lock.
-
-    :param tell: tells every replica that the session with this place and id was written anew.
-    """
+    """Renews tokens: single flight here by task, over replicas by lock."""
 
     def __init__(
         self,
@@ -71,14 +50,14 @@ class TokenRefresh:
         records: Records[SessionRecord],
         lock: Lock,
         clock: Clock,
-        refresher: Refresher,
-        tell: Callable[[SessionKey, str], Awaitable[None]],
+        token_endpoint: TokenEndpoint,
+        revocation: Revocation,
     ) -> None:
         self._records = records
         self._lock = lock
         self._clock = clock
-        self._refresher = refresher
-        self._tell = tell
+        self._token_endpoint = token_endpoint
+        self._revocation = revocation
         self._single_flight: dict[SessionKey, asyncio.Task[SessionRecord | SessionEnded | None]] = {}
         self._not_before: dict[SessionKey, float] = {}
 
@@ -137,7 +116,7 @@ class TokenRefresh:
             if kept is None or not due(kept, self._clock.now()):
                 return kept
             spent = kept.session.tokens
-            answer = await self._refresher(tenant, spent)
+            answer = await self._token_endpoint.refresh(tenant.keycloak, spent)
             if isinstance(answer, SessionEnded):
                 # A flight that outlived its lock may have been overtaken: then the token was spent, not refused.
                 newest = await self._records.read(place.tenant, place.key)
@@ -147,7 +126,7 @@ class TokenRefresh:
                 raise answer.why
             saved = await self._save(place, spent, answer)
             if saved:
-                await self._tell(place, saved.session.id)
+                await self._revocation.changed(place, saved.session.id)
             return saved
 
     async def _save(self, place: SessionKey, spent: Tokens, tokens: Tokens) -> SessionRecord | None:

@@ -8,7 +8,7 @@ not answer is `errors.Unreachable`, never "signed out".
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
@@ -16,13 +16,17 @@ import structlog
 
 from gateway.crypto.sealing import Sealer
 from gateway.domain import errors
+from gateway.domain.configuration import Configuration
 from gateway.domain.ports import Clock, Lock
 from gateway.domain.session import Satisfied, Session, Tokens
 from gateway.domain.tenant import Tenant
 from gateway.domain.user import User
+from gateway.keycloak.logout_retries import LogoutRetries
+from gateway.keycloak.token_endpoint import SessionEnded, TokenEndpoint
+from gateway.observe.audit import Audit, AuditEvent
 from gateway.sessions.cache import SessionCache, SessionRecord
 from gateway.sessions.pending_sign_outs import PendingSignOuts
-from gateway.sessions.refresh import Refresher, SessionEnded, TokenRefresh, due
+from gateway.sessions.refresh import TokenRefresh, due
 from gateway.sessions.reissued_ids import ReissuedIds
 from gateway.sessions.revocation import Revocation
 from gateway.sessions.session_key import SessionKey, of_cookie, public_id
@@ -35,9 +39,6 @@ USE_NOTED_EVERY = 60.0
 """Seconds between two writes of `used_at`; a tenth of the idle limit where that is shorter."""
 RECHECK_PAUSE = 0.5
 """Seconds until live streams are looked at again when the store did not answer; doubled each time."""
-OPENED, ENDED, TOUCHED = "session_opened", "session_ended", "session_touched"
-"""What `on_event` is told; `session_ended` says its `reason`."""
-OnEvent = Callable[[str, Session, Mapping[str, str]], None]
 _log = structlog.get_logger(__name__)
 
 
@@ -55,12 +56,7 @@ class NewSession:
 
 
 class Sessions:
-    """The sessions of every tenant.
-
-    :param tenants: the tenant with an id, as configured now.
-    :param refresher: asks Keycloak for new tokens.
-    :param on_event: told of every session that opens, changes or ends, once.
-    """
+    """The sessions of every tenant. Each that opens or ends is audited once; its session at Keycloak ends with it."""
 
     def __init__(
         self,
@@ -70,20 +66,26 @@ class Sessions:
         clock: Clock,
         lock: Lock,
         replica_events: ReplicaEvents,
-        refresher: Refresher,
-        tenants: Callable[[str], Tenant | None],
-        on_event: OnEvent,
+        token_endpoint: TokenEndpoint,
+        logout_retries: LogoutRetries,
+        configuration: Callable[[], Configuration],
+        audit: Audit,
     ) -> None:
         self._clock = clock
-        self._tenants = tenants
-        self._on_event = on_event
+        self._logout_retries = logout_retries
+        self._configuration = configuration
+        self._audit = audit
         self._records = Records(store=store, sealer=sealer, clock=clock, name="session", of=SessionRecord)
         self._index = UserIndex(store=store, sealer=sealer, clock=clock)
         self._ids = ReissuedIds()
         self._copies = SessionCache(alive=lambda: replica_events.alive, clock=clock)
         self._revocation = Revocation(replica_events, self._copies)
         self._refresh = TokenRefresh(
-            records=self._records, lock=lock, clock=clock, refresher=refresher, tell=self._revocation.changed
+            records=self._records,
+            lock=lock,
+            clock=clock,
+            token_endpoint=token_endpoint,
+            revocation=self._revocation,
         )
         self._leaving = PendingSignOuts()
         self._rechecks: set[asyncio.Task[None]] = set()
@@ -109,7 +111,7 @@ class Sessions:
             if there is None:
                 raise errors.Conflict("session", "ended while it was opened")
             return there.session, value
-        self._on_event(OPENED, session, {"satisfied": session.satisfied.value, "rule": session.rule})
+        self._report(AuditEvent.SESSION_OPENED, session, satisfied=session.satisfied.value, rule=session.rule)
         for entry in too_many:
             await self._end(entry, "too-many")
         return session, value
@@ -130,7 +132,7 @@ class Sessions:
 
     async def used(self, session: Session) -> None:
         """A live stream of `session` goes on: that is use. If the session is over, its streams close here."""
-        tenant, entry = self._tenants(session.tenant), await self._index.find(session.id)
+        tenant, entry = self._configuration().tenant(session.tenant), await self._index.find(session.id)
         stands = (
             tenant is not None
             and entry is not None
@@ -190,7 +192,6 @@ class Sessions:
         if before:
             await self._revocation.changed(before, old.id)
         self._ids.note(entry.place, old.id)
-        self._on_event(TOUCHED, moved.session, {"satisfied": moved.session.satisfied.value})
         return moved.session
 
     async def end(self, tenant: Tenant, session_id: str, *, reason: str = "logout") -> Session | None:
@@ -314,8 +315,21 @@ class Sessions:
             await self._revocation.ended(place, entry.id)
         with suppress(errors.Unreachable, errors.Conflict):  # what is left of it ends by itself
             await self._index.forget(entry)
-        self._on_event(ENDED, kept.session, {"reason": reason})
+        self._report(AuditEvent.SESSION_ENDED, kept.session, reason=reason)
+        tenant = self._configuration().tenant(kept.session.tenant)
+        if tenant and reason != "keycloak":
+            self._logout_retries.begin(tenant, kept.session.tokens)
         return kept.session
+
+    def _report(self, event: AuditEvent, session: Session, **details: str) -> None:
+        self._audit.write(
+            event,
+            tenant=session.tenant,
+            user_id=session.user_id,
+            username=session.username,
+            session=session.id,
+            **details,
+        )
 
     def _made(self, tenant: Tenant, new: NewSession, place: SessionKey) -> Session:
         now = self._clock.now()

@@ -210,10 +210,6 @@ async def gateway(
     )
     answers = failures()
 
-    def token_cookie(of: Tenant, whose: Session) -> str | None:
-        cookie = cookies.token(of, whose, clock.now())
-        return cookie if isinstance(cookie, str) else None
-
     app = web.Application(middlewares=[request_check_middleware(answers.respond), answers.middleware])
     app[CONFIGURATION_SOURCE] = lambda: configuration
 
@@ -226,7 +222,6 @@ async def gateway(
         sessions=sessions,
         streams=sessions,
         respond=answers.respond,
-        token_cookie=token_cookie,
         clock=clock,
         pool=pool,
         websockets_per_session=sockets,
