@@ -41,7 +41,9 @@ def build(services: Services, extra_routes: Iterable[web.RouteDef] = ()) -> web.
     app[CONFIGURATION_SOURCE] = services.configuration
     app.on_response_prepare.append(_without_banner)
     app.add_routes(asking_later(features))
-    ProxyHandler(sessions=sessions, streams=sessions, respond=problems, clock=clock, pool=pool).add_to(app)
+    ProxyHandler(
+        sessions=sessions, streams=sessions, respond=problems, clock=clock, pool=pool, tasks=services.tasks
+    ).add_to(app)
 
     async def serving(_app: web.Application) -> AsyncIterator[None]:
         async with services.serving(), running(login.abandoned_logins(services).look_for_ever()):

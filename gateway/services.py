@@ -20,6 +20,7 @@ from gateway.domain.configuration import Configuration
 from gateway.domain.errors import GatewayError
 from gateway.domain.policy import FactorKind
 from gateway.domain.ports import Clock, Random, SystemClock, SystemRandom
+from gateway.domain.tasks import BackgroundTasks
 from gateway.keycloak.clients import KeycloakClients
 from gateway.keycloak.grant_queue import GrantQueue
 from gateway.keycloak.logout_retries import LogoutRetries
@@ -58,6 +59,8 @@ from gateway.web.error_responses import ErrorResponses
 from gateway.web.pages import Pages
 
 T = TypeVar("T")
+LAST_WAIT = 5.0
+"""Seconds that background tasks have to end when the services are closed."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +75,7 @@ class Services:
     clock: Clock
     random: Random
     audit: Audit
+    tasks: BackgroundTasks
     store: Store
     lock: StoreLock
     single_use: SingleUse
@@ -186,6 +190,7 @@ class Services:
             logout_retries=self.logout_retries,
             configuration=self.configuration,
             audit=self.audit,
+            tasks=self.tasks,
         )
 
 
@@ -213,18 +218,9 @@ async def open_services(
         stack.push_async_callback(mailer.close)
         store = open_store(settings.store, clock)
         stack.push_async_callback(store.close)
+        tasks = BackgroundTasks()
+        stack.push_async_callback(tasks.close, LAST_WAIT)
         lock, token_endpoint = StoreLock(store, clock, random), TokenEndpoint(keycloak_clients, clock)
-        grant_queue = GrantQueue(
-            lock,
-            clock,
-            per_name=limits.grants_per_user_waiting,
-            per_address=limits.grants_per_user_and_client,
-            at_once=limits.grants_at_once,
-            patience=limits.grant_wait,
-        )
-        stack.push_async_callback(grant_queue.close)
-        logout_retries = LogoutRetries(token_endpoint)
-        stack.push_async_callback(logout_retries.close)
         environment = build_environment(data_root())
         languages = load_languages(data_root() / "locales", settings.languages)
         assets = Assets(data_root() / "static", settings.prefix)
@@ -234,14 +230,23 @@ async def open_services(
             clock=clock,
             random=random,
             audit=audit,
+            tasks=tasks,
             store=store,
             lock=lock,
             single_use=SingleUse(store, clock),
             replica_events=ReplicaEvents(store=store, random=random),
             keycloak_clients=keycloak_clients,
             token_endpoint=token_endpoint,
-            grant_queue=grant_queue,
-            logout_retries=logout_retries,
+            grant_queue=GrantQueue(
+                lock,
+                clock,
+                tasks,
+                per_name=limits.grants_per_user_waiting,
+                per_address=limits.grants_per_user_and_client,
+                at_once=limits.grants_at_once,
+                patience=limits.grant_wait,
+            ),
+            logout_retries=LogoutRetries(token_endpoint, tasks),
             users=Users(keycloak_clients),
             profiles=UserProfiles(keycloak_clients),
             mailer=mailer,

@@ -10,7 +10,7 @@ import os
 import signal
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import aiohttp
@@ -26,7 +26,6 @@ from gateway.domain.configuration import Address, Configuration
 from gateway.domain.errors import GatewayError, Misconfigured, Unreachable
 from gateway.domain.ports import SystemClock, SystemRandom
 from gateway.domain.tasks import end
-from gateway.keycloak.clients import KeycloakClients
 from gateway.observe import logs
 from gateway.observe.audit import Audit, AuditEvent
 from gateway.observe.metrics import CONTENT_TYPE, Metrics
@@ -35,7 +34,7 @@ from gateway.operations.readiness import Readiness
 from gateway.operations.realm_checks import RealmChecks
 from gateway.proxy.connection_limits import Network, Runner
 from gateway.proxy.handler import require_strict_parser
-from gateway.services import open_services
+from gateway.services import Services, open_services
 from gateway.settings import key_ring
 from gateway.settings.checks import weakenings
 from gateway.settings.live import Live
@@ -87,9 +86,8 @@ class Watcher:
     """Tells audit and log of what became of changed settings, and gives back what only the old ones used."""
 
     audit: Audit
-    connections: KeycloakClients | None = None
+    services: Services | None = None
     checks: RealmChecks | None = None
-    _closing: set[asyncio.Task[None]] = field(default_factory=set)
 
     def changed(self, old: Configuration, new: Configuration) -> None:
         """Other settings are in force."""
@@ -102,16 +100,11 @@ class Watcher:
             log.warning("settings_need_a_restart", settings=waiting)
         if old.gateway.log_level != new.gateway.log_level:
             logs.configure(new.gateway.log_level)
-        if self.connections is not None:
-            closing = asyncio.create_task(self.connections.retain(tenant.keycloak for tenant in new.tenants))
-            self._closing.add(closing)
-            closing.add_done_callback(self._closing.discard)
+        if self.services is not None:
+            retaining = self.services.keycloak_clients.retain(tenant.keycloak for tenant in new.tenants)
+            self.services.tasks.start(retaining, "close of unused Keycloak clients")
         if self.checks is not None:
             self.checks.look_again()
-
-    async def closed(self) -> None:
-        """Returns when what the last changes gave back is closed."""
-        await asyncio.gather(*self._closing, return_exceptions=True)
 
     def rejected(self, diagnostics: tuple[Diagnostic, ...]) -> None:
         """Changed settings have errors."""
@@ -146,7 +139,7 @@ async def serve(
     async with AsyncExitStack() as stack:
         services = await stack.enter_async_context(open_services(live.current, ring, audit=audit))
         store = services.store
-        watcher.connections = services.keycloak_clients
+        watcher.services = services
         watcher.checks = checks = RealmChecks(services.token_endpoint, services.users, services.profiles, live.current)
         readiness = Readiness({"store": store.check, "keycloak": checks.check})
         known = await _known(store, ring)
@@ -162,7 +155,6 @@ async def serve(
         asking = asyncio.create_task(_ask_until_known(store, ring, stopping.asked, known=known))
         for task in (following, looking, asking):
             stack.push_async_callback(_ended, task)
-        stack.push_async_callback(watcher.closed)
         audit.write(AuditEvent.CONFIGURATION_LOADED, tenant="*", fingerprint=configuration.fingerprint)
         say(f"efcx-gateway listens on {url_of(public)}, operations on {url_of(operations)}")
         await stopping.asked.wait()

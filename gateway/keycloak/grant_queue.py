@@ -22,6 +22,7 @@ from dataclasses import dataclass, field
 
 from gateway.domain import errors
 from gateway.domain.ports import Clock, Lock
+from gateway.domain.tasks import BackgroundTasks
 
 PER_ADDRESS = 2
 PER_NAME = 5
@@ -53,6 +54,7 @@ class GrantQueue:
         self,
         lock: Lock,
         clock: Clock,
+        tasks: BackgroundTasks,
         *,
         per_name: int = PER_NAME,
         per_address: int = PER_ADDRESS,
@@ -68,7 +70,7 @@ class GrantQueue:
         self._patience = patience
         self._shed_after = shed_after
         self._rest = rest
-        self._resting: set[asyncio.Task[None]] = set()
+        self._tasks = tasks
         self._names: dict[tuple[str, str], _Line] = {}
         self._places = _Line(at_once)
 
@@ -95,20 +97,11 @@ class GrantQueue:
                 yield turn
             finally:
                 if isinstance(turn, Turn):
-                    self._let_rest(held.pop_all())
+                    self._tasks.start(self._let_rest(held.pop_all()), "rest of a user name")
 
-    async def close(self) -> None:
-        """Wait until nothing rests, so that every turn is given back."""
-        await asyncio.gather(*self._resting, return_exceptions=True)
-
-    def _let_rest(self, held: AsyncExitStack) -> None:
-        async def rest() -> None:
-            async with held:
-                await self._rest()
-
-        task = asyncio.create_task(rest())
-        self._resting.add(task)
-        task.add_done_callback(self._resting.discard)
+    async def _let_rest(self, held: AsyncExitStack) -> None:
+        async with held:
+            await self._rest()
 
     async def _enter(
         self,

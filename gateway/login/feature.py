@@ -113,7 +113,8 @@ def build(services: Services) -> LoginHandlers:
         ),
         Step.STOPPED: StoppedPage(clock),
     }
-    notify = AccountChangeMails(services.email, languages, proofs, reports, services.send_rate, clock).tell
+    mails = AccountChangeMails(services.email, languages, proofs, reports, services.send_rate, clock, services.tasks)
+    notify = mails.tell
     acts = AccountActs(enrolments, services.sessions, random, reports, notify)
     secrets = LoginSecrets(services.signer(LOGIN_SECRETS), random)
     effects = Effects(

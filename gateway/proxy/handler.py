@@ -16,6 +16,7 @@ from gateway.domain.errors import GatewayError, Misconfigured
 from gateway.domain.ports import Clock
 from gateway.domain.problem import Problem
 from gateway.domain.session import Session
+from gateway.domain.tasks import BackgroundTasks
 from gateway.domain.tenant import Tenant
 from gateway.proxy import headers, routing, service_worker_scripts
 from gateway.proxy.admission import Admission, ProblemResponder, Sessions, Streams
@@ -145,6 +146,7 @@ class ProxyHandler:
         respond: ProblemResponder,
         clock: Clock,
         pool: UpstreamPool,
+        tasks: BackgroundTasks,
         websockets_per_session: int = PER_SESSION,
     ) -> None:
         self._admission = Admission(sessions)
@@ -154,7 +156,7 @@ class ProxyHandler:
         self._clock = clock
         self._forwarder = Forwarder(pool)
         self._websockets = WebSockets(pool, clock, per_session=websockets_per_session)
-        self._reports: set[asyncio.Task[None]] = set()
+        self._tasks = tasks
 
     def add_to(self, app: web.Application) -> None:
         """Take every path that no route added before takes."""
@@ -267,9 +269,7 @@ class ProxyHandler:
         return closing
 
     def _report_use(self, session: Session) -> None:
-        task = asyncio.create_task(self._used(session))
-        self._reports.add(task)
-        task.add_done_callback(self._reports.discard)
+        self._tasks.start(self._used(session), "use of a WebSocket")
 
     async def _used(self, session: Session) -> None:
         try:

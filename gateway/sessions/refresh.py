@@ -16,6 +16,7 @@ import structlog
 from gateway.domain import errors
 from gateway.domain.ports import Clock, Lock
 from gateway.domain.session import Tokens
+from gateway.domain.tasks import BackgroundTasks
 from gateway.domain.tenant import Tenant
 from gateway.keycloak.token_endpoint import RefreshUnknown, SessionEnded, TokenEndpoint
 from gateway.sessions.cache import SessionRecord
@@ -52,12 +53,14 @@ class TokenRefresh:
         clock: Clock,
         token_endpoint: TokenEndpoint,
         revocation: Revocation,
+        tasks: BackgroundTasks,
     ) -> None:
         self._records = records
         self._lock = lock
         self._clock = clock
         self._token_endpoint = token_endpoint
         self._revocation = revocation
+        self._tasks = tasks
         self._single_flight: dict[SessionKey, asyncio.Task[SessionRecord | SessionEnded | None]] = {}
         self._not_before: dict[SessionKey, float] = {}
 
@@ -75,7 +78,9 @@ class TokenRefresh:
         if valid and (flight is not None or self._not_before.get(place, 0.0) > now):
             return kept
         if flight is None:
-            flight = asyncio.create_task(self._renew(tenant, place, wait=0.0 if valid else _patience(tenant)))
+            flight = self._tasks.start(
+                self._renew(tenant, place, wait=0.0 if valid else _patience(tenant)), "renewal of tokens"
+            )
             self._single_flight[place] = flight
             flight.add_done_callback(lambda done: self._landed(place, done))
         try:

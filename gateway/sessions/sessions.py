@@ -19,6 +19,7 @@ from gateway.domain import errors
 from gateway.domain.configuration import Configuration
 from gateway.domain.ports import Clock, Lock
 from gateway.domain.session import Satisfied, Session, Tokens
+from gateway.domain.tasks import BackgroundTasks
 from gateway.domain.tenant import Tenant
 from gateway.domain.user import User
 from gateway.keycloak.logout_retries import LogoutRetries
@@ -70,11 +71,13 @@ class Sessions:
         logout_retries: LogoutRetries,
         configuration: Callable[[], Configuration],
         audit: Audit,
+        tasks: BackgroundTasks,
     ) -> None:
         self._clock = clock
         self._logout_retries = logout_retries
         self._configuration = configuration
         self._audit = audit
+        self._tasks = tasks
         self._records = Records(store=store, sealer=sealer, clock=clock, name="session", of=SessionRecord)
         self._index = UserIndex(store=store, sealer=sealer, clock=clock)
         self._ids = ReissuedIds()
@@ -86,9 +89,9 @@ class Sessions:
             clock=clock,
             token_endpoint=token_endpoint,
             revocation=self._revocation,
+            tasks=tasks,
         )
-        self._leaving = PendingSignOuts()
-        self._rechecks: set[asyncio.Task[None]] = set()
+        self._leaving = PendingSignOuts(tasks)
         replica_events.on_gap(self._after_gap)
 
     async def open(self, tenant: Tenant, new: NewSession, *, tag: str, secret: str) -> tuple[Session, str]:
@@ -354,9 +357,7 @@ class Sessions:
 
     def _after_gap(self) -> None:
         self._copies.clear()
-        task = asyncio.create_task(self._recheck_quietly())
-        self._rechecks.add(task)
-        task.add_done_callback(self._rechecks.discard)
+        self._tasks.start(self._recheck_quietly(), "recheck of streams")
 
     async def _recheck_quietly(self) -> None:
         """Until the store has answered: a stream that nothing passes through reports no use, and would stay open."""

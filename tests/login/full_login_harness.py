@@ -26,6 +26,7 @@ from gateway.domain.enrolment import EnrolmentSet
 from gateway.domain.policy import FactorKind, Policy
 from gateway.domain.secret import Secret
 from gateway.domain.session import Session, Tokens
+from gateway.domain.tasks import BackgroundTasks
 from gateway.domain.tenant import KeycloakAccess, Tenant
 from gateway.domain.user import Account, User
 from gateway.keycloak.clients import KeycloakClients
@@ -230,20 +231,21 @@ class LoginHarness:
         store: Any = Pausing(self.store, self.rng, self.away)
         realm: Any = self.realm
         ring = KeyRing((Key("00000001", self.random.token_bytes(KEY_BYTES)),))
-        lock = StoreLock(store, self.clock, self.random)
+        lock, tasks = StoreLock(store, self.clock, self.random), BackgroundTasks()
         self.services = Services(
             configuration=lambda: self.configuration,
             key_ring=ring,
             clock=self.clock,
             random=self.random,
             audit=SimpleNamespace(write=self._heard),  # type: ignore[arg-type]
+            tasks=tasks,
             store=store,
             lock=lock,
             single_use=SingleUse(store, self.clock),
             replica_events=ReplicaEvents(store=store, random=self.random),
             keycloak_clients=KeycloakClients(),
             token_endpoint=realm,
-            grant_queue=GrantQueue(lock, self.clock, rest=lambda: asyncio.sleep(0)),
+            grant_queue=GrantQueue(lock, self.clock, tasks, rest=lambda: asyncio.sleep(0)),
             logout_retries=realm,
             users=realm,
             profiles=self.profile,  # type: ignore[arg-type]

@@ -13,6 +13,7 @@ from aiohttp import web
 from gateway.domain.configuration import Address, Configuration, GatewaySettings, StoreSettings
 from gateway.domain.secret import Secret
 from gateway.domain.session import Session
+from gateway.domain.tasks import BackgroundTasks
 from gateway.domain.tenant import Route, Tenant, Timeouts
 from gateway.proxy.connection_limits import ConnectionLimits, Runner
 from gateway.proxy.handler import ProxyHandler, request_check_middleware, server_options
@@ -224,6 +225,7 @@ async def gateway(
         respond=answers.respond,
         clock=clock,
         pool=pool,
+        tasks=BackgroundTasks(),
         websockets_per_session=sockets,
     ).add_to(app)
     options = server_options() | {"keepalive_timeout": keep_alive}

@@ -15,6 +15,7 @@ from gateway.domain.policy import FactorKind, Method, Policy
 from gateway.domain.ports import SystemRandom
 from gateway.domain.secret import Secret
 from gateway.domain.session import Satisfied, Session, Tokens
+from gateway.domain.tasks import BackgroundTasks
 from gateway.domain.tenant import Branding, Credentials, KeycloakAccess, SessionLimits, Tenant
 from gateway.domain.user import User
 from gateway.keycloak.clients import KeycloakClients
@@ -94,6 +95,7 @@ class Replica:
     def __init__(self, store: Store, ring: KeyRing, clock: FakeClock, renewals: Renewals) -> None:
         self.events: list[tuple[str, str, dict[str, Any]]] = []
         self.told = asyncio.Event()
+        tasks = BackgroundTasks()
         self.replica_events = ReplicaEvents(store=store, random=SystemRandom(), monotonic=clock.now)
         self.sessions = Sessions(
             store=store,
@@ -102,9 +104,10 @@ class Replica:
             lock=StoreLock(store, clock, SystemRandom()),
             replica_events=self.replica_events,
             token_endpoint=renewals,
-            logout_retries=LogoutRetries(renewals),
+            logout_retries=LogoutRetries(renewals, tasks),
             configuration=lambda: CONFIGURATION,
             audit=Audit(clock, tell=self._note),
+            tasks=tasks,
         )
 
     def _note(self, line: str) -> None:
