@@ -27,7 +27,7 @@ from gateway.keycloak.logout_retries import LogoutRetries
 from gateway.keycloak.profile import UserProfiles
 from gateway.keycloak.token_endpoint import TokenEndpoint
 from gateway.keycloak.users import Users
-from gateway.observe.audit import Audit, AuditEvent
+from gateway.observe.audit import Audit
 from gateway.rendering.data_root import data_root
 from gateway.rendering.languages import load_languages
 from gateway.rendering.mails import Mails
@@ -139,9 +139,7 @@ class Services:
             guards=self.sealer("guards"),
             lock=self.lock,
             clock=self.clock,
-            on_unguarded=lambda tenant, user: self.audit.write(
-                AuditEvent.ENROLMENT_UNGUARDED, tenant=tenant.id, user_id=user
-            ),
+            audit=self.audit,
         )
 
     @cached_property
@@ -209,7 +207,6 @@ async def open_services(
     """
     clock, random = clock or SystemClock(), random or SystemRandom()
     settings = configuration().gateway
-    limits = settings.limits
     async with AsyncExitStack() as stack:
         audit = audit or Audit(clock, Path(settings.audit_file) if settings.audit_file else None)
         stack.callback(audit.close)
@@ -237,15 +234,7 @@ async def open_services(
             replica_events=ReplicaEvents(store=store, random=random),
             keycloak_clients=keycloak_clients,
             token_endpoint=token_endpoint,
-            grant_queue=GrantQueue(
-                lock,
-                clock,
-                tasks,
-                per_name=limits.grants_per_user_waiting,
-                per_address=limits.grants_per_user_and_client,
-                at_once=limits.grants_at_once,
-                patience=limits.grant_wait,
-            ),
+            grant_queue=GrantQueue(lock, clock, tasks, settings.limits),
             logout_retries=LogoutRetries(token_endpoint, tasks),
             users=Users(keycloak_clients),
             profiles=UserProfiles(keycloak_clients),

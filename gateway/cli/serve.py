@@ -25,7 +25,7 @@ from gateway.crypto.sealing import KeyRing
 from gateway.domain.configuration import Address, Configuration
 from gateway.domain.errors import GatewayError, Misconfigured, Unreachable
 from gateway.domain.ports import SystemClock, SystemRandom
-from gateway.domain.tasks import end
+from gateway.domain.tasks import running
 from gateway.observe import logs
 from gateway.observe.audit import Audit, AuditEvent
 from gateway.observe.metrics import CONTENT_TYPE, Metrics
@@ -150,11 +150,9 @@ async def serve(
         )
         operations = await _listen(health, settings.operations)
         stack.push_async_callback(operations.cleanup)
-        following = asyncio.create_task(live.watch(stopping.asked))
-        looking = asyncio.create_task(checks.follow())
-        asking = asyncio.create_task(_ask_until_known(store, ring, stopping.asked, known=known))
-        for task in (following, looking, asking):
-            stack.push_async_callback(_ended, task)
+        following = await stack.enter_async_context(running(live.watch(stopping.asked)))
+        await stack.enter_async_context(running(checks.follow()))
+        asking = await stack.enter_async_context(running(_ask_until_known(store, ring, stopping.asked, known=known)))
         audit.write(AuditEvent.CONFIGURATION_LOADED, tenant="*", fingerprint=configuration.fingerprint)
         say(f"efcx-gateway listens on {url_of(public)}, operations on {url_of(operations)}")
         await stopping.asked.wait()
@@ -191,12 +189,6 @@ async def _ask_until_known(store: Store, ring: KeyRing, stop: asyncio.Event, *, 
             stop.set()
             raise
         known = True
-
-
-async def _ended(task: "asyncio.Task[None]") -> None:
-    """Ends `task`; its error, where it has one, has been raised before."""
-    with suppress(Exception):
-        await end(task)
 
 
 async def _listen(

@@ -64,11 +64,11 @@ async def _cancelled(left: Callable[[], Collection["asyncio.Task[Any]"]]) -> Non
 
 
 @asynccontextmanager
-async def running(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+async def running(work: Coroutine[Any, Any, T]) -> AsyncIterator[asyncio.Task[T]]:
     """Runs `work` beside the block, and ends it with the block. Raises what `work` raised."""
     task = asyncio.create_task(work)
     try:
-        yield
+        yield task
     finally:
         await end(task)
 

@@ -1,15 +1,16 @@
-"""Whose turn is it to have a password asked at Keycloak?
+"""Gives turns to the password grants at Keycloak.
 
-Keycloak refuses parallel logins of one user even with the right password (measured), and each costs it 0.1 CPU
-seconds. So one grant at a time for each user name, over all replicas, and only so many at a time in all. The numbers
-are the operator's. What is promised:
+Keycloak rejects parallel logins of one user even with the right password (measured), and each costs it 0.1 CPU
+seconds. So one grant at a time runs for each user name, over all replicas, and a limited number in all. The operator
+sets the numbers. The promises:
 
-- Nobody stalls a victim by typing his name: of one client address only so many wait for a name, of all only so many,
-  and addresses take turns. A browser in which the user finished a login before has a lane of its own that goes first.
+- An attacker who types a user's name does not stall that user: a limited number of logins wait for a name, of one
+  client address and of all, and addresses take turns. A browser in which the user finished a login before has a lane
+  of its own that has priority.
 - Many users behind one address do not wait for each other: the rule is for each name.
-- Nobody waits for ever: who has no turn in time gets `Busy`.
-- A name rests for a moment after each turn: Keycloak still counts a login when its answer is out already, and refuses
-  one that comes just then (measured: one right password in a hundred right after another; none in 2,300 after 20 ms).
+- No login waits for ever: one that has no turn in time gets `Busy`.
+- A name rests for a moment after each turn: Keycloak still counts a login when its answer is out already, and rejects
+  one that follows at once (measured: one right password in a hundred right after another; none in 2,300 after 20 ms).
 """
 
 import asyncio
@@ -21,14 +22,12 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 
 from gateway.domain import errors
+from gateway.domain.configuration import OperatorLimits
 from gateway.domain.ports import Clock, Lock
 from gateway.domain.tasks import BackgroundTasks
 
-PER_ADDRESS = 2
-PER_NAME = 5
-AT_ONCE = 20
 REST = 0.1
-"""Seconds between two turns of one name. Whoever had the turn does not wait for them."""
+"""Seconds between two turns of one name. A login that had the turn does not wait for them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +43,10 @@ class Turn:
 
 
 class GrantQueue:
-    """The lines of one process; `lock` keeps replicas apart. Times in seconds.
+    """The lines of one process; `lock` keeps replicas apart.
 
-    At most `per_name` wait for a name in each lane, of one client address `per_address`. `patience` bounds the wait for
-    a name, `shed_after` the wait for one of the `at_once` places, `rest` waits between two turns of a name.
+    `shed_after` is the time in seconds to wait for one of the places of all names. `rest` waits between two turns of a
+    name.
     """
 
     def __init__(
@@ -55,29 +54,19 @@ class GrantQueue:
         lock: Lock,
         clock: Clock,
         tasks: BackgroundTasks,
+        limits: OperatorLimits,
         *,
-        per_name: int = PER_NAME,
-        per_address: int = PER_ADDRESS,
-        at_once: int = AT_ONCE,
-        patience: float = 15.0,
         shed_after: float = 2.0,
         rest: Callable[[], Awaitable[None]] = lambda: asyncio.sleep(REST),
     ) -> None:
         self._lock = lock
         self._clock = clock
-        self._per_name = per_name
-        self._per_address = per_address
-        self._patience = patience
+        self._limits = limits
         self._shed_after = shed_after
         self._rest = rest
         self._tasks = tasks
         self._names: dict[tuple[str, str], _Line] = {}
-        self._places = _Line(at_once)
-
-    @property
-    def names_remembered(self) -> int:
-        """How many names somebody has a turn of or waits for; a metric, and 0 when all is quiet."""
-        return len(self._names)
+        self._places = _Line(limits.grants_at_once)
 
     @asynccontextmanager
     async def turn(
@@ -113,21 +102,21 @@ class GrantQueue:
         *,
         longest: float,
     ) -> Turn | Busy:
-        line = self._names.setdefault(name, _Line(1))
+        limits, line = self._limits, self._names.setdefault(name, _Line(1))
         held.callback(self._forget, name, line)
-        if line.is_full(client_address, known, self._per_name, self._per_address):
+        if line.is_full(client_address, known, limits.grants_per_user_waiting, limits.grants_per_user_and_client):
             return self._busy()
         try:
-            async with asyncio.timeout(self._patience):
+            async with asyncio.timeout(limits.grant_wait):
                 await line.enter(client_address, known)
                 held.callback(line.leave)
-                hold = self._lock.hold(_lock_name(name), wait=self._patience, ttl=longest + 10)
+                hold = self._lock.hold(_lock_name(name), wait=limits.grant_wait, ttl=longest + 10)
                 await held.enter_async_context(hold)
             async with asyncio.timeout(self._shed_after):
                 await self._places.enter(client_address, known)
                 place.callback(self._places.leave)
         except (TimeoutError, errors.Conflict):
-            await held.aclose()  # now: whoever shows "busy" to a user must not keep others waiting
+            await held.aclose()  # now: a login that shows "busy" to its user must not keep others waiting
             return self._busy()
         return Turn()
 
@@ -151,7 +140,7 @@ def _lock_name(name: tuple[str, str]) -> str:
 
 @dataclass(slots=True)
 class _Line:
-    """A number of places, and who waits for one: known browsers first, then one of each address in turn."""
+    """A number of places, and the logins that wait for one: known browsers first, then one of each address in turn."""
 
     free: int
     taken: int = 0

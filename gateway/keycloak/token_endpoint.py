@@ -72,10 +72,10 @@ class RefreshUnknown:
 class TokenEndpoint:
     """Grants of the tenants' sign-in clients."""
 
-    def __init__(self, connections: KeycloakClients, clock: Clock, verifier: Verifier | None = None) -> None:
+    def __init__(self, connections: KeycloakClients, clock: Clock) -> None:
         self._connections = connections
         self._clock = clock
-        self._verifier = verifier or Verifier(connections)
+        self._verifier = Verifier(connections)
 
     async def check(self, access: KeycloakAccess) -> None:
         """Whether Keycloak knows our client by its secret: it looks at that before it looks at a refresh token.

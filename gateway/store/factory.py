@@ -1,37 +1,14 @@
-"""Which store do the settings name?"""
-
-from typing import Protocol
+"""Opens the store that the settings name."""
 
 from gateway.domain import errors
-from gateway.domain.channel import TlsSettings
+from gateway.domain.configuration import StoreSettings
 from gateway.domain.ports import Clock
-from gateway.domain.secret import Secret
 from gateway.store.memory import MemoryStore
 from gateway.store.protocol import Store
 from gateway.store.redis import RedisStore
 
 
-class StoreAddress(Protocol):
-    """What `settings.snapshot.StoreSettings` says; its package stands above this one."""
-
-    @property
-    def url(self) -> Secret:
-        """`memory://`, `redis://…`, `rediss://…` or `unix://…`."""
-
-    @property
-    def prefix(self) -> str:
-        """Stands before every key."""
-
-    @property
-    def timeout(self) -> float:
-        """Seconds for one call."""
-
-    @property
-    def tls(self) -> TlsSettings:
-        """Trust and client certificate for `rediss://`."""
-
-
-def open_store(settings: StoreAddress, clock: Clock) -> Store:
+def open_store(settings: StoreSettings, clock: Clock) -> Store:
     """The store that `settings` name; nothing is connected before the first call.
 
     :raises errors.Misconfigured: no store has such an address.

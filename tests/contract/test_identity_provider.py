@@ -10,6 +10,7 @@ import httpx2
 import pytest
 
 from gateway.domain import errors
+from gateway.domain.configuration import OperatorLimits
 from gateway.domain.ports import SystemClock, SystemRandom
 from gateway.domain.secret import Secret
 from gateway.domain.session import Tokens
@@ -60,7 +61,7 @@ class Gateway:
 @pytest.fixture
 async def gateway(server: Keycloak) -> AsyncIterator[Gateway]:
     connections, clock, tasks = KeycloakClients(), SystemClock(), BackgroundTasks()
-    queue = GrantQueue(StoreLock(MemoryStore(clock), clock, SystemRandom()), clock, tasks)
+    queue = GrantQueue(StoreLock(MemoryStore(clock), clock, SystemRandom()), clock, tasks, OperatorLimits())
     yield Gateway(
         access_of(server), TokenEndpoint(connections, clock), queue, Users(connections), UserProfiles(connections)
     )

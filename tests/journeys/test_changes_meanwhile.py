@@ -142,7 +142,7 @@ async def test_an_older_registration_put_back_stops_the_login(site: Site) -> Non
         guards=Sealer(ring, "guards", random),
         lock=StoreLock(site.store, site.clock, random),
         clock=site.clock,
-        on_unguarded=lambda _tenant, _user: None,
+        audit=site.services.audit,
     )
     seen = await enrolments.read(tenant, user.id)
     assert isinstance(seen, EnrolmentSet)

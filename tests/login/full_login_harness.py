@@ -21,7 +21,7 @@ import pyotp
 from gateway.crypto.sealing import KEY_BYTES, Key, KeyRing
 from gateway.domain import errors
 from gateway.domain.channel import Channel, ChannelKind, ChannelType
-from gateway.domain.configuration import Address, Configuration, GatewaySettings, StoreSettings
+from gateway.domain.configuration import Address, Configuration, GatewaySettings, OperatorLimits, StoreSettings
 from gateway.domain.enrolment import EnrolmentSet
 from gateway.domain.policy import FactorKind, Policy
 from gateway.domain.secret import Secret
@@ -245,11 +245,11 @@ class LoginHarness:
             replica_events=ReplicaEvents(store=store, random=self.random),
             keycloak_clients=KeycloakClients(),
             token_endpoint=realm,
-            grant_queue=GrantQueue(lock, self.clock, tasks, rest=lambda: asyncio.sleep(0)),
+            grant_queue=GrantQueue(lock, self.clock, tasks, OperatorLimits(), rest=lambda: asyncio.sleep(0)),
             logout_retries=realm,
             users=realm,
-            profiles=self.profile,  # type: ignore[arg-type]
-            mailer=self.mails,  # type: ignore[arg-type]
+            profiles=self.profile,
+            mailer=self.mails,
             mails=MAILS,
             pages=SimpleNamespace(languages=LANGUAGES),  # type: ignore[arg-type]
         )
