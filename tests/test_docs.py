@@ -4,6 +4,7 @@
 """
 
 import ast
+import asyncio
 import importlib.util
 import json
 import re
@@ -41,6 +42,7 @@ from gateway.proxy.connection_limits import READ, ConnectionLimits
 from gateway.proxy.handler import server_options
 from gateway.proxy.websocket import PER_SESSION
 from gateway.rendering.problem_texts import TEXTS
+from gateway.services import open_services
 from gateway.settings.files.gateway_file import GatewayFile
 from gateway.settings.files.tenant_file import TenantFile
 from gateway.settings.load import load
@@ -162,7 +164,12 @@ def served_paths() -> list[re.Pattern[str]]:
     """What the gateway, its operations listener and the demo answer themselves."""
     configuration = load(ROOT / "config" / "gateway.yaml", environment={}).configuration
     assert configuration
-    gateway = build(lambda: configuration, KeyRing((Key("00000000", bytes(KEY_BYTES), 0.0),)))
+
+    async def built() -> web.Application:
+        async with open_services(lambda: configuration, KeyRing((Key("00000000", bytes(KEY_BYTES), 0.0),))) as services:
+            return build(services)
+
+    gateway = asyncio.run(built())
     operations = listener.build(Readiness({}), metrics.Metrics().text)
     apps: list[web.Application] = [gateway, operations]
     patterns = [resource.canonical for one in apps for resource in one.router.resources()]
@@ -172,7 +179,7 @@ def served_paths() -> list[re.Pattern[str]]:
         inbox=None,  # type: ignore[arg-type]
         prefix="/-/",
         clock=SystemClock(),
-        administrator=None,  # type: ignore[arg-type]
+        admin_codes=None,  # type: ignore[arg-type]
     )
     patterns += [route.path for route in demo.routes()]
     apps_own = "/{path}"  # whatever nobody else takes is an app's

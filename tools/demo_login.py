@@ -30,6 +30,7 @@ from gateway.demo import identity_provider, start
 from gateway.demo.identity_provider import Realm
 from gateway.domain.configuration import Configuration
 from gateway.domain.tasks import end
+from gateway.services import Services, open_services
 from tools.calls import Recorder, Trace
 
 GATEWAY = Path(gateway.__file__).parent
@@ -89,12 +90,16 @@ def running_demo() -> Iterator[Demo]:
     said: list[str] = []
     admin_api = AdminApi()
 
-    async def serve(
-        configuration: Configuration, ring: KeyRing, routes: Sequence[web.RouteDef], _ready: Callable[[], None]
-    ) -> None:
+    async def serve(services: Services, routes: Sequence[web.RouteDef], _ready: Callable[[], None]) -> None:
         loop, ended = asyncio.get_running_loop(), asyncio.Event()
         started.set_result(
-            Demo(configuration, ring, routes, admin_api, lambda: loop.call_soon_threadsafe(ended.set)),
+            Demo(
+                services.configuration(),
+                services.key_ring,
+                routes,
+                admin_api,
+                lambda: loop.call_soon_threadsafe(ended.set),
+            )
         )
         await ended.wait()
 
@@ -237,8 +242,13 @@ async def trace(demo: Demo, *, cold: bool = False) -> Mapping[str, Trace]:
     """Runs the demo's gateway and returns the trace of each of `REQUESTS` by its name. `cold`: of the first login."""
     base = f"http://localhost:{demo.configuration.gateway.listen.port}"
     ready = asyncio.Event()
-    waiting = asyncio.create_task(ready.wait())
-    serving = asyncio.create_task(start.serve_gateway(demo.configuration, demo.ring, demo.routes, ready.set))
+
+    async def serve() -> None:
+        """The thread of the demo has services of its own: these belong to the event loop of this one."""
+        async with open_services(lambda: demo.configuration, demo.ring) as services:
+            await start.serve_gateway(services, demo.routes, ready.set)
+
+    waiting, serving = asyncio.create_task(ready.wait()), asyncio.create_task(serve())
     try:
         await asyncio.wait((waiting, serving), timeout=LONGEST, return_when=asyncio.FIRST_COMPLETED)
         if not ready.is_set():

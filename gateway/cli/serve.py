@@ -10,7 +10,7 @@ import os
 import signal
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import aiohttp
@@ -18,15 +18,14 @@ import structlog
 import typer
 from aiohttp import web
 
-from gateway.app import CONNECTIONS, KEYCLOAK, PROFILE, SIGN_IN, STORE, build
+from gateway.app import build
 from gateway.cli.listen import listen, url_of
 from gateway.cli.shutdown import Shutdown
 from gateway.crypto.sealing import KeyRing
 from gateway.domain.configuration import Address, Configuration
 from gateway.domain.errors import GatewayError, Misconfigured, Unreachable
 from gateway.domain.ports import SystemClock, SystemRandom
-from gateway.domain.tasks import end
-from gateway.keycloak.clients import KeycloakClients
+from gateway.domain.tasks import running
 from gateway.observe import logs
 from gateway.observe.audit import Audit, AuditEvent
 from gateway.observe.metrics import CONTENT_TYPE, Metrics
@@ -35,6 +34,7 @@ from gateway.operations.readiness import Readiness
 from gateway.operations.realm_checks import RealmChecks
 from gateway.proxy.connection_limits import Network, Runner
 from gateway.proxy.handler import require_strict_parser
+from gateway.services import Services, open_services
 from gateway.settings import key_ring
 from gateway.settings.checks import weakenings
 from gateway.settings.live import Live
@@ -86,9 +86,8 @@ class Watcher:
     """Writes settings changes to audit and log, and closes connections that only the old settings used."""
 
     audit: Audit
-    connections: KeycloakClients | None = None
+    services: Services | None = None
     checks: RealmChecks | None = None
-    _closing: set[asyncio.Task[None]] = field(default_factory=set)
 
     def changed(self, old: Configuration, new: Configuration) -> None:
         """Called when the settings `new` have replaced `old`."""
@@ -101,16 +100,11 @@ class Watcher:
             log.warning("settings_need_a_restart", settings=waiting)
         if old.gateway.log_level != new.gateway.log_level:
             logs.configure(new.gateway.log_level)
-        if self.connections is not None:
-            closing = asyncio.create_task(self.connections.retain(tenant.keycloak for tenant in new.tenants))
-            self._closing.add(closing)
-            closing.add_done_callback(self._closing.discard)
+        if self.services is not None:
+            retaining = self.services.keycloak_clients.retain(tenant.keycloak for tenant in new.tenants)
+            self.services.tasks.start(retaining, "close of unused Keycloak clients")
         if self.checks is not None:
             self.checks.look_again()
-
-    async def closed(self) -> None:
-        """Waits until the connections of replaced settings are closed."""
-        await asyncio.gather(*self._closing, return_exceptions=True)
 
     def rejected(self, diagnostics: tuple[Diagnostic, ...]) -> None:
         """Called when changed settings have errors; the old ones stay in force."""
@@ -142,27 +136,23 @@ async def serve(
     watcher = Watcher(audit)
     live = Live(config, loaded, on_change=watcher.changed, on_rejected=watcher.rejected)
     stopping = _stopping(live, leave)
-    app = build(live.current, ring, audit=audit)
-    watcher.connections = app[CONNECTIONS]
-    watcher.checks = checks = RealmChecks(app[SIGN_IN], app[KEYCLOAK], app[PROFILE], live.current)
-    readiness = Readiness({"store": app[STORE].check, "keycloak": checks.check})
     async with AsyncExitStack() as stack:
-        stack.callback(audit.close)
-        stack.push_async_callback(app[STORE].close)  # also if the start fails before anything is served
-        known = await _known(app[STORE], ring)
-        public = await _listen(app, settings.listen, lambda: live.current().gateway.trusted_proxies)
+        services = await stack.enter_async_context(open_services(live.current, ring, audit=audit))
+        store = services.store
+        watcher.services = services
+        watcher.checks = checks = RealmChecks(services.token_endpoint, services.users, services.profiles, live.current)
+        readiness = Readiness({"store": store.check, "keycloak": checks.check})
+        known = await _known(store, ring)
+        public = await _listen(build(services), settings.listen, lambda: live.current().gateway.trusted_proxies)
         stack.push_async_callback(public.cleanup)
         health = listener.build(
             readiness, metrics.text, CONTENT_TYPE, token=lambda: live.current().gateway.operations_token
         )
         operations = await _listen(health, settings.operations)
         stack.push_async_callback(operations.cleanup)
-        following = asyncio.create_task(live.watch(stopping.asked))
-        looking = asyncio.create_task(checks.follow())
-        asking = asyncio.create_task(_ask_until_known(app[STORE], ring, stopping.asked, known=known))
-        for task in (following, looking, asking):
-            stack.push_async_callback(_ended, task)
-        stack.push_async_callback(watcher.closed)
+        following = await stack.enter_async_context(running(live.watch(stopping.asked)))
+        await stack.enter_async_context(running(checks.follow()))
+        asking = await stack.enter_async_context(running(_ask_until_known(store, ring, stopping.asked, known=known)))
         audit.write(AuditEvent.CONFIGURATION_LOADED, tenant="*", fingerprint=configuration.fingerprint)
         say(f"efcx-gateway listens on {url_of(public)}, operations on {url_of(operations)}")
         await stopping.asked.wait()
@@ -199,12 +189,6 @@ async def _ask_until_known(store: Store, ring: KeyRing, stop: asyncio.Event, *, 
             stop.set()
             raise
         known = True
-
-
-async def _ended(task: "asyncio.Task[None]") -> None:
-    """Ends `task`; suppresses its error, which has already been raised."""
-    with suppress(Exception):
-        await end(task)
 
 
 async def _listen(

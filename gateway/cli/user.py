@@ -1,4 +1,4 @@
-"""Implements `efcx-gateway user …`: helps users who lost their second factor.
+"""The commands `efcx-gateway user …`: help a user who lost their second factor.
 
 The commands use the store and the realm of a running gateway. So they need its settings, its key ring, and a store that
 several processes share.
@@ -11,22 +11,18 @@ from pathlib import Path
 
 import typer
 
-from gateway.crypto.sealing import Sealer
-from gateway.crypto.signing import Signer
+from gateway.crypto.sealing import KeyRing
 from gateway.domain.configuration import Configuration
 from gateway.domain.errors import Misconfigured
 from gateway.domain.ports import SystemClock, SystemRandom
-from gateway.keycloak.clients import KeycloakClients
-from gateway.keycloak.users import Users
+from gateway.domain.tenant import Tenant
 from gateway.observe import logs
-from gateway.observe.audit import Audit, AuditEvent
+from gateway.observe.audit import AuditEvent
 from gateway.second_factor import admin_codes
-from gateway.second_factor.admin_codes import AdminCode, AdminCodes
 from gateway.second_factor.factors import admin_code
+from gateway.services import open_services
 from gateway.settings import key_ring
 from gateway.settings.load import load
-from gateway.store.factory import open_store
-from gateway.store.records import Records
 
 
 def code(config: Path, tenant_id: str, username: str, *, as_json: bool, by: str | None) -> int:
@@ -36,57 +32,50 @@ def code(config: Path, tenant_id: str, username: str, *, as_json: bool, by: str 
         for diagnostic in loaded.errors:
             typer.echo(str(diagnostic), err=True)
         return 1
-    logs.configure(loaded.configuration.gateway.log_level)  # to standard error, because standard output is the code
-    if loaded.configuration.gateway.store.in_memory:
+    settings = loaded.configuration.gateway
+    logs.configure(settings.log_level)  # to standard error, because standard output is the code
+    if settings.store.in_memory:
         raise Misconfigured("store", "memory:// is not shared with this command; codes need Redis or Valkey")
-    return asyncio.run(_code(loaded.configuration, config, tenant_id, username, as_json=as_json, by=by))
-
-
-async def _code(
-    configuration: Configuration, config: Path, tenant_id: str, username: str, *, as_json: bool, by: str | None
-) -> int:
-    tenant, settings = configuration.tenant(tenant_id), configuration.gateway
+    tenant = loaded.configuration.tenant(tenant_id)
     if tenant is None:
-        known = ", ".join(t.id for t in configuration.tenants)
-        typer.echo(f"efcx-gateway: no tenant {tenant_id}; configured tenants: {known}", err=True)
-        return 1
+        known = ", ".join(t.id for t in loaded.configuration.tenants)
+        return _refused(f"no tenant {tenant_id}; configured tenants: {known}")
     if not tenant.policy.admin_codes and not tenant.policy.registration.needs_admin_code:
-        typer.echo(f"efcx-gateway: {tenant_id} accepts no administrator's codes (twoFAConfigs.adminCodes)", err=True)
-        return 1
-    clock, random = SystemClock(), SystemRandom()
-    ring, _ = key_ring.for_start(settings, config, clock, random)
-    store, connections = open_store(settings.store, clock), KeycloakClients()
-    audit = Audit(clock, Path(settings.audit_file) if settings.audit_file else None)
-    try:
-        account = await Users(connections).find(tenant.keycloak, username)
-        if account is None:
-            typer.echo(f"efcx-gateway: no user {username} in realm {tenant.keycloak.realm}", err=True)
-            return 1
-        records = Records(
-            store=store,
-            sealer=Sealer(ring, admin_codes.RECORD, random),
-            clock=clock,
-            name=admin_codes.RECORD,
-            of=AdminCode,
-        )
-        codes = AdminCodes(records, Signer(ring, admin_codes.PURPOSE), clock, random)
-        issuer = by or getpass.getuser()
-        made = await codes.issue(tenant.id, account.user.id, issuer)
-        audit.write(
-            AuditEvent.ADMIN_CODE_ISSUED,
-            tenant=tenant.id,
-            user_id=account.user.id,
-            username=account.user.username,
-            by=f"command line: {issuer}",
-        )
-    finally:
-        await connections.close()
-        await store.close()
-        audit.close()
+        return _refused(f"{tenant_id} accepts no administrator's codes (twoFAConfigs.adminCodes)")
+    ring, _ = key_ring.for_start(settings, config, SystemClock(), SystemRandom())
+    made = asyncio.run(_issue(loaded.configuration, ring, tenant, username, by))
+    if made is None:
+        return _refused(f"no user {username} in realm {tenant.keycloak.realm}")
+    found, new = made
     minutes = int(admin_codes.LIFE // 60)
     if as_json:
-        typer.echo(json.dumps({"username": account.user.username, "code": made, "minutes": minutes}))
+        typer.echo(json.dumps({"username": found, "code": new, "minutes": minutes}))
         return 0
-    typer.echo(f"{account.user.username}: {admin_code.shown(made)}")
+    typer.echo(f"{found}: {admin_code.shown(new)}")
     typer.echo(f"valid for {minutes} minutes and one use; replaces any earlier code", err=True)
     return 0
+
+
+async def _issue(
+    configuration: Configuration, ring: KeyRing, tenant: Tenant, username: str, by: str | None
+) -> tuple[str, str] | None:
+    """The user's name at Keycloak and their new code; None when there is no such user."""
+    async with open_services(lambda: configuration, ring) as services:
+        account = await services.users.find(tenant.keycloak, username)
+        if account is None:
+            return None
+        user, issuer = account.user, by or getpass.getuser()
+        made = await services.admin_codes.issue(tenant.id, user.id, issuer)
+        services.audit.write(
+            AuditEvent.ADMIN_CODE_ISSUED,
+            tenant=tenant.id,
+            user_id=user.id,
+            username=user.username,
+            by=f"command line: {issuer}",
+        )
+        return user.username, made
+
+
+def _refused(why: str) -> int:
+    typer.echo(f"efcx-gateway: {why}", err=True)
+    return 1

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
-from gateway.crypto.sealing import KeyRing, Sealer
 from gateway.demo import identity_provider, sample_apps
 from gateway.demo.identity_provider import Realm, StandInClient, StandInUser
 from gateway.demo.inbox import LOOPBACK, Inbox
@@ -23,14 +22,10 @@ from gateway.domain.enrolment import Enrolment, EnrolmentSet
 from gateway.domain.policy import FactorKind
 from gateway.domain.ports import Clock, Random, SystemRandom
 from gateway.domain.tenant import Tenant
-from gateway.keycloak.clients import KeycloakClients
-from gateway.keycloak.profile import UserProfiles
 from gateway.keycloak.user_profile_schema import WANTED
 from gateway.second_factor.enrolments import Enrolments
 from gateway.second_factor.factors import backup_code
 from gateway.second_factor.factors.totp import SECRET_BYTES
-from gateway.store.locks import StoreLock
-from gateway.store.memory import MemoryStore
 
 SIGN_IN, SERVICE = "gateway-login", "gateway-service"
 
@@ -138,27 +133,11 @@ async def serving(app: web.Application) -> AsyncIterator[str]:
         await runner.cleanup()
 
 
-async def register(tenant: Tenant, around: Dependencies, ring: KeyRing, clock: Clock) -> None:
-    """Write the sealed sets of the users who count as registered, as the gateway itself would."""
-    random = SystemRandom()
-    store = MemoryStore(clock)
-    connections = KeycloakClients()
-    enrolments = Enrolments(
-        profile=UserProfiles(connections),
-        store=store,
-        sets=Sealer(ring, "enrolments", random),
-        guards=Sealer(ring, "guards", random),
-        lock=StoreLock(store, clock, random),
-        clock=clock,
-        on_unguarded=lambda _tenant, _user: None,
-    )
-    try:
-        for person in around.people[tenant.id]:
-            kept: EnrolmentSet | None = EnrolmentSet()
-            for enrolment in person.enrolments:
-                assert kept is not None  # noqa: S101 - nobody else writes these sets yet
-                codes = () if kept.enrolments else person.backup_codes
-                kept = await enrolments.add(tenant, person.user.id, kept, enrolment, codes)
-    finally:
-        await connections.close()
-        await store.close()
+async def register(tenant: Tenant, around: Dependencies, enrolments: Enrolments) -> None:
+    """Write the enrolments of the users who are enrolled from the start, as the gateway itself would."""
+    for person in around.people[tenant.id]:
+        kept: EnrolmentSet | None = EnrolmentSet()
+        for enrolment in person.enrolments:
+            assert kept is not None  # noqa: S101 - nothing else writes these enrolments yet
+            codes = () if kept.enrolments else person.backup_codes
+            kept = await enrolments.add(tenant, person.user.id, kept, enrolment, codes)

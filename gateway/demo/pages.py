@@ -14,14 +14,16 @@ import pyotp
 from aiohttp import hdrs, web
 from jinja2 import Environment
 
-from gateway.app import STORE
-from gateway.demo.admin_codes import MINUTES, DemoAdminCodes
 from gateway.demo.inbox import Inbox
 from gateway.demo.loopback import is_loopback
 from gateway.demo.sample_apps import templates
 from gateway.domain.ports import Clock
+from gateway.second_factor.admin_codes import LIFE, AdminCodes
+from gateway.second_factor.factors import admin_code
 from gateway.second_factor.factors.totp import INTERVAL
 from gateway.web.protections import InvalidForm, read_fields
+
+MINUTES = int(LIFE // 60)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,14 +88,14 @@ class DemoPages:
         inbox: Inbox,
         prefix: str,
         clock: Clock,
-        administrator: DemoAdminCodes,
+        admin_codes: AdminCodes,
     ) -> None:
         self._sites = sites
         self._apps = apps
         self._inbox = inbox
         self._prefix = prefix
         self._clock = clock
-        self._administrator = administrator
+        self._admin_codes = admin_codes
         self._environment: Environment = templates()
 
     def routes(self) -> tuple[web.RouteDef, ...]:
@@ -130,7 +132,7 @@ class DemoPages:
         user_id = dict(site.ids).get(username)
         if user_id is None:
             raise web.HTTPNotFound
-        code = await self._administrator.code(request.app[STORE], site.tenant_id, user_id)
+        code = admin_code.shown(await self._admin_codes.issue(site.tenant_id, user_id, "the demo's page"))
         if "text/html" in request.headers.get(hdrs.ACCEPT, ""):
             return self._render(site, made=(username, code))
         return web.json_response({"username": username, "code": code, "minutes": MINUTES}, headers=_HEADERS)

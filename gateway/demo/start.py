@@ -17,7 +17,6 @@ from aiohttp import web
 from gateway.app import build
 from gateway.crypto.sealing import KEY_BYTES, Key, KeyRing
 from gateway.demo import sample_apps
-from gateway.demo.admin_codes import DemoAdminCodes
 from gateway.demo.configuration import Options, configure, origin
 from gateway.demo.dependencies import Dependencies, dependencies, register
 from gateway.demo.inbox import LOOPBACK
@@ -25,29 +24,28 @@ from gateway.demo.loopback import NAMES, loopback_only
 from gateway.demo.pages import DemoApp, DemoPages, DemoPhone, DemoSite, DemoUser
 from gateway.demo.tenants import DemoTenant
 from gateway.domain.configuration import Configuration
-from gateway.domain.ports import Clock, SystemClock, SystemRandom
+from gateway.domain.ports import Clock, SystemClock
 from gateway.observe import logs
 from gateway.proxy.connection_limits import Runner
 from gateway.proxy.handler import server_options
 from gateway.second_factor.factors import backup_code
+from gateway.services import Services, open_services
 
 __all__ = ["Options", "fault_of", "main", "run", "serve_gateway"]
 
-Serve = Callable[[Configuration, KeyRing, Sequence[web.RouteDef], Callable[[], None]], Awaitable[None]]
+Serve = Callable[[Services, Sequence[web.RouteDef], Callable[[], None]], Awaitable[None]]
 """Serves the gateway until it is told to end, and says when it is ready."""
 
 
-async def serve_gateway(
-    configuration: Configuration, ring: KeyRing, routes: Sequence[web.RouteDef], ready: Callable[[], None]
-) -> None:
+async def serve_gateway(services: Services, routes: Sequence[web.RouteDef], ready: Callable[[], None]) -> None:
     """The same gateway that `serve` runs, on loopback, until SIGINT or SIGTERM."""
-    app = build(lambda: configuration, ring, extra_routes=routes)
+    app = build(services, routes)
     app.middlewares.insert(0, loopback_only)
     runner = Runner(app, **server_options())
     await runner.setup()
     loop, ended, signals = asyncio.get_running_loop(), asyncio.Event(), (signal.SIGINT, signal.SIGTERM)
     try:
-        await web.TCPSite(runner, LOOPBACK, configuration.gateway.listen.port).start()
+        await web.TCPSite(runner, LOOPBACK, services.configuration().gateway.listen.port).start()
         for number in signals:
             loop.add_signal_handler(number, ended.set)
         ready()
@@ -65,27 +63,27 @@ async def run(options: Options, serve: Serve = serve_gateway, say: Callable[[str
         say(fault)
         return 2
     clock = SystemClock()
-    ring = new_ring(clock)
     say("starting the identity provider, the inbox and the sample apps")
     async with dependencies(clock) as around:
         configuration = configure(options, around)
-        for tenant in configuration.tenants:
-            await register(tenant, around, ring, clock)
         sites = sites_of(options, around, configuration)
-        pages = DemoPages(
-            sites=sites,
-            apps=apps_of(options),
-            inbox=around.inbox,
-            prefix=configuration.gateway.prefix,
-            clock=clock,
-            administrator=DemoAdminCodes(ring, clock, SystemRandom()),
-        )
 
         def ready() -> None:
             for line in introduction(options, sites):
                 say(line)
 
-        await serve(configuration, ring, pages.routes(), ready)
+        async with open_services(lambda: configuration, new_ring(clock), clock=clock) as services:
+            for tenant in configuration.tenants:
+                await register(tenant, around, services.enrolments)
+            pages = DemoPages(
+                sites=sites,
+                apps=apps_of(options),
+                inbox=around.inbox,
+                prefix=configuration.gateway.prefix,
+                clock=clock,
+                admin_codes=services.admin_codes,
+            )
+            await serve(services, pages.routes(), ready)
     return 0
 
 

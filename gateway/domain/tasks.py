@@ -1,16 +1,49 @@
-"""How a task ends when it is cancelled, although a library may lose the cancellation.
+"""Background tasks, and how they end when they are cancelled although a library may lose the cancellation.
 
 `asyncio.wait_for` of Python 3.11 returns the result, and drops the cancellation, when both happen in one turn of the
 loop (https://github.com/python/cpython/issues/86296; 3.12 does not). redis-py waits that way. A task that lost its
-cancellation and then waits for the next message waits for ever.
+cancellation and then waits for the next message never ends.
 """
 
 import asyncio
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine
+from contextlib import asynccontextmanager, suppress
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
 
+T = TypeVar("T")
 AGAIN = 1.0
 """Seconds until a task that has not ended is cancelled once more."""
+
+
+class BackgroundTasks:
+    """Tasks of one process that no request waits for.
+
+    An error that one of them raises is logged by asyncio with the name of the task.
+    """
+
+    def __init__(self) -> None:
+        self._running: set[asyncio.Task[Any]] = set()
+
+    def __len__(self) -> int:
+        return len(self._running)
+
+    def start(self, work: Coroutine[Any, Any, T], name: str) -> asyncio.Task[T]:
+        """Begin `work`, and keep it from the garbage collector until it has ended."""
+        task = asyncio.create_task(work, name=name)
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+        return task
+
+    async def close(self, timeout: float) -> None:
+        """Give what runs `timeout` seconds to end, and cancel the rest. Returns when nothing runs."""
+        try:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(timeout):
+                    while self._running:
+                        await asyncio.wait(self._running)
+        finally:
+            await _cancelled(lambda: self._running)
 
 
 async def end(task: "asyncio.Task[Any]") -> None:
@@ -18,11 +51,26 @@ async def end(task: "asyncio.Task[Any]") -> None:
 
     A cancellation of the caller passes, unlike with `suppress(CancelledError)` around `await task`.
     """
-    while not task.done():
-        task.cancel()
-        await asyncio.wait((task,), timeout=AGAIN)
+    await _cancelled(lambda: () if task.done() else (task,))
     if not task.cancelled():
         task.result()
+
+
+async def _cancelled(left: Callable[[], Collection["asyncio.Task[Any]"]]) -> None:
+    while tasks := tuple(left()):
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks, timeout=AGAIN)
+
+
+@asynccontextmanager
+async def running(work: Coroutine[Any, Any, T]) -> AsyncIterator[asyncio.Task[T]]:
+    """Runs `work` beside the block, and ends it with the block. Raises what `work` raised."""
+    task = asyncio.create_task(work)
+    try:
+        yield task
+    finally:
+        await end(task)
 
 
 class CancellationKept:

@@ -1,15 +1,16 @@
-"""Queues password grants, one at a time for each user name over all replicas, and a limited number in total.
+"""Gives turns to the password grants at Keycloak.
 
-Keycloak rejects parallel logins of one user even with the correct password (measured), and each grant costs it 0.1 CPU
-seconds. The operator sets the numbers. The queue guarantees:
+Keycloak rejects parallel logins of one user even with the right password (measured), and each costs it 0.1 CPU
+seconds. So one grant at a time runs for each user name, over all replicas, and a limited number in all. The operator
+sets the numbers. The promises:
 
-- An attacker cannot block a user by typing their name. The number of waiting requests per name is limited, in total
-  and per client address, and addresses take turns. A browser in which the user finished a login before uses a separate
-  lane with priority.
-- Many users behind one address do not wait for each other, because the limits are per name.
-- A request that gets no turn in time receives `Busy`.
-- A name rests for a moment after each turn. Keycloak still counts a login just after its response, and rejects the
-  next one meanwhile (measured: one correct password in a hundred without a pause; none in 2,300 after 20 ms).
+- An attacker who types a user's name does not stall that user: a limited number of logins wait for a name, of one
+  client address and of all, and addresses take turns. A browser in which the user finished a login before has a lane
+  of its own that has priority.
+- Many users behind one address do not wait for each other: the rule is for each name.
+- No login waits for ever: one that has no turn in time gets `Busy`.
+- A name rests for a moment after each turn: Keycloak still counts a login when its answer is out already, and rejects
+  one that follows at once (measured: one right password in a hundred right after another; none in 2,300 after 20 ms).
 """
 
 import asyncio
@@ -21,13 +22,12 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 
 from gateway.domain import errors
+from gateway.domain.configuration import OperatorLimits
 from gateway.domain.ports import Clock, Lock
+from gateway.domain.tasks import BackgroundTasks
 
-PER_ADDRESS = 2
-PER_NAME = 5
-AT_ONCE = 20
 REST = 0.1
-"""Seconds between two turns of one name. The request that had the turn does not wait for them."""
+"""Seconds between two turns of one name. A login that had the turn does not wait for them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,39 +43,30 @@ class Turn:
 
 
 class GrantQueue:
-    """The queues of one process; `lock` excludes other replicas. Times in seconds.
+    """The lines of one process; `lock` keeps replicas apart.
 
-    At most `per_name` requests wait for a name in each lane, and `per_address` of one client address. `patience` limits
-    the wait for a name, `shed_after` the wait for one of the `at_once` places. `rest` waits between turns of a name.
+    `shed_after` is the time in seconds to wait for one of the places of all names. `rest` waits between two turns of a
+    name.
     """
 
     def __init__(
         self,
         lock: Lock,
         clock: Clock,
+        tasks: BackgroundTasks,
+        limits: OperatorLimits,
         *,
-        per_name: int = PER_NAME,
-        per_address: int = PER_ADDRESS,
-        at_once: int = AT_ONCE,
-        patience: float = 15.0,
         shed_after: float = 2.0,
         rest: Callable[[], Awaitable[None]] = lambda: asyncio.sleep(REST),
     ) -> None:
         self._lock = lock
         self._clock = clock
-        self._per_name = per_name
-        self._per_address = per_address
-        self._patience = patience
+        self._limits = limits
         self._shed_after = shed_after
         self._rest = rest
-        self._resting: set[asyncio.Task[None]] = set()
+        self._tasks = tasks
         self._names: dict[tuple[str, str], _Line] = {}
-        self._places = _Line(at_once)
-
-    @property
-    def names_remembered(self) -> int:
-        """The number of names with a turn or a waiting request; 0 without traffic."""
-        return len(self._names)
+        self._places = _Line(limits.grants_at_once)
 
     @asynccontextmanager
     async def turn(
@@ -96,20 +87,11 @@ class GrantQueue:
                 yield turn
             finally:
                 if isinstance(turn, Turn):
-                    self._let_rest(held.pop_all())
+                    self._tasks.start(self._let_rest(held.pop_all()), "rest of a user name")
 
-    async def close(self) -> None:
-        """Wait until no name rests, so that every turn is released."""
-        await asyncio.gather(*self._resting, return_exceptions=True)
-
-    def _let_rest(self, held: AsyncExitStack) -> None:
-        async def rest() -> None:
-            async with held:
-                await self._rest()
-
-        task = asyncio.create_task(rest())
-        self._resting.add(task)
-        task.add_done_callback(self._resting.discard)
+    async def _let_rest(self, held: AsyncExitStack) -> None:
+        async with held:
+            await self._rest()
 
     async def _enter(
         self,
@@ -121,21 +103,21 @@ class GrantQueue:
         *,
         longest: float,
     ) -> Turn | Busy:
-        line = self._names.setdefault(name, _Line(1))
+        limits, line = self._limits, self._names.setdefault(name, _Line(1))
         held.callback(self._forget, name, line)
-        if line.is_full(client_address, known, self._per_name, self._per_address):
+        if line.is_full(client_address, known, limits.grants_per_user_waiting, limits.grants_per_user_and_client):
             return self._busy()
         try:
-            async with asyncio.timeout(self._patience):
+            async with asyncio.timeout(limits.grant_wait):
                 await line.enter(client_address, known)
                 held.callback(line.leave)
-                hold = self._lock.hold(_lock_name(name), wait=self._patience, ttl=longest + 10)
+                hold = self._lock.hold(_lock_name(name), wait=limits.grant_wait, ttl=longest + 10)
                 await held.enter_async_context(hold)
             async with asyncio.timeout(self._shed_after):
                 await self._places.enter(client_address, known)
                 place.callback(self._places.leave)
         except (TimeoutError, errors.Conflict):
-            await held.aclose()  # now, because the caller must not keep others waiting while it reports "busy"
+            await held.aclose()  # now: a login that shows "busy" to its user must not keep others waiting
             return self._busy()
         return Turn()
 
@@ -159,7 +141,7 @@ def _lock_name(name: tuple[str, str]) -> str:
 
 @dataclass(slots=True)
 class _Line:
-    """A number of places and the requests that wait for one: known browsers first, then one of each address in turn."""
+    """A number of places, and the logins that wait for one: known browsers first, then one of each address in turn."""
 
     free: int
     taken: int = 0

@@ -75,10 +75,10 @@ class RefreshUnknown:
 class TokenEndpoint:
     """Grants of the tenants' sign-in clients."""
 
-    def __init__(self, connections: KeycloakClients, clock: Clock, verifier: Verifier | None = None) -> None:
+    def __init__(self, connections: KeycloakClients, clock: Clock) -> None:
         self._connections = connections
         self._clock = clock
-        self._verifier = verifier or Verifier(connections)
+        self._verifier = Verifier(connections)
 
     async def check(self, access: KeycloakAccess) -> None:
         """Check the client and its secret, which Keycloak verifies before it looks at a refresh token.
@@ -116,7 +116,7 @@ class TokenEndpoint:
         return Granted(tokens, claims.user)
 
     async def refresh(self, access: KeycloakAccess, tokens: Tokens) -> Tokens | SessionEnded | RefreshUnknown:
-        """New tokens for a session. Only `invalid_grant` is `SessionEnded`; every other failure is raised and ends nothing.
+        """New tokens for a session. Only `invalid_grant` is `SessionEnded`; other failures are raised and end nothing.
 
         Never call it twice at once for one session: with rotation, that ends the session at Keycloak (measured).
         """

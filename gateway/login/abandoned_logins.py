@@ -6,10 +6,13 @@ session of a login that is dead, and notes again one that moved on. The note out
 while longer than it counts.
 """
 
+import asyncio
 import json
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
+
+import structlog
 
 from gateway.domain.configuration import Configuration
 from gateway.domain.errors import GatewayError
@@ -28,6 +31,9 @@ LOOK_BACK = int(login_records.REAPED_WITHIN // MINUTE)
 """Minutes: a replica that was away for so long still finds what the records are kept for."""
 MOST = 100_000
 KEPT = 7200.0
+LOOK_EVERY = 30.0
+"""Seconds between two looks of one replica."""
+log = structlog.get_logger(__name__)
 
 
 @dataclass(slots=True)
@@ -49,6 +55,17 @@ class AbandonedLogins:
         due = login_records.counts_until(login, limits)
         value = json.dumps([tenant.id, login.tag, login.key]).encode()
         await self.store.append(_key(int(due // MINUTE) + 1), value, MOST, KEPT + max(0.0, due - self.clock.now()))
+
+    async def look_for_ever(self) -> None:
+        """Look now and then, until cancelled."""
+        while True:
+            await asyncio.sleep(LOOK_EVERY)
+            try:
+                await self.look()
+            except GatewayError as error:
+                log.warning("abandoned_logins_not_ended", what=error.what)
+            except Exception:  # the next look may be another; without one, no dead login would ever be ended
+                log.exception("abandoned_logins_not_ended")
 
     async def look(self) -> int:
         """Look at every login noted for the last minutes; how many Keycloak sessions were ended."""

@@ -19,6 +19,7 @@ from gateway.domain.enrolment import EnrolmentSet
 from gateway.domain.errors import GatewayError
 from gateway.domain.policy import FactorKind
 from gateway.domain.ports import Clock
+from gateway.domain.tasks import BackgroundTasks
 from gateway.login.challenge_context import ChallengeContexts
 from gateway.login.record import Login
 from gateway.login.reports import Reports
@@ -64,8 +65,9 @@ class AccountChangeMails:
     reports: Reports
     pace: SendRate
     clock: Clock
+    tasks: BackgroundTasks
     wait: Callable[[float], Awaitable[None]] = asyncio.sleep
-    _tasks: set[asyncio.Task[None]] = field(default_factory=set)
+    _waiting: int = 0
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def tell(
@@ -75,14 +77,18 @@ class AccountChangeMails:
         to = addresses_to_tell(login, change, sets)
         if not to or login.policy.method(FactorKind.EMAIL) is None:
             return
-        if len(self._tasks) >= MOST:
+        if self._waiting >= MOST:
             log.warning(
                 "account_change_not_mailed", why="too many wait", tenant=visit.tenant.id, reference=visit.reference
             )
             return
-        task = asyncio.create_task(self._tell(visit, login, change, to))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._waiting += 1
+        self.tasks.start(self._tell(visit, login, change, to), "mail of an account change").add_done_callback(
+            self._done
+        )
+
+    def _done(self, _task: asyncio.Task[None]) -> None:
+        self._waiting -= 1
 
     async def _tell(self, visit: LoginRequest, login: Login, change: AccountChange, to: tuple[str, ...]) -> None:
         about = self.proofs.about(visit, login, FactorKind.EMAIL)

@@ -9,32 +9,20 @@ import asyncio
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Protocol
 
 import structlog
 
 from gateway.domain.configuration import Configuration
 from gateway.domain.errors import GatewayError, Misconfigured, Unreachable
-from gateway.domain.tenant import KeycloakAccess, Tenant
+from gateway.domain.tenant import Tenant
+from gateway.keycloak.profile import UserProfiles
+from gateway.keycloak.token_endpoint import TokenEndpoint
+from gateway.keycloak.users import Users
 
 EVERY = 60.0
 """Seconds between two checks without a readiness request."""
 
 log = structlog.get_logger(__name__)
-
-
-class Client(Protocol):
-    """A Keycloak client: it signs users in (`keycloak.sign_in.SignIn`) or administers them (`keycloak.users.Users`)."""
-
-    async def check(self, access: KeycloakAccess) -> None:
-        """Returns if the client can do its work; raises `GatewayError` if not."""
-
-
-class Declarations(Protocol):
-    """The storage of enrolments (`keycloak.profile.Profile`)."""
-
-    async def check_declared(self, access: KeycloakAccess) -> tuple[str, ...]:
-        """The problems of the realm's user profile, each with its fix."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +38,15 @@ class RealmChecks:
     """The checks of all tenants of the configuration in force."""
 
     def __init__(
-        self, sign_in: Client, users: Client, profile: Declarations, configuration: Callable[[], Configuration]
+        self,
+        token_endpoint: TokenEndpoint,
+        users: Users,
+        profiles: UserProfiles,
+        configuration: Callable[[], Configuration],
     ) -> None:
-        self._sign_in = sign_in
+        self._token_endpoint = token_endpoint
         self._users = users
-        self._profile = profile
+        self._profiles = profiles
         self._configuration = configuration
         self._told: dict[str, Finding] = {}
         self._again = asyncio.Event()
@@ -96,14 +88,14 @@ class RealmChecks:
     async def _of(self, tenant: Tenant) -> Finding:
         access, missing = tenant.keycloak, []
         try:
-            await self._sign_in.check(access)
+            await self._token_endpoint.check(access)
         except Unreachable as error:
             return Finding(tenant.id, access.realm, (str(error),))
         except GatewayError as error:
             missing.append(str(error))
         try:
             await self._users.check(access)
-            missing.extend(await self._profile.check_declared(access))
+            missing.extend(await self._profiles.check_declared(access))
         except GatewayError as error:
             missing.append(str(error))
         return Finding(tenant.id, access.realm, tuple(missing))

@@ -51,10 +51,6 @@ class ProblemResponder(Protocol):
         """`extra` stands beside `problem` in JSON; `cause` goes to the log only; `as_json`: JSON whatever is asked."""
 
 
-TokenCookie = Callable[[Tenant, Session], str | None]
-"""The `Set-Cookie` value of the tenant's token cookie; None when the token does not fit."""
-
-
 class Admission:
     """Decides about every request on an app path."""
 

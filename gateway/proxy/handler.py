@@ -16,9 +16,10 @@ from gateway.domain.errors import GatewayError, Misconfigured
 from gateway.domain.ports import Clock
 from gateway.domain.problem import Problem
 from gateway.domain.session import Session
+from gateway.domain.tasks import BackgroundTasks
 from gateway.domain.tenant import Tenant
 from gateway.proxy import headers, routing, service_worker_scripts
-from gateway.proxy.admission import Admission, ProblemResponder, Sessions, Streams, TokenCookie
+from gateway.proxy.admission import Admission, ProblemResponder, Sessions, Streams
 from gateway.proxy.authorization import (
     AnswerPreflight,
     Decision,
@@ -143,20 +144,19 @@ class ProxyHandler:
         sessions: Sessions,
         streams: Streams,
         respond: ProblemResponder,
-        token_cookie: TokenCookie,
         clock: Clock,
         pool: UpstreamPool,
+        tasks: BackgroundTasks,
         websockets_per_session: int = PER_SESSION,
     ) -> None:
         self._admission = Admission(sessions)
         self._sessions = sessions
         self._streams = streams
         self._respond = respond
-        self._token_cookie = token_cookie
         self._clock = clock
         self._forwarder = Forwarder(pool)
         self._websockets = WebSockets(pool, clock, per_session=websockets_per_session)
-        self._reports: set[asyncio.Task[None]] = set()
+        self._tasks = tasks
 
     def add_to(self, app: web.Application) -> None:
         """Take every path that no route added before takes."""
@@ -249,8 +249,8 @@ class ProxyHandler:
         """A browser whose token cookie is not the session's token gets the right one with this answer."""
         if session is None or cookies.read(checked.all("cookie"), tenant.token_cookie.name) == session.tokens.access:
             return ()
-        cookie = self._token_cookie(tenant, session)
-        return (("Set-Cookie", cookie),) if cookie else ()
+        cookie = cookies.token(tenant, session, self._clock.now())
+        return () if isinstance(cookie, cookies.TooLarge) else (("Set-Cookie", cookie),)
 
     def _closing_with(self, session: Session) -> Callable[[Callable[[], None]], Callable[[], None]]:
         """Streams end with their session: when told, and at its absolute end."""
@@ -269,9 +269,7 @@ class ProxyHandler:
         return closing
 
     def _report_use(self, session: Session) -> None:
-        task = asyncio.create_task(self._used(session))
-        self._reports.add(task)
-        task.add_done_callback(self._reports.discard)
+        self._tasks.start(self._used(session), "use of a WebSocket")
 
     async def _used(self, session: Session) -> None:
         try:

@@ -18,7 +18,6 @@ import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, replace
-from typing import Protocol
 
 import structlog
 from pydantic import TypeAdapter, ValidationError
@@ -28,7 +27,9 @@ from gateway.domain.enrolment import Enrolment, EnrolmentSet
 from gateway.domain.errors import Conflict, GatewayError, Unreachable
 from gateway.domain.policy import FactorKind
 from gateway.domain.ports import Clock, Lock
-from gateway.domain.tenant import KeycloakAccess, Tenant
+from gateway.domain.tenant import Tenant
+from gateway.keycloak.profile import UserProfiles
+from gateway.observe.audit import Audit, AuditEvent
 from gateway.store.protocol import Store
 
 GUARD_LIFE = 400 * 86400.0
@@ -40,16 +41,6 @@ CALLS = 5
 LOCK_MARGIN = 5.0
 _SET = TypeAdapter(EnrolmentSet)
 log = structlog.get_logger(__name__)
-
-
-class UserProfilesPort(Protocol):
-    """The attribute of one user in Keycloak (`keycloak.profile`)."""
-
-    async def read(self, access: KeycloakAccess, user_id: str) -> str | None:
-        """The sealed text, or None when the user has none."""
-
-    async def write(self, access: KeycloakAccess, user_id: str, sealed: str, expected: str | None) -> None:
-        """Replace exactly `expected`, read back; raises `Conflict`, `Unreachable`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,18 +60,18 @@ class Guard:
 
 
 class Enrolments:
-    """Reads and writes sealed sets. `on_unguarded(tenant, user_id)` hears of a set accepted without a guard."""
+    """Reads and writes sealed sets. A set that is accepted without a guard is audited."""
 
     def __init__(
         self,
         *,
-        profile: UserProfilesPort,
+        profile: UserProfiles,
         store: Store,
         sets: Sealer,
         guards: Sealer,
         lock: Lock,
         clock: Clock,
-        on_unguarded: Callable[[Tenant, str], None],
+        audit: Audit,
     ) -> None:
         self._profile = profile
         self._store = store
@@ -88,7 +79,7 @@ class Enrolments:
         self._guards = guards
         self._lock = lock
         self._clock = clock
-        self._on_unguarded = on_unguarded
+        self._audit = audit
 
     async def read(self, tenant: Tenant, user_id: str) -> EnrolmentSet | Tampered:
         """The user's registrations, judged against the guard. Raises `Unreachable`, `Refused`."""
@@ -205,7 +196,7 @@ class Enrolments:
         if opened is None:
             return Tampered("unopenable"), sealed
         if guard is None:
-            self._on_unguarded(tenant, user_id)
+            self._audit.write(AuditEvent.ENROLMENT_UNGUARDED, tenant=tenant.id, user_id=user_id)
         elif opened.version < guard.version:
             return Tampered("older"), sealed
         elif opened.version == guard.version and _hash(sealed) != guard.hash:

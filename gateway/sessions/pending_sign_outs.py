@@ -1,8 +1,8 @@
-"""Completes sign-outs for which the store did not respond.
+"""Ends a session whose user signed out while the store did not answer, as soon as the store answers.
 
-The gateway clears the browser's cookies in any case. This replica rejects the session at once, and retries until the
-store confirms the deletion. Only this process remembers the sign-out: if the process ends first, the session stays in
-the store until its idle limit, although no browser has its cookie any more.
+The gateway cleans the user's browser at once. This replica rejects the session from then on, and tries to end it
+everywhere until the store has taken that. Only this process knows of it: when the process ends first, the session
+lives to its idle limit, and no browser has its cookie.
 """
 
 import asyncio
@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
 from gateway.domain import errors
+from gateway.domain.tasks import BackgroundTasks
 from gateway.sessions.session_key import SessionKey
 
 FIRST_PAUSE, LAST_PAUSE = 0.2, 30.0
@@ -19,18 +20,19 @@ FIRST_PAUSE, LAST_PAUSE = 0.2, 30.0
 class PendingSignOuts:
     """The sessions whose end the store has not confirmed yet."""
 
-    def __init__(self) -> None:
-        self._tasks: dict[SessionKey, asyncio.Task[None]] = {}
+    def __init__(self, tasks: BackgroundTasks) -> None:
+        self._tasks = tasks
+        self._places: set[SessionKey] = set()
 
     def __contains__(self, place: SessionKey) -> bool:
-        """Whether the session at `place` was signed out here and is not yet removed from the store."""
-        return place in self._tasks
+        """Whether the user signed out of the session at `place`."""
+        return place in self._places
 
     def begin(self, place: SessionKey, end: Callable[[], Awaitable[object]], longest: float) -> None:
-        """Retry `end` until the store responds; after `longest` seconds the session has expired anyway."""
-        task = asyncio.create_task(self._until_ended(end, longest))
-        self._tasks[place] = task
-        task.add_done_callback(lambda _: self._tasks.pop(place, None))
+        """Try `end` until the store answers; after `longest` seconds the session is over anyway."""
+        self._places.add(place)
+        task = self._tasks.start(self._until_ended(end, longest), "sign-out")
+        task.add_done_callback(lambda _: self._places.discard(place))
 
     async def _until_ended(self, end: Callable[[], Awaitable[object]], longest: float) -> None:
         pause = FIRST_PAUSE

@@ -7,18 +7,20 @@ continues with the old token while that is valid. After that, requests fail with
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import structlog
 
 from gateway.domain import errors
 from gateway.domain.ports import Clock, Lock
-from gateway.domain.secret import Secret
 from gateway.domain.session import Tokens
+from gateway.domain.tasks import BackgroundTasks
 from gateway.domain.tenant import Tenant
+from gateway.keycloak.token_endpoint import RefreshUnknown, SessionEnded, TokenEndpoint
 from gateway.sessions.cache import SessionRecord
+from gateway.sessions.revocation import Revocation
 from gateway.sessions.session_key import SessionKey
 from gateway.store.records import Records
 
@@ -33,25 +35,6 @@ SAVE_PAUSES = (0.05, 0.2, 0.5)
 _log = structlog.get_logger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class SessionEnded:
-    """Keycloak answered `invalid_grant`: the session has ended there. `detail` is its description."""
-
-    detail: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class RefreshUnknown:
-    """Keycloak replaced the refresh token by `refresh`, but the new access token could not be verified: `why`."""
-
-    refresh: Secret
-    why: errors.GatewayError
-
-
-Refresher = Callable[[Tenant, Tokens], Awaitable[Tokens | SessionEnded | RefreshUnknown]]
-"""Requests new tokens from Keycloak; raises `errors.Unreachable` or `errors.Refused`."""
-
-
 def due(kept: SessionRecord, now: float) -> bool:
     """Whether the tokens should be renewed now. Even a short-lived token is used for at least half its lifetime."""
     life = kept.session.tokens.access_expires_at - kept.renewed_at
@@ -60,10 +43,7 @@ def due(kept: SessionRecord, now: float) -> bool:
 
 
 class TokenRefresh:
-    """Renews tokens: single flight by a task in this process, and by a lock over all replicas.
-
-    :param tell: informs every replica that the session with this place and id was changed.
-    """
+    """Renews tokens: single flight here by task, over replicas by lock."""
 
     def __init__(
         self,
@@ -71,14 +51,16 @@ class TokenRefresh:
         records: Records[SessionRecord],
         lock: Lock,
         clock: Clock,
-        refresher: Refresher,
-        tell: Callable[[SessionKey, str], Awaitable[None]],
+        token_endpoint: TokenEndpoint,
+        revocation: Revocation,
+        tasks: BackgroundTasks,
     ) -> None:
         self._records = records
         self._lock = lock
         self._clock = clock
-        self._refresher = refresher
-        self._tell = tell
+        self._token_endpoint = token_endpoint
+        self._revocation = revocation
+        self._tasks = tasks
         self._single_flight: dict[SessionKey, asyncio.Task[SessionRecord | SessionEnded | None]] = {}
         self._not_before: dict[SessionKey, float] = {}
 
@@ -96,7 +78,9 @@ class TokenRefresh:
         if valid and (flight is not None or self._not_before.get(place, 0.0) > now):
             return kept
         if flight is None:
-            flight = asyncio.create_task(self._renew(tenant, place, wait=0.0 if valid else _patience(tenant)))
+            flight = self._tasks.start(
+                self._renew(tenant, place, wait=0.0 if valid else _patience(tenant)), "renewal of tokens"
+            )
             self._single_flight[place] = flight
             flight.add_done_callback(lambda done: self._landed(place, done))
         try:
@@ -137,7 +121,7 @@ class TokenRefresh:
             if kept is None or not due(kept, self._clock.now()):
                 return kept
             spent = kept.session.tokens
-            answer = await self._refresher(tenant, spent)
+            answer = await self._token_endpoint.refresh(tenant.keycloak, spent)
             if isinstance(answer, SessionEnded):
                 # If this renewal outlived its lock, another one may have used the token first: then it was only spent.
                 newest = await self._records.read(place.tenant, place.key)
@@ -147,7 +131,7 @@ class TokenRefresh:
                 raise answer.why
             saved = await self._save(place, spent, answer)
             if saved:
-                await self._tell(place, saved.session.id)
+                await self._revocation.changed(place, saved.session.id)
             return saved
 
     async def _save(self, place: SessionKey, spent: Tokens, tokens: Tokens) -> SessionRecord | None:

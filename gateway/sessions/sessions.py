@@ -9,7 +9,7 @@ another tenant, is None. If the store or Keycloak does not respond, the result i
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
@@ -17,13 +17,18 @@ import structlog
 
 from gateway.crypto.sealing import Sealer
 from gateway.domain import errors
+from gateway.domain.configuration import Configuration
 from gateway.domain.ports import Clock, Lock
 from gateway.domain.session import Satisfied, Session, Tokens
+from gateway.domain.tasks import BackgroundTasks
 from gateway.domain.tenant import Tenant
 from gateway.domain.user import User
+from gateway.keycloak.logout_retries import LogoutRetries
+from gateway.keycloak.token_endpoint import SessionEnded, TokenEndpoint
+from gateway.observe.audit import Audit, AuditEvent
 from gateway.sessions.cache import SessionCache, SessionRecord
 from gateway.sessions.pending_sign_outs import PendingSignOuts
-from gateway.sessions.refresh import Refresher, SessionEnded, TokenRefresh, due
+from gateway.sessions.refresh import TokenRefresh, due
 from gateway.sessions.reissued_ids import ReissuedIds
 from gateway.sessions.revocation import Revocation
 from gateway.sessions.session_key import SessionKey, of_cookie, public_id
@@ -35,10 +40,7 @@ from gateway.store.replica_events import ReplicaEvents
 USE_NOTED_EVERY = 60.0
 """Seconds between two writes of `used_at`, or a tenth of the idle limit if that is shorter."""
 RECHECK_PAUSE = 0.5
-"""Seconds until live streams are checked again if the store did not respond; doubled each time."""
-OPENED, ENDED, TOUCHED = "session_opened", "session_ended", "session_touched"
-"""The events passed to `on_event`; `session_ended` has a `reason`."""
-OnEvent = Callable[[str, Session, Mapping[str, str]], None]
+"""Seconds until live streams are looked at again when the store did not answer; doubled each time."""
 _log = structlog.get_logger(__name__)
 
 
@@ -56,12 +58,7 @@ class NewSession:
 
 
 class Sessions:
-    """The sessions of every tenant.
-
-    :param tenants: returns the tenant with an id, as configured now.
-    :param refresher: requests new tokens from Keycloak.
-    :param on_event: called once for every session that opens, changes or ends.
-    """
+    """The sessions of every tenant. Each that opens or ends is audited once; its session at Keycloak ends with it."""
 
     def __init__(
         self,
@@ -71,23 +68,31 @@ class Sessions:
         clock: Clock,
         lock: Lock,
         replica_events: ReplicaEvents,
-        refresher: Refresher,
-        tenants: Callable[[str], Tenant | None],
-        on_event: OnEvent,
+        token_endpoint: TokenEndpoint,
+        logout_retries: LogoutRetries,
+        configuration: Callable[[], Configuration],
+        audit: Audit,
+        tasks: BackgroundTasks,
     ) -> None:
         self._clock = clock
-        self._tenants = tenants
-        self._on_event = on_event
+        self._logout_retries = logout_retries
+        self._configuration = configuration
+        self._audit = audit
+        self._tasks = tasks
         self._records = Records(store=store, sealer=sealer, clock=clock, name="session", of=SessionRecord)
         self._index = UserIndex(store=store, sealer=sealer, clock=clock)
         self._ids = ReissuedIds()
         self._copies = SessionCache(alive=lambda: replica_events.alive, clock=clock)
         self._revocation = Revocation(replica_events, self._copies)
         self._refresh = TokenRefresh(
-            records=self._records, lock=lock, clock=clock, refresher=refresher, tell=self._revocation.changed
+            records=self._records,
+            lock=lock,
+            clock=clock,
+            token_endpoint=token_endpoint,
+            revocation=self._revocation,
+            tasks=tasks,
         )
-        self._leaving = PendingSignOuts()
-        self._rechecks: set[asyncio.Task[None]] = set()
+        self._leaving = PendingSignOuts(tasks)
         replica_events.on_gap(self._after_gap)
 
     async def open(self, tenant: Tenant, new: NewSession, *, tag: str, secret: str) -> tuple[Session, str]:
@@ -110,7 +115,7 @@ class Sessions:
             if there is None:
                 raise errors.Conflict("session", "ended while it was opened")
             return there.session, value
-        self._on_event(OPENED, session, {"satisfied": session.satisfied.value, "rule": session.rule})
+        self._report(AuditEvent.SESSION_OPENED, session, satisfied=session.satisfied.value, rule=session.rule)
         for entry in too_many:
             await self._end(entry, "too-many")
         return session, value
@@ -130,8 +135,8 @@ class Sessions:
         return await self._asked(tenant, place)
 
     async def used(self, session: Session) -> None:
-        """Note that a live stream uses `session`; if the session has ended, close its streams on this replica."""
-        tenant, entry = self._tenants(session.tenant), await self._index.find(session.id)
+        """A live stream of `session` goes on: that is use. If the session is over, its streams close here."""
+        tenant, entry = self._configuration().tenant(session.tenant), await self._index.find(session.id)
         stands = (
             tenant is not None
             and entry is not None
@@ -190,7 +195,6 @@ class Sessions:
         if before:
             await self._revocation.changed(before, old.id)
         self._ids.note(entry.place, old.id)
-        self._on_event(TOUCHED, moved.session, {"satisfied": moved.session.satisfied.value})
         return moved.session
 
     async def end(self, tenant: Tenant, session_id: str, *, reason: str = "logout") -> Session | None:
@@ -314,8 +318,21 @@ class Sessions:
             await self._revocation.ended(place, entry.id)
         with suppress(errors.Unreachable, errors.Conflict):  # remaining entries expire by themselves
             await self._index.forget(entry)
-        self._on_event(ENDED, kept.session, {"reason": reason})
+        self._report(AuditEvent.SESSION_ENDED, kept.session, reason=reason)
+        tenant = self._configuration().tenant(kept.session.tenant)
+        if tenant and reason != "keycloak":
+            self._logout_retries.begin(tenant, kept.session.tokens)
         return kept.session
+
+    def _report(self, event: AuditEvent, session: Session, **details: str) -> None:
+        self._audit.write(
+            event,
+            tenant=session.tenant,
+            user_id=session.user_id,
+            username=session.username,
+            session=session.id,
+            **details,
+        )
 
     def _made(self, tenant: Tenant, new: NewSession, place: SessionKey) -> Session:
         now = self._clock.now()
@@ -340,9 +357,7 @@ class Sessions:
 
     def _after_gap(self) -> None:
         self._copies.clear()
-        task = asyncio.create_task(self._recheck_quietly())
-        self._rechecks.add(task)
-        task.add_done_callback(self._rechecks.discard)
+        self._tasks.start(self._recheck_quietly(), "recheck of streams")
 
     async def _recheck_quietly(self) -> None:
         """Repeats `recheck` until the store responds: an idle stream notes no use, so it would stay open."""

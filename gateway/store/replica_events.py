@@ -17,7 +17,7 @@ import structlog
 
 from gateway.domain import errors
 from gateway.domain.ports import Random
-from gateway.domain.tasks import end
+from gateway.domain.tasks import running
 from gateway.store.protocol import Store
 
 EventFields = Mapping[str, str]
@@ -84,12 +84,11 @@ class ReplicaEvents:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Receive events while the context is open; subscribe again after each loss of the store."""
-        task = asyncio.create_task(self._listen_for_ever())
+        """Listen while the context is open, through every loss of the store."""
         try:
-            yield
+            async with running(self._listen_for_ever()):
+                yield
         finally:
-            await end(task)
             self._forget_beats()
 
     async def _listen_for_ever(self) -> None:
@@ -100,11 +99,8 @@ class ReplicaEvents:
                     if opened:
                         self._call(self._gap_handlers)
                     opened, pause = True, FIRST_PAUSE
-                    beating = asyncio.create_task(self._beat())
-                    try:
+                    async with running(self._beat()):
                         await self._listen(messages)
-                    finally:
-                        await end(beating)
             except (errors.Unreachable, TimeoutError) as error:
                 self._tell_lost(str(error) or f"no message for {SILENCE:g} s")
             except Exception as error:  # after any error the replica must subscribe again

@@ -36,8 +36,8 @@ class Pages:
         self, environment: Environment, languages: Languages, assets: Assets, random: Random, prefix: str = "/-/"
     ) -> None:
         self.languages = languages
+        self.assets = assets
         self._environment = environment
-        self._assets = assets
         self._random = random
         self._prefix = prefix
 
@@ -102,7 +102,7 @@ class Pages:
             "languages": self.languages.offered,
             "nonce": nonce,
             "prefix": self._prefix,
-            "asset": self._assets.url,
+            "asset": self.assets.url,
             "script": partial(self._script, nonce),
             "view": view,
             "problem": None,
@@ -114,7 +114,7 @@ class Pages:
 
     def _script(self, nonce: str, name: str) -> Markup:
         """One of our scripts inside the page: they are small, and a first page is three requests with its icon."""
-        code = Markup(self._assets.text(name))  # noqa: S704 - our own file, from the same place as the template
+        code = Markup(self.assets.text(name))  # noqa: S704 - our own file, from the same place as the template
         return Markup('<script type="module" nonce="{}">\n{}</script>').format(nonce, code)
 
     def _here(self, request: web.Request, view: StepView | None) -> str:

@@ -3,17 +3,15 @@
 import base64
 import time
 
-from gateway.crypto.sealing import KeyRing, Sealer
-from gateway.domain.channel import TlsSettings
-from gateway.domain.ports import SystemClock, SystemRandom
+from gateway.crypto.sealing import KeyRing
+from gateway.domain.configuration import Address, Configuration, GatewaySettings, StoreSettings
+from gateway.domain.ports import SystemRandom
+from gateway.domain.secret import Secret
 from gateway.domain.session import Satisfied, Tokens
 from gateway.domain.tenant import Tenant
 from gateway.domain.user import User
-from gateway.sessions.refresh import RefreshUnknown, SessionEnded
-from gateway.sessions.sessions import NewSession, Sessions
-from gateway.store.locks import StoreLock
-from gateway.store.redis import RedisStore
-from gateway.store.replica_events import ReplicaEvents
+from gateway.services import open_services
+from gateway.sessions.sessions import NewSession
 from gateway.web import cookies
 
 ANNA = User(id="1", username="anna", email="anna@example.com", first_name="Anna", last_name="A", roles=("agent",))
@@ -21,29 +19,15 @@ ANNA = User(id="1", username="anna", email="anna@example.com", first_name="Anna"
 
 async def cookies_of_new_sessions(count: int, tenant: Tenant, ring: KeyRing, url: str) -> list[str]:
     """The session cookie (`name=value`) of so many new sessions in the store at `url`."""
-    clock, random = SystemClock(), SystemRandom()
-    store = RedisStore(url=url, prefix="efcx:", timeout=10.0, tls=TlsSettings())
-    sessions = Sessions(
-        store=store,
-        sealer=Sealer(ring, "session", random),
-        clock=clock,
-        lock=StoreLock(store, clock, random),
-        replica_events=ReplicaEvents(store=store, random=random),
-        refresher=_never,
-        tenants={tenant.id: tenant}.get,
-        on_event=lambda *_: None,
-    )
+    here = Address("127.0.0.1", 1)
+    configuration = Configuration(GatewaySettings(here, here, StoreSettings(Secret(url), timeout=10.0)), (tenant,))
     name = cookies.name_of(cookies.Cookie.SESSION, tenant)
     now = time.time()
     tokens = Tokens("access", "refresh", access_expires_at=now + 3600, refresh_expires_at=now + 3600)
     new = NewSession(user=ANNA, tokens=tokens, password_at=now, satisfied=Satisfied.PROVED, proved_at=now)
-    made = [f"{name}={(await sessions.open(tenant, new, tag=_text(16), secret=_text(32)))[1]}" for _ in range(count)]
-    await store.close()
-    return made
-
-
-async def _never(_tenant: Tenant, _tokens: Tokens) -> Tokens | SessionEnded | RefreshUnknown:
-    raise AssertionError("these tokens are valid for an hour")
+    async with open_services(lambda: configuration, ring) as services:
+        opened = [await services.sessions.open(tenant, new, tag=_text(16), secret=_text(32)) for _ in range(count)]
+    return [f"{name}={value}" for _, value in opened]
 
 
 def _text(count: int) -> str:

@@ -12,12 +12,11 @@ import pytest
 from aiohttp import ClientConnectionError, ClientSession
 
 from gateway.cli.serve import Watcher
-from gateway.crypto.sealing import KeyRing
+from gateway.crypto.sealing import KEY_BYTES, Key, KeyRing
 from gateway.domain.channel import TlsSettings
 from gateway.domain.ports import SystemClock, SystemRandom
-from gateway.keycloak.clients import KeycloakClients
-from gateway.observe.audit import Audit
 from gateway.operations import key_ring_check
+from gateway.services import open_services
 from gateway.settings import key_ring
 from gateway.store.redis import RedisStore
 from tests.cli.test_serve import LIMIT, Process, first_line, serving
@@ -227,14 +226,15 @@ async def test_a_reload_gives_back_connections_that_no_tenant_uses_any_more(
     second = folder.load().configuration
     assert first
     assert second
-    connections = KeycloakClients()
-    watcher = Watcher(Audit(clock), connections)
-    old, new = (of.tenants[0].keycloak for of in (first, second))
-    given, kept = connections.grants(old), connections.grants(new)
-    watcher.changed(first, second)
-    await watcher.closed()
-    assert not given.is_closed  # a login that pinned the old settings may still be under way
-    watcher.changed(second, second)
-    await watcher.closed()
-    assert (given.is_closed, kept.is_closed) == (True, False)
-    await connections.close()
+    async with open_services(
+        lambda: first, KeyRing((Key("00000000", bytes(KEY_BYTES), 0.0),)), clock=clock
+    ) as services:
+        watcher = Watcher(services.audit, services)
+        old, new = (of.tenants[0].keycloak for of in (first, second))
+        given, kept = services.keycloak_clients.grants(old), services.keycloak_clients.grants(new)
+        watcher.changed(first, second)
+        await services.tasks.close(LIMIT)
+        assert not given.is_closed  # a login that pinned the old settings may still be under way
+        watcher.changed(second, second)
+        await services.tasks.close(LIMIT)
+        assert (given.is_closed, kept.is_closed) == (True, False)

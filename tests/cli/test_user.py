@@ -12,15 +12,13 @@ from typing import Any
 
 import pytest
 
-from gateway.crypto.sealing import Sealer
 from gateway.crypto.signing import Signer
 from gateway.domain.ports import SystemClock, SystemRandom
 from gateway.second_factor import admin_codes
-from gateway.second_factor.admin_codes import LIFE, AdminCode, AdminCodes
+from gateway.second_factor.admin_codes import LIFE, AdminCode
 from gateway.second_factor.factors import admin_code
+from gateway.services import open_services
 from gateway.settings import key_ring
-from gateway.store.factory import open_store
-from gateway.store.records import Records
 from tests.contract.stand_in import StandIn
 from tests.contract.stand_in import running as stand_in_running
 from tests.dependencies.keycloak_admin import Person as User
@@ -65,14 +63,8 @@ class Desk:
         loaded = self.folder.load().configuration
         assert loaded
         ring = key_ring.read(self.folder.path / "ring.key")
-        store = open_store(loaded.gateway.store, CLOCK)
-        sealer = Sealer(ring, admin_codes.RECORD, RANDOM)
-        records = Records(store=store, sealer=sealer, clock=CLOCK, name=admin_codes.RECORD, of=AdminCode)
-        codes = AdminCodes(records, Signer(ring, admin_codes.PURPOSE), CLOCK, RANDOM)
-        try:
-            return await codes.live("one", self.user.id)
-        finally:
-            await store.close()
+        async with open_services(lambda: loaded, ring) as services:
+            return await services.admin_codes.live("one", self.user.id)
 
     def digest(self, code: str) -> str:
         """What is kept of `code`."""

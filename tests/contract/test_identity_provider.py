@@ -10,9 +10,11 @@ import httpx2
 import pytest
 
 from gateway.domain import errors
+from gateway.domain.configuration import OperatorLimits
 from gateway.domain.ports import SystemClock, SystemRandom
 from gateway.domain.secret import Secret
 from gateway.domain.session import Tokens
+from gateway.domain.tasks import BackgroundTasks
 from gateway.domain.tenant import AdminUser, Credentials, KeycloakAccess
 from gateway.keycloak.clients import KeycloakClients
 from gateway.keycloak.grant_queue import GrantQueue, Turn
@@ -58,12 +60,12 @@ class Gateway:
 
 @pytest.fixture
 async def gateway(server: Keycloak) -> AsyncIterator[Gateway]:
-    connections, clock = KeycloakClients(), SystemClock()
-    queue = GrantQueue(StoreLock(MemoryStore(clock), clock, SystemRandom()), clock)
+    connections, clock, tasks = KeycloakClients(), SystemClock(), BackgroundTasks()
+    queue = GrantQueue(StoreLock(MemoryStore(clock), clock, SystemRandom()), clock, tasks, OperatorLimits())
     yield Gateway(
         access_of(server), TokenEndpoint(connections, clock), queue, Users(connections), UserProfiles(connections)
     )
-    await queue.close()
+    await tasks.close(10)
     await connections.close()
 
 

@@ -6,18 +6,15 @@ from typing import Any
 import pytest
 from aiohttp import ClientSession
 
-from gateway.crypto.sealing import KeyRing, Sealer
+from gateway.crypto.sealing import KeyRing
 from gateway.demo import start
 from gateway.demo.configuration import Options, configure
 from gateway.demo.dependencies import Dependencies, dependencies, register
+from gateway.domain.configuration import Configuration
 from gateway.domain.enrolment import EnrolmentSet
 from gateway.domain.policy import FactorKind
-from gateway.domain.ports import SystemClock, SystemRandom
-from gateway.keycloak.clients import KeycloakClients
-from gateway.keycloak.profile import UserProfiles
-from gateway.second_factor.enrolments import Enrolments
-from gateway.store.locks import StoreLock
-from gateway.store.memory import MemoryStore
+from gateway.domain.ports import SystemClock
+from gateway.services import open_services
 
 CLOCK = SystemClock()
 
@@ -30,10 +27,12 @@ async def test_the_disabled_agent_is_disabled_and_the_others_are_not(around: Dep
 async def test_the_registered_agent_has_a_sealed_set_at_each_tenant_and_nobody_else_has(around: Dependencies) -> None:
     ring = start.new_ring(CLOCK)
     kinds = {}
-    for tenant in configure(Options(), around).tenants:
-        await register(tenant, around, ring, CLOCK)
+    configuration = configure(Options(), around)
+    for tenant in configuration.tenants:
+        async with open_services(lambda: configuration, ring) as services:
+            await register(tenant, around, services.enrolments)
         for person in around.people[tenant.id]:
-            kept = await enrolled(tenant, ring, person.user.id)
+            kept = await enrolled(configuration, tenant, ring, person.user.id)
             assert kept.backup_codes == person.backup_codes
             assert [(e.factor, e.address, e.secret) for e in kept.enrolments] == [
                 (e.factor, e.address, e.secret) for e in person.enrolments
@@ -84,20 +83,9 @@ async def _refused_elsewhere(port: int) -> None:
         await asyncio.open_connection("127.0.0.2", port)
 
 
-async def enrolled(tenant: Any, ring: KeyRing, user_id: str) -> EnrolmentSet:
+async def enrolled(configuration: Configuration, tenant: Any, ring: KeyRing, user_id: str) -> EnrolmentSet:
     """The set of a user, read as the gateway reads it."""
-    store, connections, random = MemoryStore(CLOCK), KeycloakClients(), SystemRandom()
-    reader = Enrolments(
-        profile=UserProfiles(connections),
-        store=store,
-        sets=Sealer(ring, "enrolments", random),
-        guards=Sealer(ring, "guards", random),
-        lock=StoreLock(store, CLOCK, random),
-        clock=CLOCK,
-        on_unguarded=lambda _tenant, _user: None,
-    )
-    found = await reader.read(tenant, user_id)
-    await connections.close()
-    await store.close()
+    async with open_services(lambda: configuration, ring) as services:
+        found = await services.enrolments.read(tenant, user_id)
     assert isinstance(found, EnrolmentSet)
     return found

@@ -1,6 +1,8 @@
 """What the demo tells about itself."""
 
 import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pyotp
@@ -8,35 +10,36 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
-from gateway.app import STORE
 from gateway.demo import start
-from gateway.demo.admin_codes import DemoAdminCodes
 from gateway.demo.configuration import Options, configure
 from gateway.demo.dependencies import Dependencies
 from gateway.demo.pages import DemoPages
-from gateway.domain.ports import SystemClock, SystemRandom
-from gateway.store.memory import MemoryStore
+from gateway.domain.ports import SystemClock
+from gateway.services import open_services
 
 CLOCK = SystemClock()
 PATHS = ["/-/demo", "/-/demo/users.json", "/-/demo/inbox.json", "/-/demo/codes.json"]
 CLOUD = {"Host": "cloudcx.localhost"}
 
 
-def pages(around: Dependencies) -> TestClient[Any, Any]:
+@asynccontextmanager
+async def pages(around: Dependencies) -> AsyncIterator[TestClient[Any, Any]]:
     """A browser at the demo's own pages."""
     app = web.Application()
-    app[STORE] = MemoryStore(CLOCK)
     options = Options()
-    demo = DemoPages(
-        sites=start.sites_of(options, around, configure(options, around)),
-        apps=start.apps_of(options),
-        inbox=around.inbox,
-        prefix="/-/",
-        clock=CLOCK,
-        administrator=DemoAdminCodes(start.new_ring(CLOCK), CLOCK, SystemRandom()),
-    )
-    app.add_routes(demo.routes())
-    return TestClient(TestServer(app))
+    configuration = configure(options, around)
+    async with open_services(lambda: configuration, start.new_ring(CLOCK)) as services:
+        demo = DemoPages(
+            sites=start.sites_of(options, around, configuration),
+            apps=start.apps_of(options),
+            inbox=around.inbox,
+            prefix="/-/",
+            clock=CLOCK,
+            admin_codes=services.admin_codes,
+        )
+        app.add_routes(demo.routes())
+        async with TestClient(TestServer(app)) as client:
+            yield client
 
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "efcx.localhost", "cloudcx.localhost:8080"])

@@ -14,13 +14,13 @@ import pyotp
 import pytest
 from aiohttp import ClientSession, web
 
-from gateway.crypto.sealing import KeyRing
 from gateway.demo import start
 from gateway.demo.configuration import Options
 from gateway.demo.dependencies import serving
 from gateway.demo.start import fault_of
 from gateway.domain.configuration import Configuration
 from gateway.domain.ports import SystemClock
+from gateway.services import Services
 from tests.ports import free_port
 
 CLOCK = SystemClock()
@@ -46,9 +46,7 @@ def test_an_app_elsewhere_is_taken_when_that_is_meant() -> None:
 async def test_a_port_that_is_taken_is_said_in_one_line() -> None:
     said: list[str] = []
 
-    async def serve(
-        _configuration: Configuration, _ring: KeyRing, _routes: Sequence[web.RouteDef], _ready: Callable[[], None]
-    ) -> None:
+    async def serve(_services: Services, _routes: Sequence[web.RouteDef], _ready: Callable[[], None]) -> None:
         raise AssertionError("nothing is served")
 
     with socket.create_server(("127.0.0.1", free_port())) as taken:
@@ -61,10 +59,8 @@ async def test_the_demo_says_where_its_apps_users_and_inbox_are() -> None:
     said: list[str] = []
     served: list[Configuration] = []
 
-    async def serve(
-        configuration: Configuration, _ring: KeyRing, routes: Sequence[web.RouteDef], ready: Callable[[], None]
-    ) -> None:
-        served.append(configuration)
+    async def serve(services: Services, routes: Sequence[web.RouteDef], ready: Callable[[], None]) -> None:
+        served.append(services.configuration())
         ready()
         assert all(route.path.startswith("/-/demo") for route in routes)
 
@@ -84,8 +80,8 @@ async def demo(port: int, **options: Any) -> AsyncIterator[str]:
     """The whole demo in this process, ended as Ctrl-C ends it."""
     ready = asyncio.Event()
 
-    async def serve(configuration: Any, ring: KeyRing, routes: Sequence[web.RouteDef], say: Callable[[], None]) -> None:
-        await start.serve_gateway(configuration, ring, routes, ready.set)
+    async def serve(services: Services, routes: Sequence[web.RouteDef], say: Callable[[], None]) -> None:
+        await start.serve_gateway(services, routes, ready.set)
 
     running = asyncio.create_task(start.run(Options(port, **options), serve, lambda _line: None))
     try:

@@ -1,12 +1,13 @@
 """Facts about how a task ends."""
 
 import asyncio
+import gc
 from contextlib import suppress
 
 import pytest
 
 from gateway.domain import tasks
-from gateway.domain.tasks import CancellationKept, end
+from gateway.domain.tasks import BackgroundTasks, CancellationKept, end
 
 
 async def deaf(times: int) -> None:
@@ -81,3 +82,54 @@ async def test_a_time_limit_inside_the_block_is_no_cancellation() -> None:
     with CancellationKept(), suppress(TimeoutError):
         async with asyncio.timeout(0):
             await asyncio.Event().wait()
+
+
+async def test_background_tasks_that_end_in_time_are_waited_for() -> None:
+    background, gone = BackgroundTasks(), []
+
+    async def work() -> None:
+        await asyncio.sleep(0.01)
+        gone.append("first")
+        background.start(later(), "begun while the others are waited for")
+
+    async def later() -> None:
+        await asyncio.sleep(0.01)
+        gone.append("second")
+
+    background.start(work(), "work")
+    await background.close(30)
+    assert (gone, len(background)) == (["first", "second"], 0)
+
+
+async def test_background_tasks_that_do_not_end_are_cancelled_and_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tasks, "AGAIN", 0.01)
+    background = BackgroundTasks()
+    left = [background.start(deaf(times), "deaf") for times in (0, 3)]
+    await background.close(0.01)
+    assert all(task.cancelled() for task in left)
+    assert len(background) == 0
+
+
+async def test_background_tasks_end_also_when_the_waiting_for_them_is_cancelled() -> None:
+    background = BackgroundTasks()
+    left = background.start(deaf(0), "deaf")
+    closing = await begun(background.close(30))
+    closing.cancel()
+    await asyncio.wait([closing])
+    assert (closing.cancelled(), left.cancelled()) == (True, True)
+
+
+async def test_an_error_of_a_background_task_is_told_with_its_name() -> None:
+    told: list[dict[str, object]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, context: told.append(context))
+
+    async def fail() -> None:
+        raise ZeroDivisionError
+
+    background = BackgroundTasks()
+    background.start(fail(), "what fails")
+    await background.close(30)
+    gc.collect()
+    [context] = told
+    assert "what fails" in repr(context["future"])
+    assert isinstance(context["exception"], ZeroDivisionError)

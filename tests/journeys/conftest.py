@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from gateway.app import REAPER, STORE
 from gateway.domain.configuration import Configuration
+from gateway.login.feature import abandoned_logins
+from gateway.services import Services
 from gateway.store.protocol import Store
 from tests.contract.stand_in import StandIn
 from tests.contract.stand_in import running as stand_in_running
@@ -40,9 +41,15 @@ class Site:
         return self.settings.base
 
     @property
+    def services(self) -> Services:
+        """The gateway's services."""
+        assert self.audit.services
+        return self.audit.services
+
+    @property
     def store(self) -> Store:
         """The gateway's store."""
-        return self.audit.app[STORE]
+        return self.services.store
 
     def change(self, **two_factor: Any) -> None:
         """Other `twoFAConfigs` (or whatever was changed in `settings`), in force from now on."""
@@ -63,7 +70,7 @@ class Site:
 
     async def reap(self) -> int:
         """What the gateway does every half minute: end the Keycloak sessions of dead logins."""
-        return await self.audit.app[REAPER].look()
+        return await abandoned_logins(self.services).look()
 
     async def seen(self, person: Person, path: str = "/unified-admin/") -> dict[str, str]:
         """The fields that the app got with a request of `person`, names in lower case."""

@@ -20,6 +20,7 @@ from gateway.domain.ports import Clock, SystemClock, SystemRandom
 from gateway.observe.audit import Audit
 from gateway.proxy.connection_limits import Runner
 from gateway.proxy.handler import server_options
+from gateway.services import Services, open_services
 from gateway.settings import key_ring
 from gateway.settings.load import load
 from tests.dependencies import process
@@ -154,11 +155,11 @@ def folder(path: Path, *, keycloak: Keycloak, mail: MailServer, app: str, store:
 
 
 class Told:
-    """What the audit was told, and by which app."""
+    """What the audit was told, and the services of the gateway that told it."""
 
     def __init__(self) -> None:
         self.lines: list[dict[str, Any]] = []
-        self.app: web.Application = web.Application()
+        self.services: Services | None = None
 
     def __call__(self, line: str) -> None:
         self.lines.append(json.loads(line))
@@ -176,15 +177,15 @@ async def running(
     told = Told()
     clock = clock or SystemClock()
     source = configuration if callable(configuration) else lambda: configuration
-    told.app = build(source, ring, clock=clock, audit=Audit(clock, tell=told))
-    runner = Runner(told.app, shutdown_timeout=1, **server_options())
-    await runner.setup()
-    try:
-        listen = source().gateway.listen
-        await web.TCPSite(runner, listen.host, listen.port).start()
-        yield told
-    finally:
-        await runner.cleanup()
+    async with open_services(source, ring, clock=clock, audit=Audit(clock, tell=told)) as told.services:
+        runner = Runner(build(told.services), shutdown_timeout=1, **server_options())
+        await runner.setup()
+        try:
+            listen = source().gateway.listen
+            await web.TCPSite(runner, listen.host, listen.port).start()
+            yield told
+        finally:
+            await runner.cleanup()
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,6 @@ import asyncio
 
 import pytest
 
-from gateway.app import PROFILE
 from gateway.crypto.sealing import Sealer
 from gateway.domain.enrolment import Enrolment, EnrolmentSet
 from gateway.domain.policy import FactorKind
@@ -137,13 +136,13 @@ async def test_an_older_registration_put_back_stops_the_login(site: Site) -> Non
     old = site.keycloak.admin.attribute(user.id)
     random, ring, tenant = SystemRandom(), site.settings.ring(), site.configuration.tenants[0]
     enrolments = Enrolments(
-        profile=site.audit.app[PROFILE],
+        profile=site.services.profiles,
         store=site.store,
         sets=Sealer(ring, "enrolments", random),
         guards=Sealer(ring, "guards", random),
         lock=StoreLock(site.store, site.clock, random),
         clock=site.clock,
-        on_unguarded=lambda _tenant, _user: None,
+        audit=site.services.audit,
     )
     seen = await enrolments.read(tenant, user.id)
     assert isinstance(seen, EnrolmentSet)

@@ -3,12 +3,17 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import pytest
 
 from gateway.domain import errors
+from gateway.domain.configuration import OperatorLimits
+from gateway.domain.tasks import BackgroundTasks
 from gateway.keycloak.grant_queue import Busy, GrantQueue, Turn, normalised
 from tests.clock import FakeClock
+
+TASKS, LIMITS = BackgroundTasks(), OperatorLimits()
 
 
 class LocalLock:
@@ -72,7 +77,7 @@ class Crowd:
         for _ in self.tasks:
             self.gate.release()
         await asyncio.gather(*self.tasks.values(), return_exceptions=True)
-        await self.queue.close()
+        await TASKS.close(1)
 
 
 async def no_rest() -> None:
@@ -92,7 +97,7 @@ def lock() -> LocalLock:
 
 @pytest.fixture
 def queue(lock: LocalLock, clock: FakeClock) -> GrantQueue:
-    return GrantQueue(lock, clock, rest=no_rest)
+    return GrantQueue(lock, clock, TASKS, LIMITS, rest=no_rest)
 
 
 @pytest.fixture
@@ -142,7 +147,11 @@ async def test_of_known_browsers_at_most_five_wait_for_a_name(crowd: Crowd) -> N
 
 @pytest.mark.attack("F20")
 async def test_how_many_wait_for_a_name_is_the_operators_to_say(lock: LocalLock, clock: FakeClock) -> None:
-    crowd = Crowd(GrantQueue(lock, clock, per_name=2, per_address=1, rest=no_rest))
+    crowd = Crowd(
+        GrantQueue(
+            lock, clock, TASKS, replace(LIMITS, grants_per_user_waiting=2, grants_per_user_and_client=1), rest=no_rest
+        )
+    )
     for label, address in (("has it", "1"), ("waits 1", "1"), ("too many of 1", "1"), ("waits 2", "2"), ("full", "3")):
         await crowd.send(label, "agent1", f"192.0.2.{address}")
     assert crowd.busy() == {"too many of 1", "full"}
@@ -170,7 +179,7 @@ async def test_against_200_tries_at_once_the_victim_s_known_browser_has_the_next
 
 @pytest.mark.attack("F20")
 async def test_500_names_behind_one_address_all_get_in(lock: LocalLock, clock: FakeClock) -> None:
-    crowd = Crowd(GrantQueue(lock, clock, shed_after=60.0, rest=no_rest))
+    crowd = Crowd(GrantQueue(lock, clock, TASKS, LIMITS, shed_after=60.0, rest=no_rest))
     for number in range(500):
         await crowd.send(f"agent {number}", f"agent{number}", "192.0.2.1")
     await crowd.finish()
@@ -185,7 +194,7 @@ async def test_a_name_rests_after_its_turn_and_nobody_else_waits_for_that(lock: 
     async def rest() -> None:
         await rested.wait()
 
-    crowd = Crowd(GrantQueue(lock, clock, at_once=1, rest=rest))
+    crowd = Crowd(GrantQueue(lock, clock, TASKS, replace(LIMITS, grants_at_once=1), rest=rest))
     await crowd.send("a", "agent1", "192.0.2.1")
     await crowd.send("b", "agent1", "192.0.2.1")
     await crowd.next()
@@ -200,11 +209,11 @@ async def test_a_name_rests_after_its_turn_and_nobody_else_waits_for_that(lock: 
 
 
 async def test_at_the_end_no_turn_is_left_to_run_out(lock: LocalLock, clock: FakeClock) -> None:
-    queue = GrantQueue(lock, clock)
+    queue = GrantQueue(lock, clock, TASKS, LIMITS)
     async with queue.turn("tenant", "agent1", "192.0.2.1"):
         pass
     assert lock.held
-    await queue.close()
+    await TASKS.close(1)
     assert not lock.held
 
 
@@ -214,7 +223,7 @@ async def test_names_of_two_tenants_do_not_wait_for_each_other(queue: GrantQueue
 
 
 async def test_who_finds_no_place_in_time_is_sent_away_with_a_time(lock: LocalLock, clock: FakeClock) -> None:
-    crowd = Crowd(GrantQueue(lock, clock, at_once=1, shed_after=0.05, rest=no_rest))
+    crowd = Crowd(GrantQueue(lock, clock, TASKS, replace(LIMITS, grants_at_once=1), shed_after=0.05, rest=no_rest))
     await crowd.send("a", "agent1", "192.0.2.1")
     await crowd.send("b", "agent2", "192.0.2.1")
     assert await crowd.tasks["b"] == Busy(until=clock.now() + 0.05)
@@ -222,7 +231,7 @@ async def test_who_finds_no_place_in_time_is_sent_away_with_a_time(lock: LocalLo
 
 
 async def test_who_is_still_told_that_all_is_busy_keeps_nobody_waiting(lock: LocalLock, clock: FakeClock) -> None:
-    queue = GrantQueue(lock, clock, at_once=1, shed_after=0.01, rest=no_rest)
+    queue = GrantQueue(lock, clock, TASKS, replace(LIMITS, grants_at_once=1), shed_after=0.01, rest=no_rest)
     crowd = Crowd(queue)
     await crowd.send("a", "agent1", "192.0.2.1")
     async with queue.turn("tenant", "agent2", "192.0.2.2") as told:
@@ -236,7 +245,7 @@ async def test_who_is_still_told_that_all_is_busy_keeps_nobody_waiting(lock: Loc
 @pytest.mark.slow
 @pytest.mark.attack("F20")
 async def test_in_a_crowd_nobody_waits_for_a_place_longer_than_two_seconds(lock: LocalLock, clock: FakeClock) -> None:
-    crowd = Crowd(GrantQueue(lock, clock, rest=no_rest))
+    crowd = Crowd(GrantQueue(lock, clock, TASKS, LIMITS, rest=no_rest))
     for number in range(21):
         await crowd.send(f"{number}", f"agent{number}", "192.0.2.1")
     assert await asyncio.wait_for(crowd.tasks["20"], 10) == Busy(until=clock.now() + 2.0)
@@ -246,7 +255,7 @@ async def test_in_a_crowd_nobody_waits_for_a_place_longer_than_two_seconds(lock:
 async def test_who_waits_too_long_for_a_name_is_sent_away_and_leaves_the_line(
     lock: LocalLock, clock: FakeClock
 ) -> None:
-    crowd = Crowd(GrantQueue(lock, clock, patience=0.05, rest=no_rest))
+    crowd = Crowd(GrantQueue(lock, clock, TASKS, replace(LIMITS, grant_wait=0.05), rest=no_rest))
     await crowd.send("a", "agent1", "192.0.2.1")
     await crowd.send("b", "agent1", "192.0.2.1")
     assert isinstance(await crowd.tasks["b"], Busy)
@@ -305,7 +314,7 @@ async def test_who_gives_up_in_the_moment_of_its_turn_hands_it_on(crowd: Crowd) 
 async def test_who_gives_up_when_a_place_was_given_to_it_just_now_gives_it_back(
     lock: LocalLock, clock: FakeClock
 ) -> None:
-    queue = GrantQueue(lock, clock, at_once=1, rest=no_rest)
+    queue = GrantQueue(lock, clock, TASKS, replace(LIMITS, grants_at_once=1), rest=no_rest)
     crowd = Crowd(queue)
     async with queue.turn("tenant", "agent1", "192.0.2.1"):
         await crowd.send("b", "agent2", "192.0.2.2")
@@ -316,7 +325,7 @@ async def test_who_gives_up_when_a_place_was_given_to_it_just_now_gives_it_back(
 
 
 async def test_a_place_is_not_given_to_who_gave_up_just_now(lock: LocalLock, clock: FakeClock) -> None:
-    queue = GrantQueue(lock, clock, at_once=1, rest=no_rest)
+    queue = GrantQueue(lock, clock, TASKS, replace(LIMITS, grants_at_once=1), rest=no_rest)
     crowd = Crowd(queue)
     async with queue.turn("tenant", "agent1", "192.0.2.1"):
         await crowd.send("b", "agent2", "192.0.2.2")
@@ -346,7 +355,7 @@ async def test_nothing_is_remembered_of_a_name_when_nobody_waits(crowd: Crowd, q
     for number in range(10):
         await crowd.send(f"{number}", f"agent{number % 2}", f"192.0.2.{number}")
     await crowd.finish()
-    assert queue.names_remembered == 0
+    assert not queue._names
 
 
 @pytest.mark.attack("F20")

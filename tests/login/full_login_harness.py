@@ -1,4 +1,4 @@
-"""The whole login, two replicas over one memory store, put together as `assembly` does it.
+"""The whole login, two replicas over one memory store, put together as `login.feature` does it.
 
 Keycloak, relay and audit are stand-ins.
 
@@ -18,21 +18,22 @@ from typing import Any, TypeVar
 
 import pyotp
 
-from gateway import assembly
 from gateway.crypto.sealing import KEY_BYTES, Key, KeyRing
-from gateway.crypto.signing import Signer
 from gateway.domain import errors
 from gateway.domain.channel import Channel, ChannelKind, ChannelType
-from gateway.domain.configuration import Address, Configuration, GatewaySettings, StoreSettings
+from gateway.domain.configuration import Address, Configuration, GatewaySettings, OperatorLimits, StoreSettings
 from gateway.domain.enrolment import EnrolmentSet
 from gateway.domain.policy import FactorKind, Policy
 from gateway.domain.secret import Secret
 from gateway.domain.session import Session, Tokens
+from gateway.domain.tasks import BackgroundTasks
 from gateway.domain.tenant import KeycloakAccess, Tenant
 from gateway.domain.user import Account, User
+from gateway.keycloak.clients import KeycloakClients
 from gateway.keycloak.grant_queue import GrantQueue
 from gateway.keycloak.token_endpoint import Granted, NotFullySetUp, WrongPassword
 from gateway.keycloak.users import PasswordRefused
+from gateway.login import feature
 from gateway.login.begin_in_session import AccountForm, BeginInSession
 from gateway.login.flow import CutShort, Flow, FlowResult
 from gateway.login.handlers import LoginHandlers
@@ -44,17 +45,14 @@ from gateway.rendering.data_root import data_root
 from gateway.rendering.languages import load_languages
 from gateway.rendering.mails import Mails
 from gateway.rendering.templates import build_environment
-from gateway.second_factor import admin_codes
-from gateway.second_factor.admin_codes import AdminCode, AdminCodes
 from gateway.second_factor.enrolments import Tampered
 from gateway.second_factor.trusted_browsers import TrustCookie
-from gateway.sessions.sessions import Sessions
+from gateway.services import Services
 from gateway.store.locks import StoreLock
 from gateway.store.memory import MemoryStore
 from gateway.store.replica_events import ReplicaEvents
 from gateway.store.single_use import SingleUse
 from gateway.web import cookies
-from gateway.web.csrf import PURPOSE, Csrf
 from tests.clock import FakeClock, SeededRandom
 from tests.login.limit_oracle import LimitOracle
 from tests.second_factor.attributes import Attributes
@@ -233,50 +231,49 @@ class LoginHarness:
         store: Any = Pausing(self.store, self.rng, self.away)
         realm: Any = self.realm
         ring = KeyRing((Key("00000001", self.random.token_bytes(KEY_BYTES)),))
-        lock = StoreLock(store, self.clock, self.random)
-        self.login_harness = assembly.Services(
+        lock, tasks = StoreLock(store, self.clock, self.random), BackgroundTasks()
+        self.services = Services(
             configuration=lambda: self.configuration,
-            ring=ring,
+            key_ring=ring,
             clock=self.clock,
             random=self.random,
             audit=SimpleNamespace(write=self._heard),  # type: ignore[arg-type]
+            tasks=tasks,
             store=store,
             lock=lock,
-            once=SingleUse(store, self.clock),
+            single_use=SingleUse(store, self.clock),
             replica_events=ReplicaEvents(store=store, random=self.random),
-            sign_in=realm,
-            queue=GrantQueue(lock, self.clock, rest=lambda: asyncio.sleep(0)),
-            endings=realm,
+            keycloak_clients=KeycloakClients(),
+            token_endpoint=realm,
+            grant_queue=GrantQueue(lock, self.clock, tasks, OperatorLimits(), rest=lambda: asyncio.sleep(0)),
+            logout_retries=realm,
             users=realm,
-            profile=self.profile,  # type: ignore[arg-type]
-            mailer=self.mails,  # type: ignore[arg-type]
+            profiles=self.profile,
+            mailer=self.mails,
             mails=MAILS,
             pages=SimpleNamespace(languages=LANGUAGES),  # type: ignore[arg-type]
-            forms=Csrf(Signer(ring, PURPOSE)),
         )
         self.limit_oracle = LimitOracle(self.clock, lambda: (ACTOR.get().person, ACTOR.get().browser))
         self.replicas = [self._replica() for _ in range(2)]
-        self.factors, self.sessions, _ = self.replicas[0]
-        signer = Signer(ring, admin_codes.PURPOSE)
-        records = self.login_harness.records(admin_codes.RECORD, AdminCode)
-        self.admin = AdminCodes(records, signer, self.clock, self.random)
+        self.sessions, self.enrolments = self.services.sessions, self.services.enrolments
+        self.admin = self.services.admin_codes
+        self.reaper = feature.abandoned_logins(self.services)
 
-    def _replica(self) -> tuple[assembly.SecondFactor, Sessions, LoginHandlers]:
-        factors, sessions = assembly.second_factor(self.login_harness), assembly.sessions(self.login_harness)
-        self.limit_oracle.watch(factors.challenges)
-        failures: Any = SimpleNamespace()
-        self.reaper, handlers = assembly.login(self.login_harness, factors, sessions, failures)
-        return factors, sessions, handlers
+    def _replica(self) -> LoginHandlers:
+        """One more process on the same store; a copy of the services makes parts of its own."""
+        self.services = replace(self.services)
+        self.limit_oracle.watch(self.services.challenges)
+        return feature.build(self.services)
 
     @property
     def flow(self) -> Flow:
         """Of whichever replica gets the request."""
-        return self.rng.choice(self.replicas)[2].flow
+        return self.rng.choice(self.replicas).flow
 
     @property
     def in_session(self) -> BeginInSession:
         """Of whichever replica gets the request."""
-        return self.rng.choice(self.replicas)[2].in_session
+        return self.rng.choice(self.replicas).in_session
 
     @property
     def configuration(self) -> Configuration:
@@ -287,20 +284,20 @@ class LoginHarness:
 
     async def start(self) -> None:
         """As the application's start does; a while ago, so that an app's code of now is later than the store."""
-        await self.factors.consuming.born()
+        await self.services.used_codes.born()
         self.clock.advance(90)
 
     def enrolled(self, name: str) -> EnrolmentSet:
         """What stands in the user's profile, as the gateway's keys open it."""
         user = self.realm.people[name].user
         sealed = self.profile.values.get(user.id)
-        opened = self.factors.enrolments._open(self.tenant, user.id, sealed) if sealed else EnrolmentSet()
+        opened = self.enrolments._open(self.tenant, user.id, sealed) if sealed else EnrolmentSet()
         assert opened is not None
         return opened
 
     async def change_set(self, name: str, change: Callable[[str], Awaitable[EnrolmentSet | None]]) -> None:
         """A change on the account page, in another session of the user's."""
-        assert not isinstance(await self.factors.enrolments.read(self.tenant, f"id-{name}"), Tampered)
+        assert not isinstance(await self.enrolments.read(self.tenant, f"id-{name}"), Tampered)
         await change(f"id-{name}")
 
     def entered(self, name: str, password: str) -> None:

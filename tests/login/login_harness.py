@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from gateway.crypto.sealing import Sealer
 from gateway.crypto.signing import Signer
 from gateway.delivery.send_rate import SendRate
+from gateway.delivery.smtp import Mailer
 from gateway.domain import errors
 from gateway.domain.channel import Channel
 from gateway.domain.configuration import Address, Configuration, GatewaySettings, OperatorLimits, StoreSettings
@@ -33,7 +34,6 @@ from gateway.login.steps.verify import VerifyPage
 from gateway.login.visit import LoginRequest
 from gateway.observe.audit import Audit
 from gateway.rendering.step_view import StepView
-from gateway.second_factor.factors.email import MailSender
 from gateway.store.records import Records
 from gateway.store.single_use import SingleUse
 from tests.second_factor.challenge_harness import CHANNEL, POLICY, ChallengeHarness
@@ -201,7 +201,7 @@ class Browser:
         return went
 
 
-def flow_harness(channel: Channel = PACED, mailer: Callable[[Clock, Random], MailSender] | None = None) -> FlowHarness:
+def flow_harness(channel: Channel = PACED, mailer: Callable[[Clock, Random], Mailer] | None = None) -> FlowHarness:
     """A replica with a mail box, or mailing by `mailer`."""
     bench = ChallengeHarness()
     if mailer:

@@ -119,7 +119,7 @@ class Play:
             self.known["anna"].secrets.add(secret)
             self.known["anna"].backup["anna"] = list(codes)
             new = Enrolment(kind, "anna@example.com" if kind is FactorKind.EMAIL else "", secret)
-            await self.login_harness.factors.enrolments.add(
+            await self.login_harness.enrolments.add(
                 self.login_harness.tenant, "id-anna", self.login_harness.enrolled("anna"), new, codes
             )
         self.remember_sets()
@@ -299,7 +299,7 @@ class Play:
     async def changes(self) -> None:
         """An administrator, or the user elsewhere, changes something."""
         login_harness, tenant, whose = self.login_harness, self.login_harness.tenant, self.random.choice(USERS)
-        person, enrolments = login_harness.realm.people[whose], self.login_harness.factors.enrolments
+        person, enrolments = login_harness.realm.people[whose], self.login_harness.enrolments
         user_id, factor = f"id-{whose}", self.random.choice((FactorKind.EMAIL, FactorKind.TOTP))
         what = self.random.randrange(9)
         self.say("change", what, whose)

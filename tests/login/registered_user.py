@@ -13,7 +13,7 @@ async def with_mailbox(policy: Policy, seed: int = 1) -> LoginHarness:
     """A world in which she registered her mailbox; nobody else registered anything."""
     login_harness = LoginHarness(policy, seed)
     await login_harness.start()
-    await login_harness.factors.enrolments.add(login_harness.tenant, "id-anna", login_harness.enrolled("anna"), MAILBOX)
+    await login_harness.enrolments.add(login_harness.tenant, "id-anna", login_harness.enrolled("anna"), MAILBOX)
     return login_harness
 
 

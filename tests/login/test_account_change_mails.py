@@ -1,6 +1,5 @@
 """Who else hears of a registration, and when: codes come first (GW-34)."""
 
-import asyncio
 from dataclasses import dataclass, field, replace
 
 import pytest
@@ -9,6 +8,7 @@ from gateway.crypto.signing import Signer
 from gateway.delivery.send_rate import SendRate
 from gateway.domain.enrolment import Enrolment, EnrolmentSet
 from gateway.domain.policy import FactorKind
+from gateway.domain.tasks import BackgroundTasks
 from gateway.domain.user import Contact
 from gateway.login.account_change_mails import (
     ASK_AT_MOST,
@@ -39,6 +39,7 @@ class Stage:
     flow_harness: FlowHarness
     told: list[str] = field(default_factory=list)
     waits: list[float] = field(default_factory=list)
+    tasks: BackgroundTasks = field(default_factory=BackgroundTasks)
 
     def __post_init__(self) -> None:
         bench = self.flow_harness.bench
@@ -54,6 +55,7 @@ class Stage:
             Reports(Audit(bench.clock, tell=self.told.append)),
             SendRate(bench.store, bench.clock),
             bench.clock,
+            self.tasks,
             wait=self.wait,
         )
 
@@ -69,7 +71,7 @@ class Stage:
         login = replace(anna.login, contacts=(PROFILE,))
         for _ in range(times):
             await self.announcing.tell(anna.visit, login, NEW, (EnrolmentSet(), EnrolmentSet()))
-        await asyncio.gather(*self.announcing._tasks)
+        await self.tasks.close(30)
 
     @property
     def mails(self) -> int:

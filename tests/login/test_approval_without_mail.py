@@ -55,7 +55,7 @@ async def test_the_administrators_code_then_lets_in() -> None:
 async def test_a_changed_channel_opens_no_registration_to_a_password_alone() -> None:
     login_harness = LoginHarness(replace(APP_ALONE, registration=Registration.ADMIN_CODE))
     mailbox = Enrolment(FactorKind.EMAIL, "anna@example.com")
-    await login_harness.factors.enrolments.add(login_harness.tenant, "id-anna", login_harness.enrolled("anna"), mailbox)
+    await login_harness.enrolments.add(login_harness.tenant, "id-anna", login_harness.enrolled("anna"), mailbox)
     went = await scanned_and_proved(login_harness, LoginBrowser(login_harness, "laptop"))
     assert (went.step, went.problem_detail) == (Step.VERIFY, None)
     assert [e.factor for e in login_harness.enrolled("anna").enrolments] == [FactorKind.EMAIL]

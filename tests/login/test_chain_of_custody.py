@@ -336,7 +336,7 @@ async def test_a_factor_that_the_owner_set_up_meanwhile_is_skipped_by_no_older_l
     login_harness.realm.people["anna"].due = True
     old = LoginBrowser(login_harness, "den")
     assert (await signs_in(old)).step is Step.NEW_PASSWORD
-    await login_harness.factors.enrolments.add(login_harness.tenant, "id-anna", login_harness.enrolled("anna"), MAILBOX)
+    await login_harness.enrolments.add(login_harness.tenant, "id-anna", login_harness.enrolled("anna"), MAILBOX)
     went = await old.act(Step.NEW_PASSWORD, new_password="another")
     assert (went.step, login_harness.realm.people["anna"].password) == (Step.STOPPED, "right")
 
@@ -433,9 +433,7 @@ async def signed_in_with_codes(seed: int = 1) -> tuple[LoginHarness, LoginBrowse
     login_harness = LoginHarness(CLOUDCX, seed)
     await login_harness.start()
     codes = backup_code.make(10, login_harness.random)
-    await login_harness.factors.enrolments.add(
-        login_harness.tenant, "id-anna", login_harness.enrolled("anna"), MAILBOX, codes
-    )
+    await login_harness.enrolments.add(login_harness.tenant, "id-anna", login_harness.enrolled("anna"), MAILBOX, codes)
     browser = await at_the_code(login_harness)
     await types_the_code(login_harness, browser)
     assert await browser.current()
@@ -503,7 +501,7 @@ async def test_an_act_is_refused_when_the_enrolments_changed_since_it_was_begun(
     login_harness, browser = await signed_in_with_codes()
     await browser.begin(Act(ActKind.NEW_CODES))
     app = Enrolment(FactorKind.TOTP, secret="JBSWY3DPEHPK3PXP")
-    await login_harness.factors.enrolments.add(login_harness.tenant, "id-anna", login_harness.enrolled("anna"), app)
+    await login_harness.enrolments.add(login_harness.tenant, "id-anna", login_harness.enrolled("anna"), app)
     codes = login_harness.enrolled("anna").backup_codes
     went = await browser.act(Step.VERIFY, code=codes[0])
     assert went.step is Step.STOPPED

@@ -26,9 +26,7 @@ async def login_harness() -> LoginHarness:
     await login_harness.start()
     codes = backup_code.make(10, login_harness.random)
     mailbox = Enrolment(FactorKind.EMAIL, "anna@example.com")
-    await login_harness.factors.enrolments.add(
-        login_harness.tenant, "id-anna", login_harness.enrolled("anna"), mailbox, codes
-    )
+    await login_harness.enrolments.add(login_harness.tenant, "id-anna", login_harness.enrolled("anna"), mailbox, codes)
     login_harness.mails.refuses = "down"
     return login_harness
 
@@ -83,7 +81,7 @@ async def test_where_only_a_mailed_code_counts_nothing_typed_is_judged_before_on
     login_harness = LoginHarness(replace(PRESETS["efcx"].policy, methods=METHODS[:1]))
     await login_harness.start()
     mailbox = Enrolment(FactorKind.EMAIL, "anna@example.com")
-    await login_harness.factors.enrolments.add(login_harness.tenant, "id-anna", login_harness.enrolled("anna"), mailbox)
+    await login_harness.enrolments.add(login_harness.tenant, "id-anna", login_harness.enrolled("anna"), mailbox)
     login_harness.mails.refuses = "down"
     browser, _ = await on_the_code_page(login_harness)
     went = await browser.act(Step.VERIFY, code="000000")
@@ -101,7 +99,7 @@ async def with_one_send(**changes: Any) -> tuple[LoginHarness, LoginBrowser]:
     )
     await login_harness.start()
     mailbox = Enrolment(FactorKind.EMAIL, "anna@example.com")
-    await login_harness.factors.enrolments.add(login_harness.tenant, "id-anna", login_harness.enrolled("anna"), mailbox)
+    await login_harness.enrolments.add(login_harness.tenant, "id-anna", login_harness.enrolled("anna"), mailbox)
     browser, _ = await on_the_code_page(login_harness)
     return login_harness, browser
 

@@ -21,7 +21,7 @@ async def trusted(seed: int) -> tuple[LoginHarness, LoginBrowser]:
     """Anna's browser, trusted an hour ago."""
     login_harness = LoginHarness(TRUSTING, seed)
     await login_harness.start()
-    await login_harness.factors.enrolments.add(login_harness.tenant, "id-anna", login_harness.enrolled("anna"), MAILBOX)
+    await login_harness.enrolments.add(login_harness.tenant, "id-anna", login_harness.enrolled("anna"), MAILBOX)
     browser = LoginBrowser(login_harness, "laptop")
     await browser.act(Step.PASSWORD, username="anna", password="right")
     await browser.act(Step.VERIFY, code=login_harness.mailed(MAILBOX.address), remember="1")

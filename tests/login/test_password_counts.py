@@ -111,9 +111,7 @@ async def test_of_many_who_type_a_name_at_once_none_is_before_a_browser_the_user
 ) -> None:
     address = "agent0@example.com"
     mailbox = Enrolment(FactorKind.EMAIL, address)
-    await login_harness.factors.enrolments.add(
-        login_harness.tenant, "id-agent0", login_harness.enrolled("agent0"), mailbox
-    )
+    await login_harness.enrolments.add(login_harness.tenant, "id-agent0", login_harness.enrolled("agent0"), mailbox)
     flow_harness = LoginBrowser(login_harness, "desk")
     await flow_harness.act(Step.PASSWORD, username="agent0", password="right")
     assert (await flow_harness.act(Step.VERIFY, code=login_harness.mailed(address))).step is Step.DONE

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from gateway.delivery.message import Message
-from gateway.delivery.smtp import Sent
+from gateway.delivery.smtp import Mailer, Sent
 from gateway.domain.channel import Channel
 from gateway.domain.problem import Problem
 from gateway.login.flow import FlowResult
@@ -14,7 +14,6 @@ from gateway.login.record import Step
 from gateway.login.responses import ASK_AGAIN, asks_again_in
 from gateway.login.sending import ASK_AT_LEAST
 from gateway.second_factor.factors.email import SLOWEST
-from tests.clock import FakeClock
 from tests.login.login_harness import KEYCLOAK_IDLE, PACED, Browser, FlowHarness, address_of, flow_harness
 
 MINUTE = 60.0
@@ -315,16 +314,13 @@ async def test_after_a_failed_send_the_button_sends() -> None:
 
 @pytest.mark.row("GW-34")
 async def test_the_life_of_a_code_has_a_hard_maximum_however_late_a_relay_says_it_took_it() -> None:
-    class Slow:
-        def __init__(self, clock: FakeClock) -> None:
-            self.clock = clock
-
+    class Slow(Mailer):
         async def send(self, channel: Channel, message: Message) -> Sent:
-            self.clock.advance(600)
-            return Sent(self.clock.now(), "slow")
+            of.clock.advance(600)
+            return Sent(of.clock.now(), "slow")
 
     of = flow_harness()
-    of.bench.mailer = Slow(of.clock)
+    of.bench.mailer = Slow(of.clock, of.bench.random)
     of.bench.use(of.bench.store)
     anna, began = FlowHarness(of.bench).browser("anna"), of.clock.now()
     await anna.password()

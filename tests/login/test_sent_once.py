@@ -22,7 +22,7 @@ async def with_anna(login_harness: LoginHarness) -> LoginHarness:
     """Anna has registered her mailbox."""
     await login_harness.start()
     mailbox = Enrolment(FactorKind.EMAIL, "anna@example.com")
-    await login_harness.factors.enrolments.add(login_harness.tenant, "id-anna", login_harness.enrolled("anna"), mailbox)
+    await login_harness.enrolments.add(login_harness.tenant, "id-anna", login_harness.enrolled("anna"), mailbox)
     return login_harness
 
 

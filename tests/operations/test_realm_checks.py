@@ -27,7 +27,7 @@ from tests.web.sample import tenant
 
 
 @dataclass
-class Realms:
+class Realms(Users):
     """Says of each realm what it is told to; counts the looks."""
 
     refusing: set[str] = field(default_factory=set)
@@ -41,13 +41,20 @@ class Realms:
         if access.realm in self.refusing:
             raise Refused(f"realm {access.realm}", "its administrator lacks the role manage-users")
 
+
+@dataclass
+class Declarations(UserProfiles):
+    """Lacks in each realm what `realms` says."""
+
+    realms: Realms
+
     async def check_declared(self, access: KeycloakAccess) -> tuple[str, ...]:
         """As `UserProfiles.check_declared`."""
-        return self.lacking.get(access.realm, ())
+        return self.realms.lacking.get(access.realm, ())
 
 
 @dataclass
-class SignInClients:
+class SignInClients(TokenEndpoint):
     """Knows every client but those of the `unknown` realms."""
 
     realms: Realms
@@ -69,7 +76,7 @@ def checks_of(realms: Realms, *tenants: Tenant) -> RealmChecks:
     nowhere = Address("127.0.0.1", 0)
     gateway = GatewaySettings(nowhere, nowhere, StoreSettings(Secret("memory://")))
     configuration = Configuration(gateway, tenants)
-    return RealmChecks(SignInClients(realms), realms, realms, lambda: configuration)
+    return RealmChecks(SignInClients(realms), realms, Declarations(realms), lambda: configuration)
 
 
 def real_checks(connections: KeycloakClients, configuration: Configuration) -> RealmChecks:

@@ -13,6 +13,7 @@ from aiohttp import web
 from gateway.domain.configuration import Address, Configuration, GatewaySettings, StoreSettings
 from gateway.domain.secret import Secret
 from gateway.domain.session import Session
+from gateway.domain.tasks import BackgroundTasks
 from gateway.domain.tenant import Route, Tenant, Timeouts
 from gateway.proxy.connection_limits import ConnectionLimits, Runner
 from gateway.proxy.handler import ProxyHandler, request_check_middleware, server_options
@@ -210,10 +211,6 @@ async def gateway(
     )
     answers = failures()
 
-    def token_cookie(of: Tenant, whose: Session) -> str | None:
-        cookie = cookies.token(of, whose, clock.now())
-        return cookie if isinstance(cookie, str) else None
-
     app = web.Application(middlewares=[request_check_middleware(answers.respond), answers.middleware])
     app[CONFIGURATION_SOURCE] = lambda: configuration
 
@@ -226,9 +223,9 @@ async def gateway(
         sessions=sessions,
         streams=sessions,
         respond=answers.respond,
-        token_cookie=token_cookie,
         clock=clock,
         pool=pool,
+        tasks=BackgroundTasks(),
         websockets_per_session=sockets,
     ).add_to(app)
     options = server_options() | {"keepalive_timeout": keep_alive}

@@ -4,9 +4,10 @@ import asyncio
 
 from gateway.domain.errors import Conflict
 from gateway.domain.tenant import KeycloakAccess
+from gateway.keycloak.profile import UserProfiles
 
 
-class Attributes:
+class Attributes(UserProfiles):
     """The attribute of every user of one realm, as Keycloak holds it: anybody with its password may edit it."""
 
     def __init__(self) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 from gateway.crypto.sealing import KEY_BYTES, Key, KeyRing, Sealer
 from gateway.crypto.signing import Signer
 from gateway.delivery.message import Message
-from gateway.delivery.smtp import NotSent, Sent
+from gateway.delivery.smtp import Mailer, NotSent, Sent
 from gateway.domain.challenge import Binding, Challenge, ProofPurpose
 from gateway.domain.channel import Channel, ChannelKind, ChannelType
 from gateway.domain.configuration import OperatorLimits
@@ -15,6 +15,7 @@ from gateway.domain.enrolment import Enrolment
 from gateway.domain.policy import FactorKind, Method, Policy
 from gateway.domain.problem import ProblemDetail
 from gateway.domain.user import User
+from gateway.observe.audit import Audit
 from gateway.rendering.data_root import data_root
 from gateway.rendering.languages import load_languages
 from gateway.rendering.mails import Mails
@@ -24,7 +25,7 @@ from gateway.second_factor.challenges import ChallengeContext, Challenges, Denie
 from gateway.second_factor.enrolments import Enrolments
 from gateway.second_factor.factors.admin_code import AdminCodeFactor
 from gateway.second_factor.factors.backup_code import BackupCodeFactor
-from gateway.second_factor.factors.email import EmailFactor, MailSender
+from gateway.second_factor.factors.email import EmailFactor
 from gateway.second_factor.factors.protocol import DeliveryContext
 from gateway.second_factor.factors.totp import TotpFactor
 from gateway.second_factor.rate_limiter import RateLimiter
@@ -49,7 +50,7 @@ POLICY = Policy(
 
 
 @dataclass
-class MailBox:
+class MailBox(Mailer):
     """Takes every mail, or says why not."""
 
     clock: FakeClock
@@ -78,7 +79,7 @@ class ChallengeHarness:
         self.random = SeededRandom()
         self.ring = KeyRing((Key("00000001", self.random.token_bytes(KEY_BYTES)),))
         self.mails = MailBox(self.clock)
-        self.mailer: MailSender = self.mails
+        self.mailer: Mailer = self.mails
         self.languages = load_languages(data_root() / "locales", ("en",))
         self.limits = OperatorLimits()
         self.profile = Attributes()
@@ -102,7 +103,7 @@ class ChallengeHarness:
             guards=Sealer(self.ring, "guards", self.random),
             lock=StoreLock(store, self.clock, self.random),
             clock=self.clock,
-            on_unguarded=lambda _tenant, _user: None,
+            audit=Audit(self.clock),
         )
         sealer = Sealer(self.ring, "admin-code", self.random)
         records = Records(store=store, sealer=sealer, clock=self.clock, name="admin-code", of=AdminCode)

@@ -1,6 +1,7 @@
 """Sealed sets and the rollback guard, over a profile that an attacker can write as he likes."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -13,6 +14,7 @@ from gateway.domain.errors import Conflict, Unreachable
 from gateway.domain.policy import FactorKind
 from gateway.domain.ports import SystemRandom
 from gateway.domain.tenant import KeycloakAccess, Tenant
+from gateway.observe.audit import Audit
 from gateway.second_factor.enrolments import Enrolments, Tampered
 from gateway.store.locks import StoreLock
 from tests.clock import FakeClock, SeededRandom
@@ -45,8 +47,13 @@ class Bench:
             guards=Sealer(self.ring, "guards", self.random),
             lock=StoreLock(self.store, self.clock, self.random),
             clock=self.clock,
-            on_unguarded=lambda tenant, user: self.unguarded.append(user),
+            audit=Audit(self.clock, tell=self._audited),
         )
+
+    def _audited(self, line: str) -> None:
+        audited = json.loads(line)
+        if audited["event"] == "enrolment_unguarded":
+            self.unguarded.append(audited["user_id"])
 
     async def enrol(self, user: str, enrolment: Enrolment = EMAIL, tenant: Tenant = TENANT) -> EnrolmentSet:
         """A registration as a login makes it."""

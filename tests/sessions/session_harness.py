@@ -2,20 +2,26 @@
 
 import asyncio
 import base64
-from collections.abc import AsyncIterator, Mapping
+import json
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from typing import Any
 
 from gateway.crypto.sealing import Key, KeyRing, Sealer
 from gateway.domain import errors
+from gateway.domain.configuration import Address, Configuration, GatewaySettings, StoreSettings
 from gateway.domain.policy import FactorKind, Method, Policy
 from gateway.domain.ports import SystemRandom
 from gateway.domain.secret import Secret
 from gateway.domain.session import Satisfied, Session, Tokens
+from gateway.domain.tasks import BackgroundTasks
 from gateway.domain.tenant import Branding, Credentials, KeycloakAccess, SessionLimits, Tenant
 from gateway.domain.user import User
-from gateway.sessions.refresh import RefreshUnknown, SessionEnded
+from gateway.keycloak.clients import KeycloakClients
+from gateway.keycloak.logout_retries import LogoutRetries
+from gateway.keycloak.token_endpoint import RefreshUnknown, SessionEnded, TokenEndpoint
+from gateway.observe.audit import Audit
 from gateway.sessions.sessions import NewSession, Sessions
 from gateway.store.locks import StoreLock
 from gateway.store.memory import MemoryStore
@@ -41,13 +47,17 @@ TENANT = Tenant(
     session=SessionLimits(idle=1800, absolute=43200),
 )
 OTHER_TENANT = replace(TENANT, id="other", public_url="https://other.example")
+CONFIGURATION = Configuration(
+    GatewaySettings(Address("", 1), Address("", 2), StoreSettings(Secret("memory://"))), (TENANT, OTHER_TENANT)
+)
 ANNA = User(id="f:1:anna", username="anna", email="anna@cc.example", first_name="Anna", last_name="A", roles=("agent",))
 
 
-class Renewals:
-    """Keycloak's token endpoint as `Refresher`: counts, and can be slow, away, or say no."""
+class Renewals(TokenEndpoint):
+    """Keycloak's token endpoint: counts, and can be slow, away, or say no."""
 
     def __init__(self, clock: FakeClock, life: float = 300.0) -> None:
+        super().__init__(KeycloakClients(), clock)
         self.clock = clock
         self.life = life
         self.calls = 0
@@ -57,7 +67,7 @@ class Renewals:
         self.go_on = asyncio.Event()
         self.go_on.set()
 
-    async def __call__(self, tenant: Tenant, tokens: Tokens) -> Tokens | SessionEnded | RefreshUnknown:
+    async def refresh(self, access: KeycloakAccess, tokens: Tokens) -> Tokens | SessionEnded | RefreshUnknown:
         self.calls += 1
         self.spent.append(tokens.refresh)
         self.entered.set()
@@ -65,6 +75,9 @@ class Renewals:
         if isinstance(self.answer, Exception):
             raise self.answer
         return self.answer or self.tokens()
+
+    async def end(self, access: KeycloakAccess, refresh_token: str) -> None:
+        """Keycloak ends the session."""
 
     def tokens(self) -> Tokens:
         now = self.clock.now()
@@ -80,8 +93,9 @@ class Replica:
     """One process of the gateway, as far as sessions go."""
 
     def __init__(self, store: Store, ring: KeyRing, clock: FakeClock, renewals: Renewals) -> None:
-        self.events: list[tuple[str, str, Mapping[str, str]]] = []
+        self.events: list[tuple[str, str, dict[str, Any]]] = []
         self.told = asyncio.Event()
+        tasks = BackgroundTasks()
         self.replica_events = ReplicaEvents(store=store, random=SystemRandom(), monotonic=clock.now)
         self.sessions = Sessions(
             store=store,
@@ -89,13 +103,16 @@ class Replica:
             clock=clock,
             lock=StoreLock(store, clock, SystemRandom()),
             replica_events=self.replica_events,
-            refresher=renewals,
-            tenants={TENANT.id: TENANT, OTHER_TENANT.id: OTHER_TENANT}.get,
-            on_event=self._note,
+            token_endpoint=renewals,
+            logout_retries=LogoutRetries(renewals, tasks),
+            configuration=lambda: CONFIGURATION,
+            audit=Audit(clock, tell=self._note),
+            tasks=tasks,
         )
 
-    def _note(self, event: str, session: Session, details: Mapping[str, str]) -> None:
-        self.events.append((event, session.id, details))
+    def _note(self, line: str) -> None:
+        audited = json.loads(line)
+        self.events.append((audited["event"], audited["session"], audited))
         self.told.set()
 
     def hears(self, kind: str) -> asyncio.Event:

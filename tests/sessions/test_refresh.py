@@ -8,14 +8,15 @@ import pytest
 from gateway.domain import errors
 from gateway.domain.secret import Secret
 from gateway.domain.session import Session, Tokens
-from gateway.domain.tenant import Tenant
+from gateway.domain.tenant import KeycloakAccess
+from gateway.keycloak.token_endpoint import RefreshUnknown, SessionEnded
 from gateway.sessions import refresh
 from gateway.sessions.cache import SessionRecord
-from gateway.sessions.refresh import RefreshUnknown, SessionEnded, due
+from gateway.sessions.refresh import due
 from gateway.store.memory import MemoryStore
 from gateway.store.protocol import Store
 from tests.clock import START, FakeClock
-from tests.sessions.session_harness import TENANT, SessionHarness
+from tests.sessions.session_harness import TENANT, Renewals, SessionHarness
 from tests.web.sample import session
 
 pytestmark = pytest.mark.row("GW-09")
@@ -215,14 +216,15 @@ async def test_a_spent_token_of_an_overtaken_renewal_is_not_keycloaks_no(shared:
     harness = SessionHarness(shared, clock)
     renew, go_on, asked = harness.renewals, asyncio.Event(), asyncio.Event()
 
-    async def refused_late(tenant: Tenant, tokens: Tokens) -> Tokens | SessionEnded:
-        asked.set()
-        await go_on.wait()
-        return SessionEnded("Token is not active")
+    class RefusedLate(Renewals):
+        async def refresh(self, access: KeycloakAccess, tokens: Tokens) -> SessionEnded:
+            asked.set()
+            await go_on.wait()
+            return SessionEnded("Token is not active")
 
     _, cookie = await harness.open()
     clock.advance(310)
-    harness.one.sessions._refresh._refresher = refused_late
+    harness.one.sessions._refresh._token_endpoint = RefusedLate(clock)
     slow = asyncio.create_task(current(harness, cookie))
     await asked.wait()
     clock.advance(60)  # the lock of the slow flight falls
@@ -247,14 +249,15 @@ async def test_a_token_that_comes_after_a_newer_one_does_not_take_its_place(shar
     harness = SessionHarness(shared, clock)
     go_on, asked = asyncio.Event(), asyncio.Event()
 
-    async def late(tenant: Tenant, tokens: Tokens) -> Tokens | SessionEnded:
-        asked.set()
-        await go_on.wait()
-        return replace(harness.renewals.tokens(), access="late", refresh="late")
+    class Late(Renewals):
+        async def refresh(self, access: KeycloakAccess, tokens: Tokens) -> Tokens:
+            asked.set()
+            await go_on.wait()
+            return replace(harness.renewals.tokens(), access="late", refresh="late")
 
     _, cookie = await harness.open()
     clock.advance(310)
-    harness.one.sessions._refresh._refresher = late
+    harness.one.sessions._refresh._token_endpoint = Late(clock)
     slow = asyncio.create_task(current(harness, cookie))
     await asked.wait()
     clock.advance(60)  # the lock of the slow flight falls

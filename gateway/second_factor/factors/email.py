@@ -6,18 +6,17 @@ hard maximum (GW-34).
 """
 
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import Any
 
 from gateway.crypto.signing import Signer
 from gateway.delivery.message import Message, one_address
-from gateway.delivery.smtp import NotSent, Sent
+from gateway.delivery.smtp import Mailer, NotSent, Sent
 from gateway.domain.challenge import Asked, Draft, Judgement, Rejected, Unavailable
-from gateway.domain.channel import Channel
 from gateway.domain.enrolment import Enrolment
 from gateway.domain.policy import FactorKind
 from gateway.domain.problem import Problem
 from gateway.domain.user import User
-from gateway.rendering.mails import MailText
+from gateway.rendering.mails import Mails
 from gateway.rendering.masking import mask_address
 from gateway.second_factor.factors import message_code
 from gateway.second_factor.factors.protocol import DeliveryContext
@@ -27,24 +26,10 @@ SLOWEST = 30.0
 """Seconds a relay may take that do not count for the code's life: no code lives longer than these and `expiry`."""
 
 
-class MessageRenderer(Protocol):
-    """Renders the three templates of a mail; `rendering.mails.Mails` is one."""
-
-    def render(self, name: str, language: str, **context: Any) -> MailText:
-        """Subject, text and HTML of the mail `name`."""
-
-
-class MailSender(Protocol):
-    """Hands a mail to a relay of a channel; `delivery.mail.Mailer` is one."""
-
-    async def send(self, channel: Channel, message: Message) -> Sent | NotSent:
-        """Whether a relay took it; never raises for a relay's sake."""
-
-
 class EmailFactor:
     """See `second_factor.factor.Factor`."""
 
-    def __init__(self, *, mailer: MailSender, mails: MessageRenderer, signer: Signer) -> None:
+    def __init__(self, *, mailer: Mailer, mails: Mails, signer: Signer) -> None:
         self._mailer = mailer
         self._mails = mails
         self._signer = signer

@@ -1,0 +1,244 @@
+"""Builds what the features share, and closes it in the right order.
+
+`open_services` is the only place that makes stores, Keycloak clients and mailers; the app, the command line and the
+demo use it. What depends on tenant, channel or policy is never built in: those are arguments of each call.
+"""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TypeVar
+
+from gateway.crypto.sealing import KeyRing, Sealer
+from gateway.crypto.signing import Signer
+from gateway.delivery.send_rate import SendRate
+from gateway.delivery.smtp import Mailer
+from gateway.domain.channel import ChannelKind
+from gateway.domain.configuration import Configuration
+from gateway.domain.errors import GatewayError
+from gateway.domain.policy import FactorKind
+from gateway.domain.ports import Clock, Random, SystemClock, SystemRandom
+from gateway.domain.tasks import BackgroundTasks
+from gateway.keycloak.clients import KeycloakClients
+from gateway.keycloak.grant_queue import GrantQueue
+from gateway.keycloak.logout_retries import LogoutRetries
+from gateway.keycloak.profile import UserProfiles
+from gateway.keycloak.token_endpoint import TokenEndpoint
+from gateway.keycloak.users import Users
+from gateway.observe.audit import Audit
+from gateway.rendering.data_root import data_root
+from gateway.rendering.languages import load_languages
+from gateway.rendering.mails import Mails
+from gateway.rendering.templates import build_environment
+from gateway.second_factor import admin_codes
+from gateway.second_factor.admin_codes import AdminCode, AdminCodes
+from gateway.second_factor.challenges import Challenges
+from gateway.second_factor.enrolment_grace_period import EnrolmentGracePeriod
+from gateway.second_factor.enrolments import Enrolments
+from gateway.second_factor.factors import message_code
+from gateway.second_factor.factors.admin_code import AdminCodeFactor
+from gateway.second_factor.factors.backup_code import BackupCodeFactor
+from gateway.second_factor.factors.email import EmailFactor
+from gateway.second_factor.factors.totp import TotpFactor
+from gateway.second_factor.rate_limiter import RateLimiter
+from gateway.second_factor.trusted_browsers import TrustedBrowser, TrustedBrowsers
+from gateway.second_factor.used_codes import UsedCodes
+from gateway.sessions.sessions import Sessions
+from gateway.store.factory import open_store
+from gateway.store.locks import StoreLock
+from gateway.store.protocol import Store
+from gateway.store.records import Records
+from gateway.store.replica_events import ReplicaEvents
+from gateway.store.single_use import SingleUse
+from gateway.web import csrf
+from gateway.web.assets import Assets
+from gateway.web.csrf import Csrf
+from gateway.web.error_responses import ErrorResponses
+from gateway.web.pages import Pages
+
+T = TypeVar("T")
+LAST_WAIT = 5.0
+"""Seconds that background tasks have to end when the services are closed."""
+
+
+@dataclass(frozen=True)
+class Services:
+    """What the features share.
+
+    The fields are what a process opens. The properties are made of them at their first use and kept.
+    """
+
+    configuration: Callable[[], Configuration]
+    key_ring: KeyRing
+    clock: Clock
+    random: Random
+    audit: Audit
+    tasks: BackgroundTasks
+    store: Store
+    lock: StoreLock
+    single_use: SingleUse
+    replica_events: ReplicaEvents
+    keycloak_clients: KeycloakClients
+    token_endpoint: TokenEndpoint
+    grant_queue: GrantQueue
+    logout_retries: LogoutRetries
+    users: Users
+    profiles: UserProfiles
+    mailer: Mailer
+    mails: Mails
+    pages: Pages
+
+    def sealer(self, purpose: str) -> Sealer:
+        """A sealer for one purpose."""
+        return Sealer(self.key_ring, purpose, self.random)
+
+    def signer(self, purpose: str) -> Signer:
+        """A signer for one purpose."""
+        return Signer(self.key_ring, purpose)
+
+    def records(self, name: str, of: type[T], schema: int = 1) -> Records[T]:
+        """Records of one kind."""
+        return Records(store=self.store, sealer=self.sealer(name), clock=self.clock, name=name, of=of, schema=schema)
+
+    @asynccontextmanager
+    async def serving(self) -> AsyncIterator[None]:
+        """Take part in what the replicas tell each other, as a process that serves must."""
+        with suppress(GatewayError):  # a store that is down now begins later: that refuses more, never less
+            await self.used_codes.born()
+        async with self.replica_events.running():
+            yield
+
+    @cached_property
+    def csrf(self) -> Csrf:
+        return Csrf(self.signer(csrf.PURPOSE))
+
+    @cached_property
+    def error_responses(self) -> ErrorResponses:
+        return ErrorResponses(pages=self.pages, clock=self.clock, random=self.random)
+
+    @cached_property
+    def send_rate(self) -> SendRate:
+        return SendRate(self.store, self.clock)
+
+    @cached_property
+    def rate_limiter(self) -> RateLimiter:
+        return RateLimiter(self.store, self.clock)
+
+    @cached_property
+    def email(self) -> EmailFactor:
+        return EmailFactor(mailer=self.mailer, mails=self.mails, signer=self.signer(message_code.PURPOSE))
+
+    @cached_property
+    def enrolments(self) -> Enrolments:
+        return Enrolments(
+            profile=self.profiles,
+            store=self.store,
+            sets=self.sealer("enrolments"),
+            guards=self.sealer("guards"),
+            lock=self.lock,
+            clock=self.clock,
+            audit=self.audit,
+        )
+
+    @cached_property
+    def admin_codes(self) -> AdminCodes:
+        records = self.records(admin_codes.RECORD, AdminCode)
+        return AdminCodes(records, self.signer(admin_codes.PURPOSE), self.clock, self.random)
+
+    @cached_property
+    def used_codes(self) -> UsedCodes:
+        return UsedCodes(self.single_use, self.store, self.enrolments, self.admin_codes, self.clock)
+
+    @cached_property
+    def trusted_browsers(self) -> TrustedBrowsers:
+        return TrustedBrowsers(self.records("trusted-browser", TrustedBrowser), self.clock)
+
+    @cached_property
+    def enrolment_grace_period(self) -> EnrolmentGracePeriod:
+        return EnrolmentGracePeriod(self.store, self.clock)
+
+    @cached_property
+    def challenges(self) -> Challenges:
+        return Challenges(
+            factors={
+                (FactorKind.EMAIL, ChannelKind.SMTP): self.email,
+                (FactorKind.TOTP, None): TotpFactor(),
+                (FactorKind.BACKUP_CODE, None): BackupCodeFactor(),
+                (FactorKind.ADMIN_CODE, None): AdminCodeFactor(self.signer(admin_codes.PURPOSE)),
+            },
+            attempts=self.rate_limiter,
+            consuming=self.used_codes,
+            store=self.store,
+            addresses=self.signer("addresses"),
+            clock=self.clock,
+            random=self.random,
+        )
+
+    @cached_property
+    def sessions(self) -> Sessions:
+        return Sessions(
+            store=self.store,
+            sealer=self.sealer("session"),
+            clock=self.clock,
+            lock=self.lock,
+            replica_events=self.replica_events,
+            token_endpoint=self.token_endpoint,
+            logout_retries=self.logout_retries,
+            configuration=self.configuration,
+            audit=self.audit,
+            tasks=self.tasks,
+        )
+
+
+@asynccontextmanager
+async def open_services(
+    configuration: Callable[[], Configuration],
+    key_ring: KeyRing,
+    *,
+    clock: Clock | None = None,
+    random: Random | None = None,
+    audit: Audit | None = None,
+) -> AsyncIterator[Services]:
+    """The services of one process, closed with the context, `audit` last. `configuration` gives the one in force.
+
+    Nothing is connected before the first call. Raises `errors.Misconfigured` when the settings name no store.
+    """
+    clock, random = clock or SystemClock(), random or SystemRandom()
+    settings = configuration().gateway
+    async with AsyncExitStack() as stack:
+        audit = audit or Audit(clock, Path(settings.audit_file) if settings.audit_file else None)
+        stack.callback(audit.close)
+        keycloak_clients, mailer = KeycloakClients(), Mailer(clock, random)
+        stack.push_async_callback(keycloak_clients.close)
+        stack.push_async_callback(mailer.close)
+        store = open_store(settings.store, clock)
+        stack.push_async_callback(store.close)
+        tasks = BackgroundTasks()
+        stack.push_async_callback(tasks.close, LAST_WAIT)
+        lock, token_endpoint = StoreLock(store, clock, random), TokenEndpoint(keycloak_clients, clock)
+        environment = build_environment(data_root())
+        languages = load_languages(data_root() / "locales", settings.languages)
+        assets = Assets(data_root() / "static", settings.prefix)
+        yield Services(
+            configuration=configuration,
+            key_ring=key_ring,
+            clock=clock,
+            random=random,
+            audit=audit,
+            tasks=tasks,
+            store=store,
+            lock=lock,
+            single_use=SingleUse(store, clock),
+            replica_events=ReplicaEvents(store=store, random=random),
+            keycloak_clients=keycloak_clients,
+            token_endpoint=token_endpoint,
+            grant_queue=GrantQueue(lock, clock, tasks, settings.limits),
+            logout_retries=LogoutRetries(token_endpoint, tasks),
+            users=Users(keycloak_clients),
+            profiles=UserProfiles(keycloak_clients),
+            mailer=mailer,
+            mails=Mails(environment, languages),
+            pages=Pages(environment, languages, assets, random, settings.prefix),
+        )

@@ -1,1 +1,0 @@
-"""N processes on one port."""
