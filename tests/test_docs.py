@@ -45,10 +45,10 @@ from gateway.settings.files.gateway_file import GatewayFile
 from gateway.settings.files.tenant_file import TenantFile
 from gateway.settings.load import load
 from gateway.settings.presets import PRESETS, Preset
-from gateway.settings.reference import reference
 from gateway.web.cookies import LANGUAGE, Cookie
 from gateway.web.protections import MAX_BODY
 from tests.settings.config_folder import to_mend
+from tools.settings_reference import reference
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])

@@ -7,14 +7,14 @@ import pytest
 from pydantic import BaseModel
 
 from gateway.settings.files.tenant_file import TenantFile
-from gateway.settings.schema import FILES, schema_text
 from tests.settings.config_folder import SHIPPED, ConfigFolder
+from tools.json_schemas import FILES, schema_text
 
 
 @pytest.mark.row("GW-14")
 @pytest.mark.parametrize(("name", "model"), FILES)
 def test_the_shipped_schema_is_up_to_date(name: str, model: type[BaseModel]) -> None:
-    """Else write them anew: `gateway.settings.schema.write(Path("config/schema"))`."""
+    """Else write them anew: `python -m tools.json_schemas`."""
     assert (SHIPPED / "schema" / name).read_text(encoding="utf-8") == schema_text(model)
 
 

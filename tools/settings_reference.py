@@ -1,8 +1,10 @@
-"""What may stand in the settings files, for people to look up?
+"""Writes the settings reference, `docs/settings.md`.
 
-`docs/settings.md`, made from the models that check the files (`python -m gateway.settings.reference`). One table for
-each section, one row for each key: what may stand there, its default, and its docstring. What this version does not
-carry out yet (`features`) is named, because `check-config` refuses it.
+    python -m tools.settings_reference > docs/settings.md
+
+The tool makes it from the types that check the settings files: one table for each section, one row for each key with
+its type, its default and its docstring. It marks what this version does not carry out yet (`features`), because
+`check-config` rejects such a setting.
 """
 
 import json
@@ -22,7 +24,7 @@ from gateway.settings.presets import DEFAULT, PRESETS
 _HEAD = f"""# Settings
 
 Every key of `config/gateway.yaml` and of the tenant files, with its default. This page is made from the program
-(`python -m gateway.settings.reference > docs/settings.md`) and a test compares the two. How the files work together is
+(`python -m tools.settings_reference > docs/settings.md`) and a test compares the two. How the files work together is
 told in [operations.md](operations.md); which of EFCX's own keys are used for what, in [efcx-keys.md](efcx-keys.md).
 `efcx-gateway check-config` names every mistake with its file and line.
 

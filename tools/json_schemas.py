@@ -1,7 +1,9 @@
-"""How does an editor know what may stand in the settings files?
+"""Writes the JSON Schemas (draft 2020-12) by which an editor completes and checks the settings files.
 
-JSON Schemas (draft 2020-12) made from the models; they are shipped in `config/schema/` and named in the first line of
-the sample files.
+    python -m tools.json_schemas
+
+The tool makes them from the types that check the files. The schemas are in `config/schema/`, and the first line of each
+sample file names its schema.
 """
 
 import json
@@ -13,6 +15,7 @@ from pydantic import BaseModel
 from gateway.settings.files.gateway_file import GatewayFile
 from gateway.settings.files.tenant_file import TenantFile
 
+SCHEMAS = Path(__file__).resolve().parents[1] / "config" / "schema"
 FILES: tuple[tuple[str, type[BaseModel]], ...] = (
     ("gateway.schema.json", GatewayFile),
     ("tenant.schema.json", TenantFile),
@@ -20,7 +23,7 @@ FILES: tuple[tuple[str, type[BaseModel]], ...] = (
 
 
 def schema_text(model: type[BaseModel]) -> str:
-    """The schema of `model` as it stands in its file."""
+    """The schema of `model` as its file holds it."""
     schema: dict[str, Any] = {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         **model.model_json_schema(by_alias=True, mode="validation"),
@@ -28,7 +31,11 @@ def schema_text(model: type[BaseModel]) -> str:
     return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
 
 
-def write(folder: Path) -> None:
-    """Write both schemas into `folder`."""
+def main() -> None:
+    """Writes both schemas."""
     for name, model in FILES:
-        (folder / name).write_text(schema_text(model), encoding="utf-8")
+        (SCHEMAS / name).write_text(schema_text(model), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
