@@ -13,13 +13,13 @@ import sys
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from pydantic import BaseModel
-
 from gateway.domain.policy import FACTOR_OF_CHANNEL
 from gateway.settings.features import FEATURES
 from gateway.settings.files.gateway_file import GatewayFile
 from gateway.settings.files.tenant_file import TenantFile
+from gateway.settings.files.two_factor import FIELDS
 from gateway.settings.presets import DEFAULT, PRESETS
+from tools.json_schemas import schema_of
 
 _HEAD = f"""# Settings
 
@@ -34,8 +34,7 @@ of the preset, which is `{DEFAULT}` unless the file says otherwise; [operations.
 presets. What is marked *Not built yet* is refused.
 """
 _NO_ANCHOR = re.compile(r"[^a-z0-9_-]")
-_BEFORE_CAPITAL = re.compile(r"(?=[A-Z])")
-_SECRET, _TLS = "SecretSource", "TlsSection"
+_SECRET, _TLS = "SecretSource", "TlsSettings"
 _TWO_FACTOR = "tenantSettings.twoFAConfigs"
 _HOMES: Mapping[str, str] = {"GatewaySection": "gateway", "MethodSection": f"{_TWO_FACTOR}.methods[]"}
 """Sections that several keys share stand once, at this path."""
@@ -59,14 +58,14 @@ def reference() -> str:
     return "\n".join(parts)
 
 
-def _file(title: str, model: type[BaseModel]) -> Iterator[str]:
-    schema = model.model_json_schema(by_alias=True)
+def _file(title: str, kind: type[Any]) -> Iterator[str]:
+    schema = schema_of(kind)
     yield f"## {title}\n"
     yield from _section(schema, schema["$defs"], "")
 
 
 def _shared() -> Iterator[str]:
-    schema = GatewayFile.model_json_schema(by_alias=True)
+    schema = schema_of(GatewayFile)
     yield from _section(schema["$defs"][_TLS], schema["$defs"], "")
 
 
@@ -171,7 +170,7 @@ def _of_preset(key: str) -> str:
         return "required with 2FA on"
     if key in preset.absent:
         return f"not in preset {DEFAULT}"
-    value = getattr(preset.policy, _BEFORE_CAPITAL.sub("_", key).lower(), None)
+    value = getattr(preset.policy, FIELDS.get(key, ""), None)
     if value is None:
         return "–"
     return f"`{json.dumps(getattr(value, 'value', value))}`".replace('"', "")

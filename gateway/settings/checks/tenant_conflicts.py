@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from gateway.domain.channel import Channel
 from gateway.domain.tenant import Tenant
-from gateway.settings.files.urls import covers
+from gateway.domain.urls import covers
 from gateway.settings.source.diagnostics import Diagnostics
 from gateway.settings.source.yaml_source import Path
 

@@ -9,11 +9,12 @@ from typing import Annotated
 
 from pydantic import Field
 
+from gateway.domain.field_types import BaseUrl
 from gateway.domain.secret import Secret
 from gateway.domain.tenant import AdminUser, Credentials, KeycloakAccess
-from gateway.settings.files.field_types import BaseUrl, ForeignSection, seen_as
+from gateway.settings.files.field_types import ForeignSection
+from gateway.settings.files.gateway_file import SharedSettings
 from gateway.settings.files.gateway_section import KeycloakSection
-from gateway.settings.files.shared_settings import SharedSettings
 from gateway.settings.source.diagnostics import Diagnostics, one_of
 from gateway.settings.source.resolve import Resolver
 from gateway.settings.source.secret_refs import SecretSource
@@ -48,7 +49,7 @@ class KeyCloakSection(ForeignSection):
     credentials: CredentialsSection = CredentialsSection()
     """The secret of that client."""
 
-    GRANT_TYPE: Annotated[str, seen_as("password")] = "password"
+    GRANT_TYPE: Annotated[str, Field(json_schema_extra={"enum": ["password"]})] = "password"
     """How users sign in: password is the only one."""
 
     USERNAME_ADMIN: str = ""
@@ -62,13 +63,13 @@ class KeyCloakSection(ForeignSection):
 
 
 def build(
-    efcx: KeyCloakSection, own: KeycloakSection, around: SharedSettings, report: Diagnostics, opener: Resolver
+    efcx: KeyCloakSection, own: KeycloakSection, shared: SharedSettings, report: Diagnostics, opener: Resolver
 ) -> KeycloakAccess:
     """The access; what is wrong goes to `report`."""
     if efcx.GRANT_TYPE != "password":
         report.error((*_KEYCLOAK, "GRANT_TYPE"), f"{efcx.GRANT_TYPE!r} is not allowed; allowed: password")
-    if own.sign_in not in around.features.sign_in:
-        ready = one_of(way.value for way in around.features.sign_in)
+    if own.sign_in not in shared.features.sign_in:
+        ready = one_of(way.value for way in shared.features.sign_in)
         report.error(("gateway", "keycloak", "sign_in"), f"{own.sign_in.value} is not built yet; built: {ready}")
     sign_in = _sign_in_client(efcx, own, report, opener)
     administration, fallback = _administration(efcx, own, sign_in, report, opener)
@@ -79,10 +80,9 @@ def build(
         sign_in=sign_in,
         administration=administration,
         administration_fallback=fallback,
-        way=own.sign_in,
         otp_manager_url=efcx.Otp_Manager_Url,
         timeout=own.timeout,
-        tls=opener.tls(own.tls, ("gateway", "keycloak", "tls"), around.keycloak_tls),
+        tls=opener.tls(own.tls, ("gateway", "keycloak", "tls"), shared.keycloak_tls),
     )
 
 

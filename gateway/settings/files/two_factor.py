@@ -7,13 +7,14 @@ the second factor off.
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from enum import Enum
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, WithJsonSchema
+from pydantic import AfterValidator, Field
 
 from gateway.domain.channel import Channel, ChannelType
+from gateway.domain.field_types import Checked, matching
 from gateway.domain.policy import (
     FACTOR_OF_CHANNEL,
     AttemptsScope,
@@ -30,8 +31,8 @@ from gateway.domain.policy import (
 )
 from gateway.settings.checks import policy_consistency
 from gateway.settings.features import Features
-from gateway.settings.files.field_types import Choice, Section, seen_as
-from gateway.settings.files.shared_settings import SharedSettings
+from gateway.settings.files.field_types import Section
+from gateway.settings.files.gateway_file import SharedSettings
 from gateway.settings.presets import DEFAULT, PRESETS, Preset
 from gateway.settings.source.diagnostics import Diagnostics, one_of
 from gateway.settings.source.yaml_source import Path
@@ -42,10 +43,9 @@ _AFTER_SENDS = ("stop", "lock")
 _TIGHT_EXPIRY = 120
 _PATH = r"path:[a-z0-9][a-z0-9-]{0,39}"
 _NAMED_PATH = re.compile(_PATH)
-_TRUST_TEXT = WithJsonSchema({"type": "integer", "enum": list(TRUST_DAYS)})
 
 
-def _ending(*words: str) -> AfterValidator:
+def _ending(*words: str) -> Checked:
     """One of `words`, or `path:<name>`."""
 
     def check(word: str) -> str:
@@ -53,11 +53,12 @@ def _ending(*words: str) -> AfterValidator:
             raise ValueError(f"{word!r} is not known; allowed: {one_of([*words, 'path:<name>'])}")
         return word
 
-    return AfterValidator(check)
+    return matching(check, f"^({'|'.join([*words, _PATH])})$")
 
 
-def _ending_text(*words: str) -> WithJsonSchema:
-    return seen_as(pattern=f"^({'|'.join([*words, _PATH])})$")
+def _words(*words: str | int) -> Any:
+    """Tells an editor the words that the checks allow."""
+    return Field(json_schema_extra={"enum": list(words)})
 
 
 def _trust(days: int) -> int:
@@ -69,7 +70,7 @@ def _trust(days: int) -> int:
 class MethodSection(Section):
     """One way to prove oneself."""
 
-    channelType: Choice[ChannelType]
+    channelType: ChannelType
     """EMAIL, SMS, APP, RSA or EXTERNAL."""
 
     channelServiceIdentifier: str | None = None
@@ -82,7 +83,7 @@ class TwoFactorSection(Section):
     is2FAEnabled: bool
     """Whether a second factor is demanded: true or false, always written out."""
 
-    channelType: Annotated[str, seen_as(*(kind.value for kind in ChannelType))] | None = None
+    channelType: Annotated[str, _words(*(kind.value for kind in ChannelType))] | None = None
     """EMAIL, SMS, APP, RSA or EXTERNAL."""
 
     channelServiceIdentifier: str | None = None
@@ -94,7 +95,7 @@ class TwoFactorSection(Section):
     otpMaxAttempts: Annotated[int, Field(ge=1, le=1000)] | None = None
     """Wrong codes until the code is dead."""
 
-    preset: Annotated[str, seen_as(*PRESETS)] = DEFAULT
+    preset: Annotated[str, _words(*PRESETS)] = DEFAULT
     """The vendor whose documented behaviour is the default of every other key."""
 
     methods: list[MethodSection] | None = None
@@ -103,22 +104,22 @@ class TwoFactorSection(Section):
     fallback: MethodSection | None = None
     """The way for users without an address for the first one."""
 
-    enrolment: Choice[EnrolmentRule] | None = None
+    enrolment: EnrolmentRule | None = None
     """Must a user have a factor: required or optional."""
 
-    onNoContact: Annotated[str, _ending("register", "refuse"), _ending_text("register", "refuse")] | None = None
+    onNoContact: Annotated[str, _ending("register", "refuse")] | None = None
     """What happens to a user without a usable address."""
 
-    registration: Choice[Registration] | None = None
+    registration: Registration | None = None
     """What a first registration needs besides the password."""
 
-    registrationContact: Choice[RegistrationContact] | None = None
+    registrationContact: RegistrationContact | None = None
     """Which addresses may be registered: any, the profile's, or the service's."""
 
     contactService: str | None = None
     """The web-services channel that knows a user's addresses."""
 
-    choosePage: Choice[ChoosePage] | None = None
+    choosePage: ChoosePage | None = None
     """When a user with several methods is asked which one."""
 
     codeGeneration: Literal["INTERNAL", "EXTERNAL"] | None = None
@@ -127,22 +128,22 @@ class TwoFactorSection(Section):
     otpLength: Annotated[int, Field(ge=4, le=10)] | None = None
     """Digits of a code, 4 to 10."""
 
-    attemptsScope: Choice[AttemptsScope] | None = None
+    attemptsScope: AttemptsScope | None = None
     """What a wrong code is counted against: the code or the user."""
 
     warnFromAttempt: Annotated[int, Field(ge=1, le=1000)] | None = None
     """From which wrong code on the page warns."""
 
-    onWrongCode: Choice[OnWrongCode] | None = None
+    onWrongCode: OnWrongCode | None = None
     """Ask again, or send a new code."""
 
-    onMaxVerify: Annotated[str, _ending(*_AFTER_VERIFY), _ending_text(*_AFTER_VERIFY)] | None = None
+    onMaxVerify: Annotated[str, _ending(*_AFTER_VERIFY)] | None = None
     """What follows the last allowed wrong code."""
 
     lockedFor: Annotated[int, Field(ge=0, le=604_800)] | None = None
     """Seconds of a lock."""
 
-    lockScope: Choice[LockScope] | None = None
+    lockScope: LockScope | None = None
     """What a lock closes: the tenant or one application."""
 
     maxSends: Annotated[int, Field(ge=1, le=100)] | None = None
@@ -151,10 +152,10 @@ class TwoFactorSection(Section):
     resendCooldown: Annotated[int, Field(ge=0, le=3600)] | None = None
     """Seconds between two codes to one user."""
 
-    onMaxSends: Annotated[str, _ending(*_AFTER_SENDS), _ending_text(*_AFTER_SENDS)] | None = None
+    onMaxSends: Annotated[str, _ending(*_AFTER_SENDS)] | None = None
     """What follows the last allowed code."""
 
-    trustBrowserDays: Annotated[int, AfterValidator(_trust), _TRUST_TEXT] | None = None
+    trustBrowserDays: Annotated[int, AfterValidator(_trust), _words(*TRUST_DAYS)] | None = None
     """Days a browser may be remembered: 0, 14, 30, 60 or 90."""
 
     skipWhenVerified: bool | None = None
@@ -166,42 +167,30 @@ class TwoFactorSection(Section):
     adminCodes: bool | None = None
     """Whether an administrator's code is taken."""
 
-    sharedAddress: Choice[SharedAddress] | None = None
+    sharedAddress: SharedAddress | None = None
     """What two users with one address mean to each other."""
 
 
-# key in the file → (field of Policy, field for the name of a path)
-_FIELDS: Mapping[str, tuple[str, str]] = {
-    "enrolment": ("enrolment", ""),
-    "onNoContact": ("on_no_contact", "no_contact_path"),
-    "registration": ("registration", ""),
-    "registrationContact": ("registration_contact", ""),
-    "choosePage": ("choose_page", ""),
-    "otpLength": ("otp_length", ""),
-    "otpExpiry": ("otp_expiry", ""),
-    "otpMaxAttempts": ("otp_max_attempts", ""),
-    "attemptsScope": ("attempts_scope", ""),
-    "warnFromAttempt": ("warn_from_attempt", ""),
-    "onWrongCode": ("on_wrong_code", ""),
-    "onMaxVerify": ("on_max_verify", "max_verify_path"),
-    "lockedFor": ("locked_for", ""),
-    "lockScope": ("lock_scope", ""),
-    "maxSends": ("max_sends", ""),
-    "resendCooldown": ("resend_cooldown", ""),
-    "onMaxSends": ("on_max_sends", "max_sends_path"),
-    "trustBrowserDays": ("trust_browser_days", ""),
-    "skipWhenVerified": ("skip_when_verified", ""),
-    "backupCodes": ("backup_codes", ""),
-    "adminCodes": ("admin_codes", ""),
-    "sharedAddress": ("shared_address", ""),
+_OF_CHANNELS = {"preset", "methods", "fallback"}
+_PATH_FIELDS = {
+    "onNoContact": "no_contact_path",
+    "onMaxVerify": "max_verify_path",
+    "onMaxSends": "max_sends_path",
 }
+"""Keys whose value may be `path:<name>`, each with the field of `Policy` for the name."""
+FIELDS: Mapping[str, str] = {
+    key: name
+    for key in TwoFactorSection.model_fields
+    if (name := re.sub(r"(?=[A-Z])", "_", key).lower()) in {field.name for field in fields(Policy)} - _OF_CHANNELS
+}
+"""The field of `Policy` that each key sets: `otpExpiry` sets `otp_expiry`."""
 
 
 def build(
-    section: TwoFactorSection, at: Path, report: Diagnostics, around: SharedSettings
+    section: TwoFactorSection, at: Path, report: Diagnostics, shared: SharedSettings
 ) -> tuple[Policy, Preset] | None:
     """The policy and its preset; what is wrong goes to `report`. None when there is no such preset."""
-    features = around.features
+    features = shared.features
     preset = PRESETS.get(section.preset)
     if preset is None or section.preset not in features.presets:
         what = "is not known" if preset is None else "is not built yet"
@@ -215,7 +204,7 @@ def build(
             report.error((*at, key), f"is missing: preset {section.preset} needs a whole number above 0")
         _hints(given, policy, at, report)
         policy_consistency.check(policy, at, report)
-    methods = _Methods(report, around.channels, around.invalid_channels, features)
+    methods = _Methods(report, shared.channels, shared.invalid_channels, features)
     policy = replace(policy, methods=methods.of(section, preset, at), fallback=methods.fallback(section, preset, at))
     return policy, preset
 
@@ -226,15 +215,13 @@ def _plain(value: object) -> object:
 
 def _changes(given: Mapping[str, object], preset: Preset) -> dict[str, Any]:
     changes: dict[str, Any] = {}
-    for key, (name, path_name) in _FIELDS.items():
-        if key not in given:
-            continue
-        value = given[key]
-        if path_name:
+    for key, value in given.items():
+        name = FIELDS.get(key, "")
+        if key in _PATH_FIELDS:
             word, _, path = str(value).partition(":")
             changes[name] = type(getattr(preset.policy, name))(word)
-            changes[path_name] = path or None
-        else:
+            changes[_PATH_FIELDS[key]] = path or None
+        elif name:
             changes[name] = value
     return changes
 
@@ -251,7 +238,7 @@ def _check_keys(given: Mapping[str, object], preset: Preset, at: Path, report: D
             if not features.named_paths:
                 report.error((*at, key), "named paths (path:<name>) are not built yet")
             continue
-        name = _FIELDS.get(key, ("", ""))[0]
+        name = FIELDS.get(key, "")
         used = any(key in p.free or (name and _plain(getattr(p.policy, name)) == plain) for p in switched_on)
         if not used and (plain in features.later.get(key, ()) or (key in features.unused and plain)):
             report.error((*at, key), _not_built(key, value, features))
