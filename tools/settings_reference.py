@@ -24,20 +24,20 @@ from tools.json_schemas import schema_of
 _HEAD = f"""# Settings
 
 Every key of `config/gateway.yaml` and of the tenant files, with its default. This page is made from the program
-(`python -m tools.settings_reference > docs/settings.md`) and a test compares the two. How the files work together is
-told in [operations.md](operations.md); which of EFCX's own keys are used for what, in [efcx-keys.md](efcx-keys.md).
+(`python -m tools.settings_reference > docs/settings.md`) and a test compares the two. [operations.md](operations.md)
+explains how the files work together, and [efcx-keys.md](efcx-keys.md) what the gateway does with EFCX's own keys.
 `efcx-gateway check-config` names every mistake with its file and line.
 
-A *secret* is text, or `{{env: NAME}}`, or `{{file: path}}`. Files are named relative to the folder of `gateway.yaml`.
-Times are in seconds. A key marked "required" has no default. Keys of `twoFAConfigs` that are not set have the default
-of the preset, which is `{DEFAULT}` unless the file says otherwise; [operations.md](operations.md#limits) compares the
-presets. What is marked *Not built yet* is refused.
+A *secret* is text, or `{{env: NAME}}`, or `{{file: path}}`. File names are relative to the folder of `gateway.yaml`.
+Times are in seconds. A key marked "required" has no default. A key of `twoFAConfigs` that is not set has the default of
+the preset, which is `{DEFAULT}` unless the file names another one; [operations.md](operations.md#limits) compares the
+presets. The gateway rejects everything marked *Not built yet*.
 """
 _NO_ANCHOR = re.compile(r"[^a-z0-9_-]")
 _SECRET, _TLS = "SecretSource", "TlsSettings"
 _TWO_FACTOR = "tenantSettings.twoFAConfigs"
 _HOMES: Mapping[str, str] = {"GatewaySection": "gateway", "MethodSection": f"{_TWO_FACTOR}.methods[]"}
-"""Sections that several keys share stand once, at this path."""
+"""The path of the one table for a section that several keys share."""
 _LINKS: Mapping[str, str] = {
     "GatewaySection": "[section](#gateway)",
     "MethodSection": "[section](#tenantsettingstwofaconfigsmethods)",

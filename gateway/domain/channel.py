@@ -1,4 +1,4 @@
-"""A pre-configured way to deliver or judge codes, named by its service identifier."""
+"""A configured service that delivers or verifies codes, named by its service identifier."""
 
 from dataclasses import dataclass
 from enum import Enum

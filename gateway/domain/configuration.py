@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 from annotated_types import MinLen
 
 from gateway.domain.channel import Channel, TlsSettings
-from gateway.domain.field_types import SECTION, Change, Checked, Count, Network, Seconds, matching
+from gateway.domain.field_types import SECTION, Change, Checked, Count, Network, Seconds, like
 from gateway.domain.secret import Secret
 from gateway.domain.tenant import Tenant
 
@@ -54,14 +54,7 @@ def _failure_steps(value: Any) -> tuple[tuple[int, float], ...]:
     return tuple((failures, float(seconds)) for failures, seconds in value)
 
 
-def _prefix(text: str) -> str:
-    plain = text.isascii() and text.strip("/").replace("-", "").replace("_", "").isalnum()
-    framed = text.startswith("/") and text.endswith("/") and text.count("/") == 2
-    if not framed or not (plain or text.strip("/") in ("-", "_", "~")):
-        raise ValueError("must be one segment between slashes, as /-/")
-    return text
-
-
+_SEGMENT = "/([_~-]|[A-Za-z0-9_-]*[A-Za-z0-9][A-Za-z0-9_-]*)/"
 FailureSteps = Annotated[
     tuple[tuple[int, float], ...],
     Checked(_failure_steps, {"type": "array", "items": {"type": "array", "items": {"type": "number"}}}, text=False),
@@ -129,7 +122,7 @@ class GatewayOptions:
     insecure_http: Annotated[bool, Change.HIGHER_IS_WEAKER] = False
     """Permission for an http `public_url` on other names than loopback. Cookies are then unprotected on the network."""
 
-    prefix: Annotated[str, matching(_prefix, "^/[A-Za-z0-9_~-]+/$"), Change.NEEDS_RESTART] = "/-/"
+    prefix: Annotated[str, like(_SEGMENT, "must be one segment between slashes, as /-/"), Change.NEEDS_RESTART] = "/-/"
     """Path of the gateway's own pages, on every host."""
 
     limits: OperatorLimits = OperatorLimits()

@@ -20,8 +20,6 @@ SECTION: Mapping[str, Any] = {"strict": True, "extra": "forbid", "use_attribute_
 """`__pydantic_config__` of a section: no conversion of types, no unknown key, docstrings as descriptions."""
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}")
-_COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
-_LANGUAGE = re.compile(r"[a-z]{2,3}(-[A-Za-z0-9]{2,8})?")
 _JOINERS = str.maketrans("", "", "\N{ZERO WIDTH NON-JOINER}\N{ZERO WIDTH JOINER}\N{NO-BREAK SPACE}")
 """Invisible characters that names need: Urdu, Persian and Hindi words are spelt with the first two."""
 
@@ -66,6 +64,17 @@ def matching(check: Callable[[str], Any], pattern: str) -> Checked:
     return Checked(check, {"pattern": pattern})
 
 
+def like(pattern: str, allowed: str, form: Callable[[str], str] = str) -> Checked:
+    """A text that matches `pattern` as a whole, in its normal `form`; `allowed` is the sentence that rejects others."""
+
+    def check(text: str) -> str:
+        if not re.fullmatch(pattern, text):
+            raise ValueError(allowed)
+        return form(text)
+
+    return matching(check, f"^({pattern})$")
+
+
 def _one_line(text: str) -> str:
     if not text.translate(_JOINERS).isprintable():
         raise ValueError("must be one line without control characters")
@@ -80,8 +89,7 @@ def _network(text: str) -> IPv4Network | IPv6Network:
 
 
 def _cookie_name(name: str) -> str:
-    plain = name.removeprefix("__Host-").removeprefix("__Secure-").lower()
-    if not _TOKEN.fullmatch(name) or plain.startswith("gateway-") or name.startswith("__"):
+    if not _TOKEN.fullmatch(name) or name.lower().startswith("gateway-") or name.startswith("__"):
         raise ValueError("must be a cookie name without prefix, other than the gateway's own (gateway-…)")
     return name
 
@@ -91,30 +99,6 @@ def _cookie_domain(domain: str) -> str:
     if name and ("." not in name or name.replace(".", "").isdigit()):
         raise ValueError("must be a domain of at least two labels, as example.com")
     return name
-
-
-def _cookie_path(path: str) -> str:
-    if not path.startswith("/") or not path.isascii() or not path.isprintable() or ";" in path:
-        raise ValueError("must be a path that begins with /")
-    return path
-
-
-def _colour(text: str) -> str:
-    if text and not _COLOUR.fullmatch(text):
-        raise ValueError('must be a colour as "#0b5cad" (in quotes)')
-    return text.lower()
-
-
-def _logo(text: str) -> str:
-    if text and not text.startswith(("https://", "/")):
-        raise ValueError("must be an https:// address or a path that begins with /")
-    return text
-
-
-def _language(text: str) -> str:
-    if text and not _LANGUAGE.fullmatch(text):
-        raise ValueError("must be a language as en, ar or de")
-    return text
 
 
 _WEB = "^[Hh][Tt][Tt][Pp][Ss]?://[^ ]+$"
@@ -133,7 +117,7 @@ RoutePath = Annotated[str, matching(urls.route_path, "^/")]
 OwnPath = Annotated[str, matching(urls.own_path, "^/")]
 CookieName = Annotated[str, Checked(_cookie_name)]
 CookieDomain = Annotated[str, Checked(_cookie_domain)]
-CookiePath = Annotated[str, Checked(_cookie_path)]
-Colour = Annotated[str, matching(_colour, "^(#[0-9a-fA-F]{6})?$")]
-Logo = Annotated[str, matching(_logo, "^(https://.*|/.*)?$")]
-Language = Annotated[str, Checked(_language)]
+CookiePath = Annotated[str, like("/[ -:<-~]*", "must be a path that begins with /")]
+Colour = Annotated[str, like("(#[0-9a-fA-F]{6})?", 'must be a colour as "#0b5cad" (in quotes)', str.lower)]
+Logo = Annotated[str, like(r"((https://|/)[\s\S]*)?", "must be an https:// address or a path that begins with /")]
+Language = Annotated[str, like("([a-z]{2,3}(-[A-Za-z0-9]{2,8})?)?", "must be a language as en, ar or de")]

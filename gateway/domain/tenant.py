@@ -185,7 +185,7 @@ class Credentials:
 
 @dataclass(frozen=True, slots=True)
 class AdminUser:
-    """EFCX's own way to administer a realm: a user of the tenant's realm by password grant."""
+    """EFCX's administrator: a user of the tenant's realm, by password grant."""
 
     client: Credentials
     username: str

@@ -1,7 +1,7 @@
-"""Are the settings right, all of them, and what do they say?
+"""Loads and checks all settings files.
 
-Every file is read once, as bytes; what was checked is what is used. The answer is a whole `Configuration` or none,
-with every fault found in all files at once.
+The gateway reads every file once, as bytes, so it uses exactly what it checked. The result is a whole `Configuration`
+or none, with the faults of all files from one run.
 """
 
 import hashlib
@@ -26,7 +26,7 @@ SUFFIXES = (".yaml", ".yml", ".json")
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """`configuration` is None when `diagnostics` has an error. `files` are all that were read, or looked for."""
+    """`configuration` is None when `diagnostics` has an error. `files` are all that the gateway read or looked for."""
 
     configuration: Configuration | None
     diagnostics: tuple[Diagnostic, ...]
@@ -35,19 +35,19 @@ class Loaded:
 
     @property
     def errors(self) -> tuple[Diagnostic, ...]:
-        """The faults that keep the configuration out."""
+        """The faults because of which there is no configuration."""
         return tuple(f for f in self.diagnostics if f.level is Level.ERROR)
 
 
 def load(file: Path, *, environment: Mapping[str, str] | None = None, features: Features = FEATURES) -> Loaded:
-    """Read and check `gateway_file.yaml` at `file` and the tenant files it names; never raises for what they say."""
+    """Loads `gateway.yaml` at `file` and the tenant files that it names; never raises for their content."""
     folder = file.parent
     secret_reader = SecretReader(folder, os.environ if environment is None else environment)
-    document, diagnostic = _read(file, _shown(file), secret_reader)
-    if document is None:
-        return _without_gateway_file((diagnostic,) if diagnostic else (), secret_reader)
+    document = _read(file, secret_reader)
+    if isinstance(document, Diagnostic):
+        return _without_gateway_file((document,), secret_reader)
     report = Diagnostics(Layer(document))
-    opener = Resolver(secret_reader, folder, report)
+    opener = Resolver(secret_reader, report)
     section = salvage(gateway_file.FILE, document.data, report)
     if section is None:
         return _without_gateway_file(report.diagnostics, secret_reader)
@@ -73,12 +73,12 @@ def _tenants(
     if not names:
         report.error(("tenants",), f"the folder {_shown(place)} holds no tenant file (.yaml, .yml, .json)")
     for name in names:
-        document, diagnostic = _read(place / name, _shown(place / name), secret_reader)
-        if document is None:
-            diagnostics.extend([diagnostic] if diagnostic else [])
+        document = _read(place / name, secret_reader)
+        if isinstance(document, Diagnostic):
+            diagnostics.append(document)
             continue
         own = Diagnostics(Layer(document), Layer(gateway_file, at=("gateway",), inside=("defaults",)))
-        tenant = tenant_file.build(document, shared, own, Resolver(secret_reader, secret_reader.folder, own))
+        tenant = tenant_file.build(document, shared, own, Resolver(secret_reader, own))
         if tenant is None:
             diagnostics.extend(own.diagnostics)
             continue
@@ -89,13 +89,13 @@ def _tenants(
 
 
 def _without_gateway_file(diagnostics: tuple[Diagnostic, ...], secret_reader: SecretReader) -> Loaded:
-    """Nothing can come of it; the faults that the tenant files in the usual folder have by themselves are told too."""
+    """Adds the faults that the tenant files in the usual folder have by themselves; there is no configuration."""
     place = secret_reader.folder / GatewayFile().tenants
     with suppress(OSError):
         for name in _names(place):
-            document, diagnostic = _read(place / name, _shown(place / name), secret_reader)
-            if document is None:
-                diagnostics += (diagnostic,) if diagnostic else ()
+            document = _read(place / name, secret_reader)
+            if isinstance(document, Diagnostic):
+                diagnostics += (document,)
                 continue
             own = Diagnostics(Layer(document))
             tenant_file.check_shape(document, own)
@@ -108,19 +108,18 @@ def _names(place: Path) -> list[str]:
     return sorted(n for n in os.listdir(place) if n.endswith(SUFFIXES) and not n.startswith("."))
 
 
-def _read(path: Path, shown: str, secret_reader: SecretReader) -> tuple[Document | None, Diagnostic | None]:
+def _read(path: Path, secret_reader: SecretReader) -> Document | Diagnostic:
     try:
         secret_reader.note(path)
+        return read(secret_reader.read[path], _shown(path))
     except OSError as error:
-        return None, Diagnostic(shown, 1, "", f"cannot be read: {error.strerror}")
-    try:
-        return read(secret_reader.read[path], shown), None
+        return Diagnostic(_shown(path), 1, "", f"cannot be read: {error.strerror}")
     except UnreadableFile as error:
-        return None, Diagnostic(shown, error.line, "", error.text)
+        return Diagnostic(_shown(path), error.line, "", error.text)
 
 
 def _shown(path: Path) -> str:
-    """As short as it is clear: relative to the working directory when below it."""
+    """The path to show: relative to the working directory when below it."""
     try:
         shown = str(path.absolute().relative_to(Path.cwd()))
     except (ValueError, OSError):

@@ -1,8 +1,7 @@
-"""How does the gateway reach a tenant's realm, and as whom?
+"""Access to a tenant's realm: EFCX's `keyCloak` and the gateway's own `gateway.keycloak`.
 
-EFCX's `keyCloak` and the gateway's own `gateway.keycloak` become one `domain.tenant.KeycloakAccess`. To sign users in:
-`gateway.keycloak`, else `CLIENT_ID`, else `resource`, with `credentials.secret`. To administer: the service account,
-else the sign-in client's own, else EFCX's administrator.
+The client with which users sign in is `gateway.keycloak`, else `CLIENT_ID`, else `resource`, with `credentials.secret`.
+The service account administers the realm, else the sign-in client's own, else EFCX's administrator.
 """
 
 from typing import Annotated
@@ -28,44 +27,44 @@ class CredentialsSection(ForeignSection):
     """EFCX's `credentials`."""
 
     secret: SecretSource | None = None
-    """The secret of the client; text, {env: NAME} or {file: path}."""
+    """Secret of the client: text, {env: NAME} or {file: path}."""
 
 
 class KeyCloakSection(ForeignSection):
     """EFCX's `keyCloak`; other keys are kept and ignored."""
 
     realm: Annotated[str, Field(min_length=1, max_length=255)]
-    """The realm of the tenant's users."""
+    """Realm of the tenant's users."""
 
     auth_server_url: BaseUrl = Field(alias="auth-server-url")
-    """Where Keycloak is, as http://keycloak.ef-external.svc/auth/."""
+    """Address of Keycloak, as http://keycloak.ef-external.svc/auth/."""
 
     CLIENT_ID: str = ""
-    """The client users sign in with; comes before `resource`."""
+    """Client with which users sign in. It has priority over `resource`."""
 
     resource: str = ""
-    """The client users sign in with when there is no `CLIENT_ID`."""
+    """Client with which users sign in when there is no `CLIENT_ID`."""
 
     credentials: CredentialsSection = CredentialsSection()
-    """The secret of that client."""
+    """Secret of that client."""
 
     GRANT_TYPE: Annotated[str, Field(json_schema_extra={"enum": ["password"]})] = "password"
-    """How users sign in: password is the only one."""
+    """Grant with which users sign in. The only one is `password`."""
 
     USERNAME_ADMIN: str = ""
-    """Name of an administrator of the realm, for want of a service account."""
+    """User name of an administrator of the realm, for tenants without a service account."""
 
     PASSWORD_ADMIN: SecretSource | None = None
-    """His password."""
+    """Password of `USERNAME_ADMIN`."""
 
     Otp_Manager_Url: str = ""
-    """EFCX's otp-manager; EFCX demands it where 2FA by EMAIL or SMS is on."""
+    """Address of EFCX's otp-manager. EFCX requires it where 2FA by EMAIL or SMS is on."""
 
 
 def build(
     efcx: KeyCloakSection, own: KeycloakSection, shared: SharedSettings, report: Diagnostics, opener: Resolver
 ) -> KeycloakAccess:
-    """The access; what is wrong goes to `report`."""
+    """Makes the access; reports what is wrong."""
     if efcx.GRANT_TYPE != "password":
         report.error((*_KEYCLOAK, "GRANT_TYPE"), f"{efcx.GRANT_TYPE!r} is not allowed; allowed: password")
     if own.sign_in not in shared.features.sign_in:

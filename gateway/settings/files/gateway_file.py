@@ -39,21 +39,21 @@ SocketAddress = Annotated[str, matching(_address, "^.*:[0-9]{1,5}$")]
 
 @dataclass(frozen=True, slots=True)
 class TlsByClient(Extended, TlsSettings):
-    """Trust and client certificate of outgoing connections: for all of them, and for one kind of them."""
+    """Trust and client certificate of outgoing connections, for all of them and for each kind."""
 
     __pydantic_config__ = SECTION
 
     keycloak: TlsSettings | None = None
-    """For Keycloak alone."""
+    """Trust and client certificate for Keycloak alone."""
 
     store: TlsSettings | None = None
-    """For Redis alone."""
+    """Trust and client certificate for Redis alone."""
 
     smtp: TlsSettings | None = None
-    """For mail servers alone."""
+    """Trust and client certificate for mail servers alone."""
 
     upstreams: TlsSettings | None = None
-    """For apps alone."""
+    """Trust and client certificate for apps alone."""
 
 
 # Not `domain.configuration.StoreSettings`: the file may only name the place of the URL, and has `tls` elsewhere.
@@ -61,7 +61,7 @@ class StoreSection(Section):
     """Storage of logins, sessions and counters."""
 
     url: SecretSource = SecretSource(value=_STORE.url.reveal())
-    """`memory://` for one process, else redis://…, rediss://… (TLS) or unix://… ."""
+    """Address of the store: `memory://` for one process, else redis://…, rediss://… (TLS) or unix://… ."""
 
     prefix: Annotated[str, Field(min_length=1, max_length=40, pattern=r"^[A-Za-z0-9:._-]+$")] = _STORE.prefix
     """Beginning of every key in the store."""

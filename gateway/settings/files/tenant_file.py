@@ -1,7 +1,7 @@
-"""Builds a `domain.tenant.Tenant` from a tenant's file.
+"""A tenant's file, which becomes one `domain.tenant.Tenant`.
 
 The file is EFCX's tenant object verbatim plus one `gateway:` section. EFCX's keys that the gateway does not use are
-kept and ignored; a key of the second factor in a wrong place is refused, naming the right one.
+kept and ignored. A key of the second factor in a wrong place is an error that names the right one.
 """
 
 import difflib
@@ -15,7 +15,7 @@ from annotated_types import MinLen
 from pydantic import TypeAdapter
 
 from gateway.domain.channel import ChannelType
-from gateway.domain.field_types import HostName, Name, matching
+from gateway.domain.field_types import HostName, Name, like
 from gateway.domain.policy import FACTOR_OF_CHANNEL, Policy
 from gateway.domain.tenant import Branding, Route, SameSite, Tenant, TenantOptions
 from gateway.domain.urls import covers, is_loopback
@@ -31,7 +31,7 @@ from gateway.settings.source.diagnostics import Diagnostics, one_of, written
 from gateway.settings.source.resolve import Resolver, salvage
 from gateway.settings.source.yaml_source import Document, Path
 
-_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
+_ID = "[A-Za-z0-9][A-Za-z0-9._-]{0,62}"
 _EFCX_KEYS = ("is2FAEnabled", "channelServiceIdentifier", "otpExpiry", "otpMaxAttempts")
 _NO_LETTER = re.compile(r"[^a-z0-9]")
 _KEYCLOAK: Path = ("tenantSettings", "keyCloak")
@@ -52,55 +52,49 @@ _STAND_INS: Mapping[Path, object] = {
 }
 
 
-def _tenant_id(text: str) -> str:
-    if not _ID.fullmatch(text):
-        raise ValueError("must be letters, digits, dots, hyphens and underscores, at most 63")
-    return text
-
-
 class TenantSettingsSection(ForeignSection):
     """EFCX's `tenantSettings`; other keys are kept and ignored."""
 
     fqdn: HostName
-    """The host name of the tenant, as efcx.example.com."""
+    """Host name of the tenant, as efcx.example.com."""
 
     keyCloak: KeyCloakSection
-    """Where the tenant's users are."""
+    """Realm of the tenant's users, and the clients of the gateway there."""
 
     twoFAConfigs: TwoFactorSection
-    """The tenant's second factor."""
+    """Second factor of the tenant."""
 
 
 class TenantFile(ForeignSection):
     """EFCX's tenant object and one `gateway:` section."""
 
     tenantName: Annotated[Name, MinLen(1)]
-    """The tenant's name."""
+    """Name of the tenant."""
 
-    tenantId: Annotated[str, matching(_tenant_id, f"^{_ID.pattern}$")]
-    """The tenant's id."""
+    tenantId: Annotated[str, like(_ID, "must be letters, digits, dots, hyphens and underscores, at most 63")]
+    """Id of the tenant."""
 
     status: str
-    """`active` opens the tenant's hosts; with any other value they answer "not available"."""
+    """State of the tenant. With any other value than `active` its hosts answer "not available"."""
 
     tenantSettings: TenantSettingsSection
     """EFCX's settings of the tenant."""
 
     gateway: GatewaySection | None = GatewaySection()
-    """What EFCX has no word for."""
+    """Everything for which EFCX has no key."""
 
 
 _FILE = TypeAdapter(TenantFile)
 
 
 def check_shape(document: Document, report: Diagnostics) -> None:
-    """Report what is wrong with one file by itself, whatever stands in `gateway.yaml`."""
+    """Reports what is wrong with one file by itself, without `gateway.yaml`."""
     _check_places(document.data, report)
     salvage(_FILE, document.data, report, _STAND_INS)
 
 
 def build(document: Document, shared: SharedSettings, report: Diagnostics, opener: Resolver) -> Tenant | None:
-    """The tenant of one file; what is wrong goes to `report`. None when nothing can be made of it."""
+    """Makes the tenant of one file; None when that is not possible. Reports what is wrong."""
     _check_places(document.data, report)
     if "tenantId" not in document.data and "tenantSettings" in document.data:
         report.error((), "looks like a partial update; a file holds the whole tenant: what is missing is named here")
@@ -150,7 +144,7 @@ def build(document: Document, shared: SharedSettings, report: Diagnostics, opene
 
 
 def merge(under: Mapping[str, Any], over: Any) -> Any:
-    """`over` laid on `under`: sections key by key, anything else as a whole."""
+    """Merges `over` into `under`: sections key by key, any other value as a whole."""
     if not isinstance(over, Mapping):
         return over
     both = {**under, **over}
@@ -161,7 +155,7 @@ def merge(under: Mapping[str, Any], over: Any) -> Any:
 
 
 def _defaults_for(own: Any, defaults: Mapping[str, Any]) -> Mapping[str, Any]:
-    """A tenant with routes of its own has a home of its own, else the first of its routes."""
+    """Leaves out the `home` of the defaults for a tenant with its own routes."""
     if isinstance(own, Mapping) and "routes" in own:
         return {key: value for key, value in defaults.items() if key != "home"}
     return defaults
@@ -174,7 +168,7 @@ def _home(section: GatewaySection, routes: tuple[Route, ...], report: Diagnostic
 
 
 def _public_url(section: GatewaySection, fqdn: str, insecure_http: bool, report: Diagnostics) -> str:
-    """The origin of the tenant; http only for loopback names or where the operator allows it."""
+    """The origin of the tenant. It may be http for loopback names, or where the operator allows it."""
     path = ("gateway", "public_url")
     if section.public_url is None:
         return f"https://{fqdn}"
@@ -226,7 +220,7 @@ def _check_places(data: Mapping[str, Any], report: Diagnostics) -> None:
         report.error(path, f"does not belong here; its place is {written(right)}")
     for key, value in data.items():
         if key in _OURS:
-            tell = report.error if "_" in key else report.warning  # EFCX may have a plain word of its own one day
+            tell = report.error if "_" in key else report.warning  # EFCX may introduce such a plain word
             tell((key,), f"is ignored here; the gateway's own keys stand below gateway: (gateway.{key})")
         elif key not in TenantFile.model_fields and _is_misspelt(key, value):
             report.error((key,), "is not known; did you mean gateway?")
@@ -236,7 +230,7 @@ def _check_places(data: Mapping[str, Any], report: Diagnostics) -> None:
 
 
 def _is_misspelt(key: str, value: object) -> bool:
-    """Whether this is a `gateway:` section under a wrong name; EFCX may have words that begin like it."""
+    """Whether this is a `gateway:` section under a wrong name. EFCX may have words that are similar."""
     return bool(difflib.get_close_matches(_word(key), ("gateway",), cutoff=0.8)) and _holds_ours(value)
 
 

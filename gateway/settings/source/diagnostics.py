@@ -39,7 +39,7 @@ _BOUNDS = {
 
 
 class Level(Enum):
-    """How much a fault weighs."""
+    """Severity of a fault."""
 
     ERROR = "error"
     WARNING = "warning"
@@ -48,7 +48,7 @@ class Level(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Diagnostic:
-    """One thing to mend; `line` from 1, `path` as `tenantSettings.twoFAConfigs.otpExpiry`."""
+    """One fault; `line` from 1, `path` as `tenantSettings.twoFAConfigs.otpExpiry`."""
 
     file: str
     line: int
@@ -64,14 +64,14 @@ class Diagnostic:
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """A document that gave a part of the value under check: paths below `at` are found in it below `inside`."""
+    """A document that contributed to the checked value: paths below `at` are below `inside` in it."""
 
     document: Document
     at: Path = ()
     inside: Path = ()
 
     def locate(self, path: Path) -> tuple[int, Path] | None:
-        """How many parts of `path` are written here, and the path in this document; None when it is another part."""
+        """How many parts of `path` this document has, and the path in it; None when it did not contribute that part."""
         if path[: len(self.at)] != self.at:
             return None
         here = (*self.inside, *path[len(self.at) :])
@@ -92,7 +92,7 @@ class Diagnostics:
 
     @property
     def diagnostics(self) -> tuple[Diagnostic, ...]:
-        """In the order of finding, each once."""
+        """The faults in the order of their reports, each once."""
         return tuple(self._diagnostics)
 
     @property
@@ -101,23 +101,23 @@ class Diagnostics:
         return any(f.level is Level.ERROR for f in self._diagnostics)
 
     def mute(self, path: Path) -> None:
-        """What stands at `path` is known to be wrong: say nothing more about it, or about what it lacks."""
+        """Drops further faults at and below `path`, whose value is known to be wrong."""
         self._muted.add(path)
 
     def error(self, path: Path, text: str) -> None:
-        """The configuration cannot be used."""
+        """Reports a fault with which the configuration cannot be used."""
         self._add(path, text, Level.ERROR)
 
     def warning(self, path: Path, text: str) -> None:
-        """A danger."""
+        """Reports a danger."""
         self._add(path, text, Level.WARNING)
 
     def hint(self, path: Path, text: str) -> None:
-        """Something to think about."""
+        """Reports something to consider."""
         self._add(path, text, Level.HINT)
 
     def invalid(self, error: ValidationError, schema: Mapping[str, Any]) -> None:
-        """Every error of pydantic in our words; `schema` is the JSON Schema of the value."""
+        """Reports every error of pydantic in the gateway's words; `schema` is the JSON Schema of the value."""
         for detail in error.errors(include_url=False):
             self.error(detail["loc"], _sentence(detail, schema))
 
@@ -139,7 +139,7 @@ def written(path: Path) -> str:
 
 
 def visible(text: str) -> str:
-    """`text` with characters that cannot be seen, or that turn a line around, written as escapes."""
+    """Escapes the characters that are invisible, or that change the direction of a line."""
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 

@@ -67,9 +67,9 @@ def _section(data: Any, path: Path) -> dict[str | int, Any]:
 class Resolver:
     """Opens the secrets and certificates that a section names; reports failures."""
 
-    def __init__(self, secret_reader: SecretReader, folder: FilePath, report: Diagnostics) -> None:
+    def __init__(self, secret_reader: SecretReader, report: Diagnostics) -> None:
         self._secret_reader = secret_reader
-        self.folder = folder
+        self.folder = secret_reader.folder
         self._report = report
 
     def secret(self, source: SecretSource, path: Path) -> Secret:
