@@ -47,10 +47,11 @@ from gateway.settings.files.gateway_file import GatewayFile
 from gateway.settings.files.tenant_file import TenantFile
 from gateway.settings.load import load
 from gateway.settings.presets import PRESETS, Preset
-from gateway.settings.reference import reference
 from gateway.web.cookies import LANGUAGE, Cookie
 from gateway.web.protections import MAX_BODY
 from tests.settings.config_folder import to_mend
+from tools.json_schemas import schema_of
+from tools.settings_reference import reference
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
@@ -107,8 +108,8 @@ def setting_paths() -> set[str]:
                     yield from walk(defs[one["$ref"].rpartition("/")[2]], defs, f"{path}{key}.", depth + 1)
 
     found: set[str] = set()
-    for model in (GatewayFile, TenantFile):
-        schema = model.model_json_schema(by_alias=True)
+    for kind in (GatewayFile, TenantFile):
+        schema = schema_of(kind)
         found |= set(walk(schema, schema["$defs"], "", 0))
     return found
 

@@ -1,8 +1,9 @@
-"""A pre-configured way to deliver or judge codes, named by its service identifier."""
+"""A configured service that delivers or verifies codes, named by its service identifier."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum
 
+from gateway.domain.field_types import SECTION
 from gateway.domain.secret import Secret
 
 
@@ -17,7 +18,7 @@ class ChannelType(Enum):
 
 
 class ChannelKind(Enum):
-    """What does the work behind a channel."""
+    """The service that delivers or verifies the codes of a channel."""
 
     SMTP = "smtp"
     OTP_MANAGER = "otp-manager"
@@ -28,7 +29,7 @@ class ChannelKind(Enum):
 
 
 class MailSecurity(Enum):
-    """How the connection to a relay is protected."""
+    """Protection of the connection to a relay."""
 
     STARTTLS = "starttls"
     TLS = "tls"
@@ -37,11 +38,18 @@ class MailSecurity(Enum):
 
 @dataclass(frozen=True, slots=True)
 class TlsSettings:
-    """Trust and identity of one outgoing connection; paths of PEM files. None means the system's own trust."""
+    """Trust and identity of outgoing connections: names of PEM files, relative to the folder of `gateway.yaml`."""
+
+    __pydantic_config__ = SECTION
 
     ca_file: str | None = None
+    """Certificates of the authorities to trust. Default: those of the system."""
+
     certificate_file: str | None = None
+    """Certificate of the gateway with its chain, for a peer that asks for one."""
+
     key_file: str | None = None
+    """Private key of `certificate_file`. Default: the key in that file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,5 +75,5 @@ class Channel:
     sender: str = ""
     sender_name: str = ""
     subject: str = ""
-    relays: tuple[Relay, ...] = field(default=())
+    relays: tuple[Relay, ...] = ()
     rate_per_minute: int | None = None

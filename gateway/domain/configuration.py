@@ -1,15 +1,18 @@
-"""What may one request know of settings?
+"""The configuration in force: one frozen value, swapped whole on reload.
 
-`Configuration` is one frozen value, swapped whole on reload: tenant, channel and policy are read from it and passed
-on as arguments. A login pins the policy it began with.
+A request reads tenant, channel and policy from it and passes them on as arguments. A login keeps the policy with which
+it began.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from ipaddress import IPv4Network, IPv6Network
 from types import MappingProxyType
+from typing import Annotated, Any, Literal
+
+from annotated_types import MinLen
 
 from gateway.domain.channel import Channel, TlsSettings
+from gateway.domain.field_types import SECTION, Change, Checked, Count, Network, Seconds, like
 from gateway.domain.secret import Secret
 from gateway.domain.tenant import Tenant
 
@@ -24,7 +27,7 @@ class Address:
 
 @dataclass(frozen=True, slots=True)
 class StoreSettings:
-    """`url` is `memory://`, `redis://…`, `rediss://…` or `unix://…`; `prefix` stands before every key."""
+    """`url` is `memory://`, `redis://…`, `rediss://…` or `unix://…`; `prefix` begins every key."""
 
     url: Secret
     prefix: str = "efcx:"
@@ -37,50 +40,120 @@ class StoreSettings:
         return self.url.reveal().startswith("memory:")
 
 
+def _failure_steps(value: Any) -> tuple[tuple[int, float], ...]:
+    """Lists of two numbers, the counts rising."""
+    if not isinstance(value, list) or not value:
+        raise ValueError("must be a list as [[10, 300], [20, 1800]]: failures, then seconds")
+    last = 0
+    for step in value:
+        if not isinstance(step, list) or len(step) != 2 or not all(type(n) in (int, float) and n > 0 for n in step):
+            raise ValueError("must be a list as [[10, 300], [20, 1800]]: failures, then seconds")
+        if type(step[0]) is not int or step[0] <= last:
+            raise ValueError("must have whole, rising numbers of failures")
+        last = step[0]
+    return tuple((failures, float(seconds)) for failures, seconds in value)
+
+
+_SEGMENT = "/([_~-]|[A-Za-z0-9_-]*[A-Za-z0-9][A-Za-z0-9_-]*)/"
+FailureSteps = Annotated[
+    tuple[tuple[int, float], ...],
+    Checked(_failure_steps, {"type": "array", "items": {"type": "array", "items": {"type": "number"}}}, text=False),
+]
+CountAtStart = Annotated[Count, Change.NEEDS_RESTART]
+
+
 @dataclass(frozen=True, slots=True)
 class OperatorLimits:
-    """The operator's numbers, for every tenant. Seconds where a time is meant.
+    """Limits of the operator for every tenant. Times are in seconds."""
 
-    `failure_steps`: failures of one user and factor over all logins → locked for (FEATURES, "In every preset").
-    """
+    __pydantic_config__ = SECTION
 
-    failure_steps: tuple[tuple[int, float], ...] = ((10, 300.0), (20, 1800.0), (50, 86400.0))
-    sends_per_user: int = 10
-    sends_per_address: int = 200
-    sends_window: float = 3600.0
-    password_failures_per_user: int = 10
-    password_failures_per_client: int = 300
-    password_failures_window: float = 300.0
-    grants_per_user_waiting: int = 5
-    grants_per_user_and_client: int = 2
-    grants_at_once: int = 20
-    grant_wait: float = 20.0
-    login_idle: float = 900.0
-    login_absolute: float = 3600.0
+    failure_steps: Annotated[FailureSteps, Change.MAY_BE_WEAKER] = ((10, 300.0), (20, 1800.0), (50, 86400.0))
+    """Numbers of failures of one user and factor in all logins, each with the seconds of the lock that follows. Each
+    failure beyond the last number locks as that one does. The count begins anew after a success, or after 24 hours in
+    which the user was not locked and did not fail."""
+
+    sends_per_user: Count = 10
+    """Maximum number of codes to one user in `sends_window`."""
+
+    sends_per_address: Count = 200
+    """Maximum number of codes to one e-mail address in `sends_window`, for all users together."""
+
+    sends_window: Seconds = 3600.0
+    """Period in which the gateway counts sends."""
+
+    password_failures_per_user: Count = 10
+    """Maximum number of wrong passwords of one user in `password_failures_window`."""
+
+    password_failures_per_client: Count = 300
+    """Maximum number of wrong passwords from one client address. A whole contact centre may share one address."""
+
+    password_failures_window: Seconds = 300.0
+    """Period in which the gateway counts wrong passwords."""
+
+    grants_per_user_waiting: CountAtStart = 5
+    """Maximum number of password checks of one user name that wait, in one process."""
+
+    grants_per_user_and_client: CountAtStart = 2
+    """Maximum number of password checks of one user name from one client address that wait, in one process."""
+
+    grants_at_once: CountAtStart = 20
+    """Maximum number of password checks that run at the same time, in one process."""
+
+    grant_wait: Annotated[Seconds, Change.NEEDS_RESTART] = 20.0
+    """Maximum time that a password check waits for its turn."""
+
+    login_idle: Seconds = 900.0
+    """Lifetime of an unfinished login after its last step."""
+
+    login_absolute: Seconds = 3600.0
+    """Lifetime of an unfinished login in all."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GatewayOptions:
+    """The keys of `gateway.yaml` whose values are used as the file has them."""
+
+    __pydantic_config__ = SECTION
+
+    trusted_proxies: tuple[Network, ...] = ()
+    """Addresses or networks of proxies. The gateway believes the `X-Forwarded-For` that they send."""
+
+    insecure_http: Annotated[bool, Change.HIGHER_IS_WEAKER] = False
+    """Permission for an http `public_url` on other names than loopback. Cookies are then unprotected on the network."""
+
+    prefix: Annotated[str, like(_SEGMENT, "must be one segment between slashes, as /-/"), Change.NEEDS_RESTART] = "/-/"
+    """Path of the gateway's own pages, on every host."""
+
+    limits: OperatorLimits = OperatorLimits()
+    """Limits of the operator for every tenant."""
+
+    languages: Annotated[tuple[str, ...], MinLen(1), Change.NEEDS_RESTART] = ("en", "ar", "ur")
+    """Languages of the pages. The first one is used when nothing else decides."""
+
+    shutdown_timeout: Seconds = 30.0
+    """Maximum time from SIGTERM to the end of the process, even if requests are still running. The supervisor must wait
+    longer before it kills the process."""
+
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """Minimum log level."""
 
 
 @dataclass(frozen=True, slots=True)
-class GatewaySettings:
-    """Where the gateway runs."""
+class GatewaySettings(GatewayOptions):
+    """The settings of the process."""
 
-    listen: Address
-    operations: Address
-    store: StoreSettings
+    listen: Annotated[Address, Change.NEEDS_RESTART]
+    operations: Annotated[Address, Change.NEEDS_RESTART]
+    store: Annotated[StoreSettings, Change.NEEDS_RESTART]
     operations_token: Secret = Secret("")
-    keys_file: str = ""
-    trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = ()
-    prefix: str = "/-/"
-    insecure_http: bool = False
-    languages: tuple[str, ...] = ("en", "ar", "ur")
-    limits: OperatorLimits = OperatorLimits()
-    shutdown_timeout: float = 30.0
-    log_level: str = "info"
-    audit_file: str = ""
+    keys_file: Annotated[str, Change.NEEDS_RESTART] = ""
+    audit_file: Annotated[str, Change.NEEDS_RESTART] = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Configuration:
-    """Everything that settings say, checked as a whole. `fingerprint` names exactly these bytes."""
+    """All settings, checked as a whole. `fingerprint` identifies exactly these bytes."""
 
     gateway: GatewaySettings
     tenants: tuple[Tenant, ...]

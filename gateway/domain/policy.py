@@ -1,12 +1,14 @@
-"""What a tenant demands of a second factor: every behaviour an enum, every number with its unit.
+"""The second factor that a tenant demands: every behaviour an enum, every number with its unit.
 
-A preset is a named `Policy` (`settings.presets`); a key of the tenant's `twoFAConfigs` beats it.
+A preset is a named `Policy` (`settings.presets`); a key of the tenant's `twoFAConfigs` overrides it.
 """
 
 from dataclasses import dataclass
 from enum import Enum
+from typing import Annotated
 
 from gateway.domain.channel import ChannelType
+from gateway.domain.field_types import Change
 
 
 class FactorKind(Enum):
@@ -32,14 +34,14 @@ FACTOR_OF_CHANNEL = {
 
 
 class EnrolmentRule(Enum):
-    """Must a user have a factor?"""
+    """Whether a user must have a factor."""
 
     REQUIRED = "required"
     OPTIONAL = "optional"
 
 
 class NoContact(Enum):
-    """What happens to a user without a usable contact."""
+    """Treatment of a user without a usable contact."""
 
     REGISTER = "register"
     REFUSE = "refuse"
@@ -47,7 +49,7 @@ class NoContact(Enum):
 
 
 class Registration(Enum):
-    """What a first registration needs besides the password (GW-27)."""
+    """Proof that a first enrolment needs besides the password."""
 
     OPEN = "open"
     GUARDED = "guarded"
@@ -55,12 +57,12 @@ class Registration(Enum):
 
     @property
     def needs_admin_code(self) -> bool:
-        """Whether some user may need an administrator's code to register."""
+        """Whether some user may need an administrator's code to enrol."""
         return self is not Registration.OPEN
 
 
 class RegistrationContact(Enum):
-    """Where a registered address may come from."""
+    """Source of an address that a user enrols."""
 
     ANY = "any"
     PROFILE = "profile"
@@ -68,7 +70,7 @@ class RegistrationContact(Enum):
 
 
 class ChoosePage(Enum):
-    """When a user with several methods is asked which one."""
+    """When the gateway asks a user with several methods for their choice."""
 
     NEVER = "never"
     COMBINED = "combined"
@@ -76,21 +78,21 @@ class ChoosePage(Enum):
 
 
 class AttemptsScope(Enum):
-    """What a wrong code is counted against."""
+    """Counter of wrong codes."""
 
     CODE = "code"
     USER = "user"
 
 
 class OnWrongCode(Enum):
-    """What follows a wrong code."""
+    """Reaction to a wrong code."""
 
     ASK = "ask"
     RESEND = "resend"
 
 
 class OnMaximum(Enum):
-    """What follows the last allowed attempt or send."""
+    """Reaction to the last allowed attempt or send."""
 
     NEW_CODE = "newCode"
     LOCK = "lock"
@@ -99,14 +101,14 @@ class OnMaximum(Enum):
 
 
 class LockScope(Enum):
-    """What a preset's lock closes."""
+    """Part that a lock closes."""
 
     TENANT = "tenant"
     APP = "app"
 
 
 class SharedAddress(Enum):
-    """What two users with one address mean to each other."""
+    """Treatment of two users with one address."""
 
     NEWEST = "newest"
     SEPARATE = "separate"
@@ -114,7 +116,7 @@ class SharedAddress(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Method:
-    """One way a tenant offers: a factor and the channel (by service identifier) that serves it; APP has none."""
+    """A factor that a tenant offers, and the service identifier of its channel; an authenticator app has none."""
 
     factor: FactorKind
     channel: str | None = None
@@ -122,36 +124,36 @@ class Method:
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """What one tenant demands; durations in seconds. Pinned in a login when it begins."""
+    """The second factor that one tenant demands; durations in seconds. A login keeps the policy with which it began."""
 
     preset: str
     enabled: bool
     methods: tuple[Method, ...]
     fallback: Method | None = None
-    enrolment: EnrolmentRule = EnrolmentRule.REQUIRED
+    enrolment: Annotated[EnrolmentRule, Change.HIGHER_IS_WEAKER] = EnrolmentRule.REQUIRED
     on_no_contact: NoContact = NoContact.REGISTER
     no_contact_path: str | None = None
-    registration: Registration = Registration.OPEN
-    registration_contact: RegistrationContact = RegistrationContact.ANY
+    registration: Annotated[Registration, Change.LOWER_IS_WEAKER] = Registration.OPEN
+    registration_contact: Annotated[RegistrationContact, Change.LOWER_IS_WEAKER] = RegistrationContact.ANY
     choose_page: ChoosePage = ChoosePage.NEVER
-    otp_length: int = 6
-    otp_expiry: int = 300
-    otp_max_attempts: int = 5
-    attempts_scope: AttemptsScope = AttemptsScope.CODE
+    otp_length: Annotated[int, Change.LOWER_IS_WEAKER] = 6
+    otp_expiry: Annotated[int, Change.HIGHER_IS_WEAKER] = 300
+    otp_max_attempts: Annotated[int, Change.HIGHER_IS_WEAKER] = 5
+    attempts_scope: Annotated[AttemptsScope, Change.LOWER_IS_WEAKER] = AttemptsScope.CODE
     warn_from_attempt: int | None = None
     on_wrong_code: OnWrongCode = OnWrongCode.ASK
     on_max_verify: OnMaximum = OnMaximum.NEW_CODE
     max_verify_path: str | None = None
-    locked_for: int = 0
+    locked_for: Annotated[int, Change.LOWER_IS_WEAKER] = 0
     lock_scope: LockScope = LockScope.TENANT
-    max_sends: int = 5
-    resend_cooldown: int = 60
+    max_sends: Annotated[int, Change.HIGHER_IS_WEAKER] = 5
+    resend_cooldown: Annotated[int, Change.LOWER_IS_WEAKER] = 60
     on_max_sends: OnMaximum = OnMaximum.STOP
     max_sends_path: str | None = None
-    trust_browser_days: int = 0
-    skip_when_verified: bool = False
+    trust_browser_days: Annotated[int, Change.HIGHER_IS_WEAKER] = 0
+    skip_when_verified: Annotated[bool, Change.HIGHER_IS_WEAKER] = False
     backup_codes: int = 0
-    admin_codes: bool = False
+    admin_codes: Annotated[bool, Change.HIGHER_IS_WEAKER] = False
     shared_address: SharedAddress = SharedAddress.NEWEST
 
     @property

@@ -1,11 +1,35 @@
 """One EFCX tenant: hosts, Keycloak realm, routes to apps, policy, branding."""
 
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass
 from enum import Enum
-from ipaddress import IPv4Network, IPv6Network, ip_address
+from ipaddress import ip_address
+from typing import Annotated, Any
 from urllib.parse import urlsplit
 
+from annotated_types import Ge, Interval, MaxLen
+
 from gateway.domain.channel import TlsSettings
+from gateway.domain.field_types import (
+    SECTION,
+    Change,
+    Checked,
+    Colour,
+    CookieDomain,
+    CookieName,
+    CookiePath,
+    HostName,
+    Language,
+    Link,
+    Logo,
+    Name,
+    Network,
+    Origin,
+    OwnPath,
+    RoutePath,
+    Seconds,
+    Upstream,
+)
 from gateway.domain.policy import Policy
 from gateway.domain.secret import Secret
 
@@ -18,7 +42,7 @@ class RouteFactor(Enum):
 
 
 class IdentityDelivery(Enum):
-    """How an app learns who is signed in (GW-08)."""
+    """A way in which an app gets the identity of the signed-in user."""
 
     BEARER = "bearer"
     COOKIE = "cookie"
@@ -34,7 +58,7 @@ class SameSite(Enum):
 
 
 class SignInWay(Enum):
-    """How users prove their password."""
+    """The page on which users enter their password."""
 
     PASSWORD = "password"  # noqa: S105 - a word of the settings
     SSO = "sso"
@@ -43,55 +67,111 @@ class SignInWay(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Timeouts:
-    """Seconds; `between_bytes` None means none, as it is for server-sent events."""
+    """Time limits for an app, in seconds."""
 
-    connect: float = 3.0
-    first_byte: float = 60.0
-    between_bytes: float | None = 300.0
+    __pydantic_config__ = SECTION
+
+    connect: Seconds = 3.0
+    """Maximum time until the app accepts a connection."""
+
+    first_byte: Seconds = 60.0
+    """Maximum time until the app begins its response."""
+
+    between_bytes: Seconds | None = 300.0
+    """Maximum time between two parts of a response; null for no limit. Server-sent events have no limit."""
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """A path prefix (whole segments, no trailing slash; "" is everything) and the app it goes to.
+    """A path prefix and its app."""
 
-    `to` is `scheme://host[:port][/base]` without a trailing slash. `service_worker`: the app may serve scripts
-    of service workers, but for those whose folder covers the gateway's own pages.
-    """
+    __pydantic_config__ = SECTION
 
-    path: str
-    to: str
+    path: RoutePath
+    """Path prefix of whole segments, as /unified-admin. The longest prefix wins; / covers everything."""
+
+    to: Upstream
+    """Address of the app, as http://ef-cx-unified-admin-svc:3000."""
+
     strip_prefix: bool = False
+    """Whether the gateway removes the prefix from the path that it sends to the app."""
+
     second_factor: RouteFactor = RouteFactor.REQUIRED
+    """Second factor for this route. With `off` the password alone is enough."""
+
     identity: frozenset[IdentityDelivery] = frozenset({IdentityDelivery.BEARER, IdentityDelivery.COOKIE})
-    name: str = ""
+    """Ways in which the app gets the identity of the user: any of bearer, cookie, headers."""
+
+    name: Annotated[str, MaxLen(60)] = ""
+    """Name of the app in the log. Default: its path."""
+
     timeouts: Timeouts = Timeouts()
-    tls: TlsSettings = TlsSettings()
-    max_body: int | None = None
+    """Time limits for the app."""
+
+    tls: TlsSettings | None = None
+    """Trust and client certificate for this app alone. Default: those of `tls` in `gateway.yaml`."""
+
+    max_body: Annotated[int, Ge(0)] | None = None
+    """Maximum size of a request body, in bytes. Default: no limit."""
+
     allow_encoded_slash: bool = False
+    """Whether paths of this app may contain %2F."""
+
     service_worker: bool = False
+    """Whether the app may have a service worker, for pages below the folder of its script; never from the folder /."""
+
+
+def longest_prefix(routes: Iterable[Route], path: str) -> Route | None:
+    """The route with the longest prefix of whole segments of `path`."""
+    covering = [r for r in routes if not r.path or path == r.path or path.startswith(r.path + "/")]
+    return max(covering, key=lambda r: len(r.path), default=None)
 
 
 @dataclass(frozen=True, slots=True)
 class Help:
-    """What a user in trouble is told (GW-31)."""
+    """Help for users, on the password, stopped, locked and outage pages."""
 
-    text: str = ""
-    phone: str = ""
-    url: str = ""
-    forgot_password: str = ""
+    __pydantic_config__ = SECTION
+
+    text: Annotated[str, MaxLen(500)] = ""
+    """One or two sentences."""
+
+    phone: Annotated[str, MaxLen(50)] = ""
+    """Telephone number of the help desk."""
+
+    url: Link | None = None
+    """Address of a page with help."""
+
+    forgot_password: Link | None = None
+    """Address where users reset a forgotten password."""
 
     def __bool__(self) -> bool:
         return bool(self.text or self.phone or self.url or self.forgot_password)
 
 
 @dataclass(frozen=True, slots=True)
-class Branding:
-    """How a tenant's pages look; `colour` is `#rrggbb`, `logo` an own-origin or data-free https URL."""
+class Look:
+    """Look of the tenant's pages."""
 
-    name: str
-    logo: str = ""
-    colour: str = ""
-    language: str = ""
+    __pydantic_config__ = SECTION
+
+    name: Name = ""
+    """Name on pages and in mails. Default: the tenant's name."""
+
+    logo: Logo = ""
+    """Address of an image, by https or on this host. Default: no logo."""
+
+    colour: Colour = ""
+    """Main colour, as "#0b5cad"."""
+
+    language: Language = ""
+    """Language of the pages for users who did not choose one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Branding(Look):
+    """Look of the tenant's pages, with the help on them."""
+
     help: Help = Help()
 
 
@@ -105,16 +185,20 @@ class Credentials:
 
 @dataclass(frozen=True, slots=True)
 class AdminUser:
-    """EFCX's own way to administer a realm: a user of the tenant's realm by password grant."""
+    """EFCX's administrator: a user of the tenant's realm, by password grant."""
 
     client: Credentials
     username: str
     password: Secret
 
 
+KEYCLOAK_TIMEOUT = 5.0
+"""Default seconds until Keycloak counts as down."""
+
+
 @dataclass(frozen=True, slots=True)
 class KeycloakAccess:
-    """Where a tenant's realm is and as whom the gateway speaks to it.
+    """Address of a tenant's realm, and the clients or users as which the gateway calls it.
 
     `url` ends in `/` (python-keycloak loses `/auth` otherwise). `issuer` is compared with every token's `iss`.
     `administration` in order of precedence: service account, the sign-in client's own, EFCX's administrator.
@@ -126,39 +210,98 @@ class KeycloakAccess:
     issuer: str
     sign_in: Credentials
     administration: Credentials | AdminUser
-    way: SignInWay = SignInWay.PASSWORD
     otp_manager_url: str = ""
-    timeout: float = 5.0
+    timeout: float = KEYCLOAK_TIMEOUT
     tls: TlsSettings = TlsSettings()
     administration_fallback: AdminUser | None = None
 
 
+def _same_site(word: Any) -> SameSite:
+    found = next((v for v in SameSite if isinstance(word, str) and v.value.lower() == word.lower()), None)
+    if found is None:
+        raise ValueError("is not known; allowed: strict, lax or none")
+    return found
+
+
+_SAME_SITES = [*(v.value.lower() for v in SameSite), *(v.value for v in SameSite)]
+
+
 @dataclass(frozen=True, slots=True)
 class TokenCookie:
-    """The upstream token cookie. Without a domain it is host-only."""
+    """Cookie in which the browser carries the token for the apps."""
 
-    name: str = "token"
-    domain: str = ""
-    path: str = "/"
-    http_only: bool = True
-    same_site: SameSite = SameSite.LAX
+    __pydantic_config__ = SECTION
+
+    name: CookieName = "token"
+    """Name of the cookie."""
+
+    domain: CookieDomain = ""
+    """Domain of the cookie. Default: this host alone."""
+
+    path: CookiePath = "/"
+    """Path of the cookie."""
+
+    http_only: Annotated[bool, Change.LOWER_IS_WEAKER] = True
+    """Whether the browser hides the cookie from scripts."""
+
+    same_site: Annotated[SameSite, Checked(_same_site, {"type": "string", "enum": _SAME_SITES}, text=False)] = (
+        SameSite.LAX
+    )
+    """`SameSite` of the cookie: strict, lax or none."""
 
 
 @dataclass(frozen=True, slots=True)
 class SessionLimits:
-    """Seconds a session lives unused, and in all."""
+    """Lifetime of a session, in seconds."""
 
-    idle: int = 1800
-    absolute: int = 43200
+    __pydantic_config__ = SECTION
+
+    idle: Annotated[int, Interval(ge=60, le=604_800), Change.HIGHER_IS_WEAKER] = 1800
+    """Lifetime after the last request."""
+
+    absolute: Annotated[int, Interval(ge=60, le=2_592_000), Change.HIGHER_IS_WEAKER] = 43_200
+    """Lifetime in all."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TenantOptions:
+    """The keys of a tenant's `gateway:` section whose values are used as the file has them."""
+
+    __pydantic_config__ = SECTION
+
+    hosts: tuple[HostName, ...] = ()
+    """Further host names that reach this tenant."""
+
+    public_paths: tuple[OwnPath, ...] = ()
+    """Exact paths that everybody may GET without signing in."""
+
+    origins: frozenset[Origin] = frozenset()
+    """Further origins whose pages may use a session."""
+
+    token_cookie: TokenCookie = TokenCookie()
+    """Cookie in which the browser carries the token for the apps."""
+
+    session: SessionLimits = SessionLimits()
+    """Lifetime of a session."""
+
+    clear_storage_at_sign_out: Annotated[bool, Change.LOWER_IS_WEAKER] = False
+    """Whether a sign-out also deletes what the apps store in the browser, service workers included. `true` will be the
+    default with a web storage hand-off."""
+
+    never_trust_from: tuple[Network, ...] = ()
+    """Addresses or networks of shared desks. The gateway never trusts a browser there, whatever `trustBrowserDays`
+    says."""
+
+    users: Annotated[int, Ge(1)] | None = None
+    """Number of users that sign in at the same time, as at the start of a shift. `check-config` compares it with the
+    `rate` of the channel."""
 
 
 @dataclass(frozen=True, slots=True)
-class Tenant:
-    """Everything one request may know of its tenant.
+class Tenant(TenantOptions):
+    """Everything that one request may know of its tenant.
 
     `public_url` is an origin without a path (`https://efcx.example.com`), the only source of scheme, host and port.
-    `hosts` are further host names (lower case, no port). `users` is how many are expected to sign in at the same time.
-    `clear_storage_at_sign_out`: a sign-out deletes what the apps store in the browser.
     """
 
     id: str
@@ -169,16 +312,7 @@ class Tenant:
     keycloak: KeycloakAccess
     policy: Policy
     branding: Branding
-    hosts: tuple[str, ...] = ()
     home: str = "/"
-    public_paths: frozenset[str] = frozenset()
-    origins: frozenset[str] = frozenset()
-    token_cookie: TokenCookie = TokenCookie()
-    session: SessionLimits = SessionLimits()
-    paths: tuple[tuple[str, str], ...] = field(default=())
-    users: int | None = None
-    clear_storage_at_sign_out: bool = False
-    never_trust_from: tuple[IPv4Network | IPv6Network, ...] = ()
 
     def may_trust_from(self, address: str) -> bool:
         """Whether a browser at this client address may be trusted; where networks are listed, only a known address."""
@@ -203,7 +337,7 @@ class Tenant:
     @property
     def all_hosts(self) -> tuple[str, ...]:
         """Every host name that reaches this tenant."""
-        return (self.host, *(h for h in self.hosts if h != self.host))
+        return tuple(dict.fromkeys((self.host, *self.hosts)))
 
     @property
     def own_origins(self) -> frozenset[str]:
@@ -214,5 +348,4 @@ class Tenant:
 
     def route_of(self, path: str) -> Route | None:
         """The route of a canonical `path` (no query, no dot segments): the longest whole-segment prefix."""
-        covering = [r for r in self.routes if not r.path or path == r.path or path.startswith(r.path + "/")]
-        return max(covering, key=lambda r: len(r.path), default=None)
+        return longest_prefix(self.routes, path)

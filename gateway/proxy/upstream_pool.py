@@ -28,7 +28,12 @@ class UpstreamOrigin:
     def of(cls, route: Route) -> "UpstreamOrigin":
         """The origin of a route's app."""
         url = urlsplit(route.to)
-        return cls(url.scheme, url.hostname or "", url.port or (443 if url.scheme == "https" else 80), route.tls)
+        return cls(
+            url.scheme,
+            url.hostname or "",
+            url.port or (443 if url.scheme == "https" else 80),
+            route.tls or TlsSettings(),
+        )
 
     def __str__(self) -> str:
         return f"{self.scheme}://{self.host}:{self.port}"

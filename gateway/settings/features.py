@@ -1,7 +1,7 @@
-"""What can this version really do?
+"""The features that this version carries out.
 
-A setting whose machinery is not there yet is an error, never silently less than what was asked for. Switching a part
-on is one word in one of these lines. What a built preset uses is allowed with it.
+A setting for a feature that is not built is an error: the gateway never does silently less than a file asks for. One
+word in one of these lines switches a feature on. A built preset may use everything that it needs.
 """
 
 from collections.abc import Mapping
@@ -29,7 +29,7 @@ _LATER: Mapping[str, frozenset[object]] = MappingProxyType(
 
 @dataclass(frozen=True, slots=True)
 class Features:
-    """What stands. `later` are values of `twoFAConfigs` that nothing carries out yet; `unused` are such keys."""
+    """The built features. `later` are values of `twoFAConfigs` that are not built; `unused` are such keys."""
 
     presets: tuple[str, ...] = tuple(name for name, preset in PRESETS.items() if preset.features)
     factors: tuple[FactorKind, ...] = (FactorKind.EMAIL, FactorKind.TOTP)

@@ -1,8 +1,8 @@
-"""Where are the keys that seal registrations and sessions kept?
+"""The file of the key ring, which seals enrolments and sessions.
 
-One JSON file, mode 0600 and enforced: `{"format": …, "keys": [{"id", "created_at", "key"}, …]}`, newest key first,
-`key` being 32 bytes in base64. Written whole or not at all. Registrations outlive the process and the store, so a ring
-is never made silently where one may exist elsewhere: only the in-memory store makes its own, once.
+The file is JSON with mode 0600, which the gateway enforces: `{"format": …, "keys": [{"id", "created_at", "key"}, …]}`,
+newest key first, `key` being 32 bytes in base64. It is written whole or not at all. Enrolments outlive the process and
+the store, so the gateway makes no key ring where one may exist elsewhere: only the in-memory store makes its own, once.
 """
 
 import base64
@@ -23,7 +23,7 @@ _LARGEST = 256 * 1024
 
 
 def read(file: Path) -> KeyRing:
-    """The ring in `file`; raises `Misconfigured`, naming the file and what to do."""
+    """Reads the key ring in `file`; raises `Misconfigured`, which names the file and what to do."""
     what = f"key ring {file}"
     try:
         with file.open("rb") as opened:
@@ -40,14 +40,14 @@ def read(file: Path) -> KeyRing:
 
 
 def create(file: Path, clock: Clock, random: Random) -> KeyRing:
-    """Write a ring with one new key; raises `Misconfigured` when there is a file already."""
+    """Writes a key ring with one new key; raises `Misconfigured` when there is a file already."""
     ring = KeyRing((_new_key(clock, random),))
     _write(file, ring, replace_it=False)
     return ring
 
 
 def add(file: Path, clock: Clock, random: Random) -> KeyRing:
-    """Put a new key in front of the ring: it seals from now on, the others go on opening."""
+    """Adds a new key, which seals from now on; the others still open what they sealed."""
     ring = read(file)
     fresh = _new_key(clock, random)
     while any(key.id == fresh.id for key in ring.keys):
@@ -60,7 +60,7 @@ def add(file: Path, clock: Clock, random: Random) -> KeyRing:
 def for_start(
     settings: GatewaySettings, configuration_file: Path, clock: Clock, random: Random
 ) -> tuple[KeyRing, Path | None]:
-    """The ring to serve with, and the file if it was made just now.
+    """The key ring to serve with, and its file if the gateway just made it.
 
     With Redis a missing file is `Misconfigured`: another replica has the real one. With memory it is made once.
     """

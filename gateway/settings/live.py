@@ -1,8 +1,8 @@
-"""Which configuration is in force now?
+"""The configuration in force, and its reload.
 
-The folders of the settings are watched (not the files: a ConfigMap is swapped by a link beside them). A change is read,
-checked as a whole and swapped in within a second; with an error anywhere the last good configuration stays. Who holds
-a `Configuration` keeps it: nothing in it ever changes.
+The gateway watches the folders of the settings, not the files: Kubernetes swaps a ConfigMap by a link beside them. It
+reads and checks a change as a whole and uses it within a second; with an error anywhere the last good configuration
+stays. A `Configuration` never changes, so a request may keep the one with which it began.
 """
 
 import asyncio
@@ -17,12 +17,12 @@ from gateway.settings.source.diagnostics import Diagnostic
 
 _Signature = tuple[tuple[str, int, int, int], ...]
 _SETTLED = 100  # milliseconds without a further event before the files are read
-_AT_MOST = 300  # milliseconds of events that are waited for
-_LOOK_ANYWAY = 800  # milliseconds after which a file system without events is looked at
+_AT_MOST = 300  # milliseconds after which the files are read while events continue
+_LOOK_ANYWAY = 800  # milliseconds between reads on a file system without events
 
 
 class Live:
-    """Holds the configuration in force; `current` is what a request asks."""
+    """Holds the configuration in force, which a request reads by `current`."""
 
     def __init__(
         self,
@@ -48,7 +48,7 @@ class Live:
         return self._current
 
     async def watch(self, stop: asyncio.Event) -> None:
-        """Follow the files until `stop` is set."""
+        """Follows the files until `stop` is set."""
         while not stop.is_set():
             folders = self._folders()
             watcher = awatch(
@@ -67,7 +67,7 @@ class Live:
                     break
 
     async def look(self) -> bool:
-        """Read the files if they look different from last time; whether another configuration is in force now."""
+        """Reads the files if they look different from last time; returns whether the configuration changed."""
         seen = await asyncio.to_thread(_signature, self._files)
         if seen == self._seen:
             return False
@@ -75,7 +75,7 @@ class Live:
         return self.take(await asyncio.to_thread(load, self._file))
 
     def take(self, loaded: Loaded) -> bool:
-        """Put `loaded` in force if it is good and says something else; whether it did."""
+        """Puts `loaded` in force if it is good and different; returns whether it did."""
         if loaded.fingerprint == self._fingerprint:
             return False
         self._fingerprint = loaded.fingerprint
@@ -83,7 +83,7 @@ class Live:
         if loaded.configuration is None:
             self._on_rejected(loaded.errors)
             return False
-        if loaded.fingerprint == self._current.fingerprint:  # a bad edit taken back
+        if loaded.fingerprint == self._current.fingerprint:  # a bad edit was reverted
             return False
         old, self._current = self._current, loaded.configuration
         self._on_change(old, self._current)
@@ -95,7 +95,7 @@ class Live:
 
 
 def _signature(files: tuple[Path, ...]) -> _Signature:
-    """What tells changed files apart without reading them; a folder counts by what it lists."""
+    """The properties that change with a file, without reading it; those of a folder change with its list of files."""
     found: list[tuple[str, int, int, int]] = []
     for path in files:
         try:

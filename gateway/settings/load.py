@@ -1,7 +1,7 @@
-"""Are the settings right, all of them, and what do they say?
+"""Loads and checks all settings files.
 
-Every file is read once, as bytes; what was checked is what is used. The answer is a whole `Configuration` or none,
-with every fault found in all files at once.
+The gateway reads every file once, as bytes, so it uses exactly what it checked. The result is a whole `Configuration`
+or none, with the faults of all files from one run.
 """
 
 import hashlib
@@ -11,12 +11,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from gateway.domain.configuration import Configuration, GatewaySettings
+from gateway.domain.configuration import Configuration
 from gateway.settings.checks import tenant_conflicts
 from gateway.settings.features import FEATURES, Features
-from gateway.settings.files import channels, gateway_file, tenant_file
-from gateway.settings.files.gateway_file import GatewayFile
-from gateway.settings.files.shared_settings import SharedSettings
+from gateway.settings.files import gateway_file, tenant_file
+from gateway.settings.files.gateway_file import GatewayFile, SharedSettings
 from gateway.settings.source.diagnostics import Diagnostic, Diagnostics, Layer, Level, visible
 from gateway.settings.source.resolve import Resolver, salvage
 from gateway.settings.source.secret_refs import SecretReader
@@ -27,7 +26,7 @@ SUFFIXES = (".yaml", ".yml", ".json")
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """`configuration` is None when `diagnostics` has an error. `files` are all that were read, or looked for."""
+    """`configuration` is None when `diagnostics` has an error. `files` are all that the gateway read or looked for."""
 
     configuration: Configuration | None
     diagnostics: tuple[Diagnostic, ...]
@@ -36,48 +35,33 @@ class Loaded:
 
     @property
     def errors(self) -> tuple[Diagnostic, ...]:
-        """The faults that keep the configuration out."""
+        """The faults because of which there is no configuration."""
         return tuple(f for f in self.diagnostics if f.level is Level.ERROR)
 
 
 def load(file: Path, *, environment: Mapping[str, str] | None = None, features: Features = FEATURES) -> Loaded:
-    """Read and check `gateway_file.yaml` at `file` and the tenant files it names; never raises for what they say."""
+    """Loads `gateway.yaml` at `file` and the tenant files that it names; never raises for their content."""
     folder = file.parent
     secret_reader = SecretReader(folder, os.environ if environment is None else environment)
-    document, diagnostic = _read(file, _shown(file), secret_reader)
-    if document is None:
-        return _without_gateway_file((diagnostic,) if diagnostic else (), secret_reader)
+    document = _read(file, secret_reader)
+    if isinstance(document, Diagnostic):
+        return _without_gateway_file((document,), secret_reader)
     report = Diagnostics(Layer(document))
-    opener = Resolver(secret_reader, folder, report)
-    section = salvage(GatewayFile, document.data, report)
+    opener = Resolver(secret_reader, report)
+    section = salvage(gateway_file.FILE, document.data, report)
     if section is None:
         return _without_gateway_file(report.diagnostics, secret_reader)
-    settings = gateway_file.build(section, folder, report, opener)
-    everyone = gateway_file.everyones_tls(section, opener)
-    smtp = opener.tls(section.tls.smtp, ("tls", "smtp"), everyone)
-    defaults = document.data.get("defaults")
-    ways = channels.build(section.channels, report, opener, smtp, features)
-    around = SharedSettings(
-        channels=ways,
-        invalid_channels=channels.invalid_names(document.data.get("channels", []), ways),
-        defaults=defaults if isinstance(defaults, dict) else {},
-        insecure_http=settings.insecure_http,
-        prefix=settings.prefix,
-        languages=settings.languages,
-        features=features,
-        keycloak_tls=opener.tls(section.tls.keycloak, ("tls", "keycloak"), everyone),
-        upstream_tls=opener.tls(section.tls.upstreams, ("tls", "upstreams"), everyone),
-    )
+    shared = gateway_file.build(section, document, report, opener, features)
     place = folder / section.tenants
-    entries, diagnostics = _tenants(place, document, around, secret_reader, report)
-    tenant_conflicts.check(entries, around.channels)
+    entries, diagnostics = _tenants(place, document, shared, secret_reader, report)
+    tenant_conflicts.check(entries, shared.channels)
     everything = dict.fromkeys([*report.diagnostics, *diagnostics, *(f for e in entries for f in e.report.diagnostics)])
     in_order = sorted(everything, key=lambda f: (f.file != document.file, f.file, f.line))
-    return _ended((settings, around, entries), tuple(in_order), secret_reader, (folder, place))
+    return _ended((shared, entries), tuple(in_order), secret_reader, (folder, place))
 
 
 def _tenants(
-    place: Path, gateway_file: Document, around: SharedSettings, secret_reader: SecretReader, report: Diagnostics
+    place: Path, gateway_file: Document, shared: SharedSettings, secret_reader: SecretReader, report: Diagnostics
 ) -> tuple[list[tenant_conflicts.TenantEntry], list[Diagnostic]]:
     entries: list[tenant_conflicts.TenantEntry] = []
     diagnostics: list[Diagnostic] = []
@@ -89,29 +73,29 @@ def _tenants(
     if not names:
         report.error(("tenants",), f"the folder {_shown(place)} holds no tenant file (.yaml, .yml, .json)")
     for name in names:
-        document, diagnostic = _read(place / name, _shown(place / name), secret_reader)
-        if document is None:
-            diagnostics.extend([diagnostic] if diagnostic else [])
+        document = _read(place / name, secret_reader)
+        if isinstance(document, Diagnostic):
+            diagnostics.append(document)
             continue
         own = Diagnostics(Layer(document), Layer(gateway_file, at=("gateway",), inside=("defaults",)))
-        features = tenant_file.build(document, around, own, Resolver(secret_reader, secret_reader.folder, own))
-        if features is None:
+        tenant = tenant_file.build(document, shared, own, Resolver(secret_reader, own))
+        if tenant is None:
             diagnostics.extend(own.diagnostics)
             continue
-        if Path(name).stem != features.id and "tenantId" in document.data:
-            own.hint(("tenantId",), f"is {features.id}; name the file {features.id}{Path(name).suffix}, as its tenant")
-        entries.append(tenant_conflicts.TenantEntry(features, own, _shown(place / name)))
+        if Path(name).stem != tenant.id and "tenantId" in document.data:
+            own.hint(("tenantId",), f"is {tenant.id}; name the file {tenant.id}{Path(name).suffix}, as its tenant")
+        entries.append(tenant_conflicts.TenantEntry(tenant, own, _shown(place / name)))
     return entries, diagnostics
 
 
 def _without_gateway_file(diagnostics: tuple[Diagnostic, ...], secret_reader: SecretReader) -> Loaded:
-    """Nothing can come of it; the faults that the tenant files in the usual folder have by themselves are told too."""
-    place = secret_reader.folder / GatewayFile.model_fields["tenants"].default
+    """Adds the faults that the tenant files in the usual folder have by themselves; there is no configuration."""
+    place = secret_reader.folder / GatewayFile().tenants
     with suppress(OSError):
         for name in _names(place):
-            document, diagnostic = _read(place / name, _shown(place / name), secret_reader)
-            if document is None:
-                diagnostics += (diagnostic,) if diagnostic else ()
+            document = _read(place / name, secret_reader)
+            if isinstance(document, Diagnostic):
+                diagnostics += (document,)
                 continue
             own = Diagnostics(Layer(document))
             tenant_file.check_shape(document, own)
@@ -124,19 +108,18 @@ def _names(place: Path) -> list[str]:
     return sorted(n for n in os.listdir(place) if n.endswith(SUFFIXES) and not n.startswith("."))
 
 
-def _read(path: Path, shown: str, secret_reader: SecretReader) -> tuple[Document | None, Diagnostic | None]:
+def _read(path: Path, secret_reader: SecretReader) -> Document | Diagnostic:
     try:
         secret_reader.note(path)
+        return read(secret_reader.read[path], _shown(path))
     except OSError as error:
-        return None, Diagnostic(shown, 1, "", f"cannot be read: {error.strerror}")
-    try:
-        return read(secret_reader.read[path], shown), None
+        return Diagnostic(_shown(path), 1, "", f"cannot be read: {error.strerror}")
     except UnreadableFile as error:
-        return None, Diagnostic(shown, error.line, "", error.text)
+        return Diagnostic(_shown(path), error.line, "", error.text)
 
 
 def _shown(path: Path) -> str:
-    """As short as it is clear: relative to the working directory when below it."""
+    """The path to show: relative to the working directory when below it."""
     try:
         shown = str(path.absolute().relative_to(Path.cwd()))
     except (ValueError, OSError):
@@ -145,7 +128,7 @@ def _shown(path: Path) -> str:
 
 
 def _ended(
-    parts: tuple[GatewaySettings, SharedSettings, list[tenant_conflicts.TenantEntry]] | None,
+    parts: tuple[SharedSettings, list[tenant_conflicts.TenantEntry]] | None,
     diagnostics: tuple[Diagnostic, ...],
     secret_reader: SecretReader,
     folders: tuple[Path, ...],
@@ -153,8 +136,8 @@ def _ended(
     fingerprint = _fingerprint(secret_reader)
     configuration = None
     if parts and not any(f.level is Level.ERROR for f in diagnostics):
-        settings, around, entries = parts
-        configuration = Configuration(settings, tuple(e.tenant for e in entries), around.channels, fingerprint)
+        shared, entries = parts
+        configuration = Configuration(shared.gateway, tuple(e.tenant for e in entries), shared.channels, fingerprint)
     return Loaded(configuration, diagnostics, (*folders, *secret_reader.read), fingerprint)
 
 

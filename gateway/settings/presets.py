@@ -1,7 +1,7 @@
-"""Which policy does a preset name?
+"""The presets: each is a named policy that behaves as one vendor documents.
 
-A preset is data: a named policy that behaves as one vendor documents (the table of FEATURES). A key present in the
-tenant's `twoFAConfigs` beats it. No other module names a preset.
+A preset is data (the table of FEATURES), and a key of the tenant's `twoFAConfigs` overrides it. No other module names a
+preset.
 """
 
 from collections.abc import Mapping
@@ -28,10 +28,12 @@ _ASKED = frozenset({"otpExpiry", "otpMaxAttempts"})
 
 @dataclass(frozen=True, slots=True)
 class Preset:
-    """`required` keys have no default; `absent` ones are not in this preset; `free` ones are the tenant's to choose,
-    every other key that differs from `policy` is an extension. `needs_otp_manager` are the channel types with which
-    the vendor demands `Otp_Manager_Url`. `default_methods` are those of a tenant that names none.
-    `features`: this version carries out all that it asks for.
+    """A policy, and the rules for the keys that change it.
+
+    `required` keys have no default, `absent` ones do not exist in this preset, and the tenant chooses `free` ones.
+    Every other key that differs from `policy` is an extension. `needs_otp_manager` are the channel types for which the
+    vendor requires `Otp_Manager_Url`. `default_methods` are those of a tenant that names none. `features`: this version
+    carries out the whole preset.
     """
 
     policy: Policy

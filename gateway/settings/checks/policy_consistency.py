@@ -1,6 +1,6 @@
-"""Do the keys of a policy fit together?
+"""Checks that the keys of a policy fit together.
 
-Each key is right by itself; here stand the ones that need another one, and values that are allowed but unwise. What
+Each key is valid by itself. Here are the keys that need another one, and values that are allowed but unwise. A key that
 would silently demand less than the file says is an error.
 """
 
@@ -10,11 +10,11 @@ from gateway.settings.source.yaml_source import Path
 
 SHORT_CODE = 6
 LONG_TRUST = 30
-"""Days beyond which a trusted browser on a shared desk is more than a convenience."""
+"""Days beyond which a trusted browser on a shared desk is a risk."""
 
 
 def check(policy: Policy, at: Path, report: Diagnostics) -> None:
-    """Report what does not fit in an enabled policy."""
+    """Reports keys of an enabled policy that do not fit together."""
     if policy.otp_length < SHORT_CODE:
         report.warning((*at, "otpLength"), f"{policy.otp_length} digits are few; use {SHORT_CODE} or more")
     if policy.trust_browser_days > LONG_TRUST:
@@ -26,7 +26,7 @@ def check(policy: Policy, at: Path, report: Diagnostics) -> None:
 
 
 def _locks(policy: Policy, at: Path, report: Diagnostics) -> None:
-    """Attempts counted against a user end in a lock, those against a code in a new code; no more is built."""
+    """Attempts counted for a user end in a lock, those for a code in a new code; nothing else is built."""
     if policy.on_max_verify is OnMaximum.LOCK and policy.attempts_scope is AttemptsScope.CODE:
         report.error((*at, "onMaxVerify"), "'lock' needs attemptsScope: user, as a lock holds a user and not a code")
     elif policy.on_max_verify is OnMaximum.NEW_CODE and policy.attempts_scope is AttemptsScope.USER:

@@ -1,8 +1,8 @@
-"""Do the tenants of one gateway keep out of each other's way?
+"""Checks the tenants of one gateway against each other.
 
-Hosts are the key to a tenant, so no two share one; a token cookie must never be sent to another tenant's host; two
-tenants on one realm need clients of their own, or one's tokens would pass for the other's. And all users whose
-codes go through one channel share its rate.
+A host identifies a tenant, so two tenants share none. A browser must never send a token cookie to the host of another
+tenant. Two tenants on one realm need clients of their own, or the tokens of one would be valid for the other. All users
+whose codes go through one channel share its rate.
 """
 
 from collections.abc import Mapping
@@ -10,17 +10,17 @@ from dataclasses import dataclass
 
 from gateway.domain.channel import Channel
 from gateway.domain.tenant import Tenant
-from gateway.settings.files.urls import covers
+from gateway.domain.urls import covers
 from gateway.settings.source.diagnostics import Diagnostics
 from gateway.settings.source.yaml_source import Path
 
 LONGEST_QUEUE = 10.0
-"""Minutes that the last one at shift start may wait for his code before the check warns (GW-34)."""
+"""Minutes that the last user at the start of a shift may wait for a code before the check warns."""
 
 
 @dataclass(frozen=True, slots=True)
 class TenantEntry:
-    """One tenant with the report of its file and that file's name."""
+    """One tenant, with the report of its file and the name of that file."""
 
     tenant: Tenant
     report: Diagnostics
@@ -28,7 +28,7 @@ class TenantEntry:
 
 
 def check(entries: list[TenantEntry], channels: Mapping[str, Channel]) -> None:
-    """Report what any tenant takes from another, at the later file; and queues, at each tenant that is part of one."""
+    """Reports conflicts at the later file, and long queues at each tenant that shares the channel."""
     for number, entry in enumerate(entries):
         for other in entries[:number]:
             _check_pair(entry, other)

@@ -1,27 +1,26 @@
 """Compares two configurations: what is weaker than before, and what needs a restart.
 
-Pure. The words go into the audit, so they name tenant and setting and never a secret.
+Pure. The marks of the fields say what a change means (`domain.field_types.Change`); only routes, and lists that grow or
+shrink, have rules here. The sentences are written to the audit log, so they name tenant and setting and never a secret.
 """
 
-from gateway.domain.configuration import Configuration, GatewaySettings
-from gateway.domain.policy import AttemptsScope, EnrolmentRule, Policy, Registration, RegistrationContact
-from gateway.domain.tenant import Route, RouteFactor, Tenant
+from collections.abc import Iterator
+from dataclasses import is_dataclass, replace
+from enum import Enum
+from typing import Any, get_type_hints
 
-_REGISTRATION = (Registration.OPEN, Registration.GUARDED, Registration.ADMIN_CODE)
-_RESTART = ("listen", "operations", "store", "keys_file", "prefix", "languages", "audit_file")
-_LIMITS_AT_START = ("grants_per_user_waiting", "grants_per_user_and_client", "grants_at_once", "grant_wait")
+from gateway.domain.configuration import Configuration, GatewaySettings
+from gateway.domain.field_types import Change
+from gateway.domain.policy import Policy
+from gateway.domain.tenant import Route, RouteFactor, Tenant
+from gateway.settings.files.two_factor import FIELDS
+
+_KEYS = {name: key for key, name in FIELDS.items()}
 
 
 def weakenings(old: Configuration, new: Configuration) -> tuple[str, ...]:
-    """Every setting that asks less of a user than before, as `tenant: setting old → new`; tenant `*` is all of them.
-
-    Other steps of locks are always told: which of two lists is the stricter one depends on who counts.
-    """
-    found: list[str] = []
-    if new.gateway.insecure_http and not old.gateway.insecure_http:
-        found.append("*: insecure_http false → true")
-    if new.gateway.limits.failure_steps != old.gateway.limits.failure_steps:
-        found.append("*: limits.failure_steps changed")
+    """Every setting that asks less of a user than before, as `tenant: setting old → new`; tenant `*` is all of them."""
+    found = [f"*: {what}" for what in _weaker_fields(old.gateway, new.gateway)]
     for tenant in new.tenants:
         before = old.tenant(tenant.id)
         if before is not None:
@@ -30,73 +29,71 @@ def weakenings(old: Configuration, new: Configuration) -> tuple[str, ...]:
 
 
 def needs_restart(old: GatewaySettings, new: GatewaySettings) -> tuple[str, ...]:
-    """Settings that changed and that only a new process takes over."""
-    own = [name for name in _RESTART if getattr(old, name) != getattr(new, name)]
-    limits = [name for name in _LIMITS_AT_START if getattr(old.limits, name) != getattr(new.limits, name)]
-    return (*own, *(f"limits.{name}" for name in limits))
+    """Settings that changed and that only a new process uses."""
+    return tuple(path for path, mark, _, _ in _changed(old, new) if mark is Change.NEEDS_RESTART)
 
 
-def _weaker(old: Tenant, new: Tenant) -> list[str]:
-    found = _weaker_policy(old.policy, new.policy)
+def _weaker(old: Tenant, new: Tenant) -> Iterator[str]:
+    yield from _weaker_policy(old.policy, new.policy)
     for path in sorted({route.path for route in (*old.routes, *new.routes)}):
         was, now = old.route_of(path), new.route_of(path)
         if _is_open(now) and not _is_open(was):
             before = "required" if was and was.path == path else "no route of its own"
-            found.append(f"second_factor of {path or '/'} {before} → off")
+            yield f"second_factor of {path or '/'} {before} → off"
     if opened := sorted(set(new.public_paths) - set(old.public_paths)):
-        found.append(f"public_paths with {', '.join(opened)}")
+        yield f"public_paths with {', '.join(opened)}"
     for route in sorted(new.routes, key=lambda route: route.path):
         covering = old.route_of(route.path)
         if route.service_worker and not (covering and covering.service_worker):
-            found.append(f"service_worker of {route.path or '/'} false → true")
+            yield f"service_worker of {route.path or '/'} false → true"
     lost = [n for n in old.never_trust_from if not any(n[0] in wide and n[-1] in wide for wide in new.never_trust_from)]
     if lost:
-        found.append(f"never_trust_from without {', '.join(sorted(map(str, lost)))}")
-    for name in ("idle", "absolute"):
-        now = getattr(new.session, name)
-        if now > getattr(old.session, name):
-            found.append(f"session.{name} {getattr(old.session, name)} → {now}")
-    if old.token_cookie.http_only and not new.token_cookie.http_only:
-        found.append("token_cookie.http_only true → false")
-    if old.clear_storage_at_sign_out and not new.clear_storage_at_sign_out:
-        found.append("clear_storage_at_sign_out true → false")
-    return found
+        yield f"never_trust_from without {', '.join(sorted(map(str, lost)))}"
+    yield from _weaker_fields(replace(old, policy=new.policy), new)
 
 
 def _is_open(route: Route | None) -> bool:
     return route is not None and route.second_factor is RouteFactor.OFF
 
 
-def _weaker_policy(old: Policy, new: Policy) -> list[str]:
+def _weaker_policy(old: Policy, new: Policy) -> Iterator[str]:
     if old.enabled and not new.enabled:
-        return ["is2FAEnabled true → false"]
-    found: list[str] = []
-    ways = sorted({m.factor.value for m in new.methods} - {m.factor.value for m in old.methods})
-    if old.enabled and ways:
-        found.append(f"another way to sign in: {', '.join(ways)}")
-    if old.enrolment is EnrolmentRule.REQUIRED and new.enrolment is EnrolmentRule.OPTIONAL:
-        found.append("enrolment required → optional")
-    if _REGISTRATION.index(new.registration) < _REGISTRATION.index(old.registration):
-        found.append(f"registration {old.registration.value} → {new.registration.value}")
-    if old.registration_contact is not new.registration_contact is RegistrationContact.ANY:
-        found.append(f"registrationContact {old.registration_contact.value} → any")
-    for name, key in (
-        ("otp_expiry", "otpExpiry"),
-        ("otp_max_attempts", "otpMaxAttempts"),
-        ("max_sends", "maxSends"),
-        ("trust_browser_days", "trustBrowserDays"),
-    ):
+        yield "is2FAEnabled true → false"
+        return
+    methods = sorted({m.factor.value for m in new.methods} - {m.factor.value for m in old.methods})
+    if old.enabled and methods:
+        yield f"another way to sign in: {', '.join(methods)}"
+    # Without 2FA, an administrator's code is no further way in.
+    before = old if old.enabled else replace(old, admin_codes=new.admin_codes)
+    for text in _weaker_fields(before, new):
+        name, _, values = text.partition(" ")
+        yield f"{_KEYS[name]} {values}"
+
+
+def _weaker_fields(old: object, new: object) -> Iterator[str]:
+    for path, mark, before, after in _changed(old, new):
+        if mark is Change.MAY_BE_WEAKER:
+            yield f"{path} changed"
+        elif mark is not Change.NEEDS_RESTART and (_rank(after) > _rank(before)) is (mark is Change.HIGHER_IS_WEAKER):
+            yield f"{path} {_word(before)} → {_word(after)}"
+
+
+def _changed(old: Any, new: Any, inside: str = "") -> Iterator[tuple[str, Change, Any, Any]]:
+    """Each mark of a field that has another value: path, mark, old value, new value."""
+    for name, hint in get_type_hints(type(new), include_extras=True).items():
         before, after = getattr(old, name), getattr(new, name)
-        if after > before:
-            found.append(f"{key} {before} → {after}")
-    for name, key in (("otp_length", "otpLength"), ("locked_for", "lockedFor"), ("resend_cooldown", "resendCooldown")):
-        before, after = getattr(old, name), getattr(new, name)
-        if after < before:
-            found.append(f"{key} {before} → {after}")
-    if old.attempts_scope is AttemptsScope.USER and new.attempts_scope is AttemptsScope.CODE:
-        found.append("attemptsScope user → code")
-    if old.enabled and not old.admin_codes and new.admin_codes:
-        found.append("adminCodes false → true")
-    if not old.skip_when_verified and new.skip_when_verified:
-        found.append("skipWhenVerified false → true")
-    return found
+        if before == after:
+            continue
+        for mark in getattr(hint, "__metadata__", ()):
+            if isinstance(mark, Change):
+                yield f"{inside}{name}", mark, before, after
+        if is_dataclass(after) and type(after) is type(before):
+            yield from _changed(before, after, f"{inside}{name}.")
+
+
+def _rank(value: Any) -> Any:
+    return list(type(value)).index(value) if isinstance(value, Enum) else value
+
+
+def _word(value: Any) -> str:
+    return str(value.value) if isinstance(value, Enum) else str(value).lower()

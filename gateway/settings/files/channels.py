@@ -1,7 +1,7 @@
-"""Which ways to deliver codes did the operator configure?
+"""The services for the delivery of codes that the operator configured, by service identifier.
 
-`channels:` of `gateway.yaml` becomes `domain.channel.Channel` values by service identifier, one for each identifier.
-A kind that is not built is an error that names those that are.
+A kind that is not built is an error that names the built ones. The sections are not the types of `domain.channel`: the
+file may only name the place of a password, and it has EFCX's names.
 """
 
 from collections.abc import Mapping
@@ -9,12 +9,13 @@ from types import MappingProxyType
 from typing import Annotated
 
 from email_validator import EmailNotValidError, validate_email
-from pydantic import AfterValidator, Field
+from pydantic import Field
 
 from gateway.domain.channel import Channel, ChannelKind, ChannelType, MailSecurity, Relay, TlsSettings
+from gateway.domain.field_types import Count, HostName, Line, Seconds, matching
+from gateway.domain.urls import is_loopback
 from gateway.settings.features import Features
-from gateway.settings.files.field_types import Choice, Count, HostName, Line, Seconds, Section, TlsSection, seen_as
-from gateway.settings.files.urls import is_loopback
+from gateway.settings.files.field_types import Section
 from gateway.settings.source.diagnostics import Diagnostics, one_of
 from gateway.settings.source.resolve import Resolver
 from gateway.settings.source.secret_refs import SecretSource
@@ -39,7 +40,8 @@ def _mail_address(text: str) -> str:
         raise ValueError("must be one mail address as otp@example.com") from error
 
 
-MailAddress = Annotated[str, AfterValidator(_mail_address), seen_as(pattern="^[^ @]+@[^ @]+$")]
+MailAddress = Annotated[str, matching(_mail_address, "^[^ @]+@[^ @]+$")]
+_RELAY = Relay("", 0)
 
 
 class RelaySection(Section):
@@ -49,56 +51,56 @@ class RelaySection(Section):
     """Name of the SMTP server."""
 
     port: Annotated[int, Field(ge=1, le=65535)] | None = None
-    """Its port; default 587 for `starttls`, 465 for `tls`, 25 for `none`."""
+    """Port of the SMTP server. Default: 587 for `starttls`, 465 for `tls`, 25 for `none`."""
 
-    security: Choice[MailSecurity] = MailSecurity.STARTTLS
-    """How the connection is protected: `starttls` (demanded, never optional), `tls` from the first byte, or `none`."""
+    security: MailSecurity = _RELAY.security
+    """Protection of the connection: `starttls` (required, never optional), `tls` from the first byte, or `none`."""
 
     username: str | None = None
-    """Name to sign in with; none means no sign-in."""
+    """User name at the SMTP server. Default: no sign-in."""
 
     password: SecretSource | None = None
-    """Password to sign in with."""
+    """Password of `username`."""
 
-    timeout: Seconds = 10.0
-    """Seconds for connecting and for each answer."""
+    timeout: Seconds = _RELAY.timeout
+    """Maximum seconds for the connection, and for each response."""
 
-    tls: TlsSection | None = None
-    """Trust and client certificate for this server alone."""
+    tls: TlsSettings | None = None
+    """Trust and client certificate for this server alone. Default: those of `tls`."""
 
 
 class ChannelSection(Section):
-    """One pre-configured way to deliver codes."""
+    """One configured service for the delivery of codes."""
 
     serviceIdentifier: Annotated[Line, Field(min_length=1)]
-    """The name that a tenant's `channelServiceIdentifier` uses; for mail, as in EFCX, the mailbox."""
+    """Name for `channelServiceIdentifier` of a tenant; for mail, as in EFCX, the mailbox."""
 
-    type: Choice[ChannelType]
-    """EMAIL, SMS, RSA or EXTERNAL; a tenant's `channelType` must be the same."""
+    type: ChannelType
+    """EMAIL, SMS, RSA or EXTERNAL. The `channelType` of a tenant must be the same."""
 
-    kind: Choice[ChannelKind]
-    """What does the work: `smtp` = the gateway makes the code and mails it."""
+    kind: ChannelKind
+    """Service that does the work. With `smtp` the gateway makes the code and mails it."""
 
     sender: MailAddress | None = Field(default=None, alias="from")
-    """The address in the mail's From; default the service identifier."""
+    """Address in the mail's From. Default: the service identifier."""
 
     from_name: Line = ""
-    """The name in the mail's From; default the tenant's name."""
+    """Name in the mail's From. Default: the tenant's name."""
 
     subject: Line = ""
-    """The mail's subject; default a translated one. Never contains the code."""
+    """Subject of the mail, which never contains the code. Default: a translated text."""
 
-    relays: list[RelaySection] = Field(default_factory=list)
-    """SMTP servers, tried in this order when a connection fails."""
+    relays: tuple[RelaySection, ...] = ()
+    """SMTP servers. When a connection fails, the gateway tries the next one."""
 
     rate: Count | None = None
-    """Most mails a minute that the servers take."""
+    """Maximum number of mails a minute that the servers accept. Default: no limit."""
 
 
 def build(
-    sections: list[ChannelSection], report: Diagnostics, opener: Resolver, tls: TlsSettings, features: Features
+    sections: tuple[ChannelSection, ...], report: Diagnostics, opener: Resolver, tls: TlsSettings, features: Features
 ) -> Mapping[str, Channel]:
-    """The channels by service identifier; what is wrong goes to `report`. `tls` is for relays without their own."""
+    """Makes the channels; reports what is wrong. `tls` is for relays without their own."""
     channels: dict[str, Channel] = {}
     for index, section in enumerate(sections):
         here = ("channels", index)
@@ -121,7 +123,7 @@ def build(
 
 
 def invalid_names(written: object, good: Mapping[str, Channel]) -> frozenset[str]:
-    """The service identifiers in `channels:` as it is written of which no channel came; "" for one without."""
+    """The service identifiers in `channels:` that made no channel; "" for an entry without one."""
     items = written if isinstance(written, list) else [None]
     names = [item.get("serviceIdentifier") if isinstance(item, dict) else None for item in items]
     return frozenset(name if isinstance(name, str) else "" for name in names) - good.keys()

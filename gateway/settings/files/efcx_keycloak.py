@@ -1,19 +1,19 @@
-"""How does the gateway reach a tenant's realm, and as whom?
+"""Access to a tenant's realm: EFCX's `keyCloak` and the gateway's own `gateway.keycloak`.
 
-EFCX's `keyCloak` and the gateway's own `gateway.keycloak` become one `domain.tenant.KeycloakAccess`. To sign users in:
-`gateway.keycloak`, else `CLIENT_ID`, else `resource`, with `credentials.secret`. To administer: the service account,
-else the sign-in client's own, else EFCX's administrator.
+The client with which users sign in is `gateway.keycloak`, else `CLIENT_ID`, else `resource`, with `credentials.secret`.
+The service account administers the realm, else the sign-in client's own, else EFCX's administrator.
 """
 
 from typing import Annotated
 
 from pydantic import Field
 
+from gateway.domain.field_types import BaseUrl
 from gateway.domain.secret import Secret
 from gateway.domain.tenant import AdminUser, Credentials, KeycloakAccess
-from gateway.settings.files.field_types import BaseUrl, ForeignSection, seen_as
+from gateway.settings.files.field_types import ForeignSection
+from gateway.settings.files.gateway_file import SharedSettings
 from gateway.settings.files.gateway_section import KeycloakSection
-from gateway.settings.files.shared_settings import SharedSettings
 from gateway.settings.source.diagnostics import Diagnostics, one_of
 from gateway.settings.source.resolve import Resolver
 from gateway.settings.source.secret_refs import SecretSource
@@ -27,48 +27,48 @@ class CredentialsSection(ForeignSection):
     """EFCX's `credentials`."""
 
     secret: SecretSource | None = None
-    """The secret of the client; text, {env: NAME} or {file: path}."""
+    """Secret of the client: text, {env: NAME} or {file: path}."""
 
 
 class KeyCloakSection(ForeignSection):
     """EFCX's `keyCloak`; other keys are kept and ignored."""
 
     realm: Annotated[str, Field(min_length=1, max_length=255)]
-    """The realm of the tenant's users."""
+    """Realm of the tenant's users."""
 
     auth_server_url: BaseUrl = Field(alias="auth-server-url")
-    """Where Keycloak is, as http://keycloak.ef-external.svc/auth/."""
+    """Address of Keycloak, as http://keycloak.ef-external.svc/auth/."""
 
     CLIENT_ID: str = ""
-    """The client users sign in with; comes before `resource`."""
+    """Client with which users sign in. It has priority over `resource`."""
 
     resource: str = ""
-    """The client users sign in with when there is no `CLIENT_ID`."""
+    """Client with which users sign in when there is no `CLIENT_ID`."""
 
     credentials: CredentialsSection = CredentialsSection()
-    """The secret of that client."""
+    """Secret of that client."""
 
-    GRANT_TYPE: Annotated[str, seen_as("password")] = "password"
-    """How users sign in: password is the only one."""
+    GRANT_TYPE: Annotated[str, Field(json_schema_extra={"enum": ["password"]})] = "password"
+    """Grant with which users sign in. The only one is `password`."""
 
     USERNAME_ADMIN: str = ""
-    """Name of an administrator of the realm, for want of a service account."""
+    """User name of an administrator of the realm, for tenants without a service account."""
 
     PASSWORD_ADMIN: SecretSource | None = None
-    """His password."""
+    """Password of `USERNAME_ADMIN`."""
 
     Otp_Manager_Url: str = ""
-    """EFCX's otp-manager; EFCX demands it where 2FA by EMAIL or SMS is on."""
+    """Address of EFCX's otp-manager. EFCX requires it where 2FA by EMAIL or SMS is on."""
 
 
 def build(
-    efcx: KeyCloakSection, own: KeycloakSection, around: SharedSettings, report: Diagnostics, opener: Resolver
+    efcx: KeyCloakSection, own: KeycloakSection, shared: SharedSettings, report: Diagnostics, opener: Resolver
 ) -> KeycloakAccess:
-    """The access; what is wrong goes to `report`."""
+    """Makes the access; reports what is wrong."""
     if efcx.GRANT_TYPE != "password":
         report.error((*_KEYCLOAK, "GRANT_TYPE"), f"{efcx.GRANT_TYPE!r} is not allowed; allowed: password")
-    if own.sign_in not in around.features.sign_in:
-        ready = one_of(way.value for way in around.features.sign_in)
+    if own.sign_in not in shared.features.sign_in:
+        ready = one_of(way.value for way in shared.features.sign_in)
         report.error(("gateway", "keycloak", "sign_in"), f"{own.sign_in.value} is not built yet; built: {ready}")
     sign_in = _sign_in_client(efcx, own, report, opener)
     administration, fallback = _administration(efcx, own, sign_in, report, opener)
@@ -79,10 +79,9 @@ def build(
         sign_in=sign_in,
         administration=administration,
         administration_fallback=fallback,
-        way=own.sign_in,
         otp_manager_url=efcx.Otp_Manager_Url,
         timeout=own.timeout,
-        tls=opener.tls(own.tls, ("gateway", "keycloak", "tls"), around.keycloak_tls),
+        tls=opener.tls(own.tls, ("gateway", "keycloak", "tls"), shared.keycloak_tls),
     )
 
 

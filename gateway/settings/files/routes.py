@@ -1,12 +1,14 @@
-"""Builds the routes of a tenant: its apps, and the paths that reach them.
+"""The routes of a tenant: its apps, and the paths that reach them.
 
-Routes are prefixes of whole segments, the longest one counts; two that mean the same, or that reach into the gateway's
-own pages, are errors.
+Routes are prefixes of whole segments, and the longest one wins. Two routes that mean the same, or one inside the
+gateway's own pages, are errors.
 """
 
+from dataclasses import replace
+
 from gateway.domain.channel import TlsSettings
-from gateway.domain.tenant import Route, Timeouts
-from gateway.settings.files.gateway_section import GatewaySection, RouteSection
+from gateway.domain.tenant import Route, longest_prefix
+from gateway.settings.files.gateway_section import GatewaySection
 from gateway.settings.source.diagnostics import Diagnostics
 from gateway.settings.source.resolve import Resolver
 
@@ -14,7 +16,7 @@ from gateway.settings.source.resolve import Resolver
 def build_routes(
     section: GatewaySection, prefix: str, report: Diagnostics, opener: Resolver, tls: TlsSettings
 ) -> tuple[Route, ...]:
-    """The routes in their order; what is wrong goes to `report`."""
+    """Makes the routes, in their order; reports what is wrong."""
     if not section.routes:
         report.error(
             ("gateway", "routes"),
@@ -35,39 +37,19 @@ def build_routes(
             report.error((*at, "path"), f"{given.path} lies in the gateway's own pages ({prefix})")
         if not given.identity:
             report.error((*at, "identity"), "is empty; allowed: any of bearer, cookie, headers")
-        routes.append(_route(given, opener.tls(given.tls, (*at, "tls"), tls)))
+        name = given.name or given.path.strip("/") or "app"
+        routes.append(replace(given, name=name, tls=opener.tls(given.tls, (*at, "tls"), tls)))
     for index, path in enumerate(section.public_paths):
         if path.startswith(prefix):
             report.error(("gateway", "public_paths", index), f"lies in the gateway's own pages ({prefix})")
-        elif _route_of(path, tuple(routes)) is None and routes:
+        elif routes and longest_prefix(routes, path) is None:
             report.error(("gateway", "public_paths", index), "is on no route")
     return tuple(routes)
 
 
-def _route(given: RouteSection, tls: TlsSettings) -> Route:
-    return Route(
-        path=given.path,
-        to=given.to,
-        strip_prefix=given.strip_prefix,
-        second_factor=given.second_factor,
-        identity=frozenset(given.identity),
-        name=given.name or given.path.strip("/") or "app",
-        timeouts=Timeouts(given.timeouts.connect, given.timeouts.first_byte, given.timeouts.between_bytes),
-        tls=tls,
-        max_body=given.max_body,
-        allow_encoded_slash=given.allow_encoded_slash,
-        service_worker=given.service_worker,
-    )
-
-
 def check_home(home: str, routes: tuple[Route, ...], report: Diagnostics) -> str:
-    """`home`, which must be on a route."""
-    if routes and _route_of(home, routes) is None:
+    """Reports a `home` that is on no route."""
+    if routes and longest_prefix(routes, home) is None:
         paths = ", ".join(route.path or "/" for route in routes)
         report.error(("gateway", "home"), f"{home} is on no route; routes: {paths}")
     return home
-
-
-def _route_of(path: str, routes: tuple[Route, ...]) -> Route | None:
-    fitting = [r for r in routes if path == r.path or path.startswith(f"{r.path}/")]
-    return max(fitting, key=lambda r: len(r.path), default=None)

@@ -1,49 +1,44 @@
-"""Builds a `domain.tenant.Tenant` from a tenant's file.
+"""A tenant's file, which becomes one `domain.tenant.Tenant`.
 
 The file is EFCX's tenant object verbatim plus one `gateway:` section. EFCX's keys that the gateway does not use are
-kept and ignored; a key of the second factor in a wrong place is refused, naming the right one.
+kept and ignored. A key of the second factor in a wrong place is an error that names the right one.
 """
 
 import difflib
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import fields
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field
+from annotated_types import MinLen
+from pydantic import TypeAdapter
 
 from gateway.domain.channel import ChannelType
+from gateway.domain.field_types import HostName, Name, like
 from gateway.domain.policy import FACTOR_OF_CHANNEL, Policy
-from gateway.domain.tenant import Route, SessionLimits, Tenant
+from gateway.domain.tenant import Branding, Route, SameSite, Tenant, TenantOptions
+from gateway.domain.urls import covers, is_loopback
 from gateway.settings.files import efcx_keycloak, two_factor
-from gateway.settings.files.branding import branding_of, public_url_of, token_cookie_of
 from gateway.settings.files.efcx_keycloak import KeyCloakSection
-from gateway.settings.files.field_types import ForeignSection, HostName, Name, networks, seen_as
+from gateway.settings.files.field_types import ForeignSection
+from gateway.settings.files.gateway_file import SharedSettings
 from gateway.settings.files.gateway_section import GatewaySection
 from gateway.settings.files.routes import build_routes, check_home
-from gateway.settings.files.shared_settings import SharedSettings
 from gateway.settings.files.two_factor import TwoFactorSection
 from gateway.settings.presets import Preset
 from gateway.settings.source.diagnostics import Diagnostics, one_of, written
 from gateway.settings.source.resolve import Resolver, salvage
 from gateway.settings.source.yaml_source import Document, Path
 
-_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
+_ID = "[A-Za-z0-9][A-Za-z0-9._-]{0,62}"
+_EFCX_KEYS = ("is2FAEnabled", "channelServiceIdentifier", "otpExpiry", "otpMaxAttempts")
 _NO_LETTER = re.compile(r"[^a-z0-9]")
 _KEYCLOAK: Path = ("tenantSettings", "keyCloak")
 _TWO_FACTOR: Path = ("tenantSettings", "twoFAConfigs")
-_RIGHT_PLACES: Mapping[str, Path] = {
-    "otpmanagerurl": (*_KEYCLOAK, "Otp_Manager_Url"),
-    "twofaconfigs": _TWO_FACTOR,
-    "twofaconfig": _TWO_FACTOR,
-    "is2faenabled": (*_TWO_FACTOR, "is2FAEnabled"),
-    "channelserviceidentifier": (*_TWO_FACTOR, "channelServiceIdentifier"),
-    "otpexpiry": (*_TWO_FACTOR, "otpExpiry"),
-    "otpmaxattempts": (*_TWO_FACTOR, "otpMaxAttempts"),
-}
-_OWN_PLACES: Mapping[str, Path] = {key.lower(): (*_TWO_FACTOR, key) for key in TwoFactorSection.model_fields}
 _AROUND_TWO_FACTOR: tuple[Path, ...] = ((), ("tenantSettings",), _KEYCLOAK)
-"""Where a key of `twoFAConfigs` lands when its line is indented wrongly; deeper, EFCX has words of its own."""
+"""Sections in which a key of `twoFAConfigs` is after a wrong indentation; deeper ones have EFCX's own words."""
+_OURS = frozenset(field.name for field in fields(GatewaySection))
 _STAND_INS: Mapping[Path, object] = {
     ("tenantName",): "unnamed",
     ("tenantId",): "unnamed",
@@ -57,73 +52,75 @@ _STAND_INS: Mapping[Path, object] = {
 }
 
 
-def _tenant_id(text: str) -> str:
-    if not _ID.fullmatch(text):
-        raise ValueError("must be letters, digits, dots, hyphens and underscores, at most 63")
-    return text
-
-
 class TenantSettingsSection(ForeignSection):
     """EFCX's `tenantSettings`; other keys are kept and ignored."""
 
     fqdn: HostName
-    """The host name of the tenant, as efcx.example.com."""
+    """Host name of the tenant, as efcx.example.com."""
 
     keyCloak: KeyCloakSection
-    """Where the tenant's users are."""
+    """Realm of the tenant's users, and the clients of the gateway there."""
 
     twoFAConfigs: TwoFactorSection
-    """The tenant's second factor."""
+    """Second factor of the tenant."""
 
 
 class TenantFile(ForeignSection):
     """EFCX's tenant object and one `gateway:` section."""
 
-    tenantName: Annotated[Name, Field(min_length=1)]
-    """The tenant's name."""
+    tenantName: Annotated[Name, MinLen(1)]
+    """Name of the tenant."""
 
-    tenantId: Annotated[str, AfterValidator(_tenant_id), seen_as(pattern=f"^{_ID.pattern}$")]
-    """The tenant's id."""
+    tenantId: Annotated[str, like(_ID, "must be letters, digits, dots, hyphens and underscores, at most 63")]
+    """Id of the tenant."""
 
     status: str
-    """`active` opens the tenant's hosts; with any other value they answer "not available"."""
+    """State of the tenant. With any other value than `active` its hosts answer "not available"."""
 
     tenantSettings: TenantSettingsSection
     """EFCX's settings of the tenant."""
 
     gateway: GatewaySection | None = GatewaySection()
-    """What EFCX has no word for."""
+    """Everything for which EFCX has no key."""
+
+
+_FILE = TypeAdapter(TenantFile)
 
 
 def check_shape(document: Document, report: Diagnostics) -> None:
-    """Report what is wrong with one file by itself, whatever stands in `gateway.yaml`."""
+    """Reports what is wrong with one file by itself, without `gateway.yaml`."""
     _check_places(document.data, report)
-    salvage(TenantFile, document.data, report, _STAND_INS)
+    salvage(_FILE, document.data, report, _STAND_INS)
 
 
-def build(document: Document, around: SharedSettings, report: Diagnostics, opener: Resolver) -> Tenant | None:
-    """The tenant of one file; what is wrong goes to `report`. None when nothing can be made of it."""
+def build(document: Document, shared: SharedSettings, report: Diagnostics, opener: Resolver) -> Tenant | None:
+    """Makes the tenant of one file; None when that is not possible. Reports what is wrong."""
     _check_places(document.data, report)
     if "tenantId" not in document.data and "tenantSettings" in document.data:
         report.error((), "looks like a partial update; a file holds the whole tenant: what is missing is named here")
     own = document.data.get("gateway")
-    merged = merge(_defaults_for(own, around.defaults), own if own is not None else {})
-    file = salvage(TenantFile, {**document.data, "gateway": merged}, report, _STAND_INS)
+    merged = merge(_defaults_for(own, shared.defaults), own if own is not None else {})
+    file = salvage(_FILE, {**document.data, "gateway": merged}, report, _STAND_INS)
     if file is None:
         return None
     settings, section = file.tenantSettings, file.gateway or GatewaySection()
     if file.status != "active":
         report.warning(("status",), f'{file.status!r} is not active: the hosts answer "not available", nobody signs in')
-    found = two_factor.build(settings.twoFAConfigs, _TWO_FACTOR, report, around)
+    found = two_factor.build(settings.twoFAConfigs, _TWO_FACTOR, report, shared)
     if found:
         _check_otp_manager(settings, *found, report)
-    public_url = public_url_of(section, settings.fqdn, around.insecure_http, report)
-    if not section.help.model_dump(exclude_defaults=True):
+    public_url = _public_url(section, settings.fqdn, shared.gateway.insecure_http, report)
+    look, languages = section.branding, shared.gateway.languages
+    if look.language and look.language not in languages:
+        report.error(
+            ("gateway", "branding", "language"), f"{look.language} is not offered; allowed: {one_of(languages)}"
+        )
+    if not section.help:
         report.hint(
             ("gateway", "help"),
             "is not set: users in trouble are not told whom to ask (text, phone, url, forgot_password)",
         )
-    routes = build_routes(section, around.prefix, report, opener, around.upstream_tls)
+    routes = build_routes(section, shared.gateway.prefix, report, opener, shared.upstream_tls)
     if routes:
         report.hint(
             ("gateway", "routes"),
@@ -136,23 +133,18 @@ def build(document: Document, around: SharedSettings, report: Diagnostics, opene
         active=file.status == "active",
         public_url=public_url,
         routes=routes,
-        keycloak=efcx_keycloak.build(settings.keyCloak, section.keycloak, around, report, opener),
+        keycloak=efcx_keycloak.build(settings.keyCloak, section.keycloak, shared, report, opener),
         policy=found[0] if found else Policy(preset="", enabled=True, methods=()),
-        branding=branding_of(section, file.tenantName, around.languages, report),
-        hosts=tuple(dict.fromkeys(section.hosts)),
+        branding=Branding(look.name or file.tenantName, look.logo, look.colour, look.language, section.help),
         home=_home(section, routes, report),
-        public_paths=frozenset(section.public_paths),
-        origins=frozenset(section.origins),
-        session=SessionLimits(section.session.idle, section.session.absolute),
-        users=section.users,
-        clear_storage_at_sign_out=section.clear_storage_at_sign_out,
-        never_trust_from=networks(section.never_trust_from),
+        **{field.name: getattr(section, field.name) for field in fields(TenantOptions)},
     )
-    return token_cookie_of(tenant, section, report)
+    _check_token_cookie(tenant, report)
+    return tenant
 
 
 def merge(under: Mapping[str, Any], over: Any) -> Any:
-    """`over` laid on `under`: sections key by key, anything else as a whole."""
+    """Merges `over` into `under`: sections key by key, any other value as a whole."""
     if not isinstance(over, Mapping):
         return over
     both = {**under, **over}
@@ -163,7 +155,7 @@ def merge(under: Mapping[str, Any], over: Any) -> Any:
 
 
 def _defaults_for(own: Any, defaults: Mapping[str, Any]) -> Mapping[str, Any]:
-    """A tenant with routes of its own has a home of its own, else the first of its routes."""
+    """Leaves out the `home` of the defaults for a tenant with its own routes."""
     if isinstance(own, Mapping) and "routes" in own:
         return {key: value for key, value in defaults.items() if key != "home"}
     return defaults
@@ -175,16 +167,60 @@ def _home(section: GatewaySection, routes: tuple[Route, ...], report: Diagnostic
     return f"{routes[0].path}/" if routes else "/"
 
 
+def _public_url(section: GatewaySection, fqdn: str, insecure_http: bool, report: Diagnostics) -> str:
+    """The origin of the tenant. It may be http for loopback names, or where the operator allows it."""
+    path = ("gateway", "public_url")
+    if section.public_url is None:
+        return f"https://{fqdn}"
+    url = urlsplit(section.public_url)
+    host = url.hostname or ""
+    if url.scheme == "http" and not is_loopback(host):
+        if insecure_http:
+            report.warning(path, "http carries passwords, codes and cookies unprotected (insecure_http)")
+        else:
+            report.error(path, "must be https; http is for loopback names, or with insecure_http: true in gateway.yaml")
+    if host != fqdn and fqdn not in section.hosts:
+        report.hint(path, f"{host} is not the fqdn; {fqdn} does not reach this tenant unless it is listed in hosts")
+    return section.public_url
+
+
+def _check_token_cookie(tenant: Tenant, report: Diagnostics) -> None:
+    """Reports a token cookie that scripts may read, or whose domain does not fit."""
+    cookie, at = tenant.token_cookie, ("gateway", "token_cookie")
+    if not cookie.http_only:
+        report.warning((*at, "http_only"), "false lets every script of the app read the token")
+    if cookie.same_site is SameSite.NONE and not tenant.secure:
+        report.error((*at, "same_site"), "none needs an https public_url")
+    outside = [host for host in tenant.all_hosts if cookie.domain and not covers(cookie.domain, host)]
+    if outside:
+        report.error((*at, "domain"), f"{cookie.domain} does not cover the tenant's own host {outside[0]}")
+
+
+def _word(key: object) -> str:
+    return _NO_LETTER.sub("", str(key).lower())
+
+
+_EVERYWHERE: Mapping[str, Path] = {
+    "otpmanagerurl": (*_KEYCLOAK, "Otp_Manager_Url"),
+    "twofaconfig": _TWO_FACTOR,
+    "twofaconfigs": _TWO_FACTOR,
+    **{_word(key): (*_TWO_FACTOR, key) for key in _EFCX_KEYS},
+}
+"""Keys that mean the second factor wherever they are, in any spelling, each with its right place."""
+_NEARBY: Mapping[str, Path] = {_word(key): (*_TWO_FACTOR, key) for key in TwoFactorSection.model_fields}
+
+
 def _check_places(data: Mapping[str, Any], report: Diagnostics) -> None:
+    """Reports keys of the second factor, and of the `gateway:` section, that are not in their section."""
     for path in _keys(data, ()):
         word = _word(path[-1])
-        right = _RIGHT_PLACES.get(word) or (_OWN_PLACES.get(word) if path[:-1] in _AROUND_TWO_FACTOR else None)
+        right = _EVERYWHERE.get(word) or (_NEARBY.get(word) if path[:-1] in _AROUND_TWO_FACTOR else None)
         if right is None or path == right or (path[:2] == _TWO_FACTOR and right[:2] == _TWO_FACTOR and len(path) > 2):
             continue
         report.error(path, f"does not belong here; its place is {written(right)}")
     for key, value in data.items():
-        if key in GatewaySection.model_fields:
-            tell = report.error if "_" in key else report.warning  # EFCX may have a plain word of its own one day
+        if key in _OURS:
+            tell = report.error if "_" in key else report.warning  # EFCX may introduce such a plain word
             tell((key,), f"is ignored here; the gateway's own keys stand below gateway: (gateway.{key})")
         elif key not in TenantFile.model_fields and _is_misspelt(key, value):
             report.error((key,), "is not known; did you mean gateway?")
@@ -194,16 +230,12 @@ def _check_places(data: Mapping[str, Any], report: Diagnostics) -> None:
 
 
 def _is_misspelt(key: str, value: object) -> bool:
-    """Whether this is a `gateway:` section under a wrong name; EFCX may have words that begin like it."""
+    """Whether this is a `gateway:` section under a wrong name. EFCX may have words that are similar."""
     return bool(difflib.get_close_matches(_word(key), ("gateway",), cutoff=0.8)) and _holds_ours(value)
 
 
 def _holds_ours(value: object) -> bool:
-    return isinstance(value, Mapping) and not value.keys().isdisjoint(GatewaySection.model_fields)
-
-
-def _word(key: object) -> str:
-    return _NO_LETTER.sub("", str(key).lower())
+    return isinstance(value, Mapping) and not value.keys().isdisjoint(_OURS)
 
 
 def _keys(value: Any, path: Path) -> Iterator[Path]:

@@ -1,19 +1,19 @@
-"""What does `twoFAConfigs` of a tenant demand?
+"""The tenant's `twoFAConfigs`, which becomes one `domain.policy.Policy`.
 
-EFCX's own five keys and the gateway's further ones, checked against the preset, the configured channels and what is
-built, become one `domain.policy.Policy`. `is2FAEnabled` is mandatory and a boolean: a file that was cut off never turns
-the second factor off.
+EFCX's own five keys and the gateway's further ones are checked against the preset, the configured channels and the
+built features. `is2FAEnabled` is mandatory and a boolean, so a truncated file never turns the second factor off.
 """
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import fields, replace
 from enum import Enum
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, WithJsonSchema
+from pydantic import AfterValidator, Field
 
-from gateway.domain.channel import Channel, ChannelType
+from gateway.domain.channel import ChannelType
+from gateway.domain.field_types import Checked, matching
 from gateway.domain.policy import (
     FACTOR_OF_CHANNEL,
     AttemptsScope,
@@ -30,8 +30,8 @@ from gateway.domain.policy import (
 )
 from gateway.settings.checks import policy_consistency
 from gateway.settings.features import Features
-from gateway.settings.files.field_types import Choice, Section, seen_as
-from gateway.settings.files.shared_settings import SharedSettings
+from gateway.settings.files.field_types import Section
+from gateway.settings.files.gateway_file import SharedSettings
 from gateway.settings.presets import DEFAULT, PRESETS, Preset
 from gateway.settings.source.diagnostics import Diagnostics, one_of
 from gateway.settings.source.yaml_source import Path
@@ -42,10 +42,9 @@ _AFTER_SENDS = ("stop", "lock")
 _TIGHT_EXPIRY = 120
 _PATH = r"path:[a-z0-9][a-z0-9-]{0,39}"
 _NAMED_PATH = re.compile(_PATH)
-_TRUST_TEXT = WithJsonSchema({"type": "integer", "enum": list(TRUST_DAYS)})
 
 
-def _ending(*words: str) -> AfterValidator:
+def _ending(*words: str) -> Checked:
     """One of `words`, or `path:<name>`."""
 
     def check(word: str) -> str:
@@ -53,11 +52,12 @@ def _ending(*words: str) -> AfterValidator:
             raise ValueError(f"{word!r} is not known; allowed: {one_of([*words, 'path:<name>'])}")
         return word
 
-    return AfterValidator(check)
+    return matching(check, f"^({'|'.join([*words, _PATH])})$")
 
 
-def _ending_text(*words: str) -> WithJsonSchema:
-    return seen_as(pattern=f"^({'|'.join([*words, _PATH])})$")
+def _words(*words: str | int) -> Any:
+    """Tells an editor the words that the checks allow."""
+    return Field(json_schema_extra={"enum": list(words)})
 
 
 def _trust(days: int) -> int:
@@ -67,141 +67,129 @@ def _trust(days: int) -> int:
 
 
 class MethodSection(Section):
-    """One way to prove oneself."""
+    """Method that a user may choose."""
 
-    channelType: Choice[ChannelType]
-    """EMAIL, SMS, APP, RSA or EXTERNAL."""
+    channelType: ChannelType
+    """Kind of second factor: EMAIL, SMS, APP, RSA or EXTERNAL."""
 
     channelServiceIdentifier: str | None = None
-    """The service identifier of a configured channel of that type; APP needs none."""
+    """Service identifier of a configured channel of that type; APP needs none."""
 
 
 class TwoFactorSection(Section):
-    """The tenant's second factor: EFCX's keys and the gateway's own."""
+    """Second factor of the tenant: EFCX's keys and the gateway's own."""
 
     is2FAEnabled: bool
-    """Whether a second factor is demanded: true or false, always written out."""
+    """Whether the gateway requires a second factor: true or false, always written out."""
 
-    channelType: Annotated[str, seen_as(*(kind.value for kind in ChannelType))] | None = None
-    """EMAIL, SMS, APP, RSA or EXTERNAL."""
+    channelType: Annotated[str, _words(*(kind.value for kind in ChannelType))] | None = None
+    """Kind of second factor: EMAIL, SMS, APP, RSA or EXTERNAL."""
 
     channelServiceIdentifier: str | None = None
-    """The service identifier of a configured channel of that type; APP needs none."""
+    """Service identifier of a configured channel of that type; APP needs none."""
 
     otpExpiry: Annotated[int, Field(ge=1, le=86_400)] | None = None
-    """Seconds a code is good for (the vendor advises 60 to 120)."""
+    """Lifetime of a code, in seconds. The vendor advises 60 to 120."""
 
     otpMaxAttempts: Annotated[int, Field(ge=1, le=1000)] | None = None
-    """Wrong codes until the code is dead."""
+    """Maximum number of wrong codes; after them `onMaxVerify` applies."""
 
-    preset: Annotated[str, seen_as(*PRESETS)] = DEFAULT
-    """The vendor whose documented behaviour is the default of every other key."""
+    preset: Annotated[str, _words(*PRESETS)] = DEFAULT
+    """Vendor whose documented behaviour is the default of every other key."""
 
     methods: list[MethodSection] | None = None
-    """The ways a user may choose from, in presets that offer several; the preset's own without it."""
+    """Methods that a user may choose, in presets that offer several. Default: those of the preset."""
 
     fallback: MethodSection | None = None
-    """The way for users without an address for the first one."""
+    """Method for users without an address for the first one."""
 
-    enrolment: Choice[EnrolmentRule] | None = None
-    """Must a user have a factor: required or optional."""
+    enrolment: EnrolmentRule | None = None
+    """Whether a user must have a factor: required or optional."""
 
-    onNoContact: Annotated[str, _ending("register", "refuse"), _ending_text("register", "refuse")] | None = None
-    """What happens to a user without a usable address."""
+    onNoContact: Annotated[str, _ending("register", "refuse")] | None = None
+    """Treatment of a user without a usable address: register, refuse, or path:<name>."""
 
-    registration: Choice[Registration] | None = None
-    """What a first registration needs besides the password."""
+    registration: Registration | None = None
+    """Proof that a first enrolment needs besides the password."""
 
-    registrationContact: Choice[RegistrationContact] | None = None
-    """Which addresses may be registered: any, the profile's, or the service's."""
+    registrationContact: RegistrationContact | None = None
+    """Source of the addresses that a user may enrol: any, the profile, or the service."""
 
     contactService: str | None = None
-    """The web-services channel that knows a user's addresses."""
+    """Web-services channel that supplies the addresses of a user."""
 
-    choosePage: Choice[ChoosePage] | None = None
-    """When a user with several methods is asked which one."""
+    choosePage: ChoosePage | None = None
+    """When the gateway asks a user with several methods to choose one."""
 
     codeGeneration: Literal["INTERNAL", "EXTERNAL"] | None = None
-    """Who makes the code."""
+    """Maker of the code: INTERNAL is the gateway, EXTERNAL a service."""
 
     otpLength: Annotated[int, Field(ge=4, le=10)] | None = None
-    """Digits of a code, 4 to 10."""
+    """Number of digits of a code, 4 to 10."""
 
-    attemptsScope: Choice[AttemptsScope] | None = None
-    """What a wrong code is counted against: the code or the user."""
+    attemptsScope: AttemptsScope | None = None
+    """Counter of wrong codes: one for each code, or one for the user."""
 
     warnFromAttempt: Annotated[int, Field(ge=1, le=1000)] | None = None
-    """From which wrong code on the page warns."""
+    """Number of wrong codes from which the page warns the user. Default: no warning."""
 
-    onWrongCode: Choice[OnWrongCode] | None = None
-    """Ask again, or send a new code."""
+    onWrongCode: OnWrongCode | None = None
+    """Reaction to a wrong code: ask again, or send a new code."""
 
-    onMaxVerify: Annotated[str, _ending(*_AFTER_VERIFY), _ending_text(*_AFTER_VERIFY)] | None = None
-    """What follows the last allowed wrong code."""
+    onMaxVerify: Annotated[str, _ending(*_AFTER_VERIFY)] | None = None
+    """Reaction to the last allowed wrong code: newCode, lock, stop, or path:<name>."""
 
     lockedFor: Annotated[int, Field(ge=0, le=604_800)] | None = None
-    """Seconds of a lock."""
+    """Duration of a lock, in seconds."""
 
-    lockScope: Choice[LockScope] | None = None
-    """What a lock closes: the tenant or one application."""
+    lockScope: LockScope | None = None
+    """Part that a lock closes: the tenant or one app."""
 
     maxSends: Annotated[int, Field(ge=1, le=100)] | None = None
-    """Codes sent in one login, the first included."""
+    """Maximum number of codes that the gateway sends in one login, the first included."""
 
     resendCooldown: Annotated[int, Field(ge=0, le=3600)] | None = None
-    """Seconds between two codes to one user."""
+    """Minimum time between two codes to one user, in seconds."""
 
-    onMaxSends: Annotated[str, _ending(*_AFTER_SENDS), _ending_text(*_AFTER_SENDS)] | None = None
-    """What follows the last allowed code."""
+    onMaxSends: Annotated[str, _ending(*_AFTER_SENDS)] | None = None
+    """Reaction to the last allowed send: stop, lock, or path:<name>."""
 
-    trustBrowserDays: Annotated[int, AfterValidator(_trust), _TRUST_TEXT] | None = None
-    """Days a browser may be remembered: 0, 14, 30, 60 or 90."""
+    trustBrowserDays: Annotated[int, AfterValidator(_trust), _words(*TRUST_DAYS)] | None = None
+    """Number of days for which a user may trust a browser: 0, 14, 30, 60 or 90. With 0 no browser is trusted."""
 
     skipWhenVerified: bool | None = None
-    """Not asked again in a live session."""
+    """Whether a factor that the user proved in the current session is enough."""
 
     backupCodes: Annotated[int, Field(ge=0, le=50)] | None = None
-    """How many backup codes a user gets."""
+    """Number of backup codes that a user gets. With 0 there are none."""
 
     adminCodes: bool | None = None
-    """Whether an administrator's code is taken."""
+    """Whether the gateway accepts an administrator's code instead of a factor."""
 
-    sharedAddress: Choice[SharedAddress] | None = None
-    """What two users with one address mean to each other."""
+    sharedAddress: SharedAddress | None = None
+    """Treatment of two users with one address: the newest code alone counts, or each user's own."""
 
 
-# key in the file → (field of Policy, field for the name of a path)
-_FIELDS: Mapping[str, tuple[str, str]] = {
-    "enrolment": ("enrolment", ""),
-    "onNoContact": ("on_no_contact", "no_contact_path"),
-    "registration": ("registration", ""),
-    "registrationContact": ("registration_contact", ""),
-    "choosePage": ("choose_page", ""),
-    "otpLength": ("otp_length", ""),
-    "otpExpiry": ("otp_expiry", ""),
-    "otpMaxAttempts": ("otp_max_attempts", ""),
-    "attemptsScope": ("attempts_scope", ""),
-    "warnFromAttempt": ("warn_from_attempt", ""),
-    "onWrongCode": ("on_wrong_code", ""),
-    "onMaxVerify": ("on_max_verify", "max_verify_path"),
-    "lockedFor": ("locked_for", ""),
-    "lockScope": ("lock_scope", ""),
-    "maxSends": ("max_sends", ""),
-    "resendCooldown": ("resend_cooldown", ""),
-    "onMaxSends": ("on_max_sends", "max_sends_path"),
-    "trustBrowserDays": ("trust_browser_days", ""),
-    "skipWhenVerified": ("skip_when_verified", ""),
-    "backupCodes": ("backup_codes", ""),
-    "adminCodes": ("admin_codes", ""),
-    "sharedAddress": ("shared_address", ""),
+_OF_CHANNELS = {"preset", "methods", "fallback"}
+_PATH_FIELDS = {
+    "onNoContact": "no_contact_path",
+    "onMaxVerify": "max_verify_path",
+    "onMaxSends": "max_sends_path",
 }
+"""Keys whose value may be `path:<name>`, each with the field of `Policy` for the name."""
+FIELDS: Mapping[str, str] = {
+    key: name
+    for key in TwoFactorSection.model_fields
+    if (name := re.sub(r"(?=[A-Z])", "_", key).lower()) in {field.name for field in fields(Policy)} - _OF_CHANNELS
+}
+"""The field of `Policy` that each key sets: `otpExpiry` sets `otp_expiry`."""
 
 
 def build(
-    section: TwoFactorSection, at: Path, report: Diagnostics, around: SharedSettings
+    section: TwoFactorSection, at: Path, report: Diagnostics, shared: SharedSettings
 ) -> tuple[Policy, Preset] | None:
-    """The policy and its preset; what is wrong goes to `report`. None when there is no such preset."""
-    features = around.features
+    """Makes the policy and returns it with its preset; None when there is no such preset. Reports what is wrong."""
+    features = shared.features
     preset = PRESETS.get(section.preset)
     if preset is None or section.preset not in features.presets:
         what = "is not known" if preset is None else "is not built yet"
@@ -215,9 +203,13 @@ def build(
             report.error((*at, key), f"is missing: preset {section.preset} needs a whole number above 0")
         _hints(given, policy, at, report)
         policy_consistency.check(policy, at, report)
-    methods = _Methods(report, around.channels, around.invalid_channels, features)
-    policy = replace(policy, methods=methods.of(section, preset, at), fallback=methods.fallback(section, preset, at))
-    return policy, preset
+    methods = _methods(section, preset, at, report, shared)
+    fallback = section.fallback if section.is2FAEnabled and "fallback" not in preset.absent else None
+    if fallback is None:
+        return replace(policy, methods=methods), preset
+    at_fallback = (*at, "fallback")
+    method = _method(fallback.channelType, fallback.channelServiceIdentifier, at_fallback, report, shared)
+    return replace(policy, methods=methods, fallback=method), preset
 
 
 def _plain(value: object) -> object:
@@ -226,15 +218,13 @@ def _plain(value: object) -> object:
 
 def _changes(given: Mapping[str, object], preset: Preset) -> dict[str, Any]:
     changes: dict[str, Any] = {}
-    for key, (name, path_name) in _FIELDS.items():
-        if key not in given:
-            continue
-        value = given[key]
-        if path_name:
+    for key, value in given.items():
+        name = FIELDS.get(key, "")
+        if key in _PATH_FIELDS:
             word, _, path = str(value).partition(":")
             changes[name] = type(getattr(preset.policy, name))(word)
-            changes[path_name] = path or None
-        else:
+            changes[_PATH_FIELDS[key]] = path or None
+        elif name:
             changes[name] = value
     return changes
 
@@ -251,7 +241,7 @@ def _check_keys(given: Mapping[str, object], preset: Preset, at: Path, report: D
             if not features.named_paths:
                 report.error((*at, key), "named paths (path:<name>) are not built yet")
             continue
-        name = _FIELDS.get(key, ("", ""))[0]
+        name = FIELDS.get(key, "")
         used = any(key in p.free or (name and _plain(getattr(p.policy, name)) == plain) for p in switched_on)
         if not used and (plain in features.later.get(key, ()) or (key in features.unused and plain)):
             report.error((*at, key), _not_built(key, value, features))
@@ -263,7 +253,7 @@ def _check_keys(given: Mapping[str, object], preset: Preset, at: Path, report: D
 
 
 def _not_built(key: str, value: object, features: Features) -> str:
-    """That `value` is not built, and which values of `key` are."""
+    """The sentence that `value` is not built, and which values of `key` are."""
     if key in features.unused:
         return "is not built yet"
     named: Mapping[str, tuple[str, ...]] = {"onMaxVerify": _AFTER_VERIFY, "onMaxSends": _AFTER_SENDS}
@@ -281,89 +271,75 @@ def _hints(given: Mapping[str, object], policy: Policy, at: Path, report: Diagno
         )
 
 
-@dataclass(frozen=True, slots=True)
-class _Methods:
-    """Turns channel types and service identifiers into methods, against what is configured and built."""
-
-    report: Diagnostics
-    channels: Mapping[str, Channel]
-    invalid: frozenset[str]
-    features: Features
-
-    def of(self, section: TwoFactorSection, preset: Preset, at: Path) -> tuple[Method, ...]:
-        if section.methods is not None and preset.several_methods:
-            if section.channelType:
-                self.report.error((*at, "channelType"), "give either methods or channelType, not both")
-            if not section.methods and section.is2FAEnabled:
-                self.report.error((*at, "methods"), "is empty: name at least one method")
-            listed = [
-                self._one(m.channelType, m.channelServiceIdentifier, (*at, "methods", n))
-                for n, m in enumerate(section.methods)
-            ]
-            self._twice(section.methods, at)
-            return tuple(m for m in listed if m is not None)
-        if not section.channelType and preset.default_methods:
-            if not section.is2FAEnabled:
-                return ()
-            own = section.channelServiceIdentifier
-            found = [self._one(kind, own or self._only(kind), at) for kind in preset.default_methods]
-            return tuple(m for m in found if m is not None)
-        types = one_of(t.value for t in ChannelType)
-        if not section.channelType:
-            if section.is2FAEnabled:
-                self.report.error((*at, "channelType"), f"is missing: the kind of second factor, {types}")
-            return ()
+def _methods(
+    section: TwoFactorSection, preset: Preset, at: Path, report: Diagnostics, shared: SharedSettings
+) -> tuple[Method, ...]:
+    """Makes methods of channel types and service identifiers, which must be configured and built."""
+    types = one_of(t.value for t in ChannelType)
+    wanted: list[tuple[ChannelType, str | None, Path]] = []
+    if section.methods is not None and preset.several_methods:
+        if section.channelType:
+            report.error((*at, "channelType"), "give either methods or channelType, not both")
+        if not section.methods and section.is2FAEnabled:
+            report.error((*at, "methods"), "is empty: name at least one method")
+        _check_twice(section.methods, at, report)
+        wanted = [
+            (m.channelType, m.channelServiceIdentifier, (*at, "methods", n)) for n, m in enumerate(section.methods)
+        ]
+    elif section.channelType:
         try:
             kind = ChannelType(section.channelType)
         except ValueError:
-            self.report.error((*at, "channelType"), f"{section.channelType!r} is not known; allowed: {types}")
+            report.error((*at, "channelType"), f"{section.channelType!r} is not known; allowed: {types}")
             return ()
-        if not section.is2FAEnabled:
-            return ()
-        method = self._one(kind, section.channelServiceIdentifier, at)
-        return (method,) if method else ()
+        wanted = [(kind, section.channelServiceIdentifier, at)] if section.is2FAEnabled else []
+    elif not section.is2FAEnabled:
+        return ()
+    elif preset.default_methods:
+        own = section.channelServiceIdentifier
+        wanted = [(kind, own or _only(kind, shared), at) for kind in preset.default_methods]
+    else:
+        report.error((*at, "channelType"), f"is missing: the kind of second factor, {types}")
+    found = [_method(kind, identifier, place, report, shared) for kind, identifier, place in wanted]
+    return tuple(method for method in found if method)
 
-    def _twice(self, listed: list[MethodSection], at: Path) -> None:
-        """A user has one registration of a kind, so a second channel for it would never be used."""
-        kinds = [m.channelType for m in listed]
-        for n, kind in enumerate(kinds):
-            if kind in kinds[:n]:
-                self.report.error((*at, "methods", n, "channelType"), f"{kind.value} is listed already: one of a kind")
 
-    def _only(self, kind: ChannelType) -> str | None:
-        """The channel of `kind` when there is just one, so that nobody need name it."""
-        fitting = [c.service_identifier for c in self.channels.values() if c.type is kind]
-        return fitting[0] if len(fitting) == 1 else None
+def _check_twice(listed: list[MethodSection], at: Path, report: Diagnostics) -> None:
+    """A user has one enrolment of a kind, so the gateway would never use a second channel for it."""
+    kinds = [m.channelType for m in listed]
+    for n, kind in enumerate(kinds):
+        if kind in kinds[:n]:
+            report.error((*at, "methods", n, "channelType"), f"{kind.value} is listed already: one of a kind")
 
-    def fallback(self, section: TwoFactorSection, preset: Preset, at: Path) -> Method | None:
-        given = section.fallback
-        if given is None or "fallback" in preset.absent or not section.is2FAEnabled:
-            return None
-        return self._one(given.channelType, given.channelServiceIdentifier, (*at, "fallback"))
 
-    def _one(self, kind: ChannelType, identifier: str | None, at: Path) -> Method | None:
-        factor = FACTOR_OF_CHANNEL[kind]
-        if factor not in self.features.factors:
-            ready = one_of(t.value for t, f in FACTOR_OF_CHANNEL.items() if f in self.features.factors)
-            self.report.error((*at, "channelType"), f"{kind.value} is not built yet; built: {ready}")
-            return None
-        if factor is FactorKind.TOTP:
-            return Method(factor)
-        fitting = [c.service_identifier for c in self.channels.values() if c.type is kind]
-        there = (
-            f"configured for {kind.value}: {one_of(fitting)}" if fitting else f"no {kind.value} channel is configured"
-        )
-        place = (*at, "channelServiceIdentifier")
-        if identifier not in self.channels and self.invalid & {identifier or next(iter(self.invalid), ""), ""}:
-            return None  # told at the channel
-        if not identifier:
-            self.report.error(place, f"is missing: the service identifier of a channel; {there}")
-            return None
-        channel = self.channels.get(identifier)
-        if channel is None:
-            self.report.error(place, f"{identifier!r} names no channel of gateway.yaml; {there}")
-            return None
-        if channel.type is not kind:
-            self.report.error(place, f"{identifier!r} is of type {channel.type.value}, not {kind.value}; {there}")
-            return None
+def _only(kind: ChannelType, shared: SharedSettings) -> str | None:
+    """The only channel of `kind`, which the tenant need not name."""
+    fitting = [c.service_identifier for c in shared.channels.values() if c.type is kind]
+    return fitting[0] if len(fitting) == 1 else None
+
+
+def _method(
+    kind: ChannelType, identifier: str | None, at: Path, report: Diagnostics, shared: SharedSettings
+) -> Method | None:
+    factor, features, invalid = FACTOR_OF_CHANNEL[kind], shared.features, shared.invalid_channels
+    if factor not in features.factors:
+        ready = one_of(t.value for t, f in FACTOR_OF_CHANNEL.items() if f in features.factors)
+        report.error((*at, "channelType"), f"{kind.value} is not built yet; built: {ready}")
+        return None
+    if factor is FactorKind.TOTP:
+        return Method(factor)
+    fitting = [c.service_identifier for c in shared.channels.values() if c.type is kind]
+    there = f"configured for {kind.value}: {one_of(fitting)}" if fitting else f"no {kind.value} channel is configured"
+    place = (*at, "channelServiceIdentifier")
+    if identifier not in shared.channels and invalid & {identifier or next(iter(invalid), ""), ""}:
+        return None  # reported at the channel
+    channel = shared.channels.get(identifier or "")
+    if not identifier:
+        report.error(place, f"is missing: the service identifier of a channel; {there}")
+    elif channel is None:
+        report.error(place, f"{identifier!r} names no channel of gateway.yaml; {there}")
+    elif channel.type is not kind:
+        report.error(place, f"{identifier!r} is of type {channel.type.value}, not {kind.value}; {there}")
+    else:
         return Method(factor, identifier)
+    return None

@@ -1,19 +1,17 @@
-"""What is wrong with the settings, and where?
+"""The faults of the settings, each with its place.
 
-Every fault names file, line, path, what is wrong and what is allowed, so that an operator can mend all of them in one
-pass. An error keeps the whole configuration out; a warning names a danger, a hint something to think about. A value is
-quoted only where it cannot be a secret.
+A fault names file, line and path, what is wrong and what is allowed, so that an operator can correct all of them in one
+pass. With an error the gateway uses nothing of the whole configuration; a warning names a danger, a hint something to
+consider. A fault quotes a value only where it cannot be a secret.
 """
 
 import difflib
-import types
-import typing
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any, get_args, get_origin
+from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from gateway.settings.source.yaml_source import Document, Path
@@ -25,10 +23,10 @@ _NOT_A_VALUE = {
     "float_type": "must be a number",
     "string_type": "must be text (put it in quotes)",
     "list_type": "must be a list",
-    "dict_type": "must be a section of keys and values",
+    "tuple_type": "must be a list",
+    "frozen_set_type": "must be a list",
     "model_type": "must be a section of keys and values",
-    "model_attributes_type": "must be a section of keys and values",
-    "is_instance_of": "must be a section of keys and values",
+    "dataclass_type": "must be a section of keys and values",
 }
 _BOUNDS = {
     "greater_than": "must be more than {gt}",
@@ -41,7 +39,7 @@ _BOUNDS = {
 
 
 class Level(Enum):
-    """How much a fault weighs."""
+    """Severity of a fault."""
 
     ERROR = "error"
     WARNING = "warning"
@@ -50,7 +48,7 @@ class Level(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Diagnostic:
-    """One thing to mend; `line` from 1, `path` as `tenantSettings.twoFAConfigs.otpExpiry`."""
+    """One fault; `line` from 1, `path` as `tenantSettings.twoFAConfigs.otpExpiry`."""
 
     file: str
     line: int
@@ -66,14 +64,14 @@ class Diagnostic:
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """A document that gave a part of the value under check: paths below `at` are found in it below `inside`."""
+    """A document that contributed to the checked value: paths below `at` are below `inside` in it."""
 
     document: Document
     at: Path = ()
     inside: Path = ()
 
     def locate(self, path: Path) -> tuple[int, Path] | None:
-        """How many parts of `path` are written here, and the path in this document; None when it is another part."""
+        """How many parts of `path` this document has, and the path in it; None when it did not contribute that part."""
         if path[: len(self.at)] != self.at:
             return None
         here = (*self.inside, *path[len(self.at) :])
@@ -94,7 +92,7 @@ class Diagnostics:
 
     @property
     def diagnostics(self) -> tuple[Diagnostic, ...]:
-        """In the order of finding, each once."""
+        """The faults in the order of their reports, each once."""
         return tuple(self._diagnostics)
 
     @property
@@ -103,26 +101,25 @@ class Diagnostics:
         return any(f.level is Level.ERROR for f in self._diagnostics)
 
     def mute(self, path: Path) -> None:
-        """What stands at `path` is known to be wrong: say nothing more about it, or about what it lacks."""
+        """Drops further faults at and below `path`, whose value is known to be wrong."""
         self._muted.add(path)
 
     def error(self, path: Path, text: str) -> None:
-        """The configuration cannot be used."""
+        """Reports a fault with which the configuration cannot be used."""
         self._add(path, text, Level.ERROR)
 
     def warning(self, path: Path, text: str) -> None:
-        """A danger."""
+        """Reports a danger."""
         self._add(path, text, Level.WARNING)
 
     def hint(self, path: Path, text: str) -> None:
-        """Something to think about."""
+        """Reports something to consider."""
         self._add(path, text, Level.HINT)
 
-    def invalid(self, error: ValidationError, model: type[BaseModel], at: Path = ()) -> None:
-        """Every finding of pydantic in our words."""
+    def invalid(self, error: ValidationError, schema: Mapping[str, Any]) -> None:
+        """Reports every error of pydantic in the gateway's words; `schema` is the JSON Schema of the value."""
         for detail in error.errors(include_url=False):
-            inner = plain_location(detail["loc"])
-            self.error((*at, *inner), _sentence(detail, model, inner))
+            self.error(detail["loc"], _sentence(detail, schema))
 
     def _add(self, path: Path, text: str, level: Level) -> None:
         if any(path[: len(muted)] == muted for muted in self._muted):
@@ -142,7 +139,7 @@ def written(path: Path) -> str:
 
 
 def visible(text: str) -> str:
-    """`text` with characters that cannot be seen, or that turn a line around, written as escapes."""
+    """Escapes the characters that are invisible, or that change the direction of a line."""
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
@@ -152,14 +149,14 @@ def one_of(values: Iterable[object]) -> str:
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} or {words[-1]}"
 
 
-def _sentence(detail: ErrorDetails, model: type[BaseModel], path: Path) -> str:
-    kind = detail["type"]
+def _sentence(detail: ErrorDetails, schema: Mapping[str, Any]) -> str:
+    kind, (*inside, key) = detail["type"], detail["loc"] or ("",)
     if kind == "missing":
-        owner = model_at(model, path[:-1])
-        about = _description(owner, path[-1]) if owner else ""
+        about = _properties(schema, inside).get(str(key), {}).get("description", "")
+        about = about.partition("\n\n")[0].strip().rstrip(".")
         return f"is missing{f': {_within_a_sentence(about)}' if about else ''}"
-    if kind == "extra_forbidden":
-        return _unknown_key(str(path[-1]), model_at(model, path[:-1]))
+    if kind in ("extra_forbidden", "unexpected_keyword_argument"):
+        return _unknown_key(str(key), _properties(schema, inside))
     if kind == "value_error":
         return str(detail.get("ctx", {}).get("error", detail["msg"]))
     if kind in ("enum", "literal_error"):
@@ -179,53 +176,26 @@ def _quoted(value: object) -> str:
     return text if len(text) <= _QUOTED_AT_MOST else text[:_QUOTED_AT_MOST] + "…"
 
 
-def _unknown_key(key: str, owner: type[BaseModel] | None) -> str:
-    if owner is None:
-        return "unknown key"
-    allowed = [f.alias or name for name, f in owner.model_fields.items()]
+def _unknown_key(key: str, allowed: Iterable[str]) -> str:
     near = difflib.get_close_matches(key, allowed, n=1)
     odd = "" if key.isascii() else f", as it is written: {key!a}"
     meant = f" (did you mean {near[0]}?)" if near else ""
     return f"unknown key{odd}{meant}; allowed: {', '.join(sorted(allowed))}"
 
 
-def _description(owner: type[BaseModel], key: str | int) -> str:
-    for name, field in owner.model_fields.items():
-        if (field.alias or name) == key:
-            return (field.description or "").split("\n\n")[0].strip().rstrip(".")
-    return ""
+def _properties(schema: Mapping[str, Any], path: Iterable[str | int]) -> Mapping[str, Any]:
+    """The part of a JSON Schema that describes the keys of the section at `path`."""
+    section: Any = schema
+    for key in path:
+        if isinstance(key, str):  # a number is an item, and the key before it led to the section of the items
+            section = _inside(section["properties"][key], schema["$defs"])
+    found: Mapping[str, Any] = section.get("properties", {})
+    return found
 
 
-def model_at(model: type[BaseModel], path: Path) -> type[BaseModel] | None:
-    """The model of the section at `path` below `model`, or None when there is none."""
-    found: Any = model
-    for part in path:
-        if isinstance(part, int):
-            continue  # the key before it led to the model of the items already
-        if _is_model(found):
-            fields = {f.alias or name: f.annotation for name, f in found.model_fields.items()}
-            found = fields.get(part)
-        else:
-            return None
-        if found is None:
-            return None
-        found = _model_in(found) or found
-    return found if _is_model(found) else None
-
-
-def _is_model(annotation: Any) -> bool:
-    return isinstance(annotation, type) and issubclass(annotation, BaseModel)
-
-
-def _model_in(annotation: Any) -> type[BaseModel] | None:
-    """The first model named inside an annotation (`list[Route]`, `Help | None`)."""
-    if _is_model(annotation):
-        return typing.cast("type[BaseModel]", annotation)
-    if get_origin(annotation) is None and not isinstance(annotation, types.UnionType):
-        return None
-    return next((m for a in get_args(annotation) if (m := _model_in(a))), None)
-
-
-def plain_location(loc: tuple[int | str, ...]) -> Path:
-    """Pydantic adds the name of a function to the path of a checked value; an operator never wrote it."""
-    return tuple(part for part in loc if not (isinstance(part, str) and part.startswith("function-")))
+def _inside(about: Mapping[str, Any], sections: Mapping[str, Any]) -> Any:
+    """The section that a key holds by itself, as one of several forms, or as the items of a list."""
+    for form in (about, *about.get("anyOf", ())):
+        if name := form.get("items", form).get("$ref", ""):
+            return sections[name.rpartition("/")[2]]
+    return {}

@@ -1,89 +1,79 @@
-"""How does a checked section become a value?
+"""Makes values of the sections of a settings file.
 
-`salvage` gets as much as possible out of a section with mistakes, so that the checks that follow find their faults in
-the same pass; `Resolver` opens secrets and certificates and reports what it cannot open.
+`salvage` gets as much as possible out of a section with faults, so that one run reports all faults. `Resolver` opens
+secrets and certificates and reports those that it cannot open.
 """
 
 import copy
+import json
 import ssl
 from collections.abc import Mapping
 from pathlib import Path as FilePath
 from types import MappingProxyType
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from gateway.domain.channel import TlsSettings
 from gateway.domain.secret import Secret
-from gateway.settings.files.field_types import TlsSection
-from gateway.settings.source.diagnostics import Diagnostics, plain_location
+from gateway.settings.source.diagnostics import Diagnostics
 from gateway.settings.source.secret_refs import SecretReader, SecretSource, is_well_known
 from gateway.settings.source.yaml_source import Path
 
-M = TypeVar("M", bound=BaseModel)
+T = TypeVar("T")
 _NOTHING: Mapping[Path, object] = MappingProxyType({})
 _ROUNDS = 8
 _SYSTEM = TlsSettings()
 
 
 def salvage(
-    model: type[M], data: Mapping[str, Any], report: Diagnostics, stand_ins: Mapping[Path, object] = _NOTHING
-) -> M | None:
-    """`data` as a `model`. Mistakes are reported; then the check goes on without them, and silent about them.
+    file: TypeAdapter[T], data: Mapping[str, Any], report: Diagnostics, stand_ins: Mapping[Path, object] = _NOTHING
+) -> T | None:
+    """Makes the value of a `file` with this `data`; reports the faults, and continues without the values at fault.
 
-    A missing value takes its stand-in; None when nothing can be made of the rest.
+    Later checks are silent on these values. A missing value is replaced by its stand-in. The result is None when the
+    rest makes no value.
     """
     rest: dict[str, Any] = copy.deepcopy(dict(data))
     for turn in range(_ROUNDS):
         try:
-            return model.model_validate(rest)
+            return file.validate_json(json.dumps(rest))
         except ValidationError as error:
             if turn == 0:
-                report.invalid(error, model)
+                report.invalid(error, file.json_schema())
             for detail in error.errors(include_url=False, include_input=False):
-                path = plain_location(detail["loc"])
+                path = detail["loc"]
                 if path in stand_ins:
                     report.mute(path)
-                    _put(rest, path, copy.deepcopy(stand_ins[path]))
+                    _section(rest, path[:-1])[path[-1]] = copy.deepcopy(stand_ins[path])
                     continue
                 drop = path[:-1] if detail["type"] == "missing" else path
-                # Without one item the others would move up and be named wrongly: the list goes as a whole.
+                # Without one item the others would move up and get wrong names: the gateway drops the whole list.
                 first_item = next((n for n, part in enumerate(drop) if isinstance(part, int)), len(drop))
                 if not drop[:first_item]:
                     return None
                 report.mute(drop[:first_item])
-                _drop(rest, drop[:first_item])
+                _section(rest, drop[: first_item - 1]).pop(drop[first_item - 1], None)
     return None
 
 
-def _section(data: Any, path: Path) -> dict[str, Any] | None:
+def _section(data: Any, path: Path) -> dict[str | int, Any]:
+    """The section at `path`; an empty one where there is none any more."""
     for part in path:
         data = data.get(part) if isinstance(data, dict) else None
-    return data if isinstance(data, dict) else None
-
-
-def _put(data: dict[str, Any], path: Path, value: object) -> None:
-    section = _section(data, path[:-1])
-    if section is not None:
-        section[str(path[-1])] = value
-
-
-def _drop(data: dict[str, Any], path: Path) -> None:
-    section = _section(data, path[:-1])
-    if section is not None:
-        section.pop(str(path[-1]), None)
+    return data if isinstance(data, dict) else {}
 
 
 class Resolver:
-    """Opens what a section only names: secrets and certificates; failures go to `report`."""
+    """Opens the secrets and certificates that a section names; reports failures."""
 
-    def __init__(self, secret_reader: SecretReader, folder: FilePath, report: Diagnostics) -> None:
+    def __init__(self, secret_reader: SecretReader, report: Diagnostics) -> None:
         self._secret_reader = secret_reader
-        self._folder = folder
+        self.folder = secret_reader.folder
         self._report = report
 
     def secret(self, source: SecretSource, path: Path) -> Secret:
-        """The secret, an empty one when it cannot be had."""
+        """Reads the secret; an empty one when that fails."""
         try:
             secret = self._secret_reader.open(source)
         except ValueError as error:
@@ -93,12 +83,12 @@ class Resolver:
             self._report.warning(path, "is the sample secret of EFCX's guide, which everybody knows: change it")
         return secret
 
-    def tls(self, section: TlsSection | None, path: Path, otherwise: TlsSettings = _SYSTEM) -> TlsSettings:
-        """The settings with absolute paths, every file there and usable; `otherwise` when there is no section."""
+    def tls(self, section: TlsSettings | None, path: Path, otherwise: TlsSettings = _SYSTEM) -> TlsSettings:
+        """Makes the paths absolute and checks every file. The result is `otherwise` when there is no section."""
         if section is None:
             return otherwise
-        given = section.model_dump(include={"ca_file", "certificate_file", "key_file"}, exclude_none=True)
-        settings = TlsSettings(**{name: str(self._folder / file) for name, file in given.items()})
+        names = (section.ca_file, section.certificate_file, section.key_file)
+        settings = TlsSettings(*(name if name is None else str(self.folder / name) for name in names))
         if settings.ca_file and self._readable(settings.ca_file, (*path, "ca_file")):
             try:
                 ssl.create_default_context(cafile=settings.ca_file)

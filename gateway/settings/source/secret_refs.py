@@ -1,8 +1,8 @@
-"""Where does a secret come from?
+"""Secrets by value or by reference.
 
-A secret is written as a value, or as `{env: NAME}` or `{file: path}`; whatever it is, it becomes a `Secret` that never
-prints. A file may end in one newline, as editors and Kubernetes write them. What is missing, empty or unreadable is a
-fault that names the place, never the content.
+A file has a secret as a value, or as `{env: NAME}` or `{file: path}`; either becomes a `Secret`, which never prints. A
+file may end in one newline, as editors and Kubernetes write them. A missing, empty or unreadable secret is a fault that
+names the place, never the content.
 """
 
 import hashlib
@@ -18,8 +18,8 @@ from gateway.domain.secret import Secret
 from gateway.settings.files.field_types import Section
 
 _LARGEST = 64 * 1024
-_LARGEST_FILE = 1024 * 1024 + 1  # one more than is allowed, so that too large is told
-# SHA-256 of the sample client secret of EFCX's guide and chart, which turns up in real installations.
+_LARGEST_FILE = 1024 * 1024 + 1  # one more than a settings file may have
+# SHA-256 of the sample client secret of EFCX's guide and chart, which real installations use.
 _WELL_KNOWN = frozenset({"dda0b4a65d3d2952398ae118821dea8e5d0eaf8801210f1d47cf955a781abb8b"})
 
 
@@ -27,13 +27,13 @@ class SecretSource(Section):
     """A secret: text, or one of `{env: NAME}`, `{file: path}`, `{value: text}`."""
 
     value: str | None = None
-    """The secret itself."""
+    """Secret itself."""
 
     env: str | None = None
-    """The environment variable that holds it."""
+    """Name of the environment variable with the secret."""
 
     file: str | None = None
-    """The file that holds it, relative to the folder of `gateway.yaml`."""
+    """File with the secret, relative to the folder of `gateway.yaml`."""
 
     @model_validator(mode="before")
     @classmethod
@@ -53,7 +53,7 @@ class SecretSource(Section):
 
 
 class SecretReader:
-    """Reads secrets from the environment and from files, and remembers what it read."""
+    """Reads secrets from the environment and from files, and remembers the files."""
 
     def __init__(self, folder: Path, environment: Mapping[str, str]) -> None:
         self.folder = folder
@@ -61,13 +61,13 @@ class SecretReader:
         self.read: dict[Path, bytes] = {}
 
     def note(self, path: Path) -> None:
-        """Remember a file that others will read; raises `OSError` when it cannot be read."""
+        """Remembers a file that other code uses; raises `OSError` when it cannot be read."""
         self.read.setdefault(path, b"")
         with path.open("rb") as opened:
             self.read[path] = opened.read(_LARGEST_FILE)
 
     def open(self, source: SecretSource) -> Secret:
-        """The secret; raises `ValueError` with what is wrong."""
+        """Reads the secret; raises `ValueError` with what is wrong."""
         if source.value is not None:
             return Secret(source.value)
         if source.env is not None:
@@ -94,5 +94,5 @@ class SecretReader:
 
 
 def is_well_known(secret: Secret) -> bool:
-    """Whether this is the sample secret that everybody knows."""
+    """Whether this is the public sample secret."""
     return hashlib.sha256(secret.reveal().encode()).hexdigest() in _WELL_KNOWN

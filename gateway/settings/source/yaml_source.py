@@ -1,9 +1,8 @@
-"""What does a settings file say, and on which line?
+"""Reads a settings file: bytes in, plain values and line numbers out.
 
-Bytes in, plain values and line numbers out, for YAML 1.2 and JSON alike (`no` is a word, not false; 010 is ten).
-Refused, each with its line: more than 1 MiB, other encodings than UTF-8, tags and directives, aliases that blow up,
-deep nesting, more than one document. A refusal never quotes the file. A key given twice is noted, so that the other
-faults are found in the same pass. Dates are text.
+YAML 1.2 and JSON have the same rules (`no` is a word, not false; 010 is ten; dates are text). Rejected, each with its
+line: more than 1 MiB, other encodings than UTF-8, tags and directives, aliases that multiply, deep nesting, more than
+one document. A rejection never quotes the file. A repeated key is noted, so that one run finds the other faults too.
 """
 
 import json
@@ -30,7 +29,7 @@ _PLAIN_TEXT = "tag:yaml.org,2002:str"
 class Document:
     """One file: its values as plain Python ones, and the line (from 1) of every path in it.
 
-    `repeated` are the paths that are given again, with the line where: `data` has what stood there first.
+    `repeated` are the paths that occur again, each with its line; `data` has the first value.
     """
 
     file: str
@@ -39,7 +38,7 @@ class Document:
     repeated: tuple[tuple[Path, int], ...] = ()
 
     def depth(self, path: Path) -> int:
-        """How many leading parts of `path` are written in this file."""
+        """How many leading parts of `path` this file has."""
         return next((n for n in range(len(path), 0, -1) if path[:n] in self.lines), 0)
 
     def line(self, path: Path) -> int:
@@ -48,7 +47,7 @@ class Document:
 
 
 class UnreadableFile(Exception):
-    """The bytes are no settings; `line` from 1."""
+    """Raised for bytes that are no settings; `line` from 1."""
 
     def __init__(self, line: int, text: str) -> None:
         super().__init__(text)
@@ -57,7 +56,7 @@ class UnreadableFile(Exception):
 
 
 def read(raw: bytes, file: str) -> Document:
-    """The document in `raw`; `file` is the name to show. Raises `UnreadableFile`."""
+    """Reads the document in `raw`; `file` is the name to show. Raises `UnreadableFile`."""
     if len(raw) > LARGEST:
         raise UnreadableFile(1, f"is larger than 1 MiB ({len(raw)} bytes)")
     try:
@@ -97,11 +96,11 @@ def _no_number(word: str) -> NoReturn:
 
 
 _Repeated = dict[int, list[tuple[str, int]]]
-"""By the identity of a section: its keys that were given again, and the line of each."""
+"""The repeated keys of a section, each with its line, by the identity of the section."""
 
 
 class _Constructor(RoundTripConstructor):
-    """Notes keys given twice, and knows the line of a number that Python refuses to read."""
+    """Notes repeated keys, and the line of a number that Python does not read."""
 
     def __init__(self, *args: Any, **more: Any) -> None:
         super().__init__(*args, **more)
@@ -133,14 +132,14 @@ def _load(text: str) -> tuple[object, _Repeated]:
     try:
         return yaml.load(text), yaml.constructor.repeated
     except MarkedYAMLError as error:
-        unfinished = error.problem == "could not find expected ':'"  # told when the next line is read
+        unfinished = error.problem == "could not find expected ':'"  # the parser sees it one line later
         mark = (error.context_mark if unfinished else error.problem_mark) or error.context_mark
         raise UnreadableFile(mark.line + 1 if mark else 1, f"is not YAML: {error.problem or error.context}") from error
     except ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
         raise UnreadableFile(line, "contains a control character") from error
     except (YAMLError, ValueError, AttributeError, TypeError, KeyError, AssertionError, IndexError) as error:
-        # The parser stumbles over a few odd inputs instead of refusing them.
+        # For a few odd inputs the parser raises other errors than its own.
         raise UnreadableFile(1, "is not YAML") from error
     except RecursionError as error:
         raise UnreadableFile(1, "is nested too deeply") from error

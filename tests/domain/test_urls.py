@@ -3,7 +3,7 @@
 import pytest
 from hypothesis import strategies as st
 
-from gateway.settings.files import urls
+from gateway.domain import urls
 from tests.properties import Reached, nearly, property_test
 
 

@@ -1,7 +1,7 @@
-"""Which host names, origins, upstreams and paths may stand in settings?
+"""Host names, origins, addresses of apps and paths, as settings may have them.
 
-Each function takes text and returns its one normal form, or raises `ValueError` with a sentence that says what is
-allowed. Nothing is resolved and nothing is asked.
+Each function takes a text and returns its one normal form, or raises `ValueError` with a sentence that says what is
+allowed. No function resolves a name or opens a connection.
 """
 
 import re

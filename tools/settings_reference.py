@@ -1,8 +1,10 @@
-"""What may stand in the settings files, for people to look up?
+"""Writes the settings reference, `docs/settings.md`.
 
-`docs/settings.md`, made from the models that check the files (`python -m gateway.settings.reference`). One table for
-each section, one row for each key: what may stand there, its default, and its docstring. What this version does not
-carry out yet (`features`) is named, because `check-config` refuses it.
+    python -m tools.settings_reference > docs/settings.md
+
+The tool makes it from the types that check the settings files: one table for each section, one row for each key with
+its type, its default and its docstring. It marks what this version does not carry out yet (`features`), because
+`check-config` rejects such a setting.
 """
 
 import json
@@ -11,32 +13,31 @@ import sys
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from pydantic import BaseModel
-
 from gateway.domain.policy import FACTOR_OF_CHANNEL
 from gateway.settings.features import FEATURES
 from gateway.settings.files.gateway_file import GatewayFile
 from gateway.settings.files.tenant_file import TenantFile
+from gateway.settings.files.two_factor import FIELDS
 from gateway.settings.presets import DEFAULT, PRESETS
+from tools.json_schemas import schema_of
 
 _HEAD = f"""# Settings
 
 Every key of `config/gateway.yaml` and of the tenant files, with its default. This page is made from the program
-(`python -m gateway.settings.reference > docs/settings.md`) and a test compares the two. How the files work together is
-told in [operations.md](operations.md); which of EFCX's own keys are used for what, in [efcx-keys.md](efcx-keys.md).
+(`python -m tools.settings_reference > docs/settings.md`) and a test compares the two. [operations.md](operations.md)
+explains how the files work together, and [efcx-keys.md](efcx-keys.md) what the gateway does with EFCX's own keys.
 `efcx-gateway check-config` names every mistake with its file and line.
 
-A *secret* is text, or `{{env: NAME}}`, or `{{file: path}}`. Files are named relative to the folder of `gateway.yaml`.
-Times are in seconds. A key marked "required" has no default. Keys of `twoFAConfigs` that are not set have the default
-of the preset, which is `{DEFAULT}` unless the file says otherwise; [operations.md](operations.md#limits) compares the
-presets. What is marked *Not built yet* is refused.
+A *secret* is text, or `{{env: NAME}}`, or `{{file: path}}`. File names are relative to the folder of `gateway.yaml`.
+Times are in seconds. A key marked "required" has no default. A key of `twoFAConfigs` that is not set has the default of
+the preset, which is `{DEFAULT}` unless the file names another one; [operations.md](operations.md#limits) compares the
+presets. The gateway rejects everything marked *Not built yet*.
 """
 _NO_ANCHOR = re.compile(r"[^a-z0-9_-]")
-_BEFORE_CAPITAL = re.compile(r"(?=[A-Z])")
-_SECRET, _TLS = "SecretSource", "TlsSection"
+_SECRET, _TLS = "SecretSource", "TlsSettings"
 _TWO_FACTOR = "tenantSettings.twoFAConfigs"
 _HOMES: Mapping[str, str] = {"GatewaySection": "gateway", "MethodSection": f"{_TWO_FACTOR}.methods[]"}
-"""Sections that several keys share stand once, at this path."""
+"""The path of the one table for a section that several keys share."""
 _LINKS: Mapping[str, str] = {
     "GatewaySection": "[section](#gateway)",
     "MethodSection": "[section](#tenantsettingstwofaconfigsmethods)",
@@ -57,14 +58,14 @@ def reference() -> str:
     return "\n".join(parts)
 
 
-def _file(title: str, model: type[BaseModel]) -> Iterator[str]:
-    schema = model.model_json_schema(by_alias=True)
+def _file(title: str, kind: type[Any]) -> Iterator[str]:
+    schema = schema_of(kind)
     yield f"## {title}\n"
     yield from _section(schema, schema["$defs"], "")
 
 
 def _shared() -> Iterator[str]:
-    schema = GatewayFile.model_json_schema(by_alias=True)
+    schema = schema_of(GatewayFile)
     yield from _section(schema["$defs"][_TLS], schema["$defs"], "")
 
 
@@ -169,7 +170,7 @@ def _of_preset(key: str) -> str:
         return "required with 2FA on"
     if key in preset.absent:
         return f"not in preset {DEFAULT}"
-    value = getattr(preset.policy, _BEFORE_CAPITAL.sub("_", key).lower(), None)
+    value = getattr(preset.policy, FIELDS.get(key, ""), None)
     if value is None:
         return "–"
     return f"`{json.dumps(getattr(value, 'value', value))}`".replace('"', "")

@@ -1,0 +1,123 @@
+"""The types of single settings: checks of texts, bounds of numbers, and marks for what a change means.
+
+A section of a settings file is a frozen dataclass of this package with `__pydantic_config__ = SECTION`.
+`gateway.settings` validates it in place with pydantic, which finds the checks by the two methods of `Checked`. Pydantic
+itself is not imported here.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import Enum, auto
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from typing import Annotated, Any
+
+from annotated_types import Interval, MaxLen
+
+from gateway.domain import urls
+
+SECTION: Mapping[str, Any] = {"strict": True, "extra": "forbid", "use_attribute_docstrings": True}
+"""`__pydantic_config__` of a section: no conversion of types, no unknown key, docstrings as descriptions."""
+
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}")
+_JOINERS = str.maketrans("", "", "\N{ZERO WIDTH NON-JOINER}\N{ZERO WIDTH JOINER}\N{NO-BREAK SPACE}")
+"""Invisible characters that names need: Urdu, Persian and Hindi words are spelt with the first two."""
+
+
+class Change(Enum):
+    """What another value of a setting means; a mark in the annotation of a field.
+
+    An enum's values are ordered as its class lists them, and `true` is higher than `false`.
+    """
+
+    HIGHER_IS_WEAKER = auto()
+    LOWER_IS_WEAKER = auto()
+    MAY_BE_WEAKER = auto()
+    NEEDS_RESTART = auto()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Checked:
+    """A value that `check` makes of a text; it raises `ValueError` with a sentence that says what is allowed.
+
+    `shown` is what the JSON Schema tells an editor, which cannot run the check. With `text=False`, `check` gets
+    whatever the file has.
+    """
+
+    check: Callable[[Any], Any]
+    shown: Mapping[str, Any] | None = None
+    text: bool = True
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Callable[[Any], Any]) -> dict[str, Any]:
+        function = {"type": "no-info", "function": self.check}
+        if not self.text:
+            return {"type": "function-plain", "function": function}
+        text = handler(source) if source is str else {"type": "str", "strict": True}
+        return {"type": "function-after", "function": function, "schema": text}
+
+    def __get_pydantic_json_schema__(self, schema: Any, handler: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:
+        return {**(handler(schema) if self.text else {}), **(self.shown or {})}
+
+
+def matching(check: Callable[[str], Any], pattern: str) -> Checked:
+    """A checked text for which an editor knows `pattern`."""
+    return Checked(check, {"pattern": pattern})
+
+
+def like(pattern: str, allowed: str, form: Callable[[str], str] = str) -> Checked:
+    """A text that matches `pattern` as a whole, in its normal `form`; `allowed` is the sentence that rejects others."""
+
+    def check(text: str) -> str:
+        if not re.fullmatch(pattern, text):
+            raise ValueError(allowed)
+        return form(text)
+
+    return matching(check, f"^({pattern})$")
+
+
+def _one_line(text: str) -> str:
+    if not text.translate(_JOINERS).isprintable():
+        raise ValueError("must be one line without control characters")
+    return text
+
+
+def _network(text: str) -> IPv4Network | IPv6Network:
+    try:
+        return ip_network(text)
+    except ValueError as error:
+        raise ValueError("must be an address or a network as 10.0.0.0/8") from error
+
+
+def _cookie_name(name: str) -> str:
+    if not _TOKEN.fullmatch(name) or name.lower().startswith("gateway-") or name.startswith("__"):
+        raise ValueError("must be a cookie name without prefix, other than the gateway's own (gateway-…)")
+    return name
+
+
+def _cookie_domain(domain: str) -> str:
+    name = domain.removeprefix(".").lower()
+    if name and ("." not in name or name.replace(".", "").isdigit()):
+        raise ValueError("must be a domain of at least two labels, as example.com")
+    return name
+
+
+_WEB = "^[Hh][Tt][Tt][Pp][Ss]?://[^ ]+$"
+Seconds = Annotated[float, Interval(gt=0, le=86_400)]
+Count = Annotated[int, Interval(ge=1, le=1_000_000)]
+Line = Annotated[str, MaxLen(200), Checked(_one_line)]
+Name = Annotated[str, MaxLen(100), Checked(_one_line)]
+"""Of a tenant: the subject of a mail, which has at most 200 characters, contains it."""
+Network = Annotated[IPv4Network | IPv6Network, matching(_network, "^[0-9A-Fa-f.:]+(/[0-9.]+)?$")]
+HostName = Annotated[str, matching(urls.host_name, "^[A-Za-z0-9.-]+$")]
+Origin = Annotated[str, matching(urls.origin, _WEB)]
+BaseUrl = Annotated[str, matching(urls.base_url, _WEB)]
+Upstream = Annotated[str, matching(urls.upstream, _WEB)]
+Link = Annotated[str, matching(urls.link, "^([Hh][Tt][Tt][Pp][Ss]?://|/)")]
+RoutePath = Annotated[str, matching(urls.route_path, "^/")]
+OwnPath = Annotated[str, matching(urls.own_path, "^/")]
+CookieName = Annotated[str, Checked(_cookie_name)]
+CookieDomain = Annotated[str, Checked(_cookie_domain)]
+CookiePath = Annotated[str, like("/[ -:<-~]*", "must be a path that begins with /")]
+Colour = Annotated[str, like("(#[0-9a-fA-F]{6})?", 'must be a colour as "#0b5cad" (in quotes)', str.lower)]
+Logo = Annotated[str, like(r"((https://|/)[\s\S]*)?", "must be an https:// address or a path that begins with /")]
+Language = Annotated[str, like("([a-z]{2,3}(-[A-Za-z0-9]{2,8})?)?", "must be a language as en, ar or de")]
