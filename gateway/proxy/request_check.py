@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from urllib.parse import unquote_to_bytes
 
 from gateway.domain.problem import Problem
+from gateway.domain.tenant import decoded_segments
 
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 MAX_TARGET = 8192
@@ -194,9 +195,8 @@ def _check_path(path: str) -> _Path | InvalidRequest:
         return _BAD
     if path.startswith("//"):
         return _BAD  # another host to many a reader
-    parts = path.split("/")[1:]
-    segments = tuple(unquote_to_bytes(part).decode("utf-8") for part in parts)
-    odd = "//" in path or len(text.split("/")) - 1 != len(parts)
+    segments = decoded_segments(path)
+    odd = "//" in path or text.count("/") != len(segments)
     return _Path(segments, odd)
 
 

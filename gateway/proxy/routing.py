@@ -10,7 +10,7 @@ import unicodedata
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from gateway.domain.tenant import Route, Tenant
+from gateway.domain.tenant import Route, Tenant, longest_match
 from gateway.proxy.request_check import Checked, fully_decoded
 
 _BLOCKED_OF_APPS = (
@@ -61,11 +61,7 @@ def find(checked: Checked, tenant: Tenant, prefix: str) -> RouteMatch | BlockedE
     own = _folded(tuple(prefix.split("/")))
     if _folded(segments)[: len(own)] == own:
         return NoRoute()
-    route = max(
-        (route for route in tenant.routes if _covers(route, segments)),
-        key=lambda route: len(_prefix(route)),
-        default=None,
-    )
+    route = longest_match(tenant.routes, segments)
     if route is None:
         return NoRoute()
     if checked.odd_slashes and not route.allow_encoded_slash:
@@ -82,7 +78,7 @@ def upstream_target(route: Route, checked: Checked) -> str:
     base = urlsplit(route.to).path.rstrip("/")
     path = checked.path
     if route.strip_prefix:
-        path = "/" + "/".join(path.split("/")[1 + len(_prefix(route)) :])
+        path = "/" + "/".join(path.split("/")[1 + len(route.segments) :])
     return f"{base}{path}" if checked.query is None else f"{base}{path}?{checked.query}"
 
 
@@ -116,12 +112,3 @@ def _folded(segments: tuple[str, ...]) -> tuple[str, ...]:
         text = "".join(c for c in text if unicodedata.category(c) != "Cf").upper()
     words = (_PARAMETERS.split(word)[0].strip(" .+\t") for word in text.casefold().replace("\\", "/").split("/"))
     return tuple(word for word in words if word)
-
-
-def _prefix(route: Route) -> tuple[str, ...]:
-    return tuple(part for part in route.path.split("/") if part)
-
-
-def _covers(route: Route, segments: tuple[str, ...]) -> bool:
-    prefix = _prefix(route)
-    return segments[: len(prefix)] == prefix

@@ -5,7 +5,7 @@ own pages, are errors.
 """
 
 from gateway.domain.channel import TlsSettings
-from gateway.domain.tenant import Route, Timeouts
+from gateway.domain.tenant import Route, Timeouts, decoded_segments, longest_match
 from gateway.settings.files.gateway_section import GatewaySection, RouteSection
 from gateway.settings.source.diagnostics import Diagnostics
 from gateway.settings.source.resolve import Resolver
@@ -39,7 +39,7 @@ def build_routes(
     for index, path in enumerate(section.public_paths):
         if path.startswith(prefix):
             report.error(("gateway", "public_paths", index), f"lies in the gateway's own pages ({prefix})")
-        elif _route_of(path, tuple(routes)) is None and routes:
+        elif routes and longest_match(routes, decoded_segments(path)) is None:
             report.error(("gateway", "public_paths", index), "is on no route")
     return tuple(routes)
 
@@ -62,12 +62,7 @@ def _route(given: RouteSection, tls: TlsSettings) -> Route:
 
 def check_home(home: str, routes: tuple[Route, ...], report: Diagnostics) -> str:
     """`home`, which must be on a route."""
-    if routes and _route_of(home, routes) is None:
+    if routes and longest_match(routes, decoded_segments(home)) is None:
         paths = ", ".join(route.path or "/" for route in routes)
         report.error(("gateway", "home"), f"{home} is on no route; routes: {paths}")
     return home
-
-
-def _route_of(path: str, routes: tuple[Route, ...]) -> Route | None:
-    fitting = [r for r in routes if path == r.path or path.startswith(f"{r.path}/")]
-    return max(fitting, key=lambda r: len(r.path), default=None)
