@@ -5,9 +5,8 @@ never built in) and gives an aiohttp application; what must be closed or kept ru
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import suppress
-from typing import Any
 
 import structlog
 from aiohttp import hdrs, web
@@ -21,10 +20,7 @@ from gateway.delivery.smtp import Mailer
 from gateway.domain.configuration import Configuration
 from gateway.domain.errors import GatewayError
 from gateway.domain.ports import Clock, Random, SystemClock, SystemRandom
-from gateway.domain.problem import Problem
-from gateway.domain.session import Session
 from gateway.domain.tasks import end
-from gateway.domain.tenant import Tenant
 from gateway.keycloak import token_endpoint as keycloak
 from gateway.keycloak.clients import KeycloakClients
 from gateway.keycloak.grant_queue import GrantQueue
@@ -33,9 +29,8 @@ from gateway.keycloak.profile import UserProfiles
 from gateway.keycloak.users import Users
 from gateway.login.abandoned_logins import AbandonedLogins
 from gateway.logout import Logout
-from gateway.observe.audit import Audit, AuditEvent
-from gateway.proxy.admission import ProblemResponder
-from gateway.proxy.handler import ProxyHandler, request_check_middleware
+from gateway.observe.audit import Audit
+from gateway.proxy.handler import ProxyHandler
 from gateway.proxy.upstream_pool import UpstreamPool
 from gateway.rendering.data_root import data_root
 from gateway.rendering.languages import load_languages
@@ -47,15 +42,15 @@ from gateway.store.locks import StoreLock
 from gateway.store.protocol import Store
 from gateway.store.replica_events import ReplicaEvents
 from gateway.store.single_use import SingleUse
-from gateway.web import cookies, csrf
-from gateway.web.arrival import arrival_middleware
+from gateway.web import csrf
 from gateway.web.assets import Assets
 from gateway.web.continue_100 import asking_later
 from gateway.web.csrf import Csrf
+from gateway.web.endpoint import Endpoints
 from gateway.web.error_responses import ErrorResponses
 from gateway.web.language import LanguageChoice
+from gateway.web.middleware import RequestMiddleware
 from gateway.web.pages import Pages
-from gateway.web.request_context import CLIENT_ADDRESS, CONFIGURATION_SOURCE, REFERENCE, TENANT
 
 REAP_EVERY = 30.0
 log = structlog.get_logger(__name__)
@@ -123,39 +118,26 @@ def build(
     failures = ErrorResponses(pages=pages, clock=clock, random=random)
     sessions, pool, factors = assembly.sessions(services), UpstreamPool(), assembly.second_factor(services)
     reaper, login = assembly.login(services, factors, sessions, failures)
-    account = Account(sessions, factors.enrolments, pages, failures, services.forms, clock, random, services.audit)
-    logout = Logout(
-        sessions=sessions, pages=pages, failures=failures, csrf=services.forms, random=random, audit=services.audit
-    )
+    endpoints = Endpoints(settings.prefix, failures, pages, sessions, services.forms, services.audit)
     gate = ProxyHandler(
         sessions=sessions,
-        streams=sessions,
-        respond=_responder(failures, services.audit),
-        token_cookie=_token_cookie(clock),
+        errors=failures,
+        audit=services.audit,
         clock=clock,
         pool=pool,
     )
 
-    app = web.Application(
-        middlewares=[
-            failures.middleware,
-            request_check_middleware(_responder(failures, services.audit)),
-            arrival_middleware(languages, random),
-        ]
-    )
+    app = web.Application(middlewares=[RequestMiddleware(configuration, failures, pages, random).handle])
     app.on_response_prepare.append(_without_banner)
-    app[CONFIGURATION_SOURCE] = configuration
     app[STORE], app[KEYCLOAK], app[PROFILE], app[REAPER] = store, services.users, services.profile, reaper
     app[CONNECTIONS], app[SIGN_IN] = connections, sign_in
-    prefix = settings.prefix
-    language = LanguageChoice(languages=languages, failures=failures)
     app.add_routes(
         asking_later(
             (
-                *login.routes(prefix),
-                *logout.routes(prefix),
-                *account.routes(prefix),
-                web.post(f"{prefix}language", language.post),
+                *login.routes(settings.prefix),
+                *Logout(sessions, random).routes(endpoints),
+                *Account(factors.enrolments, languages, random).routes(endpoints),
+                *LanguageChoice(languages).routes(endpoints),
                 *assets.routes(),
                 *extra_routes,
             )
@@ -171,47 +153,9 @@ def build(
     return app
 
 
-def _responder(failures: ErrorResponses, audit: Audit) -> ProblemResponder:
-    """Problems of the proxy as answers; those an operator wants to see are audited."""
-    audited = {Problem.SIGN_IN_HERE: AuditEvent.ENDPOINT_BLOCKED, Problem.ORIGIN_REFUSED: AuditEvent.ORIGIN_REJECTED}
-
-    def respond(
-        request: web.Request,
-        problem: Problem,
-        *,
-        status: int | None = None,
-        headers: Mapping[str, str] | None = None,
-        extra: Mapping[str, Any] | None = None,
-        cause: str = "",
-        as_json: bool = False,
-    ) -> web.StreamResponse:
-        if event := audited.get(problem):
-            audit.write(
-                event,
-                tenant=request[TENANT].id,
-                client=request.get(CLIENT_ADDRESS),
-                reference=request.get(REFERENCE),
-                method=request.method,
-                path=request.rel_url.raw_path[:200],
-            )
-        return failures.respond(
-            request, problem, status=status, headers=headers, extra=extra, cause=cause, as_json=as_json
-        )
-
-    return respond
-
-
 async def _without_banner(_request: web.Request, response: web.StreamResponse) -> None:
     """No answer names the server's program and version (ASVS 13.4.6)."""
     response.headers.popall(hdrs.SERVER, None)
-
-
-def _token_cookie(clock: Clock) -> Callable[[Tenant, Session], str | None]:
-    def token_cookie(tenant: Tenant, session: Session) -> str | None:
-        cookie = cookies.token(tenant, session, clock.now())
-        return None if isinstance(cookie, cookies.TooLarge) else cookie
-
-    return token_cookie
 
 
 Context = Callable[[web.Application], AsyncIterator[None]]

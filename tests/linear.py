@@ -132,9 +132,9 @@ def walks() -> dict[str, Callable[[str], object]]:
     """What walks over text from outside without a pattern, by its name."""
     from gateway.delivery import message
     from gateway.observe import redaction
-    from gateway.proxy import headers, request_check, routing
+    from gateway.proxy import headers, routing
     from gateway.rendering import languages
-    from gateway.web import client_address, cookies, error_responses, return_to
+    from gateway.web import client_address, cookies, error_responses, request_check, return_to
     from tests.proxy.proxy_server import HOST, checked, head
     from tests.proxy.proxy_server import tenant as sample
 

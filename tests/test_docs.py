@@ -47,7 +47,7 @@ from gateway.settings.load import load
 from gateway.settings.presets import PRESETS, Preset
 from gateway.settings.reference import reference
 from gateway.web.cookies import LANGUAGE, Cookie
-from gateway.web.protections import MAX_BODY
+from gateway.web.forms import MAX_BODY
 from tests.settings.config_folder import to_mend
 
 ROOT = Path(__file__).parents[1]

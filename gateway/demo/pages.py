@@ -21,7 +21,7 @@ from gateway.demo.loopback import is_loopback
 from gateway.demo.sample_apps import templates
 from gateway.domain.ports import Clock
 from gateway.second_factor.factors.totp import INTERVAL
-from gateway.web.protections import InvalidForm, read_fields
+from gateway.web.forms import InvalidForm, read_fields
 
 
 @dataclass(frozen=True, slots=True)

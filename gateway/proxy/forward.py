@@ -16,7 +16,6 @@ from gateway.domain.tasks import end
 from gateway.domain.tenant import Route
 from gateway.proxy.downstream import Downstream, DownstreamResponse
 from gateway.proxy.headers import HeaderFields, UpstreamRequest
-from gateway.proxy.request_check import Checked
 from gateway.proxy.upstream_connection import (
     AppError,
     BadResponse,
@@ -27,6 +26,7 @@ from gateway.proxy.upstream_connection import (
     UpstreamResponse,
 )
 from gateway.proxy.upstream_pool import UpstreamOrigin, UpstreamPool
+from gateway.web.request_check import Checked
 
 _REPEATABLE = frozenset({"GET", "HEAD", "OPTIONS"})
 _WITH_BODY = frozenset({"POST", "PUT", "PATCH"})

@@ -12,8 +12,9 @@ from urllib.parse import quote, unquote, urlsplit
 
 from gateway.domain.session import Session
 from gateway.domain.tenant import IdentityDelivery, Route, Tenant
-from gateway.proxy.request_check import Checked, listed
 from gateway.proxy.routing import RouteMatch
+from gateway.web.request_check import Checked, listed
+from gateway.web.security_headers import HSTS
 
 HeaderFields = tuple[tuple[str, str], ...]
 
@@ -120,7 +121,6 @@ _CORS = "access-control-"
 _OURS = "gateway-"
 _ODD = re.compile(r"[^a-z0-9]")
 _PLAIN = " !\"#$&'()*+,/:;<=>?@[]^`{|}"
-_HSTS = "max-age=31536000"
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,7 +194,7 @@ def response_fields(
     if "x-content-type-options" not in present:
         out.append(("X-Content-Type-Options", "nosniff"))
     if tenant.secure:
-        out.append(("Strict-Transport-Security", _HSTS))
+        out.append(("Strict-Transport-Security", HSTS))
     return (*out, *extra)
 
 

@@ -13,7 +13,7 @@ from typing import cast
 
 import httptools
 
-from gateway.proxy.request_check import listed
+from gateway.web.request_check import listed
 
 MAX_HEAD = 131_072
 MAX_FIELDS = 256

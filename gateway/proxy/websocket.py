@@ -23,7 +23,6 @@ from gateway.domain.tenant import Route
 from gateway.proxy.downstream import Downstream, DownstreamResponse
 from gateway.proxy.forward import Failed, Rewrite, head_bytes
 from gateway.proxy.headers import UpstreamRequest
-from gateway.proxy.request_check import Checked, listed
 from gateway.proxy.upstream_connection import (
     AppError,
     BadResponse,
@@ -35,6 +34,7 @@ from gateway.proxy.upstream_connection import (
 )
 from gateway.proxy.upstream_pool import UpstreamOrigin, UpstreamPool
 from gateway.proxy.websocket_frames import GOING_AWAY, POLICY_VIOLATION, WebSocketFrames, close_frame
+from gateway.web.request_check import Checked, listed
 
 _GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455 1.3
 _UPGRADE = (("Connection", "Upgrade"), ("Upgrade", "websocket"))

@@ -88,6 +88,11 @@ def read(cookie_headers: Iterable[str], name: str) -> str | None:
     return found[0] if len(found) == 1 else None
 
 
+def own_value(cookie_headers: Iterable[str], cookie: Cookie, tenant: Tenant) -> str | None:
+    """The value of one of the gateway's own cookies; None as for `read`."""
+    return read(cookie_headers, name_of(cookie, tenant))
+
+
 def session(tenant: Tenant, value: str) -> str:
     """The session cookie; it lives as long as the browser runs, the session's own limits are kept by the store."""
     return _own(tenant, Cookie.SESSION, value)

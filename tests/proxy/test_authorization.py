@@ -15,10 +15,10 @@ from gateway.proxy.authorization import (
     authorize,
     is_navigation,
 )
-from gateway.proxy.request_check import Checked
 from gateway.proxy.routing import find
+from gateway.web.request_check import Checked
 from tests.proxy.proxy_server import checked, session, tenant
-from tests.proxy.test_request_check import HANDSHAKE
+from tests.web.test_request_check import HANDSHAKE
 
 FRIEND = "https://friend.example"
 TENANT = tenant(
