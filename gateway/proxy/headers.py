@@ -125,7 +125,7 @@ _PLAIN = " !\"#$&'()*+,/:;<=>?@[]^`{|}"
 
 @dataclass(frozen=True, slots=True)
 class UpstreamRequest:
-    """The head an app gets; framing fields are added by who sends the body."""
+    """The head for an app, without framing fields; `forward` and `websocket` add them."""
 
     method: str
     target: str
@@ -169,7 +169,7 @@ def identity_fields(session: Session) -> HeaderFields:
 def response_fields(
     fields: Iterable[tuple[str, str]], checked: Checked, route: Route, tenant: Tenant, *, extra: HeaderFields = ()
 ) -> HeaderFields:
-    """The fields of an app's answer as the browser gets them, framing aside, and `extra` of ours (cookies).
+    """The fields of an app's answer for the browser, without framing, and `extra` of ours (cookies).
 
     `Set-Cookie` stays a list; the order is kept. `Strict-Transport-Security` is the gateway's, by https only.
     """
@@ -199,7 +199,7 @@ def response_fields(
 
 
 def cors_fields(checked: Checked, tenant: Tenant) -> HeaderFields:
-    """What lets a page of a configured origin read the answer; nothing for any other."""
+    """The fields that let a page of a configured origin read the answer; none for any other."""
     origin = checked.header("origin")
     if origin is None or origin not in tenant.origins:
         return ()

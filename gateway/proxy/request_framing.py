@@ -1,8 +1,8 @@
-"""Divides what a client sends into requests, so that only one of them is under way and only its bytes are passed on.
+"""Divides the bytes of a client into requests, so that only one is under way and only its bytes are passed on.
 
-Pure. aiohttp parses whatever it is given, 32 requests ahead and fields of any length, and keeps two or three copies of
-a head. So a head is kept here as it came until it is whole, and what follows a request until that one is answered.
-Nothing is judged here: what is odd is passed on as it is, for aiohttp to refuse.
+Pure. aiohttp parses all that it gets, 32 requests ahead and fields of any length, and keeps two or three copies of a
+head. So a head stays here unchanged until it is whole, and the bytes after a request until that one is answered. The
+module judges nothing: it passes odd bytes on as they are, and aiohttp rejects them.
 """
 
 from enum import Enum, auto
@@ -11,7 +11,7 @@ _END = b"\r\n\r\n"
 _LENGTH = b"\ncontent-length:"
 _CODING = b"\ntransfer-encoding:"
 _MAX_LINE = 24
-"""Characters of a line between chunks that are kept: the size stands first, without its leading zeros."""
+"""Characters of a line between chunks that are kept: the size is first, without its leading zeros."""
 _MAX_DIGITS = 20
 
 
@@ -24,7 +24,7 @@ class _State(Enum):
 
 
 class RequestFraming:
-    """The bytes of one connection. `add` what comes, `take` what may be passed on, `go_on` after each answer."""
+    """The bytes of one connection. `add` those that arrive, `take` those to pass on, `go_on` after each answer."""
 
     def __init__(self, most: int) -> None:
         """`most`: bytes of one head."""
@@ -37,7 +37,7 @@ class RequestFraming:
 
     @property
     def held(self) -> int:
-        """Bytes that have come and were not passed on."""
+        """The number of bytes that wait to be passed on."""
         return len(self._held)
 
     @property
@@ -52,12 +52,12 @@ class RequestFraming:
 
     @property
     def whole(self) -> bool:
-        """Whether a request was passed on to its last byte; what follows waits for `go_on`."""
+        """Whether a request was passed on to its last byte; the bytes after it wait for `go_on`."""
         return self._state is _State.WHOLE
 
     @property
     def through(self) -> bool:
-        """Whether everything is passed on as it comes."""
+        """Whether all bytes are passed on as they arrive."""
         return self._state is _State.THROUGH
 
     @property
@@ -66,14 +66,14 @@ class RequestFraming:
         return self._state is _State.HEAD and len(self._held) > self._most
 
     def add(self, data: bytes) -> None:
-        """Bytes have come."""
+        """Add bytes that have arrived."""
         first = not self._held
         self._held += data
         if first and self._state is _State.HEAD:
             self._begin()
 
     def take(self) -> bytes:
-        """Return what may be passed on now, b"" when nothing may."""
+        """Return the bytes that may be passed on now, b"" when there are none."""
         held, end = self._held, 0
         if self._state is _State.HEAD:
             end = held.find(_END, max(0, self._searched - 3))
@@ -93,17 +93,17 @@ class RequestFraming:
         return part
 
     def go_on(self) -> None:
-        """The request is answered: the next one may be passed on."""
+        """Let the next request pass, because the one before it is answered."""
         if self._state is _State.WHOLE:
             self._state = _State.HEAD
             self._begin()
 
     def open(self) -> None:
-        """No more requests follow (another protocol): everything is passed on."""
+        """Pass all bytes on, because another protocol follows."""
         self._state = _State.THROUGH
 
     def _begin(self) -> None:
-        """A head begins. Empty lines before it are ignored (RFC 9112 2.2); what is no HTTP is refused by aiohttp."""
+        """A head begins. Empty lines before it are ignored (RFC 9112 2.2); aiohttp rejects bytes that are not HTTP."""
         held = self._held
         if held.startswith((b"\r", b"\n")):
             del held[: len(held) - len(held.lstrip(b"\r\n"))]
@@ -111,13 +111,13 @@ class RequestFraming:
             self._state = _State.THROUGH
 
     def _has_lone_line_feed(self) -> bool:
-        """Whether what was not searched yet holds a line that ends without a carriage return; aiohttp refuses it."""
+        """Whether a line that was not searched yet ends without a carriage return; aiohttp rejects it."""
         new = self._held[max(0, self._searched - 1) :]
         known = self._searched > 0 and new[:1] == b"\n"
         return new.count(b"\n") - new.count(b"\r\n") - known > 0
 
     def _frame(self, head: bytes) -> None:
-        """How the body after `head` (lower case) is framed (RFC 9112 6.3)."""
+        """Find the framing of the body after `head`, which is in lower case (RFC 9112 6.3)."""
         length, coding = head.find(_LENGTH), _CODING in head
         if length < 0 and not coding:
             self._state = _State.WHOLE
@@ -132,7 +132,7 @@ class RequestFraming:
             self._state = _State.THROUGH
 
     def _body_in(self, start: int) -> int:
-        """How many of the bytes held from `start` on belong to this request; the state is what follows them."""
+        """Count the held bytes from `start` on that belong to this request, and set the state after them."""
         there = len(self._held) - start
         if self._state is _State.BODY:
             there = min(there, self._left)
@@ -159,7 +159,7 @@ class _Chunks:
         self._odd = False
 
     def follow(self, data: bytearray, start: int) -> int:
-        """Return how many bytes of `data` from `start` on belong to the body."""
+        """Count the bytes of `data` from `start` on that belong to the body."""
         at, end = start, len(data)
         while at < end and not self.done and not self._odd:
             if self._left:

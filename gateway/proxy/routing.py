@@ -28,8 +28,8 @@ _KEYCLOAK_DEPTH = 5
 the square of its length."""
 _PARAMETERS = re.compile(r"[;?#]")
 _PROTOCOL_OPEN = frozenset({"certs", "logout", "userinfo", "login-status-iframe.html", "3p-cookies"})
-"""What of Keycloak's `realms/<realm>/protocol/<protocol>/` a route may reach, with what describes the realm (itself,
-`.well-known`): an allow-list, for the rest signs in, gives tokens, or lets an account be changed with them."""
+"""The endpoints of Keycloak's `realms/<realm>/protocol/<protocol>/` that a route may reach, besides the description of
+the realm (itself, `.well-known`). An allow-list: the others sign in, give tokens, or change an account."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
-"""Where do the gateway's own styles and scripts come from?
+"""Serves the gateway's own styles, scripts and pictures.
 
-Promises: every file of `static/` from memory, under a name that holds a hash of its bytes, so browsers keep it for a
-year and a new release is seen at once; packed ahead where that helps; 404 for everything else. No session, no tenant.
+Each file of `static/` is served from memory under a name with a hash of its bytes. So browsers keep it for a year and
+see a new release at once. Files are compressed at start where that helps. They need no session and no tenant.
 """
 
 import gzip
@@ -52,11 +52,11 @@ class Assets:
         return self._base + self._by_name[name].file
 
     def text(self, name: str) -> str:
-        """What the file says, for a page that carries it; `KeyError` for a file that is not there."""
+        """The text of the file, for a page that contains it; `KeyError` for a file that is not there."""
         return self._by_name[name].body.decode()
 
     def routes(self) -> list[web.RouteDef]:
-        """What serves them."""
+        """The routes that `app` mounts."""
         return [web.get(self._base + "{file}", self.serve)]
 
     async def serve(self, request: web.Request) -> web.Response:

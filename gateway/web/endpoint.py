@@ -55,7 +55,7 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What an endpoint returns. A program that asks for JSON gets `data`, where there is one, in place of `body`."""
+    """The answer of an endpoint. A program that asks for JSON gets `data`, where there is some, in place of `body`."""
 
     body: Page | Redirect | Failure
     data: Mapping[str, object] | None = None

@@ -1,8 +1,8 @@
-"""Is this a request that every party would read in the same way?
+"""Checks that every party reads a request in the same way.
 
-Pure. The first thing that happens to every request, the gateway's own pages included. What passes is canonical: one
-host, one path, one framing; what could be read in two ways is refused, so that the path that was decided on is, byte
-for byte, the path that an app receives. aiohttp's parser is not this gate: 28 of 97 odd requests passed it.
+Pure. It is the first check of every request, those for the gateway's own pages included. A request that passes has one
+host, one path and one framing. A request that can be read in two ways is rejected, so that an app receives, byte for
+byte, the path that the gateway decided on. aiohttp's parser does not ensure this: 28 of 97 odd requests passed it.
 """
 
 import re
@@ -55,7 +55,7 @@ _SINGLE = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class RequestHead:
-    """A request line and header fields as they came; text is Latin-1, one character a byte."""
+    """A request line and header fields as they were sent; text is Latin-1, one character a byte."""
 
     method: str
     target: str
@@ -65,7 +65,7 @@ class RequestHead:
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """A request that means one thing.
+    """A request with one reading.
 
     `path` is as sent; `segments` are its decoded segments after the first slash (`/a/b/` → `a`, `b`, ""). `host` is
     lower case without a port. `headers` keep order and spelling of names. `odd_slashes`: the path holds `//` or
@@ -100,7 +100,7 @@ class Checked:
 
 @dataclass(frozen=True, slots=True)
 class InvalidRequest:
-    """Why a request is answered without looking further; the connection closes after it."""
+    """The reason to reject a request; the connection closes after the answer."""
 
     problem: Problem
     status: int
@@ -122,7 +122,7 @@ class _Framing:
 
 
 def check(head: RequestHead) -> Checked | InvalidRequest:
-    """`head` as the one thing it means, or the refusal."""
+    """Return `head` in its one reading, or the reason to reject it."""
     if head.version not in ((1, 0), (1, 1)):
         return _BAD
     if head.method not in METHODS:
@@ -194,7 +194,7 @@ def _check_path(path: str) -> _Path | InvalidRequest:
     if any(segment.partition(";")[0].strip() in (".", "..") for segment in text.split("/")):
         return _BAD
     if path.startswith("//"):
-        return _BAD  # another host to many a reader
+        return _BAD  # many readers see another host
     segments = decoded_segments(path)
     odd = "//" in path or text.count("/") != len(segments)
     return _Path(segments, odd)
@@ -219,7 +219,7 @@ def _check_fields(headers: tuple[tuple[str, str], ...]) -> InvalidRequest | None
     seen: set[str] = set()
     for name, value in headers:
         key = name.lower()
-        # CGI-like servers read "_", "." and "-" as one: a name that could stand for another is refused
+        # CGI-like servers read "_", "." and "-" as one: a name that could be read as another is rejected
         if not _TOKEN.fullmatch(name) or "_" in name or "." in name:
             return _BAD
         if not (_COOKIE_VALUE if key == "cookie" else _VALUE).fullmatch(value):
