@@ -1,5 +1,6 @@
 """The pages, errors and middleware of a running gateway, for tests that need an application around them."""
 
+from collections.abc import Callable
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Any, cast
@@ -54,7 +55,7 @@ def application(of: Configuration) -> web.Application:
     return web.Application(middlewares=[middleware.handle])
 
 
-def endpoints(sessions: object = None) -> Endpoints:
-    """The own endpoints' form below `/-/`; `sessions` for those that ask for one."""
+def endpoints(sessions: object = None, tell: Callable[[str], None] | None = None) -> Endpoints:
+    """The form of own endpoints below `/-/`; `sessions` for those that need one, `tell` gets the lines of the audit."""
     csrf = Csrf(Signer(KeyRing((Key("00000001", b"k" * 32),)), PURPOSE))
-    return Endpoints("/-/", failures(), pages(), cast(Any, sessions), csrf, Audit(FakeClock()))
+    return Endpoints("/-/", failures(), pages(), cast(Any, sessions), csrf, Audit(FakeClock(), tell=tell))
