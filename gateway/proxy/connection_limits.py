@@ -23,7 +23,7 @@ from gateway.proxy.connection_counts import ConnectionCounts, Network
 from gateway.proxy.connection_drain import end_all
 from gateway.proxy.downstream import DownstreamResponse
 from gateway.proxy.raw_responses import NOT_PARSED, TOO_LARGE, TOO_MANY, TOO_SLOW
-from gateway.proxy.request_framing import RequestFraming
+from gateway.proxy.request_framing import FramingState, RequestFraming
 
 __all__ = ["READ", "ConnectionCounts", "ConnectionLimits", "Network", "Runner"]
 
@@ -258,7 +258,7 @@ class _Connection(asyncio.BufferedProtocol):
             return
         data = bytes(self._buffer[:nbytes])
         self._received += nbytes
-        if self._inbound.through:
+        if self._inbound.state is FramingState.THROUGH:
             self._inner.data_received(data)
             return
         self._inbound.add(data)
@@ -302,13 +302,13 @@ class _Connection(asyncio.BufferedProtocol):
         if inner is None or transport is None or transport.is_closing():
             return
         while True:
-            if inbound.whole:
+            if inbound.state is FramingState.WHOLE:
                 if self._busy or self._writing_paused:
                     break
                 inbound.go_on()
-            if inbound.in_head and inbound.held and self._head_since is None:
+            began = inbound.state is FramingState.HEAD
+            if began and inbound.held and self._head_since is None:
                 self._begin_head()
-            began = inbound.in_head
             part = inbound.take()
             if not part:
                 break
@@ -318,7 +318,7 @@ class _Connection(asyncio.BufferedProtocol):
             inner.data_received(part)
         if inbound.too_large:
             self._refuse_head(TOO_LARGE, "large_head_cut")
-        elif inbound.whole and inbound.held >= self._limits.ahead:
+        elif inbound.state is FramingState.WHOLE and inbound.held >= self._limits.ahead:
             self._held_back = True
             transport.pause_reading()
         else:
@@ -381,7 +381,8 @@ class _Connection(asyncio.BufferedProtocol):
         if self._inner is None or self._closing:
             return False
         self._inner.ending = True
-        self._closing = not (self._busy or self._inbound.in_body or self._head_since is not None)
+        in_body = self._inbound.state in (FramingState.BODY, FramingState.CHUNKS)
+        self._closing = not (self._busy or in_body or self._head_since is not None)
         if self._closing:
             self._inner.close()  # aiohttp ignores bytes that arrive from now on
         return self._closing

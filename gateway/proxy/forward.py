@@ -39,6 +39,11 @@ class Failed:
     problem: Problem
     why: str
 
+    @classmethod
+    def of(cls, error: AppError) -> "Failed":
+        """The failure of an exchange that ended in `error`."""
+        return cls(Problem.APP_TOO_SLOW if isinstance(error, TooSlow) else Problem.APP_UNAVAILABLE, str(error))
+
 
 class TooLarge(AppError):
     """The body is larger than the route takes."""
@@ -89,10 +94,8 @@ class Forwarder:
             finally:
                 self._pool.give_back(origin, wire)
             return outcome or Failed(Problem.APP_UNAVAILABLE, str(origin))
-        except TooSlow as error:
-            return Failed(Problem.APP_TOO_SLOW, str(error))
         except AppError as error:
-            return Failed(Problem.APP_UNAVAILABLE, str(error))
+            return Failed.of(error)
         finally:
             client.unwatch()
             if forget:

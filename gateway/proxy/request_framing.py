@@ -15,12 +15,16 @@ _MAX_LINE = 24
 _MAX_DIGITS = 20
 
 
-class _State(Enum):
+class FramingState(Enum):
+    """What the next bytes of a connection belong to."""
+
     HEAD = auto()
     BODY = auto()
     CHUNKS = auto()
     WHOLE = auto()
+    """A request was passed on to its last byte; the bytes after it wait for `go_on`."""
     THROUGH = auto()
+    """All bytes are passed on as they arrive."""
 
 
 class RequestFraming:
@@ -31,7 +35,7 @@ class RequestFraming:
         self._most = most
         self._held = bytearray()
         self._searched = 0
-        self._state = _State.HEAD
+        self.state = FramingState.HEAD
         self._left = 0
         self._chunks = _Chunks()
 
@@ -41,44 +45,24 @@ class RequestFraming:
         return len(self._held)
 
     @property
-    def in_head(self) -> bool:
-        """Whether the next bytes belong to a head."""
-        return self._state is _State.HEAD
-
-    @property
-    def in_body(self) -> bool:
-        """Whether the next bytes belong to the body of a request that was passed on."""
-        return self._state in (_State.BODY, _State.CHUNKS)
-
-    @property
-    def whole(self) -> bool:
-        """Whether a request was passed on to its last byte; the bytes after it wait for `go_on`."""
-        return self._state is _State.WHOLE
-
-    @property
-    def through(self) -> bool:
-        """Whether all bytes are passed on as they arrive."""
-        return self._state is _State.THROUGH
-
-    @property
     def too_large(self) -> bool:
         """Whether a head is longer than it may be."""
-        return self._state is _State.HEAD and len(self._held) > self._most
+        return self.state is FramingState.HEAD and len(self._held) > self._most
 
     def add(self, data: bytes) -> None:
         """Add bytes that have arrived."""
         first = not self._held
         self._held += data
-        if first and self._state is _State.HEAD:
+        if first and self.state is FramingState.HEAD:
             self._begin()
 
     def take(self) -> bytes:
         """Return the bytes that may be passed on now, b"" when there are none."""
         held, end = self._held, 0
-        if self._state is _State.HEAD:
+        if self.state is FramingState.HEAD:
             end = held.find(_END, max(0, self._searched - 3))
             if end < 0 and self._has_lone_line_feed():
-                self._state = _State.THROUGH
+                self.state = FramingState.THROUGH
             elif end < 0 or end + len(_END) > self._most:
                 self._searched = len(held)
                 return b""
@@ -94,13 +78,13 @@ class RequestFraming:
 
     def go_on(self) -> None:
         """Let the next request pass, because the one before it is answered."""
-        if self._state is _State.WHOLE:
-            self._state = _State.HEAD
+        if self.state is FramingState.WHOLE:
+            self.state = FramingState.HEAD
             self._begin()
 
     def open(self) -> None:
         """Pass all bytes on, because another protocol follows."""
-        self._state = _State.THROUGH
+        self.state = FramingState.THROUGH
 
     def _begin(self) -> None:
         """A head begins. Empty lines before it are ignored (RFC 9112 2.2); aiohttp rejects bytes that are not HTTP."""
@@ -108,7 +92,7 @@ class RequestFraming:
         if held.startswith((b"\r", b"\n")):
             del held[: len(held) - len(held.lstrip(b"\r\n"))]
         if held and not b"A" <= held[:1] <= b"Z":
-            self._state = _State.THROUGH
+            self.state = FramingState.THROUGH
 
     def _has_lone_line_feed(self) -> bool:
         """Whether a line that was not searched yet ends without a carriage return; aiohttp rejects it."""
@@ -120,30 +104,30 @@ class RequestFraming:
         """Find the framing of the body after `head`, which is in lower case (RFC 9112 6.3)."""
         length, coding = head.find(_LENGTH), _CODING in head
         if length < 0 and not coding:
-            self._state = _State.WHOLE
+            self.state = FramingState.WHOLE
             return
         if coding:
-            self._chunks, self._state = _Chunks(), _State.CHUNKS
+            self._chunks, self.state = _Chunks(), FramingState.CHUNKS
             return
         digits = head[length + len(_LENGTH) :].partition(b"\r\n")[0].strip(b" \t")
         if digits.isdigit() and len(digits) <= _MAX_DIGITS:
-            self._left, self._state = int(digits), _State.BODY
+            self._left, self.state = int(digits), FramingState.BODY
         else:
-            self._state = _State.THROUGH
+            self.state = FramingState.THROUGH
 
     def _body_in(self, start: int) -> int:
         """Count the held bytes from `start` on that belong to this request, and set the state after them."""
         there = len(self._held) - start
-        if self._state is _State.BODY:
+        if self.state is FramingState.BODY:
             there = min(there, self._left)
             self._left -= there
             if not self._left:
-                self._state = _State.WHOLE
-        elif self._state is _State.CHUNKS:
+                self.state = FramingState.WHOLE
+        elif self.state is FramingState.CHUNKS:
             there = self._chunks.follow(self._held, start)
             if self._chunks.done:
-                self._state = _State.WHOLE
-        elif self._state is not _State.THROUGH:
+                self.state = FramingState.WHOLE
+        elif self.state is not FramingState.THROUGH:
             return 0
         return there
 

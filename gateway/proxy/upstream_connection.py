@@ -146,16 +146,6 @@ class UpstreamConnection(asyncio.BufferedProtocol):
             self._transport.resume_reading()
 
     @property
-    def switched(self) -> bool:
-        """Whether the app has switched protocols as asked: `read` and `write` now carry its stream."""
-        return self._raw
-
-    @property
-    def heard(self) -> bool:
-        """Whether any byte of an answer has arrived."""
-        return self._heard
-
-    @property
     def complete(self) -> bool:
         """Whether the whole answer has been read."""
         return self._complete and not self._chunks and self._error is None
@@ -163,7 +153,7 @@ class UpstreamConnection(asyncio.BufferedProtocol):
     @property
     def reusable(self) -> bool:
         """Whether another exchange may follow."""
-        return self.idle_and_open and self.complete and self._keep_alive and not self._raw
+        return self.idle_and_open and self.complete and self._keep_alive and not self.switched
 
     @property
     def idle_and_open(self) -> bool:
@@ -195,13 +185,15 @@ class UpstreamConnection(asyncio.BufferedProtocol):
         self._reason = b""
         self._answer: UpstreamResponse | None = None
         self._head_bytes = 0
-        self._heard = False
+        self.heard = False
+        """Whether any byte of an answer has arrived."""
         self._in_body = False
         self._interim = False
         self._until_close = False
         self._keep_alive = False
         self._complete = False
-        self._raw = False
+        self.switched = False
+        """Whether the app has switched protocols as asked: `read` and `write` now carry its stream."""
 
     async def _wait(self) -> None:
         self._reader = asyncio.get_running_loop().create_future()
@@ -239,7 +231,7 @@ class UpstreamConnection(asyncio.BufferedProtocol):
 
     def buffer_updated(self, nbytes: int) -> None:
         data = bytes(self._buffer[:nbytes])
-        if self._raw:
+        if self.switched:
             self._hold(data)
         elif self._parser is None or self._complete:
             self._unusable = True  # no request was sent
@@ -250,14 +242,14 @@ class UpstreamConnection(asyncio.BufferedProtocol):
         self._wake()
 
     def _parse(self, data: bytes) -> None:
-        self._heard = True
+        self.heard = True
         if self._answer is None:
             self._head_bytes += len(data)
         try:
             assert self._parser is not None  # noqa: S101 - for the type checker
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
-            if not self._raw:
+            if not self.switched:
                 self._fail("a switch of protocols that no request asked for")
             elif rest := data[upgrade.args[0] :]:
                 self._hold(rest)
@@ -281,10 +273,10 @@ class UpstreamConnection(asyncio.BufferedProtocol):
         self._writer = None
 
     def _ended(self, why: str) -> None:
-        if self._raw or (self._answer is not None and self._until_close and self._error is None):
+        if self.switched or (self._answer is not None and self._until_close and self._error is None):
             self._complete = True
         elif not self._complete and self._error is None:
-            self._error = BadResponse(why) if self._heard else NoConnection(why)
+            self._error = BadResponse(why) if self.heard else NoConnection(why)
         self._unusable = True
         self._wake()
 
@@ -339,7 +331,7 @@ class UpstreamConnection(asyncio.BufferedProtocol):
     def on_message_complete(self) -> None:
         if self._interim:
             self._interim = False
-        elif not self._raw:  # after a switch the connection's end is the end
+        elif not self.switched:  # after a switch the connection's end is the end
             self._complete = True
 
     def _switch(self) -> None:
@@ -348,7 +340,7 @@ class UpstreamConnection(asyncio.BufferedProtocol):
             raise BadResponse("101 without an upgrade")
         self._check_fields()
         self._answer = UpstreamResponse(101, "Switching Protocols", tuple(self._fields), None, False)
-        self._raw = True
+        self.switched = True
 
     def _read_head(self, status: int) -> UpstreamResponse:
         assert self._parser is not None  # noqa: S101 - for the type checker

@@ -146,7 +146,7 @@ class WebSockets:
             return client.give_up()
         except AppError as error:
             lost()
-            return _failed(error)
+            return Failed.of(error)
         finally:
             client.unwatch()
             forget()
@@ -323,8 +323,3 @@ async def _ordinary(
             await client.body(data)
     except (BadResponse, NoConnection, TimeoutError):
         return client.give_up()
-
-
-def _failed(error: AppError) -> Failed:
-    slow = isinstance(error, TooSlow)
-    return Failed(Problem.APP_TOO_SLOW if slow else Problem.APP_UNAVAILABLE, str(error))

@@ -13,6 +13,8 @@ from types import MappingProxyType
 
 from aiohttp import web
 
+from gateway.web.accept import weights
+
 CONTENT_TYPES: Mapping[str, str] = MappingProxyType(
     {
         ".css": "text/css; charset=utf-8",
@@ -25,7 +27,6 @@ CONTENT_TYPES: Mapping[str, str] = MappingProxyType(
 )
 FOR_EVER = "public, max-age=31536000, immutable"
 _HASH_LENGTH = 16
-_MAX_ACCEPT = 2_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +76,7 @@ class Assets:
         if asset.packed is None:
             return web.Response(body=asset.body, headers=headers)
         headers["Vary"] = "Accept-Encoding"
-        if not _takes_gzip(request):
+        if weights(request.headers.getall("Accept-Encoding", ())).get("gzip", 0.0) <= 0:
             return web.Response(body=asset.body, headers=headers)
         return web.Response(body=asset.packed, headers={**headers, "Content-Encoding": "gzip"})
 
@@ -89,13 +90,3 @@ def _read(path: Path) -> Asset:
         packed=packed if len(packed) < len(body) else None,
         content_type=CONTENT_TYPES[path.suffix],
     )
-
-
-def _takes_gzip(request: web.Request) -> bool:
-    """Whether `Accept-Encoding` names gzip with a weight above nothing (RFC 9110, 12.5.3)."""
-    for item in request.headers.get("Accept-Encoding", "")[:_MAX_ACCEPT].lower().split(","):
-        coding, _, parameter = item.strip().partition(";")
-        if coding.strip() == "gzip":
-            weight = parameter.replace(" ", "").removeprefix("q=")
-            return not weight or weight.rstrip("0").rstrip(".") not in ("", "0")
-    return False

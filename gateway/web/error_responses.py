@@ -4,7 +4,7 @@ This is the only place where an exception becomes a response. Each problem is a 
 accepts, and carries a short reference code. The log line with the same code has the true cause, the answer never has.
 """
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import structlog
@@ -15,6 +15,7 @@ from gateway.domain.ports import Clock, Random
 from gateway.domain.problem import Problem
 from gateway.rendering.problem_texts import ProblemView, problem_view
 from gateway.web import security_headers
+from gateway.web.accept import weights
 from gateway.web.pages import Pages
 from gateway.web.request_context import REFERENCE, REQUEST_ID, TENANT
 
@@ -23,8 +24,8 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 REFERENCE_LETTERS = "23456789ABCDEFGHJKLMNPQRSTUVWXYZ"
 """32 letters that no user confuses on the telephone: no 0, 1, I, O."""
 
-_MAX_ACCEPT = 2_000
-
+_JSON = ("application/json", "application/problem+json")
+_HTML = ("text/html", "application/xhtml+xml")
 _OF_STATUS = {
     404: Problem.NOT_FOUND,
     405: Problem.METHOD_NOT_ALLOWED,
@@ -41,24 +42,12 @@ def new_reference(random: Random) -> str:
 
 def wants_json(request: web.Request) -> bool:
     """Whether the client is a program: it prefers JSON to HTML, or names neither and sends JSON or asks by script."""
-    json, html = _weights(request.headers.getall(hdrs.ACCEPT, []))
+    accepted = weights(request.headers.getall(hdrs.ACCEPT, []))
+    json, html = (max(accepted.get(name, 0.0) for name in names) for names in (_JSON, _HTML))
     if json or html:
         return json > html
     by_script = request.headers.get("X-Requested-With", "").lower() == "xmlhttprequest"
     return by_script or request.content_type == "application/json"
-
-
-def _weights(accept: Iterable[str]) -> tuple[float, float]:
-    """Return how much `Accept` (RFC 9110 12.5.1) wants JSON and HTML; only the first `_MAX_ACCEPT` characters count."""
-    json = html = 0.0
-    for item in ",".join(accept)[:_MAX_ACCEPT].lower().split(","):
-        kind, _, parameters = item.strip().partition(";")
-        weight = _weight(parameters)
-        if kind.strip() in ("application/json", "application/problem+json"):
-            json = max(json, weight)
-        elif kind.strip() in ("text/html", "application/xhtml+xml"):
-            html = max(html, weight)
-    return json, html
 
 
 class ErrorResponses:
@@ -174,14 +163,3 @@ def problem_of(error: GatewayError) -> Problem:
             return Problem.OUT_OF_ORDER
         case _:
             return Problem.INTERNAL
-
-
-def _weight(parameters: str) -> float:
-    for parameter in parameters.split(";"):
-        name, _, value = parameter.strip().partition("=")
-        if name == "q":
-            try:
-                return float(value)
-            except ValueError:
-                return 0.0
-    return 1.0

@@ -109,18 +109,6 @@ class InvalidRequest:
 _BAD = InvalidRequest(Problem.BAD_REQUEST, 400)
 
 
-@dataclass(frozen=True, slots=True)
-class _Path:
-    segments: tuple[str, ...]
-    odd_slashes: bool
-
-
-@dataclass(frozen=True, slots=True)
-class _Framing:
-    length: int | None
-    chunked: bool
-
-
 def check(head: RequestHead) -> Checked | InvalidRequest:
     """Return `head` in its one reading, or the reason to reject it."""
     if head.version not in ((1, 0), (1, 1)):
@@ -135,6 +123,7 @@ def check(head: RequestHead) -> Checked | InvalidRequest:
     path = _check_path(raw_path)
     if isinstance(path, InvalidRequest):
         return path
+    segments, odd_slashes = path
     refusal = _check_sizes(head.headers) or _check_fields(head.headers)
     if refusal:
         return refusal
@@ -145,24 +134,25 @@ def check(head: RequestHead) -> Checked | InvalidRequest:
     framing = _check_framing(head.version, fields)
     if isinstance(framing, InvalidRequest):
         return framing
+    length, chunked = framing
     expect = fields.get("expect")
     if expect is not None and expect.lower() != "100-continue":
         return InvalidRequest(Problem.BAD_REQUEST, 417)
     upgrade = _wants_websocket(head.headers)
-    if upgrade and not _is_websocket_handshake(head, fields, framing):
+    if upgrade and (chunked or length or not _is_websocket_handshake(head, fields)):
         return _BAD
     return Checked(
         method=head.method,
         path=raw_path,
         query=query if mark else None,
-        segments=path.segments,
+        segments=segments,
         host=host,
         headers=head.headers,
         version=head.version,
-        length=framing.length,
-        chunked=framing.chunked,
+        length=length,
+        chunked=chunked,
         upgrade=upgrade,
-        odd_slashes=path.odd_slashes,
+        odd_slashes=odd_slashes,
     )
 
 
@@ -181,8 +171,8 @@ def fully_decoded(text: str) -> str | None:
     return None
 
 
-def _check_path(path: str) -> _Path | InvalidRequest:
-    """Every reading of the path that some server is known for must be the same path."""
+def _check_path(path: str) -> tuple[tuple[str, ...], bool] | InvalidRequest:
+    """Return segments and `odd_slashes`, if the path is the same in every reading that some server is known for."""
     if _BAD_PERCENT.search(path):
         return _BAD
     text = fully_decoded(path)
@@ -197,7 +187,7 @@ def _check_path(path: str) -> _Path | InvalidRequest:
         return _BAD  # many readers see another host
     segments = decoded_segments(path)
     odd = "//" in path or text.count("/") != len(segments)
-    return _Path(segments, odd)
+    return segments, odd
 
 
 def _check_sizes(headers: tuple[tuple[str, str], ...]) -> InvalidRequest | None:
@@ -238,15 +228,16 @@ def _check_host(host: str | None) -> str | None:
     return None if name.startswith(".") or name.endswith(".") or ".." in name else name
 
 
-def _check_framing(version: tuple[int, int], fields: dict[str, str]) -> _Framing | InvalidRequest:
+def _check_framing(version: tuple[int, int], fields: dict[str, str]) -> tuple[int | None, bool] | InvalidRequest:
+    """Return the declared length, and whether the body is chunked."""
     coding, length = fields.get("transfer-encoding"), fields.get("content-length")
     if coding is not None:
         if coding.lower() != "chunked" or length is not None or version != (1, 1):
             return _BAD
-        return _Framing(None, True)
+        return None, True
     if length is None:
-        return _Framing(None, False)
-    return _Framing(int(length), False) if _LENGTH.fullmatch(length) else _BAD
+        return None, False
+    return (int(length), False) if _LENGTH.fullmatch(length) else _BAD
 
 
 def _wants_websocket(headers: tuple[tuple[str, str], ...]) -> bool:
@@ -255,10 +246,8 @@ def _wants_websocket(headers: tuple[tuple[str, str], ...]) -> bool:
     return upgrade and "upgrade" in listed(value for name, value in headers if name.lower() == "connection")
 
 
-def _is_websocket_handshake(head: RequestHead, fields: dict[str, str], framing: _Framing) -> bool:
-    if head.method != "GET" or head.version != (1, 1) or framing.chunked or framing.length:
-        return False
-    if fields.get("sec-websocket-version") != "13":
+def _is_websocket_handshake(head: RequestHead, fields: dict[str, str]) -> bool:
+    if head.method != "GET" or head.version != (1, 1) or fields.get("sec-websocket-version") != "13":
         return False
     try:
         return len(b64decode(fields.get("sec-websocket-key", ""), validate=True)) == 16
