@@ -8,41 +8,33 @@ from gateway.account.handlers import Account
 from gateway.domain.tasks import running
 from gateway.login import feature as login
 from gateway.logout import Logout
-from gateway.proxy.handler import ProxyHandler, request_check_middleware
-from gateway.proxy.problem_responses import AuditedProblems
+from gateway.proxy.handler import ProxyHandler
 from gateway.proxy.upstream_pool import UpstreamPool
 from gateway.services import Services
-from gateway.web.arrival import arrival_middleware
 from gateway.web.continue_100 import asking_later
+from gateway.web.endpoint import Endpoints
 from gateway.web.language import LanguageChoice
-from gateway.web.request_context import CONFIGURATION_SOURCE
+from gateway.web.middleware import RequestMiddleware
 
 
 def build(services: Services, extra_routes: Iterable[web.RouteDef] = ()) -> web.Application:
     """The gateway on these services, which must outlive it. `extra_routes` (the demo's) precede the apps'."""
-    clock, random, audit, sessions = services.clock, services.random, services.audit, services.sessions
-    pages, failures, csrf = services.pages, services.error_responses, services.csrf
-    problems, pool, prefix = AuditedProblems(failures, audit), UpstreamPool(), services.configuration().gateway.prefix
+    random, sessions, pages = services.random, services.sessions, services.pages
+    errors, audit, pool = services.error_responses, services.audit, UpstreamPool()
+    endpoints = Endpoints(services.configuration().gateway.prefix, errors, pages, sessions, services.csrf, audit)
     features = (
-        *login.build(services).routes(prefix),
-        *Logout(sessions, pages, failures, csrf, random, audit).routes(prefix),
-        *Account(sessions, services.enrolments, pages, failures, csrf, clock, random, audit).routes(prefix),
-        web.post(f"{prefix}language", LanguageChoice(languages=pages.languages, failures=failures).post),
+        *login.build(services).routes(endpoints.prefix),
+        *Logout(sessions, random).routes(endpoints),
+        *Account(services.enrolments, pages.languages, random).routes(endpoints),
+        *LanguageChoice(pages.languages).routes(endpoints),
         *pages.assets.routes(),
         *extra_routes,
     )
-    app = web.Application(
-        middlewares=[
-            failures.middleware,
-            request_check_middleware(problems),
-            arrival_middleware(pages.languages, random),
-        ]
-    )
-    app[CONFIGURATION_SOURCE] = services.configuration
+    app = web.Application(middlewares=[RequestMiddleware(services.configuration, errors, pages, random).handle])
     app.on_response_prepare.append(_without_banner)
     app.add_routes(asking_later(features))
     ProxyHandler(
-        sessions=sessions, streams=sessions, respond=problems, clock=clock, pool=pool, tasks=services.tasks
+        sessions=sessions, errors=errors, audit=audit, clock=services.clock, pool=pool, tasks=services.tasks
     ).add_to(app)
 
     async def serving(_app: web.Application) -> AsyncIterator[None]:

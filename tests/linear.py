@@ -132,9 +132,9 @@ def walks() -> dict[str, Callable[[str], object]]:
     """What walks over text from outside without a pattern, by its name."""
     from gateway.delivery import message
     from gateway.observe import redaction
-    from gateway.proxy import headers, request_check, routing
+    from gateway.proxy import headers, routing
     from gateway.rendering import languages
-    from gateway.web import client_address, cookies, error_responses, return_to
+    from gateway.web import accept, client_address, cookies, request_check, return_to
     from tests.proxy.proxy_server import HOST, checked, head
     from tests.proxy.proxy_server import tenant as sample
 
@@ -164,7 +164,7 @@ def walks() -> dict[str, Callable[[str], object]]:
         "a place to return to": lambda text: return_to.check(f"/{text}", tenant),
         "X-Forwarded-For": lambda text: client_address.client_address("127.0.0.1", [text], _everybody()),
         "Accept-Language": languages._wishes,
-        "Accept": lambda text: error_responses._weights([text]),
+        "Accept": lambda text: accept.weights([text]),
         "an address": message.one_address,
         "an answer of a relay": message.without_addresses,
     }

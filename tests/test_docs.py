@@ -48,7 +48,7 @@ from gateway.settings.files.tenant_file import TenantFile
 from gateway.settings.load import load
 from gateway.settings.presets import PRESETS, Preset
 from gateway.web.cookies import LANGUAGE, Cookie
-from gateway.web.protections import MAX_BODY
+from gateway.web.forms import MAX_BODY
 from tests.settings.config_folder import to_mend
 from tools.json_schemas import schema_of
 from tools.settings_reference import reference

@@ -1,1 +1,1 @@
-"""A user's own page: which second factors are on, and what he may do about them."""
+"""A user's own page: their second factors, and a form for each change."""

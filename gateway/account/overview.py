@@ -1,4 +1,4 @@
-"""What a user's own page shows: each method the tenant offers, on or off, and the backup codes left."""
+"""The content of a user's own page: each method of the tenant, on or off, and the backup codes left."""
 
 from dataclasses import dataclass
 
@@ -26,7 +26,7 @@ class MethodRow:
 class Overview:
     """The page.
 
-    `suggests` when nothing is on though something could be (CC-21); `codes_left` None: none are kept; `codes_used` when
+    `suggests` when nothing is on though a method could be; `codes_left` None: none are kept; `codes_used` when
     there were some and none is left; `last_stays` when the only method on cannot be turned off, because the tenant
     requires one.
     """

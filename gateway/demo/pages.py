@@ -21,7 +21,7 @@ from gateway.domain.ports import Clock
 from gateway.second_factor.admin_codes import LIFE, AdminCodes
 from gateway.second_factor.factors import admin_code
 from gateway.second_factor.factors.totp import INTERVAL
-from gateway.web.protections import InvalidForm, read_fields
+from gateway.web.forms import InvalidForm, read_fields
 
 MINUTES = int(LIFE // 60)
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import Enum
 from ipaddress import ip_address
 from typing import Annotated, Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote_to_bytes, urlsplit
 
 from annotated_types import Ge, Interval, MaxLen
 
@@ -120,11 +120,32 @@ class Route:
     service_worker: bool = False
     """Whether the app may have a service worker, for pages below the folder of its script; never from the folder /."""
 
+    @property
+    def segments(self) -> tuple[str, ...]:
+        """The segments of `path`; none for the route of everything."""
+        return tuple(self.path.split("/")[1:])
 
-def longest_prefix(routes: Iterable[Route], path: str) -> Route | None:
-    """The route with the longest prefix of whole segments of `path`."""
-    covering = [r for r in routes if not r.path or path == r.path or path.startswith(r.path + "/")]
-    return max(covering, key=lambda r: len(r.path), default=None)
+
+def decoded_segments(path: str) -> tuple[str, ...]:
+    """The segments of a path after its first slash, each percent-decoded once; bytes that are not UTF-8 match no route.
+
+    `/a/%62/` gives `a`, `b` and an empty one. A decoded slash stays in its segment.
+    """
+    return tuple(unquote_to_bytes(part).decode("utf-8", "surrogateescape") for part in path.split("/")[1:])
+
+
+def longest_match(routes: Iterable[Route], segments: tuple[str, ...]) -> Route | None:
+    """The route of decoded path segments: the longest prefix of whole segments.
+
+    The proxy, the login and the settings all decide by this function. A second reading of paths would let the proxy
+    ask for a factor that the login does not.
+    """
+    match, length = None, -1
+    for route in routes:
+        prefix = route.segments
+        if len(prefix) > length and segments[: len(prefix)] == prefix:
+            match, length = route, len(prefix)
+    return match
 
 
 @dataclass(frozen=True, slots=True)
@@ -347,5 +368,5 @@ class Tenant(TenantOptions):
         return frozenset(f"{url.scheme}://{host}{port}" for host in self.all_hosts)
 
     def route_of(self, path: str) -> Route | None:
-        """The route of a canonical `path` (no query, no dot segments): the longest whole-segment prefix."""
-        return longest_prefix(self.routes, path)
+        """The route of a `path` without query, percent-encoded or not."""
+        return longest_match(self.routes, decoded_segments(path))

@@ -28,11 +28,11 @@ from gateway.login.reports import Reports
 from gateway.login.responses import LoginResponses, redirect
 from gateway.login.visit import LoginRequest
 from gateway.observe.audit import AuditEvent
-from gateway.web import cookies, protections
+from gateway.web import cookies, forms
 from gateway.web.cookies import BrowserSecret
 from gateway.web.csrf import is_navigation, same_origin
 from gateway.web.error_responses import ErrorResponses, Handler, wants_json
-from gateway.web.protections import FormFields, InvalidForm
+from gateway.web.forms import FormFields, InvalidForm
 from gateway.web.request_context import TENANT
 
 STEPS = {step.value: step for step in Step}
@@ -105,7 +105,7 @@ class LoginHandlers:
         """A button of the account page: begins a login for one act. Fields `act`, `factor`, `version`, `to`."""
         if not is_navigation(request.headers):
             return self.failures.respond(request, Problem.ORIGIN_REFUSED, cause="not a navigation")
-        fields = await protections.read_fields(request)
+        fields = await forms.read_fields(request)
         if isinstance(fields, InvalidForm):
             return await self._unreadable(request, fields)
         browser, visit = await self._visit(request, fields.get("to"))
@@ -163,7 +163,7 @@ class LoginHandlers:
             raise web.HTTPNotFound
         if not is_navigation(request.headers):
             return self.failures.respond(request, Problem.ORIGIN_REFUSED, cause="not a navigation")
-        fields = await protections.read_fields(request)
+        fields = await forms.read_fields(request)
         if isinstance(fields, InvalidForm):
             return await self._unreadable(request, fields)
         browser, visit = await self._visit(request, fields.get("to"))

@@ -14,7 +14,7 @@ from gateway.second_factor.trusted_browsers import TrustCookie
 from gateway.web import cookies, return_to
 from gateway.web.cookies import Cookie
 from gateway.web.csrf import LOGIN, Csrf, account_act, of_own_page, same_origin
-from gateway.web.protections import FormFields
+from gateway.web.forms import FormFields
 from gateway.web.request_context import CLIENT_ADDRESS, CONFIGURATION, LANGUAGE, REFERENCE, REQUEST_ID, TENANT
 from gateway.web.user_agent import browser_name
 

@@ -23,11 +23,11 @@ from gateway.observe.audit import AuditEvent
 from gateway.rendering.problem_texts import ProblemView, problem_view
 from gateway.rendering.step_view import StepView, as_json, codes_file
 from gateway.sessions.sessions import Sessions
-from gateway.web import cookies, protections
+from gateway.web import cookies, security_headers
 from gateway.web.cookies import BrowserSecret, TooLarge
 from gateway.web.error_responses import wants_json
+from gateway.web.forms import FormFields
 from gateway.web.pages import Pages
-from gateway.web.protections import FormFields
 
 ASK_AGAIN = 2
 """Seconds after which a page asks again while another request of the same login is sending."""
@@ -103,7 +103,7 @@ class LoginResponses:
         code = status or _status(went, problem, asked=asked)
         response: web.StreamResponse
         if wants_json(request):
-            headers = protections.headers(visit.tenant)
+            headers = security_headers.headers(visit.tenant)
             response = web.json_response(as_json(view, problem), status=code, headers=headers)
         else:
             context = {"view": view, "problem": problem}
@@ -172,7 +172,7 @@ class LoginResponses:
         if given.trust:
             _add(response, cookies.trust(tenant, given.trust, login.policy.trust_browser_days * DAY))
         if login.opened and login.opened.other_user:  # what the apps kept is of the user before
-            response.headers["Clear-Site-Data"] = protections.clear_site_data(tenant)
+            response.headers["Clear-Site-Data"] = security_headers.clear_site_data(tenant)
         if browser.browser_is_new:
             _add(response, cookies.browser(tenant, browser.browser_id))
 

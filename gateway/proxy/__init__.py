@@ -1,1 +1,1 @@
-"""What stands between a browser and an app: one strict check, one way in, one stream each way."""
+"""The way of a request to an app and of its answer back: one decision, then one stream in each direction."""

@@ -1,7 +1,8 @@
-"""What happens to this request: forward, sign in, step up, or refuse?
+"""Decides on a request to an app: forward it, send its user to the login, or deny it.
 
-Pure. Facts in, one decision out. Because a cookie becomes a bearer here (GW-28), credentials are given only to requests
-that the tenant's own pages, a configured origin, or the user himself (a top-level navigation) made.
+Pure. `authorize` is complete: its caller, the proxy or an endpoint for another proxy, only carries the decision out.
+The gateway turns a cookie into a bearer token. So it gives credentials only to requests of the tenant's own pages, of a
+configured origin, or of the user (a top-level navigation).
 """
 
 from dataclasses import dataclass
@@ -9,24 +10,25 @@ from urllib.parse import quote
 
 from gateway.domain.problem import Problem
 from gateway.domain.session import Session
-from gateway.domain.tenant import Tenant
-from gateway.proxy.request_check import Checked
-from gateway.proxy.routing import BlockedEndpoint, InvalidPath, NoRoute, RouteMatch
+from gateway.domain.tenant import Route, Tenant
+from gateway.proxy.routing import RouteMatch
+from gateway.web import service_worker_scripts
+from gateway.web.request_check import Checked
 
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 @dataclass(frozen=True, slots=True)
 class Forward:
-    """To the app. `session` None: a public path, no identity."""
+    """Send the request to the app. `session` None: a public path, without identity."""
 
-    found: RouteMatch
+    match: RouteMatch
     session: Session | None
 
 
 @dataclass(frozen=True, slots=True)
 class RedirectToSignIn:
-    """A session first: 303 to `location` for a navigation, 401 with it for everything that cannot follow."""
+    """The user needs a session: 303 to `location` for a navigation, else 401 with it."""
 
     location: str
     navigation: bool
@@ -34,10 +36,17 @@ class RedirectToSignIn:
 
 @dataclass(frozen=True, slots=True)
 class RedirectToStepUp:
-    """A fresh or further proof first; told in the same two ways."""
+    """The user needs a further proof: 303 to `location` for a navigation, else 401 with it."""
 
     location: str
     navigation: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RedirectHome:
+    """A user asked for the bare address, and no app is there."""
+
+    location: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,42 +57,68 @@ class AnswerPreflight:
 
 
 @dataclass(frozen=True, slots=True)
+class UnregisterWorker:
+    """The script of a service worker that may not be had: the worker is unregistered. `why` is for the log."""
+
+    why: str
+    route: Route | None
+
+
+@dataclass(frozen=True, slots=True)
 class Deny:
-    """No."""
+    """The request is rejected."""
 
     problem: Problem
 
 
-Decision = Forward | RedirectToSignIn | RedirectToStepUp | AnswerPreflight | Deny
+Decision = Forward | RedirectToSignIn | RedirectToStepUp | RedirectHome | AnswerPreflight | UnregisterWorker | Deny
+
+
+def needs_session(checked: Checked, match: RouteMatch | Problem) -> bool:
+    """Whether the decision depends on a session. The store is not asked for any other."""
+    return isinstance(match, RouteMatch) and not match.public and not is_preflight(checked)
 
 
 def authorize(
-    checked: Checked,
-    tenant: Tenant,
-    found: RouteMatch | BlockedEndpoint | NoRoute | InvalidPath,
-    session: Session | None,
-    prefix: str,
+    checked: Checked, tenant: Tenant, match: RouteMatch | Problem, session: Session | None, prefix: str
 ) -> Decision:
-    """The one decision about a request on an app path; a session of another tenant counts as none."""
-    match found:
-        case BlockedEndpoint():
-            return Deny(Problem.SIGN_IN_HERE)
-        case NoRoute():
-            return Deny(Problem.NOT_FOUND)
-        case InvalidPath():
-            return Deny(Problem.BAD_REQUEST)
+    """Decide on a request to an app. `match` is its route; a session of another tenant counts as none."""
+    decision = _decide(checked, tenant, match, session, prefix)
+    if isinstance(decision, Forward) or not service_worker_scripts.is_asked_for(checked):
+        return decision
+    return UnregisterWorker(_why(decision), match.route if isinstance(match, RouteMatch) else None)
+
+
+def _decide(
+    checked: Checked, tenant: Tenant, match: RouteMatch | Problem, session: Session | None, prefix: str
+) -> Decision:
+    if isinstance(match, Problem):
+        bare = match is Problem.NOT_FOUND and checked.path == "/" and is_navigation(checked)
+        return RedirectHome(tenant.home) if bare else Deny(match)
     origin = checked.header("origin")
     if is_preflight(checked) and origin in tenant.origins:
         return AnswerPreflight(origin or "")
-    if found.public:
-        return Forward(found, None)
+    if match.public:
+        return Forward(match, None)
     if session is None or session.tenant != tenant.id:
         return RedirectToSignIn(login_path(checked, prefix), is_navigation(checked))
-    if session.routes is not None and found.route.path not in session.routes:
+    if session.routes is not None and match.route.path not in session.routes:
         return RedirectToStepUp(login_path(checked, prefix, purpose="step-up"), is_navigation(checked))
     if not may_use_credentials(checked, tenant):
         return Deny(Problem.ORIGIN_REFUSED)
-    return Forward(found, session)
+    return Forward(match, session)
+
+
+def _why(decision: Decision) -> str:
+    match decision:
+        case RedirectToSignIn():
+            return "no session"
+        case Deny(problem):
+            return problem.value
+        case RedirectHome():
+            return Problem.NOT_FOUND.value
+        case _:
+            return "the session does not open this route"
 
 
 def is_preflight(checked: Checked) -> bool:
@@ -92,7 +127,7 @@ def is_preflight(checked: Checked) -> bool:
 
 
 def may_use_credentials(checked: Checked, tenant: Tenant) -> bool:
-    """GW-28: whether whoever made the request may act as the user of the cookie."""
+    """Whether the page that made the request may act as the user of the cookie."""
     site = checked.header("sec-fetch-site")
     origin = checked.header("origin")
     known = origin is not None and (origin in tenant.own_origins or origin in tenant.origins)
@@ -107,7 +142,7 @@ def may_use_credentials(checked: Checked, tenant: Tenant) -> bool:
 
 
 def is_navigation(checked: Checked) -> bool:
-    """Whether the answer is shown to a person as a page, so that a redirect to the login makes sense.
+    """Whether the browser shows the answer as a page, so that a redirect to the login makes sense.
 
     Browsers say so (`Sec-Fetch-Mode`); for other clients a plain GET without a sign of a script counts.
     """
@@ -125,7 +160,7 @@ def is_navigation(checked: Checked) -> bool:
 
 
 def login_path(checked: Checked, prefix: str, *, purpose: str = "") -> str:
-    """The login with the way back; only a page can be come back to, a submitted form cannot."""
+    """The login with the way back: the user can return to a page, but not to a form that was sent."""
     values = [f"purpose={purpose}"] if purpose else []
     if checked.method in ("GET", "HEAD") and not checked.upgrade:
         values.append(f"to={quote(checked.target, safe='/')}")

@@ -12,7 +12,7 @@ _log = structlog.get_logger(__name__)
 
 
 class ConnectionCounts:
-    """How many connections each client address has; an IPv6 client is its /64, which one machine may roam in."""
+    """Counts connections for each client address; an IPv6 client is its /64, whose addresses one machine may use."""
 
     def __init__(self, most: int, trusted: Callable[[], Sequence[Network]]) -> None:
         self._most = most
@@ -21,7 +21,7 @@ class ConnectionCounts:
         self._told: set[str] = set()
 
     def enter(self, peer: object) -> str | None:
-        """Count a connection; what `leave` takes ("" for one that is not counted), None when it is one too many."""
+        """Count a connection. Returns the argument of `leave` ("": not counted), None for one connection too many."""
         client = self._client(peer)
         if not client:
             return ""

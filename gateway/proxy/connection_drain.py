@@ -1,4 +1,4 @@
-"""The connections of a port that has closed: those without a request close, the others have a time to end."""
+"""Ends the connections of a port that has closed: at once without a request, else within a time."""
 
 import asyncio
 from collections.abc import Mapping
@@ -8,29 +8,29 @@ import structlog
 from aiohttp import web
 
 LOOK = 0.05
-"""Seconds between two looks at what is left."""
+"""Seconds between two looks at the connections that are left."""
 _log = structlog.get_logger(__name__)
 
 
 class Connection(Protocol):
-    """As `proxy.connections` has it."""
+    """A connection of `proxy.connection_limits`."""
 
     @property
     def protocol(self) -> web.RequestHandler:
-        """aiohttp's part of it."""
+        """aiohttp's protocol of the connection."""
 
     def end(self) -> bool:
-        """No request after the one under way. Whether there was none: then `protocol.shutdown` closes at once."""
+        """Take no further request. True when none is under way: then `protocol.shutdown` closes at once."""
 
     def cut(self) -> None:
-        """Ends it whatever is under way."""
+        """End the connection whatever is under way."""
 
 
 async def end_all(server: web.Server, connections: Mapping[object, Connection], within: float) -> int:
-    """Ends every connection within that many seconds; returns how many were cut because they had not ended.
+    """End every connection within that many seconds; returns the number that were cut because they had not ended.
 
-    A connection without a request closes, any other one after the answer of its request, whose body goes on to arrive.
-    A handler whose browser left has the same time; aiohttp's `server` knows it, `connections` does not any more.
+    A connection without a request closes at once, any other after the answer to its request; until then its body still
+    arrives. A handler whose browser left has the same time: only aiohttp's `server` still knows it.
     """
     loop = asyncio.get_running_loop()
     until = loop.time() + within

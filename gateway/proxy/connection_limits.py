@@ -1,10 +1,10 @@
 """Limits what one connection of a client may hold and how long it may take, in each of its states.
 
 aiohttp's server limits only idle connections. The other limits are here: for the head of a request, for its body, for
-what a client sends ahead while it is answered, and for taking what is written to it (the table is in
-`docs/operations.md`). What does not even parse is answered here too, without a word of what was sent. Only public parts
-of aiohttp are used: `Runner` is an `AppRunner` whose protocol stands inside one of ours, which passes the bytes on
-request by request (`inbound`) and changes none.
+bytes that a client sends ahead while it is answered, and for the time in which it takes its answer (the table is in
+`docs/operations.md`). Requests that do not parse are answered here too, and the answer repeats none of their bytes.
+Only public parts of aiohttp are used: `Runner` is an `AppRunner` whose protocol is wrapped in one of ours, which passes
+the bytes on request by request (`request_framing`) and changes none.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ from gateway.proxy.connection_counts import ConnectionCounts, Network
 from gateway.proxy.connection_drain import end_all
 from gateway.proxy.downstream import DownstreamResponse
 from gateway.proxy.raw_responses import NOT_PARSED, TOO_LARGE, TOO_MANY, TOO_SLOW
-from gateway.proxy.request_framing import RequestFraming
+from gateway.proxy.request_framing import FramingState, RequestFraming
 
 __all__ = ["READ", "ConnectionCounts", "ConnectionLimits", "Network", "Runner"]
 
@@ -45,10 +45,10 @@ class ConnectionLimits:
     """Limits of one connection, in seconds and bytes; `per_address` counts connections, `body_rate` bytes a second.
 
     `head_bytes`: of one head. `head`: from the first byte of a request to the end of its head. `body_grace` + received
-    bytes / `body_rate`: from there to the end of the body; while the app takes no more the time stands still. `ahead`:
-    bytes held behind a request that is being answered, at which reading pauses; one read more may come (`READ`).
-    `answer_bytes`: of an answer that wait for the client before the app waits too; one write more may come.
-    `least_taken`: bytes of what waits to be sent that a client takes in `stall` seconds, or it is cut.
+    bytes / `body_rate`: from there to the end of the body; the time does not pass while the app takes no more. `ahead`:
+    bytes held behind a request that is being answered, at which reading pauses; one more read is possible (`READ`).
+    `answer_bytes`: of an answer that wait for the client before the app waits too; one more write is possible.
+    `least_taken`: bytes of its answer that a client takes in `stall` seconds, or it is cut.
     """
 
     head: float = 10.0
@@ -63,9 +63,9 @@ class ConnectionLimits:
 
 
 class Runner(web.AppRunner):
-    """An `AppRunner` that keeps `limits`, and whose end loses no byte of a request under way.
+    """An `AppRunner` that enforces `limits`, and whose end loses no byte of a request under way.
 
-    Connections from `trusted` networks (asked at each one) are not counted: behind a proxy stand all its clients.
+    Connections from `trusted` networks (read for each one) are not counted: a proxy has those of all its clients.
     `shutdown_timeout`: seconds that `cleanup` gives to requests under way.
     """
 
@@ -79,7 +79,7 @@ class Runner(web.AppRunner):
         shutdown_timeout: float = 30.0,
         **options: Any,
     ) -> None:
-        # aiohttp waits twice, and drops what arrives meanwhile: it gets what is left after `end`.
+        # aiohttp waits twice, and drops bytes that arrive meanwhile: it gets the connections left after `end`.
         super().__init__(app, handle_signals=handle_signals, shutdown_timeout=_LAST_WAIT, **options)
         self._patience = shutdown_timeout
         self._options = options
@@ -97,16 +97,16 @@ class Runner(web.AppRunner):
             server.request_handler = self._watching(server.request_handler)
 
     async def end(self, within: float) -> int:
-        """Close the ports and end every connection (see `ending`) within that many seconds; returns how many were cut.
+        """Close the ports and end every connection within that many seconds; returns the number that were cut.
 
-        The application's `on_shutdown` ends what has no end of its own.
+        The application's `on_shutdown` ends streams, which have no end of their own.
         """
         server = super().server
         if server is None:
             return 0
         for site in tuple(self.sites):
             await site.stop()
-        await asyncio.sleep(0)  # requests that came before that begin
+        await asyncio.sleep(0)  # requests that arrived before that begin
         self._ending = True
         await self.shutdown()
         return await end_all(server, self._connections, within)
@@ -118,7 +118,7 @@ class Runner(web.AppRunner):
 
     @property
     def server(self) -> web.Server | None:
-        """What a site makes the protocols of connections with."""
+        """The factory by which a site makes the protocols of its connections."""
         server = super().server
         return None if server is None else cast(web.Server, lambda: self._connection(server))
 
@@ -140,7 +140,7 @@ class Runner(web.AppRunner):
             except ConnectionError:
                 if request.transport is not None:
                     raise
-                return web.Response(status=499)  # for nobody: aiohttp would make an error with a traceback of it
+                return web.Response(status=499)  # no client gets it: aiohttp would log an error with a traceback
             finally:
                 connection.ended()
 
@@ -150,9 +150,9 @@ class Runner(web.AppRunner):
 class _Requests(web.RequestHandler):
     """aiohttp's protocol, with two changes.
 
-    Its answer to what does not parse names the server's program and repeats a line of what was sent, to the sender and,
-    with a traceback, in the log; there it may be a cookie or a password. And a change of protocol is told to
-    `_Connection`, which from then on passes everything on.
+    aiohttp's answer to a request that does not parse names the server's program, and repeats a line of the request to
+    the sender and in the log, where it may be a cookie or a password. And `_Connection` learns of a change of protocol:
+    from then on it passes everything on.
     """
 
     __slots__ = ("ending", "on_switch")
@@ -175,7 +175,7 @@ class _Requests(web.RequestHandler):
         exc: BaseException | None = None,
         message: str | None = None,
     ) -> web.StreamResponse:
-        """An answer in our own words; a handler that failed (500) is aiohttp's to tell."""
+        """Answer in our own words; aiohttp answers for a handler that failed (500)."""
         if status >= 500:
             return super().handle_error(request, status, exc, message)
         large = isinstance(exc, http_exceptions.LineTooLong) or message == "Too many headers received"
@@ -187,18 +187,20 @@ class _Requests(web.RequestHandler):
 
 
 def _limit_unsent(transport: asyncio.Transport) -> None:
-    """Let the system hold `_UNSENT` bytes that it has not sent yet; else it takes megabytes for a client that reads
-    nothing, and the app is made to wait only after them."""
+    """Let the system hold `_UNSENT` bytes that it has not sent yet.
+
+    Without this limit it takes megabytes for a client that reads nothing before the app has to wait.
+    """
     if sys.platform == "linux" and (connection := transport.get_extra_info("socket")) is not None:
         with suppress(OSError):  # a Unix socket has no such limit
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _UNSENT)
 
 
 class _Connection(asyncio.BufferedProtocol):
-    """aiohttp's protocol with a watch around it.
+    """aiohttp's protocol with limits around it.
 
-    One request is under way at a time: aiohttp gets the next head when the answer before it has been written. What
-    comes meanwhile is held here as it is, and reading pauses when `ahead` bytes are held. aiohttp pauses and resumes
+    One request is under way at a time: aiohttp gets the next head when the answer before it has been written. Bytes
+    that arrive meanwhile wait here, and reading pauses when there are `ahead` of them. aiohttp pauses and resumes
     reading for bodies on the same transport; it may undo a pause of ours, which costs one more read.
     """
 
@@ -249,14 +251,14 @@ class _Connection(asyncio.BufferedProtocol):
         self._inner.connection_made(transport)
 
     def get_buffer(self, sizehint: int) -> memoryview:
-        return self._buffer  # one for all connections: what it holds is copied before the next one reads
+        return self._buffer  # one for all connections: its bytes are copied before the next one reads
 
     def buffer_updated(self, nbytes: int) -> None:
         if self._inner is None:
             return
         data = bytes(self._buffer[:nbytes])
         self._received += nbytes
-        if self._inbound.through:
+        if self._inbound.state is FramingState.THROUGH:
             self._inner.data_received(data)
             return
         self._inbound.add(data)
@@ -295,18 +297,18 @@ class _Connection(asyncio.BufferedProtocol):
     # ---- one request after the other
 
     def _pass_on(self) -> None:
-        """Give aiohttp what it may have now; hold the rest, and stop reading when that is much."""
+        """Give aiohttp the bytes that it may have now; hold the rest, and stop reading when that is much."""
         inner, inbound, transport = self._inner, self._inbound, self._transport
         if inner is None or transport is None or transport.is_closing():
             return
         while True:
-            if inbound.whole:
+            if inbound.state is FramingState.WHOLE:
                 if self._busy or self._writing_paused:
                     break
                 inbound.go_on()
-            if inbound.in_head and inbound.held and self._head_since is None:
+            began = inbound.state is FramingState.HEAD
+            if began and inbound.held and self._head_since is None:
                 self._begin_head()
-            began = inbound.in_head
             part = inbound.take()
             if not part:
                 break
@@ -316,7 +318,7 @@ class _Connection(asyncio.BufferedProtocol):
             inner.data_received(part)
         if inbound.too_large:
             self._refuse_head(TOO_LARGE, "large_head_cut")
-        elif inbound.whole and inbound.held >= self._limits.ahead:
+        elif inbound.state is FramingState.WHOLE and inbound.held >= self._limits.ahead:
             self._held_back = True
             transport.pause_reading()
         else:
@@ -328,7 +330,7 @@ class _Connection(asyncio.BufferedProtocol):
             self._transport.resume_reading()
 
     def _switched(self) -> None:
-        """Another protocol follows; it limits what it holds itself."""
+        """Another protocol follows, which limits its own memory."""
         self._inbound.open()
         self._resume()
         if self._inner is not None and (part := self._inbound.take()):
@@ -336,11 +338,11 @@ class _Connection(asyncio.BufferedProtocol):
 
     def _begin_head(self) -> None:
         self._head_since, self._received = self._loop.time(), self._inbound.held
-        if self._head_look is None:  # one timer for many requests: making one for each costs more than they do
+        if self._head_look is None:  # one timer for many requests: one for each would cost more than they do
             self._head_look = self._loop.call_later(self._limits.head, self._look_at_head)
 
     def _after_answer(self) -> None:
-        """An answer has been written, as far as it can be: what was held is next."""
+        """An answer has been written, as far as it can be: the held bytes are next."""
         transport = self._transport
         if transport is None or self._inner is None:
             return
@@ -352,14 +354,14 @@ class _Connection(asyncio.BufferedProtocol):
     # ---- the request under way
 
     def begun(self, request: web.BaseRequest) -> None:
-        """A whole head has come."""
+        """A whole head has arrived."""
         self._busy = True
         if not request.content.is_eof():
-            self._body_since = self._loop.time()  # what came with the head counts
+            self._body_since = self._loop.time()  # bytes that arrived with the head count
             self._body_look = self._loop.call_later(self._limits.body_grace, self._look_at_body, request)
 
     def ended(self) -> None:
-        """The handler is done; aiohttp writes its answer, and reads what is left of the body for ten seconds."""
+        """The handler is done; aiohttp writes its answer, and reads the rest of the body for ten seconds."""
         self._busy = False
         if self._body_look is not None:
             self._body_look.cancel()
@@ -370,22 +372,23 @@ class _Connection(asyncio.BufferedProtocol):
 
     @property
     def protocol(self) -> web.RequestHandler:
-        """See `ending.Connection`; a refused connection has none."""
-        assert self._inner is not None  # noqa: S101 - what `Runner` knows has one
+        """See `connection_drain.Connection`; a refused connection has none."""
+        assert self._inner is not None  # noqa: S101 - each connection that `Runner` knows has one
         return self._inner
 
     def end(self) -> bool:
-        """See `ending.Connection`."""
+        """See `connection_drain.Connection`."""
         if self._inner is None or self._closing:
             return False
         self._inner.ending = True
-        self._closing = not (self._busy or self._inbound.in_body or self._head_since is not None)
+        in_body = self._inbound.state in (FramingState.BODY, FramingState.CHUNKS)
+        self._closing = not (self._busy or in_body or self._head_since is not None)
         if self._closing:
-            self._inner.close()  # aiohttp ignores what arrives from now on
+            self._inner.close()  # aiohttp ignores bytes that arrive from now on
         return self._closing
 
     def cut(self) -> None:
-        """See `ending.Connection`."""
+        """See `connection_drain.Connection`."""
         if self._transport is not None:
             self._transport.abort()
 
@@ -413,7 +416,7 @@ class _Connection(asyncio.BufferedProtocol):
         if request.content.is_eof() or transport is None or transport.is_closing():
             return
         now, limits = self._loop.time(), self._limits
-        if not transport.is_reading():  # it is the app that is slow: the client's time begins anew
+        if not transport.is_reading():  # the app is slow: the client's time begins anew
             self._body_since, self._received = now, 0
         left = self._body_since + limits.body_grace + self._received / limits.body_rate - now
         if left > 0:

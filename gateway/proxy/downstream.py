@@ -17,13 +17,13 @@ from gateway.proxy.upstream_connection import ClientGone, UpstreamConnection
 from gateway.web import continue_100
 
 STALL = 60.0
-"""Seconds a client may take to send the next part of its body. Who takes nothing is cut by `connections`."""
+"""Seconds that a client may take for the next part of its body. `connection_limits` cuts one that takes nothing."""
 WATCH = 1.0
-"""Seconds between two looks whether the client is still there; aiohttp tells a handler only when it writes."""
+"""Seconds between two looks whether the client is still there; aiohttp lets a handler know only when it writes."""
 
 
 class DownstreamResponse(web.StreamResponse):
-    """An answer that has already gone out through `Downstream`."""
+    """An answer that `Downstream` has already sent."""
 
     def __init__(self, *, status: int, keep_alive: bool, sent: int) -> None:
         super().__init__(status=status)
@@ -98,7 +98,7 @@ class Downstream:
         continue_100.ask(self._request)
 
     async def read(self) -> bytes:
-        """Some of the request's body as it came, never decompressed; b"" at its end. Raises `ClientGone`."""
+        """Read some of the request's body as it is, never decompressed; b"" at its end. Raises `ClientGone`."""
         try:
             async with asyncio.timeout(STALL):
                 return await self._request.content.readany()
@@ -120,7 +120,7 @@ class Downstream:
         follows."""
         modern = (self._request.version.major, self._request.version.minor) == (1, 1)
         self._chunked = modern and not (switch or empty or length is not None)
-        ending = getattr(self._request.protocol, "ending", False)  # set by `connections` when the process ends
+        ending = getattr(self._request.protocol, "ending", False)  # set by `connection_limits` when the process ends
         self._keep_alive = modern and not (last or ending) and bool(self._request.keep_alive)
         lines = [f"HTTP/1.1 {status} {reason}", *(f"{name}: {value}" for name, value in fields)]
         if self._chunked:
@@ -136,7 +136,7 @@ class Downstream:
         """Send some of the body. Raises `ClientGone`."""
         self._sent += len(data)
         part = b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data
-        del data  # else it is held twice while the client takes nothing
+        del data  # else there are two copies while the client takes nothing
         await self._write(part)
 
     async def raw(self, data: bytes) -> None:

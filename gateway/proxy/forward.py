@@ -1,8 +1,8 @@
-"""How does one request travel to an app and its answer back?
+"""Sends one request to an app and its answer back.
 
-Streams both ways at once; bodies are never collected, changed or decompressed, and each side waits for the other. What
-goes wrong before the answer's head was sent is a `Problem`; after it the connection is cut, so that a part is never
-taken for the whole. A request is sent twice only where a kept connection turned out dead and it has no body and a
+Both directions stream at once; bodies are never collected, changed or decompressed, and each side waits for the other.
+A failure before the answer's head was sent is a `Problem`. After it the connection is cut, so that no client takes a
+part for the whole. A request is sent twice only where a kept connection was dead, and the request has no body and a
 method that may be repeated.
 """
 
@@ -16,7 +16,6 @@ from gateway.domain.tasks import end
 from gateway.domain.tenant import Route
 from gateway.proxy.downstream import Downstream, DownstreamResponse
 from gateway.proxy.headers import HeaderFields, UpstreamRequest
-from gateway.proxy.request_check import Checked
 from gateway.proxy.upstream_connection import (
     AppError,
     BadResponse,
@@ -27,6 +26,7 @@ from gateway.proxy.upstream_connection import (
     UpstreamResponse,
 )
 from gateway.proxy.upstream_pool import UpstreamOrigin, UpstreamPool
+from gateway.web.request_check import Checked
 
 _REPEATABLE = frozenset({"GET", "HEAD", "OPTIONS"})
 _WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
@@ -39,13 +39,18 @@ class Failed:
     problem: Problem
     why: str
 
+    @classmethod
+    def of(cls, error: AppError) -> "Failed":
+        """The failure of an exchange that ended in `error`."""
+        return cls(Problem.APP_TOO_SLOW if isinstance(error, TooSlow) else Problem.APP_UNAVAILABLE, str(error))
+
 
 class TooLarge(AppError):
     """The body is larger than the route takes."""
 
 
 Rewrite = Callable[[Iterable[tuple[str, str]]], HeaderFields]
-"""The fields of the app's answer → the fields the browser gets."""
+"""Makes the fields for the browser of those of the app's answer."""
 
 
 class Forwarder:
@@ -56,7 +61,7 @@ class Forwarder:
         self._streams = EventStreams()
 
     def end_streams(self) -> None:
-        """This process ends: event streams are cut, now and from now on. Browsers open them again, elsewhere."""
+        """Cut event streams, now and from now on, because this process ends. Browsers open them again on another."""
         self._streams.end()
 
     async def forward(
@@ -69,7 +74,7 @@ class Forwarder:
         rewrite: Rewrite,
         closing: Callable[[Callable[[], None]], Callable[[], None]] | None = None,
     ) -> DownstreamResponse | Failed:
-        """One exchange. `closing` is given what cuts it off and gives back what forgets that."""
+        """One exchange. `closing` gets the function that cuts it off, and returns its removal."""
         if route.max_body is not None and (checked.length or 0) > route.max_body:
             return Failed(Problem.REQUEST_TOO_LARGE, "declared body")
         origin = UpstreamOrigin.of(route)
@@ -89,10 +94,8 @@ class Forwarder:
             finally:
                 self._pool.give_back(origin, wire)
             return outcome or Failed(Problem.APP_UNAVAILABLE, str(origin))
-        except TooSlow as error:
-            return Failed(Problem.APP_TOO_SLOW, str(error))
         except AppError as error:
-            return Failed(Problem.APP_UNAVAILABLE, str(error))
+            return Failed.of(error)
         finally:
             client.unwatch()
             if forget:
@@ -100,7 +103,7 @@ class Forwarder:
 
 
 def framing(checked: Checked) -> HeaderFields:
-    """How the body is framed for the app: as declared, made anew."""
+    """The framing of the body for the app: as declared, made anew."""
     if checked.chunked:
         return (("Transfer-Encoding", "chunked"),)
     if checked.length is not None:
@@ -140,7 +143,7 @@ class EventStreams:
 
 
 class _Exchange:
-    """One request and its answer, on one wire or, after a dead kept one, a second."""
+    """One request and its answer, on one connection or, after a dead kept one, a second."""
 
     def __init__(
         self,
@@ -162,17 +165,17 @@ class _Exchange:
         self._has_body = checked.chunked or bool(checked.length)
 
     def client_lost(self) -> None:
-        """The browser is gone: so is the exchange."""
+        """Abort the exchange, because the browser is gone."""
         if self._wire is not None:
             self._wire.abort(ClientGone("client gone"))
 
     def cut(self) -> None:
-        """The session has ended: nothing more goes either way."""
+        """Pass nothing more in either direction, because the session has ended."""
         self.client_lost()
         self._client.give_up()
 
     async def run(self, wire: UpstreamConnection, *, kept: bool) -> DownstreamResponse | Failed | None:
-        """The exchange on `wire`; None: it was dead from the start and the request may be sent again."""
+        """Run the exchange on `wire`; None: it was dead from the start, and the request may be sent again."""
         self._wire = wire
         try:
             if self._client.gone:
@@ -188,7 +191,7 @@ class _Exchange:
                 if not _is_event_stream(answer):
                     return await self._relay(wire, answer, pump, self._route.timeouts.between_bytes)
                 with self._streams.under_way(self.cut):
-                    # Events come when something happens; a browser that left is noticed in another way.
+                    # No time limit between events; `Downstream.watch` notices a browser that left.
                     return await self._relay(wire, answer, pump, None)
             finally:
                 if pump is not None:
@@ -210,7 +213,7 @@ class _Exchange:
             raise
 
     async def _pump(self, wire: UpstreamConnection) -> None:
-        """The request's body to the app, with our framing."""
+        """Send the request's body to the app, with our framing."""
         sent = 0
         while data := await self._client.read():
             sent += len(data)
@@ -224,7 +227,7 @@ class _Exchange:
             raise ClientGone("body cut off")
 
     async def _await_answer(self, wire: UpstreamConnection, pump: "asyncio.Task[None] | None") -> UpstreamResponse:
-        """The head of the answer. The time allowed begins when the body has been sent."""
+        """Wait for the head of the answer. The time allowed begins when the body has been sent."""
         if pump is not None:
             early = asyncio.create_task(wire.answer())
             try:
@@ -274,7 +277,7 @@ class _Exchange:
             wire.abort()
             return client.give_up()
         if pump is not None and not pump.done():
-            wire.abort()  # an answer before the end of the request: this connection has no next one
+            wire.abort()  # the app answered before the end of the request: the connection cannot be used again
         return await client.finish()
 
 
@@ -283,13 +286,13 @@ def _is_event_stream(answer: UpstreamResponse) -> bool:
 
 
 def _raise_unless_app_lost(pump: "asyncio.Task[None]") -> None:
-    """A body the app did not take may still have an answer; every other trouble of the body ends the exchange."""
+    """An app may answer a body that it did not take; every other failure of the body ends the exchange."""
     error = pump.exception()
     if error is not None and not isinstance(error, NoConnection):
         raise error
 
 
 def _tell_app(wire: UpstreamConnection, pump: "asyncio.Task[None]") -> None:
-    """An app that waits for a body which will not come whole must not wait for ever."""
+    """Cut off an app that waits for the rest of a body that will not arrive."""
     if not pump.cancelled() and pump.exception() is not None and not isinstance(pump.exception(), NoConnection):
         wire.abort(ClientGone("body cut off"))

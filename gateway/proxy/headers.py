@@ -12,8 +12,9 @@ from urllib.parse import quote, unquote, urlsplit
 
 from gateway.domain.session import Session
 from gateway.domain.tenant import IdentityDelivery, Route, Tenant
-from gateway.proxy.request_check import Checked, listed
 from gateway.proxy.routing import RouteMatch
+from gateway.web.request_check import Checked, listed
+from gateway.web.security_headers import HSTS
 
 HeaderFields = tuple[tuple[str, str], ...]
 
@@ -120,12 +121,11 @@ _CORS = "access-control-"
 _OURS = "gateway-"
 _ODD = re.compile(r"[^a-z0-9]")
 _PLAIN = " !\"#$&'()*+,/:;<=>?@[]^`{|}"
-_HSTS = "max-age=31536000"
 
 
 @dataclass(frozen=True, slots=True)
 class UpstreamRequest:
-    """The head an app gets; framing fields are added by who sends the body."""
+    """The head for an app, without framing fields; `forward` and `websocket` add them."""
 
     method: str
     target: str
@@ -169,7 +169,7 @@ def identity_fields(session: Session) -> HeaderFields:
 def response_fields(
     fields: Iterable[tuple[str, str]], checked: Checked, route: Route, tenant: Tenant, *, extra: HeaderFields = ()
 ) -> HeaderFields:
-    """The fields of an app's answer as the browser gets them, framing aside, and `extra` of ours (cookies).
+    """The fields of an app's answer for the browser, without framing, and `extra` of ours (cookies).
 
     `Set-Cookie` stays a list; the order is kept. `Strict-Transport-Security` is the gateway's, by https only.
     """
@@ -194,12 +194,12 @@ def response_fields(
     if "x-content-type-options" not in present:
         out.append(("X-Content-Type-Options", "nosniff"))
     if tenant.secure:
-        out.append(("Strict-Transport-Security", _HSTS))
+        out.append(("Strict-Transport-Security", HSTS))
     return (*out, *extra)
 
 
 def cors_fields(checked: Checked, tenant: Tenant) -> HeaderFields:
-    """What lets a page of a configured origin read the answer; nothing for any other."""
+    """The fields that let a page of a configured origin read the answer; none for any other."""
     origin = checked.header("origin")
     if origin is None or origin not in tenant.origins:
         return ()

@@ -1,4 +1,4 @@
-"""Whole answers for what never becomes a request: written as they are, each one ends its connection."""
+"""Whole answers to bytes that never become a request; each one ends its connection."""
 
 _NEVER_ASKED = (
     b"Content-Type: text/plain",

@@ -1,8 +1,8 @@
-"""Divides what a client sends into requests, so that only one of them is under way and only its bytes are passed on.
+"""Divides the bytes of a client into requests, so that only one is under way and only its bytes are passed on.
 
-Pure. aiohttp parses whatever it is given, 32 requests ahead and fields of any length, and keeps two or three copies of
-a head. So a head is kept here as it came until it is whole, and what follows a request until that one is answered.
-Nothing is judged here: what is odd is passed on as it is, for aiohttp to refuse.
+Pure. aiohttp parses all that it gets, 32 requests ahead and fields of any length, and keeps two or three copies of a
+head. So a head stays here unchanged until it is whole, and the bytes after a request until that one is answered. The
+module judges nothing: it passes odd bytes on as they are, and aiohttp rejects them.
 """
 
 from enum import Enum, auto
@@ -11,74 +11,58 @@ _END = b"\r\n\r\n"
 _LENGTH = b"\ncontent-length:"
 _CODING = b"\ntransfer-encoding:"
 _MAX_LINE = 24
-"""Characters of a line between chunks that are kept: the size stands first, without its leading zeros."""
+"""Characters of a line between chunks that are kept: the size is first, without its leading zeros."""
 _MAX_DIGITS = 20
 
 
-class _State(Enum):
+class FramingState(Enum):
+    """What the next bytes of a connection belong to."""
+
     HEAD = auto()
     BODY = auto()
     CHUNKS = auto()
     WHOLE = auto()
+    """A request was passed on to its last byte; the bytes after it wait for `go_on`."""
     THROUGH = auto()
+    """All bytes are passed on as they arrive."""
 
 
 class RequestFraming:
-    """The bytes of one connection. `add` what comes, `take` what may be passed on, `go_on` after each answer."""
+    """The bytes of one connection. `add` those that arrive, `take` those to pass on, `go_on` after each answer."""
 
     def __init__(self, most: int) -> None:
         """`most`: bytes of one head."""
         self._most = most
         self._held = bytearray()
         self._searched = 0
-        self._state = _State.HEAD
+        self.state = FramingState.HEAD
         self._left = 0
         self._chunks = _Chunks()
 
     @property
     def held(self) -> int:
-        """Bytes that have come and were not passed on."""
+        """The number of bytes that wait to be passed on."""
         return len(self._held)
-
-    @property
-    def in_head(self) -> bool:
-        """Whether the next bytes belong to a head."""
-        return self._state is _State.HEAD
-
-    @property
-    def in_body(self) -> bool:
-        """Whether the next bytes belong to the body of a request that was passed on."""
-        return self._state in (_State.BODY, _State.CHUNKS)
-
-    @property
-    def whole(self) -> bool:
-        """Whether a request was passed on to its last byte; what follows waits for `go_on`."""
-        return self._state is _State.WHOLE
-
-    @property
-    def through(self) -> bool:
-        """Whether everything is passed on as it comes."""
-        return self._state is _State.THROUGH
 
     @property
     def too_large(self) -> bool:
         """Whether a head is longer than it may be."""
-        return self._state is _State.HEAD and len(self._held) > self._most
+        return self.state is FramingState.HEAD and len(self._held) > self._most
 
     def add(self, data: bytes) -> None:
-        """Bytes have come."""
+        """Add bytes that have arrived."""
         first = not self._held
         self._held += data
-        if first and self._state is _State.HEAD:
+        if first and self.state is FramingState.HEAD:
             self._begin()
 
     def take(self) -> bytes:
-        """Return what may be passed on now, b"" when nothing may."""
+        """Return the bytes that may be passed on now, b"" when there are none."""
         held, end = self._held, 0
-        if self._state is _State.HEAD:
+        if self.state is FramingState.HEAD:
             end = held.find(_END, max(0, self._searched - 3))
             if end < 0 and self._has_lone_line_feed():
-                self._state = _State.THROUGH
+                self.state = FramingState.THROUGH
             elif end < 0 or end + len(_END) > self._most:
                 self._searched = len(held)
                 return b""
@@ -93,57 +77,57 @@ class RequestFraming:
         return part
 
     def go_on(self) -> None:
-        """The request is answered: the next one may be passed on."""
-        if self._state is _State.WHOLE:
-            self._state = _State.HEAD
+        """Let the next request pass, because the one before it is answered."""
+        if self.state is FramingState.WHOLE:
+            self.state = FramingState.HEAD
             self._begin()
 
     def open(self) -> None:
-        """No more requests follow (another protocol): everything is passed on."""
-        self._state = _State.THROUGH
+        """Pass all bytes on, because another protocol follows."""
+        self.state = FramingState.THROUGH
 
     def _begin(self) -> None:
-        """A head begins. Empty lines before it are ignored (RFC 9112 2.2); what is no HTTP is refused by aiohttp."""
+        """A head begins. Empty lines before it are ignored (RFC 9112 2.2); aiohttp rejects bytes that are not HTTP."""
         held = self._held
         if held.startswith((b"\r", b"\n")):
             del held[: len(held) - len(held.lstrip(b"\r\n"))]
         if held and not b"A" <= held[:1] <= b"Z":
-            self._state = _State.THROUGH
+            self.state = FramingState.THROUGH
 
     def _has_lone_line_feed(self) -> bool:
-        """Whether what was not searched yet holds a line that ends without a carriage return; aiohttp refuses it."""
+        """Whether a line that was not searched yet ends without a carriage return; aiohttp rejects it."""
         new = self._held[max(0, self._searched - 1) :]
         known = self._searched > 0 and new[:1] == b"\n"
         return new.count(b"\n") - new.count(b"\r\n") - known > 0
 
     def _frame(self, head: bytes) -> None:
-        """How the body after `head` (lower case) is framed (RFC 9112 6.3)."""
+        """Find the framing of the body after `head`, which is in lower case (RFC 9112 6.3)."""
         length, coding = head.find(_LENGTH), _CODING in head
         if length < 0 and not coding:
-            self._state = _State.WHOLE
+            self.state = FramingState.WHOLE
             return
         if coding:
-            self._chunks, self._state = _Chunks(), _State.CHUNKS
+            self._chunks, self.state = _Chunks(), FramingState.CHUNKS
             return
         digits = head[length + len(_LENGTH) :].partition(b"\r\n")[0].strip(b" \t")
         if digits.isdigit() and len(digits) <= _MAX_DIGITS:
-            self._left, self._state = int(digits), _State.BODY
+            self._left, self.state = int(digits), FramingState.BODY
         else:
-            self._state = _State.THROUGH
+            self.state = FramingState.THROUGH
 
     def _body_in(self, start: int) -> int:
-        """How many of the bytes held from `start` on belong to this request; the state is what follows them."""
+        """Count the held bytes from `start` on that belong to this request, and set the state after them."""
         there = len(self._held) - start
-        if self._state is _State.BODY:
+        if self.state is FramingState.BODY:
             there = min(there, self._left)
             self._left -= there
             if not self._left:
-                self._state = _State.WHOLE
-        elif self._state is _State.CHUNKS:
+                self.state = FramingState.WHOLE
+        elif self.state is FramingState.CHUNKS:
             there = self._chunks.follow(self._held, start)
             if self._chunks.done:
-                self._state = _State.WHOLE
-        elif self._state is not _State.THROUGH:
+                self.state = FramingState.WHOLE
+        elif self.state is not FramingState.THROUGH:
             return 0
         return there
 
@@ -159,7 +143,7 @@ class _Chunks:
         self._odd = False
 
     def follow(self, data: bytearray, start: int) -> int:
-        """Return how many bytes of `data` from `start` on belong to the body."""
+        """Count the bytes of `data` from `start` on that belong to the body."""
         at, end = start, len(data)
         while at < end and not self.done and not self._odd:
             if self._left:

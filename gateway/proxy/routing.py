@@ -1,8 +1,8 @@
-"""Which app does a path belong to, and which doors of the apps stay closed?
+"""Finds the app of a path, and blocks the sign-in endpoints of the apps.
 
 Pure. Routes match whole segments, the longest first; public paths match exactly. The apps' own sign-in, second-factor
-and refresh endpoints and Keycloak's token endpoints give a session for a password alone, so they are never forwarded,
-however they are spelled (NX-05): Express ignores case and a trailing slash, Tomcat cuts `;x`, others decode twice.
+and refresh endpoints and Keycloak's token endpoints give a session for a password alone. The gateway never forwards
+them, in any spelling: Express ignores case and a trailing slash, Tomcat cuts `;x`, others decode twice.
 """
 
 import re
@@ -10,8 +10,9 @@ import unicodedata
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from gateway.domain.tenant import Route, Tenant
-from gateway.proxy.request_check import Checked, fully_decoded
+from gateway.domain.problem import Problem
+from gateway.domain.tenant import Route, Tenant, longest_match
+from gateway.web.request_check import Checked, fully_decoded
 
 _BLOCKED_OF_APPS = (
     ("keycloaklogin",),
@@ -23,80 +24,65 @@ _BLOCKED_OF_APPS = (
 )
 _KEYCLOAK_BEGINS = frozenset({"admin", "realms"})
 _KEYCLOAK_DEPTH = 5
-"""Segments that decide whether a path of Keycloak's is closed. All of a long path for each of its segments would cost
+"""Segments that decide whether a path of Keycloak's is blocked. All of a long path for each of its segments would cost
 the square of its length."""
 _PARAMETERS = re.compile(r"[;?#]")
 _PROTOCOL_OPEN = frozenset({"certs", "logout", "userinfo", "login-status-iframe.html", "3p-cookies"})
-"""What of Keycloak's `realms/<realm>/protocol/<protocol>/` a route may reach, with what describes the realm (itself,
-`.well-known`): an allow-list, for the rest signs in, gives tokens, or lets an account be changed with them."""
+"""The endpoints of Keycloak's `realms/<realm>/protocol/<protocol>/` that a route may reach, besides the description of
+the realm (itself, `.well-known`). An allow-list: the others sign in, give tokens, or change an account."""
 
 
 @dataclass(frozen=True, slots=True)
 class RouteMatch:
-    """The route of a request and the target its app gets. `public`: no session asked, no identity given."""
+    """The route of a request and the target that its app gets. `public`: without session and identity."""
 
     route: Route
     target: str
     public: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class BlockedEndpoint:
-    """A sign-in door of an app: the answer says where to sign in instead."""
+def find(checked: Checked, tenant: Tenant, prefix: str) -> RouteMatch | Problem:
+    """Find the route of `checked`. `prefix` is the gateway's own (`/-/`), which no route can cover.
 
-
-@dataclass(frozen=True, slots=True)
-class NoRoute:
-    """Nothing is configured there (or it is the gateway's own prefix)."""
-
-
-@dataclass(frozen=True, slots=True)
-class InvalidPath:
-    """`//` or `%2f` on a route that does not take them."""
-
-
-def find(checked: Checked, tenant: Tenant, prefix: str) -> RouteMatch | BlockedEndpoint | NoRoute | InvalidPath:
-    """Where `checked` goes. `prefix` is the gateway's own (`/-/`), which no route can cover."""
+    `NOT_FOUND`: no route, or the gateway's own prefix. `BAD_REQUEST`: `//` or `%2f` on a route that does not take them.
+    `SIGN_IN_HERE`: a blocked endpoint of an app.
+    """
     segments = checked.segments
     own = _folded(tuple(prefix.split("/")))
     if _folded(segments)[: len(own)] == own:
-        return NoRoute()
-    route = max(
-        (route for route in tenant.routes if _covers(route, segments)),
-        key=lambda route: len(_prefix(route)),
-        default=None,
-    )
+        return Problem.NOT_FOUND
+    route = longest_match(tenant.routes, segments)
     if route is None:
-        return NoRoute()
+        return Problem.NOT_FOUND
     if checked.odd_slashes and not route.allow_encoded_slash:
-        return InvalidPath()
+        return Problem.BAD_REQUEST
     target = upstream_target(route, checked)
     if is_blocked(segments) or is_blocked(tuple(target.partition("?")[0].split("/"))):
-        return BlockedEndpoint()
+        return Problem.SIGN_IN_HERE
     public = checked.method in ("GET", "HEAD") and not checked.upgrade and checked.path in tenant.public_paths
     return RouteMatch(route, target, public)
 
 
 def upstream_target(route: Route, checked: Checked) -> str:
-    """The target as the app gets it: the bytes of the request, less the prefix where the route strips it."""
+    """The target for the app: the bytes of the request, less the prefix where the route strips it."""
     base = urlsplit(route.to).path.rstrip("/")
     path = checked.path
     if route.strip_prefix:
-        path = "/" + "/".join(path.split("/")[1 + len(_prefix(route)) :])
+        path = "/" + "/".join(path.split("/")[1 + len(route.segments) :])
     return f"{base}{path}" if checked.query is None else f"{base}{path}?{checked.query}"
 
 
 def is_blocked(segments: tuple[str, ...]) -> bool:
-    """Whether some server could read these segments as one of the closed doors, wherever it is mounted."""
+    """Whether some server could read these segments as a blocked endpoint, wherever it is mounted."""
     words = _folded(segments)
     return any(
         any(words[at : at + len(blocked)] == blocked for blocked in _BLOCKED_OF_APPS)
-        or (words[at] in _KEYCLOAK_BEGINS and _is_closed_of_keycloak(words[at : at + _KEYCLOAK_DEPTH]))
+        or (words[at] in _KEYCLOAK_BEGINS and _is_blocked_of_keycloak(words[at : at + _KEYCLOAK_DEPTH]))
         for at in range(len(words))
     )
 
 
-def _is_closed_of_keycloak(words: tuple[str, ...]) -> bool:
+def _is_blocked_of_keycloak(words: tuple[str, ...]) -> bool:
     match words:
         case ("admin", "realms", *_) | ("admin", _, "console", *_):
             return True
@@ -108,20 +94,14 @@ def _is_closed_of_keycloak(words: tuple[str, ...]) -> bool:
 
 
 def _folded(segments: tuple[str, ...]) -> tuple[str, ...]:
-    """The segments as the most lenient of servers reads them: decoded to the end, without case, parameters, blanks and
-    what cannot be seen; a decoded `?` or `#` ends them, as it does behind a proxy that decodes."""
+    """The segments as the most lenient of servers reads them.
+
+    They are decoded to the end, without case, parameters, blanks and invisible characters. A decoded `?` or `#` ends
+    them, as it does behind a proxy that decodes.
+    """
     text = "/".join(segments)
     text = unicodedata.normalize("NFKC", fully_decoded(text) or text)
     if not text.isascii():  # some compare in capitals, where a dotless i is an I
         text = "".join(c for c in text if unicodedata.category(c) != "Cf").upper()
     words = (_PARAMETERS.split(word)[0].strip(" .+\t") for word in text.casefold().replace("\\", "/").split("/"))
     return tuple(word for word in words if word)
-
-
-def _prefix(route: Route) -> tuple[str, ...]:
-    return tuple(part for part in route.path.split("/") if part)
-
-
-def _covers(route: Route, segments: tuple[str, ...]) -> bool:
-    prefix = _prefix(route)
-    return segments[: len(prefix)] == prefix

@@ -13,29 +13,29 @@ from typing import cast
 
 import httptools
 
-from gateway.proxy.request_check import listed
+from gateway.web.request_check import listed
 
 MAX_HEAD = 131_072
 MAX_FIELDS = 256
 READ = 16_384
-"""Bytes of one read, at most. It decides what a client that takes nothing makes the gateway hold: one piece of its
-answer, of two reads. Larger reads cost less CPU for each megabyte, and more memory for each such client."""
+"""Bytes of one read, at most. For a client that takes nothing the gateway holds one piece of its answer, of two reads.
+Larger reads cost less CPU for each megabyte, and more memory for each such client."""
 HIGH_WATER = 16_384
-"""Bytes of an answer held here before the app is made to wait, while its reader is only late. A reader that waits for
-its own side says so (`hold`), and then no more is read at all."""
+"""Bytes of an answer held here before the app has to wait, while its reader is only late. A reader that waits for its
+own side calls `hold`, and then nothing more is read."""
 WRITE_HIGH_WATER = 16_384
-"""Bytes of a request's body that wait for the app before the client is made to wait; one write more may come."""
+"""Bytes of a request's body that wait for the app before the client has to wait; one more write is possible."""
 
 _VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
 
 class AppError(Exception):
-    """An exchange with an app that did not end well; the text is for the log."""
+    """An exchange with an app that failed; the text is for the log."""
 
 
 class NoConnection(AppError):
-    """Nothing listens there, or the connection was lost before a byte of an answer."""
+    """No server listens there, or the connection was lost before a byte of an answer."""
 
 
 class BadResponse(AppError):
@@ -43,17 +43,19 @@ class BadResponse(AppError):
 
 
 class TooSlow(AppError):
-    """Nothing came in the time allowed."""
+    """No bytes arrived in the time allowed."""
 
 
 class ClientGone(AppError):
-    """Nobody waits for the answer any more."""
+    """No client waits for the answer any more."""
 
 
 @dataclass(frozen=True, slots=True)
 class UpstreamResponse:
-    """Status line and fields of an answer; text is Latin-1. `length` None and not `empty`: the end is told by the
-    framing. `empty`: by its nature no body follows (HEAD, 204, 304)."""
+    """Status line and fields of an answer; text is Latin-1.
+
+    `length` None and not `empty`: the framing marks the end. `empty`: no body can follow (HEAD, 204, 304).
+    """
 
     status: int
     reason: str
@@ -70,7 +72,7 @@ class UpstreamConnection(asyncio.BufferedProtocol):
     """One connection, one exchange after the other: `begin`, `write`…, `answer`, `read`… until b""."""
 
     def __init__(self, buffer: memoryview | None = None) -> None:
-        """`buffer`: where reads go, `READ` bytes; all connections of one event loop may share it."""
+        """`buffer`: `READ` bytes for reads; all connections of one event loop may share it."""
         self._buffer = buffer or memoryview(bytearray(READ))
         self._transport: asyncio.Transport | None = None
         self._parser: httptools.HttpResponseParser | None = None
@@ -80,7 +82,7 @@ class UpstreamConnection(asyncio.BufferedProtocol):
         self._held = 0
         self._paused = False
         self._error: AppError | None = None
-        self._spoiled = False
+        self._unusable = False
         self._closed = False
         self._reset("", upgrade=False)
 
@@ -106,7 +108,7 @@ class UpstreamConnection(asyncio.BufferedProtocol):
                 raise self._error or NoConnection("connection lost")
 
     async def answer(self) -> UpstreamResponse:
-        """The head of the answer; interim ones (1xx) are passed over. Raises `NoConnection`, `BadResponse`."""
+        """Wait for the head of the answer, without interim ones (1xx). Raises `NoConnection`, `BadResponse`."""
         while self._answer is None:
             if self._error:
                 raise self._error
@@ -114,7 +116,7 @@ class UpstreamConnection(asyncio.BufferedProtocol):
         return self._answer
 
     async def read(self) -> bytes:
-        """Some of the body, or after a switch of protocols of the stream; b"" at its end. Raises `BadResponse`."""
+        """Read some of the body, or after a switch of protocols of the stream; b"" at its end. Raises `BadResponse`."""
         while not self._chunks:
             if self._error:
                 raise self._error
@@ -124,7 +126,7 @@ class UpstreamConnection(asyncio.BufferedProtocol):
         return self.take()
 
     def take(self) -> bytes:
-        """What of the body is here already."""
+        """Take the part of the body that is here already."""
         data = self._chunks.popleft() if len(self._chunks) == 1 else b"".join(self._chunks)
         self._chunks.clear()
         self._held = 0
@@ -132,7 +134,7 @@ class UpstreamConnection(asyncio.BufferedProtocol):
         return data
 
     def hold(self) -> None:
-        """Read no more until `release`, or until what is here has been taken."""
+        """Read no more until `release`, or until the part that is here has been taken."""
         if not self._paused and self._transport is not None and not self._closed and not self._transport.is_closing():
             self._paused = True
             self._transport.pause_reading()
@@ -144,16 +146,6 @@ class UpstreamConnection(asyncio.BufferedProtocol):
             self._transport.resume_reading()
 
     @property
-    def switched(self) -> bool:
-        """Whether the app has switched protocols as asked: `read` and `write` now carry its stream."""
-        return self._raw
-
-    @property
-    def heard(self) -> bool:
-        """Whether any byte of an answer has come."""
-        return self._heard
-
-    @property
     def complete(self) -> bool:
         """Whether the whole answer has been read."""
         return self._complete and not self._chunks and self._error is None
@@ -161,26 +153,26 @@ class UpstreamConnection(asyncio.BufferedProtocol):
     @property
     def reusable(self) -> bool:
         """Whether another exchange may follow."""
-        return self.idle_and_open and self.complete and self._keep_alive and not self._raw
+        return self.idle_and_open and self.complete and self._keep_alive and not self.switched
 
     @property
     def idle_and_open(self) -> bool:
-        """Whether the connection stands and nothing came unasked."""
+        """Whether the connection is open and no bytes arrived unasked."""
         return (
-            self._transport is not None and not self._closed and not self._spoiled and not self._transport.is_closing()
+            self._transport is not None and not self._closed and not self._unusable and not self._transport.is_closing()
         )
 
     def close(self) -> None:
         """Close after everything written has been sent."""
-        self._spoiled = True
+        self._unusable = True
         if self._transport is not None:
             self._transport.close()
 
     def abort(self, error: AppError | None = None) -> None:
-        """Close at once; whoever waits gets `error`."""
-        if self._error is None and not self.complete:  # a whole answer that nobody has read is cut off, too
+        """Close at once; a reader or writer that waits gets `error`."""
+        if self._error is None and not self.complete:  # a whole answer that was not read is cut off, too
             self._error = error or NoConnection("closed")
-        self._spoiled = True
+        self._unusable = True
         self._chunks.clear()
         if self._transport is not None:
             self._transport.abort()
@@ -193,13 +185,15 @@ class UpstreamConnection(asyncio.BufferedProtocol):
         self._reason = b""
         self._answer: UpstreamResponse | None = None
         self._head_bytes = 0
-        self._heard = False
+        self.heard = False
+        """Whether any byte of an answer has arrived."""
         self._in_body = False
         self._interim = False
         self._until_close = False
         self._keep_alive = False
         self._complete = False
-        self._raw = False
+        self.switched = False
+        """Whether the app has switched protocols as asked: `read` and `write` now carry its stream."""
 
     async def _wait(self) -> None:
         self._reader = asyncio.get_running_loop().create_future()
@@ -213,8 +207,8 @@ class UpstreamConnection(asyncio.BufferedProtocol):
             self._reader.set_result(None)
 
     def _fail(self, why: str) -> None:
-        if self._complete:  # the answer is whole; what follows it is not our reader's trouble
-            self._spoiled = True
+        if self._complete:  # the answer is whole; the bytes after it do not concern its reader
+            self._unusable = True
         elif self._error is None:
             self._error = BadResponse(why)
         if self._transport is not None:
@@ -237,10 +231,10 @@ class UpstreamConnection(asyncio.BufferedProtocol):
 
     def buffer_updated(self, nbytes: int) -> None:
         data = bytes(self._buffer[:nbytes])
-        if self._raw:
+        if self.switched:
             self._hold(data)
         elif self._parser is None or self._complete:
-            self._spoiled = True  # nobody asked
+            self._unusable = True  # no request was sent
             if self._transport is not None:
                 self._transport.close()
         else:
@@ -248,15 +242,15 @@ class UpstreamConnection(asyncio.BufferedProtocol):
         self._wake()
 
     def _parse(self, data: bytes) -> None:
-        self._heard = True
+        self.heard = True
         if self._answer is None:
             self._head_bytes += len(data)
         try:
             assert self._parser is not None  # noqa: S101 - for the type checker
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
-            if not self._raw:
-                self._fail("a switch of protocols nobody asked for")
+            if not self.switched:
+                self._fail("a switch of protocols that no request asked for")
             elif rest := data[upgrade.args[0] :]:
                 self._hold(rest)
         except httptools.HttpParserError as error:
@@ -279,11 +273,11 @@ class UpstreamConnection(asyncio.BufferedProtocol):
         self._writer = None
 
     def _ended(self, why: str) -> None:
-        if self._raw or (self._answer is not None and self._until_close and self._error is None):
+        if self.switched or (self._answer is not None and self._until_close and self._error is None):
             self._complete = True
         elif not self._complete and self._error is None:
-            self._error = BadResponse(why) if self._heard else NoConnection(why)
-        self._spoiled = True
+            self._error = BadResponse(why) if self.heard else NoConnection(why)
+        self._unusable = True
         self._wake()
 
     def pause_writing(self) -> None:
@@ -299,7 +293,7 @@ class UpstreamConnection(asyncio.BufferedProtocol):
 
     def on_message_begin(self) -> None:
         if self._complete:
-            self._spoiled = True
+            self._unusable = True
         self._fields = []
         self._reason = b""
 
@@ -330,14 +324,14 @@ class UpstreamConnection(asyncio.BufferedProtocol):
 
     def on_body(self, data: bytes) -> None:
         if self._complete:
-            self._spoiled = True
+            self._unusable = True
         else:
             self._hold(data)
 
     def on_message_complete(self) -> None:
         if self._interim:
             self._interim = False
-        elif not self._raw:  # after a switch the connection's end is the end
+        elif not self.switched:  # after a switch the connection's end is the end
             self._complete = True
 
     def _switch(self) -> None:
@@ -346,7 +340,7 @@ class UpstreamConnection(asyncio.BufferedProtocol):
             raise BadResponse("101 without an upgrade")
         self._check_fields()
         self._answer = UpstreamResponse(101, "Switching Protocols", tuple(self._fields), None, False)
-        self._raw = True
+        self.switched = True
 
     def _read_head(self, status: int) -> UpstreamResponse:
         assert self._parser is not None  # noqa: S101 - for the type checker

@@ -1,7 +1,7 @@
-"""Which connection to an app is used next?
+"""Keeps idle connections to apps and opens new ones.
 
-Connections are kept by what they lead to: (scheme, host, port, TLS settings). The one used last is used first, so that
-the rest can go. None waits here longer than most servers keep an idle connection (Node.js: 5 s).
+Connections are kept by scheme, host, port and TLS settings. The one used last is used first, so that the others can
+close. None waits here longer than most servers keep an idle connection (Node.js: 5 s).
 """
 
 import asyncio
@@ -17,7 +17,7 @@ from gateway.proxy.upstream_connection import READ, NoConnection, TooSlow, Upstr
 
 @dataclass(frozen=True, slots=True)
 class UpstreamOrigin:
-    """Where a connection leads."""
+    """The server at the other end of a connection."""
 
     scheme: str
     host: str
@@ -51,7 +51,7 @@ class UpstreamPool:
         self._buffer = memoryview(bytearray(READ))
 
     def take_idle(self, origin: UpstreamOrigin) -> UpstreamConnection | None:
-        """A kept connection that still stands."""
+        """Take a kept connection that is still open."""
         kept = self._idle.get(origin)
         now = asyncio.get_running_loop().time()
         while kept:

@@ -1,10 +1,10 @@
-"""How does a WebSocket pass?
+"""Passes WebSockets on to apps.
 
-The handshake goes to the app first; only after the app has answered 101 with the right `Sec-WebSocket-Accept` does the
-browser get its 101. From then on bytes are spliced both ways, so that frames, subprotocols, compression and close codes
-pass untouched. Any other answer is an ordinary one, except 2xx to a handshake, which nobody sane gives. One session has
-only so many at a time. When this process ends, both sides are told 1001 wherever a frame of ours may stand, and 1008
-when the session ends; from then on nothing of either passes to the other.
+The app gets the handshake first. Only after it has answered 101 with the right `Sec-WebSocket-Accept` does the browser
+get its 101. From then on bytes are spliced in both directions, so that frames, subprotocols, compression and close
+codes stay as they are. Any other answer is an ordinary one, except 2xx to a handshake, which is an error. The number of
+WebSockets of one session is limited. Both sides get a close frame between two of their own, 1001 when this process ends
+and 1008 when the session ends; from then on nothing of either passes to the other.
 """
 
 import asyncio
@@ -23,7 +23,6 @@ from gateway.domain.tenant import Route
 from gateway.proxy.downstream import Downstream, DownstreamResponse
 from gateway.proxy.forward import Failed, Rewrite, head_bytes
 from gateway.proxy.headers import UpstreamRequest
-from gateway.proxy.request_check import Checked, listed
 from gateway.proxy.upstream_connection import (
     AppError,
     BadResponse,
@@ -35,6 +34,7 @@ from gateway.proxy.upstream_connection import (
 )
 from gateway.proxy.upstream_pool import UpstreamOrigin, UpstreamPool
 from gateway.proxy.websocket_frames import GOING_AWAY, POLICY_VIOLATION, WebSocketFrames, close_frame
+from gateway.web.request_check import Checked, listed
 
 _GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455 1.3
 _UPGRADE = (("Connection", "Upgrade"), ("Upgrade", "websocket"))
@@ -45,7 +45,7 @@ PER_SESSION = 20
 GOODBYE = 1.0
 """Seconds a browser has to answer that this is the end."""
 _HIGH_WATER = 16_384
-"""Bytes from the browser held here before it is made to wait; one read more may come."""
+"""Bytes from the browser held here before it has to wait; one more read is possible."""
 
 
 class WebSockets:
@@ -63,7 +63,7 @@ class WebSockets:
         self._ended = False
 
     def end(self) -> None:
-        """This process ends: every WebSocket is told so and closed, now and from now on."""
+        """Close every WebSocket, now and from now on, because this process ends."""
         self._ended = True
         for ending in tuple(self._live):
             if not ending.done():
@@ -81,7 +81,7 @@ class WebSockets:
         closing: Callable[[Callable[[], None]], Callable[[], None]],
         on_activity: Callable[[], None],
     ) -> DownstreamResponse | Failed:
-        """One WebSocket from handshake to end. `closing` is given what cuts it and gives back what forgets that."""
+        """One WebSocket from handshake to end. `closing` gets the function that cuts it, and returns its removal."""
         if self._open[session_id] >= self._per_session:
             return Failed(Problem.TOO_MANY_STREAMS, f"{self._per_session} WebSockets of one session")
         self._open[session_id] += 1
@@ -146,7 +146,7 @@ class WebSockets:
             return client.give_up()
         except AppError as error:
             lost()
-            return _failed(error)
+            return Failed.of(error)
         finally:
             client.unwatch()
             forget()
@@ -198,10 +198,10 @@ class WebSockets:
         if any(isinstance(error, TooSlow) for error in ended):  # closing would wait for the app as well
             wire.abort()
             return client.give_up()
-        told = True
+        clean = True
         if ending.done() and not downward.closing:
-            told = downward.between and await self._say_goodbye(client, wire, inbox, upward, ending.result())
-        if not told:
+            clean = downward.between and await self._say_goodbye(client, wire, inbox, upward, ending.result())
+        if not clean:
             wire.abort()
             return client.give_up()
         wire.close()  # not at once: the browser's close frame may still be on its way
@@ -210,9 +210,9 @@ class WebSockets:
     async def _say_goodbye(
         self, client: Downstream, wire: UpstreamConnection, inbox: "_Inbox", upward: WebSocketFrames, status: bytes
     ) -> bool:
-        """`status` to both sides; then the browser's own close frame is waited for, so that it sees a clean end.
+        """Send `status` to both sides, then wait for the browser's own close frame, so that it sees a clean end.
 
-        Whether it came.
+        Returns whether the frame arrived.
         """
         with suppress(AppError, TimeoutError):
             async with asyncio.timeout(GOODBYE):
@@ -241,7 +241,7 @@ class _Alive:
 
 
 class _Inbox:
-    """What the browser sends, in the shape of an aiohttp payload parser; the browser waits while too much is held."""
+    """The bytes of the browser, as an aiohttp payload parser; the browser waits while too many are held."""
 
     def __init__(self, request: web.Request) -> None:
         self._protocol = request.protocol
@@ -268,7 +268,7 @@ class _Inbox:
         self.feed_eof()
 
     async def read(self) -> bytes:
-        """Everything held; b"" when the browser is gone."""
+        """Take all held bytes; b"" when the browser is gone."""
         while not self._held and not self._ended:
             self._waiter = asyncio.get_running_loop().create_future()
             await self._waiter
@@ -281,7 +281,7 @@ class _Inbox:
         return data
 
     def put_back(self, data: bytes) -> None:
-        """What was read and not taken."""
+        """Put back bytes that were read and not used."""
         self._held.appendleft(data)
         self._size += len(data)
 
@@ -323,8 +323,3 @@ async def _ordinary(
             await client.body(data)
     except (BadResponse, NoConnection, TimeoutError):
         return client.give_up()
-
-
-def _failed(error: AppError) -> Failed:
-    slow = isinstance(error, TooSlow)
-    return Failed(Problem.APP_TOO_SLOW if slow else Problem.APP_UNAVAILABLE, str(error))

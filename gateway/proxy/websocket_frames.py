@@ -1,7 +1,7 @@
-"""Where in a stream of WebSocket frames are we?
+"""Follows the frames of a WebSocket stream (RFC 6455 5.2).
 
-Pure; RFC 6455 5.2. Bytes are looked at as they pass and never held or changed: all that is known afterwards is whether
-a frame has just ended, so that one of our own may stand between two, and whether an end of the stream was announced.
+Pure. It reads bytes as they pass and never holds or changes them. It knows whether a frame has just ended, so that one
+of our own may follow, and whether a close frame has begun.
 """
 
 CLOSE = 0x8
@@ -22,11 +22,11 @@ class WebSocketFrames:
 
     @property
     def between(self) -> bool:
-        """Whether nothing of a frame is still to come."""
+        """Whether no part of a frame is missing."""
         return not self._left and not self._head
 
     def feed(self, data: bytes) -> None:
-        """What has passed."""
+        """Follow bytes that have passed."""
         at, end = 0, len(data)
         while at < end:
             if self._left:
@@ -50,7 +50,7 @@ class WebSocketFrames:
 
 
 def close_frame(payload: bytes, mask: bytes | None = None) -> bytes:
-    """A close frame with `payload` (at most 125 bytes); what goes to a server carries a `mask` of 4 bytes."""
+    """A close frame with `payload` (at most 125 bytes); one for a server has a `mask` of 4 bytes."""
     if mask is None:
         return bytes((0x80 | CLOSE, len(payload))) + payload
     masked = bytes(byte ^ mask[number % 4] for number, byte in enumerate(payload))
@@ -58,7 +58,7 @@ def close_frame(payload: bytes, mask: bytes | None = None) -> bytes:
 
 
 def _head_length(head: bytearray) -> int:
-    """How long the head is of which these bytes are known: 2 until the second byte says more."""
+    """The length of the head that begins with these bytes: 2 until the second byte is known."""
     if len(head) < 2:
         return 2
     extra = {126: 2, 127: 8}.get(head[1] & 0x7F, 0)

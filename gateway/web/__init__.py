@@ -1,1 +1,1 @@
-"""What all pages share: requests, cookies, forms, protections, failures."""
+"""The check of every request, and all that the gateway's own pages share."""

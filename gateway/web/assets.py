@@ -1,7 +1,7 @@
-"""Where do the gateway's own styles and scripts come from?
+"""Serves the gateway's own styles, scripts and pictures.
 
-Promises: every file of `static/` from memory, under a name that holds a hash of its bytes, so browsers keep it for a
-year and a new release is seen at once; packed ahead where that helps; 404 for everything else. No session, no tenant.
+Each file of `static/` is served from memory under a name with a hash of its bytes. So browsers keep it for a year and
+see a new release at once. Files are compressed at start where that helps. They need no session and no tenant.
 """
 
 import gzip
@@ -12,6 +12,8 @@ from pathlib import Path
 from types import MappingProxyType
 
 from aiohttp import web
+
+from gateway.web.accept import weights
 
 CONTENT_TYPES: Mapping[str, str] = MappingProxyType(
     {
@@ -25,7 +27,6 @@ CONTENT_TYPES: Mapping[str, str] = MappingProxyType(
 )
 FOR_EVER = "public, max-age=31536000, immutable"
 _HASH_LENGTH = 16
-_MAX_ACCEPT = 2_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,11 +53,11 @@ class Assets:
         return self._base + self._by_name[name].file
 
     def text(self, name: str) -> str:
-        """What the file says, for a page that carries it; `KeyError` for a file that is not there."""
+        """The text of the file, for a page that contains it; `KeyError` for a file that is not there."""
         return self._by_name[name].body.decode()
 
     def routes(self) -> list[web.RouteDef]:
-        """What serves them."""
+        """The routes that `app` mounts."""
         return [web.get(self._base + "{file}", self.serve)]
 
     async def serve(self, request: web.Request) -> web.Response:
@@ -75,7 +76,7 @@ class Assets:
         if asset.packed is None:
             return web.Response(body=asset.body, headers=headers)
         headers["Vary"] = "Accept-Encoding"
-        if not _takes_gzip(request):
+        if weights(request.headers.getall("Accept-Encoding", ())).get("gzip", 0.0) <= 0:
             return web.Response(body=asset.body, headers=headers)
         return web.Response(body=asset.packed, headers={**headers, "Content-Encoding": "gzip"})
 
@@ -89,13 +90,3 @@ def _read(path: Path) -> Asset:
         packed=packed if len(packed) < len(body) else None,
         content_type=CONTENT_TYPES[path.suffix],
     )
-
-
-def _takes_gzip(request: web.Request) -> bool:
-    """Whether `Accept-Encoding` names gzip with a weight above nothing (RFC 9110, 12.5.3)."""
-    for item in request.headers.get("Accept-Encoding", "")[:_MAX_ACCEPT].lower().split(","):
-        coding, _, parameter = item.strip().partition(";")
-        if coding.strip() == "gzip":
-            weight = parameter.replace(" ", "").removeprefix("q=")
-            return not weight or weight.rstrip("0").rstrip(".") not in ("", "0")
-    return False

@@ -1,9 +1,9 @@
-"""Whose address is this request counted against?
+"""Finds the client address against which a request is counted.
 
-The socket's peer, unless it is one of the operator's trusted proxies; then the rightmost address of
-`X-Forwarded-For` that is not itself a trusted proxy: everything left of it was written by the client. Nothing else
-(`Forwarded`, `X-Real-IP`, …) is read. From an untrusted peer the header is ignored, whatever it holds; from a trusted
-one a header that does not parse is a refusal, so that no check is skipped by breaking it.
+It is the socket's peer, unless that is one of the operator's trusted proxies. Then it is the rightmost address of
+`X-Forwarded-For` that is not itself a trusted proxy: the client wrote all that is left of it. No other field
+(`Forwarded`, `X-Real-IP`, …) is read. From an untrusted peer the header is ignored. From a trusted one a header that
+does not parse rejects the request, so that no client skips a check by breaking it.
 """
 
 import re
@@ -28,8 +28,8 @@ class Unparseable:
 def client_address(peer: str | None, forwarded_for: Iterable[str], trusted: Sequence[Network]) -> str | Unparseable:
     """The client's address in its canonical spelling.
 
-    `peer` is the socket's (None or "" for a Unix socket, which is trusted by its file's rights only if it has an
-    address: it has none, so "" comes back). `forwarded_for` are the values of all `X-Forwarded-For` lines.
+    `peer` is the socket's; None or "" for a Unix socket, which has no address, so the result is "". `forwarded_for` are
+    the values of all `X-Forwarded-For` lines.
     """
     socket = _address(peer or "")
     if socket is None:

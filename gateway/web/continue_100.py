@@ -1,7 +1,7 @@
-"""When is a client that waits to be asked for its body (`Expect: 100-continue`) asked for it?
+"""Sends `100 Continue` to a client that waits for it before its body (`Expect: 100-continue`).
 
-Where the body is read, by whoever reads it: so never before the check of the request, and never when nobody takes it.
-aiohttp would ask before any middleware has seen the request, and answer other expectations in words of its own.
+A handler sends it where it reads the body: so never before the check of the request, and never for a body that it does
+not read. aiohttp would send it before any middleware, and answer other expectations in words of its own.
 """
 
 from collections.abc import Iterable
@@ -10,7 +10,7 @@ from aiohttp import HttpVersion11, hdrs, web
 
 
 async def wait(_request: web.Request) -> None:
-    """The `expect_handler` of a route: nobody is asked yet."""
+    """The `expect_handler` of a route: it sends nothing yet."""
 
 
 def asking_later(routes: Iterable[web.AbstractRouteDef]) -> list[web.AbstractRouteDef]:

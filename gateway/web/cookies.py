@@ -2,7 +2,7 @@
 
 Pure. With an https `public_url` our names begin with `__Host-Http-` (RFC 6265bis 4.1.3: Secure, Path=/, no Domain, set
 by a header only): no sibling host and no script can plant them where the browser knows that prefix, and other browsers
-take it for `__Host-`. By http they stand without prefix and `Secure`. A name of ours that occurs twice in one request
+take it for `__Host-`. By http they have neither prefix nor `Secure`. A name of ours that occurs twice in one request
 counts as none: one of the two was planted. The token cookie is output only: on the way in it is never evidence.
 """
 
@@ -40,7 +40,7 @@ class Cookie(Enum):
 
 @dataclass(frozen=True, slots=True)
 class TooLarge:
-    """The token does not fit into a cookie: `size` bytes. Delivery in a header goes on."""
+    """The token of `size` bytes does not fit into a cookie. The gateway still delivers it in a header."""
 
     name: str
     size: int
@@ -88,6 +88,11 @@ def read(cookie_headers: Iterable[str], name: str) -> str | None:
     return found[0] if len(found) == 1 else None
 
 
+def own_value(cookie_headers: Iterable[str], cookie: Cookie, tenant: Tenant) -> str | None:
+    """The value of one of the gateway's own cookies; None as for `read`."""
+    return read(cookie_headers, name_of(cookie, tenant))
+
+
 def session(tenant: Tenant, value: str) -> str:
     """The session cookie; it lives as long as the browser runs, the session's own limits are kept by the store."""
     return _own(tenant, Cookie.SESSION, value)
@@ -128,7 +133,7 @@ def token(tenant: Tenant, of: Session, now: float) -> str | TooLarge:
     name = tenant.token_cookie.name
     value = of.tokens.access
     if not _COOKIE_OCTETS.fullmatch(value):
-        raise ValueError("a token that cannot stand in a cookie")
+        raise ValueError("a token with characters that no cookie can hold")
     left = max(0, int(of.tokens.access_expires_at - now))
     whole = f"{name}={value}; Max-Age={left}; {_token_flags(tenant)}"
     return TooLarge(name, len(whole)) if len(whole) > MAX_COOKIE else whole
@@ -141,7 +146,7 @@ def forget_token(tenant: Tenant) -> str:
 
 def _own(tenant: Tenant, cookie: Cookie, value: str, seconds: int | None = None) -> str:
     if not _COOKIE_OCTETS.fullmatch(value):
-        raise ValueError(f"a value that cannot stand in the cookie {cookie.value}")
+        raise ValueError(f"a value with characters that no cookie can hold ({cookie.value})")
     life = "" if seconds is None else f"Max-Age={seconds}; "
     return f"{name_of(cookie, tenant)}={value}; {life}{_flags(tenant)}"
 

@@ -1,11 +1,11 @@
 """Checks that a form comes from one of our own pages, in the browser that got it, for the act it was made for.
 
 Two checks, both needed. The *token* names a browser (the tag of its login cookie) or a session, and an act, and is
-signed: every tab of a browser stays valid, nothing is kept, and the form of another browser or act is worth nothing.
-The *origin* is what the browser itself says about the page that posts.
+signed: every tab of a browser stays valid, nothing is stored, and the form of another browser or act is rejected.
+The *origin* is the browser's own statement about the page that posts.
 
-Neither proves who sends a form: a script of an app on the same origin can read a page of ours and submit its form (see
-`docs/security.md`). So whatever shows or changes a factor needs a proof in the form itself.
+Neither proves that the user sends a form: a script of an app on the same origin can read a page of ours and submit its
+form (see `docs/security.md`). So a form that shows or changes a factor contains a proof of its own.
 
 Tabs that a browser opens at once, before it has any cookie, each get a page and a cookie, and the last cookie stays.
 So the password page takes a form with the token of another cookie where the browser says that a page of ours posted it.
@@ -23,7 +23,7 @@ LOGIN, LOGOUT = "login", "logout"
 
 
 def account_act(kind: str, factor: str, version: int) -> tuple[str, ...]:
-    """The act of one button of the account page: what it does, to which factor, as the user's enrolments stood."""
+    """The act of one button of the account page: what it does, to which factor, at which version of the enrolments."""
     return ("account", kind, factor, str(version))
 
 

@@ -1,12 +1,10 @@
-"""How does anything that goes wrong become an answer?
+"""Answers with problems, and turns exceptions into them.
 
-The only place where an exception becomes a response. Every problem, whether a handler answers with it or an exception
-ends in it, is a page or JSON (by what the client accepts) that carries a short reference code; the log line with the
-same code tells the true cause, the answer never does.
+This is the only place where an exception becomes a response. Each problem is a page or JSON, by what the client
+accepts, and carries a short reference code. The log line with the same code has the true cause, the answer never has.
 """
 
-import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import structlog
@@ -16,17 +14,18 @@ from gateway.domain.errors import Conflict, GatewayError, Misconfigured, Refused
 from gateway.domain.ports import Clock, Random
 from gateway.domain.problem import Problem
 from gateway.rendering.problem_texts import ProblemView, problem_view
-from gateway.web import protections
+from gateway.web import security_headers
+from gateway.web.accept import weights
 from gateway.web.pages import Pages
 from gateway.web.request_context import REFERENCE, REQUEST_ID, TENANT
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 REFERENCE_LETTERS = "23456789ABCDEFGHJKLMNPQRSTUVWXYZ"
-"""32 letters that nobody confuses on the telephone: no 0, 1, I, O."""
+"""32 letters that no user confuses on the telephone: no 0, 1, I, O."""
 
-_MAX_ACCEPT = 2_000
-
+_JSON = ("application/json", "application/problem+json")
+_HTML = ("text/html", "application/xhtml+xml")
 _OF_STATUS = {
     404: Problem.NOT_FOUND,
     405: Problem.METHOD_NOT_ALLOWED,
@@ -42,29 +41,17 @@ def new_reference(random: Random) -> str:
 
 
 def wants_json(request: web.Request) -> bool:
-    """Whether the client is a program: it prefers JSON to HTML, or says nothing of HTML and sends or asks by script."""
-    json, html = _weights(request.headers.getall(hdrs.ACCEPT, []))
+    """Whether the client is a program: it prefers JSON to HTML, or names neither and sends JSON or asks by script."""
+    accepted = weights(request.headers.getall(hdrs.ACCEPT, []))
+    json, html = (max(accepted.get(name, 0.0) for name in names) for names in (_JSON, _HTML))
     if json or html:
         return json > html
     by_script = request.headers.get("X-Requested-With", "").lower() == "xmlhttprequest"
     return by_script or request.content_type == "application/json"
 
 
-def _weights(accept: Iterable[str]) -> tuple[float, float]:
-    """Return how much `Accept` (RFC 9110 12.5.1) wants JSON and HTML; only the first `_MAX_ACCEPT` characters count."""
-    json = html = 0.0
-    for item in ",".join(accept)[:_MAX_ACCEPT].lower().split(","):
-        kind, _, parameters = item.strip().partition(";")
-        weight = _weight(parameters)
-        if kind.strip() in ("application/json", "application/problem+json"):
-            json = max(json, weight)
-        elif kind.strip() in ("text/html", "application/xhtml+xml"):
-            html = max(html, weight)
-    return json, html
-
-
 class ErrorResponses:
-    """Answers with problems, and turns what handlers raise into them."""
+    """Answers with problems, and turns what handlers raise into problems."""
 
     def __init__(self, *, pages: Pages, clock: Clock, random: Random) -> None:
         self._pages = pages
@@ -73,11 +60,10 @@ class ErrorResponses:
         self._log = structlog.get_logger("web.failures")
 
     def reference(self, request: web.Request) -> str:
-        """The reference code of this request; made when it is first asked for."""
-        known = request.get(REFERENCE)
-        if known is None:
-            known = request[REFERENCE] = new_reference(self._random)
-        return known
+        """The reference code of this request; made by the first call."""
+        if REFERENCE not in request:
+            request[REFERENCE] = new_reference(self._random)
+        return request[REFERENCE]
 
     def respond(
         self,
@@ -91,10 +77,11 @@ class ErrorResponses:
         cause: str = "",
         as_json: bool = False,
     ) -> web.Response:
-        """The answer that says `problem`: a page, or `{"problem": {code, text, retry_after, reference}}`.
+        """Answer with `problem`: a page, or `{"problem": {code, text, retry_after, reference}}`.
 
-        `status` None is the problem's own; `until` (seconds since the epoch) is when the wait it names ends; `extra`
-        stands beside `problem` in the JSON; `cause` goes to the log only; `as_json` whatever `Accept` says.
+        `status` None is the problem's own. `until` (seconds since the epoch) is the end of the wait that it names.
+        `extra` is added beside `problem` in the JSON. `cause` is for the log only. `as_json`: JSON whatever the client
+        accepts.
         """
         reference = self.reference(request)
         language = self._pages.language(request)
@@ -107,39 +94,36 @@ class ErrorResponses:
         if not as_json and not wants_json(request):
             try:
                 return self._pages.render(request, "problem.html", {"problem": view}, answered, headers=headers)
-            except (
-                Exception
-            ) as error:  # the page that says what is wrong is itself wrong: words are better than nothing
+            except Exception as error:  # plain text is better than no answer
                 self._log.error("problem_page_failed", reference=reference, exc_info=error, **_of_request(request))
                 return _in_words(request, view, answered)
-        carried = {**protections.headers(request.get(TENANT)), "Content-Language": language.code}
+        carried = {**security_headers.headers(request.get(TENANT)), "Content-Language": language.code}
         if view.retry_after:
             carried["Retry-After"] = str(view.retry_after)
         body = {"problem": view.as_json(), **(extra or {})}
         return web.json_response(body, status=answered, headers={**carried, **(headers or {})})
 
-    @web.middleware
-    async def middleware(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Give the request its reference; answer what its handler raises."""
-        self.reference(request)
-        try:
-            return await handler(request)
-        except web.HTTPException as error:
-            return self._of_aiohttp(request, error)
-        except asyncio.CancelledError:
-            raise
-        except (ConnectionResetError, BrokenPipeError):
-            raise  # the client is gone: there is nobody to answer
-        except Exception as error:
-            return self.of_error(request, error)
-
     def of_error(self, request: web.Request, error: BaseException) -> web.StreamResponse:
-        """The answer to what a handler raised; logged with its cause."""
+        """Answer what a handler raised, and log its cause."""
+        if isinstance(error, web.HTTPException):
+            return self._of_aiohttp(request, error)
+        expected = isinstance(error, GatewayError)
+        getattr(self._log, "warning" if expected else "error")(
+            "request_failed",
+            error=type(error).__name__,
+            detail=str(error) if expected else "",
+            caused_by=type(error.__cause__).__name__ if error.__cause__ else "",
+            reference=self.reference(request),
+            **_of_request(request),
+            exc_info=None if expected else error,
+        )
+        if request.writer.output_size > 0:  # an answer that has begun is cut off, so that no client takes it for whole
+            if request.transport is not None:
+                request.transport.abort()
+            raise ConnectionResetError("the answer had begun when its handler failed")
         if isinstance(error, GatewayError):
-            self._tell(request, error, level="warning")
-            return self._answer(request, problem_of(error), str(error))
-        self._tell(request, error, level="error")
-        return self._answer(request, Problem.INTERNAL, type(error).__name__)
+            return self.respond(request, problem_of(error), cause=str(error))
+        return self.respond(request, Problem.INTERNAL, cause=type(error).__name__)
 
     def _of_aiohttp(self, request: web.Request, error: web.HTTPException) -> web.StreamResponse:
         if error.status < 400:
@@ -154,41 +138,20 @@ class ErrorResponses:
             cause=error.reason,
         )
 
-    def _answer(self, request: web.Request, problem: Problem, cause: str) -> web.StreamResponse:
-        if (
-            request.writer.output_size > 0
-        ):  # an answer has begun: it can only be cut off, so that nobody takes it for whole
-            if request.transport is not None:
-                request.transport.abort()
-            raise ConnectionResetError("the answer had begun when its handler failed")
-        return self.respond(request, problem, cause=cause)
-
-    def _tell(self, request: web.Request, error: BaseException, *, level: str) -> None:
-        """The true cause, with its traceback only where it is our own mistake."""
-        getattr(self._log, level)(
-            "request_failed",
-            error=type(error).__name__,
-            detail=str(error) if isinstance(error, GatewayError) else "",
-            caused_by=type(error.__cause__).__name__ if error.__cause__ else "",
-            reference=self.reference(request),
-            **_of_request(request),
-            exc_info=error if level == "error" else None,
-        )
-
 
 def _of_request(request: web.Request) -> dict[str, str]:
-    """What leads to the other lines of a request: this is told outside of its context of the log."""
+    """The names that lead to the other log lines of a request; these are written outside of its log context."""
     tenant, ident = request.get(TENANT), request.get(REQUEST_ID)
     return {**({"request_id": ident} if ident else {}), **({"tenant": tenant.id} if tenant else {})}
 
 
 def _in_words(request: web.Request, view: ProblemView, status: int) -> web.Response:
     text = "\n\n".join(part for part in (view.title, view.text, view.next, view.reference) if part)
-    return web.Response(text=text, status=status, headers=protections.headers(request.get(TENANT)))
+    return web.Response(text=text, status=status, headers=security_headers.headers(request.get(TENANT)))
 
 
 def problem_of(error: GatewayError) -> Problem:
-    """What a user is told of one of the four errors; `what` names the neighbour."""
+    """The problem that a user sees for one of the four errors; `what` names the dependency."""
     match error:
         case Unreachable(what="store"):
             return Problem.STORE_UNAVAILABLE
@@ -200,14 +163,3 @@ def problem_of(error: GatewayError) -> Problem:
             return Problem.OUT_OF_ORDER
         case _:
             return Problem.INTERNAL
-
-
-def _weight(parameters: str) -> float:
-    for parameter in parameters.split(";"):
-        name, _, value = parameter.strip().partition("=")
-        if name == "q":
-            try:
-                return float(value)
-            except ValueError:
-                return 0.0
-    return 1.0

@@ -1,18 +1,16 @@
-"""How does a page leave the gateway?
+"""Renders the gateway's own pages.
 
-Promises: every page has its own nonce and a Content-Security-Policy that allows nothing but the gateway's own style,
-script and picture files and the tenant's logo; is kept by no cache, framed by nobody, and gives no address away. The
-answer is in the language of the request, and the page says so.
+Each page has its own nonce and the headers of `security_headers.page_headers`. It is in the language of the request,
+and says so. Language and nonce are made when a page needs them: a proxied request has neither.
 """
 
 import base64
-import re
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlencode
 
-from aiohttp import web
+from aiohttp import hdrs, web
 from jinja2 import Environment
 from markupsafe import Markup
 
@@ -21,12 +19,18 @@ from gateway.domain.tenant import Branding, Tenant
 from gateway.rendering.colours import palette
 from gateway.rendering.languages import Language, Languages
 from gateway.rendering.step_view import StepView
+from gateway.web import cookies
 from gateway.web.assets import Assets
-from gateway.web.request_context import LANGUAGE, NONCE, REFERENCE, TENANT
+from gateway.web.request_context import LANGUAGE, REFERENCE, TENANT
+from gateway.web.security_headers import VARY, page_headers
 
-HSTS = "max-age=31536000"
-VARY = "Accept, Accept-Language, Cookie"
-_ORIGIN = re.compile(r"[A-Za-z0-9.\-\[\]:]+")
+
+def chosen_language(request: web.Request, languages: Languages) -> str:
+    """The code of the language of the answer: the user's choice, else the tenant's, else the browser's."""
+    choice = cookies.read(request.headers.getall(hdrs.COOKIE, []), cookies.LANGUAGE)
+    tenant = request.get(TENANT)
+    preferred = tenant.branding.language if tenant else ""
+    return languages.negotiate(choice, preferred, request.headers.get(hdrs.ACCEPT_LANGUAGE)).code
 
 
 class Pages:
@@ -42,13 +46,10 @@ class Pages:
         self._prefix = prefix
 
     def language(self, request: web.Request) -> Language:
-        """The language of the answer: what the request was found to want, else what its header asks for."""
-        if LANGUAGE in request:
-            return self.languages.get(request[LANGUAGE])
-        tenant = request.get(TENANT)
-        return self.languages.negotiate(
-            None, tenant.branding.language if tenant else "", request.headers.get("Accept-Language")
-        )
+        """The language of the answer; found out by the first call for a request."""
+        if LANGUAGE not in request:
+            request[LANGUAGE] = chosen_language(request, self.languages)
+        return self.languages.get(request[LANGUAGE])
 
     def render(
         self,
@@ -58,23 +59,20 @@ class Pages:
         status: int = 200,
         *,
         headers: Mapping[str, str] | None = None,
-        form_actions: tuple[str, ...] = (),
     ) -> web.Response:
-        """The page of `template`, with `context` over the names every page has (see `_names`).
+        """The page of `template`, with `context` over the names of every page (see `_names`).
 
-        `form_actions` are further origins a form of this page may end up at (a sign-on elsewhere). Raises
-        `jinja2.UndefinedError` for a name the template needs and nobody gave.
+        Raises `jinja2.UndefinedError` for a name that the template needs and `context` lacks.
         """
         tenant = request.get(TENANT)
         language = self.language(request)
         nonce = base64.b64encode(self._random.token_bytes(16)).decode()
-        request[NONCE] = nonce
         names = {**self._names(request, tenant, language, nonce, context.get("view")), **context}
-        # Of an app's own form we do not know what asking again would mean.
+        # The gateway does not know what it would mean to send the form of an app again.
         names["posted"] = request.method == "POST" and ("view" in context or "here" in context)
         problem = names["problem"]
         response_headers = {
-            **page_headers(tenant, nonce, form_actions),
+            **page_headers(tenant, nonce),
             "Content-Language": language.code,
             "Vary": VARY,
             **({"Retry-After": str(problem.retry_after)} if problem and problem.retry_after else {}),
@@ -91,7 +89,7 @@ class Pages:
     def _names(
         self, request: web.Request, tenant: Tenant | None, language: Language, nonce: str, view: StepView | None
     ) -> dict[str, Any]:
-        """What every template may use."""
+        """The names that every template may use."""
         branding: Branding | None = tenant.branding if tenant else None
         return {
             "tenant": branding,
@@ -118,45 +116,7 @@ class Pages:
         return Markup('<script type="module" nonce="{}">\n{}</script>').format(nonce, code)
 
     def _here(self, request: web.Request, view: StepView | None) -> str:
-        """Where a change of language comes back to: the step shown, else the page asked for, never a bare POST."""
+        """The page after a change of language: the step shown, else the page asked for, never the answer to a POST."""
         if view is not None:
             return f"{self._prefix}login/{view.step}?{urlencode({'to': view.to})}"
         return request.path_qs if request.method in ("GET", "HEAD") else self._prefix + "login"
-
-
-def page_headers(tenant: Tenant | None, nonce: str, form_actions: tuple[str, ...] = ()) -> dict[str, str]:
-    """The headers that protect a page (security table, D)."""
-    headers = {
-        "Content-Security-Policy": _policy(_logo_origin(tenant), nonce, form_actions),
-        "Cache-Control": "no-store",
-        "Referrer-Policy": "same-origin",
-        "X-Content-Type-Options": "nosniff",
-        "X-Frame-Options": "DENY",
-        "Cross-Origin-Opener-Policy": "same-origin",
-        "Cross-Origin-Resource-Policy": "same-origin",
-        "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
-    }
-    if tenant is not None and tenant.secure:
-        headers["Strict-Transport-Security"] = HSTS
-    return headers
-
-
-def _policy(logo_origin: str, nonce: str, form_actions: tuple[str, ...]) -> str:
-    return "; ".join(
-        (
-            "default-src 'none'",
-            f"script-src 'nonce-{nonce}'",
-            f"style-src 'self' 'nonce-{nonce}'",
-            " ".join(("img-src 'self'", logo_origin)).strip(),
-            "connect-src 'self'",
-            " ".join(("form-action 'self'", *form_actions)),
-            "base-uri 'none'",
-            "frame-ancestors 'none'",
-        )
-    )
-
-
-def _logo_origin(tenant: Tenant | None) -> str:
-    """The origin of the tenant's logo; nothing for one of our own, or for what could end the directive."""
-    url = urlsplit(tenant.branding.logo if tenant else "")
-    return f"{url.scheme}://{url.netloc}" if url.scheme in ("https", "http") and _ORIGIN.fullmatch(url.netloc) else ""

@@ -1,18 +1,16 @@
-"""What does the gateway know of the request it is answering?
+"""Typed keys for what the gateway knows of a request.
 
-Typed keys, written once by the outermost middleware (`web.failures` reads them for the error page too) and read by
-every handler.
+`web.middleware` writes each of them once, before a handler runs. Only `LANGUAGE` waits until a page needs it.
 """
-
-from collections.abc import Callable
 
 from aiohttp import web
 
 from gateway.domain.configuration import Configuration
 from gateway.domain.tenant import Tenant
+from gateway.web.request_check import Checked
 
-CONFIGURATION_SOURCE: web.AppKey[Callable[[], Configuration]] = web.AppKey("configuration_source")
-"""Gives the configuration in force now; called once per request."""
+CHECKED = web.RequestKey("checked", Checked)
+"""The request in its one reading."""
 
 CONFIGURATION = web.RequestKey("configuration", Configuration)
 TENANT = web.RequestKey("tenant", Tenant)
@@ -21,10 +19,7 @@ CLIENT_ADDRESS = web.RequestKey("client_address", str)
 
 REQUEST_ID = web.RequestKey("request_id", str)
 REFERENCE = web.RequestKey("reference", str)
-"""The short code on problem pages, in JSON, mails, log and audit (GW-30)."""
+"""The short code on problem pages, in JSON, mails, log and audit."""
 
 LANGUAGE = web.RequestKey("language", str)
 """The language of the answer, one of the offered ones."""
-
-NONCE = web.RequestKey("nonce", str)
-"""The CSP nonce of the page."""

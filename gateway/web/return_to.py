@@ -1,8 +1,8 @@
-"""Where does a browser go after a login?
+"""Checks the target of a browser after a login.
 
-Pure. Only to a path of the tenant's own origin: a target is taken only if every reader of URLs (RFC 3986 and the
-browsers' WHATWG rules, which ignore tabs and line breaks and take `\\` for `/`) sees a path in it; anything else is
-the tenant's home, never an error.
+Pure. The target is a path of the tenant's own origin. It is accepted only if every reader of URLs (RFC 3986 and the
+browsers' WHATWG rules, which ignore tabs and line breaks and take `\\` for `/`) sees a path in it. For all others the
+target is the tenant's home, never an error.
 """
 
 import re

@@ -1,6 +1,6 @@
-"""What is this browser called, for a mail or a list of sessions?
+"""Names a browser for a mail or a list of sessions.
 
-Pure. A word for the program and one for the system, of what the browser says of itself; never a decision.
+Pure. The name has a word for the program and one for the system, by the browser's `User-Agent`. No decision uses it.
 """
 
 _PROGRAMS = (

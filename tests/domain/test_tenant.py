@@ -23,7 +23,17 @@ def test_without_a_list_every_address_may_be_trusted() -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "route"), [("/a", "/a"), ("/a/b/c", "/a/b"), ("/ab", None), ("/a/bc", "/a"), ("/other", None)]
+    ("path", "route"),
+    [
+        ("/a", "/a"),
+        ("/a/b/c", "/a/b"),
+        ("/ab", None),
+        ("/a/bc", "/a"),
+        ("/other", None),
+        ("/%61/%62/c", "/a/b"),
+        ("/a%2fb", None),
+        ("/a/%ff", "/a"),
+    ],
 )
 def test_a_path_belongs_to_the_longest_prefix_of_whole_segments(path: str, route: str | None) -> None:
     found = tenant(routes=(Route("/a", "http://one"), Route("/a/b", "http://two"))).route_of(path)

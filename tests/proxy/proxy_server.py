@@ -5,26 +5,25 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from ipaddress import ip_network
-from typing import Any
+from typing import Any, cast
 
 import structlog
 from aiohttp import web
 
-from gateway.domain.configuration import Address, Configuration, GatewaySettings, StoreSettings
-from gateway.domain.secret import Secret
 from gateway.domain.session import Session
 from gateway.domain.tasks import BackgroundTasks
 from gateway.domain.tenant import Route, Tenant, Timeouts
+from gateway.observe.audit import Audit
 from gateway.proxy.connection_limits import ConnectionLimits, Runner
-from gateway.proxy.handler import ProxyHandler, request_check_middleware, server_options
+from gateway.proxy.handler import ProxyHandler, server_options
 from gateway.proxy.headers import HeaderFields
-from gateway.proxy.request_check import Checked, InvalidRequest, RequestHead, check
 from gateway.proxy.upstream_pool import UpstreamPool
+from gateway.sessions.sessions import Sessions
 from gateway.web import cookies
-from gateway.web.request_context import CONFIGURATION_SOURCE
+from gateway.web.request_check import Checked, InvalidRequest, RequestHead, check
 from tests.clock import FakeClock
 from tests.ports import free_port
-from tests.web.own_pages import failures
+from tests.web.own_pages import application, configuration, failures
 from tests.web.sample import session as sample_session
 from tests.web.sample import tenant as sample_tenant
 
@@ -200,19 +199,8 @@ async def gateway(
     known = session()
     sessions.known["tag.secret"] = known
     first = tenants[0]
-    configuration = Configuration(
-        gateway=GatewaySettings(
-            listen=Address("127.0.0.1", 0),
-            operations=Address("127.0.0.1", 0),
-            store=StoreSettings(Secret("memory://")),
-            trusted_proxies=tuple(ip_network(text) for text in trusted),
-        ),
-        tenants=tenants,
-    )
-    answers = failures()
-
-    app = web.Application(middlewares=[request_check_middleware(answers.respond), answers.middleware])
-    app[CONFIGURATION_SOURCE] = lambda: configuration
+    networks = tuple(ip_network(text) for text in trusted)
+    app = application(configuration(*tenants, trusted=networks))
 
     async def own_page(request: web.Request) -> web.Response:
         return web.Response(text="own page")
@@ -220,16 +208,15 @@ async def gateway(
     app.router.add_get("/-/login", own_page)
     app.add_routes(routes)
     ProxyHandler(
-        sessions=sessions,
-        streams=sessions,
-        respond=answers.respond,
+        sessions=cast(Sessions, sessions),
+        errors=failures(),
+        audit=Audit(clock),
         clock=clock,
         pool=pool,
         tasks=BackgroundTasks(),
         websockets_per_session=sockets,
     ).add_to(app)
     options = server_options() | {"keepalive_timeout": keep_alive}
-    networks = configuration.gateway.trusted_proxies
     runner = Runner(app, trusted=lambda: networks, limits=limits, shutdown_timeout=1, **options)
     await runner.setup()
     port = free_port()

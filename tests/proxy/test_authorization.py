@@ -10,15 +10,17 @@ from gateway.proxy.authorization import (
     Decision,
     Deny,
     Forward,
+    RedirectHome,
     RedirectToSignIn,
     RedirectToStepUp,
+    UnregisterWorker,
     authorize,
     is_navigation,
 )
-from gateway.proxy.request_check import Checked
 from gateway.proxy.routing import find
+from gateway.web.request_check import Checked
 from tests.proxy.proxy_server import checked, session, tenant
-from tests.proxy.test_request_check import HANDSHAKE
+from tests.web.test_request_check import HANDSHAKE
 
 FRIEND = "https://friend.example"
 TENANT = tenant(
@@ -216,3 +218,27 @@ def test_a_public_path_is_public_for_reading_only(method: str) -> None:
 )
 def test_a_public_path_is_public_in_no_other_spelling(target: str) -> None:
     assert isinstance(of(checked(target)), RedirectToSignIn)
+
+
+@pytest.mark.parametrize(
+    ("target", "fields", "decision"),
+    [
+        ("/", (), RedirectHome(TENANT.home)),
+        ("/", (("Sec-Fetch-Mode", "cors"),), Deny(Problem.NOT_FOUND)),
+        ("/nothing", (), Deny(Problem.NOT_FOUND)),
+        ("/unified-admin//x", (), Deny(Problem.BAD_REQUEST)),
+        ("/unified-admin/keycloakLogin", (), Deny(Problem.SIGN_IN_HERE)),
+    ],
+)
+def test_where_no_app_is_a_user_is_led_home_and_all_else_is_denied(
+    target: str, fields: tuple[tuple[str, str], ...], decision: Decision
+) -> None:
+    assert of(checked(target, *fields), session()) == decision
+
+
+def test_a_worker_script_that_the_app_may_not_answer_is_replaced() -> None:
+    update = ("Service-Worker", "script")
+    route = TENANT.routes[0]
+    assert of(checked("/unified-admin/sw.js", update)) == UnregisterWorker("no session", route)
+    assert of(checked("/nothing/sw.js", update)) == UnregisterWorker("not-found", None)
+    assert isinstance(of(checked("/unified-admin/sw.js", update), session()), Forward)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from gateway.proxy.request_framing import RequestFraming
+from gateway.proxy.request_framing import FramingState, RequestFraming
 
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 PUT = b"PUT / HTTP/1.1\r\nHost: a\r\ncontent-LENGTH: \t5 \r\n\r\nhello"
@@ -19,7 +19,7 @@ def divided(stream: bytes, step: int, most: int = 1000) -> list[bytes]:
         inbound.add(stream[at : at + step])
         while part := inbound.take():
             found[-1] += part
-            if inbound.whole:
+            if inbound.state is FramingState.WHOLE:
                 inbound.go_on()
                 found.append(b"")
     return found[:-1] if not found[-1] else found

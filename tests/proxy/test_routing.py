@@ -6,9 +6,10 @@ from urllib.parse import quote
 import pytest
 from hypothesis import strategies as st
 
+from gateway.domain.problem import Problem
 from gateway.domain.tenant import Route, Tenant
-from gateway.proxy.request_check import InvalidRequest, check
-from gateway.proxy.routing import BlockedEndpoint, InvalidPath, NoRoute, RouteMatch, find, upstream_target
+from gateway.proxy.routing import RouteMatch, find, upstream_target
+from gateway.web.request_check import InvalidRequest, check
 from tests.properties import Reached, nearly, property_test
 from tests.proxy.proxy_server import checked, head, tenant
 
@@ -20,7 +21,7 @@ def routes(*paths: str, strip: bool = False, to: str = APP) -> Tenant:
     return tenant(routes=tuple(Route(path, to, strip_prefix=strip) for path in paths))
 
 
-def found(target: str, site: Tenant) -> RouteMatch | BlockedEndpoint | NoRoute | InvalidPath:
+def found(target: str, site: Tenant) -> RouteMatch | Problem:
     """Where `target` goes."""
     return find(checked(target), site, "/-/")
 
@@ -47,13 +48,13 @@ def test_the_longest_prefix_wins_in_any_order() -> None:
 
 @pytest.mark.parametrize("target", ["/-/x", "/-", "/-/", "/%2d/x", "/%252d/x", "/-;x/y"])
 def test_no_route_covers_the_gateways_own_prefix(target: str) -> None:
-    assert found(target, routes("")) == NoRoute()
+    assert found(target, routes("")) == Problem.NOT_FOUND
 
 
 @pytest.mark.parametrize("target", ["/app//x", "/app/a%2fb", "/app/a%252Fb"])
 def test_odd_slashes_need_a_route_that_takes_them(target: str) -> None:
     strict, lenient = routes("/app"), tenant(routes=(Route("/app", APP, allow_encoded_slash=True),))
-    assert found(target, strict) == InvalidPath()
+    assert found(target, strict) == Problem.BAD_REQUEST
     assert isinstance(found(target, lenient), RouteMatch)
 
 
@@ -177,15 +178,15 @@ def test_the_apps_own_sign_in_endpoints_are_blocked_in_every_spelling(blocked: s
     for spelling in spellings(blocked):
         for method in ("GET", "POST", "PUT", "OPTIONS"):
             request = check(head(spelling, method=method))
-            assert isinstance(request, InvalidRequest) or find(request, site, "/-/") == BlockedEndpoint(), spelling
+            assert isinstance(request, InvalidRequest) or find(request, site, "/-/") == Problem.SIGN_IN_HERE, spelling
 
 
 @pytest.mark.row("NX-05")
 @pytest.mark.parametrize("path", ["/x", "/x/y"])
 def test_an_endpoint_is_blocked_where_the_route_or_its_base_completes_it(path: str) -> None:
     split = tenant(routes=(Route("/x", f"{APP}/agent", strip_prefix=True), Route("/agent", APP, strip_prefix=True)))
-    assert found("/x/login", split) == BlockedEndpoint()
-    assert found("/agent/login", split) == BlockedEndpoint()
+    assert found("/x/login", split) == Problem.SIGN_IN_HERE
+    assert found("/agent/login", split) == Problem.SIGN_IN_HERE
     assert isinstance(found(path, split), RouteMatch)
 
 

@@ -190,9 +190,7 @@ async def test_a_session_that_ends_during_its_renewal_stays_ended(harness: Sessi
     assert await harness.two.sessions.current(TENANT, cookie) is None
 
 
-async def test_a_renewal_overtaken_after_its_lock_expired_keeps_the_session(
-    shared: Store, clock: FakeClock
-) -> None:
+async def test_a_renewal_overtaken_after_its_lock_expired_keeps_the_session(shared: Store, clock: FakeClock) -> None:
     harness = SessionHarness(shared, clock)
     _, cookie = await harness.open()
     clock.advance(310)

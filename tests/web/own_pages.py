@@ -1,36 +1,61 @@
-"""The pages and failures of a running gateway, for tests that need an application around them."""
+"""The pages, errors and middleware of a running gateway, for tests that need an application around them."""
 
+from collections.abc import Callable
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
+from typing import Any, cast
 
 from aiohttp import web
-from aiohttp.typedefs import Middleware
 
+from gateway.crypto.sealing import Key, KeyRing
+from gateway.crypto.signing import Signer
+from gateway.domain.configuration import Address, Configuration, GatewaySettings, StoreSettings
+from gateway.domain.secret import Secret
 from gateway.domain.tenant import Tenant
+from gateway.observe.audit import Audit
 from gateway.rendering.data_root import data_root
 from gateway.rendering.languages import load_languages
 from gateway.rendering.templates import build_environment
 from gateway.web.assets import Assets
-from gateway.web.error_responses import ErrorResponses, Handler
+from gateway.web.csrf import PURPOSE, Csrf
+from gateway.web.endpoint import Endpoints
+from gateway.web.error_responses import ErrorResponses
+from gateway.web.middleware import RequestMiddleware
 from gateway.web.pages import Pages
-from gateway.web.request_context import TENANT
 from tests.clock import FakeClock, SeededRandom
 
 ROOT: Path = data_root()
 
 
+def pages() -> Pages:
+    """Pages over the real templates, in English."""
+    languages = load_languages(ROOT / "locales", ["en"])
+    return Pages(build_environment(ROOT), languages, Assets(ROOT / "static"), SeededRandom())
+
+
 def failures() -> ErrorResponses:
     """Failures over the real templates, with a clock that stands still."""
-    languages = load_languages(ROOT / "locales", ["en"])
-    pages = Pages(build_environment(ROOT), languages, Assets(ROOT / "static"), SeededRandom())
-    return ErrorResponses(pages=pages, clock=FakeClock(), random=SeededRandom())
+    return ErrorResponses(pages=pages(), clock=FakeClock(), random=SeededRandom())
 
 
-def of_tenant(tenant: Tenant) -> Middleware:
-    """A middleware that says every request is `tenant`'s."""
+def configuration(*tenants: Tenant, trusted: tuple[IPv4Network | IPv6Network, ...] = ()) -> Configuration:
+    """The configuration of a gateway for `tenants`, in memory and on loopback."""
+    gateway = GatewaySettings(
+        listen=Address("127.0.0.1", 0),
+        operations=Address("127.0.0.1", 0),
+        store=StoreSettings(Secret("memory://")),
+        trusted_proxies=trusted,
+    )
+    return Configuration(gateway=gateway, tenants=tenants)
 
-    @web.middleware
-    async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
-        request[TENANT] = tenant
-        return await handler(request)
 
-    return middleware
+def application(of: Configuration) -> web.Application:
+    """An application with the gateway's middleware, and without routes."""
+    middleware = RequestMiddleware(lambda: of, failures(), pages(), SeededRandom())
+    return web.Application(middlewares=[middleware.handle])
+
+
+def endpoints(sessions: object = None, tell: Callable[[str], None] | None = None) -> Endpoints:
+    """The form of own endpoints below `/-/`; `sessions` for those that need one, `tell` gets the lines of the audit."""
+    csrf = Csrf(Signer(KeyRing((Key("00000001", b"k" * 32),)), PURPOSE))
+    return Endpoints("/-/", failures(), pages(), cast(Any, sessions), csrf, Audit(FakeClock(), tell=tell))

@@ -16,7 +16,8 @@ from gateway.web.error_responses import REFERENCE_LETTERS, new_reference, wants_
 from gateway.web.pages import Pages
 from gateway.web.request_context import REQUEST_ID
 from tests.clock import START, SeededRandom
-from tests.web.own_pages import failures, of_tenant
+from tests.web import own_pages
+from tests.web.own_pages import configuration, failures
 from tests.web.sample import tenant
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -31,7 +32,7 @@ def _plain_logs() -> None:
 
 def application(handler: Handler) -> web.Application:
     """An application with one page, whose failures are answered."""
-    app = web.Application(middlewares=[failures().middleware, of_tenant(tenant())])
+    app = own_pages.application(configuration(tenant(public_url="http://127.0.0.1:8080")))
     app.router.add_get("/page", handler)
     app.router.add_post("/page", handler)
     return app
@@ -226,8 +227,8 @@ async def test_a_person_gets_a_page_with_help_and_no_traceback() -> None:
 
 
 def test_the_middleware_is_one_for_the_whole_application() -> None:
-    made: Any = failures().middleware
-    assert made.__middleware_version__ == 1
+    made: Any = own_pages.application(configuration(tenant())).middlewares
+    assert [one.__middleware_version__ for one in made] == [1]
 
 
 async def test_a_page_that_cannot_be_rendered_still_ends_in_an_answer_with_the_reference(

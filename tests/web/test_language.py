@@ -1,24 +1,25 @@
 """Which language a browser chose, and how it chooses another."""
 
 import pytest
-from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer, make_mocked_request
 
 from gateway.domain.tenant import Branding
 from gateway.rendering.languages import available, load_languages
-from gateway.web.language import LanguageChoice, chosen
-from tests.web.own_pages import ROOT, failures, of_tenant
+from gateway.web.language import LanguageChoice
+from gateway.web.pages import chosen_language
+from gateway.web.request_context import TENANT
+from tests.web.own_pages import ROOT, application, configuration, endpoints
 from tests.web.sample import tenant
 
-TENANT = tenant(public_url="http://localhost:8080")
+SITE = tenant(public_url="http://127.0.0.1:8080")
 OWN = {"Sec-Fetch-Site": "same-origin"}
 LANGUAGES = load_languages(ROOT / "locales", ["en", *(c for c in available(ROOT / "locales") if c != "en")])
 
 
 async def choose(fields: dict[str, str], headers: dict[str, str]) -> tuple[int, str, str]:
     """Status, place and cookie of one choice."""
-    app = web.Application(middlewares=[of_tenant(TENANT)])
-    app.router.add_post("/-/language", LanguageChoice(languages=LANGUAGES, failures=failures()).post)
+    app = application(configuration(SITE))
+    app.add_routes(LanguageChoice(LANGUAGES).routes(endpoints()))
     async with (
         TestClient(TestServer(app)) as client,
         client.post("/-/language", data=fields, headers=headers, allow_redirects=False) as response,
@@ -35,7 +36,7 @@ async def test_a_choice_is_kept_in_a_cookie_and_leads_back_to_the_page_it_was_ma
 
 @pytest.mark.parametrize("to", ["//evil.example", "https://evil.example", "", "/\\evil.example"])
 async def test_a_choice_never_leads_off_the_origin(to: str) -> None:
-    assert (await choose({"language": "en", "to": to}, OWN))[:2] == (303, TENANT.home)
+    assert (await choose({"language": "en", "to": to}, OWN))[:2] == (303, SITE.home)
 
 
 async def test_a_language_that_is_not_offered_is_bad_input() -> None:
@@ -59,4 +60,5 @@ async def test_another_site_chooses_nothing() -> None:
 )
 def test_the_order_is_choice_tenant_browser(cookie: str, of_tenant_: str, accept: str, found: str) -> None:
     request = make_mocked_request("GET", "/", headers={"Cookie": cookie, "Accept-Language": accept})
-    assert chosen(request, LANGUAGES, tenant(branding=Branding("x", language=of_tenant_))) == found
+    request[TENANT] = tenant(branding=Branding("x", language=of_tenant_))
+    assert chosen_language(request, LANGUAGES) == found

@@ -7,7 +7,7 @@ import pytest
 from gateway.domain.problem import Problem
 from gateway.domain.tenant import Branding
 from gateway.rendering.problem_texts import problem_view
-from gateway.web.pages import page_headers
+from gateway.web.security_headers import page_headers
 from tests.rendering import states
 
 PAGES = states.pages()
@@ -75,17 +75,6 @@ def test_a_secure_tenant_is_kept_on_https_and_another_not() -> None:
 def test_the_logo_is_the_only_picture_from_elsewhere(logo: str, sources: str) -> None:
     tenant = states.tenant(Branding(name="A", logo=logo))
     assert directives(page_headers(tenant, "n")["Content-Security-Policy"])["img-src"] == sources
-
-
-def test_a_form_may_end_elsewhere_only_where_it_is_said() -> None:
-    response = PAGES.render(
-        states.request(of=states.tenant()),
-        "problem.html",
-        {"problem": PROBLEM},
-        form_actions=("https://login.example.com",),
-    )
-    policy = directives(response.headers["Content-Security-Policy"])
-    assert policy["form-action"] == "'self' https://login.example.com"
 
 
 def test_a_wait_is_in_the_header_too() -> None:

@@ -7,7 +7,7 @@ gateway's own pages, are errors.
 from dataclasses import replace
 
 from gateway.domain.channel import TlsSettings
-from gateway.domain.tenant import Route, longest_prefix
+from gateway.domain.tenant import Route, decoded_segments, longest_match
 from gateway.settings.files.gateway_section import GatewaySection
 from gateway.settings.source.diagnostics import Diagnostics
 from gateway.settings.source.resolve import Resolver
@@ -42,14 +42,14 @@ def build_routes(
     for index, path in enumerate(section.public_paths):
         if path.startswith(prefix):
             report.error(("gateway", "public_paths", index), f"lies in the gateway's own pages ({prefix})")
-        elif routes and longest_prefix(routes, path) is None:
+        elif routes and longest_match(routes, decoded_segments(path)) is None:
             report.error(("gateway", "public_paths", index), "is on no route")
     return tuple(routes)
 
 
 def check_home(home: str, routes: tuple[Route, ...], report: Diagnostics) -> str:
     """Reports a `home` that is on no route."""
-    if routes and longest_prefix(routes, home) is None:
+    if routes and longest_match(routes, decoded_segments(home)) is None:
         paths = ", ".join(route.path or "/" for route in routes)
         report.error(("gateway", "home"), f"{home} is on no route; routes: {paths}")
     return home

@@ -3,7 +3,7 @@
 import pytest
 
 from gateway.domain.problem import Problem
-from gateway.proxy.request_check import Checked, InvalidRequest, RequestHead, check, fully_decoded
+from gateway.web.request_check import Checked, InvalidRequest, RequestHead, check, fully_decoded
 from tests.proxy.proxy_server import HOST, checked, head
 
 KEY = ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ==")

@@ -1,8 +1,7 @@
-"""Protects the gateway's own answers, and reads its forms.
+"""Reads the forms of the gateway's own pages.
 
-Every own answer carries `headers`; every own form is read by `read_fields`, which takes at most 20 KiB of
-`application/x-www-form-urlencoded` or JSON, uncompressed, and gives a flat mapping of text to text without control
-characters. Anything else is a value that says why, never an exception.
+`read_fields` takes at most 20 KiB of `application/x-www-form-urlencoded` or JSON, uncompressed, and returns a flat
+mapping of text to text without control characters. For anything else it returns a reason, never an exception.
 """
 
 import json
@@ -14,7 +13,6 @@ from urllib.parse import parse_qsl
 from aiohttp import web
 
 from gateway.domain.problem import Problem
-from gateway.domain.tenant import Tenant
 from gateway.web import continue_100
 
 MAX_BODY = 20 * 1024
@@ -25,8 +23,10 @@ FormFields = Mapping[str, str]
 
 @dataclass(frozen=True, slots=True)
 class InvalidForm:
-    """A body that is no form of ours; `detail` is for the log and names no value, `to` is its field of that name where
-    one could be read (still to be checked)."""
+    """The reason why a body is not one of our forms.
+
+    `detail` is for the log and names no value. `to` is the field of that name, unchecked, where it could be read.
+    """
 
     problem: Problem
     status: int
@@ -34,34 +34,8 @@ class InvalidForm:
     to: str | None = None
 
 
-def headers(tenant: Tenant | None) -> dict[str, str]:
-    """The security headers of an own answer that is not a page (`web.pages` adds a page's own policy)."""
-    wanted = {
-        "Cache-Control": "no-store",
-        "X-Content-Type-Options": "nosniff",
-        "Referrer-Policy": "same-origin",
-        "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
-        "Cross-Origin-Opener-Policy": "same-origin",
-        "Cross-Origin-Resource-Policy": "same-origin",
-        "Vary": "Accept, Accept-Language, Cookie",
-    }
-    if tenant is not None and tenant.secure:
-        wanted["Strict-Transport-Security"] = "max-age=31536000"
-    return wanted
-
-
-def clear_site_data(tenant: Tenant) -> str:
-    """The value of `Clear-Site-Data` for an answer after which another user may sit at this browser (W3C Clear Site
-    Data). It takes pages of the apps from the cache, and what the apps store where the tenant says so.
-
-    Cookies are not named: the gateway deletes its own one by one, and keeps those of the browser. Browsers obey it by
-    https and on loopback names only.
-    """
-    return '"cache", "storage"' if tenant.clear_storage_at_sign_out else '"cache"'
-
-
 async def read_fields(request: web.Request) -> FormFields | InvalidForm:
-    """The fields of an own form. JSON takes text, true, false (as "true", "false") and null (as absent)."""
+    """Read the fields of an own form. In JSON, true and false are the texts "true" and "false", null is absent."""
     if request.headers.get("Content-Encoding", "identity").strip().lower() != "identity":
         return InvalidForm(Problem.BAD_REQUEST, 415, "a compressed body")
     charset = (request.charset or "utf-8").lower()
@@ -126,7 +100,7 @@ def _json(body: bytes) -> dict[str, str] | InvalidForm:
 
 
 class _Pairs(list[tuple[str, object]]):
-    """A JSON object before its names were made unique."""
+    """A JSON object whose names may occur twice."""
 
 
 def _once(pairs: list[tuple[str, str]]) -> dict[str, str] | InvalidForm:

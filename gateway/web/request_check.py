@@ -1,8 +1,8 @@
-"""Is this a request that every party would read in the same way?
+"""Checks that every party reads a request in the same way.
 
-Pure. The first thing that happens to every request, the gateway's own pages included. What passes is canonical: one
-host, one path, one framing; what could be read in two ways is refused, so that the path that was decided on is, byte
-for byte, the path that an app receives. aiohttp's parser is not this gate: 28 of 97 odd requests passed it.
+Pure. It is the first check of every request, those for the gateway's own pages included. A request that passes has one
+host, one path and one framing. A request that can be read in two ways is rejected, so that an app receives, byte for
+byte, the path that the gateway decided on. aiohttp's parser does not ensure this: 28 of 97 odd requests passed it.
 """
 
 import re
@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from urllib.parse import unquote_to_bytes
 
 from gateway.domain.problem import Problem
+from gateway.domain.tenant import decoded_segments
 
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 MAX_TARGET = 8192
@@ -54,7 +55,7 @@ _SINGLE = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class RequestHead:
-    """A request line and header fields as they came; text is Latin-1, one character a byte."""
+    """A request line and header fields as they were sent; text is Latin-1, one character a byte."""
 
     method: str
     target: str
@@ -64,7 +65,7 @@ class RequestHead:
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """A request that means one thing.
+    """A request with one reading.
 
     `path` is as sent; `segments` are its decoded segments after the first slash (`/a/b/` → `a`, `b`, ""). `host` is
     lower case without a port. `headers` keep order and spelling of names. `odd_slashes`: the path holds `//` or
@@ -99,7 +100,7 @@ class Checked:
 
 @dataclass(frozen=True, slots=True)
 class InvalidRequest:
-    """Why a request is answered without looking further; the connection closes after it."""
+    """The reason to reject a request; the connection closes after the answer."""
 
     problem: Problem
     status: int
@@ -108,20 +109,8 @@ class InvalidRequest:
 _BAD = InvalidRequest(Problem.BAD_REQUEST, 400)
 
 
-@dataclass(frozen=True, slots=True)
-class _Path:
-    segments: tuple[str, ...]
-    odd_slashes: bool
-
-
-@dataclass(frozen=True, slots=True)
-class _Framing:
-    length: int | None
-    chunked: bool
-
-
 def check(head: RequestHead) -> Checked | InvalidRequest:
-    """`head` as the one thing it means, or the refusal."""
+    """Return `head` in its one reading, or the reason to reject it."""
     if head.version not in ((1, 0), (1, 1)):
         return _BAD
     if head.method not in METHODS:
@@ -134,6 +123,7 @@ def check(head: RequestHead) -> Checked | InvalidRequest:
     path = _check_path(raw_path)
     if isinstance(path, InvalidRequest):
         return path
+    segments, odd_slashes = path
     refusal = _check_sizes(head.headers) or _check_fields(head.headers)
     if refusal:
         return refusal
@@ -144,24 +134,25 @@ def check(head: RequestHead) -> Checked | InvalidRequest:
     framing = _check_framing(head.version, fields)
     if isinstance(framing, InvalidRequest):
         return framing
+    length, chunked = framing
     expect = fields.get("expect")
     if expect is not None and expect.lower() != "100-continue":
         return InvalidRequest(Problem.BAD_REQUEST, 417)
     upgrade = _wants_websocket(head.headers)
-    if upgrade and not _is_websocket_handshake(head, fields, framing):
+    if upgrade and (chunked or length or not _is_websocket_handshake(head, fields)):
         return _BAD
     return Checked(
         method=head.method,
         path=raw_path,
         query=query if mark else None,
-        segments=path.segments,
+        segments=segments,
         host=host,
         headers=head.headers,
         version=head.version,
-        length=framing.length,
-        chunked=framing.chunked,
+        length=length,
+        chunked=chunked,
         upgrade=upgrade,
-        odd_slashes=path.odd_slashes,
+        odd_slashes=odd_slashes,
     )
 
 
@@ -180,8 +171,8 @@ def fully_decoded(text: str) -> str | None:
     return None
 
 
-def _check_path(path: str) -> _Path | InvalidRequest:
-    """Every reading of the path that some server is known for must be the same path."""
+def _check_path(path: str) -> tuple[tuple[str, ...], bool] | InvalidRequest:
+    """Return segments and `odd_slashes`, if the path is the same in every reading that some server is known for."""
     if _BAD_PERCENT.search(path):
         return _BAD
     text = fully_decoded(path)
@@ -193,11 +184,10 @@ def _check_path(path: str) -> _Path | InvalidRequest:
     if any(segment.partition(";")[0].strip() in (".", "..") for segment in text.split("/")):
         return _BAD
     if path.startswith("//"):
-        return _BAD  # another host to many a reader
-    parts = path.split("/")[1:]
-    segments = tuple(unquote_to_bytes(part).decode("utf-8") for part in parts)
-    odd = "//" in path or len(text.split("/")) - 1 != len(parts)
-    return _Path(segments, odd)
+        return _BAD  # many readers see another host
+    segments = decoded_segments(path)
+    odd = "//" in path or text.count("/") != len(segments)
+    return segments, odd
 
 
 def _check_sizes(headers: tuple[tuple[str, str], ...]) -> InvalidRequest | None:
@@ -219,7 +209,7 @@ def _check_fields(headers: tuple[tuple[str, str], ...]) -> InvalidRequest | None
     seen: set[str] = set()
     for name, value in headers:
         key = name.lower()
-        # CGI-like servers read "_", "." and "-" as one: a name that could stand for another is refused
+        # CGI-like servers read "_", "." and "-" as one: a name that could be read as another is rejected
         if not _TOKEN.fullmatch(name) or "_" in name or "." in name:
             return _BAD
         if not (_COOKIE_VALUE if key == "cookie" else _VALUE).fullmatch(value):
@@ -238,15 +228,16 @@ def _check_host(host: str | None) -> str | None:
     return None if name.startswith(".") or name.endswith(".") or ".." in name else name
 
 
-def _check_framing(version: tuple[int, int], fields: dict[str, str]) -> _Framing | InvalidRequest:
+def _check_framing(version: tuple[int, int], fields: dict[str, str]) -> tuple[int | None, bool] | InvalidRequest:
+    """Return the declared length, and whether the body is chunked."""
     coding, length = fields.get("transfer-encoding"), fields.get("content-length")
     if coding is not None:
         if coding.lower() != "chunked" or length is not None or version != (1, 1):
             return _BAD
-        return _Framing(None, True)
+        return None, True
     if length is None:
-        return _Framing(None, False)
-    return _Framing(int(length), False) if _LENGTH.fullmatch(length) else _BAD
+        return None, False
+    return (int(length), False) if _LENGTH.fullmatch(length) else _BAD
 
 
 def _wants_websocket(headers: tuple[tuple[str, str], ...]) -> bool:
@@ -255,10 +246,8 @@ def _wants_websocket(headers: tuple[tuple[str, str], ...]) -> bool:
     return upgrade and "upgrade" in listed(value for name, value in headers if name.lower() == "connection")
 
 
-def _is_websocket_handshake(head: RequestHead, fields: dict[str, str], framing: _Framing) -> bool:
-    if head.method != "GET" or head.version != (1, 1) or framing.chunked or framing.length:
-        return False
-    if fields.get("sec-websocket-version") != "13":
+def _is_websocket_handshake(head: RequestHead, fields: dict[str, str]) -> bool:
+    if head.method != "GET" or head.version != (1, 1) or fields.get("sec-websocket-version") != "13":
         return False
     try:
         return len(b64decode(fields.get("sec-websocket-key", ""), validate=True)) == 16

@@ -1,4 +1,4 @@
-"""How an own form is read, and what every own answer carries."""
+"""How an own form is read."""
 
 import gzip
 import json
@@ -10,10 +10,9 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 from hypothesis import strategies as st
 
-from gateway.web import protections
-from gateway.web.protections import MAX_BODY, InvalidForm, read_fields
+from gateway.web import forms
+from gateway.web.forms import MAX_BODY, InvalidForm, read_fields
 from tests.properties import Reached, nearly, property_test
-from tests.web.sample import tenant
 
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 JSON = {"Content-Type": "application/json"}
@@ -142,25 +141,7 @@ _BODIES = nearly(_FORMS | _OBJECTS, st.text(max_size=3)).map(lambda text: text.e
 
 @property_test(_BODIES | st.binary(max_size=300), least=0.2)
 def test_no_bytes_at_all_raise(reached: Reached, body: bytes) -> None:
-    found = [parse(body) for parse in (protections._form, protections._json)]
+    found = [parse(body) for parse in (forms._form, forms._json)]
     assert all(isinstance(fields, InvalidForm | dict) for fields in found)
     if any(isinstance(fields, dict) and fields for fields in found):
         reached()
-
-
-def test_every_own_answer_is_kept_by_nobody_and_framed_by_nobody() -> None:
-    carried = protections.headers(tenant())
-    assert carried["Cache-Control"] == "no-store"
-    assert "Cookie" in carried["Vary"]
-    assert "frame-ancestors 'none'" in carried["Content-Security-Policy"]
-    assert carried["Strict-Transport-Security"].startswith("max-age=")
-
-
-def test_the_cache_is_cleared_for_the_next_user_and_storage_where_the_tenant_says_so() -> None:
-    assert protections.clear_site_data(tenant()) == '"cache"'
-    assert protections.clear_site_data(tenant(clear_storage_at_sign_out=True)) == '"cache", "storage"'
-
-
-def test_a_tenant_by_http_promises_no_https() -> None:
-    assert "Strict-Transport-Security" not in protections.headers(tenant(public_url="http://localhost:8080"))
-    assert "Strict-Transport-Security" not in protections.headers(None)

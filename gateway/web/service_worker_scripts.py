@@ -1,16 +1,23 @@
-"""Decides which service worker scripts an app may serve, and holds the script that the gateway serves instead.
+"""Decides which service worker scripts an app may serve, and serves the script that replaces a refused one.
 
-Pure. A service worker answers a browser's requests for every page below its scope, before the gateway sees them; below
+A service worker answers a browser's requests for every page below its scope, before the gateway sees them; below
 `/` it reads the password on the login page. The scope is not in the request, so the gateway judges by the folder of
 the script: without `Service-Worker-Allowed`, which is dropped, no scope is wider (W3C Service Workers, "Update").
 
 A refused script is answered with one that unregisters itself, because after an error (a status other than 2xx, a
 redirect, another content type) the browser keeps the worker that it has. Dedicated and shared workers
 (`Sec-Fetch-Dest: worker`, `sharedworker`) intercept no page and are requests as any other.
+
+The module is in `web`, because `web.middleware` also protects the gateway's own pages by it.
 """
 
-from gateway.proxy.request_check import Checked, RequestHead
-from gateway.proxy.routing import BlockedEndpoint, InvalidPath, NoRoute, RouteMatch
+import structlog
+from aiohttp import hdrs, web
+
+from gateway.domain.tenant import Route
+from gateway.web import security_headers
+from gateway.web.request_check import Checked, RequestHead
+from gateway.web.request_context import REFERENCE, TENANT
 
 SCRIPT = """\
 // The gateway does not let this path control pages: this service worker replaces the one before it and leaves.
@@ -20,7 +27,9 @@ self.addEventListener("activate", (event) => event.waitUntil(self.registration.u
 """Has no `fetch` handler, so that the browser asks the gateway again at once, and reloads no page."""
 
 _LENGTH = 14
-"""Characters of `service-worker` and of `sec-fetch-dest`: other names of a request are not looked at."""
+"""Characters of `service-worker` and of `sec-fetch-dest`. The names of other fields are not compared."""
+_LOGGED_PATH = 200
+_log = structlog.get_logger(__name__)
 
 
 def is_asked_for(head: RequestHead | Checked) -> bool:
@@ -40,13 +49,16 @@ def is_asked_for(head: RequestHead | Checked) -> bool:
     return False
 
 
-def refusal(checked: Checked, found: RouteMatch | BlockedEndpoint | NoRoute | InvalidPath, prefix: str) -> str | None:
-    """Why the app may not answer, for the log; None where it may. `prefix` is the gateway's own (`/-/`)."""
-    if not isinstance(found, RouteMatch):
+def refusal(route: Route | None, path: str, prefix: str) -> str | None:
+    """The reason, for the log, why the app of `route` may not serve this script; None where it may.
+
+    `prefix` is the gateway's own (`/-/`).
+    """
+    if route is None:
         return "no app answers at this path"
-    if not found.route.service_worker:
+    if not route.service_worker:
         return "service_worker of the route is false"
-    if prefix.startswith(folder(checked.path)):
+    if prefix.startswith(folder(path)):
         return "the script's folder covers the gateway's own pages"
     return None
 
@@ -54,3 +66,20 @@ def refusal(checked: Checked, found: RouteMatch | BlockedEndpoint | NoRoute | In
 def folder(path: str) -> str:
     """The folder of a script, which is the widest scope of its worker: `/app/` of `/app/worker.js`."""
     return path[: path.rindex("/") + 1]
+
+
+def unregistering(request: web.Request, why: str, route: Route | None = None) -> web.Response:
+    """The script that unregisters a service worker, in place of the one of the request; `why` is for the log."""
+    tenant = request.get(TENANT)
+    _log.info(
+        "worker_script_refused",
+        why=why,
+        tenant=tenant.id if tenant else None,
+        route=(route.path or "/") if route else None,
+        path=request.raw_path.partition("?")[0][:_LOGGED_PATH],
+        reference=request.get(REFERENCE),
+    )
+    response = web.Response(text=SCRIPT, content_type="text/javascript", headers=security_headers.headers(tenant))
+    if request.body_exists or hdrs.UPGRADE in request.headers:
+        response.force_close()
+    return response

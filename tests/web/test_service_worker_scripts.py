@@ -6,7 +6,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from gateway.domain.tenant import Route, Tenant
-from gateway.proxy import service_worker_scripts
+from gateway.web import service_worker_scripts
 from tests.dependencies.upstream import RawUpstream
 from tests.proxy.proxy_server import (
     HOST,

@@ -1,0 +1,176 @@
+"""The one form of the gateway's own endpoints.
+
+An endpoint is a function of an `OwnRequest` that returns a `Reply`. `Endpoints` does what all of them need: the check
+of Fetch Metadata, the session of the cookie, the form with its size limit and token, HTML or JSON by `Accept`, cookies
+and headers. An endpoint with answers of its own (the login) returns a response in place of a `Reply`.
+
+Two kinds of token exist, and each names an act. One is bound to the browser, by the tag of its login cookie. The other
+is bound to a session, by its id. A form without a token changes nothing but words, and only its origin is checked.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field, replace
+from urllib.parse import quote
+
+from aiohttp import hdrs, web
+
+from gateway.domain.problem import Problem
+from gateway.domain.session import Session
+from gateway.domain.tenant import Tenant
+from gateway.observe.audit import Audit
+from gateway.sessions.sessions import Sessions
+from gateway.web import cookies, security_headers
+from gateway.web.cookies import BrowserSecret, Cookie
+from gateway.web.csrf import Csrf, is_navigation, same_origin
+from gateway.web.error_responses import ErrorResponses, Handler, wants_json
+from gateway.web.forms import FormFields, InvalidForm, read_fields
+from gateway.web.pages import Pages
+from gateway.web.request_audit import RequestAudit
+from gateway.web.request_context import CLIENT_ADDRESS, CONFIGURATION, REFERENCE, REQUEST_ID, TENANT
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A template and its names."""
+
+    template: str
+    context: Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class Redirect:
+    """303 to a path of our own origin."""
+
+    location: str
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A problem. `status` None is the problem's own; `cause` is for the log."""
+
+    problem: Problem
+    status: int | None = None
+    cause: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """The answer of an endpoint. A program that asks for JSON gets `data`, where there is some, in place of `body`."""
+
+    body: Page | Redirect | Failure
+    data: Mapping[str, object] | None = None
+    cookies: tuple[str, ...] = ()
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class OwnRequest:
+    """A request to an endpoint of the gateway's own. `fields` are those of its form, empty for a GET."""
+
+    http: web.Request
+    tenant: Tenant
+    prefix: str
+    audit: RequestAudit
+    csrf: Csrf
+    fields: FormFields = field(default_factory=dict)
+
+    @property
+    def browser(self) -> BrowserSecret | None:
+        """The login cookie."""
+        return cookies.browser_secret(self.cookie(Cookie.LOGIN))
+
+    def cookie(self, cookie: Cookie) -> str | None:
+        """The value of one of the gateway's cookies."""
+        return cookies.own_value(self.http.headers.getall(hdrs.COOKIE, ()), cookie, self.tenant)
+
+    def token(self, tag: str, *act: str) -> str:
+        """The token for a form of `act`; `tag` is the browser's tag or the session's id."""
+        return self.csrf.token(self.tenant, tag, *act)
+
+    def is_own_form(self, tag: str | None, *act: str) -> bool:
+        """Whether one of our own pages posted `fields` with the token for `act` and `tag`."""
+        verified = self.csrf.verify(self.tenant, tag, self.fields.get("csrf"), *act)
+        return verified and same_origin(self.http.headers, self.tenant)
+
+
+Endpoint = Callable[[OwnRequest], Awaitable[Reply | web.StreamResponse]]
+SessionEndpoint = Callable[[OwnRequest, Session], Awaitable[Reply | web.StreamResponse]]
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoints:
+    """Makes routes below `prefix` of endpoints."""
+
+    prefix: str
+    errors: ErrorResponses
+    pages: Pages
+    sessions: Sessions
+    csrf: Csrf
+    audit: Audit
+
+    def get(self, path: str, endpoint: Endpoint) -> web.RouteDef:
+        """A page that a browser loads as a page of its own."""
+        return web.get(self.prefix + path, self.handler(endpoint, navigation=True))
+
+    def get_with_session(self, path: str, endpoint: SessionEndpoint) -> web.RouteDef:
+        """A page for a signed-in user; a browser without a session is redirected to the login."""
+
+        async def signed_in(request: OwnRequest) -> Reply | web.StreamResponse:
+            value = request.cookie(Cookie.SESSION)
+            session = await self.sessions.current(request.tenant, value) if value else None
+            if session is None:
+                return Reply(Redirect(f"{self.prefix}login?to={quote(self.prefix + path, safe='/')}"))
+            return await endpoint(request, session)
+
+        return self.get(path, signed_in)
+
+    def post(self, path: str, endpoint: Endpoint, *, act: str | None = None) -> web.RouteDef:
+        """A form with the browser's token for `act`; without `act`, a form of one of our own pages."""
+
+        async def with_form(request: OwnRequest) -> Reply | web.StreamResponse:
+            if act is None and not same_origin(request.http.headers, request.tenant):
+                return Reply(Failure(Problem.ORIGIN_REFUSED))
+            fields = await read_fields(request.http)
+            if isinstance(fields, InvalidForm):
+                return Reply(Failure(fields.problem, fields.status, fields.detail))
+            request = replace(request, fields=fields)
+            browser = request.browser
+            if act is not None and not request.is_own_form(browser.tag if browser else None, act):
+                return Reply(Failure(Problem.FORM_EXPIRED))
+            return await endpoint(request)
+
+        return web.post(self.prefix + path, self.handler(with_form, navigation=False))
+
+    def handler(self, endpoint: Endpoint, *, navigation: bool) -> Handler:
+        """The aiohttp handler of `endpoint`. `navigation`: scripts and frames get no answer from it."""
+
+        async def handle(request: web.Request) -> web.StreamResponse:
+            if navigation and not is_navigation(request.headers):
+                return self.errors.respond(request, Problem.ORIGIN_REFUSED, cause="not a navigation")
+            reply = await endpoint(self._read(request))
+            return self._respond(request, reply) if isinstance(reply, Reply) else reply
+
+        return handle
+
+    def _read(self, request: web.Request) -> OwnRequest:
+        tenant = request[TENANT]
+        context = (request[CLIENT_ADDRESS], request[REQUEST_ID], request[REFERENCE])
+        audit = RequestAudit(self.audit, tenant.id, *context)
+        return OwnRequest(request, tenant, request[CONFIGURATION].gateway.prefix, audit, self.csrf)
+
+    def _respond(self, request: web.Request, reply: Reply) -> web.StreamResponse:
+        headers = security_headers.headers(request[TENANT])
+        response: web.Response
+        match reply.body:
+            case Failure(problem, status, cause):
+                response = self.errors.respond(request, problem, status=status, cause=cause)
+            case _ if reply.data is not None and wants_json(request):
+                response = web.json_response(reply.data, headers=headers)
+            case Redirect(location):
+                response = web.Response(status=303, headers={**headers, hdrs.LOCATION: location})
+            case Page(template, context):
+                response = self.pages.render(request, template, context)
+        response.headers.update(reply.headers)
+        for cookie in reply.cookies:
+            response.headers.add(hdrs.SET_COOKIE, cookie)
+        return response

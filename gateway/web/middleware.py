@@ -1,0 +1,113 @@
+"""The one middleware: it checks every request before a handler runs, and answers what the handler raises.
+
+The order is: check of the request, client address, tenant, request id, handler. The gateway's own pages and the apps
+pass the same check. So `request_check` and `service_worker_scripts` are in `web`, which may not import `proxy`.
+
+A proxied request costs no language and no page here. `Pages` finds out the language when a page needs it.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import structlog
+from aiohttp import hdrs, web
+
+from gateway.domain.configuration import Configuration
+from gateway.domain.ports import Random
+from gateway.domain.problem import Problem
+from gateway.web import service_worker_scripts
+from gateway.web.client_address import HEADER, Unparseable, client_address
+from gateway.web.error_responses import ErrorResponses, Handler
+from gateway.web.pages import Pages
+from gateway.web.request_check import METHODS, Checked, InvalidRequest, RequestHead, check
+from gateway.web.request_context import CHECKED, CLIENT_ADDRESS, CONFIGURATION, REQUEST_ID, TENANT
+
+ID_BYTES = 9
+
+
+@dataclass(frozen=True, slots=True)
+class RequestMiddleware:
+    """Runs around every handler. `configuration` gives the configuration in force, once for each request."""
+
+    configuration: Callable[[], Configuration]
+    errors: ErrorResponses
+    pages: Pages
+    random: Random
+
+    @web.middleware
+    async def handle(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Answer one request."""
+        reference = self.errors.reference(request)
+        try:
+            refused = self._refused(request)
+            if refused is not None:
+                return refused
+            request_id = request[REQUEST_ID] = self.random.token_bytes(ID_BYTES).hex()
+            with structlog.contextvars.bound_contextvars(
+                request_id=request_id, tenant=request[TENANT].id, reference=reference
+            ):
+                response = await handler(request)
+        except (ConnectionResetError, BrokenPipeError):
+            raise  # the client is gone: no answer reaches it
+        except Exception as error:
+            response = self.errors.of_error(request, error)
+        if hdrs.UPGRADE in request.headers and not response.prepared:
+            response.force_close()  # aiohttp's parser holds back what follows an upgrade that is not taken
+        return response
+
+    def _refused(self, request: web.Request) -> web.StreamResponse | None:
+        """The answer to a request that no handler may see; else None, and the request has its context."""
+        head = head_of(request)
+        checked = check(head)
+        if isinstance(checked, InvalidRequest):
+            return self._closing(request, head, checked.problem, checked.status)
+        configuration = request[CONFIGURATION] = self.configuration()
+        request[CHECKED] = checked
+        address = client_address(request.remote, checked.all(HEADER.lower()), configuration.gateway.trusted_proxies)
+        if isinstance(address, Unparseable):
+            return self._closing(request, head, Problem.BAD_REQUEST, 400)
+        request[CLIENT_ADDRESS] = address
+        tenant = configuration.tenant_of_host(checked.host)
+        if tenant is None:
+            return self._closing(request, head, Problem.UNKNOWN_HOST, 421)
+        request[TENANT] = tenant
+        prefix = configuration.gateway.prefix
+        own = _is_own(checked, prefix)
+        if own:
+            self.pages.language(request)  # the handlers of own pages read LANGUAGE
+        if service_worker_scripts.is_asked_for(head):
+            route = None if own else tenant.route_of(checked.path)
+            why = service_worker_scripts.refusal(route, checked.path, prefix)
+            if not tenant.active:
+                why = Problem.TENANT_NOT_AVAILABLE.value
+            if why is not None:
+                return service_worker_scripts.unregistering(request, why, route)
+        if not tenant.active and not checked.path.startswith(f"{prefix}static/"):
+            headers = {"Cache-Control": "no-store", "Vary": "Cookie"}
+            return self.errors.respond(request, Problem.TENANT_NOT_AVAILABLE, headers=headers)
+        return None
+
+    def _closing(self, request: web.Request, head: RequestHead, problem: Problem, status: int) -> web.StreamResponse:
+        """The last answer of a connection. A service worker does not outlive it, whatever the problem is."""
+        if service_worker_scripts.is_asked_for(head):
+            response = service_worker_scripts.unregistering(request, problem.value)
+        else:
+            allow = {"Allow": ", ".join(sorted(METHODS))} if status == 405 else None
+            response = self.errors.respond(request, problem, status=status, headers=allow)
+        response.force_close()
+        return response
+
+
+def head_of(request: web.Request) -> RequestHead:
+    """The head as it was sent, one character a byte."""
+    return RequestHead(
+        method=request.method,
+        target=request.raw_path.encode("utf-8", "surrogateescape").decode("latin-1"),
+        version=(request.version.major, request.version.minor),
+        headers=tuple((name.decode("latin-1"), value.decode("latin-1")) for name, value in request.raw_headers),
+    )
+
+
+def _is_own(checked: Checked, prefix: str) -> bool:
+    own = tuple(prefix.split("/")[1:-1])
+    return checked.segments[: len(own)] == own
