@@ -1,1 +1,1 @@
-"""The gateway with neighbours of its own, to try it in a minute."""
+"""The gateway with dependencies of its own, to try it in a minute."""

@@ -1,6 +1,6 @@
-"""With which configuration does the demo run? The one that tenants of EFCX would have, around made-up neighbours.
+"""The configuration of the demo: that of EFCX tenants, with the addresses of the demo's own dependencies.
 
-Written as files, read and checked as any other, so that the demo shows what `serve` would do.
+The demo writes it as files and reads and checks them as `serve` does, so that it shows what `serve` would do.
 """
 
 import copy

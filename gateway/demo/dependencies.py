@@ -1,7 +1,7 @@
-"""What stands around the demo's gateway? Users, an identity provider, an inbox and two sample apps.
+"""The dependencies of the demo's gateway: users, an identity provider, an inbox and two sample apps.
 
-Each on loopback, on a port that the system chooses; all of it ends with the context. Secrets between them are new each
-time, the users' passwords are made up and shown to everybody.
+Each listens on loopback, on a port that the system chooses, and ends with the context. The secrets between them are
+new each time. The passwords of the users are made up and public.
 """
 
 import base64

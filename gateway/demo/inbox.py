@@ -1,6 +1,6 @@
-"""Where do the demo's mails arrive?
+"""Receives the demo's mails, with an SMTP server in this process.
 
-An SMTP server in this process that keeps the last 200 mails in memory and sends nothing on. Loopback only.
+It keeps the last 200 mails in memory and forwards none. It listens on loopback only.
 """
 
 import asyncio

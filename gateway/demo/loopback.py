@@ -1,7 +1,7 @@
-"""Is this request for this machine, by a name that only this machine has?
+"""Rejects requests whose host is no loopback name of this machine.
 
-The demo shows passwords and codes on purpose, so it answers loopback names only: a page elsewhere that makes a name of
-its own point here (DNS rebinding) gets 421.
+The demo shows passwords and codes on purpose. A page elsewhere that lets a name of its own resolve to this machine (DNS
+rebinding) gets 421.
 """
 
 from collections.abc import Awaitable, Callable

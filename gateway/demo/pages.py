@@ -1,8 +1,8 @@
-"""What does the demo tell about itself? Its tenants and their users, its apps, what proves somebody, and the inbox.
+"""The demo's own pages: its tenants and their users, its apps, the codes that users need, and the inbox.
 
-`/-/demo` is a page, `users.json`, `inbox.json` and `codes.json` below it are the same as data; by `admin-code` a
-visitor makes himself an administrator's code. Users and codes are those of the tenant of the `Host`. All of it exists
-in the demo only, is given to the gateway as extra routes, and answers loopback names only.
+`/-/demo` is a page; `users.json`, `inbox.json` and `codes.json` below it are the same as data. With `admin-code` a
+visitor makes an administrator's code for themselves. Users and codes are those of the tenant of the `Host`. The pages
+exist in the demo only: they are extra routes of the gateway, and answer loopback names only.
 """
 
 import secrets

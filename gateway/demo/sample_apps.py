@@ -1,4 +1,4 @@
-"""What stands behind the demo's gateway? Two small apps that show who is signed in and what reached them.
+"""The two small apps behind the demo's gateway. They show which user is signed in and what reached them.
 
 *Unified Admin* and *Agent Manager* know nothing of the gateway: they take a bearer token as the real apps do, and read
 its claims without verifying them, which is fine for showing and for nothing else. Agent Manager has a live WebSocket:

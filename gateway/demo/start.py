@@ -1,8 +1,7 @@
-"""What does `make demo` start?
+"""Starts the demo: its dependencies, then the gateway.
 
-The demo's neighbours, then the gateway itself, the same one that `serve` runs, with a configuration made here, random
-keys and the demo's pages as extra routes. Nothing of it outlives the process, except what a store given by `--store`
-keeps under `demo:`.
+The gateway is the one that `serve` runs, with the demo's configuration, random keys and the demo's pages as extra
+routes. Nothing outlives the process, except what a store given by `--store` keeps under `demo:`.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""Which tenants does the demo have? One for each way of working that a visitor may want to try.
+"""The tenants of the demo: one for each way of working that a visitor may want to try.
 
 `tenants/*.yaml` are EFCX's tenant objects as a real folder would hold them, without what is known only once the demo
 runs (addresses, secrets, routes), and with a section `demo:` of what `/-/demo` says of them.

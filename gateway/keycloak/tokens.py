@@ -37,8 +37,6 @@ class Claims:
 
     user: User
     session_id: str
-    issued_at: float
-    expires_at: float
 
 
 @dataclass(slots=True)
@@ -175,6 +173,4 @@ def _claims(access: KeycloakAccess, claims: dict[str, Any]) -> Claims:
     return Claims(
         user=user,
         session_id=str(claims.get("sid") or ""),
-        issued_at=float(claims.get("iat") or 0),
-        expires_at=float(claims["exp"]),
     )

@@ -18,15 +18,6 @@ from gateway.keycloak.error_mapping import Declined, where
 
 
 @dataclass(frozen=True, slots=True)
-class BruteForce:
-    """Keycloak's own brute-force state of a user; `locked_until` in seconds since the epoch, 0 for none."""
-
-    failures: int
-    locked: bool
-    locked_until: float
-
-
-@dataclass(frozen=True, slots=True)
 class PasswordRefused:
     """The realm's password policy rejects a password; `text` is Keycloak's and names the first broken rule."""
 
@@ -70,16 +61,6 @@ class Users:
                 hits = await admin.a_get_users({key: username, "exact": True, "max": 3})
                 found |= {str(h["id"]) for h in hits if str(h.get(key, "")).casefold() == username.casefold()}
         return await self.account(access, found.pop()) if len(found) == 1 else None
-
-    async def brute_force(self, access: KeycloakAccess, user_id: str) -> BruteForce:
-        """The state of Keycloak's brute-force protection, which distinguishes "locked" from "wrong"."""
-        async with self._connections.administration(access, "reading failed logins") as admin:
-            found = await admin.a_get_bruteforce_detection_status(user_path(user_id))
-            return BruteForce(
-                failures=int(found.get("numFailures") or 0),
-                locked=found.get("disabled") is True,
-                locked_until=float(found.get("failedLoginNotBefore") or 0),
-            )
 
     async def set_password(self, access: KeycloakAccess, user_id: str, new: Secret) -> PasswordRefused | None:
         """Set a permanent password; this also removes UPDATE_PASSWORD (measured). Returns None if it is set.

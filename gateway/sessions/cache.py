@@ -5,12 +5,12 @@ out of date is never used. A record that was read before an event arrived is not
 """
 
 from collections import OrderedDict
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from gateway.domain.ports import Clock
 from gateway.domain.session import Session
 from gateway.sessions.session_key import SessionKey
+from gateway.store.replica_events import ReplicaEvents
 
 MOST = 10_000
 """Copies in one process, about 3 KB each."""
@@ -27,13 +27,10 @@ class SessionRecord:
 
 
 class SessionCache:
-    """The local copies of one replica.
+    """The local copies of one replica."""
 
-    :param alive: whether the replica now receives every event (`Notices.alive`).
-    """
-
-    def __init__(self, *, alive: Callable[[], bool], clock: Clock, most: int = MOST) -> None:
-        self._alive = alive
+    def __init__(self, *, replica_events: ReplicaEvents, clock: Clock, most: int = MOST) -> None:
+        self._replica_events = replica_events
         self._clock = clock
         self._most = most
         self._copies: OrderedDict[SessionKey, tuple[SessionRecord, float]] = OrderedDict()
@@ -42,7 +39,7 @@ class SessionCache:
     def get(self, place: SessionKey) -> SessionRecord | None:
         """The copy, or None if there is none that may be used now."""
         found = self._copies.get(place)
-        if found is None or not self._alive() or not 0 <= self._clock.now() - found[1] <= OLDEST:
+        if found is None or not self._replica_events.alive or not 0 <= self._clock.now() - found[1] <= OLDEST:
             return None
         self._copies.move_to_end(place)
         return found[0]

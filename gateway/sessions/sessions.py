@@ -82,7 +82,7 @@ class Sessions:
         self._records = Records(store=store, sealer=sealer, clock=clock, name="session", of=SessionRecord)
         self._index = UserIndex(store=store, sealer=sealer, clock=clock)
         self._ids = ReissuedIds()
-        self._copies = SessionCache(alive=lambda: replica_events.alive, clock=clock)
+        self._copies = SessionCache(replica_events=replica_events, clock=clock)
         self._revocation = Revocation(replica_events, self._copies)
         self._refresh = TokenRefresh(
             records=self._records,

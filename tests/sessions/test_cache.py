@@ -2,10 +2,12 @@
 
 import pytest
 
+from gateway.domain.ports import SystemRandom
 from gateway.sessions.cache import OLDEST, SessionCache, SessionRecord
 from gateway.sessions.session_key import SessionKey
 from gateway.sessions.sessions import Sessions
 from gateway.store.memory import MemoryStore
+from gateway.store.replica_events import ReplicaEvents
 from tests.clock import START, FakeClock
 from tests.sessions.session_harness import TENANT, SessionHarness
 from tests.web.sample import session
@@ -17,24 +19,28 @@ def place(number: int = 1) -> SessionKey:
     return SessionKey("t", "tag", str(number))
 
 
-class Ear:
-    alive = True
+class Ear(ReplicaEvents):
+    hears = True
+
+    @property
+    def alive(self) -> bool:
+        return self.hears
 
 
 @pytest.fixture
 def ear() -> Ear:
-    return Ear()
+    return Ear(store=MemoryStore(FakeClock()), random=SystemRandom())
 
 
 @pytest.fixture
 def copies(ear: Ear, clock: FakeClock) -> SessionCache:
-    return SessionCache(alive=lambda: ear.alive, clock=clock, most=3)
+    return SessionCache(replica_events=ear, clock=clock, most=3)
 
 
 def test_a_copy_counts_while_notices_are_heard(copies: SessionCache, ear: Ear) -> None:
     copies.put(place(), KEPT, copies.mark())
     assert copies.get(place()) == KEPT
-    ear.alive = False
+    ear.hears = False
     assert copies.get(place()) is None
 
 
