@@ -8,7 +8,7 @@ method that may be repeated.
 
 import asyncio
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 
 from gateway.domain.problem import Problem
@@ -16,6 +16,7 @@ from gateway.domain.tasks import end
 from gateway.domain.tenant import Route
 from gateway.proxy.downstream import Downstream, DownstreamResponse
 from gateway.proxy.headers import HeaderFields, UpstreamRequest
+from gateway.proxy.session_stream import SessionStream
 from gateway.proxy.upstream_connection import (
     AppError,
     BadResponse,
@@ -71,35 +72,38 @@ class Forwarder:
         head: UpstreamRequest,
         route: Route,
         *,
+        stream: SessionStream | None,
         rewrite: Rewrite,
-        closing: Callable[[Callable[[], None]], Callable[[], None]] | None = None,
     ) -> DownstreamResponse | Failed:
-        """One exchange. `closing` gets the function that cuts it off, and returns its removal."""
+        """One exchange. `stream` cuts it off at the end of its session; None: it has none."""
         if route.max_body is not None and (checked.length or 0) > route.max_body:
             return Failed(Problem.REQUEST_TOO_LARGE, "declared body")
         origin = UpstreamOrigin.of(route)
         exchange = _Exchange(client, checked, head, route, rewrite, streams=self._streams)
-        forget = closing(exchange.cut) if closing else None
         client.watch(exchange.client_lost)
         try:
-            wire = self._pool.take_idle(origin)
-            if wire is not None:
-                outcome = await exchange.run(wire, kept=True)
-                self._pool.give_back(origin, wire)
-                if outcome is not None:
-                    return outcome
-            wire = await self._pool.connect(origin, route.timeouts.connect)
-            try:
-                outcome = await exchange.run(wire, kept=False)
-            finally:
-                self._pool.give_back(origin, wire)
-            return outcome or Failed(Problem.APP_UNAVAILABLE, str(origin))
+            with stream.cut_at_end(exchange.cut) if stream else nullcontext():
+                return await self._exchange(exchange, origin, route.timeouts.connect)
         except AppError as error:
             return Failed.of(error)
         finally:
             client.unwatch()
-            if forget:
-                forget()
+
+    async def _exchange(
+        self, exchange: "_Exchange", origin: UpstreamOrigin, connect: float
+    ) -> DownstreamResponse | Failed:
+        wire = self._pool.take_idle(origin)
+        if wire is not None:
+            outcome = await exchange.run(wire, kept=True)
+            self._pool.give_back(origin, wire)
+            if outcome is not None:
+                return outcome
+        wire = await self._pool.connect(origin, connect)
+        try:
+            outcome = await exchange.run(wire, kept=False)
+        finally:
+            self._pool.give_back(origin, wire)
+        return outcome or Failed(Problem.APP_UNAVAILABLE, str(origin))
 
 
 def framing(checked: Checked) -> HeaderFields:

@@ -1,13 +1,12 @@
 """Answers every request that is not for a page of the gateway's own."""
 
-import asyncio
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import structlog
 from aiohttp import hdrs, http_parser, web
 
-from gateway.domain.errors import GatewayError, Misconfigured
+from gateway.domain.errors import Misconfigured
 from gateway.domain.ports import Clock
 from gateway.domain.problem import Problem
 from gateway.domain.session import Session
@@ -30,6 +29,7 @@ from gateway.proxy.authorization import (
 )
 from gateway.proxy.downstream import Downstream
 from gateway.proxy.forward import Failed, Forwarder
+from gateway.proxy.session_stream import SessionStream
 from gateway.proxy.upstream_pool import UpstreamPool
 from gateway.proxy.websocket import PER_SESSION, WebSockets
 from gateway.sessions.sessions import Sessions
@@ -90,7 +90,7 @@ class ProxyHandler:
         self._audit = audit
         self._clock = clock
         self._forwarder = Forwarder(pool)
-        self._websockets = WebSockets(pool, clock, per_session=websockets_per_session)
+        self._websockets = WebSockets(pool, per_session=websockets_per_session)
         self._tasks = tasks
 
     def add_to(self, app: web.Application) -> None:
@@ -160,21 +160,12 @@ class ProxyHandler:
         def rewrite(fields: Iterable[tuple[str, str]]) -> headers.HeaderFields:
             return headers.response_fields(fields, checked, match.route, tenant, extra=extra)
 
-        if checked.upgrade and session:  # a public path takes no upgrade (`routing.find`)
-            outcome = await self._websockets.splice(
-                request,
-                checked,
-                head,
-                match.route,
-                session_id=session.id,
-                rewrite=rewrite,
-                closing=self._closing_with(session),
-                on_activity=lambda: self._report_use(session),
-            )
+        stream = SessionStream(self._sessions, session, self._clock, self._tasks) if session else None
+        if checked.upgrade and stream:  # a public path takes no upgrade (`routing.find`)
+            outcome = await self._websockets.splice(request, checked, head, match.route, stream=stream, rewrite=rewrite)
         else:
-            closing = self._closing_with(session) if session else None
             outcome = await self._forwarder.forward(
-                Downstream(request), checked, head, match.route, rewrite=rewrite, closing=closing
+                Downstream(request), checked, head, match.route, stream=stream, rewrite=rewrite
             )
         if not isinstance(outcome, Failed):
             return outcome
@@ -210,28 +201,3 @@ class ProxyHandler:
             return ()
         cookie = cookies.token(tenant, session, self._clock.now())
         return () if isinstance(cookie, TooLarge) else (("Set-Cookie", cookie),)
-
-    def _closing_with(self, session: Session) -> Callable[[Callable[[], None]], Callable[[], None]]:
-        """Streams end with their session: when it is ended, and at its absolute end."""
-
-        def closing(cut: Callable[[], None]) -> Callable[[], None]:
-            left = max(0.0, session.ends_at - self._clock.now())
-            timer = asyncio.get_running_loop().call_later(left, cut)
-            unregister = self._sessions.register(session.id, cut)
-
-            def forget() -> None:
-                timer.cancel()
-                unregister()
-
-            return forget
-
-        return closing
-
-    def _report_use(self, session: Session) -> None:
-        self._tasks.start(self._used(session), "use of a WebSocket")
-
-    async def _used(self, session: Session) -> None:
-        try:
-            await self._sessions.used(session)
-        except GatewayError as error:  # the next report is a minute away
-            _log.warning("session_use_not_recorded", why=error.what)

@@ -11,18 +11,18 @@ import asyncio
 import hashlib
 from base64 import b64encode
 from collections import Counter, deque
-from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, cast
 
 from aiohttp import web
 
-from gateway.domain.ports import Clock, Random, SystemRandom
+from gateway.domain.ports import Random, SystemRandom
 from gateway.domain.problem import Problem
 from gateway.domain.tenant import Route
 from gateway.proxy.downstream import Downstream, DownstreamResponse
 from gateway.proxy.forward import Failed, Rewrite, head_bytes
 from gateway.proxy.headers import UpstreamRequest
+from gateway.proxy.session_stream import SessionStream
 from gateway.proxy.upstream_connection import (
     AppError,
     BadResponse,
@@ -38,8 +38,6 @@ from gateway.web.request_check import Checked, listed
 
 _GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455 1.3
 _UPGRADE = (("Connection", "Upgrade"), ("Upgrade", "websocket"))
-ACTIVITY = 60.0
-"""Seconds between two reports that a WebSocket is alive."""
 PER_SESSION = 20
 """WebSockets of one session at a time, on this replica."""
 GOODBYE = 1.0
@@ -51,11 +49,8 @@ _HIGH_WATER = 16_384
 class WebSockets:
     """Passes WebSockets on to apps."""
 
-    def __init__(
-        self, pool: UpstreamPool, clock: Clock, *, per_session: int = PER_SESSION, random: Random | None = None
-    ) -> None:
+    def __init__(self, pool: UpstreamPool, *, per_session: int = PER_SESSION, random: Random | None = None) -> None:
         self._pool = pool
-        self._clock = clock
         self._per_session = per_session
         self._random = random or SystemRandom()
         self._open: Counter[str] = Counter()
@@ -76,19 +71,16 @@ class WebSockets:
         head: UpstreamRequest,
         route: Route,
         *,
-        session_id: str,
+        stream: SessionStream,
         rewrite: Rewrite,
-        closing: Callable[[Callable[[], None]], Callable[[], None]],
-        on_activity: Callable[[], None],
     ) -> DownstreamResponse | Failed:
-        """One WebSocket from handshake to end. `closing` gets the function that cuts it, and returns its removal."""
+        """One WebSocket from handshake to end; `stream` cuts it at the end of its session."""
+        session_id = stream.session.id
         if self._open[session_id] >= self._per_session:
             return Failed(Problem.TOO_MANY_STREAMS, f"{self._per_session} WebSockets of one session")
         self._open[session_id] += 1
         try:
-            return await self._splice(
-                request, checked, head, route, rewrite=rewrite, closing=closing, on_activity=on_activity
-            )
+            return await self._splice(request, checked, head, route, stream=stream, rewrite=rewrite)
         finally:
             self._open[session_id] -= 1
             if not self._open[session_id]:
@@ -101,9 +93,8 @@ class WebSockets:
         head: UpstreamRequest,
         route: Route,
         *,
+        stream: SessionStream,
         rewrite: Rewrite,
-        closing: Callable[[Callable[[], None]], Callable[[], None]],
-        on_activity: Callable[[], None],
     ) -> DownstreamResponse | Failed:
         client = Downstream(request)
         wire: UpstreamConnection | None = None
@@ -121,37 +112,34 @@ class WebSockets:
             elif not ending.done():
                 ending.set_result(POLICY_VIOLATION)
 
-        forget = closing(cut)  # before anything is waited for: no end of the session is missed
-        client.watch(lost)
-        try:
-            wire = await self._pool.connect(UpstreamOrigin.of(route), route.timeouts.connect)
-            if client.gone:
-                raise ClientGone("client gone")
-            answer = await _handshake(wire, head, route.timeouts.first_byte)
-            if wire.switched:
-                _check_switch(answer, checked)
-                await client.head(101, "Switching Protocols", (*rewrite(answer.fields), *_UPGRADE), switch=True)
+        with stream.cut_at_end(cut):  # before anything is waited for: no end of the session is missed
+            client.watch(lost)
+            try:
+                wire = await self._pool.connect(UpstreamOrigin.of(route), route.timeouts.connect)
+                if client.gone:
+                    raise ClientGone("client gone")
+                answer = await _handshake(wire, head, route.timeouts.first_byte)
+                if wire.switched:
+                    _check_switch(answer, checked)
+                    await client.head(101, "Switching Protocols", (*rewrite(answer.fields), *_UPGRADE), switch=True)
+                    client.unwatch()
+                    client.takes_from(wire)
+                    spliced = True
+                    patience = route.timeouts.first_byte
+                    return await self._both_ways(request, client, wire, stream=stream, patience=patience, ending=ending)
+                if answer.status < 300:
+                    return Failed(Problem.APP_UNAVAILABLE, f"{answer.status} to a WebSocket handshake")
+                return await _ordinary(client, wire, answer, rewrite, route.timeouts.between_bytes)
+            except ClientGone:
+                lost()
+                return client.give_up()
+            except AppError as error:
+                lost()
+                return Failed.of(error)
+            finally:
                 client.unwatch()
-                client.takes_from(wire)
-                spliced = True
-                patience = route.timeouts.first_byte
-                return await self._both_ways(
-                    request, client, wire, patience=patience, on_activity=on_activity, ending=ending
-                )
-            if answer.status < 300:
-                return Failed(Problem.APP_UNAVAILABLE, f"{answer.status} to a WebSocket handshake")
-            return await _ordinary(client, wire, answer, rewrite, route.timeouts.between_bytes)
-        except ClientGone:
-            lost()
-            return client.give_up()
-        except AppError as error:
-            lost()
-            return Failed.of(error)
-        finally:
-            client.unwatch()
-            forget()
-            if wire is not None:
-                wire.close()
+                if wire is not None:
+                    wire.close()
 
     async def _both_ways(
         self,
@@ -159,11 +147,10 @@ class WebSockets:
         client: Downstream,
         wire: UpstreamConnection,
         *,
+        stream: SessionStream,
         patience: float,
-        on_activity: Callable[[], None],
         ending: asyncio.Future[bytes],
     ) -> DownstreamResponse:
-        alive = _Alive(self._clock, on_activity)
         inbox = _Inbox(request)
         # aiohttp hands every further byte of this connection to the parser set here; its own WebSocket uses the same.
         request.protocol.set_parser(cast(Any, inbox))
@@ -174,13 +161,13 @@ class WebSockets:
             while data := await inbox.read():
                 if ending.done():
                     return inbox.put_back(data)
-                alive.seen()
+                stream.seen()
                 upward.feed(data)
                 await wire.write(data, within=patience)  # else a browser that leaves meanwhile is never noticed
 
         async def to_browser() -> None:
             while (data := await wire.read()) and not ending.done():
-                alive.seen()
+                stream.seen()
                 downward.feed(data)
                 await client.raw(data)
 
@@ -222,22 +209,6 @@ class WebSockets:
                 while not upward.closing and (data := await inbox.read()):
                     upward.feed(data)
         return upward.closing
-
-
-class _Alive:
-    """Reports use at most once in `ACTIVITY` seconds."""
-
-    def __init__(self, clock: Clock, report: Callable[[], None]) -> None:
-        self._clock = clock
-        self._report = report
-        self._last = clock.now()
-
-    def seen(self) -> None:
-        """Bytes have passed."""
-        now = self._clock.now()
-        if now - self._last >= ACTIVITY:
-            self._last = now
-            self._report()
 
 
 class _Inbox:

@@ -116,8 +116,7 @@ class Endpoints:
         """A page for a signed-in user; a browser without a session is redirected to the login."""
 
         async def signed_in(request: OwnRequest) -> Reply | web.StreamResponse:
-            value = request.cookie(Cookie.SESSION)
-            session = await self.sessions.current(request.tenant, value) if value else None
+            session = await self.session(request)
             if session is None:
                 return Reply(Redirect(f"{self.prefix}login?to={quote(self.prefix + path, safe='/')}"))
             return await endpoint(request, session)
@@ -141,6 +140,11 @@ class Endpoints:
 
         return web.post(self.prefix + path, self.handler(with_form, navigation=False))
 
+    async def session(self, request: OwnRequest) -> Session | None:
+        """The session of the cookie. Raises what `Sessions.current` raises."""
+        value = request.cookie(Cookie.SESSION)
+        return await self.sessions.current(request.tenant, value) if value else None
+
     def handler(self, endpoint: Endpoint, *, navigation: bool) -> Handler:
         """The aiohttp handler of `endpoint`. `navigation`: scripts and frames get no answer from it."""
 
@@ -153,10 +157,9 @@ class Endpoints:
         return handle
 
     def _read(self, request: web.Request) -> OwnRequest:
-        tenant = request[TENANT]
-        context = (request[CLIENT_ADDRESS], request[REQUEST_ID], request[REFERENCE])
-        audit = RequestAudit(self.audit, tenant.id, *context)
-        return OwnRequest(request, tenant, request[CONFIGURATION].gateway.prefix, audit, self.csrf)
+        tenant, prefix = request[TENANT], request[CONFIGURATION].gateway.prefix
+        audit = RequestAudit(self.audit, tenant.id, request[CLIENT_ADDRESS], request[REQUEST_ID], request[REFERENCE])
+        return OwnRequest(request, tenant, prefix, audit, self.csrf)
 
     def _respond(self, request: web.Request, reply: Reply) -> web.StreamResponse:
         headers = security_headers.headers(request[TENANT])

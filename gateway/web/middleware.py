@@ -15,6 +15,7 @@ from aiohttp import hdrs, web
 from gateway.domain.configuration import Configuration
 from gateway.domain.ports import Random
 from gateway.domain.problem import Problem
+from gateway.domain.tenant import longest_match
 from gateway.web import service_worker_scripts
 from gateway.web.client_address import HEADER, Unparseable, client_address
 from gateway.web.error_responses import ErrorResponses, Handler
@@ -76,7 +77,7 @@ class RequestMiddleware:
         if own:
             self.pages.language(request)  # the handlers of own pages read LANGUAGE
         if service_worker_scripts.is_asked_for(head):
-            route = None if own else tenant.route_of(checked.path)
+            route = None if own else longest_match(tenant.routes, checked.segments)
             why = service_worker_scripts.refusal(route, checked.path, prefix)
             if not tenant.active:
                 why = Problem.TENANT_NOT_AVAILABLE.value

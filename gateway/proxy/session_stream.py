@@ -1,0 +1,53 @@
+"""Ties a stream to its session: the end of the session cuts the stream, and bytes that pass count as use."""
+
+import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import structlog
+
+from gateway.domain.errors import GatewayError
+from gateway.domain.ports import Clock
+from gateway.domain.session import Session
+from gateway.domain.tasks import BackgroundTasks
+from gateway.sessions.sessions import Sessions
+
+ACTIVITY = 60.0
+"""Seconds between two reports that a stream is alive."""
+_log = structlog.get_logger(__name__)
+
+
+class SessionStream:
+    """One request or WebSocket of a session."""
+
+    def __init__(self, sessions: Sessions, session: Session, clock: Clock, tasks: BackgroundTasks) -> None:
+        self.session = session
+        self._sessions = sessions
+        self._clock = clock
+        self._tasks = tasks
+        self._reported = clock.now()
+
+    @contextmanager
+    def cut_at_end(self, cut: Callable[[], None]) -> Iterator[None]:
+        """Call `cut` when the session ends, at its absolute end or before; not after the context."""
+        left = max(0.0, self.session.ends_at - self._clock.now())
+        timer = asyncio.get_running_loop().call_later(left, cut)
+        unregister = self._sessions.register(self.session.id, cut)
+        try:
+            yield
+        finally:
+            timer.cancel()
+            unregister()
+
+    def seen(self) -> None:
+        """Bytes have passed: report the use of the session, at most once in `ACTIVITY` seconds."""
+        now = self._clock.now()
+        if now - self._reported >= ACTIVITY:
+            self._reported = now
+            self._tasks.start(self._report(), "use of a session")
+
+    async def _report(self) -> None:
+        try:
+            await self._sessions.used(self.session)
+        except GatewayError as error:  # the next report follows in a minute
+            _log.warning("session_use_not_recorded", why=error.what)
