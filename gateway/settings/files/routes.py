@@ -45,11 +45,3 @@ def build_routes(
         elif routes and longest_match(routes, decoded_segments(path)) is None:
             report.error(("gateway", "public_paths", index), "is on no route")
     return tuple(routes)
-
-
-def check_home(home: str, routes: tuple[Route, ...], report: Diagnostics) -> str:
-    """Reports a `home` that is on no route."""
-    if routes and longest_match(routes, decoded_segments(home)) is None:
-        paths = ", ".join(route.path or "/" for route in routes)
-        report.error(("gateway", "home"), f"{home} is on no route; routes: {paths}")
-    return home

@@ -17,14 +17,14 @@ from pydantic import TypeAdapter
 from gateway.domain.channel import ChannelType
 from gateway.domain.field_types import HostName, Name, like
 from gateway.domain.policy import FACTOR_OF_CHANNEL, Policy
-from gateway.domain.tenant import Branding, Route, SameSite, Tenant, TenantOptions
+from gateway.domain.tenant import Branding, Route, SameSite, Tenant, TenantOptions, decoded_segments, longest_match
 from gateway.domain.urls import covers, is_loopback
 from gateway.settings.files import efcx_keycloak, two_factor
 from gateway.settings.files.efcx_keycloak import KeyCloakSection
 from gateway.settings.files.field_types import ForeignSection
 from gateway.settings.files.gateway_file import SharedSettings
 from gateway.settings.files.gateway_section import GatewaySection
-from gateway.settings.files.routes import build_routes, check_home
+from gateway.settings.files.routes import build_routes
 from gateway.settings.files.two_factor import TwoFactorSection
 from gateway.settings.presets import Preset
 from gateway.settings.source.diagnostics import Diagnostics, one_of, written
@@ -162,9 +162,12 @@ def _defaults_for(own: Any, defaults: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _home(section: GatewaySection, routes: tuple[Route, ...], report: Diagnostics) -> str:
-    if section.home is not None:
-        return check_home(section.home, routes, report)
-    return f"{routes[0].path}/" if routes else "/"
+    if section.home is None:
+        return f"{routes[0].path}/" if routes else "/"
+    if routes and longest_match(routes, decoded_segments(section.home)) is None:
+        paths = ", ".join(route.path or "/" for route in routes)
+        report.error(("gateway", "home"), f"{section.home} is on no route; routes: {paths}")
+    return section.home
 
 
 def _public_url(section: GatewaySection, fqdn: str, insecure_http: bool, report: Diagnostics) -> str:

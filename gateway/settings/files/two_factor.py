@@ -201,7 +201,12 @@ def build(
     if section.is2FAEnabled:
         for key in sorted(preset.required - given.keys()):
             report.error((*at, key), f"is missing: preset {section.preset} needs a whole number above 0")
-        _hints(given, policy, at, report)
+        if section.channelType == ChannelType.EMAIL.value and policy.otp_expiry < _TIGHT_EXPIRY:
+            report.hint(
+                (*at, "otpExpiry"),
+                f"{policy.otp_expiry} s are tight for a code that comes by mail; "
+                f"{_TIGHT_EXPIRY} s leave time to read it",
+            )
         policy_consistency.check(policy, at, report)
     methods = _methods(section, preset, at, report, shared)
     fallback = section.fallback if section.is2FAEnabled and "fallback" not in preset.absent else None
@@ -260,15 +265,6 @@ def _not_built(key: str, value: object, features: Features) -> str:
     words = named.get(key) or (tuple(w.value for w in type(value)) if isinstance(value, Enum) else ())
     ready = [word for word in words if word not in features.later.get(key, ())]
     return f"{_plain(value)!r} is not built yet" + (f"; built: {one_of(ready)}" if ready else "")
-
-
-def _hints(given: Mapping[str, object], policy: Policy, at: Path, report: Diagnostics) -> None:
-    by_mail = given.get("channelType") == ChannelType.EMAIL.value
-    if by_mail and policy.otp_expiry < _TIGHT_EXPIRY:
-        report.hint(
-            (*at, "otpExpiry"),
-            f"{policy.otp_expiry} s are tight for a code that comes by mail; {_TIGHT_EXPIRY} s leave time to read it",
-        )
 
 
 def _methods(

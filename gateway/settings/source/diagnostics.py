@@ -95,11 +95,6 @@ class Diagnostics:
         """The faults in the order of their reports, each once."""
         return tuple(self._diagnostics)
 
-    @property
-    def failed(self) -> bool:
-        """Whether there is an error among them."""
-        return any(f.level is Level.ERROR for f in self._diagnostics)
-
     def mute(self, path: Path) -> None:
         """Drops further faults at and below `path`, whose value is known to be wrong."""
         self._muted.add(path)

@@ -79,11 +79,9 @@ class SecretReader:
 
     def _from_file(self, name: str) -> str:
         path = self.folder / name
-        self.read.setdefault(path, b"")
         try:
-            with path.open("rb") as opened:
-                raw = opened.read(_LARGEST + 1)
-            self.read[path] = raw
+            self.note(path)
+            raw = self.read[path]
             text = raw.decode().removesuffix("\n").removesuffix("\r")
         except (OSError, ValueError) as error:
             why = error.strerror if isinstance(error, OSError) else "not UTF-8 text"

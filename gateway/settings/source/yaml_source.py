@@ -7,6 +7,7 @@ one document. A rejection never quotes the file. A repeated key is noted, so tha
 
 import json
 from collections import defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
@@ -155,31 +156,22 @@ class _Plain:
         self.repeated: list[tuple[Path, int]] = []
 
     def section(self, node: CommentedMap, path: Path) -> dict[str, Any]:
-        self._enter(node, path)
         self.repeated.extend(((*path, key), line) for key, line in self._repeated.get(id(node), ()))
-        plain: dict[str, Any] = {}
-        for key, value in node.items():
-            if not isinstance(key, str):
-                raise UnreadableFile(self._line_of(node, key, path), "a key must be text (put it in quotes)")
-            here = (*path, _text(key, self._lines[path]))
-            self._lines[here] = self._line_of(node, key, path)
-            plain[str(here[-1])] = self._value(value, here)
-        return plain
+        return {str(key): value for key, value in self._items(node, path)}
 
-    def _list(self, node: CommentedSeq, path: Path) -> list[Any]:
-        self._enter(node, path)
-        plain: list[Any] = []
-        for index, value in enumerate(node):
-            here = (*path, index)
-            self._lines[here] = self._line_of(node, index, path)
-            plain.append(self._value(value, here))
-        return plain
-
-    def _enter(self, node: CommentedMap | CommentedSeq, path: Path) -> None:
+    def _items(self, node: CommentedMap | CommentedSeq, path: Path) -> Iterator[tuple[str | int, Any]]:
+        """Every value with its key, or with its number in a list."""
         if node.tag.value is not None:
             raise UnreadableFile(self._lines[path], "tags (!…) are not allowed")
         if len(path) >= _DEEPEST:
             raise UnreadableFile(self._lines[path], "is nested too deeply")
+        for key, value in node.items() if isinstance(node, CommentedMap) else enumerate(node):
+            line = self._line_of(node, key, path)
+            if isinstance(node, CommentedMap) and not isinstance(key, str):
+                raise UnreadableFile(line, "a key must be text (put it in quotes)")
+            here = (*path, _text(key, self._lines[path]) if isinstance(key, str) else key)
+            self._lines[here] = line
+            yield here[-1], self._value(value, here)
 
     def _line_of(self, node: CommentedMap | CommentedSeq, key: object, path: Path) -> int:
         try:
@@ -194,7 +186,7 @@ class _Plain:
         if isinstance(value, CommentedMap):
             return self.section(value, path)
         if isinstance(value, CommentedSeq):
-            return self._list(value, path)
+            return [inner for _, inner in self._items(value, path)]
         if isinstance(value, TaggedScalar):
             if value.tag.value != _PLAIN_TEXT:
                 raise UnreadableFile(self._lines[path], "tags (!…) are not allowed")
