@@ -73,10 +73,10 @@ def people(tenant: DemoTenant, random: Random) -> tuple[DemoPerson, ...]:
         return Enrolment(factor, secret=base64.b32encode(random.token_bytes(SECRET_BYTES)).decode())
 
     return (
-        DemoPerson(user("anna", "Anna Lindqvist", "agent"), "agent, not registered"),
+        DemoPerson(user("anna", "Anna Lindqvist", "agent"), "agent, not set up yet"),
         DemoPerson(
             user("ben", "Ben Carter", "agent"),
-            "agent, registered",
+            "agent, already set up",
             tuple(enrolment(factor) for factor in tenant.registered),
             backup_code.make(tenant.backup_codes, random),
         ),

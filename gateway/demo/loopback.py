@@ -28,5 +28,5 @@ def is_loopback(host: str) -> bool:
 async def loopback_only(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Answer loopback names; everything else is 421."""
     if not is_loopback(request.headers.get("Host", "")):
-        return web.Response(status=421, text="The demo answers loopback names only.\n")
+        return web.Response(status=421, text="The demo answers only local names, such as localhost.\n")
     return await handler(request)

@@ -91,15 +91,15 @@ def fault_of(options: Options) -> str:
     if options.upstream is not None:
         url = urlsplit(options.upstream)
         if url.scheme not in ("http", "https") or not url.hostname:
-            return f"--upstream must be an address as http://127.0.0.1:9000, not {options.upstream}"
+            return f"--upstream must be an address such as http://127.0.0.1:9000, not {options.upstream}"
         if url.hostname not in NAMES and not options.remote_upstream:
-            return f"--upstream {options.upstream} is not on this machine; add --remote-upstream if that is meant"
+            return f"--upstream {options.upstream} is not on this machine; add --remote-upstream to allow it"
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((LOOPBACK, options.port))
         except (OSError, OverflowError):
-            return f"port {options.port} is taken or not allowed; choose another one: PORT=8081 make demo"
+            return f"port {options.port} is in use or not allowed; choose another one: PORT=8081 make demo"
     return ""
 
 
@@ -136,7 +136,7 @@ def apps_of(options: Options) -> tuple[DemoApp, ...]:
     """The apps behind the gateway."""
     if options.upstream is not None:
         return (DemoApp("Your app", "/", f"at {options.upstream}"),)
-    about = {"/unified-admin": "shows who is signed in and what reached it", "/agent-manager": "has a live WebSocket"}
+    about = {"/unified-admin": "shows the user and the request", "/agent-manager": "live data over a WebSocket"}
     return tuple(DemoApp(sample.name, f"{sample.prefix}/", about[sample.prefix]) for sample in sample_apps.SAMPLES)
 
 
@@ -153,7 +153,7 @@ def introduction(options: Options, sites: Sequence[DemoSite]) -> tuple[str, ...]
         "",
         *(f"  {user.username:<{wide[0]}}  {user.password:<{wide[1]}}  {user.about}" for user in users),
         "",
-        "  the same users and passwords, other rules (each with a page /-/demo of its own):",
+        "  Other tenants, with the same users and passwords (each has its own page /-/demo):",
         *(f"  {site.origin}{home}  {site.title}" for site in others),
         "",
     )

@@ -15,7 +15,7 @@ def _(message: str) -> str:
 
 
 LABELS: Mapping[FactorKind, str] = {
-    FactorKind.EMAIL: _("Code by e-mail"),
+    FactorKind.EMAIL: _("Code by email"),
     FactorKind.SMS: _("Code by text message"),
     FactorKind.TOTP: _("Authenticator app"),
     FactorKind.RSA: _("RSA SecurID"),

@@ -60,20 +60,20 @@ class Agent:
 
     async def password(self, password: str = "") -> None:
         """Fill in the password page."""
-        await self.page.get_by_label("User name").fill(self.user.username)
+        await self.page.get_by_label("Username").fill(self.user.username)
         await self.page.get_by_label("Password", exact=True).fill(password or self.user.password)
         await self.look("password")
         await self.button("Sign in")
 
     async def register(self, address: str) -> None:
         """Type an address; the browser is on the confirm page then."""
-        await self.page.get_by_label("E-mail address").fill(address)
+        await self.page.get_by_label("Email address").fill(address)
         await self.look("register")
         await self.button("Continue")
 
     async def confirm(self) -> None:
         """Have the code sent."""
-        await self.page.get_by_role("heading", name="Is this address right?").wait_for()
+        await self.page.get_by_role("heading", name="Check your address").wait_for()
         await self.look("confirm")
         await self.button("Send the code")
         await self.code.wait_for()

@@ -131,5 +131,5 @@ class Victim:
         tab = await self.page.context.new_page()
         await tab.goto(f"{self.agent.base}/-/logout")
         await tab.get_by_role("button", name="Sign out", exact=True).click()
-        await tab.get_by_label("User name").wait_for()
+        await tab.get_by_label("Username").wait_for()
         await tab.close()

@@ -43,7 +43,7 @@ def next_step(site: Site) -> None:
 
 async def scan(site: Site, agent: Agent) -> Phone:
     """The app that got the key which the page spells out, while the page shows its picture too."""
-    await expect(agent.page.get_by_role("img", name="Picture to scan")).to_be_visible()
+    await expect(agent.page.get_by_role("img", name="QR code")).to_be_visible()
     secret = re.sub(r"\s", "", await agent.page.locator(".secret").inner_text())
     link = await agent.page.get_by_role("link", name="Open it here").get_attribute("href")
     assert link
@@ -66,7 +66,7 @@ async def sign_out(agent: Agent) -> None:
     """Leave; the browser is on the password page of the same browser then."""
     await agent.open("/-/logout")
     await agent.button("Sign out")
-    await agent.page.get_by_label("User name").wait_for()
+    await agent.page.get_by_label("Username").wait_for()
 
 
 async def shown_codes(agent: Agent) -> list[str]:

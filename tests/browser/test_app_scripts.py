@@ -137,7 +137,7 @@ async def test_a_worker_from_before_the_gateway_is_gone_after_its_next_update(
         assert await page.title() == TAKEN_OVER  # or nothing below would mean anything
         await page.evaluate(NONE_LEFT)  # the browser updates a worker by itself after a page that it answered
         await page.goto(f"{settings.base}/-/login")
-        await page.get_by_label("User name").wait_for()
+        await page.get_by_label("Username").wait_for()
     await context.close()
 
 
@@ -274,7 +274,7 @@ async def protected(victim: Victim) -> Victim:
     await agent.confirm()
     await agent.verify(await code_for(victim.site.mail, ADDRESS))
     await agent.page.locator("[data-codes] li").first.wait_for()
-    await agent.button("I have kept them")
+    await agent.button("I've saved my codes")
     await agent.page.wait_for_url(agent.base + APP)
     return victim
 

@@ -35,7 +35,7 @@ async def asked(site: Site, agent: Agent, path: str = "/unified-admin/") -> None
     await agent.open(path)
     site.catch_up()
     await agent.password()
-    await expect(agent.page.get_by_role("main")).to_contain_text("Any one of these codes lets you in:")
+    await expect(agent.page.get_by_role("main")).to_contain_text("Use any of these:")
 
 
 async def set_up_mail(site: Site, agent: Agent, album: Album) -> list[str]:
@@ -44,21 +44,21 @@ async def set_up_mail(site: Site, agent: Agent, album: Album) -> list[str]:
     await agent.open(ACCOUNT)
     await expect(page.get_by_role("main")).to_contain_text("Nothing is set up yet.")
     await album.hold("account-empty")
-    await agent.button("Set up: Code by e-mail")
+    await agent.button("Set up: Code by email")
     await page.get_by_label("Password", exact=True).fill(agent.user.password)
-    await expect(page.get_by_role("heading", name="Confirm that it is you")).to_be_visible()
+    await expect(page.get_by_role("heading", name="Confirm it's you")).to_be_visible()
     await album.hold("password-again")
     site.catch_up()
     await agent.button("Continue")
     await agent.register(ADDRESS)
     await agent.confirm()
     await agent.verify(await code_for(site.mail, ADDRESS))
-    await page.get_by_role("heading", name="Keep your backup codes").wait_for()
+    await page.get_by_role("heading", name="Save your backup codes").wait_for()
     codes = await second_factor_steps.shown_codes(agent)
     assert len(set(codes)) == 10
     await can_be_kept(agent, codes)
     await page.reload()
-    await expect(page.get_by_role("main")).to_contain_text("Your backup codes were shown once.")
+    await expect(page.get_by_role("main")).to_contain_text("We've already shown your backup codes.")
     assert await second_factor_steps.shown_codes(agent) == []
     await album.hold("backup-codes-shown")
     await agent.button("Continue")
@@ -89,7 +89,7 @@ async def set_up_app(site: Site, agent: Agent, album: Album) -> Phone:
     phone = await second_factor_steps.scan(site, agent)
     await album.hold("10-register-app", kept=KEPT)
     await second_factor_steps.app_code(agent).fill(phone.code())
-    await agent.button("Finish set-up")
+    await agent.button("Turn on")
     await agent.page.wait_for_url(agent.base + ACCOUNT)
     second_factor_steps.next_step(site)
     return phone
@@ -158,7 +158,7 @@ async def _sees_the_codes(agent: Agent, album: Album, phone: Phone) -> None:
     """A code for it, and the codes are in the answer; they are nowhere when the page is left or reloaded."""
     page = agent.page
     await agent.button("View backup codes")
-    await expect(page.get_by_role("main")).to_contain_text("You are about to see your backup codes.")
+    await expect(page.get_by_role("main")).to_contain_text("You're about to view your backup codes.")
     await album.hold("act-show-codes")
     await agent.code.fill(phone.code())
     await agent.button("View backup codes")
@@ -178,8 +178,8 @@ async def _asks_for_a_mail(site: Site, agent: Agent, album: Album) -> None:
     sent = len(codes_to(site.mail, ADDRESS))
     site.clock.advance(61)
     await asked(site, agent)
-    await agent.button("Send me a code by e-mail")
-    await expect(agent.page.locator(".takes")).to_contain_text("The code that we sent to a***@e***.com")
+    await agent.button("Email me a code")
+    await expect(agent.page.locator(".takes")).to_contain_text("The code we sent to a***@e***.com")
     await album.hold("combined-sent")
     await agent.verify(await code_for(site.mail, ADDRESS, sent + 1))
     await second_factor_steps.arrived(agent)
@@ -196,8 +196,8 @@ async def _lost_phone(site: Site, agent: Agent, album: Album, codes: list[str]) 
 
 async def _lost_everything(site: Site, agent: Agent, album: Album) -> None:
     await asked(site, agent)
-    tips = agent.page.get_by_role("region", name="No code at hand?")
-    await expect(tips).to_contain_text("Only your administrator can help you then.")
+    tips = agent.page.get_by_role("region", name="Can't get a code?")
+    await expect(tips).to_contain_text("Only your administrator can help.")
     code = await second_factor_steps.administrator_code(site.settings, agent.user)
     await agent.code.fill(code)
     await album.hold("combined-administrator", languages=())
@@ -207,9 +207,9 @@ async def _lost_everything(site: Site, agent: Agent, album: Album) -> None:
 
 async def _turns_off_both(site: Site, agent: Agent, album: Album) -> None:
     await agent.open(ACCOUNT)
-    for method in ("Code by e-mail", "Authenticator app"):
+    for method in ("Code by email", "Authenticator app"):
         await agent.button(f"Turn off: {method}")
-        await expect(agent.page.get_by_role("main")).to_contain_text(f"You are about to turn off: {method}.")
+        await expect(agent.page.get_by_role("main")).to_contain_text(f"You're about to turn off: {method}.")
         await album.hold(f"act-turn-off-{method[-3:]}", languages=("ar",))
         await agent.code.fill(await second_factor_steps.administrator_code(site.settings, agent.user))
         await agent.button("Turn off")

@@ -38,7 +38,7 @@ async def test_the_countdown_speaks_at_sixty_twenty_and_zero_seconds_only(new_ag
     assert said == [
         "One minute left for this code.",
         "20 seconds left for this code.",
-        "This code has expired. Ask for a new one.",
+        "This code has expired. Send yourself a new one.",
     ]
 
 

@@ -22,10 +22,10 @@ async def paste(page: Page, label: str, text: str) -> None:
 async def test_a_password_can_be_pasted(new_agent: NewAgent) -> None:
     agent = await new_agent()
     await agent.open()
-    await paste(agent.page, "User name", agent.user.username)
+    await paste(agent.page, "Username", agent.user.username)
     await paste(agent.page, "Password", agent.user.password)
     await agent.button("Sign in")
-    await agent.page.get_by_label("E-mail address").wait_for()
+    await agent.page.get_by_label("Email address").wait_for()
 
 
 @pytest.mark.row("GW-32")

@@ -21,11 +21,11 @@ async def test_a_first_login_needs_no_mouse(site: Site, new_agent: NewAgent) -> 
     await keys.type(agent.user.password)
     await keys.press("Enter")
 
-    await expect(page.get_by_label("E-mail address")).to_be_focused()
+    await expect(page.get_by_label("Email address")).to_be_focused()
     await keys.type(ADDRESS)
     await keys.press("Enter")
 
-    await page.get_by_role("heading", name="Is this address right?").wait_for()
+    await page.get_by_role("heading", name="Check your address").wait_for()
     for _ in range(2):  # past "Not you?"
         await keys.press("Tab")
     await expect(focused).to_have_text("Send the code")

@@ -39,7 +39,7 @@ async def test_every_page_of_a_login_has_a_language_select_that_stays_on_the_pag
     await agent.password()
     await there_and_back(agent)
     await agent.register(ADDRESS)
-    await agent.page.get_by_role("heading", name="Is this address right?").wait_for()
+    await agent.page.get_by_role("heading", name="Check your address").wait_for()
     await there_and_back(agent)
     await agent.confirm()
     await there_and_back(agent)

@@ -173,4 +173,4 @@ async def test_a_link_from_elsewhere_still_opens_the_app(
 async def test_the_session_of_one_tenant_is_no_session_of_its_sibling(victim: Agent, settings: Folder) -> None:
     answer = await victim.page.goto(f"http://{ATTACKER}:{settings.port}/unified-admin/")
     assert answer
-    await victim.page.get_by_label("User name").wait_for()
+    await victim.page.get_by_label("Username").wait_for()

@@ -27,7 +27,7 @@ async def test_the_second_page_does_not_fetch_its_style_again(new_agent: NewAgen
     agent = await new_agent()
     await agent.open()
     await agent.password()
-    await agent.page.get_by_label("E-mail address").wait_for()
+    await agent.page.get_by_label("Email address").wait_for()
     fetched = await agent.page.evaluate(
         "() => performance.getEntriesByType('resource').filter((one) => one.transferSize > 0).map((one) => one.name)"
     )
@@ -59,7 +59,7 @@ async def test_the_password_page_says_whom_to_ask_and_what_to_do_about_a_forgott
     agent = await new_agent()
     await agent.open()
     await shows_help(agent.page)
-    forgotten = agent.page.get_by_role("link", name="Forgotten your password?")
+    forgotten = agent.page.get_by_role("link", name="Forgot your password?")
     await expect(forgotten).to_have_attribute("href", HELP["forgot_password"])
 
 
@@ -74,7 +74,7 @@ async def test_a_page_that_stops_says_whom_to_ask_and_offers_a_way_on(site: Site
     await expect(agent.page.locator(".reference")).to_contain_text("Reference:")
     assert not await pictures.faults(agent.page)
     await agent.button("Sign in again")
-    await agent.page.get_by_label("User name").wait_for()
+    await agent.page.get_by_label("Username").wait_for()
 
 
 @pytest.mark.row("EF-21")
@@ -136,7 +136,7 @@ async def test_not_you_begins_again_for_somebody_else(site: Site, new_agent: New
     await agent.open()
     await agent.password()
     await agent.button("Not you?")
-    await expect(agent.page.get_by_label("User name")).to_have_value("")
+    await expect(agent.page.get_by_label("Username")).to_have_value("")
     other = Agent(agent.page, agent.base, site.keycloak.admin.create_user(), agent.mail, agent.complaints)
     await other.first_login(ADDRESS)
     await expect(agent.page.locator("#username")).to_have_text(other.user.username)

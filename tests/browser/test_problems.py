@@ -37,7 +37,7 @@ async def test_while_keycloak_is_down_the_page_says_so_keeps_the_name_and_says_w
     await agent.open()
     await agent.password()
     await expect(agent.page.get_by_role("alert")).to_contain_text("again")
-    await expect(agent.page.get_by_label("User name")).to_have_value(agent.user.username)
+    await expect(agent.page.get_by_label("Username")).to_have_value(agent.user.username)
     await expect(agent.page.get_by_label("Password", exact=True)).to_have_value("")
     await shows_help(agent.page)
     assert not await pictures.faults(agent.page)

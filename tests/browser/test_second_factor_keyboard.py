@@ -49,7 +49,7 @@ async def enter(agent: Agent, field: Locator, text: str) -> None:
 
 async def sign_in(agent: Agent) -> None:
     """User name and password."""
-    await expect(agent.page.get_by_label("User name")).to_be_focused()
+    await expect(agent.page.get_by_label("Username")).to_be_focused()
     await agent.page.keyboard.type(agent.user.username)
     await agent.page.keyboard.press("Tab")
     await enter(agent, agent.page.get_by_label("Password", exact=True), agent.user.password)
@@ -59,12 +59,12 @@ async def set_up_mail(site: Site, agent: Agent) -> None:
     """From the account page to the backup codes, and back."""
     address = agent.user.email
     assert address
-    await press(agent, "Set up: Code by e-mail")
+    await press(agent, "Set up: Code by email")
     await enter(agent, agent.page.get_by_label("Password", exact=True), agent.user.password)
-    await enter(agent, agent.page.get_by_label("E-mail address"), address)
+    await enter(agent, agent.page.get_by_label("Email address"), address)
     await press(agent, "Send the code")
     await enter(agent, agent.code, await code_for(site.mail, address))
-    await press(agent, "I have kept them")
+    await press(agent, "I've saved my codes")
     await agent.page.wait_for_url(agent.base + ACCOUNT)
 
 

@@ -108,10 +108,10 @@ async def test_the_back_button_after_signing_out_shows_nothing_of_the_app(site: 
     await agent.first_login(ADDRESS)
     await agent.open("/-/logout")
     await agent.button("Sign out")
-    await agent.page.get_by_label("User name").wait_for()
+    await agent.page.get_by_label("Username").wait_for()
     await agent.page.go_back()
     await agent.page.go_back()
-    await expect(agent.page.get_by_label("User name")).to_be_visible()
+    await expect(agent.page.get_by_label("Username")).to_be_visible()
 
 
 async def test_a_double_click_on_send_sends_one_code(site: Site, new_agent: NewAgent) -> None:
@@ -128,7 +128,7 @@ async def test_a_double_click_on_send_sends_one_code(site: Site, new_agent: NewA
 async def test_a_double_click_on_sign_in_sends_one_code(site: Site, new_agent: NewAgent) -> None:
     agent = await enrolled(site, new_agent)
     await agent.open()
-    await agent.page.get_by_label("User name").fill(agent.user.username)
+    await agent.page.get_by_label("Username").fill(agent.user.username)
     await agent.page.get_by_label("Password", exact=True).fill(agent.user.password)
     await agent.page.get_by_role("button", name="Sign in").dblclick()
     await agent.code.wait_for()

@@ -16,7 +16,7 @@ async def test_a_whole_login_works_without_scripts(site: Site, new_agent: NewAge
     await expect(agent.page.locator(".me")).to_contain_text(agent.user.username)
     await agent.open("/-/logout")
     await agent.button("Sign out")
-    await agent.page.get_by_label("User name").wait_for()
+    await agent.page.get_by_label("Username").wait_for()
 
 
 async def test_without_scripts_the_page_says_when_the_code_ends_and_when_the_next_may_be_sent(
@@ -25,7 +25,7 @@ async def test_without_scripts_the_page_says_when_the_code_ends_and_when_the_nex
     agent = await new_agent(java_script_enabled=False)
     await agent.to_verify(ADDRESS)
     await expect(agent.page.locator("#code-life")).to_contain_text("The code works until")
-    await expect(agent.page.locator("[data-plain]")).to_contain_text("A new code can be sent in 1 minute, at")
+    await expect(agent.page.locator("[data-plain]")).to_contain_text("You can get a new code in 1 minute, at")
 
 
 async def test_without_scripts_the_resend_button_sends_once_the_wait_is_over(site: Site, new_agent: NewAgent) -> None:

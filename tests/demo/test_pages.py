@@ -47,8 +47,8 @@ async def test_the_users_are_the_five_kinds_of_people_at_every_tenant(around: De
     async with pages(around) as client, client.get("/-/demo/users.json", headers={"Host": host}) as response:
         users = await response.json()
     assert {user["about"] for user in users} == {
-        "agent, not registered",
-        "agent, registered",
+        "agent, not set up yet",
+        "agent, already set up",
         "supervisor",
         "administrator",
         "agent, disabled",

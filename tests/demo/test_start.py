@@ -52,7 +52,7 @@ async def test_a_port_that_is_taken_is_said_in_one_line() -> None:
     with socket.create_server(("127.0.0.1", free_port())) as taken:
         port = taken.getsockname()[1]
         assert await start.run(Options(port), serve, said.append) == 2
-    assert said == [f"port {port} is taken or not allowed; choose another one: PORT=8081 make demo"]
+    assert said == [f"port {port} is in use or not allowed; choose another one: PORT=8081 make demo"]
 
 
 async def test_the_demo_says_where_its_apps_users_and_inbox_are() -> None:

@@ -141,7 +141,7 @@ def session() -> Session:
 
 MAILS: Mapping[str, Mapping[str, Any]] = {
     "message": {"code": "402817", "expires_in": 300, "tag": "K7Q"},
-    "enrolled": {"factor": "Code by e-mail", "sent_to": "a***@e***.com"},
+    "enrolled": {"factor": "Code by email", "sent_to": "a***@e***.com"},
     "turned-off": {"factor": "Authenticator app", "sent_to": ""},
     "new-codes": {"factor": "", "sent_to": ""},
 }

@@ -111,7 +111,7 @@ async def test_the_countdown_speaks_at_60_20_and_0_seconds_only(page: Page, addr
     one, twenty, over = (
         "One minute left for this code.",
         "20 seconds left for this code.",
-        "This code has expired. Ask for a new one.",
+        "This code has expired. Send yourself a new one.",
     )
     assert heard == ["", "", one, one, twenty, twenty, over]
     assert await life.inner_text() == over
@@ -202,7 +202,7 @@ async def test_a_used_code_of_an_app_counts_down_and_then_asks_for_the_next(page
     assert "Your app shows the next one in 0:23." in await problem.inner_text()
     assert await page.get_by_role("button", name="Verify").is_enabled()
     await page.clock.run_for(24_000)
-    assert "Enter the code that your app shows now." in await problem.inner_text()
+    assert "Enter the code your app shows now." in await problem.inner_text()
 
 
 async def test_enter_in_the_address_goes_on_and_picks_no_other_way(page: Page, address: str) -> None:

@@ -37,7 +37,7 @@ def test_the_code_is_never_in_the_subject() -> None:
 def test_the_mail_names_the_host_the_browser_the_expiry_and_the_reference() -> None:
     mail = states.mail("message")
     for part in (mail.text, _words(mail.html)):
-        for word in ("cc.example.com", "Chrome on Windows", "5 minutes", states.REFERENCE_CODE, "If this was not you"):
+        for word in ("cc.example.com", "Chrome on Windows", "5 minutes", states.REFERENCE_CODE, "Wasn't you?"):
             assert word in part
 
 
@@ -53,15 +53,15 @@ def test_every_mail_carries_the_reference(name: str, code: str) -> None:
 def test_a_browser_that_is_not_known_leaves_no_hole_in_the_mail() -> None:
     mail = states.mail("message", browser="")
     for part in (mail.text, _words(mail.html)):
-        assert "Asked for on " in part
-        assert "with" not in part.partition("Asked for")[2].partition(".")[0]
+        assert "Requested on " in part
+        assert "from" not in part.partition("Requested")[2].partition(".")[0]
 
 
 def test_a_browser_that_is_not_known_leaves_no_hole_in_the_news_of_a_registration_either() -> None:
     mail = states.mail("enrolled", browser="")
     for part in (mail.text, _words(mail.html)):
         assert "Added on " in part
-        assert "Added with" not in part
+        assert "Added at" not in part
 
 
 @pytest.mark.attack("C8")
@@ -73,7 +73,7 @@ def test_a_browser_that_is_not_known_leaves_no_gap(name: str, code: str) -> None
         assert not re.search(r"\S  +\S", part)
         assert "()" not in part
     if code == "en":
-        assert re.search(r"^(Asked for|Added|Done) on ", mail.text, re.MULTILINE)
+        assert re.search(r"^(Requested|Added|Changed) on ", mail.text, re.MULTILINE)
 
 
 @pytest.mark.row("GW-39")
@@ -143,10 +143,10 @@ CHANGES = ("enrolled", "turned-off", "new-codes")
 @pytest.mark.row("GW-45")
 def test_a_factor_that_was_turned_off_is_told_with_its_name_and_what_to_do() -> None:
     mail = states.mail("turned-off")
-    assert mail.subject == "A sign-in method was turned off in your account at Northwind Contact Centre"
+    assert mail.subject == "A sign-in method was turned off for your account at Northwind Contact Centre"
     assert mail.text.startswith(
-        "A way to confirm your sign-in was turned off in your account at Northwind Contact Centre.\n\n"
-        "Authenticator app\n\nDone with Chrome on Windows on "
+        "A sign-in method was turned off for your account at Northwind Contact Centre.\n\n"
+        "Authenticator app\n\nChanged at cc.example.com from Chrome on Windows, "
     )
     assert "tell your administrator at once" in mail.text
 
@@ -155,7 +155,7 @@ def test_a_factor_that_was_turned_off_is_told_with_its_name_and_what_to_do() -> 
 def test_new_backup_codes_are_told_without_a_code() -> None:
     mail = states.mail("new-codes")
     assert mail.subject == "New backup codes were made for your account at Northwind Contact Centre"
-    assert "The old ones do not work any more.\n\nDone with Chrome on Windows on " in mail.text
+    assert "The old ones no longer work.\n\nChanged at cc.example.com from Chrome on Windows, " in mail.text
     assert "tell your administrator at once" in mail.text
 
 

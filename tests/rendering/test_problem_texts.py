@@ -84,7 +84,7 @@ def test_a_wait_that_is_over_is_no_wait() -> None:
 def test_a_used_code_of_an_app_counts_down_to_the_next_one_and_then_asks_for_it() -> None:
     view = problem_view(Problem.NEXT_CODE, ENGLISH, START + 23, START)
     assert (view.retry_after, view.next) == (23, "Your app shows the next one in 23 seconds.")
-    assert view.over == "Enter the code that your app shows now."
+    assert view.over == "Enter the code your app shows now."
 
 
 @pytest.mark.row("GW-30")
@@ -99,7 +99,7 @@ def test_the_json_of_a_problem_carries_code_text_wait_and_reference() -> None:
 @pytest.mark.row("EF-18")
 @pytest.mark.parametrize(
     ("problem", "word"),
-    [(Problem.CODE_EXPIRED, "expired"), (Problem.WRONG_CODE, "not valid"), (Problem.LIMIT_EXCEEDED, "Too many")],
+    [(Problem.CODE_EXPIRED, "expired"), (Problem.WRONG_CODE, "didn't work"), (Problem.LIMIT_EXCEEDED, "Too many")],
 )
 def test_the_text_for_a_program_says_what_the_title_of_the_page_says(problem: Problem, word: str) -> None:
     assert word in problem_view(problem, ENGLISH, None, START).as_json()["text"]

@@ -27,22 +27,22 @@ def words(page: str) -> str:
 def test_one_page_names_every_code_it_takes_and_has_one_verify_button() -> None:
     page = html("verify-any")
     for sentence in (
-        "The code that your authenticator app shows now",
-        "A code that we send to a***@e***.com when you ask for it",
+        "The code in your authenticator app",
+        "A code we'll send to a***@e***.com when you ask",
         "One of your backup codes",
         "A code from your administrator",
     ):
         assert sentence in words(page)
-    assert "Check your e-mail" not in page
+    assert "Check your email" not in page
     assert words(page).count("Verify") == 1
 
 
 @pytest.mark.row("CC-13")
 def test_there_the_mail_is_sent_on_request_and_then_again() -> None:
     assert actions(html("verify-any")) == ["send"]
-    assert "Send me a code by e-mail" in html("verify-any")
+    assert "Email me a code" in html("verify-any")
     assert actions(html("verify-any-sent")) == ["resend"]
-    assert "The code that we sent to a***@e***.com" in words(html("verify-any-sent"))
+    assert "The code we sent to a***@e***.com" in words(html("verify-any-sent"))
 
 
 @pytest.mark.row("CC-13")
@@ -69,10 +69,10 @@ def test_a_phone_offers_letters_only_where_a_backup_code_may_be_typed(name: str,
 
 @pytest.mark.row("CC-06", "CC-16")
 def test_a_page_for_one_method_says_which_other_codes_work() -> None:
-    assert "A backup code or a code from your administrator works here too." in html("verify-extras")
+    assert "You can also use a backup code or a code from your administrator." in html("verify-extras")
     page = html("verify-used-up")
-    assert "A code from your administrator works here too." in page
-    assert "backup code works" not in page.lower()
+    assert "You can also use a code from your administrator." in page
+    assert "use a backup code" not in page.lower()
     assert by_name(page, "code")["aria-describedby"] == "code-life code-others"
 
 
@@ -81,15 +81,15 @@ def test_a_page_for_one_method_says_which_other_codes_work() -> None:
 def test_while_no_mail_is_sent_a_backup_code_can_be_typed(name: str, sends: list[str]) -> None:
     page = html(name)
     assert by_name(page, "code")["inputmode"] == "text"
-    assert "A code for a***@e***.com is still to be sent." in words(page)
-    assert "A backup code works here too." in page
+    assert "We haven't sent a code to a***@e***.com yet." in words(page)
+    assert "You can also use a backup code." in page
     assert actions(page) == sends
     assert not any("data-wait" in b for b in tags(page, "button"))
 
 
 @pytest.mark.row("CC-07")
 def test_who_used_all_backup_codes_reads_it_and_where_new_ones_are_made() -> None:
-    assert "All your backup codes are used. Once you are signed in, you can make new ones" in html("verify-used-up")
+    assert "All your backup codes are used. After you sign in, you can generate new ones" in html("verify-used-up")
     assert "All your backup codes are used" not in html("verify-extras")
     assert "Generate new codes" in html("account-used-up")
     assert "All codes are used." in html("account-used-up")
@@ -110,8 +110,8 @@ def test_who_lost_device_and_codes_reads_that_only_an_administrator_can_help(nam
 def test_the_pages_that_show_codes_recommend_to_keep_them(name: str) -> None:
     page = html(name)
     assert "ave or print them" in page
-    assert "keep them where nobody else reads them" in page
-    assert "only your administrator can let you in" in page
+    assert "keep them where only you can see them" in page
+    assert "only your administrator can help" in page
 
 
 @pytest.mark.row("CC-04")
@@ -126,10 +126,10 @@ def test_backup_codes_can_be_saved_as_a_file_without_a_script() -> None:
 @pytest.mark.row("CC-04")
 def test_backup_codes_that_were_shown_already_are_not_shown_again_but_the_way_to_them_is_named() -> None:
     page = html("backup-codes-shown")
-    assert "You can see them again on the page of your second factor." in page
+    assert "You can view them again on the two-step sign-in page." in page
     assert not [a for a in tags(page, "a") if "download" in a]
     assert not any(code in page for code in states.BACKUP_CODES)
-    assert "I have kept them" not in page
+    assert "I've saved my codes" not in page
     assert "Continue" in words(page)
 
 
@@ -148,7 +148,7 @@ def test_where_every_login_asks_there_is_no_option_to_skip() -> None:
 @pytest.mark.row("CC-03")
 def test_an_app_is_set_up_with_picture_secret_code_field_and_one_button() -> None:
     page = html("register-totp")
-    assert words(page).count("Finish set-up") == 1
+    assert words(page).count("Turn on") == 1
     assert any(str(a["href"]).startswith("otpauth://totp/") for a in tags(page, "a"))
     assert by_name(page, "code")["inputmode"] == "numeric"
 
@@ -169,23 +169,23 @@ def test_enter_in_the_field_finishes_and_does_not_change_the_way(name: str) -> N
 @pytest.mark.row("GW-27")
 def test_a_registration_that_somebody_else_must_confirm_says_so_and_offers_no_other_address() -> None:
     page = html("verify-vouch")
-    assert "the address that your organisation has for you" in words(page)
-    assert "A code from your administrator works here too." in page
+    assert "the address your organisation has for you" in words(page)
+    assert "You can also use a code from your administrator." in page
     assert actions(page) == ["resend"]
     alone = html("verify-vouch-admin")
-    assert "Ask your administrator for a code, and enter it here." in alone
+    assert "Ask your administrator for a code to finish set-up." in alone
     assert actions(alone) == []
 
 
 def test_somebody_signed_in_who_is_asked_for_the_password_again_is_told_why() -> None:
     page = html("asked-again")
-    assert "Confirm that it is you" in page
+    assert "Confirm it's you" in page
     assert "Sign in" not in page
-    assert "Confirm that it is you" not in html("password")
+    assert "Confirm it's you" not in html("password")
 
 
 def test_the_new_password_page_says_whether_another_code_follows() -> None:
-    assert "Afterwards we ask for another code." in html("new-password")
+    assert "After that we'll ask for another code." in html("new-password")
     context = {"view": states.view("new-password"), "problem": None}
     answer = states.pages().render(states.request(of=states.tenant()), "steps/new_password.html", context)
     assert "another code" not in str(answer.text)
@@ -199,7 +199,7 @@ def test_the_sentence_of_the_realm_is_shown_in_its_own_direction() -> None:
 
 @pytest.mark.row("SI-10")
 def test_after_the_new_password_the_code_page_says_that_it_is_saved() -> None:
-    assert "Your new password is saved. One more code, and you are in." in html("verify-after-password")
+    assert "Your new password is saved. Enter one more code to finish." in html("verify-after-password")
     assert "Your new password is saved." not in html("verify-totp")
 
 
@@ -207,7 +207,7 @@ def test_after_the_new_password_the_code_page_says_that_it_is_saved() -> None:
 def test_a_code_of_an_app_used_twice_gets_a_countdown_to_the_next_one() -> None:
     page = html("verify-totp-used")
     assert '<span data-left="23">23 seconds</span>' in page
-    assert 'data-over="Enter the code that your app shows now."' in page
+    assert 'data-over="Enter the code your app shows now."' in page
     assert not any("data-wait" in b for b in tags(page, "button"))
 
 
@@ -221,7 +221,7 @@ def test_page_subject_and_mail_carry_the_same_tag(language: str) -> None:
 @pytest.mark.row("CC-01")
 def test_each_method_has_set_up_or_when_on_turn_off() -> None:
     off, on = html("account-none"), html("account-both")
-    for label in ("Authenticator app", "Code by e-mail"):
+    for label in ("Authenticator app", "Code by email"):
         assert f'aria-label="Set up: {label}"' in off
         assert f'aria-label="Turn off: {label}"' in on
     assert "Turn off" not in off
@@ -249,9 +249,9 @@ def act(kind: str, says: str, factor: str | None = None) -> dict[str, str | None
 @pytest.mark.row("GW-46", "CC-01")
 def test_the_account_page_has_one_form_for_each_act_with_a_token_of_its_own() -> None:
     assert forms(html("account-both")) == [
-        act("enrol", "Set up again", "totp"),
+        act("enrol", "Use a new phone", "totp"),
         act("turn-off", "Turn off", "totp"),
-        act("enrol", "Set up again", "email"),
+        act("enrol", "Change address", "email"),
         act("turn-off", "Turn off", "email"),
         act("show-codes", "View backup codes"),
         act("new-codes", "Generate new codes"),
@@ -272,7 +272,7 @@ def test_where_nothing_is_on_there_is_nothing_to_turn_off_or_to_view() -> None:
 def test_where_no_code_is_left_new_ones_are_the_main_act() -> None:
     page = html("account-used-up")
     assert forms(page) == [
-        act("enrol", "Set up again", "totp"),
+        act("enrol", "Use a new phone", "totp"),
         act("enrol", "Set up", "email"),
         act("new-codes", "Generate new codes"),
         act("sign-out-everywhere", "Sign out everywhere else"),
@@ -292,14 +292,14 @@ def test_the_account_page_changes_nothing_by_itself(name: str) -> None:
 
 
 def test_the_account_page_says_that_each_act_is_asked_for_again() -> None:
-    assert "Each of these asks you for a code, or for your password, first." in html("account-both")
+    assert "For each of these, we'll ask for a code or your password first." in html("account-both")
 
 
 ABOUT_TO = {
-    "turn-off": ("You are about to turn off: Authenticator app.", "Turn off"),
-    "show-codes": ("You are about to see your backup codes.", "View backup codes"),
-    "new-codes": ("You are about to make new backup codes. The old ones stop working.", "Generate new codes"),
-    "sign-out-everywhere": ("You are about to sign out everywhere else.", "Sign out everywhere else"),
+    "turn-off": ("You're about to turn off: Authenticator app.", "Turn off"),
+    "show-codes": ("You're about to view your backup codes.", "View backup codes"),
+    "new-codes": ("You're about to make new backup codes. The old ones will stop working.", "Generate new codes"),
+    "sign-out-everywhere": ("You're about to sign out everywhere else.", "Sign out everywhere else"),
 }
 
 
@@ -319,23 +319,23 @@ def test_the_page_that_asks_for_the_proof_says_what_it_is_for(step: str, kind: s
 @pytest.mark.row("GW-46")
 def test_where_any_code_confirms_an_act_none_of_them_is_said_to_sign_in() -> None:
     page = words(html("within-verify-any"))
-    assert "You are about to turn off: Code by e-mail." in page
-    assert "Any one of these codes confirms that it is you:" in page
-    assert "lets you in" not in page
+    assert "You're about to turn off: Code by email." in page
+    assert "Use any of these to confirm it's you:" in page
+    assert "Use any of these:" not in page
 
 
 @pytest.mark.parametrize("name", ["within-password-enrol", "within-verify-enrol"])
 def test_a_proof_before_an_enrolment_says_what_will_be_set_up(name: str) -> None:
-    assert "You are about to set up: Authenticator app." in html(name)
+    assert "You're about to set up: Authenticator app." in html(name)
 
 
 @pytest.mark.parametrize("name", ["verify", "verify-any", "password", "asked-again"])
 def test_a_page_without_an_act_speaks_of_none(name: str) -> None:
-    assert "You are about to" not in html(name)
+    assert "You're about to" not in html(name)
 
 
 DONE = {
-    "account-signed-out": ["You are signed out everywhere else."],
+    "account-signed-out": ["You're signed out everywhere else."],
     "account-turned-off": ["The method is turned off."],
     "account-both": [],
 }
@@ -349,14 +349,14 @@ def test_what_was_done_just_now_is_said(name: str) -> None:
 
 def test_the_last_method_of_who_needs_one_says_why_it_stays() -> None:
     page = html("account-used-up")
-    assert "the last one cannot be turned off" in page
+    assert "you can't turn off your last method" in page
     assert "Turn off" not in page
 
 
 @pytest.mark.row("EF-18")
 def test_wrong_replaced_and_used_codes_get_one_sentence() -> None:
     page = html("verify-wrong")
-    assert "It is mistyped, was used already, or a newer code has replaced it." in page
+    assert "Check it for typos, and use your newest code." in page
 
 
 @pytest.mark.row("CC-19")
@@ -373,7 +373,7 @@ def test_a_lock_holds_every_button_until_it_ends(name: str) -> None:
 
 def test_a_login_that_wrong_codes_have_ended_speaks_of_no_new_code() -> None:
     page = words(html("stopped-codes"))
-    assert "For your safety this sign-in was ended. Please sign in again." in page
+    assert "To protect your account, we ended this sign-in. Sign in again." in page
     assert "new code" not in page
 
 

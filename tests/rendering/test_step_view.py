@@ -66,10 +66,8 @@ def test_a_program_is_told_that_the_current_password_is_asked_for_too() -> None:
 
 
 def test_methods_are_named_and_masked() -> None:
-    view = states.view("choose", methods=(MethodView("email", "Code by e-mail", "a***@e***.com"),))
-    assert as_json(view, None)["methods"] == [
-        {"factor": "email", "label": "Code by e-mail", "sent_to": "a***@e***.com"}
-    ]
+    view = states.view("choose", methods=(MethodView("email", "Code by email", "a***@e***.com"),))
+    assert as_json(view, None)["methods"] == [{"factor": "email", "label": "Code by email", "sent_to": "a***@e***.com"}]
 
 
 def test_a_secret_is_not_printed() -> None:

@@ -156,7 +156,7 @@ def test_after_repeated_failures_the_page_says_to_ask_whether_the_address_is_uni
 
 def test_a_problem_has_the_focus_the_title_and_the_field() -> None:
     page = html("verify-wrong")
-    assert "<title>Error: This code is not valid" in page
+    assert "<title>Error: That code didn&#39;t work" in page
     assert 'id="problem" role="alert" tabindex="-1" autofocus' in page
     field = by_name(page, "code")
     assert field["aria-invalid"] == "true"
@@ -168,8 +168,8 @@ def test_a_problem_has_the_focus_the_title_and_the_field() -> None:
     ("name", "title"),
     [
         ("verify-limit", "Too many wrong codes"),
-        ("password-locked", "Signing in is paused"),
-        ("verify-queued", "Your code will be sent shortly"),
+        ("password-locked", "Sign-in is paused"),
+        ("verify-queued", "We&#39;ll send your code shortly"),
     ],
 )
 def test_a_wait_is_named_in_the_title(name: str, title: str) -> None:
@@ -195,7 +195,7 @@ def test_a_resend_works_without_a_script_and_says_when() -> None:
     assert "disabled" not in resend
     assert "formnovalidate" in resend
     assert resend["data-wait"] == "45"
-    assert "A new code can be sent in 45 seconds, at " in page
+    assert "You can get a new code in 45 seconds, at " in page
 
 
 def test_an_expired_code_makes_the_way_to_a_new_one_the_main_button() -> None:

@@ -138,7 +138,7 @@ async def test_the_page_goes_back_to_the_account_and_says_once_what_was_done(clo
         phone, _ = await both(cloud, agent, user)
         await agent.act("turn-off", "email")
         tab = await agent.tab("/-/login/verify?to=/-/account")
-        assert "You are about to turn off: Code by e-mail." in tab.text
+        assert "You're about to turn off: Code by email." in tab.text
         done = await tab.post("verify", code=phone.code())
         assert (done.status, done.headers["Location"]) == (303, "/-/account?done=turn-off")
         assert "The method is turned off." in await agent.page(done.headers["Location"])
@@ -385,8 +385,8 @@ async def test_signing_out_everywhere_else_ends_the_other_sessions_and_all_trust
         next_step(cloud)
         answer = await (await act_page(agent, "sign-out-everywhere")).post("verify", code=phone.code())
         assert (answer.status, answer.headers["Location"]) == (303, "/-/account?done=sign-out-everywhere")
-        assert "You are signed out everywhere else." in await agent.page(answer.headers["Location"])
-        assert "You are signed out everywhere else." not in await agent.page("/-/account")
+        assert "You're signed out everywhere else." in await agent.page(answer.headers["Location"])
+        assert "You're signed out everywhere else." not in await agent.page("/-/account")
         assert (await agent.get("/unified-admin/")).status == 200
         assert (await other.get("/unified-admin/")).status == 303
         other.csrf = ""

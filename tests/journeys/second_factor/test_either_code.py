@@ -139,7 +139,7 @@ async def test_the_code_page_says_that_only_an_administrator_can_help_who_lost_e
         await both(cloud, agent, user)
     async with cloud.person() as lost:
         await asked(cloud, lost, user)
-        assert "Only your administrator can help you then." in await lost.page()
+        assert "Only your administrator can help." in await lost.page()
 
 
 Issue = Callable[[User], Awaitable[str]]

@@ -54,7 +54,7 @@ async def test_a_new_login_of_a_locked_user_says_at_once_that_signing_in_is_paus
         told = await at_page(agent, user)
         assert (told.status, told.step, told.problem) == (429, "verify", "locked")
         assert 290 <= told.body["problem"]["retry_after"] <= 300
-        assert "Signing in is paused" in await agent.page()
+        assert "Sign-in is paused" in await agent.page()
         cloud.clock.advance(5 * MINUTE + 1)
         assert (await agent.look()).problem is None
 

@@ -20,7 +20,7 @@ async def test_who_lost_his_only_phone_sets_up_a_new_one_after_an_administrators
         await again.password(user.username, user.password)
         assert (await again.do("verify", code=await admin_code(app_site, user))).step == "done"
         page = await again.page("/-/account")
-        assert "Set up again:" in page
+        assert "Use a new phone:" in page
         assert "Turn off:" not in page
         assert (await again.act("enrol", "totp")).step == "verify"
         shown = await again.do("verify", code=await admin_code(app_site, user))  # the sign-in's own code is used up

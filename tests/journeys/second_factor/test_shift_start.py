@@ -110,13 +110,13 @@ async def test_the_page_shows_the_queue_and_asks_again_by_itself(paced: Site) ->
         text = await page.text()
         assert page.status == 200
         assert 0 < int(page.headers["Refresh"]) <= 33
-        assert "Your code will be sent in" in text
+        assert "We'll send your code in" in text
         assert "Many people are signing in" in text
         assert 'value="resend"' not in text  # asking for it would change nothing
         paced.clock.advance(int(page.headers["Refresh"]))
         page = await anna.get("/-/login/verify")
         assert "Refresh" not in page.headers
-        assert "Your code will be sent in" not in await page.text()
+        assert "We'll send your code in" not in await page.text()
         assert len(paced.mail.to("anna@cc.example")) == 1
 
 

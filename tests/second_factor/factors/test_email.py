@@ -192,7 +192,7 @@ async def test_the_profile_address_is_told_of_a_registration_without_seeing_the_
 ) -> None:
     mailer = Mailer(clock, random)
     told = await email_factor(mailer).announce(
-        "profile@cc.example", "enrolled", "Code by e-mail", "anna@cc.example", about(mail_server, random)
+        "profile@cc.example", "enrolled", "Code by email", "anna@cc.example", about(mail_server, random)
     )
     await mailer.close()
     assert isinstance(told, Sent)
@@ -206,8 +206,8 @@ async def test_the_profile_address_is_told_of_a_registration_without_seeing_the_
 @pytest.mark.parametrize(
     ("change", "factor", "said"),
     [
-        (Change.ENROLLED, "Authenticator app", "A new way to confirm your sign-in was added"),
-        (Change.TURNED_OFF, "Authenticator app", "A way to confirm your sign-in was turned off"),
+        (Change.ENROLLED, "Authenticator app", "A new sign-in method was added"),
+        (Change.TURNED_OFF, "Authenticator app", "A sign-in method was turned off"),
         (Change.NEW_CODES, "", "New backup codes were made"),
     ],
     ids=lambda value: value.value if isinstance(value, Change) else "",
