@@ -207,7 +207,7 @@ def _shown(name: str, value: str) -> str:
 
 
 def presence(person: Person, passed: float, now: float) -> list[dict[str, object]]:
-    """Who is there `passed` seconds after somebody began to look; invented colleagues change state now and then."""
+    """The rows of the page `passed` seconds after it was opened; invented colleagues change state now and then."""
     me = person.name or person.username or "You"
     rows: list[dict[str, object]] = [{"name": me, "state": "Ready", "seconds": int(passed), "me": True}]
     for number, name in enumerate(_COLLEAGUES):

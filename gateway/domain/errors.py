@@ -1,12 +1,12 @@
-"""The four ways something unexpected ends.
+"""The four exceptions for unexpected endings.
 
-Expected endings are values that carry a `Problem`; these are raised `from` their cause and only `web.failures` turns
-them into a response. None of them ever means "wrong password", "wrong code" or "signed out".
+Expected endings are values that carry a `Problem`. These exceptions are raised `from` their cause, and only
+`web.error_responses` turns them into a response. None of them ever means "wrong password", "wrong code" or "signed out".
 """
 
 
 class GatewayError(Exception):
-    """Base of the four; `what` names the neighbour or setting in an operator's words, never a secret."""
+    """Base of the four. `what` names the dependency or setting in an operator's words, never a secret."""
 
     def __init__(self, what: str, detail: str = "") -> None:
         super().__init__(f"{what}: {detail}" if detail else what)
@@ -15,16 +15,16 @@ class GatewayError(Exception):
 
 
 class Unreachable(GatewayError):
-    """A neighbour (Keycloak, store, SMTP relay, app) did not answer, or answered nonsense: try again later."""
+    """A dependency (Keycloak, store, SMTP server, app) did not answer, or its answer made no sense: try again later."""
 
 
 class Refused(GatewayError):
-    """A neighbour answered and said no to the gateway itself: a client secret, a missing role."""
+    """A dependency rejected the gateway itself: a wrong client secret, a missing role."""
 
 
 class Conflict(GatewayError):
-    """Somebody else changed or holds what was to be changed."""
+    """Another request changed the value first, or holds its lock."""
 
 
 class Misconfigured(GatewayError):
-    """A setting, or the set-up of a neighbour, is wrong; an operator must act."""
+    """A setting, or the set-up of a dependency, is wrong; an operator must act."""

@@ -1,4 +1,4 @@
-"""What the world gives and a pure decision may not take for itself: time, chance, and a lock."""
+"""Ports for what a pure decision must be given: time, random bytes, and a lock."""
 
 import secrets
 import time

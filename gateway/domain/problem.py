@@ -69,7 +69,7 @@ class Problem(Enum):
 class ProblemDetail:
     """A problem as it is shown once: `until` is when the wait it names ends (seconds since the epoch).
 
-    `detail` is a neighbour's own sentence for the user (Keycloak's password policy).
+    `detail` is a dependency's own sentence for the user (Keycloak's password policy).
     """
 
     problem: Problem

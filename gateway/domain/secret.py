@@ -10,7 +10,7 @@ class Secret:
         self._value = value
 
     def reveal(self) -> str:
-        """The value itself; call it only where it leaves for the neighbour that needs it."""
+        """The value itself; call it only where it is sent to the dependency that needs it."""
         return self._value
 
     def __repr__(self) -> str:

@@ -1,4 +1,4 @@
-"""Which colours does a tenant's one colour give, so that every text on a page can be read?
+"""Derives the palette of a page from a tenant's one colour, with a readable contrast for every text.
 
 Promises: text on the button has a contrast of at least 4.5:1 to it, links and focus rings at least 4.5:1 to the card,
 in the light and in the dark scheme, whatever the tenant chose (WCAG 2.2, 1.4.3 and 1.4.11). Pure.

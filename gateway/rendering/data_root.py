@@ -1,4 +1,4 @@
-"""Where are the pages, styles and translations?
+"""Finds the folder with templates, static files and translations.
 
 Promises one folder that holds `templates/`, `static/` and `locales/`: the data of an installed wheel, else the
 checkout.

@@ -1,7 +1,7 @@
-"""How is an address shown to somebody who may not be its owner?
+"""Masks an address for a page that a stranger may read.
 
-Promises that the result tells the owner which address is meant and nobody else what it is: at most the first letters
-and the top-level domain of a mail address, the last two digits of a number (security table C2). Pure.
+The owner recognises the address, and a stranger does not learn it: the result has at most the first letters and the
+top-level domain of a mail address, or the last two digits of a number. Pure.
 """
 
 

@@ -1,8 +1,7 @@
-"""What is a user told, and with which status, for each reason the gateway can give?
+"""The text, the tone and the status of each problem.
 
-Promises one row for every `domain.problem.Problem`. Texts are generic: none tells whether a user or an address exists;
-wrong, superseded and replayed codes share one sentence, expired ones have their own (EF-18). Sentences are English
-here and translated when shown.
+Each `domain.problem.Problem` has one row. No text tells whether a user or an address exists. Wrong, replaced and used
+codes share one sentence, and expired codes have their own. Sentences are English here and translated when shown.
 """
 
 from collections.abc import Mapping
@@ -57,7 +56,7 @@ class ProblemText:
 
 @dataclass(frozen=True, slots=True)
 class ProblemView:
-    """A problem as one user sees it, in his language.
+    """A problem as one user sees it, in their language.
 
     `retry_after` is whole seconds, `wait` the same in words, `retry_at` the local time of day and `retry_time` the same
     moment in ISO 8601; all of them None or empty when no wait is known. `waiting` is the message, still English, into

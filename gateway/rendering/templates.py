@@ -1,4 +1,4 @@
-"""How does a template become text?
+"""The environment that renders templates.
 
 Promises ONE environment for pages and mails: HTML is escaped, text is not, a name that was not given is an error, and
 `gettext` speaks the `language` of the context. The styles of mails are inlined when a mail template is loaded, because

@@ -1,4 +1,4 @@
-"""How is the stand-in put together?"""
+"""Builds the stand-in: one application for all realms."""
 
 from collections.abc import Iterable
 

@@ -1,4 +1,4 @@
-"""What does the stand-in's token endpoint answer?
+"""The grants of the stand-in's token endpoint.
 
 authlib's server grants with Keycloak's words: its statuses, its error texts, the claims and keys of its answers.
 """
@@ -60,7 +60,7 @@ class TokenServer(AuthorizationServer):  # type: ignore[misc]  # authlib ships n
         return web.json_response(dict(body), status=status, headers={"Cache-Control": "no-store"})
 
     def send_signal(self, name: str, *args: object, **kwargs: object) -> None:
-        """authlib's hook: nobody listens."""
+        """authlib's hook, which the stand-in does not use."""
 
     def save_token(self, token: dict[str, Any], request: OAuth2Request) -> None:
         """authlib's hook: sessions are kept by the realm, tokens nowhere."""

@@ -1,4 +1,4 @@
-"""What is in a realm of the stand-in, and what does it say to a password?
+"""The users, clients, keys and sessions of one realm, and its judgement of a password.
 
 Users, clients and sessions in memory; the answers are those measured on Keycloak 26.7.3.
 """
