@@ -150,3 +150,9 @@ def test_a_store_that_cannot_be_an_address_is_refused_without_its_password(folde
 def test_a_proxy_that_is_everybody_is_refused(folder: ConfigFolder, network: str) -> None:
     folder.gateway["trusted_proxies"] = ["10.0.0.0/8", network]
     assert folder.diagnostic("trusted_proxies[1]").level is Level.ERROR
+
+
+@pytest.mark.parametrize(("languages", "path"), [([], "languages"), ([1], "languages[0]")])
+def test_a_list_is_called_empty_only_where_it_is(folder: ConfigFolder, languages: list[object], path: str) -> None:
+    folder.gateway["languages"] = languages
+    assert [f.path for f in folder.load().errors] == [path]

@@ -113,8 +113,11 @@ class Diagnostics:
 
     def invalid(self, error: ValidationError, schema: Mapping[str, Any]) -> None:
         """Reports every error of pydantic in the gateway's words; `schema` is the JSON Schema of the value."""
-        for detail in error.errors(include_url=False):
-            self.error(detail["loc"], _sentence(detail, schema))
+        details = error.errors(include_url=False)
+        lists = {detail["loc"][:-1] for detail in details}
+        for detail in details:
+            if detail["type"] != "too_short" or detail["loc"] not in lists:  # pydantic counts the valid items
+                self.error(detail["loc"], _sentence(detail, schema))
 
     def _add(self, path: Path, text: str, level: Level) -> None:
         if any(path[: len(muted)] == muted for muted in self._muted):
