@@ -12,10 +12,8 @@ from gateway.crypto.sealing import KeyRing, Sealer
 from gateway.crypto.signing import Signer
 from gateway.delivery.send_rate import SendRate
 from gateway.delivery.smtp import Mailer
-from gateway.domain.channel import ChannelKind
 from gateway.domain.configuration import Configuration
 from gateway.domain.errors import GatewayError
-from gateway.domain.policy import FactorKind
 from gateway.domain.ports import Clock, Random
 from gateway.domain.session import Session, Tokens
 from gateway.domain.tenant import Tenant
@@ -55,13 +53,11 @@ from gateway.observe.audit import Audit, AuditEvent
 from gateway.rendering.mails import Mails
 from gateway.second_factor import admin_codes
 from gateway.second_factor.admin_codes import AdminCode, AdminCodes
-from gateway.second_factor.challenges import Challenges, Factors
+from gateway.second_factor.challenges import Challenges
 from gateway.second_factor.enrolment_grace_period import EnrolmentGracePeriod
 from gateway.second_factor.enrolments import Enrolments
-from gateway.second_factor.factors.admin_code import AdminCodeFactor
-from gateway.second_factor.factors.backup_code import BackupCodeFactor
+from gateway.second_factor.factors import table
 from gateway.second_factor.factors.email import EmailFactor
-from gateway.second_factor.factors.totp import TotpFactor
 from gateway.second_factor.rate_limiter import RateLimiter
 from gateway.second_factor.trusted_browsers import TrustedBrowser, TrustedBrowsers
 from gateway.second_factor.used_codes import UsedCodes
@@ -130,12 +126,6 @@ def second_factor(services: Services) -> SecondFactor:
     clock, random, ring, store = services.clock, services.random, services.ring, services.store
     attempts, admin_signer = RateLimiter(store, clock), Signer(ring, admin_codes.PURPOSE)
     email = EmailFactor(mailer=services.mailer, mails=services.mails, signer=Signer(ring, "message-code"))
-    factors: Factors = {
-        (FactorKind.EMAIL, ChannelKind.SMTP): email,
-        (FactorKind.TOTP, None): TotpFactor(),
-        (FactorKind.BACKUP_CODE, None): BackupCodeFactor(),
-        (FactorKind.ADMIN_CODE, None): AdminCodeFactor(admin_signer),
-    }
     enrolments = Enrolments(
         profile=services.profile,
         store=store,
@@ -148,11 +138,11 @@ def second_factor(services: Services) -> SecondFactor:
         ),
     )
     issued = AdminCodes(services.records(admin_codes.RECORD, AdminCode), admin_signer, clock, random)
-    consuming = UsedCodes(services.once, store, enrolments, issued, clock)
+    consuming = UsedCodes(services.once, store, enrolments, clock)
     challenges = Challenges(
-        factors=factors,
+        factors=table.build(email, issued),
         attempts=attempts,
-        consuming=consuming,
+        used_codes=consuming,
         store=store,
         addresses=Signer(ring, "addresses"),
         clock=clock,

@@ -8,7 +8,6 @@ from enum import Enum
 
 from gateway.domain.enrolment import Enrolment, EnrolmentSet
 from gateway.domain.policy import (
-    MESSAGE_FACTORS,
     ChoosePage,
     EnrolmentRule,
     FactorKind,
@@ -18,6 +17,7 @@ from gateway.domain.policy import (
 )
 from gateway.domain.problem import Problem
 from gateway.domain.user import Contact
+from gateway.second_factor.factors import table
 
 
 class DecidedBy(Enum):
@@ -126,7 +126,7 @@ def enrolled_methods(policy: Policy, enrolments: EnrolmentSet) -> tuple[Enrolmen
     An address counts only while the tenant has a channel to send to it.
     """
     own = tuple(e for m in policy.offered for e in enrolments.enrolments if e.factor is m.factor)
-    others = (e for e in enrolments.enrolments if e not in own and e.factor not in MESSAGE_FACTORS)
+    others = (e for e in enrolments.enrolments if e not in own and not table.sends(e.factor))
     return (*own, *others)
 
 
@@ -145,7 +145,7 @@ def registrable(policy: Policy, standing: UserFactors) -> tuple[FactorKind, ...]
     """The factors this user may register: where only known addresses count, those he has one for."""
     known = {c.factor for c in standing.contacts if c.verified}
     free = policy.registration_contact is RegistrationContact.ANY
-    return tuple(m.factor for m in policy.methods if free or m.factor not in MESSAGE_FACTORS or m.factor in known)
+    return tuple(m.factor for m in policy.methods if free or not table.sends(m.factor) or m.factor in known)
 
 
 def takes_address(policy: Policy, contacts: tuple[Contact, ...], factor: FactorKind, address: str) -> bool:

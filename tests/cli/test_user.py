@@ -12,12 +12,12 @@ from typing import Any
 
 import pytest
 
+from gateway.crypto import codes
 from gateway.crypto.sealing import Sealer
 from gateway.crypto.signing import Signer
 from gateway.domain.ports import SystemClock, SystemRandom
 from gateway.second_factor import admin_codes
 from gateway.second_factor.admin_codes import LIFE, AdminCode, AdminCodes
-from gateway.second_factor.factors import admin_code
 from gateway.settings import key_ring
 from gateway.store.factory import open_store
 from gateway.store.records import Records
@@ -77,7 +77,7 @@ class Desk:
     def digest(self, code: str) -> str:
         """What is kept of `code`."""
         ring = key_ring.read(self.folder.path / "ring.key")
-        return admin_code.digest(Signer(ring, admin_codes.PURPOSE), code, "one", self.user.id)
+        return codes.digest(Signer(ring, admin_codes.PURPOSE), code, admin_codes.PURPOSE, "one", self.user.id)
 
 
 @pytest.fixture

@@ -19,7 +19,6 @@ from gateway.domain.policy import (
     AttemptsScope,
     ChoosePage,
     EnrolmentRule,
-    FactorKind,
     LockScope,
     Method,
     OnWrongCode,
@@ -347,7 +346,7 @@ class _Methods:
             ready = one_of(t.value for t, f in FACTOR_OF_CHANNEL.items() if f in self.features.factors)
             self.report.error((*at, "channelType"), f"{kind.value} is not built yet; built: {ready}")
             return None
-        if factor is FactorKind.TOTP:
+        if kind is ChannelType.APP:
             return Method(factor)
         fitting = [c.service_identifier for c in self.channels.values() if c.type is kind]
         there = (
