@@ -1,7 +1,7 @@
-"""How is an address shown to somebody who may not be its owner?
+"""Masks an address on pages and in the audit.
 
-Promises that the result tells the owner which address is meant and nobody else what it is: at most the first letters
-and the top-level domain of a mail address, the last two digits of a number (security table C2). Pure.
+The owner recognises the address; other readers do not learn it. At most the first letters and the top-level domain of a
+mail address stay, or the last two digits of a number. Pure.
 """
 
 

@@ -1,4 +1,4 @@
-"""Sealed sets and the rollback guard, over a profile that an attacker can write as he likes."""
+"""Sealed sets and the rollback guard, over a profile that an attacker can write."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -178,7 +178,7 @@ async def test_a_registration_that_an_administrator_changes_between_read_and_wri
     assert harness.profile.values["u1"] == "by hand"
 
 
-async def test_a_backup_code_burned_twice_for_one_owner_is_burned_once(harness: Bench) -> None:
+async def test_a_backup_code_redeemed_twice_for_one_owner_is_redeemed_once(harness: Bench) -> None:
     seen = await harness.enrolments.add(TENANT, "u1", EnrolmentSet(), EMAIL, ("a", "b"))
     assert seen
     first = await harness.enrolments.redeem(TENANT, "u1", seen, "a", "owner")
@@ -187,7 +187,7 @@ async def test_a_backup_code_burned_twice_for_one_owner_is_burned_once(harness: 
     assert await harness.enrolments.redeem(TENANT, "u1", seen, "a", "another") is None
 
 
-async def test_no_backup_code_is_burned_in_a_set_older_than_the_login_saw(harness: Bench) -> None:
+async def test_no_backup_code_is_redeemed_in_a_set_older_than_the_login_saw(harness: Bench) -> None:
     first = await harness.enrolments.add(TENANT, "u1", EnrolmentSet(), EMAIL, ("a", "b"))
     assert first
     old = harness.profile.values["u1"]

@@ -314,7 +314,7 @@ async def test_a_new_login_after_an_apps_maximum_has_its_attempts_again(harness:
     assert found.failures == 1
 
 
-# ------------------------------------------------------------------ vouchers
+# ------------------------------------------------------------------ approvals
 
 
 @pytest.mark.row("GW-27")
@@ -322,7 +322,7 @@ async def test_a_new_login_after_an_apps_maximum_has_its_attempts_again(harness:
 @pytest.mark.parametrize(
     ("policy", "most"), [(EFCX, 10), (replace(CLOUDCX, choose_page=EFCX.choose_page), 5)], ids=["code", "user"]
 )
-async def test_proving_ones_own_address_again_clears_no_failures_at_the_voucher(
+async def test_proving_ones_own_address_again_clears_no_failures_of_the_approval(
     harness: ChallengeHarness, policy: Any, most: int
 ) -> None:
     harness.policy = policy
@@ -330,10 +330,10 @@ async def test_proving_ones_own_address_again_clears_no_failures_at_the_voucher(
     for n in range(60):
         own = harness.case(login=f"l{n}", address="mine@example.com")
         assert isinstance(await harness.answer(own, await harness.send(own), harness.mails.code()), Verified)
-        voucher = harness.case(login=f"l{n}", address="profile@example.com", purpose=ProofPurpose.APPROVE)
-        begun = await harness.try_to_send(voucher)
+        approval = harness.case(login=f"l{n}", address="profile@example.com", purpose=ProofPurpose.APPROVE)
+        begun = await harness.try_to_send(approval)
         if isinstance(begun, Challenge):
-            judged.append(await harness.answer(voucher, begun, harness.wrong()))
+            judged.append(await harness.answer(approval, begun, harness.wrong()))
     assert len([a for a in judged if isinstance(a, Denied) and a.judged]) == most
 
 

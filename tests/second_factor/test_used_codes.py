@@ -200,7 +200,7 @@ async def test_after_redis_was_flushed_a_used_code_stays_used(redis_url: str) ->
 
 
 async def with_codes(harness: ChallengeHarness) -> EnrolmentSet:
-    """`u1` registered his mailbox and has ten codes."""
+    """`u1` enrolled a mailbox and has ten codes."""
     codes = backup_code.make(10, harness.random)
     made = await harness.enrolments.add(TENANT, "u1", EnrolmentSet(), MAILBOX, codes)
     assert made
@@ -266,7 +266,7 @@ async def test_a_backup_code_whose_write_was_lost_is_not_accepted(harness: Chall
 
 
 @pytest.mark.attack("F21")
-async def test_a_backup_code_whose_write_was_lost_is_burned_for_every_other_login(harness: ChallengeHarness) -> None:
+async def test_a_backup_code_whose_write_was_lost_is_used_up_for_every_other_login(harness: ChallengeHarness) -> None:
     seen = await with_codes(harness)
     fails(harness)
     with pytest.raises(Unreachable):
