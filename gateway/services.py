@@ -15,10 +15,8 @@ from gateway.crypto.sealing import KeyRing, Sealer
 from gateway.crypto.signing import Signer
 from gateway.delivery.send_rate import SendRate
 from gateway.delivery.smtp import Mailer
-from gateway.domain.channel import ChannelKind
 from gateway.domain.configuration import Configuration
 from gateway.domain.errors import GatewayError
-from gateway.domain.policy import FactorKind
 from gateway.domain.ports import Clock, Random, SystemClock, SystemRandom
 from gateway.domain.tasks import BackgroundTasks
 from gateway.keycloak.clients import KeycloakClients
@@ -37,11 +35,8 @@ from gateway.second_factor.admin_codes import AdminCode, AdminCodes
 from gateway.second_factor.challenges import Challenges
 from gateway.second_factor.enrolment_grace_period import EnrolmentGracePeriod
 from gateway.second_factor.enrolments import Enrolments
-from gateway.second_factor.factors import message_code
-from gateway.second_factor.factors.admin_code import AdminCodeFactor
-from gateway.second_factor.factors.backup_code import BackupCodeFactor
+from gateway.second_factor.factors import message_code, table
 from gateway.second_factor.factors.email import EmailFactor
-from gateway.second_factor.factors.totp import TotpFactor
 from gateway.second_factor.rate_limiter import RateLimiter
 from gateway.second_factor.trusted_browsers import TrustedBrowser, TrustedBrowsers
 from gateway.second_factor.used_codes import UsedCodes
@@ -149,7 +144,7 @@ class Services:
 
     @cached_property
     def used_codes(self) -> UsedCodes:
-        return UsedCodes(self.single_use, self.store, self.enrolments, self.admin_codes, self.clock)
+        return UsedCodes(self.single_use, self.store, self.enrolments, self.clock)
 
     @cached_property
     def trusted_browsers(self) -> TrustedBrowsers:
@@ -162,14 +157,9 @@ class Services:
     @cached_property
     def challenges(self) -> Challenges:
         return Challenges(
-            factors={
-                (FactorKind.EMAIL, ChannelKind.SMTP): self.email,
-                (FactorKind.TOTP, None): TotpFactor(),
-                (FactorKind.BACKUP_CODE, None): BackupCodeFactor(),
-                (FactorKind.ADMIN_CODE, None): AdminCodeFactor(self.signer(admin_codes.PURPOSE)),
-            },
+            factors=table.build(self.email, self.admin_codes),
             attempts=self.rate_limiter,
-            consuming=self.used_codes,
+            used_codes=self.used_codes,
             store=self.store,
             addresses=self.signer("addresses"),
             clock=self.clock,

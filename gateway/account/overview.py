@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from gateway.domain.enrolment import EnrolmentSet
 from gateway.domain.policy import FactorKind, Policy
 from gateway.domain.session import Session
-from gateway.rendering import factor_texts
 from gateway.rendering.languages import Language
 from gateway.rendering.masking import mask_address
+from gateway.second_factor.factors import table
 from gateway.second_factor.requirement import may_turn_off
 
 
@@ -17,6 +17,7 @@ class MethodRow:
 
     factor: str
     label: str
+    icon: str
     on: bool
     sent_to: str = ""
     may_turn_off: bool = False
@@ -59,7 +60,8 @@ def _row(policy: Policy, enrolments: EnrolmentSet, factor: FactorKind, language:
     found = enrolments.of(factor)
     return MethodRow(
         factor=factor.value,
-        label=factor_texts.label(factor, language),
+        label=table.label(factor, language),
+        icon=table.icon(factor),
         on=found is not None,
         sent_to=mask_address(found.address) if found and found.address else "",
         may_turn_off=may_turn_off(policy, enrolments, factor),

@@ -24,7 +24,7 @@ from gateway.domain.ports import Clock, Random, SystemRandom
 from gateway.domain.tenant import Tenant
 from gateway.keycloak.user_profile_schema import WANTED
 from gateway.second_factor.enrolments import Enrolments
-from gateway.second_factor.factors import backup_code
+from gateway.second_factor.factors import backup_code, table
 from gateway.second_factor.factors.totp import SECRET_BYTES
 
 SIGN_IN, SERVICE = "gateway-login", "gateway-service"
@@ -68,7 +68,7 @@ def people(tenant: DemoTenant, random: Random) -> tuple[DemoPerson, ...]:
         )
 
     def enrolment(factor: FactorKind) -> Enrolment:
-        if factor is FactorKind.EMAIL:
+        if table.sends(factor):
             return Enrolment(factor, address=tenant.address("ben"))
         return Enrolment(factor, secret=base64.b32encode(random.token_bytes(SECRET_BYTES)).decode())
 

@@ -1,4 +1,4 @@
-"""One verification under way, and the results of judging an entry. Never holds the code itself."""
+"""One verification under way, and the results of verifying an entry. Never holds the code itself."""
 
 from dataclasses import dataclass, field
 from enum import Enum
@@ -9,7 +9,7 @@ from gateway.domain.problem import Problem
 
 
 class ProofPurpose(Enum):
-    """What a proof is accepted for. A proof of one purpose never counts for another one."""
+    """The purpose that a proof is accepted for. It never counts for another one."""
 
     VERIFY = "verify"
     ENROL = "enrol"
@@ -18,7 +18,7 @@ class ProofPurpose(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Binding:
-    """What a challenge is bound to. A proof counts only where all four match.
+    """The binding of a challenge. A proof counts only where all four match.
 
     `login` is the login's id, `round` its round. `draft` is the digest of the enrolment that is proved (`ENROL`) or
     approved (`APPROVE`), "" for `VERIFY`.
@@ -62,21 +62,21 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """The one positive answer. `consume` names what must be used up exactly once: (kind, value)."""
+    """The one positive answer. `redeem` is what the factor must use up exactly once before the entry counts."""
 
-    consume: tuple[str, ...]
+    redeem: str
 
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """Judged and wrong."""
+    """Verified and wrong."""
 
     problem: Problem = Problem.WRONG_CODE
 
 
 @dataclass(frozen=True, slots=True)
 class More:
-    """The factor asks on: a new state and a prompt."""
+    """The factor asks for another entry: a new state and a prompt."""
 
     state: str
     prompt: str
@@ -91,7 +91,7 @@ class Elsewhere:
 
 @dataclass(frozen=True, slots=True)
 class Unavailable:
-    """Nobody judged: the count is given back. `reason` is for the log."""
+    """Nothing was verified: the caller gives the count back. `reason` is for the log."""
 
     reason: str
     problem: Problem = Problem.SEND_FAILED
@@ -99,7 +99,7 @@ class Unavailable:
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """A registration as given, not yet proved: an address, or a secret made by the factor."""
+    """An enrolment that no code has proved yet: an address, or a secret made by the factor."""
 
     factor: FactorKind
     address: str = ""

@@ -1,4 +1,4 @@
-"""One factor registered by one user, and the set of all of them."""
+"""One factor that a user has enrolled, and the set of all of them."""
 
 import hashlib
 from dataclasses import dataclass, field, replace
@@ -8,7 +8,7 @@ from gateway.domain.policy import FactorKind
 
 @dataclass(frozen=True, slots=True)
 class Enrolment:
-    """A registered address (message factors) or secret (totp, base32). `added_at` in seconds since the epoch."""
+    """An address (factors that send) or a secret (an app's, base32). `added_at` is in seconds since the epoch."""
 
     factor: FactorKind
     address: str = ""
@@ -23,11 +23,11 @@ class Enrolment:
 
 @dataclass(frozen=True, slots=True)
 class EnrolmentSet:
-    """All registrations of one user: one sealed value in Keycloak.
+    """All enrolments of one user: one sealed value in Keycloak.
 
-    `version` 0 is "never written"; each write is the next version, turning off the last factor writes an empty one.
-    `backup_codes` are the unused ones, `last_burn` says for whom the last one was taken out. `trust_epoch` ends trusted
-    browsers when raised.
+    `version` 0 is "never written". Each write is the next version; turning off the last factor writes an empty one.
+    `backup_codes` are the unused ones, `last_burn` tells which owner redeemed the last one. A higher `trust_epoch` ends
+    trusted browsers.
     """
 
     version: int = 0
@@ -38,18 +38,17 @@ class EnrolmentSet:
 
     @property
     def used_all_codes(self) -> bool:
-        """Whether there were backup codes, and none is left; who registered before there were any never had one."""
+        """Whether the user had backup codes and has none left. A user may never have had one."""
         return self.last_burn != "" and not self.backup_codes
 
     def of(self, factor: FactorKind) -> Enrolment | None:
-        """The registration of `factor`, or None."""
+        """The enrolment of `factor`, or None."""
         return next((e for e in self.enrolments if e.factor is factor), None)
 
     def same_factors(self, other: "EnrolmentSet") -> bool:
         """Whether both hold the same factors, and no factor or trust was taken away in between.
 
-        Unused backup codes and the version may differ: a backup code that another login of this user used, or a new
-        seal, changes nothing that a login relied on.
+        Unused backup codes and the version may differ: a login relies on neither.
         """
         return self.trust_epoch == other.trust_epoch and self._keys == other._keys
 
@@ -58,13 +57,13 @@ class EnrolmentSet:
         return frozenset((e.factor, e.address, e.secret) for e in self.enrolments)
 
     def with_enrolment(self, enrolment: Enrolment) -> "EnrolmentSet":
-        """The next version with `enrolment` in the place of its factor; trust ends when there was one before."""
+        """The next version, with `enrolment` in place of its factor. Trust ends when the user had a factor before."""
         kept = tuple(e for e in self.enrolments if e.factor is not enrolment.factor)
         epoch = self.trust_epoch + 1 if self.enrolments else self.trust_epoch
         return replace(self, version=self.version + 1, enrolments=(*kept, enrolment), trust_epoch=epoch)
 
     def without(self, factor: FactorKind) -> "EnrolmentSet":
-        """The next version with `factor` turned off; trust and, with the last factor, backup codes end."""
+        """The next version without `factor`. Trust ends, and with the last factor the backup codes."""
         kept = tuple(e for e in self.enrolments if e.factor is not factor)
         return replace(
             self,

@@ -1,7 +1,7 @@
 """The four exceptions for unexpected endings.
 
 Expected endings are values that carry a `Problem`. These exceptions are raised `from` their cause, and only
-`web.error_responses` turns them into a response. None of them ever means "wrong password", "wrong code" or "signed out".
+`web.error_responses` turns them into a response. None of them means "wrong password", "wrong code" or "signed out".
 """
 
 

@@ -23,7 +23,6 @@ class FactorKind(Enum):
     ADMIN_CODE = "admin-code"
 
 
-MESSAGE_FACTORS = frozenset({FactorKind.EMAIL, FactorKind.SMS})
 FACTOR_OF_CHANNEL = {
     ChannelType.EMAIL: FactorKind.EMAIL,
     ChannelType.SMS: FactorKind.SMS,

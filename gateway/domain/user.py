@@ -1,4 +1,4 @@
-"""A Keycloak user as the gateway knows him, and the addresses known of him."""
+"""A Keycloak user as the gateway knows them, and their known addresses."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -20,7 +20,7 @@ class User:
 
     @property
     def display_name(self) -> str:
-        """What a page calls him: his name, else his user name."""
+        """The name that a page shows: first and last name, else the user name."""
         return f"{self.first_name} {self.last_name}".strip() or self.username
 
 
@@ -35,11 +35,11 @@ class Contact:
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """A user as the service account reads him: whether he may sign in at all, and since when his password stands.
+    """A user as the service account reads them.
 
-    `required_actions` are Keycloak's; `credential_date` is the password credential's `createdDate` in milliseconds,
-    None when there is none; `created_at` in seconds since the epoch;
-    `attributes` are all of them as read, for the write rule of the sealed set.
+    `required_actions` are Keycloak's. `credential_date` is the `createdDate` of the password credential in
+    milliseconds, None when there is none. `created_at` is in seconds since the epoch. `attributes` are all that
+    Keycloak returned, for the write rule of the sealed set.
     """
 
     user: User

@@ -25,9 +25,9 @@ from gateway.login.record import Login
 from gateway.login.reports import Reports
 from gateway.login.visit import LoginRequest
 from gateway.observe.audit import AuditEvent
-from gateway.rendering import factor_texts
 from gateway.rendering.languages import Languages
 from gateway.rendering.masking import mask_address
+from gateway.second_factor.factors import table
 from gateway.second_factor.factors.email import EmailFactor
 
 MOST = 1000
@@ -75,7 +75,7 @@ class AccountChangeMails:
     ) -> None:
         """Begin to tell; returns at once. `sets` are the user's enrolments before and after the change."""
         to = addresses_to_tell(login, change, sets)
-        if not to or login.policy.method(FactorKind.EMAIL) is None:
+        if not to or login.policy.method(EmailFactor.kind) is None:
             return
         if self._waiting >= MOST:
             log.warning(
@@ -91,8 +91,8 @@ class AccountChangeMails:
         self._waiting -= 1
 
     async def _tell(self, visit: LoginRequest, login: Login, change: AccountChange, to: tuple[str, ...]) -> None:
-        about = self.proofs.about(visit, login, FactorKind.EMAIL)
-        label = factor_texts.label(change.factor, self.languages.get(visit.language)) if change.factor else ""
+        about = self.proofs.about(visit, login, EmailFactor.kind)
+        label = table.label(change.factor, self.languages.get(visit.language)) if change.factor else ""
         factor = change.factor.value if change.factor else None
         for address in to:
             if about.channel and not await self._slot(about.channel):
@@ -128,8 +128,8 @@ class AccountChangeMails:
 
 def addresses_to_tell(login: Login, change: AccountChange, sets: tuple[EnrolmentSet, EnrolmentSet]) -> tuple[str, ...]:
     """The verified addresses of the user before the change, each once, without the one just enrolled."""
-    known = [c.address for c in login.contacts if c.factor is FactorKind.EMAIL and c.verified]
-    enrolled = [e.address for e in sets[0].enrolments if e.factor is FactorKind.EMAIL]
+    known = [c.address for c in login.contacts if c.factor is EmailFactor.kind and c.verified]
+    enrolled = [e.address for e in sets[0].enrolments if e.factor is EmailFactor.kind]
     just_enrolled = change.address.casefold() if change.kind is Change.ENROLLED else ""
     found = {a.casefold(): a for a in (*known, *enrolled) if a and a.casefold() != just_enrolled}
     return tuple(found.values())

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 
 from gateway.domain.channel import Channel
 from gateway.domain.errors import Misconfigured
-from gateway.domain.policy import MESSAGE_FACTORS, FactorKind, SharedAddress
+from gateway.domain.policy import FactorKind, SharedAddress
 from gateway.domain.ports import Clock, Random
 from gateway.login import pending_proof
 from gateway.login.record import Login
 from gateway.login.visit import LoginRequest
 from gateway.second_factor.challenges import ChallengeContext
+from gateway.second_factor.factors import table
 from gateway.second_factor.factors.protocol import DeliveryContext
 
 SEND_TIMEOUT = 20.0
@@ -70,7 +71,7 @@ class ChallengeContexts:
 
     def _tag(self, login: Login, factor: FactorKind) -> str:
         """A short label on page and message, where users of one mailbox each have a code of their own (NX-10)."""
-        if factor not in MESSAGE_FACTORS or login.policy.shared_address is not SharedAddress.SEPARATE:
+        if not table.sends(factor) or login.policy.shared_address is not SharedAddress.SEPARATE:
             return ""
         if login.challenge and login.challenge.tag:
             return login.challenge.tag

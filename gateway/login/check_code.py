@@ -7,7 +7,6 @@ problem to show, or the end of the login.
 from dataclasses import dataclass
 
 from gateway.crypto import codes
-from gateway.domain.policy import FactorKind
 from gateway.domain.ports import Clock
 from gateway.domain.problem import Problem, ProblemDetail
 from gateway.login.challenge_context import ChallengeContexts
@@ -17,8 +16,7 @@ from gateway.login.reports import Reports
 from gateway.login.visit import LoginRequest
 from gateway.observe.audit import AuditEvent
 from gateway.second_factor.challenges import ChallengeContext, Challenges, Denied, Verified
-
-OF_DIGITS = frozenset({FactorKind.EMAIL, FactorKind.SMS, FactorKind.TOTP})
+from gateway.second_factor.factors import table
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,5 +63,5 @@ class CodeCheck:
 
 def _may_be_code(case: ChallengeContext, entry: str) -> bool:
     """Whether `entry` (folded) can be meant as a code; where only digits are asked for, letters cannot."""
-    only = case.methods[0].factor if len(case.methods) == 1 and not case.extras else None
-    return bool(entry) and (only not in OF_DIGITS or (entry.isascii() and entry.isdigit()))
+    digits = table.digits(case.only, case.policy.otp_length) if not case.extras else None
+    return bool(entry) and (digits is None or (entry.isascii() and entry.isdigit()))

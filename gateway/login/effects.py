@@ -83,7 +83,7 @@ class Effects:
         if kind is None or user is None:
             return StepResult()
         about = self.proofs.about(visit, login, kind)
-        match await self.challenges.factor(about, kind).register(user, "", about):
+        match await self.challenges.factor(about, kind).enrol(user, "", about):
             case Draft() as draft:
                 return StepResult((Drafted(draft),))
             case Rejected(problem=problem):

@@ -12,6 +12,7 @@ from gateway.domain.user import Contact
 from gateway.login import pending_proof
 from gateway.login.record import Login, Proof
 from gateway.second_factor import requirement
+from gateway.second_factor.factors import table
 from gateway.second_factor.requirement import NotRequired, UserFactors, VerifyFactor
 
 
@@ -48,8 +49,8 @@ def suffices(login: Login, policy: Policy, enrolments: EnrolmentSet, contacts: t
         case NotRequired():
             return True
         case VerifyFactor(methods=methods):
-            extras = {FactorKind.BACKUP_CODE} | ({FactorKind.ADMIN_CODE} if policy.admin_codes else set())
-            return any(_proves(p, {m.factor for m in methods} | extras) for p in counting)
+            factors = {*(m.factor for m in methods), *table.extras(policy)}
+            return any(_proves(p, factors) for p in counting)
     return False
 
 

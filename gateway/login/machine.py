@@ -22,7 +22,7 @@ from dataclasses import replace
 
 from gateway.domain.challenge import Challenge, Draft
 from gateway.domain.enrolment import Enrolment
-from gateway.domain.policy import MESSAGE_FACTORS, FactorKind
+from gateway.domain.policy import FactorKind
 from gateway.domain.problem import ProblemDetail
 from gateway.domain.session import Satisfied
 from gateway.login import pending_proof
@@ -51,6 +51,7 @@ from gateway.login.record import (
     TokensGranted,
     TokensRenewed,
 )
+from gateway.second_factor.factors import table
 from gateway.second_factor.requirement import DecidedBy, EnrolFactor, VerifyFactor
 
 
@@ -125,7 +126,7 @@ def _factor(login: Login) -> Iterator[Step | Effect]:
 
 def _register(login: Login) -> Iterator[Step | Effect]:
     kind = registering(login)
-    if kind is None or kind in MESSAGE_FACTORS:
+    if kind is None or table.sends(kind):
         if not login.draft:
             yield Step.REGISTER
         if not login.confirmed:
@@ -226,7 +227,7 @@ def _registration(login: Login, event: Picked | AddressGiven | AddressConfirmed 
             return replace(login, picked=None, draft=None, confirmed=False, challenge=None, queued_until=None)
         case Picked(factor=FactorKind() as factor) if factor in pending_proof.offered(login) and page is Step.REGISTER:
             return replace(login, picked=factor, draft=None, confirmed=False, challenge=None, queued_until=None)
-        case AddressGiven(draft=None) if kind and login.draft and login.draft.factor in MESSAGE_FACTORS:
+        case AddressGiven(draft=None) if kind and login.draft and table.sends(login.draft.factor):
             return replace(
                 login, draft=None, edited=login.draft.address, confirmed=False, challenge=None, queued_until=None
             )
@@ -303,7 +304,7 @@ def _answers(login: Login, challenge: Challenge) -> bool:
     wanted = _of(methods, challenge.factor)
     if wanted is None:
         return False
-    return challenge.sent_to == (wanted.address if challenge.factor in MESSAGE_FACTORS else "")
+    return challenge.sent_to == (wanted.address if table.sends(challenge.factor) else "")
 
 
 def _counts(login: Login, challenge: Challenge, factor: FactorKind) -> bool:
@@ -318,7 +319,7 @@ def _counts(login: Login, challenge: Challenge, factor: FactorKind) -> bool:
         or factor not in pending_proof.taken(login)
     ):
         return False
-    return login.challenge.id == challenge.id or (factor not in MESSAGE_FACTORS and not registering(login))
+    return login.challenge.id == challenge.id or (not table.sends(factor) and not registering(login))
 
 
 def _same_user(login: Login, event: PasswordRight) -> bool:

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 
 from gateway.domain.challenge import Binding, ProofPurpose
 from gateway.domain.enrolment import Enrolment
-from gateway.domain.policy import MESSAGE_FACTORS, ChoosePage, FactorKind, Registration
+from gateway.domain.policy import ChoosePage, FactorKind, Registration
 from gateway.login.record import Login, Purpose
 from gateway.second_factor import requirement
+from gateway.second_factor.factors import table
 from gateway.second_factor.requirement import (
     DecidedBy,
     EnrolFactor,
@@ -132,16 +133,15 @@ def extras(login: Login) -> tuple[FactorKind, ...]:
     """The codes besides the methods' own that a verify page takes: backup codes, an administrator's code."""
     match current_proof(login):
         case VerifyFactor():
-            backup = (FactorKind.BACKUP_CODE,) if login.enrolments.backup_codes else ()
-            return (*backup, *((FactorKind.ADMIN_CODE,) if login.policy.admin_codes else ()))
+            return table.extras(login.policy, login.enrolments)
         case Approval():
-            return (FactorKind.ADMIN_CODE,)
+            return table.APPROVING
     return ()
 
 
 def message(login: Login) -> Enrolment | None:
     """Where a code can be sent now."""
-    return next((m for m in methods(login) if m.factor in MESSAGE_FACTORS), None)
+    return next((m for m in methods(login) if table.sends(m.factor)), None)
 
 
 def sends_at_once(login: Login) -> bool:
@@ -155,11 +155,11 @@ def approval_methods(login: Login) -> tuple[Enrolment, ...]:
     Where only an administrator may vouch, as for a due password, or the tenant has nothing to mail it by, nowhere.
     """
     new, policy = login.awaiting_approval, login.policy
-    if new is None or policy.registration is not Registration.GUARDED or not policy.method(FactorKind.EMAIL):
+    if new is None or policy.registration is not Registration.GUARDED:
         return ()
     if login.due:  # whoever was told the temporary password was told it by an administrator
         return ()
-    known = (c for c in login.contacts if c.verified and c.factor is FactorKind.EMAIL)
+    known = (c for c in login.contacts if c.verified and policy.method(c.factor))
     return tuple(Enrolment(c.factor, c.address) for c in known if c.address.casefold() != new.address.casefold())[:1]
 
 
@@ -180,5 +180,5 @@ def needs_approval(login: Login, new: Enrolment) -> bool:
     if login.due:
         return True
     same = any(c.verified and c.address.casefold() == new.address.casefold() for c in login.contacts)
-    known = any(c.verified and c.factor is FactorKind.EMAIL for c in login.contacts)
+    known = any(c.verified for c in login.contacts)
     return not same if known else not login.open_registration

@@ -1,7 +1,7 @@
-"""Derives the palette of a page from a tenant's one colour, with a readable contrast for every text.
+"""Makes the colours of a page from a tenant's one colour, so that every text is readable.
 
-Promises: text on the button has a contrast of at least 4.5:1 to it, links and focus rings at least 4.5:1 to the card,
-in the light and in the dark scheme, whatever the tenant chose (WCAG 2.2, 1.4.3 and 1.4.11). Pure.
+Text on the button has a contrast of at least 4.5:1 to it. Links and focus rings have at least 4.5:1 to the card. This
+is true in the light and in the dark scheme, for every colour of a tenant (WCAG 2.2, 1.4.3 and 1.4.11). Pure.
 """
 
 import re
@@ -55,7 +55,7 @@ def _text_on(background: str) -> str:
 
 
 def _readable_on(colour: str, surface: str, towards: str) -> str:
-    """`colour`, moved in small steps to `towards` until it can be read on `surface`."""
+    """`colour`, mixed in small steps with `towards` until it is readable on `surface`."""
     for step in range(0, 101, 4):
         mixed = _mix(colour, towards, step / 100)
         if contrast(mixed, surface) >= READABLE:

@@ -1,8 +1,4 @@
-"""Finds the folder with templates, static files and translations.
-
-Promises one folder that holds `templates/`, `static/` and `locales/`: the data of an installed wheel, else the
-checkout.
-"""
+"""Finds the folder of pages, styles and translations: the data of an installed wheel, else the checkout."""
 
 from importlib import resources
 from pathlib import Path

@@ -1,7 +1,4 @@
-"""What does a mail say?
-
-Promises a subject of one line that never holds a code, a plain text, and an HTML part that says the same.
-"""
+"""Renders mails: a subject of one line that never holds a code, a plain text, and an HTML part of the same text."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,11 +6,12 @@ from typing import Any
 from jinja2 import Environment
 
 from gateway.rendering.languages import Language, Languages
+from gateway.rendering.languages import marked as _
 
 
 @dataclass(frozen=True, slots=True)
 class MailText:
-    """A rendered mail; the parts are not printed, they may hold a code."""
+    """A rendered mail. Its parts may hold a code and do not show in its repr."""
 
     subject: str
     text: str = field(repr=False)
@@ -51,8 +49,3 @@ def _browser(text: str, language: Language) -> str:
     if not on:
         return text
     return language.gettext(_("%(program)s on %(system)s")) % {"program": program, "system": system}
-
-
-def _(message: str) -> str:
-    """Marks a text for extraction; it is translated when shown."""
-    return message

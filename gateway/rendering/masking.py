@@ -1,7 +1,7 @@
-"""Masks an address for a page that a stranger may read.
+"""Masks an address on pages and in the audit.
 
-The owner recognises the address, and a stranger does not learn it: the result has at most the first letters and the
-top-level domain of a mail address, or the last two digits of a number. Pure.
+The owner recognises the address; other readers do not learn it. At most the first letters and the top-level domain of a
+mail address stay, or the last two digits of a number. Pure.
 """
 
 

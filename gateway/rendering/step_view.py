@@ -17,16 +17,19 @@ from gateway.rendering.problem_texts import ProblemView
 ASK_WHETHER_UNIQUE_FROM = 2
 """Failures after which the code page says to ask whether the address is unique (EF-21)."""
 
-MESSAGE_FACTORS = frozenset({"email", "sms"})
-
 
 @dataclass(frozen=True, slots=True)
 class MethodView:
-    """A factor to choose: its kind, what it is called in the user's language, and where a code would go, masked."""
+    """A factor to choose: its kind, its name in the user's language, and the masked address of a code.
+
+    `letters` tells whether its code may hold letters.
+    """
 
     factor: str
     label: str
     sent_to: str = ""
+    icon: str = "shield"
+    letters: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +38,8 @@ class StepView:
 
     `step`, `purpose`, `act` and `factor` are the values of their enums. `login` (the login's id, "" before the password
     was right), `round` and `form` (a random id) are what a form names, so that it counts for this login and round only,
-    and the very same form gets the same answer. `act` is what the account page asked for, `act_on` its factor.
+    and the very same form gets the same answer. `sent` is whether the code of `factor` travels in a message, `icon` the
+    factor's. `act` is what the account page asked for, `act_on` its factor.
     `address` is what the user has just typed (register, confirm), `sent_to` is masked. `can_resend` is whether another
     code can be asked for at all, `can_edit` whether the address can still be changed. `remember_days` 0 offers no
     trusted browser. `totp_secret` and `otpauth` belong to `register` with an app, `codes` to `backup-codes` and to the
@@ -61,6 +65,8 @@ class StepView:
     act: str = ""
     act_on: str = ""
     factor: str = ""
+    sent: bool = False
+    icon: str = "shield"
     username: str = ""
     address: str = ""
     sent_to: str = ""
@@ -92,11 +98,6 @@ class StepView:
     sso: bool = False
 
     @property
-    def sent(self) -> bool:
-        """Whether this step is about a code that travels by message."""
-        return self.factor in MESSAGE_FACTORS
-
-    @property
     def expires_in(self) -> int | None:
         """Whole seconds the code still works; 0 when it is over, None when it does not expire."""
         return _left(self.expires_at, self.now)
@@ -114,7 +115,7 @@ class StepView:
     @property
     def letters(self) -> bool:
         """Whether a code typed here may hold letters: then a phone must not offer digits only."""
-        return self.takes("backup-code")
+        return any(method.letters for method in self.any_of)
 
     def takes(self, factor: str) -> bool:
         """Whether the page takes such codes besides its own."""

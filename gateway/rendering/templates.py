@@ -1,8 +1,7 @@
-"""The environment that renders templates.
+"""Makes the one template environment for pages and mails.
 
-Promises ONE environment for pages and mails: HTML is escaped, text is not, a name that was not given is an error, and
-`gettext` speaks the `language` of the context. The styles of mails are inlined when a mail template is loaded, because
-mail programs drop style sheets.
+HTML is escaped, text is not. A name that was not given is an error. `gettext` uses the `language` of the context. The
+styles of mails are inlined when a mail template is loaded, because mail programs drop style sheets.
 """
 
 from collections.abc import Callable

@@ -1,13 +1,14 @@
-"""How is a proof begun, and how is an answer to it judged? The only caller of a factor.
+"""Begins challenges and verifies entries. The only caller of a factor.
 
-Sending: nothing to a locked user; counted (cooldown, login, hour, address) before anything leaves; a failed send is
-given back. Answering: an expired code is refused before anything is judged; else reserve → judge → consume, so that no
-number of tabs or replicas gets one guess more, and exactly one owner consumes a right code. Where a page takes any
-code, one entry costs one attempt and is judged by each candidate whose shape fits; the first that accepts is consumed.
+Sending: nothing to a locked user. Each send is counted (cooldown, login, hour, address) before anything leaves; the
+count of a failed send is given back. Answering: an expired code is rejected before anything is verified; else reserve →
+verify → redeem. So no number of tabs or replicas gets one guess more, and exactly one owner redeems a right code. Where
+a page takes any code, one entry costs one attempt. Each candidate whose shape fits verifies it; the first that accepts
+redeems it.
 """
 
 import unicodedata
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from gateway.crypto import codes
@@ -24,36 +25,34 @@ from gateway.domain.challenge import (
     Rejected,
     Unavailable,
 )
-from gateway.domain.channel import ChannelKind
 from gateway.domain.configuration import OperatorLimits
 from gateway.domain.enrolment import Enrolment, EnrolmentSet
-from gateway.domain.policy import MESSAGE_FACTORS, FactorKind, Policy, SharedAddress
+from gateway.domain.policy import FactorKind, Policy, SharedAddress
 from gateway.domain.ports import Clock, Random
 from gateway.domain.problem import Problem, ProblemDetail
 from gateway.domain.tenant import Tenant
 from gateway.domain.user import User
 from gateway.second_factor import limits
-from gateway.second_factor.factors import admin_code, backup_code, message_code, totp
+from gateway.second_factor.factors import table
 from gateway.second_factor.factors.protocol import DeliveryContext, Factor
+from gateway.second_factor.factors.table import Factors
 from gateway.second_factor.limits import Group, LimitSubject
 from gateway.second_factor.rate_limiter import Allowed, Limited, RateLimiter
-from gateway.second_factor.used_codes import UsedCodes
+from gateway.second_factor.used_codes import Redemption, UsedCodes
 from gateway.store.protocol import Store
 
-Factors = Mapping[tuple[FactorKind, ChannelKind | None], Factor]
 DeliveryContextOf = Callable[[FactorKind], DeliveryContext]
-"""The circumstances of a proof by one factor: its channel among them."""
+"""The circumstances of a proof by one factor, with its channel."""
 
 NEWEST_LIFE = 86400.0
-JUDGED_IN_ORDER = (FactorKind.TOTP, FactorKind.EMAIL, FactorKind.SMS, FactorKind.BACKUP_CODE, FactorKind.ADMIN_CODE)
 
 
 @dataclass(frozen=True, slots=True)
 class ChallengeContext:
-    """For whom, what and under which rules one proof is; the same for sending and answering.
+    """The user, the rules and the methods of one proof; the same for sending and answering.
 
-    `bound_to` says for which login, round, purpose and enrolment an entry counts. `methods` are what an entry is judged
-    by, `extras` the codes besides; `takes_any` when one page takes all of them.
+    `bound_to` is the login, round, purpose and enrolment that an entry counts for. `methods` verify an entry, `extras`
+    are the codes besides. `takes_any` when one page takes all of them.
     """
 
     tenant: Tenant
@@ -79,16 +78,19 @@ class ChallengeContext:
         return self.bound_to.purpose is ProofPurpose.APPROVE
 
     @property
+    def only(self) -> FactorKind | None:
+        """The factor of the only method, or None."""
+        return self.methods[0].factor if len(self.methods) == 1 else None
+
+    @property
     def counted_as(self) -> FactorKind | None:
-        """The factor whose failures are counted; None where any is taken."""
-        if self.takes_any:
-            return None
-        return self.methods[0].factor if self.methods else FactorKind.ADMIN_CODE
+        """The factor whose failures are counted; None where the page takes any."""
+        return None if self.takes_any else (*(m.factor for m in self.methods), *self.extras)[0]
 
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """Judged right and consumed by this login. `enrolments` is the set that stands now where a part was used up."""
+    """Verified and redeemed by this login. `enrolments` is the new set where redeeming changed it."""
 
     factor: FactorKind
     enrolments: EnrolmentSet | None = None
@@ -106,8 +108,8 @@ class Denied:
 
 @dataclass(frozen=True, slots=True)
 class Remaining:
-    """What a page shows of the counters: attempts left, wrong ones so far, when a new code may be had, and why no entry
-    would be judged now."""
+    """What a page shows of the counters: attempts left, wrong ones so far, the time of the next possible send, and the
+    reason why no entry is verified now."""
 
     attempts: int
     failures: int
@@ -123,7 +125,7 @@ class Challenges:
         *,
         factors: Factors,
         attempts: RateLimiter,
-        consuming: UsedCodes,
+        used_codes: UsedCodes,
         store: Store,
         addresses: Signer,
         clock: Clock,
@@ -131,7 +133,7 @@ class Challenges:
     ) -> None:
         self._factors = factors
         self._attempts = attempts
-        self._consuming = consuming
+        self._used_codes = used_codes
         self._store = store
         self._addresses = addresses
         self._clock = clock
@@ -144,27 +146,26 @@ class Challenges:
     async def begin(
         self, case: ChallengeContext, about_of: DeliveryContextOf, number: int, send_to: Enrolment | None
     ) -> Challenge | ProblemDetail:
-        """Send a code to `send_to`, or note that one is waited for. `number` is the challenge's in its login."""
+        """Sends a code to `send_to`; None sends nothing. `number` is the challenge's in its login."""
         challenge_id = self._random.token_bytes(12).hex()
         if send_to is None:
-            only = case.methods[0].factor if len(case.methods) == 1 else None
-            return Challenge(challenge_id, only, case.bound_to, number, issued_at=self._clock.now())
+            return Challenge(challenge_id, case.only, case.bound_to, number, issued_at=self._clock.now())
         return await self._send(case, about_of(send_to.factor).for_challenge(challenge_id), number, send_to)
 
     async def held(self, case: ChallengeContext, to: Enrolment) -> ProblemDetail | None:
-        """Why a code to `to` would not be sent now; nothing is counted."""
+        """The reason why a code to `to` cannot be sent now. Counts nothing."""
         whose = self._whose(case, None, to)
         if locked := await self._locked(case, whose):
-            return locked  # whatever else he waits for is over sooner, or no use to him
+            return locked  # any other wait is shorter, or of no use to a locked user
         found = await self._attempts.look(limits.for_send(case.policy, case.limits, whose))
         return _not_now(found) if isinstance(found, Limited) else None
 
     async def answer(
         self, case: ChallengeContext, about_of: DeliveryContextOf, challenge: Challenge, typed: str
     ) -> Verified | Denied:
-        """Judge what was typed. A right entry is `Verified` for one owner only: this login, challenge and round.
+        """Verifies an entry. A right one is `Verified` for one owner only: this login, challenge and round.
 
-        An entry for a challenge of another login, round, purpose or draft is not judged and costs nothing.
+        An entry for a challenge of another login, round, purpose or draft is not verified and costs nothing.
         """
         if challenge.bound_to != case.bound_to:
             return Denied(ProblemDetail(Problem.WRONG_CODE))
@@ -175,50 +176,48 @@ class Challenges:
             return Denied(ProblemDetail(Problem.CODE_EXPIRED))
         whose = self._whose(case, challenge)
         groups = _counted(case, whose)
-        found = await self._attempts.reserve(groups[::-1])  # the code's own first: what it refuses counts for no user
+        found = await self._attempts.reserve(groups[::-1])  # the code's own first: its rejections count for no user
         if isinstance(found, Limited):
             first = await self._attempts.look(groups)
             return Denied(self._held(case, first if isinstance(first, Limited) else found, challenge))
-        problem = Problem.WRONG_CODE
+        rejected = ProblemDetail(Problem.WRONG_CODE)
+        owner = f"{case.bound_to.login}/{challenge.id}/{case.bound_to.round}"
+        by = Redemption(case.tenant, case.user, case.enrolments, owner, new_secret=case.enrolling)
         for kind in candidates:
-            judgement = await self._judge(case, about_of(kind).for_challenge(challenge.id), challenge, kind, entry)
-            match judgement:
-                case Accepted(consume=consume):
-                    owner = f"{case.bound_to.login}/{challenge.id}/{case.bound_to.round}"
-                    used = await self._consuming.use(
-                        case.tenant, case.user, case.enrolments, consume, owner, new_secret=case.enrolling
-                    )
-                    if isinstance(used, Problem):
-                        problem = used
-                        continue
-                    await self._attempts.clear(groups + limits.cooldown(case.policy, whose))
-                    return Verified(kind, used)
-                case Rejected(problem=why):
-                    problem = why if why is not Problem.WRONG_CODE else problem
+            about = about_of(kind).for_challenge(challenge.id)
+            match await self._verify(case, about, challenge, kind, entry):
+                case Accepted(redeem=value):
+                    redeemed = await self.factor(about, kind).redeem(value, self._used_codes, by)
+                    if not isinstance(redeemed, ProblemDetail):
+                        await self._attempts.clear(groups + limits.cooldown(case.policy, whose))
+                        return Verified(kind, redeemed)
+                    rejected = redeemed
+                case Rejected(problem=why) if why is not Problem.WRONG_CODE:
+                    rejected = ProblemDetail(why)
                 case Elsewhere(path=path):
                     return Denied(ProblemDetail(Problem.NO_CONTACT, path=path), stops=True)
                 case More():
-                    raise TypeError("no factor of this build asks on")
+                    raise TypeError("no factor of this build asks for another entry")
                 case Unavailable(problem=why):
                     await self._attempts.give_back(groups)
                     return Denied(ProblemDetail(why))
-        if problem is Problem.NEXT_CODE:  # the right code of an app, used already: no guess
+        if rejected.problem is Problem.NEXT_CODE:  # a right code, used already: no guess
             await self._attempts.give_back(groups)
-            return Denied(ProblemDetail(problem, totp.next_code_at(self._clock.now())), judged=True)
+            return Denied(rejected, judged=True)
         if expired and await self._was_sent(case, about_of, challenge, entry):
             await self._attempts.give_back(groups)
             return Denied(ProblemDetail(Problem.CODE_EXPIRED))
-        return self._wrong(case, challenge, found, problem)
+        return self._wrong(case, challenge, found, rejected.problem)
 
     async def left(self, case: ChallengeContext, challenge: Challenge | None) -> Remaining:
-        """The counters as a page shows them; nothing is counted."""
+        """The counters as a page shows them. Counts nothing."""
         whose = self._whose(case, challenge)
         found = await self._attempts.look(_counted(case, whose))
         cooling = await self._attempts.look(limits.cooldown(case.policy, whose))
         resend_at = cooling.until if isinstance(cooling, Limited) else None
         if isinstance(found, Limited):
             held = self._held(case, found, challenge)
-            if held.problem is Problem.LOCKED:  # then nothing is sent either
+            if held.problem is Problem.LOCKED:  # a lock also stops sending
                 resend_at = held.until
             return Remaining(0, case.policy.otp_max_attempts, resend_at, held)
         failures = _failures(found)
@@ -262,53 +261,46 @@ class Challenges:
         )
 
     def _candidates(self, case: ChallengeContext, challenge: Challenge, *, expired: bool) -> tuple[FactorKind, ...]:
-        """What an entry is judged by, in order: methods that need no message, the message that was sent, extras."""
-        waiting = {m.factor for m in case.methods if m.factor not in MESSAGE_FACTORS}
-        if challenge.factor in MESSAGE_FACTORS and not expired:
-            waiting.add(challenge.factor)
-        return tuple(k for k in JUDGED_IN_ORDER if k in waiting or k in case.extras)
+        """The factors that verify an entry, in order: those that send nothing, the one that sent, extras."""
+        sent = None if expired else challenge.factor
+        waiting = {m.factor for m in case.methods if not table.sends(m.factor) or m.factor is sent} | set(case.extras)
+        return tuple(kind for kind in table.TYPES if kind in waiting)
 
     def _fits(self, case: ChallengeContext, kind: FactorKind, entry: str) -> bool:
-        """Whether `entry` may be such a code; a page that takes one kind judges whatever was typed."""
-        if len(case.methods) + len(case.extras) == 1:
-            return True
-        match kind:
-            case FactorKind.BACKUP_CODE:
-                return backup_code.fits(entry)
-            case FactorKind.ADMIN_CODE:
-                return admin_code.fits(entry)
-        digits = totp.DIGITS if kind is FactorKind.TOTP else case.policy.otp_length
-        return message_code.fits(entry, digits)
+        """Whether `entry` may be such a code. A page that takes one kind verifies every entry."""
+        alone = len(case.methods) + len(case.extras) == 1
+        return alone or table.TYPES[kind].fits(entry, case.policy.otp_length)
 
-    async def _judge(
+    async def _verify(
         self, case: ChallengeContext, about: DeliveryContext, challenge: Challenge, kind: FactorKind, entry: str
     ) -> Judgement:
+        factor = self.factor(about, kind)
         enrolment = next((m for m in case.methods if m.factor is kind), None)
         if enrolment is None:
-            enrolment = await self._consuming.as_enrolment(case.tenant, case.user, case.enrolments, kind)
-        if kind in MESSAGE_FACTORS and case.policy.shared_address is SharedAddress.NEWEST:
+            enrolment = await factor.credential(case.tenant, case.user, case.enrolments)
+        if factor.sends and case.policy.shared_address is SharedAddress.NEWEST:
             newest = await self._store.get(_newest_key(self._whose(case, challenge, enrolment)))
             if newest != challenge.id.encode():
                 return Rejected()
-        return await self.factor(about, kind).judge(challenge.state, case.user, enrolment, about, entry)
+        return await factor.verify(challenge.state, case.user, enrolment, about, entry)
 
     async def _was_sent(
         self, case: ChallengeContext, about_of: DeliveryContextOf, challenge: Challenge, entry: str
     ) -> bool:
-        """Whether `entry`, on a page that takes other codes as well, is the message's code after its end."""
+        """Whether `entry`, on a page that takes other codes as well, is the sent code after its expiry."""
         kind = challenge.factor
         if kind is None or not self._fits(case, kind, entry):
             return False
-        judgement = await self._judge(case, about_of(kind).for_challenge(challenge.id), challenge, kind, entry)
+        judgement = await self._verify(case, about_of(kind).for_challenge(challenge.id), challenge, kind, entry)
         return isinstance(judgement, Accepted)
 
     def _wrong(self, case: ChallengeContext, challenge: Challenge, found: Allowed, problem: Problem) -> Denied:
-        """What a wrong code leads to: the sentence, a warning, or the end of the code or of the login."""
+        """The effect of a wrong code: a problem, a warning, or the end of the code or of the login."""
         failures = _failures(found)
         ended = [Limited(limit, until) for limit, until in found.locks]
         if ended:
             held = max(ended, key=lambda no: (no.problem is Problem.LOCKED, no.until))
-            new_code = held.problem is Problem.LIMIT_EXCEEDED and case.counted_as in MESSAGE_FACTORS
+            new_code = held.problem is Problem.LIMIT_EXCEEDED and table.sends(case.counted_as)
             return Denied(self._held(case, held, challenge), failures, stops=not new_code, judged=True)
         warn = case.policy.warn_from_attempt
         if warn is not None and failures >= warn:
@@ -316,10 +308,10 @@ class Challenges:
         return Denied(ProblemDetail(problem), failures, judged=True)
 
     def _held(self, case: ChallengeContext, held: Limited, challenge: Challenge | None) -> ProblemDetail:
-        """A dead code holds the user until he may have a new one; a login that is at its end holds nobody after it."""
+        """The problem of a held entry. A dead code holds the user until the next send, a login only until its end."""
         if held.problem is not Problem.LIMIT_EXCEEDED:
             return ProblemDetail(held.problem, held.until)
-        if case.counted_as in MESSAGE_FACTORS:
+        if table.sends(case.counted_as):
             return ProblemDetail(held.problem, challenge.resend_at if challenge else None)
         return ProblemDetail(Problem.TOO_MANY_CODES)
 
@@ -329,7 +321,7 @@ class Challenges:
         return ProblemDetail(found.problem, found.until) if isinstance(found, Limited) else None
 
     def _whose(self, case: ChallengeContext, challenge: Challenge | None, to: Enrolment | None = None) -> LimitSubject:
-        message = to or next((m for m in case.methods if m.factor in MESSAGE_FACTORS), None)
+        message = to or next((m for m in case.methods if table.sends(m.factor)), None)
         return LimitSubject(
             tenant=case.tenant.id,
             user=case.user.id,
@@ -341,7 +333,7 @@ class Challenges:
         )
 
     def name_of_address(self, tenant_id: str, address: str) -> str:
-        """A keyed digest that stands for an address in keys of the store."""
+        """A keyed digest that replaces an address in keys of the store."""
         return self._addresses.sign(tenant_id, unicodedata.normalize("NFKC", address).casefold())
 
 
@@ -350,7 +342,7 @@ def _counted(case: ChallengeContext, whose: LimitSubject) -> tuple[Group, ...]:
 
 
 def _not_now(found: Limited) -> ProblemDetail:
-    """Why nothing is sent; a login that had its last code holds nobody after it."""
+    """The reason why nothing is sent. The maximum of a login holds the user only until the login's end."""
     return ProblemDetail(found.problem, None if limits.is_of_login(found.limit) else found.until)
 
 

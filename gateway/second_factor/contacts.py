@@ -1,7 +1,7 @@
-"""Which addresses are known of a user?
+"""Reads the known addresses of a user.
 
-Gathered once, when the password was right; the login pins them. Today's only source is the user record in Keycloak,
-and of it only an e-mail address that Keycloak has verified: a user may write his own profile (`security.md` F4).
+The login reads them once, after a right password, and pins them. The only source is the user record in Keycloak. Only
+an address that Keycloak has verified counts, because users may write their own profile.
 """
 
 from gateway.domain.policy import FactorKind

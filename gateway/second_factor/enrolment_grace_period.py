@@ -1,8 +1,8 @@
-"""May a first factor be registered without a voucher today? (GW-27, `registration: guarded`)
+"""Decides whether a user may enrol a first factor without an approval (`registration: guarded`).
 
-A user without a verified profile address may, for 14 days after the second factor was switched on for the tenant or
-after he was made; then an administrator's code is needed. When it was switched on is noted in the store by the first
-login that asks; a store that was lost begins the 14 days anew, which `docs/security.md` says.
+A user without a verified profile address may do so for 14 days after the second factor was switched on for the tenant,
+or after Keycloak created the user. Later they need an administrator's code. The first login that asks notes the start
+in the store. A lost store begins the 14 days anew.
 """
 
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ class EnrolmentGracePeriod:
     clock: Clock
 
     async def is_open(self, tenant: Tenant, account: Account) -> bool:
-        """Whether this user's first factor needs no voucher for want of a profile address."""
+        """Whether this user's first factor needs no approval although they have no profile address."""
         if tenant.policy.registration is not Registration.GUARDED:
             return True
         now, since = self.clock.now(), await self._since(tenant)
@@ -34,7 +34,7 @@ class EnrolmentGracePeriod:
         return since is not None and now < since + OPEN_FOR
 
     async def _since(self, tenant: Tenant) -> int | None:
-        """When the first login asked, whoever's it was; each one that asks lengthens the note's life."""
+        """When the first login of the tenant asked. Each login that asks lengthens the life of the note."""
         key = f"guarded-since:{tenant.id}"
         await self.store.add(key, str(int(self.clock.now())).encode(), KEPT)
         raw = await self.store.get(key)

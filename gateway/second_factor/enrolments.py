@@ -1,16 +1,15 @@
-"""Who has registered what? The only reader and writer of registrations.
+"""Reads and writes the enrolments of a user; no other module does.
 
-A user's registrations are one sealed set in his Keycloak profile; additional data is tenant, realm and user, so a set
-copied to another user does not open. A *rollback guard* in the store keeps version, hash and text of the newest set
-seen. Together (`docs/security.md`, F2):
+They are one sealed set in the user's Keycloak profile. The additional data is tenant, realm and user, so a set copied
+to another user does not open. A *rollback guard* in the store keeps version, hash and text of the newest set seen:
 
-- nothing in the profile and no guard: nobody enrolled;
-- it opens and there is no guard: accepted, audited (the store was lost);
-- newer than the guard and opens: accepted, the guard follows;
-- unopenable, missing where the guard knows one, older, or of the same version with another hash: `Tampered`. The
-  login stops; it never leads to a code or to a new registration.
+- nothing in the profile and no guard: the user has no enrolment;
+- the set opens and there is no guard: accepted and audited (the store was lost);
+- the set opens and is newer than the guard: accepted, and the guard is raised;
+- the set does not open, is missing although the guard knows one, is older, or has another hash for the same version:
+  `Tampered`. The login stops; it never leads to a code or to a new enrolment.
 
-A write goes on only from the version that the login saw.
+A write succeeds only from the version that the login saw.
 """
 
 import hashlib
@@ -34,10 +33,10 @@ from gateway.store.protocol import Store
 
 GUARD_LIFE = 400 * 86400.0
 BEGUN_LIFE = 900.0
-"""Seconds for which a write that did not come to an end is begun again with the same bytes."""
+"""Seconds for which an unfinished write is begun again with the same bytes."""
 LOCK_WAIT = 10.0
 CALLS = 5
-"""How often Keycloak is asked at most while the user's lock is held; each may take the access's timeout."""
+"""The most requests to Keycloak under the user's lock; each may take the timeout of the access."""
 LOCK_MARGIN = 5.0
 _SET = TypeAdapter(EnrolmentSet)
 log = structlog.get_logger(__name__)
@@ -45,7 +44,7 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Tampered:
-    """The set is not one the gateway wrote last. `finding` is for the audit."""
+    """The set is not the one that the gateway wrote last. `finding` is for the audit."""
 
     finding: str
 
@@ -82,13 +81,13 @@ class Enrolments:
         self._audit = audit
 
     async def read(self, tenant: Tenant, user_id: str) -> EnrolmentSet | Tampered:
-        """The user's registrations, judged against the guard. Raises `Unreachable`, `Refused`."""
+        """The user's enrolments, checked against the guard. Raises `Unreachable`, `Refused`."""
         return (await self._read(tenant, user_id))[0]
 
     async def read_at_login(self, tenant: Tenant, user_id: str) -> EnrolmentSet | Tampered:
-        """As `read`; a set that an older key of the ring sealed is written anew with the newest one (F2).
+        """As `read`; writes a set that an older key of the ring sealed anew with the newest key.
 
-        That is the next version. When it cannot be written nothing is lost, and the next login tries again.
+        That is the next version. When the write fails nothing is lost, and the next login tries again.
         """
         found, sealed = await self._read(tenant, user_id)
         if isinstance(found, Tampered) or sealed is None or self._sets.uses_newest(sealed):
@@ -111,9 +110,9 @@ class Enrolments:
         enrolment: Enrolment,
         backup_codes: tuple[str, ...] = (),
     ) -> EnrolmentSet | None:
-        """Write the set that follows `seen` with `enrolment` in it; None when it is no longer the one seen.
+        """Writes the set that follows `seen`, with `enrolment` in it; None when `seen` is no longer the current one.
 
-        `backup_codes` come with a first factor. Doing it twice writes once: a set that already holds exactly this is
+        A first factor brings `backup_codes`. Repeating it writes once: a set that already holds exactly this is
         returned as it is.
         """
         wanted = seen.with_enrolment(replace(enrolment, added_at=enrolment.added_at or self._clock.now()))
@@ -130,10 +129,11 @@ class Enrolments:
     async def redeem(
         self, tenant: Tenant, user_id: str, seen: EnrolmentSet, code: str, owner: str
     ) -> EnrolmentSet | None:
-        """Take one backup code out of the set, for `owner` (see `consuming`); doing it twice is doing it once.
+        """Takes one backup code out of the set, for `owner`; repeating it has no further effect.
 
-        None when the set is not one the gateway wrote last, or does not hold the code: it was another's, or new codes
-        took its place. The set itself remembers whose the last one was, so that no lost store makes one right again.
+        None when the set is not the one that the gateway wrote last, or does not hold the code: another owner redeemed
+        it, or new codes replaced it. The set itself keeps the last owner, so that no lost store makes a code right
+        again.
         """
         mark = _hash(f"{owner}\n{code}")[:16]
 
@@ -154,9 +154,9 @@ class Enrolments:
         factor: FactorKind,
         may: Callable[[EnrolmentSet], bool] = lambda now: True,
     ) -> EnrolmentSet | None:
-        """Take one factor out; trust ends, and with the last factor the backup codes do.
+        """Takes one factor out. Trust ends, and with the last factor the backup codes.
 
-        None as in `redeem`, and when the set that stands `may` not lose it.
+        None as in `redeem`, and when the current set `may` not lose it.
         """
 
         def change(now: EnrolmentSet) -> EnrolmentSet | None:
@@ -167,7 +167,7 @@ class Enrolments:
         return await self._change(tenant, user_id, change)
 
     async def renew_backup_codes(self, tenant: Tenant, user_id: str, codes: tuple[str, ...]) -> EnrolmentSet | None:
-        """Put new backup codes in the place of all old ones. None as in `redeem`, and for a user without a factor."""
+        """Replaces all backup codes. None as in `redeem`, and for a user without a factor."""
 
         def change(now: EnrolmentSet) -> EnrolmentSet | None:
             return replace(now, version=now.version + 1, backup_codes=codes) if now.enrolments else None
@@ -175,7 +175,7 @@ class Enrolments:
         return await self._change(tenant, user_id, change)
 
     async def end_trust(self, tenant: Tenant, user_id: str) -> EnrolmentSet | None:
-        """Let no browser be trusted any more. None as in `redeem`."""
+        """Ends the trust of all browsers. None as in `redeem`."""
 
         def change(now: EnrolmentSet) -> EnrolmentSet | None:
             return replace(now, version=now.version + 1, trust_epoch=now.trust_epoch + 1)
@@ -183,7 +183,7 @@ class Enrolments:
         return await self._change(tenant, user_id, change)
 
     async def _read(self, tenant: Tenant, user_id: str) -> tuple[EnrolmentSet | Tampered, str | None]:
-        """The registrations and the text that they were sealed in."""
+        """The enrolments, and the sealed text."""
         # The guard first: it is raised after the profile is written, so a profile read later is never older honestly.
         raw = await self._store.get(_guard_key(tenant, user_id))
         guard = self._guard(tenant, user_id, raw)
@@ -207,7 +207,7 @@ class Enrolments:
     async def _change(
         self, tenant: Tenant, user_id: str, change: Callable[[EnrolmentSet], EnrolmentSet | None]
     ) -> EnrolmentSet | None:
-        """Under the user's lock: read and judge, change, write from exactly what was read, let the guard follow."""
+        """Under the user's lock: reads and checks, changes, writes from exactly what was read, raises the guard."""
         async with self._alone(tenant, user_id):
             now, sealed = await self._read(tenant, user_id)
             if isinstance(now, Tampered):
@@ -227,11 +227,10 @@ class Enrolments:
     async def _begun(
         self, tenant: Tenant, user_id: str, now: EnrolmentSet, standing: str | None, wanted: EnrolmentSet
     ) -> tuple[EnrolmentSet, str]:
-        """What is written over `now`, which is sealed in `standing`: `wanted`, or what an earlier try of the same
-        change began to write.
+        """The set to write over `now`, and its sealed text: `wanted`, or what an earlier try of this change began.
 
-        A write that had no answer may still come to pass, after the next one. The same bytes twice do no harm; another
-        set of the same version would look like tampering for ever.
+        `standing` is the sealed text of `now`. A write without an answer may still take effect after the next one. The
+        same bytes twice do no harm; another set of the same version would look like tampering for ever.
         """
         key, over = f"begun:{{{tenant.id}/user/{user_id}}}", _hash(standing or "")
         raw = await self._store.get(key)
@@ -246,7 +245,7 @@ class Enrolments:
 
     @asynccontextmanager
     async def _alone(self, tenant: Tenant, user_id: str) -> AsyncIterator[None]:
-        """The user's lock. Who does not get it in time knows nothing: another may be writing, or may have died so."""
+        """Holds the user's lock. Raises `Unreachable` without it: another request may be writing, or may have died."""
         life = CALLS * tenant.keycloak.timeout + LOCK_MARGIN
         async with AsyncExitStack() as held:
             try:
@@ -274,7 +273,7 @@ class Enrolments:
             return Tampered("guard-unopenable")
 
     async def _raise_guard(self, tenant: Tenant, user_id: str, version: int, sealed: str, seen: bytes | None) -> None:
-        """Let the guard follow, renewing its life; who loses against another login leaves the newer one standing."""
+        """Raises the guard and renews its life. A newer guard of another login stays."""
         key = _guard_key(tenant, user_id)
         value = json.dumps({"version": version, "hash": _hash(sealed), "sealed": sealed}).encode()
         guard = self._guards.seal(value, key)
@@ -285,13 +284,13 @@ class Enrolments:
 
 
 def _same(now: EnrolmentSet, wanted: EnrolmentSet) -> bool:
-    """Whether `now` already is what was to be written, whenever it was added."""
+    """Whether `now` already is `wanted`, apart from the time of adding."""
     plain = [{(e.factor, e.address, e.secret) for e in s.enrolments} for s in (now, wanted)]
     return now.version == wanted.version and plain[0] == plain[1]
 
 
 def _same_change(now: EnrolmentSet, begun: EnrolmentSet, wanted: EnrolmentSet) -> bool:
-    """Whether both come of the same change to `now`, whenever it was made and whichever codes were drawn, if any."""
+    """Whether both are the same change to `now`, apart from its time and the random codes."""
     rest = [
         (s.trust_epoch, s.last_burn, len(s.backup_codes), s.backup_codes == now.backup_codes) for s in (begun, wanted)
     ]

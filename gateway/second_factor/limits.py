@@ -1,19 +1,20 @@
-"""Which counters, maxima and windows hold for a password, a code and a send?
+"""Names the limits of a password, a code and a send.
 
-Pure: names the rules (key, steps, window) and the problem each stands for; the store enforces them atomically, and
-`attempts` runs them in the order user, login, address, client. Every attempt is counted before anything is judged
-(reserve → judge → keep, or give back when nobody judged). Sources: FEATURES "In every preset", NIST SP 800-63B
-throttling, OWASP ASVS 6.6.3. An entered code is counted in the other order (`challenges.answer`).
+Pure: each limit has a rule (key, steps, window) and a problem. The store enforces the rules atomically, and
+`rate_limiter` runs them in the order user, login, address, client. Every attempt is counted before anything is verified
+(reserve → verify → keep, or give back when nothing was verified). Sources: NIST SP 800-63B throttling, OWASP ASVS
+6.6.3. An entered code is counted in the other order (`challenges.answer`).
 
-Keys carry a tag in braces, so that all rules of one group are one script: users are named by their id, addresses and
-names by a digest the caller passes in, so that no key tells one.
+Keys have a tag in braces, so that all rules of one group are one script. A key names a user by id, an address or a user
+name by a digest from the caller.
 """
 
 from dataclasses import dataclass
 
 from gateway.domain.configuration import OperatorLimits
-from gateway.domain.policy import MESSAGE_FACTORS, AttemptsScope, FactorKind, LockScope, Policy
+from gateway.domain.policy import AttemptsScope, FactorKind, LockScope, Policy
 from gateway.domain.problem import Problem
+from gateway.second_factor.factors import table
 from gateway.store.protocol import Rule
 
 DAY = 86400.0
@@ -21,7 +22,7 @@ DAY = 86400.0
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """One rule and what a user is told when it holds him."""
+    """One rule, and the problem that a user sees when it holds them."""
 
     name: str
     rule: Rule
@@ -34,7 +35,7 @@ Group = tuple[Limit, ...]
 
 @dataclass(frozen=True, slots=True)
 class LimitSubject:
-    """The names an attempt is counted under. `login` and `challenge` are ids, `address` a digest."""
+    """The names in the keys of an attempt. `login` and `challenge` are ids, `address` is a digest."""
 
     tenant: str
     user: str
@@ -77,10 +78,10 @@ def for_answer(
     *,
     approving_first: bool = False,
 ) -> tuple[Group, ...]:
-    """What one entered code is counted against; `factor` None is the page that takes any code.
+    """The limits of one entered code; `factor` None is the page that takes any code.
 
-    A voucher's code has counts of its own: the registration it is for was proved by whoever registers, as often as he
-    likes, and that success must not clear what he tried at the voucher.
+    A code that approves an enrolment has counts of its own. The user can prove the enrolment as often as they like, and
+    that success must not clear the failures of the approval.
     """
     user_tag = f"{whose.tenant}/user/{whose.user}"
     named = "voucher" if approving_first else factor.value if factor else "any"
@@ -98,7 +99,7 @@ def for_answer(
         )
         return ((own, cap),)
     # A factor that sends nothing has no code to replace: its maximum is the login's.
-    of = f"code/{whose.challenge}" if factor in MESSAGE_FACTORS else "code"
+    of = f"code/{whose.challenge}" if table.sends(factor) else "code"
     code = _limit(
         of, f"{whose.tenant}/login/{whose.login}", Problem.LIMIT_EXCEEDED, steps=((policy.otp_max_attempts, DAY),)
     )
@@ -106,22 +107,16 @@ def for_answer(
 
 
 def for_send(policy: Policy, limits: OperatorLimits, whose: LimitSubject) -> tuple[Group, ...]:
-    """What one sent code is counted against: the user's cooldown and hour, the login's maximum, the address's hour."""
+    """The limits of one sent code: the user's cooldown and hour, the login's maximum, the address's hour."""
     user_tag = f"{whose.tenant}/user/{whose.user}"
-    user: list[Limit] = []
-    if policy.resend_cooldown:
-        cooldown = float(policy.resend_cooldown)
-        user.append(_limit("sent", user_tag, Problem.WAIT, steps=((1, cooldown),), window=cooldown))
-    user.append(
-        _limit(
-            "sends",
-            user_tag,
-            Problem.MAX_SENDS,
-            steps=((limits.sends_per_user, limits.sends_window),),
-            window=limits.sends_window,
-            sliding=False,
-            restart=True,
-        )
+    hour = _limit(
+        "sends",
+        user_tag,
+        Problem.MAX_SENDS,
+        steps=((limits.sends_per_user, limits.sends_window),),
+        window=limits.sends_window,
+        sliding=False,
+        restart=True,
     )
     login = _limit("sends", f"{whose.tenant}/login/{whose.login}", Problem.MAX_SENDS, steps=((policy.max_sends, DAY),))
     address = _limit(
@@ -133,16 +128,17 @@ def for_send(policy: Policy, limits: OperatorLimits, whose: LimitSubject) -> tup
         sliding=False,
         restart=True,
     )
-    return (tuple(user), (login,), (address,))
+    user = (*(limit for group in cooldown(policy, whose) for limit in group), hour)
+    return (user, (login,), (address,))
 
 
 def is_of_user(group: Group) -> bool:
-    """Whether this group holds a user over all his logins."""
+    """Whether this group holds a user over all their logins."""
     return "/user/" in group[0].rule.lock
 
 
 def is_of_login(limit: Limit) -> bool:
-    """Whether this limit is over with its login."""
+    """Whether this limit ends with its login."""
     return "/login/" in limit.rule.lock
 
 
@@ -156,11 +152,11 @@ def cooldown(policy: Policy, whose: LimitSubject) -> tuple[Group, ...]:
 
 
 def for_password(limits: OperatorLimits, tenant: str, name: str, client: str, *, known: bool) -> tuple[Group, ...]:
-    """What one typed password is counted against until it is found right.
+    """The limits of one entered password until Keycloak accepts it.
 
     `name` is a digest of the normalised user name. A browser in which the user finished a login before has a count of
-    its own (`known`), so that nobody can shut a victim out by typing his name. The maximum is below Keycloak's own
-    failure limit, so that Keycloak locks nobody because of us.
+    its own (`known`), so that an attacker cannot lock a user out by entering their name. The maximum is below
+    Keycloak's own failure limit, so that Keycloak locks no user because of the gateway.
     """
     window = limits.password_failures_window
     lane = "known" if known else "anybody"

@@ -1,7 +1,7 @@
-"""May this attempt go on, and how is it counted?
+"""Counts attempts in the store and rejects those over a limit.
 
-Runs the groups of `limits` on the store: one script per group, in the order given; a refusal gives the earlier groups
-back. Limits hold for any number of tabs, logins and replicas because nothing is looked at before it is counted.
+Each group of `limits` is one script, run in the order given. A rejection gives the earlier groups back. Limits hold for
+any number of tabs, logins and replicas, because every attempt is counted before anything else.
 """
 
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from gateway.store.protocol import Held, Rule, Store
 
 @dataclass(frozen=True, slots=True)
 class Allowed:
-    """Counted. `counts` by the limit's name; `locks` are the limits that this very attempt brought to a lock."""
+    """Counted. `counts` by the limit's name; `locks` are the limits that this very attempt locked."""
 
     counts: dict[str, int]
     locks: tuple[tuple[Limit, float], ...] = ()
@@ -27,14 +27,14 @@ class Allowed:
 
 @dataclass(frozen=True, slots=True)
 class Limited:
-    """Not counted: held by `limit` until then (seconds since the epoch)."""
+    """Not counted: `limit` holds until then (seconds since the epoch)."""
 
     limit: Limit
     until: float
 
     @property
     def problem(self) -> Problem:
-        """What a user is told."""
+        """The problem that a user sees."""
         return self.limit.problem
 
 
@@ -46,7 +46,7 @@ class RateLimiter:
         self._clock = clock
 
     async def reserve(self, groups: Sequence[Group]) -> Allowed | Limited:
-        """Count one attempt under every limit of every group, or under none."""
+        """Counts one attempt under every limit of every group, or under none."""
         now = self._clock.now()
         counts: dict[str, int] = {}
         locks: list[tuple[Limit, float]] = []
@@ -73,13 +73,13 @@ class RateLimiter:
         return Allowed(counts)
 
     async def give_back(self, groups: Sequence[Group]) -> None:
-        """Nobody judged, or it was right where only failures count: undo one `reserve`."""
+        """Undoes one `reserve`: nothing was verified, or the entry was right where only failures count."""
         now = self._clock.now()
         for group in groups:
             await self._store.give_back(_rules(group), now)
 
     async def clear(self, groups: Sequence[Group]) -> None:
-        """A success: forget counts and locks."""
+        """Clears counts and locks after a success."""
         for group in groups:
             await self._store.clear(_rules(group))
 

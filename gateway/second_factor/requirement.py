@@ -1,6 +1,6 @@
-"""What is asked of this user now, and by which rule?
+"""Decides which factor the policy asks of a user, and names the rule for the audit.
 
-Pure. Every answer names its rule, for the audit and for `explain`; the same code decides at run time.
+Pure.
 """
 
 from dataclasses import dataclass
@@ -8,7 +8,6 @@ from enum import Enum
 
 from gateway.domain.enrolment import Enrolment, EnrolmentSet
 from gateway.domain.policy import (
-    MESSAGE_FACTORS,
     ChoosePage,
     EnrolmentRule,
     FactorKind,
@@ -18,10 +17,11 @@ from gateway.domain.policy import (
 )
 from gateway.domain.problem import Problem
 from gateway.domain.user import Contact
+from gateway.second_factor.factors import table
 
 
 class DecidedBy(Enum):
-    """The rules, by the names that audit and `explain` use."""
+    """The rules, by their names in the audit."""
 
     OFF = "2fa-off"
     ROUTE_ASKS_NONE = "route-asks-none"
@@ -38,7 +38,7 @@ class DecidedBy(Enum):
 
 @dataclass(frozen=True, slots=True)
 class UserFactors:
-    """What is known of a user when the requirement is decided."""
+    """The facts about a user that the decision needs."""
 
     enrolments: EnrolmentSet
     contacts: tuple[Contact, ...] = ()
@@ -55,7 +55,7 @@ class NotRequired:
 
 @dataclass(frozen=True, slots=True)
 class EnrolFactor:
-    """A factor must be registered; `factors` are those he may register, in the tenant's order."""
+    """The user must enrol a factor; `factors` are the allowed ones, in the tenant's order."""
 
     rule: DecidedBy
     factors: tuple[FactorKind, ...]
@@ -63,7 +63,7 @@ class EnrolFactor:
 
 @dataclass(frozen=True, slots=True)
 class VerifyFactor:
-    """One of `methods` must be proved; `choose` when a page asks which."""
+    """The user must prove one of `methods`; `choose` when a page asks which."""
 
     rule: DecidedBy
     methods: tuple[Enrolment, ...]
@@ -72,7 +72,7 @@ class VerifyFactor:
 
 @dataclass(frozen=True, slots=True)
 class SignInRefused:
-    """The requirement cannot be met: the login stops, or goes to a named path."""
+    """The user cannot meet the requirement: the login stops, or redirects to a named path."""
 
     rule: DecidedBy
     problem: Problem
@@ -83,7 +83,7 @@ Requirement = NotRequired | EnrolFactor | VerifyFactor | SignInRefused
 
 
 def decide(policy: Policy, standing: UserFactors, *, route_asks: bool) -> Requirement:
-    """What `policy` asks of a user with this `standing` for a route that asks for a factor or not."""
+    """The requirement of `policy` for a user with this `standing`; `route_asks` whether the route asks for a factor."""
     if not policy.enabled:
         return NotRequired(DecidedBy.OFF)
     if not route_asks:
@@ -108,8 +108,8 @@ def decide(policy: Policy, standing: UserFactors, *, route_asks: bool) -> Requir
 def methods_of(policy: Policy, standing: UserFactors) -> tuple[Enrolment, ...]:
     """The user's usable methods in the policy's order.
 
-    Enrolments, and where the policy takes addresses from the user record, its verified contacts. Without a page that
-    chooses, the first one counts: that is what makes a fallback one.
+    These are the enrolments, and the verified contacts where the policy takes addresses from the user record. Without a
+    page to choose, only the first one counts: so a fallback counts only for a user without the others.
     """
     known = standing.enrolments.enrolments
     if contacts_are_methods(policy):
@@ -121,35 +121,35 @@ def methods_of(policy: Policy, standing: UserFactors) -> tuple[Enrolment, ...]:
 
 
 def enrolled_methods(policy: Policy, enrolments: EnrolmentSet) -> tuple[Enrolment, ...]:
-    """Every factor the user has enrolled, those of the policy first: what a fresh proof may be given by.
+    """Every factor the user has enrolled, those of the policy first: each may give a fresh proof.
 
     An address counts only while the tenant has a channel to send to it.
     """
     own = tuple(e for m in policy.offered for e in enrolments.enrolments if e.factor is m.factor)
-    others = (e for e in enrolments.enrolments if e not in own and e.factor not in MESSAGE_FACTORS)
+    others = (e for e in enrolments.enrolments if e not in own and not table.sends(e.factor))
     return (*own, *others)
 
 
 def may_turn_off(policy: Policy, enrolments: EnrolmentSet, factor: FactorKind) -> bool:
-    """Whether a user may turn `factor` off: any that is on; the last one only where the tenant requires none."""
+    """Whether a user may turn `factor` off. The last one only where the tenant requires none."""
     on = [m.factor for m in policy.offered if enrolments.of(m.factor)]
     return factor in on and (len(on) > 1 or policy.enrolment is EnrolmentRule.OPTIONAL)
 
 
 def contacts_are_methods(policy: Policy) -> bool:
-    """Whether verified contacts need no registration."""
+    """Whether verified contacts need no enrolment."""
     return policy.registration_contact is not RegistrationContact.ANY and policy.on_no_contact is not NoContact.REGISTER
 
 
 def registrable(policy: Policy, standing: UserFactors) -> tuple[FactorKind, ...]:
-    """The factors this user may register: where only known addresses count, those he has one for."""
+    """The factors that this user may enrol. Where only known addresses count, those with a known address."""
     known = {c.factor for c in standing.contacts if c.verified}
     free = policy.registration_contact is RegistrationContact.ANY
-    return tuple(m.factor for m in policy.methods if free or m.factor not in MESSAGE_FACTORS or m.factor in known)
+    return tuple(m.factor for m in policy.methods if free or not table.sends(m.factor) or m.factor in known)
 
 
 def takes_address(policy: Policy, contacts: tuple[Contact, ...], factor: FactorKind, address: str) -> bool:
-    """Whether `address` may be registered: any, or only one that is known and verified."""
+    """Whether the user may enrol `address`: any, or only one that is known and verified."""
     if policy.registration_contact is RegistrationContact.ANY:
         return True
     wanted = address.casefold()

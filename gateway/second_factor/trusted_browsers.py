@@ -1,11 +1,12 @@
-"""Is this browser trusted, and until when?
+"""Keeps the trust of browsers that skip the factor.
 
-A trusted browser skips the factor after a *right password* of the same user: never a login by itself. The record is
-bound to tenant, user, the date of his password and the epoch of his registrations, so a new password, a changed factor
-and "sign out everywhere" end it; its age is judged by today's policy. The secret in the cookie is used once and
-replaced; an old one that comes back means that a copy of the cookie exists: the record goes, and the audit hears of it.
-Only the one before skips nothing and ends nothing for half a minute: a double click, or a second tab, sent it before it
-was replaced. One user a browser.
+A trusted browser skips the factor after a *right password* of the same user: it is never a login by itself. The record
+is bound to tenant, user, the date of the user's password and the epoch of their enrolments. So a new password, a
+changed factor and "sign out everywhere" end it. Today's policy limits its age.
+
+The secret in the cookie is single use and replaced. An old secret means that a copy of the cookie exists: the record is
+removed, and the audit records it. For half a minute the secret before the present one skips nothing and ends nothing: a
+double click, or a second tab, sent it before it was replaced. A browser is trusted for one user.
 """
 
 import hashlib
@@ -19,11 +20,11 @@ from gateway.store.records import Records
 DAY = 86400.0
 LONGEST = 90 * DAY
 UNDER_WAY = 30.0
-"""Seconds for which requests may still come that were sent before the secret was replaced."""
+"""Seconds for which requests may still arrive that the browser sent before the secret was replaced."""
 
 
 class TrustVerdict(Enum):
-    """What a trust cookie is worth; the values are the audit's words."""
+    """The verdicts on a trust cookie; the values are the audit's words."""
 
     TRUSTED = "trusted"
     NONE = "none"
@@ -36,7 +37,7 @@ class TrustVerdict(Enum):
 
 @dataclass(frozen=True, slots=True)
 class TrustCookie:
-    """What a browser holds: `tag` says where its record stands, `secret` (used once) opens it."""
+    """The content of the cookie: `tag` is the key of its record, `secret` (single use) opens it."""
 
     tag: str
     secret: str = field(repr=False)
@@ -44,7 +45,7 @@ class TrustCookie:
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """Whose trust it is, and by what it ends: a new password, a changed factor or "sign out everywhere"."""
+    """The user of the trust, and what ends it: a new password, a changed factor or "sign out everywhere"."""
 
     user_id: str
     credential_date: int | None
@@ -53,7 +54,7 @@ class Holder:
 
 @dataclass(frozen=True, slots=True)
 class TrustedBrowser:
-    """What is kept of one browser: the secret's digest; `since` is when a factor was really judged.
+    """The record of one browser, with the digest of its secret; `since` is the time of the last factor proof.
 
     `before` is the digest of the secret before, replaced at `turned_at`.
     """
@@ -67,14 +68,14 @@ class TrustedBrowser:
 
 @dataclass(frozen=True, slots=True)
 class TrustedBrowsers:
-    """Gives, judges, renews and takes trust."""
+    """Gives, checks, renews and ends trust."""
 
     records: Records[TrustedBrowser]
     clock: Clock
 
     async def judge(self, tenant: str, cookie: TrustCookie, holder: Holder, policy: Policy) -> TrustVerdict:
-        """What the cookie is worth for this user, today."""
-        if not policy.trust_browser_days:  # it ends, and does not come back when the policy does
+        """Whether the cookie skips the factor for this user today."""
+        if not policy.trust_browser_days:  # trust ends for good, also when the policy allows it again
             await self.records.remove(tenant, cookie.tag)
             return TrustVerdict.NONE
         kept = await self.records.read(tenant, cookie.tag)
@@ -83,7 +84,7 @@ class TrustedBrowsers:
         given, now = _digest(cookie.secret), self.clock.now()
         if given == kept.before and now < kept.turned_at + UNDER_WAY:
             return TrustVerdict.JUST_USED
-        if given != kept.digest:  # nobody guesses a tag of 128 bits: this is a copy, older or newer
+        if given != kept.digest:  # a tag of 128 bits is never guessed: this is a copy, older or newer
             await self.records.remove(tenant, cookie.tag)
             return TrustVerdict.STOLEN
         if kept.holder.user_id != holder.user_id:
@@ -93,12 +94,12 @@ class TrustedBrowsers:
         return TrustVerdict.TRUSTED if kept.holder == holder else TrustVerdict.CHANGED
 
     async def give(self, tenant: str, cookie: TrustCookie, holder: Holder) -> None:
-        """Trust the browser with this cookie from now on; whoever it trusted before goes."""
+        """Trusts the browser with this cookie from now on, for this user only."""
         now = self.clock.now()
         await self.records.write(tenant, cookie.tag, TrustedBrowser(holder, now, _digest(cookie.secret)), now + LONGEST)
 
     async def rotate(self, tenant: str, old: TrustCookie, new: str) -> bool:
-        """Replace the secret after it was used; False when another login used it first. Twice the same is once."""
+        """Replaces the used secret; False when another login used it first. Repeating it has no further effect."""
 
         def turn(kept: TrustedBrowser) -> TrustedBrowser | None:
             if kept.digest == _digest(new):
@@ -110,7 +111,7 @@ class TrustedBrowsers:
         return await self.records.change(tenant, old.tag, turn) is not None
 
     async def take(self, tenant: str, tag: str) -> None:
-        """Trust this browser no more."""
+        """Ends the trust of this browser."""
         await self.records.remove(tenant, tag)
 
 

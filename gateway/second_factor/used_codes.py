@@ -1,28 +1,17 @@
-"""How is what proves somebody used up exactly once?
+"""Marks accepted codes as used, exactly once across replicas.
 
-- A message code: its challenge, by one owner.
-- An app's code: its time step, by one owner, never a step before the last one used; and where no step is known, none
-  up to the store's birth, because a store that was lost forgets marks but not time (`security.md` F24); a secret made
-  in this very login has no past.
-- A backup code: a mark in the store for the life of the set, then the set written without it and read back, and only
-  then accepted; a failure in between leaves it burned, not accepted (F21).
-- An administrator's code: by one owner; the mark outlives the code.
-
-The same owner asking again gets the same yes, so a double click is one proof.
+A factor says what is used up (`Factor.redeem`); here are the marks it uses. The same owner may repeat a mark and gets
+the same answer, so a double click is one proof.
 """
 
 import json
 from dataclasses import dataclass
 
-from gateway.domain.enrolment import Enrolment, EnrolmentSet
-from gateway.domain.policy import FactorKind
+from gateway.domain.enrolment import EnrolmentSet
 from gateway.domain.ports import Clock
-from gateway.domain.problem import Problem
 from gateway.domain.tenant import Tenant
 from gateway.domain.user import User
-from gateway.second_factor.admin_codes import AdminCodes
 from gateway.second_factor.enrolments import GUARD_LIFE, Enrolments
-from gateway.second_factor.factors import backup_code, totp
 from gateway.store.protocol import Store
 from gateway.store.single_use import SingleUse
 
@@ -32,75 +21,60 @@ BORN = "born"
 
 
 @dataclass(frozen=True, slots=True)
+class Redemption:
+    """The user and the owner (login, challenge, round) of a code that is used up.
+
+    `enrolments` are those that the login saw. `new_secret` tells whether the secret was made in this login.
+    """
+
+    tenant: Tenant
+    user: User
+    enrolments: EnrolmentSet
+    owner: str
+    new_secret: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class UsedCodes:
-    """Uses up what a factor accepted."""
+    """The marks of used codes. Each method raises `errors.Unreachable` when it cannot mark."""
 
     once: SingleUse
     store: Store
     enrolments: Enrolments
-    admin_codes: AdminCodes
     clock: Clock
 
-    async def as_enrolment(self, tenant: Tenant, user: User, seen: EnrolmentSet, kind: FactorKind) -> Enrolment:
-        """What the factor of `kind` judges by, where it is no method of the user's: unused codes, a live code."""
-        if kind is FactorKind.BACKUP_CODE:
-            return Enrolment(kind, secret=" ".join(seen.backup_codes))
-        live = await self.admin_codes.live(tenant.id, user.id)
-        return Enrolment(kind, secret=live.digest if live else "")
+    async def mark(self, what: str, value: str, by: Redemption, life: float = MARK_LIFE) -> bool:
+        """Marks one value of the user as used by this owner; False when another owner used it."""
+        return await self.once.consume(by.tenant.id, (what, by.user.id, value), by.owner, life)
 
-    async def use(
-        self,
-        tenant: Tenant,
-        user: User,
-        seen: EnrolmentSet,
-        consume: tuple[str, ...],
-        owner: str,
-        *,
-        new_secret: bool = False,
-    ) -> EnrolmentSet | Problem | None:
-        """Use it up for `owner`: None, or the set that stands now, or why it is not this owner's.
+    async def raise_to(self, what: str, value: int, since: int, by: Redemption) -> bool:
+        """Marks a rising value of the user as used.
 
-        Raises `errors.Unreachable` when that cannot be done: then nothing is accepted.
+        False when `value` is not later than the last one used (where none is known: than `since`), unless this owner
+        used it.
         """
-        kind, value = consume[0], consume[1]
-        what = (kind, user.id, value)
-        life = GUARD_LIFE if kind == backup_code.CONSUMED else MARK_LIFE
-        if kind == totp.CONSUMED:
-            since = -1 if new_secret else await self.born() // totp.INTERVAL
-            if not await self._not_before_last(tenant, user, int(value), owner, since):
-                return Problem.NEXT_CODE
-        if not await self.once.consume(tenant.id, what, owner, life):
-            return Problem.NEXT_CODE if kind == totp.CONSUMED else Problem.WRONG_CODE
-        if kind == backup_code.CONSUMED:
-            return await self.enrolments.redeem(tenant, user.id, seen, value, owner) or Problem.WRONG_CODE
-        return None
-
-    async def _not_before_last(self, tenant: Tenant, user: User, step: int, owner: str, since: int) -> bool:
-        """Whether `step` is later than the last one used (where none is known: than `since`), or this owner's own.
-
-        The mark follows.
-        """
-        key = f"totp-step:{{{tenant.id}/user/{user.id}}}"
-        mark = json.dumps([step, owner]).encode()
+        key = f"{what}:{{{by.tenant.id}/user/{by.user.id}}}"
+        mark = json.dumps([value, by.owner]).encode()
         for _ in range(TRIES):
             raw = await self.store.get(key)
             if raw is None:
-                if step <= since:
+                if value <= since:
                     return False
                 if await self.store.add(key, mark, GUARD_LIFE):
                     return True
                 continue
-            last, by = json.loads(raw)
-            if step == last:
-                return bool(by == owner)
-            if step < last:
-                return False
+            last, owner = json.loads(raw)
+            if value <= last:
+                return bool(value == last and owner == by.owner)
             if await self.store.swap(key, raw, mark, GUARD_LIFE):
                 return True
         return False
 
     async def born(self) -> int:
-        """When this store began, seconds since the epoch; called at every start, which lengthens the note's life."""
+        """When this store began, in seconds since the epoch.
+
+        The gateway calls it at each start, which lengthens the life of the note.
+        """
         await self.store.add(BORN, str(int(self.clock.now())).encode(), GUARD_LIFE)
         raw = await self.store.get(BORN)
         if raw is None:

@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 
+from gateway.crypto import codes
 from gateway.crypto.signing import Signer
 from gateway.domain.ports import SystemClock, SystemRandom
 from gateway.second_factor import admin_codes
 from gateway.second_factor.admin_codes import LIFE, AdminCode
-from gateway.second_factor.factors import admin_code
 from gateway.services import open_services
 from gateway.settings import key_ring
 from tests.contract.stand_in import StandIn
@@ -69,7 +69,7 @@ class Desk:
     def digest(self, code: str) -> str:
         """What is kept of `code`."""
         ring = key_ring.read(self.folder.path / "ring.key")
-        return admin_code.digest(Signer(ring, admin_codes.PURPOSE), code, "one", self.user.id)
+        return codes.digest(Signer(ring, admin_codes.PURPOSE), code, admin_codes.PURPOSE, "one", self.user.id)
 
 
 @pytest.fixture

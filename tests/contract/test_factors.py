@@ -1,4 +1,4 @@
-"""Does every factor keep the same promises? Right once, for one owner, within the limits; on memory and on Redis."""
+"""Every factor accepts a code once, for one owner, within the limits; on memory and on Redis."""
 
 import asyncio
 from abc import ABC, abstractmethod

@@ -12,7 +12,7 @@ from typing import Any
 
 from gateway.domain.challenge import Challenge, ProofPurpose
 from gateway.domain.enrolment import Enrolment
-from gateway.domain.policy import MESSAGE_FACTORS, AttemptsScope, ChoosePage, FactorKind, Policy
+from gateway.domain.policy import AttemptsScope, ChoosePage, FactorKind, Policy
 from gateway.domain.ports import Clock
 from gateway.domain.problem import Problem
 from gateway.second_factor.challenges import ChallengeContext, Challenges, DeliveryContextOf, Denied, Verified
@@ -47,7 +47,7 @@ class Judged:
     @property
     def replaceable(self) -> bool:
         """Whether what it counts against is a code that another one can replace."""
-        return self.key in {factor.value for factor in MESSAGE_FACTORS}
+        return self.key in {FactorKind.EMAIL.value, FactorKind.SMS.value}
 
 
 @dataclass

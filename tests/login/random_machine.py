@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 from gateway.domain.challenge import Binding, Challenge, Draft, ProofPurpose
 from gateway.domain.enrolment import Enrolment, EnrolmentSet
-from gateway.domain.policy import MESSAGE_FACTORS, ChoosePage, EnrolmentRule, FactorKind, Policy, Registration
+from gateway.domain.policy import ChoosePage, EnrolmentRule, FactorKind, Policy, Registration
 from gateway.domain.problem import Problem, ProblemDetail
 from gateway.domain.user import Contact
 from gateway.login import machine, pending_proof
@@ -41,6 +41,7 @@ from gateway.login.record import (
     TokensGranted,
     TokensRenewed,
 )
+from gateway.second_factor.factors import table
 from tests.login.event_scripts import (
     APP_ENROLLED,
     BOTH_ENROLLED,
@@ -212,7 +213,7 @@ class Plays:
         only = methods[0].factor if len(methods) == 1 else None
         return Challenge(
             f"c{self.number()}",
-            message.factor if sends and message else only if only not in MESSAGE_FACTORS else None,
+            message.factor if sends and message else only if not table.sends(only) else None,
             pending_proof.binding(login),
             login.asked,
             sent_to=message.address if sends and message else "",
@@ -224,7 +225,7 @@ class Plays:
         if challenge is None:
             return ChallengeSent(self.challenge(login))
         takes = [m.factor for m in pending_proof.methods(login)] + list(pending_proof.extras(login))
-        takes = [f for f in takes if f not in MESSAGE_FACTORS or f is challenge.factor]
+        takes = [f for f in takes if not table.sends(f) or f is challenge.factor]
         if not takes:
             return ChallengeSent(self.challenge(login))
         factor = self.random.choice(takes)

@@ -17,14 +17,13 @@ from gateway.domain.problem import Problem
 from gateway.domain.secret import Secret
 from gateway.domain.session import Satisfied, Session, Tokens
 from gateway.domain.tenant import Branding, Credentials, Help, KeycloakAccess, Tenant
-from gateway.rendering import factor_texts
 from gateway.rendering.data_root import data_root
 from gateway.rendering.languages import Language, load_languages
 from gateway.rendering.mails import Mails, MailText
 from gateway.rendering.problem_texts import problem_view
 from gateway.rendering.step_view import MethodView, StepView, codes_file
 from gateway.rendering.templates import build_environment
-from gateway.second_factor.factors import backup_code
+from gateway.second_factor.factors import backup_code, table
 from gateway.web.assets import Assets
 from gateway.web.pages import Pages
 from gateway.web.request_context import LANGUAGE, REFERENCE, TENANT
@@ -102,7 +101,9 @@ def view(step: str, **more: Any) -> StepView:
         "username": "" if step == "password" else "amira.haddad",
         "factor": "email",
     }
-    return StepView(**{**given, **more})
+    shown = {**given, **more}
+    kind = FactorKind(shown["factor"]) if shown["factor"] else None
+    return StepView(**{"sent": table.sends(kind), "icon": table.icon(kind), **shown})
 
 
 def verify(**more: Any) -> StepView:
@@ -183,14 +184,14 @@ def _problem(problem: Problem, wait: float | None = None) -> State:
 
 def _choose(language: Language) -> tuple[str, dict[str, Any]]:
     methods = tuple(
-        MethodView(kind.value, factor_texts.label(kind, language), to)
+        replace(table.view(kind, language), sent_to=to)
         for kind, to in ((FactorKind.EMAIL, "a***@e***.com"), (FactorKind.TOTP, ""), (FactorKind.SMS, "***12"))
     )
     return "steps/choose.html", {"view": view("choose", methods=methods)}
 
 
 def _methods(language: Language, *kinds: FactorKind) -> tuple[MethodView, ...]:
-    return tuple(MethodView(kind.value, factor_texts.label(kind, language)) for kind in kinds)
+    return tuple(table.view(kind, language) for kind in kinds)
 
 
 REGISTRABLE = (FactorKind.EMAIL, FactorKind.TOTP)

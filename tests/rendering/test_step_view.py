@@ -2,8 +2,7 @@
 
 from dataclasses import fields
 
-from gateway.domain.policy import MESSAGE_FACTORS as DOMAIN_MESSAGE_FACTORS
-from gateway.rendering.step_view import MESSAGE_FACTORS, MethodView, StepView, as_json
+from gateway.rendering.step_view import MethodView, StepView, as_json
 from tests.rendering import states
 
 COMMON = {
@@ -78,7 +77,3 @@ def test_a_secret_is_not_printed() -> None:
 
 def test_a_secret_is_grouped_by_four() -> None:
     assert states.view("register", totp_secret="ABCDEFGHIJ").secret_groups == ("ABCD", "EFGH", "IJ")
-
-
-def test_the_message_factors_are_those_of_the_domain() -> None:
-    assert {kind.value for kind in DOMAIN_MESSAGE_FACTORS} == MESSAGE_FACTORS

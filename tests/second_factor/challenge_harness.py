@@ -23,11 +23,9 @@ from gateway.rendering.templates import build_environment
 from gateway.second_factor.admin_codes import AdminCode, AdminCodes
 from gateway.second_factor.challenges import ChallengeContext, Challenges, Denied, Verified
 from gateway.second_factor.enrolments import Enrolments
-from gateway.second_factor.factors.admin_code import AdminCodeFactor
-from gateway.second_factor.factors.backup_code import BackupCodeFactor
+from gateway.second_factor.factors import table
 from gateway.second_factor.factors.email import EmailFactor
 from gateway.second_factor.factors.protocol import DeliveryContext
-from gateway.second_factor.factors.totp import TotpFactor
 from gateway.second_factor.rate_limiter import RateLimiter
 from gateway.second_factor.used_codes import UsedCodes
 from gateway.store.locks import StoreLock
@@ -108,16 +106,11 @@ class ChallengeHarness:
         sealer = Sealer(self.ring, "admin-code", self.random)
         records = Records(store=store, sealer=sealer, clock=self.clock, name="admin-code", of=AdminCode)
         self.admin_codes = AdminCodes(records, admin_signer, self.clock, self.random)
-        self.consuming = UsedCodes(SingleUse(store, self.clock), store, self.enrolments, self.admin_codes, self.clock)
+        self.consuming = UsedCodes(SingleUse(store, self.clock), store, self.enrolments, self.clock)
         self.challenges = Challenges(
-            factors={
-                (FactorKind.EMAIL, ChannelKind.SMTP): factor,
-                (FactorKind.TOTP, None): TotpFactor(),
-                (FactorKind.BACKUP_CODE, None): BackupCodeFactor(),
-                (FactorKind.ADMIN_CODE, None): AdminCodeFactor(admin_signer),
-            },
+            factors=table.build(factor, self.admin_codes),
             attempts=RateLimiter(store, self.clock),
-            consuming=self.consuming,
+            used_codes=self.consuming,
             store=store,
             addresses=Signer(self.ring, "addresses"),
             clock=self.clock,

@@ -1,4 +1,4 @@
-"""For how long the registration of a first factor needs no voucher for want of a profile address (GW-27)."""
+"""How long a user without a profile address needs no approval for a first factor."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""Sealed sets and the rollback guard, over a profile that an attacker can write as he likes."""
+"""Sealed sets and the rollback guard, over a profile that an attacker can write."""
 
 import asyncio
 import json

@@ -314,7 +314,7 @@ async def test_a_new_login_after_an_apps_maximum_has_its_attempts_again(harness:
     assert found.failures == 1
 
 
-# ------------------------------------------------------------------ vouchers
+# ------------------------------------------------------------------ approvals
 
 
 @pytest.mark.row("GW-27")

@@ -1,4 +1,4 @@
-"""Which of a user's addresses count, and where is he sent whose do not?"""
+"""The addresses of a user that count, and the path of a user without one."""
 
 from dataclasses import replace
 

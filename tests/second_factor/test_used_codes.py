@@ -200,7 +200,7 @@ async def test_after_redis_was_flushed_a_used_code_stays_used(redis_url: str) ->
 
 
 async def with_codes(harness: ChallengeHarness) -> EnrolmentSet:
-    """`u1` registered his mailbox and has ten codes."""
+    """`u1` enrolled a mailbox and has ten codes."""
     codes = backup_code.make(10, harness.random)
     made = await harness.enrolments.add(TENANT, "u1", EnrolmentSet(), MAILBOX, codes)
     assert made

@@ -11,6 +11,7 @@ from gateway.login.record import AddressConfirmed, AddressGiven, Login, Step
 from gateway.login.viewing import view_of
 from gateway.login.visit import LoginRequest
 from gateway.rendering.step_view import StepView
+from gateway.second_factor.factors import table
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,8 @@ class ConfirmPage:
         return replace(
             view_of(Step.CONFIRM, visit, login, self.clock.now()),
             factor=login.draft.factor.value if login.draft else "",
+            sent=table.sends(login.draft.factor if login.draft else None),
+            icon=table.icon(login.draft.factor if login.draft else None),
             address=login.draft.address if login.draft else "",
             digits=login.policy.otp_length,
             can_edit=True,

@@ -7,7 +7,6 @@ for an app, whose secret the page shows; `factor` picks among several.
 from dataclasses import dataclass, replace
 
 from gateway.domain.challenge import Draft, Rejected
-from gateway.domain.policy import MESSAGE_FACTORS, FactorKind
 from gateway.domain.ports import Clock
 from gateway.domain.problem import Problem, ProblemDetail
 from gateway.login import pending_proof
@@ -19,12 +18,11 @@ from gateway.login.reports import Reports
 from gateway.login.viewing import view_of
 from gateway.login.visit import LoginRequest
 from gateway.observe.audit import AuditEvent
-from gateway.rendering import factor_texts
 from gateway.rendering.languages import Languages
-from gateway.rendering.step_view import MethodView, StepView
+from gateway.rendering.step_view import StepView
 from gateway.second_factor import requirement
 from gateway.second_factor.challenges import Challenges
-from gateway.second_factor.factors import totp
+from gateway.second_factor.factors import table
 
 MOST_ADDRESS = 254
 
@@ -52,13 +50,13 @@ class RegisterPage:
             )
         if kind is None or user is None:
             return StepResult(problem_detail=ProblemDetail(Problem.BAD_INPUT))
-        if kind not in MESSAGE_FACTORS:
+        if not table.sends(kind):
             return await self.answering.judge(visit, login, fields.get("code", ""))
         typed = fields.get("address", "").strip()
         if not typed or len(typed) > MOST_ADDRESS:
             return StepResult(problem_detail=ProblemDetail(Problem.BAD_ADDRESS))
         about = self.proofs.about(visit, login, kind)
-        match await self.challenges.factor(about, kind).register(user, typed, about):
+        match await self.challenges.factor(about, kind).enrol(user, typed, about):
             case Rejected(problem=problem):
                 return StepResult(problem_detail=ProblemDetail(problem))
             case Draft() as draft:
@@ -72,14 +70,16 @@ class RegisterPage:
         kind = pending_proof.registering(login)
         language = self.languages.get(visit.language)
         typed = fields.get("address", login.edited)
-        secret = login.draft.secret if login.draft and kind is FactorKind.TOTP else ""
+        secret = login.draft.secret if login.draft and login.draft.factor is kind else ""
         name = login.user.username if login.user else ""
         return replace(
             view_of(Step.REGISTER, visit, login, self.clock.now()),
             factor=kind.value if kind else "",
             address=typed.strip()[:MOST_ADDRESS],
-            digits=totp.DIGITS if secret else login.policy.otp_length,
-            methods=tuple(MethodView(f.value, factor_texts.label(f, language)) for f in pending_proof.offered(login)),
+            sent=table.sends(kind),
+            icon=table.icon(kind),
+            digits=(table.digits(kind, login.policy.otp_length) if secret else None) or login.policy.otp_length,
+            methods=tuple(table.view(f, language) for f in pending_proof.offered(login)),
             totp_secret=secret,
-            otpauth=totp.otpauth(secret, name, visit.tenant.branding.name) if secret else "",
+            otpauth=table.TYPES[kind].set_up_link(secret, name, visit.tenant.branding.name) if kind and secret else "",
         )

@@ -7,7 +7,6 @@ codes are told by one sentence.
 
 from dataclasses import dataclass, replace
 
-from gateway.domain.policy import FactorKind
 from gateway.domain.ports import Clock
 from gateway.domain.problem import Problem
 from gateway.login import pending_proof
@@ -18,12 +17,11 @@ from gateway.login.record import AddressGiven, Login, Purpose, Step
 from gateway.login.sending import CodeSending
 from gateway.login.viewing import view_of
 from gateway.login.visit import LoginRequest
-from gateway.rendering import factor_texts
 from gateway.rendering.languages import Languages
 from gateway.rendering.masking import mask_address
-from gateway.rendering.step_view import MethodView, StepView
+from gateway.rendering.step_view import StepView
 from gateway.second_factor.challenges import Challenges
-from gateway.second_factor.factors import totp
+from gateway.second_factor.factors import table
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,20 +58,22 @@ class VerifyPage:
         if expires_at and left.held and left.held.problem is Problem.LIMIT_EXCEEDED:
             expires_at = min(expires_at, now)  # wrong too often: its life is over
         message, language = pending_proof.message(login), self.languages.get(visit.language)
-        only = case.methods[0].factor if len(case.methods) == 1 else None
+        only = case.only
         kinds = [m.factor for m in case.methods] + list(case.extras)
         return replace(
             view_of(Step.VERIFY, visit, login, now),
             factor=only.value if only else "",
             sent_to=mask_address(message.address) if message else "",
-            digits=totp.DIGITS if only is FactorKind.TOTP else login.policy.otp_length,
+            sent=table.sends(only),
+            icon=table.icon(only),
+            digits=table.digits(only, login.policy.otp_length) or login.policy.otp_length,
             expires_at=expires_at,
             resend_at=left.resend_at,
             can_resend=message is not None,
             can_edit=pending_proof.registering(login) is not None,
             attempts_left=left.attempts,
             failures=left.failures,
-            any_of=tuple(MethodView(k.value, factor_texts.label(k, language)) for k in kinds) if len(kinds) > 1 else (),
+            any_of=tuple(table.view(k, language) for k in kinds) if len(kinds) > 1 else (),
             remember_days=login.policy.trust_browser_days if _may_remember(visit, login) else 0,
             tag=challenge.tag if challenge else "",
             message=message.factor.value if message else "",

@@ -1,20 +1,25 @@
-"""The factor `backup-code`: one of ten codes on paper, each right once.
+"""The factor `backup-code`: one of ten codes that a user keeps, each right once.
 
-Ten letters and digits of Crockford's alphabet (50 bits), shown in two groups; what people misread (O, I, L) and the
-case do not matter. They stand in the user's sealed set, so that they can be shown again after a fresh proof.
+Ten letters and digits of Crockford's alphabet (50 bits), shown in two groups. Letters that people misread (O, I, L) and
+the case do not matter. The codes are in the user's sealed set, so that the user can see them again after a fresh proof.
 """
 
 import hmac
 
-from gateway.domain.challenge import Accepted, Asked, Draft, Judgement, Rejected
-from gateway.domain.enrolment import Enrolment
+from gateway.domain.challenge import Accepted, Judgement, Rejected
+from gateway.domain.enrolment import Enrolment, EnrolmentSet
+from gateway.domain.policy import FactorKind, Policy
 from gateway.domain.ports import Random
+from gateway.domain.problem import Problem, ProblemDetail
+from gateway.domain.tenant import Tenant
 from gateway.domain.user import User
-from gateway.second_factor.factors.protocol import DeliveryContext
+from gateway.rendering.languages import marked as _
+from gateway.second_factor.enrolments import GUARD_LIFE
+from gateway.second_factor.factors.protocol import DeliveryContext, Factor
+from gateway.second_factor.used_codes import Redemption, UsedCodes
 
 ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 LENGTH = 10
-CONSUMED = "backup-code"
 _MISREAD = str.maketrans({"O": "0", "I": "1", "L": "1"})
 
 
@@ -31,35 +36,50 @@ def shown(code: str) -> str:
     return f"{code[:5]}-{code[5:]}"
 
 
-def plain(typed: str) -> str:
-    """`typed` (folded) as a code is kept."""
-    return typed.upper().translate(_MISREAD)
+def _plain(entry: str) -> str:
+    return entry.upper().translate(_MISREAD)
 
 
-def fits(typed: str) -> bool:
-    """Whether `typed` has the shape of such a code."""
-    return len(typed) == LENGTH and set(plain(typed)) <= set(ALPHABET)
+class BackupCodeFactor(Factor):
+    """See `protocol.Factor`; the enrolment's secret is the unused codes, separated by blanks."""
 
+    kind = FactorKind.BACKUP_CODE
+    label = _("Backup code")
+    icon = "list"
 
-class BackupCodeFactor:
-    """See `second_factor.factor.Factor`; the enrolment's secret is the unused codes, separated by blanks."""
+    @classmethod
+    def fits(cls, entry: str, otp_length: int) -> bool:
+        """Ten characters of the alphabet or misread ones."""
+        return len(entry) == LENGTH and set(_plain(entry)) <= set(ALPHABET)
 
-    async def register(self, user: User, given: str, about: DeliveryContext) -> Draft | Rejected:
-        """Never: they come with the first other factor."""
-        return Rejected()
+    @classmethod
+    def is_extra(cls, policy: Policy, enrolments: EnrolmentSet | None = None) -> bool:
+        """Always; the user has one while unused codes are left."""
+        return enrolments is None or bool(enrolments.backup_codes)
 
-    async def challenge(self, user: User, enrolment: Enrolment, about: DeliveryContext) -> Asked:
-        """Nothing is sent."""
-        return Asked(state="", expires_at=None)
+    async def credential(self, tenant: Tenant, user: User, enrolments: EnrolmentSet) -> Enrolment:
+        """The unused codes."""
+        return Enrolment(self.kind, secret=" ".join(enrolments.backup_codes))
 
-    async def judge(
-        self, state: str, user: User, enrolment: Enrolment, about: DeliveryContext, typed: str
+    async def verify(
+        self, state: str, user: User, enrolment: Enrolment, about: DeliveryContext, entry: str
     ) -> Judgement:
-        """Right when it is one of the unused ones; all are compared."""
-        given = plain(typed)
+        """Compares `entry` with all unused codes."""
+        given = _plain(entry)
         matching = [
             code
             for code in enrolment.secret.split()
             if hmac.compare_digest(code.encode(), given.encode("utf-8", "replace"))
         ]
-        return Accepted((CONSUMED, matching[0])) if matching else Rejected()
+        return Accepted(matching[0]) if matching else Rejected()
+
+    async def redeem(self, value: str, used: UsedCodes, by: Redemption) -> EnrolmentSet | ProblemDetail:
+        """Marks the code in the store for the life of the set, then writes the set without it.
+
+        The code is accepted only after the set was read back. After a failure in between it is used up, not accepted.
+        """
+        if await used.mark("backup-code", value, by, GUARD_LIFE):
+            left = await used.enrolments.redeem(by.tenant, by.user.id, by.enrolments, value, by.owner)
+            if left:
+                return left
+        return ProblemDetail(Problem.WRONG_CODE)

@@ -1,8 +1,8 @@
-"""The factor `email`: a code sent to a registered address.
+"""The factor `email`: a code sent to an enrolled address.
 
-Sends through the channel of the tenant, keeps the code's digest only. A mail that no relay took is `Unavailable`: the
-caller gives the count back and the user may try again. The code's life begins when the relay took the mail, within a
-hard maximum (GW-34).
+The gateway sends through the tenant's channel and keeps the digest of the code only. A mail that no relay took is
+`Unavailable`: the caller gives the count back and the user may try again. The code's life begins when the relay took
+the mail, within a hard maximum.
 """
 
 from dataclasses import replace
@@ -16,6 +16,7 @@ from gateway.domain.enrolment import Enrolment
 from gateway.domain.policy import FactorKind
 from gateway.domain.problem import Problem
 from gateway.domain.user import User
+from gateway.rendering.languages import marked as _
 from gateway.rendering.mails import Mails
 from gateway.rendering.masking import mask_address
 from gateway.second_factor.factors import message_code
@@ -23,26 +24,30 @@ from gateway.second_factor.factors.protocol import DeliveryContext
 
 CODE_MAIL = "factors/email/message"
 SLOWEST = 30.0
-"""Seconds a relay may take that do not count for the code's life: no code lives longer than these and `expiry`."""
+"""Seconds a relay may take that do not count for the code's life. No code lives longer than these and `expiry`."""
 
 
-class EmailFactor:
-    """See `second_factor.factor.Factor`."""
+class EmailFactor(message_code.MessageFactor):
+    """See `protocol.Factor`."""
+
+    kind = FactorKind.EMAIL
+    label = _("Code by email")
+    icon = "mail"
 
     def __init__(self, *, mailer: Mailer, mails: Mails, signer: Signer) -> None:
         self._mailer = mailer
         self._mails = mails
         self._signer = signer
 
-    async def register(self, user: User, given: str, about: DeliveryContext) -> Draft | Rejected:
-        """The one address in `given`, normalised, or `BAD_ADDRESS`. Nothing is looked up and nothing sent."""
+    async def enrol(self, user: User, given: str, about: DeliveryContext) -> Draft | Rejected:
+        """The one address in `given`, normalised, or `BAD_ADDRESS`. Looks nothing up and sends nothing."""
         address = one_address(given)
         if address is None:
             return Rejected(Problem.BAD_ADDRESS)
-        return Draft(FactorKind.EMAIL, address=address)
+        return Draft(self.kind, address=address)
 
     async def challenge(self, user: User, enrolment: Enrolment, about: DeliveryContext) -> Asked | Unavailable:
-        """Make a code, send it to the registered address, keep its digest."""
+        """Makes a code, sends it to the enrolled address, keeps its digest."""
         new = message_code.new_code(self._signer, about, user.id, enrolment.address)
         context = {"code": new.code, "expires_in": about.expiry, "tag": about.tag}
         sent = await self._send(CODE_MAIL, enrolment.address, about, **context)
@@ -50,18 +55,18 @@ class EmailFactor:
             return Unavailable(sent.reason)
         return Asked(new.state, min(sent.at, about.now + SLOWEST) + about.expiry, hint=mask_address(enrolment.address))
 
-    async def judge(
-        self, state: str, user: User, enrolment: Enrolment, about: DeliveryContext, typed: str
+    async def verify(
+        self, state: str, user: User, enrolment: Enrolment, about: DeliveryContext, entry: str
     ) -> Judgement:
-        """Compare digests; see `message_code.judge`."""
-        return message_code.judge(self._signer, state, about, user.id, enrolment.address, typed=typed)
+        """Compares digests."""
+        return message_code.verify(self._signer, state, about, user.id, enrolment.address, entry=entry)
 
     async def announce(
         self, to: str, change: str, factor_label: str, address: str, about: DeliveryContext
     ) -> Sent | NotSent:
-        """Tell the user at their address `to` of a change: `enrolled`, `turned-off` or `new-codes` (EF-11, GW-45).
+        """Mails the user at their address `to` about a change: `enrolled`, `turned-off` or `new-codes`.
 
-        `factor_label` names the factor in the language of `about`; `address` is a new address, shown masked ("" for an
+        `factor_label` names the factor in the language of `about`. `address` is a new address, shown masked ("" for an
         app). The mail proves nothing and holds no code.
         """
         return await self._send(

@@ -1,7 +1,7 @@
-"""How is a code made that travels in a message, what is kept of it, and when is a typed one right?
+"""Makes and verifies a code that travels in a message.
 
-Promises that the code itself is in the message only. What is kept is a keyed digest bound to tenant, challenge, user
-and address, so a code sent for one of them is worth nothing for another (EF-12).
+The code itself is in the message only. The gateway keeps a keyed digest bound to tenant, challenge, user and address:
+a code sent for one of them is invalid for another.
 """
 
 import json
@@ -10,13 +10,27 @@ from dataclasses import dataclass, field
 from gateway.crypto import codes
 from gateway.crypto.signing import Signer
 from gateway.domain.challenge import Accepted, Judgement, Rejected, Unavailable
-from gateway.second_factor.factors.protocol import DeliveryContext
+from gateway.domain.problem import Problem, ProblemDetail
+from gateway.second_factor.factors.protocol import DeliveryContext, Factor, is_number
+from gateway.second_factor.used_codes import Redemption, UsedCodes
 
 PURPOSE = "message-code"
 """The purpose for which the `Signer` is made."""
 
-CONSUMED = "challenge"
-"""The kind of thing an accepted code uses up: its challenge, once."""
+
+class MessageFactor(Factor):
+    """What all factors share whose code travels in a message."""
+
+    sends = True
+
+    @classmethod
+    def digits(cls, otp_length: int) -> int:
+        """As many as the policy says."""
+        return otp_length
+
+    async def redeem(self, value: str, used: UsedCodes, by: Redemption) -> ProblemDetail | None:
+        """Uses up the challenge, by one owner."""
+        return None if await used.mark("challenge", value, by) else ProblemDetail(Problem.WRONG_CODE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,21 +48,16 @@ def new_code(signer: Signer, about: DeliveryContext, user_id: str, address: str)
     return NewCode(code, json.dumps({"digest": digest}))
 
 
-def judge(signer: Signer, state: str, about: DeliveryContext, user_id: str, address: str, *, typed: str) -> Judgement:
-    """Whether `typed` (folded) is the code whose digest `state` keeps. Whether it expired is the caller's to check."""
+def verify(signer: Signer, state: str, about: DeliveryContext, user_id: str, address: str, *, entry: str) -> Judgement:
+    """Whether `entry` (folded) is the code of the digest in `state`. The caller checks the expiry."""
     try:
         kept = json.loads(state)["digest"]
     except (ValueError, KeyError, TypeError):
         kept = None
     if not isinstance(kept, str):
         return Unavailable("the state of a message code does not parse")
-    if not fits(typed, about.digits):
-        return Rejected()
-    if codes.matches(signer, kept, typed, about.tenant.id, about.challenge, user_id, address):
-        return Accepted((CONSUMED, about.challenge))
+    if is_number(entry, about.digits) and codes.matches(
+        signer, kept, entry, about.tenant.id, about.challenge, user_id, address
+    ):
+        return Accepted(about.challenge)
     return Rejected()
-
-
-def fits(typed: str, digits: int) -> bool:
-    """Whether `typed` has the shape of such a code: exactly `digits` ASCII digits."""
-    return len(typed) == digits and typed.isascii() and typed.isdigit()

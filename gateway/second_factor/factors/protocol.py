@@ -1,29 +1,32 @@
-"""What is a kind of second factor to the rest of the gateway?
+"""The interface of a second factor.
 
-A factor makes, sends and judges. It never counts, renders a page, stores, or sees a request: limits, records and pages
-are the callers' (`challenges`, `login`). Accepted needs an explicit positive answer; anything odd from a remote
-service is `Unavailable`, never `Accepted`.
+A factor makes, sends, verifies and redeems its codes. It never counts, renders a page or sees a request: limits,
+records and pages belong to its callers (`challenges`, `login`). `Accepted` needs an explicit positive answer. Anything
+odd from a remote service is `Unavailable`, never `Accepted`.
 """
 
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from gateway.domain.challenge import Asked, Draft, Elsewhere, Judgement, Rejected, Unavailable
 from gateway.domain.channel import Channel
-from gateway.domain.enrolment import Enrolment
+from gateway.domain.enrolment import Enrolment, EnrolmentSet
+from gateway.domain.policy import FactorKind, Policy
 from gateway.domain.ports import Random
+from gateway.domain.problem import ProblemDetail
 from gateway.domain.tenant import Tenant
 from gateway.domain.user import User
+from gateway.second_factor.used_codes import Redemption, UsedCodes
 
 
 @dataclass(frozen=True, slots=True)
 class DeliveryContext:
     """The circumstances of one proof.
 
-    `digits` and `expiry` (seconds) as the policy says, `host` the name the user sees in his browser, `browser` a text
-    such as "Chrome on Windows", `tag` the short label that keeps shared mailboxes apart ("" = none), `reference` the
-    code that finds this request in the log, `challenge` the id of the challenge a code is bound to, `now` in seconds
-    since the epoch.
+    `digits` and `expiry` (seconds) are the policy's. `host` is the name that the browser shows, `browser` a text such
+    as "Chrome on Windows". `tag` is the short label that keeps shared mailboxes apart ("" = none). `reference` finds
+    this request in the log, `challenge` is the id of the challenge that a code is bound to. `now` is in seconds since
+    the epoch.
     """
 
     tenant: Tenant
@@ -44,18 +47,77 @@ class DeliveryContext:
         return replace(self, challenge=challenge)
 
 
-class Factor(Protocol):
-    """One file of `factors/`; objects are made once by `app` and keyed by factor and channel kind."""
+class FactorType(Protocol):
+    """The fixed properties of a kind of factor, for which no object is needed.
 
-    async def register(self, user: User, given: str, about: DeliveryContext) -> Draft | Rejected:
-        """What the user typed (an address; nothing for an app) as a draft, or why not. Sends nothing."""
+    `label` is translated when it is shown, `icon` is a name of `templates/icons.html`. `sends` tells whether the code
+    travels in a message to an address. `approves` tells whether its code also approves an enrolment.
+    """
+
+    kind: ClassVar[FactorKind]
+    label: ClassVar[str]
+    icon: ClassVar[str] = "shield"
+    sends: ClassVar[bool] = False
+    approves: ClassVar[bool] = False
+
+    @classmethod
+    def digits(cls, otp_length: int) -> int | None:
+        """The number of digits of a code, None when a code may hold letters. `otp_length` is the policy's."""
+        return None
+
+    @classmethod
+    def fits(cls, entry: str, otp_length: int) -> bool:
+        """Whether `entry` has the shape of such a code."""
+        digits = cls.digits(otp_length)
+        return digits is None or is_number(entry, digits)
+
+    @classmethod
+    def is_extra(cls, policy: Policy, enrolments: EnrolmentSet | None = None) -> bool:
+        """Whether the policy takes such a code besides the user's methods.
+
+        With `enrolments`, whether the user has one as well.
+        """
+        return False
+
+    @classmethod
+    def set_up_link(cls, secret: str, username: str, issuer: str) -> str:
+        """The address that hands `secret` to an app on the user's phone, "" for a factor without an app."""
+        return ""
+
+
+class Factor(FactorType, Protocol):
+    """One file of `factors/`; `table` lists them."""
+
+    async def enrol(self, user: User, given: str, about: DeliveryContext) -> Draft | Rejected:
+        """The entry of the user (an address; nothing for an app) as a draft, or the reason against it. Sends nothing.
+
+        Rejected by default: the user cannot enrol such a factor.
+        """
+        return Rejected()
 
     async def challenge(
         self, user: User, enrolment: Enrolment, about: DeliveryContext
     ) -> Asked | Unavailable | Elsewhere:
-        """Ask: make and send a code, or note what will be judged. Times count from the relay's acceptance."""
+        """Makes and sends a code. Its life begins when the relay takes the message. Sends nothing by default."""
+        return Asked(state="", expires_at=None)
 
-    async def judge(
-        self, state: str, user: User, enrolment: Enrolment, about: DeliveryContext, typed: str
+    async def credential(self, tenant: Tenant, user: User, enrolments: EnrolmentSet) -> Enrolment:
+        """What a code is verified by when the factor is not one of the user's methods."""
+        return Enrolment(self.kind)
+
+    async def verify(
+        self, state: str, user: User, enrolment: Enrolment, about: DeliveryContext, entry: str
     ) -> Judgement:
-        """Judge `typed`, already folded to plain characters. Expiry was checked by the caller."""
+        """Verifies `entry`, already folded to plain characters. The caller has checked the expiry."""
+
+    async def redeem(self, value: str, used: UsedCodes, by: Redemption) -> EnrolmentSet | ProblemDetail | None:
+        """Uses up the `value` of an `Accepted`, exactly once across replicas.
+
+        Returns the enrolments when they changed, a problem when `value` belongs to another owner, else None. Raises
+        `errors.Unreachable` when it cannot be done: then the entry is not accepted.
+        """
+
+
+def is_number(entry: str, digits: int) -> bool:
+    """Whether `entry` is exactly `digits` ASCII digits."""
+    return len(entry) == digits and entry.isascii() and entry.isdigit()

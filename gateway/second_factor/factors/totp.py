@@ -1,8 +1,8 @@
 """The factor `totp`: the six digits that an authenticator app shows (RFC 6238, SHA-1, 30 seconds).
 
-The secret is made here (160 bits, RFC 4226 section 4), shown once while registering, and kept in the user's sealed set.
-A code of the step before or after is right too. Which step matched is what is used up; that no step counts twice is the
-caller's (`consuming`). A code of a wider window is wrong all the same, but says that a clock is off.
+The gateway makes the secret (160 bits, RFC 4226 section 4), shows it once while enrolling, and keeps it in the user's
+sealed set. A code of the step before or after is right too. A code of a wider window is wrong, but tells that a clock
+is off.
 """
 
 import base64
@@ -10,12 +10,14 @@ import base64
 import pyotp
 from pyotp.exceptions import OTPVerificationError
 
-from gateway.domain.challenge import Accepted, Asked, Draft, Judgement, Rejected
+from gateway.domain.challenge import Accepted, Draft, Judgement, Rejected
 from gateway.domain.enrolment import Enrolment
 from gateway.domain.policy import FactorKind
-from gateway.domain.problem import Problem
+from gateway.domain.problem import Problem, ProblemDetail
 from gateway.domain.user import User
-from gateway.second_factor.factors.protocol import DeliveryContext
+from gateway.rendering.languages import marked as _
+from gateway.second_factor.factors.protocol import DeliveryContext, Factor
+from gateway.second_factor.used_codes import Redemption, UsedCodes
 
 DIGITS = 6
 INTERVAL = 30
@@ -24,41 +26,56 @@ WINDOW = 1
 CLOCK_WINDOW = 20
 """Steps within which a code shows a clock that is off: ten minutes."""
 SECRET_BYTES = 20
-CONSUMED = "totp-step"
+STEP = "totp-step"
 
 
-class TotpFactor:
-    """See `second_factor.factor.Factor`."""
+class TotpFactor(Factor):
+    """See `protocol.Factor`; the enrolment's secret is the app's, in base32."""
 
-    async def register(self, user: User, given: str, about: DeliveryContext) -> Draft | Rejected:
-        """A new secret; nothing is typed."""
+    kind = FactorKind.TOTP
+    label = _("Authenticator app")
+    icon = "phone"
+
+    @classmethod
+    def digits(cls, otp_length: int) -> int:
+        """Six, whatever the policy says of sent codes."""
+        return DIGITS
+
+    @classmethod
+    def set_up_link(cls, secret: str, username: str, issuer: str) -> str:
+        """The address in the QR code (Key Uri Format of Google Authenticator)."""
+        return _app(secret).provisioning_uri(name=username, issuer_name=issuer)
+
+    async def enrol(self, user: User, given: str, about: DeliveryContext) -> Draft:
+        """A new secret; the user enters nothing."""
         secret = base64.b32encode(about.random.token_bytes(SECRET_BYTES)).decode()
-        return Draft(FactorKind.TOTP, secret=secret)
+        return Draft(self.kind, secret=secret)
 
-    async def challenge(self, user: User, enrolment: Enrolment, about: DeliveryContext) -> Asked:
-        """Nothing is sent; the app shows the code."""
-        return Asked(state="", expires_at=None)
-
-    async def judge(
-        self, state: str, user: User, enrolment: Enrolment, about: DeliveryContext, typed: str
+    async def verify(
+        self, state: str, user: User, enrolment: Enrolment, about: DeliveryContext, entry: str
     ) -> Judgement:
-        """Right for the step now, before or after."""
-        if not (len(typed) == DIGITS and typed.isascii() and typed.isdigit()):
+        """Accepts the code of the present step, the one before or the one after; returns that step."""
+        if not self.fits(entry, about.digits):
             return Rejected()
-        app = pyotp.TOTP(enrolment.secret, digits=DIGITS, interval=INTERVAL)
+        app = _app(enrolment.secret)
         try:
-            step = app.verify_and_get_timecode(typed, for_time=about.now, valid_window=WINDOW)
+            step = app.verify_and_get_timecode(entry, for_time=about.now, valid_window=WINDOW)
         except OTPVerificationError:
-            off = app.verify(typed, for_time=about.now, valid_window=CLOCK_WINDOW)
+            off = app.verify(entry, for_time=about.now, valid_window=CLOCK_WINDOW)
             return Rejected(Problem.CLOCK_OFF if off else Problem.WRONG_CODE)
-        return Accepted((CONSUMED, str(step)))
+        return Accepted(str(step))
+
+    async def redeem(self, value: str, used: UsedCodes, by: Redemption) -> ProblemDetail | None:
+        """Uses the step up, never one before the last one used.
+
+        Where no step is known, no step up to the store's birth is accepted: a store that was lost forgets marks but not
+        time. A secret made in this login has no past.
+        """
+        since = -1 if by.new_secret else await used.born() // INTERVAL
+        if await used.raise_to(STEP, int(value), since, by) and await used.mark(STEP, value, by):
+            return None
+        return ProblemDetail(Problem.NEXT_CODE, (used.clock.now() // INTERVAL + 1) * INTERVAL)
 
 
-def next_code_at(now: float) -> float:
-    """When the app shows its next code, by this machine's clock; both in seconds since the epoch."""
-    return (now // INTERVAL + 1) * INTERVAL
-
-
-def otpauth(secret: str, username: str, issuer: str) -> str:
-    """The address in the QR code (Key Uri Format of Google Authenticator)."""
-    return pyotp.TOTP(secret, digits=DIGITS, interval=INTERVAL).provisioning_uri(name=username, issuer_name=issuer)
+def _app(secret: str) -> pyotp.TOTP:
+    return pyotp.TOTP(secret, digits=DIGITS, interval=INTERVAL)

@@ -19,7 +19,6 @@ from gateway.domain.policy import (
     AttemptsScope,
     ChoosePage,
     EnrolmentRule,
-    FactorKind,
     LockScope,
     Method,
     OnWrongCode,
@@ -322,7 +321,7 @@ def _method(
         ready = one_of(t.value for t, f in FACTOR_OF_CHANNEL.items() if f in features.factors)
         report.error((*at, "channelType"), f"{kind.value} is not built yet; built: {ready}")
         return None
-    if factor is FactorKind.TOTP:
+    if kind is ChannelType.APP:
         return Method(factor)
     fitting = [c.service_identifier for c in shared.channels.values() if c.type is kind]
     there = f"configured for {kind.value}: {one_of(fitting)}" if fitting else f"no {kind.value} channel is configured"

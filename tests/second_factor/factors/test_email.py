@@ -91,13 +91,13 @@ def code_in(text: str) -> str:
 async def test_a_typed_address_becomes_a_draft_in_the_spelling_it_is_sent_to(
     factor: Factor, random: SeededRandom
 ) -> None:
-    draft = await factor.register(ANNA, " Anna@CC.example ", about(None, random))
+    draft = await factor.enrol(ANNA, " Anna@CC.example ", about(None, random))
     assert draft == Draft(FactorKind.EMAIL, address="Anna@cc.example")
 
 
 @pytest.mark.parametrize("given", ["", "anna", "a@b, c@d", "anna@cc.example\r\nBcc: x@y.example", "\x00@cc.example"])
 async def test_what_is_no_single_address_is_refused(factor: Factor, random: SeededRandom, given: str) -> None:
-    assert await factor.register(ANNA, given, about(None, random)) == Rejected(Problem.BAD_ADDRESS)
+    assert await factor.enrol(ANNA, given, about(None, random)) == Rejected(Problem.BAD_ADDRESS)
 
 
 @pytest.mark.row("EF-11")
@@ -110,7 +110,7 @@ async def test_the_code_of_the_mail_is_accepted_and_it_went_to_the_registered_ad
     received = await mail_server.wait()
     assert received.rcpt_tos == ("anna@cc.example",)
     code = code_in(received.text)
-    assert await factor.judge(asked.state, ANNA, ENROLMENT, circumstances, code) == Accepted(("challenge", "c1"))
+    assert await factor.verify(asked.state, ANNA, ENROLMENT, circumstances, code) == Accepted("c1")
     assert code not in asked.state
 
 

@@ -8,8 +8,8 @@ from gateway.crypto.sealing import Key, KeyRing
 from gateway.crypto.signing import Signer
 from gateway.domain.challenge import Accepted, Rejected, Unavailable
 from gateway.domain.problem import Problem
-from gateway.second_factor.factors.message_code import PURPOSE, fits, judge, new_code
-from gateway.second_factor.factors.protocol import DeliveryContext
+from gateway.second_factor.factors.message_code import PURPOSE, new_code, verify
+from gateway.second_factor.factors.protocol import DeliveryContext, is_number
 from tests.clock import START, SeededRandom
 from tests.web.sample import tenant
 
@@ -38,7 +38,7 @@ NEW = new_code(SIGNER, about(), "u1", ADDRESS)
 
 
 def test_the_code_is_right_for_its_challenge_user_and_address_and_uses_the_challenge_up() -> None:
-    assert judge(SIGNER, NEW.state, about(), "u1", ADDRESS, typed=NEW.code) == Accepted(("challenge", "c1"))
+    assert verify(SIGNER, NEW.state, about(), "u1", ADDRESS, entry=NEW.code) == Accepted("c1")
 
 
 @pytest.mark.row("EF-12")
@@ -53,29 +53,29 @@ def test_the_code_is_right_for_its_challenge_user_and_address_and_uses_the_chall
     ids=["another challenge", "another user", "another address", "another tenant"],
 )
 def test_the_code_is_wrong_for_anything_else(circumstances: DeliveryContext, user: str, address: str) -> None:
-    assert judge(SIGNER, NEW.state, circumstances, user, address, typed=NEW.code) == Rejected(Problem.WRONG_CODE)
+    assert verify(SIGNER, NEW.state, circumstances, user, address, entry=NEW.code) == Rejected(Problem.WRONG_CODE)
 
 
 @pytest.mark.parametrize(
     "typed", ["", "0", "abcdef", "12345", "1234567", "١٢٣٤٥٦", "12345a", "-12345", "1e1000", "½23456"]
 )
 def test_what_has_not_the_shape_of_a_code_is_wrong(typed: str) -> None:
-    assert not fits(typed, 6)
-    assert judge(SIGNER, NEW.state, about(), "u1", ADDRESS, typed=typed) == Rejected(Problem.WRONG_CODE)
+    assert not is_number(typed, 6)
+    assert verify(SIGNER, NEW.state, about(), "u1", ADDRESS, entry=typed) == Rejected(Problem.WRONG_CODE)
 
 
 def test_a_wrong_code_of_the_right_shape_is_wrong() -> None:
     wrong = str((int(NEW.code) + 1) % 10**6).zfill(6)
-    assert judge(SIGNER, NEW.state, about(), "u1", ADDRESS, typed=wrong) == Rejected(Problem.WRONG_CODE)
+    assert verify(SIGNER, NEW.state, about(), "u1", ADDRESS, entry=wrong) == Rejected(Problem.WRONG_CODE)
 
 
 @pytest.mark.parametrize("state", ["", "{", "null", "[]", "{}", '{"digest": null}', '{"digest": 1}', '"x"'])
 def test_a_state_that_does_not_parse_judges_nobody(state: str) -> None:
-    assert isinstance(judge(SIGNER, state, about(), "u1", ADDRESS, typed=NEW.code), Unavailable)
+    assert isinstance(verify(SIGNER, state, about(), "u1", ADDRESS, entry=NEW.code), Unavailable)
 
 
 def test_an_empty_digest_is_no_right_code() -> None:
-    assert judge(SIGNER, '{"digest": ""}', about(), "u1", ADDRESS, typed=NEW.code) == Rejected(Problem.WRONG_CODE)
+    assert verify(SIGNER, '{"digest": ""}', about(), "u1", ADDRESS, entry=NEW.code) == Rejected(Problem.WRONG_CODE)
 
 
 def test_only_a_digest_is_kept_and_the_code_is_not_printed() -> None:
@@ -86,4 +86,4 @@ def test_only_a_digest_is_kept_and_the_code_is_not_printed() -> None:
 
 @pytest.mark.parametrize("digits", [4, 6, 8, 10])
 def test_a_code_has_as_many_digits_as_the_policy_says(digits: int) -> None:
-    assert fits(new_code(SIGNER, about(digits=digits), "u1", ADDRESS).code, digits)
+    assert is_number(new_code(SIGNER, about(digits=digits), "u1", ADDRESS).code, digits)

@@ -11,7 +11,7 @@ from gateway.domain.enrolment import Enrolment
 from gateway.domain.policy import FactorKind
 from gateway.domain.problem import Problem
 from gateway.domain.user import User
-from gateway.second_factor.factors.totp import CLOCK_WINDOW, INTERVAL, TotpFactor, otpauth
+from gateway.second_factor.factors.totp import CLOCK_WINDOW, INTERVAL, TotpFactor
 from tests.second_factor.challenge_harness import ChallengeHarness
 
 SECRET = base64.b32encode(b"12345678901234567890").decode()  # the secret of both appendices, not one of ours
@@ -30,7 +30,7 @@ RFC_6238 = {
 
 async def judge(typed: str, at: float, secret: str = SECRET) -> Judgement:
     about = replace(ChallengeHarness().about(FactorKind.TOTP), now=at)
-    return await TotpFactor().judge("", USER, Enrolment(FactorKind.TOTP, secret=secret), about, typed)
+    return await TotpFactor().verify("", USER, Enrolment(FactorKind.TOTP, secret=secret), about, typed)
 
 
 def code(step: int) -> str:
@@ -41,18 +41,18 @@ def code(step: int) -> str:
 @pytest.mark.parametrize("counter", range(len(RFC_4226)))
 async def test_the_codes_of_rfc_4226_are_right_at_their_counter(counter: int) -> None:
     found = await judge(RFC_4226[counter], at=max(1, counter) * INTERVAL)  # no code is older than the epoch
-    assert found == Accepted(("totp-step", str(counter)))
+    assert found == Accepted(str(counter))
 
 
 @pytest.mark.parametrize("at", RFC_6238)
 async def test_the_codes_of_rfc_6238_are_right_at_their_time(at: int) -> None:
     found = await judge(RFC_6238[at][-6:], at=at)
-    assert found == Accepted(("totp-step", str(at // INTERVAL)))
+    assert found == Accepted(str(at // INTERVAL))
 
 
 @pytest.mark.parametrize("steps", [-1, 0, 1])
 async def test_a_code_of_the_step_before_or_after_is_right_for_its_own_step(steps: int) -> None:
-    assert await judge(code(1000 + steps), at=1000 * INTERVAL + 29.9) == Accepted(("totp-step", str(1000 + steps)))
+    assert await judge(code(1000 + steps), at=1000 * INTERVAL + 29.9) == Accepted(str(1000 + steps))
 
 
 @pytest.mark.parametrize("steps", [-CLOCK_WINDOW, -3, -2, 2, 3, CLOCK_WINDOW])
@@ -77,15 +77,15 @@ async def test_a_code_of_another_secret_is_wrong() -> None:
 
 async def test_a_secret_has_160_random_bits() -> None:
     harness = ChallengeHarness()
-    drafts = [await TotpFactor().register(USER, "", harness.about(FactorKind.TOTP)) for _ in range(2)]
-    secrets = {d.secret for d in drafts if isinstance(d, Draft)}
+    drafts = [await TotpFactor().enrol(USER, "", harness.about(FactorKind.TOTP)) for _ in range(2)]
+    secrets = {d.secret for d in drafts}
     assert {len(base64.b32decode(s)) for s in secrets} == {20}
     assert len(secrets) == 2
 
 
 async def test_nothing_typed_becomes_a_secret() -> None:
     about = ChallengeHarness().about(FactorKind.TOTP)
-    draft = await TotpFactor().register(USER, SECRET, about)
+    draft = await TotpFactor().enrol(USER, SECRET, about)
     assert isinstance(draft, Draft)
     assert draft.secret != SECRET
 
@@ -96,4 +96,7 @@ async def test_a_secret_never_prints() -> None:
 
 
 def test_the_address_in_the_picture_names_user_issuer_and_secret() -> None:
-    assert otpauth(SECRET, "anna", "Expertflow") == f"otpauth://totp/Expertflow:anna?secret={SECRET}&issuer=Expertflow"
+    assert (
+        TotpFactor.set_up_link(SECRET, "anna", "Expertflow")
+        == f"otpauth://totp/Expertflow:anna?secret={SECRET}&issuer=Expertflow"
+    )

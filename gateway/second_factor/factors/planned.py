@@ -1,0 +1,33 @@
+"""The kinds of factor that settings and records know, but that no factor serves yet."""
+
+from gateway.domain.policy import FactorKind
+from gateway.rendering.languages import marked as _
+from gateway.second_factor.factors.protocol import FactorType
+
+
+class SmsFactor(FactorType):
+    """A code in a text message."""
+
+    kind = FactorKind.SMS
+    label = _("Code by text message")
+    icon = "phone"
+    sends = True
+
+    @classmethod
+    def digits(cls, otp_length: int) -> int:
+        """As many as the policy says."""
+        return otp_length
+
+
+class RsaFactor(FactorType):
+    """The code of an RSA SecurID token."""
+
+    kind = FactorKind.RSA
+    label = _("RSA SecurID")
+
+
+class ExternalFactor(FactorType):
+    """A code that a web service of the tenant verifies."""
+
+    kind = FactorKind.EXTERNAL
+    label = _("External check")

@@ -1,0 +1,74 @@
+"""The table of all factors, and what other packages ask of a kind."""
+
+from collections.abc import Mapping
+
+from gateway.domain.channel import ChannelKind
+from gateway.domain.enrolment import EnrolmentSet
+from gateway.domain.policy import FactorKind, Policy
+from gateway.rendering.languages import Language
+from gateway.rendering.step_view import MethodView
+from gateway.second_factor.admin_codes import AdminCodes
+from gateway.second_factor.factors.admin_code import AdminCodeFactor
+from gateway.second_factor.factors.backup_code import BackupCodeFactor
+from gateway.second_factor.factors.email import EmailFactor
+from gateway.second_factor.factors.planned import ExternalFactor, RsaFactor, SmsFactor
+from gateway.second_factor.factors.protocol import Factor, FactorType
+from gateway.second_factor.factors.totp import TotpFactor
+
+Factors = Mapping[tuple[FactorKind, ChannelKind | None], Factor]
+"""The object that serves each kind of factor through each kind of channel."""
+
+_TYPES: tuple[type[FactorType], ...] = (
+    TotpFactor,
+    EmailFactor,
+    SmsFactor,
+    BackupCodeFactor,
+    AdminCodeFactor,
+    RsaFactor,
+    ExternalFactor,
+)
+TYPES: Mapping[FactorKind, type[FactorType]] = {each.kind: each for each in _TYPES}
+"""Every kind, in the order in which a page that takes any code tries them."""
+APPROVING = tuple(kind for kind, of in TYPES.items() if of.approves)
+"""The kinds whose code also approves an enrolment."""
+
+
+def build(email: EmailFactor, admin_codes: AdminCodes) -> Factors:
+    """One object for each factor that this version serves."""
+    return {
+        (EmailFactor.kind, ChannelKind.SMTP): email,
+        (TotpFactor.kind, None): TotpFactor(),
+        (BackupCodeFactor.kind, None): BackupCodeFactor(),
+        (AdminCodeFactor.kind, None): AdminCodeFactor(admin_codes),
+    }
+
+
+def sends(kind: FactorKind | None) -> bool:
+    """Whether the code of `kind` travels in a message; False for None."""
+    return kind is not None and TYPES[kind].sends
+
+
+def icon(kind: FactorKind | None) -> str:
+    """The icon of `kind`, a shield for None."""
+    return TYPES[kind].icon if kind else FactorType.icon
+
+
+def label(kind: FactorKind, language: Language) -> str:
+    """The name of `kind` in `language`."""
+    return language.gettext(TYPES[kind].label)
+
+
+def digits(kind: FactorKind | None, otp_length: int) -> int | None:
+    """The number of digits of a code of `kind`; None when it may hold letters, and for None."""
+    return TYPES[kind].digits(otp_length) if kind else None
+
+
+def view(kind: FactorKind, language: Language) -> MethodView:
+    """What a page shows of `kind` where the user may choose it or enter its code."""
+    of = TYPES[kind]
+    return MethodView(kind.value, language.gettext(of.label), icon=of.icon, letters=of.digits(otp_length=6) is None)
+
+
+def extras(policy: Policy, enrolments: EnrolmentSet | None = None) -> tuple[FactorKind, ...]:
+    """The kinds that `policy` takes besides a user's methods; with `enrolments`, those of which the user has a code."""
+    return tuple(kind for kind, of in TYPES.items() if of.is_extra(policy, enrolments))

@@ -1,0 +1,24 @@
+"""The table of factors."""
+
+from gateway.domain.policy import FactorKind
+from gateway.rendering.data_root import data_root
+from gateway.rendering.languages import load_languages
+from gateway.second_factor.factors import table
+
+
+def test_every_kind_is_in_the_table() -> None:
+    assert set(table.TYPES) == set(FactorKind)
+
+
+def test_a_page_that_takes_any_code_tries_the_factors_in_this_order() -> None:
+    served = [FactorKind.TOTP, FactorKind.EMAIL, FactorKind.SMS, FactorKind.BACKUP_CODE, FactorKind.ADMIN_CODE]
+    assert list(table.TYPES)[: len(served)] == served
+
+
+def test_only_messages_are_sent() -> None:
+    assert {kind for kind in FactorKind if table.sends(kind)} == {FactorKind.EMAIL, FactorKind.SMS}
+
+
+def test_a_label_is_in_the_language_asked_for() -> None:
+    arabic = load_languages(data_root() / "locales", ("ar",)).get("ar")
+    assert table.label(FactorKind.EMAIL, arabic) == "رمز عبر البريد الإلكتروني"
