@@ -179,3 +179,17 @@ def test_storage_that_is_not_cleared_any_more_is_a_weakening(folder: ConfigFolde
     before = loaded(folder)
     folder.own["clear_storage_at_sign_out"] = False
     assert weakenings.weakenings(before, loaded(folder)) == ("one: clear_storage_at_sign_out true → false",)
+
+
+def test_another_administrator_of_the_realm_is_no_weakening(folder: ConfigFolder) -> None:
+    before = loaded(folder)
+    folder.keycloak.update(USERNAME_ADMIN="boss", PASSWORD_ADMIN="made up too")
+    after = loaded(folder)
+    assert weakenings.weakenings(before, after) == weakenings.weakenings(after, before) == ()
+
+
+def test_an_administrators_code_is_no_weakening_where_2fa_was_off(folder: ConfigFolder) -> None:
+    folder.two_factor["is2FAEnabled"] = False
+    before = loaded(folder)
+    folder.two_factor.update(is2FAEnabled=True, adminCodes=True)
+    assert weakenings.weakenings(before, loaded(folder)) == ()
