@@ -26,23 +26,25 @@ from gateway.keycloak.logout_retries import LogoutRetries
 from gateway.keycloak.profile import UserProfiles
 from gateway.keycloak.users import Users
 from gateway.login.abandoned_logins import AbandonedLogins
-from gateway.login.account_acts import AccountActs
 from gateway.login.account_change_mails import AccountChangeMails
 from gateway.login.begin_in_session import BeginInSession
 from gateway.login.challenge_context import ChallengeContexts
 from gateway.login.check_code import CodeCheck
-from gateway.login.effects import Effects
-from gateway.login.flow import Flow, Page
+from gateway.login.effects.account_action import AccountAction
+from gateway.login.effects.create_secret import CreateSecret
+from gateway.login.effects.open_session import OpenSession
+from gateway.login.effects.save_enrolment import SaveEnrolment
+from gateway.login.effects.send_code import SendCode
+from gateway.login.evidence import Evidence
+from gateway.login.flow import EffectRunner, Flow, Page
 from gateway.login.handlers import LoginHandlers
 from gateway.login.known_browsers import KnownBrowsers, KnownUsers
 from gateway.login.login_records import LoginRecords, Slot
 from gateway.login.login_request import LoginRequests
 from gateway.login.login_secrets import PURPOSE as LOGIN_SECRETS
 from gateway.login.login_secrets import LoginSecrets
-from gateway.login.record import Login, Step
-from gateway.login.reports import Reports
+from gateway.login.record import Effect, Login, Step
 from gateway.login.responses import LoginResponses
-from gateway.login.sending import CodeSending
 from gateway.login.steps.backup_codes import BackupCodesPage
 from gateway.login.steps.confirm import ConfirmPage
 from gateway.login.steps.new_password import NewPasswordPage
@@ -50,7 +52,6 @@ from gateway.login.steps.password import PasswordPage
 from gateway.login.steps.register import RegisterPage
 from gateway.login.steps.stopped import StoppedPage
 from gateway.login.steps.verify import VerifyPage
-from gateway.login.trusting import Trusting
 from gateway.observe.audit import Audit, AuditEvent
 from gateway.rendering.mails import Mails
 from gateway.second_factor import admin_codes
@@ -167,16 +168,12 @@ def login(
 ) -> tuple[AbandonedLogins, LoginHandlers]:
     """The login: machine, steps, effects, handlers."""
     clock, random, languages = services.clock, services.random, services.pages.languages
-    reports, proofs, names = (
-        Reports(services.audit),
-        ChallengeContexts(clock, random),
-        Signer(services.ring, "user-names"),
-    )
-    logins = services.records("login", Slot, schema=2)  # 1: fields of other names; such a login starts anew
+    challenges, enrolments, once = factors.challenges, factors.enrolments, services.once
+    contexts, names = ChallengeContexts(clock, random), Signer(services.ring, "user-names")
+    secrets = LoginSecrets(Signer(services.ring, LOGIN_SECRETS), random)
+    records = services.records("login", Slot, schema=2)  # 1: fields of other names; such a login starts anew
     browsers = KnownBrowsers(services.records("browser", KnownUsers), clock)
-    challenges = factors.challenges
-    answering = CodeCheck(challenges, proofs, clock, reports)
-    pace = SendRate(services.store, clock)
+    check, send_rate = CodeCheck(challenges, contexts, clock), SendRate(services.store, clock)
 
     async def renew(tenant: Tenant, tokens: Tokens) -> Tokens | None:
         match await services.sign_in.refresh(tenant.keycloak, tokens):
@@ -187,83 +184,70 @@ def login(
             case Tokens() as renewed:
                 return renewed
 
-    sending = CodeSending(challenges, services.once, proofs, random, reports, pace, renew)
-    reaper = AbandonedLogins(
-        services.store, services.once, logins, clock, services.configuration, services.endings.begin
-    )
+    send_code = SendCode(challenges, once, contexts, random, send_rate, renew)
+    abandoned = AbandonedLogins(services.store, once, records, clock, services.configuration, services.endings.begin)
 
     async def end_everything(tenant: Tenant, user: User) -> None:
         await live.end_all(tenant, user.id, reason="password")
         with suppress(GatewayError):  # those at Keycloak that are not ours; a password change ends none (measured)
             await services.users.end_sessions(tenant.keycloak, user.id)
 
-    trusting = Trusting(factors.trust, reports)
-    steps: dict[Step, Page] = {
-        Step.PASSWORD: PasswordPage(
-            sign_in=services.sign_in,
-            queue=services.queue,
-            users=services.users,
-            enrolments=factors.enrolments,
-            attempts=factors.attempts,
-            browsers=browsers,
-            trusting=trusting,
-            window=factors.window,
-            names=names,
-            clock=clock,
-            reports=reports,
-            end_session=services.endings.begin,
-        ),
-        Step.REGISTER: RegisterPage(challenges, answering, proofs, languages, clock, reports),
-        Step.CONFIRM: ConfirmPage(clock),
-        Step.VERIFY: VerifyPage(challenges, answering, sending, proofs, languages, clock),
-        Step.BACKUP_CODES: BackupCodesPage(clock),
-        Step.NEW_PASSWORD: NewPasswordPage(
-            sign_in=services.sign_in,
-            users=services.users,
-            once=services.once,
-            clock=clock,
-            random=random,
-            reports=reports,
-            lock=services.lock,
-            enrolments=factors.enrolments,
-            end_everything=end_everything,
-            end_session=services.endings.begin,
-        ),
-        Step.STOPPED: StoppedPage(clock),
-    }
-    notify = AccountChangeMails(factors.email, languages, proofs, reports, pace, clock).tell
-    acts = AccountActs(factors.enrolments, live, random, reports, notify)
-    secrets = LoginSecrets(Signer(services.ring, LOGIN_SECRETS), random)
-    effects = Effects(
-        sending=sending,
-        enrolments=factors.enrolments,
+    password = PasswordPage(
+        sign_in=services.sign_in,
+        queue=services.queue,
         users=services.users,
-        once=services.once,
-        sessions=live,
+        enrolments=enrolments,
+        attempts=factors.attempts,
         browsers=browsers,
-        names=names,
-        clock=clock,
-        reports=reports,
-        challenges=challenges,
-        proofs=proofs,
         trust=factors.trust,
         window=factors.window,
-        secrets=secrets,
-        random=random,
-        acts=acts,
-        notify=notify,
+        names=names,
+        clock=clock,
+        end_session=services.endings.begin,
     )
+    new_password = NewPasswordPage(
+        sign_in=services.sign_in,
+        users=services.users,
+        once=once,
+        clock=clock,
+        random=random,
+        lock=services.lock,
+        enrolments=enrolments,
+        end_everything=end_everything,
+        end_session=services.endings.begin,
+    )
+    steps: dict[Step, Page] = {
+        Step.PASSWORD: password,
+        Step.REGISTER: RegisterPage(challenges, check, contexts, languages),
+        Step.CONFIRM: ConfirmPage(),
+        Step.VERIFY: VerifyPage(challenges, check, send_code, contexts, languages, clock),
+        Step.BACKUP_CODES: BackupCodesPage(),
+        Step.NEW_PASSWORD: new_password,
+        Step.STOPPED: StoppedPage(),
+    }
+    mails = AccountChangeMails(factors.email, languages, contexts, send_rate, clock)
+    evidence = Evidence(services.users, enrolments, factors.window)
+    action = AccountAction(evidence, enrolments, live, once, clock, random, mails)
+    session = OpenSession(evidence, live, browsers, names, factors.trust, secrets, clock)
+    effects: dict[Effect, EffectRunner] = {
+        Effect.DRAFT: CreateSecret(challenges, contexts).run,
+        Effect.CHALLENGE: send_code.run,
+        Effect.SAVE: SaveEnrolment(evidence, enrolments, once, random, mails).run,
+        Effect.ACT: action.run,
+        Effect.OPEN: session.open,
+        Effect.TOUCH: session.touch,
+    }
 
     def dead(tenant: Tenant, login: Login) -> None:
         if login.tokens:
             services.endings.begin(tenant, login.tokens)
 
-    kept = LoginRecords(logins, clock, on_begun=reaper.note, on_dead=dead)
-    flow = Flow(kept, steps, effects.runners, secrets, clock, random)
-    answers = LoginResponses(flow, live, services.pages, clock, random, reports, acts)
-    in_session = BeginInSession(flow, services.users, factors.enrolments, factors.window, trusting, clock, reports)
-    visits = LoginRequests(services.forms, random)
-    return reaper, LoginHandlers(flow, in_session, visits, answers, failures, reports, clock)
+    logins = LoginRecords(records, clock, on_begun=abandoned.note, on_dead=dead)
+    flow = Flow(logins, steps, effects, secrets, clock, random)
+    responses = LoginResponses(steps, password, live, services.pages, clock, random, action)
+    in_session = BeginInSession(flow, services.users, enrolments, factors.window, factors.trust)
+    requests = LoginRequests(services.forms, random, live, services.audit)
+    return abandoned, LoginHandlers(flow, in_session, requests, responses, failures, clock)
 
 
 def sessions(services: Services) -> Sessions:

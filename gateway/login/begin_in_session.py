@@ -9,21 +9,19 @@ several tabs may want the route at once.
 from dataclasses import dataclass, replace
 
 from gateway.domain.policy import FactorKind
-from gateway.domain.ports import Clock
 from gateway.domain.problem import Problem, ProblemDetail
 from gateway.domain.session import Session
 from gateway.keycloak.users import Users
 from gateway.login.flow import Flow, FlowResult
 from gateway.login.login_records import Slot
+from gateway.login.login_request import LoginRequest
 from gateway.login.record import Act, ActKind, Login, Purpose
-from gateway.login.reports import Reports
-from gateway.login.trusting import Trusting
-from gateway.login.visit import LoginRequest
 from gateway.observe.audit import AuditEvent
 from gateway.second_factor import contacts
 from gateway.second_factor.enrolment_grace_period import EnrolmentGracePeriod
 from gateway.second_factor.enrolments import Enrolments, Tampered
 from gateway.second_factor.requirement import may_turn_off
+from gateway.second_factor.trusted_browsers import TrustedBrowsers
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,29 +44,29 @@ class BeginInSession:
     users: Users
     enrolments: Enrolments
     window: EnrolmentGracePeriod
-    trusting: Trusting
-    clock: Clock
-    reports: Reports
+    trust: TrustedBrowsers
 
     async def enrol(
-        self, visit: LoginRequest, slot: Slot, session: Session, wanted: FactorKind, asked: AccountForm
+        self, request: LoginRequest, slot: Slot, session: Session, wanted: FactorKind, asked: AccountForm
     ) -> FlowResult:
         """Set up `wanted`, which the tenant must offer."""
-        if visit.tenant.policy.method(wanted) is None:
+        if request.tenant.policy.method(wanted) is None:
             return FlowResult(None, ProblemDetail(Problem.BAD_INPUT))
-        return await self._once(visit, slot, session, asked, Purpose.ENROL, wanted=wanted)
+        return await self._once(request, slot, session, asked, Purpose.ENROL, wanted=wanted)
 
-    async def act(self, visit: LoginRequest, slot: Slot, session: Session, act: Act, asked: AccountForm) -> FlowResult:
+    async def act(
+        self, request: LoginRequest, slot: Slot, session: Session, act: Act, asked: AccountForm
+    ) -> FlowResult:
         """Prove a factor, or the password, for `act`."""
-        return await self._once(visit, slot, session, asked, Purpose.STEP_UP, act=act)
+        return await self._once(request, slot, session, asked, Purpose.STEP_UP, act=act)
 
-    async def step_up(self, visit: LoginRequest, slot: Slot, session: Session) -> FlowResult:
+    async def step_up(self, request: LoginRequest, slot: Slot, session: Session) -> FlowResult:
         """Prove what the route that is wanted asks for."""
-        return await self._once(visit, slot, session, AccountForm(), Purpose.STEP_UP)
+        return await self._once(request, slot, session, AccountForm(), Purpose.STEP_UP)
 
     async def _once(
         self,
-        visit: LoginRequest,
+        request: LoginRequest,
         slot: Slot,
         session: Session,
         form: AccountForm,
@@ -78,32 +76,37 @@ class BeginInSession:
         act: Act | None = None,
     ) -> FlowResult:
         """One login for a double click, and for tabs that ask at once with the same cookies."""
-        secrets, asked = self.flow.secrets, (purpose.value, str(wanted), str(act), visit.app, session.id)
+        secrets, asked = self.flow.secrets, (purpose.value, str(wanted), str(act), request.app, session.id)
         fields = {"form": form.form, "asked": "/".join(asked)}
-        secret = secrets.after(visit.secret or "", secrets.form(visit.tenant.id, visit.secret, "begin", fields))
+        secret = secrets.after(request.secret or "", secrets.form(request.tenant.id, request.secret, "begin", fields))
         recent = wanted is not None or act is not None
 
         async def begin() -> FlowResult:
             begun = replace(
-                self.flow.begin(visit, secret), purpose=purpose, wanted=wanted, act=act, recent=recent, route_asks=True
+                self.flow.begin(request, secret),
+                purpose=purpose,
+                wanted=wanted,
+                act=act,
+                recent=recent,
+                route_asks=True,
             )
-            return await self._begin(visit, slot, secret, begun, form.version)
+            return await self._begin(request, slot, secret, begun, form.version)
 
-        name = (visit.tenant.id, secrets.entry(visit.secret or "", form.form, *asked))
+        name = (request.tenant.id, secrets.entry(request.secret or "", form.form, *asked))
         return await self.flow.beginnings.join(name, begin)
 
     async def _begin(
-        self, visit: LoginRequest, slot: Slot, secret: str, begun: Login, version: int | None
+        self, request: LoginRequest, slot: Slot, secret: str, begun: Login, version: int | None
     ) -> FlowResult:
-        session = visit.session
+        session = request.session
         if session is None:
             return FlowResult(None, ProblemDetail(Problem.LOGIN_EXPIRED))
-        account = await self.users.account(visit.tenant.keycloak, session.user_id)
+        account = await self.users.account(request.tenant.keycloak, session.user_id)
         if account is None or not account.enabled:
             return FlowResult(None, ProblemDetail(Problem.ACCOUNT_CHANGED))
-        enrolments = await self.enrolments.read(visit.tenant, session.user_id)
+        enrolments = await self.enrolments.read(request.tenant, session.user_id)
         if isinstance(enrolments, Tampered):
-            self.reports.tell(visit, AuditEvent.ENROLMENT_TAMPERED, account.user, finding=enrolments.finding)
+            request.audit(AuditEvent.ENROLMENT_TAMPERED, account.user, finding=enrolments.finding)
             return FlowResult(None, ProblemDetail(Problem.ENROLMENT_UNREADABLE))
         if version is not None and version != enrolments.version:
             return FlowResult(
@@ -111,7 +114,7 @@ class BeginInSession:
             )  # the page that asked shows what is no more
         act = begun.act
         off = act.factor if act and act.kind is ActKind.TURN_OFF else None
-        if off and not may_turn_off(visit.tenant.policy, enrolments, off):
+        if off and not may_turn_off(request.tenant.policy, enrolments, off):
             return FlowResult(None, ProblemDetail(Problem.BAD_INPUT))
         login = replace(
             begun,
@@ -121,7 +124,7 @@ class BeginInSession:
             contacts=contacts.of_user(account.user),
             credential_date=account.credential_date,
             password_at=session.password_at,
-            trusted=not begun.recent and await self.trusting.skips(visit, begun.policy, account, enrolments),
-            open_registration=await self.window.is_open(visit.tenant, account),
+            trusted=not begun.recent and await request.is_trusted(self.trust, begun.policy, account, enrolments),
+            open_registration=await self.window.is_open(request.tenant, account),
         )
-        return await self.flow.begin_in_session(visit, slot.login, secret, login)
+        return await self.flow.begin_in_session(request, slot.login, secret, login)

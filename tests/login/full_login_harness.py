@@ -37,8 +37,8 @@ from gateway.login.begin_in_session import AccountForm, BeginInSession
 from gateway.login.flow import CutShort, Flow, FlowResult
 from gateway.login.handlers import LoginHandlers
 from gateway.login.login_records import Slot
+from gateway.login.login_request import LoginRequest
 from gateway.login.record import Act, Login, Step
-from gateway.login.visit import LoginRequest
 from gateway.observe.audit import AuditEvent
 from gateway.rendering.data_root import data_root
 from gateway.rendering.languages import load_languages
@@ -383,6 +383,7 @@ class LoginBrowser:
         return LoginRequest(
             configuration=self.login_harness.configuration,
             tenant=self.login_harness.tenant,
+            audit_log=self.login_harness.login_harness.audit,
             tag=self.tag,
             client=f"192.0.2.{ord(self.name[0]) % 200}",
             host="cc.example",
@@ -429,7 +430,7 @@ class LoginBrowser:
         """The hidden fields of a page loaded now."""
         login = await self.login()
         form_id = self.login_harness.random.token_bytes(8).hex()
-        form = Form(login.id, str(login.round), form_id) if login and login.user else Form(id=form_id)
+        form = Form(login.id, str(login.verification.round), form_id) if login and login.user else Form(id=form_id)
         self.forms.append(form)
         return form
 

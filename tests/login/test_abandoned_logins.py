@@ -12,7 +12,7 @@ from gateway.domain.session import Tokens
 from gateway.domain.tenant import Tenant
 from gateway.login.abandoned_logins import AbandonedLogins
 from gateway.login.login_records import Slot, Spent
-from gateway.login.record import Login, Opened
+from gateway.login.record import Login, Opened, Verification
 from gateway.store.memory import MemoryStore
 from gateway.store.records import RecordKey as Place
 from gateway.store.records import Records
@@ -124,7 +124,7 @@ async def test_a_reaper_that_looks_every_half_minute_misses_no_dead_login(flow_h
 async def test_a_login_that_waited_for_its_code_for_hours_is_ended_too(flow_harness: Desk) -> None:
     login = await flow_harness.begin()
     slot = flow_harness.clock.now() + 5 * 3600
-    waits = replace(login, queued_until=slot, held_until=slot)
+    waits = replace(login, verification=Verification(queued_until=slot, held_until=slot))
     await flow_harness.write(waits, slot + 3600)
     await flow_harness.reaper().note(flow_harness.tenant, waits)
     flow_harness.clock.advance(5 * 3600 + DEAD_AFTER)
