@@ -104,7 +104,7 @@ class BeginInSession:
         account = await self.users.account(request.tenant.keycloak, session.user_id)
         if account is None or not account.enabled:
             return FlowResult(None, ProblemDetail(Problem.ACCOUNT_CHANGED))
-        enrolments = await self.enrolments.read(request.tenant, session.user_id)
+        enrolments = await self.enrolments.read(request.tenant, session.user_id, account)
         if isinstance(enrolments, Tampered):
             request.audit(AuditEvent.ENROLMENT_TAMPERED, account.user, finding=enrolments.finding)
             return FlowResult(None, ProblemDetail(Problem.ENROLMENT_UNREADABLE))

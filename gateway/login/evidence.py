@@ -51,7 +51,7 @@ class Evidence:
         policy = request.tenant.policy
         kept = EnrolmentSet()
         if login.policy.enabled or policy.enabled or login.recent:
-            found = await self.enrolments.read(request.tenant, user.id)
+            found = await self.enrolments.read(request.tenant, user.id, account)
             if isinstance(found, Tampered) or not found.same_factors(login.enrolments):
                 # a factor was added or taken away, or "sign out everywhere": the proof may be of another person
                 return _refused(request, user, "enrolments")

@@ -29,6 +29,8 @@ from gateway.domain.errors import Conflict, GatewayError, Unreachable
 from gateway.domain.policy import FactorKind
 from gateway.domain.ports import Clock, Lock
 from gateway.domain.tenant import KeycloakAccess, Tenant
+from gateway.domain.user import Account
+from gateway.keycloak.profile import sealed_in
 from gateway.store.protocol import Store
 
 GUARD_LIFE = 400 * 86400.0
@@ -90,16 +92,21 @@ class Enrolments:
         self._clock = clock
         self._on_unguarded = on_unguarded
 
-    async def read(self, tenant: Tenant, user_id: str) -> EnrolmentSet | Tampered:
-        """The user's registrations, judged against the guard. Raises `Unreachable`, `Refused`."""
-        return (await self._read(tenant, user_id))[0]
+    async def read(self, tenant: Tenant, user_id: str, account: Account | None = None) -> EnrolmentSet | Tampered:
+        """The user's registrations, judged against the guard. Raises `Unreachable`, `Refused`.
 
-    async def read_at_login(self, tenant: Tenant, user_id: str) -> EnrolmentSet | Tampered:
+        `account` is the user as Keycloak has just returned them: then their profile is not read once more.
+        """
+        return (await self._read(tenant, user_id, account))[0]
+
+    async def read_at_login(
+        self, tenant: Tenant, user_id: str, account: Account | None = None
+    ) -> EnrolmentSet | Tampered:
         """As `read`; a set that an older key of the ring sealed is written anew with the newest one (F2).
 
         That is the next version. When it cannot be written nothing is lost, and the next login tries again.
         """
-        found, sealed = await self._read(tenant, user_id)
+        found, sealed = await self._read(tenant, user_id, account)
         if isinstance(found, Tampered) or sealed is None or self._sets.uses_newest(sealed):
             return found
 
@@ -191,12 +198,24 @@ class Enrolments:
 
         return await self._change(tenant, user_id, change)
 
-    async def _read(self, tenant: Tenant, user_id: str) -> tuple[EnrolmentSet | Tampered, str | None]:
+    async def _read(
+        self, tenant: Tenant, user_id: str, account: Account | None = None
+    ) -> tuple[EnrolmentSet | Tampered, str | None]:
         """The registrations and the text that they were sealed in."""
         # The guard first: it is raised after the profile is written, so a profile read later is never older honestly.
         raw = await self._store.get(_guard_key(tenant, user_id))
+        if account is None:
+            return await self._judged(tenant, user_id, raw, await self._profile.read(tenant.keycloak, user_id))
+        found = await self._judged(tenant, user_id, raw, sealed_in(account.attributes))
+        if isinstance(found[0], Tampered):  # or another request wrote after this account was read: the profile tells
+            return await self._read(tenant, user_id)
+        return found
+
+    async def _judged(
+        self, tenant: Tenant, user_id: str, raw: bytes | None, sealed: str | None
+    ) -> tuple[EnrolmentSet | Tampered, str | None]:
+        """`sealed` judged against the guard that `raw` is; the guard follows a newer set."""
         guard = self._guard(tenant, user_id, raw)
-        sealed = await self._profile.read(tenant.keycloak, user_id)
         if isinstance(guard, Tampered):
             return guard, sealed
         if sealed is None:

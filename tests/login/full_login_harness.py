@@ -31,7 +31,9 @@ from gateway.domain.session import Session, Tokens
 from gateway.domain.tenant import KeycloakAccess, Tenant
 from gateway.domain.user import Account, User
 from gateway.keycloak.grant_queue import GrantQueue
+from gateway.keycloak.profile import values_of
 from gateway.keycloak.token_endpoint import Granted, NotFullySetUp, WrongPassword
+from gateway.keycloak.user_profile_schema import ATTRIBUTE
 from gateway.keycloak.users import PasswordRefused
 from gateway.login.begin_in_session import AccountForm, BeginInSession
 from gateway.login.flow import CutShort, Flow, FlowResult
@@ -168,7 +170,9 @@ class FakeRealm:
         await self.reached()
         person = self.person(user_id)
         actions = (UPDATE_PASSWORD,) if person.due else ()
-        return Account(person.user, True, actions, person.credential_date, created_at=0.0)
+        sealed = self.login_harness.profile.values.get(user_id)
+        attributes = {ATTRIBUTE: values_of(sealed)} if sealed else {}
+        return Account(person.user, True, actions, person.credential_date, created_at=0.0, attributes=attributes)
 
     async def find(self, access: KeycloakAccess, username: str) -> Account | None:
         person = self.people.get(username)

@@ -153,7 +153,7 @@ class NewPasswordPage:
         elif account.credential_date != login.credential_date:
             finding = "password"
         elif request.tenant.policy.enabled or login.policy.enabled:
-            kept = await self.enrolments.read(request.tenant, user.id)
+            kept = await self.enrolments.read(request.tenant, user.id, account)
             if isinstance(kept, Tampered) or not kept.same_factors(login.enrolments):
                 finding = "enrolments"
         if not finding and login.credential_date is None:

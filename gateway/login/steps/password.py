@@ -174,7 +174,9 @@ class PasswordPage:
     ) -> StepResult:
         """Gather what is known of the user, once."""
         tenant, user = request.tenant, granted.user if granted else account.user
-        enrolments = await self.enrolments.read_at_login(tenant, user.id) if login.policy.enabled else EnrolmentSet()
+        enrolments: EnrolmentSet | Tampered = EnrolmentSet()
+        if login.policy.enabled:
+            enrolments = await self.enrolments.read_at_login(tenant, user.id, account)
         if isinstance(enrolments, Tampered):
             request.audit(AuditEvent.ENROLMENT_TAMPERED, user, finding=enrolments.finding)
             if granted:
