@@ -1,8 +1,8 @@
 """Begins a login inside a session: to set up a factor, to prove one for a stricter route, or for one act.
 
 The user is the session's own. Setting up a factor and each act of the account page ask for a proof of their own, given
-for that very act: a factor where the user has one, else the password; the sign-in and a trusted browser never count
-(GW-46). A stricter route asks what it would ask at sign-in, trust included. Using trust here does not renew its cookie:
+for that very act: a factor where the user has one, else the password; the sign-in and a trusted browser never count. A
+stricter route asks what it would ask at sign-in, trust included. Using trust here does not renew its cookie:
 several tabs may want the route at once.
 """
 
@@ -46,61 +46,42 @@ class BeginInSession:
     window: EnrolmentGracePeriod
     trust: TrustedBrowsers
 
-    async def enrol(
-        self, request: LoginRequest, slot: Slot, session: Session, wanted: FactorKind, asked: AccountForm
-    ) -> FlowResult:
-        """Set up `wanted`, which the tenant must offer."""
-        if request.tenant.policy.method(wanted) is None:
-            return FlowResult(None, ProblemDetail(Problem.BAD_INPUT))
-        return await self._once(request, slot, session, asked, Purpose.ENROL, wanted=wanted)
-
-    async def act(
-        self, request: LoginRequest, slot: Slot, session: Session, act: Act, asked: AccountForm
-    ) -> FlowResult:
-        """Prove a factor, or the password, for `act`."""
-        return await self._once(request, slot, session, asked, Purpose.STEP_UP, act=act)
-
-    async def step_up(self, request: LoginRequest, slot: Slot, session: Session) -> FlowResult:
-        """Prove what the route that is wanted asks for."""
-        return await self._once(request, slot, session, AccountForm(), Purpose.STEP_UP)
-
-    async def _once(
+    async def begin(
         self,
         request: LoginRequest,
         slot: Slot,
         session: Session,
-        form: AccountForm,
-        purpose: Purpose,
+        form: AccountForm | None = None,
         *,
         wanted: FactorKind | None = None,
         act: Act | None = None,
     ) -> FlowResult:
-        """One login for a double click, and for tabs that ask at once with the same cookies."""
+        """Set up `wanted`, prove a factor or the password for `act`, or prove what the wanted route asks for.
+
+        There is one login for a double click, and for tabs that ask at once with the same cookies.
+        """
+        if wanted and request.tenant.policy.method(wanted) is None:
+            return FlowResult(None, ProblemDetail(Problem.BAD_INPUT))
+        form, purpose = form or AccountForm(), Purpose.ENROL if wanted else Purpose.STEP_UP
         secrets, asked = self.flow.secrets, (purpose.value, str(wanted), str(act), request.app, session.id)
         fields = {"form": form.form, "asked": "/".join(asked)}
         secret = secrets.after(request.secret or "", secrets.form(request.tenant.id, request.secret, "begin", fields))
-        recent = wanted is not None or act is not None
-
-        async def begin() -> FlowResult:
-            begun = replace(
-                self.flow.begin(request, secret),
-                purpose=purpose,
-                wanted=wanted,
-                act=act,
-                recent=recent,
-                route_asks=True,
-            )
-            return await self._begin(request, slot, secret, begun, form.version)
-
+        begun = replace(
+            self.flow.begin(request, secret),
+            purpose=purpose,
+            wanted=wanted,
+            act=act,
+            recent=wanted is not None or act is not None,
+            route_asks=True,
+        )
         name = (request.tenant.id, secrets.entry(request.secret or "", form.form, *asked))
-        return await self.flow.beginnings.join(name, begin)
+        return await self.flow.beginnings.join(
+            name, lambda: self._begin(request, slot, session, begun, secret=secret, version=form.version)
+        )
 
     async def _begin(
-        self, request: LoginRequest, slot: Slot, secret: str, begun: Login, version: int | None
+        self, request: LoginRequest, slot: Slot, session: Session, begun: Login, *, secret: str, version: int | None
     ) -> FlowResult:
-        session = request.session
-        if session is None:
-            return FlowResult(None, ProblemDetail(Problem.LOGIN_EXPIRED))
         account = await self.users.account(request.tenant.keycloak, session.user_id)
         if account is None or not account.enabled:
             return FlowResult(None, ProblemDetail(Problem.ACCOUNT_CHANGED))
@@ -109,9 +90,7 @@ class BeginInSession:
             request.audit(AuditEvent.ENROLMENT_TAMPERED, account.user, finding=enrolments.finding)
             return FlowResult(None, ProblemDetail(Problem.ENROLMENT_UNREADABLE))
         if version is not None and version != enrolments.version:
-            return FlowResult(
-                None, ProblemDetail(Problem.ENROLMENT_CHANGED)
-            )  # the page that asked shows what is no more
+            return FlowResult(None, ProblemDetail(Problem.ENROLMENT_CHANGED))  # since the page that asked was shown
         act = begun.act
         off = act.factor if act and act.kind is ActKind.TURN_OFF else None
         if off and not may_turn_off(request.tenant.policy, enrolments, off):

@@ -54,7 +54,6 @@ class StepResult:
 
     events: tuple[Event, ...] = ()
     problem_detail: ProblemDetail | None = None
-    cancelled: bool = False
     then: "Callable[[Login], Awaitable[StepResult]] | None" = None
 
 
@@ -103,10 +102,10 @@ class Page(Protocol):
     """One step: its act and its view."""
 
     async def act(self, request: LoginRequest, state: LoginState, action: str, fields: FormFields) -> StepResult:
-        """Do what the form asks. Never changes the record itself."""
+        """Does what the form asks; the flow itself handles `cancel`. Never changes the record."""
 
     async def view(self, request: LoginRequest, state: LoginState, fields: FormFields) -> StepView:
-        """What its template and its JSON show; `fields` is what was just typed, empty on a GET."""
+        """Returns the contents of its template and JSON; `fields` is what was just typed, empty on a GET."""
 
 
 class CutShort(Exception):
@@ -137,10 +136,6 @@ class Flow:
     single_flight: SingleFlight[StepResult] = field(default_factory=SingleFlight, repr=False)
     beginnings: SingleFlight[FlowResult] = field(default_factory=SingleFlight, repr=False)
 
-    async def find(self, request: LoginRequest) -> Slot:
-        """See `LoginRecords.find`."""
-        return await self.logins.find(request)
-
     async def look(self, request: LoginRequest, login: Login | None) -> FlowResult:
         """A GET: run what is due."""
         return await self._settle(request, state_of(login), None) if login else FlowResult(None)
@@ -164,6 +159,8 @@ class Flow:
         login = slot.login
         signs_in = login is None or login.purpose is Purpose.SIGN_IN or not fields.get("login")
         if page is Step.PASSWORD and signs_in:
+            if action == "cancel":
+                return FlowResult(None)
             return await self._password(request, slot.sign_in, action, fields, form)
         if login is None:
             expired = None if slot.spent else ProblemDetail(Problem.LOGIN_EXPIRED)
@@ -175,10 +172,10 @@ class Flow:
             if went.step is page and went.problem_detail is None:
                 went = replace(went, problem_detail=ProblemDetail(Problem.OUT_OF_ORDER))
             return replace(went, out_of_order=True)
-        acted = await self._acted(request, state, page, action, fields)
-        if acted.cancelled:
+        if action == "cancel" and page is not Step.STOPPED:
             await self.logins.end(request, login)
             return FlowResult(None)
+        acted = await self._acted(request, state, page, action, fields)
         if any(isinstance(event, PROOFS) for event in acted.events):
             return await self._turned(request, state, acted, form)
         moved = await self.logins.apply(request, state, acted.events)
@@ -222,7 +219,7 @@ class Flow:
         acted = await self._acted(request, begun, Step.PASSWORD, action, fields)
         state = applied(begun, acted.events, self.clock.now())
         new = state.login
-        if acted.cancelled or state is begun:
+        if state is begun:
             return FlowResult(None, acted.problem_detail)
         if request.session and new.user and new.user.id == request.session.user_id and new.tokens and not new.stopped:
             self.logins.on_dead(request.tenant, new)

@@ -59,16 +59,24 @@ class LoginHandlers:
     def routes(self, prefix: str) -> list[web.RouteDef]:
         """What `app` mounts under `prefix`."""
         return [
-            web.get(f"{prefix}login", self._kept(self.begin)),
-            web.post(f"{prefix}login", self._kept(self.begin_within)),
-            web.get(f"{prefix}login/{{step}}", self._kept(self.show)),
-            web.post(f"{prefix}login/{{step}}", self._kept(self.act)),
+            web.get(f"{prefix}login", self._guarded(self.begin)),
+            web.post(f"{prefix}login", self._guarded(self.begin_within)),
+            web.get(f"{prefix}login/{{step}}", self._guarded(self.show)),
+            web.post(f"{prefix}login/{{step}}", self._guarded(self.act)),
         ]
 
-    def _kept(self, handler: Handler) -> Handler:
-        """`handler`, whose answer sets the new login secret also when an effect failed after an accepted proof."""
+    def _guarded(self, handler: Handler) -> Handler:
+        """`handler`, for navigations to steps that exist only.
 
-        async def kept(http: web.Request) -> web.StreamResponse:
+        Its answer sets the new login secret also when an effect failed after an accepted proof.
+        """
+
+        async def guarded(http: web.Request) -> web.StreamResponse:
+            step = http.match_info.get("step", Step.PASSWORD.value)
+            if step not in STEPS or (http.method == "POST" and STEPS[step] is Step.DONE):
+                raise web.HTTPNotFound
+            if not is_navigation(http.headers):
+                return self.failures.respond(http, Problem.ORIGIN_REFUSED, cause="not a navigation")
             try:
                 return await handler(http)
             except CutShort as cut:
@@ -77,14 +85,12 @@ class LoginHandlers:
                 response.headers.add(hdrs.SET_COOKIE, cookie)
                 return response
 
-        return kept
+        return guarded
 
     async def begin(self, http: web.Request) -> web.StreamResponse:
         """Where every login begins: on to the app with a session that may, else the login's step, else the password."""
-        if not is_navigation(http.headers):
-            return self.failures.respond(http, Problem.ORIGIN_REFUSED, cause="not a navigation")
         request = await self.requests.read(http, http.query.get("to"))
-        as_data, slot = wants_json(http), await self.flow.find(request)
+        as_data, slot = wants_json(http), await self.flow.logins.find(request)
         session = None if as_data else request.session
         if session and _may_open(session, request):
             return redirect(request.to)
@@ -94,15 +100,13 @@ class LoginHandlers:
             await self.wait(COMES_AGAIN_AFTER)  # another tab's answer, with the newest secret, is on its way
             return self.responses.to_beginning(request, again + 1)
         if session and login is None:
-            result = await self.in_session.step_up(request, slot, session)
+            result = await self.in_session.begin(request, slot, session)
         else:
             result = await self.flow.enter(request, login) if login else FlowResult(None)
         return await self._answered(http, request, result, asked=False)
 
     async def begin_within(self, http: web.Request) -> web.StreamResponse:
         """A button of the account page: begins a login for one act. Fields `act`, `factor`, `version`, `to`."""
-        if not is_navigation(http.headers):
-            return self.failures.respond(http, Problem.ORIGIN_REFUSED, cause="not a navigation")
         fields = await protections.read_fields(http)
         if isinstance(fields, InvalidForm):
             return await self._unreadable(http, fields)
@@ -115,13 +119,13 @@ class LoginHandlers:
             if wants_json(http) or not same_origin(http.headers, request.tenant):
                 return self.failures.respond(http, Problem.FORM_EXPIRED)
             return redirect(f"{request.configuration.gateway.prefix}account?done=out-of-date")
-        slot, form = await self.flow.find(request), AccountForm(fields.get("form", ""), int(fields["version"]))
+        slot, form = await self.flow.logins.find(request), AccountForm(fields.get("form", ""), int(fields["version"]))
         factor = FACTORS.get(fields.get("factor", ""))
         match fields.get("act"):
             case Purpose.ENROL.value if factor:
-                result = await self.in_session.enrol(request, slot, session, factor, form)
+                result = await self.in_session.begin(request, slot, session, form, wanted=factor)
             case str(kind) if kind in ACTS:
-                result = await self.in_session.act(request, slot, session, Act(ACTS[kind], factor), form)
+                result = await self.in_session.begin(request, slot, session, form, act=Act(ACTS[kind], factor))
             case _:
                 result = FlowResult(None, ProblemDetail(Problem.BAD_INPUT))
         if result.login is None and result.problem_detail:
@@ -132,13 +136,9 @@ class LoginHandlers:
 
     async def show(self, http: web.Request) -> web.StreamResponse:
         """The page of one step, or the way to the one that is due."""
-        wanted = STEPS.get(http.match_info["step"])
-        if wanted is None:
-            raise web.HTTPNotFound
-        if not is_navigation(http.headers):
-            return self.failures.respond(http, Problem.ORIGIN_REFUSED, cause="not a navigation")
+        wanted = STEPS[http.match_info["step"]]
         request = await self.requests.read(http, http.query.get("to"))
-        slot = await self.flow.find(request)
+        slot = await self.flow.logins.find(request)
         login = slot.login
         if login is None and self._is_in(http, request):
             return redirect(request.to)  # the back button, long after the login
@@ -156,16 +156,12 @@ class LoginHandlers:
 
     async def act(self, http: web.Request) -> web.StreamResponse:
         """One action of one step's form."""
-        page = STEPS.get(http.match_info["step"])
-        if page is None or page is Step.DONE:
-            raise web.HTTPNotFound
-        if not is_navigation(http.headers):
-            return self.failures.respond(http, Problem.ORIGIN_REFUSED, cause="not a navigation")
+        page = STEPS[http.match_info["step"]]
         fields = await protections.read_fields(http)
         if isinstance(fields, InvalidForm):
             return await self._unreadable(http, fields)
         request = await self.requests.read(http, fields.get("to"))
-        slot = await self.flow.find(request)
+        slot = await self.flow.logins.find(request)
         if not of_login_page(self.requests.csrf, http, request, fields, begins=page is Step.PASSWORD):
             request.audit(AuditEvent.FORM_REJECTED, step=page.value)
             problem = Problem.FORM_EXPIRED if request.secret or not fields.get("csrf") else Problem.NO_COOKIE
@@ -207,7 +203,7 @@ class LoginHandlers:
 
     async def _unreadable(self, http: web.Request, why: InvalidForm) -> web.StreamResponse:
         request = await self.requests.read(http, why.to)
-        slot = await self.flow.find(request)
+        slot = await self.flow.logins.find(request)
         log.info("form_unreadable", detail=why.detail, reference=request.reference)
         shown = _shown(slot, why.problem)
         return await self.responses.answer(http, request, shown, {}, asked=True, status=why.status)

@@ -62,23 +62,20 @@ _ENROLLING = (Step.REGISTER, Step.CONFIRM, Step.VERIFY)
 class LoginState:
     """A login and all that follows from it, computed once after each event: the pending proof, and what it owes.
 
-    `pending` is in order; `done` is last unless the login is stopped. `problem_detail` is why it is stopped.
+    `pending` is in order; `done` is last unless the login is stopped. `step` is the page the login is on.
+    `problem_detail` is why it is stopped.
     """
 
     login: Login
     proof: PendingProof
     pending: tuple[Step | Effect, ...]
+    step: Step
     problem_detail: ProblemDetail | None = None
 
     @property
     def first(self) -> Step | Effect:
         """The next step or effect."""
         return self.pending[0]
-
-    @property
-    def step(self) -> Step:
-        """The page this login is on."""
-        return next(owed for owed in self.pending if isinstance(owed, Step))
 
     @property
     def shows_secret(self) -> bool:
@@ -90,13 +87,15 @@ class LoginState:
 def state_of(login: Login) -> LoginState:
     """The state of `login`."""
     if login.stopped:
-        return LoginState(login, NO_PROOF, (Step.STOPPED,), login.stopped)
+        return LoginState(login, NO_PROOF, (Step.STOPPED,), Step.STOPPED, login.stopped)
     if login.opened:
-        return LoginState(login, NO_PROOF, (Step.DONE,))
+        return LoginState(login, NO_PROOF, (Step.DONE,), Step.DONE)
     proof = pending_proof_of(login)
     if isinstance(refused := proof.requirement, SignInRefused) and not login.fresh:
-        return LoginState(login, proof, (Step.STOPPED,), ProblemDetail(refused.problem, path=refused.path))
-    return LoginState(login, proof, tuple(_pending(login, proof)))
+        why = ProblemDetail(refused.problem, path=refused.path)
+        return LoginState(login, proof, (Step.STOPPED,), Step.STOPPED, why)
+    pending = tuple(_pending(login, proof))
+    return LoginState(login, proof, pending, next(owed for owed in pending if isinstance(owed, Step)))
 
 
 def satisfied(state: LoginState) -> tuple[Satisfied, str]:

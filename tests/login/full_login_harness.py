@@ -408,7 +408,7 @@ class LoginBrowser:
 
     async def find(self) -> Slot:
         """What stands under the login cookie."""
-        return await self.login_harness.flow.find(await self.visit())
+        return await self.login_harness.flow.logins.find(await self.visit())
 
     async def login(self) -> Login | None:
         """The login under way."""
@@ -462,22 +462,20 @@ class LoginBrowser:
 
     async def enrol(self, factor: FactorKind = FactorKind.TOTP) -> FlowResult | None:
         """Begin inside the session: set up `factor`."""
-        return await self._begun(self.login_harness.in_session.enrol, factor)
+        return await self._begun(wanted=factor)
 
     async def begin(self, act: Act) -> FlowResult | None:
         """Begin an act of the account page."""
-        return await self._begun(self.login_harness.in_session.act, act)
+        return await self._begun(act=act)
 
-    async def _begun(
-        self, begin: Callable[[LoginRequest, Slot, Session, T, AccountForm], Awaitable[FlowResult]], wanted: T
-    ) -> FlowResult | None:
+    async def _begun(self, wanted: FactorKind | None = None, act: Act | None = None) -> FlowResult | None:
         session = await self.current()
         if session is None:
             return None
         slot, visit = await self.find(), await self.visit()
         asked = AccountForm(self.login_harness.random.token_bytes(8).hex())
         with self._cut_short():
-            went = await begin(visit, slot, session, wanted, asked)
+            went = await self.login_harness.in_session.begin(visit, slot, session, asked, wanted=wanted, act=act)
         return await self._went(went)
 
     @contextmanager

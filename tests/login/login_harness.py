@@ -178,7 +178,7 @@ class Browser:
     async def look(self) -> FlowResult:
         """Reload the page."""
         flow, visit = self.flow_harness.flow, self.visit
-        return self._keep(await flow.look(visit, (await flow.find(visit)).login))
+        return self._keep(await flow.look(visit, (await flow.logins.find(visit)).login))
 
     async def press(self, action: str) -> FlowResult:
         """A button of the verify page."""
@@ -190,7 +190,7 @@ class Browser:
 
     async def _act(self, step: Step, action: str, fields: FormFields) -> FlowResult:
         flow, visit = self.flow_harness.flow, self.visit
-        slot = await flow.find(visit)
+        slot = await flow.logins.find(visit)
         named = {"login": slot.login.id, "round": str(slot.login.verification.round)} if slot.login else {}
         return await flow.act(visit, slot, step, action, {**named, **fields})
 

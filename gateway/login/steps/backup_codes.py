@@ -38,7 +38,7 @@ class BackupCodesPage:
 
     async def act(self, request: LoginRequest, state: LoginState, action: str, fields: FormFields) -> StepResult:
         """The user has kept them."""
-        return StepResult(cancelled=True) if action == "cancel" else StepResult((CodesNoted(),))
+        return StepResult((CodesNoted(),))
 
     async def view(self, request: LoginRequest, state: LoginState, fields: FormFields) -> BackupCodesView:
         """The codes, in the answer to the proof."""

@@ -33,11 +33,8 @@ class ConfirmPage:
     async def act(self, request: LoginRequest, state: LoginState, action: str, fields: FormFields) -> StepResult:
         """Send or edit."""
         draft = state.login.enrolling.draft
-        match action:
-            case "cancel":
-                return StepResult(cancelled=True)
-            case "edit":
-                return StepResult((AddressGiven(None),))
+        if action == "edit":
+            return StepResult((AddressGiven(None),))
         return StepResult((AddressConfirmed(draft),)) if draft else StepResult()
 
     async def view(self, request: LoginRequest, state: LoginState, fields: FormFields) -> ConfirmView:

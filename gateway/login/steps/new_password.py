@@ -70,8 +70,6 @@ class NewPasswordPage:
     async def act(self, request: LoginRequest, state: LoginState, action: str, fields: FormFields) -> StepResult:
         """Set it at Keycloak, once."""
         login, typed, user = state.login, fields.get("new_password", ""), state.login.user
-        if action == "cancel":
-            return StepResult(cancelled=True)
         if user is None or not typed or len(typed) > MOST_PASSWORD:
             return StepResult(problem_detail=ProblemDetail(Problem.BAD_INPUT))
         current = fields.get("current_password", "")

@@ -67,8 +67,6 @@ class PasswordPage:
     async def act(self, request: LoginRequest, state: LoginState, action: str, fields: FormFields) -> StepResult:
         """Sign in."""
         login = state.login
-        if action == "cancel":
-            return StepResult(cancelled=True)
         typed = login.user.username if login.user else fields.get("username", "")
         username, password = typed.strip(), fields.get("password", "")
         if not username or not password or len(username) > MOST_NAME or len(password) > MOST_PASSWORD:

@@ -75,8 +75,6 @@ class RegisterPage:
     async def act(self, request: LoginRequest, state: LoginState, action: str, fields: FormFields) -> StepResult:
         """Pick a factor, take an address, or judge the app's first code."""
         login, kind, user = state.login, state.proof.enrolling, state.login.user
-        if action == "cancel":
-            return StepResult(cancelled=True)
         if picked := fields.get("factor"):
             found = next((f for f in state.proof.offered if f.value == picked), None)
             return StepResult((Picked(found),)) if found else _problem(Problem.BAD_INPUT)

@@ -130,8 +130,6 @@ class VerifyPage:
     async def act(self, request: LoginRequest, state: LoginState, action: str, fields: FormFields) -> StepResult:
         """Judge a code, send one, or go back to the address."""
         match action:
-            case "cancel":
-                return StepResult(cancelled=True)
             case "edit":
                 return StepResult((AddressGiven(None),))
             case "resend" | "send":
