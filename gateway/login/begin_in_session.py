@@ -38,7 +38,7 @@ class AccountForm:
 
 @dataclass(frozen=True, slots=True)
 class BeginInSession:
-    """Begins logins of the purposes `enrol` and `step-up`; `slot` is what the browser's login cookie stands for."""
+    """Begins logins of the purposes `enrol` and `step-up`; `slot` is that of the browser's login cookie."""
 
     flow: Flow
     users: Users

@@ -2,7 +2,7 @@
 
 Names no step but the password page, and no factor. The rules it keeps, with `login_records`:
 
-- The record stands under the digest of the login's newest secret. An accepted proof replaces the secret.
+- The key of the record is the digest of the login's newest secret. An accepted proof replaces the secret.
 - The session is given to the one request that spends the newest secret. Only the very same form with the same secret
   and entry gets the same answer, for half a minute.
 - The record changes by compare-and-swap; a request that loses reads again and applies the same event again, and asks no
@@ -49,7 +49,7 @@ FormFields = Mapping[str, str]
 class StepResult:
     """What an act led to: events, and apart from them a problem to show.
 
-    `then` goes on once the events are recorded, for an act that must not be forgotten half-way.
+    `then` runs once the events are recorded, for an act that must not be forgotten half-way.
     """
 
     events: tuple[Event, ...] = ()
@@ -195,7 +195,7 @@ class Flow:
     async def _password(
         self, request: LoginRequest, login: Login | None, action: str, fields: FormFields, form: str
     ) -> FlowResult:
-        """A password begins a login, or goes on with the one that this browser has.
+        """A password begins a login, or continues the one that this browser has.
 
         Tabs that a browser opened at once send the same password with the same cookies: Keycloak is asked once for
         those that are under way together, and they get one answer.
@@ -231,7 +231,7 @@ class Flow:
             self.logins.on_dead(request.tenant, new)
             there = await self.logins.under(request, secret)
             return await self._same_answer(request, there, secret, form) or FlowResult(None, inert=True)
-        if login:  # its newest secret was here: the browser goes on with another one
+        if login:  # its newest secret was here: the browser gets another one
             await self.logins.end(request, login)
         return await self._settle(replace(request, secret=secret), state, acted.problem_detail, form, secret)
 
@@ -383,7 +383,7 @@ def _names(fields: FormFields, login: Login) -> bool:
 
 
 def _same_login(old: Login, new: Login) -> bool:
-    """Whether a password that was just right goes on with `old`: the same user, with the same password."""
+    """Whether a password that was just right continues `old`: the same user, with the same password."""
     if old.stopped or new.stopped or old.user is None or new.user is None or old.user.id != new.user.id:
         return False
     return (old.due, old.credential_date) == (new.due, new.credential_date) and old.enrolments.same_factors(

@@ -5,7 +5,7 @@ with the problem and its status. A program asks by `Accept: application/json` an
 401 wrong password, 422 wrong or expired code or bad input, 403 stopped, 409 out of order, 429, 503. Its next form names
 `login`, `round` and `form` as it was given them.
 
-A browser whose login secret was replaced is led to `/-/login` with no cookie set: it comes there with its newest one.
+A browser whose login secret was replaced is redirected to `/-/login` with no cookie set: it sends its newest one there.
 """
 
 import asyncio
@@ -37,10 +37,10 @@ from gateway.web.request_context import TENANT
 STEPS = {step.value: step for step in Step}
 FACTORS = {factor.value: factor for factor in FactorKind}
 ACTS = {kind.value: kind for kind in ActKind}
-COMES_AGAIN, COMES_AGAIN_AFTER = 5, 0.3
-"""How often a browser is asked to come again, after so many seconds, while another tab's answer is on its way."""
+RETRIES, RETRY_AFTER = 5, 0.3
+"""How often a browser is redirected to try again, after so many seconds, while another tab's answer is on its way."""
 JUST_LEFT = 10.0
-"""Seconds after which no such answer is waited for any more."""
+"""Seconds after which the handler waits for no such answer any more."""
 log = structlog.get_logger(__name__)
 
 
@@ -88,7 +88,7 @@ class LoginHandlers:
         return guarded
 
     async def begin(self, http: web.Request) -> web.StreamResponse:
-        """Where every login begins: on to the app with a session that may, else the login's step, else the password."""
+        """Begins every login: redirects to the app with a session that may open it, else to the login's step."""
         request = await self.requests.read(http, http.query.get("to"))
         as_data, slot = wants_json(http), await self.flow.logins.find(request)
         session = None if as_data else request.session
@@ -96,8 +96,8 @@ class LoginHandlers:
             return redirect(request.to)
         login = _goes_on(slot.login, session)
         again = _number(http.query.get("again"))
-        if login is None and session is None and not as_data and again < COMES_AGAIN and self._just_left(slot):
-            await self.wait(COMES_AGAIN_AFTER)  # another tab's answer, with the newest secret, is on its way
+        if login is None and session is None and not as_data and again < RETRIES and self._just_left(slot):
+            await self.wait(RETRY_AFTER)  # another tab's answer, with the newest secret, is on its way
             return self.responses.to_beginning(request, again + 1)
         if session and login is None:
             result = await self.in_session.begin(request, slot, session)
@@ -135,7 +135,7 @@ class LoginHandlers:
         return await self._answered(http, request, result, asked=True)
 
     async def show(self, http: web.Request) -> web.StreamResponse:
-        """The page of one step, or the way to the one that is due."""
+        """The page of one step, or a redirect to the one that is due."""
         wanted = STEPS[http.match_info["step"]]
         request = await self.requests.read(http, http.query.get("to"))
         slot = await self.flow.logins.find(request)
@@ -189,7 +189,7 @@ class LoginHandlers:
         asked: bool,
         fields: FormFields | None = None,
     ) -> web.StreamResponse:
-        """The way on for a browser, the data for a program."""
+        """A redirect for a browser, the data for a program."""
         if wants_json(http):
             if result.inert and result.problem_detail is None:
                 result = replace(result, problem_detail=ProblemDetail(Problem.LOGIN_EXPIRED))
@@ -213,7 +213,7 @@ class LoginHandlers:
         return slot.gone_on and slot.spent is not None and self.clock.now() < slot.spent.at + JUST_LEFT
 
     def _is_in(self, http: web.Request, request: LoginRequest) -> bool:
-        """Whether a user's browser may open where it wants to go: it is led there, whatever page it was on."""
+        """Whether this browser may open its target: then it is redirected there from any page."""
         return not wants_json(http) and request.session is not None and _may_open(request.session, request)
 
 
@@ -226,7 +226,7 @@ def _may_open(session: Session, request: LoginRequest) -> bool:
 
 
 def _goes_on(login: Login | None, session: Session | None) -> Login | None:
-    """The login that a visit to its beginning goes on with: not a stopped one, no sign-in of a signed-in browser."""
+    """The login that a request for `/-/login` continues: not a stopped one, no sign-in of a signed-in browser."""
     if login is None or login.stopped:
         return None
     return None if login.purpose is Purpose.SIGN_IN and session else login

@@ -30,7 +30,7 @@ class Spent:
     """The mark that a login secret leaves once it is inert.
 
     `by` names the form whose answer may be repeated until `at` + `SAME_ANSWER`; "" when none may. `next` is the digest
-    of the secret that came after, "" at the end of the login. `login` is the login as it went on.
+    of the secret that came after, "" at the end of the login. `login` is the login after that form.
     """
 
     by: str
@@ -187,7 +187,7 @@ class LoginRecords:
     async def _apply(
         self, request: LoginRequest, state: LoginState, events: tuple[Event, ...], write: Write
     ) -> Outcome | None:
-        """Apply `events` to the login under its secret, and write what `write` says; None when no slot is kept."""
+        """Applies `events` to the login under its secret and writes what `write` returns; None without a slot."""
         after = state
 
         def change(current: Login, now: float) -> Slot | None:

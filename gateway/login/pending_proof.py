@@ -161,6 +161,6 @@ def _approval_methods(login: Login, new: Enrolment) -> tuple[Enrolment, ...]:
     """
     policy = login.policy
     if login.due or policy.registration is not Registration.GUARDED or not policy.method(FactorKind.EMAIL):
-        return ()  # an administrator told the temporary password to whoever knows it
+        return ()  # the user got the temporary password from an administrator, who approves too
     known = (c for c in login.contacts if c.verified and c.factor is FactorKind.EMAIL)
     return tuple(Enrolment(c.factor, c.address) for c in known if c.address.casefold() != new.address.casefold())[:1]
