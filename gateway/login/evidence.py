@@ -40,7 +40,7 @@ class Evidence:
         if isinstance(account, StepResult):
             return account
         if not await self._approved(request, login, account):
-            return _refused(request, user, "enrolment not approved")
+            return refused(request, user, "enrolment not approved")
         return None
 
     async def refused_to_open(self, request: LoginRequest, login: Login, user: User) -> StepResult | None:
@@ -54,19 +54,19 @@ class Evidence:
             found = await self.enrolments.read(request.tenant, user.id, account)
             if isinstance(found, Tampered) or not found.same_factors(login.enrolments):
                 # a factor was added or taken away, or "sign out everywhere": the proof may be of another person
-                return _refused(request, user, "enrolments")
+                return refused(request, user, "enrolments")
             kept = found
         if login.enrolled and not await self._approved(request, login, account):
-            return _refused(request, user, "enrolment not approved")
+            return refused(request, user, "enrolment not approved")
         if not suffices(login, policy, kept, contacts.of_user(account.user)):
-            return _refused(request, user, "policy")
+            return refused(request, user, "policy")
         return None
 
     async def _account(self, request: LoginRequest, login: Login, user: User) -> Account | StepResult:
         """The account as Keycloak has it now, or the end of a login whose account was changed since the password."""
         account = await self.users.account(request.tenant.keycloak, user.id)
-        finding = _changed(login, account) if account else "gone"
-        return account if account and not finding else _refused(request, user, finding)
+        finding = changed(login, account) if account else "gone"
+        return account if account and not finding else refused(request, user, finding)
 
     async def _approved(self, request: LoginRequest, login: Login, account: Account) -> bool:
         """Whether the new enrolment may be kept: by the login's policy and contacts, and by today's.
@@ -126,12 +126,13 @@ def _proves(proof: Proof, factors: set[FactorKind]) -> bool:
     return proof.purpose in (ProofPurpose.VERIFY, ProofPurpose.ENROL) and proof.factor in factors
 
 
-def _refused(request: LoginRequest, user: User, finding: str) -> StepResult:
+def refused(request: LoginRequest, user: User, finding: str) -> StepResult:
+    """The end of a login whose account was changed meanwhile."""
     request.audit(AuditEvent.LOGIN_STOPPED, user, problem="account-changed", finding=finding)
     return StepResult((Stopped(ProblemDetail(Problem.ACCOUNT_CHANGED)),))
 
 
-def _changed(login: Login, account: Account) -> str:
+def changed(login: Login, account: Account) -> str:
     """What changed at the account since the password was right; "" when nothing did."""
     if not account.enabled:
         return "disabled"

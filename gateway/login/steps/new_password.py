@@ -22,6 +22,7 @@ from gateway.domain.tenant import Tenant
 from gateway.domain.user import Account, User
 from gateway.keycloak.token_endpoint import Granted, TokenEndpoint, WrongPassword
 from gateway.keycloak.users import PasswordRefused, Users
+from gateway.login.evidence import changed, refused
 from gateway.login.flow import FormFields, StepResult
 from gateway.login.login_request import LoginRequest
 from gateway.login.machine import LoginState
@@ -32,7 +33,6 @@ from gateway.second_factor.enrolments import Enrolments, Tampered
 from gateway.store.single_use import SingleUse
 
 MOST_PASSWORD = 1024
-UPDATE_PASSWORD = "UPDATE_PASSWORD"  # noqa: S105 - Keycloak's name of a required action
 TIMEOUT = 30.0
 KEPT = 7200.0
 """Seconds for which it is known that a try began; longer than any login lives."""
@@ -83,7 +83,6 @@ class NewPasswordPage:
             return StepResult(problem_detail=ProblemDetail(Problem.SAVING, self.clock.now() + TIMEOUT))
         if isinstance(found, StepResult):
             return found
-        changed = PasswordChanged(found.credential_date)
 
         async def grant(after: Login) -> StepResult:
             if not after.changed or after.stopped or after.tokens:
@@ -97,7 +96,7 @@ class NewPasswordPage:
                 return StepResult((Stopped(ProblemDetail(Problem.PASSWORD_CHANGED)),))
             return StepResult((TokensGranted(granted.tokens, granted.user),))
 
-        return StepResult((changed,), then=grant)
+        return StepResult((PasswordChanged(found.credential_date),), then=grant)
 
     async def _set(
         self, request: LoginRequest, login: Login, user: User, current: Secret, new: Secret
@@ -114,13 +113,13 @@ class NewPasswordPage:
         if not await self.once.claim(request.tenant.id, (*claim, "begun"), KEPT, owner=owner):
             return await self._unknown(request, user)  # a process that ended meanwhile may have set it
         try:
-            refused = await self._not_the_same(request, login, user, current)
+            problem = await self._not_the_same(request, login, user, current)
         except errors.GatewayError:
             await self._release(request, claim, owner)
             raise
-        if refused:
+        if problem:
             await self._release(request, claim, owner)
-            return refused
+            return problem
         try:
             answer = await self.users.set_password(access, user.id, new)
         except errors.Unreachable:
@@ -143,14 +142,8 @@ class NewPasswordPage:
     ) -> StepResult | None:
         """The end of a login whose password is due no more, or is another one, or whose factors were changed since."""
         account = await self.users.account(request.tenant.keycloak, user.id)
-        finding = ""
-        if account is None or not account.enabled:
-            finding = "disabled"
-        elif account.required_actions != (UPDATE_PASSWORD,):
-            finding = "required actions"
-        elif account.credential_date != login.credential_date:
-            finding = "password"
-        elif request.tenant.policy.enabled or login.policy.enabled:
+        finding = changed(login, account) if account else "disabled"
+        if not finding and (request.tenant.policy.enabled or login.policy.enabled):
             kept = await self.enrolments.read(request.tenant, user.id, account)
             if isinstance(kept, Tampered) or not kept.same_factors(login.enrolments):
                 finding = "enrolments"
@@ -161,10 +154,7 @@ class NewPasswordPage:
             if isinstance(answer, Granted):
                 self.end_session(request.tenant, answer.tokens)
                 finding = "required actions"
-        if not finding:
-            return None
-        request.audit(AuditEvent.LOGIN_STOPPED, user, problem="account-changed", finding=finding)
-        return StepResult((Stopped(ProblemDetail(Problem.ACCOUNT_CHANGED)),))
+        return refused(request, user, finding) if finding else None
 
     async def _unknown(self, request: LoginRequest, user: User) -> StepResult:
         """Whether it is set is not known: only a new login can tell."""

@@ -22,6 +22,7 @@ from gateway.domain.user import Account
 from gateway.keycloak.grant_queue import Busy, GrantQueue, normalised
 from gateway.keycloak.token_endpoint import Granted, NotFullySetUp, TokenEndpoint, WrongPassword
 from gateway.keycloak.users import Users
+from gateway.login.evidence import UPDATE_PASSWORD
 from gateway.login.flow import FormFields, StepResult
 from gateway.login.known_browsers import KnownBrowsers
 from gateway.login.login_request import LoginRequest
@@ -37,7 +38,6 @@ from gateway.second_factor.trusted_browsers import TrustedBrowsers
 
 MOST_NAME = 255
 MOST_PASSWORD = 1024
-UPDATE_PASSWORD = "UPDATE_PASSWORD"  # noqa: S105 - Keycloak's name of a required action
 log = structlog.get_logger(__name__)
 
 
