@@ -47,10 +47,10 @@ class KnowsEverybody:
     """The password page: any password is right."""
 
     def __init__(self, flow_harness: "FlowHarness") -> None:
-        self._desk = flow_harness
+        self._harness = flow_harness
 
     async def act(self, visit: LoginRequest, state: LoginState, action: str, fields: FormFields) -> StepResult:
-        name, now = fields["username"], self._desk.clock.now()
+        name, now = fields["username"], self._harness.clock.now()
         enrolled = EnrolmentSet(1, (Enrolment(FactorKind.EMAIL, address_of(name)),))
         return StepResult((PasswordRight(User(name, name), tokens(now), enrolled, (), None, now),))
 

@@ -157,7 +157,7 @@ class Play:
                 raise ended
         self.login_harness.limit_oracle.batch += 1
 
-    def somebody(self) -> tuple[LoginBrowser, str]:
+    def any_actor(self) -> tuple[LoginBrowser, str]:
         """A browser, and the person before it."""
         laptop, phone, kiosk, den = self.browsers
         return self.random.choice(
@@ -168,22 +168,22 @@ class Play:
         )
 
     async def goes_on(self) -> None:
-        browser, person = self.somebody()
+        browser, person = self.any_actor()
         for _ in range(self.random.randrange(1, 7)):
             await self.together(self.act(browser, person))
 
     async def tabs(self) -> None:
-        who = [self.somebody() for _ in range(self.random.randrange(2, 6))]
+        who = [self.any_actor() for _ in range(self.random.randrange(2, 6))]
         await self.together(*(self.act(browser, person) for browser, person in who))
 
     async def one_form_in_many_tabs(self) -> None:
-        browser, person = self.somebody()
+        browser, person = self.any_actor()
         times = self.random.randrange(2, 6)
         await self.together(*(self.act(browser, person) for _ in range(times)))
 
     async def a_double_click(self) -> None:
         """The very same form twice, from two states of the cookies."""
-        browser, person = self.somebody()
+        browser, person = self.any_actor()
         page, fields = await self.entry(browser, person)
         if page is None:
             return
@@ -195,7 +195,7 @@ class Play:
         browser.opened += other.opened
 
     async def an_old_form(self) -> None:
-        browser, person = self.somebody()
+        browser, person = self.any_actor()
         page, fields = await self.entry(browser, person)
         if page is None or not browser.forms:
             return
@@ -257,7 +257,7 @@ class Play:
         return slot.login is not None and state_of(slot.login).first in AFTER_THE_LAST_PROOF
 
     async def signs_out(self) -> None:
-        browser, _ = self.somebody()
+        browser, _ = self.any_actor()
         if browser.session:
             self.say("sign out", browser.name)
             await self.login_harness.sessions.leave(self.login_harness.tenant, browser.session)
@@ -266,7 +266,7 @@ class Play:
 
     async def inside(self) -> None:
         """A button of the account page."""
-        browser, person = self.somebody()
+        browser, person = self.any_actor()
         kind = self.random.choice((*ActKind, None, None))
         factor = self.random.choice((FactorKind.EMAIL, FactorKind.TOTP))
         ACTOR.set(Actor(person, browser.name))
@@ -279,7 +279,7 @@ class Play:
 
     async def odd(self) -> None:
         """A form of any page with any button."""
-        browser, person = self.somebody()
+        browser, person = self.any_actor()
         page = self.random.choice(list(Step)[:-1])
         action = self.random.choice(("", "send", "resend", "edit", "cancel", "nonsense"))
         fields = {"code": self.random.choice(WRONG)} if self.random.random() < 0.5 else {}
@@ -292,7 +292,7 @@ class Play:
         self.login_harness.clock.advance(seconds)
 
     async def guesses(self) -> None:
-        browser, person = self.somebody()
+        browser, person = self.any_actor()
         for _ in range(self.random.randrange(2, 9)):
             await self.together(self.act(browser, person, wrong=True))
 
@@ -335,7 +335,7 @@ class Play:
         part = self.random.choice(("keycloak", "store"))
         self.say("outage", part)
         self.login_harness.away.add(part)
-        browser, person = self.somebody()
+        browser, person = self.any_actor()
         try:
             await self.together(self.act(browser, person), self.act(browser, person))
         finally:

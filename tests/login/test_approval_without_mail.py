@@ -1,4 +1,4 @@
-"""A tenant with apps alone has nothing to mail a voucher's code by: then only an administrator vouches (GW-27)."""
+"""A tenant with apps alone cannot mail the code of an approval: then only an administrator approves."""
 
 from dataclasses import replace
 

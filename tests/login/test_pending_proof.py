@@ -1,4 +1,4 @@
-"""What the proof now pending is for: who vouches for a registration, what an answer is judged by, what is sent."""
+"""The pending proof: what approves an enrolment, what an entry is judged by, what is sent."""
 
 from dataclasses import replace
 
@@ -45,7 +45,7 @@ TYPED = Enrolment(FactorKind.EMAIL, ADDRESS)
 APP = Enrolment(FactorKind.TOTP, secret="made up")
 
 OPEN, GUARD, ADMIN = Registration.OPEN, Registration.GUARDED, Registration.ADMIN_CODE
-# registration, profile address, due password, inside the window, what is registered -> needs a voucher
+# registration, profile address, due password, inside the window, what is enrolled -> needs an approval
 CASES = [
     (OPEN, (), True, False, TYPED, False),
     (OPEN, KNOWN, True, False, APP, False),
@@ -80,7 +80,7 @@ def login(
 @pytest.mark.row("GW-27")
 @pytest.mark.attack("F5")
 @pytest.mark.parametrize(("registration", "contacts", "due", "window", "new", "needed"), CASES)
-def test_who_needs_a_voucher(
+def test_which_enrolments_need_an_approval(
     registration: Registration, contacts: tuple[Contact, ...], due: bool, window: bool, new: Enrolment, needed: bool
 ) -> None:
     asked = login(registration, contacts, due=due, open_registration=window)
@@ -89,7 +89,7 @@ def test_who_needs_a_voucher(
 
 @pytest.mark.row("GW-27")
 @pytest.mark.parametrize("registration", list(Registration))
-def test_who_proved_a_factor_needs_no_voucher_for_another(registration: Registration) -> None:
+def test_a_proved_factor_needs_no_approval_for_another_one(registration: Registration) -> None:
     policy = replace(GUARDED, registration=registration)
     asked = within(Purpose.ENROL, ENROLLED, policy, contacts=KNOWN, recent=True, wanted=FactorKind.TOTP)
     assert not pending_proof.needs_approval(after(sent(), proved(), login=asked), APP)
@@ -119,7 +119,7 @@ def test_an_app_of_a_channel_that_is_no_longer_the_tenants_speaks_for_an_address
 @pytest.mark.row("GW-27")
 @pytest.mark.attack("F5")
 @pytest.mark.parametrize("purpose", [Purpose.ENROL, Purpose.STEP_UP])
-def test_a_first_factor_needs_its_voucher_inside_a_session_too(purpose: Purpose) -> None:
+def test_a_first_factor_needs_its_approval_inside_a_session_too(purpose: Purpose) -> None:
     asked = within(purpose, EnrolmentSet(), GUARDED, contacts=KNOWN, recent=True, fresh=True)
     assert pending_proof.needs_approval(asked, TYPED)
 
@@ -127,32 +127,32 @@ def test_a_first_factor_needs_its_voucher_inside_a_session_too(purpose: Purpose)
 def registered(
     registration: Registration = GUARD, contacts: tuple[Contact, ...] = KNOWN, *, due: bool = False
 ) -> Login:
-    """The typed address was proved, after the open days; the voucher is pending."""
+    """The typed address was proved, after the open days; the approval is pending."""
     events = (Picked(FactorKind.EMAIL), AddressGiven(DRAFT), AddressConfirmed(DRAFT), sent(), proved())
     return after(*events, login=login(registration, contacts, due=due, open_registration=False))
 
 
 @pytest.mark.row("GW-27")
 @pytest.mark.attack("F5")
-def test_a_proved_address_that_needs_a_voucher_is_not_saved_before_it() -> None:
+def test_a_proved_address_that_needs_an_approval_is_not_saved_before_it() -> None:
     assert pending(registered())[:2] == (Effect.CHALLENGE, Step.VERIFY)
     assert registered().enrolled is None
 
 
 @pytest.mark.row("GW-27")
-def test_the_vouchers_code_goes_to_the_verified_profile_address() -> None:
+def test_the_code_of_an_approval_is_sent_to_the_verified_profile_address() -> None:
     assert proof(registered()).message == Enrolment(FactorKind.EMAIL, PROFILE)
 
 
 @pytest.mark.row("GW-27")
-def test_an_administrators_code_vouches_also_where_there_is_a_profile_address() -> None:
+def test_an_administrators_code_approves_also_where_there_is_a_profile_address() -> None:
     waited = after(sent(1, address=PROFILE, of_round=1), login=registered())
     assert first(after(proved_by(FactorKind.ADMIN_CODE, 1, of_round=1), login=waited)) is Effect.SAVE
 
 
 @pytest.mark.row("GW-27")
 @pytest.mark.parametrize("contacts", [(), UNVERIFIED])
-def test_without_a_verified_address_only_an_administrator_vouches(contacts: tuple[Contact, ...]) -> None:
+def test_without_a_verified_address_only_an_administrator_approves(contacts: tuple[Contact, ...]) -> None:
     asked = registered(contacts=contacts)
     assert asked.enrolling.awaiting_approval
     assert (proof(asked).methods, proof(asked).extras) == ((), (FactorKind.ADMIN_CODE,))
@@ -161,27 +161,27 @@ def test_without_a_verified_address_only_an_administrator_vouches(contacts: tupl
 @pytest.mark.row("GW-27")
 @pytest.mark.attack("F5")
 @pytest.mark.parametrize("contacts", [KNOWN, SAME])
-def test_for_a_due_password_only_an_administrator_vouches(contacts: tuple[Contact, ...]) -> None:
+def test_for_a_due_password_only_an_administrator_approves(contacts: tuple[Contact, ...]) -> None:
     asked = registered(contacts=contacts, due=True)
     assert asked.enrolling.awaiting_approval
     assert (proof(asked).methods, proof(asked).extras) == ((), (FactorKind.ADMIN_CODE,))
 
 
 @pytest.mark.row("GW-27")
-def test_where_only_administrators_vouch_nothing_is_sent_to_the_profile_address() -> None:
+def test_where_only_administrators_approve_nothing_is_sent_to_the_profile_address() -> None:
     asked = registered(ADMIN)
     assert (proof(asked).methods, proof(asked).extras) == ((), (FactorKind.ADMIN_CODE,))
 
 
 @pytest.mark.row("GW-27")
 @pytest.mark.attack("F5")
-def test_the_code_of_the_typed_address_is_no_voucher() -> None:
+def test_the_code_of_the_typed_address_is_no_approval() -> None:
     assert apply(registered(), proved(0)) == registered()
     assert apply(registered(), sent(1, address=ADDRESS)) == registered()
 
 
 @pytest.mark.row("GW-27")
-def test_the_right_voucher_saves_the_address_that_was_typed() -> None:
+def test_the_right_approval_saves_the_address_that_was_typed() -> None:
     approved = after(
         sent(1, address=PROFILE, of_round=1), proved_by(FactorKind.EMAIL, 1, of_round=1), login=registered()
     )
@@ -189,14 +189,14 @@ def test_the_right_voucher_saves_the_address_that_was_typed() -> None:
 
 
 @pytest.mark.row("GW-27")
-def test_an_app_waits_for_its_voucher_as_an_address_does() -> None:
+def test_an_app_waits_for_its_approval_as_an_address_does() -> None:
     events = (Picked(FactorKind.TOTP), Drafted(APP_DRAFT), waiting(factor=FactorKind.TOTP), proved_by(FactorKind.TOTP))
     asked = after(*events, login=login(GUARD, KNOWN))
     assert (step(asked), proof(asked).message) == (Step.VERIFY, Enrolment(FactorKind.EMAIL, PROFILE))
 
 
 @pytest.mark.attack("F5")
-def test_an_address_that_was_proved_cannot_be_edited_while_its_voucher_is_waited_for() -> None:
+def test_an_address_that_was_proved_cannot_be_edited_before_its_approval() -> None:
     asked = after(sent(1, address=PROFILE, of_round=1), login=registered())
     assert apply(asked, AddressGiven(None)) == asked
 
