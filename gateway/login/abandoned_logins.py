@@ -1,9 +1,9 @@
 """Ends the Keycloak session of a login that no user finishes.
 
-A right password leaves a session at Keycloak before the second factor. Each begun login is noted in the store under
-the minute in which it will be dead at the earliest, and again under each new secret. A replica looks then, ends the
-session of a login that is dead, and notes again one that moved on. The note outlives a restart; the record is kept a
-while longer than it counts.
+A right password leaves a session at Keycloak before the second factor. The gateway notes each begun login in the store
+under the minute in which it is dead at the earliest, and again under each new secret. In that minute a replica reads
+the note, ends the session of a dead login, and notes a live one again. The note outlives a restart; the record is kept
+a while longer than it counts.
 """
 
 import asyncio
@@ -48,7 +48,7 @@ class AbandonedLogins:
     end_session: Callable[[Tenant, Tokens], None]
 
     async def note(self, tenant: Tenant, login: Login) -> None:
-        """Remember to look at `login` when it may be dead."""
+        """Notes to look at `login` when it may be dead."""
         if login.tokens is None:
             return
         limits = self.configuration().gateway.limits
@@ -68,7 +68,7 @@ class AbandonedLogins:
                 log.exception("abandoned_logins_not_ended")
 
     async def look(self) -> int:
-        """Look at every login noted for the last minutes; how many Keycloak sessions were ended."""
+        """Looks at every login noted for the last minutes; returns the number of Keycloak sessions that it ended."""
         now, ended = int(self.clock.now() // MINUTE), 0
         for minute in range(now - LOOK_BACK, now + 1):
             for raw in await self.store.last(_key(minute), MOST):
@@ -82,7 +82,7 @@ class AbandonedLogins:
                 try:
                     ended += await self._one(tenant_id, RecordKey(tag, key))
                 except GatewayError:
-                    with suppress(GatewayError):  # else nobody looks at it any more
+                    with suppress(GatewayError):  # else no replica looks at it any more
                         await self.once.release(tenant_id, claim)
                     raise
         return ended

@@ -1,8 +1,9 @@
-"""Mails a user when one of their factors is added, changed or turned off, or backup codes are renewed (GW-45, EF-11).
+"""Mails a user when one of their factors is added, changed or turned off, or backup codes are renewed.
 
 To every verified address that the user had before the change: the verified address of the Keycloak profile and the
-enrolled ones. An address that was just enrolled got a code in the same login and is not told. Sent in the background;
-a login never waits for it or fails by it. Codes come first: a mail of this kind takes what the channel has to spare.
+enrolled ones. An address that was just enrolled got a code in the same login, so it gets no such mail. The gateway
+sends in the background; a login never waits for it or fails by it. Codes have priority: a mail of this kind takes the
+slots that the channel has to spare.
 """
 
 import asyncio
@@ -21,9 +22,8 @@ from gateway.domain.policy import FactorKind
 from gateway.domain.ports import Clock
 from gateway.domain.tasks import BackgroundTasks
 from gateway.login.challenge_context import ChallengeContexts
+from gateway.login.login_request import LoginRequest
 from gateway.login.record import Login
-from gateway.login.reports import Reports
-from gateway.login.visit import LoginRequest
 from gateway.observe.audit import AuditEvent
 from gateway.rendering.languages import Languages
 from gateway.rendering.masking import mask_address
@@ -61,9 +61,8 @@ class AccountChangeMails:
 
     mail: EmailFactor
     languages: Languages
-    proofs: ChallengeContexts
-    reports: Reports
-    pace: SendRate
+    contexts: ChallengeContexts
+    send_rate: SendRate
     clock: Clock
     tasks: BackgroundTasks
     wait: Callable[[float], Awaitable[None]] = asyncio.sleep
@@ -71,39 +70,37 @@ class AccountChangeMails:
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def tell(
-        self, visit: LoginRequest, login: Login, change: AccountChange, sets: tuple[EnrolmentSet, EnrolmentSet]
+        self, request: LoginRequest, login: Login, change: AccountChange, sets: tuple[EnrolmentSet, EnrolmentSet]
     ) -> None:
-        """Begin to tell; returns at once. `sets` are the user's enrolments before and after the change."""
+        """Begins to send; returns at once. `sets` are the user's enrolments before and after the change."""
         to = addresses_to_tell(login, change, sets)
         if not to or login.policy.method(EmailFactor.kind) is None:
             return
         if self._waiting >= MOST:
             log.warning(
-                "account_change_not_mailed", why="too many wait", tenant=visit.tenant.id, reference=visit.reference
+                "account_change_not_mailed", why="too many wait", tenant=request.tenant.id, reference=request.reference
             )
             return
         self._waiting += 1
-        self.tasks.start(self._tell(visit, login, change, to), "mail of an account change").add_done_callback(
-            self._done
-        )
+        task = self.tasks.start(self._tell(request, login, change, to), "mail of an account change")
+        task.add_done_callback(self._done)
 
     def _done(self, _task: asyncio.Task[None]) -> None:
         self._waiting -= 1
 
-    async def _tell(self, visit: LoginRequest, login: Login, change: AccountChange, to: tuple[str, ...]) -> None:
-        about = self.proofs.about(visit, login, EmailFactor.kind)
-        label = table.label(change.factor, self.languages.get(visit.language)) if change.factor else ""
+    async def _tell(self, request: LoginRequest, login: Login, change: AccountChange, to: tuple[str, ...]) -> None:
+        context = self.contexts.delivery(request, login, EmailFactor.kind)
+        label = table.label(change.factor, self.languages.get(request.language)) if change.factor else ""
         factor = change.factor.value if change.factor else None
         for address in to:
-            if about.channel and not await self._slot(about.channel):
+            if context.channel and not await self._slot(context.channel):
                 log.warning(
-                    "account_change_not_mailed", why="no slot", tenant=visit.tenant.id, reference=visit.reference
+                    "account_change_not_mailed", why="no slot", tenant=request.tenant.id, reference=request.reference
                 )
                 return
-            sent = await self.mail.announce(address, change.kind.value, label, change.address, about)
+            sent = await self.mail.announce(address, change.kind.value, label, change.address, context)
             if isinstance(sent, Sent):
-                self.reports.tell(
-                    visit,
+                request.audit(
                     AuditEvent.ACCOUNT_CHANGE_MAILED,
                     login.user,
                     factor=factor,
@@ -117,7 +114,7 @@ class AccountChangeMails:
         async with self._turn:
             while self.clock.now() < until:
                 try:
-                    at = await self.pace.take_spare(channel)
+                    at = await self.send_rate.take_spare(channel)
                 except GatewayError:  # the store is down: the next look tells
                     at = self.clock.now() + ASK_AT_MOST
                 if at is None:

@@ -1,29 +1,27 @@
 """Begins a login inside a session: to set up a factor, to prove one for a stricter route, or for one act.
 
 The user is the session's own. Setting up a factor and each act of the account page ask for a proof of their own, given
-for that very act: a factor where the user has one, else the password; the sign-in and a trusted browser never count
-(GW-46). A stricter route asks what it would ask at sign-in, trust included. Using trust here does not renew its cookie:
+for that very act: a factor where the user has one, else the password; the sign-in and a trusted browser never count. A
+stricter route asks what it would ask at sign-in, trust included. Using trust here does not renew its cookie:
 several tabs may want the route at once.
 """
 
 from dataclasses import dataclass, replace
 
 from gateway.domain.policy import FactorKind
-from gateway.domain.ports import Clock
 from gateway.domain.problem import Problem, ProblemDetail
 from gateway.domain.session import Session
 from gateway.keycloak.users import Users
 from gateway.login.flow import Flow, FlowResult
 from gateway.login.login_records import Slot
+from gateway.login.login_request import LoginRequest
 from gateway.login.record import Act, ActKind, Login, Purpose
-from gateway.login.reports import Reports
-from gateway.login.trusting import Trusting
-from gateway.login.visit import LoginRequest
 from gateway.observe.audit import AuditEvent
 from gateway.second_factor import contacts
 from gateway.second_factor.enrolment_grace_period import EnrolmentGracePeriod
 from gateway.second_factor.enrolments import Enrolments, Tampered
 from gateway.second_factor.requirement import may_turn_off
+from gateway.second_factor.trusted_browsers import TrustedBrowsers
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,78 +38,62 @@ class AccountForm:
 
 @dataclass(frozen=True, slots=True)
 class BeginInSession:
-    """Begins logins of the purposes `enrol` and `step-up`; `slot` is what the browser's login cookie stands for."""
+    """Begins logins of the purposes `enrol` and `step-up`; `slot` is that of the browser's login cookie."""
 
     flow: Flow
     users: Users
     enrolments: Enrolments
     window: EnrolmentGracePeriod
-    trusting: Trusting
-    clock: Clock
-    reports: Reports
+    trust: TrustedBrowsers
 
-    async def enrol(
-        self, visit: LoginRequest, slot: Slot, session: Session, wanted: FactorKind, asked: AccountForm
-    ) -> FlowResult:
-        """Set up `wanted`, which the tenant must offer."""
-        if visit.tenant.policy.method(wanted) is None:
-            return FlowResult(None, ProblemDetail(Problem.BAD_INPUT))
-        return await self._once(visit, slot, session, asked, Purpose.ENROL, wanted=wanted)
-
-    async def act(self, visit: LoginRequest, slot: Slot, session: Session, act: Act, asked: AccountForm) -> FlowResult:
-        """Prove a factor, or the password, for `act`."""
-        return await self._once(visit, slot, session, asked, Purpose.STEP_UP, act=act)
-
-    async def step_up(self, visit: LoginRequest, slot: Slot, session: Session) -> FlowResult:
-        """Prove what the route that is wanted asks for."""
-        return await self._once(visit, slot, session, AccountForm(), Purpose.STEP_UP)
-
-    async def _once(
+    async def begin(
         self,
-        visit: LoginRequest,
+        request: LoginRequest,
         slot: Slot,
         session: Session,
-        form: AccountForm,
-        purpose: Purpose,
+        form: AccountForm | None = None,
         *,
         wanted: FactorKind | None = None,
         act: Act | None = None,
     ) -> FlowResult:
-        """One login for a double click, and for tabs that ask at once with the same cookies."""
-        secrets, asked = self.flow.secrets, (purpose.value, str(wanted), str(act), visit.app, session.id)
+        """Set up `wanted`, prove a factor or the password for `act`, or prove what the wanted route asks for.
+
+        There is one login for a double click, and for tabs that ask at once with the same cookies.
+        """
+        if wanted and request.tenant.policy.method(wanted) is None:
+            return FlowResult(None, ProblemDetail(Problem.BAD_INPUT))
+        form, purpose = form or AccountForm(), Purpose.ENROL if wanted else Purpose.STEP_UP
+        secrets, asked = self.flow.secrets, (purpose.value, str(wanted), str(act), request.app, session.id)
         fields = {"form": form.form, "asked": "/".join(asked)}
-        secret = secrets.after(visit.secret or "", secrets.form(visit.tenant.id, visit.secret, "begin", fields))
-        recent = wanted is not None or act is not None
-
-        async def begin() -> FlowResult:
-            begun = replace(
-                self.flow.begin(visit, secret), purpose=purpose, wanted=wanted, act=act, recent=recent, route_asks=True
-            )
-            return await self._begin(visit, slot, secret, begun, form.version)
-
-        name = (visit.tenant.id, secrets.entry(visit.secret or "", form.form, *asked))
-        return await self.flow.beginnings.join(name, begin)
+        secret = secrets.after(request.secret or "", secrets.form(request.tenant.id, request.secret, "begin", fields))
+        begun = replace(
+            self.flow.begin(request, secret),
+            purpose=purpose,
+            wanted=wanted,
+            act=act,
+            recent=wanted is not None or act is not None,
+            route_asks=True,
+        )
+        name = (request.tenant.id, secrets.entry(request.secret or "", form.form, *asked))
+        return await self.flow.beginnings.join(
+            name, lambda: self._begin(request, slot, session, begun, secret=secret, version=form.version)
+        )
 
     async def _begin(
-        self, visit: LoginRequest, slot: Slot, secret: str, begun: Login, version: int | None
+        self, request: LoginRequest, slot: Slot, session: Session, begun: Login, *, secret: str, version: int | None
     ) -> FlowResult:
-        session = visit.session
-        if session is None:
-            return FlowResult(None, ProblemDetail(Problem.LOGIN_EXPIRED))
-        account = await self.users.account(visit.tenant.keycloak, session.user_id)
+        account = await self.users.account(request.tenant.keycloak, session.user_id)
         if account is None or not account.enabled:
             return FlowResult(None, ProblemDetail(Problem.ACCOUNT_CHANGED))
-        enrolments = await self.enrolments.read(visit.tenant, session.user_id)
+        enrolments = await self.enrolments.read(request.tenant, session.user_id, account)
         if isinstance(enrolments, Tampered):
-            self.reports.tell(visit, AuditEvent.ENROLMENT_TAMPERED, account.user, finding=enrolments.finding)
+            request.audit(AuditEvent.ENROLMENT_TAMPERED, account.user, finding=enrolments.finding)
             return FlowResult(None, ProblemDetail(Problem.ENROLMENT_UNREADABLE))
         if version is not None and version != enrolments.version:
-            return FlowResult(
-                None, ProblemDetail(Problem.ENROLMENT_CHANGED)
-            )  # the page that asked shows what is no more
+            return FlowResult(None, ProblemDetail(Problem.ENROLMENT_CHANGED))  # since the page that asked was shown
         act = begun.act
         off = act.factor if act and act.kind is ActKind.TURN_OFF else None
-        if off and not may_turn_off(visit.tenant.policy, enrolments, off):
+        if off and not may_turn_off(request.tenant.policy, enrolments, off):
             return FlowResult(None, ProblemDetail(Problem.BAD_INPUT))
         login = replace(
             begun,
@@ -121,7 +103,7 @@ class BeginInSession:
             contacts=contacts.of_user(account.user),
             credential_date=account.credential_date,
             password_at=session.password_at,
-            trusted=not begun.recent and await self.trusting.skips(visit, begun.policy, account, enrolments),
-            open_registration=await self.window.is_open(visit.tenant, account),
+            trusted=not begun.recent and await request.is_trusted(self.trust, begun.policy, account, enrolments),
+            open_registration=await self.window.is_open(request.tenant, account),
         )
-        return await self.flow.begin_in_session(visit, slot.login, secret, login)
+        return await self.flow.begin_in_session(request, slot.login, secret, login)

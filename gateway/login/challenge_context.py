@@ -1,6 +1,6 @@
-"""Makes the `ChallengeContext` and `DeliveryContext` of a login's pending proof, in the words of `second_factor`.
+"""Makes the `ChallengeContext` and `DeliveryContext` of a login's pending proof, for `second_factor`.
 
-Sending, judging and showing take the same ones, so they speak of the same proof.
+Sending, checking and showing use the same ones, so they are about the same proof.
 """
 
 from collections.abc import Callable
@@ -10,9 +10,9 @@ from gateway.domain.channel import Channel
 from gateway.domain.errors import Misconfigured
 from gateway.domain.policy import FactorKind, SharedAddress
 from gateway.domain.ports import Clock, Random
-from gateway.login import pending_proof
+from gateway.login.login_request import LoginRequest
+from gateway.login.machine import LoginState
 from gateway.login.record import Login
-from gateway.login.visit import LoginRequest
 from gateway.second_factor.challenges import ChallengeContext
 from gateway.second_factor.factors import table
 from gateway.second_factor.factors.protocol import DeliveryContext
@@ -25,68 +25,69 @@ TAG_LENGTH = 3
 
 @dataclass(frozen=True, slots=True)
 class ChallengeContexts:
-    """Makes cases of logins."""
+    """Makes the contexts."""
 
     clock: Clock
     random: Random
 
-    def case(self, visit: LoginRequest, login: Login) -> ChallengeContext | None:
-        """The case of the proof that is pending; None when none is."""
-        methods, extras = pending_proof.methods(login), pending_proof.extras(login)
-        if login.user is None or not (methods or extras):
+    def challenge(self, request: LoginRequest, state: LoginState) -> ChallengeContext | None:
+        """The context of the pending proof; None when no proof is pending."""
+        login, proof = state.login, state.proof
+        if login.user is None or not (proof.methods or proof.extras):
             return None
         return ChallengeContext(
-            tenant=visit.tenant,
+            tenant=request.tenant,
             policy=login.policy,
-            limits=visit.configuration.gateway.limits,
+            limits=request.configuration.gateway.limits,
             user=login.user,
-            bound_to=pending_proof.binding(login),
+            bound_to=proof.binding,
             app=login.app,
-            client=visit.client,
-            methods=methods,
-            extras=extras,
-            takes_any=pending_proof.takes_any(login),
+            client=request.client,
+            methods=proof.methods,
+            extras=proof.extras,
+            takes_any=proof.takes_any,
             enrolments=login.enrolments,
         )
 
-    def about(self, visit: LoginRequest, login: Login, factor: FactorKind) -> DeliveryContext:
-        """The circumstances of that proof. Raises `Misconfigured` when its channel is gone and has no successor."""
+    def delivery(self, request: LoginRequest, login: Login, factor: FactorKind) -> DeliveryContext:
+        """The circumstances of a message. Raises `Misconfigured` when its channel is gone and has no successor."""
         return DeliveryContext(
-            tenant=visit.tenant,
-            channel=_channel(visit, login, factor),
+            tenant=request.tenant,
+            channel=_channel(request, login, factor),
             digits=login.policy.otp_length,
             expiry=login.policy.otp_expiry,
-            language=visit.language,
-            host=visit.host,
-            browser=visit.browser,
-            reference=visit.reference,
+            language=request.language,
+            host=request.host,
+            browser=request.browser,
+            reference=request.reference,
             now=self.clock.now(),
             random=self.random,
             tag=self._tag(login, factor),
         )
 
-    def about_of(self, visit: LoginRequest, login: Login) -> Callable[[FactorKind], DeliveryContext]:
+    def delivery_of(self, request: LoginRequest, login: Login) -> Callable[[FactorKind], DeliveryContext]:
         """The circumstances by factor."""
-        return lambda factor: self.about(visit, login, factor)
+        return lambda factor: self.delivery(request, login, factor)
 
     def _tag(self, login: Login, factor: FactorKind) -> str:
-        """A short label on page and message, where users of one mailbox each have a code of their own (NX-10)."""
+        """A short label on page and message, where users of one mailbox each have a code of their own."""
         if not table.sends(factor) or login.policy.shared_address is not SharedAddress.SEPARATE:
             return ""
-        if login.challenge and login.challenge.tag:
-            return login.challenge.tag
+        challenge = login.verification.challenge
+        if challenge and challenge.tag:
+            return challenge.tag
         return "".join(TAG_LETTERS[self.random.below(len(TAG_LETTERS))] for _ in range(TAG_LENGTH))
 
 
-def _channel(visit: LoginRequest, login: Login, factor: FactorKind) -> Channel | None:
-    """The channel pinned in the login; when it was replaced meanwhile, the tenant's present one of that type (EF-22).
+def _channel(request: LoginRequest, login: Login, factor: FactorKind) -> Channel | None:
+    """The channel pinned in the login; when it was replaced meanwhile, the tenant's present one of that type.
 
     None where the factor needs none.
     """
-    pinned, present = login.policy.method(factor), visit.tenant.policy.method(factor)
+    pinned, present = login.policy.method(factor), request.tenant.policy.method(factor)
     if pinned is None or pinned.channel is None:
         return None
-    channels = visit.configuration.channels
+    channels = request.configuration.channels
     successor = channels.get(present.channel) if present and present.channel else None
     found = channels.get(pinned.channel) or successor
     if found is None:

@@ -1,19 +1,91 @@
 """Judges whether the proofs of a login are the ones that are required now.
 
-Pure. The machine asks what a login owes by the policy it began with; before anything is opened or saved, policy,
-enrolments and contacts are read again, and each proof that is required then must have been accepted in this login, for
-its user, round and purpose (`docs/security.md`, chain of custody).
+The machine computes what a login owes by the policy it began with. Before anything is opened or saved, the account,
+policy, enrolments and contacts are read again. Each proof that is required then must have been accepted in this login,
+for its user, round and purpose (`docs/security.md`, chain of custody). `approved` and `suffices` are pure.
 """
+
+from dataclasses import dataclass, replace
 
 from gateway.domain.challenge import ProofPurpose
 from gateway.domain.enrolment import EnrolmentSet
 from gateway.domain.policy import FactorKind, Policy
-from gateway.domain.user import Contact
-from gateway.login import pending_proof
-from gateway.login.record import Login, Proof
-from gateway.second_factor import requirement
+from gateway.domain.problem import Problem, ProblemDetail
+from gateway.domain.user import Account, Contact, User
+from gateway.keycloak.users import Users
+from gateway.login.flow import StepResult
+from gateway.login.login_request import LoginRequest
+from gateway.login.pending_proof import needs_approval, user_factors
+from gateway.login.record import Login, Proof, Stopped
+from gateway.observe.audit import AuditEvent
+from gateway.second_factor import contacts, requirement
+from gateway.second_factor.enrolment_grace_period import EnrolmentGracePeriod
+from gateway.second_factor.enrolments import Enrolments, Tampered
 from gateway.second_factor.factors import table
-from gateway.second_factor.requirement import NotRequired, UserFactors, VerifyFactor
+from gateway.second_factor.requirement import NotRequired, VerifyFactor
+
+UPDATE_PASSWORD = "UPDATE_PASSWORD"  # noqa: S105 - Keycloak's name of a required action
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """Reads account, policy and enrolments again, and judges the login by them."""
+
+    users: Users
+    enrolments: Enrolments
+    window: EnrolmentGracePeriod
+
+    async def refused_to_save(self, request: LoginRequest, login: Login, user: User) -> StepResult | None:
+        """The end of a login whose new enrolment may not be saved."""
+        account = await self._account(request, login, user)
+        if isinstance(account, StepResult):
+            return account
+        if not await self._approved(request, login, account):
+            return refused(request, user, "enrolment not approved")
+        return None
+
+    async def refused_to_open(self, request: LoginRequest, login: Login, user: User) -> StepResult | None:
+        """The end of a login that has not proved what is required now, or whose account was changed meanwhile."""
+        account = await self._account(request, login, user)
+        if isinstance(account, StepResult):
+            return account
+        policy = request.tenant.policy
+        kept = EnrolmentSet()
+        if login.policy.enabled or policy.enabled or login.recent:
+            found = await self.enrolments.read(request.tenant, user.id, account)
+            if isinstance(found, Tampered) or not found.same_factors(login.enrolments):
+                # a factor was added or taken away, or "sign out everywhere": the proof may be of another person
+                return refused(request, user, "enrolments")
+            kept = found
+        if login.enrolled and not await self._approved(request, login, account):
+            return refused(request, user, "enrolment not approved")
+        if not suffices(login, policy, kept, contacts.of_user(account.user)):
+            return refused(request, user, "policy")
+        return None
+
+    async def _account(self, request: LoginRequest, login: Login, user: User) -> Account | StepResult:
+        """The account as Keycloak has it now, or the end of a login whose account was changed since the password."""
+        account = await self.users.account(request.tenant.keycloak, user.id)
+        finding = changed(login, account) if account else "gone"
+        return account if account and not finding else refused(request, user, finding)
+
+    async def _approved(self, request: LoginRequest, login: Login, account: Account) -> bool:
+        """Whether the new enrolment may be kept: by the login's policy and contacts, and by today's.
+
+        An approval was sent to an address of the profile. Where the profile has another one by now, nothing is
+        approved.
+        """
+        if login.enrolled is None:
+            return True
+        if not approved(login):
+            return False
+        policy, new, known = request.tenant.policy, login.enrolled.enrolment, contacts.of_user(account.user)
+        if needs_approval(login, new) and known != login.contacts:
+            return False
+        if new.address and not requirement.takes_address(policy, known, new.factor, new.address):
+            return False
+        window = await self.window.is_open(request.tenant, account)
+        return not policy.enabled or approved(replace(login, policy=policy, contacts=known, open_registration=window))
 
 
 def approved(login: Login) -> bool:
@@ -21,36 +93,32 @@ def approved(login: Login) -> bool:
 
     An approval is an entry accepted for this very enrolment, in a round after the one that proved it.
     """
-    new = login.enrolled
-    if new is None:
+    if login.enrolled is None:
         return True
+    new = login.enrolled.enrolment
     proofs = [p for p in login.proofs if p.draft == new.digest]
     proved = [p.round for p in proofs if p.purpose is ProofPurpose.ENROL]
-    if not proved:
-        return _known_contact(login)
-    if not pending_proof.needs_approval(login, new):
+    if not proved:  # a verified contact, which a code sent there proves without an enrolment of its own
+        return any(p.purpose is ProofPurpose.VERIFY and p.factor is new.factor for p in login.proofs)
+    if not needs_approval(login, new):
         return True
     return any(p.purpose is ProofPurpose.APPROVE and p.round > min(proved) for p in proofs)
 
 
-def suffices(login: Login, policy: Policy, enrolments: EnrolmentSet, contacts: tuple[Contact, ...]) -> bool:
+def suffices(login: Login, policy: Policy, enrolments: EnrolmentSet, known: tuple[Contact, ...]) -> bool:
     """Whether this login proved what `policy` requires now of a user with these enrolments and contacts.
 
     A login for an act or an enrolment inside a session needs its own proof: a factor where the user had one when it
     began, else the password of the session's user.
     """
-    counting = [p for p in login.proofs if p.round >= login.proofs_from]
     if login.recent:
         return login.fresh
-    trusted = login.trusted and not login.due
-    standing = UserFactors(enrolments, contacts, trusted=trusted, verified=login.verified and not login.due)
-    asked = requirement.decide(policy, standing, route_asks=login.route_asks)
-    match asked:
+    match requirement.decide(policy, user_factors(login, enrolments, known), route_asks=login.route_asks):
         case NotRequired():
             return True
         case VerifyFactor(methods=methods):
             factors = {*(m.factor for m in methods), *table.extras(policy)}
-            return any(_proves(p, factors) for p in counting)
+            return any(_proves(p, factors) for p in login.proofs if p.round >= login.proofs_from)
     return False
 
 
@@ -58,8 +126,19 @@ def _proves(proof: Proof, factors: set[FactorKind]) -> bool:
     return proof.purpose in (ProofPurpose.VERIFY, ProofPurpose.ENROL) and proof.factor in factors
 
 
-def _known_contact(login: Login) -> bool:
-    """Whether the enrolment is a verified contact, which a code sent there proves without an enrolment of its own."""
-    return login.enrolled is not None and any(
-        p.purpose is ProofPurpose.VERIFY and p.factor is login.enrolled.factor for p in login.proofs
-    )
+def refused(request: LoginRequest, user: User, finding: str) -> StepResult:
+    """The end of a login whose account was changed meanwhile."""
+    request.audit(AuditEvent.LOGIN_STOPPED, user, problem="account-changed", finding=finding)
+    return StepResult((Stopped(ProblemDetail(Problem.ACCOUNT_CHANGED)),))
+
+
+def changed(login: Login, account: Account) -> str:
+    """What changed at the account since the password was right; "" when nothing did."""
+    if not account.enabled:
+        return "disabled"
+    expected = (UPDATE_PASSWORD,) if login.due and not login.changed else ()
+    if account.required_actions != expected:
+        return "required actions"
+    if account.credential_date != login.credential_date:
+        return "password"
+    return ""

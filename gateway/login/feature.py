@@ -9,23 +9,25 @@ from gateway.domain.tenant import Tenant
 from gateway.domain.user import User
 from gateway.keycloak.token_endpoint import RefreshUnknown, SessionEnded
 from gateway.login.abandoned_logins import AbandonedLogins
-from gateway.login.account_acts import AccountActs
 from gateway.login.account_change_mails import AccountChangeMails
 from gateway.login.begin_in_session import BeginInSession
 from gateway.login.challenge_context import ChallengeContexts
 from gateway.login.check_code import CodeCheck
-from gateway.login.effects import Effects
-from gateway.login.flow import Flow, Page
+from gateway.login.effects.account_action import AccountAction
+from gateway.login.effects.create_secret import CreateSecret
+from gateway.login.effects.open_session import OpenSession
+from gateway.login.effects.save_enrolment import SaveEnrolment
+from gateway.login.effects.send_code import SendCode
+from gateway.login.evidence import Evidence
+from gateway.login.flow import EffectRunner, Flow, Page
 from gateway.login.handlers import LoginHandlers
 from gateway.login.known_browsers import KnownBrowsers, KnownUsers
 from gateway.login.login_records import LoginRecords, Slot
 from gateway.login.login_request import LoginRequests
 from gateway.login.login_secrets import PURPOSE as LOGIN_SECRETS
 from gateway.login.login_secrets import LoginSecrets
-from gateway.login.record import Login, Step
-from gateway.login.reports import Reports
+from gateway.login.record import Effect, Login, Step
 from gateway.login.responses import LoginResponses
-from gateway.login.sending import CodeSending
 from gateway.login.steps.backup_codes import BackupCodesPage
 from gateway.login.steps.confirm import ConfirmPage
 from gateway.login.steps.new_password import NewPasswordPage
@@ -33,7 +35,6 @@ from gateway.login.steps.password import PasswordPage
 from gateway.login.steps.register import RegisterPage
 from gateway.login.steps.stopped import StoppedPage
 from gateway.login.steps.verify import VerifyPage
-from gateway.login.trusting import Trusting
 from gateway.services import Services
 from gateway.store.records import Records
 
@@ -58,10 +59,13 @@ def abandoned_logins(services: Services) -> AbandonedLogins:
 def build(services: Services) -> LoginHandlers:
     """The handlers of `/-/login`."""
     clock, random, languages = services.clock, services.random, services.pages.languages
-    reports, proofs, names = Reports(services.audit), ChallengeContexts(clock, random), services.signer("user-names")
+    challenges, enrolments, single_use = services.challenges, services.enrolments, services.single_use
+    sessions, grace_period, trust = services.sessions, services.enrolment_grace_period, services.trusted_browsers
+    contexts, names = ChallengeContexts(clock, random), services.signer("user-names")
+    secrets = LoginSecrets(services.signer(LOGIN_SECRETS), random)
     browsers = KnownBrowsers(services.records("browser", KnownUsers), clock)
-    challenges, enrolments, grace_period = services.challenges, services.enrolments, services.enrolment_grace_period
-    answering = CodeCheck(challenges, proofs, clock, reports)
+    check = CodeCheck(challenges, contexts, clock)
+    end_session = services.logout_retries.begin
 
     async def renew(tenant: Tenant, tokens: Tokens) -> Tokens | None:
         match await services.token_endpoint.refresh(tenant.keycloak, tokens):
@@ -72,78 +76,65 @@ def build(services: Services) -> LoginHandlers:
             case Tokens() as renewed:
                 return renewed
 
-    sending = CodeSending(challenges, services.single_use, proofs, random, reports, services.send_rate, renew)
-
     async def end_everything(tenant: Tenant, user: User) -> None:
-        await services.sessions.end_all(tenant, user.id, reason="password")
+        await sessions.end_all(tenant, user.id, reason="password")
         with suppress(GatewayError):  # those at Keycloak that are not ours; a password change ends none (measured)
             await services.users.end_sessions(tenant.keycloak, user.id)
 
-    trusting = Trusting(services.trusted_browsers, reports)
-    steps: dict[Step, Page] = {
-        Step.PASSWORD: PasswordPage(
-            sign_in=services.token_endpoint,
-            queue=services.grant_queue,
-            users=services.users,
-            enrolments=enrolments,
-            attempts=services.rate_limiter,
-            browsers=browsers,
-            trusting=trusting,
-            window=grace_period,
-            names=names,
-            clock=clock,
-            reports=reports,
-            end_session=services.logout_retries.begin,
-        ),
-        Step.REGISTER: RegisterPage(challenges, answering, proofs, languages, clock, reports),
-        Step.CONFIRM: ConfirmPage(clock),
-        Step.VERIFY: VerifyPage(challenges, answering, sending, proofs, languages, clock),
-        Step.BACKUP_CODES: BackupCodesPage(clock),
-        Step.NEW_PASSWORD: NewPasswordPage(
-            sign_in=services.token_endpoint,
-            users=services.users,
-            once=services.single_use,
-            clock=clock,
-            random=random,
-            reports=reports,
-            lock=services.lock,
-            enrolments=enrolments,
-            end_everything=end_everything,
-            end_session=services.logout_retries.begin,
-        ),
-        Step.STOPPED: StoppedPage(clock),
-    }
-    mails = AccountChangeMails(services.email, languages, proofs, reports, services.send_rate, clock, services.tasks)
-    notify = mails.tell
-    acts = AccountActs(enrolments, services.sessions, random, reports, notify)
-    secrets = LoginSecrets(services.signer(LOGIN_SECRETS), random)
-    effects = Effects(
-        sending=sending,
-        enrolments=enrolments,
+    send_code = SendCode(challenges, single_use, contexts, random, services.send_rate, renew)
+    password = PasswordPage(
+        sign_in=services.token_endpoint,
+        queue=services.grant_queue,
         users=services.users,
-        once=services.single_use,
-        sessions=services.sessions,
+        enrolments=enrolments,
+        attempts=services.rate_limiter,
         browsers=browsers,
+        trust=trust,
+        window=grace_period,
         names=names,
         clock=clock,
-        reports=reports,
-        challenges=challenges,
-        proofs=proofs,
-        trust=services.trusted_browsers,
-        window=grace_period,
-        secrets=secrets,
-        random=random,
-        acts=acts,
-        notify=notify,
+        end_session=end_session,
     )
+    new_password = NewPasswordPage(
+        sign_in=services.token_endpoint,
+        users=services.users,
+        once=single_use,
+        clock=clock,
+        random=random,
+        lock=services.lock,
+        enrolments=enrolments,
+        end_everything=end_everything,
+        end_session=end_session,
+    )
+    steps: dict[Step, Page] = {
+        Step.PASSWORD: password,
+        Step.REGISTER: RegisterPage(challenges, check, contexts, languages),
+        Step.CONFIRM: ConfirmPage(),
+        Step.VERIFY: VerifyPage(challenges, check, send_code, contexts, languages, clock),
+        Step.BACKUP_CODES: BackupCodesPage(),
+        Step.NEW_PASSWORD: new_password,
+        Step.STOPPED: StoppedPage(),
+    }
+    mails = AccountChangeMails(services.email, languages, contexts, services.send_rate, clock, services.tasks)
+    evidence = Evidence(services.users, enrolments, grace_period)
+    action = AccountAction(evidence, enrolments, sessions, single_use, clock, random, mails)
+    session = OpenSession(evidence, sessions, browsers, names, trust, secrets, clock)
+    effects: dict[Effect, EffectRunner] = {
+        Effect.DRAFT: CreateSecret(challenges, contexts).run,
+        Effect.CHALLENGE: send_code.run,
+        Effect.SAVE: SaveEnrolment(evidence, enrolments, single_use, random, mails).run,
+        Effect.ACT: action.run,
+        Effect.OPEN: session.open,
+        Effect.TOUCH: session.touch,
+    }
 
     def dead(tenant: Tenant, login: Login) -> None:
         if login.tokens:
-            services.logout_retries.begin(tenant, login.tokens)
+            end_session(tenant, login.tokens)
 
-    kept = LoginRecords(logins(services), clock, on_begun=abandoned_logins(services).note, on_dead=dead)
-    flow = Flow(kept, steps, effects.runners, secrets, clock, random)
-    answers = LoginResponses(flow, services.sessions, services.pages, clock, random, reports, acts)
-    in_session = BeginInSession(flow, services.users, enrolments, grace_period, trusting, clock, reports)
-    visits = LoginRequests(services.csrf, random)
-    return LoginHandlers(flow, in_session, visits, answers, services.error_responses, reports, clock)
+    records = LoginRecords(logins(services), clock, on_begun=abandoned_logins(services).note, on_dead=dead)
+    flow = Flow(records, steps, effects, secrets, clock, random)
+    responses = LoginResponses(steps, password, sessions, services.pages, clock, random, action)
+    in_session = BeginInSession(flow, services.users, enrolments, grace_period, trust)
+    requests = LoginRequests(services.csrf, random, sessions, services.audit)
+    return LoginHandlers(flow, in_session, requests, responses, services.error_responses, clock)

@@ -2,7 +2,7 @@
 
 Names no step but the password page, and no factor. The rules it keeps, with `login_records`:
 
-- The record stands under the digest of the login's newest secret. An accepted proof replaces the secret.
+- The key of the record is the digest of the login's newest secret. An accepted proof replaces the secret.
 - The session is given to the one request that spends the newest secret. Only the very same form with the same secret
   and entry gets the same answer, for half a minute.
 - The record changes by compare-and-swap; a request that loses reads again and applies the same event again, and asks no
@@ -18,14 +18,14 @@ from typing import Protocol
 
 from gateway.domain.ports import Clock, Random
 from gateway.domain.problem import Problem, ProblemDetail
-from gateway.login import machine
 from gateway.login.login_records import SAME_ANSWER, LoginRecords, Slot, Spent, applied
+from gateway.login.login_request import LoginRequest
 from gateway.login.login_secrets import LoginSecrets, digest
+from gateway.login.machine import LoginState, state_of
 from gateway.login.record import (
     Effect,
     Event,
     Login,
-    Opened,
     PasswordChanged,
     PasswordRight,
     Proved,
@@ -34,7 +34,6 @@ from gateway.login.record import (
     Step,
 )
 from gateway.login.single_flight import SingleFlight
-from gateway.login.visit import LoginRequest
 from gateway.rendering.step_view import StepView
 from gateway.web.cookies import BrowserSecret
 
@@ -50,12 +49,11 @@ FormFields = Mapping[str, str]
 class StepResult:
     """What an act led to: events, and apart from them a problem to show.
 
-    `then` goes on once the events are recorded, for an act that must not be forgotten half-way.
+    `then` runs once the events are recorded, for an act that must not be forgotten half-way.
     """
 
     events: tuple[Event, ...] = ()
     problem_detail: ProblemDetail | None = None
-    cancelled: bool = False
     then: "Callable[[Login], Awaitable[StepResult]] | None" = None
 
 
@@ -69,14 +67,14 @@ class IssuedSecrets:
 
 @dataclass(frozen=True, slots=True)
 class FlowResult:
-    """Where a login stands after a request; `login` None is the password page of a browser without one.
+    """The state of a login after a request; `state` None is the password page of a browser without a login.
 
     `secret` is the login secret that the answer sets, None to leave the cookie as it is. `given` are the cookies of a
     login that just ended. `inert`: the browser came with a secret that another answer has replaced; it is led to
     `/-/login`, with no cookie. `signed_in`: the browser has a live session of this user already.
     """
 
-    login: Login | None
+    state: LoginState | None
     problem_detail: ProblemDetail | None = None
     out_of_order: bool = False
     secret: str | None = field(default=None, repr=False)
@@ -85,9 +83,14 @@ class FlowResult:
     signed_in: bool = False
 
     @property
+    def login(self) -> Login | None:
+        """The login."""
+        return self.state.login if self.state else None
+
+    @property
     def step(self) -> Step:
         """The page to show."""
-        return machine.step(self.login) if self.login else Step.PASSWORD
+        return self.state.step if self.state else Step.PASSWORD
 
     @property
     def failed(self) -> bool:
@@ -98,11 +101,11 @@ class FlowResult:
 class Page(Protocol):
     """One step: its act and its view."""
 
-    async def act(self, visit: LoginRequest, login: Login, action: str, fields: FormFields) -> StepResult:
-        """Do what the form asks. Never changes the record itself."""
+    async def act(self, request: LoginRequest, state: LoginState, action: str, fields: FormFields) -> StepResult:
+        """Does what the form asks; the flow itself handles `cancel`. Never changes the record."""
 
-    async def view(self, visit: LoginRequest, login: Login, fields: FormFields) -> StepView:
-        """What its template and its JSON show; `fields` is what was just typed, empty on a GET."""
+    async def view(self, request: LoginRequest, state: LoginState, fields: FormFields) -> StepView:
+        """Returns the contents of its template and JSON; `fields` is what was just typed, empty on a GET."""
 
 
 class CutShort(Exception):
@@ -117,7 +120,7 @@ class CutShort(Exception):
         self.secret = secret
 
 
-EffectRunner = Callable[[LoginRequest, Login], Awaitable[StepResult]]
+EffectRunner = Callable[[LoginRequest, LoginState], Awaitable[StepResult]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,206 +136,199 @@ class Flow:
     single_flight: SingleFlight[StepResult] = field(default_factory=SingleFlight, repr=False)
     beginnings: SingleFlight[FlowResult] = field(default_factory=SingleFlight, repr=False)
 
-    async def find(self, visit: LoginRequest) -> Slot:
-        """See `LoginRecords.find`."""
-        return await self.logins.find(visit)
+    async def look(self, request: LoginRequest, login: Login | None) -> FlowResult:
+        """A GET: run what is due."""
+        return await self._settle(request, state_of(login), None) if login else FlowResult(None)
 
-    async def look(self, visit: LoginRequest, login: Login | None) -> FlowResult:
-        """A GET: run what is due, say where the login stands."""
-        return await self._settle(visit, login, None) if login else FlowResult(None)
-
-    async def enter(self, visit: LoginRequest, login: Login) -> FlowResult:
+    async def enter(self, request: LoginRequest, login: Login) -> FlowResult:
         """A browser enters by `/-/login`: an app secret that a page showed and no code has proved is replaced.
 
         With it the login secret is replaced, so that no other holder of the old one sees the new app secret.
         """
-        if not machine.shows_secret(login):
-            return await self.look(visit, login)
-        form = self.secrets.form(visit.tenant.id, visit.secret, "enter", {})
-        return await self._turned(visit, login, StepResult((SecretWithdrawn(),)), form)
+        state = state_of(login)
+        if not state.shows_secret:
+            return await self._settle(request, state, None)
+        form = self.secrets.form(request.tenant.id, request.secret, "enter", {})
+        return await self._turned(request, state, StepResult((SecretWithdrawn(),)), form)
 
-    async def act(self, visit: LoginRequest, slot: Slot, page: Step, action: str, fields: FormFields) -> FlowResult:
+    async def act(self, request: LoginRequest, slot: Slot, page: Step, action: str, fields: FormFields) -> FlowResult:
         """A POST of the form of `page`; `slot` is what `find` gave."""
-        form = self.secrets.form(visit.tenant.id, visit.secret, page.value, fields)
-        if slot.spent and (again := await self._again(visit, slot.spent, form)):
+        form = self.secrets.form(request.tenant.id, request.secret, page.value, fields)
+        if slot.spent and (again := await self._again(request, slot.spent, form)):
             return again
         login = slot.login
         signs_in = login is None or login.purpose is Purpose.SIGN_IN or not fields.get("login")
         if page is Step.PASSWORD and signs_in:
-            return await self._password(visit, slot.sign_in, action, fields, form)
+            if action == "cancel":
+                return FlowResult(None)
+            return await self._password(request, slot.sign_in, action, fields, form)
         if login is None:
-            return (
-                FlowResult(None, inert=True) if slot.spent else FlowResult(None, ProblemDetail(Problem.LOGIN_EXPIRED))
-            )
-        if machine.step(login) is not page or not _names(fields, login):
-            went = await self.look(visit, login)
+            expired = None if slot.spent else ProblemDetail(Problem.LOGIN_EXPIRED)
+            return FlowResult(None, expired, inert=slot.spent is not None)
+        state = state_of(login)
+        if state.step is not page or not _names(fields, login):
+            went = await self._settle(request, state, None)
             # The same page again, in another round: what it shows (a picture to scan, a code sent) is new.
-            moved_on = (
-                ProblemDetail(Problem.OUT_OF_ORDER)
-                if went.step is page and went.problem_detail is None
-                else went.problem_detail
-            )
-            return replace(went, problem_detail=moved_on, out_of_order=True)
-        acted = await self._acted(visit, login, page, action, fields)
-        if acted.cancelled:
-            await self.logins.end(visit, login)
+            if went.step is page and went.problem_detail is None:
+                went = replace(went, problem_detail=ProblemDetail(Problem.OUT_OF_ORDER))
+            return replace(went, out_of_order=True)
+        if action == "cancel" and page is not Step.STOPPED:
+            await self.logins.end(request, login)
             return FlowResult(None)
+        acted = await self._acted(request, state, page, action, fields)
         if any(isinstance(event, PROOFS) for event in acted.events):
-            return await self._turned(visit, login, acted, form)
-        moved = await self.logins.apply(visit, login, acted.events)
+            return await self._turned(request, state, acted, form)
+        moved = await self.logins.apply(request, state, acted.events)
         if moved is None:
-            return await self._overtaken(visit, form)
-        shown = acted.problem_detail if machine.step(moved) is page else None
-        return await self._settle(visit, moved, shown, form)
+            return await self._overtaken(request, form)
+        return await self._settle(request, moved, acted.problem_detail if moved.step is page else None, form)
 
     async def _acted(
-        self, visit: LoginRequest, login: Login, page: Step, action: str, fields: FormFields
+        self, request: LoginRequest, state: LoginState, page: Step, action: str, fields: FormFields
     ) -> StepResult:
-        if action not in ACTIONS:
-            return StepResult(
-                problem_detail=ProblemDetail(Problem.BAD_INPUT)
-            )  # a slip of a program must not become its main action
-        return await self.pages[page].act(visit, login, action, fields)
+        if action not in ACTIONS:  # a slip of a program must not become its main action
+            return StepResult(problem_detail=ProblemDetail(Problem.BAD_INPUT))
+        return await self.pages[page].act(request, state, action, fields)
 
     # ------------------------------------------------------------------ the password page of a sign-in
 
     async def _password(
-        self, visit: LoginRequest, login: Login | None, action: str, fields: FormFields, form: str
+        self, request: LoginRequest, login: Login | None, action: str, fields: FormFields, form: str
     ) -> FlowResult:
-        """A password begins a login, or goes on with the one that this browser has.
+        """A password begins a login, or continues the one that this browser has.
 
         Tabs that a browser opened at once send the same password with the same cookies: Keycloak is asked once for
         those that are under way together, and they get one answer.
         """
         cookies = (
-            visit.secret or "",
-            visit.trust.secret if visit.trust else "",
-            visit.session.id if visit.session else "",
+            request.secret or "",
+            request.trust.secret if request.trust else "",
+            request.session.id if request.session else "",
         )
         typed = (fields.get("username", ""), fields.get("password", ""), action)
-        name = (visit.tenant.id, self.secrets.entry(visit.app, str(visit.route_asks), *cookies, *typed))
-        return await self.beginnings.join(name, lambda: self._password_once(visit, login, action, fields, form))
+        name = (request.tenant.id, self.secrets.entry(request.app, str(request.route_asks), *cookies, *typed))
+        return await self.beginnings.join(name, lambda: self._password_once(request, login, action, fields, form))
 
     async def _password_once(
-        self, visit: LoginRequest, login: Login | None, action: str, fields: FormFields, form: str
+        self, request: LoginRequest, login: Login | None, action: str, fields: FormFields, form: str
     ) -> FlowResult:
-        secret = self.secrets.after(visit.secret or "", form)
-        if again := await self._same_answer(visit, await self.logins.under(visit, secret), secret, form):
+        secret = self.secrets.after(request.secret or "", form)
+        if again := await self._same_answer(request, await self.logins.under(request, secret), secret, form):
             return again
-        begun = self.begin(visit, secret)
-        acted = await self._acted(visit, begun, Step.PASSWORD, action, fields)
-        new = applied(begun, acted.events, self.clock.now())
-        if acted.cancelled or new is begun:
+        begun = state_of(self.begin(request, secret))
+        acted = await self._acted(request, begun, Step.PASSWORD, action, fields)
+        state = applied(begun, acted.events, self.clock.now())
+        new = state.login
+        if state is begun:
             return FlowResult(None, acted.problem_detail)
-        if visit.session and new.user and new.user.id == visit.session.user_id and new.tokens and not new.stopped:
-            self.logins.on_dead(visit.tenant, new)
+        if request.session and new.user and new.user.id == request.session.user_id and new.tokens and not new.stopped:
+            self.logins.on_dead(request.tenant, new)
             return FlowResult(None, signed_in=True)
         if login and _same_login(login, new):
-            self.logins.on_dead(visit.tenant, new)
-            return await self._turned(visit, login, StepResult(), form)
-        if not await self.logins.add(visit, new):
-            self.logins.on_dead(visit.tenant, new)
-            there = await self.logins.under(visit, secret)
-            return await self._same_answer(visit, there, secret, form) or FlowResult(None, inert=True)
-        if login:  # its newest secret was here: the browser goes on with another one
-            await self.logins.end(visit, login)
-        return await self._settle(replace(visit, secret=secret), new, acted.problem_detail, form, secret)
+            self.logins.on_dead(request.tenant, new)
+            return await self._turned(request, state_of(login), StepResult(), form)
+        if not await self.logins.add(request, new):
+            self.logins.on_dead(request.tenant, new)
+            there = await self.logins.under(request, secret)
+            return await self._same_answer(request, there, secret, form) or FlowResult(None, inert=True)
+        if login:  # its newest secret was here: the browser gets another one
+            await self.logins.end(request, login)
+        return await self._settle(replace(request, secret=secret), state, acted.problem_detail, form, secret)
 
-    def begin(self, visit: LoginRequest, secret: str) -> Login:
+    def begin(self, request: LoginRequest, secret: str) -> Login:
         """A login that nothing happened to yet, pinned to today's policy. It is no record before its first event."""
         now = self.clock.now()
         return Login(
             id=self.random.token_bytes(9).hex(),
             key=digest(secret),
-            tag=visit.tag,
-            tenant=visit.tenant.id,
+            tag=request.tag,
+            tenant=request.tenant.id,
             purpose=Purpose.SIGN_IN,
-            policy=visit.tenant.policy,
-            app=visit.app,
-            route_asks=visit.route_asks,
+            policy=request.tenant.policy,
+            app=request.app,
+            route_asks=request.route_asks,
             begun_at=now,
             moved_at=now,
             turned_at=now,
         )
 
-    async def begin_in_session(self, visit: LoginRequest, old: Login | None, secret: str, login: Login) -> FlowResult:
+    async def begin_in_session(self, request: LoginRequest, old: Login | None, secret: str, login: Login) -> FlowResult:
         """Make the record of a login inside a session, under `secret`; `old` is the browser's login before."""
-        new = replace(visit, secret=secret)
-        if not await self.logins.add(visit, login):
-            there = (await self.logins.under(visit, secret)).login
-            return await self._settle(new, there, None, secret=secret) if there else FlowResult(None, inert=True)
+        new = replace(request, secret=secret)
+        if not await self.logins.add(request, login):
+            there = (await self.logins.under(request, secret)).login
+            if there is None:
+                return FlowResult(None, inert=True)
+            return await self._settle(new, state_of(there), None, secret=secret)
         if old:
-            await self.logins.end(visit, old)
-        return await self._settle(new, login, None, secret=secret)
+            await self.logins.end(request, old)
+        return await self._settle(new, state_of(login), None, secret=secret)
 
     # ------------------------------------------------------------------ secrets
 
-    async def _turned(self, visit: LoginRequest, login: Login, acted: StepResult, form: str) -> FlowResult:
+    async def _turned(self, request: LoginRequest, state: LoginState, acted: StepResult, form: str) -> FlowResult:
         """Record the events of an accepted proof, and go on under a new secret."""
-        secret = self.secrets.after(visit.secret or "", form)
-        outcome = await self.logins.turn(visit, login, acted.events, form, secret)
+        secret = self.secrets.after(request.secret or "", form)
+        outcome = await self.logins.turn(request, state, acted.events, form, secret)
         if outcome is None:
             return FlowResult(None, inert=True)
         if outcome.slot.login:  # the events answer nothing pending now: another tab took the challenge's place
-            return await self._settle(visit, outcome.slot.login, acted.problem_detail, form)
+            return await self._settle(request, outcome.state, acted.problem_detail, form)
         spent = outcome.slot.spent
         if spent is None or not outcome.mine:
-            return (spent and await self._again(visit, spent, form)) or FlowResult(None, inert=True)
-        new, current = replace(visit, secret=secret), spent.login
+            return (spent and await self._again(request, spent, form)) or FlowResult(None, inert=True)
+        new, current = replace(request, secret=secret), replace(outcome.state, login=spent.login)
         while acted.then:
             try:
-                acted = await acted.then(current)
+                acted = await acted.then(current.login)
             except Exception as error:
-                raise CutShort(visit.tag, secret) from error
+                raise CutShort(request.tag, secret) from error
             moved = await self.logins.apply(new, current, acted.events)
             if moved is None:
                 return FlowResult(None, inert=True)
             current = moved
         return await self._settle(new, current, acted.problem_detail, form, secret)
 
-    async def _again(self, visit: LoginRequest, spent: Spent, form: str) -> FlowResult | None:
+    async def _again(self, request: LoginRequest, spent: Spent, form: str) -> FlowResult | None:
         """The answer to the very same form again, for half a minute; else None."""
         if not spent.repeats(form, self.clock.now()):
             return None
         if not spent.next:
-            return self._ended(spent, visit.secret or "")
-        secret = self.secrets.after(visit.secret or "", form)
+            return self._ended(spent, request.secret or "")
+        secret = self.secrets.after(request.secret or "", form)
         if digest(secret) != spent.next:
             return None
-        return await self._same_answer(visit, await self.logins.complete(visit, spent), secret, form)
+        return await self._same_answer(request, await self.logins.complete(request, spent), secret, form)
 
-    async def _same_answer(self, visit: LoginRequest, slot: Slot, secret: str, form: str) -> FlowResult | None:
+    async def _same_answer(self, request: LoginRequest, slot: Slot, secret: str, form: str) -> FlowResult | None:
         """The answer of a login that `form` brought under `secret`, as far as it has not gone on since."""
         now = self.clock.now()
         if slot.login and now < slot.login.turned_at + SAME_ANSWER:
-            return await self._settle(replace(visit, secret=secret), slot.login, None, form, secret)
+            return await self._settle(replace(request, secret=secret), state_of(slot.login), None, form, secret)
         if slot.spent and slot.spent.repeats(form, now):
             return self._ended(slot.spent, secret)
         return None
 
-    async def _overtaken(self, visit: LoginRequest, form: str) -> FlowResult:
+    async def _overtaken(self, request: LoginRequest, form: str) -> FlowResult:
         """What a request gets whose secret another one spent meanwhile: the same answer if that sent the same form."""
-        spent = (await self.logins.under(visit, visit.secret or "")).spent
-        return (spent and await self._again(visit, spent, form)) or FlowResult(None, inert=True)
+        spent = (await self.logins.under(request, request.secret or "")).spent
+        return (spent and await self._again(request, spent, form)) or FlowResult(None, inert=True)
 
     def _ended(self, spent: Spent, secret: str) -> FlowResult | None:
         """The answer that ends a login; it alone carries the session."""
-        opened = spent.login.opened
-        return (
-            FlowResult(spent.login, secret=secret, given=self._given(spent.login, opened, secret)) if opened else None
-        )
-
-    def _given(self, login: Login, opened: Opened, secret: str) -> IssuedSecrets:
+        login, opened = spent.login, spent.login.opened
+        if opened is None:
+            return None
         session = BrowserSecret(login.tag, self.secrets.session(secret)).value if opened.new_session else ""
         trust = BrowserSecret(opened.trust_tag, self.secrets.trust(secret)).value if opened.trust_tag else ""
-        return IssuedSecrets(session, trust)
+        return FlowResult(state_of(login), secret=secret, given=IssuedSecrets(session, trust))
 
     # ------------------------------------------------------------------ events and effects
 
     async def _settle(
         self,
-        visit: LoginRequest,
-        login: Login | None,
+        request: LoginRequest,
+        state: LoginState,
         problem_detail: ProblemDetail | None,
         form: str = "",
         secret: str | None = None,
@@ -341,59 +337,53 @@ class Flow:
 
         `form` names the form that this answers ("" for a GET), `secret` is the login secret that the answer sets.
         """
-        while login and not problem_detail and isinstance(effect := machine.first(login), Effect):
+        while not problem_detail and isinstance(effect := state.first, Effect):
             try:
-                acted = await self._run(visit, login, effect)
+                acted = await self._run(request, state, effect)
             except Exception as error:
                 if secret is None:
                     raise
-                raise CutShort(visit.tag, secret) from error
+                raise CutShort(request.tag, secret) from error
             problem_detail = acted.problem_detail
             if effect in (Effect.OPEN, Effect.TOUCH, Effect.ACT):
-                ended = await self._spend(visit, login, acted, form)
-                if isinstance(ended, FlowResult):
-                    return replace(ended, secret=secret if ended.secret is None else ended.secret)
-                moved: Login | None = ended
+                moved = await self._spend(request, state, acted, form)
+                if isinstance(moved, FlowResult):
+                    return replace(moved, secret=secret if moved.secret is None else moved.secret)
             else:
-                moved = await self.logins.apply(visit, login, acted.events)
-            if moved is None and not problem_detail:
-                return await self._overtaken(visit, form)
-            if moved == login:
+                moved = await self.logins.apply(request, state, acted.events)
+            if moved is None:
+                return FlowResult(None, problem_detail) if problem_detail else await self._overtaken(request, form)
+            if moved.login == state.login:
                 break  # another request runs it: the page says so and asks again
-            login = moved
-        if login is None:
-            return FlowResult(None, problem_detail)
-        return FlowResult(login, login.stopped or problem_detail, secret=secret)
+            state = moved
+        return FlowResult(state, state.login.stopped or problem_detail, secret=secret)
 
-    async def _run(self, visit: LoginRequest, login: Login, effect: Effect) -> StepResult:
+    async def _run(self, request: LoginRequest, state: LoginState, effect: Effect) -> StepResult:
         """The outcome of an effect, for all requests that find it due at the same time."""
-        name = (login.id, login.key, effect.value, str(login.round), str(login.asked))
-
-        async def fly() -> StepResult:
-            return await self.effects[effect](visit, login)
-
-        return await self.single_flight.join(name, fly)
+        login, verification = state.login, state.login.verification
+        name = (login.id, login.key, effect.value, str(verification.round), str(verification.next_number))
+        return await self.single_flight.join(name, lambda: self.effects[effect](request, state))
 
     async def _spend(
-        self, visit: LoginRequest, login: Login, acted: StepResult, form: str
-    ) -> Login | FlowResult | None:
+        self, request: LoginRequest, state: LoginState, acted: StepResult, form: str
+    ) -> LoginState | FlowResult | None:
         """Record what the last effect led to. When it ended the login, its secret is spent by one request."""
-        outcome = await self.logins.spend(visit, login, acted.events, form)
+        outcome = await self.logins.spend(request, state, acted.events, form)
         if outcome is None or outcome.slot.spent is None:
-            return outcome.slot.login if outcome else None
+            return outcome.state if outcome and outcome.slot.login else None
         spent = outcome.slot.spent
         if outcome.mine or (spent.repeats(form, self.clock.now()) and not spent.next):
-            return self._ended(spent, visit.secret or "")
+            return self._ended(spent, request.secret or "")
         return FlowResult(None, inert=True)
 
 
 def _names(fields: FormFields, login: Login) -> bool:
     """Whether the form is one of this login and round."""
-    return fields.get("login") == login.id and fields.get("round") == str(login.round)
+    return fields.get("login") == login.id and fields.get("round") == str(login.verification.round)
 
 
 def _same_login(old: Login, new: Login) -> bool:
-    """Whether a password that was just right goes on with `old`: the same user, with the same password."""
+    """Whether a password that was just right continues `old`: the same user, with the same password."""
     if old.stopped or new.stopped or old.user is None or new.user is None or old.user.id != new.user.id:
         return False
     return (old.due, old.credential_date) == (new.due, new.credential_date) and old.enrolments.same_factors(

@@ -1,7 +1,7 @@
 """Remembers which users finished a login in a browser.
 
-They get a queue and a failure count of their own there (`security.md` F20): typing a user's name elsewhere does not
-stall them. Never a proof: it skips nothing.
+They get a queue and a failure count of their own there: another person who types a user's name elsewhere does not
+stall them. This is never a proof: it skips nothing.
 """
 
 import hashlib
@@ -23,7 +23,7 @@ class KnownUsers:
 
 @dataclass(frozen=True, slots=True)
 class KnownBrowsers:
-    """Reads and writes what a browser is known for, under the id in its browser cookie."""
+    """Reads and writes the users of a browser, under the id in its browser cookie."""
 
     records: Records[KnownUsers]
     clock: Clock
@@ -50,5 +50,5 @@ class KnownBrowsers:
 
 
 def _key(browser: str) -> str:
-    """Who reads the store cannot take anybody's lane."""
+    """A reader of the store cannot use the key as a cookie, and so cannot take the place of a user."""
     return hashlib.sha256(browser.encode()).hexdigest()

@@ -13,23 +13,24 @@ from gateway.domain.configuration import OperatorLimits
 from gateway.domain.ports import Clock
 from gateway.domain.tenant import Tenant
 from gateway.login import machine
+from gateway.login.login_request import LoginRequest
 from gateway.login.login_secrets import digest
+from gateway.login.machine import LoginState
 from gateway.login.record import Event, Login, Purpose
-from gateway.login.visit import LoginRequest
 from gateway.store.records import Changed, RecordKey, Records
 
 SAME_ANSWER = 30.0
 """Seconds for which the very same form gets the same answer again."""
 REAPED_WITHIN = 900.0
-"""Seconds that a dead login's record is kept for `reaper` to end its Keycloak session."""
+"""Seconds that a dead login's record is kept, for `abandoned_logins` to end its Keycloak session."""
 
 
 @dataclass(frozen=True, slots=True)
 class Spent:
-    """What is kept under a login secret that is inert now.
+    """The mark that a login secret leaves once it is inert.
 
     `by` names the form whose answer may be repeated until `at` + `SAME_ANSWER`; "" when none may. `next` is the digest
-    of the secret that came after, "" at the end of the login. `login` is the login as it went on.
+    of the secret that came after, "" at the end of the login. `login` is the login after that form.
     """
 
     by: str
@@ -44,7 +45,7 @@ class Spent:
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """The record under one login secret: a login under way, or what became of it."""
+    """The record under one login secret: a login under way, or the mark of a spent secret."""
 
     login: Login | None = None
     spent: Spent | None = None
@@ -62,126 +63,150 @@ class Slot:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What stands in a slot after a change, and whether this very request changed it."""
+    """A slot after a change, whether this very request changed it, and the state of its login."""
 
     slot: Slot
     mine: bool
+    state: LoginState
+
+
+Write = Callable[[LoginState, bool, float], Slot | None]
+"""What to write for a login to which events were applied, given whether they changed it, and now; None: nothing."""
 
 
 @dataclass(frozen=True, slots=True)
 class LoginRecords:
-    """Reads and changes slots. `on_begun` is told of each login with tokens, `on_dead` of each that ends without a
-    session."""
+    """Reads and changes slots.
+
+    `on_begun` is called for each login with tokens, `on_dead` for each that ends without a session.
+    """
 
     records: Records[Slot]
     clock: Clock
     on_begun: Callable[[Tenant, Login], Awaitable[None]] = field(repr=False)
     on_dead: Callable[[Tenant, Login], None] = field(repr=False)
 
-    async def find(self, visit: LoginRequest) -> Slot:
-        """What stands under the secret of this browser and counts now; an empty slot when nothing does.
+    async def find(self, request: LoginRequest) -> Slot:
+        """The slot of this browser's secret, as far as it counts now; an empty slot when nothing does.
 
         A login inside a session counts only for a browser with that session.
         """
-        slot = await self.under(visit, visit.secret) if visit.secret else Slot()
+        slot = await self.under(request, request.secret) if request.secret else Slot()
         login = slot.login
         if login is None:
             return slot
-        if not counts(login, visit.configuration.gateway.limits, self.clock.now()):
+        if not counts(login, request.configuration.gateway.limits, self.clock.now()):
             return Slot()
-        if login.purpose is not Purpose.SIGN_IN and (visit.session is None or visit.session.id != login.session):
+        if login.purpose is not Purpose.SIGN_IN and (request.session is None or request.session.id != login.session):
             return Slot()
         return slot
 
-    async def under(self, visit: LoginRequest, secret: str) -> Slot:
-        """What stands under `secret`, whatever it is worth; an empty slot when nothing does."""
-        return await self.records.read(visit.tenant.id, RecordKey(visit.tag, digest(secret))) or Slot()
+    async def under(self, request: LoginRequest, secret: str) -> Slot:
+        """The slot of `secret`, whatever it is worth; an empty slot when there is none."""
+        return await self.records.read(request.tenant.id, RecordKey(request.tag, digest(secret))) or Slot()
 
-    async def add(self, visit: LoginRequest, login: Login) -> bool:
-        """Make the record; False when one stands there already. No login overwrites another."""
-        until = kept_until(login, visit.configuration.gateway.limits)
-        if not await self.records.add(login.tenant, _place(login), Slot(login), until):
+    async def add(self, request: LoginRequest, login: Login) -> bool:
+        """Make the record; False when there is one already. No login overwrites another."""
+        until = kept_until(login, request.configuration.gateway.limits)
+        if not await self.records.add(login.tenant, _key(login), Slot(login), until):
             return False
-        await self.on_begun(visit.tenant, login)
+        await self.on_begun(request.tenant, login)
         if login.stopped:
-            self.on_dead(visit.tenant, login)
+            self.on_dead(request.tenant, login)
         return True
 
-    async def apply(self, visit: LoginRequest, login: Login, events: tuple[Event, ...]) -> Login | None:
+    async def apply(self, request: LoginRequest, state: LoginState, events: tuple[Event, ...]) -> LoginState | None:
         """The login with `events` applied, whatever was written meanwhile; None when its secret is spent by now."""
-
-        def change(current: Login, now: float) -> Slot | None:
-            after = applied(current, events, now)
-            return None if after is current else Slot(after)
-
-        outcome = await self._change(visit, login, change)
-        moved = outcome.slot.login if outcome else None
-        self._tell_of_stop(visit, login, moved)
-        if moved and moved.tokens and not login.tokens:
-            await self.on_begun(visit.tenant, moved)
-        return moved
+        outcome = await self._apply(
+            request, state, events, lambda after, changed, now: Slot(after.login) if changed else None
+        )
+        self._report_stop(request, state, outcome)
+        if outcome is None or outcome.slot.login is None:
+            return None
+        after = outcome.state
+        if after.login.tokens and not state.login.tokens:
+            await self.on_begun(request.tenant, after.login)
+        return after
 
     async def turn(
-        self, visit: LoginRequest, login: Login, events: tuple[Event, ...], form: str, secret: str
+        self, request: LoginRequest, state: LoginState, events: tuple[Event, ...], form: str, secret: str
     ) -> Outcome | None:
         """Apply the events of an accepted proof and go on under `secret`; the old secret is spent for `form`.
 
         The slot holds a login where the events answered nothing that is pending now. None: it is gone.
         """
 
-        def change(current: Login, now: float) -> Slot | None:
-            after = applied(current, events, now)
-            if events and after is current:
+        def change(after: LoginState, changed: bool, now: float) -> Slot | None:
+            if events and not changed:
                 return None
-            moved = replace(after, key=digest(secret), moved_at=now, turned_at=now)
+            moved = replace(after.login, key=digest(secret), moved_at=now, turned_at=now)
             return Slot(spent=Spent(form, now, moved, moved.key))
 
-        outcome = await self._change(visit, login, change)
+        outcome = await self._apply(request, state, events, change)
         if outcome and outcome.mine and outcome.slot.spent:
-            moved = outcome.slot.spent.login
-            await self.complete(visit, outcome.slot.spent)
-            await self.on_begun(visit.tenant, moved)
+            await self.complete(request, outcome.slot.spent)
+            await self.on_begun(request.tenant, outcome.slot.spent.login)
         return outcome
 
-    async def complete(self, visit: LoginRequest, spent: Spent) -> Slot:
-        """What stands under the secret that came after; written where a process ended before it did so."""
-        place, limits = RecordKey(spent.login.tag, spent.next), visit.configuration.gateway.limits
+    async def complete(self, request: LoginRequest, spent: Spent) -> Slot:
+        """The slot of the secret that replaced a spent one; written where a process ended before it did so."""
+        key, limits = RecordKey(spent.login.tag, spent.next), request.configuration.gateway.limits
         slot = Slot(spent.login)
-        if await self.records.add(spent.login.tenant, place, slot, kept_until(spent.login, limits)):
+        if await self.records.add(spent.login.tenant, key, slot, kept_until(spent.login, limits)):
             return slot
-        return await self.records.read(spent.login.tenant, place) or Slot()
+        return await self.records.read(spent.login.tenant, key) or Slot()
 
-    async def spend(self, visit: LoginRequest, login: Login, events: tuple[Event, ...], form: str) -> Outcome | None:
+    async def spend(
+        self, request: LoginRequest, state: LoginState, events: tuple[Event, ...], form: str
+    ) -> Outcome | None:
         """Apply the events of the last effect. When they end the login, its secret is spent for `form`, by one request.
 
         None: the slot is gone.
         """
 
-        def change(current: Login, now: float) -> Slot | None:
-            after = applied(current, events, now)
-            if after is current:
+        def change(after: LoginState, changed: bool, now: float) -> Slot | None:
+            if not changed:
                 return None
-            return Slot(spent=Spent(form, now, replace(after, tokens=None))) if after.opened else Slot(after)
+            login = after.login
+            return Slot(spent=Spent(form, now, replace(login, tokens=None))) if login.opened else Slot(login)
 
-        outcome = await self._change(visit, login, change)
-        self._tell_of_stop(visit, login, outcome.slot.login if outcome else None)
+        outcome = await self._apply(request, state, events, change)
+        self._report_stop(request, state, outcome)
         return outcome
 
-    async def end(self, visit: LoginRequest, login: Login) -> None:
+    async def end(self, request: LoginRequest, login: Login) -> None:
         """End a login whose newest secret the browser showed; a secret that was replaced meanwhile ends nothing."""
 
         def change(current: Login, now: float) -> Slot:
             return Slot(spent=Spent("", now, replace(current, tokens=None)))
 
-        outcome = await self._change(visit, login, change)
-        if outcome and outcome.mine and not login.stopped:
-            self.on_dead(visit.tenant, login)
+        _, mine = await self._change(request, login, change)
+        if mine and not login.stopped:
+            self.on_dead(request.tenant, login)
+
+    async def _apply(
+        self, request: LoginRequest, state: LoginState, events: tuple[Event, ...], write: Write
+    ) -> Outcome | None:
+        """Applies `events` to the login under its secret and writes what `write` returns; None without a slot."""
+        after = state
+
+        def change(current: Login, now: float) -> Slot | None:
+            nonlocal after
+            before = state if current == state.login else machine.state_of(current)
+            after = applied(before, events, now)
+            return write(after, after is not before, now)
+
+        slot, mine = await self._change(request, state.login, change)
+        return None if slot is None else Outcome(slot, mine, after)
 
     async def _change(
-        self, visit: LoginRequest, login: Login, change: Callable[[Login, float], Slot | None]
-    ) -> Outcome | None:
-        """Apply `change` to the login that stands under its secret (None: leave it); None when nothing stands there."""
-        now, limits = self.clock.now(), visit.configuration.gateway.limits
+        self, request: LoginRequest, login: Login, change: Callable[[Login, float], Slot | None]
+    ) -> tuple[Slot | None, bool]:
+        """Apply `change` to the login under its secret (None: leave it).
+
+        :returns: the slot as it is now, None when there is none, and whether this request wrote it.
+        """
+        now, limits = self.clock.now(), request.configuration.gateway.limits
         mine = False
 
         def swap(slot: Slot) -> Slot | Changed[Slot]:
@@ -194,12 +219,12 @@ class LoginRecords:
             goes_on = new.login or (new.spent.login if new.spent else login)
             return Changed(new, kept_until(goes_on, limits))
 
-        slot = await self.records.change(login.tenant, _place(login), swap)
-        return None if slot is None else Outcome(slot, mine)
+        return await self.records.change(login.tenant, _key(login), swap), mine
 
-    def _tell_of_stop(self, visit: LoginRequest, before: Login, after: Login | None) -> None:
-        if after and after.stopped and not before.stopped:
-            self.on_dead(visit.tenant, after)
+    def _report_stop(self, request: LoginRequest, state: LoginState, outcome: Outcome | None) -> None:
+        stopped = outcome.slot.login if outcome else None
+        if stopped and stopped.stopped and not state.login.stopped:
+            self.on_dead(request.tenant, stopped)
 
 
 def counts(login: Login, limits: OperatorLimits, now: float) -> bool:
@@ -208,24 +233,24 @@ def counts(login: Login, limits: OperatorLimits, now: float) -> bool:
 
 
 def counts_until(login: Login, limits: OperatorLimits) -> float:
-    """When a login ends to which nothing happens: 15 minutes from its last event, 60 in all.
+    """When a login without a further event ends: 15 minutes from its last event, 60 in all.
 
     A user who has to wait for a code has those 15 minutes from the moment it may be sent, however late that is.
     """
-    idle = max(login.moved_at, login.queued_until or 0.0) + limits.login_idle
-    return min(idle, max(login.begun_at + limits.login_absolute, login.held_until + limits.login_idle))
+    idle = max(login.moved_at, login.verification.queued_until or 0.0) + limits.login_idle
+    return min(idle, max(login.begun_at + limits.login_absolute, login.verification.held_until + limits.login_idle))
 
 
-def applied(login: Login, events: tuple[Event, ...], now: float) -> Login:
-    """`login` with `events` applied; the very same object when none of them answered anything pending."""
-    after = reduce(machine.apply, events, login)
-    return login if after == login else replace(after, moved_at=now)
+def applied(state: LoginState, events: tuple[Event, ...], now: float) -> LoginState:
+    """The state with `events` applied; the very same object when none of them answered anything pending."""
+    after = reduce(machine.apply, events, state)
+    return state if after.login == state.login else replace(after, login=replace(after.login, moved_at=now))
 
 
 def kept_until(login: Login, limits: OperatorLimits) -> float:
     """Until when the record of a login is kept."""
-    return max(login.moved_at, login.queued_until or 0.0) + limits.login_idle + REAPED_WITHIN
+    return max(login.moved_at, login.verification.queued_until or 0.0) + limits.login_idle + REAPED_WITHIN
 
 
-def _place(login: Login) -> RecordKey:
+def _key(login: Login) -> RecordKey:
     return RecordKey(login.tag, login.key)

@@ -1,16 +1,27 @@
-"""Reads a request to the login pages: the browser's cookies, the visit, and whether the form is one of ours."""
+"""Reads a request to the login pages: the browser's cookies, its session, and the origin of the form.
+
+`LoginRequest` is all that a step or effect knows of the request, as plain values. Nothing in `login/` below `handlers`
+sees aiohttp.
+"""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 from urllib.parse import urlsplit
 
 from aiohttp import hdrs, web
 
+from gateway.domain.configuration import Configuration
+from gateway.domain.enrolment import EnrolmentSet
+from gateway.domain.policy import Policy
 from gateway.domain.ports import Random
 from gateway.domain.session import Session
 from gateway.domain.tenant import RouteFactor, Tenant
-from gateway.login.visit import LoginRequest
-from gateway.second_factor.trusted_browsers import TrustCookie
+from gateway.domain.user import Account, User
+from gateway.login.record import Login, Purpose, Step
+from gateway.observe.audit import Audit, AuditEvent
+from gateway.second_factor.trusted_browsers import Holder, TrustCookie, TrustedBrowsers, TrustVerdict
+from gateway.sessions.sessions import Sessions
 from gateway.web import cookies, return_to
 from gateway.web.cookies import Cookie
 from gateway.web.csrf import LOGIN, Csrf, account_act, of_own_page, same_origin
@@ -24,15 +35,88 @@ _VERSION = re.compile(r"[0-9]{1,18}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
-class LoginCookies:
-    """What this browser's cookies say; `secret` None when it has no login cookie (its `tag` is new then)."""
+class LoginRequest:
+    """One request to the login pages.
 
+    `tag` and `secret` are the parts of the login cookie. Without that cookie the tag is new and `secret` is None; after
+    an accepted proof `secret` is the new one that the answer sets. `session` is the live session of this browser.
+    `browser` is a text such as "Chrome on Windows"; `browser_id` the value of the browser cookie, which names the users
+    that finished a login here and is never a proof. `app` is the prefix of the route the browser wants, `route_asks`
+    whether that route asks for a factor, `to` the checked target, `csrf` the token for the login forms of this browser,
+    `form` the random id of the form that the answer shows, `trust` its trust cookie. `just_proved`: this answers the
+    form that carried an accepted proof.
+    """
+
+    configuration: Configuration
+    tenant: Tenant
+    audit_log: Audit = field(repr=False)
     tag: str
-    secret: str | None
-    browser_id: str
-    browser_is_new: bool
-    session: str | None
-    trust: TrustCookie | None
+    client: str
+    host: str
+    browser: str
+    language: str
+    request_id: str
+    reference: str
+    to: str
+    csrf: str
+    app: str
+    route_asks: bool
+    secret: str | None = field(default=None, repr=False)
+    form: str = ""
+    just_proved: bool = False
+    session: Session | None = None
+    browser_id: str | None = None
+    browser_is_new: bool = False
+    trust: TrustCookie | None = None
+
+    def audit(self, event: AuditEvent, user: User | None = None, **details: object) -> None:
+        """Writes `event` with this request's context; `details` are plain values, never a code, token or address."""
+        self.audit_log.write(
+            event,
+            tenant=self.tenant.id,
+            user_id=user.id if user else None,
+            username=user.username if user else None,
+            client=self.client,
+            request_id=self.request_id,
+            reference=self.reference,
+            **details,
+        )
+
+    def head(self, step: Step, login: Login | None) -> dict[str, Any]:
+        """The fields that every view of a step has (`StepView`)."""
+        if login is None:
+            return {
+                "step": step.value,
+                "purpose": Purpose.SIGN_IN.value,
+                "csrf": self.csrf,
+                "to": self.to,
+                "form": self.form,
+            }
+        factor = login.act.factor if login.act else login.wanted
+        return {
+            "step": step.value,
+            "purpose": login.purpose.value,
+            "csrf": self.csrf,
+            "to": self.to,
+            "form": self.form,
+            "login": login.id if login.user else "",
+            "round": login.verification.round,
+            "act": login.act.kind.value if login.act else "",
+            "act_on": factor.value if factor else "",
+            "username": login.user.display_name if login.user else "",
+        }
+
+    async def is_trusted(
+        self, browsers: TrustedBrowsers, policy: Policy, account: Account, enrolments: EnrolmentSet
+    ) -> bool:
+        """Whether this browser may skip the factor for this account today; a rejected trust cookie is audited."""
+        if self.trust is None or not self.tenant.may_trust_from(self.client):
+            return False
+        holder = Holder(account.user.id, account.credential_date, enrolments.trust_epoch)
+        verdict = await browsers.judge(self.tenant.id, self.trust, holder, policy)
+        if verdict not in (TrustVerdict.TRUSTED, TrustVerdict.NONE):
+            self.audit(AuditEvent.TRUST_REJECTED, account.user, verdict=verdict.value)
+        return verdict is TrustVerdict.TRUSTED
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,72 +125,66 @@ class LoginRequests:
 
     csrf: Csrf
     random: Random
+    sessions: Sessions
+    audit: Audit
 
-    def browser(self, request: web.Request) -> LoginCookies:
-        """The cookies."""
-        headers, tenant = request.headers.getall(hdrs.COOKIE, ()), request[TENANT]
+    async def read(self, http: web.Request, to: str | None) -> LoginRequest:
+        """Returns the request as the login may know it; `to` is checked here."""
+        headers, configuration, tenant = http.headers.getall(hdrs.COOKIE, ()), http[CONFIGURATION], http[TENANT]
 
         def value(cookie: Cookie) -> str | None:
             return cookies.read(headers, cookies.name_of(cookie, tenant))
 
-        login = cookies.browser_secret(value(Cookie.LOGIN))
-        known = cookies.browser_secret(value(Cookie.BROWSER))
-        trust = cookies.browser_secret(value(Cookie.TRUST))
-        return LoginCookies(
-            tag=login.tag if login else cookies.new_browser_secret(self.random).tag,
-            secret=login.secret if login else None,
-            browser_id=(known or cookies.new_browser_secret(self.random)).value,
-            browser_is_new=known is None,
-            session=value(Cookie.SESSION),
-            trust=TrustCookie(trust.tag, trust.secret) if trust else None,
+        login, known, trust = (
+            cookies.browser_secret(value(cookie)) for cookie in (Cookie.LOGIN, Cookie.BROWSER, Cookie.TRUST)
         )
-
-    def visit(
-        self, request: web.Request, browser: LoginCookies, to: str | None, session: Session | None
-    ) -> LoginRequest:
-        """The request as the login may know it; `to` is checked here, `session` is the browser's live one."""
-        configuration, tenant = request[CONFIGURATION], request[TENANT]
+        session = value(Cookie.SESSION)
+        tag = login.tag if login else cookies.new_browser_secret(self.random).tag
         target = return_to.check(to, tenant, configuration.gateway.prefix)
         route = tenant.route_of(urlsplit(target).path)
         return LoginRequest(
             configuration=configuration,
             tenant=tenant,
-            tag=browser.tag,
-            client=request[CLIENT_ADDRESS],
-            host=request.host.rpartition(":")[0] or request.host,
-            browser=browser_name(request.headers.get(hdrs.USER_AGENT, "")),
-            language=request[LANGUAGE],
-            request_id=request[REQUEST_ID],
-            reference=request[REFERENCE],
+            audit_log=self.audit,
+            tag=tag,
+            client=http[CLIENT_ADDRESS],
+            host=http.host.rpartition(":")[0] or http.host,
+            browser=browser_name(http.headers.get(hdrs.USER_AGENT, "")),
+            language=http[LANGUAGE],
+            request_id=http[REQUEST_ID],
+            reference=http[REFERENCE],
             to=target,
-            csrf=self.csrf.token(tenant, browser.tag, LOGIN),
+            csrf=self.csrf.token(tenant, tag, LOGIN),
             app=route.path if route else "",
             route_asks=route is None or route.second_factor is RouteFactor.REQUIRED,
-            secret=browser.secret,
+            secret=login.secret if login else None,
             form=self.random.token_bytes(FORM_BYTES).hex(),
-            session=session,
-            browser_id=browser.browser_id,
-            trust=browser.trust,
+            session=await self.sessions.current(tenant, session) if session else None,
+            browser_id=(known or cookies.new_browser_secret(self.random)).value,
+            browser_is_new=known is None,
+            trust=TrustCookie(trust.tag, trust.secret) if trust else None,
         )
 
-    def ours(
-        self, request: web.Request, tenant: Tenant, browser: LoginCookies, fields: FormFields, *, begins: bool = False
-    ) -> bool:
-        """Whether this form comes from one of our login pages in this browser.
 
-        `begins`: it may begin a login; then a page will do that came with another cookie of this browser (`web.csrf`).
-        """
-        token = fields.get("csrf")
-        if browser.secret is None or not same_origin(request.headers, tenant):
-            return False
-        if self.csrf.verify(tenant, browser.tag, token, LOGIN):
-            return True
-        return begins and of_own_page(request.headers, tenant) and self.csrf.tag_of(tenant, token, LOGIN) is not None
+def of_login_page(
+    csrf: Csrf, http: web.Request, request: LoginRequest, fields: FormFields, *, begins: bool = False
+) -> bool:
+    """Whether this form belongs to one of our login pages in this browser.
 
-    def of_account_page(self, request: web.Request, tenant: Tenant, session: Session, fields: FormFields) -> bool:
-        """Whether this form is a button of the account page of this very session, for what it says it is for."""
-        version = fields.get("version", "")
-        if not same_origin(request.headers, tenant) or not _VERSION.fullmatch(version):
-            return False
-        act = account_act(fields.get("act", ""), fields.get("factor", ""), int(version))
-        return self.csrf.verify(tenant, session.id, fields.get("csrf"), *act)
+    `begins`: the form may begin a login; then it may carry the token of another cookie of this browser (`web.csrf`).
+    """
+    tenant, token = request.tenant, fields.get("csrf")
+    if request.secret is None or not same_origin(http.headers, tenant):
+        return False
+    if csrf.verify(tenant, request.tag, token, LOGIN):
+        return True
+    return begins and of_own_page(http.headers, tenant) and csrf.tag_of(tenant, token, LOGIN) is not None
+
+
+def of_account_page(csrf: Csrf, http: web.Request, tenant: Tenant, session: Session, fields: FormFields) -> bool:
+    """Whether this form is a button of the account page of this very session, for the act that it names."""
+    version = fields.get("version", "")
+    if not same_origin(http.headers, tenant) or not _VERSION.fullmatch(version):
+        return False
+    act = account_act(fields.get("act", ""), fields.get("factor", ""), int(version))
+    return csrf.verify(tenant, session.id, fields.get("csrf"), *act)

@@ -2,11 +2,11 @@
 
 The rules, on one page:
 
-- The record keeps what happened, never a step. `pending(login)` is what it still owes, in order: steps (pages) and
-  effects (things the gateway does itself). The login's step is the first step pending; nothing pending is done.
+- The record keeps what happened, never a step. `LoginState.pending` is what the login still owes, in order: steps
+  (pages) and effects (actions of the gateway). The login's step is the first step pending; nothing pending is done.
 - An event that answers nothing pending changes nothing. A challenge is bound to its login, round, purpose and draft,
   and an accepted entry counts only where all four match what is pending now: a code sent for a replaced challenge is
-  void; what needs no sending counts for its whole round.
+  void; an entry that needs no sending counts for its whole round.
 - Approving an enrolment is a round of its own: the entry that proved the enrolment never approves it.
 - A stopped or opened login absorbs everything.
 - A requirement that cannot be met is `stopped`, for every purpose.
@@ -14,19 +14,18 @@ The rules, on one page:
 - A due password is changed after the factor; then another factor is owed: the round is raised, and no proof of an
   earlier round counts any more.
 
-What can happen is in `record`, what a proof is for in `pending_proof`.
+The events are in `record`, the pending proof in `pending_proof`.
 """
 
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from gateway.domain.challenge import Challenge, Draft
 from gateway.domain.enrolment import Enrolment
 from gateway.domain.policy import FactorKind
 from gateway.domain.problem import ProblemDetail
 from gateway.domain.session import Satisfied
-from gateway.login import pending_proof
-from gateway.login.pending_proof import Approval, current_proof, refusal, registering, required
+from gateway.login.pending_proof import Approval, PendingProof, needs_approval, pending_proof_of
 from gateway.login.record import (
     AddressConfirmed,
     AddressGiven,
@@ -34,6 +33,8 @@ from gateway.login.record import (
     CodesNoted,
     Drafted,
     Effect,
+    Enrolled,
+    Enrolling,
     Event,
     Login,
     PasswordChanged,
@@ -52,134 +53,149 @@ from gateway.login.record import (
     TokensRenewed,
 )
 from gateway.second_factor.factors import table
-from gateway.second_factor.requirement import DecidedBy, EnrolFactor, VerifyFactor
+from gateway.second_factor.requirement import DecidedBy, EnrolFactor, SignInRefused, VerifyFactor
+
+NO_PROOF = PendingProof()
+_ENROLLING = (Step.REGISTER, Step.CONFIRM, Step.VERIFY)
 
 
-def pending(login: Login) -> tuple[Step | Effect, ...]:
-    """What this login still owes, in order; `done` stands last unless it is stopped."""
-    if login.stopped or refusal(login):
-        return (Step.STOPPED,)
-    return tuple(_sign_in(login) if login.purpose is Purpose.SIGN_IN else _within_session(login))
+@dataclass(frozen=True, slots=True)
+class LoginState:
+    """A login and all that follows from it, computed once after each event: the pending proof, and what it owes.
+
+    `pending` is in order; `done` is last unless the login is stopped. `step` is the page the login is on.
+    `problem_detail` is why it is stopped.
+    """
+
+    login: Login
+    proof: PendingProof
+    pending: tuple[Step | Effect, ...]
+    step: Step
+    problem_detail: ProblemDetail | None = None
+
+    @property
+    def first(self) -> Step | Effect:
+        """The next step or effect."""
+        return self.pending[0]
+
+    @property
+    def shows_secret(self) -> bool:
+        """Whether the page of this login shows an app secret that no code has proved."""
+        draft = self.login.enrolling.draft
+        return draft is not None and draft.secret != "" and self.step is Step.REGISTER
 
 
-def step(login: Login) -> Step:
-    """The page this login is on."""
-    return next(owed for owed in pending(login) if isinstance(owed, Step))
-
-
-def first(login: Login) -> Step | Effect:
-    """What comes next."""
-    return pending(login)[0]
-
-
-def problem_detail(login: Login) -> ProblemDetail | None:
-    """Why this login is stopped."""
+def state_of(login: Login) -> LoginState:
+    """The state of `login`."""
     if login.stopped:
-        return login.stopped
-    refused = refusal(login)
-    return ProblemDetail(refused.problem, path=refused.path) if refused else None
+        return LoginState(login, NO_PROOF, (Step.STOPPED,), Step.STOPPED, login.stopped)
+    if login.opened:
+        return LoginState(login, NO_PROOF, (Step.DONE,), Step.DONE)
+    proof = pending_proof_of(login)
+    if isinstance(refused := proof.requirement, SignInRefused) and not login.fresh:
+        why = ProblemDetail(refused.problem, path=refused.path)
+        return LoginState(login, proof, (Step.STOPPED,), Step.STOPPED, why)
+    pending = tuple(_pending(login, proof))
+    return LoginState(login, proof, pending, next(owed for owed in pending if isinstance(owed, Step)))
 
 
-def satisfied(login: Login) -> tuple[Satisfied, str]:
+def satisfied(state: LoginState) -> tuple[Satisfied, str]:
     """How the requirement was met, and the rule by name, for the session."""
-    if login.proved:
+    required = state.proof.requirement
+    if required is None:
         return Satisfied.PROVED, ""
-    rule = required(login).rule
+    rule = required.rule
     return (Satisfied.TRUSTED if rule is DecidedBy.TRUSTED_BROWSER else Satisfied.NOT_ASKED), rule.value
 
 
-def _sign_in(login: Login) -> Iterator[Step | Effect]:
+def _pending(login: Login, proof: PendingProof) -> Iterator[Step | Effect]:
     if not login.user:
         yield Step.PASSWORD  # what follows is not known yet
         return
-    yield from _factor(login)
-    yield from _keep(login)
-    if login.due and not login.changed:
+    within = login.purpose is not Purpose.SIGN_IN
+    if within and login.recent and not login.fresh and not proof.current:
+        yield Step.PASSWORD  # a fresh proof of a user who has no factor
+    yield from _verification(login, proof)
+    if new := login.enrolled:
+        if not new.saved:
+            yield Effect.SAVE
+        if new.first and login.policy.backup_codes and not new.noted:
+            yield Step.BACKUP_CODES
+    if not within and login.due and not login.changed:
         yield Step.NEW_PASSWORD
         return  # another factor is owed after it
-    if not login.opened:
-        yield Effect.OPEN
+    yield Effect.OPEN if not within else Effect.ACT if login.act else Effect.TOUCH
     yield Step.DONE
 
 
-def _within_session(login: Login) -> Iterator[Step | Effect]:
-    if login.recent and not login.fresh and not current_proof(login):
-        yield Step.PASSWORD  # a fresh proof of a user who has no factor
-    yield from _factor(login)
-    yield from _keep(login)
-    if not login.opened:
-        yield Effect.ACT if login.act else Effect.TOUCH
-    yield Step.DONE
-
-
-def _factor(login: Login) -> Iterator[Step | Effect]:
-    match current_proof(login):
-        case None:
-            return
+def _verification(login: Login, proof: PendingProof) -> Iterator[Step | Effect]:
+    verification, enrolling = login.verification, login.enrolling
+    waits = not verification.challenge or verification.queued_until is not None
+    match proof.current:
+        case EnrolFactor() if proof.enrolling is None or table.sends(proof.enrolling):
+            if not enrolling.draft:
+                yield Step.REGISTER
+            if not enrolling.confirmed:
+                yield Step.CONFIRM
+            if waits:
+                yield Effect.CHALLENGE
+            yield Step.VERIFY
         case EnrolFactor():
-            yield from _register(login)
+            if not enrolling.draft:
+                yield Effect.DRAFT
+            if not verification.challenge:
+                yield Effect.CHALLENGE
+            yield Step.REGISTER  # this page carries secret and code field
         case VerifyFactor() | Approval():
-            if not login.challenge or login.queued_until is not None:
+            if waits:
                 yield Effect.CHALLENGE
             yield Step.VERIFY
 
 
-def _register(login: Login) -> Iterator[Step | Effect]:
-    kind = registering(login)
-    if kind is None or table.sends(kind):
-        if not login.draft:
-            yield Step.REGISTER
-        if not login.confirmed:
-            yield Step.CONFIRM
-        if not login.challenge or login.queued_until is not None:
-            yield Effect.CHALLENGE
-        yield Step.VERIFY
-        return
-    if not login.draft:  # the page carries secret and code field
-        yield Effect.DRAFT
-    if not login.challenge:
-        yield Effect.CHALLENGE
-    yield Step.REGISTER
-
-
-def _keep(login: Login) -> Iterator[Step | Effect]:
-    if login.enrolled and not login.saved:
-        yield Effect.SAVE
-    if login.first_enrolment and login.policy.backup_codes and not login.noted:
-        yield Step.BACKUP_CODES
-
-
-def apply(login: Login, event: Event) -> Login:
-    """The login after `event`; the same login when the event answers nothing pending."""
+def apply(state: LoginState, event: Event) -> LoginState:
+    """The state after `event`; the same state when the event answers nothing pending."""
+    login = state.login
     if login.stopped or login.opened:
-        return login
+        return state
+    after = _after(state, event)
+    if after is login:
+        return state
+    moved = state_of(after)
+    if not login.user and moved.problem_detail:  # refused with the right password: stopped for good
+        return state_of(replace(after, stopped=moved.problem_detail))
+    return moved
+
+
+def _after(state: LoginState, event: Event) -> Login:
+    login = state.login
     match event:
         case Stopped(problem_detail=why, challenge=of):
-            bound = of is None or (login.challenge is not None and login.challenge.id == of)
-            return replace(login, stopped=why) if bound else login
+            challenge = login.verification.challenge
+            return replace(login, stopped=why) if of is None or (challenge and challenge.id == of) else login
         case TokensRenewed(tokens=tokens) if login.tokens:
             return replace(login, tokens=tokens)
         case PasswordRight() | PasswordChanged() | TokensGranted():
-            return _password(login, event)
+            return _password(state, event)
         case Picked() | AddressGiven() | AddressConfirmed() | Drafted() | SecretWithdrawn():
-            return _registration(login, event)
+            return _enrolment(state, event)
         case Queued() | ChallengeSent() | Proved():
-            return _proof(login, event)
-        case Saved(enrolments=enrolments) if first(login) is Effect.SAVE:
-            return replace(login, saved=True, enrolments=enrolments)
-        case CodesNoted() if first(login) is Step.BACKUP_CODES:
-            return replace(login, noted=True)
-        case SessionOpened(opened=opened) if first(login) in (Effect.OPEN, Effect.TOUCH, Effect.ACT):
+            return _proof(state, event)
+        case Saved(enrolments=enrolments) if login.enrolled and state.first is Effect.SAVE:
+            return replace(login, enrolled=replace(login.enrolled, saved=True), enrolments=enrolments)
+        case CodesNoted() if login.enrolled and state.first is Step.BACKUP_CODES:
+            return replace(login, enrolled=replace(login.enrolled, noted=True))
+        case SessionOpened(opened=opened) if state.first in (Effect.OPEN, Effect.TOUCH, Effect.ACT):
             return replace(login, opened=opened)
     return login
 
 
-def _password(login: Login, event: PasswordRight | PasswordChanged | TokensGranted) -> Login:
+def _password(state: LoginState, event: PasswordRight | PasswordChanged | TokensGranted) -> Login:
+    login = state.login
     match event:
-        case PasswordRight() if step(login) is Step.PASSWORD:
-            if login.purpose is not Purpose.SIGN_IN:
-                return replace(login, fresh=True) if _same_user(login, event) else login
-            known = replace(
+        case PasswordRight() if state.step is Step.PASSWORD:
+            if login.user:  # a fresh proof inside a session
+                return replace(login, fresh=True) if event.user.id == login.user.id else login
+            return replace(
                 login,
                 user=event.user,
                 tokens=event.tokens,
@@ -192,144 +208,126 @@ def _password(login: Login, event: PasswordRight | PasswordChanged | TokensGrant
                 verified=event.verified,
                 open_registration=event.open_registration,
             )
-            return replace(known, stopped=problem_detail(known))
-        case PasswordChanged(credential_date=date) if step(login) is Step.NEW_PASSWORD:
+        case PasswordChanged(credential_date=date) if state.step is Step.NEW_PASSWORD:
+            verification = login.verification.next_round()
             return replace(
                 login,
                 changed=True,
                 credential_date=date,
                 proved=None,
-                challenge=None,
-                queued_until=None,
-                draft=None,
-                picked=None,
+                enrolling=Enrolling(),
+                verification=verification,
                 trusted=False,
                 verified=False,
-                round=login.round + 1,
-                proofs_from=login.round + 1,
+                proofs_from=verification.round,
             )
         case TokensGranted(tokens=tokens, user=user) if login.changed and login.tokens is None:
             return replace(login, tokens=tokens, user=user)
     return login
 
 
-def shows_secret(login: Login) -> bool:
-    """Whether the page of this login shows an app secret that no code has proved."""
-    return step(login) is Step.REGISTER and login.draft is not None and login.draft.secret != ""
-
-
-def _registration(login: Login, event: Picked | AddressGiven | AddressConfirmed | Drafted | SecretWithdrawn) -> Login:
-    page, kind = step(login), registering(login)
+def _enrolment(state: LoginState, event: Picked | AddressGiven | AddressConfirmed | Drafted | SecretWithdrawn) -> Login:
+    login, page, kind, offered = state.login, state.step, state.proof.enrolling, state.proof.offered
+    enrolling, verification = login.enrolling, login.verification
     match event:
-        case SecretWithdrawn() if shows_secret(login):
-            return replace(login, draft=None, challenge=None, queued_until=None, round=login.round + 1)
-        case Picked(factor=None) if login.picked and pending_proof.offered(login) and page in _REGISTRATION:
-            return replace(login, picked=None, draft=None, confirmed=False, challenge=None, queued_until=None)
-        case Picked(factor=FactorKind() as factor) if factor in pending_proof.offered(login) and page is Step.REGISTER:
-            return replace(login, picked=factor, draft=None, confirmed=False, challenge=None, queued_until=None)
-        case AddressGiven(draft=None) if kind and login.draft and table.sends(login.draft.factor):
-            return replace(
-                login, draft=None, edited=login.draft.address, confirmed=False, challenge=None, queued_until=None
-            )
+        case SecretWithdrawn() if state.shows_secret:
+            return replace(login, enrolling=replace(enrolling, draft=None), verification=verification.next_round())
+        case Picked(factor=factor) if offered and (
+            factor in offered and page is Step.REGISTER
+            if factor
+            else enrolling.picked is not None and page in _ENROLLING
+        ):
+            enrolling = Enrolling(picked=factor, edited=enrolling.edited)
+            return replace(login, enrolling=enrolling, verification=verification.reset())
+        case AddressGiven(draft=None) if kind and enrolling.draft and table.sends(enrolling.draft.factor):
+            enrolling = Enrolling(picked=enrolling.picked, edited=enrolling.draft.address)
+            return replace(login, enrolling=enrolling, verification=verification.reset())
         case AddressGiven(draft=Draft() as draft) if page is Step.REGISTER and draft.factor is kind:
-            return replace(login, draft=draft)
-        case AddressConfirmed(draft=draft) if page is Step.CONFIRM and login.draft == draft:
-            return replace(login, confirmed=True)
-        case Drafted(draft=draft) if first(login) is Effect.DRAFT and draft.factor is kind:
-            return replace(login, draft=draft)
+            return replace(login, enrolling=replace(enrolling, draft=draft))
+        case AddressConfirmed(draft=draft) if page is Step.CONFIRM and enrolling.draft == draft:
+            return replace(login, enrolling=replace(enrolling, confirmed=True))
+        case Drafted(draft=draft) if state.first is Effect.DRAFT and draft.factor is kind:
+            return replace(login, enrolling=replace(enrolling, draft=draft))
     return login
 
 
-_REGISTRATION = (Step.REGISTER, Step.CONFIRM, Step.VERIFY)
-
-
-def _proof(login: Login, event: Queued | ChallengeSent | Proved) -> Login:
-    proving = step(login) in (Step.VERIFY, Step.REGISTER)
+def _proof(state: LoginState, event: Queued | ChallengeSent | Proved) -> Login:
+    login, verification = state.login, state.login.verification
+    if state.step not in (Step.VERIFY, Step.REGISTER):
+        return login
     match event:
-        case Queued(at=at) if proving and (event.number, event.round) == (login.asked, login.round):
-            return replace(login, queued_until=at, held_until=max(login.held_until, at or 0.0))
-        case ChallengeSent(challenge=challenge) if proving and _answers(login, challenge):
-            held = login.held_until if login.queued_until is None else challenge.issued_at
-            return replace(login, challenge=challenge, queued_until=None, held_until=held, asked=challenge.number + 1)
-        case Proved(challenge=challenge, factor=factor) if proving and _counts(login, challenge, factor):
-            # A set in which other factors stand by now is not taken over: `open` and `save` must see that it changed.
-            if event.enrolments is not None and event.enrolments.same_factors(login.enrolments):
-                login = replace(login, enrolments=event.enrolments)
-            return _proved(login, event)
+        case Queued(at=at, number=number, round=of) if (number, of) == (verification.next_number, verification.round):
+            return replace(login, verification=verification.queued(at))
+        case ChallengeSent(challenge=challenge) if _answers(state, challenge):
+            return replace(login, verification=verification.sent(challenge))
+        case Proved(challenge=challenge, factor=factor) if _counts(state, challenge, factor):
+            return _proved(state, event)
     return login
 
 
-def _proved(login: Login, event: Proved) -> Login:
-    """A factor accepted an entry: what it was for is done."""
-    bound = event.challenge.bound_to
+def _proved(state: LoginState, event: Proved) -> Login:
+    """A factor accepted an entry: what the proof was for is done."""
+    login, bound = state.login, event.challenge.bound_to
+    enrolments = login.enrolments
+    if event.enrolments and event.enrolments.same_factors(enrolments):  # else `open` and `save` must see the change
+        enrolments = event.enrolments
     proof = Proof(bound.purpose, event.factor, bound.round, event.challenge.id, bound.draft, event.at)
     login = replace(
         login,
+        enrolments=enrolments,
         proofs=(*login.proofs, proof),
-        challenge=None,
-        queued_until=None,
+        verification=login.verification.reset(),
         proved_at=event.at,
         remember=login.remember or event.remember,
     )
-    match current_proof(login):
-        case EnrolFactor():
-            new = _drafted(login)
-            if pending_proof.needs_approval(login, new):
-                return replace(login, awaiting_approval=new, round=login.round + 1)
-            return _registered(login, new)
-        case Approval() if login.awaiting_approval:
-            return _registered(replace(login, awaiting_approval=None), login.awaiting_approval)
+    enrolling = login.enrolling
+    match state.proof.current:
+        case EnrolFactor() if enrolling.draft:
+            new = enrolling.draft.as_enrolment()
+            if not needs_approval(login, new):
+                return _enrolled(login, new)
+            enrolling = replace(enrolling, awaiting_approval=new)
+            return replace(login, enrolling=enrolling, verification=login.verification.next_round())
+        case Approval() if enrolling.awaiting_approval:
+            login = replace(login, enrolling=replace(enrolling, awaiting_approval=None))
+            return _enrolled(login, enrolling.awaiting_approval)
         case VerifyFactor(methods=methods):
-            if login.purpose is Purpose.ENROL:  # the fresh proof; registering comes next
-                return replace(login, fresh=True, round=login.round + 1)
-            pinned = None if login.enrolments.of(event.factor) else _of(methods, event.factor)
-            if pinned:
-                login = _registered(login, pinned)
+            if login.purpose is Purpose.ENROL:  # the fresh proof; the user enrols next
+                return replace(login, fresh=True, verification=login.verification.next_round())
+            contact = None if login.enrolments.of(event.factor) else _of(methods, event.factor)
+            if contact:
+                login = _enrolled(login, contact)
             return replace(login, proved=event.factor, fresh=login.recent)
     return login
 
 
-def _registered(login: Login, new: Enrolment) -> Login:
-    first_one = not login.enrolments.enrolments
-    return replace(login, proved=new.factor, enrolled=new, saved=False, first_enrolment=first_one)
+def _enrolled(login: Login, new: Enrolment) -> Login:
+    return replace(login, proved=new.factor, enrolled=Enrolled(new, first=not login.enrolments.enrolments))
 
 
-def _answers(login: Login, challenge: Challenge) -> bool:
+def _answers(state: LoginState, challenge: Challenge) -> bool:
     """Whether `challenge` is for what is pending: bound to it, of a new number, and sent to the address of now."""
-    if challenge.bound_to != pending_proof.binding(login) or challenge.number < login.asked:
+    proof = state.proof
+    if challenge.bound_to != proof.binding or challenge.number < state.login.verification.next_number:
         return False
-    methods = pending_proof.methods(login)
     if challenge.factor is None:
-        return not registering(login)
-    wanted = _of(methods, challenge.factor)
+        return not proof.enrolling
+    wanted = _of(proof.methods, challenge.factor)
     if wanted is None:
         return False
     return challenge.sent_to == (wanted.address if table.sends(challenge.factor) else "")
 
 
-def _counts(login: Login, challenge: Challenge, factor: FactorKind) -> bool:
+def _counts(state: LoginState, challenge: Challenge, factor: FactorKind) -> bool:
     """Whether an accepted entry counts for what is pending.
 
-    Its challenge is bound to that, and its factor is one that is taken now. An entry for a replaced message is void;
-    what nothing was sent for counts for the whole round.
+    Its challenge is bound to that, and its factor is one that is taken now. An entry for a replaced message is void; an
+    entry that needs no sending counts for the whole round.
     """
-    if (
-        not login.challenge
-        or challenge.bound_to != pending_proof.binding(login)
-        or factor not in pending_proof.taken(login)
-    ):
+    under_way, proof = state.login.verification.challenge, state.proof
+    if not under_way or challenge.bound_to != proof.binding or factor not in proof.kinds:
         return False
-    return login.challenge.id == challenge.id or (not table.sends(factor) and not registering(login))
-
-
-def _same_user(login: Login, event: PasswordRight) -> bool:
-    return login.user is not None and event.user.id == login.user.id
-
-
-def _drafted(login: Login) -> Enrolment:
-    draft = login.draft
-    assert draft is not None  # noqa: S101 - a registration is proved only with a draft
-    return draft.as_enrolment()
+    return under_way.id == challenge.id or (not table.sends(factor) and not proof.enrolling)
 
 
 def _of(methods: tuple[Enrolment, ...], factor: FactorKind) -> Enrolment | None:

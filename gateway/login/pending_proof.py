@@ -1,23 +1,23 @@
-"""Says what the pending proof of a login is for.
+"""The pending proof of a login: the proof it must get next, its methods, its extra codes, and whether it enrols.
 
-Pure. Between the requirement (what the policy asks of a user) and the machine (what a login owes): which factor is
-being enrolled, which methods and codes an entry is judged by, where a message would go, and what a challenge is bound
-to.
+Pure. `machine.state_of` computes it once after each event, and the callers pass it on. It lies between the requirement
+(what the policy asks of a user) and the machine (what a login owes).
 """
 
 from dataclasses import dataclass
 
 from gateway.domain.challenge import Binding, ProofPurpose
-from gateway.domain.enrolment import Enrolment
+from gateway.domain.enrolment import Enrolment, EnrolmentSet
 from gateway.domain.policy import ChoosePage, FactorKind, Registration
+from gateway.domain.user import Contact
 from gateway.login.record import Login, Purpose
 from gateway.second_factor import requirement
 from gateway.second_factor.factors import table
 from gateway.second_factor.requirement import (
     DecidedBy,
     EnrolFactor,
+    NotRequired,
     Requirement,
-    SignInRefused,
     UserFactors,
     VerifyFactor,
 )
@@ -25,150 +25,96 @@ from gateway.second_factor.requirement import (
 
 @dataclass(frozen=True, slots=True)
 class Approval:
-    """A registration was proved; somebody else must vouch for it: a code to `methods` (the verified profile address),
-    or an administrator's code."""
+    """An enrolment was proved and needs an approval.
+
+    The approval is a code sent to `methods` (the verified profile address), or an administrator's code.
+    """
 
     methods: tuple[Enrolment, ...]
 
 
-PendingProof = EnrolFactor | VerifyFactor | Approval
+@dataclass(frozen=True, slots=True)
+class PendingProof:
+    """The proof that a login must get next.
 
-
-def standing(login: Login) -> UserFactors:
-    """The user as this login knows him now."""
-    enrolments = login.enrolments
-    if login.enrolled and not login.saved:
-        enrolments = enrolments.with_enrolment(login.enrolled)
-    trusted = login.trusted and not login.due
-    return UserFactors(enrolments, login.contacts, trusted=trusted, verified=login.verified and not login.due)
-
-
-def required(login: Login) -> Requirement:
-    """What the policy asks of this login's user; where a fresh proof is owed, any factor he has."""
-    if login.recent:
-        methods = requirement.enrolled_methods(login.policy, login.enrolments)
-        return (
-            VerifyFactor(DecidedBy.FRESH_PROOF, methods)
-            if methods
-            else requirement.NotRequired(DecidedBy.NONE_ENROLLED)
-        )
-    return requirement.decide(login.policy, standing(login), route_asks=login.route_asks)
-
-
-def current_proof(login: Login) -> PendingProof | None:
-    """What the proof now pending is for, or None when none is."""
-    if not login.user or login.proved:
-        return None
-    if login.awaiting_approval:
-        return Approval(approval_methods(login))
-    if login.purpose is Purpose.ENROL and login.fresh:
-        return EnrolFactor(DecidedBy.REQUIRED, (login.wanted,)) if login.wanted and not login.enrolled else None
-    if login.fresh:
-        return None
-    asked = required(login)
-    return asked if isinstance(asked, EnrolFactor | VerifyFactor) else None
-
-
-def refusal(login: Login) -> SignInRefused | None:
-    """Why the requirement of this login cannot be met, or None."""
-    if not login.user or login.proved or login.opened or login.fresh:
-        return None
-    asked = required(login)
-    return asked if isinstance(asked, SignInRefused) else None
-
-
-def registering(login: Login) -> FactorKind | None:
-    """The factor being registered now: the only one offered, or the one picked."""
-    match current_proof(login):
-        case EnrolFactor(factors=(only,)):
-            return only
-        case EnrolFactor(factors=factors) if login.picked in factors:
-            return login.picked
-    return None
-
-
-def offered(login: Login) -> tuple[FactorKind, ...]:
-    """The factors a user may choose to register, when there are several."""
-    match current_proof(login):
-        case EnrolFactor(factors=factors) if len(factors) > 1:
-            return factors
-    return ()
-
-
-def methods(login: Login) -> tuple[Enrolment, ...]:
-    """What an answer may be judged by now, in the policy's order: the draft while registering, else what he has."""
-    match current_proof(login):
-        case EnrolFactor():
-            return (login.draft.as_enrolment(),) if login.draft else ()
-        case VerifyFactor(methods=found):
-            return found
-        case Approval(methods=found):
-            return found
-    return ()
-
-
-def binding(login: Login) -> Binding:
-    """What a challenge for the pending proof is bound to."""
-    match current_proof(login):
-        case EnrolFactor():
-            draft = login.draft.as_enrolment().digest if login.draft else ""
-            return Binding(login.id, login.round, ProofPurpose.ENROL, draft)
-        case Approval():
-            draft = login.awaiting_approval.digest if login.awaiting_approval else ""
-            return Binding(login.id, login.round, ProofPurpose.APPROVE, draft)
-    return Binding(login.id, login.round, ProofPurpose.VERIFY)
-
-
-def taken(login: Login) -> frozenset[FactorKind]:
-    """The factors whose entries count for the pending proof."""
-    return frozenset((*(m.factor for m in methods(login)), *extras(login)))
-
-
-def takes_any(login: Login) -> bool:
-    """Whether one page takes whichever code: then an entry counts against all factors together (CC-13)."""
-    return login.policy.choose_page is ChoosePage.COMBINED and not registering(login)
-
-
-def extras(login: Login) -> tuple[FactorKind, ...]:
-    """The codes besides the methods' own that a verify page takes: backup codes, an administrator's code."""
-    match current_proof(login):
-        case VerifyFactor():
-            return table.extras(login.policy, login.enrolments)
-        case Approval():
-            return table.APPROVING
-    return ()
-
-
-def message(login: Login) -> Enrolment | None:
-    """Where a code can be sent now."""
-    return next((m for m in methods(login) if table.sends(m.factor)), None)
-
-
-def sends_at_once(login: Login) -> bool:
-    """Whether a code goes out without being asked for: not where the user has an app as well (CC-13)."""
-    return message(login) is not None and len(methods(login)) == 1
-
-
-def approval_methods(login: Login) -> tuple[Enrolment, ...]:
-    """Where a voucher's code may be sent: the verified profile address, when it is another than the typed one.
-
-    Where only an administrator may vouch, as for a due password, or the tenant has nothing to mail it by, nowhere.
+    `requirement` is what the policy asks; None before the user is known and once a factor is proved. `current` is what
+    the proof is for; None when no proof is pending. `enrolling` is the factor being enrolled: the only one offered, or
+    the one picked. `offered` are the factors to choose from, where the user may enrol one of several. `methods` are
+    what an entry is judged by, in the policy's order: the draft while enrolling, else the user's methods. `extras` are
+    the codes that the verify page takes besides: backup codes, an administrator's code. A challenge is bound to
+    `binding`. `takes_any`: one page takes any code, and an entry counts against all factors together.
     """
-    new, policy = login.awaiting_approval, login.policy
-    if new is None or policy.registration is not Registration.GUARDED:
-        return ()
-    if login.due:  # whoever was told the temporary password was told it by an administrator
-        return ()
-    known = (c for c in login.contacts if c.verified and policy.method(c.factor))
-    return tuple(Enrolment(c.factor, c.address) for c in known if c.address.casefold() != new.address.casefold())[:1]
+
+    requirement: Requirement | None = None
+    current: EnrolFactor | VerifyFactor | Approval | None = None
+    enrolling: FactorKind | None = None
+    offered: tuple[FactorKind, ...] = ()
+    methods: tuple[Enrolment, ...] = ()
+    extras: tuple[FactorKind, ...] = ()
+    binding: Binding = Binding()
+    takes_any: bool = False
+
+    @property
+    def message(self) -> Enrolment | None:
+        """Where a code can be sent now."""
+        return next((m for m in self.methods if table.sends(m.factor)), None)
+
+    @property
+    def sends_at_once(self) -> bool:
+        """Whether the gateway sends a code before the user asks for one: not where the user has an app as well."""
+        return len(self.methods) == 1 and table.sends(self.methods[0].factor)
+
+    @property
+    def kinds(self) -> tuple[FactorKind, ...]:
+        """The factors whose entries count."""
+        return (*(m.factor for m in self.methods), *self.extras)
+
+
+def pending_proof_of(login: Login) -> PendingProof:
+    """The pending proof of a login that is neither stopped nor opened."""
+    round_ = login.verification.round
+    if not login.user or login.proved:
+        return PendingProof(binding=Binding(login.id, round_))
+    required = _required(login)
+    combined = login.policy.choose_page is ChoosePage.COMBINED
+    match _current(login, required):
+        case EnrolFactor(factors=factors) as current:
+            picked = factors[0] if len(factors) == 1 else login.enrolling.picked
+            draft = login.enrolling.draft.as_enrolment() if login.enrolling.draft else None
+            enrolling = picked if picked in factors else None
+            return PendingProof(
+                required,
+                current,
+                enrolling,
+                offered=factors if len(factors) > 1 else (),
+                methods=(draft,) if draft else (),
+                binding=Binding(login.id, round_, ProofPurpose.ENROL, draft.digest if draft else ""),
+                takes_any=combined and enrolling is None,
+            )
+        case VerifyFactor(methods=methods) as current:
+            extras, binding = table.extras(login.policy, login.enrolments), Binding(login.id, round_)
+            return PendingProof(required, current, None, (), methods, extras, binding, combined)
+        case Approval(methods=methods) as current:
+            new = login.enrolling.awaiting_approval
+            binding = Binding(login.id, round_, ProofPurpose.APPROVE, new.digest if new else "")
+            return PendingProof(required, current, None, (), methods, table.APPROVING, binding, combined)
+    return PendingProof(required, binding=Binding(login.id, round_))
+
+
+def user_factors(login: Login, enrolments: EnrolmentSet, contacts: tuple[Contact, ...]) -> UserFactors:
+    """The user as the requirement is decided for, with these enrolments and contacts.
+
+    A due password takes away what would skip the factor.
+    """
+    kept = not login.due
+    return UserFactors(enrolments, contacts, trusted=login.trusted and kept, verified=login.verified and kept)
 
 
 def needs_approval(login: Login, new: Enrolment) -> bool:
-    """Whether the registration just proved counts only with a voucher (GW-27): one that no factor speaks for.
+    """Whether the enrolment that was just proved counts only with an approval.
 
-    A factor speaks for another one only where it was proved: on the way to setting up the other inside a session. What
-    a tenant asked for before its channel changed (EF-22) is registered but not proved, and a session of somebody who
-    has nothing to prove has shown no more than the password.
+    Only a factor that this login proved, on the way to enrolling another one inside a session, replaces the approval.
+    An enrolled factor that was not proved does not: the tenant may have asked for it before its channel changed.
     """
     if login.purpose is Purpose.ENROL and any(p.purpose is ProofPurpose.VERIFY for p in login.proofs):
         return False
@@ -182,3 +128,38 @@ def needs_approval(login: Login, new: Enrolment) -> bool:
     same = any(c.verified and c.address.casefold() == new.address.casefold() for c in login.contacts)
     known = any(c.verified for c in login.contacts)
     return not same if known else not login.open_registration
+
+
+def _required(login: Login) -> Requirement:
+    """What the policy asks of this login's user; where a fresh proof is owed, any factor that they have."""
+    if login.recent:
+        methods = requirement.enrolled_methods(login.policy, login.enrolments)
+        return VerifyFactor(DecidedBy.FRESH_PROOF, methods) if methods else NotRequired(DecidedBy.NONE_ENROLLED)
+    enrolments, new = login.enrolments, login.enrolled
+    if new and not new.saved:
+        enrolments = enrolments.with_enrolment(new.enrolment)
+    return requirement.decide(
+        login.policy, user_factors(login, enrolments, login.contacts), route_asks=login.route_asks
+    )
+
+
+def _current(login: Login, required: Requirement) -> EnrolFactor | VerifyFactor | Approval | None:
+    """What the pending proof is for."""
+    if new := login.enrolling.awaiting_approval:
+        return Approval(_approval_methods(login, new))
+    if login.fresh:
+        enrols = login.purpose is Purpose.ENROL and login.wanted and not login.enrolled
+        return EnrolFactor(DecidedBy.REQUIRED, (login.wanted,)) if enrols and login.wanted else None
+    return required if isinstance(required, EnrolFactor | VerifyFactor) else None
+
+
+def _approval_methods(login: Login, new: Enrolment) -> tuple[Enrolment, ...]:
+    """Where a code that approves `new` is sent: to the verified profile address, unless that is the address of `new`.
+
+    Nowhere where only an administrator approves, as for a due password, and where the tenant has no channel for mail.
+    """
+    policy = login.policy
+    if login.due or policy.registration is not Registration.GUARDED:
+        return ()  # the user got the temporary password from an administrator, who approves too
+    known = (c for c in login.contacts if c.verified and policy.method(c.factor))
+    return tuple(Enrolment(c.factor, c.address) for c in known if c.address.casefold() != new.address.casefold())[:1]

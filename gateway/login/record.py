@@ -4,7 +4,7 @@ Pages, effects, purposes, the record, and every event. The record keeps what hap
 `machine` computes the step.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 
 from gateway.domain.challenge import Challenge, Draft, ProofPurpose
@@ -29,7 +29,7 @@ class Step(Enum):
 
 
 class Effect(Enum):
-    """What the gateway does itself between pages."""
+    """The actions of the gateway between pages."""
 
     DRAFT = "draft"
     CHALLENGE = "challenge"
@@ -48,7 +48,7 @@ class Purpose(Enum):
 
 
 class ActKind(Enum):
-    """What a user does on the account page after a proof given for that one act (GW-46)."""
+    """What a user does on the account page after a proof given for that one act."""
 
     TURN_OFF = "turn-off"
     SHOW_CODES = "show-codes"
@@ -77,6 +77,63 @@ class Proof:
 
 
 @dataclass(frozen=True, slots=True)
+class Enrolling:
+    """The enrolment under way: what the user chose and gave until now. A choice of another factor replaces it.
+
+    `edited` is the address that the user took back to edit it. `awaiting_approval` is the enrolment that was proved and
+    waits for its approval.
+    """
+
+    picked: FactorKind | None = None
+    draft: Draft | None = None
+    edited: str = field(default="", repr=False)
+    confirmed: bool = False
+    awaiting_approval: Enrolment | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Enrolled:
+    """The enrolment that this login proved. `first`: the user had no factor before. `noted`: they saw the codes."""
+
+    enrolment: Enrolment
+    first: bool
+    saved: bool = False
+    noted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """The challenge under way, with its round.
+
+    An entry of an earlier round never counts. `next_number` is the number of the next challenge. `queued_until` is when
+    the next code may be sent, `held_until` until when the user had to wait last.
+    """
+
+    round: int = 0
+    next_number: int = 0
+    challenge: Challenge | None = None
+    queued_until: float | None = None
+    held_until: float = 0.0
+
+    def queued(self, until: float | None) -> "Verification":
+        """The next code waits until then; None: it waits no longer."""
+        return replace(self, queued_until=until, held_until=max(self.held_until, until or 0.0))
+
+    def sent(self, challenge: Challenge) -> "Verification":
+        """`challenge` takes the place of an older one."""
+        held = self.held_until if self.queued_until is None else challenge.issued_at
+        return Verification(self.round, challenge.number + 1, challenge, None, held)
+
+    def reset(self) -> "Verification":
+        """No challenge is under way."""
+        return replace(self, challenge=None, queued_until=None)
+
+    def next_round(self) -> "Verification":
+        """No challenge is under way, and no entry of this round counts any more."""
+        return replace(self.reset(), round=self.round + 1)
+
+
+@dataclass(frozen=True, slots=True)
 class Opened:
     """How a login ended: the session it opened or changed, or the act it carried out.
 
@@ -101,10 +158,9 @@ class Login:
     the store. `app` is the path prefix of the route it was begun for, `route_asks` whether that route asks for a
     factor. `session` is the one that an `enrol` or `step-up` belongs to, `recent` whether a proof for this very login
     is owed whatever the policy asks at sign-in, `fresh` whether it was given, `wanted` what `enrol` sets up, `act` what
-    is done after the proof. `proofs` are the accepted entries, in order; those of a round before `proofs_from` count no
-    longer. `open_registration`: a first factor needs no approval. `edited` is the address that was taken back to be
-    edited, `awaiting_approval` the enrolment that was proved and waits for its approval. `queued_until` is when the
-    next code may be sent, `held_until` until when the user had to wait last.
+    is done after the proof. `due`: Keycloak demands a new password, `changed`: the user set it. `open_registration`: a
+    first factor needs no approval. `proofs` are the accepted entries, in order; those of a round before `proofs_from`
+    count no longer.
     """
 
     id: str
@@ -134,25 +190,14 @@ class Login:
     trusted: bool = False
     verified: bool = False
     open_registration: bool = True
-    picked: FactorKind | None = None
-    draft: Draft | None = None
-    edited: str = field(default="", repr=False)
-    confirmed: bool = False
-    awaiting_approval: Enrolment | None = None
-    challenge: Challenge | None = None
-    queued_until: float | None = None
-    held_until: float = 0.0
-    asked: int = 0
-    round: int = 0
+    enrolling: Enrolling = Enrolling()
+    verification: Verification = Verification()
     proofs: tuple[Proof, ...] = ()
     proofs_from: int = 0
     proved: FactorKind | None = None
     proved_at: float | None = None
     remember: bool = False
-    enrolled: Enrolment | None = None
-    first_enrolment: bool = False
-    saved: bool = False
-    noted: bool = False
+    enrolled: Enrolled | None = None
     opened: Opened | None = None
     stopped: ProblemDetail | None = None
 
@@ -161,7 +206,7 @@ class Login:
 class PasswordRight:
     """Keycloak accepted the password. `tokens` None: a new password is due first. `trusted`: by this browser's cookie.
 
-    `open_registration`: a first factor needs no voucher today (GW-27).
+    `open_registration`: a first factor needs no approval today.
     """
 
     user: User
@@ -178,7 +223,7 @@ class PasswordRight:
 
 @dataclass(frozen=True, slots=True)
 class Picked:
-    """The user chose which factor to register."""
+    """The user chose the factor to enrol; None takes the choice back."""
 
     factor: FactorKind | None
 
@@ -192,7 +237,7 @@ class AddressGiven:
 
 @dataclass(frozen=True, slots=True)
 class AddressConfirmed:
-    """The user saw `draft` again and said yes."""
+    """The user saw `draft` again and confirmed it."""
 
     draft: Draft
 
@@ -211,9 +256,9 @@ class SecretWithdrawn:
 
 @dataclass(frozen=True, slots=True)
 class Queued:
-    """The code with this number and round has to wait until `at`: the channel takes no more mails before (GW-34).
+    """The code with this number and round waits until `at`: the channel takes no more messages before.
 
-    None: it is waited for no longer; an older code may be left.
+    None: it waits no longer; an older code may be left.
     """
 
     at: float | None
@@ -230,7 +275,7 @@ class ChallengeSent:
 
 @dataclass(frozen=True, slots=True)
 class Proved:
-    """A factor was judged right. `enrolments` is the set that stands now where the proof used up a part of it."""
+    """A factor accepted an entry. `enrolments` is the user's set after it, where the entry consumed a part of it."""
 
     challenge: Challenge
     factor: FactorKind
@@ -241,26 +286,26 @@ class Proved:
 
 @dataclass(frozen=True, slots=True)
 class Saved:
-    """The user's sealed set, with the new enrolment, stands in Keycloak."""
+    """Keycloak keeps the user's sealed set with the new enrolment."""
 
     enrolments: EnrolmentSet
 
 
 @dataclass(frozen=True, slots=True)
 class CodesNoted:
-    """The user was shown his backup codes and went on."""
+    """The user saw their backup codes and went on."""
 
 
 @dataclass(frozen=True, slots=True)
 class PasswordChanged:
-    """Keycloak set the new password; its credential is of `credential_date`."""
+    """Keycloak set the new password, whose credential is of `credential_date`."""
 
     credential_date: int | None
 
 
 @dataclass(frozen=True, slots=True)
 class TokensGranted:
-    """The grant with the new password: tokens, and the user as they name him."""
+    """The grant with the new password: tokens, and the user that they name."""
 
     tokens: Tokens = field(repr=False)
     user: User
@@ -268,7 +313,7 @@ class TokensGranted:
 
 @dataclass(frozen=True, slots=True)
 class TokensRenewed:
-    """The tokens were renewed, so that the session at Keycloak does not end while a code is waited for."""
+    """The gateway renewed the tokens, so that the session at Keycloak does not end while a code waits."""
 
     tokens: Tokens = field(repr=False)
 

@@ -1,7 +1,8 @@
 """Makes the answers of the login pages: a page, JSON or a redirect, and its cookies."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
 from urllib.parse import quote
 
 import structlog
@@ -9,16 +10,13 @@ from aiohttp import hdrs, web
 
 from gateway.domain.ports import Clock, Random
 from gateway.domain.problem import Problem, ProblemDetail
-from gateway.domain.session import Session
-from gateway.domain.tenant import Tenant
-from gateway.login.account_acts import AccountActs
-from gateway.login.flow import Flow, FlowResult, IssuedSecrets
-from gateway.login.login_request import LoginCookies
-from gateway.login.record import ActKind, Login, Step
-from gateway.login.reports import Reports
-from gateway.login.sending import ASK_AT_LEAST, ASK_BESIDE
-from gateway.login.viewing import view_of
-from gateway.login.visit import LoginRequest
+from gateway.login.effects.account_action import AccountAction
+from gateway.login.effects.send_code import ASK_AT_LEAST, ASK_BESIDE
+from gateway.login.flow import FlowResult, Page
+from gateway.login.login_request import LoginRequest
+from gateway.login.record import ActKind, Step
+from gateway.login.steps.password import PasswordPage
+from gateway.login.steps.verify import VerifyView
 from gateway.observe.audit import AuditEvent
 from gateway.rendering.problem_texts import ProblemView, problem_view
 from gateway.rendering.step_view import StepView, as_json, codes_file
@@ -37,162 +35,155 @@ SHOWS_CODES = (ActKind.SHOW_CODES, ActKind.NEW_CODES)
 log = structlog.get_logger(__name__)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DoneView(StepView):
+    """The end of a login: `location` is where the browser goes next. `codes` are those that an act shows."""
+
+    location: str
+    codes: Sequence[str] = field(default=(), repr=False)
+
+    def own_json(self) -> dict[str, Any]:
+        """The way on, and the codes."""
+        body: dict[str, Any] = {"codes": list(self.codes)} if self.codes else {}
+        return body | {"location": self.location}
+
+
 @dataclass(frozen=True, slots=True)
 class LoginResponses:
     """Makes the answers of the login pages."""
 
-    flow: Flow
+    steps: Mapping[Step, Page]
+    password: PasswordPage
     sessions: Sessions
     pages: Pages
     clock: Clock
     random: Random
-    reports: Reports
-    acts: AccountActs
+    account_action: AccountAction
 
-    async def session(self, tenant: Tenant, browser: LoginCookies) -> Session | None:
-        """The session of this browser."""
-        return await self.sessions.current(tenant, browser.session) if browser.session else None
-
-    async def go_on(
-        self, request: web.Request, visit: LoginRequest, browser: LoginCookies, went: FlowResult
-    ) -> web.StreamResponse:
+    async def go_on(self, http: web.Request, request: LoginRequest, result: FlowResult) -> web.StreamResponse:
         """A redirect: to the target when done, else to the page of the step.
 
         Backup codes are shown in the answer to the form that carried the proof, never by GET.
         """
         response: web.StreamResponse
-        login, prefix = went.login, visit.configuration.gateway.prefix
+        login, prefix = result.login, request.configuration.gateway.prefix
         act = login.act if login and login.opened else None
-        if login and act and act.kind in SHOWS_CODES and request.method == "POST":
-            codes, name = await self.acts.codes(visit, login), login.user.display_name if login.user else ""
-            file = codes_file(visit.tenant.branding.name, visit.host, codes)
+        if login and act and act.kind in SHOWS_CODES and http.method == "POST":
+            codes = await self.account_action.codes(request, login)
+            name = login.user.display_name if login.user else ""
+            file = codes_file(request.tenant.branding.name, request.host, codes)
             context = {"codes": codes, "file": file, "username": name, "csrf": "", "here": f"{prefix}account"}
-            response = self.pages.render(request, "account_codes.html", context)
-        elif went.step is Step.BACKUP_CODES and went.secret is not None:
-            return await self.answer(request, visit, browser, went, {}, asked=True)
-        elif went.step is not Step.DONE:
-            response = redirect(f"{prefix}login/{went.step.value}?to={quote(visit.to, safe='/')}")
+            response = self.pages.render(http, "account_codes.html", context)
+        elif result.step is Step.BACKUP_CODES and result.secret is not None:
+            return await self.answer(http, request, result, {}, asked=True)
+        elif result.step is not Step.DONE:
+            response = redirect(f"{prefix}login/{result.step.value}?to={quote(request.to, safe='/')}")
         else:
-            response = redirect(f"{prefix}account?done={act.kind.value}" if act else visit.to)
-        await self._set_cookies(response, visit, browser, went)
+            response = redirect(f"{prefix}account?done={act.kind.value}" if act else request.to)
+        await self._set_cookies(response, request, result)
         return response
 
-    def to_beginning(self, visit: LoginRequest, again: int = 0) -> web.StreamResponse:
-        """To `/-/login`, without a cookie: the browser comes there with its newest secret."""
-        to = quote(visit.to, safe="/")
-        return redirect(f"{visit.configuration.gateway.prefix}login?to={to}{f'&again={again}' if again else ''}")
+    def to_beginning(self, request: LoginRequest, again: int = 0) -> web.StreamResponse:
+        """To `/-/login`, without a cookie: the browser sends its newest secret there."""
+        to = quote(request.to, safe="/")
+        return redirect(f"{request.configuration.gateway.prefix}login?to={to}{f'&again={again}' if again else ''}")
 
     async def answer(
         self,
-        request: web.Request,
-        visit: LoginRequest,
-        browser: LoginCookies,
-        went: FlowResult,
+        http: web.Request,
+        request: LoginRequest,
+        result: FlowResult,
         fields: FormFields,
         *,
         asked: bool,
         status: int | None = None,
     ) -> web.StreamResponse:
         """The page of the step (or its JSON) with its problem; `asked` when something was asked for by POST."""
-        if went.step is Step.DONE and not wants_json(request):
-            return await self.go_on(request, visit, browser, went)  # it has no page, whatever was asked of it
-        login = went.login or self.flow.begin(visit, "")
-        visit = replace(visit, just_proved=went.secret is not None and request.method == "POST")
-        view = await self._view(visit, went, login, fields)
-        problem = self._problem(visit, went.problem_detail or view.held)
-        code = status or _status(went, problem, asked=asked)
+        if result.step is Step.DONE and not wants_json(http):
+            return await self.go_on(http, request, result)  # it has no page, whatever was asked of it
+        request = replace(request, just_proved=result.secret is not None and http.method == "POST")
+        view = await self._view(request, result, fields)
+        held = view.held if isinstance(view, VerifyView) else None
+        problem = self._problem(request, result.problem_detail or held)
+        code = status or _status(result, problem, asked=asked)
         response: web.StreamResponse
-        if wants_json(request):
-            headers = security_headers.headers(visit.tenant)
+        if wants_json(http):
+            headers = security_headers.headers(request.tenant)
             response = web.json_response(as_json(view, problem), status=code, headers=headers)
         else:
             context = {"view": view, "problem": problem}
+            seconds = asks_again_in(result, self.clock.now())
+            refresh = {} if seconds is None else {"Refresh": str(seconds)}
             template = f"steps/{view.step.replace('-', '_')}.html"
-            response = self.pages.render(request, template, context, code, headers=self._refresh(went))
+            response = self.pages.render(http, template, context, code, headers=refresh)
         if problem and problem.retry_after:
             response.headers[hdrs.RETRY_AFTER] = str(problem.retry_after)
-        await self._set_cookies(response, visit, browser, went)
+        await self._set_cookies(response, request, result)
         return response
 
-    async def _view(self, visit: LoginRequest, went: FlowResult, login: Login, fields: FormFields) -> StepView:
-        if went.step is Step.DONE or went.signed_in:
-            shows = login.opened and login.act and login.act.kind in SHOWS_CODES
-            return replace(
-                view_of(Step.DONE, visit, login, self.clock.now()),
-                location=visit.to,
-                codes=await self.acts.codes(visit, login) if shows else (),
-            )
-        return await self.flow.pages[went.step].view(visit, login, fields)
+    async def _view(self, request: LoginRequest, result: FlowResult, fields: FormFields) -> StepView:
+        state, login = result.state, result.login
+        if result.step is Step.DONE or result.signed_in:
+            shows = login and login.opened and login.act and login.act.kind in SHOWS_CODES
+            codes = await self.account_action.codes(request, login) if login and shows else ()
+            return DoneView(**request.head(Step.DONE, login), location=request.to, codes=codes)
+        if state is None:
+            return await self.password.view(request, None, fields)
+        return await self.steps[state.step].view(request, state, fields)
 
-    def _problem(self, visit: LoginRequest, problem_detail: ProblemDetail | None) -> ProblemView | None:
+    def _problem(self, request: LoginRequest, problem_detail: ProblemDetail | None) -> ProblemView | None:
         if problem_detail is None:
             return None
-        language = self.pages.languages.get(visit.language)
-        view = problem_view(problem_detail.problem, language, problem_detail.until, self.clock.now(), visit.reference)
+        language = self.pages.languages.get(request.language)
+        view = problem_view(problem_detail.problem, language, problem_detail.until, self.clock.now(), request.reference)
         return replace(view, next=problem_detail.detail) if problem_detail.detail else view
 
-    def _refresh(self, went: FlowResult) -> Mapping[str, str]:
-        seconds = asks_again_in(went, self.clock.now())
-        return {} if seconds is None else {"Refresh": str(seconds)}
-
-    async def _set_cookies(
-        self, response: web.StreamResponse, visit: LoginRequest, browser: LoginCookies, went: FlowResult
-    ) -> None:
+    async def _set_cookies(self, response: web.StreamResponse, request: LoginRequest, result: FlowResult) -> None:
         """The login cookie when it is new, and at the end the session's, the token's, the trust and the browser's."""
-        tenant = visit.tenant
-        if went.secret is not None and went.secret != browser.secret:
-            _add(response, cookies.login(tenant, BrowserSecret(browser.tag, went.secret).value))
-        elif browser.secret is None:
-            _add(response, cookies.login(tenant, cookies.new_browser_secret(self.random, browser.tag).value))
-        if went.login and went.given.session:
-            await self._set_session(response, visit, browser, went.login, went.given)
-
-    async def _set_session(
-        self,
-        response: web.StreamResponse,
-        visit: LoginRequest,
-        browser: LoginCookies,
-        login: Login,
-        given: IssuedSecrets,
-    ) -> None:
-        tenant = visit.tenant
-        session = await self.sessions.current(tenant, given.session)
-        if session is None:
+        tenant = request.tenant
+        if result.secret is not None and result.secret != request.secret:
+            _add(response, cookies.login(tenant, BrowserSecret(request.tag, result.secret).value))
+        elif request.secret is None:
+            _add(response, cookies.login(tenant, cookies.new_browser_secret(self.random, request.tag).value))
+        login, given = result.login, result.given
+        session = await self.sessions.current(tenant, given.session) if login and given.session else None
+        if login is None or session is None:
             return
-        before = visit.session
+        before = request.session
         if before and before.id != session.id:  # a browser has one session: the one it had before ends
             await self.sessions.end(tenant, before.id)
         _add(response, cookies.session(tenant, given.session))
         token = cookies.token(tenant, session, self.clock.now())
         if isinstance(token, TooLarge):
             log.error("token_cookie_too_large", cookie=token.name, size=token.size, tenant=tenant.id)
-            self.reports.tell(visit, AuditEvent.TOKEN_COOKIE_TOO_LARGE, login.user, size=token.size)
+            request.audit(AuditEvent.TOKEN_COOKIE_TOO_LARGE, login.user, size=token.size)
         else:
             _add(response, token)
         if given.trust:
             _add(response, cookies.trust(tenant, given.trust, login.policy.trust_browser_days * DAY))
-        if login.opened and login.opened.other_user:  # what the apps kept is of the user before
+        if login.opened and login.opened.other_user:  # the apps' data in this browser belong to the user before
             response.headers["Clear-Site-Data"] = security_headers.clear_site_data(tenant)
-        if browser.browser_is_new:
-            _add(response, cookies.browser(tenant, browser.browser_id))
+        if request.browser_is_new and request.browser_id:
+            _add(response, cookies.browser(tenant, request.browser_id))
 
 
-def asks_again_in(went: FlowResult, now: float) -> int | None:
+def asks_again_in(result: FlowResult, now: float) -> int | None:
     """Seconds after which a page whose code is not sent yet asks again by itself; None when it does not.
 
     Soon while another request is sending, when the wait ends, and now and then while a code is queued.
     """
-    if went.step is not Step.VERIFY or went.login is None:
+    if result.step is not Step.VERIFY or result.login is None:
         return None
-    until = went.login.queued_until
+    verification = result.login.verification
+    until = verification.queued_until
     if until is not None and until > now:
-        return min(int(until - now) + 1, ASK_BESIDE if went.login.challenge else ASK_AT_LEAST)
-    if went.login.challenge:
+        return min(int(until - now) + 1, ASK_BESIDE if verification.challenge else ASK_AT_LEAST)
+    if verification.challenge:
         return None
-    if went.problem_detail is None:
+    if result.problem_detail is None:
         return ASK_AGAIN
-    if went.problem_detail.problem is Problem.WAIT and went.problem_detail.until:
-        return int(went.problem_detail.until - now) + 1
+    if result.problem_detail.problem is Problem.WAIT and result.problem_detail.until:
+        return int(result.problem_detail.until - now) + 1
     return None
 
 
@@ -203,9 +194,9 @@ def redirect(to: str) -> web.Response:
     )
 
 
-def _status(went: FlowResult, problem: ProblemView | None, *, asked: bool) -> int:
+def _status(result: FlowResult, problem: ProblemView | None, *, asked: bool) -> int:
     """What a program reads of the answer; a page that is only looked at fails when nothing can be done about it."""
-    if went.out_of_order:
+    if result.out_of_order:
         return 409
     if problem is None:
         return 200

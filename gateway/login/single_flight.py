@@ -1,8 +1,7 @@
-"""Many requests of one browser want the same thing at once: who does it? One of them; the others take its outcome.
+"""Joins requests that want the same thing at the same time: one of them does it, the others get its outcome.
 
-An effect that is due, or a password that several tabs send. This is no lock but thrift, within a process: five tabs, or
-five hundred, ask Keycloak once, and what two replicas do all the same must do no harm. The flight belongs to nobody's
-request: a browser that goes away does not leave a registration half written.
+It saves work within a process and is no lock: five tabs, or five hundred, ask Keycloak once, and two replicas that do
+the same do no harm. The work belongs to no request: a browser that closes its connection leaves nothing half done.
 """
 
 import asyncio
@@ -13,24 +12,24 @@ T = TypeVar("T")
 
 
 class SingleFlight(Generic[T]):
-    """What is under way in this process."""
+    """The work under way in this process."""
 
     def __init__(self) -> None:
-        self._single_flight: dict[tuple[str, ...], asyncio.Future[T]] = {}
+        self._under_way: dict[tuple[str, ...], asyncio.Future[T]] = {}
 
     async def join(self, name: tuple[str, ...], begin: Callable[[], Awaitable[T]]) -> T:
-        """The outcome of the flight `name`, begun by `begin` unless it is under way; raises what it raises."""
-        flight = self._single_flight.get(name)
-        if flight is None:
-            flight = self._single_flight[name] = asyncio.ensure_future(begin())
-            flight.add_done_callback(lambda done: self._landed(name, done))
-        return await asyncio.shield(flight)
+        """Returns the outcome of `begin`, or of the work under way by this `name`; raises what it raises."""
+        work = self._under_way.get(name)
+        if work is None:
+            work = self._under_way[name] = asyncio.ensure_future(begin())
+            work.add_done_callback(lambda done: self._finished(name, done))
+        return await asyncio.shield(work)
 
     def __len__(self) -> int:
         """How many are under way."""
-        return len(self._single_flight)
+        return len(self._under_way)
 
-    def _landed(self, name: tuple[str, ...], flight: asyncio.Future[T]) -> None:
-        del self._single_flight[name]
-        if not flight.cancelled():
-            flight.exception()  # seen, also when nobody waits for it any more
+    def _finished(self, name: tuple[str, ...], work: asyncio.Future[T]) -> None:
+        del self._under_way[name]
+        if not work.cancelled():
+            work.exception()  # retrieved, also when no request waits for it any more

@@ -27,7 +27,8 @@ from gateway.domain.errors import Conflict, GatewayError, Unreachable
 from gateway.domain.policy import FactorKind
 from gateway.domain.ports import Clock, Lock
 from gateway.domain.tenant import Tenant
-from gateway.keycloak.profile import UserProfiles
+from gateway.domain.user import Account
+from gateway.keycloak.profile import UserProfiles, sealed_in
 from gateway.observe.audit import Audit, AuditEvent
 from gateway.store.protocol import Store
 
@@ -80,16 +81,21 @@ class Enrolments:
         self._clock = clock
         self._audit = audit
 
-    async def read(self, tenant: Tenant, user_id: str) -> EnrolmentSet | Tampered:
-        """The user's enrolments, checked against the guard. Raises `Unreachable`, `Refused`."""
-        return (await self._read(tenant, user_id))[0]
+    async def read(self, tenant: Tenant, user_id: str, account: Account | None = None) -> EnrolmentSet | Tampered:
+        """The user's enrolments, checked against the guard. Raises `Unreachable`, `Refused`.
 
-    async def read_at_login(self, tenant: Tenant, user_id: str) -> EnrolmentSet | Tampered:
+        `account` is the user as Keycloak has just returned them: then their profile is not read once more.
+        """
+        return (await self._read(tenant, user_id, account))[0]
+
+    async def read_at_login(
+        self, tenant: Tenant, user_id: str, account: Account | None = None
+    ) -> EnrolmentSet | Tampered:
         """As `read`; writes a set that an older key of the ring sealed anew with the newest key.
 
         That is the next version. When the write fails nothing is lost, and the next login tries again.
         """
-        found, sealed = await self._read(tenant, user_id)
+        found, sealed = await self._read(tenant, user_id, account)
         if isinstance(found, Tampered) or sealed is None or self._sets.uses_newest(sealed):
             return found
 
@@ -182,12 +188,24 @@ class Enrolments:
 
         return await self._change(tenant, user_id, change)
 
-    async def _read(self, tenant: Tenant, user_id: str) -> tuple[EnrolmentSet | Tampered, str | None]:
+    async def _read(
+        self, tenant: Tenant, user_id: str, account: Account | None = None
+    ) -> tuple[EnrolmentSet | Tampered, str | None]:
         """The enrolments, and the sealed text."""
         # The guard first: it is raised after the profile is written, so a profile read later is never older honestly.
         raw = await self._store.get(_guard_key(tenant, user_id))
+        if account is None:
+            return await self._judged(tenant, user_id, raw, await self._profile.read(tenant.keycloak, user_id))
+        found = await self._judged(tenant, user_id, raw, sealed_in(account.attributes))
+        if isinstance(found[0], Tampered):  # or another request wrote after this account was read: the profile tells
+            return await self._read(tenant, user_id)
+        return found
+
+    async def _judged(
+        self, tenant: Tenant, user_id: str, raw: bytes | None, sealed: str | None
+    ) -> tuple[EnrolmentSet | Tampered, str | None]:
+        """`sealed`, checked against the guard in `raw`; the guard follows a newer set."""
         guard = self._guard(tenant, user_id, raw)
-        sealed = await self._profile.read(tenant.keycloak, user_id)
         if isinstance(guard, Tampered):
             return guard, sealed
         if sealed is None:

@@ -4,20 +4,18 @@ import pytest
 
 from gateway.crypto.sealing import Key, KeyRing
 from gateway.crypto.signing import Signer
-from gateway.login.login_request import LoginRequests
+from gateway.login.login_request import of_account_page
 from gateway.web.csrf import LOGIN, PURPOSE, Csrf, account_act
-from tests.clock import SeededRandom
 from tests.rendering import states
 
 TENANT, SESSION = states.tenant(), states.session()
 CSRF = Csrf(Signer(KeyRing((Key("00000001", b"k" * 32),)), PURPOSE))
-VISITS = LoginRequests(CSRF, SeededRandom())
 
 
 def counts(fields: dict[str, str], origin: str = "https://cc.example.com") -> bool:
     """Whether a form with these fields, posted by a page of `origin`, is taken."""
     asked = states.request("/-/login", method="POST", of=TENANT, headers={"Origin": origin})
-    return VISITS.of_account_page(asked, TENANT, SESSION, fields)
+    return of_account_page(CSRF, asked, TENANT, SESSION, fields)
 
 
 def form(of_version: int = 3) -> dict[str, str]:

@@ -6,13 +6,17 @@ from functools import reduce
 from gateway.domain.challenge import Binding, Challenge, Draft
 from gateway.domain.enrolment import Enrolment, EnrolmentSet
 from gateway.domain.policy import FactorKind, Method, Policy
-from gateway.domain.session import Tokens
+from gateway.domain.problem import ProblemDetail
+from gateway.domain.session import Satisfied, Tokens
 from gateway.domain.user import Contact, User
-from gateway.login import machine, pending_proof
+from gateway.login import machine
+from gateway.login.machine import state_of
+from gateway.login.pending_proof import PendingProof
 from gateway.login.record import (
     AddressConfirmed,
     AddressGiven,
     ChallengeSent,
+    Effect,
     Event,
     Login,
     Opened,
@@ -21,6 +25,7 @@ from gateway.login.record import (
     Purpose,
     Saved,
     SessionOpened,
+    Step,
 )
 
 NOW = 1_800_000_000.0
@@ -105,7 +110,7 @@ def proved(number: int = 0) -> Proved:
 def saved(login: Login) -> Saved:
     """The new set stands."""
     assert login.enrolled
-    return Saved(login.enrolments.with_enrolment(login.enrolled))
+    return Saved(login.enrolments.with_enrolment(login.enrolled.enrolment))
 
 
 def waiting(number: int = 0, *, factor: FactorKind | None = None, of_round: int = 0) -> ChallengeSent:
@@ -128,15 +133,49 @@ OPENED = SessionOpened(Opened("sess", NOW + 11))
 FIRST_LOGIN: tuple[Event, ...] = (password(), AddressGiven(DRAFT), AddressConfirmed(DRAFT), sent(), proved())
 
 
+def pending(login: Login) -> tuple[Step | Effect, ...]:
+    """What the login owes."""
+    return state_of(login).pending
+
+
+def first(login: Login) -> Step | Effect:
+    """What comes next."""
+    return state_of(login).first
+
+
+def step(login: Login) -> Step:
+    """The page it is on."""
+    return state_of(login).step
+
+
+def problem_detail(login: Login) -> ProblemDetail | None:
+    """Why it is stopped."""
+    return state_of(login).problem_detail
+
+
+def satisfied(login: Login) -> tuple[Satisfied, str]:
+    """How the requirement was met."""
+    return machine.satisfied(state_of(login))
+
+
+def proof(login: Login) -> PendingProof:
+    """The pending proof."""
+    return state_of(login).proof
+
+
 def apply(login: Login, event: Event) -> Login:
     """The login after `event`. A challenge made by a play is bound to what was pending when it was sent, else now."""
     match event:
         case ChallengeSent(challenge=challenge) | Proved(challenge=challenge) if not challenge.bound_to.login:
-            sent_before = login.challenge if login.challenge and login.challenge.id == challenge.id else None
-            bound = sent_before.bound_to if sent_before else pending_proof.binding(login)
+            sent_before = (
+                login.verification.challenge
+                if login.verification.challenge and login.verification.challenge.id == challenge.id
+                else None
+            )
+            bound = sent_before.bound_to if sent_before else proof(login).binding
             bound = replace(bound, round=challenge.bound_to.round)
             event = replace(event, challenge=replace(challenge, bound_to=bound))
-    return machine.apply(login, event)
+    return machine.apply(state_of(login), event).login
 
 
 def after(*events: Event, login: Login | None = None) -> Login:

@@ -31,15 +31,17 @@ from gateway.domain.tenant import KeycloakAccess, Tenant
 from gateway.domain.user import Account, User
 from gateway.keycloak.clients import KeycloakClients
 from gateway.keycloak.grant_queue import GrantQueue
+from gateway.keycloak.profile import values_of
 from gateway.keycloak.token_endpoint import Granted, NotFullySetUp, WrongPassword
+from gateway.keycloak.user_profile_schema import ATTRIBUTE
 from gateway.keycloak.users import PasswordRefused
 from gateway.login import feature
 from gateway.login.begin_in_session import AccountForm, BeginInSession
 from gateway.login.flow import CutShort, Flow, FlowResult
 from gateway.login.handlers import LoginHandlers
 from gateway.login.login_records import Slot
+from gateway.login.login_request import LoginRequest
 from gateway.login.record import Act, Login, Step
-from gateway.login.visit import LoginRequest
 from gateway.observe.audit import AuditEvent
 from gateway.rendering.data_root import data_root
 from gateway.rendering.languages import load_languages
@@ -166,7 +168,9 @@ class FakeRealm:
         await self.reached()
         person = self.person(user_id)
         actions = (UPDATE_PASSWORD,) if person.due else ()
-        return Account(person.user, True, actions, person.credential_date, created_at=0.0)
+        sealed = self.login_harness.profile.values.get(user_id)
+        attributes = {ATTRIBUTE: values_of(sealed)} if sealed else {}
+        return Account(person.user, True, actions, person.credential_date, created_at=0.0, attributes=attributes)
 
     async def find(self, access: KeycloakAccess, username: str) -> Account | None:
         person = self.people.get(username)
@@ -380,6 +384,7 @@ class LoginBrowser:
         return LoginRequest(
             configuration=self.login_harness.configuration,
             tenant=self.login_harness.tenant,
+            audit_log=self.login_harness.services.audit,
             tag=self.tag,
             client=f"192.0.2.{ord(self.name[0]) % 200}",
             host="cc.example",
@@ -400,7 +405,7 @@ class LoginBrowser:
 
     async def find(self) -> Slot:
         """What stands under the login cookie."""
-        return await self.login_harness.flow.find(await self.visit())
+        return await self.login_harness.flow.logins.find(await self.visit())
 
     async def login(self) -> Login | None:
         """The login under way."""
@@ -426,7 +431,7 @@ class LoginBrowser:
         """The hidden fields of a page loaded now."""
         login = await self.login()
         form_id = self.login_harness.random.token_bytes(8).hex()
-        form = Form(login.id, str(login.round), form_id) if login and login.user else Form(id=form_id)
+        form = Form(login.id, str(login.verification.round), form_id) if login and login.user else Form(id=form_id)
         self.forms.append(form)
         return form
 
@@ -454,22 +459,20 @@ class LoginBrowser:
 
     async def enrol(self, factor: FactorKind = FactorKind.TOTP) -> FlowResult | None:
         """Begin inside the session: set up `factor`."""
-        return await self._begun(self.login_harness.in_session.enrol, factor)
+        return await self._begun(wanted=factor)
 
     async def begin(self, act: Act) -> FlowResult | None:
         """Begin an act of the account page."""
-        return await self._begun(self.login_harness.in_session.act, act)
+        return await self._begun(act=act)
 
-    async def _begun(
-        self, begin: Callable[[LoginRequest, Slot, Session, T, AccountForm], Awaitable[FlowResult]], wanted: T
-    ) -> FlowResult | None:
+    async def _begun(self, wanted: FactorKind | None = None, act: Act | None = None) -> FlowResult | None:
         session = await self.current()
         if session is None:
             return None
         slot, visit = await self.find(), await self.visit()
         asked = AccountForm(self.login_harness.random.token_bytes(8).hex())
         with self._cut_short():
-            went = await begin(visit, slot, session, wanted, asked)
+            went = await self.login_harness.in_session.begin(visit, slot, session, asked, wanted=wanted, act=act)
         return await self._went(went)
 
     @contextmanager

@@ -156,7 +156,7 @@ def check(seen: list[Judged]) -> None:
                 last_sent.pop(user, None)
             batch, right_now = one.batch, set()
             locked = {name: tally.locked_until for name, tally in tallies.items()}
-        cap, own = (one.user, "voucher" if one.approving_first else one.key), (one.user, f"own {one.approving_first}")
+        cap, own = (one.user, "approval" if one.approving_first else one.key), (one.user, f"own {one.approving_first}")
         assert one.at >= max(locked.get(cap, 0.0), locked.get(own, 0.0)), ("while locked", one)
         if one.sent:
             _sent(one, sends, last_sent, right_now)

@@ -24,14 +24,14 @@ from gateway.domain.tenant import Tenant
 from gateway.domain.user import User
 from gateway.login.challenge_context import ChallengeContexts
 from gateway.login.check_code import CodeCheck
+from gateway.login.effects.send_code import SendCode
 from gateway.login.flow import Flow, FlowResult, FormFields, Page, StepResult
 from gateway.login.login_records import LoginRecords, Slot
+from gateway.login.login_request import LoginRequest
 from gateway.login.login_secrets import PURPOSE, LoginSecrets
+from gateway.login.machine import LoginState
 from gateway.login.record import Effect, Login, Opened, PasswordRight, SessionOpened, Step
-from gateway.login.reports import Reports
-from gateway.login.sending import CodeSending
 from gateway.login.steps.verify import VerifyPage
-from gateway.login.visit import LoginRequest
 from gateway.observe.audit import Audit
 from gateway.rendering.step_view import StepView
 from gateway.store.records import Records
@@ -47,14 +47,14 @@ class KnowsEverybody:
     """The password page: any password is right."""
 
     def __init__(self, flow_harness: "FlowHarness") -> None:
-        self._desk = flow_harness
+        self._harness = flow_harness
 
-    async def act(self, visit: LoginRequest, login: Login, action: str, fields: FormFields) -> StepResult:
-        name, now = fields["username"], self._desk.clock.now()
+    async def act(self, visit: LoginRequest, state: LoginState, action: str, fields: FormFields) -> StepResult:
+        name, now = fields["username"], self._harness.clock.now()
         enrolled = EnrolmentSet(1, (Enrolment(FactorKind.EMAIL, address_of(name)),))
         return StepResult((PasswordRight(User(name, name), tokens(now), enrolled, (), None, now),))
 
-    async def view(self, visit: LoginRequest, login: Login, fields: FormFields) -> StepView:
+    async def view(self, visit: LoginRequest, state: LoginState, fields: FormFields) -> StepView:
         raise NotImplementedError
 
 
@@ -68,23 +68,21 @@ class FlowHarness:
     keycloak_is_over: bool = False
     keycloak_is_away: bool = False
     flow: Flow = field(init=False)
-    sending: CodeSending = field(init=False)
+    sending: SendCode = field(init=False)
 
     def __post_init__(self) -> None:
         bench = self.bench
         self.clock, self.limits = bench.clock, OperatorLimits()
         proofs = ChallengeContexts(bench.clock, bench.random)
-        reports = Reports(Audit(bench.clock, tell=lambda _line: None))
-        self.sending = CodeSending(
+        self.sending = SendCode(
             bench.challenges,
             SingleUse(bench.store, bench.clock),
             proofs,
             bench.random,
-            reports,
             SendRate(bench.store, bench.clock),
             self.renew,
         )
-        answering = CodeCheck(bench.challenges, proofs, bench.clock, reports)
+        answering = CodeCheck(bench.challenges, proofs, bench.clock)
         verify = VerifyPage(bench.challenges, answering, self.sending, proofs, bench.languages, bench.clock)
         pages: dict[Step, Page] = {Step.PASSWORD: KnowsEverybody(self), Step.VERIFY: verify}
         sealer = Sealer(bench.ring, "login", bench.random)
@@ -93,7 +91,7 @@ class FlowHarness:
             logins=LoginRecords(records, bench.clock, self.begun, lambda _tenant, _login: None),
             pages=pages,
             secrets=LoginSecrets(Signer(bench.ring, PURPOSE), bench.random),
-            effects={Effect.CHALLENGE: self.sending.begin, Effect.OPEN: self.open},
+            effects={Effect.CHALLENGE: self.sending.run, Effect.OPEN: self.open},
             clock=bench.clock,
             random=bench.random,
         )
@@ -109,9 +107,9 @@ class FlowHarness:
     async def begun(self, tenant: Tenant, login: Login) -> None:
         """Nothing is reaped here."""
 
-    async def open(self, visit: LoginRequest, login: Login) -> StepResult:
+    async def open(self, visit: LoginRequest, state: LoginState) -> StepResult:
         """The session."""
-        return StepResult((SessionOpened(Opened(f"session of {login.id}", self.clock.now())),))
+        return StepResult((SessionOpened(Opened(f"session of {state.login.id}", self.clock.now())),))
 
     async def renew(self, tenant: Tenant, spent: Tokens) -> Tokens | None:
         """Keycloak's answer to a refresh."""
@@ -147,6 +145,7 @@ class Browser:
         return LoginRequest(
             configuration=flow_harness.configuration,
             tenant=flow_harness.tenant,
+            audit_log=Audit(flow_harness.clock, tell=lambda _line: None),
             tag=self.tag,
             client="192.0.2.1",
             host="cc.example",
@@ -179,7 +178,7 @@ class Browser:
     async def look(self) -> FlowResult:
         """Reload the page."""
         flow, visit = self.flow_harness.flow, self.visit
-        return self._keep(await flow.look(visit, (await flow.find(visit)).login))
+        return self._keep(await flow.look(visit, (await flow.logins.find(visit)).login))
 
     async def press(self, action: str) -> FlowResult:
         """A button of the verify page."""
@@ -191,8 +190,8 @@ class Browser:
 
     async def _act(self, step: Step, action: str, fields: FormFields) -> FlowResult:
         flow, visit = self.flow_harness.flow, self.visit
-        slot = await flow.find(visit)
-        named = {"login": slot.login.id, "round": str(slot.login.round)} if slot.login else {}
+        slot = await flow.logins.find(visit)
+        named = {"login": slot.login.id, "round": str(slot.login.verification.round)} if slot.login else {}
         return await flow.act(visit, slot, step, action, {**named, **fields})
 
     def _keep(self, went: FlowResult) -> FlowResult:

@@ -2,9 +2,9 @@
 
 from gateway.domain.policy import FactorKind
 from gateway.domain.problem import Problem
-from gateway.login import pending_proof
 from gateway.login.flow import FlowResult
 from gateway.login.record import Login, Purpose, Step
+from tests.login.event_scripts import proof
 from tests.login.full_login_harness import HOUR, LoginBrowser, LoginHarness
 
 
@@ -32,7 +32,9 @@ class PatientUser:
             seen.append(f"{went.step.value}: {problem} {self.login_harness.clock.now() - begun:.0f}")
             if problem_detail and problem_detail.until and problem_detail.until > self.login_harness.clock.now():
                 self.login_harness.clock.set(problem_detail.until)
-            elif problem_detail or (went.step is Step.VERIFY and went.login and went.login.challenge is None):
+            elif problem_detail or (
+                went.step is Step.VERIFY and went.login and went.login.verification.challenge is None
+            ):
                 self.login_harness.clock.advance(61)  # a page whose code is on its way asks again by itself
             assert self.login_harness.clock.now() < self.gives_up, seen
         raise AssertionError(seen)
@@ -56,27 +58,27 @@ class PatientUser:
         return await browser.act(went.step)
 
     async def register(self, login: Login) -> FlowResult:
-        if login.draft:
-            return await self.browser.act(Step.REGISTER, code=self.login_harness.code_of(login.draft.secret))
-        if len(login.policy.methods) > 1 and not login.picked and login.purpose is Purpose.SIGN_IN:
+        if login.enrolling.draft:
+            return await self.browser.act(Step.REGISTER, code=self.login_harness.code_of(login.enrolling.draft.secret))
+        if len(login.policy.methods) > 1 and not login.enrolling.picked and login.purpose is Purpose.SIGN_IN:
             return await self.browser.act(Step.REGISTER, factor=FactorKind.EMAIL.value)
         return await self.browser.act(Step.REGISTER, address=f"{self.name}@example.com")
 
     async def verify(self, went: FlowResult, login: Login) -> FlowResult:
-        app, challenge = self.login_harness.app_code(self.name), login.challenge
+        app, challenge = self.login_harness.app_code(self.name), login.verification.challenge
         if went.problem_detail and challenge is None:
             return went
-        if not app and pending_proof.message(login) is None and not login.awaiting_approval:
+        if not app and proof(login).message is None and not login.enrolling.awaiting_approval:
             return await self.browser.act(Step.VERIFY, "cancel")  # his app was turned off elsewhere
-        if app and not login.awaiting_approval and not (challenge and challenge.sent_to):
+        if app and not login.enrolling.awaiting_approval and not (challenge and challenge.sent_to):
             return await self.browser.act(Step.VERIFY, code=app)
         if challenge and challenge.expires_at and challenge.expires_at > self.login_harness.clock.now():
             tried = await self.browser.act(Step.VERIFY, code=self.login_harness.mailed(challenge.sent_to))
             if not tried.problem_detail or tried.problem_detail.problem not in (Problem.WRONG_CODE, Problem.WARNING):
                 return tried
-        if login.awaiting_approval:
+        if login.enrolling.awaiting_approval:
             code = await self.login_harness.admin.issue(self.login_harness.tenant.id, f"id-{self.name}", "admin")
             return await self.browser.act(Step.VERIFY, code=code)
-        if pending_proof.message(login) is None:  # an app that he turned off meanwhile: "Not you?" begins anew
+        if proof(login).message is None:  # an app that he turned off meanwhile: "Not you?" begins anew
             return await self.browser.act(Step.VERIFY, "cancel")
         return await self.browser.act(Step.VERIFY, "resend")

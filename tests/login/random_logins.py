@@ -38,8 +38,8 @@ from gateway.domain.policy import (
     RegistrationContact,
 )
 from gateway.domain.session import Satisfied
-from gateway.login import machine
 from gateway.login.flow import FlowResult
+from gateway.login.machine import state_of
 from gateway.login.record import Act, ActKind, Effect, Login, Purpose, Step
 from gateway.observe.audit import AuditEvent
 from gateway.second_factor.factors import backup_code
@@ -157,7 +157,7 @@ class Play:
                 raise ended
         self.login_harness.limit_oracle.batch += 1
 
-    def somebody(self) -> tuple[LoginBrowser, str]:
+    def any_actor(self) -> tuple[LoginBrowser, str]:
         """A browser, and the person before it."""
         laptop, phone, kiosk, den = self.browsers
         return self.random.choice(
@@ -168,22 +168,22 @@ class Play:
         )
 
     async def goes_on(self) -> None:
-        browser, person = self.somebody()
+        browser, person = self.any_actor()
         for _ in range(self.random.randrange(1, 7)):
             await self.together(self.act(browser, person))
 
     async def tabs(self) -> None:
-        who = [self.somebody() for _ in range(self.random.randrange(2, 6))]
+        who = [self.any_actor() for _ in range(self.random.randrange(2, 6))]
         await self.together(*(self.act(browser, person) for browser, person in who))
 
     async def one_form_in_many_tabs(self) -> None:
-        browser, person = self.somebody()
+        browser, person = self.any_actor()
         times = self.random.randrange(2, 6)
         await self.together(*(self.act(browser, person) for _ in range(times)))
 
     async def a_double_click(self) -> None:
         """The very same form twice, from two states of the cookies."""
-        browser, person = self.somebody()
+        browser, person = self.any_actor()
         page, fields = await self.entry(browser, person)
         if page is None:
             return
@@ -195,7 +195,7 @@ class Play:
         browser.opened += other.opened
 
     async def an_old_form(self) -> None:
-        browser, person = self.somebody()
+        browser, person = self.any_actor()
         page, fields = await self.entry(browser, person)
         if page is None or not browser.forms:
             return
@@ -254,10 +254,10 @@ class Play:
         session, slot = await browser.current(), await browser.find()
         if session and session.satisfied is not Satisfied.NOT_ASKED:
             return True
-        return slot.login is not None and machine.first(slot.login) in AFTER_THE_LAST_PROOF
+        return slot.login is not None and state_of(slot.login).first in AFTER_THE_LAST_PROOF
 
     async def signs_out(self) -> None:
-        browser, _ = self.somebody()
+        browser, _ = self.any_actor()
         if browser.session:
             self.say("sign out", browser.name)
             await self.login_harness.sessions.leave(self.login_harness.tenant, browser.session)
@@ -266,7 +266,7 @@ class Play:
 
     async def inside(self) -> None:
         """A button of the account page."""
-        browser, person = self.somebody()
+        browser, person = self.any_actor()
         kind = self.random.choice((*ActKind, None, None))
         factor = self.random.choice((FactorKind.EMAIL, FactorKind.TOTP))
         ACTOR.set(Actor(person, browser.name))
@@ -279,7 +279,7 @@ class Play:
 
     async def odd(self) -> None:
         """A form of any page with any button."""
-        browser, person = self.somebody()
+        browser, person = self.any_actor()
         page = self.random.choice(list(Step)[:-1])
         action = self.random.choice(("", "send", "resend", "edit", "cancel", "nonsense"))
         fields = {"code": self.random.choice(WRONG)} if self.random.random() < 0.5 else {}
@@ -292,7 +292,7 @@ class Play:
         self.login_harness.clock.advance(seconds)
 
     async def guesses(self) -> None:
-        browser, person = self.somebody()
+        browser, person = self.any_actor()
         for _ in range(self.random.randrange(2, 9)):
             await self.together(self.act(browser, person, wrong=True))
 
@@ -335,7 +335,7 @@ class Play:
         part = self.random.choice(("keycloak", "store"))
         self.say("outage", part)
         self.login_harness.away.add(part)
-        browser, person = self.somebody()
+        browser, person = self.any_actor()
         try:
             await self.together(self.act(browser, person), self.act(browser, person))
         finally:
@@ -386,13 +386,13 @@ class Play:
         name = login.user.username
         if name != person and person != MALLORY:
             return went.step, {"action": "cancel"}
-        if login.draft and login.draft.secret and went.step is Step.REGISTER:
-            self.known[person].secrets.add(login.draft.secret)
+        if login.enrolling.draft and login.enrolling.draft.secret and went.step is Step.REGISTER:
+            self.known[person].secrets.add(login.enrolling.draft.secret)
         match went.step:
             case Step.PASSWORD:
                 return Step.PASSWORD, {"password": self.known[person].passwords.get(name, "?")}
-            case Step.REGISTER if not login.draft:
-                several = len(login.policy.methods) > 1 and not login.picked and not login.wanted
+            case Step.REGISTER if not login.enrolling.draft:
+                several = len(login.policy.methods) > 1 and not login.enrolling.picked and not login.wanted
                 pick = self.random.choice((FactorKind.EMAIL, FactorKind.TOTP)).value
                 return Step.REGISTER, {"factor": pick} if several else {"address": f"{person}@example.com"}
             case Step.CONFIRM:
@@ -422,9 +422,9 @@ class Play:
         """A code that this person can have for this page; "" when there is none."""
         own, known = {f"{person}@example.com", f"{person}@profile.example"}, self.known[person]
         found: list[str] = []
-        if login.challenge and login.challenge.sent_to in own:
-            found += [self.login_harness.mailed(login.challenge.sent_to)] * 3
-        drafted = login.draft.secret if login.draft else ""
+        if login.verification.challenge and login.verification.challenge.sent_to in own:
+            found += [self.login_harness.mailed(login.verification.challenge.sent_to)] * 3
+        drafted = login.enrolling.draft.secret if login.enrolling.draft else ""
         enrolled = self.login_harness.enrolled(name).of(FactorKind.TOTP)
         if drafted:
             found += [self.login_harness.code_of(drafted)] * 3
@@ -432,7 +432,7 @@ class Play:
             found += [self.login_harness.code_of(enrolled.secret)] * 3
         found += known.backup.get(name, [])[:1]
         if name in known.admin:
-            found += [known.admin[name]] * (6 if login.awaiting_approval else 1)
+            found += [known.admin[name]] * (6 if login.enrolling.awaiting_approval else 1)
         if not found or self.random.random() < 0.05:
             found += [self.login_harness.mailed(address) for address in own]
         found = [code for code in found if code]

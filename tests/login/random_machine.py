@@ -16,7 +16,8 @@ from gateway.domain.enrolment import Enrolment, EnrolmentSet
 from gateway.domain.policy import ChoosePage, EnrolmentRule, FactorKind, Policy, Registration
 from gateway.domain.problem import Problem, ProblemDetail
 from gateway.domain.user import Contact
-from gateway.login import machine, pending_proof
+from gateway.login import machine
+from gateway.login.machine import state_of
 from gateway.login.record import (
     AddressConfirmed,
     AddressGiven,
@@ -24,6 +25,7 @@ from gateway.login.record import (
     CodesNoted,
     Drafted,
     Effect,
+    Enrolled,
     Event,
     Login,
     Opened,
@@ -53,6 +55,7 @@ from tests.login.event_scripts import (
     TOTP,
     USER,
     begun,
+    proof,
     with_policy,
 )
 
@@ -126,11 +129,11 @@ class Plays:
             self.past.append(event)
             self.order += 1
             self.actions += 1
-            before, login = login, machine.apply(login, event)
+            before, login = login, machine.apply(state_of(login), event).login
             if isinstance(event, PasswordChanged) and login is not before:
                 self.changed_at = self.order
-            assert sum(isinstance(owed, Step) for owed in machine.pending(login)[:1]) <= 1
-            assert isinstance(machine.step(login), Step)
+            assert sum(isinstance(owed, Step) for owed in state_of(login).pending[:1]) <= 1
+            assert isinstance(state_of(login).step, Step)
             if login.opened:
                 self.judge(login)
                 return
@@ -147,11 +150,7 @@ class Plays:
         if drawn < 0.65:
             return self.answer(login)
         made = self.random.choice(self.past) if drawn < 0.85 and self.past else self.odd(login)
-        if (
-            isinstance(made, Proved)
-            and made.challenge.bound_to == pending_proof.binding(login)
-            and not self.was_accepted(made)
-        ):
+        if isinstance(made, Proved) and made.challenge.bound_to == proof(login).binding and not self.was_accepted(made):
             return AddressGiven(None)  # a forged entry that names just what is pending: no factor accepted it
         return made
 
@@ -160,13 +159,13 @@ class Plays:
         return of in {(a.bound_to, a.challenge, a.factor) for a in self.accepted}
 
     def answer(self, login: Login) -> Event:
-        match machine.first(login):
+        match state_of(login).first:
             case Step.PASSWORD:
                 return self.password()
             case Step.REGISTER:
                 return self.register(login)
             case Step.CONFIRM:
-                return AddressConfirmed(login.draft or Draft(FactorKind.EMAIL, "?"))
+                return AddressConfirmed(login.enrolling.draft or Draft(FactorKind.EMAIL, "?"))
             case Effect.DRAFT:
                 return Drafted(Draft(FactorKind.TOTP, secret=f"secret {self.number()}"))
             case Effect.CHALLENGE:
@@ -174,8 +173,9 @@ class Plays:
             case Step.VERIFY:
                 return self.proof(login)
             case Effect.SAVE:
-                new = login.enrolled or Enrolment(FactorKind.TOTP)
-                codes = CODES if login.first_enrolment and self.policy.backup_codes else login.enrolments.backup_codes
+                enrolled = login.enrolled or Enrolled(Enrolment(FactorKind.TOTP), first=False)
+                new = enrolled.enrolment
+                codes = CODES if enrolled.first and self.policy.backup_codes else login.enrolments.backup_codes
                 return Saved(replace(login.enrolments.with_enrolment(new), backup_codes=codes))
             case Step.BACKUP_CODES:
                 return CodesNoted()
@@ -186,10 +186,10 @@ class Plays:
         return SessionOpened(Opened("session", NOW))
 
     def register(self, login: Login) -> Event:
-        if login.draft and login.challenge:
+        if login.enrolling.draft and login.verification.challenge:
             return self.proof(login)
-        offered = pending_proof.offered(login)
-        if offered and not login.picked:
+        offered = proof(login).offered
+        if offered and not login.enrolling.picked:
             return Picked(self.random.choice(offered))
         return AddressGiven(Draft(FactorKind.EMAIL, f"{self.number() % 3}@example.com"))
 
@@ -207,24 +207,24 @@ class Plays:
         )
 
     def challenge(self, login: Login) -> Challenge:
-        message = pending_proof.message(login)
-        sends = message is not None and (pending_proof.sends_at_once(login) or self.random.random() < 0.5)
-        methods = pending_proof.methods(login)
+        message = proof(login).message
+        sends = message is not None and (proof(login).sends_at_once or self.random.random() < 0.5)
+        methods = proof(login).methods
         only = methods[0].factor if len(methods) == 1 else None
         return Challenge(
             f"c{self.number()}",
             message.factor if sends and message else only if not table.sends(only) else None,
-            pending_proof.binding(login),
-            login.asked,
+            proof(login).binding,
+            login.verification.next_number,
             sent_to=message.address if sends and message else "",
         )
 
     def proof(self, login: Login) -> Event:
         """An entry that a factor accepts for the challenge that is pending now."""
-        challenge = login.challenge
+        challenge = login.verification.challenge
         if challenge is None:
             return ChallengeSent(self.challenge(login))
-        takes = [m.factor for m in pending_proof.methods(login)] + list(pending_proof.extras(login))
+        takes = [m.factor for m in proof(login).methods] + list(proof(login).extras)
         takes = [f for f in takes if not table.sends(f) or f is challenge.factor]
         if not takes:
             return ChallengeSent(self.challenge(login))
@@ -244,7 +244,9 @@ class Plays:
             lambda: Picked(FactorKind.EMAIL),
             SecretWithdrawn,
             lambda: ChallengeSent(self.challenge(login)),
-            lambda: Queued(self.random.choice((None, NOW + 60)), login.asked, login.round),
+            lambda: Queued(
+                self.random.choice((None, NOW + 60)), login.verification.next_number, login.verification.round
+            ),
             # entries that no factor accepted for what is pending: of another login, round, purpose or draft
             lambda: Proved(replace(forged, bound_to=replace(bound, login="l2")), FactorKind.TOTP, NOW),
             lambda: Proved(replace(forged, bound_to=replace(bound, round=bound.round + 1)), FactorKind.TOTP, NOW),
@@ -281,7 +283,7 @@ class Plays:
         last = self.changed_at if self.changed_at is not None else -1
         usable = [e for m in self.policy.offered for e in self.enrolled.enrolments if e.factor is m.factor]
         usable = usable[:1] if self.policy.choose_page is ChoosePage.NEVER else usable
-        new = login.enrolled
+        new = login.enrolled.enrolment if login.enrolled else None
         if not usable and not new:
             assert self.policy.enrolment is EnrolmentRule.OPTIONAL
             self.reached["opened, nothing asked"] += 1

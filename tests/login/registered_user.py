@@ -10,7 +10,7 @@ MAILBOX = Enrolment(FactorKind.EMAIL, "anna@example.com")
 
 
 async def with_mailbox(policy: Policy, seed: int = 1) -> LoginHarness:
-    """A world in which she registered her mailbox; nobody else registered anything."""
+    """A harness in which Anna enrolled her mailbox, and no other user enrolled anything."""
     login_harness = LoginHarness(policy, seed)
     await login_harness.start()
     await login_harness.enrolments.add(login_harness.tenant, "id-anna", login_harness.enrolled("anna"), MAILBOX)

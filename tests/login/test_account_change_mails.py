@@ -19,7 +19,6 @@ from gateway.login.account_change_mails import (
     addresses_to_tell,
 )
 from gateway.login.challenge_context import ChallengeContexts
-from gateway.login.reports import Reports
 from gateway.observe.audit import Audit
 from gateway.rendering.data_root import data_root
 from gateway.rendering.mails import Mails
@@ -52,7 +51,6 @@ class Stage:
             email,
             bench.languages,
             ChallengeContexts(bench.clock, bench.random),
-            Reports(Audit(bench.clock, tell=self.told.append)),
             SendRate(bench.store, bench.clock),
             bench.clock,
             self.tasks,
@@ -69,8 +67,9 @@ class Stage:
         anna = self.flow_harness.browser("anna")
         await anna.password()
         login = replace(anna.login, contacts=(PROFILE,))
+        request = replace(anna.visit, audit_log=Audit(self.flow_harness.clock, tell=self.told.append))
         for _ in range(times):
-            await self.announcing.tell(anna.visit, login, NEW, (EnrolmentSet(), EnrolmentSet()))
+            await self.announcing.tell(request, login, NEW, (EnrolmentSet(), EnrolmentSet()))
         await self.tasks.close(30)
 
     @property

@@ -1,4 +1,4 @@
-"""A tenant with apps alone has nothing to mail a voucher's code by: then only an administrator vouches (GW-27)."""
+"""A tenant with apps alone cannot mail the code of an approval: then only an administrator approves."""
 
 from dataclasses import replace
 
@@ -26,9 +26,11 @@ async def scanned_and_proved(login_harness: LoginHarness, browser: LoginBrowser)
     await login_harness.start()
     went = await browser.act(Step.PASSWORD, username="anna", password="right")
     assert went.login
-    assert went.login.draft
+    assert went.login.enrolling.draft
     assert any(contact.verified for contact in went.login.contacts)
-    return await browser.act(Step.REGISTER, code=pyotp.TOTP(went.login.draft.secret).at(int(login_harness.clock.now())))
+    return await browser.act(
+        Step.REGISTER, code=pyotp.TOTP(went.login.enrolling.draft.secret).at(int(login_harness.clock.now()))
+    )
 
 
 @pytest.mark.row("GW-27")

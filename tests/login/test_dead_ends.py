@@ -1,4 +1,4 @@
-"""Nobody is stuck on the code page: what can be typed without a message is taken while no message can be sent."""
+"""No user is stuck on the code page: codes that need no message are taken while no message can be sent."""
 
 from dataclasses import replace
 from typing import Any

@@ -1,4 +1,4 @@
-"""A password that is due, over the whole flow: what is owed, and what happens when nobody knows whether it is set."""
+"""A password that is due, over the whole flow: what is owed, also when it is not known whether the password is set."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import replace

@@ -6,7 +6,6 @@ from gateway.domain.policy import EnrolmentRule, FactorKind, NoContact, Registra
 from gateway.domain.problem import Problem, ProblemDetail
 from gateway.domain.session import Satisfied
 from gateway.domain.user import Contact
-from gateway.login.machine import first, pending, problem_detail, satisfied, step
 from gateway.login.record import AddressConfirmed, AddressGiven, Effect, Proved, Step, Stopped
 from tests.login.event_scripts import (
     ADDRESS,
@@ -20,10 +19,15 @@ from tests.login.event_scripts import (
     apply,
     begun,
     challenge,
+    first,
     password,
+    pending,
+    problem_detail,
     proved,
+    satisfied,
     saved,
     sent,
+    step,
     with_policy,
 )
 
@@ -89,11 +93,11 @@ def test_a_proved_factor_is_what_satisfies() -> None:
 
 def test_editing_takes_the_address_its_confirmation_and_its_code_back() -> None:
     login = after(*FIRST_LOGIN[:4], AddressGiven(None))
-    assert (login.draft, login.confirmed, login.challenge) == (None, False, None)
+    assert (login.enrolling.draft, login.enrolling.confirmed, login.verification.challenge) == (None, False, None)
 
 
 def test_an_address_taken_back_is_kept_to_be_edited() -> None:
-    assert after(*FIRST_LOGIN[:4], AddressGiven(None)).edited == ADDRESS
+    assert after(*FIRST_LOGIN[:4], AddressGiven(None)).enrolling.edited == ADDRESS
 
 
 def test_a_confirmation_of_another_address_is_void() -> None:

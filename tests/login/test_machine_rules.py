@@ -7,7 +7,6 @@ import pytest
 from gateway.domain.challenge import Draft
 from gateway.domain.policy import ChoosePage, FactorKind, Registration
 from gateway.domain.problem import Problem, ProblemDetail
-from gateway.login.machine import pending, problem_detail, step
 from gateway.login.record import (
     AddressConfirmed,
     AddressGiven,
@@ -42,9 +41,12 @@ from tests.login.event_scripts import (
     apply,
     begun,
     password,
+    pending,
+    problem_detail,
     proved,
     proved_by,
     sent,
+    step,
     waiting,
     with_policy,
 )
@@ -126,7 +128,7 @@ def test_what_needs_no_sending_counts_for_its_whole_round(factor: FactorKind) ->
 def test_what_needs_no_sending_does_not_count_for_another_round(factor: FactorKind) -> None:
     events = (password(BOTH_ENROLLED, due=True), waiting(0), proved_by(FactorKind.TOTP, 0), PasswordChanged(2))
     login = after(*events, waiting(1, of_round=1), login=begun(COMBINED))
-    assert login.round == 1
+    assert login.verification.round == 1
     assert apply(login, proved_by(factor, 0, of_round=0)) == login
 
 
@@ -139,7 +141,7 @@ def test_a_code_sent_in_the_round_before_the_new_password_is_void_after_it() -> 
 @pytest.mark.row("GW-34")
 def test_a_code_that_waited_in_the_round_before_waits_not_after_the_new_password() -> None:
     login = after(password(ENROLLED, due=True), sent(), proved(), PasswordChanged(2))
-    assert apply(login, Queued(NOW + 60, login.asked, 0)) == login
+    assert apply(login, Queued(NOW + 60, login.verification.next_number, 0)) == login
 
 
 def test_tokens_are_not_renewed_where_there_are_none() -> None:
@@ -156,7 +158,7 @@ def test_a_tick_stays_when_the_proof_that_follows_has_none() -> None:
 @pytest.mark.row("GW-34")
 def test_a_login_that_waited_long_keeps_the_time_it_waited_for_when_it_waits_again() -> None:
     login = after(password(ENROLLED), Queued(NOW + 7200, 0, 0), Queued(NOW + 60, 0, 0))
-    assert (login.queued_until, login.held_until) == (NOW + 60, NOW + 7200)
+    assert (login.verification.queued_until, login.verification.held_until) == (NOW + 60, NOW + 7200)
 
 
 def test_nothing_is_proved_before_anything_was_asked() -> None:

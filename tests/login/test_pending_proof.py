@@ -1,4 +1,4 @@
-"""What the proof now pending is for: who vouches for a registration, what an answer is judged by, what is sent."""
+"""The pending proof: what approves an enrolment, what an entry is judged by, what is sent."""
 
 from dataclasses import replace
 
@@ -8,8 +8,7 @@ from gateway.domain.enrolment import Enrolment, EnrolmentSet
 from gateway.domain.policy import ChoosePage, FactorKind, Registration
 from gateway.domain.user import Contact
 from gateway.login import pending_proof
-from gateway.login.machine import first, pending, satisfied, step
-from gateway.login.record import AddressConfirmed, AddressGiven, Drafted, Effect, Login, Picked, Purpose, Step
+from gateway.login.record import AddressConfirmed, AddressGiven, Drafted, Effect, Enrolled, Login, Picked, Purpose, Step
 from tests.login.event_scripts import (
     ADDRESS,
     APP_DRAFT,
@@ -23,10 +22,15 @@ from tests.login.event_scripts import (
     after,
     apply,
     begun,
+    first,
     password,
+    pending,
+    proof,
     proved,
     proved_by,
+    satisfied,
     sent,
+    step,
     waiting,
     with_policy,
     within,
@@ -41,7 +45,7 @@ TYPED = Enrolment(FactorKind.EMAIL, ADDRESS)
 APP = Enrolment(FactorKind.TOTP, secret="made up")
 
 OPEN, GUARD, ADMIN = Registration.OPEN, Registration.GUARDED, Registration.ADMIN_CODE
-# registration, profile address, due password, inside the window, what is registered -> needs a voucher
+# registration, profile address, due password, inside the window, what is enrolled -> needs an approval
 CASES = [
     (OPEN, (), True, False, TYPED, False),
     (OPEN, KNOWN, True, False, APP, False),
@@ -123,7 +127,7 @@ def test_a_first_factor_needs_approval_inside_a_session_too(purpose: Purpose) ->
 def registered(
     registration: Registration = GUARD, contacts: tuple[Contact, ...] = KNOWN, *, due: bool = False
 ) -> Login:
-    """The typed address was proved, after the open days; the voucher is pending."""
+    """The typed address was proved, after the open days; the approval is pending."""
     events = (Picked(FactorKind.EMAIL), AddressGiven(DRAFT), AddressConfirmed(DRAFT), sent(), proved())
     return after(*events, login=login(registration, contacts, due=due, open_registration=False))
 
@@ -137,7 +141,7 @@ def test_a_proved_address_that_needs_approval_is_not_saved_before_it() -> None:
 
 @pytest.mark.row("GW-27")
 def test_the_approval_code_goes_to_the_verified_profile_address() -> None:
-    assert pending_proof.message(registered()) == Enrolment(FactorKind.EMAIL, PROFILE)
+    assert proof(registered()).message == Enrolment(FactorKind.EMAIL, PROFILE)
 
 
 @pytest.mark.row("GW-27")
@@ -150,8 +154,8 @@ def test_an_administrators_code_approves_also_where_there_is_a_profile_address()
 @pytest.mark.parametrize("contacts", [(), UNVERIFIED])
 def test_without_a_verified_address_only_an_administrator_approves(contacts: tuple[Contact, ...]) -> None:
     asked = registered(contacts=contacts)
-    assert asked.awaiting_approval
-    assert (pending_proof.methods(asked), pending_proof.extras(asked)) == ((), (FactorKind.ADMIN_CODE,))
+    assert asked.enrolling.awaiting_approval
+    assert (proof(asked).methods, proof(asked).extras) == ((), (FactorKind.ADMIN_CODE,))
 
 
 @pytest.mark.row("GW-27")
@@ -159,14 +163,14 @@ def test_without_a_verified_address_only_an_administrator_approves(contacts: tup
 @pytest.mark.parametrize("contacts", [KNOWN, SAME])
 def test_for_a_due_password_only_an_administrator_approves(contacts: tuple[Contact, ...]) -> None:
     asked = registered(contacts=contacts, due=True)
-    assert asked.awaiting_approval
-    assert (pending_proof.methods(asked), pending_proof.extras(asked)) == ((), (FactorKind.ADMIN_CODE,))
+    assert asked.enrolling.awaiting_approval
+    assert (proof(asked).methods, proof(asked).extras) == ((), (FactorKind.ADMIN_CODE,))
 
 
 @pytest.mark.row("GW-27")
 def test_where_only_administrators_approve_nothing_is_sent_to_the_profile_address() -> None:
     asked = registered(ADMIN)
-    assert (pending_proof.methods(asked), pending_proof.extras(asked)) == ((), (FactorKind.ADMIN_CODE,))
+    assert (proof(asked).methods, proof(asked).extras) == ((), (FactorKind.ADMIN_CODE,))
 
 
 @pytest.mark.row("GW-27")
@@ -181,14 +185,14 @@ def test_the_right_approval_saves_the_address_that_was_typed() -> None:
     approved = after(
         sent(1, address=PROFILE, of_round=1), proved_by(FactorKind.EMAIL, 1, of_round=1), login=registered()
     )
-    assert (first(approved), approved.enrolled) == (Effect.SAVE, TYPED)
+    assert (first(approved), approved.enrolled) == (Effect.SAVE, Enrolled(TYPED, first=True))
 
 
 @pytest.mark.row("GW-27")
 def test_an_app_waits_for_approval_as_an_address_does() -> None:
     events = (Picked(FactorKind.TOTP), Drafted(APP_DRAFT), waiting(factor=FactorKind.TOTP), proved_by(FactorKind.TOTP))
     asked = after(*events, login=login(GUARD, KNOWN))
-    assert (step(asked), pending_proof.message(asked)) == (Step.VERIFY, Enrolment(FactorKind.EMAIL, PROFILE))
+    assert (step(asked), proof(asked).message) == (Step.VERIFY, Enrolment(FactorKind.EMAIL, PROFILE))
 
 
 @pytest.mark.attack("F5")
@@ -205,46 +209,46 @@ COMBINED = with_policy(methods=(EMAIL, TOTP), choose_page=ChoosePage.COMBINED, a
 def test_backup_codes_are_taken_only_of_who_has_some() -> None:
     without = after(password(BOTH_ENROLLED), login=begun(COMBINED))
     some = after(password(replace(BOTH_ENROLLED, backup_codes=CODES)), login=begun(COMBINED))
-    assert pending_proof.extras(without) == (FactorKind.ADMIN_CODE,)
-    assert pending_proof.extras(some) == (FactorKind.BACKUP_CODE, FactorKind.ADMIN_CODE)
+    assert proof(without).extras == (FactorKind.ADMIN_CODE,)
+    assert proof(some).extras == (FactorKind.BACKUP_CODE, FactorKind.ADMIN_CODE)
 
 
 @pytest.mark.row("CC-16")
 def test_administrators_codes_are_taken_on_the_ordinary_page_where_they_are_switched_on() -> None:
-    assert pending_proof.extras(after(password(ENROLLED), login=begun(replace(COMBINED, admin_codes=False)))) == ()
-    assert pending_proof.extras(after(password(ENROLLED), login=begun(COMBINED))) == (FactorKind.ADMIN_CODE,)
+    assert proof(after(password(ENROLLED), login=begun(replace(COMBINED, admin_codes=False)))).extras == ()
+    assert proof(after(password(ENROLLED), login=begun(COMBINED))).extras == (FactorKind.ADMIN_CODE,)
 
 
 def test_neither_backup_nor_administrators_codes_register_a_factor() -> None:
     asked = after(password(), Picked(FactorKind.TOTP), Drafted(APP_DRAFT), login=begun(COMBINED))
-    assert pending_proof.extras(asked) == ()
+    assert proof(asked).extras == ()
 
 
 @pytest.mark.row("CC-13")
 def test_a_code_is_mailed_at_once_where_e_mail_is_all_there_is() -> None:
-    assert pending_proof.sends_at_once(after(password(ENROLLED), login=begun(COMBINED)))
+    assert proof(after(password(ENROLLED), login=begun(COMBINED))).sends_at_once
 
 
 @pytest.mark.row("CC-13")
 def test_a_code_is_mailed_on_request_where_there_is_an_app_too() -> None:
-    assert not pending_proof.sends_at_once(after(password(BOTH_ENROLLED), login=begun(COMBINED)))
+    assert not proof(after(password(BOTH_ENROLLED), login=begun(COMBINED))).sends_at_once
 
 
 @pytest.mark.row("EF-10")
 def test_without_a_combined_page_the_tenants_one_channel_is_what_counts() -> None:
     asked = after(password(BOTH_ENROLLED), login=begun(with_policy(methods=(TOTP,))))
-    assert [m.factor for m in pending_proof.methods(asked)] == [FactorKind.TOTP]
+    assert [m.factor for m in proof(asked).methods] == [FactorKind.TOTP]
 
 
 @pytest.mark.row("EF-10")
 def test_without_a_page_that_chooses_the_first_of_the_tenants_methods_is_asked_and_no_other() -> None:
     asked = after(password(BOTH_ENROLLED), login=begun(with_policy(methods=(TOTP, EMAIL))))
-    assert [m.factor for m in pending_proof.methods(asked)] == [FactorKind.TOTP]
+    assert [m.factor for m in proof(asked).methods] == [FactorKind.TOTP]
 
 
 def test_an_entry_counts_against_all_factors_only_on_the_page_that_takes_any() -> None:
-    assert pending_proof.takes_any(after(password(BOTH_ENROLLED), login=begun(COMBINED)))
-    assert not pending_proof.takes_any(after(password(), Picked(FactorKind.TOTP), login=begun(COMBINED)))
+    assert proof(after(password(BOTH_ENROLLED), login=begun(COMBINED))).takes_any
+    assert not proof(after(password(), Picked(FactorKind.TOTP), login=begun(COMBINED))).takes_any
 
 
 def test_the_rule_by_which_nothing_was_asked_is_named() -> None:

@@ -8,7 +8,6 @@ from gateway.domain.enrolment import EnrolmentSet
 from gateway.domain.policy import ChoosePage, EnrolmentRule, FactorKind, Policy
 from gateway.domain.session import Satisfied
 from gateway.domain.user import User
-from gateway.login.machine import first, pending, satisfied, step
 from gateway.login.record import (
     AddressConfirmed,
     AddressGiven,
@@ -39,11 +38,15 @@ from tests.login.event_scripts import (
     after,
     apply,
     begun,
+    first,
     password,
+    pending,
     proved,
     proved_by,
+    satisfied,
     saved,
     sent,
+    step,
     waiting,
     with_policy,
     within,
@@ -58,7 +61,7 @@ NEW_TOKENS = TokensGranted(TOKENS, USER)
 
 def saved_with_codes(login: Login) -> Saved:
     assert login.enrolled
-    return Saved(replace(login.enrolments.with_enrolment(login.enrolled), backup_codes=CODES))
+    return Saved(replace(login.enrolments.with_enrolment(login.enrolled.enrolment), backup_codes=CODES))
 
 
 # ------------------------------------------------------------------ sign-in
@@ -98,7 +101,7 @@ def test_the_factor_that_was_picked_is_registered() -> None:
 
 def test_a_user_may_pick_another_factor_before_one_is_proved() -> None:
     login = after(password(), Picked(FactorKind.TOTP), Drafted(APP_DRAFT), Picked(None), login=begun(BOTH))
-    assert (first(login), login.draft) == (Step.REGISTER, None)
+    assert (first(login), login.enrolling.draft) == (Step.REGISTER, None)
 
 
 @pytest.mark.row("CC-04")
@@ -311,7 +314,7 @@ def test_an_address_is_set_up_in_a_session_by_the_pages_of_the_first_login() -> 
 
 def test_the_proof_that_was_asked_first_registers_nothing() -> None:
     login = after(sent(), proved(), login=enrolling(ENROLLED))
-    assert (login.enrolled, login.round) == (None, 1)
+    assert (login.enrolled, login.verification.round) == (None, 1)
 
 
 def test_where_two_factor_authentication_is_off_a_fresh_proof_is_asked_of_who_has_a_factor() -> None:

@@ -9,10 +9,11 @@ from gateway.delivery.message import Message
 from gateway.delivery.smtp import Mailer, Sent
 from gateway.domain.channel import Channel
 from gateway.domain.problem import Problem
+from gateway.login.effects.send_code import ASK_AT_LEAST
 from gateway.login.flow import FlowResult
+from gateway.login.machine import state_of
 from gateway.login.record import Step
 from gateway.login.responses import ASK_AGAIN, asks_again_in
-from gateway.login.sending import ASK_AT_LEAST
 from gateway.second_factor.factors.email import SLOWEST
 from tests.login.login_harness import KEYCLOAK_IDLE, PACED, Browser, FlowHarness, address_of, flow_harness
 
@@ -44,7 +45,7 @@ def mails_to(of: FlowHarness, user: str) -> int:
 
 def slot(browser: Browser) -> float:
     """When its code may be sent."""
-    until = browser.login.queued_until
+    until = browser.login.verification.queued_until
     assert until is not None
     return until
 
@@ -61,8 +62,8 @@ async def test_a_code_that_has_to_wait_is_neither_made_nor_counted_and_the_page_
     anna = await queued(flow_harness())
     assert anna.went.step is Step.VERIFY
     assert mails_to(anna.flow_harness, "anna") == 0
-    assert anna.login.challenge is None
-    assert anna.login.asked == 0
+    assert anna.login.verification.challenge is None
+    assert anna.login.verification.next_number == 0
     assert anna.problem_detail
     assert anna.problem_detail.until == slot(anna) > anna.flow_harness.clock.now() + MINUTE
 
@@ -85,9 +86,9 @@ async def test_the_first_reload_after_its_time_sends_it_and_its_whole_life_begin
     went = await anna.look()
     assert went.problem_detail is None
     assert mails_to(anna.flow_harness, "anna") == 1
-    assert anna.login.queued_until is None
-    assert anna.login.challenge
-    assert anna.login.challenge.expires_at == anna.flow_harness.clock.now() + 60
+    assert anna.login.verification.queued_until is None
+    assert anna.login.verification.challenge
+    assert anna.login.verification.challenge.expires_at == anna.flow_harness.clock.now() + 60
     assert (await anna.type(anna.flow_harness.bench.mails.code(address_of("anna")))).step is Step.DONE
 
 
@@ -97,7 +98,10 @@ async def test_the_page_asks_again_by_itself_when_the_code_may_be_sent_and_now_a
     now, until = anna.flow_harness.clock.now(), slot(anna)
     assert asks_again_in(anna.went, now) == ASK_AT_LEAST
     assert asks_again_in(anna.went, until - 10.5) == 11
-    assert asks_again_in(FlowResult(replace(anna.login, queued_until=None)), now) == ASK_AGAIN
+    assert (
+        asks_again_in(FlowResult(state_of(replace(anna.login, verification=anna.login.verification.queued(None)))), now)
+        == ASK_AGAIN
+    )
 
 
 @pytest.mark.row("GW-34")
@@ -165,7 +169,7 @@ async def test_while_somebody_waits_his_session_at_keycloak_is_kept_alive() -> N
     while (left := slot(anna) - anna.flow_harness.clock.now()) > 0:
         anna.flow_harness.clock.advance(min(left, ASK_AT_LEAST))
         await anna.look()
-        if anna.login.queued_until is None:
+        if anna.login.verification.queued_until is None:
             break
         assert anna.login.tokens
         assert (anna.login.tokens.refresh_expires_at or 0) > anna.flow_harness.clock.now()
@@ -264,8 +268,8 @@ async def test_a_new_code_that_may_not_be_sent_after_all_is_waited_for_no_longer
     went = await anna.look()
     assert went.problem_detail
     assert went.problem_detail.problem is Problem.SEND_FAILED
-    assert anna.login.queued_until is None
-    assert anna.login.challenge
+    assert anna.login.verification.queued_until is None
+    assert anna.login.verification.challenge
     assert (await anna.look()).problem_detail is None
 
 
@@ -324,8 +328,8 @@ async def test_the_life_of_a_code_has_a_hard_maximum_however_late_a_relay_says_i
     of.bench.use(of.bench.store)
     anna, began = FlowHarness(of.bench).browser("anna"), of.clock.now()
     await anna.password()
-    assert anna.login.challenge
-    assert anna.login.challenge.expires_at == began + SLOWEST + 60
+    assert anna.login.verification.challenge
+    assert anna.login.verification.challenge.expires_at == began + SLOWEST + 60
 
 
 async def with_a_code(of: FlowHarness) -> Browser:

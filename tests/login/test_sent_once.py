@@ -10,6 +10,7 @@ from gateway.delivery.smtp import NotSent, Sent
 from gateway.domain.channel import Channel
 from gateway.domain.enrolment import Enrolment
 from gateway.domain.policy import FactorKind, Method
+from gateway.login.machine import state_of
 from gateway.login.record import Step
 from gateway.settings.presets import PRESETS
 from tests.login.full_login_harness import CHANNEL, LoginBrowser, LoginHarness
@@ -35,7 +36,7 @@ async def test_a_code_asked_for_in_many_tabs_at_once_is_sent_once(seed: int) -> 
     visit = await browser.visit(login)
     assert login
     page = login_harness.flow.pages[Step.VERIFY]
-    await asyncio.gather(*(page.act(visit, login, "resend", {}) for _ in range(8)))
+    await asyncio.gather(*(page.act(visit, state_of(login), "resend", {}) for _ in range(8)))
     assert len(login_harness.mails.messages) == 2
 
 

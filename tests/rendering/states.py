@@ -1,7 +1,7 @@
 """Every page in the states worth looking at: made-up data for the preview, the accessibility test and the CSP test."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import fields, replace
 from datetime import UTC
 from functools import partial
 from typing import Any
@@ -17,6 +17,13 @@ from gateway.domain.problem import Problem
 from gateway.domain.secret import Secret
 from gateway.domain.session import Satisfied, Session, Tokens
 from gateway.domain.tenant import Branding, Credentials, Help, KeycloakAccess, Tenant
+from gateway.login.responses import DoneView
+from gateway.login.steps.backup_codes import BackupCodesView
+from gateway.login.steps.confirm import ConfirmView
+from gateway.login.steps.new_password import NewPasswordView
+from gateway.login.steps.password import PasswordView
+from gateway.login.steps.register import RegisterView
+from gateway.login.steps.verify import VerifyView
 from gateway.rendering.data_root import data_root
 from gateway.rendering.languages import Language, load_languages
 from gateway.rendering.mails import Mails, MailText
@@ -87,23 +94,36 @@ def request(
     return made
 
 
+VIEWS: Mapping[str, type[StepView]] = {
+    "password": PasswordView,
+    "register": RegisterView,
+    "choose": RegisterView,
+    "confirm": ConfirmView,
+    "verify": VerifyView,
+    "backup-codes": BackupCodesView,
+    "new-password": NewPasswordView,
+    "stopped": StepView,
+    "done": DoneView,
+}
+
+
 def view(step: str, **more: Any) -> StepView:
     """A step of a sign-in by e-mail."""
+    of = VIEWS.get(step, StepView)
+    own = {"now": NOW, "host": "cc.example.com", "factor": "email", "address": "", "digits": 6, "location": "/"}
     given: dict[str, Any] = {
+        **{name: value for name, value in own.items() if name in {field.name for field in fields(of)}},
         "step": step,
         "purpose": "sign-in",
-        "now": NOW,
         "csrf": "made-up-token",
         "to": "/unified-admin/",
-        "host": "cc.example.com",
         "login": "" if step == "password" else "made-up-login",
         "form": "made-up-form",
         "username": "" if step == "password" else "amira.haddad",
-        "factor": "email",
     }
     shown = {**given, **more}
-    kind = FactorKind(shown["factor"]) if shown["factor"] else None
-    return StepView(**{"sent": table.sends(kind), "icon": table.icon(kind), **shown})
+    kind = FactorKind(shown["factor"]) if shown.get("factor") else None
+    return of(**{"sent": table.sends(kind), "icon": table.icon(kind), **shown})
 
 
 def verify(**more: Any) -> StepView:
@@ -200,7 +220,7 @@ ANY_CODE = (FactorKind.TOTP, FactorKind.EMAIL, FactorKind.BACKUP_CODE, FactorKin
 """What the code page of such a tenant takes."""
 
 
-def totp_view(**more: Any) -> StepView:
+def totp_view(**more: Any) -> RegisterView:
     """Setting up an app, with a secret made now."""
     secret = pyotp.random_base32()
     given = {
@@ -208,7 +228,9 @@ def totp_view(**more: Any) -> StepView:
         "totp_secret": secret,
         "otpauth": pyotp.TOTP(secret).provisioning_uri(name="amira.haddad", issuer_name="Northwind"),
     }
-    return view("register", **{**given, **more})
+    made = view("register", **{**given, **more})
+    assert isinstance(made, RegisterView)
+    return made
 
 
 def _register(factor: str = "") -> State:

@@ -14,6 +14,9 @@ from gateway.domain.errors import Conflict, Unreachable
 from gateway.domain.policy import FactorKind
 from gateway.domain.ports import SystemRandom
 from gateway.domain.tenant import KeycloakAccess, Tenant
+from gateway.domain.user import Account, User
+from gateway.keycloak.profile import values_of
+from gateway.keycloak.user_profile_schema import ATTRIBUTE
 from gateway.observe.audit import Audit
 from gateway.second_factor.enrolments import Enrolments, Tampered
 from gateway.store.locks import StoreLock
@@ -170,6 +173,42 @@ async def test_a_slow_reader_does_not_lower_the_guard_that_a_write_has_raised_me
     await reader
     profile.values["u1"] = old
     assert await harness.enrolments.read(TENANT, "u1") == Tampered("older")
+
+
+def account(harness: Bench, user: str = "u1") -> Account:
+    """The user as Keycloak returns them now."""
+    sealed = harness.profile.values.get(user)
+    attributes = {ATTRIBUTE: values_of(sealed)} if sealed else {}
+    return Account(User(user, user), True, (), 1, attributes=attributes)
+
+
+async def test_an_account_that_was_just_read_needs_no_second_reading(harness: Bench) -> None:
+    enrolled = await harness.enrol("u1")
+    read = account(harness)
+    harness.profile.values.clear()
+    assert await harness.enrolments.read(TENANT, "u1", read) == enrolled
+    assert await harness.enrolments.read_at_login(TENANT, "u1", read) == enrolled
+
+
+@pytest.mark.attack("F2")
+async def test_a_set_that_was_written_after_the_account_was_read_is_no_rollback(harness: Bench) -> None:
+    before = account(harness)
+    await harness.enrol("u1", OTHER)
+    one = account(harness)
+    enrolled = await harness.enrol("u1")
+    assert await harness.enrolments.read(TENANT, "u1", before) == enrolled
+    assert await harness.enrolments.read(TENANT, "u1", one) == enrolled
+
+
+@pytest.mark.attack("F2")
+async def test_an_account_with_an_older_set_is_tampered_with(harness: Bench) -> None:
+    await harness.enrol("u1", OTHER)
+    old = dict(harness.profile.values)
+    await harness.enrol("u1")
+    harness.profile.values = old
+    assert await harness.enrolments.read(TENANT, "u1", account(harness)) == Tampered("older")
+    harness.profile.values = {}
+    assert await harness.enrolments.read(TENANT, "u1", account(harness)) == Tampered("missing")
 
 
 async def test_a_registration_that_an_administrator_changes_between_read_and_write_is_not_written_over(

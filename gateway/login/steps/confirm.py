@@ -1,42 +1,51 @@
-"""The confirm page: is this address right? It is shown again, to edit or to send the first code to.
+"""The confirm page: the address is shown again, to edit it or to send the first code there.
 
 Form: `action` `send` or `edit`.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import Any
 
-from gateway.domain.ports import Clock
 from gateway.login.flow import FormFields, StepResult
-from gateway.login.record import AddressConfirmed, AddressGiven, Login, Step
-from gateway.login.viewing import view_of
-from gateway.login.visit import LoginRequest
+from gateway.login.login_request import LoginRequest
+from gateway.login.machine import LoginState
+from gateway.login.record import AddressConfirmed, AddressGiven, Step
 from gateway.rendering.step_view import StepView
 from gateway.second_factor.factors import table
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConfirmView(StepView):
+    """`address` is what the user has just typed."""
+
+    factor: str
+    address: str
+    digits: int
+
+    def own_json(self) -> dict[str, Any]:
+        """The address, and how long its code will be."""
+        return {"factor": self.factor or None, "digits": self.digits, "address": self.address}
 
 
 @dataclass(frozen=True, slots=True)
 class ConfirmPage:
     """See the module's text."""
 
-    clock: Clock
-
-    async def act(self, visit: LoginRequest, login: Login, action: str, fields: FormFields) -> StepResult:
+    async def act(self, request: LoginRequest, state: LoginState, action: str, fields: FormFields) -> StepResult:
         """Send or edit."""
-        match action:
-            case "cancel":
-                return StepResult(cancelled=True)
-            case "edit":
-                return StepResult((AddressGiven(None),))
-        return StepResult((AddressConfirmed(login.draft),)) if login.draft else StepResult()
+        draft = state.login.enrolling.draft
+        if action == "edit":
+            return StepResult((AddressGiven(None),))
+        return StepResult((AddressConfirmed(draft),)) if draft else StepResult()
 
-    async def view(self, visit: LoginRequest, login: Login, fields: FormFields) -> StepView:
+    async def view(self, request: LoginRequest, state: LoginState, fields: FormFields) -> ConfirmView:
         """The address as it was typed."""
-        return replace(
-            view_of(Step.CONFIRM, visit, login, self.clock.now()),
-            factor=login.draft.factor.value if login.draft else "",
-            sent=table.sends(login.draft.factor if login.draft else None),
-            icon=table.icon(login.draft.factor if login.draft else None),
-            address=login.draft.address if login.draft else "",
+        login, draft = state.login, state.login.enrolling.draft
+        return ConfirmView(
+            **request.head(Step.CONFIRM, login),
+            sent=table.sends(draft.factor if draft else None),
+            icon=table.icon(draft.factor if draft else None),
+            factor=draft.factor.value if draft else "",
+            address=draft.address if draft else "",
             digits=login.policy.otp_length,
-            can_edit=True,
         )

@@ -10,7 +10,8 @@ is kept.
 """
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import Any
 
 from gateway.domain import errors
 from gateway.domain.ports import Clock, Lock, Random
@@ -21,21 +22,32 @@ from gateway.domain.tenant import Tenant
 from gateway.domain.user import Account, User
 from gateway.keycloak.token_endpoint import Granted, TokenEndpoint, WrongPassword
 from gateway.keycloak.users import PasswordRefused, Users
+from gateway.login.evidence import changed, refused
 from gateway.login.flow import FormFields, StepResult
+from gateway.login.login_request import LoginRequest
+from gateway.login.machine import LoginState
 from gateway.login.record import Login, PasswordChanged, Step, Stopped, TokensGranted
-from gateway.login.reports import Reports
-from gateway.login.viewing import view_of
-from gateway.login.visit import LoginRequest
 from gateway.observe.audit import AuditEvent
 from gateway.rendering.step_view import StepView
 from gateway.second_factor.enrolments import Enrolments, Tampered
 from gateway.store.single_use import SingleUse
 
 MOST_PASSWORD = 1024
-UPDATE_PASSWORD = "UPDATE_PASSWORD"  # noqa: S105 - Keycloak's name of a required action
 TIMEOUT = 30.0
 KEPT = 7200.0
 """Seconds for which it is known that a try began; longer than any login lives."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewPasswordView(StepView):
+    """`another_code`: a code is asked for afterwards. `asks_current`: the current password is asked for too."""
+
+    another_code: bool = False
+    asks_current: bool = False
+
+    def own_json(self) -> dict[str, Any]:
+        """Whether the current password is asked for."""
+        return {"asks_current": True} if self.asks_current else {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,129 +62,119 @@ class NewPasswordPage:
     once: SingleUse
     clock: Clock
     random: Random
-    reports: Reports
     lock: Lock
     enrolments: Enrolments
     end_everything: Callable[[Tenant, User], Awaitable[None]]
     end_session: Callable[[Tenant, Tokens], None]
 
-    async def act(self, visit: LoginRequest, login: Login, action: str, fields: FormFields) -> StepResult:
+    async def act(self, request: LoginRequest, state: LoginState, action: str, fields: FormFields) -> StepResult:
         """Set it at Keycloak, once."""
-        typed, user = fields.get("new_password", ""), login.user
-        if action == "cancel":
-            return StepResult(cancelled=True)
+        login, typed, user = state.login, fields.get("new_password", ""), state.login.user
         if user is None or not typed or len(typed) > MOST_PASSWORD:
             return StepResult(problem_detail=ProblemDetail(Problem.BAD_INPUT))
         current = fields.get("current_password", "")
         if login.credential_date is None and not 0 < len(current) <= MOST_PASSWORD:
             return StepResult(problem_detail=ProblemDetail(Problem.BAD_INPUT))
-        new, access = Secret(typed), visit.tenant.keycloak
+        new, access = Secret(typed), request.tenant.keycloak
         try:
-            async with self.lock.hold(f"new-password:{visit.tenant.id}:{user.id}", wait=TIMEOUT, ttl=2 * TIMEOUT):
-                found = await self._set(visit, login, user, Secret(current), new)
+            async with self.lock.hold(f"new-password:{request.tenant.id}:{user.id}", wait=TIMEOUT, ttl=2 * TIMEOUT):
+                found = await self._set(request, login, user, Secret(current), new)
         except errors.Conflict:
             return StepResult(problem_detail=ProblemDetail(Problem.SAVING, self.clock.now() + TIMEOUT))
         if isinstance(found, StepResult):
             return found
-        changed = PasswordChanged(found.credential_date)
 
         async def grant(after: Login) -> StepResult:
             if not after.changed or after.stopped or after.tokens:
                 return StepResult()
-            await self.end_everything(visit.tenant, user)
+            await self.end_everything(request.tenant, user)
             try:
-                granted = await self.sign_in.password(access, user.username, new, visit.client)
+                granted = await self.sign_in.password(access, user.username, new, request.client)
             except errors.GatewayError:
                 granted = None
             if not isinstance(granted, Granted) or granted.user.id != user.id:
                 return StepResult((Stopped(ProblemDetail(Problem.PASSWORD_CHANGED)),))
             return StepResult((TokensGranted(granted.tokens, granted.user),))
 
-        return StepResult((changed,), then=grant)
+        return StepResult((PasswordChanged(found.credential_date),), then=grant)
 
     async def _set(
-        self, visit: LoginRequest, login: Login, user: User, current: Secret, new: Secret
+        self, request: LoginRequest, login: Login, user: User, current: Secret, new: Secret
     ) -> Account | StepResult:
         """Read, set, read again; the account as it is afterwards. The caller holds the user's lock.
 
         Keycloak has no conditional write: a password that an administrator sets between our reading and our writing is
         overwritten. That window is one request long (`docs/security.md`).
         """
-        access = visit.tenant.keycloak
+        access = request.tenant.keycloak
         claim, owner = ("new-password", login.id), self.random.token_bytes(8).hex()
-        if not await self.once.claim(visit.tenant.id, claim, TIMEOUT, owner=owner):
+        if not await self.once.claim(request.tenant.id, claim, TIMEOUT, owner=owner):
             return StepResult(problem_detail=ProblemDetail(Problem.SAVING, self.clock.now() + TIMEOUT))
-        if not await self.once.claim(visit.tenant.id, (*claim, "begun"), KEPT, owner=owner):
-            return await self._unknown(visit, user)  # a process that ended meanwhile may have set it
+        if not await self.once.claim(request.tenant.id, (*claim, "begun"), KEPT, owner=owner):
+            return await self._unknown(request, user)  # a process that ended meanwhile may have set it
         try:
-            refused = await self._not_the_same(visit, login, user, current)
+            problem = await self._not_the_same(request, login, user, current)
         except errors.GatewayError:
-            await self._release(visit, claim, owner)
+            await self._release(request, claim, owner)
             raise
-        if refused:
-            await self._release(visit, claim, owner)
-            return refused
+        if problem:
+            await self._release(request, claim, owner)
+            return problem
         try:
             answer = await self.users.set_password(access, user.id, new)
         except errors.Unreachable:
-            return await self._unknown(visit, user)
+            return await self._unknown(request, user)
         except errors.GatewayError:
-            await self._release(visit, claim, owner)
+            await self._release(request, claim, owner)
             raise
         if isinstance(answer, PasswordRefused):
-            await self._release(visit, claim, owner)
+            await self._release(request, claim, owner)
             return StepResult(problem_detail=ProblemDetail(Problem.PASSWORD_REFUSED, detail=answer.text))
-        self.reports.tell(visit, AuditEvent.PASSWORD_CHANGED, user)
+        request.audit(AuditEvent.PASSWORD_CHANGED, user)
         try:
             account = await self.users.account(access, user.id)
         except errors.GatewayError:
-            return await self._stopped(visit, user)
-        return account or await self._stopped(visit, user)
+            return await self._stopped(request, user)
+        return account or await self._stopped(request, user)
 
-    async def _not_the_same(self, visit: LoginRequest, login: Login, user: User, current: Secret) -> StepResult | None:
+    async def _not_the_same(
+        self, request: LoginRequest, login: Login, user: User, current: Secret
+    ) -> StepResult | None:
         """The end of a login whose password is due no more, or is another one, or whose factors were changed since."""
-        account = await self.users.account(visit.tenant.keycloak, user.id)
-        finding = ""
-        if account is None or not account.enabled:
-            finding = "disabled"
-        elif account.required_actions != (UPDATE_PASSWORD,):
-            finding = "required actions"
-        elif account.credential_date != login.credential_date:
-            finding = "password"
-        elif visit.tenant.policy.enabled or login.policy.enabled:
-            kept = await self.enrolments.read(visit.tenant, user.id)
+        account = await self.users.account(request.tenant.keycloak, user.id)
+        finding = changed(login, account) if account else "disabled"
+        if not finding and (request.tenant.policy.enabled or login.policy.enabled):
+            kept = await self.enrolments.read(request.tenant, user.id, account)
             if isinstance(kept, Tampered) or not kept.same_factors(login.enrolments):
                 finding = "enrolments"
         if not finding and login.credential_date is None:
-            answer = await self.sign_in.password(visit.tenant.keycloak, user.username, current, visit.client)
+            answer = await self.sign_in.password(request.tenant.keycloak, user.username, current, request.client)
             if isinstance(answer, WrongPassword):
                 return StepResult(problem_detail=ProblemDetail(Problem.WRONG_PASSWORD))
             if isinstance(answer, Granted):
-                self.end_session(visit.tenant, answer.tokens)
+                self.end_session(request.tenant, answer.tokens)
                 finding = "required actions"
-        if not finding:
-            return None
-        self.reports.tell(visit, AuditEvent.LOGIN_STOPPED, user, problem="account-changed", finding=finding)
-        return StepResult((Stopped(ProblemDetail(Problem.ACCOUNT_CHANGED)),))
+        return refused(request, user, finding) if finding else None
 
-    async def _unknown(self, visit: LoginRequest, user: User) -> StepResult:
+    async def _unknown(self, request: LoginRequest, user: User) -> StepResult:
         """Whether it is set is not known: only a new login can tell."""
-        self.reports.tell(visit, AuditEvent.PASSWORD_CHANGE_UNKNOWN, user)
-        return await self._stopped(visit, user)
+        request.audit(AuditEvent.PASSWORD_CHANGE_UNKNOWN, user)
+        return await self._stopped(request, user)
 
-    async def _stopped(self, visit: LoginRequest, user: User) -> StepResult:
-        await self.end_everything(visit.tenant, user)
+    async def _stopped(self, request: LoginRequest, user: User) -> StepResult:
+        await self.end_everything(request.tenant, user)
         return StepResult((Stopped(ProblemDetail(Problem.PASSWORD_CHANGED)),))
 
-    async def _release(self, visit: LoginRequest, claim: tuple[str, ...], owner: str) -> None:
+    async def _release(self, request: LoginRequest, claim: tuple[str, ...], owner: str) -> None:
         """Nothing was set: it may be tried again."""
         for held in ((*claim, "begun"), claim):
-            await self.once.release(visit.tenant.id, held, owner=owner)
+            await self.once.release(request.tenant.id, held, owner=owner)
 
-    async def view(self, visit: LoginRequest, login: Login, fields: FormFields) -> StepView:
+    async def view(self, request: LoginRequest, state: LoginState, fields: FormFields) -> NewPasswordView:
         """The form."""
-        return replace(
-            view_of(Step.NEW_PASSWORD, visit, login, self.clock.now()),
+        login = state.login
+        return NewPasswordView(
+            **request.head(Step.NEW_PASSWORD, login),
             another_code=login.proved is not None,
             asks_current=login.credential_date is None,
         )

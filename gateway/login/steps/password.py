@@ -6,7 +6,7 @@ account not ready), so the page may stay open overnight.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import structlog
 
@@ -22,24 +22,30 @@ from gateway.domain.user import Account
 from gateway.keycloak.grant_queue import Busy, GrantQueue, normalised
 from gateway.keycloak.token_endpoint import Granted, NotFullySetUp, TokenEndpoint, WrongPassword
 from gateway.keycloak.users import Users
+from gateway.login.evidence import UPDATE_PASSWORD
 from gateway.login.flow import FormFields, StepResult
 from gateway.login.known_browsers import KnownBrowsers
+from gateway.login.login_request import LoginRequest
+from gateway.login.machine import LoginState
 from gateway.login.record import Login, PasswordRight, Purpose, Step, Stopped
-from gateway.login.reports import Reports
-from gateway.login.trusting import Trusting
-from gateway.login.viewing import view_of
-from gateway.login.visit import LoginRequest
 from gateway.observe.audit import AuditEvent
 from gateway.rendering.step_view import StepView
 from gateway.second_factor import contacts, limits
 from gateway.second_factor.enrolment_grace_period import EnrolmentGracePeriod
 from gateway.second_factor.enrolments import Enrolments, Tampered
 from gateway.second_factor.rate_limiter import Limited, RateLimiter
+from gateway.second_factor.trusted_browsers import TrustedBrowsers
 
 MOST_NAME = 255
 MOST_PASSWORD = 1024
-UPDATE_PASSWORD = "UPDATE_PASSWORD"  # noqa: S105 - Keycloak's name of a required action
 log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PasswordView(StepView):
+    """`sso`: the tenant offers a sign-on elsewhere."""
+
+    sso: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,91 +58,88 @@ class PasswordPage:
     enrolments: Enrolments
     attempts: RateLimiter
     browsers: KnownBrowsers
-    trusting: Trusting
+    trust: TrustedBrowsers
     window: EnrolmentGracePeriod
     names: Signer
     clock: Clock
-    reports: Reports
     end_session: Callable[[Tenant, Tokens], None]
 
-    async def act(self, visit: LoginRequest, login: Login, action: str, fields: FormFields) -> StepResult:
+    async def act(self, request: LoginRequest, state: LoginState, action: str, fields: FormFields) -> StepResult:
         """Sign in."""
-        if action == "cancel":
-            return StepResult(cancelled=True)
+        login = state.login
         typed = login.user.username if login.user else fields.get("username", "")
         username, password = typed.strip(), fields.get("password", "")
         if not username or not password or len(username) > MOST_NAME or len(password) > MOST_PASSWORD:
             return StepResult(problem_detail=ProblemDetail(Problem.BAD_INPUT))
         name = normalised(username)
-        digest = self.names.sign(visit.tenant.id, name)
-        known = await self.browsers.knows(visit.tenant.id, visit.browser_id, digest)
-        longest = visit.tenant.keycloak.timeout
-        async with self.queue.turn(visit.tenant.id, name, visit.client, known=known, longest=longest) as turn:
+        digest = self.names.sign(request.tenant.id, name)
+        known = await self.browsers.knows(request.tenant.id, request.browser_id, digest)
+        longest = request.tenant.keycloak.timeout
+        async with self.queue.turn(request.tenant.id, name, request.client, known=known, longest=longest) as turn:
             if isinstance(turn, Busy):
-                self.reports.tell(visit, AuditEvent.LOGIN_QUEUE_FULL)
+                request.audit(AuditEvent.LOGIN_QUEUE_FULL)
                 return StepResult(problem_detail=ProblemDetail(Problem.TOO_MANY_LOGINS, turn.until))
-            answer = await self._ask(visit, digest, username, Secret(password), known=known)
+            answer = await self._ask(request, digest, username, Secret(password), known=known)
         match answer:
             case ProblemDetail():
                 return StepResult(problem_detail=answer)
             case NotFullySetUp():
-                return await self._not_ready(visit, login, username)
+                return await self._not_ready(request, login, username)
             case Granted():
                 try:
-                    return await self._granted(visit, login, answer)
+                    return await self._granted(request, login, answer)
                 except errors.GatewayError:
-                    self.end_session(visit.tenant, answer.tokens)
+                    self.end_session(request.tenant, answer.tokens)
                     raise
 
-    async def view(self, visit: LoginRequest, login: Login, fields: FormFields) -> StepView:
+    async def view(self, request: LoginRequest, state: LoginState | None, fields: FormFields) -> PasswordView:
         """The form; a typed user name is kept, a password never."""
-        return replace(
-            view_of(Step.PASSWORD, visit, login, self.clock.now()),
-            username=login.user.username if login.user else fields.get("username", "").strip()[:MOST_NAME],
-            can_cancel=login.purpose is not Purpose.SIGN_IN,
-        )
+        login = state.login if state else None
+        typed = fields.get("username", "").strip()[:MOST_NAME]
+        head = {
+            **request.head(Step.PASSWORD, login),
+            "username": login.user.username if login and login.user else typed,
+            "can_cancel": login is not None and login.purpose is not Purpose.SIGN_IN,
+        }
+        return PasswordView(**head)
 
     async def _ask(
-        self, visit: LoginRequest, digest: str, username: str, password: Secret, *, known: bool
+        self, request: LoginRequest, digest: str, username: str, password: Secret, *, known: bool
     ) -> Granted | NotFullySetUp | ProblemDetail:
         """One grant, counted before it is made and given back unless the password was wrong."""
         groups = limits.for_password(
-            visit.configuration.gateway.limits, visit.tenant.id, digest, visit.client, known=known
+            request.configuration.gateway.limits, request.tenant.id, digest, request.client, known=known
         )
         found = await self.attempts.reserve(groups)
         if isinstance(found, Limited):
-            self.reports.tell(visit, AuditEvent.LIMIT_REACHED, limit="password")
+            request.audit(AuditEvent.LIMIT_REACHED, limit="password")
             return ProblemDetail(found.problem, found.until)
         try:
-            answer = await self.sign_in.password(visit.tenant.keycloak, username, password, visit.client)
+            answer = await self.sign_in.password(request.tenant.keycloak, username, password, request.client)
         except BaseException as error:
             await self.attempts.give_back(groups)
             if not isinstance(error, errors.GatewayError):
                 raise
-            return self._no_answer(visit, error)
+            # Keycloak did not judge: never "wrong password".
+            unreachable = isinstance(error, errors.Unreachable)
+            problem = Problem.SIGN_IN_UNAVAILABLE if unreachable else Problem.SIGN_IN_MISCONFIGURED
+            log.error("sign_in_failed", what=error.what, detail=error.detail, reference=request.reference)
+            request.audit(AuditEvent.LOGIN_UNAVAILABLE, problem=problem.value)
+            return ProblemDetail(problem)
         if isinstance(answer, WrongPassword):
-            self.reports.tell(visit, AuditEvent.PASSWORD_REJECTED, reason=answer.reason)
+            request.audit(AuditEvent.PASSWORD_REJECTED, reason=answer.reason)
             return ProblemDetail(Problem.WRONG_PASSWORD)
         await self.attempts.clear(groups[:1])
         await self.attempts.give_back(groups[1:])
         return answer
 
-    def _no_answer(self, visit: LoginRequest, error: errors.GatewayError) -> ProblemDetail:
-        """Keycloak did not judge: never "wrong password"."""
-        unreachable = isinstance(error, errors.Unreachable)
-        problem = Problem.SIGN_IN_UNAVAILABLE if unreachable else Problem.SIGN_IN_MISCONFIGURED
-        log.error("sign_in_failed", what=error.what, detail=error.detail, reference=visit.reference)
-        self.reports.tell(visit, AuditEvent.LOGIN_UNAVAILABLE, problem=problem.value)
-        return ProblemDetail(problem)
-
-    async def _not_ready(self, visit: LoginRequest, login: Login, username: str) -> StepResult:
+    async def _not_ready(self, request: LoginRequest, login: Login, username: str) -> StepResult:
         """The password is right, the account is not ready: a due password has its own page, all else stops."""
-        account = await self.users.find(visit.tenant.keycloak, username)
+        account = await self.users.find(request.tenant.keycloak, username)
         if account is not None and account.enabled and account.required_actions == (UPDATE_PASSWORD,):
-            self.reports.tell(visit, AuditEvent.PASSWORD_ACCEPTED, account.user, due=True)
-            return await self._known(visit, login, account, None)
-        self.reports.tell(
-            visit,
+            request.audit(AuditEvent.PASSWORD_ACCEPTED, account.user, due=True)
+            return await self._known(request, login, account, None)
+        request.audit(
             AuditEvent.LOGIN_STOPPED,
             account.user if account else None,
             problem=Problem.ACTION_REQUIRED.value,
@@ -144,19 +147,19 @@ class PasswordPage:
         )
         return StepResult((Stopped(ProblemDetail(Problem.ACTION_REQUIRED)),))
 
-    async def _granted(self, visit: LoginRequest, login: Login, granted: Granted) -> StepResult:
-        self.reports.tell(visit, AuditEvent.PASSWORD_ACCEPTED, granted.user)
+    async def _granted(self, request: LoginRequest, login: Login, granted: Granted) -> StepResult:
+        request.audit(AuditEvent.PASSWORD_ACCEPTED, granted.user)
         if login.purpose is not Purpose.SIGN_IN:
-            return self._proof(visit, login, granted)
-        account = await self.users.account(visit.tenant.keycloak, granted.user.id)
+            return self._proof(request, login, granted)
+        account = await self.users.account(request.tenant.keycloak, granted.user.id)
         if account is None or not account.enabled:
-            self.end_session(visit.tenant, granted.tokens)
+            self.end_session(request.tenant, granted.tokens)
             return StepResult((Stopped(ProblemDetail(Problem.ACCOUNT_CHANGED)),))
-        return await self._known(visit, login, account, granted)
+        return await self._known(request, login, account, granted)
 
-    def _proof(self, visit: LoginRequest, login: Login, granted: Granted) -> StepResult:
+    def _proof(self, request: LoginRequest, login: Login, granted: Granted) -> StepResult:
         """A fresh proof inside a session: only its own user's password counts; the grant's session is not kept."""
-        self.end_session(visit.tenant, granted.tokens)
+        self.end_session(request.tenant, granted.tokens)
         if login.user is None or granted.user.id != login.user.id:
             return StepResult(problem_detail=ProblemDetail(Problem.OTHER_USER))
         right = PasswordRight(
@@ -164,12 +167,16 @@ class PasswordPage:
         )
         return StepResult((right,))
 
-    async def _known(self, visit: LoginRequest, login: Login, account: Account, granted: Granted | None) -> StepResult:
+    async def _known(
+        self, request: LoginRequest, login: Login, account: Account, granted: Granted | None
+    ) -> StepResult:
         """Gather what is known of the user, once."""
-        tenant, user = visit.tenant, granted.user if granted else account.user
-        enrolments = await self.enrolments.read_at_login(tenant, user.id) if login.policy.enabled else EnrolmentSet()
+        tenant, user = request.tenant, granted.user if granted else account.user
+        enrolments: EnrolmentSet | Tampered = EnrolmentSet()
+        if login.policy.enabled:
+            enrolments = await self.enrolments.read_at_login(tenant, user.id, account)
         if isinstance(enrolments, Tampered):
-            self.reports.tell(visit, AuditEvent.ENROLMENT_TAMPERED, user, finding=enrolments.finding)
+            request.audit(AuditEvent.ENROLMENT_TAMPERED, user, finding=enrolments.finding)
             if granted:
                 self.end_session(tenant, granted.tokens)
             return StepResult((Stopped(ProblemDetail(Problem.ENROLMENT_UNREADABLE)),))
@@ -181,7 +188,7 @@ class PasswordPage:
             credential_date=account.credential_date,
             at=self.clock.now(),
             due=granted is None,
-            trusted=await self.trusting.skips(visit, login.policy, account, enrolments),
+            trusted=await request.is_trusted(self.trust, login.policy, account, enrolments),
             open_registration=await self.window.is_open(tenant, account),
         )
         return StepResult((event,))

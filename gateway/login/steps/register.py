@@ -1,25 +1,26 @@
-"""The register page: what does a new user want his codes by, and where?
+"""The register page: the user chooses a factor and gives what it needs.
 
-Form: `address` for a message factor (nothing is sent from here: the address is shown again on the next page); `code`
+Form: `address` for a message factor (no message is sent from here: the address is shown again on the next page); `code`
 for an app, whose secret the page shows; `factor` picks among several.
 """
 
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import segno
 
 from gateway.domain.challenge import Draft, Rejected
-from gateway.domain.ports import Clock
 from gateway.domain.problem import Problem, ProblemDetail
-from gateway.login import pending_proof
 from gateway.login.challenge_context import ChallengeContexts
 from gateway.login.check_code import CodeCheck
 from gateway.login.flow import FormFields, StepResult
-from gateway.login.record import AddressGiven, Login, Picked, Step
-from gateway.login.reports import Reports
-from gateway.login.viewing import view_of
-from gateway.login.visit import LoginRequest
+from gateway.login.login_request import LoginRequest
+from gateway.login.machine import LoginState
+from gateway.login.record import AddressGiven, Picked, Step
 from gateway.observe.audit import AuditEvent
 from gateway.rendering.languages import Languages
-from gateway.rendering.step_view import StepView
+from gateway.rendering.step_view import DIGITS, MethodView, StepView, methods_json
 from gateway.second_factor import requirement
 from gateway.second_factor.challenges import Challenges
 from gateway.second_factor.factors import table
@@ -27,59 +28,91 @@ from gateway.second_factor.factors import table
 MOST_ADDRESS = 254
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RegisterView(StepView):
+    """`factor` is empty while one of `methods` is to be chosen. `address` is what the user has just typed.
+
+    `totp_secret` and `otpauth` belong to an app.
+    """
+
+    factor: str = ""
+    address: str = ""
+    digits: int = DIGITS
+    methods: Sequence[MethodView] = ()
+    totp_secret: str = field(default="", repr=False)
+    otpauth: str = field(default="", repr=False)
+
+    @property
+    def secret_groups(self) -> tuple[str, ...]:
+        """The app's secret in groups of four, as people type it."""
+        return tuple(self.totp_secret[i : i + 4] for i in range(0, len(self.totp_secret), 4))
+
+    @property
+    def qr_svg(self) -> str:
+        """The `otpauth` address as an inline SVG; needs no image from anywhere."""
+        # Always dark on light, also in the dark scheme: many apps cannot read an inverted code.
+        return segno.make(self.otpauth, micro=False, error="m").svg_inline(
+            scale=4, border=3, dark="#000", light="#fff", svgclass="qr", lineclass=None, omitsize=True
+        )
+
+    def own_json(self) -> dict[str, Any]:
+        """The factors to choose from, and the app's secret."""
+        body = {"factor": self.factor or None, "digits": self.digits, "methods": methods_json(self.methods)}
+        return {**body, "secret": self.totp_secret, "otpauth": self.otpauth} if self.totp_secret else body
+
+
 @dataclass(frozen=True, slots=True)
 class RegisterPage:
     """See the module's text."""
 
     challenges: Challenges
-    answering: CodeCheck
-    proofs: ChallengeContexts
+    check: CodeCheck
+    contexts: ChallengeContexts
     languages: Languages
-    clock: Clock
-    reports: Reports
 
-    async def act(self, visit: LoginRequest, login: Login, action: str, fields: FormFields) -> StepResult:
+    async def act(self, request: LoginRequest, state: LoginState, action: str, fields: FormFields) -> StepResult:
         """Pick a factor, take an address, or judge the app's first code."""
-        kind, user = pending_proof.registering(login), login.user
-        if action == "cancel":
-            return StepResult(cancelled=True)
+        login, kind, user = state.login, state.proof.enrolling, state.login.user
         if picked := fields.get("factor"):
-            found = next((f for f in pending_proof.offered(login) if f.value == picked), None)
-            return (
-                StepResult((Picked(found),)) if found else StepResult(problem_detail=ProblemDetail(Problem.BAD_INPUT))
-            )
+            found = next((f for f in state.proof.offered if f.value == picked), None)
+            return StepResult((Picked(found),)) if found else _problem(Problem.BAD_INPUT)
         if kind is None or user is None:
-            return StepResult(problem_detail=ProblemDetail(Problem.BAD_INPUT))
+            return _problem(Problem.BAD_INPUT)
         if not table.sends(kind):
-            return await self.answering.judge(visit, login, fields.get("code", ""))
+            return await self.check.judge(request, state, fields.get("code", ""))
         typed = fields.get("address", "").strip()
         if not typed or len(typed) > MOST_ADDRESS:
-            return StepResult(problem_detail=ProblemDetail(Problem.BAD_ADDRESS))
-        about = self.proofs.about(visit, login, kind)
-        match await self.challenges.factor(about, kind).enrol(user, typed, about):
+            return _problem(Problem.BAD_ADDRESS)
+        context = self.contexts.delivery(request, login, kind)
+        match await self.challenges.factor(context, kind).enrol(user, typed, context):
             case Rejected(problem=problem):
-                return StepResult(problem_detail=ProblemDetail(problem))
+                return _problem(problem)
             case Draft() as draft:
                 if not requirement.takes_address(login.policy, login.contacts, kind, draft.address):
-                    self.reports.tell(visit, AuditEvent.ENROLMENT_REJECTED, user, factor=kind.value)
-                    return StepResult(problem_detail=ProblemDetail(Problem.UNKNOWN_ADDRESS))
+                    request.audit(AuditEvent.ENROLMENT_REJECTED, user, factor=kind.value)
+                    return _problem(Problem.UNKNOWN_ADDRESS)
                 return StepResult((AddressGiven(draft),))
 
-    async def view(self, visit: LoginRequest, login: Login, fields: FormFields) -> StepView:
+    async def view(self, request: LoginRequest, state: LoginState, fields: FormFields) -> RegisterView:
         """The form, with what was typed just now or taken back to be edited; for an app its secret."""
-        kind = pending_proof.registering(login)
-        language = self.languages.get(visit.language)
-        typed = fields.get("address", login.edited)
-        secret = login.draft.secret if login.draft and login.draft.factor is kind else ""
+        login, kind, draft = state.login, state.proof.enrolling, state.login.enrolling.draft
+        language = self.languages.get(request.language)
+        secret = draft.secret if draft and draft.factor is kind else ""
         name = login.user.username if login.user else ""
-        return replace(
-            view_of(Step.REGISTER, visit, login, self.clock.now()),
+        return RegisterView(
+            **request.head(Step.REGISTER, login),
             factor=kind.value if kind else "",
-            address=typed.strip()[:MOST_ADDRESS],
+            address=fields.get("address", login.enrolling.edited).strip()[:MOST_ADDRESS],
             sent=table.sends(kind),
             icon=table.icon(kind),
             digits=(table.digits(kind, login.policy.otp_length) if secret else None) or login.policy.otp_length,
-            methods=tuple(table.view(f, language) for f in pending_proof.offered(login)),
+            methods=tuple(table.view(f, language) for f in state.proof.offered),
             totp_secret=secret,
-            otpauth=table.TYPES[kind].set_up_link(secret, name, visit.tenant.branding.name) if kind and secret else "",
+            otpauth=table.TYPES[kind].set_up_link(secret, name, request.tenant.branding.name)
+            if kind and secret
+            else "",
         )
+
+
+def _problem(problem: Problem) -> StepResult:
+    return StepResult(problem_detail=ProblemDetail(problem))

@@ -1,27 +1,111 @@
-"""The verify page: what is the code?
+"""The verify page: takes a code.
 
 Form: `code`, `remember`; `action` `send` or `resend` asks for a (new) code, `edit` goes back to the address while
-registering. One page for every factor; with `choosePage: combined` it takes whichever code. Wrong, superseded and used
-codes are told by one sentence.
+enrolling. One page for every factor; with `choosePage: combined` it takes any code. One sentence reports wrong,
+superseded and used codes alike.
 """
 
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import ceil
+from typing import Any
 
 from gateway.domain.ports import Clock
-from gateway.domain.problem import Problem
-from gateway.login import pending_proof
+from gateway.domain.problem import Problem, ProblemDetail
 from gateway.login.challenge_context import ChallengeContexts
 from gateway.login.check_code import CodeCheck
+from gateway.login.effects.send_code import SendCode
 from gateway.login.flow import FormFields, StepResult
+from gateway.login.login_request import LoginRequest
+from gateway.login.machine import LoginState
+from gateway.login.pending_proof import Approval
 from gateway.login.record import AddressGiven, Login, Purpose, Step
-from gateway.login.sending import CodeSending
-from gateway.login.viewing import view_of
-from gateway.login.visit import LoginRequest
 from gateway.rendering.languages import Languages
 from gateway.rendering.masking import mask_address
-from gateway.rendering.step_view import StepView
+from gateway.rendering.step_view import DIGITS, MethodView, StepView, methods_json
 from gateway.second_factor.challenges import Challenges
 from gateway.second_factor.factors import table
+
+ASK_WHETHER_UNIQUE_FROM = 2
+"""Failures after which the page says to ask whether the address is unique."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VerifyView(StepView):
+    """Times in seconds since the epoch, judged against `now`.
+
+    `factor` is empty where several methods are meant, `any_of` are the codes that the page takes, `sent_to` is masked.
+    `can_resend` is whether another code can be asked for at all, `can_edit` whether the address can still be changed.
+    `remember_days` 0 offers no trusted browser. `message` is the factor by which a code can be sent, `sent_already`
+    whether one was, `answerable` whether a code would be judged now. `no_codes_left`: all backup codes are used;
+    `approving_first`: the enrolment must be approved first; `after_password`: a new password has just been set; `held`
+    is why no entry would be judged now, which is shown when there is nothing newer to show.
+    """
+
+    now: float
+    factor: str = ""
+    sent_to: str = ""
+    digits: int = DIGITS
+    expires_at: float | None = None
+    resend_at: float | None = None
+    can_resend: bool = False
+    can_edit: bool = False
+    attempts_left: int | None = None
+    failures: int = 0
+    methods: Sequence[MethodView] = ()
+    any_of: Sequence[MethodView] = ()
+    remember_days: int = 0
+    tag: str = ""
+    message: str = ""
+    sent_already: bool = False
+    answerable: bool = True
+    no_codes_left: bool = False
+    approving_first: bool = False
+    after_password: bool = False
+    held: ProblemDetail | None = None
+
+    @property
+    def expires_in(self) -> int | None:
+        """Whole seconds the code still works; 0 when it is over, None when it does not expire."""
+        return None if self.expires_at is None else max(0, ceil(self.expires_at - self.now))
+
+    @property
+    def resend_in(self) -> int | None:
+        """Whole seconds until another code may be asked for; None when there is none to ask for."""
+        return max(0, ceil((self.resend_at or self.now) - self.now)) if self.can_resend else None
+
+    @property
+    def several_failures(self) -> bool:
+        """Whether the page should say to ask if the address is unique."""
+        return (self.sent or self.sent_already) and self.failures >= ASK_WHETHER_UNIQUE_FROM
+
+    @property
+    def letters(self) -> bool:
+        """Whether a code typed here may hold letters: then a phone must not offer digits only."""
+        return any(method.letters for method in self.any_of)
+
+    def takes(self, factor: str) -> bool:
+        """Whether the page takes such codes besides its own."""
+        return any(method.factor == factor for method in self.any_of)
+
+    def own_json(self) -> dict[str, Any]:
+        """The code, its life, and what else may be typed."""
+        body: dict[str, Any] = {
+            "factor": self.factor or None,
+            "sent_to": self.sent_to or None,
+            "digits": self.digits,
+            "expires_in": self.expires_in,
+            "resend_in": self.resend_in,
+            "attempts_left": self.attempts_left,
+            "methods": methods_json(self.methods),
+        }
+        if self.tag:
+            body["tag"] = self.tag
+        if self.any_of:
+            body["any_of"] = [m.factor for m in self.any_of]
+        if self.approving_first:
+            body["vouching"] = True
+        return body
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,39 +113,38 @@ class VerifyPage:
     """See the module's text."""
 
     challenges: Challenges
-    answering: CodeCheck
-    sending: CodeSending
-    proofs: ChallengeContexts
+    check: CodeCheck
+    send_code: SendCode
+    contexts: ChallengeContexts
     languages: Languages
     clock: Clock
 
-    async def act(self, visit: LoginRequest, login: Login, action: str, fields: FormFields) -> StepResult:
+    async def act(self, request: LoginRequest, state: LoginState, action: str, fields: FormFields) -> StepResult:
         """Judge a code, send one, or go back to the address."""
         match action:
-            case "cancel":
-                return StepResult(cancelled=True)
             case "edit":
                 return StepResult((AddressGiven(None),))
             case "resend" | "send":
-                return await self.sending.send(visit, login)
-        remember = bool(fields.get("remember")) and _may_remember(visit, login)
-        return await self.answering.judge(visit, login, fields.get("code", ""), remember=remember)
+                return await self.send_code.send(request, state)
+        remember = bool(fields.get("remember")) and _may_remember(request, state.login)
+        return await self.check.judge(request, state, fields.get("code", ""), remember=remember)
 
-    async def view(self, visit: LoginRequest, login: Login, fields: FormFields) -> StepView:
-        """Where a code went, how long it works, when a new one may be asked for, what else may be typed."""
-        case, challenge = self.proofs.case(visit, login), login.challenge
-        now = self.clock.now()
-        if case is None:
-            return view_of(Step.VERIFY, visit, login, now)
-        left = await self.challenges.left(case, challenge)
+    async def view(self, request: LoginRequest, state: LoginState, fields: FormFields) -> VerifyView:
+        """Where a code was sent, how long it works, when a new one may be asked for, what else may be typed."""
+        login, proof, challenge = state.login, state.proof, state.login.verification.challenge
+        context, now, head = self.contexts.challenge(request, state), self.clock.now(), request.head(Step.VERIFY, login)
+        if context is None:
+            return VerifyView(**head, now=now)
+        left = await self.challenges.left(context, challenge)
         expires_at = challenge.expires_at if challenge else None
         if expires_at and left.held and left.held.problem is Problem.LIMIT_EXCEEDED:
             expires_at = min(expires_at, now)  # wrong too often: its life is over
-        message, language = pending_proof.message(login), self.languages.get(visit.language)
-        only = case.only
-        kinds = [m.factor for m in case.methods] + list(case.extras)
-        return replace(
-            view_of(Step.VERIFY, visit, login, now),
+        message, language = proof.message, self.languages.get(request.language)
+        only = context.only
+        kinds = proof.kinds if len(proof.kinds) > 1 else ()
+        return VerifyView(
+            **head,
+            now=now,
             factor=only.value if only else "",
             sent_to=mask_address(message.address) if message else "",
             sent=table.sends(only),
@@ -70,28 +153,28 @@ class VerifyPage:
             expires_at=expires_at,
             resend_at=left.resend_at,
             can_resend=message is not None,
-            can_edit=pending_proof.registering(login) is not None,
+            can_edit=proof.enrolling is not None,
             attempts_left=left.attempts,
             failures=left.failures,
-            any_of=tuple(table.view(k, language) for k in kinds) if len(kinds) > 1 else (),
-            remember_days=login.policy.trust_browser_days if _may_remember(visit, login) else 0,
+            any_of=tuple(table.view(k, language) for k in kinds),
+            remember_days=login.policy.trust_browser_days if _may_remember(request, login) else 0,
             tag=challenge.tag if challenge else "",
             message=message.factor.value if message else "",
             sent_already=challenge is not None and challenge.sent_to != "",
             answerable=challenge is not None,
             no_codes_left=_used_up(login),
-            approving_first=isinstance(pending_proof.current_proof(login), pending_proof.Approval),
+            approving_first=isinstance(proof.current, Approval),
             after_password=login.changed,
             held=left.held,
         )
 
 
-def _may_remember(visit: LoginRequest, login: Login) -> bool:
+def _may_remember(request: LoginRequest, login: Login) -> bool:
     """Whether "don't ask again" is offered: at sign-in, where the tenant allows it, never while a password is due."""
     asked = login.purpose is Purpose.SIGN_IN and not login.due
-    return asked and login.policy.trust_browser_days > 0 and visit.tenant.may_trust_from(visit.client)
+    return asked and login.policy.trust_browser_days > 0 and request.tenant.may_trust_from(request.client)
 
 
 def _used_up(login: Login) -> bool:
-    """Whether the user had backup codes and used them all (CC-07)."""
+    """Whether the user had backup codes and used them all."""
     return bool(login.policy.backup_codes and login.enrolments.enrolments and login.enrolments.used_all_codes)

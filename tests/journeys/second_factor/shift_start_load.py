@@ -151,7 +151,7 @@ class ShiftStart:
         assert went.step is Step.VERIFY, went
         if went.problem_detail:
             person.problems[went.problem_detail.problem.value] += 1
-        if went.login and went.login.challenge:
+        if went.login and went.login.verification.challenge:
             self._then(self._rng.uniform(5, 45), lambda: self._types(person))
             return
         if went.problem_detail and went.problem_detail.problem is Problem.SEND_FAILED:

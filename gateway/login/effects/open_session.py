@@ -1,0 +1,114 @@
+"""Makes the session at the end of a sign-in, or notes in a session what was proved inside it.
+
+Account, enrolments and policy are read again first. The session's secret is derived from the login secret that this
+request spends; it is kept nowhere.
+"""
+
+from dataclasses import dataclass, replace
+
+from gateway.crypto.signing import Signer
+from gateway.domain.ports import Clock
+from gateway.domain.problem import Problem, ProblemDetail
+from gateway.domain.session import Satisfied, Session
+from gateway.domain.tenant import RouteFactor
+from gateway.domain.user import User
+from gateway.keycloak.grant_queue import normalised
+from gateway.login import machine
+from gateway.login.evidence import Evidence
+from gateway.login.flow import StepResult
+from gateway.login.known_browsers import KnownBrowsers
+from gateway.login.login_request import LoginRequest
+from gateway.login.login_secrets import LoginSecrets
+from gateway.login.machine import LoginState
+from gateway.login.record import Login, Opened, SessionOpened, Stopped
+from gateway.observe.audit import AuditEvent
+from gateway.second_factor.trusted_browsers import Holder, TrustCookie, TrustedBrowsers
+from gateway.sessions.sessions import NewSession, Sessions
+
+
+@dataclass(frozen=True, slots=True)
+class OpenSession:
+    """See the module's text."""
+
+    evidence: Evidence
+    sessions: Sessions
+    browsers: KnownBrowsers
+    names: Signer
+    trust: TrustedBrowsers
+    secrets: LoginSecrets
+    clock: Clock
+
+    async def open(self, request: LoginRequest, state: LoginState) -> StepResult:
+        """Make the session."""
+        login, secret = state.login, request.secret
+        user, tokens = login.user, login.tokens
+        if user is None or tokens is None or secret is None:
+            return StepResult((Stopped(ProblemDetail(Problem.PASSWORD_CHANGED)),))
+        if refused := await self.evidence.refused_to_open(request, login, user):
+            return refused
+        satisfied, rule = machine.satisfied(state)
+        session, _ = await self.sessions.open(
+            request.tenant,
+            NewSession(
+                user=user,
+                tokens=tokens,
+                password_at=login.password_at,
+                satisfied=satisfied,
+                rule=rule,
+                proved_at=login.proved_at,
+                routes=_may_open(request, login),
+            ),
+            tag=login.tag,
+            secret=self.secrets.session(secret),
+        )
+        other_user = False
+        if request.browser_id:
+            name = self.names.sign(request.tenant.id, normalised(user.username))
+            other_user = await self.browsers.remember(request.tenant.id, request.browser_id, name)
+        trust = await self._trust(request, login, user, satisfied, secret)
+        opened = Opened(session.id, self.clock.now(), trust_tag=trust, other_user=other_user)
+        return StepResult((SessionOpened(opened),))
+
+    async def touch(self, request: LoginRequest, state: LoginState) -> StepResult:
+        """Note in the session what was proved, and that it may open the wanted route; under a new cookie."""
+        login, user, secret = state.login, state.login.user, request.secret
+        if user is None or secret is None:
+            return StepResult((Stopped(ProblemDetail(Problem.LOGIN_EXPIRED)),))
+        if refused := await self.evidence.refused_to_open(request, login, user):
+            return refused
+        satisfied, rule = machine.satisfied(state)
+
+        def proved(session: Session) -> Session:
+            if login.proved_at is not None:
+                return replace(session, proved_at=login.proved_at, satisfied=Satisfied.PROVED, rule="", routes=None)
+            if login.recent:
+                return session
+            return replace(session, satisfied=satisfied, rule=rule, routes=None)
+
+        cookie = {"tag": login.tag, "secret": self.secrets.session(secret)}
+        if await self.sessions.reissue(request.tenant, login.session, proved, **cookie) is None:
+            return StepResult((Stopped(ProblemDetail(Problem.LOGIN_EXPIRED)),))
+        return StepResult((SessionOpened(Opened(login.session, self.clock.now())),))
+
+    async def _trust(self, request: LoginRequest, login: Login, user: User, satisfied: Satisfied, secret: str) -> str:
+        """The tag of the trust cookie to set: a new secret after it was used, or the first one the user asked for.
+
+        The secret is derived from the login secret, so that doing this twice gives the same one.
+        """
+        new, tenant, held = self.secrets.trust(secret), request.tenant.id, request.trust
+        if satisfied is Satisfied.TRUSTED and held:
+            return held.tag if await self.trust.rotate(tenant, held, new) else ""
+        if not (login.remember and login.proved):
+            return ""
+        tag = held.tag if held else self.secrets.trust_tag(secret)
+        holder = Holder(user.id, login.credential_date, login.enrolments.trust_epoch)
+        await self.trust.give(tenant, TrustCookie(tag, new), holder)
+        request.audit(AuditEvent.BROWSER_TRUSTED, user, days=login.policy.trust_browser_days)
+        return tag
+
+
+def _may_open(request: LoginRequest, login: Login) -> tuple[str, ...] | None:
+    """The routes the session opens: all; where nothing was asked because the route asks nothing, such routes only."""
+    if login.proved or login.route_asks or not login.policy.enabled:
+        return None
+    return tuple(route.path for route in request.tenant.routes if route.second_factor is RouteFactor.OFF)

@@ -1,0 +1,190 @@
+"""Sends a code exactly once, and not before its channel can take it.
+
+A send is claimed in the store by the login and the number of its challenge, so that neither a double click nor another
+tab or replica sends it again. A failed send releases its claim; a send without an answer may be claimed again when its
+time is over. The effect `challenge` and the button that asks for a new code use it.
+
+A channel with a rate gives slots (`delivery.send_rate`). A slot is taken before anything is counted. When it lies in
+the future the login records that, and the first GET after it sends: the code is made only then, so it never expires
+unsent.
+"""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from math import inf
+
+import structlog
+
+from gateway.delivery.send_rate import SendRate
+from gateway.domain.challenge import Challenge
+from gateway.domain.enrolment import Enrolment
+from gateway.domain.errors import GatewayError
+from gateway.domain.ports import Random
+from gateway.domain.problem import Problem, ProblemDetail
+from gateway.domain.session import Tokens
+from gateway.domain.tenant import Tenant
+from gateway.login.challenge_context import SEND_TIMEOUT, ChallengeContexts
+from gateway.login.flow import StepResult
+from gateway.login.login_request import LoginRequest
+from gateway.login.machine import LoginState
+from gateway.login.record import ChallengeSent, Event, Login, Queued, Stopped, TokensRenewed
+from gateway.observe.audit import AuditEvent
+from gateway.rendering.masking import mask_address
+from gateway.second_factor.challenges import ChallengeContext, Challenges
+from gateway.second_factor.factors.protocol import DeliveryContext
+from gateway.store.single_use import SingleUse
+
+CLAIM = SEND_TIMEOUT + 10.0
+ASK_AT_LEAST, ASK_BESIDE = 240, 600
+"""Seconds after which a page whose code is queued asks again, however far away its slot is; the latter where something
+else can be typed meanwhile, which is lost by that."""
+RENEW_BEFORE = 2.1 * ASK_BESIDE
+"""Seconds before the end of a refresh token at which it is renewed while its user waits for a code."""
+Renew = Callable[[Tenant, Tokens], Awaitable[Tokens | None]]
+"""New tokens; None when the session is over at Keycloak. Raises `errors.GatewayError` when that cannot be told."""
+_NOT_SOON = (Problem.QUEUED, Problem.SEND_FAILED, Problem.MAX_SENDS)
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class SendCode:
+    """See the module's text."""
+
+    challenges: Challenges
+    once: SingleUse
+    contexts: ChallengeContexts
+    random: Random
+    send_rate: SendRate
+    renew: Renew
+
+    async def run(self, request: LoginRequest, state: LoginState) -> StepResult:
+        """The challenge that is due: a code is sent at once, or the challenge waits for an entry that needs none."""
+        if state.login.verification.queued_until is not None:
+            return await self._queued(request, state, asked_for=False)
+        to = state.proof.message if state.proof.sends_at_once else None
+        return await self._begin(request, state, to, asked_for=False)
+
+    async def send(self, request: LoginRequest, state: LoginState) -> StepResult:
+        """The button: a code, or a new one. An older code may still work."""
+        if state.login.verification.queued_until is not None:
+            return await self._queued(request, state, asked_for=True)
+        to = state.proof.message
+        if to is None:
+            return StepResult(problem_detail=ProblemDetail(Problem.BAD_INPUT))  # an app's code is not sent
+        return await self._begin(request, state, to, asked_for=True)
+
+    async def _queued(self, request: LoginRequest, state: LoginState, *, asked_for: bool) -> StepResult:
+        """A code that waits for its channel: still, or no longer."""
+        to, verification = state.proof.message, state.login.verification
+        until = verification.queued_until or 0.0
+        if to is None:
+            return StepResult((Queued(None, verification.next_number, verification.round),))
+        if self.contexts.clock.now() >= until:
+            return await self._begin(request, state, to, asked_for=asked_for)
+        return StepResult(await self._kept_alive(request, state.login), ProblemDetail(Problem.QUEUED, until))
+
+    async def _begin(
+        self, request: LoginRequest, state: LoginState, to: Enrolment | None, *, asked_for: bool
+    ) -> StepResult:
+        context, number = self.contexts.challenge(request, state), state.login.verification.next_number
+        if context is None:
+            return StepResult()
+        delivery_of = self.contexts.delivery_of(request, state.login)
+        if to is None:
+            begun = await self.challenges.begin(context, delivery_of, number, None)
+            return StepResult((ChallengeSent(begun),)) if isinstance(begun, Challenge) else StepResult((), begun)
+        claim = ("send", state.login.id, str(state.login.verification.round), str(number))
+        owner = self.random.token_bytes(8).hex()
+        if not await self.once.claim(request.tenant.id, claim, CLAIM, owner=owner):
+            return StepResult()
+        delivery = delivery_of(to.factor)
+        try:
+            sent = await self._sent(context, delivery, number, to)
+        except BaseException:
+            await self.once.release(request.tenant.id, claim, owner=owner)
+            raise
+        if isinstance(sent, Challenge):
+            request.audit(
+                AuditEvent.CODE_SENT,
+                context.user,
+                factor=to.factor.value,
+                channel=sent.channel,
+                to=mask_address(to.address),
+            )
+            return StepResult((ChallengeSent(sent),))
+        await self.once.release(request.tenant.id, claim, owner=owner)
+        return await self._not_sent(request, state, context, to, sent, asked_for=asked_for)
+
+    async def _sent(
+        self, context: ChallengeContext, delivery: DeliveryContext, number: int, to: Enrolment
+    ) -> Challenge | ProblemDetail:
+        """The challenge, or why no code can be sent now.
+
+        A user who may not have a code takes no slot, so no user can fill the queue of a channel by a button.
+        """
+        channel, holder = delivery.channel, f"{context.tenant.id}/{context.user.id}"
+        paced = channel if channel and channel.rate_per_minute else None
+        if paced:
+            if held := await self.challenges.held(context, to):
+                return held
+            at = await self.send_rate.take(paced, holder)
+            if at is not None:
+                return ProblemDetail(Problem.QUEUED, at)
+        sent = await self.challenges.begin(context, lambda _factor: delivery, number, to)
+        if paced and not isinstance(sent, Challenge):
+            await self.send_rate.not_used(paced, holder)
+        return sent
+
+    async def _kept_alive(self, request: LoginRequest, login: Login) -> tuple[Event, ...]:
+        """Renews the tokens of a user who waits: a queue may be longer than Keycloak keeps an idle session."""
+        tokens = login.tokens
+        if tokens is None or (tokens.refresh_expires_at or inf) > self.contexts.clock.now() + RENEW_BEFORE:
+            return ()
+        claim = ("renew", login.id, str(tokens.refresh_expires_at))
+        if not await self.once.claim(request.tenant.id, claim, CLAIM):
+            return ()
+        try:
+            renewed = await self.renew(request.tenant, tokens)
+        except GatewayError as error:
+            log.warning(
+                "waiting_login_not_renewed", tenant=request.tenant.id, what=error.what, reference=request.reference
+            )
+            return ()
+        return (TokensRenewed(renewed) if renewed else Stopped(ProblemDetail(Problem.LOGIN_EXPIRED)),)
+
+    async def _not_sent(
+        self,
+        request: LoginRequest,
+        state: LoginState,
+        context: ChallengeContext,
+        to: Enrolment,
+        problem_detail: ProblemDetail,
+        *,
+        asked_for: bool,
+    ) -> StepResult:
+        verification, problem = state.login.verification, problem_detail.problem
+        others = len(context.methods) > 1 or bool(context.extras)
+        beside: tuple[Event, ...] = ()
+        if others and problem in _NOT_SOON and verification.challenge is None:  # codes that need no message work now
+            challenge_id, now = self.random.token_bytes(12).hex(), self.contexts.clock.now()
+            waiting = Challenge(challenge_id, None, context.bound_to, verification.next_number, issued_at=now)
+            beside = (ChallengeSent(waiting),)
+        if problem is Problem.QUEUED:
+            number = verification.next_number + len(beside)
+            return StepResult((*beside, Queued(problem_detail.until, number, verification.round)), problem_detail)
+        event = AuditEvent.CODE_NOT_SENT if problem is Problem.SEND_FAILED else AuditEvent.LIMIT_REACHED
+        request.audit(event, context.user, factor=to.factor.value, problem=problem.value, asked_for=asked_for)
+        # The maximum of sends ends the login only when no live code is left, and no other entry can be given.
+        if problem is Problem.MAX_SENDS and not others and not await self._lives(context, verification.challenge):
+            cooled = self.contexts.clock.now() + state.login.policy.resend_cooldown
+            stopped = replace(problem_detail, until=problem_detail.until or cooled)
+            return StepResult((Stopped(stopped),), stopped)
+        if verification.queued_until is not None and verification.challenge is not None:
+            return StepResult((Queued(None, verification.next_number, verification.round),), problem_detail)
+        return StepResult(beside, problem_detail)
+
+    async def _lives(self, context: ChallengeContext, challenge: Challenge | None) -> bool:
+        """Whether a code that was sent can still be right."""
+        if challenge is None or (challenge.expires_at or 0.0) <= self.contexts.clock.now():
+            return False
+        return (await self.challenges.left(context, challenge)).attempts > 0
