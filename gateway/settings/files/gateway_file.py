@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from pathlib import Path as FilePath
 from typing import Annotated, Any
 
 from annotated_types import MinLen
@@ -147,7 +146,7 @@ def build(
     services = channels.build(section.channels, report, opener, smtp, features)
     defaults = document.data.get("defaults")
     return SharedSettings(
-        gateway=_settings(section, store_tls, opener.folder, report, opener),
+        gateway=_settings(section, store_tls, report, opener),
         channels=services,
         invalid_channels=channels.invalid_names(document.data.get("channels", []), services),
         defaults=defaults if isinstance(defaults, dict) else {},
@@ -157,21 +156,15 @@ def build(
     )
 
 
-def _settings(
-    section: GatewayFile, store_tls: TlsSettings, folder: FilePath, report: Diagnostics, opener: Resolver
-) -> GatewaySettings:
+def _settings(section: GatewayFile, store_tls: TlsSettings, report: Diagnostics, opener: Resolver) -> GatewaySettings:
+    folder = opener.folder
     url = opener.secret(section.store.url, ("store", "url"))
     try:
         urls.store_url(url.reveal() or "memory://")
     except ValueError as error:
         report.error(("store", "url"), str(error))
         url = Secret("")
-    store = StoreSettings(
-        url or _STORE.url,
-        section.store.prefix,
-        section.store.timeout,
-        store_tls,
-    )
+    store = StoreSettings(url or _STORE.url, section.store.prefix, section.store.timeout, store_tls)
     if not store.in_memory and section.keys is None:
         report.error(
             ("keys",),
