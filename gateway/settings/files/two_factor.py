@@ -29,6 +29,7 @@ from gateway.domain.policy import (
 )
 from gateway.settings.checks import policy_consistency
 from gateway.settings.features import Features
+from gateway.settings.files.channels import KINDS_OF
 from gateway.settings.files.field_types import Choice, Section, seen_as
 from gateway.settings.files.shared_settings import SharedSettings
 from gateway.settings.presets import DEFAULT, PRESETS, Preset
@@ -346,7 +347,7 @@ class _Methods:
             ready = one_of(t.value for t, f in FACTOR_OF_CHANNEL.items() if f in self.features.factors)
             self.report.error((*at, "channelType"), f"{kind.value} is not built yet; built: {ready}")
             return None
-        if kind is ChannelType.APP:
+        if not KINDS_OF.get(kind):
             return Method(factor)
         fitting = [c.service_identifier for c in self.channels.values() if c.type is kind]
         there = (
