@@ -14,6 +14,8 @@ from jinja2.runtime import Context
 MAIL_LAYOUT = "mail.html"
 MAIL_STYLES = "mail.css"
 MAIL_FOLDER = "factors/"
+PAGES = "/pages/"
+"""Folder of a factor's page fragments, beside its mails."""
 
 
 def build_environment(root: Path) -> Environment:
@@ -58,7 +60,7 @@ class _Loader(FileSystemLoader):
         if template == MAIL_LAYOUT:
             inliner = css_inline.CSSInliner(extra_css=self._css(), load_remote_stylesheets=False)
             return inliner.inline(source), filename, uptodate
-        if template.startswith(MAIL_FOLDER) and template.endswith(".html"):
+        if template.startswith(MAIL_FOLDER) and template.endswith(".html") and PAGES not in template:
             inliner = css_inline.CSSInliner(load_remote_stylesheets=False)
             return inliner.inline_fragment(source, self._css()), filename, uptodate
         return source, filename, uptodate

@@ -29,6 +29,7 @@ from gateway.domain.policy import (
 )
 from gateway.settings.checks import policy_consistency
 from gateway.settings.features import Features
+from gateway.settings.files.channels import KINDS_OF
 from gateway.settings.files.field_types import Section
 from gateway.settings.files.gateway_file import SharedSettings
 from gateway.settings.presets import DEFAULT, PRESETS, Preset
@@ -321,7 +322,7 @@ def _method(
         ready = one_of(t.value for t, f in FACTOR_OF_CHANNEL.items() if f in features.factors)
         report.error((*at, "channelType"), f"{kind.value} is not built yet; built: {ready}")
         return None
-    if kind is ChannelType.APP:
+    if not KINDS_OF.get(kind):
         return Method(factor)
     fitting = [c.service_identifier for c in shared.channels.values() if c.type is kind]
     there = f"configured for {kind.value}: {one_of(fitting)}" if fitting else f"no {kind.value} channel is configured"
