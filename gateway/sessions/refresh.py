@@ -74,18 +74,18 @@ class TokenRefresh:
         """
         now = self._clock.now()
         valid = kept.session.tokens.access_expires_at > now
-        flight = self._single_flight.get(place)
-        if valid and (flight is not None or self._not_before.get(place, 0.0) > now):
+        renewal = self._single_flight.get(place)
+        if valid and (renewal is not None or self._not_before.get(place, 0.0) > now):
             return kept
-        if flight is None:
-            flight = self._tasks.start(
+        if renewal is None:
+            renewal = self._tasks.start(
                 self._renew(tenant, place, wait=0.0 if valid else _patience(tenant)), "renewal of tokens"
             )
-            self._single_flight[place] = flight
-            flight.add_done_callback(lambda done: self._landed(place, done))
+            self._single_flight[place] = renewal
+            renewal.add_done_callback(lambda done: self._landed(place, done))
         try:
             async with asyncio.timeout(STALL if kept.session.tokens.access_expires_at > now + STALL else None):
-                return await asyncio.shield(flight)
+                return await asyncio.shield(renewal)
         except TimeoutError:
             return kept
         except errors.GatewayError as error:
@@ -104,9 +104,9 @@ class TokenRefresh:
         except errors.Conflict as error:
             raise errors.Unreachable("keycloak", "another request is still renewing the token") from error
 
-    def _landed(self, place: SessionKey, flight: asyncio.Task[SessionRecord | SessionEnded | None]) -> None:
+    def _landed(self, place: SessionKey, renewal: asyncio.Task[SessionRecord | SessionEnded | None]) -> None:
         self._single_flight.pop(place, None)
-        error = None if flight.cancelled() else flight.exception()
+        error = None if renewal.cancelled() else renewal.exception()
         if error is None:
             self._not_before.pop(place, None)
             return
