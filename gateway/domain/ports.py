@@ -29,23 +29,19 @@ class Lock(Protocol):
     def hold(self, name: str, *, wait: float, ttl: float) -> AbstractAsyncContextManager[None]:
         """Hold `name` while the context is open.
 
-        `wait` is how many seconds to try, `ttl` after how many the lock falls to others whatever happens.
-        Raises `errors.Conflict` when it is not had in time, `errors.Unreachable` when the store does not answer.
+        `wait` limits the seconds to try; after `ttl` seconds the lock expires. Raises `errors.Conflict` when another
+        holder keeps it for longer than `wait`, `errors.Unreachable` when the store does not answer.
         """
 
 
 class SystemClock:
     """The wall clock."""
 
-    def now(self) -> float:
-        return time.time()
+    now = staticmethod(time.time)
 
 
 class SystemRandom:
     """The operating system's random source."""
 
-    def token_bytes(self, count: int) -> bytes:
-        return secrets.token_bytes(count)
-
-    def below(self, limit: int) -> int:
-        return secrets.randbelow(limit)
+    token_bytes = staticmethod(secrets.token_bytes)
+    below = staticmethod(secrets.randbelow)
