@@ -4,7 +4,6 @@ Each listens on loopback, on a port that the system chooses, and ends with the c
 new each time. The passwords of the users are made up and public.
 """
 
-import base64
 import secrets
 import socket
 from collections.abc import AsyncIterator, Iterable, Mapping
@@ -14,30 +13,18 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from gateway.demo import identity_provider, sample_apps
-from gateway.demo.identity_provider import Realm, StandInClient, StandInUser
+from gateway.demo.identity_provider import Realm, StandInClient
 from gateway.demo.inbox import LOOPBACK, Inbox
 from gateway.demo.loopback import loopback_only
+from gateway.demo.sample_users import DemoPerson, people
 from gateway.demo.tenants import DemoTenant, tenants
-from gateway.domain.enrolment import Enrolment, EnrolmentSet
-from gateway.domain.policy import FactorKind
-from gateway.domain.ports import Clock, Random, SystemRandom
+from gateway.domain.enrolment import EnrolmentSet
+from gateway.domain.ports import Clock, SystemRandom
 from gateway.domain.tenant import Tenant
 from gateway.keycloak.user_profile_schema import WANTED
 from gateway.second_factor.enrolments import Enrolments
-from gateway.second_factor.factors import backup_code, table
-from gateway.second_factor.factors.totp import SECRET_BYTES
 
 SIGN_IN, SERVICE = "gateway-login", "gateway-service"
-
-
-@dataclass(frozen=True, slots=True)
-class DemoPerson:
-    """One user of one tenant; `enrolments` and `backup_codes` count as registered from the start."""
-
-    user: StandInUser
-    about: str
-    enrolments: tuple[Enrolment, ...] = ()
-    backup_codes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,40 +37,6 @@ class Dependencies:
     provider: str
     apps: dict[str, str]
     secrets: dict[str, str]
-
-
-def people(tenant: DemoTenant, random: Random) -> tuple[DemoPerson, ...]:
-    """The users of one tenant; their passwords are made up and shown to everybody."""
-
-    def user(username: str, name: str, role: str, *, enabled: bool = True) -> StandInUser:
-        first, _, last = name.partition(" ")
-        return StandInUser(
-            username=username,
-            password=f"{username}-demo",
-            email=tenant.address(username),
-            first_name=first,
-            last_name=last,
-            roles=(role,),
-            enabled=enabled,
-        )
-
-    def enrolment(factor: FactorKind) -> Enrolment:
-        if table.sends(factor):
-            return Enrolment(factor, address=tenant.address("ben"))
-        return Enrolment(factor, secret=base64.b32encode(random.token_bytes(SECRET_BYTES)).decode())
-
-    return (
-        DemoPerson(user("anna", "Anna Lindqvist", "agent"), "agent, not set up yet"),
-        DemoPerson(
-            user("ben", "Ben Carter", "agent"),
-            "agent, already set up",
-            tuple(enrolment(factor) for factor in tenant.registered),
-            backup_code.make(tenant.backup_codes, random),
-        ),
-        DemoPerson(user("sara", "Sara Malik", "supervisor"), "supervisor"),
-        DemoPerson(user("adam", "Adam Novak", "admin"), "administrator"),
-        DemoPerson(user("dora", "Dora Quinn", "agent", enabled=False), "agent, disabled"),
-    )
 
 
 @asynccontextmanager

@@ -8,8 +8,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import segno
-
 from gateway.domain.challenge import Draft, Rejected
 from gateway.domain.problem import Problem, ProblemDetail
 from gateway.login.challenge_context import ChallengeContexts
@@ -20,6 +18,7 @@ from gateway.login.machine import LoginState
 from gateway.login.record import AddressGiven, Picked, Step
 from gateway.observe.audit import AuditEvent
 from gateway.rendering.languages import Languages
+from gateway.rendering.qr_code import qr_svg
 from gateway.rendering.step_view import DIGITS, MethodView, StepView, methods_json
 from gateway.second_factor import requirement
 from gateway.second_factor.challenges import Challenges
@@ -49,11 +48,8 @@ class RegisterView(StepView):
 
     @property
     def qr_svg(self) -> str:
-        """The `otpauth` address as an inline SVG; needs no image from anywhere."""
-        # Always dark on light, also in the dark scheme: many apps cannot read an inverted code.
-        return segno.make(self.otpauth, micro=False, error="m").svg_inline(
-            scale=4, border=3, dark="#000", light="#fff", svgclass="qr", lineclass=None, omitsize=True
-        )
+        """The `otpauth` address as a QR code."""
+        return qr_svg(self.otpauth)
 
     def own_json(self) -> dict[str, Any]:
         """The factors to choose from, and the app's secret."""
