@@ -41,7 +41,6 @@ from gateway.operations.readiness import Readiness
 from gateway.proxy.connection_limits import READ, ConnectionLimits
 from gateway.proxy.handler import server_options
 from gateway.proxy.websocket import PER_SESSION
-from gateway.rendering.problem_texts import TEXTS
 from gateway.services import open_services
 from gateway.settings.files.gateway_file import GatewayFile
 from gateway.settings.files.tenant_file import TenantFile
@@ -389,7 +388,7 @@ def test_what_a_user_sees_is_what_the_pages_say() -> None:
         (ROOT / "docs" / "users.md").read_text(encoding="utf-8").partition("| what you see |")[2].partition("\n\n")[0]
     )
     named = {said for row in table.splitlines()[2:] for said in re.findall(r'"([^"]+)"', row.split("|")[1])}
-    sentences = {part for text in TEXTS.values() for part in (text.title, text.next.removesuffix("."))}
+    sentences = {part for text in (p.shown_as for p in Problem) for part in (text.title, text.next.removesuffix("."))}
     assert named
     assert named - sentences == set()
 
@@ -397,7 +396,7 @@ def test_what_a_user_sees_is_what_the_pages_say() -> None:
 def test_every_problem_in_operations_has_its_code_and_status() -> None:
     rows = re.findall(r"\b(\d{3}) `([a-z]+(?:-[a-z]+)+)`", OPERATIONS.read_text(encoding="utf-8"))
     assert rows
-    assert {code: int(status) for status, code in rows} == {code: TEXTS[Problem(code)].status for _, code in rows}
+    assert {code: int(status) for status, code in rows} == {code: Problem(code).shown_as.status for _, code in rows}
 
 
 def test_every_cookie_stands_in_security() -> None:

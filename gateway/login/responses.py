@@ -18,7 +18,7 @@ from gateway.login.record import ActKind, Step
 from gateway.login.steps.password import PasswordPage
 from gateway.login.steps.verify import VerifyView
 from gateway.observe.audit import AuditEvent
-from gateway.rendering.problem_texts import ProblemView, problem_view
+from gateway.rendering.problem_view import ProblemView, problem_view
 from gateway.rendering.step_view import StepView, as_json, codes_file
 from gateway.sessions.sessions import Sessions
 from gateway.web import cookies, security_headers

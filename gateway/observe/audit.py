@@ -22,6 +22,7 @@ from gateway.observe.redaction import clean
 class AuditEvent(Enum):
     """The event catalogue. The value is the name in the line; it does not change between versions."""
 
+    # password
     PASSWORD_ACCEPTED = "password_accepted"  # noqa: S105 - the name of an event
     """Keycloak accepted a password. The user is not signed in yet."""
     PASSWORD_REJECTED = "password_rejected"  # noqa: S105 - the name of an event
@@ -30,22 +31,12 @@ class AuditEvent(Enum):
     """Keycloak gave no verdict on a password: it did not respond, or it rejected the gateway's client."""
     LOGIN_QUEUE_FULL = "login_queue_full"
     """A password was not checked: too many sign-ins at once, for this user name or in total."""
-    LOGIN_STOPPED = "login_stopped"
-    """The gateway stopped a login after a correct password; `problem` is the reason."""
-    FORM_REJECTED = "form_rejected"
-    """The gateway rejected a form: its CSRF token was missing or wrong, or it was sent from another origin."""
-    ENROLMENT_ADDED = "enrolment_added"
-    """A user enrolled a factor and verified it."""
-    ENROLMENT_REJECTED = "enrolment_rejected"
-    """A user entered an address that they may not enrol."""
-    ENROLMENT_CONFLICT = "enrolment_conflict"
-    """A user's enrolments were changed elsewhere while they enrolled a factor. The login was stopped."""
-    ACCOUNT_CHANGE_MAILED = "account_change_mailed"
-    """The gateway mailed a user about an enrolled factor, a removed factor or new backup codes (`change`)."""
-    ENROLMENT_TAMPERED = "enrolment_tampered"
-    """A user's enrolments are not those that the gateway wrote last (`finding`). The login was stopped."""
-    ENROLMENT_UNGUARDED = "enrolment_unguarded"
-    """The gateway accepted enrolments without a rollback guard in the store, for example after the store was lost."""
+    PASSWORD_CHANGED = "password_changed"  # noqa: S105 - the name of an event
+    """A user changed a password that had to be changed."""
+    PASSWORD_CHANGE_UNKNOWN = "password_change_unknown"  # noqa: S105 - the name of an event
+    """It is unknown whether a password was changed, because Keycloak did not respond. The login was stopped."""
+
+    # codes and limits
     CODE_SENT = "code_sent"
     """The gateway sent a code; `to` is masked."""
     CODE_NOT_SENT = "code_not_sent"
@@ -60,37 +51,59 @@ class AuditEvent(Enum):
     """A limit rejected an attempt; nothing was checked or sent."""
     LOCK_SET = "lock_set"
     """This attempt locked the user's second factor."""
-    PASSWORD_CHANGED = "password_changed"  # noqa: S105 - the name of an event
-    """A user changed a password that had to be changed."""
-    PASSWORD_CHANGE_UNKNOWN = "password_change_unknown"  # noqa: S105 - the name of an event
-    """It is unknown whether a password was changed, because Keycloak did not respond. The login was stopped."""
-    ADMIN_CODE_ISSUED = "admin_code_issued"
-    """An administrator issued a single-use code for a user; `by` is the issuer."""
+
+    # enrolments and the account page
+    ENROLMENT_ADDED = "enrolment_added"
+    """A user enrolled a factor and verified it."""
     ENROLMENT_REMOVED = "enrolment_removed"
     """A user turned off a factor."""
+    ENROLMENT_REJECTED = "enrolment_rejected"
+    """A user entered an address that they may not enrol."""
+    ENROLMENT_CONFLICT = "enrolment_conflict"
+    """A user's enrolments were changed elsewhere while they enrolled a factor. The login was stopped."""
+    ENROLMENT_TAMPERED = "enrolment_tampered"
+    """A user's enrolments are not those that the gateway wrote last (`finding`). The login was stopped."""
+    ENROLMENT_UNGUARDED = "enrolment_unguarded"
+    """The gateway accepted enrolments without a rollback guard in the store, for example after the store was lost."""
+    ADMIN_CODE_ISSUED = "admin_code_issued"
+    """An administrator issued a single-use code for a user; `by` is the issuer."""
     BACKUP_CODES_SHOWN = "backup_codes_shown"
     """A user viewed their backup codes."""
     BACKUP_CODES_RENEWED = "backup_codes_renewed"
     """A user generated new backup codes, which replace the old ones."""
-    SIGNED_OUT_EVERYWHERE = "signed_out_everywhere"
-    """A user ended their other sessions and all trust in browsers; `sessions` is the number of sessions ended."""
+    ACCOUNT_CHANGE_MAILED = "account_change_mailed"
+    """The gateway mailed a user about an enrolled factor, a removed factor or new backup codes (`change`)."""
+
+    # trusted browsers
     BROWSER_TRUSTED = "browser_trusted"
     """A browser became a trusted browser."""
     TRUST_REJECTED = "trust_rejected"
     """The gateway rejected a trust cookie; `verdict` is the reason. `stolen`: a copy was used before. `just-used`: it
     was replaced seconds ago, for example by a double click."""
+
+    # logins and sessions
+    LOGIN_STOPPED = "login_stopped"
+    """The gateway stopped a login after a correct password; `problem` is the reason."""
     SESSION_OPENED = "session_opened"
     """A login opened a session; `satisfied` is how the second-factor requirement was met."""
     SESSION_ENDED = "session_ended"
     """A session ended; `reason` is why."""
-    TOKEN_COOKIE_TOO_LARGE = "token_cookie_too_large"  # noqa: S105 - the name of an event
-    """A token does not fit into its cookie. The app still receives it in a header."""
+    SIGNED_OUT_EVERYWHERE = "signed_out_everywhere"
+    """A user ended their other sessions and all trust in browsers; `sessions` is the number of sessions ended."""
     LOGOUT = "logout"
     """A user signed out."""
-    ENDPOINT_BLOCKED = "endpoint_blocked"
-    """The gateway blocked a request to an app's own sign-in, second-factor or token-refresh endpoint."""
+    TOKEN_COOKIE_TOO_LARGE = "token_cookie_too_large"  # noqa: S105 - the name of an event
+    """A token does not fit into its cookie. The app still receives it in a header."""
+
+    # requests
+    FORM_REJECTED = "form_rejected"
+    """The gateway rejected a form: its CSRF token was missing or wrong, or it was sent from another origin."""
     ORIGIN_REJECTED = "origin_rejected"
     """The gateway rejected a request that a page of another site sent with a user's cookie."""
+    ENDPOINT_BLOCKED = "endpoint_blocked"
+    """The gateway blocked a request to an app's own sign-in, second-factor or token-refresh endpoint."""
+
+    # configuration
     CONFIGURATION_LOADED = "configuration_loaded"
     """The gateway applied a configuration."""
     CONFIGURATION_REJECTED = "configuration_rejected"

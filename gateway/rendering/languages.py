@@ -23,11 +23,6 @@ _MAX_ACCEPT = 2_000
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
 
 
-def marked(message: str) -> str:
-    """Marks a text for extraction, as `_`; the page or mail that shows it translates it."""
-    return message
-
-
 @dataclass(frozen=True, slots=True)
 class Language:
     """One language: its texts, and its way to write times and numbers in `zone` (None: the machine's own)."""

@@ -5,8 +5,8 @@ from typing import Any
 
 from jinja2 import Environment
 
+from gateway.domain.texts import marked as _
 from gateway.rendering.languages import Language, Languages
-from gateway.rendering.languages import marked as _
 
 
 @dataclass(frozen=True, slots=True)

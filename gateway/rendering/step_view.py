@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from gateway.rendering.problem_texts import ProblemView
+from gateway.rendering.problem_view import ProblemView
 
 DIGITS = 6
 

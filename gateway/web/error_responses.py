@@ -13,7 +13,7 @@ from aiohttp import hdrs, web
 from gateway.domain.errors import Conflict, GatewayError, Misconfigured, Refused, Unreachable
 from gateway.domain.ports import Clock, Random
 from gateway.domain.problem import Problem
-from gateway.rendering.problem_texts import ProblemView, problem_view
+from gateway.rendering.problem_view import problem_view
 from gateway.web import security_headers
 from gateway.web.accept import weights
 from gateway.web.pages import Pages
@@ -96,7 +96,8 @@ class ErrorResponses:
                 return self._pages.render(request, "problem.html", {"problem": view}, answered, headers=headers)
             except Exception as error:  # plain text is better than no answer
                 self._log.error("problem_page_failed", reference=reference, exc_info=error, **_of_request(request))
-                return _in_words(request, view, answered)
+                text = "\n\n".join(part for part in (view.title, view.text, view.next, view.reference) if part)
+                return web.Response(text=text, status=answered, headers=security_headers.headers(request.get(TENANT)))
         carried = {**security_headers.headers(request.get(TENANT)), "Content-Language": language.code}
         if view.retry_after:
             carried["Retry-After"] = str(view.retry_after)
@@ -143,11 +144,6 @@ def _of_request(request: web.Request) -> dict[str, str]:
     """The names that lead to the other log lines of a request; these are written outside of its log context."""
     tenant, ident = request.get(TENANT), request.get(REQUEST_ID)
     return {**({"request_id": ident} if ident else {}), **({"tenant": tenant.id} if tenant else {})}
-
-
-def _in_words(request: web.Request, view: ProblemView, status: int) -> web.Response:
-    text = "\n\n".join(part for part in (view.title, view.text, view.next, view.reference) if part)
-    return web.Response(text=text, status=status, headers=security_headers.headers(request.get(TENANT)))
 
 
 def problem_of(error: GatewayError) -> Problem:

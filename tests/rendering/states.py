@@ -27,7 +27,7 @@ from gateway.login.steps.verify import VerifyView
 from gateway.rendering.data_root import data_root
 from gateway.rendering.languages import Language, load_languages
 from gateway.rendering.mails import Mails, MailText
-from gateway.rendering.problem_texts import problem_view
+from gateway.rendering.problem_view import problem_view
 from gateway.rendering.step_view import MethodView, StepView, codes_file
 from gateway.rendering.templates import build_environment
 from gateway.second_factor.factors import backup_code, table

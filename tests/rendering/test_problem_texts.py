@@ -1,22 +1,25 @@
-"""Facts of ``gateway.rendering.problem_texts``."""
+"""Facts of the problems in ``gateway.domain.problem`` as ``gateway.rendering.problem_view`` shows them."""
 
 from datetime import UTC
 from http import HTTPStatus
 
 import pytest
 
-from gateway.domain.problem import Problem
+from gateway.domain.problem import Problem, ProblemText, Tone
 from gateway.rendering.data_root import data_root
 from gateway.rendering.languages import load_languages
-from gateway.rendering.problem_texts import TEXTS, Tone, problem_view
+from gateway.rendering.problem_view import problem_view
 from tests.clock import START
 
 LANGUAGES = load_languages(data_root() / "locales", ("en", "ar", "ur"), UTC)
 ENGLISH = LANGUAGES.get("en")
 
 
-def test_every_problem_has_a_text_and_every_text_a_problem() -> None:
-    assert set(TEXTS) == set(Problem)
+def test_every_problem_has_one_code_and_one_text() -> None:
+    assert len(Problem) == len(Problem.__members__)
+    for problem in Problem:
+        assert Problem(problem.value) is problem
+        assert isinstance(problem.shown_as, ProblemText)
 
 
 @pytest.mark.parametrize("problem", Problem, ids=lambda p: p.value)
@@ -57,12 +60,12 @@ def test_the_status_follows_the_public_surface() -> None:
         Problem.UNKNOWN_HOST: 421,
         Problem.HEADERS_TOO_LARGE: 431,
     }
-    assert {problem: TEXTS[problem].status for problem in wanted} == wanted
+    assert {problem: problem.shown_as.status for problem in wanted} == wanted
 
 
 def test_what_waits_is_429_or_goes_on_by_itself_and_what_stops_a_login_403_or_not_ours() -> None:
-    assert {row.status for row in TEXTS.values() if row.tone is Tone.WAIT} == {202, 429}
-    assert {row.status for row in TEXTS.values() if row.tone is Tone.STOP} <= {403, 421, 503}
+    assert {p.shown_as.status for p in Problem if p.shown_as.tone is Tone.WAIT} == {202, 429}
+    assert {p.shown_as.status for p in Problem if p.shown_as.tone is Tone.STOP} <= {403, 421, 503}
 
 
 @pytest.mark.row("EF-18")

@@ -6,7 +6,7 @@ import pytest
 
 from gateway.domain.problem import Problem
 from gateway.domain.tenant import Branding
-from gateway.rendering.problem_texts import problem_view
+from gateway.rendering.problem_view import problem_view
 from gateway.web.security_headers import page_headers
 from tests.rendering import states
 

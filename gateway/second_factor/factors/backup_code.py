@@ -12,8 +12,8 @@ from gateway.domain.policy import FactorKind, Policy
 from gateway.domain.ports import Random
 from gateway.domain.problem import Problem, ProblemDetail
 from gateway.domain.tenant import Tenant
+from gateway.domain.texts import marked as _
 from gateway.domain.user import User
-from gateway.rendering.languages import marked as _
 from gateway.second_factor.enrolments import GUARD_LIFE
 from gateway.second_factor.factors.protocol import DeliveryContext, Factor
 from gateway.second_factor.used_codes import Redemption, UsedCodes

@@ -15,8 +15,8 @@ from gateway.domain.challenge import Asked, Draft, Judgement, Rejected, Unavaila
 from gateway.domain.enrolment import Enrolment
 from gateway.domain.policy import FactorKind
 from gateway.domain.problem import Problem
+from gateway.domain.texts import marked as _
 from gateway.domain.user import User
-from gateway.rendering.languages import marked as _
 from gateway.rendering.mails import Mails
 from gateway.rendering.masking import mask_address
 from gateway.second_factor.factors import message_code

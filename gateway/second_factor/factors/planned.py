@@ -1,7 +1,7 @@
 """The kinds of factor that settings and records know, but that no factor serves yet."""
 
 from gateway.domain.policy import FactorKind
-from gateway.rendering.languages import marked as _
+from gateway.domain.texts import marked as _
 from gateway.second_factor.factors.protocol import FactorType
 
 

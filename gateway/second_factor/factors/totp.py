@@ -14,8 +14,8 @@ from gateway.domain.challenge import Accepted, Draft, Judgement, Rejected
 from gateway.domain.enrolment import Enrolment
 from gateway.domain.policy import FactorKind
 from gateway.domain.problem import Problem, ProblemDetail
+from gateway.domain.texts import marked as _
 from gateway.domain.user import User
-from gateway.rendering.languages import marked as _
 from gateway.second_factor.factors.protocol import DeliveryContext, Factor
 from gateway.second_factor.used_codes import Redemption, UsedCodes
 
