@@ -100,7 +100,7 @@ class AccountChangeMails:
                 return
             sent = await self.mail.announce(address, change.kind.value, label, change.address, context)
             if isinstance(sent, Sent):
-                request.audit(
+                request.audit.write(
                     AuditEvent.ACCOUNT_CHANGE_MAILED,
                     login.user,
                     factor=factor,

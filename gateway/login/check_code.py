@@ -39,7 +39,7 @@ class CodeCheck:
         delivery_of = self.contexts.delivery_of(request, state.login)
         match await self.challenges.answer(context, delivery_of, challenge, typed):
             case Verified(factor=factor, enrolments=enrolments):
-                request.audit(AuditEvent.CODE_ACCEPTED, context.user, factor=factor.value)
+                request.audit.write(AuditEvent.CODE_ACCEPTED, context.user, factor=factor.value)
                 return StepResult((Proved(challenge, factor, self.clock.now(), remember, enrolments),))
             case Denied(problem_detail=problem_detail, stops=stops) as denied:
                 _audit(request, context.user, context.counted_as.value if context.counted_as else "any", denied)
@@ -52,9 +52,9 @@ def _audit(request: LoginRequest, user: User, factor: str, denied: Denied) -> No
     event = AuditEvent.CODE_REJECTED if denied.judged else AuditEvent.LIMIT_REACHED
     if problem_detail.problem is Problem.CODE_EXPIRED:
         event = AuditEvent.CODE_EXPIRED
-    request.audit(event, user, factor=factor, problem=problem_detail.problem.value, failures=denied.failures)
+    request.audit.write(event, user, factor=factor, problem=problem_detail.problem.value, failures=denied.failures)
     if denied.judged and problem_detail.problem is Problem.LOCKED:
-        request.audit(AuditEvent.LOCK_SET, user, factor=factor, until=problem_detail.until)
+        request.audit.write(AuditEvent.LOCK_SET, user, factor=factor, until=problem_detail.until)
 
 
 def _may_be_code(context: ChallengeContext, entry: str) -> bool:

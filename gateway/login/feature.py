@@ -23,7 +23,6 @@ from gateway.login.flow import EffectRunner, Flow, Page
 from gateway.login.handlers import LoginHandlers
 from gateway.login.known_browsers import KnownBrowsers, KnownUsers
 from gateway.login.login_records import LoginRecords, Slot
-from gateway.login.login_request import LoginRequests
 from gateway.login.login_secrets import PURPOSE as LOGIN_SECRETS
 from gateway.login.login_secrets import LoginSecrets
 from gateway.login.record import Effect, Login, Step
@@ -134,7 +133,6 @@ def build(services: Services) -> LoginHandlers:
 
     records = LoginRecords(logins(services), clock, on_begun=abandoned_logins(services).note, on_dead=dead)
     flow = Flow(records, steps, effects, secrets, clock, random)
-    responses = LoginResponses(steps, password, sessions, services.pages, clock, random, action)
+    responses = LoginResponses(steps, password, sessions, languages, clock, random, action)
     in_session = BeginInSession(flow, services.users, enrolments, grace_period, trust)
-    requests = LoginRequests(services.csrf, random, sessions, services.audit)
-    return LoginHandlers(flow, in_session, requests, responses, services.error_responses, clock)
+    return LoginHandlers(flow, in_session, responses, clock, random)

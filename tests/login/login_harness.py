@@ -36,6 +36,7 @@ from gateway.observe.audit import Audit
 from gateway.rendering.step_view import StepView
 from gateway.store.records import Records
 from gateway.store.single_use import SingleUse
+from gateway.web.request_audit import RequestAudit
 from tests.second_factor.challenge_harness import CHANNEL, POLICY, ChallengeHarness
 from tests.web.sample import TENANT
 
@@ -142,16 +143,16 @@ class Browser:
     def visit(self) -> LoginRequest:
         """Its next request."""
         flow_harness = self.flow_harness
+        audit = Audit(flow_harness.clock, tell=lambda _line: None)
         return LoginRequest(
             configuration=flow_harness.configuration,
             tenant=flow_harness.tenant,
-            audit_log=Audit(flow_harness.clock, tell=lambda _line: None),
+            audit=RequestAudit(audit, flow_harness.tenant.id, "192.0.2.1", request_id="r", reference="REF"),
             tag=self.tag,
             client="192.0.2.1",
             host="cc.example",
             browser="Chrome on Windows",
             language="en",
-            request_id="r",
             reference="REF",
             to="/unified-admin/",
             csrf="c",

@@ -130,7 +130,7 @@ class NewPasswordPage:
         if isinstance(answer, PasswordRefused):
             await self._release(request, claim, owner)
             return StepResult(problem_detail=ProblemDetail(Problem.PASSWORD_REFUSED, detail=answer.text))
-        request.audit(AuditEvent.PASSWORD_CHANGED, user)
+        request.audit.write(AuditEvent.PASSWORD_CHANGED, user)
         try:
             account = await self.users.account(access, user.id)
         except errors.GatewayError:
@@ -158,7 +158,7 @@ class NewPasswordPage:
 
     async def _unknown(self, request: LoginRequest, user: User) -> StepResult:
         """Whether it is set is not known: only a new login can tell."""
-        request.audit(AuditEvent.PASSWORD_CHANGE_UNKNOWN, user)
+        request.audit.write(AuditEvent.PASSWORD_CHANGE_UNKNOWN, user)
         return await self._stopped(request, user)
 
     async def _stopped(self, request: LoginRequest, user: User) -> StepResult:

@@ -77,7 +77,7 @@ class PasswordPage:
         longest = request.tenant.keycloak.timeout
         async with self.queue.turn(request.tenant.id, name, request.client, known=known, longest=longest) as turn:
             if isinstance(turn, Busy):
-                request.audit(AuditEvent.LOGIN_QUEUE_FULL)
+                request.audit.write(AuditEvent.LOGIN_QUEUE_FULL)
                 return StepResult(problem_detail=ProblemDetail(Problem.TOO_MANY_LOGINS, turn.until))
             answer = await self._ask(request, digest, username, Secret(password), known=known)
         match answer:
@@ -112,7 +112,7 @@ class PasswordPage:
         )
         found = await self.attempts.reserve(groups)
         if isinstance(found, Limited):
-            request.audit(AuditEvent.LIMIT_REACHED, limit="password")
+            request.audit.write(AuditEvent.LIMIT_REACHED, limit="password")
             return ProblemDetail(found.problem, found.until)
         try:
             answer = await self.sign_in.password(request.tenant.keycloak, username, password, request.client)
@@ -124,10 +124,10 @@ class PasswordPage:
             unreachable = isinstance(error, errors.Unreachable)
             problem = Problem.SIGN_IN_UNAVAILABLE if unreachable else Problem.SIGN_IN_MISCONFIGURED
             log.error("sign_in_failed", what=error.what, detail=error.detail, reference=request.reference)
-            request.audit(AuditEvent.LOGIN_UNAVAILABLE, problem=problem.value)
+            request.audit.write(AuditEvent.LOGIN_UNAVAILABLE, problem=problem.value)
             return ProblemDetail(problem)
         if isinstance(answer, WrongPassword):
-            request.audit(AuditEvent.PASSWORD_REJECTED, reason=answer.reason)
+            request.audit.write(AuditEvent.PASSWORD_REJECTED, reason=answer.reason)
             return ProblemDetail(Problem.WRONG_PASSWORD)
         await self.attempts.clear(groups[:1])
         await self.attempts.give_back(groups[1:])
@@ -137,9 +137,9 @@ class PasswordPage:
         """The password is right, the account is not ready: a due password has its own page, all else stops."""
         account = await self.users.find(request.tenant.keycloak, username)
         if account is not None and account.enabled and account.required_actions == (UPDATE_PASSWORD,):
-            request.audit(AuditEvent.PASSWORD_ACCEPTED, account.user, due=True)
+            request.audit.write(AuditEvent.PASSWORD_ACCEPTED, account.user, due=True)
             return await self._known(request, login, account, None)
-        request.audit(
+        request.audit.write(
             AuditEvent.LOGIN_STOPPED,
             account.user if account else None,
             problem=Problem.ACTION_REQUIRED.value,
@@ -148,7 +148,7 @@ class PasswordPage:
         return StepResult((Stopped(ProblemDetail(Problem.ACTION_REQUIRED)),))
 
     async def _granted(self, request: LoginRequest, login: Login, granted: Granted) -> StepResult:
-        request.audit(AuditEvent.PASSWORD_ACCEPTED, granted.user)
+        request.audit.write(AuditEvent.PASSWORD_ACCEPTED, granted.user)
         if login.purpose is not Purpose.SIGN_IN:
             return self._proof(request, login, granted)
         account = await self.users.account(request.tenant.keycloak, granted.user.id)
@@ -176,7 +176,7 @@ class PasswordPage:
         if login.policy.enabled:
             enrolments = await self.enrolments.read_at_login(tenant, user.id, account)
         if isinstance(enrolments, Tampered):
-            request.audit(AuditEvent.ENROLMENT_TAMPERED, user, finding=enrolments.finding)
+            request.audit.write(AuditEvent.ENROLMENT_TAMPERED, user, finding=enrolments.finding)
             if granted:
                 self.end_session(tenant, granted.tokens)
             return StepResult((Stopped(ProblemDetail(Problem.ENROLMENT_UNREADABLE)),))

@@ -89,7 +89,7 @@ class RegisterPage:
                 return _problem(problem)
             case Draft() as draft:
                 if not requirement.takes_address(login.policy, login.contacts, kind, draft.address):
-                    request.audit(AuditEvent.ENROLMENT_REJECTED, user, factor=kind.value)
+                    request.audit.write(AuditEvent.ENROLMENT_REJECTED, user, factor=kind.value)
                     return _problem(Problem.UNKNOWN_ADDRESS)
                 return StepResult((AddressGiven(draft),))
 
