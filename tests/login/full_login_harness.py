@@ -39,9 +39,9 @@ from gateway.login import feature
 from gateway.login.begin_in_session import AccountForm, BeginInSession
 from gateway.login.flow import CutShort, Flow, FlowResult
 from gateway.login.handlers import LoginHandlers
-from gateway.login.login_records import Slot
 from gateway.login.login_request import LoginRequest
 from gateway.login.record import Act, Login, Step
+from gateway.login.slot import Slot
 from gateway.observe.audit import AuditEvent
 from gateway.rendering.data_root import data_root
 from gateway.rendering.languages import load_languages

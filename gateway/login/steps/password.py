@@ -5,7 +5,6 @@ once, and gathers what is known of the user. It makes no record unless the passw
 account not ready), so the page may stay open overnight.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import structlog
@@ -16,10 +15,9 @@ from gateway.domain.enrolment import EnrolmentSet
 from gateway.domain.ports import Clock
 from gateway.domain.problem import Problem, ProblemDetail
 from gateway.domain.secret import Secret
-from gateway.domain.session import Tokens
-from gateway.domain.tenant import Tenant
 from gateway.domain.user import Account
 from gateway.keycloak.grant_queue import Busy, GrantQueue, normalised
+from gateway.keycloak.logout_retries import LogoutRetries
 from gateway.keycloak.token_endpoint import Granted, NotFullySetUp, TokenEndpoint, WrongPassword
 from gateway.keycloak.users import Users
 from gateway.login.evidence import UPDATE_PASSWORD
@@ -50,7 +48,7 @@ class PasswordView(StepView):
 
 @dataclass(frozen=True, slots=True)
 class PasswordPage:
-    """See the module's text. `end_session` ends a Keycloak session in the background."""
+    """See the module's text."""
 
     sign_in: TokenEndpoint
     queue: GrantQueue
@@ -62,7 +60,7 @@ class PasswordPage:
     window: EnrolmentGracePeriod
     names: Signer
     clock: Clock
-    end_session: Callable[[Tenant, Tokens], None]
+    logout_retries: LogoutRetries
 
     async def act(self, request: LoginRequest, state: LoginState, action: str, fields: FormFields) -> StepResult:
         """Sign in."""
@@ -89,7 +87,7 @@ class PasswordPage:
                 try:
                     return await self._granted(request, login, answer)
                 except errors.GatewayError:
-                    self.end_session(request.tenant, answer.tokens)
+                    self.logout_retries.begin(request.tenant, answer.tokens)
                     raise
 
     async def view(self, request: LoginRequest, state: LoginState | None, fields: FormFields) -> PasswordView:
@@ -153,13 +151,13 @@ class PasswordPage:
             return self._proof(request, login, granted)
         account = await self.users.account(request.tenant.keycloak, granted.user.id)
         if account is None or not account.enabled:
-            self.end_session(request.tenant, granted.tokens)
+            self.logout_retries.begin(request.tenant, granted.tokens)
             return StepResult((Stopped(ProblemDetail(Problem.ACCOUNT_CHANGED)),))
         return await self._known(request, login, account, granted)
 
     def _proof(self, request: LoginRequest, login: Login, granted: Granted) -> StepResult:
         """A fresh proof inside a session: only its own user's password counts; the grant's session is not kept."""
-        self.end_session(request.tenant, granted.tokens)
+        self.logout_retries.begin(request.tenant, granted.tokens)
         if login.user is None or granted.user.id != login.user.id:
             return StepResult(problem_detail=ProblemDetail(Problem.OTHER_USER))
         right = PasswordRight(
@@ -178,7 +176,7 @@ class PasswordPage:
         if isinstance(enrolments, Tampered):
             request.audit.write(AuditEvent.ENROLMENT_TAMPERED, user, finding=enrolments.finding)
             if granted:
-                self.end_session(tenant, granted.tokens)
+                self.logout_retries.begin(tenant, granted.tokens)
             return StepResult((Stopped(ProblemDetail(Problem.ENROLMENT_UNREADABLE)),))
         event = PasswordRight(
             user=user,
