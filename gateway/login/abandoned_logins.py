@@ -19,8 +19,7 @@ from gateway.domain.errors import GatewayError
 from gateway.domain.ports import Clock
 from gateway.domain.tenant import Tenant
 from gateway.keycloak.logout_retries import LogoutRetries
-from gateway.login.record import Login
-from gateway.login.slot import REAPED_WITHIN, Slot, counts, counts_until
+from gateway.login.record import REAPED_WITHIN, Login, Slot, counts, counts_until
 from gateway.store.protocol import Store
 from gateway.store.records import RecordKey, Records
 from gateway.store.single_use import SingleUse

@@ -14,8 +14,7 @@ from gateway.domain.session import Session
 from gateway.keycloak.users import Users
 from gateway.login.flow import Flow, FlowResult
 from gateway.login.login_request import LoginRequest
-from gateway.login.record import Act, ActKind, Login, Purpose
-from gateway.login.slot import Slot
+from gateway.login.record import Act, ActKind, Login, Purpose, Slot
 from gateway.observe.audit import AuditEvent
 from gateway.second_factor import contacts
 from gateway.second_factor.enrolment_grace_period import EnrolmentGracePeriod

@@ -3,8 +3,7 @@
 from gateway.login.abandoned_logins import AbandonedLogins
 from gateway.login.account_change_mails import AccountChangeMails
 from gateway.login.begin_in_session import BeginInSession
-from gateway.login.challenge_context import ChallengeContexts
-from gateway.login.check_code import CodeCheck
+from gateway.login.challenge import ChallengeContexts, CodeCheck
 from gateway.login.effects.account_action import AccountAction
 from gateway.login.effects.create_secret import CreateSecret
 from gateway.login.effects.open_session import OpenSession
@@ -17,9 +16,8 @@ from gateway.login.known_browsers import KnownBrowsers, KnownUsers
 from gateway.login.login_records import LoginRecords
 from gateway.login.login_secrets import PURPOSE as LOGIN_SECRETS
 from gateway.login.login_secrets import LoginSecrets
-from gateway.login.record import Effect, Step
+from gateway.login.record import Effect, Slot, Step
 from gateway.login.responses import LoginResponses
-from gateway.login.slot import Slot
 from gateway.login.steps.backup_codes import BackupCodesPage
 from gateway.login.steps.confirm import ConfirmPage
 from gateway.login.steps.new_password import NewPasswordPage

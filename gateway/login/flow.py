@@ -23,6 +23,7 @@ from gateway.login.login_request import LoginRequest
 from gateway.login.login_secrets import LoginSecrets, digest
 from gateway.login.machine import LoginState, state_of
 from gateway.login.record import (
+    SAME_ANSWER,
     Effect,
     Event,
     Login,
@@ -31,10 +32,11 @@ from gateway.login.record import (
     Proved,
     Purpose,
     SecretWithdrawn,
+    Slot,
+    Spent,
     Step,
 )
 from gateway.login.single_flight import SingleFlight
-from gateway.login.slot import SAME_ANSWER, Slot, Spent
 from gateway.rendering.step_view import StepView
 from gateway.web.cookies import BrowserSecret
 

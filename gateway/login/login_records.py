@@ -16,8 +16,7 @@ from gateway.login.abandoned_logins import AbandonedLogins
 from gateway.login.login_request import LoginRequest
 from gateway.login.login_secrets import digest
 from gateway.login.machine import LoginState
-from gateway.login.record import Event, Login, Purpose
-from gateway.login.slot import Slot, Spent, counts, kept_until
+from gateway.login.record import Event, Login, Purpose, Slot, Spent, counts, kept_until
 from gateway.store.records import Changed, RecordKey, Records
 
 

@@ -40,8 +40,7 @@ from gateway.login.begin_in_session import AccountForm, BeginInSession
 from gateway.login.flow import CutShort, Flow, FlowResult
 from gateway.login.handlers import LoginHandlers
 from gateway.login.login_request import LoginRequest
-from gateway.login.record import Act, Login, Step
-from gateway.login.slot import Slot
+from gateway.login.record import Act, Login, Slot, Step
 from gateway.observe.audit import AuditEvent
 from gateway.rendering.data_root import data_root
 from gateway.rendering.languages import load_languages

@@ -25,16 +25,14 @@ from gateway.domain.session import Tokens
 from gateway.domain.tenant import KeycloakAccess, Tenant
 from gateway.domain.user import User
 from gateway.keycloak.token_endpoint import SessionEnded
-from gateway.login.challenge_context import ChallengeContexts
-from gateway.login.check_code import CodeCheck
+from gateway.login.challenge import ChallengeContexts, CodeCheck
 from gateway.login.effects.send_code import SendCode
 from gateway.login.flow import Flow, FlowResult, FormFields, Page, StepResult
 from gateway.login.login_records import LoginRecords
 from gateway.login.login_request import LoginRequest
 from gateway.login.login_secrets import PURPOSE, LoginSecrets
 from gateway.login.machine import LoginState
-from gateway.login.record import Effect, Login, Opened, PasswordRight, SessionOpened, Step
-from gateway.login.slot import Slot
+from gateway.login.record import Effect, Login, Opened, PasswordRight, SessionOpened, Slot, Step
 from gateway.login.steps.verify import VerifyPage
 from gateway.observe.audit import Audit
 from gateway.rendering.step_view import StepView

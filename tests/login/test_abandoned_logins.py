@@ -12,8 +12,7 @@ from gateway.domain.secret import Secret
 from gateway.domain.session import Tokens
 from gateway.domain.tenant import Tenant
 from gateway.login.abandoned_logins import AbandonedLogins
-from gateway.login.record import Login, Opened, Verification
-from gateway.login.slot import Slot, Spent
+from gateway.login.record import Login, Opened, Slot, Spent, Verification
 from gateway.store.memory import MemoryStore
 from gateway.store.records import RecordKey as Place
 from gateway.store.records import Records

@@ -12,8 +12,7 @@ import segno
 
 from gateway.domain.challenge import Draft, Rejected
 from gateway.domain.problem import Problem, ProblemDetail
-from gateway.login.challenge_context import ChallengeContexts
-from gateway.login.check_code import CodeCheck
+from gateway.login.challenge import ChallengeContexts, CodeCheck
 from gateway.login.flow import FormFields, StepResult
 from gateway.login.login_request import LoginRequest
 from gateway.login.machine import LoginState
