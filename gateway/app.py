@@ -23,7 +23,7 @@ def build(services: Services, extra_routes: Iterable[web.RouteDef] = ()) -> web.
     errors, audit, pool = services.error_responses, services.audit, UpstreamPool()
     endpoints = Endpoints(services.configuration().gateway.prefix, errors, pages, sessions, services.csrf, audit)
     features = (
-        *login.build(services).routes(endpoints.prefix),
+        *login.build(services).routes(endpoints),
         *Logout(sessions, random).routes(endpoints),
         *Account(services.enrolments, pages.languages, random).routes(endpoints),
         *LanguageChoice(pages.languages).routes(endpoints),

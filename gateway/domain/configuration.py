@@ -4,6 +4,7 @@ A request reads tenant, channel and policy from it and passes them on as argumen
 it began.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -54,7 +55,7 @@ def _failure_steps(value: Any) -> tuple[tuple[int, float], ...]:
     return tuple((failures, float(seconds)) for failures, seconds in value)
 
 
-_SEGMENT = "/([_~-]|[A-Za-z0-9_-]*[A-Za-z0-9][A-Za-z0-9_-]*)/"
+_SEGMENT = re.compile("/([_~-]|[A-Za-z0-9_-]*[A-Za-z0-9][A-Za-z0-9_-]*)/")
 FailureSteps = Annotated[
     tuple[tuple[int, float], ...],
     Checked(_failure_steps, {"type": "array", "items": {"type": "array", "items": {"type": "number"}}}, text=False),

@@ -20,6 +20,10 @@ SECTION: Mapping[str, Any] = {"strict": True, "extra": "forbid", "use_attribute_
 """`__pydantic_config__` of a section: no conversion of types, no unknown key, docstrings as descriptions."""
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}")
+_COOKIE_PATH = re.compile("/[ -:<-~]*")
+_COLOUR = re.compile("(#[0-9a-fA-F]{6})?")
+_LOGO = re.compile(r"((https://|/)[\s\S]*)?")
+_LANGUAGE = re.compile("([a-z]{2,3}(-[A-Za-z0-9]{2,8})?)?")
 _JOINERS = str.maketrans("", "", "\N{ZERO WIDTH NON-JOINER}\N{ZERO WIDTH JOINER}\N{NO-BREAK SPACE}")
 """Invisible characters that names need: Urdu, Persian and Hindi words are spelt with the first two."""
 
@@ -64,15 +68,15 @@ def matching(check: Callable[[str], Any], pattern: str) -> Checked:
     return Checked(check, {"pattern": pattern})
 
 
-def like(pattern: str, allowed: str, form: Callable[[str], str] = str) -> Checked:
+def like(pattern: re.Pattern[str], allowed: str, form: Callable[[str], str] = str) -> Checked:
     """A text that matches `pattern` as a whole, in its normal `form`; `allowed` is the sentence that rejects others."""
 
     def check(text: str) -> str:
-        if not re.fullmatch(pattern, text):
+        if not pattern.fullmatch(text):
             raise ValueError(allowed)
         return form(text)
 
-    return matching(check, f"^({pattern})$")
+    return matching(check, f"^({pattern.pattern})$")
 
 
 def _one_line(text: str) -> str:
@@ -117,7 +121,7 @@ RoutePath = Annotated[str, matching(urls.route_path, "^/")]
 OwnPath = Annotated[str, matching(urls.own_path, "^/")]
 CookieName = Annotated[str, Checked(_cookie_name)]
 CookieDomain = Annotated[str, Checked(_cookie_domain)]
-CookiePath = Annotated[str, like("/[ -:<-~]*", "must be a path that begins with /")]
-Colour = Annotated[str, like("(#[0-9a-fA-F]{6})?", 'must be a colour as "#0b5cad" (in quotes)', str.lower)]
-Logo = Annotated[str, like(r"((https://|/)[\s\S]*)?", "must be an https:// address or a path that begins with /")]
-Language = Annotated[str, like("([a-z]{2,3}(-[A-Za-z0-9]{2,8})?)?", "must be a language as en, ar or de")]
+CookiePath = Annotated[str, like(_COOKIE_PATH, "must be a path that begins with /")]
+Colour = Annotated[str, like(_COLOUR, 'must be a colour as "#0b5cad" (in quotes)', str.lower)]
+Logo = Annotated[str, like(_LOGO, "must be an https:// address or a path that begins with /")]
+Language = Annotated[str, like(_LANGUAGE, "must be a language as en, ar or de")]

@@ -17,17 +17,15 @@ import structlog
 from gateway.domain.configuration import Configuration
 from gateway.domain.errors import GatewayError
 from gateway.domain.ports import Clock
-from gateway.domain.session import Tokens
 from gateway.domain.tenant import Tenant
-from gateway.login import login_records
-from gateway.login.login_records import Slot
-from gateway.login.record import Login
+from gateway.keycloak.logout_retries import LogoutRetries
+from gateway.login.record import REAPED_WITHIN, Login, Slot, counts, counts_until
 from gateway.store.protocol import Store
 from gateway.store.records import RecordKey, Records
 from gateway.store.single_use import SingleUse
 
 MINUTE = 60.0
-LOOK_BACK = int(login_records.REAPED_WITHIN // MINUTE)
+LOOK_BACK = int(REAPED_WITHIN // MINUTE)
 """Minutes: a replica that was away for so long still finds what the records are kept for."""
 MOST = 100_000
 KEPT = 7200.0
@@ -45,14 +43,14 @@ class AbandonedLogins:
     logins: Records[Slot]
     clock: Clock
     configuration: Callable[[], Configuration]
-    end_session: Callable[[Tenant, Tokens], None]
+    logout_retries: LogoutRetries
 
     async def note(self, tenant: Tenant, login: Login) -> None:
         """Notes to look at `login` when it may be dead."""
         if login.tokens is None:
             return
         limits = self.configuration().gateway.limits
-        due = login_records.counts_until(login, limits)
+        due = counts_until(login, limits)
         value = json.dumps([tenant.id, login.tag, login.key]).encode()
         await self.store.append(_key(int(due // MINUTE) + 1), value, MOST, KEPT + max(0.0, due - self.clock.now()))
 
@@ -94,7 +92,7 @@ class AbandonedLogins:
         login = slot.login if slot else None
         if tenant is None or login is None or login.tokens is None:
             return False
-        if login_records.counts(login, configuration.gateway.limits, self.clock.now()):
+        if counts(login, configuration.gateway.limits, self.clock.now()):
             await self.note(tenant, login)
             return False
 
@@ -103,7 +101,7 @@ class AbandonedLogins:
 
         if await self.logins.change(tenant_id, key, without) is None:
             return False  # another replica was first, or the login went on
-        self.end_session(tenant, login.tokens)
+        self.logout_retries.begin(tenant, login.tokens)
         return True
 
 

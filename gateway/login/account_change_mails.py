@@ -21,7 +21,7 @@ from gateway.domain.errors import GatewayError
 from gateway.domain.policy import FactorKind
 from gateway.domain.ports import Clock
 from gateway.domain.tasks import BackgroundTasks
-from gateway.login.challenge_context import ChallengeContexts
+from gateway.login.challenge import ChallengeContexts
 from gateway.login.login_request import LoginRequest
 from gateway.login.record import Login
 from gateway.observe.audit import AuditEvent
@@ -100,7 +100,7 @@ class AccountChangeMails:
                 return
             sent = await self.mail.announce(address, change.kind.value, label, change.address, context)
             if isinstance(sent, Sent):
-                request.audit(
+                request.audit.write(
                     AuditEvent.ACCOUNT_CHANGE_MAILED,
                     login.user,
                     factor=factor,

@@ -13,9 +13,8 @@ from gateway.domain.problem import Problem, ProblemDetail
 from gateway.domain.session import Session
 from gateway.keycloak.users import Users
 from gateway.login.flow import Flow, FlowResult
-from gateway.login.login_records import Slot
 from gateway.login.login_request import LoginRequest
-from gateway.login.record import Act, ActKind, Login, Purpose
+from gateway.login.record import Act, ActKind, Login, Purpose, Slot
 from gateway.observe.audit import AuditEvent
 from gateway.second_factor import contacts
 from gateway.second_factor.enrolment_grace_period import EnrolmentGracePeriod
@@ -87,7 +86,7 @@ class BeginInSession:
             return FlowResult(None, ProblemDetail(Problem.ACCOUNT_CHANGED))
         enrolments = await self.enrolments.read(request.tenant, session.user_id, account)
         if isinstance(enrolments, Tampered):
-            request.audit(AuditEvent.ENROLMENT_TAMPERED, account.user, finding=enrolments.finding)
+            request.audit.write(AuditEvent.ENROLMENT_TAMPERED, account.user, finding=enrolments.finding)
             return FlowResult(None, ProblemDetail(Problem.ENROLMENT_UNREADABLE))
         if version is not None and version != enrolments.version:
             return FlowResult(None, ProblemDetail(Problem.ENROLMENT_CHANGED))  # since the page that asked was shown

@@ -128,7 +128,7 @@ def _proves(proof: Proof, factors: set[FactorKind]) -> bool:
 
 def refused(request: LoginRequest, user: User, finding: str) -> StepResult:
     """The end of a login whose account was changed meanwhile."""
-    request.audit(AuditEvent.LOGIN_STOPPED, user, problem="account-changed", finding=finding)
+    request.audit.write(AuditEvent.LOGIN_STOPPED, user, problem="account-changed", finding=finding)
     return StepResult((Stopped(ProblemDetail(Problem.ACCOUNT_CHANGED)),))
 
 

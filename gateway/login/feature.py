@@ -1,18 +1,9 @@
 """Puts the login together: machine, steps, effects and handlers, on the services that all features share."""
 
-from contextlib import suppress
-from dataclasses import replace
-
-from gateway.domain.errors import GatewayError
-from gateway.domain.session import Tokens
-from gateway.domain.tenant import Tenant
-from gateway.domain.user import User
-from gateway.keycloak.token_endpoint import RefreshUnknown, SessionEnded
 from gateway.login.abandoned_logins import AbandonedLogins
 from gateway.login.account_change_mails import AccountChangeMails
 from gateway.login.begin_in_session import BeginInSession
-from gateway.login.challenge_context import ChallengeContexts
-from gateway.login.check_code import CodeCheck
+from gateway.login.challenge import ChallengeContexts, CodeCheck
 from gateway.login.effects.account_action import AccountAction
 from gateway.login.effects.create_secret import CreateSecret
 from gateway.login.effects.open_session import OpenSession
@@ -22,11 +13,10 @@ from gateway.login.evidence import Evidence
 from gateway.login.flow import EffectRunner, Flow, Page
 from gateway.login.handlers import LoginHandlers
 from gateway.login.known_browsers import KnownBrowsers, KnownUsers
-from gateway.login.login_records import LoginRecords, Slot
-from gateway.login.login_request import LoginRequests
+from gateway.login.login_records import LoginRecords
 from gateway.login.login_secrets import PURPOSE as LOGIN_SECRETS
 from gateway.login.login_secrets import LoginSecrets
-from gateway.login.record import Effect, Login, Step
+from gateway.login.record import Effect, Slot, Step
 from gateway.login.responses import LoginResponses
 from gateway.login.steps.backup_codes import BackupCodesPage
 from gateway.login.steps.confirm import ConfirmPage
@@ -52,7 +42,7 @@ def abandoned_logins(services: Services) -> AbandonedLogins:
         logins(services),
         services.clock,
         services.configuration,
-        services.logout_retries.begin,
+        services.logout_retries,
     )
 
 
@@ -65,23 +55,7 @@ def build(services: Services) -> LoginHandlers:
     secrets = LoginSecrets(services.signer(LOGIN_SECRETS), random)
     browsers = KnownBrowsers(services.records("browser", KnownUsers), clock)
     check = CodeCheck(challenges, contexts, clock)
-    end_session = services.logout_retries.begin
-
-    async def renew(tenant: Tenant, tokens: Tokens) -> Tokens | None:
-        match await services.token_endpoint.refresh(tenant.keycloak, tokens):
-            case SessionEnded():
-                return None
-            case RefreshUnknown(refresh=refresh):
-                return replace(tokens, refresh=refresh.reveal())
-            case Tokens() as renewed:
-                return renewed
-
-    async def end_everything(tenant: Tenant, user: User) -> None:
-        await sessions.end_all(tenant, user.id, reason="password")
-        with suppress(GatewayError):  # those at Keycloak that are not ours; a password change ends none (measured)
-            await services.users.end_sessions(tenant.keycloak, user.id)
-
-    send_code = SendCode(challenges, single_use, contexts, random, services.send_rate, renew)
+    send_code = SendCode(challenges, single_use, contexts, random, services.send_rate, services.token_endpoint)
     password = PasswordPage(
         sign_in=services.token_endpoint,
         queue=services.grant_queue,
@@ -93,7 +67,7 @@ def build(services: Services) -> LoginHandlers:
         window=grace_period,
         names=names,
         clock=clock,
-        end_session=end_session,
+        logout_retries=services.logout_retries,
     )
     new_password = NewPasswordPage(
         sign_in=services.token_endpoint,
@@ -103,8 +77,8 @@ def build(services: Services) -> LoginHandlers:
         random=random,
         lock=services.lock,
         enrolments=enrolments,
-        end_everything=end_everything,
-        end_session=end_session,
+        sessions=sessions,
+        logout_retries=services.logout_retries,
     )
     steps: dict[Step, Page] = {
         Step.PASSWORD: password,
@@ -127,14 +101,8 @@ def build(services: Services) -> LoginHandlers:
         Effect.OPEN: session.open,
         Effect.TOUCH: session.touch,
     }
-
-    def dead(tenant: Tenant, login: Login) -> None:
-        if login.tokens:
-            end_session(tenant, login.tokens)
-
-    records = LoginRecords(logins(services), clock, on_begun=abandoned_logins(services).note, on_dead=dead)
+    records = LoginRecords(logins(services), clock, abandoned_logins(services), services.logout_retries)
     flow = Flow(records, steps, effects, secrets, clock, random)
-    responses = LoginResponses(steps, password, sessions, services.pages, clock, random, action)
+    responses = LoginResponses(steps, password, sessions, languages, clock, random, action)
     in_session = BeginInSession(flow, services.users, enrolments, grace_period, trust)
-    requests = LoginRequests(services.csrf, random, sessions, services.audit)
-    return LoginHandlers(flow, in_session, requests, responses, services.error_responses, clock)
+    return LoginHandlers(flow, in_session, responses, clock, random)

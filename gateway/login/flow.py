@@ -18,11 +18,12 @@ from typing import Protocol
 
 from gateway.domain.ports import Clock, Random
 from gateway.domain.problem import Problem, ProblemDetail
-from gateway.login.login_records import SAME_ANSWER, LoginRecords, Slot, Spent, applied
+from gateway.login.login_records import LoginRecords, applied
 from gateway.login.login_request import LoginRequest
 from gateway.login.login_secrets import LoginSecrets, digest
 from gateway.login.machine import LoginState, state_of
 from gateway.login.record import (
+    SAME_ANSWER,
     Effect,
     Event,
     Login,
@@ -31,6 +32,8 @@ from gateway.login.record import (
     Proved,
     Purpose,
     SecretWithdrawn,
+    Slot,
+    Spent,
     Step,
 )
 from gateway.login.single_flight import SingleFlight
@@ -222,13 +225,13 @@ class Flow:
         if state is begun:
             return FlowResult(None, acted.problem_detail)
         if request.session and new.user and new.user.id == request.session.user_id and new.tokens and not new.stopped:
-            self.logins.on_dead(request.tenant, new)
+            self.logins.end_at_keycloak(request, new)
             return FlowResult(None, signed_in=True)
         if login and _same_login(login, new):
-            self.logins.on_dead(request.tenant, new)
+            self.logins.end_at_keycloak(request, new)
             return await self._turned(request, state_of(login), StepResult(), form)
         if not await self.logins.add(request, new):
-            self.logins.on_dead(request.tenant, new)
+            self.logins.end_at_keycloak(request, new)
             there = await self.logins.under(request, secret)
             return await self._same_answer(request, there, secret, form) or FlowResult(None, inert=True)
         if login:  # its newest secret was here: the browser gets another one

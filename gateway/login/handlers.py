@@ -16,23 +16,22 @@ import structlog
 from aiohttp import hdrs, web
 
 from gateway.domain.policy import FactorKind
-from gateway.domain.ports import Clock
+from gateway.domain.ports import Clock, Random
 from gateway.domain.problem import Problem, ProblemDetail
 from gateway.domain.session import Session
 from gateway.login.begin_in_session import AccountForm, BeginInSession
 from gateway.login.flow import CutShort, Flow, FlowResult
-from gateway.login.login_records import Slot
-from gateway.login.login_request import LoginRequest, LoginRequests, of_account_page, of_login_page
+from gateway.login.login_request import LoginRequest, of_account_page, of_login_page, read_request
 from gateway.login.machine import state_of
-from gateway.login.record import Act, ActKind, Login, Purpose, Step
-from gateway.login.responses import LoginResponses, redirect
+from gateway.login.record import Act, ActKind, Login, Purpose, Slot, Step
+from gateway.login.responses import LoginResponses
 from gateway.observe.audit import AuditEvent
-from gateway.web import cookies, forms
+from gateway.web import cookies
 from gateway.web.cookies import BrowserSecret
-from gateway.web.csrf import is_navigation, same_origin
-from gateway.web.error_responses import ErrorResponses, Handler, wants_json
-from gateway.web.forms import FormFields, InvalidForm
-from gateway.web.request_context import TENANT
+from gateway.web.csrf import same_origin
+from gateway.web.endpoint import Endpoints, Failure, OwnRequest, Redirect, Reply
+from gateway.web.error_responses import Handler
+from gateway.web.forms import FormFields, InvalidForm, read_fields
 
 STEPS = {step.value: step for step in Step}
 FACTORS = {factor.value: factor for factor in FactorKind}
@@ -41,6 +40,7 @@ RETRIES, RETRY_AFTER = 5, 0.3
 """How often a browser is redirected to try again, after so many seconds, while another tab's answer is on its way."""
 JUST_LEFT = 10.0
 """Seconds after which the handler waits for no such answer any more."""
+LoginEndpoint = Callable[[OwnRequest, LoginRequest], Awaitable[Reply]]
 log = structlog.get_logger(__name__)
 
 
@@ -50,75 +50,74 @@ class LoginHandlers:
 
     flow: Flow
     in_session: BeginInSession
-    requests: LoginRequests
     responses: LoginResponses
-    failures: ErrorResponses
     clock: Clock
+    random: Random
     wait: Callable[[float], Awaitable[None]] = asyncio.sleep
 
-    def routes(self, prefix: str) -> list[web.RouteDef]:
-        """What `app` mounts under `prefix`."""
+    def routes(self, endpoints: Endpoints) -> list[web.RouteDef]:
+        """The routes that `app` mounts."""
+        path = f"{endpoints.prefix}login"
+        steps = "|".join(STEPS)
+        posted = "|".join(name for name in STEPS if name != Step.DONE.value)
         return [
-            web.get(f"{prefix}login", self._guarded(self.begin)),
-            web.post(f"{prefix}login", self._guarded(self.begin_within)),
-            web.get(f"{prefix}login/{{step}}", self._guarded(self.show)),
-            web.post(f"{prefix}login/{{step}}", self._guarded(self.act)),
+            web.get(path, self._handler(endpoints, self.begin)),
+            web.post(path, self._handler(endpoints, self.begin_within)),
+            web.get(f"{path}/{{step:{steps}}}", self._handler(endpoints, self.show)),
+            web.post(f"{path}/{{step:{posted}}}", self._handler(endpoints, self.act)),
         ]
 
-    def _guarded(self, handler: Handler) -> Handler:
-        """`handler`, for navigations to steps that exist only.
+    def _handler(self, endpoints: Endpoints, endpoint: LoginEndpoint) -> Handler:
+        """The aiohttp handler of `endpoint`, which gets the fields of a form and the request as the login knows it.
 
         Its answer sets the new login secret also when an effect failed after an accepted proof.
         """
 
-        async def guarded(http: web.Request) -> web.StreamResponse:
-            step = http.match_info.get("step", Step.PASSWORD.value)
-            if step not in STEPS or (http.method == "POST" and STEPS[step] is Step.DONE):
-                raise web.HTTPNotFound
-            if not is_navigation(http.headers):
-                return self.failures.respond(http, Problem.ORIGIN_REFUSED, cause="not a navigation")
+        async def handle(own: OwnRequest) -> Reply | web.StreamResponse:
+            fields = await read_fields(own.http) if own.http.method == "POST" else {}
+            if isinstance(fields, InvalidForm):
+                request = await self._read(endpoints, own, fields.to)
+                return await self._unreadable(request, fields)
+            to = fields.get("to") if own.http.method == "POST" else own.http.query.get("to")
+            request = await self._read(endpoints, own, to)
             try:
-                return await handler(http)
+                return await endpoint(replace(own, fields=fields), request)
             except CutShort as cut:
-                response = self.failures.of_error(http, cut.__cause__ or cut)
-                cookie = cookies.login(http[TENANT], BrowserSecret(cut.tag, cut.secret).value)
+                response = endpoints.errors.of_error(own.http, cut.__cause__ or cut)
+                cookie = cookies.login(own.tenant, BrowserSecret(cut.tag, cut.secret).value)
                 response.headers.add(hdrs.SET_COOKIE, cookie)
                 return response
 
-        return guarded
+        return endpoints.handler(handle, navigation=True)
 
-    async def begin(self, http: web.Request) -> web.StreamResponse:
+    async def begin(self, own: OwnRequest, request: LoginRequest) -> Reply:
         """Begins every login: redirects to the app with a session that may open it, else to the login's step."""
-        request = await self.requests.read(http, http.query.get("to"))
-        as_data, slot = wants_json(http), await self.flow.logins.find(request)
-        session = None if as_data else request.session
+        slot = await self.flow.logins.find(request)
+        session = None if request.as_data else request.session
         if session and _may_open(session, request):
-            return redirect(request.to)
+            return Reply(Redirect(request.to))
         login = _goes_on(slot.login, session)
-        again = _number(http.query.get("again"))
-        if login is None and session is None and not as_data and again < RETRIES and self._just_left(slot):
+        again = _number(own.http.query.get("again"))
+        if login is None and session is None and not request.as_data and again < RETRIES and self._just_left(slot):
             await self.wait(RETRY_AFTER)  # another tab's answer, with the newest secret, is on its way
             return self.responses.to_beginning(request, again + 1)
         if session and login is None:
             result = await self.in_session.begin(request, slot, session)
         else:
             result = await self.flow.enter(request, login) if login else FlowResult(None)
-        return await self._answered(http, request, result, asked=False)
+        return await self._answered(request, result)
 
-    async def begin_within(self, http: web.Request) -> web.StreamResponse:
+    async def begin_within(self, own: OwnRequest, request: LoginRequest) -> Reply:
         """A button of the account page: begins a login for one act. Fields `act`, `factor`, `version`, `to`."""
-        fields = await forms.read_fields(http)
-        if isinstance(fields, InvalidForm):
-            return await self._unreadable(http, fields)
-        request = await self.requests.read(http, fields.get("to"))
-        session = request.session
+        fields, session = own.fields, request.session
         if session is None:
-            return await self.responses.answer(http, request, FlowResult(None), {}, asked=True)
-        if not of_account_page(self.requests.csrf, http, request.tenant, session, fields):
-            request.audit(AuditEvent.FORM_REJECTED, step=fields.get("act", "")[:40])
-            if wants_json(http) or not same_origin(http.headers, request.tenant):
-                return self.failures.respond(http, Problem.FORM_EXPIRED)
-            return redirect(f"{request.configuration.gateway.prefix}account?done=out-of-date")
+            return await self.responses.answer(request, FlowResult(None), {})
+        out_of_date = Reply(Redirect(f"{own.prefix}account?done=out-of-date"))
+        if not of_account_page(own, session):
+            request.audit.write(AuditEvent.FORM_REJECTED, step=fields.get("act", "")[:40])
+            if request.as_data or not same_origin(own.http.headers, own.tenant):
+                return Reply(Failure(Problem.FORM_EXPIRED))
+            return out_of_date
         slot, form = await self.flow.logins.find(request), AccountForm(fields.get("form", ""), int(fields["version"]))
         factor = FACTORS.get(fields.get("factor", ""))
         match fields.get("act"):
@@ -129,92 +128,72 @@ class LoginHandlers:
             case _:
                 result = FlowResult(None, ProblemDetail(Problem.BAD_INPUT))
         if result.login is None and result.problem_detail:
-            if result.problem_detail.problem is Problem.ENROLMENT_CHANGED and not wants_json(http):
-                return redirect(f"{request.configuration.gateway.prefix}account?done=out-of-date")
-            return self.failures.respond(http, result.problem_detail.problem)
-        return await self._answered(http, request, result, asked=True)
+            if result.problem_detail.problem is Problem.ENROLMENT_CHANGED and not request.as_data:
+                return out_of_date
+            return Reply(Failure(result.problem_detail.problem))
+        return await self._answered(request, result)
 
-    async def show(self, http: web.Request) -> web.StreamResponse:
+    async def show(self, own: OwnRequest, request: LoginRequest) -> Reply:
         """The page of one step, or a redirect to the one that is due."""
-        wanted = STEPS[http.match_info["step"]]
-        request = await self.requests.read(http, http.query.get("to"))
+        wanted = STEPS[own.http.match_info["step"]]
         slot = await self.flow.logins.find(request)
         login = slot.login
-        if login is None and self._is_in(http, request):
-            return redirect(request.to)  # the back button, long after the login
+        if login is None and _is_in(request):
+            return Reply(Redirect(request.to))  # the back button, long after the login
         if wanted is Step.PASSWORD and (login is None or login.stopped):
-            return await self.responses.answer(http, request, FlowResult(None), {}, asked=False)
-        if login is None and slot.spent and not wants_json(http):
+            return await self.responses.answer(request, FlowResult(None), {})
+        if login is None and slot.spent and not request.as_data:
             return self.responses.to_beginning(request)
         if login is None:
             expired = ProblemDetail(Problem.LOGIN_EXPIRED) if request.secret and wanted is not Step.DONE else None
-            return await self.responses.answer(http, request, FlowResult(None, expired), {}, asked=False)
+            return await self.responses.answer(request, FlowResult(None, expired), {})
         result = await self.flow.look(request, login)
         if result.step is wanted and result.step is not Step.DONE and not result.inert:
-            return await self.responses.answer(http, request, result, {}, asked=False)
-        return await self._answered(http, request, result, asked=False)
+            return await self.responses.answer(request, result, {})
+        return await self._answered(request, result)
 
-    async def act(self, http: web.Request) -> web.StreamResponse:
+    async def act(self, own: OwnRequest, request: LoginRequest) -> Reply:
         """One action of one step's form."""
-        page = STEPS[http.match_info["step"]]
-        fields = await forms.read_fields(http)
-        if isinstance(fields, InvalidForm):
-            return await self._unreadable(http, fields)
-        request = await self.requests.read(http, fields.get("to"))
+        page, fields = STEPS[own.http.match_info["step"]], own.fields
         slot = await self.flow.logins.find(request)
-        if not of_login_page(self.requests.csrf, http, request, fields, begins=page is Step.PASSWORD):
-            request.audit(AuditEvent.FORM_REJECTED, step=page.value)
+        if not of_login_page(own, request, begins=page is Step.PASSWORD):
+            request.audit.write(AuditEvent.FORM_REJECTED, step=page.value)
             problem = Problem.FORM_EXPIRED if request.secret or not fields.get("csrf") else Problem.NO_COOKIE
-            return await self.responses.answer(http, request, _shown(slot, problem), fields, asked=True)
+            return await self.responses.answer(request, _shown(slot, problem), fields)
         gone = slot.login is None and slot.spent is None
-        if gone and page is not Step.PASSWORD and self._is_in(http, request):
-            return redirect(request.to)  # another tab of this browser finished
+        if gone and page is not Step.PASSWORD and _is_in(request):
+            return Reply(Redirect(request.to))  # another tab of this browser finished
         result = await self.flow.act(request, slot, page, fields.get("action", ""), fields)
         login = slot.login
         left = login and login.purpose is not Purpose.SIGN_IN and result.login is None and not result.problem_detail
-        if left and not result.inert and not result.signed_in and not wants_json(http):
-            return redirect(f"{request.configuration.gateway.prefix}account")  # cancelled inside a session
+        if left and not result.inert and not result.signed_in and not request.as_data:
+            return Reply(Redirect(f"{own.prefix}account"))  # cancelled inside a session
         elsewhere = result.step is Step.STOPPED or (result.out_of_order and result.step is not page)
-        shown_here = result.failed and not elsewhere
-        if shown_here:
-            return await self.responses.answer(http, request, result, fields, asked=True)
-        return await self._answered(http, request, result, asked=True, fields=fields)
+        if result.failed and not elsewhere:
+            return await self.responses.answer(request, result, fields)
+        return await self._answered(request, result, fields)
 
-    async def _answered(
-        self,
-        http: web.Request,
-        request: LoginRequest,
-        result: FlowResult,
-        *,
-        asked: bool,
-        fields: FormFields | None = None,
-    ) -> web.StreamResponse:
+    async def _answered(self, request: LoginRequest, result: FlowResult, fields: FormFields | None = None) -> Reply:
         """A redirect for a browser, the data for a program."""
-        if wants_json(http):
-            if result.inert and result.problem_detail is None:
-                result = replace(result, problem_detail=ProblemDetail(Problem.LOGIN_EXPIRED))
-            return await self.responses.answer(http, request, result, fields or {}, asked=asked)
-        if result.inert or result.signed_in:
-            may = request.session is not None and _may_open(request.session, request)
-            return redirect(request.to) if may else self.responses.to_beginning(request)
-        if result.state is None:
-            return await self.responses.answer(http, request, result, fields or {}, asked=asked)
-        return await self.responses.go_on(http, request, result)
+        if request.as_data and result.inert and result.problem_detail is None:
+            result = replace(result, problem_detail=ProblemDetail(Problem.LOGIN_EXPIRED))
+        if not request.as_data and (result.inert or result.signed_in):
+            return Reply(Redirect(request.to)) if _is_in(request) else self.responses.to_beginning(request)
+        if request.as_data or result.state is None:
+            return await self.responses.answer(request, result, fields or {})
+        return await self.responses.go_on(request, result)
 
-    async def _unreadable(self, http: web.Request, why: InvalidForm) -> web.StreamResponse:
-        request = await self.requests.read(http, why.to)
+    async def _read(self, endpoints: Endpoints, own: OwnRequest, to: str | None) -> LoginRequest:
+        return read_request(own, await endpoints.session(own), to, self.random)
+
+    async def _unreadable(self, request: LoginRequest, why: InvalidForm) -> Reply:
         slot = await self.flow.logins.find(request)
         log.info("form_unreadable", detail=why.detail, reference=request.reference)
-        shown = _shown(slot, why.problem)
-        return await self.responses.answer(http, request, shown, {}, asked=True, status=why.status)
+        return await self.responses.answer(request, _shown(slot, why.problem), {}, why.status)
 
     def _just_left(self, slot: Slot) -> bool:
         """Whether the browser's secret was replaced so lately that the answer with the newer one may be on its way."""
         return slot.gone_on and slot.spent is not None and self.clock.now() < slot.spent.at + JUST_LEFT
-
-    def _is_in(self, http: web.Request, request: LoginRequest) -> bool:
-        """Whether this browser may open its target: then it is redirected there from any page."""
-        return not wants_json(http) and request.session is not None and _may_open(request.session, request)
 
 
 def _shown(slot: Slot, problem: Problem) -> FlowResult:
@@ -223,6 +202,11 @@ def _shown(slot: Slot, problem: Problem) -> FlowResult:
 
 def _may_open(session: Session, request: LoginRequest) -> bool:
     return session.routes is None or request.app in session.routes
+
+
+def _is_in(request: LoginRequest) -> bool:
+    """Whether this browser may open its target: then it is redirected there from any page."""
+    return not request.as_data and request.session is not None and _may_open(request.session, request)
 
 
 def _goes_on(login: Login | None, session: Session | None) -> Login | None:

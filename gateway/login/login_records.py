@@ -5,60 +5,19 @@ compare-and-swap of one slot, so of many requests with one secret exactly one tu
 chain of custody).
 """
 
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from functools import reduce
 
-from gateway.domain.configuration import OperatorLimits
 from gateway.domain.ports import Clock
-from gateway.domain.tenant import Tenant
+from gateway.keycloak.logout_retries import LogoutRetries
 from gateway.login import machine
+from gateway.login.abandoned_logins import AbandonedLogins
 from gateway.login.login_request import LoginRequest
 from gateway.login.login_secrets import digest
 from gateway.login.machine import LoginState
-from gateway.login.record import Event, Login, Purpose
+from gateway.login.record import Event, Login, Purpose, Slot, Spent, counts, kept_until
 from gateway.store.records import Changed, RecordKey, Records
-
-SAME_ANSWER = 30.0
-"""Seconds for which the very same form gets the same answer again."""
-REAPED_WITHIN = 900.0
-"""Seconds that a dead login's record is kept, for `abandoned_logins` to end its Keycloak session."""
-
-
-@dataclass(frozen=True, slots=True)
-class Spent:
-    """The mark that a login secret leaves once it is inert.
-
-    `by` names the form whose answer may be repeated until `at` + `SAME_ANSWER`; "" when none may. `next` is the digest
-    of the secret that came after, "" at the end of the login. `login` is the login after that form.
-    """
-
-    by: str
-    at: float
-    login: Login
-    next: str = ""
-
-    def repeats(self, form: str, now: float) -> bool:
-        """Whether the answer to `form` may be repeated."""
-        return self.by == form != "" and now < self.at + SAME_ANSWER
-
-
-@dataclass(frozen=True, slots=True)
-class Slot:
-    """The record under one login secret: a login under way, or the mark of a spent secret."""
-
-    login: Login | None = None
-    spent: Spent | None = None
-
-    @property
-    def sign_in(self) -> Login | None:
-        """The login under way, if it is a sign-in."""
-        return self.login if self.login and self.login.purpose is Purpose.SIGN_IN else None
-
-    @property
-    def gone_on(self) -> bool:
-        """Whether another answer holds what the browser should come with: a newer secret, or a session."""
-        return self.spent is not None and bool(self.spent.next or self.spent.login.opened)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,13 +37,13 @@ Write = Callable[[LoginState, bool, float], Slot | None]
 class LoginRecords:
     """Reads and changes slots.
 
-    `on_begun` is called for each login with tokens, `on_dead` for each that ends without a session.
+    Each login with tokens is noted in `abandoned`; one that ends without a session loses its session at Keycloak.
     """
 
     records: Records[Slot]
     clock: Clock
-    on_begun: Callable[[Tenant, Login], Awaitable[None]] = field(repr=False)
-    on_dead: Callable[[Tenant, Login], None] = field(repr=False)
+    abandoned: AbandonedLogins
+    logout_retries: LogoutRetries
 
     async def find(self, request: LoginRequest) -> Slot:
         """The slot of this browser's secret, as far as it counts now; an empty slot when nothing does.
@@ -110,9 +69,9 @@ class LoginRecords:
         until = kept_until(login, request.configuration.gateway.limits)
         if not await self.records.add(login.tenant, _key(login), Slot(login), until):
             return False
-        await self.on_begun(request.tenant, login)
+        await self.abandoned.note(request.tenant, login)
         if login.stopped:
-            self.on_dead(request.tenant, login)
+            self.end_at_keycloak(request, login)
         return True
 
     async def apply(self, request: LoginRequest, state: LoginState, events: tuple[Event, ...]) -> LoginState | None:
@@ -125,7 +84,7 @@ class LoginRecords:
             return None
         after = outcome.state
         if after.login.tokens and not state.login.tokens:
-            await self.on_begun(request.tenant, after.login)
+            await self.abandoned.note(request.tenant, after.login)
         return after
 
     async def turn(
@@ -145,7 +104,7 @@ class LoginRecords:
         outcome = await self._apply(request, state, events, change)
         if outcome and outcome.mine and outcome.slot.spent:
             await self.complete(request, outcome.slot.spent)
-            await self.on_begun(request.tenant, outcome.slot.spent.login)
+            await self.abandoned.note(request.tenant, outcome.slot.spent.login)
         return outcome
 
     async def complete(self, request: LoginRequest, spent: Spent) -> Slot:
@@ -182,7 +141,12 @@ class LoginRecords:
 
         _, mine = await self._change(request, login, change)
         if mine and not login.stopped:
-            self.on_dead(request.tenant, login)
+            self.end_at_keycloak(request, login)
+
+    def end_at_keycloak(self, request: LoginRequest, login: Login) -> None:
+        """End the Keycloak session of a login that ends without a session here."""
+        if login.tokens:
+            self.logout_retries.begin(request.tenant, login.tokens)
 
     async def _apply(
         self, request: LoginRequest, state: LoginState, events: tuple[Event, ...], write: Write
@@ -224,32 +188,13 @@ class LoginRecords:
     def _report_stop(self, request: LoginRequest, state: LoginState, outcome: Outcome | None) -> None:
         stopped = outcome.slot.login if outcome else None
         if stopped and stopped.stopped and not state.login.stopped:
-            self.on_dead(request.tenant, stopped)
-
-
-def counts(login: Login, limits: OperatorLimits, now: float) -> bool:
-    """Whether a login still counts."""
-    return now < counts_until(login, limits)
-
-
-def counts_until(login: Login, limits: OperatorLimits) -> float:
-    """When a login without a further event ends: 15 minutes from its last event, 60 in all.
-
-    A user who has to wait for a code has those 15 minutes from the moment it may be sent, however late that is.
-    """
-    idle = max(login.moved_at, login.verification.queued_until or 0.0) + limits.login_idle
-    return min(idle, max(login.begun_at + limits.login_absolute, login.verification.held_until + limits.login_idle))
+            self.end_at_keycloak(request, stopped)
 
 
 def applied(state: LoginState, events: tuple[Event, ...], now: float) -> LoginState:
     """The state with `events` applied; the very same object when none of them answered anything pending."""
     after = reduce(machine.apply, events, state)
     return state if after.login == state.login else replace(after, login=replace(after.login, moved_at=now))
-
-
-def kept_until(login: Login, limits: OperatorLimits) -> float:
-    """Until when the record of a login is kept."""
-    return max(login.moved_at, login.verification.queued_until or 0.0) + limits.login_idle + REAPED_WITHIN
 
 
 def _key(login: Login) -> RecordKey:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
-from aiohttp import hdrs, web
+from aiohttp import hdrs
 
 from gateway.domain.configuration import Configuration
 from gateway.domain.enrolment import EnrolmentSet
@@ -17,16 +17,17 @@ from gateway.domain.policy import Policy
 from gateway.domain.ports import Random
 from gateway.domain.session import Session
 from gateway.domain.tenant import RouteFactor, Tenant
-from gateway.domain.user import Account, User
+from gateway.domain.user import Account
 from gateway.login.record import Login, Purpose, Step
-from gateway.observe.audit import Audit, AuditEvent
+from gateway.observe.audit import AuditEvent
 from gateway.second_factor.trusted_browsers import Holder, TrustCookie, TrustedBrowsers, TrustVerdict
-from gateway.sessions.sessions import Sessions
 from gateway.web import cookies, return_to
 from gateway.web.cookies import Cookie
-from gateway.web.csrf import LOGIN, Csrf, account_act, of_own_page, same_origin
-from gateway.web.forms import FormFields
-from gateway.web.request_context import CLIENT_ADDRESS, CONFIGURATION, LANGUAGE, REFERENCE, REQUEST_ID, TENANT
+from gateway.web.csrf import LOGIN, account_act, of_own_page
+from gateway.web.endpoint import OwnRequest
+from gateway.web.error_responses import wants_json
+from gateway.web.request_audit import RequestAudit
+from gateway.web.request_context import CONFIGURATION, LANGUAGE
 from gateway.web.user_agent import browser_name
 
 FORM_BYTES = 16
@@ -42,25 +43,26 @@ class LoginRequest:
     an accepted proof `secret` is the new one that the answer sets. `session` is the live session of this browser.
     `browser` is a text such as "Chrome on Windows"; `browser_id` the value of the browser cookie, which names the users
     that finished a login here and is never a proof. `app` is the prefix of the route the browser wants, `route_asks`
-    whether that route asks for a factor, `to` the checked target, `csrf` the token for the login forms of this browser,
-    `form` the random id of the form that the answer shows, `trust` its trust cookie. `just_proved`: this answers the
-    form that carried an accepted proof.
+    whether that route asks for a factor, `to` the checked target, `posted` whether it is a POST, `as_data` whether a
+    program asks for JSON, `csrf` the token for the login forms of this browser, `form` the random id of the form that
+    the answer shows, `trust` its trust cookie. `just_proved`: this answers the form that carried an accepted proof.
     """
 
     configuration: Configuration
     tenant: Tenant
-    audit_log: Audit = field(repr=False)
+    audit: RequestAudit = field(repr=False)
     tag: str
     client: str
     host: str
     browser: str
     language: str
-    request_id: str
     reference: str
     to: str
     csrf: str
     app: str
     route_asks: bool
+    posted: bool = False
+    as_data: bool = False
     secret: str | None = field(default=None, repr=False)
     form: str = ""
     just_proved: bool = False
@@ -68,19 +70,6 @@ class LoginRequest:
     browser_id: str | None = None
     browser_is_new: bool = False
     trust: TrustCookie | None = None
-
-    def audit(self, event: AuditEvent, user: User | None = None, **details: object) -> None:
-        """Writes `event` with this request's context; `details` are plain values, never a code, token or address."""
-        self.audit_log.write(
-            event,
-            tenant=self.tenant.id,
-            user_id=user.id if user else None,
-            username=user.username if user else None,
-            client=self.client,
-            request_id=self.request_id,
-            reference=self.reference,
-            **details,
-        )
 
     def head(self, step: Step, login: Login | None) -> dict[str, Any]:
         """The fields that every view of a step has (`StepView`)."""
@@ -115,76 +104,60 @@ class LoginRequest:
         holder = Holder(account.user.id, account.credential_date, enrolments.trust_epoch)
         verdict = await browsers.judge(self.tenant.id, self.trust, holder, policy)
         if verdict not in (TrustVerdict.TRUSTED, TrustVerdict.NONE):
-            self.audit(AuditEvent.TRUST_REJECTED, account.user, verdict=verdict.value)
+            self.audit.write(AuditEvent.TRUST_REJECTED, account.user, verdict=verdict.value)
         return verdict is TrustVerdict.TRUSTED
 
 
-@dataclass(frozen=True, slots=True)
-class LoginRequests:
-    """Reads requests."""
-
-    csrf: Csrf
-    random: Random
-    sessions: Sessions
-    audit: Audit
-
-    async def read(self, http: web.Request, to: str | None) -> LoginRequest:
-        """Returns the request as the login may know it; `to` is checked here."""
-        headers, configuration, tenant = http.headers.getall(hdrs.COOKIE, ()), http[CONFIGURATION], http[TENANT]
-
-        def value(cookie: Cookie) -> str | None:
-            return cookies.read(headers, cookies.name_of(cookie, tenant))
-
-        login, known, trust = (
-            cookies.browser_secret(value(cookie)) for cookie in (Cookie.LOGIN, Cookie.BROWSER, Cookie.TRUST)
-        )
-        session = value(Cookie.SESSION)
-        tag = login.tag if login else cookies.new_browser_secret(self.random).tag
-        target = return_to.check(to, tenant, configuration.gateway.prefix)
-        route = tenant.route_of(urlsplit(target).path)
-        return LoginRequest(
-            configuration=configuration,
-            tenant=tenant,
-            audit_log=self.audit,
-            tag=tag,
-            client=http[CLIENT_ADDRESS],
-            host=http.host.rpartition(":")[0] or http.host,
-            browser=browser_name(http.headers.get(hdrs.USER_AGENT, "")),
-            language=http[LANGUAGE],
-            request_id=http[REQUEST_ID],
-            reference=http[REFERENCE],
-            to=target,
-            csrf=self.csrf.token(tenant, tag, LOGIN),
-            app=route.path if route else "",
-            route_asks=route is None or route.second_factor is RouteFactor.REQUIRED,
-            secret=login.secret if login else None,
-            form=self.random.token_bytes(FORM_BYTES).hex(),
-            session=await self.sessions.current(tenant, session) if session else None,
-            browser_id=(known or cookies.new_browser_secret(self.random)).value,
-            browser_is_new=known is None,
-            trust=TrustCookie(trust.tag, trust.secret) if trust else None,
-        )
+def read_request(own: OwnRequest, session: Session | None, to: str | None, random: Random) -> LoginRequest:
+    """Returns the request as the login may know it; `to` is checked here."""
+    http, tenant, login = own.http, own.tenant, own.browser
+    known, trust = (cookies.browser_secret(own.cookie(cookie)) for cookie in (Cookie.BROWSER, Cookie.TRUST))
+    tag = login.tag if login else cookies.new_browser_secret(random).tag
+    target = return_to.check(to, tenant, own.prefix)
+    route = tenant.route_of(urlsplit(target).path)
+    return LoginRequest(
+        configuration=http[CONFIGURATION],
+        tenant=tenant,
+        audit=own.audit,
+        tag=tag,
+        client=own.audit.client,
+        host=http.host.rpartition(":")[0] or http.host,
+        browser=browser_name(http.headers.get(hdrs.USER_AGENT, "")),
+        language=http[LANGUAGE],
+        reference=own.audit.reference,
+        to=target,
+        csrf=own.token(tag, LOGIN),
+        app=route.path if route else "",
+        route_asks=route is None or route.second_factor is RouteFactor.REQUIRED,
+        posted=http.method == "POST",
+        as_data=wants_json(http),
+        secret=login.secret if login else None,
+        form=random.token_bytes(FORM_BYTES).hex(),
+        session=session,
+        browser_id=(known or cookies.new_browser_secret(random)).value,
+        browser_is_new=known is None,
+        trust=TrustCookie(trust.tag, trust.secret) if trust else None,
+    )
 
 
-def of_login_page(
-    csrf: Csrf, http: web.Request, request: LoginRequest, fields: FormFields, *, begins: bool = False
-) -> bool:
+def of_login_page(own: OwnRequest, request: LoginRequest, *, begins: bool = False) -> bool:
     """Whether this form belongs to one of our login pages in this browser.
 
     `begins`: the form may begin a login; then it may carry the token of another cookie of this browser (`web.csrf`).
     """
-    tenant, token = request.tenant, fields.get("csrf")
-    if request.secret is None or not same_origin(http.headers, tenant):
+    if request.secret is None:
         return False
-    if csrf.verify(tenant, request.tag, token, LOGIN):
+    if own.is_own_form(request.tag, LOGIN):
         return True
-    return begins and of_own_page(http.headers, tenant) and csrf.tag_of(tenant, token, LOGIN) is not None
+    token = own.fields.get("csrf")
+    return (
+        begins and of_own_page(own.http.headers, own.tenant) and own.csrf.tag_of(own.tenant, token, LOGIN) is not None
+    )
 
 
-def of_account_page(csrf: Csrf, http: web.Request, tenant: Tenant, session: Session, fields: FormFields) -> bool:
+def of_account_page(own: OwnRequest, session: Session) -> bool:
     """Whether this form is a button of the account page of this very session, for the act that it names."""
-    version = fields.get("version", "")
-    if not same_origin(http.headers, tenant) or not _VERSION.fullmatch(version):
+    fields, version = own.fields, own.fields.get("version", "")
+    if not _VERSION.fullmatch(version):
         return False
-    act = account_act(fields.get("act", ""), fields.get("factor", ""), int(version))
-    return csrf.verify(tenant, session.id, fields.get("csrf"), *act)
+    return own.is_own_form(session.id, *account_act(fields.get("act", ""), fields.get("factor", ""), int(version)))

@@ -6,7 +6,7 @@ from typing import Any
 from urllib.parse import quote
 
 import structlog
-from aiohttp import hdrs, web
+from aiohttp import hdrs
 
 from gateway.domain.ports import Clock, Random
 from gateway.domain.problem import Problem, ProblemDetail
@@ -18,14 +18,14 @@ from gateway.login.record import ActKind, Step
 from gateway.login.steps.password import PasswordPage
 from gateway.login.steps.verify import VerifyView
 from gateway.observe.audit import AuditEvent
+from gateway.rendering.languages import Languages
 from gateway.rendering.problem_view import ProblemView, problem_view
 from gateway.rendering.step_view import StepView, as_json, codes_file
 from gateway.sessions.sessions import Sessions
-from gateway.web import cookies, security_headers
+from gateway.web import cookies, endpoint, security_headers
 from gateway.web.cookies import BrowserSecret, TooLarge
-from gateway.web.error_responses import wants_json
+from gateway.web.endpoint import Redirect, Reply
 from gateway.web.forms import FormFields
-from gateway.web.pages import Pages
 
 ASK_AGAIN = 2
 """Seconds after which a page asks again while another request of the same login is sending."""
@@ -55,71 +55,60 @@ class LoginResponses:
     steps: Mapping[Step, Page]
     password: PasswordPage
     sessions: Sessions
-    pages: Pages
+    languages: Languages
     clock: Clock
     random: Random
     account_action: AccountAction
 
-    async def go_on(self, http: web.Request, request: LoginRequest, result: FlowResult) -> web.StreamResponse:
+    async def go_on(self, request: LoginRequest, result: FlowResult) -> Reply:
         """A redirect: to the target when done, else to the page of the step.
 
         Backup codes are shown in the answer to the form that carried the proof, never by GET.
         """
-        response: web.StreamResponse
+        body: endpoint.Page | Redirect
         login, prefix = result.login, request.configuration.gateway.prefix
         act = login.act if login and login.opened else None
-        if login and act and act.kind in SHOWS_CODES and http.method == "POST":
+        if login and act and act.kind in SHOWS_CODES and request.posted:
             codes = await self.account_action.codes(request, login)
             name = login.user.display_name if login.user else ""
             file = codes_file(request.tenant.branding.name, request.host, codes)
             context = {"codes": codes, "file": file, "username": name, "csrf": "", "here": f"{prefix}account"}
-            response = self.pages.render(http, "account_codes.html", context)
+            body = endpoint.Page("account_codes.html", context)
         elif result.step is Step.BACKUP_CODES and result.secret is not None:
-            return await self.answer(http, request, result, {}, asked=True)
+            return await self.answer(request, result, {})
         elif result.step is not Step.DONE:
-            response = redirect(f"{prefix}login/{result.step.value}?to={quote(request.to, safe='/')}")
+            body = Redirect(f"{prefix}login/{result.step.value}?to={quote(request.to, safe='/')}")
         else:
-            response = redirect(f"{prefix}account?done={act.kind.value}" if act else request.to)
-        await self._set_cookies(response, request, result)
-        return response
+            body = Redirect(f"{prefix}account?done={act.kind.value}" if act else request.to)
+        return await self._with_cookies(Reply(body), request, result)
 
-    def to_beginning(self, request: LoginRequest, again: int = 0) -> web.StreamResponse:
+    def to_beginning(self, request: LoginRequest, again: int = 0) -> Reply:
         """To `/-/login`, without a cookie: the browser sends its newest secret there."""
         to = quote(request.to, safe="/")
-        return redirect(f"{request.configuration.gateway.prefix}login?to={to}{f'&again={again}' if again else ''}")
+        prefix = request.configuration.gateway.prefix
+        return Reply(Redirect(f"{prefix}login?to={to}{f'&again={again}' if again else ''}"))
 
     async def answer(
-        self,
-        http: web.Request,
-        request: LoginRequest,
-        result: FlowResult,
-        fields: FormFields,
-        *,
-        asked: bool,
-        status: int | None = None,
-    ) -> web.StreamResponse:
-        """The page of the step (or its JSON) with its problem; `asked` when something was asked for by POST."""
-        if result.step is Step.DONE and not wants_json(http):
-            return await self.go_on(http, request, result)  # it has no page, whatever was asked of it
-        request = replace(request, just_proved=result.secret is not None and http.method == "POST")
+        self, request: LoginRequest, result: FlowResult, fields: FormFields, status: int | None = None
+    ) -> Reply:
+        """The page of the step (or its JSON) with its problem."""
+        if result.step is Step.DONE and not request.as_data:
+            return await self.go_on(request, result)  # it has no page, whatever was asked of it
+        request = replace(request, just_proved=result.secret is not None and request.posted)
         view = await self._view(request, result, fields)
         held = view.held if isinstance(view, VerifyView) else None
         problem = self._problem(request, result.problem_detail or held)
-        code = status or _status(result, problem, asked=asked)
-        response: web.StreamResponse
-        if wants_json(http):
-            headers = security_headers.headers(request.tenant)
-            response = web.json_response(as_json(view, problem), status=code, headers=headers)
-        else:
-            context = {"view": view, "problem": problem}
-            seconds = asks_again_in(result, self.clock.now())
-            refresh = {} if seconds is None else {"Refresh": str(seconds)}
-            template = f"steps/{view.step.replace('-', '_')}.html"
-            response = self.pages.render(http, template, context, code, headers=refresh)
+        seconds = None if request.as_data else asks_again_in(result, self.clock.now())
+        headers = {} if seconds is None else {"Refresh": str(seconds)}
         if problem and problem.retry_after:
-            response.headers[hdrs.RETRY_AFTER] = str(problem.retry_after)
-        await self._set_cookies(response, request, result)
-        return response
+            headers[hdrs.RETRY_AFTER] = str(problem.retry_after)
+        reply = Reply(
+            endpoint.Page(f"steps/{view.step.replace('-', '_')}.html", {"view": view, "problem": problem}),
+            data=as_json(view, problem) if request.as_data else None,
+            headers=headers,
+            status=status or _status(result, problem, asked=request.posted),
+        )
+        return await self._with_cookies(reply, request, result)
 
     async def _view(self, request: LoginRequest, result: FlowResult, fields: FormFields) -> StepView:
         state, login = result.state, result.login
@@ -134,37 +123,38 @@ class LoginResponses:
     def _problem(self, request: LoginRequest, problem_detail: ProblemDetail | None) -> ProblemView | None:
         if problem_detail is None:
             return None
-        language = self.pages.languages.get(request.language)
+        language = self.languages.get(request.language)
         view = problem_view(problem_detail.problem, language, problem_detail.until, self.clock.now(), request.reference)
         return replace(view, next=problem_detail.detail) if problem_detail.detail else view
 
-    async def _set_cookies(self, response: web.StreamResponse, request: LoginRequest, result: FlowResult) -> None:
+    async def _with_cookies(self, reply: Reply, request: LoginRequest, result: FlowResult) -> Reply:
         """The login cookie when it is new, and at the end the session's, the token's, the trust and the browser's."""
-        tenant = request.tenant
+        tenant, added, headers = request.tenant, list[str](), dict(reply.headers)
         if result.secret is not None and result.secret != request.secret:
-            _add(response, cookies.login(tenant, BrowserSecret(request.tag, result.secret).value))
+            added.append(cookies.login(tenant, BrowserSecret(request.tag, result.secret).value))
         elif request.secret is None:
-            _add(response, cookies.login(tenant, cookies.new_browser_secret(self.random, request.tag).value))
+            added.append(cookies.login(tenant, cookies.new_browser_secret(self.random, request.tag).value))
         login, given = result.login, result.given
         session = await self.sessions.current(tenant, given.session) if login and given.session else None
         if login is None or session is None:
-            return
+            return replace(reply, cookies=tuple(added))
         before = request.session
         if before and before.id != session.id:  # a browser has one session: the one it had before ends
             await self.sessions.end(tenant, before.id)
-        _add(response, cookies.session(tenant, given.session))
+        added.append(cookies.session(tenant, given.session))
         token = cookies.token(tenant, session, self.clock.now())
         if isinstance(token, TooLarge):
             log.error("token_cookie_too_large", cookie=token.name, size=token.size, tenant=tenant.id)
-            request.audit(AuditEvent.TOKEN_COOKIE_TOO_LARGE, login.user, size=token.size)
+            request.audit.write(AuditEvent.TOKEN_COOKIE_TOO_LARGE, login.user, size=token.size)
         else:
-            _add(response, token)
+            added.append(token)
         if given.trust:
-            _add(response, cookies.trust(tenant, given.trust, login.policy.trust_browser_days * DAY))
+            added.append(cookies.trust(tenant, given.trust, login.policy.trust_browser_days * DAY))
         if login.opened and login.opened.other_user:  # the apps' data in this browser belong to the user before
-            response.headers["Clear-Site-Data"] = security_headers.clear_site_data(tenant)
+            headers["Clear-Site-Data"] = security_headers.clear_site_data(tenant)
         if request.browser_is_new and request.browser_id:
-            _add(response, cookies.browser(tenant, request.browser_id))
+            added.append(cookies.browser(tenant, request.browser_id))
+        return replace(reply, cookies=tuple(added), headers=headers)
 
 
 def asks_again_in(result: FlowResult, now: float) -> int | None:
@@ -187,13 +177,6 @@ def asks_again_in(result: FlowResult, now: float) -> int | None:
     return None
 
 
-def redirect(to: str) -> web.Response:
-    """303 to a checked target of our own origin."""
-    return web.Response(
-        status=303, headers={hdrs.LOCATION: to, hdrs.CACHE_CONTROL: "no-store", "Referrer-Policy": "same-origin"}
-    )
-
-
 def _status(result: FlowResult, problem: ProblemView | None, *, asked: bool) -> int:
     """What a program reads of the answer; a page that is only looked at fails when nothing can be done about it."""
     if result.out_of_order:
@@ -201,7 +184,3 @@ def _status(result: FlowResult, problem: ProblemView | None, *, asked: bool) -> 
     if problem is None:
         return 200
     return problem.status if asked or problem.status >= 500 else 200
-
-
-def _add(response: web.StreamResponse, cookie: str) -> None:
-    response.headers.add(hdrs.SET_COOKIE, cookie)

@@ -36,12 +36,12 @@ def build_environment(root: Path) -> Environment:
 
 @pass_context
 def _gettext(context: Context, message: str) -> str:
-    return str(context["language"].gettext(message))
+    return str(context["language"].translations.gettext(message))
 
 
 @pass_context
 def _ngettext(context: Context, singular: str, plural: str, count: int) -> str:
-    return str(context["language"].ngettext(singular, plural, count))
+    return str(context["language"].translations.ngettext(singular, plural, count))
 
 
 class _Loader(FileSystemLoader):

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from gateway.domain.ports import Clock
 from gateway.domain.problem import Problem
 from gateway.second_factor.limits import Group, Limit
-from gateway.store.protocol import Held, Rule, Store
+from gateway.store.protocol import Held, Store
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,13 +51,13 @@ class RateLimiter:
         counts: dict[str, int] = {}
         locks: list[tuple[Limit, float]] = []
         for index, group in enumerate(groups):
-            found = await self._store.reserve(_rules(group), now)
+            found = await self._store.reserve([limit.rule for limit in group], now)
             if isinstance(found, Held):
                 await self.give_back(groups[:index])
                 return Limited(group[found.index], found.until)
             for limit, count in zip(group, found.counts, strict=True):
                 counts[limit.name] = count
-                if seconds := locked_for(limit, count):
+                if seconds := limit.rule.locked_for(count):
                     locks.append((limit, now + seconds))
         return Allowed(counts, tuple(locks))
 
@@ -66,7 +66,7 @@ class RateLimiter:
         now = self._clock.now()
         counts: dict[str, int] = {}
         for group in groups:
-            found = await self._store.look(_rules(group), now)
+            found = await self._store.look([limit.rule for limit in group], now)
             if isinstance(found, Held):
                 return Limited(group[found.index], found.until)
             counts |= {limit.name: count for limit, count in zip(group, found.counts, strict=True)}
@@ -76,21 +76,9 @@ class RateLimiter:
         """Undoes one `reserve`: nothing was verified, or the entry was right where only failures count."""
         now = self._clock.now()
         for group in groups:
-            await self._store.give_back(_rules(group), now)
+            await self._store.give_back([limit.rule for limit in group], now)
 
     async def clear(self, groups: Sequence[Group]) -> None:
         """Clears counts and locks after a success."""
         for group in groups:
-            await self._store.clear(_rules(group))
-
-
-def locked_for(limit: Limit, count: int) -> float:
-    """Seconds for which reaching `count` locks, 0 when it does not."""
-    steps = limit.rule.steps
-    exact = next((seconds for at, seconds in steps if at == count), 0.0)
-    last, seconds = steps[-1]
-    return exact or (seconds if limit.rule.beyond and count > last else 0.0)
-
-
-def _rules(group: Group) -> tuple[Rule, ...]:
-    return tuple(limit.rule for limit in group)
+            await self._store.clear([limit.rule for limit in group])

@@ -62,7 +62,7 @@ def reserved(rule: Rule, count: Count | None, now: float) -> tuple[Count, Closed
     old = standing(count, now)
     ends_at = old.ends_at if old and not rule.sliding else now + rule.window
     new = Count((old.number if old else 0) + 1, ends_at)
-    seconds = _locks_for(rule, new.number)
+    seconds = rule.locked_for(new.number)
     if seconds is None:
         return new, None
     lock = Closed(now + seconds, new)
@@ -77,12 +77,3 @@ def given_back(rule: Rule, count: Count | None, lock: Closed | None, now: float)
     if old is None or old.number <= 1:
         return None, lock
     return standing(Count(old.number - 1, old.ends_at), now), lock
-
-
-def _locks_for(rule: Rule, number: int) -> float | None:
-    for reached, seconds in rule.steps:
-        if reached == number:
-            return seconds
-    if rule.beyond and rule.steps and number > rule.steps[-1][0]:
-        return rule.steps[-1][1]
-    return None

@@ -148,7 +148,7 @@ class MemoryStore:
             self._subscribers[channel].discard(queue)
 
     def _held(self, rules: Sequence[Rule], now: float) -> Held | None:
-        locks = (in_force(self._locks.get(rule.lock), now) for rule in rules)
+        locks = [in_force(self._locks.get(rule.lock), now) for rule in rules]
         return longest([lock.until if lock else None for lock in locks])
 
     def _open(self) -> None:

@@ -34,6 +34,15 @@ class Rule:
     sliding: bool = True
     restart: bool = False
 
+    def locked_for(self, count: int) -> float | None:
+        """Seconds for which reaching `count` locks; None when it does not."""
+        for reached, seconds in self.steps:
+            if reached == count:
+                return seconds
+        if self.beyond and self.steps and count > self.steps[-1][0]:
+            return self.steps[-1][1]
+        return None
+
 
 @dataclass(frozen=True, slots=True)
 class Reserved:

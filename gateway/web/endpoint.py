@@ -2,7 +2,7 @@
 
 An endpoint is a function of an `OwnRequest` that returns a `Reply`. `Endpoints` does what all of them need: the check
 of Fetch Metadata, the session of the cookie, the form with its size limit and token, HTML or JSON by `Accept`, cookies
-and headers. An endpoint with answers of its own (the login) returns a response in place of a `Reply`.
+and headers. An endpoint that answers an error of its own returns a response in place of a `Reply`.
 
 Two kinds of token exist, and each names an act. One is bound to the browser, by the tag of its login cookie. The other
 is bound to a session, by its id. A form without a token changes nothing but words, and only its origin is checked.
@@ -55,10 +55,14 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """The answer of an endpoint. A program that asks for JSON gets `data`, where there is some, in place of `body`."""
+    """The answer of an endpoint. A program that asks for JSON gets `data`, where there is some, in place of `body`.
+
+    `status` is that of a page or of data.
+    """
 
     body: Page | Redirect | Failure
     data: Mapping[str, object] | None = None
+    status: int = 200
     cookies: tuple[str, ...] = ()
     headers: Mapping[str, str] = field(default_factory=dict)
 
@@ -168,11 +172,11 @@ class Endpoints:
             case Failure(problem, status, cause):
                 response = self.errors.respond(request, problem, status=status, cause=cause)
             case _ if reply.data is not None and wants_json(request):
-                response = web.json_response(reply.data, headers=headers)
+                response = web.json_response(reply.data, status=reply.status, headers=headers)
             case Redirect(location):
                 response = web.Response(status=303, headers={**headers, hdrs.LOCATION: location})
             case Page(template, context):
-                response = self.pages.render(request, template, context)
+                response = self.pages.render(request, template, context, reply.status)
         response.headers.update(reply.headers)
         for cookie in reply.cookies:
             response.headers.add(hdrs.SET_COOKIE, cookie)

@@ -111,8 +111,7 @@ def _once(pairs: list[tuple[str, str]]) -> dict[str, str] | InvalidForm:
 
 
 def _checked(fields: dict[str, str]) -> FormFields | InvalidForm:
-    for name, value in fields.items():
-        # Cc: control characters; Cs: halves of surrogate pairs, which no encoding can write
-        if any(unicodedata.category(character) in ("Cc", "Cs") for character in name + value):
-            return InvalidForm(Problem.BAD_INPUT, 422, "control characters in a field", fields.get("to"))
+    # Cc: control characters; Cs: halves of surrogate pairs, which no encoding can write
+    if any(unicodedata.category(character) in ("Cc", "Cs") for character in "".join((*fields, *fields.values()))):
+        return InvalidForm(Problem.BAD_INPUT, 422, "control characters in a field", fields.get("to"))
     return fields

@@ -5,7 +5,11 @@ import pytest
 from gateway.crypto.sealing import Key, KeyRing
 from gateway.crypto.signing import Signer
 from gateway.login.login_request import of_account_page
+from gateway.observe.audit import Audit
 from gateway.web.csrf import LOGIN, PURPOSE, Csrf, account_act
+from gateway.web.endpoint import OwnRequest
+from gateway.web.request_audit import RequestAudit
+from tests.clock import FakeClock
 from tests.rendering import states
 
 TENANT, SESSION = states.tenant(), states.session()
@@ -15,7 +19,8 @@ CSRF = Csrf(Signer(KeyRing((Key("00000001", b"k" * 32),)), PURPOSE))
 def counts(fields: dict[str, str], origin: str = "https://cc.example.com") -> bool:
     """Whether a form with these fields, posted by a page of `origin`, is taken."""
     asked = states.request("/-/login", method="POST", of=TENANT, headers={"Origin": origin})
-    return of_account_page(CSRF, asked, TENANT, SESSION, fields)
+    audit = RequestAudit(Audit(FakeClock()), TENANT.id, "192.0.2.1", "r", "REF")
+    return of_account_page(OwnRequest(asked, TENANT, "/-/", audit, CSRF, fields), SESSION)
 
 
 def form(of_version: int = 3) -> dict[str, str]:

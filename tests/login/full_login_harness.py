@@ -39,9 +39,8 @@ from gateway.login import feature
 from gateway.login.begin_in_session import AccountForm, BeginInSession
 from gateway.login.flow import CutShort, Flow, FlowResult
 from gateway.login.handlers import LoginHandlers
-from gateway.login.login_records import Slot
 from gateway.login.login_request import LoginRequest
-from gateway.login.record import Act, Login, Step
+from gateway.login.record import Act, Login, Slot, Step
 from gateway.observe.audit import AuditEvent
 from gateway.rendering.data_root import data_root
 from gateway.rendering.languages import load_languages
@@ -55,6 +54,7 @@ from gateway.store.memory import MemoryStore
 from gateway.store.replica_events import ReplicaEvents
 from gateway.store.single_use import SingleUse
 from gateway.web import cookies
+from gateway.web.request_audit import RequestAudit
 from tests.clock import FakeClock, SeededRandom
 from tests.login.limit_oracle import LimitOracle
 from tests.second_factor.attributes import Attributes
@@ -380,17 +380,22 @@ class LoginBrowser:
 
     async def visit(self, login: Login | None = None) -> LoginRequest:
         """A request of this browser; the audit finds login and browser by its ids."""
-        trust = cookies.browser_secret(self.trust)
+        trust, client = cookies.browser_secret(self.trust), f"192.0.2.{ord(self.name[0]) % 200}"
         return LoginRequest(
             configuration=self.login_harness.configuration,
             tenant=self.login_harness.tenant,
-            audit_log=self.login_harness.services.audit,
+            audit=RequestAudit(
+                self.login_harness.services.audit,
+                self.login_harness.tenant.id,
+                client,
+                request_id=login.id if login else "",
+                reference=self.name,
+            ),
             tag=self.tag,
-            client=f"192.0.2.{ord(self.name[0]) % 200}",
+            client=client,
             host="cc.example",
             browser="Chrome on Windows",
             language="en",
-            request_id=login.id if login else "",
             reference=self.name,
             to="/unified-admin/",
             csrf="",

@@ -6,6 +6,8 @@ Only Keycloak and the session are left out: the password page knows everybody, a
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from types import SimpleNamespace
+from typing import Any
 
 from gateway.crypto.sealing import Sealer
 from gateway.crypto.signing import Signer
@@ -20,22 +22,23 @@ from gateway.domain.ports import Clock, Random
 from gateway.domain.problem import ProblemDetail
 from gateway.domain.secret import Secret
 from gateway.domain.session import Tokens
-from gateway.domain.tenant import Tenant
+from gateway.domain.tenant import KeycloakAccess, Tenant
 from gateway.domain.user import User
-from gateway.login.challenge_context import ChallengeContexts
-from gateway.login.check_code import CodeCheck
+from gateway.keycloak.token_endpoint import SessionEnded
+from gateway.login.challenge import ChallengeContexts, CodeCheck
 from gateway.login.effects.send_code import SendCode
 from gateway.login.flow import Flow, FlowResult, FormFields, Page, StepResult
-from gateway.login.login_records import LoginRecords, Slot
+from gateway.login.login_records import LoginRecords
 from gateway.login.login_request import LoginRequest
 from gateway.login.login_secrets import PURPOSE, LoginSecrets
 from gateway.login.machine import LoginState
-from gateway.login.record import Effect, Login, Opened, PasswordRight, SessionOpened, Step
+from gateway.login.record import Effect, Login, Opened, PasswordRight, SessionOpened, Slot, Step
 from gateway.login.steps.verify import VerifyPage
 from gateway.observe.audit import Audit
 from gateway.rendering.step_view import StepView
 from gateway.store.records import Records
 from gateway.store.single_use import SingleUse
+from gateway.web.request_audit import RequestAudit
 from tests.second_factor.challenge_harness import CHANNEL, POLICY, ChallengeHarness
 from tests.web.sample import TENANT
 
@@ -80,15 +83,17 @@ class FlowHarness:
             proofs,
             bench.random,
             SendRate(bench.store, bench.clock),
-            self.renew,
+            SimpleNamespace(refresh=self.refresh),  # type: ignore[arg-type]
         )
         answering = CodeCheck(bench.challenges, proofs, bench.clock)
         verify = VerifyPage(bench.challenges, answering, self.sending, proofs, bench.languages, bench.clock)
         pages: dict[Step, Page] = {Step.PASSWORD: KnowsEverybody(self), Step.VERIFY: verify}
         sealer = Sealer(bench.ring, "login", bench.random)
         records = Records(store=bench.store, sealer=sealer, clock=bench.clock, name="login", of=Slot)
+        abandoned: Any = SimpleNamespace(note=self.begun)
+        logout_retries: Any = SimpleNamespace(begin=lambda _tenant, _tokens: None)
         self.flow = Flow(
-            logins=LoginRecords(records, bench.clock, self.begun, lambda _tenant, _login: None),
+            logins=LoginRecords(records, bench.clock, abandoned, logout_retries),
             pages=pages,
             secrets=LoginSecrets(Signer(bench.ring, PURPOSE), bench.random),
             effects={Effect.CHALLENGE: self.sending.run, Effect.OPEN: self.open},
@@ -111,13 +116,13 @@ class FlowHarness:
         """The session."""
         return StepResult((SessionOpened(Opened(f"session of {state.login.id}", self.clock.now())),))
 
-    async def renew(self, tenant: Tenant, spent: Tokens) -> Tokens | None:
+    async def refresh(self, access: KeycloakAccess, spent: Tokens) -> Tokens | SessionEnded:
         """Keycloak's answer to a refresh."""
         self.renewals += 1
         await asyncio.sleep(0)
         if self.keycloak_is_away:
             raise errors.Unreachable("keycloak", "timeout")
-        return None if self.keycloak_is_over else tokens(self.clock.now())
+        return SessionEnded("Session not active") if self.keycloak_is_over else tokens(self.clock.now())
 
     def browser(self, user: str) -> "Browser":
         """A browser with nothing in it; `user` sits before it."""
@@ -142,16 +147,16 @@ class Browser:
     def visit(self) -> LoginRequest:
         """Its next request."""
         flow_harness = self.flow_harness
+        audit = Audit(flow_harness.clock, tell=lambda _line: None)
         return LoginRequest(
             configuration=flow_harness.configuration,
             tenant=flow_harness.tenant,
-            audit_log=Audit(flow_harness.clock, tell=lambda _line: None),
+            audit=RequestAudit(audit, flow_harness.tenant.id, "192.0.2.1", request_id="r", reference="REF"),
             tag=self.tag,
             client="192.0.2.1",
             host="cc.example",
             browser="Chrome on Windows",
             language="en",
-            request_id="r",
             reference="REF",
             to="/unified-admin/",
             csrf="c",

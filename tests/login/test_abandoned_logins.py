@@ -1,6 +1,7 @@
 """Is the Keycloak session of a dead login ended once, whatever happens to replicas and store meanwhile?"""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
@@ -11,8 +12,7 @@ from gateway.domain.secret import Secret
 from gateway.domain.session import Tokens
 from gateway.domain.tenant import Tenant
 from gateway.login.abandoned_logins import AbandonedLogins
-from gateway.login.login_records import Slot, Spent
-from gateway.login.record import Login, Opened, Verification
+from gateway.login.record import Login, Opened, Slot, Spent, Verification
 from gateway.store.memory import MemoryStore
 from gateway.store.records import RecordKey as Place
 from gateway.store.records import Records
@@ -61,7 +61,7 @@ class ReplicaHarness:
             self.logins,
             self.clock,
             lambda: self.configuration,
-            self._end,
+            SimpleNamespace(begin=self._end),  # type: ignore[arg-type]
         )
 
     def _end(self, tenant: Tenant, tokens: Tokens) -> None:

@@ -18,7 +18,7 @@ from gateway.login.account_change_mails import (
     Change,
     addresses_to_tell,
 )
-from gateway.login.challenge_context import ChallengeContexts
+from gateway.login.challenge import ChallengeContexts
 from gateway.observe.audit import Audit
 from gateway.rendering.data_root import data_root
 from gateway.rendering.mails import Mails
@@ -67,7 +67,9 @@ class Stage:
         anna = self.flow_harness.browser("anna")
         await anna.password()
         login = replace(anna.login, contacts=(PROFILE,))
-        request = replace(anna.visit, audit_log=Audit(self.flow_harness.clock, tell=self.told.append))
+        request = replace(
+            anna.visit, audit=replace(anna.visit.audit, audit=Audit(self.flow_harness.clock, tell=self.told.append))
+        )
         for _ in range(times):
             await self.announcing.tell(request, login, NEW, (EnrolmentSet(), EnrolmentSet()))
         await self.tasks.close(30)

@@ -69,6 +69,14 @@ async def test_a_browser_is_led_on_and_a_program_gets_data(accept: str, status: 
         assert (response.headers["X-A"], response.headers["Cache-Control"]) == ("b", "no-store")
 
 
+async def test_data_has_the_status_of_the_reply() -> None:
+    async def rejected(request: OwnRequest) -> Reply:
+        return Reply(Redirect("/next"), data={"a": 1}, status=422)
+
+    async with asked(lambda own: own.get("x", rejected), "GET", {"Accept": "application/json"}) as response:
+        assert (response.status, await response.json()) == (422, {"a": 1})
+
+
 async def test_a_problem_carries_cookies_and_headers_too() -> None:
     async def failed(request: OwnRequest) -> Reply:
         return Reply(Failure(Problem.STORE_UNAVAILABLE), data={"a": 1}, cookies=("a=1",), headers={"X-A": "b"})

@@ -71,7 +71,7 @@ class AccountAction:
             case ActKind.TURN_OFF:
                 return await self._turn_off(request, login, user, act.factor)
             case ActKind.SHOW_CODES:
-                request.audit(AuditEvent.BACKUP_CODES_SHOWN, user)
+                request.audit.write(AuditEvent.BACKUP_CODES_SHOWN, user)
                 return None
             case ActKind.NEW_CODES:
                 return await self._new_codes(request, login, user)
@@ -91,7 +91,7 @@ class AccountAction:
         after = await self.enrolments.turn_off(request.tenant, user.id, factor, may)
         if after is None:
             return Problem.ENROLMENT_CHANGED
-        request.audit(AuditEvent.ENROLMENT_REMOVED, user, factor=factor.value)
+        request.audit.write(AuditEvent.ENROLMENT_REMOVED, user, factor=factor.value)
         await self.mails.tell(request, login, AccountChange(Change.TURNED_OFF, factor), (login.enrolments, after))
         return None
 
@@ -102,7 +102,7 @@ class AccountAction:
         after = await self.enrolments.renew_backup_codes(request.tenant, user.id, backup_code.make(wanted, self.random))
         if after is None:
             return Problem.ENROLMENT_CHANGED
-        request.audit(AuditEvent.BACKUP_CODES_RENEWED, user)
+        request.audit.write(AuditEvent.BACKUP_CODES_RENEWED, user)
         await self.mails.tell(request, login, AccountChange(Change.NEW_CODES), (login.enrolments, after))
         return None
 
@@ -110,5 +110,5 @@ class AccountAction:
         if await self.enrolments.end_trust(request.tenant, user.id) is None:
             return Problem.ENROLMENT_CHANGED
         ended = await self.sessions.end_all(request.tenant, user.id, except_id=login.session, reason="everywhere")
-        request.audit(AuditEvent.SIGNED_OUT_EVERYWHERE, user, sessions=len(ended))
+        request.audit.write(AuditEvent.SIGNED_OUT_EVERYWHERE, user, sessions=len(ended))
         return None

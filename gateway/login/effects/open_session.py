@@ -103,7 +103,7 @@ class OpenSession:
         tag = held.tag if held else self.secrets.trust_tag(secret)
         holder = Holder(user.id, login.credential_date, login.enrolments.trust_epoch)
         await self.trust.give(tenant, TrustCookie(tag, new), holder)
-        request.audit(AuditEvent.BROWSER_TRUSTED, user, days=login.policy.trust_browser_days)
+        request.audit.write(AuditEvent.BROWSER_TRUSTED, user, days=login.policy.trust_browser_days)
         return tag
 
 

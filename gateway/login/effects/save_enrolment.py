@@ -43,10 +43,10 @@ class SaveEnrolment:
         codes = backup_code.make(login.policy.backup_codes, self.random) if new.first else ()
         saved = await self.enrolments.add(request.tenant, user.id, login.enrolments, enrolment, codes)
         if saved is None:
-            request.audit(AuditEvent.ENROLMENT_CONFLICT, user, factor=factor.value)
+            request.audit.write(AuditEvent.ENROLMENT_CONFLICT, user, factor=factor.value)
             return StepResult((Stopped(ProblemDetail(Problem.ENROLMENT_CHANGED)),))
         if await self.once.claim(request.tenant.id, ("registered", login.id), REPORTED):  # two replicas may have saved
-            request.audit(AuditEvent.ENROLMENT_ADDED, user, factor=factor.value)
+            request.audit.write(AuditEvent.ENROLMENT_ADDED, user, factor=factor.value)
             change = AccountChange(Change.ENROLLED, factor, enrolment.address)
             await self.mails.tell(request, login, change, (login.enrolments, saved))
         return StepResult((Saved(saved),))

@@ -9,7 +9,6 @@ the future the login records that, and the first GET after it sends: the code is
 unsent.
 """
 
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from math import inf
 
@@ -22,8 +21,8 @@ from gateway.domain.errors import GatewayError
 from gateway.domain.ports import Random
 from gateway.domain.problem import Problem, ProblemDetail
 from gateway.domain.session import Tokens
-from gateway.domain.tenant import Tenant
-from gateway.login.challenge_context import SEND_TIMEOUT, ChallengeContexts
+from gateway.keycloak.token_endpoint import RefreshUnknown, SessionEnded, TokenEndpoint
+from gateway.login.challenge import SEND_TIMEOUT, ChallengeContexts
 from gateway.login.flow import StepResult
 from gateway.login.login_request import LoginRequest
 from gateway.login.machine import LoginState
@@ -40,8 +39,6 @@ ASK_AT_LEAST, ASK_BESIDE = 240, 600
 else can be typed meanwhile, which is lost by that."""
 RENEW_BEFORE = 2.1 * ASK_BESIDE
 """Seconds before the end of a refresh token at which it is renewed while its user waits for a code."""
-Renew = Callable[[Tenant, Tokens], Awaitable[Tokens | None]]
-"""New tokens; None when the session is over at Keycloak. Raises `errors.GatewayError` when that cannot be told."""
 _NOT_SOON = (Problem.QUEUED, Problem.SEND_FAILED, Problem.MAX_SENDS)
 log = structlog.get_logger(__name__)
 
@@ -55,7 +52,7 @@ class SendCode:
     contexts: ChallengeContexts
     random: Random
     send_rate: SendRate
-    renew: Renew
+    token_endpoint: TokenEndpoint
 
     async def run(self, request: LoginRequest, state: LoginState) -> StepResult:
         """The challenge that is due: a code is sent at once, or the challenge waits for an entry that needs none."""
@@ -104,7 +101,7 @@ class SendCode:
             await self.once.release(request.tenant.id, claim, owner=owner)
             raise
         if isinstance(sent, Challenge):
-            request.audit(
+            request.audit.write(
                 AuditEvent.CODE_SENT,
                 context.user,
                 factor=to.factor.value,
@@ -144,13 +141,19 @@ class SendCode:
         if not await self.once.claim(request.tenant.id, claim, CLAIM):
             return ()
         try:
-            renewed = await self.renew(request.tenant, tokens)
+            renewed = await self.token_endpoint.refresh(request.tenant.keycloak, tokens)
         except GatewayError as error:
             log.warning(
                 "waiting_login_not_renewed", tenant=request.tenant.id, what=error.what, reference=request.reference
             )
             return ()
-        return (TokensRenewed(renewed) if renewed else Stopped(ProblemDetail(Problem.LOGIN_EXPIRED)),)
+        match renewed:
+            case SessionEnded():
+                return (Stopped(ProblemDetail(Problem.LOGIN_EXPIRED)),)
+            case RefreshUnknown(refresh=refresh):
+                return (TokensRenewed(replace(tokens, refresh=refresh.reveal())),)
+            case Tokens():
+                return (TokensRenewed(renewed),)
 
     async def _not_sent(
         self,
@@ -173,7 +176,7 @@ class SendCode:
             number = verification.next_number + len(beside)
             return StepResult((*beside, Queued(problem_detail.until, number, verification.round)), problem_detail)
         event = AuditEvent.CODE_NOT_SENT if problem is Problem.SEND_FAILED else AuditEvent.LIMIT_REACHED
-        request.audit(event, context.user, factor=to.factor.value, problem=problem.value, asked_for=asked_for)
+        request.audit.write(event, context.user, factor=to.factor.value, problem=problem.value, asked_for=asked_for)
         # The maximum of sends ends the login only when no live code is left, and no other entry can be given.
         if problem is Problem.MAX_SENDS and not others and not await self._lives(context, verification.challenge):
             cooled = self.contexts.clock.now() + state.login.policy.resend_cooldown

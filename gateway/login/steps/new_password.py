@@ -9,7 +9,7 @@ login, so that the page is never shown for a password that is changed already; t
 is kept.
 """
 
-from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,9 +17,9 @@ from gateway.domain import errors
 from gateway.domain.ports import Clock, Lock, Random
 from gateway.domain.problem import Problem, ProblemDetail
 from gateway.domain.secret import Secret
-from gateway.domain.session import Tokens
 from gateway.domain.tenant import Tenant
 from gateway.domain.user import Account, User
+from gateway.keycloak.logout_retries import LogoutRetries
 from gateway.keycloak.token_endpoint import Granted, TokenEndpoint, WrongPassword
 from gateway.keycloak.users import PasswordRefused, Users
 from gateway.login.evidence import changed, refused
@@ -30,6 +30,7 @@ from gateway.login.record import Login, PasswordChanged, Step, Stopped, TokensGr
 from gateway.observe.audit import AuditEvent
 from gateway.rendering.step_view import StepView
 from gateway.second_factor.enrolments import Enrolments, Tampered
+from gateway.sessions.sessions import Sessions
 from gateway.store.single_use import SingleUse
 
 MOST_PASSWORD = 1024
@@ -52,10 +53,7 @@ class NewPasswordView(StepView):
 
 @dataclass(frozen=True, slots=True)
 class NewPasswordPage:
-    """See the module's text.
-
-    `end_everything` ends the user's other sessions and trusted browsers, `end_session` one session at Keycloak.
-    """
+    """See the module's text."""
 
     sign_in: TokenEndpoint
     users: Users
@@ -64,8 +62,8 @@ class NewPasswordPage:
     random: Random
     lock: Lock
     enrolments: Enrolments
-    end_everything: Callable[[Tenant, User], Awaitable[None]]
-    end_session: Callable[[Tenant, Tokens], None]
+    sessions: Sessions
+    logout_retries: LogoutRetries
 
     async def act(self, request: LoginRequest, state: LoginState, action: str, fields: FormFields) -> StepResult:
         """Set it at Keycloak, once."""
@@ -87,7 +85,7 @@ class NewPasswordPage:
         async def grant(after: Login) -> StepResult:
             if not after.changed or after.stopped or after.tokens:
                 return StepResult()
-            await self.end_everything(request.tenant, user)
+            await self._end_everything(request.tenant, user)
             try:
                 granted = await self.sign_in.password(access, user.username, new, request.client)
             except errors.GatewayError:
@@ -130,7 +128,7 @@ class NewPasswordPage:
         if isinstance(answer, PasswordRefused):
             await self._release(request, claim, owner)
             return StepResult(problem_detail=ProblemDetail(Problem.PASSWORD_REFUSED, detail=answer.text))
-        request.audit(AuditEvent.PASSWORD_CHANGED, user)
+        request.audit.write(AuditEvent.PASSWORD_CHANGED, user)
         try:
             account = await self.users.account(access, user.id)
         except errors.GatewayError:
@@ -152,18 +150,26 @@ class NewPasswordPage:
             if isinstance(answer, WrongPassword):
                 return StepResult(problem_detail=ProblemDetail(Problem.WRONG_PASSWORD))
             if isinstance(answer, Granted):
-                self.end_session(request.tenant, answer.tokens)
+                self.logout_retries.begin(request.tenant, answer.tokens)
                 finding = "required actions"
         return refused(request, user, finding) if finding else None
 
     async def _unknown(self, request: LoginRequest, user: User) -> StepResult:
         """Whether it is set is not known: only a new login can tell."""
-        request.audit(AuditEvent.PASSWORD_CHANGE_UNKNOWN, user)
+        request.audit.write(AuditEvent.PASSWORD_CHANGE_UNKNOWN, user)
         return await self._stopped(request, user)
 
     async def _stopped(self, request: LoginRequest, user: User) -> StepResult:
-        await self.end_everything(request.tenant, user)
+        await self._end_everything(request.tenant, user)
         return StepResult((Stopped(ProblemDetail(Problem.PASSWORD_CHANGED)),))
+
+    async def _end_everything(self, tenant: Tenant, user: User) -> None:
+        """End the user's other sessions, here and at Keycloak."""
+        await self.sessions.end_all(tenant, user.id, reason="password")
+        with suppress(
+            errors.GatewayError
+        ):  # those at Keycloak that are not ours; a password change ends none (measured)
+            await self.users.end_sessions(tenant.keycloak, user.id)
 
     async def _release(self, request: LoginRequest, claim: tuple[str, ...], owner: str) -> None:
         """Nothing was set: it may be tried again."""

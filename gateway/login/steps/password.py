@@ -5,7 +5,6 @@ once, and gathers what is known of the user. It makes no record unless the passw
 account not ready), so the page may stay open overnight.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import structlog
@@ -16,10 +15,9 @@ from gateway.domain.enrolment import EnrolmentSet
 from gateway.domain.ports import Clock
 from gateway.domain.problem import Problem, ProblemDetail
 from gateway.domain.secret import Secret
-from gateway.domain.session import Tokens
-from gateway.domain.tenant import Tenant
 from gateway.domain.user import Account
 from gateway.keycloak.grant_queue import Busy, GrantQueue, normalised
+from gateway.keycloak.logout_retries import LogoutRetries
 from gateway.keycloak.token_endpoint import Granted, NotFullySetUp, TokenEndpoint, WrongPassword
 from gateway.keycloak.users import Users
 from gateway.login.evidence import UPDATE_PASSWORD
@@ -50,7 +48,7 @@ class PasswordView(StepView):
 
 @dataclass(frozen=True, slots=True)
 class PasswordPage:
-    """See the module's text. `end_session` ends a Keycloak session in the background."""
+    """See the module's text."""
 
     sign_in: TokenEndpoint
     queue: GrantQueue
@@ -62,7 +60,7 @@ class PasswordPage:
     window: EnrolmentGracePeriod
     names: Signer
     clock: Clock
-    end_session: Callable[[Tenant, Tokens], None]
+    logout_retries: LogoutRetries
 
     async def act(self, request: LoginRequest, state: LoginState, action: str, fields: FormFields) -> StepResult:
         """Sign in."""
@@ -77,7 +75,7 @@ class PasswordPage:
         longest = request.tenant.keycloak.timeout
         async with self.queue.turn(request.tenant.id, name, request.client, known=known, longest=longest) as turn:
             if isinstance(turn, Busy):
-                request.audit(AuditEvent.LOGIN_QUEUE_FULL)
+                request.audit.write(AuditEvent.LOGIN_QUEUE_FULL)
                 return StepResult(problem_detail=ProblemDetail(Problem.TOO_MANY_LOGINS, turn.until))
             answer = await self._ask(request, digest, username, Secret(password), known=known)
         match answer:
@@ -89,7 +87,7 @@ class PasswordPage:
                 try:
                     return await self._granted(request, login, answer)
                 except errors.GatewayError:
-                    self.end_session(request.tenant, answer.tokens)
+                    self.logout_retries.begin(request.tenant, answer.tokens)
                     raise
 
     async def view(self, request: LoginRequest, state: LoginState | None, fields: FormFields) -> PasswordView:
@@ -112,7 +110,7 @@ class PasswordPage:
         )
         found = await self.attempts.reserve(groups)
         if isinstance(found, Limited):
-            request.audit(AuditEvent.LIMIT_REACHED, limit="password")
+            request.audit.write(AuditEvent.LIMIT_REACHED, limit="password")
             return ProblemDetail(found.problem, found.until)
         try:
             answer = await self.sign_in.password(request.tenant.keycloak, username, password, request.client)
@@ -124,10 +122,10 @@ class PasswordPage:
             unreachable = isinstance(error, errors.Unreachable)
             problem = Problem.SIGN_IN_UNAVAILABLE if unreachable else Problem.SIGN_IN_MISCONFIGURED
             log.error("sign_in_failed", what=error.what, detail=error.detail, reference=request.reference)
-            request.audit(AuditEvent.LOGIN_UNAVAILABLE, problem=problem.value)
+            request.audit.write(AuditEvent.LOGIN_UNAVAILABLE, problem=problem.value)
             return ProblemDetail(problem)
         if isinstance(answer, WrongPassword):
-            request.audit(AuditEvent.PASSWORD_REJECTED, reason=answer.reason)
+            request.audit.write(AuditEvent.PASSWORD_REJECTED, reason=answer.reason)
             return ProblemDetail(Problem.WRONG_PASSWORD)
         await self.attempts.clear(groups[:1])
         await self.attempts.give_back(groups[1:])
@@ -137,9 +135,9 @@ class PasswordPage:
         """The password is right, the account is not ready: a due password has its own page, all else stops."""
         account = await self.users.find(request.tenant.keycloak, username)
         if account is not None and account.enabled and account.required_actions == (UPDATE_PASSWORD,):
-            request.audit(AuditEvent.PASSWORD_ACCEPTED, account.user, due=True)
+            request.audit.write(AuditEvent.PASSWORD_ACCEPTED, account.user, due=True)
             return await self._known(request, login, account, None)
-        request.audit(
+        request.audit.write(
             AuditEvent.LOGIN_STOPPED,
             account.user if account else None,
             problem=Problem.ACTION_REQUIRED.value,
@@ -148,18 +146,18 @@ class PasswordPage:
         return StepResult((Stopped(ProblemDetail(Problem.ACTION_REQUIRED)),))
 
     async def _granted(self, request: LoginRequest, login: Login, granted: Granted) -> StepResult:
-        request.audit(AuditEvent.PASSWORD_ACCEPTED, granted.user)
+        request.audit.write(AuditEvent.PASSWORD_ACCEPTED, granted.user)
         if login.purpose is not Purpose.SIGN_IN:
             return self._proof(request, login, granted)
         account = await self.users.account(request.tenant.keycloak, granted.user.id)
         if account is None or not account.enabled:
-            self.end_session(request.tenant, granted.tokens)
+            self.logout_retries.begin(request.tenant, granted.tokens)
             return StepResult((Stopped(ProblemDetail(Problem.ACCOUNT_CHANGED)),))
         return await self._known(request, login, account, granted)
 
     def _proof(self, request: LoginRequest, login: Login, granted: Granted) -> StepResult:
         """A fresh proof inside a session: only its own user's password counts; the grant's session is not kept."""
-        self.end_session(request.tenant, granted.tokens)
+        self.logout_retries.begin(request.tenant, granted.tokens)
         if login.user is None or granted.user.id != login.user.id:
             return StepResult(problem_detail=ProblemDetail(Problem.OTHER_USER))
         right = PasswordRight(
@@ -176,9 +174,9 @@ class PasswordPage:
         if login.policy.enabled:
             enrolments = await self.enrolments.read_at_login(tenant, user.id, account)
         if isinstance(enrolments, Tampered):
-            request.audit(AuditEvent.ENROLMENT_TAMPERED, user, finding=enrolments.finding)
+            request.audit.write(AuditEvent.ENROLMENT_TAMPERED, user, finding=enrolments.finding)
             if granted:
-                self.end_session(tenant, granted.tokens)
+                self.logout_retries.begin(tenant, granted.tokens)
             return StepResult((Stopped(ProblemDetail(Problem.ENROLMENT_UNREADABLE)),))
         event = PasswordRight(
             user=user,

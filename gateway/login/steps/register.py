@@ -10,8 +10,7 @@ from typing import Any
 
 from gateway.domain.challenge import Draft, Rejected
 from gateway.domain.problem import Problem, ProblemDetail
-from gateway.login.challenge_context import ChallengeContexts
-from gateway.login.check_code import CodeCheck
+from gateway.login.challenge import ChallengeContexts, CodeCheck
 from gateway.login.flow import FormFields, StepResult
 from gateway.login.login_request import LoginRequest
 from gateway.login.machine import LoginState
@@ -85,7 +84,7 @@ class RegisterPage:
                 return _problem(problem)
             case Draft() as draft:
                 if not requirement.takes_address(login.policy, login.contacts, kind, draft.address):
-                    request.audit(AuditEvent.ENROLMENT_REJECTED, user, factor=kind.value)
+                    request.audit.write(AuditEvent.ENROLMENT_REJECTED, user, factor=kind.value)
                     return _problem(Problem.UNKNOWN_ADDRESS)
                 return StepResult((AddressGiven(draft),))
 

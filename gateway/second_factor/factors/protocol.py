@@ -11,7 +11,7 @@ from typing import ClassVar, Protocol
 from gateway.domain.challenge import Asked, Draft, Elsewhere, Judgement, Rejected, Unavailable
 from gateway.domain.channel import Channel
 from gateway.domain.enrolment import Enrolment, EnrolmentSet
-from gateway.domain.policy import FactorKind, Policy
+from gateway.domain.policy import FactorKind
 from gateway.domain.ports import Random
 from gateway.domain.problem import ProblemDetail
 from gateway.domain.tenant import Tenant
@@ -70,14 +70,6 @@ class FactorType(Protocol):
         """Whether `entry` has the shape of such a code."""
         digits = cls.digits(otp_length)
         return digits is None or is_number(entry, digits)
-
-    @classmethod
-    def is_extra(cls, policy: Policy, enrolments: EnrolmentSet | None = None) -> bool:
-        """Whether the policy takes such a code besides the user's methods.
-
-        With `enrolments`, whether the user has one as well.
-        """
-        return False
 
     @classmethod
     def set_up_link(cls, secret: str, username: str, issuer: str) -> str:

@@ -29,6 +29,8 @@ _TYPES: tuple[type[FactorType], ...] = (
 )
 TYPES: Mapping[FactorKind, type[FactorType]] = {each.kind: each for each in _TYPES}
 """Every kind, in the order in which a page that takes any code tries them."""
+_EXTRAS = (BackupCodeFactor, AdminCodeFactor)
+"""The kinds whose codes a page may take besides a user's methods."""
 APPROVING = tuple(kind for kind, of in TYPES.items() if of.approves)
 """The kinds whose code also approves an enrolment."""
 
@@ -71,4 +73,4 @@ def view(kind: FactorKind, language: Language) -> MethodView:
 
 def extras(policy: Policy, enrolments: EnrolmentSet | None = None) -> tuple[FactorKind, ...]:
     """The kinds that `policy` takes besides a user's methods; with `enrolments`, those of which the user has a code."""
-    return tuple(kind for kind, of in TYPES.items() if of.is_extra(policy, enrolments))
+    return tuple(of.kind for of in _EXTRAS if of.is_extra(policy, enrolments))

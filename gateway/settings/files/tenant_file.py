@@ -31,7 +31,7 @@ from gateway.settings.source.diagnostics import Diagnostics, one_of, written
 from gateway.settings.source.resolve import Resolver, salvage
 from gateway.settings.source.yaml_source import Document, Path
 
-_ID = "[A-Za-z0-9][A-Za-z0-9._-]{0,62}"
+_ID = re.compile("[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 _EFCX_KEYS = ("is2FAEnabled", "channelServiceIdentifier", "otpExpiry", "otpMaxAttempts")
 _NO_LETTER = re.compile(r"[^a-z0-9]")
 _KEYCLOAK: Path = ("tenantSettings", "keyCloak")

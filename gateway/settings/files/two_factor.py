@@ -170,6 +170,7 @@ class TwoFactorSection(Section):
     """Treatment of two users with one address: the newest code alone counts, or each user's own."""
 
 
+_BEFORE_CAPITAL = re.compile(r"(?=[A-Z])")
 _OF_CHANNELS = {"preset", "methods", "fallback"}
 _PATH_FIELDS = {
     "onNoContact": "no_contact_path",
@@ -180,7 +181,7 @@ _PATH_FIELDS = {
 FIELDS: Mapping[str, str] = {
     key: name
     for key in TwoFactorSection.model_fields
-    if (name := re.sub(r"(?=[A-Z])", "_", key).lower()) in {field.name for field in fields(Policy)} - _OF_CHANNELS
+    if (name := _BEFORE_CAPITAL.sub("_", key).lower()) in {field.name for field in fields(Policy)} - _OF_CHANNELS
 }
 """The field of `Policy` that each key sets: `otpExpiry` sets `otp_expiry`."""
 
