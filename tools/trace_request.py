@@ -1,6 +1,6 @@
 """Traces single requests through the gateway: their calls, and the functions and files that they run through.
 
-    python -m tools.trace_request --requests password,verify --files --calls requirement.decide machine.pending
+    python -m tools.trace_request --requests password,verify --files --calls requirement.decide pending_proof_of
 
 The tool runs the demo and signs in a user whose code the gateway sends by e-mail (`tools/demo_login.py`). It counts the
 calls of Python functions whose file is in `gateway/` but not in `gateway/demo/` (`tools/calls.py` has the rules).

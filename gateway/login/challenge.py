@@ -15,8 +15,8 @@ from gateway.domain.problem import Problem, ProblemDetail
 from gateway.domain.user import User
 from gateway.login.flow import StepResult
 from gateway.login.login_request import LoginRequest
-from gateway.login.machine import LoginState
 from gateway.login.record import Login, Proved, Stopped
+from gateway.login.state_machine import LoginState
 from gateway.observe.audit import AuditEvent
 from gateway.second_factor.challenges import ChallengeContext, Challenges, Denied, Verified
 from gateway.second_factor.factors import table

@@ -9,7 +9,7 @@ from gateway.login.effects.create_secret import CreateSecret
 from gateway.login.effects.open_session import OpenSession
 from gateway.login.effects.save_enrolment import SaveEnrolment
 from gateway.login.effects.send_code import SendCode
-from gateway.login.evidence import Evidence
+from gateway.login.final_checks import FinalChecks
 from gateway.login.flow import EffectRunner, Flow, Page
 from gateway.login.handlers import LoginHandlers
 from gateway.login.known_browsers import KnownBrowsers, KnownUsers
@@ -90,13 +90,13 @@ def build(services: Services) -> LoginHandlers:
         Step.STOPPED: StoppedPage(),
     }
     mails = AccountChangeMails(services.email, languages, contexts, services.send_rate, clock, services.tasks)
-    evidence = Evidence(services.users, enrolments, grace_period)
-    action = AccountAction(evidence, enrolments, sessions, single_use, clock, random, mails)
-    session = OpenSession(evidence, sessions, browsers, names, trust, secrets, clock)
+    final_checks = FinalChecks(services.users, enrolments, grace_period)
+    action = AccountAction(final_checks, enrolments, sessions, single_use, clock, random, mails)
+    session = OpenSession(final_checks, sessions, browsers, names, trust, secrets, clock)
     effects: dict[Effect, EffectRunner] = {
         Effect.DRAFT: CreateSecret(challenges, contexts).run,
         Effect.CHALLENGE: send_code.run,
-        Effect.SAVE: SaveEnrolment(evidence, enrolments, single_use, random, mails).run,
+        Effect.SAVE: SaveEnrolment(final_checks, enrolments, single_use, random, mails).run,
         Effect.ACT: action.run,
         Effect.OPEN: session.open,
         Effect.TOUCH: session.touch,

@@ -21,7 +21,6 @@ from gateway.domain.problem import Problem, ProblemDetail
 from gateway.login.login_records import LoginRecords, applied
 from gateway.login.login_request import LoginRequest
 from gateway.login.login_secrets import LoginSecrets, digest
-from gateway.login.machine import LoginState, state_of
 from gateway.login.record import (
     SAME_ANSWER,
     Effect,
@@ -37,6 +36,7 @@ from gateway.login.record import (
     Step,
 )
 from gateway.login.single_flight import SingleFlight
+from gateway.login.state_machine import LoginState, state_of
 from gateway.rendering.step_view import StepView
 from gateway.web.cookies import BrowserSecret
 

@@ -22,9 +22,9 @@ from gateway.domain.session import Session
 from gateway.login.begin_in_session import AccountForm, BeginInSession
 from gateway.login.flow import CutShort, Flow, FlowResult
 from gateway.login.login_request import LoginRequest, of_account_page, of_login_page, read_request
-from gateway.login.machine import state_of
 from gateway.login.record import Act, ActKind, Login, Purpose, Slot, Step
 from gateway.login.responses import LoginResponses
+from gateway.login.state_machine import state_of
 from gateway.observe.audit import AuditEvent
 from gateway.web import cookies
 from gateway.web.cookies import BrowserSecret

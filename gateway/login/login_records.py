@@ -11,12 +11,12 @@ from functools import reduce
 
 from gateway.domain.ports import Clock
 from gateway.keycloak.logout_retries import LogoutRetries
-from gateway.login import machine
+from gateway.login import state_machine
 from gateway.login.abandoned_logins import AbandonedLogins
 from gateway.login.login_request import LoginRequest
 from gateway.login.login_secrets import digest
-from gateway.login.machine import LoginState
 from gateway.login.record import Event, Login, Purpose, Slot, Spent, counts, kept_until
+from gateway.login.state_machine import LoginState
 from gateway.store.records import Changed, RecordKey, Records
 
 
@@ -156,7 +156,7 @@ class LoginRecords:
 
         def change(current: Login, now: float) -> Slot | None:
             nonlocal after
-            before = state if current == state.login else machine.state_of(current)
+            before = state if current == state.login else state_machine.state_of(current)
             after = applied(before, events, now)
             return write(after, after is not before, now)
 
@@ -193,7 +193,7 @@ class LoginRecords:
 
 def applied(state: LoginState, events: tuple[Event, ...], now: float) -> LoginState:
     """The state with `events` applied; the very same object when none of them answered anything pending."""
-    after = reduce(machine.apply, events, state)
+    after = reduce(state_machine.apply, events, state)
     return state if after.login == state.login else replace(after, login=replace(after.login, moved_at=now))
 
 

@@ -1,7 +1,7 @@
 """The record of one login and the events that change it.
 
 Pages, effects, purposes, the record, the slot that the store has under one login secret, and every event. The record
-keeps what happened, never the step the login is on; `machine` computes the step.
+keeps what happened, never the step the login is on; `state_machine` computes the step.
 """
 
 from dataclasses import dataclass, field, replace

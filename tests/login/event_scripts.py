@@ -9,8 +9,7 @@ from gateway.domain.policy import FactorKind, Method, Policy
 from gateway.domain.problem import ProblemDetail
 from gateway.domain.session import Satisfied, Tokens
 from gateway.domain.user import Contact, User
-from gateway.login import machine
-from gateway.login.machine import state_of
+from gateway.login import state_machine
 from gateway.login.pending_proof import PendingProof
 from gateway.login.record import (
     AddressConfirmed,
@@ -27,6 +26,7 @@ from gateway.login.record import (
     SessionOpened,
     Step,
 )
+from gateway.login.state_machine import state_of
 
 NOW = 1_800_000_000.0
 ADDRESS = "user@example.com"
@@ -155,7 +155,7 @@ def problem_detail(login: Login) -> ProblemDetail | None:
 
 def satisfied(login: Login) -> tuple[Satisfied, str]:
     """How the requirement was met."""
-    return machine.satisfied(state_of(login))
+    return state_machine.satisfied(state_of(login))
 
 
 def proof(login: Login) -> PendingProof:
@@ -175,7 +175,7 @@ def apply(login: Login, event: Event) -> Login:
             bound = sent_before.bound_to if sent_before else proof(login).binding
             bound = replace(bound, round=challenge.bound_to.round)
             event = replace(event, challenge=replace(challenge, bound_to=bound))
-    return machine.apply(state_of(login), event).login
+    return state_machine.apply(state_of(login), event).login
 
 
 def after(*events: Event, login: Login | None = None) -> Login:

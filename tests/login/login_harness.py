@@ -31,8 +31,8 @@ from gateway.login.flow import Flow, FlowResult, FormFields, Page, StepResult
 from gateway.login.login_records import LoginRecords
 from gateway.login.login_request import LoginRequest
 from gateway.login.login_secrets import PURPOSE, LoginSecrets
-from gateway.login.machine import LoginState
 from gateway.login.record import Effect, Login, Opened, PasswordRight, SessionOpened, Slot, Step
+from gateway.login.state_machine import LoginState
 from gateway.login.steps.verify import VerifyPage
 from gateway.observe.audit import Audit
 from gateway.rendering.step_view import StepView

@@ -39,8 +39,8 @@ from gateway.domain.policy import (
 )
 from gateway.domain.session import Satisfied
 from gateway.login.flow import FlowResult
-from gateway.login.machine import state_of
 from gateway.login.record import Act, ActKind, Effect, Login, Purpose, Step
+from gateway.login.state_machine import state_of
 from gateway.observe.audit import AuditEvent
 from gateway.second_factor.factors import backup_code
 from gateway.settings.presets import PRESETS

@@ -16,8 +16,7 @@ from gateway.domain.enrolment import Enrolment, EnrolmentSet
 from gateway.domain.policy import ChoosePage, EnrolmentRule, FactorKind, Policy, Registration
 from gateway.domain.problem import Problem, ProblemDetail
 from gateway.domain.user import Contact
-from gateway.login import machine
-from gateway.login.machine import state_of
+from gateway.login import state_machine
 from gateway.login.record import (
     AddressConfirmed,
     AddressGiven,
@@ -43,6 +42,7 @@ from gateway.login.record import (
     TokensGranted,
     TokensRenewed,
 )
+from gateway.login.state_machine import state_of
 from gateway.second_factor.factors import table
 from tests.login.event_scripts import (
     APP_ENROLLED,
@@ -129,7 +129,7 @@ class Plays:
             self.past.append(event)
             self.order += 1
             self.actions += 1
-            before, login = login, machine.apply(state_of(login), event).login
+            before, login = login, state_machine.apply(state_of(login), event).login
             if isinstance(event, PasswordChanged) and login is not before:
                 self.changed_at = self.order
             assert sum(isinstance(owed, Step) for owed in state_of(login).pending[:1]) <= 1

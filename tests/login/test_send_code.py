@@ -11,9 +11,9 @@ from gateway.domain.channel import Channel
 from gateway.domain.problem import Problem
 from gateway.login.effects.send_code import ASK_AT_LEAST
 from gateway.login.flow import FlowResult
-from gateway.login.machine import state_of
 from gateway.login.record import Step
 from gateway.login.responses import ASK_AGAIN, asks_again_in
+from gateway.login.state_machine import state_of
 from gateway.second_factor.factors.email import SLOWEST
 from tests.login.login_harness import KEYCLOAK_IDLE, PACED, Browser, FlowHarness, address_of, flow_harness
 

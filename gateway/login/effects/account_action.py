@@ -12,11 +12,11 @@ from gateway.domain.ports import Clock, Random
 from gateway.domain.problem import Problem, ProblemDetail
 from gateway.domain.user import User
 from gateway.login.account_change_mails import AccountChange, AccountChangeMails, Change
-from gateway.login.evidence import Evidence
+from gateway.login.final_checks import FinalChecks
 from gateway.login.flow import StepResult
 from gateway.login.login_request import LoginRequest
-from gateway.login.machine import LoginState
 from gateway.login.record import Act, ActKind, Login, Opened, SessionOpened, Stopped
+from gateway.login.state_machine import LoginState
 from gateway.observe.audit import AuditEvent
 from gateway.second_factor.enrolments import Enrolments
 from gateway.second_factor.factors import backup_code
@@ -32,7 +32,7 @@ CLAIMED = 7200.0
 class AccountAction:
     """See the module's text."""
 
-    evidence: Evidence
+    final_checks: FinalChecks
     enrolments: Enrolments
     sessions: Sessions
     once: SingleUse
@@ -45,7 +45,7 @@ class AccountAction:
         login, user, act = state.login, state.login.user, state.login.act
         if user is None or act is None:
             return StepResult((Stopped(ProblemDetail(Problem.LOGIN_EXPIRED)),))
-        if refused := await self.evidence.refused_to_open(request, login, user):
+        if refused := await self.final_checks.refused_to_open(request, login, user):
             return refused
         claim = ("act", login.id)
         if not await self.once.claim(request.tenant.id, claim, CLAIMED):

@@ -7,8 +7,8 @@ from gateway.domain.problem import ProblemDetail
 from gateway.login.challenge import ChallengeContexts
 from gateway.login.flow import StepResult
 from gateway.login.login_request import LoginRequest
-from gateway.login.machine import LoginState
 from gateway.login.record import Drafted, Stopped
+from gateway.login.state_machine import LoginState
 from gateway.second_factor.challenges import Challenges
 
 

@@ -13,14 +13,14 @@ from gateway.domain.session import Satisfied, Session
 from gateway.domain.tenant import RouteFactor
 from gateway.domain.user import User
 from gateway.keycloak.grant_queue import normalised
-from gateway.login import machine
-from gateway.login.evidence import Evidence
+from gateway.login import state_machine
+from gateway.login.final_checks import FinalChecks
 from gateway.login.flow import StepResult
 from gateway.login.known_browsers import KnownBrowsers
 from gateway.login.login_request import LoginRequest
 from gateway.login.login_secrets import LoginSecrets
-from gateway.login.machine import LoginState
 from gateway.login.record import Login, Opened, SessionOpened, Stopped
+from gateway.login.state_machine import LoginState
 from gateway.observe.audit import AuditEvent
 from gateway.second_factor.trusted_browsers import Holder, TrustCookie, TrustedBrowsers
 from gateway.sessions.sessions import NewSession, Sessions
@@ -30,7 +30,7 @@ from gateway.sessions.sessions import NewSession, Sessions
 class OpenSession:
     """See the module's text."""
 
-    evidence: Evidence
+    final_checks: FinalChecks
     sessions: Sessions
     browsers: KnownBrowsers
     names: Signer
@@ -44,9 +44,9 @@ class OpenSession:
         user, tokens = login.user, login.tokens
         if user is None or tokens is None or secret is None:
             return StepResult((Stopped(ProblemDetail(Problem.PASSWORD_CHANGED)),))
-        if refused := await self.evidence.refused_to_open(request, login, user):
+        if refused := await self.final_checks.refused_to_open(request, login, user):
             return refused
-        satisfied, rule = machine.satisfied(state)
+        satisfied, rule = state_machine.satisfied(state)
         session, _ = await self.sessions.open(
             request.tenant,
             NewSession(
@@ -74,9 +74,9 @@ class OpenSession:
         login, user, secret = state.login, state.login.user, request.secret
         if user is None or secret is None:
             return StepResult((Stopped(ProblemDetail(Problem.LOGIN_EXPIRED)),))
-        if refused := await self.evidence.refused_to_open(request, login, user):
+        if refused := await self.final_checks.refused_to_open(request, login, user):
             return refused
-        satisfied, rule = machine.satisfied(state)
+        satisfied, rule = state_machine.satisfied(state)
 
         def proved(session: Session) -> Session:
             if login.proved_at is not None:

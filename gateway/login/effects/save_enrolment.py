@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from gateway.domain.ports import Random
 from gateway.domain.problem import Problem, ProblemDetail
 from gateway.login.account_change_mails import AccountChange, AccountChangeMails, Change
-from gateway.login.evidence import Evidence
+from gateway.login.final_checks import FinalChecks
 from gateway.login.flow import StepResult
 from gateway.login.login_request import LoginRequest
-from gateway.login.machine import LoginState
 from gateway.login.record import Saved, Stopped
+from gateway.login.state_machine import LoginState
 from gateway.observe.audit import AuditEvent
 from gateway.second_factor.enrolments import Enrolments
 from gateway.second_factor.factors import backup_code
@@ -26,7 +26,7 @@ REPORTED = 7200.0
 class SaveEnrolment:
     """See the module's text."""
 
-    evidence: Evidence
+    final_checks: FinalChecks
     enrolments: Enrolments
     once: SingleUse
     random: Random
@@ -37,7 +37,7 @@ class SaveEnrolment:
         login, user, new = state.login, state.login.user, state.login.enrolled
         if user is None or new is None:
             return StepResult()
-        if refused := await self.evidence.refused_to_save(request, login, user):
+        if refused := await self.final_checks.refused_to_save(request, login, user):
             return refused
         enrolment, factor = new.enrolment, new.enrolment.factor
         codes = backup_code.make(login.policy.backup_codes, self.random) if new.first else ()

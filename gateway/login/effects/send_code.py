@@ -25,8 +25,8 @@ from gateway.keycloak.token_endpoint import RefreshUnknown, SessionEnded, TokenE
 from gateway.login.challenge import SEND_TIMEOUT, ChallengeContexts
 from gateway.login.flow import StepResult
 from gateway.login.login_request import LoginRequest
-from gateway.login.machine import LoginState
 from gateway.login.record import ChallengeSent, Event, Login, Queued, Stopped, TokensRenewed
+from gateway.login.state_machine import LoginState
 from gateway.observe.audit import AuditEvent
 from gateway.rendering.masking import mask_address
 from gateway.second_factor.challenges import ChallengeContext, Challenges

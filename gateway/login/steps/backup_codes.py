@@ -10,8 +10,8 @@ from typing import Any
 
 from gateway.login.flow import FormFields, StepResult
 from gateway.login.login_request import LoginRequest
-from gateway.login.machine import LoginState
 from gateway.login.record import CodesNoted, Step
+from gateway.login.state_machine import LoginState
 from gateway.rendering.step_view import StepView, codes_file
 from gateway.second_factor.factors import backup_code
 

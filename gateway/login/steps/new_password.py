@@ -22,11 +22,11 @@ from gateway.domain.user import Account, User
 from gateway.keycloak.logout_retries import LogoutRetries
 from gateway.keycloak.token_endpoint import Granted, TokenEndpoint, WrongPassword
 from gateway.keycloak.users import PasswordRefused, Users
-from gateway.login.evidence import changed, refused
+from gateway.login.final_checks import changed, refused
 from gateway.login.flow import FormFields, StepResult
 from gateway.login.login_request import LoginRequest
-from gateway.login.machine import LoginState
 from gateway.login.record import Login, PasswordChanged, Step, Stopped, TokensGranted
+from gateway.login.state_machine import LoginState
 from gateway.observe.audit import AuditEvent
 from gateway.rendering.step_view import StepView
 from gateway.second_factor.enrolments import Enrolments, Tampered

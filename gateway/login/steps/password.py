@@ -20,12 +20,12 @@ from gateway.keycloak.grant_queue import Busy, GrantQueue, normalised
 from gateway.keycloak.logout_retries import LogoutRetries
 from gateway.keycloak.token_endpoint import Granted, NotFullySetUp, TokenEndpoint, WrongPassword
 from gateway.keycloak.users import Users
-from gateway.login.evidence import UPDATE_PASSWORD
+from gateway.login.final_checks import UPDATE_PASSWORD
 from gateway.login.flow import FormFields, StepResult
 from gateway.login.known_browsers import KnownBrowsers
 from gateway.login.login_request import LoginRequest
-from gateway.login.machine import LoginState
 from gateway.login.record import Login, PasswordRight, Purpose, Step, Stopped
+from gateway.login.state_machine import LoginState
 from gateway.observe.audit import AuditEvent
 from gateway.rendering.step_view import StepView
 from gateway.second_factor import contacts, limits

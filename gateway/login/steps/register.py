@@ -13,8 +13,8 @@ from gateway.domain.problem import Problem, ProblemDetail
 from gateway.login.challenge import ChallengeContexts, CodeCheck
 from gateway.login.flow import FormFields, StepResult
 from gateway.login.login_request import LoginRequest
-from gateway.login.machine import LoginState
 from gateway.login.record import AddressGiven, Picked, Step
+from gateway.login.state_machine import LoginState
 from gateway.observe.audit import AuditEvent
 from gateway.rendering.languages import Languages
 from gateway.rendering.qr_code import qr_svg

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 from gateway.login.flow import FormFields, StepResult
 from gateway.login.login_request import LoginRequest
-from gateway.login.machine import LoginState
 from gateway.login.record import Step
+from gateway.login.state_machine import LoginState
 from gateway.rendering.step_view import StepView
 
 

@@ -16,9 +16,9 @@ from gateway.login.challenge import ChallengeContexts, CodeCheck
 from gateway.login.effects.send_code import SendCode
 from gateway.login.flow import FormFields, StepResult
 from gateway.login.login_request import LoginRequest
-from gateway.login.machine import LoginState
 from gateway.login.pending_proof import Approval
 from gateway.login.record import AddressGiven, Login, Purpose, Step
+from gateway.login.state_machine import LoginState
 from gateway.rendering.languages import Languages
 from gateway.rendering.masking import mask_address
 from gateway.rendering.step_view import DIGITS, MethodView, StepView, methods_json

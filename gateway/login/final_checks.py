@@ -28,7 +28,7 @@ UPDATE_PASSWORD = "UPDATE_PASSWORD"  # noqa: S105 - Keycloak's name of a require
 
 
 @dataclass(frozen=True, slots=True)
-class Evidence:
+class FinalChecks:
     """Reads account, policy and enrolments again, and judges the login by them."""
 
     users: Users
