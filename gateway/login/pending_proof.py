@@ -1,7 +1,7 @@
 """The pending proof of a login: the proof it must get next, its methods, its extra codes, and whether it enrols.
 
-Pure. `state_machine.state_of` computes it once after each event, and the callers pass it on. It lies between the requirement
-(what the policy asks of a user) and the machine (what a login owes).
+Pure. `state_machine.state_of` computes it once after each event, and the callers pass it on. It lies between the
+requirement (what the policy asks of a user) and the state machine (what a login owes).
 """
 
 from dataclasses import dataclass
