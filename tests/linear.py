@@ -132,7 +132,7 @@ def walks() -> dict[str, Callable[[str], object]]:
     """What walks over text from outside without a pattern, by its name."""
     from gateway.delivery import message
     from gateway.observe import redaction
-    from gateway.proxy import headers, routing
+    from gateway.proxy import blocked_endpoints, headers, routing
     from gateway.rendering import languages
     from gateway.web import accept, client_address, cookies, request_check, return_to
     from tests.proxy.proxy_server import HOST, checked, head
@@ -153,7 +153,7 @@ def walks() -> dict[str, Callable[[str], object]]:
         "the name of a value": lambda text: redaction.clean({text: 1}),
         "a deep value": lambda text: redaction.clean({"a": _nest([text] * 60, 6)}),
         "a target": routed,
-        "segments": lambda text: routing.is_blocked(tuple(text[:8192].split("/"))),
+        "segments": lambda text: blocked_endpoints.is_blocked(tuple(text[:8192].split("/"))),
         "a field": with_field("X-Any"),
         "Host": lambda text: request_check.check(head("/", host=text)),
         "Cookie": with_field("Cookie"),

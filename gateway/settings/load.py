@@ -17,8 +17,8 @@ from gateway.settings.features import FEATURES, Features
 from gateway.settings.files import gateway_file, tenant_file
 from gateway.settings.files.gateway_file import GatewayFile, SharedSettings
 from gateway.settings.source.diagnostics import Diagnostic, Diagnostics, Layer, Level, visible
-from gateway.settings.source.resolve import Resolver, salvage
 from gateway.settings.source.secret_refs import SecretReader
+from gateway.settings.source.section_values import Resolver, salvage
 from gateway.settings.source.yaml_source import Document, UnreadableFile, read
 
 SUFFIXES = (".yaml", ".yml", ".json")

@@ -17,12 +17,10 @@ from gateway.rendering.problem_view import problem_view
 from gateway.web import security_headers
 from gateway.web.accept import weights
 from gateway.web.pages import Pages
+from gateway.web.reference_code import new_reference
 from gateway.web.request_context import REFERENCE, REQUEST_ID, TENANT
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-
-REFERENCE_LETTERS = "23456789ABCDEFGHJKLMNPQRSTUVWXYZ"
-"""32 letters that no user confuses on the telephone: no 0, 1, I, O."""
 
 _JSON = ("application/json", "application/problem+json")
 _HTML = ("text/html", "application/xhtml+xml")
@@ -33,11 +31,6 @@ _OF_STATUS = {
     421: Problem.UNKNOWN_HOST,
     431: Problem.HEADERS_TOO_LARGE,
 }
-
-
-def new_reference(random: Random) -> str:
-    """Eight letters, 40 bits: enough to find one line among those of a year."""
-    return "".join(REFERENCE_LETTERS[byte % 32] for byte in random.token_bytes(8))
 
 
 def wants_json(request: web.Request) -> bool:

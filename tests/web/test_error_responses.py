@@ -12,8 +12,9 @@ from structlog.testing import capture_logs
 
 from gateway.domain.errors import Conflict, Misconfigured, Refused, Unreachable
 from gateway.domain.problem import Problem
-from gateway.web.error_responses import REFERENCE_LETTERS, new_reference, wants_json
+from gateway.web.error_responses import wants_json
 from gateway.web.pages import Pages
+from gateway.web.reference_code import REFERENCE_LETTERS, new_reference
 from gateway.web.request_context import REQUEST_ID
 from tests.clock import START, SeededRandom
 from tests.web import own_pages

@@ -17,8 +17,8 @@ from gateway.domain.urls import is_loopback
 from gateway.settings.features import Features
 from gateway.settings.files.field_types import Section
 from gateway.settings.source.diagnostics import Diagnostics, one_of
-from gateway.settings.source.resolve import Resolver
 from gateway.settings.source.secret_refs import SecretSource
+from gateway.settings.source.section_values import Resolver
 from gateway.settings.source.yaml_source import Path
 
 KINDS_OF: Mapping[ChannelType, tuple[ChannelKind, ...]] = MappingProxyType(

@@ -15,8 +15,8 @@ from gateway.settings.files.field_types import ForeignSection
 from gateway.settings.files.gateway_file import SharedSettings
 from gateway.settings.files.gateway_section import KeycloakSection
 from gateway.settings.source.diagnostics import Diagnostics, one_of
-from gateway.settings.source.resolve import Resolver
 from gateway.settings.source.secret_refs import SecretSource
+from gateway.settings.source.section_values import Resolver
 from gateway.settings.source.yaml_source import Path
 
 _KEYCLOAK: Path = ("tenantSettings", "keyCloak")

@@ -20,8 +20,8 @@ from gateway.settings.files.channels import ChannelSection
 from gateway.settings.files.field_types import Extended, Section
 from gateway.settings.files.gateway_section import GatewaySection
 from gateway.settings.source.diagnostics import Diagnostics, one_of
-from gateway.settings.source.resolve import Resolver
 from gateway.settings.source.secret_refs import SecretSource
+from gateway.settings.source.section_values import Resolver
 from gateway.settings.source.yaml_source import Document
 
 LEAST_TOKEN = 16

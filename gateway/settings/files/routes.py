@@ -10,7 +10,7 @@ from gateway.domain.channel import TlsSettings
 from gateway.domain.tenant import Route, decoded_segments, longest_match
 from gateway.settings.files.gateway_section import GatewaySection
 from gateway.settings.source.diagnostics import Diagnostics
-from gateway.settings.source.resolve import Resolver
+from gateway.settings.source.section_values import Resolver
 
 
 def build_routes(

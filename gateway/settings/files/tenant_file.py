@@ -28,7 +28,7 @@ from gateway.settings.files.routes import build_routes
 from gateway.settings.files.two_factor import TwoFactorSection
 from gateway.settings.presets import Preset
 from gateway.settings.source.diagnostics import Diagnostics, one_of, written
-from gateway.settings.source.resolve import Resolver, salvage
+from gateway.settings.source.section_values import Resolver, salvage
 from gateway.settings.source.yaml_source import Document, Path
 
 _ID = re.compile("[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
