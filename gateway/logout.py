@@ -1,8 +1,8 @@
 """Signs a user out: `GET /-/logout` shows a button, `POST` ends the session here and at Keycloak.
 
-The gateway deletes all that it gave the browser, except the id that says which users finished a login here. It does so
-also when the store does not answer (503). The browser deletes the apps' pages from its cache (`Clear-Site-Data`).
-The gateway does not wait for Keycloak.
+The gateway deletes what it gave the browser, except the trust of this browser and the id that says which users finished
+a login here. It does so also when the store does not answer (503). The browser deletes the apps' pages from its cache
+(`Clear-Site-Data`). The gateway does not wait for Keycloak.
 """
 
 from dataclasses import dataclass

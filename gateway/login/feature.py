@@ -3,7 +3,7 @@
 from gateway.login.abandoned_logins import AbandonedLogins
 from gateway.login.account_change_mails import AccountChangeMails
 from gateway.login.begin_in_session import BeginInSession
-from gateway.login.challenge import ChallengeContexts, CodeCheck
+from gateway.login.check_code import ChallengeContexts, CodeCheck
 from gateway.login.effects.account_action import AccountAction
 from gateway.login.effects.create_secret import CreateSecret
 from gateway.login.effects.open_session import OpenSession

@@ -19,8 +19,8 @@ from typing import Any, cast
 import structlog
 from aiohttp import http_exceptions, web
 
-from gateway.proxy.connection_counts import ConnectionCounts, Network
 from gateway.proxy.connection_drain import end_all
+from gateway.proxy.connections_per_address import ConnectionCounts, Network
 from gateway.proxy.downstream import DownstreamResponse
 from gateway.proxy.raw_responses import NOT_PARSED, TOO_LARGE, TOO_MANY, TOO_SLOW
 from gateway.proxy.request_framing import FramingState, RequestFraming

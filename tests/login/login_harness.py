@@ -25,7 +25,7 @@ from gateway.domain.session import Tokens
 from gateway.domain.tenant import KeycloakAccess, Tenant
 from gateway.domain.user import User
 from gateway.keycloak.token_endpoint import SessionEnded
-from gateway.login.challenge import ChallengeContexts, CodeCheck
+from gateway.login.check_code import ChallengeContexts, CodeCheck
 from gateway.login.effects.send_code import SendCode
 from gateway.login.flow import Flow, FlowResult, FormFields, Page, StepResult
 from gateway.login.login_records import LoginRecords

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from gateway.domain.challenge import Draft, Rejected
 from gateway.domain.problem import ProblemDetail
-from gateway.login.challenge import ChallengeContexts
+from gateway.login.check_code import ChallengeContexts
 from gateway.login.flow import StepResult
 from gateway.login.login_request import LoginRequest
 from gateway.login.record import Drafted, Stopped

@@ -22,7 +22,7 @@ from gateway.domain.ports import Random
 from gateway.domain.problem import Problem, ProblemDetail
 from gateway.domain.session import Tokens
 from gateway.keycloak.token_endpoint import RefreshUnknown, SessionEnded, TokenEndpoint
-from gateway.login.challenge import SEND_TIMEOUT, ChallengeContexts
+from gateway.login.check_code import SEND_TIMEOUT, ChallengeContexts
 from gateway.login.flow import StepResult
 from gateway.login.login_request import LoginRequest
 from gateway.login.record import ChallengeSent, Event, Login, Queued, Stopped, TokensRenewed

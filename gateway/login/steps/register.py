@@ -10,7 +10,7 @@ from typing import Any
 
 from gateway.domain.challenge import Draft, Rejected
 from gateway.domain.problem import Problem, ProblemDetail
-from gateway.login.challenge import ChallengeContexts, CodeCheck
+from gateway.login.check_code import ChallengeContexts, CodeCheck
 from gateway.login.flow import FormFields, StepResult
 from gateway.login.login_request import LoginRequest
 from gateway.login.record import AddressGiven, Picked, Step

@@ -12,7 +12,7 @@ from typing import Any
 
 from gateway.domain.ports import Clock
 from gateway.domain.problem import Problem, ProblemDetail
-from gateway.login.challenge import ChallengeContexts, CodeCheck
+from gateway.login.check_code import ChallengeContexts, CodeCheck
 from gateway.login.effects.send_code import SendCode
 from gateway.login.flow import FormFields, StepResult
 from gateway.login.login_request import LoginRequest
