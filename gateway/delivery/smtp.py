@@ -27,6 +27,7 @@ from aiosmtplib import (
     SMTPTimeoutError,
 )
 
+from gateway.crypto.tls import client_context
 from gateway.delivery.message import Message, compose, without_addresses
 from gateway.domain.channel import Channel, MailSecurity, Relay, TlsSettings
 from gateway.domain.ports import Clock, Random
@@ -280,12 +281,9 @@ class _Pool:
 
 def _context(tls: TlsSettings) -> ssl.SSLContext:
     try:
-        context = ssl.create_default_context(cafile=tls.ca_file)
-        if tls.certificate_file:
-            context.load_cert_chain(tls.certificate_file, tls.key_file)
-    except (OSError, ssl.SSLError) as error:
+        return client_context(tls)
+    except OSError as error:  # ssl.SSLError is one
         raise _NoConnection(f"a file in the setting `tls` cannot be used: {error}") from error
-    return context
 
 
 def _words(error: Exception) -> str:

@@ -21,6 +21,7 @@ from urllib.parse import quote, urlsplit
 import httpx2
 from authlib.integrations.httpx_client import AsyncOAuth2Client
 
+from gateway.crypto.tls import client_context
 from gateway.domain import errors
 from gateway.domain.tenant import KeycloakAccess
 from gateway.keycloak import admin_client
@@ -175,13 +176,10 @@ def _issuer_headers(access: KeycloakAccess) -> dict[str, str]:
 def _tls_context(access: KeycloakAccess) -> ssl.SSLContext:
     tls = access.tls
     try:
-        context = ssl.create_default_context(cafile=tls.ca_file)
-        if tls.certificate_file:
-            context.load_cert_chain(tls.certificate_file, tls.key_file)
+        return client_context(tls)
     except OSError as error:  # ssl.SSLError is one
         files = ", ".join(name for name in (tls.ca_file, tls.certificate_file, tls.key_file) if name)
         raise errors.Misconfigured(where(access), f"tls: {files}: {error}") from error
-    return context
 
 
 def _grant_client(access: KeycloakAccess, context: ssl.SSLContext) -> Any:

@@ -10,6 +10,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from gateway.crypto.tls import client_context
 from gateway.domain.channel import TlsSettings
 from gateway.domain.tenant import Route
 from gateway.proxy.upstream_connection import READ, NoConnection, TooSlow, UpstreamConnection
@@ -114,9 +115,7 @@ class UpstreamPool:
 
     def _context(self, tls: TlsSettings) -> ssl.SSLContext:
         if tls not in self._contexts:
-            context = ssl.create_default_context(cafile=tls.ca_file or None)
-            if tls.certificate_file:
-                context.load_cert_chain(tls.certificate_file, tls.key_file)
+            context = client_context(tls)
             context.set_alpn_protocols(["http/1.1"])
             self._contexts[tls] = context
         return self._contexts[tls]
