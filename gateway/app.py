@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Iterable
 
-from aiohttp import hdrs, web
+from aiohttp import web
 
 from gateway.account.handlers import Account
 from gateway.domain.tasks import running
@@ -15,6 +15,7 @@ from gateway.web.continue_100 import asking_later
 from gateway.web.endpoint import Endpoints
 from gateway.web.language import LanguageChoice
 from gateway.web.middleware import RequestMiddleware
+from gateway.web.security_headers import without_banner
 
 
 def build(services: Services, extra_routes: Iterable[web.RouteDef] = ()) -> web.Application:
@@ -31,7 +32,7 @@ def build(services: Services, extra_routes: Iterable[web.RouteDef] = ()) -> web.
         *extra_routes,
     )
     app = web.Application(middlewares=[RequestMiddleware(services.configuration, errors, pages, random).handle])
-    app.on_response_prepare.append(_without_banner)
+    app.on_response_prepare.append(without_banner)
     app.add_routes(asking_later(features))
     ProxyHandler(
         sessions=sessions, errors=errors, audit=audit, clock=services.clock, pool=pool, tasks=services.tasks
@@ -44,8 +45,3 @@ def build(services: Services, extra_routes: Iterable[web.RouteDef] = ()) -> web.
 
     app.cleanup_ctx.append(serving)
     return app
-
-
-async def _without_banner(_request: web.Request, response: web.StreamResponse) -> None:
-    """No answer names the server's program and version (ASVS 13.4.6)."""
-    response.headers.popall(hdrs.SERVER, None)

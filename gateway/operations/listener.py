@@ -12,6 +12,7 @@ from aiohttp import hdrs, web
 
 from gateway.domain.secret import Secret
 from gateway.operations.readiness import Readiness
+from gateway.web.security_headers import without_banner
 
 _NO_STORE = {"Cache-Control": "no-store"}
 
@@ -42,7 +43,7 @@ def build(
         return web.json_response(told, status=503, headers=_NO_STORE)
 
     app = web.Application()
-    app.on_response_prepare.append(_without_banner)
+    app.on_response_prepare.append(without_banner)
     app.add_routes([web.get("/health/live", live), web.get("/health/ready", ready)])
     if metrics is not None:
         give = metrics
@@ -57,8 +58,3 @@ def build(
 def _is_shown(request: web.Request, token: Secret) -> bool:
     given = request.headers.get(hdrs.AUTHORIZATION, "").encode("utf-8", "surrogateescape")
     return bool(token) and hmac.compare_digest(given, f"Bearer {token.reveal()}".encode())
-
-
-async def _without_banner(_request: web.Request, response: web.StreamResponse) -> None:
-    """Removes the `Server` header, so that responses do not name the program and its version."""
-    response.headers.popall(hdrs.SERVER, None)
