@@ -49,3 +49,7 @@ class Session:
     proved_at: float | None = None
     routes: tuple[str, ...] | None = None
     email: str = ""
+
+    def opens(self, path: str) -> bool:
+        """Whether the session opens the route with this path prefix. The proxy and the login both decide by it."""
+        return self.routes is None or path in self.routes

@@ -102,7 +102,7 @@ def _decide(
         return Forward(match, None)
     if session is None or session.tenant != tenant.id:
         return RedirectToSignIn(login_path(checked, prefix), is_navigation(checked))
-    if session.routes is not None and match.route.path not in session.routes:
+    if not session.opens(match.route.path):
         return RedirectToStepUp(login_path(checked, prefix, purpose="step-up"), is_navigation(checked))
     if not may_use_credentials(checked, tenant):
         return Deny(Problem.ORIGIN_REFUSED)
