@@ -84,16 +84,23 @@ async def test_a_time_limit_inside_the_block_is_no_cancellation() -> None:
             await asyncio.Event().wait()
 
 
+async def turn() -> None:
+    """Lets the event loop run everything else once."""
+    passed = asyncio.Event()
+    asyncio.get_running_loop().call_soon(passed.set)
+    await passed.wait()
+
+
 async def test_background_tasks_that_end_in_time_are_waited_for() -> None:
     background, gone = BackgroundTasks(), []
 
     async def work() -> None:
-        await asyncio.sleep(0.01)
+        await turn()
         gone.append("first")
         background.start(later(), "begun while the others are waited for")
 
     async def later() -> None:
-        await asyncio.sleep(0.01)
+        await turn()
         gone.append("second")
 
     background.start(work(), "work")
