@@ -84,6 +84,7 @@ def for_answer(
     that success must not clear the failures of the approval.
     """
     user_tag = f"{whose.tenant}/user/{whose.user}"
+    # Names of counters in the store, so they stay as the first version wrote them.
     named = "voucher" if approving_first else factor.value if factor else "any"
     own_name = "attempts/voucher" if approving_first else "attempts"
     cap = _limit(f"failures/{named}", user_tag, Problem.LOCKED, steps=limits.failure_steps)

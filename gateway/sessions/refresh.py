@@ -43,7 +43,7 @@ def due(kept: SessionRecord, now: float) -> bool:
 
 
 class TokenRefresh:
-    """Renews tokens: single flight here by task, over replicas by lock."""
+    """Renews tokens: one renewal per session, in this process by a task and over replicas by a lock."""
 
     def __init__(
         self,

@@ -187,7 +187,7 @@ def _settings(section: GatewayFile, store_tls: TlsSettings, report: Diagnostics,
         if network.prefixlen == 0:
             report.error(
                 ("trusted_proxies", number),
-                "lets everybody say which address he comes from; name the addresses of your proxies",
+                "lets every client claim any address; name the addresses of your proxies",
             )
     return GatewaySettings(
         listen=listen,

@@ -105,7 +105,9 @@ def build(document: Document, shared: SharedSettings, report: Diagnostics, opene
         return None
     settings, section = file.tenantSettings, file.gateway or GatewaySection()
     if file.status != "active":
-        report.warning(("status",), f'{file.status!r} is not active: the hosts answer "not available", nobody signs in')
+        report.warning(
+            ("status",), f'{file.status!r} is not active: the hosts answer "not available", and no user can sign in'
+        )
     found = two_factor.build(settings.twoFAConfigs, _TWO_FACTOR, report, shared)
     if found:
         _check_otp_manager(settings, *found, report)
