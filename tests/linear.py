@@ -132,14 +132,14 @@ def walks() -> dict[str, Callable[[str], object]]:
     """What walks over text from outside without a pattern, by its name."""
     from gateway.delivery import message
     from gateway.observe import redaction
-    from gateway.proxy import blocked_endpoints, headers, routing
+    from gateway.proxy import blocked_endpoints, headers, public_urls, routing
     from gateway.rendering import languages
     from gateway.web import accept, client_address, cookies, request_check, return_to
-    from tests.proxy.proxy_server import HOST, checked, head
+    from tests.proxy.proxy_server import HOST, head
     from tests.proxy.proxy_server import tenant as sample
 
-    tenant, plain = sample(), checked()
-    route = tenant.routes[0]
+    tenant = sample()
+    urls = public_urls.PublicUrls(f"https://{HOST}", tenant.routes[0], tenant, "/-/")
 
     def routed(text: str) -> object:
         path = request_check.check(head(f"/{text}"))
@@ -159,7 +159,10 @@ def walks() -> dict[str, Callable[[str], object]]:
         "Cookie": with_field("Cookie"),
         "a cookie": lambda text: cookies.read([text], "gateway-session"),
         "a cookie of an app": lambda text: headers.may_set_cookie(text, HOST, tenant),
-        "a location of an app": lambda text: headers.public_location(text, plain, route, tenant),
+        "a location of an app": urls.url,
+        "links of an app": urls.links,
+        "a refresh of an app": urls.refresh,
+        "a path of a cookie": urls.cookie,
         "Connection": lambda text: request_check.listed([text]),
         "a place to return to": lambda text: return_to.check(f"/{text}", tenant),
         "X-Forwarded-For": lambda text: client_address.client_address("127.0.0.1", [text], _everybody()),

@@ -96,6 +96,10 @@ class Route:
     strip_prefix: bool = False
     """Whether the gateway removes the prefix from the path that it sends to the app."""
 
+    pass_host: bool = False
+    """Whether the app gets the public host name in `Host`. Default: the host name of `to`. Set it for an app that
+    compares `Origin` with `Host`."""
+
     second_factor: RouteFactor = RouteFactor.REQUIRED
     """Second factor for this route. With `off` the password alone is enough."""
 
@@ -119,6 +123,13 @@ class Route:
 
     service_worker: bool = False
     """Whether the app may have a service worker, for pages below the folder of its script; never from the folder /."""
+
+    shared_cache: Annotated[bool, Change.HIGHER_IS_WEAKER] = False
+    """Whether shared caches may store the app's responses to signed-in users. Such a response never carries the token
+    cookie."""
+
+    no_store_pages: bool = False
+    """Whether browsers store no page of the app, so that the Back button shows none after a sign-out."""
 
     @property
     def segments(self) -> tuple[str, ...]:

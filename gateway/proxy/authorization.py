@@ -101,9 +101,9 @@ def _decide(
     if match.public:
         return Forward(match, None)
     if session is None or session.tenant != tenant.id:
-        return RedirectToSignIn(login_path(checked, prefix), is_navigation(checked))
+        return RedirectToSignIn(login_path(checked, tenant, prefix), is_navigation(checked))
     if not session.opens(match.route.path):
-        return RedirectToStepUp(login_path(checked, prefix, purpose="step-up"), is_navigation(checked))
+        return RedirectToStepUp(login_path(checked, tenant, prefix, purpose="step-up"), is_navigation(checked))
     if not may_use_credentials(checked, tenant):
         return Deny(Problem.ORIGIN_REFUSED)
     return Forward(match, session)
@@ -159,12 +159,26 @@ def is_navigation(checked: Checked) -> bool:
     return checked.method in ("GET", "HEAD") and "json" not in accept and (not accept or "*/*" in accept)
 
 
-def login_path(checked: Checked, prefix: str, *, purpose: str = "") -> str:
-    """The login with the way back: the user can return to a page, but not to a form that was sent."""
+def login_path(checked: Checked, tenant: Tenant, prefix: str, *, purpose: str = "") -> str:
+    """The login with the way back: to the page that was asked for, or to the page whose form or script asked."""
     values = [f"purpose={purpose}"] if purpose else []
-    if checked.method in ("GET", "HEAD") and not checked.upgrade:
-        values.append(f"to={quote(checked.target, safe='/')}")
+    if target := _way_back(checked, tenant, prefix):
+        values.append(f"to={quote(target, safe='/')}")
     return f"{prefix}login?{'&'.join(values)}" if values else f"{prefix}login"
+
+
+def _way_back(checked: Checked, tenant: Tenant, prefix: str) -> str | None:
+    """A browser cannot send a form again after the login, but the user can: on its page, which is in `Referer`."""
+    if checked.upgrade:
+        return None
+    if checked.method in ("GET", "HEAD"):
+        return checked.target
+    referer = checked.header("referer") or ""
+    origin = next((origin for origin in tenant.own_origins if referer.startswith(f"{origin}/")), None)
+    if origin is None:
+        return None
+    path = referer.removeprefix(origin).partition("#")[0]
+    return None if path.startswith(prefix) or tenant.route_of(path.partition("?")[0]) is None else path
 
 
 def _is_top_level_get(checked: Checked) -> bool:

@@ -29,6 +29,7 @@ from gateway.proxy.authorization import (
 )
 from gateway.proxy.downstream import Downstream
 from gateway.proxy.forward import Failed, Forwarder
+from gateway.proxy.public_urls import public_origin
 from gateway.proxy.session_stream import SessionStream
 from gateway.proxy.upstream_pool import UpstreamPool
 from gateway.proxy.websocket import PER_SESSION, WebSockets
@@ -126,7 +127,7 @@ class ProxyHandler:
             case RedirectHome(location) | RedirectToSignIn(location, True) | RedirectToStepUp(location, True):
                 return web.Response(status=303, headers={hdrs.LOCATION: location, **_PRIVATE})
             case RedirectToSignIn(location) | RedirectToStepUp(location):
-                login = headers.public_origin(checked, tenant) + location
+                login = public_origin(checked, tenant) + location
                 return self._problem(request, Problem.SIGN_IN_FIRST, status=401, extra={"login": login})
             case AnswerPreflight():
                 return web.Response(status=204, headers=dict(headers.preflight_fields(checked, tenant)))
@@ -147,7 +148,7 @@ class ProxyHandler:
                 method=request.method,
                 path=request.rel_url.raw_path[:200],
             )
-        login = f"{headers.public_origin(checked, tenant)}{request[CONFIGURATION].gateway.prefix}login"
+        login = f"{public_origin(checked, tenant)}{request[CONFIGURATION].gateway.prefix}login"
         return self._problem(request, problem, extra={"login": login} if problem is Problem.SIGN_IN_HERE else None)
 
     async def _forward(
@@ -155,10 +156,12 @@ class ProxyHandler:
     ) -> web.StreamResponse:
         match, session = decision.match, decision.session
         head = headers.request_head(checked, match, tenant, session, request[CLIENT_ADDRESS])
-        extra = self._renewed_token_cookie(checked, tenant, session)
+        private = session is not None and not match.route.shared_cache
+        extra = self._renewed_token_cookie(checked, tenant, session) if private else ()
+        prefix = request[CONFIGURATION].gateway.prefix
 
         def rewrite(fields: Iterable[tuple[str, str]]) -> headers.HeaderFields:
-            return headers.response_fields(fields, checked, match.route, tenant, extra=extra)
+            return headers.response_fields(fields, checked, match.route, tenant, prefix, private=private, extra=extra)
 
         stream = SessionStream(self._sessions, session, self._clock, self._tasks) if session else None
         if checked.upgrade and stream:  # a public path takes no upgrade (`routing.find`)

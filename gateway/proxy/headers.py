@@ -12,6 +12,7 @@ from urllib.parse import quote, unquote, urlsplit
 
 from gateway.domain.session import Session
 from gateway.domain.tenant import IdentityDelivery, Route, Tenant
+from gateway.proxy.public_urls import PublicUrls, public_origin
 from gateway.proxy.routing import RouteMatch
 from gateway.web.request_check import Checked, listed
 from gateway.web.security_headers import HSTS
@@ -117,6 +118,9 @@ on the same origin, nor for a proxy in front of the gateway.
   `X-Accel-Buffering` concerns this answer alone, and server-sent events need it: it passes.
 """
 _DROPPED_OUT = _HOP_BY_HOP | ORIGIN_WIDE | frozenset(("server", "x-powered-by"))
+_SHARED_CACHES = frozenset(("surrogate-control", "edge-control"))
+_OF_SHARED_CACHES = frozenset(("", "public", "private", "s-maxage", "proxy-revalidate"))
+_PAGE = ("text/html", "application/xhtml+xml")
 _CORS = "access-control-"
 _OURS = "gateway-"
 _ODD = re.compile(r"[^a-z0-9]")
@@ -153,7 +157,10 @@ def request_head(
         ("X-Forwarded-Host", public.netloc),
         ("X-Forwarded-Port", str(public.port or (443 if public.scheme == "https" else 80))),
     )
-    return UpstreamRequest(checked.method, found.target, (("Host", urlsplit(found.route.to).netloc), *fields))
+    if found.route.strip_prefix and found.route.path:
+        fields.append(("X-Forwarded-Prefix", found.route.path))
+    host = public.netloc if found.route.pass_host else urlsplit(found.route.to).netloc
+    return UpstreamRequest(checked.method, found.target, (("Host", host), *fields))
 
 
 def identity_fields(session: Session) -> HeaderFields:
@@ -167,12 +174,21 @@ def identity_fields(session: Session) -> HeaderFields:
 
 
 def response_fields(
-    fields: Iterable[tuple[str, str]], checked: Checked, route: Route, tenant: Tenant, *, extra: HeaderFields = ()
+    fields: Iterable[tuple[str, str]],
+    checked: Checked,
+    route: Route,
+    tenant: Tenant,
+    prefix: str,
+    *,
+    private: bool = True,
+    extra: HeaderFields = (),
 ) -> HeaderFields:
     """The fields of an app's answer for the browser, without framing, and `extra` of ours (cookies).
 
-    `Set-Cookie` stays a list; the order is kept. `Strict-Transport-Security` is the gateway's, by https only.
+    `Set-Cookie` stays a list; the order is kept. `Strict-Transport-Security` is the gateway's, by https only. `prefix`
+    is that of the gateway's own pages. `private`: no shared cache may store the answer.
     """
+    urls = PublicUrls(public_origin(checked, tenant), route, tenant, prefix)
     fields = tuple(fields)
     named = listed(value for name, value in fields if name.lower() == "connection")
     out: list[tuple[str, str]] = []
@@ -182,7 +198,11 @@ def response_fields(
             continue
         if key == "set-cookie" and not may_set_cookie(value, checked.host, tenant):
             continue
-        out.append((name, public_location(value, checked, route, tenant) if key == "location" else value))
+        if private and (key == "cache-control" or key in _SHARED_CACHES or key.endswith("cdn-cache-control")):
+            continue
+        out.append((name, urls.field(key, value)))
+    if private:
+        out.append(("Cache-Control", _private(fields, route)))
     cors = cors_fields(checked, tenant)
     if cors:
         out += cors
@@ -196,6 +216,16 @@ def response_fields(
     if tenant.secure:
         out.append(("Strict-Transport-Security", HSTS))
     return (*out, *extra)
+
+
+def _private(fields: HeaderFields, route: Route) -> str:
+    """`Cache-Control` that lets the browser alone store the answer (RFC 9111 5.2.2), by what the app sent."""
+    page = any(name.lower() == "content-type" and value.lstrip().lower().startswith(_PAGE) for name, value in fields)
+    if route.no_store_pages and page:
+        return "no-store"
+    sent = ",".join(value for name, value in fields if name.lower() == "cache-control").split(",")
+    kept = [text.strip() for text in sent if text.partition("=")[0].strip().lower() not in _OF_SHARED_CACHES]
+    return ", ".join(kept if any(text.lower() == "no-store" for text in kept) else ["private", *kept])
 
 
 def cors_fields(checked: Checked, tenant: Tenant) -> HeaderFields:
@@ -230,38 +260,6 @@ def may_set_cookie(value: str, host: str, tenant: Tenant) -> bool:
         if key.strip().lower() == "domain" and domain.strip().lower().lstrip(".") not in ("", host):
             return False
     return True
-
-
-def public_origin(checked: Checked, tenant: Tenant) -> str:
-    """The origin this request was made to: `public_url` on the host that was asked."""
-    url = urlsplit(tenant.public_url)
-    return f"{url.scheme}://{checked.host}{f':{url.port}' if url.port else ''}"
-
-
-def public_location(value: str, checked: Checked, route: Route, tenant: Tenant) -> str:
-    """A `Location` at the app's internal origin as browsers can reach it; every other one as it is."""
-    app = urlsplit(route.to)
-    try:
-        given = urlsplit(value)
-        same = (given.hostname, _port(given.port, given.scheme or app.scheme)) == (
-            app.hostname,
-            _port(app.port, app.scheme),
-        )
-    except ValueError:
-        return value
-    if not same or given.scheme not in ("", "http", "https"):
-        return value
-    path = given.path or "/"
-    base = app.path.rstrip("/")
-    if base and path != base and not path.startswith(f"{base}/"):
-        return value
-    path = path[len(base) :] or "/"
-    rest = f"{path}{f'?{given.query}' if given.query else ''}{f'#{given.fragment}' if given.fragment else ''}"
-    return f"{public_origin(checked, tenant)}{route.path if route.strip_prefix else ''}{rest}"
-
-
-def _port(port: int | None, scheme: str) -> int:
-    return port or (443 if scheme == "https" else 80)
 
 
 def _is_managed(name: str) -> bool:

@@ -74,6 +74,32 @@ def test_a_form_that_was_sent_without_a_session_does_not_come_back_as_a_page() -
     assert decision == RedirectToSignIn("/-/login", True)
 
 
+@pytest.mark.parametrize(
+    ("referer", "login"),
+    [
+        (f"{OWN}/unified-admin/form?id=7#top", "/-/login?to=/unified-admin/form%3Fid%3D7"),
+        ("https://other.example/agent-manager/", "/-/login?to=/agent-manager/"),
+        (f"{OWN}/", "/-/login"),
+        (f"{OWN}/elsewhere", "/-/login"),
+        (f"{OWN}/-/account", "/-/login"),
+        (OWN, "/-/login"),
+        (f"{OWN}.evil.example/unified-admin/", "/-/login"),
+        (f"{SIBLING}/unified-admin/", "/-/login"),
+        ("http://cc.example/unified-admin/", "/-/login"),
+        ("", "/-/login"),
+    ],
+)
+def test_a_form_that_was_sent_without_a_session_leads_back_to_its_page(referer: str, login: str) -> None:
+    fields = (("Sec-Fetch-Mode", "navigate"), ("Referer", referer))
+    assert of(checked("/unified-admin/x", *fields, method="POST")) == RedirectToSignIn(login, True)
+
+
+def test_a_script_that_posts_without_a_session_learns_the_login_that_leads_back_to_its_page() -> None:
+    fields = (("Sec-Fetch-Mode", "cors"), ("Referer", f"{OWN}/agent-manager/"))
+    decision = of(checked("/agent-manager/api", *fields, method="PUT"))
+    assert decision == RedirectToSignIn("/-/login?to=/agent-manager/", False)
+
+
 @pytest.mark.row("GW-12")
 @pytest.mark.parametrize(
     ("method", "fields", "navigation"),

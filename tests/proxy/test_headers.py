@@ -12,7 +12,6 @@ from gateway.proxy.headers import (
     ORIGIN_WIDE,
     HeaderFields,
     may_set_cookie,
-    public_location,
     request_head,
     response_fields,
 )
@@ -40,7 +39,7 @@ def answered(
 ) -> HeaderFields:
     """What the browser gets of an answer with `fields`."""
     site = site or tenant(APP)
-    return response_fields(fields, checked("/unified-admin/x", *asked), site.routes[0], site)
+    return response_fields(fields, checked("/unified-admin/x", *asked), site.routes[0], site, "/-/")
 
 
 @pytest.mark.row("GW-08")
@@ -244,7 +243,7 @@ def test_the_token_cookie_has_the_tenants_name() -> None:
 
 @pytest.mark.row("GW-01")
 def test_a_list_of_cookies_stays_a_list() -> None:
-    cookies = ["a=1; Path=/", "b=2; Expires=Wed, 01 Jan 2031 00:00:00 GMT", "a=3"]
+    cookies = ["a=1; Path=/unified-admin", "b=2; Expires=Wed, 01 Jan 2031 00:00:00 GMT", "a=3"]
     assert values(answered(*(("Set-Cookie", cookie) for cookie in cookies)), "set-cookie") == cookies
 
 
@@ -282,7 +281,8 @@ NAMES = ("session", "login", "trust", "browser")
 )
 def test_an_app_sets_its_own_cookies_and_none_of_ours(cookie: str, kept: bool) -> None:
     assert may_set_cookie(cookie, "cc.example", tenant()) is kept
-    assert values(answered(("Set-Cookie", cookie)), "set-cookie") == [cookie] * kept
+    site = tenant(routes=(Route("/unified-admin", APP),))
+    assert values(answered(("Set-Cookie", cookie), site=site), "set-cookie") == [cookie] * kept
 
 
 @pytest.mark.parametrize(
@@ -387,43 +387,7 @@ def test_cors_is_ours_and_not_the_apps() -> None:
     assert "Origin" in values(friendly, "vary")
 
 
-@pytest.mark.parametrize(
-    ("location", "strip", "expected"),
-    [
-        (f"{APP}/x?y=z#f", True, "https://cc.example/app/x?y=z#f"),
-        (f"{APP}/x", False, "https://cc.example/x"),
-        (f"{APP}", True, "https://cc.example/app/"),
-        ("http://APP.internal:3000/x", True, "https://cc.example/app/x"),
-        ("//app.internal:3000/x", True, "https://cc.example/app/x"),
-        ("https://elsewhere.example/x", True, "https://elsewhere.example/x"),
-        ("http://app.internal:3001/x", True, "http://app.internal:3001/x"),
-        ("/x", True, "/x"),
-        ("x", True, "x"),
-        ("", True, ""),
-        ("http://[broken", True, "http://[broken"),
-        ("ftp://app.internal:3000/x", True, "ftp://app.internal:3000/x"),
-    ],
-)
-def test_a_redirect_to_the_apps_own_address_becomes_a_public_one(location: str, strip: bool, expected: str) -> None:
-    route = Route("/app", APP, strip_prefix=strip)
-    assert public_location(location, checked("/app/x"), route, tenant()) == expected
-
-
-@pytest.mark.parametrize(
-    ("app", "location", "expected"),
-    [
-        ("https://app.internal", "https://app.internal:443/x", "https://cc.example/app/x"),
-        ("https://app.internal:443", "https://app.internal/x", "https://cc.example/app/x"),
-        ("http://app.internal", "http://app.internal:80/x", "https://cc.example/app/x"),
-        ("https://app.internal", "http://app.internal/x", "http://app.internal/x"),
-        ("https://app.internal", "//app.internal/x", "https://cc.example/app/x"),
-    ],
-)
-def test_a_port_that_goes_without_saying_is_known(app: str, location: str, expected: str) -> None:
-    assert public_location(location, checked("/app/x"), Route("/app", app, strip_prefix=True), tenant()) == expected
-
-
-def test_of_an_answers_fields_only_location_is_made_public() -> None:
+def test_a_field_that_is_not_a_url_passes_as_it_is() -> None:
     fields = answered(("location", f"{APP}/x"), ("X-Next", f"{APP}/x"))
     assert values(fields, "location") == ["https://cc.example/unified-admin/x"]
     assert values(fields, "x-next") == [f"{APP}/x"]
@@ -445,14 +409,6 @@ def test_a_token_cookie_in_capitals_is_ours_in_any() -> None:
     assert values(sent_on, "cookie") == [f"EFCX.Token={TOKEN}; other=c"]
 
 
-def test_a_base_path_of_the_app_is_taken_off_a_redirect() -> None:
-    route = Route("/app", f"{APP}/base", strip_prefix=True)
-    assert public_location(f"{APP}/base/x", checked("/app/x"), route, tenant()) == "https://cc.example/app/x"
-    assert public_location(f"{APP}/base", checked("/app/x"), route, tenant()) == "https://cc.example/app/"
-    for outside in (f"{APP}/other", f"{APP}/basement"):
-        assert public_location(outside, checked("/app/x"), route, tenant()) == outside
-
-
 def test_no_two_ways_of_identity_are_mixed_up() -> None:
     for size in range(len(IdentityDelivery) + 1):
         for ways in itertools.combinations(IdentityDelivery, size):
@@ -462,3 +418,61 @@ def test_no_two_ways_of_identity_are_mixed_up() -> None:
 
 def test_every_dropped_name_is_tried_above() -> None:
     assert {name.lower() for name in ORIGIN_WIDE_NAMES} | {"strict-transport-security"} == ORIGIN_WIDE
+
+
+def cached(*fields: tuple[str, str], private: bool = True, **route: object) -> list[str]:
+    """`Cache-Control` for the browser of an answer with `fields`, in lower case and sorted."""
+    site = tenant(routes=(replace(Route("/unified-admin", APP), **route),))  # type: ignore[arg-type]
+    sent = response_fields(fields, checked("/unified-admin/x"), site.routes[0], site, "/-/", private=private)
+    (value,) = values(sent, "cache-control") or [""]
+    return sorted(part.strip() for part in value.lower().split(","))
+
+
+@pytest.mark.parametrize(
+    ("sent", "expected"),
+    [
+        ((), ["private"]),
+        (("public, max-age=600",), ["max-age=600", "private"]),
+        (("s-maxage=600", "Public"), ["private"]),
+        (("max-age=60, proxy-revalidate, must-revalidate",), ["max-age=60", "must-revalidate", "private"]),
+        (("private",), ["private"]),
+        (('private="X-Name"',), ["private"]),
+        (("no-store",), ["no-store"]),
+        (("no-store, public",), ["no-store"]),
+        (('no-cache="Set-Cookie, X-Name"',), ['no-cache="set-cookie', "private", 'x-name"']),
+        (("immutable,, ",), ["immutable", "private"]),
+    ],
+)
+def test_only_the_browser_may_store_an_answer_to_a_session(sent: tuple[str, ...], expected: list[str]) -> None:
+    assert cached(*(("Cache-Control", value) for value in sent)) == expected
+
+
+@pytest.mark.parametrize(
+    "name", ["CDN-Cache-Control", "Cloudflare-CDN-Cache-Control", "Surrogate-Control", "Edge-Control"]
+)
+def test_a_field_for_shared_caches_alone_is_dropped_from_an_answer_to_a_session(name: str) -> None:
+    assert values(answered((name, "max-age=600")), name) == []
+
+
+def test_an_answer_of_a_public_path_may_be_stored_by_shared_caches() -> None:
+    assert cached(("Cache-Control", "public, s-maxage=60"), private=False) == ["public", "s-maxage=60"]
+
+
+def test_a_route_can_forbid_browsers_to_store_its_pages() -> None:
+    page, script = ("Content-Type", "text/html; charset=utf-8"), ("Content-Type", "text/javascript")
+    assert cached(page, ("Cache-Control", "max-age=60"), no_store_pages=True) == ["no-store"]
+    assert cached(script, ("Cache-Control", "max-age=60"), no_store_pages=True) == ["max-age=60", "private"]
+    assert cached(page, ("Cache-Control", "max-age=60")) == ["max-age=60", "private"]
+
+
+def test_an_app_learns_the_prefix_that_the_gateway_strips() -> None:
+    assert values(sent(strip_prefix=True), "x-forwarded-prefix") == ["/app"]
+    assert values(sent(("X-Forwarded-Prefix", "/forged"), strip_prefix=True), "x-forwarded-prefix") == ["/app"]
+    assert values(sent(("X-Forwarded-Prefix", "/forged")), "x-forwarded-prefix") == []
+
+
+def test_an_app_gets_the_public_host_only_where_its_route_says_so() -> None:
+    assert values(sent(), "host") == ["app.internal:3000"]
+    assert values(sent(pass_host=True), "host") == ["cc.example"]
+    port = tenant(public_url="https://cc.example:8443", routes=(Route("/app", APP, pass_host=True),))
+    assert values(sent(site=port), "host") == ["cc.example:8443"]
