@@ -5,15 +5,21 @@ close. None waits here longer than most servers keep an idle connection (Node.js
 """
 
 import asyncio
+import socket
 import ssl
 from collections import defaultdict
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from aiohappyeyeballs import start_connection
+
 from gateway.crypto.tls import client_context
 from gateway.domain.channel import TlsSettings
 from gateway.domain.tenant import Route
 from gateway.proxy.upstream_connection import READ, NoConnection, TooSlow, UpstreamConnection
+
+NEXT_ADDRESS = 0.25
+"""Seconds until the next address of a name is tried beside one that is silent (RFC 8305, "Connection Attempt Delay")."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,15 +74,19 @@ class UpstreamPool:
         context = self._context(origin.tls) if origin.scheme == "https" else None
         try:
             async with asyncio.timeout(timeout):
+                found = await loop.getaddrinfo(origin.host, origin.port, type=socket.SOCK_STREAM)
                 _, wire = await loop.create_connection(
-                    lambda: UpstreamConnection(self._buffer), origin.host, origin.port, ssl=context
+                    lambda: UpstreamConnection(self._buffer),
+                    sock=await start_connection(found, happy_eyeballs_delay=NEXT_ADDRESS, interleave=1),
+                    ssl=context,
+                    server_hostname=origin.host if context else None,
                 )
         except TimeoutError as error:
             raise TooSlow(f"{origin}: no connection in {timeout:g} s") from error
         except ssl.SSLCertVerificationError as error:
             raise NoConnection(f"{origin}: {error.verify_message}; see tls.ca_file of the route") from error
         except OSError as error:  # ssl.SSLError is one
-            raise NoConnection(f"{origin}: {error.strerror or type(error).__name__}") from error
+            raise NoConnection(f"{origin}: {error.strerror or str(error) or type(error).__name__}") from error
         return wire
 
     def give_back(self, origin: UpstreamOrigin, wire: UpstreamConnection) -> None:

@@ -1,7 +1,10 @@
 """Which connection to an app is used next."""
 
 import asyncio
+import socket
 import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -128,3 +131,41 @@ async def test_a_private_authority_is_trusted_where_the_route_names_it(tmp_path:
     wire.abort()
     server.close()
     await server.wait_closed()
+
+
+@asynccontextmanager
+async def silent_address() -> AsyncIterator[tuple[str, int]]:
+    """An address that never answers a new connection: its queue of connections is full."""
+    with socket.socket() as listening, socket.socket() as first, socket.socket() as second:
+        listening.bind(("127.0.0.2", free_port()))
+        listening.listen(0)
+        for waiting in (first, second):
+            waiting.setblocking(False)
+            waiting.connect_ex(listening.getsockname())
+        yield listening.getsockname()
+
+
+def addresses(monkeypatch: pytest.MonkeyPatch, *found: tuple[str, int]) -> None:
+    """Give every name these addresses, in this order."""
+
+    async def getaddrinfo(*_: object, **__: object) -> list[object]:
+        return [(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", address) for address in found]
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", getaddrinfo)
+
+
+async def test_a_silent_first_address_of_a_name_does_not_hide_the_second(
+    raw_upstream: RawUpstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with silent_address() as silent:
+        addresses(monkeypatch, silent, ("127.0.0.1", raw_upstream.port))
+        wire = await UpstreamPool().connect(UpstreamOrigin.of(Route("", "http://app.internal")), 5)
+        await exchange(wire)
+        wire.abort()
+
+
+async def test_a_name_whose_addresses_are_all_silent_is_too_slow(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with silent_address() as silent:
+        addresses(monkeypatch, silent)
+        with pytest.raises(TooSlow, match="no connection in 0.5 s"):
+            await UpstreamPool().connect(UpstreamOrigin.of(Route("", "http://app.internal")), 0.5)
