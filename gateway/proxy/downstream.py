@@ -93,8 +93,13 @@ class Downstream:
         """While the browser takes nothing, `source` reads nothing: one of the two holds bytes, not both."""
         self._source = source
 
+    @property
+    def waits_to_be_asked(self) -> bool:
+        """Whether the client sends its body only after `go_on` (`Expect: 100-continue`)."""
+        return continue_100.is_awaited(self._request)
+
     def go_on(self) -> None:
-        """Ask for the body of a client that waits to be asked (`Expect: 100-continue`)."""
+        """Ask for the body of a client that waits to be asked."""
         continue_100.ask(self._request)
 
     async def read(self) -> bytes:

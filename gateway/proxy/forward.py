@@ -27,9 +27,12 @@ from gateway.proxy.upstream_connection import (
     UpstreamResponse,
 )
 from gateway.proxy.upstream_pool import UpstreamOrigin, UpstreamPool
-from gateway.web.request_check import Checked
+from gateway.web.request_check import Checked, listed
 
-_REPEATABLE = frozenset({"GET", "HEAD", "OPTIONS"})
+_REPEATABLE = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
+"""Idempotent methods (RFC 9110 9.2.2)."""
+_CONTINUE = 1.0
+"""Seconds until an app gets a body for which it has not asked (`Expect: 100-continue`); curl waits as long."""
 _WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
 
 
@@ -187,8 +190,10 @@ class _Exchange:
             wire.begin(self._head.method)
             pump = None
             try:
-                await wire.write(head_bytes(self._head, framing(self._checked)))
-                if self._has_body:
+                expect = self._has_body and self._client.waits_to_be_asked
+                fields = (*framing(self._checked), *((("Expect", "100-continue"),) if expect else ()))
+                await wire.write(head_bytes(self._head, fields))
+                if self._has_body and (not expect or await wire.asks_for_body(_CONTINUE)):
                     self._client.go_on()
                     pump = asyncio.create_task(self._pump(wire))
                 answer = await self._await_answer(wire, pump)
@@ -225,6 +230,7 @@ class _Exchange:
                 raise TooLarge("body")
             part = b"%x\r\n%b\r\n" % (len(data), data) if self._checked.chunked else data
             await wire.write(part, within=self._route.timeouts.first_byte)
+            await asyncio.sleep(0)  # an answer that is here already is read before the next write can fail
         if self._checked.chunked:
             await wire.write(b"0\r\n\r\n", within=self._route.timeouts.first_byte)
         elif sent != self._checked.length:
@@ -258,6 +264,8 @@ class _Exchange:
     ) -> DownstreamResponse:
         client = self._client
         client.takes_from(wire)
+        unsent = self._has_body and pump is None
+        refused = pump is not None and not pump.done() and "close" in listed(answer.all("connection"))
         if pump is not None:
             pump.add_done_callback(lambda ended: _tell_app(wire, ended))
         await client.head(
@@ -266,7 +274,8 @@ class _Exchange:
             self._rewrite(answer.fields),
             length=answer.length,
             empty=answer.empty,
-            last=self._checked.header("upgrade") is not None,  # aiohttp's parser holds back what follows it
+            # aiohttp's parser holds back what follows an upgrade, and of a body that no app takes nothing may follow
+            last=unsent or refused or self._checked.header("upgrade") is not None,
         )
         try:
             while True:
@@ -280,9 +289,17 @@ class _Exchange:
         except (BadResponse, NoConnection, TimeoutError):
             wire.abort()
             return client.give_up()
-        if pump is not None and not pump.done():
-            wire.abort()  # the app answered before the end of the request: the connection cannot be used again
-        return await client.finish()
+        response = await client.finish()
+        if unsent:
+            wire.abort()
+        elif pump is not None:  # the app answered before the end of the request, and may read on
+            try:
+                await pump
+            except AppError as error:  # the browser has its answer already
+                wire.abort()
+                if not isinstance(error, NoConnection):  # an app that is gone may have left the rest on purpose
+                    response.force_close()
+        return response
 
 
 def _is_event_stream(answer: UpstreamResponse) -> bool:

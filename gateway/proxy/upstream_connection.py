@@ -6,8 +6,10 @@ response, never the next one. Reading stops while the reader is behind; writing 
 """
 
 import asyncio
+import os
 import re
 from collections import deque
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import cast
 
@@ -107,6 +109,17 @@ class UpstreamConnection(asyncio.BufferedProtocol):
             if self._closed:
                 raise self._error or NoConnection("connection lost")
 
+    async def asks_for_body(self, within: float) -> bool:
+        """Wait until the app asks for the body (`100 Continue`). False: the app has answered without the body.
+
+        An app that does neither in `within` seconds gets the body (RFC 9110 10.1.1).
+        """
+        with suppress(TimeoutError):
+            async with asyncio.timeout(within):
+                while not (self._continue or self._answer or self._error):
+                    await self._wait()
+        return self._answer is None
+
     async def answer(self) -> UpstreamResponse:
         """Wait for the head of the answer, without interim ones (1xx). Raises `NoConnection`, `BadResponse`."""
         while self._answer is None:
@@ -189,6 +202,7 @@ class UpstreamConnection(asyncio.BufferedProtocol):
         """Whether any byte of an answer has arrived."""
         self._in_body = False
         self._interim = False
+        self._continue = False
         self._until_close = False
         self._keep_alive = False
         self._complete = False
@@ -265,12 +279,29 @@ class UpstreamConnection(asyncio.BufferedProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._closed = True
+        if exc is not None and self._parser is not None and not self._complete:
+            self._read_rest()
         if exc is not None and self._until_close and not self._complete and self._error is None:
             self._error = BadResponse("connection lost")  # a broken connection is no end of an answer
         self._ended("connection lost")
         if self._writer is not None and not self._writer.done():
             self._writer.set_result(None)
         self._writer = None
+
+    def _read_rest(self) -> None:
+        """Read an answer that arrived before a write failed: an app may refuse a body and close.
+
+        The transport has not closed the socket yet. What arrived by TLS cannot be read any more.
+        """
+        assert self._transport is not None  # noqa: S101 - for the type checker
+        if self._transport.get_extra_info("ssl_object") is not None:
+            return
+        with suppress(OSError):
+            while self._error is None and not self._complete and self._held < MAX_HEAD:
+                data = os.read(self._transport.get_extra_info("socket").fileno(), READ)
+                if not data:
+                    return
+                self._parse(data)
 
     def _ended(self, why: str) -> None:
         if self.switched or (self._answer is not None and self._until_close and self._error is None):
@@ -316,6 +347,7 @@ class UpstreamConnection(asyncio.BufferedProtocol):
             return
         self._interim = 100 <= status < 200
         if self._interim:
+            self._continue = self._continue or status == 100
             return
         self._answer = self._read_head(status)
         self._in_body = True

@@ -19,7 +19,7 @@ from gateway.domain.tenant import Route
 from gateway.proxy.upstream_connection import READ, NoConnection, TooSlow, UpstreamConnection
 
 NEXT_ADDRESS = 0.25
-"""Seconds until the next address of a name is tried beside one that is silent (RFC 8305, "Connection Attempt Delay")."""
+"""Seconds until the next address of a name is tried beside a silent one (RFC 8305, "Connection Attempt Delay")."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,8 +23,12 @@ def asking_later(routes: Iterable[web.AbstractRouteDef]) -> list[web.AbstractRou
     ]
 
 
+def is_awaited(request: web.Request) -> bool:
+    """Whether the client waits before its body (RFC 9110 10.1.1: an HTTP/1.0 one never does)."""
+    return request.version == HttpVersion11 and request.headers.get(hdrs.EXPECT, "").lower() == "100-continue"
+
+
 def ask(request: web.Request) -> None:
-    """Ask for the body, if the client waits for that (RFC 9110 10.1.1: an HTTP/1.0 one never does)."""
-    waits = request.version == HttpVersion11 and request.headers.get(hdrs.EXPECT, "").lower() == "100-continue"
-    if waits and request.transport is not None and not request.transport.is_closing():
+    """Ask for the body, if the client waits for that."""
+    if is_awaited(request) and request.transport is not None and not request.transport.is_closing():
         request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")

@@ -26,6 +26,7 @@ from tests.proxy.proxy_server import (
     tenant,
 )
 
+pytestmark = pytest.mark.both_loops
 SHORT = 0.15
 """Seconds of a deadline that a test waits for."""
 

@@ -3,6 +3,10 @@
 import asyncio
 import hashlib
 import resource
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 
 import pytest
@@ -10,6 +14,7 @@ from structlog.testing import capture_logs
 
 from gateway.domain.tenant import Route
 from tests.dependencies.upstream import RawUpstream
+from tests.ports import free_port
 from tests.proxy.proxy_server import (
     app_that,
     body_of,
@@ -81,7 +86,7 @@ async def test_a_compressed_body_is_not_touched_either_way(raw_upstream: RawUpst
     assert body_of(answer) == b"notgzip"
 
 
-async def test_a_client_that_waits_to_be_asked_is_asked_once_the_app_is_there(raw_upstream: RawUpstream) -> None:
+async def test_a_client_that_waits_to_be_asked_is_asked_if_the_app_does_not_answer(raw_upstream: RawUpstream) -> None:
     async with gateway(tenant(raw_upstream.url)) as server:
         reader, writer = await server.connect()
         writer.write(server.request("/agent-manager/x", "Expect: 100-continue", "Content-Length: 4", method="POST"))
@@ -89,7 +94,124 @@ async def test_a_client_that_waits_to_be_asked_is_asked_once_the_app_is_there(ra
         writer.write(b"abcd")
         assert status_of(await reader.read()) == 200
         writer.close()
-    assert b"Expect" not in raw_upstream.received
+    assert b"\r\nExpect: 100-continue\r\n" in raw_upstream.received
+
+
+async def test_a_client_that_waits_to_be_asked_is_asked_when_the_app_asks() -> None:
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_head(reader)
+        writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        body = await reader.readexactly(4)
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n" + body)
+
+    async with app_that(script) as app, gateway(tenant(app.url)) as server:
+        reader, writer = await server.connect()
+        writer.write(server.request("/agent-manager/x", "Expect: 100-continue", "Content-Length: 4", method="POST"))
+        assert await read_head(reader) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        writer.write(b"abcd")
+        assert (await until_quiet(reader)).endswith(b"\r\n\r\nabcd")
+        writer.close()
+
+
+async def test_a_client_that_waits_to_be_asked_gets_the_refusal_of_the_app_and_sends_no_body() -> None:
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_head(reader)
+        writer.write(b"HTTP/1.1 413 Too Large\r\nContent-Length: 3\r\n\r\nbig")
+        assert await reader.read() == b""
+
+    async with app_that(script) as app, gateway(tenant(app.url)) as server:
+        reader, writer = await server.connect()
+        request = server.request("/agent-manager/x", "Expect: 100-continue", f"Content-Length: {MIB}", method="POST")
+        writer.write(request.replace(b"Connection: close\r\n", b""))
+        answer = await until_quiet(reader)
+        writer.close()
+    assert status_of(answer) == 413
+    assert values(tuple(fields_of(answer)), "connection") == ["close"]
+    assert answer.endswith(b"big")
+
+
+@contextmanager
+def refusing_app() -> Iterator[int]:
+    """The port of an app, in its own thread, that refuses each body and closes with the body unread.
+
+    The kernel then resets the connection: the gateway's next write fails although the answer has arrived.
+    """
+    refusal = b"HTTP/1.1 413 Too Large\r\nContent-Length: 3\r\nConnection: close\r\n\r\nbig"
+
+    def serve() -> None:
+        with suppress(OSError):
+            while True:
+                connection, _ = listening.accept()
+                with connection:
+                    head = b""
+                    while b"\r\n\r\n" not in head:
+                        head += connection.recv(1)
+                    connection.sendall(refusal)
+
+    with socket.socket() as listening:
+        port = free_port()
+        listening.bind(("127.0.0.1", port))
+        listening.listen()
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        yield port
+        listening.shutdown(socket.SHUT_RDWR)
+        thread.join(5)
+
+
+@pytest.mark.both_loops
+async def test_a_refusal_of_an_app_that_closes_at_once_reaches_a_client_in_the_middle_of_its_upload() -> None:
+    with refusing_app() as port:
+        async with gateway(tenant(f"http://127.0.0.1:{port}")) as server:
+            for _ in range(40):
+                reader, writer = await server.connect()
+                request = server.request("/agent-manager/x", f"Content-Length: {MIB}", method="POST")
+                writer.write(request + b"x" * MIB)
+                assert status_of(await asyncio.wait_for(read_head(reader), 10)) == 413
+                writer.transport.abort()
+
+
+async def test_an_app_that_answers_before_the_end_of_an_upload_gets_all_of_it() -> None:
+    received = asyncio.get_running_loop().create_future()
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_head(reader)
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+        received.set_result(hashlib.sha256(await reader.readexactly(4 * MIB)).digest())
+        await read_head(reader)
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nagain")
+
+    async with app_that(script) as app, gateway(tenant(app.url)) as server:
+        reader, writer = await server.connect()
+        request = server.request("/agent-manager/x", f"Content-Length: {4 * MIB}", method="POST")
+        writer.write(request.replace(b"Connection: close\r\n", b""))
+        assert status_of(await read_head(reader)) == 200
+        assert await reader.readexactly(2) == b"ok"
+        sent = hashlib.sha256()
+        for number in range(64):
+            part = bytes([number]) * 65_536
+            sent.update(part)
+            writer.write(part)
+            await writer.drain()
+        assert await asyncio.wait_for(received, 10) == sent.digest()
+        writer.write(server.request("/agent-manager/y"))
+        assert (await until_quiet(reader)).endswith(b"again")
+        assert app.connections == 1
+        writer.close()
+
+
+async def test_a_request_of_an_idempotent_method_without_a_body_is_repeated_on_a_new_connection() -> None:
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_head(reader)
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+        with suppress(asyncio.IncompleteReadError):
+            await read_head(reader)  # the second request on a connection gets no answer
+
+    async with app_that(script) as app, gateway(tenant(app.url)) as server:
+        for method, status in (("GET", 200), ("DELETE", 200), ("PUT", 200), ("POST", 502)):
+            assert status_of(await server.send(server.request("/agent-manager/x"))) == 200
+            lines = ("Content-Length: 0",) if method in ("PUT", "POST") else ()
+            assert status_of(await server.send(server.request("/agent-manager/x", *lines, method=method))) == status
 
 
 async def test_a_client_of_http_1_0_is_not_asked(raw_upstream: RawUpstream) -> None:

@@ -25,6 +25,7 @@ from tests.proxy.proxy_server import (
     until_quiet,
 )
 
+pytestmark = pytest.mark.both_loops
 KEY = "dGhlIHNhbXBsZSBub25jZQ=="
 ORIGIN = f"https://{HOST}"
 
