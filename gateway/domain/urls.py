@@ -9,6 +9,8 @@ from ipaddress import IPv4Address, ip_address
 from urllib.parse import SplitResult, urlsplit
 
 _LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+_INTERNAL_LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?")
+"""Names of Compose services and of some internal DNS have underscores; no certificate or browser is concerned."""
 _ROUTE = re.compile(r"(/[A-Za-z0-9._~!$&'()*+,=:@-]+)+")
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
@@ -53,13 +55,13 @@ def origin(text: str) -> str:
 
 def base_url(text: str) -> str:
     """An http(s) URL with host and path, without query; ends in `/`."""
-    url = _web_url(text, "must be a URL as http://keycloak:8080/auth/")
+    url = _web_url(text, "must be a URL as http://keycloak:8080/auth/", internal=True)
     return f"{url.scheme}://{_authority(url)}{url.path.rstrip('/')}/"
 
 
 def upstream(text: str) -> str:
     """An http(s) URL of an app, with a base path or none; does not end in `/`."""
-    url = _web_url(text, "must be a URL as http://ef-cx-unified-admin-svc:3000")
+    url = _web_url(text, "must be a URL as http://ef-cx-unified-admin-svc:3000", internal=True)
     return f"{url.scheme}://{_authority(url)}{url.path.rstrip('/')}"
 
 
@@ -121,7 +123,7 @@ def covers(domain: str, host: str) -> bool:
     return host == domain or (host.endswith(f".{domain}") and not is_ipv4(host))
 
 
-def _web_url(text: str, allowed: str) -> SplitResult:
+def _web_url(text: str, allowed: str, *, internal: bool = False) -> SplitResult:
     try:
         url = urlsplit(text)
         port = url.port
@@ -134,10 +136,25 @@ def _web_url(text: str, allowed: str) -> SplitResult:
         raise ValueError(f"{allowed}, without user, query and fragment")
     if any(part in (".", "..") for part in url.path.split("/")) or "//" in url.path or "%" in url.path:
         raise ValueError(f"{allowed}, with a plain path")
-    host_name(url.hostname)
+    if internal:
+        _check_internal_host(url.hostname, allowed)
+    else:
+        host_name(url.hostname)
     return url
+
+
+def _check_internal_host(host: str, allowed: str) -> None:
+    """Accept what the gateway alone resolves: also an IPv6 address, and a name with underscores."""
+    try:
+        ip_address(host)
+    except ValueError:
+        labels = host.split(".")
+        if len(host) > 253 or not all(_INTERNAL_LABEL.fullmatch(label) for label in labels) or labels[-1].isdigit():
+            raise ValueError(f"{allowed}, with a host name or an address") from None
 
 
 def _authority(url: SplitResult) -> str:
     host = (url.hostname or "").lower()
+    if ":" in host:
+        host = f"[{host}]"
     return host if url.port in (None, _DEFAULT_PORTS[url.scheme]) else f"{host}:{url.port}"

@@ -33,6 +33,7 @@ _BAD_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _VALUE = re.compile(r"[\t\x20-\x7e]*")
 _COOKIE_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")  # scripts of apps do set cookies in UTF-8
 _LENGTH = re.compile(r"[0-9]{1,18}")
+_OVERLONG = re.compile(rb"[\xc0\xc1]|\xe0[\x80-\x9f]|\xf0[\x80-\x8f]")
 _DECODINGS = 4
 _SINGLE = frozenset(
     {
@@ -157,13 +158,20 @@ def check(head: RequestHead) -> Checked | InvalidRequest:
 
 
 def fully_decoded(text: str) -> str | None:
-    """`text` percent-decoded until nothing is left to decode; None when it never ends or is not UTF-8."""
-    for _ in range(_DECODINGS):
+    """`text` percent-decoded until nothing is left to decode; None when it never ends or is not UTF-8.
+
+    Only the first decoding, which each app does, must give UTF-8: `50%25CBD.pdf` is the name `50%CBD.pdf`. But no
+    decoding may give an overlong form, which a lenient decoder reads as another character.
+    """
+    for count in range(_DECODINGS):
         if "%" not in text:
             return text
+        octets = unquote_to_bytes(text.encode("utf-8", "surrogateescape"))
         try:
-            decoded = unquote_to_bytes(text).decode("utf-8")
+            decoded = octets.decode("utf-8", "surrogateescape" if count else "strict")
         except UnicodeDecodeError:
+            return None
+        if any("\udc80" <= c <= "\udcff" for c in decoded) and _OVERLONG.search(octets):
             return None
         if decoded == text:
             return text

@@ -79,3 +79,30 @@ def test_odd_addresses_are_refused(text: str) -> None:
     for check in (urls.origin, urls.base_url, urls.upstream):
         with pytest.raises(ValueError, match="must be"):
             check(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "upstream"),
+    [
+        ("http://unified_admin:3000/", "http://unified_admin:3000"),
+        ("http://_app._tcp.internal", "http://_app._tcp.internal"),
+        ("http://[::1]:3000/ui/", "http://[::1]:3000/ui"),
+        ("https://[2001:DB8::7]:443", "https://[2001:db8::7]"),
+        ("http://10.0.0.7:3000", "http://10.0.0.7:3000"),
+    ],
+)
+def test_an_app_may_have_an_internal_name_or_an_ipv6_address(text: str, upstream: str) -> None:
+    assert urls.upstream(text) == upstream
+    assert urls.base_url(text) == f"{upstream}/"
+
+
+@pytest.mark.parametrize("text", ["http://app.1/", "http://-app/", "http://a..b/", "http://[::1/", "http://[app]/"])
+def test_an_address_of_an_app_that_is_no_host_is_refused_with_an_example(text: str) -> None:
+    with pytest.raises(ValueError, match="must be a URL as http://ef-cx-unified-admin-svc:3000"):
+        urls.upstream(text)
+
+
+@pytest.mark.parametrize("text", ["https://a_b.example", "https://[::1]"])
+def test_an_origin_of_browsers_has_a_dns_name_or_an_ipv4_address(text: str) -> None:
+    with pytest.raises(ValueError, match="must be a host name alone"):
+        urls.origin(text)

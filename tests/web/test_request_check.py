@@ -87,11 +87,21 @@ def test_an_ordinary_target_passes_byte_for_byte(target: str) -> None:
         "/a%2",
         "/a%zz",
         "/a%u002e",
+        "/a/%25c0%25ae%25c0%25ae/b",
+        "/a/%25e0%2580%25ae./b",
+        "/a/%25f0%2580%2580%25ae./b",
+        "/a/50%25CB/%2e%2e/b",
+        "/a/50%25CB%252f%252e%252e%252fb",
     ],
 )
 @pytest.mark.attack("F12")
 def test_a_target_that_can_be_read_in_two_ways_is_refused(target: str) -> None:
     assert status(head(target)) == 400
+
+
+@pytest.mark.parametrize("target", ["/a/50%25CBD.pdf", "/a/100%25", "/a/%25zz", "/a/%2541", "/a/%25ff%25fe"])
+def test_a_name_with_an_encoded_percent_sign_passes(target: str) -> None:
+    assert checked(target).target == target
 
 
 @pytest.mark.parametrize("target", ["/a//b", "/a%2fb", "/a%2Fb", "/a%252fb", "/a/"])
