@@ -100,6 +100,9 @@ class Route:
     """Whether the app gets the public host name in `Host`. Default: the host name of `to`. Set it for an app that
     compares `Origin` with `Host`."""
 
+    pass_authorization: bool = False
+    """Whether `public_paths` of this route get the client's own `Authorization`, as a webhook with a password needs."""
+
     second_factor: RouteFactor = RouteFactor.REQUIRED
     """Second factor for this route. With `off` the password alone is enough."""
 

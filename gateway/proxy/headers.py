@@ -146,6 +146,8 @@ def request_head(
     cookie = _cookie_field(checked, tenant, session if IdentityDelivery.COOKIE in identity else None)
     if cookie:
         fields.append(("Cookie", cookie))
+    if found.public and found.route.pass_authorization and (own := checked.header("authorization")) is not None:
+        fields.append(("Authorization", own))
     if session and IdentityDelivery.BEARER in identity:
         fields.append(("Authorization", f"Bearer {session.tokens.access}"))
     if session and IdentityDelivery.HEADERS in identity:

@@ -476,3 +476,14 @@ def test_an_app_gets_the_public_host_only_where_its_route_says_so() -> None:
     assert values(sent(pass_host=True), "host") == ["cc.example"]
     port = tenant(public_url="https://cc.example:8443", routes=(Route("/app", APP, pass_host=True),))
     assert values(sent(site=port), "host") == ["cc.example:8443"]
+
+
+@pytest.mark.parametrize(("public", "passed"), [(True, True), (True, False), (False, True), (False, False)])
+def test_only_a_public_path_whose_route_says_so_gets_the_clients_own_authorization(public: bool, passed: bool) -> None:
+    paths = frozenset({"/app/hook"}) if public else frozenset()
+    site = tenant(routes=(Route("/app", APP, pass_authorization=passed, identity=frozenset()),), public_paths=paths)
+    request = checked("/app/hook", ("Authorization", "Basic eDp5"))
+    found = find(request, site, "/-/")
+    assert isinstance(found, RouteMatch)
+    fields = request_head(request, found, site, None if public else session(), "192.0.2.7").fields
+    assert values(fields, "authorization") == (["Basic eDp5"] if public and passed else [])
