@@ -1,7 +1,9 @@
 """A configured service that delivers or verifies codes, named by its service identifier."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
+from types import MappingProxyType
 
 from gateway.domain.field_types import SECTION
 from gateway.domain.secret import Secret
@@ -26,6 +28,18 @@ class ChannelKind(Enum):
     SMS_HTTP = "sms-http"
     RSA = "rsa"
     WEB_SERVICES = "web-services"
+
+
+KINDS_OF: Mapping[ChannelType, tuple[ChannelKind, ...]] = MappingProxyType(
+    {
+        ChannelType.EMAIL: (ChannelKind.SMTP, ChannelKind.OTP_MANAGER, ChannelKind.SINCH),
+        ChannelType.SMS: (ChannelKind.SMS_HTTP, ChannelKind.OTP_MANAGER, ChannelKind.SINCH),
+        ChannelType.APP: (),
+        ChannelType.RSA: (ChannelKind.RSA,),
+        ChannelType.EXTERNAL: (ChannelKind.WEB_SERVICES,),
+    }
+)
+"""The kinds that serve each type; an authenticator app needs no channel."""
 
 
 class MailSecurity(Enum):

@@ -30,7 +30,7 @@ from gateway.proxy.authorization import (
 from gateway.proxy.downstream import Downstream
 from gateway.proxy.forward import Failed, Forwarder
 from gateway.proxy.public_urls import public_origin
-from gateway.proxy.session_stream import SessionStream
+from gateway.proxy.session_stream import OpenStreams, SessionStream
 from gateway.proxy.upstream_pool import UpstreamPool
 from gateway.proxy.websocket import PER_SESSION, WebSockets
 from gateway.sessions.sessions import Sessions
@@ -90,8 +90,9 @@ class ProxyHandler:
         self._errors = errors
         self._audit = audit
         self._clock = clock
-        self._forwarder = Forwarder(pool)
-        self._websockets = WebSockets(pool, per_session=websockets_per_session)
+        self._streams = OpenStreams()
+        self._forwarder = Forwarder(pool, self._streams)
+        self._websockets = WebSockets(pool, self._streams, per_session=websockets_per_session)
         self._tasks = tasks
 
     def add_to(self, app: web.Application) -> None:
@@ -101,8 +102,7 @@ class ProxyHandler:
 
     async def _end_streams(self, _app: web.Application) -> None:
         """End WebSockets and event streams, which have no end of their own, before requests are waited for."""
-        self._websockets.end()
-        self._forwarder.end_streams()
+        self._streams.end()
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Decide on the request and answer it.

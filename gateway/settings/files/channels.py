@@ -4,32 +4,21 @@ A kind that is not built is an error that names the built ones. The sections are
 file may only name the place of a password, and it has EFCX's names.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Annotated
 
 from email_validator import EmailNotValidError, validate_email
 from pydantic import Field
 
-from gateway.domain.channel import Channel, ChannelKind, ChannelType, MailSecurity, Relay, TlsSettings
+from gateway.domain.channel import KINDS_OF, Channel, ChannelKind, ChannelType, MailSecurity, Relay, TlsSettings
 from gateway.domain.field_types import Count, HostName, Line, Seconds, matching
 from gateway.domain.urls import is_loopback
-from gateway.settings.features import Features
-from gateway.settings.files.field_types import Section
 from gateway.settings.source.diagnostics import Diagnostics, one_of
-from gateway.settings.source.secret_refs import SecretSource
-from gateway.settings.source.section_values import Resolver
+from gateway.settings.source.secret_refs import Resolver, SecretSource
+from gateway.settings.source.validation import Section
 from gateway.settings.source.yaml_source import Path
 
-KINDS_OF: Mapping[ChannelType, tuple[ChannelKind, ...]] = MappingProxyType(
-    {
-        ChannelType.EMAIL: (ChannelKind.SMTP, ChannelKind.OTP_MANAGER, ChannelKind.SINCH),
-        ChannelType.SMS: (ChannelKind.SMS_HTTP, ChannelKind.OTP_MANAGER, ChannelKind.SINCH),
-        ChannelType.APP: (),
-        ChannelType.RSA: (ChannelKind.RSA,),
-        ChannelType.EXTERNAL: (ChannelKind.WEB_SERVICES,),
-    }
-)
 _PORTS = {MailSecurity.STARTTLS: 587, MailSecurity.TLS: 465, MailSecurity.NONE: 25}
 
 
@@ -98,27 +87,24 @@ class ChannelSection(Section):
 
 
 def build(
-    sections: tuple[ChannelSection, ...], report: Diagnostics, opener: Resolver, tls: TlsSettings, features: Features
+    sections: tuple[ChannelSection, ...], report: Diagnostics, resolver: Resolver, tls: TlsSettings
 ) -> Mapping[str, Channel]:
     """Makes the channels; reports what is wrong. `tls` is for relays without their own."""
     channels: dict[str, Channel] = {}
     for index, section in enumerate(sections):
-        here = ("channels", index)
+        here, kind, kinds = ("channels", index), section.kind, KINDS_OF[section.type]
         if section.serviceIdentifier in channels:
             report.error(
                 (*here, "serviceIdentifier"),
                 f"{section.serviceIdentifier} is configured twice; a service identifier names one channel",
             )
-            continue
-        if section.kind not in features.kinds:
-            report.error((*here, "kind"), f"{section.kind.value} is not built yet; built: {_kinds(features.kinds)}")
-            continue
-        kinds = KINDS_OF[section.type]
-        if section.kind not in kinds:
+        elif kind not in BUILT:
+            report.error((*here, "kind"), f"{kind.value} is not built yet; built: {_kinds(BUILT)}")
+        elif kind not in kinds:
             allowed = f"use {_kinds(kinds)}" if kinds else "it needs no channel"
-            report.error((*here, "kind"), f"{section.kind.value} does not serve {section.type.value}; {allowed}")
-            continue
-        channels[section.serviceIdentifier] = _mail_channel(section, here, report, opener, tls)
+            report.error((*here, "kind"), f"{kind.value} does not serve {section.type.value}; {allowed}")
+        else:
+            channels[section.serviceIdentifier] = BUILT[kind](section, here, report, resolver, tls)
     return MappingProxyType(channels)
 
 
@@ -129,20 +115,18 @@ def invalid_names(written: object, good: Mapping[str, Channel]) -> frozenset[str
     return frozenset(name if isinstance(name, str) else "" for name in names) - good.keys()
 
 
-def _kinds(kinds: tuple[ChannelKind, ...]) -> str:
+def _kinds(kinds: Iterable[ChannelKind]) -> str:
     return one_of(kind.value for kind in kinds)
 
 
 def _mail_channel(
-    section: ChannelSection, at: Path, report: Diagnostics, opener: Resolver, tls: TlsSettings
+    section: ChannelSection, at: Path, report: Diagnostics, resolver: Resolver, tls: TlsSettings
 ) -> Channel:
-    sender = section.sender
-    if sender is None:
-        try:
-            sender = _mail_address(section.serviceIdentifier)
-        except ValueError:
-            report.error((*at, "from"), "is missing: the service identifier is no mail address, so name the sender")
-            sender = ""
+    sender = section.sender or ""
+    try:
+        sender = sender or _mail_address(section.serviceIdentifier)
+    except ValueError:
+        report.error((*at, "from"), "is missing: the service identifier is no mail address, so name the sender")
     if not section.relays:
         report.error((*at, "relays"), "is missing: a channel of kind smtp needs at least one SMTP server")
     return Channel(
@@ -152,12 +136,12 @@ def _mail_channel(
         sender=sender,
         sender_name=section.from_name,
         subject=section.subject,
-        relays=tuple(_relay(r, (*at, "relays", n), report, opener, tls) for n, r in enumerate(section.relays)),
+        relays=tuple(_relay(r, (*at, "relays", n), report, resolver, tls) for n, r in enumerate(section.relays)),
         rate_per_minute=section.rate,
     )
 
 
-def _relay(section: RelaySection, at: Path, report: Diagnostics, opener: Resolver, tls: TlsSettings) -> Relay:
+def _relay(section: RelaySection, at: Path, report: Diagnostics, resolver: Resolver, tls: TlsSettings) -> Relay:
     if (section.username is None) != (section.password is None):
         report.error(at, "username and password belong together; give both or none")
     if section.security is MailSecurity.NONE and not is_loopback(section.host):
@@ -170,7 +154,11 @@ def _relay(section: RelaySection, at: Path, report: Diagnostics, opener: Resolve
         section.port or _PORTS[section.security],
         section.security,
         section.username,
-        opener.secret(section.password, (*at, "password")) if section.password else None,
-        opener.tls(section.tls, (*at, "tls"), tls),
+        resolver.secret(section.password, (*at, "password")) if section.password else None,
+        resolver.tls(section.tls, (*at, "tls"), tls),
         section.timeout,
     )
+
+
+BUILT = MappingProxyType({ChannelKind.SMTP: _mail_channel})
+"""The kinds that this version carries out, each with the function that makes a channel of it."""

@@ -11,12 +11,11 @@ from pydantic import Field
 from gateway.domain.field_types import BaseUrl
 from gateway.domain.secret import Secret
 from gateway.domain.tenant import AdminUser, Credentials, KeycloakAccess
-from gateway.settings.files.field_types import ForeignSection
 from gateway.settings.files.gateway_file import SharedSettings
 from gateway.settings.files.gateway_section import KeycloakSection
 from gateway.settings.source.diagnostics import Diagnostics, one_of
-from gateway.settings.source.secret_refs import SecretSource
-from gateway.settings.source.section_values import Resolver
+from gateway.settings.source.secret_refs import Resolver, SecretSource
+from gateway.settings.source.validation import ForeignSection
 from gateway.settings.source.yaml_source import Path
 
 _KEYCLOAK: Path = ("tenantSettings", "keyCloak")
@@ -62,7 +61,7 @@ class KeyCloakSection(ForeignSection):
 
 
 def build(
-    efcx: KeyCloakSection, own: KeycloakSection, shared: SharedSettings, report: Diagnostics, opener: Resolver
+    efcx: KeyCloakSection, own: KeycloakSection, shared: SharedSettings, report: Diagnostics, resolver: Resolver
 ) -> KeycloakAccess:
     """Makes the access; reports what is wrong."""
     if efcx.GRANT_TYPE != "password":
@@ -70,8 +69,8 @@ def build(
     if own.sign_in not in shared.features.sign_in:
         ready = one_of(way.value for way in shared.features.sign_in)
         report.error(("gateway", "keycloak", "sign_in"), f"{own.sign_in.value} is not built yet; built: {ready}")
-    sign_in = _sign_in_client(efcx, own, report, opener)
-    administration, fallback = _administration(efcx, own, sign_in, report, opener)
+    sign_in = _sign_in_client(efcx, own, report, resolver)
+    administration, fallback = _administration(efcx, own, sign_in, report, resolver)
     return KeycloakAccess(
         url=efcx.auth_server_url,
         realm=efcx.realm,
@@ -81,16 +80,18 @@ def build(
         administration_fallback=fallback,
         otp_manager_url=efcx.Otp_Manager_Url,
         timeout=own.timeout,
-        tls=opener.tls(own.tls, ("gateway", "keycloak", "tls"), shared.keycloak_tls),
+        tls=resolver.tls(own.tls, ("gateway", "keycloak", "tls"), shared.keycloak_tls),
     )
 
 
-def _sign_in_client(efcx: KeyCloakSection, own: KeycloakSection, report: Diagnostics, opener: Resolver) -> Credentials:
+def _sign_in_client(
+    efcx: KeyCloakSection, own: KeycloakSection, report: Diagnostics, resolver: Resolver
+) -> Credentials:
     if own.client_id:
         if own.client_secret is None:
             report.error(("gateway", "keycloak", "client_secret"), "is missing: the secret of client_id")
             return Credentials(own.client_id, Secret(""))
-        return Credentials(own.client_id, opener.secret(own.client_secret, ("gateway", "keycloak", "client_secret")))
+        return Credentials(own.client_id, resolver.secret(own.client_secret, ("gateway", "keycloak", "client_secret")))
     if own.client_secret is not None:
         report.error(("gateway", "keycloak", "client_id"), "is missing: client_secret needs its client")
     client = efcx.CLIENT_ID or efcx.resource
@@ -102,16 +103,16 @@ def _sign_in_client(efcx: KeyCloakSection, own: KeycloakSection, report: Diagnos
     if source is None or source.value == "":
         report.error(path, f"is missing: the secret of the client {client or '…'}")
         return Credentials(client, Secret(""))
-    return Credentials(client, opener.secret(source, path))
+    return Credentials(client, resolver.secret(source, path))
 
 
 def _administration(
-    efcx: KeyCloakSection, own: KeycloakSection, sign_in: Credentials, report: Diagnostics, opener: Resolver
+    efcx: KeyCloakSection, own: KeycloakSection, sign_in: Credentials, report: Diagnostics, resolver: Resolver
 ) -> tuple[Credentials, AdminUser | None]:
-    user = _efcx_administrator(efcx, sign_in, report, opener)
+    user = _efcx_administrator(efcx, sign_in, report, resolver)
     if own.service_account:
         place = ("gateway", "keycloak", "service_account", "client_secret")
-        secret = opener.secret(own.service_account.client_secret, place)
+        secret = resolver.secret(own.service_account.client_secret, place)
         return Credentials(own.service_account.client_id, secret), None
     if user:
         report.warning(
@@ -122,14 +123,14 @@ def _administration(
 
 
 def _efcx_administrator(
-    efcx: KeyCloakSection, client: Credentials, report: Diagnostics, opener: Resolver
+    efcx: KeyCloakSection, client: Credentials, report: Diagnostics, resolver: Resolver
 ) -> AdminUser | None:
     extra = efcx.model_extra or {}
     if extra.get("MASTER_USERNAME") == "admin" and extra.get("MASTER_PASSWORD") == "admin":
         report.warning((*_KEYCLOAK, "MASTER_PASSWORD"), _ADMIN_ADMIN)
     if not efcx.USERNAME_ADMIN or efcx.PASSWORD_ADMIN is None or efcx.PASSWORD_ADMIN.value == "":
         return None
-    password = opener.secret(efcx.PASSWORD_ADMIN, (*_KEYCLOAK, "PASSWORD_ADMIN"))
+    password = resolver.secret(efcx.PASSWORD_ADMIN, (*_KEYCLOAK, "PASSWORD_ADMIN"))
     if efcx.USERNAME_ADMIN == "admin" and password.reveal() == "admin":
         report.warning((*_KEYCLOAK, "PASSWORD_ADMIN"), _ADMIN_ADMIN)
     return AdminUser(client, efcx.USERNAME_ADMIN, password)

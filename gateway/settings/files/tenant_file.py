@@ -21,14 +21,14 @@ from gateway.domain.tenant import Branding, Route, SameSite, Tenant, TenantOptio
 from gateway.domain.urls import covers, is_loopback
 from gateway.settings.files import efcx_keycloak, two_factor
 from gateway.settings.files.efcx_keycloak import KeyCloakSection
-from gateway.settings.files.field_types import ForeignSection
 from gateway.settings.files.gateway_file import SharedSettings
 from gateway.settings.files.gateway_section import GatewaySection
 from gateway.settings.files.routes import build_routes
 from gateway.settings.files.two_factor import TwoFactorSection
 from gateway.settings.presets import Preset
 from gateway.settings.source.diagnostics import Diagnostics, one_of, written
-from gateway.settings.source.section_values import Resolver, salvage
+from gateway.settings.source.secret_refs import Resolver
+from gateway.settings.source.validation import ForeignSection, salvage
 from gateway.settings.source.yaml_source import Document, Path
 
 _ID = re.compile("[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
@@ -93,7 +93,7 @@ def check_shape(document: Document, report: Diagnostics) -> None:
     salvage(_FILE, document.data, report, _STAND_INS)
 
 
-def build(document: Document, shared: SharedSettings, report: Diagnostics, opener: Resolver) -> Tenant | None:
+def build(document: Document, shared: SharedSettings, report: Diagnostics, resolver: Resolver) -> Tenant | None:
     """Makes the tenant of one file; None when that is not possible. Reports what is wrong."""
     _check_places(document.data, report)
     if "tenantId" not in document.data and "tenantSettings" in document.data:
@@ -122,7 +122,7 @@ def build(document: Document, shared: SharedSettings, report: Diagnostics, opene
             ("gateway", "help"),
             "is not set: users in trouble are not told whom to ask (text, phone, url, forgot_password)",
         )
-    routes = build_routes(section, shared.gateway.prefix, report, opener, shared.upstream_tls)
+    routes = build_routes(section, shared.gateway.prefix, report, resolver, shared.upstream_tls)
     if routes:
         report.hint(
             ("gateway", "routes"),
@@ -135,7 +135,7 @@ def build(document: Document, shared: SharedSettings, report: Diagnostics, opene
         active=file.status == "active",
         public_url=public_url,
         routes=routes,
-        keycloak=efcx_keycloak.build(settings.keyCloak, section.keycloak, shared, report, opener),
+        keycloak=efcx_keycloak.build(settings.keyCloak, section.keycloak, shared, report, resolver),
         policy=found[0] if found else Policy(preset="", enabled=True, methods=()),
         branding=Branding(look.name or file.tenantName, look.logo, look.colour, look.language, section.help),
         home=_home(section, routes, report),
