@@ -122,7 +122,6 @@ class Problem(Enum):
         403, Tone.STOP, _("Your account needs attention"),
         _("Your administrator must finish setting it up."),
         _("Contact your administrator."),
-        Way.SIGN_IN,
     )
     ACCOUNT_CHANGED = "account-changed", ProblemText(
         403, Tone.STOP, _("Your account has changed"),
@@ -209,6 +208,7 @@ class Problem(Enum):
         403, Tone.STOP, _("Too many wrong codes"),
         _("To protect your account, we ended this sign-in."),
         _("Sign in again."),
+        Way.SIGN_IN,
     )
     WAIT = "wait", ProblemText(
         429, Tone.WAIT, _("Please wait"),
@@ -265,7 +265,7 @@ class Problem(Enum):
         _("Contact your administrator."),
     )
     NOT_FOUND = "not-found", ProblemText(
-        404, Tone.ERROR, _("Page not found"),
+        404, Tone.INFO, _("Page not found"),
         _("Check the address for typos."),
         _("You can also continue on the start page."),
         Way.HOME,

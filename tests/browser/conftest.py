@@ -92,7 +92,9 @@ async def new_agent(browser: Browser, site: Site) -> AsyncIterator[NewAgent]:
         context.set_default_timeout(10_000)
         seen.append(Complaints(context))
         who = user or site.keycloak.admin.create_user()
-        return Agent(await context.new_page(), site.base, who, site.mail, seen[-1])
+        agent = Agent(await context.new_page(), site.base, who, site.mail, seen[-1])
+        agent.scripts = bool(options.get("java_script_enabled", True))
+        return agent
 
     yield make
     assert not [said for complaints in seen for said in complaints.said]

@@ -88,8 +88,7 @@ async def set_up_app(site: Site, agent: Agent, album: Album) -> Phone:
     await agent.verify(await code_for(site.mail, ADDRESS, sent + 1))
     phone = await second_factor_steps.scan(site, agent)
     await album.hold("10-register-app", kept=KEPT)
-    await second_factor_steps.app_code(agent).fill(phone.code())
-    await agent.button("Turn on")
+    await agent.enter_code(phone.code(), second_factor_steps.app_code(agent), "Turn on")
     await agent.page.wait_for_url(agent.base + ACCOUNT)
     second_factor_steps.next_step(site)
     return phone

@@ -33,7 +33,6 @@ async def test_a_code_can_be_pasted_with_the_spaces_of_the_mail(site: Site, new_
     agent = await new_agent()
     code = await agent.to_verify(ADDRESS)
     await paste(agent.page, "Code", f" {code[:3]} {code[3:]} ")
-    await agent.button("Verify")
     await agent.page.wait_for_url(f"{site.base}/unified-admin/")
 
 

@@ -108,7 +108,8 @@ async def test_a_wrong_code_is_announced_named_in_the_title_and_leaves_the_field
 ) -> None:
     agent = await new_agent()
     await agent.verify(wrong(await agent.to_verify(ADDRESS)))
-    await expect(agent.page.get_by_role("alert")).to_be_focused()
+    await expect(agent.page.get_by_role("alert")).to_be_visible()
+    await expect(agent.code).to_be_focused()
     assert (await agent.page.title()).startswith("Error: ")
     await expect(agent.code).to_have_value("")
     await expect(agent.code).to_have_attribute("aria-invalid", "true")

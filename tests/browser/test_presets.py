@@ -39,14 +39,12 @@ async def test_an_app_is_set_up_in_the_first_login_and_asked_for_in_the_second(
     await agent.password()
     phone = await second_factor_steps.scan(site, agent)
     await album.hold("register-app")
-    await second_factor_steps.app_code(agent).fill(phone.wrong())
-    await agent.button("Turn on")
+    await agent.enter_code(phone.wrong(), second_factor_steps.app_code(agent), "Turn on")
     await expect(page.get_by_role("alert")).to_be_visible()
     assert (await second_factor_steps.scan(site, agent)).secret == phone.secret
     await album.hold("register-app-wrong", languages=())
     site.catch_up()
-    await second_factor_steps.app_code(agent).fill(phone.code())
-    await agent.button("Turn on")
+    await agent.enter_code(phone.code(), second_factor_steps.app_code(agent), "Turn on")
     await second_factor_steps.arrived(agent)
 
     await second_factor_steps.sign_out(agent)
