@@ -122,9 +122,16 @@ def test_a_tenant_without_help_has_no_empty_help_block() -> None:
 
 
 @pytest.mark.row("GW-30")
-@pytest.mark.parametrize("name", ["password-wrong", "verify-wrong", "stopped", "problem-not-found"])
-def test_every_problem_carries_the_reference(name: str) -> None:
+@pytest.mark.parametrize(
+    "name", ["password-locked", "verify-limit", "verify-send-failed", "stopped", "problem-not-found"]
+)
+def test_a_fault_a_lock_and_a_stop_show_the_reference(name: str) -> None:
     assert states.REFERENCE_CODE in html(name)
+
+
+@pytest.mark.parametrize("name", ["password-wrong", "verify-wrong", "register-email-bad", "new-password-refused"])
+def test_an_entry_that_the_user_can_correct_shows_no_reference(name: str) -> None:
+    assert states.REFERENCE_CODE not in html(name)
 
 
 def test_passwords_and_codes_can_be_filled_in_and_pasted() -> None:
