@@ -102,7 +102,7 @@ def assert_whole_requests_of_ours(received: bytes) -> int:
 @pytest.mark.slow
 @pytest.mark.attack("D1")
 @pytest.mark.parametrize("seed", range(3))
-async def test_of_broken_requests_with_a_session_only_whole_ones_of_ours_arrive(
+async def test_with_a_session_only_whole_requests_in_the_gateways_framing_reach_the_app(
     seed: int, raw_upstream: RawUpstream
 ) -> None:
     async with gateway(tenant(raw_upstream.url)) as stage:
@@ -113,7 +113,7 @@ async def test_of_broken_requests_with_a_session_only_whole_ones_of_ours_arrive(
 
 
 @pytest.mark.attack("D1")
-async def test_of_broken_requests_without_a_session_nothing_arrives(raw_upstream: RawUpstream) -> None:
+async def test_without_a_session_no_broken_request_reaches_the_app(raw_upstream: RawUpstream) -> None:
     async with gateway(tenant(raw_upstream.url)) as stage:
         seen = await statuses(stage, Random("nobody"), "")
     assert seen <= {0, *range(300, 500)}

@@ -154,7 +154,7 @@ def _note_tokens(realm: Realm, secrets: dict[str, str]) -> None:
         secrets[f"refresh token {session.id}"] = session.refresh_token
 
 
-async def test_no_secret_of_a_whole_login_stands_where_it_does_not_belong(run: Run) -> None:
+async def test_no_secret_of_a_whole_login_is_found_in_the_logs_answers_or_store(run: Run) -> None:
     assert len(run.secrets) >= 14, sorted(run.secrets)
     assert b"code_rejected" in run.audit
     assert b"code_rejected" in run.logs
@@ -175,7 +175,7 @@ async def test_no_secret_of_a_whole_login_stands_where_it_does_not_belong(run: R
     assert places(PROFILE, run.heard.answers) == []
 
 
-def test_the_search_finds_a_secret_in_every_spelling() -> None:
+def test_the_search_finds_a_secret_in_every_encoding() -> None:
     secret = "kA7-x+/Zq9Lw_c~canary"
     hidden = {
         "raw": b"..." + secret.encode(),

@@ -37,7 +37,7 @@ async def administrators_code(config: Path, username: str) -> str:
 
 @pytest.mark.attack("F18")
 @pytest.mark.row("CC-15")
-async def test_no_secret_of_whoever_lost_a_phone_stands_where_it_does_not_belong(
+async def test_no_secret_of_a_user_with_a_lost_phone_is_found_in_the_logs_answers_or_store(
     tmp_path: Path, stand_in: StandIn, mail_server: MailServer, echo_upstream: EchoUpstream, redis_url: str
 ) -> None:
     made = settings(tmp_path, stand_in, mail_server, echo_upstream, redis_url)

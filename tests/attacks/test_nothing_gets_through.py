@@ -72,7 +72,7 @@ async def nothing_passes(site: Site, upstream: RawUpstream, auth: str) -> None:
 @pytest.mark.row("EF-01")
 @pytest.mark.attack("F12")
 @pytest.mark.parametrize("auth", FORGED, ids=lambda auth: auth[:24].strip() or "nothing")
-async def test_without_a_session_the_app_sees_not_one_byte(guarded: Site, raw_upstream: RawUpstream, auth: str) -> None:
+async def test_without_a_session_the_app_receives_no_byte(guarded: Site, raw_upstream: RawUpstream, auth: str) -> None:
     await nothing_passes(guarded, raw_upstream, auth)
 
 
@@ -90,7 +90,7 @@ async def test_a_login_that_stopped_after_the_password_opens_nothing(guarded: Si
         await nothing_passes(guarded, raw_upstream, f"Cookie: gateway-login={value}; {name}={value}\r\n")
 
 
-async def test_the_token_of_keycloak_itself_opens_nothing(guarded: Site, raw_upstream: RawUpstream) -> None:
+async def test_an_access_token_of_keycloak_opens_nothing(guarded: Site, raw_upstream: RawUpstream) -> None:
     user = guarded.user()
     token = guarded.keycloak.grant(user.username, user.password).json()["access_token"]
     for auth in (f"Authorization: Bearer {token}\r\n", f"Cookie: token={token}; gateway-session={token}\r\n"):
