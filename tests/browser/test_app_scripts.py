@@ -83,7 +83,7 @@ async def victim(site: ChangingSite, app: ScriptedApp, new_agent: NewAgent) -> A
     agent.complaints.said.clear()  # the browser has much to say against such scripts, and rightly so
 
 
-async def test_no_worker_of_an_app_controls_the_gateways_pages(victim: Victim) -> None:
+async def test_no_service_worker_of_an_app_controls_the_gateways_pages(victim: Victim) -> None:
     victim.app.fields["Service-Worker-Allowed"] = "/"
     attempts: list[tuple[str, dict[str, str], str]] = [
         (f"{APP}worker.js", {}, ""),
@@ -101,7 +101,7 @@ async def test_no_worker_of_an_app_controls_the_gateways_pages(victim: Victim) -
     assert {path for path, _ in victim.app.asked if path.endswith(".js")} == {"/worker.js"}  # of the route with workers
 
 
-async def test_a_worker_of_a_route_that_allows_it_controls_its_folder_alone_until_it_is_forbidden(
+async def test_an_allowed_service_worker_controls_only_its_folder_until_the_setting_forbids_it(
     victim: Victim,
 ) -> None:
     assert await victim.run(REGISTER, [f"{WITH_WORKER}worker.js", {}]) == ""
@@ -114,7 +114,7 @@ async def test_a_worker_of_a_route_that_allows_it_controls_its_folder_alone_unti
     assert await victim.title(WITH_WORKER) == "App"
 
 
-async def test_a_worker_is_gone_at_its_next_update_after_the_sign_out(victim: Victim) -> None:
+async def test_a_service_worker_is_unregistered_at_its_next_update_after_the_sign_out(victim: Victim) -> None:
     assert await victim.run(REGISTER, [f"{WITH_WORKER}worker.js", {}]) == ""
     await victim.run(ACTIVE, WITH_WORKER)
     await victim.sign_out()
@@ -122,7 +122,7 @@ async def test_a_worker_is_gone_at_its_next_update_after_the_sign_out(victim: Vi
     assert await victim.title(WITH_WORKER) != TAKEN_OVER
 
 
-async def test_a_worker_from_before_the_gateway_is_gone_after_its_next_update(
+async def test_a_service_worker_registered_before_the_gateway_is_unregistered_at_its_next_update(
     browser: Browser, settings: Folder, app: ScriptedApp
 ) -> None:
     context = await browser.new_context()
@@ -144,7 +144,7 @@ async def test_a_worker_from_before_the_gateway_is_gone_after_its_next_update(
 KEPT = f"""() => fetch("{APP}kept", {{cache: "only-if-cached", mode: "same-origin"}}).then((a) => a.ok, () => false)"""
 
 
-async def test_signing_out_clears_the_cache_and_where_the_tenant_says_so_the_storage(victim: Victim) -> None:
+async def test_the_sign_out_clears_the_cache_and_also_the_storage_where_the_tenant_says_so(victim: Victim) -> None:
     async def left() -> list[object]:
         await victim.run(f"() => fetch('{APP}kept').then((a) => a.text())")
         await victim.run("() => localStorage.setItem('mine', '1')")
@@ -184,7 +184,7 @@ FRAME = """(path) => new Promise((end) => {
 """Open a page of the own origin; give what the script can read of it."""
 
 
-async def test_a_script_of_an_app_reads_no_page_of_the_gateways_in_a_popup_or_frame(victim: Victim) -> None:
+async def test_a_script_of_an_app_cannot_read_the_gateways_pages_in_a_popup_or_frame(victim: Victim) -> None:
     for policy in ("noopener-allow-popups", "same-origin-allow-popups", "same-origin"):
         victim.app.fields["Cross-Origin-Opener-Policy"] = policy
         await victim.page.reload()
@@ -210,7 +210,7 @@ async def jar(page: Page) -> dict[str, tuple[str, bool]]:
     return {one["name"]: (one["value"], one["httpOnly"]) for one in await page.context.cookies()}
 
 
-async def test_a_script_that_overflows_the_cookie_jar_signs_its_user_out_and_opens_nothing(victim: Victim) -> None:
+async def test_a_script_that_overflows_the_cookie_jar_signs_the_user_out_and_opens_nothing(victim: Victim) -> None:
     before = await jar(victim.page)
     await victim.run(PLANT, "gateway-session=mine; Path=/")
     assert await jar(victim.page) == before  # a script overwrites no cookie that is kept from scripts
@@ -223,9 +223,7 @@ async def test_a_script_that_overflows_the_cookie_jar_signs_its_user_out_and_ope
     assert len(victim.app.asked) == asked
 
 
-async def test_a_script_plants_a_cookie_named_host_and_none_named_host_http(
-    browser: Browser, site: ChangingSite
-) -> None:
+async def test_a_script_can_set_a_host_cookie_but_no_host_http_cookie(browser: Browser, site: ChangingSite) -> None:
     """What Chromium does is the reason for the names that the gateway's cookies have."""
     page = await (await browser.new_context()).new_page()
     await page.goto(f"{site.base}/-/login")
@@ -291,7 +289,9 @@ async def hidden_fields(victim: Victim, act: str) -> dict[str, str]:
 
 @pytest.mark.row("GW-46")
 @pytest.mark.attack("S2")
-async def test_a_script_fetches_no_page_of_the_gateways_and_sends_it_no_form_by_fetch(protected: Victim) -> None:
+async def test_a_script_can_neither_fetch_a_page_of_the_gateway_nor_post_a_form_to_it_by_fetch(
+    protected: Victim,
+) -> None:
     fields = await hidden_fields(protected, "show-codes")
     body = {
         "method": "POST",
@@ -310,7 +310,7 @@ async def test_a_script_fetches_no_page_of_the_gateways_and_sends_it_no_form_by_
 
 @pytest.mark.row("GW-46")
 @pytest.mark.attack("S2")
-async def test_a_form_that_a_script_sends_with_the_users_own_token_shows_and_changes_nothing(
+async def test_a_form_submitted_by_a_script_with_the_users_token_shows_and_changes_nothing(
     protected: Victim,
 ) -> None:
     """Even if a script had the form: right after the sign-in the code is asked for, on a page that the script cannot
@@ -330,7 +330,7 @@ async def test_a_form_that_a_script_sends_with_the_users_own_token_shows_and_cha
 
 @pytest.mark.row("GW-46")
 @pytest.mark.attack("S2")
-async def test_a_form_with_another_acts_token_is_refused(protected: Victim) -> None:
+async def test_a_form_with_the_token_of_another_act_is_refused(protected: Victim) -> None:
     fields = await hidden_fields(protected, "show-codes")
     for other in ({"act": "new-codes"}, {"act": "enrol", "factor": "totp"}, {"version": "9"}, {"csrf": "made-up"}):
         await protected.agent.open(APP)

@@ -109,7 +109,9 @@ async def equipped(site: Site, agent: Agent, album: Album) -> tuple[Phone, list[
 
 
 @pytest.mark.row("CC-02", "CC-03", "CC-04", "CC-06", "CC-10", "CC-13", "CC-15", "CC-21")
-async def test_from_a_password_alone_to_a_lost_phone_and_back(site: Site, new_agent: NewAgent, tmp_path: Path) -> None:
+async def test_a_user_sets_up_both_methods_loses_the_phone_and_turns_both_off(
+    site: Site, new_agent: NewAgent, tmp_path: Path
+) -> None:
     user = site.keycloak.admin.create_user(username="amina.siddiqui")
     site.keycloak.admin.change(user.id, firstName="Amina", lastName="Siddiqui")
     try:

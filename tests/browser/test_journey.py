@@ -26,7 +26,7 @@ def settings(settings: Folder, redis_url: str) -> Folder:
 
 @pytest.mark.timeout(300)
 @pytest.mark.row("EF-11")
-async def test_a_new_agent_signs_in_works_signs_out_and_comes_back(
+async def test_a_new_agent_signs_in_uses_the_app_signs_out_and_signs_in_again(
     site: Site, new_agent: NewAgent, tmp_path: Path
 ) -> None:
     """One walk; at every stop axe finds nothing and a narrow phone shows all of the page."""

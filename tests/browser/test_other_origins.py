@@ -122,7 +122,7 @@ async def lured(victim: Agent, pages: Pages, which: str) -> Page:
     return page
 
 
-async def test_the_victim_s_own_page_can_use_the_session(victim: Agent, raw_upstream: RawUpstream) -> None:
+async def test_a_page_of_the_users_own_tenant_can_use_the_session(victim: Agent, raw_upstream: RawUpstream) -> None:
     """Or nothing below would mean anything."""
     before = len(raw_upstream.received)
     await victim.page.evaluate("() => fetch('/unified-admin/api').then(a => a.text())")
@@ -130,7 +130,7 @@ async def test_the_victim_s_own_page_can_use_the_session(victim: Agent, raw_upst
 
 
 @pytest.mark.parametrize("which", PAGES)
-async def test_nothing_a_page_of_another_origin_does_reaches_the_app(
+async def test_no_request_of_a_page_of_another_origin_reaches_the_app(
     victim: Agent, pages: Pages, raw_upstream: RawUpstream, which: str
 ) -> None:
     page = await lured(victim, pages, which)
@@ -144,7 +144,7 @@ async def test_nothing_a_page_of_another_origin_does_reaches_the_app(
 
 
 @pytest.mark.parametrize("which", PAGES)
-async def test_a_form_posted_at_the_top_by_a_page_of_another_origin_is_refused(
+async def test_a_form_posted_as_a_top_level_navigation_by_another_origin_is_refused(
     victim: Agent, pages: Pages, raw_upstream: RawUpstream, which: str
 ) -> None:
     page = await lured(victim, pages, which)
@@ -160,7 +160,7 @@ async def test_a_form_posted_at_the_top_by_a_page_of_another_origin_is_refused(
 
 
 @pytest.mark.parametrize("which", PAGES)
-async def test_a_link_from_elsewhere_still_opens_the_app(
+async def test_a_link_on_another_site_opens_the_app(
     victim: Agent, pages: Pages, raw_upstream: RawUpstream, which: str
 ) -> None:
     page = await lured(victim, pages, which)
@@ -170,7 +170,7 @@ async def test_a_link_from_elsewhere_still_opens_the_app(
     assert b"Authorization: Bearer" in raw_upstream.received[before:]
 
 
-async def test_the_session_of_one_tenant_is_no_session_of_its_sibling(victim: Agent, settings: Folder) -> None:
+async def test_the_session_of_one_tenant_opens_nothing_at_a_sibling_tenant(victim: Agent, settings: Folder) -> None:
     answer = await victim.page.goto(f"http://{ATTACKER}:{settings.port}/unified-admin/")
     assert answer
     await victim.page.get_by_label("Username").wait_for()

@@ -18,7 +18,9 @@ def settings(settings: Folder) -> Folder:
     return settings
 
 
-async def test_a_whole_login_works_over_plain_http_on_a_name_of_its_own(site: Site, new_agent: NewAgent) -> None:
+async def test_a_whole_login_works_over_plain_http_on_a_host_name_that_is_not_loopback(
+    site: Site, new_agent: NewAgent
+) -> None:
     agent = await new_agent()
     agent.base = f"http://{HOST}:{site.settings.port}"
     await agent.first_login("http@example.com")

@@ -69,7 +69,9 @@ async def set_up_mail(site: Site, agent: Agent) -> None:
 
 
 @pytest.mark.row("CC-02", "CC-03", "CC-10", "CC-13", "CC-21")
-async def test_mail_app_and_a_trusted_browser_need_no_mouse(site: Site, new_agent: NewAgent) -> None:
+async def test_setting_up_mail_and_app_and_trusting_a_browser_work_by_keyboard_alone(
+    site: Site, new_agent: NewAgent
+) -> None:
     agent = await new_agent()
     second_factor_steps.next_step(site)
     await agent.open()
