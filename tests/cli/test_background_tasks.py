@@ -40,7 +40,7 @@ def never_leaves(_code: int) -> None:
     """This process is the test run: it goes on when `serve` has had its time."""
 
 
-async def test_serve_ends_with_all_its_tasks_wherever_it_is_cancelled(folder: ConfigFolder) -> None:
+async def test_all_tasks_of_serve_end_wherever_serve_is_cancelled(folder: ConfigFolder) -> None:
     ring = key_ring.create(folder.path / "ring.key", SystemClock(), SystemRandom())
     loaded = folder.load()
     [own] = asyncio.all_tasks()

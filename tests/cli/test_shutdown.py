@@ -52,9 +52,7 @@ def address(request: pytest.FixtureRequest) -> str:
 
 @pytest.mark.parametrize("which", ["listen", "operations"])
 @pytest.mark.attack("O1")
-async def test_with_a_taken_port_the_process_ends_with_its_message(
-    which: str, address: str, folder: ConfigFolder
-) -> None:
+async def test_on_a_port_in_use_the_process_ends_with_a_message(which: str, address: str, folder: ConfigFolder) -> None:
     if address:
         with_redis(folder, address)
     host, _, port = folder.gateway[which].rpartition(":")
@@ -93,7 +91,7 @@ async def test_a_second_sigterm_ends_the_process_at_once(folder: ConfigFolder) -
 
 
 @pytest.mark.redis
-async def test_what_has_not_ended_in_time_is_cut_and_counted(folder: ConfigFolder, redis_url: str) -> None:
+async def test_connections_that_exceed_the_drain_time_are_cut_and_counted(folder: ConfigFolder, redis_url: str) -> None:
     folder.gateway["shutdown_timeout"] = 6
     async with app_running() as app, signed_in(folder, app, redis_url) as (process, cookies):
         uploads = [await upload_begun(folder, cookies[0]) for _ in range(3)]
@@ -115,7 +113,7 @@ async def test_what_has_not_ended_in_time_is_cut_and_counted(folder: ConfigFolde
 @pytest.mark.redis
 @pytest.mark.row("GW-20")
 @pytest.mark.attack("O10")
-async def test_across_a_sigterm_uploads_complete_and_streams_end(folder: ConfigFolder, redis_url: str) -> None:
+async def test_uploads_complete_and_streams_end_after_sigterm(folder: ConfigFolder, redis_url: str) -> None:
     """200 uploads, and 200 streams: half of them event streams, half WebSockets."""
     count = 200
     sessions = 1 + count // SOCKETS_OF_A_SESSION

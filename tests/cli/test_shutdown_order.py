@@ -19,7 +19,7 @@ class Leaving:
         self._loop.call_soon_threadsafe(self.codes.put_nowait, code)
 
 
-async def test_the_first_signal_asks_and_the_second_leaves() -> None:
+async def test_the_first_signal_begins_the_shutdown_and_the_second_exits_at_once() -> None:
     leaving = Leaving()
     stopping = Shutdown(lambda: LONG, leave=leaving)
     stopping.signalled(signal.SIGTERM)
@@ -29,14 +29,14 @@ async def test_the_first_signal_asks_and_the_second_leaves() -> None:
         assert await leaving.codes.get() == 130
 
 
-async def test_a_process_that_does_not_end_in_time_leaves() -> None:
+async def test_a_process_that_exceeds_the_shutdown_time_exits() -> None:
     leaving = Leaving()
     Shutdown(lambda: 0.01, leave=leaving).signalled(signal.SIGTERM)
     async with asyncio.timeout(10):
         assert await leaving.codes.get() == OVERDUE
 
 
-async def test_the_time_runs_from_the_first_signal_on() -> None:
+async def test_the_shutdown_time_is_counted_from_the_first_signal() -> None:
     timeouts = iter([LONG])
     stopping = Shutdown(lambda: next(timeouts), leave=Leaving())
     stopping.begin()
@@ -44,7 +44,7 @@ async def test_the_time_runs_from_the_first_signal_on() -> None:
     assert 0 < stopping.notice + stopping.for_requests < LONG
 
 
-async def test_whatever_else_asks_for_the_end_is_no_first_signal() -> None:
+async def test_a_shutdown_begun_without_a_signal_does_not_count_as_the_first_signal() -> None:
     leaving = Leaving()
     stopping = Shutdown(lambda: LONG, leave=leaving)
     stopping.begin()

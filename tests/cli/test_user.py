@@ -92,7 +92,7 @@ def desk(tmp_path: Path, provider: StandIn, redis_url: str) -> Desk:
 
 
 @pytest.mark.row("CC-15")
-def test_the_code_is_shown_once_in_groups_and_its_rules_on_the_error_stream(desk: Desk) -> None:
+def test_the_code_is_printed_once_in_groups_and_its_rules_on_the_error_stream(desk: Desk) -> None:
     done = desk.run(desk.user.username, "--tenant", "one")
     assert done.returncode == 0, done.stderr
     name, code = done.stdout.strip().split(": ")
@@ -113,7 +113,7 @@ def test_the_gateway_keeps_a_digest_of_the_newest_code_only(desk: Desk) -> None:
 
 
 @pytest.mark.row("CC-15", "GW-18")
-def test_it_is_audited_with_who_and_whom_and_without_the_code(desk: Desk) -> None:
+def test_the_audit_event_names_operator_and_user_and_not_the_code(desk: Desk) -> None:
     code = desk.make("--by", "Sara of the service desk")["code"]
     kept = desk.kept()
     assert kept
@@ -124,7 +124,7 @@ def test_it_is_audited_with_who_and_whom_and_without_the_code(desk: Desk) -> Non
     assert code not in audit
 
 
-def test_a_user_is_found_by_his_address_too(desk: Desk) -> None:
+def test_a_user_is_found_by_the_mail_address_too(desk: Desk) -> None:
     assert desk.user.email
     done = desk.run(desk.user.email, "--tenant", "one", "--json")
     assert json.loads(done.stdout)["username"] == desk.user.username
@@ -140,12 +140,12 @@ def test_an_unknown_user_gets_no_code(desk: Desk) -> None:
     assert refused(desk.run("nobody", "--tenant", "one")).startswith("efcx-gateway: no user nobody in realm ")
 
 
-def test_an_unknown_tenant_is_told_which_there_are(desk: Desk) -> None:
+def test_for_an_unknown_tenant_the_command_lists_the_known_ones(desk: Desk) -> None:
     said = refused(desk.run(desk.user.username, "--tenant", "two"))
     assert said == "efcx-gateway: no tenant two; configured tenants: one"
 
 
-def test_where_such_codes_are_off_none_is_made(desk: Desk) -> None:
+def test_where_administrators_codes_are_off_the_command_makes_none(desk: Desk) -> None:
     desk.folder.two_factor["adminCodes"] = False
     said = refused(desk.run(desk.user.username, "--tenant", "one"))
     assert said == "efcx-gateway: one accepts no administrator's codes (twoFAConfigs.adminCodes)"
@@ -154,16 +154,18 @@ def test_where_such_codes_are_off_none_is_made(desk: Desk) -> None:
 
 @pytest.mark.row("GW-27")
 @pytest.mark.parametrize("registration", ["guarded", "admin_code"])
-def test_where_a_registration_needs_one_it_is_made_all_the_same(desk: Desk, registration: str) -> None:
+def test_an_administrators_code_is_made_where_enrolments_need_one_although_codes_are_off(
+    desk: Desk, registration: str
+) -> None:
     desk.folder.two_factor.update(adminCodes=False, registration=registration)
     assert desk.make()["minutes"] == 30
 
 
-def test_a_store_in_memory_is_not_the_running_gateways(desk: Desk) -> None:
+def test_the_command_refuses_a_memory_store(desk: Desk) -> None:
     del desk.folder.gateway["store"]
     assert "codes need Redis or Valkey" in refused(desk.run(desk.user.username, "--tenant", "one"))
 
 
-def test_settings_with_a_mistake_are_named_and_nothing_is_made(desk: Desk) -> None:
+def test_invalid_settings_are_reported_and_no_code_is_made(desk: Desk) -> None:
     desk.folder.two_factor["otpLength"] = 99
     assert "otpLength" in refused(desk.run(desk.user.username, "--tenant", "one"))
