@@ -20,7 +20,7 @@ async def test_the_demo_serves_two_apps_by_the_efcx_policy_on_loopback(around: D
     assert (tenant.policy.preset, tenant.policy.enabled) == ("efcx", True)
 
 
-async def test_each_further_tenant_works_by_another_set_of_rules(around: Dependencies) -> None:
+async def test_each_further_tenant_has_a_different_policy(around: Dependencies) -> None:
     configuration = configure(Options(port=8080), around)
     app, cloud = tenant_of(configuration, "efcx").policy, tenant_of(configuration, "cloudcx").policy
     assert (app.preset, [m.factor for m in app.methods]) == ("efcx", [FactorKind.TOTP])
@@ -29,7 +29,7 @@ async def test_each_further_tenant_works_by_another_set_of_rules(around: Depende
 
 
 @pytest.mark.attack("F28")
-async def test_the_demo_is_reached_by_loopback_names_only(around: Dependencies) -> None:
+async def test_the_demo_is_reachable_only_by_loopback_names(around: Dependencies) -> None:
     tenants = configure(Options(port=8080), around).tenants
     hosts = {tenant.id: (set(tenant.all_hosts), tenant.public_url) for tenant in tenants}
     assert hosts == {
@@ -41,13 +41,13 @@ async def test_the_demo_is_reached_by_loopback_names_only(around: Dependencies) 
 
 
 @pytest.mark.attack("F28")
-async def test_a_given_store_is_used_under_a_prefix_of_the_demo(around: Dependencies) -> None:
+async def test_the_demo_uses_a_given_store_under_a_separate_prefix(around: Dependencies) -> None:
     store = configure(Options(store="redis://127.0.0.1:6379"), around).gateway.store
     assert store.prefix.startswith("demo:")
     assert not store.in_memory
 
 
-async def test_an_app_of_ones_own_stands_at_the_root_of_every_tenant(around: Dependencies) -> None:
+async def test_an_app_given_by_the_operator_is_at_the_root_of_every_tenant(around: Dependencies) -> None:
     for tenant in configure(Options(upstream="http://127.0.0.1:9000/"), around).tenants:
         assert [(route.path, route.to) for route in tenant.routes] == [("", "http://127.0.0.1:9000")]
         assert tenant.home == "/"

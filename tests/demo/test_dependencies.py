@@ -19,12 +19,12 @@ from gateway.services import open_services
 CLOCK = SystemClock()
 
 
-async def test_the_disabled_agent_is_disabled_and_the_others_are_not(around: Dependencies) -> None:
+async def test_only_the_disabled_agent_is_disabled(around: Dependencies) -> None:
     for people in around.people.values():
         assert [p.user.username for p in people if not p.user.enabled] == ["dora"]
 
 
-async def test_the_registered_agent_has_a_sealed_set_at_each_tenant_and_nobody_else_has(around: Dependencies) -> None:
+async def test_only_the_registered_agent_has_sealed_enrolments_and_at_each_tenant(around: Dependencies) -> None:
     ring = start.new_ring(CLOCK)
     kinds = {}
     configuration = configure(Options(), around)
@@ -46,7 +46,7 @@ async def test_the_registered_agent_has_a_sealed_set_at_each_tenant_and_nobody_e
     }
 
 
-async def test_secrets_and_backup_codes_are_new_each_time(around: Dependencies) -> None:
+async def test_secrets_and_backup_codes_are_new_at_each_start(around: Dependencies) -> None:
     async with dependencies(CLOCK) as others:
         for tenant_id, people in around.people.items():
             for mine, theirs in zip(people, others.people[tenant_id], strict=True):
@@ -54,7 +54,7 @@ async def test_secrets_and_backup_codes_are_new_each_time(around: Dependencies) 
                 assert set(mine.backup_codes).isdisjoint(theirs.backup_codes)
 
 
-async def test_two_demos_at_once_share_no_port(around: Dependencies) -> None:
+async def test_two_parallel_demos_share_no_port(around: Dependencies) -> None:
     async with dependencies(CLOCK) as others:
         assert others.inbox.port != around.inbox.port
         assert others.provider != around.provider

@@ -57,13 +57,13 @@ async def place(clock: FakeClock) -> AsyncIterator[Place]:
 
 
 @pytest.mark.parametrize(("old", "status"), [(False, 400), (True, 401)])
-async def test_a_wrong_password_has_the_status_of_the_version(place: Place, old: bool, status: int) -> None:
+async def test_a_wrong_password_has_the_status_of_the_simulated_version(place: Place, old: bool, status: int) -> None:
     place.realm.behaviour.old_statuses = old
     answer = await place.grant("wrong")
     assert (answer.status_code, answer.json()["error_description"]) == (status, "Invalid user credentials")
 
 
-async def test_a_second_grant_of_one_user_is_refused_while_the_first_is_under_way(place: Place) -> None:
+async def test_a_second_grant_of_one_user_is_refused_during_the_first(place: Place) -> None:
     place.realm.behaviour.gate = asyncio.Semaphore(0)
     first = asyncio.create_task(place.grant())
     while not place.realm.grants_under_way:  # noqa: ASYNC110 - what is waited for is plain data
@@ -73,7 +73,7 @@ async def test_a_second_grant_of_one_user_is_refused_while_the_first_is_under_wa
     assert (await first).status_code == 200
 
 
-async def test_parallel_grants_pass_where_that_is_switched_off(place: Place) -> None:
+async def test_parallel_grants_are_accepted_where_the_check_is_switched_off(place: Place) -> None:
     place.realm.behaviour.refuse_parallel = False
     answers = await asyncio.gather(*(place.grant() for _ in range(5)))
     assert {answer.status_code for answer in answers} == {200}
@@ -99,12 +99,12 @@ async def test_a_user_is_locked_by_failures_and_unlocked_by_the_administrator(pl
         (Fault.REDIRECT, 302),
     ],
 )
-async def test_a_bad_day_has_its_status(place: Place, fault: Fault, status: int) -> None:
+async def test_each_simulated_fault_has_its_status(place: Place, fault: Fault, status: int) -> None:
     place.realm.behaviour.token_fault = fault
     assert (await place.grant()).status_code == status
 
 
-async def test_tokens_name_the_issuer_that_was_asked_unless_one_is_set(place: Place) -> None:
+async def test_tokens_name_the_requested_issuer_unless_one_is_set(place: Place) -> None:
     document = f"realms/{place.realm.name}/.well-known/openid-configuration"
     asked = (await place.http.get(document, headers={"Host": "sso.example"})).json()["issuer"]
     place.realm.behaviour.issuer = "https://fixed.example/auth/realms/demo"
@@ -112,7 +112,7 @@ async def test_tokens_name_the_issuer_that_was_asked_unless_one_is_set(place: Pl
     assert (asked, fixed) == ("http://sso.example/auth/realms/demo", "https://fixed.example/auth/realms/demo")
 
 
-async def test_an_attribute_is_kept_once_the_profile_allows_it(place: Place) -> None:
+async def test_an_attribute_is_kept_once_the_user_profile_allows_it(place: Place) -> None:
     body = {"username": "agent1", "attributes": {"team": ["red"]}}
     await place.admin("PUT", f"users/{place.user.id}", json=body)
     assert place.user.attributes == {}
@@ -122,7 +122,7 @@ async def test_an_attribute_is_kept_once_the_profile_allows_it(place: Place) -> 
     assert place.user.attributes == {"team": ["red"]}
 
 
-async def test_attributes_are_hidden_and_not_lost_while_the_profile_forbids_them(place: Place) -> None:
+async def test_attributes_are_hidden_and_not_lost_while_the_user_profile_forbids_them(place: Place) -> None:
     place.user.attributes = {"team": ["red"]}
     assert "attributes" not in (await place.admin("GET", f"users/{place.user.id}")).json()
     place.realm.profile["unmanagedAttributePolicy"] = "ADMIN_VIEW"
@@ -135,7 +135,7 @@ async def test_a_user_is_found_by_an_attribute(place: Place) -> None:
     assert (await place.admin("GET", "users?q=team:blue")).json() == []
 
 
-async def test_a_part_of_a_name_finds_users_unless_it_must_be_exact(place: Place) -> None:
+async def test_a_part_of_a_username_finds_users_unless_the_search_is_exact(place: Place) -> None:
     assert len((await place.admin("GET", "users?username=gent")).json()) == 1
     assert (await place.admin("GET", "users?username=gent&exact=true")).json() == []
 
@@ -148,7 +148,7 @@ async def test_a_revoked_refresh_token_ends_its_session(place: Place) -> None:
     assert place.realm.sessions == {}
 
 
-async def test_userinfo_is_for_live_sessions_only(place: Place) -> None:
+async def test_userinfo_is_available_only_for_open_sessions(place: Place) -> None:
     tokens = (await place.grant()).json()
     path = f"realms/{place.realm.name}/protocol/openid-connect/userinfo"
     bearer = {"Authorization": f"Bearer {tokens['access_token']}"}
@@ -164,12 +164,12 @@ async def test_one_session_is_ended_by_its_id(place: Place) -> None:
     assert (await place.admin("DELETE", f"sessions/{session['id']}")).status_code == 404
 
 
-async def test_a_user_s_own_token_administers_nothing(place: Place) -> None:
+async def test_the_token_of_a_user_has_no_administrator_rights(place: Place) -> None:
     bearer = {"Authorization": f"Bearer {(await place.grant()).json()['access_token']}"}
     answer = await place.http.get(f"admin/realms/{place.realm.name}/users", headers=bearer)
     assert answer.status_code == 403
 
 
-def test_a_user_and_a_client_print_no_password() -> None:
+def test_the_repr_of_a_user_or_client_shows_no_password() -> None:
     secret = secrets.token_urlsafe()
     assert secret not in repr(StandInUser("a", secret)) + repr(StandInClient("b", secret))

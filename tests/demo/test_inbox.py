@@ -42,12 +42,12 @@ async def test_a_mail_of_the_gateway_is_shown_with_recipient_subject_text_and_ti
     ]
 
 
-async def test_the_newest_mail_stands_first(inbox: Inbox) -> None:
+async def test_the_newest_mail_is_first(inbox: Inbox) -> None:
     await send(inbox, "first", "second")
     assert [mail.subject for mail in inbox.mails] == ["second", "first"]
 
 
-async def test_the_last_two_hundred_are_kept(inbox: Inbox) -> None:
+async def test_the_inbox_keeps_the_last_two_hundred_mails(inbox: Inbox) -> None:
     async with aiosmtplib.SMTP(hostname="127.0.0.1", port=inbox.port, start_tls=False) as relay:
         for number in range(KEPT + 5):
             await relay.sendmail("a@example.com", ["b@example.com"], f"Subject: {number}\r\n\r\nx".encode())
@@ -57,7 +57,7 @@ async def test_the_last_two_hundred_are_kept(inbox: Inbox) -> None:
 
 
 @pytest.mark.parametrize("raw", [b"", b"no headers", b"Subject: =?utf-8?q?=ff?=\r\n\r\n", b"\x00\xff\r\n\r\n\xfe"])
-async def test_a_broken_mail_is_kept_as_far_as_it_can_be_read(inbox: Inbox, raw: bytes) -> None:
+async def test_a_broken_mail_is_kept_with_its_readable_parts(inbox: Inbox, raw: bytes) -> None:
     async with aiosmtplib.SMTP(hostname="127.0.0.1", port=inbox.port, start_tls=False) as relay:
         await relay.sendmail("a@example.com", ["b@example.com"], raw)
     assert inbox.mails[0].to == "b@example.com"
