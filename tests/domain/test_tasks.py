@@ -25,14 +25,14 @@ async def begun(work: "asyncio._CoroutineLike[None]") -> "asyncio.Task[None]":
     return task
 
 
-async def test_a_task_that_loses_a_cancellation_is_cancelled_again(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_task_that_ignores_a_cancellation_is_cancelled_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tasks, "AGAIN", 0.01)
     task = await begun(deaf(3))
     await end(task)
     assert task.cancelled()
 
 
-async def test_what_the_task_raises_meanwhile_is_raised() -> None:
+async def test_an_exception_of_the_ending_task_is_raised() -> None:
     async def fail() -> None:
         try:
             await asyncio.Event().wait()
@@ -43,7 +43,7 @@ async def test_what_the_task_raises_meanwhile_is_raised() -> None:
         await end(await begun(fail()))
 
 
-async def test_a_cancellation_of_the_task_that_waits_passes() -> None:
+async def test_a_cancellation_of_the_waiting_task_is_passed_on() -> None:
     task = await begun(deaf(1))
     waiting = await begun(end(task))
     waiting.cancel()
@@ -52,7 +52,7 @@ async def test_a_cancellation_of_the_task_that_waits_passes() -> None:
     assert waiting.cancelled()
 
 
-async def test_a_cancellation_that_a_block_lost_is_raised_at_its_end() -> None:
+async def test_a_cancellation_swallowed_in_a_block_is_raised_at_its_end() -> None:
     async def lose() -> None:
         with CancellationKept(), suppress(asyncio.CancelledError):
             await asyncio.Event().wait()
@@ -63,7 +63,7 @@ async def test_a_cancellation_that_a_block_lost_is_raised_at_its_end() -> None:
     assert task.cancelled()
 
 
-async def test_a_cancellation_that_was_answered_before_the_block_is_not_raised_again() -> None:
+async def test_a_cancellation_handled_before_the_block_is_not_raised_again() -> None:
     async def clean_up() -> None:
         try:
             await asyncio.Event().wait()
@@ -78,7 +78,7 @@ async def test_a_cancellation_that_was_answered_before_the_block_is_not_raised_a
         await task
 
 
-async def test_a_time_limit_inside_the_block_is_no_cancellation() -> None:
+async def test_a_timeout_inside_the_block_is_no_cancellation() -> None:
     with CancellationKept(), suppress(TimeoutError):
         async with asyncio.timeout(0):
             await asyncio.Event().wait()
@@ -91,7 +91,7 @@ async def turn() -> None:
     await passed.wait()
 
 
-async def test_background_tasks_that_end_in_time_are_waited_for() -> None:
+async def test_background_tasks_that_end_in_time_are_awaited() -> None:
     background, gone = BackgroundTasks(), []
 
     async def work() -> None:
@@ -108,7 +108,7 @@ async def test_background_tasks_that_end_in_time_are_waited_for() -> None:
     assert (gone, len(background)) == (["first", "second"], 0)
 
 
-async def test_background_tasks_that_do_not_end_are_cancelled_and_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_background_tasks_that_do_not_end_are_cancelled_and_awaited(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tasks, "AGAIN", 0.01)
     background = BackgroundTasks()
     left = [background.start(deaf(times), "deaf") for times in (0, 3)]
@@ -117,7 +117,7 @@ async def test_background_tasks_that_do_not_end_are_cancelled_and_waited_for(mon
     assert len(background) == 0
 
 
-async def test_background_tasks_end_also_when_the_waiting_for_them_is_cancelled() -> None:
+async def test_background_tasks_end_even_when_the_waiting_task_is_cancelled() -> None:
     background = BackgroundTasks()
     left = background.start(deaf(0), "deaf")
     closing = await begun(background.close(30))
@@ -126,7 +126,7 @@ async def test_background_tasks_end_also_when_the_waiting_for_them_is_cancelled(
     assert (closing.cancelled(), left.cancelled()) == (True, True)
 
 
-async def test_an_error_of_a_background_task_is_told_with_its_name() -> None:
+async def test_an_error_of_a_background_task_is_logged_with_the_tasks_name() -> None:
     told: list[dict[str, object]] = []
     asyncio.get_running_loop().set_exception_handler(lambda _loop, context: told.append(context))
 
