@@ -183,7 +183,7 @@ async def attack(request: pytest.FixtureRequest, two: Two) -> AsyncIterator[Atta
 
 
 @pytest.mark.attack("S1")
-async def test_a_cookie_copied_before_anybody_signed_in_and_the_attackers_password_first(attack: Attack) -> None:
+async def test_an_attack_with_a_cookie_copied_before_the_users_sign_in_gets_no_session(attack: Attack) -> None:
     tab = await attack.owner.tab(APP)
     attack.learn()
     attack.take(attack.known[0])
@@ -192,7 +192,7 @@ async def test_a_cookie_copied_before_anybody_signed_in_and_the_attackers_passwo
 
 
 @pytest.mark.attack("S1")
-async def test_an_attackers_password_while_the_user_is_at_the_code_page(attack: Attack) -> None:
+async def test_an_attackers_password_while_the_user_is_at_the_code_page_gets_no_session(attack: Attack) -> None:
     tab = await attack.walk(await attack.owner.tab(APP), until="verify")
     attack.take(attack.known[-1])  # the newest secret
     joined = await attack.passwords()
@@ -201,7 +201,7 @@ async def test_an_attackers_password_while_the_user_is_at_the_code_page(attack: 
 
 
 @pytest.mark.attack("S1")
-async def test_one_request_of_the_attacker_within_thirty_seconds_of_the_users_success(attack: Attack) -> None:
+async def test_an_attackers_request_within_thirty_seconds_of_the_users_success_gets_no_session(attack: Attack) -> None:
     tab = await attack.walk(await attack.owner.tab(APP), until="verify")
     attack.take(attack.known[-1])
     waiting = await attack.attacker.tab("/-/login/verify")  # a form of the user's own login and round
@@ -217,7 +217,9 @@ async def test_one_request_of_the_attacker_within_thirty_seconds_of_the_users_su
 
 
 @pytest.mark.attack("S1")
-async def test_the_cookie_of_an_attackers_waiting_login_planted_in_the_users_browser(attack: Attack) -> None:
+async def test_an_attackers_login_cookie_planted_in_the_users_browser_gives_the_attacker_no_session(
+    attack: Attack,
+) -> None:
     waiting = await attack.passwords()
     assert waiting.path.startswith("/-/login/verify")
     attack.owner.set_cookie(LOGIN, attack.known[-1])
@@ -227,7 +229,7 @@ async def test_the_cookie_of_an_attackers_waiting_login_planted_in_the_users_bro
 
 
 @pytest.mark.attack("S1")
-async def test_a_waiting_login_of_the_attacker_in_a_browser_whose_user_enters_the_password_all_the_same(
+async def test_an_attackers_planted_login_gets_no_session_when_the_user_enters_the_password(
     attack: Attack,
 ) -> None:
     tab = await attack.owner.tab(APP)
@@ -240,7 +242,7 @@ async def test_a_waiting_login_of_the_attacker_in_a_browser_whose_user_enters_th
 
 
 @pytest.mark.attack("S1")
-async def test_of_many_forms_with_the_right_code_at_once_one_is_given_the_session(attack: Attack) -> None:
+async def test_of_many_parallel_forms_with_the_correct_code_one_gets_the_session(attack: Attack) -> None:
     tab = await attack.walk(await attack.owner.tab(APP), until="verify")
     forms = [await attack.owner.tab("/-/login/verify") for _ in range(5)]
     code, bases = await attack.code(), (attack.two.site.base, attack.two.other)
@@ -255,7 +257,7 @@ async def test_of_many_forms_with_the_right_code_at_once_one_is_given_the_sessio
 
 @pytest.mark.attack("S1")
 @pytest.mark.parametrize("attack", ["e-mail"], indirect=True)
-async def test_a_secret_that_was_replaced_shows_changes_and_ends_nothing(attack: Attack) -> None:
+async def test_a_replaced_login_secret_shows_changes_and_ends_nothing(attack: Attack) -> None:
     tab, second = await attack.owner.tab(APP), await attack.owner.tab(APP)
     for page in (second, tab):  # the second password goes on with the first one's login
         old = attack.owner.cookie(LOGIN) or ""
@@ -284,7 +286,7 @@ async def test_a_secret_that_was_replaced_shows_changes_and_ends_nothing(attack:
 @pytest.mark.attack("S19")
 @pytest.mark.row("GW-27")
 @pytest.mark.parametrize("registration", ["guarded", "admin_code"])
-async def test_two_posts_of_the_right_code_of_a_new_app_at_once_are_no_approval(two: Two, registration: str) -> None:
+async def test_two_parallel_posts_of_the_correct_code_of_a_new_app_are_no_approval(two: Two, registration: str) -> None:
     site = two.site
     site.settings.two_factor.update(channelType="APP", registration=registration)
     site.settings.two_factor.pop("channelServiceIdentifier")
@@ -318,7 +320,7 @@ async def test_two_posts_of_the_right_code_of_a_new_app_at_once_are_no_approval(
 @pytest.mark.attack("S20")
 @pytest.mark.row("SI-10")
 @pytest.mark.parametrize("app_first", [True, False], ids=["and sets up an app", "and no more"])
-async def test_a_new_password_page_left_open_changes_nothing_once_the_owner_has_set_one(
+async def test_an_open_password_page_changes_nothing_after_the_owner_has_set_a_password(
     site: Site, app_first: bool
 ) -> None:
     site.settings.tenant["tenantSettings"]["twoFAConfigs"] = dict(CLOUDCX)

@@ -7,7 +7,7 @@ from tests.journeys.conftest import Site
 pytestmark = pytest.mark.keycloak
 
 
-async def test_no_answer_names_the_program_that_serves_it(site: Site) -> None:
+async def test_no_answer_names_the_server_software(site: Site) -> None:
     async with site.person() as nobody:
         for path in ("/-/login", "/nothing", "/unified-admin/", "/-/static/none"):
             assert "Server" not in (await nobody.get(path)).headers

@@ -29,7 +29,7 @@ def has_help(page: str) -> bool:
 
 
 @pytest.mark.row("GW-31")
-async def test_the_password_page_has_the_help_and_the_way_to_a_new_password(helped: Site) -> None:
+async def test_the_password_page_shows_the_help_and_the_link_for_a_forgotten_password(helped: Site) -> None:
     async with helped.person() as agent:
         page = await agent.page()
     assert has_help(page)
@@ -37,7 +37,7 @@ async def test_the_password_page_has_the_help_and_the_way_to_a_new_password(help
 
 
 @pytest.mark.row("GW-31")
-async def test_the_stopped_page_has_the_help(helped: Site) -> None:
+async def test_the_stopped_page_shows_the_help(helped: Site) -> None:
     user = helped.user(required_actions=("CONFIGURE_TOTP",))
     async with helped.person() as agent:
         response = await agent.submit("password", username=user.username, password=user.password)
@@ -48,7 +48,7 @@ async def test_the_stopped_page_has_the_help(helped: Site) -> None:
 
 
 @pytest.mark.row("GW-31")
-async def test_the_page_of_a_lock_has_the_help(helped: Site) -> None:
+async def test_the_lock_page_shows_the_help(helped: Site) -> None:
     helped.change(otpMaxAttempts=20)
     user = helped.user()
     async with helped.person() as agent:
@@ -63,7 +63,7 @@ async def test_the_page_of_a_lock_has_the_help(helped: Site) -> None:
 
 
 @pytest.mark.row("GW-31")
-async def test_the_pages_of_an_outage_have_the_help(helped: Site) -> None:
+async def test_the_outage_pages_show_the_help(helped: Site) -> None:
     user = helped.user()
     async with helped.person() as agent, helped.person() as other:
         await agent.first_login(user.username, user.password, "out@example.com", helped.mail)
@@ -79,7 +79,7 @@ async def test_the_pages_of_an_outage_have_the_help(helped: Site) -> None:
 
 
 @pytest.mark.row("GW-30")
-async def test_every_problem_page_carries_a_reference_of_its_own(light_site: Site) -> None:
+async def test_every_problem_page_shows_a_unique_reference(light_site: Site) -> None:
     seen = set()
     async with light_site.person() as agent:
         pages = [
@@ -107,7 +107,7 @@ async def choose(agent: Person, language: str, to: str = "/-/login") -> str:
 
 
 @pytest.mark.row("GW-39")
-async def test_every_page_offers_the_languages_with_a_label_and_without_script(light_site: Site) -> None:
+async def test_every_page_has_a_labelled_language_select_that_works_without_scripts(light_site: Site) -> None:
     user = light_site.user()
     async with light_site.person() as agent:
         pages = [await agent.page(), await (await agent.get("/nothing")).text(), await agent.page("/-/logout")]
@@ -125,7 +125,7 @@ async def test_every_page_offers_the_languages_with_a_label_and_without_script(l
 
 
 @pytest.mark.row("GW-39")
-async def test_the_choice_counts_before_the_tenant_and_the_tenant_before_the_browser(light_site: Site) -> None:
+async def test_the_chosen_language_precedes_the_tenants_and_the_tenants_precedes_the_browsers(light_site: Site) -> None:
     async with light_site.person(always={"Accept-Language": "ar"}) as agent:
         assert '<html lang="ar" dir="rtl">' in await agent.page()
         light_site.settings.tenant["gateway"]["branding"] = {"language": "en"}
@@ -136,7 +136,7 @@ async def test_the_choice_counts_before_the_tenant_and_the_tenant_before_the_bro
 
 
 @pytest.mark.row("GW-39")
-async def test_the_mail_and_the_problems_follow_the_choice_which_logout_forgets(light_site: Site) -> None:
+async def test_mails_and_problems_use_the_chosen_language_until_the_sign_out(light_site: Site) -> None:
     user = light_site.user(email=None)
     async with light_site.person() as agent:
         await choose(agent, "ar")
@@ -153,7 +153,7 @@ async def test_the_mail_and_the_problems_follow_the_choice_which_logout_forgets(
 
 
 @pytest.mark.row("GW-39")
-async def test_a_choice_of_language_in_the_middle_of_a_login_loses_nothing(light_site: Site) -> None:
+async def test_changing_the_language_during_a_login_loses_nothing(light_site: Site) -> None:
     user = light_site.user(email=None)
     async with light_site.person("/agent-manager/x?y=1") as agent:
         await agent.to_code(user.username, user.password, "lang@example.com")

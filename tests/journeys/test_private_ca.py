@@ -86,7 +86,7 @@ async def all_over_tls(
             yield site
 
 
-async def test_a_whole_login_works_over_a_private_authority_named_once(
+async def test_a_whole_login_works_with_a_private_ca_set_once(
     tmp_path: Path,
     keycloak: Keycloak,
     start_mail_server: StartMailServer,
@@ -107,7 +107,7 @@ async def test_a_whole_login_works_over_a_private_authority_named_once(
 
 
 @pytest.mark.parametrize("without", ["keycloak", "smtp", "upstreams"])
-async def test_what_is_not_trusted_is_named_with_host_and_setting_and_never_a_wrong_password(
+async def test_an_untrusted_certificate_is_reported_with_host_and_setting_and_never_as_a_wrong_password(
     tmp_path: Path,
     keycloak: Keycloak,
     start_mail_server: StartMailServer,
@@ -144,7 +144,7 @@ async def test_what_is_not_trusted_is_named_with_host_and_setting_and_never_a_wr
     assert "tls" in said
 
 
-async def test_a_client_certificate_is_shown_where_one_is_asked_for(
+async def test_the_gateway_presents_its_client_certificate_where_one_is_required(
     tmp_path: Path, keycloak: Keycloak, mail_server: MailServer, echo_upstream: EchoUpstream, authority: trustme.CA
 ) -> None:
     own = authority.issue_cert("gateway.example")

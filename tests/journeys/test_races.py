@@ -80,7 +80,7 @@ async def enter_at_once(
 
 @pytest.mark.row("EF-13")
 @pytest.mark.row("GW-13")
-async def test_the_right_code_500_times_at_once_makes_exactly_one_session(
+async def test_the_correct_code_posted_500_times_in_parallel_opens_exactly_one_session(
     both: list[Replica], crowd: ClientSession, keycloak: Keycloak, mail_server: MailServer
 ) -> None:
     for number in range(ROUNDS):
@@ -99,7 +99,7 @@ async def test_the_right_code_500_times_at_once_makes_exactly_one_session(
 
 
 @pytest.mark.row("EF-17")
-async def test_of_500_wrong_guesses_at_once_no_more_than_the_maximum_is_judged(
+async def test_of_500_parallel_wrong_guesses_no_more_than_the_maximum_is_judged(
     both: list[Replica], crowd: ClientSession, keycloak: Keycloak, mail_server: MailServer
 ) -> None:
     async with Person(both[0].base) as agent:
@@ -121,7 +121,7 @@ async def test_of_500_wrong_guesses_at_once_no_more_than_the_maximum_is_judged(
 
 
 @pytest.mark.row("EF-17")
-async def test_of_guesses_in_many_logins_of_one_user_at_once_no_more_than_the_cap_is_judged(
+async def test_of_parallel_guesses_in_many_logins_of_one_user_no_more_than_the_cap_is_judged(
     settings: Folder, crowd: ClientSession, keycloak: Keycloak, mail_server: MailServer
 ) -> None:
     settings.two_factor["resendCooldown"] = 0
@@ -147,7 +147,7 @@ async def test_of_guesses_in_many_logins_of_one_user_at_once_no_more_than_the_ca
 
 
 @pytest.mark.row("EF-15")
-async def test_of_many_logins_of_one_user_at_once_only_one_sends_within_the_cooldown(
+async def test_of_many_parallel_logins_of_one_user_only_one_sends_a_code_within_the_cooldown(
     both: list[Replica], keycloak: Keycloak, mail_server: MailServer
 ) -> None:
     user = keycloak.admin.create_user(email=None)
@@ -170,7 +170,7 @@ async def test_of_many_logins_of_one_user_at_once_only_one_sends_within_the_cool
 
 
 @pytest.mark.row("EF-15")
-async def test_a_button_for_a_new_code_pressed_many_times_at_once_sends_no_more_than_the_maximum(
+async def test_parallel_requests_for_a_new_code_send_no_more_than_the_maximum(
     settings: Folder, crowd: ClientSession, keycloak: Keycloak, mail_server: MailServer
 ) -> None:
     settings.two_factor.update(resendCooldown=0, maxSends=4)

@@ -24,7 +24,7 @@ async def followed(person: Person, path: str) -> tuple[ClientResponse, int]:
 
 
 @pytest.mark.parametrize("path", ["/help/admin/x", "/help/%61dmin/x", "/help/adm%69n", "/hel%70/%61%64min/?a=%2F"])
-async def test_a_stricter_route_asks_for_its_factor_in_every_spelling(light_site: Site, path: str) -> None:
+async def test_a_stricter_route_requires_its_factor_in_every_spelling_of_its_path(light_site: Site, path: str) -> None:
     app = light_site.settings.tenant["gateway"]["routes"][0]["to"]
     light_site.settings.tenant["gateway"]["routes"] += [
         {"path": "/help", "to": app, "second_factor": "off"},

@@ -106,7 +106,7 @@ async def exchange(io: socketio.AsyncClient, *data: Any) -> Any:
 
 
 @pytest.mark.parametrize("transports", [("polling",), ("websocket",), ()], ids=["polling", "websocket", "upgrade"])
-async def test_events_acknowledgements_and_binary_pass_both_ways(
+async def test_events_acknowledgements_and_binary_data_pass_in_both_directions(
     transports: tuple[str, ...], light_site: Site, agent_manager: AgentManager
 ) -> None:
     async with signed_in(light_site, agent_manager) as agent, client(agent, *transports) as io:
@@ -119,7 +119,7 @@ async def test_events_acknowledgements_and_binary_pass_both_ways(
         assert io.transport() == (transports[0] if transports else "websocket")
 
 
-async def test_a_client_that_polls_first_is_upgraded_to_a_websocket(
+async def test_a_client_that_starts_with_polling_is_upgraded_to_a_websocket(
     light_site: Site, agent_manager: AgentManager
 ) -> None:
     async with signed_in(light_site, agent_manager) as agent, client(agent) as io:
@@ -132,7 +132,7 @@ async def test_a_client_that_polls_first_is_upgraded_to_a_websocket(
 
 @pytest.mark.row("GW-08")
 @pytest.mark.parametrize("transport", ["polling", "websocket"])
-async def test_the_server_learns_who_it_is_and_never_sees_the_gateways_cookies(
+async def test_the_server_learns_the_user_and_never_receives_the_gateways_cookies(
     transport: str, light_site: Site, agent_manager: AgentManager
 ) -> None:
     async with signed_in(light_site, agent_manager) as agent, client(agent, transport):
@@ -142,7 +142,7 @@ async def test_the_server_learns_who_it_is_and_never_sees_the_gateways_cookies(
     assert seen["cookie"] == f"token={token}"
 
 
-async def test_the_server_learns_that_a_client_has_left(light_site: Site, agent_manager: AgentManager) -> None:
+async def test_the_server_is_informed_when_a_client_disconnects(light_site: Site, agent_manager: AgentManager) -> None:
     async with signed_in(light_site, agent_manager) as agent:
         async with client(agent, "websocket"):
             pass

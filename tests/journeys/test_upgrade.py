@@ -282,18 +282,18 @@ async def has_session(browser: Person) -> bool:
 # ------------------------------------------------------------------ codes that expire soon: these tests come first
 
 
-async def test_an_apps_code_that_was_used_is_rejected(after: After) -> None:
+async def test_a_used_app_code_is_rejected(after: After) -> None:
     again = await after.place.enter(after.before.trusting.user, after.before.used_app_code)
     assert (again.status, again.step, again.problem) == (422, "verify", "next-code")
 
 
-async def test_a_login_under_way_has_no_session_with_a_wrong_code(after: After) -> None:
+async def test_a_wrong_code_gives_a_login_begun_before_the_upgrade_no_session(after: After) -> None:
     browser = after.before.waiting_for_app
     await browser.submit("verify", code=after.before.app_user.phone.wrong())
     assert not await has_session(browser)
 
 
-async def test_a_login_under_way_finishes_with_its_code_or_begins_again(after: After) -> None:
+async def test_a_login_begun_before_the_upgrade_finishes_with_its_code_or_begins_again(after: After) -> None:
     place, waiting = after.place, after.before.waiting
     await waiting.browser.submit("verify", code=waiting.code)
     if not waiting.browser.cookie(SESSION):
@@ -302,7 +302,7 @@ async def test_a_login_under_way_finishes_with_its_code_or_begins_again(after: A
     assert await has_session(waiting.browser)
 
 
-async def test_an_enrolment_under_way_finishes_with_its_code_or_begins_again(after: After) -> None:
+async def test_an_enrolment_begun_before_the_upgrade_finishes_with_its_code_or_begins_again(after: After) -> None:
     place, waiting = after.place, after.before.waiting_to_enrol
     shown = await waiting.browser.submit("verify", code=waiting.code)
     if not listed(await shown.text()):
@@ -326,7 +326,7 @@ async def test_a_trusted_browser_still_skips_the_factor(after: After) -> None:
     assert (await browser.password(user.username, user.password)).step == "done"
 
 
-async def test_another_browser_of_that_user_is_asked_for_a_code(after: After) -> None:
+async def test_another_browser_of_the_trusting_user_needs_a_code(after: After) -> None:
     browser = await after.place.at_code_page(after.before.trusting.user)
     assert not await has_session(browser)
 
@@ -337,7 +337,7 @@ async def test_a_locked_user_is_still_locked(after: After) -> None:
     assert (told.status, told.step, told.problem) == (429, "verify", "locked")
 
 
-async def test_the_right_code_of_a_locked_user_is_rejected(after: After) -> None:
+async def test_the_correct_code_of_a_locked_user_is_rejected(after: After) -> None:
     locked, browser = after.before.locked, await after.place.browser()
     await browser.password(locked.user.username, locked.user.password)
     told = await browser.do("verify", code=locked.phone.code(steps=1))
@@ -347,29 +347,29 @@ async def test_the_right_code_of_a_locked_user_is_rejected(after: After) -> None
 # ------------------------------------------------------------------ enrolments and codes
 
 
-async def test_a_backup_code_that_was_used_is_rejected(after: After) -> None:
+async def test_a_used_backup_code_is_rejected(after: After) -> None:
     trusting = after.before.trusting
     again = await after.place.enter(trusting.user, trusting.backup_codes[0])
     assert (again.status, again.step, again.problem) == (422, "verify", "wrong-code")
 
 
-async def test_a_backup_code_that_was_not_used_signs_in(after: After) -> None:
+async def test_an_unused_backup_code_signs_in(after: After) -> None:
     trusting = after.before.trusting
     assert (await after.place.enter(trusting.user, trusting.backup_codes[1])).step == "done"
 
 
-async def test_a_user_with_an_address_is_asked_for_the_mailed_code_and_signs_in_with_it(after: After) -> None:
+async def test_a_user_with_an_address_signs_in_with_the_mailed_code(after: After) -> None:
     browser, user = await after.place.browser(), after.before.waiting.user
     code = await after.place.mailed(user, browser)
     assert (await browser.do("verify", code=code)).step == "done"
 
 
-async def test_a_user_with_an_app_is_asked_for_its_code_and_signs_in_with_it(after: After) -> None:
+async def test_a_user_with_an_app_signs_in_with_its_code(after: After) -> None:
     one = after.before.app_user
     assert (await after.place.enter(one.user, one.phone.code(steps=1))).step == "done"
 
 
-async def test_a_password_page_that_was_open_takes_the_password(after: After) -> None:
+async def test_an_open_password_page_accepts_the_password(after: After) -> None:
     browser, user = after.before.open_password_page, after.before.app_user.user
     answer = await browser.submit("password", username=user.username, password=user.password)
     assert (answer.status, URL(answer.headers.get("Location", "")).path) == (303, "/-/login/verify")
@@ -378,17 +378,17 @@ async def test_a_password_page_that_was_open_takes_the_password(after: After) ->
 # ------------------------------------------------------------------ settings files and commands
 
 
-async def test_the_settings_files_and_the_key_ring_serve_this_version(after: After) -> None:
+async def test_the_settings_files_and_the_key_ring_are_valid_for_this_version(after: After) -> None:
     operations = after.place.settings.gateway["operations"]
     async with ClientSession() as probe, probe.get(f"http://{operations}/health/ready") as answer:
         assert (answer.status, (await answer.json())["status"]) == (200, "ready")
 
 
-async def test_an_administrators_code_that_was_made_before_signs_in(after: After) -> None:
+async def test_an_administrators_code_made_before_the_upgrade_signs_in(after: After) -> None:
     assert (await after.place.enter(after.before.mail_user, after.before.admin_code)).step == "done"
 
 
-async def test_the_administrators_command_of_before_makes_a_code_that_signs_in(after: After) -> None:
+async def test_the_previous_versions_user_code_command_line_works_in_this_version(after: After) -> None:
     user = after.before.trusting.user
     assert (await after.place.enter(user, await after.place.admin_code(THIS, user))).step == "done"
 
@@ -396,16 +396,16 @@ async def test_the_administrators_command_of_before_makes_a_code_that_signs_in(a
 # ------------------------------------------------------------------ what ran, and what it said
 
 
-async def test_of_the_records_that_the_users_left_only_a_login_under_way_may_be_unreadable(after: After) -> None:
+async def test_of_the_stored_records_only_an_unfinished_login_may_be_unreadable(after: After) -> None:
     lines = after.said("record_unopenable", "record_of_another_schema")
     assert {line["record"] for line in lines} <= {"login"}
 
 
-async def test_the_previous_version_is_imported_from_its_own_files(after: After) -> None:
+async def test_the_previous_version_is_imported_from_the_files_of_its_commit(after: After) -> None:
     assert await after.previous.package() == after.previous.tree / "gateway"
 
 
-async def test_the_process_before_ran_those_files(after: After) -> None:
+async def test_the_previous_process_ran_the_files_of_the_previous_version(after: After) -> None:
     # Only `serve` imports this module, so only that process can have written its byte code there.
     assert list(after.previous.tree.glob("gateway/cli/__pycache__/serve.*.pyc"))
 

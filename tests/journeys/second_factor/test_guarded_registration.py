@@ -28,7 +28,7 @@ def nothing_kept(site: Site, user: User) -> bool:
 @keycloak
 @pytest.mark.row("GW-27")
 @pytest.mark.attack("F5")
-async def test_the_verified_profile_address_itself_needs_no_other_code(site: Site) -> None:
+async def test_enrolling_the_verified_profile_address_needs_no_approval(site: Site) -> None:
     site.change(registration="guarded")
     user = site.user()
     assert user.email
@@ -39,7 +39,7 @@ async def test_the_verified_profile_address_itself_needs_no_other_code(site: Sit
 @keycloak
 @pytest.mark.row("GW-27")
 @pytest.mark.attack("F5")
-async def test_another_address_needs_a_code_from_the_profiles_too(site: Site) -> None:
+async def test_enrolling_another_address_needs_a_code_sent_to_the_profile_address(site: Site) -> None:
     site.change(registration="guarded")
     user = site.user()
     assert user.email
@@ -62,7 +62,7 @@ async def test_another_address_needs_a_code_from_the_profiles_too(site: Site) ->
 @keycloak
 @pytest.mark.row("GW-27")
 @pytest.mark.attack("F5")
-async def test_an_intruder_with_the_password_alone_registers_nothing(site: Site) -> None:
+async def test_an_intruder_with_the_password_alone_enrols_nothing(site: Site) -> None:
     site.change(registration="guarded")
     user = site.user()
     assert user.email
@@ -79,7 +79,7 @@ async def test_an_intruder_with_the_password_alone_registers_nothing(site: Site)
 
 @keycloak
 @pytest.mark.row("GW-27")
-async def test_an_administrators_code_approves_too(site: Site) -> None:
+async def test_an_administrators_code_approves_an_enrolment(site: Site) -> None:
     site.change(registration="guarded")
     user = site.user()
     async with site.person() as agent:
@@ -101,7 +101,7 @@ async def test_an_unverified_profile_address_approves_no_enrolment(site: Site) -
 
 @keycloak
 @pytest.mark.row("GW-27")
-async def test_who_has_no_profile_address_registers_openly_at_first(site: Site) -> None:
+async def test_a_user_without_a_profile_address_enrols_without_approval_in_the_grace_period(site: Site) -> None:
     site.change(registration="guarded")
     user = site.user(email=None)
     async with site.person() as agent:
@@ -110,7 +110,9 @@ async def test_who_has_no_profile_address_registers_openly_at_first(site: Site) 
 
 @pytest.mark.row("GW-27")
 @pytest.mark.attack("F5")
-async def test_fourteen_days_later_he_needs_an_administrators_code(cloud_for_days: Site) -> None:
+async def test_after_fourteen_days_a_user_without_a_profile_address_needs_an_administrators_code(
+    cloud_for_days: Site,
+) -> None:
     site = cloud_for_days
     site.change(registration="guarded", enrolment="required", registrationContact="any")
     old, pioneer = site.user(email=None), site.user(email=None)
@@ -140,7 +142,7 @@ async def register_app(site: Site, agent: Person, user: User) -> str:
 @keycloak
 @pytest.mark.row("GW-27")
 @pytest.mark.attack("F5")
-async def test_a_due_password_always_needs_an_administrators_code(site: Site) -> None:
+async def test_an_enrolment_with_a_due_password_always_needs_an_administrators_code(site: Site) -> None:
     site.change(registration="guarded")
     users = [site.user(required_actions=("UPDATE_PASSWORD",)), site.user(email=None)]
     site.keycloak.admin.change(users[1].id, requiredActions=["UPDATE_PASSWORD"])
@@ -158,7 +160,9 @@ async def test_a_due_password_always_needs_an_administrators_code(site: Site) ->
 @keycloak
 @pytest.mark.row("GW-27")
 @pytest.mark.attack("F5")
-async def test_with_admin_code_every_first_registration_needs_one_and_nothing_is_mailed_for_it(site: Site) -> None:
+async def test_with_admin_code_every_first_enrolment_needs_an_administrators_code_and_no_mail_is_sent(
+    site: Site,
+) -> None:
     site.change(registration="admin_code")
     user = site.user()
     assert user.email
@@ -178,7 +182,7 @@ async def test_with_admin_code_every_first_registration_needs_one_and_nothing_is
 
 @keycloak
 @pytest.mark.row("GW-27")
-async def test_a_code_of_an_administrator_is_no_way_around_the_typed_address(site: Site) -> None:
+async def test_an_administrators_code_does_not_replace_the_proof_of_the_typed_address(site: Site) -> None:
     site.change(registration="admin_code")
     user = site.user()
     async with site.person() as agent:
@@ -190,7 +194,7 @@ async def test_a_code_of_an_administrator_is_no_way_around_the_typed_address(sit
 
 @keycloak
 @pytest.mark.row("GW-27", "EF-11")
-async def test_open_registration_is_the_preset_and_tells_the_profile_address(site: Site) -> None:
+async def test_open_enrolment_is_the_presets_default_and_informs_the_profile_address(site: Site) -> None:
     user = site.user()
     assert user.email
     async with site.person() as agent:

@@ -10,7 +10,7 @@ pytestmark = pytest.mark.keycloak
 
 
 @pytest.mark.row("CC-08")
-async def test_who_lost_his_only_phone_sets_up_a_new_one_after_an_administrators_code(app_site: Site) -> None:
+async def test_a_user_who_lost_their_only_phone_enrols_a_new_one_after_an_administrators_code(app_site: Site) -> None:
     app_site.settings.two_factor["adminCodes"] = True
     app_site.change()
     user = app_site.user()

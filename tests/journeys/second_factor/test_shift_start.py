@@ -37,7 +37,7 @@ def _nothing(_logger: object, _name: str, _event: structlog.types.EventDict) -> 
 @pytest.mark.slow
 @pytest.mark.row("GW-34")
 @pytest.mark.timeout(300)
-async def test_two_thousand_people_at_thirty_mails_a_minute_all_get_in_and_nobody_gets_two_codes() -> None:
+async def test_2000_users_at_30_mails_a_minute_all_sign_in_with_one_code_each() -> None:
     of = flow_harness()
     relay = CountingRelay(of.clock)
     channel = replace(PACED, relays=(Relay("127.0.0.1", relay.port, MailSecurity.NONE),))
@@ -87,7 +87,7 @@ async def waiting(site: Site, person: Person) -> Answer:
 
 
 @pytest.mark.row("GW-34")
-async def test_a_program_reads_that_its_code_is_queued_and_for_how_long(paced: Site) -> None:
+async def test_a_program_reads_that_its_code_is_queued_and_the_waiting_time(paced: Site) -> None:
     async with paced.person() as anna:
         answer = await waiting(paced, anna)
         assert (answer.status, answer.step, answer.problem) == (202, "verify", "queued")
@@ -103,7 +103,7 @@ async def test_a_program_reads_that_its_code_is_queued_and_for_how_long(paced: S
 
 
 @pytest.mark.row("GW-34")
-async def test_the_page_shows_the_queue_and_asks_again_by_itself(paced: Site) -> None:
+async def test_the_page_shows_the_queue_and_reloads_by_itself(paced: Site) -> None:
     async with paced.person() as anna:
         await waiting(paced, anna)
         page = await anna.get("/-/login/verify")
@@ -121,7 +121,7 @@ async def test_the_page_shows_the_queue_and_asks_again_by_itself(paced: Site) ->
 
 
 @pytest.mark.row("GW-34")
-async def test_a_form_that_leads_to_the_queue_goes_on_to_its_page(paced: Site) -> None:
+async def test_a_form_that_leads_to_the_queue_redirects_to_the_queue_page(paced: Site) -> None:
     async with paced.person() as early, paced.person() as anna:
         first, second = paced.user(), paced.user()
         await early.to_code(first.username, first.password, "early@cc.example")
@@ -133,7 +133,7 @@ async def test_a_form_that_leads_to_the_queue_goes_on_to_its_page(paced: Site) -
 
 
 @pytest.mark.row("GW-34")
-async def test_another_address_keeps_the_place(paced: Site) -> None:
+async def test_editing_the_address_keeps_the_place_in_the_queue(paced: Site) -> None:
     async with paced.person() as anna:
         left = (await waiting(paced, anna)).body["problem"]["retry_after"]
         assert (await anna.do("verify", "edit")).step == "register"

@@ -57,7 +57,7 @@ async def new_desk(site: Site, days: int = 14) -> Desk:
 
 @pytest.mark.row("CC-10")
 @pytest.mark.attack("F26")
-async def test_the_page_offers_it_unticked_and_says_for_how_many_days(cloud_for_days: Site) -> None:
+async def test_the_code_page_offers_trust_unticked_and_names_the_number_of_days(cloud_for_days: Site) -> None:
     flow_harness = await new_desk(cloud_for_days, days=30)
     async with cloud_for_days.person() as browser:
         await browser.password(flow_harness.user.username, flow_harness.user.password)
@@ -70,7 +70,7 @@ async def test_the_page_offers_it_unticked_and_says_for_how_many_days(cloud_for_
 
 @pytest.mark.row("CC-10", "CC-12")
 @pytest.mark.parametrize("days", [14, 30, 60, 90])
-async def test_it_is_not_asked_again_until_the_days_are_over(cloud_for_days: Site, days: int) -> None:
+async def test_a_trusted_browser_needs_no_code_until_the_days_are_over(cloud_for_days: Site, days: int) -> None:
     flow_harness = await new_desk(cloud_for_days, days)
     async with cloud_for_days.person() as browser:
         await flow_harness.sign_in(browser, remember=True)
@@ -83,7 +83,7 @@ async def test_it_is_not_asked_again_until_the_days_are_over(cloud_for_days: Sit
 
 
 @pytest.mark.row("CC-10")
-async def test_an_unticked_box_trusts_nothing(cloud_for_days: Site) -> None:
+async def test_an_unticked_box_does_not_trust_the_browser(cloud_for_days: Site) -> None:
     flow_harness = await new_desk(cloud_for_days)
     async with cloud_for_days.person() as browser:
         await flow_harness.sign_in(browser)
@@ -92,7 +92,7 @@ async def test_an_unticked_box_trusts_nothing(cloud_for_days: Site) -> None:
 
 
 @pytest.mark.row("CC-09")
-async def test_with_every_login_there_is_no_option_and_a_forged_tick_is_ignored(cloud_for_days: Site) -> None:
+async def test_with_every_login_there_is_no_trust_option_and_a_forged_tick_is_ignored(cloud_for_days: Site) -> None:
     flow_harness = await new_desk(cloud_for_days, days=0)
     async with cloud_for_days.person() as browser:
         await browser.password(flow_harness.user.username, flow_harness.user.password)
@@ -104,7 +104,7 @@ async def test_with_every_login_there_is_no_option_and_a_forged_tick_is_ignored(
 
 
 @pytest.mark.row("CC-09", "CC-12")
-async def test_a_policy_of_every_login_ends_it_at_once(cloud_for_days: Site) -> None:
+async def test_a_policy_of_every_login_ends_existing_trust_at_once(cloud_for_days: Site) -> None:
     flow_harness = await new_desk(cloud_for_days)
     async with cloud_for_days.person() as browser:
         await flow_harness.sign_in(browser, remember=True)
@@ -115,7 +115,7 @@ async def test_a_policy_of_every_login_ends_it_at_once(cloud_for_days: Site) -> 
 
 @pytest.mark.row("CC-12")
 @pytest.mark.attack("F26")
-async def test_its_age_is_judged_by_the_policy_of_today(cloud_for_days: Site) -> None:
+async def test_the_age_of_trust_is_judged_by_the_current_policy(cloud_for_days: Site) -> None:
     flow_harness = await new_desk(cloud_for_days, days=90)
     async with cloud_for_days.person() as browser:
         await flow_harness.sign_in(browser, remember=True)
@@ -125,7 +125,7 @@ async def test_its_age_is_judged_by_the_policy_of_today(cloud_for_days: Site) ->
 
 
 @pytest.mark.row("CC-12")
-async def test_another_browser_is_not_trusted_nor_one_whose_cookies_are_cleared(cloud_for_days: Site) -> None:
+async def test_neither_another_browser_nor_one_with_cleared_cookies_is_trusted(cloud_for_days: Site) -> None:
     flow_harness = await new_desk(cloud_for_days)
     async with cloud_for_days.person() as browser, cloud_for_days.person() as other:
         await flow_harness.sign_in(browser, remember=True)
@@ -150,7 +150,7 @@ async def test_a_browser_is_trusted_for_one_user_only(cloud_for_days: Site) -> N
 
 @pytest.mark.row("CC-12")
 @pytest.mark.attack("F26")
-async def test_it_is_no_login_without_the_password(cloud_for_days: Site) -> None:
+async def test_a_trusted_browser_still_needs_the_password(cloud_for_days: Site) -> None:
     flow_harness = await new_desk(cloud_for_days)
     async with cloud_for_days.person() as browser:
         await flow_harness.sign_in(browser, remember=True)
@@ -161,7 +161,7 @@ async def test_it_is_no_login_without_the_password(cloud_for_days: Site) -> None
 
 @pytest.mark.row("CC-12")
 @pytest.mark.attack("F16")
-async def test_a_password_that_was_reset_ends_it(cloud_for_days: Site) -> None:
+async def test_a_password_reset_ends_trust(cloud_for_days: Site) -> None:
     flow_harness = await new_desk(cloud_for_days)
     async with cloud_for_days.person() as browser:
         await flow_harness.sign_in(browser, remember=True)
@@ -174,7 +174,7 @@ async def test_a_password_that_was_reset_ends_it(cloud_for_days: Site) -> None:
 
 @pytest.mark.row("CC-12")
 @pytest.mark.attack("F16")
-async def test_an_account_that_was_disabled_stays_out_of_a_trusted_browser(cloud_for_days: Site) -> None:
+async def test_a_disabled_account_cannot_sign_in_from_a_trusted_browser(cloud_for_days: Site) -> None:
     flow_harness = await new_desk(cloud_for_days)
     async with cloud_for_days.person() as browser:
         await flow_harness.sign_in(browser, remember=True)
@@ -183,7 +183,7 @@ async def test_an_account_that_was_disabled_stays_out_of_a_trusted_browser(cloud
 
 
 @pytest.mark.row("CC-12")
-async def test_a_changed_factor_ends_it_in_every_browser(cloud_for_days: Site) -> None:
+async def test_a_changed_factor_ends_trust_in_every_browser(cloud_for_days: Site) -> None:
     flow_harness = await new_desk(cloud_for_days)
     async with cloud_for_days.person() as browser, cloud_for_days.person() as other:
         await flow_harness.sign_in(browser, remember=True)
@@ -196,7 +196,7 @@ async def test_a_changed_factor_ends_it_in_every_browser(cloud_for_days: Site) -
 
 @pytest.mark.row("CC-12")
 @pytest.mark.attack("F26")
-async def test_a_copied_cookie_that_was_used_ends_it_for_both_and_is_audited(cloud_for_days: Site) -> None:
+async def test_using_a_copied_trust_cookie_ends_trust_for_both_browsers_and_is_audited(cloud_for_days: Site) -> None:
     flow_harness = await new_desk(cloud_for_days)
     async with cloud_for_days.person() as victim, cloud_for_days.person() as thief:
         await flow_harness.sign_in(victim, remember=True)
@@ -212,7 +212,7 @@ async def test_a_copied_cookie_that_was_used_ends_it_for_both_and_is_audited(clo
 
 
 @pytest.mark.row("CC-12")
-async def test_another_tenants_cookie_or_a_made_up_one_is_worth_nothing(cloud_for_days: Site) -> None:
+async def test_the_trust_cookie_of_another_tenant_or_a_forged_one_is_rejected(cloud_for_days: Site) -> None:
     flow_harness = await new_desk(cloud_for_days)
     async with cloud_for_days.person() as browser:
         await flow_harness.sign_in(browser, remember=True)
@@ -225,7 +225,7 @@ async def test_another_tenants_cookie_or_a_made_up_one_is_worth_nothing(cloud_fo
 
 
 @pytest.mark.attack("F18")
-async def test_a_trusted_browser_with_a_due_password_is_asked_all_the_same(cloud_for_days: Site) -> None:
+async def test_a_trusted_browser_with_a_due_password_still_needs_a_code(cloud_for_days: Site) -> None:
     flow_harness = await new_desk(cloud_for_days)
     async with cloud_for_days.person() as browser:
         await flow_harness.sign_in(browser, remember=True)
@@ -257,7 +257,7 @@ async def test_a_browser_in_a_listed_network_is_never_trusted(cloud_for_days: Si
 
 
 @pytest.mark.attack("F26")
-async def test_a_network_listed_later_ends_trust_there(cloud_for_days: Site) -> None:
+async def test_listing_a_network_later_ends_trust_in_it(cloud_for_days: Site) -> None:
     flow_harness = await new_desk(cloud_for_days)
     async with cloud_for_days.person() as browser:
         await flow_harness.sign_in(browser, remember=True)
