@@ -21,7 +21,7 @@ from tests.keycloak.conftest import Place
 from tests.ports import free_port
 
 
-async def test_one_token_serves_many_calls_at_once(place: Place) -> None:
+async def test_parallel_calls_share_one_access_token(place: Place) -> None:
     asked = 0
     begin = place.realm.client
 
@@ -35,13 +35,13 @@ async def test_one_token_serves_many_calls_at_once(place: Place) -> None:
     assert asked == 1
 
 
-async def test_a_token_that_the_realm_no_longer_believes_is_fetched_again(place: Place) -> None:
+async def test_a_token_rejected_by_the_realm_is_fetched_again(place: Place) -> None:
     await place.users.account(place.access, place.user.id)
     place.realm.rotate_key(keep_old=False)
     assert await place.users.account(place.access, place.user.id) is not None
 
 
-async def test_efcx_s_administrator_may_administer(place: Place) -> None:
+async def test_the_administrator_from_efcxs_settings_is_accepted(place: Place) -> None:
     root = StandInUser("root", "made-up-by-the-test", management=("realm-admin",))
     place.realm.add(root)
     who = AdminUser(place.access.sign_in, root.username, Secret(root.password))
@@ -49,7 +49,7 @@ async def test_efcx_s_administrator_may_administer(place: Place) -> None:
 
 
 @pytest.mark.parametrize("management", [None, ("view-users",)])
-async def test_the_fallback_serves_where_the_service_account_may_not(
+async def test_the_fallback_administrator_is_used_where_the_service_account_lacks_rights(
     place: Place, management: tuple[str, ...] | None
 ) -> None:
     root = StandInUser("root", "made-up-by-the-test", management=("manage-users",))
@@ -63,7 +63,7 @@ async def test_the_fallback_serves_where_the_service_account_may_not(
     await place.users.check(replace(place.access, administration_fallback=who))
 
 
-async def test_a_client_that_is_refused_says_which_role_it_lacks(place: Place) -> None:
+async def test_the_error_of_a_refused_client_names_the_missing_role(place: Place) -> None:
     client = place.realm.client("gateway-admin")
     assert client is not None
     client.management = ("view-users",)
@@ -71,7 +71,7 @@ async def test_a_client_that_is_refused_says_which_role_it_lacks(place: Place) -
         await place.users.end_sessions(place.access, place.user.id)
 
 
-async def test_an_administrator_who_cannot_sign_in_says_nothing_of_the_user(place: Place) -> None:
+async def test_a_failed_sign_in_of_the_administrator_is_not_reported_as_the_users_failure(place: Place) -> None:
     nowhere = replace(place.access, realm="nowhere")
     with pytest.raises(errors.Refused):
         await place.users.account(nowhere, place.user.id)
@@ -80,7 +80,7 @@ async def test_an_administrator_who_cannot_sign_in_says_nothing_of_the_user(plac
         await place.users.set_password(wrong, place.user.id, Secret("a new one"))
 
 
-async def test_settings_no_longer_in_use_give_back_their_clients_one_reload_later(place: Place) -> None:
+async def test_clients_of_replaced_settings_are_closed_one_reload_later(place: Place) -> None:
     old, new = place.access, replace(place.access, timeout=4.0)
     await place.users.check(old)
     client = place.connections.grants(old)
@@ -91,7 +91,7 @@ async def test_settings_no_longer_in_use_give_back_their_clients_one_reload_late
     assert place.connections.grants(new) is place.connections.grants(new)
 
 
-async def test_a_private_ca_file_that_is_missing_is_named(place: Place) -> None:
+async def test_a_missing_private_ca_file_is_named_in_the_error(place: Place) -> None:
     access = replace(place.access, tls=TlsSettings(ca_file="/nowhere/ca.pem"))
     with pytest.raises(errors.Misconfigured, match=r"/nowhere/ca\.pem"):
         await place.users.check(access)
@@ -130,7 +130,7 @@ async def https(place: Place, tmp_path: Path) -> AsyncIterator[Https]:
 
 
 @pytest.mark.row("GW-33")
-async def test_a_private_ca_and_a_client_certificate_serve_both_libraries(place: Place, https: Https) -> None:
+async def test_both_http_libraries_use_the_private_ca_and_the_client_certificate(place: Place, https: Https) -> None:
     access = replace(https.access, tls=https.tls(certificate=True))
     found = await place.sign_in.password(access, place.user.username, place.password)
     assert isinstance(found, Granted)
@@ -138,7 +138,7 @@ async def test_a_private_ca_and_a_client_certificate_serve_both_libraries(place:
 
 
 @pytest.mark.row("GW-33")
-async def test_a_certificate_that_is_not_trusted_names_the_setting(place: Place, https: Https) -> None:
+async def test_the_error_for_an_untrusted_certificate_names_the_setting(place: Place, https: Https) -> None:
     with pytest.raises(errors.Misconfigured, match="ca_file"):
         await place.sign_in.password(https.access, place.user.username, place.password)
     with pytest.raises(errors.Misconfigured, match="ca_file"):
@@ -146,7 +146,7 @@ async def test_a_certificate_that_is_not_trusted_names_the_setting(place: Place,
 
 
 @pytest.mark.row("GW-33")
-async def test_without_the_client_certificate_nobody_is_reached(place: Place, https: Https) -> None:
+async def test_without_the_client_certificate_no_connection_succeeds(place: Place, https: Https) -> None:
     access = replace(https.access, tls=https.tls(certificate=False))
     with pytest.raises(errors.Unreachable):
         await place.sign_in.password(access, place.user.username, place.password)
@@ -163,7 +163,7 @@ async def test_without_the_client_certificate_nobody_is_reached(place: Place, ht
         ("https://sso.example/auth/realms/r", "x\r\nHost: y", None),
     ],
 )
-def test_the_client_address_is_told_where_it_cannot_lock_the_gateway_out(
+def test_the_client_address_is_sent_only_where_it_cannot_lock_the_gateway_out(
     issuer: str, address: str, sent: str | None
 ) -> None:
     access = KeycloakAccess.__new__(KeycloakAccess)
@@ -171,7 +171,7 @@ def test_the_client_address_is_told_where_it_cannot_lock_the_gateway_out(
     assert forwarded_for(access, address).get("X-Forwarded-For") == sent
 
 
-async def test_scheme_and_host_of_the_issuer_go_with_every_grant(place: Place) -> None:
+async def test_every_grant_carries_scheme_and_host_of_the_issuer(place: Place) -> None:
     access = replace(place.access, issuer="https://sso.example:8443/auth/realms/expertflow")
     headers = place.connections.grants(access).headers
     assert (headers["X-Forwarded-Proto"], headers["X-Forwarded-Host"]) == ("https", "sso.example:8443")

@@ -64,7 +64,7 @@ def verifier(connections: CountingConnections) -> Verifier:
     return Verifier(connections)
 
 
-async def test_a_token_of_the_realm_tells_whose_it_is(place: Place, verifier: Verifier) -> None:
+async def test_a_token_of_the_realm_names_its_user(place: Place, verifier: Verifier) -> None:
     claims = await verifier.verify(place.access, fresh(place), place.clock.now())
     assert (claims.user.id, claims.user.username, claims.user.email) == (place.user.id, "agent1", "agent1@example.com")
 
@@ -96,7 +96,7 @@ async def test_an_expired_token_is_refused(place: Place, verifier: Verifier) -> 
         await verifier.verify(place.access, token, place.clock.now() + 300 + LEEWAY + 1)
 
 
-async def test_a_token_signed_by_somebody_else_is_refused(place: Place, verifier: Verifier) -> None:
+async def test_a_token_signed_with_another_key_is_refused(place: Place, verifier: Verifier) -> None:
     genuine = place.realm.keys[0]
     forger = RSAKey.generate_key(2048, {"kid": genuine.kid or ""})
     claims = jwt.decode(fresh(place), genuine).claims
@@ -120,7 +120,7 @@ async def test_an_unsigned_token_and_one_signed_with_a_public_value_are_refused(
 
 
 @pytest.mark.parametrize("token", ["", "x", "a.b.c", "é.ü.ö", "eyJhbGciOiJSUzI1NiJ9.e30.", "." * 50])
-async def test_nonsense_is_refused(place: Place, verifier: Verifier, token: str) -> None:
+async def test_a_malformed_token_is_refused(place: Place, verifier: Verifier, token: str) -> None:
     with pytest.raises(TokenRefused):
         await verifier.verify(place.access, token, place.clock.now())
 
@@ -139,7 +139,7 @@ async def test_a_new_key_is_fetched_when_a_token_names_it(place: Place, verifier
     await verifier.verify(place.access, fresh(place), place.clock.now())
 
 
-async def test_unknown_keys_are_asked_for_at_most_every_30_seconds(
+async def test_the_realms_keys_are_fetched_at_most_every_30_seconds_for_unknown_key_ids(
     place: Place, verifier: Verifier, connections: CountingConnections
 ) -> None:
     await verifier.verify(place.access, fresh(place), place.clock.now())
@@ -154,7 +154,7 @@ async def test_unknown_keys_are_asked_for_at_most_every_30_seconds(
     assert connections.fetched == 3
 
 
-async def test_a_key_that_cannot_be_asked_for_is_an_outage_and_asked_for_again(
+async def test_a_failed_key_fetch_is_an_outage_and_is_retried(
     place: Place, verifier: Verifier, connections: CountingConnections, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await verifier.verify(place.access, fresh(place), place.clock.now())
@@ -171,9 +171,7 @@ async def test_a_key_that_cannot_be_asked_for_is_an_outage_and_asked_for_again(
     await verifier.verify(place.access, token, place.clock.now())
 
 
-async def test_a_key_that_the_realm_withdrew_counts_no_longer_after_the_next_fetch(
-    place: Place, verifier: Verifier
-) -> None:
+async def test_a_key_withdrawn_by_the_realm_is_rejected_after_the_next_fetch(place: Place, verifier: Verifier) -> None:
     old = fresh(place)
     await verifier.verify(place.access, old, place.clock.now())
     place.realm.rotate_key(keep_old=False)
@@ -182,7 +180,7 @@ async def test_a_key_that_the_realm_withdrew_counts_no_longer_after_the_next_fet
         await verifier.verify(place.access, old, place.clock.now() + 31)
 
 
-async def test_known_keys_count_on_while_they_cannot_be_fetched(
+async def test_known_keys_stay_valid_while_the_keys_cannot_be_fetched(
     place: Place, verifier: Verifier, connections: CountingConnections
 ) -> None:
     await verifier.verify(place.access, fresh(place), place.clock.now())
@@ -195,7 +193,7 @@ async def test_known_keys_count_on_while_they_cannot_be_fetched(
     await verifier.verify(place.access, fresh(place), place.clock.now())
 
 
-async def test_without_any_keys_nothing_is_believed(place: Place, verifier: Verifier) -> None:
+async def test_without_any_keys_every_token_is_rejected(place: Place, verifier: Verifier) -> None:
     access = replace(place.access, url="http://127.0.0.1:9/auth/")
     with pytest.raises(errors.Unreachable):
         await verifier.verify(access, fresh(place), place.clock.now())
