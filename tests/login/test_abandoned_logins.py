@@ -87,20 +87,20 @@ def flow_harness() -> ReplicaHarness:
     return ReplicaHarness()
 
 
-async def test_a_dead_login_is_ended_once_by_one_replica(flow_harness: ReplicaHarness) -> None:
+async def test_an_abandoned_login_is_ended_once_by_one_replica(flow_harness: ReplicaHarness) -> None:
     await flow_harness.begin()
     flow_harness.clock.advance(DEAD_AFTER)
     looked = [await flow_harness.reaper().look() for _ in range(3)]
     assert (looked, flow_harness.ended) == ([1, 0, 0], ["refresh l1"])
 
 
-async def test_a_living_login_is_left_alone(flow_harness: ReplicaHarness) -> None:
+async def test_an_active_login_is_not_ended(flow_harness: ReplicaHarness) -> None:
     await flow_harness.begin()
     flow_harness.clock.advance(600)
     assert await flow_harness.reaper().look() == 0
 
 
-async def test_a_login_that_went_on_is_looked_at_again_when_it_may_be_dead(flow_harness: ReplicaHarness) -> None:
+async def test_a_login_that_continued_is_checked_again_when_it_may_be_abandoned(flow_harness: ReplicaHarness) -> None:
     login = await flow_harness.begin()
     flow_harness.clock.advance(600)
     moved = replace(login, moved_at=flow_harness.clock.now())
@@ -111,7 +111,7 @@ async def test_a_login_that_went_on_is_looked_at_again_when_it_may_be_dead(flow_
     assert await flow_harness.reaper().look() == 1
 
 
-async def test_a_reaper_that_looks_every_half_minute_misses_no_dead_login(flow_harness: ReplicaHarness) -> None:
+async def test_checking_every_half_minute_finds_every_abandoned_login(flow_harness: ReplicaHarness) -> None:
     flow_harness.clock.advance(45)
     await flow_harness.begin()
     flow_harness.clock.advance(10)
@@ -121,7 +121,7 @@ async def test_a_reaper_that_looks_every_half_minute_misses_no_dead_login(flow_h
     assert flow_harness.ended == ["refresh l1"]
 
 
-async def test_a_login_that_waited_for_its_code_for_hours_is_ended_too(flow_harness: ReplicaHarness) -> None:
+async def test_a_login_that_waited_hours_for_its_code_is_ended_too(flow_harness: ReplicaHarness) -> None:
     login = await flow_harness.begin()
     slot = flow_harness.clock.now() + 5 * 3600
     waits = replace(login, verification=Verification(queued_until=slot, held_until=slot))
@@ -131,7 +131,7 @@ async def test_a_login_that_waited_for_its_code_for_hours_is_ended_too(flow_harn
     assert await flow_harness.reaper().look() == 1
 
 
-async def test_the_session_of_a_login_that_opened_one_is_never_ended(flow_harness: ReplicaHarness) -> None:
+async def test_the_keycloak_session_of_an_opened_login_is_never_ended(flow_harness: ReplicaHarness) -> None:
     login = await flow_harness.begin()
     opened = replace(login, opened=Opened("session", flow_harness.clock.now()))
     await flow_harness.write(login, flow_harness.clock.now() + 1800, Spent("", flow_harness.clock.now(), opened))
@@ -140,7 +140,7 @@ async def test_the_session_of_a_login_that_opened_one_is_never_ended(flow_harnes
 
 
 @pytest.mark.parametrize("note", [b"", b"{", b"1", b"[]", b'["a", "b", "c", "d"]'])
-async def test_a_note_of_another_version_hides_no_other_note(flow_harness: ReplicaHarness, note: bytes) -> None:
+async def test_an_unreadable_note_hides_no_other_note(flow_harness: ReplicaHarness, note: bytes) -> None:
     minute = int((flow_harness.clock.now() + 900) // 60) + 1
     await flow_harness.begin()
     await flow_harness.store.append(f"dying:{minute}", note, 10, 7200)
@@ -148,7 +148,7 @@ async def test_a_note_of_another_version_hides_no_other_note(flow_harness: Repli
     assert await flow_harness.reaper().look() == 1
 
 
-async def test_a_store_that_stumbles_forgets_no_dead_login(flow_harness: ReplicaHarness) -> None:
+async def test_after_a_store_failure_an_abandoned_login_is_still_ended(flow_harness: ReplicaHarness) -> None:
     await flow_harness.begin()
     flow_harness.clock.advance(DEAD_AFTER)
     flow_harness.store.failures = 1
@@ -157,13 +157,13 @@ async def test_a_store_that_stumbles_forgets_no_dead_login(flow_harness: Replica
     assert await flow_harness.reaper().look() == 1
 
 
-async def test_replicas_that_were_away_for_a_while_find_what_died_meanwhile(flow_harness: ReplicaHarness) -> None:
+async def test_replicas_find_logins_abandoned_during_their_downtime(flow_harness: ReplicaHarness) -> None:
     await flow_harness.begin()
     flow_harness.clock.advance(DEAD_AFTER + 720)
     assert await flow_harness.reaper().look() == 1
 
 
-async def test_a_login_that_goes_on_under_a_new_secret_is_ended_under_that_one(flow_harness: ReplicaHarness) -> None:
+async def test_a_login_with_a_new_secret_is_ended_under_that_secret(flow_harness: ReplicaHarness) -> None:
     login = await flow_harness.begin()
     flow_harness.clock.advance(600)
     now = flow_harness.clock.now()
@@ -177,7 +177,7 @@ async def test_a_login_that_goes_on_under_a_new_secret_is_ended_under_that_one(f
     assert (await flow_harness.reaper().look(), flow_harness.ended) == (1, ["refresh l1"])
 
 
-async def test_a_login_that_goes_on_while_the_reaper_looks_is_left_alone(flow_harness: ReplicaHarness) -> None:
+async def test_a_login_that_continues_during_the_check_is_not_ended(flow_harness: ReplicaHarness) -> None:
     first = await flow_harness.begin()
     flow_harness.clock.advance(DEAD_AFTER)
     reaper = flow_harness.reaper()

@@ -87,7 +87,7 @@ async def crowd(of: FlowHarness, count: int) -> None:
 
 
 @pytest.mark.row("GW-34")
-async def test_an_announcement_goes_at_once_when_nobody_waits_for_a_code() -> None:
+async def test_an_account_change_mail_is_sent_at_once_when_no_user_waits_for_a_code() -> None:
     stage = Stage(flow_harness())
     await stage.tell()
     assert (stage.mails, stage.waits) == (1, [])
@@ -95,7 +95,7 @@ async def test_an_announcement_goes_at_once_when_nobody_waits_for_a_code() -> No
 
 
 @pytest.mark.row("GW-34")
-async def test_an_announcement_lets_everybody_pass_who_waits_for_a_code() -> None:
+async def test_an_account_change_mail_is_sent_after_all_waiting_codes() -> None:
     stage = Stage(flow_harness())
     await crowd(stage.flow_harness, 100)
     began = stage.flow_harness.clock.now()
@@ -106,7 +106,7 @@ async def test_an_announcement_lets_everybody_pass_who_waits_for_a_code() -> Non
 
 
 @pytest.mark.row("GW-34")
-async def test_many_announcements_keep_the_rate_too() -> None:
+async def test_many_account_change_mails_keep_to_the_send_rate() -> None:
     stage = Stage(flow_harness())
     began = stage.flow_harness.clock.now()
     await stage.tell(40)
@@ -115,7 +115,7 @@ async def test_many_announcements_keep_the_rate_too() -> None:
 
 
 @pytest.mark.row("GW-34")
-async def test_an_announcement_that_finds_no_slot_for_hours_is_given_up() -> None:
+async def test_an_account_change_mail_without_a_slot_for_hours_is_dropped() -> None:
     stage = Stage(flow_harness(replace(PACED, rate_per_minute=1)))
     await crowd(stage.flow_harness, int(PATIENCE / 60) + 10)
     await stage.tell()
@@ -124,7 +124,7 @@ async def test_an_announcement_that_finds_no_slot_for_hours_is_given_up() -> Non
 
 
 @pytest.mark.row("GW-34")
-async def test_an_announcement_that_no_relay_takes_is_not_told_as_sent() -> None:
+async def test_an_account_change_mail_refused_by_every_relay_is_not_audited_as_sent() -> None:
     stage = Stage(flow_harness())
     stage.flow_harness.bench.mails.refuses = "451 later"
     await stage.tell()
@@ -143,22 +143,22 @@ def told(change: AccountChange, before: EnrolmentSet, *contacts: Contact) -> tup
 
 
 @pytest.mark.row("GW-45")
-def test_a_change_is_told_to_the_profile_address_and_to_every_enrolled_one() -> None:
+def test_a_change_is_announced_to_the_profile_address_and_to_every_enrolled_address() -> None:
     assert told(OFF, EnrolmentSet(1, (MAILBOX,)), PROFILE) == (PROFILE.address, MAILBOX.address)
 
 
 @pytest.mark.row("GW-45")
-def test_an_address_that_is_not_verified_is_told_nothing() -> None:
+def test_an_unverified_address_receives_no_account_change_mail() -> None:
     assert told(OFF, EnrolmentSet(), UNVERIFIED) == ()
 
 
 @pytest.mark.row("GW-45", "EF-11")
-def test_an_address_just_enrolled_is_not_told_of_its_own_enrolment() -> None:
+def test_a_newly_enrolled_address_receives_no_mail_of_its_enrolment() -> None:
     new = AccountChange(Change.ENROLLED, FactorKind.EMAIL, MAILBOX.address.lower())
     assert told(new, EnrolmentSet(1, (MAILBOX,)), PROFILE) == (PROFILE.address,)
 
 
 @pytest.mark.row("GW-45")
-def test_one_address_is_told_once() -> None:
+def test_each_address_receives_one_account_change_mail() -> None:
     same = replace(PROFILE, address=MAILBOX.address.lower())
     assert len(told(OFF, EnrolmentSet(1, (MAILBOX,)), same)) == 1

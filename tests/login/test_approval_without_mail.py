@@ -35,7 +35,7 @@ async def scanned_and_proved(login_harness: LoginHarness, browser: LoginBrowser)
 
 @pytest.mark.row("GW-27")
 @pytest.mark.attack("F5")
-async def test_a_guarded_app_waits_for_an_administrators_code_where_nothing_can_be_mailed() -> None:
+async def test_a_guarded_app_enrolment_needs_an_administrators_code_where_no_mail_can_be_sent() -> None:
     login_harness = LoginHarness(APP_ALONE)
     went = await scanned_and_proved(login_harness, LoginBrowser(login_harness, "laptop"))
     assert (went.step, went.problem_detail) == (Step.VERIFY, None)
@@ -43,7 +43,7 @@ async def test_a_guarded_app_waits_for_an_administrators_code_where_nothing_can_
 
 
 @pytest.mark.row("GW-27", "CC-16")
-async def test_the_administrators_code_then_lets_in() -> None:
+async def test_an_administrators_code_completes_a_guarded_app_enrolment_without_mail() -> None:
     login_harness = LoginHarness(APP_ALONE)
     browser = LoginBrowser(login_harness, "laptop")
     await scanned_and_proved(login_harness, browser)
@@ -54,7 +54,7 @@ async def test_the_administrators_code_then_lets_in() -> None:
 
 @pytest.mark.row("GW-27", "EF-22")
 @pytest.mark.attack("F5")
-async def test_a_changed_channel_opens_no_registration_to_a_password_alone() -> None:
+async def test_after_a_changed_channel_the_password_alone_cannot_enrol_a_factor() -> None:
     login_harness = LoginHarness(replace(APP_ALONE, registration=Registration.ADMIN_CODE))
     mailbox = Enrolment(FactorKind.EMAIL, "anna@example.com")
     await login_harness.enrolments.add(login_harness.tenant, "id-anna", login_harness.enrolled("anna"), mailbox)

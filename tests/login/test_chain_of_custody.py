@@ -54,7 +54,9 @@ async def nothing_for(mallory: LoginBrowser, page: Step = Step.VERIFY) -> None:
 
 
 @pytest.mark.attack("S1")
-async def test_a_password_that_mallory_entered_first_leads_nobody_into_their_login(login_harness: LoginHarness) -> None:
+async def test_an_attackers_earlier_password_does_not_lead_the_user_into_the_attackers_login(
+    login_harness: LoginHarness,
+) -> None:
     anna = LoginBrowser(login_harness, "laptop")
     mallory = anna.copy("den")
     await signs_in(mallory)
@@ -70,7 +72,9 @@ async def test_a_password_that_mallory_entered_first_leads_nobody_into_their_log
 
 
 @pytest.mark.attack("S1")
-async def test_joining_a_login_under_way_by_its_password_takes_it_from_no_one(login_harness: LoginHarness) -> None:
+async def test_an_attacker_who_joins_a_login_by_password_does_not_take_it_from_the_user(
+    login_harness: LoginHarness,
+) -> None:
     anna = await at_the_code(login_harness)
     mallory = anna.copy("den")
     await signs_in(mallory)  # goes on with her login, under a secret of Mallory's
@@ -84,7 +88,7 @@ async def test_joining_a_login_under_way_by_its_password_takes_it_from_no_one(lo
 
 @pytest.mark.attack("S1")
 @pytest.mark.parametrize("seconds", [0, 1, 29, 31])
-async def test_the_old_cookie_brings_nothing_after_the_last_proof(login_harness: LoginHarness, seconds: int) -> None:
+async def test_the_old_cookie_opens_nothing_after_the_last_proof(login_harness: LoginHarness, seconds: int) -> None:
     anna = await at_the_code(login_harness)
     mallory = anna.copy("den")
     code = login_harness.mailed(MAILBOX.address)
@@ -96,7 +100,7 @@ async def test_the_old_cookie_brings_nothing_after_the_last_proof(login_harness:
 
 
 @pytest.mark.attack("S1")
-async def test_a_planted_login_gives_its_session_to_who_proves_it(login_harness: LoginHarness) -> None:
+async def test_the_session_of_a_planted_login_is_given_to_the_browser_that_proves(login_harness: LoginHarness) -> None:
     mallory = LoginBrowser(login_harness, "den")
     await signs_in(mallory)
     anna = mallory.copy("laptop")
@@ -109,7 +113,7 @@ async def test_a_planted_login_gives_its_session_to_who_proves_it(login_harness:
 
 @pytest.mark.attack("S1")
 @pytest.mark.parametrize("seed", range(6))
-async def test_whoever_is_faster_the_session_goes_to_the_browser_that_proved(seed: int) -> None:
+async def test_with_parallel_requests_the_session_is_given_to_the_browser_that_proved(seed: int) -> None:
     login_harness = await with_mailbox(EFCX, seed)
     anna = await at_the_code(login_harness)
     mallory = anna.copy("den")
@@ -123,7 +127,7 @@ async def test_whoever_is_faster_the_session_goes_to_the_browser_that_proved(see
 
 
 @pytest.mark.attack("S1")
-async def test_each_accepted_proof_is_answered_with_a_new_secret(login_harness: LoginHarness) -> None:
+async def test_each_accepted_proof_replaces_the_login_secret(login_harness: LoginHarness) -> None:
     anna = LoginBrowser(login_harness, "laptop")
     seen = [anna.secret]
     await signs_in(anna)
@@ -152,7 +156,7 @@ async def test_the_store_holds_no_secret_of_a_login_session_or_trusted_browser(l
 @pytest.mark.attack("S1")
 @pytest.mark.row("GW-13")
 @pytest.mark.parametrize("together", [True, False])
-async def test_the_very_same_form_gets_the_very_same_answer(login_harness: LoginHarness, together: bool) -> None:
+async def test_the_same_form_gets_the_same_answer(login_harness: LoginHarness, together: bool) -> None:
     anna = await at_the_code(login_harness)
     form, code, second = await anna.form(), login_harness.mailed(MAILBOX.address), anna.copy()
     acts = [b.act(Step.VERIFY, form=form, code=code) for b in (anna, second)]
@@ -170,7 +174,7 @@ async def test_the_very_same_form_gets_the_very_same_answer(login_harness: Login
 @pytest.mark.parametrize(
     ("seconds", "code", "same_form"), [(31, "right", True), (1, "000000", True), (1, "right", False)]
 )
-async def test_another_form_entry_or_moment_gets_no_answer_again(
+async def test_a_different_form_entry_or_later_request_does_not_get_the_answer_again(
     login_harness: LoginHarness, seconds: int, code: str, same_form: bool
 ) -> None:
     anna = await at_the_code(login_harness)
@@ -182,7 +186,7 @@ async def test_another_form_entry_or_moment_gets_no_answer_again(
 
 
 @pytest.mark.attack("S1")
-async def test_an_answer_lost_on_its_way_comes_again_after_the_process_died(login_harness: LoginHarness) -> None:
+async def test_a_lost_answer_is_sent_again_after_a_restart_of_the_process(login_harness: LoginHarness) -> None:
     anna = await at_the_code(login_harness)
     form, code, second = await anna.form(), login_harness.mailed(MAILBOX.address), anna.copy()
     await anna.act(Step.VERIFY, form=form, code=code)
@@ -192,7 +196,7 @@ async def test_an_answer_lost_on_its_way_comes_again_after_the_process_died(logi
 
 
 @pytest.mark.attack("S1")
-async def test_a_form_of_another_login_or_round_costs_nothing(login_harness: LoginHarness) -> None:
+async def test_a_form_of_another_login_or_round_costs_no_attempt(login_harness: LoginHarness) -> None:
     anna = await at_the_code(login_harness)
     form = await anna.form()
     for other in (
@@ -209,7 +213,7 @@ async def test_a_form_of_another_login_or_round_costs_nothing(login_harness: Log
 
 @pytest.mark.attack("S1")
 @pytest.mark.row("GW-13")
-async def test_five_tabs_that_enter_the_code_at_once_get_in(login_harness: LoginHarness) -> None:
+async def test_five_tabs_that_enter_the_code_in_parallel_all_get_in(login_harness: LoginHarness) -> None:
     anna = await at_the_code(login_harness)
     code = login_harness.mailed(MAILBOX.address)
     await asyncio.gather(*(anna.act(Step.VERIFY, code=code) for _ in range(5)))
@@ -218,7 +222,7 @@ async def test_five_tabs_that_enter_the_code_at_once_get_in(login_harness: Login
 
 
 @pytest.mark.row("GW-13")
-async def test_a_password_in_another_tab_goes_on_with_the_login_and_sends_no_second_code(
+async def test_a_password_in_another_tab_continues_the_login_and_sends_no_second_code(
     login_harness: LoginHarness,
 ) -> None:
     anna = await at_the_code(login_harness)
@@ -232,7 +236,7 @@ async def test_a_password_in_another_tab_goes_on_with_the_login_and_sends_no_sec
 
 
 @pytest.mark.row("GW-13")
-async def test_a_password_in_a_signed_in_browser_leads_on_and_begins_nothing(login_harness: LoginHarness) -> None:
+async def test_a_password_in_a_signed_in_browser_opens_the_app_and_begins_no_login(login_harness: LoginHarness) -> None:
     anna = await at_the_code(login_harness)
     await types_the_code(login_harness, anna)
     went = await signs_in(anna)
@@ -241,7 +245,7 @@ async def test_a_password_in_a_signed_in_browser_leads_on_and_begins_nothing(log
 
 
 @pytest.mark.attack("S1")
-async def test_cancelling_with_an_old_secret_ends_nothing(login_harness: LoginHarness) -> None:
+async def test_a_cancel_with_an_old_secret_ends_nothing(login_harness: LoginHarness) -> None:
     anna = await at_the_code(login_harness)
     old = anna.copy("den")
     await signs_in(anna)
@@ -252,7 +256,7 @@ async def test_cancelling_with_an_old_secret_ends_nothing(login_harness: LoginHa
 
 
 @pytest.mark.attack("S1")
-async def test_a_session_that_could_not_be_opened_comes_to_the_one_request_that_spends_the_secret(
+async def test_after_a_failed_opening_only_the_request_that_uses_the_secret_gets_the_session(
     login_harness: LoginHarness,
 ) -> None:
     anna = await at_the_code(login_harness)
@@ -281,7 +285,7 @@ def required(policy: Policy = CLOUDCX) -> Policy:
 
 
 @pytest.mark.attack("S1")
-async def test_entering_replaces_an_app_secret_that_mallory_has_seen() -> None:
+async def test_a_new_password_entry_replaces_an_app_secret_that_an_attacker_has_seen() -> None:
     login_harness = LoginHarness(required())
     await login_harness.start()
     mallory = LoginBrowser(login_harness, "den")
@@ -301,7 +305,7 @@ async def test_entering_replaces_an_app_secret_that_mallory_has_seen() -> None:
 
 
 @pytest.mark.attack("S1")
-async def test_a_code_of_the_replaced_secret_enrols_nothing() -> None:
+async def test_a_code_of_the_replaced_app_secret_enrols_nothing() -> None:
     login_harness = LoginHarness(required())
     await login_harness.start()
     anna = LoginBrowser(login_harness, "laptop")
@@ -319,7 +323,7 @@ async def test_a_code_of_the_replaced_secret_enrols_nothing() -> None:
 
 
 @pytest.mark.attack("S20")
-async def test_a_factor_switched_on_while_a_login_was_under_way_is_asked_for() -> None:
+async def test_a_factor_turned_on_during_a_login_is_requested() -> None:
     login_harness = LoginHarness(replace(EFCX, enabled=False))
     await login_harness.start()
     login_harness.realm.people["anna"].due = True
@@ -331,7 +335,7 @@ async def test_a_factor_switched_on_while_a_login_was_under_way_is_asked_for() -
 
 
 @pytest.mark.attack("S20")
-async def test_a_factor_that_the_owner_set_up_meanwhile_is_skipped_by_no_older_login() -> None:
+async def test_an_older_login_cannot_skip_a_factor_that_the_user_set_up_since() -> None:
     login_harness = LoginHarness(CLOUDCX)
     await login_harness.start()
     login_harness.realm.people["anna"].due = True
@@ -343,7 +347,7 @@ async def test_a_factor_that_the_owner_set_up_meanwhile_is_skipped_by_no_older_l
 
 
 @pytest.mark.attack("S20")
-async def test_a_page_left_open_does_not_overwrite_the_password_that_the_owner_set_since(
+async def test_an_open_password_page_does_not_overwrite_a_password_set_since(
     login_harness: LoginHarness,
 ) -> None:
     login_harness.realm.people["anna"].due = True
@@ -362,7 +366,7 @@ async def test_a_page_left_open_does_not_overwrite_the_password_that_the_owner_s
 
 @pytest.mark.attack("S20")
 @pytest.mark.parametrize("seed", range(6))
-async def test_of_two_new_passwords_at_once_one_is_set(seed: int) -> None:
+async def test_of_two_parallel_new_passwords_one_is_set(seed: int) -> None:
     login_harness = await with_mailbox(EFCX, seed)
     login_harness.realm.people["anna"].due = True
     pages = [LoginBrowser(login_harness, "den"), LoginBrowser(login_harness, "laptop")]
@@ -380,7 +384,7 @@ async def test_of_two_new_passwords_at_once_one_is_set(seed: int) -> None:
     ("current", "step", "problem"),
     [("right", Step.VERIFY, None), ("nonsense", Step.NEW_PASSWORD, Problem.WRONG_PASSWORD)],
 )
-async def test_without_a_date_of_the_password_the_current_one_is_asked_for(
+async def test_without_a_password_date_the_current_password_is_requested(
     login_harness: LoginHarness, current: str, step: Step, problem: Problem | None
 ) -> None:
     anna = login_harness.realm.people["anna"]
@@ -396,7 +400,9 @@ async def test_without_a_date_of_the_password_the_current_one_is_asked_for(
 
 
 @pytest.mark.attack("S20")
-async def test_without_a_date_a_password_that_is_due_no_more_is_not_overwritten(login_harness: LoginHarness) -> None:
+async def test_without_a_password_date_a_password_that_is_no_longer_due_is_not_overwritten(
+    login_harness: LoginHarness,
+) -> None:
     anna = login_harness.realm.people["anna"]
     anna.due, anna.credential_date = True, None
     browser = LoginBrowser(login_harness, "laptop")
@@ -411,7 +417,7 @@ async def test_without_a_date_a_password_that_is_due_no_more_is_not_overwritten(
 @pytest.mark.row("GW-27")
 @pytest.mark.parametrize("registration", [Registration.GUARDED, Registration.ADMIN_CODE])
 @pytest.mark.parametrize("seed", range(8))
-async def test_one_code_posted_twice_at_once_enrols_nothing_without_approval(
+async def test_one_code_posted_twice_in_parallel_enrols_nothing_without_approval(
     registration: Registration, seed: int
 ) -> None:
     login_harness = LoginHarness(replace(required(), registration=registration, backup_codes=0), seed)
@@ -444,7 +450,7 @@ async def signed_in_with_codes(seed: int = 1) -> tuple[LoginHarness, LoginBrowse
 @pytest.mark.row("GW-46")
 @pytest.mark.attack("S2")
 @pytest.mark.parametrize("act", [Act(kind, FactorKind.EMAIL if kind is ActKind.TURN_OFF else None) for kind in ActKind])
-async def test_right_after_the_sign_in_each_act_asks_for_a_proof_of_its_own(act: Act) -> None:
+async def test_each_act_right_after_the_sign_in_needs_a_separate_proof(act: Act) -> None:
     login_harness, browser = await signed_in_with_codes()
     before = login_harness.enrolled("anna")
     went = await browser.begin(act)
@@ -455,7 +461,7 @@ async def test_right_after_the_sign_in_each_act_asks_for_a_proof_of_its_own(act:
 
 @pytest.mark.row("GW-46")
 @pytest.mark.attack("S2")
-async def test_a_trusted_browser_is_asked_for_each_act() -> None:
+async def test_in_a_trusted_browser_each_act_needs_a_proof() -> None:
     login_harness, browser = await signed_in_with_codes()
     login_harness.tenant = replace(login_harness.tenant, policy=replace(CLOUDCX, trust_browser_days=30))
     await login_harness.sessions.leave(login_harness.tenant, browser.session)
@@ -471,7 +477,7 @@ async def test_a_trusted_browser_is_asked_for_each_act() -> None:
 
 @pytest.mark.row("GW-46", "CC-21")
 @pytest.mark.attack("S2")
-async def test_the_proof_of_one_act_carries_out_that_act_and_no_other() -> None:
+async def test_the_proof_of_an_act_authorises_only_that_act() -> None:
     login_harness, browser = await signed_in_with_codes()
     codes = login_harness.enrolled("anna").backup_codes
     await browser.begin(Act(ActKind.NEW_CODES))
@@ -484,7 +490,7 @@ async def test_the_proof_of_one_act_carries_out_that_act_and_no_other() -> None:
 
 @pytest.mark.row("GW-46")
 @pytest.mark.attack("S2")
-async def test_a_form_of_one_act_counts_for_no_other_act_begun_meanwhile() -> None:
+async def test_a_form_of_one_act_is_void_for_another_act_begun_since() -> None:
     """A script begins another act while the user types: their form names the login that it was made for."""
     login_harness, browser = await signed_in_with_codes()
     await browser.begin(Act(ActKind.SHOW_CODES))
@@ -498,7 +504,7 @@ async def test_a_form_of_one_act_counts_for_no_other_act_begun_meanwhile() -> No
 
 @pytest.mark.row("GW-46")
 @pytest.mark.attack("S2")
-async def test_an_act_is_refused_when_the_enrolments_changed_since_it_was_begun() -> None:
+async def test_an_act_is_refused_if_the_enrolments_changed_since_it_began() -> None:
     login_harness, browser = await signed_in_with_codes()
     await browser.begin(Act(ActKind.NEW_CODES))
     app = Enrolment(FactorKind.TOTP, secret="JBSWY3DPEHPK3PXP")
@@ -511,7 +517,7 @@ async def test_an_act_is_refused_when_the_enrolments_changed_since_it_was_begun(
 
 @pytest.mark.row("GW-46")
 @pytest.mark.attack("S2")
-async def test_an_act_is_carried_out_once_however_often_its_form_is_sent() -> None:
+async def test_an_act_is_carried_out_once_although_its_form_is_sent_several_times() -> None:
     login_harness, browser = await signed_in_with_codes()
     await browser.begin(Act(ActKind.NEW_CODES))
     form, code = await browser.form(), login_harness.enrolled("anna").backup_codes[0]
@@ -523,7 +529,7 @@ async def test_an_act_is_carried_out_once_however_often_its_form_is_sent() -> No
 
 @pytest.mark.attack("S1")
 @pytest.mark.row("SI-01")
-async def test_a_copied_session_cookie_is_not_raised_by_the_proof_of_another_person() -> None:
+async def test_the_proof_of_the_user_does_not_raise_an_attackers_copy_of_the_session_cookie() -> None:
     login_harness = LoginHarness(CLOUDCX)
     await login_harness.start()
     anna = LoginBrowser(login_harness, "laptop")
@@ -545,7 +551,7 @@ async def test_a_copied_session_cookie_is_not_raised_by_the_proof_of_another_per
 
 
 @pytest.mark.attack("S1")
-async def test_a_login_inside_a_session_is_none_for_a_browser_without_that_session() -> None:
+async def test_a_browser_without_the_session_cannot_use_a_login_begun_inside_it() -> None:
     _, anna = await signed_in_with_codes()
     await anna.begin(Act(ActKind.SHOW_CODES))
     mallory = anna.copy("den")

@@ -30,7 +30,9 @@ async def login_harness() -> LoginHarness:
 
 
 @pytest.mark.parametrize("change", [reset, demand])
-async def test_no_session_is_opened(login_harness: LoginHarness, change: Callable[[LoginPerson], None]) -> None:
+async def test_an_account_change_during_a_login_opens_no_session(
+    login_harness: LoginHarness, change: Callable[[LoginPerson], None]
+) -> None:
     browser = await at_the_code(login_harness)
     change(login_harness.realm.people["anna"])
     went = await browser.act(Step.VERIFY, code=login_harness.mailed(MAILBOX.address))
@@ -41,7 +43,7 @@ async def test_no_session_is_opened(login_harness: LoginHarness, change: Callabl
 
 
 @pytest.mark.parametrize("change", [reset, demand])
-async def test_no_fresh_proof_is_noted_in_a_session(
+async def test_an_account_change_during_a_fresh_proof_records_no_proof_in_the_session(
     login_harness: LoginHarness, change: Callable[[LoginPerson], None]
 ) -> None:
     browser = await at_the_code(login_harness)
@@ -67,7 +69,7 @@ async def registers(browser: LoginBrowser, address: str) -> None:
 
 
 @pytest.mark.parametrize("change", [reset, demand])
-async def test_no_address_is_kept(change: Callable[[LoginPerson], None]) -> None:
+async def test_an_account_change_during_an_enrolment_saves_no_address(change: Callable[[LoginPerson], None]) -> None:
     login_harness = LoginHarness(EFCX)
     await login_harness.start()
     browser = LoginBrowser(login_harness, "laptop")
@@ -77,7 +79,7 @@ async def test_no_address_is_kept(change: Callable[[LoginPerson], None]) -> None
     assert login_harness.enrolled("anna").enrolments == ()
 
 
-async def test_of_two_first_registrations_under_way_the_one_that_is_proved_first_stands() -> None:
+async def test_of_two_parallel_first_enrolments_the_first_proved_one_is_kept() -> None:
     login_harness = LoginHarness(replace(EFCX, otp_expiry=300))
     await login_harness.start()
     first, second = LoginBrowser(login_harness, "laptop"), LoginBrowser(login_harness, "phone")
@@ -93,7 +95,7 @@ async def test_of_two_first_registrations_under_way_the_one_that_is_proved_first
     assert await second.current() is None
 
 
-async def test_a_session_that_ended_meanwhile_is_not_revived_by_a_fresh_proof(login_harness: LoginHarness) -> None:
+async def test_a_session_that_ended_during_a_fresh_proof_is_not_reopened(login_harness: LoginHarness) -> None:
     browser = await at_the_code(login_harness)
     await browser.act(Step.VERIFY, code=login_harness.mailed(MAILBOX.address))
     session = await browser.current()

@@ -38,7 +38,7 @@ async def later(turns: int, browser: LoginBrowser, form: Form | None = None) -> 
 
 @pytest.mark.row("CC-12", "GW-13")
 @pytest.mark.parametrize("turns", range(0, 160, 8))
-async def test_a_double_click_on_sign_in_leaves_a_trusted_browser_trusted(turns: int) -> None:
+async def test_a_double_click_on_sign_in_keeps_a_trusted_browser_trusted(turns: int) -> None:
     login_harness, browser = await trusted(turns)
     second = browser.copy()  # the cookies as they were before the first answer
     form = await browser.form()
@@ -51,7 +51,7 @@ async def test_a_double_click_on_sign_in_leaves_a_trusted_browser_trusted(turns:
 
 @pytest.mark.attack("D10")
 @pytest.mark.parametrize("together", [True, False])
-async def test_a_password_and_the_tag_of_a_browser_do_not_lead_into_its_login(together: bool) -> None:
+async def test_a_password_with_a_copied_browser_tag_does_not_join_that_browsers_login(together: bool) -> None:
     login_harness = LoginHarness(replace(TRUSTING, trust_browser_days=0))
     await login_harness.start()
     hers = LoginBrowser(login_harness, "laptop")
@@ -81,7 +81,7 @@ def unevenly(login_harness: LoginHarness) -> None:
 
 @pytest.mark.row("GW-13")
 @pytest.mark.parametrize("turns", [0, 7, 16, 49, 92, 110, 132, 177, 214, 256, 338, 408, 487, 598])
-async def test_a_double_click_on_the_code_of_a_first_login_gets_one_answer(turns: int) -> None:
+async def test_a_double_click_on_the_code_of_a_first_login_gets_the_same_answer_twice(turns: int) -> None:
     login_harness = LoginHarness(FIRST, turns)
     await login_harness.start()
     browser = LoginBrowser(login_harness, "laptop")

@@ -29,7 +29,7 @@ def forgetful(browser: LoginBrowser) -> LoginBrowser:
     return other
 
 
-async def test_a_login_is_nobodys_who_knows_its_tag_only(login_harness: LoginHarness) -> None:
+async def test_the_tag_alone_does_not_open_a_login(login_harness: LoginHarness) -> None:
     browser = await at_the_code(login_harness)
     assert await browser.login()
     browser.secret = "A" * 43
@@ -37,7 +37,7 @@ async def test_a_login_is_nobodys_who_knows_its_tag_only(login_harness: LoginHar
 
 
 @pytest.mark.parametrize("name", ["anna", "ben"])
-async def test_a_password_with_a_copied_tag_leaves_the_login_that_is_there_as_it_is(
+async def test_a_password_with_a_copied_tag_does_not_change_the_existing_login(
     login_harness: LoginHarness, name: str
 ) -> None:
     browser = await at_the_code(login_harness)
@@ -46,7 +46,7 @@ async def test_a_password_with_a_copied_tag_leaves_the_login_that_is_there_as_it
     assert await browser.login() == before
 
 
-async def test_another_users_password_never_goes_on_with_the_login_that_is_there(login_harness: LoginHarness) -> None:
+async def test_the_password_of_another_user_never_continues_the_existing_login(login_harness: LoginHarness) -> None:
     browser = await at_the_code(login_harness)
     before = browser.copy()
     await browser.act(Step.PASSWORD, username="ben", password="right")
@@ -56,7 +56,7 @@ async def test_another_users_password_never_goes_on_with_the_login_that_is_there
     assert await before.login() is None
 
 
-async def test_another_user_in_the_same_browser_ends_the_login_of_the_first_at_keycloak(
+async def test_another_user_in_the_same_browser_ends_the_keycloak_session_of_the_first_login(
     login_harness: LoginHarness,
 ) -> None:
     browser = await at_the_code(login_harness)
@@ -67,7 +67,7 @@ async def test_another_user_in_the_same_browser_ends_the_login_of_the_first_at_k
     assert login_harness.realm.ended == [first.tokens.access]
 
 
-async def test_a_password_typed_again_for_the_same_login_leaves_one_session_at_keycloak(
+async def test_a_repeated_password_for_the_same_login_leaves_one_keycloak_session(
     login_harness: LoginHarness,
 ) -> None:
     browser = await at_the_code(login_harness)
@@ -78,14 +78,14 @@ async def test_a_password_typed_again_for_the_same_login_leaves_one_session_at_k
     assert set(login_harness.realm.grants) - set(login_harness.realm.ended) == {login.tokens.access}
 
 
-async def test_whoever_comes_back_to_a_dead_login_signs_in_anew(login_harness: LoginHarness) -> None:
+async def test_a_user_who_returns_to_an_abandoned_login_signs_in_again(login_harness: LoginHarness) -> None:
     browser = await at_the_code(login_harness)
     login_harness.clock.advance(login_harness.configuration.gateway.limits.login_idle)
     assert (await browser.act(Step.PASSWORD, username="anna", password="right")).step is Step.VERIFY
     assert (await browser.act(Step.VERIFY, code=login_harness.mailed(MAILBOX.address))).step is Step.DONE
 
 
-async def test_setting_up_a_factor_right_after_the_login_leaves_its_session_at_keycloak(
+async def test_setting_up_a_factor_right_after_the_login_keeps_its_keycloak_session(
     login_harness: LoginHarness,
 ) -> None:
     browser = await at_the_code(login_harness)
@@ -94,7 +94,7 @@ async def test_setting_up_a_factor_right_after_the_login_leaves_its_session_at_k
     assert login_harness.realm.ended == []
 
 
-async def test_a_login_that_stops_at_its_password_leaves_no_session_at_keycloak() -> None:
+async def test_a_login_that_stops_at_the_password_leaves_no_keycloak_session() -> None:
     strict = replace(PRESETS["efcx"].policy, methods=METHODS[:1], on_no_contact=NoContact.REFUSE)
     login_harness = LoginHarness(strict)
     await login_harness.start()
@@ -104,7 +104,7 @@ async def test_a_login_that_stops_at_its_password_leaves_no_session_at_keycloak(
     assert set(login_harness.realm.ended) == set(login_harness.realm.grants) != set()
 
 
-async def test_the_password_of_a_fresh_proof_leaves_no_second_session_at_keycloak(login_harness: LoginHarness) -> None:
+async def test_the_password_of_a_fresh_proof_leaves_no_second_keycloak_session(login_harness: LoginHarness) -> None:
     browser = LoginBrowser(login_harness, "laptop")
     await browser.act(Step.PASSWORD, username="ben", password="right")
     (session,) = login_harness.realm.grants
@@ -114,7 +114,7 @@ async def test_the_password_of_a_fresh_proof_leaves_no_second_session_at_keycloa
     assert set(login_harness.realm.grants) - set(login_harness.realm.ended) == {session}
 
 
-async def test_a_right_password_whose_account_cannot_be_read_leaves_no_session_at_keycloak(
+async def test_a_correct_password_whose_account_cannot_be_read_leaves_no_keycloak_session(
     login_harness: LoginHarness,
 ) -> None:
     async def unreachable(*_asked: object) -> None:
@@ -126,7 +126,7 @@ async def test_a_right_password_whose_account_cannot_be_read_leaves_no_session_a
     assert set(login_harness.realm.ended) == set(login_harness.realm.grants) != set()
 
 
-async def test_a_form_of_an_older_round_of_the_same_page_is_told_that_the_login_moved_on(
+async def test_a_form_of_an_older_round_is_answered_that_the_login_has_moved_on(
     login_harness: LoginHarness,
 ) -> None:
     browser = await at_the_code(login_harness)

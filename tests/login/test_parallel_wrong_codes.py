@@ -17,7 +17,7 @@ EFCX = replace(PRESETS["efcx"].policy, methods=(EMAIL,), otp_expiry=60, otp_max_
 
 @pytest.mark.row("EF-17")
 @pytest.mark.parametrize("seed", range(5))
-async def test_guesses_that_the_code_refuses_never_count_for_the_user(seed: int) -> None:
+async def test_guesses_refused_by_the_codes_limit_do_not_count_for_the_user(seed: int) -> None:
     login_harness = await with_mailbox(EFCX, seed)
     browser = await at_the_code(login_harness)
     wrong = "000000" if login_harness.mailed(MAILBOX.address) != "000000" else "111111"

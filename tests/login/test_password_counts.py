@@ -50,14 +50,16 @@ async def signs_in(login_harness: LoginHarness, number: int, password: str, plac
 
 
 @pytest.mark.attack("F20")
-async def test_right_passwords_never_count_against_the_address_of_a_contact_centre(login_harness: LoginHarness) -> None:
+async def test_correct_passwords_never_count_against_the_address_of_a_contact_centre(
+    login_harness: LoginHarness,
+) -> None:
     await signs_in(login_harness, 0, "wrong")
     for number in range(2 * MOST):
         assert (await signs_in(login_harness, number, "right")).step is Step.REGISTER
 
 
 @pytest.mark.attack("F20")
-async def test_wrong_passwords_for_many_names_hold_their_address_and_no_other(login_harness: LoginHarness) -> None:
+async def test_wrong_passwords_for_many_usernames_block_only_the_clients_address(login_harness: LoginHarness) -> None:
     for number in range(MOST):
         await signs_in(login_harness, number, "wrong")
     held = await signs_in(login_harness, MOST, "right")
@@ -67,7 +69,9 @@ async def test_wrong_passwords_for_many_names_hold_their_address_and_no_other(lo
 
 
 @pytest.mark.attack("F20")
-async def test_a_right_password_forgives_its_address_no_wrong_one_of_another_name(login_harness: LoginHarness) -> None:
+async def test_a_correct_password_does_not_clear_wrong_passwords_of_other_usernames_at_the_address(
+    login_harness: LoginHarness,
+) -> None:
     for number in range(MOST - 1):
         await signs_in(login_harness, number, "wrong")
     assert (await signs_in(login_harness, MOST, "right")).step is Step.REGISTER
@@ -77,7 +81,7 @@ async def test_a_right_password_forgives_its_address_no_wrong_one_of_another_nam
     assert held.problem_detail.problem is Problem.TOO_MANY_LOGINS
 
 
-async def test_a_password_that_keycloak_did_not_judge_counts_for_nothing(login_harness: LoginHarness) -> None:
+async def test_a_password_that_keycloak_did_not_check_counts_for_nothing(login_harness: LoginHarness) -> None:
     judged = login_harness.realm.password
 
     async def unreachable(*_asked: Any) -> Any:
@@ -92,7 +96,7 @@ async def test_a_password_that_keycloak_did_not_judge_counts_for_nothing(login_h
     assert (await signs_in(login_harness, 0, "right")).step is Step.REGISTER
 
 
-async def test_a_right_password_forgives_the_wrong_ones_of_its_user(login_harness: LoginHarness) -> None:
+async def test_a_correct_password_clears_the_users_wrong_passwords(login_harness: LoginHarness) -> None:
     most = login_harness.configuration.gateway.limits.password_failures_per_user
     for _ in range(2):
         for number in range(most - 1):
@@ -106,7 +110,7 @@ async def test_a_right_password_forgives_the_wrong_ones_of_its_user(login_harnes
 
 @pytest.mark.attack("F20")
 @pytest.mark.parametrize(("place", "step"), [("desk", Step.VERIFY), ("elsewhere", Step.PASSWORD)])
-async def test_of_many_who_type_a_name_at_once_none_is_before_a_browser_the_user_knows(
+async def test_a_known_browser_of_the_user_is_served_before_parallel_attempts_with_the_username(
     login_harness: LoginHarness, place: str, step: Step
 ) -> None:
     address = "agent0@example.com"

@@ -19,7 +19,7 @@ FOUND = [("efcx", 0)]
 @pytest.mark.row("EF-19", "CC-17", "CC-19", "SI-10", "GW-27", "GW-13")
 @pytest.mark.attack("S1", "S19", "S20")
 @pytest.mark.parametrize("name", POLICIES)
-def test_sessions_go_to_those_who_prove_limits_hold_and_every_user_gets_in(name: str) -> None:
+def test_random_logins_give_sessions_only_after_proofs_keep_limits_and_let_every_user_sign_in(name: str) -> None:
     reached: Counter[str] = Counter()
     for seed in range(6):
         reached += play(name, seed).reached
@@ -33,5 +33,5 @@ def test_sessions_go_to_those_who_prove_limits_hold_and_every_user_gets_in(name:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "seed"), FOUND)
-def test_a_play_that_failed_once_ends_well(name: str, seed: int) -> None:
+def test_a_login_sequence_that_failed_before_now_passes(name: str, seed: int) -> None:
     play(name, seed)
