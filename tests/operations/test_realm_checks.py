@@ -92,7 +92,7 @@ def log() -> Iterator[list[EventDict]]:
         yield lines
 
 
-async def test_what_a_realm_lacks_is_said_once_and_again_when_it_changes(log: list[EventDict]) -> None:
+async def test_a_finding_about_a_realm_is_logged_once_and_again_when_it_changes(log: list[EventDict]) -> None:
     realms = Realms(lacking={"one": ("no attribute; declare it",)})
     checks = checks_of(realms, of("one"))
     await checks.look()
@@ -108,7 +108,7 @@ async def test_what_a_realm_lacks_is_said_once_and_again_when_it_changes(log: li
     ]
 
 
-async def test_an_administrator_who_may_not_is_named_and_hides_no_other_tenant() -> None:
+async def test_missing_administrator_rights_are_reported_and_hide_no_other_tenant() -> None:
     realms = Realms(refusing={"one"}, lacking={"two": ("no attribute",)})
     assert await checks_of(realms, of("one"), of("two"), of("three")).look() == (
         Finding("one", "one", ("realm one: its administrator lacks the role manage-users",)),
@@ -116,24 +116,24 @@ async def test_an_administrator_who_may_not_is_named_and_hides_no_other_tenant()
     )
 
 
-async def test_a_sign_in_client_that_keycloak_does_not_know_is_named_beside_the_rest() -> None:
+async def test_an_unknown_sign_in_client_is_reported_together_with_the_other_findings() -> None:
     realms = Realms(unknown={"one"}, lacking={"one": ("no attribute",)})
     (found,) = await checks_of(realms, of("one")).look()
     assert found.missing == ("realm one: signing users in of client cim: unauthorized_client", "no attribute")
 
 
-async def test_an_inactive_tenant_is_not_asked_for() -> None:
+async def test_an_inactive_tenant_is_not_checked() -> None:
     realms = Realms(refusing={"one"})
     await checks_of(realms, of("one", active=False)).check()
     assert realms.asked == []
 
 
-async def test_for_readiness_anything_missing_is_an_error_naming_the_realm() -> None:
+async def test_any_finding_makes_readiness_fail_with_the_name_of_the_realm() -> None:
     with pytest.raises(Misconfigured, match="realm one: no attribute"):
         await checks_of(Realms(lacking={"one": ("no attribute",)}), of("one")).check()
 
 
-async def test_changed_settings_are_looked_at_at_once() -> None:
+async def test_changed_settings_are_checked_at_once() -> None:
     realms = Realms()
     checks = checks_of(realms, of("one"))
     following = asyncio.create_task(checks.follow())
@@ -145,7 +145,7 @@ async def test_changed_settings_are_looked_at_at_once() -> None:
 
 
 @pytest.mark.keycloak
-async def test_a_realm_without_the_attribute_is_named_with_how_to_declare_it(
+async def test_a_realm_without_the_attribute_is_reported_with_the_declaration(
     tmp_path: Path, keycloak: Keycloak, mail_server: MailServer, log: list[EventDict]
 ) -> None:
     settings = folder(tmp_path, keycloak=keycloak, mail=mail_server, app="http://127.0.0.1:1")
@@ -164,9 +164,7 @@ async def test_a_realm_without_the_attribute_is_named_with_how_to_declare_it(
 
 
 @pytest.mark.keycloak
-async def test_nothing_is_missing_in_a_realm_that_is_set_up(
-    tmp_path: Path, keycloak: Keycloak, mail_server: MailServer
-) -> None:
+async def test_a_complete_realm_has_no_findings(tmp_path: Path, keycloak: Keycloak, mail_server: MailServer) -> None:
     configuration = folder(tmp_path, keycloak=keycloak, mail=mail_server, app="http://127.0.0.1:1").load()
     connections = KeycloakClients()
     try:
@@ -176,7 +174,7 @@ async def test_nothing_is_missing_in_a_realm_that_is_set_up(
 
 
 @pytest.mark.keycloak
-async def test_a_sign_in_client_with_another_secret_is_named(
+async def test_a_wrong_client_secret_of_the_sign_in_client_is_reported(
     tmp_path: Path, keycloak: Keycloak, mail_server: MailServer
 ) -> None:
     settings = folder(tmp_path, keycloak=keycloak, mail=mail_server, app="http://127.0.0.1:1")
