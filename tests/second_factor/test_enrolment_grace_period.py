@@ -29,7 +29,7 @@ class Scene:
         return await self.window.is_open(tenant, account)
 
 
-async def test_it_is_open_from_the_first_login_on_for_fourteen_days_to_the_second() -> None:
+async def test_the_grace_period_lasts_exactly_fourteen_days_from_the_first_login_at_the_tenant() -> None:
     scene = Scene()
     assert await scene.opens()
     scene.clock.advance(OPEN_FOR - 1)
@@ -38,7 +38,7 @@ async def test_it_is_open_from_the_first_login_on_for_fourteen_days_to_the_secon
     assert not await scene.opens()
 
 
-async def test_it_is_open_for_who_was_made_less_than_fourteen_days_ago() -> None:
+async def test_the_grace_period_of_a_new_account_lasts_fourteen_days_from_its_creation() -> None:
     scene = Scene()
     await scene.opens()
     scene.clock.advance(100 * 86400)
@@ -49,7 +49,7 @@ async def test_it_is_open_for_who_was_made_less_than_fourteen_days_ago() -> None
     assert not await scene.opens(replace(OLD, created_at=made))
 
 
-async def test_it_opens_not_anew_while_somebody_signs_in_now_and_then() -> None:
+async def test_the_grace_period_does_not_restart_with_later_logins() -> None:
     scene = Scene()
     for _ in range(5):
         opens = await scene.opens()
@@ -57,7 +57,7 @@ async def test_it_opens_not_anew_while_somebody_signs_in_now_and_then() -> None:
     assert not opens
 
 
-async def test_the_days_of_one_tenant_are_not_anothers() -> None:
+async def test_the_grace_period_is_counted_for_each_tenant() -> None:
     scene = Scene()
     await scene.opens()
     scene.clock.advance(OPEN_FOR)
@@ -65,7 +65,7 @@ async def test_the_days_of_one_tenant_are_not_anothers() -> None:
 
 
 @pytest.mark.parametrize("registration", [Registration.OPEN, Registration.ADMIN_CODE])
-async def test_where_nothing_is_guarded_no_day_is_counted(registration: Registration) -> None:
+async def test_the_grace_period_is_not_counted_where_enrolments_are_not_guarded(registration: Registration) -> None:
     scene = Scene()
     tenant = replace(TENANT, policy=replace(TENANT.policy, registration=registration))
     await scene.opens(tenant=tenant)
