@@ -80,13 +80,13 @@ async def test_the_old_cookie_ends_nothing(harness: SessionHarness) -> None:
     assert await harness.two.sessions.current(TENANT, wish.cookie) == session
 
 
-async def test_id_user_start_and_end_stay_whatever_the_change_says(harness: SessionHarness) -> None:
+async def test_a_reissue_cannot_change_id_user_start_or_end_of_the_session(harness: SessionHarness) -> None:
     session, cookie = await harness.open()
     moved = replace(session, id="x", tenant="other", user_id="bea", ends_at=1e12, created_at=0)
     assert await Wish(cookie).by(harness.one, session, lambda _: moved) == session
 
 
-async def test_its_live_streams_go_on_and_close_with_it(harness: SessionHarness) -> None:
+async def test_the_open_streams_of_a_reissued_session_continue_and_close_with_it(harness: SessionHarness) -> None:
     session, cookie = await harness.open()
     streams = {replica: Stream() for replica in (harness.one, harness.two)}
     for replica, stream in streams.items():
@@ -103,13 +103,13 @@ async def test_its_live_streams_go_on_and_close_with_it(harness: SessionHarness)
     assert [stream.times for stream in streams.values()] == [1, 1]
 
 
-async def test_it_stays_one_session_of_its_user_in_its_place(harness: SessionHarness) -> None:
+async def test_a_reissued_session_keeps_its_place_in_the_users_list_of_sessions(harness: SessionHarness) -> None:
     (first, cookie), (second, _) = await harness.open(), await harness.open()
     await Wish(cookie).by(harness.one, first)
     assert await harness.two.sessions.of_user(TENANT, first.user_id) == (first, second)
 
 
-async def test_it_is_reissued_again_and_again_and_ends_at_its_end(harness: SessionHarness) -> None:
+async def test_a_session_can_be_reissued_several_times_and_keeps_its_end(harness: SessionHarness) -> None:
     session, cookie = await harness.open()
     cookies = [cookie]
     for _ in range(3):
@@ -121,7 +121,7 @@ async def test_it_is_reissued_again_and_again_and_ends_at_its_end(harness: Sessi
     assert await harness.one.sessions.current(TENANT, cookies[-1]) is None
 
 
-async def test_what_the_session_was_ended_for_it_is_ended_for_under_its_new_cookie(harness: SessionHarness) -> None:
+async def test_a_reissued_session_is_ended_for_the_same_reason_as_any_other(harness: SessionHarness) -> None:
     session, cookie = await harness.open()
     wish = Wish(cookie)
     await wish.by(harness.one, session)
@@ -131,7 +131,7 @@ async def test_what_the_session_was_ended_for_it_is_ended_for_under_its_new_cook
     assert await harness.one.sessions.of_user(TENANT, session.user_id) == ()
 
 
-async def test_signing_out_everywhere_else_leaves_the_reissued_session(harness: SessionHarness) -> None:
+async def test_signing_out_everywhere_else_keeps_the_reissued_session(harness: SessionHarness) -> None:
     session, cookie = await harness.open()
     other, _ = await harness.open()
     wish = Wish(cookie)
@@ -149,14 +149,14 @@ async def test_an_ended_session_is_not_reissued(harness: SessionHarness) -> None
 
 
 @pytest.mark.parametrize(("tag", "secret"), [("a" * 22, "short"), ("short", "a" * 43)], ids=["secret", "tag"])
-async def test_an_unfit_secret_changes_nothing(harness: SessionHarness, tag: str, secret: str) -> None:
+async def test_an_invalid_secret_reissues_nothing(harness: SessionHarness, tag: str, secret: str) -> None:
     session, cookie = await harness.open()
     with pytest.raises(ValueError, match="32"):
         await harness.one.sessions.reissue(TENANT, session.id, same, tag=tag, secret=secret)
     assert await harness.one.sessions.current(TENANT, cookie) == session
 
 
-async def test_it_is_audited_as_no_session_of_its_own(harness: SessionHarness) -> None:
+async def test_a_reissue_is_not_audited_as_a_new_session(harness: SessionHarness) -> None:
     session, cookie = await harness.open()
     wish = Wish(cookie)
     for replica in (harness.one, harness.two, harness.one):
@@ -168,7 +168,7 @@ async def test_it_is_audited_as_no_session_of_its_own(harness: SessionHarness) -
 # ------------------------------------------------------------------ twice with one secret
 
 
-async def test_done_twice_with_one_secret_it_is_the_same_session(harness: SessionHarness) -> None:
+async def test_two_reissues_with_one_secret_give_the_same_session(harness: SessionHarness) -> None:
     session, cookie = await harness.open()
     wish, now = Wish(cookie), harness.clock.now() + 5
     first = await wish.by(harness.one, session, proved(now))
@@ -177,7 +177,7 @@ async def test_done_twice_with_one_secret_it_is_the_same_session(harness: Sessio
     assert await harness.one.sessions.current(TENANT, wish.cookie) == first
 
 
-async def test_done_twice_at_once_with_one_secret_it_is_the_same_session(harness: SessionHarness) -> None:
+async def test_two_parallel_reissues_with_one_secret_give_the_same_session(harness: SessionHarness) -> None:
     await warm(harness)
     for _ in range(ROUNDS):
         session, cookie = await harness.open()
@@ -190,7 +190,9 @@ async def test_done_twice_at_once_with_one_secret_it_is_the_same_session(harness
         assert await harness.one.sessions.current(TENANT, cookie) is None
 
 
-async def test_of_two_secrets_at_once_one_opens_the_session(harness: SessionHarness) -> None:
+async def test_of_two_parallel_reissues_with_different_secrets_one_cookie_opens_the_session(
+    harness: SessionHarness,
+) -> None:
     await warm(harness)
     for _ in range(ROUNDS):
         session, cookie = await harness.open()
@@ -216,7 +218,7 @@ ENDINGS: dict[str, Callable[[Replica, Session, str], Any]] = {
 
 @pytest.mark.row("GW-10")
 @pytest.mark.parametrize("kind", ["by id", "everywhere"])
-async def test_a_session_that_ends_at_the_same_time_stays_ended(harness: SessionHarness, kind: str) -> None:
+async def test_a_session_that_ends_during_its_reissue_stays_ended(harness: SessionHarness, kind: str) -> None:
     await warm(harness)
     for _ in range(ROUNDS):
         session, cookie = await harness.open()
@@ -293,7 +295,7 @@ async def test_a_session_that_ends_before_any_step_of_its_reissue_stays_ended(
 @pytest.mark.row("GW-10")
 @pytest.mark.parametrize("number", range(1, OPERATIONS))
 @pytest.mark.parametrize("kind", ["by id", "everywhere"])
-async def test_a_reissue_before_any_step_of_the_end_does_not_keep_the_session(
+async def test_a_reissue_before_any_step_of_the_sign_out_does_not_keep_the_session(
     clock: FakeClock, number: int, kind: str
 ) -> None:
     store = Between(clock)
@@ -308,7 +310,7 @@ async def test_a_reissue_before_any_step_of_the_end_does_not_keep_the_session(
     assert harness.two.reasons() == ["logout"]
 
 
-async def test_tokens_that_are_renewed_at_the_same_time_are_not_lost(harness: SessionHarness) -> None:
+async def test_tokens_renewed_in_parallel_are_not_lost(harness: SessionHarness) -> None:
     await warm(harness)
     for _ in range(ROUNDS):
         session, cookie = await harness.open()
@@ -325,7 +327,7 @@ async def test_tokens_that_are_renewed_at_the_same_time_are_not_lost(harness: Se
     assert len(harness.renewals.spent) == len(set(harness.renewals.spent)) == ROUNDS
 
 
-async def test_a_renewal_under_way_is_waited_for(harness: SessionHarness) -> None:
+async def test_a_reissue_waits_for_a_running_renewal(harness: SessionHarness) -> None:
     session, cookie = await harness.open()
     wish = Wish(cookie)
     harness.clock.advance(310)
@@ -347,7 +349,7 @@ async def test_a_renewal_under_way_is_waited_for(harness: SessionHarness) -> Non
 # ------------------------------------------------------------------ a store that does not answer
 
 
-async def test_a_reissue_that_the_store_cut_short_is_finished_by_the_next_try(clock: FakeClock) -> None:
+async def test_a_reissue_interrupted_by_the_store_is_completed_by_a_retry(clock: FakeClock) -> None:
     store = Flaky(clock)
     harness = SessionHarness(store, clock)
     session, cookie = await harness.open()
@@ -365,7 +367,7 @@ async def test_a_reissue_that_the_store_cut_short_is_finished_by_the_next_try(cl
 
 @pytest.mark.row("GW-10")
 @pytest.mark.parametrize("kind", ENDINGS)
-async def test_a_reissue_that_the_store_cut_short_leaves_no_cookie_that_outlives_the_end(
+async def test_a_reissue_interrupted_by_the_store_leaves_no_cookie_that_outlives_the_session(
     clock: FakeClock, kind: str
 ) -> None:
     store = Flaky(clock)
@@ -382,7 +384,7 @@ async def test_a_reissue_that_the_store_cut_short_leaves_no_cookie_that_outlives
     assert harness.two.reasons() == ["logout"]
 
 
-async def test_an_end_is_told_though_the_store_goes_away_right_after_it(clock: FakeClock) -> None:
+async def test_the_end_of_a_session_is_announced_although_the_store_fails_right_after_it(clock: FakeClock) -> None:
     class GoesAway(Flaky):
         async def delete(self, key: str) -> bool:
             deleted = await super().delete(key)
@@ -400,7 +402,7 @@ async def test_an_end_is_told_though_the_store_goes_away_right_after_it(clock: F
 @pytest.mark.row("GW-10")
 @pytest.mark.parametrize("by", ["one", "two"])
 @pytest.mark.parametrize("seen", [True, False])
-async def test_leaving_without_the_store_closes_the_streams_of_a_reissued_session(
+async def test_a_sign_out_without_the_store_closes_the_streams_of_a_reissued_session(
     clock: FakeClock, by: str, *, seen: bool
 ) -> None:
     store = Flaky(clock)

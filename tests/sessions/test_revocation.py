@@ -11,7 +11,7 @@ from tests.clock import FakeClock
 from tests.sessions.session_harness import TENANT, SessionHarness, Stream
 
 
-async def test_every_live_stream_of_an_ended_session_closes_on_every_replica(harness: SessionHarness) -> None:
+async def test_every_open_stream_of_an_ended_session_closes_on_every_replica(harness: SessionHarness) -> None:
     session, _ = await harness.open()
     streams = [Stream() for _ in range(4)]
     for number, stream in enumerate(streams):
@@ -39,7 +39,7 @@ async def test_a_stream_that_ended_itself_is_not_closed(harness: SessionHarness)
     assert stream.times == 0
 
 
-async def test_of_two_streams_with_one_function_one_can_be_forgotten(harness: SessionHarness) -> None:
+async def test_of_two_streams_with_the_same_function_one_can_be_unregistered(harness: SessionHarness) -> None:
     session, _ = await harness.open()
     stream = Stream()
     forget = harness.one.sessions.register(session.id, stream.close)
@@ -50,7 +50,7 @@ async def test_of_two_streams_with_one_function_one_can_be_forgotten(harness: Se
     assert stream.times == 1
 
 
-async def test_a_stream_registered_just_after_the_end_closes_at_once(harness: SessionHarness) -> None:
+async def test_a_stream_registered_right_after_the_end_closes_at_once(harness: SessionHarness) -> None:
     session, _ = await harness.open()
     await harness.one.sessions.end(TENANT, session.id)
     stream = Stream()
@@ -58,7 +58,7 @@ async def test_a_stream_registered_just_after_the_end_closes_at_once(harness: Se
     assert stream.times == 1
 
 
-async def test_a_stream_that_fails_to_close_does_not_keep_the_next_open(harness: SessionHarness) -> None:
+async def test_a_stream_that_fails_to_close_does_not_keep_the_next_one_open(harness: SessionHarness) -> None:
     session, _ = await harness.open()
 
     def fail() -> None:
@@ -105,7 +105,7 @@ class Cut(MemoryStore):
 
 
 @pytest.mark.parametrize("stumbles", [0, 3])
-async def test_a_session_that_ended_while_nothing_was_heard_is_found_after_the_gap(
+async def test_a_session_that_ended_during_a_gap_in_the_replica_events_is_found_after_it(
     clock: FakeClock, monkeypatch: pytest.MonkeyPatch, stumbles: int
 ) -> None:
     monkeypatch.setattr(sessions, "RECHECK_PAUSE", 0.001)
