@@ -23,7 +23,7 @@ def names(section: dict[str, Any], inside: str = "") -> Iterator[str]:
 
 
 @pytest.mark.row("EF-24")
-def test_every_key_of_the_guides_payload_is_on_the_page_as_used_or_kept() -> None:
+def test_every_key_of_the_guides_payload_is_documented_as_used_or_kept() -> None:
     page = PAGE.read_text(encoding="utf-8")
     listed = {part for quoted in re.findall(r"`([^`]+)`", page) for part in quoted.split(".")}
     assert set(names(json.loads(CREATE.read_bytes()))) - listed == set()
@@ -44,12 +44,12 @@ def read_by_the_program() -> set[str]:
 
 
 @pytest.mark.row("EF-24")
-def test_what_the_program_reads_is_listed_as_used_and_nothing_of_it_as_kept() -> None:
+def test_every_key_that_the_gateway_reads_is_documented_as_used_and_not_as_kept() -> None:
     assert read_by_the_program() - first_column("Used") == set()
     assert read_by_the_program() & first_column("Kept, not used") == set()
 
 
 @pytest.mark.row("EF-24")
 @pytest.mark.parametrize("key", ["TWILIO_SID", "RSA_Server_URL", "redis", "mongo", "policy-enforcer"])
-def test_what_other_services_of_efcx_need_is_listed_as_kept(key: str) -> None:
+def test_every_key_for_other_efcx_services_is_documented_as_kept(key: str) -> None:
     assert key in first_column("Kept, not used")

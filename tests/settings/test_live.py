@@ -63,7 +63,7 @@ def expiry(live: Live) -> int:
 
 
 @pytest.mark.row("GW-14")
-async def test_a_changed_file_is_in_force_within_a_second(folder: ConfigFolder) -> None:
+async def test_a_changed_file_takes_effect_within_a_second(folder: ConfigFolder) -> None:
     heard = Heard()
     live = live_of(folder, heard)
     async with watching(live):
@@ -77,7 +77,7 @@ async def test_a_changed_file_is_in_force_within_a_second(folder: ConfigFolder) 
 
 
 @pytest.mark.row("GW-14")
-async def test_a_bad_edit_leaves_the_last_good_configuration_in_force(folder: ConfigFolder) -> None:
+async def test_after_an_invalid_edit_the_last_valid_configuration_stays_in_force(folder: ConfigFolder) -> None:
     heard = Heard()
     live = live_of(folder, heard)
     before = live.current()
@@ -90,7 +90,7 @@ async def test_a_bad_edit_leaves_the_last_good_configuration_in_force(folder: Co
 
 
 @pytest.mark.row("GW-14")
-async def test_a_new_tenant_file_is_seen(folder: ConfigFolder) -> None:
+async def test_a_new_tenant_file_is_noticed(folder: ConfigFolder) -> None:
     heard = Heard()
     live = live_of(folder, heard)
     async with watching(live):
@@ -101,7 +101,7 @@ async def test_a_new_tenant_file_is_seen(folder: ConfigFolder) -> None:
 
 
 @pytest.mark.row("GW-14")
-async def test_a_swapped_link_as_kubernetes_makes_it_is_seen(folder: ConfigFolder, tmp_path: Path) -> None:
+async def test_a_symbolic_link_swapped_as_kubernetes_does_is_noticed(folder: ConfigFolder, tmp_path: Path) -> None:
     heard = Heard()
     for number, seconds in (("1", 120), ("2", 240)):
         folder.path = tmp_path / f"data-{number}"
@@ -122,7 +122,7 @@ async def test_a_swapped_link_as_kubernetes_makes_it_is_seen(folder: ConfigFolde
 
 
 @pytest.mark.row("GW-14")
-async def test_a_changed_secret_file_is_seen(folder: ConfigFolder) -> None:
+async def test_a_changed_secret_file_is_noticed(folder: ConfigFolder) -> None:
     secrets = folder.path / "secrets"
     secrets.mkdir(parents=True)
     (secrets / "cim").write_text("first")
@@ -135,7 +135,7 @@ async def test_a_changed_secret_file_is_seen(folder: ConfigFolder) -> None:
     assert live.current().tenants[0].keycloak.sign_in.secret.reveal() == "second"
 
 
-async def test_a_bad_edit_taken_back_is_no_change(folder: ConfigFolder) -> None:
+async def test_a_reverted_invalid_edit_is_no_change(folder: ConfigFolder) -> None:
     heard = Heard()
     live = live_of(folder, heard)
     before = live.current()
@@ -150,7 +150,7 @@ async def test_a_bad_edit_taken_back_is_no_change(folder: ConfigFolder) -> None:
     assert (len(heard.rejections), heard.changes) == (1, [])
 
 
-async def test_a_file_written_again_with_the_same_bytes_is_no_change(folder: ConfigFolder) -> None:
+async def test_rewriting_a_file_with_the_same_bytes_is_no_change(folder: ConfigFolder) -> None:
     heard = Heard()
     live = live_of(folder, heard)
     folder.write()
@@ -158,7 +158,7 @@ async def test_a_file_written_again_with_the_same_bytes_is_no_change(folder: Con
     assert heard.changes == []
 
 
-async def test_a_bad_edit_is_told_once(folder: ConfigFolder) -> None:
+async def test_an_invalid_edit_is_reported_once(folder: ConfigFolder) -> None:
     heard = Heard()
     live = live_of(folder, heard)
     folder.tenants["one.json"] = b"{"
@@ -169,7 +169,7 @@ async def test_a_bad_edit_is_told_once(folder: ConfigFolder) -> None:
 
 
 @pytest.mark.attack("E4")
-async def test_files_taken_away_leave_the_last_good_configuration_in_force(folder: ConfigFolder) -> None:
+async def test_after_files_are_removed_the_last_valid_configuration_stays_in_force(folder: ConfigFolder) -> None:
     heard = Heard()
     live = live_of(folder, heard)
     (folder.path / "gateway.yaml").unlink()

@@ -80,7 +80,7 @@ def spoil(value: Any, rng: random.Random) -> Any:
 @pytest.mark.attack("E4")
 @pytest.mark.attack("F10")
 @pytest.mark.parametrize("seed", range(4))
-def test_random_edits_end_in_a_configuration_or_in_faults(folder: ConfigFolder, seed: int) -> None:
+def test_random_edits_give_a_configuration_or_errors(folder: ConfigFolder, seed: int) -> None:
     rng = random.Random(seed)
     tenant = {**json.loads(CREATE.read_bytes()), "gateway": SECTION}
     everything = {**folder.gateway, **GATEWAY}
@@ -100,14 +100,14 @@ def test_random_edits_end_in_a_configuration_or_in_faults(folder: ConfigFolder, 
 
 @pytest.mark.parametrize("key", ["defaults", "channels", "limits", "store", "tls", "keys", "tenants"])
 @pytest.mark.parametrize("junk", [[1, "a"], {"x": []}, "x", 1])
-def test_a_section_of_another_kind_is_a_fault(folder: ConfigFolder, key: str, junk: object) -> None:
+def test_a_section_of_another_type_is_an_error(folder: ConfigFolder, key: str, junk: object) -> None:
     folder.gateway[key] = junk
     assert folder.load().diagnostics
 
 
 @pytest.mark.attack("E4")
 @pytest.mark.slow
-def test_random_bytes_end_in_a_configuration_or_in_faults(folder: ConfigFolder) -> None:
+def test_random_bytes_give_a_configuration_or_errors(folder: ConfigFolder) -> None:
     rng = random.Random(1)
     sample = (SHIPPED / "tenants" / "expertflow.yaml").read_bytes()
     file = folder.write()

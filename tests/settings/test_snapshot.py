@@ -21,6 +21,6 @@ CHECKED_ONLY = {"insecure_http"}
 
 
 @pytest.mark.parametrize("of", [GatewaySettings, OperatorLimits, Route, Channel, Relay])
-def test_every_setting_is_used_by_somebody_else_than_the_settings(of: type[Any]) -> None:
+def test_every_setting_is_used_outside_of_the_settings_package(of: type[Any]) -> None:
     unused = {field.name for field in fields(of) if not re.search(rf"\.{field.name}\b", OUTSIDE)}
     assert unused - CHECKED_ONLY == set()

@@ -45,7 +45,7 @@ def _readable(raw: bytes, name: str) -> bool:
     ("name", "whole"),
     [pytest.param("a.yaml", LAST, id="yaml"), pytest.param("a.json", CREATE.read_bytes(), id="json")],
 )
-def test_a_tenant_file_cut_off_at_any_byte_never_turns_2fa_off(folder: ConfigFolder, name: str, whole: bytes) -> None:
+def test_a_tenant_file_truncated_at_any_byte_never_turns_2fa_off(folder: ConfigFolder, name: str, whole: bytes) -> None:
     folder.tenants = {name: whole}
     file = folder.write()
     target = folder.path / "tenants" / name
@@ -66,7 +66,7 @@ def test_a_tenant_file_cut_off_at_any_byte_never_turns_2fa_off(folder: ConfigFol
 @pytest.mark.parametrize(
     "end", [b"is2FAEnabled:", b"is2FAEnabled: t", b"is2FAEnabled: tru", b"is2FAEna", b"is2FAEnabled"]
 )
-def test_a_tenant_file_cut_off_in_the_switch_is_refused(tmp_path: Path, end: bytes) -> None:
+def test_a_tenant_file_truncated_in_the_2fa_switch_is_refused(tmp_path: Path, end: bytes) -> None:
     file = shipped(tmp_path / "config")
     (tmp_path / "config" / "tenants" / "a.yaml").write_bytes(LAST[: LAST.index(b"is2FAEnabled")] + end)
     assert load(file, environment={}).configuration is None
@@ -74,7 +74,7 @@ def test_a_tenant_file_cut_off_in_the_switch_is_refused(tmp_path: Path, end: byt
 
 @pytest.mark.attack("F10")
 @pytest.mark.timeout(60)
-def test_a_tenant_file_is_read_once_so_that_what_was_checked_is_what_is_used(folder: ConfigFolder) -> None:
+def test_a_tenant_file_is_read_once_so_that_the_checked_text_is_the_used_text(folder: ConfigFolder) -> None:
     file = folder.write()
     target = folder.path / "tenants" / "one.json"
     whole = target.read_bytes()
