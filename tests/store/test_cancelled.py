@@ -34,7 +34,7 @@ async def cancelled_after(turns: int, work: Awaitable[object]) -> asyncio.Future
     return task
 
 
-async def test_listening_for_notices_ends_wherever_it_is_cancelled(address: str, clock: FakeClock) -> None:
+async def test_the_replica_event_listener_ends_wherever_it_is_cancelled(address: str, clock: FakeClock) -> None:
     for turns in range(TURNS):
         store = opened(address, clock)
         task = await cancelled_after(turns, ReplicaEvents(store=store, random=SystemRandom())._listen_for_ever())
@@ -51,7 +51,9 @@ VERBS: dict[str, Callable[[Store], Awaitable[object]]] = {
 
 
 @pytest.mark.parametrize("verb", VERBS)
-async def test_no_verb_gives_a_cancelled_task_its_result(verb: str, address: str, clock: FakeClock) -> None:
+async def test_no_store_operation_returns_a_result_to_a_cancelled_task(
+    verb: str, address: str, clock: FakeClock
+) -> None:
     """A task that cannot be cancelled here goes on with what it does next, which may have no end."""
     over = cancelled = 0
     for turns in range(TURNS):
