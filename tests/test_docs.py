@@ -196,7 +196,7 @@ def test_the_table_of_audit_events_is_up_to_date() -> None:
 
 
 @each_page
-def test_every_link_leads_somewhere(page: Path) -> None:
+def test_every_link_has_an_existing_target(page: Path) -> None:
     text = _FENCE.sub("", page.read_text(encoding="utf-8"))
     targets = re.findall(r"\]\(([^)\s]+)\)", text) + re.findall(r'(?:src|href)="([^"]+)"', text)
     lost = []
@@ -217,7 +217,7 @@ def test_every_make_target_exists(page: Path) -> None:
     assert named - targets == set()
 
 
-def test_the_readme_begins_with_the_two_commands() -> None:
+def test_the_readme_starts_with_the_two_commands() -> None:
     [first, *_] = fences(ROOT / "README.md", "console")
     assert re.findall(r"^\$ (\S+ \S+)", first, re.MULTILINE) == ["make demo", "make test"]
 
@@ -291,7 +291,7 @@ def test_every_key_of_a_yaml_sample_exists(page: Path) -> None:
         assert found - PATHS - sources == set()
 
 
-def test_the_samples_of_operations_are_a_configuration_with_nothing_to_mend(tmp_path: Path) -> None:
+def test_the_samples_of_the_operations_guide_are_a_valid_configuration(tmp_path: Path) -> None:
     (tmp_path / "tenants").mkdir()
     (tmp_path / "secrets").mkdir()
     trustme.CA().cert_pem.write_to_path(str(tmp_path / "secrets" / "ca.pem"))
@@ -305,7 +305,7 @@ def test_the_samples_of_operations_are_a_configuration_with_nothing_to_mend(tmp_
 
 
 @each_page
-def test_every_address_of_the_gateway_exists(page: Path) -> None:
+def test_every_documented_address_of_the_gateway_exists(page: Path) -> None:
     served = served_paths()
     text = page.read_text(encoding="utf-8")
     named = {found.rstrip(".,)") for found in re.findall(r"(?<![\w.])(/(?:-|health)/[a-z][\w./{}-]*|/metrics)", text)}
@@ -313,7 +313,7 @@ def test_every_address_of_the_gateway_exists(page: Path) -> None:
 
 
 @each_page
-def test_every_named_test_exists(page: Path) -> None:
+def test_every_test_file_named_in_the_docs_exists(page: Path) -> None:
     lost = []
     for code in quoted(page):
         file, _, name = code.partition("::")
@@ -326,13 +326,13 @@ def test_every_named_test_exists(page: Path) -> None:
 
 
 @each_page
-def test_every_file_of_the_tree_exists(page: Path) -> None:
+def test_every_file_named_in_the_docs_exists(page: Path) -> None:
     tops = "gateway|config|docs|templates|static|locales|tests"
     named = {code for code in quoted(page) if re.fullmatch(rf"(?:{tops})/[\w/.-]+\.\w+", code)}
     assert {name for name in named if not (ROOT / name).exists()} == set()
 
 
-def test_every_limit_stands_in_operations_with_its_default() -> None:
+def test_every_limit_is_in_the_operations_guide_with_its_default() -> None:
     rows = re.findall(r"^\|.*\| `limits\.(\w+)` \| ([^|]+) \|", OPERATIONS.read_text(encoding="utf-8"), re.MULTILINE)
     ours = {
         name: json.loads(json.dumps(getattr(OperatorLimits(), name))) for name in OperatorLimits.__dataclass_fields__
@@ -340,7 +340,7 @@ def test_every_limit_stands_in_operations_with_its_default() -> None:
     assert {name: json.loads(value.strip().strip("`")) for name, value in rows} == ours
 
 
-def test_the_limits_of_a_preset_in_operations_are_its_own() -> None:
+def test_the_operations_guide_has_the_limits_of_each_preset() -> None:
     rows = re.findall(r"^\| [^|]+ \| `(\w+)` \| ([^|]+) \| ([^|]+) \|", OPERATIONS.read_text(encoding="utf-8"), re.M)
     assert len(rows) >= 10
     for name, *shown in rows:
@@ -356,7 +356,7 @@ def own_value(preset: Preset, key: str) -> str:
     return "none" if value is None else str(value.value if isinstance(value, Enum) else value)
 
 
-def test_the_limits_of_connections_in_operations_are_those_that_hold() -> None:
+def test_the_operations_guide_has_the_limits_of_connections() -> None:
     table = OPERATIONS.read_text(encoding="utf-8").partition("Connections have fixed limits")[2].partition("\n\n##")[0]
     limits = ConnectionLimits()
     for number, unit in (
@@ -376,14 +376,14 @@ def test_the_limits_of_connections_in_operations_are_those_that_hold() -> None:
     assert f"| {PER_SESSION} |" in table
 
 
-def test_every_part_of_the_login_machine_stands_in_architecture() -> None:
+def test_every_part_of_the_login_machine_is_in_the_architecture_guide() -> None:
     text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
     events = {event.__name__ for event in get_args(record.Event)}
     words = {word.value for of in (record.Step, record.Effect, record.Purpose) for word in of}
     assert {name for name in events | words if f"`{name}`" not in text} == set()
 
 
-def test_what_a_user_sees_is_what_the_pages_say() -> None:
+def test_the_texts_quoted_in_the_docs_are_those_of_the_pages() -> None:
     table = (
         (ROOT / "docs" / "users.md").read_text(encoding="utf-8").partition("| what you see |")[2].partition("\n\n")[0]
     )
@@ -393,19 +393,19 @@ def test_what_a_user_sees_is_what_the_pages_say() -> None:
     assert named - sentences == set()
 
 
-def test_every_problem_in_operations_has_its_code_and_status() -> None:
+def test_every_problem_in_the_operations_guide_has_its_code_and_status() -> None:
     rows = re.findall(r"\b(\d{3}) `([a-z]+(?:-[a-z]+)+)`", OPERATIONS.read_text(encoding="utf-8"))
     assert rows
     assert {code: int(status) for status, code in rows} == {code: Problem(code).shown_as.status for _, code in rows}
 
 
-def test_every_cookie_stands_in_security() -> None:
+def test_every_cookie_is_in_the_security_guide() -> None:
     text = SECURITY.read_text(encoding="utf-8")
     used = {cookie.value for cookie in Cookie} | {LANGUAGE}
     assert {f"`{name}`" for name in used if f"`{name}`" not in text} == set()
 
 
-def test_every_metric_in_operations_is_given() -> None:
+def test_every_metric_in_the_operations_guide_exists() -> None:
     counted = metrics.Metrics()
     counted.count(AuditEvent.SESSION_OPENED, "expertflow")
     named = set(re.findall(r"`(efcx_gateway_\w+)", OPERATIONS.read_text(encoding="utf-8")))
@@ -413,7 +413,7 @@ def test_every_metric_in_operations_is_given() -> None:
     assert {name for name in named if f"\n{name}{{" not in counted.text().decode()} == set()
 
 
-def test_every_log_event_in_operations_is_written() -> None:
+def test_every_log_event_in_the_operations_guide_is_written_by_the_code() -> None:
     table = OPERATIONS.read_text(encoding="utf-8").partition("| log event |")[2].partition("\n\n")[0]
     named = {name for row in table.splitlines()[2:] for name in _CODE.findall(row.split("|")[1])}
     source = "".join(file.read_text(encoding="utf-8") for file in (ROOT / "gateway").rglob("*.py"))
@@ -421,7 +421,7 @@ def test_every_log_event_in_operations_is_written() -> None:
     assert {name for name in named if f'"{name}"' not in source} == set()
 
 
-def test_every_log_event_that_is_written_stands_in_operations() -> None:
+def test_every_log_event_written_by_the_code_is_in_the_operations_guide() -> None:
     table = OPERATIONS.read_text(encoding="utf-8").partition("| log event |")[2].partition("\n\n")[0]
     named = {name for row in table.splitlines()[2:] for name in _CODE.findall(row.split("|")[1])}
     files = [file for file in (ROOT / "gateway").rglob("*.py") if "demo" not in file.parts]
@@ -431,7 +431,7 @@ def test_every_log_event_that_is_written_stands_in_operations() -> None:
     assert written - named == set()
 
 
-def test_the_declaration_of_the_attribute_is_the_one_that_is_looked_for() -> None:
+def test_the_documented_declaration_of_the_attribute_is_the_one_that_the_gateway_checks() -> None:
     assert WANTED in [json.loads(text) for text in fences(OPERATIONS, "json")]
     assert ATTRIBUTE in OPERATIONS.read_text(encoding="utf-8")
 
