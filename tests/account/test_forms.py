@@ -1,4 +1,4 @@
-"""Which forms count as a button of the account page?"""
+"""Tests of the forms that the account page accepts."""
 
 import pytest
 
@@ -17,14 +17,14 @@ CSRF = Csrf(Signer(KeyRing((Key("00000001", b"k" * 32),)), PURPOSE))
 
 
 def counts(fields: dict[str, str], origin: str = "https://cc.example.com") -> bool:
-    """Whether a form with these fields, posted by a page of `origin`, is taken."""
+    """Returns whether the gateway accepts a form with these fields, posted by a page of `origin`."""
     asked = states.request("/-/login", method="POST", of=TENANT, headers={"Origin": origin})
     audit = RequestAudit(Audit(FakeClock()), TENANT.id, "192.0.2.1", "r", "REF")
     return of_account_page(OwnRequest(asked, TENANT, "/-/", audit, CSRF, fields), SESSION)
 
 
 def form(of_version: int = 3) -> dict[str, str]:
-    """The form that turns the app off, as the page of this version has it."""
+    """Returns the form that turns the app off, as the account page of this version has it."""
     token = CSRF.token(TENANT, SESSION.id, *account_act("turn-off", "totp", of_version))
     return {"csrf": token, "act": "turn-off", "factor": "totp", "version": str(of_version)}
 

@@ -1,4 +1,4 @@
-"""Facts of ``gateway.account.overview``."""
+"""Tests of `gateway.account.overview`."""
 
 import pytest
 
@@ -12,7 +12,7 @@ LANGUAGE = states.pages().languages.get("en")
 
 
 def seen(*on: FactorKind, rule: EnrolmentRule = EnrolmentRule.OPTIONAL, codes: int = 0, kept: int = 10) -> Overview:
-    """The page of a user with the methods ``on`` and so many codes left."""
+    """Returns the account page of a user with the methods `on` and that number of unused backup codes."""
     policy = Policy("cloudcx", True, (Method(EMAIL, "otp@example.com"), Method(APP)), enrolment=rule, backup_codes=kept)
     addresses = {EMAIL: "amira@example.com"}
     enrolments = EnrolmentSet(
