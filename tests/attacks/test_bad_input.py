@@ -1,4 +1,4 @@
-"""Input that nobody should send: a clear message, nothing lost, never a 500."""
+"""Tests with invalid input: the gateway returns a clear message, loses nothing and never answers 500."""
 
 import json
 from io import BytesIO
@@ -16,19 +16,19 @@ MEGABYTE = "x" * 1024**2
 
 
 async def at_code_page(site: Site, agent: Person) -> str:
-    """A new user whose code has come."""
+    """Signs a new user in as far as the code page and returns the mailed code."""
     user = site.user(email=None)
     await agent.to_code(user.username, user.password, ADDRESS)
     return await code_for(site.mail, ADDRESS)
 
 
 async def finishes(site: Site, agent: Person) -> None:
-    """Whatever was sent before, the right code still ends the login."""
+    """Asserts that the correct code still completes the login."""
     assert (await agent.do("verify", code=await code_for(site.mail, ADDRESS))).step == "done"
 
 
 async def post(agent: Person, step: str, body: bytes | str, **headers: str) -> tuple[int, str]:
-    """One raw body; status and text."""
+    """Sends one raw body and returns status and text."""
     data = BytesIO(body.encode() if isinstance(body, str) else body)
     async with agent.http.post(
         f"{agent.base}/-/login/{step}", data=data, headers={**JSON, **headers}, allow_redirects=False
@@ -266,7 +266,7 @@ async def test_a_login_page_left_open_overnight_still_works(light_site: Site) ->
         await agent.look()
         light_site.clock.advance(14 * 3600)
         late = await agent.password(user.username, "wrong")
-        assert late.problem == "wrong-password"  # it was asked, and no "form expired"
+        assert late.problem == "wrong-password"  # the gateway checked the session, and did not answer "form expired"
 
 
 @pytest.mark.parametrize("csrf", ["", "x", "\u00e9", "A" * 43, None])
@@ -386,7 +386,7 @@ async def test_a_return_path_to_another_host_is_replaced_by_the_start_page(light
     user = light_site.user(email=None)
     async with light_site.person() as agent:
         response = await agent.submit("password", to=target, username=user.username, password=user.password)
-        if response.status != 422:  # control characters are refused before anybody looks at the target
+        if response.status != 422:  # the gateway refuses control characters before it reads the target
             assert (response.status, response.headers["Location"]) == (303, "/unified-admin/")
 
 

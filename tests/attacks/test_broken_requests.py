@@ -1,4 +1,7 @@
-"""Requests of the corpus, broken at random: what reaches an app is whole requests of ours and no byte beside them."""
+"""Tests with requests of the corpus, changed at random.
+
+Only whole requests in the gateway's framing may reach the app, without a byte beside them.
+"""
 
 import asyncio
 import re
@@ -34,7 +37,7 @@ OURS = b"\r\nauthorization: bearer " + TOKEN.encode()
 
 
 def broken(random: Random, auth: str) -> bytes:
-    """One request of the corpus with a few bytes put in, taken out, changed, or those of another behind them."""
+    """Returns a request of the corpus with bytes inserted, removed or changed, or with another request appended."""
     whole = [odd.bytes(auth) for odd in (*CORPUS, WEBSOCKET)]
     legal = [odd.bytes(auth) for odd in (*CORPUS, WEBSOCKET) if odd.may_pass]
     raw = bytearray(random.choice(random.choice((legal, legal, whole))))
@@ -54,7 +57,7 @@ def broken(random: Random, auth: str) -> bytes:
 
 
 async def statuses(stage: ProxyServer, random: Random, auth: str) -> set[int]:
-    """Send `ROUNDS` of them, each on a connection of its own; the statuses that came."""
+    """Sends `ROUNDS` of them, each on a separate connection, and returns the status codes."""
     seen = set()
     for _ in range(ROUNDS):
         reader, writer = await stage.connect()
@@ -66,10 +69,10 @@ async def statuses(stage: ProxyServer, random: Random, auth: str) -> set[int]:
 
 
 def behind(head: bytes, rest: bytes) -> bytes:
-    """What follows the body of the request with this head; nothing when the body was cut off."""
+    """Returns the bytes after the body of the request with this head; nothing if the body was cut."""
     fields = head.lower()
     if b"\r\nupgrade: websocket" in fields:
-        return b""  # a stream of its own from here on
+        return b""  # from here on the bytes are an upgraded stream
     if b"\r\ntransfer-encoding: chunked" in fields:
         while rest:
             size, _, rest = rest.partition(b"\r\n")
@@ -85,7 +88,7 @@ def behind(head: bytes, rest: bytes) -> bytes:
 
 
 def assert_whole_requests_of_ours(received: bytes) -> int:
-    """Every byte of one connection belongs to a request that we have made; how many there are."""
+    """Asserts that every byte of a connection belongs to a request of the gateway; returns their number."""
     count = 0
     while received:
         head, end, received = received.partition(b"\r\n\r\n")

@@ -1,4 +1,4 @@
-"""No secret of an app, of backup and administrator's codes or of a new password stands where it does not belong."""
+"""Tests that no secret of an app, a backup code, an administrator's code or a new password leaves its place."""
 
 import asyncio
 import json
@@ -26,7 +26,7 @@ CLOUDCX = {
 
 
 async def administrators_code(config: Path, username: str) -> str:
-    """What an operator is shown by `efcx-gateway user code`."""
+    """Returns the code that `efcx-gateway user code` prints for an operator."""
     words = ["user", "code", username, "--tenant", "expertflow", "--config", str(config), "--json"]
     command = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "gateway", *words, stdout=asyncio.subprocess.PIPE
@@ -91,7 +91,7 @@ async def test_no_secret_of_a_user_with_a_lost_phone_is_found_in_the_logs_answer
     secrets = {"app": app, **typed, **{f"backup code {n}": code for n, code in enumerate(codes)}}
     assert not {name: at for name, secret in secrets.items() if (at := places(secret, {**kept, **answers}))}
     showing = {label for code in codes for label in places(code, heard.answers)}
-    assert shown_at < showing  # the answer to the proof of that act, and the page after the first factor
+    assert shown_at < showing  # the answer to the proof of that act, and the page after the first factor was enrolled
     assert len(showing) == 2
     bare = {name: code.replace("-", "") for name, code in secrets.items() if name.startswith("backup")}
     assert not {name: at for name, code in bare.items() if (at := places(code, {**kept, **answers}))}

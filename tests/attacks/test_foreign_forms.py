@@ -1,4 +1,4 @@
-"""Forms that another page or another browser made, where a login is under way or a session is open."""
+"""Tests with forms of another page or another browser, during a login and inside a session."""
 
 import pytest
 
@@ -9,7 +9,7 @@ ADDRESS = "foreign-form@example.com"
 
 
 async def signed_in(site: Site, agent: Person) -> None:
-    """A new user is in."""
+    """Signs a new user in."""
     user = site.user(email=None)
     assert (await agent.first_login(user.username, user.password, ADDRESS, site.mail)).step == "done"
 

@@ -1,4 +1,4 @@
-"""Without a session an app sees not one byte: every method, every odd request, through the whole gateway."""
+"""Tests that an app receives no byte without a session, by any method or unusual request."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -37,7 +37,7 @@ async def guarded(
     echo_upstream: EchoUpstream,
     raw_upstream: RawUpstream,
 ) -> AsyncIterator[Site]:
-    """The gateway in front of an app that records every byte."""
+    """Starts the gateway in front of an app that records every byte."""
     settings = folder(tmp_path, keycloak=stand_in.server, mail=mail_server, app=raw_upstream.url)
     settings.gateway["insecure_http"] = True
     settings.tenant["tenantSettings"]["fqdn"] = "cc.example"
@@ -47,7 +47,7 @@ async def guarded(
 
 
 async def send(site: Site, raw: bytes) -> bytes:
-    """One raw request, with one behind it that ends the connection; everything that comes back."""
+    """Sends one raw request, and one after it that ends the connection; returns all received bytes."""
     reader, writer = await asyncio.open_connection("127.0.0.1", site.settings.port, limit=2**24)
     try:
         writer.write(raw + LAST)
@@ -58,7 +58,7 @@ async def send(site: Site, raw: bytes) -> bytes:
 
 
 async def nothing_passes(site: Site, upstream: RawUpstream, auth: str) -> None:
-    """Every method, the corpus and an upgrade: with these fields nothing reaches the app."""
+    """Asserts that with these fields no method, request of the corpus or upgrade reaches the app."""
     for odd in [*CORPUS, WEBSOCKET]:
         answer = await send(site, odd.bytes(auth))
         assert status_of(answer) in {0, 101, *range(300, 500)} - {101}, (odd.name, answer[:200])

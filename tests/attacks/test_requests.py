@@ -1,4 +1,4 @@
-"""What an app gets to see of requests that nobody sends by accident."""
+"""Tests of what an app receives of hostile requests."""
 
 import pytest
 
@@ -10,7 +10,7 @@ METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", 
 
 
 def same_page(cookie: str) -> str:
-    """What a page of the tenant's own sends with a request of a user who is in."""
+    """Returns the fields that a page of the tenant sends with a request of a signed-in user."""
     return f"Cookie: {cookie}\r\nSec-Fetch-Site: same-origin\r\n"
 
 
@@ -48,7 +48,7 @@ async def test_an_odd_but_legal_request_arrives_once_in_the_gateways_framing(
         await stage.send(ended(odd.bytes(same_page(stage.cookie))))
     received = raw_upstream.received
     if not received:
-        return  # aiohttp's own parser refuses some of them
+        return  # aiohttp's parser refuses some of them
     head, _, body = received.partition(b"\r\n\r\n")
     fields = head.decode("latin-1").lower()
     assert len(raw_upstream.connections) == 1
@@ -87,5 +87,5 @@ async def test_bytes_after_a_refused_upgrade_are_not_read_as_a_request(raw_upstr
 
 
 def ended(raw: bytes) -> bytes:
-    """The request with a second one behind it, which ends the connection and must never be taken with the first."""
+    """Returns the request with a second one after it, which ends the connection and is never part of the first."""
     return raw + b"GET /-/login HTTP/1.1\r\nHost: cc.example\r\nConnection: close\r\n\r\n"
