@@ -1,6 +1,6 @@
-"""What a script of a proxied app can do to the gateway's own pages, which are of its origin: tried in a real browser.
+"""Tests of what a script of a proxied app can do to the gateway's pages, which have the same origin, in a real browser.
 
-The same page says in `docs/security.md` what it can and what it cannot do.
+`docs/security.md` lists what such a script can and cannot do.
 """
 
 import re
@@ -39,14 +39,14 @@ OWN_PAGES = ("/-/account", "/-/logout")
 
 @pytest.fixture(scope="module")
 def keycloak() -> Iterator[Keycloak]:
-    """The stand-in: nothing here depends on Keycloak."""
+    """Returns the stand-in, because nothing here depends on Keycloak."""
     with stand_in.running() as server:
         yield server.server
 
 
 @pytest.fixture
 def app() -> ScriptedApp:
-    """The app behind every route."""
+    """Yields the app behind every route."""
     return ScriptedApp()
 
 
@@ -54,7 +54,7 @@ def app() -> ScriptedApp:
 async def settings(
     tmp_path: Path, keycloak: Keycloak, mail_server: MailServer, app: ScriptedApp
 ) -> AsyncIterator[Folder]:
-    """A password opens the session. One route has no service worker, one has, and so has the one at the root."""
+    """The password opens the session. One route has no service worker, one has, and the route at the root has one."""
     async with app.serving(free_port()) as url:
         made = folder(tmp_path, keycloak=keycloak, mail=mail_server, app=url)
         made.two_factor["is2FAEnabled"] = False
@@ -65,7 +65,7 @@ async def settings(
 
 @pytest.fixture
 async def site(settings: Folder, keycloak: Keycloak, mail_server: MailServer) -> AsyncIterator[ChangingSite]:
-    """The gateway, running."""
+    """Yields the running gateway."""
     clock = FakeClock(time.time())
     made = ChangingSite(settings.base, Told(), clock, keycloak, mail_server, settings, settings.load())
     async with running(lambda: made.configuration, settings.ring(), clock=clock) as made.audit:
@@ -74,13 +74,13 @@ async def site(settings: Folder, keycloak: Keycloak, mail_server: MailServer) ->
 
 @pytest.fixture
 async def victim(site: ChangingSite, app: ScriptedApp, new_agent: NewAgent) -> AsyncIterator[Victim]:
-    """A signed-in user at a page of the app whose scripts the test writes."""
+    """Yields a signed-in user at a page of the app whose scripts the test writes."""
     agent = await new_agent()
     await agent.open(APP)
     await agent.password()
     await agent.page.wait_for_url(agent.base + APP)
     yield Victim(agent, app, site)
-    agent.complaints.said.clear()  # the browser has much to say against such scripts, and rightly so
+    agent.complaints.said.clear()  # the browser correctly reports such scripts
 
 
 async def test_no_service_worker_of_an_app_controls_the_gateways_pages(victim: Victim) -> None:
@@ -134,7 +134,7 @@ async def test_a_service_worker_registered_before_the_gateway_is_unregistered_at
     configuration = settings.load()
     async with running(configuration, settings.ring()):
         await page.goto(f"{settings.base}/-/login")
-        assert await page.title() == TAKEN_OVER  # or nothing below would mean anything
+        assert await page.title() == TAKEN_OVER  # otherwise the assertions below show nothing
         await page.evaluate(NONE_LEFT)  # the browser updates a worker by itself after a page that it answered
         await page.goto(f"{settings.base}/-/login")
         await page.get_by_label("Username").wait_for()
@@ -181,7 +181,7 @@ FRAME = """(path) => new Promise((end) => {
   frame.onload = () => end(frame.contentDocument ? frame.contentDocument.documentElement.outerHTML : "");
   document.body.append(frame);
 })"""
-"""Open a page of the own origin; give what the script can read of it."""
+"""Opens a page of the same origin; returns what the script can read of it."""
 
 
 async def test_a_script_of_an_app_cannot_read_the_gateways_pages_in_a_popup_or_frame(victim: Victim) -> None:
@@ -190,7 +190,7 @@ async def test_a_script_of_an_app_cannot_read_the_gateways_pages_in_a_popup_or_f
         await victim.page.reload()
         assert await victim.run(POPUP, "/-/account") == "", policy
     for way in (POPUP, FRAME):
-        assert "Nothing to see" in await victim.run(way, f"{WITH_WORKER}x")  # or an empty answer would mean nothing
+        assert "Nothing to see" in await victim.run(way, f"{WITH_WORKER}x")  # otherwise an empty answer shows nothing
         assert [await victim.run(way, path) for path in OWN_PAGES] == ["", ""]
     await victim.sign_out()
     assert [await victim.run(way, "/-/login") for way in (POPUP, FRAME)] == ["", ""]
@@ -206,14 +206,14 @@ PLANT = "(cookie) => { document.cookie = cookie; return document.cookie.length; 
 
 
 async def jar(page: Page) -> dict[str, tuple[str, bool]]:
-    """The value of each cookie, and whether it is kept from scripts."""
+    """Returns the value of each cookie, and whether scripts can read it."""
     return {one["name"]: (one["value"], one["httpOnly"]) for one in await page.context.cookies()}
 
 
 async def test_a_script_that_overflows_the_cookie_jar_signs_the_user_out_and_opens_nothing(victim: Victim) -> None:
     before = await jar(victim.page)
     await victim.run(PLANT, "gateway-session=mine; Path=/")
-    assert await jar(victim.page) == before  # a script overwrites no cookie that is kept from scripts
+    assert await jar(victim.page) == before  # a script overwrites no HttpOnly cookie
     await victim.run(OVERFLOW)
     assert "gateway-session" not in await jar(victim.page)
     asked = len(victim.app.asked)
@@ -224,7 +224,7 @@ async def test_a_script_that_overflows_the_cookie_jar_signs_the_user_out_and_ope
 
 
 async def test_a_script_can_set_a_host_cookie_but_no_host_http_cookie(browser: Browser, site: ChangingSite) -> None:
-    """What Chromium does is the reason for the names that the gateway's cookies have."""
+    """This behaviour of Chromium is the reason for the names of the gateway's cookies."""
     page = await (await browser.new_context()).new_page()
     await page.goto(f"{site.base}/-/login")
     for prefix in ("__Host-Http-", "__Http-", "__Host-"):
@@ -261,7 +261,7 @@ ADDRESS = "victim@example.com"
 
 @pytest.fixture
 async def protected(victim: Victim) -> Victim:
-    """The same user, who has set up e-mail and has backup codes."""
+    """Yields the same user, who has set up e-mail and has backup codes."""
     victim.site.settings.two_factor.update(is2FAEnabled=True, backupCodes=10)
     victim.site.change()
     await victim.sign_out()
@@ -278,7 +278,7 @@ async def protected(victim: Victim) -> Victim:
 
 
 async def hidden_fields(victim: Victim, act: str) -> dict[str, str]:
-    """The fields of one button of the account page, as the user's own tab has them."""
+    """Returns the fields of one button of the account page, as the user's tab has them."""
     tab = await victim.page.context.new_page()
     await tab.goto(f"{victim.agent.base}/-/account")
     form = tab.locator("form", has=tab.locator(f'input[name="act"][value="{act}"]')).first

@@ -1,4 +1,4 @@
-"""What the code page says while time passes: the browser's time and the gateway's, both moved by the test."""
+"""Tests of the code page while time passes, for the browser and for the gateway; the test advances both clocks."""
 
 import pytest
 from playwright.async_api import Page, expect
@@ -14,7 +14,7 @@ EXPIRY, COOLDOWN = 120, 60
 
 
 async def at_the_code_page(new_agent: NewAgent) -> Agent:
-    """An agent on the code page, whose browser's time stands still."""
+    """Returns an agent on the code page, whose browser clock only the test advances."""
     agent = await new_agent()
     await agent.page.clock.install(time=START)
     await agent.page.clock.pause_at(START + 1)
@@ -23,7 +23,7 @@ async def at_the_code_page(new_agent: NewAgent) -> Agent:
 
 
 async def pass_time(page: Page, seconds: int) -> None:
-    """Let the browser live through so many seconds."""
+    """Advances the browser's clock by that number of seconds."""
     await page.clock.run_for(seconds * 1000)
 
 
@@ -89,7 +89,7 @@ async def test_the_countdown_is_correct_immediately_after_the_computer_slept(new
 async def test_a_login_within_the_cooldown_shows_the_wait_and_then_sends_the_code(
     site: Site, new_agent: NewAgent
 ) -> None:
-    """A second browser of the same user, while the first one's code is unused: its page asks again by itself."""
+    """A second browser of the same user, while the first code is unused: its page reloads without a click."""
     first = await new_agent()
     await first.to_verify(ADDRESS)
     await first.verify(await code_for(site.mail, ADDRESS))

@@ -1,4 +1,4 @@
-"""What people do to fields: paste, show, hide, and type codes as their keyboards give them."""
+"""Tests of the fields: users paste, show, hide, and type codes with different keyboards."""
 
 import pytest
 from playwright.async_api import Page, expect
@@ -12,7 +12,7 @@ EXTENDED = str.maketrans("0123456789", "۰۱۲۳۴۵۶۷۸۹")
 
 
 async def paste(page: Page, label: str, text: str) -> None:
-    """Put `text` on the clipboard and paste it into a field."""
+    """Puts `text` on the clipboard and pastes it into a field."""
     await page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     await page.evaluate("text => navigator.clipboard.writeText(text)", text)
     await page.get_by_label(label, exact=True).focus()
@@ -74,7 +74,7 @@ async def test_the_user_can_show_and_hide_the_password(new_agent: NewAgent) -> N
     await expect(field).to_have_attribute("type", "text")
     await expect(field).to_be_focused()
     hide = agent.page.get_by_role("button", name="Hide password", exact=True)
-    await expect(hide).to_have_text("Hide")  # whoever speaks to his computer says what he sees
+    await expect(hide).to_have_text("Hide")  # users of voice control say the visible label
     await hide.click()
     await expect(field).to_have_attribute("type", "password")
 

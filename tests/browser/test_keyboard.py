@@ -1,4 +1,4 @@
-"""The whole way in by keyboard alone."""
+"""Tests of a first login by keyboard alone."""
 
 import pytest
 from playwright.async_api import expect
@@ -35,7 +35,9 @@ async def test_a_first_login_works_by_keyboard_alone(site: Site, new_agent: NewA
     code = await code_for(site.mail, ADDRESS)
     await keys.type("1" if code[0] != "1" else "2")
     await keys.press("Enter")
-    await expect(page.get_by_role("alert")).to_be_focused()  # heard first, and the field is the next stop
+    await expect(
+        page.get_by_role("alert")
+    ).to_be_focused()  # screen readers read it first, and the field has the focus next
     await keys.press("Tab")
     await expect(agent.code).to_be_focused()
     await keys.type(code)

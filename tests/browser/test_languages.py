@@ -1,4 +1,4 @@
-"""A language is chosen on any page, from then on everything is in it, mails too."""
+"""Tests of the language select: pages and mails use the chosen language."""
 
 import pytest
 from playwright.async_api import expect
@@ -14,14 +14,14 @@ SIGN_IN, CONTINUE, SEND, VERIFY = "تسجيل الدخول", "متابعة", "إ
 
 
 async def choose(agent: Agent, label: str, language: str, button: str) -> None:
-    """Take another language from the select at the foot of the page."""
+    """Chooses another language in the select at the foot of the page."""
     await agent.page.get_by_label(label, exact=True).select_option(language)
     await agent.button(button)
     await expect(agent.page.locator("html")).to_have_attribute("lang", language)
 
 
 async def there_and_back(agent: Agent) -> None:
-    """Arabic, and English again, on the page as it stands."""
+    """Switches the page to Arabic and back to English."""
     heading = await agent.page.locator("h1").inner_text()
     await choose(agent, "Language", "ar", "Change")
     await expect(agent.page.locator("html")).to_have_attribute("dir", "rtl")

@@ -1,4 +1,4 @@
-"""What every page is held to: small, quiet, and with a way on for somebody in trouble."""
+"""Tests of what every page must have: a small size, no browser errors, and help for a user who cannot continue."""
 
 import pytest
 from playwright.async_api import Browser, Page, Request, expect
@@ -45,7 +45,7 @@ async def test_an_injected_script_never_runs(browser: Browser, site: Site) -> No
 
 
 async def shows_help(page: Page) -> None:
-    """The tenant's whole help stands on the page."""
+    """Asserts that the page shows the tenant's whole help."""
     help_block = page.get_by_role("region", name="Need help?")
     await expect(help_block).to_contain_text(HELP["text"])
     await expect(help_block.get_by_role("link", name=HELP["phone"])).to_have_attribute("href", "tel:+92511114711")

@@ -1,4 +1,4 @@
-"""EFCX with an authenticator app, and a password that must be changed, as people meet them in Chromium."""
+"""EFCX with an authenticator app, and a due password, in Chromium."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,7 +19,7 @@ pytestmark = [*second_factor_steps.MARKS, pytest.mark.timeout(300)]
 
 @pytest.fixture
 def two_factor() -> Mapping[str, Any]:
-    """The tenant's `twoFAConfigs`; a test that wants others names them."""
+    """The tenant's `twoFAConfigs`; a test may name others."""
     return second_factor_steps.EFCX_APP
 
 

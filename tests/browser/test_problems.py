@@ -1,4 +1,4 @@
-"""Somebody who cannot go on reads why, until when, and whom to ask."""
+"""Tests of pages for a user who cannot continue: the page says why, until when, and where to get help."""
 
 import re
 
@@ -19,13 +19,13 @@ FAILURES_TO_LOCK = 10
 
 @pytest.fixture
 def keycloak_down(settings: Folder) -> None:
-    """Nobody listens where Keycloak should be."""
+    """Configures a port without a server as Keycloak."""
     settings.tenant["tenantSettings"]["keyCloak"]["auth-server-url"] = f"http://127.0.0.1:{free_port()}/auth"
 
 
 @pytest.fixture
 def many_attempts(settings: Folder) -> None:
-    """One code can be tried more often than a user may fail over all."""
+    """Allows more attempts at one code than a user has in all."""
     settings.two_factor["otpMaxAttempts"] = 2 * FAILURES_TO_LOCK
 
 

@@ -1,4 +1,4 @@
-"""Several tabs, the back button and double clicks of one person."""
+"""Tests of several tabs, the back button and double clicks of one user."""
 
 import asyncio
 from dataclasses import replace
@@ -15,17 +15,17 @@ ADDRESS = "tabs@example.com"
 
 
 def target(number: int) -> str:
-    """Where one tab wants to go."""
+    """Returns the address that one tab opens."""
     return f"/unified-admin/?tab={number}"
 
 
 async def beside(agent: Agent) -> Agent:
-    """A further tab of the same browser."""
+    """Opens another tab of the same browser."""
     return replace(agent, page=await agent.page.context.new_page())
 
 
 async def enrolled(site: Site, new_agent: NewAgent) -> Agent:
-    """A user who has registered, with an empty browser, and whose cooldown is over."""
+    """Returns an enrolled user with an empty browser, after the cooldown."""
     first = await new_agent()
     await first.first_login(ADDRESS)
     await first.page.context.close()

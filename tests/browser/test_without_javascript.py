@@ -1,4 +1,4 @@
-"""What a browser without scripts can do: all of it."""
+"""Tests that a browser without scripts can do everything."""
 
 import pytest
 from playwright.async_api import expect
