@@ -1,4 +1,4 @@
-"""Every task that `serve` starts ends when it is cancelled, wherever it waits."""
+"""Tests that every task of `serve` ends when it is cancelled, wherever it waits."""
 
 import asyncio
 from pathlib import Path
@@ -19,13 +19,13 @@ TURNS = (*range(0, 60, 3), *range(60, 260, 40))
 
 @pytest.fixture(params=["memory", pytest.param("redis", marks=pytest.mark.redis)])
 def address(request: pytest.FixtureRequest) -> str:
-    """Where a store of each kind is; empty means in the process."""
+    """Returns the address of a store of each kind; empty means in this process."""
     return "" if request.param == "memory" else str(request.getfixturevalue(f"{request.param}_url"))
 
 
 @pytest.fixture
 def folder(tmp_path: Path, address: str) -> ConfigFolder:
-    """Settings with a Keycloak where nobody listens."""
+    """Returns settings whose Keycloak address has no server."""
     found = ConfigFolder(tmp_path / "config")
     found.path.mkdir()
     # Any port: asyncio leaks a listening socket when it is cancelled while it makes a server.
@@ -37,7 +37,7 @@ def folder(tmp_path: Path, address: str) -> ConfigFolder:
 
 
 def never_leaves(_code: int) -> None:
-    """This process is the test run: it goes on when `serve` has had its time."""
+    """Keeps the test process running when the shutdown time of `serve` is over."""
 
 
 async def test_all_tasks_of_serve_end_wherever_serve_is_cancelled(folder: ConfigFolder) -> None:

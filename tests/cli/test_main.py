@@ -1,4 +1,4 @@
-"""Facts about the command line."""
+"""Tests of the command line."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Facts about `efcx-gateway serve`."""
+"""Tests of `efcx-gateway serve`."""
 
 import asyncio
 import json
@@ -24,14 +24,14 @@ LIMIT = 60.0
 
 @dataclass
 class Process:
-    """`serve` in a process of its own."""
+    """A `serve` process."""
 
     process: asyncio.subprocess.Process
     public: str
     operations: str
 
     async def ended(self) -> tuple[int, str, str]:
-        """Exit code and what it said."""
+        """Waits for the end and returns exit code and output."""
         async with asyncio.timeout(LIMIT):
             out, err = await self.process.communicate()
         return self.process.returncode or 0, out.decode(), err.decode()
@@ -41,7 +41,7 @@ class Process:
 def folder(tmp_path: Path) -> ConfigFolder:
     found = ConfigFolder(tmp_path / "config")
     found.gateway.update(listen=f"127.0.0.1:{free_port()}", operations=f"127.0.0.1:{free_port()}")
-    # Nobody listens there: the realm is down, everything else works.
+    # No server listens there: the realm is down, everything else works.
     found.keycloak["auth-server-url"] = f"http://127.0.0.1:{free_port()}/auth/"
     return found
 

@@ -1,4 +1,4 @@
-"""Facts about `efcx-gateway serve` and what stands around it: store, Keycloak, apps. Real processes."""
+"""Tests of `efcx-gateway serve` with real dependencies: store, Keycloak, apps."""
 
 import asyncio
 import json
@@ -31,7 +31,7 @@ from tests.settings.config_folder import ConfigFolder
 
 @pytest.fixture
 def folder(tmp_path: Path) -> ConfigFolder:
-    """Settings with a Keycloak where nobody listens."""
+    """Returns settings whose Keycloak address has no server."""
     found = ConfigFolder(tmp_path / "config")
     found.gateway.update(listen=f"127.0.0.1:{free_port()}", operations=f"127.0.0.1:{free_port()}")
     found.keycloak["auth-server-url"] = f"http://127.0.0.1:{free_port()}/auth/"
@@ -39,14 +39,14 @@ def folder(tmp_path: Path) -> ConfigFolder:
 
 
 def with_redis(folder: ConfigFolder, url: str) -> KeyRing:
-    """These settings on a Redis, with a key ring of their own."""
+    """Writes these settings with a Redis and a key ring."""
     folder.gateway.update(store={"url": url, "timeout": 5}, keys={"file": "ring.key"})
     folder.path.mkdir(parents=True, exist_ok=True)
     return key_ring.create(folder.path / "ring.key", SystemClock(), SystemRandom())
 
 
 async def learn(url: str, path: Path) -> KeyRing:
-    """A store that was served with another ring."""
+    """Records another key ring in the store."""
     other = key_ring.create(path / "other.key", SystemClock(), SystemRandom())
     store = RedisStore(url=url, prefix="efcx:", timeout=10.0, tls=TlsSettings())
     await key_ring_check.check(store, other)
@@ -55,13 +55,13 @@ async def learn(url: str, path: Path) -> KeyRing:
 
 
 async def ready(process: Process) -> tuple[int, Any]:
-    """What readiness says."""
+    """Returns the answer of the readiness endpoint."""
     async with ClientSession() as probe, probe.get(f"{process.operations}/health/ready") as answer:
         return answer.status, await answer.json()
 
 
 async def until(state: Callable[[], Awaitable[bool]]) -> None:
-    """Ask until it is so."""
+    """Asks until the answer is as wanted."""
     async with asyncio.timeout(LIMIT):
         while not await state():
             pass
@@ -69,7 +69,7 @@ async def until(state: Callable[[], Awaitable[bool]]) -> None:
 
 @asynccontextmanager
 async def forwarding(port: int, url: str) -> AsyncIterator[None]:
-    """A port that leads to a Redis, as one that has just come up."""
+    """Yields a port that forwards to a Redis, as if it had just started."""
     to = int(url.rpartition(":")[2].partition("/")[0])
     tasks: set[asyncio.Task[None]] = set()
 

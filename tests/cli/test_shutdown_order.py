@@ -1,4 +1,4 @@
-"""Facts about how a process is ended (`gateway.cli.shutdown`)."""
+"""Tests of `gateway.cli.shutdown`."""
 
 import asyncio
 import signal
@@ -9,7 +9,7 @@ LONG = 3600.0
 
 
 class Leaving:
-    """Takes exit codes instead of leaving."""
+    """Records exit codes instead of ending the process."""
 
     def __init__(self) -> None:
         self.codes: asyncio.Queue[int] = asyncio.Queue()

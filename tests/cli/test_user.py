@@ -1,4 +1,4 @@
-"""Facts about `efcx-gateway user code`, on a real Redis and the stand-in identity provider."""
+"""Tests of `efcx-gateway user code`, on a real Redis and the stand-in identity provider."""
 
 import asyncio
 import json
@@ -30,7 +30,7 @@ SHOWN = re.compile(r"\d{4} \d{4} \d{4}")
 
 @pytest.fixture(scope="module")
 def provider() -> Iterator[StandIn]:
-    """The identity provider."""
+    """Yields the identity provider."""
     with stand_in_running() as server:
         yield server
 
@@ -43,20 +43,20 @@ class Desk:
     user: User
 
     def run(self, *words: str) -> subprocess.CompletedProcess[str]:
-        """`efcx-gateway user code …`, on the folder as it is now."""
+        """Runs `efcx-gateway user code …` on the folder."""
         file = self.folder.write()
         command = [sys.executable, "-m", "gateway", "user", "code", *words, "--config", str(file)]
         return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
 
     def make(self, *words: str) -> dict[str, Any]:
-        """A code for the user, as data."""
+        """Makes a code for the user and returns the output as data."""
         done = self.run(self.user.username, "--tenant", "one", "--json", *words)
         assert done.returncode == 0, done.stderr
         made: dict[str, Any] = json.loads(done.stdout)
         return made
 
     def kept(self) -> AdminCode | None:
-        """What the gateway finds in its store."""
+        """Returns the code record that the gateway reads from its store."""
         return asyncio.run(self._kept())
 
     async def _kept(self) -> AdminCode | None:
@@ -67,14 +67,14 @@ class Desk:
             return await services.admin_codes.live("one", self.user.id)
 
     def digest(self, code: str) -> str:
-        """What is kept of `code`."""
+        """Returns the stored digest of `code`."""
         ring = key_ring.read(self.folder.path / "ring.key")
         return codes.digest(Signer(ring, admin_codes.PURPOSE), code, admin_codes.PURPOSE, "one", self.user.id)
 
 
 @pytest.fixture
 def desk(tmp_path: Path, provider: StandIn, redis_url: str) -> Desk:
-    """CloudCX, which takes such codes."""
+    """CloudCX, where administrators' codes are on."""
     folder = ConfigFolder(tmp_path / "config")
     folder.path.mkdir()
     key_ring.create(folder.path / "ring.key", CLOCK, RANDOM)
@@ -131,7 +131,7 @@ def test_a_user_is_found_by_the_mail_address_too(desk: Desk) -> None:
 
 
 def refused(done: subprocess.CompletedProcess[str]) -> str:
-    """What was said on the error stream, in its last line; nothing was shown."""
+    """Returns the last line of the error stream; the command must have printed nothing else."""
     assert (done.returncode, done.stdout) == (1, "")
     return done.stderr.strip().splitlines()[-1]
 
