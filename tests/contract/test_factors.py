@@ -1,4 +1,4 @@
-"""Every factor accepts a code once, for one owner, within the limits; on memory and on Redis."""
+"""Contract of the factors: each accepts a code once, for one owner, within the limits, on memory and on Redis."""
 
 import asyncio
 from abc import ABC, abstractmethod
@@ -30,7 +30,7 @@ MAILBOX = Enrolment(FactorKind.EMAIL, f"{USER}@example.com")
 
 @dataclass(frozen=True)
 class Proof:
-    """One proof that is asked for: what is right for it, and what is wrong."""
+    """One requested proof with its correct and wrong codes."""
 
     case: ChallengeContext
     challenge: Challenge
@@ -39,7 +39,7 @@ class Proof:
 
 
 class Kind(ABC):
-    """One factor as the contract sees it."""
+    """One factor as the contract uses it."""
 
     factor: FactorKind
     after_the_end = Problem.WRONG_CODE
@@ -53,14 +53,14 @@ class Kind(ABC):
 
     @abstractmethod
     async def ask(self, login: str = "l1") -> Proof:
-        """A proof that `login` waits for."""
+        """Returns a proof for `login`."""
 
     @abstractmethod
     async def supersede(self, proof: Proof) -> Proof:
-        """Something newer takes the place of what was right; the proof as it is answered now."""
+        """Replaces the correct code by a newer one; returns the proof to answer now."""
 
     def another_owner(self, proof: Proof, number: int) -> Proof:
-        """The same code in the hands of another login."""
+        """Returns the same code for another login."""
         return bound(proof, replace(proof.case.bound_to, login=f"other{number}"))
 
 
@@ -92,7 +92,7 @@ class Totp(Kind):
         self.secret = pyotp.random_base32()
 
     async def ask(self, login: str = "l1") -> Proof:
-        self.bench.clock.advance(90)  # the store was born before
+        self.bench.clock.advance(90)  # the store began before
         methods = (Enrolment(FactorKind.TOTP, secret=self.secret),)
         case = self.bench.case(USER, login, methods=methods)
         return Proof(case, await self.bench.wait_for_code(case), self.code(), self.wrong())
@@ -150,20 +150,20 @@ class AdminCode(Kind):
 
 @pytest.fixture(params=["memory", pytest.param("redis", marks=pytest.mark.redis)])
 def address(request: pytest.FixtureRequest) -> str:
-    """Where a store of each kind is; empty means in this process."""
+    """Returns the address of a store of each kind; empty means in this process."""
     return "" if request.param == "memory" else str(request.getfixturevalue("redis_url"))
 
 
 @pytest.fixture
 async def store(address: str, clock: FakeClock) -> AsyncIterator[Store]:
-    """One empty store of each kind."""
+    """Yields one empty store of each kind."""
     async with opened(address, clock, timeout=60.0) as made:
         yield made
 
 
 @pytest.fixture
 async def bench(store: Store, clock: FakeClock) -> ChallengeHarness:
-    """A gateway on that store, started a while ago."""
+    """Yields a gateway on that store, started a while ago."""
     bench = ChallengeHarness(store, clock)
     await bench.consuming.born()
     return bench
@@ -171,7 +171,7 @@ async def bench(store: Store, clock: FakeClock) -> ChallengeHarness:
 
 @pytest.fixture(params=[Email, Totp, BackupCode, AdminCode], ids=lambda kind: kind.factor.value)
 def kind(request: pytest.FixtureRequest, bench: ChallengeHarness) -> Kind:
-    """Each factor."""
+    """Returns each factor."""
     made = request.param(bench)
     assert isinstance(made, Kind)
     return made
@@ -179,14 +179,14 @@ def kind(request: pytest.FixtureRequest, bench: ChallengeHarness) -> Kind:
 
 @pytest.fixture(params=[AttemptsScope.CODE, AttemptsScope.USER], ids=lambda scope: scope.value)
 def maximum(request: pytest.FixtureRequest, bench: ChallengeHarness) -> int:
-    """Five attempts, of the code and of the user."""
+    """Sets five attempts, for the code and for the user."""
     strict = PRESETS["cloudcx"].policy if request.param is AttemptsScope.USER else POLICY
     bench.policy = replace(strict, methods=POLICY.methods, otp_expiry=60)
     return bench.policy.otp_max_attempts
 
 
 def bound(proof: Proof, to: Binding) -> Proof:
-    """The same challenge, as if it had been made for another login or round: only its use stands in the way."""
+    """Returns the same challenge for another login or round, so that only its earlier use prevents acceptance."""
     return replace(proof, case=replace(proof.case, bound_to=to), challenge=replace(proof.challenge, bound_to=to))
 
 
@@ -245,7 +245,7 @@ async def test_the_same_proof_is_accepted_again_for_the_same_owner(kind: Kind, b
 async def test_a_used_proof_stays_used_on_another_replica(kind: Kind, bench: ChallengeHarness, store: Store) -> None:
     proof = await kind.ask()
     await answer(bench, proof, proof.right)
-    bench.use(store)  # new objects, nothing in their memory
+    bench.use(store)  # new objects with an empty memory
     other = kind.another_owner(proof, 1)
     assert problem(await answer(bench, other, proof.right)) is kind.replayed
 

@@ -1,4 +1,4 @@
-"""What the gateway relies on in an identity provider: the same facts of the stand-in and of the real Keycloak."""
+"""Contract of the identity provider: the same tests on the stand-in and on the real Keycloak."""
 
 import asyncio
 import json
@@ -33,7 +33,7 @@ UNKNOWN = "00000000-0000-0000-0000-000000000000"
 
 @pytest.fixture(scope="module", params=["stand-in", pytest.param("keycloak", marks=pytest.mark.keycloak)])
 def server(request: pytest.FixtureRequest) -> Iterator[Keycloak]:
-    """The one or the other, as the tests' administrator sees it."""
+    """Returns the stand-in or the real Keycloak, for the tests' administrator."""
     if request.param == "keycloak":
         yield request.getfixturevalue("keycloak")
         return
@@ -43,7 +43,7 @@ def server(request: pytest.FixtureRequest) -> Iterator[Keycloak]:
 
 @dataclass(frozen=True)
 class Gateway:
-    """Our side: the adapters and a realm's access."""
+    """The gateway's adapters and a realm's access."""
 
     access: KeycloakAccess
     sign_in: TokenEndpoint
@@ -52,7 +52,7 @@ class Gateway:
     profile: UserProfiles
 
     async def password(self, username: str, password: str) -> Granted | WrongPassword | NotFullySetUp:
-        """A login as the gateway makes it: one at a time for each name."""
+        """Signs in as the gateway does: one grant at a time for each username."""
         async with self.queue.turn("tenant", username, "192.0.2.1") as turn:
             assert turn == Turn()
             return await self.sign_in.password(self.access, username, Secret(password))
@@ -82,12 +82,12 @@ def access_of(server: Keycloak, *, realm: str = "") -> KeycloakAccess:
         issuer=server.issuer(realm),
         sign_in=Credentials("gateway-login", Secret(server.clients["gateway-login"])),
         administration=Credentials("gateway-admin", Secret(server.clients["gateway-admin"])),
-        timeout=20.0,  # the real one shares a small machine with everything else
+        timeout=20.0,  # the real one shares a small machine with all other processes
     )
 
 
 async def granted(gateway: Gateway, person: Person) -> Granted:
-    """A grant by the right password."""
+    """Returns a grant by the correct password."""
     found = await gateway.password(person.username, person.password)
     assert isinstance(found, Granted)
     return found
@@ -179,7 +179,7 @@ async def test_failures_are_counted_and_a_correct_password_clears_them(gateway: 
 
 
 async def counted(gateway: Gateway, person: Person) -> dict[str, Any]:
-    """What Keycloak's brute-force protection counts of a user."""
+    """Returns the number of failures that Keycloak's brute-force protection counts for a user."""
     async with gateway.users._connections.administration(gateway.access, "reading failed logins") as admin:
         return await admin.a_get_bruteforce_detection_status(person.id)
 
@@ -231,7 +231,7 @@ async def test_a_token_of_another_issuer_is_reported_as_a_setting_with_both_issu
         await gateway.sign_in.password(access, person.username, Secret(person.password))
     assert access.issuer in str(told.value)
     assert server.issuer() in str(told.value)
-    assert server.admin.sessions(person.id) == []  # what the grant left behind is ended
+    assert server.admin.sessions(person.id) == []  # the session of the rejected grant has ended
 
 
 async def test_no_error_holds_a_password_or_a_secret(gateway: Gateway, person: Person) -> None:
@@ -551,7 +551,7 @@ async def test_the_admin_api_without_a_token_is_401(server: Keycloak) -> None:
 
 
 async def test_some_of_the_parallel_grants_of_one_user_are_refused(server: Keycloak, person: Person) -> None:
-    """Why a queue stands before the grant; how many are refused depends on the moment, so this asks only for sense."""
+    """The reason for the grant queue. The number depends on timing, so the test needs one refusal only."""
     form = {"grant_type": "password", "username": person.username, "password": person.password}
     answers = await asyncio.gather(*(ask(server, "token", form) for _ in range(8)))
     assert {answer.status_code for answer in answers} <= {200, 400}

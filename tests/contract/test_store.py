@@ -1,4 +1,4 @@
-"""Do all stores keep the promises of ``gateway.store.protocol``? One suite over memory, Redis and Valkey."""
+"""Contract of the stores: the rules of `gateway.store.protocol` on memory, Redis and Valkey."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -21,13 +21,13 @@ RULE = Rule(count="{t/u}:tries", lock="{t/u}:locked", window=600.0, steps=((3, 6
 
 @pytest.fixture(params=STORES)
 def address(request: pytest.FixtureRequest) -> str:
-    """Where a store of each kind is; empty means in this process."""
+    """Returns the address of a store of each kind; empty means in this process."""
     return "" if request.param == "memory" else str(request.getfixturevalue(f"{request.param}_url"))
 
 
 @pytest.fixture
 async def store(address: str, clock: FakeClock) -> AsyncIterator[Store]:
-    """One empty store of each kind."""
+    """Yields one empty store of each kind."""
     async with opened(address, clock) as made:
         yield made
 
