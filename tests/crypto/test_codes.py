@@ -1,4 +1,4 @@
-"""Are codes made fairly, kept unreadably, compared exactly, and read as people type them?"""
+"""Tests of codes: equally likely, stored as a digest, compared exactly, and read in any spelling."""
 
 from collections import Counter
 

@@ -1,4 +1,4 @@
-"""Can nobody open, move or recognise a sealed value without the key and the place it was sealed for?"""
+"""Tests that a sealed value opens only with its key, in its context and unchanged."""
 
 import pytest
 from cryptography.hazmat.primitives.hashes import SHA256

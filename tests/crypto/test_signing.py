@@ -1,4 +1,4 @@
-"""Does a signature stand for exactly its parts, and for nothing else?"""
+"""Tests that a signature verifies exactly its parts."""
 
 import base64
 import hashlib
@@ -58,7 +58,7 @@ def test_parts_with_any_text_are_signed() -> None:
 
 
 def test_a_signature_is_hmac_sha256_over_length_prefixed_parts() -> None:
-    """RFC 2104, with the purpose's newest key."""
+    """RFC 2104, with the newest key of the purpose."""
     secret = KeyRing((NEW, OLD)).derive("sign:form")[0]
     mac = hmac.new(secret, b"\0\0\0\0\0\0\0\2ab\0\0\0\0\0\0\0\1c", hashlib.sha256).digest()
     assert SIGNER.sign("ab", "c") == base64.urlsafe_b64encode(mac).rstrip(b"=").decode()
