@@ -1,4 +1,4 @@
-"""One mail has one recipient, and no value breaks out of its header."""
+"""Tests of a mail: one recipient, and no value breaks out of its header."""
 
 from email import message_from_bytes, policy
 from email.utils import getaddresses
@@ -13,13 +13,13 @@ NOW = 1_800_000_000.0
 
 
 def message(**changes: str) -> Message:
-    """A mail to Anna."""
+    """Returns a mail to Anna."""
     values = {"to": "anna@cc.example", "subject": "Your code", "text": "t", "html": "<p>h</p>", "language": "en"}
     return Message(**{**values, "reference": "ABCD2345", **changes})
 
 
 def composed(sender_name: str = "Expertflow", **changes: str) -> bytes:
-    """Its bytes."""
+    """Returns its bytes."""
     return compose(message(**changes), sender="otp@cc.example", sender_name=sender_name, now=NOW, unique="u1")
 
 
@@ -119,7 +119,7 @@ def test_a_mail_has_one_recipient_and_one_of_each_header_for_any_sender_name(rea
     try:
         raw = composed(sender_name=name)
     except ValueError:
-        return  # refused: nothing was made
+        return  # refused: no address was returned
     reached()
     mail = message_from_bytes(raw, policy=policy.default)
     assert getaddresses(mail.get_all("To", [])) == [("", "anna@cc.example")]

@@ -1,4 +1,4 @@
-"""When a channel may send its next mail, on memory and on Redis."""
+"""Tests of the send rate of a channel, on memory and on Redis."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -21,30 +21,30 @@ CHANNEL = Channel("otp@example.com", ChannelType.EMAIL, ChannelKind.SMTP, rate_p
 
 @pytest.fixture(params=["memory", pytest.param("redis", marks=pytest.mark.redis)])
 def address(request: pytest.FixtureRequest) -> str:
-    """Where a store of each kind is; empty means in this process."""
+    """Returns the address of a store of each kind; empty means in this process."""
     return "" if request.param == "memory" else str(request.getfixturevalue("redis_url"))
 
 
 @pytest.fixture
 async def store(address: str, clock: FakeClock) -> AsyncIterator[Store]:
-    """A store of each kind."""
+    """Yields a store of each kind."""
     async with opened(address, clock, prefix="pace:") as made:
         yield made
 
 
 @pytest.fixture
 def pace(store: Store, clock: FakeClock) -> SendRate:
-    """One replica."""
+    """Yields the send rate of one replica."""
     return SendRate(store, clock)
 
 
 def most_in(seconds: float, moments: Sequence[float]) -> int:
-    """The most of `moments` that lie within any so many seconds."""
+    """Returns the largest number of `moments` within any period of that length."""
     return max(sum(begin <= at < begin + seconds for at in moments) for begin in moments)
 
 
 async def slots(pace: SendRate, clock: FakeClock, count: int, channel: Channel = CHANNEL) -> list[float]:
-    """When each of `count` holders who come at the same time may send."""
+    """Returns the times at which each of `count` users who ask at the same time may send."""
     return [await pace.take(channel, f"user {n}") or clock.now() for n in range(count)]
 
 
@@ -178,7 +178,7 @@ async def test_a_spare_slot_is_taken_only_after_all_waiting_mails(pace: SendRate
     when = await pace.take_spare(CHANNEL)
     assert when is not None
     assert when >= given_away[-1]
-    assert (await slots(pace, clock, 51))[-1] < when + 10  # asking took nothing
+    assert (await slots(pace, clock, 51))[-1] < when + 10  # the request took no slot
 
 
 async def test_channels_have_separate_queues(pace: SendRate, clock: FakeClock) -> None:

@@ -1,4 +1,4 @@
-"""How a mail leaves the gateway, against real SMTP servers."""
+"""Tests of sending mail, with real SMTP servers."""
 
 import asyncio
 import socket
@@ -25,24 +25,24 @@ MESSAGE = Message("anna@cc.example", "Your code", "code 123456", "<p>code 123456
 
 @pytest.fixture
 async def mailer(clock: FakeClock, random: SeededRandom) -> AsyncIterator[Mailer]:
-    """A mailer, closed at the end."""
+    """Yields a mailer and closes it at the end."""
     made = Mailer(clock, random)
     yield made
     await made.close()
 
 
 def channel(*relays: Relay) -> Channel:
-    """An SMTP channel over `relays`."""
+    """Returns an SMTP channel with these `relays`."""
     return Channel("otp@cc.example", ChannelType.EMAIL, ChannelKind.SMTP, "otp@cc.example", "Expertflow", relays=relays)
 
 
 def plain(server: MailServer) -> Relay:
-    """A relay without protection."""
+    """Returns a relay without TLS."""
     return Relay(server.host, server.port, MailSecurity.NONE)
 
 
 def trusting(server: MailServer, folder: Path) -> TlsSettings:
-    """TLS settings that trust the server's private authority."""
+    """Returns TLS settings that trust the server's private CA."""
     assert server.authority is not None
     file = folder / "ca.pem"
     server.authority.cert_pem.write_to_path(file)
@@ -302,7 +302,7 @@ async def test_neither_the_address_nor_the_code_is_logged(mailer: Mailer, mail_s
 
 @dataclass
 class Breaking:
-    """A relay whose first connection breaks at a point; the later ones take what they get."""
+    """A relay whose first connection breaks at a given point; later connections work."""
 
     point: str
     connections: int = 0
@@ -311,7 +311,7 @@ class Breaking:
 
     @asynccontextmanager
     async def listening(self) -> AsyncIterator[int]:
-        """The port it listens on."""
+        """Yields the port it listens on."""
         server = await asyncio.start_server(self._serve, "127.0.0.1", free_port())
         yield server.sockets[0].getsockname()[1]
         server.close()
@@ -346,5 +346,5 @@ class Breaking:
 
 
 def free_text() -> str:
-    """A password made at run time."""
+    """Returns a random password."""
     return SeededRandom(free_port()).token_bytes(12).hex()
