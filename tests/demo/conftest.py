@@ -10,6 +10,6 @@ from gateway.domain.ports import SystemClock
 
 @pytest.fixture
 async def around() -> AsyncIterator[Dependencies]:
-    """The demo's neighbours, running."""
+    """Yields the demo's running dependencies."""
     async with dependencies(SystemClock()) as running:
         yield running

@@ -1,4 +1,4 @@
-"""With which configuration the demo runs."""
+"""Tests of the demo's configuration."""
 
 import pytest
 
@@ -54,7 +54,7 @@ async def test_an_app_given_by_the_operator_is_at_the_root_of_every_tenant(aroun
 
 
 def tenant_of(configuration: Configuration, tenant_id: str) -> Tenant:
-    """The tenant with this id."""
+    """Returns the tenant with this id."""
     found = configuration.tenant(tenant_id)
     assert found
     return found

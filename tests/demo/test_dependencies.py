@@ -1,4 +1,4 @@
-"""What stands around the demo's gateway."""
+"""Tests of the demo's dependencies."""
 
 import asyncio
 from typing import Any
@@ -78,13 +78,13 @@ async def test_every_port_of_the_demo_is_on_loopback(around: Dependencies) -> No
 
 
 async def _refused_elsewhere(port: int) -> None:
-    """Another loopback address of this machine is not listened on, so no other address is."""
+    """Asserts that another loopback address of this machine refuses connections, so no other address accepts any."""
     with pytest.raises(OSError, match=r"refused|Connect call failed"):
         await asyncio.open_connection("127.0.0.2", port)
 
 
 async def enrolled(configuration: Configuration, tenant: Any, ring: KeyRing, user_id: str) -> EnrolmentSet:
-    """The set of a user, read as the gateway reads it."""
+    """Returns the enrolments of a user, read as the gateway reads them."""
     async with open_services(lambda: configuration, ring) as services:
         found = await services.enrolments.read(tenant, user_id)
     assert isinstance(found, EnrolmentSet)

@@ -1,4 +1,4 @@
-"""Do the stand-in's switches do what they say? What it shares with the real Keycloak is in the contract suite."""
+"""Tests of the stand-in's switches; the contract suite tests what it shares with the real Keycloak."""
 
 import asyncio
 import secrets
@@ -15,7 +15,7 @@ from tests.ports import free_port
 
 
 class Place:
-    """A stand-in and a client that asks it."""
+    """A stand-in and an HTTP client for it."""
 
     def __init__(self, realm: Realm, http: httpx2.AsyncClient) -> None:
         self.realm, self.http = realm, http

@@ -1,4 +1,4 @@
-"""Where the demo's mails arrive."""
+"""Tests of the demo's inbox."""
 
 from collections.abc import AsyncIterator
 
@@ -14,13 +14,13 @@ from tests.clock import FakeClock, SeededRandom
 
 @pytest.fixture
 async def inbox(clock: FakeClock) -> AsyncIterator[Inbox]:
-    """A running inbox."""
+    """Yields a running inbox."""
     async with Inbox(clock) as running:
         yield running
 
 
 async def send(inbox: Inbox, *subjects: str) -> None:
-    """Mails of the gateway's own mailer."""
+    """Sends mails with the gateway's mailer."""
     mailer = Mailer(FakeClock(), SeededRandom())
     relays = (Relay("127.0.0.1", inbox.port, MailSecurity.NONE),)
     channel = Channel("otp", ChannelType.EMAIL, ChannelKind.SMTP, "otp@example.com", relays=relays)

@@ -1,4 +1,4 @@
-"""What the demo tells about itself."""
+"""Tests of the demo's pages."""
 
 import re
 from collections.abc import AsyncIterator
@@ -24,7 +24,7 @@ CLOUD = {"Host": "cloudcx.localhost"}
 
 @asynccontextmanager
 async def pages(around: Dependencies) -> AsyncIterator[TestClient[Any, Any]]:
-    """A browser at the demo's own pages."""
+    """Yields a client for the demo's pages."""
     app = web.Application()
     options = Options()
     configuration = configure(options, around)

@@ -1,4 +1,4 @@
-"""The two sample apps behind the demo's gateway."""
+"""Tests of the demo's two sample apps."""
 
 import asyncio
 import base64
@@ -16,13 +16,13 @@ CLAIMS = {"preferred_username": "anna", "name": "Anna Lindqvist", "realm_access"
 
 
 def bearer(claims: Any = CLAIMS) -> dict[str, str]:
-    """An unsigned token that says `claims`."""
+    """Returns an unsigned token with these `claims`."""
     payload = base64.urlsafe_b64encode(json.dumps(claims).encode()).rstrip(b"=").decode()
     return {"Authorization": f"Bearer e30.{payload}.{'s' * 40}"}
 
 
 def client_of(sample: Sample) -> TestClient[Any, Any]:
-    """A browser at the app of `sample`."""
+    """Yields a client for the app of `sample`."""
     return TestClient(TestServer(build(sample, FakeClock())))
 
 

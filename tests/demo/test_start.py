@@ -1,4 +1,4 @@
-"""What `make demo` starts."""
+"""Tests of `make demo`."""
 
 import asyncio
 import os
@@ -77,7 +77,7 @@ async def test_the_demo_prints_the_addresses_of_its_apps_users_and_inbox() -> No
 
 @asynccontextmanager
 async def demo(port: int, **options: Any) -> AsyncIterator[str]:
-    """The whole demo in this process, ended as Ctrl-C ends it."""
+    """Runs the whole demo in this process and ends it as Ctrl-C does."""
     ready = asyncio.Event()
 
     async def serve(services: Services, routes: Sequence[web.RouteDef], say: Callable[[], None]) -> None:
@@ -94,11 +94,11 @@ async def demo(port: int, **options: Any) -> AsyncIterator[str]:
 
 
 NAMED = ("csrf", "login", "round", "form")
-"""What each answer names and the next form sends back."""
+"""The fields that each answer names and the next form sends back."""
 
 
 async def sign_in(browser: ClientSession, base: str, username: str, to: str, host: str = "") -> dict[str, Any]:
-    """Sign in by JSON, registering when asked; the last answer. `host` is another tenant's."""
+    """Signs in by JSON, enrols if requested, and returns the last answer. `host` is another tenant's."""
     origin = base.replace("localhost", host or "localhost")
     own = {"Accept": "application/json", "Origin": origin, "Host": urlsplit(origin).netloc}
     async with browser.get(f"{base}/-/login", params={"to": to}, headers=own) as response:
@@ -125,18 +125,18 @@ async def sign_in(browser: ClientSession, base: str, username: str, to: str, hos
 
 
 def next_code(app: pyotp.TOTP) -> str:
-    """The code of the 30 seconds to come: right already, and later than the moment in which the demo's store began."""
+    """Returns the app code of the next 30 seconds: it is already valid, and newer than the demo's store."""
     return app.at(int(CLOCK.now()) + 30)
 
 
 async def code_of_the_app(browser: ClientSession, base: str, own: dict[str, str], username: str) -> str:
-    """What the demo's page shows of the user's app."""
+    """Returns the app code that the demo page shows for the user."""
     async with browser.get(f"{base}/-/demo/codes.json", headers=own) as response:
         return str({one["username"]: one["code"] for one in await response.json()}[username])
 
 
 async def newest_code(browser: ClientSession, base: str) -> str:
-    """The code of the newest mail."""
+    """Returns the code of the newest mail."""
     async with browser.get(f"{base}/-/demo/inbox.json") as response:
         mails = await response.json()
     found = re.search(r"^\s*(\d{6})\s*$", mails[0]["text"], re.MULTILINE)
