@@ -1,4 +1,4 @@
-"""The neighbours do what their fixtures promise."""
+"""Tests of the fixtures of dependencies."""
 
 import asyncio
 import smtplib

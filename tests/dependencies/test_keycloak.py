@@ -1,4 +1,4 @@
-"""The real Keycloak of the tests: users, clients and realms are as the rest of the tests expects them."""
+"""Tests of the tests' Keycloak: its users, clients and realms."""
 
 import httpx2
 import pytest
@@ -10,7 +10,7 @@ pytestmark = pytest.mark.keycloak
 
 
 def service_account(keycloak: Keycloak, method: str, path: str, **more: object) -> httpx2.Response:
-    """One call of the admin API with the gateway's own service account."""
+    """Makes one call of the admin API with the gateway's service account."""
     with httpx2.Client(trust_env=False, timeout=30) as http:
         form = {
             "grant_type": "client_credentials",
