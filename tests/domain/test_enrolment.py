@@ -1,4 +1,4 @@
-"""What one enrolment, and the set of a user's enrolments, say of themselves."""
+"""Tests of one enrolment, and of the set of a user's enrolments."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""Facts about how a task ends."""
+"""Tests of how tasks end."""
 
 import asyncio
 import gc
@@ -11,7 +11,7 @@ from gateway.domain.tasks import BackgroundTasks, CancellationKept, end
 
 
 async def deaf(times: int) -> None:
-    """Loses so many cancellations."""
+    """Ignores that number of cancellations."""
     for _ in range(times):
         with suppress(asyncio.CancelledError):
             await asyncio.Event().wait()
@@ -19,7 +19,7 @@ async def deaf(times: int) -> None:
 
 
 async def begun(work: "asyncio._CoroutineLike[None]") -> "asyncio.Task[None]":
-    """`work` as a task that waits already."""
+    """Returns `work` as a task that already waits."""
     task = asyncio.create_task(work)
     await asyncio.sleep(0)
     return task
@@ -85,7 +85,7 @@ async def test_a_timeout_inside_the_block_is_no_cancellation() -> None:
 
 
 async def turn() -> None:
-    """Lets the event loop run everything else once."""
+    """Lets the event loop run all other tasks once."""
     passed = asyncio.Event()
     asyncio.get_running_loop().call_soon(passed.set)
     await passed.wait()

@@ -1,4 +1,4 @@
-"""What a tenant decides by itself."""
+"""Tests of the decisions of a tenant's settings."""
 
 from ipaddress import ip_network
 

@@ -1,4 +1,4 @@
-"""Facts about host names, addresses and paths of settings."""
+"""Tests of host names, addresses and paths in settings."""
 
 import pytest
 from hypothesis import strategies as st
