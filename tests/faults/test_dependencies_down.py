@@ -1,4 +1,4 @@
-"""A neighbour is down: a clear message, nothing opened, and everything goes on when it is back."""
+"""Tests with a dependency that is down: the message is clear, nothing opens, and a retry works when it is up again."""
 
 import json
 import re
@@ -66,7 +66,7 @@ async def test_a_failed_token_renewal_does_not_sign_the_user_out(light_site: Sit
         behaviour.token_fault = Fault.ERROR
         try:
             light_site.clock.advance(270)
-            assert (await agent.get("/unified-admin/")).status == 200  # the old token is still good
+            assert (await agent.get("/unified-admin/")).status == 200  # the old token is still valid
             light_site.clock.advance(31)
             refused = await agent.get("/unified-admin/")
             assert refused.status == 503
@@ -186,7 +186,7 @@ async def test_for_an_app_that_is_down_browsers_get_a_page_and_scripts_get_json(
 async def on_redis(
     tmp_path: Path, stand_in: StandIn, mail_server: MailServer, echo_upstream: EchoUpstream
 ) -> AsyncIterator[tuple[Site, object]]:
-    """The gateway on a Redis of its own; the second value stops it."""
+    """Yields the gateway on a Redis; the second value stops that Redis."""
     program = shutil.which("redis-server")
     if not program:
         missing("redis-server", "install it (Debian: redis-server)")
