@@ -60,7 +60,7 @@ class Version:
         command = self.command("serve", config=config)
         keeper = process.start(command, log, owner=Run.current().owner, env=self.environment)
         try:
-            # In a thread: the loop serves the mail server and the app meanwhile.
+            # In a thread, because the loop serves the mail server and the app at the same time.
             await asyncio.to_thread(
                 process.wait_ready,
                 lambda: "efcx-gateway listens on" in log.read_text(),

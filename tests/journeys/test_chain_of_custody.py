@@ -1,7 +1,7 @@
-"""The receiver of a session is the person that gave its last proof: logins under attack, on two replicas.
+"""The user who gave the last proof of a login gets its session: logins under attack, on two replicas.
 
 The attacker has the user's password and every cookie of the user's browser up to, not including, the answer to the last
-proof (finding S1). Two gateways share one Redis; the attacker speaks to the other one.
+proof (attack S1). Two gateways share one Redis; the attacker uses the other one.
 """
 
 import asyncio
@@ -42,7 +42,7 @@ class Two:
     told: Told
 
     def of(self, event: str) -> list[dict[str, Any]]:
-        """The audit lines of one event, of both."""
+        """Returns the audit events of one kind, from both."""
         return [*self.site.audit.of(event), *self.told.of(event)]
 
 
@@ -50,7 +50,7 @@ class Two:
 async def two(
     settings: Folder, keycloak: Keycloak, mail_server: MailServer, echo_upstream: EchoUpstream, redis_url: str
 ) -> AsyncIterator[Two]:
-    """Both, with a code for each login at once and browsers that may be trusted."""
+    """Yields both gateways, with a separate code for each login and browsers that may be trusted."""
     settings.gateway["store"]["url"] = redis_url
     settings.two_factor.update(resendCooldown=0, trustBrowserDays=14)
     async with whole(settings, keycloak, mail_server, echo_upstream) as site:
@@ -64,7 +64,7 @@ async def two(
 
 @dataclass
 class Received:
-    """The cookies that answers set in one person's browser, by name. Sits in the browser."""
+    """Records the cookies that answers set in one user's browser, by name."""
 
     names: set[str] = field(default_factory=set)
 
@@ -87,17 +87,17 @@ class Attack:
     known: list[str] = field(default_factory=list)
 
     def learn(self) -> None:
-        """The attacker copies the login cookie of the user's browser."""
+        """Copies the login cookie of the user's browser for the attacker."""
         cookie = self.owner.cookie(LOGIN)
         if cookie and cookie not in self.known:
             self.known.append(cookie)
 
     def take(self, cookie: str) -> None:
-        """The attacker's browser comes with this login cookie."""
+        """Sets this login cookie in the attacker's browser."""
         self.attacker.set_cookie(LOGIN, cookie)
 
     async def passwords(self) -> Tab:
-        """The attacker enters the password with the cookie of now; the page after it."""
+        """Enters the password in the attacker's browser and returns the next page."""
         tab = await self.attacker.tab()
         if "password" not in tab.path and tab.fields.get("login"):
             tab.fields["login"] = ""
@@ -106,14 +106,14 @@ class Attack:
         return tab
 
     async def code(self) -> str:
-        """What the user reads."""
+        """Returns the code that the user reads."""
         if self.phone is None:
             return codes_to(self.two.site.mail, self.user.email or "")[-1]
         next_step(self.two.site)
         return self.phone.code()
 
     async def walk(self, tab: Tab, *, until: str = "") -> Tab:
-        """The user does what the pages ask, until a page or the app is there. The attacker looks on."""
+        """Does as the user what the pages ask, until the wanted page or the app; the attacker copies cookies."""
         for _ in range(MOST_PAGES):
             self.learn()
             step = tab.path.partition("?")[0].removeprefix("/-/login").strip("/") or "password"
@@ -127,7 +127,7 @@ class Attack:
         raise AssertionError(f"the user does not get on from {tab.path}")
 
     async def tries_everything(self) -> None:
-        """With each cookie the attacker enters the password, sends the user's own code and looks; at once and later."""
+        """Tries each cookie in the attacker's browser with the password and the user's code, at once and later."""
         code = await self.code() if self.phone is None else self.phone.code()
         cookies = list(dict.fromkeys(self.known))
         for cookie in cookies:
@@ -143,7 +143,7 @@ class Attack:
                 await self.attacker.page(f"{path}?to={APP}")
 
     async def tries(self, cookie: str, code: str) -> None:
-        """With one cookie the attacker looks, and sends the user's own code."""
+        """Requests a page with one cookie in the attacker's browser, and sends the user's code."""
         self.take(cookie)
         self.attacker.csrf = ""
         await self.attacker.look()
@@ -151,7 +151,7 @@ class Attack:
         await self.attacker.do("verify", code=code, remember="yes")
 
     async def fails(self, tab: Tab) -> None:
-        """The user is in, with a session and a trusted browser; the attacker was given nothing and is not."""
+        """Asserts that the user has a session and a trusted browser, and the attacker has neither."""
         assert tab.path == APP
         await self.tries_everything()
         assert (await self.owner.get(APP)).status == 200
@@ -164,7 +164,7 @@ class Attack:
 
 @pytest.fixture(params=["e-mail", "app"])
 async def attack(request: pytest.FixtureRequest, two: Two) -> AsyncIterator[Attack]:
-    """Nothing has happened yet in the two browsers; the user has a factor."""
+    """Returns a user with a factor, and two unused browsers."""
     site, phone = two.site, None
     if request.param == "app":
         site.settings.two_factor.update(channelType="APP")
@@ -224,7 +224,7 @@ async def test_an_attackers_login_cookie_planted_in_the_users_browser_gives_the_
     assert waiting.path.startswith("/-/login/verify")
     attack.owner.set_cookie(LOGIN, attack.known[-1])
     tab = await attack.owner.tab(APP)
-    assert tab.path.startswith("/-/login/verify")  # the user is led into that login
+    assert tab.path.startswith("/-/login/verify")  # the user continues that login
     await attack.fails(await attack.walk(tab))
 
 
@@ -259,7 +259,7 @@ async def test_of_many_parallel_forms_with_the_correct_code_one_gets_the_session
 @pytest.mark.parametrize("attack", ["e-mail"], indirect=True)
 async def test_a_replaced_login_secret_shows_changes_and_ends_nothing(attack: Attack) -> None:
     tab, second = await attack.owner.tab(APP), await attack.owner.tab(APP)
-    for page in (second, tab):  # the second password goes on with the first one's login
+    for page in (second, tab):  # the second password continues the first one's login
         old = attack.owner.cookie(LOGIN) or ""
         await page.send("password", username=attack.user.username, password=attack.user.password)
     assert tab.fields["login"] == second.fields["login"]

@@ -1,4 +1,4 @@
-"""The world changes while somebody signs in, or he never finishes: what becomes of login and Keycloak session?"""
+"""Accounts, enrolments and the store change during a login, or a user abandons it: the ends of login and session."""
 
 import asyncio
 
@@ -19,12 +19,12 @@ pytestmark = pytest.mark.keycloak
 
 
 async def ends(site: Site, user: User) -> bool:
-    """Whether Keycloak soon has no session of `user` any more."""
+    """Returns whether Keycloak soon has no session of `user`."""
     return await asyncio.to_thread(site.keycloak.admin.soon_signed_out, user.id)
 
 
 async def registered(site: Site, address: str) -> User:
-    """A user who finished a first login with `address`; his Keycloak session is over."""
+    """Returns a user who completed a first login with `address`; their Keycloak session has ended."""
     user = site.user(email=None)
     async with site.person() as agent:
         assert (await agent.first_login(user.username, user.password, address, site.mail)).step == "done"
@@ -33,17 +33,17 @@ async def registered(site: Site, address: str) -> User:
 
 
 def disable(site: Site, user: User) -> None:
-    """The administrator disables the account."""
+    """Disables the account as the administrator."""
     site.keycloak.admin.change(user.id, enabled=False)
 
 
 def reset(site: Site, user: User) -> None:
-    """The administrator gives another password."""
+    """Sets another password as the administrator."""
     site.keycloak.admin.set_password(user.id, new_password())
 
 
 def demand(site: Site, user: User) -> None:
-    """The administrator asks for something."""
+    """Adds a required action as the administrator."""
     site.keycloak.admin.change(user.id, requiredActions=["VERIFY_EMAIL"])
 
 
@@ -87,7 +87,7 @@ async def test_a_login_stops_if_its_account_is_deleted_between_password_and_code
 
 
 async def refused_as_unreadable(site: Site, user: User) -> None:
-    """The next login of `user` stops; nobody gets a mail, nothing is asked."""
+    """Asserts that the next login of `user` stops, without a mail and without a page for a code."""
     mails = len(site.mail.messages)
     async with site.person() as agent:
         stopped = await agent.password(user.username, user.password)
@@ -162,7 +162,7 @@ async def test_losing_the_store_loses_no_enrolment_and_is_audited(site: Site) ->
 
 
 async def to_code(site: Site, agent: Person, address: str) -> tuple[User, Answer]:
-    """A new user at his code page, with a session at Keycloak."""
+    """Returns a new user at their code page, with a session at Keycloak."""
     user = site.user()
     shown = await agent.to_code(user.username, user.password, address)
     assert await asyncio.to_thread(site.keycloak.admin.sessions, user.id)

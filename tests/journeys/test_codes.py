@@ -1,4 +1,4 @@
-"""Codes that are right, wrong, late, old, used, or typed in their own way: on real parts, time moved by hand."""
+"""Correct, wrong, late, old, used and differently typed codes, on real parts; the test advances the clock."""
 
 import pytest
 
@@ -11,19 +11,19 @@ ADDRESS = "codes@example.com"
 
 
 async def at_code_page(site: Site, agent: Person) -> tuple[User, str]:
-    """A new user who registers `ADDRESS`, and the code that came."""
+    """Returns a new user who enrols `ADDRESS`, and the code that arrived."""
     user, before = site.user(), len(site.mail.to(ADDRESS))
     assert (await agent.to_code(user.username, user.password, ADDRESS)).step == "verify"
     return user, await code_for(site.mail, ADDRESS, before + 1)
 
 
 async def newest(site: Site) -> str:
-    """The code of the newest mail."""
+    """Returns the code of the newest mail."""
     return await code_for(site.mail, ADDRESS, len(site.mail.to(ADDRESS)))
 
 
 async def enter(agent: Person, code: str) -> Answer:
-    """Enter a code."""
+    """Enters a code."""
     return await agent.do("verify", code=code)
 
 

@@ -1,4 +1,4 @@
-"""Clients that wait to be asked for their body (`Expect: 100-continue`), at our own pages."""
+"""Clients that send `Expect: 100-continue`, at the gateway's own pages."""
 
 import asyncio
 import re
@@ -13,7 +13,7 @@ ASKED = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
 async def begun(site: Site, *fields: str, version: str = "1.1") -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    """A form for the password page whose body is still to come."""
+    """Sends the head of a form for the password page, without its body."""
     reader, writer = await asyncio.open_connection("127.0.0.1", site.settings.port)
     own = ("Content-Type: application/x-www-form-urlencoded", "Content-Length: 10", "Connection: close", *fields)
     writer.write("\r\n".join([f"POST /-/login/password HTTP/{version}", *own, "", ""]).encode())

@@ -1,4 +1,4 @@
-"""First and later logins of every kind of user, and what the apps see of them: on real parts."""
+"""First and later logins of all kinds of users, and what the apps receive of them, on real parts."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What every answer of the gateway says, and does not say."""
+"""Headers of every answer of the gateway."""
 
 import pytest
 

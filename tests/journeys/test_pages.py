@@ -1,4 +1,4 @@
-"""What is on every page: help, language, reference. As HTML from the whole gateway."""
+"""Elements of every page: help, language, reference, in the HTML of the whole gateway."""
 
 import re
 
@@ -17,14 +17,14 @@ HELP = {
 
 @pytest.fixture
 def helped(light_site: Site) -> Site:
-    """A tenant with help."""
+    """Returns a tenant with help settings."""
     light_site.settings.tenant["gateway"]["help"] = HELP
     light_site.change()
     return light_site
 
 
 def has_help(page: str) -> bool:
-    """Whether the tenant's help stands on a page."""
+    """Returns whether a page shows the tenant's help."""
     return all(text in page for text in (HELP["text"], 'href="tel:+49471112"', HELP["url"]))
 
 
@@ -96,7 +96,7 @@ async def test_every_problem_page_shows_a_unique_reference(light_site: Site) -> 
 
 
 async def choose(agent: Person, language: str, to: str = "/-/login") -> str:
-    """Use the select of a page; the page that follows."""
+    """Uses the language select of a page and returns the following page."""
     async with agent.http.post(
         f"{agent.base}/-/language",
         data={"language": language, "to": to},

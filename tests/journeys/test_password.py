@@ -1,4 +1,4 @@
-"""What Keycloak says of a password, and what a user is told: on the real one."""
+"""Answers of the real Keycloak to a password, and what the gateway tells the user."""
 
 import asyncio
 
@@ -11,7 +11,7 @@ pytestmark = pytest.mark.keycloak
 
 
 async def try_in(site: Site, username: str, password: str) -> Answer:
-    """One try from a browser of its own."""
+    """Makes one attempt from a new browser."""
     async with site.person() as person:
         return await person.password(username, password)
 
@@ -127,7 +127,7 @@ async def test_all_users_of_a_contact_centre_behind_one_address_sign_in_at_shift
     for user in users[:10]:
         await try_in(site, user.username, "mistyped")
     waiting = list(users)
-    for _ in range(20):  # who is told to try again does so
+    for _ in range(20):  # users whom the page asks to retry do so
         wave, waiting = waiting[:20], waiting[20:]
         answers = await asyncio.gather(*(try_in(site, user.username, user.password) for user in wave))
         assert {answer.problem for answer in answers} <= {None, "too-many-logins"}

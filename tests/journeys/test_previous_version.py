@@ -1,4 +1,4 @@
-"""Facts about taking the previous version from the history, and about the skip where the history lacks it."""
+"""Tests of extracting the previous version from the history, and of the skip where the history lacks it."""
 
 import subprocess
 from pathlib import Path
@@ -20,7 +20,7 @@ def git(at: Path, *words: str) -> str:
 
 @pytest.fixture
 def repository(tmp_path: Path) -> Path:
-    """Two commits; `version` says which."""
+    """Returns two commits; `version` names the version of each."""
     made = tmp_path / "repository"
     made.mkdir()
     git(made, "init", "--quiet")
@@ -33,7 +33,7 @@ def repository(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def shallow(repository: Path, tmp_path: Path) -> Path:
-    """A clone with the newest commit only."""
+    """Returns a clone with the newest commit only."""
     clone = tmp_path / "shallow"
     git(tmp_path, "clone", "--quiet", "--depth", "1", f"file://{repository}", str(clone))
     return clone

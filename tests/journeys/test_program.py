@@ -1,4 +1,4 @@
-"""A program that signs in: every answer of a login, refused or not, has the fields of the public surface."""
+"""A program that signs in: every answer of a login has the documented fields."""
 
 from typing import Any
 
@@ -23,7 +23,7 @@ FIELDS: dict[str, tuple[type, ...]] = {
 
 
 def odd(answer: Answer) -> dict[str, Any]:
-    """What of an answer is not as the public surface says."""
+    """Returns the differences of an answer from the documentation."""
     found = {name: answer.body.get(name) for name, kinds in FIELDS.items() if type(answer.body.get(name)) not in kinds}
     problem = answer.body.get("problem")
     if problem and set(problem) != {"code", "text", "retry_after", "reference"}:

@@ -1,4 +1,4 @@
-"""Hundreds of parallel tries on two processes that share one Redis: one session, and never a guess too many."""
+"""Hundreds of parallel attempts on two processes with one Redis: one session, and never a guess above the maximum."""
 
 import asyncio
 import json
@@ -24,35 +24,37 @@ TRIES, ROUNDS, ATTEMPTS = 500, 20, 5
 def settings(
     tmp_path: Path, keycloak: Keycloak, mail_server: MailServer, echo_upstream: EchoUpstream, redis_url: str
 ) -> Folder:
-    """On Redis; wrong codes are the only limit in the way."""
+    """Uses Redis; the number of wrong codes is the only limit."""
     made = folder(tmp_path, keycloak=keycloak, mail=mail_server, app=echo_upstream.url, store=redis_url)
     made.two_factor["otpMaxAttempts"] = ATTEMPTS
-    made.gateway["store"]["timeout"] = 60  # hundreds at once on a busy machine are slow, and that is not what is tested
+    made.gateway["store"]["timeout"] = (
+        60  # hundreds of parallel requests are slow on a busy machine, which is not tested here
+    )
     return made
 
 
 @pytest.fixture
 def both(settings: Folder) -> Iterator[list[Replica]]:
-    """Two processes."""
+    """Runs two processes."""
     with replicas(settings, 2) as running:
         yield running
 
 
 @pytest.fixture
 async def crowd() -> AsyncIterator[ClientSession]:
-    """Makes as many connections as it likes and keeps no cookies."""
+    """Makes any number of connections and keeps no cookies."""
     async with ClientSession(connector=TCPConnector(limit=0)) as http:
         yield http
 
 
 def told(both: list[Replica], event: str) -> list[dict[str, Any]]:
-    """The audit lines of one event that both processes wrote."""
+    """Returns the audit events of one kind that both processes wrote."""
     lines = (line for replica in both for line in replica.log.read_text().splitlines() if line.startswith("{"))
     return [line for line in map(json.loads, lines) if line.get("event") == event]
 
 
 async def at_code_page(both: list[Replica], agent: Person, keycloak: Keycloak, mail: MailServer, address: str) -> str:
-    """A new user, about to enter the code that came."""
+    """Returns a new user, about to enter the code that arrived."""
     user = keycloak.admin.create_user(email=None)
     shown = await agent.to_code(user.username, user.password, address)
     assert shown.step == "verify"
@@ -62,7 +64,7 @@ async def at_code_page(both: list[Replica], agent: Person, keycloak: Keycloak, m
 async def enter_at_once(
     crowd: ClientSession, both: list[Replica], agent: Person, codes: list[str]
 ) -> tuple[Counter[str], set[str]]:
-    """All `codes` at once, one half at each process: how often which answer came, and the session cookies given."""
+    """Sends all `codes` in parallel, half to each process; counts the answers and returns the session cookies."""
     cookie = "; ".join(f"{name}={value}" for name, value in agent.cookies().items())
 
     async def enter(number: int, code: str) -> tuple[str, str | None]:
@@ -112,7 +114,7 @@ async def test_of_500_parallel_wrong_guesses_no_more_than_the_maximum_is_judged(
         said, sessions = await enter_at_once(crowd, both, agent, guesses)
         assert said.total() == TRIES
         assert not sessions
-        assert said["wrong-code"] == ATTEMPTS - 1, said  # the last one judged is told of the limit
+        assert said["wrong-code"] == ATTEMPTS - 1, said  # the last judged one gets the limit as its answer
         assert set(said) <= {"wrong-code", "limit-exceeded", "locked"}
         assert len(told(both, "code_rejected")) == ATTEMPTS
         late = await agent.do("verify", base=both[1].base, code=code)
@@ -157,7 +159,7 @@ async def test_of_many_parallel_logins_of_one_user_only_one_sends_a_code_within_
     try:
         answers = []
         waiting = list(agents)
-        while waiting:  # who is told that too many ask for this name tries again
+        while waiting:  # requests refused as too many for this username are retried
             tried = await asyncio.gather(*(agent.password(user.username, user.password) for agent in waiting))
             answers += [answer for answer in tried if answer.step == "verify"]
             waiting = [agent for agent, answer in zip(waiting, tried, strict=True) if answer.step == "password"]

@@ -1,4 +1,4 @@
-"""What a browser with a real session may ask of the apps, and what other pages may make it ask."""
+"""Requests of a browser with a real session to the apps, and requests that other pages make it send."""
 
 import json
 
@@ -14,13 +14,13 @@ OTHER = "https://evil.example"
 
 
 async def signed_in(site: Site, agent: Person) -> None:
-    """Somebody is in."""
+    """Signs a user in."""
     user = site.user(email=None)
     assert (await agent.first_login(user.username, user.password, "in@example.com", site.mail)).step == "done"
 
 
 async def asked(site: Site, agent: Person, path: str, method: str = "GET", **headers: str) -> int:
-    """The status of one request with exactly these fields."""
+    """Returns the status of one request with exactly these fields."""
     async with agent.http.request(
         method, f"{site.base}{path}", headers={"Accept": "*/*", **headers}, allow_redirects=False
     ) as response:

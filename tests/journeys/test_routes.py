@@ -1,4 +1,4 @@
-"""Routes that ask for a factor, and routes that do not, under one session."""
+"""Routes with and without a required factor, in one session."""
 
 import pytest
 
@@ -10,7 +10,7 @@ pytestmark = pytest.mark.keycloak
 
 @pytest.fixture
 def settings(settings: Folder) -> Folder:
-    """Agent Manager asks for no factor."""
+    """Agent Manager needs no factor."""
     settings.tenant["gateway"]["routes"][1]["second_factor"] = "off"
     return settings
 

@@ -1,4 +1,4 @@
-"""From the end of a login to the end of its session: cookies, renewal, logout. On real parts."""
+"""Sessions from the end of a login to the sign-out: cookies, renewal, logout, on real parts."""
 
 import asyncio
 import re
@@ -17,7 +17,7 @@ keycloak = pytest.mark.keycloak
 
 
 async def signed_in(site: Site, agent: Person) -> User:
-    """A new user, in."""
+    """Signs a new user in."""
     user = site.user()
     assert user.email
     assert (await agent.first_login(user.username, user.password, user.email, site.mail)).step == "done"
@@ -110,7 +110,7 @@ async def test_the_logout_removes_the_cookies_and_ends_the_keycloak_session(site
 
 
 async def left(site: Site, *, as_json: bool) -> CIMultiDictProxy[str]:
-    """The fields of the answer to a sign-out without a session."""
+    """Returns the fields of the answer to a sign-out without a session."""
     async with site.person() as agent:
         form = {"csrf": re.findall(r'name="csrf" value="([^"]+)"', await agent.page("/-/logout"))[0]}
         accept = "application/json" if as_json else "text/html"

@@ -1,4 +1,4 @@
-"""Several tabs, double clicks and the back button: one browser, one login, `to` per tab."""
+"""Several tabs, double clicks and the back button: one browser, one login, a return path for each tab."""
 
 import asyncio
 import re
@@ -13,7 +13,7 @@ ADDRESS = "tabs@example.com"
 
 
 def csrf_of(page: str) -> str:
-    """The token of a page's form."""
+    """Returns the token of a page's form."""
     return str(re.findall(r'name="csrf" value="([^"]+)"', page)[0])
 
 
@@ -23,7 +23,7 @@ async def test_five_parallel_tabs_all_sign_in_with_one_session(site: Site) -> No
         await agent.first_login(user.username, user.password, ADDRESS, site.mail)
         await agent.logout()
         targets = [f"/unified-admin/tab{number}" for number in range(5)]
-        tabs = [await agent.tab(to) for to in targets]  # each is led to the login
+        tabs = [await agent.tab(to) for to in targets]  # each is redirected to the login
         credentials = {"username": user.username, "password": user.password}
         await asyncio.gather(*(tab.send("password", **credentials) for tab in tabs))
         assert [tab.path for tab in tabs] == [f"/-/login/verify?to={to}" for to in targets]
@@ -44,7 +44,7 @@ async def test_five_tabs_with_one_sign_in_after_the_other_all_end_signed_in(site
         await agent.logout()
         targets = [f"/unified-admin/tab{number}" for number in range(5)]
         tabs = [await agent.tab(to) for to in targets]
-        for tab in tabs:  # the password in each, then the code in each: a browser comes with its newest cookie
+        for tab in tabs:  # the password in each, then the code in each: a browser sends its newest cookie
             await tab.send("password", username=user.username, password=user.password)
         assert [tab.path for tab in tabs] == [f"/-/login/verify?to={to}" for to in targets]
         code = await code_for(site.mail, ADDRESS, 2)
@@ -63,7 +63,9 @@ async def test_tabs_restored_in_parallel_without_cookies_all_sign_in(site: Site)
     async with site.person() as agent:
         targets = [f"/unified-admin/tab{number}" for number in range(5)]
         tabs = await asyncio.gather(*(agent.tab(f"/-/login?to={to}") for to in targets))
-        assert len({tab.fields["csrf"] for tab in tabs}) == 5  # each came with a cookie of its own, and one stayed
+        assert (
+            len({tab.fields["csrf"] for tab in tabs}) == 5
+        )  # each request got a separate cookie, and the browser kept one
         credentials = {"username": user.username, "password": user.password}
         await asyncio.gather(*(tab.send("password", **credentials) for tab in tabs))
         assert [tab.path for tab in tabs] == [f"/-/login/verify?to={to}" for to in targets]

@@ -1,4 +1,4 @@
-"""Several tenants behind one gateway, told apart by host: nothing of one ever counts for another."""
+"""Several tenants on one gateway, distinguished by host: nothing of one tenant counts at another."""
 
 import copy
 from collections.abc import AsyncIterator
@@ -20,7 +20,7 @@ A, B = "a.example", "b.example"
 
 
 def sibling(settings: Folder) -> dict[str, Any]:
-    """A second tenant on the same realm, with a client of its own."""
+    """Returns a second tenant on the same realm, with a separate client."""
     tenant = copy.deepcopy(settings.tenant)
     tenant |= {"tenantName": "second", "tenantId": "second"}
     tenant["tenantSettings"]["fqdn"] = B
@@ -34,7 +34,7 @@ def sibling(settings: Folder) -> dict[str, Any]:
 async def both(
     settings: Folder, keycloak: Keycloak, mail_server: MailServer, echo_upstream: EchoUpstream
 ) -> AsyncIterator[Site]:
-    """A gateway with two tenants."""
+    """Yields a gateway with two tenants."""
     settings.gateway["insecure_http"] = True
     settings.further.append(sibling(settings))
     settings.tenant["tenantSettings"]["fqdn"] = A
@@ -44,7 +44,7 @@ async def both(
 
 
 def hand_over(giver: Person, taker: Person) -> None:
-    """All cookies of one browser in another."""
+    """Copies all cookies of one browser into another."""
     for name, value in giver.cookies().items():
         taker.set_cookie(name, value)
 

@@ -1,4 +1,4 @@
-"""The upstream token cookie is what the tenant says, from the last step to the logout."""
+"""The upstream token cookie has the tenant's settings, from the last step to the logout."""
 
 from http.cookies import Morsel, SimpleCookie
 
@@ -12,14 +12,14 @@ pytestmark = pytest.mark.row("GW-07")
 
 
 def given(response: ClientResponse, name: str) -> Morsel[str]:
-    """The one cookie of that name that an answer sets."""
+    """Returns the one cookie of that name that an answer sets."""
     jars = [SimpleCookie(value) for value in response.headers.getall("Set-Cookie", [])]
     (morsel,) = [jar[name] for jar in jars if name in jar]
     return morsel
 
 
 async def last_step(site: Site, agent: Person) -> ClientResponse:
-    """A new user's whole first login; the answer to the right code."""
+    """Runs a new user's whole first login and returns the answer to the correct code."""
     user = site.user()
     await agent.to_code(user.username, user.password, "cookie@example.com")
     answer = await agent.submit("verify", code=await code_for(site.mail, "cookie@example.com"))

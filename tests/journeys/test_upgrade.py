@@ -1,4 +1,4 @@
-"""Facts about an upgrade: this version keeps the sessions, enrolments, locks and used codes of the previous version.
+"""Tests of an upgrade: this version keeps the sessions, enrolments, locks and used codes of the previous version.
 
 The previous version runs first, then this one, both as real processes with the same settings files, key ring, Redis and
 Keycloak. In every browser a status of 500 or above fails the test (`no_server_error`).
@@ -49,7 +49,7 @@ async def no_server_error(request: ClientRequest, handler: ClientHandlerType) ->
 
 @dataclass
 class Place:
-    """The settings and the servers that both versions use."""
+    """The settings and servers that both versions use."""
 
     settings: Folder
     keycloak: Keycloak
@@ -57,20 +57,20 @@ class Place:
     browsers: AsyncExitStack
 
     async def browser(self) -> Person:
-        """A browser without cookies. It stays open until the tests are over."""
+        """Returns a browser without cookies, which stays open until the end of the tests."""
         return await self.browsers.enter_async_context(Person(self.settings.base, middlewares=[no_server_error]))
 
     async def user(self) -> User:
-        """A new user."""
+        """Makes a new user."""
         return self.keycloak.admin.create_user()
 
     async def admin_code(self, version: Version, user: User) -> str:
-        """The code that the administrator's command of `version` prints for `user`."""
+        """Returns the code that the `user code` command of `version` prints for `user`."""
         words = ("user", "code", user.username, "--tenant", "expertflow", "--json")
         return str(json.loads(await version.run(*words, config=self.settings.file))["code"])
 
     async def at_code_page(self, user: User, browser: Person | None = None) -> Person:
-        """A browser after the password, on a page that takes a code."""
+        """Returns a browser after the password, on a page that accepts a code."""
         browser = browser or await self.browser()
         browser.csrf = ""
         asked = await browser.password(user.username, user.password)
@@ -78,7 +78,7 @@ class Place:
         return browser
 
     async def enter(self, user: User, code: str) -> Answer:
-        """The answer to `code` at a new sign-in of `user`."""
+        """Returns the answer to `code` at a new sign-in of `user`."""
         return await (await self.at_code_page(user)).do("verify", code=code)
 
     async def mailed(self, user: User, browser: Person) -> str:
@@ -127,21 +127,21 @@ class AppUser:
 
 @dataclass(frozen=True)
 class Waiting:
-    """A login under way: the browser shows the page that takes a code."""
+    """A login under way: the browser shows a page that accepts a code."""
 
     user: User
     browser: Person
     code: str
 
     async def goes_on(self) -> bool:
-        """Whether the login still waits for the code, e.g. after a rejected form."""
+        """Returns whether the login still waits for the code, for example after a rejected form."""
         self.browser.csrf = ""
         return (await self.browser.look()).step == "verify"
 
 
 @dataclass(frozen=True)
 class Before:
-    """What the users did at the previous version."""
+    """The users and browsers at the previous version."""
 
     mail_user: User
     signed_in: Person
@@ -159,7 +159,7 @@ class Before:
 
 @dataclass(frozen=True)
 class After:
-    """This version runs where the previous version did."""
+    """This version, running with the data of the previous one."""
 
     place: Place
     before: Before
@@ -167,13 +167,13 @@ class After:
     log: Path
 
     def said(self, *events: str) -> list[dict[str, str]]:
-        """The lines of these events in this version's log."""
+        """Returns the lines of these events in this version's log."""
         lines = [json.loads(line) for line in self.log.read_text().splitlines() if line.startswith("{")]
         return [line for line in lines if line.get("event") in events]
 
 
 async def app_user(place: Place) -> AppUser:
-    """A user who enrolled an app and signed out."""
+    """Returns a user who enrolled an app and signed out."""
     user, browser = await place.user(), await place.browser()
     phone, codes = await place.enrol_app(user, browser)
     await browser.logout()
@@ -181,7 +181,7 @@ async def app_user(place: Place) -> AppUser:
 
 
 async def waiting(place: Place) -> Waiting:
-    """An enrolled user whose browser shows the page for the code that was mailed."""
+    """Returns an enrolled user whose browser shows the page for the mailed code."""
     user, browser = await place.user(), await place.browser()
     await place.enrol_mail(user, await place.browser())
     code = await place.mailed(user, browser)
@@ -190,7 +190,7 @@ async def waiting(place: Place) -> Waiting:
 
 
 async def waiting_to_enrol(place: Place) -> Waiting:
-    """A new user whose browser shows the page for the code that proves their address."""
+    """Returns a new user whose browser shows the page for the code that proves their address."""
     user, browser = await place.user(), await place.browser()
     code = await place.mailed_first(user, browser)
     assert 'name="code"' in await browser.page("/-/login/verify")
@@ -198,7 +198,7 @@ async def waiting_to_enrol(place: Place) -> Waiting:
 
 
 async def use(place: Place, version: Version) -> Before:
-    """Everything that the users do at the previous version."""
+    """Does everything that the users do at the previous version."""
     mail_user, signed_in = await place.user(), await place.browser()
     await place.enrol_mail(mail_user, signed_in)
     assert (await signed_in.get(APP)).status == 200
@@ -237,7 +237,7 @@ async def use(place: Place, version: Version) -> Before:
 
 @pytest.fixture(scope="session")  # as Keycloak's: without the files the tests are skipped before Keycloak starts
 def previous(tmp_path_factory: pytest.TempPathFactory) -> Version:
-    """The previous version's files, outside of the repository."""
+    """Yields the previous version's files, outside of the repository."""
     return take(tmp_path_factory.mktemp("previous"))
 
 
@@ -245,7 +245,7 @@ def previous(tmp_path_factory: pytest.TempPathFactory) -> Version:
 async def after(
     previous: Version, keycloak: Keycloak, redis_server: int, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[After]:
-    """Users at the previous version, then this version in its place."""
+    """Runs the previous version with its users, then this version in its place."""
     store = f"redis://127.0.0.1:{redis_server}/0"
     await redis.empty(store)
     mail, app = MailServer(free_port()), EchoUpstream(free_port())
@@ -273,7 +273,7 @@ async def after(
 
 
 async def has_session(browser: Person) -> bool:
-    """Whether the app opens in this browser; without a session the gateway sends it to the login."""
+    """Returns whether the app opens in this browser; without a session the gateway redirects to the login."""
     answer = await browser.get(APP)
     assert answer.status in (200, 303), await answer.text()
     return answer.status == 200

@@ -1,4 +1,4 @@
-"""CloudCX: nothing is asked of who set up nothing, and the account page turns methods on and off."""
+"""CloudCX: a user without a factor needs none, and the account page turns methods on and off."""
 
 import re
 from html import unescape
@@ -418,5 +418,5 @@ async def test_a_mail_informs_the_user_of_a_factor_turned_off_and_of_new_backup_
 
 
 async def act_page(agent: Person, kind: str, factor: str = "") -> Tab:
-    """The page that asks for the proof of an act."""
+    """Returns the page that requests the proof of an act."""
     return await (await agent.tab("/-/account")).press(kind, factor)

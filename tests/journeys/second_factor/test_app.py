@@ -49,7 +49,7 @@ async def test_the_enrolment_page_shows_a_qr_code_and_the_secret_and_accepts_the
 
 
 def shown_secret(page: str) -> str:
-    """The app's secret as a page spells it out."""
+    """Returns the app's secret as the page shows it."""
     return re.sub(r"\s|<[^>]+>", "", re.findall(r'class="secret"[^>]*>(.*?)</p>', page, re.DOTALL)[0])
 
 

@@ -1,4 +1,4 @@
-"""A password that must be changed: a code first, then the new password, then another code (SI-10), on the real one."""
+"""A due password on the real Keycloak: a code, the new password, and another code."""
 
 import asyncio
 
@@ -14,7 +14,7 @@ pytestmark = pytest.mark.keycloak
 
 
 async def registered(site: Site) -> User:
-    """A user with an address registered, whose password is due since."""
+    """Returns a user with an enrolled address, whose password has become due."""
     user = site.user()
     assert user.email
     async with site.person() as agent:
@@ -24,7 +24,7 @@ async def registered(site: Site) -> User:
 
 
 async def to_new_password(site: Site, agent: Person, user: User) -> Answer:
-    """Password and code."""
+    """Enters password and code."""
     return await agent.login(user.username, user.password, user.email or "", site.mail)
 
 
@@ -113,7 +113,9 @@ async def test_the_new_password_ends_all_other_sessions_of_the_user(site: Site) 
     assert user.email
     async with site.person() as before, site.person() as agent:
         assert (await before.first_login(user.username, user.password, user.email, site.mail)).step == "done"
-        assert site.keycloak.grant(user.username, user.password).status_code == 200  # one that is not the gateway's
+        assert (
+            site.keycloak.grant(user.username, user.password).status_code == 200
+        )  # a session that is not the gateway's
         site.keycloak.admin.change(user.id, requiredActions=["UPDATE_PASSWORD"])
         await to_new_password(site, agent, user)
         assert (await before.get("/unified-admin/")).status == 200

@@ -1,4 +1,4 @@
-"""CloudCX: after the password one page that takes whichever code one has, and what helps who lost the phone."""
+"""CloudCX: one page after the password accepts any code, and helps a user who lost their phone."""
 
 import asyncio
 import json
@@ -22,7 +22,7 @@ MINUTE = 60
 
 
 async def asked(site: Site, agent: Person, user: User) -> Answer:
-    """A browser of its own at the page after the password."""
+    """Opens a new browser at the page after the password."""
     shown = await agent.password(user.username, user.password)
     assert shown.step == "verify", shown.body
     return shown
@@ -151,7 +151,7 @@ Issue = Callable[[User], Awaitable[str]]
 async def shared(
     settings: Folder, keycloak: Keycloak, mail_server: MailServer, echo_upstream: EchoUpstream, redis_url: str
 ) -> AsyncIterator[Site]:
-    """CloudCX on Redis, so that the command line reaches what the gateway keeps."""
+    """CloudCX on Redis, so that the command line reads the gateway's records."""
     settings.tenant["tenantSettings"]["twoFAConfigs"] = dict(CLOUDCX)
     settings.gateway["store"] = {"url": redis_url}
     async with whole(settings, keycloak, mail_server, echo_upstream) as site:
@@ -161,7 +161,7 @@ async def shared(
 
 @pytest.fixture
 def issue(shared: Site) -> Issue:
-    """An operator runs `efcx-gateway user code`; gives the code that it showed."""
+    """Runs `efcx-gateway user code` as an operator and returns the printed code."""
 
     async def run(user: User) -> str:
         words = ["user", "code", user.username, "--tenant", "expertflow", "--config", str(shared.settings.file)]

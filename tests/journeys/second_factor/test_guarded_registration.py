@@ -1,4 +1,4 @@
-"""Who may register a first factor with the password alone (GW-27), and whose code vouches for him else."""
+"""Which users may enrol a first factor with the password alone, and which approval the others need."""
 
 import pytest
 
@@ -14,14 +14,14 @@ keycloak = pytest.mark.keycloak
 
 
 async def typed_and_proved(site: Site, agent: Person, user: User, address: str) -> Answer:
-    """From the password to the right code of the typed address."""
+    """Goes from the password to the correct code of the typed address."""
     before = len(site.mail.to(address))
     assert (await agent.to_code(user.username, user.password, address)).step == "verify"
     return await agent.do("verify", code=await code_for(site.mail, address, before + 1))
 
 
 def nothing_kept(site: Site, user: User) -> bool:
-    """Whether no registration of this user stands in Keycloak."""
+    """Returns whether Keycloak has no enrolment of this user."""
     return site.keycloak.admin.attribute(user.id) == []
 
 
@@ -95,7 +95,9 @@ async def test_an_unverified_profile_address_approves_no_enrolment(site: Site) -
     user = site.user(email_verified=False)
     assert user.email
     async with site.person() as agent:
-        assert (await typed_and_proved(site, agent, user, "other@example.com")).step == "done"  # made today
+        assert (
+            await typed_and_proved(site, agent, user, "other@example.com")
+        ).step == "done"  # the account was made today
     assert not site.mail.to(user.email)
 
 
@@ -117,7 +119,7 @@ async def test_after_fourteen_days_a_user_without_a_profile_address_needs_an_adm
     site.change(registration="guarded", enrolment="required", registrationContact="any")
     old, pioneer = site.user(email=None), site.user(email=None)
     async with site.person() as first:
-        await first.password(pioneer.username, pioneer.password)  # from now on the fourteen days run
+        await first.password(pioneer.username, pioneer.password)  # the fourteen days begin now
     site.clock.advance(15 * DAY)
     async with site.person() as agent, site.person() as newcomer:
         phone = await register_app(site, agent, old)
@@ -133,7 +135,7 @@ async def test_after_fourteen_days_a_user_without_a_profile_address_needs_an_adm
 
 
 async def register_app(site: Site, agent: Person, user: User) -> str:
-    """Pick the app; the code it shows."""
+    """Picks the app and returns its current code."""
     assert (await agent.password(user.username, user.password)).step == "register"
     next_step(site)
     return (await scan(site, await agent.do("register", factor="totp"))).code()

@@ -1,4 +1,4 @@
-"""How often may somebody try? Through the pages, over codes, logins and tabs."""
+"""Limits of attempts through the pages, over codes, logins and tabs."""
 
 import pytest
 
@@ -13,7 +13,7 @@ MINUTE = 60
 
 
 async def with_both(site: Site) -> tuple[User, Phone, list[str]]:
-    """A user with mail and app on."""
+    """Returns a user with mail and app on."""
     user = site.user()
     async with site.person() as agent:
         phone, codes = await both(site, agent, user)
@@ -22,7 +22,7 @@ async def with_both(site: Site) -> tuple[User, Phone, list[str]]:
 
 
 async def at_page(agent: Person, user: User) -> Answer:
-    """A browser at the page after the password."""
+    """Opens a browser at the page after the password."""
     agent.csrf = ""
     return await agent.password(user.username, user.password)
 
@@ -172,7 +172,7 @@ async def test_a_lock_ends_no_open_session(cloud: Site) -> None:
 
 
 async def stopped_login(site: Site, user: User, phone: Phone) -> Answer:
-    """One login whose five attempts are all wrong; the last answer."""
+    """Runs one login with five wrong attempts and returns the last answer."""
     async with site.person() as agent:
         await at_page(agent, user)
         for _ in range(5):
@@ -204,7 +204,7 @@ async def test_ten_failures_over_several_logins_lock_the_user_for_five_minutes_a
         await at_page(agent, user)
         assert (await agent.do("verify", code=phone.code())).step == "done"
     next_step(app_site)
-    assert (await stopped_login(app_site, user, phone)).problem == "too-many-codes"  # success cleared the count
+    assert (await stopped_login(app_site, user, phone)).problem == "too-many-codes"  # the success cleared the count
 
 
 @pytest.mark.row("EF-17", "EF-20")

@@ -1,4 +1,4 @@
-"""Two users behind one mailbox, each with codes of his own (NX-10)."""
+"""Two users with one mailbox, each with separate codes."""
 
 import re
 
@@ -13,7 +13,7 @@ MAILBOX = "desk@example.com"
 
 
 async def registered(site: Site) -> User:
-    """A user whose codes go to the mailbox."""
+    """Returns a user whose codes are sent to the mailbox."""
     user = site.user()
     async with site.person() as agent:
         assert (await agent.first_login(user.username, user.password, MAILBOX, site.mail)).step == "done"
@@ -22,7 +22,7 @@ async def registered(site: Site) -> User:
 
 
 async def asked(site: Site, agent: Person, user: User) -> tuple[str, str]:
-    """At the code page: its code and the tag that the page shows."""
+    """Goes to the code page; returns its code and the tag that the page shows."""
     before = len(site.mail.to(MAILBOX))
     shown = await agent.password(user.username, user.password)
     assert shown.step == "verify"

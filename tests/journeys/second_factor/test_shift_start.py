@@ -1,4 +1,4 @@
-"""Mail at shift start (GW-34): 2,000 people, a relay that takes 30 mails a minute and cuts one connection in ten."""
+"""Mail at shift start: 2,000 users, and a relay that accepts 30 mails a minute and cuts one connection in ten."""
 
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
@@ -24,7 +24,7 @@ PEOPLE = 2000
 
 @pytest.fixture(autouse=True)
 def quiet() -> Iterator[None]:
-    """Twenty thousand lines of log help nobody."""
+    """Turns logging off, because twenty thousand lines would hide the failure."""
     structlog.configure(processors=[_nothing])
     yield
     structlog.reset_defaults()
@@ -55,7 +55,7 @@ async def test_2000_users_at_30_mails_a_minute_all_sign_in_with_one_code_each() 
     problems = sum((p.problems for p in people), Counter())
     assert all(person.done for person in people)
     assert sum(person.problems["queued"] > 0 for person in people) > PEOPLE * 0.9
-    assert set(problems) <= {"queued", "send-failed"}  # no code expired, sent or unsent; nobody met a limit
+    assert set(problems) <= {"queued", "send-failed"}  # no code expired, sent or unsent; no user reached a limit
     mails = Counter(to for _, to, _ in relay.taken)
     assert len(mails) == PEOPLE
     assert max(mails.values()) == 1
@@ -69,7 +69,7 @@ async def test_2000_users_at_30_mails_a_minute_all_sign_in_with_one_code_each() 
 async def paced(
     tmp_path: Path, stand_in: StandIn, mail_server: MailServer, echo_upstream: EchoUpstream
 ) -> AsyncIterator[Site]:
-    """A gateway whose relay takes two mails a minute; Keycloak's clock goes with the gateway's."""
+    """Yields a gateway whose relay accepts two mails a minute; Keycloak's clock follows the gateway's."""
     settings = folder(tmp_path, keycloak=stand_in.server, mail=mail_server, app=echo_upstream.url)
     settings.gateway["channels"][0]["rate"] = 2
     async with whole(settings, stand_in.server, mail_server, echo_upstream) as site:
@@ -78,7 +78,7 @@ async def paced(
 
 
 async def waiting(site: Site, person: Person) -> Answer:
-    """`person` has typed an address and waits behind another user for the code."""
+    """Lets `person` type an address and wait behind another user for the code."""
     async with site.person() as early:
         user = site.user()
         await early.to_code(user.username, user.password, "early@cc.example")
@@ -112,7 +112,7 @@ async def test_the_page_shows_the_queue_and_reloads_by_itself(paced: Site) -> No
         assert 0 < int(page.headers["Refresh"]) <= 33
         assert "We'll send your code in" in text
         assert "Many people are signing in" in text
-        assert 'value="resend"' not in text  # asking for it would change nothing
+        assert 'value="resend"' not in text  # a request for it would change nothing
         paced.clock.advance(int(page.headers["Refresh"]))
         page = await anna.get("/-/login/verify")
         assert "Refresh" not in page.headers

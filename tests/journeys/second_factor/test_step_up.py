@@ -1,4 +1,4 @@
-"""A session of the password alone opens the stricter route after a proof, and stays the same session."""
+"""Step-up: a session of the password alone opens a stricter route after a proof, and stays the same session."""
 
 from urllib.parse import quote
 
@@ -16,13 +16,13 @@ SESSION = "gateway-session"
 
 @pytest.fixture
 def settings(settings: Folder) -> Folder:
-    """Agent Manager asks for no factor."""
+    """Agent Manager needs no factor."""
     settings.tenant["gateway"]["routes"][1]["second_factor"] = "off"
     return settings
 
 
 async def to_agent_manager(site: Site, agent: Person, user: User) -> str:
-    """Sign in where nothing is asked; the session's cookie."""
+    """Signs in where no factor is needed; returns the session's cookie."""
     agent.target = "/agent-manager/"
     assert (await agent.password(user.username, user.password)).step == "done"
     assert (await agent.get("/agent-manager/")).status == 200
@@ -30,7 +30,7 @@ async def to_agent_manager(site: Site, agent: Person, user: User) -> str:
 
 
 async def open_unified_admin(agent: Person) -> str:
-    """A click on the stricter app; the page it ends at."""
+    """Opens the stricter app and returns the page that the browser shows."""
     agent.target = "/unified-admin/"
     sent = await agent.get("/unified-admin/")
     assert sent.status == 303
@@ -40,7 +40,7 @@ async def open_unified_admin(agent: Person) -> str:
 
 
 async def opens(agent: Person, session: str, path: str) -> bool:
-    """Whether a browser with this session cookie, and no other, gets to an app."""
+    """Returns whether a browser with only this session cookie opens an app."""
     async with Person(agent.base) as other:
         other.set_cookie(SESSION, session)
         return (await other.get(path)).status == 200

@@ -1,6 +1,6 @@
-"""CloudCX: a browser that is not asked again for some days, and everything that ends it.
+"""CloudCX: a trusted browser that needs no code for some days, and everything that ends trust.
 
-On the stand-in identity provider, whose clock goes with the test's.
+On the stand-in identity provider, whose clock follows the test's.
 """
 
 from dataclasses import dataclass
@@ -19,14 +19,14 @@ TRUST = "gateway-trust"
 
 @dataclass
 class Desk:
-    """One user with mail and app on, at a tenant that allows to skip."""
+    """A user with mail and app on, at a tenant that allows trusted browsers."""
 
     site: Site
     user: User
     phone: Phone
 
     async def sign_in(self, browser: Person, *, remember: bool = False) -> None:
-        """The whole login with the app's code, the box ticked or not."""
+        """Signs in with the app's code, with or without the box for trust."""
         browser.csrf = ""
         assert (await browser.password(self.user.username, self.user.password)).step == "verify"
         ticked = {"remember": "yes"} if remember else {}
@@ -34,20 +34,20 @@ class Desk:
         assert (await browser.do("verify", code=self.phone.code(), **ticked)).step == "done"
 
     async def password(self, browser: Person) -> Answer:
-        """The password only, after a logout."""
+        """Enters only the password, after a logout."""
         await leave(browser)
         return await browser.password(self.user.username, self.user.password)
 
 
 async def leave(browser: Person) -> None:
-    """Sign out; what the browser keeps it keeps."""
+    """Signs out and keeps the browser's other cookies."""
     if browser.cookie("gateway-session"):
         await browser.logout()
     browser.csrf = ""
 
 
 async def new_desk(site: Site, days: int = 14) -> Desk:
-    """A new user."""
+    """Makes a new user."""
     site.change(trustBrowserDays=days)
     user = site.user()
     async with site.person() as agent:
@@ -203,7 +203,9 @@ async def test_using_a_copied_trust_cookie_ends_trust_for_both_browsers_and_is_a
         copied = victim.cookie(TRUST)
         assert copied
         thief.set_cookie(TRUST, copied)
-        assert (await flow_harness.password(thief)).step == "done"  # who has password and cookie is in, once
+        assert (
+            await flow_harness.password(thief)
+        ).step == "done"  # with password and cookie the attacker gets in, once
         assert thief.cookie(TRUST) != copied
         cloud_for_days.clock.advance(31)
         assert (await flow_harness.password(victim)).step == "verify"
