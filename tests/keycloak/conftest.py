@@ -21,7 +21,7 @@ from tests.ports import free_port
 
 @dataclass(frozen=True)
 class Place:
-    """A realm of the stand-in, a user in it, and our side."""
+    """A realm of the stand-in, a user in it, and the gateway's adapters."""
 
     realm: Realm
     user: StandInUser

@@ -1,4 +1,4 @@
-"""Are clients kept apart by their settings, bounded in time, and do errors tell an operator what to do?"""
+"""Tests of the HTTP clients: separate for each setting, limited in time, with errors that help an operator."""
 
 import asyncio
 import ssl
@@ -98,7 +98,7 @@ async def test_a_missing_private_ca_file_is_named_in_the_error(place: Place) -> 
 
 
 class Https:
-    """The stand-in behind TLS that asks for a client certificate."""
+    """The stand-in behind a TLS server that requires a client certificate."""
 
     def __init__(self, access: KeycloakAccess, folder: Path) -> None:
         self.access, self.folder = access, folder

@@ -1,4 +1,4 @@
-"""Whose turn is it? Nobody stalls a victim by typing his name, and many behind one address all get in."""
+"""Tests of the grant queue: no attacker delays a user by their username, and all users behind one address get in."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -17,7 +17,7 @@ TASKS, LIMITS = BackgroundTasks(), OperatorLimits()
 
 
 class LocalLock:
-    """A lock that everybody else's replicas leave alone, unless a name is `held` by one of them."""
+    """A lock that no other replica holds, except for the names in `held`."""
 
     def __init__(self) -> None:
         self.held: set[str] = set()
@@ -38,7 +38,7 @@ class LocalLock:
 
 
 class Crowd:
-    """Tasks that take a turn, note that they have it, and keep it until the gate lets them go."""
+    """Tasks that take a turn, record it, and keep it until the gate opens."""
 
     def __init__(self, queue: GrantQueue) -> None:
         self.queue = queue
@@ -49,7 +49,7 @@ class Crowd:
         self.tasks: dict[str, asyncio.Task[Turn | Busy]] = {}
 
     async def send(self, label: str, username: str, address: str, *, known: bool = False) -> None:
-        """Let one more come, until it waits or has its answer."""
+        """Adds one request and runs it until it waits or has its answer."""
         self.tasks[label] = asyncio.create_task(self._come(label, username, address, known))
         await settle()
 
@@ -64,12 +64,12 @@ class Crowd:
             return turn
 
     async def next(self) -> None:
-        """Let one that has its turn finish."""
+        """Lets one task with a turn finish."""
         self.gate.release()
         await settle()
 
     def busy(self) -> set[str]:
-        """Who was sent away."""
+        """Returns the refused requests."""
         done = {label: task for label, task in self.tasks.items() if task.done() and not task.cancelled()}
         return {label for label, task in done.items() if isinstance(task.result(), Busy)}
 
@@ -81,11 +81,11 @@ class Crowd:
 
 
 async def no_rest() -> None:
-    """Two turns of one name right after each other."""
+    """Makes no pause between two turns of one username."""
 
 
 async def settle() -> None:
-    """Until every task waits for something."""
+    """Runs the loop until every task waits."""
     for _ in range(20):
         await asyncio.sleep(0)
 
@@ -337,7 +337,7 @@ async def test_a_place_is_not_given_to_a_request_that_was_just_cancelled(lock: L
     crowd = Crowd(queue)
     async with queue.turn("tenant", "agent1", "192.0.2.1"):
         await crowd.send("b", "agent2", "192.0.2.2")
-        crowd.tasks["b"].cancel()  # has not run since, so it still stands in the line
+        crowd.tasks["b"].cancel()  # has not run since, so it is still in the queue
     await crowd.send("c", "agent3", "192.0.2.3")
     assert crowd.order == ["c"]
     await crowd.finish()

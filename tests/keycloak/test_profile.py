@@ -1,4 +1,4 @@
-"""Is a sealed set kept whole, whatever Keycloak or another writer does in between?"""
+"""Tests that sealed enrolments stay complete, whatever Keycloak or another writer does at the same time."""
 
 from dataclasses import replace
 from typing import Any
@@ -65,7 +65,7 @@ async def test_a_write_keeps_the_users_other_attributes(place: Place) -> None:
 async def test_a_write_whose_answer_was_lost_is_verified_by_reading(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The PUT arrives and is carried out; its answer never comes."""
+    """Keycloak carries out the PUT; its answer never arrives."""
     await place.users.check(place.access)
     library_admin = (await _admin(place)).__class__
     update = library_admin.a_update_user

@@ -1,4 +1,4 @@
-"""What do Keycloak's bad days and older versions mean to a sign-in?"""
+"""Tests of the token endpoint with Keycloak's faults and older versions."""
 
 import asyncio
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Which tokens are believed, and when are the realm's keys asked for again?"""
+"""Tests of the verification of tokens, and of fetching the realm's keys."""
 
 import base64
 import hmac
@@ -29,7 +29,7 @@ class CountingConnections(KeycloakClients):
 
 
 def fresh(place: Place) -> str:
-    """A new access token of the user's."""
+    """Returns a new access token of the user."""
     client = place.realm.client("gateway-login")
     assert client is not None
     session = place.realm.begin(place.user, client, "")
@@ -37,7 +37,7 @@ def fresh(place: Place) -> str:
 
 
 def altered(place: Place, **claims: Any) -> str:
-    """A token of the realm's own key with other claims."""
+    """Returns a token with other claims, signed by the realm's key."""
     key = place.realm.keys[0]
     found = jwt.decode(fresh(place), key).claims | claims
     kept = {name: value for name, value in found.items() if value is not None}

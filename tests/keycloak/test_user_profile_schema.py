@@ -1,4 +1,4 @@
-"""Is every way in which a realm may lose or show the sealed set found, and named with its cure?"""
+"""Tests of the findings about a realm's user profile: each is named with its remedy."""
 
 from typing import Any
 
