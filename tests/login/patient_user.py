@@ -1,4 +1,4 @@
-"""A legitimate user: does what the pages say, waits as long as they say, and has a mailbox and an app."""
+"""A legitimate user: obeys the pages, waits as long as they say, and has a mailbox and an app."""
 
 from gateway.domain.policy import FactorKind
 from gateway.domain.problem import Problem
@@ -9,7 +9,7 @@ from tests.login.full_login_harness import HOUR, LoginBrowser, LoginHarness
 
 
 class PatientUser:
-    """A user who does what the pages say, and waits as long as they say."""
+    """A user who obeys the pages and waits as long as they say."""
 
     def __init__(self, login_harness: LoginHarness, browser: LoginBrowser, name: str) -> None:
         self.login_harness, self.browser, self.name = login_harness, browser, name
@@ -35,7 +35,7 @@ class PatientUser:
             elif problem_detail or (
                 went.step is Step.VERIFY and went.login and went.login.verification.challenge is None
             ):
-                self.login_harness.clock.advance(61)  # a page whose code is on its way asks again by itself
+                self.login_harness.clock.advance(61)  # a page whose code is being sent reloads by itself
             assert self.login_harness.clock.now() < self.gives_up, seen
         raise AssertionError(seen)
 
@@ -69,7 +69,7 @@ class PatientUser:
         if went.problem_detail and challenge is None:
             return went
         if not app and proof(login).message is None and not login.enrolling.awaiting_approval:
-            return await self.browser.act(Step.VERIFY, "cancel")  # his app was turned off elsewhere
+            return await self.browser.act(Step.VERIFY, "cancel")  # the user's app was turned off elsewhere
         if app and not login.enrolling.awaiting_approval and not (challenge and challenge.sent_to):
             return await self.browser.act(Step.VERIFY, code=app)
         if challenge and challenge.expires_at and challenge.expires_at > self.login_harness.clock.now():
@@ -79,6 +79,6 @@ class PatientUser:
         if login.enrolling.awaiting_approval:
             code = await self.login_harness.admin.issue(self.login_harness.tenant.id, f"id-{self.name}", "admin")
             return await self.browser.act(Step.VERIFY, code=code)
-        if proof(login).message is None:  # an app that he turned off meanwhile: "Not you?" begins anew
+        if proof(login).message is None:  # an app that the user has turned off since: "Not you?" begins a new login
             return await self.browser.act(Step.VERIFY, "cancel")
         return await self.browser.act(Step.VERIFY, "resend")

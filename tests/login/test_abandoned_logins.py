@@ -1,4 +1,4 @@
-"""Is the Keycloak session of a dead login ended once, whatever happens to replicas and store meanwhile?"""
+"""Tests that the Keycloak session of an abandoned login is ended once, with failing replicas and stores."""
 
 from dataclasses import replace
 from types import SimpleNamespace
@@ -22,11 +22,11 @@ from tests.login.event_scripts import TOKENS, begun
 from tests.web.sample import TENANT
 
 DEAD_AFTER = 960
-"""Seconds after which no user continues a login, and its minute is over."""
+"""Seconds after which a login counts as abandoned, rounded up to its minute."""
 
 
 class Stumbling(MemoryStore):
-    """Fails to read records a number of times."""
+    """A store that fails a number of reads."""
 
     failures = 0
 
@@ -38,7 +38,7 @@ class Stumbling(MemoryStore):
 
 
 class ReplicaHarness:
-    """One store, as many reapers as wanted, and what Keycloak was told to end."""
+    """One store, any number of reapers, and the sessions ended at Keycloak."""
 
     def __init__(self) -> None:
         self.clock = FakeClock()
@@ -68,7 +68,7 @@ class ReplicaHarness:
         self.ended.append(tokens.refresh)
 
     async def begin(self, name: str = "l1") -> Login:
-        """A login whose password was right."""
+        """Returns a login with a correct password."""
         now = self.clock.now()
         tokens = replace(TOKENS, refresh=f"refresh {name}")
         login = replace(begun(), id=name, key=f"key of {name}", begun_at=now, moved_at=now, tokens=tokens)
@@ -77,7 +77,7 @@ class ReplicaHarness:
         return login
 
     async def write(self, login: Login, until: float, spent: Spent | None = None) -> None:
-        """What stands under the login's secret."""
+        """Writes the record of the login's secret."""
         slot = Slot(spent=spent) if spent else Slot(login)
         await self.logins.write("expertflow", Place(login.tag, login.key), slot, until)
 
@@ -186,7 +186,7 @@ async def test_a_login_that_continues_during_the_check_is_not_ended(flow_harness
 
     class Stale(Records[Slot]):
         async def read(self, tenant: str, key: object) -> Slot:
-            return Slot(first)  # as it was a moment ago
+            return Slot(first)  # the record before the change
 
     random = SeededRandom()
     ring = KeyRing((Key("00000001", random.token_bytes(KEY_BYTES)),))

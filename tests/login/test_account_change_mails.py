@@ -1,4 +1,4 @@
-"""Who else hears of a registration, and when: codes come first (GW-34)."""
+"""Tests of the mails about account changes: their recipients, and their order after codes."""
 
 from dataclasses import dataclass, field, replace
 
@@ -33,7 +33,7 @@ PROFILE = Contact(FactorKind.EMAIL, "profile@example.com", verified=True)
 
 @dataclass
 class Stage:
-    """Announcements that wait by moving the clock."""
+    """Account change mails whose waiting advances the clock."""
 
     flow_harness: FlowHarness
     told: list[str] = field(default_factory=list)
@@ -58,12 +58,12 @@ class Stage:
         )
 
     async def wait(self, seconds: float) -> None:
-        """Time passes."""
+        """Advances the clock."""
         self.waits.append(seconds)
         self.flow_harness.clock.advance(seconds)
 
     async def tell(self, times: int = 1) -> None:
-        """So many registrations, and all that follows."""
+        """Makes that number of account changes and waits for their mails."""
         anna = self.flow_harness.browser("anna")
         await anna.password()
         login = replace(anna.login, contacts=(PROFILE,))
@@ -76,12 +76,12 @@ class Stage:
 
     @property
     def mails(self) -> int:
-        """How many announcements went out."""
+        """Returns the number of sent account change mails."""
         return sum(message.to == PROFILE.address for message in self.flow_harness.bench.mails.messages)
 
 
 async def crowd(of: FlowHarness, count: int) -> None:
-    """So many users wait for codes."""
+    """Lets that number of users wait for codes."""
     for n in range(count):
         await of.browser(f"early{n}").password()
 

@@ -1,4 +1,4 @@
-"""A tenant with apps alone cannot mail the code of an approval: then only an administrator approves."""
+"""A tenant with apps alone cannot mail an approval code, so only an administrator approves."""
 
 from dataclasses import replace
 
@@ -22,7 +22,7 @@ APP_ALONE = replace(
 
 
 async def scanned_and_proved(login_harness: LoginHarness, browser: LoginBrowser) -> FlowResult:
-    """Anna, who has a verified profile address, sets up an app."""
+    """Sets up an app as Anna, who has a verified profile address."""
     await login_harness.start()
     went = await browser.act(Step.PASSWORD, username="anna", password="right")
     assert went.login

@@ -1,4 +1,4 @@
-"""How a session reaches a browser: only in the answer to the last proof, to the person who gave it.
+"""Tests that only the answer to the last proof sets a session, in the browser that gave it.
 
 Mallory knows Anna's password and copies every cookie of her browser up to, not including, those of the answer to her
 last proof.
@@ -34,17 +34,17 @@ async def login_harness() -> LoginHarness:
 
 
 async def signs_in(browser: LoginBrowser) -> FlowResult:
-    """Anna's name and password."""
+    """Enters Anna's username and password."""
     return await browser.act(Step.PASSWORD, username="anna", password="right")
 
 
 async def types_the_code(login_harness: LoginHarness, browser: LoginBrowser) -> Step:
-    """Anna enters the newest code of her mailbox."""
+    """Enters the newest code of Anna's mailbox."""
     return (await browser.act(Step.VERIFY, code=login_harness.mailed(MAILBOX.address))).step
 
 
 async def nothing_for(mallory: LoginBrowser, page: Step = Step.VERIFY) -> None:
-    """Whatever Mallory's browser tries with its cookies brings it no session and no trusted browser."""
+    """Asserts that no request with the cookies of Mallory's browser gets a session or a trusted browser."""
     for tries in (mallory.look(), mallory.enter(), mallory.act(page), mallory.act(page, code="000000")):
         await tries
     assert (mallory.session, mallory.trust) == ("", "")
@@ -77,7 +77,7 @@ async def test_an_attacker_who_joins_a_login_by_password_does_not_take_it_from_t
 ) -> None:
     anna = await at_the_code(login_harness)
     mallory = anna.copy("den")
-    await signs_in(mallory)  # goes on with her login, under a secret of Mallory's
+    await signs_in(mallory)  # continues Anna's login, with a secret of Mallory's
     assert await anna.login() is None
     await nothing_for(mallory)
     login_harness.clock.advance(61)
@@ -95,7 +95,7 @@ async def test_the_old_cookie_opens_nothing_after_the_last_proof(login_harness: 
     assert await types_the_code(login_harness, anna) is Step.DONE
     login_harness.clock.advance(seconds)
     await nothing_for(mallory)
-    went = await mallory.act(Step.VERIFY, code=code)  # even the right code, seen over Anna's shoulder
+    went = await mallory.act(Step.VERIFY, code=code)  # even with the correct code, seen over Anna's shoulder
     assert (went.step, mallory.session) == (Step.PASSWORD, "")
 
 
@@ -190,7 +190,7 @@ async def test_a_lost_answer_is_sent_again_after_a_restart_of_the_process(login_
     anna = await at_the_code(login_harness)
     form, code, second = await anna.form(), login_harness.mailed(MAILBOX.address), anna.copy()
     await anna.act(Step.VERIFY, form=form, code=code)
-    login_harness.replicas = [login_harness._replica() for _ in range(2)]  # nothing is known but what the store holds
+    login_harness.replicas = [login_harness._replica() for _ in range(2)]  # nothing is left but the store
     await second.act(Step.VERIFY, form=form, code=code)
     assert second.session == anna.session
 
@@ -267,7 +267,7 @@ async def test_after_a_failed_opening_only_the_request_that_uses_the_secret_gets
         raise errors.Unreachable("keycloak", "timeout")
 
     old = anna.secret
-    setattr(login_harness.realm, "account", away)  # noqa: B010  # Keycloak goes away after the code was judged
+    setattr(login_harness.realm, "account", away)  # noqa: B010  # Keycloak fails after the code was judged
     with pytest.raises(errors.Unreachable):
         await types_the_code(login_harness, anna)
     assert (anna.secret != old, anna.session) == (True, "")
@@ -491,7 +491,7 @@ async def test_the_proof_of_an_act_authorises_only_that_act() -> None:
 @pytest.mark.row("GW-46")
 @pytest.mark.attack("S2")
 async def test_a_form_of_one_act_is_void_for_another_act_begun_since() -> None:
-    """A script begins another act while the user types: their form names the login that it was made for."""
+    """A script begins another act while the user types; the user's form names the earlier login."""
     login_harness, browser = await signed_in_with_codes()
     await browser.begin(Act(ActKind.SHOW_CODES))
     form = await browser.form()
@@ -524,7 +524,7 @@ async def test_an_act_is_carried_out_once_although_its_form_is_sent_several_time
     version = login_harness.enrolled("anna").version
     copies = [browser, browser.copy(), browser.copy()]
     await asyncio.gather(*(b.act(Step.VERIFY, form=form, code=code) for b in copies))
-    assert login_harness.enrolled("anna").version == version + 2  # the backup code was used, the codes made anew
+    assert login_harness.enrolled("anna").version == version + 2  # the backup code was used, new codes were made
 
 
 @pytest.mark.attack("S1")

@@ -1,4 +1,4 @@
-"""An account that changed while a login was under way: neither a new session nor a fresh proof comes of it."""
+"""Accounts that change during a login: the gateway records neither a new session nor a fresh proof."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -62,7 +62,7 @@ async def test_an_account_change_during_a_fresh_proof_records_no_proof_in_the_se
 
 
 async def registers(browser: LoginBrowser, address: str) -> None:
-    """Up to the page that asks for the code of a first address."""
+    """Goes to the page for the code of a first address."""
     await browser.act(Step.PASSWORD, username="anna", password="right")
     await browser.act(Step.REGISTER, address=address)
     assert (await browser.act(Step.CONFIRM, "send")).step is Step.VERIFY

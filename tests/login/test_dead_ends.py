@@ -1,4 +1,4 @@
-"""No user is stuck on the code page: codes that need no message are taken while no message can be sent."""
+"""No user is stuck on the code page: codes without a message are accepted while no message can be sent."""
 
 from dataclasses import replace
 from typing import Any
@@ -21,7 +21,7 @@ CLOUDCX = replace(PRESETS["cloudcx"].policy, methods=METHODS)
 
 @pytest.fixture
 async def login_harness() -> LoginHarness:
-    """CloudCX; Anna has e-mail and backup codes; no relay takes a mail."""
+    """CloudCX; Anna has e-mail and backup codes; no relay accepts a mail."""
     login_harness = LoginHarness(CLOUDCX)
     await login_harness.start()
     codes = backup_code.make(10, login_harness.random)
@@ -93,7 +93,7 @@ async def test_where_only_a_mailed_code_is_accepted_no_entry_is_judged_before_on
 
 
 async def with_one_send(**changes: Any) -> tuple[LoginHarness, LoginBrowser]:
-    """EFCX with one code a login; it went out."""
+    """EFCX with one code for each login, which was sent."""
     login_harness = LoginHarness(
         replace(PRESETS["efcx"].policy, methods=METHODS[:1], max_sends=1, otp_expiry=300, **changes)
     )

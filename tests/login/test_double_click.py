@@ -1,4 +1,4 @@
-"""A form sent twice, by a double click or from two tabs: the second one loses nothing that the first one won."""
+"""A form sent twice, by a double click or from two tabs: the second request undoes nothing of the first."""
 
 import asyncio
 import random
@@ -18,7 +18,7 @@ MAILBOX = Enrolment(FactorKind.EMAIL, "anna@example.com")
 
 
 async def trusted(seed: int) -> tuple[LoginHarness, LoginBrowser]:
-    """Anna's browser, trusted an hour ago."""
+    """Returns Anna's browser, trusted an hour ago."""
     login_harness = LoginHarness(TRUSTING, seed)
     await login_harness.start()
     await login_harness.enrolments.add(login_harness.tenant, "id-anna", login_harness.enrolled("anna"), MAILBOX)
@@ -30,7 +30,7 @@ async def trusted(seed: int) -> tuple[LoginHarness, LoginBrowser]:
 
 
 async def later(turns: int, browser: LoginBrowser, form: Form | None = None) -> Step:
-    """The password, when others had so many turns."""
+    """Posts the password after that number of turns of other tasks."""
     for _ in range(turns):
         await asyncio.sleep(0)
     return (await browser.act(Step.PASSWORD, form=form, username="anna", password="right")).step
@@ -40,7 +40,7 @@ async def later(turns: int, browser: LoginBrowser, form: Form | None = None) -> 
 @pytest.mark.parametrize("turns", range(0, 160, 8))
 async def test_a_double_click_on_sign_in_keeps_a_trusted_browser_trusted(turns: int) -> None:
     login_harness, browser = await trusted(turns)
-    second = browser.copy()  # the cookies as they were before the first answer
+    second = browser.copy()  # the cookies before the first answer
     form = await browser.form()
     steps = await asyncio.gather(later(0, browser, form), later(turns, second, form))
     assert set(steps) == {Step.DONE}
@@ -67,14 +67,14 @@ FIRST = replace(TRUSTING, trust_browser_days=0)
 
 
 async def entered(turns: int, browser: LoginBrowser, form: Form, code: str) -> Step:
-    """The code, when others had so many turns."""
+    """Posts the code after that number of turns of other tasks."""
     for _ in range(turns):
         await asyncio.sleep(0)
     return (await browser.act(Step.VERIFY, form=form, code=code)).step
 
 
 def unevenly(login_harness: LoginHarness) -> None:
-    """From now on some uses of store and realm take much longer than others."""
+    """Makes some calls of store and realm take much longer than others."""
     rng = random.Random(login_harness.rng.random())
     login_harness.rng.randrange = lambda *_: rng.choice((0, 0, 1, 2, 40, 80))  # type: ignore[method-assign]
 

@@ -1,4 +1,4 @@
-"""A password that is due, over the whole flow: what is owed, also when it is not known whether the password is set."""
+"""A due password through the whole flow, including a new password with unknown outcome."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
@@ -31,7 +31,7 @@ async def signed_in(login_harness: LoginHarness, browser: LoginBrowser, **fields
 
 
 async def at_the_new_password(login_harness: LoginHarness) -> LoginBrowser:
-    """Her password is due; her factor was right."""
+    """Anna's password is due; her factor was correct."""
     login_harness.realm.people["anna"].due = True
     browser = LoginBrowser(login_harness, "laptop")
     assert (await signed_in(login_harness, browser)).step is Step.NEW_PASSWORD
@@ -39,7 +39,7 @@ async def at_the_new_password(login_harness: LoginHarness) -> LoginBrowser:
 
 
 class Killed(BaseException):
-    """A process that is there no more."""
+    """Simulates a process that has ended."""
 
 
 def fails(
@@ -120,7 +120,7 @@ async def test_a_grant_for_another_user_with_the_same_name_opens_nothing(login_h
     async def of_ben(*_: Any) -> Granted:
         return Granted(realm._tokens(ben), ben.user)
 
-    setattr(realm, "password", of_ben)  # noqa: B010  # as `fails` does it
+    setattr(realm, "password", of_ben)  # noqa: B010  # in the way of `fails`
     went = await browser.act(Step.NEW_PASSWORD, new_password="another")
     assert went.step is Step.STOPPED
     assert went.problem_detail

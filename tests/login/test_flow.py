@@ -1,4 +1,4 @@
-"""Whose login is it, which one goes on, and which Keycloak session ends when one takes the place of another?"""
+"""Tests of the flow: the owner of a login, its continuation, and the Keycloak sessions it ends."""
 
 from dataclasses import replace
 
@@ -18,12 +18,12 @@ CLOUDCX = replace(PRESETS["cloudcx"].policy, methods=METHODS)
 
 @pytest.fixture
 async def login_harness() -> LoginHarness:
-    """Anna has a mailbox, Ben has set up nothing."""
+    """Anna has a mailbox, Ben has no factor."""
     return await with_mailbox(CLOUDCX)
 
 
 def forgetful(browser: LoginBrowser) -> LoginBrowser:
-    """A browser of the same tag that does not know the login's secret."""
+    """Returns a browser with the same tag and without the login's secret."""
     other = browser.copy()
     other.secret = "B" * 43
     return other
@@ -120,7 +120,7 @@ async def test_a_correct_password_whose_account_cannot_be_read_leaves_no_keycloa
     async def unreachable(*_asked: object) -> None:
         raise errors.Unreachable("keycloak", "timeout")
 
-    setattr(login_harness.realm, "account", unreachable)  # noqa: B010  # Keycloak goes away after the grant
+    setattr(login_harness.realm, "account", unreachable)  # noqa: B010  # Keycloak fails after the grant
     with pytest.raises(errors.Unreachable):
         await LoginBrowser(login_harness, "laptop").act(Step.PASSWORD, username="anna", password="right")
     assert set(login_harness.realm.ended) == set(login_harness.realm.grants) != set()

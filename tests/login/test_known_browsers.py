@@ -1,4 +1,4 @@
-"""Which users finished a login in a browser, and which of them did so last?"""
+"""Tests of the users known in a browser, and of the last of them."""
 
 import pytest
 
@@ -13,7 +13,7 @@ TENANT, OTHER = "expertflow", "other"
 
 @pytest.fixture
 def browsers(clock: FakeClock, random: SeededRandom) -> KnownBrowsers:
-    """Over an empty store."""
+    """Returns known browsers over an empty store."""
     sealer = Sealer(KeyRing((Key("00000001", b"k" * 32),)), "records", random)
     return KnownBrowsers(
         Records(store=MemoryStore(clock), sealer=sealer, clock=clock, name="browser", of=KnownUsers), clock

@@ -1,4 +1,4 @@
-"""The walk that the random logins are held to notices what it is for."""
+"""Tests that the limit oracle of the random logins notices violations."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -15,7 +15,7 @@ NOW = 1_800_000_000.0
 
 
 def wrong(n: int, at: float = NOW, *, login: str = "l1", challenge: str = "c1", combined: bool = False) -> Judged:
-    """A wrong code, the n-th thing that happened."""
+    """Returns a wrong code as the n-th event."""
     key, policy = ("any", CLOUDCX) if combined else ("email", EFCX)
     return Judged(n, at, "u1", login, 0, challenge, "a@example.com", key, False, False, policy, typed="000000")
 
@@ -29,7 +29,7 @@ def sent(n: int, at: float = NOW, **more: str) -> Judged:
 
 
 def in_logins(count: int, at: Callable[[int], float] = lambda n: NOW) -> list[Judged]:
-    """Wrong codes, each in a login of its own."""
+    """Returns wrong codes, each in a separate login."""
     return [wrong(n, at(n), login=f"l{n}", challenge=f"c{n}") for n in range(count)]
 
 
@@ -53,7 +53,7 @@ def test_the_oracle_rejects_a_sixth_parallel_attempt() -> None:
 
 @pytest.mark.parametrize(("count", "pause"), [(10, 300), (20, 1800), (50, DAY), (51, DAY)])
 def test_the_oracle_rejects_attempts_during_the_lock_after_too_many_failures(count: int, pause: float) -> None:
-    def at(n: int) -> float:  # each waits as long as the locks before it demand
+    def at(n: int) -> float:  # each waits for the end of the earlier locks
         return NOW + (n >= 10) * 300 + (n >= 20) * 1800 + max(0, n - 49) * DAY
 
     allowed = in_logins(count, at)

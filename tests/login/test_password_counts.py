@@ -1,4 +1,4 @@
-"""Whom do wrong passwords hold up: their own name and address, never a contact centre or a browser the user knows."""
+"""Wrong passwords block their username and address, and never a contact centre or a browser known to the user."""
 
 import asyncio
 from dataclasses import replace
@@ -23,7 +23,7 @@ MOST = 3
 
 
 class Strict(LoginHarness):
-    """So few wrong passwords of one address that a test can type them."""
+    """Allows so few wrong passwords of one address that a test reaches the limit."""
 
     @property
     def configuration(self) -> Configuration:
@@ -34,7 +34,7 @@ class Strict(LoginHarness):
 
 @pytest.fixture
 def login_harness() -> LoginHarness:
-    """More people than one address may mistype."""
+    """Has more users than one address may fail for."""
     login_harness = Strict(EFCX)
     for number in range(2 * MOST):
         name = f"agent{number}"
@@ -43,7 +43,7 @@ def login_harness() -> LoginHarness:
 
 
 async def signs_in(login_harness: LoginHarness, number: int, password: str, place: str = "desk") -> FlowResult:
-    """From a browser of its own; browsers of one place have one address."""
+    """Signs in from a new browser; browsers of one place have one address."""
     return await LoginBrowser(login_harness, f"{place}{number}").act(
         Step.PASSWORD, username=f"agent{number}", password=password
     )
@@ -87,7 +87,7 @@ async def test_a_password_that_keycloak_did_not_check_counts_for_nothing(login_h
     async def unreachable(*_asked: Any) -> Any:
         raise errors.Unreachable("keycloak", "timeout")
 
-    setattr(login_harness.realm, "password", unreachable)  # noqa: B010  # Keycloak is away for a while
+    setattr(login_harness.realm, "password", unreachable)  # noqa: B010  # Keycloak is down for a while
     for _ in range(2 * login_harness.configuration.gateway.limits.password_failures_per_user):
         told = await signs_in(login_harness, 0, "right")
         assert told.problem_detail
@@ -126,7 +126,7 @@ async def test_a_known_browser_of_the_user_is_served_before_parallel_attempts_wi
         await go.wait()
         return await judged(*asked)
 
-    setattr(login_harness.realm, "password", slowly)  # noqa: B010  # a Keycloak that takes its time
+    setattr(login_harness.realm, "password", slowly)  # noqa: B010  # a slow Keycloak
 
     async def types(browser: LoginBrowser, password: str) -> FlowResult:
         return await browser.act(Step.PASSWORD, username="agent0", password=password)

@@ -1,4 +1,4 @@
-"""The pending proof: what approves an enrolment, what an entry is judged by, what is sent."""
+"""Tests of the pending proof: the approval of an enrolment, the methods of an entry, and the message to send."""
 
 from dataclasses import replace
 
@@ -45,7 +45,7 @@ TYPED = Enrolment(FactorKind.EMAIL, ADDRESS)
 APP = Enrolment(FactorKind.TOTP, secret="made up")
 
 OPEN, GUARD, ADMIN = Registration.OPEN, Registration.GUARDED, Registration.ADMIN_CODE
-# registration, profile address, due password, inside the window, what is enrolled -> needs an approval
+# registration setting, profile address, due password, in the grace period, the enrolment -> needs an approval
 CASES = [
     (OPEN, (), True, False, TYPED, False),
     (OPEN, KNOWN, True, False, APP, False),
@@ -71,7 +71,7 @@ CASES = [
 def login(
     registration: Registration, contacts: tuple[Contact, ...], *, due: bool = False, open_registration: bool = True
 ) -> Login:
-    """A login of a new user whose password was right."""
+    """Returns a login of a new user with a correct password."""
     policy = replace(GUARDED, registration=registration)
     right = password(contacts=contacts, due=due, open_registration=open_registration)
     return after(right, login=begun(policy))
@@ -127,7 +127,7 @@ def test_a_first_factor_needs_approval_inside_a_session_too(purpose: Purpose) ->
 def registered(
     registration: Registration = GUARD, contacts: tuple[Contact, ...] = KNOWN, *, due: bool = False
 ) -> Login:
-    """The typed address was proved, after the open days; the approval is pending."""
+    """The typed address was proved after the grace period; the approval is pending."""
     events = (Picked(FactorKind.EMAIL), AddressGiven(DRAFT), AddressConfirmed(DRAFT), sent(), proved())
     return after(*events, login=login(registration, contacts, due=due, open_registration=False))
 

@@ -1,4 +1,4 @@
-"""What is pending, in order, for every purpose a login is begun for: the table of the design, row by row."""
+"""Tests of the pending steps, in order, for every purpose of a login: the table of the design, row by row."""
 
 from dataclasses import replace
 
@@ -246,7 +246,7 @@ ENROL = {"recent": True, "wanted": FactorKind.TOTP}
 
 
 def enrolling(enrolments: EnrolmentSet, policy: Policy = OPTIONAL, **more: object) -> Login:
-    """The account page's "Set up" of an app."""
+    """Begins "Set up" of an app on the account page."""
     return within(Purpose.ENROL, enrolments, policy, **{**ENROL, **more})
 
 
@@ -369,7 +369,7 @@ def test_a_fresh_proof_is_recorded_in_the_session() -> None:
 
 
 def test_a_fresh_proof_accepts_any_factor_that_the_tenant_still_offers() -> None:
-    login = within(Purpose.STEP_UP, APP_ENROLLED, recent=True)  # the tenant offers e-mail only by now
+    login = within(Purpose.STEP_UP, APP_ENROLLED, recent=True)  # the tenant now offers e-mail only
     login = after(waiting(factor=FactorKind.TOTP), proved_by(FactorKind.TOTP), login=login)
     assert pending(login) == (Effect.TOUCH, Step.DONE)
 

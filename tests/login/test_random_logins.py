@@ -1,7 +1,7 @@
-"""Whatever users, tabs, an attacker and an administrator do in whatever order, the login keeps its promises.
+"""Tests that the login keeps its rules with random acts of users, tabs, an attacker and an administrator.
 
-What is promised and how it is judged stands in `random_play`. The plays of this run have fixed seeds; `make
-test-random` plays new ones for as long as wanted and prints the seed of a play that fails.
+`random_logins` states the rules and how they are judged. This run has fixed seeds; `make test-random` runs new ones
+and prints the seed of a failure.
 """
 
 from collections import Counter
@@ -12,7 +12,7 @@ from gateway.domain.policy import Registration
 from tests.login.random_logins import POLICIES, play
 
 FOUND = [("efcx", 0)]
-"""Plays that failed once."""
+"""Sequences that failed before."""
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""A code is sent once, and not before its channel takes it."""
+"""Tests that a code is sent once, and not before its channel's send rate allows it."""
 
 import asyncio
 from dataclasses import replace
@@ -19,17 +19,17 @@ from tests.login.login_harness import KEYCLOAK_IDLE, PACED, Browser, FlowHarness
 
 MINUTE = 60.0
 SLOW = replace(PACED, rate_per_minute=3)
-"""Behind the usual crowd one waits more than an hour."""
+"""A rate by which a user behind the usual crowd waits more than an hour."""
 
 
 async def crowd(of: FlowHarness, count: int, name: str = "early") -> None:
-    """So many users sign in."""
+    """Signs in that number of users."""
     for n in range(count):
         await of.browser(f"{name}{n}").password()
 
 
 async def queued(of: FlowHarness, behind: int = 200) -> Browser:
-    """Anna, whose code has to wait behind so many others'."""
+    """Returns Anna, whose code waits behind that number of others."""
     await crowd(of, behind)
     anna = of.browser("anna")
     await anna.password()
@@ -39,12 +39,12 @@ async def queued(of: FlowHarness, behind: int = 200) -> Browser:
 
 
 def mails_to(of: FlowHarness, user: str) -> int:
-    """How many codes went to `user`."""
+    """Returns the number of codes sent to `user`."""
     return sum(message.to == address_of(user) for message in of.bench.mails.messages)
 
 
 def slot(browser: Browser) -> float:
-    """When its code may be sent."""
+    """Returns the time at which the code may be sent."""
     until = browser.login.verification.queued_until
     assert until is not None
     return until
@@ -333,7 +333,7 @@ async def test_the_lifetime_of_a_code_has_a_maximum_with_a_slow_relay() -> None:
 
 
 async def with_a_code(of: FlowHarness) -> Browser:
-    """Anna, who has a code that works for ten minutes and may ask for a new one; others queue up behind her."""
+    """Returns Anna, whose code is valid for ten minutes and who may request a new one; others are queued behind her."""
     with_policy(of, otp_expiry=600)
     anna = of.browser("anna")
     await anna.password()
@@ -343,5 +343,5 @@ async def with_a_code(of: FlowHarness) -> Browser:
 
 
 def with_policy(of: FlowHarness, **changes: object) -> None:
-    """Another policy, for logins that begin from now on."""
+    """Sets another policy for later logins."""
     of.tenant = replace(of.tenant, policy=replace(of.tenant.policy, **changes))  # type: ignore[arg-type]

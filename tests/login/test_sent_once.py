@@ -1,4 +1,4 @@
-"""A send is claimed before it is made, and nothing is sent to a locked user: through the whole flow."""
+"""Tests through the whole flow that a send is claimed first, and that no code is sent to a locked user."""
 
 import asyncio
 from dataclasses import replace
@@ -16,11 +16,13 @@ from gateway.settings.presets import PRESETS
 from tests.login.full_login_harness import CHANNEL, LoginBrowser, LoginHarness
 
 METHODS = (Method(FactorKind.EMAIL, CHANNEL.service_identifier),)
-NO_COOLDOWN = replace(PRESETS["efcx"].policy, methods=METHODS, resend_cooldown=0)  # only the claim is in the way
+NO_COOLDOWN = replace(
+    PRESETS["efcx"].policy, methods=METHODS, resend_cooldown=0
+)  # only the claim prevents a second send
 
 
 async def with_anna(login_harness: LoginHarness) -> LoginHarness:
-    """Anna has registered her mailbox."""
+    """Anna has enrolled her mailbox."""
     await login_harness.start()
     mailbox = Enrolment(FactorKind.EMAIL, "anna@example.com")
     await login_harness.enrolments.add(login_harness.tenant, "id-anna", login_harness.enrolled("anna"), mailbox)

@@ -1,4 +1,4 @@
-"""One of many does it, the others take its outcome."""
+"""Tests that one request does the work and parallel ones get its outcome."""
 
 import asyncio
 

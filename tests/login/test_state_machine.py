@@ -1,4 +1,4 @@
-"""What a login owes after which events."""
+"""Tests of the pending steps of a login after its events."""
 
 import pytest
 

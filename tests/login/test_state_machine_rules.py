@@ -1,4 +1,4 @@
-"""The rules that random runs do not notice when they are gone, each one directly."""
+"""Direct tests of the rules whose loss the random runs do not notice."""
 
 from dataclasses import replace
 
