@@ -1,4 +1,4 @@
-"""Facts about audit events."""
+"""Tests of audit events."""
 
 import errno
 import json

@@ -1,4 +1,4 @@
-"""Facts about log lines."""
+"""Tests of log lines."""
 
 import io
 import json
@@ -14,7 +14,7 @@ from gateway.observe import logs
 
 @pytest.fixture(autouse=True)
 def as_before() -> Iterator[None]:
-    """Other tests see the log as it was."""
+    """Restores the logging of other tests."""
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
     yield

@@ -1,4 +1,4 @@
-"""Facts about what never stands in a log line."""
+"""Tests of redaction: no secret is in a log line."""
 
 import json
 from enum import Enum
@@ -127,7 +127,7 @@ def test_a_value_of_exactly_the_maximum_length_is_kept() -> None:
     ],
 )
 def test_the_rest_of_a_truncated_secret_is_masked(secret: str) -> None:
-    """Wherever the cut falls, nothing is shown that the whole text would not show."""
+    """Truncation at any place shows nothing that the whole text would not show."""
     for at in range(1, len(secret)):
         before = "x " * 2000
         text = f"{before[: MAX_TEXT - at]}{secret}"
