@@ -1,4 +1,4 @@
-"""Facts about the key ring that a store belongs to."""
+"""Tests of the check that store and key ring belong together."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -19,13 +19,13 @@ from tests.store.open_stores import opened
 
 @pytest.fixture(params=["", pytest.param("redis_url", marks=pytest.mark.redis)], ids=["memory", "redis"])
 def address(request: pytest.FixtureRequest) -> str:
-    """Where a store of each kind is; empty means in this process."""
+    """Returns the address of a store of each kind; empty means in this process."""
     return str(request.getfixturevalue(request.param)) if request.param else ""
 
 
 @pytest.fixture
 async def store(address: str, clock: FakeClock) -> AsyncIterator[Store]:
-    """A store of each kind, empty."""
+    """Yields an empty store of each kind."""
     async with opened(address, clock) as made:
         yield made
 

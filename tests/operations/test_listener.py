@@ -1,4 +1,4 @@
-"""Facts about the operations listener."""
+"""Tests of the operations listener."""
 
 import secrets
 from collections.abc import Awaitable, Callable

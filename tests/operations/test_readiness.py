@@ -1,4 +1,4 @@
-"""Facts about readiness."""
+"""Tests of readiness."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""Facts about the checks of tenants' realms."""
+"""Tests of the checks of tenants' realms."""
 
 import asyncio
 from collections.abc import Iterator
@@ -28,7 +28,7 @@ from tests.web.sample import tenant
 
 @dataclass
 class Realms(Users):
-    """Says of each realm what it is told to; counts the looks."""
+    """Returns the configured answer for each realm; counts the calls."""
 
     refusing: set[str] = field(default_factory=set)
     lacking: dict[str, tuple[str, ...]] = field(default_factory=dict)
@@ -36,7 +36,7 @@ class Realms(Users):
     asked: list[str] = field(default_factory=list)
 
     async def check(self, access: KeycloakAccess) -> None:
-        """As `Users.check`."""
+        """Has the interface of `Users.check`."""
         self.asked.append(access.realm)
         if access.realm in self.refusing:
             raise Refused(f"realm {access.realm}", "its administrator lacks the role manage-users")
@@ -44,35 +44,35 @@ class Realms(Users):
 
 @dataclass
 class Declarations(UserProfiles):
-    """Lacks in each realm what `realms` says."""
+    """Reports the missing declaration of each realm in `realms`."""
 
     realms: Realms
 
     async def check_declared(self, access: KeycloakAccess) -> tuple[str, ...]:
-        """As `UserProfiles.check_declared`."""
+        """Has the interface of `UserProfiles.check_declared`."""
         return self.realms.lacking.get(access.realm, ())
 
 
 @dataclass
 class SignInClients(TokenEndpoint):
-    """Knows every client but those of the `unknown` realms."""
+    """Knows every client except those of the `unknown` realms."""
 
     realms: Realms
 
     async def check(self, access: KeycloakAccess) -> None:
-        """As `TokenEndpoint.check`."""
+        """Has the interface of `TokenEndpoint.check`."""
         if access.realm in self.realms.unknown:
             raise Refused(f"realm {access.realm}", "signing users in of client cim: unauthorized_client")
 
 
 def of(name: str, **changes: bool) -> Tenant:
-    """A tenant on the realm of its name."""
+    """Returns a tenant on the realm of that name."""
     made = tenant(**changes)
     return replace(made, id=name, keycloak=replace(made.keycloak, realm=name))
 
 
 def checks_of(realms: Realms, *tenants: Tenant) -> RealmChecks:
-    """Checks of these tenants."""
+    """Returns the checks of these tenants."""
     nowhere = Address("127.0.0.1", 0)
     gateway = GatewaySettings(nowhere, nowhere, StoreSettings(Secret("memory://")))
     configuration = Configuration(gateway, tenants)
@@ -80,7 +80,7 @@ def checks_of(realms: Realms, *tenants: Tenant) -> RealmChecks:
 
 
 def real_checks(connections: KeycloakClients, configuration: Configuration) -> RealmChecks:
-    """As `serve` makes them."""
+    """Returns the checks as `serve` makes them."""
     sign_in = TokenEndpoint(connections, SystemClock())
     return RealmChecks(sign_in, Users(connections), UserProfiles(connections), lambda: configuration)
 
