@@ -1,4 +1,4 @@
-"""Forward, sign in, step up, or refuse."""
+"""Tests of the decisions: forward, sign in, step up, or refuse."""
 
 import pytest
 
@@ -31,12 +31,12 @@ SIBLING = "https://evil.cc.example"
 
 
 def of(request: Checked, whose: Session | None = None, site: Tenant = TENANT) -> Decision:
-    """The decision about `request`."""
+    """Returns the decision about `request`."""
     return authorize(request, site, find(request, site, "/-/"), whose, "/-/")
 
 
 def signed_in(*fields: tuple[str, str], method: str = "GET") -> Decision:
-    """The decision about a request of a user who is in."""
+    """Returns the decision about a request of a signed-in user."""
     return of(checked("/unified-admin/x", *fields, method=method), session())
 
 

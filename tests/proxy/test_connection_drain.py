@@ -1,4 +1,4 @@
-"""Facts about the end of a port: what goes on, what is ended, what is cut."""
+"""Tests of closing a port: which connections finish, end, or are cut."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -24,7 +24,7 @@ SIZE = 20
 
 @asynccontextmanager
 async def ending(server: ProxyServer, within: float = PATIENCE) -> AsyncIterator["asyncio.Task[int]"]:
-    """The stage's port ends; the task gives how many connections were cut."""
+    """Closes the stage's port; the task returns the number of cut connections."""
     task = asyncio.create_task(server.runner.end(within))
     async with asyncio.timeout(PATIENCE):
         with suppress(ConnectionError):
@@ -36,7 +36,7 @@ async def ending(server: ProxyServer, within: float = PATIENCE) -> AsyncIterator
 
 
 def noticed(script: Script) -> tuple[Script, asyncio.Event]:
-    """`script`, and what is set when it has a connection."""
+    """Returns `script`, and an event that is set when it has a connection."""
     asked = asyncio.Event()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -1,4 +1,4 @@
-"""Facts about the deadlines of a connection and the number of them."""
+"""Tests of the deadlines of a connection, and of the number of connections."""
 
 import asyncio
 import re
@@ -27,12 +27,12 @@ from tests.proxy.proxy_server import (
 )
 
 SHORT = 0.15
-"""Seconds of a deadline that a test waits for."""
+"""Length in seconds of a deadline that a test waits for."""
 
 
 @asynccontextmanager
 async def raw(server: ProxyServer) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
-    """A raw connection."""
+    """Opens a raw connection."""
     reader, writer = await server.connect()
     try:
         yield reader, writer
@@ -41,7 +41,7 @@ async def raw(server: ProxyServer) -> AsyncIterator[tuple[asyncio.StreamReader, 
 
 
 async def ended(reader: asyncio.StreamReader) -> bytes:
-    """Everything that comes until the gateway ends the connection, however."""
+    """Returns all bytes until the gateway ends the connection in any way."""
     data = b""
     async with asyncio.timeout(10):
         try:
@@ -53,7 +53,7 @@ async def ended(reader: asyncio.StreamReader) -> bytes:
 
 
 async def pass_a_deadline(server: ProxyServer) -> None:
-    """Until the gateway has cut another connection whose head is too slow: so much later than now it is then."""
+    """Waits until the gateway has cut another connection with a slow head, so a deadline has passed."""
     async with raw(server) as (reader, writer):
         writer.write(b"GET / HT")
         assert status_of(await ended(reader)) == 408
@@ -238,7 +238,7 @@ async def test_a_form_for_the_gateway_below_the_minimum_rate_is_cut(caplog: pyte
 
 
 async def test_a_body_at_the_minimum_rate_may_take_longer_than_the_grace_period(echo_upstream: EchoUpstream) -> None:
-    """What has come buys the time for what is still to come."""
+    """Received bytes extend the time for the next ones."""
     limits = ConnectionLimits(head=SHORT, body_grace=SHORT, body_rate=100.0)
     async with gateway(tenant(echo_upstream.url), limits=limits) as server, raw(server) as (reader, writer):
         writer.write(server.request("/unified-admin/", "Content-Length: 20001", method="POST"))
@@ -289,7 +289,7 @@ async def test_a_client_that_reads_nothing_is_cut_and_the_app_is_released() -> N
     async with app_that(endless) as app, gateway(tenant(app.url), limits=ConnectionLimits(stall=SHORT)) as server:
         _reader, writer = await asyncio.open_connection("127.0.0.1", server.port, limit=1024)
         try:
-            writer.write(server.request("/unified-admin/"))  # and never reads more than a little
+            writer.write(server.request("/unified-admin/"))  # and then reads only a little
             async with asyncio.timeout(10):
                 await app.closed.wait()
         finally:
@@ -297,7 +297,7 @@ async def test_a_client_that_reads_nothing_is_cut_and_the_app_is_released() -> N
 
 
 async def test_the_last_bytes_of_an_answer_have_the_same_deadline_as_the_rest() -> None:
-    """It is below what makes the app wait, and the request is over: nothing else would end this connection."""
+    """They are too few to pause the app, and the request is over: only the deadline ends this connection."""
     size = 8_000_000
 
     async def much(_request: web.Request) -> web.Response:
@@ -324,7 +324,7 @@ MOST = 64 * 1024
 
 
 def held_by(server: ProxyServer) -> list[int]:
-    """What each connection of the gateway holds of what its client sent and did not take."""
+    """Returns the bytes that each connection of the gateway buffers of its client."""
     return [one._inbound.held + _waiting(one) for one in server.runner._connections.values()]
 
 
@@ -334,14 +334,14 @@ def _waiting(connection: Any) -> int:
 
 
 async def until(true: Callable[[], bool], server: ProxyServer) -> None:
-    """Until `true`, at most ten seconds; each turn is a request of another user."""
+    """Waits until `true`, at most ten seconds; each turn is a request of another user."""
     async with asyncio.timeout(10):
         while not true():
             assert status_of(await server.first(server.request("/-/login"))) == 200
 
 
 async def pour(writer: asyncio.StreamWriter, data: bytes, most: int) -> int:
-    """Send `data` again and again until nothing more is taken; how many bytes the system took."""
+    """Sends `data` until the gateway reads no more; returns the number of bytes that the system accepted."""
     sent, transport = 0, writer.transport
     with suppress(TimeoutError, ConnectionError):
         while sent < most and not transport.is_closing():
@@ -354,7 +354,7 @@ async def pour(writer: asyncio.StreamWriter, data: bytes, most: int) -> int:
 
 @asynccontextmanager
 async def hanging() -> AsyncIterator[tuple[ScriptedApp, asyncio.Event, asyncio.Event]]:
-    """An app that answers its first request when the second event is set; the first one says that it has come."""
+    """Yields an app that answers its first request when the second event is set; the first reports its arrival."""
     asked, go = asyncio.Event(), asyncio.Event()
 
     async def wait(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -494,7 +494,7 @@ async def test_one_connection_above_the_maximum_of_an_address_is_answered_429_un
             assert status_of(answer) == 429
             assert ("Retry-After", "5") in fields_of(answer)
         writer.write(f"GET /-/login HTTP/1.1\r\nHost: {HOST}\r\n\r\n".encode())
-        assert status_of(await read_head(reader)) == 200  # the loop has seen the other one go
+        assert status_of(await read_head(reader)) == 200  # the loop has noticed the end of the other one
         assert status_of(await server.send(server.request("/-/login"))) == 200
 
 

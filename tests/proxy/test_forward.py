@@ -1,4 +1,4 @@
-"""How requests travel to apps and answers back."""
+"""Tests of forwarding requests to apps and answers to clients."""
 
 import asyncio
 import hashlib
@@ -344,7 +344,7 @@ async def test_only_an_idempotent_request_is_retried_after_a_closed_connection(
         while True:
             requests.append(await read_head(reader))
             if len(requests) == 2:
-                return  # the kept connection dies under the second request
+                return  # the kept connection breaks during the second request
             writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
 
     async with app_that(script) as app, gateway(tenant(app.url)) as server:

@@ -1,4 +1,4 @@
-"""Where requests enter, and what those get that do not come in."""
+"""Tests of the proxy's entry, and of the answers to refused requests."""
 
 import json
 from dataclasses import replace
@@ -16,12 +16,12 @@ ODD_PAGES = ["/-/login/../x", "/-/login%00", "/-/login\\x", "//-/login", "/-/log
 
 
 def field(answer: bytes, name: str) -> list[str]:
-    """The values of every field of that name."""
+    """Returns the values of every field of that name."""
     return values(tuple(fields_of(answer)), name)
 
 
 def problem(answer: bytes) -> str:
-    """The code of a problem in JSON."""
+    """Returns the code of a problem in JSON."""
     code = json.loads(answer.partition(b"\r\n\r\n")[2])["problem"]["code"]
     assert isinstance(code, str)
     return code
@@ -133,7 +133,7 @@ async def test_a_request_of_another_site_with_the_session_cookie_is_a_403(raw_up
 
 
 async def configured(raw_upstream: RawUpstream, *lines: str, method: str = "GET", signed_in: bool = True) -> bytes:
-    """The answer to a page of a configured origin."""
+    """Returns the answer to a page of a configured origin."""
     async with gateway(tenant(raw_upstream.url, origins=frozenset({FRIEND}))) as server:
         request = server.request("/agent-manager/x", f"Origin: {FRIEND}", *lines, method=method, signed_in=signed_in)
         return await server.send(request.replace(b"same-origin", b"cross-site"))
@@ -239,7 +239,7 @@ async def test_a_session_cookie_sent_twice_or_without_its_prefix_opens_nothing(r
 
 
 async def is_open(server: ProxyServer) -> bool:
-    """Whether a request reaches the app."""
+    """Returns whether a request reaches the app."""
     return status_of(await server.send(server.request("/agent-manager/x"))) == 200
 
 

@@ -1,4 +1,4 @@
-"""What apps read and what browsers get back."""
+"""Tests of the header fields that apps and browsers receive."""
 
 import itertools
 from dataclasses import replace
@@ -27,7 +27,7 @@ EVERY_WAY = frozenset(IdentityDelivery)
 def sent(
     *fields: tuple[str, str], whose: Session | None = None, site: Tenant | None = None, **route: object
 ) -> HeaderFields:
-    """What the app gets of a request with `fields` from a user who is in."""
+    """Returns the fields that the app receives of a signed-in user's request with `fields`."""
     site = site or tenant(routes=(replace(Route("/app", APP, identity=EVERY_WAY), **route),))  # type: ignore[arg-type]
     request = checked("/app/x", *fields)
     found = find(request, site, "/-/")
@@ -38,7 +38,7 @@ def sent(
 def answered(
     *fields: tuple[str, str], asked: tuple[tuple[str, str], ...] = (), site: Tenant | None = None
 ) -> HeaderFields:
-    """What the browser gets of an answer with `fields`."""
+    """Returns the fields that the browser receives of an answer with `fields`."""
     site = site or tenant(APP)
     return response_fields(fields, checked("/unified-admin/x", *asked), site.routes[0], site)
 
@@ -134,7 +134,7 @@ MANAGED = [
 
 
 def spellings(name: str) -> list[str]:
-    """64 spellings of one name: case, and what servers fold to a hyphen."""
+    """Returns 64 spellings of one name: case, and characters that servers fold to a hyphen."""
     cased = [
         name,
         name.lower(),

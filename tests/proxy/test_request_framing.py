@@ -1,4 +1,4 @@
-"""Facts about how the bytes of a client are divided into requests."""
+"""Tests of dividing a client's bytes into requests."""
 
 import pytest
 
@@ -13,7 +13,7 @@ CHUNKED = (
 
 
 def divided(stream: bytes, step: int, most: int = 1000) -> list[bytes]:
-    """The requests that are passed on when `step` bytes come at a time and each is answered when it is whole."""
+    """Returns the forwarded requests when `step` bytes arrive at a time and each request is answered once complete."""
     inbound, found = RequestFraming(most), [b""]
     for at in range(0, len(stream), step):
         inbound.add(stream[at : at + step])

@@ -1,4 +1,4 @@
-"""Which app a path belongs to, and the doors that stay closed."""
+"""Tests of the app that a path belongs to, and of the endpoints that stay blocked."""
 
 import itertools
 from urllib.parse import quote
@@ -17,17 +17,17 @@ APP = "http://app.internal:3000"
 
 
 def routes(*paths: str, strip: bool = False, to: str = APP) -> Tenant:
-    """A tenant with these routes."""
+    """Returns a tenant with these routes."""
     return tenant(routes=tuple(Route(path, to, strip_prefix=strip) for path in paths))
 
 
 def found(target: str, site: Tenant) -> RouteMatch | Problem:
-    """Where `target` goes."""
+    """Returns the destination of `target`."""
     return find(checked(target), site, "/-/")
 
 
 def route_of(target: str, *paths: str) -> str | None:
-    """The path of the route that takes `target`."""
+    """Returns the path of the route that accepts `target`."""
     result = found(target, routes(*paths))
     return result.route.path if isinstance(result, RouteMatch) else None
 
@@ -134,7 +134,7 @@ BLOCKED = [
 
 
 def spellings(path: str) -> list[str]:
-    """One path as lenient servers read it in many ways."""
+    """Returns one path in the spellings that lenient servers accept."""
     first, last = path.rsplit("/", 1)
     coded = "".join(f"%{ord(c):02x}" for c in last)
     return [

@@ -1,4 +1,4 @@
-"""Where an app's answer ends, and what one that is none leads to."""
+"""Tests of the end of an app's answer, and of invalid answers."""
 
 import asyncio
 import socket
@@ -155,7 +155,7 @@ async def test_an_answer_that_is_not_http_is_a_502_and_its_connection_is_closed(
     async with app_that(script) as app, gateway(tenant(app.url)) as server:
         first = await server.send(server.request("/agent-manager/x"))
         second = await server.send(server.request("/agent-manager/x"))
-    if name == "bad chunk first":  # the head was good and has gone out
+    if name == "bad chunk first":  # the head was valid and has been sent
         assert not first.endswith(b"0\r\n\r\n")
     else:
         assert (status_of(first), status_of(second)) == (502, 502)

@@ -1,4 +1,4 @@
-"""Which connection to an app is used next."""
+"""Tests of the choice of the next connection to an app."""
 
 import asyncio
 import ssl
@@ -19,7 +19,7 @@ OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
 
 async def exchange(wire: UpstreamConnection) -> None:
-    """One whole exchange."""
+    """Runs one whole exchange."""
     wire.begin("GET")
     await wire.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
     assert (await wire.answer()).status == 200

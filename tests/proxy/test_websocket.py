@@ -1,4 +1,4 @@
-"""How a WebSocket passes."""
+"""Tests of proxied WebSockets."""
 
 import asyncio
 import hashlib
@@ -33,12 +33,12 @@ SESSION_OVER = b"\x88\x02\x03\xf0"
 
 
 def accept(key: str = KEY) -> str:
-    """What answers a handshake with `key` (RFC 6455 4.2.2)."""
+    """Returns the answer to a handshake with `key` (RFC 6455 4.2.2)."""
     return b64encode(hashlib.sha1(f"{key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11".encode()).digest()).decode()
 
 
 def handshake(server: ProxyServer, *lines: str, target: str = "/agent-manager/ws", signed_in: bool = True) -> bytes:
-    """A raw handshake of a page of the tenant's own."""
+    """Returns a raw handshake of a page of the tenant."""
     own = [
         f"Host: {HOST}",
         f"Origin: {ORIGIN}",
@@ -53,7 +53,7 @@ def handshake(server: ProxyServer, *lines: str, target: str = "/agent-manager/ws
 
 
 def switching(**changes: str) -> bytes:
-    """A right answer to `handshake`, with changes."""
+    """Returns a correct answer to `handshake`, with changes."""
     fields = {"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Accept": accept()} | changes
     return (
         "HTTP/1.1 101 Switching Protocols\r\n" + "".join(f"{n}: {v}\r\n" for n, v in fields.items()) + "\r\n"
@@ -62,7 +62,7 @@ def switching(**changes: str) -> bytes:
 
 @asynccontextmanager
 async def socket(server: ProxyServer, **options: Any) -> AsyncIterator[aiohttp.ClientWebSocketResponse]:
-    """A WebSocket by a real client."""
+    """Opens a WebSocket with a real client."""
     headers = {"Host": HOST, "Origin": ORIGIN, "Cookie": server.cookie}
     url = f"http://127.0.0.1:{server.port}/agent-manager/ws"
     async with aiohttp.ClientSession() as client, client.ws_connect(url, headers=headers, **options) as one:
@@ -171,7 +171,7 @@ async def test_a_handshake_from_a_sibling_host_is_a_403(echo_upstream: EchoUpstr
 
 
 def answering(raw: bytes) -> Script:
-    """An app that answers a handshake with `raw` and then waits."""
+    """Yields an app that answers a handshake with `raw` and then waits."""
 
     async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await read_head(reader)
@@ -248,7 +248,9 @@ async def test_open_websockets_close_when_their_session_ends(echo_upstream: Echo
         server.sessions.end("s1")
         for reader, writer in connections:
             async with asyncio.timeout(2):
-                assert await until_quiet(reader) == SESSION_OVER  # and not a byte after it, though nobody answers
+                assert (
+                    await until_quiet(reader) == SESSION_OVER
+                )  # and no byte after it, although the browser does not answer
             writer.transport.abort()
         assert status_of(await server.send(handshake(server))) == 401
 

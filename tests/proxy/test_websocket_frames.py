@@ -1,4 +1,4 @@
-"""Facts about where a stream of WebSocket frames is."""
+"""Tests of finding the end of a frame in a stream of WebSocket frames."""
 
 import pytest
 from hypothesis import strategies as st
@@ -8,7 +8,7 @@ from tests.properties import Reached, property_test
 
 
 def frame(payload: bytes, *, opcode: int = 2, mask: bytes = b"") -> bytes:
-    """A whole frame."""
+    """Returns a whole frame."""
     size = len(payload)
     bit = 0x80 if mask else 0
     if size < 126:
@@ -46,7 +46,7 @@ def test_frames_are_recognised_however_the_stream_is_divided(
         frames.feed(stream[at : at + step])
         at, turn = at + step, turn + 1
     if turn > len(sizes):
-        reached()  # some frame came in parts
+        reached()  # some frame arrived in parts
     assert frames.between
     assert not frames.closing
 
