@@ -1,4 +1,4 @@
-"""What a real browser, and axe in it, say of every page."""
+"""Tests of every page with axe in a real browser."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -17,13 +17,13 @@ pytestmark = pytest.mark.browser
 
 @pytest.fixture
 async def address() -> AsyncIterator[str]:
-    """Where the pages are."""
+    """Yields the address of the pages."""
     async with serving(states.tenant()) as served:
         yield served
 
 
 async def stand_still(page: Page) -> None:
-    """From now on the browser's time moves only when told: a busy machine costs no second of a countdown."""
+    """Stops the browser's clock: only the test advances it, so a busy machine loses no second of a countdown."""
     await page.clock.install(time=START)
     await page.clock.pause_at(START + 1)
 

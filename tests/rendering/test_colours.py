@@ -1,4 +1,4 @@
-"""Facts of ``gateway.rendering.colours``."""
+"""Tests of `gateway.rendering.colours`."""
 
 import pytest
 from hypothesis import strategies as st

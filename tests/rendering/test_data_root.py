@@ -1,4 +1,4 @@
-"""Facts of ``gateway.rendering.data_root``."""
+"""Tests of `gateway.rendering.data_root`."""
 
 from gateway.rendering.data_root import data_root
 

@@ -1,4 +1,4 @@
-"""Facts of ``gateway.rendering.languages``."""
+"""Tests of `gateway.rendering.languages`."""
 
 from datetime import UTC
 from pathlib import Path
@@ -14,7 +14,7 @@ LOCALES = data_root() / "locales"
 
 @pytest.fixture(scope="module")
 def languages() -> Languages:
-    """English and Arabic, in UTC."""
+    """Returns English and Arabic, in UTC."""
     return load_languages(LOCALES, ("en", "ar"), UTC)
 
 

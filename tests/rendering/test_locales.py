@@ -1,4 +1,4 @@
-"""Every sentence for people is in every catalogue (GW-39)."""
+"""Tests that every catalogue has every sentence of the pages."""
 
 import re
 
@@ -36,7 +36,7 @@ def test_every_sentence_is_translated_with_its_placeholders(code: str) -> None:
         for form in forms:
             assert form, ids
             found, wanted = sorted(PLACEHOLDER.findall(form)), sorted(PLACEHOLDER.findall(ids[-1]))
-            # A plural form may leave the number to the word itself, as the Arabic dual does.
+            # A plural form may express the number by the word alone, as the Arabic dual does.
             assert found == wanted or (len(ids) > 1 and not found), ids
 
 

@@ -1,4 +1,4 @@
-"""Facts of ``gateway.rendering.mails`` and the mail templates."""
+"""Tests of `gateway.rendering.mails` and the mail templates."""
 
 import re
 from html.parser import HTMLParser
@@ -11,7 +11,7 @@ from tests.rendering import states
 
 
 def _words(html: str) -> str:
-    """The text of an HTML mail."""
+    """Returns the text of an HTML mail."""
     parts: list[str] = []
 
     class Reader(HTMLParser):
@@ -137,7 +137,7 @@ def test_the_mail_of_a_new_enrolment_shows_the_masked_address_and_the_next_step(
 
 
 CHANGES = ("enrolled", "turned-off", "new-codes")
-"""Mails that tell of a change."""
+"""The mails about an account change."""
 
 
 @pytest.mark.row("GW-45")

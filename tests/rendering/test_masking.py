@@ -1,4 +1,4 @@
-"""Facts of ``gateway.rendering.masking``."""
+"""Tests of `gateway.rendering.masking`."""
 
 import pytest
 from hypothesis import strategies as st

@@ -1,4 +1,4 @@
-"""Facts of the problems in ``gateway.domain.problem`` as ``gateway.rendering.problem_view`` shows them."""
+"""Tests of the problems in `gateway.domain.problem` as `gateway.rendering.problem_view` shows them."""
 
 from datetime import UTC
 from http import HTTPStatus

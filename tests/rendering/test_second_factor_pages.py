@@ -1,4 +1,4 @@
-"""Facts of the pages for apps, backup codes, whichever code, vouched registrations and new passwords, and one's own."""
+"""Tests of the pages for apps, backup codes, the combined page, enrolment approval, new passwords and the account."""
 
 from urllib.parse import unquote
 
@@ -9,12 +9,12 @@ from tests.rendering.test_templates import by_name, html, tags
 
 
 def actions(page: str) -> list[str | None]:
-    """What the buttons named "action" ask for, but to be somebody else."""
+    """Returns the values of the buttons named "action", except that for another user."""
     return [b["value"] for b in tags(page, "button") if b.get("name") == "action" and b["value"] != "cancel"]
 
 
 def words(page: str) -> str:
-    """The text of a page, roughly: its tags gone, blanks folded."""
+    """Returns the text of a page, roughly: without tags, with single spaces."""
     out, inside = [], False
     for piece in page.replace("<", "\0<").replace(">", ">\0").split("\0"):
         inside = piece.startswith("<")
@@ -229,7 +229,7 @@ def test_each_method_has_a_set_up_button_or_when_it_is_on_a_turn_off_button() ->
 
 
 def forms(page: str) -> list[dict[str, str | None]]:
-    """The address and the hidden fields of every form that posts to the login; its button's words under "says"."""
+    """Returns address and hidden fields of every form that posts to the login; "says" is its button's label."""
     found = []
     for part in page.split("<form")[1:]:
         form = "<form" + part.partition("</form>")[0]
@@ -240,7 +240,7 @@ def forms(page: str) -> list[dict[str, str | None]]:
 
 
 def act(kind: str, says: str, factor: str | None = None) -> dict[str, str | None]:
-    """The form of one act, as the account page of version 7 has it."""
+    """Returns the form of one act on the account page of version 7."""
     fields = {"act": kind, "version": "7", "form": "made-up-form", "to": "/-/account", "says": says}
     target = {} if factor is None else {"factor": factor}
     return {"csrf": f"made-up token of {kind} {factor or ''}".strip(), **fields, **target}

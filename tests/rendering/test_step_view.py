@@ -1,4 +1,4 @@
-"""Facts of ``gateway.rendering.step_view``."""
+"""Tests of `gateway.rendering.step_view`."""
 
 from dataclasses import fields
 

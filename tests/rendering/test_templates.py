@@ -1,4 +1,4 @@
-"""Facts of ``gateway.rendering.templates`` and the pages, read without a browser."""
+"""Tests of `gateway.rendering.templates` and the pages, without a browser."""
 
 import re
 from html.parser import HTMLParser
@@ -15,7 +15,7 @@ PAGES = states.pages()
 
 
 def html(name: str, language: str = "en") -> str:
-    """The page of a state."""
+    """Returns the page of a state."""
     template, context = states.STATES[name](PAGES.languages.get(language))
     response = PAGES.render(states.request(language=language, of=states.tenant()), template, context)
     assert response.text is not None
@@ -23,7 +23,7 @@ def html(name: str, language: str = "en") -> str:
 
 
 def tags(text: str, tag: str) -> list[dict[str, str | None]]:
-    """The attributes of every ``tag`` in a page."""
+    """Returns the attributes of every `tag` in a page."""
     found: list[dict[str, str | None]] = []
 
     class Reader(HTMLParser):
@@ -36,7 +36,7 @@ def tags(text: str, tag: str) -> list[dict[str, str | None]]:
 
 
 def by_name(text: str, name: str, tag: str = "input") -> dict[str, str | None]:
-    """The one field of a name that a person sees."""
+    """Returns the one visible field of a name."""
     return next(t for t in tags(text, tag) if t.get("name") == name and t.get("type") != "hidden")
 
 
