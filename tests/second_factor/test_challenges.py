@@ -1,4 +1,4 @@
-"""Sending and judging e-mailed codes: one fact each, over the real factor and a memory store."""
+"""Tests of sending and judging mailed codes, with the real factor and a memory store."""
 
 import asyncio
 from dataclasses import replace
@@ -20,7 +20,7 @@ def harness() -> ChallengeHarness:
 
 
 def problem(answer: object) -> Problem:
-    """What was wrong."""
+    """Returns the problem of an answer."""
     assert isinstance(answer, Denied), answer
     return answer.problem_detail.problem
 

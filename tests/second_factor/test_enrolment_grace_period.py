@@ -1,4 +1,4 @@
-"""How long a user without a profile address needs no approval for a first factor."""
+"""Tests of the grace period in which a user without a profile address needs no approval for a first factor."""
 
 from dataclasses import replace
 
@@ -18,14 +18,14 @@ OLD = Account(User("u1", "agent1"), True, (), 1, created_at=0.0)
 
 
 class Scene:
-    """One store, and the days that pass."""
+    """One store, and a clock that advances."""
 
     def __init__(self) -> None:
         self.clock = FakeClock()
         self.window = EnrolmentGracePeriod(MemoryStore(self.clock), self.clock)
 
     async def opens(self, account: Account = OLD, tenant: Tenant = GUARDED) -> bool:
-        """Whether it is open at a login of this user."""
+        """Returns whether the grace period is open at a login of this user."""
         return await self.window.is_open(tenant, account)
 
 

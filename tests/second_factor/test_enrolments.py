@@ -1,4 +1,4 @@
-"""Sealed sets and the rollback guard, over a profile that an attacker can write."""
+"""Tests of sealed enrolments and the version guard, with a profile that an attacker can write."""
 
 import asyncio
 import json
@@ -41,7 +41,7 @@ class Bench:
         self.lose_store()
 
     def lose_store(self) -> None:
-        """A new, empty store."""
+        """Replaces the store by a new, empty one."""
         self.store = YieldingStore(self.clock)
         self.enrolments = Enrolments(
             profile=self.profile,
@@ -59,7 +59,7 @@ class Bench:
             self.unguarded.append(audited["user_id"])
 
     async def enrol(self, user: str, enrolment: Enrolment = EMAIL, tenant: Tenant = TENANT) -> EnrolmentSet:
-        """A registration as a login makes it."""
+        """Enrols as a login does."""
         seen = await self.enrolments.read(tenant, user)
         assert isinstance(seen, EnrolmentSet)
         added = await self.enrolments.add(tenant, user, seen, enrolment)
@@ -176,7 +176,7 @@ async def test_a_slow_reader_does_not_lower_the_version_guard_that_a_parallel_wr
 
 
 def account(harness: Bench, user: str = "u1") -> Account:
-    """The user as Keycloak returns them now."""
+    """Returns the user as Keycloak returns them now."""
     sealed = harness.profile.values.get(user)
     attributes = {ATTRIBUTE: values_of(sealed)} if sealed else {}
     return Account(User(user, user), True, (), 1, attributes=attributes)
@@ -280,7 +280,7 @@ async def test_older_enrolments_are_refused_again_once_newer_ones_were_seen_afte
 
 
 def new_key(harness: Bench) -> Sealer:
-    """A newer key stands in front of the ring; what it seals registrations with."""
+    """Puts a newer key before the others; it seals from now on."""
     harness.ring = KeyRing((Key("00000002", harness.random.token_bytes(KEY_BYTES)), *harness.ring.keys))
     harness.enrolments._guards = Sealer(harness.ring, "guards", harness.random)
     harness.enrolments._sets = Sealer(harness.ring, "enrolments", harness.random)
@@ -382,7 +382,7 @@ async def test_of_two_factors_turned_off_in_parallel_the_last_one_stays_where_on
 
 
 class Lives:
-    """A lock that notes for how long it is asked, and that another replica may have."""
+    """A lock that records the requested lifetimes, and that another replica may hold."""
 
     def __init__(self) -> None:
         self.asked: list[float] = []
@@ -415,7 +415,7 @@ async def test_the_lock_of_a_user_lasts_slightly_longer_than_a_keycloak_call(har
 
 
 class Late(Attributes):
-    """The first write has no answer, and comes to pass after the second one."""
+    """The first write has no answer, and is carried out after the second one."""
 
     def __init__(self) -> None:
         super().__init__()

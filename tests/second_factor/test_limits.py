@@ -1,4 +1,4 @@
-"""Attempts, warnings, locks and caps as the presets have them, on the real challenges; who is counted with whom."""
+"""Tests of attempts, warnings, locks and caps in each preset, with the real challenges."""
 
 import asyncio
 import re
@@ -29,14 +29,14 @@ APP = Enrolment(FactorKind.TOTP, secret=pyotp.random_base32())
 
 @pytest.fixture
 def harness() -> ChallengeHarness:
-    """Without limits on sending: failures are what is counted here."""
+    """Has no limits on sending: only failures are counted here."""
     harness = ChallengeHarness()
     harness.limits = replace(harness.limits, sends_per_user=1000, sends_per_address=1000)
     return harness
 
 
 async def fail(harness: ChallengeHarness, login: str = "l1", **changes: Any) -> Denied:
-    """One new code, typed wrong."""
+    """Sends one new code and enters a wrong one."""
     case = harness.case(login=login, takes_any=harness.policy is CLOUDCX, **changes)
     found = await harness.answer(case, await harness.send(case), harness.wrong())
     assert isinstance(found, Denied)
@@ -44,7 +44,7 @@ async def fail(harness: ChallengeHarness, login: str = "l1", **changes: Any) -> 
 
 
 async def fail_often(harness: ChallengeHarness, times: int, *, login: str = "", **changes: Any) -> list[Denied]:
-    """So many failures, each in a login of its own unless one is named; a lock is waited for."""
+    """Fails that number of times, each in a new login unless one is named, and waits for the end of locks."""
     found = []
     for n in range(times):
         found.append(await fail(harness, login or f"{harness.clock.now()}/{n}", **changes))
@@ -55,14 +55,14 @@ async def fail_often(harness: ChallengeHarness, times: int, *, login: str = "", 
 
 
 async def try_right(harness: ChallengeHarness, login: str = "later") -> Verified | Denied | ProblemDetail:
-    """The right code of a new login."""
+    """Enters the correct code of a new login."""
     case = harness.case(login=login, takes_any=harness.policy is CLOUDCX)
     begun = await harness.try_to_send(case)
     return await harness.answer(case, begun, harness.mails.code()) if isinstance(begun, Challenge) else begun
 
 
 def waits(wrong: Denied, harness: ChallengeHarness) -> float:
-    """Seconds until the wait that is told ends."""
+    """Returns the seconds until the end of the returned wait."""
     assert wrong.problem_detail.until is not None
     return wrong.problem_detail.until - harness.clock.now()
 
@@ -225,7 +225,7 @@ async def test_the_cap_continues_to_count_where_the_presets_lock_restarts(harnes
     found = await fail_often(harness, 20)
     locked = {n + 1 for n, w in enumerate(found) if w.problem_detail.problem is Problem.LOCKED}
     assert locked == {5, 10, 15, 20}
-    assert waits(found[-1], harness) == 1800  # the longer of both is what is told
+    assert waits(found[-1], harness) == 1800  # the longer of both is returned
 
 
 @pytest.mark.row("EF-19")

@@ -1,4 +1,4 @@
-"""The addresses of a user that count, and the path of a user without one."""
+"""Tests of the addresses of a user that count, and of the help path of a user without one."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""Trusted browsers: one user's, for as long as today's policy says, by a secret that is used once."""
+"""Tests of trusted browsers: one user, the days of the current policy, and a secret for a single use."""
 
 import asyncio
 from dataclasses import replace
@@ -28,7 +28,7 @@ DAYS_30 = replace(POLICY, trust_browser_days=30)
 
 
 class Scene:
-    """Trust over a store of its own."""
+    """Trusted browsers over a separate store."""
 
     def __init__(self) -> None:
         self.clock, random = FakeClock(), SeededRandom()
@@ -46,13 +46,13 @@ class Scene:
     async def worth(
         self, cookie: TrustCookie = COOKIE, holder: Holder = ANNA, days: int = 30, tenant: str = TENANT
     ) -> TrustVerdict:
-        """What the cookie is worth with a policy of so many days."""
+        """Returns the verdict on the cookie with a policy of that number of days."""
         return await self.trust.judge(tenant, cookie, holder, replace(POLICY, trust_browser_days=days))
 
 
 @pytest.fixture
 async def scene() -> Scene:
-    """Anna's browser is trusted since now."""
+    """Anna's browser has just been trusted."""
     scene = Scene()
     await scene.trust.give(TENANT, COOKIE, ANNA)
     return scene

@@ -1,4 +1,4 @@
-"""What is used up is used once: steps of an app also after the store was lost, backup codes also when a write is."""
+"""Tests that a code is used once: app codes even after a loss of the store, backup codes even after a lost write."""
 
 import asyncio
 from dataclasses import replace
@@ -45,7 +45,7 @@ class Phone:
 
 @pytest.fixture
 async def harness() -> ChallengeHarness:
-    """A gateway that started a while ago."""
+    """Returns a gateway that started a while ago."""
     harness = ChallengeHarness()
     await harness.consuming.born()
     harness.clock.advance(90)
@@ -54,7 +54,7 @@ async def harness() -> ChallengeHarness:
 
 @pytest.fixture
 def phone(harness: ChallengeHarness) -> Phone:
-    """The app of `u1`."""
+    """Returns the app of `u1`."""
     return Phone(harness)
 
 
@@ -202,7 +202,7 @@ async def test_after_redis_was_flushed_a_used_code_stays_used(redis_url: str) ->
 
 
 async def with_codes(harness: ChallengeHarness) -> EnrolmentSet:
-    """`u1` enrolled a mailbox and has ten codes."""
+    """`u1` has enrolled a mailbox and has ten codes."""
     codes = backup_code.make(10, harness.random)
     made = await harness.enrolments.add(TENANT, "u1", EnrolmentSet(), MAILBOX, codes)
     assert made
@@ -221,7 +221,7 @@ async def stands(harness: ChallengeHarness) -> EnrolmentSet:
 
 
 def fails(harness: ChallengeHarness) -> None:
-    """The next writes to the profile get no answer."""
+    """Makes the next writes to the profile fail without an answer."""
 
     async def write(access: KeycloakAccess, user_id: str, sealed: str, expected: str | None) -> None:
         raise Unreachable("keycloak", "away")

@@ -1,4 +1,4 @@
-"""The factor `email`, over a real SMTP server."""
+"""Tests of the factor `email`, with a real SMTP server."""
 
 import re
 from collections.abc import AsyncIterator
@@ -34,7 +34,7 @@ ENROLMENT = Enrolment(FactorKind.EMAIL, "anna@cc.example")
 
 
 class PlainMails(Mails):
-    """Writes what it was given, so that a test sees it; without templates."""
+    """Renders the values without templates, so that a test can read them."""
 
     def __init__(self) -> None:
         pass
@@ -46,21 +46,21 @@ class PlainMails(Mails):
 
 @pytest.fixture
 async def factor(clock: FakeClock, random: SeededRandom) -> AsyncIterator[Factor]:
-    """The factor with a real mailer."""
+    """Returns the factor with a real mailer."""
     mailer = Mailer(clock, random)
     yield email_factor(mailer)
     await mailer.close()
 
 
 def email_factor(mailer: Mailer) -> EmailFactor:
-    """The factor over `mailer`."""
+    """Returns the factor with `mailer`."""
     return EmailFactor(
         mailer=mailer, mails=PlainMails(), signer=Signer(KeyRing((Key("00000001", b"k" * 32),)), PURPOSE)
     )
 
 
 def about(server: MailServer | None, random: SeededRandom, **changes: Any) -> DeliveryContext:
-    """The circumstances of a challenge whose channel is `server`."""
+    """Returns the circumstances of a challenge whose channel is `server`."""
     relays = (Relay("127.0.0.1", server.port, MailSecurity.NONE),) if server else ()
     channel = Channel("otp", ChannelType.EMAIL, ChannelKind.SMTP, "otp@cc.example", relays=relays)
     values: dict[str, Any] = {
@@ -81,7 +81,7 @@ def about(server: MailServer | None, random: SeededRandom, **changes: Any) -> De
 
 
 def code_in(text: str) -> str:
-    """The code of a mail."""
+    """Returns the code of a mail."""
     found = re.search(r"^code=(\d+)", text, re.MULTILINE)
     assert found
     return found[1]
@@ -148,7 +148,7 @@ async def test_the_code_mail_has_the_subject_that_the_channel_sets(
 async def test_the_lifetime_of_a_code_begins_when_the_relay_accepts_the_mail(
     factor: Factor, random: SeededRandom, clock: FakeClock, mail_server: MailServer
 ) -> None:
-    clock.advance(7)  # the relay is slow: it takes the mail seven seconds after the challenge began
+    clock.advance(7)  # the relay is slow: it accepts the mail seven seconds after the challenge began
     asked = await factor.challenge(ANNA, ENROLMENT, about(mail_server, random, now=START))
     assert isinstance(asked, Asked)
     assert asked.expires_at == START + 7 + 120
@@ -228,7 +228,7 @@ async def test_each_account_change_has_a_separate_mail_to_one_address_that_names
     assert received.rcpt_tos == ("profile@cc.example",)
     for part in (said, factor, "Firefox on Linux", "cc.example", "ABCD2345", "tell your administrator at once"):
         assert part in received.text
-    assert not re.search(r"(?m)^\s*\d{4,10}\s*$", received.text)  # nothing that could be taken for a code
+    assert not re.search(r"(?m)^\s*\d{4,10}\s*$", received.text)  # nothing that looks like a code
 
 
 async def test_a_failed_account_change_mail_is_returned_as_a_value(random: SeededRandom, clock: FakeClock) -> None:

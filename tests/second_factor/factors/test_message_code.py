@@ -1,4 +1,4 @@
-"""A code that travels in a message, and what is kept of it."""
+"""Tests of a code in a message, and of its stored state."""
 
 import json
 
@@ -18,7 +18,7 @@ ADDRESS = "anna@cc.example"
 
 
 def about(challenge: str = "c1", digits: int = 6, tenant_id: str = "expertflow") -> DeliveryContext:
-    """The circumstances of a challenge."""
+    """Returns the circumstances of a challenge."""
     return DeliveryContext(
         tenant=tenant(id=tenant_id),
         channel=None,

@@ -1,4 +1,4 @@
-"""The table of factors."""
+"""Tests of the table of factors."""
 
 from gateway.domain.policy import FactorKind
 from gateway.rendering.data_root import data_root

@@ -1,4 +1,4 @@
-"""The authenticator app: the standards' own vectors, the window, and what a clock that is off looks like."""
+"""Tests of the authenticator app: the vectors of the standards, the window, and a wrong clock."""
 
 import base64
 from dataclasses import replace
@@ -14,7 +14,7 @@ from gateway.domain.user import User
 from gateway.second_factor.factors.totp import CLOCK_WINDOW, INTERVAL, TotpFactor
 from tests.second_factor.challenge_harness import ChallengeHarness
 
-SECRET = base64.b32encode(b"12345678901234567890").decode()  # the secret of both appendices, not one of ours
+SECRET = base64.b32encode(b"12345678901234567890").decode()  # the secret of both appendices
 USER = User("u1", "anna")
 RFC_4226 = ["755224", "287082", "359152", "969429", "338314", "254676", "287922", "162583", "399871", "520489"]
 # RFC 6238, Appendix B, SHA-1: 8 digits; an app shows the last 6 of them
@@ -34,7 +34,7 @@ async def judge(typed: str, at: float, secret: str = SECRET) -> Judgement:
 
 
 def code(step: int) -> str:
-    """What the app shows in a time step."""
+    """Returns the app's code in a time step."""
     return pyotp.TOTP(SECRET).at(step * INTERVAL)
 
 
