@@ -1,4 +1,4 @@
-"""When may a local copy speak?"""
+"""Tests of the validity of local copies of sessions."""
 
 import pytest
 
@@ -86,7 +86,7 @@ def test_the_least_recently_used_copy_is_evicted(copies: SessionCache) -> None:
 
 
 class Counting(MemoryStore):
-    """Counts reads, and can lose every message in silence."""
+    """Counts reads, and can silently lose every message."""
 
     reads = 0
     deaf = False

@@ -1,4 +1,4 @@
-"""Are tokens renewed in time, by one, and does only Keycloak's own no end a session?"""
+"""Tests of token renewal: in time, by one request, and ended only by Keycloak's refusal."""
 
 import asyncio
 from dataclasses import replace
@@ -135,7 +135,7 @@ async def test_only_the_error_invalid_grant_ends_the_session(harness: SessionHar
     harness.clock.advance(290)
     harness.renewals.answer = SessionEnded("Session not active")
     answers = await asyncio.gather(*(harness.one.sessions.current(TENANT, cookie) for _ in range(20)))
-    assert None in answers  # the one whose flight it was; the others go on with a token that is still valid
+    assert None in answers  # the request that renewed it; the others continue with a token that is still valid
     assert await harness.two.sessions.current(TENANT, cookie) is None
     assert harness.one.reasons() == ["keycloak"]
 
@@ -197,7 +197,7 @@ async def test_a_renewal_that_outlived_its_lock_keeps_the_session(shared: Store,
     harness.renewals.go_on.clear()
     slow = asyncio.create_task(current(harness, cookie))
     await harness.renewals.entered.wait()
-    clock.advance(60)  # the lock of the slow flight falls
+    clock.advance(60)  # the lock of the slow renewal expires
     harness.renewals.entered.clear()
     quick = asyncio.create_task(harness.two.sessions.current(TENANT, cookie))
     await harness.renewals.entered.wait()
@@ -227,7 +227,7 @@ async def test_a_used_refresh_token_of_an_overtaken_renewal_does_not_end_the_ses
     harness.one.sessions._refresh._token_endpoint = RefusedLate(clock)
     slow = asyncio.create_task(current(harness, cookie))
     await asked.wait()
-    clock.advance(60)  # the lock of the slow flight falls
+    clock.advance(60)  # the lock of the slow renewal expires
     assert await harness.two.sessions.current(TENANT, cookie)
     go_on.set()
     assert (await slow).tokens.access == f"access {renew.calls}"
@@ -262,7 +262,7 @@ async def test_a_token_that_arrives_after_a_newer_one_does_not_replace_it(shared
     harness.one.sessions._refresh._token_endpoint = Late(clock)
     slow = asyncio.create_task(current(harness, cookie))
     await asked.wait()
-    clock.advance(60)  # the lock of the slow flight falls
+    clock.advance(60)  # the lock of the slow renewal expires
     newer = await harness.two.sessions.current(TENANT, cookie)
     go_on.set()
     await slow

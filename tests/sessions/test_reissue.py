@@ -1,4 +1,4 @@
-"""A session that may do more than before gets a new cookie, and the old cookie opens nothing any more."""
+"""Tests of a session that may do more than before: it gets a new cookie, and the old one opens nothing."""
 
 import asyncio
 from collections.abc import Callable
@@ -14,11 +14,11 @@ from tests.clock import FakeClock
 from tests.sessions.session_harness import TENANT, Flaky, Replica, SessionHarness, Stream, same, text
 
 ROUNDS = 15
-"""How often a race is run."""
+"""Number of repetitions of a race."""
 
 
 class Wish:
-    """A new cookie that is wished for: its `tag` is the old one's, as a browser keeps its tag."""
+    """A requested new cookie: its `tag` is the old one's, as a browser keeps its tag."""
 
     def __init__(self, old_cookie: str) -> None:
         self.tag, self.secret = old_cookie.partition(".")[0], text(32)
@@ -30,17 +30,17 @@ class Wish:
     async def by(
         self, replica: Replica, session: Session, change: Callable[[Session], Session] = same
     ) -> Session | None:
-        """Have it made by `replica`."""
+        """Requests the new cookie from `replica`."""
         return await replica.sessions.reissue(TENANT, session.id, change, tag=self.tag, secret=self.secret)
 
 
 def proved(at: float) -> Callable[[Session], Session]:
-    """What a step-up changes."""
+    """Returns the change of a step-up."""
     return lambda old: replace(old, proved_at=at, satisfied=Satisfied.PROVED, routes=None)
 
 
 async def warm(harness: SessionHarness) -> None:
-    """Open the connections of the pool, so that what is done at once afterwards really overlaps."""
+    """Opens the connections of the pool, so that later parallel calls really overlap."""
     await asyncio.gather(*(harness.store.get(f"nothing:{n}") for n in range(16)))
 
 
@@ -259,7 +259,7 @@ class Between(MemoryStore):
 
 
 OPERATIONS = 14
-"""More than a reissue, or an end, makes."""
+"""More operations than a reissue or a sign-out makes."""
 
 
 @pytest.mark.row("GW-10")
@@ -285,7 +285,7 @@ async def test_a_session_that_ends_before_any_step_of_its_reissue_stays_ended(
         return  # it has fewer operations than that
     left_too_late = kind == "leaving" and await harness.one.sessions.current(TENANT, wish.cookie) is not None
     assert await harness.one.sessions.current(TENANT, cookie) is None
-    if left_too_late:  # the old cookie opened nothing when the browser left with it
+    if left_too_late:  # the old cookie opened nothing when the browser signed out with it
         assert harness.two.reasons() == []
     else:
         assert await harness.one.sessions.current(TENANT, wish.cookie) is None
@@ -315,7 +315,7 @@ async def test_tokens_renewed_in_parallel_are_not_lost(harness: SessionHarness) 
     for _ in range(ROUNDS):
         session, cookie = await harness.open()
         wish = Wish(cookie)
-        harness.clock.advance(280)  # due, and good for another 20 s
+        harness.clock.advance(280)  # due, and valid for another 20 s
         await asyncio.gather(
             harness.one.sessions.current(TENANT, cookie), wish.by(harness.two, session, proved(harness.clock.now()))
         )
@@ -410,10 +410,10 @@ async def test_a_sign_out_without_the_store_closes_the_streams_of_a_reissued_ses
     session, cookie = await harness.open()
     wish, replica, stream = Wish(cookie), getattr(harness, by), Stream()
     assert await wish.by(harness.one, session)
-    if seen or by == "two":  # a browser with a stream here came with its cookie here
+    if seen or by == "two":  # a browser with a stream here has sent its cookie here
         assert await replica.sessions.current(TENANT, wish.cookie)
     replica.sessions.register(session.id, stream.close)
-    clock.advance(600)  # no copy counts any more
+    clock.advance(600)  # no cached copy is valid any longer
     store.away = True
     with pytest.raises(errors.Unreachable):
         await replica.sessions.leave(TENANT, wish.cookie)

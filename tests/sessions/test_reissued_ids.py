@@ -1,4 +1,4 @@
-"""Which id has the session at a place?"""
+"""Tests of the id of a session at a place in the store."""
 
 from gateway.sessions.reissued_ids import ReissuedIds
 from gateway.sessions.session_key import SessionKey, public_id

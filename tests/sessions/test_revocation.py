@@ -1,4 +1,4 @@
-"""Do live streams close when their session ends, on every replica, whatever was missed?"""
+"""Tests that open streams close when their session ends, on every replica, even after missed events."""
 
 import asyncio
 
@@ -72,7 +72,7 @@ async def test_a_stream_that_fails_to_close_does_not_keep_the_next_one_open(harn
 
 
 async def test_a_stream_whose_report_of_use_finds_no_session_closes(clock: FakeClock) -> None:
-    harness = SessionHarness(MemoryStore(clock), clock)  # nobody listens
+    harness = SessionHarness(MemoryStore(clock), clock)  # no replica listens
     session, _ = await harness.open()
     stream = Stream()
     harness.two.sessions.register(session.id, stream.close)
@@ -83,7 +83,7 @@ async def test_a_stream_whose_report_of_use_finds_no_session_closes(clock: FakeC
 
 
 class Cut(MemoryStore):
-    """Loses notices while `deaf`, can cut its subscriptions, and does not answer the next `stumbles` reads."""
+    """Loses messages while `deaf`, can cut its subscriptions, and does not answer the next `stumbles` reads."""
 
     deaf = False
     stumbles = 0

@@ -1,4 +1,4 @@
-"""Who is signed in, and until when?"""
+"""Tests of the session of a user, from its opening to its end."""
 
 import asyncio
 from dataclasses import replace
