@@ -1,4 +1,4 @@
-"""Facts about `channels:` of the gateway file."""
+"""Tests of `channels:` in the gateway file."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Facts about the page that lists EFCX's keys."""
+"""Tests of the page that lists EFCX's keys."""
 
 import json
 import re
@@ -30,14 +30,14 @@ def test_every_key_of_the_guides_payload_is_documented_as_used_or_kept() -> None
 
 
 def first_column(heading: str) -> set[str]:
-    """The keys of the table under a heading."""
+    """Returns the keys of the table under a heading."""
     section = PAGE.read_text(encoding="utf-8").partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
     cells = re.findall(r"(?m)^\| (`[^|]+) \|", section)
     return {quoted.rpartition(".")[2] for cell in cells for quoted in re.findall(r"`([^`]+)`", cell)}
 
 
 def read_by_the_program() -> set[str]:
-    """The keys outside `gateway` and `twoFAConfigs` that a setting is made of."""
+    """Returns the keys outside of `gateway` and `twoFAConfigs` that the gateway reads."""
     models = (TenantFile, TenantSettingsSection, KeyCloakSection, CredentialsSection)
     fields = {field.alias or name for model in models for name, field in model.model_fields.items()}
     return fields - {"tenantSettings", "gateway", "keyCloak", "credentials", "twoFAConfigs"}

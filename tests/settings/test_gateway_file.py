@@ -1,4 +1,4 @@
-"""Facts about `gateway.yaml`."""
+"""Tests of `gateway.yaml`."""
 
 import secrets
 from ipaddress import ip_network

@@ -1,4 +1,4 @@
-"""Facts about the file of the key ring."""
+"""Tests of the key ring file."""
 
 import json
 import stat

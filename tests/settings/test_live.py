@@ -1,4 +1,4 @@
-"""Facts about changed settings: whole or not at all, within a second, the last good ones stay."""
+"""Tests of changed settings: applied completely or not at all, within a second; otherwise the last valid ones stay."""
 
 import asyncio
 import os
@@ -15,11 +15,11 @@ from gateway.settings.source.diagnostics import Diagnostic
 from tests.settings.config_folder import ConfigFolder
 
 SOON = 5.0
-"""Seconds after which a test gives up; the promise is one second, the machine is shared."""
+"""Seconds after which a test fails; the limit is one second, but the machine is shared."""
 
 
 class Heard:
-    """What `Live` told, and a way to wait for the next."""
+    """Records the reports of `Live`; a test can wait for the next one."""
 
     def __init__(self) -> None:
         self.changes: list[tuple[Configuration, Configuration]] = []

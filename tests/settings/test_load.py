@@ -1,4 +1,4 @@
-"""Facts about the whole configuration: all faults at once, with file, line, path; whole or not at all."""
+"""Tests of the whole configuration: all errors together, with file, line and key; loaded completely or not at all."""
 
 import json
 import os

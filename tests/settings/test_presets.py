@@ -1,4 +1,4 @@
-"""Facts about the two presets that are built: every key of their table loads, and says so where it is an extension."""
+"""Tests of the two implemented presets: every key of their table loads, and is reported where it is an extension."""
 
 import re
 from typing import Any
@@ -26,13 +26,13 @@ EMAIL, APP = Method(FactorKind.EMAIL, "otp@example.com"), Method(FactorKind.TOTP
 
 
 def set_to(folder: ConfigFolder, **two_factor: Any) -> None:
-    """Exactly these keys."""
+    """Sets exactly these keys."""
     folder.two_factor.clear()
     folder.two_factor.update(is2FAEnabled=True, **two_factor)
 
 
 def cloudcx(folder: ConfigFolder, **more: Any) -> None:
-    """CloudCX as it comes, and these keys."""
+    """Sets CloudCX with its defaults and these keys."""
     set_to(folder, preset="cloudcx", **more)
 
 

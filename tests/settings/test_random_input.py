@@ -1,4 +1,4 @@
-"""Whatever stands in the files, loading ends in a configuration or in faults, and never turns 2FA off by itself."""
+"""Tests with random files: loading gives a configuration or errors, and never turns 2FA off."""
 
 import copy
 import json

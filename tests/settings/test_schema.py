@@ -1,4 +1,4 @@
-"""Facts about the shipped JSON Schemas."""
+"""Tests of the shipped JSON Schemas."""
 
 import re
 from typing import Any
@@ -13,7 +13,7 @@ from tools.json_schemas import FILES, schema_of, schema_text
 @pytest.mark.row("GW-14")
 @pytest.mark.parametrize(("name", "model"), FILES)
 def test_the_shipped_schema_is_up_to_date(name: str, model: type[Any]) -> None:
-    """Else write them anew: `python -m tools.json_schemas`."""
+    """Otherwise write the schemas again: `python -m tools.json_schemas`."""
     assert (SHIPPED / "schema" / name).read_text(encoding="utf-8") == schema_text(model)
 
 

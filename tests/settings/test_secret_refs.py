@@ -1,4 +1,4 @@
-"""Facts about where secrets come from."""
+"""Tests of the sources of secrets."""
 
 import hashlib
 

@@ -1,4 +1,4 @@
-"""Facts about `tls:`: files must be there, be what they are called, and belong together."""
+"""Tests of `tls:`: the files exist, have the right content, and belong together."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Facts about what the settings become: nothing is accepted that nobody reads."""
+"""Tests that every accepted setting is used."""
 
 import re
 from dataclasses import fields
@@ -17,7 +17,7 @@ OUTSIDE = "\n".join(
     file.read_text(encoding="utf-8") for file in PACKAGE.rglob("*.py") if file.parent.name not in ("settings", "domain")
 )
 CHECKED_ONLY = {"insecure_http"}
-"""What only decides which settings are allowed."""
+"""Settings that only decide which other settings are allowed."""
 
 
 @pytest.mark.parametrize("of", [GatewaySettings, OperatorLimits, Route, Channel, Relay])

@@ -1,4 +1,4 @@
-"""Facts about several tenants on one gateway."""
+"""Tests of several tenants on one gateway."""
 
 import pytest
 

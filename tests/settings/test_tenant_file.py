@@ -1,4 +1,4 @@
-"""Facts about a tenant's file."""
+"""Tests of a tenant's file."""
 
 import copy
 from typing import Any

@@ -1,4 +1,4 @@
-"""Facts about `twoFAConfigs`: presets, keys, channels."""
+"""Tests of `twoFAConfigs`: presets, keys, channels."""
 
 from dataclasses import replace
 

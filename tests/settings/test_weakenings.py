@@ -1,4 +1,4 @@
-"""Facts about what a change of settings weakens."""
+"""Tests of the security weakenings of a change of settings."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Facts about reading one settings file."""
+"""Tests of reading one settings file."""
 
 import pytest
 
