@@ -1,4 +1,4 @@
-"""Facts about tasks that are cancelled while they wait for the store."""
+"""Tests of tasks that are cancelled while they wait for the store."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -16,11 +16,11 @@ from tests.clock import FakeClock
 TURNS = 50
 """Turns of the loop; more than a subscription on a new connection takes (35)."""
 LIMIT = 10.0
-"""Seconds until a test gives up on a task."""
+"""Seconds after which a test fails because its task has not ended."""
 
 
 def opened(address: str, clock: FakeClock) -> Store:
-    """A store without a connection yet."""
+    """Returns a store without a connection."""
     return RedisStore(url=address, prefix="test:", timeout=60.0, tls=TlsSettings()) if address else MemoryStore(clock)
 
 
@@ -54,7 +54,7 @@ VERBS: dict[str, Callable[[Store], Awaitable[object]]] = {
 async def test_no_store_operation_returns_a_result_to_a_cancelled_task(
     verb: str, address: str, clock: FakeClock
 ) -> None:
-    """A task that cannot be cancelled here goes on with what it does next, which may have no end."""
+    """A task that could not be cancelled here would continue, perhaps endlessly."""
     over = cancelled = 0
     for turns in range(TURNS):
         store = opened(address, clock)

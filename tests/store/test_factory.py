@@ -1,4 +1,4 @@
-"""Which store do settings open?"""
+"""Tests of the choice of the store by its URL."""
 
 import pytest
 

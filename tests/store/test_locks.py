@@ -1,4 +1,4 @@
-"""Does a lock hold over replicas, fall in time, and come back to nobody but the next?"""
+"""Tests of locks: valid on all replicas, expiring in time, and released only by their holder."""
 
 import asyncio
 from collections.abc import Sequence
@@ -14,12 +14,12 @@ from tests.clock import FakeClock
 
 
 def locks(store: Store, clock: FakeClock) -> tuple[StoreLock, StoreLock]:
-    """Two replicas."""
+    """Returns the locks of two replicas."""
     return StoreLock(store, clock, SystemRandom()), StoreLock(store, clock, SystemRandom())
 
 
 async def most_inside(replicas: Sequence[StoreLock], times: int) -> int:
-    """How many of `times` holders were ever inside together."""
+    """Returns the largest number of `times` holders that were inside together."""
     inside = most = 0
 
     async def work(lock: StoreLock) -> None:

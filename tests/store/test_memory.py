@@ -1,4 +1,4 @@
-"""Does the store in this process free what is over, and end when it is closed?"""
+"""Tests of the memory store: it frees expired values, and ends when it is closed."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""Do typed values come back as they were, and only where and when they may?"""
+"""Tests of typed records: read as written, and only at their key and until their expiry."""
 
 import asyncio
 from dataclasses import dataclass, replace

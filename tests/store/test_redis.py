@@ -1,4 +1,4 @@
-"""What does the Redis store do when the server misbehaves, and what does it leave there?"""
+"""Tests of the Redis store with failing servers, and of the keys it leaves."""
 
 import asyncio
 import shutil
@@ -39,7 +39,7 @@ async def raw(redis_url: str) -> AsyncIterator[Redis]:
 
 
 async def fill(store: RedisStore) -> None:
-    """One key of every sort."""
+    """Writes one key of every sort."""
     await store.set("set", b"1", 60)
     await store.add("add", b"1", 60)
     await store.swap("add", b"1", b"2", 60)
@@ -173,7 +173,7 @@ async def test_connections_cut_by_the_server_are_soon_replaced(store: RedisStore
     await raw.client_kill_filter(_type="normal", skipme=True)
     async with asyncio.timeout(5):
         while not all(await asyncio.gather(*(_answers(store) for _ in range(20)))):
-            pass  # a cut connection is seen when the end of its stream has come in
+            pass  # the end of a cut connection is noticed when the end of its stream arrives
 
 
 async def test_the_answer_of_a_cancelled_call_is_not_given_to_the_next_call(store: RedisStore) -> None:

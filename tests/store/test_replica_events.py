@@ -1,4 +1,4 @@
-"""Does each replica hear the others, and know when it does not?"""
+"""Tests of replica events: each replica receives the others' events, and notices when it does not."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -16,7 +16,7 @@ from tests.clock import FakeClock
 
 
 class Deaf(MemoryStore):
-    """Loses every message in silence while `deaf`, and can cut its subscriptions."""
+    """Silently loses every message while `deaf`, and can cut its subscriptions."""
 
     deaf = False
 
@@ -31,7 +31,7 @@ class Deaf(MemoryStore):
 
 
 class Mail:
-    """What a replica heard, to wait for."""
+    """Records the events that a replica received, for a test to wait for."""
 
     def __init__(self, replica_events: ReplicaEvents, kind: str = "news") -> None:
         self.heard: asyncio.Queue[EventFields] = asyncio.Queue()

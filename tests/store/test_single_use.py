@@ -1,4 +1,4 @@
-"""Is something used once, and begun once, on all replicas?"""
+"""Tests of single use: consumed once and claimed once on all replicas."""
 
 import asyncio
 
