@@ -1,4 +1,4 @@
-"""Traces of single requests."""
+"""Tests of the traces of single requests."""
 
 import asyncio
 import re
@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def compiled(path: Path, source: str, **known: object) -> dict[str, Any]:
-    """The functions of a module that has this path."""
+    """Returns the functions of a module at this path."""
     names: dict[str, Any] = {"asyncio": asyncio, **known}
     exec(compile(source, str(path), "exec"), names)
     return names
