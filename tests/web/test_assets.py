@@ -1,4 +1,4 @@
-"""Facts of ``gateway.web.assets``."""
+"""Tests of `gateway.web.assets`."""
 
 import gzip
 from pathlib import Path
@@ -17,7 +17,7 @@ CSS = ASSETS.url("gateway.css")
 
 @pytest.fixture
 async def client(aiohttp_client: AiohttpClient) -> TestClient[web.Request, web.Application]:
-    """A browser that unpacks nothing by itself."""
+    """Yields a client that does not decompress answers."""
     app = web.Application()
     app.add_routes(ASSETS.routes())
     return await aiohttp_client(app, auto_decompress=False)

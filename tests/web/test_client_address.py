@@ -1,4 +1,4 @@
-"""Whose address a request counts against."""
+"""Tests of the client address that a request counts against."""
 
 from ipaddress import ip_address, ip_network
 
@@ -76,7 +76,7 @@ _LINES = nearly(st.lists(_ADDRESSES, min_size=1, max_size=4).map(", ".join), _OD
 @property_test(st.lists(_LINES, min_size=1, max_size=3), least=0.3)
 def test_an_untrusted_peer_cannot_change_its_client_address(reached: Reached, lines: list[str]) -> None:
     if client_address("10.0.0.1", lines, TRUSTED) not in ("203.0.113.9", Unparseable()):
-        reached()  # of a trusted peer these lines would be believed
+        reached()  # from a trusted peer these lines would be accepted
     assert client_address("203.0.113.9", lines, TRUSTED) == "203.0.113.9"
 
 

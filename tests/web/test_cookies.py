@@ -1,4 +1,4 @@
-"""Every `Set-Cookie` of the gateway, and what a `Cookie` header says."""
+"""Tests of every `Set-Cookie` of the gateway, and of reading a `Cookie` header."""
 
 import string
 from http.cookies import SimpleCookie

@@ -1,4 +1,4 @@
-"""A form counts only in the browser it was given to, and from our own pages."""
+"""Tests that a form is accepted only in its browser, and from the gateway's own pages."""
 
 import pytest
 from hypothesis import given

@@ -1,4 +1,4 @@
-"""What every endpoint of the gateway's own has, whatever it does."""
+"""Tests of what all own endpoints have in common."""
 
 import json
 from collections.abc import AsyncIterator, Callable
@@ -22,7 +22,7 @@ BROWSER = f"{'t' * 22}.{'s' * 43}"
 COOKIE = {"Cookie": f"gateway-login={BROWSER}; gateway-session=known"}
 OWN = {**COOKIE, "Sec-Fetch-Site": "same-origin", "Accept": "application/json"}
 TOLD: list[str] = []
-"""Lines of the audit of the last `asked`."""
+"""The audit events of the last `asked`."""
 Mount = Callable[[Endpoints], web.RouteDef]
 
 
@@ -30,13 +30,13 @@ class OneSession:
     """Knows one session, by one cookie."""
 
     async def current(self, tenant: Tenant, cookie_value: str) -> Session | None:
-        """As the real ones."""
+        """Has the interface of `Sessions.current`."""
         return session() if cookie_value == "known" else None
 
 
 @asynccontextmanager
 async def asked(mount: Mount, method: str, headers: dict[str, str], **fields: str) -> AsyncIterator[ClientResponse]:
-    """The answer of one endpoint."""
+    """Returns the answer of one endpoint."""
     app = application(configuration(SITE))
     TOLD.clear()
     app.add_routes([mount(endpoints(OneSession(), TOLD.append))])
@@ -48,7 +48,7 @@ async def asked(mount: Mount, method: str, headers: dict[str, str], **fields: st
 
 
 async def done(request: OwnRequest) -> Reply:
-    """An endpoint that leads a browser on, and gives a program data."""
+    """An endpoint that redirects a browser, and returns data to a program."""
     return Reply(Redirect("/next"), data={"fields": dict(request.fields)}, cookies=("a=1", "b=2"), headers={"X-A": "b"})
 
 
@@ -58,7 +58,7 @@ async def signed_in(request: OwnRequest, of: Session) -> Reply:
 
 
 async def code(response: ClientResponse) -> str:
-    """The code of the problem."""
+    """Returns the code of the problem."""
     return str((await response.json())["problem"]["code"])
 
 

@@ -1,4 +1,4 @@
-"""How anything that goes wrong becomes an answer."""
+"""Tests of the answers to errors."""
 
 import re
 from collections.abc import Awaitable, Callable
@@ -27,12 +27,12 @@ SECRET = "a-secret-in-an-exception"
 
 @pytest.fixture(autouse=True)
 def _plain_logs() -> None:
-    """Logs as they are before anybody set them up."""
+    """Resets logging to its state before any set-up."""
     structlog.reset_defaults()
 
 
 def application(handler: Handler) -> web.Application:
-    """An application with one page, whose failures are answered."""
+    """Returns an application with one page, whose failures are answered."""
     app = own_pages.application(configuration(tenant(public_url="http://127.0.0.1:8080")))
     app.router.add_get("/page", handler)
     app.router.add_post("/page", handler)
@@ -40,7 +40,7 @@ def application(handler: Handler) -> web.Application:
 
 
 def raising(error: BaseException) -> Handler:
-    """A page that fails."""
+    """Returns a page that fails."""
 
     async def handler(request: web.Request) -> web.StreamResponse:
         raise error
@@ -51,7 +51,7 @@ def raising(error: BaseException) -> Handler:
 async def ask(
     handler: Handler, accept: str = "application/json", path: str = "/page", method: str = "GET"
 ) -> tuple[int, dict[str, str], str]:
-    """Status, headers and body of one request."""
+    """Returns status, headers and body of one request."""
     async with (
         TestClient(TestServer(application(handler))) as client,
         client.request(method, path, headers={"Accept": accept}) as response,

@@ -1,4 +1,4 @@
-"""How an own form is read."""
+"""Tests of reading an own form."""
 
 import gzip
 import json
@@ -19,7 +19,7 @@ JSON = {"Content-Type": "application/json"}
 
 
 async def answer(request: web.Request) -> web.Response:
-    """What `read_fields` made of the body."""
+    """Returns the result of `read_fields` for the body."""
     fields = await read_fields(request)
     if isinstance(fields, InvalidForm):
         return web.json_response({"problem": fields.problem.value}, status=fields.status)
@@ -27,7 +27,7 @@ async def answer(request: web.Request) -> web.Response:
 
 
 async def read(body: bytes, headers: dict[str, str] | None = None) -> tuple[int, Any]:
-    """Send `body` to a real server and say what came of it."""
+    """Sends `body` to a real server and returns the result."""
     app = web.Application()
     app.router.add_post("/", answer)
     async with TestClient(TestServer(app)) as client, client.post("/", data=body, headers=headers or FORM) as response:

@@ -1,4 +1,4 @@
-"""Which language a browser chose, and how it chooses another."""
+"""Tests of the language of a browser, and of choosing another."""
 
 import pytest
 from aiohttp.test_utils import TestClient, TestServer, make_mocked_request
@@ -17,7 +17,7 @@ LANGUAGES = load_languages(ROOT / "locales", ["en", *(c for c in available(ROOT 
 
 
 async def choose(fields: dict[str, str], headers: dict[str, str]) -> tuple[int, str, str]:
-    """Status, place and cookie of one choice."""
+    """Returns status, location and cookie of one choice."""
     app = application(configuration(SITE))
     app.add_routes(LanguageChoice(LANGUAGES).routes(endpoints()))
     async with (

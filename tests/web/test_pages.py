@@ -1,4 +1,4 @@
-"""Facts of ``gateway.web.pages``."""
+"""Tests of `gateway.web.pages`."""
 
 from dataclasses import replace
 
@@ -15,7 +15,7 @@ PROBLEM = problem_view(Problem.LOCKED, PAGES.languages.get("en"), states.NOW + 6
 
 
 def directives(policy: str) -> dict[str, str]:
-    """A Content-Security-Policy by directive."""
+    """Returns a Content-Security-Policy by directive."""
     return {name: value for name, _, value in (part.partition(" ") for part in policy.split("; "))}
 
 

@@ -1,4 +1,4 @@
-"""One strict reading of every request."""
+"""Tests of the strict check of every request."""
 
 import pytest
 
@@ -11,7 +11,7 @@ HANDSHAKE = (("Upgrade", "websocket"), ("Connection", "keep-alive, Upgrade"), ("
 
 
 def status(request: RequestHead) -> int:
-    """The status of the refusal; 200 when it passes."""
+    """Returns the status of the refusal; 200 if it passes."""
     result = check(request)
     return result.status if isinstance(result, InvalidRequest) else 200
 
@@ -315,7 +315,7 @@ def test_a_path_is_decoded_until_it_no_longer_changes() -> None:
 
 
 def test_a_path_has_at_most_256_segments_and_a_request_at_most_500_cookies() -> None:
-    """Each one is looked at several times: 4,000 segments cost 25 ms, 16,000 cookies 50 ms."""
+    """Each is read several times: 4,000 segments cost 25 ms, 16,000 cookies 50 ms."""
     assert not isinstance(check(head("/" + "a/" * 255)), InvalidRequest)
     assert check(head("/" + "a/" * 256)) == InvalidRequest(Problem.REQUEST_TOO_LARGE, 414)
     assert check(head("/" + "a%2f" * 256)) == InvalidRequest(Problem.REQUEST_TOO_LARGE, 414)

@@ -1,4 +1,4 @@
-"""A login leads only to a path of the tenant's own origin."""
+"""Tests that a login redirects only to a path of the tenant's origin."""
 
 import itertools
 from urllib.parse import urljoin, urlsplit
@@ -168,7 +168,7 @@ async def test_no_payload_leaves_the_origin_in_a_real_browser(page: Page) -> Non
 
 @pytest.mark.browser
 async def test_without_the_check_the_payloads_leave_the_origin_in_a_real_browser(page: Page) -> None:
-    """The test above proves something only while many of its payloads are dangerous."""
+    """Shows that many of the payloads are dangerous; otherwise the test above shows nothing."""
     left = await page.evaluate(
         """payloads => payloads.filter(p => { try { return new URL(p, 'https://cc.example/-/login').origin
            !== 'https://cc.example' } catch { return true } }).length""",

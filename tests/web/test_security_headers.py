@@ -1,4 +1,4 @@
-"""What every own answer carries."""
+"""Tests of the security headers of every answer of the gateway."""
 
 from gateway.web import security_headers
 from tests.web.sample import tenant

@@ -1,4 +1,4 @@
-"""A service worker's script that could control the gateway's pages, or that nobody allowed, unregisters itself."""
+"""Tests of the script that unregisters a service worker which is not allowed or could control the gateway's pages."""
 
 from dataclasses import replace
 
@@ -28,7 +28,7 @@ PASSED = b"HTTP/1.1 200 OK\r\nContent-Type: text/javascript\r\nContent-Length: 7
 
 
 def site(app: RawUpstream, **changes: object) -> Tenant:
-    """A tenant with a route that has no service worker, one that has, and one at the root that has."""
+    """Returns a tenant with a route without a service worker, one with, and one at the root with."""
     routes = (
         Route("/plain", app.url),
         Route("/worker", app.url, service_worker=True),
@@ -38,7 +38,7 @@ def site(app: RawUpstream, **changes: object) -> Tenant:
 
 
 def is_unregistering(answer: bytes) -> bool:
-    """Whether the answer is the gateway's own script, as a browser takes it."""
+    """Returns whether the answer is the gateway's unregistering script, in a form that a browser accepts."""
     fields = tuple(fields_of(answer))
     told = [values(fields, name) for name in ("content-type", "cache-control")]
     as_script = told == [["text/javascript; charset=utf-8"], ["no-store"]]
@@ -46,7 +46,7 @@ def is_unregistering(answer: bytes) -> bool:
 
 
 async def asked(app: RawUpstream, server: ProxyServer, target: str, *lines: str, signed_in: bool = True) -> bytes:
-    """The answer to the request for a worker's script, which no app has seen."""
+    """Returns the answer to the request for a service worker's script, which reached no app."""
     before = app.requests
     answer = await server.send(server.request(target, *(lines or (UPDATE,)), signed_in=signed_in))
     assert app.requests == before
@@ -122,7 +122,7 @@ async def test_on_a_path_without_an_app_the_service_worker_is_unregistered(raw_u
 async def test_a_request_refused_by_the_request_check_unregisters_the_service_worker(
     raw_upstream: RawUpstream, target: str, line: str
 ) -> None:
-    """Cookies for the script's path alone would keep an installed worker alive for ever: each update would be a 431."""
+    """Cookies for the script's path could otherwise make each update a 431 and keep the worker for ever."""
     async with gateway(site(raw_upstream)) as server:
         answer = await asked(raw_upstream, server, target, UPDATE, line)
         assert is_unregistering(answer)
