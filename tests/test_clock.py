@@ -1,4 +1,4 @@
-"""Time and chance for tests."""
+"""Tests of the clock and the random numbers of tests."""
 
 import pytest
 

@@ -1,6 +1,6 @@
-"""Does the documentation say what the program does? Whatever of it can be compared, is.
+"""Compares the documentation with the code wherever that is possible.
 
-``python -m tests.test_docs`` writes the generated parts anew: ``docs/settings.md`` and the table of audit events.
+`python -m tests.test_docs` writes the generated parts again: `docs/settings.md` and the table of audit events.
 """
 
 import ast
@@ -65,30 +65,30 @@ each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.rel
 
 
 def fences(page: Path, language: str) -> list[str]:
-    """The blocks of code of a page in one language."""
+    """Returns the code blocks of a page in one language."""
     found = _FENCE.findall(page.read_text(encoding="utf-8"))
     return [textwrap.dedent(text) for named, text in found if named == language]
 
 
 def quoted(page: Path) -> list[str]:
-    """What stands in backticks within the text of a page."""
+    """Returns the texts in backticks of a page."""
     return _CODE.findall(_FENCE.sub("", page.read_text(encoding="utf-8")))
 
 
 def lines_of_code(page: Path) -> list[str]:
-    """Everything that a reader may copy: lines of blocks, and what stands in backticks."""
+    """Returns everything that a reader may copy: lines of blocks, and texts in backticks."""
     return [
         line for _, text in _FENCE.findall(page.read_text(encoding="utf-8")) for line in text.splitlines()
     ] + quoted(page)
 
 
 def anchor(heading: str) -> str:
-    """The name under which a heading is linked to, as the usual viewers make it."""
+    """Returns the name by which viewers link to a heading."""
     return re.sub(r"[^\w\- ]", "", heading.strip().lower()).replace(" ", "-")
 
 
 def anchors(page: Path) -> set[str]:
-    """Every heading of a page, and every anchor that it names itself."""
+    """Returns every heading and every explicit anchor of a page."""
     text = _FENCE.sub("", page.read_text(encoding="utf-8"))
     headings = re.findall(r"^#+ (.*)$", text, re.M)
     named = re.findall(r'^<a id="([\w-]+)"></a>$', text, re.M)
@@ -96,7 +96,7 @@ def anchors(page: Path) -> set[str]:
 
 
 def setting_paths() -> set[str]:
-    """Every key of the settings files as `a.b.c`, without the marks of lists."""
+    """Returns every key of the settings files as `a.b.c`, without the marks of lists."""
 
     def walk(section: dict[str, Any], defs: dict[str, Any], path: str, depth: int) -> Iterator[str]:
         for key, about in section.get("properties", {}).items():
@@ -114,7 +114,7 @@ def setting_paths() -> set[str]:
 
 
 def keys_of(value: object, path: str = "") -> Iterator[str]:
-    """Every key of plain data as `a.b.c`, without the marks of lists."""
+    """Returns every key of plain data as `a.b.c`, without the marks of lists."""
     if isinstance(value, dict):
         for key, inner in value.items():
             yield f"{path}{key}"
@@ -126,15 +126,15 @@ def keys_of(value: object, path: str = "") -> Iterator[str]:
 
 PATHS = setting_paths()
 KNOWN = PATHS | set(keys_of(json.loads(EFCX.read_text(encoding="utf-8"))))
-"""Ours, and those of EFCX that are only kept."""
+"""The keys of the gateway, and the keys of EFCX that are only kept."""
 SUFFIXES = {".".join(path.split(".")[n:]) for path in KNOWN for n in range(path.count(".") + 1)}
 ENUMS: list[type[Enum]] = [one for one in vars(policy).values() if isinstance(one, type) and issubclass(one, Enum)]
 WORDS = {word.value for one in ENUMS for word in one}
-"""What settings of the second factor may say."""
+"""The values of settings of the second factor."""
 
 
 def event_texts() -> dict[str, str]:
-    """Each audit event's name and what it means, as its module says."""
+    """Returns each audit event's name and meaning, from the docstrings of its module."""
     [catalogue] = [
         node
         for node in ast.parse(Path(audit.__file__).read_text(encoding="utf-8")).body
@@ -149,19 +149,19 @@ def event_texts() -> dict[str, str]:
 
 
 def event_table() -> str:
-    """The audit events as a table."""
+    """Returns the audit events as a table."""
     rows = [f"| `{name}` | {text} |" for name, text in event_texts().items()]
     return "\n".join([_BEGIN, "| event | means |", "|---|---|", *rows, _END])
 
 
 def with_event_table(text: str) -> str:
-    """The page with the table as it should be."""
+    """Returns the page with the current table."""
     before, _, rest = text.partition(_BEGIN)
     return before + event_table() + rest.partition(_END)[2]
 
 
 def served_paths() -> list[re.Pattern[str]]:
-    """What the gateway, its operations listener and the demo answer themselves."""
+    """Returns the paths that the gateway, its operations listener and the demo answer."""
     configuration = load(ROOT / "config" / "gateway.yaml", environment={}).configuration
     assert configuration
 
@@ -173,7 +173,7 @@ def served_paths() -> list[re.Pattern[str]]:
     operations = listener.build(Readiness({}), metrics.Metrics().text)
     apps: list[web.Application] = [gateway, operations]
     patterns = [resource.canonical for one in apps for resource in one.router.resources()]
-    demo = DemoPages(  # only its paths are asked
+    demo = DemoPages(  # only its paths are read
         sites=(),
         apps=(),
         inbox=None,  # type: ignore[arg-type]
@@ -182,7 +182,7 @@ def served_paths() -> list[re.Pattern[str]]:
         admin_codes=None,  # type: ignore[arg-type]
     )
     patterns += [route.path for route in demo.routes()]
-    apps_own = "/{path}"  # whatever nobody else takes is an app's
+    apps_own = "/{path}"  # all other paths belong to an app
     return [re.compile(re.sub(r"\\\{\w+\\\}", "[^/]+", re.escape(path))) for path in patterns if path != apps_own]
 
 
@@ -226,7 +226,7 @@ def test_the_readme_starts_with_the_two_commands() -> None:
 def test_every_command_and_option_exists(page: Path) -> None:
     for line in lines_of_code(page):
         for call in re.findall(r"(?:efcx-gateway|python -m gateway) ([^|#&;`]*)", line):
-            command: Any = typer.main.get_command(app)  # typer brings a click of its own, without types
+            command: Any = typer.main.get_command(app)  # typer includes a copy of click, without types
             for word in call.split():
                 if word.startswith("--"):
                     options = {name for parameter in command.params for name in parameter.opts} | {"--help"}
@@ -254,12 +254,12 @@ def test_every_setting_exists(page: Path) -> None:
 
 
 def is_event(name: str) -> bool:
-    """Whether this is an audit event."""
+    """Returns whether this is an audit event."""
     return name in {event.value for event in AuditEvent}
 
 
 def is_module(name: str) -> bool:
-    """Whether this is a module of ours, or a function of one by its short name."""
+    """Returns whether this is a module of the gateway, or a function of one by its short name."""
     if name.startswith(("gateway.", "tests.")):
         return importlib.util.find_spec(name) is not None
     module, _, function = name.partition(".")
@@ -270,7 +270,7 @@ def is_module(name: str) -> bool:
 
 
 def is_file(name: str) -> bool:
-    """Whether some file of the tree, or of an installation, is called so."""
+    """Returns whether some file of the tree, or of an installation, has this name."""
     ends = (".yaml", ".json", ".toml", ".lock", ".md", ".py", ".js", ".key", ".pem", ".txt")
     return name.endswith(ends) and (
         name in ("ring.key", "ca.pem") or any(ROOT.glob(f"*/**/{name}")) or (ROOT / name).exists()
@@ -278,7 +278,7 @@ def is_file(name: str) -> bool:
 
 
 def is_known_name(name: str) -> bool:
-    """Names with dots of other programs."""
+    """Returns whether this is a name with dots of another program."""
     return name in {"auth.example.com", "efcx.example.com", "uma.authorization"}
 
 
@@ -349,7 +349,7 @@ def test_the_operations_guide_has_the_limits_of_each_preset() -> None:
 
 
 def own_value(preset: Preset, key: str) -> str:
-    """What a preset says of a key of `twoFAConfigs`, as the table shows it."""
+    """Returns the value of a key of `twoFAConfigs` in a preset, as the table shows it."""
     if key in preset.required:
         return "must be given"
     value = getattr(preset.policy, re.sub(r"(?<=[a-z])([A-Z])", r"_\1", key).lower())

@@ -1,4 +1,4 @@
-"""The table of rows."""
+"""Tests of the table of rows."""
 
 import pytest
 

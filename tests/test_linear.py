@@ -1,4 +1,4 @@
-"""Facts about the cost of patterns: what a client sends decides about no more than its own length."""
+"""Tests of the cost of patterns: a client's text costs time in proportion to its length."""
 
 import ast
 import subprocess

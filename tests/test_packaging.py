@@ -1,4 +1,4 @@
-"""What an installed gateway brings along."""
+"""Tests of the contents of wheel and image."""
 
 import shutil
 import subprocess
@@ -19,7 +19,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     for name in ("gateway", "templates", "static", "locales", "config"):
         shutil.copytree(ROOT / name, tree / name, ignore=shutil.ignore_patterns("__pycache__", "*.mo", "secrets"))
     (tree / "config" / "secrets").mkdir()
-    for own in ("ring.key", "secrets/smtp-password", "tenants/mine.yaml", "audit.log"):  # as an operator has them
+    for own in ("ring.key", "secrets/smtp-password", "tenants/mine.yaml", "audit.log"):  # files of an installation
         (tree / "config" / own).write_text("an installation's own")
     for name in ("pyproject.toml", "hatch_build.py", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, tree / name)

@@ -1,4 +1,4 @@
-"""Ports for tests."""
+"""Tests of free ports for tests."""
 
 import socket
 

@@ -1,4 +1,4 @@
-"""Facts about how property tests are counted (`tests/properties.py`)."""
+"""Tests of counting in property tests (`tests/properties.py`)."""
 
 import pytest
 from hypothesis import strategies as st
