@@ -56,8 +56,8 @@ class Album:
     """The names of the screenshots that are kept; None keeps all."""
 
     async def show(self, name: str, *, also_in: str = "") -> None:
-        """Look at the page as it is, light and dark and on a phone; and in a further language, where it can be asked
-        for again (`also_in`, a language code)."""
+        """Takes screenshots of the page: light, dark and on a phone; and in a further language (`also_in`, a code),
+        where the page can be requested again."""
         self.taken += 1
         name = f"{self.taken:02}-{name}"
         await self._all_schemes(name)
@@ -67,8 +67,8 @@ class Album:
     async def hold(self, name: str, *, kept: Collection[str] = (), languages: Collection[str] = ("ar", "ur")) -> None:
         """Checks a page in the same way, and on a phone in each of these languages.
 
-        `name` itself says where its pictures stand among the others; only those in `kept` are kept, ``light`` and
-        ``ur-phone`` for example.
+        `name` gives the order of its screenshots among the others; only those in `kept` are kept, for example `light`
+        and `ur-phone`.
         """
         chosen = Album(self.page, self.otherwise, only=frozenset(f"{name}-{one}" for one in kept))
         await chosen._all_schemes(name)

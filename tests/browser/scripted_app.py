@@ -52,7 +52,7 @@ ACTIVE = """async (page) => {
 NONE_LEFT = """async () => {
   while ((await navigator.serviceWorker.getRegistrations()).length) await new Promise((go) => setTimeout(go, 20));
 }"""
-"""Ends when the browser has no worker of this origin any more."""
+"""Ends when the browser no longer has a worker of this origin."""
 
 
 @dataclass
@@ -116,7 +116,7 @@ class Victim:
         return await self.page.evaluate(script, given)
 
     async def title(self, path: str) -> str:
-        """The title of what the browser shows at `path`, in a tab of its own, which stays open.
+        """Returns the title of the page at `path`, in a new tab, which stays open.
 
         Chromium may never run the update of a worker whose page was closed right after the worker answered it.
         """

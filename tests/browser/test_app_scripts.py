@@ -242,7 +242,7 @@ FETCH = """async ([path, given]) => {
   const answer = await fetch(path, given);
   return [answer.status, await answer.text()];
 }"""
-"""Fetches a page of the gateway's, from under its own address."""
+"""Fetches a page of the gateway with its address as the referrer."""
 SUBMIT = """([action, fields]) => {
   const form = document.createElement("form");
   form.method = "post";

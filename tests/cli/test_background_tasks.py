@@ -12,7 +12,7 @@ from tests.ports import free_port
 from tests.settings.config_folder import ConfigFolder
 
 LIMIT = 30.0
-"""Seconds until a test gives up on a task."""
+"""Seconds after which a test fails because its task has not ended."""
 TURNS = (*range(0, 60, 3), *range(60, 260, 40))
 """Turns of the loop after which a start is cancelled; it takes about 150."""
 

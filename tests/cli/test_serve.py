@@ -19,7 +19,7 @@ from tests.ports import free_port
 from tests.settings.config_folder import SHIPPED, ConfigFolder
 
 LIMIT = 60.0
-"""Seconds until a test gives up on a process."""
+"""Seconds after which a test fails because its process has not ended."""
 
 
 @dataclass

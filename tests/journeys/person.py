@@ -123,7 +123,7 @@ class Tab:
 
 
 class Person:
-    """Has cookies of its own. `base` is the gateway's address, `always` what this browser sends with every request.
+    """A user with separate cookies. `base` is the gateway's address, `always` the fields of every request.
 
     `path` is the page that `page` ended up on. `do` and `submit` send back what the page or answer before them named:
     login, round and the form's id, and within a session its target too.

@@ -56,7 +56,7 @@ class Version:
 
     @asynccontextmanager
     async def serving(self, config: Path, log: Path) -> AsyncIterator[None]:
-        """Runs `serve` in a process of its own, from the line that names its ports until SIGTERM has ended it."""
+        """Runs `serve` in a separate process, from the line that names its ports until SIGTERM has ended it."""
         command = self.command("serve", config=config)
         keeper = process.start(command, log, owner=Run.current().owner, env=self.environment)
         try:

@@ -25,7 +25,7 @@ def opened(address: str, clock: FakeClock) -> Store:
 
 
 async def cancelled_after(turns: int, work: Awaitable[object]) -> asyncio.Future[object]:
-    """`work` as a task that was cancelled once, after so many turns of the loop, and was then given time."""
+    """Returns `work` as a task that was cancelled once after that number of turns, and then had time to end."""
     task = asyncio.ensure_future(work)
     for _ in range(turns):
         await asyncio.sleep(0)
