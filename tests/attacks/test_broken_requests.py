@@ -33,7 +33,7 @@ HEAD = re.compile(
     rb"(?:GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS) /[\x21\x22\x24-\x7e]* HTTP/1\.1\r\nHost: 127\.0\.0\.1:\d+"
     rb"(?:\r\n[!#$%&'*+^`|~0-9A-Za-z-]+: [\t\x20-\x7e\x80-\xff]*)+"
 )
-OURS = b"\r\nauthorization: bearer " + TOKEN.encode()
+BEARER_FIELD = b"\r\nauthorization: bearer " + TOKEN.encode()
 
 
 def broken(random: Random, auth: str) -> bytes:
@@ -87,7 +87,7 @@ def behind(head: bytes, rest: bytes) -> bytes:
     return rest[int(length[1]) :] if length else rest
 
 
-def assert_whole_requests_of_ours(received: bytes) -> int:
+def assert_whole_gateway_requests(received: bytes) -> int:
     """Asserts that every byte of a connection belongs to a request of the gateway; returns their number."""
     count = 0
     while received:
@@ -95,7 +95,7 @@ def assert_whole_requests_of_ours(received: bytes) -> int:
         assert end
         assert HEAD.fullmatch(head), head
         fields = head.lower()
-        assert fields.count(OURS) == fields.count(b"\r\nauthorization:") == 1
+        assert fields.count(BEARER_FIELD) == fields.count(b"\r\nauthorization:") == 1
         assert fields.count(b"\r\ncontent-length:") + fields.count(b"\r\ntransfer-encoding:") <= 1
         received = behind(head, received)
         count += 1
@@ -111,7 +111,7 @@ async def test_with_a_session_only_whole_requests_in_the_gateways_framing_reach_
     async with gateway(tenant(raw_upstream.url)) as stage:
         seen = await statuses(stage, Random(seed), same_page(stage.cookie))
     assert 500 not in seen
-    arrived = sum(assert_whole_requests_of_ours(bytes(one.received)) for one in raw_upstream.connections)
+    arrived = sum(assert_whole_gateway_requests(bytes(one.received)) for one in raw_upstream.connections)
     assert arrived >= 5, "or nothing was shown"
 
 

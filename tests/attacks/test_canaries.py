@@ -27,7 +27,7 @@ TOKEN_COOKIE, OWN_COOKIES = "token", {"gateway-session", "gateway-login", "gatew
 
 
 @dataclass
-class Heard:
+class RecordedAnswers:
     """Records every answer of the gateway: the body and all fields, and the values of cookies separately."""
 
     answers: dict[str, bytes] = field(default_factory=dict)
@@ -56,7 +56,7 @@ class Run:
     logs: bytes
     audit: bytes
     store: bytes
-    heard: Heard
+    recorded: RecordedAnswers
 
 
 def spellings(secret: str) -> list[bytes]:
@@ -104,11 +104,11 @@ async def run(
     """Runs a first login with every mistake, a logout, a second login, a stopped one, and an outage of Keycloak."""
     made = settings(tmp_path, stand_in, mail_server, echo_upstream, redis_url)
     user = stand_in.server.admin.create_user(email=PROFILE)
-    heard, mistyped = Heard(), new_password()
+    recorded, mistyped = RecordedAnswers(), new_password()
     realm = stand_in.realms["expertflow"]
     secrets = {"password": user.password, "wrong password": mistyped}
     with replicas(made, 1) as (replica,):
-        async with Person(replica.base, middlewares=[heard]) as agent:
+        async with Person(replica.base, middlewares=[recorded]) as agent:
             await agent.page()
             assert (await agent.password(user.username, mistyped)).status == 401
             await agent.submit("password", username=user.username, password=mistyped)
@@ -143,12 +143,12 @@ async def run(
         audit = (replica.log.parent / "audit.log").read_bytes()
     secrets |= {f"client {name}": value for name, value in stand_in.server.clients.items()}
     for name in OWN_COOKIES:
-        for number, value in enumerate(heard.cookies.get(name, ())):
+        for number, value in enumerate(recorded.cookies.get(name, ())):
             secrets |= {f"{name} {number}": value, f"secret of {name} {number}": value.rpartition(".")[2]}
-    secrets |= {f"token cookie {n}": value for n, value in enumerate(heard.cookies[TOKEN_COOKIE])}
+    secrets |= {f"token cookie {n}": value for n, value in enumerate(recorded.cookies[TOKEN_COOKIE])}
     secrets = {name: value for name, value in secrets.items() if value}
     addresses = {"registered": ADDRESS, "of the profile": PROFILE}
-    return Run(secrets, addresses, replica.log.read_bytes(), audit, store, heard)
+    return Run(secrets, addresses, replica.log.read_bytes(), audit, store, recorded)
 
 
 def _note_tokens(realm: Realm, secrets: dict[str, str]) -> None:
@@ -161,7 +161,7 @@ async def test_no_secret_of_a_whole_login_is_found_in_the_logs_answers_or_store(
     assert b"code_rejected" in run.audit
     assert b"code_rejected" in run.logs
     assert len(run.store) > 2000
-    where = {"log": run.logs, "audit": run.audit, "store": run.store, **run.heard.answers}
+    where = {"log": run.logs, "audit": run.audit, "store": run.store, **run.recorded.answers}
     found = {name: places(secret, where) for name, secret in run.secrets.items()}
     assert not {name: at for name, at in found.items() if at}
     for name, content in where.items():
@@ -170,11 +170,11 @@ async def test_no_secret_of_a_whole_login_is_found_in_the_logs_answers_or_store(
     # The gateway shows a full address only to the user who has just typed it.
     for secret in run.addresses.values():
         assert places(secret, {"log": run.logs, "audit": run.audit, "store": run.store}) == []
-        shown = places(secret, run.heard.answers)
+        shown = places(secret, run.recorded.answers)
         assert all("/login/register" in label for label in shown), shown
-    shown_to_typist = places(ADDRESS, run.heard.answers)
+    shown_to_typist = places(ADDRESS, run.recorded.answers)
     assert len(shown_to_typist) == 1
-    assert places(PROFILE, run.heard.answers) == []
+    assert places(PROFILE, run.recorded.answers) == []
 
 
 def test_the_search_finds_a_secret_in_every_encoding() -> None:
