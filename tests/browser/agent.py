@@ -13,7 +13,7 @@ Look = Callable[[str], Awaitable[None]]
 """Is called with the name of each step as soon as the browser shows its page."""
 
 
-async def glance(_step: str) -> None:
+async def no_report(_step: str) -> None:
     """Does nothing with a page."""
 
 
@@ -43,7 +43,7 @@ class Agent:
     user: User
     mail: MailServer
     complaints: Complaints
-    look: Look = glance
+    look: Look = no_report
 
     async def open(self, path: str = "/unified-admin/") -> None:
         """Opens an app."""

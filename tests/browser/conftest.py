@@ -18,7 +18,7 @@ from tests.clock import FakeClock
 from tests.dependencies.keycloak import Keycloak
 from tests.dependencies.keycloak_admin import Person as User
 from tests.dependencies.mail import MailServer
-from tests.journeys.installation import Folder, Told, folder, running
+from tests.journeys.installation import Folder, RecordedAudit, folder, running
 from tests.ports import free_port
 
 HELP = {
@@ -35,7 +35,7 @@ class Site:
     """The gateway, and the parts that a test may change."""
 
     base: str
-    audit: Told
+    audit: RecordedAudit
     clock: FakeClock
     keycloak: Keycloak
     mail: MailServer
@@ -94,8 +94,8 @@ async def new_agent(browser: Browser, site: Site) -> AsyncIterator[NewAgent]:
         context = await browser.new_context(**options)
         context.set_default_timeout(10_000)
         seen.append(Complaints(context))
-        who = user or site.keycloak.admin.create_user()
-        return Agent(await context.new_page(), site.base, who, site.mail, seen[-1])
+        person = user or site.keycloak.admin.create_user()
+        return Agent(await context.new_page(), site.base, person, site.mail, seen[-1])
 
     yield make
     assert not [said for complaints in seen for said in complaints.said]

@@ -28,7 +28,7 @@ from tests.clock import FakeClock
 from tests.contract import stand_in
 from tests.dependencies.keycloak import Keycloak
 from tests.dependencies.mail import MailServer
-from tests.journeys.installation import Folder, Told, folder, running
+from tests.journeys.installation import Folder, RecordedAudit, folder, running
 from tests.journeys.person import code_for
 from tests.ports import free_port
 
@@ -67,7 +67,7 @@ async def settings(
 async def site(settings: Folder, keycloak: Keycloak, mail_server: MailServer) -> AsyncIterator[ChangingSite]:
     """Yields the running gateway."""
     clock = FakeClock(time.time())
-    made = ChangingSite(settings.base, Told(), clock, keycloak, mail_server, settings, settings.load())
+    made = ChangingSite(settings.base, RecordedAudit(), clock, keycloak, mail_server, settings, settings.load())
     async with running(lambda: made.configuration, settings.ring(), clock=clock) as made.audit:
         yield made
 
@@ -315,7 +315,7 @@ async def test_a_form_submitted_by_a_script_with_the_users_token_shows_and_chang
 ) -> None:
     """Even if a script had the form: right after the sign-in the code is asked for, on a page that the script cannot
     read."""
-    told = protected.site.audit
+    reported = protected.site.audit
     for act in ("show-codes", "new-codes", "enrol", "sign-out-everywhere"):
         protected.site.clock.advance(61)
         fields = await hidden_fields(protected, act)
@@ -324,8 +324,8 @@ async def test_a_form_submitted_by_a_script_with_the_users_token_shows_and_chang
         await protected.page.get_by_label("Code", exact=True).wait_for()
         assert await protected.page.locator("[data-codes]").count() == 0
     for event in ("backup_codes_shown", "backup_codes_renewed", "signed_out_everywhere"):
-        assert not told.of(event)
-    assert len(told.of("enrolment_added")) == 1
+        assert not reported.of(event)
+    assert len(reported.of("enrolment_added")) == 1
 
 
 @pytest.mark.row("GW-46")

@@ -114,7 +114,7 @@ async def victim(site: Site, settings: Folder, new_agent: NewAgent) -> Agent:
     return agent
 
 
-async def lured(victim: Agent, pages: Pages, which: str) -> Page:
+async def on_attackers_page(victim: Agent, pages: Pages, which: str) -> Page:
     """Opens the attacker's page in the victim's browser."""
     page = await victim.page.context.new_page()
     await page.goto(pages.sibling if which == PAGES[0] else pages.foreign)
@@ -133,7 +133,7 @@ async def test_a_page_of_the_users_own_tenant_can_use_the_session(victim: Agent,
 async def test_no_request_of_a_page_of_another_origin_reaches_the_app(
     victim: Agent, pages: Pages, raw_upstream: RawUpstream, which: str
 ) -> None:
-    page = await lured(victim, pages, which)
+    page = await on_attackers_page(victim, pages, which)
     before = raw_upstream.received
     for name, script in ATTEMPTS.items():
         await page.evaluate(
@@ -147,7 +147,7 @@ async def test_no_request_of_a_page_of_another_origin_reaches_the_app(
 async def test_a_form_posted_as_a_top_level_navigation_by_another_origin_is_refused(
     victim: Agent, pages: Pages, raw_upstream: RawUpstream, which: str
 ) -> None:
-    page = await lured(victim, pages, which)
+    page = await on_attackers_page(victim, pages, which)
     before = len(raw_upstream.received)
     async with page.expect_navigation():
         await page.evaluate(
@@ -163,7 +163,7 @@ async def test_a_form_posted_as_a_top_level_navigation_by_another_origin_is_refu
 async def test_a_link_on_another_site_opens_the_app(
     victim: Agent, pages: Pages, raw_upstream: RawUpstream, which: str
 ) -> None:
-    page = await lured(victim, pages, which)
+    page = await on_attackers_page(victim, pages, which)
     before = len(raw_upstream.received)
     async with page.expect_navigation():
         await page.evaluate("url => { location.href = url; }", f"{victim.base}/unified-admin/reports")

@@ -19,7 +19,7 @@ def target(number: int) -> str:
     return f"/unified-admin/?tab={number}"
 
 
-async def beside(agent: Agent) -> Agent:
+async def another_tab(agent: Agent) -> Agent:
     """Opens another tab of the same browser."""
     return replace(agent, page=await agent.page.context.new_page())
 
@@ -35,7 +35,7 @@ async def enrolled(site: Site, new_agent: NewAgent) -> Agent:
 
 async def test_five_parallel_tabs_all_reach_their_pages_with_one_code(site: Site, new_agent: NewAgent) -> None:
     first = await enrolled(site, new_agent)
-    tabs = [first, *[await beside(first) for _ in range(4)]]
+    tabs = [first, *[await another_tab(first) for _ in range(4)]]
     for number, tab in enumerate(tabs):
         await tab.open(target(number))
     await asyncio.gather(*(tab.password() for tab in tabs))
@@ -53,7 +53,7 @@ async def test_open_code_pages_continue_when_another_tab_has_finished_the_login(
     site: Site, new_agent: NewAgent
 ) -> None:
     first = await enrolled(site, new_agent)
-    second = await beside(first)
+    second = await another_tab(first)
     await first.open(target(1))
     await first.password()
     code = await code_for(site.mail, ADDRESS, 2)
@@ -70,7 +70,7 @@ async def test_a_code_entered_in_a_forgotten_tab_leads_to_the_app(
     site: Site, new_agent: NewAgent, seconds: int
 ) -> None:
     first = await enrolled(site, new_agent)
-    second = await beside(first)
+    second = await another_tab(first)
     await first.open(target(1))
     await first.password()
     code = await code_for(site.mail, ADDRESS, 2)
