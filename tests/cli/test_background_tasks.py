@@ -36,7 +36,7 @@ def folder(tmp_path: Path, address: str) -> ConfigFolder:
     return found
 
 
-def never_leaves(_code: int) -> None:
+def keeps_running(_code: int) -> None:
     """Keeps the test process running when the shutdown time of `serve` is over."""
 
 
@@ -47,7 +47,7 @@ async def test_all_tasks_of_serve_end_wherever_serve_is_cancelled(folder: Config
     for turns in TURNS:
         said: list[str] = []
         serving = asyncio.create_task(
-            serve(folder.path / "gateway.yaml", loaded, ring, say=said.append, leave=never_leaves)
+            serve(folder.path / "gateway.yaml", loaded, ring, say=said.append, leave=keeps_running)
         )
         for _ in range(turns):
             await asyncio.sleep(0)
@@ -61,7 +61,7 @@ async def test_each_task_of_serve_ends_when_it_is_cancelled_alone(folder: Config
     ring = key_ring.create(folder.path / "ring.key", SystemClock(), SystemRandom())
     started = asyncio.Event()
     serving = asyncio.create_task(
-        serve(folder.path / "gateway.yaml", folder.load(), ring, say=lambda _: started.set(), leave=never_leaves)
+        serve(folder.path / "gateway.yaml", folder.load(), ring, say=lambda _: started.set(), leave=keeps_running)
     )
     async with asyncio.timeout(LIMIT):
         await started.wait()

@@ -55,9 +55,9 @@ def test_check_config_passes_with_warnings_and_counts_them(folder: ConfigFolder)
 def test_check_config_prints_json(folder: ConfigFolder) -> None:
     folder.two_factor["otpExpiry"] = 0
     code, said = run("check-config", "--config", folder.write(), "--json")
-    told = json.loads(said)
-    assert (code, told["ok"]) == (1, False)
-    assert [fault for fault in told["faults"] if fault["level"] != "hint"] == [
+    reported = json.loads(said)
+    assert (code, reported["ok"]) == (1, False)
+    assert [fault for fault in reported["faults"] if fault["level"] != "hint"] == [
         {
             "file": str(folder.path / "tenants" / "one.json"),
             "line": 20,

@@ -123,7 +123,7 @@ async def test_uploads_complete_and_streams_end_after_sigterm(folder: ConfigFold
         sockets = [await socket_begun(folder, cookies[n // SOCKETS_OF_A_SESSION]) for n in range(count // 2)]
         await app.asked(2 * count)
         process.process.send_signal(signal.SIGTERM)
-        goodbyes = await asyncio.gather(*(browser_close(*one) for one in sockets))
+        last_frames = await asyncio.gather(*(browser_close(*one) for one in sockets))
         ends = await asyncio.gather(*(rest_of(reader) for reader, _ in streams))
         await port_closed(folder)
         for _, writer in uploads:
@@ -135,7 +135,7 @@ async def test_uploads_complete_and_streams_end_after_sigterm(folder: ConfigFold
     assert [body_of(answer) for answer in answers] == [b"%d" % (2 * HALF)] * count
     assert all(("Connection", "close") in fields_of(answer) for answer in answers)
     assert not any(end.endswith(b"0\r\n\r\n") for end in ends)  # a cut answer never looks whole
-    assert goodbyes == [close_frame(GOING_AWAY)] * (count // 2)
+    assert last_frames == [close_frame(GOING_AWAY)] * (count // 2)
     assert app.closings == [GOING_AWAY] * (count // 2)
     assert (code, "Traceback" in said, "connections_cut_at_shutdown" in said) == (0, False, False)
 
@@ -293,9 +293,9 @@ async def socket_begun(folder: ConfigFolder, cookie: str) -> Wire:
 async def browser_close(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bytes:
     """Returns the last bytes that the browser of a WebSocket receives; it answers them as a browser does."""
     async with asyncio.timeout(LIMIT):
-        told = await reader.readexactly(len(close_frame(GOING_AWAY)))
+        reported = await reader.readexactly(len(close_frame(GOING_AWAY)))
         writer.write(close_frame(GOING_AWAY, b"mask"))
-        return told + await reader.read()
+        return reported + await reader.read()
 
 
 async def rest_of(reader: asyncio.StreamReader) -> bytes:

@@ -36,7 +36,7 @@ def provider() -> Iterator[StandIn]:
 
 
 @dataclass
-class Desk:
+class OperatorConsole:
     """A gateway's folder with Redis and a key ring, and the command line of its operator."""
 
     folder: ConfigFolder
@@ -73,7 +73,7 @@ class Desk:
 
 
 @pytest.fixture
-def desk(tmp_path: Path, provider: StandIn, redis_url: str) -> Desk:
+def console(tmp_path: Path, provider: StandIn, redis_url: str) -> OperatorConsole:
     """CloudCX, where administrators' codes are on."""
     folder = ConfigFolder(tmp_path / "config")
     folder.path.mkdir()
@@ -88,46 +88,46 @@ def desk(tmp_path: Path, provider: StandIn, redis_url: str) -> Desk:
         "client_secret": server.clients["gateway-login"],
         "service_account": {"client_id": "gateway-admin", "client_secret": server.clients["gateway-admin"]},
     }
-    return Desk(folder, server.admin.create_user())
+    return OperatorConsole(folder, server.admin.create_user())
 
 
 @pytest.mark.row("CC-15")
-def test_the_code_is_printed_once_in_groups_and_its_rules_on_the_error_stream(desk: Desk) -> None:
-    done = desk.run(desk.user.username, "--tenant", "one")
+def test_the_code_is_printed_once_in_groups_and_its_rules_on_the_error_stream(console: OperatorConsole) -> None:
+    done = console.run(console.user.username, "--tenant", "one")
     assert done.returncode == 0, done.stderr
     name, code = done.stdout.strip().split(": ")
-    assert (name, bool(SHOWN.fullmatch(code))) == (desk.user.username, True)
+    assert (name, bool(SHOWN.fullmatch(code))) == (console.user.username, True)
     assert "valid for 30 minutes and one use; replaces any earlier code" in done.stderr
     assert code not in done.stderr
     assert code.replace(" ", "") not in done.stderr
 
 
 @pytest.mark.row("CC-15")
-def test_the_gateway_keeps_a_digest_of_the_newest_code_only(desk: Desk) -> None:
-    older, newer = desk.make()["code"], desk.make()["code"]
-    kept = desk.kept()
+def test_the_gateway_keeps_a_digest_of_the_newest_code_only(console: OperatorConsole) -> None:
+    older, newer = console.make()["code"], console.make()["code"]
+    kept = console.kept()
     assert kept
-    assert kept.digest == desk.digest(newer)
-    assert kept.digest != desk.digest(older)
+    assert kept.digest == console.digest(newer)
+    assert kept.digest != console.digest(older)
     assert LIFE == 1800
 
 
 @pytest.mark.row("CC-15", "GW-18")
-def test_the_audit_event_names_operator_and_user_and_not_the_code(desk: Desk) -> None:
-    code = desk.make("--by", "Sara of the service desk")["code"]
-    kept = desk.kept()
+def test_the_audit_event_names_operator_and_user_and_not_the_code(console: OperatorConsole) -> None:
+    code = console.make("--by", "Sara of the service desk")["code"]
+    kept = console.kept()
     assert kept
     assert kept.issuer == "Sara of the service desk"
-    audit = (desk.folder.path / "audit.log").read_text()
+    audit = (console.folder.path / "audit.log").read_text()
     (line,) = [json.loads(one) for one in audit.splitlines() if "admin_code" in one]
-    assert (line["username"], line["by"]) == (desk.user.username, "command line: Sara of the service desk")
+    assert (line["username"], line["by"]) == (console.user.username, "command line: Sara of the service desk")
     assert code not in audit
 
 
-def test_a_user_is_found_by_the_mail_address_too(desk: Desk) -> None:
-    assert desk.user.email
-    done = desk.run(desk.user.email, "--tenant", "one", "--json")
-    assert json.loads(done.stdout)["username"] == desk.user.username
+def test_a_user_is_found_by_the_mail_address_too(console: OperatorConsole) -> None:
+    assert console.user.email
+    done = console.run(console.user.email, "--tenant", "one", "--json")
+    assert json.loads(done.stdout)["username"] == console.user.username
 
 
 def refused(done: subprocess.CompletedProcess[str]) -> str:
@@ -136,36 +136,36 @@ def refused(done: subprocess.CompletedProcess[str]) -> str:
     return done.stderr.strip().splitlines()[-1]
 
 
-def test_an_unknown_user_gets_no_code(desk: Desk) -> None:
-    assert refused(desk.run("nobody", "--tenant", "one")).startswith("efcx-gateway: no user nobody in realm ")
+def test_an_unknown_user_gets_no_code(console: OperatorConsole) -> None:
+    assert refused(console.run("nobody", "--tenant", "one")).startswith("efcx-gateway: no user nobody in realm ")
 
 
-def test_for_an_unknown_tenant_the_command_lists_the_known_ones(desk: Desk) -> None:
-    said = refused(desk.run(desk.user.username, "--tenant", "two"))
+def test_for_an_unknown_tenant_the_command_lists_the_known_ones(console: OperatorConsole) -> None:
+    said = refused(console.run(console.user.username, "--tenant", "two"))
     assert said == "efcx-gateway: no tenant two; configured tenants: one"
 
 
-def test_where_administrators_codes_are_off_the_command_makes_none(desk: Desk) -> None:
-    desk.folder.two_factor["adminCodes"] = False
-    said = refused(desk.run(desk.user.username, "--tenant", "one"))
+def test_where_administrators_codes_are_off_the_command_makes_none(console: OperatorConsole) -> None:
+    console.folder.two_factor["adminCodes"] = False
+    said = refused(console.run(console.user.username, "--tenant", "one"))
     assert said == "efcx-gateway: one accepts no administrator's codes (twoFAConfigs.adminCodes)"
-    assert desk.kept() is None
+    assert console.kept() is None
 
 
 @pytest.mark.row("GW-27")
 @pytest.mark.parametrize("registration", ["guarded", "admin_code"])
 def test_an_administrators_code_is_made_where_enrolments_need_one_although_codes_are_off(
-    desk: Desk, registration: str
+    console: OperatorConsole, registration: str
 ) -> None:
-    desk.folder.two_factor.update(adminCodes=False, registration=registration)
-    assert desk.make()["minutes"] == 30
+    console.folder.two_factor.update(adminCodes=False, registration=registration)
+    assert console.make()["minutes"] == 30
 
 
-def test_the_command_refuses_a_memory_store(desk: Desk) -> None:
-    del desk.folder.gateway["store"]
-    assert "codes need Redis or Valkey" in refused(desk.run(desk.user.username, "--tenant", "one"))
+def test_the_command_refuses_a_memory_store(console: OperatorConsole) -> None:
+    del console.folder.gateway["store"]
+    assert "codes need Redis or Valkey" in refused(console.run(console.user.username, "--tenant", "one"))
 
 
-def test_invalid_settings_are_reported_and_no_code_is_made(desk: Desk) -> None:
-    desk.folder.two_factor["otpLength"] = 99
-    assert "otpLength" in refused(desk.run(desk.user.username, "--tenant", "one"))
+def test_invalid_settings_are_reported_and_no_code_is_made(console: OperatorConsole) -> None:
+    console.folder.two_factor["otpLength"] = 99
+    assert "otpLength" in refused(console.run(console.user.username, "--tenant", "one"))
