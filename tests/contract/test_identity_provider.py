@@ -227,19 +227,19 @@ async def test_a_token_of_another_issuer_is_reported_as_a_setting_with_both_issu
     server: Keycloak, gateway: Gateway, person: Person
 ) -> None:
     access = replace(gateway.access, issuer="https://sso.example.test/auth/realms/elsewhere")
-    with pytest.raises(errors.Misconfigured) as told:
+    with pytest.raises(errors.Misconfigured) as reported:
         await gateway.sign_in.password(access, person.username, Secret(person.password))
-    assert access.issuer in str(told.value)
-    assert server.issuer() in str(told.value)
+    assert access.issuer in str(reported.value)
+    assert server.issuer() in str(reported.value)
     assert server.admin.sessions(person.id) == []  # the session of the rejected grant has ended
 
 
 async def test_no_error_holds_a_password_or_a_secret(gateway: Gateway, person: Person) -> None:
     secret = new_password()
     access = replace(gateway.access, sign_in=Credentials("gateway-login", Secret(secret)))
-    with pytest.raises(errors.Refused) as told:
+    with pytest.raises(errors.Refused) as reported:
         await gateway.sign_in.password(access, person.username, Secret(person.password))
-    assert not {person.password, secret} & set(str(told.value).split())
+    assert not {person.password, secret} & set(str(reported.value).split())
 
 
 # ------------------------------------------------------------------ refresh and logout
@@ -400,15 +400,15 @@ async def test_a_client_without_a_service_account_is_refused(gateway: Gateway) -
 async def test_an_administrator_without_the_role_is_refused_and_the_missing_role_is_named(
     gateway: Gateway, person: Person
 ) -> None:
-    who = AdminUser(gateway.access.sign_in, person.username, Secret(person.password))
+    administrator = AdminUser(gateway.access.sign_in, person.username, Secret(person.password))
     with pytest.raises(errors.Refused, match="manage-users"):
-        await gateway.users.check(replace(gateway.access, administration=who))
+        await gateway.users.check(replace(gateway.access, administration=administrator))
 
 
 async def test_an_administrator_with_a_wrong_password_is_refused(gateway: Gateway, person: Person) -> None:
-    who = AdminUser(gateway.access.sign_in, person.username, Secret(new_password()))
+    administrator = AdminUser(gateway.access.sign_in, person.username, Secret(new_password()))
     with pytest.raises(errors.Refused, match="Invalid user credentials"):
-        await gateway.users.check(replace(gateway.access, administration=who))
+        await gateway.users.check(replace(gateway.access, administration=administrator))
 
 
 # ------------------------------------------------------------------ the sealed set
@@ -518,10 +518,10 @@ async def test_several_values_of_an_attribute_keep_their_order(server: Keycloak,
 
 
 async def test_a_value_above_2048_characters_is_refused(server: Keycloak, person: Person) -> None:
-    with pytest.raises(httpx2.HTTPStatusError) as told:
+    with pytest.raises(httpx2.HTTPStatusError) as reported:
         server.admin.set_attribute(person.id, ["x" * 2049])
-    assert told.value.response.status_code == 400
-    assert told.value.response.json()["errorMessage"] == "error-invalid-length"
+    assert reported.value.response.status_code == 400
+    assert reported.value.response.json()["errorMessage"] == "error-invalid-length"
 
 
 async def test_the_signing_keys_are_public_and_one_key_is_not_for_signatures(server: Keycloak) -> None:
