@@ -58,20 +58,20 @@ async def test_a_channel_without_a_rate_sends_at_once(pace: SendRate) -> None:
 async def test_no_minute_has_more_slots_than_the_rate_even_if_each_is_used_late(
     pace: SendRate, clock: FakeClock
 ) -> None:
-    given_away = await slots(pace, clock, 200)
-    assert most_in(MINUTE + GRACE, given_away) <= 30
+    slots_given = await slots(pace, clock, 200)
+    assert most_in(MINUTE + GRACE, slots_given) <= 30
 
 
 @pytest.mark.row("GW-34")
 async def test_mails_are_sent_in_the_order_of_their_requests(pace: SendRate, clock: FakeClock) -> None:
-    given_away = await slots(pace, clock, 100)
-    assert given_away == sorted(given_away)
+    slots_given = await slots(pace, clock, 100)
+    assert slots_given == sorted(slots_given)
 
 
 @pytest.mark.row("GW-34")
 async def test_at_least_nine_tenths_of_the_rate_are_used(pace: SendRate, clock: FakeClock) -> None:
-    given_away = await slots(pace, clock, 600)
-    assert (given_away[-1] - START) / MINUTE < 600 / 30 * 1.1
+    slots_given = await slots(pace, clock, 600)
+    assert (slots_given[-1] - START) / MINUTE < 600 / 30 * 1.1
 
 
 @pytest.mark.row("GW-34")
@@ -129,24 +129,24 @@ async def test_parallel_requests_for_one_slot_send_one_mail(store: Store, clock:
 async def test_replicas_that_take_slots_at_the_same_time_do_not_exceed_the_rate(store: Store, clock: FakeClock) -> None:
     replicas = [SendRate(store, clock) for _ in range(4)]
     answers = await asyncio.gather(*(replicas[n % 4].take(CHANNEL, f"user {n}") for n in range(120)))
-    given_away = sorted(at or clock.now() for at in answers)
-    assert most_in(MINUTE + GRACE, given_away) <= 30
-    assert given_away[-1] - START < 120 / 30 * MINUTE * 1.1
+    slots_given = sorted(at or clock.now() for at in answers)
+    assert most_in(MINUTE + GRACE, slots_given) <= 30
+    assert slots_given[-1] - START < 120 / 30 * MINUTE * 1.1
 
 
 @pytest.mark.row("GW-34")
 async def test_a_user_who_missed_their_slot_is_not_moved_to_the_end_of_the_queue(
     pace: SendRate, clock: FakeClock
 ) -> None:
-    given_away = await slots(pace, clock, 500)
-    clock.set(given_away[100] + GRACE)
+    slots_given = await slots(pace, clock, 500)
+    clock.set(slots_given[100] + GRACE)
     assert await pace.take(CHANNEL, "user 100") is None
 
 
 @pytest.mark.row("GW-34")
 async def test_a_failed_mail_is_sent_before_mails_that_join_the_queue_later(pace: SendRate, clock: FakeClock) -> None:
-    given_away = await slots(pace, clock, 500)
-    clock.set(given_away[100])
+    slots_given = await slots(pace, clock, 500)
+    clock.set(slots_given[100])
     assert await pace.take(CHANNEL, "user 100") is None
     await pace.not_used(CHANNEL, "user 100")
     assert await pace.take(CHANNEL, "user 100") is None
@@ -154,10 +154,10 @@ async def test_a_failed_mail_is_sent_before_mails_that_join_the_queue_later(pace
 
 @pytest.mark.row("GW-34")
 async def test_users_who_return_after_a_missed_slot_are_counted_in_the_rate(pace: SendRate, clock: FakeClock) -> None:
-    given_away = await slots(pace, clock, 300)
-    clock.set(given_away[100] + GRACE)
+    slots_given = await slots(pace, clock, 300)
+    clock.set(slots_given[100] + GRACE)
     again = [await pace.take(CHANNEL, f"user {n}") or clock.now() for n in range(60, 100)]
-    assert most_in(MINUTE + GRACE, sorted(again + given_away[101:])) <= 30
+    assert most_in(MINUTE + GRACE, sorted(again + slots_given[101:])) <= 30
 
 
 @pytest.mark.row("GW-34")
@@ -174,10 +174,10 @@ async def test_a_place_missed_for_a_long_time_expires(clock: FakeClock) -> None:
 @pytest.mark.row("GW-34")
 async def test_a_spare_slot_is_taken_only_after_all_waiting_mails(pace: SendRate, clock: FakeClock) -> None:
     assert await pace.take_spare(CHANNEL) is None
-    given_away = await slots(pace, clock, 50)
+    slots_given = await slots(pace, clock, 50)
     when = await pace.take_spare(CHANNEL)
     assert when is not None
-    assert when >= given_away[-1]
+    assert when >= slots_given[-1]
     assert (await slots(pace, clock, 51))[-1] < when + 10  # the request took no slot
 
 
