@@ -126,7 +126,7 @@ async def test_an_app_answers_loopback_names_only(host: str) -> None:
 
 
 def test_the_states_of_colleagues_change_over_time() -> None:
-    states = {tuple(row["state"] for row in presence(_nobody(), 0, second)) for second in range(0, 600, 10)}
+    states = {tuple(row["state"] for row in presence(_anonymous(), 0, second)) for second in range(0, 600, 10)}
     assert len(states) > 5
 
 
@@ -134,7 +134,7 @@ def test_cookies_are_shown_only_by_name_and_length() -> None:
     assert received({"Cookie": "a=1; b=" + "x" * 1500}) == [("Cookie", "a=… (1 characters); b=… (1,500 characters)")]
 
 
-def _nobody() -> Any:
+def _anonymous() -> Any:
     from gateway.demo.sample_apps import Person
 
     return Person()
