@@ -68,7 +68,7 @@ def wait_ready(
     :param tell: called about every five seconds with the elapsed seconds, for a line of progress.
     :raises Stopped: the process ended or the time is up.
     """
-    begun = told = time.monotonic()
+    begun = reported = time.monotonic()
     while not ready():
         now = time.monotonic()
         if not alive(keeper):
@@ -76,8 +76,8 @@ def wait_ready(
         if now - begun > seconds:
             stop(keeper)
             raise Stopped(f"not ready after {seconds:.0f} s\n{tail(log)}")
-        if now - told > 5:
-            told = now
+        if now - reported > 5:
+            reported = now
             tell(now - begun)
         select.select([], [], [], 0.1)
 
