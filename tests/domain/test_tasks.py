@@ -10,7 +10,7 @@ from gateway.domain import tasks
 from gateway.domain.tasks import BackgroundTasks, CancellationKept, end
 
 
-async def deaf(times: int) -> None:
+async def ignoring_cancellations(times: int) -> None:
     """Ignores that number of cancellations."""
     for _ in range(times):
         with suppress(asyncio.CancelledError):
@@ -27,7 +27,7 @@ async def begun(work: "asyncio._CoroutineLike[None]") -> "asyncio.Task[None]":
 
 async def test_a_task_that_ignores_a_cancellation_is_cancelled_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tasks, "AGAIN", 0.01)
-    task = await begun(deaf(3))
+    task = await begun(ignoring_cancellations(3))
     await end(task)
     assert task.cancelled()
 
@@ -44,7 +44,7 @@ async def test_an_exception_of_the_ending_task_is_raised() -> None:
 
 
 async def test_a_cancellation_of_the_waiting_task_is_passed_on() -> None:
-    task = await begun(deaf(1))
+    task = await begun(ignoring_cancellations(1))
     waiting = await begun(end(task))
     waiting.cancel()
     await asyncio.wait([waiting])
@@ -111,7 +111,7 @@ async def test_background_tasks_that_end_in_time_are_awaited() -> None:
 async def test_background_tasks_that_do_not_end_are_cancelled_and_awaited(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tasks, "AGAIN", 0.01)
     background = BackgroundTasks()
-    left = [background.start(deaf(times), "deaf") for times in (0, 3)]
+    left = [background.start(ignoring_cancellations(times), "deaf") for times in (0, 3)]
     await background.close(0.01)
     assert all(task.cancelled() for task in left)
     assert len(background) == 0
@@ -119,7 +119,7 @@ async def test_background_tasks_that_do_not_end_are_cancelled_and_awaited(monkey
 
 async def test_background_tasks_end_even_when_the_waiting_task_is_cancelled() -> None:
     background = BackgroundTasks()
-    left = background.start(deaf(0), "deaf")
+    left = background.start(ignoring_cancellations(0), "deaf")
     closing = await begun(background.close(30))
     closing.cancel()
     await asyncio.wait([closing])
@@ -127,8 +127,8 @@ async def test_background_tasks_end_even_when_the_waiting_task_is_cancelled() ->
 
 
 async def test_an_error_of_a_background_task_is_logged_with_the_tasks_name() -> None:
-    told: list[dict[str, object]] = []
-    asyncio.get_running_loop().set_exception_handler(lambda _loop, context: told.append(context))
+    reported: list[dict[str, object]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, context: reported.append(context))
 
     async def fail() -> None:
         raise ZeroDivisionError
@@ -137,6 +137,6 @@ async def test_an_error_of_a_background_task_is_logged_with_the_tasks_name() -> 
     background.start(fail(), "what fails")
     await background.close(30)
     gc.collect()
-    [context] = told
+    [context] = reported
     assert "what fails" in repr(context["future"])
     assert isinstance(context["exception"], ZeroDivisionError)
