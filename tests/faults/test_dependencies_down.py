@@ -30,9 +30,9 @@ async def test_a_failure_of_keycloak_is_never_reported_as_a_wrong_password(
     behaviour.token_fault = fault
     try:
         async with light_site.person() as agent:
-            told = await agent.password(user.username, user.password)
-            assert (told.step, told.status) == ("password", 503)
-            assert told.problem != "wrong-password"
+            reported = await agent.password(user.username, user.password)
+            assert (reported.step, reported.status) == ("password", 503)
+            assert reported.problem != "wrong-password"
             behaviour.token_fault = None
             assert (await agent.password(user.username, user.password)).step == "register"
     finally:
@@ -48,9 +48,9 @@ async def test_while_keycloak_is_down_a_login_is_told_to_retry_and_open_sessions
         await inside.first_login(user.username, user.password, ADDRESS, light_site.mail)
         there, key["auth-server-url"] = key["auth-server-url"], "http://127.0.0.1:1/auth/"
         light_site.change()
-        told = await outside.submit("password", username=user.username, password=user.password)
-        page = await told.text()
-        assert told.status == 503
+        reported = await outside.submit("password", username=user.username, password=user.password)
+        page = await reported.text()
+        assert reported.status == 503
         assert "try again" in page.lower()
         assert f'value="{user.username}"' in page
         assert (await inside.get("/unified-admin/")).status == 200
@@ -103,8 +103,8 @@ async def test_an_enrolment_that_cannot_be_saved_is_retried_without_a_new_code(
         code = await code_for(light_site.mail, ADDRESS)
         behaviour.put_fault = Fault.ERROR
         try:
-            told = await agent.do("verify", code=code)
-            assert told.status == 503
+            reported = await agent.do("verify", code=code)
+            assert reported.status == 503
             assert (await agent.get("/unified-admin/")).status == 303
         finally:
             behaviour.put_fault = None
@@ -127,8 +127,8 @@ async def test_a_correct_code_is_not_lost_when_keycloak_is_down_as_the_session_o
         code, tab = await code_for(light_site.mail, ADDRESS, 2), await agent.tab()
         there, key["auth-server-url"] = key["auth-server-url"], "http://127.0.0.1:1/auth/"
         light_site.change()
-        told = await tab.post("verify", code=code)
-        assert (told.status, "gateway-session" in told.cookies) == (503, False)
+        reported = await tab.post("verify", code=code)
+        assert (reported.status, "gateway-session" in reported.cookies) == (503, False)
         key["auth-server-url"] = there
         light_site.change()
         if again == "the app":
