@@ -19,7 +19,7 @@ from tests.dependencies.keycloak import Keycloak
 from tests.dependencies.keycloak_admin import Person as User
 from tests.dependencies.mail import MailServer
 from tests.dependencies.upstream import EchoUpstream
-from tests.journeys.installation import Folder, MovedClock, Told, folder, running
+from tests.journeys.installation import Folder, MovedClock, RecordedAudit, folder, running
 from tests.journeys.person import Person
 
 
@@ -29,7 +29,7 @@ class Site:
 
     settings: Folder
     configuration: Configuration
-    audit: Told
+    audit: RecordedAudit
     keycloak: Keycloak
     mail: MailServer
     app: EchoUpstream
@@ -82,7 +82,7 @@ class Site:
 @asynccontextmanager
 async def whole(settings: Folder, keycloak: Keycloak, mail: MailServer, app: EchoUpstream) -> AsyncIterator[Site]:
     """Yields a gateway with these dependencies."""
-    site = Site(settings, settings.load(), Told(), keycloak, mail, app, MovedClock())
+    site = Site(settings, settings.load(), RecordedAudit(), keycloak, mail, app, MovedClock())
     async with running(lambda: site.configuration, settings.ring(), clock=site.clock) as audit:
         site.audit = audit
         yield site

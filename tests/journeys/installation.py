@@ -154,7 +154,7 @@ def folder(path: Path, *, keycloak: Keycloak, mail: MailServer, app: str, store:
     )
 
 
-class Told:
+class RecordedAudit:
     """The audit events of a gateway, and the gateway's services."""
 
     def __init__(self) -> None:
@@ -172,18 +172,18 @@ class Told:
 @asynccontextmanager
 async def running(
     configuration: Configuration | Callable[[], Configuration], ring: KeyRing, *, clock: Clock | None = None
-) -> AsyncIterator[Told]:
+) -> AsyncIterator[RecordedAudit]:
     """Runs the gateway in this process, on one configuration or on the one in force; yields its audit."""
-    told = Told()
+    reported = RecordedAudit()
     clock = clock or SystemClock()
     source = configuration if callable(configuration) else lambda: configuration
-    async with open_services(source, ring, clock=clock, audit=Audit(clock, tell=told)) as told.services:
-        runner = Runner(build(told.services), shutdown_timeout=1, **server_options())
+    async with open_services(source, ring, clock=clock, audit=Audit(clock, tell=reported)) as reported.services:
+        runner = Runner(build(reported.services), shutdown_timeout=1, **server_options())
         await runner.setup()
         try:
             listen = source().gateway.listen
             await web.TCPSite(runner, listen.host, listen.port).start()
-            yield told
+            yield reported
         finally:
             await runner.cleanup()
 

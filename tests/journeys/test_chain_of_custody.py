@@ -20,7 +20,7 @@ from tests.dependencies.keycloak_admin import new_password
 from tests.dependencies.mail import MailServer
 from tests.dependencies.upstream import EchoUpstream
 from tests.journeys.conftest import Site, whole
-from tests.journeys.installation import Folder, Told, running
+from tests.journeys.installation import Folder, RecordedAudit, running
 from tests.journeys.person import Person, Tab, codes_to
 from tests.journeys.second_factor.administrator import admin_code
 from tests.journeys.second_factor.conftest import CLOUDCX
@@ -35,15 +35,15 @@ MOST_PAGES = 10
 
 @dataclass
 class Two:
-    """Two gateways on one store: `site`, and another one at `other` with the audit `told`."""
+    """Two gateways on one store: `site`, and another one at `other` with the audit `reported`."""
 
     site: Site
     other: str
-    told: Told
+    reported: RecordedAudit
 
     def of(self, event: str) -> list[dict[str, Any]]:
         """Returns the audit events of one kind, from both."""
-        return [*self.site.audit.of(event), *self.told.of(event)]
+        return [*self.site.audit.of(event), *self.reported.of(event)]
 
 
 @pytest.fixture
@@ -58,8 +58,8 @@ async def two(
         gateway = {**settings.gateway, "listen": f"127.0.0.1:{port}", "operations": f"127.0.0.1:{free_port()}"}
         gateway["keys"] = {"file": str(settings.path / "ring.key")}
         second = Folder(settings.path / "second", port, gateway, settings.tenant)
-        async with running(second.load, settings.ring(), clock=site.clock) as told:
-            yield Two(site, second.base, told)
+        async with running(second.load, settings.ring(), clock=site.clock) as reported:
+            yield Two(site, second.base, reported)
 
 
 @dataclass
@@ -266,9 +266,9 @@ async def test_a_replaced_login_secret_shows_changes_and_ends_nothing(attack: At
     mails, fields = len(attack.two.site.mail.messages), {**tab.fields, "code": await attack.code(), "to": APP}
     attack.take(old)
     for step, action in product(("verify", "new-password"), ("", "send", "resend", "edit", "other-method", "cancel")):
-        told = await Tab(attack.attacker, fields=fields).post(step, action)
-        assert (told.status, told.headers["Location"]) == (303, f"/-/login?to={APP}")
-        assert not told.cookies
+        reported = await Tab(attack.attacker, fields=fields).post(step, action)
+        assert (reported.status, reported.headers["Location"]) == (303, f"/-/login?to={APP}")
+        assert not reported.cookies
         attack.attacker.csrf, attack.attacker.named = fields["csrf"], {}
         data = await attack.attacker.do(step, action, **fields)
         assert (data.status, data.step, data.problem) == (403, "password", "login-expired")

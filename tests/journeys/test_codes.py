@@ -159,9 +159,9 @@ async def test_a_locked_user_sees_the_lock_and_not_the_shorter_cooldown(site: Si
         assert last.problem == "locked"
     sent = len(site.mail.to(ADDRESS))
     async with site.person() as agent:
-        told = await agent.password(user.username, user.password)
-        assert (told.status, told.step, told.problem) == (429, "verify", "locked")
-        assert told.body["problem"]["retry_after"] == told.body["resend_in"] > 200
+        reported = await agent.password(user.username, user.password)
+        assert (reported.status, reported.step, reported.problem) == (429, "verify", "locked")
+        assert reported.body["problem"]["retry_after"] == reported.body["resend_in"] > 200
         assert (await agent.look()).problem == "locked"
     assert len(site.mail.to(ADDRESS)) == sent
 
@@ -209,9 +209,9 @@ async def test_invalid_expired_cooldown_and_limit_problems_have_distinct_texts_a
 async def test_the_reference_of_a_problem_is_in_its_audit_event(site: Site) -> None:
     async with site.person() as agent:
         user, code = await at_code_page(site, agent)
-        told = (await enter(agent, wrong(code))).body["problem"]["reference"]
+        reported = (await enter(agent, wrong(code))).body["problem"]["reference"]
     (line,) = [line for line in site.audit.lines if line["event"] == "code_rejected"]
-    assert (line["reference"], line["user_id"]) == (told, user.id)
+    assert (line["reference"], line["user_id"]) == (reported, user.id)
 
 
 @pytest.mark.row("GW-30")

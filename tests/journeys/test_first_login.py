@@ -147,8 +147,8 @@ async def test_the_profile_address_receives_a_mail_when_another_address_is_enrol
         await agent.first_login(user.username, user.password, "elsewhere@example.com", site.mail)
     await site.mail.wait(2)
     assert user.email
-    (told,) = site.mail.to(user.email)
-    assert "elsewhere@example.com" not in told.text
+    (reported,) = site.mail.to(user.email)
+    assert "elsewhere@example.com" not in reported.text
     assert [line["user_id"] for line in site.audit.of("enrolment_added")] == [user.id]
 
 
@@ -183,11 +183,11 @@ async def test_of_two_users_with_one_address_only_the_newest_code_works(site: Si
         older = await code_for(site.mail, "shared@example.com")
         await two.to_code(second.username, second.password, "shared@example.com")
         newer = await code_for(site.mail, "shared@example.com", 2)
-        dead = await one.do("verify", code=older)
-        assert (dead.step, dead.problem) == ("verify", "wrong-code")
+        rejected = await one.do("verify", code=older)
+        assert (rejected.step, rejected.problem) == ("verify", "wrong-code")
         stolen = await one.do("verify", code=newer)
         assert (stolen.step, stolen.problem) == ("verify", "wrong-code")
         assert (await two.do("verify", code=newer)).step == "done"
-        still_dead = await one.do("verify", code=older)
-        assert (still_dead.step, still_dead.problem) == ("verify", "wrong-code")
+        rejected_again = await one.do("verify", code=older)
+        assert (rejected_again.step, rejected_again.problem) == ("verify", "wrong-code")
         assert "Ask your administrator whether your address is unique" in await one.page()

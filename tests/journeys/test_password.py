@@ -60,8 +60,8 @@ async def test_a_due_password_has_a_separate_step_after_the_code(site: Site) -> 
 @pytest.mark.row("GW-05")
 async def test_another_required_action_has_a_separate_page(site: Site) -> None:
     user = site.user(required_actions=("CONFIGURE_TOTP",))
-    told = await try_in(site, user.username, user.password)
-    assert (told.status, told.step, told.problem) == (403, "stopped", "action-required")
+    reported = await try_in(site, user.username, user.password)
+    assert (reported.status, reported.step, reported.problem) == (403, "stopped", "action-required")
 
 
 @pytest.mark.row("GW-05")
@@ -75,15 +75,15 @@ async def test_a_rejected_client_is_never_reported_as_a_wrong_password(site: Sit
     site.settings.tenant["gateway"]["keycloak"]["client_secret"] = "not-the-one-keycloak-has"
     site.change()
     user = site.user()
-    told = await try_in(site, user.username, user.password)
-    assert (told.status, told.step, told.problem) == (503, "password", "sign-in-misconfigured")
+    reported = await try_in(site, user.username, user.password)
+    assert (reported.status, reported.step, reported.problem) == (503, "password", "sign-in-misconfigured")
 
 
 @pytest.mark.row("GW-05")
 async def test_an_empty_password_does_not_count_as_an_attempt(site: Site) -> None:
     user = site.user()
-    told = await try_in(site, user.username, "")
-    assert (told.status, told.problem) == (422, "bad-input")
+    reported = await try_in(site, user.username, "")
+    assert (reported.status, reported.problem) == (422, "bad-input")
     assert not site.audit.of("password_rejected")
     assert site.keycloak.admin.failures(user.id)["numFailures"] == 0
 

@@ -47,7 +47,7 @@ async def crowd() -> AsyncIterator[ClientSession]:
         yield http
 
 
-def told(both: list[Replica], event: str) -> list[dict[str, Any]]:
+def reported(both: list[Replica], event: str) -> list[dict[str, Any]]:
     """Returns the audit events of one kind that both processes wrote."""
     lines = (line for replica in both for line in replica.log.read_text().splitlines() if line.startswith("{"))
     return [line for line in map(json.loads, lines) if line.get("event") == event]
@@ -96,8 +96,8 @@ async def test_the_correct_code_posted_500_times_in_parallel_opens_exactly_one_s
             (agent_session,) = sessions
             agent.set_cookie("gateway-session", agent_session)
             assert (await agent.get("/unified-admin/")).status == 200
-    assert len(told(both, "session_opened")) == ROUNDS
-    assert not told(both, "code_rejected")
+    assert len(reported(both, "session_opened")) == ROUNDS
+    assert not reported(both, "code_rejected")
 
 
 @pytest.mark.row("EF-17")
@@ -116,10 +116,10 @@ async def test_of_500_parallel_wrong_guesses_no_more_than_the_maximum_is_judged(
         assert not sessions
         assert said["wrong-code"] == ATTEMPTS - 1, said  # the last judged one gets the limit as its answer
         assert set(said) <= {"wrong-code", "limit-exceeded", "locked"}
-        assert len(told(both, "code_rejected")) == ATTEMPTS
+        assert len(reported(both, "code_rejected")) == ATTEMPTS
         late = await agent.do("verify", base=both[1].base, code=code)
         assert (late.status, late.problem) == (429, "limit-exceeded")
-        assert len(told(both, "code_rejected")) == ATTEMPTS
+        assert len(reported(both, "code_rejected")) == ATTEMPTS
 
 
 @pytest.mark.row("EF-17")
@@ -143,7 +143,7 @@ async def test_of_parallel_guesses_in_many_logins_of_one_user_no_more_than_the_c
         finally:
             for agent in agents:
                 await agent.http.close()
-        assert len(told(both, "code_rejected")) == 10
+        assert len(reported(both, "code_rejected")) == 10
         async with Person(both[1].base) as agent:
             assert (await agent.password(user.username, user.password)).problem == "locked"
 

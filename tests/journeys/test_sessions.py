@@ -195,22 +195,22 @@ async def test_a_token_too_large_for_a_cookie_is_reported_and_still_sent_to_the_
         assert done.step == "done"
         assert agent.cookie("token") is None
         assert len((await light_site.seen(agent))["authorization"]) > 4096
-    (told,) = light_site.audit.of("token_cookie_too_large")
-    assert told["size"] > 4096
+    (reported,) = light_site.audit.of("token_cookie_too_large")
+    assert reported["size"] > 4096
 
 
 @pytest.mark.attack("S3")
 async def test_the_sign_in_of_another_user_clears_the_data_that_the_browser_kept_of_the_apps(light_site: Site) -> None:
     anna, ben = light_site.user(), light_site.user()
-    async with light_site.person() as desk:
+    async with light_site.person() as shared_browser:
         cleared = []
         for number, user in enumerate((anna, anna, ben)):
             address = f"{user.username}@example.com"
-            enters = desk.login if number == 1 else desk.first_login
+            enters = shared_browser.login if number == 1 else shared_browser.first_login
             done = await enters(user.username, user.password, address, light_site.mail)
             assert done.step == "done"
             cleared.append(done.headers.get("Clear-Site-Data"))
-            await desk.logout()
-            desk.csrf = ""
+            await shared_browser.logout()
+            shared_browser.csrf = ""
             light_site.clock.advance(61)
     assert cleared == [None, None, '"cache"']

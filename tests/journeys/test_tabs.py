@@ -77,17 +77,21 @@ async def test_tabs_restored_in_parallel_without_cookies_all_sign_in(site: Site)
 
 
 @pytest.mark.parametrize(
-    "says", [{}, {"Sec-Fetch-Site": "cross-site"}, {"Sec-Fetch-Site": "none"}, {"Origin": "http://evil.example"}]
+    "browser_headers",
+    [{}, {"Sec-Fetch-Site": "cross-site"}, {"Sec-Fetch-Site": "none"}, {"Origin": "http://evil.example"}],
 )
 async def test_a_password_page_of_another_cookie_is_accepted_only_from_the_gateways_own_page(
-    site: Site, says: dict[str, str]
+    site: Site, browser_headers: dict[str, str]
 ) -> None:
     user = site.user()
     async with site.person() as victim, site.person() as attacker:
         await victim.look()
         form = {"csrf": csrf_of(await attacker.page("/-/login")), "username": user.username, "password": user.password}
         refused = await victim.http.post(
-            f"{victim.base}/-/login/password", data=form, headers={"Accept": "text/html", **says}, allow_redirects=False
+            f"{victim.base}/-/login/password",
+            data=form,
+            headers={"Accept": "text/html", **browser_headers},
+            allow_redirects=False,
         )
         assert refused.status == 403
     assert not site.audit.of("password_accepted")

@@ -143,13 +143,13 @@ async def test_an_inactive_tenant_is_not_served(site: Site, status: str) -> None
             answer = await agent.get(path)
             assert answer.status == 503, path
             assert "not available" in (await answer.text()).lower()
-        told = await agent.http.post(
+        reported = await agent.http.post(
             f"{site.base}/-/login/password",
             json={"username": user.username, "password": user.password, "csrf": "x"},
             headers=JSON,
         )
-        assert told.status == 503
-        assert (await told.json())["problem"]["code"] == "tenant-not-available"
+        assert reported.status == 503
+        assert (await reported.json())["problem"]["code"] == "tenant-not-available"
     assert not site.audit.lines
 
 

@@ -48,7 +48,7 @@ async def no_server_error(request: ClientRequest, handler: ClientHandlerType) ->
 
 
 @dataclass
-class Place:
+class SharedParts:
     """The settings and servers that both versions use."""
 
     settings: Folder
@@ -133,7 +133,7 @@ class Waiting:
     browser: Person
     code: str
 
-    async def goes_on(self) -> bool:
+    async def still_waits(self) -> bool:
         """Returns whether the login still waits for the code, for example after a rejected form."""
         self.browser.csrf = ""
         return (await self.browser.look()).step == "verify"
@@ -161,7 +161,7 @@ class Before:
 class After:
     """This version, running with the data of the previous one."""
 
-    place: Place
+    shared: SharedParts
     before: Before
     previous: Version
     log: Path
@@ -172,51 +172,51 @@ class After:
         return [line for line in lines if line.get("event") in events]
 
 
-async def app_user(place: Place) -> AppUser:
+async def app_user(shared: SharedParts) -> AppUser:
     """Returns a user who enrolled an app and signed out."""
-    user, browser = await place.user(), await place.browser()
-    phone, codes = await place.enrol_app(user, browser)
+    user, browser = await shared.user(), await shared.browser()
+    phone, codes = await shared.enrol_app(user, browser)
     await browser.logout()
     return AppUser(user, phone, codes)
 
 
-async def waiting(place: Place) -> Waiting:
+async def waiting(shared: SharedParts) -> Waiting:
     """Returns an enrolled user whose browser shows the page for the mailed code."""
-    user, browser = await place.user(), await place.browser()
-    await place.enrol_mail(user, await place.browser())
-    code = await place.mailed(user, browser)
+    user, browser = await shared.user(), await shared.browser()
+    await shared.enrol_mail(user, await shared.browser())
+    code = await shared.mailed(user, browser)
     assert 'name="code"' in await browser.page("/-/login/verify")
     return Waiting(user, browser, code)
 
 
-async def waiting_to_enrol(place: Place) -> Waiting:
+async def waiting_to_enrol(shared: SharedParts) -> Waiting:
     """Returns a new user whose browser shows the page for the code that proves their address."""
-    user, browser = await place.user(), await place.browser()
-    code = await place.mailed_first(user, browser)
+    user, browser = await shared.user(), await shared.browser()
+    code = await shared.mailed_first(user, browser)
     assert 'name="code"' in await browser.page("/-/login/verify")
     return Waiting(user, browser, code)
 
 
-async def use(place: Place, version: Version) -> Before:
+async def use(shared: SharedParts, version: Version) -> Before:
     """Does everything that the users do at the previous version."""
-    mail_user, signed_in = await place.user(), await place.browser()
-    await place.enrol_mail(mail_user, signed_in)
+    mail_user, signed_in = await shared.user(), await shared.browser()
+    await shared.enrol_mail(mail_user, signed_in)
     assert (await signed_in.get(APP)).status == 200
-    open_password_page = await place.browser()
+    open_password_page = await shared.browser()
     await open_password_page.page()
 
-    with_app, locked, trusting = [await app_user(place) for _ in range(3)]
-    browser = await place.at_code_page(locked.user)
-    told = [await browser.do("verify", code=locked.phone.wrong()) for _ in range(5)]
-    assert told[-1].problem == "locked"
+    with_app, locked, trusting = [await app_user(shared) for _ in range(3)]
+    browser = await shared.at_code_page(locked.user)
+    reported = [await browser.do("verify", code=locked.phone.wrong()) for _ in range(5)]
+    assert reported[-1].problem == "locked"
 
-    assert (await place.enter(trusting.user, trusting.backup_codes[0])).step == "done"
-    under_way, to_enrol = await waiting(place), await waiting_to_enrol(place)
-    for_app = await place.at_code_page(with_app.user)
-    admin_code = await place.admin_code(version, mail_user)
+    assert (await shared.enter(trusting.user, trusting.backup_codes[0])).step == "done"
+    under_way, to_enrol = await waiting(shared), await waiting_to_enrol(shared)
+    for_app = await shared.at_code_page(with_app.user)
+    admin_code = await shared.admin_code(version, mail_user)
 
     # Last, and with the code of the next 30 seconds: its time is over in a minute at the earliest.
-    trusted = await place.at_code_page(trusting.user)
+    trusted = await shared.at_code_page(trusting.user)
     used = trusting.phone.code(steps=1)
     assert (await trusted.do("verify", code=used, remember="yes")).step == "done"
     return Before(
@@ -263,13 +263,13 @@ async def after(
             "resendCooldown": 0,  # a login that begins again needs its new code at once
         }
         settings.write()
-        place = Place(settings, keycloak, mail, await stack.enter_async_context(AsyncExitStack()))
+        shared = SharedParts(settings, keycloak, mail, await stack.enter_async_context(AsyncExitStack()))
         await previous.run("keys", "new", config=settings.file)
         async with previous.serving(settings.file, path / "previous.log"):
-            before = await use(place, previous)
+            before = await use(shared, previous)
         log = path / "this.log"
         async with THIS.serving(settings.file, log):
-            yield After(place, before, previous, log)
+            yield After(shared, before, previous, log)
 
 
 async def has_session(browser: Person) -> bool:
@@ -283,7 +283,7 @@ async def has_session(browser: Person) -> bool:
 
 
 async def test_a_used_app_code_is_rejected(after: After) -> None:
-    again = await after.place.enter(after.before.trusting.user, after.before.used_app_code)
+    again = await after.shared.enter(after.before.trusting.user, after.before.used_app_code)
     assert (again.status, again.step, again.problem) == (422, "verify", "next-code")
 
 
@@ -294,19 +294,19 @@ async def test_a_wrong_code_gives_a_login_begun_before_the_upgrade_no_session(af
 
 
 async def test_a_login_begun_before_the_upgrade_finishes_with_its_code_or_begins_again(after: After) -> None:
-    place, waiting = after.place, after.before.waiting
+    shared, waiting = after.shared, after.before.waiting
     await waiting.browser.submit("verify", code=waiting.code)
     if not waiting.browser.cookie(SESSION):
-        code = waiting.code if await waiting.goes_on() else await place.mailed(waiting.user, waiting.browser)
+        code = waiting.code if await waiting.still_waits() else await shared.mailed(waiting.user, waiting.browser)
         await waiting.browser.do("verify", code=code)
     assert await has_session(waiting.browser)
 
 
 async def test_an_enrolment_begun_before_the_upgrade_finishes_with_its_code_or_begins_again(after: After) -> None:
-    place, waiting = after.place, after.before.waiting_to_enrol
+    shared, waiting = after.shared, after.before.waiting_to_enrol
     shown = await waiting.browser.submit("verify", code=waiting.code)
     if not listed(await shown.text()):
-        code = waiting.code if await waiting.goes_on() else await place.mailed_first(waiting.user, waiting.browser)
+        code = waiting.code if await waiting.still_waits() else await shared.mailed_first(waiting.user, waiting.browser)
         await waiting.browser.do("verify", code=code)
     await waiting.browser.do("backup-codes")
     assert await has_session(waiting.browser)
@@ -327,21 +327,21 @@ async def test_a_trusted_browser_still_skips_the_factor(after: After) -> None:
 
 
 async def test_another_browser_of_the_trusting_user_needs_a_code(after: After) -> None:
-    browser = await after.place.at_code_page(after.before.trusting.user)
+    browser = await after.shared.at_code_page(after.before.trusting.user)
     assert not await has_session(browser)
 
 
 async def test_a_locked_user_is_still_locked(after: After) -> None:
-    locked, browser = after.before.locked, await after.place.browser()
-    told = await browser.password(locked.user.username, locked.user.password)
-    assert (told.status, told.step, told.problem) == (429, "verify", "locked")
+    locked, browser = after.before.locked, await after.shared.browser()
+    reported = await browser.password(locked.user.username, locked.user.password)
+    assert (reported.status, reported.step, reported.problem) == (429, "verify", "locked")
 
 
 async def test_the_correct_code_of_a_locked_user_is_rejected(after: After) -> None:
-    locked, browser = after.before.locked, await after.place.browser()
+    locked, browser = after.before.locked, await after.shared.browser()
     await browser.password(locked.user.username, locked.user.password)
-    told = await browser.do("verify", code=locked.phone.code(steps=1))
-    assert (told.status, told.problem) == (429, "locked")
+    reported = await browser.do("verify", code=locked.phone.code(steps=1))
+    assert (reported.status, reported.problem) == (429, "locked")
 
 
 # ------------------------------------------------------------------ enrolments and codes
@@ -349,24 +349,24 @@ async def test_the_correct_code_of_a_locked_user_is_rejected(after: After) -> No
 
 async def test_a_used_backup_code_is_rejected(after: After) -> None:
     trusting = after.before.trusting
-    again = await after.place.enter(trusting.user, trusting.backup_codes[0])
+    again = await after.shared.enter(trusting.user, trusting.backup_codes[0])
     assert (again.status, again.step, again.problem) == (422, "verify", "wrong-code")
 
 
 async def test_an_unused_backup_code_signs_in(after: After) -> None:
     trusting = after.before.trusting
-    assert (await after.place.enter(trusting.user, trusting.backup_codes[1])).step == "done"
+    assert (await after.shared.enter(trusting.user, trusting.backup_codes[1])).step == "done"
 
 
 async def test_a_user_with_an_address_signs_in_with_the_mailed_code(after: After) -> None:
-    browser, user = await after.place.browser(), after.before.waiting.user
-    code = await after.place.mailed(user, browser)
+    browser, user = await after.shared.browser(), after.before.waiting.user
+    code = await after.shared.mailed(user, browser)
     assert (await browser.do("verify", code=code)).step == "done"
 
 
 async def test_a_user_with_an_app_signs_in_with_its_code(after: After) -> None:
     one = after.before.app_user
-    assert (await after.place.enter(one.user, one.phone.code(steps=1))).step == "done"
+    assert (await after.shared.enter(one.user, one.phone.code(steps=1))).step == "done"
 
 
 async def test_an_open_password_page_accepts_the_password(after: After) -> None:
@@ -379,18 +379,18 @@ async def test_an_open_password_page_accepts_the_password(after: After) -> None:
 
 
 async def test_the_settings_files_and_the_key_ring_are_valid_for_this_version(after: After) -> None:
-    operations = after.place.settings.gateway["operations"]
+    operations = after.shared.settings.gateway["operations"]
     async with ClientSession() as probe, probe.get(f"http://{operations}/health/ready") as answer:
         assert (answer.status, (await answer.json())["status"]) == (200, "ready")
 
 
 async def test_an_administrators_code_made_before_the_upgrade_signs_in(after: After) -> None:
-    assert (await after.place.enter(after.before.mail_user, after.before.admin_code)).step == "done"
+    assert (await after.shared.enter(after.before.mail_user, after.before.admin_code)).step == "done"
 
 
 async def test_the_previous_versions_user_code_command_line_works_in_this_version(after: After) -> None:
     user = after.before.trusting.user
-    assert (await after.place.enter(user, await after.place.admin_code(THIS, user))).step == "done"
+    assert (await after.shared.enter(user, await after.shared.admin_code(THIS, user))).step == "done"
 
 
 # ------------------------------------------------------------------ what ran, and what it said

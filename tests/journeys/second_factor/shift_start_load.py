@@ -141,24 +141,24 @@ class ShiftStart:
 
     async def _types(self, person: ShiftUser) -> None:
         code = next(code for _, to, code in reversed(self.relay.taken) if to == address_of(person.browser.user))
-        went = await person.browser.type(code)
-        assert went.step is Step.DONE, went
+        result = await person.browser.type(code)
+        assert result.step is Step.DONE, result
         person.done = self.flow_harness.clock.now()
 
     def _reads(self, person: ShiftUser) -> None:
         """Does what the user does on this page."""
-        went = person.browser.went
-        assert went.step is Step.VERIFY, went
-        if went.problem_detail:
-            person.problems[went.problem_detail.problem.value] += 1
-        if went.login and went.login.verification.challenge:
+        result = person.browser.result
+        assert result.step is Step.VERIFY, result
+        if result.problem_detail:
+            person.problems[result.problem_detail.problem.value] += 1
+        if result.login and result.login.verification.challenge:
             self._then(self._rng.uniform(5, 45), lambda: self._types(person))
             return
-        if went.problem_detail and went.problem_detail.problem is Problem.SEND_FAILED:
+        if result.problem_detail and result.problem_detail.problem is Problem.SEND_FAILED:
             person.failed += 1
             self._then(self._rng.uniform(2, 10), lambda: self._asks(person))
             return
-        seconds = asks_again_in(went, self.flow_harness.clock.now())
-        assert seconds is not None, went
+        seconds = asks_again_in(result, self.flow_harness.clock.now())
+        assert seconds is not None, result
         late = self._rng.uniform(0, 60) if self._rng.random() < self._late else self._rng.uniform(0.05, 0.4)
         self._then(seconds + late, lambda: self._reloads(person))

@@ -261,10 +261,10 @@ async def test_a_form_with_a_wrong_token_or_field_turns_no_method_off(cloud: Sit
 
 @pytest.mark.attack("S2")
 @pytest.mark.parametrize(
-    "says", [{"Sec-Fetch-Mode": "cors"}, {"Sec-Fetch-Dest": "iframe"}, {"Sec-Fetch-Dest": "empty"}]
+    "browser_headers", [{"Sec-Fetch-Mode": "cors"}, {"Sec-Fetch-Dest": "iframe"}, {"Sec-Fetch-Dest": "empty"}]
 )
 async def test_a_script_cannot_read_the_account_page_a_login_page_or_their_data(
-    cloud: Site, says: dict[str, str]
+    cloud: Site, browser_headers: dict[str, str]
 ) -> None:
     user = cloud.user()
     async with cloud.person() as agent:
@@ -272,7 +272,7 @@ async def test_a_script_cannot_read_the_account_page_a_login_page_or_their_data(
         await agent.act("show-codes")
         for path in ("/-/account", "/-/login", "/-/login/verify", "/-/login/password"):
             for accept in ("text/html", "application/json"):
-                headers = {**PAGE, "Sec-Fetch-Site": "same-origin", "Accept": accept, **says}
+                headers = {**PAGE, "Sec-Fetch-Site": "same-origin", "Accept": accept, **browser_headers}
                 refused = await agent.get(path, headers=headers)
                 assert refused.status == 403
                 assert not re.search(r'csrf(" value="|": ")[^"]', await refused.text())
@@ -334,11 +334,11 @@ async def test_backup_codes_are_only_in_the_answer_to_the_proof(cloud: Site) -> 
 
 @pytest.mark.row("CC-21")
 async def test_the_account_page_requires_a_session(cloud: Site) -> None:
-    async with cloud.person() as nobody:
-        sent = await nobody.get("/-/account")
+    async with cloud.person() as visitor:
+        sent = await visitor.get("/-/account")
         assert (sent.status, sent.headers["Location"]) == (303, "/-/login?to=/-/account")
         form = {"act": "turn-off", "factor": "email", "version": "1", "csrf": "x", "to": "/-/account"}
-        assert (await nobody.press(form)).step == "password"
+        assert (await visitor.press(form)).step == "password"
 
 
 @pytest.mark.attack("F16")
@@ -412,9 +412,12 @@ async def test_a_mail_informs_the_user_of_a_factor_turned_off_and_of_new_backup_
         await cloud.mail.wait(before + 1)
         await proved(cloud, agent, user, "turn-off", "email", phone=phone)
         await cloud.mail.wait(before + 2)
-    told = cloud.mail.to(user.email)[-2:]
-    assert [re.search(r"backup|turned off", mail.subject, re.IGNORECASE) is not None for mail in told] == [True, True]
-    assert not [mail for mail in told if re.search(r"(?m)^\s*\d{4,10}\s*$", mail.text)]
+    reported = cloud.mail.to(user.email)[-2:]
+    assert [re.search(r"backup|turned off", mail.subject, re.IGNORECASE) is not None for mail in reported] == [
+        True,
+        True,
+    ]
+    assert not [mail for mail in reported if re.search(r"(?m)^\s*\d{4,10}\s*$", mail.text)]
 
 
 async def act_page(agent: Person, kind: str, factor: str = "") -> Tab:

@@ -170,9 +170,9 @@ def issue(shared: Site) -> Issue:
         )
         out, _ = await command.communicate()
         assert command.returncode == 0
-        told = json.loads(out)
-        assert (told["username"], told["minutes"]) == (user.username, 30)
-        return str(told["code"])
+        reported = json.loads(out)
+        assert (reported["username"], reported["minutes"]) == (user.username, 30)
+        return str(reported["code"])
 
     return run
 

@@ -20,7 +20,7 @@ async def typed_and_proved(site: Site, agent: Person, user: User, address: str) 
     return await agent.do("verify", code=await code_for(site.mail, address, before + 1))
 
 
-def nothing_kept(site: Site, user: User) -> bool:
+def no_enrolment_stored(site: Site, user: User) -> bool:
     """Returns whether Keycloak has no enrolment of this user."""
     return site.keycloak.admin.attribute(user.id) == []
 
@@ -47,7 +47,7 @@ async def test_enrolling_another_address_needs_a_code_sent_to_the_profile_addres
         asked = await typed_and_proved(site, agent, user, "other@example.com")
         assert (asked.status, asked.step) == (200, "verify")
         assert asked.body["sent_to"].endswith(".com")
-        assert nothing_kept(site, user)
+        assert no_enrolment_stored(site, user)
         assert (await agent.get("/unified-admin/")).status == 303
         typed_code = await code_for(site.mail, "other@example.com")
         code = await code_for(site.mail, user.email)
@@ -71,7 +71,7 @@ async def test_an_intruder_with_the_password_alone_enrols_nothing(site: Site) ->
         for _ in range(5):
             last = await intruder.do("verify", code=wrong(await code_for(site.mail, user.email)))
         assert last.problem == "limit-exceeded"
-        assert nothing_kept(site, user)
+        assert no_enrolment_stored(site, user)
     async with site.person() as owner:
         site.clock.advance(61)
         assert (await owner.password(user.username, user.password)).step == "register"
@@ -125,7 +125,7 @@ async def test_after_fourteen_days_a_user_without_a_profile_address_needs_an_adm
         phone = await register_app(site, agent, old)
         asked = await agent.do("register", code=phone)
         assert asked.step == "verify"
-        assert nothing_kept(site, old)
+        assert no_enrolment_stored(site, old)
         assert (await agent.do("verify", code="000000000000")).problem == "wrong-code"
         kept = await agent.do("verify", code=await admin_code(site, old))
         assert kept.step == "backup-codes"
@@ -152,7 +152,7 @@ async def test_an_enrolment_with_a_due_password_always_needs_an_administrators_c
         address = user.email or "temporary@example.com"
         async with site.person() as agent:
             assert (await typed_and_proved(site, agent, user, address)).step == "verify"
-            assert nothing_kept(site, user)
+            assert no_enrolment_stored(site, user)
             assert (await agent.do("verify", code=await admin_code(site, user))).step == "new-password"
             assert len(site.keycloak.admin.attribute(user.id)) == 1
             assert (await agent.do("new-password", new_password=new_password())).step == "verify"
@@ -175,7 +175,7 @@ async def test_with_admin_code_every_first_enrolment_needs_an_administrators_cod
         assert (await agent.do("verify", "send")).step == "verify"
         assert len(site.mail.to(user.email)) == 1
         assert (await agent.do("verify", code="123456")).problem == "wrong-code"
-        assert nothing_kept(site, user)
+        assert no_enrolment_stored(site, user)
         assert (await agent.do("verify", code=await admin_code(site, user))).step == "done"
     site.clock.advance(61)
     async with site.person() as again:
@@ -191,7 +191,7 @@ async def test_an_administrators_code_does_not_replace_the_proof_of_the_typed_ad
         await agent.to_code(user.username, user.password, "typed@example.com")
         code = await admin_code(site, user)
         assert (await agent.do("verify", code=code)).problem == "wrong-code"
-        assert nothing_kept(site, user)
+        assert no_enrolment_stored(site, user)
 
 
 @keycloak

@@ -34,12 +34,12 @@ async def test_the_third_and_fourth_failure_are_judged_with_a_warning_and_the_fi
     user, phone, _ = await with_both(cloud)
     async with cloud.person() as agent:
         await at_page(agent, user)
-        told = [await agent.do("verify", code=phone.wrong()) for _ in range(5)]
-        assert [answer.problem for answer in told] == ["wrong-code", "wrong-code", "warning", "warning", "locked"]
-        assert told[2].body["attempts_left"] == 2
-        assert [answer.status for answer in told] == [422, 422, 422, 422, 429]
-        assert told[4].step == "stopped"
-        assert 290 <= told[4].body["problem"]["retry_after"] <= 300
+        reported = [await agent.do("verify", code=phone.wrong()) for _ in range(5)]
+        assert [answer.problem for answer in reported] == ["wrong-code", "wrong-code", "warning", "warning", "locked"]
+        assert reported[2].body["attempts_left"] == 2
+        assert [answer.status for answer in reported] == [422, 422, 422, 422, 429]
+        assert reported[4].step == "stopped"
+        assert 290 <= reported[4].body["problem"]["retry_after"] <= 300
     assert len(cloud.audit.of("lock_set")) == 1
 
 
@@ -51,9 +51,9 @@ async def test_a_new_login_of_a_locked_user_shows_the_lock_at_once(cloud: Site) 
         for _ in range(5):
             await agent.do("verify", code=phone.wrong())
     async with cloud.person() as agent:
-        told = await at_page(agent, user)
-        assert (told.status, told.step, told.problem) == (429, "verify", "locked")
-        assert 290 <= told.body["problem"]["retry_after"] <= 300
+        reported = await at_page(agent, user)
+        assert (reported.status, reported.step, reported.problem) == (429, "verify", "locked")
+        assert 290 <= reported.body["problem"]["retry_after"] <= 300
         assert "Sign-in is paused" in await agent.page()
         cloud.clock.advance(5 * MINUTE + 1)
         assert (await agent.look()).problem is None
@@ -143,8 +143,8 @@ async def test_after_the_lock_the_count_of_failures_starts_at_zero(cloud: Site) 
     cloud.clock.advance(5 * MINUTE + 1)
     async with cloud.person() as again:
         await at_page(again, user)
-        told = [await again.do("verify", code=phone.wrong()) for _ in range(4)]
-        assert [answer.problem for answer in told] == ["wrong-code", "wrong-code", "warning", "warning"]
+        reported = [await again.do("verify", code=phone.wrong()) for _ in range(4)]
+        assert [answer.problem for answer in reported] == ["wrong-code", "wrong-code", "warning", "warning"]
         assert (await again.do("verify", code=phone.code())).step == "done"
 
 

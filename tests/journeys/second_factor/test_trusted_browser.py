@@ -18,7 +18,7 @@ TRUST = "gateway-trust"
 
 
 @dataclass
-class Desk:
+class TrustingUser:
     """A user with mail and app on, at a tenant that allows trusted browsers."""
 
     site: Site
@@ -46,19 +46,19 @@ async def leave(browser: Person) -> None:
     browser.csrf = ""
 
 
-async def new_desk(site: Site, days: int = 14) -> Desk:
+async def new_user(site: Site, days: int = 14) -> TrustingUser:
     """Makes a new user."""
     site.change(trustBrowserDays=days)
     user = site.user()
     async with site.person() as agent:
         phone, _ = await both(site, agent, user)
-    return Desk(site, user, phone)
+    return TrustingUser(site, user, phone)
 
 
 @pytest.mark.row("CC-10")
 @pytest.mark.attack("F26")
 async def test_the_code_page_offers_trust_unticked_and_names_the_number_of_days(cloud_for_days: Site) -> None:
-    flow_harness = await new_desk(cloud_for_days, days=30)
+    flow_harness = await new_user(cloud_for_days, days=30)
     async with cloud_for_days.person() as browser:
         await browser.password(flow_harness.user.username, flow_harness.user.password)
         page = await browser.page()
@@ -71,7 +71,7 @@ async def test_the_code_page_offers_trust_unticked_and_names_the_number_of_days(
 @pytest.mark.row("CC-10", "CC-12")
 @pytest.mark.parametrize("days", [14, 30, 60, 90])
 async def test_a_trusted_browser_needs_no_code_until_the_days_are_over(cloud_for_days: Site, days: int) -> None:
-    flow_harness = await new_desk(cloud_for_days, days)
+    flow_harness = await new_user(cloud_for_days, days)
     async with cloud_for_days.person() as browser:
         await flow_harness.sign_in(browser, remember=True)
         cloud_for_days.clock.advance((days - 1) * DAY)
@@ -84,7 +84,7 @@ async def test_a_trusted_browser_needs_no_code_until_the_days_are_over(cloud_for
 
 @pytest.mark.row("CC-10")
 async def test_an_unticked_box_does_not_trust_the_browser(cloud_for_days: Site) -> None:
-    flow_harness = await new_desk(cloud_for_days)
+    flow_harness = await new_user(cloud_for_days)
     async with cloud_for_days.person() as browser:
         await flow_harness.sign_in(browser)
         assert browser.cookie(TRUST) is None
@@ -93,7 +93,7 @@ async def test_an_unticked_box_does_not_trust_the_browser(cloud_for_days: Site) 
 
 @pytest.mark.row("CC-09")
 async def test_with_every_login_there_is_no_trust_option_and_a_forged_tick_is_ignored(cloud_for_days: Site) -> None:
-    flow_harness = await new_desk(cloud_for_days, days=0)
+    flow_harness = await new_user(cloud_for_days, days=0)
     async with cloud_for_days.person() as browser:
         await browser.password(flow_harness.user.username, flow_harness.user.password)
         assert 'name="remember"' not in await browser.page()
@@ -105,7 +105,7 @@ async def test_with_every_login_there_is_no_trust_option_and_a_forged_tick_is_ig
 
 @pytest.mark.row("CC-09", "CC-12")
 async def test_a_policy_of_every_login_ends_existing_trust_at_once(cloud_for_days: Site) -> None:
-    flow_harness = await new_desk(cloud_for_days)
+    flow_harness = await new_user(cloud_for_days)
     async with cloud_for_days.person() as browser:
         await flow_harness.sign_in(browser, remember=True)
         assert browser.cookie(TRUST)
@@ -116,7 +116,7 @@ async def test_a_policy_of_every_login_ends_existing_trust_at_once(cloud_for_day
 @pytest.mark.row("CC-12")
 @pytest.mark.attack("F26")
 async def test_the_age_of_trust_is_judged_by_the_current_policy(cloud_for_days: Site) -> None:
-    flow_harness = await new_desk(cloud_for_days, days=90)
+    flow_harness = await new_user(cloud_for_days, days=90)
     async with cloud_for_days.person() as browser:
         await flow_harness.sign_in(browser, remember=True)
         cloud_for_days.clock.advance(20 * DAY)
@@ -126,7 +126,7 @@ async def test_the_age_of_trust_is_judged_by_the_current_policy(cloud_for_days: 
 
 @pytest.mark.row("CC-12")
 async def test_neither_another_browser_nor_one_with_cleared_cookies_is_trusted(cloud_for_days: Site) -> None:
-    flow_harness = await new_desk(cloud_for_days)
+    flow_harness = await new_user(cloud_for_days)
     async with cloud_for_days.person() as browser, cloud_for_days.person() as other:
         await flow_harness.sign_in(browser, remember=True)
         assert (await flow_harness.password(other)).step == "verify"
@@ -138,7 +138,7 @@ async def test_neither_another_browser_nor_one_with_cleared_cookies_is_trusted(c
 @pytest.mark.row("CC-12")
 @pytest.mark.attack("F26")
 async def test_a_browser_is_trusted_for_one_user_only(cloud_for_days: Site) -> None:
-    first, second = await new_desk(cloud_for_days), await new_desk(cloud_for_days)
+    first, second = await new_user(cloud_for_days), await new_user(cloud_for_days)
     async with cloud_for_days.person() as shared:
         await first.sign_in(shared, remember=True)
         assert (await second.password(shared)).step == "verify"
@@ -151,7 +151,7 @@ async def test_a_browser_is_trusted_for_one_user_only(cloud_for_days: Site) -> N
 @pytest.mark.row("CC-12")
 @pytest.mark.attack("F26")
 async def test_a_trusted_browser_still_needs_the_password(cloud_for_days: Site) -> None:
-    flow_harness = await new_desk(cloud_for_days)
+    flow_harness = await new_user(cloud_for_days)
     async with cloud_for_days.person() as browser:
         await flow_harness.sign_in(browser, remember=True)
         await leave(browser)
@@ -162,7 +162,7 @@ async def test_a_trusted_browser_still_needs_the_password(cloud_for_days: Site) 
 @pytest.mark.row("CC-12")
 @pytest.mark.attack("F16")
 async def test_a_password_reset_ends_trust(cloud_for_days: Site) -> None:
-    flow_harness = await new_desk(cloud_for_days)
+    flow_harness = await new_user(cloud_for_days)
     async with cloud_for_days.person() as browser:
         await flow_harness.sign_in(browser, remember=True)
         new = new_password()
@@ -175,7 +175,7 @@ async def test_a_password_reset_ends_trust(cloud_for_days: Site) -> None:
 @pytest.mark.row("CC-12")
 @pytest.mark.attack("F16")
 async def test_a_disabled_account_cannot_sign_in_from_a_trusted_browser(cloud_for_days: Site) -> None:
-    flow_harness = await new_desk(cloud_for_days)
+    flow_harness = await new_user(cloud_for_days)
     async with cloud_for_days.person() as browser:
         await flow_harness.sign_in(browser, remember=True)
         cloud_for_days.keycloak.admin.change(flow_harness.user.id, enabled=False)
@@ -184,7 +184,7 @@ async def test_a_disabled_account_cannot_sign_in_from_a_trusted_browser(cloud_fo
 
 @pytest.mark.row("CC-12")
 async def test_a_changed_factor_ends_trust_in_every_browser(cloud_for_days: Site) -> None:
-    flow_harness = await new_desk(cloud_for_days)
+    flow_harness = await new_user(cloud_for_days)
     async with cloud_for_days.person() as browser, cloud_for_days.person() as other:
         await flow_harness.sign_in(browser, remember=True)
         await flow_harness.sign_in(other)
@@ -197,7 +197,7 @@ async def test_a_changed_factor_ends_trust_in_every_browser(cloud_for_days: Site
 @pytest.mark.row("CC-12")
 @pytest.mark.attack("F26")
 async def test_using_a_copied_trust_cookie_ends_trust_for_both_browsers_and_is_audited(cloud_for_days: Site) -> None:
-    flow_harness = await new_desk(cloud_for_days)
+    flow_harness = await new_user(cloud_for_days)
     async with cloud_for_days.person() as victim, cloud_for_days.person() as thief:
         await flow_harness.sign_in(victim, remember=True)
         copied = victim.cookie(TRUST)
@@ -215,7 +215,7 @@ async def test_using_a_copied_trust_cookie_ends_trust_for_both_browsers_and_is_a
 
 @pytest.mark.row("CC-12")
 async def test_the_trust_cookie_of_another_tenant_or_a_forged_one_is_rejected(cloud_for_days: Site) -> None:
-    flow_harness = await new_desk(cloud_for_days)
+    flow_harness = await new_user(cloud_for_days)
     async with cloud_for_days.person() as browser:
         await flow_harness.sign_in(browser, remember=True)
         value = browser.cookie(TRUST)
@@ -228,7 +228,7 @@ async def test_the_trust_cookie_of_another_tenant_or_a_forged_one_is_rejected(cl
 
 @pytest.mark.attack("F18")
 async def test_a_trusted_browser_with_a_due_password_still_needs_a_code(cloud_for_days: Site) -> None:
-    flow_harness = await new_desk(cloud_for_days)
+    flow_harness = await new_user(cloud_for_days)
     async with cloud_for_days.person() as browser:
         await flow_harness.sign_in(browser, remember=True)
         cloud_for_days.keycloak.admin.change(flow_harness.user.id, requiredActions=["UPDATE_PASSWORD"])
@@ -248,7 +248,7 @@ async def test_a_trusted_browser_with_a_due_password_still_needs_a_code(cloud_fo
 @pytest.mark.attack("F26")
 async def test_a_browser_in_a_listed_network_is_never_trusted(cloud_for_days: Site) -> None:
     cloud_for_days.settings.tenant["gateway"]["never_trust_from"] = ["127.0.0.0/8"]
-    flow_harness = await new_desk(cloud_for_days)
+    flow_harness = await new_user(cloud_for_days)
     async with cloud_for_days.person() as browser:
         asked = await browser.password(flow_harness.user.username, flow_harness.user.password)
         assert asked.step == "verify"
@@ -260,7 +260,7 @@ async def test_a_browser_in_a_listed_network_is_never_trusted(cloud_for_days: Si
 
 @pytest.mark.attack("F26")
 async def test_listing_a_network_later_ends_trust_in_it(cloud_for_days: Site) -> None:
-    flow_harness = await new_desk(cloud_for_days)
+    flow_harness = await new_user(cloud_for_days)
     async with cloud_for_days.person() as browser:
         await flow_harness.sign_in(browser, remember=True)
         assert browser.cookie(TRUST)
