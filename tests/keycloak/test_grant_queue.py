@@ -50,10 +50,10 @@ class Crowd:
 
     async def send(self, label: str, username: str, address: str, *, known: bool = False) -> None:
         """Adds one request and runs it until it waits or has its answer."""
-        self.tasks[label] = asyncio.create_task(self._come(label, username, address, known))
+        self.tasks[label] = asyncio.create_task(self._take_turn(label, username, address, known))
         await settle()
 
-    async def _come(self, label: str, username: str, address: str, known: bool) -> Turn | Busy:
+    async def _take_turn(self, label: str, username: str, address: str, known: bool) -> Turn | Busy:
         async with self.queue.turn("tenant", username, address, known=known) as turn:
             if isinstance(turn, Turn):
                 self.order.append(label)
@@ -238,8 +238,8 @@ async def test_a_request_that_is_being_refused_delays_no_other_request(lock: Loc
     queue = GrantQueue(lock, clock, TASKS, replace(LIMITS, grants_at_once=1), shed_after=0.01, rest=no_rest)
     crowd = Crowd(queue)
     await crowd.send("a", "agent1", "192.0.2.1")
-    async with queue.turn("tenant", "agent2", "192.0.2.2") as told:
-        assert isinstance(told, Busy)
+    async with queue.turn("tenant", "agent2", "192.0.2.2") as reported:
+        assert isinstance(reported, Busy)
         await crowd.next()
         await crowd.send("c", "agent2", "192.0.2.3")
         assert crowd.order == ["a", "c"]

@@ -12,7 +12,7 @@ from gateway.domain import errors
 from gateway.keycloak import admin_client
 from gateway.keycloak.profile import PART, sealed_in, values_of
 from gateway.keycloak.user_profile_schema import ATTRIBUTE
-from tests.keycloak.conftest import Place
+from tests.keycloak.conftest import RealmHarness
 from tests.properties import Reached, property_test
 
 
@@ -55,61 +55,61 @@ def test_without_the_attribute_there_are_no_enrolments(attributes: dict[str, tup
     assert sealed_in(attributes) is None
 
 
-async def test_a_write_keeps_the_users_other_attributes(place: Place) -> None:
-    place.realm.profile["unmanagedAttributePolicy"] = "ADMIN_EDIT"
-    place.user.attributes = {"team": ["red", "blue"]}
-    await place.profile.write(place.access, place.user.id, "sealed", None)
-    assert place.user.attributes == {"team": ["red", "blue"], ATTRIBUTE: ["sealed"]}
+async def test_a_write_keeps_the_users_other_attributes(realm_harness: RealmHarness) -> None:
+    realm_harness.realm.profile["unmanagedAttributePolicy"] = "ADMIN_EDIT"
+    realm_harness.user.attributes = {"team": ["red", "blue"]}
+    await realm_harness.profile.write(realm_harness.access, realm_harness.user.id, "sealed", None)
+    assert realm_harness.user.attributes == {"team": ["red", "blue"], ATTRIBUTE: ["sealed"]}
 
 
 async def test_a_write_whose_answer_was_lost_is_verified_by_reading(
-    place: Place, monkeypatch: pytest.MonkeyPatch
+    realm_harness: RealmHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Keycloak carries out the PUT; its answer never arrives."""
-    await place.users.check(place.access)
-    library_admin = (await _admin(place)).__class__
+    await realm_harness.users.check(realm_harness.access)
+    library_admin = (await _admin(realm_harness)).__class__
     update = library_admin.a_update_user
 
-    async def and_then_nothing(self: Any, user_id: str, payload: dict[str, Any]) -> None:
+    async def without_answer(self: Any, user_id: str, payload: dict[str, Any]) -> None:
         await update(self, user_id=user_id, payload=payload)
         raise TimeoutError
 
-    monkeypatch.setattr(library_admin, "a_update_user", and_then_nothing)
-    await place.profile.write(place.access, place.user.id, "sealed", None)
-    assert place.user.attributes[ATTRIBUTE] == ["sealed"]
+    monkeypatch.setattr(library_admin, "a_update_user", without_answer)
+    await realm_harness.profile.write(realm_harness.access, realm_harness.user.id, "sealed", None)
+    assert realm_harness.user.attributes[ATTRIBUTE] == ["sealed"]
 
 
 @pytest.mark.parametrize("fault", [Fault.ERROR, Fault.HTML_ERROR, Fault.SILENT])
-async def test_a_write_that_was_not_stored_raises_unreachable(place: Place, fault: Fault) -> None:
-    place.realm.behaviour.put_fault = fault
-    access = replace(place.access, timeout=0.5) if fault is Fault.SILENT else place.access
-    await place.users.check(access)
+async def test_a_write_that_was_not_stored_raises_unreachable(realm_harness: RealmHarness, fault: Fault) -> None:
+    realm_harness.realm.behaviour.put_fault = fault
+    access = replace(realm_harness.access, timeout=0.5) if fault is Fault.SILENT else realm_harness.access
+    await realm_harness.users.check(access)
     with pytest.raises(errors.Unreachable):
-        await place.profile.write(access, place.user.id, "sealed", None)
-    assert ATTRIBUTE not in place.user.attributes
+        await realm_harness.profile.write(access, realm_harness.user.id, "sealed", None)
+    assert ATTRIBUTE not in realm_harness.user.attributes
 
 
-async def test_enrolments_changed_by_another_writer_are_not_overwritten(place: Place) -> None:
-    place.user.attributes = {ATTRIBUTE: ["theirs"]}
+async def test_enrolments_changed_by_another_writer_are_not_overwritten(realm_harness: RealmHarness) -> None:
+    realm_harness.user.attributes = {ATTRIBUTE: ["theirs"]}
     with pytest.raises(errors.Conflict):
-        await place.profile.write(place.access, place.user.id, "ours", "before")
-    assert place.user.attributes == {ATTRIBUTE: ["theirs"]}
+        await realm_harness.profile.write(realm_harness.access, realm_harness.user.id, "ours", "before")
+    assert realm_harness.user.attributes == {ATTRIBUTE: ["theirs"]}
 
 
-async def test_enrolments_deleted_by_another_writer_are_not_overwritten(place: Place) -> None:
+async def test_enrolments_deleted_by_another_writer_are_not_overwritten(realm_harness: RealmHarness) -> None:
     with pytest.raises(errors.Conflict):
-        await place.profile.write(place.access, place.user.id, "ours", "before")
+        await realm_harness.profile.write(realm_harness.access, realm_harness.user.id, "ours", "before")
 
 
-async def test_the_attributes_of_an_account_include_the_sealed_enrolments(place: Place) -> None:
-    await place.profile.write(place.access, place.user.id, "sealed" * 500, None)
-    account = await place.users.account(place.access, place.user.id)
+async def test_the_attributes_of_an_account_include_the_sealed_enrolments(realm_harness: RealmHarness) -> None:
+    await realm_harness.profile.write(realm_harness.access, realm_harness.user.id, "sealed" * 500, None)
+    account = await realm_harness.users.account(realm_harness.access, realm_harness.user.id)
     assert account is not None
     assert sealed_in(account.attributes) == "sealed" * 500
 
 
-async def _admin(place: Place) -> Any:
-    async with place.connections.administration(place.access, "a test") as admin:
+async def _admin(realm_harness: RealmHarness) -> Any:
+    async with realm_harness.connections.administration(realm_harness.access, "a test") as admin:
         return admin
 
 
