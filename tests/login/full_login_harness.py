@@ -241,7 +241,7 @@ class LoginHarness:
             key_ring=ring,
             clock=self.clock,
             random=self.random,
-            audit=SimpleNamespace(write=self._heard),  # type: ignore[arg-type]
+            audit=SimpleNamespace(write=self._record_event),  # type: ignore[arg-type]
             tasks=tasks,
             store=store,
             lock=lock,
@@ -328,7 +328,7 @@ class LoginHarness:
         found = (re.search(r"(?m)^\s*(\d{6})\s*$", m.text) for m in reversed(self.mails.messages) if m.to == address)
         return next((code[1] for code in found if code), "")
 
-    def _heard(self, event: AuditEvent, **facts: Any) -> None:
+    def _record_event(self, event: AuditEvent, **facts: Any) -> None:
         login, browser = str(facts.pop("request_id", "")), str(facts.pop("reference", ""))
         user = str(facts.pop("username", None) or "")
         self.audit.append(Audited(event, user, login, browser, self.clock.now(), facts))
@@ -420,7 +420,7 @@ class LoginBrowser:
         """Requests the step that is pending."""
         self.login_harness.requests += 1
         login = await self.login()
-        return await self._went(await self.login_harness.flow.look(await self.visit(login), login))
+        return await self._keep_answer(await self.login_harness.flow.look(await self.visit(login), login))
 
     async def enter(self) -> FlowResult:
         """Requests `/-/login`, as every visit to an app begins."""
@@ -429,8 +429,8 @@ class LoginBrowser:
         if login is None:
             return FlowResult(None)
         with self._cut_short():
-            went = await self.login_harness.flow.enter(await self.visit(login), login)
-        return await self._went(went)
+            result = await self.login_harness.flow.enter(await self.visit(login), login)
+        return await self._keep_answer(result)
 
     async def form(self) -> Form:
         """Returns the hidden fields of a page loaded now."""
@@ -452,15 +452,17 @@ class LoginBrowser:
             self.login_harness.entered(fields.get("username", ""), fields.get("password", ""))
         visit = await self.visit(slot.login)
         with self._cut_short():
-            went = await self.login_harness.flow.act(visit, slot, page, action, {**named, **fields})
-        shown = await self._went(went)
-        if went.inert or (went.login and not (went.failed and not went.out_of_order and went.step is not Step.STOPPED)):
+            result = await self.login_harness.flow.act(visit, slot, page, action, {**named, **fields})
+        shown = await self._keep_answer(result)
+        if result.inert or (
+            result.login and not (result.failed and not result.out_of_order and result.step is not Step.STOPPED)
+        ):
             return await self._followed(shown)
         return shown
 
-    async def _followed(self, went: FlowResult) -> FlowResult:
+    async def _followed(self, result: FlowResult) -> FlowResult:
         """Follows the redirect; an answer that ends a login leads to the app."""
-        return went if went.login and went.login.opened else await self.look()
+        return result if result.login and result.login.opened else await self.look()
 
     async def enrol(self, factor: FactorKind = FactorKind.TOTP) -> FlowResult | None:
         """Begins an enrolment of `factor` inside the session."""
@@ -477,8 +479,8 @@ class LoginBrowser:
         slot, visit = await self.find(), await self.visit()
         asked = AccountForm(self.login_harness.random.token_bytes(8).hex())
         with self._cut_short():
-            went = await self.login_harness.in_session.begin(visit, slot, session, asked, wanted=wanted, act=act)
-        return await self._went(went)
+            result = await self.login_harness.in_session.begin(visit, slot, session, asked, wanted=wanted, act=act)
+        return await self._keep_answer(result)
 
     @contextmanager
     def _cut_short(self) -> Iterator[None]:
@@ -495,16 +497,16 @@ class LoginBrowser:
             await self.login_harness.sessions.current(self.login_harness.tenant, self.session) if self.session else None
         )
 
-    async def _went(self, went: FlowResult) -> FlowResult:
+    async def _keep_answer(self, result: FlowResult) -> FlowResult:
         """Keeps the cookies of an answer."""
-        if went.secret is not None:
-            self.secret = went.secret
-        if went.login is None or not went.given.session:
-            return went
-        self.session = went.given.session
+        if result.secret is not None:
+            self.secret = result.secret
+        if result.login is None or not result.given.session:
+            return result
+        self.session = result.given.session
         self.login_harness.given[self.session] = self.name
-        self.trust = went.given.trust or self.trust
-        session = await self.login_harness.sessions.current(self.login_harness.tenant, went.given.session)
+        self.trust = result.given.trust or self.trust
+        session = await self.login_harness.sessions.current(self.login_harness.tenant, result.given.session)
         if session and session.id not in {known.session.id for known in self.opened}:
-            self.opened.append(Received(went.login, session, ACTOR.get().person))
-        return went
+            self.opened.append(Received(result.login, session, ACTOR.get().person))
+        return result

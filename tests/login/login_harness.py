@@ -46,7 +46,7 @@ KEYCLOAK_IDLE = 1800.0
 PACED = replace(CHANNEL, rate_per_minute=30)
 
 
-class KnowsEverybody:
+class AcceptsAnyPassword:
     """A password page that accepts any password."""
 
     def __init__(self, flow_harness: "FlowHarness") -> None:
@@ -69,7 +69,7 @@ class FlowHarness:
     channel: Channel = PACED
     renewals: int = 0
     keycloak_is_over: bool = False
-    keycloak_is_away: bool = False
+    keycloak_is_down: bool = False
     flow: Flow = field(init=False)
     sending: SendCode = field(init=False)
 
@@ -87,7 +87,7 @@ class FlowHarness:
         )
         answering = CodeCheck(bench.challenges, proofs, bench.clock)
         verify = VerifyPage(bench.challenges, answering, self.sending, proofs, bench.languages, bench.clock)
-        pages: dict[Step, Page] = {Step.PASSWORD: KnowsEverybody(self), Step.VERIFY: verify}
+        pages: dict[Step, Page] = {Step.PASSWORD: AcceptsAnyPassword(self), Step.VERIFY: verify}
         sealer = Sealer(bench.ring, "login", bench.random)
         records = Records(store=bench.store, sealer=sealer, clock=bench.clock, name="login", of=Slot)
         abandoned: Any = SimpleNamespace(note=self.begun)
@@ -120,7 +120,7 @@ class FlowHarness:
         """Returns Keycloak's answer to a refresh."""
         self.renewals += 1
         await asyncio.sleep(0)
-        if self.keycloak_is_away:
+        if self.keycloak_is_down:
             raise errors.Unreachable("keycloak", "timeout")
         return SessionEnded("Session not active") if self.keycloak_is_over else tokens(self.clock.now())
 
@@ -135,7 +135,7 @@ class Browser:
 
     flow_harness: FlowHarness
     user: str
-    went: FlowResult = field(default_factory=lambda: FlowResult(None))
+    result: FlowResult = field(default_factory=lambda: FlowResult(None))
     tag: str = ""
     secret: str | None = None
 
@@ -168,13 +168,13 @@ class Browser:
     @property
     def problem_detail(self) -> ProblemDetail | None:
         """Returns the problem on the page."""
-        return self.went.problem_detail
+        return self.result.problem_detail
 
     @property
     def login(self) -> Login:
         """Returns the record of the login."""
-        assert self.went.login
-        return self.went.login
+        assert self.result.login
+        return self.result.login
 
     async def password(self) -> FlowResult:
         """Signs in."""
@@ -199,10 +199,10 @@ class Browser:
         named = {"login": slot.login.id, "round": str(slot.login.verification.round)} if slot.login else {}
         return await flow.act(visit, slot, step, action, {**named, **fields})
 
-    def _keep(self, went: FlowResult) -> FlowResult:
-        self.went = went
-        self.secret = went.secret or self.secret
-        return went
+    def _keep(self, result: FlowResult) -> FlowResult:
+        self.result = result
+        self.secret = result.secret or self.secret
+        return result
 
 
 def flow_harness(channel: Channel = PACED, mailer: Callable[[Clock, Random], Mailer] | None = None) -> FlowHarness:

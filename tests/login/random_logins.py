@@ -84,7 +84,7 @@ class Known:
     admin: dict[str, str] = field(default_factory=dict)
 
 
-class Play:
+class RandomSequence:
     """One random sequence of logins: `run` takes that number of steps; `requests` counts the requests to the flow."""
 
     def __init__(self, policy: Policy, seed: int) -> None:
@@ -167,14 +167,14 @@ class Play:
             )
         )
 
-    async def goes_on(self) -> None:
+    async def continues_login(self) -> None:
         browser, person = self.any_actor()
         for _ in range(self.random.randrange(1, 7)):
             await self.together(self.act(browser, person))
 
     async def tabs(self) -> None:
-        who = [self.any_actor() for _ in range(self.random.randrange(2, 6))]
-        await self.together(*(self.act(browser, person) for browser, person in who))
+        actors = [self.any_actor() for _ in range(self.random.randrange(2, 6))]
+        await self.together(*(self.act(browser, person) for browser, person in actors))
 
     async def one_form_in_many_tabs(self) -> None:
         browser, person = self.any_actor()
@@ -298,27 +298,27 @@ class Play:
 
     async def changes(self) -> None:
         """Changes something, as an administrator or as the user elsewhere."""
-        login_harness, tenant, whose = self.login_harness, self.login_harness.tenant, self.random.choice(USERS)
-        person, enrolments = login_harness.realm.people[whose], self.login_harness.enrolments
-        user_id, factor = f"id-{whose}", self.random.choice((FactorKind.EMAIL, FactorKind.TOTP))
+        login_harness, tenant, of_user = self.login_harness, self.login_harness.tenant, self.random.choice(USERS)
+        person, enrolments = login_harness.realm.people[of_user], self.login_harness.enrolments
+        user_id, factor = f"id-{of_user}", self.random.choice((FactorKind.EMAIL, FactorKind.TOTP))
         what = self.random.randrange(9)
-        self.say("change", what, whose)
+        self.say("change", what, of_user)
         match what:
             case 0:  # a temporary password, which the user and Mallory learn
                 person.password, person.due = f"temporary {self.random.random()}", True
                 person.credential_date = (person.credential_date or 0) + 1
-                self.known[whose].passwords[whose] = person.password
-                self.known[MALLORY].passwords[whose] = person.password
+                self.known[of_user].passwords[of_user] = person.password
+                self.known[MALLORY].passwords[of_user] = person.password
             case 1:
                 person.due = True
             case 2:
-                self.known[whose].admin[whose] = await login_harness.admin.issue(tenant.id, user_id, "admin")
+                self.known[of_user].admin[of_user] = await login_harness.admin.issue(tenant.id, user_id, "admin")
             case 3:
                 login_harness.mails.refuses = "" if login_harness.mails.refuses else "down"
             case 4:
                 made = backup_code.make(self.policy.backup_codes, login_harness.random)
                 if await enrolments.renew_backup_codes(tenant, user_id, made):
-                    self.known[whose].backup[whose] = list(made)
+                    self.known[of_user].backup[of_user] = list(made)
             case 5:
                 await enrolments.end_trust(tenant, user_id)
             case 6:
@@ -341,8 +341,8 @@ class Play:
         finally:
             self.login_harness.away.clear()
 
-    STEPS: tuple[tuple[Callable[["Play"], Awaitable[None]], int], ...] = (
-        (goes_on, 30),
+    STEPS: tuple[tuple[Callable[["RandomSequence"], Awaitable[None]], int], ...] = (
+        (continues_login, 30),
         (tabs, 12),
         (one_form_in_many_tabs, 6),
         (a_double_click, 6),
@@ -379,16 +379,16 @@ class Play:
     ) -> tuple[Step | None, dict[str, str]]:
         """Returns what `person` enters on the page that `browser` shows."""
         ACTOR.set(Actor(person, browser.name))
-        went = await (browser.enter() if self.random.random() < 0.2 else browser.look())
-        login = went.login
-        if login is None or login.user is None or went.step in (Step.STOPPED, Step.DONE):
+        result = await (browser.enter() if self.random.random() < 0.2 else browser.look())
+        login = result.login
+        if login is None or login.user is None or result.step in (Step.STOPPED, Step.DONE):
             return self.signs_in(person)
         name = login.user.username
         if name != person and person != MALLORY:
-            return went.step, {"action": "cancel"}
-        if login.enrolling.draft and login.enrolling.draft.secret and went.step is Step.REGISTER:
+            return result.step, {"action": "cancel"}
+        if login.enrolling.draft and login.enrolling.draft.secret and result.step is Step.REGISTER:
             self.known[person].secrets.add(login.enrolling.draft.secret)
-        match went.step:
+        match result.step:
             case Step.PASSWORD:
                 return Step.PASSWORD, {"password": self.known[person].passwords.get(name, "?")}
             case Step.REGISTER if not login.enrolling.draft:
@@ -408,9 +408,9 @@ class Play:
                 return Step.NEW_PASSWORD, fields
         code = self.random.choice(WRONG) if wrong or self.random.random() < 0.15 else self.code(login, person, name)
         if not code:
-            return went.step, {"action": self.random.choice(("resend", "send", "cancel", "resend"))}
+            return result.step, {"action": self.random.choice(("resend", "send", "cancel", "resend"))}
         remember = {"remember": "1"} if self.random.random() < 0.3 else {}
-        return went.step, {"code": code, **remember}
+        return result.step, {"code": code, **remember}
 
     def signs_in(self, person: str) -> tuple[Step, dict[str, str]]:
         name = person if person in USERS else self.random.choice(USERS)
@@ -478,7 +478,7 @@ class Play:
             givers = {(one.person, one.browser) for one in counted if one.batch == last}
             # A page left open before the last click belongs to the next person at that browser (`docs/security.md`).
             left_open = browser.name in {where for _, where in givers}
-            assert person in {who for who, _ in givers} or left_open, ("received by", person, "proved by", givers)
+            assert person in {actors for actors, _ in givers} or left_open, ("received by", person, "proved by", givers)
             self.judge_proof(login, (grant.enrolled, self.since.get(session.tokens.access, grant.enrolled)), counted)
         else:
             gave = self.login_harness.gave_password(name)
@@ -554,9 +554,9 @@ def asks(policy: Policy, enrolled: EnrolmentSet) -> bool:
     return policy.enabled and (has or policy.enrolment is EnrolmentRule.REQUIRED)
 
 
-def play(name: str, seed: int, steps: int = STEPS) -> Play:
+def run_sequence(name: str, seed: int, steps: int = STEPS) -> RandomSequence:
     """Runs one sequence to its end; a failure reports policy, seed and steps."""
-    one = Play(POLICIES[name], seed)
+    one = RandomSequence(POLICIES[name], seed)
     try:
         asyncio.run(one.run(steps))
     except BaseException:
@@ -569,13 +569,13 @@ def main() -> None:
     """Runs new logins: `python -m tests.login.random_logins REQUESTS [SEED]`; prints seeds and results."""
     wanted = int(sys.argv[1])
     first = seed = int(sys.argv[2]) if len(sys.argv) > 2 else time.time_ns() % 10**9
-    requests, plays, reached = 0, 0, Counter[str]()
+    requests, sequences, reached = 0, 0, Counter[str]()
     while requests < wanted:
         for name in POLICIES:
-            one = play(name, seed)
-            requests, plays, reached = requests + one.requests, plays + 1, reached + one.reached
+            one = run_sequence(name, seed)
+            requests, sequences, reached = requests + one.requests, sequences + 1, reached + one.reached
         seed += 1
-    print(f"seeds {first} to {seed - 1}: {plays} plays, {requests} requests; reached {dict(reached)}")
+    print(f"seeds {first} to {seed - 1}: {sequences} plays, {requests} requests; reached {dict(reached)}")
 
 
 if __name__ == "__main__":

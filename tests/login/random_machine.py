@@ -100,7 +100,7 @@ class Accepted:
     order: int
 
 
-class Plays:
+class RandomEvents:
     """Runs one random login after the other, until that number of events was applied."""
 
     def __init__(self, seed: int) -> None:
@@ -324,9 +324,9 @@ def main() -> None:
     """Runs `python -m tests.login.random_machine ACTIONS [SEED]`; prints the seed and the reached states."""
     seed = int(sys.argv[2]) if len(sys.argv) > 2 else time.time_ns() % 10**9
     print(f"seed {seed}")
-    plays = Plays(seed)
-    plays.run(int(sys.argv[1]))
-    print(f"{plays.actions} actions; reached {dict(plays.reached)}")
+    sequences = RandomEvents(seed)
+    sequences.run(int(sys.argv[1]))
+    print(f"{sequences.actions} actions; reached {dict(sequences.reached)}")
 
 
 if __name__ == "__main__":

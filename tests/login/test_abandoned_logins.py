@@ -21,11 +21,11 @@ from tests.clock import FakeClock, SeededRandom
 from tests.login.event_scripts import TOKENS, begun
 from tests.web.sample import TENANT
 
-DEAD_AFTER = 960
+ABANDONED_AFTER = 960
 """Seconds after which a login counts as abandoned, rounded up to its minute."""
 
 
-class Stumbling(MemoryStore):
+class FailingStore(MemoryStore):
     """A store that fails a number of reads."""
 
     failures = 0
@@ -42,7 +42,7 @@ class ReplicaHarness:
 
     def __init__(self) -> None:
         self.clock = FakeClock()
-        self.store = Stumbling(self.clock)
+        self.store = FailingStore(self.clock)
         random = SeededRandom()
         ring = KeyRing((Key("00000001", random.token_bytes(KEY_BYTES)),))
         self.logins = Records(
@@ -89,7 +89,7 @@ def flow_harness() -> ReplicaHarness:
 
 async def test_an_abandoned_login_is_ended_once_by_one_replica(flow_harness: ReplicaHarness) -> None:
     await flow_harness.begin()
-    flow_harness.clock.advance(DEAD_AFTER)
+    flow_harness.clock.advance(ABANDONED_AFTER)
     looked = [await flow_harness.reaper().look() for _ in range(3)]
     assert (looked, flow_harness.ended) == ([1, 0, 0], ["refresh l1"])
 
@@ -115,7 +115,7 @@ async def test_checking_every_half_minute_finds_every_abandoned_login(flow_harne
     flow_harness.clock.advance(45)
     await flow_harness.begin()
     flow_harness.clock.advance(10)
-    for _ in range(DEAD_AFTER // 30 + 1):
+    for _ in range(ABANDONED_AFTER // 30 + 1):
         flow_harness.clock.advance(30)
         await flow_harness.reaper().look()
     assert flow_harness.ended == ["refresh l1"]
@@ -127,7 +127,7 @@ async def test_a_login_that_waited_hours_for_its_code_is_ended_too(flow_harness:
     waits = replace(login, verification=Verification(queued_until=slot, held_until=slot))
     await flow_harness.write(waits, slot + 3600)
     await flow_harness.reaper().note(flow_harness.tenant, waits)
-    flow_harness.clock.advance(5 * 3600 + DEAD_AFTER)
+    flow_harness.clock.advance(5 * 3600 + ABANDONED_AFTER)
     assert await flow_harness.reaper().look() == 1
 
 
@@ -135,7 +135,7 @@ async def test_the_keycloak_session_of_an_opened_login_is_never_ended(flow_harne
     login = await flow_harness.begin()
     opened = replace(login, opened=Opened("session", flow_harness.clock.now()))
     await flow_harness.write(login, flow_harness.clock.now() + 1800, Spent("", flow_harness.clock.now(), opened))
-    flow_harness.clock.advance(DEAD_AFTER)
+    flow_harness.clock.advance(ABANDONED_AFTER)
     assert await flow_harness.reaper().look() == 0
 
 
@@ -144,13 +144,13 @@ async def test_an_unreadable_note_hides_no_other_note(flow_harness: ReplicaHarne
     minute = int((flow_harness.clock.now() + 900) // 60) + 1
     await flow_harness.begin()
     await flow_harness.store.append(f"dying:{minute}", note, 10, 7200)
-    flow_harness.clock.advance(DEAD_AFTER)
+    flow_harness.clock.advance(ABANDONED_AFTER)
     assert await flow_harness.reaper().look() == 1
 
 
 async def test_after_a_store_failure_an_abandoned_login_is_still_ended(flow_harness: ReplicaHarness) -> None:
     await flow_harness.begin()
-    flow_harness.clock.advance(DEAD_AFTER)
+    flow_harness.clock.advance(ABANDONED_AFTER)
     flow_harness.store.failures = 1
     with pytest.raises(errors.Unreachable):
         await flow_harness.reaper().look()
@@ -159,7 +159,7 @@ async def test_after_a_store_failure_an_abandoned_login_is_still_ended(flow_harn
 
 async def test_replicas_find_logins_abandoned_during_their_downtime(flow_harness: ReplicaHarness) -> None:
     await flow_harness.begin()
-    flow_harness.clock.advance(DEAD_AFTER + 720)
+    flow_harness.clock.advance(ABANDONED_AFTER + 720)
     assert await flow_harness.reaper().look() == 1
 
 
@@ -179,7 +179,7 @@ async def test_a_login_with_a_new_secret_is_ended_under_that_secret(flow_harness
 
 async def test_a_login_that_continues_during_the_check_is_not_ended(flow_harness: ReplicaHarness) -> None:
     first = await flow_harness.begin()
-    flow_harness.clock.advance(DEAD_AFTER)
+    flow_harness.clock.advance(ABANDONED_AFTER)
     reaper = flow_harness.reaper()
     now = flow_harness.clock.now()
     await flow_harness.write(first, now + 1800, Spent("form", now, first, "a newer key"))

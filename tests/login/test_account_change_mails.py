@@ -32,11 +32,11 @@ PROFILE = Contact(FactorKind.EMAIL, "profile@example.com", verified=True)
 
 
 @dataclass
-class Stage:
+class AccountChangeHarness:
     """Account change mails whose waiting advances the clock."""
 
     flow_harness: FlowHarness
-    told: list[str] = field(default_factory=list)
+    reported: list[str] = field(default_factory=list)
     waits: list[float] = field(default_factory=list)
     tasks: BackgroundTasks = field(default_factory=BackgroundTasks)
 
@@ -68,7 +68,7 @@ class Stage:
         await anna.password()
         login = replace(anna.login, contacts=(PROFILE,))
         request = replace(
-            anna.visit, audit=replace(anna.visit.audit, audit=Audit(self.flow_harness.clock, tell=self.told.append))
+            anna.visit, audit=replace(anna.visit.audit, audit=Audit(self.flow_harness.clock, tell=self.reported.append))
         )
         for _ in range(times):
             await self.announcing.tell(request, login, NEW, (EnrolmentSet(), EnrolmentSet()))
@@ -88,15 +88,15 @@ async def crowd(of: FlowHarness, count: int) -> None:
 
 @pytest.mark.row("GW-34")
 async def test_an_account_change_mail_is_sent_at_once_when_no_user_waits_for_a_code() -> None:
-    stage = Stage(flow_harness())
+    stage = AccountChangeHarness(flow_harness())
     await stage.tell()
     assert (stage.mails, stage.waits) == (1, [])
-    assert "account_change_mailed" in stage.told[0]
+    assert "account_change_mailed" in stage.reported[0]
 
 
 @pytest.mark.row("GW-34")
 async def test_an_account_change_mail_is_sent_after_all_waiting_codes() -> None:
-    stage = Stage(flow_harness())
+    stage = AccountChangeHarness(flow_harness())
     await crowd(stage.flow_harness, 100)
     began = stage.flow_harness.clock.now()
     await stage.tell()
@@ -107,7 +107,7 @@ async def test_an_account_change_mail_is_sent_after_all_waiting_codes() -> None:
 
 @pytest.mark.row("GW-34")
 async def test_many_account_change_mails_keep_to_the_send_rate() -> None:
-    stage = Stage(flow_harness())
+    stage = AccountChangeHarness(flow_harness())
     began = stage.flow_harness.clock.now()
     await stage.tell(40)
     assert stage.mails == 40
@@ -116,19 +116,19 @@ async def test_many_account_change_mails_keep_to_the_send_rate() -> None:
 
 @pytest.mark.row("GW-34")
 async def test_an_account_change_mail_without_a_slot_for_hours_is_dropped() -> None:
-    stage = Stage(flow_harness(replace(PACED, rate_per_minute=1)))
+    stage = AccountChangeHarness(flow_harness(replace(PACED, rate_per_minute=1)))
     await crowd(stage.flow_harness, int(PATIENCE / 60) + 10)
     await stage.tell()
     assert stage.mails == 0
-    assert stage.told == []
+    assert stage.reported == []
 
 
 @pytest.mark.row("GW-34")
 async def test_an_account_change_mail_refused_by_every_relay_is_not_audited_as_sent() -> None:
-    stage = Stage(flow_harness())
+    stage = AccountChangeHarness(flow_harness())
     stage.flow_harness.bench.mails.refuses = "451 later"
     await stage.tell()
-    assert not any("account_change_mailed" in line for line in stage.told)
+    assert not any("account_change_mailed" in line for line in stage.reported)
 
 
 # ------------------------------------------------------------------ to which addresses
@@ -138,27 +138,27 @@ UNVERIFIED = Contact(FactorKind.EMAIL, "unverified@example.com", verified=False)
 OFF = AccountChange(Change.TURNED_OFF, FactorKind.EMAIL)
 
 
-def told(change: AccountChange, before: EnrolmentSet, *contacts: Contact) -> tuple[str, ...]:
+def reported(change: AccountChange, before: EnrolmentSet, *contacts: Contact) -> tuple[str, ...]:
     return addresses_to_tell(replace(begun(), contacts=contacts), change, (before, EnrolmentSet()))
 
 
 @pytest.mark.row("GW-45")
 def test_a_change_is_announced_to_the_profile_address_and_to_every_enrolled_address() -> None:
-    assert told(OFF, EnrolmentSet(1, (MAILBOX,)), PROFILE) == (PROFILE.address, MAILBOX.address)
+    assert reported(OFF, EnrolmentSet(1, (MAILBOX,)), PROFILE) == (PROFILE.address, MAILBOX.address)
 
 
 @pytest.mark.row("GW-45")
 def test_an_unverified_address_receives_no_account_change_mail() -> None:
-    assert told(OFF, EnrolmentSet(), UNVERIFIED) == ()
+    assert reported(OFF, EnrolmentSet(), UNVERIFIED) == ()
 
 
 @pytest.mark.row("GW-45", "EF-11")
 def test_a_newly_enrolled_address_receives_no_mail_of_its_enrolment() -> None:
     new = AccountChange(Change.ENROLLED, FactorKind.EMAIL, MAILBOX.address.lower())
-    assert told(new, EnrolmentSet(1, (MAILBOX,)), PROFILE) == (PROFILE.address,)
+    assert reported(new, EnrolmentSet(1, (MAILBOX,)), PROFILE) == (PROFILE.address,)
 
 
 @pytest.mark.row("GW-45")
 def test_each_address_receives_one_account_change_mail() -> None:
     same = replace(PROFILE, address=MAILBOX.address.lower())
-    assert len(told(OFF, EnrolmentSet(1, (MAILBOX,)), same)) == 1
+    assert len(reported(OFF, EnrolmentSet(1, (MAILBOX,)), same)) == 1

@@ -95,8 +95,8 @@ async def test_the_old_cookie_opens_nothing_after_the_last_proof(login_harness: 
     assert await types_the_code(login_harness, anna) is Step.DONE
     login_harness.clock.advance(seconds)
     await nothing_for(mallory)
-    went = await mallory.act(Step.VERIFY, code=code)  # even with the correct code, seen over Anna's shoulder
-    assert (went.step, mallory.session) == (Step.PASSWORD, "")
+    result = await mallory.act(Step.VERIFY, code=code)  # even with the correct code, seen over Anna's shoulder
+    assert (result.step, mallory.session) == (Step.PASSWORD, "")
 
 
 @pytest.mark.attack("S1")
@@ -205,8 +205,8 @@ async def test_a_form_of_another_login_or_round_costs_no_attempt(login_harness: 
         replace(form, login=""),
         replace(form, round=""),
     ):
-        went = await anna.act(Step.VERIFY, form=replace(other, id="x"), code="000000")
-        assert (went.step, went.problem_detail) == (Step.VERIFY, None)
+        result = await anna.act(Step.VERIFY, form=replace(other, id="x"), code="000000")
+        assert (result.step, result.problem_detail) == (Step.VERIFY, None)
     assert not [one for one in login_harness.limit_oracle.seen if one.typed]
     assert await types_the_code(login_harness, anna) is Step.DONE
 
@@ -239,8 +239,8 @@ async def test_a_password_in_another_tab_continues_the_login_and_sends_no_second
 async def test_a_password_in_a_signed_in_browser_opens_the_app_and_begins_no_login(login_harness: LoginHarness) -> None:
     anna = await at_the_code(login_harness)
     await types_the_code(login_harness, anna)
-    went = await signs_in(anna)
-    assert (went.signed_in, went.login, len(login_harness.mails.messages)) == (True, None, 1)
+    result = await signs_in(anna)
+    assert (result.signed_in, result.login, len(login_harness.mails.messages)) == (True, None, 1)
     assert len(set(login_harness.realm.grants) - set(login_harness.realm.ended)) == 1
 
 
@@ -289,14 +289,14 @@ async def test_a_new_password_entry_replaces_an_app_secret_that_an_attacker_has_
     login_harness = LoginHarness(required())
     await login_harness.start()
     mallory = LoginBrowser(login_harness, "den")
-    went = await signs_in(mallory)
-    assert went.login
-    assert went.login.enrolling.draft
+    result = await signs_in(mallory)
+    assert result.login
+    assert result.login.enrolling.draft
     anna = mallory.copy("laptop")  # planted
     shown = await anna.enter()
     assert shown.login
     assert shown.login.enrolling.draft
-    assert shown.login.enrolling.draft.secret != went.login.enrolling.draft.secret
+    assert shown.login.enrolling.draft.secret != result.login.enrolling.draft.secret
     assert await mallory.login() is None, "the old login secret shows the new app secret to no one"
     await anna.act(Step.REGISTER, code=login_harness.code_of(shown.login.enrolling.draft.secret))
     assert (await anna.act(Step.BACKUP_CODES)).step is Step.DONE
@@ -309,12 +309,12 @@ async def test_a_code_of_the_replaced_app_secret_enrols_nothing() -> None:
     login_harness = LoginHarness(required())
     await login_harness.start()
     anna = LoginBrowser(login_harness, "laptop")
-    went = await signs_in(anna)
-    assert went.login
-    assert went.login.enrolling.draft
+    result = await signs_in(anna)
+    assert result.login
+    assert result.login.enrolling.draft
     form = await anna.form()
     await anna.enter()
-    again = await anna.act(Step.REGISTER, form=form, code=login_harness.code_of(went.login.enrolling.draft.secret))
+    again = await anna.act(Step.REGISTER, form=form, code=login_harness.code_of(result.login.enrolling.draft.secret))
     assert (again.step, again.out_of_order or again.problem_detail is None) == (Step.REGISTER, True)
     assert login_harness.enrolled("anna").enrolments == ()
 
@@ -330,8 +330,8 @@ async def test_a_factor_turned_on_during_a_login_is_requested() -> None:
     anna = LoginBrowser(login_harness, "laptop")
     assert (await signs_in(anna)).step is Step.NEW_PASSWORD
     login_harness.tenant = replace(login_harness.tenant, policy=EFCX)
-    went = await anna.act(Step.NEW_PASSWORD, new_password="another")
-    assert (went.step, await anna.current()) == (Step.STOPPED, None)
+    result = await anna.act(Step.NEW_PASSWORD, new_password="another")
+    assert (result.step, await anna.current()) == (Step.STOPPED, None)
 
 
 @pytest.mark.attack("S20")
@@ -342,8 +342,8 @@ async def test_an_older_login_cannot_skip_a_factor_that_the_user_set_up_since() 
     old = LoginBrowser(login_harness, "den")
     assert (await signs_in(old)).step is Step.NEW_PASSWORD
     await login_harness.enrolments.add(login_harness.tenant, "id-anna", login_harness.enrolled("anna"), MAILBOX)
-    went = await old.act(Step.NEW_PASSWORD, new_password="another")
-    assert (went.step, login_harness.realm.people["anna"].password) == (Step.STOPPED, "right")
+    result = await old.act(Step.NEW_PASSWORD, new_password="another")
+    assert (result.step, login_harness.realm.people["anna"].password) == (Step.STOPPED, "right")
 
 
 @pytest.mark.attack("S20")
@@ -358,8 +358,8 @@ async def test_an_open_password_page_does_not_overwrite_a_password_set_since(
         login_harness.clock.advance(61)
     old, owner = pages
     assert (await owner.act(Step.NEW_PASSWORD, new_password="the owner's")).step is Step.VERIFY
-    went = await old.act(Step.NEW_PASSWORD, new_password="mallory's")
-    assert went.step is Step.STOPPED
+    result = await old.act(Step.NEW_PASSWORD, new_password="mallory's")
+    assert result.step is Step.STOPPED
     assert login_harness.realm.people["anna"].password == "the owner's"
     assert await types_the_code(login_harness, owner) is Step.DONE
 
@@ -391,12 +391,12 @@ async def test_without_a_password_date_the_current_password_is_requested(
     anna.due, anna.credential_date = True, None
     browser = LoginBrowser(login_harness, "laptop")
     await signs_in(browser)
-    went = await browser.act(Step.VERIFY, code=login_harness.mailed(MAILBOX.address))
-    assert went.state
-    view = await login_harness.flow.pages[Step.NEW_PASSWORD].view(await browser.visit(went.login), went.state, {})
+    result = await browser.act(Step.VERIFY, code=login_harness.mailed(MAILBOX.address))
+    assert result.state
+    view = await login_harness.flow.pages[Step.NEW_PASSWORD].view(await browser.visit(result.login), result.state, {})
     assert as_json(view, None)["asks_current"]
-    went = await browser.act(Step.NEW_PASSWORD, new_password="another", current_password=current)
-    assert (went.step, went.problem_detail.problem if went.problem_detail else None) == (step, problem)
+    result = await browser.act(Step.NEW_PASSWORD, new_password="another", current_password=current)
+    assert (result.step, result.problem_detail.problem if result.problem_detail else None) == (step, problem)
 
 
 @pytest.mark.attack("S20")
@@ -409,8 +409,8 @@ async def test_without_a_password_date_a_password_that_is_no_longer_due_is_not_o
     await signs_in(browser)
     await browser.act(Step.VERIFY, code=login_harness.mailed(MAILBOX.address))
     anna.due, anna.password = False, "the owner's"
-    went = await browser.act(Step.NEW_PASSWORD, new_password="mallory's", current_password="right")
-    assert (went.step, anna.password) == (Step.STOPPED, "the owner's")
+    result = await browser.act(Step.NEW_PASSWORD, new_password="mallory's", current_password="right")
+    assert (result.step, anna.password) == (Step.STOPPED, "the owner's")
 
 
 @pytest.mark.attack("S19")
@@ -423,10 +423,10 @@ async def test_one_code_posted_twice_in_parallel_enrols_nothing_without_approval
     login_harness = LoginHarness(replace(required(), registration=registration, backup_codes=0), seed)
     await login_harness.start()
     browser = LoginBrowser(login_harness, "laptop")
-    went = await signs_in(browser)
-    assert went.login
-    assert went.login.enrolling.draft
-    code = login_harness.code_of(went.login.enrolling.draft.secret)
+    result = await signs_in(browser)
+    assert result.login
+    assert result.login.enrolling.draft
+    code = login_harness.code_of(result.login.enrolling.draft.secret)
     await asyncio.gather(*(browser.act(Step.REGISTER, code=code) for _ in range(3)))
     assert await browser.current() is None
     assert login_harness.enrolled("anna").enrolments == ()
@@ -453,9 +453,9 @@ async def signed_in_with_codes(seed: int = 1) -> tuple[LoginHarness, LoginBrowse
 async def test_each_act_right_after_the_sign_in_needs_a_separate_proof(act: Act) -> None:
     login_harness, browser = await signed_in_with_codes()
     before = login_harness.enrolled("anna")
-    went = await browser.begin(act)
-    assert went
-    assert went.step is Step.VERIFY
+    result = await browser.begin(act)
+    assert result
+    assert result.step is Step.VERIFY
     assert login_harness.enrolled("anna") == before
 
 
@@ -470,9 +470,9 @@ async def test_in_a_trusted_browser_each_act_needs_a_proof() -> None:
     await signs_in(browser)
     await browser.act(Step.VERIFY, code=login_harness.mailed(MAILBOX.address), remember="1")
     assert browser.trust
-    went = await browser.begin(Act(ActKind.SHOW_CODES))
-    assert went
-    assert went.step is Step.VERIFY
+    result = await browser.begin(Act(ActKind.SHOW_CODES))
+    assert result
+    assert result.step is Step.VERIFY
 
 
 @pytest.mark.row("GW-46", "CC-21")
@@ -481,8 +481,8 @@ async def test_the_proof_of_an_act_authorises_only_that_act() -> None:
     login_harness, browser = await signed_in_with_codes()
     codes = login_harness.enrolled("anna").backup_codes
     await browser.begin(Act(ActKind.NEW_CODES))
-    went = await browser.act(Step.VERIFY, code=codes[0])
-    assert went.step is Step.DONE
+    result = await browser.act(Step.VERIFY, code=codes[0])
+    assert result.step is Step.DONE
     after = login_harness.enrolled("anna")
     assert (len(after.backup_codes), set(after.backup_codes) & set(codes)) == (10, set())
     assert after.of(FactorKind.EMAIL)
@@ -497,8 +497,8 @@ async def test_a_form_of_one_act_is_void_for_another_act_begun_since() -> None:
     form = await browser.form()
     await browser.begin(Act(ActKind.TURN_OFF, FactorKind.EMAIL))
     code = login_harness.enrolled("anna").backup_codes[0]
-    went = await browser.act(Step.VERIFY, form=form, code=code)
-    assert (went.step, login_harness.enrolled("anna").backup_codes[0]) == (Step.VERIFY, code)
+    result = await browser.act(Step.VERIFY, form=form, code=code)
+    assert (result.step, login_harness.enrolled("anna").backup_codes[0]) == (Step.VERIFY, code)
     assert login_harness.enrolled("anna").of(FactorKind.EMAIL)
 
 
@@ -510,8 +510,8 @@ async def test_an_act_is_refused_if_the_enrolments_changed_since_it_began() -> N
     app = Enrolment(FactorKind.TOTP, secret="JBSWY3DPEHPK3PXP")
     await login_harness.enrolments.add(login_harness.tenant, "id-anna", login_harness.enrolled("anna"), app)
     codes = login_harness.enrolled("anna").backup_codes
-    went = await browser.act(Step.VERIFY, code=codes[0])
-    assert went.step is Step.STOPPED
+    result = await browser.act(Step.VERIFY, code=codes[0])
+    assert result.step is Step.STOPPED
     assert set(login_harness.enrolled("anna").backup_codes) == set(codes[1:])
 
 

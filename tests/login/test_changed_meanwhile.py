@@ -35,10 +35,10 @@ async def test_an_account_change_during_a_login_opens_no_session(
 ) -> None:
     browser = await at_the_code(login_harness)
     change(login_harness.realm.people["anna"])
-    went = await browser.act(Step.VERIFY, code=login_harness.mailed(MAILBOX.address))
-    assert went.step is Step.STOPPED
-    assert went.problem_detail
-    assert went.problem_detail.problem is Problem.ACCOUNT_CHANGED
+    result = await browser.act(Step.VERIFY, code=login_harness.mailed(MAILBOX.address))
+    assert result.step is Step.STOPPED
+    assert result.problem_detail
+    assert result.problem_detail.problem is Problem.ACCOUNT_CHANGED
     assert await browser.current() is None
 
 
@@ -54,8 +54,8 @@ async def test_an_account_change_during_a_fresh_proof_records_no_proof_in_the_se
     assert asked
     assert asked.step is Step.VERIFY
     change(login_harness.realm.people["anna"])
-    went = await browser.act(Step.VERIFY, code=login_harness.mailed(MAILBOX.address))
-    assert went.step is Step.STOPPED
+    result = await browser.act(Step.VERIFY, code=login_harness.mailed(MAILBOX.address))
+    assert result.step is Step.STOPPED
     now = await browser.current()
     assert before
     assert now is None or now.proved_at == before.proved_at
@@ -87,10 +87,10 @@ async def test_of_two_parallel_first_enrolments_the_first_proved_one_is_kept() -
     login_harness.clock.advance(61)
     await registers(second, "two@example.com")
     assert (await first.act(Step.VERIFY, code=login_harness.mailed("one@example.com"))).step is Step.DONE
-    went = await second.act(Step.VERIFY, code=login_harness.mailed("two@example.com"))
-    assert went.step is Step.STOPPED
-    assert went.problem_detail
-    assert went.problem_detail.problem is Problem.ENROLMENT_CHANGED
+    result = await second.act(Step.VERIFY, code=login_harness.mailed("two@example.com"))
+    assert result.step is Step.STOPPED
+    assert result.problem_detail
+    assert result.problem_detail.problem is Problem.ENROLMENT_CHANGED
     assert [e.address for e in login_harness.enrolled("anna").enrolments] == ["one@example.com"]
     assert await second.current() is None
 
@@ -103,8 +103,8 @@ async def test_a_session_that_ended_during_a_fresh_proof_is_not_reopened(login_h
     login_harness.clock.advance(600)
     await browser.begin(Act(ActKind.SHOW_CODES))
     await login_harness.sessions.end(login_harness.tenant, session.id)
-    went = await browser.act(Step.VERIFY, code=login_harness.mailed(MAILBOX.address))
-    assert went.step is Step.PASSWORD
-    assert went.problem_detail
-    assert went.problem_detail.problem is Problem.LOGIN_EXPIRED
+    result = await browser.act(Step.VERIFY, code=login_harness.mailed(MAILBOX.address))
+    assert result.step is Step.PASSWORD
+    assert result.problem_detail
+    assert result.problem_detail.problem is Problem.LOGIN_EXPIRED
     assert await browser.current() is None

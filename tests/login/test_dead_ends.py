@@ -38,17 +38,17 @@ async def on_the_code_page(login_harness: LoginHarness) -> tuple[LoginBrowser, F
 
 @pytest.mark.row("CC-08")
 async def test_a_code_that_could_not_be_sent_leaves_the_code_page(login_harness: LoginHarness) -> None:
-    _, went = await on_the_code_page(login_harness)
-    assert went.step is Step.VERIFY
-    assert went.problem_detail
-    assert went.problem_detail.problem is Problem.SEND_FAILED
+    _, result = await on_the_code_page(login_harness)
+    assert result.step is Step.VERIFY
+    assert result.problem_detail
+    assert result.problem_detail.problem is Problem.SEND_FAILED
 
 
 @pytest.mark.row("CC-08", "CC-13")
 async def test_a_backup_code_signs_in_while_no_mail_can_be_sent(login_harness: LoginHarness) -> None:
     browser, _ = await on_the_code_page(login_harness)
-    went = await browser.act(Step.VERIFY, code=login_harness.enrolled("anna").backup_codes[0])
-    assert went.step is Step.DONE
+    result = await browser.act(Step.VERIFY, code=login_harness.enrolled("anna").backup_codes[0])
+    assert result.step is Step.DONE
     assert await browser.current()
 
 
@@ -62,8 +62,8 @@ async def test_an_administrators_code_signs_in_while_no_mail_can_be_sent(login_h
 @pytest.mark.row("CC-17", "CC-19")
 async def test_failed_attempts_are_counted_while_no_mail_can_be_sent(login_harness: LoginHarness) -> None:
     browser, _ = await on_the_code_page(login_harness)
-    told = [await browser.act(Step.VERIFY, code="000000") for _ in range(4)]
-    assert [w.problem_detail.problem for w in told if w.problem_detail] == [Problem.WRONG_CODE] * 2 + [
+    reported = [await browser.act(Step.VERIFY, code="000000") for _ in range(4)]
+    assert [w.problem_detail.problem for w in reported if w.problem_detail] == [Problem.WRONG_CODE] * 2 + [
         Problem.WARNING
     ] * 2
     assert (await browser.act(Step.VERIFY, code="000000")).step is Step.STOPPED
@@ -84,8 +84,8 @@ async def test_where_only_a_mailed_code_is_accepted_no_entry_is_judged_before_on
     await login_harness.enrolments.add(login_harness.tenant, "id-anna", login_harness.enrolled("anna"), mailbox)
     login_harness.mails.refuses = "down"
     browser, _ = await on_the_code_page(login_harness)
-    went = await browser.act(Step.VERIFY, code="000000")
-    assert went.step is Step.VERIFY
+    result = await browser.act(Step.VERIFY, code="000000")
+    assert result.step is Step.VERIFY
     assert not [line for line in login_harness.audit if line.event.value.startswith("code.")]
 
 
@@ -110,18 +110,18 @@ async def test_an_invalidated_code_without_further_sends_stops_the_login() -> No
     for _ in range(2):
         await browser.act(Step.VERIFY, code="000000")
     login_harness.clock.advance(61)
-    went = await browser.act(Step.VERIFY, "resend")
-    assert went.step is Step.STOPPED
-    assert went.problem_detail
-    assert went.problem_detail.problem is Problem.MAX_SENDS
+    result = await browser.act(Step.VERIFY, "resend")
+    assert result.step is Step.STOPPED
+    assert result.problem_detail
+    assert result.problem_detail.problem is Problem.MAX_SENDS
 
 
 @pytest.mark.row("EF-19")
 async def test_a_login_without_further_sends_names_the_cooldown_and_no_longer_wait() -> None:
     login_harness, browser = await with_one_send()
     login_harness.clock.advance(300)
-    went = await browser.act(Step.VERIFY, "resend")
-    assert went.problem_detail == ProblemDetail(Problem.MAX_SENDS, login_harness.clock.now() + 60)
+    result = await browser.act(Step.VERIFY, "resend")
+    assert result.problem_detail == ProblemDetail(Problem.MAX_SENDS, login_harness.clock.now() + 60)
 
 
 async def test_after_the_cooldown_a_new_login_gets_a_code() -> None:
@@ -158,9 +158,9 @@ async def test_a_backup_code_is_accepted_for_a_user_who_reached_the_hourly_send_
     for n in range(OperatorLimits().sends_per_user):
         await LoginBrowser(login_harness, f"browser {n}").act(Step.PASSWORD, username="anna", password="right")
         login_harness.clock.advance(CLOUDCX.resend_cooldown)
-    browser, went = await on_the_code_page(login_harness)
-    assert went.problem_detail
-    assert went.problem_detail.problem is Problem.MAX_SENDS
+    browser, result = await on_the_code_page(login_harness)
+    assert result.problem_detail
+    assert result.problem_detail.problem is Problem.MAX_SENDS
     assert (await browser.act(Step.VERIFY, code=login_harness.enrolled("anna").backup_codes[0])).step is Step.DONE
 
 

@@ -59,7 +59,7 @@ async def test_a_password_with_a_copied_browser_tag_does_not_join_that_browsers_
     copied.secret = "A" * 43
     acts = [b.act(Step.PASSWORD, username="anna", password="right") for b in (hers, copied)]
     both = await asyncio.gather(*acts) if together else [await act for act in acts]
-    assert len({went.login.id for went in both if went.login}) == 2
+    assert len({result.login.id for result in both if result.login}) == 2
     assert hers.secret != copied.secret
 
 
@@ -73,7 +73,7 @@ async def entered(turns: int, browser: LoginBrowser, form: Form, code: str) -> S
     return (await browser.act(Step.VERIFY, form=form, code=code)).step
 
 
-def unevenly(login_harness: LoginHarness) -> None:
+def with_uneven_delays(login_harness: LoginHarness) -> None:
     """Makes some calls of store and realm take much longer than others."""
     rng = random.Random(login_harness.rng.random())
     login_harness.rng.randrange = lambda *_: rng.choice((0, 0, 1, 2, 40, 80))  # type: ignore[method-assign]
@@ -89,7 +89,7 @@ async def test_a_double_click_on_the_code_of_a_first_login_gets_the_same_answer_
     await browser.act(Step.REGISTER, address=MAILBOX.address)
     await browser.act(Step.CONFIRM, "send")
     second, code, form = browser.copy(), login_harness.mailed(MAILBOX.address), await browser.form()
-    unevenly(login_harness)
+    with_uneven_delays(login_harness)
     steps = await asyncio.gather(entered(0, browser, form, code), entered(turns, second, form, code))
     assert set(steps) == {Step.DONE}
     assert second.session == browser.session != ""

@@ -38,7 +38,7 @@ async def at_the_new_password(login_harness: LoginHarness) -> LoginBrowser:
     return browser
 
 
-class Killed(BaseException):
+class ProcessEnded(BaseException):
     """Simulates a process that has ended."""
 
 
@@ -85,10 +85,10 @@ async def test_a_new_password_with_unknown_outcome_stops_the_login(
 ) -> None:
     browser = await at_the_new_password(login_harness)
     fails("set_password", login_harness.realm, errors.Unreachable("keycloak", "timeout"), after=True)
-    went = await browser.act(Step.NEW_PASSWORD, new_password="another")
-    assert went.step is Step.STOPPED
-    assert went.problem_detail
-    assert went.problem_detail.problem is Problem.PASSWORD_CHANGED
+    result = await browser.act(Step.NEW_PASSWORD, new_password="another")
+    assert result.step is Step.STOPPED
+    assert result.problem_detail
+    assert result.problem_detail.problem is Problem.PASSWORD_CHANGED
 
 
 async def test_a_new_password_stops_the_login_if_the_account_cannot_be_read_afterwards(
@@ -96,8 +96,8 @@ async def test_a_new_password_stops_the_login_if_the_account_cannot_be_read_afte
 ) -> None:
     browser = await at_the_new_password(login_harness)
     fails("account", login_harness.realm, errors.Unreachable("keycloak", "timeout"), once_set=True)
-    went = await browser.act(Step.NEW_PASSWORD, new_password="another")
-    assert went.step is Step.STOPPED
+    result = await browser.act(Step.NEW_PASSWORD, new_password="another")
+    assert result.step is Step.STOPPED
     assert login_harness.realm.people["anna"].password == "another"
 
 
@@ -121,18 +121,18 @@ async def test_a_grant_for_another_user_with_the_same_name_opens_nothing(login_h
         return Granted(realm._tokens(ben), ben.user)
 
     setattr(realm, "password", of_ben)  # noqa: B010  # in the way of `fails`
-    went = await browser.act(Step.NEW_PASSWORD, new_password="another")
-    assert went.step is Step.STOPPED
-    assert went.problem_detail
-    assert went.problem_detail.problem is Problem.PASSWORD_CHANGED
+    result = await browser.act(Step.NEW_PASSWORD, new_password="another")
+    assert result.step is Step.STOPPED
+    assert result.problem_detail
+    assert result.problem_detail.problem is Problem.PASSWORD_CHANGED
 
 
 async def test_a_process_that_ended_while_it_set_the_password_leaves_a_login_that_stops(
     login_harness: LoginHarness,
 ) -> None:
     browser = await at_the_new_password(login_harness)
-    mend = fails("set_password", login_harness.realm, Killed(), after=True)
-    with pytest.raises(Killed):
+    mend = fails("set_password", login_harness.realm, ProcessEnded(), after=True)
+    with pytest.raises(ProcessEnded):
         await browser.act(Step.NEW_PASSWORD, new_password="another")
     mend()
     waits = await browser.act(Step.NEW_PASSWORD, new_password="a third")
@@ -171,8 +171,8 @@ async def test_a_trusted_browser_needs_a_proof_before_and_after_the_new_password
     assert browser.trust
     login_harness.clock.advance(3600)
     login_harness.realm.people["anna"].due = True
-    went = await browser.act(Step.PASSWORD, username="anna", password="right")
-    assert went.step is Step.VERIFY
+    result = await browser.act(Step.PASSWORD, username="anna", password="right")
+    assert result.step is Step.VERIFY
     assert (await browser.act(Step.VERIFY, code=login_harness.mailed(MAILBOX.address))).step is Step.NEW_PASSWORD
     assert (await browser.act(Step.NEW_PASSWORD, new_password="another")).step is Step.VERIFY
 

@@ -22,7 +22,7 @@ async def login_harness() -> LoginHarness:
     return await with_mailbox(CLOUDCX)
 
 
-def forgetful(browser: LoginBrowser) -> LoginBrowser:
+def without_secret(browser: LoginBrowser) -> LoginBrowser:
     """Returns a browser with the same tag and without the login's secret."""
     other = browser.copy()
     other.secret = "B" * 43
@@ -42,7 +42,7 @@ async def test_a_password_with_a_copied_tag_does_not_change_the_existing_login(
 ) -> None:
     browser = await at_the_code(login_harness)
     before = await browser.login()
-    await forgetful(browser).act(Step.PASSWORD, username=name, password="right")
+    await without_secret(browser).act(Step.PASSWORD, username=name, password="right")
     assert await browser.login() == before
 
 
@@ -98,9 +98,9 @@ async def test_a_login_that_stops_at_the_password_leaves_no_keycloak_session() -
     strict = replace(PRESETS["efcx"].policy, methods=METHODS[:1], on_no_contact=NoContact.REFUSE)
     login_harness = LoginHarness(strict)
     await login_harness.start()
-    went = await LoginBrowser(login_harness, "laptop").act(Step.PASSWORD, username="ben", password="right")
-    assert went.problem_detail
-    assert went.problem_detail.problem is Problem.NO_CONTACT
+    result = await LoginBrowser(login_harness, "laptop").act(Step.PASSWORD, username="ben", password="right")
+    assert result.problem_detail
+    assert result.problem_detail.problem is Problem.NO_CONTACT
     assert set(login_harness.realm.ended) == set(login_harness.realm.grants) != set()
 
 
@@ -133,8 +133,12 @@ async def test_a_form_of_an_older_round_is_answered_that_the_login_has_moved_on(
     slot, visit = await browser.find(), await browser.visit()
     assert slot.login
     older = {"login": slot.login.id, "round": "7", "form": "f", "code": "000000"}
-    went = await login_harness.flow.act(visit, slot, Step.VERIFY, "", older)
-    assert went.problem_detail
-    assert (went.out_of_order, went.step, went.problem_detail.problem) == (True, Step.VERIFY, Problem.OUT_OF_ORDER)
+    result = await login_harness.flow.act(visit, slot, Step.VERIFY, "", older)
+    assert result.problem_detail
+    assert (result.out_of_order, result.step, result.problem_detail.problem) == (
+        True,
+        Step.VERIFY,
+        Problem.OUT_OF_ORDER,
+    )
     other = await login_harness.flow.act(visit, slot, Step.CONFIRM, "", older)
     assert (other.out_of_order, other.step, other.problem_detail) == (True, Step.VERIFY, None)

@@ -92,7 +92,7 @@ def test_the_oracle_rejects_more_sends_than_the_maximum_of_a_login() -> None:
 
 
 def test_the_oracle_allows_a_failure_parallel_to_a_success_to_count_before_or_after_it() -> None:
-    beside = [wrong(0), right(0)]
-    check([*beside, *(wrong(n, login=f"l{n}", challenge=f"c{n}") for n in range(1, 12))])
+    parallel = [wrong(0), right(0)]
+    check([*parallel, *(wrong(n, login=f"l{n}", challenge=f"c{n}") for n in range(1, 12))])
     with pytest.raises(AssertionError, match="while locked"):
         check([right(0), *(wrong(n, login=f"l{n}", challenge=f"c{n}") for n in range(1, 12))])

@@ -89,9 +89,9 @@ async def test_a_password_that_keycloak_did_not_check_counts_for_nothing(login_h
 
     setattr(login_harness.realm, "password", unreachable)  # noqa: B010  # Keycloak is down for a while
     for _ in range(2 * login_harness.configuration.gateway.limits.password_failures_per_user):
-        told = await signs_in(login_harness, 0, "right")
-        assert told.problem_detail
-        assert told.problem_detail.problem is Problem.SIGN_IN_UNAVAILABLE
+        reported = await signs_in(login_harness, 0, "right")
+        assert reported.problem_detail
+        assert reported.problem_detail.problem is Problem.SIGN_IN_UNAVAILABLE
     setattr(login_harness.realm, "password", judged)  # noqa: B010
     assert (await signs_in(login_harness, 0, "right")).step is Step.REGISTER
 
@@ -100,11 +100,11 @@ async def test_a_correct_password_clears_the_users_wrong_passwords(login_harness
     most = login_harness.configuration.gateway.limits.password_failures_per_user
     for _ in range(2):
         for number in range(most - 1):
-            told = await LoginBrowser(login_harness, f"{number}").act(
+            reported = await LoginBrowser(login_harness, f"{number}").act(
                 Step.PASSWORD, username="agent0", password="wrong"
             )
-            assert told.problem_detail
-            assert told.problem_detail.problem is Problem.WRONG_PASSWORD
+            assert reported.problem_detail
+            assert reported.problem_detail.problem is Problem.WRONG_PASSWORD
         assert (await signs_in(login_harness, 0, "right")).step is Step.REGISTER
 
 
@@ -122,11 +122,11 @@ async def test_a_known_browser_of_the_user_is_served_before_parallel_attempts_wi
     login_harness.clock.advance(3600)
     go, judged = asyncio.Event(), login_harness.realm.password
 
-    async def slowly(*asked: Any) -> Any:
+    async def delayed(*asked: Any) -> Any:
         await go.wait()
         return await judged(*asked)
 
-    setattr(login_harness.realm, "password", slowly)  # noqa: B010  # a slow Keycloak
+    setattr(login_harness.realm, "password", delayed)  # noqa: B010  # a slow Keycloak
 
     async def types(browser: LoginBrowser, password: str) -> FlowResult:
         return await browser.act(Step.PASSWORD, username="agent0", password=password)

@@ -9,7 +9,7 @@ from collections import Counter
 import pytest
 
 from gateway.domain.policy import Registration
-from tests.login.random_logins import POLICIES, play
+from tests.login.random_logins import POLICIES, run_sequence
 
 FOUND = [("efcx", 0)]
 """Sequences that failed before."""
@@ -22,7 +22,7 @@ FOUND = [("efcx", 0)]
 def test_random_logins_give_sessions_only_after_proofs_keep_limits_and_let_every_user_sign_in(name: str) -> None:
     reached: Counter[str] = Counter()
     for seed in range(6):
-        reached += play(name, seed).reached
+        reached += run_sequence(name, seed).reached
     assert reached["gets in"] == 18
     assert reached["session proved" if POLICIES[name].enabled else "session not-asked"] >= 10
     if POLICIES[name].enabled:
@@ -34,4 +34,4 @@ def test_random_logins_give_sessions_only_after_proofs_keep_limits_and_let_every
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "seed"), FOUND)
 def test_a_login_sequence_that_failed_before_now_passes(name: str, seed: int) -> None:
-    play(name, seed)
+    run_sequence(name, seed)

@@ -60,7 +60,7 @@ async def test_a_code_is_sent_at_once_when_no_user_waits() -> None:
 @pytest.mark.row("GW-34")
 async def test_a_queued_code_is_neither_made_nor_counted_and_the_page_shows_when_it_is_sent() -> None:
     anna = await queued(flow_harness())
-    assert anna.went.step is Step.VERIFY
+    assert anna.result.step is Step.VERIFY
     assert mails_to(anna.flow_harness, "anna") == 0
     assert anna.login.verification.challenge is None
     assert anna.login.verification.next_number == 0
@@ -83,8 +83,8 @@ async def test_a_reload_before_the_slot_changes_nothing() -> None:
 async def test_the_first_reload_after_the_slot_sends_the_code_and_starts_its_lifetime() -> None:
     anna = await queued(flow_harness())
     anna.flow_harness.clock.set(slot(anna) + 1)
-    went = await anna.look()
-    assert went.problem_detail is None
+    result = await anna.look()
+    assert result.problem_detail is None
     assert mails_to(anna.flow_harness, "anna") == 1
     assert anna.login.verification.queued_until is None
     assert anna.login.verification.challenge
@@ -96,8 +96,8 @@ async def test_the_first_reload_after_the_slot_sends_the_code_and_starts_its_lif
 async def test_the_page_reloads_when_the_code_may_be_sent_and_from_time_to_time_before() -> None:
     anna = await queued(flow_harness())
     now, until = anna.flow_harness.clock.now(), slot(anna)
-    assert asks_again_in(anna.went, now) == ASK_AT_LEAST
-    assert asks_again_in(anna.went, until - 10.5) == 11
+    assert asks_again_in(anna.result, now) == ASK_AT_LEAST
+    assert asks_again_in(anna.result, until - 10.5) == 11
     assert (
         asks_again_in(FlowResult(state_of(replace(anna.login, verification=anna.login.verification.queued(None)))), now)
         == ASK_AGAIN
@@ -192,12 +192,12 @@ async def test_a_keycloak_session_that_ended_ends_the_login_but_not_its_place_in
 @pytest.mark.row("GW-34")
 async def test_a_keycloak_that_does_not_answer_ends_no_queued_login() -> None:
     anna = await queued(flow_harness(SLOW))
-    anna.flow_harness.keycloak_is_away = True
+    anna.flow_harness.keycloak_is_down = True
     anna.flow_harness.clock.advance(KEYCLOAK_IDLE - 60)
-    went = await anna.look()
+    result = await anna.look()
     assert anna.flow_harness.renewals == 1
-    assert went.problem_detail
-    assert went.problem_detail.problem is Problem.QUEUED
+    assert result.problem_detail
+    assert result.problem_detail.problem is Problem.QUEUED
 
 
 @pytest.mark.row("GW-34")
@@ -225,9 +225,9 @@ async def test_a_mail_refused_by_every_relay_costs_neither_a_send_nor_the_place(
     anna.flow_harness.clock.set(slot(anna))
     await crowd(anna.flow_harness, 300, "later")
     anna.flow_harness.bench.mails.refuses = "451 try again"
-    went = await anna.look()
-    assert went.problem_detail
-    assert went.problem_detail.problem is Problem.SEND_FAILED
+    result = await anna.look()
+    assert result.problem_detail
+    assert result.problem_detail.problem is Problem.SEND_FAILED
     anna.flow_harness.bench.mails.refuses = ""
     assert (await anna.press("send")).problem_detail is None
     assert mails_to(anna.flow_harness, "anna") == 1
@@ -237,9 +237,9 @@ async def test_a_mail_refused_by_every_relay_costs_neither_a_send_nor_the_place(
 async def test_a_new_code_is_queued_while_the_old_one_still_works() -> None:
     anna = await with_a_code(flow_harness())
     old = anna.flow_harness.bench.mails.code(address_of("anna"))
-    went = await anna.press("resend")
-    assert went.problem_detail
-    assert went.problem_detail.problem is Problem.QUEUED
+    result = await anna.press("resend")
+    assert result.problem_detail
+    assert result.problem_detail.problem is Problem.QUEUED
     assert (await anna.type(old)).step is Step.DONE
 
 
@@ -249,7 +249,7 @@ async def test_a_queued_new_code_replaces_the_old_one_when_its_slot_arrives() ->
     old = anna.flow_harness.bench.mails.code(address_of("anna"))
     await anna.press("resend")
     assert (
-        asks_again_in(anna.went, anna.flow_harness.clock.now()) == int(slot(anna) - anna.flow_harness.clock.now()) + 1
+        asks_again_in(anna.result, anna.flow_harness.clock.now()) == int(slot(anna) - anna.flow_harness.clock.now()) + 1
     )
     anna.flow_harness.clock.set(slot(anna) + 0.5)
     assert (await anna.look()).problem_detail is None
@@ -265,9 +265,9 @@ async def test_a_queued_new_code_that_may_not_be_sent_is_dropped_from_the_queue(
     await anna.press("resend")
     anna.flow_harness.clock.set(slot(anna))
     anna.flow_harness.bench.mails.refuses = "451 try again"
-    went = await anna.look()
-    assert went.problem_detail
-    assert went.problem_detail.problem is Problem.SEND_FAILED
+    result = await anna.look()
+    assert result.problem_detail
+    assert result.problem_detail.problem is Problem.SEND_FAILED
     assert anna.login.verification.queued_until is None
     assert anna.login.verification.challenge
     assert (await anna.look()).problem_detail is None
@@ -278,7 +278,7 @@ async def test_a_user_who_waits_for_a_mail_may_use_an_administrators_code() -> N
     of = flow_harness()
     with_policy(of, admin_codes=True)
     anna = await queued(of)
-    assert asks_again_in(anna.went, of.clock.now()) == int(slot(anna) - of.clock.now()) + 1
+    assert asks_again_in(anna.result, of.clock.now()) == int(slot(anna) - of.clock.now()) + 1
     code = await of.bench.admin_codes.issue(of.tenant.id, "anna", "administrator")
     assert (await anna.type(code)).step is Step.DONE
     assert mails_to(of, "anna") == 0

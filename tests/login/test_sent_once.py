@@ -57,11 +57,11 @@ async def test_a_send_of_a_cancelled_request_may_be_retried_at_once() -> None:
     browser = LoginBrowser(login_harness, "laptop")
     send = login_harness.mails.send
 
-    async def given_up(channel: Channel, message: Message) -> Sent | NotSent:
+    async def cancelled(channel: Channel, message: Message) -> Sent | NotSent:
         login_harness.mails.send = send  # type: ignore[method-assign]
         raise asyncio.CancelledError
 
-    login_harness.mails.send = given_up  # type: ignore[method-assign]
+    login_harness.mails.send = cancelled  # type: ignore[method-assign]
     with pytest.raises(asyncio.CancelledError):
         await browser.act(Step.PASSWORD, username="anna", password="right")
     await browser.act(Step.PASSWORD, username="anna", password="right")
