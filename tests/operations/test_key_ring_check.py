@@ -87,8 +87,8 @@ async def test_the_record_shows_no_key(store: Store) -> None:
     await key_ring_check.check(store, ring)
     held = await store.get(key_ring_check.KEY)
     assert held is not None
-    for told in (ring.keys[0].value, ring.keys[0].value.hex().encode(), ring.keys[0].id.encode()):
-        assert told not in held
+    for reported in (ring.keys[0].value, ring.keys[0].value.hex().encode(), ring.keys[0].id.encode()):
+        assert reported not in held
 
 
 async def test_a_damaged_record_is_refused(store: Store) -> None:

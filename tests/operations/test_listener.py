@@ -44,14 +44,16 @@ async def test_the_not_ready_answer_names_the_dependency_without_address_or_reas
     ("shown", "told"),
     [("Bearer {}", True), ("bearer {}", False), ("{}", False), ("Bearer {}x", False), ("Bearer ", False), ("", False)],
 )
-async def test_the_reason_is_returned_with_the_operations_token(aiohttp_client: Client, shown: str, told: bool) -> None:
+async def test_the_reason_is_returned_with_the_operations_token(
+    aiohttp_client: Client, shown: str, reported: bool
+) -> None:
     async def down() -> None:
         raise Unreachable("redis://secret-host:6379", "connection refused")
 
     token = secrets.token_urlsafe()
     client = await aiohttp_client(listener.build(Readiness({"store": down}), token=lambda: Secret(token)))
     answer = await client.get("/health/ready", headers={"Authorization": shown.format(token)})
-    reasons = {"reasons": {"store": "redis://secret-host:6379: connection refused"}} if told else {}
+    reasons = {"reasons": {"store": "redis://secret-host:6379: connection refused"}} if reported else {}
     assert await answer.json() == {"status": "not ready", "failing": ["store"], **reasons}
 
 
