@@ -30,9 +30,9 @@ OWN = "https://cc.example"
 SIBLING = "https://evil.cc.example"
 
 
-def of(request: Checked, whose: Session | None = None, site: Tenant = TENANT) -> Decision:
+def of(request: Checked, with_session: Session | None = None, site: Tenant = TENANT) -> Decision:
     """Returns the decision about `request`."""
-    return authorize(request, site, find(request, site, "/-/"), whose, "/-/")
+    return authorize(request, site, find(request, site, "/-/"), with_session, "/-/")
 
 
 def signed_in(*fields: tuple[str, str], method: str = "GET") -> Decision:
@@ -192,8 +192,8 @@ def test_a_public_path_accepts_no_upgrade() -> None:
 
 
 def test_a_public_path_needs_no_session_and_receives_no_identity() -> None:
-    for whose in (None, session()):
-        decision = of(checked("/unified-admin/logo.svg"), whose)
+    for with_session in (None, session()):
+        decision = of(checked("/unified-admin/logo.svg"), with_session)
         assert isinstance(decision, Forward)
         assert decision.session is None
 

@@ -521,10 +521,10 @@ def test_an_ipv6_client_is_counted_by_its_64_prefix_and_an_ipv4_client_alike_in_
     assert addresses.enter(peer("::ffff:192.0.2.1")) is None
 
 
-@pytest.mark.parametrize("nobody", [None, "", "/run/socket", ()])
-def test_a_socket_without_an_address_is_not_counted(nobody: object) -> None:
+@pytest.mark.parametrize("peer_address", [None, "", "/run/socket", ()])
+def test_a_socket_without_an_address_is_not_counted(peer_address: object) -> None:
     addresses = ConnectionCounts(0, tuple)
-    assert addresses.enter(nobody) == ""
+    assert addresses.enter(peer_address) == ""
 
 
 def test_the_counter_of_an_address_without_connections_is_deleted() -> None:

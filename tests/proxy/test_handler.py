@@ -204,10 +204,10 @@ async def test_a_token_too_large_for_a_cookie_still_reaches_the_app(raw_upstream
 @pytest.mark.attack("A5")
 async def test_only_a_trusted_proxy_may_set_the_client_address(raw_upstream: RawUpstream) -> None:
     forged = "X-Forwarded-For: 203.0.113.9"
-    for trusted, told in (((), b"127.0.0.1"), (("127.0.0.0/8",), b"203.0.113.9")):
+    for trusted, reported in (((), b"127.0.0.1"), (("127.0.0.0/8",), b"203.0.113.9")):
         async with gateway(tenant(raw_upstream.url), trusted=trusted) as server:
             await server.send(server.request("/agent-manager/x", forged))
-        assert raw_upstream.received.rpartition(b"X-Forwarded-For: ")[2].partition(b"\r\n")[0] == told
+        assert raw_upstream.received.rpartition(b"X-Forwarded-For: ")[2].partition(b"\r\n")[0] == reported
 
 
 @pytest.mark.attack("A7")

@@ -25,14 +25,14 @@ EVERY_WAY = frozenset(IdentityDelivery)
 
 
 def sent(
-    *fields: tuple[str, str], whose: Session | None = None, site: Tenant | None = None, **route: object
+    *fields: tuple[str, str], of_session: Session | None = None, site: Tenant | None = None, **route: object
 ) -> HeaderFields:
     """Returns the fields that the app receives of a signed-in user's request with `fields`."""
     site = site or tenant(routes=(replace(Route("/app", APP, identity=EVERY_WAY), **route),))  # type: ignore[arg-type]
     request = checked("/app/x", *fields)
     found = find(request, site, "/-/")
     assert isinstance(found, RouteMatch)
-    return request_head(request, found, site, whose or session(), "192.0.2.7").fields
+    return request_head(request, found, site, of_session or session(), "192.0.2.7").fields
 
 
 def answered(
@@ -45,7 +45,7 @@ def answered(
 
 @pytest.mark.row("GW-08")
 def test_an_app_receives_the_user_by_bearer_token_cookie_and_headers() -> None:
-    fields = sent(whose=session(user_id="u1", username="anna", email="anna@example.com", roles=("agent", "admin")))
+    fields = sent(of_session=session(user_id="u1", username="anna", email="anna@example.com", roles=("agent", "admin")))
     assert values(fields, "authorization") == [f"Bearer {TOKEN}"]
     assert values(fields, "cookie") == [f"token={TOKEN}"]
     assert [values(fields, f"x-auth-{name}") for name in ("user-id", "username", "email", "roles")] == [
@@ -69,11 +69,11 @@ def test_identity_is_sent_only_by_the_deliveries_of_the_route() -> None:
 
 
 def test_identity_headers_are_set_even_when_empty_and_always_in_ascii() -> None:
-    fields = sent(whose=session(username="Ünal, 50%\r\nX: y", email="", roles=("a,b", "c")))
+    fields = sent(of_session=session(username="Ünal, 50%\r\nX: y", email="", roles=("a,b", "c")))
     assert values(fields, "x-auth-email") == [""]
     assert values(fields, "x-auth-username") == ["%C3%9Cnal, 50%25%0D%0AX: y"]
     assert values(fields, "x-auth-roles") == ["a%2Cb,c"]
-    assert values(sent(whose=session(username=" a b ")), "x-auth-username") == ["a b"]
+    assert values(sent(of_session=session(username=" a b ")), "x-auth-username") == ["a b"]
 
 
 def test_a_public_path_sends_no_identity() -> None:

@@ -261,8 +261,8 @@ async def test_both_sides_receive_close_code_1008_when_the_session_ends(echo_ups
         await one.send_str("x")
         assert await one.receive_str() == "x"
         server.sessions.end("s1")
-        told = await one.receive(timeout=10)
-        assert (told.type, told.data) == (WSMsgType.CLOSE, 1008)
+        reported = await one.receive(timeout=10)
+        assert (reported.type, reported.data) == (WSMsgType.CLOSE, 1008)
         assert (await one.receive(timeout=10)).type is WSMsgType.CLOSED
         app_side = await asyncio.wait_for(echo_upstream.left.get(), 5)
         assert app_side.close_code == 1008
@@ -422,8 +422,8 @@ async def test_both_sides_receive_close_code_1001_when_the_process_ends(echo_ups
         assert await one.receive_str() == "x"
         [app_side] = echo_upstream.sockets
         ending = asyncio.create_task(server.runner.cleanup())
-        told = await one.receive(timeout=10)
-        assert (told.type, told.data) == (WSMsgType.CLOSE, 1001)
+        reported = await one.receive(timeout=10)
+        assert (reported.type, reported.data) == (WSMsgType.CLOSE, 1001)
         await ending
         assert app_side.close_code == 1001
 
