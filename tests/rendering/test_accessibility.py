@@ -22,7 +22,7 @@ async def address() -> AsyncIterator[str]:
         yield served
 
 
-async def stand_still(page: Page) -> None:
+async def stop_clock(page: Page) -> None:
     """Stops the browser's clock: only the test advances it, so a busy machine loses no second of a countdown."""
     await page.clock.install(time=START)
     await page.clock.pause_at(START + 1)
@@ -103,7 +103,7 @@ async def test_the_user_can_show_the_password_and_it_is_hidden_again_before_it_i
 
 
 async def test_the_countdown_announces_only_60_20_and_0_seconds(page: Page, address: str) -> None:
-    await stand_still(page)
+    await stop_clock(page)
     await page.goto(f"{address}/en/verify")
     spoken = page.locator("[data-announce]")
     life = page.locator("#code-life")
@@ -122,7 +122,7 @@ async def test_the_countdown_announces_only_60_20_and_0_seconds(page: Page, addr
 
 
 async def test_the_resend_button_is_enabled_again_without_a_reload(page: Page, address: str) -> None:
-    await stand_still(page)
+    await stop_clock(page)
     await page.goto(f"{address}/en/verify")
     button = page.locator("button[value=resend]")
     assert await button.is_disabled()
@@ -133,7 +133,7 @@ async def test_the_resend_button_is_enabled_again_without_a_reload(page: Page, a
 
 
 async def test_the_lock_page_enables_its_button_when_the_wait_is_over(page: Page, address: str) -> None:
-    await stand_still(page)
+    await stop_clock(page)
     await page.goto(f"{address}/en/stopped-locked")
     button = page.locator("button.main")
     assert await button.is_disabled()
@@ -143,7 +143,7 @@ async def test_the_lock_page_enables_its_button_when_the_wait_is_over(page: Page
 
 
 async def test_the_page_offers_a_new_code_before_the_old_one_expires(page: Page, address: str) -> None:
-    await stand_still(page)
+    await stop_clock(page)
     await page.goto(f"{address}/en/verify")
     await page.clock.run_for(255_000)
     assert "offered" in str(await page.locator("button[value=resend]").get_attribute("class"))
@@ -200,7 +200,7 @@ async def test_without_scripts_backup_codes_can_still_be_saved(browser: Browser,
 
 @pytest.mark.row("SI-10")
 async def test_a_used_app_code_shows_a_countdown_and_then_asks_for_the_next_code(page: Page, address: str) -> None:
-    await stand_still(page)
+    await stop_clock(page)
     await page.goto(f"{address}/en/verify-totp-used")
     problem = page.locator("#problem")
     assert "Your app shows the next one in 0:23." in await problem.inner_text()

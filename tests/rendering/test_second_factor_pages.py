@@ -239,9 +239,9 @@ def forms(page: str) -> list[dict[str, str | None]]:
     return found
 
 
-def act(kind: str, says: str, factor: str | None = None) -> dict[str, str | None]:
+def act(kind: str, button_label: str, factor: str | None = None) -> dict[str, str | None]:
     """Returns the form of one act on the account page of version 7."""
-    fields = {"act": kind, "version": "7", "form": "made-up-form", "to": "/-/account", "says": says}
+    fields = {"act": kind, "version": "7", "form": "made-up-form", "to": "/-/account", "says": button_label}
     target = {} if factor is None else {"factor": factor}
     return {"csrf": f"made-up token of {kind} {factor or ''}".strip(), **fields, **target}
 
