@@ -17,7 +17,7 @@ GUARDED = replace(TENANT, policy=replace(TENANT.policy, registration=Registratio
 OLD = Account(User("u1", "agent1"), True, (), 1, created_at=0.0)
 
 
-class Scene:
+class GracePeriodHarness:
     """One store, and a clock that advances."""
 
     def __init__(self) -> None:
@@ -30,44 +30,44 @@ class Scene:
 
 
 async def test_the_grace_period_lasts_exactly_fourteen_days_from_the_first_login_at_the_tenant() -> None:
-    scene = Scene()
-    assert await scene.opens()
-    scene.clock.advance(OPEN_FOR - 1)
-    assert await scene.opens()
-    scene.clock.advance(1)
-    assert not await scene.opens()
+    harness = GracePeriodHarness()
+    assert await harness.opens()
+    harness.clock.advance(OPEN_FOR - 1)
+    assert await harness.opens()
+    harness.clock.advance(1)
+    assert not await harness.opens()
 
 
 async def test_the_grace_period_of_a_new_account_lasts_fourteen_days_from_its_creation() -> None:
-    scene = Scene()
-    await scene.opens()
-    scene.clock.advance(100 * 86400)
-    made = scene.clock.now()
-    scene.clock.advance(OPEN_FOR - 1)
-    assert await scene.opens(replace(OLD, created_at=made))
-    scene.clock.advance(1)
-    assert not await scene.opens(replace(OLD, created_at=made))
+    harness = GracePeriodHarness()
+    await harness.opens()
+    harness.clock.advance(100 * 86400)
+    made = harness.clock.now()
+    harness.clock.advance(OPEN_FOR - 1)
+    assert await harness.opens(replace(OLD, created_at=made))
+    harness.clock.advance(1)
+    assert not await harness.opens(replace(OLD, created_at=made))
 
 
 async def test_the_grace_period_does_not_restart_with_later_logins() -> None:
-    scene = Scene()
+    harness = GracePeriodHarness()
     for _ in range(5):
-        opens = await scene.opens()
-        scene.clock.advance(KEPT / 2)
+        opens = await harness.opens()
+        harness.clock.advance(KEPT / 2)
     assert not opens
 
 
 async def test_the_grace_period_is_counted_for_each_tenant() -> None:
-    scene = Scene()
-    await scene.opens()
-    scene.clock.advance(OPEN_FOR)
-    assert await scene.opens(tenant=replace(GUARDED, id="other"))
+    harness = GracePeriodHarness()
+    await harness.opens()
+    harness.clock.advance(OPEN_FOR)
+    assert await harness.opens(tenant=replace(GUARDED, id="other"))
 
 
 @pytest.mark.parametrize("registration", [Registration.OPEN, Registration.ADMIN_CODE])
 async def test_the_grace_period_is_not_counted_where_enrolments_are_not_guarded(registration: Registration) -> None:
-    scene = Scene()
+    harness = GracePeriodHarness()
     tenant = replace(TENANT, policy=replace(TENANT.policy, registration=registration))
-    await scene.opens(tenant=tenant)
-    scene.clock.advance(OPEN_FOR)
-    assert await scene.opens(tenant=GUARDED)
+    await harness.opens(tenant=tenant)
+    harness.clock.advance(OPEN_FOR)
+    assert await harness.opens(tenant=GUARDED)

@@ -214,12 +214,12 @@ async def test_an_account_with_older_enrolments_counts_as_tampered(harness: Benc
 async def test_enrolments_changed_by_an_administrator_between_read_and_write_are_not_overwritten(
     harness: Bench,
 ) -> None:
-    class Meddling(Attributes):
+    class ChangedByAdministrator(Attributes):
         async def write(self, access: KeycloakAccess, user_id: str, sealed: str, expected: str | None) -> None:
             self.values[user_id] = "by hand"
             await super().write(access, user_id, sealed, expected)
 
-    harness.enrolments._profile = harness.profile = Meddling()
+    harness.enrolments._profile = harness.profile = ChangedByAdministrator()
     assert await harness.enrolments.add(TENANT, "u1", EnrolmentSet(), EMAIL) is None
     assert harness.profile.values["u1"] == "by hand"
 

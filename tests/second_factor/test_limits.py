@@ -83,8 +83,8 @@ async def test_a_user_has_five_attempts_over_all_codes_and_logins(harness: Chall
 async def test_the_third_and_fourth_failure_warn_the_user(harness: ChallengeHarness) -> None:
     harness.policy = CLOUDCX
     found = await fail_often(harness, 5)
-    told = [Problem.WRONG_CODE, Problem.WRONG_CODE, Problem.WARNING, Problem.WARNING, Problem.LOCKED]
-    assert [w.problem_detail.problem for w in found] == told
+    reported = [Problem.WRONG_CODE, Problem.WRONG_CODE, Problem.WARNING, Problem.WARNING, Problem.LOCKED]
+    assert [w.problem_detail.problem for w in found] == reported
 
 
 @pytest.mark.row("CC-18")
@@ -348,8 +348,8 @@ async def test_after_a_lock_in_one_application_one_attempt_is_left_in_another(ha
     attempts = RateLimiter(harness.store, harness.clock)
 
     async def attempt(app: str) -> Allowed | Limited:
-        whose = LimitSubject("t", "u", "l", app=app)
-        return await attempts.reserve(limits.for_answer(SINCH, harness.limits, whose, FactorKind.EMAIL))
+        subject = LimitSubject("t", "u", "l", app=app)
+        return await attempts.reserve(limits.for_answer(SINCH, harness.limits, subject, FactorKind.EMAIL))
 
     a = [await attempt("/a") for _ in range(4)]
     b = [await attempt("/b") for _ in range(2)]

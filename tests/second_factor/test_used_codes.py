@@ -214,7 +214,7 @@ async def type_backup(harness: ChallengeHarness, seen: EnrolmentSet, code: str, 
     return await harness.answer(case, await harness.wait_for_code(case), code)
 
 
-async def stands(harness: ChallengeHarness) -> EnrolmentSet:
+async def stored_enrolments(harness: ChallengeHarness) -> EnrolmentSet:
     found = await harness.enrolments.read(TENANT, "u1")
     assert isinstance(found, EnrolmentSet)
     return found
@@ -238,14 +238,17 @@ async def test_a_used_backup_code_is_removed_from_the_enrolments(harness: Challe
     seen = await with_codes(harness)
     found = await type_backup(harness, seen, seen.backup_codes[3])
     assert isinstance(found, Verified)
-    assert found.enrolments == await stands(harness)
-    assert (await stands(harness)).backup_codes == seen.backup_codes[:3] + seen.backup_codes[4:]
+    assert found.enrolments == await stored_enrolments(harness)
+    assert (await stored_enrolments(harness)).backup_codes == seen.backup_codes[:3] + seen.backup_codes[4:]
 
 
 @pytest.mark.row("CC-06")
 async def test_each_of_ten_backup_codes_works_once(harness: ChallengeHarness) -> None:
     seen = await with_codes(harness)
-    right = [await type_backup(harness, await stands(harness), c, f"l{n}") for n, c in enumerate(seen.backup_codes)]
+    right = [
+        await type_backup(harness, await stored_enrolments(harness), c, f"l{n}")
+        for n, c in enumerate(seen.backup_codes)
+    ]
     again = [await type_backup(harness, seen, c, f"m{n}") for n, c in enumerate(seen.backup_codes[:4])]
     assert [type(a) for a in right] == [Verified] * 10
     assert [type(a) for a in again] == [Denied] * 4
@@ -311,7 +314,10 @@ async def test_a_wiped_store_makes_no_used_backup_code_valid_again(harness: Chal
     seen = await with_codes(harness)
     await type_backup(harness, seen, seen.backup_codes[0], "l1")
     harness.use(MemoryStore(harness.clock))
-    assert problem(await type_backup(harness, await stands(harness), seen.backup_codes[0], "l2")) is Problem.WRONG_CODE
+    assert (
+        problem(await type_backup(harness, await stored_enrolments(harness), seen.backup_codes[0], "l2"))
+        is Problem.WRONG_CODE
+    )
 
 
 @pytest.mark.attack("F21")
@@ -337,7 +343,7 @@ async def test_turning_the_last_factor_off_invalidates_the_backup_codes_of_an_un
 async def test_two_backup_codes_used_in_parallel_are_both_removed(harness: ChallengeHarness) -> None:
     seen = await with_codes(harness)
     await asyncio.gather(*(type_backup(harness, seen, seen.backup_codes[n], f"l{n}") for n in range(4)))
-    assert (await stands(harness)).backup_codes == seen.backup_codes[4:]
+    assert (await stored_enrolments(harness)).backup_codes == seen.backup_codes[4:]
 
 
 # ------------------------------------------------------------------ administrator's codes

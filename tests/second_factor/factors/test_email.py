@@ -191,11 +191,11 @@ async def test_the_mail_to_the_profile_address_does_not_show_the_newly_enrolled_
     clock: FakeClock, random: SeededRandom, mail_server: MailServer
 ) -> None:
     mailer = Mailer(clock, random)
-    told = await email_factor(mailer).announce(
+    reported = await email_factor(mailer).announce(
         "profile@cc.example", "enrolled", "Code by email", "anna@cc.example", about(mail_server, random)
     )
     await mailer.close()
-    assert isinstance(told, Sent)
+    assert isinstance(reported, Sent)
     received = await mail_server.wait()
     assert received.rcpt_tos == ("profile@cc.example",)
     assert "sent_to=a***@c***.example" in received.text
@@ -221,9 +221,9 @@ async def test_each_account_change_has_a_separate_mail_to_one_address_that_names
         mails=Mails(build_environment(data_root()), languages),
         signer=Signer(KeyRing((Key("00000001", b"k" * 32),)), PURPOSE),
     )
-    told = await real.announce("profile@cc.example", change.value, factor, "", about(mail_server, random))
+    reported = await real.announce("profile@cc.example", change.value, factor, "", about(mail_server, random))
     await mailer.close()
-    assert isinstance(told, Sent)
+    assert isinstance(reported, Sent)
     received = await mail_server.wait()
     assert received.rcpt_tos == ("profile@cc.example",)
     for part in (said, factor, "Firefox on Linux", "cc.example", "ABCD2345", "tell your administrator at once"):
