@@ -94,7 +94,7 @@ class Replica:
 
     def __init__(self, store: Store, ring: KeyRing, clock: FakeClock, renewals: Renewals) -> None:
         self.events: list[tuple[str, str, dict[str, Any]]] = []
-        self.told = asyncio.Event()
+        self.reported = asyncio.Event()
         tasks = BackgroundTasks()
         self.replica_events = ReplicaEvents(store=store, random=SystemRandom(), monotonic=clock.now)
         self.sessions = Sessions(
@@ -113,13 +113,13 @@ class Replica:
     def _note(self, line: str) -> None:
         audited = json.loads(line)
         self.events.append((audited["event"], audited["session"], audited))
-        self.told.set()
+        self.reported.set()
 
-    def hears(self, kind: str) -> asyncio.Event:
+    def receives(self, kind: str) -> asyncio.Event:
         """Returns an event that is set when the next replica event of `kind` has been handled."""
-        heard = asyncio.Event()
-        self.replica_events.on(kind, lambda _: heard.set())
-        return heard
+        received = asyncio.Event()
+        self.replica_events.on(kind, lambda _: received.set())
+        return received
 
     def reasons(self) -> list[str]:
         """Returns the reasons for ended sessions that this replica reported."""

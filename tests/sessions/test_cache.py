@@ -19,28 +19,28 @@ def place(number: int = 1) -> SessionKey:
     return SessionKey("t", "tag", str(number))
 
 
-class Ear(ReplicaEvents):
-    hears = True
+class ScriptedEvents(ReplicaEvents):
+    connected = True
 
     @property
     def alive(self) -> bool:
-        return self.hears
+        return self.connected
 
 
 @pytest.fixture
-def ear() -> Ear:
-    return Ear(store=MemoryStore(FakeClock()), random=SystemRandom())
+def events() -> ScriptedEvents:
+    return ScriptedEvents(store=MemoryStore(FakeClock()), random=SystemRandom())
 
 
 @pytest.fixture
-def copies(ear: Ear, clock: FakeClock) -> SessionCache:
-    return SessionCache(replica_events=ear, clock=clock, most=3)
+def copies(events: ScriptedEvents, clock: FakeClock) -> SessionCache:
+    return SessionCache(replica_events=events, clock=clock, most=3)
 
 
-def test_a_cached_copy_is_valid_while_replica_events_arrive(copies: SessionCache, ear: Ear) -> None:
+def test_a_cached_copy_is_valid_while_replica_events_arrive(copies: SessionCache, events: ScriptedEvents) -> None:
     copies.put(place(), KEPT, copies.mark())
     assert copies.get(place()) == KEPT
-    ear.hears = False
+    events.connected = False
     assert copies.get(place()) is None
 
 

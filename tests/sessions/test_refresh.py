@@ -270,7 +270,7 @@ async def test_a_token_that_arrives_after_a_newer_one_does_not_replace_it(shared
 
 
 async def test_a_new_token_is_written_although_the_store_fails_at_first(clock: FakeClock) -> None:
-    class Stumbling(MemoryStore):
+    class FailingStore(MemoryStore):
         failures = 0
 
         async def swap(self, key: str, old: bytes, new: bytes, ttl: float) -> bool:
@@ -279,7 +279,7 @@ async def test_a_new_token_is_written_although_the_store_fails_at_first(clock: F
                 raise errors.Unreachable("store", "TimeoutError")
             return await super().swap(key, old, new, ttl)
 
-    store = Stumbling(clock)
+    store = FailingStore(clock)
     harness = SessionHarness(store, clock)
     _, cookie = await harness.open()
     clock.advance(310)

@@ -83,18 +83,18 @@ async def test_a_stream_whose_report_of_use_finds_no_session_closes(clock: FakeC
 
 
 class Cut(MemoryStore):
-    """Loses messages while `deaf`, can cut its subscriptions, and does not answer the next `stumbles` reads."""
+    """Loses messages while `deaf`, can cut its subscriptions, and does not answer the next `failing_reads` reads."""
 
     deaf = False
-    stumbles = 0
+    failing_reads = 0
 
     async def publish(self, channel: str, message: bytes) -> None:
         if not self.deaf:
             await super().publish(channel, message)
 
     async def get(self, key: str) -> bytes | None:
-        if self.stumbles:
-            self.stumbles -= 1
+        if self.failing_reads:
+            self.failing_reads -= 1
             raise errors.Unreachable("store", "ConnectionError")
         return await super().get(key)
 
@@ -104,9 +104,9 @@ class Cut(MemoryStore):
                 queue.put_nowait(None)
 
 
-@pytest.mark.parametrize("stumbles", [0, 3])
+@pytest.mark.parametrize("failing_reads", [0, 3])
 async def test_a_session_that_ended_during_a_gap_in_the_replica_events_is_found_after_it(
-    clock: FakeClock, monkeypatch: pytest.MonkeyPatch, stumbles: int
+    clock: FakeClock, monkeypatch: pytest.MonkeyPatch, failing_reads: int
 ) -> None:
     monkeypatch.setattr(sessions, "RECHECK_PAUSE", 0.001)
     store = Cut(clock)
@@ -118,7 +118,7 @@ async def test_a_session_that_ended_during_a_gap_in_the_replica_events_is_found_
         harness.two.sessions.register(staying.id, other.close)
         store.deaf = True
         await harness.one.sessions.end(TENANT, ending.id)
-        store.deaf, store.stumbles = False, stumbles
+        store.deaf, store.failing_reads = False, failing_reads
         store.cut()
         await stream.wait()
         assert not other.closed.is_set()

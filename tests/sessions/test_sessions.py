@@ -179,11 +179,11 @@ async def test_an_ended_session_is_ended_on_every_replica(harness: SessionHarnes
     session, cookie = await harness.open()
     for replica in (harness.one, harness.two):
         await replica.sessions.current(TENANT, cookie)
-    heard = harness.two.hears("session-ended")
+    received = harness.two.receives("session-ended")
     assert await harness.one.sessions.end(TENANT, session.id) == session
     assert await harness.one.sessions.current(TENANT, cookie) is None
     async with asyncio.timeout(1):
-        await heard.wait()
+        await received.wait()
     assert await harness.two.sessions.current(TENANT, cookie) is None
 
 
@@ -222,8 +222,8 @@ async def test_above_the_maximum_of_sessions_the_oldest_session_of_a_user_ends(
     monkeypatch.setattr(user_index, "MOST", 3)
     opened = [await harness.open() for _ in range(5)]
     for session, cookie in opened:
-        stands = (session, cookie) in opened[2:]
-        assert bool(await harness.one.sessions.current(TENANT, cookie)) is stands
+        stays_open = (session, cookie) in opened[2:]
+        assert bool(await harness.one.sessions.current(TENANT, cookie)) is stays_open
     assert harness.one.reasons() == ["too-many", "too-many"]
 
 
@@ -281,7 +281,7 @@ async def test_a_sign_out_without_the_store_ends_the_session_here_at_once_and_el
     session, cookie = await harness.open()
     closed: list[str] = []
     harness.one.sessions.register(session.id, lambda: closed.append(session.id))
-    harness.one.told.clear()
+    harness.one.reported.clear()
     store.away = True
     with pytest.raises(errors.Unreachable):
         await harness.one.sessions.leave(TENANT, cookie)
@@ -289,7 +289,7 @@ async def test_a_sign_out_without_the_store_ends_the_session_here_at_once_and_el
     assert await harness.one.sessions.current(TENANT, cookie) is None
     store.away = False
     async with asyncio.timeout(10):
-        await harness.one.told.wait()
+        await harness.one.reported.wait()
     assert await harness.two.sessions.current(TENANT, cookie) is None
 
 
@@ -297,13 +297,13 @@ async def test_the_end_of_a_session_is_announced_although_the_stores_answer_was_
     store = Flaky(clock)
     harness = SessionHarness(store, clock)
     _, cookie = await harness.open()
-    harness.one.told.clear()
+    harness.one.reported.clear()
     store.deaf = True
     with pytest.raises(errors.Unreachable):
         await harness.one.sessions.leave(TENANT, cookie)
     store.deaf = False
     async with asyncio.timeout(10):
-        await harness.one.told.wait()
+        await harness.one.reported.wait()
     assert harness.one.reasons() == ["logout"]
 
 
