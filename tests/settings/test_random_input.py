@@ -61,10 +61,10 @@ def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
     return found
 
 
-def spoil(value: Any, rng: random.Random) -> Any:
-    spoiled = copy.deepcopy(value)
-    path = rng.choice(places(spoiled))
-    section = spoiled
+def corrupt(value: Any, rng: random.Random) -> Any:
+    corrupted = copy.deepcopy(value)
+    path = rng.choice(places(corrupted))
+    section = corrupted
     for part in path[:-1]:
         section = section[part]
     way = rng.randrange(3)
@@ -74,7 +74,7 @@ def spoil(value: Any, rng: random.Random) -> Any:
         section[f"{path[-1]}_"] = section.pop(path[-1])
     else:
         section[path[-1]] = copy.deepcopy(rng.choice(JUNK))
-    return spoiled
+    return corrupted
 
 
 @pytest.mark.attack("E4")
@@ -86,8 +86,8 @@ def test_random_edits_give_a_configuration_or_errors(folder: ConfigFolder, seed:
     everything = {**folder.gateway, **GATEWAY}
     for _ in range(60):
         switch = ("tenantSettings", "twoFAConfigs", "is2FAEnabled")
-        folder.gateway = spoil(everything, rng) if rng.random() < 0.3 else everything
-        folder.tenants = {"one.json": spoil(spoil(tenant, rng), rng)}
+        folder.gateway = corrupt(everything, rng) if rng.random() < 0.3 else everything
+        folder.tenants = {"one.json": corrupt(corrupt(tenant, rng), rng)}
         loaded = folder.load()
         assert (loaded.configuration is None) is bool(loaded.errors)
         assert all(diagnostic.line >= 1 and diagnostic.text for diagnostic in loaded.diagnostics)

@@ -396,9 +396,9 @@ def test_an_empty_gateway_section_counts_as_missing(folder: ConfigFolder) -> Non
 def test_apps_on_the_host_of_the_login_pages_get_one_hint_for_each_tenant(folder: ConfigFolder) -> None:
     route = {"path": "/app", "to": "http://app:3000"}
     folder.another("two")["gateway"] = {"routes": [route, {**route, "path": "/other"}]}
-    told = [diagnostic for diagnostic in folder.load().diagnostics if "imitate the login page" in diagnostic.text]
-    assert [(diagnostic.path, diagnostic.text.split()[0], diagnostic.level) for diagnostic in told] == [
+    reported = [diagnostic for diagnostic in folder.load().diagnostics if "imitate the login page" in diagnostic.text]
+    assert [(diagnostic.path, diagnostic.text.split()[0], diagnostic.level) for diagnostic in reported] == [
         ("defaults.routes", "one.example.com", Level.HINT),
         ("gateway.routes", "two.example.com", Level.HINT),
     ]
-    assert not [diagnostic for diagnostic in told if "hosts of their own" not in diagnostic.text]
+    assert not [diagnostic for diagnostic in reported if "hosts of their own" not in diagnostic.text]
