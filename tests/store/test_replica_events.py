@@ -15,7 +15,7 @@ from gateway.store.replica_events import EventFields, ReplicaEvents
 from tests.clock import FakeClock
 
 
-class Deaf(MemoryStore):
+class LossyStore(MemoryStore):
     """Silently loses every message while `deaf`, and can cut its subscriptions."""
 
     deaf = False
@@ -34,12 +34,12 @@ class Mail:
     """Records the events that a replica received, for a test to wait for."""
 
     def __init__(self, replica_events: ReplicaEvents, kind: str = "news") -> None:
-        self.heard: asyncio.Queue[EventFields] = asyncio.Queue()
-        self.stop = replica_events.on(kind, self.heard.put_nowait)
+        self.received: asyncio.Queue[EventFields] = asyncio.Queue()
+        self.stop = replica_events.on(kind, self.received.put_nowait)
 
     async def next(self) -> EventFields:
         async with asyncio.timeout(10):
-            return await self.heard.get()
+            return await self.received.get()
 
 
 def replica(store: Store, monotonic: Callable[[], float] | None = None) -> ReplicaEvents:
@@ -83,7 +83,7 @@ async def test_a_stopped_handler_receives_no_further_events(shared: Store) -> No
     async with running(one):
         await one.tell("news")
         await going.next()
-        assert stopped.heard.empty()
+        assert stopped.received.empty()
 
 
 async def test_a_replica_is_connected_while_its_heartbeats_return(shared: Store) -> None:
@@ -97,7 +97,7 @@ async def test_a_replica_is_connected_while_its_heartbeats_return(shared: Store)
 @pytest.mark.attack("F23")
 async def test_a_silently_lost_subscription_is_noticed_within_half_a_second() -> None:
     clock = FakeClock()
-    store = Deaf(clock)
+    store = LossyStore(clock)
     one = replica(store, clock.now)
     async with running(one):
         store.deaf = True
@@ -108,7 +108,7 @@ async def test_a_silently_lost_subscription_is_noticed_within_half_a_second() ->
 
 
 async def test_a_cut_subscription_is_opened_again_and_the_gap_is_reported() -> None:
-    store = Deaf(FakeClock())
+    store = LossyStore(FakeClock())
     one = replica(store)
     mail, gap = Mail(one), asyncio.Event()
     one.on_gap(gap.set)
