@@ -21,7 +21,7 @@ SITE = tenant(public_url="http://127.0.0.1:8080")
 BROWSER = f"{'t' * 22}.{'s' * 43}"
 COOKIE = {"Cookie": f"gateway-login={BROWSER}; gateway-session=known"}
 OWN = {**COOKIE, "Sec-Fetch-Site": "same-origin", "Accept": "application/json"}
-TOLD: list[str] = []
+REPORTED: list[str] = []
 """The audit events of the last `asked`."""
 Mount = Callable[[Endpoints], web.RouteDef]
 
@@ -38,8 +38,8 @@ class OneSession:
 async def asked(mount: Mount, method: str, headers: dict[str, str], **fields: str) -> AsyncIterator[ClientResponse]:
     """Returns the answer of one endpoint."""
     app = application(configuration(SITE))
-    TOLD.clear()
-    app.add_routes([mount(endpoints(OneSession(), TOLD.append))])
+    REPORTED.clear()
+    app.add_routes([mount(endpoints(OneSession(), REPORTED.append))])
     async with (
         TestClient(TestServer(app)) as client,
         client.request(method, "/-/x", headers=headers, data=fields or None, allow_redirects=False) as response,
@@ -147,7 +147,7 @@ async def test_an_audit_event_names_its_request_and_user() -> None:
 
     async with asked(lambda own: own.get_with_session("x", audited), "GET", COOKIE) as response:
         assert response.status == 303
-    [line] = map(json.loads, TOLD)
+    [line] = map(json.loads, REPORTED)
     assert (line["tenant"], line["user_id"]) == (SITE.id, session().user_id)
     assert {"username", "client", "request_id", "reference"} <= line.keys()
     assert (line["username"], line["client"], line["sessions"]) == ("anna", "127.0.0.1", 2)

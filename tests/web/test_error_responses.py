@@ -255,6 +255,6 @@ async def test_all_log_lines_of_a_failed_request_share_its_reference(error: Exce
 
     with capture_logs() as lines:
         await ask(handler)
-    told = [line for line in lines if line["event"] in ("problem", "request_failed")]
-    assert {(line["request_id"], line["tenant"]) for line in told} == {("abc123", tenant().id)}
-    assert len(told) == 2
+    reported = [line for line in lines if line["event"] in ("problem", "request_failed")]
+    assert {(line["request_id"], line["tenant"]) for line in reported} == {("abc123", tenant().id)}
+    assert len(reported) == 2

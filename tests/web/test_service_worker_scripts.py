@@ -40,8 +40,8 @@ def site(app: RawUpstream, **changes: object) -> Tenant:
 def is_unregistering(answer: bytes) -> bool:
     """Returns whether the answer is the gateway's unregistering script, in a form that a browser accepts."""
     fields = tuple(fields_of(answer))
-    told = [values(fields, name) for name in ("content-type", "cache-control")]
-    as_script = told == [["text/javascript; charset=utf-8"], ["no-store"]]
+    reported = [values(fields, name) for name in ("content-type", "cache-control")]
+    as_script = reported == [["text/javascript; charset=utf-8"], ["no-store"]]
     return status_of(answer) == 200 and as_script and body_of(answer) == service_worker_scripts.SCRIPT.encode()
 
 
@@ -184,8 +184,12 @@ async def test_each_refusal_is_logged_once_with_its_route_and_without_its_query(
         with capture_logs() as lines:
             for target, signed_in in (("/plain/sw.js?secret", True), ("/sw.js", True), ("/worker/sw.js", False)):
                 await server.send(server.request(target, UPDATE, signed_in=signed_in))
-    told = [(line["log_level"], line["route"], line["path"]) for line in lines if line["event"] == EVENT]
-    assert told == [("info", "/plain", "/plain/sw.js"), ("info", "/", "/sw.js"), ("info", "/worker", "/worker/sw.js")]
+    reported = [(line["log_level"], line["route"], line["path"]) for line in lines if line["event"] == EVENT]
+    assert reported == [
+        ("info", "/plain", "/plain/sw.js"),
+        ("info", "/", "/sw.js"),
+        ("info", "/worker", "/worker/sw.js"),
+    ]
 
 
 def test_the_unregistering_script_answers_no_request_and_reloads_no_page() -> None:
