@@ -163,7 +163,7 @@ def walks() -> dict[str, Callable[[str], object]]:
         "a location of an app": lambda text: headers.public_location(text, plain, route, tenant),
         "Connection": lambda text: request_check.listed([text]),
         "a place to return to": lambda text: return_to.check(f"/{text}", tenant),
-        "X-Forwarded-For": lambda text: client_address.client_address("127.0.0.1", [text], _everybody()),
+        "X-Forwarded-For": lambda text: client_address.client_address("127.0.0.1", [text], _any_network()),
         "Accept-Language": languages._wishes,
         "Accept": lambda text: accept.weights([text]),
         "an address": message.one_address,
@@ -171,7 +171,7 @@ def walks() -> dict[str, Callable[[str], object]]:
     }
 
 
-def _everybody() -> Any:
+def _any_network() -> Any:
     from ipaddress import ip_network
 
     return (ip_network("0.0.0.0/0"),)

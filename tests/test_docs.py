@@ -334,10 +334,10 @@ def test_every_file_named_in_the_docs_exists(page: Path) -> None:
 
 def test_every_limit_is_in_the_operations_guide_with_its_default() -> None:
     rows = re.findall(r"^\|.*\| `limits\.(\w+)` \| ([^|]+) \|", OPERATIONS.read_text(encoding="utf-8"), re.MULTILINE)
-    ours = {
+    presets_in_code = {
         name: json.loads(json.dumps(getattr(OperatorLimits(), name))) for name in OperatorLimits.__dataclass_fields__
     }
-    assert {name: json.loads(value.strip().strip("`")) for name, value in rows} == ours
+    assert {name: json.loads(value.strip().strip("`")) for name, value in rows} == presets_in_code
 
 
 def test_the_operations_guide_has_the_limits_of_each_preset() -> None:

@@ -34,8 +34,8 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", DATA)
 def test_a_wheel_contains_every_data_file(wheel: list[str], name: str) -> None:
-    ours = [file for file in (ROOT / name).rglob("*") if file.is_file() and file.suffix != ".mo"]
-    wanted = {f"gateway/_data/{file.relative_to(ROOT)}" for file in ours if "secrets" not in file.parts}
+    data_files = [file for file in (ROOT / name).rglob("*") if file.is_file() and file.suffix != ".mo"]
+    wanted = {f"gateway/_data/{file.relative_to(ROOT)}" for file in data_files if "secrets" not in file.parts}
     assert wanted <= set(wheel)
 
 
