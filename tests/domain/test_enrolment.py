@@ -16,10 +16,10 @@ BOTH = EnrolmentSet(version=3, enrolments=(MAIL, APP), backup_codes=("a", "b"), 
 SAME: dict[str, EnrolmentSet] = {
     "itself": BOTH,
     "in another order": replace(BOTH, enrolments=(APP, MAIL)),
-    "sealed anew": replace(BOTH, version=4),
+    "resealed": replace(BOTH, version=4),
     "a backup code used": replace(BOTH, version=4, backup_codes=("b",), last_burn="of a login"),
     "new backup codes": replace(BOTH, version=4, backup_codes=("c", "d")),
-    "noted at another time": replace(BOTH, enrolments=(replace(MAIL, added_at=9.0), APP)),
+    "added at another time": replace(BOTH, enrolments=(replace(MAIL, added_at=9.0), APP)),
 }
 OTHER: dict[str, EnrolmentSet] = {
     "one turned off": BOTH.without(FactorKind.TOTP),
@@ -29,7 +29,7 @@ OTHER: dict[str, EnrolmentSet] = {
     "another app": BOTH.with_enrolment(replace(APP, secret="ANOTHERSECRET")),
     "one more": BOTH.with_enrolment(Enrolment(FactorKind.SMS, "+923001234567")),
     "trust ended": replace(BOTH, trust_epoch=3),
-    "nothing": EnrolmentSet(),
+    "no enrolment": EnrolmentSet(),
 }
 
 
