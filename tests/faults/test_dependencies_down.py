@@ -41,7 +41,7 @@ async def test_a_failure_of_keycloak_is_never_reported_as_a_wrong_password(
 
 
 @pytest.mark.row("GW-05")
-async def test_while_keycloak_is_down_a_login_is_told_to_retry_and_open_sessions_continue(light_site: Site) -> None:
+async def test_while_keycloak_is_down_the_login_page_asks_to_retry_and_open_sessions_continue(light_site: Site) -> None:
     user = light_site.user(email=None)
     key = light_site.settings.tenant["tenantSettings"]["keyCloak"]
     async with light_site.person() as inside, light_site.person() as outside:
