@@ -319,7 +319,7 @@ async def test_two_parallel_posts_of_the_correct_code_of_a_new_app_are_no_approv
 
 @pytest.mark.attack("S20")
 @pytest.mark.row("SI-10")
-@pytest.mark.parametrize("app_first", [True, False], ids=["and sets up an app", "and no more"])
+@pytest.mark.parametrize("app_first", [True, False], ids=["and sets up an app", "and sets up nothing else"])
 async def test_an_open_password_page_changes_nothing_after_the_owner_has_set_a_password(
     site: Site, app_first: bool
 ) -> None:

@@ -121,7 +121,7 @@ async def test_after_the_last_backup_code_the_page_says_that_all_are_used(cloud:
 
 
 @pytest.mark.row("CC-06")
-async def test_a_user_who_never_had_backup_codes_is_not_told_that_all_are_used(cloud: Site) -> None:
+async def test_the_page_does_not_say_that_all_codes_are_used_to_a_user_who_never_had_any(cloud: Site) -> None:
     cloud.change(backupCodes=0)
     user = cloud.user()
     async with cloud.person() as agent:
