@@ -140,7 +140,7 @@ def test_a_proved_address_is_not_saved_before_its_approval() -> None:
 
 
 @pytest.mark.row("GW-27")
-def test_the_approval_code_goes_to_the_verified_profile_address() -> None:
+def test_the_approval_code_is_sent_to_the_verified_profile_address() -> None:
     assert proof(registered()).message == Enrolment(FactorKind.EMAIL, PROFILE)
 
 
