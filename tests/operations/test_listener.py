@@ -41,7 +41,7 @@ async def test_the_not_ready_answer_names_the_dependency_without_address_or_reas
 
 @pytest.mark.row("GW-20")
 @pytest.mark.parametrize(
-    ("shown", "told"),
+    ("shown", "reported"),
     [("Bearer {}", True), ("bearer {}", False), ("{}", False), ("Bearer {}x", False), ("Bearer ", False), ("", False)],
 )
 async def test_the_reason_is_returned_with_the_operations_token(
