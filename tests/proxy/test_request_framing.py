@@ -38,7 +38,7 @@ def test_no_byte_of_a_head_is_forwarded_before_its_end() -> None:
     assert inbound.held == len(GET) - 1
 
 
-def test_bytes_after_a_request_are_held_until_it_is_answered() -> None:
+def test_bytes_after_a_request_are_buffered_until_it_is_answered() -> None:
     inbound = RequestFraming(1000)
     inbound.add(GET + PUT)
     assert inbound.take() == GET

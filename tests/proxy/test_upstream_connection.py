@@ -136,7 +136,7 @@ EVIL = {
     "folded": b"HTTP/1.1 200 OK\r\nX-Bad: a\r\n b\r\nContent-Length: 0\r\n\r\n",
     "endless head": b"HTTP/1.1 200 OK\r\nX-Long: " + b"x" * 200_000,
     "many fields": b"HTTP/1.1 200 OK\r\n" + b"X: 1\r\n" * 300 + b"\r\n",
-    "101 nobody asked for": b"HTTP/1.1 101 Switching\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n",
+    "101 without an upgrade request": b"HTTP/1.1 101 Switching\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n",
     "101 without upgrade": b"HTTP/1.1 101 Switching\r\n\r\n",
     "cut off in the head": b"HTTP/1.1 200 OK\r\nContent-Le",
     "bad chunk first": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
