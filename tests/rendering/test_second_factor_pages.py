@@ -168,11 +168,11 @@ def test_the_enter_key_in_the_field_submits_it_and_does_not_change_the_method(na
 
 @pytest.mark.row("GW-27")
 def test_an_enrolment_that_needs_approval_says_so_and_offers_no_other_address() -> None:
-    page = html("verify-vouch")
+    page = html("verify-approval")
     assert "the address your organisation has for you" in words(page)
     assert "You can also use a code from your administrator." in page
     assert actions(page) == ["resend"]
-    alone = html("verify-vouch-admin")
+    alone = html("verify-approval-admin")
     assert "Ask your administrator for a code to finish set-up." in alone
     assert actions(alone) == []
 
