@@ -456,7 +456,7 @@ def late(change: Callable[[Enrolments], Awaitable[object]]) -> Callable[[], Awai
         lambda e: e.renew_backup_codes(TENANT, "u1", (SystemRandom().token_bytes(5).hex(), "another")),
         lambda e: e.redeem(TENANT, "u1", EnrolmentSet(1), "code a", "owner"),
     ],
-    ids=["add", "turn off", "renew codes", "burn"],
+    ids=["add", "turn off", "renew codes", "redeem"],
 )
 async def test_a_late_write_that_was_already_retried_is_no_tampering(
     change: Callable[[Enrolments], Awaitable[EnrolmentSet | None]],
