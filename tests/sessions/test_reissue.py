@@ -212,7 +212,7 @@ async def test_of_two_parallel_reissues_with_different_secrets_one_cookie_opens_
 ENDINGS: dict[str, Callable[[Replica, Session, str], Any]] = {
     "by id": lambda replica, session, _: replica.sessions.end(TENANT, session.id),
     "everywhere": lambda replica, session, _: replica.sessions.end_all(TENANT, session.user_id),
-    "leaving": lambda replica, _, cookie: replica.sessions.leave(TENANT, cookie),
+    "signing out": lambda replica, _, cookie: replica.sessions.leave(TENANT, cookie),
 }
 
 
@@ -283,7 +283,7 @@ async def test_a_session_that_ends_before_any_step_of_its_reissue_stays_ended(
     store.number = -1
     if not ran:
         return  # it has fewer operations than that
-    left_too_late = kind == "leaving" and await harness.one.sessions.current(TENANT, new_cookie.cookie) is not None
+    left_too_late = kind == "signing out" and await harness.one.sessions.current(TENANT, new_cookie.cookie) is not None
     assert await harness.one.sessions.current(TENANT, cookie) is None
     if left_too_late:  # the old cookie opened nothing when the browser signed out with it
         assert harness.two.reasons() == []
