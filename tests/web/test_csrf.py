@@ -123,7 +123,7 @@ NAVIGATIONS: list[tuple[dict[str, str], bool]] = [
 
 @pytest.mark.row("GW-46")
 @pytest.mark.parametrize(("headers", "navigation"), NAVIGATIONS, ids=lambda value: str(value)[:60])
-def test_a_page_load_by_a_browser_is_told_apart_from_a_fetch_by_a_script(
+def test_a_page_load_by_a_browser_is_distinguished_from_a_fetch_by_a_script(
     headers: dict[str, str], navigation: bool
 ) -> None:
     assert is_navigation(headers) is navigation

@@ -247,7 +247,7 @@ async def test_a_page_that_cannot_be_rendered_still_gives_an_answer_with_the_ref
 
 
 @pytest.mark.row("GW-30")
-@pytest.mark.parametrize("error", [Unreachable("store"), ZeroDivisionError()], ids=["neighbour", "mistake"])
+@pytest.mark.parametrize("error", [Unreachable("store"), ZeroDivisionError()], ids=["dependency", "programming error"])
 async def test_all_log_lines_of_a_failed_request_share_its_reference(error: Exception) -> None:
     async def handler(request: web.Request) -> web.StreamResponse:
         request[REQUEST_ID] = "abc123"
