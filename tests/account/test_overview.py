@@ -53,6 +53,6 @@ def test_the_number_of_unused_backup_codes_is_shown_only_where_the_tenant_has_ba
     assert seen(EMAIL, kept=0).codes_left is None
 
 
-def test_a_method_that_the_tenant_no_longer_offers_does_not_let_the_user_turn_off_the_last_one() -> None:
+def test_a_method_that_the_tenant_no_longer_offers_does_not_count_as_a_remaining_method() -> None:
     page = seen(APP, FactorKind.SMS, rule=EnrolmentRule.REQUIRED)
     assert [row.may_turn_off for row in page.methods] == [False, False]
