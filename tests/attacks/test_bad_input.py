@@ -260,7 +260,7 @@ async def test_an_expired_login_says_so_and_keeps_the_return_path(light_site: Si
         assert "timed out" in page
 
 
-async def test_a_login_page_left_open_overnight_still_works(light_site: Site) -> None:
+async def test_a_login_page_left_open_overnight_still_signs_in(light_site: Site) -> None:
     user = light_site.user(email=None)
     async with light_site.person() as agent:
         await agent.look()

@@ -97,7 +97,7 @@ async def test_an_access_token_of_keycloak_opens_nothing(guarded: Site, raw_upst
         await nothing_passes(guarded, raw_upstream, auth)
 
 
-async def test_a_session_that_ended_opens_nothing(guarded: Site, raw_upstream: RawUpstream) -> None:
+async def test_an_ended_session_opens_nothing(guarded: Site, raw_upstream: RawUpstream) -> None:
     user = guarded.user(email=None)
     async with guarded.stranger("cc.example") as agent:
         await agent.first_login(user.username, user.password, "gone@example.com", guarded.mail)

@@ -71,7 +71,7 @@ async def test_each_of_two_requests_in_one_packet_is_judged_separately(second: s
     assert b"/second" not in raw_upstream.received
 
 
-async def test_a_request_hidden_in_a_body_stays_a_body(raw_upstream: RawUpstream) -> None:
+async def test_a_request_inside_of_a_body_is_read_as_body(raw_upstream: RawUpstream) -> None:
     hidden = b"GET /agent-manager/hidden HTTP/1.1\r\nHost: cc.example\r\n\r\n"
     async with gateway(tenant(raw_upstream.url)) as stage:
         await stage.send(stage.request("/agent-manager/x", method="POST", body=hidden))
