@@ -101,7 +101,7 @@ def test_a_missing_key_ring_is_reported_in_one_line_without_a_traceback(tmp_path
     assert len(done.stderr.splitlines()) == 1
 
 
-def test_python_m_gateway_is_the_command() -> None:
+def test_python_m_gateway_runs_the_command() -> None:
     done = command("--help")
     assert done.returncode == 0
     for word in ("serve", "demo", "check-config", "keys"):
