@@ -265,7 +265,7 @@ async def test_a_replaced_proof_is_rejected(kind: Kind, bench: ChallengeHarness)
 
 
 @pytest.mark.row("EF-13", "CC-06", "CC-15")
-async def test_of_200_parallel_correct_proofs_one_owner_is_accepted(kind: Kind, bench: ChallengeHarness) -> None:
+async def test_one_owner_of_200_parallel_correct_proofs_is_accepted(kind: Kind, bench: ChallengeHarness) -> None:
     bench.policy = replace(bench.policy, otp_max_attempts=10_000)
     bench.limits = replace(bench.limits, failure_steps=((100_000, 1.0),))
     proof = await kind.ask()
@@ -275,7 +275,7 @@ async def test_of_200_parallel_correct_proofs_one_owner_is_accepted(kind: Kind, 
 
 
 @pytest.mark.row("EF-17", "CC-17")
-async def test_of_200_parallel_wrong_proofs_no_more_than_the_maximum_is_judged(
+async def test_no_more_than_the_maximum_of_200_parallel_wrong_proofs_is_judged(
     kind: Kind, bench: ChallengeHarness, maximum: int
 ) -> None:
     proof = await kind.ask()
@@ -284,7 +284,7 @@ async def test_of_200_parallel_wrong_proofs_no_more_than_the_maximum_is_judged(
 
 
 @pytest.mark.row("CC-17")
-async def test_of_200_wrong_proofs_in_200_parallel_logins_no_more_than_the_users_maximum_is_judged(
+async def test_no_more_than_the_users_maximum_of_200_wrong_proofs_in_200_parallel_logins_is_judged(
     kind: Kind, bench: ChallengeHarness
 ) -> None:
     bench.policy = replace(PRESETS["cloudcx"].policy, methods=POLICY.methods)

@@ -234,7 +234,7 @@ async def test_a_token_of_another_issuer_is_reported_as_a_setting_with_both_issu
     assert server.admin.sessions(person.id) == []  # the session of the rejected grant has ended
 
 
-async def test_no_error_holds_a_password_or_a_secret(gateway: Gateway, person: Person) -> None:
+async def test_no_error_contains_a_password_or_a_secret(gateway: Gateway, person: Person) -> None:
     secret = new_password()
     access = replace(gateway.access, sign_in=Credentials("gateway-login", Secret(secret)))
     with pytest.raises(errors.Refused) as reported:

@@ -117,18 +117,18 @@ async def test_counters_with_any_names_are_distinct(store: Store) -> None:
     assert await store.look(rules[1:], NOW) == Reserved((1,) * (len(KEYS) - 1))
 
 
-async def test_of_200_parallel_adds_one_writes(store: Store) -> None:
+async def test_one_of_200_parallel_adds_writes(store: Store) -> None:
     written = await asyncio.gather(*(store.add("k", b"%d" % n, 60) for n in range(200)))
     assert sum(written) == 1
 
 
-async def test_of_200_parallel_swaps_of_one_value_one_writes(store: Store) -> None:
+async def test_one_of_200_parallel_swaps_of_one_value_writes(store: Store) -> None:
     await store.set("k", b"old", 60)
     written = await asyncio.gather(*(store.swap("k", b"old", b"%d" % n, 60) for n in range(200)))
     assert sum(written) == 1
 
 
-async def test_of_200_parallel_conditional_deletes_of_one_value_one_deletes(store: Store) -> None:
+async def test_one_of_200_parallel_conditional_deletes_of_one_value_deletes(store: Store) -> None:
     await store.set("k", b"1", 60)
     assert sum(await asyncio.gather(*(store.delete_if("k", b"1") for _ in range(200)))) == 1
 
@@ -262,7 +262,7 @@ async def test_the_longest_of_several_locks_is_returned(store: Store) -> None:
     assert await store.reserve([long, short], NOW) == Held(0, NOW + 20)
 
 
-async def test_of_equal_locks_that_of_the_first_rule_is_returned(store: Store) -> None:
+async def test_the_lock_of_the_first_rule_is_returned_among_equal_locks(store: Store) -> None:
     one = replace(RULE, count="{t/u}:a", lock="{t/u}:al", steps=((1, 10.0),))
     two = replace(RULE, count="{t/u}:b", lock="{t/u}:bl", steps=((1, 10.0),))
     await store.reserve([one, two], NOW)
