@@ -58,7 +58,7 @@ def test_a_value_sealed_for_another_purpose_does_not_open() -> None:
 
 
 @pytest.mark.parametrize("position", range(38))
-def test_a_value_changed_in_any_byte_does_not_open(position: int) -> None:
+def test_a_sealed_value_with_any_byte_flipped_does_not_open(position: int) -> None:
     sealed = bytearray(SEALER.seal(b"value", "c"))
     sealed[position] ^= 1
     with pytest.raises(Unopenable):
@@ -72,7 +72,7 @@ def test_a_truncated_value_does_not_open(length: int) -> None:
 
 
 @property_test(st.binary(max_size=40), st.integers(0, 1000), st.integers(1, 255), least=1)
-def test_a_sealed_value_with_one_byte_changed_does_not_open(
+def test_a_random_sealed_value_with_a_random_byte_changed_does_not_open(
     reached: Reached, value: bytes, at: int, change: int
 ) -> None:
     sealed = bytearray(SEALER.seal(value, "c"))
