@@ -242,7 +242,7 @@ async def test_an_attackers_planted_login_gets_no_session_when_the_user_enters_t
 
 
 @pytest.mark.attack("S1")
-async def test_of_many_parallel_forms_with_the_correct_code_one_gets_the_session(attack: Attack) -> None:
+async def test_one_of_many_parallel_forms_with_the_correct_code_gets_the_session(attack: Attack) -> None:
     tab = await attack.walk(await attack.owner.tab(APP), until="verify")
     forms = [await attack.owner.tab("/-/login/verify") for _ in range(5)]
     code, bases = await attack.code(), (attack.two.site.base, attack.two.other)

@@ -176,7 +176,7 @@ async def test_where_only_the_profile_address_may_be_enrolled_another_is_refused
 
 
 @pytest.mark.row("EF-12")
-async def test_of_two_users_with_one_address_only_the_newest_code_works(site: Site) -> None:
+async def test_only_the_newest_code_works_for_two_users_with_one_address(site: Site) -> None:
     first, second = site.user(), site.user()
     async with site.person() as one, site.person() as two:
         await one.to_code(first.username, first.password, "shared@example.com")

@@ -168,7 +168,7 @@ async def test_changing_the_language_during_a_login_loses_nothing(light_site: Si
         assert done.body["location"] == "/agent-manager/x?y=1"
 
 
-async def test_the_first_page_is_small(light_site: Site) -> None:
+async def test_the_first_page_is_below_its_size_limit(light_site: Site) -> None:
     async with light_site.person() as agent:
         page = await agent.page()
         assets = [path for path in re.findall(r'(?:href|src)="(/-/static/[^"]+)"', page) if "favicon" not in path]

@@ -101,7 +101,7 @@ async def test_the_correct_code_posted_500_times_in_parallel_opens_exactly_one_s
 
 
 @pytest.mark.row("EF-17")
-async def test_of_500_parallel_wrong_guesses_no_more_than_the_maximum_is_judged(
+async def test_no_more_than_the_maximum_of_500_parallel_wrong_guesses_is_judged(
     both: list[Replica], crowd: ClientSession, keycloak: Keycloak, mail_server: MailServer
 ) -> None:
     async with Person(both[0].base) as agent:
@@ -123,7 +123,7 @@ async def test_of_500_parallel_wrong_guesses_no_more_than_the_maximum_is_judged(
 
 
 @pytest.mark.row("EF-17")
-async def test_of_parallel_guesses_in_many_logins_of_one_user_no_more_than_the_cap_is_judged(
+async def test_no_more_than_the_cap_of_parallel_guesses_in_many_logins_of_a_user_is_judged(
     settings: Folder, crowd: ClientSession, keycloak: Keycloak, mail_server: MailServer
 ) -> None:
     settings.two_factor["resendCooldown"] = 0
@@ -149,7 +149,7 @@ async def test_of_parallel_guesses_in_many_logins_of_one_user_no_more_than_the_c
 
 
 @pytest.mark.row("EF-15")
-async def test_of_many_parallel_logins_of_one_user_only_one_sends_a_code_within_the_cooldown(
+async def test_only_one_of_many_parallel_logins_of_a_user_sends_a_code_within_the_cooldown(
     both: list[Replica], keycloak: Keycloak, mail_server: MailServer
 ) -> None:
     user = keycloak.admin.create_user(email=None)

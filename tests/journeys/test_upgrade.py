@@ -396,7 +396,7 @@ async def test_the_previous_versions_user_code_command_line_works_in_this_versio
 # ------------------------------------------------------------------ what ran, and what it said
 
 
-async def test_of_the_stored_records_only_an_unfinished_login_may_be_unreadable(after: After) -> None:
+async def test_only_an_unfinished_login_may_be_unreadable_among_the_stored_records(after: After) -> None:
     lines = after.said("record_unopenable", "record_of_another_schema")
     assert {line["record"] for line in lines} <= {"login"}
 

@@ -217,7 +217,7 @@ async def test_the_last_method_cannot_be_turned_off_where_one_is_required(cloud:
 
 
 @pytest.mark.row("CC-21")
-async def test_of_two_tabs_that_each_turn_off_one_method_the_second_is_refused(cloud: Site) -> None:
+async def test_the_second_of_two_tabs_that_each_turn_off_one_method_is_refused(cloud: Site) -> None:
     user = cloud.user()
     async with cloud.person() as first:
         phone, _ = await both(cloud, first, user)
