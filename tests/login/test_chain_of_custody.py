@@ -366,7 +366,7 @@ async def test_an_open_password_page_does_not_overwrite_a_password_set_since(
 
 @pytest.mark.attack("S20")
 @pytest.mark.parametrize("seed", range(6))
-async def test_of_two_parallel_new_passwords_one_is_set(seed: int) -> None:
+async def test_one_of_two_parallel_new_passwords_is_set(seed: int) -> None:
     login_harness = await with_mailbox(EFCX, seed)
     login_harness.realm.people["anna"].due = True
     pages = [LoginBrowser(login_harness, "den"), LoginBrowser(login_harness, "laptop")]

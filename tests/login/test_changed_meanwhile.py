@@ -79,7 +79,7 @@ async def test_an_account_change_during_an_enrolment_saves_no_address(change: Ca
     assert login_harness.enrolled("anna").enrolments == ()
 
 
-async def test_of_two_parallel_first_enrolments_the_first_proved_one_is_kept() -> None:
+async def test_the_first_proved_one_of_two_parallel_first_enrolments_is_kept() -> None:
     login_harness = LoginHarness(replace(EFCX, otp_expiry=300))
     await login_harness.start()
     first, second = LoginBrowser(login_harness, "laptop"), LoginBrowser(login_harness, "phone")

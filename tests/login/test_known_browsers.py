@@ -43,7 +43,7 @@ async def test_a_user_is_known_only_in_the_same_browser_at_the_same_tenant(brows
     assert not await browsers.knows(TENANT, None, "anna")
 
 
-async def test_of_many_users_the_newest_are_remembered(browsers: KnownBrowsers) -> None:
+async def test_the_newest_of_many_users_are_remembered(browsers: KnownBrowsers) -> None:
     for number in range(MOST + 1):
         await browsers.remember(TENANT, "b1", f"user {number}")
     assert not await browsers.knows(TENANT, "b1", "user 0")

@@ -77,7 +77,7 @@ def test_no_session_is_pending_before_a_correct_code() -> None:
 
 
 @pytest.mark.row("EF-01")
-def test_with_two_factor_authentication_off_the_password_alone_opens_the_session() -> None:
+def test_with_2fa_off_the_password_alone_opens_the_session() -> None:
     login = after(password(), login=begun(with_policy(enabled=False)))
     assert pending(login) == (Effect.OPEN, Step.DONE)
 
