@@ -432,7 +432,7 @@ def test_the_current_password_is_requested_where_the_directory_has_no_password_d
 
 
 @pytest.mark.row("SI-10")
-def test_of_two_password_fields_the_wrong_one_is_marked() -> None:
+def test_the_wrong_one_of_two_password_fields_is_marked() -> None:
     page = html("new-password-current-wrong")
     assert by_name(page, "current_password")["aria-invalid"] == "true"
     assert "aria-invalid" not in by_name(page, "new_password")
