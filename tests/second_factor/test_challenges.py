@@ -109,7 +109,7 @@ async def test_a_code_expires_after_the_tenants_seconds(harness: ChallengeHarnes
 
 
 @pytest.mark.row("EF-14")
-async def test_a_code_works_until_its_last_second(harness: ChallengeHarness) -> None:
+async def test_a_code_is_accepted_until_its_last_second(harness: ChallengeHarness) -> None:
     challenge = await harness.send(harness.case())
     harness.clock.advance(59)
     assert isinstance(await harness.answer(harness.case(), challenge, harness.mails.code()), Verified)
@@ -161,7 +161,7 @@ async def test_an_accepted_code_clears_the_cooldown(harness: ChallengeHarness) -
 
 
 @pytest.mark.row("EF-15")
-async def test_of_fifty_parallel_requests_for_a_code_one_is_sent(harness: ChallengeHarness) -> None:
+async def test_fifty_parallel_requests_for_a_code_send_one(harness: ChallengeHarness) -> None:
     await asyncio.gather(*(harness.try_to_send(harness.case(login=f"l{n}")) for n in range(50)))
     assert len(harness.mails.messages) == 1
 
@@ -204,14 +204,14 @@ async def test_a_new_code_after_the_limit_is_accepted(harness: ChallengeHarness)
 
 
 @pytest.mark.row("EF-17")
-async def test_of_200_parallel_wrong_codes_five_are_judged(harness: ChallengeHarness) -> None:
+async def test_five_of_200_parallel_wrong_codes_are_judged(harness: ChallengeHarness) -> None:
     challenge = await harness.send(harness.case())
     answers = await asyncio.gather(*(harness.answer(harness.case(), challenge, harness.wrong()) for _ in range(200)))
     assert len([a for a in answers if isinstance(a, Denied) and a.judged]) == 5
 
 
 @pytest.mark.row("EF-13")
-async def test_of_200_parallel_owners_one_is_accepted(harness: ChallengeHarness) -> None:
+async def test_one_of_200_parallel_owners_is_accepted(harness: ChallengeHarness) -> None:
     harness.policy = replace(harness.policy, otp_max_attempts=500)
     harness.limits = replace(harness.limits, failure_steps=((100_000, 1.0),))
     challenge = await harness.send(harness.case())
@@ -230,7 +230,7 @@ async def test_the_same_code_is_accepted_again_for_the_same_owner(harness: Chall
 
 
 @pytest.mark.row("EF-12")
-async def test_of_two_users_with_one_address_only_the_newest_code_works(harness: ChallengeHarness) -> None:
+async def test_only_the_newest_code_works_for_two_users_with_one_address(harness: ChallengeHarness) -> None:
     one, other = harness.case("u1", "l1", "shared@example.com"), harness.case("u2", "l2", "shared@example.com")
     older = await harness.send(one)
     code = harness.mails.code()
@@ -278,7 +278,7 @@ async def test_ten_failures_over_many_codes_lock_the_user(harness: ChallengeHarn
     assert (answers[-1].problem_detail.problem, answers[-1].stops) == (Problem.LOCKED, True)
 
 
-async def test_nothing_is_sent_to_a_locked_user(harness: ChallengeHarness) -> None:
+async def test_no_code_is_sent_to_a_locked_user(harness: ChallengeHarness) -> None:
     harness.limits = replace(harness.limits, failure_steps=((1, 300.0),))
     challenge = await harness.send(harness.case())
     await harness.answer(harness.case(), challenge, harness.wrong())

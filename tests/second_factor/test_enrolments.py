@@ -353,7 +353,7 @@ async def test_saving_the_same_enrolment_twice_writes_once(harness: Bench) -> No
     assert (again, harness.profile.values["u1"]) == (first, sealed)
 
 
-async def test_of_twenty_parallel_different_enrolments_one_is_saved(harness: Bench) -> None:
+async def test_one_of_twenty_different_parallel_enrolments_is_saved(harness: Bench) -> None:
     many = [Enrolment(FactorKind.EMAIL, f"u{n}@example.com") for n in range(20)]
     kept = await asyncio.gather(*(harness.enrolments.add(TENANT, "u1", EnrolmentSet(), e) for e in many))
     assert len([k for k in kept if k]) == 1
@@ -365,7 +365,7 @@ async def test_the_stored_text_shows_no_address(harness: Bench) -> None:
 
 
 @pytest.mark.row("CC-21")
-async def test_of_two_factors_turned_off_in_parallel_the_last_one_stays_where_one_is_required() -> None:
+async def test_the_last_factor_stays_when_both_are_turned_off_in_parallel_and_one_is_required() -> None:
     harness = Bench()
     await harness.enrol("u1")
     await harness.enrol("u1", Enrolment(FactorKind.TOTP, secret="made up"))

@@ -268,7 +268,7 @@ async def test_a_lock_applies_to_new_logins_and_tabs(harness: ChallengeHarness, 
 
 
 @pytest.mark.row("EF-19")
-async def test_of_200_parallel_logins_no_more_attempts_than_the_cap_are_judged(harness: ChallengeHarness) -> None:
+async def test_200_parallel_logins_get_no_more_attempts_than_the_cap(harness: ChallengeHarness) -> None:
     harness.policy = EFCX
     cases = [harness.case(login=f"l{n}") for n in range(200)]
     sent = [await harness.send(case) for case in cases]

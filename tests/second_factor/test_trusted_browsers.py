@@ -179,7 +179,7 @@ async def test_the_same_use_repeated_counts_once(harness: TrustHarness) -> None:
     assert [await harness.trust.rotate(TENANT, COOKIE, "second") for _ in range(2)] == [True, True]
 
 
-async def test_of_parallel_logins_one_renews_the_secret(harness: TrustHarness) -> None:
+async def test_one_of_several_parallel_logins_renews_the_secret(harness: TrustHarness) -> None:
     renewed = await asyncio.gather(*(harness.trust.rotate(TENANT, COOKIE, f"new{n}") for n in range(20)))
     assert renewed.count(True) == 1
 

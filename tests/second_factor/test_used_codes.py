@@ -130,7 +130,7 @@ async def test_the_second_proof_after_a_new_password_needs_the_next_code(
     assert isinstance(await harness.answer(again, later, phone.code()), Verified)
 
 
-async def test_of_two_replicas_one_accepts_a_time_step(phone: Phone, harness: ChallengeHarness) -> None:
+async def test_one_of_two_replicas_accepts_a_time_step(phone: Phone, harness: ChallengeHarness) -> None:
     code, asked = phone.code(), [await phone.ask(f"l{n}") for n in range(2)]
     one = harness.challenges
     harness.use(harness.store)
