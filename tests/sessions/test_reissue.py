@@ -190,7 +190,7 @@ async def test_two_parallel_reissues_with_one_secret_give_the_same_session(harne
         assert await harness.one.sessions.current(TENANT, cookie) is None
 
 
-async def test_of_two_parallel_reissues_with_different_secrets_one_cookie_opens_the_session(
+async def test_one_cookie_of_two_parallel_reissues_with_different_secrets_opens_the_session(
     harness: SessionHarness,
 ) -> None:
     await warm(harness)

@@ -39,7 +39,7 @@ async def test_a_stream_that_ended_itself_is_not_closed(harness: SessionHarness)
     assert stream.times == 0
 
 
-async def test_of_two_streams_with_the_same_function_one_can_be_unregistered(harness: SessionHarness) -> None:
+async def test_one_of_two_streams_with_the_same_function_can_be_unregistered(harness: SessionHarness) -> None:
     session, _ = await harness.open()
     stream = Stream()
     forget = harness.one.sessions.register(session.id, stream.close)
