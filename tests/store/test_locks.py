@@ -34,11 +34,11 @@ async def most_inside(replicas: Sequence[StoreLock], times: int) -> int:
     return most
 
 
-async def test_of_100_parallel_holders_on_two_replicas_one_has_the_lock(shared: Store, clock: FakeClock) -> None:
+async def test_one_of_100_parallel_holders_on_two_replicas_has_the_lock(shared: Store, clock: FakeClock) -> None:
     assert await most_inside(locks(shared, clock), 100) == 1
 
 
-async def test_another_name_is_another_lock(shared: Store, clock: FakeClock) -> None:
+async def test_locks_of_different_names_are_independent(shared: Store, clock: FakeClock) -> None:
     one, two = locks(shared, clock)
     async with one.hold("a", wait=0, ttl=60), two.hold("b", wait=0, ttl=60):
         pass

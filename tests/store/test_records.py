@@ -86,7 +86,7 @@ async def test_add_writes_only_where_no_readable_record_exists(things: Records[T
     assert await things.read("t", "k") == Thing(3)
 
 
-async def test_of_200_parallel_adds_one_writes(things: Records[Thing]) -> None:
+async def test_one_of_200_parallel_adds_writes(things: Records[Thing]) -> None:
     written = await asyncio.gather(*(things.add("t", "k", Thing(n), START + 60) for n in range(200)))
     assert sum(written) == 1
 
@@ -123,7 +123,7 @@ async def test_a_change_does_not_restore_a_removed_record(things: Records[Thing]
     assert not await things.remove("t", "k")
 
 
-async def test_of_100_parallel_changes_on_two_replicas_none_is_lost(
+async def test_100_parallel_changes_on_two_replicas_are_all_applied(
     shared: Store, sealer: Sealer, clock: FakeClock
 ) -> None:
     one, two = make(shared, sealer, clock), make(shared, sealer, clock)

@@ -23,7 +23,7 @@ async def test_the_same_owner_gets_the_same_positive_answer(shared: Store, clock
     assert await other_replica.consume("t", ("code", "1"), "one", 60)
 
 
-async def test_of_200_parallel_owners_one_consumes_the_value(shared: Store, clock: FakeClock) -> None:
+async def test_one_of_200_parallel_owners_consumes_the_value(shared: Store, clock: FakeClock) -> None:
     replicas = SingleUse(shared, clock), SingleUse(shared, clock)
     answers = await asyncio.gather(*(replicas[n % 2].consume("t", ("code", "1"), f"owner {n}", 60) for n in range(200)))
     assert sum(answers) == 1
@@ -71,7 +71,7 @@ async def test_a_claim_is_refused_a_second_time_even_to_its_owner(shared: Store,
     assert not await once.claim("t", ("grant", "1"), 30, owner="one")
 
 
-async def test_of_200_parallel_claims_one_is_given(shared: Store, clock: FakeClock) -> None:
+async def test_one_of_200_parallel_claims_is_given(shared: Store, clock: FakeClock) -> None:
     replicas = SingleUse(shared, clock), SingleUse(shared, clock)
     answers = await asyncio.gather(*(replicas[n % 2].claim("t", ("send", "1"), 30) for n in range(200)))
     assert sum(answers) == 1
