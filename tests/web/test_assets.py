@@ -72,7 +72,7 @@ def test_assets_are_below_the_gateways_prefix() -> None:
     assert Assets(data_root() / "static", "/gate/").url("favicon.svg").startswith("/gate/static/favicon.")
 
 
-def test_styles_and_scripts_stay_small() -> None:
+def test_styles_and_scripts_are_below_their_size_limit() -> None:
     sizes = {path.name: path.stat().st_size for path in (data_root() / "static").iterdir()}
     assert sizes["gateway.css"] < 20_000
     assert sum(size for name, size in sizes.items() if name.endswith(".js")) < 6_000

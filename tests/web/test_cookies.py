@@ -41,7 +41,7 @@ def test_the_trust_cookie_lasts_the_given_seconds() -> None:
     assert "; Max-Age=1209600; " in cookies.trust(HTTPS, "v", 14 * 86400)
 
 
-def test_the_browser_cookie_outlives_the_logout() -> None:
+def test_the_browser_cookie_is_kept_at_the_logout() -> None:
     assert "; Max-Age=31536000; " in cookies.browser(HTTPS, "v")
 
 
