@@ -20,8 +20,8 @@ from tests.ports import free_port
 
 
 @dataclass(frozen=True)
-class Place:
-    """A realm of the stand-in, a user in it, and our side."""
+class RealmHarness:
+    """A realm of the stand-in, a user in it, and the gateway's adapters."""
 
     realm: Realm
     user: StandInUser
@@ -38,7 +38,7 @@ class Place:
 
 
 @pytest.fixture
-async def place(clock: FakeClock) -> AsyncIterator[Place]:
+async def realm_harness(clock: FakeClock) -> AsyncIterator[RealmHarness]:
     secret, other = Secret(secrets.token_urlsafe()), Secret(secrets.token_urlsafe())
     user = StandInUser("agent1", secrets.token_urlsafe(), email="agent1@example.com", first_name="A", last_name="One")
     realm = Realm(
@@ -65,6 +65,6 @@ async def place(clock: FakeClock) -> AsyncIterator[Place]:
     )
     connections = KeycloakClients()
     adapters = TokenEndpoint(connections, clock), Users(connections), UserProfiles(connections)
-    yield Place(realm, user, access, clock, connections, *adapters)
+    yield RealmHarness(realm, user, access, clock, connections, *adapters)
     await connections.close()
     await runner.cleanup()

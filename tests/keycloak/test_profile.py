@@ -1,4 +1,4 @@
-"""Is a sealed set kept whole, whatever Keycloak or another writer does in between?"""
+"""Tests that sealed enrolments stay complete, whatever Keycloak or another writer does at the same time."""
 
 from dataclasses import replace
 from typing import Any
@@ -12,7 +12,7 @@ from gateway.domain import errors
 from gateway.keycloak import admin_client
 from gateway.keycloak.profile import PART, sealed_in, values_of
 from gateway.keycloak.user_profile_schema import ATTRIBUTE
-from tests.keycloak.conftest import Place
+from tests.keycloak.conftest import RealmHarness
 from tests.properties import Reached, property_test
 
 
@@ -20,7 +20,7 @@ from tests.properties import Reached, property_test
 @example("a" * PART + "b")
 @example("a" * PART + "b" * PART * 2 + "c" * PART)
 @example("é" * PART * 12)
-def test_any_text_is_read_as_it_was_written(reached: Reached, sealed: str) -> None:
+def test_any_text_is_read_as_written(reached: Reached, sealed: str) -> None:
     values = values_of(sealed)
     reached()
     assert sealed_in({ATTRIBUTE: values}) == sealed
@@ -29,7 +29,7 @@ def test_any_text_is_read_as_it_was_written(reached: Reached, sealed: str) -> No
 
 
 @pytest.mark.parametrize("sealed", ["1/1:x", "1/2:x", "99/99:", "2/1:"])
-def test_a_text_that_looks_like_a_part_is_kept_too(sealed: str) -> None:
+def test_a_text_that_looks_like_a_split_part_is_read_as_written(sealed: str) -> None:
     assert sealed_in({ATTRIBUTE: values_of(sealed)}) == sealed
 
 
@@ -46,70 +46,72 @@ def test_a_text_that_looks_like_a_part_is_kept_too(sealed: str) -> None:
     ],
 )
 @pytest.mark.attack("F2")
-def test_values_that_do_not_fit_together_are_something_and_not_nothing(values: tuple[str, ...]) -> None:
+def test_inconsistent_values_are_read_as_a_value_and_not_as_missing(values: tuple[str, ...]) -> None:
     assert sealed_in({ATTRIBUTE: values}) == "\n".join(values)
 
 
 @pytest.mark.parametrize("attributes", [{}, {ATTRIBUTE: ()}, {"other": ("x",)}])
-def test_without_the_attribute_there_is_no_set(attributes: dict[str, tuple[str, ...]]) -> None:
+def test_without_the_attribute_there_are_no_enrolments(attributes: dict[str, tuple[str, ...]]) -> None:
     assert sealed_in(attributes) is None
 
 
-async def test_a_write_keeps_other_attributes(place: Place) -> None:
-    place.realm.profile["unmanagedAttributePolicy"] = "ADMIN_EDIT"
-    place.user.attributes = {"team": ["red", "blue"]}
-    await place.profile.write(place.access, place.user.id, "sealed", None)
-    assert place.user.attributes == {"team": ["red", "blue"], ATTRIBUTE: ["sealed"]}
+async def test_a_write_keeps_the_users_other_attributes(realm_harness: RealmHarness) -> None:
+    realm_harness.realm.profile["unmanagedAttributePolicy"] = "ADMIN_EDIT"
+    realm_harness.user.attributes = {"team": ["red", "blue"]}
+    await realm_harness.profile.write(realm_harness.access, realm_harness.user.id, "sealed", None)
+    assert realm_harness.user.attributes == {"team": ["red", "blue"], ATTRIBUTE: ["sealed"]}
 
 
-async def test_a_write_whose_answer_was_lost_is_read_back(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The PUT arrives and is carried out; its answer never comes."""
-    await place.users.check(place.access)
-    library_admin = (await _admin(place)).__class__
+async def test_a_write_whose_answer_was_lost_is_verified_by_reading(
+    realm_harness: RealmHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Keycloak carries out the PUT; its answer never arrives."""
+    await realm_harness.users.check(realm_harness.access)
+    library_admin = (await _admin(realm_harness)).__class__
     update = library_admin.a_update_user
 
-    async def and_then_nothing(self: Any, user_id: str, payload: dict[str, Any]) -> None:
+    async def without_answer(self: Any, user_id: str, payload: dict[str, Any]) -> None:
         await update(self, user_id=user_id, payload=payload)
         raise TimeoutError
 
-    monkeypatch.setattr(library_admin, "a_update_user", and_then_nothing)
-    await place.profile.write(place.access, place.user.id, "sealed", None)
-    assert place.user.attributes[ATTRIBUTE] == ["sealed"]
+    monkeypatch.setattr(library_admin, "a_update_user", without_answer)
+    await realm_harness.profile.write(realm_harness.access, realm_harness.user.id, "sealed", None)
+    assert realm_harness.user.attributes[ATTRIBUTE] == ["sealed"]
 
 
 @pytest.mark.parametrize("fault", [Fault.ERROR, Fault.HTML_ERROR, Fault.SILENT])
-async def test_a_write_that_did_not_arrive_is_unreachable(place: Place, fault: Fault) -> None:
-    place.realm.behaviour.put_fault = fault
-    access = replace(place.access, timeout=0.5) if fault is Fault.SILENT else place.access
-    await place.users.check(access)
+async def test_a_write_that_was_not_stored_raises_unreachable(realm_harness: RealmHarness, fault: Fault) -> None:
+    realm_harness.realm.behaviour.put_fault = fault
+    access = replace(realm_harness.access, timeout=0.5) if fault is Fault.SILENT else realm_harness.access
+    await realm_harness.users.check(access)
     with pytest.raises(errors.Unreachable):
-        await place.profile.write(access, place.user.id, "sealed", None)
-    assert ATTRIBUTE not in place.user.attributes
+        await realm_harness.profile.write(access, realm_harness.user.id, "sealed", None)
+    assert ATTRIBUTE not in realm_harness.user.attributes
 
 
-async def test_a_set_changed_by_somebody_else_is_not_written_over(place: Place) -> None:
-    place.user.attributes = {ATTRIBUTE: ["theirs"]}
+async def test_enrolments_changed_by_another_writer_are_not_overwritten(realm_harness: RealmHarness) -> None:
+    realm_harness.user.attributes = {ATTRIBUTE: ["theirs"]}
     with pytest.raises(errors.Conflict):
-        await place.profile.write(place.access, place.user.id, "ours", "before")
-    assert place.user.attributes == {ATTRIBUTE: ["theirs"]}
+        await realm_harness.profile.write(realm_harness.access, realm_harness.user.id, "ours", "before")
+    assert realm_harness.user.attributes == {ATTRIBUTE: ["theirs"]}
 
 
-async def test_a_set_that_vanished_is_not_written_over(place: Place) -> None:
+async def test_enrolments_deleted_by_another_writer_are_not_overwritten(realm_harness: RealmHarness) -> None:
     with pytest.raises(errors.Conflict):
-        await place.profile.write(place.access, place.user.id, "ours", "before")
+        await realm_harness.profile.write(realm_harness.access, realm_harness.user.id, "ours", "before")
 
 
-async def test_the_attributes_of_an_account_hold_the_set(place: Place) -> None:
-    await place.profile.write(place.access, place.user.id, "sealed" * 500, None)
-    account = await place.users.account(place.access, place.user.id)
+async def test_the_attributes_of_an_account_include_the_sealed_enrolments(realm_harness: RealmHarness) -> None:
+    await realm_harness.profile.write(realm_harness.access, realm_harness.user.id, "sealed" * 500, None)
+    account = await realm_harness.users.account(realm_harness.access, realm_harness.user.id)
     assert account is not None
     assert sealed_in(account.attributes) == "sealed" * 500
 
 
-async def _admin(place: Place) -> Any:
-    async with place.connections.administration(place.access, "a test") as admin:
+async def _admin(realm_harness: RealmHarness) -> Any:
+    async with realm_harness.connections.administration(realm_harness.access, "a test") as admin:
         return admin
 
 
-def test_the_library_is_imported_only_when_needed() -> None:
+def test_the_keycloak_library_is_imported_only_when_needed() -> None:
     assert "KeycloakAdmin" not in vars(admin_client)

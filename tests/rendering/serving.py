@@ -15,7 +15,7 @@ from tests.rendering import states
 
 @asynccontextmanager
 async def serving(tenant: Tenant) -> AsyncIterator[str]:
-    """The address of the server while the context is open."""
+    """Yields the address of the server."""
     pages = states.pages()
 
     async def show(request: web.Request) -> web.Response:

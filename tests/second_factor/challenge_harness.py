@@ -49,7 +49,7 @@ POLICY = Policy(
 
 @dataclass
 class MailBox(Mailer):
-    """Takes every mail, or says why not."""
+    """Accepts every mail, or returns the reason of a refusal."""
 
     clock: FakeClock
     messages: list[Message] = field(default_factory=list)
@@ -62,7 +62,7 @@ class MailBox(Mailer):
         return Sent(at=self.clock.now(), relay="mailbox")
 
     def code(self, to: str | None = None) -> str:
-        """The code of the newest mail (to an address)."""
+        """Returns the code of the newest mail (to an address)."""
         message = next(m for m in reversed(self.messages) if to in (None, m.to))
         found = re.search(r"(?m)^\s*(\d{4,10})\s*$", message.text)
         assert found, message.text
@@ -70,7 +70,7 @@ class MailBox(Mailer):
 
 
 class ChallengeHarness:
-    """One gateway's challenges; `twin()` is another replica on the same store."""
+    """The challenges of one gateway; `twin()` returns another replica on the same store."""
 
     def __init__(self, store: Store | None = None, clock: FakeClock | None = None) -> None:
         self.clock = clock or FakeClock()
@@ -86,7 +86,7 @@ class ChallengeHarness:
         self.use(store or YieldingStore(self.clock))
 
     def use(self, store: Store) -> None:
-        """Stand on `store`."""
+        """Uses `store` from now on."""
         self.store = store
         factor = EmailFactor(
             mailer=self.mailer,
@@ -128,7 +128,7 @@ class ChallengeHarness:
         draft: str = "",
         **changes: Any,
     ) -> ChallengeContext:
-        """A proof of `user` in `login`."""
+        """Returns a proof of `user` in `login`."""
         case = ChallengeContext(
             tenant=TENANT,
             policy=self.policy,
@@ -142,7 +142,7 @@ class ChallengeHarness:
         return replace(case, **changes)
 
     def about(self, factor: FactorKind) -> DeliveryContext:
-        """The circumstances of a proof by `factor` now."""
+        """Returns the current circumstances of a proof by `factor`."""
         return DeliveryContext(
             tenant=TENANT,
             channel=CHANNEL if factor is FactorKind.EMAIL else None,
@@ -157,28 +157,28 @@ class ChallengeHarness:
         )
 
     async def send(self, case: ChallengeContext) -> Challenge:
-        """A code is sent; fails the test when it is not."""
+        """Sends a code; fails the test if it cannot be sent."""
         begun = await self.try_to_send(case)
         assert isinstance(begun, Challenge), begun
         return begun
 
     async def try_to_send(self, case: ChallengeContext) -> Challenge | ProblemDetail:
-        """The next challenge of the case's login."""
+        """Returns the next challenge of the case's login, or the problem."""
         login = case.bound_to.login
         number = self._numbers[login] = self._numbers.get(login, -1) + 1
         message = next((m for m in case.methods if m.factor is FactorKind.EMAIL), None)
         return await self.challenges.begin(case, self.about, number, message)
 
     async def wait_for_code(self, case: ChallengeContext) -> Challenge:
-        """The next challenge of the case's login, for which nothing is sent."""
+        """Returns the next challenge of the case's login, without a message."""
         begun = await self.challenges.begin(case, self.about, 0, None)
         assert isinstance(begun, Challenge)
         return begun
 
     async def answer(self, case: ChallengeContext, challenge: Challenge, typed: str) -> Verified | Denied:
-        """Type a code."""
+        """Enters a code."""
         return await self.challenges.answer(case, self.about, challenge, typed)
 
     def wrong(self, to: str | None = None) -> str:
-        """A code that is not the one that was sent."""
+        """Returns another code than the sent one."""
         return str((int(self.mails.code(to)) + 1) % 10**self.policy.otp_length).zfill(self.policy.otp_length)

@@ -1,4 +1,4 @@
-"""An administrator who makes a code for somebody, at the gateway's own store."""
+"""An administrator who makes a code for a user, in the gateway's store."""
 
 from gateway.crypto.sealing import Sealer
 from gateway.crypto.signing import Signer
@@ -11,7 +11,7 @@ from tests.journeys.conftest import Site
 
 
 async def admin_code(site: Site, user: User) -> str:
-    """The only code of an administrator that works for `user` from now on."""
+    """Returns a new administrator's code for `user`; it replaces all earlier ones."""
     random, ring = SystemRandom(), site.settings.ring()
     records = Records(
         store=site.store,
