@@ -38,7 +38,7 @@ _NONE = struct.pack("!I", 0)
 
 
 class Cells(Protocol):
-    """The verbs of `store.interface.Store` that this module uses; each raises `errors.Unreachable`."""
+    """The verbs of `store.protocol.Store` that this module uses; each raises `errors.Unreachable`."""
 
     async def get(self, key: str) -> bytes | None:
         """The value of `key`, or None."""

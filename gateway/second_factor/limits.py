@@ -15,7 +15,7 @@ from gateway.domain.configuration import OperatorLimits
 from gateway.domain.policy import AttemptsScope, FactorKind, LockScope, Policy
 from gateway.domain.problem import Problem
 from gateway.second_factor.factors import table
-from gateway.store.protocol import Rule
+from gateway.store.counters import Rule
 
 DAY = 86400.0
 

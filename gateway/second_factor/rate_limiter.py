@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from gateway.domain.ports import Clock
 from gateway.domain.problem import Problem
 from gateway.second_factor.limits import Group, Limit
-from gateway.store.protocol import Held, Store
+from gateway.store.counters import Held
+from gateway.store.protocol import Store
 
 
 @dataclass(frozen=True, slots=True)

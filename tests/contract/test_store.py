@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from gateway.store.protocol import Held, Reserved, Rule, Store
+from gateway.store.counters import Held, Reserved, Rule
+from gateway.store.protocol import Store
 from tests.clock import START, FakeClock
 from tests.store.open_stores import opened
 

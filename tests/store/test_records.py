@@ -138,8 +138,8 @@ async def test_who_always_loses_hears_of_a_conflict(sealer: Sealer, clock: FakeC
     await things.write("t", "k", Thing(0), START + 60)
 
     def overtaken(old: Thing) -> Thing:
-        (place,) = keys(store)
-        store._values.keep(place, things._sealed(place, "t", old, START + 60)[0], 60)  # another replica, each time
+        place, context = things._place("t", "k")
+        store._keep(place, things._sealed(context, old, START + 60)[0], 60)  # another replica, each time
         return plus(old)
 
     with pytest.raises(errors.Conflict):
@@ -236,4 +236,4 @@ async def test_nothing_in_the_store_shows_the_value(sealer: Sealer, clock: FakeC
 
 
 def keys(store: MemoryStore) -> list[str]:
-    return list(store._values._kept)
+    return list(store._kept)

@@ -60,7 +60,7 @@ async def test_parts_do_not_run_together(shared: Store, clock: FakeClock) -> Non
 async def test_nothing_consumed_or_owned_can_be_read_in_the_store(clock: FakeClock) -> None:
     store = MemoryStore(clock)
     await SingleUse(store, clock).consume("t", ("code", "hush"), "hush too", 60)
-    assert "hush" not in repr(store._values._kept)
+    assert "hush" not in repr(store._kept)
 
 
 async def test_a_claim_is_refused_a_second_time_even_to_its_owner(shared: Store, clock: FakeClock) -> None:
