@@ -37,7 +37,7 @@ from gateway.second_factor.enrolment_grace_period import EnrolmentGracePeriod
 from gateway.second_factor.enrolments import Enrolments
 from gateway.second_factor.factors import message_code, table
 from gateway.second_factor.factors.email import EmailFactor
-from gateway.second_factor.rate_limiter import RateLimiter
+from gateway.second_factor.rate_limits import RateLimiter
 from gateway.second_factor.trusted_browsers import TrustedBrowser, TrustedBrowsers
 from gateway.second_factor.used_codes import UsedCodes
 from gateway.sessions.sessions import Sessions

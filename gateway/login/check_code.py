@@ -47,7 +47,6 @@ class ChallengeContexts:
             user=login.user,
             bound_to=proof.binding,
             app=login.app,
-            client=request.client,
             methods=proof.methods,
             extras=proof.extras,
             takes_any=proof.takes_any,

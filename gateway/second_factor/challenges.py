@@ -9,7 +9,7 @@ redeems it.
 
 import unicodedata
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gateway.crypto import codes
 from gateway.crypto.signing import Signer
@@ -32,12 +32,11 @@ from gateway.domain.ports import Clock, Random
 from gateway.domain.problem import Problem, ProblemDetail
 from gateway.domain.tenant import Tenant
 from gateway.domain.user import User
-from gateway.second_factor import limits
+from gateway.second_factor import rate_limits
 from gateway.second_factor.factors import table
 from gateway.second_factor.factors.protocol import DeliveryContext, Factor
 from gateway.second_factor.factors.table import Factors
-from gateway.second_factor.limits import Group, LimitSubject
-from gateway.second_factor.rate_limiter import Allowed, Limited, RateLimiter
+from gateway.second_factor.rate_limits import Allowed, Limited, LimitSubject, RateLimiter
 from gateway.second_factor.used_codes import Redemption, UsedCodes
 from gateway.store.protocol import Store
 
@@ -61,7 +60,6 @@ class ChallengeContext:
     user: User
     bound_to: Binding
     app: str
-    client: str
     methods: tuple[Enrolment, ...]
     extras: tuple[FactorKind, ...] = ()
     takes_any: bool = False
@@ -85,7 +83,9 @@ class ChallengeContext:
     @property
     def counted_as(self) -> FactorKind | None:
         """The factor whose failures are counted; None where the page takes any."""
-        return None if self.takes_any else (*(m.factor for m in self.methods), *self.extras)[0]
+        if self.takes_any:
+            return None
+        return self.methods[0].factor if self.methods else self.extras[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,21 +143,58 @@ class Challenges:
         """The object that serves `kind` through the channel of `about`."""
         return self._factors[(kind, about.channel.kind if about.channel else None)]
 
-    async def begin(
-        self, case: ChallengeContext, about_of: DeliveryContextOf, number: int, send_to: Enrolment | None
+    def waiting(self, case: ChallengeContext, number: int) -> Challenge:
+        """A challenge for an entry that needs no message. `number` is the challenge's in its login."""
+        return Challenge(self._new_id(), case.only, case.bound_to, number, issued_at=self._clock.now())
+
+    async def send(
+        self, case: ChallengeContext, about: DeliveryContext, number: int, to: Enrolment
     ) -> Challenge | ProblemDetail:
-        """Sends a code to `send_to`; None sends nothing. `number` is the challenge's in its login."""
-        challenge_id = self._random.token_bytes(12).hex()
-        if send_to is None:
-            return Challenge(challenge_id, case.only, case.bound_to, number, issued_at=self._clock.now())
-        return await self._send(case, about_of(send_to.factor).for_challenge(challenge_id), number, send_to)
+        """Sends a code to `to`. `number` is the challenge's in its login."""
+        whose = self._whose(case)
+        if locked := await self._locked(case, whose):
+            return locked
+        address = self.name_of_address(case.tenant.id, to.address)
+        counted = rate_limits.for_send(case.policy, case.limits, whose, address)
+        found = await self._attempts.reserve(counted)
+        if isinstance(found, Limited):
+            return _not_now(found)
+        about = replace(about, challenge=self._new_id())
+        asked = await self.factor(about, to.factor).challenge(case.user, to, about)
+        match asked:
+            case Asked():
+                pass
+            case Elsewhere(path=path):
+                return ProblemDetail(Problem.NO_CONTACT, path=path)
+            case Unavailable(problem=problem):
+                await self._attempts.give_back(counted)
+                return ProblemDetail(problem)
+        now = self._clock.now()
+        if case.policy.shared_address is SharedAddress.NEWEST:
+            life = max(60.0, (asked.expires_at or now) - now) + NEWEST_LIFE
+            await self._store.set(_newest_key(case.tenant.id, address), about.challenge.encode(), life)
+        return Challenge(
+            id=about.challenge,
+            factor=to.factor,
+            bound_to=case.bound_to,
+            number=number,
+            state=asked.state,
+            channel=about.channel.service_identifier if about.channel else None,
+            sent_to=to.address,
+            issued_at=now,
+            expires_at=asked.expires_at,
+            resend_at=now + case.policy.resend_cooldown,
+            tag=about.tag,
+        )
 
     async def held(self, case: ChallengeContext, to: Enrolment) -> ProblemDetail | None:
         """The reason why a code to `to` cannot be sent now. Counts nothing."""
-        whose = self._whose(case, None, to)
+        whose = self._whose(case)
         if locked := await self._locked(case, whose):
             return locked  # any other wait is shorter, or of no use to a locked user
-        found = await self._attempts.look(limits.for_send(case.policy, case.limits, whose))
+        found = await self._attempts.look(
+            rate_limits.for_send(case.policy, case.limits, whose, self.name_of_address(case.tenant.id, to.address))
+        )
         return _not_now(found) if isinstance(found, Limited) else None
 
     async def answer(
@@ -175,7 +212,7 @@ class Challenges:
         if expired and not candidates:
             return Denied(ProblemDetail(Problem.CODE_EXPIRED))
         whose = self._whose(case, challenge)
-        groups = _counted(case, whose)
+        groups = rate_limits.for_answer(case.policy, case.limits, whose)
         found = await self._attempts.reserve(groups[::-1])  # the code's own first: its rejections count for no user
         if isinstance(found, Limited):
             first = await self._attempts.look(groups)
@@ -184,12 +221,12 @@ class Challenges:
         owner = f"{case.bound_to.login}/{challenge.id}/{case.bound_to.round}"
         by = Redemption(case.tenant, case.user, case.enrolments, owner, new_secret=case.enrolling)
         for kind in candidates:
-            about = about_of(kind).for_challenge(challenge.id)
+            about = replace(about_of(kind), challenge=challenge.id)
             match await self._verify(case, about, challenge, kind, entry):
                 case Accepted(redeem=value):
                     redeemed = await self.factor(about, kind).redeem(value, self._used_codes, by)
                     if not isinstance(redeemed, ProblemDetail):
-                        await self._attempts.clear(groups + limits.cooldown(case.policy, whose))
+                        await self._attempts.clear((*groups, rate_limits.cooldown(case.policy, whose)))
                         return Verified(kind, redeemed)
                     rejected = redeemed
                 case Rejected(problem=why) if why is not Problem.WRONG_CODE:
@@ -212,53 +249,16 @@ class Challenges:
     async def left(self, case: ChallengeContext, challenge: Challenge | None) -> Remaining:
         """The counters as a page shows them. Counts nothing."""
         whose = self._whose(case, challenge)
-        found = await self._attempts.look(_counted(case, whose))
-        cooling = await self._attempts.look(limits.cooldown(case.policy, whose))
+        found = await self._attempts.look(rate_limits.for_answer(case.policy, case.limits, whose))
+        cooling = await self._attempts.look((rate_limits.cooldown(case.policy, whose),))
         resend_at = cooling.until if isinstance(cooling, Limited) else None
         if isinstance(found, Limited):
             held = self._held(case, found, challenge)
             if held.problem is Problem.LOCKED:  # a lock also stops sending
                 resend_at = held.until
             return Remaining(0, case.policy.otp_max_attempts, resend_at, held)
-        failures = _failures(found)
-        return Remaining(max(0, case.policy.otp_max_attempts - failures), failures, resend_at)
-
-    async def _send(
-        self, case: ChallengeContext, about: DeliveryContext, number: int, to: Enrolment
-    ) -> Challenge | ProblemDetail:
-        whose = self._whose(case, None, to)
-        if held := await self._locked(case, whose):
-            return held
-        counted = limits.for_send(case.policy, case.limits, whose)
-        found = await self._attempts.reserve(counted)
-        if isinstance(found, Limited):
-            return _not_now(found)
-        asked = await self.factor(about, to.factor).challenge(case.user, to, about)
-        match asked:
-            case Asked():
-                pass
-            case Elsewhere(path=path):
-                return ProblemDetail(Problem.NO_CONTACT, path=path)
-            case Unavailable(problem=problem):
-                await self._attempts.give_back(counted)
-                return ProblemDetail(problem)
-        now = self._clock.now()
-        if case.policy.shared_address is SharedAddress.NEWEST:
-            life = max(60.0, (asked.expires_at or now) - now) + NEWEST_LIFE
-            await self._store.set(_newest_key(whose), about.challenge.encode(), life)
-        return Challenge(
-            id=about.challenge,
-            factor=to.factor,
-            bound_to=case.bound_to,
-            number=number,
-            state=asked.state,
-            channel=about.channel.service_identifier if about.channel else None,
-            sent_to=to.address,
-            issued_at=now,
-            expires_at=asked.expires_at,
-            resend_at=now + case.policy.resend_cooldown,
-            tag=about.tag,
-        )
+        left = case.policy.otp_max_attempts - found.failures
+        return Remaining(max(0, left), found.failures, resend_at)
 
     def _candidates(self, case: ChallengeContext, challenge: Challenge, *, expired: bool) -> tuple[FactorKind, ...]:
         """The factors that verify an entry, in order: those that send nothing, the one that sent, extras."""
@@ -279,7 +279,8 @@ class Challenges:
         if enrolment is None:
             enrolment = await factor.credential(case.tenant, case.user, case.enrolments)
         if factor.sends and case.policy.shared_address is SharedAddress.NEWEST:
-            newest = await self._store.get(_newest_key(self._whose(case, challenge, enrolment)))
+            address = self.name_of_address(case.tenant.id, enrolment.address)
+            newest = await self._store.get(_newest_key(case.tenant.id, address))
             if newest != challenge.id.encode():
                 return Rejected()
         return await factor.verify(challenge.state, case.user, enrolment, about, entry)
@@ -291,15 +292,15 @@ class Challenges:
         kind = challenge.factor
         if kind is None or not self._fits(case, kind, entry):
             return False
-        judgement = await self._verify(case, about_of(kind).for_challenge(challenge.id), challenge, kind, entry)
+        about = replace(about_of(kind), challenge=challenge.id)
+        judgement = await self._verify(case, about, challenge, kind, entry)
         return isinstance(judgement, Accepted)
 
     def _wrong(self, case: ChallengeContext, challenge: Challenge, found: Allowed, problem: Problem) -> Denied:
         """The effect of a wrong code: a problem, a warning, or the end of the code or of the login."""
-        failures = _failures(found)
-        ended = [Limited(limit, until) for limit, until in found.locks]
-        if ended:
-            held = max(ended, key=lambda no: (no.problem is Problem.LOCKED, no.until))
+        failures = found.failures
+        if locked := found.locked:
+            held = max(locked, key=lambda no: (no.problem is Problem.LOCKED, no.until))
             new_code = held.problem is Problem.LIMIT_EXCEEDED and table.sends(case.counted_as)
             return Denied(self._held(case, held, challenge), failures, stops=not new_code, judged=True)
         warn = case.policy.warn_from_attempt
@@ -316,39 +317,32 @@ class Challenges:
         return ProblemDetail(Problem.TOO_MANY_CODES)
 
     async def _locked(self, case: ChallengeContext, whose: LimitSubject) -> ProblemDetail | None:
-        groups = _counted(case, whose)
-        found = await self._attempts.look(tuple(group for group in groups if limits.is_of_user(group)))
+        found = await self._attempts.look((rate_limits.for_user(case.policy, case.limits, whose),))
         return ProblemDetail(found.problem, found.until) if isinstance(found, Limited) else None
 
-    def _whose(self, case: ChallengeContext, challenge: Challenge | None, to: Enrolment | None = None) -> LimitSubject:
-        message = to or next((m for m in case.methods if table.sends(m.factor)), None)
+    def _whose(self, case: ChallengeContext, challenge: Challenge | None = None) -> LimitSubject:
         return LimitSubject(
             tenant=case.tenant.id,
             user=case.user.id,
             login=case.bound_to.login,
+            factor=case.counted_as,
             challenge=challenge.id if challenge else "",
-            address=self.name_of_address(case.tenant.id, message.address) if message else "",
-            client=case.client,
             app=case.app,
+            approving=case.approving,
         )
+
+    def _new_id(self) -> str:
+        return self._random.token_bytes(12).hex()
 
     def name_of_address(self, tenant_id: str, address: str) -> str:
         """A keyed digest that replaces an address in keys of the store."""
         return self._addresses.sign(tenant_id, unicodedata.normalize("NFKC", address).casefold())
 
 
-def _counted(case: ChallengeContext, whose: LimitSubject) -> tuple[Group, ...]:
-    return limits.for_answer(case.policy, case.limits, whose, case.counted_as, approving_first=case.approving)
-
-
 def _not_now(found: Limited) -> ProblemDetail:
     """The reason why nothing is sent. The maximum of a login holds the user only until the login's end."""
-    return ProblemDetail(found.problem, None if limits.is_of_login(found.limit) else found.until)
+    return ProblemDetail(found.problem, None if rate_limits.is_of_login(found.limit) else found.until)
 
 
-def _newest_key(whose: LimitSubject) -> str:
-    return f"newest:{{{whose.tenant}/address/{whose.address}}}"
-
-
-def _failures(found: Allowed) -> int:
-    return found.count("code") or found.count("attempts")
+def _newest_key(tenant_id: str, address: str) -> str:
+    return f"newest:{{{tenant_id}/address/{address}}}"

@@ -4,7 +4,7 @@ Pure arithmetic of one rule. `memory` calls it directly; the scripts of `redis` 
 tests both.
 
 - A count that ends before `now` is 0. Reserving adds 1 and, if sliding or new, moves its end to `now + window`.
-- Reaching a step (or, with `beyond`, exceeding the last one) locks until `now + step's seconds`. The lock stores the
+- Reaching a step, or exceeding the last one, locks until `now + step's seconds`. The lock stores the
   count that caused it and that count's end, so that `given_back` can undo exactly this.
 - If a sliding count causes a lock at least as long as its window, the count lives one more window from the lock's end.
   No attempt is possible while the lock lasts, so that time does not clear the count.
@@ -26,15 +26,14 @@ class Rule:
 
     `count` and `lock` are keys (same tag). A count lives `window` seconds from its last increase (from the first one
     if `sliding` is False); after a lock at least as long as the window, it lives `window` seconds from the lock's end.
-    `steps` are `(count, locked for seconds)` in rising order: reaching a count locks. With `beyond`, every further
-    reservation locks as long as the last step. `restart` sets the count back to 0 when it locks.
+    `steps` are `(count, locked for seconds)` in rising order: reaching a count locks. Every reservation beyond the
+    last step locks as long as that step. `restart` sets the count back to 0 when it locks.
     """
 
     count: str
     lock: str
     window: float
     steps: tuple[tuple[int, float], ...]
-    beyond: bool = True
     sliding: bool = True
     restart: bool = False
 
@@ -43,7 +42,7 @@ class Rule:
         for reached, seconds in self.steps:
             if reached == count:
                 return seconds
-        if self.beyond and self.steps and count > self.steps[-1][0]:
+        if self.steps and count > self.steps[-1][0]:
             return self.steps[-1][1]
         return None
 

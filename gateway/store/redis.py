@@ -86,7 +86,7 @@ class RedisStore:
     async def reserve(self, rules: Sequence[Rule], now: float) -> Reserved | Held:
         arguments: list[str | int] = [repr(now), repr(MARGIN)]
         for rule in rules:
-            arguments += [repr(rule.window), int(rule.sliding), int(rule.beyond), int(rule.restart), len(rule.steps)]
+            arguments += [repr(rule.window), int(rule.sliding), int(rule.restart), len(rule.steps)]
             for reached, seconds in rule.steps:
                 arguments += [reached, repr(seconds)]
         return _found(await self._call(self._reserve(keys=self._keys(rules), args=arguments)))

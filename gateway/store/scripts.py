@@ -51,9 +51,9 @@ local stopped = held()
 if stopped then return stopped end
 local answer, at = {'reserved'}, 3
 for i = 1, #KEYS, 2 do
-  local window, sliding, beyond, restart = tonumber(ARGV[at]), ARGV[at + 1], ARGV[at + 2], ARGV[at + 3]
-  local steps = tonumber(ARGV[at + 4])
-  at = at + 5
+  local window, sliding, restart = tonumber(ARGV[at]), ARGV[at + 1], ARGV[at + 2]
+  local steps = tonumber(ARGV[at + 3])
+  at = at + 4
   local number, ends_at = standing(KEYS[i])
   if not number or sliding == '1' then ends_at = now + window end
   number = (number or 0) + 1
@@ -63,7 +63,7 @@ for i = 1, #KEYS, 2 do
     at = at + 2
     if not seconds and reached == number then seconds = last end
   end
-  if not seconds and beyond == '1' and reached and number > reached then seconds = last end
+  if not seconds and reached and number > reached then seconds = last end
   if seconds then
     keep(KEYS[i + 1], text(now + seconds) .. ' ' .. text(number) .. ' ' .. text(ends_at), now + seconds)
   end

@@ -179,13 +179,6 @@ async def test_beyond_the_last_step_every_count_locks_again(store: Store) -> Non
     assert await store.reserve([RULE], NOW + 61) == Held(0, NOW + 60 + 60)
 
 
-async def test_without_beyond_only_the_steps_lock(store: Store) -> None:
-    rule = replace(RULE, beyond=False)
-    await times(store, 3, rule)
-    assert await store.reserve([rule], NOW + 60) == Reserved((4,))
-    assert await store.reserve([rule], NOW + 61) == Reserved((5,))
-
-
 async def test_each_step_locks_for_its_own_seconds(store: Store) -> None:
     rule = replace(RULE, steps=((1, 5.0), (2, 50.0)))
     await store.reserve([rule], NOW)

@@ -1,8 +1,8 @@
 """What was judged and sent, seen from outside of the counters, and whether the documented limits allowed it.
 
-The limits are written down here a second time, from the list in the documentation and not from `second_factor.limits`:
-one plain walk over everything that happened, in order. What happened at once (a *batch*) has no order that could be
-known, so what a batch allows is judged by how things stood before it.
+The limits are written down here a second time, from the list in the documentation and not from
+`second_factor.rate_limits`: one plain walk over everything that happened, in order. What happened at once (a *batch*)
+has no order that could be known, so what a batch allows is judged by how things stood before it.
 """
 
 from collections import Counter
@@ -16,6 +16,7 @@ from gateway.domain.policy import AttemptsScope, ChoosePage, FactorKind, Policy
 from gateway.domain.ports import Clock
 from gateway.domain.problem import Problem
 from gateway.second_factor.challenges import ChallengeContext, Challenges, DeliveryContextOf, Denied, Verified
+from gateway.second_factor.factors.protocol import DeliveryContext
 
 DAY = 86400.0
 CAP = ((10, 300.0), (20, 1800.0), (50, DAY))
@@ -61,7 +62,7 @@ class LimitOracle:
 
     def watch(self, challenges: Challenges) -> None:
         """Note what these challenges judge and send; nothing is changed by it."""
-        real_answer, real_begin = challenges.answer, challenges.begin
+        real_answer, real_send = challenges.answer, challenges.send
 
         async def answer(
             case: ChallengeContext, about_of: DeliveryContextOf, challenge: Challenge, typed: str
@@ -76,15 +77,13 @@ class LimitOracle:
                     self._note(case, challenge, typed=typed)
             return found
 
-        async def begin(
-            case: ChallengeContext, about_of: DeliveryContextOf, number: int, send_to: Enrolment | None
-        ) -> Any:
-            begun = await real_begin(case, about_of, number, send_to)
-            if send_to and isinstance(begun, Challenge):
-                self._note(case, begun, sent=True)
-            return begun
+        async def send(case: ChallengeContext, about: DeliveryContext, number: int, to: Enrolment) -> Any:
+            sent = await real_send(case, about, number, to)
+            if isinstance(sent, Challenge):
+                self._note(case, sent, sent=True)
+            return sent
 
-        challenges.answer, challenges.begin = answer, begin  # type: ignore[method-assign]
+        challenges.answer, challenges.send = answer, send  # type: ignore[method-assign]
 
     def _note(self, case: ChallengeContext, challenge: Challenge, **more: Any) -> None:
         combined = case.policy.choose_page is ChoosePage.COMBINED and not case.enrolling

@@ -26,7 +26,7 @@ from gateway.second_factor.enrolments import Enrolments
 from gateway.second_factor.factors import table
 from gateway.second_factor.factors.email import EmailFactor
 from gateway.second_factor.factors.protocol import DeliveryContext
-from gateway.second_factor.rate_limiter import RateLimiter
+from gateway.second_factor.rate_limits import RateLimiter
 from gateway.second_factor.used_codes import UsedCodes
 from gateway.store.locks import StoreLock
 from gateway.store.protocol import Store
@@ -136,7 +136,6 @@ class ChallengeHarness:
             user=User(user, user),
             bound_to=Binding(login, round, purpose, draft),
             app="/unified-admin",
-            client="192.0.2.1",
             methods=(Enrolment(FactorKind.EMAIL, address or f"{user}@example.com"),),
         )
         return replace(case, **changes)
@@ -167,13 +166,13 @@ class ChallengeHarness:
         login = case.bound_to.login
         number = self._numbers[login] = self._numbers.get(login, -1) + 1
         message = next((m for m in case.methods if m.factor is FactorKind.EMAIL), None)
-        return await self.challenges.begin(case, self.about, number, message)
+        if message is None:
+            return self.challenges.waiting(case, number)
+        return await self.challenges.send(case, self.about(message.factor), number, message)
 
     async def wait_for_code(self, case: ChallengeContext) -> Challenge:
         """The next challenge of the case's login, for which nothing is sent."""
-        begun = await self.challenges.begin(case, self.about, 0, None)
-        assert isinstance(begun, Challenge)
-        return begun
+        return self.challenges.waiting(case, 0)
 
     async def answer(self, case: ChallengeContext, challenge: Challenge, typed: str) -> Verified | Denied:
         """Type a code."""

@@ -86,15 +86,13 @@ class SendCode:
         context, number = self.contexts.challenge(request, state), state.login.verification.next_number
         if context is None:
             return StepResult()
-        delivery_of = self.contexts.delivery_of(request, state.login)
         if to is None:
-            begun = await self.challenges.begin(context, delivery_of, number, None)
-            return StepResult((ChallengeSent(begun),)) if isinstance(begun, Challenge) else StepResult((), begun)
+            return StepResult((ChallengeSent(self.challenges.waiting(context, number)),))
         claim = ("send", state.login.id, str(state.login.verification.round), str(number))
         owner = self.random.token_bytes(8).hex()
         if not await self.once.claim(request.tenant.id, claim, CLAIM, owner=owner):
             return StepResult()
-        delivery = delivery_of(to.factor)
+        delivery = self.contexts.delivery(request, state.login, to.factor)
         try:
             sent = await self._sent(context, delivery, number, to)
         except BaseException:
@@ -127,7 +125,7 @@ class SendCode:
             at = await self.send_rate.take(paced, holder)
             if at is not None:
                 return ProblemDetail(Problem.QUEUED, at)
-        sent = await self.challenges.begin(context, lambda _factor: delivery, number, to)
+        sent = await self.challenges.send(context, delivery, number, to)
         if paced and not isinstance(sent, Challenge):
             await self.send_rate.not_used(paced, holder)
         return sent

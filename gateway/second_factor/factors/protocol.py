@@ -5,7 +5,7 @@ records and pages belong to its callers (`challenges`, `login`). `Accepted` need
 odd from a remote service is `Unavailable`, never `Accepted`.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
 from gateway.domain.challenge import Asked, Draft, Elsewhere, Judgement, Rejected, Unavailable
@@ -41,10 +41,6 @@ class DeliveryContext:
     random: Random
     tag: str = ""
     challenge: str = ""
-
-    def for_challenge(self, challenge: str) -> "DeliveryContext":
-        """The same circumstances for the challenge with this id."""
-        return replace(self, challenge=challenge)
 
 
 class FactorType(Protocol):

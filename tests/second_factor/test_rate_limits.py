@@ -15,10 +15,9 @@ from gateway.domain.configuration import OperatorLimits
 from gateway.domain.enrolment import Enrolment
 from gateway.domain.policy import FactorKind, LockScope
 from gateway.domain.problem import Problem, ProblemDetail
-from gateway.second_factor import limits
+from gateway.second_factor import rate_limits
 from gateway.second_factor.challenges import ChallengeContext, Denied, Verified
-from gateway.second_factor.limits import LimitSubject
-from gateway.second_factor.rate_limiter import Allowed, Limited, RateLimiter
+from gateway.second_factor.rate_limits import Allowed, Limited, LimitSubject, RateLimiter
 from gateway.settings.presets import PRESETS
 from tests.second_factor.challenge_harness import POLICY, ChallengeHarness
 
@@ -348,8 +347,8 @@ async def test_a_lock_of_one_application_leaves_one_guess_in_another(harness: Ch
     attempts = RateLimiter(harness.store, harness.clock)
 
     async def attempt(app: str) -> Allowed | Limited:
-        whose = LimitSubject("t", "u", "l", app=app)
-        return await attempts.reserve(limits.for_answer(SINCH, harness.limits, whose, FactorKind.EMAIL))
+        whose = LimitSubject("t", "u", "l", FactorKind.EMAIL, app=app)
+        return await attempts.reserve(rate_limits.for_answer(SINCH, harness.limits, whose))
 
     a = [await attempt("/a") for _ in range(4)]
     b = [await attempt("/b") for _ in range(2)]
@@ -373,11 +372,11 @@ def test_no_other_module_of_the_gateway_names_a_preset() -> None:
 
 # ------------------------------------------------------------------ passwords and sends
 
-SENT = LimitSubject("t", "u1", "l1", address="digest")
+SENT = LimitSubject("t", "u1", "l1", FactorKind.EMAIL)
 
 
 def test_what_is_typed_at_one_tenant_is_counted_at_no_other(harness: ChallengeHarness) -> None:
-    groups = [limits.for_password(harness.limits, t, "name", "192.0.2.1", known=False) for t in ("one", "two")]
+    groups = [rate_limits.for_password(harness.limits, t, "name", "192.0.2.1", known=False) for t in ("one", "two")]
     one, two = ({limit.rule.count for group in found for limit in group} for found in groups)
     assert not one & two
 
@@ -385,15 +384,15 @@ def test_what_is_typed_at_one_tenant_is_counted_at_no_other(harness: ChallengeHa
 @pytest.mark.parametrize(
     "group",
     [
-        limits.for_password(OperatorLimits(), "t", "name", "192.0.2.1", known=False)[0],
-        limits.for_password(OperatorLimits(), "t", "name", "192.0.2.1", known=False)[1],
-        limits.for_send(EFCX, OperatorLimits(), SENT)[0],
-        limits.for_send(EFCX, OperatorLimits(), SENT)[2],
+        rate_limits.for_password(OperatorLimits(), "t", "name", "192.0.2.1", known=False)[0],
+        rate_limits.for_password(OperatorLimits(), "t", "name", "192.0.2.1", known=False)[1],
+        rate_limits.for_send(EFCX, OperatorLimits(), SENT, "digest")[0],
+        rate_limits.for_send(EFCX, OperatorLimits(), SENT, "digest")[2],
     ],
     ids=["name", "client", "user", "address"],
 )
 async def test_whoever_waited_to_the_end_may_try_more_than_once_again(
-    harness: ChallengeHarness, group: limits.Group
+    harness: ChallengeHarness, group: rate_limits.Group
 ) -> None:
     attempts = RateLimiter(harness.store, harness.clock)
     while isinstance(found := await attempts.reserve((group,)), Allowed):
