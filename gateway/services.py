@@ -33,7 +33,6 @@ from gateway.rendering.templates import build_environment
 from gateway.second_factor import admin_codes
 from gateway.second_factor.admin_codes import AdminCode, AdminCodes
 from gateway.second_factor.challenges import Challenges
-from gateway.second_factor.enrolment_grace_period import EnrolmentGracePeriod
 from gateway.second_factor.enrolments import Enrolments
 from gateway.second_factor.factors import message_code, table
 from gateway.second_factor.factors.email import EmailFactor
@@ -149,10 +148,6 @@ class Services:
     @cached_property
     def trusted_browsers(self) -> TrustedBrowsers:
         return TrustedBrowsers(self.records("trusted-browser", TrustedBrowser), self.clock)
-
-    @cached_property
-    def enrolment_grace_period(self) -> EnrolmentGracePeriod:
-        return EnrolmentGracePeriod(self.store, self.clock)
 
     @cached_property
     def challenges(self) -> Challenges:

@@ -10,6 +10,11 @@ to another user does not open. A *rollback guard* in the store keeps version, ha
   `Tampered`. The login stops; it never leads to a code or to a new enrolment.
 
 A write succeeds only from the version that the login saw.
+
+Under `registration: guarded` a user without a verified profile address may enrol a first factor without an approval
+during a grace period: 14 days after the second factor was switched on for the tenant, or after Keycloak created the
+user. Later they need an administrator's code. The first login that asks notes the start in the store. A lost store
+begins the 14 days anew.
 """
 
 import hashlib
@@ -24,7 +29,7 @@ from pydantic import TypeAdapter, ValidationError
 from gateway.crypto.sealing import Sealer, Unopenable
 from gateway.domain.enrolment import Enrolment, EnrolmentSet
 from gateway.domain.errors import Conflict, GatewayError, Unreachable
-from gateway.domain.policy import FactorKind
+from gateway.domain.policy import FactorKind, Registration
 from gateway.domain.ports import Clock, Lock
 from gateway.domain.tenant import Tenant
 from gateway.domain.user import Account
@@ -33,6 +38,7 @@ from gateway.observe.audit import Audit, AuditEvent
 from gateway.store.protocol import Store
 
 GUARD_LIFE = 400 * 86400.0
+GRACE_PERIOD = 14 * 86400.0
 BEGUN_LIFE = 900.0
 """Seconds for which an unfinished write is begun again with the same bytes."""
 LOCK_WAIT = 10.0
@@ -187,6 +193,18 @@ class Enrolments:
             return replace(now, version=now.version + 1, trust_epoch=now.trust_epoch + 1)
 
         return await self._change(tenant, user_id, change)
+
+    async def in_grace_period(self, tenant: Tenant, account: Account) -> bool:
+        """Whether this user's first factor needs no approval although they have no profile address."""
+        if tenant.policy.registration is not Registration.GUARDED:
+            return True
+        now, key = self._clock.now(), f"guarded-since:{tenant.id}"
+        await self._store.add(key, str(int(now)).encode(), GUARD_LIFE)
+        since = account.created_at or 0.0
+        if (note := await self._store.get(key)) is not None:
+            await self._store.swap(key, note, note, GUARD_LIFE)  # each login that asks lengthens its life
+            since = max(since, float(note))
+        return now < since + GRACE_PERIOD
 
     async def _read(
         self, tenant: Tenant, user_id: str, account: Account | None = None

@@ -16,7 +16,7 @@ from gateway.domain.policy import (
     RegistrationContact,
 )
 from gateway.domain.problem import Problem
-from gateway.domain.user import Contact
+from gateway.domain.user import Contact, User
 from gateway.second_factor.factors import table
 
 
@@ -128,6 +128,15 @@ def enrolled_methods(policy: Policy, enrolments: EnrolmentSet) -> tuple[Enrolmen
     own = tuple(e for m in policy.offered for e in enrolments.enrolments if e.factor is m.factor)
     others = (e for e in enrolments.enrolments if e not in own and not table.sends(e.factor))
     return (*own, *others)
+
+
+def contacts_of(user: User) -> tuple[Contact, ...]:
+    """The known addresses of a user: the one of the user record in Keycloak.
+
+    It counts only if Keycloak has verified it, because users may write their own profile. The login reads it once,
+    after a right password, and pins it.
+    """
+    return (Contact(FactorKind.EMAIL, user.email, user.email_verified),) if user.email else ()
 
 
 def may_turn_off(policy: Policy, enrolments: EnrolmentSet, factor: FactorKind) -> bool:

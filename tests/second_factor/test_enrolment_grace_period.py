@@ -7,9 +7,8 @@ import pytest
 from gateway.domain.policy import Registration
 from gateway.domain.tenant import Tenant
 from gateway.domain.user import Account, User
-from gateway.second_factor.enrolment_grace_period import KEPT, OPEN_FOR, EnrolmentGracePeriod
-from gateway.store.memory import MemoryStore
-from tests.clock import FakeClock
+from gateway.second_factor.enrolments import GRACE_PERIOD, GUARD_LIFE
+from tests.second_factor.challenge_harness import ChallengeHarness
 from tests.web.sample import TENANT
 
 pytestmark = [pytest.mark.row("GW-27"), pytest.mark.attack("F5")]
@@ -21,18 +20,18 @@ class Scene:
     """One store, and the days that pass."""
 
     def __init__(self) -> None:
-        self.clock = FakeClock()
-        self.window = EnrolmentGracePeriod(MemoryStore(self.clock), self.clock)
+        harness = ChallengeHarness()
+        self.clock, self.enrolments = harness.clock, harness.enrolments
 
     async def opens(self, account: Account = OLD, tenant: Tenant = GUARDED) -> bool:
         """Whether it is open at a login of this user."""
-        return await self.window.is_open(tenant, account)
+        return await self.enrolments.in_grace_period(tenant, account)
 
 
 async def test_it_is_open_from_the_first_login_on_for_fourteen_days_to_the_second() -> None:
     scene = Scene()
     assert await scene.opens()
-    scene.clock.advance(OPEN_FOR - 1)
+    scene.clock.advance(GRACE_PERIOD - 1)
     assert await scene.opens()
     scene.clock.advance(1)
     assert not await scene.opens()
@@ -43,7 +42,7 @@ async def test_it_is_open_for_who_was_made_less_than_fourteen_days_ago() -> None
     await scene.opens()
     scene.clock.advance(100 * 86400)
     made = scene.clock.now()
-    scene.clock.advance(OPEN_FOR - 1)
+    scene.clock.advance(GRACE_PERIOD - 1)
     assert await scene.opens(replace(OLD, created_at=made))
     scene.clock.advance(1)
     assert not await scene.opens(replace(OLD, created_at=made))
@@ -53,14 +52,14 @@ async def test_it_opens_not_anew_while_somebody_signs_in_now_and_then() -> None:
     scene = Scene()
     for _ in range(5):
         opens = await scene.opens()
-        scene.clock.advance(KEPT / 2)
+        scene.clock.advance(GUARD_LIFE / 2)
     assert not opens
 
 
 async def test_the_days_of_one_tenant_are_not_anothers() -> None:
     scene = Scene()
     await scene.opens()
-    scene.clock.advance(OPEN_FOR)
+    scene.clock.advance(GRACE_PERIOD)
     assert await scene.opens(tenant=replace(GUARDED, id="other"))
 
 
@@ -69,5 +68,5 @@ async def test_where_nothing_is_guarded_no_day_is_counted(registration: Registra
     scene = Scene()
     tenant = replace(TENANT, policy=replace(TENANT.policy, registration=registration))
     await scene.opens(tenant=tenant)
-    scene.clock.advance(OPEN_FOR)
+    scene.clock.advance(GRACE_PERIOD)
     assert await scene.opens(tenant=GUARDED)
