@@ -30,11 +30,10 @@ from gateway.rendering.data_root import data_root
 from gateway.rendering.languages import load_languages
 from gateway.rendering.mails import Mails
 from gateway.rendering.templates import build_environment
-from gateway.second_factor import admin_codes
-from gateway.second_factor.admin_codes import AdminCode, AdminCodes
 from gateway.second_factor.challenges import Challenges
 from gateway.second_factor.enrolments import Enrolments
-from gateway.second_factor.factors import message_code, table
+from gateway.second_factor.factors import admin_code, message_code, table
+from gateway.second_factor.factors.admin_code import AdminCode, AdminCodeFactor
 from gateway.second_factor.factors.email import EmailFactor
 from gateway.second_factor.rate_limits import RateLimiter
 from gateway.second_factor.trusted_browsers import TrustedBrowser, TrustedBrowsers
@@ -137,9 +136,9 @@ class Services:
         )
 
     @cached_property
-    def admin_codes(self) -> AdminCodes:
-        records = self.records(admin_codes.RECORD, AdminCode)
-        return AdminCodes(records, self.signer(admin_codes.PURPOSE), self.clock, self.random)
+    def admin_codes(self) -> AdminCodeFactor:
+        records = self.records(admin_code.RECORD, AdminCode)
+        return AdminCodeFactor(records, self.signer(admin_code.PURPOSE), self.clock, self.random)
 
     @cached_property
     def used_codes(self) -> UsedCodes:

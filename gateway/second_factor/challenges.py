@@ -11,7 +11,6 @@ import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from gateway.crypto import codes
 from gateway.crypto.signing import Signer
 from gateway.domain.challenge import (
     Accepted,
@@ -44,6 +43,8 @@ DeliveryContextOf = Callable[[FactorKind], DeliveryContext]
 """The circumstances of a proof by one factor, with its channel."""
 
 NEWEST_LIFE = 86400.0
+MAX_TYPED = 64
+_IGNORED_CATEGORIES = frozenset({"Zs", "Pd", "Cf", "Cc"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,7 +207,7 @@ class Challenges:
         """
         if challenge.bound_to != case.bound_to:
             return Denied(ProblemDetail(Problem.WRONG_CODE))
-        entry = codes.fold(typed)
+        entry = fold(typed)
         expired = challenge.expires_at is not None and self._clock.now() >= challenge.expires_at
         candidates = [k for k in self._candidates(case, challenge, expired=expired) if self._fits(case, k, entry)]
         if expired and not candidates:
@@ -337,6 +338,20 @@ class Challenges:
     def name_of_address(self, tenant_id: str, address: str) -> str:
         """A keyed digest that replaces an address in keys of the store."""
         return self._addresses.sign(tenant_id, unicodedata.normalize("NFKC", address).casefold())
+
+
+def fold(typed: str) -> str:
+    """`typed` with ASCII digits for those of any script, and without spaces, hyphens and direction marks.
+
+    Other characters stay, so that letters are rejected as a wrong code. At most 64 characters are kept.
+    """
+    kept = []
+    for character in typed[: MAX_TYPED * 4]:
+        if (value := unicodedata.decimal(character, None)) is not None:
+            kept.append(str(value))
+        elif unicodedata.category(character) not in _IGNORED_CATEGORIES:
+            kept.append(character)
+    return "".join(kept)[:MAX_TYPED]
 
 
 def _not_now(found: Limited) -> ProblemDetail:

@@ -20,10 +20,10 @@ from gateway.rendering.data_root import data_root
 from gateway.rendering.languages import load_languages
 from gateway.rendering.mails import Mails
 from gateway.rendering.templates import build_environment
-from gateway.second_factor.admin_codes import AdminCode, AdminCodes
 from gateway.second_factor.challenges import ChallengeContext, Challenges, Denied, Verified
 from gateway.second_factor.enrolments import Enrolments
 from gateway.second_factor.factors import table
+from gateway.second_factor.factors.admin_code import AdminCode, AdminCodeFactor
 from gateway.second_factor.factors.email import EmailFactor
 from gateway.second_factor.factors.protocol import DeliveryContext
 from gateway.second_factor.rate_limits import RateLimiter
@@ -105,7 +105,7 @@ class ChallengeHarness:
         )
         sealer = Sealer(self.ring, "admin-code", self.random)
         records = Records(store=store, sealer=sealer, clock=self.clock, name="admin-code", of=AdminCode)
-        self.admin_codes = AdminCodes(records, admin_signer, self.clock, self.random)
+        self.admin_codes = AdminCodeFactor(records, admin_signer, self.clock, self.random)
         self.consuming = UsedCodes(SingleUse(store, self.clock), store, self.enrolments, self.clock)
         self.challenges = Challenges(
             factors=table.build(factor, self.admin_codes),
