@@ -13,7 +13,6 @@ from typing import TypeVar
 
 from gateway.crypto.sealing import KeyRing, Sealer
 from gateway.crypto.signing import Signer
-from gateway.delivery.send_rate import SendRate
 from gateway.delivery.smtp import Mailer
 from gateway.domain.configuration import Configuration
 from gateway.domain.errors import GatewayError
@@ -36,6 +35,7 @@ from gateway.second_factor.factors import admin_code, message_code, table
 from gateway.second_factor.factors.admin_code import AdminCode, AdminCodeFactor
 from gateway.second_factor.factors.email import EmailFactor
 from gateway.second_factor.rate_limits import RateLimiter
+from gateway.second_factor.send_rate import SendRate
 from gateway.second_factor.trusted_browsers import TrustedBrowser, TrustedBrowsers
 from gateway.second_factor.used_codes import UsedCodes
 from gateway.sessions.sessions import Sessions

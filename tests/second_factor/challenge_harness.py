@@ -6,8 +6,7 @@ from typing import Any
 
 from gateway.crypto.sealing import KEY_BYTES, Key, KeyRing, Sealer
 from gateway.crypto.signing import Signer
-from gateway.delivery.message import Message
-from gateway.delivery.smtp import Mailer, NotSent, Sent
+from gateway.delivery.smtp import Mailer, Message, NotSent, Sent
 from gateway.domain.challenge import Binding, Challenge, ProofPurpose
 from gateway.domain.channel import Channel, ChannelKind, ChannelType
 from gateway.domain.configuration import OperatorLimits

@@ -9,8 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from gateway.crypto.signing import Signer
-from gateway.delivery.message import Message, one_address
-from gateway.delivery.smtp import Mailer, NotSent, Sent
+from gateway.delivery.smtp import Mailer, Message, NotSent, Sent, one_address
 from gateway.domain.challenge import Asked, Draft, Judgement, Rejected, Unavailable
 from gateway.domain.enrolment import Enrolment
 from gateway.domain.policy import FactorKind
