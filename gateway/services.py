@@ -99,7 +99,7 @@ class Services:
     async def serving(self) -> AsyncIterator[None]:
         """Take part in what the replicas tell each other, as a process that serves must."""
         with suppress(GatewayError):  # a store that is down now begins later: that refuses more, never less
-            await self.used_codes.born()
+            await self.used_codes.store_began()
         async with self.replica_events.running():
             yield
 

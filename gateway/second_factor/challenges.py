@@ -14,12 +14,9 @@ from dataclasses import dataclass, replace
 from gateway.crypto.signing import Signer
 from gateway.domain.challenge import (
     Accepted,
-    Asked,
     Binding,
     Challenge,
-    Elsewhere,
     Judgement,
-    More,
     ProofPurpose,
     Rejected,
     Unavailable,
@@ -140,196 +137,187 @@ class Challenges:
         self._clock = clock
         self._random = random
 
-    def factor(self, about: DeliveryContext, kind: FactorKind) -> Factor:
-        """The object that serves `kind` through the channel of `about`."""
-        return self._factors[(kind, about.channel.kind if about.channel else None)]
+    def factor(self, delivery: DeliveryContext, kind: FactorKind) -> Factor:
+        """The object that serves `kind` through the channel of `delivery`."""
+        return self._factors[(kind, delivery.channel.kind if delivery.channel else None)]
 
-    def waiting(self, case: ChallengeContext, number: int) -> Challenge:
+    def waiting(self, context: ChallengeContext, number: int) -> Challenge:
         """A challenge for an entry that needs no message. `number` is the challenge's in its login."""
-        return Challenge(self._new_id(), case.only, case.bound_to, number, issued_at=self._clock.now())
+        return Challenge(self._new_id(), context.only, context.bound_to, number, issued_at=self._clock.now())
 
     async def send(
-        self, case: ChallengeContext, about: DeliveryContext, number: int, to: Enrolment
+        self, context: ChallengeContext, delivery: DeliveryContext, number: int, to: Enrolment
     ) -> Challenge | ProblemDetail:
         """Sends a code to `to`. `number` is the challenge's in its login."""
-        whose = self._whose(case)
-        if locked := await self._locked(case, whose):
+        subject = self._subject(context)
+        if locked := await self._locked(context, subject):
             return locked
-        address = self.name_of_address(case.tenant.id, to.address)
-        counted = rate_limits.for_send(case.policy, case.limits, whose, address)
+        address = self.name_of_address(context.tenant.id, to.address)
+        counted = rate_limits.for_send(context.policy, context.limits, subject, address)
         found = await self._attempts.reserve(counted)
         if isinstance(found, Limited):
             return _not_now(found)
-        about = replace(about, challenge=self._new_id())
-        asked = await self.factor(about, to.factor).challenge(case.user, to, about)
-        match asked:
-            case Asked():
-                pass
-            case Elsewhere(path=path):
-                return ProblemDetail(Problem.NO_CONTACT, path=path)
-            case Unavailable(problem=problem):
-                await self._attempts.give_back(counted)
-                return ProblemDetail(problem)
+        delivery = replace(delivery, challenge=self._new_id())
+        asked = await self.factor(delivery, to.factor).challenge(context.user, to, delivery)
+        if isinstance(asked, Unavailable):
+            await self._attempts.give_back(counted)
+            return ProblemDetail(asked.problem)
         now = self._clock.now()
-        if case.policy.shared_address is SharedAddress.NEWEST:
+        if context.policy.shared_address is SharedAddress.NEWEST:
             life = max(60.0, (asked.expires_at or now) - now) + NEWEST_LIFE
-            await self._store.set(_newest_key(case.tenant.id, address), about.challenge.encode(), life)
+            await self._store.set(_newest_key(context.tenant.id, address), delivery.challenge.encode(), life)
         return Challenge(
-            id=about.challenge,
+            id=delivery.challenge,
             factor=to.factor,
-            bound_to=case.bound_to,
+            bound_to=context.bound_to,
             number=number,
             state=asked.state,
-            channel=about.channel.service_identifier if about.channel else None,
+            channel=delivery.channel.service_identifier if delivery.channel else None,
             sent_to=to.address,
             issued_at=now,
             expires_at=asked.expires_at,
-            resend_at=now + case.policy.resend_cooldown,
-            tag=about.tag,
+            resend_at=now + context.policy.resend_cooldown,
+            tag=delivery.tag,
         )
 
-    async def held(self, case: ChallengeContext, to: Enrolment) -> ProblemDetail | None:
+    async def held(self, context: ChallengeContext, to: Enrolment) -> ProblemDetail | None:
         """The reason why a code to `to` cannot be sent now. Counts nothing."""
-        whose = self._whose(case)
-        if locked := await self._locked(case, whose):
+        subject = self._subject(context)
+        if locked := await self._locked(context, subject):
             return locked  # any other wait is shorter, or of no use to a locked user
-        found = await self._attempts.look(
-            rate_limits.for_send(case.policy, case.limits, whose, self.name_of_address(case.tenant.id, to.address))
-        )
+        address = self.name_of_address(context.tenant.id, to.address)
+        found = await self._attempts.look(rate_limits.for_send(context.policy, context.limits, subject, address))
         return _not_now(found) if isinstance(found, Limited) else None
 
     async def answer(
-        self, case: ChallengeContext, about_of: DeliveryContextOf, challenge: Challenge, typed: str
+        self, context: ChallengeContext, delivery_of: DeliveryContextOf, challenge: Challenge, typed: str
     ) -> Verified | Denied:
         """Verifies an entry. A right one is `Verified` for one owner only: this login, challenge and round.
 
         An entry for a challenge of another login, round, purpose or draft is not verified and costs nothing.
         """
-        if challenge.bound_to != case.bound_to:
+        if challenge.bound_to != context.bound_to:
             return Denied(ProblemDetail(Problem.WRONG_CODE))
         entry = fold(typed)
         expired = challenge.expires_at is not None and self._clock.now() >= challenge.expires_at
-        candidates = [k for k in self._candidates(case, challenge, expired=expired) if self._fits(case, k, entry)]
+        candidates = [k for k in self._candidates(context, challenge, expired=expired) if self._fits(context, k, entry)]
         if expired and not candidates:
             return Denied(ProblemDetail(Problem.CODE_EXPIRED))
-        whose = self._whose(case, challenge)
-        groups = rate_limits.for_answer(case.policy, case.limits, whose)
+        subject = self._subject(context, challenge)
+        groups = rate_limits.for_answer(context.policy, context.limits, subject)
         found = await self._attempts.reserve(groups[::-1])  # the code's own first: its rejections count for no user
         if isinstance(found, Limited):
             first = await self._attempts.look(groups)
-            return Denied(self._held(case, first if isinstance(first, Limited) else found, challenge))
+            return Denied(self._held(context, first if isinstance(first, Limited) else found, challenge))
         rejected = ProblemDetail(Problem.WRONG_CODE)
-        owner = f"{case.bound_to.login}/{challenge.id}/{case.bound_to.round}"
-        by = Redemption(case.tenant, case.user, case.enrolments, owner, new_secret=case.enrolling)
+        owner = f"{context.bound_to.login}/{challenge.id}/{context.bound_to.round}"
+        by = Redemption(context.tenant, context.user, context.enrolments, owner, new_secret=context.enrolling)
         for kind in candidates:
-            about = replace(about_of(kind), challenge=challenge.id)
-            match await self._verify(case, about, challenge, kind, entry):
+            delivery = replace(delivery_of(kind), challenge=challenge.id)
+            match await self._verify(context, delivery, challenge, kind, entry):
                 case Accepted(redeem=value):
-                    redeemed = await self.factor(about, kind).redeem(value, self._used_codes, by)
+                    redeemed = await self.factor(delivery, kind).redeem(value, self._used_codes, by)
                     if not isinstance(redeemed, ProblemDetail):
-                        await self._attempts.clear((*groups, rate_limits.cooldown(case.policy, whose)))
+                        await self._attempts.clear((*groups, rate_limits.cooldown(context.policy, subject)))
                         return Verified(kind, redeemed)
                     rejected = redeemed
                 case Rejected(problem=why) if why is not Problem.WRONG_CODE:
                     rejected = ProblemDetail(why)
-                case Elsewhere(path=path):
-                    return Denied(ProblemDetail(Problem.NO_CONTACT, path=path), stops=True)
-                case More():
-                    raise TypeError("no factor of this build asks for another entry")
                 case Unavailable(problem=why):
                     await self._attempts.give_back(groups)
                     return Denied(ProblemDetail(why))
         if rejected.problem is Problem.NEXT_CODE:  # a right code, used already: no guess
             await self._attempts.give_back(groups)
             return Denied(rejected, judged=True)
-        if expired and await self._was_sent(case, about_of, challenge, entry):
+        if expired and await self._was_sent(context, delivery_of, challenge, entry):
             await self._attempts.give_back(groups)
             return Denied(ProblemDetail(Problem.CODE_EXPIRED))
-        return self._wrong(case, challenge, found, rejected.problem)
+        return self._wrong(context, challenge, found, rejected.problem)
 
-    async def left(self, case: ChallengeContext, challenge: Challenge | None) -> Remaining:
+    async def left(self, context: ChallengeContext, challenge: Challenge | None) -> Remaining:
         """The counters as a page shows them. Counts nothing."""
-        whose = self._whose(case, challenge)
-        found = await self._attempts.look(rate_limits.for_answer(case.policy, case.limits, whose))
-        cooling = await self._attempts.look((rate_limits.cooldown(case.policy, whose),))
+        subject = self._subject(context, challenge)
+        found = await self._attempts.look(rate_limits.for_answer(context.policy, context.limits, subject))
+        cooling = await self._attempts.look((rate_limits.cooldown(context.policy, subject),))
         resend_at = cooling.until if isinstance(cooling, Limited) else None
         if isinstance(found, Limited):
-            held = self._held(case, found, challenge)
+            held = self._held(context, found, challenge)
             if held.problem is Problem.LOCKED:  # a lock also stops sending
                 resend_at = held.until
-            return Remaining(0, case.policy.otp_max_attempts, resend_at, held)
-        left = case.policy.otp_max_attempts - found.failures
+            return Remaining(0, context.policy.otp_max_attempts, resend_at, held)
+        left = context.policy.otp_max_attempts - found.failures
         return Remaining(max(0, left), found.failures, resend_at)
 
-    def _candidates(self, case: ChallengeContext, challenge: Challenge, *, expired: bool) -> tuple[FactorKind, ...]:
+    def _candidates(self, context: ChallengeContext, challenge: Challenge, *, expired: bool) -> tuple[FactorKind, ...]:
         """The factors that verify an entry, in order: those that send nothing, the one that sent, extras."""
         sent = None if expired else challenge.factor
-        waiting = {m.factor for m in case.methods if not table.sends(m.factor) or m.factor is sent} | set(case.extras)
+        waiting = {m.factor for m in context.methods if not table.sends(m.factor) or m.factor is sent}
+        waiting.update(context.extras)
         return tuple(kind for kind in table.TYPES if kind in waiting)
 
-    def _fits(self, case: ChallengeContext, kind: FactorKind, entry: str) -> bool:
+    def _fits(self, context: ChallengeContext, kind: FactorKind, entry: str) -> bool:
         """Whether `entry` may be such a code. A page that takes one kind verifies every entry."""
-        alone = len(case.methods) + len(case.extras) == 1
-        return alone or table.TYPES[kind].fits(entry, case.policy.otp_length)
+        alone = len(context.methods) + len(context.extras) == 1
+        return alone or table.TYPES[kind].fits(entry, context.policy.otp_length)
 
     async def _verify(
-        self, case: ChallengeContext, about: DeliveryContext, challenge: Challenge, kind: FactorKind, entry: str
+        self, context: ChallengeContext, delivery: DeliveryContext, challenge: Challenge, kind: FactorKind, entry: str
     ) -> Judgement:
-        factor = self.factor(about, kind)
-        enrolment = next((m for m in case.methods if m.factor is kind), None)
+        factor = self.factor(delivery, kind)
+        enrolment = next((m for m in context.methods if m.factor is kind), None)
         if enrolment is None:
-            enrolment = await factor.credential(case.tenant, case.user, case.enrolments)
-        if factor.sends and case.policy.shared_address is SharedAddress.NEWEST:
-            address = self.name_of_address(case.tenant.id, enrolment.address)
-            newest = await self._store.get(_newest_key(case.tenant.id, address))
+            enrolment = await factor.credential(context.tenant, context.user, context.enrolments)
+        if factor.sends and context.policy.shared_address is SharedAddress.NEWEST:
+            address = self.name_of_address(context.tenant.id, enrolment.address)
+            newest = await self._store.get(_newest_key(context.tenant.id, address))
             if newest != challenge.id.encode():
                 return Rejected()
-        return await factor.verify(challenge.state, case.user, enrolment, about, entry)
+        return await factor.verify(challenge.state, context.user, enrolment, delivery, entry)
 
     async def _was_sent(
-        self, case: ChallengeContext, about_of: DeliveryContextOf, challenge: Challenge, entry: str
+        self, context: ChallengeContext, delivery_of: DeliveryContextOf, challenge: Challenge, entry: str
     ) -> bool:
         """Whether `entry`, on a page that takes other codes as well, is the sent code after its expiry."""
         kind = challenge.factor
-        if kind is None or not self._fits(case, kind, entry):
+        if kind is None or not self._fits(context, kind, entry):
             return False
-        about = replace(about_of(kind), challenge=challenge.id)
-        judgement = await self._verify(case, about, challenge, kind, entry)
+        delivery = replace(delivery_of(kind), challenge=challenge.id)
+        judgement = await self._verify(context, delivery, challenge, kind, entry)
         return isinstance(judgement, Accepted)
 
-    def _wrong(self, case: ChallengeContext, challenge: Challenge, found: Allowed, problem: Problem) -> Denied:
+    def _wrong(self, context: ChallengeContext, challenge: Challenge, found: Allowed, problem: Problem) -> Denied:
         """The effect of a wrong code: a problem, a warning, or the end of the code or of the login."""
         failures = found.failures
         if locked := found.locked:
             held = max(locked, key=lambda no: (no.problem is Problem.LOCKED, no.until))
-            new_code = held.problem is Problem.LIMIT_EXCEEDED and table.sends(case.counted_as)
-            return Denied(self._held(case, held, challenge), failures, stops=not new_code, judged=True)
-        warn = case.policy.warn_from_attempt
+            new_code = held.problem is Problem.LIMIT_EXCEEDED and table.sends(context.counted_as)
+            return Denied(self._held(context, held, challenge), failures, stops=not new_code, judged=True)
+        warn = context.policy.warn_from_attempt
         if warn is not None and failures >= warn:
             problem = Problem.WARNING
         return Denied(ProblemDetail(problem), failures, judged=True)
 
-    def _held(self, case: ChallengeContext, held: Limited, challenge: Challenge | None) -> ProblemDetail:
+    def _held(self, context: ChallengeContext, held: Limited, challenge: Challenge | None) -> ProblemDetail:
         """The problem of a held entry. A dead code holds the user until the next send, a login only until its end."""
         if held.problem is not Problem.LIMIT_EXCEEDED:
             return ProblemDetail(held.problem, held.until)
-        if table.sends(case.counted_as):
+        if table.sends(context.counted_as):
             return ProblemDetail(held.problem, challenge.resend_at if challenge else None)
         return ProblemDetail(Problem.TOO_MANY_CODES)
 
-    async def _locked(self, case: ChallengeContext, whose: LimitSubject) -> ProblemDetail | None:
-        found = await self._attempts.look((rate_limits.for_user(case.policy, case.limits, whose),))
+    async def _locked(self, context: ChallengeContext, subject: LimitSubject) -> ProblemDetail | None:
+        found = await self._attempts.look((rate_limits.for_user(context.policy, context.limits, subject),))
         return ProblemDetail(found.problem, found.until) if isinstance(found, Limited) else None
 
-    def _whose(self, case: ChallengeContext, challenge: Challenge | None = None) -> LimitSubject:
+    def _subject(self, context: ChallengeContext, challenge: Challenge | None = None) -> LimitSubject:
         return LimitSubject(
-            tenant=case.tenant.id,
-            user=case.user.id,
-            login=case.bound_to.login,
-            factor=case.counted_as,
+            tenant=context.tenant.id,
+            user=context.user.id,
+            login=context.bound_to.login,
+            factor=context.counted_as,
             challenge=challenge.id if challenge else "",
-            app=case.app,
-            approving=case.approving,
+            app=context.app,
+            approving=context.approving,
         )
 
     def _new_id(self) -> str:

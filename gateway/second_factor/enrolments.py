@@ -198,13 +198,9 @@ class Enrolments:
         """Whether this user's first factor needs no approval although they have no profile address."""
         if tenant.policy.registration is not Registration.GUARDED:
             return True
-        now, key = self._clock.now(), f"guarded-since:{tenant.id}"
-        await self._store.add(key, str(int(now)).encode(), GUARD_LIFE)
-        since = account.created_at or 0.0
-        if (note := await self._store.get(key)) is not None:
-            await self._store.swap(key, note, note, GUARD_LIFE)  # each login that asks lengthens its life
-            since = max(since, float(note))
-        return now < since + GRACE_PERIOD
+        now = self._clock.now()
+        begun = await first_noted(self._store, f"guarded-since:{tenant.id}", now)
+        return now < max(begun, account.created_at or 0.0) + GRACE_PERIOD
 
     async def _read(
         self, tenant: Tenant, user_id: str, account: Account | None = None
@@ -261,14 +257,14 @@ class Enrolments:
         return wanted
 
     async def _begun(
-        self, tenant: Tenant, user_id: str, now: EnrolmentSet, standing: str | None, wanted: EnrolmentSet
+        self, tenant: Tenant, user_id: str, now: EnrolmentSet, sealed_now: str | None, wanted: EnrolmentSet
     ) -> tuple[EnrolmentSet, str]:
         """The set to write over `now`, and its sealed text: `wanted`, or what an earlier try of this change began.
 
-        `standing` is the sealed text of `now`. A write without an answer may still take effect after the next one. The
-        same bytes twice do no harm; another set of the same version would look like tampering for ever.
+        `sealed_now` is the sealed text of `now`. A write without an answer may still take effect after the next one.
+        The same bytes twice do no harm; another set of the same version would look like tampering for ever.
         """
-        key, over = f"begun:{{{tenant.id}/user/{user_id}}}", _hash(standing or "")
+        key, over = f"begun:{{{tenant.id}/user/{user_id}}}", _hash(sealed_now or "")
         raw = await self._store.get(key)
         with suppress(Unopenable, ValueError, TypeError):
             before, sealed = json.loads(self._guards.open(raw or b"", key))
@@ -317,6 +313,16 @@ class Enrolments:
             await self._store.add(key, guard, GUARD_LIFE)
         else:
             await self._store.swap(key, seen, guard, GUARD_LIFE)
+
+
+async def first_noted(store: Store, key: str, now: float) -> int:
+    """The time that the first call for `key` noted; each call lengthens the life of the note."""
+    await store.add(key, str(int(now)).encode(), GUARD_LIFE)
+    raw = await store.get(key)
+    if raw is None:
+        return int(now)
+    await store.swap(key, raw, raw, GUARD_LIFE)
+    return int(raw)
 
 
 def _same(now: EnrolmentSet, wanted: EnrolmentSet) -> bool:

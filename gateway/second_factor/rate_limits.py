@@ -129,12 +129,12 @@ class RateLimiter:
             await self._store.clear([limit.rule for limit in group])
 
 
-def for_user(policy: Policy, limits: OperatorLimits, whose: LimitSubject) -> Group:
+def for_user(policy: Policy, limits: OperatorLimits, subject: LimitSubject) -> Group:
     """The limits of entered codes that lock a user over all their logins."""
-    tag = f"{whose.tenant}/user/{whose.user}"
+    tag = f"{subject.tenant}/user/{subject.user}"
     # Names of counters in the store, so they stay as the first version wrote them.
-    counted = "voucher" if whose.approving else whose.factor.value if whose.factor else "any"
-    name = "attempts/voucher" if whose.approving else "attempts"
+    counted = "voucher" if subject.approving else subject.factor.value if subject.factor else "any"
+    name = "attempts/voucher" if subject.approving else "attempts"
     every_login = _limit(f"failures/{counted}", tag, Problem.LOCKED, steps=limits.failure_steps)
     if policy.attempts_scope is not AttemptsScope.USER:
         return (every_login,)
@@ -144,48 +144,50 @@ def for_user(policy: Policy, limits: OperatorLimits, whose: LimitSubject) -> Gro
         tag,
         Problem.LOCKED,
         steps=((policy.otp_max_attempts, float(policy.locked_for)),),
-        lock=f"{name}/{whose.app if by_app else '*'}",
+        lock=f"{name}/{subject.app if by_app else '*'}",
         restart=not by_app,
     )
     return (own, every_login)
 
 
-def for_answer(policy: Policy, limits: OperatorLimits, whose: LimitSubject) -> tuple[Group, ...]:
+def for_answer(policy: Policy, limits: OperatorLimits, subject: LimitSubject) -> tuple[Group, ...]:
     """The limits of one entered code: the user's, and the maximum of the code or login."""
-    user = for_user(policy, limits, whose)
+    user = for_user(policy, limits, subject)
     if policy.attempts_scope is AttemptsScope.USER:
         return (user,)
     # A factor that sends nothing has no code to replace: its maximum is the login's.
-    of = f"code/{whose.challenge}" if table.sends(whose.factor) else "code"
-    tag = f"{whose.tenant}/login/{whose.login}"
+    of = f"code/{subject.challenge}" if table.sends(subject.factor) else "code"
+    tag = f"{subject.tenant}/login/{subject.login}"
     return (user, (_limit(of, tag, Problem.LIMIT_EXCEEDED, steps=((policy.otp_max_attempts, DAY),)),))
 
 
-def for_send(policy: Policy, limits: OperatorLimits, whose: LimitSubject, address: str) -> tuple[Group, ...]:
+def for_send(policy: Policy, limits: OperatorLimits, subject: LimitSubject, address: str) -> tuple[Group, ...]:
     """The limits of one sent code: the user's cooldown and hour, the login's maximum, the address's hour.
 
     `address` is a digest.
     """
     hour = _limit(
         "sends",
-        f"{whose.tenant}/user/{whose.user}",
+        f"{subject.tenant}/user/{subject.user}",
         Problem.MAX_SENDS,
         steps=((limits.sends_per_user, limits.sends_window),),
         window=limits.sends_window,
         sliding=False,
         restart=True,
     )
-    login = _limit("sends", f"{whose.tenant}/login/{whose.login}", Problem.MAX_SENDS, steps=((policy.max_sends, DAY),))
+    login = _limit(
+        "sends", f"{subject.tenant}/login/{subject.login}", Problem.MAX_SENDS, steps=((policy.max_sends, DAY),)
+    )
     of_address = _limit(
         "sends",
-        f"{whose.tenant}/address/{address}",
+        f"{subject.tenant}/address/{address}",
         Problem.MAX_SENDS,
         steps=((limits.sends_per_address, limits.sends_window),),
         window=limits.sends_window,
         sliding=False,
         restart=True,
     )
-    return ((*cooldown(policy, whose), hour), (login,), (of_address,))
+    return ((*cooldown(policy, subject), hour), (login,), (of_address,))
 
 
 def is_of_login(limit: Limit) -> bool:
@@ -193,11 +195,11 @@ def is_of_login(limit: Limit) -> bool:
     return "/login/" in limit.rule.lock
 
 
-def cooldown(policy: Policy, whose: LimitSubject) -> Group:
+def cooldown(policy: Policy, subject: LimitSubject) -> Group:
     """The user's cooldown alone: an accepted code clears it."""
     if not policy.resend_cooldown:
         return ()
-    tag, wait = f"{whose.tenant}/user/{whose.user}", float(policy.resend_cooldown)
+    tag, wait = f"{subject.tenant}/user/{subject.user}", float(policy.resend_cooldown)
     return (_limit("sent", tag, Problem.WAIT, steps=((1, wait),), window=wait),)
 
 

@@ -288,7 +288,7 @@ class LoginHarness:
 
     async def start(self) -> None:
         """As the application's start does; a while ago, so that an app's code of now is later than the store."""
-        await self.services.used_codes.born()
+        await self.services.used_codes.store_began()
         self.clock.advance(90)
 
     def enrolled(self, name: str) -> EnrolmentSet:

@@ -65,22 +65,22 @@ class LimitOracle:
         real_answer, real_send = challenges.answer, challenges.send
 
         async def answer(
-            case: ChallengeContext, about_of: DeliveryContextOf, challenge: Challenge, typed: str
+            context: ChallengeContext, delivery_of: DeliveryContextOf, challenge: Challenge, typed: str
         ) -> Verified | Denied:
-            found = await real_answer(case, about_of, challenge, typed)
+            found = await real_answer(context, delivery_of, challenge, typed)
             match found:
                 case Verified(factor=factor):
-                    self._note(case, challenge, typed=typed, right=factor)
+                    self._note(context, challenge, typed=typed, right=factor)
                 case Denied(judged=True, problem_detail=problem_detail) if (
                     problem_detail.problem is not Problem.NEXT_CODE
                 ):
-                    self._note(case, challenge, typed=typed)
+                    self._note(context, challenge, typed=typed)
             return found
 
-        async def send(case: ChallengeContext, about: DeliveryContext, number: int, to: Enrolment) -> Any:
-            sent = await real_send(case, about, number, to)
+        async def send(context: ChallengeContext, delivery: DeliveryContext, number: int, to: Enrolment) -> Any:
+            sent = await real_send(context, delivery, number, to)
             if isinstance(sent, Challenge):
-                self._note(case, sent, sent=True)
+                self._note(context, sent, sent=True)
             return sent
 
         challenges.answer, challenges.send = answer, send  # type: ignore[method-assign]

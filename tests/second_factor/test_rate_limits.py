@@ -97,7 +97,7 @@ async def test_an_attempt_after_a_warning_is_judged(harness: ChallengeHarness, f
 @pytest.mark.row("CC-18")
 async def test_a_clock_that_is_off_is_warned_of_too_once_it_is_the_third_failure(harness: ChallengeHarness) -> None:
     harness.policy = CLOUDCX
-    await harness.consuming.born()
+    await harness.consuming.store_began()
     case = harness.case(methods=(APP,), takes_any=True)
     challenge = await harness.wait_for_code(case)
     late = pyotp.TOTP(APP.secret).at(harness.clock.now(), counter_offset=5)
@@ -142,7 +142,7 @@ async def test_after_the_lock_there_are_five_attempts_again(harness: ChallengeHa
 @pytest.mark.row("CC-13", "CC-17")
 async def test_an_entry_costs_one_attempt_however_many_codes_it_may_be(harness: ChallengeHarness) -> None:
     harness.policy = CLOUDCX
-    await harness.consuming.born()
+    await harness.consuming.store_began()
     harness.clock.advance(90)
     case = harness.case(methods=(APP, harness.case().methods[0]), extras=(FactorKind.ADMIN_CODE,), takes_any=True)
     challenge = await harness.send(case)

@@ -74,11 +74,11 @@ class AdminCodeFactor(Factor):
         return Enrolment(self.kind, secret=newest.digest if newest else "")
 
     async def verify(
-        self, state: str, user: User, enrolment: Enrolment, about: DeliveryContext, entry: str
+        self, state: str, user: User, enrolment: Enrolment, delivery: DeliveryContext, entry: str
     ) -> Judgement:
         """Accepts the user's newest code."""
         kept = enrolment.secret
-        if kept and self._signer.verify(kept, entry, PURPOSE, about.tenant.id, user.id):
+        if kept and self._signer.verify(kept, entry, PURPOSE, delivery.tenant.id, user.id):
             return Accepted(kept)
         return Rejected()
 

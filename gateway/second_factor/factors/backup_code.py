@@ -57,7 +57,7 @@ class BackupCodeFactor(Factor):
         return Enrolment(self.kind, secret=" ".join(enrolments.backup_codes))
 
     async def verify(
-        self, state: str, user: User, enrolment: Enrolment, about: DeliveryContext, entry: str
+        self, state: str, user: User, enrolment: Enrolment, delivery: DeliveryContext, entry: str
     ) -> Judgement:
         """Compares `entry` with all unused codes."""
         given = _plain(entry)

@@ -47,14 +47,16 @@ def random_digits(count: int, random: Random) -> str:
     return str(random.below(10**count)).zfill(count)
 
 
-def new_code(signer: Signer, about: DeliveryContext, user_id: str, address: str) -> NewCode:
-    """A random code of `about.digits` digits for this challenge, user and address."""
-    code = random_digits(about.digits, about.random)
-    digest = signer.sign(code, about.tenant.id, about.challenge, user_id, address)
+def new_code(signer: Signer, delivery: DeliveryContext, user_id: str, address: str) -> NewCode:
+    """A random code of `delivery.digits` digits for this challenge, user and address."""
+    code = random_digits(delivery.digits, delivery.random)
+    digest = signer.sign(code, delivery.tenant.id, delivery.challenge, user_id, address)
     return NewCode(code, json.dumps({"digest": digest}))
 
 
-def verify(signer: Signer, state: str, about: DeliveryContext, user_id: str, address: str, *, entry: str) -> Judgement:
+def verify(
+    signer: Signer, state: str, delivery: DeliveryContext, user_id: str, address: str, *, entry: str
+) -> Judgement:
     """Whether `entry` (folded) is the code of the digest in `state`. The caller checks the expiry."""
     try:
         kept = json.loads(state)["digest"]
@@ -62,8 +64,8 @@ def verify(signer: Signer, state: str, about: DeliveryContext, user_id: str, add
         kept = None
     if not isinstance(kept, str):
         return Unavailable("the state of a message code does not parse")
-    if is_number(entry, about.digits) and signer.verify(
-        kept, entry, about.tenant.id, about.challenge, user_id, address
+    if is_number(entry, delivery.digits) and signer.verify(
+        kept, entry, delivery.tenant.id, delivery.challenge, user_id, address
     ):
-        return Accepted(about.challenge)
+        return Accepted(delivery.challenge)
     return Rejected()

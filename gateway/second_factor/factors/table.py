@@ -32,14 +32,9 @@ APPROVING = tuple(kind for kind, of in TYPES.items() if of.approves)
 """The kinds whose code also approves an enrolment."""
 
 
-def build(email: EmailFactor, admin_code: AdminCodeFactor) -> Factors:
-    """One object for each factor that this version serves."""
-    return {
-        (EmailFactor.kind, ChannelKind.SMTP): email,
-        (TotpFactor.kind, None): TotpFactor(),
-        (BackupCodeFactor.kind, None): BackupCodeFactor(),
-        (AdminCodeFactor.kind, None): admin_code,
-    }
+def build(*services: Factor) -> Factors:
+    """One object for each factor that this version serves: those that use `services`, and those that need nothing."""
+    return {(each.kind, each.channel): each for each in (*services, TotpFactor(), BackupCodeFactor())}
 
 
 def sends(kind: FactorKind | None) -> bool:
