@@ -13,7 +13,6 @@ from typing import TypeVar
 
 from gateway.crypto.sealing import KeyRing, Sealer
 from gateway.crypto.signing import Signer
-from gateway.delivery.send_rate import SendRate
 from gateway.delivery.smtp import Mailer
 from gateway.domain.configuration import Configuration
 from gateway.domain.errors import GatewayError
@@ -30,14 +29,13 @@ from gateway.rendering.data_root import data_root
 from gateway.rendering.languages import load_languages
 from gateway.rendering.mails import Mails
 from gateway.rendering.templates import build_environment
-from gateway.second_factor import admin_codes
-from gateway.second_factor.admin_codes import AdminCode, AdminCodes
 from gateway.second_factor.challenges import Challenges
-from gateway.second_factor.enrolment_grace_period import EnrolmentGracePeriod
 from gateway.second_factor.enrolments import Enrolments
-from gateway.second_factor.factors import message_code, table
+from gateway.second_factor.factors import admin_code, message_code, table
+from gateway.second_factor.factors.admin_code import AdminCode, AdminCodeFactor
 from gateway.second_factor.factors.email import EmailFactor
-from gateway.second_factor.rate_limiter import RateLimiter
+from gateway.second_factor.rate_limits import RateLimiter
+from gateway.second_factor.send_rate import SendRate
 from gateway.second_factor.trusted_browsers import TrustedBrowser, TrustedBrowsers
 from gateway.second_factor.used_codes import UsedCodes
 from gateway.sessions.sessions import Sessions
@@ -101,7 +99,7 @@ class Services:
     async def serving(self) -> AsyncIterator[None]:
         """Take part in what the replicas tell each other, as a process that serves must."""
         with suppress(GatewayError):  # a store that is down now begins later: that refuses more, never less
-            await self.used_codes.born()
+            await self.used_codes.store_began()
         async with self.replica_events.running():
             yield
 
@@ -138,9 +136,9 @@ class Services:
         )
 
     @cached_property
-    def admin_codes(self) -> AdminCodes:
-        records = self.records(admin_codes.RECORD, AdminCode)
-        return AdminCodes(records, self.signer(admin_codes.PURPOSE), self.clock, self.random)
+    def admin_codes(self) -> AdminCodeFactor:
+        records = self.records(admin_code.RECORD, AdminCode)
+        return AdminCodeFactor(records, self.signer(admin_code.PURPOSE), self.clock, self.random)
 
     @cached_property
     def used_codes(self) -> UsedCodes:
@@ -149,10 +147,6 @@ class Services:
     @cached_property
     def trusted_browsers(self) -> TrustedBrowsers:
         return TrustedBrowsers(self.records("trusted-browser", TrustedBrowser), self.clock)
-
-    @cached_property
-    def enrolment_grace_period(self) -> EnrolmentGracePeriod:
-        return EnrolmentGracePeriod(self.store, self.clock)
 
     @cached_property
     def challenges(self) -> Challenges:

@@ -131,7 +131,7 @@ def try_pattern(pattern: re.Pattern[Any]) -> None:
 
 def walks() -> dict[str, Callable[[str], object]]:
     """Returns the functions that read text from outside without a pattern, by name."""
-    from gateway.delivery import message
+    from gateway.delivery import smtp
     from gateway.observe import redaction
     from gateway.proxy import blocked_endpoints, headers, routing
     from gateway.rendering import languages
@@ -166,8 +166,8 @@ def walks() -> dict[str, Callable[[str], object]]:
         "X-Forwarded-For": lambda text: client_address.client_address("127.0.0.1", [text], _any_network()),
         "Accept-Language": languages._wishes,
         "Accept": lambda text: accept.weights([text]),
-        "an address": message.one_address,
-        "an answer of a relay": message.without_addresses,
+        "an address": smtp.one_address,
+        "an answer of a relay": smtp.without_addresses,
     }
 
 

@@ -15,6 +15,7 @@ from typing import Any
 
 from gateway.domain.policy import FACTOR_OF_CHANNEL
 from gateway.settings.features import FEATURES
+from gateway.settings.files.channels import BUILT
 from gateway.settings.files.gateway_file import GatewayFile
 from gateway.settings.files.tenant_file import TenantFile
 from gateway.settings.files.two_factor import FIELDS
@@ -192,7 +193,7 @@ def _not_yet(key: str, path: str) -> str:
         (_TWO_FACTOR, "channelType"): tuple(
             kind.value for kind, factor in FACTOR_OF_CHANNEL.items() if factor in FEATURES.factors
         ),
-        ("channels[]", "kind"): tuple(kind.value for kind in FEATURES.kinds),
+        ("channels[]", "kind"): tuple(kind.value for kind in BUILT),
         ("gateway.keycloak", "sign_in"): tuple(way.value for way in FEATURES.sign_in),
     }
     if ready := features.get((path, key)):

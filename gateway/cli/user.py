@@ -18,7 +18,6 @@ from gateway.domain.ports import SystemClock, SystemRandom
 from gateway.domain.tenant import Tenant
 from gateway.observe import logs
 from gateway.observe.audit import AuditEvent
-from gateway.second_factor import admin_codes
 from gateway.second_factor.factors import admin_code
 from gateway.services import open_services
 from gateway.settings import key_ring
@@ -47,7 +46,7 @@ def code(config: Path, tenant_id: str, username: str, *, as_json: bool, by: str 
     if made is None:
         return _refused(f"no user {username} in realm {tenant.keycloak.realm}")
     found, new = made
-    minutes = int(admin_codes.LIFE // 60)
+    minutes = int(admin_code.LIFE // 60)
     if as_json:
         typer.echo(json.dumps({"username": found, "code": new, "minutes": minutes}))
         return 0

@@ -17,19 +17,16 @@ class Signer:
     def __init__(self, ring: KeyRing, purpose: str) -> None:
         self._keys = ring.derive(f"sign:{purpose}")
 
-    def sign(self, *parts: str) -> str:
-        """A 43-character URL-safe signature of `parts`."""
-        return _mac(self._keys[0], parts)
+    def sign(self, *parts: str, key: int = 0) -> str:
+        """A 43-character URL-safe signature of `parts`, by the ring's key at this place (newest first)."""
+        mac = hmac.new(self._keys[key], digestmod=hashlib.sha256)
+        for part in parts:
+            data = part.encode("utf-8", "surrogatepass")
+            mac.update(len(data).to_bytes(8, "big") + data)
+        return base64.urlsafe_b64encode(mac.digest()).rstrip(b"=").decode()
 
     def verify(self, signature: str, *parts: str) -> bool:
         """Whether `signature` was made for exactly these parts; constant time per key."""
         given = signature.encode("utf-8", "replace")
-        return any([hmac.compare_digest(given, _mac(key, parts).encode()) for key in self._keys])
-
-
-def _mac(key: bytes, parts: tuple[str, ...]) -> str:
-    mac = hmac.new(key, digestmod=hashlib.sha256)
-    for part in parts:
-        data = part.encode("utf-8", "surrogatepass")
-        mac.update(len(data).to_bytes(8, "big") + data)
-    return base64.urlsafe_b64encode(mac.digest()).rstrip(b"=").decode()
+        keys = range(len(self._keys))
+        return any([hmac.compare_digest(given, self.sign(*parts, key=key).encode()) for key in keys])

@@ -57,7 +57,6 @@ class Asked:
 
     state: str
     expires_at: float | None
-    hint: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,21 +71,6 @@ class Rejected:
     """Verified and wrong."""
 
     problem: Problem = Problem.WRONG_CODE
-
-
-@dataclass(frozen=True, slots=True)
-class More:
-    """The factor asks for another entry: a new state and a prompt."""
-
-    state: str
-    prompt: str
-
-
-@dataclass(frozen=True, slots=True)
-class Elsewhere:
-    """The factor sends the user to a named path."""
-
-    path: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,4 +94,4 @@ class Draft:
         return Enrolment(self.factor, self.address, self.secret)
 
 
-Judgement = Accepted | Rejected | More | Elsewhere | Unavailable
+Judgement = Accepted | Rejected | Unavailable

@@ -13,7 +13,6 @@ from enum import Enum
 
 import structlog
 
-from gateway.delivery.send_rate import SendRate
 from gateway.delivery.smtp import Sent
 from gateway.domain.channel import Channel
 from gateway.domain.enrolment import EnrolmentSet
@@ -29,6 +28,7 @@ from gateway.rendering.languages import Languages
 from gateway.rendering.masking import mask_address
 from gateway.second_factor.factors import table
 from gateway.second_factor.factors.email import EmailFactor
+from gateway.second_factor.send_rate import SendRate
 
 MOST = 1000
 """Mails that wait at a time in one process; more are logged and not sent."""

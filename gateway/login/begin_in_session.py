@@ -16,10 +16,8 @@ from gateway.login.flow import Flow, FlowResult
 from gateway.login.login_request import LoginRequest
 from gateway.login.record import Act, ActKind, Login, Purpose, Slot
 from gateway.observe.audit import AuditEvent
-from gateway.second_factor import contacts
-from gateway.second_factor.enrolment_grace_period import EnrolmentGracePeriod
 from gateway.second_factor.enrolments import Enrolments, Tampered
-from gateway.second_factor.requirement import may_turn_off
+from gateway.second_factor.requirement import contacts_of, may_turn_off
 from gateway.second_factor.trusted_browsers import TrustedBrowsers
 
 
@@ -42,7 +40,6 @@ class BeginInSession:
     flow: Flow
     users: Users
     enrolments: Enrolments
-    window: EnrolmentGracePeriod
     trust: TrustedBrowsers
 
     async def begin(
@@ -99,10 +96,10 @@ class BeginInSession:
             session=session.id,
             user=replace(account.user, roles=session.roles),
             enrolments=enrolments,
-            contacts=contacts.of_user(account.user),
+            contacts=contacts_of(account.user),
             credential_date=account.credential_date,
             password_at=session.password_at,
             trusted=not begun.recent and await request.is_trusted(self.trust, begun.policy, account, enrolments),
-            open_registration=await self.window.is_open(request.tenant, account),
+            open_registration=await self.enrolments.in_grace_period(request.tenant, account),
         )
         return await self.flow.begin_in_session(request, slot.login, secret, login)

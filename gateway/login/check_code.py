@@ -6,7 +6,6 @@ Sending, checking and showing use the same contexts, so they are about the same 
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from gateway.crypto import codes
 from gateway.domain.channel import Channel
 from gateway.domain.errors import Misconfigured
 from gateway.domain.policy import FactorKind, SharedAddress
@@ -18,7 +17,7 @@ from gateway.login.login_request import LoginRequest
 from gateway.login.record import Login, Proved, Stopped
 from gateway.login.state_machine import LoginState
 from gateway.observe.audit import AuditEvent
-from gateway.second_factor.challenges import ChallengeContext, Challenges, Denied, Verified
+from gateway.second_factor.challenges import ChallengeContext, Challenges, Denied, Verified, fold
 from gateway.second_factor.factors import table
 from gateway.second_factor.factors.protocol import DeliveryContext
 
@@ -47,7 +46,6 @@ class ChallengeContexts:
             user=login.user,
             bound_to=proof.binding,
             app=login.app,
-            client=request.client,
             methods=proof.methods,
             extras=proof.extras,
             takes_any=proof.takes_any,
@@ -102,7 +100,7 @@ class CodeCheck:
         context, challenge = self.contexts.challenge(request, state), state.login.verification.challenge
         if context is None or challenge is None:
             return StepResult()
-        if not _may_be_code(context, codes.fold(typed)):
+        if not _may_be_code(context, fold(typed)):
             return StepResult(problem_detail=ProblemDetail(Problem.BAD_INPUT))  # no guess: it costs no attempt
         delivery_of = self.contexts.delivery_of(request, state.login)
         match await self.challenges.answer(context, delivery_of, challenge, typed):

@@ -50,7 +50,7 @@ def build(services: Services) -> LoginHandlers:
     """The handlers of `/-/login`."""
     clock, random, languages = services.clock, services.random, services.pages.languages
     challenges, enrolments, single_use = services.challenges, services.enrolments, services.single_use
-    sessions, grace_period, trust = services.sessions, services.enrolment_grace_period, services.trusted_browsers
+    sessions, trust = services.sessions, services.trusted_browsers
     contexts, names = ChallengeContexts(clock, random), services.signer("user-names")
     secrets = LoginSecrets(services.signer(LOGIN_SECRETS), random)
     browsers = KnownBrowsers(services.records("browser", KnownUsers), clock)
@@ -64,7 +64,6 @@ def build(services: Services) -> LoginHandlers:
         attempts=services.rate_limiter,
         browsers=browsers,
         trust=trust,
-        window=grace_period,
         names=names,
         clock=clock,
         logout_retries=services.logout_retries,
@@ -90,7 +89,7 @@ def build(services: Services) -> LoginHandlers:
         Step.STOPPED: StoppedPage(),
     }
     mails = AccountChangeMails(services.email, languages, contexts, services.send_rate, clock, services.tasks)
-    final_checks = FinalChecks(services.users, enrolments, grace_period)
+    final_checks = FinalChecks(services.users, enrolments)
     action = AccountAction(final_checks, enrolments, sessions, single_use, clock, random, mails)
     session = OpenSession(final_checks, sessions, browsers, names, trust, secrets, clock)
     effects: dict[Effect, EffectRunner] = {
@@ -104,5 +103,5 @@ def build(services: Services) -> LoginHandlers:
     records = LoginRecords(logins(services), clock, abandoned_logins(services), services.logout_retries)
     flow = Flow(records, steps, effects, secrets, clock, random)
     responses = LoginResponses(steps, password, sessions, languages, clock, random, action)
-    in_session = BeginInSession(flow, services.users, enrolments, grace_period, trust)
+    in_session = BeginInSession(flow, services.users, enrolments, trust)
     return LoginHandlers(flow, in_session, responses, clock, random)

@@ -18,8 +18,7 @@ from gateway.login.login_request import LoginRequest
 from gateway.login.pending_proof import needs_approval, user_factors
 from gateway.login.record import Login, Proof, Stopped
 from gateway.observe.audit import AuditEvent
-from gateway.second_factor import contacts, requirement
-from gateway.second_factor.enrolment_grace_period import EnrolmentGracePeriod
+from gateway.second_factor import requirement
 from gateway.second_factor.enrolments import Enrolments, Tampered
 from gateway.second_factor.factors import table
 from gateway.second_factor.requirement import NotRequired, VerifyFactor
@@ -33,7 +32,6 @@ class FinalChecks:
 
     users: Users
     enrolments: Enrolments
-    window: EnrolmentGracePeriod
 
     async def refused_to_save(self, request: LoginRequest, login: Login, user: User) -> StepResult | None:
         """The end of a login whose new enrolment may not be saved."""
@@ -59,7 +57,7 @@ class FinalChecks:
             kept = found
         if login.enrolled and not await self._approved(request, login, account):
             return refused(request, user, "enrolment not approved")
-        if not suffices(login, policy, kept, contacts.of_user(account.user)):
+        if not suffices(login, policy, kept, requirement.contacts_of(account.user)):
             return refused(request, user, "policy")
         return None
 
@@ -79,13 +77,13 @@ class FinalChecks:
             return True
         if not approved(login):
             return False
-        policy, new, known = request.tenant.policy, login.enrolled.enrolment, contacts.of_user(account.user)
+        policy, new, known = request.tenant.policy, login.enrolled.enrolment, requirement.contacts_of(account.user)
         if needs_approval(login, new) and known != login.contacts:
             return False
         if new.address and not requirement.takes_address(policy, known, new.factor, new.address):
             return False
-        window = await self.window.is_open(request.tenant, account)
-        return not policy.enabled or approved(replace(login, policy=policy, contacts=known, open_registration=window))
+        grace = await self.enrolments.in_grace_period(request.tenant, account)
+        return not policy.enabled or approved(replace(login, policy=policy, contacts=known, open_registration=grace))
 
 
 def approved(login: Login) -> bool:

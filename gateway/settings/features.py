@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
-from gateway.domain.channel import ChannelKind
 from gateway.domain.policy import FactorKind
 from gateway.domain.tenant import SignInWay
 from gateway.settings.presets import PRESETS
@@ -33,7 +32,6 @@ class Features:
 
     presets: tuple[str, ...] = tuple(name for name, preset in PRESETS.items() if preset.features)
     factors: tuple[FactorKind, ...] = (FactorKind.EMAIL, FactorKind.TOTP)
-    kinds: tuple[ChannelKind, ...] = (ChannelKind.SMTP,)
     sign_in: tuple[SignInWay, ...] = (SignInWay.PASSWORD,)
     later: Mapping[str, frozenset[object]] = field(default_factory=lambda: _LATER)
     unused: frozenset[str] = frozenset({"contactService", "fallback"})

@@ -12,11 +12,9 @@ from typing import Any
 
 import pytest
 
-from gateway.crypto import codes
 from gateway.crypto.signing import Signer
 from gateway.domain.ports import SystemClock, SystemRandom
-from gateway.second_factor import admin_codes
-from gateway.second_factor.admin_codes import LIFE, AdminCode
+from gateway.second_factor.factors.admin_code import LIFE, PURPOSE, RECORD, AdminCode
 from gateway.services import open_services
 from gateway.settings import key_ring
 from tests.contract.stand_in import StandIn
@@ -64,12 +62,12 @@ class OperatorConsole:
         assert loaded
         ring = key_ring.read(self.folder.path / "ring.key")
         async with open_services(lambda: loaded, ring) as services:
-            return await services.admin_codes.live("one", self.user.id)
+            return await services.records(RECORD, AdminCode).read("one", self.user.id)
 
     def digest(self, code: str) -> str:
         """Returns the stored digest of `code`."""
         ring = key_ring.read(self.folder.path / "ring.key")
-        return codes.digest(Signer(ring, admin_codes.PURPOSE), code, admin_codes.PURPOSE, "one", self.user.id)
+        return Signer(ring, PURPOSE).sign(code, PURPOSE, "one", self.user.id)
 
 
 @pytest.fixture

@@ -165,7 +165,7 @@ async def store(address: str, clock: FakeClock) -> AsyncIterator[Store]:
 async def bench(store: Store, clock: FakeClock) -> ChallengeHarness:
     """Yields a gateway on that store, started a while ago."""
     bench = ChallengeHarness(store, clock)
-    await bench.consuming.born()
+    await bench.consuming.store_began()
     return bench
 
 

@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from gateway.store.protocol import Held, Reserved, Rule, Store
+from gateway.store.counters import Held, Reserved, Rule
+from gateway.store.protocol import Store
 from tests.clock import START, FakeClock
 from tests.store.open_stores import opened
 
@@ -176,13 +177,6 @@ async def test_beyond_the_last_step_every_count_locks_again(store: Store) -> Non
     await times(store, 3)
     await store.reserve([RULE], NOW + 60)
     assert await store.reserve([RULE], NOW + 61) == Held(0, NOW + 60 + 60)
-
-
-async def test_without_beyond_only_the_steps_lock(store: Store) -> None:
-    rule = replace(RULE, beyond=False)
-    await times(store, 3, rule)
-    assert await store.reserve([rule], NOW + 60) == Reserved((4,))
-    assert await store.reserve([rule], NOW + 61) == Reserved((5,))
 
 
 async def test_each_step_locks_for_the_seconds_of_that_step(store: Store) -> None:

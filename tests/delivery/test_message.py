@@ -6,7 +6,7 @@ from email.utils import getaddresses
 import pytest
 from hypothesis import strategies as st
 
-from gateway.delivery.message import Message, compose, one_address, same_box, without_addresses
+from gateway.delivery.smtp import Message, compose, one_address, without_addresses
 from tests.properties import Reached, nearly, property_test
 
 NOW = 1_800_000_000.0
@@ -68,10 +68,6 @@ def test_an_address_is_accepted_in_the_spelling_used_for_delivery(typed: str, ad
 @pytest.mark.attack("C5")
 def test_a_text_that_is_not_exactly_one_plain_address_is_refused(typed: str) -> None:
     assert one_address(typed) is None
-
-
-def test_addresses_that_differ_in_the_case_of_the_local_part_are_one_mailbox() -> None:
-    assert same_box("Anna@cc.example") == same_box("anna@cc.example")
 
 
 @pytest.mark.attack("C5")

@@ -12,8 +12,7 @@ import structlog
 import trustme
 from structlog.testing import capture_logs
 
-from gateway.delivery.message import Message
-from gateway.delivery.smtp import Mailer, NotSent, Sent
+from gateway.delivery.smtp import Mailer, Message, NotSent, Sent
 from gateway.domain.channel import Channel, ChannelKind, ChannelType, MailSecurity, Relay, TlsSettings
 from gateway.domain.secret import Secret
 from tests.clock import START, FakeClock, SeededRandom

@@ -5,8 +5,7 @@ from collections.abc import AsyncIterator
 import aiosmtplib
 import pytest
 
-from gateway.delivery.message import Message
-from gateway.delivery.smtp import Mailer, Sent
+from gateway.delivery.smtp import Mailer, Message, Sent
 from gateway.demo.inbox import KEPT, Inbox
 from gateway.domain.channel import Channel, ChannelKind, ChannelType, MailSecurity, Relay
 from tests.clock import FakeClock, SeededRandom

@@ -288,7 +288,7 @@ class LoginHarness:
 
     async def start(self) -> None:
         """Starts as the application does, some time ago, so that a current app code is newer than the store."""
-        await self.services.used_codes.born()
+        await self.services.used_codes.store_began()
         self.clock.advance(90)
 
     def enrolled(self, name: str) -> EnrolmentSet:

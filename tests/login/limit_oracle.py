@@ -1,6 +1,6 @@
 """A record of everything judged and sent, and a second check of the documented limits.
 
-The limits are written here a second time, from the documentation and not from `second_factor.limits`, as one plain
+The limits are written here a second time, from the documentation and not from `second_factor.rate_limits`, as one plain
 walk over all events in order. Parallel events (a *batch*) have no known order, so the walk judges a batch by the state
 before it.
 """
@@ -16,6 +16,7 @@ from gateway.domain.policy import AttemptsScope, ChoosePage, FactorKind, Policy
 from gateway.domain.ports import Clock
 from gateway.domain.problem import Problem
 from gateway.second_factor.challenges import ChallengeContext, Challenges, DeliveryContextOf, Denied, Verified
+from gateway.second_factor.factors.protocol import DeliveryContext
 
 DAY = 86400.0
 CAP = ((10, 300.0), (20, 1800.0), (50, DAY))
@@ -61,30 +62,28 @@ class LimitOracle:
 
     def watch(self, challenges: Challenges) -> None:
         """Records what these challenges judge and send, without changing it."""
-        real_answer, real_begin = challenges.answer, challenges.begin
+        real_answer, real_send = challenges.answer, challenges.send
 
         async def answer(
-            case: ChallengeContext, about_of: DeliveryContextOf, challenge: Challenge, typed: str
+            context: ChallengeContext, delivery_of: DeliveryContextOf, challenge: Challenge, typed: str
         ) -> Verified | Denied:
-            found = await real_answer(case, about_of, challenge, typed)
+            found = await real_answer(context, delivery_of, challenge, typed)
             match found:
                 case Verified(factor=factor):
-                    self._note(case, challenge, typed=typed, right=factor)
+                    self._note(context, challenge, typed=typed, right=factor)
                 case Denied(judged=True, problem_detail=problem_detail) if (
                     problem_detail.problem is not Problem.NEXT_CODE
                 ):
-                    self._note(case, challenge, typed=typed)
+                    self._note(context, challenge, typed=typed)
             return found
 
-        async def begin(
-            case: ChallengeContext, about_of: DeliveryContextOf, number: int, send_to: Enrolment | None
-        ) -> Any:
-            begun = await real_begin(case, about_of, number, send_to)
-            if send_to and isinstance(begun, Challenge):
-                self._note(case, begun, sent=True)
-            return begun
+        async def send(context: ChallengeContext, delivery: DeliveryContext, number: int, to: Enrolment) -> Any:
+            sent = await real_send(context, delivery, number, to)
+            if isinstance(sent, Challenge):
+                self._note(context, sent, sent=True)
+            return sent
 
-        challenges.answer, challenges.begin = answer, begin  # type: ignore[method-assign]
+        challenges.answer, challenges.send = answer, send  # type: ignore[method-assign]
 
     def _note(self, case: ChallengeContext, challenge: Challenge, **more: Any) -> None:
         combined = case.policy.choose_page is ChoosePage.COMBINED and not case.enrolling

@@ -11,7 +11,6 @@ from typing import Any
 
 from gateway.crypto.sealing import Sealer
 from gateway.crypto.signing import Signer
-from gateway.delivery.send_rate import SendRate
 from gateway.delivery.smtp import Mailer
 from gateway.domain import errors
 from gateway.domain.channel import Channel
@@ -36,6 +35,7 @@ from gateway.login.state_machine import LoginState
 from gateway.login.steps.verify import VerifyPage
 from gateway.observe.audit import Audit
 from gateway.rendering.step_view import StepView
+from gateway.second_factor.send_rate import SendRate
 from gateway.store.records import Records
 from gateway.store.single_use import SingleUse
 from gateway.web.request_audit import RequestAudit

@@ -5,7 +5,6 @@ from dataclasses import dataclass, field, replace
 import pytest
 
 from gateway.crypto.signing import Signer
-from gateway.delivery.send_rate import SendRate
 from gateway.domain.enrolment import Enrolment, EnrolmentSet
 from gateway.domain.policy import FactorKind
 from gateway.domain.tasks import BackgroundTasks
@@ -24,6 +23,7 @@ from gateway.rendering.data_root import data_root
 from gateway.rendering.mails import Mails
 from gateway.rendering.templates import build_environment
 from gateway.second_factor.factors.email import EmailFactor
+from gateway.second_factor.send_rate import SendRate
 from tests.login.event_scripts import begun
 from tests.login.login_harness import PACED, FlowHarness, flow_harness
 

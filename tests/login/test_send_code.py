@@ -5,8 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from gateway.delivery.message import Message
-from gateway.delivery.smtp import Mailer, Sent
+from gateway.delivery.smtp import Mailer, Message, Sent
 from gateway.domain.channel import Channel
 from gateway.domain.problem import Problem
 from gateway.login.effects.send_code import ASK_AT_LEAST

@@ -5,8 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from gateway.delivery.message import Message
-from gateway.delivery.smtp import NotSent, Sent
+from gateway.delivery.smtp import Message, NotSent, Sent
 from gateway.domain.channel import Channel
 from gateway.domain.enrolment import Enrolment
 from gateway.domain.policy import FactorKind, Method

@@ -6,8 +6,7 @@ from typing import Any
 
 from gateway.crypto.sealing import KEY_BYTES, Key, KeyRing, Sealer
 from gateway.crypto.signing import Signer
-from gateway.delivery.message import Message
-from gateway.delivery.smtp import Mailer, NotSent, Sent
+from gateway.delivery.smtp import Mailer, Message, NotSent, Sent
 from gateway.domain.challenge import Binding, Challenge, ProofPurpose
 from gateway.domain.channel import Channel, ChannelKind, ChannelType
 from gateway.domain.configuration import OperatorLimits
@@ -20,13 +19,13 @@ from gateway.rendering.data_root import data_root
 from gateway.rendering.languages import load_languages
 from gateway.rendering.mails import Mails
 from gateway.rendering.templates import build_environment
-from gateway.second_factor.admin_codes import AdminCode, AdminCodes
 from gateway.second_factor.challenges import ChallengeContext, Challenges, Denied, Verified
 from gateway.second_factor.enrolments import Enrolments
 from gateway.second_factor.factors import table
+from gateway.second_factor.factors.admin_code import AdminCode, AdminCodeFactor
 from gateway.second_factor.factors.email import EmailFactor
 from gateway.second_factor.factors.protocol import DeliveryContext
-from gateway.second_factor.rate_limiter import RateLimiter
+from gateway.second_factor.rate_limits import RateLimiter
 from gateway.second_factor.used_codes import UsedCodes
 from gateway.store.locks import StoreLock
 from gateway.store.protocol import Store
@@ -105,7 +104,7 @@ class ChallengeHarness:
         )
         sealer = Sealer(self.ring, "admin-code", self.random)
         records = Records(store=store, sealer=sealer, clock=self.clock, name="admin-code", of=AdminCode)
-        self.admin_codes = AdminCodes(records, admin_signer, self.clock, self.random)
+        self.admin_codes = AdminCodeFactor(records, admin_signer, self.clock, self.random)
         self.consuming = UsedCodes(SingleUse(store, self.clock), store, self.enrolments, self.clock)
         self.challenges = Challenges(
             factors=table.build(factor, self.admin_codes),
@@ -136,7 +135,6 @@ class ChallengeHarness:
             user=User(user, user),
             bound_to=Binding(login, round, purpose, draft),
             app="/unified-admin",
-            client="192.0.2.1",
             methods=(Enrolment(FactorKind.EMAIL, address or f"{user}@example.com"),),
         )
         return replace(case, **changes)
@@ -167,13 +165,13 @@ class ChallengeHarness:
         login = case.bound_to.login
         number = self._numbers[login] = self._numbers.get(login, -1) + 1
         message = next((m for m in case.methods if m.factor is FactorKind.EMAIL), None)
-        return await self.challenges.begin(case, self.about, number, message)
+        if message is None:
+            return self.challenges.waiting(case, number)
+        return await self.challenges.send(case, self.about(message.factor), number, message)
 
     async def wait_for_code(self, case: ChallengeContext) -> Challenge:
         """Returns the next challenge of the case's login, without a message."""
-        begun = await self.challenges.begin(case, self.about, 0, None)
-        assert isinstance(begun, Challenge)
-        return begun
+        return self.challenges.waiting(case, 0)
 
     async def answer(self, case: ChallengeContext, challenge: Challenge, typed: str) -> Verified | Denied:
         """Enters a code."""

@@ -7,9 +7,8 @@ import pytest
 from gateway.domain.policy import Registration
 from gateway.domain.tenant import Tenant
 from gateway.domain.user import Account, User
-from gateway.second_factor.enrolment_grace_period import KEPT, OPEN_FOR, EnrolmentGracePeriod
-from gateway.store.memory import MemoryStore
-from tests.clock import FakeClock
+from gateway.second_factor.enrolments import GRACE_PERIOD, GUARD_LIFE
+from tests.second_factor.challenge_harness import ChallengeHarness
 from tests.web.sample import TENANT
 
 pytestmark = [pytest.mark.row("GW-27"), pytest.mark.attack("F5")]
@@ -21,18 +20,18 @@ class GracePeriodHarness:
     """One store, and a clock that advances."""
 
     def __init__(self) -> None:
-        self.clock = FakeClock()
-        self.window = EnrolmentGracePeriod(MemoryStore(self.clock), self.clock)
+        harness = ChallengeHarness()
+        self.clock, self.enrolments = harness.clock, harness.enrolments
 
     async def opens(self, account: Account = OLD, tenant: Tenant = GUARDED) -> bool:
         """Returns whether the grace period is open at a login of this user."""
-        return await self.window.is_open(tenant, account)
+        return await self.enrolments.in_grace_period(tenant, account)
 
 
 async def test_the_grace_period_lasts_exactly_fourteen_days_from_the_first_login_at_the_tenant() -> None:
     harness = GracePeriodHarness()
     assert await harness.opens()
-    harness.clock.advance(OPEN_FOR - 1)
+    harness.clock.advance(GRACE_PERIOD - 1)
     assert await harness.opens()
     harness.clock.advance(1)
     assert not await harness.opens()
@@ -43,7 +42,7 @@ async def test_the_grace_period_of_a_new_account_lasts_fourteen_days_from_its_cr
     await harness.opens()
     harness.clock.advance(100 * 86400)
     made = harness.clock.now()
-    harness.clock.advance(OPEN_FOR - 1)
+    harness.clock.advance(GRACE_PERIOD - 1)
     assert await harness.opens(replace(OLD, created_at=made))
     harness.clock.advance(1)
     assert not await harness.opens(replace(OLD, created_at=made))
@@ -53,14 +52,14 @@ async def test_the_grace_period_does_not_restart_with_later_logins() -> None:
     harness = GracePeriodHarness()
     for _ in range(5):
         opens = await harness.opens()
-        harness.clock.advance(KEPT / 2)
+        harness.clock.advance(GUARD_LIFE / 2)
     assert not opens
 
 
 async def test_the_grace_period_is_counted_for_each_tenant() -> None:
     harness = GracePeriodHarness()
     await harness.opens()
-    harness.clock.advance(OPEN_FOR)
+    harness.clock.advance(GRACE_PERIOD)
     assert await harness.opens(tenant=replace(GUARDED, id="other"))
 
 
@@ -69,5 +68,5 @@ async def test_the_grace_period_is_not_counted_where_enrolments_are_not_guarded(
     harness = GracePeriodHarness()
     tenant = replace(TENANT, policy=replace(TENANT.policy, registration=registration))
     await harness.opens(tenant=tenant)
-    harness.clock.advance(OPEN_FOR)
+    harness.clock.advance(GRACE_PERIOD)
     assert await harness.opens(tenant=GUARDED)

@@ -248,7 +248,7 @@ async def test_no_backup_code_is_redeemed_from_enrolments_older_than_the_login_h
 @pytest.mark.attack("F2")
 async def test_an_overwritten_version_guard_stops_the_login(harness: Bench) -> None:
     await harness.enrol("u1")
-    (guard,) = [key for key in harness.store._values._kept if key.startswith("guard:")]
+    (guard,) = [key for key in harness.store._kept if key.startswith("guard:")]
     await harness.store.set(guard, b"another", 60)
     assert await harness.enrolments.read(TENANT, "u1") == Tampered("guard-unopenable")
 

@@ -47,7 +47,7 @@ class Phone:
 async def harness() -> ChallengeHarness:
     """Returns a gateway that started a while ago."""
     harness = ChallengeHarness()
-    await harness.consuming.born()
+    await harness.consuming.store_began()
     harness.clock.advance(90)
     return harness
 
@@ -150,7 +150,7 @@ async def test_after_a_restart_of_a_memory_store_time_steps_up_to_its_creation_a
     code = phone.code(steps)
     await phone.type(phone.code(steps), "l1")
     harness.use(MemoryStore(harness.clock))
-    await harness.consuming.born()
+    await harness.consuming.store_began()
     assert problem(await phone.type(code, "l2")) is Problem.NEXT_CODE
 
 
@@ -159,7 +159,7 @@ async def test_after_a_restart_of_a_memory_store_the_next_code_is_accepted(
     phone: Phone, harness: ChallengeHarness
 ) -> None:
     harness.use(MemoryStore(harness.clock))
-    await harness.consuming.born()
+    await harness.consuming.store_began()
     harness.clock.advance(30)
     assert isinstance(await phone.type(phone.code(), "l1"), Verified)
 
@@ -186,7 +186,7 @@ async def test_a_user_with_a_recorded_time_step_is_not_restricted_by_the_stores_
 async def test_after_redis_was_flushed_a_used_code_stays_used(redis_url: str) -> None:
     store = RedisStore(url=redis_url, prefix="test:", timeout=10.0, tls=TlsSettings())
     harness = ChallengeHarness(store)
-    await harness.consuming.born()
+    await harness.consuming.store_began()
     harness.clock.advance(90)
     phone = Phone(harness)
     code = phone.code()

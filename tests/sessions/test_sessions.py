@@ -95,7 +95,7 @@ async def test_the_store_shows_neither_cookie_nor_token_nor_user(clock: FakeCloc
     store = MemoryStore(clock)
     harness = SessionHarness(store, clock)
     session, cookie = await harness.open()
-    dump = repr({**store._values._kept})
+    dump = repr({**store._kept})
     for hidden in (cookie.partition(".")[2], session.tokens.access, session.tokens.refresh, "anna@cc.example"):
         assert hidden not in dump
 

@@ -11,8 +11,9 @@ from random import Random
 
 from gateway.domain.channel import TlsSettings
 from gateway.domain.ports import Clock
+from gateway.store.counters import Held, Reserved, Rule
 from gateway.store.memory import MemoryStore
-from gateway.store.protocol import Held, Reserved, Rule, Store
+from gateway.store.protocol import Store
 from gateway.store.redis import RedisStore
 
 WARM = 8

@@ -5,8 +5,8 @@ import asyncio
 import pytest
 
 from gateway.domain import errors
+from gateway.store.counters import Reserved, Rule
 from gateway.store.memory import MemoryStore
-from gateway.store.protocol import Reserved, Rule
 from tests.clock import START, FakeClock
 
 

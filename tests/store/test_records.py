@@ -138,8 +138,8 @@ async def test_a_change_that_is_always_overtaken_raises_a_conflict(sealer: Seale
     await things.write("t", "k", Thing(0), START + 60)
 
     def overtaken(old: Thing) -> Thing:
-        (place,) = keys(store)
-        store._values.keep(place, things._sealed(place, "t", old, START + 60)[0], 60)  # another replica, each time
+        place, context = things._place("t", "k")
+        store._keep(place, things._sealed(context, old, START + 60)[0], 60)  # another replica, each time
         return plus(old)
 
     with pytest.raises(errors.Conflict):
@@ -236,4 +236,4 @@ async def test_the_store_does_not_show_the_value(sealer: Sealer, clock: FakeCloc
 
 
 def keys(store: MemoryStore) -> list[str]:
-    return list(store._values._kept)
+    return list(store._kept)

@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 
 from gateway.domain import errors
 from gateway.domain.channel import TlsSettings
-from gateway.store.protocol import Reserved, Rule
+from gateway.store.counters import Reserved, Rule
 from gateway.store.redis import RedisStore
 from tests.clock import START
 from tests.dependencies.redis import server

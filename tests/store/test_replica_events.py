@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 
 import pytest
 import structlog
@@ -125,11 +125,13 @@ async def test_a_store_that_is_down_at_the_start_is_connected_later() -> None:
     class Away(MemoryStore):
         away = True
 
-        def subscribe(self, channel: str) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
+        @asynccontextmanager
+        async def subscribe(self, channel: str) -> AsyncIterator[AsyncIterator[bytes]]:
             if self.away:
                 self.away = False
                 raise ConnectionError("of a kind that nobody expects")
-            return super().subscribe(channel)
+            async with super().subscribe(channel) as messages:
+                yield messages
 
     async with running(replica(Away(FakeClock()))):
         pass
@@ -171,11 +173,13 @@ async def test_a_long_outage_of_the_store_is_logged_once_and_so_is_its_end() -> 
     class Away(MemoryStore):
         tries = 0
 
-        def subscribe(self, channel: str) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
+        @asynccontextmanager
+        async def subscribe(self, channel: str) -> AsyncIterator[AsyncIterator[bytes]]:
             self.tries += 1
             if self.tries <= 4:
                 raise errors.Unreachable("store", "ConnectionError")
-            return super().subscribe(channel)
+            async with super().subscribe(channel) as messages:
+                yield messages
 
     with structlog.testing.capture_logs() as lines:
         async with running(replica(Away(FakeClock()))):

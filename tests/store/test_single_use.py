@@ -62,7 +62,7 @@ async def test_values_that_differ_in_their_division_into_parts_are_distinct(shar
 async def test_the_store_shows_neither_consumed_values_nor_owners(clock: FakeClock) -> None:
     store = MemoryStore(clock)
     await SingleUse(store, clock).consume("t", ("code", "hush"), "hush too", 60)
-    assert "hush" not in repr(store._values._kept)
+    assert "hush" not in repr(store._kept)
 
 
 async def test_a_claim_is_refused_a_second_time_even_to_its_owner(shared: Store, clock: FakeClock) -> None:

@@ -4,8 +4,8 @@ A send is claimed in the store by the login and the number of its challenge, so 
 tab or replica sends it again. A failed send releases its claim; a send without an answer may be claimed again when its
 time is over. The effect `challenge` and the button that asks for a new code use it.
 
-A channel with a rate gives slots (`delivery.send_rate`). A slot is taken before anything is counted. When it lies in
-the future the login records that, and the first GET after it sends: the code is made only then, so it never expires
+A channel with a rate gives slots (`second_factor.send_rate`). A slot is taken before anything is counted. When it lies
+in the future the login records that, and the first GET after it sends: the code is made only then, so it never expires
 unsent.
 """
 
@@ -14,7 +14,6 @@ from math import inf
 
 import structlog
 
-from gateway.delivery.send_rate import SendRate
 from gateway.domain.challenge import Challenge
 from gateway.domain.enrolment import Enrolment
 from gateway.domain.errors import GatewayError
@@ -31,6 +30,7 @@ from gateway.observe.audit import AuditEvent
 from gateway.rendering.masking import mask_address
 from gateway.second_factor.challenges import ChallengeContext, Challenges
 from gateway.second_factor.factors.protocol import DeliveryContext
+from gateway.second_factor.send_rate import SendRate
 from gateway.store.single_use import SingleUse
 
 CLAIM = SEND_TIMEOUT + 10.0
@@ -86,15 +86,13 @@ class SendCode:
         context, number = self.contexts.challenge(request, state), state.login.verification.next_number
         if context is None:
             return StepResult()
-        delivery_of = self.contexts.delivery_of(request, state.login)
         if to is None:
-            begun = await self.challenges.begin(context, delivery_of, number, None)
-            return StepResult((ChallengeSent(begun),)) if isinstance(begun, Challenge) else StepResult((), begun)
+            return StepResult((ChallengeSent(self.challenges.waiting(context, number)),))
         claim = ("send", state.login.id, str(state.login.verification.round), str(number))
         owner = self.random.token_bytes(8).hex()
         if not await self.once.claim(request.tenant.id, claim, CLAIM, owner=owner):
             return StepResult()
-        delivery = delivery_of(to.factor)
+        delivery = self.contexts.delivery(request, state.login, to.factor)
         try:
             sent = await self._sent(context, delivery, number, to)
         except BaseException:
@@ -127,7 +125,7 @@ class SendCode:
             at = await self.send_rate.take(paced, holder)
             if at is not None:
                 return ProblemDetail(Problem.QUEUED, at)
-        sent = await self.challenges.begin(context, lambda _factor: delivery, number, to)
+        sent = await self.challenges.send(context, delivery, number, to)
         if paced and not isinstance(sent, Challenge):
             await self.send_rate.not_used(paced, holder)
         return sent

@@ -28,10 +28,10 @@ from gateway.login.record import Login, PasswordRight, Purpose, Step, Stopped
 from gateway.login.state_machine import LoginState
 from gateway.observe.audit import AuditEvent
 from gateway.rendering.step_view import StepView
-from gateway.second_factor import contacts, limits
-from gateway.second_factor.enrolment_grace_period import EnrolmentGracePeriod
+from gateway.second_factor import rate_limits
 from gateway.second_factor.enrolments import Enrolments, Tampered
-from gateway.second_factor.rate_limiter import Limited, RateLimiter
+from gateway.second_factor.rate_limits import Limited, RateLimiter
+from gateway.second_factor.requirement import contacts_of
 from gateway.second_factor.trusted_browsers import TrustedBrowsers
 
 MOST_NAME = 255
@@ -57,7 +57,6 @@ class PasswordPage:
     attempts: RateLimiter
     browsers: KnownBrowsers
     trust: TrustedBrowsers
-    window: EnrolmentGracePeriod
     names: Signer
     clock: Clock
     logout_retries: LogoutRetries
@@ -105,7 +104,7 @@ class PasswordPage:
         self, request: LoginRequest, digest: str, username: str, password: Secret, *, known: bool
     ) -> Granted | NotFullySetUp | ProblemDetail:
         """One grant, counted before it is made and given back unless the password was wrong."""
-        groups = limits.for_password(
+        groups = rate_limits.for_password(
             request.configuration.gateway.limits, request.tenant.id, digest, request.client, known=known
         )
         found = await self.attempts.reserve(groups)
@@ -182,11 +181,11 @@ class PasswordPage:
             user=user,
             tokens=granted.tokens if granted else None,
             enrolments=enrolments,
-            contacts=contacts.of_user(account.user),
+            contacts=contacts_of(account.user),
             credential_date=account.credential_date,
             at=self.clock.now(),
             due=granted is None,
             trusted=await request.is_trusted(self.trust, login.policy, account, enrolments),
-            open_registration=await self.window.is_open(tenant, account),
+            open_registration=await self.enrolments.in_grace_period(tenant, account),
         )
         return StepResult((event,))

@@ -7,7 +7,6 @@ from gateway.domain.enrolment import EnrolmentSet
 from gateway.domain.policy import FactorKind, Policy
 from gateway.rendering.languages import Language
 from gateway.rendering.step_view import MethodView
-from gateway.second_factor.admin_codes import AdminCodes
 from gateway.second_factor.factors.admin_code import AdminCodeFactor
 from gateway.second_factor.factors.backup_code import BackupCodeFactor
 from gateway.second_factor.factors.email import EmailFactor
@@ -29,20 +28,13 @@ _TYPES: tuple[type[FactorType], ...] = (
 )
 TYPES: Mapping[FactorKind, type[FactorType]] = {each.kind: each for each in _TYPES}
 """Every kind, in the order in which a page that takes any code tries them."""
-_EXTRAS = (BackupCodeFactor, AdminCodeFactor)
-"""The kinds whose codes a page may take besides a user's methods."""
 APPROVING = tuple(kind for kind, of in TYPES.items() if of.approves)
 """The kinds whose code also approves an enrolment."""
 
 
-def build(email: EmailFactor, admin_codes: AdminCodes) -> Factors:
-    """One object for each factor that this version serves."""
-    return {
-        (EmailFactor.kind, ChannelKind.SMTP): email,
-        (TotpFactor.kind, None): TotpFactor(),
-        (BackupCodeFactor.kind, None): BackupCodeFactor(),
-        (AdminCodeFactor.kind, None): AdminCodeFactor(admin_codes),
-    }
+def build(*services: Factor) -> Factors:
+    """One object for each factor that this version serves: those that use `services`, and those that need nothing."""
+    return {(each.kind, each.channel): each for each in (*services, TotpFactor(), BackupCodeFactor())}
 
 
 def sends(kind: FactorKind | None) -> bool:
@@ -73,4 +65,5 @@ def view(kind: FactorKind, language: Language) -> MethodView:
 
 def extras(policy: Policy, enrolments: EnrolmentSet | None = None) -> tuple[FactorKind, ...]:
     """The kinds that `policy` takes besides a user's methods; with `enrolments`, those of which the user has a code."""
-    return tuple(of.kind for of in _EXTRAS if of.is_extra(policy, enrolments))
+    backup = () if enrolments and not enrolments.backup_codes else (BackupCodeFactor.kind,)
+    return (*backup, AdminCodeFactor.kind) if policy.admin_codes else backup

@@ -4,7 +4,7 @@ A kind that is not built is an error that names the built ones. The sections are
 file may only name the place of a password, and it has EFCX's names.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Annotated
 
@@ -14,7 +14,6 @@ from pydantic import Field
 from gateway.domain.channel import Channel, ChannelKind, ChannelType, MailSecurity, Relay, TlsSettings
 from gateway.domain.field_types import Count, HostName, Line, Seconds, matching
 from gateway.domain.urls import is_loopback
-from gateway.settings.features import Features
 from gateway.settings.files.field_types import Section
 from gateway.settings.source.diagnostics import Diagnostics, one_of
 from gateway.settings.source.secret_refs import SecretSource
@@ -98,7 +97,7 @@ class ChannelSection(Section):
 
 
 def build(
-    sections: tuple[ChannelSection, ...], report: Diagnostics, opener: Resolver, tls: TlsSettings, features: Features
+    sections: tuple[ChannelSection, ...], report: Diagnostics, opener: Resolver, tls: TlsSettings
 ) -> Mapping[str, Channel]:
     """Makes the channels; reports what is wrong. `tls` is for relays without their own."""
     channels: dict[str, Channel] = {}
@@ -110,15 +109,15 @@ def build(
                 f"{section.serviceIdentifier} is configured twice; a service identifier names one channel",
             )
             continue
-        if section.kind not in features.kinds:
-            report.error((*here, "kind"), f"{section.kind.value} is not built yet; built: {_kinds(features.kinds)}")
+        if section.kind not in BUILT:
+            report.error((*here, "kind"), f"{section.kind.value} is not built yet; built: {_kinds(BUILT)}")
             continue
         kinds = KINDS_OF[section.type]
         if section.kind not in kinds:
             allowed = f"use {_kinds(kinds)}" if kinds else "it needs no channel"
             report.error((*here, "kind"), f"{section.kind.value} does not serve {section.type.value}; {allowed}")
             continue
-        channels[section.serviceIdentifier] = _mail_channel(section, here, report, opener, tls)
+        channels[section.serviceIdentifier] = BUILT[section.kind](section, here, report, opener, tls)
     return MappingProxyType(channels)
 
 
@@ -129,7 +128,7 @@ def invalid_names(written: object, good: Mapping[str, Channel]) -> frozenset[str
     return frozenset(name if isinstance(name, str) else "" for name in names) - good.keys()
 
 
-def _kinds(kinds: tuple[ChannelKind, ...]) -> str:
+def _kinds(kinds: Iterable[ChannelKind]) -> str:
     return one_of(kind.value for kind in kinds)
 
 
@@ -174,3 +173,7 @@ def _relay(section: RelaySection, at: Path, report: Diagnostics, opener: Resolve
         opener.tls(section.tls, (*at, "tls"), tls),
         section.timeout,
     )
+
+
+BUILT = MappingProxyType({ChannelKind.SMTP: _mail_channel})
+"""The kinds that this version has, each with the function that reads its keys."""

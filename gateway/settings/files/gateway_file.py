@@ -143,7 +143,7 @@ def build(
         opener.tls(getattr(section.tls, name), ("tls", name), everyone)
         for name in ("store", "smtp", "keycloak", "upstreams")
     )
-    services = channels.build(section.channels, report, opener, smtp, features)
+    services = channels.build(section.channels, report, opener, smtp)
     defaults = document.data.get("defaults")
     return SharedSettings(
         gateway=_settings(section, store_tls, report, opener),

@@ -152,7 +152,6 @@ async def test_the_lifetime_of_a_code_begins_when_the_relay_accepts_the_mail(
     asked = await factor.challenge(ANNA, ENROLMENT, about(mail_server, random, now=START))
     assert isinstance(asked, Asked)
     assert asked.expires_at == START + 7 + 120
-    assert asked.hint == "a***@c***.example"
 
 
 async def test_a_mail_refused_by_every_relay_is_unavailable_and_does_not_disclose_whether_the_address_exists(

@@ -8,8 +8,8 @@ from itertools import pairwise
 import pytest
 from hypothesis import strategies as st
 
-from gateway.delivery.send_rate import GRACE, KEPT, MINUTE, SendRate, first_free, limits_of
 from gateway.domain.channel import Channel, ChannelKind, ChannelType
+from gateway.second_factor.send_rate import GRACE, KEPT, MINUTE, SendRate, first_free, limits_of
 from gateway.store.memory import MemoryStore
 from gateway.store.protocol import Store
 from tests.clock import START, FakeClock

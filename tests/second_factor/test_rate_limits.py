@@ -15,10 +15,9 @@ from gateway.domain.configuration import OperatorLimits
 from gateway.domain.enrolment import Enrolment
 from gateway.domain.policy import FactorKind, LockScope
 from gateway.domain.problem import Problem, ProblemDetail
-from gateway.second_factor import limits
+from gateway.second_factor import rate_limits
 from gateway.second_factor.challenges import ChallengeContext, Denied, Verified
-from gateway.second_factor.limits import LimitSubject
-from gateway.second_factor.rate_limiter import Allowed, Limited, RateLimiter
+from gateway.second_factor.rate_limits import Allowed, Limited, LimitSubject, RateLimiter
 from gateway.settings.presets import PRESETS
 from tests.second_factor.challenge_harness import POLICY, ChallengeHarness
 
@@ -98,7 +97,7 @@ async def test_an_attempt_after_a_warning_is_judged(harness: ChallengeHarness, f
 @pytest.mark.row("CC-18")
 async def test_the_third_failure_warns_even_if_the_devices_clock_is_wrong(harness: ChallengeHarness) -> None:
     harness.policy = CLOUDCX
-    await harness.consuming.born()
+    await harness.consuming.store_began()
     case = harness.case(methods=(APP,), takes_any=True)
     challenge = await harness.wait_for_code(case)
     late = pyotp.TOTP(APP.secret).at(harness.clock.now(), counter_offset=5)
@@ -143,7 +142,7 @@ async def test_after_the_lock_the_user_has_five_attempts_again(harness: Challeng
 @pytest.mark.row("CC-13", "CC-17")
 async def test_an_entry_costs_one_attempt_although_several_factors_could_accept_it(harness: ChallengeHarness) -> None:
     harness.policy = CLOUDCX
-    await harness.consuming.born()
+    await harness.consuming.store_began()
     harness.clock.advance(90)
     case = harness.case(methods=(APP, harness.case().methods[0]), extras=(FactorKind.ADMIN_CODE,), takes_any=True)
     challenge = await harness.send(case)
@@ -348,8 +347,8 @@ async def test_after_a_lock_in_one_application_one_attempt_is_left_in_another(ha
     attempts = RateLimiter(harness.store, harness.clock)
 
     async def attempt(app: str) -> Allowed | Limited:
-        subject = LimitSubject("t", "u", "l", app=app)
-        return await attempts.reserve(limits.for_answer(SINCH, harness.limits, subject, FactorKind.EMAIL))
+        subject = LimitSubject("t", "u", "l", FactorKind.EMAIL, app=app)
+        return await attempts.reserve(rate_limits.for_answer(SINCH, harness.limits, subject))
 
     a = [await attempt("/a") for _ in range(4)]
     b = [await attempt("/b") for _ in range(2)]
@@ -373,11 +372,11 @@ def test_no_other_module_of_the_gateway_names_a_preset() -> None:
 
 # ------------------------------------------------------------------ passwords and sends
 
-SENT = LimitSubject("t", "u1", "l1", address="digest")
+SENT = LimitSubject("t", "u1", "l1", FactorKind.EMAIL)
 
 
 def test_attempts_at_one_tenant_are_not_counted_at_another(harness: ChallengeHarness) -> None:
-    groups = [limits.for_password(harness.limits, t, "name", "192.0.2.1", known=False) for t in ("one", "two")]
+    groups = [rate_limits.for_password(harness.limits, t, "name", "192.0.2.1", known=False) for t in ("one", "two")]
     one, two = ({limit.rule.count for group in found for limit in group} for found in groups)
     assert not one & two
 
@@ -385,15 +384,15 @@ def test_attempts_at_one_tenant_are_not_counted_at_another(harness: ChallengeHar
 @pytest.mark.parametrize(
     "group",
     [
-        limits.for_password(OperatorLimits(), "t", "name", "192.0.2.1", known=False)[0],
-        limits.for_password(OperatorLimits(), "t", "name", "192.0.2.1", known=False)[1],
-        limits.for_send(EFCX, OperatorLimits(), SENT)[0],
-        limits.for_send(EFCX, OperatorLimits(), SENT)[2],
+        rate_limits.for_password(OperatorLimits(), "t", "name", "192.0.2.1", known=False)[0],
+        rate_limits.for_password(OperatorLimits(), "t", "name", "192.0.2.1", known=False)[1],
+        rate_limits.for_send(EFCX, OperatorLimits(), SENT, "digest")[0],
+        rate_limits.for_send(EFCX, OperatorLimits(), SENT, "digest")[2],
     ],
     ids=["name", "client", "user", "address"],
 )
 async def test_after_a_completed_wait_more_than_one_attempt_is_allowed(
-    harness: ChallengeHarness, group: limits.Group
+    harness: ChallengeHarness, group: rate_limits.Group
 ) -> None:
     attempts = RateLimiter(harness.store, harness.clock)
     while isinstance(found := await attempts.reserve((group,)), Allowed):
