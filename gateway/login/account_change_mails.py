@@ -21,7 +21,7 @@ from gateway.domain.errors import GatewayError
 from gateway.domain.policy import FactorKind
 from gateway.domain.ports import Clock
 from gateway.domain.tasks import BackgroundTasks
-from gateway.login.check_code import ChallengeContexts
+from gateway.login.effects.send_code import ChallengeContexts
 from gateway.login.login_request import LoginRequest
 from gateway.login.record import Login
 from gateway.observe.audit import AuditEvent

@@ -40,7 +40,8 @@ from gateway.login.begin_in_session import AccountForm, BeginInSession
 from gateway.login.flow import CutShort, Flow, FlowResult
 from gateway.login.handlers import LoginHandlers
 from gateway.login.login_request import LoginRequest
-from gateway.login.record import Act, Login, Slot, Step
+from gateway.login.record import Act, Login, Slot
+from gateway.login.state_machine import Step
 from gateway.observe.audit import AuditEvent
 from gateway.rendering.data_root import data_root
 from gateway.rendering.languages import load_languages
@@ -261,7 +262,7 @@ class LoginHarness:
         self.replicas = [self._replica() for _ in range(2)]
         self.sessions, self.enrolments = self.services.sessions, self.services.enrolments
         self.admin = self.services.admin_codes
-        self.reaper = feature.abandoned_logins(self.services)
+        self.reaper = feature.login_records(self.services)
 
     def _replica(self) -> LoginHandlers:
         """One more process on the same store; a copy of the services makes parts of its own."""

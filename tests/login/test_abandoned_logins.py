@@ -11,7 +11,7 @@ from gateway.domain.configuration import Address, Configuration, GatewaySettings
 from gateway.domain.secret import Secret
 from gateway.domain.session import Tokens
 from gateway.domain.tenant import Tenant
-from gateway.login.abandoned_logins import AbandonedLogins
+from gateway.login.login_records import LoginRecords
 from gateway.login.record import Login, Opened, Slot, Spent, Verification
 from gateway.store.memory import MemoryStore
 from gateway.store.records import RecordKey as Place
@@ -54,11 +54,11 @@ class ReplicaHarness:
         self.configuration = Configuration(settings, (self.tenant,), {})
         self.ended: list[str] = []
 
-    def reaper(self) -> AbandonedLogins:
-        return AbandonedLogins(
+    def reaper(self) -> LoginRecords:
+        return LoginRecords(
+            self.logins,
             self.store,
             SingleUse(self.store, self.clock),
-            self.logins,
             self.clock,
             lambda: self.configuration,
             SimpleNamespace(begin=self._end),  # type: ignore[arg-type]
@@ -90,14 +90,14 @@ def flow_harness() -> ReplicaHarness:
 async def test_a_dead_login_is_ended_once_by_one_replica(flow_harness: ReplicaHarness) -> None:
     await flow_harness.begin()
     flow_harness.clock.advance(DEAD_AFTER)
-    looked = [await flow_harness.reaper().look() for _ in range(3)]
+    looked = [await flow_harness.reaper().end_abandoned() for _ in range(3)]
     assert (looked, flow_harness.ended) == ([1, 0, 0], ["refresh l1"])
 
 
 async def test_a_living_login_is_left_alone(flow_harness: ReplicaHarness) -> None:
     await flow_harness.begin()
     flow_harness.clock.advance(600)
-    assert await flow_harness.reaper().look() == 0
+    assert await flow_harness.reaper().end_abandoned() == 0
 
 
 async def test_a_login_that_went_on_is_looked_at_again_when_it_may_be_dead(flow_harness: ReplicaHarness) -> None:
@@ -106,9 +106,9 @@ async def test_a_login_that_went_on_is_looked_at_again_when_it_may_be_dead(flow_
     moved = replace(login, moved_at=flow_harness.clock.now())
     await flow_harness.write(moved, flow_harness.clock.now() + 1800)
     flow_harness.clock.advance(360)
-    assert await flow_harness.reaper().look() == 0
+    assert await flow_harness.reaper().end_abandoned() == 0
     flow_harness.clock.advance(600)
-    assert await flow_harness.reaper().look() == 1
+    assert await flow_harness.reaper().end_abandoned() == 1
 
 
 async def test_a_reaper_that_looks_every_half_minute_misses_no_dead_login(flow_harness: ReplicaHarness) -> None:
@@ -117,7 +117,7 @@ async def test_a_reaper_that_looks_every_half_minute_misses_no_dead_login(flow_h
     flow_harness.clock.advance(10)
     for _ in range(DEAD_AFTER // 30 + 1):
         flow_harness.clock.advance(30)
-        await flow_harness.reaper().look()
+        await flow_harness.reaper().end_abandoned()
     assert flow_harness.ended == ["refresh l1"]
 
 
@@ -128,7 +128,7 @@ async def test_a_login_that_waited_for_its_code_for_hours_is_ended_too(flow_harn
     await flow_harness.write(waits, slot + 3600)
     await flow_harness.reaper().note(flow_harness.tenant, waits)
     flow_harness.clock.advance(5 * 3600 + DEAD_AFTER)
-    assert await flow_harness.reaper().look() == 1
+    assert await flow_harness.reaper().end_abandoned() == 1
 
 
 async def test_the_session_of_a_login_that_opened_one_is_never_ended(flow_harness: ReplicaHarness) -> None:
@@ -136,7 +136,7 @@ async def test_the_session_of_a_login_that_opened_one_is_never_ended(flow_harnes
     opened = replace(login, opened=Opened("session", flow_harness.clock.now()))
     await flow_harness.write(login, flow_harness.clock.now() + 1800, Spent("", flow_harness.clock.now(), opened))
     flow_harness.clock.advance(DEAD_AFTER)
-    assert await flow_harness.reaper().look() == 0
+    assert await flow_harness.reaper().end_abandoned() == 0
 
 
 @pytest.mark.parametrize("note", [b"", b"{", b"1", b"[]", b'["a", "b", "c", "d"]'])
@@ -145,7 +145,7 @@ async def test_a_note_of_another_version_hides_no_other_note(flow_harness: Repli
     await flow_harness.begin()
     await flow_harness.store.append(f"dying:{minute}", note, 10, 7200)
     flow_harness.clock.advance(DEAD_AFTER)
-    assert await flow_harness.reaper().look() == 1
+    assert await flow_harness.reaper().end_abandoned() == 1
 
 
 async def test_a_store_that_stumbles_forgets_no_dead_login(flow_harness: ReplicaHarness) -> None:
@@ -153,14 +153,14 @@ async def test_a_store_that_stumbles_forgets_no_dead_login(flow_harness: Replica
     flow_harness.clock.advance(DEAD_AFTER)
     flow_harness.store.failures = 1
     with pytest.raises(errors.Unreachable):
-        await flow_harness.reaper().look()
-    assert await flow_harness.reaper().look() == 1
+        await flow_harness.reaper().end_abandoned()
+    assert await flow_harness.reaper().end_abandoned() == 1
 
 
 async def test_replicas_that_were_away_for_a_while_find_what_died_meanwhile(flow_harness: ReplicaHarness) -> None:
     await flow_harness.begin()
     flow_harness.clock.advance(DEAD_AFTER + 720)
-    assert await flow_harness.reaper().look() == 1
+    assert await flow_harness.reaper().end_abandoned() == 1
 
 
 async def test_a_login_that_goes_on_under_a_new_secret_is_ended_under_that_one(flow_harness: ReplicaHarness) -> None:
@@ -172,15 +172,14 @@ async def test_a_login_that_goes_on_under_a_new_secret_is_ended_under_that_one(f
     await flow_harness.write(moved, now + 1800)
     await flow_harness.reaper().note(flow_harness.tenant, moved)
     flow_harness.clock.advance(360)
-    assert await flow_harness.reaper().look() == 0
+    assert await flow_harness.reaper().end_abandoned() == 0
     flow_harness.clock.advance(600)
-    assert (await flow_harness.reaper().look(), flow_harness.ended) == (1, ["refresh l1"])
+    assert (await flow_harness.reaper().end_abandoned(), flow_harness.ended) == (1, ["refresh l1"])
 
 
 async def test_a_login_that_goes_on_while_the_reaper_looks_is_left_alone(flow_harness: ReplicaHarness) -> None:
     first = await flow_harness.begin()
     flow_harness.clock.advance(DEAD_AFTER)
-    reaper = flow_harness.reaper()
     now = flow_harness.clock.now()
     await flow_harness.write(first, now + 1800, Spent("form", now, first, "a newer key"))
 
@@ -190,7 +189,8 @@ async def test_a_login_that_goes_on_while_the_reaper_looks_is_left_alone(flow_ha
 
     random = SeededRandom()
     ring = KeyRing((Key("00000001", random.token_bytes(KEY_BYTES)),))
-    reaper.logins = Stale(
+    stale = Stale(
         store=flow_harness.store, sealer=Sealer(ring, "login", random), clock=flow_harness.clock, name="login", of=Slot
     )
-    assert (await reaper.look(), flow_harness.ended) == (0, [])
+    reaper = replace(flow_harness.reaper(), records=stale)
+    assert (await reaper.end_abandoned(), flow_harness.ended) == (0, [])

@@ -18,7 +18,7 @@ from gateway.login.account_change_mails import (
     Change,
     addresses_to_tell,
 )
-from gateway.login.check_code import ChallengeContexts
+from gateway.login.effects.send_code import ChallengeContexts
 from gateway.observe.audit import Audit
 from gateway.rendering.data_root import data_root
 from gateway.rendering.mails import Mails

@@ -10,19 +10,21 @@ unsent.
 """
 
 from dataclasses import dataclass, replace
+from functools import partial
 from math import inf
 
 import structlog
 
 from gateway.delivery.send_rate import SendRate
 from gateway.domain.challenge import Challenge
+from gateway.domain.channel import Channel
 from gateway.domain.enrolment import Enrolment
-from gateway.domain.errors import GatewayError
-from gateway.domain.ports import Random
+from gateway.domain.errors import GatewayError, Misconfigured
+from gateway.domain.policy import FactorKind, SharedAddress
+from gateway.domain.ports import Clock, Random
 from gateway.domain.problem import Problem, ProblemDetail
 from gateway.domain.session import Tokens
 from gateway.keycloak.token_endpoint import RefreshUnknown, SessionEnded, TokenEndpoint
-from gateway.login.check_code import SEND_TIMEOUT, ChallengeContexts
 from gateway.login.flow import StepResult
 from gateway.login.login_request import LoginRequest
 from gateway.login.record import ChallengeSent, Event, Login, Queued, Stopped, TokensRenewed
@@ -30,10 +32,14 @@ from gateway.login.state_machine import LoginState
 from gateway.observe.audit import AuditEvent
 from gateway.rendering.masking import mask_address
 from gateway.second_factor.challenges import ChallengeContext, Challenges
+from gateway.second_factor.factors import table
 from gateway.second_factor.factors.protocol import DeliveryContext
 from gateway.store.single_use import SingleUse
 
-CLAIM = SEND_TIMEOUT + 10.0
+CLAIM = 30.0
+"""Seconds after which a send without an answer may be claimed by another request."""
+TAG_LETTERS = "ABCDEFGHJKLMNPQRSTUVWXYZ"
+TAG_LENGTH = 3
 ASK_AT_LEAST, ASK_BESIDE = 240, 600
 """Seconds after which a page whose code is queued asks again, however far away its slot is; the latter where something
 else can be typed meanwhile, which is lost by that."""
@@ -41,6 +47,58 @@ RENEW_BEFORE = 2.1 * ASK_BESIDE
 """Seconds before the end of a refresh token at which it is renewed while its user waits for a code."""
 _NOT_SOON = (Problem.QUEUED, Problem.SEND_FAILED, Problem.MAX_SENDS)
 log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class ChallengeContexts:
+    """Makes the contexts of a login's pending proof. Sending, checking and showing use the same ones."""
+
+    clock: Clock
+    random: Random
+
+    def challenge(self, request: LoginRequest, state: LoginState) -> ChallengeContext | None:
+        """The context of the pending proof; None when no proof is pending."""
+        login, proof = state.login, state.proof
+        if login.user is None or not (proof.methods or proof.extras):
+            return None
+        return ChallengeContext(
+            tenant=request.tenant,
+            policy=login.policy,
+            limits=request.configuration.gateway.limits,
+            user=login.user,
+            bound_to=proof.binding,
+            app=login.app,
+            client=request.client,
+            methods=proof.methods,
+            extras=proof.extras,
+            takes_any=proof.takes_any,
+            enrolments=login.enrolments,
+        )
+
+    def delivery(self, request: LoginRequest, login: Login, factor: FactorKind) -> DeliveryContext:
+        """The circumstances of a message. Raises `Misconfigured` when its channel is gone and has no successor."""
+        return DeliveryContext(
+            tenant=request.tenant,
+            channel=_channel(request, login, factor),
+            digits=login.policy.otp_length,
+            expiry=login.policy.otp_expiry,
+            language=request.language,
+            host=request.host,
+            browser=request.browser,
+            reference=request.reference,
+            now=self.clock.now(),
+            random=self.random,
+            tag=self._tag(login, factor),
+        )
+
+    def _tag(self, login: Login, factor: FactorKind) -> str:
+        """A short label on page and message, where users of one mailbox each have a code of their own."""
+        if not table.sends(factor) or login.policy.shared_address is not SharedAddress.SEPARATE:
+            return ""
+        challenge = login.verification.challenge
+        if challenge and challenge.tag:
+            return challenge.tag
+        return "".join(TAG_LETTERS[self.random.below(len(TAG_LETTERS))] for _ in range(TAG_LENGTH))
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +144,7 @@ class SendCode:
         context, number = self.contexts.challenge(request, state), state.login.verification.next_number
         if context is None:
             return StepResult()
-        delivery_of = self.contexts.delivery_of(request, state.login)
+        delivery_of = partial(self.contexts.delivery, request, state.login)
         if to is None:
             begun = await self.challenges.begin(context, delivery_of, number, None)
             return StepResult((ChallengeSent(begun),)) if isinstance(begun, Challenge) else StepResult((), begun)
@@ -191,3 +249,19 @@ class SendCode:
         if challenge is None or (challenge.expires_at or 0.0) <= self.contexts.clock.now():
             return False
         return (await self.challenges.left(context, challenge)).attempts > 0
+
+
+def _channel(request: LoginRequest, login: Login, factor: FactorKind) -> Channel | None:
+    """The channel pinned in the login; when it was replaced meanwhile, the tenant's present one of that type.
+
+    None where the factor needs none.
+    """
+    pinned, present = login.policy.method(factor), request.tenant.policy.method(factor)
+    if pinned is None or pinned.channel is None:
+        return None
+    channels = request.configuration.channels
+    successor = channels.get(present.channel) if present and present.channel else None
+    found = channels.get(pinned.channel) or successor
+    if found is None:
+        raise Misconfigured("channels", f"{pinned.channel} is no longer configured")
+    return found

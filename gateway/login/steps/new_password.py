@@ -25,8 +25,8 @@ from gateway.keycloak.users import PasswordRefused, Users
 from gateway.login.final_checks import changed, refused
 from gateway.login.flow import FormFields, StepResult
 from gateway.login.login_request import LoginRequest
-from gateway.login.record import Login, PasswordChanged, Step, Stopped, TokensGranted
-from gateway.login.state_machine import LoginState
+from gateway.login.record import Login, PasswordChanged, Stopped, TokensGranted
+from gateway.login.state_machine import LoginState, Step
 from gateway.observe.audit import AuditEvent
 from gateway.rendering.step_view import StepView
 from gateway.second_factor.enrolments import Enrolments, Tampered

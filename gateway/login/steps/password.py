@@ -22,10 +22,10 @@ from gateway.keycloak.token_endpoint import Granted, NotFullySetUp, TokenEndpoin
 from gateway.keycloak.users import Users
 from gateway.login.final_checks import UPDATE_PASSWORD
 from gateway.login.flow import FormFields, StepResult
-from gateway.login.known_browsers import KnownBrowsers
+from gateway.login.login_records import BrowserUsers
 from gateway.login.login_request import LoginRequest
-from gateway.login.record import Login, PasswordRight, Purpose, Step, Stopped
-from gateway.login.state_machine import LoginState
+from gateway.login.record import Login, PasswordRight, Purpose, Stopped
+from gateway.login.state_machine import LoginState, Step
 from gateway.observe.audit import AuditEvent
 from gateway.rendering.step_view import StepView
 from gateway.second_factor import contacts, limits
@@ -55,7 +55,7 @@ class PasswordPage:
     users: Users
     enrolments: Enrolments
     attempts: RateLimiter
-    browsers: KnownBrowsers
+    browsers: BrowserUsers
     trust: TrustedBrowsers
     window: EnrolmentGracePeriod
     names: Signer

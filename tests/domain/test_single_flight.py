@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from gateway.login.single_flight import SingleFlight
+from gateway.domain.tasks import SingleFlight
 
 
 async def test_who_asks_while_it_is_under_way_takes_the_same_outcome() -> None:
