@@ -5,7 +5,7 @@ Keycloak 26.6 and 400 since (measured). Only `invalid_grant` means "wrong passwo
 client, the realm or the network are raised as errors.
 
 Keycloak's brute-force protection rejects parallel logins of one user even with the correct password (measured). So
-callers must first take a turn in `sign_in_queue`.
+callers must first take a turn in `grant_queue`.
 """
 
 from contextlib import suppress
@@ -21,7 +21,7 @@ from gateway.domain.session import Tokens
 from gateway.domain.tenant import KeycloakAccess
 from gateway.domain.user import User
 from gateway.keycloak.clients import NO_AUTH, KeycloakClients, client_form, forwarded_for, realm_url
-from gateway.keycloak.error_mapping import where
+from gateway.keycloak.http_errors import where
 from gateway.keycloak.tokens import Claims, Verifier, tokens_of
 
 NOT_FULLY_SET_UP = "Account is not fully set up"
@@ -137,9 +137,8 @@ class TokenEndpoint:
         """End the session at Keycloak; succeeds also if the session has ended or the token is unknown."""
         if not refresh_token:
             return
-        client = self._connections.grants(access)
-        async with self._connections.asking(access, "logout"):
-            answer = await client.post(
+        async with self._connections.asking(access, "logout") as clients:
+            answer = await clients.grants.post(
                 realm_url(access, "protocol/openid-connect/logout"),
                 data={**client_form(access), "refresh_token": refresh_token},
                 auth=NO_AUTH,
@@ -157,9 +156,8 @@ class TokenEndpoint:
         self, access: KeycloakAccess, grant_type: str, form: dict[str, str], client_address: str
     ) -> dict[str, Any]:
         """The token endpoint's response. Raises `OAuthError` for a JSON error with a status below 500."""
-        client = self._connections.grants(access)
-        async with self._connections.asking(access, f"{grant_type} grant"):
-            answer = await client.fetch_token(
+        async with self._connections.asking(access, f"{grant_type} grant") as clients:
+            answer = await clients.grants.fetch_token(
                 realm_url(access, "protocol/openid-connect/token"),
                 grant_type=grant_type,
                 auth=NO_AUTH,
@@ -167,7 +165,9 @@ class TokenEndpoint:
                 **client_form(access),
                 **form,
             )
-            client.token = None  # authlib would keep the last token in memory; tokens are stored sealed elsewhere
+            clients.grants.token = (
+                None  # authlib would keep the last token in memory; tokens are stored sealed elsewhere
+            )
             return dict(answer)
 
     async def _checked(self, access: KeycloakAccess, answer: dict[str, Any]) -> tuple[Claims, Tokens]:

@@ -18,7 +18,7 @@ from gateway.domain.session import Tokens
 from gateway.domain.tenant import KeycloakAccess
 from gateway.domain.user import User
 from gateway.keycloak.clients import KeycloakClients
-from gateway.keycloak.error_mapping import where
+from gateway.keycloak.http_errors import where
 
 ALGORITHMS = ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512"]
 KEYS_KEPT = 3600.0

@@ -15,9 +15,8 @@ import structlog
 from gateway.domain.configuration import Configuration
 from gateway.domain.errors import GatewayError, Misconfigured, Unreachable
 from gateway.domain.tenant import Tenant
-from gateway.keycloak.profile import UserProfiles
 from gateway.keycloak.token_endpoint import TokenEndpoint
-from gateway.keycloak.users import Users
+from gateway.keycloak.users import UserProfiles, Users
 
 EVERY = 60.0
 """Seconds between two checks without a readiness request."""

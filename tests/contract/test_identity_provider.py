@@ -18,10 +18,9 @@ from gateway.domain.tasks import BackgroundTasks
 from gateway.domain.tenant import AdminUser, Credentials, KeycloakAccess
 from gateway.keycloak.clients import KeycloakClients
 from gateway.keycloak.grant_queue import GrantQueue, Turn
-from gateway.keycloak.profile import UserProfiles
 from gateway.keycloak.token_endpoint import Granted, NotFullySetUp, SessionEnded, TokenEndpoint, WrongPassword
 from gateway.keycloak.user_profile_schema import ATTRIBUTE
-from gateway.keycloak.users import PasswordRefused, Users
+from gateway.keycloak.users import PasswordRefused, UserProfiles, Users
 from gateway.store.locks import StoreLock
 from gateway.store.memory import MemoryStore
 from tests.contract import stand_in

@@ -17,7 +17,7 @@ from gateway.domain.secret import Secret
 from gateway.domain.tenant import AdminUser, KeycloakAccess
 from gateway.keycloak.clients import forwarded_for
 from gateway.keycloak.token_endpoint import Granted
-from tests.keycloak.conftest import Place
+from tests.keycloak.conftest import Place, grant_client
 from tests.ports import free_port
 
 
@@ -83,12 +83,12 @@ async def test_an_administrator_who_cannot_sign_in_says_nothing_of_the_user(plac
 async def test_settings_no_longer_in_use_give_back_their_clients_one_reload_later(place: Place) -> None:
     old, new = place.access, replace(place.access, timeout=4.0)
     await place.users.check(old)
-    client = place.connections.grants(old)
+    client = await grant_client(place.connections, old)
     await place.connections.retain([new])
     assert not client.is_closed
     await place.connections.retain([new])
     assert client.is_closed
-    assert place.connections.grants(new) is place.connections.grants(new)
+    assert await grant_client(place.connections, new) is await grant_client(place.connections, new)
 
 
 async def test_a_private_ca_file_that_is_missing_is_named(place: Place) -> None:
@@ -173,5 +173,5 @@ def test_the_client_address_is_told_where_it_cannot_lock_the_gateway_out(
 
 async def test_scheme_and_host_of_the_issuer_go_with_every_grant(place: Place) -> None:
     access = replace(place.access, issuer="https://sso.example:8443/auth/realms/expertflow")
-    headers = place.connections.grants(access).headers
+    headers = (await grant_client(place.connections, access)).headers
     assert (headers["X-Forwarded-Proto"], headers["X-Forwarded-Host"]) == ("https", "sso.example:8443")

@@ -10,7 +10,7 @@ from gateway.domain import errors
 from gateway.domain.secret import Secret
 from gateway.domain.session import Tokens
 from gateway.keycloak.token_endpoint import Granted, NotFullySetUp, RefreshUnknown, SessionEnded, WrongPassword
-from tests.keycloak.conftest import Place
+from tests.keycloak.conftest import Place, grant_client
 from tests.ports import free_port
 
 FAULTS = {
@@ -160,4 +160,4 @@ async def test_grants_of_many_users_at_once_give_each_his_own(place: Place) -> N
 
 async def test_the_client_keeps_no_user_s_token(place: Place) -> None:
     await granted(place)
-    assert not place.connections.grants(place.access).token
+    assert not (await grant_client(place.connections, place.access)).token

@@ -31,10 +31,9 @@ from gateway.domain.tenant import KeycloakAccess, Tenant
 from gateway.domain.user import Account, User
 from gateway.keycloak.clients import KeycloakClients
 from gateway.keycloak.grant_queue import GrantQueue
-from gateway.keycloak.profile import values_of
 from gateway.keycloak.token_endpoint import Granted, NotFullySetUp, WrongPassword
 from gateway.keycloak.user_profile_schema import ATTRIBUTE
-from gateway.keycloak.users import PasswordRefused
+from gateway.keycloak.users import PasswordRefused, values_of
 from gateway.login import feature
 from gateway.login.begin_in_session import AccountForm, BeginInSession
 from gateway.login.flow import CutShort, Flow, FlowResult
