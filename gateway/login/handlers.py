@@ -191,8 +191,11 @@ class LoginHandlers:
         return await self.responses.answer(request, _shown(slot, why.problem), {}, why.status)
 
     def _just_left(self, slot: Slot) -> bool:
-        """Whether the browser's secret was replaced so lately that the answer with the newer one may be on its way."""
-        return slot.gone_on and slot.spent is not None and self.clock.now() < slot.spent.at + JUST_LEFT
+        """Whether the answer with a newer secret, or with a session, may still be on its way to the browser."""
+        spent = slot.spent
+        if spent is None or not (spent.next or spent.login.opened):
+            return False
+        return self.clock.now() < spent.at + JUST_LEFT
 
 
 def _shown(slot: Slot, problem: Problem) -> FlowResult:

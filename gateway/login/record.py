@@ -197,11 +197,6 @@ class Slot:
     login: Login | None = None
     spent: Spent | None = None
 
-    @property
-    def gone_on(self) -> bool:
-        """Whether another answer holds what the browser should come with: a newer secret, or a session."""
-        return self.spent is not None and bool(self.spent.next or self.spent.login.opened)
-
 
 @dataclass(frozen=True, slots=True)
 class PasswordRight:

@@ -321,8 +321,8 @@ def _proved(state: LoginState, event: Proved) -> Login:
         case VerifyFactor(methods=methods):
             if login.purpose is Purpose.ENROL:  # the fresh proof; the user enrols next
                 return replace(login, fresh=True, verification=login.verification.next_round())
-            contact = None if login.enrolments.of(event.factor) else _of(methods, event.factor)
-            if contact:
+            contact = next((m for m in methods if m.factor is event.factor), None)
+            if contact and not login.enrolments.of(event.factor):
                 login = _enrolled(login, contact)
             return replace(login, proved=event.factor, fresh=login.recent)
     return login
@@ -339,10 +339,9 @@ def _answers(state: LoginState, challenge: Challenge) -> bool:
         return False
     if challenge.factor is None:
         return not proof.enrolling
-    wanted = _of(proof.methods, challenge.factor)
-    if wanted is None:
-        return False
-    return challenge.sent_to == (wanted.address if table.sends(challenge.factor) else "")
+    sends = table.sends(challenge.factor)
+    wanted = {m.factor: m.address if sends else "" for m in proof.methods}
+    return challenge.sent_to == wanted.get(challenge.factor)
 
 
 def _counts(state: LoginState, challenge: Challenge, factor: FactorKind) -> bool:
@@ -355,7 +354,3 @@ def _counts(state: LoginState, challenge: Challenge, factor: FactorKind) -> bool
     if not under_way or challenge.bound_to != proof.binding or factor not in proof.kinds:
         return False
     return under_way.id == challenge.id or (not table.sends(factor) and not proof.enrolling)
-
-
-def _of(methods: tuple[Enrolment, ...], factor: FactorKind) -> Enrolment | None:
-    return next((m for m in methods if m.factor is factor), None)

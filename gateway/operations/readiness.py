@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 import structlog
 
 from gateway.domain.errors import GatewayError
+from gateway.domain.tasks import SingleFlight
 
 Check = Callable[[], Awaitable[object]]
 """Returns if the dependency works; raises if it does not."""
@@ -44,7 +45,7 @@ class Readiness:
         self._checks = dict(checks)
         self._limit = limit
         self._draining = False
-        self._asking: asyncio.Task[dict[str, str]] | None = None
+        self._rounds: SingleFlight[dict[str, str]] = SingleFlight()
         self._told: dict[str, str] = {}
 
     def drain(self) -> None:
@@ -55,9 +56,7 @@ class Readiness:
         """The current state of all dependencies; a failing check never raises here."""
         if self._draining:
             return ReadinessReport(draining=True)
-        if self._asking is None or self._asking.done():
-            self._asking = asyncio.create_task(self._ask_all())
-        return ReadinessReport(await asyncio.shield(self._asking))
+        return ReadinessReport(await self._rounds.join((), self._ask_all))
 
     async def _ask_all(self) -> dict[str, str]:
         names = list(self._checks)

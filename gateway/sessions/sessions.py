@@ -26,10 +26,9 @@ from gateway.domain.user import User
 from gateway.keycloak.logout_retries import LogoutRetries
 from gateway.keycloak.token_endpoint import SessionEnded, TokenEndpoint
 from gateway.observe.audit import Audit, AuditEvent
-from gateway.sessions.cache import SessionCache, SessionRecord
+from gateway.sessions.cache import ReissuedIds, SessionCache, SessionRecord
 from gateway.sessions.pending_sign_outs import PendingSignOuts
 from gateway.sessions.refresh import TokenRefresh, due
-from gateway.sessions.reissued_ids import ReissuedIds
 from gateway.sessions.revocation import Revocation
 from gateway.sessions.session_key import SessionKey, of_cookie, public_id
 from gateway.sessions.user_index import IndexEntry, UserIndex
@@ -136,14 +135,9 @@ class Sessions:
 
     async def used(self, session: Session) -> None:
         """A live stream of `session` goes on: that is use. If the session is over, its streams close here."""
-        tenant, entry = self._configuration().tenant(session.tenant), await self._index.find(session.id)
-        stands = (
-            tenant is not None
-            and entry is not None
-            and entry.place.tenant == tenant.id
-            and await self._asked(tenant, entry.place) is not None
-        )
-        if not stands:
+        tenant = self._configuration().tenant(session.tenant)
+        entry = await self._entry(tenant, session.id) if tenant else None
+        if tenant is None or entry is None or await self._asked(tenant, entry.place) is None:
             self._revocation.close_streams(session.id)
 
     async def reissue(

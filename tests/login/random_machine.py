@@ -208,7 +208,7 @@ class Plays:
 
     def challenge(self, login: Login) -> Challenge:
         message = proof(login).message
-        sends = message is not None and (proof(login).sends_at_once or self.random.random() < 0.5)
+        sends = message is not None and (proof(login).sends_at_once is not None or self.random.random() < 0.5)
         methods = proof(login).methods
         only = methods[0].factor if len(methods) == 1 else None
         return Challenge(

@@ -1,6 +1,6 @@
 """Which id has the session at a place?"""
 
-from gateway.sessions.reissued_ids import ReissuedIds
+from gateway.sessions.cache import ReissuedIds
 from gateway.sessions.session_key import SessionKey, public_id
 
 

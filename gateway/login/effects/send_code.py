@@ -116,8 +116,7 @@ class SendCode:
         """The challenge that is due: a code is sent at once, or the challenge waits for an entry that needs none."""
         if state.login.verification.queued_until is not None:
             return await self._queued(request, state, asked_for=False)
-        to = state.proof.message if state.proof.sends_at_once else None
-        return await self._begin(request, state, to, asked_for=False)
+        return await self._begin(request, state, state.proof.sends_at_once, asked_for=False)
 
     async def send(self, request: LoginRequest, state: LoginState) -> StepResult:
         """The button: a code, or a new one. An older code may still work."""
