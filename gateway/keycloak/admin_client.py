@@ -61,19 +61,21 @@ async def close(admin: "KeycloakAdmin") -> None:
     await admin.connection.aclose()
 
 
-def _administrator(access: KeycloakAccess, who: Credentials | AdminUser, context: ssl.SSLContext) -> "KeycloakAdmin":
+def _administrator(
+    access: KeycloakAccess, account: Credentials | AdminUser, context: ssl.SSLContext
+) -> "KeycloakAdmin":
     from keycloak import KeycloakAdmin, KeycloakOpenIDConnection  # noqa: PLC0415 - see above
 
-    client = who if isinstance(who, Credentials) else who.client
+    client = account if isinstance(account, Credentials) else account.client
     connection = KeycloakOpenIDConnection(
         server_url=access.url,
         realm_name=access.realm,
         user_realm_name=access.realm,
         client_id=client.client_id,
         client_secret_key=client.secret.reveal() or None,
-        username=None if isinstance(who, Credentials) else who.username,
-        password=None if isinstance(who, Credentials) else who.password.reveal(),
-        grant_type="client_credentials" if isinstance(who, Credentials) else "password",
+        username=None if isinstance(account, Credentials) else account.username,
+        password=None if isinstance(account, Credentials) else account.password.reveal(),
+        grant_type="client_credentials" if isinstance(account, Credentials) else "password",
         verify=context,  # type: ignore[arg-type]  # passed to httpx, which takes a context (and deprecates a path)
         timeout=access.timeout,  # type: ignore[arg-type]  # a number of seconds; httpx takes a float
     )
@@ -100,6 +102,6 @@ async def renew_token(access: KeycloakAccess, admin: "KeycloakAdmin", library: A
                 raise
             await connection.a_get_token()  # the administrator's session has ended: sign in again
     except library.exceptions.KeycloakError as error:
-        who = f"user {connection.username}" if connection.username else f"client {connection.client_id}"
+        name = f"user {connection.username}" if connection.username else f"client {connection.client_id}"
         # Here an operator must act on every rejection, with any status.
-        raise admin_error(access, f"signing in as {who}", error, token=True) from error
+        raise admin_error(access, f"signing in as {name}", error, token=True) from error

@@ -112,7 +112,9 @@ class KeycloakClients:
         for access in [access for access in self._clients if access not in keep]:
             self._retired.append(self._clients.pop(access))
         for clients in retired:
-            await _close(clients)
+            await clients.grants.aclose()
+            if clients.admin is not None:
+                await admin_client.close(clients.admin)
 
     async def close(self) -> None:
         """Close every connection."""
@@ -121,7 +123,15 @@ class KeycloakClients:
 
     def _opened(self, access: KeycloakAccess) -> RealmClients:
         context = _tls_context(access)
-        clients = self._clients[access] = RealmClients(context, _grant_client(access, context))
+        grants = AsyncOAuth2Client(
+            access.sign_in.client_id,
+            headers=_issuer_headers(access),
+            verify=context,
+            trust_env=False,
+            timeout=access.timeout,
+            limits=httpx2.Limits(max_connections=POOL, max_keepalive_connections=POOL),
+        )
+        clients = self._clients[access] = RealmClients(context, grants)
         return clients
 
 
@@ -180,20 +190,3 @@ def _tls_context(access: KeycloakAccess) -> ssl.SSLContext:
     except OSError as error:  # ssl.SSLError is one
         files = ", ".join(name for name in (tls.ca_file, tls.certificate_file, tls.key_file) if name)
         raise errors.Misconfigured(where(access), f"tls: {files}: {error}") from error
-
-
-def _grant_client(access: KeycloakAccess, context: ssl.SSLContext) -> Any:
-    return AsyncOAuth2Client(
-        access.sign_in.client_id,
-        headers=_issuer_headers(access),
-        verify=context,
-        trust_env=False,
-        timeout=access.timeout,
-        limits=httpx2.Limits(max_connections=POOL, max_keepalive_connections=POOL),
-    )
-
-
-async def _close(clients: RealmClients) -> None:
-    await clients.grants.aclose()
-    if clients.admin is not None:
-        await admin_client.close(clients.admin)

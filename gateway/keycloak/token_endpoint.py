@@ -75,10 +75,10 @@ class RefreshUnknown:
 class TokenEndpoint:
     """Grants of the tenants' sign-in clients."""
 
-    def __init__(self, connections: KeycloakClients, clock: Clock) -> None:
-        self._connections = connections
+    def __init__(self, clients: KeycloakClients, clock: Clock) -> None:
+        self._clients = clients
         self._clock = clock
-        self._verifier = Verifier(connections)
+        self._verifier = Verifier(clients)
 
     async def check(self, access: KeycloakAccess) -> None:
         """Check the client and its secret, which Keycloak verifies before it looks at a refresh token.
@@ -105,7 +105,7 @@ class TokenEndpoint:
         try:
             answer = await self._grant(access, "password", form, client_address)
         except OAuthError as error:
-            return _password_refusal(access, str(error.error or ""), str(error.description or ""))
+            return _password_refusal(access, error)
         try:
             claims, tokens = await self._checked(access, answer)
         except errors.GatewayError:
@@ -137,7 +137,7 @@ class TokenEndpoint:
         """End the session at Keycloak; succeeds also if the session has ended or the token is unknown."""
         if not refresh_token:
             return
-        async with self._connections.asking(access, "logout") as clients:
+        async with self._clients.asking(access, "logout") as clients:
             answer = await clients.grants.post(
                 realm_url(access, "protocol/openid-connect/logout"),
                 data={**client_form(access), "refresh_token": refresh_token},
@@ -156,7 +156,7 @@ class TokenEndpoint:
         self, access: KeycloakAccess, grant_type: str, form: dict[str, str], client_address: str
     ) -> dict[str, Any]:
         """The token endpoint's response. Raises `OAuthError` for a JSON error with a status below 500."""
-        async with self._connections.asking(access, f"{grant_type} grant") as clients:
+        async with self._clients.asking(access, f"{grant_type} grant") as clients:
             answer = await clients.grants.fetch_token(
                 realm_url(access, "protocol/openid-connect/token"),
                 grant_type=grant_type,
@@ -182,10 +182,11 @@ class TokenEndpoint:
             raise errors.Unreachable(where(access), "the response of the token endpoint is not Keycloak's") from error
 
 
-def _password_refusal(access: KeycloakAccess, error: str, description: str) -> WrongPassword | NotFullySetUp:
-    if error != "invalid_grant" or GRANT_PROHIBITED in description:
-        what = f"password grant of client {access.sign_in.client_id}"
-        raise errors.Refused(where(access), f"{what}: {error} {description}")
+def _password_refusal(access: KeycloakAccess, error: OAuthError) -> WrongPassword | NotFullySetUp:
+    """Judges a rejected password: wrong, or right with a required action; raises if the client is the problem."""
+    description = str(error.description or "")
+    if error.error != "invalid_grant" or GRANT_PROHIBITED in description:
+        raise _refused(access, "password grant", error)
     if description == NOT_FULLY_SET_UP:
         return NotFullySetUp()
     return WrongPassword(description)

@@ -50,8 +50,8 @@ class _Keys:
 class Verifier:
     """Verifies tokens of every realm; keys are cached by the access value."""
 
-    def __init__(self, connections: KeycloakClients) -> None:
-        self._connections = connections
+    def __init__(self, clients: KeycloakClients) -> None:
+        self._clients = clients
         self._keys: dict[KeycloakAccess, _Keys] = {}
 
     async def verify(self, access: KeycloakAccess, token: str, now: float) -> Claims:
@@ -105,7 +105,7 @@ class Verifier:
             if keys.known is not None and keys.fetched_at != since:
                 return  # another request fetched them meanwhile
             try:
-                found = await self._connections.get_json(access, "protocol/openid-connect/certs", "its signing keys")
+                found = await self._clients.get_json(access, "protocol/openid-connect/certs", "its signing keys")
                 keys.known = KeySet(_signing_keys(access, found))
             except errors.GatewayError:
                 if keys.known is None or missed:

@@ -43,13 +43,13 @@ class Users:
     respond.
     """
 
-    def __init__(self, connections: KeycloakClients) -> None:
-        self._connections = connections
+    def __init__(self, clients: KeycloakClients) -> None:
+        self._clients = clients
 
     async def account(self, access: KeycloakAccess, user_id: str) -> Account | None:
         """The account with this id, or None if there is none."""
         try:
-            async with self._connections.administration(access, "reading a user") as admin:
+            async with self._clients.administration(access, "reading a user") as admin:
                 path = user_path(user_id)
                 return _account(await admin.a_get_user(path), await admin.a_get_credentials(path))
         except Declined as no:
@@ -67,7 +67,7 @@ class Users:
         if not username:
             return None
         found: set[str] = set()
-        async with self._connections.administration(access, "looking for a user") as admin:
+        async with self._clients.administration(access, "looking for a user") as admin:
             for key in ("username", "email"):
                 hits = await admin.a_get_users({key: username, "exact": True, "max": 3})
                 found |= {str(h["id"]) for h in hits if str(h.get(key, "")).casefold() == username.casefold()}
@@ -79,7 +79,7 @@ class Users:
         After `errors.Unreachable` it is unknown whether it is set. Old sessions stay open: see `end_sessions`.
         """
         try:
-            async with self._connections.administration(access, "setting a password") as admin:
+            async with self._clients.administration(access, "setting a password") as admin:
                 await admin.a_set_user_password(user_path(user_id), new.reveal(), temporary=False)
         except Declined as no:
             if no.status == 400:
@@ -89,7 +89,7 @@ class Users:
 
     async def end_sessions(self, access: KeycloakAccess, user_id: str) -> None:
         """End every session of the user at Keycloak, with back-channel logout to each client that has it enabled."""
-        async with self._connections.administration(access, "ending a user's sessions") as admin:
+        async with self._clients.administration(access, "ending a user's sessions") as admin:
             await admin.a_user_logout(user_path(user_id))
 
     async def check(self, access: KeycloakAccess) -> None:
@@ -98,7 +98,7 @@ class Users:
         Raises `errors.Refused` naming the missing role, `errors.Unreachable`, `errors.Misconfigured`.
         """
         try:
-            async with self._connections.administration(access, "checking the administrator") as admin:
+            async with self._clients.administration(access, "checking the administrator") as admin:
                 await admin.a_get_users({"max": 1})
                 may_write = await may_write_users(access, admin)
         except Declined as no:
@@ -110,8 +110,8 @@ class Users:
 class UserProfiles:
     """The sealed enrolments of the users of every realm."""
 
-    def __init__(self, connections: KeycloakClients) -> None:
-        self._connections = connections
+    def __init__(self, clients: KeycloakClients) -> None:
+        self._clients = clients
 
     async def read(self, access: KeycloakAccess, user_id: str) -> str | None:
         """The sealed text, or None if there is none.
@@ -140,7 +140,7 @@ class UserProfiles:
         kept = {name: found[name] for name in KEPT_WITH_ATTRIBUTES if name in found}
         unanswered: errors.Unreachable | None = None
         try:
-            async with self._connections.administration(access, "storing enrolments") as admin:
+            async with self._clients.administration(access, "storing enrolments") as admin:
                 await admin.a_update_user(user_path(user_id), {**kept, "attributes": attributes})
         except Declined as no:
             if no.status == 404:
@@ -154,12 +154,12 @@ class UserProfiles:
 
     async def check_declared(self, access: KeycloakAccess) -> tuple[str, ...]:
         """The problems of the realm's user profile, each with its fix; empty if there are none."""
-        async with self._connections.administration(access, "reading the user profile") as admin:
+        async with self._clients.administration(access, "reading the user profile") as admin:
             return findings(await admin.a_get_realm_users_profile())
 
     async def _get(self, access: KeycloakAccess, user_id: str) -> Mapping[str, Any]:
         try:
-            async with self._connections.administration(access, "reading a user") as admin:
+            async with self._clients.administration(access, "reading a user") as admin:
                 return await admin.a_get_user(user_path(user_id))
         except Declined as no:
             if no.status == 404:

@@ -43,7 +43,7 @@ class BeginInSession:
     flow: Flow
     users: Users
     enrolments: Enrolments
-    window: EnrolmentGracePeriod
+    grace_period: EnrolmentGracePeriod
     trust: TrustedBrowsers
 
     async def begin(
@@ -103,6 +103,6 @@ class BeginInSession:
             credential_date=account.credential_date,
             password_at=session.password_at,
             trusted=not begun.recent and await request.is_trusted(self.trust, begun.policy, account, enrolments),
-            open_registration=await self.window.is_open(request.tenant, account),
+            open_registration=await self.grace_period.is_open(request.tenant, account),
         )
         return await self.flow.begin_in_session(request, slot.login, secret, login)

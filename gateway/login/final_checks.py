@@ -33,7 +33,7 @@ class FinalChecks:
 
     users: Users
     enrolments: Enrolments
-    window: EnrolmentGracePeriod
+    grace_period: EnrolmentGracePeriod
 
     async def refused_to_save(self, request: LoginRequest, login: Login, user: User) -> StepResult | None:
         """The end of a login whose new enrolment may not be saved."""
@@ -84,8 +84,8 @@ class FinalChecks:
             return False
         if new.address and not requirement.takes_address(policy, known, new.factor, new.address):
             return False
-        window = await self.window.is_open(request.tenant, account)
-        today = replace(login, policy=policy, contacts=known, open_registration=window)
+        open_now = await self.grace_period.is_open(request.tenant, account)
+        today = replace(login, policy=policy, contacts=known, open_registration=open_now)
         return not policy.enabled or approved(today, new)
 
 

@@ -116,7 +116,7 @@ class LoginRecords:
 
     records: Records[Slot]
     store: Store
-    once: SingleUse
+    single_use: SingleUse
     clock: Clock
     configuration: Callable[[], Configuration]
     logout_retries: LogoutRetries
@@ -253,13 +253,13 @@ class LoginRecords:
                 except (ValueError, TypeError):  # another version's
                     continue
                 claim = ("reap", key, str(minute))
-                if not await self.once.claim(tenant_id, claim, NOTES_KEPT):
+                if not await self.single_use.claim(tenant_id, claim, NOTES_KEPT):
                     continue
                 try:
                     ended += await self._abandoned(tenant_id, RecordKey(tag, key))
                 except GatewayError:
                     with suppress(GatewayError):  # else no replica looks at it any more
-                        await self.once.release(tenant_id, claim)
+                        await self.single_use.release(tenant_id, claim)
                     raise
         return ended
 

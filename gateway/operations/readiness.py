@@ -46,7 +46,7 @@ class Readiness:
         self._limit = limit
         self._draining = False
         self._rounds: SingleFlight[dict[str, str]] = SingleFlight()
-        self._told: dict[str, str] = {}
+        self._logged: dict[str, str] = {}
 
     def drain(self) -> None:
         """Makes every further verdict "draining", because the process is about to end."""
@@ -59,9 +59,8 @@ class Readiness:
         return ReadinessReport(await self._rounds.join((), self._ask_all))
 
     async def _ask_all(self) -> dict[str, str]:
-        names = list(self._checks)
-        found = await asyncio.gather(*(self._ask(name) for name in names))
-        return {name: why for name, why in zip(names, found, strict=True) if why}
+        found = await asyncio.gather(*map(self._ask, self._checks))
+        return {name: why for name, why in zip(self._checks, found, strict=True) if why}
 
     async def _ask(self, name: str) -> str:
         """The reason why the dependency fails; "" if it works."""
@@ -74,13 +73,13 @@ class Readiness:
             return self._tell(name, f"no response within {self._limit:g} s")
         except Exception as error:  # any error of a check means that its dependency does not work
             return self._tell(name, repr(error), exc_info=True)
-        if self._told.pop(name, None) is not None:
+        if self._logged.pop(name, None) is not None:
             log.info("ready_again", dependency=name)
         return ""
 
     def _tell(self, name: str, why: str, **more: bool) -> str:
         """Logs each reason once, because probes are sent every few seconds."""
-        if self._told.get(name) != why:
-            self._told[name] = why
+        if self._logged.get(name) != why:
+            self._logged[name] = why
             log.warning("not_ready", dependency=name, why=why, **more)
         return why

@@ -106,7 +106,7 @@ class Sessions:
         if (there := await self._records.read(tenant.id, place.key)) is not None:
             return there.session, value
         session = self._made(tenant, new, place)
-        too_many = await self._index.note(IndexEntry(session.id, place, session.user_id, session.ends_at))
+        too_many = await self._index.note(_entry(session, place))
         if not await self._records.add(
             tenant.id, place.key, SessionRecord(session, session.created_at), session.ends_at
         ):
@@ -293,19 +293,19 @@ class Sessions:
         A session that is being reissued ends at each place that the index names. `before` is the record seen by an
         earlier attempt without a response: that attempt may have removed it without informing the replicas.
         """
-        kept, stood, places = before, before is not None, list(entry.places)
+        kept, existed, places = before, before is not None, list(entry.places)
         for place in places:  # grows while the session moves
             found = await self._records.read(place.tenant, place.key)
             if await self._records.remove(place.tenant, place.key):
-                kept, stood = found or kept, True
+                kept, existed = found or kept, True
             try:
                 noted = await self._index.find(entry.id)
             except errors.Unreachable:
-                if not stood:
+                if not existed:
                     raise
                 continue  # the session has ended, and the replicas must be informed
             places += [p for p in (noted.places if noted else ()) if p not in places]
-        if kept is None or not stood:
+        if kept is None or not existed:
             self._revocation.end_here(entry.place, entry.id)
             return None
         for place in places:

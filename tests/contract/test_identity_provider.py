@@ -175,7 +175,7 @@ async def test_failures_are_counted_and_the_right_password_clears_them(gateway: 
 
 async def counted(gateway: Gateway, person: Person) -> dict[str, Any]:
     """What Keycloak's brute-force protection counts of a user."""
-    async with gateway.users._connections.administration(gateway.access, "reading failed logins") as admin:
+    async with gateway.users._clients.administration(gateway.access, "reading failed logins") as admin:
         return await admin.a_get_bruteforce_detection_status(person.id)
 
 

@@ -106,7 +106,7 @@ class SendCode:
     """See the module's text."""
 
     challenges: Challenges
-    once: SingleUse
+    single_use: SingleUse
     contexts: ChallengeContexts
     random: Random
     send_rate: SendRate
@@ -149,13 +149,13 @@ class SendCode:
             return StepResult((ChallengeSent(begun),)) if isinstance(begun, Challenge) else StepResult((), begun)
         claim = ("send", state.login.id, str(state.login.verification.round), str(number))
         owner = self.random.token_bytes(8).hex()
-        if not await self.once.claim(request.tenant.id, claim, CLAIM, owner=owner):
+        if not await self.single_use.claim(request.tenant.id, claim, CLAIM, owner=owner):
             return StepResult()
         delivery = delivery_of(to.factor)
         try:
             sent = await self._sent(context, delivery, number, to)
         except BaseException:
-            await self.once.release(request.tenant.id, claim, owner=owner)
+            await self.single_use.release(request.tenant.id, claim, owner=owner)
             raise
         if isinstance(sent, Challenge):
             request.audit.write(
@@ -166,7 +166,7 @@ class SendCode:
                 to=mask_address(to.address),
             )
             return StepResult((ChallengeSent(sent),))
-        await self.once.release(request.tenant.id, claim, owner=owner)
+        await self.single_use.release(request.tenant.id, claim, owner=owner)
         return await self._not_sent(request, state, context, to, sent, asked_for=asked_for)
 
     async def _sent(
@@ -195,7 +195,7 @@ class SendCode:
         if tokens is None or (tokens.refresh_expires_at or inf) > self.contexts.clock.now() + RENEW_BEFORE:
             return ()
         claim = ("renew", login.id, str(tokens.refresh_expires_at))
-        if not await self.once.claim(request.tenant.id, claim, CLAIM):
+        if not await self.single_use.claim(request.tenant.id, claim, CLAIM):
             return ()
         try:
             renewed = await self.token_endpoint.refresh(request.tenant.keycloak, tokens)

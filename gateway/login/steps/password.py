@@ -50,14 +50,14 @@ class PasswordView(StepView):
 class PasswordPage:
     """See the module's text."""
 
-    sign_in: TokenEndpoint
-    queue: GrantQueue
+    token_endpoint: TokenEndpoint
+    grant_queue: GrantQueue
     users: Users
     enrolments: Enrolments
-    attempts: RateLimiter
+    rate_limiter: RateLimiter
     browsers: BrowserUsers
     trust: TrustedBrowsers
-    window: EnrolmentGracePeriod
+    grace_period: EnrolmentGracePeriod
     names: Signer
     clock: Clock
     logout_retries: LogoutRetries
@@ -73,7 +73,7 @@ class PasswordPage:
         digest = self.names.sign(request.tenant.id, name)
         known = await self.browsers.knows(request.tenant.id, request.browser_id, digest)
         longest = request.tenant.keycloak.timeout
-        async with self.queue.turn(request.tenant.id, name, request.client, known=known, longest=longest) as turn:
+        async with self.grant_queue.turn(request.tenant.id, name, request.client, known=known, longest=longest) as turn:
             if isinstance(turn, Busy):
                 request.audit.write(AuditEvent.LOGIN_QUEUE_FULL)
                 return StepResult(problem_detail=ProblemDetail(Problem.TOO_MANY_LOGINS, turn.until))
@@ -108,14 +108,14 @@ class PasswordPage:
         groups = limits.for_password(
             request.configuration.gateway.limits, request.tenant.id, digest, request.client, known=known
         )
-        found = await self.attempts.reserve(groups)
+        found = await self.rate_limiter.reserve(groups)
         if isinstance(found, Limited):
             request.audit.write(AuditEvent.LIMIT_REACHED, limit="password")
             return ProblemDetail(found.problem, found.until)
         try:
-            answer = await self.sign_in.password(request.tenant.keycloak, username, password, request.client)
+            answer = await self.token_endpoint.password(request.tenant.keycloak, username, password, request.client)
         except BaseException as error:
-            await self.attempts.give_back(groups)
+            await self.rate_limiter.give_back(groups)
             if not isinstance(error, errors.GatewayError):
                 raise
             # Keycloak did not judge: never "wrong password".
@@ -127,8 +127,8 @@ class PasswordPage:
         if isinstance(answer, WrongPassword):
             request.audit.write(AuditEvent.PASSWORD_REJECTED, reason=answer.reason)
             return ProblemDetail(Problem.WRONG_PASSWORD)
-        await self.attempts.clear(groups[:1])
-        await self.attempts.give_back(groups[1:])
+        await self.rate_limiter.clear(groups[:1])
+        await self.rate_limiter.give_back(groups[1:])
         return answer
 
     async def _not_ready(self, request: LoginRequest, login: Login, username: str) -> StepResult:
@@ -187,6 +187,6 @@ class PasswordPage:
             at=self.clock.now(),
             due=granted is None,
             trusted=await request.is_trusted(self.trust, login.policy, account, enrolments),
-            open_registration=await self.window.is_open(tenant, account),
+            open_registration=await self.grace_period.is_open(tenant, account),
         )
         return StepResult((event,))
