@@ -8,7 +8,6 @@ cancellation and then waits for the next message never ends.
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine
 from contextlib import asynccontextmanager, suppress
-from functools import partial
 from types import TracebackType
 from typing import Any, Generic, TypeVar
 
@@ -59,21 +58,25 @@ class SingleFlight(Generic[T]):
         self._under_way: dict[tuple[str, ...], asyncio.Future[T]] = {}
 
     async def join(self, name: tuple[str, ...], begin: Callable[[], Awaitable[T]]) -> T:
-        """Returns the outcome of `begin`, or of the work under way by this `name`; raises what it raises."""
+        """Returns the outcome of `begin`, or of the work under way by this `name`; raises what it raises.
+
+        `name` may contain secrets: it is never logged.
+        """
+
+        def finished(done: asyncio.Future[T]) -> None:  # a closure: its representation shows no part of the name
+            self._under_way.pop(name, None)
+            if not done.cancelled():
+                done.exception()  # retrieved, also when no request waits for it any more
+
         work = self._under_way.get(name)
         if work is None:
             work = self._under_way[name] = asyncio.ensure_future(begin())
-            work.add_done_callback(partial(self._finished, name))
+            work.add_done_callback(finished)
         return await asyncio.shield(work)
 
     def __len__(self) -> int:
         """How many are under way."""
         return len(self._under_way)
-
-    def _finished(self, name: tuple[str, ...], work: asyncio.Future[T]) -> None:
-        del self._under_way[name]
-        if not work.cancelled():
-            work.exception()  # retrieved, also when no request waits for it any more
 
 
 async def end(task: "asyncio.Task[Any]") -> None:

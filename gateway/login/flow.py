@@ -110,7 +110,7 @@ class Page(Protocol):
 
 
 class CutShort(Exception):
-    """An effect failed (`__cause__`) after the login got a new secret: the answer tells the failure and sets `secret`.
+    """An effect failed (`__cause__`) after the login got a new secret: the answer shows the failure, sets `secret`.
 
     Without the cookie the browser would lose a login whose proof was accepted.
     """

@@ -67,3 +67,13 @@ async def test_a_request_that_goes_away_does_not_end_what_it_began() -> None:
     go.set()
     assert await second == "done"
     assert done.is_set()
+
+
+async def test_no_part_of_a_name_is_shown_by_the_task_that_does_the_work() -> None:
+    single_flight: SingleFlight[str] = SingleFlight()
+
+    async def work() -> str:
+        await asyncio.sleep(0)
+        return repr(asyncio.current_task())
+
+    assert "a password" not in await single_flight.join(("user", "a password"), work)
