@@ -39,7 +39,7 @@ def build(services: Services, extra_routes: Iterable[web.RouteDef] = ()) -> web.
     ).add_to(app)
 
     async def serving(_app: web.Application) -> AsyncIterator[None]:
-        async with services.serving(), running(login.abandoned_logins(services).look_for_ever()):
+        async with services.serving(), running(login.login_records(services).watch_abandoned()):
             yield
             pool.close()
 

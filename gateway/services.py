@@ -21,9 +21,8 @@ from gateway.domain.tasks import BackgroundTasks
 from gateway.keycloak.clients import KeycloakClients
 from gateway.keycloak.grant_queue import GrantQueue
 from gateway.keycloak.logout_retries import LogoutRetries
-from gateway.keycloak.profile import UserProfiles
 from gateway.keycloak.token_endpoint import TokenEndpoint
-from gateway.keycloak.users import Users
+from gateway.keycloak.users import UserProfiles, Users
 from gateway.observe.audit import Audit
 from gateway.rendering.data_root import data_root
 from gateway.rendering.languages import load_languages

@@ -33,7 +33,7 @@ from gateway.domain.configuration import OperatorLimits
 from gateway.domain.ports import SystemClock
 from gateway.domain.problem import Problem
 from gateway.keycloak.user_profile_schema import ATTRIBUTE, WANTED
-from gateway.login import record
+from gateway.login import record, state_machine
 from gateway.observe import audit, metrics
 from gateway.observe.audit import AuditEvent
 from gateway.operations import listener
@@ -379,7 +379,7 @@ def test_the_operations_guide_has_the_limits_of_connections() -> None:
 def test_every_part_of_the_login_machine_is_in_the_architecture_guide() -> None:
     text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
     events = {event.__name__ for event in get_args(record.Event)}
-    words = {word.value for of in (record.Step, record.Effect, record.Purpose) for word in of}
+    words = {word.value for of in (state_machine.Step, state_machine.Effect, record.Purpose) for word in of}
     assert {name for name in events | words if f"`{name}`" not in text} == set()
 
 

@@ -7,6 +7,7 @@ several tabs may want the route at once.
 """
 
 from dataclasses import dataclass, replace
+from functools import partial
 
 from gateway.domain.policy import FactorKind
 from gateway.domain.problem import Problem, ProblemDetail
@@ -70,10 +71,9 @@ class BeginInSession:
             recent=wanted is not None or act is not None,
             route_asks=True,
         )
-        name = (request.tenant.id, secrets.entry(request.secret or "", form.form, *asked))
-        return await self.flow.beginnings.join(
-            name, lambda: self._begin(request, slot, session, begun, secret=secret, version=form.version)
-        )
+        name = (request.tenant.id, request.secret or "", form.form, *asked)
+        begin = partial(self._begin, request, slot, session, begun, secret=secret, version=form.version)
+        return await self.flow.beginnings.join(name, begin)
 
     async def _begin(
         self, request: LoginRequest, slot: Slot, session: Session, begun: Login, *, secret: str, version: int | None

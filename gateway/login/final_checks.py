@@ -8,15 +8,15 @@ for its user, round and purpose (`docs/security.md`, chain of custody). `approve
 from dataclasses import dataclass, replace
 
 from gateway.domain.challenge import ProofPurpose
-from gateway.domain.enrolment import EnrolmentSet
-from gateway.domain.policy import FactorKind, Policy
+from gateway.domain.enrolment import Enrolment, EnrolmentSet
+from gateway.domain.policy import Policy
 from gateway.domain.problem import Problem, ProblemDetail
 from gateway.domain.user import Account, Contact, User
 from gateway.keycloak.users import Users
 from gateway.login.flow import StepResult
 from gateway.login.login_request import LoginRequest
 from gateway.login.pending_proof import needs_approval, user_factors
-from gateway.login.record import Login, Proof, Stopped
+from gateway.login.record import Login, Stopped
 from gateway.observe.audit import AuditEvent
 from gateway.second_factor import requirement
 from gateway.second_factor.enrolments import Enrolments, Tampered
@@ -55,7 +55,7 @@ class FinalChecks:
                 # a factor was added or taken away, or "sign out everywhere": the proof may be of another person
                 return refused(request, user, "enrolments")
             kept = found
-        if login.enrolled and not await self._approved(request, login, account):
+        if not await self._approved(request, login, account):
             return refused(request, user, "enrolment not approved")
         if not suffices(login, policy, kept, requirement.contacts_of(account.user)):
             return refused(request, user, "policy")
@@ -75,7 +75,7 @@ class FinalChecks:
         """
         if login.enrolled is None:
             return True
-        if not approved(login):
+        if not approved(login, login.enrolled.enrolment):
             return False
         policy, new, known = request.tenant.policy, login.enrolled.enrolment, requirement.contacts_of(account.user)
         if needs_approval(login, new) and known != login.contacts:
@@ -83,17 +83,15 @@ class FinalChecks:
         if new.address and not requirement.takes_address(policy, known, new.factor, new.address):
             return False
         grace = await self.enrolments.in_grace_period(request.tenant, account)
-        return not policy.enabled or approved(replace(login, policy=policy, contacts=known, open_registration=grace))
+        today = replace(login, policy=policy, contacts=known, open_registration=grace)
+        return not policy.enabled or approved(today, new)
 
 
-def approved(login: Login) -> bool:
-    """Whether the enrolment that this login proved needs no approval, or has one.
+def approved(login: Login, new: Enrolment) -> bool:
+    """Whether `new`, the enrolment that this login proved, needs no approval, or has one.
 
     An approval is an entry accepted for this very enrolment, in a round after the one that proved it.
     """
-    if login.enrolled is None:
-        return True
-    new = login.enrolled.enrolment
     proofs = [p for p in login.proofs if p.draft == new.digest]
     proved = [p.round for p in proofs if p.purpose is ProofPurpose.ENROL]
     if not proved:  # a verified contact, which a code sent there proves without an enrolment of its own
@@ -116,12 +114,9 @@ def suffices(login: Login, policy: Policy, enrolments: EnrolmentSet, known: tupl
             return True
         case VerifyFactor(methods=methods):
             factors = {*(m.factor for m in methods), *table.extras(policy)}
-            return any(_proves(p, factors) for p in login.proofs if p.round >= login.proofs_from)
+            counting = (p for p in login.proofs if p.round >= login.proofs_from and p.factor in factors)
+            return any(p.purpose in (ProofPurpose.VERIFY, ProofPurpose.ENROL) for p in counting)
     return False
-
-
-def _proves(proof: Proof, factors: set[FactorKind]) -> bool:
-    return proof.purpose in (ProofPurpose.VERIFY, ProofPurpose.ENROL) and proof.factor in factors
 
 
 def refused(request: LoginRequest, user: User, finding: str) -> StepResult:

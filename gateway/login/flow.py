@@ -14,16 +14,16 @@ Names no step but the password page, and no factor. The rules it keeps, with `lo
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Protocol
 
 from gateway.domain.ports import Clock, Random
 from gateway.domain.problem import Problem, ProblemDetail
-from gateway.login.login_records import LoginRecords, applied
+from gateway.domain.tasks import SingleFlight
+from gateway.login.login_records import LoginRecords, LoginSecrets, applied, digest
 from gateway.login.login_request import LoginRequest
-from gateway.login.login_secrets import LoginSecrets, digest
 from gateway.login.record import (
     SAME_ANSWER,
-    Effect,
     Event,
     Login,
     PasswordChanged,
@@ -33,10 +33,8 @@ from gateway.login.record import (
     SecretWithdrawn,
     Slot,
     Spent,
-    Step,
 )
-from gateway.login.single_flight import SingleFlight
-from gateway.login.state_machine import LoginState, state_of
+from gateway.login.state_machine import Effect, LoginState, Step, state_of
 from gateway.rendering.step_view import StepView
 from gateway.web.cookies import BrowserSecret
 
@@ -112,7 +110,7 @@ class Page(Protocol):
 
 
 class CutShort(Exception):
-    """An effect failed (`__cause__`) after the login got a new secret: the answer tells the failure and sets `secret`.
+    """An effect failed (`__cause__`) after the login got a new secret: the answer shows the failure, sets `secret`.
 
     Without the cookie the browser would lose a login whose proof was accepted.
     """
@@ -164,7 +162,7 @@ class Flow:
         if page is Step.PASSWORD and signs_in:
             if action == "cancel":
                 return FlowResult(None)
-            return await self._password(request, slot.sign_in, action, fields, form)
+            return await self._password(request, login, action, fields, form)
         if login is None:
             expired = None if slot.spent else ProblemDetail(Problem.LOGIN_EXPIRED)
             return FlowResult(None, expired, inert=slot.spent is not None)
@@ -191,7 +189,8 @@ class Flow:
     ) -> StepResult:
         if action not in ACTIONS:  # a slip of a program must not become its main action
             return StepResult(problem_detail=ProblemDetail(Problem.BAD_INPUT))
-        return await self.pages[page].act(request, state, action, fields)
+        form = self.pages.get(page)  # a stopped login has none: it absorbs everything
+        return await form.act(request, state, action, fields) if form else StepResult()
 
     # ------------------------------------------------------------------ the password page of a sign-in
 
@@ -203,14 +202,19 @@ class Flow:
         Tabs that a browser opened at once send the same password with the same cookies: Keycloak is asked once for
         those that are under way together, and they get one answer.
         """
-        cookies = (
+        name = (
+            request.tenant.id,
+            request.app,
+            str(request.route_asks),
             request.secret or "",
             request.trust.secret if request.trust else "",
             request.session.id if request.session else "",
+            fields.get("username", ""),
+            fields.get("password", ""),
+            action,
         )
-        typed = (fields.get("username", ""), fields.get("password", ""), action)
-        name = (request.tenant.id, self.secrets.entry(request.app, str(request.route_asks), *cookies, *typed))
-        return await self.beginnings.join(name, lambda: self._password_once(request, login, action, fields, form))
+        sign_in = login if login and login.purpose is Purpose.SIGN_IN else None
+        return await self.beginnings.join(name, partial(self._password_once, request, sign_in, action, fields, form))
 
     async def _password_once(
         self, request: LoginRequest, login: Login | None, action: str, fields: FormFields, form: str
@@ -340,9 +344,11 @@ class Flow:
 
         `form` names the form that this answers ("" for a GET), `secret` is the login secret that the answer sets.
         """
-        while not problem_detail and isinstance(effect := state.first, Effect):
-            try:
-                acted = await self._run(request, state, effect)
+        while not problem_detail and isinstance(effect := state.pending[0], Effect):
+            login, verification = state.login, state.login.verification
+            name = (login.id, login.key, effect.value, str(verification.round), str(verification.next_number))
+            try:  # one run for all requests of this process that find the effect due
+                acted = await self.single_flight.join(name, partial(self.effects[effect], request, state))
             except Exception as error:
                 if secret is None:
                     raise
@@ -360,12 +366,6 @@ class Flow:
                 break  # another request runs it: the page says so and asks again
             state = moved
         return FlowResult(state, state.login.stopped or problem_detail, secret=secret)
-
-    async def _run(self, request: LoginRequest, state: LoginState, effect: Effect) -> StepResult:
-        """The outcome of an effect, for all requests that find it due at the same time."""
-        login, verification = state.login, state.login.verification
-        name = (login.id, login.key, effect.value, str(verification.round), str(verification.next_number))
-        return await self.single_flight.join(name, lambda: self.effects[effect](request, state))
 
     async def _spend(
         self, request: LoginRequest, state: LoginState, acted: StepResult, form: str

@@ -18,7 +18,8 @@ from gateway.domain.ports import Random
 from gateway.domain.session import Session
 from gateway.domain.tenant import RouteFactor, Tenant
 from gateway.domain.user import Account
-from gateway.login.record import Login, Purpose, Step
+from gateway.login.record import Login, Purpose
+from gateway.login.state_machine import Step
 from gateway.observe.audit import AuditEvent
 from gateway.second_factor.trusted_browsers import Holder, TrustCookie, TrustedBrowsers, TrustVerdict
 from gateway.web import cookies, return_to
@@ -111,7 +112,8 @@ class LoginRequest:
 def read_request(own: OwnRequest, session: Session | None, to: str | None, random: Random) -> LoginRequest:
     """Returns the request as the login may know it; `to` is checked here."""
     http, tenant, login = own.http, own.tenant, own.browser
-    known, trust = (cookies.browser_secret(own.cookie(cookie)) for cookie in (Cookie.BROWSER, Cookie.TRUST))
+    known = cookies.browser_secret(own.cookie(Cookie.BROWSER))
+    trust = cookies.browser_secret(own.cookie(Cookie.TRUST))
     tag = login.tag if login else cookies.new_browser_secret(random).tag
     target = return_to.check(to, tenant, own.prefix)
     route = tenant.route_of(urlsplit(target).path)

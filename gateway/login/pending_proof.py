@@ -60,9 +60,9 @@ class PendingProof:
         return next((m for m in self.methods if table.sends(m.factor)), None)
 
     @property
-    def sends_at_once(self) -> bool:
-        """Whether the gateway sends a code before the user asks for one: not where the user has an app as well."""
-        return len(self.methods) == 1 and table.sends(self.methods[0].factor)
+    def sends_at_once(self) -> Enrolment | None:
+        """Where the gateway sends a code before the user asks for one: nowhere if the user has an app as well."""
+        return self.message if len(self.methods) == 1 else None
 
     @property
     def kinds(self) -> tuple[FactorKind, ...]:

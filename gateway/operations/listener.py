@@ -37,10 +37,10 @@ def build(
             return web.json_response({"status": "ready"}, headers=_NO_STORE)
         if verdict.draining:
             return web.json_response({"status": "draining"}, status=503, headers=_NO_STORE)
-        told: dict[str, object] = {"status": "not ready", "failing": list(verdict.failing)}
+        body: dict[str, object] = {"status": "not ready", "failing": list(verdict.failing)}
         if _is_shown(request, token()):
-            told["reasons"] = dict(verdict.reasons)
-        return web.json_response(told, status=503, headers=_NO_STORE)
+            body["reasons"] = dict(verdict.reasons)
+        return web.json_response(body, status=503, headers=_NO_STORE)
 
     app = web.Application()
     app.on_response_prepare.append(without_banner)

@@ -33,7 +33,7 @@ from gateway.domain.policy import FactorKind, Registration
 from gateway.domain.ports import Clock, Lock
 from gateway.domain.tenant import Tenant
 from gateway.domain.user import Account
-from gateway.keycloak.profile import UserProfiles, sealed_in
+from gateway.keycloak.users import UserProfiles, sealed_in
 from gateway.observe.audit import Audit, AuditEvent
 from gateway.store.protocol import Store
 

@@ -231,7 +231,10 @@ async def test_a_reload_closes_connections_that_no_tenant_uses_any_longer(
     ) as services:
         watcher = Watcher(services.audit, services)
         old, new = (of.tenants[0].keycloak for of in (first, second))
-        given, kept = services.keycloak_clients.grants(old), services.keycloak_clients.grants(new)
+        async with services.keycloak_clients.asking(old, "a test") as of_old:
+            given = of_old.grants
+        async with services.keycloak_clients.asking(new, "a test") as of_new:
+            kept = of_new.grants
         watcher.changed(first, second)
         await services.tasks.close(LIMIT)
         assert not given.is_closed  # a login that pinned the old settings may still be under way

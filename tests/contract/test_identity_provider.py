@@ -18,10 +18,9 @@ from gateway.domain.tasks import BackgroundTasks
 from gateway.domain.tenant import AdminUser, Credentials, KeycloakAccess
 from gateway.keycloak.clients import KeycloakClients
 from gateway.keycloak.grant_queue import GrantQueue, Turn
-from gateway.keycloak.profile import UserProfiles
 from gateway.keycloak.token_endpoint import Granted, NotFullySetUp, SessionEnded, TokenEndpoint, WrongPassword
 from gateway.keycloak.user_profile_schema import ATTRIBUTE
-from gateway.keycloak.users import PasswordRefused, Users
+from gateway.keycloak.users import PasswordRefused, UserProfiles, Users
 from gateway.store.locks import StoreLock
 from gateway.store.memory import MemoryStore
 from tests.contract import stand_in
@@ -180,7 +179,7 @@ async def test_failures_are_counted_and_a_correct_password_clears_them(gateway: 
 
 async def counted(gateway: Gateway, person: Person) -> dict[str, Any]:
     """Returns the number of failures that Keycloak's brute-force protection counts for a user."""
-    async with gateway.users._connections.administration(gateway.access, "reading failed logins") as admin:
+    async with gateway.users._clients.administration(gateway.access, "reading failed logins") as admin:
         return await admin.a_get_bruteforce_detection_status(person.id)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from gateway.domain.configuration import Configuration
-from gateway.login.feature import abandoned_logins
+from gateway.login.feature import login_records
 from gateway.services import Services
 from gateway.store.protocol import Store
 from tests.contract.stand_in import StandIn
@@ -70,7 +70,7 @@ class Site:
 
     async def reap(self) -> int:
         """Ends the Keycloak sessions of abandoned logins, as the gateway does every half minute."""
-        return await abandoned_logins(self.services).look()
+        return await login_records(self.services).end_abandoned()
 
     async def seen(self, person: Person, path: str = "/unified-admin/") -> dict[str, str]:
         """Returns the fields that the app received with a request of `person`, names in lower case."""

@@ -3,6 +3,7 @@
 import secrets
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 from aiohttp import web
@@ -11,10 +12,9 @@ from gateway.demo.identity_provider import Realm, StandInClient, StandInUser, bu
 from gateway.domain.secret import Secret
 from gateway.domain.tenant import Credentials, KeycloakAccess
 from gateway.keycloak.clients import KeycloakClients
-from gateway.keycloak.profile import UserProfiles
 from gateway.keycloak.token_endpoint import TokenEndpoint
 from gateway.keycloak.user_profile_schema import WANTED
-from gateway.keycloak.users import Users
+from gateway.keycloak.users import UserProfiles, Users
 from tests.clock import FakeClock
 from tests.ports import free_port
 
@@ -68,3 +68,9 @@ async def realm_harness(clock: FakeClock) -> AsyncIterator[RealmHarness]:
     yield RealmHarness(realm, user, access, clock, connections, *adapters)
     await connections.close()
     await runner.cleanup()
+
+
+async def grant_client(connections: KeycloakClients, access: KeycloakAccess) -> Any:
+    """authlib's client for the realm."""
+    async with connections.asking(access, "a test") as clients:
+        return clients.grants

@@ -17,7 +17,7 @@ from gateway.domain.secret import Secret
 from gateway.domain.tenant import AdminUser, KeycloakAccess
 from gateway.keycloak.clients import forwarded_for
 from gateway.keycloak.token_endpoint import Granted
-from tests.keycloak.conftest import RealmHarness
+from tests.keycloak.conftest import RealmHarness, grant_client
 from tests.ports import free_port
 
 
@@ -85,12 +85,12 @@ async def test_a_failed_sign_in_of_the_administrator_is_not_reported_as_the_user
 async def test_clients_of_replaced_settings_are_closed_one_reload_later(realm_harness: RealmHarness) -> None:
     old, new = realm_harness.access, replace(realm_harness.access, timeout=4.0)
     await realm_harness.users.check(old)
-    client = realm_harness.connections.grants(old)
+    client = await grant_client(realm_harness.connections, old)
     await realm_harness.connections.retain([new])
     assert not client.is_closed
     await realm_harness.connections.retain([new])
     assert client.is_closed
-    assert realm_harness.connections.grants(new) is realm_harness.connections.grants(new)
+    assert await grant_client(realm_harness.connections, new) is await grant_client(realm_harness.connections, new)
 
 
 async def test_a_missing_private_ca_file_is_named_in_the_error(realm_harness: RealmHarness) -> None:
@@ -179,5 +179,5 @@ def test_the_client_address_is_sent_only_where_it_cannot_lock_the_gateway_out(
 
 async def test_every_grant_carries_scheme_and_host_of_the_issuer(realm_harness: RealmHarness) -> None:
     access = replace(realm_harness.access, issuer="https://sso.example:8443/auth/realms/expertflow")
-    headers = realm_harness.connections.grants(access).headers
+    headers = (await grant_client(realm_harness.connections, access)).headers
     assert (headers["X-Forwarded-Proto"], headers["X-Forwarded-Host"]) == ("https", "sso.example:8443")

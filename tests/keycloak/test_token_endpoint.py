@@ -10,7 +10,7 @@ from gateway.domain import errors
 from gateway.domain.secret import Secret
 from gateway.domain.session import Tokens
 from gateway.keycloak.token_endpoint import Granted, NotFullySetUp, RefreshUnknown, SessionEnded, WrongPassword
-from tests.keycloak.conftest import RealmHarness
+from tests.keycloak.conftest import RealmHarness, grant_client
 from tests.ports import free_port
 
 FAULTS = {
@@ -170,4 +170,4 @@ async def test_parallel_grants_give_each_user_their_own_tokens(realm_harness: Re
 
 async def test_the_client_stores_no_token_of_a_user(realm_harness: RealmHarness) -> None:
     await granted(realm_harness)
-    assert not realm_harness.connections.grants(realm_harness.access).token
+    assert not (await grant_client(realm_harness.connections, realm_harness.access)).token

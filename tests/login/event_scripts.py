@@ -15,7 +15,6 @@ from gateway.login.record import (
     AddressConfirmed,
     AddressGiven,
     ChallengeSent,
-    Effect,
     Event,
     Login,
     Opened,
@@ -24,9 +23,8 @@ from gateway.login.record import (
     Purpose,
     Saved,
     SessionOpened,
-    Step,
 )
-from gateway.login.state_machine import state_of
+from gateway.login.state_machine import Effect, Step, state_of
 
 NOW = 1_800_000_000.0
 ADDRESS = "user@example.com"
@@ -140,7 +138,7 @@ def pending(login: Login) -> tuple[Step | Effect, ...]:
 
 def first(login: Login) -> Step | Effect:
     """Returns the next pending step or effect."""
-    return state_of(login).first
+    return state_of(login).pending[0]
 
 
 def step(login: Login) -> Step:

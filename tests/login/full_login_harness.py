@@ -31,16 +31,16 @@ from gateway.domain.tenant import KeycloakAccess, Tenant
 from gateway.domain.user import Account, User
 from gateway.keycloak.clients import KeycloakClients
 from gateway.keycloak.grant_queue import GrantQueue
-from gateway.keycloak.profile import values_of
 from gateway.keycloak.token_endpoint import Granted, NotFullySetUp, WrongPassword
 from gateway.keycloak.user_profile_schema import ATTRIBUTE
-from gateway.keycloak.users import PasswordRefused
+from gateway.keycloak.users import PasswordRefused, values_of
 from gateway.login import feature
 from gateway.login.begin_in_session import AccountForm, BeginInSession
 from gateway.login.flow import CutShort, Flow, FlowResult
 from gateway.login.handlers import LoginHandlers
 from gateway.login.login_request import LoginRequest
-from gateway.login.record import Act, Login, Slot, Step
+from gateway.login.record import Act, Login, Slot
+from gateway.login.state_machine import Step
 from gateway.observe.audit import AuditEvent
 from gateway.rendering.data_root import data_root
 from gateway.rendering.languages import load_languages
@@ -261,7 +261,7 @@ class LoginHarness:
         self.replicas = [self._replica() for _ in range(2)]
         self.sessions, self.enrolments = self.services.sessions, self.services.enrolments
         self.admin = self.services.admin_codes
-        self.reaper = feature.abandoned_logins(self.services)
+        self.reaper = feature.login_records(self.services)
 
     def _replica(self) -> LoginHandlers:
         """Makes another process on the same store, with separate objects for its services."""

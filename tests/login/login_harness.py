@@ -21,18 +21,16 @@ from gateway.domain.ports import Clock, Random
 from gateway.domain.problem import ProblemDetail
 from gateway.domain.secret import Secret
 from gateway.domain.session import Tokens
-from gateway.domain.tenant import KeycloakAccess, Tenant
+from gateway.domain.tenant import KeycloakAccess
 from gateway.domain.user import User
 from gateway.keycloak.token_endpoint import SessionEnded
-from gateway.login.check_code import ChallengeContexts, CodeCheck
-from gateway.login.effects.send_code import SendCode
+from gateway.login.effects.send_code import ChallengeContexts, SendCode
 from gateway.login.flow import Flow, FlowResult, FormFields, Page, StepResult
-from gateway.login.login_records import LoginRecords
+from gateway.login.login_records import SECRETS, LoginRecords, LoginSecrets
 from gateway.login.login_request import LoginRequest
-from gateway.login.login_secrets import PURPOSE, LoginSecrets
-from gateway.login.record import Effect, Login, Opened, PasswordRight, SessionOpened, Slot, Step
-from gateway.login.state_machine import LoginState
-from gateway.login.steps.verify import VerifyPage
+from gateway.login.record import Login, Opened, PasswordRight, SessionOpened, Slot
+from gateway.login.state_machine import Effect, LoginState, Step
+from gateway.login.steps.verify import CodeCheck, VerifyPage
 from gateway.observe.audit import Audit
 from gateway.rendering.step_view import StepView
 from gateway.second_factor.send_rate import SendRate
@@ -71,6 +69,7 @@ class FlowHarness:
     keycloak_is_over: bool = False
     keycloak_is_down: bool = False
     flow: Flow = field(init=False)
+    configuration: Configuration = field(init=False)
     sending: SendCode = field(init=False)
 
     def __post_init__(self) -> None:
@@ -90,12 +89,12 @@ class FlowHarness:
         pages: dict[Step, Page] = {Step.PASSWORD: AcceptsAnyPassword(self), Step.VERIFY: verify}
         sealer = Sealer(bench.ring, "login", bench.random)
         records = Records(store=bench.store, sealer=sealer, clock=bench.clock, name="login", of=Slot)
-        abandoned: Any = SimpleNamespace(note=self.begun)
         logout_retries: Any = SimpleNamespace(begin=lambda _tenant, _tokens: None)
+        once = SingleUse(bench.store, bench.clock)
         self.flow = Flow(
-            logins=LoginRecords(records, bench.clock, abandoned, logout_retries),
+            logins=LoginRecords(records, bench.store, once, bench.clock, lambda: self.configuration, logout_retries),
             pages=pages,
-            secrets=LoginSecrets(Signer(bench.ring, PURPOSE), bench.random),
+            secrets=LoginSecrets(Signer(bench.ring, SECRETS), bench.random),
             effects={Effect.CHALLENGE: self.sending.run, Effect.OPEN: self.open},
             clock=bench.clock,
             random=bench.random,
@@ -108,9 +107,6 @@ class FlowHarness:
     def twin(self) -> "FlowHarness":
         """Returns another replica."""
         return FlowHarness(self.bench, self.channel)
-
-    async def begun(self, tenant: Tenant, login: Login) -> None:
-        """Does nothing: no abandoned login is ended here."""
 
     async def open(self, visit: LoginRequest, state: LoginState) -> StepResult:
         """Opens the session."""

@@ -3,7 +3,8 @@
 from gateway.domain.policy import FactorKind
 from gateway.domain.problem import Problem
 from gateway.login.flow import FlowResult
-from gateway.login.record import Login, Purpose, Step
+from gateway.login.record import Login, Purpose
+from gateway.login.state_machine import Step
 from tests.login.event_scripts import proof
 from tests.login.full_login_harness import HOUR, LoginBrowser, LoginHarness
 

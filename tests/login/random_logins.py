@@ -39,8 +39,8 @@ from gateway.domain.policy import (
 )
 from gateway.domain.session import Satisfied
 from gateway.login.flow import FlowResult
-from gateway.login.record import Act, ActKind, Effect, Login, Purpose, Step
-from gateway.login.state_machine import state_of
+from gateway.login.record import Act, ActKind, Login, Purpose
+from gateway.login.state_machine import Effect, Step, state_of
 from gateway.observe.audit import AuditEvent
 from gateway.second_factor.factors import backup_code
 from gateway.settings.presets import PRESETS
@@ -254,7 +254,7 @@ class RandomSequence:
         session, slot = await browser.current(), await browser.find()
         if session and session.satisfied is not Satisfied.NOT_ASKED:
             return True
-        return slot.login is not None and state_of(slot.login).first in AFTER_THE_LAST_PROOF
+        return slot.login is not None and state_of(slot.login).pending[0] in AFTER_THE_LAST_PROOF
 
     async def signs_out(self) -> None:
         browser, _ = self.any_actor()

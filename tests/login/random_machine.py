@@ -18,12 +18,11 @@ from gateway.domain.problem import Problem, ProblemDetail
 from gateway.domain.user import Contact
 from gateway.login import state_machine
 from gateway.login.record import (
+    Acknowledged,
     AddressConfirmed,
     AddressGiven,
     ChallengeSent,
-    CodesNoted,
     Drafted,
-    Effect,
     Enrolled,
     Event,
     Login,
@@ -37,12 +36,11 @@ from gateway.login.record import (
     Saved,
     SecretWithdrawn,
     SessionOpened,
-    Step,
     Stopped,
     TokensGranted,
     TokensRenewed,
 )
-from gateway.login.state_machine import state_of
+from gateway.login.state_machine import Effect, Step, state_of
 from gateway.second_factor.factors import table
 from tests.login.event_scripts import (
     APP_ENROLLED,
@@ -129,7 +127,9 @@ class RandomEvents:
             self.past.append(event)
             self.order += 1
             self.actions += 1
-            before, login = login, state_machine.apply(state_of(login), event).login
+            before, state = login, state_machine.apply(state_of(login), event)
+            login = state.login
+            assert state == state_of(login)  # also where the machine keeps the pending proof
             if isinstance(event, PasswordChanged) and login is not before:
                 self.changed_at = self.order
             assert sum(isinstance(owed, Step) for owed in state_of(login).pending[:1]) <= 1
@@ -159,7 +159,7 @@ class RandomEvents:
         return of in {(a.bound_to, a.challenge, a.factor) for a in self.accepted}
 
     def answer(self, login: Login) -> Event:
-        match state_of(login).first:
+        match state_of(login).pending[0]:
             case Step.PASSWORD:
                 return self.password()
             case Step.REGISTER:
@@ -178,7 +178,7 @@ class RandomEvents:
                 codes = CODES if enrolled.first and self.policy.backup_codes else login.enrolments.backup_codes
                 return Saved(replace(login.enrolments.with_enrolment(new), backup_codes=codes))
             case Step.BACKUP_CODES:
-                return CodesNoted()
+                return Acknowledged(Step.BACKUP_CODES.value)
             case Step.NEW_PASSWORD:
                 return PasswordChanged(2)
             case Effect.OPEN if login.tokens is None:
@@ -208,7 +208,7 @@ class RandomEvents:
 
     def challenge(self, login: Login) -> Challenge:
         message = proof(login).message
-        sends = message is not None and (proof(login).sends_at_once or self.random.random() < 0.5)
+        sends = message is not None and (proof(login).sends_at_once is not None or self.random.random() < 0.5)
         methods = proof(login).methods
         only = methods[0].factor if len(methods) == 1 else None
         return Challenge(
@@ -257,7 +257,7 @@ class RandomEvents:
                 NOW,
             ),
             self.password,
-            CodesNoted,
+            lambda: Acknowledged(self.random.choice(list(Step)).value),
             lambda: Saved(self.enrolled),
             lambda: PasswordChanged(3),
             lambda: TokensGranted(TOKENS, USER),

@@ -2,7 +2,7 @@
 
 from gateway.domain.enrolment import Enrolment
 from gateway.domain.policy import FactorKind, Method, Policy
-from gateway.login.record import Step
+from gateway.login.state_machine import Step
 from tests.login.full_login_harness import CHANNEL, LoginBrowser, LoginHarness
 
 EMAIL = Method(FactorKind.EMAIL, CHANNEL.service_identifier)

@@ -11,7 +11,7 @@ from gateway.domain.configuration import Address, Configuration, GatewaySettings
 from gateway.domain.secret import Secret
 from gateway.domain.session import Tokens
 from gateway.domain.tenant import Tenant
-from gateway.login.abandoned_logins import AbandonedLogins
+from gateway.login.login_records import LoginRecords
 from gateway.login.record import Login, Opened, Slot, Spent, Verification
 from gateway.store.memory import MemoryStore
 from gateway.store.records import RecordKey as Place
@@ -54,11 +54,11 @@ class ReplicaHarness:
         self.configuration = Configuration(settings, (self.tenant,), {})
         self.ended: list[str] = []
 
-    def reaper(self) -> AbandonedLogins:
-        return AbandonedLogins(
+    def reaper(self) -> LoginRecords:
+        return LoginRecords(
+            self.logins,
             self.store,
             SingleUse(self.store, self.clock),
-            self.logins,
             self.clock,
             lambda: self.configuration,
             SimpleNamespace(begin=self._end),  # type: ignore[arg-type]
@@ -90,14 +90,14 @@ def flow_harness() -> ReplicaHarness:
 async def test_an_abandoned_login_is_ended_once_by_one_replica(flow_harness: ReplicaHarness) -> None:
     await flow_harness.begin()
     flow_harness.clock.advance(ABANDONED_AFTER)
-    looked = [await flow_harness.reaper().look() for _ in range(3)]
+    looked = [await flow_harness.reaper().end_abandoned() for _ in range(3)]
     assert (looked, flow_harness.ended) == ([1, 0, 0], ["refresh l1"])
 
 
 async def test_an_active_login_is_not_ended(flow_harness: ReplicaHarness) -> None:
     await flow_harness.begin()
     flow_harness.clock.advance(600)
-    assert await flow_harness.reaper().look() == 0
+    assert await flow_harness.reaper().end_abandoned() == 0
 
 
 async def test_a_login_that_continued_is_checked_again_when_it_may_be_abandoned(flow_harness: ReplicaHarness) -> None:
@@ -106,9 +106,9 @@ async def test_a_login_that_continued_is_checked_again_when_it_may_be_abandoned(
     moved = replace(login, moved_at=flow_harness.clock.now())
     await flow_harness.write(moved, flow_harness.clock.now() + 1800)
     flow_harness.clock.advance(360)
-    assert await flow_harness.reaper().look() == 0
+    assert await flow_harness.reaper().end_abandoned() == 0
     flow_harness.clock.advance(600)
-    assert await flow_harness.reaper().look() == 1
+    assert await flow_harness.reaper().end_abandoned() == 1
 
 
 async def test_checking_every_half_minute_finds_every_abandoned_login(flow_harness: ReplicaHarness) -> None:
@@ -117,7 +117,7 @@ async def test_checking_every_half_minute_finds_every_abandoned_login(flow_harne
     flow_harness.clock.advance(10)
     for _ in range(ABANDONED_AFTER // 30 + 1):
         flow_harness.clock.advance(30)
-        await flow_harness.reaper().look()
+        await flow_harness.reaper().end_abandoned()
     assert flow_harness.ended == ["refresh l1"]
 
 
@@ -128,7 +128,7 @@ async def test_a_login_that_waited_hours_for_its_code_is_ended_too(flow_harness:
     await flow_harness.write(waits, slot + 3600)
     await flow_harness.reaper().note(flow_harness.tenant, waits)
     flow_harness.clock.advance(5 * 3600 + ABANDONED_AFTER)
-    assert await flow_harness.reaper().look() == 1
+    assert await flow_harness.reaper().end_abandoned() == 1
 
 
 async def test_the_keycloak_session_of_an_opened_login_is_never_ended(flow_harness: ReplicaHarness) -> None:
@@ -136,7 +136,7 @@ async def test_the_keycloak_session_of_an_opened_login_is_never_ended(flow_harne
     opened = replace(login, opened=Opened("session", flow_harness.clock.now()))
     await flow_harness.write(login, flow_harness.clock.now() + 1800, Spent("", flow_harness.clock.now(), opened))
     flow_harness.clock.advance(ABANDONED_AFTER)
-    assert await flow_harness.reaper().look() == 0
+    assert await flow_harness.reaper().end_abandoned() == 0
 
 
 @pytest.mark.parametrize("note", [b"", b"{", b"1", b"[]", b'["a", "b", "c", "d"]'])
@@ -145,7 +145,7 @@ async def test_an_unreadable_note_hides_no_other_note(flow_harness: ReplicaHarne
     await flow_harness.begin()
     await flow_harness.store.append(f"dying:{minute}", note, 10, 7200)
     flow_harness.clock.advance(ABANDONED_AFTER)
-    assert await flow_harness.reaper().look() == 1
+    assert await flow_harness.reaper().end_abandoned() == 1
 
 
 async def test_after_a_store_failure_an_abandoned_login_is_still_ended(flow_harness: ReplicaHarness) -> None:
@@ -153,14 +153,14 @@ async def test_after_a_store_failure_an_abandoned_login_is_still_ended(flow_harn
     flow_harness.clock.advance(ABANDONED_AFTER)
     flow_harness.store.failures = 1
     with pytest.raises(errors.Unreachable):
-        await flow_harness.reaper().look()
-    assert await flow_harness.reaper().look() == 1
+        await flow_harness.reaper().end_abandoned()
+    assert await flow_harness.reaper().end_abandoned() == 1
 
 
 async def test_replicas_find_logins_abandoned_during_their_downtime(flow_harness: ReplicaHarness) -> None:
     await flow_harness.begin()
     flow_harness.clock.advance(ABANDONED_AFTER + 720)
-    assert await flow_harness.reaper().look() == 1
+    assert await flow_harness.reaper().end_abandoned() == 1
 
 
 async def test_a_login_with_a_new_secret_is_ended_under_that_secret(flow_harness: ReplicaHarness) -> None:
@@ -172,9 +172,9 @@ async def test_a_login_with_a_new_secret_is_ended_under_that_secret(flow_harness
     await flow_harness.write(moved, now + 1800)
     await flow_harness.reaper().note(flow_harness.tenant, moved)
     flow_harness.clock.advance(360)
-    assert await flow_harness.reaper().look() == 0
+    assert await flow_harness.reaper().end_abandoned() == 0
     flow_harness.clock.advance(600)
-    assert (await flow_harness.reaper().look(), flow_harness.ended) == (1, ["refresh l1"])
+    assert (await flow_harness.reaper().end_abandoned(), flow_harness.ended) == (1, ["refresh l1"])
 
 
 async def test_a_login_that_continues_during_the_check_is_not_ended(flow_harness: ReplicaHarness) -> None:
@@ -190,7 +190,8 @@ async def test_a_login_that_continues_during_the_check_is_not_ended(flow_harness
 
     random = SeededRandom()
     ring = KeyRing((Key("00000001", random.token_bytes(KEY_BYTES)),))
-    reaper.logins = Stale(
+    stale = Stale(
         store=flow_harness.store, sealer=Sealer(ring, "login", random), clock=flow_harness.clock, name="login", of=Slot
     )
-    assert (await reaper.look(), flow_harness.ended) == (0, [])
+    reaper = replace(flow_harness.reaper(), records=stale)
+    assert (await reaper.end_abandoned(), flow_harness.ended) == (0, [])

@@ -15,9 +15,9 @@ from gateway.login.account_change_mails import (
     AccountChange,
     AccountChangeMails,
     Change,
-    addresses_to_tell,
+    recipients,
 )
-from gateway.login.check_code import ChallengeContexts
+from gateway.login.effects.send_code import ChallengeContexts
 from gateway.observe.audit import Audit
 from gateway.rendering.data_root import data_root
 from gateway.rendering.mails import Mails
@@ -71,7 +71,7 @@ class AccountChangeHarness:
             anna.visit, audit=replace(anna.visit.audit, audit=Audit(self.flow_harness.clock, tell=self.reported.append))
         )
         for _ in range(times):
-            await self.announcing.tell(request, login, NEW, (EnrolmentSet(), EnrolmentSet()))
+            await self.announcing.notify(request, login, NEW, (EnrolmentSet(), EnrolmentSet()))
         await self.tasks.close(30)
 
     @property
@@ -139,7 +139,7 @@ OFF = AccountChange(Change.TURNED_OFF, FactorKind.EMAIL)
 
 
 def reported(change: AccountChange, before: EnrolmentSet, *contacts: Contact) -> tuple[str, ...]:
-    return addresses_to_tell(replace(begun(), contacts=contacts), change, (before, EnrolmentSet()))
+    return recipients(replace(begun(), contacts=contacts), change, (before, EnrolmentSet()))
 
 
 @pytest.mark.row("GW-45")

@@ -8,7 +8,7 @@ import pytest
 from gateway.domain.enrolment import Enrolment
 from gateway.domain.policy import FactorKind, Method, Registration
 from gateway.login.flow import FlowResult
-from gateway.login.record import Step
+from gateway.login.state_machine import Step
 from gateway.settings.presets import PRESETS
 from tests.login.full_login_harness import LoginBrowser, LoginHarness
 

@@ -15,7 +15,8 @@ from gateway.domain.policy import ChoosePage, EnrolmentRule, FactorKind, Method,
 from gateway.domain.problem import Problem
 from gateway.domain.session import Satisfied
 from gateway.login.flow import FlowResult
-from gateway.login.record import Act, ActKind, Step
+from gateway.login.record import Act, ActKind
+from gateway.login.state_machine import Step
 from gateway.rendering.step_view import as_json
 from gateway.second_factor.factors import backup_code
 from gateway.settings.presets import PRESETS

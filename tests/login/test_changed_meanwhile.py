@@ -6,7 +6,8 @@ from dataclasses import replace
 import pytest
 
 from gateway.domain.problem import Problem
-from gateway.login.record import Act, ActKind, Step
+from gateway.login.record import Act, ActKind
+from gateway.login.state_machine import Step
 from gateway.settings.presets import PRESETS
 from tests.login.full_login_harness import LoginBrowser, LoginHarness, LoginPerson
 from tests.login.registered_user import EMAIL, MAILBOX, at_the_code, with_mailbox

@@ -10,7 +10,7 @@ from gateway.domain import errors
 from gateway.domain.problem import Problem
 from gateway.keycloak.token_endpoint import Granted
 from gateway.login.flow import FlowResult
-from gateway.login.record import Step
+from gateway.login.state_machine import Step
 from gateway.settings.presets import PRESETS
 from tests.login.full_login_harness import LoginBrowser, LoginHarness
 from tests.login.registered_user import EMAIL, MAILBOX, with_mailbox
@@ -183,4 +183,4 @@ async def test_a_login_abandoned_after_the_new_password_leaves_no_keycloak_sessi
     browser = await at_the_new_password(login_harness)
     await browser.act(Step.NEW_PASSWORD, new_password="another")
     login_harness.clock.advance(login_harness.configuration.gateway.limits.login_idle + 60)
-    assert await login_harness.reaper.look() == 1
+    assert await login_harness.reaper.end_abandoned() == 1

@@ -7,7 +7,7 @@ import pytest
 from gateway.domain import errors
 from gateway.domain.policy import FactorKind, Method, NoContact
 from gateway.domain.problem import Problem
-from gateway.login.record import Step
+from gateway.login.state_machine import Step
 from gateway.settings.presets import PRESETS
 from tests.login.full_login_harness import LoginBrowser, LoginHarness
 from tests.login.registered_user import EMAIL, MAILBOX, at_the_code, with_mailbox

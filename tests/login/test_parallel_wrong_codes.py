@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from gateway.domain.problem import Problem
-from gateway.login.record import Step
+from gateway.login.state_machine import Step
 from gateway.observe.audit import AuditEvent
 from gateway.settings.presets import PRESETS
 from tests.login.registered_user import EMAIL, MAILBOX, at_the_code, with_mailbox

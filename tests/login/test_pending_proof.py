@@ -8,7 +8,8 @@ from gateway.domain.enrolment import Enrolment, EnrolmentSet
 from gateway.domain.policy import ChoosePage, FactorKind, Registration
 from gateway.domain.user import Contact
 from gateway.login import pending_proof
-from gateway.login.record import AddressConfirmed, AddressGiven, Drafted, Effect, Enrolled, Login, Picked, Purpose, Step
+from gateway.login.record import AddressConfirmed, AddressGiven, Drafted, Enrolled, Login, Picked, Purpose
+from gateway.login.state_machine import Effect, Step
 from tests.login.event_scripts import (
     ADDRESS,
     APP_DRAFT,

@@ -9,19 +9,18 @@ from gateway.domain.policy import ChoosePage, EnrolmentRule, FactorKind, Policy
 from gateway.domain.session import Satisfied
 from gateway.domain.user import User
 from gateway.login.record import (
+    Acknowledged,
     AddressConfirmed,
     AddressGiven,
-    CodesNoted,
     Drafted,
-    Effect,
     Login,
     PasswordChanged,
     Picked,
     Purpose,
     Saved,
-    Step,
     TokensGranted,
 )
+from gateway.login.state_machine import Effect, Step
 from tests.login.event_scripts import (
     APP_DRAFT,
     APP_ENROLLED,
@@ -57,6 +56,7 @@ BOTH = with_policy(methods=(EMAIL, TOTP), choose_page=ChoosePage.COMBINED)
 CODES_TOO = with_policy(backup_codes=10)
 OPTIONAL = with_policy(methods=(EMAIL, TOTP), enrolment=EnrolmentRule.OPTIONAL, choose_page=ChoosePage.COMBINED)
 NEW_TOKENS = TokensGranted(TOKENS, USER)
+SEEN = Acknowledged(Step.BACKUP_CODES.value)
 
 
 def saved_with_codes(login: Login) -> Saved:
@@ -113,7 +113,7 @@ def test_the_first_enrolment_shows_backup_codes_before_the_session_opens() -> No
 @pytest.mark.row("CC-04")
 def test_backup_codes_are_shown_only_once() -> None:
     login = after(*FIRST_LOGIN, login=begun(CODES_TOO))
-    login = after(saved_with_codes(login), CodesNoted(), login=login)
+    login = after(saved_with_codes(login), SEEN, login=login)
     assert pending(login) == (Effect.OPEN, Step.DONE)
 
 
@@ -194,7 +194,7 @@ def test_a_second_proof_after_the_new_password_opens_the_session() -> None:
 def test_a_new_user_with_a_due_password_enrols_changes_the_password_and_proves_the_factor() -> None:
     login = after(password(due=True), *FIRST_LOGIN[1:], login=begun(CODES_TOO))
     assert pending(login) == (Effect.SAVE, Step.BACKUP_CODES, Step.NEW_PASSWORD)
-    login = after(saved_with_codes(login), CodesNoted(), PasswordChanged(2), NEW_TOKENS, login=login)
+    login = after(saved_with_codes(login), SEEN, PasswordChanged(2), NEW_TOKENS, login=login)
     assert pending(login) == (Effect.CHALLENGE, Step.VERIFY, Effect.OPEN, Step.DONE)
 
 

@@ -10,9 +10,8 @@ from gateway.domain.channel import Channel
 from gateway.domain.problem import Problem
 from gateway.login.effects.send_code import ASK_AT_LEAST
 from gateway.login.flow import FlowResult
-from gateway.login.record import Step
 from gateway.login.responses import ASK_AGAIN, asks_again_in
-from gateway.login.state_machine import state_of
+from gateway.login.state_machine import Step, state_of
 from gateway.second_factor.factors.email import SLOWEST
 from tests.login.login_harness import KEYCLOAK_IDLE, PACED, Browser, FlowHarness, address_of, flow_harness
 
@@ -97,10 +96,8 @@ async def test_the_page_reloads_when_the_code_may_be_sent_and_from_time_to_time_
     now, until = anna.flow_harness.clock.now(), slot(anna)
     assert asks_again_in(anna.result, now) == ASK_AT_LEAST
     assert asks_again_in(anna.result, until - 10.5) == 11
-    assert (
-        asks_again_in(FlowResult(state_of(replace(anna.login, verification=anna.login.verification.queued(None)))), now)
-        == ASK_AGAIN
-    )
+    sending = replace(anna.login, verification=replace(anna.login.verification, queued_until=None))
+    assert asks_again_in(FlowResult(state_of(sending)), now) == ASK_AGAIN
 
 
 @pytest.mark.row("GW-34")

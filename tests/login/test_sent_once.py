@@ -9,8 +9,7 @@ from gateway.delivery.smtp import Message, NotSent, Sent
 from gateway.domain.channel import Channel
 from gateway.domain.enrolment import Enrolment
 from gateway.domain.policy import FactorKind, Method
-from gateway.login.record import Step
-from gateway.login.state_machine import state_of
+from gateway.login.state_machine import Step, state_of
 from gateway.settings.presets import PRESETS
 from tests.login.full_login_harness import CHANNEL, LoginBrowser, LoginHarness
 

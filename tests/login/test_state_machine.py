@@ -6,7 +6,8 @@ from gateway.domain.policy import EnrolmentRule, FactorKind, NoContact, Registra
 from gateway.domain.problem import Problem, ProblemDetail
 from gateway.domain.session import Satisfied
 from gateway.domain.user import Contact
-from gateway.login.record import AddressConfirmed, AddressGiven, Effect, Proved, Step, Stopped
+from gateway.login.record import AddressConfirmed, AddressGiven, Proved, Stopped
+from gateway.login.state_machine import Effect, Step
 from tests.login.event_scripts import (
     ADDRESS,
     DRAFT,

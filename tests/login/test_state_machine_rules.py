@@ -8,9 +8,9 @@ from gateway.domain.challenge import Draft
 from gateway.domain.policy import ChoosePage, FactorKind, Registration
 from gateway.domain.problem import Problem, ProblemDetail
 from gateway.login.record import (
+    Acknowledged,
     AddressConfirmed,
     AddressGiven,
-    CodesNoted,
     Drafted,
     Event,
     Login,
@@ -18,11 +18,11 @@ from gateway.login.record import (
     Picked,
     Queued,
     Saved,
-    Step,
     Stopped,
     TokensGranted,
     TokensRenewed,
 )
+from gateway.login.state_machine import Step
 from tests.login.event_scripts import (
     APP_DRAFT,
     BOTH_ENROLLED,
@@ -70,7 +70,7 @@ EVERYTHING: tuple[Event, ...] = (
     proved_by(FactorKind.TOTP),
     proved_by(FactorKind.ADMIN_CODE),
     Saved(ENROLLED),
-    CodesNoted(),
+    Acknowledged(Step.BACKUP_CODES.value),
     PasswordChanged(2),
     TokensGranted(TOKENS, USER),
     OPENED,

@@ -16,9 +16,8 @@ from gateway.domain.ports import SystemClock
 from gateway.domain.secret import Secret
 from gateway.domain.tenant import KeycloakAccess, Tenant
 from gateway.keycloak.clients import KeycloakClients
-from gateway.keycloak.profile import UserProfiles
 from gateway.keycloak.token_endpoint import TokenEndpoint
-from gateway.keycloak.users import Users
+from gateway.keycloak.users import UserProfiles, Users
 from gateway.operations.realm_checks import Finding, RealmChecks
 from tests.dependencies.keycloak import Keycloak
 from tests.dependencies.mail import MailServer

@@ -4,7 +4,7 @@ import asyncio
 
 from gateway.domain.errors import Conflict
 from gateway.domain.tenant import KeycloakAccess
-from gateway.keycloak.profile import UserProfiles
+from gateway.keycloak.users import UserProfiles
 
 
 class Attributes(UserProfiles):

@@ -15,8 +15,8 @@ from gateway.domain.policy import FactorKind
 from gateway.domain.ports import SystemRandom
 from gateway.domain.tenant import KeycloakAccess, Tenant
 from gateway.domain.user import Account, User
-from gateway.keycloak.profile import values_of
 from gateway.keycloak.user_profile_schema import ATTRIBUTE
+from gateway.keycloak.users import values_of
 from gateway.observe.audit import Audit
 from gateway.second_factor.enrolments import Enrolments, Tampered
 from gateway.store.locks import StoreLock

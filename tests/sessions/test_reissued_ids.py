@@ -1,6 +1,6 @@
 """Tests of the id of a session at a place in the store."""
 
-from gateway.sessions.reissued_ids import ReissuedIds
+from gateway.sessions.cache import ReissuedIds
 from gateway.sessions.session_key import SessionKey, public_id
 
 

@@ -8,8 +8,8 @@ from typing import Any
 
 from gateway.login.flow import FormFields, StepResult
 from gateway.login.login_request import LoginRequest
-from gateway.login.record import AddressConfirmed, AddressGiven, Step
-from gateway.login.state_machine import LoginState
+from gateway.login.record import AddressConfirmed, AddressGiven
+from gateway.login.state_machine import LoginState, Step
 from gateway.rendering.step_view import StepView
 from gateway.second_factor.factors import table
 

@@ -22,10 +22,10 @@ from gateway.keycloak.token_endpoint import Granted, NotFullySetUp, TokenEndpoin
 from gateway.keycloak.users import Users
 from gateway.login.final_checks import UPDATE_PASSWORD
 from gateway.login.flow import FormFields, StepResult
-from gateway.login.known_browsers import KnownBrowsers
+from gateway.login.login_records import BrowserUsers
 from gateway.login.login_request import LoginRequest
-from gateway.login.record import Login, PasswordRight, Purpose, Step, Stopped
-from gateway.login.state_machine import LoginState
+from gateway.login.record import Login, PasswordRight, Purpose, Stopped
+from gateway.login.state_machine import LoginState, Step
 from gateway.observe.audit import AuditEvent
 from gateway.rendering.step_view import StepView
 from gateway.second_factor import rate_limits
@@ -50,12 +50,12 @@ class PasswordView(StepView):
 class PasswordPage:
     """See the module's text."""
 
-    sign_in: TokenEndpoint
-    queue: GrantQueue
+    token_endpoint: TokenEndpoint
+    grant_queue: GrantQueue
     users: Users
     enrolments: Enrolments
-    attempts: RateLimiter
-    browsers: KnownBrowsers
+    rate_limiter: RateLimiter
+    browsers: BrowserUsers
     trust: TrustedBrowsers
     names: Signer
     clock: Clock
@@ -72,7 +72,7 @@ class PasswordPage:
         digest = self.names.sign(request.tenant.id, name)
         known = await self.browsers.knows(request.tenant.id, request.browser_id, digest)
         longest = request.tenant.keycloak.timeout
-        async with self.queue.turn(request.tenant.id, name, request.client, known=known, longest=longest) as turn:
+        async with self.grant_queue.turn(request.tenant.id, name, request.client, known=known, longest=longest) as turn:
             if isinstance(turn, Busy):
                 request.audit.write(AuditEvent.LOGIN_QUEUE_FULL)
                 return StepResult(problem_detail=ProblemDetail(Problem.TOO_MANY_LOGINS, turn.until))
@@ -107,14 +107,14 @@ class PasswordPage:
         groups = rate_limits.for_password(
             request.configuration.gateway.limits, request.tenant.id, digest, request.client, known=known
         )
-        found = await self.attempts.reserve(groups)
+        found = await self.rate_limiter.reserve(groups)
         if isinstance(found, Limited):
             request.audit.write(AuditEvent.LIMIT_REACHED, limit="password")
             return ProblemDetail(found.problem, found.until)
         try:
-            answer = await self.sign_in.password(request.tenant.keycloak, username, password, request.client)
+            answer = await self.token_endpoint.password(request.tenant.keycloak, username, password, request.client)
         except BaseException as error:
-            await self.attempts.give_back(groups)
+            await self.rate_limiter.give_back(groups)
             if not isinstance(error, errors.GatewayError):
                 raise
             # Keycloak did not judge: never "wrong password".
@@ -126,8 +126,8 @@ class PasswordPage:
         if isinstance(answer, WrongPassword):
             request.audit.write(AuditEvent.PASSWORD_REJECTED, reason=answer.reason)
             return ProblemDetail(Problem.WRONG_PASSWORD)
-        await self.attempts.clear(groups[:1])
-        await self.attempts.give_back(groups[1:])
+        await self.rate_limiter.clear(groups[:1])
+        await self.rate_limiter.give_back(groups[1:])
         return answer
 
     async def _not_ready(self, request: LoginRequest, login: Login, username: str) -> StepResult:

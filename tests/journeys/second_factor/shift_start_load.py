@@ -10,8 +10,8 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
 from gateway.domain.problem import Problem
-from gateway.login.record import Step
 from gateway.login.responses import asks_again_in
+from gateway.login.state_machine import Step
 from tests.clock import FakeClock
 from tests.login.login_harness import Browser, FlowHarness, address_of
 from tests.ports import free_port

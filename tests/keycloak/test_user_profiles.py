@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from gateway.demo.identity_provider import Fault
 from gateway.domain import errors
 from gateway.keycloak import admin_client
-from gateway.keycloak.profile import PART, sealed_in, values_of
 from gateway.keycloak.user_profile_schema import ATTRIBUTE
+from gateway.keycloak.users import PART, sealed_in, values_of
 from tests.keycloak.conftest import RealmHarness
 from tests.properties import Reached, property_test
 

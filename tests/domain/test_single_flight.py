@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from gateway.login.single_flight import SingleFlight
+from gateway.domain.tasks import SingleFlight
 
 
 async def test_a_request_during_the_work_gets_the_same_outcome() -> None:
@@ -67,3 +67,13 @@ async def test_a_cancelled_request_does_not_cancel_the_work_that_it_started() ->
     go.set()
     assert await second == "done"
     assert done.is_set()
+
+
+async def test_no_part_of_a_name_is_shown_by_the_task_that_does_the_work() -> None:
+    single_flight: SingleFlight[str] = SingleFlight()
+
+    async def work() -> str:
+        await asyncio.sleep(0)
+        return repr(asyncio.current_task())
+
+    assert "a password" not in await single_flight.join(("user", "a password"), work)
