@@ -31,7 +31,7 @@ from gateway.crypto.tls import client_context
 from gateway.delivery.message import Message, compose, without_addresses
 from gateway.domain.channel import Channel, MailSecurity, Relay, TlsSettings
 from gateway.domain.ports import Clock, Random
-from gateway.rendering.masking import mask_address
+from gateway.observe.redaction import mask_address
 
 BUDGET = 10.0
 """Seconds for one mail over all relays, including the wait for a free connection."""

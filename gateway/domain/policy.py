@@ -5,6 +5,7 @@ A preset is a named `Policy` (`settings.presets`); a key of the tenant's `twoFAC
 
 from dataclasses import dataclass
 from enum import Enum
+from functools import cached_property
 from typing import Annotated
 
 from gateway.domain.channel import ChannelType
@@ -121,7 +122,7 @@ class Method:
     channel: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Policy:
     """The second factor that one tenant demands; durations in seconds. A login keeps the policy with which it began."""
 
@@ -155,7 +156,7 @@ class Policy:
     admin_codes: Annotated[bool, Change.HIGHER_IS_WEAKER] = False
     shared_address: SharedAddress = SharedAddress.NEWEST
 
-    @property
+    @cached_property
     def offered(self) -> tuple[Method, ...]:
         """Every method of the tenant in its order, the fallback last."""
         return (*self.methods, self.fallback) if self.fallback else self.methods

@@ -25,8 +25,8 @@ from gateway.login.check_code import ChallengeContexts
 from gateway.login.login_request import LoginRequest
 from gateway.login.record import Login
 from gateway.observe.audit import AuditEvent
+from gateway.observe.redaction import mask_address
 from gateway.rendering.languages import Languages
-from gateway.rendering.masking import mask_address
 from gateway.second_factor.factors import table
 from gateway.second_factor.factors.email import EmailFactor
 

@@ -11,19 +11,15 @@ import structlog
 from aiohttp import hdrs, web
 
 from gateway.domain.errors import Conflict, GatewayError, Misconfigured, Refused, Unreachable
-from gateway.domain.ports import Clock, Random
+from gateway.domain.ports import Clock
 from gateway.domain.problem import Problem
 from gateway.rendering.problem_view import problem_view
 from gateway.web import security_headers
-from gateway.web.accept import weights
 from gateway.web.pages import Pages
-from gateway.web.reference_code import new_reference
-from gateway.web.request_context import REFERENCE, REQUEST_ID, TENANT
+from gateway.web.request_context import REFERENCE, REQUEST_ID, TENANT, language_of, wants_json
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
-_JSON = ("application/json", "application/problem+json")
-_HTML = ("text/html", "application/xhtml+xml")
 _OF_STATUS = {
     404: Problem.NOT_FOUND,
     405: Problem.METHOD_NOT_ALLOWED,
@@ -33,30 +29,13 @@ _OF_STATUS = {
 }
 
 
-def wants_json(request: web.Request) -> bool:
-    """Whether the client is a program: it prefers JSON to HTML, or names neither and sends JSON or asks by script."""
-    accepted = weights(request.headers.getall(hdrs.ACCEPT, []))
-    json, html = (max(accepted.get(name, 0.0) for name in names) for names in (_JSON, _HTML))
-    if json or html:
-        return json > html
-    by_script = request.headers.get("X-Requested-With", "").lower() == "xmlhttprequest"
-    return by_script or request.content_type == "application/json"
-
-
 class ErrorResponses:
     """Answers with problems, and turns what handlers raise into problems."""
 
-    def __init__(self, *, pages: Pages, clock: Clock, random: Random) -> None:
+    def __init__(self, *, pages: Pages, clock: Clock) -> None:
         self._pages = pages
         self._clock = clock
-        self._random = random
         self._log = structlog.get_logger("web.failures")
-
-    def reference(self, request: web.Request) -> str:
-        """The reference code of this request; made by the first call."""
-        if REFERENCE not in request:
-            request[REFERENCE] = new_reference(self._random)
-        return request[REFERENCE]
 
     def respond(
         self,
@@ -76,8 +55,8 @@ class ErrorResponses:
         `extra` is added beside `problem` in the JSON. `cause` is for the log only. `as_json`: JSON whatever the client
         accepts.
         """
-        reference = self.reference(request)
-        language = self._pages.language(request)
+        reference = request[REFERENCE]
+        language = language_of(request, self._pages.languages)
         view = problem_view(problem, language, until, self._clock.now(), reference)
         answered = status or view.status
         self._log.info(
@@ -107,7 +86,7 @@ class ErrorResponses:
             error=type(error).__name__,
             detail=str(error) if expected else "",
             caused_by=type(error.__cause__).__name__ if error.__cause__ else "",
-            reference=self.reference(request),
+            reference=request[REFERENCE],
             **_of_request(request),
             exc_info=None if expected else error,
         )

@@ -3,7 +3,7 @@
 The order is: check of the request, client address, tenant, request id, handler. The gateway's own pages and the apps
 pass the same check. So `request_check` and `service_worker_scripts` are in `web`, which may not import `proxy`.
 
-A proxied request costs no language and no page here. `Pages` finds out the language when a page needs it.
+A proxied request costs no language and no page here. `language_of` finds out the language when a page needs it.
 """
 
 from collections.abc import Callable
@@ -20,8 +20,24 @@ from gateway.web import service_worker_scripts
 from gateway.web.client_address import HEADER, Unparseable, client_address
 from gateway.web.error_responses import ErrorResponses, Handler
 from gateway.web.pages import Pages
-from gateway.web.request_check import METHODS, Checked, InvalidRequest, RequestHead, check
-from gateway.web.request_context import CHECKED, CLIENT_ADDRESS, CONFIGURATION, REQUEST_ID, TENANT
+from gateway.web.request_check import (
+    METHODS,
+    Checked,
+    InvalidRequest,
+    RequestHead,
+    asks_for_service_worker,
+    check,
+)
+from gateway.web.request_context import (
+    CHECKED,
+    CLIENT_ADDRESS,
+    CONFIGURATION,
+    REFERENCE,
+    REQUEST_ID,
+    TENANT,
+    language_of,
+    new_reference,
+)
 
 ID_BYTES = 9
 
@@ -38,7 +54,7 @@ class RequestMiddleware:
     @web.middleware
     async def handle(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Answer one request."""
-        reference = self.errors.reference(request)
+        reference = request[REFERENCE] = new_reference(self.random)
         try:
             refused = self._refused(request)
             if refused is not None:
@@ -68,15 +84,15 @@ class RequestMiddleware:
         if isinstance(address, Unparseable):
             return self._closing(request, head, Problem.BAD_REQUEST, 400)
         request[CLIENT_ADDRESS] = address
-        tenant = configuration.tenant_of_host(checked.host)
+        tenant = configuration.tenants_by_host.get(checked.host)
         if tenant is None:
             return self._closing(request, head, Problem.UNKNOWN_HOST, 421)
         request[TENANT] = tenant
         prefix = configuration.gateway.prefix
         own = _is_own(checked, prefix)
         if own:
-            self.pages.language(request)  # the handlers of own pages read LANGUAGE
-        if service_worker_scripts.is_asked_for(head):
+            language_of(request, self.pages.languages)  # the handlers of own pages read LANGUAGE
+        if asks_for_service_worker(head):
             route = None if own else longest_match(tenant.routes, checked.segments)
             why = service_worker_scripts.refusal(route, checked.path, prefix)
             if not tenant.active:
@@ -90,7 +106,7 @@ class RequestMiddleware:
 
     def _closing(self, request: web.Request, head: RequestHead, problem: Problem, status: int) -> web.StreamResponse:
         """The last answer of a connection. A service worker does not outlive it, whatever the problem is."""
-        if service_worker_scripts.is_asked_for(head):
+        if asks_for_service_worker(head):
             response = service_worker_scripts.unregistering(request, problem.value)
         else:
             allow = {"Allow": ", ".join(sorted(METHODS))} if status == 405 else None
@@ -105,7 +121,7 @@ def head_of(request: web.Request) -> RequestHead:
         method=request.method,
         target=request.raw_path.encode("utf-8", "surrogateescape").decode("latin-1"),
         version=(request.version.major, request.version.minor),
-        headers=tuple((name.decode("latin-1"), value.decode("latin-1")) for name, value in request.raw_headers),
+        headers=tuple([(name.decode("latin-1"), value.decode("latin-1")) for name, value in request.raw_headers]),
     )
 
 

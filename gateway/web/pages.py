@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any
 from urllib.parse import urlencode
 
-from aiohttp import hdrs, web
+from aiohttp import web
 from jinja2 import Environment
 from markupsafe import Markup
 
@@ -19,18 +19,9 @@ from gateway.domain.tenant import Branding, Tenant
 from gateway.rendering.colours import palette
 from gateway.rendering.languages import Language, Languages
 from gateway.rendering.step_view import StepView
-from gateway.web import cookies
 from gateway.web.assets import Assets
-from gateway.web.request_context import LANGUAGE, REFERENCE, TENANT
+from gateway.web.request_context import REFERENCE, TENANT, language_of
 from gateway.web.security_headers import VARY, page_headers
-
-
-def chosen_language(request: web.Request, languages: Languages) -> str:
-    """The code of the language of the answer: the user's choice, else the tenant's, else the browser's."""
-    choice = cookies.read(request.headers.getall(hdrs.COOKIE, []), cookies.LANGUAGE)
-    tenant = request.get(TENANT)
-    preferred = tenant.branding.language if tenant else ""
-    return languages.negotiate(choice, preferred, request.headers.get(hdrs.ACCEPT_LANGUAGE)).code
 
 
 class Pages:
@@ -44,12 +35,6 @@ class Pages:
         self._environment = environment
         self._random = random
         self._prefix = prefix
-
-    def language(self, request: web.Request) -> Language:
-        """The language of the answer; found out by the first call for a request."""
-        if LANGUAGE not in request:
-            request[LANGUAGE] = chosen_language(request, self.languages)
-        return self.languages.get(request[LANGUAGE])
 
     def render(
         self,
@@ -65,7 +50,7 @@ class Pages:
         Raises `jinja2.UndefinedError` for a name that the template needs and `context` lacks.
         """
         tenant = request.get(TENANT)
-        language = self.language(request)
+        language = language_of(request, self.languages)
         nonce = base64.b64encode(self._random.token_bytes(16)).decode()
         names = {**self._names(request, tenant, language, nonce, context.get("view")), **context}
         # The gateway does not know what it would mean to send the form of an app again.

@@ -16,7 +16,6 @@ from aiohttp import hdrs, web
 
 from gateway.domain.tenant import Route
 from gateway.web import security_headers
-from gateway.web.request_check import Checked, RequestHead
 from gateway.web.request_context import REFERENCE, TENANT
 
 SCRIPT = """\
@@ -26,27 +25,8 @@ self.addEventListener("activate", (event) => event.waitUntil(self.registration.u
 """
 """Has no `fetch` handler, so that the browser asks the gateway again at once, and reloads no page."""
 
-_LENGTH = 14
-"""Characters of `service-worker` and of `sec-fetch-dest`. The names of other fields are not compared."""
 _LOGGED_PATH = 200
 _log = structlog.get_logger(__name__)
-
-
-def is_asked_for(head: RequestHead | Checked) -> bool:
-    """Whether a browser fetches the script of a service worker by `head`, to register it or to update it.
-
-    Browsers say it by `Service-Worker: script`, and newer ones by `Sec-Fetch-Dest: serviceworker` too; imported scripts
-    carry neither.
-    """
-    if head.method not in ("GET", "HEAD"):
-        return False
-    for name, value in head.headers:
-        if len(name) != _LENGTH:
-            continue
-        key = name.lower()
-        if key == "service-worker" or (key == "sec-fetch-dest" and value.strip().lower() == "serviceworker"):
-            return True
-    return False
 
 
 def refusal(route: Route | None, path: str, prefix: str) -> str | None:

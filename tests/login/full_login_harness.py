@@ -41,7 +41,7 @@ from gateway.login.flow import CutShort, Flow, FlowResult
 from gateway.login.handlers import LoginHandlers
 from gateway.login.login_request import LoginRequest
 from gateway.login.record import Act, Login, Slot, Step
-from gateway.observe.audit import AuditEvent
+from gateway.observe.audit import AuditEvent, RequestAudit
 from gateway.rendering.data_root import data_root
 from gateway.rendering.languages import load_languages
 from gateway.rendering.mails import Mails
@@ -54,7 +54,6 @@ from gateway.store.memory import MemoryStore
 from gateway.store.replica_events import ReplicaEvents
 from gateway.store.single_use import SingleUse
 from gateway.web import cookies
-from gateway.web.request_audit import RequestAudit
 from tests.clock import FakeClock, SeededRandom
 from tests.login.limit_oracle import LimitOracle
 from tests.second_factor.attributes import Attributes

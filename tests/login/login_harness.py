@@ -34,11 +34,10 @@ from gateway.login.login_secrets import PURPOSE, LoginSecrets
 from gateway.login.record import Effect, Login, Opened, PasswordRight, SessionOpened, Slot, Step
 from gateway.login.state_machine import LoginState
 from gateway.login.steps.verify import VerifyPage
-from gateway.observe.audit import Audit
+from gateway.observe.audit import Audit, RequestAudit
 from gateway.rendering.step_view import StepView
 from gateway.store.records import Records
 from gateway.store.single_use import SingleUse
-from gateway.web.request_audit import RequestAudit
 from tests.second_factor.challenge_harness import CHANNEL, POLICY, ChallengeHarness
 from tests.web.sample import TENANT
 

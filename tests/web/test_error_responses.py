@@ -12,10 +12,8 @@ from structlog.testing import capture_logs
 
 from gateway.domain.errors import Conflict, Misconfigured, Refused, Unreachable
 from gateway.domain.problem import Problem
-from gateway.web.error_responses import wants_json
 from gateway.web.pages import Pages
-from gateway.web.reference_code import REFERENCE_LETTERS, new_reference
-from gateway.web.request_context import REQUEST_ID
+from gateway.web.request_context import REFERENCE_LETTERS, REQUEST_ID, new_reference, wants_json
 from tests.clock import START, SeededRandom
 from tests.web import own_pages
 from tests.web.own_pages import configuration, failures

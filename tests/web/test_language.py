@@ -6,8 +6,7 @@ from aiohttp.test_utils import TestClient, TestServer, make_mocked_request
 from gateway.domain.tenant import Branding
 from gateway.rendering.languages import available, load_languages
 from gateway.web.language import LanguageChoice
-from gateway.web.pages import chosen_language
-from gateway.web.request_context import TENANT
+from gateway.web.request_context import TENANT, language_of
 from tests.web.own_pages import ROOT, application, configuration, endpoints
 from tests.web.sample import tenant
 
@@ -61,4 +60,4 @@ async def test_another_site_chooses_nothing() -> None:
 def test_the_order_is_choice_tenant_browser(cookie: str, of_tenant_: str, accept: str, found: str) -> None:
     request = make_mocked_request("GET", "/", headers={"Cookie": cookie, "Accept-Language": accept})
     request[TENANT] = tenant(branding=Branding("x", language=of_tenant_))
-    assert chosen_language(request, LANGUAGES) == found
+    assert language_of(request, LANGUAGES).code == found

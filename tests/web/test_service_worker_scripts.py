@@ -7,6 +7,7 @@ from structlog.testing import capture_logs
 
 from gateway.domain.tenant import Route, Tenant
 from gateway.web import service_worker_scripts
+from gateway.web.request_check import asks_for_service_worker
 from tests.dependencies.upstream import RawUpstream
 from tests.proxy.proxy_server import (
     HOST,
@@ -189,5 +190,5 @@ def test_the_script_answers_no_request_and_reloads_no_page() -> None:
 
 
 def test_what_a_browser_sends_with_pages_for_its_worker_is_no_script_request() -> None:
-    assert not service_worker_scripts.is_asked_for(head("/", ("Service-Worker-Navigation-Preload", "true")))
-    assert service_worker_scripts.is_asked_for(replace(head("/", ("SERVICE-WORKER", "script")), method="HEAD"))
+    assert not asks_for_service_worker(head("/", ("Service-Worker-Navigation-Preload", "true")))
+    assert asks_for_service_worker(replace(head("/", ("SERVICE-WORKER", "script")), method="HEAD"))

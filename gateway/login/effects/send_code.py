@@ -28,7 +28,7 @@ from gateway.login.login_request import LoginRequest
 from gateway.login.record import ChallengeSent, Event, Login, Queued, Stopped, TokensRenewed
 from gateway.login.state_machine import LoginState
 from gateway.observe.audit import AuditEvent
-from gateway.rendering.masking import mask_address
+from gateway.observe.redaction import mask_address
 from gateway.second_factor.challenges import ChallengeContext, Challenges
 from gateway.second_factor.factors.protocol import DeliveryContext
 from gateway.store.single_use import SingleUse

@@ -19,8 +19,8 @@ from gateway.login.login_request import LoginRequest
 from gateway.login.pending_proof import Approval
 from gateway.login.record import AddressGiven, Login, Purpose, Step
 from gateway.login.state_machine import LoginState
+from gateway.observe.redaction import mask_address
 from gateway.rendering.languages import Languages
-from gateway.rendering.masking import mask_address
 from gateway.rendering.step_view import DIGITS, MethodView, StepView, methods_json
 from gateway.second_factor.challenges import Challenges
 from gateway.second_factor.factors import table
