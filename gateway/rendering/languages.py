@@ -5,7 +5,7 @@ Every language offered has a catalogue in `locales/`. The order is the user's ch
 """
 
 import io
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
 from gettext import GNUTranslations, NullTranslations
@@ -37,10 +37,6 @@ class Language:
     def gettext(self, message: str) -> str:
         """`message`, which is English, in this language."""
         return self.translations.gettext(message)
-
-    def ngettext(self, singular: str, plural: str, count: int) -> str:
-        """The form of a message that fits `count`; placeholders are still in it."""
-        return self.translations.ngettext(singular, plural, count)
 
     def number(self, value: int) -> str:
         """A number with this language's separators."""
@@ -87,7 +83,7 @@ class Language:
         return local if self.zone else local.astimezone()
 
     def _counted(self, singular: str, plural: str, count: int) -> str:
-        return self.ngettext(singular, plural, count) % {"num": self.number(count)}
+        return self.translations.ngettext(singular, plural, count) % {"num": self.number(count)}
 
 
 class Languages:
@@ -95,6 +91,7 @@ class Languages:
 
     def __init__(self, languages: Iterable[Language]) -> None:
         self._languages: Mapping[str, Language] = {language.code: language for language in languages}
+        self._by_tag = {code.lower(): language for code, language in self._languages.items()}
         if not self._languages:
             raise ValueError("at least one language is needed")
         self._default = next(iter(self._languages.values()))
@@ -111,17 +108,16 @@ class Languages:
     def __contains__(self, code: str) -> bool:
         return code in self._languages
 
+    def __iter__(self) -> Iterator[Language]:
+        return iter(self._languages.values())
+
     def negotiate(self, choice: str | None, tenant: str, accept_language: str | None) -> Language:
         """The language of an answer: the user's choice, else the tenant's, else what the browser asks for."""
         for wish in (choice or "", tenant, *_wishes(accept_language or "")):
-            if found := self._match(wish):
+            tag = wish.replace("_", "-").lower()
+            if found := self._by_tag.get(tag) or self._by_tag.get(tag.split("-")[0]):
                 return found
         return self._default
-
-    def _match(self, wish: str) -> Language | None:
-        code = wish.replace("_", "-").lower()
-        by_code = {own.lower(): language for own, language in self._languages.items()}
-        return by_code.get(code) or by_code.get(code.split("-")[0])
 
 
 def load_languages(folder: Path, codes: Iterable[str], zone: tzinfo | None = None) -> Languages:

@@ -28,11 +28,16 @@ class Pages:
     """Renders templates to responses. `prefix` is the gateway's own path prefix."""
 
     def __init__(
-        self, environment: Environment, languages: Languages, assets: Assets, random: Random, prefix: str = "/-/"
+        self,
+        environments: Mapping[str, Environment],
+        languages: Languages,
+        assets: Assets,
+        random: Random,
+        prefix: str = "/-/",
     ) -> None:
         self.languages = languages
         self.assets = assets
-        self._environment = environment
+        self._environments = environments
         self._random = random
         self._prefix = prefix
 
@@ -64,7 +69,7 @@ class Pages:
             **(headers or {}),
         }
         return web.Response(
-            text=self._environment.get_template(template).render(names),
+            text=self._environments[language.code].get_template(template).render(names),
             status=status,
             content_type="text/html",
             charset="utf-8",
@@ -80,7 +85,6 @@ class Pages:
             "tenant": branding,
             "home": tenant.home if tenant else "/",
             "palette": palette(branding.colour if branding else ""),
-            "language": language,
             "direction": language.direction,
             "languages": self.languages.offered,
             "nonce": nonce,

@@ -45,7 +45,7 @@ from gateway.observe.audit import AuditEvent, RequestAudit
 from gateway.rendering.data_root import data_root
 from gateway.rendering.languages import load_languages
 from gateway.rendering.mails import Mails
-from gateway.rendering.templates import build_environment
+from gateway.rendering.templates import build_environments
 from gateway.second_factor.enrolments import Tampered
 from gateway.second_factor.trusted_browsers import TrustCookie
 from gateway.services import Services
@@ -62,7 +62,7 @@ from tests.web.sample import TENANT
 
 CHANNEL = Channel("otp@example.com", ChannelType.EMAIL, ChannelKind.SMTP, sender="otp@example.com")
 LANGUAGES = load_languages(data_root() / "locales", ("en",))
-MAILS = Mails(build_environment(data_root()), LANGUAGES)
+MAILS = Mails(build_environments(data_root(), LANGUAGES), LANGUAGES)
 UPDATE_PASSWORD = "UPDATE_PASSWORD"
 HOUR = 3600.0
 T = TypeVar("T")

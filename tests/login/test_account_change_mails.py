@@ -22,7 +22,7 @@ from gateway.login.check_code import ChallengeContexts
 from gateway.observe.audit import Audit
 from gateway.rendering.data_root import data_root
 from gateway.rendering.mails import Mails
-from gateway.rendering.templates import build_environment
+from gateway.rendering.templates import build_environments
 from gateway.second_factor.factors.email import EmailFactor
 from tests.login.event_scripts import begun
 from tests.login.login_harness import PACED, FlowHarness, flow_harness
@@ -44,7 +44,7 @@ class Stage:
         bench = self.flow_harness.bench
         email = EmailFactor(
             mailer=bench.mailer,
-            mails=Mails(build_environment(data_root()), bench.languages),
+            mails=Mails(build_environments(data_root(), bench.languages), bench.languages),
             signer=Signer(bench.ring, "codes"),
         )
         self.announcing = AccountChangeMails(

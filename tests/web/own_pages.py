@@ -15,7 +15,7 @@ from gateway.domain.tenant import Tenant
 from gateway.observe.audit import Audit
 from gateway.rendering.data_root import data_root
 from gateway.rendering.languages import load_languages
-from gateway.rendering.templates import build_environment
+from gateway.rendering.templates import build_environments
 from gateway.web.assets import Assets
 from gateway.web.csrf import PURPOSE, Csrf
 from gateway.web.endpoint import Endpoints
@@ -30,7 +30,7 @@ ROOT: Path = data_root()
 def pages() -> Pages:
     """Pages over the real templates, in English."""
     languages = load_languages(ROOT / "locales", ["en"])
-    return Pages(build_environment(ROOT), languages, Assets(ROOT / "static"), SeededRandom())
+    return Pages(build_environments(ROOT, languages), languages, Assets(ROOT / "static"), SeededRandom())
 
 
 def failures() -> ErrorResponses:
