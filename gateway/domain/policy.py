@@ -3,6 +3,7 @@
 A preset is a named `Policy` (`settings.presets`); a key of the tenant's `twoFAConfigs` overrides it.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 from functools import cached_property
@@ -161,6 +162,7 @@ class Policy:
         """Every method of the tenant in its order, the fallback last."""
         return (*self.methods, self.fallback) if self.fallback else self.methods
 
-    def method(self, factor: FactorKind) -> Method | None:
-        """The tenant's method for `factor`, or None when it offers none."""
-        return next((m for m in self.offered if m.factor is factor), None)
+    @cached_property
+    def by_factor(self) -> Mapping[FactorKind, Method]:
+        """The tenant's method for each factor that it offers."""
+        return {method.factor: method for method in reversed(self.offered)}

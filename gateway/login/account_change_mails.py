@@ -74,7 +74,7 @@ class AccountChangeMails:
     ) -> None:
         """Begins to send; returns at once. `sets` are the user's enrolments before and after the change."""
         to = addresses_to_tell(login, change, sets)
-        if not to or login.policy.method(EmailFactor.kind) is None:
+        if not to or EmailFactor.kind not in login.policy.by_factor:
             return
         if self._waiting >= MOST:
             log.warning(

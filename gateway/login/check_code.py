@@ -120,7 +120,7 @@ def _channel(request: LoginRequest, login: Login, factor: FactorKind) -> Channel
 
     None where the factor needs none.
     """
-    pinned, present = login.policy.method(factor), request.tenant.policy.method(factor)
+    pinned, present = login.policy.by_factor.get(factor), request.tenant.policy.by_factor.get(factor)
     if pinned is None or pinned.channel is None:
         return None
     channels = request.configuration.channels

@@ -170,7 +170,7 @@ class Endpoints:
         return OwnRequest(request, tenant, prefix, audit, self.csrf, cookies.own(cookies_of(request), tenant))
 
     def _respond(self, request: web.Request, reply: Reply) -> web.StreamResponse:
-        headers = security_headers.headers(request[TENANT])
+        headers = security_headers.headers(secure=request[TENANT].secure)
         response: web.Response
         match reply.body:
             case Failure(problem, status, cause):

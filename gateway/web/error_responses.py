@@ -55,7 +55,8 @@ class ErrorResponses:
         `extra` is added beside `problem` in the JSON. `cause` is for the log only. `as_json`: JSON whatever the client
         accepts.
         """
-        reference = request[REFERENCE]
+        reference, tenant = request[REFERENCE], request.get(TENANT)
+        own = security_headers.headers(secure=tenant is not None and tenant.secure)
         language = language_of(request, self._pages.languages)
         view = problem_view(problem, language, until, self._clock.now(), reference)
         answered = status or view.status
@@ -69,8 +70,8 @@ class ErrorResponses:
             except Exception as error:  # plain text is better than no answer
                 self._log.error("problem_page_failed", reference=reference, exc_info=error, **_of_request(request))
                 text = "\n\n".join(part for part in (view.title, view.text, view.next, view.reference) if part)
-                return web.Response(text=text, status=answered, headers=security_headers.headers(request.get(TENANT)))
-        carried = {**security_headers.headers(request.get(TENANT)), "Content-Language": language.code}
+                return web.Response(text=text, status=answered, headers=own)
+        carried = {**own, "Content-Language": language.code}
         if view.retry_after:
             carried["Retry-After"] = str(view.retry_after)
         body = {"problem": view.as_json(), **(extra or {})}

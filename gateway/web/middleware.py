@@ -115,6 +115,11 @@ class RequestMiddleware:
         return response
 
 
+async def without_banner(_request: web.Request, response: web.StreamResponse) -> None:
+    """Removes the `Server` header: no answer names the program and its version (ASVS 13.4.6)."""
+    response.headers.popall(hdrs.SERVER, None)
+
+
 def head_of(request: web.Request) -> RequestHead:
     """The head as it was sent, one character a byte."""
     return RequestHead(

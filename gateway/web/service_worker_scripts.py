@@ -59,7 +59,8 @@ def unregistering(request: web.Request, why: str, route: Route | None = None) ->
         path=request.raw_path.partition("?")[0][:_LOGGED_PATH],
         reference=request.get(REFERENCE),
     )
-    response = web.Response(text=SCRIPT, content_type="text/javascript", headers=security_headers.headers(tenant))
+    headers = security_headers.headers(secure=tenant is not None and tenant.secure)
+    response = web.Response(text=SCRIPT, content_type="text/javascript", headers=headers)
     if request.body_exists or hdrs.UPGRADE in request.headers:
         response.force_close()
     return response
