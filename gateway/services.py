@@ -111,7 +111,7 @@ class Services:
 
     @cached_property
     def error_responses(self) -> ErrorResponses:
-        return ErrorResponses(pages=self.pages, clock=self.clock)
+        return ErrorResponses(self.pages)
 
     @cached_property
     def send_rate(self) -> SendRate:

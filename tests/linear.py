@@ -133,7 +133,6 @@ def walks() -> dict[str, Callable[[str], object]]:
     from gateway.delivery import message
     from gateway.observe import redaction
     from gateway.proxy import blocked_endpoints, headers, routing
-    from gateway.rendering import languages
     from gateway.web import client_address, cookies, request_check, request_context, return_to
     from tests.proxy.proxy_server import HOST, checked, head
     from tests.proxy.proxy_server import tenant as sample
@@ -163,7 +162,7 @@ def walks() -> dict[str, Callable[[str], object]]:
         "Connection": lambda text: request_check.listed([text]),
         "a place to return to": lambda text: return_to.check(f"/{text}", tenant),
         "X-Forwarded-For": lambda text: client_address.client_address("127.0.0.1", [text], _everybody()),
-        "Accept-Language": languages._wishes,
+        "Accept-Language": lambda text: request_context.by_weight([text]),
         "Accept": lambda text: request_context.weights([text]),
         "an address": message.one_address,
         "an answer of a relay": message.without_addresses,

@@ -56,11 +56,6 @@ class Registration(Enum):
     GUARDED = "guarded"
     ADMIN_CODE = "admin_code"
 
-    @property
-    def needs_admin_code(self) -> bool:
-        """Whether some user may need an administrator's code to enrol."""
-        return self is not Registration.OPEN
-
 
 class RegistrationContact(Enum):
     """Source of an address that a user enrols."""

@@ -13,7 +13,6 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoes
 from gateway.rendering.languages import Language, Languages
 
 MAIL_LAYOUT = "mail.html"
-MAIL_STYLES = "mail.css"
 MAIL_FOLDER = "factors/"
 PAGES = "/pages/"
 """Folder of a factor's page fragments, beside its mails."""
@@ -49,17 +48,12 @@ class _Loader(FileSystemLoader):
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
-        self._styles = folder / MAIL_STYLES
+        self._css = (folder / "mail.css").read_text(encoding="utf-8")
 
     def get_source(self, environment: Environment, template: str) -> tuple[str, str, Callable[[], bool]]:
         source, filename, uptodate = super().get_source(environment, template)
         if template == MAIL_LAYOUT:
-            inliner = css_inline.CSSInliner(extra_css=self._css(), load_remote_stylesheets=False)
-            return inliner.inline(source), filename, uptodate
-        if template.startswith(MAIL_FOLDER) and template.endswith(".html") and PAGES not in template:
-            inliner = css_inline.CSSInliner(load_remote_stylesheets=False)
-            return inliner.inline_fragment(source, self._css()), filename, uptodate
+            source = css_inline.CSSInliner(extra_css=self._css, load_remote_stylesheets=False).inline(source)
+        elif template.startswith(MAIL_FOLDER) and template.endswith(".html") and PAGES not in template:
+            source = css_inline.CSSInliner(load_remote_stylesheets=False).inline_fragment(source, self._css)
         return source, filename, uptodate
-
-    def _css(self) -> str:
-        return self._styles.read_text(encoding="utf-8")

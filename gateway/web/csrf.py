@@ -12,6 +12,7 @@ So the password page takes a form with the token of another cookie where the bro
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from gateway.crypto.signing import Signer
 from gateway.domain.tenant import Tenant
@@ -27,6 +28,7 @@ def account_act(kind: str, factor: str, version: int) -> tuple[str, ...]:
     return ("account", kind, factor, str(version))
 
 
+@dataclass(frozen=True, slots=True)
 class Csrf:
     """Makes and verifies the hidden field `csrf`.
 
@@ -34,12 +36,11 @@ class Csrf:
     of the user's enrolments. A token of one act is none of another.
     """
 
-    def __init__(self, signer: Signer) -> None:
-        self._signer = signer
+    signer: Signer
 
     def token(self, tenant: Tenant, tag: str, *act: str) -> str:
         """The token for the form of `act` in the browser (or session) named `tag`."""
-        return f"{tag}.{self._signer.sign(tenant.id, tag, *act)}"
+        return f"{tag}.{self.signer.sign(tenant.id, tag, *act)}"
 
     def verify(self, tenant: Tenant, tag: str | None, token: str | None, *act: str) -> bool:
         """Whether `token` was made for this act, browser and tenant. No cookie or no token: no."""
@@ -48,7 +49,7 @@ class Csrf:
     def tag_of(self, tenant: Tenant, token: str | None, *act: str) -> str | None:
         """The tag that `token` was made for, for this act at this tenant; None when it is not one of ours."""
         tag, _, signature = (token or "").partition(".")
-        return tag if tag and self._signer.verify(signature, tenant.id, tag, *act) else None
+        return tag if tag and self.signer.verify(signature, tenant.id, tag, *act) else None
 
 
 def is_navigation(headers: Mapping[str, str]) -> bool:

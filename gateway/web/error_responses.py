@@ -5,13 +5,13 @@ accepts, and carries a short reference code. The log line with the same code has
 """
 
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import structlog
 from aiohttp import hdrs, web
 
 from gateway.domain.errors import Conflict, GatewayError, Misconfigured, Refused, Unreachable
-from gateway.domain.ports import Clock
 from gateway.domain.problem import Problem
 from gateway.rendering.problem_view import problem_view
 from gateway.web import security_headers
@@ -20,6 +20,7 @@ from gateway.web.request_context import REFERENCE, REQUEST_ID, TENANT, language_
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
+_log = structlog.get_logger("web.failures")
 _OF_STATUS = {
     404: Problem.NOT_FOUND,
     405: Problem.METHOD_NOT_ALLOWED,
@@ -29,13 +30,11 @@ _OF_STATUS = {
 }
 
 
+@dataclass(frozen=True, slots=True)
 class ErrorResponses:
     """Answers with problems, and turns what handlers raise into problems."""
 
-    def __init__(self, *, pages: Pages, clock: Clock) -> None:
-        self._pages = pages
-        self._clock = clock
-        self._log = structlog.get_logger("web.failures")
+    pages: Pages
 
     def respond(
         self,
@@ -44,45 +43,42 @@ class ErrorResponses:
         *,
         status: int | None = None,
         headers: Mapping[str, str] | None = None,
-        until: float | None = None,
         extra: Mapping[str, Any] | None = None,
         cause: str = "",
         as_json: bool = False,
     ) -> web.Response:
         """Answer with `problem`: a page, or `{"problem": {code, text, retry_after, reference}}`.
 
-        `status` None is the problem's own. `until` (seconds since the epoch) is the end of the wait that it names.
-        `extra` is added beside `problem` in the JSON. `cause` is for the log only. `as_json`: JSON whatever the client
-        accepts.
+        `status` None is the problem's own. `extra` is added beside `problem` in the JSON. `cause` is for the log only.
+        `as_json`: JSON whatever the client accepts.
         """
         reference, tenant = request[REFERENCE], request.get(TENANT)
         own = security_headers.headers(secure=tenant is not None and tenant.secure)
-        language = language_of(request, self._pages.languages)
-        view = problem_view(problem, language, until, self._clock.now(), reference)
+        language = language_of(request, self.pages.languages)
+        view = problem_view(problem, language, reference=reference)
         answered = status or view.status
-        self._log.info(
+        _log.info(
             "problem", problem=problem.value, status=answered, reference=reference, method=request.method,
             path=request.rel_url.raw_path, **_of_request(request), **({"cause": cause} if cause else {}),
         )  # fmt: skip
         if not as_json and not wants_json(request):
             try:
-                return self._pages.render(request, "problem.html", {"problem": view}, answered, headers=headers)
+                return self.pages.render(request, "problem.html", {"problem": view}, answered, headers=headers)
             except Exception as error:  # plain text is better than no answer
-                self._log.error("problem_page_failed", reference=reference, exc_info=error, **_of_request(request))
+                _log.error("problem_page_failed", reference=reference, exc_info=error, **_of_request(request))
                 text = "\n\n".join(part for part in (view.title, view.text, view.next, view.reference) if part)
                 return web.Response(text=text, status=answered, headers=own)
-        carried = {**own, "Content-Language": language.code}
-        if view.retry_after:
-            carried["Retry-After"] = str(view.retry_after)
         body = {"problem": view.as_json(), **(extra or {})}
-        return web.json_response(body, status=answered, headers={**carried, **(headers or {})})
+        return web.json_response(
+            body, status=answered, headers={**own, "Content-Language": language.code, **(headers or {})}
+        )
 
     def of_error(self, request: web.Request, error: BaseException) -> web.StreamResponse:
         """Answer what a handler raised, and log its cause."""
         if isinstance(error, web.HTTPException):
             return self._of_aiohttp(request, error)
         expected = isinstance(error, GatewayError)
-        getattr(self._log, "warning" if expected else "error")(
+        getattr(_log, "warning" if expected else "error")(
             "request_failed",
             error=type(error).__name__,
             detail=str(error) if expected else "",

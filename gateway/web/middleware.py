@@ -22,7 +22,6 @@ from gateway.web.error_responses import ErrorResponses, Handler
 from gateway.web.pages import Pages
 from gateway.web.request_check import (
     METHODS,
-    Checked,
     InvalidRequest,
     RequestHead,
     asks_for_service_worker,
@@ -89,7 +88,7 @@ class RequestMiddleware:
             return self._closing(request, head, Problem.UNKNOWN_HOST, 421)
         request[TENANT] = tenant
         prefix = configuration.gateway.prefix
-        own = _is_own(checked, prefix)
+        own = checked.segments[0] == prefix.strip("/")
         if own:
             language_of(request, self.pages.languages)  # the handlers of own pages read LANGUAGE
         if asks_for_service_worker(head):
@@ -128,8 +127,3 @@ def head_of(request: web.Request) -> RequestHead:
         version=(request.version.major, request.version.minor),
         headers=tuple([(name.decode("latin-1"), value.decode("latin-1")) for name, value in request.raw_headers]),
     )
-
-
-def _is_own(checked: Checked, prefix: str) -> bool:
-    own = tuple(prefix.split("/")[1:-1])
-    return checked.segments[: len(own)] == own

@@ -75,9 +75,9 @@ def language_of(request: web.Request, languages: Languages) -> Language:
     """
     if LANGUAGE not in request:
         tenant = request.get(TENANT)
-        preferred = tenant.branding.language if tenant else ""
-        accepted = request.headers.get(hdrs.ACCEPT_LANGUAGE)
-        request[LANGUAGE] = languages.negotiate(cookies_of(request).get(cookies.LANGUAGE), preferred, accepted).code
+        choice, preferred = cookies_of(request).get(cookies.LANGUAGE, ""), tenant.branding.language if tenant else ""
+        accepted = by_weight(request.headers.getall(hdrs.ACCEPT_LANGUAGE, ()))
+        request[LANGUAGE] = languages.negotiate((choice, preferred, *accepted)).code
     return languages.get(request[LANGUAGE])
 
 
@@ -102,6 +102,12 @@ def weights(values: Iterable[str]) -> dict[str, float]:
         name, *parameters = [part.strip() for part in item.split(";")]
         found[name] = max(found.get(name, 0.0), _weight(parameters))
     return found
+
+
+def by_weight(values: Iterable[str]) -> list[str]:
+    """Returns the names in a field with weights, the heaviest first, without those of weight 0."""
+    found = weights(values)
+    return sorted([name for name in found if found[name] > 0], key=found.__getitem__, reverse=True)
 
 
 def _weight(parameters: list[str]) -> float:

@@ -38,14 +38,9 @@ def refusal(route: Route | None, path: str, prefix: str) -> str | None:
         return "no app answers at this path"
     if not route.service_worker:
         return "service_worker of the route is false"
-    if prefix.startswith(folder(path)):
+    if prefix.startswith(path[: path.rindex("/") + 1]):  # the folder of a script is the widest scope of its worker
         return "the script's folder covers the gateway's own pages"
     return None
-
-
-def folder(path: str) -> str:
-    """The folder of a script, which is the widest scope of its worker: `/app/` of `/app/worker.js`."""
-    return path[: path.rindex("/") + 1]
 
 
 def unregistering(request: web.Request, why: str, route: Route | None = None) -> web.Response:

@@ -16,7 +16,7 @@ def test_every_tenant_colour_gives_text_that_can_be_read_in_both_schemes(reached
     assert contrast(made.on_brand, made.brand) >= READABLE
     assert contrast(made.on_dark_brand, made.dark_brand) >= READABLE
     assert contrast(made.accent, LIGHT_SURFACE) >= READABLE
-    assert contrast(made.dark_accent, DARK_SURFACE) >= READABLE
+    assert contrast(made.dark_brand, DARK_SURFACE) >= READABLE
 
 
 def test_the_tenants_colour_itself_is_the_button() -> None:

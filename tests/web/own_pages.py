@@ -35,7 +35,7 @@ def pages() -> Pages:
 
 def failures() -> ErrorResponses:
     """Failures over the real templates, with a clock that stands still."""
-    return ErrorResponses(pages=pages(), clock=FakeClock())
+    return ErrorResponses(pages())
 
 
 def configuration(*tenants: Tenant, trusted: tuple[IPv4Network | IPv6Network, ...] = ()) -> Configuration:

@@ -61,3 +61,26 @@ def test_the_order_is_choice_tenant_browser(cookie: str, of_tenant_: str, accept
     request = make_mocked_request("GET", "/", headers={"Cookie": cookie, "Accept-Language": accept})
     request[TENANT] = tenant(branding=Branding("x", language=of_tenant_))
     assert language_of(request, LANGUAGES).code == found
+
+
+@pytest.mark.row("GW-39")
+@pytest.mark.parametrize(
+    ("choice", "of_tenant_", "header", "spoken"),
+    [
+        ("ar", "en", "en", "ar"),
+        (None, "ar", "en", "ar"),
+        (None, "", "ar-EG, en;q=0.5", "ar"),
+        (None, "", "de, en;q=0.2, ar;q=0.7", "ar"),
+        (None, "", "ar;q=0, en;q=0.1", "en"),
+        ("xx", "", "", "en"),
+        (None, "", "*;q=broken, ;;;, ar;q=oops", "en"),
+        (None, "ar_SA", None, "ar"),
+    ],
+)
+def test_the_language_is_the_choice_then_the_tenants_then_the_browsers(
+    choice: str | None, of_tenant_: str, header: str | None, spoken: str
+) -> None:
+    headers = {"Cookie": f"gateway-language={choice}" if choice else "", "Accept-Language": header}
+    request = make_mocked_request("GET", "/", headers={name: value for name, value in headers.items() if value})
+    request[TENANT] = tenant(branding=Branding("x", language=of_tenant_))
+    assert language_of(request, LANGUAGES).code == spoken
