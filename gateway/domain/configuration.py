@@ -14,8 +14,8 @@ from typing import Annotated, Any, Literal
 from annotated_types import MinLen
 
 from gateway.domain.channel import Channel, TlsSettings
-from gateway.domain.field_types import SECTION, Change, Checked, Count, Network, Seconds, like
 from gateway.domain.secret import Secret
+from gateway.domain.setting_types import SECTION, Change, Checked, Count, Network, Seconds, like
 from gateway.domain.tenant import Tenant
 
 

@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import Annotated
 
 from gateway.domain.channel import ChannelType
-from gateway.domain.field_types import Change
+from gateway.domain.setting_types import Change
 
 
 class FactorKind(Enum):

@@ -1,4 +1,4 @@
-"""What a finished login becomes: the only thing that opens an app."""
+"""The session that a finished login opens, and its tokens. Only a session opens an app."""
 
 from dataclasses import dataclass, field
 from enum import Enum
@@ -15,7 +15,7 @@ class Satisfied(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Tokens:
-    """What Keycloak gave; times in seconds since the epoch by our clock. Never printed."""
+    """The tokens that Keycloak issued; times in seconds since the epoch by our clock. Never printed."""
 
     access: str = field(repr=False)
     refresh: str = field(repr=False)

@@ -11,7 +11,9 @@ from urllib.parse import unquote_to_bytes, urlsplit
 from annotated_types import Ge, Interval, MaxLen
 
 from gateway.domain.channel import TlsSettings
-from gateway.domain.field_types import (
+from gateway.domain.policy import Policy
+from gateway.domain.secret import Secret
+from gateway.domain.setting_types import (
     SECTION,
     Change,
     Checked,
@@ -31,8 +33,6 @@ from gateway.domain.field_types import (
     Seconds,
     Upstream,
 )
-from gateway.domain.policy import Policy
-from gateway.domain.secret import Secret
 
 
 class RouteFactor(Enum):

@@ -35,7 +35,8 @@ class Mails:
         (its label), sent_to (masked), host, browser, at, reference.
         """
         spoken = self._languages.get(language)
-        values = {**context, "browser": _browser(context.get("browser", ""), spoken)}
+        browser, time = _browser(context.get("browser", ""), spoken), spoken.date_and_time(context["at"])
+        values = {**context, "browser": browser, "time": time}
         get = self._environments[spoken.code].get_template
         subject, text, html = [get(f"{name}.{kind}").render(values) for kind in ("subject", "txt", "html")]
         return MailText(" ".join(subject.split()), text.strip() + "\n", html, language)

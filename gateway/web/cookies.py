@@ -3,7 +3,7 @@
 Pure. With an https `public_url` our names begin with `__Host-Http-` (RFC 6265bis 4.1.3: Secure, Path=/, no Domain, set
 by a header only): no sibling host and no script can plant them where the browser knows that prefix, and other browsers
 take it for `__Host-`. By http they have neither prefix nor `Secure`. A name of ours that occurs twice in one request
-counts as none: one of the two was planted. The token cookie is output only: on the way in it is never evidence.
+counts as none: another party set one of the two. The token cookie is output only: on the way in it is never evidence.
 """
 
 import base64

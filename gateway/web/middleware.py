@@ -17,7 +17,7 @@ from gateway.domain.ports import Random
 from gateway.domain.problem import Problem
 from gateway.domain.tenant import longest_match
 from gateway.web import service_worker_scripts
-from gateway.web.client_address import HEADER, Unparseable, client_address
+from gateway.web.client_address import HEADER, client_address
 from gateway.web.error_responses import ErrorResponses, Handler
 from gateway.web.pages import Pages
 from gateway.web.request_check import (
@@ -80,7 +80,7 @@ class RequestMiddleware:
         configuration = request[CONFIGURATION] = self.configuration()
         request[CHECKED] = checked
         address = client_address(request.remote, checked.all(HEADER.lower()), configuration.gateway.trusted_proxies)
-        if isinstance(address, Unparseable):
+        if address is None:
             return self._closing(request, head, Problem.BAD_REQUEST, 400)
         request[CLIENT_ADDRESS] = address
         tenant = configuration.tenants_by_host.get(checked.host)

@@ -6,6 +6,7 @@ and says so. Language and nonce are made when a page needs them: a proxied reque
 
 import base64
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 from urllib.parse import urlencode
@@ -24,22 +25,15 @@ from gateway.web.request_context import REFERENCE, TENANT, language_of
 from gateway.web.security_headers import VARY, page_headers
 
 
+@dataclass(frozen=True, slots=True)
 class Pages:
-    """Renders templates to responses. `prefix` is the gateway's own path prefix."""
+    """Renders templates to responses. `environments` are by language, `prefix` is the gateway's own path prefix."""
 
-    def __init__(
-        self,
-        environments: Mapping[str, Environment],
-        languages: Languages,
-        assets: Assets,
-        random: Random,
-        prefix: str = "/-/",
-    ) -> None:
-        self.languages = languages
-        self.assets = assets
-        self._environments = environments
-        self._random = random
-        self._prefix = prefix
+    environments: Mapping[str, Environment]
+    languages: Languages
+    assets: Assets
+    random: Random
+    prefix: str = "/-/"
 
     def render(
         self,
@@ -56,7 +50,7 @@ class Pages:
         """
         tenant = request.get(TENANT)
         language = language_of(request, self.languages)
-        nonce = base64.b64encode(self._random.token_bytes(16)).decode()
+        nonce = base64.b64encode(self.random.token_bytes(16)).decode()
         names = {**self._names(request, tenant, language, nonce, context.get("view")), **context}
         # The gateway does not know what it would mean to send the form of an app again.
         names["posted"] = request.method == "POST" and ("view" in context or "here" in context)
@@ -69,7 +63,7 @@ class Pages:
             **(headers or {}),
         }
         return web.Response(
-            text=self._environments[language.code].get_template(template).render(names),
+            text=self.environments[language.code].get_template(template).render(names),
             status=status,
             content_type="text/html",
             charset="utf-8",
@@ -88,7 +82,7 @@ class Pages:
             "direction": language.direction,
             "languages": self.languages.offered,
             "nonce": nonce,
-            "prefix": self._prefix,
+            "prefix": self.prefix,
             "asset": self.assets.url,
             "script": partial(self._script, nonce),
             "view": view,
@@ -107,5 +101,5 @@ class Pages:
     def _here(self, request: web.Request, view: StepView | None) -> str:
         """The page after a change of language: the step shown, else the page asked for, never the answer to a POST."""
         if view is not None:
-            return f"{self._prefix}login/{view.step}?{urlencode({'to': view.to})}"
-        return request.path_qs if request.method in ("GET", "HEAD") else self._prefix + "login"
+            return f"{self.prefix}login/{view.step}?{urlencode({'to': view.to})}"
+        return request.path_qs if request.method in ("GET", "HEAD") else self.prefix + "login"

@@ -5,7 +5,7 @@ from ipaddress import ip_address, ip_network
 import pytest
 from hypothesis import strategies as st
 
-from gateway.web.client_address import Unparseable, client_address
+from gateway.web.client_address import client_address
 from tests.properties import Reached, nearly, property_test
 
 TRUSTED = (ip_network("10.0.0.0/8"), ip_network("fd00::/8"))
@@ -61,7 +61,7 @@ def test_nobody_is_trusted_unless_the_operator_says_so() -> None:
     ],
 )
 def test_a_trusted_proxy_whose_header_does_not_parse_is_refused(line: str) -> None:
-    assert client_address("10.0.0.1", [line], TRUSTED) == Unparseable()
+    assert client_address("10.0.0.1", [line], TRUSTED) is None
 
 
 def test_32_proxies_in_a_row_are_believed() -> None:
@@ -75,7 +75,7 @@ _LINES = nearly(st.lists(_ADDRESSES, min_size=1, max_size=4).map(", ".join), _OD
 
 @property_test(st.lists(_LINES, min_size=1, max_size=3), least=0.3)
 def test_an_untrusted_peer_never_moves_its_own_address(reached: Reached, lines: list[str]) -> None:
-    if client_address("10.0.0.1", lines, TRUSTED) not in ("203.0.113.9", Unparseable()):
+    if client_address("10.0.0.1", lines, TRUSTED) not in ("203.0.113.9", None):
         reached()  # of a trusted peer these lines would be believed
     assert client_address("203.0.113.9", lines, TRUSTED) == "203.0.113.9"
 
@@ -83,7 +83,7 @@ def test_an_untrusted_peer_never_moves_its_own_address(reached: Reached, lines: 
 @property_test(st.lists(_LINES, max_size=3), least=0.3)
 def test_any_header_of_a_trusted_peer_gives_an_address_or_a_refusal(reached: Reached, lines: list[str]) -> None:
     found = client_address("10.0.0.1", lines, TRUSTED)
-    assert isinstance(found, str | Unparseable)
+    assert found is None or isinstance(found, str)
     if isinstance(found, str):
         reached()
         ip_address(found)
