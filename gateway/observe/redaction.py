@@ -49,7 +49,7 @@ MAX_LINE = 40_000
 MAX_ITEMS = 50
 """Items of one list or mapping."""
 MAX_NAME = 100
-_FIRST = frozenset({"at", "level", "logger", "event", "request_id", "tenant", "reference", "exception"})
+_FIRST = ("level", "logger", "event", "request_id", "tenant", "reference", "exception")
 """Names that are kept first if a line is too long."""
 _DEEPEST = 6
 _PUNCTUATION = 4
@@ -64,8 +64,8 @@ def clean(values: Mapping[str, Any]) -> dict[str, Any]:
     A text has at most `MAX_TEXT` characters (`exception`: `MAX_EXCEPTION`), a list or mapping `MAX_ITEMS` items and
     the whole `MAX_LINE` characters. Each cut is marked with the amount that was cut off.
     """
-    order = [name for name in values if name in _FIRST] + [name for name in values if name not in _FIRST]
-    return _Line().mapping({name: values[name] for name in order}, 0)
+    first = {name: values[name] for name in _FIRST if name in values}
+    return _Line().mapping({**first, **values}, 0)
 
 
 def clean_text(text: str, *, lines: bool = False, most: int = MAX_TEXT) -> str:

@@ -91,9 +91,7 @@ class ErrorResponses:
             if request.transport is not None:
                 request.transport.abort()
             raise ConnectionResetError("the answer had begun when its handler failed")
-        if isinstance(error, GatewayError):
-            return self.respond(request, problem_of(error), cause=str(error))
-        return self.respond(request, Problem.INTERNAL, cause=type(error).__name__)
+        return self.respond(request, problem_of(error), cause=str(error) if expected else type(error).__name__)
 
     def _of_aiohttp(self, request: web.Request, error: web.HTTPException) -> web.StreamResponse:
         if error.status < 400:
@@ -115,8 +113,8 @@ def _of_request(request: web.Request) -> dict[str, str]:
     return {**({"request_id": ident} if ident else {}), **({"tenant": tenant.id} if tenant else {})}
 
 
-def problem_of(error: GatewayError) -> Problem:
-    """The problem that a user sees for one of the four errors; `what` names the dependency."""
+def problem_of(error: BaseException) -> Problem:
+    """The problem that a user sees for an exception; `what` of the four of `domain.errors` names the dependency."""
     match error:
         case Unreachable(what="store"):
             return Problem.STORE_UNAVAILABLE

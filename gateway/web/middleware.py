@@ -93,9 +93,8 @@ class RequestMiddleware:
             language_of(request, self.pages.languages)  # the handlers of own pages read LANGUAGE
         if asks_for_service_worker(head):
             route = None if own else longest_match(tenant.routes, checked.segments)
-            why = service_worker_scripts.refusal(route, checked.path, prefix)
-            if not tenant.active:
-                why = Problem.TENANT_NOT_AVAILABLE.value
+            refusal = service_worker_scripts.refusal(route, checked.path, prefix)
+            why = refusal if tenant.active else Problem.TENANT_NOT_AVAILABLE.value
             if why is not None:
                 return service_worker_scripts.unregistering(request, why, route)
         if not tenant.active and not checked.path.startswith(f"{prefix}static/"):
