@@ -5,7 +5,7 @@ from enum import Enum
 
 
 class Satisfied(Enum):
-    """How the second factor's requirement was met."""
+    """The way in which a login met the requirement of a second factor."""
 
     NONE = "none"
     NOT_ASKED = "not-asked"
@@ -30,7 +30,7 @@ class Session:
     """One signed-in browser of one tenant.
 
     `routes` are the path prefixes it may open, None for all. `rule` names why nothing was asked. Times in seconds
-    since the epoch; `proved_at` is when a factor was really judged.
+    since the epoch; `proved_at` is the time of the last verified factor.
     """
 
     id: str

@@ -67,7 +67,7 @@ def new_browser_secret(random: Random, tag: str | None = None) -> BrowserSecret:
 
 
 def browser_secret(value: str | None) -> BrowserSecret | None:
-    """`value` taken apart; None for everything that the gateway cannot have made."""
+    """Returns the two parts of `value`; None for every text that the gateway cannot have made."""
     match = _BROWSER_SECRET.fullmatch(value or "")
     return BrowserSecret(match[1], match[2]) if match else None
 
@@ -107,7 +107,7 @@ def login(tenant: Tenant, value: str) -> str:
 
 
 def trust(tenant: Tenant, value: str, seconds: int) -> str:
-    """The cookie of a trusted browser; it counts for `seconds`, which the store judges again."""
+    """The cookie of a trusted browser; it counts for `seconds`, and the store decides again."""
     return _own(tenant, Cookie.TRUST, value, seconds)
 
 

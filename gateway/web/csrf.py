@@ -47,7 +47,7 @@ class Csrf:
         return bool(tag) and self.tag_of(tenant, token, *act) == tag
 
     def tag_of(self, tenant: Tenant, token: str | None, *act: str) -> str | None:
-        """The tag that `token` was made for, for this act at this tenant; None when it is not one of ours."""
+        """The tag that `token` was made for, for this act at this tenant; None when the gateway did not make it."""
         tag, _, signature = (token or "").partition(".")
         return tag if tag and self.signer.verify(signature, tenant.id, tag, *act) else None
 
@@ -64,7 +64,7 @@ def is_navigation(headers: Mapping[str, str]) -> bool:
 
 
 def of_own_page(headers: Mapping[str, str], tenant: Tenant) -> bool:
-    """Whether the browser says that a page of our own posted this: stricter than `same_origin`, silence is a no."""
+    """Whether the browser says that a page of our own posted this. Unlike `same_origin`, silence means no."""
     site = headers.get("Sec-Fetch-Site")
     if site is not None:
         return site == "same-origin"
@@ -76,8 +76,8 @@ def same_origin(headers: Mapping[str, str], tenant: Tenant) -> bool:
 
     `Sec-Fetch-Site` decides where the browser sends it (`none` is the address bar), else `Origin` must be an own one.
     A browser sends one of them with every POST; a client that sends neither is no browser, and has only its token.
-    By http on a name that is not loopback browsers keep `Sec-Fetch-Site` to themselves, and a page with the policy
-    `no-referrer` posts `Origin: null` even to itself (measured, Chromium 156): there the token alone has to do.
+    By http on a name that is not loopback browsers do not send `Sec-Fetch-Site`. There a page with the policy
+    `no-referrer` posts `Origin: null` even to itself (measured, Chromium 156), so the token alone decides.
     """
     site = headers.get("Sec-Fetch-Site")
     if site is not None:

@@ -1,8 +1,8 @@
 """Decides which service worker scripts an app may serve, and serves the script that replaces a refused one.
 
 A service worker answers a browser's requests for every page below its scope, before the gateway sees them; below
-`/` it reads the password on the login page. The scope is not in the request, so the gateway judges by the folder of
-the script: without `Service-Worker-Allowed`, which is dropped, no scope is wider (W3C Service Workers, "Update").
+`/` it reads the password on the login page. The scope is not in the request, so the gateway decides by the folder
+of the script: without `Service-Worker-Allowed`, which is dropped, no scope is wider (W3C Service Workers, "Update").
 
 A refused script is answered with one that unregisters itself, because after an error (a status other than 2xx, a
 redirect, another content type) the browser keeps the worker that it has. Dedicated and shared workers
