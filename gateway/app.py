@@ -25,7 +25,7 @@ def build(services: Services, extra_routes: Iterable[web.RouteDef] = ()) -> web.
     features = (
         *login.build(services).routes(endpoints),
         *Logout(sessions, random).routes(endpoints),
-        *Account(services.enrolments, pages.languages, random).routes(endpoints),
+        *Account(services.enrolments, random).routes(endpoints),
         *LanguageChoice(pages.languages).routes(endpoints),
         *pages.assets.routes(),
         *extra_routes,

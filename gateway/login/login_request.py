@@ -120,7 +120,7 @@ def read_request(own: OwnRequest, session: Session | None, to: str | None, rando
         client=own.audit.client,
         host=http.host.rpartition(":")[0] or http.host,
         browser=browser_name(http.headers.get(hdrs.USER_AGENT, "")),
-        language=http[LANGUAGE],
+        language=http[LANGUAGE].code,
         reference=own.audit.reference,
         to=target,
         csrf=own.token(tag, LOGIN),

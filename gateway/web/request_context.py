@@ -28,7 +28,7 @@ REFERENCE = web.RequestKey("reference", str)
 """The short code on problem pages, in JSON, mails, log and audit."""
 
 COOKIES = web.RequestKey("cookies", dict[str, str])
-LANGUAGE = web.RequestKey("language", str)
+LANGUAGE = web.RequestKey("language", Language)
 """The language of the answer, one of the offered ones."""
 
 REFERENCE_LETTERS = "23456789ABCDEFGHJKLMNPQRSTUVWXYZ"
@@ -77,8 +77,8 @@ def language_of(request: web.Request, languages: Languages) -> Language:
         tenant = request.get(TENANT)
         choice, preferred = cookies_of(request).get(cookies.LANGUAGE, ""), tenant.branding.language if tenant else ""
         accepted = by_weight(request.headers.getall(hdrs.ACCEPT_LANGUAGE, ()))
-        request[LANGUAGE] = languages.negotiate((choice, preferred, *accepted)).code
-    return languages.get(request[LANGUAGE])
+        request[LANGUAGE] = languages.negotiate((choice, preferred, *accepted))
+    return request[LANGUAGE]
 
 
 def wants_json(request: web.Request) -> bool:

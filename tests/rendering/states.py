@@ -63,6 +63,7 @@ def tenant(branding: Branding | None = None, public_url: str = "https://cc.examp
 
 
 _CLIENT = Credentials("gateway-login", Secret("made-up"))
+_LANGUAGES = load_languages(data_root() / "locales", LANGUAGES)
 
 
 def pages(seed: int = 1) -> Pages:
@@ -85,7 +86,7 @@ def request(
     if of is not None:
         made[TENANT] = of
     if language is not None:
-        made[LANGUAGE] = language
+        made[LANGUAGE] = _LANGUAGES.get(language)
     made[REFERENCE] = REFERENCE_CODE
     return made
 
