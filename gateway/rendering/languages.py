@@ -79,13 +79,11 @@ class Language:
 
 
 class Languages:
-    """The languages offered, in the operator's order."""
+    """The languages offered, in the operator's order. There is at least one."""
 
     def __init__(self, languages: Iterable[Language]) -> None:
         self._languages: Mapping[str, Language] = {language.code: language for language in languages}
         self._by_tag = {code.lower(): language for code, language in self._languages.items()}
-        if not self._languages:
-            raise ValueError("at least one language is needed")
         self._default = next(iter(self._languages.values()))
 
     @property

@@ -96,11 +96,10 @@ class ErrorResponses:
     def _of_aiohttp(self, request: web.Request, error: web.HTTPException) -> web.StreamResponse:
         if error.status < 400:
             raise error  # a redirect is an answer, not a failure
-        known = Problem.BAD_REQUEST if error.status < 500 else Problem.INTERNAL
         allow = error.headers.get(hdrs.ALLOW)
         return self.respond(
             request,
-            _OF_STATUS.get(error.status, known),
+            _OF_STATUS.get(error.status, Problem.BAD_REQUEST if error.status < 500 else Problem.INTERNAL),
             status=error.status,
             headers={hdrs.ALLOW: allow} if allow else None,
             cause=error.reason,

@@ -38,8 +38,6 @@ _LENGTH = re.compile(r"[0-9]{1,18}")
 _MISREAD = re.compile(r"[\\\x00-\x1f\x7f-\x9f]")
 # ";x" is a parameter to some servers, and blanks at a segment's end are lost on others: "..;x", ".. "
 _DOT_SEGMENT = re.compile(r"/\s*\.\.?\s*(?:[/;]|$)")
-_WORKER_FIELD = 14
-"""Characters of `service-worker` and of `sec-fetch-dest`. The names of other fields are not compared."""
 _DECODINGS = 4
 _SINGLE = frozenset(
     {
@@ -265,13 +263,9 @@ def asks_for_service_worker(head: RequestHead | Checked) -> bool:
     """
     if head.method not in ("GET", "HEAD"):
         return False
-    for name, value in head.headers:
-        if len(name) != _WORKER_FIELD:
-            continue
-        key = name.lower()
-        if key == "service-worker" or (key == "sec-fetch-dest" and value.strip().lower() == "serviceworker"):
-            return True
-    return False
+    names = {name.lower() for name, _ in head.headers}
+    uses = {value.strip().lower() for name, value in head.headers if name.lower() == "sec-fetch-dest"}
+    return "service-worker" in names or "serviceworker" in uses
 
 
 def listed(values: Iterable[str]) -> frozenset[str]:
