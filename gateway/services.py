@@ -27,7 +27,7 @@ from gateway.observe.audit import Audit
 from gateway.rendering.data_root import data_root
 from gateway.rendering.languages import load_languages
 from gateway.rendering.mails import Mails
-from gateway.rendering.templates import build_environment
+from gateway.rendering.templates import build_environments
 from gateway.second_factor.challenges import Challenges
 from gateway.second_factor.enrolments import Enrolments
 from gateway.second_factor.factors import admin_code, message_code, table
@@ -108,7 +108,7 @@ class Services:
 
     @cached_property
     def error_responses(self) -> ErrorResponses:
-        return ErrorResponses(pages=self.pages, clock=self.clock, random=self.random)
+        return ErrorResponses(self.pages)
 
     @cached_property
     def send_rate(self) -> SendRate:
@@ -201,8 +201,8 @@ async def open_services(
         tasks = BackgroundTasks()
         stack.push_async_callback(tasks.close, LAST_WAIT)
         lock, token_endpoint = StoreLock(store, clock, random), TokenEndpoint(keycloak_clients, clock)
-        environment = build_environment(data_root())
         languages = load_languages(data_root() / "locales", settings.languages)
+        environments = build_environments(data_root(), languages)
         assets = Assets(data_root() / "static", settings.prefix)
         yield Services(
             configuration=configuration,
@@ -222,6 +222,6 @@ async def open_services(
             users=Users(keycloak_clients),
             profiles=UserProfiles(keycloak_clients),
             mailer=mailer,
-            mails=Mails(environment, languages),
-            pages=Pages(environment, languages, assets, random, settings.prefix),
+            mails=Mails(environments, languages),
+            pages=Pages(environments, languages, assets, random, settings.prefix),
         )

@@ -134,8 +134,7 @@ def walks() -> dict[str, Callable[[str], object]]:
     from gateway.delivery import smtp
     from gateway.observe import redaction
     from gateway.proxy import blocked_endpoints, headers, routing
-    from gateway.rendering import languages
-    from gateway.web import accept, client_address, cookies, request_check, return_to
+    from gateway.web import client_address, cookies, request_check, request_context, return_to
     from tests.proxy.proxy_server import HOST, checked, head
     from tests.proxy.proxy_server import tenant as sample
 
@@ -158,14 +157,14 @@ def walks() -> dict[str, Callable[[str], object]]:
         "a field": with_field("X-Any"),
         "Host": lambda text: request_check.check(head("/", host=text)),
         "Cookie": with_field("Cookie"),
-        "a cookie": lambda text: cookies.read([text], "gateway-session"),
+        "a cookie": lambda text: cookies.read([text]),
         "a cookie of an app": lambda text: headers.may_set_cookie(text, HOST, tenant),
         "a location of an app": lambda text: headers.public_location(text, plain, route, tenant),
         "Connection": lambda text: request_check.listed([text]),
         "a place to return to": lambda text: return_to.check(f"/{text}", tenant),
         "X-Forwarded-For": lambda text: client_address.client_address("127.0.0.1", [text], _any_network()),
-        "Accept-Language": languages._wishes,
-        "Accept": lambda text: accept.weights([text]),
+        "Accept-Language": lambda text: request_context.by_weight([text]),
+        "Accept": lambda text: request_context.weights([text]),
         "an address": smtp.one_address,
         "an answer of a relay": smtp.without_addresses,
     }

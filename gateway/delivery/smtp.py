@@ -40,7 +40,7 @@ from email_validator import SPECIAL_USE_DOMAIN_NAMES, EmailNotValidError, valida
 from gateway.crypto.tls import client_context
 from gateway.domain.channel import Channel, MailSecurity, Relay
 from gateway.domain.ports import Clock, Random
-from gateway.rendering.masking import mask_address
+from gateway.observe.redaction import mask_address
 
 BUDGET = 10.0
 """Seconds for one mail over all relays, including the wait for a free connection."""

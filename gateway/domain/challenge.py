@@ -1,4 +1,4 @@
-"""One verification under way, and the results of verifying an entry. Never holds the code itself."""
+"""One verification in progress, and the results of verifying an entry. No value contains the code itself."""
 
 from dataclasses import dataclass, field
 from enum import Enum
@@ -32,7 +32,7 @@ class Binding:
 
 @dataclass(frozen=True, slots=True)
 class Challenge:
-    """One verification under way. `state` belongs to the factor (a code digest, a handle); the login record seals it.
+    """One verification in progress. `state` belongs to the factor (a code digest, a handle); the login record seals it.
 
     `sent_to` is the full address (masked only when shown), `expires_at` and `resend_at` are seconds since the epoch,
     `number` counts the challenges of one login. `factor` None means that nothing was sent (a page that takes any code).

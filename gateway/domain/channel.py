@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from enum import Enum
 
-from gateway.domain.field_types import SECTION
 from gateway.domain.secret import Secret
+from gateway.domain.setting_types import SECTION
 
 
 class ChannelType(Enum):

@@ -24,8 +24,8 @@ from gateway.login.effects.send_code import ChallengeContexts
 from gateway.login.login_request import LoginRequest
 from gateway.login.record import Login
 from gateway.observe.audit import AuditEvent
+from gateway.observe.redaction import mask_address
 from gateway.rendering.languages import Languages
-from gateway.rendering.masking import mask_address
 from gateway.second_factor.factors import table
 from gateway.second_factor.factors.email import EmailFactor
 from gateway.second_factor.send_rate import SendRate
@@ -74,7 +74,7 @@ class AccountChangeMails:
     ) -> None:
         """Begins to send; returns at once. `sets` are the user's enrolments before and after the change."""
         to = recipients(login, change, sets)
-        if not to or login.policy.method(EmailFactor.kind) is None:
+        if not to or EmailFactor.kind not in login.policy.by_factor:
             return
         if len(self._waiting) >= MOST:
             log.warning(

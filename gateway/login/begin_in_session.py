@@ -57,7 +57,7 @@ class BeginInSession:
 
         There is one login for a double click, and for tabs that ask at once with the same cookies.
         """
-        if wanted and request.tenant.policy.method(wanted) is None:
+        if wanted and wanted not in request.tenant.policy.by_factor:
             return FlowResult(None, ProblemDetail(Problem.BAD_INPUT))
         form, purpose = form or AccountForm(), Purpose.ENROL if wanted else Purpose.STEP_UP
         secrets, asked = self.flow.secrets, (purpose.value, str(wanted), str(act), request.app, session.id)

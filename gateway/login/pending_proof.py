@@ -161,5 +161,5 @@ def _approval_methods(login: Login, new: Enrolment) -> tuple[Enrolment, ...]:
     policy = login.policy
     if login.due or policy.registration is not Registration.GUARDED:
         return ()  # the user got the temporary password from an administrator, who approves too
-    known = (c for c in login.contacts if c.verified and policy.method(c.factor))
+    known = (c for c in login.contacts if c.verified and c.factor in policy.by_factor)
     return tuple(Enrolment(c.factor, c.address) for c in known if c.address.casefold() != new.address.casefold())[:1]

@@ -12,7 +12,7 @@ from aiohttp import hdrs, web
 
 from gateway.domain.secret import Secret
 from gateway.operations.readiness import Readiness
-from gateway.web.security_headers import without_banner
+from gateway.web.middleware import without_banner
 
 _NO_STORE = {"Cache-Control": "no-store"}
 

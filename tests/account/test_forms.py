@@ -5,10 +5,9 @@ import pytest
 from gateway.crypto.sealing import Key, KeyRing
 from gateway.crypto.signing import Signer
 from gateway.login.login_request import of_account_page
-from gateway.observe.audit import Audit
+from gateway.observe.audit import Audit, RequestAudit
 from gateway.web.csrf import LOGIN, PURPOSE, Csrf, account_act
 from gateway.web.endpoint import OwnRequest
-from gateway.web.request_audit import RequestAudit
 from tests.clock import FakeClock
 from tests.rendering import states
 
@@ -20,7 +19,7 @@ def counts(fields: dict[str, str], origin: str = "https://cc.example.com") -> bo
     """Returns whether the gateway accepts a form with these fields, posted by a page of `origin`."""
     asked = states.request("/-/login", method="POST", of=TENANT, headers={"Origin": origin})
     audit = RequestAudit(Audit(FakeClock()), TENANT.id, "192.0.2.1", "r", "REF")
-    return of_account_page(OwnRequest(asked, TENANT, "/-/", audit, CSRF, fields), SESSION)
+    return of_account_page(OwnRequest(asked, TENANT, "/-/", audit, CSRF, {}, fields), SESSION)
 
 
 def form(of_version: int = 3) -> dict[str, str]:

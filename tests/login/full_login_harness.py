@@ -41,11 +41,11 @@ from gateway.login.handlers import LoginHandlers
 from gateway.login.login_request import LoginRequest
 from gateway.login.record import Act, Login, Slot
 from gateway.login.state_machine import Step
-from gateway.observe.audit import AuditEvent
+from gateway.observe.audit import AuditEvent, RequestAudit
 from gateway.rendering.data_root import data_root
 from gateway.rendering.languages import load_languages
 from gateway.rendering.mails import Mails
-from gateway.rendering.templates import build_environment
+from gateway.rendering.templates import build_environments
 from gateway.second_factor.enrolments import Tampered
 from gateway.second_factor.trusted_browsers import TrustCookie
 from gateway.services import Services
@@ -54,7 +54,6 @@ from gateway.store.memory import MemoryStore
 from gateway.store.replica_events import ReplicaEvents
 from gateway.store.single_use import SingleUse
 from gateway.web import cookies
-from gateway.web.request_audit import RequestAudit
 from tests.clock import FakeClock, SeededRandom
 from tests.login.limit_oracle import LimitOracle
 from tests.second_factor.attributes import Attributes
@@ -63,7 +62,7 @@ from tests.web.sample import TENANT
 
 CHANNEL = Channel("otp@example.com", ChannelType.EMAIL, ChannelKind.SMTP, sender="otp@example.com")
 LANGUAGES = load_languages(data_root() / "locales", ("en",))
-MAILS = Mails(build_environment(data_root()), LANGUAGES)
+MAILS = Mails(build_environments(data_root(), LANGUAGES), LANGUAGES)
 UPDATE_PASSWORD = "UPDATE_PASSWORD"
 HOUR = 3600.0
 T = TypeVar("T")

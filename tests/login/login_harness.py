@@ -31,12 +31,11 @@ from gateway.login.login_request import LoginRequest
 from gateway.login.record import Login, Opened, PasswordRight, SessionOpened, Slot
 from gateway.login.state_machine import Effect, LoginState, Step
 from gateway.login.steps.verify import CodeCheck, VerifyPage
-from gateway.observe.audit import Audit
+from gateway.observe.audit import Audit, RequestAudit
 from gateway.rendering.step_view import StepView
 from gateway.second_factor.send_rate import SendRate
 from gateway.store.records import Records
 from gateway.store.single_use import SingleUse
-from gateway.web.request_audit import RequestAudit
 from tests.second_factor.challenge_harness import CHANNEL, POLICY, ChallengeHarness
 from tests.web.sample import TENANT
 

@@ -21,7 +21,7 @@ from gateway.login.effects.send_code import ChallengeContexts
 from gateway.observe.audit import Audit
 from gateway.rendering.data_root import data_root
 from gateway.rendering.mails import Mails
-from gateway.rendering.templates import build_environment
+from gateway.rendering.templates import build_environments
 from gateway.second_factor.factors.email import EmailFactor
 from gateway.second_factor.send_rate import SendRate
 from tests.login.event_scripts import begun
@@ -44,7 +44,7 @@ class AccountChangeHarness:
         bench = self.flow_harness.bench
         email = EmailFactor(
             mailer=bench.mailer,
-            mails=Mails(build_environment(data_root()), bench.languages),
+            mails=Mails(build_environments(data_root(), bench.languages), bench.languages),
             signer=Signer(bench.ring, "codes"),
         )
         self.announcing = AccountChangeMails(

@@ -29,7 +29,7 @@ from gateway.rendering.languages import Language, load_languages
 from gateway.rendering.mails import Mails, MailText
 from gateway.rendering.problem_view import problem_view
 from gateway.rendering.step_view import MethodView, StepView, codes_file
-from gateway.rendering.templates import build_environment
+from gateway.rendering.templates import build_environments
 from gateway.second_factor.factors import backup_code, table
 from gateway.web.assets import Assets
 from gateway.web.pages import Pages
@@ -63,17 +63,14 @@ def tenant(branding: Branding | None = None, public_url: str = "https://cc.examp
 
 
 _CLIENT = Credentials("gateway-login", Secret("made-up"))
+_LANGUAGES = load_languages(data_root() / "locales", LANGUAGES)
 
 
 def pages(seed: int = 1) -> Pages:
     """Returns real pages from the templates of the checkout."""
     root = data_root()
-    return Pages(
-        build_environment(root),
-        load_languages(root / "locales", LANGUAGES),
-        Assets(root / "static"),
-        SeededRandom(seed),
-    )
+    languages = load_languages(root / "locales", LANGUAGES)
+    return Pages(build_environments(root, languages), languages, Assets(root / "static"), SeededRandom(seed))
 
 
 def request(
@@ -89,7 +86,7 @@ def request(
     if of is not None:
         made[TENANT] = of
     if language is not None:
-        made[LANGUAGE] = language
+        made[LANGUAGE] = _LANGUAGES.get(language)
     made[REFERENCE] = REFERENCE_CODE
     return made
 
@@ -171,7 +168,8 @@ MAILS: Mapping[str, Mapping[str, Any]] = {
 def mail(name: str, language: str = "en", **more: Any) -> MailText:
     """Returns a mail of the e-mail factor."""
     root = data_root()
-    mails = Mails(build_environment(root), load_languages(root / "locales", LANGUAGES, UTC))
+    languages = load_languages(root / "locales", LANGUAGES, UTC)
+    mails = Mails(build_environments(root, languages), languages)
     given = {
         "branding": Branding(name="Northwind Contact Centre", help=HELP),
         "host": "cc.example.com",

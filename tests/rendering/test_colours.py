@@ -16,7 +16,7 @@ def test_every_tenant_colour_gets_a_readable_text_colour_in_both_colour_schemes(
     assert contrast(made.on_brand, made.brand) >= READABLE
     assert contrast(made.on_dark_brand, made.dark_brand) >= READABLE
     assert contrast(made.accent, LIGHT_SURFACE) >= READABLE
-    assert contrast(made.dark_accent, DARK_SURFACE) >= READABLE
+    assert contrast(made.dark_brand, DARK_SURFACE) >= READABLE
 
 
 def test_the_button_has_the_tenants_colour() -> None:

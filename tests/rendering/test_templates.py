@@ -8,7 +8,7 @@ import pytest
 
 from gateway.domain.tenant import Branding, Help
 from gateway.rendering.data_root import data_root
-from gateway.rendering.templates import build_environment
+from gateway.rendering.templates import build_environments
 from tests.rendering import states
 
 PAGES = states.pages()
@@ -265,11 +265,11 @@ def test_text_that_a_user_typed_is_escaped() -> None:
 
 def test_a_missing_template_variable_is_an_error() -> None:
     with pytest.raises(jinja2.UndefinedError):
-        build_environment(data_root()).from_string("{{ nobody }}").render()
+        build_environments(data_root(), PAGES.languages)["en"].from_string("{{ nobody }}").render()
 
 
 def test_text_templates_are_not_escaped_and_pages_are() -> None:
-    environment = build_environment(data_root())
+    environment = build_environments(data_root(), PAGES.languages)["en"]
     assert environment.get_template("factors/email/message.txt").environment.autoescape is environment.autoescape
     assert callable(environment.autoescape)
     assert environment.autoescape("steps/verify.html") is True

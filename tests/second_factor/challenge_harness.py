@@ -18,7 +18,7 @@ from gateway.observe.audit import Audit
 from gateway.rendering.data_root import data_root
 from gateway.rendering.languages import load_languages
 from gateway.rendering.mails import Mails
-from gateway.rendering.templates import build_environment
+from gateway.rendering.templates import build_environments
 from gateway.second_factor.challenges import ChallengeContext, Challenges, Denied, Verified
 from gateway.second_factor.enrolments import Enrolments
 from gateway.second_factor.factors import table
@@ -89,7 +89,7 @@ class ChallengeHarness:
         self.store = store
         factor = EmailFactor(
             mailer=self.mailer,
-            mails=Mails(build_environment(data_root()), self.languages),
+            mails=Mails(build_environments(data_root(), self.languages), self.languages),
             signer=Signer(self.ring, "codes"),
         )
         admin_signer = Signer(self.ring, "admin-code")

@@ -15,7 +15,7 @@ from gateway.domain.tenant import Tenant
 from gateway.observe.audit import Audit
 from gateway.rendering.data_root import data_root
 from gateway.rendering.languages import load_languages
-from gateway.rendering.templates import build_environment
+from gateway.rendering.templates import build_environments
 from gateway.web.assets import Assets
 from gateway.web.csrf import PURPOSE, Csrf
 from gateway.web.endpoint import Endpoints
@@ -30,12 +30,12 @@ ROOT: Path = data_root()
 def pages() -> Pages:
     """Returns pages with the real templates, in English."""
     languages = load_languages(ROOT / "locales", ["en"])
-    return Pages(build_environment(ROOT), languages, Assets(ROOT / "static"), SeededRandom())
+    return Pages(build_environments(ROOT, languages), languages, Assets(ROOT / "static"), SeededRandom())
 
 
 def failures() -> ErrorResponses:
     """Returns failures with the real templates, and a clock that does not advance."""
-    return ErrorResponses(pages=pages(), clock=FakeClock(), random=SeededRandom())
+    return ErrorResponses(pages())
 
 
 def configuration(*tenants: Tenant, trusted: tuple[IPv4Network | IPv6Network, ...] = ()) -> Configuration:

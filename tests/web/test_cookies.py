@@ -59,7 +59,7 @@ def test_a_value_that_would_break_the_header_is_not_written(evil: str) -> None:
 
 
 def test_a_cookie_is_read_from_any_of_several_header_lines() -> None:
-    assert cookies.read(["a=1; gateway-login=x.y", "b=2"], "gateway-login") == "x.y"
+    assert cookies.read(["a=1; gateway-login=x.y", "b=2"]).get("gateway-login") == "x.y"
 
 
 @pytest.mark.row("GW-11")
@@ -72,7 +72,7 @@ def test_a_cookie_is_read_from_any_of_several_header_lines() -> None:
     ],
 )
 def test_a_cookie_name_sent_twice_counts_as_missing(lines: list[str]) -> None:
-    assert cookies.read(lines, "__Host-Http-gateway-session") is None
+    assert cookies.read(lines).get("__Host-Http-gateway-session") is None
 
 
 @pytest.mark.parametrize(
@@ -80,7 +80,7 @@ def test_a_cookie_name_sent_twice_counts_as_missing(lines: list[str]) -> None:
     ["", ";;;", "=", "gateway-login", "Gateway-Login=x", "xgateway-login=1", "gateway-login-x=1", "\x00", "a" * 9000],
 )
 def test_a_malformed_cookie_header_contains_no_cookies(header: str) -> None:
-    assert cookies.read([header], "gateway-login") is None
+    assert cookies.read([header]).get("gateway-login") is None
 
 
 _PAIRS = st.lists(st.sampled_from(["gateway-login=x", "a=b", " gateway-login = y ", "c"]), max_size=3, unique=True).map(
@@ -90,7 +90,7 @@ _PAIRS = st.lists(st.sampled_from(["gateway-login=x", "a=b", " gateway-login = y
 
 @property_test(nearly(_PAIRS, st.text(max_size=20)), least=0.1)
 def test_reading_any_cookie_header_raises_nothing(reached: Reached, header: str) -> None:
-    if cookies.read([header], "gateway-login") is not None:
+    if cookies.read([header]).get("gateway-login") is not None:
         reached()
 
 
@@ -99,7 +99,7 @@ def test_reading_any_cookie_header_raises_nothing(reached: Reached, header: str)
 )
 @pytest.mark.parametrize("cookie", list(Cookie))
 def test_a_cookie_name_without_its_complete_prefix_is_not_recognised(prefix: str, cookie: Cookie) -> None:
-    assert cookies.read([f"{prefix}{cookie.value}=planted"], cookies.name_of(cookie, HTTPS)) is None
+    assert cookies.read([f"{prefix}{cookie.value}=planted"]).get(cookies.name_of(cookie, HTTPS)) is None
 
 
 @pytest.mark.row("GW-46")

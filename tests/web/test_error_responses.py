@@ -12,11 +12,9 @@ from structlog.testing import capture_logs
 
 from gateway.domain.errors import Conflict, Misconfigured, Refused, Unreachable
 from gateway.domain.problem import Problem
-from gateway.web.error_responses import wants_json
 from gateway.web.pages import Pages
-from gateway.web.reference_code import REFERENCE_LETTERS, new_reference
-from gateway.web.request_context import REQUEST_ID
-from tests.clock import START, SeededRandom
+from gateway.web.request_context import REFERENCE_LETTERS, REQUEST_ID, new_reference, wants_json
+from tests.clock import SeededRandom
 from tests.web import own_pages
 from tests.web.own_pages import configuration, failures
 from tests.web.sample import tenant
@@ -132,18 +130,6 @@ async def test_the_query_of_a_request_is_not_logged() -> None:
     with capture_logs() as lines:
         await ask(raising(Conflict("x")), path="/page?code=123456")
     assert "123456" not in str(lines)
-
-
-async def test_a_problem_states_the_wait_in_text_and_header() -> None:
-    answers = failures()
-
-    async def handler(request: web.Request) -> web.StreamResponse:
-        return answers.respond(request, Problem.LOCKED, until=START + 300)
-
-    status, headers, body = await ask(handler)
-    assert status == 429
-    assert headers["Retry-After"] == "300"
-    assert '"retry_after": 300' in body
 
 
 async def test_an_error_answer_is_not_cached_and_names_its_language() -> None:

@@ -6,8 +6,7 @@ from aiohttp.test_utils import TestClient, TestServer, make_mocked_request
 from gateway.domain.tenant import Branding
 from gateway.rendering.languages import available, load_languages
 from gateway.web.language import LanguageChoice
-from gateway.web.pages import chosen_language
-from gateway.web.request_context import TENANT
+from gateway.web.request_context import TENANT, language_of
 from tests.web.own_pages import ROOT, application, configuration, endpoints
 from tests.web.sample import tenant
 
@@ -63,4 +62,27 @@ def test_the_chosen_language_precedes_the_tenants_and_the_tenants_precedes_the_b
 ) -> None:
     request = make_mocked_request("GET", "/", headers={"Cookie": cookie, "Accept-Language": accept})
     request[TENANT] = tenant(branding=Branding("x", language=of_tenant_))
-    assert chosen_language(request, LANGUAGES) == found
+    assert language_of(request, LANGUAGES).code == found
+
+
+@pytest.mark.row("GW-39")
+@pytest.mark.parametrize(
+    ("choice", "of_tenant_", "header", "spoken"),
+    [
+        ("ar", "en", "en", "ar"),
+        (None, "ar", "en", "ar"),
+        (None, "", "ar-EG, en;q=0.5", "ar"),
+        (None, "", "de, en;q=0.2, ar;q=0.7", "ar"),
+        (None, "", "ar;q=0, en;q=0.1", "en"),
+        ("xx", "", "", "en"),
+        (None, "", "*;q=broken, ;;;, ar;q=oops", "en"),
+        (None, "ar_SA", None, "ar"),
+    ],
+)
+def test_the_language_is_the_choice_then_the_tenants_then_the_browsers(
+    choice: str | None, of_tenant_: str, header: str | None, spoken: str
+) -> None:
+    headers = {"Cookie": f"gateway-language={choice}" if choice else "", "Accept-Language": header}
+    request = make_mocked_request("GET", "/", headers={name: value for name, value in headers.items() if value})
+    request[TENANT] = tenant(branding=Branding("x", language=of_tenant_))
+    assert language_of(request, LANGUAGES).code == spoken

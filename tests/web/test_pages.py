@@ -7,6 +7,7 @@ import pytest
 from gateway.domain.problem import Problem
 from gateway.domain.tenant import Branding
 from gateway.rendering.problem_view import problem_view
+from gateway.web.request_context import language_of
 from gateway.web.security_headers import page_headers
 from tests.rendering import states
 
@@ -93,9 +94,9 @@ def test_the_page_is_in_the_language_of_the_request_and_declares_it() -> None:
 @pytest.mark.row("GW-39")
 def test_without_a_choice_the_tenants_and_then_the_browsers_language_is_used() -> None:
     header = {"Accept-Language": "ar"}
-    assert PAGES.language(states.request(language=None, headers=header)).code == "ar"
+    assert language_of(states.request(language=None, headers=header), PAGES.languages).code == "ar"
     english = states.tenant(Branding(name="A", language="en"))
-    assert PAGES.language(states.request(language=None, of=english, headers=header)).code == "en"
+    assert language_of(states.request(language=None, of=english, headers=header), PAGES.languages).code == "en"
 
 
 def test_the_language_form_returns_to_its_page() -> None:

@@ -5,7 +5,7 @@ from tests.web.sample import tenant
 
 
 def test_every_answer_of_the_gateway_is_not_cached_and_not_framed() -> None:
-    carried = security_headers.headers(tenant())
+    carried = security_headers.headers(secure=tenant().secure)
     assert carried["Cache-Control"] == "no-store"
     assert "Cookie" in carried["Vary"]
     assert "frame-ancestors 'none'" in carried["Content-Security-Policy"]
@@ -18,5 +18,7 @@ def test_the_cache_is_cleared_for_the_next_user_and_the_storage_where_the_tenant
 
 
 def test_an_http_tenant_sets_no_hsts() -> None:
-    assert "Strict-Transport-Security" not in security_headers.headers(tenant(public_url="http://localhost:8080"))
-    assert "Strict-Transport-Security" not in security_headers.headers(None)
+    assert "Strict-Transport-Security" not in security_headers.headers(
+        secure=tenant(public_url="http://localhost:8080").secure
+    )
+    assert "Strict-Transport-Security" not in security_headers.page_headers(None, "nonce")

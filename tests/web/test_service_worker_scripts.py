@@ -7,6 +7,7 @@ from structlog.testing import capture_logs
 
 from gateway.domain.tenant import Route, Tenant
 from gateway.web import service_worker_scripts
+from gateway.web.request_check import asks_for_service_worker
 from tests.dependencies.upstream import RawUpstream
 from tests.proxy.proxy_server import (
     HOST,
@@ -199,5 +200,5 @@ def test_the_unregistering_script_answers_no_request_and_reloads_no_page() -> No
 
 
 def test_a_navigation_preload_is_no_service_worker_script_request() -> None:
-    assert not service_worker_scripts.is_asked_for(head("/", ("Service-Worker-Navigation-Preload", "true")))
-    assert service_worker_scripts.is_asked_for(replace(head("/", ("SERVICE-WORKER", "script")), method="HEAD"))
+    assert not asks_for_service_worker(head("/", ("Service-Worker-Navigation-Preload", "true")))
+    assert asks_for_service_worker(replace(head("/", ("SERVICE-WORKER", "script")), method="HEAD"))

@@ -28,7 +28,7 @@ from gateway.login.login_request import LoginRequest
 from gateway.login.record import ChallengeSent, Event, Login, Queued, Stopped, TokensRenewed
 from gateway.login.state_machine import LoginState
 from gateway.observe.audit import AuditEvent
-from gateway.rendering.masking import mask_address
+from gateway.observe.redaction import mask_address
 from gateway.second_factor.challenges import ChallengeContext, Challenges
 from gateway.second_factor.factors import table
 from gateway.second_factor.factors.protocol import DeliveryContext
@@ -251,7 +251,7 @@ def _channel(request: LoginRequest, login: Login, factor: FactorKind) -> Channel
 
     None where the factor needs none.
     """
-    pinned, present = login.policy.method(factor), request.tenant.policy.method(factor)
+    pinned, present = login.policy.by_factor.get(factor), request.tenant.policy.by_factor.get(factor)
     if pinned is None or pinned.channel is None:
         return None
     channels = request.configuration.channels

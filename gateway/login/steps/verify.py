@@ -21,8 +21,8 @@ from gateway.login.pending_proof import Approval
 from gateway.login.record import AddressGiven, Login, Proved, Purpose, Stopped
 from gateway.login.state_machine import LoginState, Step
 from gateway.observe.audit import AuditEvent
+from gateway.observe.redaction import mask_address
 from gateway.rendering.languages import Languages
-from gateway.rendering.masking import mask_address
 from gateway.rendering.step_view import DIGITS, MethodView, StepView, methods_json
 from gateway.second_factor.challenges import ChallengeContext, Challenges, Denied, Verified, fold
 from gateway.second_factor.factors import table

@@ -17,8 +17,8 @@ from gateway.domain.policy import FactorKind
 from gateway.domain.problem import Problem
 from gateway.domain.texts import marked as _
 from gateway.domain.user import User
+from gateway.observe.redaction import mask_address
 from gateway.rendering.mails import Mails
-from gateway.rendering.masking import mask_address
 from gateway.second_factor.factors import message_code
 from gateway.second_factor.factors.protocol import DeliveryContext
 

@@ -12,7 +12,7 @@ from email_validator import EmailNotValidError, validate_email
 from pydantic import Field
 
 from gateway.domain.channel import Channel, ChannelKind, ChannelType, MailSecurity, Relay, TlsSettings
-from gateway.domain.field_types import Count, HostName, Line, Seconds, matching
+from gateway.domain.setting_types import Count, HostName, Line, Seconds, matching
 from gateway.domain.urls import is_loopback
 from gateway.settings.files.field_types import Section
 from gateway.settings.source.diagnostics import Diagnostics, one_of

@@ -8,8 +8,8 @@ from typing import Annotated
 
 from pydantic import Field
 
-from gateway.domain.field_types import BaseUrl
 from gateway.domain.secret import Secret
+from gateway.domain.setting_types import BaseUrl
 from gateway.domain.tenant import AdminUser, Credentials, KeycloakAccess
 from gateway.settings.files.field_types import ForeignSection
 from gateway.settings.files.gateway_file import SharedSettings

@@ -10,8 +10,8 @@ from pydantic import Field, TypeAdapter
 from gateway.domain import urls
 from gateway.domain.channel import Channel, TlsSettings
 from gateway.domain.configuration import Address, GatewayOptions, GatewaySettings, StoreSettings
-from gateway.domain.field_types import SECTION, Seconds, matching
 from gateway.domain.secret import Secret
+from gateway.domain.setting_types import SECTION, Seconds, matching
 from gateway.rendering.data_root import data_root
 from gateway.rendering.languages import available
 from gateway.settings.features import Features

@@ -9,7 +9,7 @@ from typing import Annotated
 from pydantic import Field
 
 from gateway.domain.channel import TlsSettings
-from gateway.domain.field_types import SECTION, BaseUrl, Origin, OwnPath, Seconds
+from gateway.domain.setting_types import SECTION, BaseUrl, Origin, OwnPath, Seconds
 from gateway.domain.tenant import KEYCLOAK_TIMEOUT, Help, Look, Route, SignInWay, TenantOptions
 from gateway.settings.files.field_types import Extended, Section
 from gateway.settings.source.secret_refs import SecretSource

@@ -15,8 +15,8 @@ from annotated_types import MinLen
 from pydantic import TypeAdapter
 
 from gateway.domain.channel import ChannelType
-from gateway.domain.field_types import HostName, Name, like
 from gateway.domain.policy import FACTOR_OF_CHANNEL, Policy
+from gateway.domain.setting_types import HostName, Name, like
 from gateway.domain.tenant import Branding, Route, SameSite, Tenant, TenantOptions, decoded_segments, longest_match
 from gateway.domain.urls import covers, is_loopback
 from gateway.settings.files import efcx_keycloak, two_factor

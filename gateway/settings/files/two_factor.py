@@ -13,7 +13,6 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field
 
 from gateway.domain.channel import ChannelType
-from gateway.domain.field_types import Checked, matching
 from gateway.domain.policy import (
     FACTOR_OF_CHANNEL,
     AttemptsScope,
@@ -27,6 +26,7 @@ from gateway.domain.policy import (
     RegistrationContact,
     SharedAddress,
 )
+from gateway.domain.setting_types import Checked, matching
 from gateway.settings.checks import policy_consistency
 from gateway.settings.features import Features
 from gateway.settings.files.channels import KINDS_OF

@@ -21,7 +21,7 @@ from gateway.login.account_change_mails import Change
 from gateway.rendering.data_root import data_root
 from gateway.rendering.languages import load_languages
 from gateway.rendering.mails import Mails, MailText
-from gateway.rendering.templates import build_environment
+from gateway.rendering.templates import build_environments
 from gateway.second_factor.factors.email import EmailFactor
 from gateway.second_factor.factors.message_code import PURPOSE
 from gateway.second_factor.factors.protocol import DeliveryContext, Factor
@@ -217,7 +217,7 @@ async def test_each_account_change_has_a_separate_mail_to_one_address_that_names
     mailer, languages = Mailer(clock, random), load_languages(data_root() / "locales", ("en",))
     real = EmailFactor(
         mailer=mailer,
-        mails=Mails(build_environment(data_root()), languages),
+        mails=Mails(build_environments(data_root(), languages), languages),
         signer=Signer(KeyRing((Key("00000001", b"k" * 32),)), PURPOSE),
     )
     reported = await real.announce("profile@cc.example", change.value, factor, "", about(mail_server, random))

@@ -1,9 +1,9 @@
-"""Tests of `gateway.rendering.masking`."""
+"""Tests of `gateway.observe.redaction.mask_address`."""
 
 import pytest
 from hypothesis import strategies as st
 
-from gateway.rendering.masking import mask_address
+from gateway.observe.redaction import mask_address
 from tests.properties import Reached, property_test
 
 
