@@ -138,11 +138,11 @@ class Runner(web.AppRunner):
     def server(self) -> web.Server | None:
         """The factory by which a site makes the protocols of its connections."""
         server = super().server
-        return None if server is None else cast(web.Server, lambda: self._connection(server))
-
-    def _connection(self, server: web.Server) -> "_Connection":
+        if server is None:
+            return None
         protocol = partial(_Requests, server, loop=asyncio.get_running_loop(), **self._options)
-        return _Connection(protocol, self._limits, self._addresses, self._connections, self._buffer)
+        connection = partial(_Connection, protocol, self._limits, self._addresses, self._connections, self._buffer)
+        return cast(web.Server, connection)
 
     def _watching(self, handle: _Handle) -> _Handle:
         async def watch(request: web.BaseRequest) -> web.StreamResponse:

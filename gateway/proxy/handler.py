@@ -1,6 +1,7 @@
 """Answers every request that is not for a page of the gateway's own."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import structlog
@@ -156,10 +157,7 @@ class ProxyHandler:
         match, session = decision.match, decision.session
         head = headers.request_head(checked, match, tenant, session, request[CLIENT_ADDRESS])
         extra = self._renewed_token_cookie(checked, tenant, session)
-
-        def rewrite(fields: Iterable[tuple[str, str]]) -> headers.HeaderFields:
-            return headers.response_fields(fields, checked, match.route, tenant, extra=extra)
-
+        rewrite = partial(headers.response_fields, checked=checked, route=match.route, tenant=tenant, extra=extra)
         stream = SessionStream(self._sessions, session, self._clock, self._tasks) if session else None
         if checked.upgrade and stream:  # a public path takes no upgrade (`routing.find`)
             outcome = await self._websockets.splice(request, checked, head, match.route, stream=stream, rewrite=rewrite)

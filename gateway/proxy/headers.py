@@ -190,8 +190,7 @@ def response_fields(
         out += (("Access-Control-Expose-Headers", value) for value in exposed)
     if tenant.origins:  # the answer differs by Origin, also when none was sent
         out.append(("Vary", "Origin"))
-    present = {name.lower() for name, _ in out}
-    if "x-content-type-options" not in present:
+    if "x-content-type-options" not in {name.lower() for name, _ in out}:
         out.append(("X-Content-Type-Options", "nosniff"))
     if tenant.secure:
         out.append(("Strict-Transport-Security", HSTS))

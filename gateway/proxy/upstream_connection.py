@@ -143,10 +143,6 @@ class UpstreamConnection(asyncio.BufferedProtocol):
             if self._complete:
                 return b""
             await self._wait()
-        return self.take()
-
-    def take(self) -> bytes:
-        """Take the part of the body that is here already."""
         data = self._chunks.popleft() if len(self._chunks) == 1 else b"".join(self._chunks)
         self._chunks.clear()
         self._held = 0

@@ -34,6 +34,11 @@ class Heard:
         self.rejections.append(diagnostics)
         self._news.set()
 
+    def of(self, live: Live) -> Live:
+        """`live`, which tells it from now on."""
+        live.on_change, live.on_rejected = self.changed, self.rejected
+        return live
+
     async def next(self) -> None:
         async with asyncio.timeout(SOON):
             await self._news.wait()
@@ -43,7 +48,7 @@ class Heard:
 def live_of(folder: ConfigFolder, heard: Heard) -> Live:
     file = folder.write()
     loaded = load(file, environment={})
-    return Live(file, loaded, on_change=heard.changed, on_rejected=heard.rejected)
+    return heard.of(Live(file, loaded))
 
 
 @asynccontextmanager
@@ -113,7 +118,7 @@ async def test_a_swapped_link_as_kubernetes_makes_it_is_seen(folder: ConfigFolde
     os.symlink("..data/gateway.yaml", mounted / "gateway.yaml")
     os.symlink("../..data/tenants/one.json", mounted / "tenants" / "one.json")
     file = mounted / "gateway.yaml"
-    live = Live(file, load(file, environment={}), on_change=heard.changed, on_rejected=heard.rejected)
+    live = heard.of(Live(file, load(file, environment={})))
     async with watching(live):
         os.symlink(tmp_path / "data-2", mounted / "..new")
         os.replace(mounted / "..new", mounted / "..data")

@@ -70,7 +70,15 @@ def build(
         ready = one_of(way.value for way in shared.features.sign_in)
         report.error(("gateway", "keycloak", "sign_in"), f"{own.sign_in.value} is not built yet; built: {ready}")
     sign_in = _sign_in_client(efcx, own, report, resolver)
-    administration, fallback = _administration(efcx, own, sign_in, report, resolver)
+    administration, fallback = sign_in, _efcx_administrator(efcx, sign_in, report, resolver)
+    if account := own.service_account:
+        secret = resolver.secret(account.client_secret, ("gateway", "keycloak", "service_account", "client_secret"))
+        administration, fallback = Credentials(account.client_id, secret), None
+    elif fallback:
+        report.warning(
+            (*_KEYCLOAK, "USERNAME_ADMIN"),
+            "is used where the sign-in client may not administer users; set gateway.keycloak.service_account instead",
+        )
     return KeycloakAccess(
         url=efcx.auth_server_url,
         realm=efcx.realm,
@@ -104,22 +112,6 @@ def _sign_in_client(
         report.error(path, f"is missing: the secret of the client {client or '…'}")
         return Credentials(client, Secret(""))
     return Credentials(client, resolver.secret(source, path))
-
-
-def _administration(
-    efcx: KeyCloakSection, own: KeycloakSection, sign_in: Credentials, report: Diagnostics, resolver: Resolver
-) -> tuple[Credentials, AdminUser | None]:
-    user = _efcx_administrator(efcx, sign_in, report, resolver)
-    if own.service_account:
-        place = ("gateway", "keycloak", "service_account", "client_secret")
-        secret = resolver.secret(own.service_account.client_secret, place)
-        return Credentials(own.service_account.client_id, secret), None
-    if user:
-        report.warning(
-            (*_KEYCLOAK, "USERNAME_ADMIN"),
-            "is used where the sign-in client may not administer users; set gateway.keycloak.service_account instead",
-        )
-    return sign_in, user
 
 
 def _efcx_administrator(

@@ -25,7 +25,7 @@ from gateway.settings.files.gateway_file import SharedSettings
 from gateway.settings.files.gateway_section import GatewaySection
 from gateway.settings.files.routes import build_routes
 from gateway.settings.files.two_factor import TwoFactorSection
-from gateway.settings.presets import Preset
+from gateway.settings.presets import PRESETS
 from gateway.settings.source.diagnostics import Diagnostics, one_of, written
 from gateway.settings.source.secret_refs import Resolver
 from gateway.settings.source.validation import ForeignSection, salvage
@@ -108,9 +108,9 @@ def build(document: Document, shared: SharedSettings, report: Diagnostics, resol
         report.warning(
             ("status",), f'{file.status!r} is not active: the hosts answer "not available", and no user can sign in'
         )
-    found = two_factor.build(settings.twoFAConfigs, _TWO_FACTOR, report, shared)
-    if found:
-        _check_otp_manager(settings, *found, report)
+    policy = two_factor.build(settings.twoFAConfigs, _TWO_FACTOR, report, shared)
+    if policy:
+        _check_otp_manager(settings, policy, report)
     public_url = _public_url(section, settings.fqdn, shared.gateway.insecure_http, report)
     look, languages = section.branding, shared.gateway.languages
     if look.language and look.language not in languages:
@@ -136,7 +136,7 @@ def build(document: Document, shared: SharedSettings, report: Diagnostics, resol
         public_url=public_url,
         routes=routes,
         keycloak=efcx_keycloak.build(settings.keyCloak, section.keycloak, shared, report, resolver),
-        policy=found[0] if found else Policy(preset="", enabled=True, methods=()),
+        policy=policy or Policy(preset="", enabled=True, methods=()),
         branding=Branding(look.name or file.tenantName, look.logo, look.colour, look.language, section.help),
         home=_home(section, routes, report),
         **{field.name: getattr(section, field.name) for field in fields(TenantOptions)},
@@ -220,23 +220,23 @@ def _check_places(data: Mapping[str, Any], report: Diagnostics) -> None:
     for path in _keys(data, ()):
         word = _word(path[-1])
         right = _EVERYWHERE.get(word) or (_NEARBY.get(word) if path[:-1] in _AROUND_TWO_FACTOR else None)
-        if right is None or path == right or (path[:2] == _TWO_FACTOR and right[:2] == _TWO_FACTOR and len(path) > 2):
-            continue
-        report.error(path, f"does not belong here; its place is {written(right)}")
+        inside = right and path[:2] == right[:2] == _TWO_FACTOR and len(path) > 2
+        if right and path != right and not inside:
+            report.error(path, f"does not belong here; its place is {written(right)}")
     for key, value in data.items():
         if key in _OURS:
             tell = report.error if "_" in key else report.warning  # EFCX may introduce such a plain word
             tell((key,), f"is ignored here; the gateway's own keys stand below gateway: (gateway.{key})")
-        elif key not in TenantFile.model_fields and _is_misspelt(key, value):
+        elif key not in TenantFile.model_fields and _is_like_gateway(key) and _holds_ours(value):
             report.error((key,), "is not known; did you mean gateway?")
-    inside = data.get("tenantSettings")
-    if isinstance(inside, Mapping) and _holds_ours(inside.get("gateway")):
+    settings = data.get("tenantSettings")
+    if isinstance(settings, Mapping) and _holds_ours(settings.get("gateway")):
         report.error(("tenantSettings", "gateway"), "does not belong here; its place is gateway, beside tenantSettings")
 
 
-def _is_misspelt(key: str, value: object) -> bool:
-    """Whether this is a `gateway:` section under a wrong name. EFCX may have words that are similar."""
-    return bool(difflib.get_close_matches(_word(key), ("gateway",), cutoff=0.8)) and _holds_ours(value)
+def _is_like_gateway(key: str) -> bool:
+    """Whether this may be a misspelt `gateway`. EFCX may have words that are similar."""
+    return bool(difflib.get_close_matches(_word(key), ("gateway",), cutoff=0.8))
 
 
 def _holds_ours(value: object) -> bool:
@@ -253,12 +253,12 @@ def _keys(value: Any, path: Path) -> Iterator[Path]:
             yield from _keys(inner, (*path, index))
 
 
-def _check_otp_manager(settings: TenantSettingsSection, policy: Policy, preset: Preset, report: Diagnostics) -> None:
-    needing = {FACTOR_OF_CHANNEL[kind] for kind in preset.needs_otp_manager}
-    wanted = settings.twoFAConfigs.channelType in {kind.value for kind in preset.needs_otp_manager}
-    wanted = wanted or any(m.factor in needing for m in policy.methods)
+def _check_otp_manager(settings: TenantSettingsSection, policy: Policy, report: Diagnostics) -> None:
+    needing = [kind for kind in ChannelType if kind in PRESETS[policy.preset].needs_otp_manager]
+    offered = {method.factor for method in policy.methods}
+    wanted = any(settings.twoFAConfigs.channelType == t.value or FACTOR_OF_CHANNEL[t] in offered for t in needing)
     if policy.enabled and wanted and not settings.keyCloak.Otp_Manager_Url:
-        types = one_of(kind.value for kind in ChannelType if kind in preset.needs_otp_manager)
+        types = one_of(kind.value for kind in needing)
         report.error(
             (*_KEYCLOAK, "Otp_Manager_Url"),
             f"is missing: EFCX demands it where 2FA by {types} is on (preset {policy.preset})",

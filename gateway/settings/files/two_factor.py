@@ -126,10 +126,8 @@ class TwoFactorSection(_WithPolicyKeys, _MethodKeys):
     """Second factor of the tenant: EFCX's keys and the gateway's own."""
 
 
-def build(
-    section: TwoFactorSection, at: Path, report: Diagnostics, shared: SharedSettings
-) -> tuple[Policy, Preset] | None:
-    """Makes the policy and returns it with its preset; None when there is no such preset. Reports what is wrong."""
+def build(section: TwoFactorSection, at: Path, report: Diagnostics, shared: SharedSettings) -> Policy | None:
+    """Makes the policy; None when there is no such preset. Reports what is wrong."""
     features, enabled = shared.features, section.is2FAEnabled
     preset = PRESETS.get(section.preset)
     if preset is None or section.preset not in features.presets:
@@ -152,7 +150,7 @@ def build(
     policy = replace(policy, methods=_methods(section, preset, at, report, shared))
     if section.fallback and enabled and "fallback" not in preset.absent:
         policy = replace(policy, fallback=_method(section.fallback, (*at, "fallback"), report, shared))
-    return policy, preset
+    return policy
 
 
 def _check_policy(policy: Policy, at: Path, report: Diagnostics) -> None:
