@@ -307,7 +307,11 @@ class UpstreamConnection(asyncio.BufferedProtocol):
             return
         status = self._parser.get_status_code()
         if status == 101:
-            self._switch()
+            if not self._upgrade_asked or not self._parser.should_upgrade():
+                raise BadResponse("101 without an upgrade")
+            self._check_fields()
+            self._answer = UpstreamResponse(101, "Switching Protocols", tuple(self._fields), None, False)
+            self.switched = True
             return
         self._interim = 100 <= status < 200
         if self._interim:
@@ -328,13 +332,6 @@ class UpstreamConnection(asyncio.BufferedProtocol):
             self._interim = False
         elif not self.switched:  # after a switch the connection's end is the end
             self._complete = True
-
-    def _switch(self) -> None:
-        if not self._upgrade_asked or not self._parser.should_upgrade():
-            raise BadResponse("101 without an upgrade")
-        self._check_fields()
-        self._answer = UpstreamResponse(101, "Switching Protocols", tuple(self._fields), None, False)
-        self.switched = True
 
     def _read_head(self, status: int) -> UpstreamResponse:
         if not 200 <= status <= 599:

@@ -19,10 +19,10 @@ from gateway.domain.field_types import HostName, Name, like
 from gateway.domain.policy import FACTOR_OF_CHANNEL, Policy
 from gateway.domain.tenant import Branding, Route, SameSite, Tenant, TenantOptions, decoded_segments, longest_match
 from gateway.domain.urls import covers, is_loopback
-from gateway.settings.files import efcx_keycloak, two_factor
-from gateway.settings.files.efcx_keycloak import KeyCloakSection
+from gateway.settings.files import keycloak, two_factor
 from gateway.settings.files.gateway_file import SharedSettings
 from gateway.settings.files.gateway_section import GatewaySection
+from gateway.settings.files.keycloak import EfcxKeycloakSection
 from gateway.settings.files.routes import build_routes
 from gateway.settings.files.two_factor import TwoFactorSection
 from gateway.settings.presets import PRESETS
@@ -58,7 +58,7 @@ class TenantSettingsSection(ForeignSection):
     fqdn: HostName
     """Host name of the tenant, as efcx.example.com."""
 
-    keyCloak: KeyCloakSection
+    keyCloak: EfcxKeycloakSection
     """Realm of the tenant's users, and the clients of the gateway there."""
 
     twoFAConfigs: TwoFactorSection
@@ -135,7 +135,14 @@ def build(document: Document, shared: SharedSettings, report: Diagnostics, resol
         active=file.status == "active",
         public_url=public_url,
         routes=routes,
-        keycloak=efcx_keycloak.build(settings.keyCloak, section.keycloak, shared, report, resolver),
+        keycloak=keycloak.build(
+            settings.keyCloak,
+            section.keycloak,
+            report,
+            resolver,
+            tls=shared.keycloak_tls,
+            features=shared.features,
+        ),
         policy=policy or Policy(preset="", enabled=True, methods=()),
         branding=Branding(look.name or file.tenantName, look.logo, look.colour, look.language, section.help),
         home=_home(section, routes, report),
