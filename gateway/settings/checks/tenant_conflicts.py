@@ -57,8 +57,7 @@ def _check_pair(entry: TenantEntry, other: TenantEntry) -> None:
 
 def _check_cookie(entry: TenantEntry, other: TenantEntry) -> None:
     domain = entry.tenant.token_cookie.domain
-    covered = next((host for host in other.tenant.all_hosts if domain and covers(domain, host)), None)
-    if covered:
+    if covered := next((host for host in other.tenant.all_hosts if domain and covers(domain, host)), None):
         entry.report.error(
             ("gateway", "token_cookie", "domain"),
             f"{domain} would send the token to {covered} of tenant {other.tenant.id}; leave the domain out",

@@ -178,10 +178,10 @@ def _settings(section: GatewayFile, store_tls: TlsSettings, report: Diagnostics,
     token = resolver.secret(section.operations_token, ("operations_token",)) if section.operations_token else Secret("")
     if section.operations_token and 0 < len(token.reveal()) < LEAST_TOKEN:
         report.error(("operations_token",), f"must have {LEAST_TOKEN} characters or more")
+    translated = available(data_root() / "locales")
     for number, language in enumerate(section.languages):
-        if language not in available(data_root() / "locales"):
-            ready = one_of(available(data_root() / "locales"))
-            report.error(("languages", number), f"{language!r} has no translations; allowed: {ready}")
+        if language not in translated:
+            report.error(("languages", number), f"{language!r} has no translations; allowed: {one_of(translated)}")
     for number, network in enumerate(section.trusted_proxies):
         if network.prefixlen == 0:
             report.error(

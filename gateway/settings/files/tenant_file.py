@@ -98,8 +98,10 @@ def build(document: Document, shared: SharedSettings, report: Diagnostics, resol
     _check_places(document.data, report)
     if "tenantId" not in document.data and "tenantSettings" in document.data:
         report.error((), "looks like a partial update; a file holds the whole tenant: what is missing is named here")
-    own = document.data.get("gateway")
-    merged = merge(_defaults_for(own, shared.defaults), own if own is not None else {})
+    own, defaults = document.data.get("gateway"), shared.defaults
+    if isinstance(own, Mapping) and "routes" in own:  # the home of the defaults is on a route of the defaults
+        defaults = {key: value for key, value in defaults.items() if key != "home"}
+    merged = merge(defaults, own if own is not None else {})
     file = salvage(_FILE, {**document.data, "gateway": merged}, report, _STAND_INS)
     if file is None:
         return None
@@ -163,13 +165,6 @@ def merge(under: Mapping[str, Any], over: Any) -> Any:
     }
 
 
-def _defaults_for(own: Any, defaults: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Leaves out the `home` of the defaults for a tenant with its own routes."""
-    if isinstance(own, Mapping) and "routes" in own:
-        return {key: value for key, value in defaults.items() if key != "home"}
-    return defaults
-
-
 def _home(section: GatewaySection, routes: tuple[Route, ...], report: Diagnostics) -> str:
     if section.home is None:
         return f"{routes[0].path}/" if routes else "/"
@@ -203,8 +198,7 @@ def _check_token_cookie(tenant: Tenant, report: Diagnostics) -> None:
         report.warning((*at, "http_only"), "false lets every script of the app read the token")
     if cookie.same_site is SameSite.NONE and not tenant.secure:
         report.error((*at, "same_site"), "none needs an https public_url")
-    outside = [host for host in tenant.all_hosts if cookie.domain and not covers(cookie.domain, host)]
-    if outside:
+    if outside := [host for host in tenant.all_hosts if cookie.domain and not covers(cookie.domain, host)]:
         report.error((*at, "domain"), f"{cookie.domain} does not cover the tenant's own host {outside[0]}")
 
 

@@ -191,17 +191,14 @@ def _check_keys(given: Mapping[str, object], preset: Preset, at: Path, report: D
     named = preset.policy.preset
     switched_on = [PRESETS[name] for name in features.presets]
     for key, value in given.items():
-        plain = _plain(value)
+        plain, name = _plain(value), FIELDS.get(key, "")
+        used = any(key in p.free or (name and _plain(getattr(p.policy, name)) == plain) for p in switched_on)
         if key in preset.absent:
             report.error((*at, key), f"does not exist in preset {named}")
-            continue
-        if isinstance(plain, str) and plain.startswith("path:"):
+        elif isinstance(plain, str) and plain.startswith("path:"):
             if not features.named_paths:
                 report.error((*at, key), "named paths (path:<name>) are not built yet")
-            continue
-        name = FIELDS.get(key, "")
-        used = any(key in p.free or (name and _plain(getattr(p.policy, name)) == plain) for p in switched_on)
-        if not used and (plain in features.later.get(key, ()) or (key in features.unused and plain)):
+        elif not used and (plain in features.later.get(key, ()) or (key in features.unused and plain)):
             report.error((*at, key), _not_built(key, value, features))
         elif name and key not in preset.free and (own := _plain(getattr(preset.policy, name))) != plain:
             report.hint((*at, key), f"is an extension: preset {named} itself has {'off' if own is None else own}")

@@ -136,8 +136,7 @@ def _load(text: str) -> tuple[object, _Repeated]:
         mark = (error.context_mark if unfinished else error.problem_mark) or error.context_mark
         raise UnreadableFile(mark.line + 1 if mark else 1, f"is not YAML: {error.problem or error.context}") from error
     except ReaderError as error:
-        line = text.count("\n", 0, error.position) + 1
-        raise UnreadableFile(line, "contains a control character") from error
+        raise UnreadableFile(text.count("\n", 0, error.position) + 1, "contains a control character") from error
     except (YAMLError, ValueError, AttributeError, TypeError, KeyError, AssertionError, IndexError) as error:
         # For a few odd inputs the parser raises other errors than its own.
         raise UnreadableFile(1, "is not YAML") from error
