@@ -47,7 +47,7 @@ class Live:
         """Follows the files until `stop` is set."""
         while not stop.is_set():
             folders = self._folders()
-            watcher = awatch(
+            async for _ in awatch(
                 *folders,
                 watch_filter=None,
                 step=_SETTLED,
@@ -56,8 +56,7 @@ class Live:
                 yield_on_timeout=True,
                 recursive=False,
                 stop_event=stop,
-            )
-            async for _ in watcher:
+            ):
                 await self.look()
                 if self._folders() != folders:
                     break

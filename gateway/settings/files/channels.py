@@ -1,7 +1,7 @@
 """The services for the delivery of codes that the operator configured, by service identifier.
 
-A kind that is not built is an error that names the built ones. The sections are not the types of `domain.channel`: the
-file may only name the place of a password, and it has EFCX's names.
+A kind that is not built is an error that names the built ones. Plain keys are those of `domain.channel.ChannelOptions`.
+The others are here, because the file may only name the place of a password, and has EFCX's names.
 """
 
 from collections.abc import Iterable, Mapping

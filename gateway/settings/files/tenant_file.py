@@ -221,8 +221,7 @@ def _check_places(data: Mapping[str, Any], report: Diagnostics) -> None:
     for path in _keys(data, ()):
         word = _word(path[-1])
         right = _EVERYWHERE.get(word) or (_NEARBY.get(word) if path[:-1] in _AROUND_TWO_FACTOR else None)
-        inside = right and path[:2] == right[:2] == _TWO_FACTOR and len(path) > 2
-        if right and path != right and not inside:
+        if right and path != right and not (path[:2] == right[:2] == _TWO_FACTOR and len(path) > 2):
             report.error(path, f"does not belong here; its place is {written(right)}")
     for key, value in data.items():
         if key in _OURS:
