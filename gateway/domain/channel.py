@@ -1,10 +1,12 @@
 """A configured service that delivers or verifies codes, named by its service identifier."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
+from types import MappingProxyType
 
 from gateway.domain.secret import Secret
-from gateway.domain.setting_types import SECTION
+from gateway.domain.setting_types import SECTION, Line
 
 
 class ChannelType(Enum):
@@ -26,6 +28,20 @@ class ChannelKind(Enum):
     SMS_HTTP = "sms-http"
     RSA = "rsa"
     WEB_SERVICES = "web-services"
+
+
+KINDS_OF: Mapping[ChannelType, tuple[ChannelKind, ...]] = MappingProxyType(
+    {
+        ChannelType.EMAIL: (ChannelKind.SMTP, ChannelKind.OTP_MANAGER, ChannelKind.SINCH),
+        ChannelType.SMS: (ChannelKind.SMS_HTTP, ChannelKind.OTP_MANAGER, ChannelKind.SINCH),
+        ChannelType.APP: (),
+        ChannelType.RSA: (ChannelKind.RSA,),
+        ChannelType.EXTERNAL: (ChannelKind.WEB_SERVICES,),
+    }
+)
+"""The kinds that serve each type; an authenticator app needs no channel."""
+BUILT = (ChannelKind.SMTP,)
+"""The kinds that this version carries out."""
 
 
 class MailSecurity(Enum):
@@ -65,8 +81,18 @@ class Relay:
     timeout: float = 10.0
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChannelOptions:
+    """The keys of an entry of `channels:` whose values are used as the file has them."""
+
+    __pydantic_config__ = SECTION
+
+    subject: Line = ""
+    """Subject of the mail, which never contains the code. Default: a translated text."""
+
+
 @dataclass(frozen=True, slots=True)
-class Channel:
+class Channel(ChannelOptions):
     """One entry of `channels:`. `relays` (tried in order on connection failure only) belongs to kind `smtp`."""
 
     service_identifier: str
@@ -74,6 +100,5 @@ class Channel:
     kind: ChannelKind
     sender: str = ""
     sender_name: str = ""
-    subject: str = ""
     relays: tuple[Relay, ...] = ()
     rate_per_minute: int | None = None

@@ -7,7 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 from functools import cached_property
-from typing import Annotated
+from typing import Annotated, ClassVar
+
+from annotated_types import Interval
 
 from gateway.domain.channel import ChannelType
 from gateway.domain.setting_types import Change
@@ -50,7 +52,7 @@ class NoContact(Enum):
 
 
 class Registration(Enum):
-    """Proof that a first enrolment needs besides the password."""
+    """Proof of a first enrolment, besides the password."""
 
     OPEN = "open"
     GUARDED = "guarded"
@@ -120,37 +122,89 @@ class Method:
 
 @dataclass(frozen=True)
 class Policy:
-    """The second factor that one tenant demands; durations in seconds. A login keeps the policy with which it began."""
+    """The second factor that one tenant demands; durations in seconds. A login keeps the policy with which it began.
+
+    `otp_expiry` is the key `otpExpiry` of `twoFAConfigs`, which has its bounds and its description from here.
+    """
+
+    __pydantic_config__: ClassVar[Mapping[str, bool]] = {"use_attribute_docstrings": True}
 
     preset: str
     enabled: bool
     methods: tuple[Method, ...]
     fallback: Method | None = None
+
+    otp_expiry: Annotated[int, Interval(ge=1, le=86_400), Change.HIGHER_IS_WEAKER] = 300
+    """Lifetime of a code, in seconds. The vendor advises 60 to 120."""
+
+    otp_max_attempts: Annotated[int, Interval(ge=1, le=1000), Change.HIGHER_IS_WEAKER] = 5
+    """Maximum number of wrong codes; after them `onMaxVerify` applies."""
+
     enrolment: Annotated[EnrolmentRule, Change.HIGHER_IS_WEAKER] = EnrolmentRule.REQUIRED
+    """Whether a user must have a factor: required or optional."""
+
     on_no_contact: NoContact = NoContact.REGISTER
+    """Treatment of a user without a usable address: register, refuse, or path:<name>."""
+
     no_contact_path: str | None = None
+
     registration: Annotated[Registration, Change.LOWER_IS_WEAKER] = Registration.OPEN
+    """Proof that a first enrolment needs besides the password."""
+
     registration_contact: Annotated[RegistrationContact, Change.LOWER_IS_WEAKER] = RegistrationContact.ANY
+    """Source of the addresses that a user may enrol: any, the profile, or the service."""
+
     choose_page: ChoosePage = ChoosePage.NEVER
-    otp_length: Annotated[int, Change.LOWER_IS_WEAKER] = 6
-    otp_expiry: Annotated[int, Change.HIGHER_IS_WEAKER] = 300
-    otp_max_attempts: Annotated[int, Change.HIGHER_IS_WEAKER] = 5
+    """When the gateway asks a user with several methods to choose one."""
+
+    otp_length: Annotated[int, Interval(ge=4, le=10), Change.LOWER_IS_WEAKER] = 6
+    """Number of digits of a code, 4 to 10."""
+
     attempts_scope: Annotated[AttemptsScope, Change.LOWER_IS_WEAKER] = AttemptsScope.CODE
-    warn_from_attempt: int | None = None
+    """Counter of wrong codes: one for each code, or one for the user."""
+
+    warn_from_attempt: Annotated[int, Interval(ge=1, le=1000)] | None = None
+    """Number of wrong codes from which the page warns the user. Default: no warning."""
+
     on_wrong_code: OnWrongCode = OnWrongCode.ASK
+    """Reaction to a wrong code: ask again, or send a new code."""
+
     on_max_verify: OnMaximum = OnMaximum.NEW_CODE
+    """Reaction to the last allowed wrong code: newCode, lock, stop, or path:<name>."""
+
     max_verify_path: str | None = None
-    locked_for: Annotated[int, Change.LOWER_IS_WEAKER] = 0
+
+    locked_for: Annotated[int, Interval(ge=0, le=604_800), Change.LOWER_IS_WEAKER] = 0
+    """Duration of a lock, in seconds."""
+
     lock_scope: LockScope = LockScope.TENANT
-    max_sends: Annotated[int, Change.HIGHER_IS_WEAKER] = 5
-    resend_cooldown: Annotated[int, Change.LOWER_IS_WEAKER] = 60
+    """Part that a lock closes: the tenant or one app."""
+
+    max_sends: Annotated[int, Interval(ge=1, le=100), Change.HIGHER_IS_WEAKER] = 5
+    """Maximum number of codes that the gateway sends in one login, the first included."""
+
+    resend_cooldown: Annotated[int, Interval(ge=0, le=3600), Change.LOWER_IS_WEAKER] = 60
+    """Minimum time between two codes to one user, in seconds."""
+
     on_max_sends: OnMaximum = OnMaximum.STOP
+    """Reaction to the last allowed send: stop, lock, or path:<name>."""
+
     max_sends_path: str | None = None
+
     trust_browser_days: Annotated[int, Change.HIGHER_IS_WEAKER] = 0
+    """Number of days for which a user may trust a browser: 0, 14, 30, 60 or 90. With 0 no browser is trusted."""
+
     skip_when_verified: Annotated[bool, Change.HIGHER_IS_WEAKER] = False
-    backup_codes: int = 0
+    """Whether a factor that the user proved in the current session is enough."""
+
+    backup_codes: Annotated[int, Interval(ge=0, le=50)] = 0
+    """Number of backup codes that a user gets. With 0 there are none."""
+
     admin_codes: Annotated[bool, Change.HIGHER_IS_WEAKER] = False
+    """Whether the gateway accepts an administrator's code instead of a factor."""
+
     shared_address: SharedAddress = SharedAddress.NEWEST
+    """Treatment of two users with one address: the newest code alone counts, or each user's own."""
 
     @cached_property
     def offered(self) -> tuple[Method, ...]:

@@ -122,7 +122,7 @@ class Route:
     """Whether the app may have a service worker, for pages below the folder of its script; never from the folder /."""
 
     @cached_property
-    def segments(self) -> tuple[str, ...]:
+    def path_segments(self) -> tuple[str, ...]:
         """The segments of `path`; none for the route of everything."""
         return tuple(self.path.split("/")[1:])
 
@@ -143,7 +143,7 @@ def longest_match(routes: Iterable[Route], segments: tuple[str, ...]) -> Route |
     """
     match, length = None, -1
     for route in routes:
-        prefix = route.segments
+        prefix = route.path_segments
         if len(prefix) > length and segments[: len(prefix)] == prefix:
             match, length = route, len(prefix)
     return match

@@ -19,7 +19,6 @@ from typing import Any, cast
 import structlog
 from aiohttp import http_exceptions, web
 
-from gateway.proxy.connection_drain import end_all
 from gateway.proxy.connections_per_address import ConnectionCounts, Network
 from gateway.proxy.downstream import DownstreamResponse
 from gateway.proxy.raw_responses import NOT_PARSED, TOO_LARGE, TOO_MANY, TOO_SLOW
@@ -34,6 +33,8 @@ READ = 16 * 1024
 _UNSENT = 64 * 1024
 _LEAST_WAIT = 0.05
 """Seconds between two looks at one body, at least."""
+_LOOK = 0.05
+"""Seconds between two looks at the connections that are left."""
 _LAST_WAIT = 0.1
 """Seconds for handlers whose connections were cut, before they are cancelled."""
 
@@ -85,7 +86,7 @@ class Runner(web.AppRunner):
         self._options = options
         self._limits = limits or ConnectionLimits()
         self._addresses = ConnectionCounts(self._limits.per_address, trusted)
-        self._connections: dict[object, _Connection] = {}
+        self._connections: dict[web.RequestHandler, _Connection] = {}
         self._ending = False
         self._buffer = memoryview(bytearray(READ))
 
@@ -99,7 +100,9 @@ class Runner(web.AppRunner):
     async def end(self, within: float) -> int:
         """Close the ports and end every connection within that many seconds; returns the number that were cut.
 
-        The application's `on_shutdown` ends streams, which have no end of their own.
+        A connection without a request closes at once, any other after the answer to its request; until then its body
+        still arrives. A handler whose browser left has the same time: only aiohttp's server still knows it. The
+        application's `on_shutdown` ends streams, which have no end of their own.
         """
         server = super().server
         if server is None:
@@ -109,7 +112,22 @@ class Runner(web.AppRunner):
         await asyncio.sleep(0)  # requests that arrived before that begin
         self._ending = True
         await self.shutdown()
-        return await end_all(server, self._connections, within)
+        loop = asyncio.get_running_loop()
+        until = loop.time() + within
+        closing: set[asyncio.Task[None]] = set()
+        while server.connections and (left := until - loop.time()) > 0:
+            for protocol, connection in tuple(self._connections.items()):
+                if connection.end():
+                    closing.add(asyncio.create_task(protocol.shutdown(left)))
+            await asyncio.sleep(min(_LOOK, left))
+        if cut := len(server.connections):
+            _log.warning("connections_cut_at_shutdown", connections=cut)
+        for connection in tuple(self._connections.values()):
+            connection.cut()
+        for task in closing:
+            task.cancel()
+        await asyncio.gather(*closing, return_exceptions=True)
+        return cut
 
     async def cleanup(self) -> None:
         """As `AppRunner`'s, after `end`."""
@@ -120,11 +138,11 @@ class Runner(web.AppRunner):
     def server(self) -> web.Server | None:
         """The factory by which a site makes the protocols of its connections."""
         server = super().server
-        return None if server is None else cast(web.Server, lambda: self._connection(server))
-
-    def _connection(self, server: web.Server) -> "_Connection":
+        if server is None:
+            return None
         protocol = partial(_Requests, server, loop=asyncio.get_running_loop(), **self._options)
-        return _Connection(protocol, self._limits, self._addresses, self._connections, self._buffer)
+        connection = partial(_Connection, protocol, self._limits, self._addresses, self._connections, self._buffer)
+        return cast(web.Server, connection)
 
     def _watching(self, handle: _Handle) -> _Handle:
         async def watch(request: web.BaseRequest) -> web.StreamResponse:
@@ -209,7 +227,7 @@ class _Connection(asyncio.BufferedProtocol):
         protocol: Callable[[], _Requests],
         limits: ConnectionLimits,
         addresses: ConnectionCounts,
-        known: "dict[object, _Connection]",
+        known: "dict[web.RequestHandler, _Connection]",
         buffer: memoryview,
     ) -> None:
         self._protocol = protocol
@@ -370,14 +388,8 @@ class _Connection(asyncio.BufferedProtocol):
 
     # ---- the end of the process
 
-    @property
-    def protocol(self) -> web.RequestHandler:
-        """See `connection_drain.Connection`; a refused connection has none."""
-        assert self._inner is not None  # noqa: S101 - each connection that `Runner` knows has one
-        return self._inner
-
     def end(self) -> bool:
-        """See `connection_drain.Connection`."""
+        """Take no further request. True when none is under way: then `shutdown` of its protocol closes at once."""
         if self._inner is None or self._closing:
             return False
         self._inner.ending = True
@@ -388,7 +400,7 @@ class _Connection(asyncio.BufferedProtocol):
         return self._closing
 
     def cut(self) -> None:
-        """See `connection_drain.Connection`."""
+        """End the connection whatever is under way."""
         if self._transport is not None:
             self._transport.abort()
 
@@ -421,9 +433,9 @@ class _Connection(asyncio.BufferedProtocol):
         left = self._body_since + limits.body_grace + self._received / limits.body_rate - now
         if left > 0:
             self._body_look = self._loop.call_later(max(left, _LEAST_WAIT), self._look_at_body, request)
-            return
-        _log.info("slow_body_cut", client=self._client, received=self._received)
-        transport.abort()
+        else:
+            _log.info("slow_body_cut", client=self._client, received=self._received)
+            transport.abort()
 
     def _watch_writing(self) -> None:
         """Cut a client that takes less than `least_taken` bytes in `stall` seconds while more waits for it."""
@@ -435,12 +447,10 @@ class _Connection(asyncio.BufferedProtocol):
         def look() -> None:
             self._stall_look = None
             still = transport.get_write_buffer_size()
-            if not still:
-                return
-            if waiting - still >= self._limits.least_taken:
+            if still and waiting - still >= self._limits.least_taken:
                 self._watch_writing()
-                return
-            _log.info("stalled_client_cut", client=self._client, waiting=still)
-            transport.abort()
+            elif still:
+                _log.info("stalled_client_cut", client=self._client, waiting=still)
+                transport.abort()
 
         self._stall_look = self._loop.call_later(self._limits.stall, look)

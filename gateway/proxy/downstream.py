@@ -121,7 +121,7 @@ class Downstream:
         modern = (self._request.version.major, self._request.version.minor) == (1, 1)
         self._chunked = modern and not (switch or empty or length is not None)
         ending = getattr(self._request.protocol, "ending", False)  # set by `connection_limits` when the process ends
-        self._keep_alive = modern and not (last or ending) and bool(self._request.keep_alive)
+        self._keep_alive = modern and not (last or switch or ending) and bool(self._request.keep_alive)
         lines = [f"HTTP/1.1 {status} {reason}", *(f"{name}: {value}" for name, value in fields)]
         if self._chunked:
             lines.append("Transfer-Encoding: chunked")
@@ -133,16 +133,11 @@ class Downstream:
         await self._write("\r\n".join([*lines, "", ""]).encode("latin-1"))
 
     async def body(self, data: bytes) -> None:
-        """Send some of the body. Raises `ClientGone`."""
+        """Send some of the body, or of a switched protocol. Raises `ClientGone`."""
         self._sent += len(data)
         part = b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data
         del data  # else there are two copies while the client takes nothing
         await self._write(part)
-
-    async def raw(self, data: bytes) -> None:
-        """Send bytes of a switched protocol."""
-        self._sent += len(data)
-        await self._write(data)
 
     async def finish(self) -> DownstreamResponse:
         """End the body; the response to return from the handler."""
@@ -156,10 +151,6 @@ class Downstream:
         if transport is not None:
             transport.abort()
         return DownstreamResponse(status=self._status or 499, keep_alive=False, sent=self._sent)
-
-    def hang_up(self) -> DownstreamResponse:
-        """End the connection after everything has been sent."""
-        return DownstreamResponse(status=self._status, keep_alive=False, sent=self._sent)
 
     async def _write(self, data: bytes) -> None:
         try:

@@ -7,8 +7,8 @@ method that may be repeated.
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, nullcontext, suppress
+from collections.abc import Callable, Iterable
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 
 from gateway.domain.problem import Problem
@@ -16,7 +16,7 @@ from gateway.domain.tasks import end
 from gateway.domain.tenant import Route
 from gateway.proxy.downstream import Downstream, DownstreamResponse
 from gateway.proxy.headers import HeaderFields, UpstreamRequest
-from gateway.proxy.session_stream import SessionStream
+from gateway.proxy.session_stream import OpenStreams, SessionStream
 from gateway.proxy.upstream_connection import (
     AppError,
     BadResponse,
@@ -57,13 +57,9 @@ Rewrite = Callable[[Iterable[tuple[str, str]]], HeaderFields]
 class Forwarder:
     """Sends requests to apps."""
 
-    def __init__(self, pool: UpstreamPool) -> None:
+    def __init__(self, pool: UpstreamPool, streams: OpenStreams) -> None:
         self._pool = pool
-        self._streams = EventStreams()
-
-    def end_streams(self) -> None:
-        """Cut event streams, now and from now on, because this process ends. Browsers open them again on another."""
-        self._streams.end()
+        self._streams = streams
 
     async def forward(
         self,
@@ -83,27 +79,21 @@ class Forwarder:
         client.watch(exchange.client_lost)
         try:
             with stream.cut_at_end(exchange.cut) if stream else nullcontext():
-                return await self._exchange(exchange, origin, route.timeouts.connect)
+                if (wire := self._pool.take_idle(origin)) is not None:
+                    outcome = await exchange.run(wire, kept=True)
+                    self._pool.give_back(origin, wire)
+                    if outcome is not None:
+                        return outcome
+                wire = await self._pool.connect(origin, route.timeouts.connect)
+                try:
+                    outcome = await exchange.run(wire, kept=False)
+                finally:
+                    self._pool.give_back(origin, wire)
+                return outcome or Failed(Problem.APP_UNAVAILABLE, str(origin))
         except AppError as error:
             return Failed.of(error)
         finally:
             client.unwatch()
-
-    async def _exchange(
-        self, exchange: "_Exchange", origin: UpstreamOrigin, connect: float
-    ) -> DownstreamResponse | Failed:
-        wire = self._pool.take_idle(origin)
-        if wire is not None:
-            outcome = await exchange.run(wire, kept=True)
-            self._pool.give_back(origin, wire)
-            if outcome is not None:
-                return outcome
-        wire = await self._pool.connect(origin, connect)
-        try:
-            outcome = await exchange.run(wire, kept=False)
-        finally:
-            self._pool.give_back(origin, wire)
-        return outcome or Failed(Problem.APP_UNAVAILABLE, str(origin))
 
 
 def framing(checked: Checked) -> HeaderFields:
@@ -121,31 +111,6 @@ def head_bytes(head: UpstreamRequest, fields: HeaderFields) -> bytes:
     return "\r\n".join(lines).encode("latin-1")
 
 
-class EventStreams:
-    """The event streams under way: answers that have no end of their own."""
-
-    def __init__(self) -> None:
-        self._cuts: set[Callable[[], None]] = set()
-        self._ended = False
-
-    def end(self) -> None:
-        """Cuts all, and each one that begins later."""
-        self._ended = True
-        for cut in tuple(self._cuts):
-            cut()
-
-    @contextmanager
-    def under_way(self, cut: Callable[[], None]) -> Iterator[None]:
-        """One of them, which `cut` ends, while the context is open."""
-        if self._ended:
-            cut()
-        self._cuts.add(cut)
-        try:
-            yield
-        finally:
-            self._cuts.discard(cut)
-
-
 class _Exchange:
     """One request and its answer, on one connection or, after a dead kept one, a second."""
 
@@ -157,7 +122,7 @@ class _Exchange:
         route: Route,
         rewrite: Rewrite,
         *,
-        streams: EventStreams,
+        streams: OpenStreams,
     ) -> None:
         self._streams = streams
         self._client = client
@@ -242,12 +207,7 @@ class _Exchange:
             finally:
                 with suppress(AppError):
                     await end(early)
-        seconds = self._route.timeouts.first_byte
-        try:
-            async with asyncio.timeout(seconds):
-                return await wire.answer()
-        except TimeoutError as error:
-            raise TooSlow(f"no answer in {seconds:g} s") from error
+        return await wire.answer(self._route.timeouts.first_byte)
 
     async def _relay(
         self,
@@ -268,21 +228,27 @@ class _Exchange:
             empty=answer.empty,
             last=self._checked.header("upgrade") is not None,  # aiohttp's parser holds back what follows it
         )
-        try:
-            while True:
-                async with asyncio.timeout(between):
-                    data = await wire.read()
-                if not data:
-                    break
-                sending = client.body(data)
-                del data  # `body` may have made another of it
-                await sending
-        except (BadResponse, NoConnection, TimeoutError):
-            wire.abort()
+        if not await pass_body(wire, client, between):
             return client.give_up()
         if pump is not None and not pump.done():
             wire.abort()  # the app answered before the end of the request: the connection cannot be used again
         return await client.finish()
+
+
+async def pass_body(wire: UpstreamConnection, client: Downstream, between: float | None) -> bool:
+    """Pass on the body of an answer, with `between` seconds for each part. False when the app did not end it."""
+    try:
+        while True:
+            async with asyncio.timeout(between):
+                data = await wire.read()
+            if not data:
+                return True
+            sending = client.body(data)
+            del data  # `body` may have made another of it
+            await sending
+    except (BadResponse, NoConnection, TimeoutError):
+        wire.abort()
+        return False
 
 
 def _is_event_stream(answer: UpstreamResponse) -> bool:

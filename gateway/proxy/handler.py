@@ -1,6 +1,7 @@
 """Answers every request that is not for a page of the gateway's own."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import structlog
@@ -29,7 +30,7 @@ from gateway.proxy.authorization import (
 )
 from gateway.proxy.downstream import Downstream
 from gateway.proxy.forward import Failed, Forwarder
-from gateway.proxy.session_stream import SessionStream
+from gateway.proxy.session_stream import OpenStreams, SessionStream
 from gateway.proxy.upstream_pool import UpstreamPool
 from gateway.proxy.websocket import PER_SESSION, WebSockets
 from gateway.sessions.sessions import Sessions
@@ -89,8 +90,9 @@ class ProxyHandler:
         self._errors = errors
         self._audit = audit
         self._clock = clock
-        self._forwarder = Forwarder(pool)
-        self._websockets = WebSockets(pool, per_session=websockets_per_session)
+        self._streams = OpenStreams()
+        self._forwarder = Forwarder(pool, self._streams)
+        self._websockets = WebSockets(pool, self._streams, per_session=websockets_per_session)
         self._tasks = tasks
 
     def add_to(self, app: web.Application) -> None:
@@ -100,8 +102,7 @@ class ProxyHandler:
 
     async def _end_streams(self, _app: web.Application) -> None:
         """End WebSockets and event streams, which have no end of their own, before requests are waited for."""
-        self._websockets.end()
-        self._forwarder.end_streams()
+        self._streams.end()
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Decide on the request and answer it.
@@ -156,10 +157,7 @@ class ProxyHandler:
         match, session = decision.match, decision.session
         head = headers.request_head(checked, match, tenant, session, request[CLIENT_ADDRESS])
         extra = self._renewed_token_cookie(cookies_of(request), tenant, session)
-
-        def rewrite(fields: Iterable[tuple[str, str]]) -> headers.HeaderFields:
-            return headers.response_fields(fields, checked, match.route, tenant, extra=extra)
-
+        rewrite = partial(headers.response_fields, checked=checked, route=match.route, tenant=tenant, extra=extra)
         stream = SessionStream(self._sessions, session, self._clock, self._tasks) if session else None
         if checked.upgrade and stream:  # a public path takes no upgrade (`routing.find`)
             outcome = await self._websockets.splice(request, checked, head, match.route, stream=stream, rewrite=rewrite)

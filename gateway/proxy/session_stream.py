@@ -1,4 +1,4 @@
-"""Ties a stream to its session: the end of the session cuts the stream, and bytes that pass count as use."""
+"""Ends streams with their session and with the process; bytes that pass count as use of the session."""
 
 import asyncio
 from collections.abc import Callable, Iterator
@@ -15,6 +15,31 @@ from gateway.sessions.sessions import Sessions
 ACTIVITY = 60.0
 """Seconds between two reports that a stream is alive."""
 _log = structlog.get_logger(__name__)
+
+
+class OpenStreams:
+    """The event streams and WebSockets under way, which have no end of their own."""
+
+    def __init__(self) -> None:
+        self._cuts: set[Callable[[], None]] = set()
+        self._ended = False
+
+    def end(self) -> None:
+        """Cuts all, and each one that begins later, because this process ends. Browsers open them on another."""
+        self._ended = True
+        for cut in tuple(self._cuts):
+            cut()
+
+    @contextmanager
+    def under_way(self, cut: Callable[[], None]) -> Iterator[None]:
+        """One of them, which `cut` ends, while the context is open."""
+        if self._ended:
+            cut()
+        self._cuts.add(cut)
+        try:
+            yield
+        finally:
+            self._cuts.discard(cut)
 
 
 class SessionStream:

@@ -75,7 +75,6 @@ class UpstreamConnection(asyncio.BufferedProtocol):
         """`buffer`: `READ` bytes for reads; all connections of one event loop may share it."""
         self._buffer = buffer or memoryview(bytearray(READ))
         self._transport: asyncio.Transport | None = None
-        self._parser: httptools.HttpResponseParser | None = None
         self._reader: asyncio.Future[None] | None = None
         self._writer: asyncio.Future[None] | None = None
         self._chunks: deque[bytes] = deque()
@@ -84,14 +83,28 @@ class UpstreamConnection(asyncio.BufferedProtocol):
         self._error: AppError | None = None
         self._unusable = False
         self._closed = False
-        self._reset("", upgrade=False)
+        self.begin("")
 
     # ---- one exchange
 
     def begin(self, method: str, *, upgrade: bool = False) -> None:
         """Get ready for the answer to a request with `method`; call it before the first byte is written."""
-        self._reset(method, upgrade=upgrade)
         self._parser = httptools.HttpResponseParser(self)
+        self._method = method
+        self._upgrade_asked = upgrade
+        self._fields: list[tuple[str, str]] = []
+        self._reason = b""
+        self._answer: UpstreamResponse | None = None
+        self._head_bytes = 0
+        self.heard = False
+        """Whether any byte of an answer has arrived."""
+        self._in_body = False
+        self._interim = False
+        self._until_close = False
+        self._keep_alive = False
+        self._complete = False
+        self.switched = False
+        """Whether the app has switched protocols as asked: `read` and `write` now carry its stream."""
 
     async def write(self, data: bytes, within: float | None = None) -> None:
         """Send `data`; waits while the app does not read, for `within` seconds. Raises `NoConnection`, `TooSlow`."""
@@ -107,12 +120,19 @@ class UpstreamConnection(asyncio.BufferedProtocol):
             if self._closed:
                 raise self._error or NoConnection("connection lost")
 
-    async def answer(self) -> UpstreamResponse:
-        """Wait for the head of the answer, without interim ones (1xx). Raises `NoConnection`, `BadResponse`."""
-        while self._answer is None:
-            if self._error:
-                raise self._error
-            await self._wait()
+    async def answer(self, within: float | None = None, *, to: str = "") -> UpstreamResponse:
+        """Wait for the head of the answer, without interim ones (1xx), for `within` seconds.
+
+        Raises `NoConnection`, `BadResponse`, `TooSlow`.
+        """
+        try:
+            async with asyncio.timeout(within):
+                while self._answer is None:
+                    if self._error:
+                        raise self._error
+                    await self._wait()
+        except TimeoutError as error:
+            raise TooSlow(f"no answer{to} in {within:g} s") from error
         return self._answer
 
     async def read(self) -> bytes:
@@ -123,10 +143,6 @@ class UpstreamConnection(asyncio.BufferedProtocol):
             if self._complete:
                 return b""
             await self._wait()
-        return self.take()
-
-    def take(self) -> bytes:
-        """Take the part of the body that is here already."""
         data = self._chunks.popleft() if len(self._chunks) == 1 else b"".join(self._chunks)
         self._chunks.clear()
         self._held = 0
@@ -178,23 +194,6 @@ class UpstreamConnection(asyncio.BufferedProtocol):
             self._transport.abort()
         self._wake()
 
-    def _reset(self, method: str, *, upgrade: bool) -> None:
-        self._method = method
-        self._upgrade_asked = upgrade
-        self._fields: list[tuple[str, str]] = []
-        self._reason = b""
-        self._answer: UpstreamResponse | None = None
-        self._head_bytes = 0
-        self.heard = False
-        """Whether any byte of an answer has arrived."""
-        self._in_body = False
-        self._interim = False
-        self._until_close = False
-        self._keep_alive = False
-        self._complete = False
-        self.switched = False
-        """Whether the app has switched protocols as asked: `read` and `write` now carry its stream."""
-
     async def _wait(self) -> None:
         self._reader = asyncio.get_running_loop().create_future()
         try:
@@ -233,7 +232,7 @@ class UpstreamConnection(asyncio.BufferedProtocol):
         data = bytes(self._buffer[:nbytes])
         if self.switched:
             self._hold(data)
-        elif self._parser is None or self._complete:
+        elif not self._method or self._complete:
             self._unusable = True  # no request was sent
             if self._transport is not None:
                 self._transport.close()
@@ -246,7 +245,6 @@ class UpstreamConnection(asyncio.BufferedProtocol):
         if self._answer is None:
             self._head_bytes += len(data)
         try:
-            assert self._parser is not None  # noqa: S101 - for the type checker
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
             if not self.switched:
@@ -268,9 +266,7 @@ class UpstreamConnection(asyncio.BufferedProtocol):
         if exc is not None and self._until_close and not self._complete and self._error is None:
             self._error = BadResponse("connection lost")  # a broken connection is no end of an answer
         self._ended("connection lost")
-        if self._writer is not None and not self._writer.done():
-            self._writer.set_result(None)
-        self._writer = None
+        self.resume_writing()
 
     def _ended(self, why: str) -> None:
         if self.switched or (self._answer is not None and self._until_close and self._error is None):
@@ -307,12 +303,15 @@ class UpstreamConnection(asyncio.BufferedProtocol):
                 raise BadResponse("too many fields")
 
     def on_headers_complete(self) -> None:
-        assert self._parser is not None  # noqa: S101 - for the type checker
         if self._complete:
             return
         status = self._parser.get_status_code()
         if status == 101:
-            self._switch()
+            if not self._upgrade_asked or not self._parser.should_upgrade():
+                raise BadResponse("101 without an upgrade")
+            self._check_fields()
+            self._answer = UpstreamResponse(101, "Switching Protocols", tuple(self._fields), None, False)
+            self.switched = True
             return
         self._interim = 100 <= status < 200
         if self._interim:
@@ -334,16 +333,7 @@ class UpstreamConnection(asyncio.BufferedProtocol):
         elif not self.switched:  # after a switch the connection's end is the end
             self._complete = True
 
-    def _switch(self) -> None:
-        assert self._parser is not None  # noqa: S101 - for the type checker
-        if not self._upgrade_asked or not self._parser.should_upgrade():
-            raise BadResponse("101 without an upgrade")
-        self._check_fields()
-        self._answer = UpstreamResponse(101, "Switching Protocols", tuple(self._fields), None, False)
-        self.switched = True
-
     def _read_head(self, status: int) -> UpstreamResponse:
-        assert self._parser is not None  # noqa: S101 - for the type checker
         if not 200 <= status <= 599:
             raise BadResponse("a status that is none")
         self._check_fields()

@@ -64,11 +64,10 @@ class UpstreamPool:
 
     async def connect(self, origin: UpstreamOrigin, timeout: float) -> UpstreamConnection:
         """A new connection within `timeout` seconds. Raises `NoConnection`, `TooSlow`."""
-        loop = asyncio.get_running_loop()
         context = self._context(origin.tls) if origin.scheme == "https" else None
         try:
             async with asyncio.timeout(timeout):
-                _, wire = await loop.create_connection(
+                _, wire = await asyncio.get_running_loop().create_connection(
                     lambda: UpstreamConnection(self._buffer), origin.host, origin.port, ssl=context
                 )
         except TimeoutError as error:

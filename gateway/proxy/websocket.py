@@ -12,6 +12,7 @@ import hashlib
 from base64 import b64encode
 from collections import Counter, deque
 from contextlib import suppress
+from functools import partial
 from typing import Any, cast
 
 from aiohttp import web
@@ -20,14 +21,13 @@ from gateway.domain.ports import Random, SystemRandom
 from gateway.domain.problem import Problem
 from gateway.domain.tenant import Route
 from gateway.proxy.downstream import Downstream, DownstreamResponse
-from gateway.proxy.forward import Failed, Rewrite, head_bytes
+from gateway.proxy.forward import Failed, Rewrite, head_bytes, pass_body
 from gateway.proxy.headers import UpstreamRequest
-from gateway.proxy.session_stream import SessionStream
+from gateway.proxy.session_stream import OpenStreams, SessionStream
 from gateway.proxy.upstream_connection import (
     AppError,
     BadResponse,
     ClientGone,
-    NoConnection,
     TooSlow,
     UpstreamConnection,
     UpstreamResponse,
@@ -49,20 +49,14 @@ _HIGH_WATER = 16_384
 class WebSockets:
     """Passes WebSockets on to apps."""
 
-    def __init__(self, pool: UpstreamPool, *, per_session: int = PER_SESSION, random: Random | None = None) -> None:
+    def __init__(
+        self, pool: UpstreamPool, streams: OpenStreams, *, per_session: int = PER_SESSION, random: Random | None = None
+    ) -> None:
         self._pool = pool
+        self._streams = streams
         self._per_session = per_session
         self._random = random or SystemRandom()
         self._open: Counter[str] = Counter()
-        self._live: set[asyncio.Future[bytes]] = set()
-        self._ended = False
-
-    def end(self) -> None:
-        """Close every WebSocket, now and from now on, because this process ends."""
-        self._ended = True
-        for ending in tuple(self._live):
-            if not ending.done():
-                ending.set_result(GOING_AWAY)
 
     async def splice(
         self,
@@ -78,25 +72,7 @@ class WebSockets:
         session_id = stream.session.id
         if self._open[session_id] >= self._per_session:
             return Failed(Problem.TOO_MANY_STREAMS, f"{self._per_session} WebSockets of one session")
-        self._open[session_id] += 1
-        try:
-            return await self._splice(request, checked, head, route, stream=stream, rewrite=rewrite)
-        finally:
-            self._open[session_id] -= 1
-            if not self._open[session_id]:
-                del self._open[session_id]
-
-    async def _splice(
-        self,
-        request: web.Request,
-        checked: Checked,
-        head: UpstreamRequest,
-        route: Route,
-        *,
-        stream: SessionStream,
-        rewrite: Rewrite,
-    ) -> DownstreamResponse | Failed:
-        client = Downstream(request)
+        client, limits = Downstream(request), route.timeouts
         wire: UpstreamConnection | None = None
         ending: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
         spliced = False
@@ -105,31 +81,42 @@ class WebSockets:
             if wire is not None:
                 wire.abort(ClientGone("client gone"))
 
-        def cut() -> None:
+        def close(status: bytes) -> None:
             if not spliced:
                 lost()
                 client.give_up()
             elif not ending.done():
-                ending.set_result(POLICY_VIOLATION)
+                ending.set_result(status)
 
-        with stream.cut_at_end(cut):  # before anything is waited for: no end of the session is missed
+        # Before anything is waited for: no end of the session is missed.
+        with stream.cut_at_end(partial(close, POLICY_VIOLATION)):
             client.watch(lost)
+            self._open[session_id] += 1
             try:
-                wire = await self._pool.connect(UpstreamOrigin.of(route), route.timeouts.connect)
+                wire = await self._pool.connect(UpstreamOrigin.of(route), limits.connect)
                 if client.gone:
                     raise ClientGone("client gone")
-                answer = await _handshake(wire, head, route.timeouts.first_byte)
+                wire.begin(head.method, upgrade=True)
+                await wire.write(head_bytes(head, _UPGRADE))
+                answer = await wire.answer(limits.first_byte, to=" to a handshake")
+                fields = rewrite(answer.fields)
                 if wire.switched:
                     _check_switch(answer, checked)
-                    await client.head(101, "Switching Protocols", (*rewrite(answer.fields), *_UPGRADE), switch=True)
+                    await client.head(101, "Switching Protocols", (*fields, *_UPGRADE), switch=True)
                     client.unwatch()
                     client.takes_from(wire)
                     spliced = True
-                    patience = route.timeouts.first_byte
-                    return await self._both_ways(request, client, wire, stream=stream, patience=patience, ending=ending)
+                    with self._streams.under_way(partial(close, GOING_AWAY)):
+                        return await self._both_ways(
+                            request, client, wire, stream=stream, patience=limits.first_byte, ending=ending
+                        )
                 if answer.status < 300:
                     return Failed(Problem.APP_UNAVAILABLE, f"{answer.status} to a WebSocket handshake")
-                return await _ordinary(client, wire, answer, rewrite, route.timeouts.between_bytes)
+                await client.head(
+                    answer.status, answer.reason, fields, length=answer.length, empty=answer.empty, last=True
+                )
+                whole = await pass_body(wire, client, limits.between_bytes)
+                return await client.finish() if whole else client.give_up()
             except ClientGone:
                 lost()
                 return client.give_up()
@@ -137,6 +124,9 @@ class WebSockets:
                 lost()
                 return Failed.of(error)
             finally:
+                self._open[session_id] -= 1
+                if not self._open[session_id]:
+                    del self._open[session_id]
                 client.unwatch()
                 if wire is not None:
                     wire.close()
@@ -169,30 +159,23 @@ class WebSockets:
             while (data := await wire.read()) and not ending.done():
                 stream.seen()
                 downward.feed(data)
-                await client.raw(data)
+                await client.body(data)
 
         ways: list[asyncio.Future[Any]] = [asyncio.create_task(to_app()), asyncio.create_task(to_browser())]
-        self._live.add(ending)
-        if self._ended and not ending.done():
-            ending.set_result(GOING_AWAY)
         try:
             await asyncio.wait([*ways, ending], return_when=asyncio.FIRST_COMPLETED)
         finally:
-            self._live.discard(ending)
             for way in ways:
                 way.cancel()
             ended = await asyncio.gather(*ways, return_exceptions=True)
-        if any(isinstance(error, TooSlow) for error in ended):  # closing would wait for the app as well
-            wire.abort()
-            return client.give_up()
-        clean = True
-        if ending.done() and not downward.closing:
-            clean = downward.between and await self._say_goodbye(client, wire, inbox, upward, ending.result())
-        if not clean:
+        broken = any(isinstance(error, TooSlow) for error in ended)  # a goodbye would wait for the app as well
+        if not broken and ending.done() and not downward.closing:
+            broken = not (downward.between and await self._say_goodbye(client, wire, inbox, upward, ending.result()))
+        if broken:
             wire.abort()
             return client.give_up()
         wire.close()  # not at once: the browser's close frame may still be on its way
-        return client.hang_up()
+        return await client.finish()
 
     async def _say_goodbye(
         self, client: Downstream, wire: UpstreamConnection, inbox: "_Inbox", upward: WebSocketFrames, status: bytes
@@ -205,7 +188,7 @@ class WebSockets:
             async with asyncio.timeout(GOODBYE):
                 if upward.between and not upward.closing:
                     await wire.write(close_frame(status, self._random.token_bytes(4)))
-                await client.raw(close_frame(status))
+                await client.body(close_frame(status))
                 while not upward.closing and (data := await inbox.read()):
                     upward.feed(data)
         return upward.closing
@@ -261,36 +244,9 @@ class _Inbox:
             self._waiter.set_result(None)
 
 
-async def _handshake(wire: UpstreamConnection, head: UpstreamRequest, seconds: float) -> UpstreamResponse:
-    wire.begin(head.method, upgrade=True)
-    await wire.write(head_bytes(head, _UPGRADE))
-    try:
-        async with asyncio.timeout(seconds):
-            return await wire.answer()
-    except TimeoutError as error:
-        raise TooSlow(f"no answer to a handshake in {seconds:g} s") from error
-
-
 def _check_switch(answer: UpstreamResponse, checked: Checked) -> None:
     """RFC 6455 4.1: that the app answers this handshake; what it chose of the offers the browser judges itself."""
     key = checked.header("sec-websocket-key") or ""
     wanted = b64encode(hashlib.sha1(f"{key}{_GUID}".encode(), usedforsecurity=False).digest()).decode()
     if listed(answer.all("upgrade")) != {"websocket"} or answer.all("sec-websocket-accept") != (wanted,):
         raise BadResponse("a switch of protocols that answers another handshake")
-
-
-async def _ordinary(
-    client: Downstream, wire: UpstreamConnection, answer: UpstreamResponse, rewrite: Rewrite, between: float | None
-) -> DownstreamResponse:
-    await client.head(
-        answer.status, answer.reason, rewrite(answer.fields), length=answer.length, empty=answer.empty, last=True
-    )
-    try:
-        while True:
-            async with asyncio.timeout(between):
-                data = await wire.read()
-            if not data:
-                return await client.finish()
-            await client.body(data)
-    except (BadResponse, NoConnection, TimeoutError):
-        return client.give_up()

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from gateway.settings.files.efcx_keycloak import CredentialsSection, KeyCloakSection
+from gateway.settings.files.keycloak import CredentialsSection, EfcxKeycloakSection
 from gateway.settings.files.tenant_file import TenantFile, TenantSettingsSection
 from tests.settings.config_folder import CREATE, SHIPPED
 
@@ -38,7 +38,7 @@ def first_column(heading: str) -> set[str]:
 
 def read_by_the_program() -> set[str]:
     """Returns the keys outside of `gateway` and `twoFAConfigs` that the gateway reads."""
-    models = (TenantFile, TenantSettingsSection, KeyCloakSection, CredentialsSection)
+    models = (TenantFile, TenantSettingsSection, EfcxKeycloakSection, CredentialsSection)
     fields = {field.alias or name for model in models for name, field in model.model_fields.items()}
     return fields - {"tenantSettings", "gateway", "keyCloak", "credentials", "twoFAConfigs"}
 

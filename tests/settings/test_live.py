@@ -34,6 +34,11 @@ class Reports:
         self.rejections.append(diagnostics)
         self._news.set()
 
+    def of(self, live: Live) -> Live:
+        """`live`, which tells it from now on."""
+        live.on_change, live.on_rejected = self.changed, self.rejected
+        return live
+
     async def next(self) -> None:
         async with asyncio.timeout(SOON):
             await self._news.wait()
@@ -43,7 +48,7 @@ class Reports:
 def live_of(folder: ConfigFolder, reports: Reports) -> Live:
     file = folder.write()
     loaded = load(file, environment={})
-    return Live(file, loaded, on_change=reports.changed, on_rejected=reports.rejected)
+    return reports.of(Live(file, loaded))
 
 
 @asynccontextmanager
@@ -113,7 +118,7 @@ async def test_a_symbolic_link_swapped_as_kubernetes_does_is_noticed(folder: Con
     os.symlink("..data/gateway.yaml", mounted / "gateway.yaml")
     os.symlink("../..data/tenants/one.json", mounted / "tenants" / "one.json")
     file = mounted / "gateway.yaml"
-    live = Live(file, load(file, environment={}), on_change=reports.changed, on_rejected=reports.rejected)
+    live = reports.of(Live(file, load(file, environment={})))
     async with watching(live):
         os.symlink(tmp_path / "data-2", mounted / "..new")
         os.replace(mounted / "..new", mounted / "..data")

@@ -72,7 +72,8 @@ def test_the_published_sample_secret_gets_a_warning_that_names_it(
     assert "everybody knows" in diagnostic.text
 
 
-def test_the_stored_hash_of_the_sample_secret_matches_the_guides_secret() -> None:
+def test_the_stored_hash_of_the_sample_secret_matches_the_guides_secret(folder: ConfigFolder) -> None:
     (known,) = secret_refs._WELL_KNOWN
     assert known.startswith("dda0b4a65d3d2952")
-    assert not secret_refs.is_well_known(Secret("anything else"))
+    assert secret(folder, "anything else") == Secret("anything else")
+    assert folder.diagnostics(PATH) == []

@@ -47,8 +47,8 @@ def _weaker(old: Tenant, new: Tenant) -> Iterator[str]:
         covering = old.route_of(route.path)
         if route.service_worker and not (covering and covering.service_worker):
             yield f"service_worker of {route.path or '/'} false → true"
-    lost = [n for n in old.never_trust_from if not any(n[0] in wide and n[-1] in wide for wide in new.never_trust_from)]
-    if lost:
+    wider = new.never_trust_from
+    if lost := [n for n in old.never_trust_from if not any(n[0] in wide and n[-1] in wide for wide in wider)]:
         yield f"never_trust_from without {', '.join(sorted(map(str, lost)))}"
     yield from _weaker_fields(replace(old, policy=new.policy), new)
 

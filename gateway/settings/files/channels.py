@@ -1,34 +1,36 @@
 """The services for the delivery of codes that the operator configured, by service identifier.
 
-A kind that is not built is an error that names the built ones. The sections are not the types of `domain.channel`: the
-file may only name the place of a password, and it has EFCX's names.
+A kind that is not built is an error that names the built ones. Plain keys are those of `domain.channel.ChannelOptions`.
+The others are here, because the file may only name the place of a password, and has EFCX's names.
 """
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields
 from types import MappingProxyType
 from typing import Annotated
 
+from annotated_types import MinLen
 from email_validator import EmailNotValidError, validate_email
 from pydantic import Field
 
-from gateway.domain.channel import Channel, ChannelKind, ChannelType, MailSecurity, Relay, TlsSettings
-from gateway.domain.setting_types import Count, HostName, Line, Seconds, matching
+from gateway.domain.channel import (
+    BUILT,
+    KINDS_OF,
+    Channel,
+    ChannelKind,
+    ChannelOptions,
+    ChannelType,
+    MailSecurity,
+    Relay,
+    TlsSettings,
+)
+from gateway.domain.setting_types import SECTION, Count, HostName, Line, Seconds, matching
 from gateway.domain.urls import is_loopback
-from gateway.settings.files.field_types import Section
 from gateway.settings.source.diagnostics import Diagnostics, one_of
-from gateway.settings.source.secret_refs import SecretSource
-from gateway.settings.source.section_values import Resolver
+from gateway.settings.source.secret_refs import Resolver, SecretSource
+from gateway.settings.source.validation import Extended, Section
 from gateway.settings.source.yaml_source import Path
 
-KINDS_OF: Mapping[ChannelType, tuple[ChannelKind, ...]] = MappingProxyType(
-    {
-        ChannelType.EMAIL: (ChannelKind.SMTP, ChannelKind.OTP_MANAGER, ChannelKind.SINCH),
-        ChannelType.SMS: (ChannelKind.SMS_HTTP, ChannelKind.OTP_MANAGER, ChannelKind.SINCH),
-        ChannelType.APP: (),
-        ChannelType.RSA: (ChannelKind.RSA,),
-        ChannelType.EXTERNAL: (ChannelKind.WEB_SERVICES,),
-    }
-)
 _PORTS = {MailSecurity.STARTTLS: 587, MailSecurity.TLS: 465, MailSecurity.NONE: 25}
 
 
@@ -68,10 +70,13 @@ class RelaySection(Section):
     """Trust and client certificate for this server alone. Default: those of `tls`."""
 
 
-class ChannelSection(Section):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChannelSection(Extended, ChannelOptions):
     """One configured service for the delivery of codes."""
 
-    serviceIdentifier: Annotated[Line, Field(min_length=1)]
+    __pydantic_config__ = SECTION
+
+    serviceIdentifier: Annotated[Line, MinLen(1)]
     """Name for `channelServiceIdentifier` of a tenant; for mail, as in EFCX, the mailbox."""
 
     type: ChannelType
@@ -80,14 +85,11 @@ class ChannelSection(Section):
     kind: ChannelKind
     """Service that does the work. With `smtp` the gateway makes the code and mails it."""
 
-    sender: MailAddress | None = Field(default=None, alias="from")
+    sender: Annotated[MailAddress | None, Field(alias="from")] = None
     """Address in the mail's From. Default: the service identifier."""
 
     from_name: Line = ""
     """Name in the mail's From. Default: the tenant's name."""
-
-    subject: Line = ""
-    """Subject of the mail, which never contains the code. Default: a translated text."""
 
     relays: tuple[RelaySection, ...] = ()
     """SMTP servers. When a connection fails, the gateway tries the next one."""
@@ -97,27 +99,36 @@ class ChannelSection(Section):
 
 
 def build(
-    sections: tuple[ChannelSection, ...], report: Diagnostics, opener: Resolver, tls: TlsSettings
+    sections: tuple[ChannelSection, ...], report: Diagnostics, resolver: Resolver, tls: TlsSettings
 ) -> Mapping[str, Channel]:
     """Makes the channels; reports what is wrong. `tls` is for relays without their own."""
     channels: dict[str, Channel] = {}
     for index, section in enumerate(sections):
-        here = ("channels", index)
+        here, kind, kinds = ("channels", index), section.kind, KINDS_OF[section.type]
         if section.serviceIdentifier in channels:
             report.error(
                 (*here, "serviceIdentifier"),
                 f"{section.serviceIdentifier} is configured twice; a service identifier names one channel",
             )
-            continue
-        if section.kind not in BUILT:
-            report.error((*here, "kind"), f"{section.kind.value} is not built yet; built: {_kinds(BUILT)}")
-            continue
-        kinds = KINDS_OF[section.type]
-        if section.kind not in kinds:
+        elif kind not in BUILT:
+            report.error((*here, "kind"), f"{kind.value} is not built yet; built: {_kinds(BUILT)}")
+        elif kind not in kinds:
             allowed = f"use {_kinds(kinds)}" if kinds else "it needs no channel"
-            report.error((*here, "kind"), f"{section.kind.value} does not serve {section.type.value}; {allowed}")
-            continue
-        channels[section.serviceIdentifier] = BUILT[section.kind](section, here, report, opener, tls)
+            report.error((*here, "kind"), f"{kind.value} does not serve {section.type.value}; {allowed}")
+        else:
+            is_mail = kind is ChannelKind.SMTP
+            channels[section.serviceIdentifier] = Channel(
+                section.serviceIdentifier,
+                section.type,
+                kind,
+                sender=_mail_sender(section, here, report) if is_mail else section.sender or "",
+                sender_name=section.from_name,
+                relays=tuple(
+                    _relay(relay, (*here, "relays", n), report, resolver, tls) for n, relay in enumerate(section.relays)
+                ),
+                rate_per_minute=section.rate,
+                **{field.name: getattr(section, field.name) for field in fields(ChannelOptions)},
+            )
     return MappingProxyType(channels)
 
 
@@ -132,31 +143,19 @@ def _kinds(kinds: Iterable[ChannelKind]) -> str:
     return one_of(kind.value for kind in kinds)
 
 
-def _mail_channel(
-    section: ChannelSection, at: Path, report: Diagnostics, opener: Resolver, tls: TlsSettings
-) -> Channel:
-    sender = section.sender
-    if sender is None:
-        try:
-            sender = _mail_address(section.serviceIdentifier)
-        except ValueError:
-            report.error((*at, "from"), "is missing: the service identifier is no mail address, so name the sender")
-            sender = ""
+def _mail_sender(section: ChannelSection, at: Path, report: Diagnostics) -> str:
+    """The sender of a channel of kind smtp; reports what the kind lacks."""
+    sender = section.sender or ""
+    try:
+        sender = sender or _mail_address(section.serviceIdentifier)
+    except ValueError:
+        report.error((*at, "from"), "is missing: the service identifier is no mail address, so name the sender")
     if not section.relays:
         report.error((*at, "relays"), "is missing: a channel of kind smtp needs at least one SMTP server")
-    return Channel(
-        section.serviceIdentifier,
-        section.type,
-        section.kind,
-        sender=sender,
-        sender_name=section.from_name,
-        subject=section.subject,
-        relays=tuple(_relay(r, (*at, "relays", n), report, opener, tls) for n, r in enumerate(section.relays)),
-        rate_per_minute=section.rate,
-    )
+    return sender
 
 
-def _relay(section: RelaySection, at: Path, report: Diagnostics, opener: Resolver, tls: TlsSettings) -> Relay:
+def _relay(section: RelaySection, at: Path, report: Diagnostics, resolver: Resolver, tls: TlsSettings) -> Relay:
     if (section.username is None) != (section.password is None):
         report.error(at, "username and password belong together; give both or none")
     if section.security is MailSecurity.NONE and not is_loopback(section.host):
@@ -169,11 +168,7 @@ def _relay(section: RelaySection, at: Path, report: Diagnostics, opener: Resolve
         section.port or _PORTS[section.security],
         section.security,
         section.username,
-        opener.secret(section.password, (*at, "password")) if section.password else None,
-        opener.tls(section.tls, (*at, "tls"), tls),
+        resolver.secret(section.password, (*at, "password")) if section.password else None,
+        resolver.tls(section.tls, (*at, "tls"), tls),
         section.timeout,
     )
-
-
-BUILT = MappingProxyType({ChannelKind.SMTP: _mail_channel})
-"""The kinds that this version has, each with the function that reads its keys."""

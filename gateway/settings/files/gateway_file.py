@@ -17,11 +17,10 @@ from gateway.rendering.languages import available
 from gateway.settings.features import Features
 from gateway.settings.files import channels
 from gateway.settings.files.channels import ChannelSection
-from gateway.settings.files.field_types import Extended, Section
 from gateway.settings.files.gateway_section import GatewaySection
 from gateway.settings.source.diagnostics import Diagnostics, one_of
-from gateway.settings.source.secret_refs import SecretSource
-from gateway.settings.source.section_values import Resolver
+from gateway.settings.source.secret_refs import Resolver, SecretSource
+from gateway.settings.source.validation import Extended, Section
 from gateway.settings.source.yaml_source import Document
 
 LEAST_TOKEN = 16
@@ -135,18 +134,18 @@ class SharedSettings:
 
 
 def build(
-    section: GatewayFile, document: Document, report: Diagnostics, opener: Resolver, features: Features
+    section: GatewayFile, document: Document, report: Diagnostics, resolver: Resolver, features: Features
 ) -> SharedSettings:
     """Makes the settings of the process and those of all tenants; reports what is wrong."""
-    everyone = opener.tls(section.tls, ("tls",))
+    everyone = resolver.tls(section.tls, ("tls",))
     store_tls, smtp, keycloak, upstreams = (
-        opener.tls(getattr(section.tls, name), ("tls", name), everyone)
+        resolver.tls(getattr(section.tls, name), ("tls", name), everyone)
         for name in ("store", "smtp", "keycloak", "upstreams")
     )
-    services = channels.build(section.channels, report, opener, smtp)
+    services = channels.build(section.channels, report, resolver, smtp)
     defaults = document.data.get("defaults")
     return SharedSettings(
-        gateway=_settings(section, store_tls, report, opener),
+        gateway=_settings(section, store_tls, report, resolver),
         channels=services,
         invalid_channels=channels.invalid_names(document.data.get("channels", []), services),
         defaults=defaults if isinstance(defaults, dict) else {},
@@ -156,9 +155,9 @@ def build(
     )
 
 
-def _settings(section: GatewayFile, store_tls: TlsSettings, report: Diagnostics, opener: Resolver) -> GatewaySettings:
-    folder = opener.folder
-    url = opener.secret(section.store.url, ("store", "url"))
+def _settings(section: GatewayFile, store_tls: TlsSettings, report: Diagnostics, resolver: Resolver) -> GatewaySettings:
+    folder = resolver.folder
+    url = resolver.secret(section.store.url, ("store", "url"))
     try:
         urls.store_url(url.reveal() or "memory://")
     except ValueError as error:
@@ -176,13 +175,13 @@ def _settings(section: GatewayFile, store_tls: TlsSettings, report: Diagnostics,
     )
     if listen == operations and listen.port:
         report.error(("operations",), "must not be the address of listen")
-    token = opener.secret(section.operations_token, ("operations_token",)) if section.operations_token else Secret("")
+    token = resolver.secret(section.operations_token, ("operations_token",)) if section.operations_token else Secret("")
     if section.operations_token and 0 < len(token.reveal()) < LEAST_TOKEN:
         report.error(("operations_token",), f"must have {LEAST_TOKEN} characters or more")
+    translated = available(data_root() / "locales")
     for number, language in enumerate(section.languages):
-        if language not in available(data_root() / "locales"):
-            ready = one_of(available(data_root() / "locales"))
-            report.error(("languages", number), f"{language!r} has no translations; allowed: {ready}")
+        if language not in translated:
+            report.error(("languages", number), f"{language!r} has no translations; allowed: {one_of(translated)}")
     for number, network in enumerate(section.trusted_proxies):
         if network.prefixlen == 0:
             report.error(

@@ -10,11 +10,11 @@ from gateway.domain.channel import TlsSettings
 from gateway.domain.tenant import Route, decoded_segments, longest_match
 from gateway.settings.files.gateway_section import GatewaySection
 from gateway.settings.source.diagnostics import Diagnostics
-from gateway.settings.source.section_values import Resolver
+from gateway.settings.source.secret_refs import Resolver
 
 
 def build_routes(
-    section: GatewaySection, prefix: str, report: Diagnostics, opener: Resolver, tls: TlsSettings
+    section: GatewaySection, prefix: str, report: Diagnostics, resolver: Resolver, tls: TlsSettings
 ) -> tuple[Route, ...]:
     """Makes the routes, in their order; reports what is wrong."""
     if not section.routes:
@@ -38,7 +38,7 @@ def build_routes(
         if not given.identity:
             report.error((*at, "identity"), "is empty; allowed: any of bearer, cookie, headers")
         name = given.name or given.path.strip("/") or "app"
-        routes.append(replace(given, name=name, tls=opener.tls(given.tls, (*at, "tls"), tls)))
+        routes.append(replace(given, name=name, tls=resolver.tls(given.tls, (*at, "tls"), tls)))
     for index, path in enumerate(section.public_paths):
         if path.startswith(prefix):
             report.error(("gateway", "public_paths", index), f"lies in the gateway's own pages ({prefix})")

@@ -1,4 +1,4 @@
-"""Secrets by value or by reference.
+"""Secrets by value or by reference, and certificates.
 
 A file has a secret as a value, or as `{env: NAME}` or `{file: path}`; either becomes a `Secret`, which never prints. A
 file may end in one newline, as editors and Kubernetes write them. A missing, empty or unreadable secret is a fault that
@@ -6,21 +6,27 @@ names the place, never the content.
 """
 
 import hashlib
+import os
+import ssl
 from collections.abc import Mapping
-from pathlib import Path
+from pathlib import Path as FilePath
 from typing import Any
 
 from pydantic import GetJsonSchemaHandler, model_validator
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
+from gateway.domain.channel import TlsSettings
 from gateway.domain.secret import Secret
-from gateway.settings.files.field_types import Section
+from gateway.settings.source.diagnostics import Diagnostics
+from gateway.settings.source.validation import Section
+from gateway.settings.source.yaml_source import Path
 
 _LARGEST = 64 * 1024
 _LARGEST_FILE = 1024 * 1024 + 1  # one more than a settings file may have
 # SHA-256 of the sample client secret of EFCX's guide and chart, which real installations use.
 _WELL_KNOWN = frozenset({"dda0b4a65d3d2952398ae118821dea8e5d0eaf8801210f1d47cf955a781abb8b"})
+_SYSTEM = TlsSettings()
 
 
 class SecretSource(Section):
@@ -52,36 +58,60 @@ class SecretSource(Section):
         return {"anyOf": [{"type": "string"}, {**section, "minProperties": 1, "maxProperties": 1}]}
 
 
-class SecretReader:
-    """Reads secrets from the environment and from files, and remembers the files."""
+class FileReader:
+    """Reads everything that the settings are made of, and remembers it."""
 
-    def __init__(self, folder: Path, environment: Mapping[str, str]) -> None:
+    def __init__(self, folder: FilePath, environment: Mapping[str, str]) -> None:
         self.folder = folder
-        self._environment = environment
-        self.read: dict[Path, bytes] = {}
+        self.environment = environment
+        self.read: dict[FilePath, bytes] = {}
 
-    def note(self, path: Path) -> None:
-        """Remembers a file that other code uses; raises `OSError` when it cannot be read."""
+    def note(self, path: FilePath) -> bytes:
+        """Reads a file; raises `OSError` when it cannot be read."""
         self.read.setdefault(path, b"")
         with path.open("rb") as opened:
             self.read[path] = opened.read(_LARGEST_FILE)
+        return self.read[path]
 
-    def open(self, source: SecretSource) -> Secret:
-        """Reads the secret; raises `ValueError` with what is wrong."""
-        if source.value is not None:
-            return Secret(source.value)
-        if source.env is not None:
-            value = self._environment.get(source.env)
-            if not value:
-                raise ValueError(f"the environment variable {source.env} is not set")
-            return Secret(value)
-        return Secret(self._from_file(source.file or ""))
+    @property
+    def fingerprint(self) -> str:
+        """Identifies exactly the bytes of all files."""
+        digest = hashlib.sha256()
+        for path, raw in sorted(self.read.items()):
+            digest.update(os.fsencode(f"{path.name}\0{len(raw)}\0") + raw)
+        return digest.hexdigest()[:16]
 
-    def _from_file(self, name: str) -> str:
-        path = self.folder / name
+
+class Resolver:
+    """Opens the secrets and certificates that a section names; reports failures."""
+
+    def __init__(self, reader: FileReader, report: Diagnostics) -> None:
+        self._reader = reader
+        self.folder = reader.folder
+        self._report = report
+
+    def secret(self, source: SecretSource, path: Path) -> Secret:
+        """Reads the secret; an empty one when that fails."""
         try:
-            self.note(path)
-            raw = self.read[path]
+            text = self._text(source)
+        except ValueError as error:
+            self._report.error(path, str(error))
+            return Secret("")
+        if hashlib.sha256(text.encode()).hexdigest() in _WELL_KNOWN:
+            self._report.warning(path, "is the sample secret of EFCX's guide, which everybody knows: change it")
+        return Secret(text)
+
+    def _text(self, source: SecretSource) -> str:
+        if source.value is not None:
+            return source.value
+        if source.env is not None:
+            text = self._reader.environment.get(source.env)
+            if not text:
+                raise ValueError(f"the environment variable {source.env} is not set")
+            return text
+        name = source.file or ""
+        try:
+            raw = self._reader.note(self.folder / name)
             text = raw.decode().removesuffix("\n").removesuffix("\r")
         except (OSError, ValueError) as error:
             why = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
@@ -90,7 +120,41 @@ class SecretReader:
             raise ValueError(f"the file {name} is {'too big' if text else 'empty'}")
         return text
 
+    def tls(self, section: TlsSettings | None, path: Path, otherwise: TlsSettings = _SYSTEM) -> TlsSettings:
+        """Makes the paths absolute and checks every file. The result is `otherwise` when there is no section."""
+        if section is None:
+            return otherwise
+        names = (section.ca_file, section.certificate_file, section.key_file)
+        settings = TlsSettings(*(name if name is None else str(self.folder / name) for name in names))
+        if settings.ca_file and self._readable(settings.ca_file, (*path, "ca_file")):
+            try:
+                ssl.create_default_context(cafile=settings.ca_file)
+            except (ssl.SSLError, OSError, ValueError):
+                self._report.error((*path, "ca_file"), "holds no certificates (PEM) to trust")
+        if settings.certificate_file:
+            self._check_pair(settings.certificate_file, settings.key_file, path)
+        elif settings.key_file:
+            self._report.error((*path, "certificate_file"), "is missing: key_file needs its certificate")
+        return settings
 
-def is_well_known(secret: Secret) -> bool:
-    """Whether this is the public sample secret."""
-    return hashlib.sha256(secret.reveal().encode()).hexdigest() in _WELL_KNOWN
+    def _check_pair(self, certificate: str, key: str | None, path: Path) -> None:
+        readable = [self._readable(certificate, (*path, "certificate_file"))]
+        if key:
+            readable.append(self._readable(key, (*path, "key_file")))
+        if not all(readable):
+            return
+        try:
+            ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_cert_chain(certificate, key, password=lambda: b"")
+        except (ssl.SSLError, OSError, ValueError):
+            self._report.error(
+                (*path, "certificate_file"),
+                "and its key do not make a pair: both must be PEM, belong together, and the key must have no password",
+            )
+
+    def _readable(self, file: str, path: Path) -> bool:
+        try:
+            self._reader.note(FilePath(file))
+        except OSError as error:
+            self._report.error(path, f"the file cannot be read: {error.strerror}")
+            return False
+        return True
