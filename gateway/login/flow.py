@@ -220,7 +220,7 @@ class Flow:
         self, request: LoginRequest, login: Login | None, action: str, fields: FormFields, form: str
     ) -> FlowResult:
         secret = self.secrets.after(request.secret or "", form)
-        if again := await self._same_answer(request, await self.logins.under(request, secret), secret, form):
+        if again := await self._same_answer(request, secret, form):
             return again
         begun = state_of(self.begin(request, secret))
         acted = await self._acted(request, begun, Step.PASSWORD, action, fields)
@@ -236,8 +236,7 @@ class Flow:
             return await self._rotated(request, state_of(login), StepResult(), form)
         if not await self.logins.add(request, new):
             self.logins.end_at_keycloak(request, new)
-            there = await self.logins.under(request, secret)
-            return await self._same_answer(request, there, secret, form) or FlowResult(None, inert=True)
+            return await self._same_answer(request, secret, form) or FlowResult(None, inert=True)
         if login:  # its newest secret was here: the browser gets another one
             await self.logins.end(request, login)
         return await self._settle(replace(request, secret=secret), state, acted.problem_detail, form, secret)
@@ -305,11 +304,12 @@ class Flow:
         secret = self.secrets.after(request.secret or "", form)
         if digest(secret) != spent.next:
             return None
-        return await self._same_answer(request, await self.logins.complete(request, spent), secret, form)
+        await self.logins.complete(request, spent)
+        return await self._same_answer(request, secret, form)
 
-    async def _same_answer(self, request: LoginRequest, slot: Slot, secret: str, form: str) -> FlowResult | None:
+    async def _same_answer(self, request: LoginRequest, secret: str, form: str) -> FlowResult | None:
         """The answer of a login that `form` brought under `secret`, as far as it has not gone on since."""
-        now = self.clock.now()
+        slot, now = await self.logins.under(request, secret), self.clock.now()
         if slot.login and now < slot.login.rotated_at + SAME_ANSWER:
             return await self._settle(replace(request, secret=secret), state_of(slot.login), None, form, secret)
         if slot.spent and slot.spent.repeats(form, now):

@@ -184,13 +184,10 @@ class LoginRecords:
             await self.note(request.tenant, outcome.slot.spent.login)
         return outcome
 
-    async def complete(self, request: LoginRequest, spent: Spent) -> Slot:
-        """The slot of the secret that replaced a spent one; written where a process ended before it did so."""
-        key, slot = RecordKey(spent.login.tag, spent.next), Slot(spent.login)
+    async def complete(self, request: LoginRequest, spent: Spent) -> None:
+        """Write the slot of the secret that replaced a spent one, if a process ended before it did so."""
         _, until = lifetime(spent.login, request.configuration.gateway.limits)
-        if await self.records.add(spent.login.tenant, key, slot, until):
-            return slot
-        return await self.records.read(spent.login.tenant, key) or Slot()
+        await self.records.add(spent.login.tenant, RecordKey(spent.login.tag, spent.next), Slot(spent.login), until)
 
     async def spend(
         self, request: LoginRequest, state: LoginState, events: tuple[Event, ...], form: str
