@@ -150,7 +150,7 @@ class Flow:
         if not state.shows_secret:
             return await self._settle(request, state, None)
         form = self.secrets.form(request.tenant.id, request.secret, "enter", {})
-        return await self._turned(request, state, StepResult((SecretWithdrawn(),)), form)
+        return await self._rotated(request, state, StepResult((SecretWithdrawn(),)), form)
 
     async def act(self, request: LoginRequest, slot: Slot, page: Step, action: str, fields: FormFields) -> FlowResult:
         """A POST of the form of `page`; `slot` is what `find` gave."""
@@ -178,7 +178,7 @@ class Flow:
             return FlowResult(None)
         acted = await self._acted(request, state, page, action, fields)
         if any(isinstance(event, PROOFS) for event in acted.events):
-            return await self._turned(request, state, acted, form)
+            return await self._rotated(request, state, acted, form)
         moved = await self.logins.apply(request, state, acted.events)
         if moved is None:
             return await self._overtaken(request, form)
@@ -220,7 +220,7 @@ class Flow:
         self, request: LoginRequest, login: Login | None, action: str, fields: FormFields, form: str
     ) -> FlowResult:
         secret = self.secrets.after(request.secret or "", form)
-        if again := await self._same_answer(request, await self.logins.under(request, secret), secret, form):
+        if again := await self._same_answer(request, secret, form):
             return again
         begun = state_of(self.begin(request, secret))
         acted = await self._acted(request, begun, Step.PASSWORD, action, fields)
@@ -233,11 +233,10 @@ class Flow:
             return FlowResult(None, signed_in=True)
         if login and _same_login(login, new):
             self.logins.end_at_keycloak(request, new)
-            return await self._turned(request, state_of(login), StepResult(), form)
+            return await self._rotated(request, state_of(login), StepResult(), form)
         if not await self.logins.add(request, new):
             self.logins.end_at_keycloak(request, new)
-            there = await self.logins.under(request, secret)
-            return await self._same_answer(request, there, secret, form) or FlowResult(None, inert=True)
+            return await self._same_answer(request, secret, form) or FlowResult(None, inert=True)
         if login:  # its newest secret was here: the browser gets another one
             await self.logins.end(request, login)
         return await self._settle(replace(request, secret=secret), state, acted.problem_detail, form, secret)
@@ -256,7 +255,7 @@ class Flow:
             route_asks=request.route_asks,
             begun_at=now,
             moved_at=now,
-            turned_at=now,
+            rotated_at=now,
         )
 
     async def begin_in_session(self, request: LoginRequest, old: Login | None, secret: str, login: Login) -> FlowResult:
@@ -273,10 +272,10 @@ class Flow:
 
     # ------------------------------------------------------------------ secrets
 
-    async def _turned(self, request: LoginRequest, state: LoginState, acted: StepResult, form: str) -> FlowResult:
+    async def _rotated(self, request: LoginRequest, state: LoginState, acted: StepResult, form: str) -> FlowResult:
         """Record the events of an accepted proof, and go on under a new secret."""
         secret = self.secrets.after(request.secret or "", form)
-        outcome = await self.logins.turn(request, state, acted.events, form, secret)
+        outcome = await self.logins.rotate(request, state, acted.events, form, secret)
         if outcome is None:
             return FlowResult(None, inert=True)
         if outcome.slot.login:  # the events answer nothing pending now: another tab took the challenge's place
@@ -305,12 +304,13 @@ class Flow:
         secret = self.secrets.after(request.secret or "", form)
         if digest(secret) != spent.next:
             return None
-        return await self._same_answer(request, await self.logins.complete(request, spent), secret, form)
+        await self.logins.complete(request, spent)
+        return await self._same_answer(request, secret, form)
 
-    async def _same_answer(self, request: LoginRequest, slot: Slot, secret: str, form: str) -> FlowResult | None:
+    async def _same_answer(self, request: LoginRequest, secret: str, form: str) -> FlowResult | None:
         """The answer of a login that `form` brought under `secret`, as far as it has not gone on since."""
-        now = self.clock.now()
-        if slot.login and now < slot.login.turned_at + SAME_ANSWER:
+        slot, now = await self.logins.under(request, secret), self.clock.now()
+        if slot.login and now < slot.login.rotated_at + SAME_ANSWER:
             return await self._settle(replace(request, secret=secret), state_of(slot.login), None, form, secret)
         if slot.spent and slot.spent.repeats(form, now):
             return self._ended(slot.spent, secret)

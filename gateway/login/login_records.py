@@ -1,7 +1,7 @@
 """Keeps the records of logins in the store, each under the digest of its newest secret, and derives these secrets.
 
 One record is one `Slot`: a login under way, or `Spent`, the mark of a secret that is inert now. Every change is one
-compare-and-swap of one slot. So of many requests with one secret exactly one turns or spends it (`docs/security.md`,
+compare-and-swap of one slot. So of many requests with one secret exactly one rotates or spends it (`docs/security.md`,
 chain of custody).
 
 A right password leaves a session at Keycloak before the second factor. `LoginRecords` notes each login with tokens in
@@ -164,7 +164,7 @@ class LoginRecords:
             await self.note(request.tenant, outcome.state.login)
         return outcome.state
 
-    async def turn(
+    async def rotate(
         self, request: LoginRequest, state: LoginState, events: tuple[Event, ...], form: str, secret: str
     ) -> Outcome | None:
         """Apply the events of an accepted proof and go on under `secret`; the old secret is spent for `form`.
@@ -175,7 +175,7 @@ class LoginRecords:
         def write(after: LoginState, changed: bool, now: float) -> Slot | None:
             if events and not changed:
                 return None
-            moved = replace(after.login, key=digest(secret), moved_at=now, turned_at=now)
+            moved = replace(after.login, key=digest(secret), moved_at=now, rotated_at=now)
             return Slot(spent=Spent(form, now, moved, moved.key))
 
         outcome = await self._change(request, state, events, write)
@@ -184,13 +184,10 @@ class LoginRecords:
             await self.note(request.tenant, outcome.slot.spent.login)
         return outcome
 
-    async def complete(self, request: LoginRequest, spent: Spent) -> Slot:
-        """The slot of the secret that replaced a spent one; written where a process ended before it did so."""
-        key, slot = RecordKey(spent.login.tag, spent.next), Slot(spent.login)
+    async def complete(self, request: LoginRequest, spent: Spent) -> None:
+        """Write the slot of the secret that replaced a spent one, if a process ended before it did so."""
         _, until = lifetime(spent.login, request.configuration.gateway.limits)
-        if await self.records.add(spent.login.tenant, key, slot, until):
-            return slot
-        return await self.records.read(spent.login.tenant, key) or Slot()
+        await self.records.add(spent.login.tenant, RecordKey(spent.login.tag, spent.next), Slot(spent.login), until)
 
     async def spend(
         self, request: LoginRequest, state: LoginState, events: tuple[Event, ...], form: str

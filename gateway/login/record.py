@@ -123,7 +123,7 @@ class Opened:
 class Login:
     """One login; times in seconds since the epoch.
 
-    `key` is the digest of its newest login secret, made at `turned_at`; `tag` groups its record with the session's in
+    `key` is the digest of its newest login secret, made at `rotated_at`; `tag` groups its record with the session's in
     the store. `app` is the path prefix of the route it was begun for, `route_asks` whether that route asks for a
     factor. `session` is the one that an `enrol` or `step-up` belongs to, `recent` whether a proof for this very login
     is owed whatever the policy asks at sign-in, `fresh` whether it was given, `wanted` what `enrol` sets up, `act` what
@@ -142,7 +142,7 @@ class Login:
     route_asks: bool
     begun_at: float
     moved_at: float
-    turned_at: float
+    rotated_at: float
     session: str = ""
     recent: bool = False
     fresh: bool = False

@@ -55,7 +55,7 @@ def begun(policy: Policy = POLICY, *, route_asks: bool = True) -> Login:
         route_asks=route_asks,
         begun_at=NOW,
         moved_at=NOW,
-        turned_at=NOW,
+        rotated_at=NOW,
     )
 
 
