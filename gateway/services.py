@@ -11,8 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TypeVar
 
-from gateway.crypto.sealing import KeyRing, Sealer
-from gateway.crypto.signing import Signer
+from gateway.crypto.key_ring import KeyRing, Sealer, Signer
 from gateway.delivery.smtp import Mailer
 from gateway.domain.configuration import Configuration
 from gateway.domain.errors import GatewayError

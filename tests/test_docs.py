@@ -26,7 +26,7 @@ from ruamel.yaml import YAML
 
 from gateway.app import build
 from gateway.cli.main import app
-from gateway.crypto.sealing import KEY_BYTES, Key, KeyRing
+from gateway.crypto.key_ring import KEY_BYTES, Key, KeyRing
 from gateway.demo.pages import DemoPages
 from gateway.domain import policy
 from gateway.domain.configuration import OperatorLimits

@@ -20,7 +20,7 @@ import typer
 from gateway.app import build
 from gateway.cli.listen import listen, url_of
 from gateway.cli.shutdown import Shutdown
-from gateway.crypto.sealing import KeyRing
+from gateway.crypto.key_ring import KeyRing
 from gateway.domain.configuration import Configuration
 from gateway.domain.errors import GatewayError, Misconfigured, Unreachable
 from gateway.domain.ports import SystemClock, SystemRandom

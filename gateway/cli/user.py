@@ -11,7 +11,7 @@ from pathlib import Path
 
 import typer
 
-from gateway.crypto.sealing import KeyRing
+from gateway.crypto.key_ring import KeyRing
 from gateway.domain.configuration import Configuration
 from gateway.domain.errors import Misconfigured
 from gateway.domain.policy import Registration

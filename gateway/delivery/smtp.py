@@ -328,7 +328,7 @@ class _Pool:
             use_tls=relay.security is MailSecurity.TLS,
             start_tls=relay.security is MailSecurity.STARTTLS,
             username=relay.username,
-            password=relay.password.reveal() if relay.password else None,
+            password=relay.password.value if relay.password else None,
             local_hostname=self._ehlo_name,
             tls_context=self._tls_context(),
             timeout=patience,

@@ -39,7 +39,7 @@ class StoreSettings:
     @property
     def in_memory(self) -> bool:
         """Whether state lives in this one process."""
-        return self.url.reveal().startswith("memory:")
+        return self.url.value.startswith("memory:")
 
 
 def _failure_steps(value: Any) -> tuple[tuple[int, float], ...]:

@@ -72,9 +72,9 @@ def _administrator(
         realm_name=access.realm,
         user_realm_name=access.realm,
         client_id=client.client_id,
-        client_secret_key=client.secret.reveal() or None,
+        client_secret_key=client.secret.value or None,
         username=None if isinstance(account, Credentials) else account.username,
-        password=None if isinstance(account, Credentials) else account.password.reveal(),
+        password=None if isinstance(account, Credentials) else account.password.value,
         grant_type="client_credentials" if isinstance(account, Credentials) else "password",
         verify=context,  # type: ignore[arg-type]  # passed to httpx, which takes a context (and deprecates a path)
         timeout=access.timeout,  # type: ignore[arg-type]  # a number of seconds; httpx takes a float

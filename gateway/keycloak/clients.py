@@ -141,7 +141,7 @@ def client_form(access: KeycloakAccess) -> dict[str, str]:
     They are in the form, because servers decode special characters in Basic authentication differently. The gateway
     adds them itself, because authlib's own way fails on a form with characters outside ASCII (1.9.9), as in passwords.
     """
-    form = {"client_id": access.sign_in.client_id, "client_secret": access.sign_in.secret.reveal()}
+    form = {"client_id": access.sign_in.client_id, "client_secret": access.sign_in.secret.value}
     return {name: value for name, value in form.items() if value}
 
 

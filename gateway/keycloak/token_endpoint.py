@@ -99,9 +99,9 @@ class TokenEndpoint:
         Raises `errors.Refused` (the gateway's client, its grant, the realm), `errors.Unreachable`, and
         `errors.Misconfigured` if the token names another issuer or client; its session is then ended.
         """
-        if not username or not password:
+        if not username or not password.value:
             return WrongPassword("nothing typed")
-        form = {"username": username, "password": password.reveal()}
+        form = {"username": username, "password": password.value}
         try:
             answer = await self._grant(access, "password", form, client_address)
         except OAuthError as error:

@@ -80,7 +80,7 @@ class Users:
         """
         try:
             async with self._clients.administration(access, "setting a password") as admin:
-                await admin.a_set_user_password(user_path(user_id), new.reveal(), temporary=False)
+                await admin.a_set_user_password(user_path(user_id), new.value, temporary=False)
         except Declined as no:
             if no.status == 400:
                 return PasswordRefused(no.text)

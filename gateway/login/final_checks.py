@@ -20,7 +20,6 @@ from gateway.login.record import Login, Stopped
 from gateway.observe.audit import AuditEvent
 from gateway.second_factor import requirement
 from gateway.second_factor.enrolments import Enrolments, Tampered
-from gateway.second_factor.factors import table
 from gateway.second_factor.requirement import NotRequired, VerifyFactor
 
 UPDATE_PASSWORD = "UPDATE_PASSWORD"  # noqa: S105 - Keycloak's name of a required action
@@ -113,7 +112,7 @@ def suffices(login: Login, policy: Policy, enrolments: EnrolmentSet, known: tupl
         case NotRequired():
             return True
         case VerifyFactor(methods=methods):
-            factors = {*(m.factor for m in methods), *table.extras(policy)}
+            factors = {*(m.factor for m in methods), *requirement.extras(policy)}
             counting = (p for p in login.proofs if p.round >= login.proofs_from and p.factor in factors)
             return any(p.purpose in (ProofPurpose.VERIFY, ProofPurpose.ENROL) for p in counting)
     return False

@@ -22,7 +22,7 @@ from functools import reduce
 
 import structlog
 
-from gateway.crypto.signing import Signer
+from gateway.crypto.key_ring import Signer
 from gateway.domain.configuration import Configuration, OperatorLimits
 from gateway.domain.errors import GatewayError
 from gateway.domain.ports import Clock, Random

@@ -57,7 +57,7 @@ class PendingProof:
     @property
     def message(self) -> Enrolment | None:
         """Where a code can be sent now."""
-        return next((m for m in self.methods if table.sends(m.factor)), None)
+        return next((m for m in self.methods if m.factor in table.SENT), None)
 
     @property
     def sends_at_once(self) -> Enrolment | None:
@@ -92,7 +92,7 @@ def pending_proof_of(login: Login) -> PendingProof:
                 takes_any=combined and enrolling is None,
             )
         case VerifyFactor(methods=methods) as current:
-            extras, binding = table.extras(login.policy, login.enrolments), Binding(login.id, round_)
+            extras, binding = requirement.extras(login.policy, login.enrolments), Binding(login.id, round_)
             return PendingProof(required, current, None, (), methods, extras, binding, combined)
         case Approval(methods=methods) as current:
             new = login.enrolling.awaiting_approval

@@ -156,7 +156,7 @@ def _verification(login: Login, proof: PendingProof) -> Iterator[Step | Effect]:
     verification, enrolling = login.verification, login.enrolling
     waits = not verification.challenge or verification.queued_until is not None
     match proof.current:
-        case EnrolFactor() if proof.enrolling is None or table.sends(proof.enrolling):
+        case EnrolFactor() if proof.enrolling is None or proof.enrolling in table.SENT:
             if not enrolling.draft:
                 yield Step.REGISTER
             if not enrolling.confirmed:
@@ -263,7 +263,7 @@ def _enrolment(state: LoginState, event: Picked | AddressGiven | AddressConfirme
         ):
             enrolling = Enrolling(picked=factor, edited=enrolling.edited)
             return replace(login, enrolling=enrolling, verification=verification.reset())
-        case AddressGiven(draft=None) if kind and enrolling.draft and table.sends(enrolling.draft.factor):
+        case AddressGiven(draft=None) if kind and enrolling.draft and enrolling.draft.factor in table.SENT:
             enrolling = Enrolling(picked=enrolling.picked, edited=enrolling.draft.address)
             return replace(login, enrolling=enrolling, verification=verification.reset())
         case AddressGiven(draft=Draft() as draft) if page is Step.REGISTER and draft.factor is kind:
@@ -339,7 +339,7 @@ def _answers(state: LoginState, challenge: Challenge) -> bool:
         return False
     if challenge.factor is None:
         return not proof.enrolling
-    sends = table.sends(challenge.factor)
+    sends = challenge.factor in table.SENT
     wanted = {m.factor: m.address if sends else "" for m in proof.methods}
     return challenge.sent_to == wanted.get(challenge.factor)
 
@@ -353,4 +353,4 @@ def _counts(state: LoginState, challenge: Challenge, factor: FactorKind) -> bool
     under_way, proof = state.login.verification.challenge, state.proof
     if not under_way or challenge.bound_to != proof.binding or factor not in proof.kinds:
         return False
-    return under_way.id == challenge.id or (not table.sends(factor) and not proof.enrolling)
+    return under_way.id == challenge.id or (factor not in table.SENT and not proof.enrolling)

@@ -57,4 +57,4 @@ def build(
 
 def _is_shown(request: web.Request, token: Secret) -> bool:
     given = request.headers.get(hdrs.AUTHORIZATION, "").encode("utf-8", "surrogateescape")
-    return bool(token) and hmac.compare_digest(given, f"Bearer {token.reveal()}".encode())
+    return bool(token) and hmac.compare_digest(given, f"Bearer {token.value}".encode())

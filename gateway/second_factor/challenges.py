@@ -11,7 +11,7 @@ import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from gateway.crypto.signing import Signer
+from gateway.crypto.key_ring import Signer
 from gateway.domain.challenge import (
     Accepted,
     Binding,
@@ -251,7 +251,7 @@ class Challenges:
     def _candidates(self, context: ChallengeContext, challenge: Challenge, *, expired: bool) -> tuple[FactorKind, ...]:
         """The factors that verify an entry, in order: those that send nothing, the one that sent, extras."""
         sent = None if expired else challenge.factor
-        waiting = {m.factor for m in context.methods if not table.sends(m.factor) or m.factor is sent}
+        waiting = {m.factor for m in context.methods if m.factor not in table.SENT or m.factor is sent}
         waiting.update(context.extras)
         return tuple(kind for kind in table.TYPES if kind in waiting)
 
@@ -290,7 +290,7 @@ class Challenges:
         failures = found.failures
         if locked := found.locked:
             held = max(locked, key=lambda no: (no.problem is Problem.LOCKED, no.until))
-            new_code = held.problem is Problem.LIMIT_EXCEEDED and table.sends(context.counted_as)
+            new_code = held.problem is Problem.LIMIT_EXCEEDED and context.counted_as in table.SENT
             return Denied(self._held(context, held, challenge), failures, stops=not new_code, judged=True)
         warn = context.policy.warn_from_attempt
         if warn is not None and failures >= warn:
@@ -301,7 +301,7 @@ class Challenges:
         """The problem of a held entry. A dead code holds the user until the next send, a login only until its end."""
         if held.problem is not Problem.LIMIT_EXCEEDED:
             return ProblemDetail(held.problem, held.until)
-        if table.sends(context.counted_as):
+        if context.counted_as in table.SENT:
             return ProblemDetail(held.problem, challenge.resend_at if challenge else None)
         return ProblemDetail(Problem.TOO_MANY_CODES)
 

@@ -26,7 +26,7 @@ from dataclasses import dataclass, replace
 import structlog
 from pydantic import TypeAdapter, ValidationError
 
-from gateway.crypto.sealing import Sealer, Unopenable
+from gateway.crypto.key_ring import Sealer, Unopenable
 from gateway.domain.enrolment import Enrolment, EnrolmentSet
 from gateway.domain.errors import Conflict, GatewayError, Unreachable
 from gateway.domain.policy import FactorKind, Registration

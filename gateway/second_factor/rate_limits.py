@@ -156,7 +156,7 @@ def for_answer(policy: Policy, limits: OperatorLimits, subject: LimitSubject) ->
     if policy.attempts_scope is AttemptsScope.USER:
         return (user,)
     # A factor that sends nothing has no code to replace: its maximum is the login's.
-    of = f"code/{subject.challenge}" if table.sends(subject.factor) else "code"
+    of = f"code/{subject.challenge}" if subject.factor in table.SENT else "code"
     tag = f"{subject.tenant}/login/{subject.login}"
     return (user, (_limit(of, tag, Problem.LIMIT_EXCEEDED, steps=((policy.otp_max_attempts, DAY),)),))
 

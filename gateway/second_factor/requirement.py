@@ -126,7 +126,7 @@ def enrolled_methods(policy: Policy, enrolments: EnrolmentSet) -> tuple[Enrolmen
     An address counts only while the tenant has a channel to send to it.
     """
     own = tuple(e for m in policy.offered for e in enrolments.enrolments if e.factor is m.factor)
-    others = (e for e in enrolments.enrolments if e not in own and not table.sends(e.factor))
+    others = (e for e in enrolments.enrolments if e not in own and e.factor not in table.SENT)
     return (*own, *others)
 
 
@@ -154,7 +154,7 @@ def registrable(policy: Policy, user: UserFactors) -> tuple[FactorKind, ...]:
     """The factors that this user may enrol. Where only known addresses count, those with a known address."""
     known = {c.factor for c in user.contacts if c.verified}
     free = policy.registration_contact is RegistrationContact.ANY
-    return tuple(m.factor for m in policy.methods if free or not table.sends(m.factor) or m.factor in known)
+    return tuple(m.factor for m in policy.methods if free or m.factor not in table.SENT or m.factor in known)
 
 
 def takes_address(policy: Policy, contacts: tuple[Contact, ...], factor: FactorKind, address: str) -> bool:
@@ -163,3 +163,9 @@ def takes_address(policy: Policy, contacts: tuple[Contact, ...], factor: FactorK
         return True
     wanted = address.casefold()
     return any(c.factor is factor and c.verified and c.address.casefold() == wanted for c in contacts)
+
+
+def extras(policy: Policy, enrolments: EnrolmentSet | None = None) -> tuple[FactorKind, ...]:
+    """The kinds that `policy` takes besides a user's methods; with `enrolments`, those of which the user has a code."""
+    backup = () if enrolments and not enrolments.backup_codes else (FactorKind.BACKUP_CODE,)
+    return (*backup, FactorKind.ADMIN_CODE) if policy.admin_codes else backup

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 
 import structlog
 
-from gateway.crypto.sealing import Sealer
+from gateway.crypto.key_ring import Sealer
 from gateway.domain import errors
 from gateway.domain.configuration import Configuration
 from gateway.domain.ports import Clock, Lock

@@ -7,7 +7,7 @@ effect.
 
 from dataclasses import dataclass
 
-from gateway.crypto.sealing import Sealer
+from gateway.crypto.key_ring import Sealer
 from gateway.domain import errors
 from gateway.domain.ports import Clock
 from gateway.sessions.session_key import SessionKey

@@ -18,7 +18,7 @@ from urllib.parse import quote
 import structlog
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from gateway.crypto.sealing import Sealer, Unopenable
+from gateway.crypto.key_ring import Sealer, Unopenable
 from gateway.domain import errors
 from gateway.domain.ports import Clock
 from gateway.store.locks import LocalLocks

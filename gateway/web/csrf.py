@@ -14,7 +14,7 @@ So the password page takes a form with the token of another cookie where the bro
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from gateway.crypto.signing import Signer
+from gateway.crypto.key_ring import Signer
 from gateway.domain.tenant import Tenant
 
 PURPOSE = "csrf"

@@ -2,8 +2,7 @@
 
 import pytest
 
-from gateway.crypto.sealing import Key, KeyRing
-from gateway.crypto.signing import Signer
+from gateway.crypto.key_ring import Key, KeyRing, Signer
 from gateway.login.login_request import of_account_page
 from gateway.observe.audit import Audit, RequestAudit
 from gateway.web.csrf import LOGIN, PURPOSE, Csrf, account_act

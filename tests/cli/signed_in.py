@@ -3,7 +3,7 @@
 import base64
 import time
 
-from gateway.crypto.sealing import KeyRing
+from gateway.crypto.key_ring import KeyRing
 from gateway.domain.configuration import Address, Configuration, GatewaySettings, StoreSettings
 from gateway.domain.ports import SystemRandom
 from gateway.domain.secret import Secret

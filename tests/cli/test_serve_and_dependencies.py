@@ -12,7 +12,7 @@ import pytest
 from aiohttp import ClientConnectionError, ClientSession
 
 from gateway.cli.serve import Watcher
-from gateway.crypto.sealing import KEY_BYTES, Key, KeyRing
+from gateway.crypto.key_ring import KEY_BYTES, Key, KeyRing
 from gateway.domain.channel import TlsSettings
 from gateway.domain.ports import SystemClock, SystemRandom
 from gateway.operations import key_ring_check

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.crypto.sealing import KeyRing
+from gateway.crypto.key_ring import KeyRing
 from gateway.domain.ports import SystemClock, SystemRandom
 from gateway.proxy.websocket_frames import close_frame
 from gateway.settings import key_ring

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from gateway.crypto.signing import Signer
+from gateway.crypto.key_ring import Signer
 from gateway.domain.ports import SystemClock, SystemRandom
 from gateway.second_factor.factors.admin_code import LIFE, PURPOSE, RECORD, AdminCode
 from gateway.services import open_services

@@ -5,7 +5,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from hypothesis import strategies as st
 
-from gateway.crypto.sealing import Key, KeyRing, Sealer, Unopenable
+from gateway.crypto.key_ring import Key, KeyRing, Sealer, Unopenable
 from gateway.domain.ports import SystemRandom
 from tests.properties import Reached, property_test
 

@@ -6,8 +6,7 @@ import hmac
 
 import pytest
 
-from gateway.crypto.sealing import Key, KeyRing
-from gateway.crypto.signing import Signer
+from gateway.crypto.key_ring import Key, KeyRing, Signer
 from gateway.domain.ports import SystemRandom
 
 RANDOM = SystemRandom()

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from aiohttp import ClientSession
 
-from gateway.crypto.sealing import KeyRing
+from gateway.crypto.key_ring import KeyRing
 from gateway.demo import start
 from gateway.demo.configuration import Options, configure
 from gateway.demo.dependencies import Dependencies, dependencies, register

@@ -14,7 +14,7 @@ import httpx2
 from aiohttp import web
 
 from gateway.app import build
-from gateway.crypto.sealing import KeyRing
+from gateway.crypto.key_ring import KeyRing
 from gateway.domain.configuration import Configuration
 from gateway.domain.ports import Clock, SystemClock, SystemRandom
 from gateway.observe.audit import Audit

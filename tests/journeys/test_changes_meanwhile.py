@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from gateway.crypto.sealing import Sealer
+from gateway.crypto.key_ring import Sealer
 from gateway.domain.enrolment import Enrolment, EnrolmentSet
 from gateway.domain.policy import FactorKind
 from gateway.domain.ports import SystemRandom

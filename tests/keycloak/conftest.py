@@ -44,8 +44,8 @@ async def realm_harness(clock: FakeClock) -> AsyncIterator[RealmHarness]:
     realm = Realm(
         "expertflow",
         clients=[
-            StandInClient("gateway-login", secret.reveal(), direct_access=True),
-            StandInClient("gateway-admin", other.reveal(), management=("manage-users",)),
+            StandInClient("gateway-login", secret.value, direct_access=True),
+            StandInClient("gateway-admin", other.value, management=("manage-users",)),
         ],
         users=[user],
         clock=clock,

@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 
 import pyotp
 
-from gateway.crypto.sealing import KEY_BYTES, Key, KeyRing
+from gateway.crypto.key_ring import KEY_BYTES, Key, KeyRing
 from gateway.domain import errors
 from gateway.domain.channel import Channel, ChannelKind, ChannelType
 from gateway.domain.configuration import Address, Configuration, GatewaySettings, OperatorLimits, StoreSettings
@@ -155,7 +155,7 @@ class FakeRealm:
     ) -> Granted | WrongPassword | NotFullySetUp:
         await self.reached()
         person = self.people.get(username)
-        if person is None or person.password != password.reveal():
+        if person is None or person.password != password.value:
             return WrongPassword("Invalid user credentials")
         return NotFullySetUp() if person.due else Granted(self._tokens(person), person.user)
 
@@ -177,14 +177,14 @@ class FakeRealm:
 
     async def set_password(self, access: KeycloakAccess, user_id: str, new: Secret) -> PasswordRefused | None:
         await self.reached()
-        if new.reveal() == "weak":
+        if new.value == "weak":
             return PasswordRefused("Invalid password: minimum length 8.")
         person = self.person(user_id)
         if not person.due:
             self.login_harness.violations.append(f"{ACTOR.get().person} sets a password of {user_id} that is not due")
-        self.login_harness.set_by.append((ACTOR.get().person, person.user.username, new.reveal()))
+        self.login_harness.set_by.append((ACTOR.get().person, person.user.username, new.value))
         self.login_harness.passwords.append((ACTOR.get(), person.user.username))
-        person.password, person.due = new.reveal(), False
+        person.password, person.due = new.value, False
         if person.credential_date is not None:
             person.credential_date += 1
         return None

@@ -9,8 +9,7 @@ from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
 from typing import Any
 
-from gateway.crypto.sealing import Sealer
-from gateway.crypto.signing import Signer
+from gateway.crypto.key_ring import Sealer, Signer
 from gateway.delivery.smtp import Mailer
 from gateway.domain import errors
 from gateway.domain.channel import Channel

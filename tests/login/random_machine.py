@@ -213,7 +213,7 @@ class RandomEvents:
         only = methods[0].factor if len(methods) == 1 else None
         return Challenge(
             f"c{self.number()}",
-            message.factor if sends and message else only if not table.sends(only) else None,
+            message.factor if sends and message else only if only not in table.SENT else None,
             proof(login).binding,
             login.verification.next_number,
             sent_to=message.address if sends and message else "",
@@ -225,7 +225,7 @@ class RandomEvents:
         if challenge is None:
             return ChallengeSent(self.challenge(login))
         takes = [m.factor for m in proof(login).methods] + list(proof(login).extras)
-        takes = [f for f in takes if not table.sends(f) or f is challenge.factor]
+        takes = [f for f in takes if f not in table.SENT or f is challenge.factor]
         if not takes:
             return ChallengeSent(self.challenge(login))
         factor = self.random.choice(takes)

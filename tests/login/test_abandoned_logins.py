@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from gateway.crypto.sealing import KEY_BYTES, Key, KeyRing, Sealer
+from gateway.crypto.key_ring import KEY_BYTES, Key, KeyRing, Sealer
 from gateway.domain import errors
 from gateway.domain.configuration import Address, Configuration, GatewaySettings, StoreSettings
 from gateway.domain.secret import Secret

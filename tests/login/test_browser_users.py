@@ -2,7 +2,7 @@
 
 import pytest
 
-from gateway.crypto.sealing import Key, KeyRing, Sealer
+from gateway.crypto.key_ring import Key, KeyRing, Sealer
 from gateway.login.login_records import BROWSER_KEPT, MOST_USERS, BrowserUsers, KnownUsers
 from gateway.store.memory import MemoryStore
 from gateway.store.records import Records

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from gateway.crypto.sealing import Key, KeyRing
+from gateway.crypto.key_ring import Key, KeyRing
 from gateway.domain.channel import TlsSettings
 from gateway.domain.errors import Misconfigured, Unreachable
 from gateway.domain.ports import SystemRandom

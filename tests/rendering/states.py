@@ -120,7 +120,7 @@ def view(step: str, **more: Any) -> StepView:
     }
     shown = {**given, **more}
     kind = FactorKind(shown["factor"]) if shown.get("factor") else None
-    return of(**{"sent": table.sends(kind), "icon": table.icon(kind), **shown})
+    return of(**{"sent": kind in table.SENT, "icon": table.icon(kind), **shown})
 
 
 def verify(**more: Any) -> StepView:

@@ -4,8 +4,7 @@ import re
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from gateway.crypto.sealing import KEY_BYTES, Key, KeyRing, Sealer
-from gateway.crypto.signing import Signer
+from gateway.crypto.key_ring import KEY_BYTES, Key, KeyRing, Sealer, Signer
 from gateway.delivery.smtp import Mailer, Message, NotSent, Sent
 from gateway.domain.challenge import Binding, Challenge, ProofPurpose
 from gateway.domain.channel import Channel, ChannelKind, ChannelType

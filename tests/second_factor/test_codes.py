@@ -5,8 +5,7 @@ from collections import Counter
 import pytest
 from hypothesis import strategies as st
 
-from gateway.crypto.sealing import Key, KeyRing
-from gateway.crypto.signing import Signer
+from gateway.crypto.key_ring import Key, KeyRing, Signer
 from gateway.domain.ports import SystemRandom
 from gateway.second_factor.challenges import MAX_TYPED, fold
 from gateway.second_factor.factors.message_code import random_digits

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from gateway.crypto.sealing import KEY_BYTES, Key, KeyRing, Sealer
+from gateway.crypto.key_ring import KEY_BYTES, Key, KeyRing, Sealer
 from gateway.domain.enrolment import Enrolment, EnrolmentSet
 from gateway.domain.errors import Conflict, Unreachable
 from gateway.domain.policy import FactorKind

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from gateway.crypto.sealing import KEY_BYTES, Key, KeyRing, Sealer
+from gateway.crypto.key_ring import KEY_BYTES, Key, KeyRing, Sealer
 from gateway.second_factor.trusted_browsers import (
     DAY,
     LONGEST,

@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from typing import Any
 
-from gateway.crypto.sealing import Key, KeyRing, Sealer
+from gateway.crypto.key_ring import Key, KeyRing, Sealer
 from gateway.domain import errors
 from gateway.domain.configuration import Address, Configuration, GatewaySettings, StoreSettings
 from gateway.domain.policy import FactorKind, Method, Policy

@@ -84,7 +84,7 @@ def test_the_store_url_may_be_set_by_an_environment_variable(folder: ConfigFolde
     folder.environment["STORE"] = "redis://:made-up@r:6379/0"
     folder.gateway.update(store={"url": {"env": "STORE"}, "timeout": 1}, keys={"file": "k"})
     store = settings(folder).store
-    assert store.url.reveal() == "redis://:made-up@r:6379/0"
+    assert store.url.value == "redis://:made-up@r:6379/0"
     assert store.timeout == 1
     assert "made-up" not in repr(store)
 

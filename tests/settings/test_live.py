@@ -137,7 +137,7 @@ async def test_a_changed_secret_file_is_noticed(folder: ConfigFolder) -> None:
     async with watching(live):
         (secrets / "cim").write_text("second")
         await reports.next()
-    assert live.current().tenants[0].keycloak.sign_in.secret.reveal() == "second"
+    assert live.current().tenants[0].keycloak.sign_in.secret.value == "second"
 
 
 async def test_a_reverted_invalid_edit_is_no_change(folder: ConfigFolder) -> None:

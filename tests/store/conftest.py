@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from gateway.crypto.sealing import Key, KeyRing, Sealer
+from gateway.crypto.key_ring import Key, KeyRing, Sealer
 from gateway.domain.ports import SystemRandom
 from gateway.store.protocol import Store
 from tests.clock import FakeClock

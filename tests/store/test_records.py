@@ -7,7 +7,7 @@ from enum import Enum
 import pytest
 import structlog
 
-from gateway.crypto.sealing import KeyRing, Sealer
+from gateway.crypto.key_ring import KeyRing, Sealer
 from gateway.domain import errors
 from gateway.domain.ports import SystemRandom
 from gateway.domain.session import Tokens

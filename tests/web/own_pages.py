@@ -7,8 +7,7 @@ from typing import Any, cast
 
 from aiohttp import web
 
-from gateway.crypto.sealing import Key, KeyRing
-from gateway.crypto.signing import Signer
+from gateway.crypto.key_ring import Key, KeyRing, Signer
 from gateway.domain.configuration import Address, Configuration, GatewaySettings, StoreSettings
 from gateway.domain.secret import Secret
 from gateway.domain.tenant import Tenant

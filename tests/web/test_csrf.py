@@ -4,8 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.crypto.sealing import Key, KeyRing
-from gateway.crypto.signing import Signer
+from gateway.crypto.key_ring import Key, KeyRing, Signer
 from gateway.web.csrf import LOGIN, LOGOUT, PURPOSE, Csrf, account_act, is_navigation, of_own_page, same_origin
 from tests.web.sample import tenant
 

@@ -6,7 +6,7 @@ request spends; it is kept nowhere.
 
 from dataclasses import dataclass, replace
 
-from gateway.crypto.signing import Signer
+from gateway.crypto.key_ring import Signer
 from gateway.domain.ports import Clock
 from gateway.domain.problem import Problem, ProblemDetail
 from gateway.domain.session import Satisfied, Session

@@ -91,7 +91,7 @@ class ChallengeContexts:
 
     def _tag(self, login: Login, factor: FactorKind) -> str:
         """A short label on page and message, where users of one mailbox each have a code of their own."""
-        if not table.sends(factor) or login.policy.shared_address is not SharedAddress.SEPARATE:
+        if factor not in table.SENT or login.policy.shared_address is not SharedAddress.SEPARATE:
             return ""
         challenge = login.verification.challenge
         if challenge and challenge.tag:
@@ -204,7 +204,7 @@ class SendCode:
             case SessionEnded():
                 return (Stopped(ProblemDetail(Problem.LOGIN_EXPIRED)),)
             case RefreshUnknown(refresh=refresh):
-                return (TokensRenewed(replace(tokens, refresh=refresh.reveal())),)
+                return (TokensRenewed(replace(tokens, refresh=refresh.value)),)
             case Tokens():
                 return (TokensRenewed(renewed),)
 

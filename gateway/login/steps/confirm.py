@@ -43,7 +43,7 @@ class ConfirmPage:
         login, draft = state.login, state.login.enrolling.draft
         return ConfirmView(
             **request.head(Step.CONFIRM, login),
-            sent=table.sends(draft.factor if draft else None),
+            sent=(draft.factor if draft else None) in table.SENT,
             icon=table.icon(draft.factor if draft else None),
             factor=draft.factor.value if draft else "",
             address=draft.address if draft else "",

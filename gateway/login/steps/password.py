@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import structlog
 
-from gateway.crypto.signing import Signer
+from gateway.crypto.key_ring import Signer
 from gateway.domain import errors
 from gateway.domain.enrolment import EnrolmentSet
 from gateway.domain.ports import Clock

@@ -74,7 +74,7 @@ class RegisterPage:
             return StepResult((Picked(found),)) if found else _problem(Problem.BAD_INPUT)
         if kind is None or user is None:
             return _problem(Problem.BAD_INPUT)
-        if not table.sends(kind):
+        if kind not in table.SENT:
             return await self.check.judge(request, state, fields.get("code", ""))
         typed = fields.get("address", "").strip()
         if not typed or len(typed) > MOST_ADDRESS:
@@ -111,7 +111,7 @@ class RegisterPage:
             **request.head(Step.REGISTER, login),
             factor=kind.value if kind else "",
             address=fields.get("address", login.enrolling.edited).strip()[:MOST_ADDRESS],
-            sent=table.sends(kind),
+            sent=kind in table.SENT,
             icon=table.icon(kind),
             digits=(table.digits(kind, login.policy.otp_length) if secret else None) or login.policy.otp_length,
             methods=tuple(table.view(f, language) for f in state.proof.offered),

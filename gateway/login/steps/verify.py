@@ -179,7 +179,7 @@ class VerifyPage:
             now=now,
             factor=only.value if only else "",
             sent_to=mask_address(message.address) if message else "",
-            sent=table.sends(only),
+            sent=only in table.SENT,
             icon=table.icon(only),
             digits=table.digits(only, login.policy.otp_length) or login.policy.otp_length,
             expires_at=expires_at,

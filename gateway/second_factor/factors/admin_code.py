@@ -6,7 +6,7 @@ The gateway keeps a keyed digest, with the administrator's name.
 
 from dataclasses import dataclass
 
-from gateway.crypto.signing import Signer
+from gateway.crypto.key_ring import Signer
 from gateway.domain.challenge import Accepted, Judgement, Rejected
 from gateway.domain.enrolment import Enrolment, EnrolmentSet
 from gateway.domain.policy import FactorKind

@@ -8,7 +8,7 @@ the mail, within a hard maximum.
 from dataclasses import replace
 from typing import Any
 
-from gateway.crypto.signing import Signer
+from gateway.crypto.key_ring import Signer
 from gateway.delivery.smtp import Mailer, Message, NotSent, Sent, one_address
 from gateway.domain.challenge import Asked, Draft, Judgement, Rejected, Unavailable
 from gateway.domain.channel import ChannelKind

@@ -8,7 +8,7 @@ store can reverse any plain hash in seconds. The digest is therefore an HMAC und
 import json
 from dataclasses import dataclass, field
 
-from gateway.crypto.signing import Signer
+from gateway.crypto.key_ring import Signer
 from gateway.domain.challenge import Accepted, Judgement, Rejected, Unavailable
 from gateway.domain.ports import Random
 from gateway.domain.problem import Problem, ProblemDetail

@@ -3,8 +3,7 @@
 from collections.abc import Mapping
 
 from gateway.domain.channel import ChannelKind
-from gateway.domain.enrolment import EnrolmentSet
-from gateway.domain.policy import FactorKind, Policy
+from gateway.domain.policy import FactorKind
 from gateway.rendering.languages import Language
 from gateway.rendering.step_view import MethodView
 from gateway.second_factor.factors.admin_code import AdminCodeFactor
@@ -28,6 +27,8 @@ _TYPES: tuple[type[FactorType], ...] = (
 )
 TYPES: Mapping[FactorKind, type[FactorType]] = {each.kind: each for each in _TYPES}
 """Every kind, in the order in which a page that takes any code tries them."""
+SENT: frozenset[FactorKind | None] = frozenset(kind for kind, of in TYPES.items() if of.sends)
+"""The kinds whose code travels in a message."""
 APPROVING = tuple(kind for kind, of in TYPES.items() if of.approves)
 """The kinds whose code also approves an enrolment."""
 
@@ -35,11 +36,6 @@ APPROVING = tuple(kind for kind, of in TYPES.items() if of.approves)
 def build(*services: Factor) -> Factors:
     """One object for each factor that this version serves: those that use `services`, and those that need nothing."""
     return {(each.kind, each.channel): each for each in (*services, TotpFactor(), BackupCodeFactor())}
-
-
-def sends(kind: FactorKind | None) -> bool:
-    """Whether the code of `kind` travels in a message; False for None."""
-    return kind is not None and TYPES[kind].sends
 
 
 def icon(kind: FactorKind | None) -> str:
@@ -61,9 +57,3 @@ def view(kind: FactorKind, language: Language) -> MethodView:
     """What a page shows of `kind` where the user may choose it or enter its code."""
     of = TYPES[kind]
     return MethodView(kind.value, language.gettext(of.label), icon=of.icon, letters=of.digits(otp_length=6) is None)
-
-
-def extras(policy: Policy, enrolments: EnrolmentSet | None = None) -> tuple[FactorKind, ...]:
-    """The kinds that `policy` takes besides a user's methods; with `enrolments`, those of which the user has a code."""
-    backup = () if enrolments and not enrolments.backup_codes else (BackupCodeFactor.kind,)
-    return (*backup, AdminCodeFactor.kind) if policy.admin_codes else backup

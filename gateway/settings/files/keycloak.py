@@ -165,6 +165,6 @@ def _efcx_administrator(
     if not efcx.USERNAME_ADMIN or efcx.PASSWORD_ADMIN is None or efcx.PASSWORD_ADMIN.value == "":
         return None
     password = resolver.secret(efcx.PASSWORD_ADMIN, (*_KEYCLOAK, "PASSWORD_ADMIN"))
-    if efcx.USERNAME_ADMIN == "admin" and password.reveal() == "admin":
+    if efcx.USERNAME_ADMIN == "admin" and password.value == "admin":
         report.warning((*_KEYCLOAK, "PASSWORD_ADMIN"), _ADMIN_ADMIN)
     return AdminUser(client, efcx.USERNAME_ADMIN, password)

@@ -1,7 +1,6 @@
 """An administrator who makes a code for a user, in the gateway's store."""
 
-from gateway.crypto.sealing import Sealer
-from gateway.crypto.signing import Signer
+from gateway.crypto.key_ring import Sealer, Signer
 from gateway.domain.ports import SystemRandom
 from gateway.second_factor.factors.admin_code import PURPOSE, RECORD, AdminCode, AdminCodeFactor
 from gateway.store.records import Records

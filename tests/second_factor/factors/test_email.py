@@ -7,8 +7,7 @@ from typing import Any
 
 import pytest
 
-from gateway.crypto.sealing import Key, KeyRing
-from gateway.crypto.signing import Signer
+from gateway.crypto.key_ring import Key, KeyRing, Signer
 from gateway.delivery.smtp import Mailer, NotSent, Sent
 from gateway.domain.challenge import Accepted, Asked, Draft, Rejected, Unavailable
 from gateway.domain.channel import Channel, ChannelKind, ChannelType, MailSecurity, Relay

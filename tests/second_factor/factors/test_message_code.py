@@ -4,8 +4,7 @@ import json
 
 import pytest
 
-from gateway.crypto.sealing import Key, KeyRing
-from gateway.crypto.signing import Signer
+from gateway.crypto.key_ring import Key, KeyRing, Signer
 from gateway.domain.challenge import Accepted, Rejected, Unavailable
 from gateway.domain.problem import Problem
 from gateway.second_factor.factors.message_code import PURPOSE, new_code, verify

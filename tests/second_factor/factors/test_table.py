@@ -16,7 +16,7 @@ def test_the_combined_page_tries_the_factors_in_this_order() -> None:
 
 
 def test_only_message_factors_send_codes() -> None:
-    assert {kind for kind in FactorKind if table.sends(kind)} == {FactorKind.EMAIL, FactorKind.SMS}
+    assert {kind for kind in FactorKind if kind in table.SENT} == {FactorKind.EMAIL, FactorKind.SMS}
 
 
 def test_a_label_is_in_the_requested_language() -> None:
