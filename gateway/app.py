@@ -14,8 +14,7 @@ from gateway.services import Services
 from gateway.web.continue_100 import asking_later
 from gateway.web.endpoint import Endpoints
 from gateway.web.language import LanguageChoice
-from gateway.web.middleware import RequestMiddleware
-from gateway.web.security_headers import without_banner
+from gateway.web.middleware import RequestMiddleware, without_banner
 
 
 def build(services: Services, extra_routes: Iterable[web.RouteDef] = ()) -> web.Application:
@@ -26,7 +25,7 @@ def build(services: Services, extra_routes: Iterable[web.RouteDef] = ()) -> web.
     features = (
         *login.build(services).routes(endpoints),
         *Logout(sessions, random).routes(endpoints),
-        *Account(services.enrolments, pages.languages, random).routes(endpoints),
+        *Account(services.enrolments, random).routes(endpoints),
         *LanguageChoice(pages.languages).routes(endpoints),
         *pages.assets.routes(),
         *extra_routes,
@@ -39,7 +38,7 @@ def build(services: Services, extra_routes: Iterable[web.RouteDef] = ()) -> web.
     ).add_to(app)
 
     async def serving(_app: web.Application) -> AsyncIterator[None]:
-        async with services.serving(), running(login.abandoned_logins(services).look_for_ever()):
+        async with services.serving(), running(login.login_records(services).watch_abandoned()):
             yield
             pool.close()
 

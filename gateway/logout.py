@@ -44,7 +44,7 @@ class Logout:
     async def leave(self, request: OwnRequest) -> Reply:
         """End the session. A browser without a session loses its cookies all the same."""
         body: Redirect | Failure = Redirect(f"{request.prefix}login")
-        tenant, value = request.tenant, request.cookie(Cookie.SESSION)
+        tenant, value = request.tenant, request.cookies.get(Cookie.SESSION)
         try:
             session = await self.sessions.leave(tenant, value) if value else None
         except Unreachable as error:  # `sessions` tries again; the browser is cleaned now, for its next user

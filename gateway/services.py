@@ -11,9 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TypeVar
 
-from gateway.crypto.sealing import KeyRing, Sealer
-from gateway.crypto.signing import Signer
-from gateway.delivery.send_rate import SendRate
+from gateway.crypto.key_ring import KeyRing, Sealer, Signer
 from gateway.delivery.smtp import Mailer
 from gateway.domain.configuration import Configuration
 from gateway.domain.errors import GatewayError
@@ -22,22 +20,20 @@ from gateway.domain.tasks import BackgroundTasks
 from gateway.keycloak.clients import KeycloakClients
 from gateway.keycloak.grant_queue import GrantQueue
 from gateway.keycloak.logout_retries import LogoutRetries
-from gateway.keycloak.profile import UserProfiles
 from gateway.keycloak.token_endpoint import TokenEndpoint
-from gateway.keycloak.users import Users
+from gateway.keycloak.users import UserProfiles, Users
 from gateway.observe.audit import Audit
 from gateway.rendering.data_root import data_root
 from gateway.rendering.languages import load_languages
 from gateway.rendering.mails import Mails
-from gateway.rendering.templates import build_environment
-from gateway.second_factor import admin_codes
-from gateway.second_factor.admin_codes import AdminCode, AdminCodes
+from gateway.rendering.templates import build_environments
 from gateway.second_factor.challenges import Challenges
-from gateway.second_factor.enrolment_grace_period import EnrolmentGracePeriod
 from gateway.second_factor.enrolments import Enrolments
-from gateway.second_factor.factors import message_code, table
+from gateway.second_factor.factors import admin_code, message_code, table
+from gateway.second_factor.factors.admin_code import AdminCode, AdminCodeFactor
 from gateway.second_factor.factors.email import EmailFactor
-from gateway.second_factor.rate_limiter import RateLimiter
+from gateway.second_factor.rate_limits import RateLimiter
+from gateway.second_factor.send_rate import SendRate
 from gateway.second_factor.trusted_browsers import TrustedBrowser, TrustedBrowsers
 from gateway.second_factor.used_codes import UsedCodes
 from gateway.sessions.sessions import Sessions
@@ -101,7 +97,7 @@ class Services:
     async def serving(self) -> AsyncIterator[None]:
         """Take part in what the replicas tell each other, as a process that serves must."""
         with suppress(GatewayError):  # a store that is down now begins later: that refuses more, never less
-            await self.used_codes.born()
+            await self.used_codes.store_began()
         async with self.replica_events.running():
             yield
 
@@ -111,7 +107,7 @@ class Services:
 
     @cached_property
     def error_responses(self) -> ErrorResponses:
-        return ErrorResponses(pages=self.pages, clock=self.clock, random=self.random)
+        return ErrorResponses(self.pages)
 
     @cached_property
     def send_rate(self) -> SendRate:
@@ -138,9 +134,9 @@ class Services:
         )
 
     @cached_property
-    def admin_codes(self) -> AdminCodes:
-        records = self.records(admin_codes.RECORD, AdminCode)
-        return AdminCodes(records, self.signer(admin_codes.PURPOSE), self.clock, self.random)
+    def admin_codes(self) -> AdminCodeFactor:
+        records = self.records(admin_code.RECORD, AdminCode)
+        return AdminCodeFactor(records, self.signer(admin_code.PURPOSE), self.clock, self.random)
 
     @cached_property
     def used_codes(self) -> UsedCodes:
@@ -149,10 +145,6 @@ class Services:
     @cached_property
     def trusted_browsers(self) -> TrustedBrowsers:
         return TrustedBrowsers(self.records("trusted-browser", TrustedBrowser), self.clock)
-
-    @cached_property
-    def enrolment_grace_period(self) -> EnrolmentGracePeriod:
-        return EnrolmentGracePeriod(self.store, self.clock)
 
     @cached_property
     def challenges(self) -> Challenges:
@@ -208,8 +200,8 @@ async def open_services(
         tasks = BackgroundTasks()
         stack.push_async_callback(tasks.close, LAST_WAIT)
         lock, token_endpoint = StoreLock(store, clock, random), TokenEndpoint(keycloak_clients, clock)
-        environment = build_environment(data_root())
         languages = load_languages(data_root() / "locales", settings.languages)
+        environments = build_environments(data_root(), languages)
         assets = Assets(data_root() / "static", settings.prefix)
         yield Services(
             configuration=configuration,
@@ -229,6 +221,6 @@ async def open_services(
             users=Users(keycloak_clients),
             profiles=UserProfiles(keycloak_clients),
             mailer=mailer,
-            mails=Mails(environment, languages),
-            pages=Pages(environment, languages, assets, random, settings.prefix),
+            mails=Mails(environments, languages),
+            pages=Pages(environments, languages, assets, random, settings.prefix),
         )

@@ -1,1 +1,1 @@
-"""Facts about the gateway, shown on real servers on the loopback address."""
+"""Tests of the gateway, on real servers on the loopback address."""

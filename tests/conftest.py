@@ -1,4 +1,4 @@
-"""What every test can ask for: real servers (``tests/dependencies``), time and random (``tests/clock.py``)."""
+"""Fixtures of every test: real servers (`tests/dependencies`), time and random numbers (`tests/clock.py`)."""
 
 import os
 from pathlib import Path
@@ -21,7 +21,7 @@ pytest_plugins = [
 ]
 # The same examples in every run, and no limit on the time of one: the machine is shared, a failure must mean something.
 settings.register_profile("gateway", derandomize=True, deadline=None, print_blob=True)
-# `make test-random`: others in every run, and those that failed are kept and tried first by the next run.
+# `make test-random`: new examples in every run; failed ones are kept and tried first by the next run.
 settings.register_profile(
     "random",
     deadline=None,
@@ -35,23 +35,23 @@ _RUN = pytest.StashKey[Run]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """The owning process of the run begins it; xdist's workers find it by the environment."""
+    """Begins the run in its owning process; xdist's workers find the run by an environment variable."""
     if not hasattr(config, "workerinput"):
         config.stash[_RUN] = Run.begin()
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    """End what was started, by process id."""
+    """Ends the processes that the run started, by process id."""
     run = config.stash.get(_RUN, None)
     if run is not None:
         run.end()
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
-    """Property tests get their mark; with xdist, tests that need the heavy parts share one worker: one browser at a
-    time, files in order.
+    """Marks property tests, and groups tests that need a heavy dependency.
 
-    Here, not in ``pytest_collection_modifyitems``: by then xdist has already looked at the groups.
+    With xdist, tests of one group run in one worker: one browser at a time, files in order. This hook is used because
+    xdist has already read the groups in `pytest_collection_modifyitems`.
     """
     if getattr(getattr(item, "obj", None), "is_hypothesis_test", False):
         item.add_marker(pytest.mark.property)
@@ -61,11 +61,11 @@ def pytest_itemcollected(item: pytest.Item) -> None:
 
 @pytest.fixture
 def clock() -> FakeClock:
-    """Time that moves only when told."""
+    """Returns a clock that only the test advances."""
     return FakeClock()
 
 
 @pytest.fixture
 def random() -> SeededRandom:
-    """Chance that repeats itself."""
+    """Returns repeatable random numbers."""
     return SeededRandom()

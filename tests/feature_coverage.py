@@ -1,4 +1,4 @@
-"""Which test shows which row, and how did it end? ``make rows``; with ``--strict`` a lacking row is a failure."""
+"""The tests of each row with their verdicts: `make rows`; with `--strict` a lacking row is a failure."""
 
 import json
 import subprocess
@@ -17,7 +17,7 @@ _STYLE = {"passed": "green", "failed": "bold red", "skipped": "yellow", "not run
 
 
 def groups() -> dict[str, list[str]]:
-    """Name of the group → row ids, in the order of ``rows.txt``."""
+    """Returns the name of each group with its row ids, in the order of `rows.txt`."""
     found: dict[str, list[str]] = {}
     name = ""
     for line in LIST.read_text().splitlines():
@@ -31,7 +31,7 @@ def groups() -> dict[str, list[str]]:
 
 
 def verdict(tests: list[str], results: dict[str, Any]) -> str:
-    """One word for a row: the worst of its tests; ``not run`` when one has no result yet; ``no test`` for none."""
+    """Returns one word for a row: the worst of its tests, `not run` without a result, `no test` without a test."""
     if not tests:
         return "no test"
     each = {results.get(test, {}).get("verdict", "not run") for test in tests}
@@ -39,7 +39,7 @@ def verdict(tests: list[str], results: dict[str, Any]) -> str:
 
 
 def collect() -> dict[str, list[str]]:
-    """Row id → the tests that are marked with it, from the tree as it stands."""
+    """Returns each row id with the tests marked with it, collected from the tree."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "rows.json"
         command = [sys.executable, "-m", "pytest", "--collect-only", "-q", "tests", f"--rows-to={file}"]
@@ -53,7 +53,7 @@ def collect() -> dict[str, list[str]]:
 
 
 def main(strict: bool) -> int:
-    """Print a table for each group; gives 1 when ``strict`` and a demanded row is not shown by passed tests."""
+    """Prints a table for each group; returns 1 if `strict` and a demanded row is not shown by passed tests."""
     shown = collect()
     results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     console = Console(width=None if sys.stdout.isatty() else 140)

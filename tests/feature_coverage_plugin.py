@@ -1,6 +1,6 @@
-"""Which rows of the feature list does a test show, and how did it end? Kept in ``build/rows.json`` for ``make rows``.
+"""Records the rows of the feature list that each test shows, and its verdict, in `build/rows.json` for `make rows`.
 
-The file holds the last verdict of every test that was run here: ``{test id: {"ids": […], "verdict": "passed", …}}``.
+The file holds the last verdict of every test that was run here: `{test id: {"ids": […], "verdict": "passed", …}}`.
 """
 
 import json
@@ -19,17 +19,17 @@ _WORSE = {"passed": 0, "skipped": 1, "failed": 2}
 
 
 def ids_of(item: pytest.Item) -> list[str]:
-    """The rows and attacks that this test shows, in the order written."""
+    """Returns the rows and attacks that this test shows, in the order written."""
     return [str(one) for name in MARKERS for marker in item.iter_markers(name) for one in marker.args]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """``--rows-to FILE``: write which tests show which rows, as JSON, after the collection."""
+    """Adds `--rows-to FILE`: write the tests of each row as JSON after the collection."""
     parser.addoption("--rows-to", metavar="FILE", help="write {row: [test ids]} of the collected tests to FILE")
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Answer ``--rows-to``."""
+    """Writes the file of `--rows-to`."""
     if target := session.config.getoption("--rows-to"):
         shown: dict[str, list[str]] = {}
         for item in session.items:
@@ -39,19 +39,19 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Begin with nothing seen."""
+    """Begins with an empty record."""
     config.stash[_SEEN] = {}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Reports travel from workers to the owning process; the ids travel with them."""
+    """Attaches the ids to the reports, which workers send to the owning process."""
     for item in items:
         if found := ids_of(item):
             item.user_properties.append(("shows", found))
 
 
 def without_group(test: str) -> str:
-    """The test id as collected: xdist appends ``@group``; an ``@`` inside of ``[…]`` is a parameter's."""
+    """Returns the test id as collected: xdist appends `@group`; an `@` inside of `[…]` belongs to a parameter."""
     return test.rpartition("@")[0] if test.rfind("@") > test.rfind("]") else test
 
 
@@ -69,13 +69,13 @@ class _Plugin:
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
-    """Only the owning process of the run writes."""
+    """Registers the writer in the owning process only."""
     if not hasattr(session.config, "workerinput"):
         session.config.pluginmanager.register(_Plugin(session.config), "rows-results")
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Put the verdicts of this run over those of earlier ones."""
+    """Writes the verdicts of this run over those of earlier ones."""
     seen = session.config.stash[_SEEN]
     if hasattr(session.config, "workerinput") or not seen:
         return

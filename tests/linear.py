@@ -1,8 +1,8 @@
 """Runs every pattern of the package, and every walk over text from outside, on hostile inputs of half a MiB.
 
-A process of its own, because its only outcome is "finished" or "killed": the kernel ends it (`RLIMIT_CPU`) when one
+A separate process, because its only outcome is "finished" or "killed": the kernel ends it (`RLIMIT_CPU`) when one
 subject uses `SECONDS` of CPU. What is linear needs a tenth of that for all its inputs; what is quadratic would
-need minutes for the first of them. Each subject is printed before it is tried, so the last line names the culprit.
+need minutes for the first of them. Each subject is printed before it is tried, so the last line names the slow one.
 """
 
 import importlib
@@ -22,7 +22,7 @@ import gateway
 SECONDS = 8
 LONG = 2**19
 PAIRS = 2**16
-"""Characters of the inputs of two parts, of which there are many; quadratic they are still many seconds."""
+"""Length of the many inputs of two parts; a quadratic pattern still needs many seconds for one."""
 MOST_PARTS = 7
 _OF_CATEGORY = {
     sre.CATEGORY_DIGIT: "0",
@@ -36,14 +36,14 @@ _PROBES = "aA0_-./:;=@%\"' \n\x00é"
 
 
 def modules() -> Iterator[ModuleType]:
-    """Every module of the package but those that run when they are imported."""
+    """Returns every module of the package except those that run when they are imported."""
     for found in pkgutil.walk_packages(gateway.__path__, "gateway."):
         if not found.name.endswith("__main__"):
             yield importlib.import_module(found.name)
 
 
 def patterns() -> dict[str, re.Pattern[Any]]:
-    """Every compiled pattern of the package by `module.name`; one that is imported elsewhere counts once."""
+    """Returns every compiled pattern of the package by `module.name`; an imported one counts once."""
     found: dict[int, tuple[str, re.Pattern[Any]]] = {}
     for module in modules():
         for name, value in vars(module).items():
@@ -53,7 +53,7 @@ def patterns() -> dict[str, re.Pattern[Any]]:
 
 
 def parts(pattern: re.Pattern[Any]) -> list[str]:
-    """The words and characters that `pattern` itself is made of, words first."""
+    """Returns the words and characters that `pattern` consists of, words first."""
     text = pattern.pattern.decode("latin-1") if isinstance(pattern.pattern, bytes) else pattern.pattern
     found = list(dict.fromkeys(_literals(_parser.parse(text, pattern.flags & ~re.DEBUG))))
     return sorted(found, key=lambda part: -len(part))[:MOST_PARTS] or ["a"]
@@ -106,8 +106,9 @@ def _members(members: Any) -> Iterator[str]:
 
 
 def inputs(of: list[str]) -> Iterator[str]:
-    """Each part repeated, with an end that most patterns refuse; and each part after each other one,
-    once and again and again."""
+    """Yields each part repeated, with an end that most patterns refuse, and each part after each other one,
+    once and repeatedly.
+    """
     for part in of:
         for end in ("", "\x00"):
             yield part * (LONG // len(part)) + end
@@ -121,7 +122,7 @@ def inputs(of: list[str]) -> Iterator[str]:
 
 
 def try_pattern(pattern: re.Pattern[Any]) -> None:
-    """Search `pattern` at every place of every input, and match it from the beginning."""
+    """Searches `pattern` at every place of every input, and matches it from the beginning."""
     for text in inputs(parts(pattern)):
         subject: Any = text.encode("latin-1", "replace") if isinstance(pattern.pattern, bytes) else text
         pattern.sub(type(subject)(), subject)
@@ -129,12 +130,11 @@ def try_pattern(pattern: re.Pattern[Any]) -> None:
 
 
 def walks() -> dict[str, Callable[[str], object]]:
-    """What walks over text from outside without a pattern, by its name."""
-    from gateway.delivery import message
+    """Returns the functions that read text from outside without a pattern, by name."""
+    from gateway.delivery import smtp
     from gateway.observe import redaction
     from gateway.proxy import blocked_endpoints, headers, public_urls, routing
-    from gateway.rendering import languages
-    from gateway.web import accept, client_address, cookies, request_check, return_to
+    from gateway.web import client_address, cookies, request_check, request_context, return_to
     from tests.proxy.proxy_server import HOST, head
     from tests.proxy.proxy_server import tenant as sample
 
@@ -157,7 +157,7 @@ def walks() -> dict[str, Callable[[str], object]]:
         "a field": with_field("X-Any"),
         "Host": lambda text: request_check.check(head("/", host=text)),
         "Cookie": with_field("Cookie"),
-        "a cookie": lambda text: cookies.read([text], "gateway-session"),
+        "a cookie": lambda text: cookies.read([text]),
         "a cookie of an app": lambda text: headers.may_set_cookie(text, HOST, tenant),
         "a location of an app": urls.url,
         "links of an app": urls.links,
@@ -165,15 +165,15 @@ def walks() -> dict[str, Callable[[str], object]]:
         "a path of a cookie": urls.cookie,
         "Connection": lambda text: request_check.listed([text]),
         "a place to return to": lambda text: return_to.check(f"/{text}", tenant),
-        "X-Forwarded-For": lambda text: client_address.client_address("127.0.0.1", [text], _everybody()),
-        "Accept-Language": languages._wishes,
-        "Accept": lambda text: accept.weights([text]),
-        "an address": message.one_address,
-        "an answer of a relay": message.without_addresses,
+        "X-Forwarded-For": lambda text: client_address.client_address("127.0.0.1", [text], _any_network()),
+        "Accept-Language": lambda text: request_context.by_weight([text]),
+        "Accept": lambda text: request_context.weights([text]),
+        "an address": smtp.one_address,
+        "an answer of a relay": smtp.without_addresses,
     }
 
 
-def _everybody() -> Any:
+def _any_network() -> Any:
     from ipaddress import ip_network
 
     return (ip_network("0.0.0.0/0"),)
@@ -207,7 +207,7 @@ WALKED = (
 
 
 def main() -> None:
-    """Try everything, each subject with CPU seconds of its own."""
+    """Tries everything, with a separate limit of CPU seconds for each subject."""
     for name, pattern in patterns().items():
         _allow(name)
         try_pattern(pattern)

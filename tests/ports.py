@@ -1,7 +1,7 @@
-"""Which port can a test use? One that is free, below the range the kernel hands out, and promised to nobody else.
+"""Free ports for tests: below the range that the kernel hands out, and given to one test process only.
 
-Several test processes run beside each other (xdist workers, a second run in another terminal). Each promise is a file
-lock that the kernel gives back when the process ends, however it ends.
+Several test processes run in parallel (xdist workers, a second run in another terminal). Each reservation is a file
+lock, which the kernel releases when the process ends in any way.
 """
 
 import fcntl
@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import TextIO
 
 FIRST, LAST = 20_000, 32_000
-_KEPT = 200  # promises of this process; the oldest is given up for the next one, so that open files stay few
+_KEPT = 200  # reservations of this process; the oldest is released for the next one, so that few files stay open
 _promised: deque[TextIO] = deque()
 
 
 def free_port() -> int:
-    """A TCP port on 127.0.0.1 that nobody listens on and that no other test process was given."""
+    """Returns a TCP port on 127.0.0.1 that no server uses and no other test process was given."""
     folder = Path(tempfile.gettempdir()) / f"efcx-gateway-ports-{os.getuid()}"
     folder.mkdir(mode=0o700, exist_ok=True)
     rng = random.SystemRandom()

@@ -1,4 +1,4 @@
-"""Property tests that say how many of their examples come to the assertion, and text that is valid or nearly so."""
+"""Property tests that count the examples that reach the assertion, and text that is valid or nearly valid."""
 
 import functools
 import inspect
@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 Reached = Callable[[], None]
-"""What a property test calls when an example has come to its assertion."""
+"""A property test calls it when an example reaches its assertion."""
 
 
 def property_test(*strategies: Any, least: float, **named: Any) -> Callable[[Callable[..., None]], Callable[[], None]]:
@@ -31,7 +31,7 @@ def property_test(*strategies: Any, least: float, **named: Any) -> Callable[[Cal
             test(reached, *arguments, **options)
 
         signature = inspect.signature(test)
-        example.__signature__ = signature.replace(  # type: ignore[attr-defined]  # what `given` fills
+        example.__signature__ = signature.replace(  # type: ignore[attr-defined]  # the arguments that `given` fills
             parameters=list(signature.parameters.values())[1:]
         )
         examples: Callable[[], None] = given(*strategies, **named)(example)  # type: ignore[no-untyped-call]
@@ -46,7 +46,7 @@ def property_test(*strategies: Any, least: float, **named: Any) -> Callable[[Cal
             examples()
             assert counts["reached"] >= least * counts["ran"], f"too few examples come to the assertion: {counts}"
 
-        whole.__signature__ = inspect.Signature()  # type: ignore[attr-defined]  # what pytest fills: nothing
+        whole.__signature__ = inspect.Signature()  # type: ignore[attr-defined]  # the arguments that pytest fills: none
         return whole
 
     return decorate

@@ -1,6 +1,6 @@
-"""Does the documentation say what the program does? Whatever of it can be compared, is.
+"""Compares the documentation with the code wherever that is possible.
 
-``python -m tests.test_docs`` writes the generated parts anew: ``docs/settings.md`` and the table of audit events.
+`python -m tests.test_docs` writes the generated parts again: `docs/settings.md` and the table of audit events.
 """
 
 import ast
@@ -26,14 +26,14 @@ from ruamel.yaml import YAML
 
 from gateway.app import build
 from gateway.cli.main import app
-from gateway.crypto.sealing import KEY_BYTES, Key, KeyRing
+from gateway.crypto.key_ring import KEY_BYTES, Key, KeyRing
 from gateway.demo.pages import DemoPages
 from gateway.domain import policy
 from gateway.domain.configuration import OperatorLimits
 from gateway.domain.ports import SystemClock
 from gateway.domain.problem import Problem
 from gateway.keycloak.user_profile_schema import ATTRIBUTE, WANTED
-from gateway.login import record
+from gateway.login import record, state_machine
 from gateway.observe import audit, metrics
 from gateway.observe.audit import AuditEvent
 from gateway.operations import listener
@@ -65,30 +65,30 @@ each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.rel
 
 
 def fences(page: Path, language: str) -> list[str]:
-    """The blocks of code of a page in one language."""
+    """Returns the code blocks of a page in one language."""
     found = _FENCE.findall(page.read_text(encoding="utf-8"))
     return [textwrap.dedent(text) for named, text in found if named == language]
 
 
 def quoted(page: Path) -> list[str]:
-    """What stands in backticks within the text of a page."""
+    """Returns the texts in backticks of a page."""
     return _CODE.findall(_FENCE.sub("", page.read_text(encoding="utf-8")))
 
 
 def lines_of_code(page: Path) -> list[str]:
-    """Everything that a reader may copy: lines of blocks, and what stands in backticks."""
+    """Returns everything that a reader may copy: lines of blocks, and texts in backticks."""
     return [
         line for _, text in _FENCE.findall(page.read_text(encoding="utf-8")) for line in text.splitlines()
     ] + quoted(page)
 
 
 def anchor(heading: str) -> str:
-    """The name under which a heading is linked to, as the usual viewers make it."""
+    """Returns the name by which viewers link to a heading."""
     return re.sub(r"[^\w\- ]", "", heading.strip().lower()).replace(" ", "-")
 
 
 def anchors(page: Path) -> set[str]:
-    """Every heading of a page, and every anchor that it names itself."""
+    """Returns every heading and every explicit anchor of a page."""
     text = _FENCE.sub("", page.read_text(encoding="utf-8"))
     headings = re.findall(r"^#+ (.*)$", text, re.M)
     named = re.findall(r'^<a id="([\w-]+)"></a>$', text, re.M)
@@ -96,7 +96,7 @@ def anchors(page: Path) -> set[str]:
 
 
 def setting_paths() -> set[str]:
-    """Every key of the settings files as `a.b.c`, without the marks of lists."""
+    """Returns every key of the settings files as `a.b.c`, without the marks of lists."""
 
     def walk(section: dict[str, Any], defs: dict[str, Any], path: str, depth: int) -> Iterator[str]:
         for key, about in section.get("properties", {}).items():
@@ -114,7 +114,7 @@ def setting_paths() -> set[str]:
 
 
 def keys_of(value: object, path: str = "") -> Iterator[str]:
-    """Every key of plain data as `a.b.c`, without the marks of lists."""
+    """Returns every key of plain data as `a.b.c`, without the marks of lists."""
     if isinstance(value, dict):
         for key, inner in value.items():
             yield f"{path}{key}"
@@ -126,15 +126,15 @@ def keys_of(value: object, path: str = "") -> Iterator[str]:
 
 PATHS = setting_paths()
 KNOWN = PATHS | set(keys_of(json.loads(EFCX.read_text(encoding="utf-8"))))
-"""Ours, and those of EFCX that are only kept."""
+"""The keys of the gateway, and the keys of EFCX that are only kept."""
 SUFFIXES = {".".join(path.split(".")[n:]) for path in KNOWN for n in range(path.count(".") + 1)}
 ENUMS: list[type[Enum]] = [one for one in vars(policy).values() if isinstance(one, type) and issubclass(one, Enum)]
 WORDS = {word.value for one in ENUMS for word in one}
-"""What settings of the second factor may say."""
+"""The values of settings of the second factor."""
 
 
 def event_texts() -> dict[str, str]:
-    """Each audit event's name and what it means, as its module says."""
+    """Returns each audit event's name and meaning, from the docstrings of its module."""
     [catalogue] = [
         node
         for node in ast.parse(Path(audit.__file__).read_text(encoding="utf-8")).body
@@ -149,19 +149,19 @@ def event_texts() -> dict[str, str]:
 
 
 def event_table() -> str:
-    """The audit events as a table."""
+    """Returns the audit events as a table."""
     rows = [f"| `{name}` | {text} |" for name, text in event_texts().items()]
     return "\n".join([_BEGIN, "| event | means |", "|---|---|", *rows, _END])
 
 
 def with_event_table(text: str) -> str:
-    """The page with the table as it should be."""
+    """Returns the page with the current table."""
     before, _, rest = text.partition(_BEGIN)
     return before + event_table() + rest.partition(_END)[2]
 
 
 def served_paths() -> list[re.Pattern[str]]:
-    """What the gateway, its operations listener and the demo answer themselves."""
+    """Returns the paths that the gateway, its operations listener and the demo answer."""
     configuration = load(ROOT / "config" / "gateway.yaml", environment={}).configuration
     assert configuration
 
@@ -173,7 +173,7 @@ def served_paths() -> list[re.Pattern[str]]:
     operations = listener.build(Readiness({}), metrics.Metrics().text)
     apps: list[web.Application] = [gateway, operations]
     patterns = [resource.canonical for one in apps for resource in one.router.resources()]
-    demo = DemoPages(  # only its paths are asked
+    demo = DemoPages(  # only its paths are read
         sites=(),
         apps=(),
         inbox=None,  # type: ignore[arg-type]
@@ -182,7 +182,7 @@ def served_paths() -> list[re.Pattern[str]]:
         admin_codes=None,  # type: ignore[arg-type]
     )
     patterns += [route.path for route in demo.routes()]
-    apps_own = "/{path}"  # whatever nobody else takes is an app's
+    apps_own = "/{path}"  # all other paths belong to an app
     return [re.compile(re.sub(r"\\\{\w+\\\}", "[^/]+", re.escape(path))) for path in patterns if path != apps_own]
 
 
@@ -196,7 +196,7 @@ def test_the_table_of_audit_events_is_up_to_date() -> None:
 
 
 @each_page
-def test_every_link_leads_somewhere(page: Path) -> None:
+def test_every_link_has_an_existing_target(page: Path) -> None:
     text = _FENCE.sub("", page.read_text(encoding="utf-8"))
     targets = re.findall(r"\]\(([^)\s]+)\)", text) + re.findall(r'(?:src|href)="([^"]+)"', text)
     lost = []
@@ -217,7 +217,7 @@ def test_every_make_target_exists(page: Path) -> None:
     assert named - targets == set()
 
 
-def test_the_readme_begins_with_the_two_commands() -> None:
+def test_the_readme_starts_with_the_two_commands() -> None:
     [first, *_] = fences(ROOT / "README.md", "console")
     assert re.findall(r"^\$ (\S+ \S+)", first, re.MULTILINE) == ["make demo", "make test"]
 
@@ -226,7 +226,7 @@ def test_the_readme_begins_with_the_two_commands() -> None:
 def test_every_command_and_option_exists(page: Path) -> None:
     for line in lines_of_code(page):
         for call in re.findall(r"(?:efcx-gateway|python -m gateway) ([^|#&;`]*)", line):
-            command: Any = typer.main.get_command(app)  # typer brings a click of its own, without types
+            command: Any = typer.main.get_command(app)  # typer includes a copy of click, without types
             for word in call.split():
                 if word.startswith("--"):
                     options = {name for parameter in command.params for name in parameter.opts} | {"--help"}
@@ -254,12 +254,12 @@ def test_every_setting_exists(page: Path) -> None:
 
 
 def is_event(name: str) -> bool:
-    """Whether this is an audit event."""
+    """Returns whether this is an audit event."""
     return name in {event.value for event in AuditEvent}
 
 
 def is_module(name: str) -> bool:
-    """Whether this is a module of ours, or a function of one by its short name."""
+    """Returns whether this is a module of the gateway, or a function of one by its short name."""
     if name.startswith(("gateway.", "tests.")):
         return importlib.util.find_spec(name) is not None
     module, _, function = name.partition(".")
@@ -270,7 +270,7 @@ def is_module(name: str) -> bool:
 
 
 def is_file(name: str) -> bool:
-    """Whether some file of the tree, or of an installation, is called so."""
+    """Returns whether some file of the tree, or of an installation, has this name."""
     ends = (".yaml", ".json", ".toml", ".lock", ".md", ".py", ".js", ".key", ".pem", ".txt")
     return name.endswith(ends) and (
         name in ("ring.key", "ca.pem") or any(ROOT.glob(f"*/**/{name}")) or (ROOT / name).exists()
@@ -278,7 +278,7 @@ def is_file(name: str) -> bool:
 
 
 def is_known_name(name: str) -> bool:
-    """Names with dots of other programs."""
+    """Returns whether this is a name with dots of another program."""
     return name in {"auth.example.com", "efcx.example.com", "uma.authorization"}
 
 
@@ -291,7 +291,7 @@ def test_every_key_of_a_yaml_sample_exists(page: Path) -> None:
         assert found - PATHS - sources == set()
 
 
-def test_the_samples_of_operations_are_a_configuration_with_nothing_to_mend(tmp_path: Path) -> None:
+def test_the_samples_of_the_operations_guide_are_a_valid_configuration(tmp_path: Path) -> None:
     (tmp_path / "tenants").mkdir()
     (tmp_path / "secrets").mkdir()
     trustme.CA().cert_pem.write_to_path(str(tmp_path / "secrets" / "ca.pem"))
@@ -305,7 +305,7 @@ def test_the_samples_of_operations_are_a_configuration_with_nothing_to_mend(tmp_
 
 
 @each_page
-def test_every_address_of_the_gateway_exists(page: Path) -> None:
+def test_every_documented_address_of_the_gateway_exists(page: Path) -> None:
     served = served_paths()
     text = page.read_text(encoding="utf-8")
     named = {found.rstrip(".,)") for found in re.findall(r"(?<![\w.])(/(?:-|health)/[a-z][\w./{}-]*|/metrics)", text)}
@@ -313,7 +313,7 @@ def test_every_address_of_the_gateway_exists(page: Path) -> None:
 
 
 @each_page
-def test_every_named_test_exists(page: Path) -> None:
+def test_every_test_file_named_in_the_docs_exists(page: Path) -> None:
     lost = []
     for code in quoted(page):
         file, _, name = code.partition("::")
@@ -326,21 +326,21 @@ def test_every_named_test_exists(page: Path) -> None:
 
 
 @each_page
-def test_every_file_of_the_tree_exists(page: Path) -> None:
+def test_every_file_named_in_the_docs_exists(page: Path) -> None:
     tops = "gateway|config|docs|templates|static|locales|tests"
     named = {code for code in quoted(page) if re.fullmatch(rf"(?:{tops})/[\w/.-]+\.\w+", code)}
     assert {name for name in named if not (ROOT / name).exists()} == set()
 
 
-def test_every_limit_stands_in_operations_with_its_default() -> None:
+def test_every_limit_is_in_the_operations_guide_with_its_default() -> None:
     rows = re.findall(r"^\|.*\| `limits\.(\w+)` \| ([^|]+) \|", OPERATIONS.read_text(encoding="utf-8"), re.MULTILINE)
-    ours = {
+    presets_in_code = {
         name: json.loads(json.dumps(getattr(OperatorLimits(), name))) for name in OperatorLimits.__dataclass_fields__
     }
-    assert {name: json.loads(value.strip().strip("`")) for name, value in rows} == ours
+    assert {name: json.loads(value.strip().strip("`")) for name, value in rows} == presets_in_code
 
 
-def test_the_limits_of_a_preset_in_operations_are_its_own() -> None:
+def test_the_operations_guide_has_the_limits_of_each_preset() -> None:
     rows = re.findall(r"^\| [^|]+ \| `(\w+)` \| ([^|]+) \| ([^|]+) \|", OPERATIONS.read_text(encoding="utf-8"), re.M)
     assert len(rows) >= 10
     for name, *shown in rows:
@@ -349,14 +349,14 @@ def test_the_limits_of_a_preset_in_operations_are_its_own() -> None:
 
 
 def own_value(preset: Preset, key: str) -> str:
-    """What a preset says of a key of `twoFAConfigs`, as the table shows it."""
+    """Returns the value of a key of `twoFAConfigs` in a preset, as the table shows it."""
     if key in preset.required:
         return "must be given"
     value = getattr(preset.policy, re.sub(r"(?<=[a-z])([A-Z])", r"_\1", key).lower())
     return "none" if value is None else str(value.value if isinstance(value, Enum) else value)
 
 
-def test_the_limits_of_connections_in_operations_are_those_that_hold() -> None:
+def test_the_operations_guide_has_the_limits_of_connections() -> None:
     table = OPERATIONS.read_text(encoding="utf-8").partition("Connections have fixed limits")[2].partition("\n\n##")[0]
     limits = ConnectionLimits()
     for number, unit in (
@@ -376,14 +376,14 @@ def test_the_limits_of_connections_in_operations_are_those_that_hold() -> None:
     assert f"| {PER_SESSION} |" in table
 
 
-def test_every_part_of_the_login_machine_stands_in_architecture() -> None:
+def test_every_part_of_the_login_machine_is_in_the_architecture_guide() -> None:
     text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
     events = {event.__name__ for event in get_args(record.Event)}
-    words = {word.value for of in (record.Step, record.Effect, record.Purpose) for word in of}
+    words = {word.value for of in (state_machine.Step, state_machine.Effect, record.Purpose) for word in of}
     assert {name for name in events | words if f"`{name}`" not in text} == set()
 
 
-def test_what_a_user_sees_is_what_the_pages_say() -> None:
+def test_the_texts_quoted_in_the_docs_are_those_of_the_pages() -> None:
     table = (
         (ROOT / "docs" / "users.md").read_text(encoding="utf-8").partition("| what you see |")[2].partition("\n\n")[0]
     )
@@ -393,19 +393,19 @@ def test_what_a_user_sees_is_what_the_pages_say() -> None:
     assert named - sentences == set()
 
 
-def test_every_problem_in_operations_has_its_code_and_status() -> None:
+def test_every_problem_in_the_operations_guide_has_its_code_and_status() -> None:
     rows = re.findall(r"\b(\d{3}) `([a-z]+(?:-[a-z]+)+)`", OPERATIONS.read_text(encoding="utf-8"))
     assert rows
     assert {code: int(status) for status, code in rows} == {code: Problem(code).shown_as.status for _, code in rows}
 
 
-def test_every_cookie_stands_in_security() -> None:
+def test_every_cookie_is_in_the_security_guide() -> None:
     text = SECURITY.read_text(encoding="utf-8")
     used = {cookie.value for cookie in Cookie} | {LANGUAGE}
     assert {f"`{name}`" for name in used if f"`{name}`" not in text} == set()
 
 
-def test_every_metric_in_operations_is_given() -> None:
+def test_every_metric_in_the_operations_guide_exists() -> None:
     counted = metrics.Metrics()
     counted.count(AuditEvent.SESSION_OPENED, "expertflow")
     named = set(re.findall(r"`(efcx_gateway_\w+)", OPERATIONS.read_text(encoding="utf-8")))
@@ -413,7 +413,7 @@ def test_every_metric_in_operations_is_given() -> None:
     assert {name for name in named if f"\n{name}{{" not in counted.text().decode()} == set()
 
 
-def test_every_log_event_in_operations_is_written() -> None:
+def test_every_log_event_in_the_operations_guide_is_written_by_the_code() -> None:
     table = OPERATIONS.read_text(encoding="utf-8").partition("| log event |")[2].partition("\n\n")[0]
     named = {name for row in table.splitlines()[2:] for name in _CODE.findall(row.split("|")[1])}
     source = "".join(file.read_text(encoding="utf-8") for file in (ROOT / "gateway").rglob("*.py"))
@@ -421,7 +421,7 @@ def test_every_log_event_in_operations_is_written() -> None:
     assert {name for name in named if f'"{name}"' not in source} == set()
 
 
-def test_every_log_event_that_is_written_stands_in_operations() -> None:
+def test_every_log_event_written_by_the_code_is_in_the_operations_guide() -> None:
     table = OPERATIONS.read_text(encoding="utf-8").partition("| log event |")[2].partition("\n\n")[0]
     named = {name for row in table.splitlines()[2:] for name in _CODE.findall(row.split("|")[1])}
     files = [file for file in (ROOT / "gateway").rglob("*.py") if "demo" not in file.parts]
@@ -431,7 +431,7 @@ def test_every_log_event_that_is_written_stands_in_operations() -> None:
     assert written - named == set()
 
 
-def test_the_declaration_of_the_attribute_is_the_one_that_is_looked_for() -> None:
+def test_the_documented_declaration_of_the_attribute_is_the_one_that_the_gateway_checks() -> None:
     assert WANTED in [json.loads(text) for text in fences(OPERATIONS, "json")]
     assert ATTRIBUTE in OPERATIONS.read_text(encoding="utf-8")
 

@@ -1,4 +1,4 @@
-"""The table of rows."""
+"""Tests of the table of rows."""
 
 import pytest
 
@@ -16,15 +16,15 @@ from tests.feature_coverage_plugin import without_group
         ({"a": "failed"}, "failed"),
     ],
 )
-def test_a_row_is_as_good_as_the_worst_of_its_tests(results: dict[str, str], word: str) -> None:
+def test_a_row_has_the_worst_verdict_of_its_tests(results: dict[str, str], word: str) -> None:
     assert verdict(["a", "b"], {test: {"verdict": one} for test, one in results.items()}) == word
 
 
-def test_a_row_without_tests_is_named_so() -> None:
+def test_a_row_without_tests_is_reported() -> None:
     assert verdict([], {}) == "no test"
 
 
-def test_no_row_stands_in_two_groups() -> None:
+def test_no_row_is_in_two_groups() -> None:
     rows = [row for group in groups().values() for row in group]
     assert len(rows) == len(set(rows))
 
@@ -33,5 +33,5 @@ def test_no_row_stands_in_two_groups() -> None:
     ("seen", "test"),
     [("t.py::a@heavy", "t.py::a"), ("t.py::a[x@y.z]", "t.py::a[x@y.z]"), ("t.py::a[x@y]@heavy", "t.py::a[x@y]")],
 )
-def test_the_group_of_xdist_is_no_part_of_a_test_id(seen: str, test: str) -> None:
+def test_the_xdist_group_is_not_part_of_a_test_id(seen: str, test: str) -> None:
     assert without_group(seen) == test

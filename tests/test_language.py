@@ -4,7 +4,8 @@ import ast
 import io
 import re
 import tokenize
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -25,6 +26,10 @@ BANNED = re.compile(rf"(?i)(?<![a-z])(?:{'|'.join(PRIVATE)})(?![a-z])")
 """Private words. The field's are: approval, pending proof, problem, blocked endpoint, dependency, random, redeem."""
 SUBJECTS = re.compile(r"(?i)\b(whoever|nobody|somebody|he|him|his|himself)\b")
 """A sentence names its actor: the user, the administrator, the operator, the browser, the gateway, Keycloak."""
+PERSONS = re.compile(r"(?i)\b(whoever|whom|nobody|somebody|everybody|anybody|he|him|his|himself)\b")
+"""Subjects that name no actor. An identifier names the user, the attacker, the request or the store."""
+STILTED = re.compile(r"^test_(what|who)_|_(stands?|told|goes|comes|born|dies|dead|his|ours|anew|meanwhile)(_|$)")
+"""Riddles and figures of speech in the name of a test: it states the asserted fact with the verbs of the trade."""
 FROZEN = frozenset({"last_burn", "vouching"})
 """A field of the sealed enrolments, and a key in a step's JSON: stored or public, so they keep their names."""
 MODULES = sorted(p for folder in ("gateway", "bench", "tools") for p in (ROOT / folder).rglob("*.py"))
@@ -51,6 +56,19 @@ def prose_of(file: Path) -> Iterator[tuple[int, str]]:
             yield from enumerate(token.string.splitlines(), token.start[0])
 
 
+@cache
+def names_in(file: Path) -> frozenset[str]:
+    """Every identifier of a file; none of this one, which lists the banned words."""
+    if file == Path(__file__):
+        return frozenset()
+    return frozenset(token.string for token in tokens(file) if token.type == tokenize.NAME)
+
+
+def names_of(files: Iterable[Path]) -> Iterator[tuple[Path, str]]:
+    """Every identifier of these files."""
+    return ((file, name) for file in files for name in names_in(file))
+
+
 def faults(file: Path, lines: Iterator[tuple[int, str]]) -> list[str]:
     """The lines with a private word, or with a sentence that does not name its actor."""
     plain = ((n, CODE.sub("", line)) for n, line in lines)
@@ -63,11 +81,24 @@ def faults(file: Path, lines: Iterator[tuple[int, str]]) -> list[str]:
 
 def test_identifiers_use_the_vocabulary() -> None:
     found = {
-        f"{file.relative_to(ROOT)}: {token.string}"
-        for file in (*MODULES, *TESTS)
-        if file != Path(__file__)
-        for token in tokens(file)
-        if token.type == tokenize.NAME and token.string not in FROZEN and BANNED.search(words(token.string))
+        f"{file.relative_to(ROOT)}: {name}"
+        for file, name in names_of((*MODULES, *TESTS))
+        if name not in FROZEN and BANNED.search(words(name))
+    }
+    assert sorted(found) == []
+
+
+def test_identifiers_of_tests_name_an_actor() -> None:
+    found = {f"{file.relative_to(ROOT)}: {name}" for file, name in names_of(TESTS) if PERSONS.search(words(name))}
+    assert sorted(found) == []
+
+
+def test_names_of_tests_state_a_fact() -> None:
+    found = {
+        f"{file.relative_to(ROOT)}: {name}"
+        for file in TESTS
+        for name in re.findall(r"def (test_\w+)", file.read_text())
+        if STILTED.search(name)
     }
     assert sorted(found) == []
 
@@ -77,7 +108,8 @@ def test_files_use_the_vocabulary() -> None:
 
 
 def test_docstrings_and_comments_use_the_vocabulary_and_name_their_actor() -> None:
-    assert [fault for file in MODULES for fault in faults(file, prose_of(file))] == []
+    found = [fault for file in (*MODULES, *TESTS) if file != Path(__file__) for fault in faults(file, prose_of(file))]
+    assert found == []
 
 
 def test_docs_and_pages_use_the_vocabulary_and_name_their_actor() -> None:
@@ -89,7 +121,7 @@ def test_docstrings_open_with_a_statement() -> None:
     documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
     questions = [
         f"{file.relative_to(ROOT)}: {text}"
-        for file in MODULES
+        for file in (*MODULES, *TESTS)
         for node in ast.walk(ast.parse(file.read_text()))
         if isinstance(node, documented)
         and (text := (ast.get_docstring(node) or "").split("\n\n")[0]).rstrip().endswith("?")

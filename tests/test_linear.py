@@ -1,4 +1,4 @@
-"""Facts about the cost of patterns: what a client sends decides about no more than its own length."""
+"""Tests of the cost of patterns: a client's text costs time in proportion to its length."""
 
 import ast
 import subprocess
@@ -14,7 +14,7 @@ PACKAGE = Path(gateway.__file__).parent
 
 
 @pytest.mark.attack("S4")
-def test_every_pattern_and_every_walk_over_text_from_outside_finishes_on_half_a_mebibyte() -> None:
+def test_every_pattern_and_text_walk_finishes_on_half_a_mebibyte_of_hostile_text() -> None:
     ended = subprocess.run(
         [sys.executable, "-m", "tests.linear"], capture_output=True, text=True, cwd=PACKAGE.parent, check=False
     )
@@ -22,7 +22,7 @@ def test_every_pattern_and_every_walk_over_text_from_outside_finishes_on_half_a_
     assert tried[-1:] == ["finished"], f"over {SECONDS} s of CPU, or an error: {tried[-1:]}\n{ended.stderr[-2000:]}"
 
 
-def test_a_quadratic_pattern_is_killed() -> None:
+def test_a_quadratic_pattern_is_stopped() -> None:
     """The test above can fail."""
     script = (
         "import re; from tests import linear; linear.SECONDS = 1; linear._allow('it');"
@@ -37,7 +37,7 @@ def test_the_parts_of_a_pattern_are_its_words_and_one_character_of_each_class() 
     assert set(parts(found)) == {"eyJ", ".", "A", "a", "0", "_", "-"}
 
 
-def test_every_pattern_of_the_package_is_a_name_of_a_module_so_that_the_test_above_finds_it() -> None:
+def test_every_pattern_of_the_package_is_a_module_constant() -> None:
     elsewhere = []
     for file in PACKAGE.rglob("*.py"):
         tree = ast.parse(file.read_text(encoding="utf-8"))

@@ -1,4 +1,4 @@
-"""What an installed gateway brings along."""
+"""Tests of the contents of wheel and image."""
 
 import shutil
 import subprocess
@@ -19,7 +19,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     for name in ("gateway", "templates", "static", "locales", "config"):
         shutil.copytree(ROOT / name, tree / name, ignore=shutil.ignore_patterns("__pycache__", "*.mo", "secrets"))
     (tree / "config" / "secrets").mkdir()
-    for own in ("ring.key", "secrets/smtp-password", "tenants/mine.yaml", "audit.log"):  # as an operator has them
+    for own in ("ring.key", "secrets/smtp-password", "tenants/mine.yaml", "audit.log"):  # files of an installation
         (tree / "config" / own).write_text("an installation's own")
     for name in ("pyproject.toml", "hatch_build.py", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, tree / name)
@@ -33,30 +33,30 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", DATA)
-def test_a_wheel_brings_every_data_file(wheel: list[str], name: str) -> None:
-    ours = [file for file in (ROOT / name).rglob("*") if file.is_file() and file.suffix != ".mo"]
-    wanted = {f"gateway/_data/{file.relative_to(ROOT)}" for file in ours if "secrets" not in file.parts}
+def test_a_wheel_contains_every_data_file(wheel: list[str], name: str) -> None:
+    data_files = [file for file in (ROOT / name).rglob("*") if file.is_file() and file.suffix != ".mo"]
+    wanted = {f"gateway/_data/{file.relative_to(ROOT)}" for file in data_files if "secrets" not in file.parts}
     assert wanted <= set(wheel)
 
 
 @pytest.mark.slow
-def test_a_wheel_brings_nothing_of_an_installation_from_the_folder_it_is_built_in(wheel: list[str]) -> None:
+def test_a_wheel_contains_no_settings_of_the_build_folder(wheel: list[str]) -> None:
     named = [name for name in wheel if "/config/" in name]
     assert all(name.startswith("gateway/_data/config/schema/") for name in named)
 
 
-def test_an_image_brings_no_key_and_no_log_of_the_folder_it_is_built_in() -> None:
+def test_an_image_contains_no_key_and_no_log_of_the_build_folder() -> None:
     ignored = (ROOT / ".dockerignore").read_text().splitlines()
     assert {"config/secrets", "**/*.key", "**/*.pem", "**/*.log"} <= set(ignored)
 
 
 @pytest.mark.slow
-def test_a_wheel_brings_compiled_translations(wheel: list[str]) -> None:
+def test_a_wheel_contains_compiled_translations(wheel: list[str]) -> None:
     sources = {name for name in wheel if name.endswith(".po")}
     assert {name.removesuffix(".po") + ".mo" for name in sources} <= set(wheel)
 
 
 @pytest.mark.slow
-def test_a_wheel_brings_the_licence_and_the_mark_of_types(wheel: list[str]) -> None:
+def test_a_wheel_contains_the_licence_and_the_py_typed_marker(wheel: list[str]) -> None:
     assert any(name.endswith("licenses/LICENSE") for name in wheel)
     assert "gateway/py.typed" in wheel

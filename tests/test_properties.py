@@ -1,4 +1,4 @@
-"""Facts about how property tests are counted (`tests/properties.py`)."""
+"""Tests of counting in property tests (`tests/properties.py`)."""
 
 import pytest
 from hypothesis import strategies as st
@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from tests.properties import Reached, nearly, property_test
 
 
-def test_a_property_that_too_few_examples_come_to_fails() -> None:
+def test_a_property_test_whose_assertion_too_few_examples_reach_fails() -> None:
     @property_test(st.integers(), least=0.9)
     def weak(reached: Reached, number: int) -> None:
         if number == 0:
@@ -16,7 +16,7 @@ def test_a_property_that_too_few_examples_come_to_fails() -> None:
         weak()
 
 
-def test_a_property_that_does_not_hold_fails() -> None:
+def test_a_property_test_with_a_counterexample_fails() -> None:
     @property_test(st.integers(), least=0)
     def wrong(reached: Reached, number: int) -> None:
         assert number < 50
@@ -26,7 +26,7 @@ def test_a_property_that_does_not_hold_fails() -> None:
 
 
 @property_test(nearly(st.just("valid"), st.just("!")), least=0.4)
-def test_about_half_of_what_is_nearly_valid_is_valid(reached: Reached, text: str) -> None:
+def test_about_half_of_the_nearly_valid_texts_are_valid(reached: Reached, text: str) -> None:
     if text == "valid":
         reached()
         return

@@ -25,7 +25,7 @@ from aiohttp import BaseConnector, ClientResponse, ClientSession, CookieJar, TCP
 from aiohttp.typedefs import Handler
 
 import gateway
-from gateway.crypto.sealing import KeyRing
+from gateway.crypto.key_ring import KeyRing
 from gateway.demo import identity_provider, start
 from gateway.demo.identity_provider import Realm
 from gateway.domain.configuration import Configuration

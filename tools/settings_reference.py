@@ -13,9 +13,9 @@ import sys
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from gateway.domain.channel import BUILT
 from gateway.domain.policy import FACTOR_OF_CHANNEL
 from gateway.settings.features import FEATURES
-from gateway.settings.files.channels import BUILT
 from gateway.settings.files.gateway_file import GatewayFile
 from gateway.settings.files.tenant_file import TenantFile
 from gateway.settings.files.two_factor import FIELDS

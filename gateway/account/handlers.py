@@ -15,7 +15,6 @@ from gateway.domain.ports import Random
 from gateway.domain.problem import Problem
 from gateway.domain.session import Session
 from gateway.observe.audit import AuditEvent
-from gateway.rendering.languages import Languages
 from gateway.second_factor.enrolments import Enrolments, Tampered
 from gateway.web.csrf import account_act
 from gateway.web.endpoint import Endpoints, Failure, OwnRequest, Page, Reply
@@ -31,7 +30,6 @@ class Account:
     """The user's own page."""
 
     enrolments: Enrolments
-    languages: Languages
     random: Random
 
     def routes(self, endpoints: Endpoints) -> list[web.RouteDef]:
@@ -44,14 +42,13 @@ class Account:
         if isinstance(enrolments, Tampered):
             request.audit.write(AuditEvent.ENROLMENT_TAMPERED, session, finding=enrolments.finding)
             return Reply(Failure(Problem.ENROLMENT_UNREADABLE))
-        language = self.languages.get(request.http[LANGUAGE])
         version, done = enrolments.version, request.http.query.get("done", "")
 
         def token(kind: str, factor: str = "") -> str:
             return request.token(session.id, *account_act(kind, factor, version))
 
         context = {
-            "page": overview(request.tenant.policy, session, enrolments, language),
+            "page": overview(request.tenant.policy, session, enrolments, request.http[LANGUAGE]),
             "token": token,
             "version": version,
             "form": self.random.token_bytes(FORM_BYTES).hex(),

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from gateway.domain.enrolment import EnrolmentSet
 from gateway.domain.policy import FactorKind, Policy
 from gateway.domain.session import Session
+from gateway.observe.redaction import mask_address
 from gateway.rendering.languages import Language
-from gateway.rendering.masking import mask_address
 from gateway.second_factor.factors import table
 from gateway.second_factor.requirement import may_turn_off
 

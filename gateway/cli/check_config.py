@@ -22,14 +22,12 @@ def run(config: Path, *, as_json: bool) -> int:
         return int(failed)
     for diagnostic in loaded.diagnostics:
         typer.echo(str(diagnostic))
-    tenants = len(loaded.configuration.tenants) if loaded.configuration else None
-    typer.echo(_summary(tenants, [f.level for f in loaded.diagnostics]))
-    return int(failed)
-
-
-def _summary(tenants: int | None, levels: list[Level]) -> str:
+    levels = [f.level for f in loaded.diagnostics]
     counts = [(levels.count(level), level.value) for level in Level if level in levels]
     said = ", ".join(f"{count} {word}{'s' if count > 1 else ''}" for count, word in counts)
-    if tenants is None:
-        return f"not usable: {said}"
-    return f"ok: {tenants} tenant{'s' if tenants != 1 else ''}{f'; {said}' if said else ''}"
+    if loaded.configuration is None:
+        typer.echo(f"not usable: {said}")
+    else:
+        tenants = len(loaded.configuration.tenants)
+        typer.echo(f"ok: {tenants} tenant{'s' if tenants != 1 else ''}{f'; {said}' if said else ''}")
+    return int(failed)

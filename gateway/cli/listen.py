@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from aiohttp import web
 
 from gateway.domain.configuration import Address
+from gateway.domain.errors import Misconfigured
 from gateway.proxy.connection_limits import Network, Runner
 from gateway.proxy.handler import server_options
 
@@ -16,24 +17,21 @@ LAST_WAIT = 0.5
 """Seconds that `cleanup` waits for running requests. `end` has already waited for those of browsers."""
 
 
-async def listen(
-    app: web.Application,
-    address: Address,
-    *,
-    trusted: Callable[[], Sequence[Network]] = tuple,
-) -> Runner:
+async def listen(app: web.Application, address: Address, *, trusted: Callable[[], Sequence[Network]] = tuple) -> Runner:
     """Serve `app`; call `end` and `cleanup` of the returned runner to end it.
 
     Connections from `trusted` networks (read anew for each connection) are not counted.
 
-    Raises `OSError` if the address is not available.
+    Raises `errors.Misconfigured` if the address is not available.
     """
     runner = Runner(app, trusted=trusted, handle_signals=False, shutdown_timeout=LAST_WAIT, **server_options())
     try:
         await runner.setup()
         await web.TCPSite(runner, address.host or None, address.port, backlog=1024).start()
-    except BaseException:  # also on cancellation: the runner may already have tasks
+    except BaseException as error:  # also on cancellation: the runner may already have tasks
         await runner.cleanup()
+        if isinstance(error, OSError):
+            raise Misconfigured(f"{address.host}:{address.port}", f"cannot listen here: {error.strerror}") from error
         raise
     return runner
 

@@ -8,7 +8,7 @@ WebSockets and event streams, and lets running requests finish, all within `shut
 import asyncio
 import os
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,13 +16,12 @@ from pathlib import Path
 import aiohttp
 import structlog
 import typer
-from aiohttp import web
 
 from gateway.app import build
 from gateway.cli.listen import listen, url_of
 from gateway.cli.shutdown import Shutdown
-from gateway.crypto.sealing import KeyRing
-from gateway.domain.configuration import Address, Configuration
+from gateway.crypto.key_ring import KeyRing
+from gateway.domain.configuration import Configuration
 from gateway.domain.errors import GatewayError, Misconfigured, Unreachable
 from gateway.domain.ports import SystemClock, SystemRandom
 from gateway.domain.tasks import running
@@ -32,7 +31,6 @@ from gateway.observe.metrics import CONTENT_TYPE, Metrics
 from gateway.operations import key_ring_check, listener
 from gateway.operations.readiness import Readiness
 from gateway.operations.realm_checks import RealmChecks
-from gateway.proxy.connection_limits import Network, Runner
 from gateway.proxy.handler import require_strict_parser
 from gateway.services import Services, open_services
 from gateway.settings import key_ring
@@ -81,34 +79,31 @@ def check_aiohttp(version: str = aiohttp.__version__) -> None:
     require_strict_parser()
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Watcher:
     """Writes settings changes to audit and log, and closes connections that only the old settings used."""
 
-    audit: Audit
-    services: Services | None = None
-    checks: RealmChecks | None = None
+    services: Services
+    checks: RealmChecks
 
     def changed(self, old: Configuration, new: Configuration) -> None:
         """Called when the settings `new` have replaced `old`."""
-        self.audit.write(
-            AuditEvent.CONFIGURATION_LOADED, tenant="*", fingerprint=new.fingerprint, tenants=len(new.tenants)
-        )
+        audit, tasks = self.services.audit, self.services.tasks
+        audit.write(AuditEvent.CONFIGURATION_LOADED, tenant="*", fingerprint=new.fingerprint, tenants=len(new.tenants))
         for weaker in weakenings.weakenings(old, new):
-            self.audit.write(AuditEvent.CONFIGURATION_WEAKENED, tenant=weaker.partition(":")[0], changes=weaker)
+            audit.write(AuditEvent.CONFIGURATION_WEAKENED, tenant=weaker.partition(":")[0], changes=weaker)
         if waiting := weakenings.needs_restart(old.gateway, new.gateway):
             log.warning("settings_need_a_restart", settings=waiting)
         if old.gateway.log_level != new.gateway.log_level:
             logs.configure(new.gateway.log_level)
-        if self.services is not None:
-            retaining = self.services.keycloak_clients.retain(tenant.keycloak for tenant in new.tenants)
-            self.services.tasks.start(retaining, "close of unused Keycloak clients")
-        if self.checks is not None:
-            self.checks.look_again()
+        retaining = self.services.keycloak_clients.retain(tenant.keycloak for tenant in new.tenants)
+        tasks.start(retaining, "close of unused Keycloak clients")
+        self.checks.look_again()
 
     def rejected(self, diagnostics: tuple[Diagnostic, ...]) -> None:
         """Called when changed settings have errors; the old ones stay in force."""
-        self.audit.write(AuditEvent.CONFIGURATION_REJECTED, tenant="*", diagnostics=[str(f) for f in diagnostics[:20]])
+        told = [str(diagnostic) for diagnostic in diagnostics[:20]]
+        self.services.audit.write(AuditEvent.CONFIGURATION_REJECTED, tenant="*", diagnostics=told)
 
 
 async def serve(
@@ -133,22 +128,25 @@ async def serve(
     settings = configuration.gateway
     metrics = Metrics()
     audit = Audit(SystemClock(), Path(settings.audit_file) if settings.audit_file else None, count=metrics.count)
-    watcher = Watcher(audit)
-    live = Live(config, loaded, on_change=watcher.changed, on_rejected=watcher.rejected)
-    stopping = _stopping(live, leave)
+    live = Live(config, loaded)
+    stopping = Shutdown(lambda: live.current().gateway.shutdown_timeout, leave=leave)
+    stopping.follow_signals()
+    # By default SIGHUP kills the process. Its usual meaning, reload, is not needed: the settings are watched.
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, log.info, "hangup_ignored")
     async with AsyncExitStack() as stack:
         services = await stack.enter_async_context(open_services(live.current, ring, audit=audit))
         store = services.store
-        watcher.services = services
-        watcher.checks = checks = RealmChecks(services.token_endpoint, services.users, services.profiles, live.current)
+        checks = RealmChecks(services.token_endpoint, services.users, services.profiles, live.current)
+        watcher = Watcher(services, checks)
+        live.on_change, live.on_rejected = watcher.changed, watcher.rejected
         readiness = Readiness({"store": store.check, "keycloak": checks.check})
         known = await _known(store, ring)
-        public = await _listen(build(services), settings.listen, lambda: live.current().gateway.trusted_proxies)
+        public = await listen(build(services), settings.listen, trusted=lambda: live.current().gateway.trusted_proxies)
         stack.push_async_callback(public.cleanup)
         health = listener.build(
             readiness, metrics.text, CONTENT_TYPE, token=lambda: live.current().gateway.operations_token
         )
-        operations = await _listen(health, settings.operations)
+        operations = await listen(health, settings.operations)
         stack.push_async_callback(operations.cleanup)
         following = await stack.enter_async_context(running(live.watch(stopping.asked)))
         await stack.enter_async_context(running(checks.follow()))
@@ -189,23 +187,3 @@ async def _ask_until_known(store: Store, ring: KeyRing, stop: asyncio.Event, *, 
             stop.set()
             raise
         known = True
-
-
-async def _listen(
-    app: web.Application,
-    address: Address,
-    trusted: Callable[[], Sequence[Network]] = tuple,
-) -> Runner:
-    try:
-        return await listen(app, address, trusted=trusted)
-    except OSError as error:
-        raise Misconfigured(f"{address.host}:{address.port}", f"cannot listen here: {error.strerror}") from error
-
-
-def _stopping(live: Live, leave: Callable[[int], object]) -> Shutdown:
-    """Starts handling the signals of this process."""
-    stopping = Shutdown(lambda: live.current().gateway.shutdown_timeout, leave=leave)
-    stopping.follow_signals()
-    # By default SIGHUP kills the process. Its usual meaning, reload, is not needed: the settings are watched.
-    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, log.info, "hangup_ignored")
-    return stopping

@@ -74,8 +74,7 @@ class Shutdown:
         """Seconds that are left for running requests."""
         if self._begun is None:
             return 0.0
-        gone = asyncio.get_running_loop().time() - self._begun
-        return max(0.0, self._seconds * (1 - CLOSING_SHARE) - gone)
+        return max(0.0, self._begun + self._seconds * (1 - CLOSING_SHARE) - asyncio.get_running_loop().time())
 
     def _overdue(self) -> None:
         """Runs in a separate thread, because the event loop itself may be blocked."""

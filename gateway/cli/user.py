@@ -11,14 +11,14 @@ from pathlib import Path
 
 import typer
 
-from gateway.crypto.sealing import KeyRing
+from gateway.crypto.key_ring import KeyRing
 from gateway.domain.configuration import Configuration
 from gateway.domain.errors import Misconfigured
+from gateway.domain.policy import Registration
 from gateway.domain.ports import SystemClock, SystemRandom
 from gateway.domain.tenant import Tenant
 from gateway.observe import logs
 from gateway.observe.audit import AuditEvent
-from gateway.second_factor import admin_codes
 from gateway.second_factor.factors import admin_code
 from gateway.services import open_services
 from gateway.settings import key_ring
@@ -40,14 +40,14 @@ def code(config: Path, tenant_id: str, username: str, *, as_json: bool, by: str 
     if tenant is None:
         known = ", ".join(t.id for t in loaded.configuration.tenants)
         return _refused(f"no tenant {tenant_id}; configured tenants: {known}")
-    if not tenant.policy.admin_codes and not tenant.policy.registration.needs_admin_code:
+    if not tenant.policy.admin_codes and tenant.policy.registration is Registration.OPEN:
         return _refused(f"{tenant_id} accepts no administrator's codes (twoFAConfigs.adminCodes)")
     ring, _ = key_ring.for_start(settings, config, SystemClock(), SystemRandom())
     made = asyncio.run(_issue(loaded.configuration, ring, tenant, username, by))
     if made is None:
         return _refused(f"no user {username} in realm {tenant.keycloak.realm}")
     found, new = made
-    minutes = int(admin_codes.LIFE // 60)
+    minutes = int(admin_code.LIFE // 60)
     if as_json:
         typer.echo(json.dumps({"username": found, "code": new, "minutes": minutes}))
         return 0

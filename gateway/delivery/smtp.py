@@ -1,4 +1,7 @@
-"""Sends mails by SMTP.
+"""Composes mails, and sends them by SMTP.
+
+A mail has exactly one recipient, and no value can break out of its header. The standard library's `EmailMessage`
+rejects line breaks but reads `a@b, c@d` as two recipients, so each address is parsed first and must be exactly one.
 
 The mailer tries the relays (SMTP servers) of a channel in order, and the next one only if it cannot connect. If a
 connection breaks before the text was sent, the mailer may safely retry, first on a new connection to the same relay.
@@ -11,9 +14,15 @@ import asyncio
 import re
 import socket
 import ssl
+import unicodedata
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.headerregistry import Address
+from email.message import EmailMessage
+from email.policy import SMTP as LINES_OF_SMTP
+from email.utils import format_datetime
 
 import structlog
 from aiosmtplib import (
@@ -26,16 +35,22 @@ from aiosmtplib import (
     SMTPServerDisconnected,
     SMTPTimeoutError,
 )
+from email_validator import SPECIAL_USE_DOMAIN_NAMES, EmailNotValidError, validate_email
 
 from gateway.crypto.tls import client_context
-from gateway.delivery.message import Message, compose, without_addresses
-from gateway.domain.channel import Channel, MailSecurity, Relay, TlsSettings
+from gateway.domain.channel import Channel, MailSecurity, Relay
 from gateway.domain.ports import Clock, Random
-from gateway.rendering.masking import mask_address
+from gateway.observe.redaction import mask_address
 
 BUDGET = 10.0
 """Seconds for one mail over all relays, including the wait for a free connection."""
+MAX_SUBJECT = 200
+MAX_ADDRESS = 320
+"""Longest text that is accepted as an address, in characters; mail servers accept 254 at most (RFC 5321 4.5.3.1)."""
 
+_MAX_ANSWER = 2_000
+# Linear: a match can begin only at the start of a run of characters.
+_ADDRESS_IN_TEXT = re.compile(r"(?<![^\s<>\"'(),;:@])[^\s<>\"'(),;:@]++@[^\s<>\"'(),;:]+")
 _CONNECTIONS = 8
 _MAILS_PER_CONNECTION = 50  # many relays close a connection after 100
 _IDLE = 30.0
@@ -43,6 +58,48 @@ _FIRST_RELAYS = 3.0  # seconds for connecting to any relay but the last
 _CONNECTIONS_A_MAIL = 3  # attempts with one relay, if each connection breaks before the text was sent
 _GO_AHEAD, _DONE, _CLOSING = 354, 250, 421
 _LEADING_DOT = re.compile(rb"(?m)^\.")
+
+# The library's documented way to allow these: company mail often uses `.local`, and tests use `.test`.
+SPECIAL_USE_DOMAIN_NAMES[:] = [name for name in SPECIAL_USE_DOMAIN_NAMES if name not in ("local", "test")]
+
+
+def one_address(typed: str) -> str | None:
+    """`typed` as one address in the spelling used for sending (ASCII, lower-case domain), or None.
+
+    There is no DNS lookup: a company's mail network has names that public DNS does not know. Display names, lists,
+    quoted local parts, address literals, comments and domains without a dot are rejected. Local parts must be ASCII,
+    because few relays support SMTPUTF8 (RFC 6531).
+    """
+    if len(typed) > MAX_ADDRESS or any(unicodedata.category(character) in ("Cc", "Cf", "Cs") for character in typed):
+        return None
+    try:
+        found = validate_email(
+            typed.strip(), check_deliverability=False, globally_deliverable=False, allow_smtputf8=False, strict=True
+        )
+    except EmailNotValidError:
+        return None
+    return found.ascii_email if "." in found.ascii_domain else None
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One mail to one recipient. `text` and `html` have the same content; both may contain a code and are not printed.
+
+    Raises `ValueError` if `to` is not exactly one address, or if the subject is too long or has several lines.
+    """
+
+    to: str = field(repr=False)
+    subject: str
+    text: str = field(repr=False)
+    html: str = field(repr=False)
+    language: str
+    reference: str
+
+    def __post_init__(self) -> None:
+        if one_address(self.to) != self.to:
+            raise ValueError("a mail needs exactly one recipient")
+        if len(self.subject) > MAX_SUBJECT or any(unicodedata.category(c) in ("Cc", "Cs") for c in self.subject):
+            raise ValueError("a subject is one line of at most 200 characters")
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,9 +181,10 @@ class Mailer:
                     raise
 
     def _pool(self, relay: Relay) -> "_Pool":
-        if relay not in self._pools:
-            self._pools[relay] = _Pool(relay, self._ehlo_name)
-        return self._pools[relay]
+        pool = self._pools.get(relay)
+        if pool is None:
+            pool = self._pools[relay] = _Pool(relay, self._ehlo_name)
+        return pool
 
     def _sweep(self) -> None:
         """Close connections that are idle for too long, including those to relays that are no longer configured."""
@@ -142,6 +200,27 @@ class Mailer:
                 self._log.info("mail_sent", relay=relay, **facts)
             case NotSent(reason, temporary):
                 self._log.warning("mail_not_sent", reason=reason, temporary=temporary, **facts)
+
+
+def compose(message: Message, *, sender: str, sender_name: str, now: float, unique: str) -> bytes:
+    """The mail as bytes for SMTP (RFC 5322, lines end in CRLF).
+
+    `unique` makes the Message-ID unique. `Auto-Submitted` (RFC 3834) prevents automatic replies; Exchange uses its own
+    header for that.
+    """
+    mail = EmailMessage(policy=LINES_OF_SMTP)
+    mail["From"] = Address(display_name=sender_name, addr_spec=sender)
+    mail["To"] = Address(addr_spec=message.to)
+    mail["Subject"] = message.subject
+    mail["Date"] = format_datetime(datetime.fromtimestamp(now, UTC))
+    mail["Message-ID"] = f"<{message.reference or 'gateway'}.{unique}@{sender.rpartition('@')[2]}>"
+    mail["Auto-Submitted"] = "auto-generated"
+    mail["X-Auto-Response-Suppress"] = "All"
+    # Always encode as ASCII: not every relay supports 8BITMIME.
+    mail.set_content(message.text, cte="quoted-printable")
+    mail.add_alternative(message.html, subtype="html", cte="quoted-printable")
+    mail["Content-Language"] = message.language  # if set earlier, it would move into the first part
+    return mail.as_bytes()
 
 
 class _NoConnection(Exception):
@@ -249,7 +328,7 @@ class _Pool:
             use_tls=relay.security is MailSecurity.TLS,
             start_tls=relay.security is MailSecurity.STARTTLS,
             username=relay.username,
-            password=relay.password.reveal() if relay.password else None,
+            password=relay.password.value if relay.password else None,
             local_hostname=self._ehlo_name,
             tls_context=self._tls_context(),
             timeout=patience,
@@ -275,15 +354,11 @@ class _Pool:
         if self._relay.security is MailSecurity.NONE:
             return None
         if self._context is None:
-            self._context = _context(self._relay.tls)
+            try:
+                self._context = client_context(self._relay.tls)
+            except OSError as error:  # ssl.SSLError is one
+                raise _NoConnection(f"a file in the setting `tls` cannot be used: {error}") from error
         return self._context
-
-
-def _context(tls: TlsSettings) -> ssl.SSLContext:
-    try:
-        return client_context(tls)
-    except OSError as error:  # ssl.SSLError is one
-        raise _NoConnection(f"a file in the setting `tls` cannot be used: {error}") from error
 
 
 def _words(error: Exception) -> str:
@@ -309,3 +384,8 @@ def _answer(error: SMTPResponseException) -> str:
 def _is_temporary(error: Exception) -> bool:
     """Whether a later attempt may succeed: only a 5xx reply is final (RFC 5321 4.2.1)."""
     return not (isinstance(error, SMTPResponseException) and error.code >= 500)
+
+
+def without_addresses(text: str) -> str:
+    """Return a relay's `text` for the log: one line of at most 200 characters without addresses."""
+    return _ADDRESS_IN_TEXT.sub("…@…", " ".join(text[:_MAX_ANSWER].split()))[:200]

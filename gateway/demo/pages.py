@@ -18,8 +18,8 @@ from gateway.demo.inbox import Inbox
 from gateway.demo.loopback import is_loopback
 from gateway.demo.sample_apps import templates
 from gateway.domain.ports import Clock
-from gateway.second_factor.admin_codes import LIFE, AdminCodes
 from gateway.second_factor.factors import admin_code
+from gateway.second_factor.factors.admin_code import LIFE, AdminCodeFactor
 from gateway.second_factor.factors.totp import INTERVAL
 from gateway.web.forms import InvalidForm, read_fields
 
@@ -88,7 +88,7 @@ class DemoPages:
         inbox: Inbox,
         prefix: str,
         clock: Clock,
-        admin_codes: AdminCodes,
+        admin_codes: AdminCodeFactor,
     ) -> None:
         self._sites = sites
         self._apps = apps

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from aiohttp import web
 
 from gateway.app import build
-from gateway.crypto.sealing import KEY_BYTES, Key, KeyRing
+from gateway.crypto.key_ring import KEY_BYTES, Key, KeyRing
 from gateway.demo import sample_apps
 from gateway.demo.configuration import Options, configure, origin
 from gateway.demo.dependencies import Dependencies, dependencies, register

@@ -1,4 +1,4 @@
-"""One verification under way, and the results of verifying an entry. Never holds the code itself."""
+"""One verification in progress, and the results of verifying an entry. No value contains the code itself."""
 
 from dataclasses import dataclass, field
 from enum import Enum
@@ -32,7 +32,7 @@ class Binding:
 
 @dataclass(frozen=True, slots=True)
 class Challenge:
-    """One verification under way. `state` belongs to the factor (a code digest, a handle); the login record seals it.
+    """One verification in progress. `state` belongs to the factor (a code digest, a handle); the login record seals it.
 
     `sent_to` is the full address (masked only when shown), `expires_at` and `resend_at` are seconds since the epoch,
     `number` counts the challenges of one login. `factor` None means that nothing was sent (a page that takes any code).
@@ -57,7 +57,6 @@ class Asked:
 
     state: str
     expires_at: float | None
-    hint: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,21 +71,6 @@ class Rejected:
     """Verified and wrong."""
 
     problem: Problem = Problem.WRONG_CODE
-
-
-@dataclass(frozen=True, slots=True)
-class More:
-    """The factor asks for another entry: a new state and a prompt."""
-
-    state: str
-    prompt: str
-
-
-@dataclass(frozen=True, slots=True)
-class Elsewhere:
-    """The factor sends the user to a named path."""
-
-    path: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,4 +94,4 @@ class Draft:
         return Enrolment(self.factor, self.address, self.secret)
 
 
-Judgement = Accepted | Rejected | More | Elsewhere | Unavailable
+Judgement = Accepted | Rejected | Unavailable

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from enum import Enum
 from types import MappingProxyType
 
-from gateway.domain.field_types import SECTION
 from gateway.domain.secret import Secret
+from gateway.domain.setting_types import SECTION, Line
 
 
 class ChannelType(Enum):
@@ -40,6 +40,8 @@ KINDS_OF: Mapping[ChannelType, tuple[ChannelKind, ...]] = MappingProxyType(
     }
 )
 """The kinds that serve each type; an authenticator app needs no channel."""
+BUILT = (ChannelKind.SMTP,)
+"""The kinds that this version carries out."""
 
 
 class MailSecurity(Enum):
@@ -79,8 +81,18 @@ class Relay:
     timeout: float = 10.0
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChannelOptions:
+    """The keys of an entry of `channels:` whose values are used as the file has them."""
+
+    __pydantic_config__ = SECTION
+
+    subject: Line = ""
+    """Subject of the mail, which never contains the code. Default: a translated text."""
+
+
 @dataclass(frozen=True, slots=True)
-class Channel:
+class Channel(ChannelOptions):
     """One entry of `channels:`. `relays` (tried in order on connection failure only) belongs to kind `smtp`."""
 
     service_identifier: str
@@ -88,6 +100,5 @@ class Channel:
     kind: ChannelKind
     sender: str = ""
     sender_name: str = ""
-    subject: str = ""
     relays: tuple[Relay, ...] = ()
     rate_per_minute: int | None = None

@@ -7,14 +7,15 @@ it began.
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
 from annotated_types import MinLen
 
 from gateway.domain.channel import Channel, TlsSettings
-from gateway.domain.field_types import SECTION, Change, Checked, Count, Network, Seconds, like
 from gateway.domain.secret import Secret
+from gateway.domain.setting_types import SECTION, Change, Checked, Count, Network, Seconds, like
 from gateway.domain.tenant import Tenant
 
 
@@ -38,7 +39,7 @@ class StoreSettings:
     @property
     def in_memory(self) -> bool:
         """Whether state lives in this one process."""
-        return self.url.reveal().startswith("memory:")
+        return self.url.value.startswith("memory:")
 
 
 def _failure_steps(value: Any) -> tuple[tuple[int, float], ...]:
@@ -152,7 +153,7 @@ class GatewaySettings(GatewayOptions):
     audit_file: Annotated[str, Change.NEEDS_RESTART] = ""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Configuration:
     """All settings, checked as a whole. `fingerprint` identifies exactly these bytes."""
 
@@ -161,9 +162,10 @@ class Configuration:
     channels: Mapping[str, Channel] = field(default_factory=lambda: MappingProxyType({}))
     fingerprint: str = ""
 
-    def tenant_of_host(self, host: str) -> Tenant | None:
-        """The tenant that `host` (lower case, without a port) reaches; None is a 421."""
-        return next((t for t in self.tenants if host in t.all_hosts), None)
+    @cached_property
+    def tenants_by_host(self) -> Mapping[str, Tenant]:
+        """Each tenant by the host names that reach it, in lower case and without a port."""
+        return {host: tenant for tenant in self.tenants for host in tenant.all_hosts}
 
     def tenant(self, tenant_id: str) -> Tenant | None:
         """The tenant named `tenant_id`."""

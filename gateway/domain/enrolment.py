@@ -26,8 +26,8 @@ class EnrolmentSet:
     """All enrolments of one user: one sealed value in Keycloak.
 
     `version` 0 is "never written". Each write is the next version; turning off the last factor writes an empty one.
-    `backup_codes` are the unused ones, `last_burn` tells which owner redeemed the last one. A higher `trust_epoch` ends
-    trusted browsers.
+    `backup_codes` are the unused ones. `last_burn` names the owner that redeemed the last one. A higher `trust_epoch`
+    ends trusted browsers.
     """
 
     version: int = 0

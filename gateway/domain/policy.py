@@ -6,12 +6,13 @@ A preset is a named `Policy` (`settings.presets`); a key of the tenant's `twoFAC
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
+from functools import cached_property
 from typing import Annotated, ClassVar
 
 from annotated_types import Interval
 
 from gateway.domain.channel import ChannelType
-from gateway.domain.field_types import Change
+from gateway.domain.setting_types import Change
 
 
 class FactorKind(Enum):
@@ -56,11 +57,6 @@ class Registration(Enum):
     OPEN = "open"
     GUARDED = "guarded"
     ADMIN_CODE = "admin_code"
-
-    @property
-    def needs_admin_code(self) -> bool:
-        """Whether some user may need an administrator's code to enrol."""
-        return self is not Registration.OPEN
 
 
 class RegistrationContact(Enum):
@@ -124,7 +120,7 @@ class Method:
     channel: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Policy:
     """The second factor that one tenant demands; durations in seconds. A login keeps the policy with which it began.
 
@@ -210,11 +206,12 @@ class Policy:
     shared_address: SharedAddress = SharedAddress.NEWEST
     """Treatment of two users with one address: the newest code alone counts, or each user's own."""
 
-    @property
+    @cached_property
     def offered(self) -> tuple[Method, ...]:
         """Every method of the tenant in its order, the fallback last."""
         return (*self.methods, self.fallback) if self.fallback else self.methods
 
-    def method(self, factor: FactorKind) -> Method | None:
-        """The tenant's method for `factor`, or None when it offers none."""
-        return next((m for m in self.offered if m.factor is factor), None)
+    @cached_property
+    def by_factor(self) -> Mapping[FactorKind, Method]:
+        """The tenant's method for each factor that it offers."""
+        return {method.factor: method for method in reversed(self.offered)}

@@ -1,4 +1,4 @@
-"""Ports for what a pure decision must be given: time, random bytes, and a lock."""
+"""Ports for the inputs of a pure decision: time, random bytes, and a lock."""
 
 import secrets
 import time
@@ -7,14 +7,14 @@ from typing import Protocol
 
 
 class Clock(Protocol):
-    """Where every expiry is judged."""
+    """The clock that decides every expiry."""
 
     def now(self) -> float:
         """Seconds since the epoch."""
 
 
 class Random(Protocol):
-    """Where every secret comes from."""
+    """The source of every secret."""
 
     def token_bytes(self, count: int) -> bytes:
         """`count` unpredictable bytes."""

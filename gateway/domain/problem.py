@@ -12,7 +12,7 @@ from gateway.domain.texts import marked as _
 
 
 class Tone(Enum):
-    """How a problem is shown: something to correct, a wait, a remark, or the end of this login."""
+    """The look of a problem: something to correct, a wait, a remark, or the end of this login."""
 
     ERROR = "error"
     WAIT = "wait"
@@ -21,7 +21,7 @@ class Tone(Enum):
 
 
 class Way(Enum):
-    """What the button of a problem page does."""
+    """The action of the button on a problem page."""
 
     RETRY = "retry"
     SIGN_IN = "sign-in"
@@ -46,7 +46,7 @@ class ProblemText:
 # One row is easier to read in four lines than in seven.
 # fmt: off
 class Problem(Enum):
-    """Why the gateway did not do what was asked. The value is the code in JSON, log, audit and stored records."""
+    """The reason of a rejection. The value is the code in JSON, log, audit and stored records."""
 
     value: str  # its type; `__new__` sets it
     shown_as: ProblemText

@@ -1,28 +1,19 @@
 """A string that never prints."""
 
+from dataclasses import dataclass
 
+
+@dataclass(frozen=True, slots=True, repr=False)
 class Secret:
-    """Holds a password, key or token so that `repr`, `str`, logs and tracebacks show only dots."""
+    """Holds a password, key or token so that `repr`, `str`, logs and tracebacks show only dots.
 
-    __slots__ = ("_value",)
+    Read `value` only where it is sent to the dependency that needs it.
+    """
 
-    def __init__(self, value: str) -> None:
-        self._value = value
-
-    def reveal(self) -> str:
-        """The value itself; call it only where it is sent to the dependency that needs it."""
-        return self._value
+    value: str
 
     def __repr__(self) -> str:
         return "Secret(•••)"
 
-    __str__ = __repr__
-
     def __bool__(self) -> bool:
-        return bool(self._value)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Secret) and other._value == self._value
-
-    def __hash__(self) -> int:
-        return hash(self._value)
+        return bool(self.value)

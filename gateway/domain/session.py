@@ -1,11 +1,11 @@
-"""What a finished login becomes: the only thing that opens an app."""
+"""The session that a finished login opens, and its tokens. Only a session opens an app."""
 
 from dataclasses import dataclass, field
 from enum import Enum
 
 
 class Satisfied(Enum):
-    """How the second factor's requirement was met."""
+    """The way in which a login met the requirement of a second factor."""
 
     NONE = "none"
     NOT_ASKED = "not-asked"
@@ -15,7 +15,7 @@ class Satisfied(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Tokens:
-    """What Keycloak gave; times in seconds since the epoch by our clock. Never printed."""
+    """The tokens that Keycloak issued; times in seconds since the epoch by our clock. Never printed."""
 
     access: str = field(repr=False)
     refresh: str = field(repr=False)
@@ -30,7 +30,7 @@ class Session:
     """One signed-in browser of one tenant.
 
     `routes` are the path prefixes it may open, None for all. `rule` names why nothing was asked. Times in seconds
-    since the epoch; `proved_at` is when a factor was really judged.
+    since the epoch; `proved_at` is the time of the last verified factor.
     """
 
     id: str

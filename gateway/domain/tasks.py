@@ -6,10 +6,10 @@ cancellation and then waits for the next message never ends.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Collection, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine
 from contextlib import asynccontextmanager, suppress
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
 AGAIN = 1.0
@@ -44,6 +44,39 @@ class BackgroundTasks:
                         await asyncio.wait(self._running)
         finally:
             await _cancelled(lambda: self._running)
+
+
+class SingleFlight(Generic[T]):
+    """Joins requests that want the same thing at the same time: one of them does it, the others get its outcome.
+
+    It saves work within a process and is no lock: five tabs, or five hundred, ask Keycloak once, and two replicas that
+    do the same do no harm. The work belongs to no request: a browser that closes its connection leaves nothing half
+    done.
+    """
+
+    def __init__(self) -> None:
+        self._under_way: dict[tuple[str, ...], asyncio.Future[T]] = {}
+
+    async def join(self, name: tuple[str, ...], begin: Callable[[], Awaitable[T]]) -> T:
+        """Returns the outcome of `begin`, or of the work under way by this `name`; raises what it raises.
+
+        `name` may contain secrets: it is never logged.
+        """
+
+        def finished(done: asyncio.Future[T]) -> None:  # a closure: its representation shows no part of the name
+            self._under_way.pop(name, None)
+            if not done.cancelled():
+                done.exception()  # retrieved, also when no request waits for it any more
+
+        work = self._under_way.get(name)
+        if work is None:
+            work = self._under_way[name] = asyncio.ensure_future(begin())
+            work.add_done_callback(finished)
+        return await asyncio.shield(work)
+
+    def __len__(self) -> int:
+        """How many are under way."""
+        return len(self._under_way)
 
 
 async def end(task: "asyncio.Task[Any]") -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
+from functools import cached_property
 from ipaddress import ip_address
 from typing import Annotated, Any
 from urllib.parse import unquote_to_bytes, urlsplit
@@ -10,7 +11,9 @@ from urllib.parse import unquote_to_bytes, urlsplit
 from annotated_types import Ge, Interval, MaxLen
 
 from gateway.domain.channel import TlsSettings
-from gateway.domain.field_types import (
+from gateway.domain.policy import Policy
+from gateway.domain.secret import Secret
+from gateway.domain.setting_types import (
     SECTION,
     Change,
     Checked,
@@ -30,8 +33,6 @@ from gateway.domain.field_types import (
     Seconds,
     Upstream,
 )
-from gateway.domain.policy import Policy
-from gateway.domain.secret import Secret
 
 
 class RouteFactor(Enum):
@@ -81,7 +82,7 @@ class Timeouts:
     """Maximum time between two parts of a response; null for no limit. Server-sent events have no limit."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Route:
     """A path prefix and its app."""
 
@@ -134,8 +135,8 @@ class Route:
     no_store_pages: bool = False
     """Whether browsers store no page of the app, so that the Back button shows none after a sign-out."""
 
-    @property
-    def segments(self) -> tuple[str, ...]:
+    @cached_property
+    def path_segments(self) -> tuple[str, ...]:
         """The segments of `path`; none for the route of everything."""
         return tuple(self.path.split("/")[1:])
 
@@ -145,7 +146,7 @@ def decoded_segments(path: str) -> tuple[str, ...]:
 
     `/a/%62/` gives `a`, `b` and an empty one. A decoded slash stays in its segment.
     """
-    return tuple(unquote_to_bytes(part).decode("utf-8", "surrogateescape") for part in path.split("/")[1:])
+    return tuple([unquote_to_bytes(part).decode("utf-8", "surrogateescape") for part in path.split("/")[1:]])
 
 
 def longest_match(routes: Iterable[Route], segments: tuple[str, ...]) -> Route | None:
@@ -156,7 +157,7 @@ def longest_match(routes: Iterable[Route], segments: tuple[str, ...]) -> Route |
     """
     match, length = None, -1
     for route in routes:
-        prefix = route.segments
+        prefix = route.path_segments
         if len(prefix) > length and segments[: len(prefix)] == prefix:
             match, length = route, len(prefix)
     return match
@@ -332,7 +333,7 @@ class TenantOptions:
     `rate` of the channel."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Tenant(TenantOptions):
     """Everything that one request may know of its tenant.
 
@@ -359,22 +360,22 @@ class Tenant(TenantOptions):
             return False
         return not any(client in network for network in self.never_trust_from)
 
-    @property
+    @cached_property
     def secure(self) -> bool:
         """Whether browsers reach this tenant by https: `__Host-` cookie names and `Secure`."""
         return self.public_url.startswith("https://")
 
-    @property
+    @cached_property
     def host(self) -> str:
         """The host name of `public_url`, lower case, without a port."""
         return urlsplit(self.public_url).hostname or ""
 
-    @property
+    @cached_property
     def all_hosts(self) -> tuple[str, ...]:
         """Every host name that reaches this tenant."""
         return tuple(dict.fromkeys((self.host, *self.hosts)))
 
-    @property
+    @cached_property
     def own_origins(self) -> frozenset[str]:
         """Scheme and port of `public_url` with its host and each of `hosts`."""
         url = urlsplit(self.public_url)

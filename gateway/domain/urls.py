@@ -101,7 +101,7 @@ def socket_address(text: str) -> tuple[str, int]:
 
 
 def store_url(text: str) -> str:
-    """Where the store is; errors never quote it, as it may hold a password."""
+    """The address of the store, as written. Errors never quote it, because it may contain a password."""
     scheme = text.partition("://")[0]
     if scheme == "memory":
         return text

@@ -1,17 +1,16 @@
 """Chooses the administrator of a realm and keeps its token fresh.
 
 It uses python-keycloak, set up to request one token instead of one per call, and to ignore the environment's proxies.
-The import of python-keycloak takes a second or more. So only `Connections.administration` imports it, at the first
+The import of python-keycloak takes a second or more. So only `KeycloakClients.administration` imports it, at the first
 use and outside the event loop.
 """
 
 import ssl
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from gateway.domain import errors
 from gateway.domain.tenant import AdminUser, Credentials, KeycloakAccess
-from gateway.keycloak.error_mapping import admin_error, bad_status
+from gateway.keycloak.http_errors import admin_error, bad_status
 
 if TYPE_CHECKING:
     from keycloak import KeycloakAdmin
@@ -35,7 +34,7 @@ async def choose(access: KeycloakAccess, context: ssl.SSLContext, library: Any) 
 
 async def _can_do_its_work(access: KeycloakAccess, admin: "KeycloakAdmin", library: Any) -> bool:
     try:
-        await warm(access, admin, library)
+        await renew_token(access, admin, library)
         return await may_write_users(access, admin)
     except errors.Refused:
         return False
@@ -62,19 +61,21 @@ async def close(admin: "KeycloakAdmin") -> None:
     await admin.connection.aclose()
 
 
-def _administrator(access: KeycloakAccess, who: Credentials | AdminUser, context: ssl.SSLContext) -> "KeycloakAdmin":
+def _administrator(
+    access: KeycloakAccess, account: Credentials | AdminUser, context: ssl.SSLContext
+) -> "KeycloakAdmin":
     from keycloak import KeycloakAdmin, KeycloakOpenIDConnection  # noqa: PLC0415 - see above
 
-    client = who if isinstance(who, Credentials) else who.client
+    client = account if isinstance(account, Credentials) else account.client
     connection = KeycloakOpenIDConnection(
         server_url=access.url,
         realm_name=access.realm,
         user_realm_name=access.realm,
         client_id=client.client_id,
-        client_secret_key=client.secret.reveal() or None,
-        username=None if isinstance(who, Credentials) else who.username,
-        password=None if isinstance(who, Credentials) else who.password.reveal(),
-        grant_type="client_credentials" if isinstance(who, Credentials) else "password",
+        client_secret_key=client.secret.value or None,
+        username=None if isinstance(account, Credentials) else account.username,
+        password=None if isinstance(account, Credentials) else account.password.value,
+        grant_type="client_credentials" if isinstance(account, Credentials) else "password",
         verify=context,  # type: ignore[arg-type]  # passed to httpx, which takes a context (and deprecates a path)
         timeout=access.timeout,  # type: ignore[arg-type]  # a number of seconds; httpx takes a float
     )
@@ -90,11 +91,9 @@ def _without_environment(manager: "ConnectionManager", context: ssl.SSLContext) 
     manager.async_s = httpx.AsyncClient(verify=context, trust_env=False)
 
 
-async def warm(access: KeycloakAccess, admin: "KeycloakAdmin", library: Any) -> None:
-    """Ensure a fresh token. Call it under a lock: python-keycloak requests one for each call that finds it expired."""
+async def renew_token(access: KeycloakAccess, admin: "KeycloakAdmin", library: Any) -> None:
+    """Get a new token. Call it under a lock: python-keycloak requests one for each call that finds it expired."""
     connection = admin.connection
-    if connection.token and connection.expires_at and datetime.now(UTC) < connection.expires_at:
-        return
     try:
         try:
             await connection.a_refresh_token()
@@ -103,6 +102,6 @@ async def warm(access: KeycloakAccess, admin: "KeycloakAdmin", library: Any) -> 
                 raise
             await connection.a_get_token()  # the administrator's session has ended: sign in again
     except library.exceptions.KeycloakError as error:
-        who = f"user {connection.username}" if connection.username else f"client {connection.client_id}"
+        name = f"user {connection.username}" if connection.username else f"client {connection.client_id}"
         # Here an operator must act on every rejection, with any status.
-        raise admin_error(access, f"signing in as {who}", error, token=True) from error
+        raise admin_error(access, f"signing in as {name}", error, token=True) from error

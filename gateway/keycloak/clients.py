@@ -15,6 +15,7 @@ import ssl
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 
@@ -25,7 +26,7 @@ from gateway.crypto.tls import client_context
 from gateway.domain import errors
 from gateway.domain.tenant import KeycloakAccess
 from gateway.keycloak import admin_client
-from gateway.keycloak.error_mapping import admin_error, bad_status, not_connected, where
+from gateway.keycloak.http_errors import admin_error, bad_status, not_connected, where
 
 if TYPE_CHECKING:
     from keycloak import KeycloakAdmin
@@ -38,12 +39,12 @@ NO_AUTH = httpx2.Auth()
 
 
 @dataclass(slots=True)
-class _Clients:
-    """The clients of one access value."""
+class RealmClients:
+    """The clients of one access value. Pass credentials with each call of `grants`: `client_form`, `NO_AUTH`."""
 
     context: ssl.SSLContext
     grants: Any  # authlib ships no types
-    warming: asyncio.Lock = field(default_factory=asyncio.Lock)
+    renewing: asyncio.Lock = field(default_factory=asyncio.Lock)
     admin: "KeycloakAdmin | None" = None
 
 
@@ -51,19 +52,19 @@ class KeycloakClients:
     """The clients of all realms. Build it once, and `close` it at the end."""
 
     def __init__(self) -> None:
-        self._clients: dict[KeycloakAccess, _Clients] = {}
-        self._retired: list[_Clients] = []
-
-    def grants(self, access: KeycloakAccess) -> Any:
-        """authlib's `AsyncOAuth2Client` for the realm. Pass credentials with each call: `client_form`, `NO_AUTH`."""
-        return self._of(access).grants
+        self._clients: dict[KeycloakAccess, RealmClients] = {}
+        self._retired: list[RealmClients] = []
 
     @asynccontextmanager
-    async def asking(self, access: KeycloakAccess, what: str) -> AsyncIterator[None]:
-        """Limits the time of the calls inside, and maps HTTP errors. `what` names the operation, for messages."""
+    async def asking(self, access: KeycloakAccess, what: str) -> AsyncIterator[RealmClients]:
+        """The realm's clients. Limits the time of the calls inside, and maps HTTP errors.
+
+        `what` names the operation, for messages.
+        """
+        clients = self._clients.get(access) or self._opened(access)
         try:
             async with asyncio.timeout(access.timeout):
-                yield
+                yield clients
         except TimeoutError as error:
             raise errors.Unreachable(where(access), f"{what}: no response within {access.timeout:g} s") from error
         except httpx2.HTTPStatusError as error:
@@ -75,8 +76,8 @@ class KeycloakClients:
 
     async def get_json(self, access: KeycloakAccess, path: str, what: str) -> Any:
         """The JSON at a public path of the realm (`protocol/openid-connect/certs`)."""
-        async with self.asking(access, what):
-            answer = await self.grants(access).request("GET", realm_url(access, path), withhold_token=True)
+        async with self.asking(access, what) as clients:
+            answer = await clients.grants.request("GET", realm_url(access, path), withhold_token=True)
             answer.raise_for_status()
             return answer.json()
 
@@ -86,15 +87,16 @@ class KeycloakClients:
 
         Raises `Declined` for 400, 404 and 409, `Refused` for 401 and 403.
         """
-        clients = self._of(access)
         # This import takes a second or more: do it at the first use, and outside the event loop.
         library = await asyncio.to_thread(importlib.import_module, "keycloak")
-        async with self.asking(access, what):
-            async with clients.warming:
+        async with self.asking(access, what) as clients:
+            async with clients.renewing:
                 if clients.admin is None:
                     clients.admin = await admin_client.choose(access, clients.context, library)
                 admin = clients.admin
-                await admin_client.warm(access, admin, library)
+                token, expires_at = admin.connection.token, admin.connection.expires_at
+                if not token or not expires_at or datetime.now(UTC) >= expires_at:
+                    await admin_client.renew_token(access, admin, library)
             try:
                 yield admin
             except library.exceptions.KeycloakError as error:
@@ -110,18 +112,26 @@ class KeycloakClients:
         for access in [access for access in self._clients if access not in keep]:
             self._retired.append(self._clients.pop(access))
         for clients in retired:
-            await _close(clients)
+            await clients.grants.aclose()
+            if clients.admin is not None:
+                await admin_client.close(clients.admin)
 
     async def close(self) -> None:
         """Close every connection."""
         await self.retain(())
         await self.retain(())
 
-    def _of(self, access: KeycloakAccess) -> _Clients:
-        clients = self._clients.get(access)
-        if clients is None:
-            context = _tls_context(access)
-            clients = self._clients[access] = _Clients(context, _grant_client(access, context))
+    def _opened(self, access: KeycloakAccess) -> RealmClients:
+        context = _tls_context(access)
+        grants = AsyncOAuth2Client(
+            access.sign_in.client_id,
+            headers=_issuer_headers(access),
+            verify=context,
+            trust_env=False,
+            timeout=access.timeout,
+            limits=httpx2.Limits(max_connections=POOL, max_keepalive_connections=POOL),
+        )
+        clients = self._clients[access] = RealmClients(context, grants)
         return clients
 
 
@@ -131,7 +141,7 @@ def client_form(access: KeycloakAccess) -> dict[str, str]:
     They are in the form, because servers decode special characters in Basic authentication differently. The gateway
     adds them itself, because authlib's own way fails on a form with characters outside ASCII (1.9.9), as in passwords.
     """
-    form = {"client_id": access.sign_in.client_id, "client_secret": access.sign_in.secret.reveal()}
+    form = {"client_id": access.sign_in.client_id, "client_secret": access.sign_in.secret.value}
     return {name: value for name, value in form.items() if value}
 
 
@@ -180,20 +190,3 @@ def _tls_context(access: KeycloakAccess) -> ssl.SSLContext:
     except OSError as error:  # ssl.SSLError is one
         files = ", ".join(name for name in (tls.ca_file, tls.certificate_file, tls.key_file) if name)
         raise errors.Misconfigured(where(access), f"tls: {files}: {error}") from error
-
-
-def _grant_client(access: KeycloakAccess, context: ssl.SSLContext) -> Any:
-    return AsyncOAuth2Client(
-        access.sign_in.client_id,
-        headers=_issuer_headers(access),
-        verify=context,
-        trust_env=False,
-        timeout=access.timeout,
-        limits=httpx2.Limits(max_connections=POOL, max_keepalive_connections=POOL),
-    )
-
-
-async def _close(clients: _Clients) -> None:
-    await clients.grants.aclose()
-    if clients.admin is not None:
-        await admin_client.close(clients.admin)

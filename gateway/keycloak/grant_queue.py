@@ -20,6 +20,7 @@ from collections import OrderedDict, deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from math import inf
 
 from gateway.domain import errors
 from gateway.domain.configuration import OperatorLimits
@@ -80,9 +81,8 @@ class GrantQueue:
         Raises `errors.Unreachable` if the store does not respond.
         """
         async with AsyncExitStack() as held, AsyncExitStack() as place:
-            turn = await self._enter(
-                held, place, (tenant_id, normalised(username)), client_address, known, longest=longest
-            )
+            name = (tenant_id, normalised(username))
+            turn = await self._enter(held, place, name, client_address, known, longest=longest)
             try:
                 yield turn
             finally:
@@ -105,11 +105,11 @@ class GrantQueue:
     ) -> Turn | Busy:
         limits, line = self._limits, self._names.setdefault(name, _Line(1))
         held.callback(self._forget, name, line)
-        if line.is_full(client_address, known, limits.grants_per_user_waiting, limits.grants_per_user_and_client):
-            return self._busy()
+        most = limits.grants_per_user_waiting, limits.grants_per_user_and_client
         try:
             async with asyncio.timeout(limits.grant_wait):
-                await line.enter(client_address, known)
+                if not await line.enter(client_address, known, *most):
+                    return self._busy()
                 held.callback(line.leave)
                 hold = self._lock.hold(_lock_name(name), wait=limits.grant_wait, ttl=longest + 10)
                 await held.enter_async_context(hold)
@@ -125,7 +125,7 @@ class GrantQueue:
         return Busy(until=self._clock.now() + self._shed_after)
 
     def _forget(self, name: tuple[str, str], line: "_Line") -> None:
-        if line.is_idle and self._names.get(name) is line:
+        if line.free and self._names.get(name) is line:
             del self._names[name]
 
 
@@ -144,28 +144,16 @@ class _Line:
     """A number of places, and the logins that wait for one: known browsers first, then one of each address in turn."""
 
     free: int
-    taken: int = 0
     known: deque[asyncio.Future[None]] = field(default_factory=deque)
     others: OrderedDict[str, deque[asyncio.Future[None]]] = field(default_factory=OrderedDict)
 
-    @property
-    def is_idle(self) -> bool:
-        return not (self.taken or self.known or self.others)
-
-    def is_full(self, address: str, known: bool, most: int, most_of_address: int) -> bool:
-        """Whether one more request may not wait. The lane of known browsers has its own limit."""
-        if self.free and self.is_idle:
+    async def enter(self, address: str, known: bool, most: float = inf, most_of_address: float = inf) -> bool:
+        """Wait for a place and take it; False, at once, if `most` wait already. No request waits while one is free."""
+        if self.free:
+            self.free -= 1
+            return True
+        if self._is_full(address, known, most, most_of_address):
             return False
-        if known:
-            return len(self.known) >= most
-        waiting = sum(len(lane) for lane in self.others.values())
-        return waiting >= most or len(self.others.get(address, ())) >= most_of_address
-
-    async def enter(self, address: str, known: bool) -> None:
-        """Wait for a place and take it."""
-        if self.free and not self.known and not self.others:
-            self._take()
-            return
         place = asyncio.get_running_loop().create_future()
         lane = self.known if known else self.others.setdefault(address, deque())
         lane.append(place)
@@ -179,25 +167,27 @@ class _Line:
                 if not lane and self.others.get(address) is lane:
                     del self.others[address]
             raise
+        return True
 
     def leave(self) -> None:
-        """Release a place and assign it to the next request."""
-        self.free += 1
-        self.taken -= 1
-        while self.free and (place := self._next()) is not None:
+        """Assign the place to the next request, or free it."""
+        while self.known or self.others:
+            place = self._next()
             if not place.done():  # else its request was cancelled and has not left the lane yet
-                self._take()
                 place.set_result(None)
+                return
+        self.free += 1
 
-    def _take(self) -> None:
-        self.free -= 1
-        self.taken += 1
+    def _is_full(self, address: str, known: bool, most: float, most_of_address: float) -> bool:
+        """Whether one more request may not wait. The lane of known browsers has its own limit."""
+        if known:
+            return len(self.known) >= most
+        waiting = sum(len(lane) for lane in self.others.values())
+        return waiting >= most or len(self.others.get(address, ())) >= most_of_address
 
-    def _next(self) -> asyncio.Future[None] | None:
+    def _next(self) -> asyncio.Future[None]:
         if self.known:
             return self.known.popleft()
-        if not self.others:
-            return None
         address, lane = self.others.popitem(last=False)
         place = lane.popleft()
         if lane:

@@ -5,7 +5,7 @@ Keycloak 26.6 and 400 since (measured). Only `invalid_grant` means "wrong passwo
 client, the realm or the network are raised as errors.
 
 Keycloak's brute-force protection rejects parallel logins of one user even with the correct password (measured). So
-callers must first take a turn in `sign_in_queue`.
+callers must first take a turn in `grant_queue`.
 """
 
 from contextlib import suppress
@@ -21,7 +21,7 @@ from gateway.domain.session import Tokens
 from gateway.domain.tenant import KeycloakAccess
 from gateway.domain.user import User
 from gateway.keycloak.clients import NO_AUTH, KeycloakClients, client_form, forwarded_for, realm_url
-from gateway.keycloak.error_mapping import where
+from gateway.keycloak.http_errors import where
 from gateway.keycloak.tokens import Claims, Verifier, tokens_of
 
 NOT_FULLY_SET_UP = "Account is not fully set up"
@@ -75,10 +75,10 @@ class RefreshUnknown:
 class TokenEndpoint:
     """Grants of the tenants' sign-in clients."""
 
-    def __init__(self, connections: KeycloakClients, clock: Clock) -> None:
-        self._connections = connections
+    def __init__(self, clients: KeycloakClients, clock: Clock) -> None:
+        self._clients = clients
         self._clock = clock
-        self._verifier = Verifier(connections)
+        self._verifier = Verifier(clients)
 
     async def check(self, access: KeycloakAccess) -> None:
         """Check the client and its secret, which Keycloak verifies before it looks at a refresh token.
@@ -99,13 +99,13 @@ class TokenEndpoint:
         Raises `errors.Refused` (the gateway's client, its grant, the realm), `errors.Unreachable`, and
         `errors.Misconfigured` if the token names another issuer or client; its session is then ended.
         """
-        if not username or not password:
+        if not username or not password.value:
             return WrongPassword("nothing typed")
-        form = {"username": username, "password": password.reveal()}
+        form = {"username": username, "password": password.value}
         try:
             answer = await self._grant(access, "password", form, client_address)
         except OAuthError as error:
-            return _password_refusal(access, str(error.error or ""), str(error.description or ""))
+            return _password_refusal(access, error)
         try:
             claims, tokens = await self._checked(access, answer)
         except errors.GatewayError:
@@ -137,9 +137,8 @@ class TokenEndpoint:
         """End the session at Keycloak; succeeds also if the session has ended or the token is unknown."""
         if not refresh_token:
             return
-        client = self._connections.grants(access)
-        async with self._connections.asking(access, "logout"):
-            answer = await client.post(
+        async with self._clients.asking(access, "logout") as clients:
+            answer = await clients.grants.post(
                 realm_url(access, "protocol/openid-connect/logout"),
                 data={**client_form(access), "refresh_token": refresh_token},
                 auth=NO_AUTH,
@@ -157,9 +156,8 @@ class TokenEndpoint:
         self, access: KeycloakAccess, grant_type: str, form: dict[str, str], client_address: str
     ) -> dict[str, Any]:
         """The token endpoint's response. Raises `OAuthError` for a JSON error with a status below 500."""
-        client = self._connections.grants(access)
-        async with self._connections.asking(access, f"{grant_type} grant"):
-            answer = await client.fetch_token(
+        async with self._clients.asking(access, f"{grant_type} grant") as clients:
+            answer = await clients.grants.fetch_token(
                 realm_url(access, "protocol/openid-connect/token"),
                 grant_type=grant_type,
                 auth=NO_AUTH,
@@ -167,7 +165,9 @@ class TokenEndpoint:
                 **client_form(access),
                 **form,
             )
-            client.token = None  # authlib would keep the last token in memory; tokens are stored sealed elsewhere
+            clients.grants.token = (
+                None  # authlib would keep the last token in memory; tokens are stored sealed elsewhere
+            )
             return dict(answer)
 
     async def _checked(self, access: KeycloakAccess, answer: dict[str, Any]) -> tuple[Claims, Tokens]:
@@ -182,10 +182,11 @@ class TokenEndpoint:
             raise errors.Unreachable(where(access), "the response of the token endpoint is not Keycloak's") from error
 
 
-def _password_refusal(access: KeycloakAccess, error: str, description: str) -> WrongPassword | NotFullySetUp:
-    if error != "invalid_grant" or GRANT_PROHIBITED in description:
-        what = f"password grant of client {access.sign_in.client_id}"
-        raise errors.Refused(where(access), f"{what}: {error} {description}")
+def _password_refusal(access: KeycloakAccess, error: OAuthError) -> WrongPassword | NotFullySetUp:
+    """Judges a rejected password: wrong, or right with a required action; raises if the client is the problem."""
+    description = str(error.description or "")
+    if error.error != "invalid_grant" or GRANT_PROHIBITED in description:
+        raise _refused(access, "password grant", error)
     if description == NOT_FULLY_SET_UP:
         return NotFullySetUp()
     return WrongPassword(description)

@@ -18,7 +18,7 @@ from gateway.domain.session import Tokens
 from gateway.domain.tenant import KeycloakAccess
 from gateway.domain.user import User
 from gateway.keycloak.clients import KeycloakClients
-from gateway.keycloak.error_mapping import where
+from gateway.keycloak.http_errors import where
 
 ALGORITHMS = ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512"]
 KEYS_KEPT = 3600.0
@@ -50,8 +50,8 @@ class _Keys:
 class Verifier:
     """Verifies tokens of every realm; keys are cached by the access value."""
 
-    def __init__(self, connections: KeycloakClients) -> None:
-        self._connections = connections
+    def __init__(self, clients: KeycloakClients) -> None:
+        self._clients = clients
         self._keys: dict[KeycloakAccess, _Keys] = {}
 
     async def verify(self, access: KeycloakAccess, token: str, now: float) -> Claims:
@@ -105,7 +105,7 @@ class Verifier:
             if keys.known is not None and keys.fetched_at != since:
                 return  # another request fetched them meanwhile
             try:
-                found = await self._connections.get_json(access, "protocol/openid-connect/certs", "its signing keys")
+                found = await self._clients.get_json(access, "protocol/openid-connect/certs", "its signing keys")
                 keys.known = KeySet(_signing_keys(access, found))
             except errors.GatewayError:
                 if keys.known is None or missed:

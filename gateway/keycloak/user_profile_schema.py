@@ -32,8 +32,8 @@ def findings(profile: Mapping[str, Any]) -> tuple[str, ...]:
     permissions = declared.get("permissions") or {}
     found: list[str] = []
     for right, verb in (("view", "see"), ("edit", "change")):
-        who: Sequence[str] = permissions.get(right) or ()
-        if "user" in who:
+        roles: Sequence[str] = permissions.get(right) or ()
+        if "user" in roles:
             found.append(f"users may {verb} the attribute {ATTRIBUTE}")
     if "admin" not in (permissions.get("edit") or ()):
         found.append(f"administrators may not change the attribute {ATTRIBUTE}, so enrolments cannot be stored")

@@ -1,10 +1,17 @@
-"""Reads and changes users in Keycloak.
+"""Reads and changes users in Keycloak, and the sealed enrolments in their profiles.
 
 The gateway's administrator (service account) reads accounts, sets passwords and ends sessions with python-keycloak.
 Nothing is cached: a change made in Keycloak takes effect at the next read.
+
+The enrolments are in the user attribute `efcx2fa`, as text that has no meaning here. A text of up to 2,000 characters
+is one value; a longer one is split into parts `1/2:…`, because Keycloak accepts 2,048 per value. Keycloak has no
+versions: the last PUT wins (measured). So call `UserProfiles.write` under the per-user lock. It compares before and
+after, and its PUT contains only the four fields that a PUT with attributes would otherwise erase, and the attributes as
+just read. It never sends `enabled` or `requiredActions`.
 """
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +21,12 @@ from gateway.domain.tenant import KeycloakAccess
 from gateway.domain.user import Account, User
 from gateway.keycloak.admin_client import may_write_users
 from gateway.keycloak.clients import KeycloakClients, user_path
-from gateway.keycloak.error_mapping import Declined, where
+from gateway.keycloak.http_errors import Declined, where
+from gateway.keycloak.user_profile_schema import ATTRIBUTE, findings
+
+PART = 2000
+KEPT_WITH_ATTRIBUTES = ("username", "email", "firstName", "lastName")
+_PART = re.compile(r"([1-9][0-9]?)/([1-9][0-9]?):(.*)", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,16 +43,15 @@ class Users:
     respond.
     """
 
-    def __init__(self, connections: KeycloakClients) -> None:
-        self._connections = connections
+    def __init__(self, clients: KeycloakClients) -> None:
+        self._clients = clients
 
     async def account(self, access: KeycloakAccess, user_id: str) -> Account | None:
         """The account with this id, or None if there is none."""
         try:
-            async with self._connections.administration(access, "reading a user") as admin:
-                found = await admin.a_get_user(user_path(user_id))
-                credentials = await admin.a_get_credentials(user_path(user_id))
-                return _account(found, credentials)
+            async with self._clients.administration(access, "reading a user") as admin:
+                path = user_path(user_id)
+                return _account(await admin.a_get_user(path), await admin.a_get_credentials(path))
         except Declined as no:
             if no.status == 404:
                 return None
@@ -56,7 +67,7 @@ class Users:
         if not username:
             return None
         found: set[str] = set()
-        async with self._connections.administration(access, "looking for a user") as admin:
+        async with self._clients.administration(access, "looking for a user") as admin:
             for key in ("username", "email"):
                 hits = await admin.a_get_users({key: username, "exact": True, "max": 3})
                 found |= {str(h["id"]) for h in hits if str(h.get(key, "")).casefold() == username.casefold()}
@@ -68,8 +79,8 @@ class Users:
         After `errors.Unreachable` it is unknown whether it is set. Old sessions stay open: see `end_sessions`.
         """
         try:
-            async with self._connections.administration(access, "setting a password") as admin:
-                await admin.a_set_user_password(user_path(user_id), new.reveal(), temporary=False)
+            async with self._clients.administration(access, "setting a password") as admin:
+                await admin.a_set_user_password(user_path(user_id), new.value, temporary=False)
         except Declined as no:
             if no.status == 400:
                 return PasswordRefused(no.text)
@@ -78,7 +89,7 @@ class Users:
 
     async def end_sessions(self, access: KeycloakAccess, user_id: str) -> None:
         """End every session of the user at Keycloak, with back-channel logout to each client that has it enabled."""
-        async with self._connections.administration(access, "ending a user's sessions") as admin:
+        async with self._clients.administration(access, "ending a user's sessions") as admin:
             await admin.a_user_logout(user_path(user_id))
 
     async def check(self, access: KeycloakAccess) -> None:
@@ -87,13 +98,73 @@ class Users:
         Raises `errors.Refused` naming the missing role, `errors.Unreachable`, `errors.Misconfigured`.
         """
         try:
-            async with self._connections.administration(access, "checking the administrator") as admin:
+            async with self._clients.administration(access, "checking the administrator") as admin:
                 await admin.a_get_users({"max": 1})
                 may_write = await may_write_users(access, admin)
         except Declined as no:
             raise errors.Misconfigured(where(access), no.detail) from no
         if not may_write:
             raise errors.Refused(where(access), "its administrator lacks the role manage-users of realm-management")
+
+
+class UserProfiles:
+    """The sealed enrolments of the users of every realm."""
+
+    def __init__(self, clients: KeycloakClients) -> None:
+        self._clients = clients
+
+    async def read(self, access: KeycloakAccess, user_id: str) -> str | None:
+        """The sealed text, or None if there is none.
+
+        Values that do not fit together are returned as one text that does not open, never as None.
+
+        Raises `errors.Conflict` if the user no longer exists, `errors.Unreachable`, `errors.Refused`.
+        """
+        return sealed_in(attributes_of(await self._get(access, user_id)))
+
+    async def write(self, access: KeycloakAccess, user_id: str, sealed: str, expected: str | None) -> None:
+        """Replace `expected` (None: no value) with `sealed`; returns only after reading it back.
+
+        Raises `errors.Conflict` if the current value is another one; `errors.Unreachable` if the response or the
+        read-back does not confirm the write. The value may be stored all the same; repeat the call to find out. Also
+        raises `errors.Refused`, and `errors.Misconfigured` if the realm does not accept the attribute.
+        """
+        found = await self._get(access, user_id)
+        stored = sealed_in(attributes_of(found))
+        if stored == sealed:
+            return  # an earlier attempt of this write succeeded
+        if stored != expected:
+            raise errors.Conflict(where(access), "the user's enrolments were changed meanwhile")
+        attributes = {name: list(values) for name, values in attributes_of(found).items()}
+        attributes[ATTRIBUTE] = list(values_of(sealed))
+        kept = {name: found[name] for name in KEPT_WITH_ATTRIBUTES if name in found}
+        unanswered: errors.Unreachable | None = None
+        try:
+            async with self._clients.administration(access, "storing enrolments") as admin:
+                await admin.a_update_user(user_path(user_id), {**kept, "attributes": attributes})
+        except Declined as no:
+            if no.status == 404:
+                raise errors.Conflict(where(access), "the user no longer exists") from no
+            raise errors.Misconfigured(where(access), f"storing enrolments: {no.detail}") from no
+        except errors.Unreachable as error:
+            unanswered = error  # Keycloak may have stored it: the read-back decides
+        if await self.read(access, user_id) != sealed:
+            detail = "storing enrolments: the value read back is not the one written"
+            raise errors.Unreachable(where(access), detail) from unanswered
+
+    async def check_declared(self, access: KeycloakAccess) -> tuple[str, ...]:
+        """The problems of the realm's user profile, each with its fix; empty if there are none."""
+        async with self._clients.administration(access, "reading the user profile") as admin:
+            return findings(await admin.a_get_realm_users_profile())
+
+    async def _get(self, access: KeycloakAccess, user_id: str) -> Mapping[str, Any]:
+        try:
+            async with self._clients.administration(access, "reading a user") as admin:
+                return await admin.a_get_user(user_path(user_id))
+        except Declined as no:
+            if no.status == 404:
+                raise errors.Conflict(where(access), "the user no longer exists") from no
+            raise
 
 
 def attributes_of(found: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
@@ -119,3 +190,32 @@ def _account(found: Mapping[str, Any], credentials: list[Any]) -> Account:
         created_at=int(found["createdTimestamp"]) / 1000 if found.get("createdTimestamp") else None,
         attributes=attributes_of(found),
     )
+
+
+def values_of(sealed: str) -> tuple[str, ...]:
+    """The attribute's values for `sealed`."""
+    if len(sealed) <= PART and not _PART.fullmatch(sealed):
+        return (sealed,)
+    step = PART - len("99/99:")
+    parts = [sealed[start : start + step] for start in range(0, len(sealed), step)]
+    if len(parts) > 99:
+        raise ValueError("too large for an attribute")
+    return tuple(f"{number}/{len(parts)}:{part}" for number, part in enumerate(parts, start=1))
+
+
+def sealed_in(attributes: Mapping[str, Sequence[str]]) -> str | None:
+    """The text in a user's attributes, in any order of its parts; None if there is no such attribute."""
+    values = attributes.get(ATTRIBUTE) or ()
+    if not values:
+        return None
+    if len(values) == 1 and not _PART.fullmatch(values[0]):
+        return values[0]
+    parts: dict[int, str] = {}
+    for value in values:
+        match = _PART.fullmatch(value)
+        if not match or int(match[2]) != len(values) or int(match[1]) > len(values):
+            break
+        parts[int(match[1])] = match[3]
+    if len(parts) != len(values):
+        return "\n".join(values)  # damaged, which must not look like a user without enrolments
+    return "".join(parts[number] for number in sorted(parts))

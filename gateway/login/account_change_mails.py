@@ -13,7 +13,6 @@ from enum import Enum
 
 import structlog
 
-from gateway.delivery.send_rate import SendRate
 from gateway.delivery.smtp import Sent
 from gateway.domain.channel import Channel
 from gateway.domain.enrolment import EnrolmentSet
@@ -21,14 +20,15 @@ from gateway.domain.errors import GatewayError
 from gateway.domain.policy import FactorKind
 from gateway.domain.ports import Clock
 from gateway.domain.tasks import BackgroundTasks
-from gateway.login.check_code import ChallengeContexts
+from gateway.login.effects.send_code import ChallengeContexts
 from gateway.login.login_request import LoginRequest
 from gateway.login.record import Login
 from gateway.observe.audit import AuditEvent
+from gateway.observe.redaction import mask_address
 from gateway.rendering.languages import Languages
-from gateway.rendering.masking import mask_address
 from gateway.second_factor.factors import table
 from gateway.second_factor.factors.email import EmailFactor
+from gateway.second_factor.send_rate import SendRate
 
 MOST = 1000
 """Mails that wait at a time in one process; more are logged and not sent."""
@@ -66,29 +66,26 @@ class AccountChangeMails:
     clock: Clock
     tasks: BackgroundTasks
     wait: Callable[[float], Awaitable[None]] = asyncio.sleep
-    _waiting: int = 0
+    _waiting: set[asyncio.Task[None]] = field(default_factory=set)
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
 
-    async def tell(
+    async def notify(
         self, request: LoginRequest, login: Login, change: AccountChange, sets: tuple[EnrolmentSet, EnrolmentSet]
     ) -> None:
         """Begins to send; returns at once. `sets` are the user's enrolments before and after the change."""
-        to = addresses_to_tell(login, change, sets)
-        if not to or login.policy.method(EmailFactor.kind) is None:
+        to = recipients(login, change, sets)
+        if not to or EmailFactor.kind not in login.policy.by_factor:
             return
-        if self._waiting >= MOST:
+        if len(self._waiting) >= MOST:
             log.warning(
                 "account_change_not_mailed", why="too many wait", tenant=request.tenant.id, reference=request.reference
             )
             return
-        self._waiting += 1
-        task = self.tasks.start(self._tell(request, login, change, to), "mail of an account change")
-        task.add_done_callback(self._done)
+        task = self.tasks.start(self._notify(request, login, change, to), "mail of an account change")
+        self._waiting.add(task)
+        task.add_done_callback(self._waiting.discard)
 
-    def _done(self, _task: asyncio.Task[None]) -> None:
-        self._waiting -= 1
-
-    async def _tell(self, request: LoginRequest, login: Login, change: AccountChange, to: tuple[str, ...]) -> None:
+    async def _notify(self, request: LoginRequest, login: Login, change: AccountChange, to: tuple[str, ...]) -> None:
         context = self.contexts.delivery(request, login, EmailFactor.kind)
         label = table.label(change.factor, self.languages.get(request.language)) if change.factor else ""
         factor = change.factor.value if change.factor else None
@@ -123,7 +120,7 @@ class AccountChangeMails:
         return False
 
 
-def addresses_to_tell(login: Login, change: AccountChange, sets: tuple[EnrolmentSet, EnrolmentSet]) -> tuple[str, ...]:
+def recipients(login: Login, change: AccountChange, sets: tuple[EnrolmentSet, EnrolmentSet]) -> tuple[str, ...]:
     """The verified addresses of the user before the change, each once, without the one just enrolled."""
     known = [c.address for c in login.contacts if c.factor is EmailFactor.kind and c.verified]
     enrolled = [e.address for e in sets[0].enrolments if e.factor is EmailFactor.kind]

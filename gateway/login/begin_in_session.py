@@ -7,6 +7,7 @@ several tabs may want the route at once.
 """
 
 from dataclasses import dataclass, replace
+from functools import partial
 
 from gateway.domain.policy import FactorKind
 from gateway.domain.problem import Problem, ProblemDetail
@@ -16,10 +17,8 @@ from gateway.login.flow import Flow, FlowResult
 from gateway.login.login_request import LoginRequest
 from gateway.login.record import Act, ActKind, Login, Purpose, Slot
 from gateway.observe.audit import AuditEvent
-from gateway.second_factor import contacts
-from gateway.second_factor.enrolment_grace_period import EnrolmentGracePeriod
 from gateway.second_factor.enrolments import Enrolments, Tampered
-from gateway.second_factor.requirement import may_turn_off
+from gateway.second_factor.requirement import contacts_of, may_turn_off
 from gateway.second_factor.trusted_browsers import TrustedBrowsers
 
 
@@ -42,7 +41,6 @@ class BeginInSession:
     flow: Flow
     users: Users
     enrolments: Enrolments
-    window: EnrolmentGracePeriod
     trust: TrustedBrowsers
 
     async def begin(
@@ -59,7 +57,7 @@ class BeginInSession:
 
         There is one login for a double click, and for tabs that ask at once with the same cookies.
         """
-        if wanted and request.tenant.policy.method(wanted) is None:
+        if wanted and wanted not in request.tenant.policy.by_factor:
             return FlowResult(None, ProblemDetail(Problem.BAD_INPUT))
         form, purpose = form or AccountForm(), Purpose.ENROL if wanted else Purpose.STEP_UP
         secrets, asked = self.flow.secrets, (purpose.value, str(wanted), str(act), request.app, session.id)
@@ -73,10 +71,9 @@ class BeginInSession:
             recent=wanted is not None or act is not None,
             route_asks=True,
         )
-        name = (request.tenant.id, secrets.entry(request.secret or "", form.form, *asked))
-        return await self.flow.beginnings.join(
-            name, lambda: self._begin(request, slot, session, begun, secret=secret, version=form.version)
-        )
+        name = (request.tenant.id, request.secret or "", form.form, *asked)
+        begin = partial(self._begin, request, slot, session, begun, secret=secret, version=form.version)
+        return await self.flow.beginnings.join(name, begin)
 
     async def _begin(
         self, request: LoginRequest, slot: Slot, session: Session, begun: Login, *, secret: str, version: int | None
@@ -99,10 +96,10 @@ class BeginInSession:
             session=session.id,
             user=replace(account.user, roles=session.roles),
             enrolments=enrolments,
-            contacts=contacts.of_user(account.user),
+            contacts=contacts_of(account.user),
             credential_date=account.credential_date,
             password_at=session.password_at,
             trusted=not begun.recent and await request.is_trusted(self.trust, begun.policy, account, enrolments),
-            open_registration=await self.window.is_open(request.tenant, account),
+            open_registration=await self.enrolments.in_grace_period(request.tenant, account),
         )
         return await self.flow.begin_in_session(request, slot.login, secret, login)

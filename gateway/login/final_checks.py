@@ -8,20 +8,18 @@ for its user, round and purpose (`docs/security.md`, chain of custody). `approve
 from dataclasses import dataclass, replace
 
 from gateway.domain.challenge import ProofPurpose
-from gateway.domain.enrolment import EnrolmentSet
-from gateway.domain.policy import FactorKind, Policy
+from gateway.domain.enrolment import Enrolment, EnrolmentSet
+from gateway.domain.policy import Policy
 from gateway.domain.problem import Problem, ProblemDetail
 from gateway.domain.user import Account, Contact, User
 from gateway.keycloak.users import Users
 from gateway.login.flow import StepResult
 from gateway.login.login_request import LoginRequest
 from gateway.login.pending_proof import needs_approval, user_factors
-from gateway.login.record import Login, Proof, Stopped
+from gateway.login.record import Login, Stopped
 from gateway.observe.audit import AuditEvent
-from gateway.second_factor import contacts, requirement
-from gateway.second_factor.enrolment_grace_period import EnrolmentGracePeriod
+from gateway.second_factor import requirement
 from gateway.second_factor.enrolments import Enrolments, Tampered
-from gateway.second_factor.factors import table
 from gateway.second_factor.requirement import NotRequired, VerifyFactor
 
 UPDATE_PASSWORD = "UPDATE_PASSWORD"  # noqa: S105 - Keycloak's name of a required action
@@ -33,7 +31,6 @@ class FinalChecks:
 
     users: Users
     enrolments: Enrolments
-    window: EnrolmentGracePeriod
 
     async def refused_to_save(self, request: LoginRequest, login: Login, user: User) -> StepResult | None:
         """The end of a login whose new enrolment may not be saved."""
@@ -57,9 +54,9 @@ class FinalChecks:
                 # a factor was added or taken away, or "sign out everywhere": the proof may be of another person
                 return refused(request, user, "enrolments")
             kept = found
-        if login.enrolled and not await self._approved(request, login, account):
+        if not await self._approved(request, login, account):
             return refused(request, user, "enrolment not approved")
-        if not suffices(login, policy, kept, contacts.of_user(account.user)):
+        if not suffices(login, policy, kept, requirement.contacts_of(account.user)):
             return refused(request, user, "policy")
         return None
 
@@ -77,25 +74,23 @@ class FinalChecks:
         """
         if login.enrolled is None:
             return True
-        if not approved(login):
+        if not approved(login, login.enrolled.enrolment):
             return False
-        policy, new, known = request.tenant.policy, login.enrolled.enrolment, contacts.of_user(account.user)
+        policy, new, known = request.tenant.policy, login.enrolled.enrolment, requirement.contacts_of(account.user)
         if needs_approval(login, new) and known != login.contacts:
             return False
         if new.address and not requirement.takes_address(policy, known, new.factor, new.address):
             return False
-        window = await self.window.is_open(request.tenant, account)
-        return not policy.enabled or approved(replace(login, policy=policy, contacts=known, open_registration=window))
+        grace = await self.enrolments.in_grace_period(request.tenant, account)
+        today = replace(login, policy=policy, contacts=known, open_registration=grace)
+        return not policy.enabled or approved(today, new)
 
 
-def approved(login: Login) -> bool:
-    """Whether the enrolment that this login proved needs no approval, or has one.
+def approved(login: Login, new: Enrolment) -> bool:
+    """Whether `new`, the enrolment that this login proved, needs no approval, or has one.
 
     An approval is an entry accepted for this very enrolment, in a round after the one that proved it.
     """
-    if login.enrolled is None:
-        return True
-    new = login.enrolled.enrolment
     proofs = [p for p in login.proofs if p.draft == new.digest]
     proved = [p.round for p in proofs if p.purpose is ProofPurpose.ENROL]
     if not proved:  # a verified contact, which a code sent there proves without an enrolment of its own
@@ -117,13 +112,10 @@ def suffices(login: Login, policy: Policy, enrolments: EnrolmentSet, known: tupl
         case NotRequired():
             return True
         case VerifyFactor(methods=methods):
-            factors = {*(m.factor for m in methods), *table.extras(policy)}
-            return any(_proves(p, factors) for p in login.proofs if p.round >= login.proofs_from)
+            factors = {*(m.factor for m in methods), *requirement.extras(policy)}
+            counting = (p for p in login.proofs if p.round >= login.proofs_from and p.factor in factors)
+            return any(p.purpose in (ProofPurpose.VERIFY, ProofPurpose.ENROL) for p in counting)
     return False
-
-
-def _proves(proof: Proof, factors: set[FactorKind]) -> bool:
-    return proof.purpose in (ProofPurpose.VERIFY, ProofPurpose.ENROL) and proof.factor in factors
 
 
 def refused(request: LoginRequest, user: User, finding: str) -> StepResult:

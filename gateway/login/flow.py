@@ -14,16 +14,16 @@ Names no step but the password page, and no factor. The rules it keeps, with `lo
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Protocol
 
 from gateway.domain.ports import Clock, Random
 from gateway.domain.problem import Problem, ProblemDetail
-from gateway.login.login_records import LoginRecords, applied
+from gateway.domain.tasks import SingleFlight
+from gateway.login.login_records import LoginRecords, LoginSecrets, applied, digest
 from gateway.login.login_request import LoginRequest
-from gateway.login.login_secrets import LoginSecrets, digest
 from gateway.login.record import (
     SAME_ANSWER,
-    Effect,
     Event,
     Login,
     PasswordChanged,
@@ -33,10 +33,8 @@ from gateway.login.record import (
     SecretWithdrawn,
     Slot,
     Spent,
-    Step,
 )
-from gateway.login.single_flight import SingleFlight
-from gateway.login.state_machine import LoginState, state_of
+from gateway.login.state_machine import Effect, LoginState, Step, state_of
 from gateway.rendering.step_view import StepView
 from gateway.web.cookies import BrowserSecret
 
@@ -112,7 +110,7 @@ class Page(Protocol):
 
 
 class CutShort(Exception):
-    """An effect failed (`__cause__`) after the login got a new secret: the answer tells the failure and sets `secret`.
+    """An effect failed (`__cause__`) after the login got a new secret: the answer shows the failure, sets `secret`.
 
     Without the cookie the browser would lose a login whose proof was accepted.
     """
@@ -152,7 +150,7 @@ class Flow:
         if not state.shows_secret:
             return await self._settle(request, state, None)
         form = self.secrets.form(request.tenant.id, request.secret, "enter", {})
-        return await self._turned(request, state, StepResult((SecretWithdrawn(),)), form)
+        return await self._rotated(request, state, StepResult((SecretWithdrawn(),)), form)
 
     async def act(self, request: LoginRequest, slot: Slot, page: Step, action: str, fields: FormFields) -> FlowResult:
         """A POST of the form of `page`; `slot` is what `find` gave."""
@@ -164,7 +162,7 @@ class Flow:
         if page is Step.PASSWORD and signs_in:
             if action == "cancel":
                 return FlowResult(None)
-            return await self._password(request, slot.sign_in, action, fields, form)
+            return await self._password(request, login, action, fields, form)
         if login is None:
             expired = None if slot.spent else ProblemDetail(Problem.LOGIN_EXPIRED)
             return FlowResult(None, expired, inert=slot.spent is not None)
@@ -180,7 +178,7 @@ class Flow:
             return FlowResult(None)
         acted = await self._acted(request, state, page, action, fields)
         if any(isinstance(event, PROOFS) for event in acted.events):
-            return await self._turned(request, state, acted, form)
+            return await self._rotated(request, state, acted, form)
         moved = await self.logins.apply(request, state, acted.events)
         if moved is None:
             return await self._overtaken(request, form)
@@ -191,7 +189,8 @@ class Flow:
     ) -> StepResult:
         if action not in ACTIONS:  # a slip of a program must not become its main action
             return StepResult(problem_detail=ProblemDetail(Problem.BAD_INPUT))
-        return await self.pages[page].act(request, state, action, fields)
+        form = self.pages.get(page)  # a stopped login has none: it absorbs everything
+        return await form.act(request, state, action, fields) if form else StepResult()
 
     # ------------------------------------------------------------------ the password page of a sign-in
 
@@ -203,20 +202,25 @@ class Flow:
         Tabs that a browser opened at once send the same password with the same cookies: Keycloak is asked once for
         those that are under way together, and they get one answer.
         """
-        cookies = (
+        name = (
+            request.tenant.id,
+            request.app,
+            str(request.route_asks),
             request.secret or "",
             request.trust.secret if request.trust else "",
             request.session.id if request.session else "",
+            fields.get("username", ""),
+            fields.get("password", ""),
+            action,
         )
-        typed = (fields.get("username", ""), fields.get("password", ""), action)
-        name = (request.tenant.id, self.secrets.entry(request.app, str(request.route_asks), *cookies, *typed))
-        return await self.beginnings.join(name, lambda: self._password_once(request, login, action, fields, form))
+        sign_in = login if login and login.purpose is Purpose.SIGN_IN else None
+        return await self.beginnings.join(name, partial(self._password_once, request, sign_in, action, fields, form))
 
     async def _password_once(
         self, request: LoginRequest, login: Login | None, action: str, fields: FormFields, form: str
     ) -> FlowResult:
         secret = self.secrets.after(request.secret or "", form)
-        if again := await self._same_answer(request, await self.logins.under(request, secret), secret, form):
+        if again := await self._same_answer(request, secret, form):
             return again
         begun = state_of(self.begin(request, secret))
         acted = await self._acted(request, begun, Step.PASSWORD, action, fields)
@@ -229,11 +233,10 @@ class Flow:
             return FlowResult(None, signed_in=True)
         if login and _same_login(login, new):
             self.logins.end_at_keycloak(request, new)
-            return await self._turned(request, state_of(login), StepResult(), form)
+            return await self._rotated(request, state_of(login), StepResult(), form)
         if not await self.logins.add(request, new):
             self.logins.end_at_keycloak(request, new)
-            there = await self.logins.under(request, secret)
-            return await self._same_answer(request, there, secret, form) or FlowResult(None, inert=True)
+            return await self._same_answer(request, secret, form) or FlowResult(None, inert=True)
         if login:  # its newest secret was here: the browser gets another one
             await self.logins.end(request, login)
         return await self._settle(replace(request, secret=secret), state, acted.problem_detail, form, secret)
@@ -252,7 +255,7 @@ class Flow:
             route_asks=request.route_asks,
             begun_at=now,
             moved_at=now,
-            turned_at=now,
+            rotated_at=now,
         )
 
     async def begin_in_session(self, request: LoginRequest, old: Login | None, secret: str, login: Login) -> FlowResult:
@@ -269,10 +272,10 @@ class Flow:
 
     # ------------------------------------------------------------------ secrets
 
-    async def _turned(self, request: LoginRequest, state: LoginState, acted: StepResult, form: str) -> FlowResult:
+    async def _rotated(self, request: LoginRequest, state: LoginState, acted: StepResult, form: str) -> FlowResult:
         """Record the events of an accepted proof, and go on under a new secret."""
         secret = self.secrets.after(request.secret or "", form)
-        outcome = await self.logins.turn(request, state, acted.events, form, secret)
+        outcome = await self.logins.rotate(request, state, acted.events, form, secret)
         if outcome is None:
             return FlowResult(None, inert=True)
         if outcome.slot.login:  # the events answer nothing pending now: another tab took the challenge's place
@@ -301,12 +304,13 @@ class Flow:
         secret = self.secrets.after(request.secret or "", form)
         if digest(secret) != spent.next:
             return None
-        return await self._same_answer(request, await self.logins.complete(request, spent), secret, form)
+        await self.logins.complete(request, spent)
+        return await self._same_answer(request, secret, form)
 
-    async def _same_answer(self, request: LoginRequest, slot: Slot, secret: str, form: str) -> FlowResult | None:
+    async def _same_answer(self, request: LoginRequest, secret: str, form: str) -> FlowResult | None:
         """The answer of a login that `form` brought under `secret`, as far as it has not gone on since."""
-        now = self.clock.now()
-        if slot.login and now < slot.login.turned_at + SAME_ANSWER:
+        slot, now = await self.logins.under(request, secret), self.clock.now()
+        if slot.login and now < slot.login.rotated_at + SAME_ANSWER:
             return await self._settle(replace(request, secret=secret), state_of(slot.login), None, form, secret)
         if slot.spent and slot.spent.repeats(form, now):
             return self._ended(slot.spent, secret)
@@ -340,9 +344,11 @@ class Flow:
 
         `form` names the form that this answers ("" for a GET), `secret` is the login secret that the answer sets.
         """
-        while not problem_detail and isinstance(effect := state.first, Effect):
-            try:
-                acted = await self._run(request, state, effect)
+        while not problem_detail and isinstance(effect := state.pending[0], Effect):
+            login, verification = state.login, state.login.verification
+            name = (login.id, login.key, effect.value, str(verification.round), str(verification.next_number))
+            try:  # one run for all requests of this process that find the effect due
+                acted = await self.single_flight.join(name, partial(self.effects[effect], request, state))
             except Exception as error:
                 if secret is None:
                     raise
@@ -360,12 +366,6 @@ class Flow:
                 break  # another request runs it: the page says so and asks again
             state = moved
         return FlowResult(state, state.login.stopped or problem_detail, secret=secret)
-
-    async def _run(self, request: LoginRequest, state: LoginState, effect: Effect) -> StepResult:
-        """The outcome of an effect, for all requests that find it due at the same time."""
-        login, verification = state.login, state.login.verification
-        name = (login.id, login.key, effect.value, str(verification.round), str(verification.next_number))
-        return await self.single_flight.join(name, lambda: self.effects[effect](request, state))
 
     async def _spend(
         self, request: LoginRequest, state: LoginState, acted: StepResult, form: str

@@ -22,9 +22,9 @@ from gateway.domain.session import Session
 from gateway.login.begin_in_session import AccountForm, BeginInSession
 from gateway.login.flow import CutShort, Flow, FlowResult
 from gateway.login.login_request import LoginRequest, of_account_page, of_login_page, read_request
-from gateway.login.record import Act, ActKind, Login, Purpose, Slot, Step
+from gateway.login.record import Act, ActKind, Login, Purpose, Slot
 from gateway.login.responses import LoginResponses
-from gateway.login.state_machine import state_of
+from gateway.login.state_machine import Step, state_of
 from gateway.observe.audit import AuditEvent
 from gateway.web import cookies
 from gateway.web.cookies import BrowserSecret
@@ -168,8 +168,7 @@ class LoginHandlers:
         left = login and login.purpose is not Purpose.SIGN_IN and result.login is None and not result.problem_detail
         if left and not result.inert and not result.signed_in and not request.as_data:
             return Reply(Redirect(f"{own.prefix}account"))  # cancelled inside a session
-        elsewhere = result.step is Step.STOPPED or (result.out_of_order and result.step is not page)
-        if result.failed and not elsewhere:
+        if result.failed and (result.step is page or not result.out_of_order) and result.step is not Step.STOPPED:
             return await self.responses.answer(request, result, fields)
         return await self._answered(request, result, fields)
 
@@ -192,8 +191,11 @@ class LoginHandlers:
         return await self.responses.answer(request, _shown(slot, why.problem), {}, why.status)
 
     def _just_left(self, slot: Slot) -> bool:
-        """Whether the browser's secret was replaced so lately that the answer with the newer one may be on its way."""
-        return slot.gone_on and slot.spent is not None and self.clock.now() < slot.spent.at + JUST_LEFT
+        """Whether the answer with a newer secret, or with a session, may still be on its way to the browser."""
+        spent = slot.spent
+        if spent is None or not (spent.next or spent.login.opened):
+            return False
+        return self.clock.now() < spent.at + JUST_LEFT
 
 
 def _shown(slot: Slot, problem: Problem) -> FlowResult:

@@ -1,23 +1,100 @@
-"""Keeps the records of logins, each under the digest of its newest secret.
+"""Keeps the records of logins in the store, each under the digest of its newest secret, and derives these secrets.
 
 One record is one `Slot`: a login under way, or `Spent`, the mark of a secret that is inert now. Every change is one
-compare-and-swap of one slot, so of many requests with one secret exactly one turns or spends it (`docs/security.md`,
+compare-and-swap of one slot. So of many requests with one secret exactly one rotates or spends it (`docs/security.md`,
 chain of custody).
+
+A right password leaves a session at Keycloak before the second factor. `LoginRecords` notes each login with tokens in
+the store, under the minute in which it expires at the earliest, and again under each new secret. In that minute one
+replica reads the note. It ends the Keycloak session of an abandoned login, and notes a live login again. The note
+outlives a restart, and the record is kept for a while after it expires.
+
+`BrowserUsers` remembers which users finished a login in a browser.
 """
 
-from collections.abc import Callable
+import asyncio
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import reduce
 
-from gateway.domain.ports import Clock
+import structlog
+
+from gateway.crypto.key_ring import Signer
+from gateway.domain.configuration import Configuration, OperatorLimits
+from gateway.domain.errors import GatewayError
+from gateway.domain.ports import Clock, Random
+from gateway.domain.tenant import Tenant
 from gateway.keycloak.logout_retries import LogoutRetries
 from gateway.login import state_machine
-from gateway.login.abandoned_logins import AbandonedLogins
 from gateway.login.login_request import LoginRequest
-from gateway.login.login_secrets import digest
-from gateway.login.record import Event, Login, Purpose, Slot, Spent, counts, kept_until
-from gateway.login.state_machine import LoginState
+from gateway.login.record import Event, Login, Purpose, Slot, Spent
+from gateway.login.state_machine import LoginState, state_of
+from gateway.store.protocol import Store
 from gateway.store.records import Changed, RecordKey, Records
+from gateway.store.single_use import SingleUse
+
+SECRETS = "login-secrets"
+"""The purpose of the `Signer` of `LoginSecrets`."""
+NOT_TYPED = frozenset({"csrf", "to", "form"})
+"""Fields of a form that are no part of what the user entered."""
+TAG_LENGTH = 22
+MINUTE = 60.0
+LOOK_BACK = 15
+"""Minutes for which an expired login's record is kept, so that a replica that was away still ends its session."""
+MOST_NOTES = 100_000
+NOTES_KEPT = 7200.0
+LOOK_EVERY = 30.0
+"""Seconds between two looks of one replica for abandoned logins."""
+BROWSER_KEPT = 180 * 86400.0
+MOST_USERS = 20
+log = structlog.get_logger(__name__)
+
+
+def digest(secret: str) -> str:
+    """The SHA-256 (hex) of a secret: the key of its record. 256 random bits need no slow hash."""
+    return hashlib.sha256(secret.encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class LoginSecrets:
+    """Derives login, session and trust secrets: 43 characters of URL-safe base64 each (256 bits).
+
+    A login secret is a cookie's value. The next one is derived from the one that the browser sent and from the form it
+    sent, under a key of the key ring. So the very same form, secret and entry get the very same answer (a double click,
+    a lost answer), and the store keeps no secret. No other party can compute it: the key ring is secret, and a form
+    carries a random id.
+    """
+
+    signer: Signer
+    random: Random
+
+    def form(self, tenant: str, secret: str | None, page: str, fields: Mapping[str, str]) -> str:
+        """Names one form with its entry, as sent with `secret`; keyed, so that it tells no entry.
+
+        A form without an id gets another name each time: then no answer is repeated.
+        """
+        form_id = fields.get("form") or self.random.token_bytes(16).hex()
+        typed = [part for name in sorted(fields) if name not in NOT_TYPED for part in (name, fields[name])]
+        return self.signer.sign("form", tenant, secret or "", page, form_id, *typed)
+
+    def after(self, secret: str, form: str) -> str:
+        """The login secret that the answer to `form` (see `form`), sent with `secret`, sets."""
+        return self.signer.sign("next", secret, form)
+
+    def session(self, secret: str) -> str:
+        """The secret of the session that spends the login secret `secret`."""
+        return self.signer.sign("session", secret)
+
+    def trust(self, secret: str) -> str:
+        """The secret of the browser trusted by the login that `secret` ends."""
+        return self.signer.sign("trust", secret)
+
+    def trust_tag(self, secret: str) -> str:
+        """The tag under which that browser's trust is kept; known to no other browser."""
+        return self.signer.sign("trust-tag", secret)[:TAG_LENGTH]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,14 +112,13 @@ Write = Callable[[LoginState, bool, float], Slot | None]
 
 @dataclass(frozen=True, slots=True)
 class LoginRecords:
-    """Reads and changes slots.
-
-    Each login with tokens is noted in `abandoned`; one that ends without a session loses its session at Keycloak.
-    """
+    """Reads and changes slots. A login that ends without a session loses its session at Keycloak."""
 
     records: Records[Slot]
+    store: Store
+    single_use: SingleUse
     clock: Clock
-    abandoned: AbandonedLogins
+    configuration: Callable[[], Configuration]
     logout_retries: LogoutRetries
 
     async def find(self, request: LoginRequest) -> Slot:
@@ -54,40 +130,41 @@ class LoginRecords:
         login = slot.login
         if login is None:
             return slot
-        if not counts(login, request.configuration.gateway.limits, self.clock.now()):
+        expires, _ = lifetime(login, request.configuration.gateway.limits)
+        if self.clock.now() >= expires:
             return Slot()
         if login.purpose is not Purpose.SIGN_IN and (request.session is None or request.session.id != login.session):
             return Slot()
         return slot
 
     async def under(self, request: LoginRequest, secret: str) -> Slot:
-        """The slot of `secret`, whatever it is worth; an empty slot when there is none."""
+        """The slot of `secret`, also an expired one; an empty slot when there is none."""
         return await self.records.read(request.tenant.id, RecordKey(request.tag, digest(secret))) or Slot()
 
     async def add(self, request: LoginRequest, login: Login) -> bool:
         """Make the record; False when there is one already. No login overwrites another."""
-        until = kept_until(login, request.configuration.gateway.limits)
-        if not await self.records.add(login.tenant, _key(login), Slot(login), until):
+        _, until = lifetime(login, request.configuration.gateway.limits)
+        if not await self.records.add(login.tenant, RecordKey(login.tag, login.key), Slot(login), until):
             return False
-        await self.abandoned.note(request.tenant, login)
+        await self.note(request.tenant, login)
         if login.stopped:
             self.end_at_keycloak(request, login)
         return True
 
     async def apply(self, request: LoginRequest, state: LoginState, events: tuple[Event, ...]) -> LoginState | None:
         """The login with `events` applied, whatever was written meanwhile; None when its secret is spent by now."""
-        outcome = await self._apply(
-            request, state, events, lambda after, changed, now: Slot(after.login) if changed else None
-        )
-        self._report_stop(request, state, outcome)
+
+        def write(after: LoginState, changed: bool, _now: float) -> Slot | None:
+            return Slot(after.login) if changed else None
+
+        outcome = await self._change(request, state, events, write)
         if outcome is None or outcome.slot.login is None:
             return None
-        after = outcome.state
-        if after.login.tokens and not state.login.tokens:
-            await self.abandoned.note(request.tenant, after.login)
-        return after
+        if outcome.state.login.tokens and not state.login.tokens:
+            await self.note(request.tenant, outcome.state.login)
+        return outcome.state
 
-    async def turn(
+    async def rotate(
         self, request: LoginRequest, state: LoginState, events: tuple[Event, ...], form: str, secret: str
     ) -> Outcome | None:
         """Apply the events of an accepted proof and go on under `secret`; the old secret is spent for `form`.
@@ -95,25 +172,22 @@ class LoginRecords:
         The slot holds a login where the events answered nothing that is pending now. None: it is gone.
         """
 
-        def change(after: LoginState, changed: bool, now: float) -> Slot | None:
+        def write(after: LoginState, changed: bool, now: float) -> Slot | None:
             if events and not changed:
                 return None
-            moved = replace(after.login, key=digest(secret), moved_at=now, turned_at=now)
+            moved = replace(after.login, key=digest(secret), moved_at=now, rotated_at=now)
             return Slot(spent=Spent(form, now, moved, moved.key))
 
-        outcome = await self._apply(request, state, events, change)
+        outcome = await self._change(request, state, events, write)
         if outcome and outcome.mine and outcome.slot.spent:
             await self.complete(request, outcome.slot.spent)
-            await self.abandoned.note(request.tenant, outcome.slot.spent.login)
+            await self.note(request.tenant, outcome.slot.spent.login)
         return outcome
 
-    async def complete(self, request: LoginRequest, spent: Spent) -> Slot:
-        """The slot of the secret that replaced a spent one; written where a process ended before it did so."""
-        key, limits = RecordKey(spent.login.tag, spent.next), request.configuration.gateway.limits
-        slot = Slot(spent.login)
-        if await self.records.add(spent.login.tenant, key, slot, kept_until(spent.login, limits)):
-            return slot
-        return await self.records.read(spent.login.tenant, key) or Slot()
+    async def complete(self, request: LoginRequest, spent: Spent) -> None:
+        """Write the slot of the secret that replaced a spent one, if a process ended before it did so."""
+        _, until = lifetime(spent.login, request.configuration.gateway.limits)
+        await self.records.add(spent.login.tenant, RecordKey(spent.login.tag, spent.next), Slot(spent.login), until)
 
     async def spend(
         self, request: LoginRequest, state: LoginState, events: tuple[Event, ...], form: str
@@ -123,24 +197,22 @@ class LoginRecords:
         None: the slot is gone.
         """
 
-        def change(after: LoginState, changed: bool, now: float) -> Slot | None:
+        def write(after: LoginState, changed: bool, now: float) -> Slot | None:
             if not changed:
                 return None
             login = after.login
             return Slot(spent=Spent(form, now, replace(login, tokens=None))) if login.opened else Slot(login)
 
-        outcome = await self._apply(request, state, events, change)
-        self._report_stop(request, state, outcome)
-        return outcome
+        return await self._change(request, state, events, write)
 
     async def end(self, request: LoginRequest, login: Login) -> None:
         """End a login whose newest secret the browser showed; a secret that was replaced meanwhile ends nothing."""
 
-        def change(current: Login, now: float) -> Slot:
-            return Slot(spent=Spent("", now, replace(current, tokens=None)))
+        def write(after: LoginState, _changed: bool, now: float) -> Slot:
+            return Slot(spent=Spent("", now, replace(after.login, tokens=None)))
 
-        _, mine = await self._change(request, login, change)
-        if mine and not login.stopped:
+        outcome = await self._change(request, state_of(login), (), write)
+        if outcome and outcome.mine and not login.stopped:
             self.end_at_keycloak(request, login)
 
     def end_at_keycloak(self, request: LoginRequest, login: Login) -> None:
@@ -148,47 +220,93 @@ class LoginRecords:
         if login.tokens:
             self.logout_retries.begin(request.tenant, login.tokens)
 
-    async def _apply(
+    async def note(self, tenant: Tenant, login: Login) -> None:
+        """Notes to look at `login` when it may be abandoned."""
+        if login.tokens is None:
+            return
+        expires, _ = lifetime(login, self.configuration().gateway.limits)
+        value = json.dumps([tenant.id, login.tag, login.key]).encode()
+        life = NOTES_KEPT + max(0.0, expires - self.clock.now())
+        await self.store.append(f"dying:{int(expires // MINUTE) + 1}", value, MOST_NOTES, life)
+
+    async def watch_abandoned(self) -> None:
+        """Ends abandoned logins every `LOOK_EVERY` seconds, until cancelled."""
+        while True:
+            await asyncio.sleep(LOOK_EVERY)
+            try:
+                await self.end_abandoned()
+            except GatewayError as error:
+                log.warning("abandoned_logins_not_ended", what=error.what)
+            except Exception:  # an unexpected error must not end the task: it would end no later login either
+                log.exception("abandoned_logins_not_ended")
+
+    async def end_abandoned(self) -> int:
+        """Looks at every login noted for the last minutes; returns the number of Keycloak sessions that it ended."""
+        now, ended = int(self.clock.now() // MINUTE), 0
+        for minute in range(now - LOOK_BACK, now + 1):
+            for raw in await self.store.last(f"dying:{minute}", MOST_NOTES):
+                try:
+                    tenant_id, tag, key = map(str, json.loads(raw))
+                except (ValueError, TypeError):  # another version's
+                    continue
+                claim = ("reap", key, str(minute))
+                if not await self.single_use.claim(tenant_id, claim, NOTES_KEPT):
+                    continue
+                try:
+                    ended += await self._abandoned(tenant_id, RecordKey(tag, key))
+                except GatewayError:
+                    with suppress(GatewayError):  # else no replica looks at it any more
+                        await self.single_use.release(tenant_id, claim)
+                    raise
+        return ended
+
+    async def _abandoned(self, tenant_id: str, key: RecordKey) -> bool:
+        """Ends the Keycloak session of the login under `key` if it has expired; whether this replica ended it."""
+        configuration = self.configuration()
+        tenant = configuration.tenant(tenant_id)
+        slot = await self.records.read(tenant_id, key)
+        login = slot.login if slot else None
+        if tenant is None or login is None or login.tokens is None:
+            return False
+        expires, _ = lifetime(login, configuration.gateway.limits)
+        if self.clock.now() < expires:
+            await self.note(tenant, login)
+            return False
+
+        def without(now: Slot) -> Slot | None:
+            return Slot(replace(now.login, tokens=None)) if now.login and now.login.tokens else None
+
+        if await self.records.change(tenant_id, key, without) is None:
+            return False  # another replica was first, or the login went on
+        self.logout_retries.begin(tenant, login.tokens)
+        return True
+
+    async def _change(
         self, request: LoginRequest, state: LoginState, events: tuple[Event, ...], write: Write
     ) -> Outcome | None:
         """Applies `events` to the login under its secret and writes what `write` returns; None without a slot."""
-        after = state
-
-        def change(current: Login, now: float) -> Slot | None:
-            nonlocal after
-            before = state if current == state.login else state_machine.state_of(current)
-            after = applied(before, events, now)
-            return write(after, after is not before, now)
-
-        slot, mine = await self._change(request, state.login, change)
-        return None if slot is None else Outcome(slot, mine, after)
-
-    async def _change(
-        self, request: LoginRequest, login: Login, change: Callable[[Login, float], Slot | None]
-    ) -> tuple[Slot | None, bool]:
-        """Apply `change` to the login under its secret (None: leave it).
-
-        :returns: the slot as it is now, None when there is none, and whether this request wrote it.
-        """
-        now, limits = self.clock.now(), request.configuration.gateway.limits
-        mine = False
+        login, now, limits = state.login, self.clock.now(), request.configuration.gateway.limits
+        after, mine = state, False
 
         def swap(slot: Slot) -> Slot | Changed[Slot]:
-            nonlocal mine
-            current = slot.login
-            new = change(current, now) if current and current.id == login.id else None
+            nonlocal after, mine
+            current, new = slot.login, None
+            if current and current.id == login.id:
+                before = state if current == login else state_of(current)
+                after = applied(before, events, now)
+                new = write(after, after is not before, now)
             mine = new is not None
             if new is None:
                 return slot
-            goes_on = new.login or (new.spent.login if new.spent else login)
-            return Changed(new, kept_until(goes_on, limits))
+            _, until = lifetime(new.spent.login if new.spent else after.login, limits)
+            return Changed(new, until)
 
-        return await self.records.change(login.tenant, _key(login), swap), mine
-
-    def _report_stop(self, request: LoginRequest, state: LoginState, outcome: Outcome | None) -> None:
-        stopped = outcome.slot.login if outcome else None
-        if stopped and stopped.stopped and not state.login.stopped:
-            self.end_at_keycloak(request, stopped)
+        slot = await self.records.change(login.tenant, RecordKey(login.tag, login.key), swap)
+        if slot is None:
+            return None
+        if slot.login and slot.login.stopped and not login.stopped:
+            self.end_at_keycloak(request, slot.login)
+        return Outcome(slot, mine, after)
 
 
 def applied(state: LoginState, events: tuple[Event, ...], now: float) -> LoginState:
@@ -197,5 +315,52 @@ def applied(state: LoginState, events: tuple[Event, ...], now: float) -> LoginSt
     return state if after.login == state.login else replace(after, login=replace(after.login, moved_at=now))
 
 
-def _key(login: Login) -> RecordKey:
-    return RecordKey(login.tag, login.key)
+def lifetime(login: Login, limits: OperatorLimits) -> tuple[float, float]:
+    """When a login without a further event expires, and until when its record is kept.
+
+    It expires 15 minutes after its last event, and 60 minutes after its first. A user who has to wait for a code has
+    those 15 minutes from the moment at which the gateway may send it, however late that is.
+    """
+    idle = max(login.moved_at, login.verification.queued_until or 0.0) + limits.login_idle
+    absolute = max(login.begun_at + limits.login_absolute, login.verification.held_until + limits.login_idle)
+    return min(idle, absolute), idle + LOOK_BACK * MINUTE
+
+
+@dataclass(frozen=True, slots=True)
+class KnownUsers:
+    """Digests of user names, newest last."""
+
+    names: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class BrowserUsers:
+    """The users that finished a login in a browser, under the digest of the id in its browser cookie.
+
+    They get a queue and a failure count of their own there: another person who types a user's name elsewhere does not
+    stall them. This is never a proof: it skips nothing. A reader of the store cannot use the key as a cookie, and so
+    cannot take the place of a user.
+    """
+
+    records: Records[KnownUsers]
+    clock: Clock
+
+    async def knows(self, tenant: str, browser: str | None, name: str) -> bool:
+        """Whether the user with the name digest `name` finished a login in `browser`."""
+        seen = await self.records.read(tenant, digest(browser)) if browser else None
+        return seen is not None and name in seen.names
+
+    async def remember(self, tenant: str, browser: str, name: str) -> bool:
+        """Note that the user with the name digest `name` finished a login; whether another user did so last."""
+        key, until = digest(browser), self.clock.now() + BROWSER_KEPT
+        if await self.records.add(tenant, key, KnownUsers((name,)), until):
+            return False
+        other = False
+
+        def note(seen: KnownUsers) -> Changed[KnownUsers]:
+            nonlocal other
+            other = seen.names[-1:] != (name,)
+            return Changed(KnownUsers((*(n for n in seen.names if n != name), name)[-MOST_USERS:]), until)
+
+        await self.records.change(tenant, key, note)
+        return other

@@ -18,17 +18,15 @@ from gateway.domain.ports import Random
 from gateway.domain.session import Session
 from gateway.domain.tenant import RouteFactor, Tenant
 from gateway.domain.user import Account
-from gateway.login.record import Login, Purpose, Step
-from gateway.observe.audit import AuditEvent
+from gateway.login.record import Login, Purpose
+from gateway.login.state_machine import Step
+from gateway.observe.audit import AuditEvent, RequestAudit
 from gateway.second_factor.trusted_browsers import Holder, TrustCookie, TrustedBrowsers, TrustVerdict
 from gateway.web import cookies, return_to
 from gateway.web.cookies import Cookie
 from gateway.web.csrf import LOGIN, account_act, of_own_page
 from gateway.web.endpoint import OwnRequest
-from gateway.web.error_responses import wants_json
-from gateway.web.request_audit import RequestAudit
-from gateway.web.request_context import CONFIGURATION, LANGUAGE
-from gateway.web.user_agent import browser_name
+from gateway.web.request_context import CONFIGURATION, LANGUAGE, browser_name, wants_json
 
 FORM_BYTES = 16
 """Random bytes of a form's id."""
@@ -111,7 +109,7 @@ class LoginRequest:
 def read_request(own: OwnRequest, session: Session | None, to: str | None, random: Random) -> LoginRequest:
     """Returns the request as the login may know it; `to` is checked here."""
     http, tenant, login = own.http, own.tenant, own.browser
-    known, trust = (cookies.browser_secret(own.cookie(cookie)) for cookie in (Cookie.BROWSER, Cookie.TRUST))
+    known, trust = (cookies.browser_secret(own.cookies.get(cookie)) for cookie in (Cookie.BROWSER, Cookie.TRUST))
     tag = login.tag if login else cookies.new_browser_secret(random).tag
     target = return_to.check(to, tenant, own.prefix)
     route = tenant.route_of(urlsplit(target).path)
@@ -123,7 +121,7 @@ def read_request(own: OwnRequest, session: Session | None, to: str | None, rando
         client=own.audit.client,
         host=http.host.rpartition(":")[0] or http.host,
         browser=browser_name(http.headers.get(hdrs.USER_AGENT, "")),
-        language=http[LANGUAGE],
+        language=http[LANGUAGE].code,
         reference=own.audit.reference,
         to=target,
         csrf=own.token(tag, LOGIN),

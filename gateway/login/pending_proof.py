@@ -57,12 +57,12 @@ class PendingProof:
     @property
     def message(self) -> Enrolment | None:
         """Where a code can be sent now."""
-        return next((m for m in self.methods if table.sends(m.factor)), None)
+        return next((m for m in self.methods if m.factor in table.SENT), None)
 
     @property
-    def sends_at_once(self) -> bool:
-        """Whether the gateway sends a code before the user asks for one: not where the user has an app as well."""
-        return len(self.methods) == 1 and table.sends(self.methods[0].factor)
+    def sends_at_once(self) -> Enrolment | None:
+        """Where the gateway sends a code before the user asks for one: nowhere if the user has an app as well."""
+        return self.message if len(self.methods) == 1 else None
 
     @property
     def kinds(self) -> tuple[FactorKind, ...]:
@@ -92,7 +92,7 @@ def pending_proof_of(login: Login) -> PendingProof:
                 takes_any=combined and enrolling is None,
             )
         case VerifyFactor(methods=methods) as current:
-            extras, binding = table.extras(login.policy, login.enrolments), Binding(login.id, round_)
+            extras, binding = requirement.extras(login.policy, login.enrolments), Binding(login.id, round_)
             return PendingProof(required, current, None, (), methods, extras, binding, combined)
         case Approval(methods=methods) as current:
             new = login.enrolling.awaiting_approval
@@ -161,5 +161,5 @@ def _approval_methods(login: Login, new: Enrolment) -> tuple[Enrolment, ...]:
     policy = login.policy
     if login.due or policy.registration is not Registration.GUARDED:
         return ()  # the user got the temporary password from an administrator, who approves too
-    known = (c for c in login.contacts if c.verified and policy.method(c.factor))
+    known = (c for c in login.contacts if c.verified and c.factor in policy.by_factor)
     return tuple(Enrolment(c.factor, c.address) for c in known if c.address.casefold() != new.address.casefold())[:1]

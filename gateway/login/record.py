@@ -1,14 +1,13 @@
 """The record of one login and the events that change it.
 
-Pages, effects, purposes, the record, the slot that the store has under one login secret, and every event. The record
-keeps what happened, never the step the login is on; `state_machine` computes the step.
+Purposes, the record, the slot that the store has under one login secret, and every event. The record keeps what
+happened, never the step of the login; `state_machine` defines the steps and computes the step.
 """
 
 from dataclasses import dataclass, field, replace
 from enum import Enum
 
 from gateway.domain.challenge import Challenge, Draft, ProofPurpose
-from gateway.domain.configuration import OperatorLimits
 from gateway.domain.enrolment import Enrolment, EnrolmentSet
 from gateway.domain.policy import FactorKind, Policy
 from gateway.domain.problem import ProblemDetail
@@ -17,32 +16,6 @@ from gateway.domain.user import Contact, User
 
 SAME_ANSWER = 30.0
 """Seconds for which the very same form gets the same answer again."""
-REAPED_WITHIN = 900.0
-"""Seconds that a dead login's record is kept, for `abandoned_logins` to end its Keycloak session."""
-
-
-class Step(Enum):
-    """The pages: enum value = URL segment = template = module = test."""
-
-    PASSWORD = "password"  # noqa: S105 - the name of a page
-    REGISTER = "register"
-    CONFIRM = "confirm"
-    VERIFY = "verify"
-    BACKUP_CODES = "backup-codes"
-    NEW_PASSWORD = "new-password"  # noqa: S105 - the name of a page
-    STOPPED = "stopped"
-    DONE = "done"
-
-
-class Effect(Enum):
-    """The actions of the gateway between pages."""
-
-    DRAFT = "draft"
-    CHALLENGE = "challenge"
-    SAVE = "save"
-    ACT = "act"
-    OPEN = "open"
-    TOUCH = "touch"
 
 
 class Purpose(Enum):
@@ -99,12 +72,11 @@ class Enrolling:
 
 @dataclass(frozen=True, slots=True)
 class Enrolled:
-    """The enrolment that this login proved. `first`: the user had no factor before. `noted`: they saw the codes."""
+    """The enrolment that this login proved. `first`: the user had no factor before."""
 
     enrolment: Enrolment
     first: bool
     saved: bool = False
-    noted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,15 +92,6 @@ class Verification:
     challenge: Challenge | None = None
     queued_until: float | None = None
     held_until: float = 0.0
-
-    def queued(self, until: float | None) -> "Verification":
-        """The next code waits until then; None: it waits no longer."""
-        return replace(self, queued_until=until, held_until=max(self.held_until, until or 0.0))
-
-    def sent(self, challenge: Challenge) -> "Verification":
-        """`challenge` takes the place of an older one."""
-        held = self.held_until if self.queued_until is None else challenge.issued_at
-        return Verification(self.round, challenge.number + 1, challenge, None, held)
 
     def reset(self) -> "Verification":
         """No challenge is under way."""
@@ -160,13 +123,13 @@ class Opened:
 class Login:
     """One login; times in seconds since the epoch.
 
-    `key` is the digest of its newest login secret, made at `turned_at`; `tag` groups its record with the session's in
+    `key` is the digest of its newest login secret, made at `rotated_at`; `tag` groups its record with the session's in
     the store. `app` is the path prefix of the route it was begun for, `route_asks` whether that route asks for a
     factor. `session` is the one that an `enrol` or `step-up` belongs to, `recent` whether a proof for this very login
     is owed whatever the policy asks at sign-in, `fresh` whether it was given, `wanted` what `enrol` sets up, `act` what
     is done after the proof. `due`: Keycloak demands a new password, `changed`: the user set it. `open_registration`: a
     first factor needs no approval. `proofs` are the accepted entries, in order; those of a round before `proofs_from`
-    count no longer.
+    count no longer. `acknowledged` are the words of the pages that the user read and left by their button.
     """
 
     id: str
@@ -179,7 +142,7 @@ class Login:
     route_asks: bool
     begun_at: float
     moved_at: float
-    turned_at: float
+    rotated_at: float
     session: str = ""
     recent: bool = False
     fresh: bool = False
@@ -204,6 +167,7 @@ class Login:
     proved_at: float | None = None
     remember: bool = False
     enrolled: Enrolled | None = None
+    acknowledged: tuple[str, ...] = ()
     opened: Opened | None = None
     stopped: ProblemDetail | None = None
 
@@ -232,16 +196,6 @@ class Slot:
 
     login: Login | None = None
     spent: Spent | None = None
-
-    @property
-    def sign_in(self) -> Login | None:
-        """The login under way, if it is a sign-in."""
-        return self.login if self.login and self.login.purpose is Purpose.SIGN_IN else None
-
-    @property
-    def gone_on(self) -> bool:
-        """Whether another answer holds what the browser should come with: a newer secret, or a session."""
-        return self.spent is not None and bool(self.spent.next or self.spent.login.opened)
 
 
 @dataclass(frozen=True, slots=True)
@@ -334,8 +288,10 @@ class Saved:
 
 
 @dataclass(frozen=True, slots=True)
-class CodesNoted:
-    """The user saw their backup codes and went on."""
+class Acknowledged:
+    """The user read a page that asks for nothing, and pressed its button. `page` is the word of its step."""
+
+    page: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -386,29 +342,10 @@ Event = (
     | ChallengeSent
     | Proved
     | Saved
-    | CodesNoted
+    | Acknowledged
     | PasswordChanged
     | TokensGranted
     | TokensRenewed
     | SessionOpened
     | Stopped
 )
-
-
-def counts(login: Login, limits: OperatorLimits, now: float) -> bool:
-    """Whether a login still counts."""
-    return now < counts_until(login, limits)
-
-
-def counts_until(login: Login, limits: OperatorLimits) -> float:
-    """When a login without a further event ends: 15 minutes from its last event, 60 in all.
-
-    A user who has to wait for a code has those 15 minutes from the moment it may be sent, however late that is.
-    """
-    idle = max(login.moved_at, login.verification.queued_until or 0.0) + limits.login_idle
-    return min(idle, max(login.begun_at + limits.login_absolute, login.verification.held_until + limits.login_idle))
-
-
-def kept_until(login: Login, limits: OperatorLimits) -> float:
-    """Until when the record of a login is kept."""
-    return max(login.moved_at, login.verification.queued_until or 0.0) + limits.login_idle + REAPED_WITHIN

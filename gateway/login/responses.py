@@ -14,7 +14,8 @@ from gateway.login.effects.account_action import AccountAction
 from gateway.login.effects.send_code import ASK_AT_LEAST, ASK_BESIDE
 from gateway.login.flow import FlowResult, Page
 from gateway.login.login_request import LoginRequest
-from gateway.login.record import ActKind, Step
+from gateway.login.record import ActKind
+from gateway.login.state_machine import Step
 from gateway.login.steps.password import PasswordPage
 from gateway.login.steps.verify import VerifyView
 from gateway.observe.audit import AuditEvent
@@ -66,7 +67,7 @@ class LoginResponses:
         Backup codes are shown in the answer to the form that carried the proof, never by GET.
         """
         body: endpoint.Page | Redirect
-        login, prefix = result.login, request.configuration.gateway.prefix
+        login, step, prefix = result.login, result.step, request.configuration.gateway.prefix
         act = login.act if login and login.opened else None
         if login and act and act.kind in SHOWS_CODES and request.posted:
             codes = await self.account_action.codes(request, login)
@@ -74,10 +75,10 @@ class LoginResponses:
             file = codes_file(request.tenant.branding.name, request.host, codes)
             context = {"codes": codes, "file": file, "username": name, "csrf": "", "here": f"{prefix}account"}
             body = endpoint.Page("account_codes.html", context)
-        elif result.step is Step.BACKUP_CODES and result.secret is not None:
+        elif step is Step.BACKUP_CODES and result.secret is not None:
             return await self.answer(request, result, {})
-        elif result.step is not Step.DONE:
-            body = Redirect(f"{prefix}login/{result.step.value}?to={quote(request.to, safe='/')}")
+        elif step is not Step.DONE:
+            body = Redirect(f"{prefix}login/{step.value}?to={quote(request.to, safe='/')}")
         else:
             body = Redirect(f"{prefix}account?done={act.kind.value}" if act else request.to)
         return await self._with_cookies(Reply(body), request, result)
@@ -118,6 +119,8 @@ class LoginResponses:
             return DoneView(**request.head(Step.DONE, login), location=request.to, codes=codes)
         if state is None:
             return await self.password.view(request, None, fields)
+        if state.step is Step.STOPPED:  # the reason is the problem beside it; the user can only sign in again
+            return StepView(**request.head(Step.STOPPED, login), can_cancel=False)
         return await self.steps[state.step].view(request, state, fields)
 
     def _problem(self, request: LoginRequest, problem_detail: ProblemDetail | None) -> ProblemView | None:

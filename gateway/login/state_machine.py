@@ -14,11 +14,12 @@ The rules, on one page:
 - A due password is changed after the factor; then another factor is owed: the round is raised, and no proof of an
   earlier round counts any more.
 
-The events are in `record`, the pending proof in `pending_proof`.
+The events are in `record`, the pending proof is in `pending_proof`.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from enum import Enum
 
 from gateway.domain.challenge import Challenge, Draft
 from gateway.domain.enrolment import Enrolment
@@ -27,12 +28,11 @@ from gateway.domain.problem import ProblemDetail
 from gateway.domain.session import Satisfied
 from gateway.login.pending_proof import Approval, PendingProof, needs_approval, pending_proof_of
 from gateway.login.record import (
+    Acknowledged,
     AddressConfirmed,
     AddressGiven,
     ChallengeSent,
-    CodesNoted,
     Drafted,
-    Effect,
     Enrolled,
     Enrolling,
     Event,
@@ -47,16 +47,45 @@ from gateway.login.record import (
     Saved,
     SecretWithdrawn,
     SessionOpened,
-    Step,
     Stopped,
     TokensGranted,
     TokensRenewed,
+    Verification,
 )
 from gateway.second_factor.factors import table
 from gateway.second_factor.requirement import DecidedBy, EnrolFactor, SignInRefused, VerifyFactor
 
+
+class Step(Enum):
+    """The pages: enum value = URL segment = template = module = test."""
+
+    PASSWORD = "password"  # noqa: S105 - the name of a page
+    REGISTER = "register"
+    CONFIRM = "confirm"
+    VERIFY = "verify"
+    BACKUP_CODES = "backup-codes"
+    NEW_PASSWORD = "new-password"  # noqa: S105 - the name of a page
+    STOPPED = "stopped"
+    DONE = "done"
+
+
+class Effect(Enum):
+    """The actions of the gateway between pages."""
+
+    DRAFT = "draft"
+    CHALLENGE = "challenge"
+    SAVE = "save"
+    ACT = "act"
+    OPEN = "open"
+    TOUCH = "touch"
+
+
 NO_PROOF = PendingProof()
+READ_ONLY = (Step.BACKUP_CODES,)
+"""The pages that the user only reads: `Acknowledged` answers them."""
 _ENROLLING = (Step.REGISTER, Step.CONFIRM, Step.VERIFY)
+_SAME_PROOF = (Queued, ChallengeSent, TokensRenewed)
+"""The events that change nothing of the pending proof."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,29 +103,27 @@ class LoginState:
     problem_detail: ProblemDetail | None = None
 
     @property
-    def first(self) -> Step | Effect:
-        """The next step or effect."""
-        return self.pending[0]
-
-    @property
     def shows_secret(self) -> bool:
         """Whether the page of this login shows an app secret that no code has proved."""
         draft = self.login.enrolling.draft
         return draft is not None and draft.secret != "" and self.step is Step.REGISTER
 
 
-def state_of(login: Login) -> LoginState:
-    """The state of `login`."""
+def state_of(login: Login, proof: PendingProof | None = None) -> LoginState:
+    """The state of `login`, with its pending proof if that is known."""
     if login.stopped:
         return LoginState(login, NO_PROOF, (Step.STOPPED,), Step.STOPPED, login.stopped)
     if login.opened:
         return LoginState(login, NO_PROOF, (Step.DONE,), Step.DONE)
-    proof = pending_proof_of(login)
+    if not login.user:
+        return LoginState(login, NO_PROOF, (Step.PASSWORD,), Step.PASSWORD)  # what follows is not known yet
+    proof = proof or pending_proof_of(login)
     if isinstance(refused := proof.requirement, SignInRefused) and not login.fresh:
         why = ProblemDetail(refused.problem, path=refused.path)
         return LoginState(login, proof, (Step.STOPPED,), Step.STOPPED, why)
     pending = tuple(_pending(login, proof))
-    return LoginState(login, proof, pending, next(owed for owed in pending if isinstance(owed, Step)))
+    pages = [owed for owed in pending if isinstance(owed, Step)]
+    return LoginState(login, proof, pending, pages[0])
 
 
 def satisfied(state: LoginState) -> tuple[Satisfied, str]:
@@ -109,9 +136,6 @@ def satisfied(state: LoginState) -> tuple[Satisfied, str]:
 
 
 def _pending(login: Login, proof: PendingProof) -> Iterator[Step | Effect]:
-    if not login.user:
-        yield Step.PASSWORD  # what follows is not known yet
-        return
     within = login.purpose is not Purpose.SIGN_IN
     if within and login.recent and not login.fresh and not proof.current:
         yield Step.PASSWORD  # a fresh proof of a user who has no factor
@@ -119,7 +143,7 @@ def _pending(login: Login, proof: PendingProof) -> Iterator[Step | Effect]:
     if new := login.enrolled:
         if not new.saved:
             yield Effect.SAVE
-        if new.first and login.policy.backup_codes and not new.noted:
+        if new.first and login.policy.backup_codes and Step.BACKUP_CODES.value not in login.acknowledged:
             yield Step.BACKUP_CODES
     if not within and login.due and not login.changed:
         yield Step.NEW_PASSWORD
@@ -132,7 +156,7 @@ def _verification(login: Login, proof: PendingProof) -> Iterator[Step | Effect]:
     verification, enrolling = login.verification, login.enrolling
     waits = not verification.challenge or verification.queued_until is not None
     match proof.current:
-        case EnrolFactor() if proof.enrolling is None or table.sends(proof.enrolling):
+        case EnrolFactor() if proof.enrolling is None or proof.enrolling in table.SENT:
             if not enrolling.draft:
                 yield Step.REGISTER
             if not enrolling.confirmed:
@@ -160,14 +184,14 @@ def apply(state: LoginState, event: Event) -> LoginState:
     after = _after(state, event)
     if after is login:
         return state
-    moved = state_of(after)
+    moved = state_of(after, state.proof if isinstance(event, _SAME_PROOF) else None)
     if not login.user and moved.problem_detail:  # refused with the right password: stopped for good
         return state_of(replace(after, stopped=moved.problem_detail))
     return moved
 
 
 def _after(state: LoginState, event: Event) -> Login:
-    login = state.login
+    login, first = state.login, state.pending[0]
     match event:
         case Stopped(problem_detail=why, challenge=of):
             challenge = login.verification.challenge
@@ -180,11 +204,11 @@ def _after(state: LoginState, event: Event) -> Login:
             return _enrolment(state, event)
         case Queued() | ChallengeSent() | Proved():
             return _proof(state, event)
-        case Saved(enrolments=enrolments) if login.enrolled and state.first is Effect.SAVE:
+        case Saved(enrolments=enrolments) if login.enrolled and first is Effect.SAVE:
             return replace(login, enrolled=replace(login.enrolled, saved=True), enrolments=enrolments)
-        case CodesNoted() if login.enrolled and state.first is Step.BACKUP_CODES:
-            return replace(login, enrolled=replace(login.enrolled, noted=True))
-        case SessionOpened(opened=opened) if state.first in (Effect.OPEN, Effect.TOUCH, Effect.ACT):
+        case Acknowledged(page=page) if first in READ_ONLY and first.value == page:
+            return replace(login, acknowledged=(*login.acknowledged, page))
+        case SessionOpened(opened=opened) if first in (Effect.OPEN, Effect.TOUCH, Effect.ACT):
             return replace(login, opened=opened)
     return login
 
@@ -239,14 +263,14 @@ def _enrolment(state: LoginState, event: Picked | AddressGiven | AddressConfirme
         ):
             enrolling = Enrolling(picked=factor, edited=enrolling.edited)
             return replace(login, enrolling=enrolling, verification=verification.reset())
-        case AddressGiven(draft=None) if kind and enrolling.draft and table.sends(enrolling.draft.factor):
+        case AddressGiven(draft=None) if kind and enrolling.draft and enrolling.draft.factor in table.SENT:
             enrolling = Enrolling(picked=enrolling.picked, edited=enrolling.draft.address)
             return replace(login, enrolling=enrolling, verification=verification.reset())
         case AddressGiven(draft=Draft() as draft) if page is Step.REGISTER and draft.factor is kind:
             return replace(login, enrolling=replace(enrolling, draft=draft))
         case AddressConfirmed(draft=draft) if page is Step.CONFIRM and enrolling.draft == draft:
             return replace(login, enrolling=replace(enrolling, confirmed=True))
-        case Drafted(draft=draft) if state.first is Effect.DRAFT and draft.factor is kind:
+        case Drafted(draft=draft) if state.pending[0] is Effect.DRAFT and draft.factor is kind:
             return replace(login, enrolling=replace(enrolling, draft=draft))
     return login
 
@@ -257,9 +281,12 @@ def _proof(state: LoginState, event: Queued | ChallengeSent | Proved) -> Login:
         return login
     match event:
         case Queued(at=at, number=number, round=of) if (number, of) == (verification.next_number, verification.round):
-            return replace(login, verification=verification.queued(at))
+            held = max(verification.held_until, at or 0.0)
+            return replace(login, verification=replace(verification, queued_until=at, held_until=held))
         case ChallengeSent(challenge=challenge) if _answers(state, challenge):
-            return replace(login, verification=verification.sent(challenge))
+            held = verification.held_until if verification.queued_until is None else challenge.issued_at
+            sent = Verification(verification.round, challenge.number + 1, challenge, None, held)
+            return replace(login, verification=sent)
         case Proved(challenge=challenge, factor=factor) if _counts(state, challenge, factor):
             return _proved(state, event)
     return login
@@ -294,9 +321,9 @@ def _proved(state: LoginState, event: Proved) -> Login:
         case VerifyFactor(methods=methods):
             if login.purpose is Purpose.ENROL:  # the fresh proof; the user enrols next
                 return replace(login, fresh=True, verification=login.verification.next_round())
-            contact = None if login.enrolments.of(event.factor) else _of(methods, event.factor)
-            if contact:
-                login = _enrolled(login, contact)
+            if not login.enrolments.of(event.factor):
+                contact = next((m for m in methods if m.factor is event.factor), None)
+                login = _enrolled(login, contact) if contact else login
             return replace(login, proved=event.factor, fresh=login.recent)
     return login
 
@@ -312,10 +339,9 @@ def _answers(state: LoginState, challenge: Challenge) -> bool:
         return False
     if challenge.factor is None:
         return not proof.enrolling
-    wanted = _of(proof.methods, challenge.factor)
-    if wanted is None:
-        return False
-    return challenge.sent_to == (wanted.address if table.sends(challenge.factor) else "")
+    sends = challenge.factor in table.SENT
+    wanted = {m.factor: m.address if sends else "" for m in proof.methods}
+    return challenge.sent_to == wanted.get(challenge.factor)
 
 
 def _counts(state: LoginState, challenge: Challenge, factor: FactorKind) -> bool:
@@ -327,8 +353,4 @@ def _counts(state: LoginState, challenge: Challenge, factor: FactorKind) -> bool
     under_way, proof = state.login.verification.challenge, state.proof
     if not under_way or challenge.bound_to != proof.binding or factor not in proof.kinds:
         return False
-    return under_way.id == challenge.id or (not table.sends(factor) and not proof.enrolling)
-
-
-def _of(methods: tuple[Enrolment, ...], factor: FactorKind) -> Enrolment | None:
-    return next((m for m in methods if m.factor is factor), None)
+    return under_way.id == challenge.id or (factor not in table.SENT and not proof.enrolling)

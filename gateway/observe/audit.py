@@ -8,6 +8,7 @@ written, the request does not fail; `lost` counts such lines.
 import json
 import os
 from collections.abc import Callable
+from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ import structlog
 
 from gateway.domain.errors import Misconfigured
 from gateway.domain.ports import Clock
+from gateway.domain.session import Session
+from gateway.domain.user import User
 from gateway.observe.redaction import clean
 
 
@@ -155,13 +158,14 @@ class Audit:
             "reference": reference,
             **details,
         }
-        known = clean({name: value for name, value in facts.items() if value is not None})
+        known = {name: value for name, value in facts.items() if value is not None}
         self._log.info(event.value, **known)
-        line = json.dumps({"at": self._clock.now(), "event": event.value, **known}, ensure_ascii=True, default=str)
-        if self._tell:
-            self._tell(line)
         if self._count:
             self._count(event, tenant)
+        if self._tell or self._file is not None:
+            line = json.dumps({"at": self._clock.now(), "event": event.value, **clean(known)}, default=str)
+        if self._tell:
+            self._tell(line)
         if self._file is not None:
             self._append(self._file, line.encode() + b"\n")
 
@@ -181,6 +185,30 @@ class Audit:
         if self._file is not None:
             os.close(self._file)
             self._file = None
+
+
+@dataclass(frozen=True, slots=True)
+class RequestAudit:
+    """The audit of one request. Its caller names only the event, the user and the details."""
+
+    audit: Audit
+    tenant: str
+    client: str
+    request_id: str
+    reference: str
+
+    def write(self, event: AuditEvent, user: User | Session | None = None, **details: object) -> None:
+        """Write `event`; `details` are plain values, never a code, token or full address."""
+        self.audit.write(
+            event,
+            tenant=self.tenant,
+            user_id=user.user_id if isinstance(user, Session) else user.id if user else None,
+            username=user.username if user else None,
+            client=self.client,
+            request_id=self.request_id,
+            reference=self.reference,
+            **details,
+        )
 
 
 def _opened(file: Path) -> int:

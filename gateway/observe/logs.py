@@ -8,6 +8,7 @@ secret. Audit lines are always written, other lines from the configured level. L
 import logging
 import sys
 from collections.abc import MutableMapping
+from functools import lru_cache, partial
 from typing import Any, TextIO
 
 import structlog
@@ -38,23 +39,22 @@ def configure(level: str = "info", stream: TextIO | None = None, *, pretty: bool
             _from_level(LEVELS[level]),
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
-            _named,
-            structlog.processors.TimeStamper(fmt="iso", utc=True, key="at"),
             structlog.processors.format_exc_info,
             _redacted,
+            structlog.processors.TimeStamper(fmt="iso", utc=True, key="at"),
             renderer,
         ],
         wrapper_class=structlog.BoundLogger,
-        logger_factory=_Factory(stream),
+        logger_factory=lru_cache(partial(_Lines, stream)),
         cache_logger_on_first_use=False,
     )
     _take_over_standard_logging(max(LEVELS[level], _OTHERS_AT_LEAST))
 
 
 class _Lines:
-    """One named logger; every line is written and flushed at once."""
+    """One named logger. It writes and flushes each line at once."""
 
-    def __init__(self, name: str, stream: TextIO) -> None:
+    def __init__(self, stream: TextIO, name: str = "gateway") -> None:
         self.name = name
         self._stream = stream
 
@@ -68,26 +68,14 @@ class _Lines:
     debug = info = warning = error = exception = critical = log = msg
 
 
-class _Factory:
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
-
-    def __call__(self, *names: Any) -> _Lines:
-        return _Lines(str(names[0]) if names else "gateway", self._stream)
-
-
 def _from_level(least: int) -> structlog.typing.Processor:
     def check(logger: Any, method: str, line: _Line) -> _Line:
         if logger.name != AUDIT and _RANKS.get(method, 20) < least:
             raise structlog.DropEvent
+        line["logger"] = logger.name
         return line
 
     return check
-
-
-def _named(logger: Any, _method: str, line: _Line) -> _Line:
-    line["logger"] = logger.name
-    return line
 
 
 def _redacted(_logger: Any, _method: str, line: _Line) -> _Line:

@@ -1,4 +1,4 @@
-"""Removes secrets from log lines and limits their length.
+"""Removes secrets from log lines, limits their length and masks addresses.
 
 `clean` checks the values of a line. It replaces a value whose name is that of a secret with dots. It masks mail
 addresses and telephone numbers, removes tokens and passwords inside longer texts, and escapes control characters, so
@@ -9,6 +9,7 @@ client can choose what is logged, but not what it costs. Callers pass no secrets
 import json
 import re
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from enum import Enum
 from functools import lru_cache
 from typing import Any
@@ -22,7 +23,7 @@ _SECRET_WORDS = frozenset(
 _HARMLESS = frozenset({"error_code", "status_code", "close_code", "cookie_name", "token_type", "problem_code"})
 _WORDS = re.compile(r"[A-Z]?[a-z0-9]+|[A-Z]+(?![a-z])")
 # Each pattern is linear: a match can begin at only one place in a run of characters, or a match never fails late.
-_MAIL = re.compile(r"(?<![\w.+%*-])([\w.+%-]++)@([A-Za-z0-9][A-Za-z0-9.-]{0,252})")
+_MAIL = re.compile(r"(?<![\w.+%*-])[\w.+%-]++@[A-Za-z0-9][A-Za-z0-9.-]{0,252}")
 _PHONE = re.compile(r"\+\d[\d ()/-]{5,18}\d")
 _JWT = re.compile(r"eyJ[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]*){0,4}")
 _CREDENTIAL = re.compile(r"(?i)\b(bearer|basic)\s+[A-Za-z0-9._~+/=-]{6,}")
@@ -48,7 +49,7 @@ MAX_LINE = 40_000
 MAX_ITEMS = 50
 """Items of one list or mapping."""
 MAX_NAME = 100
-_FIRST = frozenset({"at", "level", "logger", "event", "request_id", "tenant", "reference", "exception"})
+_FIRST = ("level", "logger", "event", "request_id", "tenant", "reference", "exception")
 """Names that are kept first if a line is too long."""
 _DEEPEST = 6
 _PUNCTUATION = 4
@@ -63,8 +64,8 @@ def clean(values: Mapping[str, Any]) -> dict[str, Any]:
     A text has at most `MAX_TEXT` characters (`exception`: `MAX_EXCEPTION`), a list or mapping `MAX_ITEMS` items and
     the whole `MAX_LINE` characters. Each cut is marked with the amount that was cut off.
     """
-    order = [name for name in values if name in _FIRST] + [name for name in values if name not in _FIRST]
-    return _Line().mapping({name: values[name] for name in order}, 0)
+    first = {name: values[name] for name in _FIRST if name in values}
+    return _Line().mapping({**first, **values}, 0)
 
 
 def clean_text(text: str, *, lines: bool = False, most: int = MAX_TEXT) -> str:
@@ -81,7 +82,7 @@ def clean_text(text: str, *, lines: bool = False, most: int = MAX_TEXT) -> str:
     shown = _JWT.sub(DOTS, shown)
     shown = _CREDENTIAL.sub(rf"\1 {DOTS}", shown)
     shown = _ASSIGNED.sub(rf"\1{DOTS}", shown)
-    shown = _MAIL.sub(_masked_mail, shown)
+    shown = _MAIL.sub(lambda found: mask_address(found.group()), shown)
     shown = _PHONE.sub(lambda found: f"***{found.group()[-2:]}", shown)
     if cut:
         shown = _CUT_WORD.sub("", _CUT_PHONE.sub(DOTS, shown))
@@ -97,24 +98,24 @@ def is_secret(name: str) -> bool:
     return any(word.lower() in _SECRET_WORDS for word in _WORDS.findall(name))
 
 
+@dataclass(slots=True)
 class _Line:
-    """Cleans the values of one line and counts the characters left for them."""
+    """Cleans the values of one line. `left` is the number of characters that its other values may still have."""
 
-    def __init__(self) -> None:
-        self._left = MAX_LINE
+    left: int = MAX_LINE
 
     def mapping(self, values: Mapping[Any, Any], depth: int) -> dict[str, Any]:
         found: dict[str, Any] = {}
         for number, (key, value) in enumerate(values.items()):
-            self._left -= _PUNCTUATION
-            if number >= MAX_ITEMS or self._left <= 0:
+            self.left -= _PUNCTUATION
+            if number >= MAX_ITEMS or self.left <= 0:
                 found["…"] = f"{len(values) - number} more"
                 break
             name, size = _clean_name(str(key)[: MAX_NAME + 1])
-            self._left -= size
-            is_short = type(value) is str and len(value) <= min(MAX_TEXT, self._left)
+            self.left -= size
+            is_short = type(value) is str and len(value) <= min(MAX_TEXT, self.left)
             if is_short and _PLAIN.fullmatch(value) and "eyJ" not in value and not is_secret(name):
-                self._left -= len(value)
+                self.left -= len(value)
                 found[name] = value
             else:
                 found[name] = self._value(name, value, depth)
@@ -123,14 +124,16 @@ class _Line:
     def _items(self, name: str, values: Collection[Any], depth: int) -> list[Any]:
         found: list[Any] = []
         for number, value in enumerate(values):
-            self._left -= _PUNCTUATION
-            if number >= MAX_ITEMS or self._left <= 0:
+            self.left -= _PUNCTUATION
+            if number >= MAX_ITEMS or self.left <= 0:
                 found.append(f"… {len(values) - number} more")
                 break
             found.append(self._value(name, value, depth))
         return found
 
     def _value(self, name: str, value: Any, depth: int) -> Any:
+        if isinstance(value, Enum):
+            value = value.value
         if value is None or isinstance(value, bool):
             return value
         if is_secret(name):
@@ -138,46 +141,43 @@ class _Line:
         if isinstance(value, int) and value.bit_length() > 64:
             return f"a number of {value.bit_length()} bits"
         if isinstance(value, int | float):
-            self._left -= len(str(value))
+            self.left -= len(str(value))
             return value
-        if isinstance(value, Enum):
-            return self._value(name, value.value, depth)
-        if isinstance(value, str):
-            return self._text(value, MAX_EXCEPTION, lines=True) if name == "exception" else self._text(value, MAX_TEXT)
         if isinstance(value, bytes | bytearray):
-            return self._text(repr(bytes(value[:MAX_TEXT])), MAX_TEXT)
-        if depth >= _DEEPEST:
-            return DOTS
-        if isinstance(value, Mapping):
-            return self.mapping(value, depth + 1)
-        if isinstance(value, list | tuple | set | frozenset):
-            return self._items(name, value, depth + 1)
-        return self._text(str(value), MAX_TEXT)
-
-    def _text(self, text: str, most: int, *, lines: bool = False) -> str:
-        shown = clean_text(text, lines=lines, most=most)
-        size = _size(shown)
-        if size > self._left:
-            shown = clean_text(text, lines=lines, most=max(0, self._left) // _LONGEST_ESCAPE)
-            size = _size(shown)
-        self._left -= size
+            value = repr(bytes(value[:MAX_TEXT]))
+        elif not isinstance(value, str):
+            if depth >= _DEEPEST:
+                return DOTS
+            if isinstance(value, Mapping):
+                return self.mapping(value, depth + 1)
+            if isinstance(value, list | tuple | set | frozenset):
+                return self._items(name, value, depth + 1)
+            value = str(value)
+        is_traceback = name == "exception"
+        shown = clean_text(value, lines=is_traceback, most=MAX_EXCEPTION if is_traceback else MAX_TEXT)
+        size = len(json.dumps(shown))
+        if size > self.left:
+            shown = clean_text(value, lines=is_traceback, most=max(0, self.left) // _LONGEST_ESCAPE)
+            size = len(json.dumps(shown))
+        self.left -= size
         return shown
-
-
-def _size(text: str) -> int:
-    """The number of characters of `text` in ASCII JSON, without its quotes."""
-    if text.isascii():
-        return len(text) + text.count('"') + text.count("\\") + text.count("\n") + text.count("\t")
-    return len(json.dumps(text))
 
 
 @lru_cache(maxsize=512)
 def _clean_name(name: str) -> tuple[str, int]:
     """Return the name as it may be written, and its size."""
     shown = clean_text(name, most=MAX_NAME)
-    return shown, _size(shown)
+    return shown, len(json.dumps(shown))
 
 
-def _masked_mail(found: re.Match[str]) -> str:
-    host, dot, top = found[2].rpartition(".")
-    return f"{found[1][:1]}***@{(host or top)[:1]}***{dot}{top if dot else ''}"
+def mask_address(address: str) -> str:
+    """Return an address with which its owner recognises it and other readers learn little.
+
+    `anna@example.com` → `a***@e***.com`, `+49 170 1234512` → `***12`. The number of stars is always three.
+    """
+    name, at, domain = address.strip().rpartition("@")
+    if not at:
+        tail = "".join(c for c in address if c.isalnum())
+        return f"***{tail[-2:]}" if len(tail) > 4 else "***"
+    host, dot, top = domain.rpartition(".")
+    return f"{name[:1]}***@{(host or top)[:1]}***{dot}{top if dot else ''}"

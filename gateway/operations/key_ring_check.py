@@ -9,7 +9,7 @@ import hashlib
 import json
 from dataclasses import dataclass
 
-from gateway.crypto.sealing import KeyRing
+from gateway.crypto.key_ring import KeyRing
 from gateway.domain.errors import Conflict, Misconfigured
 from gateway.store.protocol import Store
 

@@ -12,7 +12,7 @@ from aiohttp import hdrs, web
 
 from gateway.domain.secret import Secret
 from gateway.operations.readiness import Readiness
-from gateway.web.security_headers import without_banner
+from gateway.web.middleware import without_banner
 
 _NO_STORE = {"Cache-Control": "no-store"}
 
@@ -37,10 +37,10 @@ def build(
             return web.json_response({"status": "ready"}, headers=_NO_STORE)
         if verdict.draining:
             return web.json_response({"status": "draining"}, status=503, headers=_NO_STORE)
-        told: dict[str, object] = {"status": "not ready", "failing": list(verdict.failing)}
+        body: dict[str, object] = {"status": "not ready", "failing": list(verdict.failing)}
         if _is_shown(request, token()):
-            told["reasons"] = dict(verdict.reasons)
-        return web.json_response(told, status=503, headers=_NO_STORE)
+            body["reasons"] = dict(verdict.reasons)
+        return web.json_response(body, status=503, headers=_NO_STORE)
 
     app = web.Application()
     app.on_response_prepare.append(without_banner)
@@ -57,4 +57,4 @@ def build(
 
 def _is_shown(request: web.Request, token: Secret) -> bool:
     given = request.headers.get(hdrs.AUTHORIZATION, "").encode("utf-8", "surrogateescape")
-    return bool(token) and hmac.compare_digest(given, f"Bearer {token.reveal()}".encode())
+    return bool(token) and hmac.compare_digest(given, f"Bearer {token.value}".encode())

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 import structlog
 
 from gateway.domain.errors import GatewayError
+from gateway.domain.tasks import SingleFlight
 
 Check = Callable[[], Awaitable[object]]
 """Returns if the dependency works; raises if it does not."""
@@ -44,8 +45,8 @@ class Readiness:
         self._checks = dict(checks)
         self._limit = limit
         self._draining = False
-        self._asking: asyncio.Task[dict[str, str]] | None = None
-        self._told: dict[str, str] = {}
+        self._rounds: SingleFlight[dict[str, str]] = SingleFlight()
+        self._logged: dict[str, str] = {}
 
     def drain(self) -> None:
         """Makes every further verdict "draining", because the process is about to end."""
@@ -55,14 +56,11 @@ class Readiness:
         """The current state of all dependencies; a failing check never raises here."""
         if self._draining:
             return ReadinessReport(draining=True)
-        if self._asking is None or self._asking.done():
-            self._asking = asyncio.create_task(self._ask_all())
-        return ReadinessReport(await asyncio.shield(self._asking))
+        return ReadinessReport(await self._rounds.join((), self._ask_all))
 
     async def _ask_all(self) -> dict[str, str]:
-        names = list(self._checks)
-        found = await asyncio.gather(*(self._ask(name) for name in names))
-        return {name: why for name, why in zip(names, found, strict=True) if why}
+        found = await asyncio.gather(*map(self._ask, self._checks))
+        return {name: why for name, why in zip(self._checks, found, strict=True) if why}
 
     async def _ask(self, name: str) -> str:
         """The reason why the dependency fails; "" if it works."""
@@ -75,13 +73,13 @@ class Readiness:
             return self._tell(name, f"no response within {self._limit:g} s")
         except Exception as error:  # any error of a check means that its dependency does not work
             return self._tell(name, repr(error), exc_info=True)
-        if self._told.pop(name, None) is not None:
+        if self._logged.pop(name, None) is not None:
             log.info("ready_again", dependency=name)
         return ""
 
     def _tell(self, name: str, why: str, **more: bool) -> str:
         """Logs each reason once, because probes are sent every few seconds."""
-        if self._told.get(name) != why:
-            self._told[name] = why
+        if self._logged.get(name) != why:
+            self._logged[name] = why
             log.warning("not_ready", dependency=name, why=why, **more)
         return why

@@ -15,9 +15,8 @@ import structlog
 from gateway.domain.configuration import Configuration
 from gateway.domain.errors import GatewayError, Misconfigured, Unreachable
 from gateway.domain.tenant import Tenant
-from gateway.keycloak.profile import UserProfiles
 from gateway.keycloak.token_endpoint import TokenEndpoint
-from gateway.keycloak.users import Users
+from gateway.keycloak.users import UserProfiles, Users
 
 EVERY = 60.0
 """Seconds between two checks without a readiness request."""
@@ -48,7 +47,7 @@ class RealmChecks:
         self._users = users
         self._profiles = profiles
         self._configuration = configuration
-        self._told: dict[str, Finding] = {}
+        self._logged: dict[str, Finding] = {}
         self._again = asyncio.Event()
 
     async def look(self) -> tuple[Finding, ...]:
@@ -57,11 +56,11 @@ class RealmChecks:
         answers = await asyncio.gather(*(self._of(tenant) for tenant in tenants))
         found = {finding.tenant: finding for finding in answers if finding.missing}
         for tenant, finding in found.items():
-            if self._told.get(tenant) != finding:
+            if self._logged.get(tenant) != finding:
                 log.warning("realm_not_ready", tenant=tenant, realm=finding.realm, missing=list(finding.missing))
-        for tenant in self._told.keys() - found.keys():
+        for tenant in self._logged.keys() - found.keys():
             log.info("realm_ready", tenant=tenant)
-        self._told = found
+        self._logged = found
         return tuple(found.values())
 
     async def check(self) -> None:

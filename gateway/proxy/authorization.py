@@ -12,8 +12,7 @@ from gateway.domain.problem import Problem
 from gateway.domain.session import Session
 from gateway.domain.tenant import Route, Tenant
 from gateway.proxy.routing import RouteMatch
-from gateway.web import service_worker_scripts
-from gateway.web.request_check import Checked
+from gateway.web.request_check import Checked, asks_for_service_worker
 
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 
@@ -84,7 +83,7 @@ def authorize(
 ) -> Decision:
     """Decide on a request to an app. `match` is its route; a session of another tenant counts as none."""
     decision = _decide(checked, tenant, match, session, prefix)
-    if isinstance(decision, Forward) or not service_worker_scripts.is_asked_for(checked):
+    if isinstance(decision, Forward) or not asks_for_service_worker(checked):
         return decision
     return UnregisterWorker(_why(decision), match.route if isinstance(match, RouteMatch) else None)
 

@@ -138,11 +138,11 @@ class Runner(web.AppRunner):
     def server(self) -> web.Server | None:
         """The factory by which a site makes the protocols of its connections."""
         server = super().server
-        return None if server is None else cast(web.Server, lambda: self._connection(server))
-
-    def _connection(self, server: web.Server) -> "_Connection":
+        if server is None:
+            return None
         protocol = partial(_Requests, server, loop=asyncio.get_running_loop(), **self._options)
-        return _Connection(protocol, self._limits, self._addresses, self._connections, self._buffer)
+        connection = partial(_Connection, protocol, self._limits, self._addresses, self._connections, self._buffer)
+        return cast(web.Server, connection)
 
     def _watching(self, handle: _Handle) -> _Handle:
         async def watch(request: web.BaseRequest) -> web.StreamResponse:
@@ -433,9 +433,9 @@ class _Connection(asyncio.BufferedProtocol):
         left = self._body_since + limits.body_grace + self._received / limits.body_rate - now
         if left > 0:
             self._body_look = self._loop.call_later(max(left, _LEAST_WAIT), self._look_at_body, request)
-            return
-        _log.info("slow_body_cut", client=self._client, received=self._received)
-        transport.abort()
+        else:
+            _log.info("slow_body_cut", client=self._client, received=self._received)
+            transport.abort()
 
     def _watch_writing(self) -> None:
         """Cut a client that takes less than `least_taken` bytes in `stall` seconds while more waits for it."""
@@ -447,12 +447,10 @@ class _Connection(asyncio.BufferedProtocol):
         def look() -> None:
             self._stall_look = None
             still = transport.get_write_buffer_size()
-            if not still:
-                return
-            if waiting - still >= self._limits.least_taken:
+            if still and waiting - still >= self._limits.least_taken:
                 self._watch_writing()
-                return
-            _log.info("stalled_client_cut", client=self._client, waiting=still)
-            transport.abort()
+            elif still:
+                _log.info("stalled_client_cut", client=self._client, waiting=still)
+                transport.abort()
 
         self._stall_look = self._loop.call_later(self._limits.stall, look)

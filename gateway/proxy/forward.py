@@ -82,27 +82,21 @@ class Forwarder:
         client.watch(exchange.client_lost)
         try:
             with stream.cut_at_end(exchange.cut) if stream else nullcontext():
-                return await self._exchange(exchange, origin, route.timeouts.connect)
+                if (wire := self._pool.take_idle(origin)) is not None:
+                    outcome = await exchange.run(wire, kept=True)
+                    self._pool.give_back(origin, wire)
+                    if outcome is not None:
+                        return outcome
+                wire = await self._pool.connect(origin, route.timeouts.connect)
+                try:
+                    outcome = await exchange.run(wire, kept=False)
+                finally:
+                    self._pool.give_back(origin, wire)
+                return outcome or Failed(Problem.APP_UNAVAILABLE, str(origin))
         except AppError as error:
             return Failed.of(error)
         finally:
             client.unwatch()
-
-    async def _exchange(
-        self, exchange: "_Exchange", origin: UpstreamOrigin, connect: float
-    ) -> DownstreamResponse | Failed:
-        wire = self._pool.take_idle(origin)
-        if wire is not None:
-            outcome = await exchange.run(wire, kept=True)
-            self._pool.give_back(origin, wire)
-            if outcome is not None:
-                return outcome
-        wire = await self._pool.connect(origin, connect)
-        try:
-            outcome = await exchange.run(wire, kept=False)
-        finally:
-            self._pool.give_back(origin, wire)
-        return outcome or Failed(Problem.APP_UNAVAILABLE, str(origin))
 
 
 def framing(checked: Checked) -> HeaderFields:

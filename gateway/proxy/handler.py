@@ -1,6 +1,7 @@
 """Answers every request that is not for a page of the gateway's own."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import structlog
@@ -38,7 +39,7 @@ from gateway.web import continue_100, cookies
 from gateway.web.cookies import Cookie, TooLarge
 from gateway.web.error_responses import ErrorResponses
 from gateway.web.request_check import Checked
-from gateway.web.request_context import CHECKED, CLIENT_ADDRESS, CONFIGURATION, REFERENCE, TENANT
+from gateway.web.request_context import CHECKED, CLIENT_ADDRESS, CONFIGURATION, REFERENCE, TENANT, cookies_of
 from gateway.web.service_worker_scripts import unregistering
 
 _PRIVATE = {"Cache-Control": "no-store", "Vary": "Cookie"}
@@ -113,7 +114,7 @@ class ProxyHandler:
         match = routing.find(checked, tenant, prefix)
         session = None
         if needs_session(checked, match):
-            value = cookies.own_value(checked.all("cookie"), Cookie.SESSION, tenant)
+            value = cookies_of(request).get(cookies.name_of(Cookie.SESSION, tenant))
             session = await self._sessions.current(tenant, value) if value else None
         return await self._answer(request, checked, tenant, authorize(checked, tenant, match, session, prefix))
 
@@ -157,12 +158,16 @@ class ProxyHandler:
         match, session = decision.match, decision.session
         head = headers.request_head(checked, match, tenant, session, request[CLIENT_ADDRESS])
         private = session is not None and not match.route.shared_cache
-        extra = self._renewed_token_cookie(checked, tenant, session) if private else ()
-        prefix = request[CONFIGURATION].gateway.prefix
-
-        def rewrite(fields: Iterable[tuple[str, str]]) -> headers.HeaderFields:
-            return headers.response_fields(fields, checked, match.route, tenant, prefix, private=private, extra=extra)
-
+        extra = self._renewed_token_cookie(cookies_of(request), tenant, session) if private else ()
+        rewrite = partial(
+            headers.response_fields,
+            checked=checked,
+            route=match.route,
+            tenant=tenant,
+            prefix=request[CONFIGURATION].gateway.prefix,
+            private=private,
+            extra=extra,
+        )
         stream = SessionStream(self._sessions, session, self._clock, self._tasks) if session else None
         if checked.upgrade and stream:  # a public path takes no upgrade (`routing.find`)
             outcome = await self._websockets.splice(request, checked, head, match.route, stream=stream, rewrite=rewrite)
@@ -198,9 +203,11 @@ class ProxyHandler:
             request, problem, status=status, headers=fields, extra=extra, cause=cause, as_json=as_json
         )
 
-    def _renewed_token_cookie(self, checked: Checked, tenant: Tenant, session: Session | None) -> headers.HeaderFields:
+    def _renewed_token_cookie(
+        self, found: Mapping[str, str], tenant: Tenant, session: Session | None
+    ) -> headers.HeaderFields:
         """The session's token for a browser whose token cookie has another one; nothing when no cookie can hold it."""
-        if session is None or cookies.read(checked.all("cookie"), tenant.token_cookie.name) == session.tokens.access:
+        if session is None or found.get(tenant.token_cookie.name) == session.tokens.access:
             return ()
         cookie = cookies.token(tenant, session, self._clock.now())
         return () if isinstance(cookie, TooLarge) else (("Set-Cookie", cookie),)

@@ -143,8 +143,7 @@ def request_head(
     named = listed(checked.all("connection"))
     fields = [(name, value) for name, value in checked.headers if name.lower() not in named and not _is_managed(name)]
     identity = found.route.identity if session else frozenset()
-    cookie = _cookie_field(checked, tenant, session if IdentityDelivery.COOKIE in identity else None)
-    if cookie:
+    if cookie := _cookie_field(checked, tenant, session if IdentityDelivery.COOKIE in identity else None):
         fields.append(("Cookie", cookie))
     if found.public and found.route.pass_authorization and (own := checked.header("authorization")) is not None:
         fields.append(("Authorization", own))
@@ -205,15 +204,16 @@ def response_fields(
         out.append((name, urls.field(key, value)))
     if private:
         out.append(("Cache-Control", _private(fields, route)))
-    cors = cors_fields(checked, tenant)
-    if cors:
+    if cors := cors_fields(checked, tenant):
         out += cors
-        exposed = [value for name, value in fields if name.lower() == "access-control-expose-headers"]
-        out += (("Access-Control-Expose-Headers", value) for value in exposed)
+        out += (
+            ("Access-Control-Expose-Headers", value)
+            for name, value in fields
+            if name.lower() == "access-control-expose-headers"
+        )
     if tenant.origins:  # the answer differs by Origin, also when none was sent
         out.append(("Vary", "Origin"))
-    present = {name.lower() for name, _ in out}
-    if "x-content-type-options" not in present:
+    if "x-content-type-options" not in {name.lower() for name, _ in out}:
         out.append(("X-Content-Type-Options", "nosniff"))
     if tenant.secure:
         out.append(("Strict-Transport-Security", HSTS))

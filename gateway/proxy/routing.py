@@ -49,5 +49,5 @@ def upstream_target(route: Route, checked: Checked) -> str:
     base = urlsplit(route.to).path.rstrip("/")
     path = checked.path
     if route.strip_prefix:
-        path = "/" + "/".join(path.split("/")[1 + len(route.segments) :])
+        path = "/" + "/".join(path.split("/")[1 + len(route.path_segments) :])
     return f"{base}{path}" if checked.query is None else f"{base}{path}?{checked.query}"

@@ -157,10 +157,6 @@ class UpstreamConnection(asyncio.BufferedProtocol):
             if self._complete:
                 return b""
             await self._wait()
-        return self.take()
-
-    def take(self) -> bytes:
-        """Take the part of the body that is here already."""
         data = self._chunks.popleft() if len(self._chunks) == 1 else b"".join(self._chunks)
         self._chunks.clear()
         self._held = 0
@@ -342,7 +338,11 @@ class UpstreamConnection(asyncio.BufferedProtocol):
             return
         status = self._parser.get_status_code()
         if status == 101:
-            self._switch()
+            if not self._upgrade_asked or not self._parser.should_upgrade():
+                raise BadResponse("101 without an upgrade")
+            self._check_fields()
+            self._answer = UpstreamResponse(101, "Switching Protocols", tuple(self._fields), None, False)
+            self.switched = True
             return
         self._interim = 100 <= status < 200
         if self._interim:
@@ -364,13 +364,6 @@ class UpstreamConnection(asyncio.BufferedProtocol):
             self._interim = False
         elif not self.switched:  # after a switch the connection's end is the end
             self._complete = True
-
-    def _switch(self) -> None:
-        if not self._upgrade_asked or not self._parser.should_upgrade():
-            raise BadResponse("101 without an upgrade")
-        self._check_fields()
-        self._answer = UpstreamResponse(101, "Switching Protocols", tuple(self._fields), None, False)
-        self.switched = True
 
     def _read_head(self, status: int) -> UpstreamResponse:
         if not 200 <= status <= 599:

@@ -70,10 +70,10 @@ class UpstreamPool:
 
     async def connect(self, origin: UpstreamOrigin, timeout: float) -> UpstreamConnection:
         """A new connection within `timeout` seconds. Raises `NoConnection`, `TooSlow`."""
-        loop = asyncio.get_running_loop()
         context = self._context(origin.tls) if origin.scheme == "https" else None
         try:
             async with asyncio.timeout(timeout):
+                loop = asyncio.get_running_loop()
                 found = await loop.getaddrinfo(origin.host, origin.port, type=socket.SOCK_STREAM)
                 _, wire = await loop.create_connection(
                     lambda: UpstreamConnection(self._buffer),

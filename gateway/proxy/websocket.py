@@ -72,24 +72,6 @@ class WebSockets:
         session_id = stream.session.id
         if self._open[session_id] >= self._per_session:
             return Failed(Problem.TOO_MANY_STREAMS, f"{self._per_session} WebSockets of one session")
-        self._open[session_id] += 1
-        try:
-            return await self._splice(request, checked, head, route, stream=stream, rewrite=rewrite)
-        finally:
-            self._open[session_id] -= 1
-            if not self._open[session_id]:
-                del self._open[session_id]
-
-    async def _splice(
-        self,
-        request: web.Request,
-        checked: Checked,
-        head: UpstreamRequest,
-        route: Route,
-        *,
-        stream: SessionStream,
-        rewrite: Rewrite,
-    ) -> DownstreamResponse | Failed:
         client, limits = Downstream(request), route.timeouts
         wire: UpstreamConnection | None = None
         ending: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
@@ -109,6 +91,7 @@ class WebSockets:
         # Before anything is waited for: no end of the session is missed.
         with stream.cut_at_end(partial(close, POLICY_VIOLATION)):
             client.watch(lost)
+            self._open[session_id] += 1
             try:
                 wire = await self._pool.connect(UpstreamOrigin.of(route), limits.connect)
                 if client.gone:
@@ -141,6 +124,9 @@ class WebSockets:
                 lost()
                 return Failed.of(error)
             finally:
+                self._open[session_id] -= 1
+                if not self._open[session_id]:
+                    del self._open[session_id]
                 client.unwatch()
                 if wire is not None:
                     wire.close()

@@ -18,14 +18,16 @@ _HEX = re.compile(r"#[0-9a-fA-F]{6}")
 
 @dataclass(frozen=True, slots=True)
 class Palette:
-    """Colours as `#rrggbb`: `brand` with the text `on_brand`, `accent` for links on the card; the same for dark."""
+    """Colours as `#rrggbb`: `brand` with the text `on_brand`, `accent` for links on the card.
+
+    In the dark scheme `dark_brand` is the colour of links too.
+    """
 
     brand: str
     on_brand: str
     accent: str
     dark_brand: str
     on_dark_brand: str
-    dark_accent: str
 
 
 def palette(colour: str) -> Palette:
@@ -39,7 +41,6 @@ def palette(colour: str) -> Palette:
         accent=accent,
         dark_brand=dark,
         on_dark_brand=_text_on(dark),
-        dark_accent=dark,
     )
 
 

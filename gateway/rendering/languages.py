@@ -1,11 +1,10 @@
-"""Picks the language of an answer, and writes texts, times, numbers and durations in it.
+"""Picks a language, and writes texts, times, numbers and durations in it.
 
-Every language offered has a catalogue in `locales/`. The order is the user's choice, the tenant's language,
-`Accept-Language`. An unknown wish is ignored, never an error.
+Every language offered has a catalogue in `locales/`. An unknown wish is ignored, never an error.
 """
 
 import io
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
 from gettext import GNUTranslations, NullTranslations
@@ -19,7 +18,6 @@ from babel.messages.pofile import read_po
 from babel.numbers import format_decimal
 
 DOMAIN = "gateway"
-_MAX_ACCEPT = 2_000
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
 
 
@@ -38,10 +36,6 @@ class Language:
         """`message`, which is English, in this language."""
         return self.translations.gettext(message)
 
-    def ngettext(self, singular: str, plural: str, count: int) -> str:
-        """The form of a message that fits `count`; placeholders are still in it."""
-        return self.translations.ngettext(singular, plural, count)
-
     def number(self, value: int) -> str:
         """A number with this language's separators."""
         return format_decimal(value, locale=self.locale)
@@ -57,16 +51,11 @@ class Language:
             (_HOUR, "%(num)s hour", "%(num)s hours"),
             (_MINUTE, "%(num)s minute", "%(num)s minutes"),
         ):
-            fits = whole % size == 0 if exact else whole >= 2 * size or whole == size
+            least = size if size == _MINUTE else 2 * size
+            fits = whole % size == 0 if exact else whole >= least or whole == size
             if whole >= size and fits:
                 return self._counted(singular, plural, ceil(whole / size))
-        if not exact and whole >= _MINUTE:
-            return self._counted("%(num)s minute", "%(num)s minutes", ceil(whole / _MINUTE))
         return self._counted("%(num)s second", "%(num)s seconds", whole)
-
-    def days(self, count: int) -> str:
-        """A number of days, "14 days"."""
-        return self._counted("%(num)s day", "%(num)s days", count)
 
     def time(self, at: float) -> str:
         """The time of day of `at` (seconds since the epoch) with its zone: "10:42 AM (UTC)"."""
@@ -83,20 +72,18 @@ class Language:
         return self._moment(at).isoformat(timespec="seconds")
 
     def _moment(self, at: float) -> datetime:
-        local = datetime.fromtimestamp(at, self.zone)
-        return local if self.zone else local.astimezone()
+        return datetime.fromtimestamp(at, self.zone).astimezone(self.zone)
 
     def _counted(self, singular: str, plural: str, count: int) -> str:
-        return self.ngettext(singular, plural, count) % {"num": self.number(count)}
+        return self.translations.ngettext(singular, plural, count) % {"num": self.number(count)}
 
 
 class Languages:
-    """The languages offered, in the operator's order."""
+    """The languages offered, in the operator's order. There is at least one."""
 
     def __init__(self, languages: Iterable[Language]) -> None:
         self._languages: Mapping[str, Language] = {language.code: language for language in languages}
-        if not self._languages:
-            raise ValueError("at least one language is needed")
+        self._by_tag = {code.lower(): language for code, language in self._languages.items()}
         self._default = next(iter(self._languages.values()))
 
     @property
@@ -111,17 +98,16 @@ class Languages:
     def __contains__(self, code: str) -> bool:
         return code in self._languages
 
-    def negotiate(self, choice: str | None, tenant: str, accept_language: str | None) -> Language:
-        """The language of an answer: the user's choice, else the tenant's, else what the browser asks for."""
-        for wish in (choice or "", tenant, *_wishes(accept_language or "")):
-            if found := self._match(wish):
+    def __iter__(self) -> Iterator[Language]:
+        return iter(self._languages.values())
+
+    def negotiate(self, wishes: Iterable[str]) -> Language:
+        """Returns the first of the language tags `wishes` that is offered, or its language without a region."""
+        for wish in wishes:
+            tag = wish.replace("_", "-").lower()
+            if found := self._by_tag.get(tag) or self._by_tag.get(tag.split("-")[0]):
                 return found
         return self._default
-
-    def _match(self, wish: str) -> Language | None:
-        code = wish.replace("_", "-").lower()
-        by_code = {own.lower(): language for own, language in self._languages.items()}
-        return by_code.get(code) or by_code.get(code.split("-")[0])
 
 
 def load_languages(folder: Path, codes: Iterable[str], zone: tzinfo | None = None) -> Languages:
@@ -162,21 +148,3 @@ def _catalogue(source: Path, code: str) -> GNUTranslations:
         write_mo(buffer, read_po(file, locale=code.replace("-", "_")))
     buffer.seek(0)
     return GNUTranslations(buffer)
-
-
-def _wishes(accept_language: str) -> list[str]:
-    """Return the tags of an `Accept-Language` field (RFC 9110 12.5.4), dearest first.
-
-    Only the first 20 tags and the first `_MAX_ACCEPT` characters count.
-    """
-    weighted = []
-    for item in accept_language[:_MAX_ACCEPT].split(",")[:20]:
-        tag, _, parameter = item.strip().partition(";")
-        name, _, value = parameter.strip().partition("=")
-        try:
-            weight = float(value) if name.strip() == "q" else 1.0
-        except ValueError:
-            continue
-        if tag and tag != "*" and weight > 0:
-            weighted.append((weight, tag.strip()))
-    return [tag for _, tag in sorted(weighted, key=lambda pair: -pair[0])]

@@ -1,5 +1,6 @@
 """Renders mails: a subject of one line that never holds a code, a plain text, and an HTML part of the same text."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,8 +23,8 @@ class MailText:
 class Mails:
     """Renders `templates/<name>.{subject,txt,html}`."""
 
-    def __init__(self, environment: Environment, languages: Languages) -> None:
-        self._environment = environment
+    def __init__(self, environments: Mapping[str, Environment], languages: Languages) -> None:
+        self._environments = environments
         self._languages = languages
 
     def render(self, name: str, language: str, **context: Any) -> MailText:
@@ -34,13 +35,11 @@ class Mails:
         (its label), sent_to (masked), host, browser, at, reference.
         """
         spoken = self._languages.get(language)
-        values = {**context, "language": spoken, "browser": _browser(context.get("browser", ""), spoken)}
-
-        def part(kind: str) -> str:
-            return self._environment.get_template(f"{name}.{kind}").render(values)
-
-        subject = " ".join(part("subject").split())
-        return MailText(subject=subject, text=part("txt").strip() + "\n", html=part("html"), language=language)
+        browser, time = _browser(context.get("browser", ""), spoken), spoken.date_and_time(context["at"])
+        values = {**context, "browser": browser, "time": time}
+        get = self._environments[spoken.code].get_template
+        subject, text, html = [get(f"{name}.{kind}").render(values) for kind in ("subject", "txt", "html")]
+        return MailText(" ".join(subject.split()), text.strip() + "\n", html, language)
 
 
 def _browser(text: str, language: Language) -> str:

@@ -44,7 +44,7 @@ class ProblemView:
 
 
 def problem_view(
-    problem: Problem, language: Language, until: float | None, now: float, reference: str = ""
+    problem: Problem, language: Language, until: float | None = None, now: float = 0.0, reference: str = ""
 ) -> ProblemView:
     """`problem` in `language`; `until` (seconds since the epoch) is when its wait ends, None if there is none."""
     row = problem.shown_as

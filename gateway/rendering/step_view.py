@@ -18,7 +18,7 @@ DIGITS = 6
 class MethodView:
     """A factor to choose: its kind, its name in the user's language, and the masked address of a code.
 
-    `letters` tells whether its code may hold letters.
+    `letters` is whether its code may contain letters.
     """
 
     factor: str

@@ -1,25 +1,29 @@
-"""Makes the one template environment for pages and mails.
+"""Makes the template environments for pages and mails, one for each language.
 
-HTML is escaped, text is not. A name that was not given is an error. `gettext` uses the `language` of the context. The
-styles of mails are inlined when a mail template is loaded, because mail programs drop style sheets.
+HTML is escaped, text is not. A name that was not given is an error. The styles of mails are inlined when a mail
+template is loaded, because mail programs drop style sheets.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import css_inline
-from jinja2 import Environment, FileSystemLoader, StrictUndefined, pass_context, select_autoescape
-from jinja2.runtime import Context
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
+
+from gateway.rendering.languages import Language, Languages
 
 MAIL_LAYOUT = "mail.html"
-MAIL_STYLES = "mail.css"
 MAIL_FOLDER = "factors/"
 PAGES = "/pages/"
 """Folder of a factor's page fragments, beside its mails."""
 
 
-def build_environment(root: Path) -> Environment:
-    """The environment over `root/templates`; templates get `language: rendering.languages.Language`."""
+def build_environments(root: Path, languages: Languages) -> Mapping[str, Environment]:
+    """Returns the environment over `root/templates` of each language by its code."""
+    return {language.code: _environment(root, language) for language in languages}
+
+
+def _environment(root: Path, language: Language) -> Environment:
     environment = Environment(
         loader=_Loader(root / "templates"),
         autoescape=select_autoescape(enabled_extensions=("html",), default_for_string=True),
@@ -30,18 +34,9 @@ def build_environment(root: Path) -> Environment:
         auto_reload=False,
     )
     environment.policies["ext.i18n.trimmed"] = True
-    environment.install_gettext_callables(_gettext, _ngettext, newstyle=True)  # type: ignore[attr-defined]
+    environment.globals["language"] = language
+    environment.install_gettext_translations(language.translations, newstyle=True)  # type: ignore[attr-defined]
     return environment
-
-
-@pass_context
-def _gettext(context: Context, message: str) -> str:
-    return str(context["language"].translations.gettext(message))
-
-
-@pass_context
-def _ngettext(context: Context, singular: str, plural: str, count: int) -> str:
-    return str(context["language"].translations.ngettext(singular, plural, count))
 
 
 class _Loader(FileSystemLoader):
@@ -53,17 +48,12 @@ class _Loader(FileSystemLoader):
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
-        self._styles = folder / MAIL_STYLES
+        self._css = (folder / "mail.css").read_text(encoding="utf-8")
 
     def get_source(self, environment: Environment, template: str) -> tuple[str, str, Callable[[], bool]]:
         source, filename, uptodate = super().get_source(environment, template)
         if template == MAIL_LAYOUT:
-            inliner = css_inline.CSSInliner(extra_css=self._css(), load_remote_stylesheets=False)
-            return inliner.inline(source), filename, uptodate
-        if template.startswith(MAIL_FOLDER) and template.endswith(".html") and PAGES not in template:
-            inliner = css_inline.CSSInliner(load_remote_stylesheets=False)
-            return inliner.inline_fragment(source, self._css()), filename, uptodate
+            source = css_inline.CSSInliner(extra_css=self._css, load_remote_stylesheets=False).inline(source)
+        elif template.startswith(MAIL_FOLDER) and template.endswith(".html") and PAGES not in template:
+            source = css_inline.CSSInliner(load_remote_stylesheets=False).inline_fragment(source, self._css)
         return source, filename, uptodate
-
-    def _css(self) -> str:
-        return self._styles.read_text(encoding="utf-8")

@@ -9,18 +9,14 @@ redeems it.
 
 import unicodedata
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from gateway.crypto import codes
-from gateway.crypto.signing import Signer
+from gateway.crypto.key_ring import Signer
 from gateway.domain.challenge import (
     Accepted,
-    Asked,
     Binding,
     Challenge,
-    Elsewhere,
     Judgement,
-    More,
     ProofPurpose,
     Rejected,
     Unavailable,
@@ -32,12 +28,11 @@ from gateway.domain.ports import Clock, Random
 from gateway.domain.problem import Problem, ProblemDetail
 from gateway.domain.tenant import Tenant
 from gateway.domain.user import User
-from gateway.second_factor import limits
+from gateway.second_factor import rate_limits
 from gateway.second_factor.factors import table
 from gateway.second_factor.factors.protocol import DeliveryContext, Factor
 from gateway.second_factor.factors.table import Factors
-from gateway.second_factor.limits import Group, LimitSubject
-from gateway.second_factor.rate_limiter import Allowed, Limited, RateLimiter
+from gateway.second_factor.rate_limits import Allowed, Limited, LimitSubject, RateLimiter
 from gateway.second_factor.used_codes import Redemption, UsedCodes
 from gateway.store.protocol import Store
 
@@ -45,6 +40,8 @@ DeliveryContextOf = Callable[[FactorKind], DeliveryContext]
 """The circumstances of a proof by one factor, with its channel."""
 
 NEWEST_LIFE = 86400.0
+MAX_TYPED = 64
+_IGNORED_CATEGORIES = frozenset({"Zs", "Pd", "Cf", "Cc"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +58,6 @@ class ChallengeContext:
     user: User
     bound_to: Binding
     app: str
-    client: str
     methods: tuple[Enrolment, ...]
     extras: tuple[FactorKind, ...] = ()
     takes_any: bool = False
@@ -85,7 +81,9 @@ class ChallengeContext:
     @property
     def counted_as(self) -> FactorKind | None:
         """The factor whose failures are counted; None where the page takes any."""
-        return None if self.takes_any else (*(m.factor for m in self.methods), *self.extras)[0]
+        if self.takes_any:
+            return None
+        return self.methods[0].factor if self.methods else self.extras[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,216 +137,215 @@ class Challenges:
         self._clock = clock
         self._random = random
 
-    def factor(self, about: DeliveryContext, kind: FactorKind) -> Factor:
-        """The object that serves `kind` through the channel of `about`."""
-        return self._factors[(kind, about.channel.kind if about.channel else None)]
+    def factor(self, delivery: DeliveryContext, kind: FactorKind) -> Factor:
+        """The object that serves `kind` through the channel of `delivery`."""
+        return self._factors[(kind, delivery.channel.kind if delivery.channel else None)]
 
-    async def begin(
-        self, case: ChallengeContext, about_of: DeliveryContextOf, number: int, send_to: Enrolment | None
+    def waiting(self, context: ChallengeContext, number: int) -> Challenge:
+        """A challenge for an entry that needs no message. `number` is the challenge's in its login."""
+        return Challenge(self._new_id(), context.only, context.bound_to, number, issued_at=self._clock.now())
+
+    async def send(
+        self, context: ChallengeContext, delivery: DeliveryContext, number: int, to: Enrolment
     ) -> Challenge | ProblemDetail:
-        """Sends a code to `send_to`; None sends nothing. `number` is the challenge's in its login."""
-        challenge_id = self._random.token_bytes(12).hex()
-        if send_to is None:
-            return Challenge(challenge_id, case.only, case.bound_to, number, issued_at=self._clock.now())
-        return await self._send(case, about_of(send_to.factor).for_challenge(challenge_id), number, send_to)
+        """Sends a code to `to`. `number` is the challenge's in its login."""
+        subject = self._subject(context)
+        if locked := await self._locked(context, subject):
+            return locked
+        address = self.name_of_address(context.tenant.id, to.address)
+        counted = rate_limits.for_send(context.policy, context.limits, subject, address)
+        found = await self._attempts.reserve(counted)
+        if isinstance(found, Limited):
+            return _not_now(found)
+        delivery = replace(delivery, challenge=self._new_id())
+        asked = await self.factor(delivery, to.factor).challenge(context.user, to, delivery)
+        if isinstance(asked, Unavailable):
+            await self._attempts.give_back(counted)
+            return ProblemDetail(asked.problem)
+        now = self._clock.now()
+        if context.policy.shared_address is SharedAddress.NEWEST:
+            life = max(60.0, (asked.expires_at or now) - now) + NEWEST_LIFE
+            await self._store.set(_newest_key(context.tenant.id, address), delivery.challenge.encode(), life)
+        return Challenge(
+            id=delivery.challenge,
+            factor=to.factor,
+            bound_to=context.bound_to,
+            number=number,
+            state=asked.state,
+            channel=delivery.channel.service_identifier if delivery.channel else None,
+            sent_to=to.address,
+            issued_at=now,
+            expires_at=asked.expires_at,
+            resend_at=now + context.policy.resend_cooldown,
+            tag=delivery.tag,
+        )
 
-    async def held(self, case: ChallengeContext, to: Enrolment) -> ProblemDetail | None:
+    async def held(self, context: ChallengeContext, to: Enrolment) -> ProblemDetail | None:
         """The reason why a code to `to` cannot be sent now. Counts nothing."""
-        whose = self._whose(case, None, to)
-        if locked := await self._locked(case, whose):
+        subject = self._subject(context)
+        if locked := await self._locked(context, subject):
             return locked  # any other wait is shorter, or of no use to a locked user
-        found = await self._attempts.look(limits.for_send(case.policy, case.limits, whose))
+        address = self.name_of_address(context.tenant.id, to.address)
+        found = await self._attempts.look(rate_limits.for_send(context.policy, context.limits, subject, address))
         return _not_now(found) if isinstance(found, Limited) else None
 
     async def answer(
-        self, case: ChallengeContext, about_of: DeliveryContextOf, challenge: Challenge, typed: str
+        self, context: ChallengeContext, delivery_of: DeliveryContextOf, challenge: Challenge, typed: str
     ) -> Verified | Denied:
         """Verifies an entry. A right one is `Verified` for one owner only: this login, challenge and round.
 
         An entry for a challenge of another login, round, purpose or draft is not verified and costs nothing.
         """
-        if challenge.bound_to != case.bound_to:
+        if challenge.bound_to != context.bound_to:
             return Denied(ProblemDetail(Problem.WRONG_CODE))
-        entry = codes.fold(typed)
+        entry = fold(typed)
         expired = challenge.expires_at is not None and self._clock.now() >= challenge.expires_at
-        candidates = [k for k in self._candidates(case, challenge, expired=expired) if self._fits(case, k, entry)]
+        candidates = [k for k in self._candidates(context, challenge, expired=expired) if self._fits(context, k, entry)]
         if expired and not candidates:
             return Denied(ProblemDetail(Problem.CODE_EXPIRED))
-        whose = self._whose(case, challenge)
-        groups = _counted(case, whose)
+        subject = self._subject(context, challenge)
+        groups = rate_limits.for_answer(context.policy, context.limits, subject)
         found = await self._attempts.reserve(groups[::-1])  # the code's own first: its rejections count for no user
         if isinstance(found, Limited):
             first = await self._attempts.look(groups)
-            return Denied(self._held(case, first if isinstance(first, Limited) else found, challenge))
+            return Denied(self._held(context, first if isinstance(first, Limited) else found, challenge))
         rejected = ProblemDetail(Problem.WRONG_CODE)
-        owner = f"{case.bound_to.login}/{challenge.id}/{case.bound_to.round}"
-        by = Redemption(case.tenant, case.user, case.enrolments, owner, new_secret=case.enrolling)
+        owner = f"{context.bound_to.login}/{challenge.id}/{context.bound_to.round}"
+        by = Redemption(context.tenant, context.user, context.enrolments, owner, new_secret=context.enrolling)
         for kind in candidates:
-            about = about_of(kind).for_challenge(challenge.id)
-            match await self._verify(case, about, challenge, kind, entry):
+            delivery = replace(delivery_of(kind), challenge=challenge.id)
+            match await self._verify(context, delivery, challenge, kind, entry):
                 case Accepted(redeem=value):
-                    redeemed = await self.factor(about, kind).redeem(value, self._used_codes, by)
+                    redeemed = await self.factor(delivery, kind).redeem(value, self._used_codes, by)
                     if not isinstance(redeemed, ProblemDetail):
-                        await self._attempts.clear(groups + limits.cooldown(case.policy, whose))
+                        await self._attempts.clear((*groups, rate_limits.cooldown(context.policy, subject)))
                         return Verified(kind, redeemed)
                     rejected = redeemed
                 case Rejected(problem=why) if why is not Problem.WRONG_CODE:
                     rejected = ProblemDetail(why)
-                case Elsewhere(path=path):
-                    return Denied(ProblemDetail(Problem.NO_CONTACT, path=path), stops=True)
-                case More():
-                    raise TypeError("no factor of this build asks for another entry")
                 case Unavailable(problem=why):
                     await self._attempts.give_back(groups)
                     return Denied(ProblemDetail(why))
         if rejected.problem is Problem.NEXT_CODE:  # a right code, used already: no guess
             await self._attempts.give_back(groups)
             return Denied(rejected, judged=True)
-        if expired and await self._was_sent(case, about_of, challenge, entry):
+        if expired and await self._was_sent(context, delivery_of, challenge, entry):
             await self._attempts.give_back(groups)
             return Denied(ProblemDetail(Problem.CODE_EXPIRED))
-        return self._wrong(case, challenge, found, rejected.problem)
+        return self._wrong(context, challenge, found, rejected.problem)
 
-    async def left(self, case: ChallengeContext, challenge: Challenge | None) -> Remaining:
+    async def left(self, context: ChallengeContext, challenge: Challenge | None) -> Remaining:
         """The counters as a page shows them. Counts nothing."""
-        whose = self._whose(case, challenge)
-        found = await self._attempts.look(_counted(case, whose))
-        cooling = await self._attempts.look(limits.cooldown(case.policy, whose))
+        subject = self._subject(context, challenge)
+        found = await self._attempts.look(rate_limits.for_answer(context.policy, context.limits, subject))
+        cooling = await self._attempts.look((rate_limits.cooldown(context.policy, subject),))
         resend_at = cooling.until if isinstance(cooling, Limited) else None
         if isinstance(found, Limited):
-            held = self._held(case, found, challenge)
+            held = self._held(context, found, challenge)
             if held.problem is Problem.LOCKED:  # a lock also stops sending
                 resend_at = held.until
-            return Remaining(0, case.policy.otp_max_attempts, resend_at, held)
-        failures = _failures(found)
-        return Remaining(max(0, case.policy.otp_max_attempts - failures), failures, resend_at)
+            return Remaining(0, context.policy.otp_max_attempts, resend_at, held)
+        left = context.policy.otp_max_attempts - found.failures
+        return Remaining(max(0, left), found.failures, resend_at)
 
-    async def _send(
-        self, case: ChallengeContext, about: DeliveryContext, number: int, to: Enrolment
-    ) -> Challenge | ProblemDetail:
-        whose = self._whose(case, None, to)
-        if held := await self._locked(case, whose):
-            return held
-        counted = limits.for_send(case.policy, case.limits, whose)
-        found = await self._attempts.reserve(counted)
-        if isinstance(found, Limited):
-            return _not_now(found)
-        asked = await self.factor(about, to.factor).challenge(case.user, to, about)
-        match asked:
-            case Asked():
-                pass
-            case Elsewhere(path=path):
-                return ProblemDetail(Problem.NO_CONTACT, path=path)
-            case Unavailable(problem=problem):
-                await self._attempts.give_back(counted)
-                return ProblemDetail(problem)
-        now = self._clock.now()
-        if case.policy.shared_address is SharedAddress.NEWEST:
-            life = max(60.0, (asked.expires_at or now) - now) + NEWEST_LIFE
-            await self._store.set(_newest_key(whose), about.challenge.encode(), life)
-        return Challenge(
-            id=about.challenge,
-            factor=to.factor,
-            bound_to=case.bound_to,
-            number=number,
-            state=asked.state,
-            channel=about.channel.service_identifier if about.channel else None,
-            sent_to=to.address,
-            issued_at=now,
-            expires_at=asked.expires_at,
-            resend_at=now + case.policy.resend_cooldown,
-            tag=about.tag,
-        )
-
-    def _candidates(self, case: ChallengeContext, challenge: Challenge, *, expired: bool) -> tuple[FactorKind, ...]:
+    def _candidates(self, context: ChallengeContext, challenge: Challenge, *, expired: bool) -> tuple[FactorKind, ...]:
         """The factors that verify an entry, in order: those that send nothing, the one that sent, extras."""
         sent = None if expired else challenge.factor
-        waiting = {m.factor for m in case.methods if not table.sends(m.factor) or m.factor is sent} | set(case.extras)
+        waiting = {m.factor for m in context.methods if m.factor not in table.SENT or m.factor is sent}
+        waiting.update(context.extras)
         return tuple(kind for kind in table.TYPES if kind in waiting)
 
-    def _fits(self, case: ChallengeContext, kind: FactorKind, entry: str) -> bool:
+    def _fits(self, context: ChallengeContext, kind: FactorKind, entry: str) -> bool:
         """Whether `entry` may be such a code. A page that takes one kind verifies every entry."""
-        alone = len(case.methods) + len(case.extras) == 1
-        return alone or table.TYPES[kind].fits(entry, case.policy.otp_length)
+        alone = len(context.methods) + len(context.extras) == 1
+        return alone or table.TYPES[kind].fits(entry, context.policy.otp_length)
 
     async def _verify(
-        self, case: ChallengeContext, about: DeliveryContext, challenge: Challenge, kind: FactorKind, entry: str
+        self, context: ChallengeContext, delivery: DeliveryContext, challenge: Challenge, kind: FactorKind, entry: str
     ) -> Judgement:
-        factor = self.factor(about, kind)
-        enrolment = next((m for m in case.methods if m.factor is kind), None)
+        factor = self.factor(delivery, kind)
+        enrolment = next((m for m in context.methods if m.factor is kind), None)
         if enrolment is None:
-            enrolment = await factor.credential(case.tenant, case.user, case.enrolments)
-        if factor.sends and case.policy.shared_address is SharedAddress.NEWEST:
-            newest = await self._store.get(_newest_key(self._whose(case, challenge, enrolment)))
+            enrolment = await factor.credential(context.tenant, context.user, context.enrolments)
+        if factor.sends and context.policy.shared_address is SharedAddress.NEWEST:
+            address = self.name_of_address(context.tenant.id, enrolment.address)
+            newest = await self._store.get(_newest_key(context.tenant.id, address))
             if newest != challenge.id.encode():
                 return Rejected()
-        return await factor.verify(challenge.state, case.user, enrolment, about, entry)
+        return await factor.verify(challenge.state, context.user, enrolment, delivery, entry)
 
     async def _was_sent(
-        self, case: ChallengeContext, about_of: DeliveryContextOf, challenge: Challenge, entry: str
+        self, context: ChallengeContext, delivery_of: DeliveryContextOf, challenge: Challenge, entry: str
     ) -> bool:
         """Whether `entry`, on a page that takes other codes as well, is the sent code after its expiry."""
         kind = challenge.factor
-        if kind is None or not self._fits(case, kind, entry):
+        if kind is None or not self._fits(context, kind, entry):
             return False
-        judgement = await self._verify(case, about_of(kind).for_challenge(challenge.id), challenge, kind, entry)
+        delivery = replace(delivery_of(kind), challenge=challenge.id)
+        judgement = await self._verify(context, delivery, challenge, kind, entry)
         return isinstance(judgement, Accepted)
 
-    def _wrong(self, case: ChallengeContext, challenge: Challenge, found: Allowed, problem: Problem) -> Denied:
+    def _wrong(self, context: ChallengeContext, challenge: Challenge, found: Allowed, problem: Problem) -> Denied:
         """The effect of a wrong code: a problem, a warning, or the end of the code or of the login."""
-        failures = _failures(found)
-        ended = [Limited(limit, until) for limit, until in found.locks]
-        if ended:
-            held = max(ended, key=lambda no: (no.problem is Problem.LOCKED, no.until))
-            new_code = held.problem is Problem.LIMIT_EXCEEDED and table.sends(case.counted_as)
-            return Denied(self._held(case, held, challenge), failures, stops=not new_code, judged=True)
-        warn = case.policy.warn_from_attempt
+        failures = found.failures
+        if locked := found.locked:
+            held = max(locked, key=lambda no: (no.problem is Problem.LOCKED, no.until))
+            new_code = held.problem is Problem.LIMIT_EXCEEDED and context.counted_as in table.SENT
+            return Denied(self._held(context, held, challenge), failures, stops=not new_code, judged=True)
+        warn = context.policy.warn_from_attempt
         if warn is not None and failures >= warn:
             problem = Problem.WARNING
         return Denied(ProblemDetail(problem), failures, judged=True)
 
-    def _held(self, case: ChallengeContext, held: Limited, challenge: Challenge | None) -> ProblemDetail:
+    def _held(self, context: ChallengeContext, held: Limited, challenge: Challenge | None) -> ProblemDetail:
         """The problem of a held entry. A dead code holds the user until the next send, a login only until its end."""
         if held.problem is not Problem.LIMIT_EXCEEDED:
             return ProblemDetail(held.problem, held.until)
-        if table.sends(case.counted_as):
+        if context.counted_as in table.SENT:
             return ProblemDetail(held.problem, challenge.resend_at if challenge else None)
         return ProblemDetail(Problem.TOO_MANY_CODES)
 
-    async def _locked(self, case: ChallengeContext, whose: LimitSubject) -> ProblemDetail | None:
-        groups = _counted(case, whose)
-        found = await self._attempts.look(tuple(group for group in groups if limits.is_of_user(group)))
+    async def _locked(self, context: ChallengeContext, subject: LimitSubject) -> ProblemDetail | None:
+        found = await self._attempts.look((rate_limits.for_user(context.policy, context.limits, subject),))
         return ProblemDetail(found.problem, found.until) if isinstance(found, Limited) else None
 
-    def _whose(self, case: ChallengeContext, challenge: Challenge | None, to: Enrolment | None = None) -> LimitSubject:
-        message = to or next((m for m in case.methods if table.sends(m.factor)), None)
+    def _subject(self, context: ChallengeContext, challenge: Challenge | None = None) -> LimitSubject:
         return LimitSubject(
-            tenant=case.tenant.id,
-            user=case.user.id,
-            login=case.bound_to.login,
+            tenant=context.tenant.id,
+            user=context.user.id,
+            login=context.bound_to.login,
+            factor=context.counted_as,
             challenge=challenge.id if challenge else "",
-            address=self.name_of_address(case.tenant.id, message.address) if message else "",
-            client=case.client,
-            app=case.app,
+            app=context.app,
+            approving=context.approving,
         )
+
+    def _new_id(self) -> str:
+        return self._random.token_bytes(12).hex()
 
     def name_of_address(self, tenant_id: str, address: str) -> str:
         """A keyed digest that replaces an address in keys of the store."""
         return self._addresses.sign(tenant_id, unicodedata.normalize("NFKC", address).casefold())
 
 
-def _counted(case: ChallengeContext, whose: LimitSubject) -> tuple[Group, ...]:
-    return limits.for_answer(case.policy, case.limits, whose, case.counted_as, approving_first=case.approving)
+def fold(typed: str) -> str:
+    """`typed` with ASCII digits for those of any script, and without spaces, hyphens and direction marks.
+
+    Other characters stay, so that letters are rejected as a wrong code. At most 64 characters are kept.
+    """
+    kept = []
+    for character in typed[: MAX_TYPED * 4]:
+        if (value := unicodedata.decimal(character, None)) is not None:
+            kept.append(str(value))
+        elif unicodedata.category(character) not in _IGNORED_CATEGORIES:
+            kept.append(character)
+    return "".join(kept)[:MAX_TYPED]
 
 
 def _not_now(found: Limited) -> ProblemDetail:
     """The reason why nothing is sent. The maximum of a login holds the user only until the login's end."""
-    return ProblemDetail(found.problem, None if limits.is_of_login(found.limit) else found.until)
+    return ProblemDetail(found.problem, None if rate_limits.is_of_login(found.limit) else found.until)
 
 
-def _newest_key(whose: LimitSubject) -> str:
-    return f"newest:{{{whose.tenant}/address/{whose.address}}}"
-
-
-def _failures(found: Allowed) -> int:
-    return found.count("code") or found.count("attempts")
+def _newest_key(tenant_id: str, address: str) -> str:
+    return f"newest:{{{tenant_id}/address/{address}}}"

@@ -10,6 +10,11 @@ to another user does not open. A *rollback guard* in the store keeps version, ha
   `Tampered`. The login stops; it never leads to a code or to a new enrolment.
 
 A write succeeds only from the version that the login saw.
+
+Under `registration: guarded` a user without a verified profile address may enrol a first factor without an approval
+during a grace period: 14 days after the second factor was switched on for the tenant, or after Keycloak created the
+user. Later they need an administrator's code. The first login that asks notes the start in the store. A lost store
+begins the 14 days anew.
 """
 
 import hashlib
@@ -21,18 +26,19 @@ from dataclasses import dataclass, replace
 import structlog
 from pydantic import TypeAdapter, ValidationError
 
-from gateway.crypto.sealing import Sealer, Unopenable
+from gateway.crypto.key_ring import Sealer, Unopenable
 from gateway.domain.enrolment import Enrolment, EnrolmentSet
 from gateway.domain.errors import Conflict, GatewayError, Unreachable
-from gateway.domain.policy import FactorKind
+from gateway.domain.policy import FactorKind, Registration
 from gateway.domain.ports import Clock, Lock
 from gateway.domain.tenant import Tenant
 from gateway.domain.user import Account
-from gateway.keycloak.profile import UserProfiles, sealed_in
+from gateway.keycloak.users import UserProfiles, sealed_in
 from gateway.observe.audit import Audit, AuditEvent
 from gateway.store.protocol import Store
 
 GUARD_LIFE = 400 * 86400.0
+GRACE_PERIOD = 14 * 86400.0
 BEGUN_LIFE = 900.0
 """Seconds for which an unfinished write is begun again with the same bytes."""
 LOCK_WAIT = 10.0
@@ -188,6 +194,14 @@ class Enrolments:
 
         return await self._change(tenant, user_id, change)
 
+    async def in_grace_period(self, tenant: Tenant, account: Account) -> bool:
+        """Whether this user's first factor needs no approval although they have no profile address."""
+        if tenant.policy.registration is not Registration.GUARDED:
+            return True
+        now = self._clock.now()
+        begun = await first_noted(self._store, f"guarded-since:{tenant.id}", now)
+        return now < max(begun, account.created_at or 0.0) + GRACE_PERIOD
+
     async def _read(
         self, tenant: Tenant, user_id: str, account: Account | None = None
     ) -> tuple[EnrolmentSet | Tampered, str | None]:
@@ -243,14 +257,14 @@ class Enrolments:
         return wanted
 
     async def _begun(
-        self, tenant: Tenant, user_id: str, now: EnrolmentSet, standing: str | None, wanted: EnrolmentSet
+        self, tenant: Tenant, user_id: str, now: EnrolmentSet, sealed_now: str | None, wanted: EnrolmentSet
     ) -> tuple[EnrolmentSet, str]:
         """The set to write over `now`, and its sealed text: `wanted`, or what an earlier try of this change began.
 
-        `standing` is the sealed text of `now`. A write without an answer may still take effect after the next one. The
-        same bytes twice do no harm; another set of the same version would look like tampering for ever.
+        `sealed_now` is the sealed text of `now`. A write without an answer may still take effect after the next one.
+        The same bytes twice do no harm; another set of the same version would look like tampering for ever.
         """
-        key, over = f"begun:{{{tenant.id}/user/{user_id}}}", _hash(standing or "")
+        key, over = f"begun:{{{tenant.id}/user/{user_id}}}", _hash(sealed_now or "")
         raw = await self._store.get(key)
         with suppress(Unopenable, ValueError, TypeError):
             before, sealed = json.loads(self._guards.open(raw or b"", key))
@@ -299,6 +313,16 @@ class Enrolments:
             await self._store.add(key, guard, GUARD_LIFE)
         else:
             await self._store.swap(key, seen, guard, GUARD_LIFE)
+
+
+async def first_noted(store: Store, key: str, now: float) -> int:
+    """The time that the first call for `key` noted; each call lengthens the life of the note."""
+    await store.add(key, str(int(now)).encode(), GUARD_LIFE)
+    raw = await store.get(key)
+    if raw is None:
+        return int(now)
+    await store.swap(key, raw, raw, GUARD_LIFE)
+    return int(raw)
 
 
 def _same(now: EnrolmentSet, wanted: EnrolmentSet) -> bool:

@@ -16,7 +16,7 @@ from gateway.domain.policy import (
     RegistrationContact,
 )
 from gateway.domain.problem import Problem
-from gateway.domain.user import Contact
+from gateway.domain.user import Contact, User
 from gateway.second_factor.factors import table
 
 
@@ -82,39 +82,39 @@ class SignInRefused:
 Requirement = NotRequired | EnrolFactor | VerifyFactor | SignInRefused
 
 
-def decide(policy: Policy, standing: UserFactors, *, route_asks: bool) -> Requirement:
-    """The requirement of `policy` for a user with this `standing`; `route_asks` whether the route asks for a factor."""
+def decide(policy: Policy, user: UserFactors, *, route_asks: bool) -> Requirement:
+    """The requirement of `policy` for `user`; `route_asks` tells whether the route asks for a factor."""
     if not policy.enabled:
         return NotRequired(DecidedBy.OFF)
     if not route_asks:
         return NotRequired(DecidedBy.ROUTE_ASKS_NONE)
-    methods = methods_of(policy, standing)
+    methods = methods_of(policy, user)
     if methods:
-        if standing.trusted and policy.trust_browser_days:
+        if user.trusted and policy.trust_browser_days:
             return NotRequired(DecidedBy.TRUSTED_BROWSER)
-        if standing.verified and policy.skip_when_verified:
+        if user.verified and policy.skip_when_verified:
             return NotRequired(DecidedBy.VERIFIED_IN_SESSION)
         return VerifyFactor(DecidedBy.ENROLLED, methods, policy.choose_page is ChoosePage.SEVERAL and len(methods) > 1)
     if policy.enrolment is EnrolmentRule.OPTIONAL:
         return NotRequired(DecidedBy.OPTIONAL_AND_NONE)
     if policy.on_no_contact is not NoContact.REGISTER:
         return SignInRefused(DecidedBy.NO_CONTACT, Problem.NO_CONTACT, policy.no_contact_path)
-    factors = registrable(policy, standing)
+    factors = registrable(policy, user)
     if not factors:
         return SignInRefused(DecidedBy.NOTHING_TO_REGISTER, Problem.NO_CONTACT)
     return EnrolFactor(DecidedBy.REQUIRED, factors)
 
 
-def methods_of(policy: Policy, standing: UserFactors) -> tuple[Enrolment, ...]:
+def methods_of(policy: Policy, user: UserFactors) -> tuple[Enrolment, ...]:
     """The user's usable methods in the policy's order.
 
     These are the enrolments, and the verified contacts where the policy takes addresses from the user record. Without a
     page to choose, only the first one counts: so a fallback counts only for a user without the others.
     """
-    known = standing.enrolments.enrolments
+    known = user.enrolments.enrolments
     if contacts_are_methods(policy):
         enrolled = {e.factor for e in known}
-        usable = (c for c in standing.contacts if c.verified and c.factor not in enrolled)
+        usable = (c for c in user.contacts if c.verified and c.factor not in enrolled)
         known += tuple(Enrolment(c.factor, c.address) for c in usable)
     methods = tuple(e for m in policy.offered for e in known if e.factor is m.factor)
     return methods[:1] if policy.choose_page is ChoosePage.NEVER else methods
@@ -126,8 +126,17 @@ def enrolled_methods(policy: Policy, enrolments: EnrolmentSet) -> tuple[Enrolmen
     An address counts only while the tenant has a channel to send to it.
     """
     own = tuple(e for m in policy.offered for e in enrolments.enrolments if e.factor is m.factor)
-    others = (e for e in enrolments.enrolments if e not in own and not table.sends(e.factor))
+    others = (e for e in enrolments.enrolments if e not in own and e.factor not in table.SENT)
     return (*own, *others)
+
+
+def contacts_of(user: User) -> tuple[Contact, ...]:
+    """The known addresses of a user: the one of the user record in Keycloak.
+
+    It counts only if Keycloak has verified it, because users may write their own profile. The login reads it once,
+    after a right password, and pins it.
+    """
+    return (Contact(FactorKind.EMAIL, user.email, user.email_verified),) if user.email else ()
 
 
 def may_turn_off(policy: Policy, enrolments: EnrolmentSet, factor: FactorKind) -> bool:
@@ -141,11 +150,11 @@ def contacts_are_methods(policy: Policy) -> bool:
     return policy.registration_contact is not RegistrationContact.ANY and policy.on_no_contact is not NoContact.REGISTER
 
 
-def registrable(policy: Policy, standing: UserFactors) -> tuple[FactorKind, ...]:
+def registrable(policy: Policy, user: UserFactors) -> tuple[FactorKind, ...]:
     """The factors that this user may enrol. Where only known addresses count, those with a known address."""
-    known = {c.factor for c in standing.contacts if c.verified}
+    known = {c.factor for c in user.contacts if c.verified}
     free = policy.registration_contact is RegistrationContact.ANY
-    return tuple(m.factor for m in policy.methods if free or not table.sends(m.factor) or m.factor in known)
+    return tuple(m.factor for m in policy.methods if free or m.factor not in table.SENT or m.factor in known)
 
 
 def takes_address(policy: Policy, contacts: tuple[Contact, ...], factor: FactorKind, address: str) -> bool:
@@ -154,3 +163,9 @@ def takes_address(policy: Policy, contacts: tuple[Contact, ...], factor: FactorK
         return True
     wanted = address.casefold()
     return any(c.factor is factor and c.verified and c.address.casefold() == wanted for c in contacts)
+
+
+def extras(policy: Policy, enrolments: EnrolmentSet | None = None) -> tuple[FactorKind, ...]:
+    """The kinds that `policy` takes besides a user's methods; with `enrolments`, those of which the user has a code."""
+    backup = () if enrolments and not enrolments.backup_codes else (FactorKind.BACKUP_CODE,)
+    return (*backup, FactorKind.ADMIN_CODE) if policy.admin_codes else backup

@@ -11,13 +11,12 @@ from gateway.domain.enrolment import EnrolmentSet
 from gateway.domain.ports import Clock
 from gateway.domain.tenant import Tenant
 from gateway.domain.user import User
-from gateway.second_factor.enrolments import GUARD_LIFE, Enrolments
+from gateway.second_factor.enrolments import GUARD_LIFE, Enrolments, first_noted
 from gateway.store.protocol import Store
 from gateway.store.single_use import SingleUse
 
 MARK_LIFE = 86400.0
 TRIES = 50
-BORN = "born"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,14 +69,6 @@ class UsedCodes:
                 return True
         return False
 
-    async def born(self) -> int:
-        """When this store began, in seconds since the epoch.
-
-        The gateway calls it at each start, which lengthens the life of the note.
-        """
-        await self.store.add(BORN, str(int(self.clock.now())).encode(), GUARD_LIFE)
-        raw = await self.store.get(BORN)
-        if raw is None:
-            return int(self.clock.now())
-        await self.store.swap(BORN, raw, raw, GUARD_LIFE)
-        return int(raw)
+    async def store_began(self) -> int:
+        """When this store began, in seconds since the epoch. The gateway calls it at each start."""
+        return await first_noted(self.store, "born", self.clock.now())

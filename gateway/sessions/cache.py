@@ -2,6 +2,8 @@
 
 A copy is used only for a few seconds, and only while this replica receives every replica event. So a copy that may be
 out of date is never used. A record that was read before an event arrived is not cached after it.
+
+The ids of reissued sessions are cached too.
 """
 
 from collections import OrderedDict
@@ -9,11 +11,13 @@ from dataclasses import dataclass
 
 from gateway.domain.ports import Clock
 from gateway.domain.session import Session
-from gateway.sessions.session_key import SessionKey
+from gateway.sessions.session_key import SessionKey, public_id
 from gateway.store.replica_events import ReplicaEvents
 
 MOST = 10_000
 """Copies in one process, about 3 KB each."""
+MOST_IDS = 10_000
+"""Ids remembered in one process, about 300 bytes each."""
 OLDEST = 5.0
 """Seconds after which the store is read again, even without an event."""
 
@@ -69,3 +73,27 @@ class SessionCache:
 
     def __len__(self) -> int:
         return len(self._copies)
+
+
+class ReissuedIds:
+    """The ids of reissued sessions that one replica has seen. They cannot be computed from their place (`public_id`).
+
+    The id at a place never changes. So an id that was seen once stays valid, even while the store does not respond.
+    """
+
+    def __init__(self, *, most: int = MOST_IDS) -> None:
+        self._most = most
+        self._ids: OrderedDict[SessionKey, str] = OrderedDict()
+
+    def note(self, place: SessionKey, session_id: str) -> None:
+        """Remember that the session at `place` has this id."""
+        if session_id == public_id(place):
+            return
+        self._ids[place] = session_id
+        self._ids.move_to_end(place)
+        while len(self._ids) > self._most:
+            self._ids.popitem(last=False)
+
+    def of(self, place: SessionKey) -> str:
+        """The id of the session at `place`: the remembered one, else that of a session that was never reissued."""
+        return self._ids.get(place) or public_id(place)

@@ -127,7 +127,7 @@ class TokenRefresh:
                 newest = await self._records.read(place.tenant, place.key)
                 return answer if newest and newest.session.tokens.refresh == spent.refresh else newest
             if isinstance(answer, RefreshUnknown):
-                await self._save(place, spent, replace(spent, refresh=answer.refresh.reveal()))
+                await self._save(place, spent, replace(spent, refresh=answer.refresh.value))
                 raise answer.why
             saved = await self._save(place, spent, answer)
             if saved:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 
 import structlog
 
-from gateway.crypto.sealing import Sealer
+from gateway.crypto.key_ring import Sealer
 from gateway.domain import errors
 from gateway.domain.configuration import Configuration
 from gateway.domain.ports import Clock, Lock
@@ -26,10 +26,9 @@ from gateway.domain.user import User
 from gateway.keycloak.logout_retries import LogoutRetries
 from gateway.keycloak.token_endpoint import SessionEnded, TokenEndpoint
 from gateway.observe.audit import Audit, AuditEvent
-from gateway.sessions.cache import SessionCache, SessionRecord
+from gateway.sessions.cache import ReissuedIds, SessionCache, SessionRecord
 from gateway.sessions.pending_sign_outs import PendingSignOuts
 from gateway.sessions.refresh import TokenRefresh, due
-from gateway.sessions.reissued_ids import ReissuedIds
 from gateway.sessions.revocation import Revocation
 from gateway.sessions.session_key import SessionKey, of_cookie, public_id
 from gateway.sessions.user_index import IndexEntry, UserIndex
@@ -107,7 +106,7 @@ class Sessions:
         if (there := await self._records.read(tenant.id, place.key)) is not None:
             return there.session, value
         session = self._made(tenant, new, place)
-        too_many = await self._index.note(IndexEntry(session.id, place, session.user_id, session.ends_at))
+        too_many = await self._index.note(_entry(session, place))
         if not await self._records.add(
             tenant.id, place.key, SessionRecord(session, session.created_at), session.ends_at
         ):
@@ -136,14 +135,9 @@ class Sessions:
 
     async def used(self, session: Session) -> None:
         """A live stream of `session` goes on: that is use. If the session is over, its streams close here."""
-        tenant, entry = self._configuration().tenant(session.tenant), await self._index.find(session.id)
-        stands = (
-            tenant is not None
-            and entry is not None
-            and entry.place.tenant == tenant.id
-            and await self._asked(tenant, entry.place) is not None
-        )
-        if not stands:
+        tenant = self._configuration().tenant(session.tenant)
+        entry = await self._entry(tenant, session.id) if tenant else None
+        if tenant is None or entry is None or await self._asked(tenant, entry.place) is None:
             self._revocation.close_streams(session.id)
 
     async def reissue(
@@ -299,19 +293,19 @@ class Sessions:
         A session that is being reissued ends at each place that the index names. `before` is the record seen by an
         earlier attempt without a response: that attempt may have removed it without informing the replicas.
         """
-        kept, stood, places = before, before is not None, list(entry.places)
+        kept, existed, places = before, before is not None, list(entry.places)
         for place in places:  # grows while the session moves
             found = await self._records.read(place.tenant, place.key)
             if await self._records.remove(place.tenant, place.key):
-                kept, stood = found or kept, True
+                kept, existed = found or kept, True
             try:
                 noted = await self._index.find(entry.id)
             except errors.Unreachable:
-                if not stood:
+                if not existed:
                     raise
                 continue  # the session has ended, and the replicas must be informed
             places += [p for p in (noted.places if noted else ()) if p not in places]
-        if kept is None or not stood:
+        if kept is None or not existed:
             self._revocation.end_here(entry.place, entry.id)
             return None
         for place in places:

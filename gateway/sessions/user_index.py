@@ -5,10 +5,9 @@ are written before the session and removed after it, so no open session is missi
 effect.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
-from gateway.crypto.sealing import Sealer
+from gateway.crypto.key_ring import Sealer
 from gateway.domain import errors
 from gateway.domain.ports import Clock
 from gateway.sessions.session_key import SessionKey
@@ -84,13 +83,9 @@ class UserIndex:
     async def forget(self, entry: IndexEntry) -> None:
         """Remove a session that has ended."""
         await self._by_id.remove("", entry.id)
-        await self._by_user.change(entry.place.tenant, entry.user_id, _without(entry.id))
 
+        def without(old: IndexEntries) -> IndexEntries:
+            others = tuple(one for one in old.entries if one.id != entry.id)
+            return old if others == old.entries else IndexEntries(others)
 
-def _without(session_id: str) -> Callable[[IndexEntries], IndexEntries]:
-    def without(old: IndexEntries) -> IndexEntries:
-        if all(entry.id != session_id for entry in old.entries):
-            return old
-        return IndexEntries(tuple(entry for entry in old.entries if entry.id != session_id))
-
-    return without
+        await self._by_user.change(entry.place.tenant, entry.user_id, without)

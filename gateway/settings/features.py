@@ -6,24 +6,10 @@ word in one of these lines switches a feature on. A built preset may use everyth
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
 
 from gateway.domain.policy import FactorKind
 from gateway.domain.tenant import SignInWay
 from gateway.settings.presets import PRESETS
-
-_LATER: Mapping[str, frozenset[object]] = MappingProxyType(
-    {
-        "registrationContact": frozenset({"service"}),
-        "codeGeneration": frozenset({"EXTERNAL"}),
-        "choosePage": frozenset({"several"}),
-        "onWrongCode": frozenset({"resend"}),
-        "onMaxVerify": frozenset({"stop"}),
-        "onMaxSends": frozenset({"lock"}),
-        "lockScope": frozenset({"app"}),
-        "skipWhenVerified": frozenset({True}),
-    }
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +19,18 @@ class Features:
     presets: tuple[str, ...] = tuple(name for name, preset in PRESETS.items() if preset.features)
     factors: tuple[FactorKind, ...] = (FactorKind.EMAIL, FactorKind.TOTP)
     sign_in: tuple[SignInWay, ...] = (SignInWay.PASSWORD,)
-    later: Mapping[str, frozenset[object]] = field(default_factory=lambda: _LATER)
+    later: Mapping[str, frozenset[object]] = field(
+        default_factory=lambda: {
+            "registrationContact": frozenset({"service"}),
+            "codeGeneration": frozenset({"EXTERNAL"}),
+            "choosePage": frozenset({"several"}),
+            "onWrongCode": frozenset({"resend"}),
+            "onMaxVerify": frozenset({"stop"}),
+            "onMaxSends": frozenset({"lock"}),
+            "lockScope": frozenset({"app"}),
+            "skipWhenVerified": frozenset({True}),
+        }
+    )
     unused: frozenset[str] = frozenset({"contactService", "fallback"})
     named_paths: bool = False
 

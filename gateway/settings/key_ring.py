@@ -12,7 +12,7 @@ import stat
 from dataclasses import replace
 from pathlib import Path
 
-from gateway.crypto.sealing import ID_BYTES, KEY_BYTES, Key, KeyRing
+from gateway.crypto.key_ring import ID_BYTES, KEY_BYTES, Key, KeyRing
 from gateway.domain.configuration import GatewaySettings
 from gateway.domain.errors import Misconfigured
 from gateway.domain.ports import Clock, Random

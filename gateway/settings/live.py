@@ -22,17 +22,13 @@ _LOOK_ANYWAY = 800  # milliseconds between reads on a file system without events
 
 
 class Live:
-    """Holds the configuration in force, which a request reads by `current`."""
+    """Holds the configuration in force, which a request reads by `current`.
 
-    def __init__(
-        self,
-        file: Path,
-        loaded: Loaded,
-        *,
-        on_change: Callable[[Configuration, Configuration], None] = lambda _old, _new: None,
-        on_rejected: Callable[[tuple[Diagnostic, ...]], None] = lambda _diagnostics: None,
-    ) -> None:
-        """`loaded` must hold a configuration. `on_change` gets old and new, `on_rejected` the errors."""
+    `on_change` gets the old and the new configuration, `on_rejected` the errors because of which there is none.
+    """
+
+    def __init__(self, file: Path, loaded: Loaded) -> None:
+        """`loaded` must hold a configuration."""
         if loaded.configuration is None:
             raise ValueError("there must be a first configuration")
         self._file = file
@@ -40,8 +36,8 @@ class Live:
         self._files = loaded.files
         self._fingerprint = loaded.fingerprint
         self._seen: _Signature = ()
-        self._on_change = on_change
-        self._on_rejected = on_rejected
+        self.on_change: Callable[[Configuration, Configuration], None] = lambda _old, _new: None
+        self.on_rejected: Callable[[tuple[Diagnostic, ...]], None] = lambda _diagnostics: None
 
     def current(self) -> Configuration:
         """The configuration in force."""
@@ -51,7 +47,7 @@ class Live:
         """Follows the files until `stop` is set."""
         while not stop.is_set():
             folders = self._folders()
-            watcher = awatch(
+            async for _ in awatch(
                 *folders,
                 watch_filter=None,
                 step=_SETTLED,
@@ -60,8 +56,7 @@ class Live:
                 yield_on_timeout=True,
                 recursive=False,
                 stop_event=stop,
-            )
-            async for _ in watcher:
+            ):
                 await self.look()
                 if self._folders() != folders:
                     break
@@ -72,21 +67,18 @@ class Live:
         if seen == self._seen:
             return False
         self._seen = seen
-        return self.take(await asyncio.to_thread(load, self._file))
-
-    def take(self, loaded: Loaded) -> bool:
-        """Puts `loaded` in force if it is good and different; returns whether it did."""
+        loaded = await asyncio.to_thread(load, self._file)
         if loaded.fingerprint == self._fingerprint:
             return False
         self._fingerprint = loaded.fingerprint
         self._files = tuple(dict.fromkeys((*loaded.files, *self._files))) if loaded.errors else loaded.files
         if loaded.configuration is None:
-            self._on_rejected(loaded.errors)
+            self.on_rejected(loaded.errors)
             return False
         if loaded.fingerprint == self._current.fingerprint:  # a bad edit was reverted
             return False
         old, self._current = self._current, loaded.configuration
-        self._on_change(old, self._current)
+        self.on_change(old, self._current)
         return True
 
     def _folders(self) -> tuple[Path, ...]:
@@ -102,6 +94,6 @@ def _signature(files: tuple[Path, ...]) -> _Signature:
             about = path.stat()
         except OSError:
             found.append((str(path), 0, 0, 0))
-            continue
-        found.append((str(path), about.st_mtime_ns, about.st_size, about.st_ino))
+        else:
+            found.append((str(path), about.st_mtime_ns, about.st_size, about.st_ino))
     return tuple(found)

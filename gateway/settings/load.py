@@ -7,7 +7,7 @@ or none, with the faults of all files from one run.
 import os
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from gateway.domain.configuration import Configuration
@@ -56,11 +56,11 @@ def load(file: Path, *, environment: Mapping[str, str] | None = None, features: 
     tenant_conflicts.check(entries, shared.channels)
     everything = dict.fromkeys([*report.diagnostics, *diagnostics, *(f for e in entries for f in e.report.diagnostics)])
     in_order = sorted(everything, key=lambda f: (f.file != document.file, f.file, f.line))
-    loaded = Loaded(None, tuple(in_order), (folder, place, *reader.read), reader.fingerprint)
-    if loaded.errors:
-        return loaded
-    tenants = tuple(entry.tenant for entry in entries)
-    return replace(loaded, configuration=Configuration(shared.gateway, tenants, shared.channels, loaded.fingerprint))
+    configuration = None
+    if not any(f.level is Level.ERROR for f in in_order):
+        tenants = tuple(entry.tenant for entry in entries)
+        configuration = Configuration(shared.gateway, tenants, shared.channels, reader.fingerprint)
+    return Loaded(configuration, tuple(in_order), (folder, place, *reader.read), reader.fingerprint)
 
 
 def _tenants(

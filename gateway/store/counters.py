@@ -1,10 +1,10 @@
-"""Computes the effect of one reservation on a counter and its lock.
+"""Defines counters with locks, and computes the effect of one reservation on them.
 
 Pure arithmetic of one rule. `memory` calls it directly; the scripts of `redis` do the same in Lua. One contract suite
 tests both.
 
 - A count that ends before `now` is 0. Reserving adds 1 and, if sliding or new, moves its end to `now + window`.
-- Reaching a step (or, with `beyond`, exceeding the last one) locks until `now + step's seconds`. The lock stores the
+- Reaching a step, or exceeding the last one, locks until `now + step's seconds`. The lock stores the
   count that caused it and that count's end, so that `given_back` can undo exactly this.
 - If a sliding count causes a lock at least as long as its window, the count lives one more window from the lock's end.
   No attempt is possible while the lock lasts, so that time does not clear the count.
@@ -16,10 +16,50 @@ tests both.
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from gateway.store.protocol import Held, Rule
-
 MARGIN = 86400.0
 """Seconds for which a count or lock is stored beyond its end: more than the clocks of an installation can differ."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One counter and the locks that it causes.
+
+    `count` and `lock` are keys (same tag). A count lives `window` seconds from its last increase (from the first one
+    if `sliding` is False); after a lock at least as long as the window, it lives `window` seconds from the lock's end.
+    `steps` are `(count, locked for seconds)` in rising order: reaching a count locks. Every reservation beyond the
+    last step locks as long as that step. `restart` sets the count back to 0 when it locks.
+    """
+
+    count: str
+    lock: str
+    window: float
+    steps: tuple[tuple[int, float], ...]
+    sliding: bool = True
+    restart: bool = False
+
+    def locked_for(self, count: int) -> float | None:
+        """Seconds for which reaching `count` locks; None when it does not."""
+        for reached, seconds in self.steps:
+            if reached == count:
+                return seconds
+        if self.steps and count > self.steps[-1][0]:
+            return self.steps[-1][1]
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Reserved:
+    """The reservation was counted under every rule; `counts` are the new counts, in the order of the rules."""
+
+    counts: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """Nothing was counted, because the rule at `index` is locked until `until` (seconds since the epoch)."""
+
+    index: int
+    until: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,30 +78,20 @@ class Closed:
     count: Count
 
 
-def standing(count: Count | None, now: float) -> Count | None:
-    """`count` if it has not ended at `now`."""
-    return count if count and count.ends_at > now else None
-
-
-def in_force(lock: Closed | None, now: float) -> Closed | None:
-    """`lock` if it has not ended at `now`."""
-    return lock if lock and lock.until > now else None
-
-
-def longest(untils: Sequence[float | None]) -> Held | None:
-    """The lock that lasts longest (the first of equal ones); None if no rule is locked."""
-    locked = [(until, -index) for index, until in enumerate(untils) if until is not None]
-    if not locked:
+def held(locks: Sequence[Closed | None], now: float) -> Held | None:
+    """The lock that lasts longest (the first of equal ones); None if no rule is locked at `now`."""
+    in_force = [(lock.until, -index) for index, lock in enumerate(locks) if lock and lock.until > now]
+    if not in_force:
         return None
-    until, index = max(locked)
+    until, index = max(in_force)
     return Held(-index, until)
 
 
 def reserved(rule: Rule, count: Count | None, now: float) -> tuple[Count, Closed | None]:
     """The count after one more reservation, and the lock that it causes."""
-    old = standing(count, now)
-    ends_at = old.ends_at if old and not rule.sliding else now + rule.window
-    new = Count((old.number if old else 0) + 1, ends_at)
+    new = Count(1, now + rule.window)
+    if count and count.ends_at > now:
+        new = Count(count.number + 1, new.ends_at if rule.sliding else count.ends_at)
     seconds = rule.locked_for(new.number)
     if seconds is None:
         return new, None
@@ -69,11 +99,10 @@ def reserved(rule: Rule, count: Count | None, now: float) -> tuple[Count, Closed
     return (replace(new, ends_at=lock.until + rule.window) if rule.sliding and seconds >= rule.window else new), lock
 
 
-def given_back(rule: Rule, count: Count | None, lock: Closed | None, now: float) -> tuple[Count | None, Closed | None]:
+def given_back(count: Count | None, lock: Closed | None, now: float) -> tuple[Count | None, Closed | None]:
     """Count and lock after one reservation is given back; None means remove it."""
-    old, held = standing(count, now), in_force(lock, now)
-    if held and (old is None or old.number == held.count.number):
-        old, lock = held.count, None
-    if old is None or old.number <= 1:
+    if lock and lock.until > now and (not count or count.ends_at <= now or count.number == lock.count.number):
+        count, lock = lock.count, None
+    if not count or count.ends_at <= now or count.number <= 1:
         return None, lock
-    return standing(Count(old.number - 1, old.ends_at), now), lock
+    return Count(count.number - 1, count.ends_at), lock

@@ -13,9 +13,9 @@ def open_store(settings: StoreSettings, clock: Clock) -> Store:
 
     :raises errors.Misconfigured: the scheme of the URL is unknown.
     """
-    scheme = settings.url.reveal().partition(":")[0].lower()
+    scheme = settings.url.value.partition(":")[0].lower()
     if scheme == "memory":
         return MemoryStore(clock)
     if scheme in {"redis", "rediss", "unix"}:
-        return RedisStore(url=settings.url.reveal(), prefix=settings.prefix, timeout=settings.timeout, tls=settings.tls)
+        return RedisStore(url=settings.url.value, prefix=settings.prefix, timeout=settings.timeout, tls=settings.tls)
     raise errors.Misconfigured("store.url", "must begin with memory:, redis:, rediss: or unix:")

@@ -9,7 +9,7 @@ import asyncio
 import json
 import time
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from contextlib import asynccontextmanager, suppress
 
 import structlog
 
@@ -59,12 +59,9 @@ class StoreLock:
         self._random = random
         self._turns = LocalLocks()
 
-    def hold(self, name: str, *, wait: float, ttl: float) -> AbstractAsyncContextManager[None]:
-        """See `domain.ports.Lock`; with `wait` 0 there is one attempt."""
-        return self._hold(name, wait, ttl)
-
     @asynccontextmanager
-    async def _hold(self, name: str, wait: float, ttl: float) -> AsyncIterator[None]:
+    async def hold(self, name: str, *, wait: float, ttl: float) -> AsyncIterator[None]:
+        """See `domain.ports.Lock`; with `wait` 0 there is one attempt."""
         ends = time.monotonic() + wait
         turn = self._turns.turn(name)
         try:
@@ -109,11 +106,11 @@ class StoreLock:
 
     async def _release(self, key: str, name: str, fence: bytes) -> None:
         try:
-            stood = await self._store.delete_if(key, fence)
+            was_held = await self._store.delete_if(key, fence)
         except errors.Unreachable:
             _log.warning("lock_not_released", lock=_kind(name))  # it expires by itself
             return
-        if not stood:
+        if not was_held:
             _log.warning("lock_expired_while_held", lock=_kind(name))
 
 

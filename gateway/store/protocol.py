@@ -1,7 +1,8 @@
 """Defines the verbs on bytes that every store has.
 
 Two implementations (`memory`, `redis`) share one contract suite. Values have no meaning here: `records` turns them into
-typed, sealed, expiring records, `counters` into limits, `once` into single use, `replica_events` into replica events.
+typed, sealed, expiring records, `single_use` into single use, `replica_events` into replica events. `counters` has the
+rules that `reserve` counts by.
 
 Keys are text. The part in `{braces}` is the tag: all keys of one `reserve` share it, so that Redis Cluster keeps them
 in one slot. Every key has a `ttl` (seconds), which only frees memory: callers pass `now` to decide whether something
@@ -12,51 +13,9 @@ Every verb raises `errors.Unreachable` if the store does not respond in time; th
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
 from typing import Protocol
 
-
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """One counter and the locks that it causes.
-
-    `count` and `lock` are keys (same tag). A count lives `window` seconds from its last increase (from the first one
-    if `sliding` is False); after a lock at least as long as the window, it lives `window` seconds from the lock's end.
-    `steps` are `(count, locked for seconds)` in rising order: reaching a count locks. With `beyond`, every further
-    reservation locks as long as the last step. `restart` sets the count back to 0 when it locks.
-    """
-
-    count: str
-    lock: str
-    window: float
-    steps: tuple[tuple[int, float], ...]
-    beyond: bool = True
-    sliding: bool = True
-    restart: bool = False
-
-    def locked_for(self, count: int) -> float | None:
-        """Seconds for which reaching `count` locks; None when it does not."""
-        for reached, seconds in self.steps:
-            if reached == count:
-                return seconds
-        if self.beyond and self.steps and count > self.steps[-1][0]:
-            return self.steps[-1][1]
-        return None
-
-
-@dataclass(frozen=True, slots=True)
-class Reserved:
-    """The reservation was counted under every rule; `counts` are the new counts, in the order of the rules."""
-
-    counts: tuple[int, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Held:
-    """Nothing was counted, because the rule at `index` is locked until `until` (seconds since the epoch)."""
-
-    index: int
-    until: float
+from gateway.store.counters import Held, Reserved, Rule
 
 
 class Store(Protocol):

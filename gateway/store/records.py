@@ -18,7 +18,7 @@ from urllib.parse import quote
 import structlog
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from gateway.crypto.sealing import Sealer, Unopenable
+from gateway.crypto.key_ring import Sealer, Unopenable
 from gateway.domain import errors
 from gateway.domain.ports import Clock
 from gateway.store.locks import LocalLocks
@@ -75,19 +75,19 @@ class Records(Generic[T]):
 
     async def read(self, tenant: str, key: str | RecordKey) -> T | None:
         """The value, or None."""
-        place = self._place(tenant, key)
-        found = self._opened(place, tenant, await self._store.get(place))
+        place, context = self._place(tenant, key)
+        found = self._opened(context, await self._store.get(place))
         return found.value if found else None
 
     async def add(self, tenant: str, key: str | RecordKey, value: T, expires_at: float) -> bool:
         """Write only if there is no readable record; whether it was written."""
-        place = self._place(tenant, key)
-        sealed, ttl = self._sealed(place, tenant, value, expires_at)
+        place, context = self._place(tenant, key)
+        sealed, ttl = self._sealed(context, value, expires_at)
         for _ in range(TRIES):
             if await self._store.add(place, sealed, ttl):
                 return True
             there = await self._store.get(place)
-            if self._opened(place, tenant, there):
+            if self._opened(context, there):
                 return False
             if there is not None and await self._store.swap(place, there, sealed, ttl):
                 return True
@@ -95,8 +95,8 @@ class Records(Generic[T]):
 
     async def write(self, tenant: str, key: str | RecordKey, value: T, expires_at: float) -> None:
         """Write, whether there is a record or not."""
-        place = self._place(tenant, key)
-        sealed, ttl = self._sealed(place, tenant, value, expires_at)
+        place, context = self._place(tenant, key)
+        sealed, ttl = self._sealed(context, value, expires_at)
         await self._store.set(place, sealed, ttl)
 
     async def change(self, tenant: str, key: str | RecordKey, change: Callable[[T], T | Changed[T] | None]) -> T | None:
@@ -108,40 +108,42 @@ class Records(Generic[T]):
         :returns: the current value; None if there was none, or if `change` returned None.
         :raises errors.Conflict: others changed the record first, too often.
         """
-        place = self._place(tenant, key)
+        place, context = self._place(tenant, key)
         async with self._turns.turn(place):
             for tried in range(TRIES):
                 sealed = await self._store.get(place)
-                old = self._opened(place, tenant, sealed)
+                old = self._opened(context, sealed)
                 if sealed is None or old is None:
                     return None
                 answer = change(old.value)
                 if answer is None or answer is old.value:
                     return answer
                 new = answer if isinstance(answer, Changed) else Changed(answer, old.expires_at)
-                if await self._store.swap(place, sealed, *self._sealed(place, tenant, new.value, new.expires_at)):
+                if await self._store.swap(place, sealed, *self._sealed(context, new.value, new.expires_at)):
                     return new.value
                 await asyncio.sleep(random.uniform(0, min(tried * PAUSE, LONGEST_PAUSE)))  # noqa: S311 - no secret
         raise self._conflict()
 
     async def remove(self, tenant: str, key: str | RecordKey) -> bool:
         """Remove the record; whether there was one."""
-        return await self._store.delete(self._place(tenant, key))
+        return await self._store.delete(self._place(tenant, key)[0])
 
-    def _place(self, tenant: str, key: str | RecordKey) -> str:
+    def _place(self, tenant: str, key: str | RecordKey) -> tuple[str, str]:
+        """The record's key in the store, and the context for which its value is sealed."""
         key = key if isinstance(key, RecordKey) else RecordKey(key)
-        return f"{self._name}:{{{quote(tenant, safe='')}/{quote(key.tag, safe='')}}}:{key.rest}"
+        place = f"{self._name}:{{{quote(tenant, safe='')}/{quote(key.tag, safe='')}}}:{key.rest}"
+        return place, json.dumps([place, tenant])
 
-    def _sealed(self, place: str, tenant: str, value: T, expires_at: float) -> tuple[bytes, float]:
+    def _sealed(self, context: str, value: T, expires_at: float) -> tuple[bytes, float]:
         envelope = self._envelope(schema_number=self._schema, expires_at=expires_at, value=value)
-        sealed = self._sealer.seal(envelope.model_dump_json().encode(), _context(place, tenant))
+        sealed = self._sealer.seal(envelope.model_dump_json().encode(), context)
         return sealed, expires_at - self._clock.now() + MARGIN
 
-    def _opened(self, place: str, tenant: str, sealed: bytes | None) -> "_Envelope[T] | None":
+    def _opened(self, context: str, sealed: bytes | None) -> "_Envelope[T] | None":
         if sealed is None:
             return None
         try:
-            found = self._envelope.model_validate_json(self._sealer.open(sealed, _context(place, tenant)))
+            found = self._envelope.model_validate_json(self._sealer.open(sealed, context))
         except (Unopenable, ValidationError) as error:
             # Log the error's type only: a validation error quotes the value.
             _log.warning("record_unopenable", record=self._name, why=type(error).__name__)
@@ -153,7 +155,3 @@ class Records(Generic[T]):
 
     def _conflict(self) -> errors.Conflict:
         return errors.Conflict(f"record {self._name}", "changed by others too often")
-
-
-def _context(place: str, tenant: str) -> str:
-    return json.dumps([place, tenant])

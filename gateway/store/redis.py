@@ -8,7 +8,7 @@ connection before each use, so the next call reaches a server that is up again.
 import math
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from contextlib import asynccontextmanager, suppress
 from secrets import token_bytes, token_hex
 from typing import Any, TypeVar, cast
 
@@ -22,8 +22,7 @@ from gateway.domain import errors
 from gateway.domain.channel import TlsSettings
 from gateway.domain.tasks import CancellationKept
 from gateway.store import scripts
-from gateway.store.counters import MARGIN
-from gateway.store.protocol import Held, Reserved, Rule
+from gateway.store.counters import MARGIN, Held, Reserved, Rule
 
 T = TypeVar("T")
 
@@ -33,7 +32,7 @@ POOL_WAIT = 2.0
 
 
 class RedisStore:
-    """Implements `store.interface.Store` with one Redis or Valkey server.
+    """Implements `store.protocol.Store` with one Redis or Valkey server.
 
     :param url: `redis://`, `rediss://` (TLS) or `unix://`, with user, password and database as redis-py reads them.
     :param prefix: prefix of every key and channel.
@@ -87,7 +86,7 @@ class RedisStore:
     async def reserve(self, rules: Sequence[Rule], now: float) -> Reserved | Held:
         arguments: list[str | int] = [repr(now), repr(MARGIN)]
         for rule in rules:
-            arguments += [repr(rule.window), int(rule.sliding), int(rule.beyond), int(rule.restart), len(rule.steps)]
+            arguments += [repr(rule.window), int(rule.sliding), int(rule.restart), len(rule.steps)]
             for reached, seconds in rule.steps:
                 arguments += [reached, repr(seconds)]
         return _found(await self._call(self._reserve(keys=self._keys(rules), args=arguments)))
@@ -118,9 +117,6 @@ class RedisStore:
     async def publish(self, channel: str, message: bytes) -> None:
         await self._call(self._client.publish(self._prefix + channel, message))
 
-    def subscribe(self, channel: str) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
-        return self._subscription(self._prefix + channel)
-
     async def check(self) -> None:
         key, value = f"check:{token_hex(8)}", token_bytes(8)
         await self.set(key, value, 10)
@@ -134,10 +130,10 @@ class RedisStore:
             await self._pool.disconnect()
 
     @asynccontextmanager
-    async def _subscription(self, channel: str) -> AsyncIterator[AsyncIterator[bytes]]:
+    async def subscribe(self, channel: str) -> AsyncIterator[AsyncIterator[bytes]]:
         pubsub = self._client.pubsub()
         try:
-            await self._call(pubsub.subscribe(channel))
+            await self._call(pubsub.subscribe(self._prefix + channel))
             if await self._call(pubsub.get_message(timeout=self._timeout)) is None:
                 raise errors.Unreachable("store", "did not confirm a subscription in time")
             yield self._messages(pubsub)

@@ -19,7 +19,7 @@ return redis.call('DEL', KEYS[1])
 _WORDS = """
 local now, margin = tonumber(ARGV[1]), tonumber(ARGV[2])
 local function text(number) return string.format('%.17g', number) end
-local function standing(key)
+local function count_of(key)
   local kept = redis.call('GET', key)
   if not kept then return nil end
   local number, ends_at = kept:match('^(%S+) (%S+)$')
@@ -51,10 +51,10 @@ local stopped = held()
 if stopped then return stopped end
 local answer, at = {'reserved'}, 3
 for i = 1, #KEYS, 2 do
-  local window, sliding, beyond, restart = tonumber(ARGV[at]), ARGV[at + 1], ARGV[at + 2], ARGV[at + 3]
-  local steps = tonumber(ARGV[at + 4])
-  at = at + 5
-  local number, ends_at = standing(KEYS[i])
+  local window, sliding, restart = tonumber(ARGV[at]), ARGV[at + 1], ARGV[at + 2]
+  local steps = tonumber(ARGV[at + 3])
+  at = at + 4
+  local number, ends_at = count_of(KEYS[i])
   if not number or sliding == '1' then ends_at = now + window end
   number = (number or 0) + 1
   local seconds, reached, last
@@ -63,7 +63,7 @@ for i = 1, #KEYS, 2 do
     at = at + 2
     if not seconds and reached == number then seconds = last end
   end
-  if not seconds and beyond == '1' and reached and number > reached then seconds = last end
+  if not seconds and reached and number > reached then seconds = last end
   if seconds then
     keep(KEYS[i + 1], text(now + seconds) .. ' ' .. text(number) .. ' ' .. text(ends_at), now + seconds)
   end
@@ -86,7 +86,7 @@ local stopped = held()
 if stopped then return stopped end
 local answer = {'reserved'}
 for i = 1, #KEYS, 2 do
-  local number = standing(KEYS[i])
+  local number = count_of(KEYS[i])
   table.insert(answer, text(number or 0))
 end
 return answer
@@ -97,7 +97,7 @@ GIVE_BACK = (
     _WORDS
     + """
 for i = 1, #KEYS, 2 do
-  local number, ends_at = standing(KEYS[i])
+  local number, ends_at = count_of(KEYS[i])
   local till, led, led_ends_at = in_force(KEYS[i + 1])
   if till and (not number or number == led) then
     number, ends_at = led, led_ends_at

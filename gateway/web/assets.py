@@ -13,7 +13,7 @@ from types import MappingProxyType
 
 from aiohttp import web
 
-from gateway.web.accept import weights
+from gateway.web.request_context import weights
 
 CONTENT_TYPES: Mapping[str, str] = MappingProxyType(
     {

@@ -8,7 +8,6 @@ does not parse rejects the request, so that no client skips a check by breaking 
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
 Network = IPv4Network | IPv6Network
@@ -20,13 +19,8 @@ _MAX_HOP = 64
 _WITH_PORT = re.compile(r"(?:\[(?P<v6>[0-9A-Fa-f:.]+)\]|(?P<v4>[0-9.]+))(?::[0-9]{1,5})?")
 
 
-@dataclass(frozen=True, slots=True)
-class Unparseable:
-    """A trusted proxy sent an `X-Forwarded-For` that names no address: answer 400."""
-
-
-def client_address(peer: str | None, forwarded_for: Iterable[str], trusted: Sequence[Network]) -> str | Unparseable:
-    """The client's address in its canonical spelling.
+def client_address(peer: str | None, forwarded_for: Iterable[str], trusted: Sequence[Network]) -> str | None:
+    """Returns the client's address in its canonical spelling; None if a trusted proxy sent a header without one.
 
     `peer` is the socket's; None or "" for a Unix socket, which has no address, so the result is "". `forwarded_for` are
     the values of all `X-Forwarded-For` lines.
@@ -38,12 +32,12 @@ def client_address(peer: str | None, forwarded_for: Iterable[str], trusted: Sequ
         return str(socket)
     hops = [hop.strip(" \t") for line in forwarded_for for hop in line.split(",", MAX_HOPS + 1)]
     if len(hops) > MAX_HOPS:
-        return Unparseable()
+        return None
     client = socket
     for hop in reversed(hops):
         address = _address(hop)
         if address is None:
-            return Unparseable()
+            return None
         client = address
         if not _is_trusted(address, trusted):
             break

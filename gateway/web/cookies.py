@@ -3,12 +3,13 @@
 Pure. With an https `public_url` our names begin with `__Host-Http-` (RFC 6265bis 4.1.3: Secure, Path=/, no Domain, set
 by a header only): no sibling host and no script can plant them where the browser knows that prefix, and other browsers
 take it for `__Host-`. By http they have neither prefix nor `Secure`. A name of ours that occurs twice in one request
-counts as none: one of the two was planted. The token cookie is output only: on the way in it is never evidence.
+counts as none: another party set one of the two. The token cookie is output only: on the way in it is never evidence.
 """
 
 import base64
 import re
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -66,31 +67,33 @@ def new_browser_secret(random: Random, tag: str | None = None) -> BrowserSecret:
 
 
 def browser_secret(value: str | None) -> BrowserSecret | None:
-    """`value` taken apart; None for everything that the gateway cannot have made."""
+    """Returns the two parts of `value`; None for every text that the gateway cannot have made."""
     match = _BROWSER_SECRET.fullmatch(value or "")
     return BrowserSecret(match[1], match[2]) if match else None
 
 
 def name_of(cookie: Cookie, tenant: Tenant) -> str:
-    """The name that `cookie` has for the browsers of `tenant`."""
+    """Returns the name that `cookie` has for the browsers of `tenant`."""
     return f"{PREFIX}{cookie.value}" if tenant.secure else cookie.value
 
 
-def read(cookie_headers: Iterable[str], name: str) -> str | None:
-    """The value of `name` in the `Cookie` headers of one request; None when it is missing or occurs twice."""
-    found = [
-        value.strip(" \t")
+def read(cookie_headers: Iterable[str]) -> dict[str, str]:
+    """Returns the values in the `Cookie` headers of one request by name, without names that occur twice."""
+    pairs = [
+        (name.strip(" \t"), value.strip(" \t"))
         for header in cookie_headers
         for pair in header.split(";")
-        for key, equals, value in [pair.partition("=")]
-        if equals and key.strip(" \t") == name
+        for name, equals, value in [pair.partition("=")]
+        if equals
     ]
-    return found[0] if len(found) == 1 else None
+    times = Counter([name for name, _ in pairs])
+    return {name: value for name, value in pairs if times[name] == 1}
 
 
-def own_value(cookie_headers: Iterable[str], cookie: Cookie, tenant: Tenant) -> str | None:
-    """The value of one of the gateway's own cookies; None as for `read`."""
-    return read(cookie_headers, name_of(cookie, tenant))
+def own(found: Mapping[str, str], tenant: Tenant) -> dict[Cookie, str]:
+    """Returns those of the cookies `found` that are the gateway's own at `tenant`."""
+    prefix = PREFIX if tenant.secure else ""
+    return {cookie: found[prefix + cookie.value] for cookie in Cookie if prefix + cookie.value in found}
 
 
 def session(tenant: Tenant, value: str) -> str:
@@ -104,7 +107,7 @@ def login(tenant: Tenant, value: str) -> str:
 
 
 def trust(tenant: Tenant, value: str, seconds: int) -> str:
-    """The cookie of a trusted browser; it counts for `seconds`, which the store judges again."""
+    """The cookie of a trusted browser; it counts for `seconds`, and the store decides again."""
     return _own(tenant, Cookie.TRUST, value, seconds)
 
 

@@ -12,8 +12,9 @@ So the password page takes a form with the token of another cookie where the bro
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
-from gateway.crypto.signing import Signer
+from gateway.crypto.key_ring import Signer
 from gateway.domain.tenant import Tenant
 
 PURPOSE = "csrf"
@@ -27,6 +28,7 @@ def account_act(kind: str, factor: str, version: int) -> tuple[str, ...]:
     return ("account", kind, factor, str(version))
 
 
+@dataclass(frozen=True, slots=True)
 class Csrf:
     """Makes and verifies the hidden field `csrf`.
 
@@ -34,21 +36,20 @@ class Csrf:
     of the user's enrolments. A token of one act is none of another.
     """
 
-    def __init__(self, signer: Signer) -> None:
-        self._signer = signer
+    signer: Signer
 
     def token(self, tenant: Tenant, tag: str, *act: str) -> str:
         """The token for the form of `act` in the browser (or session) named `tag`."""
-        return f"{tag}.{self._signer.sign(tenant.id, tag, *act)}"
+        return f"{tag}.{self.signer.sign(tenant.id, tag, *act)}"
 
     def verify(self, tenant: Tenant, tag: str | None, token: str | None, *act: str) -> bool:
         """Whether `token` was made for this act, browser and tenant. No cookie or no token: no."""
         return bool(tag) and self.tag_of(tenant, token, *act) == tag
 
     def tag_of(self, tenant: Tenant, token: str | None, *act: str) -> str | None:
-        """The tag that `token` was made for, for this act at this tenant; None when it is not one of ours."""
+        """The tag that `token` was made for, for this act at this tenant; None when the gateway did not make it."""
         tag, _, signature = (token or "").partition(".")
-        return tag if tag and self._signer.verify(signature, tenant.id, tag, *act) else None
+        return tag if tag and self.signer.verify(signature, tenant.id, tag, *act) else None
 
 
 def is_navigation(headers: Mapping[str, str]) -> bool:
@@ -63,7 +64,7 @@ def is_navigation(headers: Mapping[str, str]) -> bool:
 
 
 def of_own_page(headers: Mapping[str, str], tenant: Tenant) -> bool:
-    """Whether the browser says that a page of our own posted this: stricter than `same_origin`, silence is a no."""
+    """Whether the browser says that a page of our own posted this. Unlike `same_origin`, silence means no."""
     site = headers.get("Sec-Fetch-Site")
     if site is not None:
         return site == "same-origin"
@@ -75,8 +76,8 @@ def same_origin(headers: Mapping[str, str], tenant: Tenant) -> bool:
 
     `Sec-Fetch-Site` decides where the browser sends it (`none` is the address bar), else `Origin` must be an own one.
     A browser sends one of them with every POST; a client that sends neither is no browser, and has only its token.
-    By http on a name that is not loopback browsers keep `Sec-Fetch-Site` to themselves, and a page with the policy
-    `no-referrer` posts `Origin: null` even to itself (measured, Chromium 156): there the token alone has to do.
+    By http on a name that is not loopback browsers do not send `Sec-Fetch-Site`. There a page with the policy
+    `no-referrer` posts `Origin: null` even to itself (measured, Chromium 156), so the token alone decides.
     """
     site = headers.get("Sec-Fetch-Site")
     if site is not None:

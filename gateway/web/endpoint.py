@@ -17,16 +17,23 @@ from aiohttp import hdrs, web
 from gateway.domain.problem import Problem
 from gateway.domain.session import Session
 from gateway.domain.tenant import Tenant
-from gateway.observe.audit import Audit
+from gateway.observe.audit import Audit, RequestAudit
 from gateway.sessions.sessions import Sessions
 from gateway.web import cookies, security_headers
 from gateway.web.cookies import BrowserSecret, Cookie
 from gateway.web.csrf import Csrf, is_navigation, same_origin
-from gateway.web.error_responses import ErrorResponses, Handler, wants_json
+from gateway.web.error_responses import ErrorResponses, Handler
 from gateway.web.forms import FormFields, InvalidForm, read_fields
 from gateway.web.pages import Pages
-from gateway.web.request_audit import RequestAudit
-from gateway.web.request_context import CLIENT_ADDRESS, CONFIGURATION, REFERENCE, REQUEST_ID, TENANT
+from gateway.web.request_context import (
+    CLIENT_ADDRESS,
+    CONFIGURATION,
+    REFERENCE,
+    REQUEST_ID,
+    TENANT,
+    cookies_of,
+    wants_json,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,16 +83,13 @@ class OwnRequest:
     prefix: str
     audit: RequestAudit
     csrf: Csrf
+    cookies: Mapping[Cookie, str]
     fields: FormFields = field(default_factory=dict)
 
     @property
     def browser(self) -> BrowserSecret | None:
         """The login cookie."""
-        return cookies.browser_secret(self.cookie(Cookie.LOGIN))
-
-    def cookie(self, cookie: Cookie) -> str | None:
-        """The value of one of the gateway's cookies."""
-        return cookies.own_value(self.http.headers.getall(hdrs.COOKIE, ()), cookie, self.tenant)
+        return cookies.browser_secret(self.cookies.get(Cookie.LOGIN))
 
     def token(self, tag: str, *act: str) -> str:
         """The token for a form of `act`; `tag` is the browser's tag or the session's id."""
@@ -146,7 +150,7 @@ class Endpoints:
 
     async def session(self, request: OwnRequest) -> Session | None:
         """The session of the cookie. Raises what `Sessions.current` raises."""
-        value = request.cookie(Cookie.SESSION)
+        value = request.cookies.get(Cookie.SESSION)
         return await self.sessions.current(request.tenant, value) if value else None
 
     def handler(self, endpoint: Endpoint, *, navigation: bool) -> Handler:
@@ -163,10 +167,10 @@ class Endpoints:
     def _read(self, request: web.Request) -> OwnRequest:
         tenant, prefix = request[TENANT], request[CONFIGURATION].gateway.prefix
         audit = RequestAudit(self.audit, tenant.id, request[CLIENT_ADDRESS], request[REQUEST_ID], request[REFERENCE])
-        return OwnRequest(request, tenant, prefix, audit, self.csrf)
+        return OwnRequest(request, tenant, prefix, audit, self.csrf, cookies.own(cookies_of(request), tenant))
 
     def _respond(self, request: web.Request, reply: Reply) -> web.StreamResponse:
-        headers = security_headers.headers(request[TENANT])
+        headers = security_headers.headers(secure=request[TENANT].secure)
         response: web.Response
         match reply.body:
             case Failure(problem, status, cause):

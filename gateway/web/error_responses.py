@@ -5,25 +5,22 @@ accepts, and carries a short reference code. The log line with the same code has
 """
 
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import structlog
 from aiohttp import hdrs, web
 
 from gateway.domain.errors import Conflict, GatewayError, Misconfigured, Refused, Unreachable
-from gateway.domain.ports import Clock, Random
 from gateway.domain.problem import Problem
 from gateway.rendering.problem_view import problem_view
 from gateway.web import security_headers
-from gateway.web.accept import weights
 from gateway.web.pages import Pages
-from gateway.web.reference_code import new_reference
-from gateway.web.request_context import REFERENCE, REQUEST_ID, TENANT
+from gateway.web.request_context import REFERENCE, REQUEST_ID, TENANT, language_of, wants_json
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
-_JSON = ("application/json", "application/problem+json")
-_HTML = ("text/html", "application/xhtml+xml")
+_log = structlog.get_logger("web.failures")
 _OF_STATUS = {
     404: Problem.NOT_FOUND,
     405: Problem.METHOD_NOT_ALLOWED,
@@ -33,30 +30,11 @@ _OF_STATUS = {
 }
 
 
-def wants_json(request: web.Request) -> bool:
-    """Whether the client is a program: it prefers JSON to HTML, or names neither and sends JSON or asks by script."""
-    accepted = weights(request.headers.getall(hdrs.ACCEPT, []))
-    json, html = (max(accepted.get(name, 0.0) for name in names) for names in (_JSON, _HTML))
-    if json or html:
-        return json > html
-    by_script = request.headers.get("X-Requested-With", "").lower() == "xmlhttprequest"
-    return by_script or request.content_type == "application/json"
-
-
+@dataclass(frozen=True, slots=True)
 class ErrorResponses:
     """Answers with problems, and turns what handlers raise into problems."""
 
-    def __init__(self, *, pages: Pages, clock: Clock, random: Random) -> None:
-        self._pages = pages
-        self._clock = clock
-        self._random = random
-        self._log = structlog.get_logger("web.failures")
-
-    def reference(self, request: web.Request) -> str:
-        """The reference code of this request; made by the first call."""
-        if REFERENCE not in request:
-            request[REFERENCE] = new_reference(self._random)
-        return request[REFERENCE]
+    pages: Pages
 
     def respond(
         self,
@@ -65,49 +43,47 @@ class ErrorResponses:
         *,
         status: int | None = None,
         headers: Mapping[str, str] | None = None,
-        until: float | None = None,
         extra: Mapping[str, Any] | None = None,
         cause: str = "",
         as_json: bool = False,
     ) -> web.Response:
         """Answer with `problem`: a page, or `{"problem": {code, text, retry_after, reference}}`.
 
-        `status` None is the problem's own. `until` (seconds since the epoch) is the end of the wait that it names.
-        `extra` is added beside `problem` in the JSON. `cause` is for the log only. `as_json`: JSON whatever the client
-        accepts.
+        `status` None is the problem's own. `extra` is added beside `problem` in the JSON. `cause` is for the log only.
+        `as_json`: JSON whatever the client accepts.
         """
-        reference = self.reference(request)
-        language = self._pages.language(request)
-        view = problem_view(problem, language, until, self._clock.now(), reference)
+        reference, tenant = request[REFERENCE], request.get(TENANT)
+        own = security_headers.headers(secure=tenant is not None and tenant.secure)
+        language = language_of(request, self.pages.languages)
+        view = problem_view(problem, language, reference=reference)
         answered = status or view.status
-        self._log.info(
+        _log.info(
             "problem", problem=problem.value, status=answered, reference=reference, method=request.method,
             path=request.rel_url.raw_path, **_of_request(request), **({"cause": cause} if cause else {}),
         )  # fmt: skip
         if not as_json and not wants_json(request):
             try:
-                return self._pages.render(request, "problem.html", {"problem": view}, answered, headers=headers)
+                return self.pages.render(request, "problem.html", {"problem": view}, answered, headers=headers)
             except Exception as error:  # plain text is better than no answer
-                self._log.error("problem_page_failed", reference=reference, exc_info=error, **_of_request(request))
+                _log.error("problem_page_failed", reference=reference, exc_info=error, **_of_request(request))
                 text = "\n\n".join(part for part in (view.title, view.text, view.next, view.reference) if part)
-                return web.Response(text=text, status=answered, headers=security_headers.headers(request.get(TENANT)))
-        carried = {**security_headers.headers(request.get(TENANT)), "Content-Language": language.code}
-        if view.retry_after:
-            carried["Retry-After"] = str(view.retry_after)
+                return web.Response(text=text, status=answered, headers=own)
         body = {"problem": view.as_json(), **(extra or {})}
-        return web.json_response(body, status=answered, headers={**carried, **(headers or {})})
+        return web.json_response(
+            body, status=answered, headers={**own, "Content-Language": language.code, **(headers or {})}
+        )
 
     def of_error(self, request: web.Request, error: BaseException) -> web.StreamResponse:
         """Answer what a handler raised, and log its cause."""
         if isinstance(error, web.HTTPException):
             return self._of_aiohttp(request, error)
         expected = isinstance(error, GatewayError)
-        getattr(self._log, "warning" if expected else "error")(
+        getattr(_log, "warning" if expected else "error")(
             "request_failed",
             error=type(error).__name__,
             detail=str(error) if expected else "",
             caused_by=type(error.__cause__).__name__ if error.__cause__ else "",
-            reference=self.reference(request),
+            reference=request[REFERENCE],
             **_of_request(request),
             exc_info=None if expected else error,
         )
@@ -115,18 +91,15 @@ class ErrorResponses:
             if request.transport is not None:
                 request.transport.abort()
             raise ConnectionResetError("the answer had begun when its handler failed")
-        if isinstance(error, GatewayError):
-            return self.respond(request, problem_of(error), cause=str(error))
-        return self.respond(request, Problem.INTERNAL, cause=type(error).__name__)
+        return self.respond(request, problem_of(error), cause=str(error) if expected else type(error).__name__)
 
     def _of_aiohttp(self, request: web.Request, error: web.HTTPException) -> web.StreamResponse:
         if error.status < 400:
             raise error  # a redirect is an answer, not a failure
-        known = Problem.BAD_REQUEST if error.status < 500 else Problem.INTERNAL
         allow = error.headers.get(hdrs.ALLOW)
         return self.respond(
             request,
-            _OF_STATUS.get(error.status, known),
+            _OF_STATUS.get(error.status, Problem.BAD_REQUEST if error.status < 500 else Problem.INTERNAL),
             status=error.status,
             headers={hdrs.ALLOW: allow} if allow else None,
             cause=error.reason,
@@ -139,8 +112,8 @@ def _of_request(request: web.Request) -> dict[str, str]:
     return {**({"request_id": ident} if ident else {}), **({"tenant": tenant.id} if tenant else {})}
 
 
-def problem_of(error: GatewayError) -> Problem:
-    """The problem that a user sees for one of the four errors; `what` names the dependency."""
+def problem_of(error: BaseException) -> Problem:
+    """The problem that a user sees for an exception; `what` of the four of `domain.errors` names the dependency."""
     match error:
         case Unreachable(what="store"):
             return Problem.STORE_UNAVAILABLE

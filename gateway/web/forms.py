@@ -5,12 +5,12 @@ mapping of text to text without control characters. For anything else it returns
 """
 
 import json
-import unicodedata
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import parse_qsl
 
-from aiohttp import web
+from aiohttp import hdrs, web
 
 from gateway.domain.problem import Problem
 from gateway.web import continue_100
@@ -19,6 +19,8 @@ MAX_BODY = 20 * 1024
 MAX_FIELDS = 50
 
 FormFields = Mapping[str, str]
+_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+"""Control characters, and halves of surrogate pairs, which no encoding can write."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,21 +48,29 @@ async def read_fields(request: web.Request) -> FormFields | InvalidForm:
         return body
     match request.content_type:
         case "application/x-www-form-urlencoded":
-            fields = _form(body)
+            pairs = _form(body)
         case "application/json":
-            fields = _json(body)
+            pairs = _json(body)
         case "application/octet-stream" if not body:  # aiohttp's word for "no Content-Type"
-            fields = {}
+            pairs = []
         case _:
             return InvalidForm(Problem.BAD_REQUEST, 415, "a body that is neither form nor JSON")
-    return fields if isinstance(fields, InvalidForm) else _checked(fields)
+    if isinstance(pairs, InvalidForm):
+        return pairs
+    fields = dict(pairs)
+    if len(fields) != len(pairs):
+        return InvalidForm(Problem.BAD_REQUEST, 400, "a field given twice")
+    if _UNPRINTABLE.search("".join((*fields, *fields.values()))):
+        return InvalidForm(Problem.BAD_INPUT, 422, "control characters in a field", fields.get("to"))
+    return fields
 
 
 async def _read(request: web.Request) -> bytes | InvalidForm:
     too_large = InvalidForm(Problem.REQUEST_TOO_LARGE, 413, f"a body of more than {MAX_BODY} bytes")
     if (request.content_length or 0) > MAX_BODY:
         return too_large
-    continue_100.ask(request)
+    if hdrs.EXPECT in request.headers:
+        continue_100.ask(request)
     body = bytearray()
     async for chunk in request.content.iter_any():
         body += chunk
@@ -69,15 +79,14 @@ async def _read(request: web.Request) -> bytes | InvalidForm:
     return bytes(body)
 
 
-def _form(body: bytes) -> dict[str, str] | InvalidForm:
+def _form(body: bytes) -> list[tuple[str, str]] | InvalidForm:
     try:
-        pairs = parse_qsl(body.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=MAX_FIELDS)
+        return parse_qsl(body.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=MAX_FIELDS)
     except ValueError:  # too many fields, not ASCII, or escapes that are no UTF-8
         return InvalidForm(Problem.BAD_REQUEST, 400, "a form that does not parse")
-    return _once(pairs)
 
 
-def _json(body: bytes) -> dict[str, str] | InvalidForm:
+def _json(body: bytes) -> list[tuple[str, str]] | InvalidForm:
     broken = InvalidForm(Problem.BAD_REQUEST, 400, "JSON that is no object")
     try:
         pairs = json.loads(body.decode(), object_pairs_hook=_Pairs)
@@ -96,22 +105,8 @@ def _json(body: bytes) -> dict[str, str] | InvalidForm:
                 pass
             case _:
                 return InvalidForm(Problem.BAD_INPUT, 422, "a field that is no text")
-    return _once(plain)
+    return plain
 
 
 class _Pairs(list[tuple[str, object]]):
     """A JSON object whose names may occur twice."""
-
-
-def _once(pairs: list[tuple[str, str]]) -> dict[str, str] | InvalidForm:
-    fields = dict(pairs)
-    if len(fields) != len(pairs):
-        return InvalidForm(Problem.BAD_REQUEST, 400, "a field given twice")
-    return fields
-
-
-def _checked(fields: dict[str, str]) -> FormFields | InvalidForm:
-    # Cc: control characters; Cs: halves of surrogate pairs, which no encoding can write
-    if any(unicodedata.category(character) in ("Cc", "Cs") for character in "".join((*fields, *fields.values()))):
-        return InvalidForm(Problem.BAD_INPUT, 422, "control characters in a field", fields.get("to"))
-    return fields

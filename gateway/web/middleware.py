@@ -3,7 +3,7 @@
 The order is: check of the request, client address, tenant, request id, handler. The gateway's own pages and the apps
 pass the same check. So `request_check` and `service_worker_scripts` are in `web`, which may not import `proxy`.
 
-A proxied request costs no language and no page here. `Pages` finds out the language when a page needs it.
+A proxied request costs no language and no page here. `language_of` finds out the language when a page needs it.
 """
 
 from collections.abc import Callable
@@ -17,11 +17,26 @@ from gateway.domain.ports import Random
 from gateway.domain.problem import Problem
 from gateway.domain.tenant import longest_match
 from gateway.web import service_worker_scripts
-from gateway.web.client_address import HEADER, Unparseable, client_address
+from gateway.web.client_address import HEADER, client_address
 from gateway.web.error_responses import ErrorResponses, Handler
 from gateway.web.pages import Pages
-from gateway.web.request_check import METHODS, Checked, InvalidRequest, RequestHead, check
-from gateway.web.request_context import CHECKED, CLIENT_ADDRESS, CONFIGURATION, REQUEST_ID, TENANT
+from gateway.web.request_check import (
+    METHODS,
+    InvalidRequest,
+    RequestHead,
+    asks_for_service_worker,
+    check,
+)
+from gateway.web.request_context import (
+    CHECKED,
+    CLIENT_ADDRESS,
+    CONFIGURATION,
+    REFERENCE,
+    REQUEST_ID,
+    TENANT,
+    language_of,
+    new_reference,
+)
 
 ID_BYTES = 9
 
@@ -38,7 +53,7 @@ class RequestMiddleware:
     @web.middleware
     async def handle(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Answer one request."""
-        reference = self.errors.reference(request)
+        reference = request[REFERENCE] = new_reference(self.random)
         try:
             refused = self._refused(request)
             if refused is not None:
@@ -65,22 +80,21 @@ class RequestMiddleware:
         configuration = request[CONFIGURATION] = self.configuration()
         request[CHECKED] = checked
         address = client_address(request.remote, checked.all(HEADER.lower()), configuration.gateway.trusted_proxies)
-        if isinstance(address, Unparseable):
+        if address is None:
             return self._closing(request, head, Problem.BAD_REQUEST, 400)
         request[CLIENT_ADDRESS] = address
-        tenant = configuration.tenant_of_host(checked.host)
+        tenant = configuration.tenants_by_host.get(checked.host)
         if tenant is None:
             return self._closing(request, head, Problem.UNKNOWN_HOST, 421)
         request[TENANT] = tenant
         prefix = configuration.gateway.prefix
-        own = _is_own(checked, prefix)
+        own = checked.segments[0] == prefix.strip("/")
         if own:
-            self.pages.language(request)  # the handlers of own pages read LANGUAGE
-        if service_worker_scripts.is_asked_for(head):
+            language_of(request, self.pages.languages)  # the handlers of own pages read LANGUAGE
+        if asks_for_service_worker(head):
             route = None if own else longest_match(tenant.routes, checked.segments)
-            why = service_worker_scripts.refusal(route, checked.path, prefix)
-            if not tenant.active:
-                why = Problem.TENANT_NOT_AVAILABLE.value
+            refusal = service_worker_scripts.refusal(route, checked.path, prefix)
+            why = refusal if tenant.active else Problem.TENANT_NOT_AVAILABLE.value
             if why is not None:
                 return service_worker_scripts.unregistering(request, why, route)
         if not tenant.active and not checked.path.startswith(f"{prefix}static/"):
@@ -90,7 +104,7 @@ class RequestMiddleware:
 
     def _closing(self, request: web.Request, head: RequestHead, problem: Problem, status: int) -> web.StreamResponse:
         """The last answer of a connection. A service worker does not outlive it, whatever the problem is."""
-        if service_worker_scripts.is_asked_for(head):
+        if asks_for_service_worker(head):
             response = service_worker_scripts.unregistering(request, problem.value)
         else:
             allow = {"Allow": ", ".join(sorted(METHODS))} if status == 405 else None
@@ -99,16 +113,16 @@ class RequestMiddleware:
         return response
 
 
+async def without_banner(_request: web.Request, response: web.StreamResponse) -> None:
+    """Removes the `Server` header: no answer names the program and its version (ASVS 13.4.6)."""
+    response.headers.popall(hdrs.SERVER, None)
+
+
 def head_of(request: web.Request) -> RequestHead:
     """The head as it was sent, one character a byte."""
     return RequestHead(
         method=request.method,
         target=request.raw_path.encode("utf-8", "surrogateescape").decode("latin-1"),
         version=(request.version.major, request.version.minor),
-        headers=tuple((name.decode("latin-1"), value.decode("latin-1")) for name, value in request.raw_headers),
+        headers=tuple([(name.decode("latin-1"), value.decode("latin-1")) for name, value in request.raw_headers]),
     )
-
-
-def _is_own(checked: Checked, prefix: str) -> bool:
-    own = tuple(prefix.split("/")[1:-1])
-    return checked.segments[: len(own)] == own

@@ -6,11 +6,12 @@ and says so. Language and nonce are made when a page needs them: a proxied reque
 
 import base64
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 from urllib.parse import urlencode
 
-from aiohttp import hdrs, web
+from aiohttp import web
 from jinja2 import Environment
 from markupsafe import Markup
 
@@ -19,37 +20,20 @@ from gateway.domain.tenant import Branding, Tenant
 from gateway.rendering.colours import palette
 from gateway.rendering.languages import Language, Languages
 from gateway.rendering.step_view import StepView
-from gateway.web import cookies
 from gateway.web.assets import Assets
-from gateway.web.request_context import LANGUAGE, REFERENCE, TENANT
+from gateway.web.request_context import REFERENCE, TENANT, language_of
 from gateway.web.security_headers import VARY, page_headers
 
 
-def chosen_language(request: web.Request, languages: Languages) -> str:
-    """The code of the language of the answer: the user's choice, else the tenant's, else the browser's."""
-    choice = cookies.read(request.headers.getall(hdrs.COOKIE, []), cookies.LANGUAGE)
-    tenant = request.get(TENANT)
-    preferred = tenant.branding.language if tenant else ""
-    return languages.negotiate(choice, preferred, request.headers.get(hdrs.ACCEPT_LANGUAGE)).code
-
-
+@dataclass(frozen=True, slots=True)
 class Pages:
-    """Renders templates to responses. `prefix` is the gateway's own path prefix."""
+    """Renders templates to responses. `environments` are by language, `prefix` is the gateway's own path prefix."""
 
-    def __init__(
-        self, environment: Environment, languages: Languages, assets: Assets, random: Random, prefix: str = "/-/"
-    ) -> None:
-        self.languages = languages
-        self.assets = assets
-        self._environment = environment
-        self._random = random
-        self._prefix = prefix
-
-    def language(self, request: web.Request) -> Language:
-        """The language of the answer; found out by the first call for a request."""
-        if LANGUAGE not in request:
-            request[LANGUAGE] = chosen_language(request, self.languages)
-        return self.languages.get(request[LANGUAGE])
+    environments: Mapping[str, Environment]
+    languages: Languages
+    assets: Assets
+    random: Random
+    prefix: str = "/-/"
 
     def render(
         self,
@@ -65,8 +49,8 @@ class Pages:
         Raises `jinja2.UndefinedError` for a name that the template needs and `context` lacks.
         """
         tenant = request.get(TENANT)
-        language = self.language(request)
-        nonce = base64.b64encode(self._random.token_bytes(16)).decode()
+        language = language_of(request, self.languages)
+        nonce = base64.b64encode(self.random.token_bytes(16)).decode()
         names = {**self._names(request, tenant, language, nonce, context.get("view")), **context}
         # The gateway does not know what it would mean to send the form of an app again.
         names["posted"] = request.method == "POST" and ("view" in context or "here" in context)
@@ -79,7 +63,7 @@ class Pages:
             **(headers or {}),
         }
         return web.Response(
-            text=self._environment.get_template(template).render(names),
+            text=self.environments[language.code].get_template(template).render(names),
             status=status,
             content_type="text/html",
             charset="utf-8",
@@ -95,11 +79,10 @@ class Pages:
             "tenant": branding,
             "home": tenant.home if tenant else "/",
             "palette": palette(branding.colour if branding else ""),
-            "language": language,
             "direction": language.direction,
             "languages": self.languages.offered,
             "nonce": nonce,
-            "prefix": self._prefix,
+            "prefix": self.prefix,
             "asset": self.assets.url,
             "script": partial(self._script, nonce),
             "view": view,
@@ -118,5 +101,5 @@ class Pages:
     def _here(self, request: web.Request, view: StepView | None) -> str:
         """The page after a change of language: the step shown, else the page asked for, never the answer to a POST."""
         if view is not None:
-            return f"{self._prefix}login/{view.step}?{urlencode({'to': view.to})}"
-        return request.path_qs if request.method in ("GET", "HEAD") else self._prefix + "login"
+            return f"{self.prefix}login/{view.step}?{urlencode({'to': view.to})}"
+        return request.path_qs if request.method in ("GET", "HEAD") else self.prefix + "login"

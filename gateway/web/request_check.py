@@ -8,8 +8,9 @@ byte, the path that the gateway decided on. aiohttp's parser does not ensure thi
 import re
 from base64 import b64decode
 from binascii import Error as Base64Error
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from urllib.parse import unquote_to_bytes
 
 from gateway.domain.problem import Problem
@@ -26,7 +27,8 @@ MAX_COOKIE_BYTES = 32768
 MAX_COOKIES = 500
 """Browsers keep at most 180 for one site; each one costs time, also an empty one."""
 
-_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+# CGI-like servers read "_", "." and "-" as one: a name that could be read as another is rejected
+_NAME = re.compile(r"[!#$%&'*+^`|~0-9A-Za-z-]+")
 _HOST = re.compile(r"(?P<name>[A-Za-z0-9.-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?")
 _TARGET = re.compile(r"[\x21\x22\x24-\x7e]+")  # printable ASCII without blank and "#"
 _BAD_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
@@ -34,6 +36,9 @@ _VALUE = re.compile(r"[\t\x20-\x7e]*")
 _COOKIE_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")  # scripts of apps do set cookies in UTF-8
 _LENGTH = re.compile(r"[0-9]{1,18}")
 _OVERLONG = re.compile(rb"[\xc0\xc1]|\xe0[\x80-\x9f]|\xf0[\x80-\x8f]")
+_MISREAD = re.compile(r"[\\\x00-\x1f\x7f-\x9f]")
+# ";x" is a parameter to some servers, and blanks at a segment's end are lost on others: "..;x", ".. "
+_DOT_SEGMENT = re.compile(r"/\s*\.\.?\s*(?:[/;]|$)")
 _DECODINGS = 4
 _SINGLE = frozenset(
     {
@@ -64,7 +69,7 @@ class RequestHead:
     headers: tuple[tuple[str, str], ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Checked:
     """A request with one reading.
 
@@ -90,13 +95,21 @@ class Checked:
         """Path and query, byte for byte as sent."""
         return self.path if self.query is None else f"{self.path}?{self.query}"
 
+    @cached_property
+    def _values(self) -> Mapping[str, tuple[str, ...]]:
+        found: dict[str, tuple[str, ...]] = {}
+        for name, value in self.headers:
+            key = name.lower()
+            found[key] = (*found.get(key, ()), value)
+        return found
+
     def header(self, name: str) -> str | None:
         """The value of the first field named `name` (lower case)."""
-        return next((value for key, value in self.headers if key.lower() == name), None)
+        return self._values.get(name, (None,))[0]
 
     def all(self, name: str) -> tuple[str, ...]:
         """The values of every field named `name` (lower case)."""
-        return tuple(value for key, value in self.headers if key.lower() == name)
+        return self._values.get(name, ())
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +152,10 @@ def check(head: RequestHead) -> Checked | InvalidRequest:
     expect = fields.get("expect")
     if expect is not None and expect.lower() != "100-continue":
         return InvalidRequest(Problem.BAD_REQUEST, 417)
-    upgrade = _wants_websocket(head.headers)
+    # the parser of the server may take this for an upgrade; others than to WebSocket are never passed on
+    upgrade = fields.get("upgrade", "").lower() == "websocket" and "upgrade" in listed(
+        value for name, value in head.headers if name.lower() == "connection"
+    )
     if upgrade and (chunked or length or not _is_websocket_handshake(head, fields)):
         return _BAD
     return Checked(
@@ -184,45 +200,35 @@ def _check_path(path: str) -> tuple[tuple[str, ...], bool] | InvalidRequest:
     if _BAD_PERCENT.search(path):
         return _BAD
     text = fully_decoded(path)
-    if text is None or "\\" in text or any(ord(c) < 0x20 or 0x7F <= ord(c) <= 0x9F for c in text):
+    if text is None or _MISREAD.search(text):
         return _BAD
     if text.count("/") > MAX_SEGMENTS:
         return InvalidRequest(Problem.REQUEST_TOO_LARGE, 414)
-    # ";x" is a parameter to some servers, and blanks at a segment's end are lost on others: "..;x", ".. "
-    if any(segment.partition(";")[0].strip() in (".", "..") for segment in text.split("/")):
+    if path.startswith("//") or _DOT_SEGMENT.search(text):  # many readers see another host in "//"
         return _BAD
-    if path.startswith("//"):
-        return _BAD  # many readers see another host
     segments = decoded_segments(path)
     odd = "//" in path or text.count("/") != len(segments)
     return segments, odd
 
 
 def _check_sizes(headers: tuple[tuple[str, str], ...]) -> InvalidRequest | None:
-    too_large = InvalidRequest(Problem.HEADERS_TOO_LARGE, 431)
-    if len(headers) > MAX_HEADERS:
-        return too_large
-    cookies = rest = pairs = 0
-    for name, value in headers:
-        if name.lower() == "cookie":
-            cookies += len(value)
-            pairs += value.count(";") + 1
-        else:
-            rest += len(name) + len(value) + 4
-    many = cookies > MAX_COOKIE_BYTES or rest > MAX_HEADER_BYTES or pairs > MAX_COOKIES
-    return too_large if many else None
+    cookies = [value for name, value in headers if name.lower() == "cookie"]
+    others = [f"{name}: {value}\r\n" for name, value in headers if name.lower() != "cookie"]
+    too_large = (
+        len(headers) > MAX_HEADERS
+        or len("".join(cookies)) > MAX_COOKIE_BYTES
+        or ";".join(cookies).count(";") >= MAX_COOKIES
+        or len("".join(others)) > MAX_HEADER_BYTES
+    )
+    return InvalidRequest(Problem.HEADERS_TOO_LARGE, 431) if too_large else None
 
 
 def _check_fields(headers: tuple[tuple[str, str], ...]) -> InvalidRequest | None:
     seen: set[str] = set()
     for name, value in headers:
         key = name.lower()
-        # CGI-like servers read "_", "." and "-" as one: a name that could be read as another is rejected
-        if not _TOKEN.fullmatch(name) or "_" in name or "." in name:
-            return _BAD
-        if not (_COOKIE_VALUE if key == "cookie" else _VALUE).fullmatch(value):
-            return _BAD
-        if key in _SINGLE and key in seen:
+        allowed = _COOKIE_VALUE if key == "cookie" else _VALUE
+        if not _NAME.fullmatch(name) or not allowed.fullmatch(value) or (key in _SINGLE and key in seen):
             return _BAD
         seen.add(key)
     return None
@@ -248,12 +254,6 @@ def _check_framing(version: tuple[int, int], fields: dict[str, str]) -> tuple[in
     return (int(length), False) if _LENGTH.fullmatch(length) else _BAD
 
 
-def _wants_websocket(headers: tuple[tuple[str, str], ...]) -> bool:
-    """Whether the parser of the server may treat this as an upgrade; others than to WebSocket are never passed on."""
-    upgrade = any(name.lower() == "upgrade" and value.lower() == "websocket" for name, value in headers)
-    return upgrade and "upgrade" in listed(value for name, value in headers if name.lower() == "connection")
-
-
 def _is_websocket_handshake(head: RequestHead, fields: dict[str, str]) -> bool:
     if head.method != "GET" or head.version != (1, 1) or fields.get("sec-websocket-version") != "13":
         return False
@@ -261,6 +261,19 @@ def _is_websocket_handshake(head: RequestHead, fields: dict[str, str]) -> bool:
         return len(b64decode(fields.get("sec-websocket-key", ""), validate=True)) == 16
     except (Base64Error, ValueError):
         return False
+
+
+def asks_for_service_worker(head: RequestHead | Checked) -> bool:
+    """Whether a browser fetches the script of a service worker by `head`, to register it or to update it.
+
+    Browsers say it by `Service-Worker: script`, and newer ones by `Sec-Fetch-Dest: serviceworker` too; imported scripts
+    carry neither.
+    """
+    if head.method not in ("GET", "HEAD"):
+        return False
+    names = {name.lower() for name, _ in head.headers}
+    uses = {value.strip().lower() for name, value in head.headers if name.lower() == "sec-fetch-dest"}
+    return "service-worker" in names or "serviceworker" in uses
 
 
 def listed(values: Iterable[str]) -> frozenset[str]:

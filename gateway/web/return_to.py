@@ -15,7 +15,6 @@ OWN_PAGES = ("account", "admin")
 """Pages under our own prefix that a login may lead back to; the others are steps or endings themselves."""
 
 _UNSEEN = re.compile(r"[\x00-\x20\x7f-\xa0\u2028\u2029\ud800-\udfff]")
-_END_OF_PATH = re.compile(r"[?#]")
 _DOTS = re.compile(r"/(?:\.|%2e){1,2}(?:/|$)", re.IGNORECASE)
 _SECOND_SLASH = re.compile(r"/(?:[/\\]|%2f|%5c)", re.IGNORECASE)
 _KEPT = "/:?#[]@!$&'()*+,;=%-._~"
@@ -38,7 +37,7 @@ def same_origin_path(target: str | None) -> str | None:
 
 
 def _path_of(target: str) -> str:
-    return _END_OF_PATH.split(target, maxsplit=1)[0]
+    return target.partition("?")[0].partition("#")[0]
 
 
 def _is_own(target: str, prefix: str) -> bool:

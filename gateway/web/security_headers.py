@@ -5,9 +5,10 @@ no other page frames it, and it sends no address to other sites.
 """
 
 import re
+from collections.abc import Mapping
+from functools import cache
+from types import MappingProxyType
 from urllib.parse import urlsplit
-
-from aiohttp import hdrs, web
 
 from gateway.domain.tenant import Tenant
 
@@ -16,10 +17,11 @@ VARY = "Accept, Accept-Language, Cookie"
 _ORIGIN = re.compile(r"[A-Za-z0-9.\-\[\]:]+")
 
 
-def headers(tenant: Tenant | None) -> dict[str, str]:
-    """The headers of an own answer that is not a page."""
+@cache
+def headers(*, secure: bool) -> Mapping[str, str]:
+    """Returns the headers of an own answer that is not a page. `secure`: browsers reach the tenant by https."""
     policy = "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
-    return {**_headers(tenant, policy), "Vary": VARY}
+    return MappingProxyType({**_headers(policy, secure=secure), "Vary": VARY})
 
 
 def page_headers(tenant: Tenant | None, nonce: str) -> dict[str, str]:
@@ -30,7 +32,7 @@ def page_headers(tenant: Tenant | None, nonce: str) -> dict[str, str]:
         "frame-ancestors 'none'"
     )
     return {
-        **_headers(tenant, policy),
+        **_headers(policy, secure=tenant is not None and tenant.secure),
         "X-Frame-Options": "DENY",
         "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
     }
@@ -46,8 +48,7 @@ def clear_site_data(tenant: Tenant) -> str:
     return '"cache", "storage"' if tenant.clear_storage_at_sign_out else '"cache"'
 
 
-def _headers(tenant: Tenant | None, policy: str) -> dict[str, str]:
-    hsts = {"Strict-Transport-Security": HSTS} if tenant is not None and tenant.secure else {}
+def _headers(policy: str, *, secure: bool) -> dict[str, str]:
     return {
         "Content-Security-Policy": policy,
         "Cache-Control": "no-store",
@@ -55,7 +56,7 @@ def _headers(tenant: Tenant | None, policy: str) -> dict[str, str]:
         "X-Content-Type-Options": "nosniff",
         "Cross-Origin-Opener-Policy": "same-origin",
         "Cross-Origin-Resource-Policy": "same-origin",
-        **hsts,
+        **({"Strict-Transport-Security": HSTS} if secure else {}),
     }
 
 
@@ -64,8 +65,3 @@ def _logo_origin(tenant: Tenant | None) -> str:
     url = urlsplit(tenant.branding.logo if tenant else "")
     known = url.scheme in ("https", "http") and _ORIGIN.fullmatch(url.netloc)
     return f" {url.scheme}://{url.netloc}" if known else ""
-
-
-async def without_banner(_request: web.Request, response: web.StreamResponse) -> None:
-    """Removes the `Server` header: no answer names the program and its version (ASVS 13.4.6)."""
-    response.headers.popall(hdrs.SERVER, None)

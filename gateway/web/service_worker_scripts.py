@@ -1,8 +1,8 @@
 """Decides which service worker scripts an app may serve, and serves the script that replaces a refused one.
 
 A service worker answers a browser's requests for every page below its scope, before the gateway sees them; below
-`/` it reads the password on the login page. The scope is not in the request, so the gateway judges by the folder of
-the script: without `Service-Worker-Allowed`, which is dropped, no scope is wider (W3C Service Workers, "Update").
+`/` it reads the password on the login page. The scope is not in the request, so the gateway decides by the folder
+of the script: without `Service-Worker-Allowed`, which is dropped, no scope is wider (W3C Service Workers, "Update").
 
 A refused script is answered with one that unregisters itself, because after an error (a status other than 2xx, a
 redirect, another content type) the browser keeps the worker that it has. Dedicated and shared workers
@@ -16,7 +16,6 @@ from aiohttp import hdrs, web
 
 from gateway.domain.tenant import Route
 from gateway.web import security_headers
-from gateway.web.request_check import Checked, RequestHead
 from gateway.web.request_context import REFERENCE, TENANT
 
 SCRIPT = """\
@@ -26,27 +25,8 @@ self.addEventListener("activate", (event) => event.waitUntil(self.registration.u
 """
 """Has no `fetch` handler, so that the browser asks the gateway again at once, and reloads no page."""
 
-_LENGTH = 14
-"""Characters of `service-worker` and of `sec-fetch-dest`. The names of other fields are not compared."""
 _LOGGED_PATH = 200
 _log = structlog.get_logger(__name__)
-
-
-def is_asked_for(head: RequestHead | Checked) -> bool:
-    """Whether a browser fetches the script of a service worker by `head`, to register it or to update it.
-
-    Browsers say it by `Service-Worker: script`, and newer ones by `Sec-Fetch-Dest: serviceworker` too; imported scripts
-    carry neither.
-    """
-    if head.method not in ("GET", "HEAD"):
-        return False
-    for name, value in head.headers:
-        if len(name) != _LENGTH:
-            continue
-        key = name.lower()
-        if key == "service-worker" or (key == "sec-fetch-dest" and value.strip().lower() == "serviceworker"):
-            return True
-    return False
 
 
 def refusal(route: Route | None, path: str, prefix: str) -> str | None:
@@ -58,14 +38,9 @@ def refusal(route: Route | None, path: str, prefix: str) -> str | None:
         return "no app answers at this path"
     if not route.service_worker:
         return "service_worker of the route is false"
-    if prefix.startswith(folder(path)):
+    if prefix.startswith(path[: path.rindex("/") + 1]):  # the folder of a script is the widest scope of its worker
         return "the script's folder covers the gateway's own pages"
     return None
-
-
-def folder(path: str) -> str:
-    """The folder of a script, which is the widest scope of its worker: `/app/` of `/app/worker.js`."""
-    return path[: path.rindex("/") + 1]
 
 
 def unregistering(request: web.Request, why: str, route: Route | None = None) -> web.Response:
@@ -79,7 +54,8 @@ def unregistering(request: web.Request, why: str, route: Route | None = None) ->
         path=request.raw_path.partition("?")[0][:_LOGGED_PATH],
         reference=request.get(REFERENCE),
     )
-    response = web.Response(text=SCRIPT, content_type="text/javascript", headers=security_headers.headers(tenant))
+    headers = security_headers.headers(secure=tenant is not None and tenant.secure)
+    response = web.Response(text=SCRIPT, content_type="text/javascript", headers=headers)
     if request.body_exists or hdrs.UPGRADE in request.headers:
         response.force_close()
     return response

@@ -1,4 +1,4 @@
-"""Facts of ``gateway.account.overview``."""
+"""Tests of `gateway.account.overview`."""
 
 import pytest
 
@@ -12,7 +12,7 @@ LANGUAGE = states.pages().languages.get("en")
 
 
 def seen(*on: FactorKind, rule: EnrolmentRule = EnrolmentRule.OPTIONAL, codes: int = 0, kept: int = 10) -> Overview:
-    """The page of a user with the methods ``on`` and so many codes left."""
+    """Returns the account page of a user with the methods `on` and that number of unused backup codes."""
     policy = Policy("cloudcx", True, (Method(EMAIL, "otp@example.com"), Method(APP)), enrolment=rule, backup_codes=kept)
     addresses = {EMAIL: "amira@example.com"}
     enrolments = EnrolmentSet(
@@ -23,7 +23,7 @@ def seen(*on: FactorKind, rule: EnrolmentRule = EnrolmentRule.OPTIONAL, codes: i
 
 
 @pytest.mark.row("CC-01")
-def test_every_method_of_the_tenant_has_a_row_in_its_order() -> None:
+def test_each_method_of_the_tenant_has_a_row_in_the_tenants_order() -> None:
     assert [(row.factor, row.on) for row in seen(APP).methods] == [("email", False), ("totp", True)]
 
 
@@ -32,14 +32,14 @@ def test_an_address_is_shown_masked() -> None:
 
 
 @pytest.mark.row("CC-21")
-def test_a_user_without_any_method_is_told_of_it() -> None:
+def test_the_account_page_says_that_a_user_has_no_method() -> None:
     page = seen()
     assert (page.suggests, page.codes_left, page.last_stays) == (True, None, False)
 
 
 @pytest.mark.row("CC-21")
 @pytest.mark.parametrize(("rule", "free"), [(EnrolmentRule.OPTIONAL, True), (EnrolmentRule.REQUIRED, False)])
-def test_the_last_method_may_go_only_where_none_is_required(rule: EnrolmentRule, *, free: bool) -> None:
+def test_a_user_may_turn_off_the_last_method_only_if_none_is_required(rule: EnrolmentRule, *, free: bool) -> None:
     page = seen(EMAIL, rule=rule)
     assert page.methods[0].may_turn_off is free
     assert page.last_stays is not free
@@ -47,12 +47,12 @@ def test_the_last_method_may_go_only_where_none_is_required(rule: EnrolmentRule,
 
 
 @pytest.mark.row("CC-07")
-def test_codes_left_are_counted_and_none_is_said_where_none_are_kept() -> None:
+def test_the_number_of_unused_backup_codes_is_shown_only_where_the_tenant_has_backup_codes() -> None:
     assert seen(EMAIL, codes=3).codes_left == 3
     assert seen(EMAIL).codes_left == 0
     assert seen(EMAIL, kept=0).codes_left is None
 
 
-def test_a_method_that_the_tenant_offers_no_more_does_not_let_the_last_one_be_turned_off() -> None:
+def test_a_method_that_the_tenant_no_longer_offers_does_not_count_as_a_remaining_method() -> None:
     page = seen(APP, FactorKind.SMS, rule=EnrolmentRule.REQUIRED)
     assert [row.may_turn_off for row in page.methods] == [False, False]

@@ -1,1 +1,1 @@
-"""Requests that nobody sends by accident."""
+"""Tests with hostile requests."""

@@ -1,4 +1,4 @@
-"""The whole gateway as hostile tests meet it: on the stand-in identity provider, so that no real one is needed."""
+"""The whole gateway on the stand-in identity provider, for hostile tests."""
 
 from tests.journeys.conftest import light_site, stand_in
 

@@ -1,7 +1,7 @@
-"""About a hundred raw requests that some server or other has misread. Data only.
+"""About a hundred raw requests that some server has misread. Data only.
 
-`{auth}` is where a session's fields go (each ends in CRLF). What may pass must arrive exactly once and with our
-framing; for everything else any refusal (a 4xx, or no answer and a closed connection) is right.
+`{auth}` is the place of a session's fields; each field ends in CRLF. A legal request must arrive exactly once, in the
+gateway's framing. For every other request any refusal is correct: a 4xx, or a closed connection without an answer.
 """
 
 from dataclasses import dataclass
@@ -12,14 +12,14 @@ APP = "/agent-manager/x"
 
 @dataclass(frozen=True)
 class Odd:
-    """One request; `may_pass` says whether it is legal HTTP after all."""
+    """One unusual request; `may_pass` says whether it is legal HTTP."""
 
     name: str
     raw: str
     may_pass: bool = False
 
     def bytes(self, auth: str) -> bytes:
-        """The request with a session's fields, or "" for none."""
+        """Returns the request with a session's fields; "" stands for none."""
         return self.raw.replace("{auth}", auth).encode("latin-1")
 
 

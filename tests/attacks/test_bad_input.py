@@ -1,4 +1,4 @@
-"""Input that nobody should send: a clear message, nothing lost, never a 500."""
+"""Tests with invalid input: the gateway returns a clear message, loses nothing and never answers 500."""
 
 import json
 from io import BytesIO
@@ -16,19 +16,19 @@ MEGABYTE = "x" * 1024**2
 
 
 async def at_code_page(site: Site, agent: Person) -> str:
-    """A new user whose code has come."""
+    """Signs a new user in as far as the code page and returns the mailed code."""
     user = site.user(email=None)
     await agent.to_code(user.username, user.password, ADDRESS)
     return await code_for(site.mail, ADDRESS)
 
 
 async def finishes(site: Site, agent: Person) -> None:
-    """Whatever was sent before, the right code still ends the login."""
+    """Asserts that the correct code still completes the login."""
     assert (await agent.do("verify", code=await code_for(site.mail, ADDRESS))).step == "done"
 
 
 async def post(agent: Person, step: str, body: bytes | str, **headers: str) -> tuple[int, str]:
-    """One raw body; status and text."""
+    """Sends one raw body and returns status and text."""
     data = BytesIO(body.encode() if isinstance(body, str) else body)
     async with agent.http.post(
         f"{agent.base}/-/login/{step}", data=data, headers={**JSON, **headers}, allow_redirects=False
@@ -36,7 +36,7 @@ async def post(agent: Person, step: str, body: bytes | str, **headers: str) -> t
         return response.status, await response.text()
 
 
-async def test_broken_yaml_is_named_with_its_line_and_what_is_wrong(light_site: Site) -> None:
+async def test_broken_yaml_is_reported_with_its_line_and_the_error(light_site: Site) -> None:
     tenant = light_site.settings.path / "tenants" / "expertflow.json"
     tenant.write_text('{"tenantName": "x",\n "tenantId": [,\n}')
     loaded = load(light_site.settings.file)
@@ -47,7 +47,7 @@ async def test_broken_yaml_is_named_with_its_line_and_what_is_wrong(light_site: 
 @pytest.mark.parametrize(
     "text", ["", "[]", "null", "listen: [", "a: &a [*a]", "listen: 1\nlisten: 2", "\x00", "!!python/x {}"]
 )
-def test_any_settings_text_is_answered_with_faults(tmp_path: Path, text: str) -> None:
+def test_any_settings_text_is_answered_with_diagnostics(tmp_path: Path, text: str) -> None:
     file = tmp_path / "gateway.yaml"
     file.write_text(text)
     loaded = load(file)
@@ -58,7 +58,9 @@ def test_any_settings_text_is_answered_with_faults(tmp_path: Path, text: str) ->
 
 @pytest.mark.parametrize("accept", ["text/html", "application/json"])
 @pytest.mark.parametrize("kind", ["application/x-www-form-urlencoded", "application/json"])
-async def test_a_form_of_a_megabyte_is_refused_and_the_login_goes_on(light_site: Site, kind: str, accept: str) -> None:
+async def test_a_form_of_a_megabyte_is_refused_and_the_login_continues(
+    light_site: Site, kind: str, accept: str
+) -> None:
     async with light_site.person() as agent:
         await at_code_page(light_site, agent)
         body = f"code={MEGABYTE}" if "form" in kind else json.dumps({"code": MEGABYTE})
@@ -89,7 +91,7 @@ async def test_a_form_of_a_megabyte_is_refused_and_the_login_goes_on(light_site:
         ("", "code=1", 415),
     ],
 )
-async def test_a_body_of_another_kind_is_refused_and_the_login_goes_on(
+async def test_a_body_of_another_content_type_is_refused_and_the_login_continues(
     light_site: Site, kind: str, body: str, status: int
 ) -> None:
     async with light_site.person() as agent:
@@ -125,7 +127,7 @@ GARBAGE = [
 
 
 @pytest.mark.parametrize("value", GARBAGE, ids=lambda value: value[:12] or "empty")
-async def test_garbage_in_our_cookies_is_no_cookie(light_site: Site, value: str) -> None:
+async def test_garbage_in_the_gateways_cookies_is_ignored(light_site: Site, value: str) -> None:
     names = ("gateway-session", "gateway-login", "gateway-trust", "gateway-browser", "gateway-language", "token")
     cookie = "; ".join(f"{name}={value}" for name in names)
     async with light_site.person() as agent:
@@ -158,7 +160,7 @@ async def test_garbage_in_our_cookies_is_no_cookie(light_site: Site, value: str)
         "a@example.com\u0085",
     ],
 )
-async def test_control_characters_in_an_address_are_refused_and_nothing_is_sent(light_site: Site, address: str) -> None:
+async def test_control_characters_in_an_address_are_refused_and_no_mail_is_sent(light_site: Site, address: str) -> None:
     user = light_site.user(email=None)
     async with light_site.person() as agent:
         await agent.password(user.username, user.password)
@@ -169,7 +171,7 @@ async def test_control_characters_in_an_address_are_refused_and_nothing_is_sent(
 
 
 @pytest.mark.parametrize(("to", "kept"), [("/agent-manager/?a=1", "/agent-manager/?a=1"), ("//evil.example", "/")])
-async def test_where_the_tab_was_going_is_not_lost_by_a_control_character(light_site: Site, to: str, kept: str) -> None:
+async def test_the_return_path_survives_a_refused_control_character(light_site: Site, to: str, kept: str) -> None:
     user = light_site.user(email=None)
     async with light_site.person(target=to) as agent:
         await agent.password(user.username, user.password)
@@ -201,7 +203,9 @@ async def test_where_the_tab_was_going_is_not_lost_by_a_control_character(light_
         "a@example.com%0d%0aBcc:x",
     ],
 )
-async def test_what_is_no_single_address_is_refused_and_stays_in_the_form(light_site: Site, address: str) -> None:
+async def test_an_entry_that_is_not_one_address_is_refused_and_stays_in_the_form(
+    light_site: Site, address: str
+) -> None:
     user = light_site.user(email=None)
     async with light_site.person() as agent:
         await agent.password(user.username, user.password)
@@ -218,7 +222,7 @@ async def test_what_is_no_single_address_is_refused_and_stays_in_the_form(light_
     ["", "   ", "abcdef", "------", "'; DROP TABLE", "\u2460\u2461\u2462", "½½½½½½", "x" * 5000],
     ids=lambda code: ascii(code)[:12],
 )
-async def test_what_is_not_all_digits_is_no_try_at_a_code(light_site: Site, code: str) -> None:
+async def test_an_entry_that_is_not_all_digits_does_not_count_as_an_attempt(light_site: Site, code: str) -> None:
     async with light_site.person() as agent:
         await at_code_page(light_site, agent)
         refused = await agent.do("verify", code=code)
@@ -229,7 +233,7 @@ async def test_what_is_not_all_digits_is_no_try_at_a_code(light_site: Site, code
 
 
 @pytest.mark.parametrize("action", ["cancell", "EDIT", "edit ", "verify", "0"])
-async def test_an_action_that_nobody_knows_is_not_taken_for_the_main_one(light_site: Site, action: str) -> None:
+async def test_an_unknown_action_is_not_treated_as_the_main_action(light_site: Site, action: str) -> None:
     user = light_site.user(email=None)
     async with light_site.person() as agent:
         await agent.password(user.username, user.password)
@@ -240,7 +244,7 @@ async def test_an_action_that_nobody_knows_is_not_taken_for_the_main_one(light_s
         assert (await agent.do("confirm", "send")).step == "verify"
 
 
-async def test_an_expired_login_says_so_and_keeps_the_way(light_site: Site) -> None:
+async def test_an_expired_login_says_so_and_keeps_the_return_path(light_site: Site) -> None:
     async with light_site.person("/agent-manager/x?y=1") as agent:
         code = await at_code_page(light_site, agent)
         light_site.clock.advance(901)
@@ -256,13 +260,13 @@ async def test_an_expired_login_says_so_and_keeps_the_way(light_site: Site) -> N
         assert "timed out" in page
 
 
-async def test_a_login_page_left_open_overnight_still_works(light_site: Site) -> None:
+async def test_a_login_page_left_open_overnight_still_signs_in(light_site: Site) -> None:
     user = light_site.user(email=None)
     async with light_site.person() as agent:
         await agent.look()
         light_site.clock.advance(14 * 3600)
         late = await agent.password(user.username, "wrong")
-        assert late.problem == "wrong-password"  # it was asked, and no "form expired"
+        assert late.problem == "wrong-password"  # the gateway checked the session, and did not answer "form expired"
 
 
 @pytest.mark.parametrize("csrf", ["", "x", "\u00e9", "A" * 43, None])
@@ -286,7 +290,7 @@ async def test_a_form_without_the_token_of_its_browser_does_nothing(light_site: 
         {"Sec-Fetch-Site": "nonsense"},
     ],
 )
-async def test_a_form_from_elsewhere_does_nothing_even_with_the_token(
+async def test_a_form_of_another_origin_does_nothing_even_with_the_token(
     light_site: Site, headers: dict[str, str]
 ) -> None:
     async with light_site.person() as agent:
@@ -296,7 +300,7 @@ async def test_a_form_from_elsewhere_does_nothing_even_with_the_token(
         await finishes(light_site, agent)
 
 
-async def test_a_browser_that_keeps_no_cookies_is_told_so_instead_of_being_sent_round_in_circles(
+async def test_a_browser_without_cookies_gets_an_explanation_and_no_redirect_loop(
     light_site: Site,
 ) -> None:
     user = light_site.user(email=None)
@@ -309,7 +313,7 @@ async def test_a_browser_that_keeps_no_cookies_is_told_so_instead_of_being_sent_
             assert "Allow cookies" in refused.body["problem"]["text"]
 
 
-async def test_a_token_of_another_browser_is_worth_nothing(light_site: Site) -> None:
+async def test_the_csrf_token_of_another_browser_is_rejected(light_site: Site) -> None:
     async with light_site.person() as agent, light_site.person() as other:
         await at_code_page(light_site, agent)
         await other.look()
@@ -329,7 +333,7 @@ FIELDS = ["username", "password", "address", "code", "action", "to", "purpose", 
 
 
 @pytest.mark.parametrize("value", NASTY, ids=lambda value: ascii(value)[:16])
-async def test_nasty_text_in_any_field_of_any_step_is_never_our_mistake(light_site: Site, value: str) -> None:
+async def test_hostile_text_in_any_field_of_any_step_causes_no_server_error(light_site: Site, value: str) -> None:
     user = light_site.user(email=None)
     steps = ("password", "register", "confirm", "verify", "stopped")
     async with light_site.person() as agent:
@@ -356,7 +360,7 @@ async def test_an_unknown_step_is_not_found(light_site: Site, step: str) -> None
 
 
 @pytest.mark.parametrize("method", ["PUT", "DELETE", "PATCH", "PROPFIND", "OPTIONS"])
-async def test_other_methods_on_our_pages_are_refused(light_site: Site, method: str) -> None:
+async def test_other_methods_are_refused_on_the_gateways_own_pages(light_site: Site, method: str) -> None:
     async with light_site.person() as agent:
         for path in ("/-/login", "/-/login/verify", "/-/logout", "/-/language", "/-/nothing"):
             async with agent.http.request(method, f"{agent.base}{path}", headers=JSON) as response:
@@ -377,16 +381,16 @@ async def test_other_methods_on_our_pages_are_refused(light_site: Site, method: 
         "/" + "a" * 5000,
     ],
 )
-async def test_a_target_elsewhere_leads_home(light_site: Site, target: str) -> None:
+async def test_a_return_path_to_another_host_is_replaced_by_the_start_page(light_site: Site, target: str) -> None:
     light_site.change(is2FAEnabled=False)
     user = light_site.user(email=None)
     async with light_site.person() as agent:
         response = await agent.submit("password", to=target, username=user.username, password=user.password)
-        if response.status != 422:  # control characters are refused before anybody looks at the target
+        if response.status != 422:  # the gateway refuses control characters before it reads the target
             assert (response.status, response.headers["Location"]) == (303, "/unified-admin/")
 
 
-def test_a_folder_without_tenants_is_named(tmp_path: Path, light_site: Site) -> None:
+def test_a_folder_without_tenants_is_reported_by_name(tmp_path: Path, light_site: Site) -> None:
     settings: Folder = light_site.settings
     (settings.path / "tenants" / "expertflow.json").unlink()
     loaded = load(settings.file)

@@ -1,4 +1,7 @@
-"""Requests of the corpus, broken at random: what reaches an app is whole requests of ours and no byte beside them."""
+"""Tests with requests of the corpus, changed at random.
+
+Only whole requests in the gateway's framing may reach the app, without a byte beside them.
+"""
 
 import asyncio
 import re
@@ -30,11 +33,11 @@ HEAD = re.compile(
     rb"(?:GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS) /[\x21\x22\x24-\x7e]* HTTP/1\.1\r\nHost: 127\.0\.0\.1:\d+"
     rb"(?:\r\n[!#$%&'*+^`|~0-9A-Za-z-]+: [\t\x20-\x7e\x80-\xff]*)+"
 )
-OURS = b"\r\nauthorization: bearer " + TOKEN.encode()
+BEARER_FIELD = b"\r\nauthorization: bearer " + TOKEN.encode()
 
 
 def broken(random: Random, auth: str) -> bytes:
-    """One request of the corpus with a few bytes put in, taken out, changed, or those of another behind them."""
+    """Returns a request of the corpus with bytes inserted, removed or changed, or with another request appended."""
     whole = [odd.bytes(auth) for odd in (*CORPUS, WEBSOCKET)]
     legal = [odd.bytes(auth) for odd in (*CORPUS, WEBSOCKET) if odd.may_pass]
     raw = bytearray(random.choice(random.choice((legal, legal, whole))))
@@ -54,7 +57,7 @@ def broken(random: Random, auth: str) -> bytes:
 
 
 async def statuses(stage: ProxyServer, random: Random, auth: str) -> set[int]:
-    """Send `ROUNDS` of them, each on a connection of its own; the statuses that came."""
+    """Sends `ROUNDS` of them, each on a separate connection, and returns the status codes."""
     seen = set()
     for _ in range(ROUNDS):
         reader, writer = await stage.connect()
@@ -66,10 +69,10 @@ async def statuses(stage: ProxyServer, random: Random, auth: str) -> set[int]:
 
 
 def behind(head: bytes, rest: bytes) -> bytes:
-    """What follows the body of the request with this head; nothing when the body was cut off."""
+    """Returns the bytes after the body of the request with this head; nothing if the body was cut."""
     fields = head.lower()
     if b"\r\nupgrade: websocket" in fields:
-        return b""  # a stream of its own from here on
+        return b""  # from here on the bytes are an upgraded stream
     if b"\r\ntransfer-encoding: chunked" in fields:
         while rest:
             size, _, rest = rest.partition(b"\r\n")
@@ -84,15 +87,15 @@ def behind(head: bytes, rest: bytes) -> bytes:
     return rest[int(length[1]) :] if length else rest
 
 
-def assert_whole_requests_of_ours(received: bytes) -> int:
-    """Every byte of one connection belongs to a request that we have made; how many there are."""
+def assert_whole_gateway_requests(received: bytes) -> int:
+    """Asserts that every byte of a connection belongs to a request of the gateway; returns their number."""
     count = 0
     while received:
         head, end, received = received.partition(b"\r\n\r\n")
         assert end
         assert HEAD.fullmatch(head), head
         fields = head.lower()
-        assert fields.count(OURS) == fields.count(b"\r\nauthorization:") == 1
+        assert fields.count(BEARER_FIELD) == fields.count(b"\r\nauthorization:") == 1
         assert fields.count(b"\r\ncontent-length:") + fields.count(b"\r\ntransfer-encoding:") <= 1
         received = behind(head, received)
         count += 1
@@ -102,18 +105,18 @@ def assert_whole_requests_of_ours(received: bytes) -> int:
 @pytest.mark.slow
 @pytest.mark.attack("D1")
 @pytest.mark.parametrize("seed", range(3))
-async def test_of_broken_requests_with_a_session_only_whole_ones_of_ours_arrive(
+async def test_with_a_session_only_whole_requests_in_the_gateways_framing_reach_the_app(
     seed: int, raw_upstream: RawUpstream
 ) -> None:
     async with gateway(tenant(raw_upstream.url)) as stage:
         seen = await statuses(stage, Random(seed), same_page(stage.cookie))
     assert 500 not in seen
-    arrived = sum(assert_whole_requests_of_ours(bytes(one.received)) for one in raw_upstream.connections)
+    arrived = sum(assert_whole_gateway_requests(bytes(one.received)) for one in raw_upstream.connections)
     assert arrived >= 5, "or nothing was shown"
 
 
 @pytest.mark.attack("D1")
-async def test_of_broken_requests_without_a_session_nothing_arrives(raw_upstream: RawUpstream) -> None:
+async def test_without_a_session_no_broken_request_reaches_the_app(raw_upstream: RawUpstream) -> None:
     async with gateway(tenant(raw_upstream.url)) as stage:
         seen = await statuses(stage, Random("nobody"), "")
     assert seen <= {0, *range(300, 500)}

@@ -1,4 +1,4 @@
-"""No secret of a whole login stands where it does not belong: not in a log line, an answer, or the store."""
+"""Tests that no secret of a whole login is in a log line, an answer or the store."""
 
 import asyncio
 import base64
@@ -27,14 +27,14 @@ TOKEN_COOKIE, OWN_COOKIES = "token", {"gateway-session", "gateway-login", "gatew
 
 
 @dataclass
-class Heard:
-    """Every answer of the gateway: the body and all fields but the values of cookies, and those apart."""
+class RecordedAnswers:
+    """Records every answer of the gateway: the body and all fields, and the values of cookies separately."""
 
     answers: dict[str, bytes] = field(default_factory=dict)
     cookies: dict[str, set[str]] = field(default_factory=dict)
 
     async def __call__(self, request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
-        """Sits in the browser."""
+        """Is called by the browser with each answer."""
         response = await handler(request)
         fields = [f"{name}: {value}" for name, value in response.headers.items() if name.lower() != "set-cookie"]
         for name, morsel in response.cookies.items():
@@ -42,42 +42,44 @@ class Heard:
             self.cookies.setdefault(name, set()).add(morsel.value)
         body = await response.read()
         label = f"{len(self.answers)} {request.method} {request.url.path} {response.status}"
-        if not request.url.path.startswith("/unified-admin"):  # the app, which tells what it was given
+        if not request.url.path.startswith("/unified-admin"):  # the app returns the headers that it received
             self.answers[label] = "\n".join(fields).encode() + b"\n\n" + body
         return response
 
 
 @dataclass
 class Run:
-    """What became known, and where it must not be."""
+    """Secrets of one run, and the places where they must not be."""
 
     secrets: dict[str, str]
     addresses: dict[str, str]
     logs: bytes
     audit: bytes
     store: bytes
-    heard: Heard
+    recorded: RecordedAnswers
 
 
 def spellings(secret: str) -> list[bytes]:
-    """A secret as it is, in hexadecimal, as a URL or JSON writes it, and inside any Base64 text."""
+    """Returns a secret as text, in hexadecimal, as in a URL, as in JSON, and as inside of any Base64 text."""
     raw = secret.encode()
     found = {raw, raw.hex().encode(), raw.hex().upper().encode(), quote(secret, safe="").encode()}
     found |= {json.dumps(secret)[1:-1].encode(), raw[::-1]}
     for shift in range(3):
         text = base64.b64encode(b"\0" * shift + raw)
-        inner = text[4 if shift else 0 : len(text) // 4 * 4 - 4]  # what its neighbours cannot change
+        inner = text[
+            4 if shift else 0 : len(text) // 4 * 4 - 4
+        ]  # the part that the bytes before and after cannot change
         found |= {inner, inner.replace(b"+", b"-").replace(b"/", b"_")}
     return [one for one in found if len(one) >= 8]
 
 
 def places(secret: str, where: dict[str, bytes]) -> list[str]:
-    """The places that hold `secret` in any spelling."""
+    """Returns the places that contain `secret` in any encoding."""
     return [name for name, content in where.items() if any(one in content for one in spellings(secret))]
 
 
 async def dump(url: str) -> bytes:
-    """Every key and value of the store, whatever its type."""
+    """Returns every key and value of the store, of any type."""
     parts: list[bytes] = []
     async with Redis.from_url(url) as client:
         async for key in client.scan_iter(count=1000):
@@ -88,7 +90,7 @@ async def dump(url: str) -> bytes:
 
 
 def settings(path: Path, stand_in: StandIn, mail: MailServer, app: EchoUpstream, redis_url: str) -> Folder:
-    """Everything is logged, codes are long enough not to be found by accident."""
+    """Logs everything; codes are too long to be found by accident."""
     made = folder(path, keycloak=stand_in.server, mail=mail, app=app.url, store=redis_url)
     made.two_factor.update(otpLength=10, otpExpiry=300)
     made.gateway |= {"log_level": "debug", "audit_file": "audit.log"}
@@ -99,14 +101,14 @@ def settings(path: Path, stand_in: StandIn, mail: MailServer, app: EchoUpstream,
 async def run(
     tmp_path: Path, stand_in: StandIn, mail_server: MailServer, echo_upstream: EchoUpstream, redis_url: str
 ) -> Run:
-    """A first login with every mistake on the way, a logout, a second login, one that stops; and a Keycloak outage."""
+    """Runs a first login with every mistake, a logout, a second login, a stopped one, and an outage of Keycloak."""
     made = settings(tmp_path, stand_in, mail_server, echo_upstream, redis_url)
     user = stand_in.server.admin.create_user(email=PROFILE)
-    heard, mistyped = Heard(), new_password()
+    recorded, mistyped = RecordedAnswers(), new_password()
     realm = stand_in.realms["expertflow"]
     secrets = {"password": user.password, "wrong password": mistyped}
     with replicas(made, 1) as (replica,):
-        async with Person(replica.base, middlewares=[heard]) as agent:
+        async with Person(replica.base, middlewares=[recorded]) as agent:
             await agent.page()
             assert (await agent.password(user.username, mistyped)).status == 401
             await agent.submit("password", username=user.username, password=mistyped)
@@ -141,12 +143,12 @@ async def run(
         audit = (replica.log.parent / "audit.log").read_bytes()
     secrets |= {f"client {name}": value for name, value in stand_in.server.clients.items()}
     for name in OWN_COOKIES:
-        for number, value in enumerate(heard.cookies.get(name, ())):
+        for number, value in enumerate(recorded.cookies.get(name, ())):
             secrets |= {f"{name} {number}": value, f"secret of {name} {number}": value.rpartition(".")[2]}
-    secrets |= {f"token cookie {n}": value for n, value in enumerate(heard.cookies[TOKEN_COOKIE])}
+    secrets |= {f"token cookie {n}": value for n, value in enumerate(recorded.cookies[TOKEN_COOKIE])}
     secrets = {name: value for name, value in secrets.items() if value}
     addresses = {"registered": ADDRESS, "of the profile": PROFILE}
-    return Run(secrets, addresses, replica.log.read_bytes(), audit, store, heard)
+    return Run(secrets, addresses, replica.log.read_bytes(), audit, store, recorded)
 
 
 def _note_tokens(realm: Realm, secrets: dict[str, str]) -> None:
@@ -154,28 +156,28 @@ def _note_tokens(realm: Realm, secrets: dict[str, str]) -> None:
         secrets[f"refresh token {session.id}"] = session.refresh_token
 
 
-async def test_no_secret_of_a_whole_login_stands_where_it_does_not_belong(run: Run) -> None:
+async def test_no_secret_of_a_whole_login_is_found_in_the_logs_answers_or_store(run: Run) -> None:
     assert len(run.secrets) >= 14, sorted(run.secrets)
     assert b"code_rejected" in run.audit
     assert b"code_rejected" in run.logs
     assert len(run.store) > 2000
-    where = {"log": run.logs, "audit": run.audit, "store": run.store, **run.heard.answers}
+    where = {"log": run.logs, "audit": run.audit, "store": run.store, **run.recorded.answers}
     found = {name: places(secret, where) for name, secret in run.secrets.items()}
     assert not {name: at for name, at in found.items() if at}
     for name, content in where.items():
         assert b"eyJ" not in content, f"something like a token in {name}"
 
-    # A full address is shown only to whoever has just typed it.
+    # The gateway shows a full address only to the user who has just typed it.
     for secret in run.addresses.values():
         assert places(secret, {"log": run.logs, "audit": run.audit, "store": run.store}) == []
-        shown = places(secret, run.heard.answers)
+        shown = places(secret, run.recorded.answers)
         assert all("/login/register" in label for label in shown), shown
-    shown_to_typist = places(ADDRESS, run.heard.answers)
+    shown_to_typist = places(ADDRESS, run.recorded.answers)
     assert len(shown_to_typist) == 1
-    assert places(PROFILE, run.heard.answers) == []
+    assert places(PROFILE, run.recorded.answers) == []
 
 
-def test_the_search_finds_a_secret_in_every_spelling() -> None:
+def test_the_search_finds_a_secret_in_every_encoding() -> None:
     secret = "kA7-x+/Zq9Lw_c~canary"
     hidden = {
         "raw": b"..." + secret.encode(),

@@ -1,4 +1,4 @@
-"""Forms that another page or another browser made, where a login is under way or a session is open."""
+"""Tests with forms of another page or another browser, during a login and inside a session."""
 
 import pytest
 
@@ -9,13 +9,13 @@ ADDRESS = "foreign-form@example.com"
 
 
 async def signed_in(site: Site, agent: Person) -> None:
-    """A new user is in."""
+    """Signs a new user in."""
     user = site.user(email=None)
     assert (await agent.first_login(user.username, user.password, ADDRESS, site.mail)).step == "done"
 
 
 @pytest.mark.parametrize("act", ["step-up", "enrol", "turn-off", "show-codes", "new-codes", "sign-out-everywhere", ""])
-async def test_nothing_begins_in_a_session_by_a_form_without_its_token(light_site: Site, act: str) -> None:
+async def test_a_form_without_a_csrf_token_begins_nothing_in_a_session(light_site: Site, act: str) -> None:
     async with light_site.person() as agent:
         await signed_in(light_site, agent)
         form = {"act": act, "factor": "email", "version": "1", "to": "/-/account"}
@@ -24,7 +24,7 @@ async def test_nothing_begins_in_a_session_by_a_form_without_its_token(light_sit
             assert (refused.status, refused.problem) == (403, "form-expired")
 
 
-async def test_a_button_of_the_account_page_of_another_user_begins_nothing(light_site: Site) -> None:
+async def test_the_account_page_form_of_another_user_begins_nothing(light_site: Site) -> None:
     async with light_site.person() as agent, light_site.person() as other:
         await signed_in(light_site, agent)
         await signed_in(light_site, other)
@@ -32,7 +32,7 @@ async def test_a_button_of_the_account_page_of_another_user_begins_nothing(light
         assert (refused.status, refused.problem) == (403, "form-expired")
 
 
-async def test_the_token_of_another_browser_is_worth_nothing_on_a_code_page_even_if_a_page_of_ours_posts_it(
+async def test_a_code_page_rejects_the_token_of_another_browser_even_from_the_gateways_own_page(
     light_site: Site,
 ) -> None:
     async with light_site.person() as agent, light_site.person() as other:

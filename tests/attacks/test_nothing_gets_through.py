@@ -1,4 +1,4 @@
-"""Without a session an app sees not one byte: every method, every odd request, through the whole gateway."""
+"""Tests that an app receives no byte without a session, by any method or unusual request."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -37,7 +37,7 @@ async def guarded(
     echo_upstream: EchoUpstream,
     raw_upstream: RawUpstream,
 ) -> AsyncIterator[Site]:
-    """The gateway in front of an app that records every byte."""
+    """Starts the gateway in front of an app that records every byte."""
     settings = folder(tmp_path, keycloak=stand_in.server, mail=mail_server, app=raw_upstream.url)
     settings.gateway["insecure_http"] = True
     settings.tenant["tenantSettings"]["fqdn"] = "cc.example"
@@ -47,7 +47,7 @@ async def guarded(
 
 
 async def send(site: Site, raw: bytes) -> bytes:
-    """One raw request, with one behind it that ends the connection; everything that comes back."""
+    """Sends one raw request, and one after it that ends the connection; returns all received bytes."""
     reader, writer = await asyncio.open_connection("127.0.0.1", site.settings.port, limit=2**24)
     try:
         writer.write(raw + LAST)
@@ -58,7 +58,7 @@ async def send(site: Site, raw: bytes) -> bytes:
 
 
 async def nothing_passes(site: Site, upstream: RawUpstream, auth: str) -> None:
-    """Every method, the corpus and an upgrade: with these fields nothing reaches the app."""
+    """Asserts that with these fields no method, request of the corpus or upgrade reaches the app."""
     for odd in [*CORPUS, WEBSOCKET]:
         answer = await send(site, odd.bytes(auth))
         assert status_of(answer) in {0, 101, *range(300, 500)} - {101}, (odd.name, answer[:200])
@@ -72,7 +72,7 @@ async def nothing_passes(site: Site, upstream: RawUpstream, auth: str) -> None:
 @pytest.mark.row("EF-01")
 @pytest.mark.attack("F12")
 @pytest.mark.parametrize("auth", FORGED, ids=lambda auth: auth[:24].strip() or "nothing")
-async def test_without_a_session_the_app_sees_not_one_byte(guarded: Site, raw_upstream: RawUpstream, auth: str) -> None:
+async def test_without_a_session_the_app_receives_no_byte(guarded: Site, raw_upstream: RawUpstream, auth: str) -> None:
     await nothing_passes(guarded, raw_upstream, auth)
 
 
@@ -90,14 +90,14 @@ async def test_a_login_that_stopped_after_the_password_opens_nothing(guarded: Si
         await nothing_passes(guarded, raw_upstream, f"Cookie: gateway-login={value}; {name}={value}\r\n")
 
 
-async def test_the_token_of_keycloak_itself_opens_nothing(guarded: Site, raw_upstream: RawUpstream) -> None:
+async def test_an_access_token_of_keycloak_opens_nothing(guarded: Site, raw_upstream: RawUpstream) -> None:
     user = guarded.user()
     token = guarded.keycloak.grant(user.username, user.password).json()["access_token"]
     for auth in (f"Authorization: Bearer {token}\r\n", f"Cookie: token={token}; gateway-session={token}\r\n"):
         await nothing_passes(guarded, raw_upstream, auth)
 
 
-async def test_a_session_that_ended_opens_nothing(guarded: Site, raw_upstream: RawUpstream) -> None:
+async def test_an_ended_session_opens_nothing(guarded: Site, raw_upstream: RawUpstream) -> None:
     user = guarded.user(email=None)
     async with guarded.stranger("cc.example") as agent:
         await agent.first_login(user.username, user.password, "gone@example.com", guarded.mail)

@@ -1,4 +1,4 @@
-"""What an app gets to see of requests that nobody sends by accident."""
+"""Tests of what an app receives of hostile requests."""
 
 import pytest
 
@@ -10,16 +10,16 @@ METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", 
 
 
 def same_page(cookie: str) -> str:
-    """What a page of the tenant's own sends with a request of a user who is in."""
+    """Returns the fields that a page of the tenant sends with a request of a signed-in user."""
     return f"Cookie: {cookie}\r\nSec-Fetch-Site: same-origin\r\n"
 
 
-def test_every_request_of_the_corpus_has_its_own_name() -> None:
+def test_every_request_of_the_corpus_has_a_unique_name() -> None:
     assert len({odd.name for odd in CORPUS}) == len(CORPUS) >= 100
 
 
 @pytest.mark.attack("F12")
-async def test_without_a_session_nothing_at_all_reaches_an_app(raw_upstream: RawUpstream) -> None:
+async def test_without_a_session_no_request_of_the_corpus_reaches_an_app(raw_upstream: RawUpstream) -> None:
     async with gateway(tenant(raw_upstream.url)) as stage:
         for odd in [*CORPUS, WEBSOCKET]:
             for auth in ("", f"Cookie: {stage.cookie}x\r\n", f"Cookie: {stage.cookie}; {stage.cookie}\r\n"):
@@ -33,9 +33,7 @@ async def test_without_a_session_nothing_at_all_reaches_an_app(raw_upstream: Raw
 
 
 @pytest.mark.parametrize("odd", [odd for odd in CORPUS if not odd.may_pass], ids=lambda odd: odd.name)
-async def test_a_request_that_can_be_misread_is_refused_even_with_a_session(
-    odd: Odd, raw_upstream: RawUpstream
-) -> None:
+async def test_an_ambiguous_request_is_refused_even_with_a_session(odd: Odd, raw_upstream: RawUpstream) -> None:
     async with gateway(tenant(raw_upstream.url)) as stage:
         answer = await stage.send(ended(odd.bytes(same_page(stage.cookie))))
     assert 400 <= status_of(answer) < 500 or not answer.startswith(b"HTTP/1.")
@@ -43,12 +41,14 @@ async def test_a_request_that_can_be_misread_is_refused_even_with_a_session(
 
 
 @pytest.mark.parametrize("odd", [odd for odd in CORPUS if odd.may_pass], ids=lambda odd: odd.name)
-async def test_an_odd_but_legal_request_arrives_once_and_with_our_framing(odd: Odd, raw_upstream: RawUpstream) -> None:
+async def test_an_odd_but_legal_request_arrives_once_in_the_gateways_framing(
+    odd: Odd, raw_upstream: RawUpstream
+) -> None:
     async with gateway(tenant(raw_upstream.url)) as stage:
         await stage.send(ended(odd.bytes(same_page(stage.cookie))))
     received = raw_upstream.received
     if not received:
-        return  # aiohttp's own parser refuses some of them
+        return  # aiohttp's parser refuses some of them
     head, _, body = received.partition(b"\r\n\r\n")
     fields = head.decode("latin-1").lower()
     assert len(raw_upstream.connections) == 1
@@ -62,7 +62,7 @@ async def test_an_odd_but_legal_request_arrives_once_and_with_our_framing(odd: O
 
 
 @pytest.mark.parametrize("second", ["GET /agent-manager/second HTTP/1.1", "POST /agent-manager/second HTTP/1.1"])
-async def test_each_of_two_requests_in_one_packet_is_judged_on_its_own(second: str, raw_upstream: RawUpstream) -> None:
+async def test_each_of_two_requests_in_one_packet_is_judged_separately(second: str, raw_upstream: RawUpstream) -> None:
     async with gateway(tenant(raw_upstream.url)) as stage:
         auth = same_page(stage.cookie)
         first = f"POST /agent-manager/first HTTP/1.1\r\nHost: cc.example\r\n{auth}Content-Length: 4\r\n\r\nabcd"
@@ -71,7 +71,7 @@ async def test_each_of_two_requests_in_one_packet_is_judged_on_its_own(second: s
     assert b"/second" not in raw_upstream.received
 
 
-async def test_a_request_hidden_in_a_body_stays_a_body(raw_upstream: RawUpstream) -> None:
+async def test_a_request_inside_of_a_body_is_read_as_body(raw_upstream: RawUpstream) -> None:
     hidden = b"GET /agent-manager/hidden HTTP/1.1\r\nHost: cc.example\r\n\r\n"
     async with gateway(tenant(raw_upstream.url)) as stage:
         await stage.send(stage.request("/agent-manager/x", method="POST", body=hidden))
@@ -79,7 +79,7 @@ async def test_a_request_hidden_in_a_body_stays_a_body(raw_upstream: RawUpstream
     assert raw_upstream.received.endswith(b"\r\n\r\n" + hidden)
 
 
-async def test_what_follows_a_refused_upgrade_is_not_taken_for_a_request(raw_upstream: RawUpstream) -> None:
+async def test_bytes_after_a_refused_upgrade_are_not_read_as_a_request(raw_upstream: RawUpstream) -> None:
     async with gateway(tenant(raw_upstream.url)) as stage:
         smuggled = stage.request("/agent-manager/smuggled")
         await stage.send(WEBSOCKET.bytes(same_page(stage.cookie)) + smuggled)
@@ -87,5 +87,5 @@ async def test_what_follows_a_refused_upgrade_is_not_taken_for_a_request(raw_ups
 
 
 def ended(raw: bytes) -> bytes:
-    """The request with a second one behind it, which ends the connection and must never be taken with the first."""
+    """Returns the request with a second one after it, which ends the connection and is never part of the first."""
     return raw + b"GET /-/login HTTP/1.1\r\nHost: cc.example\r\nConnection: close\r\n\r\n"

@@ -1,1 +1,1 @@
-"""The gateway as people meet it: in a real Chromium."""
+"""Tests of the gateway in a real Chromium."""

@@ -1,4 +1,4 @@
-"""Somebody at a real browser, who finds fields and buttons by the words on them."""
+"""A user at a real browser; the methods find fields and buttons by their labels."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -10,15 +10,15 @@ from tests.dependencies.mail import MailServer
 from tests.journeys.person import code_for
 
 Look = Callable[[str], Awaitable[None]]
-"""Told the name of each step as soon as its page is there."""
+"""Is called with the name of each step as soon as the browser shows its page."""
 
 
-async def glance(_step: str) -> None:
-    """Looks at nothing."""
+async def no_report(_step: str) -> None:
+    """Does nothing with a page."""
 
 
 class Complaints:
-    """What a browser said against the pages it showed: broken policies and scripts."""
+    """Collects what the browser reports about the pages: violated policies and script errors."""
 
     def __init__(self, context: BrowserContext) -> None:
         self.said: list[str] = []
@@ -36,55 +36,55 @@ class Complaints:
 
 @dataclass
 class Agent:
-    """One user at one page of a browser; the methods leave the browser on the next page."""
+    """A user at one page of a browser. Each method ends when the browser shows the next page."""
 
     page: Page
     base: str
     user: User
     mail: MailServer
     complaints: Complaints
-    look: Look = glance
+    look: Look = no_report
     scripts: bool = True
 
     async def open(self, path: str = "/unified-admin/") -> None:
-        """Go to an app."""
+        """Opens an app."""
         await self.page.goto(self.base + path)
 
     @property
     def code(self) -> Locator:
-        """The field for the code."""
+        """Returns the field for the code."""
         return self.page.get_by_label("Code", exact=True)
 
     async def button(self, name: str) -> None:
-        """Press the button with exactly this word."""
+        """Presses the button with exactly this label."""
         await self.page.get_by_role("button", name=name, exact=True).click()
 
     async def password(self, password: str = "") -> None:
-        """Fill in the password page."""
+        """Fills in the password page."""
         await self.page.get_by_label("Username").fill(self.user.username)
         await self.page.get_by_label("Password", exact=True).fill(password or self.user.password)
         await self.look("password")
         await self.button("Sign in")
 
     async def register(self, address: str) -> None:
-        """Type an address; the browser is on the confirm page then."""
+        """Types an address and continues to the confirmation page."""
         await self.page.get_by_label("Email address").fill(address)
         await self.look("register")
         await self.button("Continue")
 
     async def confirm(self) -> None:
-        """Have the code sent."""
+        """Requests the code."""
         await self.page.get_by_role("heading", name="Check your address").wait_for()
         await self.look("confirm")
         await self.button("Send the code")
         await self.code.wait_for()
 
     async def verify(self, code: str) -> None:
-        """Type a code into the code page."""
+        """Types a code into the code page."""
         await self.enter_code(code, self.code, "Verify")
 
     async def enter_code(self, code: str, field: Locator, button: str) -> None:
-        """Type a code into `field`. A script submits a complete code; the button submits any other entry."""
+        """Types a code into `field`. A script submits a complete code; the button submits any other entry."""
         digits = await field.get_attribute("data-digits") if self.scripts else None
         places = [place for place, character in enumerate(code) if character.isdecimal()]
         last = places[-1] if digits == str(len(places)) else len(code) - 1
@@ -98,7 +98,7 @@ class Agent:
             await self.button(button)
 
     async def to_verify(self, address: str, path: str = "/unified-admin/") -> str:
-        """From nothing to the code page of a first login; gives the code."""
+        """Goes from an empty browser to the code page of a first login and returns the code."""
         await self.open(path)
         await self.password()
         await self.register(address)
@@ -106,6 +106,6 @@ class Agent:
         return await code_for(self.mail, address)
 
     async def first_login(self, address: str, path: str = "/unified-admin/") -> None:
-        """From nothing to the app."""
+        """Goes from an empty browser to the app."""
         await self.verify(await self.to_verify(address, path))
         await self.page.wait_for_url(self.base + path)

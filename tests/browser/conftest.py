@@ -1,4 +1,4 @@
-"""The gateway on the real Keycloak, a real relay and the two sample apps, and people in Chromium in front of it."""
+"""The gateway on a real Keycloak, a real relay and the two sample apps, and users in Chromium."""
 
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -18,7 +18,7 @@ from tests.clock import FakeClock
 from tests.dependencies.keycloak import Keycloak
 from tests.dependencies.keycloak_admin import Person as User
 from tests.dependencies.mail import MailServer
-from tests.journeys.installation import Folder, Told, folder, running
+from tests.journeys.installation import Folder, RecordedAudit, folder, running
 from tests.ports import free_port
 
 HELP = {
@@ -32,23 +32,23 @@ NewAgent = Callable[..., Awaitable[Agent]]
 
 @dataclass
 class Site:
-    """The gateway and what a test may turn."""
+    """The gateway, and the parts that a test may change."""
 
     base: str
-    audit: Told
+    audit: RecordedAudit
     clock: FakeClock
     keycloak: Keycloak
     mail: MailServer
     settings: Folder
 
     def catch_up(self) -> None:
-        """Before a password late in a long walk: Keycloak's own time went on, and its tokens must not look new-born."""
+        """Sets the gateway's clock to the present before a late password, because Keycloak's clock has advanced too."""
         self.clock.set(max(self.clock.now(), time.time()))
 
 
 @asynccontextmanager
 async def sample_app(sample: sample_apps.Sample) -> AsyncIterator[str]:
-    """The address of a sample app while the context is open."""
+    """Yields the address of a sample app."""
     runner = web.AppRunner(sample_apps.build(sample, SystemClock()), shutdown_timeout=1)
     await runner.setup()
     port = free_port()
@@ -61,7 +61,7 @@ async def sample_app(sample: sample_apps.Sample) -> AsyncIterator[str]:
 
 @pytest.fixture
 async def settings(tmp_path: Path, keycloak: Keycloak, mail_server: MailServer) -> AsyncIterator[Folder]:
-    """The settings of `site`; change them before it is asked for."""
+    """Returns the settings of `site`; a test changes them before it uses `site`."""
     async with AsyncExitStack() as apps:
         made = folder(tmp_path, keycloak=keycloak, mail=mail_server, app="")
         made.tenant["gateway"]["help"] = HELP
@@ -72,7 +72,10 @@ async def settings(tmp_path: Path, keycloak: Keycloak, mail_server: MailServer) 
 
 @pytest.fixture
 async def site(settings: Folder, keycloak: Keycloak, mail_server: MailServer) -> AsyncIterator[Site]:
-    """The gateway, running, on a clock that moves only when told (it begins now: Keycloak's tokens count by it)."""
+    """Yields the running gateway on a clock that only the test advances.
+
+    The clock begins at the present, because Keycloak's tokens are dated by the real time.
+    """
     clock = FakeClock(time.time())
     async with running(settings.load(), settings.ring(), clock=clock) as audit:
         yield Site(settings.base, audit, clock, keycloak, mail_server, settings)
@@ -80,9 +83,9 @@ async def site(settings: Folder, keycloak: Keycloak, mail_server: MailServer) ->
 
 @pytest.fixture
 async def new_agent(browser: Browser, site: Site) -> AsyncIterator[NewAgent]:
-    """``await new_agent(…)``: a new user with an empty browser (the names are those of Playwright's contexts).
+    """Makes a new user with an empty browser: `await new_agent(…)`. The arguments are those of Playwright's contexts.
 
-    After the test the browser must have had nothing to say against any page.
+    After the test the browser must not have reported anything about any page.
     """
     seen: list[Complaints] = []
 

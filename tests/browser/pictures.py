@@ -1,7 +1,7 @@
-"""Pictures of pages as people see them: light, dark, from right to left, and on a narrow phone.
+"""Screenshots of pages: light, dark, from right to left, and on a narrow phone.
 
-With ``UPDATE_IMAGES=1`` they go to ``docs/images/``, otherwise to a folder of the test. At each stop the page is also
-held to what every page must be: nothing for axe to find, and nothing beyond the edge of a phone.
+With `UPDATE_IMAGES=1` the screenshots are written to `docs/images/`, otherwise to a folder of the test. Each page is
+also checked: axe finds no fault, and nothing extends beyond the width of a phone.
 """
 
 import os
@@ -25,13 +25,13 @@ _TYPED = "input:not([type=hidden], [type=checkbox], [readonly])"
 
 
 async def faults(page: Page) -> list[str]:
-    """What axe finds on a page (WCAG 2.2 A and AA, and axe's best practices)."""
+    """Returns what axe finds on a page (WCAG 2.2 A and AA, and axe's best practices)."""
     found = (await Axe().run(page)).response["violations"]
     return [f"{one['id']}: {node['html'][:200]} {node['any'][:1]}" for one in found for node in one["nodes"]]
 
 
 async def too_wide(page: Page) -> list[str]:
-    """What stands beyond the edge, where a reader has to scroll sideways."""
+    """Returns the elements beyond the width of the screen."""
     found: list[str] = await page.evaluate(_TOO_WIDE)
     return found
 
@@ -46,18 +46,18 @@ _TOO_WIDE = """() => {
 
 @dataclass
 class Album:
-    """Pictures of one walk, numbered in its order."""
+    """Screenshots of one journey, numbered in order."""
 
     page: Page
     otherwise: Path
-    """Where pictures go that are not kept."""
+    """The folder of the screenshots that are not kept."""
     taken: int = 0
     only: frozenset[str] | None = None
-    """The names of the pictures that are kept; None: all."""
+    """The names of the screenshots that are kept; None keeps all."""
 
     async def show(self, name: str, *, also_in: str = "") -> None:
-        """Look at the page as it is, light and dark and on a phone; and in a further language, where it can be asked
-        for again (`also_in`, a language code)."""
+        """Takes screenshots of the page: light, dark and on a phone; and in a further language (`also_in`, a code),
+        where the page can be requested again."""
         self.taken += 1
         name = f"{self.taken:02}-{name}"
         await self._all_schemes(name)
@@ -65,10 +65,10 @@ class Album:
             await self._in_language(name, also_in)
 
     async def hold(self, name: str, *, kept: Collection[str] = (), languages: Collection[str] = ("ar", "ur")) -> None:
-        """Hold a page to the same, and to it on a phone in each of these languages.
+        """Checks a page in the same way, and on a phone in each of these languages.
 
-        `name` itself says where its pictures stand among the others; only those in `kept` are kept, ``light`` and
-        ``ur-phone`` for example.
+        `name` gives the order of its screenshots among the others; only those in `kept` are kept, for example `light`
+        and `ur-phone`.
         """
         chosen = Album(self.page, self.otherwise, only=frozenset(f"{name}-{one}" for one in kept))
         await chosen._all_schemes(name)
@@ -76,7 +76,7 @@ class Album:
             await chosen._in_language(name, code, wide=False)
 
     async def show_mail(self, name: str, html: str) -> None:
-        """Look at a mail as a reader of HTML mail shows it."""
+        """Takes a screenshot of a mail as a reader of HTML mail shows it."""
         self.taken += 1
         page = await self.page.context.new_page()
         await page.set_viewport_size(MAIL)
@@ -98,7 +98,7 @@ class Album:
         await self.page.set_viewport_size(WIDE)
 
     async def _in_language(self, name: str, code: str, *, wide: bool = True) -> None:
-        """The same page asked for again in another language, and back."""
+        """Requests the same page in another language, and then in the first one again."""
         typed = await self.page.locator(_TYPED).evaluate_all("all => all.map(i => [i.name, i.value])")
         url = urlsplit(self.page.url)
         choice = {"name": cookies.LANGUAGE, "value": code, "url": f"{url.scheme}://{url.netloc}"}

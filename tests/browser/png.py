@@ -1,7 +1,7 @@
-"""How does a picture become small enough to keep in the tree? The same pixels, packed again.
+"""Makes a PNG smaller without changing its pixels.
 
-Chromium packs a screenshot fast rather than small. Flat pages shrink by a third or more when their lines are stored as
-they are (filter 0 of the PNG specification, 9.2) and packed with all the patience that zlib has.
+Chromium compresses a screenshot fast instead of well. Flat pages shrink by a third or more when their lines are stored
+without a filter (filter 0 of the PNG specification, 9.2) and compressed at zlib's highest level.
 """
 
 import struct
@@ -13,7 +13,7 @@ _BYTES_PER_PIXEL = {2: 3, 6: 4}  # colour types with eight bits a channel, as Ch
 
 
 def pack(picture: bytes) -> bytes:
-    """`picture` (PNG, eight bits, not interlaced) with the same pixels."""
+    """Returns `picture` (PNG, eight bits, not interlaced) with the same pixels in fewer bytes."""
     chunks = list(_chunks(picture))
     header = next(data for kind, data in chunks if kind == b"IHDR")
     lines = _lines(header, zlib.decompress(b"".join(data for kind, data in chunks if kind == b"IDAT")))
@@ -34,7 +34,7 @@ def _chunk(kind: bytes, data: bytes) -> bytes:
 
 
 def _lines(header: bytes, raw: bytes) -> Iterator[bytes]:
-    """The lines of pixels, each line's filter undone."""
+    """Returns the lines of pixels without their filters."""
     width, height, depth, colour, _, _, interlaced = struct.unpack(">IIBBBBB", header)
     assert (depth, interlaced) == (8, 0)
     back = _BYTES_PER_PIXEL[colour]

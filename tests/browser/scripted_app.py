@@ -1,4 +1,4 @@
-"""A proxied app whose page, scripts and header fields a test writes, and a user who is signed in and looks at it."""
+"""A proxied app whose page, scripts and header fields a test writes, and a signed-in user who views it."""
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -23,10 +23,10 @@ self.addEventListener("fetch", (event) => {{
   event.respondWith(new Response(page, {{ headers: {{ "Content-Type": "text/html" }} }}));
 }});
 """
-"""A worker that answers every page below its scope itself."""
+"""A worker that answers every page below its scope."""
 
 REGISTER = """([script, options]) => navigator.serviceWorker.register(script, options).then(() => "", (e) => e.name)"""
-"""Registers a worker; gives "" or the name of the browser's error."""
+"""Registers a worker; returns "" or the name of the browser's error."""
 
 UPDATED_AWAY = """async () => {
   for (;;) {
@@ -52,7 +52,7 @@ ACTIVE = """async (page) => {
 NONE_LEFT = """async () => {
   while ((await navigator.serviceWorker.getRegistrations()).length) await new Promise((go) => setTimeout(go, 20));
 }"""
-"""Ends when the browser has no worker of this origin any more."""
+"""Ends when the browser no longer has a worker of this origin."""
 
 
 @dataclass
@@ -66,7 +66,7 @@ class ScriptedApp:
     asked: list[tuple[str, Mapping[str, str]]] = field(default_factory=list)
 
     async def answer(self, request: web.Request) -> web.Response:
-        """The handler of all paths."""
+        """Handles all paths."""
         self.asked.append((request.path, {name.lower(): value for name, value in request.headers.items()}))
         if request.path.endswith(".js"):
             return web.Response(text=WORKER, content_type="text/javascript", headers=self.fields)
@@ -75,7 +75,7 @@ class ScriptedApp:
 
     @asynccontextmanager
     async def serving(self, port: int) -> AsyncIterator[str]:
-        """Its address while the context is open."""
+        """Yields the app's address."""
         app = web.Application()
         app.add_routes([web.route("*", "/{path:.*}", self.answer)])
         runner = web.AppRunner(app, shutdown_timeout=1)
@@ -89,18 +89,18 @@ class ScriptedApp:
 
 @dataclass
 class ChangingSite(Site):
-    """A site whose settings a test changes while it runs."""
+    """A gateway whose settings a test changes while it runs."""
 
     configuration: Configuration
 
     def change(self) -> None:
-        """What was changed in `settings` is in force from now on."""
+        """Puts changed `settings` into force."""
         self.configuration = self.settings.load()
 
 
 @dataclass
 class Victim:
-    """A signed-in user at a page of the app, and what a script of that page does."""
+    """A signed-in user at a page of the app, and the actions of a script of that page."""
 
     agent: Agent
     app: ScriptedApp
@@ -108,15 +108,15 @@ class Victim:
 
     @property
     def page(self) -> Page:
-        """The page of the app."""
+        """Returns the page of the app."""
         return self.agent.page
 
     async def run(self, script: str, given: Any = None) -> Any:
-        """Run `script` (a function of `given`) in the page; what it returns."""
+        """Runs `script` (a function of `given`) in the page and returns its result."""
         return await self.page.evaluate(script, given)
 
     async def title(self, path: str) -> str:
-        """The title of what the browser shows at `path`, in a tab of its own, which stays open.
+        """Returns the title of the page at `path`, in a new tab, which stays open.
 
         Chromium may never run the update of a worker whose page was closed right after the worker answered it.
         """
@@ -127,7 +127,7 @@ class Victim:
         return title
 
     async def sign_out(self) -> None:
-        """Sign out in a tab of its own, as far as the login page."""
+        """Signs out in another tab, as far as the login page."""
         tab = await self.page.context.new_page()
         await tab.goto(f"{self.agent.base}/-/logout")
         await tab.get_by_role("button", name="Sign out", exact=True).click()

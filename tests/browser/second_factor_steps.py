@@ -1,4 +1,4 @@
-"""A browser with a phone beside it: what the pages of the second presets take and show."""
+"""Steps of a browser and an authenticator app on the pages of the presets with two methods."""
 
 import asyncio
 import json
@@ -29,7 +29,7 @@ CODE = re.compile(r"[0-9a-zA-Z]+(?:-[0-9a-zA-Z]+)+")
 
 
 def settle(settings: Folder, redis_url: str, two_factor: Mapping[str, Any]) -> Folder:
-    """These `twoFAConfigs`, the real store, and an operator's name on the pages."""
+    """Sets these `twoFAConfigs`, the real store, and an operator's name for the pages."""
     settings.tenant["tenantSettings"]["twoFAConfigs"] = dict(two_factor)
     settings.tenant["gateway"]["branding"] = {"name": "Northwind Contact Centre"}
     settings.gateway["store"]["url"] = redis_url
@@ -37,12 +37,12 @@ def settle(settings: Folder, redis_url: str, two_factor: Mapping[str, Any]) -> F
 
 
 def next_step(site: Site) -> None:
-    """Let the codes of all apps change (those of the 30 seconds in which a store began count for nothing)."""
+    """Advances to the next code of all apps; codes of the 30 seconds in which a store began are rejected."""
     site.clock.advance(STEP)
 
 
 async def scan(site: Site, agent: Agent) -> Phone:
-    """The app that got the key which the page spells out, while the page shows its picture too."""
+    """Returns the app with the secret that the page shows as text; the page must show the QR code too."""
     await expect(agent.page.get_by_role("img", name="QR code")).to_be_visible()
     secret = re.sub(r"\s", "", await agent.page.locator(".secret").inner_text())
     link = await agent.page.get_by_role("link", name="Open it here").get_attribute("href")
@@ -52,32 +52,32 @@ async def scan(site: Site, agent: Agent) -> Phone:
 
 
 def app_code(agent: Agent) -> Locator:
-    """The field of the page that sets an app up."""
+    """Returns the code field of the page that sets up an app."""
     return agent.page.get_by_label("Code from the app", exact=True)
 
 
 async def arrived(agent: Agent, path: str = "/unified-admin/") -> None:
-    """The app is there, and knows who came."""
+    """Asserts that the app is open and names the user."""
     await agent.page.wait_for_url(agent.base + path)
     await expect(agent.page.locator(".me")).to_contain_text(agent.user.username)
 
 
 async def sign_out(agent: Agent) -> None:
-    """Leave; the browser is on the password page of the same browser then."""
+    """Signs out; the same browser then shows the password page."""
     await agent.open("/-/logout")
     await agent.button("Sign out")
     await agent.page.get_by_label("Username").wait_for()
 
 
 async def shown_codes(agent: Agent) -> list[str]:
-    """The backup codes on the page."""
+    """Returns the backup codes on the page."""
     codes = [text.strip() for text in await agent.page.locator("[data-codes] li").all_inner_texts()]
     assert all(CODE.fullmatch(code) for code in codes), codes
     return codes
 
 
 async def administrator_code(settings: Folder, user: User) -> str:
-    """What `efcx-gateway user code` shows an operator, run beside the gateway on the same store."""
+    """Returns the output of `efcx-gateway user code`, run on the gateway's store."""
     words = ["user", "code", user.username, "--tenant", "expertflow", "--config", str(settings.file), "--json"]
     command = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "gateway", *words, stdout=asyncio.subprocess.PIPE
@@ -88,4 +88,4 @@ async def administrator_code(settings: Folder, user: User) -> str:
 
 
 MARKS = [pytest.mark.browser, pytest.mark.keycloak, pytest.mark.redis, pytest.mark.slow]
-"""What every journey of these presets needs."""
+"""The `twoFAConfigs` of every journey with these presets."""

@@ -1,6 +1,6 @@
-"""What a script of a proxied app can do to the gateway's own pages, which are of its origin: tried in a real browser.
+"""Tests of what a script of a proxied app can do to the gateway's pages, which have the same origin, in a real browser.
 
-The same page says in `docs/security.md` what it can and what it cannot do.
+`docs/security.md` lists what such a script can and cannot do.
 """
 
 import re
@@ -28,7 +28,7 @@ from tests.clock import FakeClock
 from tests.contract import stand_in
 from tests.dependencies.keycloak import Keycloak
 from tests.dependencies.mail import MailServer
-from tests.journeys.installation import Folder, Told, folder, running
+from tests.journeys.installation import Folder, RecordedAudit, folder, running
 from tests.journeys.person import code_for
 from tests.ports import free_port
 
@@ -39,14 +39,14 @@ OWN_PAGES = ("/-/account", "/-/logout")
 
 @pytest.fixture(scope="module")
 def keycloak() -> Iterator[Keycloak]:
-    """The stand-in: nothing here depends on Keycloak."""
+    """Returns the stand-in, because nothing here depends on Keycloak."""
     with stand_in.running() as server:
         yield server.server
 
 
 @pytest.fixture
 def app() -> ScriptedApp:
-    """The app behind every route."""
+    """Yields the app behind every route."""
     return ScriptedApp()
 
 
@@ -54,7 +54,7 @@ def app() -> ScriptedApp:
 async def settings(
     tmp_path: Path, keycloak: Keycloak, mail_server: MailServer, app: ScriptedApp
 ) -> AsyncIterator[Folder]:
-    """A password opens the session. One route has no service worker, one has, and so has the one at the root."""
+    """The password opens the session. One route has no service worker, one has, and the route at the root has one."""
     async with app.serving(free_port()) as url:
         made = folder(tmp_path, keycloak=keycloak, mail=mail_server, app=url)
         made.two_factor["is2FAEnabled"] = False
@@ -65,25 +65,25 @@ async def settings(
 
 @pytest.fixture
 async def site(settings: Folder, keycloak: Keycloak, mail_server: MailServer) -> AsyncIterator[ChangingSite]:
-    """The gateway, running."""
+    """Yields the running gateway."""
     clock = FakeClock(time.time())
-    made = ChangingSite(settings.base, Told(), clock, keycloak, mail_server, settings, settings.load())
+    made = ChangingSite(settings.base, RecordedAudit(), clock, keycloak, mail_server, settings, settings.load())
     async with running(lambda: made.configuration, settings.ring(), clock=clock) as made.audit:
         yield made
 
 
 @pytest.fixture
 async def victim(site: ChangingSite, app: ScriptedApp, new_agent: NewAgent) -> AsyncIterator[Victim]:
-    """A signed-in user at a page of the app whose scripts the test writes."""
+    """Yields a signed-in user at a page of the app whose scripts the test writes."""
     agent = await new_agent()
     await agent.open(APP)
     await agent.password()
     await agent.page.wait_for_url(agent.base + APP)
     yield Victim(agent, app, site)
-    agent.complaints.said.clear()  # the browser has much to say against such scripts, and rightly so
+    agent.complaints.said.clear()  # the browser correctly reports such scripts
 
 
-async def test_no_worker_of_an_app_controls_the_gateways_pages(victim: Victim) -> None:
+async def test_no_service_worker_of_an_app_controls_the_gateways_pages(victim: Victim) -> None:
     victim.app.fields["Service-Worker-Allowed"] = "/"
     attempts: list[tuple[str, dict[str, str], str]] = [
         (f"{APP}worker.js", {}, ""),
@@ -101,7 +101,7 @@ async def test_no_worker_of_an_app_controls_the_gateways_pages(victim: Victim) -
     assert {path for path, _ in victim.app.asked if path.endswith(".js")} == {"/worker.js"}  # of the route with workers
 
 
-async def test_a_worker_of_a_route_that_allows_it_controls_its_folder_alone_until_it_is_forbidden(
+async def test_an_allowed_service_worker_controls_only_its_folder_until_the_setting_forbids_it(
     victim: Victim,
 ) -> None:
     assert await victim.run(REGISTER, [f"{WITH_WORKER}worker.js", {}]) == ""
@@ -114,7 +114,7 @@ async def test_a_worker_of_a_route_that_allows_it_controls_its_folder_alone_unti
     assert await victim.title(WITH_WORKER) == "App"
 
 
-async def test_a_worker_is_gone_at_its_next_update_after_the_sign_out(victim: Victim) -> None:
+async def test_a_service_worker_is_unregistered_at_its_next_update_after_the_sign_out(victim: Victim) -> None:
     assert await victim.run(REGISTER, [f"{WITH_WORKER}worker.js", {}]) == ""
     await victim.run(ACTIVE, WITH_WORKER)
     await victim.sign_out()
@@ -122,7 +122,7 @@ async def test_a_worker_is_gone_at_its_next_update_after_the_sign_out(victim: Vi
     assert await victim.title(WITH_WORKER) != TAKEN_OVER
 
 
-async def test_a_worker_from_before_the_gateway_is_gone_after_its_next_update(
+async def test_a_service_worker_registered_before_the_gateway_is_unregistered_at_its_next_update(
     browser: Browser, settings: Folder, app: ScriptedApp
 ) -> None:
     context = await browser.new_context()
@@ -134,7 +134,7 @@ async def test_a_worker_from_before_the_gateway_is_gone_after_its_next_update(
     configuration = settings.load()
     async with running(configuration, settings.ring()):
         await page.goto(f"{settings.base}/-/login")
-        assert await page.title() == TAKEN_OVER  # or nothing below would mean anything
+        assert await page.title() == TAKEN_OVER  # otherwise the assertions below show nothing
         await page.evaluate(NONE_LEFT)  # the browser updates a worker by itself after a page that it answered
         await page.goto(f"{settings.base}/-/login")
         await page.get_by_label("Username").wait_for()
@@ -144,7 +144,7 @@ async def test_a_worker_from_before_the_gateway_is_gone_after_its_next_update(
 KEPT = f"""() => fetch("{APP}kept", {{cache: "only-if-cached", mode: "same-origin"}}).then((a) => a.ok, () => false)"""
 
 
-async def test_signing_out_clears_the_cache_and_where_the_tenant_says_so_the_storage(victim: Victim) -> None:
+async def test_the_sign_out_clears_the_cache_and_also_the_storage_where_the_tenant_says_so(victim: Victim) -> None:
     async def left() -> list[object]:
         await victim.run(f"() => fetch('{APP}kept').then((a) => a.text())")
         await victim.run("() => localStorage.setItem('mine', '1')")
@@ -181,16 +181,16 @@ FRAME = """(path) => new Promise((end) => {
   frame.onload = () => end(frame.contentDocument ? frame.contentDocument.documentElement.outerHTML : "");
   document.body.append(frame);
 })"""
-"""Open a page of the own origin; give what the script can read of it."""
+"""Opens a page of the same origin; returns what the script can read of it."""
 
 
-async def test_a_script_of_an_app_reads_no_page_of_the_gateways_in_a_popup_or_frame(victim: Victim) -> None:
+async def test_a_script_of_an_app_cannot_read_the_gateways_pages_in_a_popup_or_frame(victim: Victim) -> None:
     for policy in ("noopener-allow-popups", "same-origin-allow-popups", "same-origin"):
         victim.app.fields["Cross-Origin-Opener-Policy"] = policy
         await victim.page.reload()
         assert await victim.run(POPUP, "/-/account") == "", policy
     for way in (POPUP, FRAME):
-        assert "Nothing to see" in await victim.run(way, f"{WITH_WORKER}x")  # or an empty answer would mean nothing
+        assert "Nothing to see" in await victim.run(way, f"{WITH_WORKER}x")  # otherwise an empty answer shows nothing
         assert [await victim.run(way, path) for path in OWN_PAGES] == ["", ""]
     await victim.sign_out()
     assert [await victim.run(way, "/-/login") for way in (POPUP, FRAME)] == ["", ""]
@@ -206,14 +206,14 @@ PLANT = "(cookie) => { document.cookie = cookie; return document.cookie.length; 
 
 
 async def jar(page: Page) -> dict[str, tuple[str, bool]]:
-    """The value of each cookie, and whether it is kept from scripts."""
+    """Returns the value of each cookie, and whether scripts can read it."""
     return {one["name"]: (one["value"], one["httpOnly"]) for one in await page.context.cookies()}
 
 
-async def test_a_script_that_overflows_the_cookie_jar_signs_its_user_out_and_opens_nothing(victim: Victim) -> None:
+async def test_a_script_that_overflows_the_cookie_jar_signs_the_user_out_and_opens_nothing(victim: Victim) -> None:
     before = await jar(victim.page)
     await victim.run(PLANT, "gateway-session=mine; Path=/")
-    assert await jar(victim.page) == before  # a script overwrites no cookie that is kept from scripts
+    assert await jar(victim.page) == before  # a script overwrites no HttpOnly cookie
     await victim.run(OVERFLOW)
     assert "gateway-session" not in await jar(victim.page)
     asked = len(victim.app.asked)
@@ -223,10 +223,8 @@ async def test_a_script_that_overflows_the_cookie_jar_signs_its_user_out_and_ope
     assert len(victim.app.asked) == asked
 
 
-async def test_a_script_plants_a_cookie_named_host_and_none_named_host_http(
-    browser: Browser, site: ChangingSite
-) -> None:
-    """What Chromium does is the reason for the names that the gateway's cookies have."""
+async def test_a_script_can_set_a_host_cookie_but_no_host_http_cookie(browser: Browser, site: ChangingSite) -> None:
+    """This behaviour of Chromium is the reason for the names of the gateway's cookies."""
     page = await (await browser.new_context()).new_page()
     await page.goto(f"{site.base}/-/login")
     for prefix in ("__Host-Http-", "__Http-", "__Host-"):
@@ -244,7 +242,7 @@ FETCH = """async ([path, given]) => {
   const answer = await fetch(path, given);
   return [answer.status, await answer.text()];
 }"""
-"""Fetches a page of the gateway's, from under its own address."""
+"""Fetches a page of the gateway with its address as the referrer."""
 SUBMIT = """([action, fields]) => {
   const form = document.createElement("form");
   form.method = "post";
@@ -263,7 +261,7 @@ ADDRESS = "victim@example.com"
 
 @pytest.fixture
 async def protected(victim: Victim) -> Victim:
-    """The same user, who has set up e-mail and has backup codes."""
+    """Yields the same user, who has set up e-mail and has backup codes."""
     victim.site.settings.two_factor.update(is2FAEnabled=True, backupCodes=10)
     victim.site.change()
     await victim.sign_out()
@@ -280,7 +278,7 @@ async def protected(victim: Victim) -> Victim:
 
 
 async def hidden_fields(victim: Victim, act: str) -> dict[str, str]:
-    """The fields of one button of the account page, as the user's own tab has them."""
+    """Returns the fields of one button of the account page, as the user's tab has them."""
     tab = await victim.page.context.new_page()
     await tab.goto(f"{victim.agent.base}/-/account")
     form = tab.locator("form", has=tab.locator(f'input[name="act"][value="{act}"]')).first
@@ -291,7 +289,9 @@ async def hidden_fields(victim: Victim, act: str) -> dict[str, str]:
 
 @pytest.mark.row("GW-46")
 @pytest.mark.attack("S2")
-async def test_a_script_fetches_no_page_of_the_gateways_and_sends_it_no_form_by_fetch(protected: Victim) -> None:
+async def test_a_script_can_neither_fetch_a_page_of_the_gateway_nor_post_a_form_to_it_by_fetch(
+    protected: Victim,
+) -> None:
     fields = await hidden_fields(protected, "show-codes")
     body = {
         "method": "POST",
@@ -310,12 +310,12 @@ async def test_a_script_fetches_no_page_of_the_gateways_and_sends_it_no_form_by_
 
 @pytest.mark.row("GW-46")
 @pytest.mark.attack("S2")
-async def test_a_form_that_a_script_sends_with_the_users_own_token_shows_and_changes_nothing(
+async def test_a_form_submitted_by_a_script_with_the_users_token_shows_and_changes_nothing(
     protected: Victim,
 ) -> None:
     """Even if a script had the form: right after the sign-in the code is asked for, on a page that the script cannot
     read."""
-    told = protected.site.audit
+    reported = protected.site.audit
     for act in ("show-codes", "new-codes", "enrol", "sign-out-everywhere"):
         protected.site.clock.advance(61)
         fields = await hidden_fields(protected, act)
@@ -324,13 +324,13 @@ async def test_a_form_that_a_script_sends_with_the_users_own_token_shows_and_cha
         await protected.page.get_by_label("Code", exact=True).wait_for()
         assert await protected.page.locator("[data-codes]").count() == 0
     for event in ("backup_codes_shown", "backup_codes_renewed", "signed_out_everywhere"):
-        assert not told.of(event)
-    assert len(told.of("enrolment_added")) == 1
+        assert not reported.of(event)
+    assert len(reported.of("enrolment_added")) == 1
 
 
 @pytest.mark.row("GW-46")
 @pytest.mark.attack("S2")
-async def test_a_form_with_another_acts_token_is_refused(protected: Victim) -> None:
+async def test_a_form_with_the_token_of_another_act_is_refused(protected: Victim) -> None:
     fields = await hidden_fields(protected, "show-codes")
     for other in ({"act": "new-codes"}, {"act": "enrol", "factor": "totp"}, {"version": "9"}, {"csrf": "made-up"}):
         await protected.agent.open(APP)

@@ -1,4 +1,4 @@
-"""CloudCX in Chromium: from a password alone to mail and app, a trusted browser, a lost phone, and nothing again."""
+"""CloudCX in Chromium: a user sets up mail and app, trusts a browser, loses a phone, and turns both methods off."""
 
 from pathlib import Path
 
@@ -26,12 +26,12 @@ def settings(settings: Folder, redis_url: str) -> Folder:
 
 
 def tick(agent: Agent) -> Locator:
-    """The box that makes a browser trusted."""
+    """Returns the box that makes a browser trusted."""
     return agent.page.get_by_label("Don't ask again on this browser for 30 days", exact=True)
 
 
 async def asked(site: Site, agent: Agent, path: str = "/unified-admin/") -> None:
-    """At the page after the password."""
+    """Goes to the page after the password."""
     await agent.open(path)
     site.catch_up()
     await agent.password()
@@ -39,7 +39,7 @@ async def asked(site: Site, agent: Agent, path: str = "/unified-admin/") -> None
 
 
 async def set_up_mail(site: Site, agent: Agent, album: Album) -> list[str]:
-    """From the account page, where nothing is on, to the backup codes."""
+    """Goes from the account page without a method to the backup codes."""
     page = agent.page
     await agent.open(ACCOUNT)
     await expect(page.get_by_role("main")).to_contain_text("Nothing is set up yet.")
@@ -67,7 +67,7 @@ async def set_up_mail(site: Site, agent: Agent, album: Album) -> list[str]:
 
 
 async def can_be_kept(agent: Agent, codes: list[str]) -> None:
-    """As a file and in the clipboard."""
+    """Asserts that the codes can be saved as a file and to the clipboard."""
     page = agent.page
     async with page.expect_download() as download:
         await page.get_by_role("link", name="Save as a file").click()
@@ -80,7 +80,7 @@ async def can_be_kept(agent: Agent, codes: list[str]) -> None:
 
 
 async def set_up_app(site: Site, agent: Agent, album: Album) -> Phone:
-    """From the account page and back to it."""
+    """Sets up an app from the account page and returns there."""
     sent = len(codes_to(site.mail, ADDRESS))
     await agent.button("Set up: Authenticator app")
     await agent.code.wait_for()
@@ -95,7 +95,7 @@ async def set_up_app(site: Site, agent: Agent, album: Album) -> Phone:
 
 
 async def equipped(site: Site, agent: Agent, album: Album) -> tuple[Phone, list[str]]:
-    """From a password alone to mail and app; gives the app and the backup codes."""
+    """Sets up mail and app from a password alone; returns the app and the backup codes."""
     second_factor_steps.next_step(site)
     await agent.open()
     await agent.password()
@@ -108,7 +108,9 @@ async def equipped(site: Site, agent: Agent, album: Album) -> tuple[Phone, list[
 
 
 @pytest.mark.row("CC-02", "CC-03", "CC-04", "CC-06", "CC-10", "CC-13", "CC-15", "CC-21")
-async def test_from_a_password_alone_to_a_lost_phone_and_back(site: Site, new_agent: NewAgent, tmp_path: Path) -> None:
+async def test_a_user_sets_up_both_methods_loses_the_phone_and_turns_both_off(
+    site: Site, new_agent: NewAgent, tmp_path: Path
+) -> None:
     user = site.keycloak.admin.create_user(username="amina.siddiqui")
     site.keycloak.admin.change(user.id, firstName="Amina", lastName="Siddiqui")
     try:
@@ -154,7 +156,7 @@ async def _trusts_this_browser(site: Site, agent: Agent, album: Album, phone: Ph
 
 
 async def _sees_the_codes(agent: Agent, album: Album, phone: Phone) -> None:
-    """A code for it, and the codes are in the answer; they are nowhere when the page is left or reloaded."""
+    """Shows the codes after a proof; they are gone when the page is left or reloaded."""
     page = agent.page
     await agent.button("View backup codes")
     await expect(page.get_by_role("main")).to_contain_text("You're about to view your backup codes.")

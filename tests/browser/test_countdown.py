@@ -1,4 +1,4 @@
-"""What the code page says while time passes: the browser's time and the gateway's, both moved by the test."""
+"""Tests of the code page while time passes, for the browser and for the gateway; the test advances both clocks."""
 
 import pytest
 from playwright.async_api import Page, expect
@@ -14,7 +14,7 @@ EXPIRY, COOLDOWN = 120, 60
 
 
 async def at_the_code_page(new_agent: NewAgent) -> Agent:
-    """An agent on the code page, whose browser's time stands still."""
+    """Returns an agent on the code page, whose browser clock only the test advances."""
     agent = await new_agent()
     await agent.page.clock.install(time=START)
     await agent.page.clock.pause_at(START + 1)
@@ -23,11 +23,11 @@ async def at_the_code_page(new_agent: NewAgent) -> Agent:
 
 
 async def pass_time(page: Page, seconds: int) -> None:
-    """Let the browser live through so many seconds."""
+    """Advances the browser's clock by that number of seconds."""
     await page.clock.run_for(seconds * 1000)
 
 
-async def test_the_countdown_speaks_at_sixty_twenty_and_zero_seconds_only(new_agent: NewAgent) -> None:
+async def test_the_countdown_announces_only_sixty_twenty_and_zero_seconds(new_agent: NewAgent) -> None:
     agent = await at_the_code_page(new_agent)
     said: list[str] = []
     for _ in range(EXPIRY + 3):
@@ -42,7 +42,7 @@ async def test_the_countdown_speaks_at_sixty_twenty_and_zero_seconds_only(new_ag
     ]
 
 
-async def test_the_countdown_itself_is_in_no_live_region(new_agent: NewAgent) -> None:
+async def test_the_visible_countdown_is_in_no_live_region(new_agent: NewAgent) -> None:
     agent = await at_the_code_page(new_agent)
     await expect(agent.page.locator("#code-life")).to_contain_text("The code expires in")
     live = agent.page.locator("[aria-live] #code-life, [role=status] #code-life, [role=alert] #code-life")
@@ -51,7 +51,9 @@ async def test_the_countdown_itself_is_in_no_live_region(new_agent: NewAgent) ->
 
 
 @pytest.mark.row("EF-15")
-async def test_the_resend_button_shows_the_wait_and_comes_back_by_itself(site: Site, new_agent: NewAgent) -> None:
+async def test_the_resend_button_shows_the_wait_and_is_enabled_again_without_a_reload(
+    site: Site, new_agent: NewAgent
+) -> None:
     agent = await at_the_code_page(new_agent)
     button = agent.page.get_by_role("button", name="Send a new code")
     await expect(button).to_be_disabled()
@@ -66,7 +68,7 @@ async def test_the_resend_button_shows_the_wait_and_comes_back_by_itself(site: S
     await agent.page.wait_for_url(f"{site.base}/unified-admin/")
 
 
-async def test_a_new_code_is_offered_before_the_old_one_ends(new_agent: NewAgent) -> None:
+async def test_a_new_code_is_offered_before_the_old_one_expires(new_agent: NewAgent) -> None:
     agent = await at_the_code_page(new_agent)
     button = agent.page.get_by_role("button", name="Send a new code")
     await pass_time(agent.page, EXPIRY - 30)
@@ -76,7 +78,7 @@ async def test_a_new_code_is_offered_before_the_old_one_ends(new_agent: NewAgent
     await expect(button).to_be_enabled()
 
 
-async def test_a_computer_that_slept_is_right_at_once(new_agent: NewAgent) -> None:
+async def test_the_countdown_is_correct_immediately_after_the_computer_slept(new_agent: NewAgent) -> None:
     agent = await at_the_code_page(new_agent)
     await agent.page.clock.fast_forward((EXPIRY + 5) * 1000)
     await expect(agent.page.locator("#code-life")).to_contain_text("This code has expired.")
@@ -84,10 +86,10 @@ async def test_a_computer_that_slept_is_right_at_once(new_agent: NewAgent) -> No
 
 
 @pytest.mark.row("EF-15")
-async def test_a_login_inside_the_cooldown_shows_the_wait_and_sends_when_it_is_over(
+async def test_a_login_within_the_cooldown_shows_the_wait_and_then_sends_the_code(
     site: Site, new_agent: NewAgent
 ) -> None:
-    """A second browser of the same user, while the first one's code is unused: its page asks again by itself."""
+    """A second browser of the same user, while the first code is unused: its page reloads without a click."""
     first = await new_agent()
     await first.to_verify(ADDRESS)
     await first.verify(await code_for(site.mail, ADDRESS))

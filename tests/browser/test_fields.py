@@ -1,4 +1,4 @@
-"""What people do to fields: paste, show, hide, and type codes as their keyboards give them."""
+"""Tests of the fields: users paste, show, hide, and type codes with different keyboards."""
 
 import pytest
 from playwright.async_api import Page, expect
@@ -12,7 +12,7 @@ EXTENDED = str.maketrans("0123456789", "۰۱۲۳۴۵۶۷۸۹")
 
 
 async def paste(page: Page, label: str, text: str) -> None:
-    """Put `text` on the clipboard and paste it into a field."""
+    """Puts `text` on the clipboard and pastes it into a field."""
     await page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     await page.evaluate("text => navigator.clipboard.writeText(text)", text)
     await page.get_by_label(label, exact=True).focus()
@@ -29,7 +29,7 @@ async def test_a_password_can_be_pasted(new_agent: NewAgent) -> None:
 
 
 @pytest.mark.row("GW-32")
-async def test_a_code_can_be_pasted_with_the_spaces_of_the_mail(site: Site, new_agent: NewAgent) -> None:
+async def test_a_code_can_be_pasted_with_the_spaces_that_the_mail_shows(site: Site, new_agent: NewAgent) -> None:
     agent = await new_agent()
     code = await agent.to_verify(ADDRESS)
     await paste(agent.page, "Code", f" {code[:3]} {code[3:]} ")
@@ -46,7 +46,9 @@ async def test_a_code_can_be_pasted_with_the_spaces_of_the_mail(site: Site, new_
         pytest.param(lambda code: f"\u2067{code}\u2069", id="bidi marks"),
     ],
 )
-async def test_a_code_is_taken_as_people_type_it(site: Site, new_agent: NewAgent, typed: object) -> None:
+async def test_a_code_is_accepted_in_the_digits_and_spacing_that_users_type(
+    site: Site, new_agent: NewAgent, typed: object
+) -> None:
     assert callable(typed)
     agent = await new_agent()
     await agent.verify(typed(await agent.to_verify(ADDRESS)))
@@ -54,7 +56,7 @@ async def test_a_code_is_taken_as_people_type_it(site: Site, new_agent: NewAgent
 
 
 @pytest.mark.row("GW-32")
-async def test_the_code_field_asks_for_digits_and_for_the_code_that_just_arrived(new_agent: NewAgent) -> None:
+async def test_the_code_field_requests_a_numeric_keyboard_and_one_time_code_autofill(new_agent: NewAgent) -> None:
     agent = await new_agent()
     await agent.to_verify(ADDRESS)
     await expect(agent.code).to_have_attribute("inputmode", "numeric")
@@ -62,7 +64,7 @@ async def test_the_code_field_asks_for_digits_and_for_the_code_that_just_arrived
     assert await agent.code.get_attribute("pattern") is None
 
 
-async def test_a_password_is_shown_and_hidden_again(new_agent: NewAgent) -> None:
+async def test_the_user_can_show_and_hide_the_password(new_agent: NewAgent) -> None:
     agent = await new_agent()
     await agent.open()
     field = agent.page.get_by_label("Password", exact=True)
@@ -71,12 +73,12 @@ async def test_a_password_is_shown_and_hidden_again(new_agent: NewAgent) -> None
     await expect(field).to_have_attribute("type", "text")
     await expect(field).to_be_focused()
     hide = agent.page.get_by_role("button", name="Hide password", exact=True)
-    await expect(hide).to_have_text("Hide")  # whoever speaks to his computer says what he sees
+    await expect(hide).to_have_text("Hide")  # users of voice control say the visible label
     await hide.click()
     await expect(field).to_have_attribute("type", "password")
 
 
-async def test_caps_lock_is_told_while_a_password_is_typed(new_agent: NewAgent) -> None:
+async def test_the_page_warns_of_caps_lock_while_the_user_types_a_password(new_agent: NewAgent) -> None:
     agent = await new_agent()
     await agent.open()
     field = agent.page.get_by_label("Password", exact=True)

@@ -1,4 +1,4 @@
-"""The whole way of a new agent, on real parts: Chromium, Keycloak, Redis, SMTP; and its pictures."""
+"""The whole journey of a new agent on real parts (Chromium, Keycloak, Redis, SMTP), with screenshots."""
 
 import asyncio
 from pathlib import Path
@@ -18,7 +18,7 @@ ADDRESS, MISTYPED = "sara.lindqvist@example.com", "sara.lindqvits@example.com"
 
 @pytest.fixture
 def settings(settings: Folder, redis_url: str) -> Folder:
-    """With the real store, and an operator's name on the pages."""
+    """Uses the real store, and an operator's name for the pages."""
     settings.gateway["store"]["url"] = redis_url
     settings.tenant["gateway"]["branding"] = {"name": "Northwind Contact Centre"}
     return settings
@@ -26,10 +26,10 @@ def settings(settings: Folder, redis_url: str) -> Folder:
 
 @pytest.mark.timeout(300)
 @pytest.mark.row("EF-11")
-async def test_a_new_agent_signs_in_works_signs_out_and_comes_back(
+async def test_a_new_agent_signs_in_uses_the_app_signs_out_and_signs_in_again(
     site: Site, new_agent: NewAgent, tmp_path: Path
 ) -> None:
-    """One walk; at every stop axe finds nothing and a narrow phone shows all of the page."""
+    """At every page axe finds no fault, and the page fits a narrow phone."""
     user = site.keycloak.admin.create_user(username="sara.lindqvist")
     site.keycloak.admin.change(user.id, firstName="Sara", lastName="Lindqvist")
     try:

@@ -1,4 +1,4 @@
-"""The whole way in by keyboard alone."""
+"""Tests of a first login by keyboard alone."""
 
 import pytest
 from playwright.async_api import expect
@@ -10,7 +10,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.keycloak]
 ADDRESS = "keys@example.com"
 
 
-async def test_a_first_login_needs_no_mouse(site: Site, new_agent: NewAgent) -> None:
+async def test_a_first_login_works_by_keyboard_alone(site: Site, new_agent: NewAgent) -> None:
     agent = await new_agent()
     page, keys = agent.page, agent.page.keyboard
     focused = page.locator(":focus")
@@ -41,7 +41,7 @@ async def test_a_first_login_needs_no_mouse(site: Site, new_agent: NewAgent) -> 
     await expect(page.locator(".me")).to_contain_text(agent.user.username)
 
 
-async def test_everything_that_has_the_focus_shows_it(new_agent: NewAgent) -> None:
+async def test_every_focused_element_has_a_visible_focus_mark(new_agent: NewAgent) -> None:
     agent = await new_agent()
     await agent.open()
     stops = await agent.page.locator("main input:not([type=hidden]), button:visible, select, a").count()

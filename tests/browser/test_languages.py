@@ -1,4 +1,4 @@
-"""A language is chosen on any page, from then on everything is in it, mails too."""
+"""Tests of the language select: pages and mails use the chosen language."""
 
 import pytest
 from playwright.async_api import expect
@@ -14,13 +14,13 @@ SIGN_IN, CONTINUE, SEND, VERIFY = "تسجيل الدخول", "متابعة", "إ
 
 
 async def choose(agent: Agent, language: str) -> None:
-    """Press the button of another language at the foot of the page."""
+    """Presses the button of another language at the foot of the page."""
     await agent.button({"ar": "العربية", "en": "English"}[language])
     await expect(agent.page.locator("html")).to_have_attribute("lang", language)
 
 
 async def there_and_back(agent: Agent) -> None:
-    """Arabic, and English again, on the page as it stands."""
+    """Switches the page to Arabic and back to English."""
     heading = await agent.page.locator("h1").inner_text()
     await choose(agent, "ar")
     await expect(agent.page.locator("html")).to_have_attribute("dir", "rtl")
@@ -50,7 +50,7 @@ async def test_every_page_of_a_login_has_buttons_of_languages_that_stay_on_the_p
         await there_and_back(agent)
 
 
-async def test_pages_and_mails_follow_the_choice(site: Site, new_agent: NewAgent) -> None:
+async def test_pages_and_mails_are_in_the_chosen_language(site: Site, new_agent: NewAgent) -> None:
     agent = await new_agent()
     page = agent.page
     await agent.open()
@@ -68,13 +68,13 @@ async def test_pages_and_mails_follow_the_choice(site: Site, new_agent: NewAgent
     await page.wait_for_url(f"{site.base}/unified-admin/")
 
 
-async def test_the_browser_s_own_language_is_taken_while_nothing_was_chosen(new_agent: NewAgent) -> None:
+async def test_the_browsers_language_is_used_until_the_user_chooses_one(new_agent: NewAgent) -> None:
     agent = await new_agent(locale="ar-EG")
     await agent.open()
     await expect(agent.page.locator("html")).to_have_attribute("lang", "ar")
 
 
-async def test_a_choice_beats_the_browser_s_own_language(new_agent: NewAgent) -> None:
+async def test_the_chosen_language_has_priority_over_the_browsers_language(new_agent: NewAgent) -> None:
     agent = await new_agent(locale="ar-EG")
     await agent.open()
     await choose(agent, "en")
@@ -82,7 +82,7 @@ async def test_a_choice_beats_the_browser_s_own_language(new_agent: NewAgent) ->
     await expect(agent.page.locator("html")).to_have_attribute("lang", "en")
 
 
-async def test_a_choice_is_forgotten_when_somebody_signs_out(site: Site, new_agent: NewAgent) -> None:
+async def test_the_sign_out_clears_the_chosen_language(site: Site, new_agent: NewAgent) -> None:
     agent = await new_agent(locale="ar-EG")
     await agent.open()
     await choose(agent, "en")
@@ -92,9 +92,7 @@ async def test_a_choice_is_forgotten_when_somebody_signs_out(site: Site, new_age
     await expect(agent.page.locator("html")).to_have_attribute("lang", "ar")
 
 
-async def test_from_right_to_left_codes_and_addresses_still_read_from_left_to_right(
-    site: Site, new_agent: NewAgent
-) -> None:
+async def test_codes_and_addresses_read_left_to_right_on_right_to_left_pages(site: Site, new_agent: NewAgent) -> None:
     agent = await new_agent()
     await agent.to_verify(ADDRESS)
     await choose(agent, "ar")
@@ -103,7 +101,7 @@ async def test_from_right_to_left_codes_and_addresses_still_read_from_left_to_ri
     assert not await pictures.faults(agent.page)
 
 
-async def test_from_right_to_left_the_show_button_stands_at_the_left_edge_of_its_field(new_agent: NewAgent) -> None:
+async def test_the_show_button_is_at_the_left_edge_of_its_field_on_right_to_left_pages(new_agent: NewAgent) -> None:
     agent = await new_agent(locale="ar-EG")
     await agent.open()
     button = await agent.page.locator(".reveal").bounding_box()

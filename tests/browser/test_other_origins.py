@@ -1,8 +1,8 @@
-"""A page of another origin cannot use somebody's session (attack F7).
+"""A page of another origin cannot use a user's session (attack F7).
 
-Two tenants are siblings under one domain, so `SameSite` does not part them: `one.cx.localhost` and `two.cx.localhost`
-are the same site to a browser. An agent is signed in at the second; a page of the first, and one of a foreign site, try
-everything a page can do. What reaches the app of the second is judged by its raw bytes.
+Two tenants are siblings under one domain, so `SameSite` does not separate them: for a browser `one.cx.localhost` and
+`two.cx.localhost` are the same site. An agent is signed in at the second. A page of the first, and a page of a foreign
+site, try everything that a page can do. The test reads the raw bytes that reach the app of the second.
 """
 
 import json
@@ -56,7 +56,7 @@ ATTEMPTS = {
 
 @dataclass
 class Pages:
-    """Where the attacker's page stands."""
+    """The addresses of the attacker's pages."""
 
     sibling: str
     foreign: str
@@ -64,7 +64,7 @@ class Pages:
 
 @pytest.fixture
 async def attacker() -> AsyncIterator[int]:
-    """The port of a server whose every page is the attacker's."""
+    """Yields the port of a server whose every page is the attacker's."""
 
     async def answer(_request: web.Request) -> web.Response:
         return web.Response(text=PAGE, content_type="text/html")
@@ -83,7 +83,7 @@ async def attacker() -> AsyncIterator[int]:
 def settings(
     tmp_path: Path, keycloak: Keycloak, mail_server: MailServer, raw_upstream: RawUpstream, attacker: int
 ) -> Folder:
-    """Two tenants on one port; of the first one path is public, and its app is the attacker's."""
+    """Two tenants on one port; one path of the first is public, and its app is the attacker's."""
     made = folder(tmp_path, keycloak=keycloak, mail=mail_server, app=raw_upstream.url)
     other = deepcopy(made.tenant)
     for data, name in ((made.tenant, VICTIM), (other, ATTACKER)):
@@ -101,53 +101,53 @@ def settings(
 
 @pytest.fixture
 def pages(settings: Folder, attacker: int) -> Pages:
-    """The attacker's pages."""
+    """Returns the attacker's pages."""
     return Pages(f"http://{ATTACKER}:{settings.port}/unified-admin/page", f"http://evil.localhost:{attacker}/")
 
 
 @pytest.fixture
 async def victim(site: Site, settings: Folder, new_agent: NewAgent) -> Agent:
-    """Somebody signed in at the second tenant."""
+    """Yields a user who is signed in at the second tenant."""
     agent = await new_agent()
     agent.base = f"http://{VICTIM}:{settings.port}"
     await agent.first_login("victim@example.com")
     return agent
 
 
-async def lured(victim: Agent, pages: Pages, which: str) -> Page:
-    """The attacker's page, open in the victim's browser."""
+async def on_attackers_page(victim: Agent, pages: Pages, which: str) -> Page:
+    """Opens the attacker's page in the victim's browser."""
     page = await victim.page.context.new_page()
     await page.goto(pages.sibling if which == PAGES[0] else pages.foreign)
     assert await page.title() == "Hello"
     return page
 
 
-async def test_the_victim_s_own_page_can_use_the_session(victim: Agent, raw_upstream: RawUpstream) -> None:
-    """Or nothing below would mean anything."""
+async def test_a_page_of_the_users_own_tenant_can_use_the_session(victim: Agent, raw_upstream: RawUpstream) -> None:
+    """Otherwise the assertions below show nothing."""
     before = len(raw_upstream.received)
     await victim.page.evaluate("() => fetch('/unified-admin/api').then(a => a.text())")
     assert b"Authorization: Bearer" in raw_upstream.received[before:]
 
 
 @pytest.mark.parametrize("which", PAGES)
-async def test_nothing_a_page_of_another_origin_does_reaches_the_app(
+async def test_no_request_of_a_page_of_another_origin_reaches_the_app(
     victim: Agent, pages: Pages, raw_upstream: RawUpstream, which: str
 ) -> None:
-    page = await lured(victim, pages, which)
+    page = await on_attackers_page(victim, pages, which)
     before = raw_upstream.received
     for name, script in ATTEMPTS.items():
         await page.evaluate(
             f"url => Promise.resolve(({script})(url)).catch(() => 0).then(() => 0)", f"{victim.base}/unified-admin/"
         )
         assert raw_upstream.received == before, name
-    victim.complaints.said.clear()  # the browser had much to say against that page, and rightly so
+    victim.complaints.said.clear()  # the browser correctly reports that page
 
 
 @pytest.mark.parametrize("which", PAGES)
-async def test_a_form_posted_at_the_top_by_a_page_of_another_origin_is_refused(
+async def test_a_form_posted_as_a_top_level_navigation_by_another_origin_is_refused(
     victim: Agent, pages: Pages, raw_upstream: RawUpstream, which: str
 ) -> None:
-    page = await lured(victim, pages, which)
+    page = await on_attackers_page(victim, pages, which)
     before = len(raw_upstream.received)
     async with page.expect_navigation():
         await page.evaluate(
@@ -160,17 +160,17 @@ async def test_a_form_posted_at_the_top_by_a_page_of_another_origin_is_refused(
 
 
 @pytest.mark.parametrize("which", PAGES)
-async def test_a_link_from_elsewhere_still_opens_the_app(
+async def test_a_link_on_another_site_opens_the_app(
     victim: Agent, pages: Pages, raw_upstream: RawUpstream, which: str
 ) -> None:
-    page = await lured(victim, pages, which)
+    page = await on_attackers_page(victim, pages, which)
     before = len(raw_upstream.received)
     async with page.expect_navigation():
         await page.evaluate("url => { location.href = url; }", f"{victim.base}/unified-admin/reports")
     assert b"Authorization: Bearer" in raw_upstream.received[before:]
 
 
-async def test_the_session_of_one_tenant_is_no_session_of_its_sibling(victim: Agent, settings: Folder) -> None:
+async def test_the_session_of_one_tenant_opens_nothing_at_a_sibling_tenant(victim: Agent, settings: Folder) -> None:
     answer = await victim.page.goto(f"http://{ATTACKER}:{settings.port}/unified-admin/")
     assert answer
     await victim.page.get_by_label("Username").wait_for()

@@ -1,4 +1,4 @@
-"""What every page is held to: small, quiet, and with a way on for somebody in trouble."""
+"""Tests of what every page must have: a small size, no browser errors, and help for a user who cannot continue."""
 
 import pytest
 from playwright.async_api import Browser, Page, Request, expect
@@ -34,7 +34,7 @@ async def test_the_second_page_does_not_fetch_its_style_again(new_agent: NewAgen
     assert not [url for url in fetched if url.endswith(".css")]
 
 
-async def test_a_script_that_is_not_ours_never_runs(browser: Browser, site: Site) -> None:
+async def test_an_injected_script_never_runs(browser: Browser, site: Site) -> None:
     context = await browser.new_context()
     complaints, page = Complaints(context), await context.new_page()
     await page.goto(f"{site.base}/-/login")
@@ -45,7 +45,7 @@ async def test_a_script_that_is_not_ours_never_runs(browser: Browser, site: Site
 
 
 async def shows_help(page: Page) -> None:
-    """The tenant's whole help stands on the page."""
+    """Asserts that the page shows the tenant's whole help."""
     help_block = page.get_by_role("region", name="Need help?")
     await expect(help_block).to_contain_text(HELP["text"])
     await expect(help_block.get_by_role("link", name=HELP["phone"])).to_have_attribute("href", "tel:+92511114711")
@@ -53,7 +53,7 @@ async def shows_help(page: Page) -> None:
 
 
 @pytest.mark.row("GW-31")
-async def test_the_password_page_says_whom_to_ask_and_what_to_do_about_a_forgotten_password(
+async def test_the_password_page_names_the_help_contact_and_the_way_to_a_forgotten_password(
     new_agent: NewAgent,
 ) -> None:
     agent = await new_agent()
@@ -64,7 +64,7 @@ async def test_the_password_page_says_whom_to_ask_and_what_to_do_about_a_forgott
 
 
 @pytest.mark.row("GW-31")
-async def test_a_page_that_stops_says_whom_to_ask_and_offers_a_way_on(site: Site, new_agent: NewAgent) -> None:
+async def test_a_stopped_page_names_the_help_contact_and_offers_a_next_step(site: Site, new_agent: NewAgent) -> None:
     agent = await new_agent()
     code = await agent.to_verify(ADDRESS)
     site.keycloak.admin.change(agent.user.id, enabled=False)
@@ -78,7 +78,9 @@ async def test_a_page_that_stops_says_whom_to_ask_and_offers_a_way_on(site: Site
 
 
 @pytest.mark.row("EF-21")
-async def test_the_code_page_says_where_the_code_went_and_what_to_do_when_none_comes(new_agent: NewAgent) -> None:
+async def test_the_code_page_shows_where_the_code_was_sent_and_what_to_do_if_it_does_not_arrive(
+    new_agent: NewAgent,
+) -> None:
     agent = await new_agent()
     await agent.to_verify(ADDRESS)
     await expect(agent.page.get_by_role("main")).to_contain_text("h***@e***.com")
@@ -90,7 +92,7 @@ async def test_the_code_page_says_where_the_code_went_and_what_to_do_when_none_c
 
 
 @pytest.mark.row("EF-21")
-async def test_after_repeated_failures_the_code_page_says_to_ask_whether_the_address_is_unique(
+async def test_after_repeated_failures_the_code_page_suggests_to_check_that_the_address_is_unique(
     site: Site, new_agent: NewAgent
 ) -> None:
     agent = await new_agent()
@@ -103,7 +105,7 @@ async def test_after_repeated_failures_the_code_page_says_to_ask_whether_the_add
     )
 
 
-async def test_a_wrong_code_is_announced_named_in_the_title_and_leaves_the_field_empty(
+async def test_a_wrong_code_is_announced_and_named_in_the_title_and_the_field_is_cleared(
     new_agent: NewAgent,
 ) -> None:
     agent = await new_agent()
@@ -115,7 +117,7 @@ async def test_a_wrong_code_is_announced_named_in_the_title_and_leaves_the_field
     await expect(agent.code).to_have_attribute("aria-invalid", "true")
 
 
-async def test_when_every_attempt_is_used_the_page_offers_a_new_code_as_its_main_button(
+async def test_after_the_last_attempt_the_pages_main_button_requests_a_new_code(
     site: Site, new_agent: NewAgent
 ) -> None:
     agent = await new_agent()
@@ -132,7 +134,7 @@ async def test_when_every_attempt_is_used_the_page_offers_a_new_code_as_its_main
     await agent.page.wait_for_url(f"{site.base}/unified-admin/")
 
 
-async def test_not_you_begins_again_for_somebody_else(site: Site, new_agent: NewAgent) -> None:
+async def test_the_not_you_link_begins_a_login_for_another_user(site: Site, new_agent: NewAgent) -> None:
     agent = await new_agent()
     await agent.open()
     await agent.password()

@@ -1,4 +1,7 @@
-"""Where an operator allows http on a name of its own, browsers send no `Sec-Fetch-Site`: forms must still be ours."""
+"""Tests of plain http on a host name that is not loopback.
+
+There browsers send no `Sec-Fetch-Site`, and the gateway's forms must still work.
+"""
 
 import pytest
 
@@ -18,10 +21,12 @@ def settings(settings: Folder) -> Folder:
     return settings
 
 
-async def test_a_whole_login_works_over_plain_http_on_a_name_of_its_own(site: Site, new_agent: NewAgent) -> None:
+async def test_a_whole_login_works_over_plain_http_on_a_host_name_that_is_not_loopback(
+    site: Site, new_agent: NewAgent
+) -> None:
     agent = await new_agent()
     agent.base = f"http://{HOST}:{site.settings.port}"
     await agent.first_login("http@example.com")
-    # By http browsers ignore Cross-Origin-Opener-Policy and say so; everything else must be as quiet as ever.
+    # Over http browsers ignore Cross-Origin-Opener-Policy and report it; they must report nothing else.
     loud = [said for said in agent.complaints.said if "Cross-Origin-Opener-Policy" not in said]
     agent.complaints.said[:] = loud

@@ -1,4 +1,4 @@
-"""EFCX with an authenticator app, and a password that must be changed, as people meet them in Chromium."""
+"""EFCX with an authenticator app, and a due password, in Chromium."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,7 +19,7 @@ pytestmark = [*second_factor_steps.MARKS, pytest.mark.timeout(300)]
 
 @pytest.fixture
 def two_factor() -> Mapping[str, Any]:
-    """The tenant's `twoFAConfigs`; a test that wants others names them."""
+    """The tenant's `twoFAConfigs`; a test may name others."""
     return second_factor_steps.EFCX_APP
 
 
@@ -29,7 +29,7 @@ def settings(settings: Folder, redis_url: str, two_factor: Mapping[str, Any]) ->
     return second_factor_steps.settle(settings, redis_url, two_factor)
 
 
-async def test_an_app_is_set_up_in_the_first_login_and_asked_for_in_the_second(
+async def test_the_first_login_sets_up_an_app_and_the_second_asks_for_its_code(
     site: Site, new_agent: NewAgent, tmp_path: Path
 ) -> None:
     agent = await new_agent()
@@ -62,9 +62,7 @@ async def test_an_app_is_set_up_in_the_first_login_and_asked_for_in_the_second(
 
 @pytest.mark.parametrize("two_factor", [second_factor_steps.EFCX_MAIL])
 @pytest.mark.row("SI-10")
-async def test_a_password_that_is_due_is_changed_between_two_codes(
-    site: Site, new_agent: NewAgent, tmp_path: Path
-) -> None:
+async def test_a_due_password_is_changed_between_two_codes(site: Site, new_agent: NewAgent, tmp_path: Path) -> None:
     agent = await new_agent()
     page, album, new = agent.page, Album(agent.page, tmp_path), new_password()
     address = agent.user.email

@@ -1,4 +1,4 @@
-"""Somebody who cannot go on reads why, until when, and whom to ask."""
+"""Tests of pages for a user who cannot continue: the page says why, until when, and where to get help."""
 
 import re
 
@@ -19,18 +19,18 @@ FAILURES_TO_LOCK = 10
 
 @pytest.fixture
 def keycloak_down(settings: Folder) -> None:
-    """Nobody listens where Keycloak should be."""
+    """Configures a port without a server as Keycloak."""
     settings.tenant["tenantSettings"]["keyCloak"]["auth-server-url"] = f"http://127.0.0.1:{free_port()}/auth"
 
 
 @pytest.fixture
 def many_attempts(settings: Folder) -> None:
-    """One code can be tried more often than a user may fail over all."""
+    """Allows more attempts at one code than a user has in all."""
     settings.two_factor["otpMaxAttempts"] = 2 * FAILURES_TO_LOCK
 
 
 @pytest.mark.usefixtures("keycloak_down")
-async def test_while_keycloak_is_down_the_page_says_so_keeps_the_name_and_says_whom_to_ask(
+async def test_while_keycloak_is_down_the_page_says_so_keeps_the_username_and_names_the_help_contact(
     new_agent: NewAgent,
 ) -> None:
     agent = await new_agent()
@@ -44,7 +44,7 @@ async def test_while_keycloak_is_down_the_page_says_so_keeps_the_name_and_says_w
 
 
 @pytest.mark.usefixtures("many_attempts")
-async def test_a_locked_user_reads_until_when_and_whom_to_ask(site: Site, new_agent: NewAgent) -> None:
+async def test_a_locked_user_sees_the_end_of_the_lock_and_the_help_contact(site: Site, new_agent: NewAgent) -> None:
     agent = await new_agent()
     code = await agent.to_verify(ADDRESS)
     for failure in range(1, FAILURES_TO_LOCK + 1):
@@ -58,7 +58,7 @@ async def test_a_locked_user_reads_until_when_and_whom_to_ask(site: Site, new_ag
     assert not await pictures.faults(agent.page)
 
 
-async def test_an_unknown_page_offers_the_way_to_the_start_page(site: Site, new_agent: NewAgent) -> None:
+async def test_an_unknown_page_links_to_the_start_page(site: Site, new_agent: NewAgent) -> None:
     agent = await new_agent()
     await agent.first_login(ADDRESS)
     await agent.open("/nothing-here")
@@ -68,9 +68,7 @@ async def test_an_unknown_page_offers_the_way_to_the_start_page(site: Site, new_
     await agent.page.wait_for_url(f"{site.base}/unified-admin/")
 
 
-async def test_when_no_mail_can_be_sent_the_page_says_so_and_the_next_try_sends(
-    site: Site, new_agent: NewAgent
-) -> None:
+async def test_the_page_says_that_no_mail_can_be_sent_and_a_retry_sends_it(site: Site, new_agent: NewAgent) -> None:
     agent = await new_agent()
     site.mail.switches.refuse_data = "451 4.7.1 try again later"
     await agent.open()

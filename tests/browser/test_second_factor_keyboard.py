@@ -1,4 +1,4 @@
-"""CloudCX by keyboard alone: mail and app set up, signed out, and in again with a browser that is then trusted."""
+"""CloudCX by keyboard alone: a user sets up mail and app, signs out, and signs in again with a trusted browser."""
 
 import pytest
 from playwright.async_api import Locator, expect
@@ -21,7 +21,7 @@ def settings(settings: Folder, redis_url: str) -> Folder:
 
 
 async def go_to(agent: Agent, wanted: Locator) -> None:
-    """Press Tab until `wanted` has the focus, which every stop on the way shows."""
+    """Presses Tab until `wanted` has the focus; every element on the way must show its focus."""
     await wanted.wait_for()
     focused = agent.page.locator(":focus")
     for _ in range(MOST_STOPS):
@@ -35,20 +35,20 @@ async def go_to(agent: Agent, wanted: Locator) -> None:
 
 
 async def press(agent: Agent, name: str, *, role: str = "button") -> None:
-    """Go to a button (or link) and press Enter."""
+    """Moves the focus to a button or link and presses Enter."""
     await go_to(agent, agent.page.get_by_role("link" if role == "link" else "button", name=name, exact=True))
     await agent.page.keyboard.press("Enter")
 
 
 async def enter(agent: Agent, field: Locator, text: str) -> None:
-    """Type into the field that has the focus as the page opens, and press Enter."""
+    """Types into the field that has the focus when the page opens, and presses Enter."""
     await expect(field).to_be_focused()
     await agent.page.keyboard.type(text)
     await agent.page.keyboard.press("Enter")
 
 
 async def sign_in(agent: Agent) -> None:
-    """User name and password."""
+    """Types user name and password."""
     await expect(agent.page.get_by_label("Username")).to_be_focused()
     await agent.page.keyboard.type(agent.user.username)
     await agent.page.keyboard.press("Tab")
@@ -56,7 +56,7 @@ async def sign_in(agent: Agent) -> None:
 
 
 async def set_up_mail(site: Site, agent: Agent) -> None:
-    """From the account page to the backup codes, and back."""
+    """Sets up mail from the account page and returns there from the backup codes."""
     address = agent.user.email
     assert address
     await press(agent, "Set up: Code by email")
@@ -70,7 +70,9 @@ async def set_up_mail(site: Site, agent: Agent) -> None:
 
 
 @pytest.mark.row("CC-02", "CC-03", "CC-10", "CC-13", "CC-21")
-async def test_mail_app_and_a_trusted_browser_need_no_mouse(site: Site, new_agent: NewAgent) -> None:
+async def test_setting_up_mail_and_app_and_trusting_a_browser_work_by_keyboard_alone(
+    site: Site, new_agent: NewAgent
+) -> None:
     agent = await new_agent()
     second_factor_steps.next_step(site)
     await agent.open()

@@ -1,4 +1,4 @@
-"""Several tabs, the back button and double clicks of one person."""
+"""Tests of several tabs, the back button and double clicks of one user."""
 
 import asyncio
 from dataclasses import replace
@@ -15,17 +15,17 @@ ADDRESS = "tabs@example.com"
 
 
 def target(number: int) -> str:
-    """Where one tab wants to go."""
+    """Returns the address that one tab opens."""
     return f"/unified-admin/?tab={number}"
 
 
-async def beside(agent: Agent) -> Agent:
-    """A further tab of the same browser."""
+async def another_tab(agent: Agent) -> Agent:
+    """Opens another tab of the same browser."""
     return replace(agent, page=await agent.page.context.new_page())
 
 
 async def enrolled(site: Site, new_agent: NewAgent) -> Agent:
-    """A user who has registered, with an empty browser, and whose cooldown is over."""
+    """Returns an enrolled user with an empty browser, after the cooldown."""
     first = await new_agent()
     await first.first_login(ADDRESS)
     await first.page.context.close()
@@ -33,9 +33,9 @@ async def enrolled(site: Site, new_agent: NewAgent) -> Agent:
     return await new_agent(first.user)
 
 
-async def test_five_tabs_at_once_all_end_where_they_wanted_with_one_code(site: Site, new_agent: NewAgent) -> None:
+async def test_five_parallel_tabs_all_reach_their_pages_with_one_code(site: Site, new_agent: NewAgent) -> None:
     first = await enrolled(site, new_agent)
-    tabs = [first, *[await beside(first) for _ in range(4)]]
+    tabs = [first, *[await another_tab(first) for _ in range(4)]]
     for number, tab in enumerate(tabs):
         await tab.open(target(number))
     await asyncio.gather(*(tab.password() for tab in tabs))
@@ -49,9 +49,11 @@ async def test_five_tabs_at_once_all_end_where_they_wanted_with_one_code(site: S
     assert len(site.audit.of("session_opened")) == 2  # one for the first browser, one for these five tabs
 
 
-async def test_tabs_left_at_the_code_page_go_on_when_another_has_finished(site: Site, new_agent: NewAgent) -> None:
+async def test_open_code_pages_continue_when_another_tab_has_finished_the_login(
+    site: Site, new_agent: NewAgent
+) -> None:
     first = await enrolled(site, new_agent)
-    second = await beside(first)
+    second = await another_tab(first)
     await first.open(target(1))
     await first.password()
     code = await code_for(site.mail, ADDRESS, 2)
@@ -64,11 +66,11 @@ async def test_tabs_left_at_the_code_page_go_on_when_another_has_finished(site: 
 
 
 @pytest.mark.parametrize("seconds", [5, 40], ids=["at once", "later"])
-async def test_a_code_typed_in_a_tab_that_was_left_behind_leads_to_the_app(
+async def test_a_code_entered_in_a_forgotten_tab_leads_to_the_app(
     site: Site, new_agent: NewAgent, seconds: int
 ) -> None:
     first = await enrolled(site, new_agent)
-    second = await beside(first)
+    second = await another_tab(first)
     await first.open(target(1))
     await first.password()
     code = await code_for(site.mail, ADDRESS, 2)
@@ -82,9 +84,7 @@ async def test_a_code_typed_in_a_tab_that_was_left_behind_leads_to_the_app(
 
 
 @pytest.mark.parametrize("seconds", [5, 40], ids=["at once", "later"])
-async def test_the_back_button_after_a_login_leads_back_to_the_app(
-    site: Site, new_agent: NewAgent, seconds: int
-) -> None:
+async def test_the_back_button_after_a_login_opens_the_app(site: Site, new_agent: NewAgent, seconds: int) -> None:
     agent = await new_agent()
     await agent.first_login(ADDRESS)
     site.clock.advance(seconds)
@@ -94,7 +94,7 @@ async def test_the_back_button_after_a_login_leads_back_to_the_app(
     assert len(site.mail.to(ADDRESS)) == 1
 
 
-async def test_the_back_button_in_the_middle_leads_to_the_step_that_is_due(site: Site, new_agent: NewAgent) -> None:
+async def test_the_back_button_during_a_login_opens_the_pending_step(site: Site, new_agent: NewAgent) -> None:
     agent = await new_agent()
     code = await agent.to_verify(ADDRESS)
     await agent.page.go_back()
@@ -103,7 +103,7 @@ async def test_the_back_button_in_the_middle_leads_to_the_step_that_is_due(site:
     assert len(site.mail.to(ADDRESS)) == 1
 
 
-async def test_the_back_button_after_signing_out_shows_nothing_of_the_app(site: Site, new_agent: NewAgent) -> None:
+async def test_the_back_button_after_the_sign_out_shows_nothing_of_the_app(site: Site, new_agent: NewAgent) -> None:
     agent = await new_agent()
     await agent.first_login(ADDRESS)
     await agent.open("/-/logout")
@@ -137,7 +137,7 @@ async def test_a_double_click_on_sign_in_sends_one_code(site: Site, new_agent: N
     assert len(site.mail.to(ADDRESS)) == 2
 
 
-async def test_a_double_click_on_verify_is_one_proof(site: Site, new_agent: NewAgent) -> None:
+async def test_a_double_click_on_verify_counts_as_one_proof(site: Site, new_agent: NewAgent) -> None:
     agent = await new_agent(java_script_enabled=False)  # a script submits a complete code without a click
     code = await agent.to_verify(ADDRESS)
     await agent.code.fill(code)
@@ -146,7 +146,7 @@ async def test_a_double_click_on_verify_is_one_proof(site: Site, new_agent: NewA
     assert not site.audit.of("code_rejected")
 
 
-async def test_reload_and_back_after_wrong_codes_send_nothing_again(site: Site, new_agent: NewAgent) -> None:
+async def test_reload_and_back_after_wrong_codes_resend_nothing(site: Site, new_agent: NewAgent) -> None:
     agent = await new_agent()
     code = await agent.to_verify(ADDRESS)
     for _ in range(2):
@@ -161,7 +161,7 @@ async def test_reload_and_back_after_wrong_codes_send_nothing_again(site: Site, 
     await agent.page.wait_for_url(f"{site.base}/unified-admin/")
 
 
-async def test_reload_after_a_wrong_password_sends_it_no_second_time(site: Site, new_agent: NewAgent) -> None:
+async def test_a_reload_after_a_wrong_password_does_not_send_it_again(site: Site, new_agent: NewAgent) -> None:
     agent = await new_agent()
     await agent.open("/agent-manager/")
     await agent.password("not-the-password")

@@ -1,4 +1,4 @@
-"""What a browser without scripts can do: all of it."""
+"""Tests that a browser without scripts can do everything."""
 
 import pytest
 from playwright.async_api import expect
@@ -19,7 +19,7 @@ async def test_a_whole_login_works_without_scripts(site: Site, new_agent: NewAge
     await agent.page.get_by_label("Username").wait_for()
 
 
-async def test_without_scripts_the_page_says_when_the_code_ends_and_when_the_next_may_be_sent(
+async def test_without_scripts_the_page_shows_when_the_code_expires_and_when_a_new_one_may_be_sent(
     site: Site, new_agent: NewAgent
 ) -> None:
     agent = await new_agent(java_script_enabled=False)
@@ -28,7 +28,7 @@ async def test_without_scripts_the_page_says_when_the_code_ends_and_when_the_nex
     await expect(agent.page.locator("[data-plain]")).to_contain_text("You can get a new code in 1 minute, at")
 
 
-async def test_without_scripts_the_resend_button_sends_once_the_wait_is_over(site: Site, new_agent: NewAgent) -> None:
+async def test_without_scripts_the_resend_button_sends_after_the_wait(site: Site, new_agent: NewAgent) -> None:
     agent = await new_agent(java_script_enabled=False)
     first = await agent.to_verify(ADDRESS)
     site.clock.advance(61)
@@ -39,7 +39,9 @@ async def test_without_scripts_the_resend_button_sends_once_the_wait_is_over(sit
     await agent.page.wait_for_url(f"{site.base}/unified-admin/")
 
 
-async def test_without_scripts_asking_too_early_says_how_long_to_wait(site: Site, new_agent: NewAgent) -> None:
+async def test_without_scripts_an_early_request_for_a_code_is_answered_with_the_wait(
+    site: Site, new_agent: NewAgent
+) -> None:
     agent = await new_agent(java_script_enabled=False)
     await agent.to_verify(ADDRESS)
     await agent.button("Send a new code")

@@ -1,9 +1,9 @@
-"""Sessions for a process `serve` that no Keycloak stands behind: written into its store, with its key ring."""
+"""Sessions for a `serve` process without Keycloak: a test writes them into its store, with its key ring."""
 
 import base64
 import time
 
-from gateway.crypto.sealing import KeyRing
+from gateway.crypto.key_ring import KeyRing
 from gateway.domain.configuration import Address, Configuration, GatewaySettings, StoreSettings
 from gateway.domain.ports import SystemRandom
 from gateway.domain.secret import Secret
@@ -18,7 +18,7 @@ ANNA = User(id="1", username="anna", email="anna@example.com", first_name="Anna"
 
 
 async def cookies_of_new_sessions(count: int, tenant: Tenant, ring: KeyRing, url: str) -> list[str]:
-    """The session cookie (`name=value`) of so many new sessions in the store at `url`."""
+    """Writes that number of new sessions to the store at `url`; returns their cookies (`name=value`)."""
     here = Address("127.0.0.1", 1)
     configuration = Configuration(GatewaySettings(here, here, StoreSettings(Secret(url), timeout=10.0)), (tenant,))
     name = cookies.name_of(cookies.Cookie.SESSION, tenant)

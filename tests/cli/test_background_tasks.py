@@ -1,4 +1,4 @@
-"""Every task that `serve` starts ends when it is cancelled, wherever it waits."""
+"""Tests that every task of `serve` ends when it is cancelled, wherever it waits."""
 
 import asyncio
 from pathlib import Path
@@ -12,20 +12,20 @@ from tests.ports import free_port
 from tests.settings.config_folder import ConfigFolder
 
 LIMIT = 30.0
-"""Seconds until a test gives up on a task."""
+"""Seconds after which a test fails because its task has not ended."""
 TURNS = (*range(0, 60, 3), *range(60, 260, 40))
 """Turns of the loop after which a start is cancelled; it takes about 150."""
 
 
 @pytest.fixture(params=["memory", pytest.param("redis", marks=pytest.mark.redis)])
 def address(request: pytest.FixtureRequest) -> str:
-    """Where a store of each kind is; empty means in the process."""
+    """Returns the address of a store of each kind; empty means in this process."""
     return "" if request.param == "memory" else str(request.getfixturevalue(f"{request.param}_url"))
 
 
 @pytest.fixture
 def folder(tmp_path: Path, address: str) -> ConfigFolder:
-    """Settings with a Keycloak where nobody listens."""
+    """Returns settings whose Keycloak address has no server."""
     found = ConfigFolder(tmp_path / "config")
     found.path.mkdir()
     # Any port: asyncio leaks a listening socket when it is cancelled while it makes a server.
@@ -36,18 +36,18 @@ def folder(tmp_path: Path, address: str) -> ConfigFolder:
     return found
 
 
-def never_leaves(_code: int) -> None:
-    """This process is the test run: it goes on when `serve` has had its time."""
+def keeps_running(_code: int) -> None:
+    """Keeps the test process running when the shutdown time of `serve` is over."""
 
 
-async def test_serve_ends_with_all_its_tasks_wherever_it_is_cancelled(folder: ConfigFolder) -> None:
+async def test_all_tasks_of_serve_end_wherever_serve_is_cancelled(folder: ConfigFolder) -> None:
     ring = key_ring.create(folder.path / "ring.key", SystemClock(), SystemRandom())
     loaded = folder.load()
     [own] = asyncio.all_tasks()
     for turns in TURNS:
         said: list[str] = []
         serving = asyncio.create_task(
-            serve(folder.path / "gateway.yaml", loaded, ring, say=said.append, leave=never_leaves)
+            serve(folder.path / "gateway.yaml", loaded, ring, say=said.append, leave=keeps_running)
         )
         for _ in range(turns):
             await asyncio.sleep(0)
@@ -61,7 +61,7 @@ async def test_each_task_of_serve_ends_when_it_is_cancelled_alone(folder: Config
     ring = key_ring.create(folder.path / "ring.key", SystemClock(), SystemRandom())
     started = asyncio.Event()
     serving = asyncio.create_task(
-        serve(folder.path / "gateway.yaml", folder.load(), ring, say=lambda _: started.set(), leave=never_leaves)
+        serve(folder.path / "gateway.yaml", folder.load(), ring, say=lambda _: started.set(), leave=keeps_running)
     )
     async with asyncio.timeout(LIMIT):
         await started.wait()

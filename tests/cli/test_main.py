@@ -1,4 +1,4 @@
-"""Facts about the command line."""
+"""Tests of the command line."""
 
 import json
 import os
@@ -29,13 +29,13 @@ def run(*words: str | Path) -> tuple[int, str]:
 
 
 @pytest.mark.row("GW-14")
-def test_check_config_says_that_the_shipped_sample_is_right() -> None:
+def test_check_config_accepts_the_shipped_sample() -> None:
     code, said = run("check-config", "--config", SHIPPED / "gateway.yaml")
     assert (code, said.splitlines()[-1]) == (0, "ok: 1 tenant; 1 hint")
 
 
 @pytest.mark.row("GW-14")
-def test_check_config_prints_every_fault_and_fails(folder: ConfigFolder) -> None:
+def test_check_config_prints_every_error_and_fails(folder: ConfigFolder) -> None:
     folder.two_factor.update(otpExpiry=0, channelType="WHATSAPP")
     folder.own["token_cookie"] = {"http_only": False}
     code, said = run("check-config", "--config", folder.write())
@@ -52,12 +52,12 @@ def test_check_config_passes_with_warnings_and_counts_them(folder: ConfigFolder)
 
 
 @pytest.mark.row("GW-14")
-def test_check_config_speaks_json(folder: ConfigFolder) -> None:
+def test_check_config_prints_json(folder: ConfigFolder) -> None:
     folder.two_factor["otpExpiry"] = 0
     code, said = run("check-config", "--config", folder.write(), "--json")
-    told = json.loads(said)
-    assert (code, told["ok"]) == (1, False)
-    assert [fault for fault in told["faults"] if fault["level"] != "hint"] == [
+    reported = json.loads(said)
+    assert (code, reported["ok"]) == (1, False)
+    assert [fault for fault in reported["faults"] if fault["level"] != "hint"] == [
         {
             "file": str(folder.path / "tenants" / "one.json"),
             "line": 20,
@@ -68,7 +68,7 @@ def test_check_config_speaks_json(folder: ConfigFolder) -> None:
     ]
 
 
-def test_keys_new_writes_a_ring_and_then_adds_to_it(tmp_path: Path) -> None:
+def test_keys_new_creates_a_key_ring_and_then_adds_keys_to_it(tmp_path: Path) -> None:
     file = tmp_path / "ring.key"
     code, said = run("keys", "new", file)
     assert (code, "back it up" in said) == (0, True)
@@ -88,38 +88,38 @@ def test_keys_list_never_shows_a_key(tmp_path: Path) -> None:
     assert held["key"] not in said
 
 
-def test_keys_new_uses_the_file_that_the_settings_name(folder: ConfigFolder) -> None:
+def test_keys_new_writes_the_file_that_the_settings_name(folder: ConfigFolder) -> None:
     folder.gateway["keys"] = {"file": "named.key"}
     assert run("keys", "new", "--config", folder.write())[0] == 0
     assert (folder.path / "named.key").is_file()
 
 
-def test_a_missing_ring_is_one_line_and_no_traceback(tmp_path: Path) -> None:
+def test_a_missing_key_ring_is_reported_in_one_line_without_a_traceback(tmp_path: Path) -> None:
     done = command("keys", "list", str(tmp_path / "nowhere"))
     assert done.returncode == 1
     assert done.stderr.startswith("efcx-gateway: key ring ")
     assert len(done.stderr.splitlines()) == 1
 
 
-def test_python_m_gateway_is_the_command() -> None:
+def test_python_m_gateway_runs_the_command() -> None:
     done = command("--help")
     assert done.returncode == 0
     for word in ("serve", "demo", "check-config", "keys"):
         assert word in done.stdout
 
 
-def test_the_version_is_told() -> None:
+def test_the_command_prints_its_version() -> None:
     done = command("--version")
     assert (done.returncode, done.stdout) == (0, f"{version('efcx-gateway')}\n")
 
 
-def test_help_loads_no_command() -> None:
+def test_the_help_option_imports_no_command() -> None:
     code = "import sys, gateway.cli.main; sys.exit('aiohttp' in sys.modules or 'gateway.demo' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False, cwd=ROOT).returncode == 0
 
 
 @pytest.mark.attack("F28")
-def test_serve_never_loads_the_demo() -> None:
+def test_serve_never_imports_the_demo() -> None:
     code = "import sys, gateway.cli.serve; sys.exit(any(name.startswith('gateway.demo') for name in sys.modules))"
     assert subprocess.run([sys.executable, "-c", code], check=False, cwd=ROOT).returncode == 0
 
@@ -137,7 +137,7 @@ def command(*words: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_a_demo_without_its_packages_is_one_line_that_says_how_to_get_them() -> None:
+def test_a_demo_without_its_packages_prints_one_line_with_the_install_command() -> None:
     without = "import sys; sys.modules['aiosmtpd'] = None; sys.argv = ['x', 'demo']"
     program = f"{without}; from gateway.cli.main import main; main()"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)

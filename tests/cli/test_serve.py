@@ -1,4 +1,4 @@
-"""Facts about `efcx-gateway serve`."""
+"""Tests of `efcx-gateway serve`."""
 
 import asyncio
 import json
@@ -19,19 +19,19 @@ from tests.ports import free_port
 from tests.settings.config_folder import SHIPPED, ConfigFolder
 
 LIMIT = 60.0
-"""Seconds until a test gives up on a process."""
+"""Seconds after which a test fails because its process has not ended."""
 
 
 @dataclass
 class Process:
-    """`serve` in a process of its own."""
+    """A `serve` process."""
 
     process: asyncio.subprocess.Process
     public: str
     operations: str
 
     async def ended(self) -> tuple[int, str, str]:
-        """Exit code and what it said."""
+        """Waits for the end and returns exit code and output."""
         async with asyncio.timeout(LIMIT):
             out, err = await self.process.communicate()
         return self.process.returncode or 0, out.decode(), err.decode()
@@ -41,7 +41,7 @@ class Process:
 def folder(tmp_path: Path) -> ConfigFolder:
     found = ConfigFolder(tmp_path / "config")
     found.gateway.update(listen=f"127.0.0.1:{free_port()}", operations=f"127.0.0.1:{free_port()}")
-    # Nobody listens there: the realm is down, everything else works.
+    # No server listens there: the realm is down, everything else works.
     found.keycloak["auth-server-url"] = f"http://127.0.0.1:{free_port()}/auth/"
     return found
 
@@ -69,7 +69,7 @@ async def first_line(process: Process) -> str:
 
 @pytest.mark.row("GW-20")
 @pytest.mark.slow
-async def test_serve_says_where_it_listens_answers_and_drains_on_sigterm(folder: ConfigFolder) -> None:
+async def test_serve_prints_its_address_answers_and_drains_on_sigterm(folder: ConfigFolder) -> None:
     async with serving(folder) as process, ClientSession() as browser:
         assert await first_line(process) == (
             f"efcx-gateway listens on {process.public}, operations on {process.operations}\n"
@@ -92,7 +92,7 @@ async def test_serve_says_where_it_listens_answers_and_drains_on_sigterm(folder:
 
 @pytest.mark.attack("F28")
 @pytest.mark.slow
-async def test_serve_has_no_page_of_the_demo(folder: ConfigFolder) -> None:
+async def test_serve_has_no_demo_page(folder: ConfigFolder) -> None:
     async with serving(folder) as process, ClientSession() as browser:
         await first_line(process)
         for path in ("/-/demo", "/-/demo/users.json", "/-/demo/inbox.json", "/auth/realms/one"):
@@ -101,7 +101,7 @@ async def test_serve_has_no_page_of_the_demo(folder: ConfigFolder) -> None:
 
 
 @pytest.mark.slow
-async def test_sighup_ends_nothing(folder: ConfigFolder) -> None:
+async def test_sighup_does_not_end_the_process(folder: ConfigFolder) -> None:
     async with serving(folder) as process, ClientSession() as browser:
         await first_line(process)
         process.process.send_signal(signal.SIGHUP)
@@ -115,7 +115,7 @@ async def test_sighup_ends_nothing(folder: ConfigFolder) -> None:
 
 @pytest.mark.row("GW-20")
 @pytest.mark.slow
-async def test_on_sigterm_readiness_says_draining_before_the_port_closes(folder: ConfigFolder) -> None:
+async def test_on_sigterm_readiness_reports_draining_before_the_port_closes(folder: ConfigFolder) -> None:
     async with serving(folder) as process, ClientSession() as probe:
         await first_line(process)
         process.process.send_signal(signal.SIGTERM)
@@ -132,7 +132,7 @@ async def test_on_sigterm_readiness_says_draining_before_the_port_closes(folder:
 
 
 @pytest.mark.slow
-async def test_wrong_settings_are_all_printed_and_nothing_is_served(folder: ConfigFolder) -> None:
+async def test_invalid_settings_are_all_printed_and_the_gateway_does_not_start(folder: ConfigFolder) -> None:
     folder.two_factor.update(otpExpiry=0, channelType="WHATSAPP")
     async with serving(folder) as process:
         code, _, said = await process.ended()
@@ -144,7 +144,7 @@ async def test_wrong_settings_are_all_printed_and_nothing_is_served(folder: Conf
 
 
 @pytest.mark.slow
-async def test_with_redis_and_no_ring_serve_refuses(folder: ConfigFolder) -> None:
+async def test_serve_with_redis_and_without_a_key_ring_refuses_to_start(folder: ConfigFolder) -> None:
     folder.gateway.update(store={"url": f"redis://127.0.0.1:{free_port()}"}, keys={"file": "ring.key"})
     async with serving(folder) as process:
         code, _, said = await process.ended()
@@ -155,7 +155,7 @@ async def test_with_redis_and_no_ring_serve_refuses(folder: ConfigFolder) -> Non
 
 @pytest.mark.row("GW-14")
 @pytest.mark.slow
-async def test_changed_settings_are_audited_with_what_they_weaken(folder: ConfigFolder) -> None:
+async def test_changed_settings_are_audited_with_their_weakenings(folder: ConfigFolder) -> None:
     folder.gateway["audit_file"] = "audit.log"
     async with serving(folder) as process:
         await first_line(process)
@@ -177,7 +177,7 @@ async def test_changed_settings_are_audited_with_what_they_weaken(folder: Config
 
 
 @pytest.mark.slow
-async def test_serve_refuses_the_pure_python_parser(folder: ConfigFolder) -> None:
+async def test_serve_refuses_to_start_with_the_pure_python_parser(folder: ConfigFolder) -> None:
     async with serving(folder, AIOHTTP_NO_EXTENSIONS="1") as process:
         code, _, said = await process.ended()
     assert code == 1
@@ -185,11 +185,11 @@ async def test_serve_refuses_the_pure_python_parser(folder: ConfigFolder) -> Non
 
 
 @pytest.mark.parametrize("version", ["3.14.4", "3.9.0", "2.99.99"])
-def test_an_old_aiohttp_is_refused(version: str) -> None:
+def test_serve_refuses_an_old_aiohttp(version: str) -> None:
     with pytest.raises(Misconfigured, match=r"3\.14\.5 or newer"):
         check_aiohttp(version)
 
 
 @pytest.mark.parametrize("version", ["3.14.5", "3.15.0", "4.0.0"])
-def test_a_new_aiohttp_is_taken(version: str) -> None:
+def test_serve_accepts_a_newer_aiohttp(version: str) -> None:
     check_aiohttp(version)

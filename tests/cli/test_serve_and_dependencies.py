@@ -1,4 +1,4 @@
-"""Facts about `efcx-gateway serve` and what stands around it: store, Keycloak, apps. Real processes."""
+"""Tests of `efcx-gateway serve` with real dependencies: store, Keycloak, apps."""
 
 import asyncio
 import json
@@ -12,10 +12,11 @@ import pytest
 from aiohttp import ClientConnectionError, ClientSession
 
 from gateway.cli.serve import Watcher
-from gateway.crypto.sealing import KEY_BYTES, Key, KeyRing
+from gateway.crypto.key_ring import KEY_BYTES, Key, KeyRing
 from gateway.domain.channel import TlsSettings
 from gateway.domain.ports import SystemClock, SystemRandom
 from gateway.operations import key_ring_check
+from gateway.operations.realm_checks import RealmChecks
 from gateway.services import open_services
 from gateway.settings import key_ring
 from gateway.store.redis import RedisStore
@@ -31,7 +32,7 @@ from tests.settings.config_folder import ConfigFolder
 
 @pytest.fixture
 def folder(tmp_path: Path) -> ConfigFolder:
-    """Settings with a Keycloak where nobody listens."""
+    """Returns settings whose Keycloak address has no server."""
     found = ConfigFolder(tmp_path / "config")
     found.gateway.update(listen=f"127.0.0.1:{free_port()}", operations=f"127.0.0.1:{free_port()}")
     found.keycloak["auth-server-url"] = f"http://127.0.0.1:{free_port()}/auth/"
@@ -39,14 +40,14 @@ def folder(tmp_path: Path) -> ConfigFolder:
 
 
 def with_redis(folder: ConfigFolder, url: str) -> KeyRing:
-    """These settings on a Redis, with a key ring of their own."""
+    """Writes these settings with a Redis and a key ring."""
     folder.gateway.update(store={"url": url, "timeout": 5}, keys={"file": "ring.key"})
     folder.path.mkdir(parents=True, exist_ok=True)
     return key_ring.create(folder.path / "ring.key", SystemClock(), SystemRandom())
 
 
 async def learn(url: str, path: Path) -> KeyRing:
-    """A store that was served with another ring."""
+    """Records another key ring in the store."""
     other = key_ring.create(path / "other.key", SystemClock(), SystemRandom())
     store = RedisStore(url=url, prefix="efcx:", timeout=10.0, tls=TlsSettings())
     await key_ring_check.check(store, other)
@@ -55,13 +56,13 @@ async def learn(url: str, path: Path) -> KeyRing:
 
 
 async def ready(process: Process) -> tuple[int, Any]:
-    """What readiness says."""
+    """Returns the answer of the readiness endpoint."""
     async with ClientSession() as probe, probe.get(f"{process.operations}/health/ready") as answer:
         return answer.status, await answer.json()
 
 
 async def until(state: Callable[[], Awaitable[bool]]) -> None:
-    """Ask until it is so."""
+    """Asks until the answer is as wanted."""
     async with asyncio.timeout(LIMIT):
         while not await state():
             pass
@@ -69,7 +70,7 @@ async def until(state: Callable[[], Awaitable[bool]]) -> None:
 
 @asynccontextmanager
 async def forwarding(port: int, url: str) -> AsyncIterator[None]:
-    """A port that leads to a Redis, as one that has just come up."""
+    """Yields a port that forwards to a Redis, as if it had just started."""
     to = int(url.rpartition(":")[2].partition("/")[0])
     tasks: set[asyncio.Task[None]] = set()
 
@@ -97,7 +98,7 @@ async def forwarding(port: int, url: str) -> AsyncIterator[None]:
 
 @pytest.mark.row("GW-20")
 @pytest.mark.slow
-async def test_ready_names_a_store_that_is_down_and_nothing_more(folder: ConfigFolder) -> None:
+async def test_readiness_names_only_the_store_that_is_down(folder: ConfigFolder) -> None:
     port = free_port()
     with_redis(folder, f"redis://127.0.0.1:{port}")
     async with serving(folder) as process:
@@ -110,7 +111,7 @@ async def test_ready_names_a_store_that_is_down_and_nothing_more(folder: ConfigF
 @pytest.mark.row("GW-20")
 @pytest.mark.slow
 @pytest.mark.redis
-async def test_ready_says_so_when_the_store_has_come_up(folder: ConfigFolder, redis_url: str) -> None:
+async def test_readiness_reports_that_the_store_is_up_again(folder: ConfigFolder, redis_url: str) -> None:
     port = free_port()
     with_redis(folder, f"redis://127.0.0.1:{port}")
     async with serving(folder) as process:
@@ -126,7 +127,7 @@ async def test_ready_says_so_when_the_store_has_come_up(folder: ConfigFolder, re
 
 @pytest.mark.slow
 @pytest.mark.redis
-async def test_a_store_of_another_ring_is_refused_at_the_start_in_one_line(
+async def test_a_store_with_another_key_ring_is_refused_at_the_start_in_one_line(
     folder: ConfigFolder, redis_url: str
 ) -> None:
     own = with_redis(folder, redis_url)
@@ -142,7 +143,7 @@ async def test_a_store_of_another_ring_is_refused_at_the_start_in_one_line(
 
 @pytest.mark.slow
 @pytest.mark.redis
-async def test_a_store_of_another_ring_that_was_down_at_the_start_ends_the_process_later(
+async def test_a_store_with_another_key_ring_that_was_down_at_the_start_ends_the_process_later(
     folder: ConfigFolder, redis_url: str
 ) -> None:
     port = free_port()
@@ -197,7 +198,7 @@ async def test_on_sigterm_a_running_request_is_finished_after_the_port_has_close
 @pytest.mark.row("GW-20")
 @pytest.mark.slow
 @pytest.mark.keycloak
-async def test_serve_says_what_a_realm_lacks_and_how_to_set_it_and_serves_all_the_same(
+async def test_serve_starts_and_logs_what_the_realm_lacks_and_how_to_set_it(
     tmp_path: Path, keycloak: Keycloak, mail_server: MailServer
 ) -> None:
     settings = installation.folder(tmp_path, keycloak=keycloak, mail=mail_server, app="http://127.0.0.1:1")
@@ -218,7 +219,7 @@ async def test_serve_says_what_a_realm_lacks_and_how_to_set_it_and_serves_all_th
         assert await ready(process) == (503, {"status": "not ready", "failing": ["keycloak"]})
 
 
-async def test_a_reload_gives_back_connections_that_no_tenant_uses_any_more(
+async def test_a_reload_closes_connections_that_no_tenant_uses_any_longer(
     folder: ConfigFolder, clock: FakeClock
 ) -> None:
     first = folder.load().configuration
@@ -229,9 +230,13 @@ async def test_a_reload_gives_back_connections_that_no_tenant_uses_any_more(
     async with open_services(
         lambda: first, KeyRing((Key("00000000", bytes(KEY_BYTES), 0.0),)), clock=clock
     ) as services:
-        watcher = Watcher(services.audit, services)
+        checks = RealmChecks(services.token_endpoint, services.users, services.profiles, lambda: second)
+        watcher = Watcher(services, checks)
         old, new = (of.tenants[0].keycloak for of in (first, second))
-        given, kept = services.keycloak_clients.grants(old), services.keycloak_clients.grants(new)
+        async with services.keycloak_clients.asking(old, "a test") as of_old:
+            given = of_old.grants
+        async with services.keycloak_clients.asking(new, "a test") as of_new:
+            kept = of_new.grants
         watcher.changed(first, second)
         await services.tasks.close(LIMIT)
         assert not given.is_closed  # a login that pinned the old settings may still be under way

@@ -1,4 +1,4 @@
-"""Facts about the end of `efcx-gateway serve`: what SIGTERM lets finish, what it ends, and that it ends at all."""
+"""Tests of the end of `efcx-gateway serve`: what SIGTERM lets finish, what it ends, and that the process ends."""
 
 import asyncio
 import base64
@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.crypto.sealing import KeyRing
+from gateway.crypto.key_ring import KeyRing
 from gateway.domain.ports import SystemClock, SystemRandom
 from gateway.proxy.websocket_frames import close_frame
 from gateway.settings import key_ring
@@ -34,7 +34,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture
 def folder(tmp_path: Path) -> ConfigFolder:
-    """Settings with a Keycloak where nobody listens."""
+    """Returns settings whose Keycloak address has no server."""
     found = ConfigFolder(tmp_path / "config")
     found.gateway.update(listen=f"127.0.0.1:{free_port()}", operations=f"127.0.0.1:{free_port()}")
     found.keycloak["auth-server-url"] = f"http://127.0.0.1:{free_port()}/auth/"
@@ -46,15 +46,13 @@ def folder(tmp_path: Path) -> ConfigFolder:
 
 @pytest.fixture(params=["memory", pytest.param("redis", marks=pytest.mark.redis)])
 def address(request: pytest.FixtureRequest) -> str:
-    """Where a store of each kind is; empty means in the process."""
+    """Returns the address of a store of each kind; empty means in this process."""
     return "" if request.param == "memory" else str(request.getfixturevalue(f"{request.param}_url"))
 
 
 @pytest.mark.parametrize("which", ["listen", "operations"])
 @pytest.mark.attack("O1")
-async def test_with_a_taken_port_the_process_ends_with_its_message(
-    which: str, address: str, folder: ConfigFolder
-) -> None:
+async def test_on_a_port_in_use_the_process_ends_with_a_message(which: str, address: str, folder: ConfigFolder) -> None:
     if address:
         with_redis(folder, address)
     host, _, port = folder.gateway[which].rpartition(":")
@@ -93,7 +91,7 @@ async def test_a_second_sigterm_ends_the_process_at_once(folder: ConfigFolder) -
 
 
 @pytest.mark.redis
-async def test_what_has_not_ended_in_time_is_cut_and_counted(folder: ConfigFolder, redis_url: str) -> None:
+async def test_connections_that_exceed_the_drain_time_are_cut_and_counted(folder: ConfigFolder, redis_url: str) -> None:
     folder.gateway["shutdown_timeout"] = 6
     async with app_running() as app, signed_in(folder, app, redis_url) as (process, cookies):
         uploads = [await upload_begun(folder, cookies[0]) for _ in range(3)]
@@ -115,7 +113,7 @@ async def test_what_has_not_ended_in_time_is_cut_and_counted(folder: ConfigFolde
 @pytest.mark.redis
 @pytest.mark.row("GW-20")
 @pytest.mark.attack("O10")
-async def test_across_a_sigterm_uploads_complete_and_streams_end(folder: ConfigFolder, redis_url: str) -> None:
+async def test_uploads_complete_and_streams_end_after_sigterm(folder: ConfigFolder, redis_url: str) -> None:
     """200 uploads, and 200 streams: half of them event streams, half WebSockets."""
     count = 200
     sessions = 1 + count // SOCKETS_OF_A_SESSION
@@ -125,7 +123,7 @@ async def test_across_a_sigterm_uploads_complete_and_streams_end(folder: ConfigF
         sockets = [await socket_begun(folder, cookies[n // SOCKETS_OF_A_SESSION]) for n in range(count // 2)]
         await app.asked(2 * count)
         process.process.send_signal(signal.SIGTERM)
-        goodbyes = await asyncio.gather(*(browser_close(*one) for one in sockets))
+        last_frames = await asyncio.gather(*(browser_close(*one) for one in sockets))
         ends = await asyncio.gather(*(rest_of(reader) for reader, _ in streams))
         await port_closed(folder)
         for _, writer in uploads:
@@ -137,7 +135,7 @@ async def test_across_a_sigterm_uploads_complete_and_streams_end(folder: ConfigF
     assert [body_of(answer) for answer in answers] == [b"%d" % (2 * HALF)] * count
     assert all(("Connection", "close") in fields_of(answer) for answer in answers)
     assert not any(end.endswith(b"0\r\n\r\n") for end in ends)  # a cut answer never looks whole
-    assert goodbyes == [close_frame(GOING_AWAY)] * (count // 2)
+    assert last_frames == [close_frame(GOING_AWAY)] * (count // 2)
     assert app.closings == [GOING_AWAY] * (count // 2)
     assert (code, "Traceback" in said, "connections_cut_at_shutdown" in said) == (0, False, False)
 
@@ -164,20 +162,20 @@ async def test_a_connection_without_a_request_ends_when_the_port_closes(folder: 
 
 @dataclass
 class App:
-    """An app: `/silent` is never answered, an upload is answered with its size, `/events` and `/socket` are open."""
+    """An app: `/silent` never answers, an upload is answered with its size, `/events` and `/socket` stay open."""
 
     url: str
     heads: asyncio.Queue[bytes] = field(default_factory=asyncio.Queue)
     closings: list[bytes] = field(default_factory=list)
 
     async def asked(self, count: int) -> None:
-        """Returns when so many more requests have arrived."""
+        """Waits until that number of further requests has arrived."""
         async with asyncio.timeout(LIMIT):
             for _ in range(count):
                 await self.heads.get()
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """One connection."""
+        """Serves one connection."""
         try:
             while True:
                 head = await read_head(reader)
@@ -208,7 +206,7 @@ class App:
 
 @asynccontextmanager
 async def app_running() -> AsyncIterator[App]:
-    """The app, on a port of its own."""
+    """Yields the app, on a free port."""
     port = free_port()
     app = App(f"http://127.0.0.1:{port}")
     server = await asyncio.start_server(app.serve, "127.0.0.1", port, backlog=1024)
@@ -217,7 +215,7 @@ async def app_running() -> AsyncIterator[App]:
 
 
 def with_redis(folder: ConfigFolder, url: str) -> KeyRing:
-    """These settings on a Redis, with a key ring of their own."""
+    """Writes these settings with a Redis and a key ring."""
     folder.gateway.update(store={"url": url, "timeout": 10}, keys={"file": "ring.key"})
     folder.path.mkdir(parents=True, exist_ok=True)
     return key_ring.create(folder.path / "ring.key", SystemClock(), SystemRandom())
@@ -227,7 +225,7 @@ def with_redis(folder: ConfigFolder, url: str) -> KeyRing:
 async def signed_in(
     folder: ConfigFolder, app: App, redis_url: str, *, sessions: int = 1
 ) -> AsyncIterator[tuple[Process, list[str]]]:
-    """The process before `app`, and the cookies of so many sessions."""
+    """Starts the process before `app`; returns that number of session cookies."""
     folder.own["routes"] = [{"path": "/app", "to": app.url}]
     ring = with_redis(folder, redis_url)
     configuration = folder.load().configuration
@@ -242,13 +240,13 @@ Wire = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 async def connected(folder: ConfigFolder) -> Wire:
-    """A raw connection to the public port."""
+    """Opens a raw connection to the public port."""
     host, _, port = folder.gateway["listen"].rpartition(":")
     return await asyncio.open_connection(host, int(port))
 
 
 async def port_closed(folder: ConfigFolder) -> None:
-    """Returns when the public port takes no connection any more."""
+    """Waits until the public port accepts no connection any longer."""
     async with asyncio.timeout(LIMIT):
         while True:
             try:
@@ -259,7 +257,7 @@ async def port_closed(folder: ConfigFolder) -> None:
 
 
 async def request(folder: ConfigFolder, line: str, cookie: str, *fields: str) -> Wire:
-    """A request under way, of a page of this origin."""
+    """Returns the head of a request of a page of this origin."""
     reader, writer = await connected(folder)
     head = (line, "Host: one.example.com", "Sec-Fetch-Site: same-origin", f"Cookie: {cookie}", *fields, "", "")
     writer.write("\r\n".join(head).encode())
@@ -267,14 +265,14 @@ async def request(folder: ConfigFolder, line: str, cookie: str, *fields: str) ->
 
 
 async def upload_begun(folder: ConfigFolder, cookie: str) -> Wire:
-    """The first half of an upload."""
+    """Sends the first half of an upload."""
     wire = await request(folder, "POST /app/upload HTTP/1.1", cookie, f"Content-Length: {2 * HALF}")
     wire[1].write(b"x" * HALF)
     return wire
 
 
 async def stream_begun(folder: ConfigFolder, cookie: str) -> Wire:
-    """An event stream whose first event has come."""
+    """Opens an event stream and waits for its first event."""
     wire = await request(folder, "GET /app/events HTTP/1.1", cookie)
     async with asyncio.timeout(LIMIT):
         await wire[0].readuntil(b"data: 1\n\n\r\n")
@@ -282,7 +280,7 @@ async def stream_begun(folder: ConfigFolder, cookie: str) -> Wire:
 
 
 async def socket_begun(folder: ConfigFolder, cookie: str) -> Wire:
-    """A WebSocket that is open."""
+    """Opens a WebSocket."""
     fields = ("Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13", f"Sec-WebSocket-Key: {KEY}")
     wire = await request(
         folder, "GET /app/socket HTTP/1.1", cookie, *fields, f"Origin: https://{folder.one['tenantSettings']['fqdn']}"
@@ -293,15 +291,15 @@ async def socket_begun(folder: ConfigFolder, cookie: str) -> Wire:
 
 
 async def browser_close(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bytes:
-    """What the browser of a WebSocket is told at the end, all of it; it answers as a browser does."""
+    """Returns the last bytes that the browser of a WebSocket receives; it answers them as a browser does."""
     async with asyncio.timeout(LIMIT):
-        told = await reader.readexactly(len(close_frame(GOING_AWAY)))
+        reported = await reader.readexactly(len(close_frame(GOING_AWAY)))
         writer.write(close_frame(GOING_AWAY, b"mask"))
-        return told + await reader.read()
+        return reported + await reader.read()
 
 
 async def rest_of(reader: asyncio.StreamReader) -> bytes:
-    """Everything until the connection has ended, however."""
+    """Returns all bytes until the connection ends in any way."""
     data = b""
     async with asyncio.timeout(LIMIT):
         try:
@@ -313,7 +311,7 @@ async def rest_of(reader: asyncio.StreamReader) -> bytes:
 
 
 def close(*wires: list[Wire]) -> None:
-    """The test's ends of connections."""
+    """Closes the test's ends of the connections."""
     for some in wires:
         for _, writer in some:
             writer.close()

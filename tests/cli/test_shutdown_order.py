@@ -1,4 +1,4 @@
-"""Facts about how a process is ended (`gateway.cli.shutdown`)."""
+"""Tests of `gateway.cli.shutdown`."""
 
 import asyncio
 import signal
@@ -8,8 +8,8 @@ from gateway.cli.shutdown import OVERDUE, Shutdown
 LONG = 3600.0
 
 
-class Leaving:
-    """Takes exit codes instead of leaving."""
+class ExitRecorder:
+    """Records exit codes instead of ending the process."""
 
     def __init__(self) -> None:
         self.codes: asyncio.Queue[int] = asyncio.Queue()
@@ -19,35 +19,35 @@ class Leaving:
         self._loop.call_soon_threadsafe(self.codes.put_nowait, code)
 
 
-async def test_the_first_signal_asks_and_the_second_leaves() -> None:
-    leaving = Leaving()
-    stopping = Shutdown(lambda: LONG, leave=leaving)
+async def test_the_first_signal_begins_the_shutdown_and_the_second_exits_at_once() -> None:
+    exits = ExitRecorder()
+    stopping = Shutdown(lambda: LONG, leave=exits)
     stopping.signalled(signal.SIGTERM)
     assert stopping.asked.is_set()
     stopping.signalled(signal.SIGINT)
     async with asyncio.timeout(10):
-        assert await leaving.codes.get() == 130
+        assert await exits.codes.get() == 130
 
 
-async def test_a_process_that_does_not_end_in_time_leaves() -> None:
-    leaving = Leaving()
-    Shutdown(lambda: 0.01, leave=leaving).signalled(signal.SIGTERM)
+async def test_a_process_that_exceeds_the_shutdown_time_exits() -> None:
+    exits = ExitRecorder()
+    Shutdown(lambda: 0.01, leave=exits).signalled(signal.SIGTERM)
     async with asyncio.timeout(10):
-        assert await leaving.codes.get() == OVERDUE
+        assert await exits.codes.get() == OVERDUE
 
 
-async def test_the_time_runs_from_the_first_signal_on() -> None:
+async def test_the_shutdown_time_is_counted_from_the_first_signal() -> None:
     timeouts = iter([LONG])
-    stopping = Shutdown(lambda: next(timeouts), leave=Leaving())
+    stopping = Shutdown(lambda: next(timeouts), leave=ExitRecorder())
     stopping.begin()
     stopping.signalled(signal.SIGTERM)
     assert 0 < stopping.notice + stopping.for_requests < LONG
 
 
-async def test_whatever_else_asks_for_the_end_is_no_first_signal() -> None:
-    leaving = Leaving()
-    stopping = Shutdown(lambda: LONG, leave=leaving)
+async def test_a_shutdown_begun_without_a_signal_does_not_count_as_the_first_signal() -> None:
+    exits = ExitRecorder()
+    stopping = Shutdown(lambda: LONG, leave=exits)
     stopping.begin()
     stopping.signalled(signal.SIGTERM)
     await asyncio.sleep(0)
-    assert leaving.codes.empty()
+    assert exits.codes.empty()

@@ -1,4 +1,4 @@
-"""Facts about `efcx-gateway user code`, on a real Redis and the stand-in identity provider."""
+"""Tests of `efcx-gateway user code`, on a real Redis and the stand-in identity provider."""
 
 import asyncio
 import json
@@ -12,11 +12,9 @@ from typing import Any
 
 import pytest
 
-from gateway.crypto import codes
-from gateway.crypto.signing import Signer
+from gateway.crypto.key_ring import Signer
 from gateway.domain.ports import SystemClock, SystemRandom
-from gateway.second_factor import admin_codes
-from gateway.second_factor.admin_codes import LIFE, AdminCode
+from gateway.second_factor.factors.admin_code import LIFE, PURPOSE, RECORD, AdminCode
 from gateway.services import open_services
 from gateway.settings import key_ring
 from tests.contract.stand_in import StandIn
@@ -30,33 +28,33 @@ SHOWN = re.compile(r"\d{4} \d{4} \d{4}")
 
 @pytest.fixture(scope="module")
 def provider() -> Iterator[StandIn]:
-    """The identity provider."""
+    """Yields the identity provider."""
     with stand_in_running() as server:
         yield server
 
 
 @dataclass
-class Desk:
+class OperatorConsole:
     """A gateway's folder with Redis and a key ring, and the command line of its operator."""
 
     folder: ConfigFolder
     user: User
 
     def run(self, *words: str) -> subprocess.CompletedProcess[str]:
-        """`efcx-gateway user code …`, on the folder as it is now."""
+        """Runs `efcx-gateway user code …` on the folder."""
         file = self.folder.write()
         command = [sys.executable, "-m", "gateway", "user", "code", *words, "--config", str(file)]
         return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
 
     def make(self, *words: str) -> dict[str, Any]:
-        """A code for the user, as data."""
+        """Makes a code for the user and returns the output as data."""
         done = self.run(self.user.username, "--tenant", "one", "--json", *words)
         assert done.returncode == 0, done.stderr
         made: dict[str, Any] = json.loads(done.stdout)
         return made
 
     def kept(self) -> AdminCode | None:
-        """What the gateway finds in its store."""
+        """Returns the code record that the gateway reads from its store."""
         return asyncio.run(self._kept())
 
     async def _kept(self) -> AdminCode | None:
@@ -64,17 +62,17 @@ class Desk:
         assert loaded
         ring = key_ring.read(self.folder.path / "ring.key")
         async with open_services(lambda: loaded, ring) as services:
-            return await services.admin_codes.live("one", self.user.id)
+            return await services.records(RECORD, AdminCode).read("one", self.user.id)
 
     def digest(self, code: str) -> str:
-        """What is kept of `code`."""
+        """Returns the stored digest of `code`."""
         ring = key_ring.read(self.folder.path / "ring.key")
-        return codes.digest(Signer(ring, admin_codes.PURPOSE), code, admin_codes.PURPOSE, "one", self.user.id)
+        return Signer(ring, PURPOSE).sign(code, PURPOSE, "one", self.user.id)
 
 
 @pytest.fixture
-def desk(tmp_path: Path, provider: StandIn, redis_url: str) -> Desk:
-    """CloudCX, which takes such codes."""
+def console(tmp_path: Path, provider: StandIn, redis_url: str) -> OperatorConsole:
+    """CloudCX, where administrators' codes are on."""
     folder = ConfigFolder(tmp_path / "config")
     folder.path.mkdir()
     key_ring.create(folder.path / "ring.key", CLOCK, RANDOM)
@@ -88,82 +86,84 @@ def desk(tmp_path: Path, provider: StandIn, redis_url: str) -> Desk:
         "client_secret": server.clients["gateway-login"],
         "service_account": {"client_id": "gateway-admin", "client_secret": server.clients["gateway-admin"]},
     }
-    return Desk(folder, server.admin.create_user())
+    return OperatorConsole(folder, server.admin.create_user())
 
 
 @pytest.mark.row("CC-15")
-def test_the_code_is_shown_once_in_groups_and_its_rules_on_the_error_stream(desk: Desk) -> None:
-    done = desk.run(desk.user.username, "--tenant", "one")
+def test_the_code_is_printed_once_in_groups_and_its_rules_on_the_error_stream(console: OperatorConsole) -> None:
+    done = console.run(console.user.username, "--tenant", "one")
     assert done.returncode == 0, done.stderr
     name, code = done.stdout.strip().split(": ")
-    assert (name, bool(SHOWN.fullmatch(code))) == (desk.user.username, True)
+    assert (name, bool(SHOWN.fullmatch(code))) == (console.user.username, True)
     assert "valid for 30 minutes and one use; replaces any earlier code" in done.stderr
     assert code not in done.stderr
     assert code.replace(" ", "") not in done.stderr
 
 
 @pytest.mark.row("CC-15")
-def test_the_gateway_keeps_a_digest_of_the_newest_code_only(desk: Desk) -> None:
-    older, newer = desk.make()["code"], desk.make()["code"]
-    kept = desk.kept()
+def test_the_gateway_keeps_a_digest_of_the_newest_code_only(console: OperatorConsole) -> None:
+    older, newer = console.make()["code"], console.make()["code"]
+    kept = console.kept()
     assert kept
-    assert kept.digest == desk.digest(newer)
-    assert kept.digest != desk.digest(older)
+    assert kept.digest == console.digest(newer)
+    assert kept.digest != console.digest(older)
     assert LIFE == 1800
 
 
 @pytest.mark.row("CC-15", "GW-18")
-def test_it_is_audited_with_who_and_whom_and_without_the_code(desk: Desk) -> None:
-    code = desk.make("--by", "Sara of the service desk")["code"]
-    kept = desk.kept()
+def test_the_audit_event_names_operator_and_user_and_not_the_code(console: OperatorConsole) -> None:
+    code = console.make("--by", "Sara of the service desk")["code"]
+    kept = console.kept()
     assert kept
     assert kept.issuer == "Sara of the service desk"
-    audit = (desk.folder.path / "audit.log").read_text()
+    audit = (console.folder.path / "audit.log").read_text()
     (line,) = [json.loads(one) for one in audit.splitlines() if "admin_code" in one]
-    assert (line["username"], line["by"]) == (desk.user.username, "command line: Sara of the service desk")
+    assert (line["username"], line["by"]) == (console.user.username, "command line: Sara of the service desk")
     assert code not in audit
 
 
-def test_a_user_is_found_by_his_address_too(desk: Desk) -> None:
-    assert desk.user.email
-    done = desk.run(desk.user.email, "--tenant", "one", "--json")
-    assert json.loads(done.stdout)["username"] == desk.user.username
+def test_a_user_is_found_by_the_mail_address_too(console: OperatorConsole) -> None:
+    assert console.user.email
+    done = console.run(console.user.email, "--tenant", "one", "--json")
+    assert json.loads(done.stdout)["username"] == console.user.username
 
 
 def refused(done: subprocess.CompletedProcess[str]) -> str:
-    """What was said on the error stream, in its last line; nothing was shown."""
+    """Returns the last line of the error stream; the command must have printed nothing else."""
     assert (done.returncode, done.stdout) == (1, "")
     return done.stderr.strip().splitlines()[-1]
 
 
-def test_an_unknown_user_gets_no_code(desk: Desk) -> None:
-    assert refused(desk.run("nobody", "--tenant", "one")).startswith("efcx-gateway: no user nobody in realm ")
+def test_an_unknown_user_gets_no_code(console: OperatorConsole) -> None:
+    assert refused(console.run("nobody", "--tenant", "one")).startswith("efcx-gateway: no user nobody in realm ")
 
 
-def test_an_unknown_tenant_is_told_which_there_are(desk: Desk) -> None:
-    said = refused(desk.run(desk.user.username, "--tenant", "two"))
+def test_for_an_unknown_tenant_the_command_lists_the_known_ones(console: OperatorConsole) -> None:
+    said = refused(console.run(console.user.username, "--tenant", "two"))
     assert said == "efcx-gateway: no tenant two; configured tenants: one"
 
 
-def test_where_such_codes_are_off_none_is_made(desk: Desk) -> None:
-    desk.folder.two_factor["adminCodes"] = False
-    said = refused(desk.run(desk.user.username, "--tenant", "one"))
+def test_where_administrators_codes_are_off_the_command_makes_none(console: OperatorConsole) -> None:
+    console.folder.two_factor["adminCodes"] = False
+    said = refused(console.run(console.user.username, "--tenant", "one"))
     assert said == "efcx-gateway: one accepts no administrator's codes (twoFAConfigs.adminCodes)"
-    assert desk.kept() is None
+    assert console.kept() is None
 
 
 @pytest.mark.row("GW-27")
 @pytest.mark.parametrize("registration", ["guarded", "admin_code"])
-def test_where_a_registration_needs_one_it_is_made_all_the_same(desk: Desk, registration: str) -> None:
-    desk.folder.two_factor.update(adminCodes=False, registration=registration)
-    assert desk.make()["minutes"] == 30
+def test_an_administrators_code_is_made_where_enrolments_need_one_although_codes_are_off(
+    console: OperatorConsole, registration: str
+) -> None:
+    console.folder.two_factor.update(adminCodes=False, registration=registration)
+    assert console.make()["minutes"] == 30
 
 
-def test_a_store_in_memory_is_not_the_running_gateways(desk: Desk) -> None:
-    del desk.folder.gateway["store"]
-    assert "codes need Redis or Valkey" in refused(desk.run(desk.user.username, "--tenant", "one"))
+def test_the_command_refuses_a_memory_store(console: OperatorConsole) -> None:
+    del console.folder.gateway["store"]
+    assert "codes need Redis or Valkey" in refused(console.run(console.user.username, "--tenant", "one"))
 
 
-def test_settings_with_a_mistake_are_named_and_nothing_is_made(desk: Desk) -> None:
-    desk.folder.two_factor["otpLength"] = 99
-    assert "otpLength" in refused(desk.run(desk.user.username, "--tenant", "one"))
+def test_invalid_settings_are_reported_and_no_code_is_made(console: OperatorConsole) -> None:
+    console.folder.two_factor["otpLength"] = 99
+    assert "otpLength" in refused(console.run(console.user.username, "--tenant", "one"))

@@ -1,1 +1,1 @@
-"""What every implementation of one interface must do alike."""
+"""Tests that every implementation of an interface must pass."""

@@ -1,4 +1,4 @@
-"""The stand-in identity provider on a port of its own, with the realms, users and clients of the real one's tests."""
+"""The stand-in identity provider on a free port, with the realms, users and clients of the real one's tests."""
 
 import asyncio
 import json
@@ -20,7 +20,7 @@ from tests.ports import free_port
 
 @dataclass(frozen=True)
 class StandIn:
-    """The server as tests know the real one, and its realms, whose behaviour a test may switch."""
+    """The server with the interface of the real one; a test may change the behaviour of its realms."""
 
     server: Keycloak
     realms: dict[str, Realm]
@@ -28,7 +28,7 @@ class StandIn:
 
 @contextmanager
 def running() -> Iterator[StandIn]:
-    """Serve in a thread, as the tests' administrator makes blocking calls."""
+    """Serves in a thread, because the tests' administrator makes blocking calls."""
     passwords = {name: new_password() for name in wanted.USERS}
     clients = {name: secrets.token_urlsafe(24) for name in wanted.CLIENTS}
     root = StandInUser("root", secrets.token_urlsafe(12), roles=("admin",))
@@ -58,7 +58,7 @@ async def _serve(realms: list[Realm], port: int) -> web.AppRunner:
 
 
 def _realm(found: dict[str, Any]) -> Realm:
-    """What Keycloak would import from this JSON."""
+    """Returns the realm that Keycloak would import from this JSON."""
     people = [one for one in found["users"] if "serviceAccountClientId" not in one]
     accounts = {one["serviceAccountClientId"]: one for one in found["users"] if "serviceAccountClientId" in one}
     (profile,) = found["components"]["org.keycloak.userprofile.UserProfileProvider"]

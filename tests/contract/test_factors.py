@@ -1,4 +1,4 @@
-"""Every factor accepts a code once, for one owner, within the limits; on memory and on Redis."""
+"""Contract of the factors: each accepts a code once, for one owner, within the limits, on memory and on Redis."""
 
 import asyncio
 from abc import ABC, abstractmethod
@@ -30,7 +30,7 @@ MAILBOX = Enrolment(FactorKind.EMAIL, f"{USER}@example.com")
 
 @dataclass(frozen=True)
 class Proof:
-    """One proof that is asked for: what is right for it, and what is wrong."""
+    """One requested proof with its correct and wrong codes."""
 
     case: ChallengeContext
     challenge: Challenge
@@ -39,7 +39,7 @@ class Proof:
 
 
 class Kind(ABC):
-    """One factor as the contract sees it."""
+    """One factor as the contract uses it."""
 
     factor: FactorKind
     after_the_end = Problem.WRONG_CODE
@@ -53,14 +53,14 @@ class Kind(ABC):
 
     @abstractmethod
     async def ask(self, login: str = "l1") -> Proof:
-        """A proof that `login` waits for."""
+        """Returns a proof for `login`."""
 
     @abstractmethod
     async def supersede(self, proof: Proof) -> Proof:
-        """Something newer takes the place of what was right; the proof as it is answered now."""
+        """Replaces the correct code by a newer one; returns the proof to answer now."""
 
     def another_owner(self, proof: Proof, number: int) -> Proof:
-        """The same code in the hands of another login."""
+        """Returns the same code for another login."""
         return bound(proof, replace(proof.case.bound_to, login=f"other{number}"))
 
 
@@ -92,7 +92,7 @@ class Totp(Kind):
         self.secret = pyotp.random_base32()
 
     async def ask(self, login: str = "l1") -> Proof:
-        self.bench.clock.advance(90)  # the store was born before
+        self.bench.clock.advance(90)  # the store began before
         methods = (Enrolment(FactorKind.TOTP, secret=self.secret),)
         case = self.bench.case(USER, login, methods=methods)
         return Proof(case, await self.bench.wait_for_code(case), self.code(), self.wrong())
@@ -150,28 +150,28 @@ class AdminCode(Kind):
 
 @pytest.fixture(params=["memory", pytest.param("redis", marks=pytest.mark.redis)])
 def address(request: pytest.FixtureRequest) -> str:
-    """Where a store of each kind is; empty means in this process."""
+    """Returns the address of a store of each kind; empty means in this process."""
     return "" if request.param == "memory" else str(request.getfixturevalue("redis_url"))
 
 
 @pytest.fixture
 async def store(address: str, clock: FakeClock) -> AsyncIterator[Store]:
-    """One empty store of each kind."""
+    """Yields one empty store of each kind."""
     async with opened(address, clock, timeout=60.0) as made:
         yield made
 
 
 @pytest.fixture
 async def bench(store: Store, clock: FakeClock) -> ChallengeHarness:
-    """A gateway on that store, started a while ago."""
+    """Yields a gateway on that store, started a while ago."""
     bench = ChallengeHarness(store, clock)
-    await bench.consuming.born()
+    await bench.consuming.store_began()
     return bench
 
 
 @pytest.fixture(params=[Email, Totp, BackupCode, AdminCode], ids=lambda kind: kind.factor.value)
 def kind(request: pytest.FixtureRequest, bench: ChallengeHarness) -> Kind:
-    """Each factor."""
+    """Returns each factor."""
     made = request.param(bench)
     assert isinstance(made, Kind)
     return made
@@ -179,14 +179,14 @@ def kind(request: pytest.FixtureRequest, bench: ChallengeHarness) -> Kind:
 
 @pytest.fixture(params=[AttemptsScope.CODE, AttemptsScope.USER], ids=lambda scope: scope.value)
 def maximum(request: pytest.FixtureRequest, bench: ChallengeHarness) -> int:
-    """Five attempts, of the code and of the user."""
+    """Sets five attempts, for the code and for the user."""
     strict = PRESETS["cloudcx"].policy if request.param is AttemptsScope.USER else POLICY
     bench.policy = replace(strict, methods=POLICY.methods, otp_expiry=60)
     return bench.policy.otp_max_attempts
 
 
 def bound(proof: Proof, to: Binding) -> Proof:
-    """The same challenge, as if it had been made for another login or round: only its use stands in the way."""
+    """Returns the same challenge for another login or round, so that only its earlier use prevents acceptance."""
     return replace(proof, case=replace(proof.case, bound_to=to), challenge=replace(proof.challenge, bound_to=to))
 
 
@@ -199,73 +199,73 @@ def problem(answer: Verified | Denied) -> Problem:
     return answer.problem_detail.problem
 
 
-async def test_what_is_right_is_right(kind: Kind, bench: ChallengeHarness) -> None:
+async def test_a_correct_proof_is_accepted(kind: Kind, bench: ChallengeHarness) -> None:
     proof = await kind.ask()
     found = await answer(bench, proof, proof.right)
     assert isinstance(found, Verified)
     assert found.factor is kind.factor
 
 
-async def test_what_is_wrong_is_wrong_and_costs_one_attempt(kind: Kind, bench: ChallengeHarness) -> None:
+async def test_a_wrong_proof_is_rejected_and_costs_one_attempt(kind: Kind, bench: ChallengeHarness) -> None:
     proof = await kind.ask()
     found = await answer(bench, proof, proof.wrong)
     assert isinstance(found, Denied)
     assert (found.problem_detail.problem, found.failures, found.judged) == (Problem.WRONG_CODE, 1, True)
 
 
-async def test_what_is_right_is_right_after_a_wrong_one(kind: Kind, bench: ChallengeHarness) -> None:
+async def test_a_correct_proof_is_accepted_after_a_wrong_one(kind: Kind, bench: ChallengeHarness) -> None:
     proof = await kind.ask()
     await answer(bench, proof, proof.wrong)
     assert isinstance(await answer(bench, proof, proof.right), Verified)
 
 
 @pytest.mark.row("EF-13", "CC-06", "CC-15")
-async def test_what_was_used_is_wrong_for_another_login(kind: Kind, bench: ChallengeHarness) -> None:
+async def test_a_used_proof_is_rejected_for_another_login(kind: Kind, bench: ChallengeHarness) -> None:
     proof = await kind.ask()
     await answer(bench, proof, proof.right)
     other = kind.another_owner(proof, 1)
     assert problem(await answer(bench, other, proof.right)) is kind.replayed
 
 
-async def test_what_was_used_is_wrong_for_the_next_round_of_the_same_login(kind: Kind, bench: ChallengeHarness) -> None:
+async def test_a_used_proof_is_rejected_for_the_next_round_of_the_same_login(
+    kind: Kind, bench: ChallengeHarness
+) -> None:
     proof = await kind.ask()
     await answer(bench, proof, proof.right)
     again = bound(proof, replace(proof.case.bound_to, round=1))
     assert problem(await answer(bench, again, proof.right)) is kind.replayed
 
 
-async def test_the_same_owner_asking_again_gets_the_same_yes(kind: Kind, bench: ChallengeHarness) -> None:
+async def test_the_same_proof_is_accepted_again_for_the_same_owner(kind: Kind, bench: ChallengeHarness) -> None:
     proof = await kind.ask()
     answers = [await answer(bench, proof, proof.right) for _ in range(3)]
     assert [type(a) for a in answers] == [Verified] * 3
 
 
-async def test_what_was_used_stays_used_when_the_store_is_asked_by_another_replica(
-    kind: Kind, bench: ChallengeHarness, store: Store
-) -> None:
+async def test_a_used_proof_stays_used_on_another_replica(kind: Kind, bench: ChallengeHarness, store: Store) -> None:
     proof = await kind.ask()
     await answer(bench, proof, proof.right)
-    bench.use(store)  # new objects, nothing in their memory
+    bench.use(store)  # new objects with an empty memory
     other = kind.another_owner(proof, 1)
     assert problem(await answer(bench, other, proof.right)) is kind.replayed
 
 
 @pytest.mark.row("EF-14", "CC-15")
 @pytest.mark.parametrize("kind", [Email, Totp, AdminCode], indirect=True, ids=lambda kind: kind.factor.value)
-async def test_what_is_right_is_wrong_after_its_end(kind: Kind, bench: ChallengeHarness) -> None:
+async def test_a_correct_proof_is_rejected_after_its_expiry(kind: Kind, bench: ChallengeHarness) -> None:
     proof = await kind.ask()
     bench.clock.advance(kind.life)
     assert problem(await answer(bench, proof, proof.right)) is kind.after_the_end
 
 
 @pytest.mark.row("EF-16", "CC-07", "CC-15")
-async def test_what_was_superseded_is_wrong(kind: Kind, bench: ChallengeHarness) -> None:
+async def test_a_replaced_proof_is_rejected(kind: Kind, bench: ChallengeHarness) -> None:
     proof = await kind.supersede(await kind.ask())
     assert problem(await answer(bench, proof, proof.right)) is kind.superseded
 
 
 @pytest.mark.row("EF-13", "CC-06", "CC-15")
-async def test_of_two_hundred_parallel_right_ones_one_owner_wins(kind: Kind, bench: ChallengeHarness) -> None:
+async def test_one_owner_of_200_parallel_correct_proofs_is_accepted(kind: Kind, bench: ChallengeHarness) -> None:
     bench.policy = replace(bench.policy, otp_max_attempts=10_000)
     bench.limits = replace(bench.limits, failure_steps=((100_000, 1.0),))
     proof = await kind.ask()
@@ -275,7 +275,7 @@ async def test_of_two_hundred_parallel_right_ones_one_owner_wins(kind: Kind, ben
 
 
 @pytest.mark.row("EF-17", "CC-17")
-async def test_of_two_hundred_parallel_wrong_ones_no_more_than_the_maximum_is_judged(
+async def test_no_more_than_the_maximum_of_200_parallel_wrong_proofs_is_judged(
     kind: Kind, bench: ChallengeHarness, maximum: int
 ) -> None:
     proof = await kind.ask()
@@ -284,7 +284,7 @@ async def test_of_two_hundred_parallel_wrong_ones_no_more_than_the_maximum_is_ju
 
 
 @pytest.mark.row("CC-17")
-async def test_of_two_hundred_parallel_wrong_ones_in_as_many_logins_no_more_than_the_users_maximum_is_judged(
+async def test_no_more_than_the_users_maximum_of_200_wrong_proofs_in_200_parallel_logins_is_judged(
     kind: Kind, bench: ChallengeHarness
 ) -> None:
     bench.policy = replace(PRESETS["cloudcx"].policy, methods=POLICY.methods)
@@ -295,7 +295,7 @@ async def test_of_two_hundred_parallel_wrong_ones_in_as_many_logins_no_more_than
 
 
 @pytest.mark.row("EF-17", "CC-19")
-async def test_after_the_last_attempt_what_is_right_fails_too(
+async def test_after_the_last_attempt_a_correct_proof_is_rejected_too(
     kind: Kind, bench: ChallengeHarness, maximum: int
 ) -> None:
     proof = await kind.ask()
@@ -305,7 +305,7 @@ async def test_after_the_last_attempt_what_is_right_fails_too(
     assert problem(found) in ENDED
 
 
-async def test_only_the_last_allowed_attempt_ends_a_code_or_login(
+async def test_only_the_last_allowed_attempt_ends_the_code_or_the_login(
     kind: Kind, bench: ChallengeHarness, maximum: int
 ) -> None:
     proof = await kind.ask()

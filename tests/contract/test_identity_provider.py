@@ -1,4 +1,4 @@
-"""What the gateway relies on in an identity provider: the same facts of the stand-in and of the real Keycloak."""
+"""Contract of the identity provider: the same tests on the stand-in and on the real Keycloak."""
 
 import asyncio
 import json
@@ -18,10 +18,9 @@ from gateway.domain.tasks import BackgroundTasks
 from gateway.domain.tenant import AdminUser, Credentials, KeycloakAccess
 from gateway.keycloak.clients import KeycloakClients
 from gateway.keycloak.grant_queue import GrantQueue, Turn
-from gateway.keycloak.profile import UserProfiles
 from gateway.keycloak.token_endpoint import Granted, NotFullySetUp, SessionEnded, TokenEndpoint, WrongPassword
 from gateway.keycloak.user_profile_schema import ATTRIBUTE
-from gateway.keycloak.users import PasswordRefused, Users
+from gateway.keycloak.users import PasswordRefused, UserProfiles, Users
 from gateway.store.locks import StoreLock
 from gateway.store.memory import MemoryStore
 from tests.contract import stand_in
@@ -33,7 +32,7 @@ UNKNOWN = "00000000-0000-0000-0000-000000000000"
 
 @pytest.fixture(scope="module", params=["stand-in", pytest.param("keycloak", marks=pytest.mark.keycloak)])
 def server(request: pytest.FixtureRequest) -> Iterator[Keycloak]:
-    """The one or the other, as the tests' administrator sees it."""
+    """Returns the stand-in or the real Keycloak, for the tests' administrator."""
     if request.param == "keycloak":
         yield request.getfixturevalue("keycloak")
         return
@@ -43,7 +42,7 @@ def server(request: pytest.FixtureRequest) -> Iterator[Keycloak]:
 
 @dataclass(frozen=True)
 class Gateway:
-    """Our side: the adapters and a realm's access."""
+    """The gateway's adapters and a realm's access."""
 
     access: KeycloakAccess
     sign_in: TokenEndpoint
@@ -52,7 +51,7 @@ class Gateway:
     profile: UserProfiles
 
     async def password(self, username: str, password: str) -> Granted | WrongPassword | NotFullySetUp:
-        """A login as the gateway makes it: one at a time for each name."""
+        """Signs in as the gateway does: one grant at a time for each username."""
         async with self.queue.turn("tenant", username, "192.0.2.1") as turn:
             assert turn == Turn()
             return await self.sign_in.password(self.access, username, Secret(password))
@@ -82,12 +81,12 @@ def access_of(server: Keycloak, *, realm: str = "") -> KeycloakAccess:
         issuer=server.issuer(realm),
         sign_in=Credentials("gateway-login", Secret(server.clients["gateway-login"])),
         administration=Credentials("gateway-admin", Secret(server.clients["gateway-admin"])),
-        timeout=20.0,  # the real one shares a small machine with everything else
+        timeout=20.0,  # the real one shares a small machine with all other processes
     )
 
 
 async def granted(gateway: Gateway, person: Person) -> Granted:
-    """A grant by the right password."""
+    """Returns a grant by the correct password."""
     found = await gateway.password(person.username, person.password)
     assert isinstance(found, Granted)
     return found
@@ -103,7 +102,7 @@ async def ask(server: Keycloak, endpoint: str, form: dict[str, str]) -> httpx2.R
 
 
 @pytest.mark.row("GW-05")
-async def test_the_right_password_gives_verified_tokens_and_the_user(gateway: Gateway, person: Person) -> None:
+async def test_a_correct_password_gives_verified_tokens_and_the_user(gateway: Gateway, person: Person) -> None:
     found = await granted(gateway, person)
     assert found.user.id == person.id
     assert found.user.username == person.username
@@ -116,36 +115,40 @@ async def test_the_right_password_gives_verified_tokens_and_the_user(gateway: Ga
 
 
 @pytest.mark.parametrize("change", [str.upper, str.lower, lambda name: f"{name}@example.com"])
-async def test_the_name_counts_in_any_case_and_as_an_address(gateway: Gateway, person: Person, change: Any) -> None:
+async def test_the_username_is_accepted_in_any_case_and_as_a_mail_address(
+    gateway: Gateway, person: Person, change: Any
+) -> None:
     found = await gateway.password(change(person.username), person.password)
     assert isinstance(found, Granted)
     assert found.user.id == person.id
 
 
 @pytest.mark.row("GW-05")
-async def test_a_wrong_password_and_an_unknown_user_are_one_answer(gateway: Gateway, person: Person) -> None:
+async def test_a_wrong_password_and_an_unknown_user_get_the_same_answer(gateway: Gateway, person: Person) -> None:
     wrong = await gateway.password(person.username, new_password())
     unknown = await gateway.password("nobody-of-this-name", new_password())
     assert wrong == unknown == WrongPassword("Invalid user credentials")
 
 
-async def test_characters_of_every_kind_reach_the_server_as_they_were_typed(server: Keycloak, gateway: Gateway) -> None:
+async def test_characters_of_every_script_reach_the_server_unchanged(server: Keycloak, gateway: Gateway) -> None:
     person = server.admin.create_user(password="ä+%&=\u20ac \"'<>\\#日本 Aa1!")
     await granted(gateway, person)
 
 
-async def test_an_empty_password_is_a_wrong_one(gateway: Gateway, person: Person) -> None:
+async def test_an_empty_password_is_a_wrong_password(gateway: Gateway, person: Person) -> None:
     assert isinstance(await gateway.password(person.username, ""), WrongPassword)
 
 
 @pytest.mark.row("GW-05")
-async def test_a_disabled_user_is_a_wrong_password_with_its_reason(server: Keycloak, gateway: Gateway) -> None:
+async def test_a_disabled_user_is_reported_as_a_wrong_password_with_the_reason(
+    server: Keycloak, gateway: Gateway
+) -> None:
     person = server.admin.create_user(enabled=False)
     found = await gateway.password(person.username, person.password)
     assert found == WrongPassword("Account disabled")
 
 
-async def test_a_disabled_user_with_a_wrong_password_is_not_given_away(server: Keycloak, gateway: Gateway) -> None:
+async def test_a_disabled_user_with_a_wrong_password_is_not_disclosed(server: Keycloak, gateway: Gateway) -> None:
     person = server.admin.create_user(enabled=False)
     found = await gateway.password(person.username, new_password())
     assert found == WrongPassword("Invalid user credentials")
@@ -153,7 +156,7 @@ async def test_a_disabled_user_with_a_wrong_password_is_not_given_away(server: K
 
 @pytest.mark.row("GW-05")
 @pytest.mark.parametrize("action", ["UPDATE_PASSWORD", "CONFIGURE_TOTP"])
-async def test_a_required_action_is_told_only_with_the_right_password(
+async def test_a_required_action_is_reported_only_with_the_correct_password(
     server: Keycloak, gateway: Gateway, action: str
 ) -> None:
     person = server.admin.create_user(required_actions=(action,))
@@ -165,7 +168,7 @@ async def test_a_required_action_is_told_only_with_the_right_password(
     assert account.required_actions == (action,)
 
 
-async def test_failures_are_counted_and_the_right_password_clears_them(gateway: Gateway, person: Person) -> None:
+async def test_failures_are_counted_and_a_correct_password_clears_them(gateway: Gateway, person: Person) -> None:
     for _ in range(3):
         await gateway.password(person.username, new_password())
     before = await counted(gateway, person)
@@ -175,8 +178,8 @@ async def test_failures_are_counted_and_the_right_password_clears_them(gateway: 
 
 
 async def counted(gateway: Gateway, person: Person) -> dict[str, Any]:
-    """What Keycloak's brute-force protection counts of a user."""
-    async with gateway.users._connections.administration(gateway.access, "reading failed logins") as admin:
+    """Returns the number of failures that Keycloak's brute-force protection counts for a user."""
+    async with gateway.users._clients.administration(gateway.access, "reading failed logins") as admin:
         return await admin.a_get_bruteforce_detection_status(person.id)
 
 
@@ -190,7 +193,7 @@ async def counted(gateway: Gateway, person: Person) -> dict[str, Any]:
         Credentials("no-such-client", Secret(new_password())),
     ],
 )
-async def test_a_client_that_is_not_accepted_is_never_a_wrong_password(
+async def test_a_rejected_client_is_never_a_wrong_password(
     gateway: Gateway, person: Person, client: Credentials
 ) -> None:
     access = replace(gateway.access, sign_in=client)
@@ -212,30 +215,30 @@ async def test_an_unknown_realm_is_never_a_wrong_password(gateway: Gateway, pers
         await gateway.sign_in.password(access, person.username, Secret(person.password))
 
 
-async def test_an_unknown_scope_is_a_400_of_its_own(server: Keycloak, person: Person) -> None:
+async def test_an_unknown_scope_is_a_400_that_is_not_a_wrong_password(server: Keycloak, person: Person) -> None:
     form = {"grant_type": "password", "username": person.username, "password": person.password, "scope": "openid zzz"}
     answer = await ask(server, "token", form)
     assert (answer.status_code, answer.json()["error"]) == (400, "invalid_scope")
     assert answer.json()["error_description"] == "Invalid scopes: openid zzz"
 
 
-async def test_a_token_of_another_issuer_is_a_setting_that_names_both(
+async def test_a_token_of_another_issuer_is_reported_as_a_setting_with_both_issuers(
     server: Keycloak, gateway: Gateway, person: Person
 ) -> None:
     access = replace(gateway.access, issuer="https://sso.example.test/auth/realms/elsewhere")
-    with pytest.raises(errors.Misconfigured) as told:
+    with pytest.raises(errors.Misconfigured) as reported:
         await gateway.sign_in.password(access, person.username, Secret(person.password))
-    assert access.issuer in str(told.value)
-    assert server.issuer() in str(told.value)
-    assert server.admin.sessions(person.id) == []  # what the grant left behind is ended
+    assert access.issuer in str(reported.value)
+    assert server.issuer() in str(reported.value)
+    assert server.admin.sessions(person.id) == []  # the session of the rejected grant has ended
 
 
-async def test_no_error_holds_a_password_or_a_secret(gateway: Gateway, person: Person) -> None:
+async def test_no_error_contains_a_password_or_a_secret(gateway: Gateway, person: Person) -> None:
     secret = new_password()
     access = replace(gateway.access, sign_in=Credentials("gateway-login", Secret(secret)))
-    with pytest.raises(errors.Refused) as told:
+    with pytest.raises(errors.Refused) as reported:
         await gateway.sign_in.password(access, person.username, Secret(person.password))
-    assert not {person.password, secret} & set(str(told.value).split())
+    assert not {person.password, secret} & set(str(reported.value).split())
 
 
 # ------------------------------------------------------------------ refresh and logout
@@ -249,24 +252,28 @@ async def test_a_refresh_gives_new_tokens_of_the_same_session(gateway: Gateway, 
     assert second.session_id == first.session_id
 
 
-async def test_a_refresh_after_logout_has_ended(gateway: Gateway, person: Person) -> None:
+async def test_a_refresh_after_logout_reports_that_the_session_has_ended(gateway: Gateway, person: Person) -> None:
     tokens = (await granted(gateway, person)).tokens
     await gateway.sign_in.end(gateway.access, tokens.refresh)
     assert isinstance(await gateway.sign_in.refresh(gateway.access, tokens), SessionEnded)
 
 
-async def test_a_refresh_of_a_disabled_user_has_ended(server: Keycloak, gateway: Gateway, person: Person) -> None:
+async def test_a_refresh_of_a_disabled_user_reports_that_the_session_has_ended(
+    server: Keycloak, gateway: Gateway, person: Person
+) -> None:
     tokens = (await granted(gateway, person)).tokens
     server.admin.change(person.id, enabled=False)
     assert await gateway.sign_in.refresh(gateway.access, tokens) == SessionEnded("User disabled")
 
 
-async def test_a_refresh_with_nonsense_has_ended(gateway: Gateway, person: Person) -> None:
+async def test_a_refresh_with_an_invalid_token_reports_that_the_session_has_ended(
+    gateway: Gateway, person: Person
+) -> None:
     tokens = replace((await granted(gateway, person)).tokens, refresh="nonsense")
     assert isinstance(await gateway.sign_in.refresh(gateway.access, tokens), SessionEnded)
 
 
-async def test_a_refresh_by_a_client_that_is_not_accepted_ends_nothing(gateway: Gateway, person: Person) -> None:
+async def test_a_refresh_by_a_rejected_client_ends_nothing(gateway: Gateway, person: Person) -> None:
     tokens = (await granted(gateway, person)).tokens
     wrong = replace(gateway.access, sign_in=Credentials("gateway-login", Secret(new_password())))
     with pytest.raises(errors.Refused):
@@ -282,17 +289,17 @@ async def test_logout_ends_the_session_and_may_be_repeated(server: Keycloak, gat
     assert (before, server.admin.sessions(person.id)) == ([tokens.session_id], [])
 
 
-async def test_logout_with_nonsense_changes_nothing(gateway: Gateway) -> None:
+async def test_a_logout_with_an_invalid_token_changes_nothing(gateway: Gateway) -> None:
     await gateway.sign_in.end(gateway.access, "nonsense")
 
 
-async def test_every_grant_leaves_a_session_of_its_own(server: Keycloak, gateway: Gateway, person: Person) -> None:
+async def test_every_grant_opens_a_separate_session(server: Keycloak, gateway: Gateway, person: Person) -> None:
     for _ in range(3):
         await granted(gateway, person)
     assert len(server.admin.sessions(person.id)) == 3
 
 
-async def test_ending_all_sessions_ends_every_refresh(gateway: Gateway, person: Person) -> None:
+async def test_ending_all_sessions_invalidates_every_refresh_token(gateway: Gateway, person: Person) -> None:
     tokens = [(await granted(gateway, person)).tokens for _ in range(2)]
     await gateway.users.end_sessions(gateway.access, person.id)
     found = [await gateway.sign_in.refresh(gateway.access, one) for one in tokens]
@@ -302,7 +309,7 @@ async def test_ending_all_sessions_ends_every_refresh(gateway: Gateway, person: 
 # ------------------------------------------------------------------ accounts
 
 
-async def test_an_account_is_read_with_all_that_a_login_needs(gateway: Gateway, person: Person) -> None:
+async def test_an_account_is_read_with_all_fields_that_a_login_needs(gateway: Gateway, person: Person) -> None:
     account = await gateway.users.account(gateway.access, person.id)
     assert account is not None
     assert (account.user.id, account.user.username, account.user.email) == (person.id, person.username, person.email)
@@ -312,7 +319,7 @@ async def test_an_account_is_read_with_all_that_a_login_needs(gateway: Gateway, 
 
 
 @pytest.mark.parametrize("user_id", [UNKNOWN, "no-such-id", "../clients", "a/b?c=d"])
-async def test_an_unknown_id_is_no_account(gateway: Gateway, user_id: str) -> None:
+async def test_an_unknown_id_gives_no_account(gateway: Gateway, user_id: str) -> None:
     assert await gateway.users.account(gateway.access, user_id) is None
 
 
@@ -323,18 +330,18 @@ async def test_a_user_is_found_by_name_or_address_in_any_case(gateway: Gateway, 
 
 
 @pytest.mark.attack("F18")
-async def test_nobody_can_be_given_anothers_address_for_a_name(server: Keycloak, person: Person) -> None:
+async def test_no_user_can_have_the_address_of_another_user_as_username(server: Keycloak, person: Person) -> None:
     with pytest.raises(httpx2.HTTPStatusError):
         server.admin.create_user(username=person.email, email=None)
 
 
 @pytest.mark.parametrize("name", ["user", "agent", "*", "", "%"])
-async def test_a_part_of_a_name_finds_nobody(gateway: Gateway, person: Person, name: str) -> None:
+async def test_a_part_of_a_username_finds_no_user(gateway: Gateway, person: Person, name: str) -> None:
     assert await gateway.users.find(gateway.access, name) is None
 
 
 @pytest.mark.attack("F16")
-async def test_the_credential_date_changes_with_the_password_and_only_then(
+async def test_the_credential_date_changes_only_with_the_password(
     server: Keycloak, gateway: Gateway, person: Person
 ) -> None:
     async def date() -> int | None:
@@ -357,7 +364,9 @@ async def test_setting_a_password_removes_the_required_action(server: Keycloak, 
     assert isinstance(await gateway.password(person.username, new), Granted)
 
 
-async def test_a_password_against_the_policy_is_refused_in_words(gateway: Gateway, person: Person) -> None:
+async def test_a_password_that_violates_the_policy_is_refused_with_the_realms_sentence(
+    gateway: Gateway, person: Person
+) -> None:
     refused = await gateway.users.set_password(gateway.access, person.id, Secret("short"))
     assert refused == PasswordRefused("Invalid password: minimum length 8.")
 
@@ -371,7 +380,7 @@ async def test_a_new_password_ends_no_session(gateway: Gateway, person: Person) 
 # ------------------------------------------------------------------ the administrator
 
 
-async def test_the_service_account_can_do_its_work(gateway: Gateway) -> None:
+async def test_the_service_account_has_the_rights_that_the_gateway_needs(gateway: Gateway) -> None:
     await gateway.users.check(gateway.access)
 
 
@@ -387,29 +396,29 @@ async def test_a_client_without_a_service_account_is_refused(gateway: Gateway) -
         await gateway.users.check(access)
 
 
-async def test_an_administrator_without_the_role_is_refused_by_name_of_the_role(
+async def test_an_administrator_without_the_role_is_refused_and_the_missing_role_is_named(
     gateway: Gateway, person: Person
 ) -> None:
-    who = AdminUser(gateway.access.sign_in, person.username, Secret(person.password))
+    administrator = AdminUser(gateway.access.sign_in, person.username, Secret(person.password))
     with pytest.raises(errors.Refused, match="manage-users"):
-        await gateway.users.check(replace(gateway.access, administration=who))
+        await gateway.users.check(replace(gateway.access, administration=administrator))
 
 
 async def test_an_administrator_with_a_wrong_password_is_refused(gateway: Gateway, person: Person) -> None:
-    who = AdminUser(gateway.access.sign_in, person.username, Secret(new_password()))
+    administrator = AdminUser(gateway.access.sign_in, person.username, Secret(new_password()))
     with pytest.raises(errors.Refused, match="Invalid user credentials"):
-        await gateway.users.check(replace(gateway.access, administration=who))
+        await gateway.users.check(replace(gateway.access, administration=administrator))
 
 
 # ------------------------------------------------------------------ the sealed set
 
 
-async def test_nobody_has_a_sealed_set_at_first(gateway: Gateway, person: Person) -> None:
+async def test_a_new_user_has_no_sealed_enrolments(gateway: Gateway, person: Person) -> None:
     assert await gateway.profile.read(gateway.access, person.id) is None
 
 
 @pytest.mark.parametrize("length", [1, 1500, 2000, 2001, 9000])
-async def test_a_sealed_set_of_any_length_is_read_as_it_was_written(
+async def test_sealed_enrolments_of_any_length_are_read_as_written(
     gateway: Gateway, person: Person, length: int
 ) -> None:
     sealed = ("Aa0-_." * 2000)[:length]
@@ -417,7 +426,7 @@ async def test_a_sealed_set_of_any_length_is_read_as_it_was_written(
     assert await gateway.profile.read(gateway.access, person.id) == sealed
 
 
-async def test_a_write_keeps_everything_else_of_the_user(server: Keycloak, gateway: Gateway, person: Person) -> None:
+async def test_a_write_keeps_the_users_other_attributes(server: Keycloak, gateway: Gateway, person: Person) -> None:
     before = server.admin.user(person.id)
     await gateway.profile.write(gateway.access, person.id, "sealed", None)
     after = server.admin.user(person.id)
@@ -431,33 +440,33 @@ async def test_a_write_for_a_user_without_address_or_names_succeeds(server: Keyc
     assert await gateway.profile.read(gateway.access, person.id) == "sealed"
 
 
-async def test_a_write_undoes_no_change_of_an_administrator(server: Keycloak, gateway: Gateway, person: Person) -> None:
+async def test_a_write_keeps_changes_of_an_administrator(server: Keycloak, gateway: Gateway, person: Person) -> None:
     server.admin.change(person.id, enabled=False, requiredActions=["UPDATE_PASSWORD"])
     await gateway.profile.write(gateway.access, person.id, "sealed", None)
     found = server.admin.user(person.id)
     assert (found["enabled"], found["requiredActions"]) == (False, ["UPDATE_PASSWORD"])
 
 
-async def test_a_write_over_something_else_is_a_conflict(gateway: Gateway, person: Person) -> None:
+async def test_a_write_over_an_unexpected_value_is_a_conflict(gateway: Gateway, person: Person) -> None:
     await gateway.profile.write(gateway.access, person.id, "first", None)
     with pytest.raises(errors.Conflict):
         await gateway.profile.write(gateway.access, person.id, "second", None)
     assert await gateway.profile.read(gateway.access, person.id) == "first"
 
 
-async def test_a_write_over_what_was_expected_replaces_it(gateway: Gateway, person: Person) -> None:
+async def test_a_write_over_the_expected_value_replaces_it(gateway: Gateway, person: Person) -> None:
     await gateway.profile.write(gateway.access, person.id, "first" * 900, None)
     await gateway.profile.write(gateway.access, person.id, "second", "first" * 900)
     assert await gateway.profile.read(gateway.access, person.id) == "second"
 
 
-async def test_the_same_write_again_is_the_same_success(gateway: Gateway, person: Person) -> None:
+async def test_the_same_write_repeated_succeeds(gateway: Gateway, person: Person) -> None:
     await gateway.profile.write(gateway.access, person.id, "sealed", None)
     await gateway.profile.write(gateway.access, person.id, "sealed", None)
     assert await gateway.profile.read(gateway.access, person.id) == "sealed"
 
 
-async def test_a_user_who_is_gone_is_a_conflict(gateway: Gateway) -> None:
+async def test_a_write_for_a_deleted_user_is_a_conflict(gateway: Gateway) -> None:
     with pytest.raises(errors.Conflict):
         await gateway.profile.read(gateway.access, UNKNOWN)
 
@@ -466,13 +475,15 @@ async def test_a_realm_that_declares_the_attribute_has_no_findings(gateway: Gate
     assert await gateway.profile.check_declared(gateway.access) == ()
 
 
-async def test_a_realm_that_does_not_declare_it_is_told_how(server: Keycloak, gateway: Gateway) -> None:
+async def test_a_realm_without_the_declared_attribute_is_reported_with_the_remedy(
+    server: Keycloak, gateway: Gateway
+) -> None:
     (finding,) = await gateway.profile.check_declared(access_of(server, realm=server.bare_realm))
     assert "not declared" in finding
     assert "Realm settings, User profile" in finding
 
 
-async def test_a_write_that_the_realm_drops_is_seen(server: Keycloak, gateway: Gateway) -> None:
+async def test_a_write_that_the_realm_drops_is_detected(server: Keycloak, gateway: Gateway) -> None:
     access = access_of(server, realm=server.bare_realm)
     person = server.admin.create_user(realm_name=server.bare_realm, roles=())
     with pytest.raises(errors.Unreachable, match="read back"):
@@ -500,19 +511,19 @@ async def test_an_attribute_that_is_not_declared_is_dropped_with_204(server: Key
     assert "attributes" not in server.admin.user(person.id)
 
 
-async def test_several_values_keep_their_order(server: Keycloak, person: Person) -> None:
+async def test_several_values_of_an_attribute_keep_their_order(server: Keycloak, person: Person) -> None:
     server.admin.set_attribute(person.id, ["2/2:b", "1/2:a"])
     assert server.admin.attribute(person.id) == ["2/2:b", "1/2:a"]
 
 
 async def test_a_value_above_2048_characters_is_refused(server: Keycloak, person: Person) -> None:
-    with pytest.raises(httpx2.HTTPStatusError) as told:
+    with pytest.raises(httpx2.HTTPStatusError) as reported:
         server.admin.set_attribute(person.id, ["x" * 2049])
-    assert told.value.response.status_code == 400
-    assert told.value.response.json()["errorMessage"] == "error-invalid-length"
+    assert reported.value.response.status_code == 400
+    assert reported.value.response.json()["errorMessage"] == "error-invalid-length"
 
 
-async def test_the_keys_are_public_and_one_of_them_is_not_for_signatures(server: Keycloak) -> None:
+async def test_the_signing_keys_are_public_and_one_key_is_not_for_signatures(server: Keycloak) -> None:
     async with httpx2.AsyncClient(trust_env=False, timeout=20) as http:
         found = (await http.get(server.url("certs"))).json()["keys"]
     assert {key["use"] for key in found} == {"sig", "enc"}
@@ -526,7 +537,7 @@ async def test_the_realm_s_document_names_its_endpoints(server: Keycloak) -> Non
     assert (found["jwks_uri"], found["end_session_endpoint"]) == (server.url("certs"), server.url("logout"))
 
 
-async def test_an_unknown_realm_is_said_in_json(server: Keycloak) -> None:
+async def test_an_unknown_realm_is_answered_in_json(server: Keycloak) -> None:
     async with httpx2.AsyncClient(trust_env=False, timeout=20) as http:
         answer = await http.get(server.url("token", "nowhere").replace("/token", "/certs"))
     assert (answer.status_code, json.loads(answer.text)) == (404, {"error": "Realm does not exist"})
@@ -538,8 +549,8 @@ async def test_the_admin_api_without_a_token_is_401(server: Keycloak) -> None:
     assert answer.status_code == 401
 
 
-async def test_parallel_grants_of_one_user_are_refused_in_part(server: Keycloak, person: Person) -> None:
-    """Why a queue stands before the grant; how many are refused depends on the moment, so this asks only for sense."""
+async def test_some_of_the_parallel_grants_of_one_user_are_refused(server: Keycloak, person: Person) -> None:
+    """The reason for the grant queue. The number depends on timing, so the test needs one refusal only."""
     form = {"grant_type": "password", "username": person.username, "password": person.password}
     answers = await asyncio.gather(*(ask(server, "token", form) for _ in range(8)))
     assert {answer.status_code for answer in answers} <= {200, 400}
@@ -548,7 +559,9 @@ async def test_parallel_grants_of_one_user_are_refused_in_part(server: Keycloak,
     assert server.admin.failures(person.id)["numFailures"] == 0
 
 
-async def test_no_right_password_is_refused_for_coming_right_after_another(gateway: Gateway, server: Keycloak) -> None:
+async def test_no_correct_password_is_refused_because_it_follows_another_at_once(
+    gateway: Gateway, server: Keycloak
+) -> None:
     async def log_in_often(person: Person) -> list[object]:
         return [await gateway.password(person.username, person.password) for _ in range(15)]
 

@@ -1,4 +1,4 @@
-"""Do all stores keep the promises of ``gateway.store.protocol``? One suite over memory, Redis and Valkey."""
+"""Contract of the stores: the rules of `gateway.store.protocol` on memory, Redis and Valkey."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from gateway.store.protocol import Held, Reserved, Rule, Store
+from gateway.store.counters import Held, Reserved, Rule
+from gateway.store.protocol import Store
 from tests.clock import START, FakeClock
 from tests.store.open_stores import opened
 
@@ -21,13 +22,13 @@ RULE = Rule(count="{t/u}:tries", lock="{t/u}:locked", window=600.0, steps=((3, 6
 
 @pytest.fixture(params=STORES)
 def address(request: pytest.FixtureRequest) -> str:
-    """Where a store of each kind is; empty means in this process."""
+    """Returns the address of a store of each kind; empty means in this process."""
     return "" if request.param == "memory" else str(request.getfixturevalue(f"{request.param}_url"))
 
 
 @pytest.fixture
 async def store(address: str, clock: FakeClock) -> AsyncIterator[Store]:
-    """One empty store of each kind."""
+    """Yields one empty store of each kind."""
     async with opened(address, clock) as made:
         yield made
 
@@ -39,29 +40,29 @@ async def times(store: Store, count: int, rule: Rule = RULE, now: float = NOW) -
 # ------------------------------------------------------------------ values
 
 
-async def test_a_value_that_was_set_is_got_byte_for_byte(store: Store) -> None:
+async def test_a_stored_value_is_read_byte_for_byte(store: Store) -> None:
     value = bytes(range(256))
     await store.set("k", value, 60)
     assert await store.get("k") == value
 
 
-async def test_a_key_that_nobody_wrote_holds_none(store: Store) -> None:
+async def test_an_unwritten_key_reads_none(store: Store) -> None:
     assert await store.get("k") is None
 
 
-async def test_set_replaces_what_was_there(store: Store) -> None:
+async def test_set_replaces_the_previous_value(store: Store) -> None:
     await store.set("k", b"1", 60)
     await store.set("k", b"2", 60)
     assert await store.get("k") == b"2"
 
 
-async def test_add_writes_only_where_nothing_is(store: Store) -> None:
+async def test_add_writes_only_to_an_unused_key(store: Store) -> None:
     assert await store.add("k", b"1", 60)
     assert not await store.add("k", b"2", 60)
     assert await store.get("k") == b"1"
 
 
-async def test_swap_writes_only_over_the_value_it_was_told(store: Store) -> None:
+async def test_swap_writes_only_over_the_expected_value(store: Store) -> None:
     await store.set("k", b"1", 60)
     assert not await store.swap("k", b"0", b"2", 60)
     assert await store.swap("k", b"1", b"2", 60)
@@ -73,13 +74,13 @@ async def test_swap_of_an_absent_key_writes_nothing(store: Store) -> None:
     assert await store.get("k") is None
 
 
-async def test_delete_says_whether_something_was_there(store: Store) -> None:
+async def test_delete_reports_whether_the_key_existed(store: Store) -> None:
     await store.set("k", b"1", 60)
     assert await store.delete("k")
     assert not await store.delete("k")
 
 
-async def test_delete_if_spares_another_value(store: Store) -> None:
+async def test_delete_if_keeps_another_value(store: Store) -> None:
     await store.set("k", b"1", 60)
     assert not await store.delete_if("k", b"2")
     assert await store.delete_if("k", b"1")
@@ -87,14 +88,14 @@ async def test_delete_if_spares_another_value(store: Store) -> None:
 
 
 @pytest.mark.parametrize("ttl", [0.0, -5.0])
-async def test_a_life_that_is_over_already_is_no_error(store: Store, ttl: float) -> None:
+async def test_a_lifetime_that_is_already_over_is_no_error(store: Store, ttl: float) -> None:
     await store.set("k", b"1", ttl)
     await store.append("l", b"1", keep=3, ttl=ttl)
     assert await store.add("other", b"1", ttl)
     assert await store.swap("other", b"0", b"1", ttl) is False
 
 
-async def test_an_empty_value_is_a_value(store: Store) -> None:
+async def test_an_empty_value_is_stored(store: Store) -> None:
     assert await store.add("k", b"", 60)
     assert not await store.add("k", b"1", 60)
     assert await store.get("k") == b""
@@ -104,31 +105,31 @@ async def test_an_empty_value_is_a_value(store: Store) -> None:
 KEYS = ["", " ", "a b", "a\nb", "a\x00b", "\xfc\u202e", "{", "}", "{}{x}", "*", "[a-z]", "%s %(x)s", "k" * 5000]
 
 
-async def test_keys_of_any_characters_are_keys_of_their_own(store: Store) -> None:
+async def test_keys_with_any_characters_are_distinct(store: Store) -> None:
     for number, key in enumerate(KEYS):
         await store.set(key, b"%d" % number, 60)
     assert [await store.get(key) for key in KEYS] == [b"%d" % number for number in range(len(KEYS))]
 
 
-async def test_counters_of_any_names_are_counters_of_their_own(store: Store) -> None:
+async def test_counters_with_any_names_are_distinct(store: Store) -> None:
     rules = [replace(RULE, count=f"{{t}}:{key}", lock=f"{{t}}:lock:{key}") for key in KEYS]
     assert await store.reserve(rules, NOW) == Reserved((1,) * len(KEYS))
     assert await store.reserve(rules[:1], NOW) == Reserved((2,))
     assert await store.look(rules[1:], NOW) == Reserved((1,) * (len(KEYS) - 1))
 
 
-async def test_of_200_parallel_adds_one_writes(store: Store) -> None:
+async def test_one_of_200_parallel_adds_writes(store: Store) -> None:
     written = await asyncio.gather(*(store.add("k", b"%d" % n, 60) for n in range(200)))
     assert sum(written) == 1
 
 
-async def test_of_200_parallel_swaps_of_one_value_one_writes(store: Store) -> None:
+async def test_one_of_200_parallel_swaps_of_one_value_writes(store: Store) -> None:
     await store.set("k", b"old", 60)
     written = await asyncio.gather(*(store.swap("k", b"old", b"%d" % n, 60) for n in range(200)))
     assert sum(written) == 1
 
 
-async def test_of_200_parallel_conditional_deletes_of_one_value_one_deletes(store: Store) -> None:
+async def test_one_of_200_parallel_conditional_deletes_of_one_value_deletes(store: Store) -> None:
     await store.set("k", b"1", 60)
     assert sum(await asyncio.gather(*(store.delete_if("k", b"1") for _ in range(200)))) == 1
 
@@ -143,13 +144,13 @@ async def test_a_list_gives_its_last_values_newest_first(store: Store) -> None:
     assert await store.last("l", 2) == [b"4", b"3"]
 
 
-async def test_the_last_none_of_a_list_are_none(store: Store) -> None:
+async def test_the_last_zero_values_of_a_list_are_an_empty_list(store: Store) -> None:
     await store.append("l", b"1", keep=3, ttl=60)
     assert await store.last("l", 0) == []
     assert await store.last("other", 5) == []
 
 
-async def test_delete_forgets_a_list(store: Store) -> None:
+async def test_delete_removes_a_list(store: Store) -> None:
     await store.append("l", b"1", keep=3, ttl=60)
     assert await store.delete("l")
     assert await store.last("l", 5) == []
@@ -158,16 +159,16 @@ async def test_delete_forgets_a_list(store: Store) -> None:
 # ------------------------------------------------------------------ counters
 
 
-async def test_each_reservation_counts_one(store: Store) -> None:
+async def test_each_reservation_counts_one_attempt(store: Store) -> None:
     assert await times(store, 3) == [Reserved((1,)), Reserved((2,)), Reserved((3,))]
 
 
-async def test_reaching_a_step_locks_for_its_seconds(store: Store) -> None:
+async def test_reaching_a_step_locks_for_the_steps_seconds(store: Store) -> None:
     await times(store, 3)
     assert await store.reserve([RULE], NOW + 59.999) == Held(0, NOW + 60)
 
 
-async def test_a_lock_ends_at_its_moment_and_the_count_goes_on(store: Store) -> None:
+async def test_a_lock_ends_at_its_time_and_the_count_continues(store: Store) -> None:
     await times(store, 3)
     assert await store.reserve([RULE], NOW + 60) == Reserved((4,))
 
@@ -178,14 +179,7 @@ async def test_beyond_the_last_step_every_count_locks_again(store: Store) -> Non
     assert await store.reserve([RULE], NOW + 61) == Held(0, NOW + 60 + 60)
 
 
-async def test_without_beyond_only_the_steps_lock(store: Store) -> None:
-    rule = replace(RULE, beyond=False)
-    await times(store, 3, rule)
-    assert await store.reserve([rule], NOW + 60) == Reserved((4,))
-    assert await store.reserve([rule], NOW + 61) == Reserved((5,))
-
-
-async def test_each_step_locks_for_its_own_seconds(store: Store) -> None:
+async def test_each_step_locks_for_the_seconds_of_that_step(store: Store) -> None:
     rule = replace(RULE, steps=((1, 5.0), (2, 50.0)))
     await store.reserve([rule], NOW)
     assert await store.look([rule], NOW + 1) == Held(0, NOW + 5)
@@ -193,7 +187,7 @@ async def test_each_step_locks_for_its_own_seconds(store: Store) -> None:
     assert await store.look([rule], NOW + 6) == Held(0, NOW + 5 + 50)
 
 
-async def test_a_step_of_no_seconds_does_not_lock(store: Store) -> None:
+async def test_a_step_of_zero_seconds_does_not_lock(store: Store) -> None:
     rule = replace(RULE, steps=((1, 0.0),))
     await store.reserve([rule], NOW)
     assert await store.reserve([rule], NOW) == Reserved((2,))
@@ -204,7 +198,7 @@ async def test_a_rule_without_steps_only_counts(store: Store) -> None:
     assert (await times(store, 20, rule))[-1] == Reserved((20,))
 
 
-async def test_a_sliding_window_begins_anew_with_each_count(store: Store) -> None:
+async def test_a_sliding_window_restarts_with_each_count(store: Store) -> None:
     rule = replace(RULE, steps=(), window=10.0)
     await store.reserve([rule], NOW)
     await store.reserve([rule], NOW + 9)
@@ -212,14 +206,14 @@ async def test_a_sliding_window_begins_anew_with_each_count(store: Store) -> Non
     assert await store.reserve([rule], NOW + 28) == Reserved((1,))
 
 
-async def test_a_fixed_window_ends_where_the_first_count_said(store: Store) -> None:
+async def test_a_fixed_window_ends_at_the_time_set_by_the_first_count(store: Store) -> None:
     rule = replace(RULE, steps=(), window=10.0, sliding=False)
     await store.reserve([rule], NOW)
     assert await store.reserve([rule], NOW + 9) == Reserved((2,))
     assert await store.reserve([rule], NOW + 10) == Reserved((1,))
 
 
-async def test_after_a_lock_as_long_as_the_window_the_count_goes_on_for_one_window_more(store: Store) -> None:
+async def test_a_lock_as_long_as_the_window_extends_the_count_by_one_window(store: Store) -> None:
     rule = replace(RULE, steps=((3, 10.0),), window=10.0)
     await times(store, 3, rule)
     assert await store.reserve([rule], NOW + 10) == Reserved((4,))
@@ -227,13 +221,13 @@ async def test_after_a_lock_as_long_as_the_window_the_count_goes_on_for_one_wind
     assert await store.reserve([rule], NOW + 30) == Reserved((1,))
 
 
-async def test_after_a_lock_shorter_than_the_window_the_window_is_no_longer(store: Store) -> None:
+async def test_a_lock_shorter_than_the_window_does_not_extend_the_window(store: Store) -> None:
     rule = replace(RULE, steps=((3, 5.0),), window=10.0)
     await times(store, 3, rule)
     assert await store.reserve([rule], NOW + 10) == Reserved((1,))
 
 
-async def test_giving_back_what_led_to_a_long_lock_undoes_its_time_too(store: Store) -> None:
+async def test_giving_back_the_attempt_that_led_to_a_long_lock_also_restores_the_window(store: Store) -> None:
     rule = replace(RULE, steps=((3, 10.0),), window=10.0)
     await times(store, 3, rule)
     await store.give_back([rule], NOW)
@@ -241,20 +235,20 @@ async def test_giving_back_what_led_to_a_long_lock_undoes_its_time_too(store: St
     assert await store.look([rule], NOW + 10) == Reserved((0,))
 
 
-async def test_fractions_of_a_second_are_kept(store: Store) -> None:
+async def test_fractions_of_a_second_are_preserved(store: Store) -> None:
     rule = replace(RULE, steps=((1, 0.1),))
     await store.reserve([rule], NOW)
     assert await store.look([rule], NOW) == Held(0, NOW + 0.1)
 
 
-async def test_a_refused_reservation_counts_under_no_rule(store: Store) -> None:
+async def test_a_refused_reservation_is_counted_under_no_rule(store: Store) -> None:
     other = replace(RULE, count="{t/u}:other", lock="{t/u}:other-lock")
     await times(store, 3)
     assert await store.reserve([other, RULE], NOW) == Held(1, NOW + 60)
     assert await store.look([other], NOW) == Reserved((0,))
 
 
-async def test_the_longest_of_several_locks_is_told(store: Store) -> None:
+async def test_the_longest_of_several_locks_is_returned(store: Store) -> None:
     short = replace(RULE, count="{t/u}:a", lock="{t/u}:al", steps=((1, 10.0),))
     long = replace(RULE, count="{t/u}:b", lock="{t/u}:bl", steps=((1, 20.0),))
     await store.reserve([short, long], NOW)
@@ -262,7 +256,7 @@ async def test_the_longest_of_several_locks_is_told(store: Store) -> None:
     assert await store.reserve([long, short], NOW) == Held(0, NOW + 20)
 
 
-async def test_of_equal_locks_the_first_rule_is_told(store: Store) -> None:
+async def test_the_lock_of_the_first_rule_is_returned_among_equal_locks(store: Store) -> None:
     one = replace(RULE, count="{t/u}:a", lock="{t/u}:al", steps=((1, 10.0),))
     two = replace(RULE, count="{t/u}:b", lock="{t/u}:bl", steps=((1, 10.0),))
     await store.reserve([one, two], NOW)
@@ -275,47 +269,47 @@ async def test_several_rules_are_counted_in_their_order(store: Store) -> None:
     assert await store.reserve([RULE, other], NOW) == Reserved((1, 2))
 
 
-async def test_one_count_may_lead_to_the_locks_of_several_rules(store: Store) -> None:
+async def test_one_count_may_trigger_the_locks_of_several_rules(store: Store) -> None:
     here, there = replace(RULE, lock="{t/u}:app:a"), replace(RULE, lock="{t/u}:app:b")
     await times(store, 3, here)
     assert await store.reserve([there], NOW) == Reserved((4,))
     assert await store.reserve([there], NOW) == Held(0, NOW + 60)
 
 
-async def test_with_restart_the_count_is_gone_after_the_lock(store: Store) -> None:
+async def test_with_restart_the_count_is_cleared_after_the_lock(store: Store) -> None:
     rule = replace(RULE, restart=True)
     assert (await times(store, 3, rule))[-1] == Reserved((3,))
     assert await store.look([rule], NOW + 60) == Reserved((0,))
     assert await store.reserve([rule], NOW + 60) == Reserved((1,))
 
 
-async def test_looking_counts_nothing(store: Store) -> None:
+async def test_reading_a_limit_counts_nothing(store: Store) -> None:
     await store.reserve([RULE], NOW)
     await store.look([RULE], NOW)
     assert await store.look([RULE], NOW) == Reserved((1,))
 
 
-async def test_no_rules_reserve_nothing(store: Store) -> None:
+async def test_a_reservation_without_rules_is_allowed_and_counts_nothing(store: Store) -> None:
     assert await store.reserve([], NOW) == Reserved(())
     assert await store.look([], NOW) == Reserved(())
     await store.give_back([], NOW)
     await store.clear([])
 
 
-async def test_given_back_counts_one_less(store: Store) -> None:
+async def test_an_attempt_given_back_reduces_the_count_by_one(store: Store) -> None:
     await times(store, 2)
     await store.give_back([RULE], NOW)
     assert await store.look([RULE], NOW) == Reserved((1,))
 
 
-async def test_giving_back_opens_the_lock_that_this_count_led_to(store: Store) -> None:
+async def test_giving_back_an_attempt_removes_the_lock_that_it_triggered(store: Store) -> None:
     await times(store, 3)
     await store.give_back([RULE], NOW)
     assert await store.reserve([RULE], NOW) == Reserved((3,))
     assert await store.look([RULE], NOW) == Held(0, NOW + 60)
 
 
-async def test_giving_back_keeps_a_lock_that_another_count_led_to(store: Store) -> None:
+async def test_giving_back_an_attempt_keeps_the_lock_that_another_attempt_triggered(store: Store) -> None:
     here, there = replace(RULE, lock="{t/u}:app:a"), replace(RULE, lock="{t/u}:app:b")
     await times(store, 3, here)
     await store.reserve([there], NOW)
@@ -324,46 +318,46 @@ async def test_giving_back_keeps_a_lock_that_another_count_led_to(store: Store) 
     assert await store.look([there], NOW) == Reserved((3,))
 
 
-async def test_giving_back_after_a_restart_brings_the_count_back(store: Store) -> None:
+async def test_giving_back_an_attempt_after_a_restart_restores_the_count(store: Store) -> None:
     rule = replace(RULE, restart=True)
     await times(store, 3, rule)
     await store.give_back([rule], NOW)
     assert await store.look([rule], NOW) == Reserved((2,))
 
 
-async def test_a_cooldown_of_one_given_back_leaves_nothing(store: Store) -> None:
+async def test_giving_back_the_one_attempt_of_a_cooldown_leaves_nothing(store: Store) -> None:
     cooldown = replace(RULE, steps=((1, 60.0),))
     await store.reserve([cooldown], NOW)
     await store.give_back([cooldown], NOW)
     assert await store.look([cooldown], NOW) == Reserved((0,))
 
 
-async def test_giving_back_what_was_never_taken_changes_nothing(store: Store) -> None:
+async def test_giving_back_an_attempt_that_was_never_reserved_changes_nothing(store: Store) -> None:
     await store.give_back([RULE], NOW)
     assert await store.reserve([RULE], NOW) == Reserved((1,))
 
 
-async def test_giving_back_does_not_lengthen_a_window(store: Store) -> None:
+async def test_giving_back_an_attempt_does_not_extend_the_window(store: Store) -> None:
     rule = replace(RULE, steps=(), window=10.0)
     await times(store, 2, rule)
     await store.give_back([rule], NOW + 9)
     assert await store.look([rule], NOW + 10) == Reserved((0,))
 
 
-async def test_giving_back_after_the_window_leaves_no_count(store: Store) -> None:
+async def test_giving_back_an_attempt_after_the_window_leaves_no_count(store: Store) -> None:
     rule = replace(RULE, window=10.0, steps=((2, 60.0),))
     await times(store, 2, rule)
     await store.give_back([rule], NOW + 11)
     assert await store.look([rule], NOW + 11) == Reserved((0,))
 
 
-async def test_clear_forgets_counts_and_locks(store: Store) -> None:
+async def test_clear_removes_counts_and_locks(store: Store) -> None:
     await times(store, 3)
     await store.clear([RULE])
     assert await store.look([RULE], NOW) == Reserved((0,))
 
 
-async def test_the_moment_passed_in_decides_not_the_server_s_clock(store: Store) -> None:
+async def test_the_time_that_the_caller_passes_is_used_and_not_the_servers_clock(store: Store) -> None:
     long_ago = 1_000_000.0
     await times(store, 3, now=long_ago)
     assert await store.look([RULE], long_ago + 1) == Held(0, long_ago + 60)
@@ -371,7 +365,7 @@ async def test_the_moment_passed_in_decides_not_the_server_s_clock(store: Store)
 
 
 @pytest.mark.parametrize("maximum", [1, 5])
-async def test_200_parallel_reservations_never_pass_the_maximum(store: Store, maximum: int) -> None:
+async def test_200_parallel_reservations_never_exceed_the_maximum(store: Store, maximum: int) -> None:
     rule = replace(RULE, steps=((maximum, 60.0),))
     answers = await asyncio.gather(*(store.reserve([rule], NOW) for _ in range(200)))
     counts = sorted(a.counts[0] for a in answers if isinstance(a, Reserved))
@@ -381,14 +375,14 @@ async def test_200_parallel_reservations_never_pass_the_maximum(store: Store, ma
 # ------------------------------------------------------------------ messages, and the store itself
 
 
-async def test_every_subscriber_hears_what_is_published(store: Store) -> None:
+async def test_every_subscriber_receives_each_published_message(store: Store) -> None:
     async with store.subscribe("c") as one, store.subscribe("c") as two:
         await store.publish("c", b"\x00hello")
         assert await anext(one) == b"\x00hello"
         assert await anext(two) == b"\x00hello"
 
 
-async def test_messages_come_in_their_order_and_of_their_channel_only(store: Store) -> None:
+async def test_messages_arrive_in_order_and_only_from_the_subscribed_channel(store: Store) -> None:
     async with store.subscribe("c") as messages:
         await store.publish("other", b"0")
         for n in range(1, 100):
@@ -396,17 +390,17 @@ async def test_messages_come_in_their_order_and_of_their_channel_only(store: Sto
         assert [await anext(messages) for _ in range(1, 100)] == [b"%d" % n for n in range(1, 100)]
 
 
-async def test_nothing_published_before_the_subscription_is_heard(store: Store) -> None:
+async def test_messages_published_before_the_subscription_are_not_received(store: Store) -> None:
     await store.publish("c", b"early")
     async with store.subscribe("c") as messages:
         await store.publish("c", b"late")
         assert await anext(messages) == b"late"
 
 
-async def test_a_store_that_answers_passes_its_check(store: Store) -> None:
+async def test_a_working_store_passes_its_check(store: Store) -> None:
     await store.check()
 
 
-async def test_400_calls_at_once_all_get_an_answer(store: Store) -> None:
+async def test_400_parallel_calls_are_all_answered(store: Store) -> None:
     await store.set("k", b"1", 60)
     assert await asyncio.gather(*(store.get("k") for _ in range(400))) == [b"1"] * 400

@@ -1,1 +1,1 @@
-"""Tests of gateway.crypto."""
+"""Tests of `gateway.crypto`."""

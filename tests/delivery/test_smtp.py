@@ -1,4 +1,4 @@
-"""How a mail leaves the gateway, against real SMTP servers."""
+"""Tests of sending mail, with real SMTP servers."""
 
 import asyncio
 import socket
@@ -12,8 +12,7 @@ import structlog
 import trustme
 from structlog.testing import capture_logs
 
-from gateway.delivery.message import Message
-from gateway.delivery.smtp import Mailer, NotSent, Sent
+from gateway.delivery.smtp import Mailer, Message, NotSent, Sent
 from gateway.domain.channel import Channel, ChannelKind, ChannelType, MailSecurity, Relay, TlsSettings
 from gateway.domain.secret import Secret
 from tests.clock import START, FakeClock, SeededRandom
@@ -25,31 +24,31 @@ MESSAGE = Message("anna@cc.example", "Your code", "code 123456", "<p>code 123456
 
 @pytest.fixture
 async def mailer(clock: FakeClock, random: SeededRandom) -> AsyncIterator[Mailer]:
-    """A mailer, closed at the end."""
+    """Yields a mailer and closes it at the end."""
     made = Mailer(clock, random)
     yield made
     await made.close()
 
 
 def channel(*relays: Relay) -> Channel:
-    """An SMTP channel over `relays`."""
+    """Returns an SMTP channel with these `relays`."""
     return Channel("otp@cc.example", ChannelType.EMAIL, ChannelKind.SMTP, "otp@cc.example", "Expertflow", relays=relays)
 
 
 def plain(server: MailServer) -> Relay:
-    """A relay without protection."""
+    """Returns a relay without TLS."""
     return Relay(server.host, server.port, MailSecurity.NONE)
 
 
 def trusting(server: MailServer, folder: Path) -> TlsSettings:
-    """TLS settings that trust the server's private authority."""
+    """Returns TLS settings that trust the server's private CA."""
     assert server.authority is not None
     file = folder / "ca.pem"
     server.authority.cert_pem.write_to_path(file)
     return TlsSettings(ca_file=str(file))
 
 
-async def test_a_mail_arrives_at_exactly_its_recipient(mailer: Mailer, mail_server: MailServer) -> None:
+async def test_a_mail_is_delivered_to_exactly_its_recipient(mailer: Mailer, mail_server: MailServer) -> None:
     result = await mailer.send(channel(plain(mail_server)), MESSAGE)
     assert result == Sent(START, f"127.0.0.1:{mail_server.port}")
     received = await mail_server.wait()
@@ -60,7 +59,7 @@ async def test_a_mail_arrives_at_exactly_its_recipient(mailer: Mailer, mail_serv
     assert received.html == "<p>code 123456</p>\r\n"
 
 
-async def test_starttls_and_a_password_protect_the_way_to_the_relay(
+async def test_starttls_and_a_password_protect_the_connection_to_the_relay(
     mailer: Mailer, start_mail_server: StartMailServer, tmp_path: Path
 ) -> None:
     password = free_text()
@@ -74,7 +73,7 @@ async def test_starttls_and_a_password_protect_the_way_to_the_relay(
 
 
 @pytest.mark.row("GW-33")
-async def test_a_relay_with_tls_from_the_start_is_trusted_by_a_private_authority(
+async def test_a_relay_with_implicit_tls_is_trusted_by_a_private_authority(
     mailer: Mailer, start_mail_server: StartMailServer, tmp_path: Path
 ) -> None:
     server = await start_mail_server(tls="implicit")
@@ -84,7 +83,7 @@ async def test_a_relay_with_tls_from_the_start_is_trusted_by_a_private_authority
 
 
 @pytest.mark.row("GW-33")
-async def test_a_relay_that_asks_for_a_certificate_is_shown_ours(
+async def test_a_relay_that_requires_a_client_certificate_receives_the_gateways(
     mailer: Mailer, start_mail_server: StartMailServer, tmp_path: Path
 ) -> None:
     own = trustme.CA()
@@ -101,7 +100,7 @@ async def test_a_relay_that_asks_for_a_certificate_is_shown_ours(
 
 @pytest.mark.row("GW-33")
 @pytest.mark.parametrize(("kind", "security"), [("implicit", MailSecurity.TLS), ("starttls", MailSecurity.STARTTLS)])
-async def test_a_relay_of_an_unknown_authority_gets_nothing_and_the_reason_names_host_and_setting(
+async def test_a_relay_with_an_untrusted_certificate_gets_nothing_and_the_error_names_host_and_setting(
     mailer: Mailer, start_mail_server: StartMailServer, kind: str, security: MailSecurity
 ) -> None:
     server = await start_mail_server(tls=kind)
@@ -113,7 +112,7 @@ async def test_a_relay_of_an_unknown_authority_gets_nothing_and_the_reason_names
     assert server.messages == []
 
 
-async def test_a_ca_file_that_is_missing_is_named(mailer: Mailer, tmp_path: Path) -> None:
+async def test_a_missing_ca_file_is_named_in_the_error(mailer: Mailer, tmp_path: Path) -> None:
     relay = Relay("127.0.0.1", free_port(), MailSecurity.TLS, tls=TlsSettings(ca_file=str(tmp_path / "none.pem")))
     result = await mailer.send(channel(relay), MESSAGE)
     assert isinstance(result, NotSent)
@@ -128,7 +127,7 @@ async def test_a_relay_without_starttls_gets_nothing_when_starttls_is_set(
     assert mail_server.messages == []
 
 
-async def test_a_wrong_password_is_final_and_never_printed(
+async def test_a_wrong_password_is_not_retried_and_never_printed(
     mailer: Mailer, start_mail_server: StartMailServer, tmp_path: Path
 ) -> None:
     server = await start_mail_server(tls="starttls", username="gateway", password=free_text())
@@ -143,7 +142,7 @@ async def test_a_wrong_password_is_final_and_never_printed(
 
 
 @pytest.mark.row("GW-34")
-async def test_the_next_relay_is_tried_when_the_first_is_down(mailer: Mailer, mail_server: MailServer) -> None:
+async def test_the_gateway_tries_the_next_relay_when_the_first_is_down(mailer: Mailer, mail_server: MailServer) -> None:
     down = Relay("127.0.0.1", free_port(), MailSecurity.NONE)
     result = await mailer.send(channel(down, plain(mail_server)), MESSAGE)
     assert result == Sent(START, f"127.0.0.1:{mail_server.port}")
@@ -160,7 +159,7 @@ async def test_the_next_relay_is_tried_when_the_first_is_down(mailer: Mailer, ma
         ("refuse_data", "554 5.7.1 spam", False),
     ],
 )
-async def test_a_relay_that_answered_no_has_the_last_word(
+async def test_after_a_rejection_by_a_relay_no_other_relay_is_tried(
     mailer: Mailer, start_mail_server: StartMailServer, switch: str, answer: str, temporary: bool
 ) -> None:
     first, second = await start_mail_server(), await start_mail_server()
@@ -174,7 +173,7 @@ async def test_a_relay_that_answered_no_has_the_last_word(
 
 
 @pytest.mark.row("GW-34")
-async def test_a_relay_that_dies_once_it_has_the_mail_is_not_followed_by_another(
+async def test_no_other_relay_is_tried_when_a_relay_fails_after_it_received_the_mail(
     mailer: Mailer, start_mail_server: StartMailServer
 ) -> None:
     first, second = await start_mail_server(), await start_mail_server()
@@ -187,7 +186,7 @@ async def test_a_relay_that_dies_once_it_has_the_mail_is_not_followed_by_another
 
 
 @pytest.mark.row("GW-34")
-async def test_a_relay_that_always_dies_before_it_has_the_mail_is_followed_by_the_next(
+async def test_the_next_relay_is_tried_when_a_relay_always_fails_before_it_received_the_mail(
     mailer: Mailer, start_mail_server: StartMailServer
 ) -> None:
     first, second = await start_mail_server(), await start_mail_server()
@@ -199,7 +198,9 @@ async def test_a_relay_that_always_dies_before_it_has_the_mail_is_followed_by_th
 
 @pytest.mark.row("GW-34")
 @pytest.mark.parametrize("command", ["mail", "rcpt", "before data", "421"])
-async def test_a_connection_that_breaks_before_the_relay_has_the_mail_is_replaced(mailer: Mailer, command: str) -> None:
+async def test_a_connection_that_breaks_before_the_relay_received_the_mail_is_replaced(
+    mailer: Mailer, command: str
+) -> None:
     relay = Breaking(command)
     async with relay.listening() as port:
         result = await mailer.send(channel(Relay("127.0.0.1", port, MailSecurity.NONE)), MESSAGE)
@@ -209,7 +210,7 @@ async def test_a_connection_that_breaks_before_the_relay_has_the_mail_is_replace
 
 
 @pytest.mark.row("GW-34")
-async def test_a_relay_that_falls_silent_before_it_has_the_mail_leaves_it_to_the_next(
+async def test_the_next_relay_is_tried_when_a_relay_stops_answering_before_it_received_the_mail(
     mailer: Mailer, mail_server: MailServer
 ) -> None:
     silent = Breaking("silent")
@@ -220,7 +221,7 @@ async def test_a_relay_that_falls_silent_before_it_has_the_mail_leaves_it_to_the
 
 
 @pytest.mark.row("GW-34")
-async def test_a_relay_that_cannot_check_our_password_now_is_no_wrong_password_and_leaves_it_to_the_next(
+async def test_a_temporary_login_failure_of_a_relay_is_no_wrong_password_and_the_next_relay_is_tried(
     mailer: Mailer, mail_server: MailServer
 ) -> None:
     busy = Breaking("454")
@@ -231,21 +232,21 @@ async def test_a_relay_that_cannot_check_our_password_now_is_no_wrong_password_a
     assert alone == NotSent(f"127.0.0.1:{port}: cannot authenticate now: the relay answered 454 4.7.0 not now", True)
 
 
-async def test_lines_that_begin_with_a_dot_arrive_as_they_are(mailer: Mailer, mail_server: MailServer) -> None:
+async def test_lines_that_begin_with_a_dot_are_delivered_unchanged(mailer: Mailer, mail_server: MailServer) -> None:
     dotted = replace(MESSAGE, text=".\n..two\n.three\n")
     assert isinstance(await mailer.send(channel(plain(mail_server)), dotted), Sent)
     assert mail_server.messages[0].text.splitlines() == [".", "..two", ".three"]
 
 
 @pytest.mark.row("GW-34")
-async def test_mails_one_after_the_other_share_a_connection(mailer: Mailer, mail_server: MailServer) -> None:
+async def test_consecutive_mails_share_a_connection(mailer: Mailer, mail_server: MailServer) -> None:
     for _ in range(5):
         assert isinstance(await mailer.send(channel(plain(mail_server)), MESSAGE), Sent)
     assert mail_server.connections == 1
 
 
 @pytest.mark.row("GW-34")
-async def test_a_hundred_mails_at_once_arrive_over_few_connections(mailer: Mailer, mail_server: MailServer) -> None:
+async def test_a_hundred_parallel_mails_use_few_connections(mailer: Mailer, mail_server: MailServer) -> None:
     results = await asyncio.gather(*(mailer.send(channel(plain(mail_server)), MESSAGE) for _ in range(100)))
     assert all(isinstance(result, Sent) for result in results)
     assert len(mail_server.messages) == 100
@@ -253,7 +254,7 @@ async def test_a_hundred_mails_at_once_arrive_over_few_connections(mailer: Maile
 
 
 @pytest.mark.row("GW-34")
-async def test_a_relay_that_closed_an_idle_connection_loses_no_mail(mailer: Mailer, mail_server: MailServer) -> None:
+async def test_an_idle_connection_closed_by_the_relay_loses_no_mail(mailer: Mailer, mail_server: MailServer) -> None:
     await mailer.send(channel(plain(mail_server)), MESSAGE)
     await mail_server.stop()
     await mail_server.start()
@@ -261,7 +262,7 @@ async def test_a_relay_that_closed_an_idle_connection_loses_no_mail(mailer: Mail
     assert len(mail_server.messages) == 2
 
 
-async def test_a_relay_that_never_answers_costs_no_more_than_the_budget(
+async def test_a_relay_that_never_answers_takes_no_longer_than_the_time_budget(
     clock: FakeClock, random: SeededRandom, start_mail_server: StartMailServer
 ) -> None:
     server = await start_mail_server()
@@ -273,7 +274,7 @@ async def test_a_relay_that_never_answers_costs_no_more_than_the_budget(
     assert result.temporary
 
 
-async def test_a_first_relay_that_accepts_and_says_nothing_leaves_time_for_the_second(
+async def test_a_first_relay_that_never_answers_leaves_time_for_the_second(
     mailer: Mailer, mail_server: MailServer
 ) -> None:
     with socket.create_server(("127.0.0.1", free_port())) as silent:
@@ -286,7 +287,7 @@ async def test_a_channel_without_relays_sends_nothing(mailer: Mailer) -> None:
     assert await mailer.send(channel(), MESSAGE) == NotSent("the channel has no relay", temporary=False)
 
 
-async def test_neither_address_nor_code_is_logged(mailer: Mailer, mail_server: MailServer) -> None:
+async def test_neither_the_address_nor_the_code_is_logged(mailer: Mailer, mail_server: MailServer) -> None:
     structlog.reset_defaults()
     with capture_logs() as lines:
         await mailer.send(channel(plain(mail_server)), MESSAGE)
@@ -300,7 +301,7 @@ async def test_neither_address_nor_code_is_logged(mailer: Mailer, mail_server: M
 
 @dataclass
 class Breaking:
-    """A relay whose first connection breaks at a point; the later ones take what they get."""
+    """A relay whose first connection breaks at a given point; later connections work."""
 
     point: str
     connections: int = 0
@@ -309,7 +310,7 @@ class Breaking:
 
     @asynccontextmanager
     async def listening(self) -> AsyncIterator[int]:
-        """The port it listens on."""
+        """Yields the port it listens on."""
         server = await asyncio.start_server(self._serve, "127.0.0.1", free_port())
         yield server.sockets[0].getsockname()[1]
         server.close()
@@ -344,5 +345,5 @@ class Breaking:
 
 
 def free_text() -> str:
-    """A password made at run time."""
+    """Returns a random password."""
     return SeededRandom(free_port()).token_bytes(12).hex()

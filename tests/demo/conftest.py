@@ -9,7 +9,7 @@ from gateway.domain.ports import SystemClock
 
 
 @pytest.fixture
-async def around() -> AsyncIterator[Dependencies]:
-    """The demo's neighbours, running."""
+async def running_dependencies() -> AsyncIterator[Dependencies]:
+    """Yields the demo's running dependencies."""
     async with dependencies(SystemClock()) as running:
         yield running

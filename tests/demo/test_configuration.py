@@ -1,4 +1,4 @@
-"""With which configuration the demo runs."""
+"""Tests of the demo's configuration."""
 
 import pytest
 
@@ -10,8 +10,8 @@ from gateway.domain.policy import FactorKind
 from gateway.domain.tenant import Tenant
 
 
-async def test_the_demo_serves_two_apps_by_the_efcx_policy_on_loopback(around: Dependencies) -> None:
-    configuration = configure(Options(port=8080), around)
+async def test_the_demo_serves_two_apps_by_the_efcx_policy_on_loopback(running_dependencies: Dependencies) -> None:
+    configuration = configure(Options(port=8080), running_dependencies)
     tenant = tenant_of(configuration, "expertflow")
     assert configuration.gateway.listen.host == "127.0.0.1"
     assert configuration.gateway.operations.host == "127.0.0.1"
@@ -20,8 +20,8 @@ async def test_the_demo_serves_two_apps_by_the_efcx_policy_on_loopback(around: D
     assert (tenant.policy.preset, tenant.policy.enabled) == ("efcx", True)
 
 
-async def test_each_further_tenant_works_by_another_set_of_rules(around: Dependencies) -> None:
-    configuration = configure(Options(port=8080), around)
+async def test_each_further_tenant_has_a_different_policy(running_dependencies: Dependencies) -> None:
+    configuration = configure(Options(port=8080), running_dependencies)
     app, cloud = tenant_of(configuration, "efcx").policy, tenant_of(configuration, "cloudcx").policy
     assert (app.preset, [m.factor for m in app.methods]) == ("efcx", [FactorKind.TOTP])
     assert (cloud.preset, [m.factor for m in cloud.methods]) == ("cloudcx", [FactorKind.EMAIL, FactorKind.TOTP])
@@ -29,8 +29,8 @@ async def test_each_further_tenant_works_by_another_set_of_rules(around: Depende
 
 
 @pytest.mark.attack("F28")
-async def test_the_demo_is_reached_by_loopback_names_only(around: Dependencies) -> None:
-    tenants = configure(Options(port=8080), around).tenants
+async def test_the_demo_is_reachable_only_by_loopback_names(running_dependencies: Dependencies) -> None:
+    tenants = configure(Options(port=8080), running_dependencies).tenants
     hosts = {tenant.id: (set(tenant.all_hosts), tenant.public_url) for tenant in tenants}
     assert hosts == {
         "expertflow": ({"localhost", "127.0.0.1"}, "http://localhost:8080"),
@@ -41,20 +41,20 @@ async def test_the_demo_is_reached_by_loopback_names_only(around: Dependencies) 
 
 
 @pytest.mark.attack("F28")
-async def test_a_given_store_is_used_under_a_prefix_of_the_demo(around: Dependencies) -> None:
-    store = configure(Options(store="redis://127.0.0.1:6379"), around).gateway.store
+async def test_the_demo_uses_a_given_store_under_a_separate_prefix(running_dependencies: Dependencies) -> None:
+    store = configure(Options(store="redis://127.0.0.1:6379"), running_dependencies).gateway.store
     assert store.prefix.startswith("demo:")
     assert not store.in_memory
 
 
-async def test_an_app_of_ones_own_stands_at_the_root_of_every_tenant(around: Dependencies) -> None:
-    for tenant in configure(Options(upstream="http://127.0.0.1:9000/"), around).tenants:
+async def test_an_app_given_by_the_operator_is_at_the_root_of_every_tenant(running_dependencies: Dependencies) -> None:
+    for tenant in configure(Options(upstream="http://127.0.0.1:9000/"), running_dependencies).tenants:
         assert [(route.path, route.to) for route in tenant.routes] == [("", "http://127.0.0.1:9000")]
         assert tenant.home == "/"
 
 
 def tenant_of(configuration: Configuration, tenant_id: str) -> Tenant:
-    """The tenant with this id."""
+    """Returns the tenant with this id."""
     found = configuration.tenant(tenant_id)
     assert found
     return found

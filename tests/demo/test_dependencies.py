@@ -1,4 +1,4 @@
-"""What stands around the demo's gateway."""
+"""Tests of the demo's dependencies."""
 
 import asyncio
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from aiohttp import ClientSession
 
-from gateway.crypto.sealing import KeyRing
+from gateway.crypto.key_ring import KeyRing
 from gateway.demo import start
 from gateway.demo.configuration import Options, configure
 from gateway.demo.dependencies import Dependencies, dependencies, register
@@ -19,19 +19,21 @@ from gateway.services import open_services
 CLOCK = SystemClock()
 
 
-async def test_the_disabled_agent_is_disabled_and_the_others_are_not(around: Dependencies) -> None:
-    for people in around.people.values():
+async def test_only_the_disabled_agent_is_disabled(running_dependencies: Dependencies) -> None:
+    for people in running_dependencies.people.values():
         assert [p.user.username for p in people if not p.user.enabled] == ["dora"]
 
 
-async def test_the_registered_agent_has_a_sealed_set_at_each_tenant_and_nobody_else_has(around: Dependencies) -> None:
+async def test_only_the_registered_agent_has_sealed_enrolments_and_at_each_tenant(
+    running_dependencies: Dependencies,
+) -> None:
     ring = start.new_ring(CLOCK)
     kinds = {}
-    configuration = configure(Options(), around)
+    configuration = configure(Options(), running_dependencies)
     for tenant in configuration.tenants:
         async with open_services(lambda: configuration, ring) as services:
-            await register(tenant, around, services.enrolments)
-        for person in around.people[tenant.id]:
+            await register(tenant, running_dependencies, services.enrolments)
+        for person in running_dependencies.people[tenant.id]:
             kept = await enrolled(configuration, tenant, ring, person.user.id)
             assert kept.backup_codes == person.backup_codes
             assert [(e.factor, e.address, e.secret) for e in kept.enrolments] == [
@@ -46,23 +48,23 @@ async def test_the_registered_agent_has_a_sealed_set_at_each_tenant_and_nobody_e
     }
 
 
-async def test_secrets_and_backup_codes_are_new_each_time(around: Dependencies) -> None:
+async def test_secrets_and_backup_codes_are_new_at_each_start(running_dependencies: Dependencies) -> None:
     async with dependencies(CLOCK) as others:
-        for tenant_id, people in around.people.items():
+        for tenant_id, people in running_dependencies.people.items():
             for mine, theirs in zip(people, others.people[tenant_id], strict=True):
                 assert {e.secret for e in mine.enrolments if e.secret}.isdisjoint(e.secret for e in theirs.enrolments)
                 assert set(mine.backup_codes).isdisjoint(theirs.backup_codes)
 
 
-async def test_two_demos_at_once_share_no_port(around: Dependencies) -> None:
+async def test_two_parallel_demos_share_no_port(running_dependencies: Dependencies) -> None:
     async with dependencies(CLOCK) as others:
-        assert others.inbox.port != around.inbox.port
-        assert others.provider != around.provider
+        assert others.inbox.port != running_dependencies.inbox.port
+        assert others.provider != running_dependencies.provider
 
 
 @pytest.mark.attack("F28")
-async def test_the_identity_provider_answers_loopback_names_only(around: Dependencies) -> None:
-    url = f"{around.provider}/auth/realms/expertflow/.well-known/openid-configuration"
+async def test_the_identity_provider_answers_loopback_names_only(running_dependencies: Dependencies) -> None:
+    url = f"{running_dependencies.provider}/auth/realms/expertflow/.well-known/openid-configuration"
     async with ClientSession() as browser:
         async with browser.get(url) as response:
             assert response.status == 200
@@ -71,20 +73,20 @@ async def test_the_identity_provider_answers_loopback_names_only(around: Depende
 
 
 @pytest.mark.attack("F28")
-async def test_every_port_of_the_demo_is_on_loopback(around: Dependencies) -> None:
-    urls = [around.provider, *around.apps.values()]
+async def test_every_port_of_the_demo_is_on_loopback(running_dependencies: Dependencies) -> None:
+    urls = [running_dependencies.provider, *running_dependencies.apps.values()]
     assert all(url.startswith("http://127.0.0.1:") for url in urls)
     await asyncio.gather(*(_refused_elsewhere(int(url.rpartition(":")[2])) for url in urls))
 
 
 async def _refused_elsewhere(port: int) -> None:
-    """Another loopback address of this machine is not listened on, so no other address is."""
+    """Asserts that another loopback address of this machine refuses connections, so no other address accepts any."""
     with pytest.raises(OSError, match=r"refused|Connect call failed"):
         await asyncio.open_connection("127.0.0.2", port)
 
 
 async def enrolled(configuration: Configuration, tenant: Any, ring: KeyRing, user_id: str) -> EnrolmentSet:
-    """The set of a user, read as the gateway reads it."""
+    """Returns the enrolments of a user, read as the gateway reads them."""
     async with open_services(lambda: configuration, ring) as services:
         found = await services.enrolments.read(tenant, user_id)
     assert isinstance(found, EnrolmentSet)

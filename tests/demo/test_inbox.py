@@ -1,12 +1,11 @@
-"""Where the demo's mails arrive."""
+"""Tests of the demo's inbox."""
 
 from collections.abc import AsyncIterator
 
 import aiosmtplib
 import pytest
 
-from gateway.delivery.message import Message
-from gateway.delivery.smtp import Mailer, Sent
+from gateway.delivery.smtp import Mailer, Message, Sent
 from gateway.demo.inbox import KEPT, Inbox
 from gateway.domain.channel import Channel, ChannelKind, ChannelType, MailSecurity, Relay
 from tests.clock import FakeClock, SeededRandom
@@ -14,13 +13,13 @@ from tests.clock import FakeClock, SeededRandom
 
 @pytest.fixture
 async def inbox(clock: FakeClock) -> AsyncIterator[Inbox]:
-    """A running inbox."""
+    """Yields a running inbox."""
     async with Inbox(clock) as running:
         yield running
 
 
 async def send(inbox: Inbox, *subjects: str) -> None:
-    """Mails of the gateway's own mailer."""
+    """Sends mails with the gateway's mailer."""
     mailer = Mailer(FakeClock(), SeededRandom())
     relays = (Relay("127.0.0.1", inbox.port, MailSecurity.NONE),)
     channel = Channel("otp", ChannelType.EMAIL, ChannelKind.SMTP, "otp@example.com", relays=relays)
@@ -42,12 +41,12 @@ async def test_a_mail_of_the_gateway_is_shown_with_recipient_subject_text_and_ti
     ]
 
 
-async def test_the_newest_mail_stands_first(inbox: Inbox) -> None:
+async def test_the_newest_mail_is_first(inbox: Inbox) -> None:
     await send(inbox, "first", "second")
     assert [mail.subject for mail in inbox.mails] == ["second", "first"]
 
 
-async def test_the_last_two_hundred_are_kept(inbox: Inbox) -> None:
+async def test_the_inbox_keeps_the_last_two_hundred_mails(inbox: Inbox) -> None:
     async with aiosmtplib.SMTP(hostname="127.0.0.1", port=inbox.port, start_tls=False) as relay:
         for number in range(KEPT + 5):
             await relay.sendmail("a@example.com", ["b@example.com"], f"Subject: {number}\r\n\r\nx".encode())
@@ -57,7 +56,7 @@ async def test_the_last_two_hundred_are_kept(inbox: Inbox) -> None:
 
 
 @pytest.mark.parametrize("raw", [b"", b"no headers", b"Subject: =?utf-8?q?=ff?=\r\n\r\n", b"\x00\xff\r\n\r\n\xfe"])
-async def test_a_broken_mail_is_kept_as_far_as_it_can_be_read(inbox: Inbox, raw: bytes) -> None:
+async def test_a_broken_mail_is_kept_with_its_readable_parts(inbox: Inbox, raw: bytes) -> None:
     async with aiosmtplib.SMTP(hostname="127.0.0.1", port=inbox.port, start_tls=False) as relay:
         await relay.sendmail("a@example.com", ["b@example.com"], raw)
     assert inbox.mails[0].to == "b@example.com"

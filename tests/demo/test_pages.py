@@ -1,4 +1,4 @@
-"""What the demo tells about itself."""
+"""Tests of the demo's pages."""
 
 import re
 from collections.abc import AsyncIterator
@@ -23,16 +23,16 @@ CLOUD = {"Host": "cloudcx.localhost"}
 
 
 @asynccontextmanager
-async def pages(around: Dependencies) -> AsyncIterator[TestClient[Any, Any]]:
-    """A browser at the demo's own pages."""
+async def pages(running_dependencies: Dependencies) -> AsyncIterator[TestClient[Any, Any]]:
+    """Yields a client for the demo's pages."""
     app = web.Application()
     options = Options()
-    configuration = configure(options, around)
+    configuration = configure(options, running_dependencies)
     async with open_services(lambda: configuration, start.new_ring(CLOCK)) as services:
         demo = DemoPages(
-            sites=start.sites_of(options, around, configuration),
+            sites=start.sites_of(options, running_dependencies, configuration),
             apps=start.apps_of(options),
-            inbox=around.inbox,
+            inbox=running_dependencies.inbox,
             prefix="/-/",
             clock=CLOCK,
             admin_codes=services.admin_codes,
@@ -43,8 +43,13 @@ async def pages(around: Dependencies) -> AsyncIterator[TestClient[Any, Any]]:
 
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "efcx.localhost", "cloudcx.localhost:8080"])
-async def test_the_users_are_the_five_kinds_of_people_at_every_tenant(around: Dependencies, host: str) -> None:
-    async with pages(around) as client, client.get("/-/demo/users.json", headers={"Host": host}) as response:
+async def test_the_demo_page_shows_five_kinds_of_users_at_every_tenant(
+    running_dependencies: Dependencies, host: str
+) -> None:
+    async with (
+        pages(running_dependencies) as client,
+        client.get("/-/demo/users.json", headers={"Host": host}) as response,
+    ):
         users = await response.json()
     assert {user["about"] for user in users} == {
         "agent, not set up yet",
@@ -56,20 +61,20 @@ async def test_the_users_are_the_five_kinds_of_people_at_every_tenant(around: De
     assert all(set(user) == {"username", "password", "about"} for user in users)
 
 
-async def test_a_visitor_finds_the_address_on_record_which_is_the_only_one_taken_at_cloudcx(
-    around: Dependencies,
+async def test_the_demo_page_shows_the_profile_address_of_every_cloudcx_user(
+    running_dependencies: Dependencies,
 ) -> None:
-    async with pages(around) as client, client.get("/-/demo", headers=CLOUD) as response:
+    async with pages(running_dependencies) as client, client.get("/-/demo", headers=CLOUD) as response:
         page = await response.text()
-    for person in around.people["cloudcx"]:
+    for person in running_dependencies.people["cloudcx"]:
         assert person.user.email
         assert person.user.email in page
 
 
 @pytest.mark.attack("F28")
 @pytest.mark.parametrize("path", PATHS)
-async def test_the_demos_pages_answer_loopback_names_only(around: Dependencies, path: str) -> None:
-    async with pages(around) as client:
+async def test_the_demo_pages_answer_loopback_names_only(running_dependencies: Dependencies, path: str) -> None:
+    async with pages(running_dependencies) as client:
         async with client.get(path) as response:
             assert response.status == 200
             assert response.headers["Cache-Control"] == "no-store"
@@ -77,14 +82,16 @@ async def test_the_demos_pages_answer_loopback_names_only(around: Dependencies, 
             assert response.status == 421
 
 
-async def test_the_inbox_begins_empty(around: Dependencies) -> None:
-    async with pages(around) as client, client.get("/-/demo/inbox.json") as response:
+async def test_the_inbox_is_empty_at_the_start(running_dependencies: Dependencies) -> None:
+    async with pages(running_dependencies) as client, client.get("/-/demo/inbox.json") as response:
         assert await response.json() == []
 
 
-async def test_the_app_of_the_registered_agent_is_shown_where_he_has_one(around: Dependencies) -> None:
-    (phone,) = (e for p in around.people["cloudcx"] for e in p.enrolments if e.secret)
-    async with pages(around) as client:
+async def test_the_authenticator_app_of_the_registered_agent_is_shown_where_they_have_one(
+    running_dependencies: Dependencies,
+) -> None:
+    (phone,) = (e for p in running_dependencies.people["cloudcx"] for e in p.enrolments if e.secret)
+    async with pages(running_dependencies) as client:
         async with client.get("/-/demo/codes.json", headers=CLOUD) as response:
             (shown,) = await response.json()
         async with client.get("/-/demo/codes.json") as response:
@@ -93,24 +100,31 @@ async def test_the_app_of_the_registered_agent_is_shown_where_he_has_one(around:
     assert shown["code"] in {pyotp.TOTP(phone.secret).at(int(CLOCK.now()) - back) for back in (0, 30)}
 
 
-async def test_the_page_names_every_tenant_and_marks_the_one_it_is_of(around: Dependencies) -> None:
-    async with pages(around) as client, client.get("/-/demo", headers=CLOUD) as response:
+async def test_the_demo_page_names_every_tenant_and_marks_the_current_one(running_dependencies: Dependencies) -> None:
+    async with pages(running_dependencies) as client, client.get("/-/demo", headers=CLOUD) as response:
         page = await response.text()
     assert page.count('aria-current="page"') == 1
     for name in ("localhost", "efcx.localhost", "cloudcx.localhost"):
         assert f'href="http://{name}:8080/-/demo"' in page
-    assert sum(f"{code[:5]}-{code[5:]}" in page for p in around.people["cloudcx"] for code in p.backup_codes) == 10
+    assert (
+        sum(f"{code[:5]}-{code[5:]}" in page for p in running_dependencies.people["cloudcx"] for code in p.backup_codes)
+        == 10
+    )
 
 
-async def test_the_code_is_read_before_the_fold_of_what_else_there_is(around: Dependencies) -> None:
-    async with pages(around) as client, client.get("/-/demo", headers=CLOUD) as response:
+async def test_the_demo_page_lists_the_steps_up_to_the_code_before_the_backup_codes(
+    running_dependencies: Dependencies,
+) -> None:
+    async with pages(running_dependencies) as client, client.get("/-/demo", headers=CLOUD) as response:
         page = await response.text()
     order = [page.index(words) for words in ("Open an app", "Sign in as", "Read the code", "Backup codes")]
     assert order == sorted(order)
 
 
-async def test_a_visitor_makes_himself_an_administrators_code_with_and_without_javascript(around: Dependencies) -> None:
-    async with pages(around) as client:
+async def test_a_visitor_makes_an_administrators_code_with_and_without_javascript(
+    running_dependencies: Dependencies,
+) -> None:
+    async with pages(running_dependencies) as client:
         async with client.post("/-/demo/admin-code", data={"username": "anna"}, headers=CLOUD) as response:
             made = await response.json()
         form = {**CLOUD, "Accept": "text/html", "Sec-Fetch-Site": "same-origin"}
@@ -131,24 +145,35 @@ async def test_a_visitor_makes_himself_an_administrators_code_with_and_without_j
         ({**CLOUD, "Sec-Fetch-Site": "cross-site"}, "ben", 403),
     ],
 )
-async def test_no_code_where_none_is_taken_nor_for_a_page_elsewhere(
-    around: Dependencies, headers: dict[str, str], username: str, status: int
+async def test_no_administrators_code_is_made_where_none_is_accepted_or_for_a_page_of_another_site(
+    running_dependencies: Dependencies, headers: dict[str, str], username: str, status: int
 ) -> None:
     form = {"username": username}
-    async with pages(around) as client, client.post("/-/demo/admin-code", data=form, headers=headers) as response:
+    async with (
+        pages(running_dependencies) as client,
+        client.post("/-/demo/admin-code", data=form, headers=headers) as response,
+    ):
         assert response.status == status
 
 
-async def test_a_program_asks_for_an_administrators_code_by_json(around: Dependencies) -> None:
+async def test_a_program_requests_an_administrators_code_as_json(running_dependencies: Dependencies) -> None:
     asked = {"username": "ben"}
-    async with pages(around) as client, client.post("/-/demo/admin-code", json=asked, headers=CLOUD) as response:
+    async with (
+        pages(running_dependencies) as client,
+        client.post("/-/demo/admin-code", json=asked, headers=CLOUD) as response,
+    ):
         made = await response.json()
     assert made["username"] == "ben"
 
 
 @pytest.mark.parametrize("kind", ["multipart/form-data; boundary=x", "application/json", "text/plain"])
-async def test_a_body_that_cannot_be_read_makes_no_code_and_no_failure(around: Dependencies, kind: str) -> None:
+async def test_an_unreadable_body_makes_no_code_and_no_server_error(
+    running_dependencies: Dependencies, kind: str
+) -> None:
     headers = {**CLOUD, "Content-Type": kind}
     body = b"--x\r\n"
-    async with pages(around) as client, client.post("/-/demo/admin-code", data=body, headers=headers) as response:
+    async with (
+        pages(running_dependencies) as client,
+        client.post("/-/demo/admin-code", data=body, headers=headers) as response,
+    ):
         assert response.status == 404

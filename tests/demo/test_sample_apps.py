@@ -1,4 +1,4 @@
-"""The two sample apps behind the demo's gateway."""
+"""Tests of the demo's two sample apps."""
 
 import asyncio
 import base64
@@ -16,18 +16,18 @@ CLAIMS = {"preferred_username": "anna", "name": "Anna Lindqvist", "realm_access"
 
 
 def bearer(claims: Any = CLAIMS) -> dict[str, str]:
-    """An unsigned token that says `claims`."""
+    """Returns an unsigned token with these `claims`."""
     payload = base64.urlsafe_b64encode(json.dumps(claims).encode()).rstrip(b"=").decode()
     return {"Authorization": f"Bearer e30.{payload}.{'s' * 40}"}
 
 
 def client_of(sample: Sample) -> TestClient[Any, Any]:
-    """A browser at the app of `sample`."""
+    """Yields a client for the app of `sample`."""
     return TestClient(TestServer(build(sample, FakeClock())))
 
 
 @pytest.mark.parametrize("sample", [UNIFIED_ADMIN, AGENT_MANAGER], ids=lambda sample: sample.name)
-async def test_an_app_shows_who_is_signed_in_and_a_way_out(sample: Sample) -> None:
+async def test_an_app_shows_the_signed_in_user_and_a_sign_out_button(sample: Sample) -> None:
     async with client_of(sample) as client, client.get("/", headers=bearer()) as response:
         page = await response.text()
     assert sample.name in page
@@ -45,12 +45,12 @@ async def test_a_deep_link_shows_the_page_with_its_path(sample: Sample) -> None:
     assert "<b>" not in page.partition('id="path"')[2][:80]
 
 
-async def test_what_the_api_does_not_know_is_no_page() -> None:
+async def test_an_unknown_api_path_is_not_answered_with_a_page() -> None:
     async with client_of(UNIFIED_ADMIN) as client, client.get("/api/nothing", headers=bearer()) as response:
         assert response.status == 404
 
 
-async def test_an_app_shows_the_headers_it_received_but_no_whole_token() -> None:
+async def test_an_app_shows_the_received_headers_but_no_complete_token() -> None:
     headers = {**bearer(), "Cookie": "token=abcdef; own=1", "X-Forwarded-For": "203.0.113.9"}
     async with client_of(UNIFIED_ADMIN) as client, client.get("/", headers=headers) as response:
         page = await response.text()
@@ -60,13 +60,13 @@ async def test_an_app_shows_the_headers_it_received_but_no_whole_token() -> None
     assert "abcdef" not in page
 
 
-async def test_an_app_says_as_data_who_asks() -> None:
+async def test_an_app_returns_the_signed_in_user_as_data() -> None:
     async with client_of(AGENT_MANAGER) as client, client.get("/api/me", headers=bearer()) as response:
         said = await response.json()
     assert (said["username"], said["roles"]) == ("anna", ["agent"])
 
 
-async def test_markup_in_a_name_stays_text() -> None:
+async def test_markup_in_a_name_is_escaped() -> None:
     evil = bearer({"preferred_username": "x", "name": "<img src=x onerror=alert(1)>"})
     async with client_of(UNIFIED_ADMIN) as client, client.get("/", headers=evil) as response:
         assert "<img" not in await response.text()
@@ -76,17 +76,17 @@ async def test_markup_in_a_name_stays_text() -> None:
     "value",
     ["", "Bearer", "Bearer x", "Bearer a.b.c", "Bearer a.!.c", "Basic a.b.c", "Bearer a.W10.c", "Bearer a.bnVsbA.c"],
 )
-def test_a_token_that_cannot_be_read_is_nobody(value: str) -> None:
+def test_an_unreadable_token_identifies_no_user(value: str) -> None:
     assert claims_of({"Authorization": value}) == {}
 
 
-async def test_claims_of_odd_shapes_break_nothing() -> None:
+async def test_claims_of_unexpected_types_cause_no_error() -> None:
     odd = bearer({"preferred_username": 7, "realm_access": ["x"], "name": None})
     async with client_of(UNIFIED_ADMIN) as client, client.get("/", headers=odd) as response:
         assert response.status == 200
 
 
-async def test_the_socket_tells_who_is_present_and_echoes() -> None:
+async def test_the_socket_sends_the_present_users_and_echoes_messages() -> None:
     async with client_of(AGENT_MANAGER) as client, client.ws_connect("/ws", headers=bearer()) as live:
         first = await live.receive_json(timeout=5)
         assert first["type"] == "presence"
@@ -98,7 +98,7 @@ async def test_the_socket_tells_who_is_present_and_echoes() -> None:
         assert said == {"type": "echo", "text": "hello"}
 
 
-async def test_the_echo_gives_text_and_bytes_back_as_they_came() -> None:
+async def test_the_echo_returns_text_and_bytes_unchanged() -> None:
     async with client_of(AGENT_MANAGER) as client, client.ws_connect("/echo", protocols=("echo",)) as live:
         assert live.protocol == "echo"
         await live.send_str("سلام")
@@ -125,16 +125,16 @@ async def test_an_app_answers_loopback_names_only(host: str) -> None:
         assert response.status in (400, 421)
 
 
-def test_colleagues_change_state_as_time_passes() -> None:
-    states = {tuple(row["state"] for row in presence(_nobody(), 0, second)) for second in range(0, 600, 10)}
+def test_the_states_of_colleagues_change_over_time() -> None:
+    states = {tuple(row["state"] for row in presence(_anonymous(), 0, second)) for second in range(0, 600, 10)}
     assert len(states) > 5
 
 
-def test_cookies_are_shown_by_name_and_length() -> None:
+def test_cookies_are_shown_only_by_name_and_length() -> None:
     assert received({"Cookie": "a=1; b=" + "x" * 1500}) == [("Cookie", "a=… (1 characters); b=… (1,500 characters)")]
 
 
-def _nobody() -> Any:
+def _anonymous() -> Any:
     from gateway.demo.sample_apps import Person
 
     return Person()

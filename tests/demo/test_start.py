@@ -1,4 +1,4 @@
-"""What `make demo` starts."""
+"""Tests of `make demo`."""
 
 import asyncio
 import os
@@ -27,7 +27,7 @@ CLOCK = SystemClock()
 
 
 @pytest.mark.attack("F28")
-def test_keys_are_new_each_time() -> None:
+def test_keys_are_new_at_each_start() -> None:
     assert start.new_ring(CLOCK).fingerprint != start.new_ring(CLOCK).fingerprint
 
 
@@ -35,15 +35,15 @@ def test_keys_are_new_each_time() -> None:
 @pytest.mark.parametrize(
     "upstream", ["http://192.0.2.7:80", "http://app.example", "ftp://127.0.0.1", "127.0.0.1:9000", ""]
 )
-def test_an_app_elsewhere_needs_a_word_of_its_own(upstream: str) -> None:
+def test_an_app_on_another_machine_is_refused_without_an_explicit_option(upstream: str) -> None:
     assert "--upstream" in fault_of(Options(free_port(), upstream))
 
 
-def test_an_app_elsewhere_is_taken_when_that_is_meant() -> None:
+def test_an_app_on_another_machine_is_accepted_with_the_explicit_option() -> None:
     assert fault_of(Options(free_port(), "http://192.0.2.7:80", remote_upstream=True)) == ""
 
 
-async def test_a_port_that_is_taken_is_said_in_one_line() -> None:
+async def test_a_port_in_use_is_reported_in_one_line() -> None:
     said: list[str] = []
 
     async def serve(_services: Services, _routes: Sequence[web.RouteDef], _ready: Callable[[], None]) -> None:
@@ -55,7 +55,7 @@ async def test_a_port_that_is_taken_is_said_in_one_line() -> None:
     assert said == [f"port {port} is in use or not allowed; choose another one: PORT=8081 make demo"]
 
 
-async def test_the_demo_says_where_its_apps_users_and_inbox_are() -> None:
+async def test_the_demo_prints_the_addresses_of_its_apps_users_and_inbox() -> None:
     said: list[str] = []
     served: list[Configuration] = []
 
@@ -77,7 +77,7 @@ async def test_the_demo_says_where_its_apps_users_and_inbox_are() -> None:
 
 @asynccontextmanager
 async def demo(port: int, **options: Any) -> AsyncIterator[str]:
-    """The whole demo in this process, ended as Ctrl-C ends it."""
+    """Runs the whole demo in this process and ends it as Ctrl-C does."""
     ready = asyncio.Event()
 
     async def serve(services: Services, routes: Sequence[web.RouteDef], say: Callable[[], None]) -> None:
@@ -94,11 +94,11 @@ async def demo(port: int, **options: Any) -> AsyncIterator[str]:
 
 
 NAMED = ("csrf", "login", "round", "form")
-"""What each answer names and the next form sends back."""
+"""The fields that each answer names and the next form sends back."""
 
 
 async def sign_in(browser: ClientSession, base: str, username: str, to: str, host: str = "") -> dict[str, Any]:
-    """Sign in by JSON, registering when asked; the last answer. `host` is another tenant's."""
+    """Signs in by JSON, enrols if requested, and returns the last answer. `host` is another tenant's."""
     origin = base.replace("localhost", host or "localhost")
     own = {"Accept": "application/json", "Origin": origin, "Host": urlsplit(origin).netloc}
     async with browser.get(f"{base}/-/login", params={"to": to}, headers=own) as response:
@@ -125,18 +125,18 @@ async def sign_in(browser: ClientSession, base: str, username: str, to: str, hos
 
 
 def next_code(app: pyotp.TOTP) -> str:
-    """The code of the 30 seconds to come: right already, and later than the moment in which the demo's store began."""
+    """Returns the app code of the next 30 seconds: it is already valid, and newer than the demo's store."""
     return app.at(int(CLOCK.now()) + 30)
 
 
 async def code_of_the_app(browser: ClientSession, base: str, own: dict[str, str], username: str) -> str:
-    """What the demo's page shows of the user's app."""
+    """Returns the app code that the demo page shows for the user."""
     async with browser.get(f"{base}/-/demo/codes.json", headers=own) as response:
         return str({one["username"]: one["code"] for one in await response.json()}[username])
 
 
 async def newest_code(browser: ClientSession, base: str) -> str:
-    """The code of the newest mail."""
+    """Returns the code of the newest mail."""
     async with browser.get(f"{base}/-/demo/inbox.json") as response:
         mails = await response.json()
     found = re.search(r"^\s*(\d{6})\s*$", mails[0]["text"], re.MULTILINE)
@@ -146,7 +146,7 @@ async def newest_code(browser: ClientSession, base: str) -> str:
 
 @pytest.mark.row("EF-08")
 @pytest.mark.parametrize("username", ["anna", "ben", "sara", "adam"])
-async def test_each_user_signs_in_with_the_code_of_the_inbox_and_the_app_knows_him(username: str) -> None:
+async def test_each_user_signs_in_with_the_code_from_the_inbox_and_the_app_identifies_them(username: str) -> None:
     async with demo(free_port()) as base, ClientSession() as browser:
         assert (await sign_in(browser, base, username, "/agent-manager/"))["step"] == "done"
         async with browser.get(f"{base}/agent-manager/api/me") as response:
@@ -160,7 +160,7 @@ async def test_each_user_signs_in_with_the_code_of_the_inbox_and_the_app_knows_h
     ("host", "username"),
     [("efcx.localhost", "anna"), ("cloudcx.localhost", "anna"), ("cloudcx.localhost", "sara")],
 )
-async def test_the_other_tenants_are_reached_by_the_host_alone(host: str, username: str) -> None:
+async def test_the_other_tenants_are_reached_by_their_host_names_alone(host: str, username: str) -> None:
     async with demo(free_port()) as base, ClientSession() as browser:
         assert (await sign_in(browser, base, username, "/agent-manager/", host))["step"] == "done"
         own = {"Host": urlsplit(base.replace("localhost", host)).netloc}
@@ -168,7 +168,7 @@ async def test_the_other_tenants_are_reached_by_the_host_alone(host: str, userna
             assert (await response.json())["username"] == username
 
 
-async def test_the_demos_own_code_of_an_administrator_lets_the_registered_agent_in() -> None:
+async def test_an_administrators_code_of_the_demo_signs_the_registered_agent_in() -> None:
     async with demo(free_port()) as base, ClientSession() as browser:
         origin = base.replace("localhost", "cloudcx.localhost")
         own = {"Accept": "application/json", "Origin": origin, "Host": urlsplit(origin).netloc}
@@ -183,13 +183,13 @@ async def test_the_demos_own_code_of_an_administrator_lets_the_registered_agent_
         assert shown["step"] == "done"
 
 
-async def test_the_disabled_agent_is_told_no_more_than_a_wrong_password() -> None:
+async def test_the_disabled_agent_gets_the_same_answer_as_for_a_wrong_password() -> None:
     async with demo(free_port()) as base, ClientSession() as browser:
         end = await sign_in(browser, base, "dora", "/agent-manager/")
     assert (end["step"], end["problem"]["code"]) == ("password", "wrong-password")
 
 
-async def test_an_app_of_ones_own_gets_nothing_before_the_login_and_the_user_after_it() -> None:
+async def test_an_app_given_by_the_operator_receives_nothing_before_the_login_and_the_user_after_it() -> None:
     heard: list[str] = []
 
     async def handler(request: web.Request) -> web.Response:

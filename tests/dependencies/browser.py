@@ -1,4 +1,4 @@
-"""A real Chromium: fixtures ``browser`` and ``page`` (Playwright's asynchronous API), new for each test."""
+"""A real Chromium: fixtures `browser` and `page` (Playwright's asynchronous API), new for each test."""
 
 import shutil
 from collections.abc import AsyncIterator
@@ -18,13 +18,13 @@ _FLAGS = [
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
-    "--host-resolver-rules=MAP *.test 127.0.0.1",  # names that are no loopback names to the browser
+    "--host-resolver-rules=MAP *.test 127.0.0.1",  # names that the browser does not treat as loopback
 ]
 
 
 @pytest.fixture
 async def browser() -> AsyncIterator[Browser]:
-    """A headless Chromium; ``await browser.new_context(…)`` is a person with own cookies, language, colours."""
+    """Yields a headless Chromium; each `browser.new_context(…)` is a user with separate cookies and language."""
     program = next((found for name in _NAMES if (found := shutil.which(name))), None)
     if not program:
         missing("Chromium", "install it (Debian: chromium fonts-noto-core)")
@@ -36,7 +36,7 @@ async def browser() -> AsyncIterator[Browser]:
 
 @pytest.fixture
 async def page(browser: Browser, tmp_path: Path) -> AsyncIterator[Page]:
-    """A page of a person who reads English, on a laptop."""
+    """Yields a page of a user who reads English, on a laptop."""
     context = await browser.new_context(locale="en-GB", viewport={"width": 1280, "height": 800})
     context.set_default_timeout(10_000)
     yield await context.new_page()

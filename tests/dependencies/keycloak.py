@@ -1,6 +1,6 @@
-"""The real Keycloak of a test run: fixture ``keycloak``, started once however many processes the run has.
+"""The real Keycloak of a test run: fixture `keycloak`, started once for all processes of the run.
 
-One that is kept running (``make keycloak``) is used instead, which saves its start in daily work; not with ``CI=true``.
+A Keycloak that `make keycloak` keeps running is used instead, which saves the start in daily work; not with `CI=true`.
 """
 
 import contextlib
@@ -32,7 +32,7 @@ READY_WITHIN = 100.0  # seconds; usually 5 to 10
 
 @dataclass(frozen=True)
 class Keycloak:
-    """A running Keycloak with the realms of ``realm.py``."""
+    """A running Keycloak with the realms of `realm.py`."""
 
     port: int
     clients: Mapping[str, str] = field(repr=False)  # client id → secret; the same in both realms
@@ -43,21 +43,21 @@ class Keycloak:
 
     @property
     def base_url(self) -> str:
-        """``auth-server-url``, with its closing slash."""
+        """Returns `auth-server-url`, with its trailing slash."""
         return f"http://127.0.0.1:{self.port}/auth/"
 
     def issuer(self, realm_name: str = REALM) -> str:
-        """The ``iss`` of this realm's tokens when asked by ``base_url``."""
+        """Returns the `iss` of this realm's tokens for requests by `base_url`."""
         return f"{self.base_url}realms/{realm_name}"
 
     def url(self, endpoint: str, realm_name: str = REALM) -> str:
-        """An OpenID Connect endpoint of the realm, e.g. ``token``, ``certs``, ``logout``, ``auth``."""
+        """Returns an OpenID Connect endpoint of the realm, for example `token`, `certs`, `logout`, `auth`."""
         return f"{self.issuer(realm_name)}/protocol/openid-connect/{endpoint}"
 
     def grant(
         self, username: str, password: str, *, client: str = "gateway-login", realm_name: str = REALM
     ) -> httpx2.Response:
-        """One password grant, the answer as it comes."""
+        """Makes one password grant and returns the answer unchanged."""
         form = {
             "grant_type": "password",
             "client_id": client,
@@ -72,7 +72,7 @@ class Keycloak:
 
 @pytest.fixture(scope="session")
 def keycloak(pytestconfig: pytest.Config) -> Iterator[Keycloak]:
-    """The real Keycloak. Make your own users with ``keycloak.admin.create_user()``."""
+    """Yields the real Keycloak. Make users for a test with `keycloak.admin.create_user()`."""
 
     def tell(line: str) -> None:
         manager = pytestconfig.pluginmanager.getplugin("capturemanager")
@@ -110,7 +110,7 @@ def _kept_file() -> Path:
 
 
 def _kept(template: Template) -> dict[str, Any] | None:
-    """The one that ``make keycloak`` keeps, if it runs and has the wanted realms."""
+    """Returns the Keycloak that `make keycloak` keeps, if it runs and has the wanted realms."""
     if os.environ.get("CI") == "true" or not _kept_file().exists():
         return None
     found: dict[str, Any] = json.loads(_kept_file().read_text())
@@ -119,7 +119,7 @@ def _kept(template: Template) -> dict[str, Any] | None:
 
 
 def _keep_running() -> None:
-    """Start one, name it for the test runs to come, and wait for Ctrl-C."""
+    """Starts one, records it for later test runs, and waits for Ctrl-C."""
 
     def tell(line: str) -> None:
         print(line, flush=True)

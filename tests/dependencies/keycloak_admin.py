@@ -1,8 +1,7 @@
-"""What may a test do to the users of the real Keycloak? Make its own, look at them, and bring them into any state.
+"""The administrator of the real Keycloak: makes, reads and changes users for tests.
 
-Tests make their own users (``create_user``), so that they can run beside each other.
-Those of ``realm.py`` are for reading.
-Everything is plain, blocking HTTP with the administrator of the master realm.
+Each test makes the users it needs (`create_user`), so that tests can run in parallel. Tests only read the users of
+`realm.py`. All calls are plain, blocking HTTP with the administrator of the master realm.
 """
 
 import secrets
@@ -26,7 +25,7 @@ class Person:
 
 
 class KeycloakAdmin:
-    """The administrator's view of one Keycloak. An unexpected answer raises ``httpx2.HTTPStatusError``."""
+    """The administrator of one Keycloak. An unexpected answer raises `httpx2.HTTPStatusError`."""
 
     def __init__(self, base_url: str, username: str, password: str) -> None:
         self._http = httpx2.Client(base_url=base_url, trust_env=False, timeout=30)
@@ -52,7 +51,7 @@ class KeycloakAdmin:
         attributes: dict[str, list[str]] | None = None,
         realm_name: str = realm.REALM,
     ) -> Person:
-        """A new user with a random name. ``email``: "" = an address of the user's own, ``None`` = none."""
+        """Makes a new user with a random name. `email`: "" gives the user a new address, `None` gives none."""
         name = username or f"user-{secrets.token_hex(6)}"
         word = password or new_password()
         address = f"{name}@example.com" if email == "" else email
@@ -77,69 +76,69 @@ class KeycloakAdmin:
         return Person(user_id, name, word, address)
 
     def user_id(self, username: str, realm_name: str = realm.REALM) -> str:
-        """The id of the user with exactly this name; ``LookupError`` when there is none."""
+        """Returns the id of the user with exactly this name; raises `LookupError` if there is none."""
         found = self._get("users", realm_name, username=username, exact="true")
         if not found:
             raise LookupError(username)
         return str(found[0]["id"])
 
     def user(self, user_id: str, realm_name: str = realm.REALM) -> dict[str, Any]:
-        """The whole representation, attributes included."""
+        """Returns the whole representation, attributes included."""
         found: dict[str, Any] = self._get(f"users/{user_id}", realm_name)
         return found
 
     def delete_user(self, user_id: str, realm_name: str = realm.REALM) -> None:
-        """The user is gone."""
+        """Deletes the user."""
         self._call("DELETE", f"users/{user_id}", realm_name)
 
     def attribute(self, user_id: str, name: str = realm.ATTRIBUTE, realm_name: str = realm.REALM) -> list[str]:
-        """All values of one attribute; empty when it is not there."""
+        """Returns all values of one attribute; empty if it is missing."""
         values: list[str] = self.user(user_id, realm_name).get("attributes", {}).get(name, [])
         return values
 
     def set_attribute(
         self, user_id: str, values: list[str], name: str = realm.ATTRIBUTE, realm_name: str = realm.REALM
     ) -> None:
-        """Exactly these values (none removes it); everything else of the user stays (a bare PUT would erase it)."""
+        """Sets exactly these values (none removes the attribute) and keeps everything else of the user."""
         now = self.user(user_id, realm_name)
         now["attributes"] = {**now.get("attributes", {}), name: values}
         self._call("PUT", f"users/{user_id}", realm_name, json=now)
 
     def change(self, user_id: str, realm_name: str = realm.REALM, **fields: Any) -> None:
-        """Change top-level fields, e.g. ``enabled=False``, ``email=…``, ``requiredActions=[…]``; others stay."""
+        """Changes top-level fields, for example `enabled=False`, `email=…`, `requiredActions=[…]`; keeps the others."""
         self._call("PUT", f"users/{user_id}", realm_name, json=fields)
 
     def set_password(
         self, user_id: str, password: str, *, temporary: bool = False, realm_name: str = realm.REALM
     ) -> None:
-        """A new password; ``temporary`` asks the user for another one at the next login."""
+        """Sets a password; with `temporary` the user must set another one at the next login."""
         body = {"type": "password", "value": password, "temporary": temporary}
         self._call("PUT", f"users/{user_id}/reset-password", realm_name, json=body)
 
     def failures(self, user_id: str, realm_name: str = realm.REALM) -> dict[str, Any]:
-        """Keycloak's own brute-force record: ``numFailures``, ``disabled``, …"""
+        """Returns Keycloak's brute-force record: `numFailures`, `disabled`, …"""
         found: dict[str, Any] = self._get(f"attack-detection/brute-force/users/{user_id}", realm_name)
         return found
 
     def clear_failures(self, user_id: str, realm_name: str = realm.REALM) -> None:
-        """Unlock the user."""
+        """Unlocks the user."""
         self._call("DELETE", f"attack-detection/brute-force/users/{user_id}", realm_name)
 
     def soon_signed_out(self, user_id: str) -> bool:
-        """Whether the user soon has no live session any more: the gateway ends them behind its answer."""
+        """Returns whether the user soon has no open session; the gateway ends sessions after its answer."""
         return any(not self.sessions(user_id) for _ in range(500))
 
     def sessions(self, user_id: str, realm_name: str = realm.REALM) -> list[dict[str, Any]]:
-        """The user's live sessions."""
+        """Returns the user's open sessions."""
         found: list[dict[str, Any]] = self._get(f"users/{user_id}/sessions", realm_name)
         return found
 
     def logout(self, user_id: str, realm_name: str = realm.REALM) -> None:
-        """End all sessions of the user."""
+        """Ends all sessions of the user."""
         self._call("POST", f"users/{user_id}/logout", realm_name)
 
     def reset(self, username: str, password: str, realm_name: str = realm.REALM) -> str:
-        """Bring a user back: no second factor, this password, enabled, nothing required, not locked, no session."""
+        """Resets a user: no second factor, this password, enabled, no required action, no lock, no session."""
         user_id = self.user_id(username, realm_name)
         self.set_attribute(user_id, [], realm_name=realm_name)
         self.set_password(user_id, password, realm_name=realm_name)
@@ -149,7 +148,7 @@ class KeycloakAdmin:
         return user_id
 
     def request(self, method: str, path: str, realm_name: str = realm.REALM, **more: Any) -> httpx2.Response:
-        """Any other call of the admin API; ``path`` below ``/admin/realms/{realm}/``."""
+        """Makes any other call of the admin API; `path` is below `/admin/realms/{realm}/`."""
         return self._call(method, path, realm_name, **more)
 
     def _get(self, path: str, realm_name: str, **query: str) -> Any:
@@ -158,7 +157,7 @@ class KeycloakAdmin:
     def _call(self, method: str, path: str, realm_name: str, **more: Any) -> httpx2.Response:
         url = f"admin/realms/{realm_name}/{path}" if realm_name else path.lstrip("/")
         answer = self._http.request(method, url, headers=self._bearer(), **more)
-        if answer.status_code == httpx2.codes.UNAUTHORIZED:  # the administrator's token lives for a minute
+        if answer.status_code == httpx2.codes.UNAUTHORIZED:  # the administrator's token expires after a minute
             self._token = ""
             answer = self._http.request(method, url, headers=self._bearer(), **more)
         return answer.raise_for_status()
@@ -177,5 +176,5 @@ class KeycloakAdmin:
 
 
 def new_password() -> str:
-    """A random password that the realm's policy accepts."""
+    """Returns a random password that the realm's policy accepts."""
     return f"{secrets.token_urlsafe(12)}Aa1!"

@@ -1,7 +1,7 @@
-"""Where does the real Keycloak of the tests come from? From Maven Central, once, into a cache outside the tree.
+"""Builds the Keycloak of the tests from Maven Central, once, in a cache outside of the tree.
 
-``prepare()`` leaves an unpacked and built distribution, and a database with the realms of ``realm.py`` that each start
-copies: a start then takes seconds instead of a minute. It is made again when version, realms or Java change.
+`prepare()` makes an unpacked and built distribution, and a database with the realms of `realm.py`. Each start copies
+the database, so it takes seconds instead of a minute. A change of version, realms or Java builds both again.
 """
 
 import contextlib
@@ -27,7 +27,7 @@ VERSION = "26.7.3"
 ARTEFACT = f"org.keycloak:keycloak-quarkus-dist:{VERSION}:zip"
 HOW_TO_GET_IT = "install a JDK of version 17 or newer, Maven and unzip (Debian: default-jre-headless maven unzip)"
 _COPY = "org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy"
-# A small, quickly starting Java: a test server lives for minutes.
+# A small Java that starts quickly: a test server runs for minutes.
 _LEAN = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -Xss512k -XX:MaxMetaspaceSize=256m -Xms64m -Xmx256m"
 _DATABASE = "jdbc:h2:file:{folder}/keycloakdb;NON_KEYWORDS=VALUE"
 
@@ -35,12 +35,12 @@ Tell = Callable[[str], None]
 
 
 class Unavailable(RuntimeError):
-    """Something that only the machine can give is missing."""
+    """This machine lacks a required program."""
 
 
 @dataclass(frozen=True)
 class Template:
-    """What a start needs: the distribution, the database to copy, Java's class archive, and the database's secrets."""
+    """Everything that a start needs: the distribution, the database to copy, Java's class archive, and the secrets."""
 
     distribution: Path
     database: Path
@@ -53,13 +53,13 @@ class Template:
 
 
 def cache() -> Path:
-    """The folder of this version, outside the tree."""
+    """Returns the cache folder of this version, outside of the tree."""
     home = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
     return Path(home) / "efcx-gateway" / f"keycloak-{VERSION}"
 
 
 def prepare(tell: Tell) -> Template:
-    """Make what is missing of the template, and give it.
+    """Makes the missing parts of the template and returns it.
 
     :param tell: gets a line before everything that takes more than a moment.
     :raises Unavailable: no Java, Maven or unzip on this machine, or the artefact cannot be fetched.
@@ -84,13 +84,16 @@ def prepare(tell: Tell) -> Template:
 
 
 def launch(template: Template, database: Path, port: int, management: int, log: Path, *, owner: int) -> int:
-    """Start Keycloak on this database folder; gives the keeper's process id (see ``process``)."""
+    """Starts Keycloak on this database folder and returns the keeper's process id (see `process`)."""
     flags = f"{_LEAN} -XX:SharedArchiveFile={template.archive} -Xshare:auto -Xlog:disable -Xlog:all=error:stderr"
     return _launch(template.distribution, template.java, flags, database, (port, management), log, owner=owner)
 
 
 def is_ready(port: int, management: int) -> bool:
-    """Whether health says so and the realm's own document is there (the port opens before the bootstrap is done)."""
+    """Returns whether health reports ready and the realm's document exists.
+
+    The port opens before the bootstrap ends.
+    """
     with contextlib.suppress(httpx2.HTTPError), httpx2.Client(trust_env=False, timeout=5) as http:
         if http.get(f"http://127.0.0.1:{management}/auth/health/ready").status_code != httpx2.codes.OK:
             return False
@@ -138,7 +141,7 @@ def _distribution(java: Path, tell: Tell) -> Path:
 
 
 def _fill(folder: Path, distribution: Path, java: Path, tell: Tell) -> None:
-    """A database with both realms, its secrets, and Java's archive of the classes a start loads."""
+    """Makes a database with both realms, its secrets, and Java's archive of the classes that a start loads."""
     tell("making Keycloak's realms for the tests (about half a minute, once)")
     for old in cache().glob("realms-*"):
         shutil.rmtree(old)
@@ -218,7 +221,7 @@ def _launch(
         "--http-host=127.0.0.1",
         f"--http-port={port}",
         f"--http-management-port={management}",
-        "--cache=local",  # counts only when given to `start`
+        "--cache=local",  # has an effect only as an option of `start`
         f"--db-url={_DATABASE.format(folder=database)}",
         *(more or []),
     ]

@@ -1,6 +1,6 @@
-"""A real SMTP server that keeps what it gets: fixture ``mail_server``, and ``start_mail_server(…)`` for other kinds.
+"""A real SMTP server that keeps its mails: fixture `mail_server`, and `start_mail_server(…)` for other kinds.
 
-It runs in the loop of the test. Switches make it misbehave the ways a relay does.
+It runs in the event loop of the test. Switches make it fail as a relay can fail.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ Tls = Literal["none", "starttls", "implicit"]
 
 @dataclass(frozen=True)
 class Received:
-    """One message as it came in."""
+    """One received message."""
 
     mail_from: str
     rcpt_tos: tuple[str, ...]
@@ -32,22 +32,22 @@ class Received:
 
     @property
     def parsed(self) -> EmailMessage:
-        """The message, headers decoded."""
+        """Returns the message with decoded headers."""
         return message_from_bytes(self.raw, _class=EmailMessage, policy=policy.default)
 
     @property
     def subject(self) -> str:
-        """The subject, decoded."""
+        """Returns the decoded subject."""
         return str(self.parsed["Subject"])
 
     @property
     def text(self) -> str:
-        """The plain text part; empty when there is none."""
+        """Returns the plain text part; empty if there is none."""
         return self._part("plain")
 
     @property
     def html(self) -> str:
-        """The HTML part; empty when there is none."""
+        """Returns the HTML part; empty if there is none."""
         return self._part("html")
 
     def _part(self, kind: Literal["plain", "html"]) -> str:
@@ -57,25 +57,25 @@ class Received:
 
 @dataclass
 class Switches:
-    """How the server misbehaves; change them at any time."""
+    """The failures of the server; a test may change them at any time."""
 
     refuse_recipient: str = ""  # answer to RCPT, e.g. "550 5.1.1 no such user"
     refuse_sender: str = ""  # answer to MAIL
     refuse_data: str = ""  # answer after the message, e.g. "451 4.7.1 try again later"
-    drop: Literal["", "connect", "rcpt", "data"] = ""  # close the connection at this point, without a word
+    drop: Literal["", "connect", "rcpt", "data"] = ""  # close the connection at this point, without an answer
     hold: asyncio.Event | None = None  # wait for this event before the message is accepted
 
 
 @dataclass
 class MailServer:
-    """A running server and all it received."""
+    """A running server and all received messages."""
 
     port: int
     tls: Tls = "none"
     username: str = ""
     password: str = ""
-    clients: trustme.CA | None = None  # who must have signed the certificate that a client shows
-    authority: trustme.CA | None = None  # whose certificate the server shows, for "127.0.0.1" and "localhost"
+    clients: trustme.CA | None = None  # the CA of the certificate that a client must present
+    authority: trustme.CA | None = None  # the CA of the server's certificate, for "127.0.0.1" and "localhost"
     switches: Switches = field(default_factory=Switches)
     messages: list[Received] = field(default_factory=list)
     connections: int = 0
@@ -86,21 +86,21 @@ class MailServer:
     host = "127.0.0.1"
 
     async def wait(self, count: int = 1, seconds: float = 10) -> Received:
-        """The ``count``-th message (1 = the first), as soon as it is there; ``TimeoutError`` after ``seconds``."""
+        """Returns the `count`-th message (1 = the first) once it has arrived; `TimeoutError` after `seconds`."""
         async with asyncio.timeout(seconds), self._arrived:
             await self._arrived.wait_for(lambda: len(self.messages) >= count)
         return self.messages[count - 1]
 
     def to(self, address: str) -> list[Received]:
-        """All messages for this address, oldest first."""
+        """Returns all messages for this address, oldest first."""
         return [message for message in self.messages if address in message.rcpt_tos]
 
     def clear(self) -> None:
-        """Forget what came."""
+        """Deletes the received messages."""
         self.messages.clear()
 
     async def start(self) -> None:
-        """Listen."""
+        """Starts to listen."""
         context = self._context() if self.tls != "none" else None
         login = bool(self.username)
 
@@ -122,7 +122,7 @@ class MailServer:
         )
 
     async def stop(self) -> None:
-        """Stop listening, and cut whoever is connected: from now on the relay is down."""
+        """Stops to listen and cuts all connections; from now on the relay is down."""
         if self._server is None:
             return
         self._server.close()
@@ -147,7 +147,7 @@ class MailServer:
         return AuthResult(success=right, handled=False)
 
     async def keep(self, received: Received) -> None:
-        """Called by a connection for each message."""
+        """Is called by a connection for each message."""
         async with self._arrived:
             self.messages.append(received)
             self._arrived.notify_all()
@@ -190,7 +190,7 @@ class MailServer:
 
 
 class _Connection(SMTP):
-    """Counts and remembers connections, so that they can be cut."""
+    """Counts and records connections, so that they can be cut."""
 
     def __init__(self, server: MailServer, **settings: Any) -> None:
         super().__init__(server, **settings)
@@ -221,7 +221,7 @@ StartMailServer = Callable[..., Awaitable[MailServer]]
 
 @pytest.fixture
 async def start_mail_server() -> AsyncIterator[StartMailServer]:
-    """``await start_mail_server(tls="starttls", username=…, password=…)``: a further server, stopped after the test."""
+    """Starts a further server: `await start_mail_server(tls="starttls", …)`. The test's end stops it."""
     started: list[MailServer] = []
 
     async def start(**settings: Any) -> MailServer:
@@ -239,5 +239,5 @@ async def start_mail_server() -> AsyncIterator[StartMailServer]:
 
 @pytest.fixture
 async def mail_server(start_mail_server: StartMailServer) -> MailServer:
-    """A plain SMTP server without login."""
+    """Yields a plain SMTP server without login."""
     return await start_mail_server()

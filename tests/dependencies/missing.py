@@ -1,4 +1,4 @@
-"""What if a real part cannot be had on this machine? The test is skipped with one line; where ``CI=true``, it fails."""
+"""Skips a test whose dependency is missing on this machine; with `CI=true` the test fails."""
 
 import os
 from typing import NoReturn
@@ -7,7 +7,7 @@ import pytest
 
 
 def missing(what: str, how_to_get_it: str) -> NoReturn:
-    """End the test that needs ``what``; the line says how to get it."""
+    """Ends the test that needs `what`; the message says how to install it."""
     line = f"no {what} here: {how_to_get_it}"
     if os.environ.get("CI") == "true":
         pytest.fail(line, pytrace=False)

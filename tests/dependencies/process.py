@@ -1,7 +1,7 @@
-"""How is a neighbour's process started so that it never outlives the test run?
+"""Starts the process of a dependency so that it never outlives the test run.
 
-Between the test run and the server stands a small keeper (this file, run as a script): it starts the server, and ends
-it when it is told to, or when the process that owns the run is gone, even by SIGKILL.
+A small keeper process (this file, run as a script) is the parent of the server. It starts the server, and ends it on
+request or when the process that owns the run has ended, even by SIGKILL.
 """
 
 import contextlib
@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-PATIENCE = 60.0  # seconds a server gets to stop by itself; Keycloak may write its class archive then
+PATIENCE = 60.0  # seconds for a server to stop; Keycloak may write its class archive then
 
 
 class Stopped(RuntimeError):
@@ -22,9 +22,9 @@ class Stopped(RuntimeError):
 
 
 def start(command: Sequence[str], log: Path, *, owner: int, env: Mapping[str, str] | None = None) -> int:
-    """Start ``command`` under a keeper, output to ``log``.
+    """Starts `command` under a keeper, with its output in `log`.
 
-    :param owner: process id of the run; when it is gone the server is ended.
+    :param owner: process id of the run; when that process has ended, the keeper ends the server.
     :returns: the keeper's process id, for :func:`stop`.
     """
     with log.open("ab") as out:
@@ -36,20 +36,20 @@ def start(command: Sequence[str], log: Path, *, owner: int, env: Mapping[str, st
             start_new_session=True,
             env=dict(os.environ if env is None else env),
         )
-    # Whoever stops it may be another process than the one that started it, so nobody keeps the Popen object.
+    # Another process than the one that started it may stop it, so the Popen object is not kept.
     keeper.returncode = 0
     return keeper.pid
 
 
 def stop(keeper: int) -> None:
-    """End the server of this keeper, and wait for both."""
+    """Ends the server of this keeper, and waits for both."""
     with contextlib.suppress(ProcessLookupError):
         os.kill(keeper, signal.SIGTERM)
         _wait_gone(keeper, PATIENCE + 5)
 
 
 def alive(pid: int) -> bool:
-    """Whether this process runs (a zombie does not)."""
+    """Returns whether this process runs (a zombie does not)."""
     with contextlib.suppress(ChildProcessError):
         os.waitpid(pid, os.WNOHANG)
     try:
@@ -63,12 +63,12 @@ def alive(pid: int) -> bool:
 def wait_ready(
     ready: Callable[[], bool], keeper: int, log: Path, *, seconds: float, tell: Callable[[float], None]
 ) -> None:
-    """Ask ``ready`` until it says yes.
+    """Calls `ready` until it returns true.
 
-    :param tell: called about every five seconds with the seconds gone, for a line of progress.
-    :raises Stopped: the process ended or the time is over.
+    :param tell: called about every five seconds with the elapsed seconds, for a line of progress.
+    :raises Stopped: the process ended or the time is up.
     """
-    begun = told = time.monotonic()
+    begun = reported = time.monotonic()
     while not ready():
         now = time.monotonic()
         if not alive(keeper):
@@ -76,14 +76,14 @@ def wait_ready(
         if now - begun > seconds:
             stop(keeper)
             raise Stopped(f"not ready after {seconds:.0f} s\n{tail(log)}")
-        if now - told > 5:
-            told = now
+        if now - reported > 5:
+            reported = now
             tell(now - begun)
         select.select([], [], [], 0.1)
 
 
 def tail(log: Path, lines: int = 25) -> str:
-    """The last lines of a log file."""
+    """Returns the last lines of a log file."""
     return "\n".join(log.read_text(errors="replace").splitlines()[-lines:]) if log.exists() else "(no log)"
 
 
@@ -99,7 +99,7 @@ def _wait_gone(pid: int, seconds: float) -> None:
 def _keep(owner: int, command: Sequence[str]) -> int:
     asked = []
     signal.signal(signal.SIGTERM, lambda *_: asked.append(True))
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the run, which then tells us
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C ends the run, which then stops this keeper
     child = subprocess.Popen(command)
     with contextlib.suppress(KeyboardInterrupt):
         for _ in _moments():

@@ -1,6 +1,6 @@
-"""Which realms does the Keycloak of the tests have? ``expertflow`` as EFCX has it, and one without our attribute.
+"""The realms of the tests' Keycloak: `expertflow` as EFCX has it, and one without the gateway's attribute.
 
-Passwords and client secrets are arguments: they are made when the database is built, and never stand in the tree.
+Passwords and client secrets are arguments: they are made when the database is built, and are never in the tree.
 """
 
 import json
@@ -15,7 +15,7 @@ AGENTS = tuple(f"agent{n}" for n in range(1, 10))
 USERS = (*AGENTS, *ROLES[1:], "noemail", "norole", "disabled1", "due1", "other-action")
 BARE_USER = "agent1"
 
-# The least that reads and writes users, their attributes and sessions, and reads the declared profile (measured).
+# The smallest set that reads and writes users, attributes and sessions, and reads the declared profile (measured).
 ADMIN_ROLES = ("manage-users",)
 
 # Cheap on purpose: the tests log in thousands of times, and the default hash costs 0.1 CPU seconds each.
@@ -113,7 +113,7 @@ def _user(name: str, password: str) -> dict[str, Any]:
 
 
 def _profile(*, declare_attribute: bool) -> dict[str, Any]:
-    """Keycloak's default without its ``required``: with it, a user who lacks a name or address cannot log in."""
+    """Returns Keycloak's default without `required`: with it, a user without a name or address cannot log in."""
     seen = {"view": ["admin", "user"], "edit": ["admin", "user"]}
     attributes: list[dict[str, Any]] = [
         {

@@ -1,4 +1,4 @@
-"""A real redis-server: fixture ``redis_url``, empty at the start of each test; one server for each test process."""
+"""A real redis-server: fixture `redis_url`, empty at the start of each test; one server for each test process."""
 
 import contextlib
 import shutil
@@ -17,7 +17,7 @@ from tests.ports import free_port
 
 @pytest.fixture(scope="session")
 def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
-    """The port of a redis-server that keeps nothing on disk."""
+    """Yields the port of a redis-server without persistence."""
     program = shutil.which("redis-server")
     if not program:
         missing("redis-server", "install it (Debian: redis-server)")
@@ -27,7 +27,7 @@ def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
 
 @pytest.fixture
 async def redis_url(redis_server: int) -> str:
-    """``redis://…`` of an empty database."""
+    """Yields `redis://…` of an empty database."""
     url = f"redis://127.0.0.1:{redis_server}/0"
     await empty(url)
     return url
@@ -35,7 +35,7 @@ async def redis_url(redis_server: int) -> str:
 
 @contextlib.contextmanager
 def server(program: str, folder: Path, *options: str) -> Iterator[int]:
-    """Run ``program`` (redis-server or valkey-server) on a free port, without persistence; ended at the end."""
+    """Runs `program` (redis-server or valkey-server) on a free port, without persistence, and ends it at the end."""
     port, log = free_port(), folder / "log"
     command = [program, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
     keeper = process.start([*command, "--dir", str(folder), *options], log, owner=Run.current().owner)
@@ -47,7 +47,7 @@ def server(program: str, folder: Path, *options: str) -> Iterator[int]:
 
 
 async def empty(url: str) -> None:
-    """Forget everything the server holds."""
+    """Deletes everything that the server holds."""
     async with Redis.from_url(url) as client:
         await client.flushall()
 

@@ -1,6 +1,6 @@
-"""What belongs to one test run, however many processes it has? A folder, an owner, and what was started once.
+"""The folder, owner and started processes of one test run, shared by all its processes.
 
-With xdist the owner is the controlling process, which outlives every worker; it ends what the workers started.
+With xdist the owner is the controlling process, which outlives every worker and ends what the workers started.
 """
 
 import contextlib
@@ -21,25 +21,25 @@ _FOLDER, _OWNER = "EFCX_GATEWAY_TEST_FOLDER", "EFCX_GATEWAY_TEST_OWNER"
 
 @dataclass(frozen=True)
 class Run:
-    """One test run: ``folder`` is shared by its processes and removed at its end."""
+    """One test run: its processes share `folder`, which is removed at the end."""
 
     folder: Path
     owner: int
 
     @classmethod
     def begin(cls) -> "Run":
-        """In the owning process, before workers start: they find the run by the environment."""
+        """Begins the run in the owning process, before workers start; they find it by an environment variable."""
         run = cls(Path(tempfile.mkdtemp(prefix="efcx-gateway-run-")), os.getpid())
         os.environ[_FOLDER], os.environ[_OWNER] = str(run.folder), str(run.owner)
         return run
 
     @classmethod
     def current(cls) -> "Run":
-        """The run this process belongs to."""
+        """Returns the run of this process."""
         return cls(Path(os.environ[_FOLDER]), int(os.environ[_OWNER]))
 
     def once(self, name: str, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-        """What ``make`` gave to the first process of the run that asked; an entry ``keeper`` is stopped at the end."""
+        """Returns what `make` gave to the first process of the run; the end of the run stops an entry `keeper`."""
         record = self.folder / f"{name}.json"
         with locked(self.folder / f"{name}.lock"):
             if not record.exists():
@@ -50,7 +50,7 @@ class Run:
             return found
 
     def end(self) -> None:
-        """In the owning process: stop what was started, remove the folder."""
+        """Stops all started processes and removes the folder; for the owning process."""
         for record in self.folder.glob("*.json"):
             keeper = json.loads(record.read_text()).get("keeper")
             if keeper:
@@ -60,7 +60,7 @@ class Run:
 
 @contextlib.contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Only one process at a time; the kernel gives the lock back however the process ends."""
+    """Lets one process in at a time; the kernel releases the lock when the process ends in any way."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

@@ -1,4 +1,4 @@
-"""The neighbours do what their fixtures promise."""
+"""Tests of the fixtures of dependencies."""
 
 import asyncio
 import smtplib
@@ -15,14 +15,14 @@ MESSAGE = "From: otp@example.com\r\nTo: a@example.com\r\nSubject: =?utf-8?q?H=C3
 
 
 @pytest.mark.redis
-async def test_redis_answers_and_begins_empty(redis_url: str) -> None:
+async def test_redis_answers_and_is_empty_at_the_start(redis_url: str) -> None:
     async with Redis.from_url(redis_url) as client:
         assert await client.dbsize() == 0
         assert await client.set("a", "b")
 
 
 @pytest.mark.valkey
-async def test_valkey_answers_and_begins_empty(valkey_url: str) -> None:
+async def test_valkey_answers_and_is_empty_at_the_start(valkey_url: str) -> None:
     async with Redis.from_url(valkey_url) as client:
         assert await client.dbsize() == 0
         assert "valkey_version" in await client.info("server")
@@ -40,7 +40,7 @@ async def test_a_mail_is_kept_with_its_recipient(start_mail_server: StartMailSer
     assert (received.rcpt_tos, received.subject, received.text.strip()) == (("a@example.com",), "Hé", "123")
 
 
-async def test_a_recipient_is_refused_when_switched_so(start_mail_server: StartMailServer) -> None:
+async def test_the_mail_server_refuses_a_recipient_when_set_to(start_mail_server: StartMailServer) -> None:
     server = await start_mail_server()
     server.switches.refuse_recipient = "550 5.1.1 no such user"
 
@@ -53,7 +53,7 @@ async def test_a_recipient_is_refused_when_switched_so(start_mail_server: StartM
     assert server.messages == []
 
 
-async def test_a_connection_is_dropped_when_switched_so(start_mail_server: StartMailServer) -> None:
+async def test_the_mail_server_drops_a_connection_when_set_to(start_mail_server: StartMailServer) -> None:
     server = await start_mail_server()
     server.switches.drop = "data"
 
@@ -65,7 +65,7 @@ async def test_a_connection_is_dropped_when_switched_so(start_mail_server: Start
         await asyncio.to_thread(send)
 
 
-async def test_starttls_and_login_are_demanded_where_set(start_mail_server: StartMailServer) -> None:
+async def test_the_mail_server_requires_starttls_and_login_where_set(start_mail_server: StartMailServer) -> None:
     server = await start_mail_server(tls="starttls", username="otp", password="made-up")
 
     def send() -> None:
@@ -82,7 +82,7 @@ async def test_starttls_and_login_are_demanded_where_set(start_mail_server: Star
     assert (received.encrypted, received.authenticated) == (True, True)
 
 
-async def test_implicit_tls_is_spoken_where_set(start_mail_server: StartMailServer) -> None:
+async def test_the_mail_server_uses_implicit_tls_where_set(start_mail_server: StartMailServer) -> None:
     server = await start_mail_server(tls="implicit")
 
     def send() -> None:
@@ -96,7 +96,7 @@ async def test_implicit_tls_is_spoken_where_set(start_mail_server: StartMailServ
     assert (await server.wait()).encrypted
 
 
-async def test_a_held_message_is_accepted_when_released(start_mail_server: StartMailServer) -> None:
+async def test_a_delayed_message_is_accepted_when_released(start_mail_server: StartMailServer) -> None:
     server = await start_mail_server()
     server.switches.hold = asyncio.Event()
 
@@ -111,7 +111,7 @@ async def test_a_held_message_is_accepted_when_released(start_mail_server: Start
     assert len(server.messages) == 1
 
 
-async def test_the_raw_upstream_keeps_every_byte(raw_upstream: RawUpstream) -> None:
+async def test_the_raw_upstream_records_every_byte(raw_upstream: RawUpstream) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", raw_upstream.port)
     writer.write(b"GET /a HTTP/1.1\r\nHost: x\r\n\r\n")
     assert (await reader.readline()).startswith(b"HTTP/1.1 200")
@@ -120,13 +120,13 @@ async def test_the_raw_upstream_keeps_every_byte(raw_upstream: RawUpstream) -> N
     writer.close()
 
 
-async def test_the_raw_upstream_answers_as_scripted(raw_upstream: RawUpstream) -> None:
+async def test_the_raw_upstream_sends_the_scripted_answers(raw_upstream: RawUpstream) -> None:
     raw_upstream.answer = b"HTTP/1.1 204 No Content\r\n\r\n"
     async with ClientSession() as http, http.get(raw_upstream.url) as answer:
         assert answer.status == 204
 
 
-async def test_the_echo_upstream_says_what_it_received(echo_upstream: EchoUpstream) -> None:
+async def test_the_echo_upstream_returns_the_received_request(echo_upstream: EchoUpstream) -> None:
     async with ClientSession() as http, http.post(f"{echo_upstream.url}/a%2Fb?c=d", data=b"body") as answer:
         seen = await answer.json()
     assert (seen["method"], seen["path"], seen["body"], seen["length"]) == ("POST", "/a%2Fb?c=d", "body", 4)

@@ -1,4 +1,4 @@
-"""The real Keycloak of the tests: users, clients and realms are as the rest of the tests expects them."""
+"""Tests of the tests' Keycloak: its users, clients and realms."""
 
 import httpx2
 import pytest
@@ -10,7 +10,7 @@ pytestmark = pytest.mark.keycloak
 
 
 def service_account(keycloak: Keycloak, method: str, path: str, **more: object) -> httpx2.Response:
-    """One call of the admin API with the gateway's own service account."""
+    """Makes one call of the admin API with the gateway's service account."""
     with httpx2.Client(trust_env=False, timeout=30) as http:
         form = {
             "grant_type": "client_credentials",
@@ -24,7 +24,7 @@ def service_account(keycloak: Keycloak, method: str, path: str, **more: object) 
 
 @pytest.mark.parametrize("client", ["cim", "gateway-login"])
 @pytest.mark.parametrize("username", ["agent1", "supervisor", "noemail", "norole"])
-def test_a_user_logs_in_by_password(keycloak: Keycloak, username: str, client: str) -> None:
+def test_a_user_signs_in_by_password(keycloak: Keycloak, username: str, client: str) -> None:
     answer = keycloak.grant(username, keycloak.passwords[username], client=client)
     assert answer.status_code == 200
     assert answer.json()["refresh_token"]
@@ -38,17 +38,17 @@ def test_a_user_logs_in_by_password(keycloak: Keycloak, username: str, client: s
         ("other-action", "Account is not fully set up"),
     ],
 )
-def test_a_user_who_may_not_log_in_is_told_why(keycloak: Keycloak, username: str, why: str) -> None:
+def test_the_error_says_why_a_user_may_not_sign_in(keycloak: Keycloak, username: str, why: str) -> None:
     answer = keycloak.grant(username, keycloak.passwords[username]).json()
     assert (answer["error"], answer["error_description"]) == ("invalid_grant", why)
 
 
-def test_a_new_user_logs_in_at_once(keycloak: Keycloak) -> None:
+def test_a_new_user_signs_in_at_once(keycloak: Keycloak) -> None:
     person = keycloak.admin.create_user()
     assert keycloak.grant(person.username, person.password).status_code == 200
 
 
-def test_the_right_password_works_at_once_after_two_wrong_ones(keycloak: Keycloak) -> None:
+def test_the_correct_password_works_at_once_after_two_wrong_ones(keycloak: Keycloak) -> None:
     person = keycloak.admin.create_user()
     assert [keycloak.grant(person.username, "wrong").status_code for _ in range(3)] == [400, 400, 400]
     assert keycloak.grant(person.username, person.password).status_code == 200
@@ -82,7 +82,7 @@ def test_the_service_account_cannot_change_the_profile(keycloak: Keycloak) -> No
     assert service_account(keycloak, "PUT", "users/profile", json=profile).status_code == 403
 
 
-def test_a_reset_user_is_as_new(keycloak: Keycloak) -> None:
+def test_a_reset_user_is_like_a_new_user(keycloak: Keycloak) -> None:
     person = keycloak.admin.create_user(
         attributes={ATTRIBUTE: ["x"]}, enabled=False, required_actions=("CONFIGURE_TOTP",)
     )

@@ -1,4 +1,4 @@
-"""An app behind the gateway: ``raw_upstream`` records every byte, ``echo_upstream`` says what it received."""
+"""An app behind the gateway: `raw_upstream` records every byte, `echo_upstream` returns the received request."""
 
 import asyncio
 import hashlib
@@ -18,7 +18,7 @@ Answer = bytes | Callable[[int], bytes | None]
 
 @dataclass
 class Connection:
-    """One TCP connection: every byte that came, in order."""
+    """One TCP connection: all received bytes, in order."""
 
     received: bytearray = field(default_factory=bytearray)
     requests: int = 0
@@ -41,25 +41,25 @@ class RawUpstream:
 
     @property
     def url(self) -> str:
-        """Without a closing slash."""
+        """Returns the address without a trailing slash."""
         return f"http://127.0.0.1:{self.port}"
 
     @property
     def received(self) -> bytes:
-        """Everything that ever came, all connections one after the other."""
+        """Returns all received bytes, one connection after the other."""
         return b"".join(bytes(connection.received) for connection in self.connections)
 
     @property
     def requests(self) -> int:
-        """How many whole requests came."""
+        """Returns the number of complete requests."""
         return sum(connection.requests for connection in self.connections)
 
     async def start(self) -> None:
-        """Listen."""
+        """Starts to listen."""
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
 
     async def stop(self) -> None:
-        """Stop listening and cut every connection."""
+        """Stops to listen and cuts every connection."""
         if self._server is None:
             return
         self._server.close()
@@ -80,7 +80,7 @@ class RawUpstream:
                     if parser is not None:
                         parser.feed_data(data)
                 except (httptools.HttpParserError, httptools.HttpParserUpgrade):
-                    parser = None  # no HTTP any more; the bytes are kept all the same
+                    parser = None  # no longer HTTP; the bytes are still recorded
                 await writer.drain()
         except ConnectionError:
             pass
@@ -92,7 +92,7 @@ class RawUpstream:
 
 @dataclass
 class _Ends:
-    """Told by the parser where a request ends."""
+    """Is informed by the parser of the end of each request."""
 
     upstream: RawUpstream
     connection: Connection
@@ -125,11 +125,11 @@ class EchoUpstream:
 
     @property
     def url(self) -> str:
-        """Without a closing slash."""
+        """Returns the address without a trailing slash."""
         return f"http://127.0.0.1:{self.port}"
 
     async def start(self) -> None:
-        """Listen."""
+        """Starts to listen."""
         app = web.Application(client_max_size=64 * 1024**2)
         app.router.add_route("*", "/{tail:.*}", self._answer)
         self._runner = web.AppRunner(
@@ -139,7 +139,7 @@ class EchoUpstream:
         await web.TCPSite(self._runner, "127.0.0.1", self.port).start()
 
     async def stop(self) -> None:
-        """Stop listening; sockets are closed."""
+        """Stops to listen; sockets are closed."""
         if self._runner is None:
             return
         for socket in tuple(self.sockets):
@@ -161,7 +161,7 @@ class EchoUpstream:
         return web.json_response(seen)
 
     async def _echo(self, request: web.Request, seen: dict[str, Any]) -> web.WebSocketResponse:
-        """Echoes; the text ``headers`` is answered with what the upgrade carried, ``close 4001`` closes with that."""
+        """Echoes messages; the text `headers` returns the fields of the upgrade, `close 4001` closes with that code."""
         socket = web.WebSocketResponse(protocols=self.subprotocols)
         await socket.prepare(request)
         self.sockets.append(socket)
@@ -181,7 +181,7 @@ class EchoUpstream:
 
 @pytest.fixture
 async def raw_upstream() -> AsyncIterator[RawUpstream]:
-    """Records raw bytes."""
+    """Yields an app that records raw bytes."""
     upstream = RawUpstream(free_port())
     await upstream.start()
     yield upstream
@@ -190,7 +190,7 @@ async def raw_upstream() -> AsyncIterator[RawUpstream]:
 
 @pytest.fixture
 async def echo_upstream() -> AsyncIterator[EchoUpstream]:
-    """Says what it received."""
+    """Yields an app that returns the received request."""
     upstream = EchoUpstream(free_port())
     await upstream.start()
     yield upstream

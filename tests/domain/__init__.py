@@ -1,1 +1,1 @@
-"""The words of the gateway."""
+"""Tests of `gateway.domain`."""

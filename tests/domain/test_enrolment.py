@@ -1,4 +1,4 @@
-"""What one enrolment, and the set of a user's enrolments, say of themselves."""
+"""Tests of one enrolment, and of the set of a user's enrolments."""
 
 from dataclasses import replace
 
@@ -16,10 +16,10 @@ BOTH = EnrolmentSet(version=3, enrolments=(MAIL, APP), backup_codes=("a", "b"), 
 SAME: dict[str, EnrolmentSet] = {
     "itself": BOTH,
     "in another order": replace(BOTH, enrolments=(APP, MAIL)),
-    "sealed anew": replace(BOTH, version=4),
+    "resealed": replace(BOTH, version=4),
     "a backup code used": replace(BOTH, version=4, backup_codes=("b",), last_burn="of a login"),
     "new backup codes": replace(BOTH, version=4, backup_codes=("c", "d")),
-    "noted at another time": replace(BOTH, enrolments=(replace(MAIL, added_at=9.0), APP)),
+    "added at another time": replace(BOTH, enrolments=(replace(MAIL, added_at=9.0), APP)),
 }
 OTHER: dict[str, EnrolmentSet] = {
     "one turned off": BOTH.without(FactorKind.TOTP),
@@ -29,24 +29,24 @@ OTHER: dict[str, EnrolmentSet] = {
     "another app": BOTH.with_enrolment(replace(APP, secret="ANOTHERSECRET")),
     "one more": BOTH.with_enrolment(Enrolment(FactorKind.SMS, "+923001234567")),
     "trust ended": replace(BOTH, trust_epoch=3),
-    "nothing": EnrolmentSet(),
+    "no enrolment": EnrolmentSet(),
 }
 
 
 @pytest.mark.parametrize("later", SAME.values(), ids=SAME)
-def test_what_a_login_relied_on_still_stands(later: EnrolmentSet) -> None:
+def test_sets_with_the_same_factors_are_equal_for_a_login(later: EnrolmentSet) -> None:
     assert BOTH.same_factors(later)
     assert later.same_factors(BOTH)
 
 
 @pytest.mark.attack("F16")
 @pytest.mark.parametrize("later", OTHER.values(), ids=OTHER)
-def test_what_a_login_relied_on_stands_no_more(later: EnrolmentSet) -> None:
+def test_sets_with_different_factors_differ_for_a_login(later: EnrolmentSet) -> None:
     assert not BOTH.same_factors(later)
     assert not later.same_factors(BOTH)
 
 
-def test_the_first_factor_is_another_set_than_none() -> None:
+def test_a_set_with_a_first_factor_differs_from_the_empty_set() -> None:
     assert not EnrolmentSet().same_factors(EnrolmentSet().with_enrolment(MAIL))
     assert EnrolmentSet().same_factors(EnrolmentSet(version=7))
 
@@ -57,7 +57,7 @@ ENROLMENTS = st.builds(
 
 
 @given(ENROLMENTS, ENROLMENTS)
-def test_a_digest_names_factor_address_and_secret_and_nothing_else(one: Enrolment, other: Enrolment) -> None:
+def test_a_digest_depends_only_on_factor_address_and_secret(one: Enrolment, other: Enrolment) -> None:
     same = (one.factor, one.address, one.secret) == (other.factor, other.address, other.secret)
     assert (one.digest == other.digest) is same
     assert one.digest == replace(one, added_at=5.0).digest

@@ -1,4 +1,4 @@
-"""Facts about how a task ends."""
+"""Tests of how tasks end."""
 
 import asyncio
 import gc
@@ -10,8 +10,8 @@ from gateway.domain import tasks
 from gateway.domain.tasks import BackgroundTasks, CancellationKept, end
 
 
-async def deaf(times: int) -> None:
-    """Loses so many cancellations."""
+async def ignoring_cancellations(times: int) -> None:
+    """Ignores that number of cancellations."""
     for _ in range(times):
         with suppress(asyncio.CancelledError):
             await asyncio.Event().wait()
@@ -19,20 +19,20 @@ async def deaf(times: int) -> None:
 
 
 async def begun(work: "asyncio._CoroutineLike[None]") -> "asyncio.Task[None]":
-    """`work` as a task that waits already."""
+    """Returns `work` as a task that already waits."""
     task = asyncio.create_task(work)
     await asyncio.sleep(0)
     return task
 
 
-async def test_a_task_that_loses_a_cancellation_is_cancelled_again(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_task_that_ignores_a_cancellation_is_cancelled_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tasks, "AGAIN", 0.01)
-    task = await begun(deaf(3))
+    task = await begun(ignoring_cancellations(3))
     await end(task)
     assert task.cancelled()
 
 
-async def test_what_the_task_raises_meanwhile_is_raised() -> None:
+async def test_an_exception_of_the_ending_task_is_raised() -> None:
     async def fail() -> None:
         try:
             await asyncio.Event().wait()
@@ -43,8 +43,8 @@ async def test_what_the_task_raises_meanwhile_is_raised() -> None:
         await end(await begun(fail()))
 
 
-async def test_a_cancellation_of_the_task_that_waits_passes() -> None:
-    task = await begun(deaf(1))
+async def test_a_cancellation_of_the_waiting_task_is_passed_on() -> None:
+    task = await begun(ignoring_cancellations(1))
     waiting = await begun(end(task))
     waiting.cancel()
     await asyncio.wait([waiting])
@@ -52,7 +52,7 @@ async def test_a_cancellation_of_the_task_that_waits_passes() -> None:
     assert waiting.cancelled()
 
 
-async def test_a_cancellation_that_a_block_lost_is_raised_at_its_end() -> None:
+async def test_a_cancellation_swallowed_in_a_block_is_raised_at_its_end() -> None:
     async def lose() -> None:
         with CancellationKept(), suppress(asyncio.CancelledError):
             await asyncio.Event().wait()
@@ -63,7 +63,7 @@ async def test_a_cancellation_that_a_block_lost_is_raised_at_its_end() -> None:
     assert task.cancelled()
 
 
-async def test_a_cancellation_that_was_answered_before_the_block_is_not_raised_again() -> None:
+async def test_a_cancellation_handled_before_the_block_is_not_raised_again() -> None:
     async def clean_up() -> None:
         try:
             await asyncio.Event().wait()
@@ -78,20 +78,20 @@ async def test_a_cancellation_that_was_answered_before_the_block_is_not_raised_a
         await task
 
 
-async def test_a_time_limit_inside_the_block_is_no_cancellation() -> None:
+async def test_a_timeout_inside_the_block_is_no_cancellation() -> None:
     with CancellationKept(), suppress(TimeoutError):
         async with asyncio.timeout(0):
             await asyncio.Event().wait()
 
 
 async def turn() -> None:
-    """Lets the event loop run everything else once."""
+    """Lets the event loop run all other tasks once."""
     passed = asyncio.Event()
     asyncio.get_running_loop().call_soon(passed.set)
     await passed.wait()
 
 
-async def test_background_tasks_that_end_in_time_are_waited_for() -> None:
+async def test_background_tasks_that_end_in_time_are_awaited() -> None:
     background, gone = BackgroundTasks(), []
 
     async def work() -> None:
@@ -108,27 +108,27 @@ async def test_background_tasks_that_end_in_time_are_waited_for() -> None:
     assert (gone, len(background)) == (["first", "second"], 0)
 
 
-async def test_background_tasks_that_do_not_end_are_cancelled_and_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_background_tasks_that_do_not_end_are_cancelled_and_awaited(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tasks, "AGAIN", 0.01)
     background = BackgroundTasks()
-    left = [background.start(deaf(times), "deaf") for times in (0, 3)]
+    left = [background.start(ignoring_cancellations(times), "deaf") for times in (0, 3)]
     await background.close(0.01)
     assert all(task.cancelled() for task in left)
     assert len(background) == 0
 
 
-async def test_background_tasks_end_also_when_the_waiting_for_them_is_cancelled() -> None:
+async def test_background_tasks_end_even_when_the_waiting_task_is_cancelled() -> None:
     background = BackgroundTasks()
-    left = background.start(deaf(0), "deaf")
+    left = background.start(ignoring_cancellations(0), "deaf")
     closing = await begun(background.close(30))
     closing.cancel()
     await asyncio.wait([closing])
     assert (closing.cancelled(), left.cancelled()) == (True, True)
 
 
-async def test_an_error_of_a_background_task_is_told_with_its_name() -> None:
-    told: list[dict[str, object]] = []
-    asyncio.get_running_loop().set_exception_handler(lambda _loop, context: told.append(context))
+async def test_an_error_of_a_background_task_is_logged_with_the_tasks_name() -> None:
+    reported: list[dict[str, object]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, context: reported.append(context))
 
     async def fail() -> None:
         raise ZeroDivisionError
@@ -137,6 +137,6 @@ async def test_an_error_of_a_background_task_is_told_with_its_name() -> None:
     background.start(fail(), "what fails")
     await background.close(30)
     gc.collect()
-    [context] = told
+    [context] = reported
     assert "what fails" in repr(context["future"])
     assert isinstance(context["exception"], ZeroDivisionError)

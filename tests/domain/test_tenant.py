@@ -1,4 +1,4 @@
-"""What a tenant decides by itself."""
+"""Tests of the decisions of a tenant's settings."""
 
 from ipaddress import ip_network
 
@@ -12,13 +12,11 @@ from tests.web.sample import tenant
 @pytest.mark.parametrize(
     ("address", "trusted"), [("192.0.2.9", True), ("10.1.2.3", False), ("2001:db8::1", True), ("", False), ("?", False)]
 )
-def test_where_networks_are_listed_only_a_known_address_outside_them_may_be_trusted(
-    address: str, trusted: bool
-) -> None:
+def test_with_listed_networks_only_a_known_address_outside_of_them_may_be_trusted(address: str, trusted: bool) -> None:
     assert tenant(never_trust_from=(ip_network("10.0.0.0/8"),)).may_trust_from(address) is trusted
 
 
-def test_without_a_list_every_address_may_be_trusted() -> None:
+def test_without_listed_networks_every_address_may_be_trusted() -> None:
     assert tenant().may_trust_from("")
 
 

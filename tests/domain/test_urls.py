@@ -1,4 +1,4 @@
-"""Facts about host names, addresses and paths of settings."""
+"""Tests of host names, addresses and paths in settings."""
 
 import pytest
 from hypothesis import strategies as st
@@ -10,7 +10,7 @@ from tests.properties import Reached, nearly, property_test
 @pytest.mark.parametrize(
     ("text", "path"), [("/", ""), ("/a", "/a"), ("/a/", "/a"), ("/a/b.c", "/a/b.c"), ("/A~_-", "/A~_-")]
 )
-def test_a_route_path_has_one_form(text: str, path: str) -> None:
+def test_a_route_path_is_normalised_to_one_spelling(text: str, path: str) -> None:
     assert urls.route_path(text) == path
 
 
@@ -55,7 +55,7 @@ def test_a_host_name_is_lower_case_and_plain(reached: Reached, text: str) -> Non
         ("notlocalhost", False),
     ],
 )
-def test_loopback_names(host: str, loopback: bool) -> None:
+def test_loopback_names_are_recognised(host: str, loopback: bool) -> None:
     assert urls.is_loopback(host) is loopback
 
 
@@ -68,14 +68,14 @@ def test_loopback_names(host: str, loopback: bool) -> None:
         ("0.1", "10.0.0.1", False),
     ],
 )
-def test_a_cookie_domain_covers_itself_and_what_is_below(domain: str, host: str, sent: bool) -> None:
+def test_a_cookie_domain_covers_its_host_and_all_subdomains(domain: str, host: str, sent: bool) -> None:
     assert urls.covers(domain, host) is sent
 
 
 @pytest.mark.parametrize(
     "text", ["http://é.example/", "http://a b/", "http://a\\b/", "http://a\n/", "http://a:x/", "http://[/"]
 )
-def test_odd_addresses_are_refused(text: str) -> None:
+def test_invalid_addresses_are_refused(text: str) -> None:
     for check in (urls.origin, urls.base_url, urls.upstream):
         with pytest.raises(ValueError, match="must be"):
             check(text)

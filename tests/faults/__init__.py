@@ -1,1 +1,1 @@
-"""What users, apps and operators see when a neighbour is down."""
+"""Tests with dependencies that are down."""

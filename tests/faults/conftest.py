@@ -1,4 +1,4 @@
-"""The whole gateway on the stand-in identity provider, which can be made to fail."""
+"""The whole gateway on the stand-in identity provider, which a test can make fail."""
 
 from tests.journeys.conftest import light_site, stand_in
 

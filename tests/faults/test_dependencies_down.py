@@ -1,4 +1,4 @@
-"""A neighbour is down: a clear message, nothing opened, and everything goes on when it is back."""
+"""Tests with a dependency that is down: the message is clear, nothing opens, and a retry works when it is up again."""
 
 import json
 import re
@@ -23,16 +23,16 @@ ADDRESS = "faults@example.com"
 
 @pytest.mark.row("GW-05")
 @pytest.mark.parametrize("fault", [f for f in Fault if f is not Fault.SILENT], ids=lambda f: f.value)
-async def test_a_keycloak_that_does_not_judge_is_never_a_wrong_password(
+async def test_a_failure_of_keycloak_is_never_reported_as_a_wrong_password(
     light_site: Site, stand_in: StandIn, fault: Fault
 ) -> None:
     user, behaviour = light_site.user(), stand_in.realms["expertflow"].behaviour
     behaviour.token_fault = fault
     try:
         async with light_site.person() as agent:
-            told = await agent.password(user.username, user.password)
-            assert (told.step, told.status) == ("password", 503)
-            assert told.problem != "wrong-password"
+            reported = await agent.password(user.username, user.password)
+            assert (reported.step, reported.status) == ("password", 503)
+            assert reported.problem != "wrong-password"
             behaviour.token_fault = None
             assert (await agent.password(user.username, user.password)).step == "register"
     finally:
@@ -41,16 +41,16 @@ async def test_a_keycloak_that_does_not_judge_is_never_a_wrong_password(
 
 
 @pytest.mark.row("GW-05")
-async def test_a_keycloak_that_is_gone_says_try_again_and_keeps_who_is_in(light_site: Site) -> None:
+async def test_while_keycloak_is_down_the_login_page_asks_to_retry_and_open_sessions_continue(light_site: Site) -> None:
     user = light_site.user(email=None)
     key = light_site.settings.tenant["tenantSettings"]["keyCloak"]
     async with light_site.person() as inside, light_site.person() as outside:
         await inside.first_login(user.username, user.password, ADDRESS, light_site.mail)
         there, key["auth-server-url"] = key["auth-server-url"], "http://127.0.0.1:1/auth/"
         light_site.change()
-        told = await outside.submit("password", username=user.username, password=user.password)
-        page = await told.text()
-        assert told.status == 503
+        reported = await outside.submit("password", username=user.username, password=user.password)
+        page = await reported.text()
+        assert reported.status == 503
         assert "try again" in page.lower()
         assert f'value="{user.username}"' in page
         assert (await inside.get("/unified-admin/")).status == 200
@@ -59,14 +59,14 @@ async def test_a_keycloak_that_is_gone_says_try_again_and_keeps_who_is_in(light_
         assert (await outside.password(user.username, user.password)).step == "verify"
 
 
-async def test_a_token_that_cannot_be_renewed_is_no_sign_out(light_site: Site, stand_in: StandIn) -> None:
+async def test_a_failed_token_renewal_does_not_sign_the_user_out(light_site: Site, stand_in: StandIn) -> None:
     user, behaviour = light_site.user(email=None), stand_in.realms["expertflow"].behaviour
     async with light_site.person() as agent:
         await agent.first_login(user.username, user.password, ADDRESS, light_site.mail)
         behaviour.token_fault = Fault.ERROR
         try:
             light_site.clock.advance(270)
-            assert (await agent.get("/unified-admin/")).status == 200  # the old token is still good
+            assert (await agent.get("/unified-admin/")).status == 200  # the old token is still valid
             light_site.clock.advance(31)
             refused = await agent.get("/unified-admin/")
             assert refused.status == 503
@@ -78,9 +78,7 @@ async def test_a_token_that_cannot_be_renewed_is_no_sign_out(light_site: Site, s
 
 
 @pytest.mark.parametrize("ended", [False, True], ids=["token valid", "token ended"])
-async def test_whoever_signs_out_while_keycloak_is_down_is_signed_out(
-    light_site: Site, stand_in: StandIn, ended: bool
-) -> None:
+async def test_a_user_can_sign_out_while_keycloak_is_down(light_site: Site, stand_in: StandIn, ended: bool) -> None:
     user, behaviour = light_site.user(email=None), stand_in.realms["expertflow"].behaviour
     async with light_site.person() as agent:
         await agent.first_login(user.username, user.password, ADDRESS, light_site.mail)
@@ -96,7 +94,7 @@ async def test_whoever_signs_out_while_keycloak_is_down_is_signed_out(
             behaviour.token_fault = None
 
 
-async def test_a_registration_that_cannot_be_saved_is_tried_again_without_a_new_code(
+async def test_an_enrolment_that_cannot_be_saved_is_retried_without_a_new_code(
     light_site: Site, stand_in: StandIn
 ) -> None:
     user, behaviour = light_site.user(email=None), stand_in.realms["expertflow"].behaviour
@@ -105,8 +103,8 @@ async def test_a_registration_that_cannot_be_saved_is_tried_again_without_a_new_
         code = await code_for(light_site.mail, ADDRESS)
         behaviour.put_fault = Fault.ERROR
         try:
-            told = await agent.do("verify", code=code)
-            assert told.status == 503
+            reported = await agent.do("verify", code=code)
+            assert reported.status == 503
             assert (await agent.get("/unified-admin/")).status == 303
         finally:
             behaviour.put_fault = None
@@ -117,7 +115,9 @@ async def test_a_registration_that_cannot_be_saved_is_tried_again_without_a_new_
 
 
 @pytest.mark.parametrize("again", ["the app", "the same form"])
-async def test_a_right_code_is_not_lost_when_keycloak_is_away_at_the_opening(light_site: Site, again: str) -> None:
+async def test_a_correct_code_is_not_lost_when_keycloak_is_down_as_the_session_opens(
+    light_site: Site, again: str
+) -> None:
     user = light_site.user(email=None)
     async with light_site.person() as agent:
         await agent.first_login(user.username, user.password, ADDRESS, light_site.mail)
@@ -127,8 +127,8 @@ async def test_a_right_code_is_not_lost_when_keycloak_is_away_at_the_opening(lig
         code, tab = await code_for(light_site.mail, ADDRESS, 2), await agent.tab()
         there, key["auth-server-url"] = key["auth-server-url"], "http://127.0.0.1:1/auth/"
         light_site.change()
-        told = await tab.post("verify", code=code)
-        assert (told.status, "gateway-session" in told.cookies) == (503, False)
+        reported = await tab.post("verify", code=code)
+        assert (reported.status, "gateway-session" in reported.cookies) == (503, False)
         key["auth-server-url"] = there
         light_site.change()
         if again == "the app":
@@ -140,7 +140,7 @@ async def test_a_right_code_is_not_lost_when_keycloak_is_away_at_the_opening(lig
     assert len(light_site.mail.to(ADDRESS)) == 2
 
 
-async def test_a_relay_that_is_down_costs_no_send_and_no_wait(light_site: Site) -> None:
+async def test_a_relay_that_is_down_costs_the_user_no_send_and_no_cooldown(light_site: Site) -> None:
     user = light_site.user(email=None)
     async with light_site.person() as agent:
         await light_site.mail.stop()
@@ -153,7 +153,7 @@ async def test_a_relay_that_is_down_costs_no_send_and_no_wait(light_site: Site) 
     assert [line["problem"] for line in light_site.audit.of("code_not_sent")] == ["send-failed"]
 
 
-async def test_a_relay_that_refuses_the_address_says_so_in_general_words_and_the_address_can_be_changed(
+async def test_a_recipient_refused_by_the_relay_is_reported_in_general_terms_and_can_be_changed(
     light_site: Site,
 ) -> None:
     user = light_site.user(email=None)
@@ -169,7 +169,7 @@ async def test_a_relay_that_refuses_the_address_says_so_in_general_words_and_the
         assert (await agent.do("verify", code=await code_for(light_site.mail, ADDRESS))).step == "done"
 
 
-async def test_an_app_that_is_down_is_a_page_for_people_and_json_for_scripts(light_site: Site) -> None:
+async def test_for_an_app_that_is_down_browsers_get_a_page_and_scripts_get_json(light_site: Site) -> None:
     user = light_site.user(email=None)
     async with light_site.person() as agent:
         await agent.first_login(user.username, user.password, ADDRESS, light_site.mail)
@@ -186,7 +186,7 @@ async def test_an_app_that_is_down_is_a_page_for_people_and_json_for_scripts(lig
 async def on_redis(
     tmp_path: Path, stand_in: StandIn, mail_server: MailServer, echo_upstream: EchoUpstream
 ) -> AsyncIterator[tuple[Site, object]]:
-    """The gateway on a Redis of its own; the second value stops it."""
+    """Yields the gateway on a Redis; the second value stops that Redis."""
     program = shutil.which("redis-server")
     if not program:
         missing("redis-server", "install it (Debian: redis-server)")
@@ -201,7 +201,7 @@ async def on_redis(
 
 
 @pytest.mark.redis
-async def test_without_its_store_nobody_comes_in_and_nobody_is_told_he_is_signed_out(
+async def test_without_the_store_no_user_gets_in_and_no_session_cookie_is_cleared(
     on_redis: tuple[Site, object],
 ) -> None:
     site, stop = on_redis
@@ -225,7 +225,7 @@ async def test_without_its_store_nobody_comes_in_and_nobody_is_told_he_is_signed
 
 
 @pytest.mark.redis
-async def test_whoever_signs_out_without_the_store_leaves_a_clean_browser(on_redis: tuple[Site, object]) -> None:
+async def test_a_sign_out_without_the_store_clears_the_browsers_cookies(on_redis: tuple[Site, object]) -> None:
     site, stop = on_redis
     assert callable(stop)
     user = site.user(email=None)

@@ -1,1 +1,1 @@
-"""Whole logins over the whole gateway."""
+"""Whole logins through the whole gateway."""

@@ -1,4 +1,4 @@
-"""A whole gateway with its configuration folder, in this process or as processes of its own."""
+"""A whole gateway with its configuration folder, in this process or in separate processes."""
 
 import json
 import os
@@ -14,7 +14,7 @@ import httpx2
 from aiohttp import web
 
 from gateway.app import build
-from gateway.crypto.sealing import KeyRing
+from gateway.crypto.key_ring import KeyRing
 from gateway.domain.configuration import Configuration
 from gateway.domain.ports import Clock, SystemClock, SystemRandom
 from gateway.observe.audit import Audit
@@ -33,7 +33,7 @@ CHANNEL = "otp@example.com"
 
 
 class MovedClock:
-    """The machine's time and what a test let pass on top of it."""
+    """The machine's time plus the time that a test has added."""
 
     def __init__(self) -> None:
         self._ahead = 0.0
@@ -43,7 +43,7 @@ class MovedClock:
         return SystemClock().now() + self._ahead
 
     def advance(self, seconds: float) -> None:
-        """Let so many seconds pass."""
+        """Adds that number of seconds."""
         self._ahead += seconds
 
 
@@ -64,29 +64,29 @@ class Folder:
 
     @property
     def base(self) -> str:
-        """The public address."""
+        """Returns the public address."""
         return f"http://127.0.0.1:{self.port}"
 
     @property
     def two_factor(self) -> dict[str, Any]:
-        """The tenant's `twoFAConfigs`."""
+        """Returns the tenant's `twoFAConfigs`."""
         found: dict[str, Any] = self.tenant["tenantSettings"]["twoFAConfigs"]
         return found
 
     def write(self) -> None:
-        """Put it on disk."""
+        """Writes the files."""
         (self.path / "tenants").mkdir(parents=True, exist_ok=True)
         self.file.write_text(json.dumps(self.gateway, indent=1))
         for tenant in (self.tenant, *self.further):
             (self.path / "tenants" / f"{tenant['tenantId']}.json").write_text(json.dumps(tenant, indent=1))
 
     def ring(self) -> KeyRing:
-        """The key ring, made when there is none."""
+        """Returns the key ring; makes it if there is none."""
         file = self.path / "ring.key"
         return key_ring.read(file) if file.exists() else key_ring.create(file, SystemClock(), SystemRandom())
 
     def load(self) -> Configuration:
-        """Written, read and checked."""
+        """Writes, reads and checks the files."""
         self.write()
         loaded = load(self.file)
         assert loaded.configuration, "\n".join(map(str, loaded.diagnostics))
@@ -94,7 +94,7 @@ class Folder:
 
 
 def folder(path: Path, *, keycloak: Keycloak, mail: MailServer, app: str, store: str = "memory://") -> Folder:
-    """A tenant on the real Keycloak, mailing by `mail`, both apps at `app`."""
+    """Returns a tenant on the real Keycloak that mails by `mail`, with both apps at `app`."""
     port = free_port()
     return Folder(
         path,
@@ -154,8 +154,8 @@ def folder(path: Path, *, keycloak: Keycloak, mail: MailServer, app: str, store:
     )
 
 
-class Told:
-    """What the audit was told, and the services of the gateway that told it."""
+class RecordedAudit:
+    """The audit events of a gateway, and the gateway's services."""
 
     def __init__(self) -> None:
         self.lines: list[dict[str, Any]] = []
@@ -165,25 +165,25 @@ class Told:
         self.lines.append(json.loads(line))
 
     def of(self, event: str) -> list[dict[str, Any]]:
-        """The lines of one event."""
+        """Returns the audit events of one kind."""
         return [line for line in self.lines if line["event"] == event]
 
 
 @asynccontextmanager
 async def running(
     configuration: Configuration | Callable[[], Configuration], ring: KeyRing, *, clock: Clock | None = None
-) -> AsyncIterator[Told]:
-    """The gateway in this process, on one configuration or on whichever is in force; gives its audit."""
-    told = Told()
+) -> AsyncIterator[RecordedAudit]:
+    """Runs the gateway in this process, on one configuration or on the one in force; yields its audit."""
+    reported = RecordedAudit()
     clock = clock or SystemClock()
     source = configuration if callable(configuration) else lambda: configuration
-    async with open_services(source, ring, clock=clock, audit=Audit(clock, tell=told)) as told.services:
-        runner = Runner(build(told.services), shutdown_timeout=1, **server_options())
+    async with open_services(source, ring, clock=clock, audit=Audit(clock, tell=reported)) as reported.services:
+        runner = Runner(build(reported.services), shutdown_timeout=1, **server_options())
         await runner.setup()
         try:
             listen = source().gateway.listen
             await web.TCPSite(runner, listen.host, listen.port).start()
-            yield told
+            yield reported
         finally:
             await runner.cleanup()
 
@@ -200,7 +200,7 @@ class Replica:
 
 @contextmanager
 def replicas(of: Folder, count: int = 1) -> Iterator[list[Replica]]:
-    """So many processes `efcx-gateway serve` on ports of their own, with one configuration, ring and store."""
+    """Runs that number of `efcx-gateway serve` processes with one configuration, key ring and store."""
     of.ring()
     started: list[Replica] = []
     try:

@@ -1,4 +1,4 @@
-"""A user at the gateway: a browser's cookies, tabs and forms, without a browser."""
+"""A user at the gateway: the cookies, tabs and forms of a browser, without a browser."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -16,9 +16,9 @@ from tests.dependencies.mail import MailServer
 JSON = {"Accept": "application/json"}
 PAGE = {"Accept": "text/html", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document", "Sec-Fetch-Site": "none"}
 FORM = {**PAGE, "Sec-Fetch-Site": "same-origin"}
-"""What a browser sends with a form of the page that it shows."""
+"""The fields that a browser sends with a form of its page."""
 NAMED = ("login", "round", "form")
-"""What each page and each answer names and its next form sends back."""
+"""The fields that each page and answer names and the next form sends back."""
 
 
 @dataclass(frozen=True)
@@ -31,12 +31,12 @@ class Answer:
 
     @property
     def step(self) -> str:
-        """The step the login is on."""
+        """Returns the current step of the login."""
         return str(self.body["step"])
 
     @property
     def problem(self) -> str | None:
-        """The problem's code."""
+        """Returns the problem's code."""
         problem = self.body.get("problem")
         return problem["code"] if problem else None
 
@@ -64,13 +64,13 @@ def forms_of(page: str) -> list[dict[str, str]]:
 
 
 def button(page: str, kind: str, factor: str = "") -> dict[str, str]:
-    """The form of the account page for one act; empty when the page has none."""
+    """Returns the form of the account page for one act; empty if the page has none."""
     wanted = {"act": kind, "factor": factor}
     return next((form for form in forms_of(page) if {"factor": "", **form}.items() >= wanted.items()), {})
 
 
 def login_form(page: str) -> dict[str, str]:
-    """The hidden fields of a login page's form; empty when the page is none of the login."""
+    """Returns the hidden fields of a login page's form; empty for another page."""
     return next((form for form in forms_of(page) if "round" in form), {})
 
 
@@ -87,7 +87,7 @@ class Tab:
     fields: dict[str, str] = field(default_factory=dict, repr=False)
 
     async def open(self, path: str) -> Self:
-        """Load a page; redirects are followed."""
+        """Loads a page and follows redirects."""
         url = URL(self.person.base + path, encoded=True)
         async with self.person.http.get(url, headers=PAGE) as response:
             self.path, self.text = str(response.url.relative()), await response.text()
@@ -95,7 +95,7 @@ class Tab:
         return self
 
     async def post(self, step: str, action: str = "", *, base: str = "", **fields: str) -> ClientResponse:
-        """Send the form of this page; redirects are not followed. `base` names another replica."""
+        """Sends the form of this page without following redirects. `base` names another replica."""
         form = {**self.fields, "action": action, **fields}
         response = await self.person.http.post(
             f"{base or self.person.base}/-/login/{step}", data=form, headers=FORM, allow_redirects=False
@@ -104,11 +104,11 @@ class Tab:
         return response
 
     async def send(self, step: str, action: str = "", **fields: str) -> Self:
-        """Send the form of this page and go where the answer leads."""
+        """Sends the form of this page and follows the redirect."""
         return await self._follow(await self.post(step, action, **fields))
 
     async def press(self, kind: str, factor: str = "") -> Self:
-        """Press a button of the account page, which this tab shows, and go where the answer leads."""
+        """Presses a button of the account page in this tab and follows the redirect."""
         form = button(self.text, kind, factor)
         assert form, f"no button {kind} {factor}"
         answer = await self.person.http.post(
@@ -123,7 +123,7 @@ class Tab:
 
 
 class Person:
-    """Has cookies of its own. `base` is the gateway's address, `always` what this browser sends with every request.
+    """A user with separate cookies. `base` is the gateway's address, `always` the fields of every request.
 
     `path` is the page that `page` ended up on. `do` and `submit` send back what the page or answer before them named:
     login, round and the form's id, and within a session its target too.
@@ -147,7 +147,7 @@ class Person:
 
     @property
     def target(self) -> str:
-        """Where this person wants to go."""
+        """Returns the address that this user opens."""
         return self._target
 
     @target.setter
@@ -164,7 +164,7 @@ class Person:
         await self._http.close()
 
     async def get(self, path: str, *, headers: Mapping[str, str] | None = None) -> ClientResponse:
-        """One request as it is; redirects are not followed."""
+        """Makes one request without following redirects."""
         response = await self._http.get(
             URL(self.base + path, encoded=True), headers=PAGE if headers is None else headers, allow_redirects=False
         )
@@ -172,18 +172,18 @@ class Person:
         return response
 
     async def tab(self, path: str = "") -> Tab:
-        """A new tab at `path` (else at the login); redirects are followed."""
+        """Opens a new tab at `path` (by default at the login) and follows redirects."""
         return await Tab(self).open(path or self._beginning)
 
     async def page(self, path: str = "") -> str:
-        """The page that a browser ends up on at `path` (else at the login)."""
+        """Returns the page that a browser shows at `path` (by default at the login)."""
         tab = await self.tab(path)
         self.path = tab.path
         self._shows(login_form(tab.text))
         return tab.text
 
     async def submit(self, step: str, action: str = "", **fields: str) -> ClientResponse:
-        """A form of a page as a browser sends it; redirects are followed before the next form only."""
+        """Sends a form of a page as a browser does; follows redirects only before the next form."""
         form = {**await self._form(), "action": action, **fields}
         response = await self._http.post(f"{self.base}/-/login/{step}", data=form, headers=FORM, allow_redirects=False)
         to = response.headers.get("Location", "")
@@ -192,13 +192,13 @@ class Person:
         return response
 
     async def look(self) -> Answer:
-        """Where does my login stand?"""
+        """Returns the current step of the login."""
         self._next = ""
         async with self._http.get(self.base + self._beginning, headers=JSON, allow_redirects=False) as response:
             return await self._keep(response)
 
     async def do(self, step: str, action: str = "", *, base: str = "", **fields: str) -> Answer:
-        """One action of one step; `base` names another replica."""
+        """Does one action of one step; `base` names another replica."""
         body = {**await self._form(), "action": action, **fields}
         async with self._http.post(
             f"{base or self.base}/-/login/{step}", json=body, headers=JSON, allow_redirects=False
@@ -206,27 +206,27 @@ class Person:
             return await self._keep(response)
 
     async def password(self, username: str, password: str) -> Answer:
-        """Sign in with a password."""
+        """Signs in with a password."""
         return await self.do("password", username=username, password=password)
 
     async def to_code(self, username: str, password: str, address: str) -> Answer:
-        """From the password to the code page, registering `address` on the way."""
+        """Goes from the password to the code page and enrols `address` on the way."""
         assert (await self.password(username, password)).step == "register"
         assert (await self.do("register", address=address)).step == "confirm"
         return await self.do("confirm", "send")
 
     async def account_form(self, kind: str, factor: str = "") -> dict[str, str]:
-        """The form of the account page for one act; empty when the page has none."""
+        """Returns the form of the account page for one act; empty if the page has none."""
         return button((await self.tab("/-/account")).text, kind, factor)
 
     async def act(self, kind: str, factor: str = "", **fields: str) -> Answer:
-        """Press a button of the account page: begin the login for that act, as a program would."""
+        """Presses a button of the account page as a program does: begins the login for that act."""
         form = await self.account_form(kind, factor)
         assert form, f"no button {kind} {factor}"
         return await self.press({**form, **fields})
 
     async def press(self, form: Mapping[str, str]) -> Answer:
-        """Send a form of the account page, as a program would."""
+        """Sends a form of the account page as a program does."""
         self._next = ""
         async with self._http.post(
             f"{self.base}/-/login", json=dict(form), headers=JSON, allow_redirects=False
@@ -234,14 +234,14 @@ class Person:
             return await self._keep(response)
 
     async def begin(self, purpose: str, factor: str = "") -> Answer:
-        """Begin a login inside my session: `enrol` a factor, or `step-up` to the route that I want."""
+        """Begins a login inside the session: to `enrol` a factor, or to `step-up` to a route."""
         if purpose != "step-up":
             return await self.act(purpose, factor)
         await self.page()
         return await self.look()
 
     async def logout(self) -> ClientResponse:
-        """Press the button of the logout page."""
+        """Presses the button of the logout page."""
         page = await self.page("/-/logout")
         form = {"csrf": re.findall(r'name="csrf" value="([^"]+)"', page)[0]}
         headers = {"Accept": "text/html", "Sec-Fetch-Site": "same-origin"}
@@ -250,32 +250,32 @@ class Person:
         return response
 
     async def first_login(self, username: str, password: str, address: str, mail: MailServer) -> Answer:
-        """From the password to the app, registering `address` on the way."""
+        """Goes from the password to the app and enrols `address` on the way."""
         before = len(mail.to(address))
         assert (await self.to_code(username, password, address)).step == "verify"
         return await self.do("verify", code=await code_for(mail, address, before + 1))
 
     async def login(self, username: str, password: str, address: str, mail: MailServer) -> Answer:
-        """From the password to the app with a registered address."""
+        """Goes from the password to the app with an enrolled address."""
         before = len(mail.to(address))
         assert (await self.password(username, password)).step == "verify"
         return await self.do("verify", code=await code_for(mail, address, before + 1))
 
     def cookie(self, name: str) -> str | None:
-        """The value of one of my cookies."""
+        """Returns the value of one cookie."""
         return next((c.value for c in self._http.cookie_jar if c.key == name), None)
 
     def cookies(self) -> dict[str, str]:
-        """All my cookies."""
+        """Returns all cookies."""
         return {c.key: c.value for c in self._http.cookie_jar}
 
     def set_cookie(self, name: str, value: str) -> None:
-        """Plant a cookie."""
+        """Sets a cookie, as an attacker could."""
         self._http.cookie_jar.update_cookies({name: value}, URL(self.base))
 
     @property
     def http(self) -> ClientSession:
-        """The client itself."""
+        """Returns the HTTP client."""
         return self._http
 
     @property
@@ -283,7 +283,7 @@ class Person:
         return f"/-/login?to={quote(self.target)}"
 
     async def _form(self) -> dict[str, str]:
-        """The hidden fields of the page that this person is on."""
+        """Returns the hidden fields of the user's current page."""
         if self._next:
             await self.page(self._next)
         if not self.csrf:
@@ -291,7 +291,7 @@ class Person:
         return {"csrf": self.csrf, "to": self.target, **self.named}
 
     def _shows(self, named: Mapping[str, str]) -> None:
-        """A page or an answer is there; the next form is its."""
+        """Records a page or an answer; the next form uses its fields."""
         if named:
             self.csrf = named.get("csrf", self.csrf)
             names = NAMED if named.get("purpose") == "sign-in" else (*NAMED, "to")
@@ -305,23 +305,23 @@ class Person:
 
 
 async def code_for(mail: MailServer, address: str, count: int = 1) -> str:
-    """The code of the newest mail with one to `address`, once so many have come; notices are passed over."""
+    """Returns the code of the newest mail with a code to `address`, once that number of codes has arrived."""
     while len(found := codes_to(mail, address)) < count:
         await mail.wait(len(mail.messages) + 1)
     return found[-1]
 
 
 def codes_to(mail: MailServer, address: str) -> list[str]:
-    """The codes that were mailed to `address`."""
+    """Returns the codes that were mailed to `address`."""
     found = (re.search(r"(?m)^\s*(\d{4,10})\s*$", message.text) for message in mail.to(address))
     return [match[1] for match in found if match]
 
 
 def listed(page: str) -> list[str]:
-    """The backup codes that a page shows."""
+    """Returns the backup codes on a page."""
     return re.findall(r"<li>([0-9A-Z]{5}-[0-9A-Z]{5})</li>", page)
 
 
 def wrong(code: str) -> str:
-    """Another code of the same length."""
+    """Returns another code of the same length."""
     return str((int(code) + 1) % 10 ** len(code)).zfill(len(code))

@@ -56,11 +56,11 @@ class Version:
 
     @asynccontextmanager
     async def serving(self, config: Path, log: Path) -> AsyncIterator[None]:
-        """Runs `serve` in a process of its own, from the line that names its ports until SIGTERM has ended it."""
+        """Runs `serve` in a separate process, from the line that names its ports until SIGTERM has ended it."""
         command = self.command("serve", config=config)
         keeper = process.start(command, log, owner=Run.current().owner, env=self.environment)
         try:
-            # In a thread: the loop serves the mail server and the app meanwhile.
+            # In a thread, because the loop serves the mail server and the app at the same time.
             await asyncio.to_thread(
                 process.wait_ready,
                 lambda: "efcx-gateway listens on" in log.read_text(),

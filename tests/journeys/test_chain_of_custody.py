@@ -1,7 +1,7 @@
-"""The receiver of a session is the person that gave its last proof: logins under attack, on two replicas.
+"""The user who gave the last proof of a login gets its session: logins under attack, on two replicas.
 
 The attacker has the user's password and every cookie of the user's browser up to, not including, the answer to the last
-proof (finding S1). Two gateways share one Redis; the attacker speaks to the other one.
+proof (attack S1). Two gateways share one Redis; the attacker uses the other one.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ from tests.dependencies.keycloak_admin import new_password
 from tests.dependencies.mail import MailServer
 from tests.dependencies.upstream import EchoUpstream
 from tests.journeys.conftest import Site, whole
-from tests.journeys.installation import Folder, Told, running
+from tests.journeys.installation import Folder, RecordedAudit, running
 from tests.journeys.person import Person, Tab, codes_to
 from tests.journeys.second_factor.administrator import admin_code
 from tests.journeys.second_factor.conftest import CLOUDCX
@@ -35,22 +35,22 @@ MOST_PAGES = 10
 
 @dataclass
 class Two:
-    """Two gateways on one store: `site`, and another one at `other` with the audit `told`."""
+    """Two gateways on one store: `site`, and another one at `other` with the audit `reported`."""
 
     site: Site
     other: str
-    told: Told
+    reported: RecordedAudit
 
     def of(self, event: str) -> list[dict[str, Any]]:
-        """The audit lines of one event, of both."""
-        return [*self.site.audit.of(event), *self.told.of(event)]
+        """Returns the audit events of one kind, from both."""
+        return [*self.site.audit.of(event), *self.reported.of(event)]
 
 
 @pytest.fixture
 async def two(
     settings: Folder, keycloak: Keycloak, mail_server: MailServer, echo_upstream: EchoUpstream, redis_url: str
 ) -> AsyncIterator[Two]:
-    """Both, with a code for each login at once and browsers that may be trusted."""
+    """Yields both gateways, with a separate code for each login and browsers that may be trusted."""
     settings.gateway["store"]["url"] = redis_url
     settings.two_factor.update(resendCooldown=0, trustBrowserDays=14)
     async with whole(settings, keycloak, mail_server, echo_upstream) as site:
@@ -58,13 +58,13 @@ async def two(
         gateway = {**settings.gateway, "listen": f"127.0.0.1:{port}", "operations": f"127.0.0.1:{free_port()}"}
         gateway["keys"] = {"file": str(settings.path / "ring.key")}
         second = Folder(settings.path / "second", port, gateway, settings.tenant)
-        async with running(second.load, settings.ring(), clock=site.clock) as told:
-            yield Two(site, second.base, told)
+        async with running(second.load, settings.ring(), clock=site.clock) as reported:
+            yield Two(site, second.base, reported)
 
 
 @dataclass
 class Received:
-    """The cookies that answers set in one person's browser, by name. Sits in the browser."""
+    """Records the cookies that answers set in one user's browser, by name."""
 
     names: set[str] = field(default_factory=set)
 
@@ -87,17 +87,17 @@ class Attack:
     known: list[str] = field(default_factory=list)
 
     def learn(self) -> None:
-        """The attacker copies the login cookie of the user's browser."""
+        """Copies the login cookie of the user's browser for the attacker."""
         cookie = self.owner.cookie(LOGIN)
         if cookie and cookie not in self.known:
             self.known.append(cookie)
 
     def take(self, cookie: str) -> None:
-        """The attacker's browser comes with this login cookie."""
+        """Sets this login cookie in the attacker's browser."""
         self.attacker.set_cookie(LOGIN, cookie)
 
     async def passwords(self) -> Tab:
-        """The attacker enters the password with the cookie of now; the page after it."""
+        """Enters the password in the attacker's browser and returns the next page."""
         tab = await self.attacker.tab()
         if "password" not in tab.path and tab.fields.get("login"):
             tab.fields["login"] = ""
@@ -106,14 +106,14 @@ class Attack:
         return tab
 
     async def code(self) -> str:
-        """What the user reads."""
+        """Returns the code that the user reads."""
         if self.phone is None:
             return codes_to(self.two.site.mail, self.user.email or "")[-1]
         next_step(self.two.site)
         return self.phone.code()
 
     async def walk(self, tab: Tab, *, until: str = "") -> Tab:
-        """The user does what the pages ask, until a page or the app is there. The attacker looks on."""
+        """Does as the user what the pages ask, until the wanted page or the app; the attacker copies cookies."""
         for _ in range(MOST_PAGES):
             self.learn()
             step = tab.path.partition("?")[0].removeprefix("/-/login").strip("/") or "password"
@@ -127,7 +127,7 @@ class Attack:
         raise AssertionError(f"the user does not get on from {tab.path}")
 
     async def tries_everything(self) -> None:
-        """With each cookie the attacker enters the password, sends the user's own code and looks; at once and later."""
+        """Tries each cookie in the attacker's browser with the password and the user's code, at once and later."""
         code = await self.code() if self.phone is None else self.phone.code()
         cookies = list(dict.fromkeys(self.known))
         for cookie in cookies:
@@ -143,7 +143,7 @@ class Attack:
                 await self.attacker.page(f"{path}?to={APP}")
 
     async def tries(self, cookie: str, code: str) -> None:
-        """With one cookie the attacker looks, and sends the user's own code."""
+        """Requests a page with one cookie in the attacker's browser, and sends the user's code."""
         self.take(cookie)
         self.attacker.csrf = ""
         await self.attacker.look()
@@ -151,7 +151,7 @@ class Attack:
         await self.attacker.do("verify", code=code, remember="yes")
 
     async def fails(self, tab: Tab) -> None:
-        """The user is in, with a session and a trusted browser; the attacker was given nothing and is not."""
+        """Asserts that the user has a session and a trusted browser, and the attacker has neither."""
         assert tab.path == APP
         await self.tries_everything()
         assert (await self.owner.get(APP)).status == 200
@@ -164,7 +164,7 @@ class Attack:
 
 @pytest.fixture(params=["e-mail", "app"])
 async def attack(request: pytest.FixtureRequest, two: Two) -> AsyncIterator[Attack]:
-    """Nothing has happened yet in the two browsers; the user has a factor."""
+    """Returns a user with a factor, and two unused browsers."""
     site, phone = two.site, None
     if request.param == "app":
         site.settings.two_factor.update(channelType="APP")
@@ -183,7 +183,7 @@ async def attack(request: pytest.FixtureRequest, two: Two) -> AsyncIterator[Atta
 
 
 @pytest.mark.attack("S1")
-async def test_a_cookie_copied_before_anybody_signed_in_and_the_attackers_password_first(attack: Attack) -> None:
+async def test_an_attack_with_a_cookie_copied_before_the_users_sign_in_gets_no_session(attack: Attack) -> None:
     tab = await attack.owner.tab(APP)
     attack.learn()
     attack.take(attack.known[0])
@@ -192,7 +192,7 @@ async def test_a_cookie_copied_before_anybody_signed_in_and_the_attackers_passwo
 
 
 @pytest.mark.attack("S1")
-async def test_an_attackers_password_while_the_user_is_at_the_code_page(attack: Attack) -> None:
+async def test_an_attackers_password_while_the_user_is_at_the_code_page_gets_no_session(attack: Attack) -> None:
     tab = await attack.walk(await attack.owner.tab(APP), until="verify")
     attack.take(attack.known[-1])  # the newest secret
     joined = await attack.passwords()
@@ -201,7 +201,7 @@ async def test_an_attackers_password_while_the_user_is_at_the_code_page(attack: 
 
 
 @pytest.mark.attack("S1")
-async def test_one_request_of_the_attacker_within_thirty_seconds_of_the_users_success(attack: Attack) -> None:
+async def test_an_attackers_request_within_thirty_seconds_of_the_users_success_gets_no_session(attack: Attack) -> None:
     tab = await attack.walk(await attack.owner.tab(APP), until="verify")
     attack.take(attack.known[-1])
     waiting = await attack.attacker.tab("/-/login/verify")  # a form of the user's own login and round
@@ -217,17 +217,19 @@ async def test_one_request_of_the_attacker_within_thirty_seconds_of_the_users_su
 
 
 @pytest.mark.attack("S1")
-async def test_the_cookie_of_an_attackers_waiting_login_planted_in_the_users_browser(attack: Attack) -> None:
+async def test_an_attackers_login_cookie_planted_in_the_users_browser_gives_the_attacker_no_session(
+    attack: Attack,
+) -> None:
     waiting = await attack.passwords()
     assert waiting.path.startswith("/-/login/verify")
     attack.owner.set_cookie(LOGIN, attack.known[-1])
     tab = await attack.owner.tab(APP)
-    assert tab.path.startswith("/-/login/verify")  # the user is led into that login
+    assert tab.path.startswith("/-/login/verify")  # the user continues that login
     await attack.fails(await attack.walk(tab))
 
 
 @pytest.mark.attack("S1")
-async def test_a_waiting_login_of_the_attacker_in_a_browser_whose_user_enters_the_password_all_the_same(
+async def test_an_attackers_planted_login_gets_no_session_when_the_user_enters_the_password(
     attack: Attack,
 ) -> None:
     tab = await attack.owner.tab(APP)
@@ -240,7 +242,7 @@ async def test_a_waiting_login_of_the_attacker_in_a_browser_whose_user_enters_th
 
 
 @pytest.mark.attack("S1")
-async def test_of_many_forms_with_the_right_code_at_once_one_is_given_the_session(attack: Attack) -> None:
+async def test_one_of_many_parallel_forms_with_the_correct_code_gets_the_session(attack: Attack) -> None:
     tab = await attack.walk(await attack.owner.tab(APP), until="verify")
     forms = [await attack.owner.tab("/-/login/verify") for _ in range(5)]
     code, bases = await attack.code(), (attack.two.site.base, attack.two.other)
@@ -255,18 +257,18 @@ async def test_of_many_forms_with_the_right_code_at_once_one_is_given_the_sessio
 
 @pytest.mark.attack("S1")
 @pytest.mark.parametrize("attack", ["e-mail"], indirect=True)
-async def test_a_secret_that_was_replaced_shows_changes_and_ends_nothing(attack: Attack) -> None:
+async def test_a_replaced_login_secret_shows_changes_and_ends_nothing(attack: Attack) -> None:
     tab, second = await attack.owner.tab(APP), await attack.owner.tab(APP)
-    for page in (second, tab):  # the second password goes on with the first one's login
+    for page in (second, tab):  # the second password continues the first one's login
         old = attack.owner.cookie(LOGIN) or ""
         await page.send("password", username=attack.user.username, password=attack.user.password)
     assert tab.fields["login"] == second.fields["login"]
     mails, fields = len(attack.two.site.mail.messages), {**tab.fields, "code": await attack.code(), "to": APP}
     attack.take(old)
     for step, action in product(("verify", "new-password"), ("", "send", "resend", "edit", "other-method", "cancel")):
-        told = await Tab(attack.attacker, fields=fields).post(step, action)
-        assert (told.status, told.headers["Location"]) == (303, f"/-/login?to={APP}")
-        assert not told.cookies
+        reported = await Tab(attack.attacker, fields=fields).post(step, action)
+        assert (reported.status, reported.headers["Location"]) == (303, f"/-/login?to={APP}")
+        assert not reported.cookies
         attack.attacker.csrf, attack.attacker.named = fields["csrf"], {}
         data = await attack.attacker.do(step, action, **fields)
         assert (data.status, data.step, data.problem) == (403, "password", "login-expired")
@@ -284,7 +286,7 @@ async def test_a_secret_that_was_replaced_shows_changes_and_ends_nothing(attack:
 @pytest.mark.attack("S19")
 @pytest.mark.row("GW-27")
 @pytest.mark.parametrize("registration", ["guarded", "admin_code"])
-async def test_two_posts_of_the_right_code_of_a_new_app_at_once_are_no_approval(two: Two, registration: str) -> None:
+async def test_two_parallel_posts_of_the_correct_code_of_a_new_app_are_no_approval(two: Two, registration: str) -> None:
     site = two.site
     site.settings.two_factor.update(channelType="APP", registration=registration)
     site.settings.two_factor.pop("channelServiceIdentifier")
@@ -317,8 +319,8 @@ async def test_two_posts_of_the_right_code_of_a_new_app_at_once_are_no_approval(
 
 @pytest.mark.attack("S20")
 @pytest.mark.row("SI-10")
-@pytest.mark.parametrize("app_first", [True, False], ids=["and sets up an app", "and no more"])
-async def test_a_new_password_page_left_open_changes_nothing_once_the_owner_has_set_one(
+@pytest.mark.parametrize("app_first", [True, False], ids=["and sets up an app", "and sets up nothing else"])
+async def test_an_open_password_page_changes_nothing_after_the_owner_has_set_a_password(
     site: Site, app_first: bool
 ) -> None:
     site.settings.tenant["tenantSettings"]["twoFAConfigs"] = dict(CLOUDCX)

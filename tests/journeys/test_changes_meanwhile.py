@@ -1,10 +1,10 @@
-"""The world changes while somebody signs in, or he never finishes: what becomes of login and Keycloak session?"""
+"""Accounts, enrolments and the store change during a login, or a user abandons it: the ends of login and session."""
 
 import asyncio
 
 import pytest
 
-from gateway.crypto.sealing import Sealer
+from gateway.crypto.key_ring import Sealer
 from gateway.domain.enrolment import Enrolment, EnrolmentSet
 from gateway.domain.policy import FactorKind
 from gateway.domain.ports import SystemRandom
@@ -19,12 +19,12 @@ pytestmark = pytest.mark.keycloak
 
 
 async def ends(site: Site, user: User) -> bool:
-    """Whether Keycloak soon has no session of `user` any more."""
+    """Returns whether Keycloak soon has no session of `user`."""
     return await asyncio.to_thread(site.keycloak.admin.soon_signed_out, user.id)
 
 
 async def registered(site: Site, address: str) -> User:
-    """A user who finished a first login with `address`; his Keycloak session is over."""
+    """Returns a user who completed a first login with `address`; their Keycloak session has ended."""
     user = site.user(email=None)
     async with site.person() as agent:
         assert (await agent.first_login(user.username, user.password, address, site.mail)).step == "done"
@@ -33,23 +33,23 @@ async def registered(site: Site, address: str) -> User:
 
 
 def disable(site: Site, user: User) -> None:
-    """The administrator disables the account."""
+    """Disables the account as the administrator."""
     site.keycloak.admin.change(user.id, enabled=False)
 
 
 def reset(site: Site, user: User) -> None:
-    """The administrator gives another password."""
+    """Sets another password as the administrator."""
     site.keycloak.admin.set_password(user.id, new_password())
 
 
 def demand(site: Site, user: User) -> None:
-    """The administrator asks for something."""
+    """Adds a required action as the administrator."""
     site.keycloak.admin.change(user.id, requiredActions=["VERIFY_EMAIL"])
 
 
 @pytest.mark.attack("F16")
 @pytest.mark.parametrize("change", [disable, reset, demand])
-async def test_an_account_that_changes_between_password_and_code_is_stopped(site: Site, change: object) -> None:
+async def test_a_login_stops_if_its_account_changes_between_password_and_code(site: Site, change: object) -> None:
     assert callable(change)
     user = await registered(site, "meanwhile@example.com")
     async with site.person() as agent:
@@ -64,7 +64,7 @@ async def test_an_account_that_changes_between_password_and_code_is_stopped(site
 
 @pytest.mark.attack("F16")
 @pytest.mark.parametrize("change", [disable, reset, demand])
-async def test_an_account_that_changes_during_a_registration_keeps_no_address_of_it(site: Site, change: object) -> None:
+async def test_an_enrolment_saves_no_address_if_the_account_changes_during_it(site: Site, change: object) -> None:
     assert callable(change)
     user = site.user()
     async with site.person() as agent:
@@ -77,7 +77,7 @@ async def test_an_account_that_changes_during_a_registration_keeps_no_address_of
 
 
 @pytest.mark.attack("F16")
-async def test_an_account_that_is_deleted_between_password_and_code_is_stopped(site: Site) -> None:
+async def test_a_login_stops_if_its_account_is_deleted_between_password_and_code(site: Site) -> None:
     user = await registered(site, "deleted@example.com")
     async with site.person() as agent:
         await agent.password(user.username, user.password)
@@ -87,7 +87,7 @@ async def test_an_account_that_is_deleted_between_password_and_code_is_stopped(s
 
 
 async def refused_as_unreadable(site: Site, user: User) -> None:
-    """The next login of `user` stops; nobody gets a mail, nothing is asked."""
+    """Asserts that the next login of `user` stops, without a mail and without a page for a code."""
     mails = len(site.mail.messages)
     async with site.person() as agent:
         stopped = await agent.password(user.username, user.password)
@@ -100,7 +100,7 @@ async def refused_as_unreadable(site: Site, user: User) -> None:
 
 @pytest.mark.row("GW-29")
 @pytest.mark.attack("F2")
-async def test_a_deleted_registration_stops_the_login(site: Site) -> None:
+async def test_deleted_enrolments_stop_the_login(site: Site) -> None:
     user = await registered(site, "deleted@example.com")
     site.keycloak.admin.set_attribute(user.id, [])
     await refused_as_unreadable(site, user)
@@ -108,7 +108,7 @@ async def test_a_deleted_registration_stops_the_login(site: Site) -> None:
 
 @pytest.mark.row("GW-29")
 @pytest.mark.attack("F2")
-async def test_a_registration_copied_from_another_user_stops_the_login(site: Site) -> None:
+async def test_enrolments_copied_from_another_user_stop_the_login(site: Site) -> None:
     attacker, victim = await registered(site, "attacker@example.com"), await registered(site, "victim@example.com")
     fresh = site.user()
     stolen = site.keycloak.admin.attribute(attacker.id)
@@ -119,7 +119,7 @@ async def test_a_registration_copied_from_another_user_stops_the_login(site: Sit
 
 @pytest.mark.row("GW-29")
 @pytest.mark.attack("F2")
-async def test_an_edited_registration_stops_the_login(site: Site) -> None:
+async def test_edited_enrolments_stop_the_login(site: Site) -> None:
     user = await registered(site, "edited@example.com")
     (value,) = site.keycloak.admin.attribute(user.id)
     middle = len(value) // 2
@@ -131,7 +131,7 @@ async def test_an_edited_registration_stops_the_login(site: Site) -> None:
 
 @pytest.mark.row("GW-29")
 @pytest.mark.attack("F2")
-async def test_an_older_registration_put_back_stops_the_login(site: Site) -> None:
+async def test_restored_older_enrolments_stop_the_login(site: Site) -> None:
     user = await registered(site, "older@example.com")
     old = site.keycloak.admin.attribute(user.id)
     random, ring, tenant = SystemRandom(), site.settings.ring(), site.configuration.tenants[0]
@@ -152,7 +152,7 @@ async def test_an_older_registration_put_back_stops_the_login(site: Site) -> Non
 
 
 @pytest.mark.row("GW-29")
-async def test_losing_the_store_loses_no_registration_and_is_audited(site: Site) -> None:
+async def test_losing_the_store_loses_no_enrolment_and_is_audited(site: Site) -> None:
     user = await registered(site, "kept@example.com")
     tag = f"guard:{{{site.configuration.tenants[0].id}/user/{user.id}}}"
     await site.store.delete(tag)
@@ -162,14 +162,14 @@ async def test_losing_the_store_loses_no_registration_and_is_audited(site: Site)
 
 
 async def to_code(site: Site, agent: Person, address: str) -> tuple[User, Answer]:
-    """A new user at his code page, with a session at Keycloak."""
+    """Returns a new user at their code page, with a session at Keycloak."""
     user = site.user()
     shown = await agent.to_code(user.username, user.password, address)
     assert await asyncio.to_thread(site.keycloak.admin.sessions, user.id)
     return user, shown
 
 
-async def test_a_login_that_nobody_goes_on_with_ends_its_keycloak_session(site: Site) -> None:
+async def test_the_keycloak_session_of_an_abandoned_login_is_ended(site: Site) -> None:
     async with site.person() as agent:
         user, _ = await to_code(site, agent, "slow@example.com")
         assert await site.reap() == 0
@@ -180,7 +180,7 @@ async def test_a_login_that_nobody_goes_on_with_ends_its_keycloak_session(site: 
         assert (late.status, late.step, late.problem) == (403, "password", "login-expired")
 
 
-async def test_a_login_that_moved_on_is_looked_at_again(site: Site) -> None:
+async def test_a_login_that_continued_is_checked_again(site: Site) -> None:
     async with site.person() as agent:
         user, _ = await to_code(site, agent, "slow@example.com")
         site.clock.advance(840)
@@ -193,7 +193,7 @@ async def test_a_login_that_moved_on_is_looked_at_again(site: Site) -> None:
         assert await ends(site, user)
 
 
-async def test_a_cancelled_login_ends_its_keycloak_session(site: Site) -> None:
+async def test_the_keycloak_session_of_a_cancelled_login_is_ended(site: Site) -> None:
     async with site.person() as agent:
         user, _ = await to_code(site, agent, "notme@example.com")
         assert (await agent.do("verify", "cancel")).step == "password"
@@ -214,7 +214,7 @@ async def test_another_user_in_the_same_browser_ends_the_login_of_the_first(site
     assert seen
 
 
-async def test_a_login_stopped_by_the_last_send_ends_its_keycloak_session(site: Site) -> None:
+async def test_the_keycloak_session_of_a_login_stopped_by_its_last_send_is_ended(site: Site) -> None:
     site.change(maxSends=1)
     async with site.person() as agent:
         user, _ = await to_code(site, agent, "last@example.com")
@@ -226,7 +226,7 @@ async def test_a_login_stopped_by_the_last_send_ends_its_keycloak_session(site: 
         assert await ends(site, user)
 
 
-async def test_a_user_locked_over_all_his_logins_is_stopped_and_gets_no_mail(site: Site) -> None:
+async def test_a_login_of_a_user_locked_over_all_logins_is_stopped_and_no_mail_is_sent(site: Site) -> None:
     user = site.user()
     async with site.person() as first, site.person() as second:
         await first.to_code(user.username, user.password, "locked@example.com")

@@ -1,4 +1,4 @@
-"""Codes that are right, wrong, late, old, used, or typed in their own way: on real parts, time moved by hand."""
+"""Correct, wrong, late, old, used and differently typed codes, on real parts; the test advances the clock."""
 
 import pytest
 
@@ -11,25 +11,25 @@ ADDRESS = "codes@example.com"
 
 
 async def at_code_page(site: Site, agent: Person) -> tuple[User, str]:
-    """A new user who registers `ADDRESS`, and the code that came."""
+    """Returns a new user who enrols `ADDRESS`, and the code that arrived."""
     user, before = site.user(), len(site.mail.to(ADDRESS))
     assert (await agent.to_code(user.username, user.password, ADDRESS)).step == "verify"
     return user, await code_for(site.mail, ADDRESS, before + 1)
 
 
 async def newest(site: Site) -> str:
-    """The code of the newest mail."""
+    """Returns the code of the newest mail."""
     return await code_for(site.mail, ADDRESS, len(site.mail.to(ADDRESS)))
 
 
 async def enter(agent: Person, code: str) -> Answer:
-    """Enter a code."""
+    """Enters a code."""
     return await agent.do("verify", code=code)
 
 
 @pytest.mark.row("EF-05")
 @pytest.mark.parametrize("digits", [6, 8])
-async def test_length_life_and_attempts_are_the_tenants(site: Site, digits: int) -> None:
+async def test_the_tenant_sets_length_lifetime_and_attempts_of_codes(site: Site, digits: int) -> None:
     site.change(otpLength=digits, otpExpiry=240, otpMaxAttempts=3)
     async with site.person() as agent:
         _, code = await at_code_page(site, agent)
@@ -41,7 +41,7 @@ async def test_length_life_and_attempts_are_the_tenants(site: Site, digits: int)
 
 
 @pytest.mark.row("EF-13")
-async def test_a_used_code_does_not_work_again(site: Site) -> None:
+async def test_a_used_code_is_rejected(site: Site) -> None:
     async with site.person() as agent, site.person() as thief:
         user, code = await at_code_page(site, agent)
         assert (await enter(agent, code)).step == "done"
@@ -52,7 +52,7 @@ async def test_a_used_code_does_not_work_again(site: Site) -> None:
 
 
 @pytest.mark.row("EF-14")
-async def test_a_code_that_is_over_gets_the_text_of_an_expired_one_and_costs_no_attempt(site: Site) -> None:
+async def test_an_expired_code_is_reported_as_expired_and_costs_no_attempt(site: Site) -> None:
     async with site.person() as agent:
         _, code = await at_code_page(site, agent)
         site.clock.advance(121)
@@ -81,7 +81,7 @@ async def test_a_new_code_is_refused_until_the_cooldown_is_over(site: Site) -> N
 
 
 @pytest.mark.row("EF-15")
-async def test_a_login_within_the_cooldown_shows_the_wait_and_then_sends(site: Site) -> None:
+async def test_a_login_within_the_cooldown_shows_the_wait_and_then_sends_the_code(site: Site) -> None:
     async with site.person() as agent, site.person() as again:
         user, code = await at_code_page(site, agent)
         assert (await enter(agent, code)).step == "done"  # an accepted code clears the cooldown
@@ -99,7 +99,7 @@ async def test_a_login_within_the_cooldown_shows_the_wait_and_then_sends(site: S
 
 
 @pytest.mark.row("EF-16")
-async def test_a_new_code_ends_the_old_one_which_then_costs_an_attempt(site: Site) -> None:
+async def test_a_new_code_invalidates_the_old_one_which_then_costs_an_attempt(site: Site) -> None:
     async with site.person() as agent:
         _, old = await at_code_page(site, agent)
         site.clock.advance(61)
@@ -112,7 +112,7 @@ async def test_a_new_code_ends_the_old_one_which_then_costs_an_attempt(site: Sit
 
 
 @pytest.mark.row("EF-17")
-async def test_after_the_last_attempt_the_right_code_fails_too_until_a_new_one_comes(site: Site) -> None:
+async def test_after_the_last_attempt_even_the_correct_code_is_rejected_until_a_new_one_is_sent(site: Site) -> None:
     site.change(otpMaxAttempts=3)
     async with site.person() as agent:
         _, code = await at_code_page(site, agent)
@@ -129,7 +129,7 @@ async def test_after_the_last_attempt_the_right_code_fails_too_until_a_new_one_c
 
 
 @pytest.mark.row("EF-17")
-async def test_a_code_that_is_dead_by_its_limit_is_told_so_again_by_every_look_at_its_page(site: Site) -> None:
+async def test_each_view_of_the_page_says_that_the_code_reached_its_limit_of_attempts(site: Site) -> None:
     async with site.person() as agent:
         _, code = await at_code_page(site, agent)
         for _ in range(5):
@@ -144,7 +144,7 @@ async def test_a_code_that_is_dead_by_its_limit_is_told_so_again_by_every_look_a
 
 
 @pytest.mark.row("EF-19")
-async def test_a_locked_user_is_told_of_the_lock_and_not_of_the_shorter_wait_for_a_code(site: Site) -> None:
+async def test_a_locked_user_sees_the_lock_and_not_the_shorter_cooldown(site: Site) -> None:
     user = site.user()
     async with site.person() as agent:
         await agent.first_login(user.username, user.password, ADDRESS, site.mail)
@@ -159,15 +159,15 @@ async def test_a_locked_user_is_told_of_the_lock_and_not_of_the_shorter_wait_for
         assert last.problem == "locked"
     sent = len(site.mail.to(ADDRESS))
     async with site.person() as agent:
-        told = await agent.password(user.username, user.password)
-        assert (told.status, told.step, told.problem) == (429, "verify", "locked")
-        assert told.body["problem"]["retry_after"] == told.body["resend_in"] > 200
+        reported = await agent.password(user.username, user.password)
+        assert (reported.status, reported.step, reported.problem) == (429, "verify", "locked")
+        assert reported.body["problem"]["retry_after"] == reported.body["resend_in"] > 200
         assert (await agent.look()).problem == "locked"
     assert len(site.mail.to(ADDRESS)) == sent
 
 
 @pytest.mark.row("EF-19")
-async def test_sends_end_with_the_maximum_of_a_login(site: Site) -> None:
+async def test_no_code_is_sent_beyond_the_maximum_of_a_login(site: Site) -> None:
     site.change(maxSends=2)
     async with site.person() as agent:
         await at_code_page(site, agent)
@@ -181,7 +181,7 @@ async def test_sends_end_with_the_maximum_of_a_login(site: Site) -> None:
 
 
 @pytest.mark.row("EF-18", "GW-30")
-async def test_invalid_expired_wait_and_limit_have_their_own_words_and_a_reference(site: Site) -> None:
+async def test_invalid_expired_cooldown_and_limit_problems_have_distinct_texts_and_a_reference(site: Site) -> None:
     site.change(otpMaxAttempts=1)
     said: dict[str, str] = {}
     async with site.person() as agent:
@@ -206,12 +206,12 @@ async def test_invalid_expired_wait_and_limit_have_their_own_words_and_a_referen
 
 
 @pytest.mark.row("GW-30")
-async def test_the_reference_of_a_problem_finds_its_audit_line(site: Site) -> None:
+async def test_the_reference_of_a_problem_is_in_its_audit_event(site: Site) -> None:
     async with site.person() as agent:
         user, code = await at_code_page(site, agent)
-        told = (await enter(agent, wrong(code))).body["problem"]["reference"]
+        reported = (await enter(agent, wrong(code))).body["problem"]["reference"]
     (line,) = [line for line in site.audit.lines if line["event"] == "code_rejected"]
-    assert (line["reference"], line["user_id"]) == (told, user.id)
+    assert (line["reference"], line["user_id"]) == (reported, user.id)
 
 
 @pytest.mark.row("GW-30")
@@ -224,7 +224,7 @@ async def test_the_mail_carries_the_reference_of_the_request_that_sent_it(site: 
 
 
 @pytest.mark.row("EF-21")
-async def test_the_code_page_helps(site: Site) -> None:
+async def test_the_code_page_explains_how_to_get_help(site: Site) -> None:
     async with site.person() as agent:
         _, code = await at_code_page(site, agent)
         page = await agent.page()
@@ -241,7 +241,7 @@ async def test_the_code_page_helps(site: Site) -> None:
 
 @pytest.mark.row("GW-32")
 @pytest.mark.parametrize("way", ["spaces", "hyphens", "arabic", "extended", "bidi"])
-async def test_a_code_works_as_people_type_it(site: Site, way: str) -> None:
+async def test_a_code_is_accepted_in_the_digits_and_spacing_that_users_type(site: Site, way: str) -> None:
     async with site.person() as agent:
         _, code = await at_code_page(site, agent)
         typed = {
@@ -256,7 +256,7 @@ async def test_a_code_works_as_people_type_it(site: Site, way: str) -> None:
 
 
 @pytest.mark.row("GW-32")
-async def test_no_pattern_of_the_page_blocks_what_people_type(site: Site) -> None:
+async def test_no_input_pattern_of_the_page_blocks_the_spelling_of_a_code(site: Site) -> None:
     async with site.person() as agent:
         await at_code_page(site, agent)
         page = await agent.page()

@@ -1,4 +1,4 @@
-"""First and later logins of every kind of user, and what the apps see of them: on real parts."""
+"""First and later logins of all kinds of users, and what the apps receive of them, on real parts."""
 
 import pytest
 
@@ -9,7 +9,7 @@ from tests.journeys.person import code_for, wrong
 pytestmark = pytest.mark.keycloak
 
 
-async def test_a_first_login_registers_an_address_and_opens_the_app(site: Site) -> None:
+async def test_a_first_login_enrols_an_address_and_opens_the_app(site: Site) -> None:
     user = site.user()
     async with site.person() as agent:
         done = await agent.first_login(user.username, user.password, "first@example.com", site.mail)
@@ -19,7 +19,7 @@ async def test_a_first_login_registers_an_address_and_opens_the_app(site: Site) 
 
 
 @pytest.mark.row("EF-01")
-async def test_with_2fa_off_the_password_alone_gives_the_token(site: Site) -> None:
+async def test_with_2fa_off_the_password_alone_opens_the_session(site: Site) -> None:
     site.change(is2FAEnabled=False)
     user = site.user()
     async with site.person() as agent:
@@ -30,7 +30,7 @@ async def test_with_2fa_off_the_password_alone_gives_the_token(site: Site) -> No
 
 
 @pytest.mark.row("EF-01", "GW-07")
-async def test_with_2fa_on_no_answer_before_the_right_code_carries_a_token_or_session(site: Site) -> None:
+async def test_with_2fa_on_no_answer_before_the_correct_code_contains_a_token_or_session(site: Site) -> None:
     user = site.user()
     async with site.person() as agent:
         steps = [
@@ -48,7 +48,7 @@ async def test_with_2fa_on_no_answer_before_the_right_code_carries_a_token_or_se
 
 
 @pytest.mark.row("EF-02")
-async def test_a_change_of_settings_counts_from_the_next_login(site: Site) -> None:
+async def test_a_change_of_settings_takes_effect_at_the_next_login(site: Site) -> None:
     user = site.user()
     async with site.person() as early, site.person() as late:
         await early.to_code(user.username, user.password, "first@example.com")
@@ -60,7 +60,7 @@ async def test_a_change_of_settings_counts_from_the_next_login(site: Site) -> No
 
 @pytest.mark.row("EF-08")
 @pytest.mark.parametrize("role", [*realm.ROLES, "unknown", "none"])
-async def test_every_role_and_none_is_asked_the_same(site: Site, role: str) -> None:
+async def test_users_with_any_role_and_without_roles_need_the_same_proof(site: Site, role: str) -> None:
     known = {"unknown": ("default-roles-expertflow",), "none": ()}.get(role, (role,))
     user = site.user(roles=known)
     async with site.person() as person:
@@ -71,7 +71,7 @@ async def test_every_role_and_none_is_asked_the_same(site: Site, role: str) -> N
 
 
 @pytest.mark.row("EF-09")
-async def test_both_apps_and_any_further_route_behave_alike(site: Site) -> None:
+async def test_all_apps_and_further_routes_use_the_same_login(site: Site) -> None:
     apps = ("/unified-admin", "/agent-manager", "/unified-agent")
     site.settings.tenant["gateway"]["routes"].append({"path": apps[2], "to": site.app.url, "strip_prefix": True})
     site.change()
@@ -87,7 +87,7 @@ async def test_both_apps_and_any_further_route_behave_alike(site: Site) -> None:
 
 
 @pytest.mark.row("EF-10")
-async def test_a_user_cannot_choose_another_way(site: Site) -> None:
+async def test_a_user_cannot_choose_another_method(site: Site) -> None:
     user = site.user()
     async with site.person() as agent:
         code_page = await agent.to_code(user.username, user.password, "first@example.com")
@@ -129,7 +129,7 @@ async def test_the_address_is_confirmed_and_can_be_edited_before_anything_is_sen
 
 
 @pytest.mark.row("EF-11", "GW-29")
-async def test_the_registration_is_one_sealed_value_of_the_user_profile(site: Site) -> None:
+async def test_the_enrolments_are_one_sealed_value_in_the_user_profile(site: Site) -> None:
     user = site.user()
     async with site.person() as agent:
         await agent.first_login(user.username, user.password, "sealed@example.com", site.mail)
@@ -141,19 +141,19 @@ async def test_the_registration_is_one_sealed_value_of_the_user_profile(site: Si
 
 
 @pytest.mark.row("EF-11")
-async def test_the_profile_address_hears_of_a_registration_of_another_one(site: Site) -> None:
+async def test_the_profile_address_receives_a_mail_when_another_address_is_enrolled(site: Site) -> None:
     user = site.user()
     async with site.person() as agent:
         await agent.first_login(user.username, user.password, "elsewhere@example.com", site.mail)
     await site.mail.wait(2)
     assert user.email
-    (told,) = site.mail.to(user.email)
-    assert "elsewhere@example.com" not in told.text
+    (reported,) = site.mail.to(user.email)
+    assert "elsewhere@example.com" not in reported.text
     assert [line["user_id"] for line in site.audit.of("enrolment_added")] == [user.id]
 
 
 @pytest.mark.row("EF-11")
-async def test_the_profile_address_hears_nothing_when_it_is_the_one_registered(site: Site) -> None:
+async def test_the_profile_address_receives_no_mail_when_it_is_enrolled_itself(site: Site) -> None:
     user = site.user()
     assert user.email
     async with site.person() as agent:
@@ -163,7 +163,7 @@ async def test_the_profile_address_hears_nothing_when_it_is_the_one_registered(s
     assert not site.audit.of("account_change_mailed")
 
 
-async def test_where_only_the_profile_address_counts_another_is_refused(site: Site) -> None:
+async def test_where_only_the_profile_address_may_be_enrolled_another_is_refused(site: Site) -> None:
     site.change(registrationContact="profile")
     user = site.user()
     assert user.email
@@ -176,18 +176,18 @@ async def test_where_only_the_profile_address_counts_another_is_refused(site: Si
 
 
 @pytest.mark.row("EF-12")
-async def test_of_two_users_with_one_address_only_the_newest_code_works(site: Site) -> None:
+async def test_only_the_newest_code_works_for_two_users_with_one_address(site: Site) -> None:
     first, second = site.user(), site.user()
     async with site.person() as one, site.person() as two:
         await one.to_code(first.username, first.password, "shared@example.com")
         older = await code_for(site.mail, "shared@example.com")
         await two.to_code(second.username, second.password, "shared@example.com")
         newer = await code_for(site.mail, "shared@example.com", 2)
-        dead = await one.do("verify", code=older)
-        assert (dead.step, dead.problem) == ("verify", "wrong-code")
+        rejected = await one.do("verify", code=older)
+        assert (rejected.step, rejected.problem) == ("verify", "wrong-code")
         stolen = await one.do("verify", code=newer)
         assert (stolen.step, stolen.problem) == ("verify", "wrong-code")
         assert (await two.do("verify", code=newer)).step == "done"
-        still_dead = await one.do("verify", code=older)
-        assert (still_dead.step, still_dead.problem) == ("verify", "wrong-code")
+        rejected_again = await one.do("verify", code=older)
+        assert (rejected_again.step, rejected_again.problem) == ("verify", "wrong-code")
         assert "Ask your administrator whether your address is unique" in await one.page()

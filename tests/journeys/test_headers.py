@@ -1,4 +1,4 @@
-"""What every answer of the gateway says, and does not say."""
+"""Headers of every answer of the gateway."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from tests.journeys.conftest import Site
 pytestmark = pytest.mark.keycloak
 
 
-async def test_no_answer_names_the_program_that_serves_it(site: Site) -> None:
-    async with site.person() as nobody:
+async def test_no_answer_names_the_server_software(site: Site) -> None:
+    async with site.person() as visitor:
         for path in ("/-/login", "/nothing", "/unified-admin/", "/-/static/none"):
-            assert "Server" not in (await nobody.get(path)).headers
+            assert "Server" not in (await visitor.get(path)).headers

@@ -1,4 +1,4 @@
-"""What is on every page: help, language, reference. As HTML from the whole gateway."""
+"""Elements of every page: help, language, reference, in the HTML of the whole gateway."""
 
 import re
 
@@ -17,19 +17,19 @@ HELP = {
 
 @pytest.fixture
 def helped(light_site: Site) -> Site:
-    """A tenant with help."""
+    """Returns a tenant with help settings."""
     light_site.settings.tenant["gateway"]["help"] = HELP
     light_site.change()
     return light_site
 
 
 def has_help(page: str) -> bool:
-    """Whether the tenant's help stands on a page."""
+    """Returns whether a page shows the tenant's help."""
     return all(text in page for text in (HELP["text"], 'href="tel:+49471112"', HELP["url"]))
 
 
 @pytest.mark.row("GW-31")
-async def test_the_password_page_has_the_help_and_the_way_to_a_new_password(helped: Site) -> None:
+async def test_the_password_page_shows_the_help_and_the_link_for_a_forgotten_password(helped: Site) -> None:
     async with helped.person() as agent:
         page = await agent.page()
     assert has_help(page)
@@ -37,7 +37,7 @@ async def test_the_password_page_has_the_help_and_the_way_to_a_new_password(help
 
 
 @pytest.mark.row("GW-31")
-async def test_the_stopped_page_has_the_help(helped: Site) -> None:
+async def test_the_stopped_page_shows_the_help(helped: Site) -> None:
     user = helped.user(required_actions=("CONFIGURE_TOTP",))
     async with helped.person() as agent:
         response = await agent.submit("password", username=user.username, password=user.password)
@@ -48,7 +48,7 @@ async def test_the_stopped_page_has_the_help(helped: Site) -> None:
 
 
 @pytest.mark.row("GW-31")
-async def test_the_page_of_a_lock_has_the_help(helped: Site) -> None:
+async def test_the_lock_page_shows_the_help(helped: Site) -> None:
     helped.change(otpMaxAttempts=20)
     user = helped.user()
     async with helped.person() as agent:
@@ -63,7 +63,7 @@ async def test_the_page_of_a_lock_has_the_help(helped: Site) -> None:
 
 
 @pytest.mark.row("GW-31")
-async def test_the_pages_of_an_outage_have_the_help(helped: Site) -> None:
+async def test_the_outage_pages_show_the_help(helped: Site) -> None:
     user = helped.user()
     async with helped.person() as agent, helped.person() as other:
         await agent.first_login(user.username, user.password, "out@example.com", helped.mail)
@@ -79,7 +79,7 @@ async def test_the_pages_of_an_outage_have_the_help(helped: Site) -> None:
 
 
 @pytest.mark.row("GW-30")
-async def test_every_problem_page_carries_a_reference_of_its_own(light_site: Site) -> None:
+async def test_every_problem_page_shows_a_unique_reference(light_site: Site) -> None:
     seen = set()
     async with light_site.person() as agent:
         pages = [
@@ -96,7 +96,7 @@ async def test_every_problem_page_carries_a_reference_of_its_own(light_site: Sit
 
 
 async def choose(agent: Person, language: str, to: str = "/-/login") -> str:
-    """Use the select of a page; the page that follows."""
+    """Uses the language select of a page and returns the following page."""
     async with agent.http.post(
         f"{agent.base}/-/language",
         data={"language": language, "to": to},
@@ -107,7 +107,7 @@ async def choose(agent: Person, language: str, to: str = "/-/login") -> str:
 
 
 @pytest.mark.row("GW-39")
-async def test_every_page_offers_the_languages_with_a_label_and_without_script(light_site: Site) -> None:
+async def test_every_page_has_a_labelled_language_select_that_works_without_scripts(light_site: Site) -> None:
     user = light_site.user()
     async with light_site.person() as agent:
         pages = [await agent.page(), await (await agent.get("/nothing")).text(), await agent.page("/-/logout")]
@@ -125,7 +125,7 @@ async def test_every_page_offers_the_languages_with_a_label_and_without_script(l
 
 
 @pytest.mark.row("GW-39")
-async def test_the_choice_counts_before_the_tenant_and_the_tenant_before_the_browser(light_site: Site) -> None:
+async def test_the_chosen_language_precedes_the_tenants_and_the_tenants_precedes_the_browsers(light_site: Site) -> None:
     async with light_site.person(always={"Accept-Language": "ar"}) as agent:
         assert '<html lang="ar" dir="rtl">' in await agent.page()
         light_site.settings.tenant["gateway"]["branding"] = {"language": "en"}
@@ -136,7 +136,7 @@ async def test_the_choice_counts_before_the_tenant_and_the_tenant_before_the_bro
 
 
 @pytest.mark.row("GW-39")
-async def test_the_mail_and_the_problems_follow_the_choice_which_logout_forgets(light_site: Site) -> None:
+async def test_mails_and_problems_use_the_chosen_language_until_the_sign_out(light_site: Site) -> None:
     user = light_site.user(email=None)
     async with light_site.person() as agent:
         await choose(agent, "ar")
@@ -153,7 +153,7 @@ async def test_the_mail_and_the_problems_follow_the_choice_which_logout_forgets(
 
 
 @pytest.mark.row("GW-39")
-async def test_a_choice_of_language_in_the_middle_of_a_login_loses_nothing(light_site: Site) -> None:
+async def test_changing_the_language_during_a_login_loses_nothing(light_site: Site) -> None:
     user = light_site.user(email=None)
     async with light_site.person("/agent-manager/x?y=1") as agent:
         await agent.to_code(user.username, user.password, "lang@example.com")
@@ -168,7 +168,7 @@ async def test_a_choice_of_language_in_the_middle_of_a_login_loses_nothing(light
         assert done.body["location"] == "/agent-manager/x?y=1"
 
 
-async def test_the_first_page_is_small(light_site: Site) -> None:
+async def test_the_first_page_is_below_its_size_limit(light_site: Site) -> None:
     async with light_site.person() as agent:
         page = await agent.page()
         assets = [path for path in re.findall(r'(?:href|src)="(/-/static/[^"]+)"', page) if "favicon" not in path]

@@ -1,4 +1,4 @@
-"""What Keycloak says of a password, and what a user is told: on the real one."""
+"""Answers of the real Keycloak to a password, and what the gateway tells the user."""
 
 import asyncio
 
@@ -11,13 +11,13 @@ pytestmark = pytest.mark.keycloak
 
 
 async def try_in(site: Site, username: str, password: str) -> Answer:
-    """One try from a browser of its own."""
+    """Makes one attempt from a new browser."""
     async with site.person() as person:
         return await person.password(username, password)
 
 
 @pytest.mark.row("GW-05", "EF-18")
-async def test_wrong_unknown_disabled_and_locked_get_one_text(site: Site) -> None:
+async def test_wrong_password_unknown_disabled_and_locked_user_get_the_same_text(site: Site) -> None:
     user, disabled, locked = site.user(), site.user(enabled=False), site.user()
     for _ in range(31):
         site.keycloak.grant(locked.username, "wrong")
@@ -36,7 +36,7 @@ async def test_wrong_unknown_disabled_and_locked_get_one_text(site: Site) -> Non
 
 
 @pytest.mark.row("GW-05")
-async def test_a_wrong_password_keeps_the_name_and_the_way_back_and_never_the_password(site: Site) -> None:
+async def test_a_wrong_password_keeps_the_username_and_return_path_and_never_the_password(site: Site) -> None:
     user = site.user()
     async with site.person("/agent-manager/x?y=1") as agent:
         response = await agent.submit("password", username=user.username, password="wrong-and-secret")
@@ -48,7 +48,7 @@ async def test_a_wrong_password_keeps_the_name_and_the_way_back_and_never_the_pa
 
 
 @pytest.mark.row("GW-05")
-async def test_a_password_that_must_be_changed_has_a_step_of_its_own_after_the_code(site: Site) -> None:
+async def test_a_due_password_has_a_separate_step_after_the_code(site: Site) -> None:
     user = site.user(required_actions=("UPDATE_PASSWORD",))
     async with site.person() as agent:
         await agent.to_code(user.username, user.password, "due@example.com")
@@ -58,38 +58,38 @@ async def test_a_password_that_must_be_changed_has_a_step_of_its_own_after_the_c
 
 
 @pytest.mark.row("GW-05")
-async def test_another_required_action_has_a_page_of_its_own(site: Site) -> None:
+async def test_another_required_action_has_a_separate_page(site: Site) -> None:
     user = site.user(required_actions=("CONFIGURE_TOTP",))
-    told = await try_in(site, user.username, user.password)
-    assert (told.status, told.step, told.problem) == (403, "stopped", "action-required")
+    reported = await try_in(site, user.username, user.password)
+    assert (reported.status, reported.step, reported.problem) == (403, "stopped", "action-required")
 
 
 @pytest.mark.row("GW-05")
-async def test_a_wrong_password_for_an_account_with_a_due_password_is_a_wrong_password(site: Site) -> None:
+async def test_a_wrong_password_is_a_wrong_password_even_if_a_new_one_is_due(site: Site) -> None:
     user = site.user(required_actions=("UPDATE_PASSWORD",))
     assert (await try_in(site, user.username, "wrong")).problem == "wrong-password"
 
 
 @pytest.mark.row("GW-05")
-async def test_a_refused_client_of_ours_is_never_called_a_wrong_password(site: Site) -> None:
+async def test_a_rejected_client_is_never_reported_as_a_wrong_password(site: Site) -> None:
     site.settings.tenant["gateway"]["keycloak"]["client_secret"] = "not-the-one-keycloak-has"
     site.change()
     user = site.user()
-    told = await try_in(site, user.username, user.password)
-    assert (told.status, told.step, told.problem) == (503, "password", "sign-in-misconfigured")
+    reported = await try_in(site, user.username, user.password)
+    assert (reported.status, reported.step, reported.problem) == (503, "password", "sign-in-misconfigured")
 
 
 @pytest.mark.row("GW-05")
-async def test_an_empty_password_is_not_a_try(site: Site) -> None:
+async def test_an_empty_password_does_not_count_as_an_attempt(site: Site) -> None:
     user = site.user()
-    told = await try_in(site, user.username, "")
-    assert (told.status, told.problem) == (422, "bad-input")
+    reported = await try_in(site, user.username, "")
+    assert (reported.status, reported.problem) == (422, "bad-input")
     assert not site.audit.of("password_rejected")
     assert site.keycloak.admin.failures(user.id)["numFailures"] == 0
 
 
 @pytest.mark.attack("F20")
-async def test_nobody_shuts_a_victim_out_of_his_own_browser_by_typing_his_name(site: Site) -> None:
+async def test_an_attacker_who_types_a_username_does_not_lock_the_user_out_of_a_known_browser(site: Site) -> None:
     user = site.user()
     assert user.email
     async with site.person() as victim:
@@ -103,7 +103,7 @@ async def test_nobody_shuts_a_victim_out_of_his_own_browser_by_typing_his_name(s
 
 
 @pytest.mark.attack("F20")
-async def test_we_refuse_before_keycloak_locks_the_account(site: Site) -> None:
+async def test_the_gateway_refuses_attempts_before_keycloak_locks_the_account(site: Site) -> None:
     user = site.user()
     for _ in range(35):
         last = await try_in(site, user.username, "wrong")
@@ -114,7 +114,7 @@ async def test_we_refuse_before_keycloak_locks_the_account(site: Site) -> None:
 
 
 @pytest.mark.attack("F20")
-async def test_a_name_that_is_hammered_at_once_costs_keycloak_few_questions(site: Site) -> None:
+async def test_parallel_attempts_for_one_username_cause_few_requests_to_keycloak(site: Site) -> None:
     user = site.user()
     answers = await asyncio.gather(*(try_in(site, user.username, "wrong") for _ in range(40)))
     assert {answer.problem for answer in answers} == {"wrong-password", "too-many-logins"}
@@ -122,12 +122,12 @@ async def test_a_name_that_is_hammered_at_once_costs_keycloak_few_questions(site
 
 
 @pytest.mark.attack("F20")
-async def test_a_whole_contact_centre_behind_one_address_gets_in_at_shift_start(site: Site) -> None:
+async def test_all_users_of_a_contact_centre_behind_one_address_sign_in_at_shift_start(site: Site) -> None:
     users = [site.user() for _ in range(60)]
     for user in users[:10]:
         await try_in(site, user.username, "mistyped")
     waiting = list(users)
-    for _ in range(20):  # who is told to try again does so
+    for _ in range(20):  # users whom the page asks to retry do so
         wave, waiting = waiting[:20], waiting[20:]
         answers = await asyncio.gather(*(try_in(site, user.username, user.password) for user in wave))
         assert {answer.problem for answer in answers} <= {None, "too-many-logins"}
@@ -135,7 +135,7 @@ async def test_a_whole_contact_centre_behind_one_address_gets_in_at_shift_start(
     assert not waiting
 
 
-async def test_a_wrong_password_does_not_count_against_the_code_nor_the_reverse(site: Site) -> None:
+async def test_failed_passwords_and_failed_codes_are_counted_separately(site: Site) -> None:
     user = site.user()
     async with site.person() as agent:
         for _ in range(4):

@@ -1,4 +1,4 @@
-"""Facts about taking the previous version from the history, and about the skip where the history lacks it."""
+"""Tests of extracting the previous version from the history, and of the skip where the history lacks it."""
 
 import subprocess
 from pathlib import Path
@@ -20,7 +20,7 @@ def git(at: Path, *words: str) -> str:
 
 @pytest.fixture
 def repository(tmp_path: Path) -> Path:
-    """Two commits; `version` says which."""
+    """Returns two commits; `version` names the version of each."""
     made = tmp_path / "repository"
     made.mkdir()
     git(made, "init", "--quiet")
@@ -33,18 +33,18 @@ def repository(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def shallow(repository: Path, tmp_path: Path) -> Path:
-    """A clone with the newest commit only."""
+    """Returns a clone with the newest commit only."""
     clone = tmp_path / "shallow"
     git(tmp_path, "clone", "--quiet", "--depth", "1", f"file://{repository}", str(clone))
     return clone
 
 
-def test_the_files_are_those_of_the_commit(repository: Path, tmp_path: Path) -> None:
+def test_the_files_are_those_of_the_previous_versions_commit(repository: Path, tmp_path: Path) -> None:
     first = git(repository, "rev-parse", "HEAD~")
     assert (take(tmp_path / "taken", commit=first, repository=repository).tree / "version").read_text() == "one"
 
 
-def test_the_repository_stays_as_it_is(repository: Path, tmp_path: Path) -> None:
+def test_the_repository_stays_unchanged(repository: Path, tmp_path: Path) -> None:
     def state() -> list[str]:
         return [git(repository, *words) for words in (("status", "--porcelain"), ("worktree", "list"), ("show-ref",))]
 
@@ -54,7 +54,7 @@ def test_the_repository_stays_as_it_is(repository: Path, tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("ci", ["", "true"])
-def test_a_shallow_clone_skips_with_the_command_that_completes_it(
+def test_a_shallow_clone_skips_the_test_and_names_the_command_that_completes_it(
     ci: str, repository: Path, shallow: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CI", ci)
@@ -63,18 +63,18 @@ def test_a_shallow_clone_skips_with_the_command_that_completes_it(
         take(tmp_path / "taken", commit=first, repository=shallow)
 
 
-def test_without_git_it_skips(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_git_the_test_is_skipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(pytest.skip.Exception, match="UPGRADE NOT TESTED: no git"):
         take(tmp_path / "taken")
 
 
-def test_without_a_repository_it_skips(tmp_path: Path) -> None:
+def test_without_a_repository_the_test_is_skipped(tmp_path: Path) -> None:
     with pytest.raises(pytest.skip.Exception, match="UPGRADE NOT TESTED: git reads no history"):
         take(tmp_path / "taken", repository=tmp_path)
 
 
-def test_a_commit_that_the_whole_history_lacks_fails_in_ci(
+def test_a_commit_missing_from_the_complete_history_fails_in_ci(
     repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CI", "true")
@@ -82,7 +82,7 @@ def test_a_commit_that_the_whole_history_lacks_fails_in_ci(
         take(tmp_path / "taken", commit=ABSENT, repository=repository)
 
 
-def test_a_commit_that_the_whole_history_lacks_skips_elsewhere(
+def test_a_commit_missing_from_the_complete_history_skips_elsewhere(
     repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("CI", raising=False)

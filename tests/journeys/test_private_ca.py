@@ -1,4 +1,4 @@
-"""Keycloak, relay and app behind certificates of a private authority: works with the setting, names it without."""
+"""Keycloak, relay and app with certificates of a private CA: without the setting, the error names it."""
 
 import asyncio
 import ssl
@@ -24,13 +24,13 @@ pytestmark = [pytest.mark.keycloak, pytest.mark.row("GW-33")]
 
 @pytest.fixture
 def authority() -> trustme.CA:
-    """A private certificate authority."""
+    """Returns a private certificate authority."""
     return trustme.CA()
 
 
 @asynccontextmanager
 async def over_tls(port: int, authority: trustme.CA, *, clients: trustme.CA | None = None) -> AsyncIterator[int]:
-    """The server on `port`, by TLS with a certificate for 127.0.0.1; `clients` demands certificates. Gives a port."""
+    """Puts TLS with a certificate for 127.0.0.1 before `port`; `clients` demands client certificates. Yields a port."""
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     authority.issue_cert("127.0.0.1").configure_cert(context)
     if clients:
@@ -71,14 +71,14 @@ async def over_tls(port: int, authority: trustme.CA, *, clients: trustme.CA | No
 async def all_over_tls(
     path: Path, keycloak: Keycloak, mail: MailServer, app: EchoUpstream, authority: trustme.CA, tls: dict[str, Any]
 ) -> AsyncIterator[Site]:
-    """A gateway that reaches everything by TLS."""
+    """Yields a gateway that reaches every dependency over TLS."""
     async with over_tls(keycloak.port, authority) as keycloak_port, over_tls(app.port, authority) as app_port:
         settings: Folder = folder(path, keycloak=keycloak, mail=mail, app=f"https://127.0.0.1:{app_port}")
         authority.cert_pem.write_to_path(path / "private-ca.pem")
         settings.gateway["tls"] = tls
         settings.gateway["channels"][0]["relays"][0]["security"] = "starttls"
         settings.tenant["tenantSettings"]["keyCloak"]["auth-server-url"] = f"https://127.0.0.1:{keycloak_port}/auth/"
-        # Keycloak speaks of itself as it was asked, and does not see the TLS before it.
+        # Keycloak builds its addresses from the request, and does not see the TLS before it.
         settings.tenant["gateway"]["keycloak"]["issuer"] = (
             f"http://127.0.0.1:{keycloak_port}/auth/realms/{keycloak.realm}"
         )
@@ -86,7 +86,7 @@ async def all_over_tls(
             yield site
 
 
-async def test_a_whole_login_works_over_a_private_authority_named_once(
+async def test_a_whole_login_works_with_a_private_ca_set_once(
     tmp_path: Path,
     keycloak: Keycloak,
     start_mail_server: StartMailServer,
@@ -107,7 +107,7 @@ async def test_a_whole_login_works_over_a_private_authority_named_once(
 
 
 @pytest.mark.parametrize("without", ["keycloak", "smtp", "upstreams"])
-async def test_what_is_not_trusted_is_named_with_host_and_setting_and_never_a_wrong_password(
+async def test_an_untrusted_certificate_is_reported_with_host_and_setting_and_never_as_a_wrong_password(
     tmp_path: Path,
     keycloak: Keycloak,
     start_mail_server: StartMailServer,
@@ -144,7 +144,7 @@ async def test_what_is_not_trusted_is_named_with_host_and_setting_and_never_a_wr
     assert "tls" in said
 
 
-async def test_a_client_certificate_is_shown_where_one_is_asked_for(
+async def test_the_gateway_presents_its_client_certificate_where_one_is_required(
     tmp_path: Path, keycloak: Keycloak, mail_server: MailServer, echo_upstream: EchoUpstream, authority: trustme.CA
 ) -> None:
     own = authority.issue_cert("gateway.example")

@@ -1,4 +1,4 @@
-"""A program that signs in: every answer of a login, refused or not, has the fields of the public surface."""
+"""A program that signs in: every answer of a login has the documented fields."""
 
 from typing import Any
 
@@ -23,7 +23,7 @@ FIELDS: dict[str, tuple[type, ...]] = {
 
 
 def odd(answer: Answer) -> dict[str, Any]:
-    """What of an answer is not as the public surface says."""
+    """Returns the differences of an answer from the documentation."""
     found = {name: answer.body.get(name) for name, kinds in FIELDS.items() if type(answer.body.get(name)) not in kinds}
     problem = answer.body.get("problem")
     if problem and set(problem) != {"code", "text", "retry_after", "reference"}:
@@ -35,7 +35,7 @@ def odd(answer: Answer) -> dict[str, Any]:
     return found
 
 
-async def test_every_answer_of_a_login_has_the_fields_the_types_and_the_status_of_the_public_surface(
+async def test_every_answer_of_a_login_has_the_documented_fields_types_and_status(
     light_site: Site,
 ) -> None:
     user, said = light_site.user(email=None), []
@@ -67,7 +67,7 @@ async def test_every_answer_of_a_login_has_the_fields_the_types_and_the_status_o
     assert said[-1].body["location"] == agent.target
 
 
-async def test_a_program_that_asks_in_arabic_is_told_in_arabic(light_site: Site) -> None:
+async def test_a_program_that_requests_arabic_gets_arabic_texts(light_site: Site) -> None:
     async with light_site.person(always={"Accept-Language": "ar"}) as agent:
         refused = await agent.password("nobody", "wrong")
     assert any("\u0600" <= letter <= "\u06ff" for letter in refused.body["problem"]["text"])

@@ -1,4 +1,4 @@
-"""Hundreds of parallel tries on two processes that share one Redis: one session, and never a guess too many."""
+"""Hundreds of parallel attempts on two processes with one Redis: one session, and never a guess above the maximum."""
 
 import asyncio
 import json
@@ -24,35 +24,37 @@ TRIES, ROUNDS, ATTEMPTS = 500, 20, 5
 def settings(
     tmp_path: Path, keycloak: Keycloak, mail_server: MailServer, echo_upstream: EchoUpstream, redis_url: str
 ) -> Folder:
-    """On Redis; wrong codes are the only limit in the way."""
+    """Uses Redis; the number of wrong codes is the only limit."""
     made = folder(tmp_path, keycloak=keycloak, mail=mail_server, app=echo_upstream.url, store=redis_url)
     made.two_factor["otpMaxAttempts"] = ATTEMPTS
-    made.gateway["store"]["timeout"] = 60  # hundreds at once on a busy machine are slow, and that is not what is tested
+    made.gateway["store"]["timeout"] = (
+        60  # hundreds of parallel requests are slow on a busy machine, which is not tested here
+    )
     return made
 
 
 @pytest.fixture
 def both(settings: Folder) -> Iterator[list[Replica]]:
-    """Two processes."""
+    """Runs two processes."""
     with replicas(settings, 2) as running:
         yield running
 
 
 @pytest.fixture
 async def crowd() -> AsyncIterator[ClientSession]:
-    """Makes as many connections as it likes and keeps no cookies."""
+    """Makes any number of connections and keeps no cookies."""
     async with ClientSession(connector=TCPConnector(limit=0)) as http:
         yield http
 
 
-def told(both: list[Replica], event: str) -> list[dict[str, Any]]:
-    """The audit lines of one event that both processes wrote."""
+def reported(both: list[Replica], event: str) -> list[dict[str, Any]]:
+    """Returns the audit events of one kind that both processes wrote."""
     lines = (line for replica in both for line in replica.log.read_text().splitlines() if line.startswith("{"))
     return [line for line in map(json.loads, lines) if line.get("event") == event]
 
 
 async def at_code_page(both: list[Replica], agent: Person, keycloak: Keycloak, mail: MailServer, address: str) -> str:
-    """A new user, about to enter the code that came."""
+    """Returns a new user, about to enter the code that arrived."""
     user = keycloak.admin.create_user(email=None)
     shown = await agent.to_code(user.username, user.password, address)
     assert shown.step == "verify"
@@ -62,7 +64,7 @@ async def at_code_page(both: list[Replica], agent: Person, keycloak: Keycloak, m
 async def enter_at_once(
     crowd: ClientSession, both: list[Replica], agent: Person, codes: list[str]
 ) -> tuple[Counter[str], set[str]]:
-    """All `codes` at once, one half at each process: how often which answer came, and the session cookies given."""
+    """Sends all `codes` in parallel, half to each process; counts the answers and returns the session cookies."""
     cookie = "; ".join(f"{name}={value}" for name, value in agent.cookies().items())
 
     async def enter(number: int, code: str) -> tuple[str, str | None]:
@@ -80,7 +82,7 @@ async def enter_at_once(
 
 @pytest.mark.row("EF-13")
 @pytest.mark.row("GW-13")
-async def test_the_right_code_500_times_at_once_makes_exactly_one_session(
+async def test_the_correct_code_posted_500_times_in_parallel_opens_exactly_one_session(
     both: list[Replica], crowd: ClientSession, keycloak: Keycloak, mail_server: MailServer
 ) -> None:
     for number in range(ROUNDS):
@@ -94,12 +96,12 @@ async def test_the_right_code_500_times_at_once_makes_exactly_one_session(
             (agent_session,) = sessions
             agent.set_cookie("gateway-session", agent_session)
             assert (await agent.get("/unified-admin/")).status == 200
-    assert len(told(both, "session_opened")) == ROUNDS
-    assert not told(both, "code_rejected")
+    assert len(reported(both, "session_opened")) == ROUNDS
+    assert not reported(both, "code_rejected")
 
 
 @pytest.mark.row("EF-17")
-async def test_of_500_wrong_guesses_at_once_no_more_than_the_maximum_is_judged(
+async def test_no_more_than_the_maximum_of_500_parallel_wrong_guesses_is_judged(
     both: list[Replica], crowd: ClientSession, keycloak: Keycloak, mail_server: MailServer
 ) -> None:
     async with Person(both[0].base) as agent:
@@ -112,16 +114,16 @@ async def test_of_500_wrong_guesses_at_once_no_more_than_the_maximum_is_judged(
         said, sessions = await enter_at_once(crowd, both, agent, guesses)
         assert said.total() == TRIES
         assert not sessions
-        assert said["wrong-code"] == ATTEMPTS - 1, said  # the last one judged is told of the limit
+        assert said["wrong-code"] == ATTEMPTS - 1, said  # the last judged one gets the limit as its answer
         assert set(said) <= {"wrong-code", "limit-exceeded", "locked"}
-        assert len(told(both, "code_rejected")) == ATTEMPTS
+        assert len(reported(both, "code_rejected")) == ATTEMPTS
         late = await agent.do("verify", base=both[1].base, code=code)
         assert (late.status, late.problem) == (429, "limit-exceeded")
-        assert len(told(both, "code_rejected")) == ATTEMPTS
+        assert len(reported(both, "code_rejected")) == ATTEMPTS
 
 
 @pytest.mark.row("EF-17")
-async def test_of_guesses_in_many_logins_of_one_user_at_once_no_more_than_the_cap_is_judged(
+async def test_no_more_than_the_cap_of_parallel_guesses_in_many_logins_of_a_user_is_judged(
     settings: Folder, crowd: ClientSession, keycloak: Keycloak, mail_server: MailServer
 ) -> None:
     settings.two_factor["resendCooldown"] = 0
@@ -141,13 +143,13 @@ async def test_of_guesses_in_many_logins_of_one_user_at_once_no_more_than_the_ca
         finally:
             for agent in agents:
                 await agent.http.close()
-        assert len(told(both, "code_rejected")) == 10
+        assert len(reported(both, "code_rejected")) == 10
         async with Person(both[1].base) as agent:
             assert (await agent.password(user.username, user.password)).problem == "locked"
 
 
 @pytest.mark.row("EF-15")
-async def test_of_many_logins_of_one_user_at_once_only_one_sends_within_the_cooldown(
+async def test_only_one_of_many_parallel_logins_of_a_user_sends_a_code_within_the_cooldown(
     both: list[Replica], keycloak: Keycloak, mail_server: MailServer
 ) -> None:
     user = keycloak.admin.create_user(email=None)
@@ -157,7 +159,7 @@ async def test_of_many_logins_of_one_user_at_once_only_one_sends_within_the_cool
     try:
         answers = []
         waiting = list(agents)
-        while waiting:  # who is told that too many ask for this name tries again
+        while waiting:  # requests refused as too many for this username are retried
             tried = await asyncio.gather(*(agent.password(user.username, user.password) for agent in waiting))
             answers += [answer for answer in tried if answer.step == "verify"]
             waiting = [agent for agent, answer in zip(waiting, tried, strict=True) if answer.step == "password"]
@@ -170,7 +172,7 @@ async def test_of_many_logins_of_one_user_at_once_only_one_sends_within_the_cool
 
 
 @pytest.mark.row("EF-15")
-async def test_a_button_for_a_new_code_pressed_many_times_at_once_sends_no_more_than_the_maximum(
+async def test_parallel_requests_for_a_new_code_send_no_more_than_the_maximum(
     settings: Folder, crowd: ClientSession, keycloak: Keycloak, mail_server: MailServer
 ) -> None:
     settings.two_factor.update(resendCooldown=0, maxSends=4)

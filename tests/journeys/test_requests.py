@@ -1,4 +1,4 @@
-"""What a browser with a real session may ask of the apps, and what other pages may make it ask."""
+"""Requests of a browser with a real session to the apps, and requests that other pages make it send."""
 
 import json
 
@@ -14,13 +14,13 @@ OTHER = "https://evil.example"
 
 
 async def signed_in(site: Site, agent: Person) -> None:
-    """Somebody is in."""
+    """Signs a user in."""
     user = site.user(email=None)
     assert (await agent.first_login(user.username, user.password, "in@example.com", site.mail)).step == "done"
 
 
 async def asked(site: Site, agent: Person, path: str, method: str = "GET", **headers: str) -> int:
-    """The status of one request with exactly these fields."""
+    """Returns the status of one request with exactly these fields."""
     async with agent.http.request(
         method, f"{site.base}{path}", headers={"Accept": "*/*", **headers}, allow_redirects=False
     ) as response:
@@ -32,7 +32,7 @@ async def asked(site: Site, agent: Person, path: str, method: str = "GET", **hea
 @pytest.mark.parametrize(
     "headers", [SCRIPT, {"Accept": "application/json"}, {"Accept": "*/*", "X-Requested-With": "XMLHttpRequest"}]
 )
-async def test_a_script_without_a_session_gets_401_and_the_way_to_the_login(
+async def test_a_script_without_a_session_gets_401_and_the_address_of_the_login(
     light_site: Site, headers: dict[str, str]
 ) -> None:
     async with light_site.person() as person:
@@ -54,7 +54,7 @@ async def test_a_websocket_without_a_session_gets_401(light_site: Site) -> None:
 
 
 @pytest.mark.row("GW-12")
-async def test_a_page_without_a_session_is_sent_to_the_login_and_back(light_site: Site) -> None:
+async def test_a_page_without_a_session_is_redirected_to_the_login_and_back(light_site: Site) -> None:
     async with light_site.person() as person:
         response = await person.get("/agent-manager/a/b?x=1&y=%20z", headers=PAGE)
         assert (response.status, response.headers["Location"]) == (
@@ -66,7 +66,7 @@ async def test_a_page_without_a_session_is_sent_to_the_login_and_back(light_site
 
 
 @pytest.mark.row("GW-12")
-async def test_a_preflight_is_answered_for_configured_origins_only(light_site: Site) -> None:
+async def test_a_preflight_is_answered_only_for_configured_origins(light_site: Site) -> None:
     light_site.settings.tenant["gateway"]["origins"] = ["https://partner.example"]
     light_site.change()
     async with light_site.person() as person:
@@ -82,7 +82,7 @@ async def test_a_preflight_is_answered_for_configured_origins_only(light_site: S
 
 @pytest.mark.row("GW-28")
 @pytest.mark.attack("F7")
-async def test_another_sites_page_cannot_use_the_session(light_site: Site) -> None:
+async def test_a_page_of_another_site_cannot_use_the_session(light_site: Site) -> None:
     async with light_site.person() as agent:
         await signed_in(light_site, agent)
         for site_word in ("cross-site", "same-site"):  # a sibling tenant is "same-site"
@@ -111,7 +111,7 @@ async def test_another_sites_page_cannot_use_the_session(light_site: Site) -> No
 @pytest.mark.row("GW-28")
 @pytest.mark.attack("F7")
 @pytest.mark.parametrize("origin", [OTHER, "null", "http://b.localhost:8080", None])
-async def test_a_websocket_from_elsewhere_is_refused(light_site: Site, origin: str | None) -> None:
+async def test_a_websocket_of_another_origin_is_refused(light_site: Site, origin: str | None) -> None:
     async with light_site.person() as agent:
         await signed_in(light_site, agent)
         with pytest.raises(WSServerHandshakeError) as refused:
@@ -134,7 +134,7 @@ async def test_a_page_of_a_configured_origin_may_use_the_session(light_site: Sit
 
 
 @pytest.mark.row("GW-08")
-async def test_each_route_says_how_its_app_learns_who_is_there(light_site: Site) -> None:
+async def test_each_route_sets_how_its_app_learns_the_signed_in_user(light_site: Site) -> None:
     routes = light_site.settings.tenant["gateway"]["routes"]
     for way in ("bearer", "cookie", "headers"):
         routes.append({"path": f"/by-{way}", "to": light_site.app.url, "identity": [way]})
@@ -173,7 +173,9 @@ BLOCKED = [
 @pytest.mark.row("NX-05")
 @pytest.mark.attack("F12")
 @pytest.mark.parametrize("blocked", BLOCKED)
-async def test_the_apps_own_sign_in_stays_closed_with_and_without_a_session(light_site: Site, blocked: str) -> None:
+async def test_the_apps_own_sign_in_endpoint_stays_blocked_with_and_without_a_session(
+    light_site: Site, blocked: str
+) -> None:
     async with light_site.person() as agent, light_site.person() as stranger:
         await signed_in(light_site, agent)
         for person in (agent, stranger):

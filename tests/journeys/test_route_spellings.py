@@ -1,4 +1,4 @@
-"""The proxy and the login agree on the route of a path, in every spelling of it."""
+"""The proxy and the login select the same route for every spelling of a path."""
 
 import pytest
 from aiohttp import ClientResponse
@@ -8,11 +8,11 @@ from tests.journeys.conftest import Site
 from tests.journeys.person import PAGE, Person
 
 MOST = 5
-"""Redirects that no page needs."""
+"""More redirects than any page needs."""
 
 
 async def followed(person: Person, path: str) -> tuple[ClientResponse, int]:
-    """The page that `path` leads to, or the last redirect of too many, and the number of redirects."""
+    """Returns the page at `path`, or the last redirect of too many, and the number of redirects."""
     for count in range(MOST + 1):
         url = URL(person.base + path, encoded=True)
         async with person.http.get(url, headers=PAGE, allow_redirects=False) as response:
@@ -24,7 +24,7 @@ async def followed(person: Person, path: str) -> tuple[ClientResponse, int]:
 
 
 @pytest.mark.parametrize("path", ["/help/admin/x", "/help/%61dmin/x", "/help/adm%69n", "/hel%70/%61%64min/?a=%2F"])
-async def test_a_stricter_route_asks_for_its_factor_in_every_spelling(light_site: Site, path: str) -> None:
+async def test_a_stricter_route_requires_its_factor_in_every_spelling_of_its_path(light_site: Site, path: str) -> None:
     app = light_site.settings.tenant["gateway"]["routes"][0]["to"]
     light_site.settings.tenant["gateway"]["routes"] += [
         {"path": "/help", "to": app, "second_factor": "off"},

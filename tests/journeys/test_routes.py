@@ -1,4 +1,4 @@
-"""Routes that ask for a factor, and routes that do not, under one session."""
+"""Routes with and without a required factor, in one session."""
 
 import pytest
 
@@ -10,12 +10,12 @@ pytestmark = pytest.mark.keycloak
 
 @pytest.fixture
 def settings(settings: Folder) -> Folder:
-    """Agent Manager asks for no factor."""
+    """Agent Manager needs no factor."""
     settings.tenant["gateway"]["routes"][1]["second_factor"] = "off"
     return settings
 
 
-async def test_a_session_of_the_password_alone_opens_only_the_route_that_asks_for_no_factor(site: Site) -> None:
+async def test_a_session_of_the_password_alone_opens_only_the_route_without_a_factor(site: Site) -> None:
     user = site.user()
     async with site.person("/agent-manager/") as agent:
         assert (await agent.password(user.username, user.password)).step == "done"
@@ -24,7 +24,7 @@ async def test_a_session_of_the_password_alone_opens_only_the_route_that_asks_fo
         assert (opened.status, refused.status) == (200, 303)
 
 
-async def test_the_stricter_route_asks_for_the_factor_then(site: Site) -> None:
+async def test_a_stricter_route_requires_the_factor_after_a_password_only_session(site: Site) -> None:
     user = site.user()
     async with site.person("/agent-manager/") as agent:
         await agent.password(user.username, user.password)

@@ -1,4 +1,4 @@
-"""From the end of a login to the end of its session: cookies, renewal, logout. On real parts."""
+"""Sessions from the end of a login to the sign-out: cookies, renewal, logout, on real parts."""
 
 import asyncio
 import re
@@ -17,7 +17,7 @@ keycloak = pytest.mark.keycloak
 
 
 async def signed_in(site: Site, agent: Person) -> User:
-    """A new user, in."""
+    """Signs a new user in."""
     user = site.user()
     assert user.email
     assert (await agent.first_login(user.username, user.password, user.email, site.mail)).step == "done"
@@ -26,7 +26,7 @@ async def signed_in(site: Site, agent: Person) -> User:
 
 @keycloak
 @pytest.mark.row("GW-07")
-async def test_the_last_step_gives_the_cookies_with_their_flags(site: Site) -> None:
+async def test_the_last_step_sets_the_session_cookies_with_their_attributes(site: Site) -> None:
     user = site.user()
     async with site.person() as agent:
         await agent.to_code(user.username, user.password, "cookies@example.com")
@@ -43,7 +43,7 @@ async def test_the_last_step_gives_the_cookies_with_their_flags(site: Site) -> N
 
 @keycloak
 @pytest.mark.row("GW-07", "GW-08")
-async def test_the_app_gets_the_sessions_token_whatever_the_browser_sends(site: Site) -> None:
+async def test_the_app_receives_the_sessions_token_and_never_one_sent_by_the_browser(site: Site) -> None:
     async with site.person() as agent:
         await signed_in(site, agent)
         token = agent.cookie("token")
@@ -61,7 +61,7 @@ async def test_the_app_gets_the_sessions_token_whatever_the_browser_sends(site: 
 
 @keycloak
 @pytest.mark.row("GW-07")
-async def test_a_renewed_token_comes_with_the_next_answer(site: Site) -> None:
+async def test_a_renewed_token_is_set_with_the_next_answer(site: Site) -> None:
     async with site.person() as agent:
         user = await signed_in(site, agent)
         before = agent.cookie("token")
@@ -75,7 +75,7 @@ async def test_a_renewed_token_comes_with_the_next_answer(site: Site) -> None:
 
 @keycloak
 @pytest.mark.row("GW-07")
-async def test_many_requests_at_the_end_of_a_token_renew_it_once(site: Site) -> None:
+async def test_parallel_requests_at_the_expiry_of_a_token_renew_it_once(site: Site) -> None:
     async with site.person() as agent:
         await signed_in(site, agent)
         site.clock.advance(301)
@@ -85,7 +85,7 @@ async def test_many_requests_at_the_end_of_a_token_renew_it_once(site: Site) -> 
 
 
 @keycloak
-async def test_a_session_that_keycloak_ended_leads_to_the_login(site: Site) -> None:
+async def test_a_session_that_keycloak_ended_redirects_to_the_login(site: Site) -> None:
     async with site.person() as agent:
         user = await signed_in(site, agent)
         site.keycloak.admin.logout(user.id)
@@ -95,7 +95,7 @@ async def test_a_session_that_keycloak_ended_leads_to_the_login(site: Site) -> N
 
 @keycloak
 @pytest.mark.row("GW-07")
-async def test_logout_takes_the_cookies_and_ends_the_keycloak_session(site: Site) -> None:
+async def test_the_logout_removes_the_cookies_and_ends_the_keycloak_session(site: Site) -> None:
     async with site.person() as agent:
         user = await signed_in(site, agent)
         kept = agent.cookies()
@@ -110,7 +110,7 @@ async def test_logout_takes_the_cookies_and_ends_the_keycloak_session(site: Site
 
 
 async def left(site: Site, *, as_json: bool) -> CIMultiDictProxy[str]:
-    """The fields of the answer to a sign-out without a session."""
+    """Returns the fields of the answer to a sign-out without a session."""
     async with site.person() as agent:
         form = {"csrf": re.findall(r'name="csrf" value="([^"]+)"', await agent.page("/-/logout"))[0]}
         accept = "application/json" if as_json else "text/html"
@@ -121,7 +121,7 @@ async def left(site: Site, *, as_json: bool) -> CIMultiDictProxy[str]:
 
 
 @pytest.mark.parametrize("as_json", [False, True])
-async def test_signing_out_clears_the_cache_and_where_the_tenant_says_so_the_storage(
+async def test_the_sign_out_clears_the_cache_and_also_the_storage_where_the_tenant_says_so(
     light_site: Site, as_json: bool
 ) -> None:
     assert (await left(light_site, as_json=as_json))["Clear-Site-Data"] == '"cache"'
@@ -130,7 +130,7 @@ async def test_signing_out_clears_the_cache_and_where_the_tenant_says_so_the_sto
     assert (await left(light_site, as_json=as_json))["Clear-Site-Data"] == '"cache", "storage"'
 
 
-async def test_a_form_that_signs_nobody_out_clears_nothing(light_site: Site) -> None:
+async def test_a_form_that_signs_no_user_out_clears_nothing(light_site: Site) -> None:
     async with light_site.person() as agent:
         headers = {"Accept": "text/html", "Sec-Fetch-Site": "cross-site"}
         answer = await agent.http.post(f"{light_site.base}/-/logout", data={}, headers=headers, allow_redirects=False)
@@ -139,7 +139,7 @@ async def test_a_form_that_signs_nobody_out_clears_nothing(light_site: Site) -> 
 
 
 @keycloak
-async def test_nobody_is_signed_out_by_a_link_or_by_a_form_elsewhere(site: Site) -> None:
+async def test_neither_a_link_nor_a_form_of_another_site_signs_the_user_out(site: Site) -> None:
     async with site.person() as agent:
         await signed_in(site, agent)
         await agent.get("/-/logout")
@@ -152,7 +152,7 @@ async def test_nobody_is_signed_out_by_a_link_or_by_a_form_elsewhere(site: Site)
 
 
 @keycloak
-async def test_a_session_that_is_not_used_ends(site: Site) -> None:
+async def test_an_idle_session_ends(site: Site) -> None:
     async with site.person() as agent:
         await signed_in(site, agent)
         site.clock.advance(1801)
@@ -160,7 +160,7 @@ async def test_a_session_that_is_not_used_ends(site: Site) -> None:
 
 
 @keycloak
-async def test_signing_in_again_in_a_browser_ends_the_session_it_had(site: Site) -> None:
+async def test_a_new_sign_in_in_the_same_browser_ends_the_previous_session(site: Site) -> None:
     async with site.person() as browser:
         first = await signed_in(site, browser)
         old = browser.cookie("gateway-session")
@@ -173,7 +173,7 @@ async def test_signing_in_again_in_a_browser_ends_the_session_it_had(site: Site)
 
 
 @keycloak
-async def test_an_open_websocket_ends_with_the_session(site: Site) -> None:
+async def test_an_open_websocket_closes_when_its_session_ends(site: Site) -> None:
     async with site.person() as agent:
         await signed_in(site, agent)
         async with agent.http.ws_connect(f"{agent.base}/agent-manager/ws", origin=agent.base) as socket:
@@ -184,7 +184,7 @@ async def test_an_open_websocket_ends_with_the_session(site: Site) -> None:
 
 
 @pytest.mark.row("GW-07")
-async def test_a_token_too_large_for_a_cookie_is_named_and_still_reaches_the_app_in_a_header(
+async def test_a_token_too_large_for_a_cookie_is_reported_and_still_sent_to_the_app_in_a_header(
     light_site: Site, stand_in: StandIn
 ) -> None:
     user = light_site.user()
@@ -195,22 +195,22 @@ async def test_a_token_too_large_for_a_cookie_is_named_and_still_reaches_the_app
         assert done.step == "done"
         assert agent.cookie("token") is None
         assert len((await light_site.seen(agent))["authorization"]) > 4096
-    (told,) = light_site.audit.of("token_cookie_too_large")
-    assert told["size"] > 4096
+    (reported,) = light_site.audit.of("token_cookie_too_large")
+    assert reported["size"] > 4096
 
 
 @pytest.mark.attack("S3")
-async def test_another_users_sign_in_clears_what_the_browser_kept_of_the_apps(light_site: Site) -> None:
+async def test_the_sign_in_of_another_user_clears_the_data_that_the_browser_kept_of_the_apps(light_site: Site) -> None:
     anna, ben = light_site.user(), light_site.user()
-    async with light_site.person() as desk:
+    async with light_site.person() as shared_browser:
         cleared = []
         for number, user in enumerate((anna, anna, ben)):
             address = f"{user.username}@example.com"
-            enters = desk.login if number == 1 else desk.first_login
+            enters = shared_browser.login if number == 1 else shared_browser.first_login
             done = await enters(user.username, user.password, address, light_site.mail)
             assert done.step == "done"
             cleared.append(done.headers.get("Clear-Site-Data"))
-            await desk.logout()
-            desk.csrf = ""
+            await shared_browser.logout()
+            shared_browser.csrf = ""
             light_site.clock.advance(61)
     assert cleared == [None, None, '"cache"']

@@ -1,4 +1,4 @@
-"""A real socket.io 4 client reaches a real socket.io server behind the gateway, as Agent Manager's does."""
+"""A real socket.io 4 client connects to a real socket.io server behind the gateway, as Agent Manager's does."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -31,7 +31,7 @@ class AgentManager:
 
 @pytest.fixture
 async def agent_manager() -> AsyncIterator[AgentManager]:
-    """A server with its own rule for origins, which the gateway must leave content."""
+    """Yields a server with a rule for origins, which the gateway's requests must satisfy."""
     io = socketio.AsyncServer(async_mode="aiohttp")
     port = free_port()
     server = AgentManager(io, f"http://127.0.0.1:{port}")
@@ -70,7 +70,7 @@ async def agent_manager() -> AsyncIterator[AgentManager]:
 
 @asynccontextmanager
 async def signed_in(site: Site, app: AgentManager) -> AsyncIterator[Person]:
-    """A user who is in, with `app` as Agent Manager."""
+    """Signs a user in, with `app` as Agent Manager."""
     site.settings.tenant["gateway"]["routes"][1]["to"] = app.url
     site.change()
     user = site.user()
@@ -82,7 +82,7 @@ async def signed_in(site: Site, app: AgentManager) -> AsyncIterator[Person]:
 
 @asynccontextmanager
 async def client(agent: Person, *transports: str, cookies: bool = True) -> AsyncIterator[socketio.AsyncClient]:
-    """A connected client in `agent`'s browser; without `cookies`, in another one."""
+    """Yields a connected client in `agent`'s browser; without `cookies`, in another one."""
     jar = agent.http.cookie_jar if cookies else CookieJar(unsafe=True)
     async with ClientSession(cookie_jar=jar, headers={"Origin": agent.base}) as browser:
         io = socketio.AsyncClient(reconnection=False, http_session=browser)
@@ -90,14 +90,16 @@ async def client(agent: Person, *transports: str, cookies: bool = True) -> Async
             await io.connect(agent.base, transports=list(transports) or None, socketio_path=PATH)
             yield io
         finally:
-            if io.connected and io.transport() == "polling":  # this client would wait out its last poll, half a minute
+            if (
+                io.connected and io.transport() == "polling"
+            ):  # this client would wait for the end of its last poll, half a minute
                 await io.eio.disconnect(abort=True)
             else:
                 await io.disconnect()
 
 
 async def exchange(io: socketio.AsyncClient, *data: Any) -> Any:
-    """Say something; what comes back."""
+    """Sends a message and returns the answer."""
     back: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
     io.on("said", lambda *said: back.set_result(list(said)))
     await io.emit("say", data)
@@ -106,11 +108,11 @@ async def exchange(io: socketio.AsyncClient, *data: Any) -> Any:
 
 
 @pytest.mark.parametrize("transports", [("polling",), ("websocket",), ()], ids=["polling", "websocket", "upgrade"])
-async def test_events_acknowledgements_and_binary_pass_both_ways(
+async def test_events_acknowledgements_and_binary_data_pass_in_both_directions(
     transports: tuple[str, ...], light_site: Site, agent_manager: AgentManager
 ) -> None:
     async with signed_in(light_site, agent_manager) as agent, client(agent, *transports) as io:
-        # python-engineio reads a POST once (`read(length)` of aiohttp) and takes what has come for the whole of it, so
+        # python-engineio reads a POST once (`read(length)` of aiohttp) and treats the received part as the whole, so
         # by polling a message is no larger than one read of the gateway. Node.js, of the real app, reads to the end.
         text, large = "grüß \u06f1", b"\x00\xff" * (20_000 if transports == ("websocket",) else 5_000)
         assert await exchange(io, text, {"n": 1}) == [text, {"n": 1}]
@@ -119,7 +121,7 @@ async def test_events_acknowledgements_and_binary_pass_both_ways(
         assert io.transport() == (transports[0] if transports else "websocket")
 
 
-async def test_a_client_that_polls_first_is_upgraded_to_a_websocket(
+async def test_a_client_that_starts_with_polling_is_upgraded_to_a_websocket(
     light_site: Site, agent_manager: AgentManager
 ) -> None:
     async with signed_in(light_site, agent_manager) as agent, client(agent) as io:
@@ -132,7 +134,7 @@ async def test_a_client_that_polls_first_is_upgraded_to_a_websocket(
 
 @pytest.mark.row("GW-08")
 @pytest.mark.parametrize("transport", ["polling", "websocket"])
-async def test_the_server_learns_who_it_is_and_never_sees_the_gateways_cookies(
+async def test_the_server_learns_the_user_and_never_receives_the_gateways_cookies(
     transport: str, light_site: Site, agent_manager: AgentManager
 ) -> None:
     async with signed_in(light_site, agent_manager) as agent, client(agent, transport):
@@ -142,7 +144,7 @@ async def test_the_server_learns_who_it_is_and_never_sees_the_gateways_cookies(
     assert seen["cookie"] == f"token={token}"
 
 
-async def test_the_server_learns_that_a_client_has_left(light_site: Site, agent_manager: AgentManager) -> None:
+async def test_the_server_is_informed_when_a_client_disconnects(light_site: Site, agent_manager: AgentManager) -> None:
     async with signed_in(light_site, agent_manager) as agent:
         async with client(agent, "websocket"):
             pass

@@ -1,4 +1,4 @@
-"""Several tabs, double clicks and the back button: one browser, one login, `to` per tab."""
+"""Several tabs, double clicks and the back button: one browser, one login, a return path for each tab."""
 
 import asyncio
 import re
@@ -13,17 +13,17 @@ ADDRESS = "tabs@example.com"
 
 
 def csrf_of(page: str) -> str:
-    """The token of a page's form."""
+    """Returns the token of a page's form."""
     return str(re.findall(r'name="csrf" value="([^"]+)"', page)[0])
 
 
-async def test_five_tabs_at_once_all_end_signed_in_with_one_session(site: Site) -> None:
+async def test_five_parallel_tabs_all_sign_in_with_one_session(site: Site) -> None:
     user = site.user()
     async with site.person() as agent:
         await agent.first_login(user.username, user.password, ADDRESS, site.mail)
         await agent.logout()
         targets = [f"/unified-admin/tab{number}" for number in range(5)]
-        tabs = [await agent.tab(to) for to in targets]  # each is led to the login
+        tabs = [await agent.tab(to) for to in targets]  # each is redirected to the login
         credentials = {"username": user.username, "password": user.password}
         await asyncio.gather(*(tab.send("password", **credentials) for tab in tabs))
         assert [tab.path for tab in tabs] == [f"/-/login/verify?to={to}" for to in targets]
@@ -37,14 +37,14 @@ async def test_five_tabs_at_once_all_end_signed_in_with_one_session(site: Site) 
     assert not site.audit.of("code_rejected")
 
 
-async def test_five_tabs_in_which_a_user_signs_in_one_after_the_other_all_end_signed_in(site: Site) -> None:
+async def test_five_tabs_with_one_sign_in_after_the_other_all_end_signed_in(site: Site) -> None:
     user = site.user()
     async with site.person() as agent:
         await agent.first_login(user.username, user.password, ADDRESS, site.mail)
         await agent.logout()
         targets = [f"/unified-admin/tab{number}" for number in range(5)]
         tabs = [await agent.tab(to) for to in targets]
-        for tab in tabs:  # the password in each, then the code in each: a browser comes with its newest cookie
+        for tab in tabs:  # the password in each, then the code in each: a browser sends its newest cookie
             await tab.send("password", username=user.username, password=user.password)
         assert [tab.path for tab in tabs] == [f"/-/login/verify?to={to}" for to in targets]
         code = await code_for(site.mail, ADDRESS, 2)
@@ -56,14 +56,16 @@ async def test_five_tabs_in_which_a_user_signs_in_one_after_the_other_all_end_si
     assert not site.audit.of("code_rejected")
 
 
-async def test_tabs_restored_at_once_without_cookies_all_get_in(site: Site) -> None:
+async def test_tabs_restored_in_parallel_without_cookies_all_sign_in(site: Site) -> None:
     user = site.user(email=None)
     async with site.person() as agent:
         await agent.first_login(user.username, user.password, ADDRESS, site.mail)
     async with site.person() as agent:
         targets = [f"/unified-admin/tab{number}" for number in range(5)]
         tabs = await asyncio.gather(*(agent.tab(f"/-/login?to={to}") for to in targets))
-        assert len({tab.fields["csrf"] for tab in tabs}) == 5  # each came with a cookie of its own, and one stayed
+        assert (
+            len({tab.fields["csrf"] for tab in tabs}) == 5
+        )  # each request got a separate cookie, and the browser kept one
         credentials = {"username": user.username, "password": user.password}
         await asyncio.gather(*(tab.send("password", **credentials) for tab in tabs))
         assert [tab.path for tab in tabs] == [f"/-/login/verify?to={to}" for to in targets]
@@ -75,24 +77,28 @@ async def test_tabs_restored_at_once_without_cookies_all_get_in(site: Site) -> N
 
 
 @pytest.mark.parametrize(
-    "says", [{}, {"Sec-Fetch-Site": "cross-site"}, {"Sec-Fetch-Site": "none"}, {"Origin": "http://evil.example"}]
+    "browser_headers",
+    [{}, {"Sec-Fetch-Site": "cross-site"}, {"Sec-Fetch-Site": "none"}, {"Origin": "http://evil.example"}],
 )
-async def test_a_password_page_of_another_cookie_counts_only_where_the_browser_names_a_page_of_ours(
-    site: Site, says: dict[str, str]
+async def test_a_password_page_of_another_cookie_is_accepted_only_from_the_gateways_own_page(
+    site: Site, browser_headers: dict[str, str]
 ) -> None:
     user = site.user()
     async with site.person() as victim, site.person() as attacker:
         await victim.look()
         form = {"csrf": csrf_of(await attacker.page("/-/login")), "username": user.username, "password": user.password}
         refused = await victim.http.post(
-            f"{victim.base}/-/login/password", data=form, headers={"Accept": "text/html", **says}, allow_redirects=False
+            f"{victim.base}/-/login/password",
+            data=form,
+            headers={"Accept": "text/html", **browser_headers},
+            allow_redirects=False,
         )
         assert refused.status == 403
     assert not site.audit.of("password_accepted")
 
 
 @pytest.mark.parametrize("token", ["", "made-up", "made-up.made-up"])
-async def test_a_made_up_token_begins_no_login_whatever_page_the_browser_names(site: Site, token: str) -> None:
+async def test_a_forged_csrf_token_begins_no_login_from_any_page(site: Site, token: str) -> None:
     user = site.user()
     async with site.person() as agent:
         await agent.look()
@@ -101,7 +107,7 @@ async def test_a_made_up_token_begins_no_login_whatever_page_the_browser_names(s
     assert not site.audit.of("password_accepted")
 
 
-async def test_a_tab_left_at_the_password_page_is_led_on_when_another_finished(site: Site) -> None:
+async def test_an_open_password_page_leads_to_the_app_when_another_tab_has_finished(site: Site) -> None:
     user = site.user()
     async with site.person() as agent:
         await agent.first_login(user.username, user.password, ADDRESS, site.mail)
@@ -113,7 +119,7 @@ async def test_a_tab_left_at_the_password_page_is_led_on_when_another_finished(s
 
 @pytest.mark.parametrize("seconds", [1, 31, 200])
 @pytest.mark.parametrize("page", ["password", "register", "confirm", "verify"])
-async def test_the_back_button_after_the_login_leads_to_the_app(site: Site, page: str, seconds: float) -> None:
+async def test_the_back_button_after_the_login_opens_the_app(site: Site, page: str, seconds: float) -> None:
     user = site.user()
     async with site.person() as agent:
         await agent.first_login(user.username, user.password, ADDRESS, site.mail)
@@ -122,7 +128,7 @@ async def test_the_back_button_after_the_login_leads_to_the_app(site: Site, page
         assert (back.status, back.headers["Location"]) == (303, "/unified-admin/x")
 
 
-async def test_a_code_page_left_in_another_tab_leads_to_the_app_later(site: Site) -> None:
+async def test_a_code_page_left_open_in_another_tab_leads_to_the_app(site: Site) -> None:
     user = site.user()
     async with site.person() as agent:
         await agent.to_code(user.username, user.password, ADDRESS)
@@ -134,7 +140,7 @@ async def test_a_code_page_left_in_another_tab_leads_to_the_app_later(site: Site
             assert (late.status, late.headers["Location"]) == (303, "/unified-admin/")
 
 
-async def test_the_back_button_within_a_login_leads_to_its_step_and_changes_nothing(site: Site) -> None:
+async def test_the_back_button_within_a_login_opens_the_pending_step_and_changes_nothing(site: Site) -> None:
     user = site.user()
     async with site.person() as agent:
         await agent.to_code(user.username, user.password, ADDRESS)
@@ -149,7 +155,7 @@ async def test_the_back_button_within_a_login_leads_to_its_step_and_changes_noth
     assert len(site.mail.to(ADDRESS)) == 1
 
 
-async def test_a_double_click_on_sign_in_makes_one_login_and_one_mail(site: Site) -> None:
+async def test_a_double_click_on_sign_in_begins_one_login_and_sends_one_mail(site: Site) -> None:
     user = site.user()
     async with site.person() as agent:
         await agent.first_login(user.username, user.password, ADDRESS, site.mail)
@@ -162,7 +168,7 @@ async def test_a_double_click_on_sign_in_makes_one_login_and_one_mail(site: Site
     assert len(site.mail.to(ADDRESS)) == 2
 
 
-async def test_a_double_click_on_verify_is_one_proof_and_one_session(site: Site) -> None:
+async def test_a_double_click_on_verify_counts_as_one_proof_and_opens_one_session(site: Site) -> None:
     user = site.user()
     async with site.person() as agent:
         await agent.to_code(user.username, user.password, ADDRESS)
@@ -173,7 +179,7 @@ async def test_a_double_click_on_verify_is_one_proof_and_one_session(site: Site)
     assert len(site.audit.of("session_opened")) == 1
 
 
-async def test_a_double_click_on_send_is_one_mail(site: Site) -> None:
+async def test_a_double_click_on_send_sends_one_mail(site: Site) -> None:
     user = site.user()
     async with site.person() as agent:
         await agent.password(user.username, user.password)
@@ -184,7 +190,7 @@ async def test_a_double_click_on_send_is_one_mail(site: Site) -> None:
     assert len(site.mail.to(ADDRESS)) == 1
 
 
-async def test_a_registration_finished_in_many_tabs_at_once_is_made_and_told_once(site: Site) -> None:
+async def test_an_enrolment_finished_in_parallel_tabs_is_saved_and_announced_once(site: Site) -> None:
     user = site.user()
     assert user.email
     async with site.person() as agent:
@@ -199,7 +205,9 @@ async def test_a_registration_finished_in_many_tabs_at_once_is_made_and_told_onc
 
 
 @pytest.mark.parametrize("accept", ["text/html", "application/json"])
-async def test_a_form_of_another_login_cookie_is_told_so_also_when_already_signed_in(site: Site, accept: str) -> None:
+async def test_a_form_of_another_login_cookie_gets_an_explanation_even_for_a_signed_in_user(
+    site: Site, accept: str
+) -> None:
     user = site.user()
     async with site.person() as agent:
         await agent.first_login(user.username, user.password, ADDRESS, site.mail)

@@ -1,4 +1,4 @@
-"""Several tenants behind one gateway, told apart by host: nothing of one ever counts for another."""
+"""Several tenants on one gateway, distinguished by host: nothing of one tenant counts at another."""
 
 import copy
 from collections.abc import AsyncIterator
@@ -20,7 +20,7 @@ A, B = "a.example", "b.example"
 
 
 def sibling(settings: Folder) -> dict[str, Any]:
-    """A second tenant on the same realm, with a client of its own."""
+    """Returns a second tenant on the same realm, with a separate client."""
     tenant = copy.deepcopy(settings.tenant)
     tenant |= {"tenantName": "second", "tenantId": "second"}
     tenant["tenantSettings"]["fqdn"] = B
@@ -34,7 +34,7 @@ def sibling(settings: Folder) -> dict[str, Any]:
 async def both(
     settings: Folder, keycloak: Keycloak, mail_server: MailServer, echo_upstream: EchoUpstream
 ) -> AsyncIterator[Site]:
-    """A gateway with two tenants."""
+    """Yields a gateway with two tenants."""
     settings.gateway["insecure_http"] = True
     settings.further.append(sibling(settings))
     settings.tenant["tenantSettings"]["fqdn"] = A
@@ -44,7 +44,7 @@ async def both(
 
 
 def hand_over(giver: Person, taker: Person) -> None:
-    """All cookies of one browser in another."""
+    """Copies all cookies of one browser into another."""
     for name, value in giver.cookies().items():
         taker.set_cookie(name, value)
 
@@ -65,7 +65,7 @@ async def test_a_session_of_one_tenant_opens_nothing_of_another(both: Site) -> N
 
 @pytest.mark.row("GW-11")
 @pytest.mark.attack("F25")
-async def test_a_login_of_one_tenant_is_none_at_another(both: Site) -> None:
+async def test_a_login_of_one_tenant_cannot_be_used_at_another(both: Site) -> None:
     user = both.user()
     async with both.stranger(A) as at_a, both.stranger(B) as at_b:
         await at_a.to_code(user.username, user.password, "a@example.com")
@@ -79,7 +79,7 @@ async def test_a_login_of_one_tenant_is_none_at_another(both: Site) -> None:
 
 @pytest.mark.row("GW-11")
 @pytest.mark.attack("F25")
-async def test_a_registration_made_at_one_tenant_is_none_at_another_on_the_same_realm(both: Site) -> None:
+async def test_an_enrolment_at_one_tenant_does_not_count_at_another_on_the_same_realm(both: Site) -> None:
     user = both.user()
     async with both.stranger(A) as at_a, both.stranger(B) as at_b:
         await at_a.first_login(user.username, user.password, "a@example.com", both.mail)
@@ -102,7 +102,7 @@ async def test_attempts_and_sends_at_one_tenant_do_not_count_at_another(both: Si
 
 @pytest.mark.row("GW-11")
 @pytest.mark.parametrize("host", ["c.example", "a.example.evil.test", "sub.a.example", "127.0.0.1", "A.EXAMPLE."])
-async def test_an_unknown_host_is_no_tenant(both: Site, host: str) -> None:
+async def test_a_request_for_an_unknown_host_is_refused(both: Site, host: str) -> None:
     async with both.stranger(host) as person:
         for path in ("/unified-admin/", "/-/login", "/-/static/gateway.css", "/"):
             assert (await person.get(path)).status in (400, 421), path
@@ -111,7 +111,7 @@ async def test_an_unknown_host_is_no_tenant(both: Site, host: str) -> None:
 
 @pytest.mark.attack("F25")
 @pytest.mark.parametrize("domain", ["example", B, f".{B}"])
-async def test_a_token_cookie_that_reaches_another_tenant_is_an_error(both: Site, domain: str) -> None:
+async def test_a_token_cookie_that_covers_another_tenants_host_is_an_error(both: Site, domain: str) -> None:
     both.settings.tenant["gateway"]["token_cookie"] = {"domain": domain}
     both.settings.write()
     loaded = load(both.settings.file)
@@ -130,7 +130,7 @@ async def test_two_tenants_on_one_realm_with_one_client_are_an_error(both: Site)
 
 @pytest.mark.row("EF-23")
 @pytest.mark.parametrize("status", ["inActive", "suspended", "Active ", ""])
-async def test_a_tenant_that_is_not_active_is_not_available(site: Site, status: str) -> None:
+async def test_an_inactive_tenant_is_not_served(site: Site, status: str) -> None:
     user = site.user()
     site.settings.tenant["status"] = status
     site.settings.write()
@@ -143,18 +143,18 @@ async def test_a_tenant_that_is_not_active_is_not_available(site: Site, status: 
             answer = await agent.get(path)
             assert answer.status == 503, path
             assert "not available" in (await answer.text()).lower()
-        told = await agent.http.post(
+        reported = await agent.http.post(
             f"{site.base}/-/login/password",
             json={"username": user.username, "password": user.password, "csrf": "x"},
             headers=JSON,
         )
-        assert told.status == 503
-        assert (await told.json())["problem"]["code"] == "tenant-not-available"
+        assert reported.status == 503
+        assert (await reported.json())["problem"]["code"] == "tenant-not-available"
     assert not site.audit.lines
 
 
 @pytest.mark.row("EF-23")
-async def test_an_update_to_active_opens_the_tenant_at_once(settings: Folder, keycloak: Keycloak) -> None:
+async def test_a_change_of_the_status_to_active_opens_the_tenant_at_once(settings: Folder, keycloak: Keycloak) -> None:
     settings.tenant["status"] = "inActive"
     settings.write()
     live = Live(settings.file, load(settings.file))

@@ -1,4 +1,4 @@
-"""The upstream token cookie is what the tenant says, from the last step to the logout."""
+"""The upstream token cookie has the tenant's settings, from the last step to the logout."""
 
 from http.cookies import Morsel, SimpleCookie
 
@@ -12,14 +12,14 @@ pytestmark = pytest.mark.row("GW-07")
 
 
 def given(response: ClientResponse, name: str) -> Morsel[str]:
-    """The one cookie of that name that an answer sets."""
+    """Returns the one cookie of that name that an answer sets."""
     jars = [SimpleCookie(value) for value in response.headers.getall("Set-Cookie", [])]
     (morsel,) = [jar[name] for jar in jars if name in jar]
     return morsel
 
 
 async def last_step(site: Site, agent: Person) -> ClientResponse:
-    """A new user's whole first login; the answer to the right code."""
+    """Runs a new user's whole first login and returns the answer to the correct code."""
     user = site.user()
     await agent.to_code(user.username, user.password, "cookie@example.com")
     answer = await agent.submit("verify", code=await code_for(site.mail, "cookie@example.com"))
@@ -27,7 +27,7 @@ async def last_step(site: Site, agent: Person) -> ClientResponse:
     return answer
 
 
-async def test_name_domain_path_same_site_and_http_only_are_the_tenants_at_login_renewal_and_logout(
+async def test_login_renewal_and_logout_use_the_tenants_cookie_name_and_attributes(
     light_site: Site,
 ) -> None:
     host = f"cc.example.com:{light_site.settings.port}"
@@ -59,7 +59,7 @@ async def test_name_domain_path_same_site_and_http_only_are_the_tenants_at_login
     assert (removed.value, removed["max-age"]) == ("", "0")
 
 
-async def test_no_answer_before_the_last_one_carries_it(light_site: Site) -> None:
+async def test_only_the_last_answer_of_a_login_sets_the_token_cookie(light_site: Site) -> None:
     user = light_site.user()
     async with light_site.person() as agent:
         seen = [await agent.get("/unified-admin/"), await agent.get("/-/login")]
@@ -73,7 +73,7 @@ async def test_no_answer_before_the_last_one_carries_it(light_site: Site) -> Non
         assert given(await agent.submit("verify", code=code), "token").value
 
 
-async def test_after_the_logout_the_browser_has_it_no_more(light_site: Site) -> None:
+async def test_the_logout_removes_the_token_cookie(light_site: Site) -> None:
     async with light_site.person() as agent:
         await last_step(light_site, agent)
         assert agent.cookie("token")

@@ -1,4 +1,4 @@
-"""Facts about an upgrade: this version keeps the sessions, enrolments, locks and used codes of the previous version.
+"""Tests of an upgrade: this version keeps the sessions, enrolments, locks and used codes of the previous version.
 
 The previous version runs first, then this one, both as real processes with the same settings files, key ring, Redis and
 Keycloak. In every browser a status of 500 or above fails the test (`no_server_error`).
@@ -48,8 +48,8 @@ async def no_server_error(request: ClientRequest, handler: ClientHandlerType) ->
 
 
 @dataclass
-class Place:
-    """The settings and the servers that both versions use."""
+class SharedParts:
+    """The settings and servers that both versions use."""
 
     settings: Folder
     keycloak: Keycloak
@@ -57,20 +57,20 @@ class Place:
     browsers: AsyncExitStack
 
     async def browser(self) -> Person:
-        """A browser without cookies. It stays open until the tests are over."""
+        """Returns a browser without cookies, which stays open until the end of the tests."""
         return await self.browsers.enter_async_context(Person(self.settings.base, middlewares=[no_server_error]))
 
     async def user(self) -> User:
-        """A new user."""
+        """Makes a new user."""
         return self.keycloak.admin.create_user()
 
     async def admin_code(self, version: Version, user: User) -> str:
-        """The code that the administrator's command of `version` prints for `user`."""
+        """Returns the code that the `user code` command of `version` prints for `user`."""
         words = ("user", "code", user.username, "--tenant", "expertflow", "--json")
         return str(json.loads(await version.run(*words, config=self.settings.file))["code"])
 
     async def at_code_page(self, user: User, browser: Person | None = None) -> Person:
-        """A browser after the password, on a page that takes a code."""
+        """Returns a browser after the password, on a page that accepts a code."""
         browser = browser or await self.browser()
         browser.csrf = ""
         asked = await browser.password(user.username, user.password)
@@ -78,7 +78,7 @@ class Place:
         return browser
 
     async def enter(self, user: User, code: str) -> Answer:
-        """The answer to `code` at a new sign-in of `user`."""
+        """Returns the answer to `code` at a new sign-in of `user`."""
         return await (await self.at_code_page(user)).do("verify", code=code)
 
     async def mailed(self, user: User, browser: Person) -> str:
@@ -127,21 +127,21 @@ class AppUser:
 
 @dataclass(frozen=True)
 class Waiting:
-    """A login under way: the browser shows the page that takes a code."""
+    """A login under way: the browser shows a page that accepts a code."""
 
     user: User
     browser: Person
     code: str
 
-    async def goes_on(self) -> bool:
-        """Whether the login still waits for the code, e.g. after a rejected form."""
+    async def still_waits(self) -> bool:
+        """Returns whether the login still waits for the code, for example after a rejected form."""
         self.browser.csrf = ""
         return (await self.browser.look()).step == "verify"
 
 
 @dataclass(frozen=True)
 class Before:
-    """What the users did at the previous version."""
+    """The users and browsers at the previous version."""
 
     mail_user: User
     signed_in: Person
@@ -159,64 +159,64 @@ class Before:
 
 @dataclass(frozen=True)
 class After:
-    """This version runs where the previous version did."""
+    """This version, running with the data of the previous one."""
 
-    place: Place
+    shared: SharedParts
     before: Before
     previous: Version
     log: Path
 
     def said(self, *events: str) -> list[dict[str, str]]:
-        """The lines of these events in this version's log."""
+        """Returns the lines of these events in this version's log."""
         lines = [json.loads(line) for line in self.log.read_text().splitlines() if line.startswith("{")]
         return [line for line in lines if line.get("event") in events]
 
 
-async def app_user(place: Place) -> AppUser:
-    """A user who enrolled an app and signed out."""
-    user, browser = await place.user(), await place.browser()
-    phone, codes = await place.enrol_app(user, browser)
+async def app_user(shared: SharedParts) -> AppUser:
+    """Returns a user who enrolled an app and signed out."""
+    user, browser = await shared.user(), await shared.browser()
+    phone, codes = await shared.enrol_app(user, browser)
     await browser.logout()
     return AppUser(user, phone, codes)
 
 
-async def waiting(place: Place) -> Waiting:
-    """An enrolled user whose browser shows the page for the code that was mailed."""
-    user, browser = await place.user(), await place.browser()
-    await place.enrol_mail(user, await place.browser())
-    code = await place.mailed(user, browser)
+async def waiting(shared: SharedParts) -> Waiting:
+    """Returns an enrolled user whose browser shows the page for the mailed code."""
+    user, browser = await shared.user(), await shared.browser()
+    await shared.enrol_mail(user, await shared.browser())
+    code = await shared.mailed(user, browser)
     assert 'name="code"' in await browser.page("/-/login/verify")
     return Waiting(user, browser, code)
 
 
-async def waiting_to_enrol(place: Place) -> Waiting:
-    """A new user whose browser shows the page for the code that proves their address."""
-    user, browser = await place.user(), await place.browser()
-    code = await place.mailed_first(user, browser)
+async def waiting_to_enrol(shared: SharedParts) -> Waiting:
+    """Returns a new user whose browser shows the page for the code that proves their address."""
+    user, browser = await shared.user(), await shared.browser()
+    code = await shared.mailed_first(user, browser)
     assert 'name="code"' in await browser.page("/-/login/verify")
     return Waiting(user, browser, code)
 
 
-async def use(place: Place, version: Version) -> Before:
-    """Everything that the users do at the previous version."""
-    mail_user, signed_in = await place.user(), await place.browser()
-    await place.enrol_mail(mail_user, signed_in)
+async def use(shared: SharedParts, version: Version) -> Before:
+    """Does everything that the users do at the previous version."""
+    mail_user, signed_in = await shared.user(), await shared.browser()
+    await shared.enrol_mail(mail_user, signed_in)
     assert (await signed_in.get(APP)).status == 200
-    open_password_page = await place.browser()
+    open_password_page = await shared.browser()
     await open_password_page.page()
 
-    with_app, locked, trusting = [await app_user(place) for _ in range(3)]
-    browser = await place.at_code_page(locked.user)
-    told = [await browser.do("verify", code=locked.phone.wrong()) for _ in range(5)]
-    assert told[-1].problem == "locked"
+    with_app, locked, trusting = [await app_user(shared) for _ in range(3)]
+    browser = await shared.at_code_page(locked.user)
+    reported = [await browser.do("verify", code=locked.phone.wrong()) for _ in range(5)]
+    assert reported[-1].problem == "locked"
 
-    assert (await place.enter(trusting.user, trusting.backup_codes[0])).step == "done"
-    under_way, to_enrol = await waiting(place), await waiting_to_enrol(place)
-    for_app = await place.at_code_page(with_app.user)
-    admin_code = await place.admin_code(version, mail_user)
+    assert (await shared.enter(trusting.user, trusting.backup_codes[0])).step == "done"
+    under_way, to_enrol = await waiting(shared), await waiting_to_enrol(shared)
+    for_app = await shared.at_code_page(with_app.user)
+    admin_code = await shared.admin_code(version, mail_user)
 
     # Last, and with the code of the next 30 seconds: its time is over in a minute at the earliest.
-    trusted = await place.at_code_page(trusting.user)
+    trusted = await shared.at_code_page(trusting.user)
     used = trusting.phone.code(steps=1)
     assert (await trusted.do("verify", code=used, remember="yes")).step == "done"
     return Before(
@@ -237,7 +237,7 @@ async def use(place: Place, version: Version) -> Before:
 
 @pytest.fixture(scope="session")  # as Keycloak's: without the files the tests are skipped before Keycloak starts
 def previous(tmp_path_factory: pytest.TempPathFactory) -> Version:
-    """The previous version's files, outside of the repository."""
+    """Yields the previous version's files, outside of the repository."""
     return take(tmp_path_factory.mktemp("previous"))
 
 
@@ -245,7 +245,7 @@ def previous(tmp_path_factory: pytest.TempPathFactory) -> Version:
 async def after(
     previous: Version, keycloak: Keycloak, redis_server: int, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[After]:
-    """Users at the previous version, then this version in its place."""
+    """Runs the previous version with its users, then this version in its place."""
     store = f"redis://127.0.0.1:{redis_server}/0"
     await redis.empty(store)
     mail, app = MailServer(free_port()), EchoUpstream(free_port())
@@ -263,17 +263,17 @@ async def after(
             "resendCooldown": 0,  # a login that begins again needs its new code at once
         }
         settings.write()
-        place = Place(settings, keycloak, mail, await stack.enter_async_context(AsyncExitStack()))
+        shared = SharedParts(settings, keycloak, mail, await stack.enter_async_context(AsyncExitStack()))
         await previous.run("keys", "new", config=settings.file)
         async with previous.serving(settings.file, path / "previous.log"):
-            before = await use(place, previous)
+            before = await use(shared, previous)
         log = path / "this.log"
         async with THIS.serving(settings.file, log):
-            yield After(place, before, previous, log)
+            yield After(shared, before, previous, log)
 
 
 async def has_session(browser: Person) -> bool:
-    """Whether the app opens in this browser; without a session the gateway sends it to the login."""
+    """Returns whether the app opens in this browser; without a session the gateway redirects to the login."""
     answer = await browser.get(APP)
     assert answer.status in (200, 303), await answer.text()
     return answer.status == 200
@@ -282,31 +282,31 @@ async def has_session(browser: Person) -> bool:
 # ------------------------------------------------------------------ codes that expire soon: these tests come first
 
 
-async def test_an_apps_code_that_was_used_is_rejected(after: After) -> None:
-    again = await after.place.enter(after.before.trusting.user, after.before.used_app_code)
+async def test_a_used_app_code_is_rejected(after: After) -> None:
+    again = await after.shared.enter(after.before.trusting.user, after.before.used_app_code)
     assert (again.status, again.step, again.problem) == (422, "verify", "next-code")
 
 
-async def test_a_login_under_way_has_no_session_with_a_wrong_code(after: After) -> None:
+async def test_a_wrong_code_gives_a_login_begun_before_the_upgrade_no_session(after: After) -> None:
     browser = after.before.waiting_for_app
     await browser.submit("verify", code=after.before.app_user.phone.wrong())
     assert not await has_session(browser)
 
 
-async def test_a_login_under_way_finishes_with_its_code_or_begins_again(after: After) -> None:
-    place, waiting = after.place, after.before.waiting
+async def test_a_login_begun_before_the_upgrade_finishes_with_its_code_or_begins_again(after: After) -> None:
+    shared, waiting = after.shared, after.before.waiting
     await waiting.browser.submit("verify", code=waiting.code)
     if not waiting.browser.cookie(SESSION):
-        code = waiting.code if await waiting.goes_on() else await place.mailed(waiting.user, waiting.browser)
+        code = waiting.code if await waiting.still_waits() else await shared.mailed(waiting.user, waiting.browser)
         await waiting.browser.do("verify", code=code)
     assert await has_session(waiting.browser)
 
 
-async def test_an_enrolment_under_way_finishes_with_its_code_or_begins_again(after: After) -> None:
-    place, waiting = after.place, after.before.waiting_to_enrol
+async def test_an_enrolment_begun_before_the_upgrade_finishes_with_its_code_or_begins_again(after: After) -> None:
+    shared, waiting = after.shared, after.before.waiting_to_enrol
     shown = await waiting.browser.submit("verify", code=waiting.code)
     if not listed(await shown.text()):
-        code = waiting.code if await waiting.goes_on() else await place.mailed_first(waiting.user, waiting.browser)
+        code = waiting.code if await waiting.still_waits() else await shared.mailed_first(waiting.user, waiting.browser)
         await waiting.browser.do("verify", code=code)
     await waiting.browser.do("backup-codes")
     assert await has_session(waiting.browser)
@@ -326,50 +326,50 @@ async def test_a_trusted_browser_still_skips_the_factor(after: After) -> None:
     assert (await browser.password(user.username, user.password)).step == "done"
 
 
-async def test_another_browser_of_that_user_is_asked_for_a_code(after: After) -> None:
-    browser = await after.place.at_code_page(after.before.trusting.user)
+async def test_another_browser_of_the_trusting_user_needs_a_code(after: After) -> None:
+    browser = await after.shared.at_code_page(after.before.trusting.user)
     assert not await has_session(browser)
 
 
 async def test_a_locked_user_is_still_locked(after: After) -> None:
-    locked, browser = after.before.locked, await after.place.browser()
-    told = await browser.password(locked.user.username, locked.user.password)
-    assert (told.status, told.step, told.problem) == (429, "verify", "locked")
+    locked, browser = after.before.locked, await after.shared.browser()
+    reported = await browser.password(locked.user.username, locked.user.password)
+    assert (reported.status, reported.step, reported.problem) == (429, "verify", "locked")
 
 
-async def test_the_right_code_of_a_locked_user_is_rejected(after: After) -> None:
-    locked, browser = after.before.locked, await after.place.browser()
+async def test_the_correct_code_of_a_locked_user_is_rejected(after: After) -> None:
+    locked, browser = after.before.locked, await after.shared.browser()
     await browser.password(locked.user.username, locked.user.password)
-    told = await browser.do("verify", code=locked.phone.code(steps=1))
-    assert (told.status, told.problem) == (429, "locked")
+    reported = await browser.do("verify", code=locked.phone.code(steps=1))
+    assert (reported.status, reported.problem) == (429, "locked")
 
 
 # ------------------------------------------------------------------ enrolments and codes
 
 
-async def test_a_backup_code_that_was_used_is_rejected(after: After) -> None:
+async def test_a_used_backup_code_is_rejected(after: After) -> None:
     trusting = after.before.trusting
-    again = await after.place.enter(trusting.user, trusting.backup_codes[0])
+    again = await after.shared.enter(trusting.user, trusting.backup_codes[0])
     assert (again.status, again.step, again.problem) == (422, "verify", "wrong-code")
 
 
-async def test_a_backup_code_that_was_not_used_signs_in(after: After) -> None:
+async def test_an_unused_backup_code_signs_in(after: After) -> None:
     trusting = after.before.trusting
-    assert (await after.place.enter(trusting.user, trusting.backup_codes[1])).step == "done"
+    assert (await after.shared.enter(trusting.user, trusting.backup_codes[1])).step == "done"
 
 
-async def test_a_user_with_an_address_is_asked_for_the_mailed_code_and_signs_in_with_it(after: After) -> None:
-    browser, user = await after.place.browser(), after.before.waiting.user
-    code = await after.place.mailed(user, browser)
+async def test_a_user_with_an_address_signs_in_with_the_mailed_code(after: After) -> None:
+    browser, user = await after.shared.browser(), after.before.waiting.user
+    code = await after.shared.mailed(user, browser)
     assert (await browser.do("verify", code=code)).step == "done"
 
 
-async def test_a_user_with_an_app_is_asked_for_its_code_and_signs_in_with_it(after: After) -> None:
+async def test_a_user_with_an_app_signs_in_with_its_code(after: After) -> None:
     one = after.before.app_user
-    assert (await after.place.enter(one.user, one.phone.code(steps=1))).step == "done"
+    assert (await after.shared.enter(one.user, one.phone.code(steps=1))).step == "done"
 
 
-async def test_a_password_page_that_was_open_takes_the_password(after: After) -> None:
+async def test_an_open_password_page_accepts_the_password(after: After) -> None:
     browser, user = after.before.open_password_page, after.before.app_user.user
     answer = await browser.submit("password", username=user.username, password=user.password)
     assert (answer.status, URL(answer.headers.get("Location", "")).path) == (303, "/-/login/verify")
@@ -378,34 +378,34 @@ async def test_a_password_page_that_was_open_takes_the_password(after: After) ->
 # ------------------------------------------------------------------ settings files and commands
 
 
-async def test_the_settings_files_and_the_key_ring_serve_this_version(after: After) -> None:
-    operations = after.place.settings.gateway["operations"]
+async def test_the_settings_files_and_the_key_ring_are_valid_for_this_version(after: After) -> None:
+    operations = after.shared.settings.gateway["operations"]
     async with ClientSession() as probe, probe.get(f"http://{operations}/health/ready") as answer:
         assert (answer.status, (await answer.json())["status"]) == (200, "ready")
 
 
-async def test_an_administrators_code_that_was_made_before_signs_in(after: After) -> None:
-    assert (await after.place.enter(after.before.mail_user, after.before.admin_code)).step == "done"
+async def test_an_administrators_code_made_before_the_upgrade_signs_in(after: After) -> None:
+    assert (await after.shared.enter(after.before.mail_user, after.before.admin_code)).step == "done"
 
 
-async def test_the_administrators_command_of_before_makes_a_code_that_signs_in(after: After) -> None:
+async def test_the_previous_versions_user_code_command_line_works_in_this_version(after: After) -> None:
     user = after.before.trusting.user
-    assert (await after.place.enter(user, await after.place.admin_code(THIS, user))).step == "done"
+    assert (await after.shared.enter(user, await after.shared.admin_code(THIS, user))).step == "done"
 
 
 # ------------------------------------------------------------------ what ran, and what it said
 
 
-async def test_of_the_records_that_the_users_left_only_a_login_under_way_may_be_unreadable(after: After) -> None:
+async def test_only_an_unfinished_login_may_be_unreadable_among_the_stored_records(after: After) -> None:
     lines = after.said("record_unopenable", "record_of_another_schema")
     assert {line["record"] for line in lines} <= {"login"}
 
 
-async def test_the_previous_version_is_imported_from_its_own_files(after: After) -> None:
+async def test_the_previous_version_is_imported_from_the_files_of_its_commit(after: After) -> None:
     assert await after.previous.package() == after.previous.tree / "gateway"
 
 
-async def test_the_process_before_ran_those_files(after: After) -> None:
+async def test_the_previous_process_ran_the_files_of_the_previous_version(after: After) -> None:
     # Only `serve` imports this module, so only that process can have written its byte code there.
     assert list(after.previous.tree.glob("gateway/cli/__pycache__/serve.*.pyc"))
 

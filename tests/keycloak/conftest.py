@@ -3,6 +3,7 @@
 import secrets
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 from aiohttp import web
@@ -11,17 +12,16 @@ from gateway.demo.identity_provider import Realm, StandInClient, StandInUser, bu
 from gateway.domain.secret import Secret
 from gateway.domain.tenant import Credentials, KeycloakAccess
 from gateway.keycloak.clients import KeycloakClients
-from gateway.keycloak.profile import UserProfiles
 from gateway.keycloak.token_endpoint import TokenEndpoint
 from gateway.keycloak.user_profile_schema import WANTED
-from gateway.keycloak.users import Users
+from gateway.keycloak.users import UserProfiles, Users
 from tests.clock import FakeClock
 from tests.ports import free_port
 
 
 @dataclass(frozen=True)
-class Place:
-    """A realm of the stand-in, a user in it, and our side."""
+class RealmHarness:
+    """A realm of the stand-in, a user in it, and the gateway's adapters."""
 
     realm: Realm
     user: StandInUser
@@ -38,14 +38,14 @@ class Place:
 
 
 @pytest.fixture
-async def place(clock: FakeClock) -> AsyncIterator[Place]:
+async def realm_harness(clock: FakeClock) -> AsyncIterator[RealmHarness]:
     secret, other = Secret(secrets.token_urlsafe()), Secret(secrets.token_urlsafe())
     user = StandInUser("agent1", secrets.token_urlsafe(), email="agent1@example.com", first_name="A", last_name="One")
     realm = Realm(
         "expertflow",
         clients=[
-            StandInClient("gateway-login", secret.reveal(), direct_access=True),
-            StandInClient("gateway-admin", other.reveal(), management=("manage-users",)),
+            StandInClient("gateway-login", secret.value, direct_access=True),
+            StandInClient("gateway-admin", other.value, management=("manage-users",)),
         ],
         users=[user],
         clock=clock,
@@ -65,6 +65,12 @@ async def place(clock: FakeClock) -> AsyncIterator[Place]:
     )
     connections = KeycloakClients()
     adapters = TokenEndpoint(connections, clock), Users(connections), UserProfiles(connections)
-    yield Place(realm, user, access, clock, connections, *adapters)
+    yield RealmHarness(realm, user, access, clock, connections, *adapters)
     await connections.close()
     await runner.cleanup()
+
+
+async def grant_client(connections: KeycloakClients, access: KeycloakAccess) -> Any:
+    """authlib's client for the realm."""
+    async with connections.asking(access, "a test") as clients:
+        return clients.grants

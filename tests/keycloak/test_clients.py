@@ -1,4 +1,4 @@
-"""Are clients kept apart by their settings, bounded in time, and do errors tell an operator what to do?"""
+"""Tests of the HTTP clients: separate for each setting, limited in time, with errors that help an operator."""
 
 import asyncio
 import ssl
@@ -17,88 +17,90 @@ from gateway.domain.secret import Secret
 from gateway.domain.tenant import AdminUser, KeycloakAccess
 from gateway.keycloak.clients import forwarded_for
 from gateway.keycloak.token_endpoint import Granted
-from tests.keycloak.conftest import Place
+from tests.keycloak.conftest import RealmHarness, grant_client
 from tests.ports import free_port
 
 
-async def test_one_token_serves_many_calls_at_once(place: Place) -> None:
+async def test_parallel_calls_share_one_access_token(realm_harness: RealmHarness) -> None:
     asked = 0
-    begin = place.realm.client
+    begin = realm_harness.realm.client
 
     def counting(client_id: str | None) -> StandInClient | None:
         nonlocal asked
         asked += client_id == "gateway-admin"
         return begin(client_id)
 
-    place.realm.client = counting  # type: ignore[method-assign]
-    await asyncio.gather(*(place.users.account(place.access, place.user.id) for _ in range(20)))
+    realm_harness.realm.client = counting  # type: ignore[method-assign]
+    await asyncio.gather(*(realm_harness.users.account(realm_harness.access, realm_harness.user.id) for _ in range(20)))
     assert asked == 1
 
 
-async def test_a_token_that_the_realm_no_longer_believes_is_fetched_again(place: Place) -> None:
-    await place.users.account(place.access, place.user.id)
-    place.realm.rotate_key(keep_old=False)
-    assert await place.users.account(place.access, place.user.id) is not None
+async def test_a_token_rejected_by_the_realm_is_fetched_again(realm_harness: RealmHarness) -> None:
+    await realm_harness.users.account(realm_harness.access, realm_harness.user.id)
+    realm_harness.realm.rotate_key(keep_old=False)
+    assert await realm_harness.users.account(realm_harness.access, realm_harness.user.id) is not None
 
 
-async def test_efcx_s_administrator_may_administer(place: Place) -> None:
+async def test_the_administrator_from_efcxs_settings_is_accepted(realm_harness: RealmHarness) -> None:
     root = StandInUser("root", "made-up-by-the-test", management=("realm-admin",))
-    place.realm.add(root)
-    who = AdminUser(place.access.sign_in, root.username, Secret(root.password))
-    await place.users.check(replace(place.access, administration=who))
+    realm_harness.realm.add(root)
+    administrator = AdminUser(realm_harness.access.sign_in, root.username, Secret(root.password))
+    await realm_harness.users.check(replace(realm_harness.access, administration=administrator))
 
 
 @pytest.mark.parametrize("management", [None, ("view-users",)])
-async def test_the_fallback_serves_where_the_service_account_may_not(
-    place: Place, management: tuple[str, ...] | None
+async def test_the_fallback_administrator_is_used_where_the_service_account_lacks_rights(
+    realm_harness: RealmHarness, management: tuple[str, ...] | None
 ) -> None:
     root = StandInUser("root", "made-up-by-the-test", management=("manage-users",))
-    place.realm.add(root)
-    client = place.realm.client("gateway-admin")
+    realm_harness.realm.add(root)
+    client = realm_harness.realm.client("gateway-admin")
     assert client is not None
     client.management = management
-    who = AdminUser(place.access.sign_in, root.username, Secret(root.password))
+    administrator = AdminUser(realm_harness.access.sign_in, root.username, Secret(root.password))
     with pytest.raises(errors.Refused):
-        await place.users.check(place.access)
-    await place.users.check(replace(place.access, administration_fallback=who))
+        await realm_harness.users.check(realm_harness.access)
+    await realm_harness.users.check(replace(realm_harness.access, administration_fallback=administrator))
 
 
-async def test_a_client_that_is_refused_says_which_role_it_lacks(place: Place) -> None:
-    client = place.realm.client("gateway-admin")
+async def test_the_error_of_a_refused_client_names_the_missing_role(realm_harness: RealmHarness) -> None:
+    client = realm_harness.realm.client("gateway-admin")
     assert client is not None
     client.management = ("view-users",)
     with pytest.raises(errors.Refused, match="manage-users"):
-        await place.users.end_sessions(place.access, place.user.id)
+        await realm_harness.users.end_sessions(realm_harness.access, realm_harness.user.id)
 
 
-async def test_an_administrator_who_cannot_sign_in_says_nothing_of_the_user(place: Place) -> None:
-    nowhere = replace(place.access, realm="nowhere")
+async def test_a_failed_sign_in_of_the_administrator_is_not_reported_as_the_users_failure(
+    realm_harness: RealmHarness,
+) -> None:
+    nowhere = replace(realm_harness.access, realm="nowhere")
     with pytest.raises(errors.Refused):
-        await place.users.account(nowhere, place.user.id)
-    wrong = replace(place.access, administration=replace(place.access.sign_in, client_id="unknown"))
+        await realm_harness.users.account(nowhere, realm_harness.user.id)
+    wrong = replace(realm_harness.access, administration=replace(realm_harness.access.sign_in, client_id="unknown"))
     with pytest.raises(errors.Refused):
-        await place.users.set_password(wrong, place.user.id, Secret("a new one"))
+        await realm_harness.users.set_password(wrong, realm_harness.user.id, Secret("a new one"))
 
 
-async def test_settings_no_longer_in_use_give_back_their_clients_one_reload_later(place: Place) -> None:
-    old, new = place.access, replace(place.access, timeout=4.0)
-    await place.users.check(old)
-    client = place.connections.grants(old)
-    await place.connections.retain([new])
+async def test_clients_of_replaced_settings_are_closed_one_reload_later(realm_harness: RealmHarness) -> None:
+    old, new = realm_harness.access, replace(realm_harness.access, timeout=4.0)
+    await realm_harness.users.check(old)
+    client = await grant_client(realm_harness.connections, old)
+    await realm_harness.connections.retain([new])
     assert not client.is_closed
-    await place.connections.retain([new])
+    await realm_harness.connections.retain([new])
     assert client.is_closed
-    assert place.connections.grants(new) is place.connections.grants(new)
+    assert await grant_client(realm_harness.connections, new) is await grant_client(realm_harness.connections, new)
 
 
-async def test_a_private_ca_file_that_is_missing_is_named(place: Place) -> None:
-    access = replace(place.access, tls=TlsSettings(ca_file="/nowhere/ca.pem"))
+async def test_a_missing_private_ca_file_is_named_in_the_error(realm_harness: RealmHarness) -> None:
+    access = replace(realm_harness.access, tls=TlsSettings(ca_file="/nowhere/ca.pem"))
     with pytest.raises(errors.Misconfigured, match=r"/nowhere/ca\.pem"):
-        await place.users.check(access)
+        await realm_harness.users.check(access)
 
 
 class Https:
-    """The stand-in behind TLS that asks for a client certificate."""
+    """The stand-in behind a TLS server that requires a client certificate."""
 
     def __init__(self, access: KeycloakAccess, folder: Path) -> None:
         self.access, self.folder = access, folder
@@ -114,15 +116,15 @@ class Https:
 
 
 @pytest.fixture
-async def https(place: Place, tmp_path: Path) -> AsyncIterator[Https]:
+async def https(realm_harness: RealmHarness, tmp_path: Path) -> AsyncIterator[Https]:
     port = free_port()
     base = f"https://127.0.0.1:{port}/auth/"
-    found = Https(replace(place.access, url=base, issuer=f"{base}realms/{place.realm.name}"), tmp_path)
+    found = Https(replace(realm_harness.access, url=base, issuer=f"{base}realms/{realm_harness.realm.name}"), tmp_path)
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     found.authority.issue_cert("127.0.0.1").configure_cert(context)
     found.authority.configure_trust(context)
     context.verify_mode = ssl.CERT_REQUIRED
-    runner = web.AppRunner(build([place.realm]), shutdown_timeout=0.1)
+    runner = web.AppRunner(build([realm_harness.realm]), shutdown_timeout=0.1)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", port, ssl_context=context).start()
     yield found
@@ -130,26 +132,30 @@ async def https(place: Place, tmp_path: Path) -> AsyncIterator[Https]:
 
 
 @pytest.mark.row("GW-33")
-async def test_a_private_ca_and_a_client_certificate_serve_both_libraries(place: Place, https: Https) -> None:
+async def test_both_http_libraries_use_the_private_ca_and_the_client_certificate(
+    realm_harness: RealmHarness, https: Https
+) -> None:
     access = replace(https.access, tls=https.tls(certificate=True))
-    found = await place.sign_in.password(access, place.user.username, place.password)
+    found = await realm_harness.sign_in.password(access, realm_harness.user.username, realm_harness.password)
     assert isinstance(found, Granted)
-    await place.users.check(access)
+    await realm_harness.users.check(access)
 
 
 @pytest.mark.row("GW-33")
-async def test_a_certificate_that_is_not_trusted_names_the_setting(place: Place, https: Https) -> None:
+async def test_the_error_for_an_untrusted_certificate_names_the_setting(
+    realm_harness: RealmHarness, https: Https
+) -> None:
     with pytest.raises(errors.Misconfigured, match="ca_file"):
-        await place.sign_in.password(https.access, place.user.username, place.password)
+        await realm_harness.sign_in.password(https.access, realm_harness.user.username, realm_harness.password)
     with pytest.raises(errors.Misconfigured, match="ca_file"):
-        await place.users.check(https.access)
+        await realm_harness.users.check(https.access)
 
 
 @pytest.mark.row("GW-33")
-async def test_without_the_client_certificate_nobody_is_reached(place: Place, https: Https) -> None:
+async def test_without_the_client_certificate_no_connection_succeeds(realm_harness: RealmHarness, https: Https) -> None:
     access = replace(https.access, tls=https.tls(certificate=False))
     with pytest.raises(errors.Unreachable):
-        await place.sign_in.password(access, place.user.username, place.password)
+        await realm_harness.sign_in.password(access, realm_harness.user.username, realm_harness.password)
 
 
 @pytest.mark.parametrize(
@@ -163,7 +169,7 @@ async def test_without_the_client_certificate_nobody_is_reached(place: Place, ht
         ("https://sso.example/auth/realms/r", "x\r\nHost: y", None),
     ],
 )
-def test_the_client_address_is_told_where_it_cannot_lock_the_gateway_out(
+def test_the_client_address_is_sent_only_where_it_cannot_lock_the_gateway_out(
     issuer: str, address: str, sent: str | None
 ) -> None:
     access = KeycloakAccess.__new__(KeycloakAccess)
@@ -171,7 +177,7 @@ def test_the_client_address_is_told_where_it_cannot_lock_the_gateway_out(
     assert forwarded_for(access, address).get("X-Forwarded-For") == sent
 
 
-async def test_scheme_and_host_of_the_issuer_go_with_every_grant(place: Place) -> None:
-    access = replace(place.access, issuer="https://sso.example:8443/auth/realms/expertflow")
-    headers = place.connections.grants(access).headers
+async def test_every_grant_carries_scheme_and_host_of_the_issuer(realm_harness: RealmHarness) -> None:
+    access = replace(realm_harness.access, issuer="https://sso.example:8443/auth/realms/expertflow")
+    headers = (await grant_client(realm_harness.connections, access)).headers
     assert (headers["X-Forwarded-Proto"], headers["X-Forwarded-Host"]) == ("https", "sso.example:8443")

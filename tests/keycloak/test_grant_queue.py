@@ -1,4 +1,4 @@
-"""Whose turn is it? Nobody stalls a victim by typing his name, and many behind one address all get in."""
+"""Tests of the grant queue: no attacker delays a user by their username, and all users behind one address get in."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -17,7 +17,7 @@ TASKS, LIMITS = BackgroundTasks(), OperatorLimits()
 
 
 class LocalLock:
-    """A lock that everybody else's replicas leave alone, unless a name is `held` by one of them."""
+    """A lock that no other replica holds, except for the names in `held`."""
 
     def __init__(self) -> None:
         self.held: set[str] = set()
@@ -38,7 +38,7 @@ class LocalLock:
 
 
 class Crowd:
-    """Tasks that take a turn, note that they have it, and keep it until the gate lets them go."""
+    """Tasks that take a turn, record it, and keep it until the gate opens."""
 
     def __init__(self, queue: GrantQueue) -> None:
         self.queue = queue
@@ -49,11 +49,11 @@ class Crowd:
         self.tasks: dict[str, asyncio.Task[Turn | Busy]] = {}
 
     async def send(self, label: str, username: str, address: str, *, known: bool = False) -> None:
-        """Let one more come, until it waits or has its answer."""
-        self.tasks[label] = asyncio.create_task(self._come(label, username, address, known))
+        """Adds one request and runs it until it waits or has its answer."""
+        self.tasks[label] = asyncio.create_task(self._take_turn(label, username, address, known))
         await settle()
 
-    async def _come(self, label: str, username: str, address: str, known: bool) -> Turn | Busy:
+    async def _take_turn(self, label: str, username: str, address: str, known: bool) -> Turn | Busy:
         async with self.queue.turn("tenant", username, address, known=known) as turn:
             if isinstance(turn, Turn):
                 self.order.append(label)
@@ -64,12 +64,12 @@ class Crowd:
             return turn
 
     async def next(self) -> None:
-        """Let one that has its turn finish."""
+        """Lets one task with a turn finish."""
         self.gate.release()
         await settle()
 
     def busy(self) -> set[str]:
-        """Who was sent away."""
+        """Returns the refused requests."""
         done = {label: task for label, task in self.tasks.items() if task.done() and not task.cancelled()}
         return {label for label, task in done.items() if isinstance(task.result(), Busy)}
 
@@ -81,11 +81,11 @@ class Crowd:
 
 
 async def no_rest() -> None:
-    """Two turns of one name right after each other."""
+    """Makes no pause between two turns of one username."""
 
 
 async def settle() -> None:
-    """Until every task waits for something."""
+    """Runs the loop until every task waits."""
     for _ in range(20):
         await asyncio.sleep(0)
 
@@ -107,7 +107,7 @@ async def crowd(queue: GrantQueue) -> AsyncIterator[Crowd]:
     await found.finish()
 
 
-async def test_a_name_has_one_turn_at_a_time(crowd: Crowd) -> None:
+async def test_a_username_has_one_turn_at_a_time(crowd: Crowd) -> None:
     for label in ("a", "b", "c"):
         await crowd.send(label, "agent1", "192.0.2.1")
     assert crowd.order == ["a"]
@@ -118,7 +118,7 @@ async def test_a_name_has_one_turn_at_a_time(crowd: Crowd) -> None:
 
 
 @pytest.mark.parametrize("spelling", ["AGENT1", "ａｇｅｎｔ１", " agent1 ", "Agent1"])
-async def test_every_spelling_of_a_name_is_one_name(crowd: Crowd, spelling: str) -> None:
+async def test_every_spelling_of_a_username_is_the_same_name(crowd: Crowd, spelling: str) -> None:
     await crowd.send("a", "agent1", "192.0.2.1")
     await crowd.send("b", spelling, "192.0.2.2")
     assert crowd.order == ["a"]
@@ -126,27 +126,27 @@ async def test_every_spelling_of_a_name_is_one_name(crowd: Crowd, spelling: str)
 
 
 @pytest.mark.attack("F20")
-async def test_of_one_address_at_most_two_wait_for_a_name(crowd: Crowd) -> None:
+async def test_at_most_two_requests_of_one_address_wait_for_a_username(crowd: Crowd) -> None:
     for label in ("has it", "waits 1", "waits 2", "too many"):
         await crowd.send(label, "agent1", "192.0.2.1")
     assert crowd.busy() == {"too many"}
 
 
 @pytest.mark.attack("F20")
-async def test_of_all_addresses_at_most_five_wait_for_a_name(crowd: Crowd) -> None:
+async def test_at_most_five_requests_of_all_addresses_wait_for_a_username(crowd: Crowd) -> None:
     for number in range(7):
         await crowd.send(f"from {number}", "agent1", f"192.0.2.{number}")
     assert crowd.busy() == {"from 6"}
 
 
-async def test_of_known_browsers_at_most_five_wait_for_a_name(crowd: Crowd) -> None:
+async def test_at_most_five_requests_of_known_browsers_wait_for_a_username(crowd: Crowd) -> None:
     for number in range(7):
         await crowd.send(f"{number}", "agent1", "192.0.2.1", known=True)
     assert crowd.busy() == {"6"}
 
 
 @pytest.mark.attack("F20")
-async def test_how_many_wait_for_a_name_is_the_operators_to_say(lock: LocalLock, clock: FakeClock) -> None:
+async def test_the_operator_sets_how_many_requests_wait_for_a_username(lock: LocalLock, clock: FakeClock) -> None:
     crowd = Crowd(
         GrantQueue(
             lock, clock, TASKS, replace(LIMITS, grants_per_user_waiting=2, grants_per_user_and_client=1), rest=no_rest
@@ -159,7 +159,7 @@ async def test_how_many_wait_for_a_name_is_the_operators_to_say(lock: LocalLock,
 
 
 @pytest.mark.attack("F20")
-async def test_addresses_take_turns(crowd: Crowd) -> None:
+async def test_turns_alternate_between_client_addresses(crowd: Crowd) -> None:
     for label in ("attacker 1", "attacker 2", "attacker 3"):
         await crowd.send(label, "agent1", "192.0.2.66")
     await crowd.send("victim", "agent1", "192.0.2.1")
@@ -168,7 +168,7 @@ async def test_addresses_take_turns(crowd: Crowd) -> None:
 
 
 @pytest.mark.attack("F20")
-async def test_against_200_tries_at_once_the_victim_s_known_browser_has_the_next_turn(crowd: Crowd) -> None:
+async def test_a_known_browser_of_the_user_has_the_next_turn_against_200_parallel_attempts(crowd: Crowd) -> None:
     for number in range(200):
         await crowd.send(f"attacker {number}", "victim", f"192.0.2.{number % 50}")
     await crowd.send("victim", "victim", "198.51.100.7", known=True)
@@ -178,7 +178,7 @@ async def test_against_200_tries_at_once_the_victim_s_known_browser_has_the_next
 
 
 @pytest.mark.attack("F20")
-async def test_500_names_behind_one_address_all_get_in(lock: LocalLock, clock: FakeClock) -> None:
+async def test_500_usernames_behind_one_address_all_get_a_turn(lock: LocalLock, clock: FakeClock) -> None:
     crowd = Crowd(GrantQueue(lock, clock, TASKS, LIMITS, shed_after=60.0, rest=no_rest))
     for number in range(500):
         await crowd.send(f"agent {number}", f"agent{number}", "192.0.2.1")
@@ -188,7 +188,9 @@ async def test_500_names_behind_one_address_all_get_in(lock: LocalLock, clock: F
     assert crowd.busy() == set()
 
 
-async def test_a_name_rests_after_its_turn_and_nobody_else_waits_for_that(lock: LocalLock, clock: FakeClock) -> None:
+async def test_the_pause_of_a_username_after_its_turn_delays_no_other_username(
+    lock: LocalLock, clock: FakeClock
+) -> None:
     rested = asyncio.Event()
 
     async def rest() -> None:
@@ -208,7 +210,7 @@ async def test_a_name_rests_after_its_turn_and_nobody_else_waits_for_that(lock: 
     await crowd.finish()
 
 
-async def test_at_the_end_no_turn_is_left_to_run_out(lock: LocalLock, clock: FakeClock) -> None:
+async def test_closing_the_background_tasks_releases_all_locks_of_turns(lock: LocalLock, clock: FakeClock) -> None:
     queue = GrantQueue(lock, clock, TASKS, LIMITS)
     async with queue.turn("tenant", "agent1", "192.0.2.1"):
         pass
@@ -217,12 +219,14 @@ async def test_at_the_end_no_turn_is_left_to_run_out(lock: LocalLock, clock: Fak
     assert not lock.held
 
 
-async def test_names_of_two_tenants_do_not_wait_for_each_other(queue: GrantQueue) -> None:
+async def test_usernames_of_two_tenants_do_not_wait_for_each_other(queue: GrantQueue) -> None:
     async with queue.turn("one", "agent1", "192.0.2.1") as first, queue.turn("two", "agent1", "192.0.2.1") as second:
         assert (first, second) == (Turn(), Turn())
 
 
-async def test_who_finds_no_place_in_time_is_sent_away_with_a_time(lock: LocalLock, clock: FakeClock) -> None:
+async def test_a_request_without_a_place_in_time_is_refused_with_a_retry_time(
+    lock: LocalLock, clock: FakeClock
+) -> None:
     crowd = Crowd(GrantQueue(lock, clock, TASKS, replace(LIMITS, grants_at_once=1), shed_after=0.05, rest=no_rest))
     await crowd.send("a", "agent1", "192.0.2.1")
     await crowd.send("b", "agent2", "192.0.2.1")
@@ -230,12 +234,12 @@ async def test_who_finds_no_place_in_time_is_sent_away_with_a_time(lock: LocalLo
     await crowd.finish()
 
 
-async def test_who_is_still_told_that_all_is_busy_keeps_nobody_waiting(lock: LocalLock, clock: FakeClock) -> None:
+async def test_a_request_that_is_being_refused_delays_no_other_request(lock: LocalLock, clock: FakeClock) -> None:
     queue = GrantQueue(lock, clock, TASKS, replace(LIMITS, grants_at_once=1), shed_after=0.01, rest=no_rest)
     crowd = Crowd(queue)
     await crowd.send("a", "agent1", "192.0.2.1")
-    async with queue.turn("tenant", "agent2", "192.0.2.2") as told:
-        assert isinstance(told, Busy)
+    async with queue.turn("tenant", "agent2", "192.0.2.2") as reported:
+        assert isinstance(reported, Busy)
         await crowd.next()
         await crowd.send("c", "agent2", "192.0.2.3")
         assert crowd.order == ["a", "c"]
@@ -244,7 +248,9 @@ async def test_who_is_still_told_that_all_is_busy_keeps_nobody_waiting(lock: Loc
 
 @pytest.mark.slow
 @pytest.mark.attack("F20")
-async def test_in_a_crowd_nobody_waits_for_a_place_longer_than_two_seconds(lock: LocalLock, clock: FakeClock) -> None:
+async def test_under_load_no_request_waits_for_a_place_longer_than_two_seconds(
+    lock: LocalLock, clock: FakeClock
+) -> None:
     crowd = Crowd(GrantQueue(lock, clock, TASKS, LIMITS, rest=no_rest))
     for number in range(21):
         await crowd.send(f"{number}", f"agent{number}", "192.0.2.1")
@@ -252,7 +258,7 @@ async def test_in_a_crowd_nobody_waits_for_a_place_longer_than_two_seconds(lock:
     await crowd.finish()
 
 
-async def test_who_waits_too_long_for_a_name_is_sent_away_and_leaves_the_line(
+async def test_a_request_that_waits_too_long_for_a_username_is_refused_and_leaves_the_queue(
     lock: LocalLock, clock: FakeClock
 ) -> None:
     crowd = Crowd(GrantQueue(lock, clock, TASKS, replace(LIMITS, grant_wait=0.05), rest=no_rest))
@@ -265,7 +271,9 @@ async def test_who_waits_too_long_for_a_name_is_sent_away_and_leaves_the_line(
     await crowd.finish()
 
 
-async def test_a_name_held_by_another_replica_is_busy_and_blocks_nobody_here(crowd: Crowd, lock: LocalLock) -> None:
+async def test_a_username_locked_by_another_replica_is_busy_and_blocks_no_other_request(
+    crowd: Crowd, lock: LocalLock
+) -> None:
     await crowd.send("a", "agent1", "192.0.2.1")
     await crowd.finish()
     lock.held.add(lock.names[0])
@@ -276,14 +284,14 @@ async def test_a_name_held_by_another_replica_is_busy_and_blocks_nobody_here(cro
     assert crowd.order == ["a", "c"]
 
 
-async def test_the_lock_between_replicas_names_no_user_and_outlives_the_turn(crowd: Crowd, lock: LocalLock) -> None:
+async def test_the_lock_shared_by_replicas_names_no_user_and_outlives_the_turn(crowd: Crowd, lock: LocalLock) -> None:
     await crowd.send("a", "agent1", "192.0.2.1")
     assert lock.names[0].startswith("grant:tenant:")
     assert "agent1" not in lock.names[0]
     assert lock.lives == [15.0]
 
 
-async def test_who_gives_up_while_waiting_makes_room(crowd: Crowd) -> None:
+async def test_a_cancelled_waiting_request_leaves_its_place(crowd: Crowd) -> None:
     for label in ("a", "b", "c", "d"):
         await crowd.send(label, "agent1", "192.0.2.1")
     crowd.tasks["b"].cancel()
@@ -294,7 +302,7 @@ async def test_who_gives_up_while_waiting_makes_room(crowd: Crowd) -> None:
     assert crowd.busy() == {"d"}
 
 
-async def test_who_gives_up_as_the_only_one_of_its_address_holds_nobody_up(crowd: Crowd) -> None:
+async def test_a_cancelled_request_that_was_the_only_one_of_its_address_delays_no_other(crowd: Crowd) -> None:
     await crowd.send("a", "agent1", "192.0.2.1")
     await crowd.send("b", "agent1", "192.0.2.2")
     crowd.tasks["b"].cancel()
@@ -303,7 +311,7 @@ async def test_who_gives_up_as_the_only_one_of_its_address_holds_nobody_up(crowd
     assert crowd.order == ["a", "c"]
 
 
-async def test_who_gives_up_in_the_moment_of_its_turn_hands_it_on(crowd: Crowd) -> None:
+async def test_a_request_cancelled_as_its_turn_begins_passes_the_turn_on(crowd: Crowd) -> None:
     for label in ("a", "b", "c"):
         await crowd.send(label, "agent1", "192.0.2.1")
     crowd.tasks["b"].cancel()
@@ -311,7 +319,7 @@ async def test_who_gives_up_in_the_moment_of_its_turn_hands_it_on(crowd: Crowd) 
     assert crowd.order == ["a", "c"]
 
 
-async def test_who_gives_up_when_a_place_was_given_to_it_just_now_gives_it_back(
+async def test_a_request_cancelled_just_after_it_got_a_place_returns_the_place(
     lock: LocalLock, clock: FakeClock
 ) -> None:
     queue = GrantQueue(lock, clock, TASKS, replace(LIMITS, grants_at_once=1), rest=no_rest)
@@ -324,18 +332,18 @@ async def test_who_gives_up_when_a_place_was_given_to_it_just_now_gives_it_back(
     await crowd.finish()
 
 
-async def test_a_place_is_not_given_to_who_gave_up_just_now(lock: LocalLock, clock: FakeClock) -> None:
+async def test_a_place_is_not_given_to_a_request_that_was_just_cancelled(lock: LocalLock, clock: FakeClock) -> None:
     queue = GrantQueue(lock, clock, TASKS, replace(LIMITS, grants_at_once=1), rest=no_rest)
     crowd = Crowd(queue)
     async with queue.turn("tenant", "agent1", "192.0.2.1"):
         await crowd.send("b", "agent2", "192.0.2.2")
-        crowd.tasks["b"].cancel()  # has not run since, so it still stands in the line
+        crowd.tasks["b"].cancel()  # has not run since, so it is still in the queue
     await crowd.send("c", "agent3", "192.0.2.3")
     assert crowd.order == ["c"]
     await crowd.finish()
 
 
-async def test_who_is_cut_off_in_its_turn_hands_it_on(crowd: Crowd) -> None:
+async def test_a_request_cancelled_in_its_turn_passes_the_turn_on(crowd: Crowd) -> None:
     await crowd.send("a", "agent1", "192.0.2.1")
     await crowd.send("b", "agent1", "192.0.2.1")
     crowd.tasks["a"].cancel()
@@ -343,7 +351,7 @@ async def test_who_is_cut_off_in_its_turn_hands_it_on(crowd: Crowd) -> None:
     assert crowd.order == ["a", "b"]
 
 
-async def test_an_error_in_a_turn_ends_it(queue: GrantQueue) -> None:
+async def test_an_error_in_a_turn_ends_the_turn(queue: GrantQueue) -> None:
     with pytest.raises(errors.Unreachable):
         async with queue.turn("tenant", "agent1", "192.0.2.1"):
             raise errors.Unreachable("Keycloak")
@@ -351,7 +359,7 @@ async def test_an_error_in_a_turn_ends_it(queue: GrantQueue) -> None:
         assert turn == Turn()
 
 
-async def test_nothing_is_remembered_of_a_name_when_nobody_waits(crowd: Crowd, queue: GrantQueue) -> None:
+async def test_the_queue_of_a_username_is_deleted_when_no_request_waits(crowd: Crowd, queue: GrantQueue) -> None:
     for number in range(10):
         await crowd.send(f"{number}", f"agent{number % 2}", f"192.0.2.{number}")
     await crowd.finish()
@@ -359,7 +367,7 @@ async def test_nothing_is_remembered_of_a_name_when_nobody_waits(crowd: Crowd, q
 
 
 @pytest.mark.attack("F20")
-async def test_the_turn_is_held_over_replicas_for_as_long_as_its_grant_may_take(
+async def test_the_lock_shared_by_replicas_lasts_as_long_as_a_grant_may_take(
     lock: LocalLock, queue: GrantQueue
 ) -> None:
     async with queue.turn("tenant", "agent1", "192.0.2.1", longest=60.0):

@@ -1,4 +1,4 @@
-"""Which tokens are believed, and when are the realm's keys asked for again?"""
+"""Tests of the verification of tokens, and of fetching the realm's keys."""
 
 import base64
 import hmac
@@ -15,7 +15,7 @@ from gateway.demo.identity_provider.grants import session_tokens
 from gateway.domain import errors
 from gateway.keycloak.clients import KeycloakClients
 from gateway.keycloak.tokens import LEEWAY, TokenRefused, Verifier
-from tests.keycloak.conftest import Place
+from tests.keycloak.conftest import RealmHarness
 
 
 class CountingConnections(KeycloakClients):
@@ -28,18 +28,18 @@ class CountingConnections(KeycloakClients):
         return await super().get_json(*args)
 
 
-def fresh(place: Place) -> str:
-    """A new access token of the user's."""
-    client = place.realm.client("gateway-login")
+def fresh(realm_harness: RealmHarness) -> str:
+    """Returns a new access token of the user."""
+    client = realm_harness.realm.client("gateway-login")
     assert client is not None
-    session = place.realm.begin(place.user, client, "")
-    return str(session_tokens(place.realm, session, place.access.issuer)["access_token"])
+    session = realm_harness.realm.begin(realm_harness.user, client, "")
+    return str(session_tokens(realm_harness.realm, session, realm_harness.access.issuer)["access_token"])
 
 
-def altered(place: Place, **claims: Any) -> str:
-    """A token of the realm's own key with other claims."""
-    key = place.realm.keys[0]
-    found = jwt.decode(fresh(place), key).claims | claims
+def altered(realm_harness: RealmHarness, **claims: Any) -> str:
+    """Returns a token with other claims, signed by the realm's key."""
+    key = realm_harness.realm.keys[0]
+    found = jwt.decode(fresh(realm_harness), key).claims | claims
     kept = {name: value for name, value in found.items() if value is not None}
     return jwt.encode({"alg": "RS256", "kid": key.kid}, kept, key)
 
@@ -64,9 +64,13 @@ def verifier(connections: CountingConnections) -> Verifier:
     return Verifier(connections)
 
 
-async def test_a_token_of_the_realm_tells_whose_it_is(place: Place, verifier: Verifier) -> None:
-    claims = await verifier.verify(place.access, fresh(place), place.clock.now())
-    assert (claims.user.id, claims.user.username, claims.user.email) == (place.user.id, "agent1", "agent1@example.com")
+async def test_a_token_of_the_realm_names_its_user(realm_harness: RealmHarness, verifier: Verifier) -> None:
+    claims = await verifier.verify(realm_harness.access, fresh(realm_harness), realm_harness.clock.now())
+    assert (claims.user.id, claims.user.username, claims.user.email) == (
+        realm_harness.user.id,
+        "agent1",
+        "agent1@example.com",
+    )
 
 
 @pytest.mark.parametrize(
@@ -84,82 +88,84 @@ async def test_a_token_of_the_realm_tells_whose_it_is(place: Place, verifier: Ve
         {"exp": None},
     ],
 )
-async def test_a_token_with_other_claims_is_refused(place: Place, verifier: Verifier, claims: dict[str, Any]) -> None:
+async def test_a_token_with_other_claims_is_refused(
+    realm_harness: RealmHarness, verifier: Verifier, claims: dict[str, Any]
+) -> None:
     with pytest.raises(TokenRefused):
-        await verifier.verify(place.access, altered(place, **claims), place.clock.now())
+        await verifier.verify(realm_harness.access, altered(realm_harness, **claims), realm_harness.clock.now())
 
 
-async def test_an_expired_token_is_refused(place: Place, verifier: Verifier) -> None:
-    token = fresh(place)
-    await verifier.verify(place.access, token, place.clock.now() + 300 + LEEWAY - 1)
+async def test_an_expired_token_is_refused(realm_harness: RealmHarness, verifier: Verifier) -> None:
+    token = fresh(realm_harness)
+    await verifier.verify(realm_harness.access, token, realm_harness.clock.now() + 300 + LEEWAY - 1)
     with pytest.raises(TokenRefused, match="expired"):
-        await verifier.verify(place.access, token, place.clock.now() + 300 + LEEWAY + 1)
+        await verifier.verify(realm_harness.access, token, realm_harness.clock.now() + 300 + LEEWAY + 1)
 
 
-async def test_a_token_signed_by_somebody_else_is_refused(place: Place, verifier: Verifier) -> None:
-    genuine = place.realm.keys[0]
+async def test_a_token_signed_with_another_key_is_refused(realm_harness: RealmHarness, verifier: Verifier) -> None:
+    genuine = realm_harness.realm.keys[0]
     forger = RSAKey.generate_key(2048, {"kid": genuine.kid or ""})
-    claims = jwt.decode(fresh(place), genuine).claims
+    claims = jwt.decode(fresh(realm_harness), genuine).claims
     forged = jwt.encode({"alg": "RS256", "kid": genuine.kid}, claims, forger)
     with pytest.raises(TokenRefused, match="not signed"):
-        await verifier.verify(place.access, forged, place.clock.now())
+        await verifier.verify(realm_harness.access, forged, realm_harness.clock.now())
 
 
 async def test_an_unsigned_token_and_one_signed_with_a_public_value_are_refused(
-    place: Place, verifier: Verifier
+    realm_harness: RealmHarness, verifier: Verifier
 ) -> None:
-    genuine = place.realm.keys[0]
-    claims = jwt.decode(fresh(place), genuine).claims
+    genuine = realm_harness.realm.keys[0]
+    claims = jwt.decode(fresh(realm_harness), genuine).claims
     unsigned = _written({"alg": "none", "kid": genuine.kid}, claims)
     signing_input = _written({"alg": "HS256", "kid": genuine.kid}, claims)
     mac = hmac.digest(genuine.as_pem(private=False), signing_input.encode(), "sha256")
     tokens = [f"{unsigned}.", f"{signing_input}.{_base64(mac)}"]
     for token in tokens:
         with pytest.raises(TokenRefused, match="not signed"):
-            await verifier.verify(place.access, token, place.clock.now())
+            await verifier.verify(realm_harness.access, token, realm_harness.clock.now())
 
 
 @pytest.mark.parametrize("token", ["", "x", "a.b.c", "é.ü.ö", "eyJhbGciOiJSUzI1NiJ9.e30.", "." * 50])
-async def test_nonsense_is_refused(place: Place, verifier: Verifier, token: str) -> None:
+async def test_a_malformed_token_is_refused(realm_harness: RealmHarness, verifier: Verifier, token: str) -> None:
     with pytest.raises(TokenRefused):
-        await verifier.verify(place.access, token, place.clock.now())
+        await verifier.verify(realm_harness.access, token, realm_harness.clock.now())
 
 
 async def test_keys_are_fetched_once_for_many_tokens(
-    place: Place, verifier: Verifier, connections: CountingConnections
+    realm_harness: RealmHarness, verifier: Verifier, connections: CountingConnections
 ) -> None:
     for _ in range(5):
-        await verifier.verify(place.access, fresh(place), place.clock.now())
+        await verifier.verify(realm_harness.access, fresh(realm_harness), realm_harness.clock.now())
     assert connections.fetched == 1
 
 
-async def test_a_new_key_is_fetched_when_a_token_names_it(place: Place, verifier: Verifier) -> None:
-    await verifier.verify(place.access, fresh(place), place.clock.now())
-    place.realm.rotate_key()
-    await verifier.verify(place.access, fresh(place), place.clock.now())
+async def test_a_new_key_is_fetched_when_a_token_names_it(realm_harness: RealmHarness, verifier: Verifier) -> None:
+    await verifier.verify(realm_harness.access, fresh(realm_harness), realm_harness.clock.now())
+    realm_harness.realm.rotate_key()
+    await verifier.verify(realm_harness.access, fresh(realm_harness), realm_harness.clock.now())
 
 
-async def test_unknown_keys_are_asked_for_at_most_every_30_seconds(
-    place: Place, verifier: Verifier, connections: CountingConnections
+async def test_the_realms_keys_are_fetched_at_most_every_30_seconds_for_unknown_key_ids(
+    realm_harness: RealmHarness, verifier: Verifier, connections: CountingConnections
 ) -> None:
-    await verifier.verify(place.access, fresh(place), place.clock.now())
+    await verifier.verify(realm_harness.access, fresh(realm_harness), realm_harness.clock.now())
     stranger = RSAKey.generate_key(2048, {"kid": "made-up"})
-    token = jwt.encode({"alg": "RS256", "kid": "made-up"}, {"iss": place.access.issuer}, stranger)
+    token = jwt.encode({"alg": "RS256", "kid": "made-up"}, {"iss": realm_harness.access.issuer}, stranger)
     for _ in range(5):
         with pytest.raises((TokenRefused, errors.Unreachable)):
-            await verifier.verify(place.access, token, place.clock.now())
+            await verifier.verify(realm_harness.access, token, realm_harness.clock.now())
     assert connections.fetched == 2
     with pytest.raises(TokenRefused):
-        await verifier.verify(place.access, token, place.clock.now() + 31)
+        await verifier.verify(realm_harness.access, token, realm_harness.clock.now() + 31)
     assert connections.fetched == 3
 
 
-async def test_a_key_that_cannot_be_asked_for_is_an_outage_and_asked_for_again(
-    place: Place, verifier: Verifier, connections: CountingConnections, monkeypatch: pytest.MonkeyPatch
+async def test_a_failed_key_fetch_is_an_outage_and_is_retried(
+    realm_harness: RealmHarness, verifier: Verifier, connections: CountingConnections, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await verifier.verify(place.access, fresh(place), place.clock.now())
-    place.realm.rotate_key()
-    token = fresh(place)
+    await verifier.verify(realm_harness.access, fresh(realm_harness), realm_harness.clock.now())
+    realm_harness.realm.rotate_key()
+    token = fresh(realm_harness)
 
     async def down(*args: Any) -> Any:
         raise errors.Unreachable("Keycloak")
@@ -167,35 +173,35 @@ async def test_a_key_that_cannot_be_asked_for_is_an_outage_and_asked_for_again(
     with monkeypatch.context() as away:
         away.setattr(connections, "get_json", down)
         with pytest.raises(errors.Unreachable):
-            await verifier.verify(place.access, token, place.clock.now())
-    await verifier.verify(place.access, token, place.clock.now())
+            await verifier.verify(realm_harness.access, token, realm_harness.clock.now())
+    await verifier.verify(realm_harness.access, token, realm_harness.clock.now())
 
 
-async def test_a_key_that_the_realm_withdrew_counts_no_longer_after_the_next_fetch(
-    place: Place, verifier: Verifier
+async def test_a_key_withdrawn_by_the_realm_is_rejected_after_the_next_fetch(
+    realm_harness: RealmHarness, verifier: Verifier
 ) -> None:
-    old = fresh(place)
-    await verifier.verify(place.access, old, place.clock.now())
-    place.realm.rotate_key(keep_old=False)
-    await verifier.verify(place.access, fresh(place), place.clock.now())
+    old = fresh(realm_harness)
+    await verifier.verify(realm_harness.access, old, realm_harness.clock.now())
+    realm_harness.realm.rotate_key(keep_old=False)
+    await verifier.verify(realm_harness.access, fresh(realm_harness), realm_harness.clock.now())
     with pytest.raises(TokenRefused):
-        await verifier.verify(place.access, old, place.clock.now() + 31)
+        await verifier.verify(realm_harness.access, old, realm_harness.clock.now() + 31)
 
 
-async def test_known_keys_count_on_while_they_cannot_be_fetched(
-    place: Place, verifier: Verifier, connections: CountingConnections
+async def test_known_keys_stay_valid_while_the_keys_cannot_be_fetched(
+    realm_harness: RealmHarness, verifier: Verifier, connections: CountingConnections
 ) -> None:
-    await verifier.verify(place.access, fresh(place), place.clock.now())
-    place.clock.advance(3601)
+    await verifier.verify(realm_harness.access, fresh(realm_harness), realm_harness.clock.now())
+    realm_harness.clock.advance(3601)
 
     async def down(*args: Any) -> Any:
         raise errors.Unreachable("Keycloak")
 
     connections.get_json = down  # type: ignore[method-assign]
-    await verifier.verify(place.access, fresh(place), place.clock.now())
+    await verifier.verify(realm_harness.access, fresh(realm_harness), realm_harness.clock.now())
 
 
-async def test_without_any_keys_nothing_is_believed(place: Place, verifier: Verifier) -> None:
-    access = replace(place.access, url="http://127.0.0.1:9/auth/")
+async def test_without_any_keys_every_token_is_rejected(realm_harness: RealmHarness, verifier: Verifier) -> None:
+    access = replace(realm_harness.access, url="http://127.0.0.1:9/auth/")
     with pytest.raises(errors.Unreachable):
-        await verifier.verify(access, fresh(place), place.clock.now())
+        await verifier.verify(access, fresh(realm_harness), realm_harness.clock.now())

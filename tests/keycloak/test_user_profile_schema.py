@@ -1,4 +1,4 @@
-"""Is every way in which a realm may lose or show the sealed set found, and named with its cure?"""
+"""Tests of the findings about a realm's user profile: each is named with its remedy."""
 
 from typing import Any
 
@@ -31,15 +31,15 @@ def test_the_wanted_declaration_has_no_findings() -> None:
         ({"attributes": [], "unmanagedAttributePolicy": "ENABLED"}, "users may see and change"),
     ],
 )
-def test_what_is_in_the_way_is_named_with_its_cure(profile: dict[str, Any], words: str) -> None:
+def test_each_finding_is_named_with_its_remedy(profile: dict[str, Any], words: str) -> None:
     (finding,) = findings(profile)
     assert words in finding
     assert f"attribute {ATTRIBUTE}: multivalued on" in finding
 
 
-def test_attributes_that_only_administrators_edit_need_no_declaration() -> None:
+def test_attributes_that_only_administrators_may_edit_need_no_declaration() -> None:
     assert findings({"attributes": [], "unmanagedAttributePolicy": "ADMIN_EDIT"}) == ()
 
 
-def test_a_declaration_without_a_length_is_fine() -> None:
+def test_a_declaration_without_a_length_has_no_findings() -> None:
     assert findings(declared(validations={})) == ()

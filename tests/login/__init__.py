@@ -1,1 +1,1 @@
-"""The login: machine, flow, pages."""
+"""Tests of the login: machine, flow, pages."""

@@ -1,4 +1,4 @@
-"""Logins as plays: a policy, a user, and the events in the order they happen."""
+"""Scripts of logins: a policy, a user, and events in order."""
 
 from dataclasses import replace
 from functools import reduce
@@ -15,7 +15,6 @@ from gateway.login.record import (
     AddressConfirmed,
     AddressGiven,
     ChallengeSent,
-    Effect,
     Event,
     Login,
     Opened,
@@ -24,9 +23,8 @@ from gateway.login.record import (
     Purpose,
     Saved,
     SessionOpened,
-    Step,
 )
-from gateway.login.state_machine import state_of
+from gateway.login.state_machine import Effect, Step, state_of
 
 NOW = 1_800_000_000.0
 ADDRESS = "user@example.com"
@@ -45,7 +43,7 @@ CODES = tuple(f"{n:010}" for n in range(10))
 
 
 def begun(policy: Policy = POLICY, *, route_asks: bool = True) -> Login:
-    """A login nothing happened to."""
+    """Returns a login without events."""
     return Login(
         id="l1",
         key="digest",
@@ -57,7 +55,7 @@ def begun(policy: Policy = POLICY, *, route_asks: bool = True) -> Login:
         route_asks=route_asks,
         begun_at=NOW,
         moved_at=NOW,
-        turned_at=NOW,
+        rotated_at=NOW,
     )
 
 
@@ -70,7 +68,7 @@ def password(
     verified: bool = False,
     open_registration: bool = True,
 ) -> PasswordRight:
-    """The password was right; a due one gives no tokens."""
+    """A correct password; a due one gives no tokens."""
     return PasswordRight(
         USER,
         None if due else TOKENS,
@@ -86,7 +84,7 @@ def password(
 
 
 def challenge(number: int = 0, *, address: str = ADDRESS, of_round: int = 0) -> Challenge:
-    """A mailed challenge; `apply` binds it to what is pending, in its round."""
+    """A mailed challenge; `apply` binds it to the pending proof, in its round."""
     return Challenge(
         id=f"c{number}",
         factor=FactorKind.EMAIL,
@@ -98,33 +96,33 @@ def challenge(number: int = 0, *, address: str = ADDRESS, of_round: int = 0) -> 
 
 
 def sent(number: int = 0, *, address: str = ADDRESS, of_round: int = 0) -> ChallengeSent:
-    """A mail went out."""
+    """A code was mailed."""
     return ChallengeSent(challenge(number, address=address, of_round=of_round))
 
 
 def proved(number: int = 0) -> Proved:
-    """Its code was right."""
+    """The mailed code was correct."""
     return Proved(challenge(number), FactorKind.EMAIL, NOW + 10)
 
 
 def saved(login: Login) -> Saved:
-    """The new set stands."""
+    """The new enrolments are saved."""
     assert login.enrolled
     return Saved(login.enrolments.with_enrolment(login.enrolled.enrolment))
 
 
 def waiting(number: int = 0, *, factor: FactorKind | None = None, of_round: int = 0) -> ChallengeSent:
-    """A proof is waited for that nothing was sent for."""
+    """A proof without a message is expected."""
     return ChallengeSent(Challenge(id=f"c{number}", factor=factor, bound_to=Binding(round=of_round), number=number))
 
 
 def proved_by(factor: FactorKind, number: int = 0, *, of_round: int = 0, **more: object) -> Proved:
-    """A code of `factor` was right."""
+    """A code of `factor` was correct."""
     return Proved(challenge(number, of_round=of_round), factor, NOW + 10, **more)  # type: ignore[arg-type]
 
 
 def within(purpose: Purpose, enrolments: EnrolmentSet, policy: Policy = POLICY, **more: object) -> Login:
-    """A login begun inside a session."""
+    """Returns a login begun inside a session."""
     login = replace(begun(policy), purpose=purpose, session="sess", user=USER, enrolments=enrolments)
     return replace(login, **more)  # type: ignore[arg-type]
 
@@ -134,37 +132,40 @@ FIRST_LOGIN: tuple[Event, ...] = (password(), AddressGiven(DRAFT), AddressConfir
 
 
 def pending(login: Login) -> tuple[Step | Effect, ...]:
-    """What the login owes."""
+    """Returns the pending steps and effects of a login."""
     return state_of(login).pending
 
 
 def first(login: Login) -> Step | Effect:
-    """What comes next."""
-    return state_of(login).first
+    """Returns the next pending step or effect."""
+    return state_of(login).pending[0]
 
 
 def step(login: Login) -> Step:
-    """The page it is on."""
+    """Returns the current page of a login."""
     return state_of(login).step
 
 
 def problem_detail(login: Login) -> ProblemDetail | None:
-    """Why it is stopped."""
+    """Returns the reason why a login is stopped."""
     return state_of(login).problem_detail
 
 
 def satisfied(login: Login) -> tuple[Satisfied, str]:
-    """How the requirement was met."""
+    """Returns how the requirement was met."""
     return state_machine.satisfied(state_of(login))
 
 
 def proof(login: Login) -> PendingProof:
-    """The pending proof."""
+    """Returns the pending proof."""
     return state_of(login).proof
 
 
 def apply(login: Login, event: Event) -> Login:
-    """The login after `event`. A challenge made by a play is bound to what was pending when it was sent, else now."""
+    """Returns the login after `event`.
+
+    A challenge made by a script is bound to the proof pending when it was sent, otherwise to the current one.
+    """
     match event:
         case ChallengeSent(challenge=challenge) | Proved(challenge=challenge) if not challenge.bound_to.login:
             sent_before = (
@@ -179,10 +180,10 @@ def apply(login: Login, event: Event) -> Login:
 
 
 def after(*events: Event, login: Login | None = None) -> Login:
-    """The login after `events`."""
+    """Returns the login after `events`."""
     return reduce(apply, events, login or begun())
 
 
 def with_policy(**changes: object) -> Policy:
-    """The usual policy with some keys changed."""
+    """Returns the usual policy with some changed keys."""
     return replace(POLICY, **changes)  # type: ignore[arg-type]

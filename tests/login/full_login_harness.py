@@ -1,4 +1,4 @@
-"""The whole login, two replicas over one memory store, put together as `login.feature` does it.
+"""The whole login, with two replicas over one memory store, built as `login.feature` does it.
 
 Keycloak, relay and audit are stand-ins.
 
@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 
 import pyotp
 
-from gateway.crypto.sealing import KEY_BYTES, Key, KeyRing
+from gateway.crypto.key_ring import KEY_BYTES, Key, KeyRing
 from gateway.domain import errors
 from gateway.domain.channel import Channel, ChannelKind, ChannelType
 from gateway.domain.configuration import Address, Configuration, GatewaySettings, OperatorLimits, StoreSettings
@@ -31,21 +31,21 @@ from gateway.domain.tenant import KeycloakAccess, Tenant
 from gateway.domain.user import Account, User
 from gateway.keycloak.clients import KeycloakClients
 from gateway.keycloak.grant_queue import GrantQueue
-from gateway.keycloak.profile import values_of
 from gateway.keycloak.token_endpoint import Granted, NotFullySetUp, WrongPassword
 from gateway.keycloak.user_profile_schema import ATTRIBUTE
-from gateway.keycloak.users import PasswordRefused
+from gateway.keycloak.users import PasswordRefused, values_of
 from gateway.login import feature
 from gateway.login.begin_in_session import AccountForm, BeginInSession
 from gateway.login.flow import CutShort, Flow, FlowResult
 from gateway.login.handlers import LoginHandlers
 from gateway.login.login_request import LoginRequest
-from gateway.login.record import Act, Login, Slot, Step
-from gateway.observe.audit import AuditEvent
+from gateway.login.record import Act, Login, Slot
+from gateway.login.state_machine import Step
+from gateway.observe.audit import AuditEvent, RequestAudit
 from gateway.rendering.data_root import data_root
 from gateway.rendering.languages import load_languages
 from gateway.rendering.mails import Mails
-from gateway.rendering.templates import build_environment
+from gateway.rendering.templates import build_environments
 from gateway.second_factor.enrolments import Tampered
 from gateway.second_factor.trusted_browsers import TrustCookie
 from gateway.services import Services
@@ -54,7 +54,6 @@ from gateway.store.memory import MemoryStore
 from gateway.store.replica_events import ReplicaEvents
 from gateway.store.single_use import SingleUse
 from gateway.web import cookies
-from gateway.web.request_audit import RequestAudit
 from tests.clock import FakeClock, SeededRandom
 from tests.login.limit_oracle import LimitOracle
 from tests.second_factor.attributes import Attributes
@@ -63,7 +62,7 @@ from tests.web.sample import TENANT
 
 CHANNEL = Channel("otp@example.com", ChannelType.EMAIL, ChannelKind.SMTP, sender="otp@example.com")
 LANGUAGES = load_languages(data_root() / "locales", ("en",))
-MAILS = Mails(build_environment(data_root()), LANGUAGES)
+MAILS = Mails(build_environments(data_root(), LANGUAGES), LANGUAGES)
 UPDATE_PASSWORD = "UPDATE_PASSWORD"
 HOUR = 3600.0
 T = TypeVar("T")
@@ -71,7 +70,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Actor:
-    """Whose act this is, and at which browser."""
+    """The person and browser of an act."""
 
     person: str = ""
     browser: str = ""
@@ -81,7 +80,7 @@ ACTOR: ContextVar[Actor] = ContextVar("actor", default=Actor())  # noqa: B039  #
 
 
 class Pausing:
-    """A store that now and then lets others go first, and that may be away."""
+    """A store that sometimes lets other tasks run first, and that can be down."""
 
     def __init__(self, store: MemoryStore, rng: random.Random, away: set[str]) -> None:
         self._store = store
@@ -95,10 +94,10 @@ class Pausing:
 
         async def paused(*args: Any, **kwargs: Any) -> Any:
             await pause(self._rng)
-            # A lock that cannot be given back is waited for in real time: what it does then has tests of its own.
+            # A lock that cannot be released is waited for in real time; other tests cover that.
             if "store" in self._away and "lock" not in str(args[0]) and self._rng.random() < 0.2:
                 if self._rng.random() < 0.3:
-                    await verb(*args, **kwargs)  # done, and its answer lost
+                    await verb(*args, **kwargs)  # carried out, and its answer lost
                 raise errors.Unreachable("store", "timeout")
             return await verb(*args, **kwargs)
 
@@ -106,14 +105,14 @@ class Pausing:
 
 
 async def pause(rng: random.Random) -> None:
-    """Let others go first, as often as the random numbers say."""
+    """Lets other tasks run first, as often as the random numbers say."""
     for _ in range(rng.randrange(3)):
         await asyncio.sleep(0)
 
 
 @dataclass
 class LoginPerson:
-    """A user as the realm has him."""
+    """A user of the realm."""
 
     user: User
     password: str = "right"
@@ -123,7 +122,7 @@ class LoginPerson:
 
 @dataclass(frozen=True)
 class Grant:
-    """A right password, and what was true of its user when it was given."""
+    """A correct password, and the user's data when it was granted."""
 
     user: str
     at: float
@@ -143,7 +142,7 @@ class FakeRealm:
         self.ended: list[str] = []
 
     async def reached(self) -> None:
-        """Others go first now and then; raises when Keycloak is away."""
+        """Sometimes lets other tasks run first; raises an error while Keycloak is down."""
         await pause(self.login_harness.rng)
         if "keycloak" in self.login_harness.away and self.login_harness.rng.random() < 0.5:
             raise errors.Unreachable("keycloak", "timeout")
@@ -156,7 +155,7 @@ class FakeRealm:
     ) -> Granted | WrongPassword | NotFullySetUp:
         await self.reached()
         person = self.people.get(username)
-        if person is None or person.password != password.reveal():
+        if person is None or person.password != password.value:
             return WrongPassword("Invalid user credentials")
         return NotFullySetUp() if person.due else Granted(self._tokens(person), person.user)
 
@@ -178,14 +177,14 @@ class FakeRealm:
 
     async def set_password(self, access: KeycloakAccess, user_id: str, new: Secret) -> PasswordRefused | None:
         await self.reached()
-        if new.reveal() == "weak":
+        if new.value == "weak":
             return PasswordRefused("Invalid password: minimum length 8.")
         person = self.person(user_id)
         if not person.due:
             self.login_harness.violations.append(f"{ACTOR.get().person} sets a password of {user_id} that is not due")
-        self.login_harness.set_by.append((ACTOR.get().person, person.user.username, new.reveal()))
+        self.login_harness.set_by.append((ACTOR.get().person, person.user.username, new.value))
         self.login_harness.passwords.append((ACTOR.get(), person.user.username))
-        person.password, person.due = new.reveal(), False
+        person.password, person.due = new.value, False
         if person.credential_date is not None:
             person.credential_date += 1
         return None
@@ -205,7 +204,7 @@ class FakeRealm:
 
 @dataclass
 class Audited:
-    """One audit line; `login` is the login's id where one was under way, `browser` the browser's name."""
+    """One audit event; `login` is the id of the login under way, `browser` the name of the browser."""
 
     event: AuditEvent
     user: str
@@ -216,7 +215,7 @@ class Audited:
 
 
 class LoginHarness:
-    """Everything but the browsers."""
+    """Everything except the browsers."""
 
     def __init__(self, policy: Policy, seed: int = 1) -> None:
         self.clock, self.random, self.rng = FakeClock(), SeededRandom(seed), random.Random(seed)
@@ -241,7 +240,7 @@ class LoginHarness:
             key_ring=ring,
             clock=self.clock,
             random=self.random,
-            audit=SimpleNamespace(write=self._heard),  # type: ignore[arg-type]
+            audit=SimpleNamespace(write=self._record_event),  # type: ignore[arg-type]
             tasks=tasks,
             store=store,
             lock=lock,
@@ -261,38 +260,38 @@ class LoginHarness:
         self.replicas = [self._replica() for _ in range(2)]
         self.sessions, self.enrolments = self.services.sessions, self.services.enrolments
         self.admin = self.services.admin_codes
-        self.reaper = feature.abandoned_logins(self.services)
+        self.reaper = feature.login_records(self.services)
 
     def _replica(self) -> LoginHandlers:
-        """One more process on the same store; a copy of the services makes parts of its own."""
+        """Makes another process on the same store, with separate objects for its services."""
         self.services = replace(self.services)
         self.limit_oracle.watch(self.services.challenges)
         return feature.build(self.services)
 
     @property
     def flow(self) -> Flow:
-        """Of whichever replica gets the request."""
+        """Returns the flow of the replica that receives the request."""
         return self.rng.choice(self.replicas).flow
 
     @property
     def in_session(self) -> BeginInSession:
-        """Of whichever replica gets the request."""
+        """Returns the flow inside a session, of the replica that receives the request."""
         return self.rng.choice(self.replicas).in_session
 
     @property
     def configuration(self) -> Configuration:
-        """What is configured now."""
+        """Returns the current configuration."""
         here = Address("127.0.0.1", 1)
         gateway = GatewaySettings(here, here, StoreSettings(Secret("memory://")))
         return Configuration(gateway, (self.tenant,), {CHANNEL.service_identifier: CHANNEL})
 
     async def start(self) -> None:
-        """As the application's start does; a while ago, so that an app's code of now is later than the store."""
-        await self.services.used_codes.born()
+        """Starts as the application does, some time ago, so that a current app code is newer than the store."""
+        await self.services.used_codes.store_began()
         self.clock.advance(90)
 
     def enrolled(self, name: str) -> EnrolmentSet:
-        """What stands in the user's profile, as the gateway's keys open it."""
+        """Returns the enrolments in the user's profile, opened by the gateway's keys."""
         user = self.realm.people[name].user
         sealed = self.profile.values.get(user.id)
         opened = self.enrolments._open(self.tenant, user.id, sealed) if sealed else EnrolmentSet()
@@ -300,47 +299,47 @@ class LoginHarness:
         return opened
 
     async def change_set(self, name: str, change: Callable[[str], Awaitable[EnrolmentSet | None]]) -> None:
-        """A change on the account page, in another session of the user's."""
+        """Changes enrolments on the account page, in another session of the user."""
         assert not isinstance(await self.enrolments.read(self.tenant, f"id-{name}"), Tampered)
         await change(f"id-{name}")
 
     def entered(self, name: str, password: str) -> None:
-        """Note whose right password the actor enters."""
+        """Records the user whose correct password the actor enters."""
         person = self.realm.people.get(name)
         if person and person.password == password:
             self.passwords.append((ACTOR.get(), name))
 
     def gave_password(self, name: str) -> list[Actor]:
-        """Who entered a right password of the user `name`, and at which browser."""
+        """Returns the actors that entered a correct password of the user `name`."""
         return [actor for actor, user in self.passwords if user == name]
 
     def app_code(self, name: str, steps: int = 0) -> str:
-        """What the user's app shows; "" when he has none."""
+        """Returns the current code of the user's app; "" without an app."""
         app = self.enrolled(name).of(FactorKind.TOTP)
         return pyotp.TOTP(app.secret).at(self.clock.now(), counter_offset=steps) if app else ""
 
     def code_of(self, secret: str) -> str:
-        """What an app with this secret shows."""
+        """Returns the current code of an app with this secret."""
         return pyotp.TOTP(secret).at(self.clock.now())
 
     def mailed(self, address: str) -> str:
-        """The newest code mailed there; "" when there is none."""
+        """Returns the newest code mailed to the address; "" without one."""
         found = (re.search(r"(?m)^\s*(\d{6})\s*$", m.text) for m in reversed(self.mails.messages) if m.to == address)
         return next((code[1] for code in found if code), "")
 
-    def _heard(self, event: AuditEvent, **facts: Any) -> None:
+    def _record_event(self, event: AuditEvent, **facts: Any) -> None:
         login, browser = str(facts.pop("request_id", "")), str(facts.pop("reference", ""))
         user = str(facts.pop("username", None) or "")
         self.audit.append(Audited(event, user, login, browser, self.clock.now(), facts))
 
     def of_login(self, login: str, *events: AuditEvent) -> list[Audited]:
-        """What was audited of one login, in order."""
+        """Returns the audit events of one login, in order."""
         return [line for line in self.audit if line.login == login and line.event in events]
 
 
 @dataclass(frozen=True)
 class Form:
-    """What the hidden fields of a page named when it was loaded."""
+    """The hidden fields of a page when the browser loaded it."""
 
     login: str = ""
     round: str = "0"
@@ -349,7 +348,7 @@ class Form:
 
 @dataclass(frozen=True)
 class Received:
-    """A session that an answer brought: of which login, to which person, and in answer to whose act."""
+    """A session that an answer set: of which login, for which person, and as the answer to which act."""
 
     login: Login
     session: Session
@@ -358,7 +357,7 @@ class Received:
 
 @dataclass
 class LoginBrowser:
-    """One browser: its cookies, and the sessions it was given."""
+    """One browser: its cookies, and the sessions it received."""
 
     login_harness: LoginHarness
     name: str
@@ -375,11 +374,11 @@ class LoginBrowser:
         self.secret = first.secret if self.secret is None else self.secret
 
     def copy(self, name: str = "") -> "LoginBrowser":
-        """Another browser with the very same cookies."""
+        """Returns another browser with the same cookies."""
         return replace(self, name=name or self.name, opened=[], forms=[])
 
     async def visit(self, login: Login | None = None) -> LoginRequest:
-        """A request of this browser; the audit finds login and browser by its ids."""
+        """Makes a request of this browser; the audit finds login and browser by its ids."""
         trust, client = cookies.browser_secret(self.trust), f"192.0.2.{ord(self.name[0]) % 200}"
         return LoginRequest(
             configuration=self.login_harness.configuration,
@@ -409,31 +408,31 @@ class LoginBrowser:
         )
 
     async def find(self) -> Slot:
-        """What stands under the login cookie."""
+        """Returns the record of the login cookie."""
         return await self.login_harness.flow.logins.find(await self.visit())
 
     async def login(self) -> Login | None:
-        """The login under way."""
+        """Returns the login under way."""
         return (await self.find()).login
 
     async def look(self) -> FlowResult:
-        """GET of the step that is due."""
+        """Requests the step that is pending."""
         self.login_harness.requests += 1
         login = await self.login()
-        return await self._went(await self.login_harness.flow.look(await self.visit(login), login))
+        return await self._keep_answer(await self.login_harness.flow.look(await self.visit(login), login))
 
     async def enter(self) -> FlowResult:
-        """GET of `/-/login`, as every visit to an app begins."""
+        """Requests `/-/login`, as every visit to an app begins."""
         self.login_harness.requests += 1
         login = await self.login()
         if login is None:
             return FlowResult(None)
         with self._cut_short():
-            went = await self.login_harness.flow.enter(await self.visit(login), login)
-        return await self._went(went)
+            result = await self.login_harness.flow.enter(await self.visit(login), login)
+        return await self._keep_answer(result)
 
     async def form(self) -> Form:
-        """The hidden fields of a page loaded now."""
+        """Returns the hidden fields of a page loaded now."""
         login = await self.login()
         form_id = self.login_harness.random.token_bytes(8).hex()
         form = Form(login.id, str(login.verification.round), form_id) if login and login.user else Form(id=form_id)
@@ -441,7 +440,7 @@ class LoginBrowser:
         return form
 
     async def act(self, page: Step, action: str = "", *, form: Form | None = None, **fields: str) -> FlowResult:
-        """POST the form of `page`, loaded just now unless `form` is an older one."""
+        """Posts the form of `page`, loaded now unless `form` is an older one."""
         self.login_harness.requests += 1
         form = form or (await self.form())
         slot = await self.find()
@@ -452,22 +451,24 @@ class LoginBrowser:
             self.login_harness.entered(fields.get("username", ""), fields.get("password", ""))
         visit = await self.visit(slot.login)
         with self._cut_short():
-            went = await self.login_harness.flow.act(visit, slot, page, action, {**named, **fields})
-        shown = await self._went(went)
-        if went.inert or (went.login and not (went.failed and not went.out_of_order and went.step is not Step.STOPPED)):
+            result = await self.login_harness.flow.act(visit, slot, page, action, {**named, **fields})
+        shown = await self._keep_answer(result)
+        if result.inert or (
+            result.login and not (result.failed and not result.out_of_order and result.step is not Step.STOPPED)
+        ):
             return await self._followed(shown)
         return shown
 
-    async def _followed(self, went: FlowResult) -> FlowResult:
-        """The redirect; an answer that ends a login leads to the app."""
-        return went if went.login and went.login.opened else await self.look()
+    async def _followed(self, result: FlowResult) -> FlowResult:
+        """Follows the redirect; an answer that ends a login leads to the app."""
+        return result if result.login and result.login.opened else await self.look()
 
     async def enrol(self, factor: FactorKind = FactorKind.TOTP) -> FlowResult | None:
-        """Begin inside the session: set up `factor`."""
+        """Begins an enrolment of `factor` inside the session."""
         return await self._begun(wanted=factor)
 
     async def begin(self, act: Act) -> FlowResult | None:
-        """Begin an act of the account page."""
+        """Begins an act of the account page."""
         return await self._begun(act=act)
 
     async def _begun(self, wanted: FactorKind | None = None, act: Act | None = None) -> FlowResult | None:
@@ -477,12 +478,12 @@ class LoginBrowser:
         slot, visit = await self.find(), await self.visit()
         asked = AccountForm(self.login_harness.random.token_bytes(8).hex())
         with self._cut_short():
-            went = await self.login_harness.in_session.begin(visit, slot, session, asked, wanted=wanted, act=act)
-        return await self._went(went)
+            result = await self.login_harness.in_session.begin(visit, slot, session, asked, wanted=wanted, act=act)
+        return await self._keep_answer(result)
 
     @contextmanager
     def _cut_short(self) -> Iterator[None]:
-        """An error page after an accepted proof sets the new login cookie."""
+        """Sets the new login cookie from the error page after an accepted proof."""
         try:
             yield
         except CutShort as cut:
@@ -490,21 +491,21 @@ class LoginBrowser:
             raise cut.__cause__ or cut from None
 
     async def current(self) -> Session | None:
-        """The session."""
+        """Returns the session."""
         return (
             await self.login_harness.sessions.current(self.login_harness.tenant, self.session) if self.session else None
         )
 
-    async def _went(self, went: FlowResult) -> FlowResult:
-        """Keep the cookies of an answer."""
-        if went.secret is not None:
-            self.secret = went.secret
-        if went.login is None or not went.given.session:
-            return went
-        self.session = went.given.session
+    async def _keep_answer(self, result: FlowResult) -> FlowResult:
+        """Keeps the cookies of an answer."""
+        if result.secret is not None:
+            self.secret = result.secret
+        if result.login is None or not result.given.session:
+            return result
+        self.session = result.given.session
         self.login_harness.given[self.session] = self.name
-        self.trust = went.given.trust or self.trust
-        session = await self.login_harness.sessions.current(self.login_harness.tenant, went.given.session)
+        self.trust = result.given.trust or self.trust
+        session = await self.login_harness.sessions.current(self.login_harness.tenant, result.given.session)
         if session and session.id not in {known.session.id for known in self.opened}:
-            self.opened.append(Received(went.login, session, ACTOR.get().person))
-        return went
+            self.opened.append(Received(result.login, session, ACTOR.get().person))
+        return result

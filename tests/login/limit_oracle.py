@@ -1,8 +1,8 @@
-"""What was judged and sent, seen from outside of the counters, and whether the documented limits allowed it.
+"""A record of everything judged and sent, and a second check of the documented limits.
 
-The limits are written down here a second time, from the list in the documentation and not from `second_factor.limits`:
-one plain walk over everything that happened, in order. What happened at once (a *batch*) has no order that could be
-known, so what a batch allows is judged by how things stood before it.
+The limits are written here a second time, from the documentation and not from `second_factor.rate_limits`, as one plain
+walk over all events in order. Parallel events (a *batch*) have no known order, so the walk judges a batch by the state
+before it.
 """
 
 from collections import Counter
@@ -16,6 +16,7 @@ from gateway.domain.policy import AttemptsScope, ChoosePage, FactorKind, Policy
 from gateway.domain.ports import Clock
 from gateway.domain.problem import Problem
 from gateway.second_factor.challenges import ChallengeContext, Challenges, DeliveryContextOf, Denied, Verified
+from gateway.second_factor.factors.protocol import DeliveryContext
 
 DAY = 86400.0
 CAP = ((10, 300.0), (20, 1800.0), (50, DAY))
@@ -23,7 +24,7 @@ CAP = ((10, 300.0), (20, 1800.0), (50, DAY))
 
 @dataclass(frozen=True)
 class Judged:
-    """One entry that was judged, or one code that was sent (`sent`)."""
+    """One judged entry, or one sent code (`sent`)."""
 
     batch: int
     at: float
@@ -46,13 +47,13 @@ class Judged:
 
     @property
     def replaceable(self) -> bool:
-        """Whether what it counts against is a code that another one can replace."""
+        """Returns whether the entry counts against a code that another one can replace."""
         return self.key in {FactorKind.EMAIL.value, FactorKind.SMS.value}
 
 
 @dataclass
 class LimitOracle:
-    """Stands beside the challenges of every replica."""
+    """Observes the challenges of every replica."""
 
     clock: Clock
     actor: Callable[[], tuple[str, str]] = lambda: ("", "")
@@ -60,31 +61,29 @@ class LimitOracle:
     seen: list[Judged] = field(default_factory=list)
 
     def watch(self, challenges: Challenges) -> None:
-        """Note what these challenges judge and send; nothing is changed by it."""
-        real_answer, real_begin = challenges.answer, challenges.begin
+        """Records what these challenges judge and send, without changing it."""
+        real_answer, real_send = challenges.answer, challenges.send
 
         async def answer(
-            case: ChallengeContext, about_of: DeliveryContextOf, challenge: Challenge, typed: str
+            context: ChallengeContext, delivery_of: DeliveryContextOf, challenge: Challenge, typed: str
         ) -> Verified | Denied:
-            found = await real_answer(case, about_of, challenge, typed)
+            found = await real_answer(context, delivery_of, challenge, typed)
             match found:
                 case Verified(factor=factor):
-                    self._note(case, challenge, typed=typed, right=factor)
+                    self._note(context, challenge, typed=typed, right=factor)
                 case Denied(judged=True, problem_detail=problem_detail) if (
                     problem_detail.problem is not Problem.NEXT_CODE
                 ):
-                    self._note(case, challenge, typed=typed)
+                    self._note(context, challenge, typed=typed)
             return found
 
-        async def begin(
-            case: ChallengeContext, about_of: DeliveryContextOf, number: int, send_to: Enrolment | None
-        ) -> Any:
-            begun = await real_begin(case, about_of, number, send_to)
-            if send_to and isinstance(begun, Challenge):
-                self._note(case, begun, sent=True)
-            return begun
+        async def send(context: ChallengeContext, delivery: DeliveryContext, number: int, to: Enrolment) -> Any:
+            sent = await real_send(context, delivery, number, to)
+            if isinstance(sent, Challenge):
+                self._note(context, sent, sent=True)
+            return sent
 
-        challenges.answer, challenges.begin = answer, begin  # type: ignore[method-assign]
+        challenges.answer, challenges.send = answer, send  # type: ignore[method-assign]
 
     def _note(self, case: ChallengeContext, challenge: Challenge, **more: Any) -> None:
         combined = case.policy.choose_page is ChoosePage.COMBINED and not case.enrolling
@@ -111,7 +110,7 @@ class LimitOracle:
         )
 
     def rights(self, login: str, of_round: int) -> list[Judged]:
-        """What was accepted in one round of a login."""
+        """Returns what was accepted in one round of a login."""
         return [one for one in self.seen if one.right and (one.login, one.round) == (login, of_round)]
 
 
@@ -129,7 +128,7 @@ class Tally:
     locked_until: float = 0.0
 
     def fail(self, at: float, locks_for: float, *, restarts: bool = False) -> None:
-        """One more; 24 hours in which something could have failed and did not begin it anew."""
+        """Counts one failure; 24 hours in which failures were possible and none occurred reset the count."""
         self.failures = self.failures + 1 if at < self.lives_until else 1
         self.lives_until = at + DAY + (locks_for if locks_for >= DAY else 0.0)
         if locks_for and self.exact:
@@ -137,12 +136,12 @@ class Tally:
             self.failures = 0 if restarts else self.failures
 
     def next(self, at: float) -> int:
-        """How many there are with one more."""
+        """Returns the count after one more failure."""
         return self.failures + 1 if at < self.lives_until else 1
 
 
 def check(seen: list[Judged]) -> None:
-    """Whether the documented limits allowed all that was seen."""
+    """Asserts that the documented limits allowed all recorded events."""
     tallies: dict[tuple[str, ...], Tally] = {}
     of_code: Counter[tuple[str, str]] = Counter()
     sends: Counter[str] = Counter()
@@ -173,7 +172,7 @@ def check(seen: list[Judged]) -> None:
 
 
 def _mixed(seen: list[Judged]) -> set[tuple[int, str]]:
-    """Batch and user wherever right and wrong entries of one user came at the same time."""
+    """Returns each batch and user with correct and wrong entries at the same time."""
     rights = {(one.batch, one.user) for one in seen if one.right}
     return {(one.batch, one.user) for one in seen if not one.right and not one.sent} & rights
 
@@ -193,7 +192,7 @@ def _right(one: Judged, owners: dict[tuple[str, ...], tuple[str, int, str]]) -> 
 
 
 def _wrong(one: Judged, cap: Tally, own: Tally, of_code: Counter[tuple[str, str]], right_now: set[str]) -> None:
-    within = one.user not in right_now  # beside a success it may have been counted before or after it
+    within = one.user not in right_now  # parallel to a success it may have been counted before or after it
     if within:
         assert one.at >= max(cap.locked_until, own.locked_until), ("beyond a maximum", one)
     steps = dict(CAP)

@@ -1,6 +1,6 @@
 """A login from the password to the session with the real flow, machine, sending, challenges and e-mail factor.
 
-Only Keycloak and the session are left out: the password page knows everybody, and opening is an event.
+Only Keycloak and the session are left out: the password page accepts every user, and opening is an event.
 """
 
 import asyncio
@@ -9,9 +9,7 @@ from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
 from typing import Any
 
-from gateway.crypto.sealing import Sealer
-from gateway.crypto.signing import Signer
-from gateway.delivery.send_rate import SendRate
+from gateway.crypto.key_ring import Sealer, Signer
 from gateway.delivery.smtp import Mailer
 from gateway.domain import errors
 from gateway.domain.channel import Channel
@@ -22,23 +20,21 @@ from gateway.domain.ports import Clock, Random
 from gateway.domain.problem import ProblemDetail
 from gateway.domain.secret import Secret
 from gateway.domain.session import Tokens
-from gateway.domain.tenant import KeycloakAccess, Tenant
+from gateway.domain.tenant import KeycloakAccess
 from gateway.domain.user import User
 from gateway.keycloak.token_endpoint import SessionEnded
-from gateway.login.check_code import ChallengeContexts, CodeCheck
-from gateway.login.effects.send_code import SendCode
+from gateway.login.effects.send_code import ChallengeContexts, SendCode
 from gateway.login.flow import Flow, FlowResult, FormFields, Page, StepResult
-from gateway.login.login_records import LoginRecords
+from gateway.login.login_records import SECRETS, LoginRecords, LoginSecrets
 from gateway.login.login_request import LoginRequest
-from gateway.login.login_secrets import PURPOSE, LoginSecrets
-from gateway.login.record import Effect, Login, Opened, PasswordRight, SessionOpened, Slot, Step
-from gateway.login.state_machine import LoginState
-from gateway.login.steps.verify import VerifyPage
-from gateway.observe.audit import Audit
+from gateway.login.record import Login, Opened, PasswordRight, SessionOpened, Slot
+from gateway.login.state_machine import Effect, LoginState, Step
+from gateway.login.steps.verify import CodeCheck, VerifyPage
+from gateway.observe.audit import Audit, RequestAudit
 from gateway.rendering.step_view import StepView
+from gateway.second_factor.send_rate import SendRate
 from gateway.store.records import Records
 from gateway.store.single_use import SingleUse
-from gateway.web.request_audit import RequestAudit
 from tests.second_factor.challenge_harness import CHANNEL, POLICY, ChallengeHarness
 from tests.web.sample import TENANT
 
@@ -46,8 +42,8 @@ KEYCLOAK_IDLE = 1800.0
 PACED = replace(CHANNEL, rate_per_minute=30)
 
 
-class KnowsEverybody:
-    """The password page: any password is right."""
+class AcceptsAnyPassword:
+    """A password page that accepts any password."""
 
     def __init__(self, flow_harness: "FlowHarness") -> None:
         self._harness = flow_harness
@@ -63,14 +59,15 @@ class KnowsEverybody:
 
 @dataclass
 class FlowHarness:
-    """One replica; `twin()` is another one on the same store."""
+    """One replica; `twin()` returns another one on the same store."""
 
     bench: ChallengeHarness
     channel: Channel = PACED
     renewals: int = 0
     keycloak_is_over: bool = False
-    keycloak_is_away: bool = False
+    keycloak_is_down: bool = False
     flow: Flow = field(init=False)
+    configuration: Configuration = field(init=False)
     sending: SendCode = field(init=False)
 
     def __post_init__(self) -> None:
@@ -87,15 +84,15 @@ class FlowHarness:
         )
         answering = CodeCheck(bench.challenges, proofs, bench.clock)
         verify = VerifyPage(bench.challenges, answering, self.sending, proofs, bench.languages, bench.clock)
-        pages: dict[Step, Page] = {Step.PASSWORD: KnowsEverybody(self), Step.VERIFY: verify}
+        pages: dict[Step, Page] = {Step.PASSWORD: AcceptsAnyPassword(self), Step.VERIFY: verify}
         sealer = Sealer(bench.ring, "login", bench.random)
         records = Records(store=bench.store, sealer=sealer, clock=bench.clock, name="login", of=Slot)
-        abandoned: Any = SimpleNamespace(note=self.begun)
         logout_retries: Any = SimpleNamespace(begin=lambda _tenant, _tokens: None)
+        once = SingleUse(bench.store, bench.clock)
         self.flow = Flow(
-            logins=LoginRecords(records, bench.clock, abandoned, logout_retries),
+            logins=LoginRecords(records, bench.store, once, bench.clock, lambda: self.configuration, logout_retries),
             pages=pages,
-            secrets=LoginSecrets(Signer(bench.ring, PURPOSE), bench.random),
+            secrets=LoginSecrets(Signer(bench.ring, SECRETS), bench.random),
             effects={Effect.CHALLENGE: self.sending.run, Effect.OPEN: self.open},
             clock=bench.clock,
             random=bench.random,
@@ -106,36 +103,33 @@ class FlowHarness:
         self.tenant = tenant
 
     def twin(self) -> "FlowHarness":
-        """Another replica."""
+        """Returns another replica."""
         return FlowHarness(self.bench, self.channel)
 
-    async def begun(self, tenant: Tenant, login: Login) -> None:
-        """Nothing is reaped here."""
-
     async def open(self, visit: LoginRequest, state: LoginState) -> StepResult:
-        """The session."""
+        """Opens the session."""
         return StepResult((SessionOpened(Opened(f"session of {state.login.id}", self.clock.now())),))
 
     async def refresh(self, access: KeycloakAccess, spent: Tokens) -> Tokens | SessionEnded:
-        """Keycloak's answer to a refresh."""
+        """Returns Keycloak's answer to a refresh."""
         self.renewals += 1
         await asyncio.sleep(0)
-        if self.keycloak_is_away:
+        if self.keycloak_is_down:
             raise errors.Unreachable("keycloak", "timeout")
         return SessionEnded("Session not active") if self.keycloak_is_over else tokens(self.clock.now())
 
     def browser(self, user: str) -> "Browser":
-        """A browser with nothing in it; `user` sits before it."""
+        """Returns an empty browser of `user`."""
         return Browser(self, user)
 
 
 @dataclass
 class Browser:
-    """One browser: its login's cookie, and what its last answer was."""
+    """One browser: the cookie of its login, and its last answer."""
 
     flow_harness: FlowHarness
     user: str
-    went: FlowResult = field(default_factory=lambda: FlowResult(None))
+    result: FlowResult = field(default_factory=lambda: FlowResult(None))
     tag: str = ""
     secret: str | None = None
 
@@ -145,7 +139,7 @@ class Browser:
 
     @property
     def visit(self) -> LoginRequest:
-        """Its next request."""
+        """Makes the next request of this browser."""
         flow_harness = self.flow_harness
         audit = Audit(flow_harness.clock, tell=lambda _line: None)
         return LoginRequest(
@@ -167,30 +161,30 @@ class Browser:
 
     @property
     def problem_detail(self) -> ProblemDetail | None:
-        """What the page says."""
-        return self.went.problem_detail
+        """Returns the problem on the page."""
+        return self.result.problem_detail
 
     @property
     def login(self) -> Login:
-        """The record."""
-        assert self.went.login
-        return self.went.login
+        """Returns the record of the login."""
+        assert self.result.login
+        return self.result.login
 
     async def password(self) -> FlowResult:
-        """Sign in."""
+        """Signs in."""
         return self._keep(await self._act(Step.PASSWORD, "", {"username": self.user}))
 
     async def look(self) -> FlowResult:
-        """Reload the page."""
+        """Reloads the page."""
         flow, visit = self.flow_harness.flow, self.visit
         return self._keep(await flow.look(visit, (await flow.logins.find(visit)).login))
 
     async def press(self, action: str) -> FlowResult:
-        """A button of the verify page."""
+        """Presses a button of the code page."""
         return self._keep(await self._act(Step.VERIFY, action, {}))
 
     async def type(self, code: str) -> FlowResult:
-        """Enter a code."""
+        """Enters a code."""
         return self._keep(await self._act(Step.VERIFY, "", {"code": code}))
 
     async def _act(self, step: Step, action: str, fields: FormFields) -> FlowResult:
@@ -199,14 +193,14 @@ class Browser:
         named = {"login": slot.login.id, "round": str(slot.login.verification.round)} if slot.login else {}
         return await flow.act(visit, slot, step, action, {**named, **fields})
 
-    def _keep(self, went: FlowResult) -> FlowResult:
-        self.went = went
-        self.secret = went.secret or self.secret
-        return went
+    def _keep(self, result: FlowResult) -> FlowResult:
+        self.result = result
+        self.secret = result.secret or self.secret
+        return result
 
 
 def flow_harness(channel: Channel = PACED, mailer: Callable[[Clock, Random], Mailer] | None = None) -> FlowHarness:
-    """A replica with a mail box, or mailing by `mailer`."""
+    """Returns a replica with a mail box, or with `mailer`."""
     bench = ChallengeHarness()
     if mailer:
         bench.mailer = mailer(bench.clock, bench.random)
@@ -215,10 +209,10 @@ def flow_harness(channel: Channel = PACED, mailer: Callable[[Clock, Random], Mai
 
 
 def address_of(user: str) -> str:
-    """Where the codes of `user` go."""
+    """Returns the address of `user` for codes."""
     return f"{user}@example.com"
 
 
 def tokens(now: float) -> Tokens:
-    """As Keycloak gives them."""
+    """Returns tokens as Keycloak gives them."""
     return Tokens("access", f"refresh {now}", now + 300, now + KEYCLOAK_IDLE)

@@ -1,9 +1,9 @@
-"""Plays logins at random: two users, an attacker, several tabs, two replicas, an administrator, time and outages.
+"""Runs logins at random: two users, an attacker, several tabs, two replicas, an administrator, time and outages.
 
-The judge stands outside of the machine. It knows what the realm granted and had on record, what a factor really
+The judge is independent of the machine. It knows what the realm granted and had on record, what a factor really
 accepted, and which *person* at which browser asked. The attacker, Mallory, knows the users' passwords, owns a mailbox,
 sees every page of a browser they use, copies every cookie of a browser up to, not including, those of the answer to
-the last proof, plants cookies, and goes first, in between and last.
+the last proof, plants cookies, and acts first, in between and last.
 
 What is judged after every act:
 
@@ -12,7 +12,7 @@ What is judged after every act:
 - An enrolment that needs an approval was approved by an entry of its own, for that very enrolment.
 - A password is set only while one is due.
 - No documented limit is exceeded (`limit_oracle`).
-- At the end each user signs in within a day, from where things stand.
+- At the end each user signs in within a day, from the state that is left.
 """
 
 import asyncio
@@ -39,8 +39,8 @@ from gateway.domain.policy import (
 )
 from gateway.domain.session import Satisfied
 from gateway.login.flow import FlowResult
-from gateway.login.record import Act, ActKind, Effect, Login, Purpose, Step
-from gateway.login.state_machine import state_of
+from gateway.login.record import Act, ActKind, Login, Purpose
+from gateway.login.state_machine import Effect, Step, state_of
 from gateway.observe.audit import AuditEvent
 from gateway.second_factor.factors import backup_code
 from gateway.settings.presets import PRESETS
@@ -76,7 +76,7 @@ AFTER_THE_LAST_PROOF = (Effect.SAVE, Effect.OPEN, Effect.TOUCH, Effect.ACT, Step
 
 @dataclass
 class Known:
-    """What one person knows: passwords by user, app secrets seen on a page, backup codes seen on a page."""
+    """The knowledge of one person: passwords by user, app secrets and backup codes seen on a page."""
 
     passwords: dict[str, str] = field(default_factory=dict)
     secrets: set[str] = field(default_factory=set)
@@ -84,8 +84,8 @@ class Known:
     admin: dict[str, str] = field(default_factory=dict)
 
 
-class Play:
-    """One play: `run` takes so many steps; `requests` counts the requests to the flow."""
+class RandomSequence:
+    """One random sequence of logins: `run` takes that number of steps; `requests` counts the requests to the flow."""
 
     def __init__(self, policy: Policy, seed: int) -> None:
         self.policy, self.seed = policy, seed
@@ -98,7 +98,7 @@ class Play:
         self.since: dict[str, EnrolmentSet] = {}
         self.trusted_cookie_of: dict[str, str] = {}
         if policy.registration is not Registration.OPEN:
-            for name, person in self.login_harness.realm.people.items():  # another address than a typed one approves
+            for name, person in self.login_harness.realm.people.items():  # an address that was not typed approves
                 person.user = replace(person.user, email=f"{name}@profile.example")
         self.browsers = [LoginBrowser(self.login_harness, name) for name in ("laptop", "phone", "kiosk", "den")]
         self.known = {name: Known({name: "right"}) for name in USERS}
@@ -125,13 +125,13 @@ class Play:
         self.remember_sets()
 
     def remember_sets(self) -> None:
-        """What stands now; a password that was right in this step may have been followed by either set."""
+        """Records the current enrolments; a correct password in this step may have been followed by either set."""
         self.had = {name: self.login_harness.enrolled(name) for name in USERS}
         for token, grant in self.login_harness.realm.grants.items():
             self.since.setdefault(token, self.had[grant.user])
 
     async def run(self, steps: int) -> None:
-        """Play, judge after every step, and let each user in at the end."""
+        """Runs the steps, judges after each one, and lets each user sign in at the end."""
         await self.begin()
         for _ in range(steps):
             await self.step()
@@ -149,7 +149,7 @@ class Play:
     # ------------------------------------------------------------------ steps
 
     async def together(self, *acts: Awaitable[Any]) -> None:
-        """All at once; an outage of a part is what a browser would see as an error page."""
+        """Runs all acts in parallel; during an outage the browser sees an error page."""
         for ended in await asyncio.gather(*acts, return_exceptions=True):
             if isinstance(ended, errors.GatewayError):
                 self.reached["outage"] += 1
@@ -158,7 +158,7 @@ class Play:
         self.login_harness.limit_oracle.batch += 1
 
     def any_actor(self) -> tuple[LoginBrowser, str]:
-        """A browser, and the person before it."""
+        """Returns a browser and the person at it."""
         laptop, phone, kiosk, den = self.browsers
         return self.random.choice(
             (
@@ -167,14 +167,14 @@ class Play:
             )
         )
 
-    async def goes_on(self) -> None:
+    async def continues_login(self) -> None:
         browser, person = self.any_actor()
         for _ in range(self.random.randrange(1, 7)):
             await self.together(self.act(browser, person))
 
     async def tabs(self) -> None:
-        who = [self.any_actor() for _ in range(self.random.randrange(2, 6))]
-        await self.together(*(self.act(browser, person) for browser, person in who))
+        actors = [self.any_actor() for _ in range(self.random.randrange(2, 6))]
+        await self.together(*(self.act(browser, person) for browser, person in actors))
 
     async def one_form_in_many_tabs(self) -> None:
         browser, person = self.any_actor()
@@ -182,7 +182,7 @@ class Play:
         await self.together(*(self.act(browser, person) for _ in range(times)))
 
     async def a_double_click(self) -> None:
-        """The very same form twice, from two states of the cookies."""
+        """Posts the same form twice, with two states of the cookies."""
         browser, person = self.any_actor()
         page, fields = await self.entry(browser, person)
         if page is None:
@@ -203,7 +203,7 @@ class Play:
         await self.together(self.post(browser, person, page, form, fields))
 
     async def copies(self) -> None:
-        """Mallory copies the cookies of a browser; not those that the answer to a last proof has set."""
+        """Mallory copies the cookies of a browser, except those set by the answer to a last proof."""
         source = self.random.choice(self.browsers[:3])
         if await self.holds_a_last_answer(source):
             return
@@ -221,7 +221,7 @@ class Play:
         target.tag, target.secret = den.tag, den.secret
 
     async def copies_while_others_act(self) -> None:
-        """Copied cookies are used while their owner goes on."""
+        """Mallory uses copied cookies while their owner continues."""
         victim, person = self.browsers[0], "anna"
         if await self.holds_a_last_answer(victim):
             return
@@ -233,7 +233,7 @@ class Play:
         await self.together(*acts)
 
     async def follows(self) -> None:
-        """Mallory copies the cookies of a browser once, and comes after each step of its user, through outages too."""
+        """Mallory copies the cookies of a browser once, and acts after each step of its user, through outages too."""
         victim, person = self.random.choice(((self.browsers[0], "anna"), (self.browsers[2], "ben")))
         if await self.holds_a_last_answer(victim):
             return
@@ -250,11 +250,11 @@ class Play:
             await self.judge()
 
     async def holds_a_last_answer(self, browser: LoginBrowser) -> bool:
-        """Whether a cookie of `browser` came with the answer to the last proof of a login or session."""
+        """Returns whether a cookie of `browser` is from the answer to the last proof of a login or session."""
         session, slot = await browser.current(), await browser.find()
         if session and session.satisfied is not Satisfied.NOT_ASKED:
             return True
-        return slot.login is not None and state_of(slot.login).first in AFTER_THE_LAST_PROOF
+        return slot.login is not None and state_of(slot.login).pending[0] in AFTER_THE_LAST_PROOF
 
     async def signs_out(self) -> None:
         browser, _ = self.any_actor()
@@ -265,7 +265,7 @@ class Play:
             browser.secret = "A" * 43
 
     async def inside(self) -> None:
-        """A button of the account page."""
+        """Presses a button of the account page."""
         browser, person = self.any_actor()
         kind = self.random.choice((*ActKind, None, None))
         factor = self.random.choice((FactorKind.EMAIL, FactorKind.TOTP))
@@ -278,7 +278,7 @@ class Play:
         await self.together(*(begins() for _ in range(self.random.choice((1, 1, 2)))))
 
     async def odd(self) -> None:
-        """A form of any page with any button."""
+        """Posts a form of any page with any button."""
         browser, person = self.any_actor()
         page = self.random.choice(list(Step)[:-1])
         action = self.random.choice(("", "send", "resend", "edit", "cancel", "nonsense"))
@@ -297,28 +297,28 @@ class Play:
             await self.together(self.act(browser, person, wrong=True))
 
     async def changes(self) -> None:
-        """An administrator, or the user elsewhere, changes something."""
-        login_harness, tenant, whose = self.login_harness, self.login_harness.tenant, self.random.choice(USERS)
-        person, enrolments = login_harness.realm.people[whose], self.login_harness.enrolments
-        user_id, factor = f"id-{whose}", self.random.choice((FactorKind.EMAIL, FactorKind.TOTP))
+        """Changes something, as an administrator or as the user elsewhere."""
+        login_harness, tenant, of_user = self.login_harness, self.login_harness.tenant, self.random.choice(USERS)
+        person, enrolments = login_harness.realm.people[of_user], self.login_harness.enrolments
+        user_id, factor = f"id-{of_user}", self.random.choice((FactorKind.EMAIL, FactorKind.TOTP))
         what = self.random.randrange(9)
-        self.say("change", what, whose)
+        self.say("change", what, of_user)
         match what:
-            case 0:  # a temporary password, which is told to the user, and which Mallory hears of
+            case 0:  # a temporary password, which the user and Mallory learn
                 person.password, person.due = f"temporary {self.random.random()}", True
                 person.credential_date = (person.credential_date or 0) + 1
-                self.known[whose].passwords[whose] = person.password
-                self.known[MALLORY].passwords[whose] = person.password
+                self.known[of_user].passwords[of_user] = person.password
+                self.known[MALLORY].passwords[of_user] = person.password
             case 1:
                 person.due = True
             case 2:
-                self.known[whose].admin[whose] = await login_harness.admin.issue(tenant.id, user_id, "admin")
+                self.known[of_user].admin[of_user] = await login_harness.admin.issue(tenant.id, user_id, "admin")
             case 3:
                 login_harness.mails.refuses = "" if login_harness.mails.refuses else "down"
             case 4:
                 made = backup_code.make(self.policy.backup_codes, login_harness.random)
                 if await enrolments.renew_backup_codes(tenant, user_id, made):
-                    self.known[whose].backup[whose] = list(made)
+                    self.known[of_user].backup[of_user] = list(made)
             case 5:
                 await enrolments.end_trust(tenant, user_id)
             case 6:
@@ -331,7 +331,7 @@ class Play:
                 login_harness.tenant = replace(tenant, policy=replace(tenant.policy, trust_browser_days=days))
 
     async def outage(self) -> None:
-        """Keycloak or the store is away for one act."""
+        """Keycloak or the store is down for one act."""
         part = self.random.choice(("keycloak", "store"))
         self.say("outage", part)
         self.login_harness.away.add(part)
@@ -341,8 +341,8 @@ class Play:
         finally:
             self.login_harness.away.clear()
 
-    STEPS: tuple[tuple[Callable[["Play"], Awaitable[None]], int], ...] = (
-        (goes_on, 30),
+    STEPS: tuple[tuple[Callable[["RandomSequence"], Awaitable[None]], int], ...] = (
+        (continues_login, 30),
         (tabs, 12),
         (one_form_in_many_tabs, 6),
         (a_double_click, 6),
@@ -377,18 +377,18 @@ class Play:
     async def entry(
         self, browser: LoginBrowser, person: str, *, wrong: bool = False
     ) -> tuple[Step | None, dict[str, str]]:
-        """What `person` enters on the page that `browser` shows."""
+        """Returns what `person` enters on the page that `browser` shows."""
         ACTOR.set(Actor(person, browser.name))
-        went = await (browser.enter() if self.random.random() < 0.2 else browser.look())
-        login = went.login
-        if login is None or login.user is None or went.step in (Step.STOPPED, Step.DONE):
+        result = await (browser.enter() if self.random.random() < 0.2 else browser.look())
+        login = result.login
+        if login is None or login.user is None or result.step in (Step.STOPPED, Step.DONE):
             return self.signs_in(person)
         name = login.user.username
         if name != person and person != MALLORY:
-            return went.step, {"action": "cancel"}
-        if login.enrolling.draft and login.enrolling.draft.secret and went.step is Step.REGISTER:
+            return result.step, {"action": "cancel"}
+        if login.enrolling.draft and login.enrolling.draft.secret and result.step is Step.REGISTER:
             self.known[person].secrets.add(login.enrolling.draft.secret)
-        match went.step:
+        match result.step:
             case Step.PASSWORD:
                 return Step.PASSWORD, {"password": self.known[person].passwords.get(name, "?")}
             case Step.REGISTER if not login.enrolling.draft:
@@ -408,9 +408,9 @@ class Play:
                 return Step.NEW_PASSWORD, fields
         code = self.random.choice(WRONG) if wrong or self.random.random() < 0.15 else self.code(login, person, name)
         if not code:
-            return went.step, {"action": self.random.choice(("resend", "send", "cancel", "resend"))}
+            return result.step, {"action": self.random.choice(("resend", "send", "cancel", "resend"))}
         remember = {"remember": "1"} if self.random.random() < 0.3 else {}
-        return went.step, {"code": code, **remember}
+        return result.step, {"code": code, **remember}
 
     def signs_in(self, person: str) -> tuple[Step, dict[str, str]]:
         name = person if person in USERS else self.random.choice(USERS)
@@ -419,7 +419,7 @@ class Play:
         return Step.PASSWORD, {"username": name, "password": password}
 
     def code(self, login: Login, person: str, name: str) -> str:
-        """A code that this person can have for this page; "" when there is none."""
+        """Returns a code that this person can have for this page; "" without one."""
         own, known = {f"{person}@example.com", f"{person}@profile.example"}, self.known[person]
         found: list[str] = []
         if login.verification.challenge and login.verification.challenge.sent_to in own:
@@ -459,7 +459,7 @@ class Play:
         self.login_harness.set_by.clear()
 
     def proofs(self, login: Login) -> list[Judged]:
-        """The entries that a factor accepted for this login, in the rounds that count."""
+        """Returns the entries that a factor accepted for this login, in the rounds that count."""
         rights = (one for one in self.login_harness.limit_oracle.seen if one.right and one.login == login.id)
         return [one for one in rights if one.round >= login.proofs_from]
 
@@ -476,9 +476,9 @@ class Play:
             assert counted, "a session without an accepted proof"
             last = counted[-1].batch
             givers = {(one.person, one.browser) for one in counted if one.batch == last}
-            # A page left open before the last click is the next person's at that desk (`docs/security.md`).
+            # A page left open before the last click belongs to the next person at that browser (`docs/security.md`).
             left_open = browser.name in {where for _, where in givers}
-            assert person in {who for who, _ in givers} or left_open, ("received by", person, "proved by", givers)
+            assert person in {actors for actors, _ in givers} or left_open, ("received by", person, "proved by", givers)
             self.judge_proof(login, (grant.enrolled, self.since.get(session.tokens.access, grant.enrolled)), counted)
         else:
             gave = self.login_harness.gave_password(name)
@@ -493,7 +493,7 @@ class Play:
             assert self.login_harness.tenant.policy.trust_browser_days
 
     def judge_proof(self, login: Login, then: tuple[EnrolmentSet, ...], counted: list[Judged]) -> None:
-        """The proof is of what the user had when the password was right, else of what this login enrolled."""
+        """Asserts that the proof fits the user's factors at the password, or what this login enrolled."""
         assert any(self.proves(login, enrolled, counted) for enrolled in then), "not the factor that was required"
 
     def proves(self, login: Login, enrolled: EnrolmentSet, counted: list[Judged]) -> bool:
@@ -508,7 +508,7 @@ class Play:
         )
 
     async def judge_cookie(self, browser: LoginBrowser) -> None:
-        """A session that proved a factor is open only to the browser whose answer brought its cookie."""
+        """Asserts that only the browser whose answer set its cookie can use a session that proved a factor."""
         session = await browser.current()
         if session is None or session.satisfied is not Satisfied.PROVED:
             return
@@ -519,7 +519,7 @@ class Play:
         )
 
     def judge_enrolments(self) -> None:
-        """A factor is proved before it is saved, and approved where the policy asks for that."""
+        """Asserts that each factor was proved before it was saved, and approved where the policy requires it."""
         since = self.login_harness.audit[self.registered_seen :]
         new = [line for line in since if line.event is AuditEvent.ENROLMENT_ADDED]
         self.registered_seen = len(self.login_harness.audit)
@@ -548,15 +548,15 @@ class Play:
 
 
 def asks(policy: Policy, enrolled: EnrolmentSet) -> bool:
-    """Whether the policy asks a user with these enrolments for a factor."""
+    """Returns whether the policy requires a factor of a user with these enrolments."""
     offered = [m.factor for m in policy.methods]
     has = any(e.factor in offered for e in enrolled.enrolments)
     return policy.enabled and (has or policy.enrolment is EnrolmentRule.REQUIRED)
 
 
-def play(name: str, seed: int, steps: int = STEPS) -> Play:
-    """One play to its end; a failure tells its policy, seed and what was done."""
-    one = Play(POLICIES[name], seed)
+def run_sequence(name: str, seed: int, steps: int = STEPS) -> RandomSequence:
+    """Runs one sequence to its end; a failure reports policy, seed and steps."""
+    one = RandomSequence(POLICIES[name], seed)
     try:
         asyncio.run(one.run(steps))
     except BaseException:
@@ -566,16 +566,16 @@ def play(name: str, seed: int, steps: int = STEPS) -> Play:
 
 
 def main() -> None:
-    """Plays new logins: `python -m tests.login.random_logins REQUESTS [SEED]`; prints seeds and results."""
+    """Runs new logins: `python -m tests.login.random_logins REQUESTS [SEED]`; prints seeds and results."""
     wanted = int(sys.argv[1])
     first = seed = int(sys.argv[2]) if len(sys.argv) > 2 else time.time_ns() % 10**9
-    requests, plays, reached = 0, 0, Counter[str]()
+    requests, sequences, reached = 0, 0, Counter[str]()
     while requests < wanted:
         for name in POLICIES:
-            one = play(name, seed)
-            requests, plays, reached = requests + one.requests, plays + 1, reached + one.reached
+            one = run_sequence(name, seed)
+            requests, sequences, reached = requests + one.requests, sequences + 1, reached + one.reached
         seed += 1
-    print(f"seeds {first} to {seed - 1}: {plays} plays, {requests} requests; reached {dict(reached)}")
+    print(f"seeds {first} to {seed - 1}: {sequences} plays, {requests} requests; reached {dict(reached)}")
 
 
 if __name__ == "__main__":

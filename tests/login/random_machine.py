@@ -1,7 +1,7 @@
-"""Plays events at random on the pure machine: valid ones for what is pending, old ones again, and ones of other logins.
+"""Applies random events to the pure machine: valid ones for the pending step, old ones again, and ones of other logins.
 
-The judge keeps its own list of the entries that a factor accepted: for which login, round, purpose and draft, and by
-which challenge. When a login opens, it asks of that list what the policy demands, in its own words.
+The judge keeps a separate list of the entries that a factor accepted: for which login, round, purpose and draft, and by
+which challenge. When a login opens, the judge checks that list against its own reading of the policy.
 """
 
 import random
@@ -18,12 +18,11 @@ from gateway.domain.problem import Problem, ProblemDetail
 from gateway.domain.user import Contact
 from gateway.login import state_machine
 from gateway.login.record import (
+    Acknowledged,
     AddressConfirmed,
     AddressGiven,
     ChallengeSent,
-    CodesNoted,
     Drafted,
-    Effect,
     Enrolled,
     Event,
     Login,
@@ -37,12 +36,11 @@ from gateway.login.record import (
     Saved,
     SecretWithdrawn,
     SessionOpened,
-    Step,
     Stopped,
     TokensGranted,
     TokensRenewed,
 )
-from gateway.login.state_machine import state_of
+from gateway.login.state_machine import Effect, Step, state_of
 from gateway.second_factor.factors import table
 from tests.login.event_scripts import (
     APP_ENROLLED,
@@ -100,8 +98,8 @@ class Accepted:
     order: int
 
 
-class Plays:
-    """One random login after the other, until so many events were applied."""
+class RandomEvents:
+    """Runs one random login after the other, until that number of events was applied."""
 
     def __init__(self, seed: int) -> None:
         self.random = random.Random(seed)
@@ -114,7 +112,7 @@ class Plays:
         return self.reached
 
     def one(self) -> None:
-        """One login, from nothing to its end or until it is left."""
+        """Runs one login to its end, or until it is left."""
         rng = self.random
         self.policy: Policy = rng.choice(POLICIES)
         self.enrolled, self.contacts = rng.choice(SETS), rng.choice(CONTACTS)
@@ -129,7 +127,9 @@ class Plays:
             self.past.append(event)
             self.order += 1
             self.actions += 1
-            before, login = login, state_machine.apply(state_of(login), event).login
+            before, state = login, state_machine.apply(state_of(login), event)
+            login = state.login
+            assert state == state_of(login)  # also where the machine keeps the pending proof
             if isinstance(event, PasswordChanged) and login is not before:
                 self.changed_at = self.order
             assert sum(isinstance(owed, Step) for owed in state_of(login).pending[:1]) <= 1
@@ -145,13 +145,13 @@ class Plays:
     # ------------------------------------------------------------------ events
 
     def event(self, login: Login) -> Event:
-        """What answers the login now, mostly; else something old, early, or of another login."""
+        """Returns an event that mostly answers the login now; sometimes an old, early or foreign one."""
         drawn = self.random.random()
         if drawn < 0.65:
             return self.answer(login)
         made = self.random.choice(self.past) if drawn < 0.85 and self.past else self.odd(login)
         if isinstance(made, Proved) and made.challenge.bound_to == proof(login).binding and not self.was_accepted(made):
-            return AddressGiven(None)  # a forged entry that names just what is pending: no factor accepted it
+            return AddressGiven(None)  # a forged entry that names exactly the pending proof: no factor accepted it
         return made
 
     def was_accepted(self, made: Proved) -> bool:
@@ -159,7 +159,7 @@ class Plays:
         return of in {(a.bound_to, a.challenge, a.factor) for a in self.accepted}
 
     def answer(self, login: Login) -> Event:
-        match state_of(login).first:
+        match state_of(login).pending[0]:
             case Step.PASSWORD:
                 return self.password()
             case Step.REGISTER:
@@ -178,7 +178,7 @@ class Plays:
                 codes = CODES if enrolled.first and self.policy.backup_codes else login.enrolments.backup_codes
                 return Saved(replace(login.enrolments.with_enrolment(new), backup_codes=codes))
             case Step.BACKUP_CODES:
-                return CodesNoted()
+                return Acknowledged(Step.BACKUP_CODES.value)
             case Step.NEW_PASSWORD:
                 return PasswordChanged(2)
             case Effect.OPEN if login.tokens is None:
@@ -208,24 +208,24 @@ class Plays:
 
     def challenge(self, login: Login) -> Challenge:
         message = proof(login).message
-        sends = message is not None and (proof(login).sends_at_once or self.random.random() < 0.5)
+        sends = message is not None and (proof(login).sends_at_once is not None or self.random.random() < 0.5)
         methods = proof(login).methods
         only = methods[0].factor if len(methods) == 1 else None
         return Challenge(
             f"c{self.number()}",
-            message.factor if sends and message else only if not table.sends(only) else None,
+            message.factor if sends and message else only if only not in table.SENT else None,
             proof(login).binding,
             login.verification.next_number,
             sent_to=message.address if sends and message else "",
         )
 
     def proof(self, login: Login) -> Event:
-        """An entry that a factor accepts for the challenge that is pending now."""
+        """Returns an entry that a factor accepts for the pending challenge."""
         challenge = login.verification.challenge
         if challenge is None:
             return ChallengeSent(self.challenge(login))
         takes = [m.factor for m in proof(login).methods] + list(proof(login).extras)
-        takes = [f for f in takes if not table.sends(f) or f is challenge.factor]
+        takes = [f for f in takes if f not in table.SENT or f is challenge.factor]
         if not takes:
             return ChallengeSent(self.challenge(login))
         factor = self.random.choice(takes)
@@ -233,7 +233,7 @@ class Plays:
         return Proved(challenge, factor, NOW, self.random.random() < 0.3)
 
     def odd(self, login: Login) -> Event:
-        """Something that answers nothing, or takes something back."""
+        """Returns an event that answers nothing, or reverts something."""
         old = [e.challenge for e in self.past if isinstance(e, ChallengeSent)]
         forged = self.random.choice(old) if old else self.challenge(begun(self.policy))
         bound = forged.bound_to
@@ -247,7 +247,7 @@ class Plays:
             lambda: Queued(
                 self.random.choice((None, NOW + 60)), login.verification.next_number, login.verification.round
             ),
-            # entries that no factor accepted for what is pending: of another login, round, purpose or draft
+            # entries that no factor accepted for the pending proof: of another login, round, purpose or draft
             lambda: Proved(replace(forged, bound_to=replace(bound, login="l2")), FactorKind.TOTP, NOW),
             lambda: Proved(replace(forged, bound_to=replace(bound, round=bound.round + 1)), FactorKind.TOTP, NOW),
             lambda: Proved(replace(forged, bound_to=replace(bound, draft="other")), FactorKind.EMAIL, NOW),
@@ -257,7 +257,7 @@ class Plays:
                 NOW,
             ),
             self.password,
-            CodesNoted,
+            lambda: Acknowledged(self.random.choice(list(Step)).value),
             lambda: Saved(self.enrolled),
             lambda: PasswordChanged(3),
             lambda: TokensGranted(TOKENS, USER),
@@ -276,7 +276,7 @@ class Plays:
     # ------------------------------------------------------------------ the judge
 
     def judge(self, login: Login) -> None:
-        """What the policy demands of a login that opened, against what was really accepted."""
+        """Compares the policy's demands of an opened login with the accepted entries."""
         self.reached["opened"] += 1
         assert login.purpose is Purpose.SIGN_IN
         assert login.changed == self.due
@@ -321,12 +321,12 @@ EXTRAS = (FactorKind.BACKUP_CODE, FactorKind.ADMIN_CODE)
 
 
 def main() -> None:
-    """`python -m tests.login.random_machine ACTIONS [SEED]`; prints the seed and what was reached."""
+    """Runs `python -m tests.login.random_machine ACTIONS [SEED]`; prints the seed and the reached states."""
     seed = int(sys.argv[2]) if len(sys.argv) > 2 else time.time_ns() % 10**9
     print(f"seed {seed}")
-    plays = Plays(seed)
-    plays.run(int(sys.argv[1]))
-    print(f"{plays.actions} actions; reached {dict(plays.reached)}")
+    sequences = RandomEvents(seed)
+    sequences.run(int(sys.argv[1]))
+    print(f"{sequences.actions} actions; reached {dict(sequences.reached)}")
 
 
 if __name__ == "__main__":

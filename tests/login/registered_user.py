@@ -2,7 +2,7 @@
 
 from gateway.domain.enrolment import Enrolment
 from gateway.domain.policy import FactorKind, Method, Policy
-from gateway.login.record import Step
+from gateway.login.state_machine import Step
 from tests.login.full_login_harness import CHANNEL, LoginBrowser, LoginHarness
 
 EMAIL = Method(FactorKind.EMAIL, CHANNEL.service_identifier)
@@ -10,7 +10,7 @@ MAILBOX = Enrolment(FactorKind.EMAIL, "anna@example.com")
 
 
 async def with_mailbox(policy: Policy, seed: int = 1) -> LoginHarness:
-    """A harness in which Anna enrolled her mailbox, and no other user enrolled anything."""
+    """Returns a harness in which Anna has enrolled her mailbox, and no other user has enrolled anything."""
     login_harness = LoginHarness(policy, seed)
     await login_harness.start()
     await login_harness.enrolments.add(login_harness.tenant, "id-anna", login_harness.enrolled("anna"), MAILBOX)
@@ -18,7 +18,7 @@ async def with_mailbox(policy: Policy, seed: int = 1) -> LoginHarness:
 
 
 async def at_the_code(login_harness: LoginHarness) -> LoginBrowser:
-    """Her browser; her password was right."""
+    """Returns Anna's browser after a correct password."""
     browser = LoginBrowser(login_harness, "laptop")
     assert (await browser.act(Step.PASSWORD, username="anna", password="right")).step is Step.VERIFY
     return browser

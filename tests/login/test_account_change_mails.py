@@ -1,11 +1,10 @@
-"""Who else hears of a registration, and when: codes come first (GW-34)."""
+"""Tests of the mails about account changes: their recipients, and their order after codes."""
 
 from dataclasses import dataclass, field, replace
 
 import pytest
 
-from gateway.crypto.signing import Signer
-from gateway.delivery.send_rate import SendRate
+from gateway.crypto.key_ring import Signer
 from gateway.domain.enrolment import Enrolment, EnrolmentSet
 from gateway.domain.policy import FactorKind
 from gateway.domain.tasks import BackgroundTasks
@@ -16,14 +15,15 @@ from gateway.login.account_change_mails import (
     AccountChange,
     AccountChangeMails,
     Change,
-    addresses_to_tell,
+    recipients,
 )
-from gateway.login.check_code import ChallengeContexts
+from gateway.login.effects.send_code import ChallengeContexts
 from gateway.observe.audit import Audit
 from gateway.rendering.data_root import data_root
 from gateway.rendering.mails import Mails
-from gateway.rendering.templates import build_environment
+from gateway.rendering.templates import build_environments
 from gateway.second_factor.factors.email import EmailFactor
+from gateway.second_factor.send_rate import SendRate
 from tests.login.event_scripts import begun
 from tests.login.login_harness import PACED, FlowHarness, flow_harness
 
@@ -32,11 +32,11 @@ PROFILE = Contact(FactorKind.EMAIL, "profile@example.com", verified=True)
 
 
 @dataclass
-class Stage:
-    """Announcements that wait by moving the clock."""
+class AccountChangeHarness:
+    """Account change mails whose waiting advances the clock."""
 
     flow_harness: FlowHarness
-    told: list[str] = field(default_factory=list)
+    reported: list[str] = field(default_factory=list)
     waits: list[float] = field(default_factory=list)
     tasks: BackgroundTasks = field(default_factory=BackgroundTasks)
 
@@ -44,7 +44,7 @@ class Stage:
         bench = self.flow_harness.bench
         email = EmailFactor(
             mailer=bench.mailer,
-            mails=Mails(build_environment(data_root()), bench.languages),
+            mails=Mails(build_environments(data_root(), bench.languages), bench.languages),
             signer=Signer(bench.ring, "codes"),
         )
         self.announcing = AccountChangeMails(
@@ -58,45 +58,45 @@ class Stage:
         )
 
     async def wait(self, seconds: float) -> None:
-        """Time passes."""
+        """Advances the clock."""
         self.waits.append(seconds)
         self.flow_harness.clock.advance(seconds)
 
     async def tell(self, times: int = 1) -> None:
-        """So many registrations, and all that follows."""
+        """Makes that number of account changes and waits for their mails."""
         anna = self.flow_harness.browser("anna")
         await anna.password()
         login = replace(anna.login, contacts=(PROFILE,))
         request = replace(
-            anna.visit, audit=replace(anna.visit.audit, audit=Audit(self.flow_harness.clock, tell=self.told.append))
+            anna.visit, audit=replace(anna.visit.audit, audit=Audit(self.flow_harness.clock, tell=self.reported.append))
         )
         for _ in range(times):
-            await self.announcing.tell(request, login, NEW, (EnrolmentSet(), EnrolmentSet()))
+            await self.announcing.notify(request, login, NEW, (EnrolmentSet(), EnrolmentSet()))
         await self.tasks.close(30)
 
     @property
     def mails(self) -> int:
-        """How many announcements went out."""
+        """Returns the number of sent account change mails."""
         return sum(message.to == PROFILE.address for message in self.flow_harness.bench.mails.messages)
 
 
 async def crowd(of: FlowHarness, count: int) -> None:
-    """So many users wait for codes."""
+    """Lets that number of users wait for codes."""
     for n in range(count):
         await of.browser(f"early{n}").password()
 
 
 @pytest.mark.row("GW-34")
-async def test_an_announcement_goes_at_once_when_nobody_waits_for_a_code() -> None:
-    stage = Stage(flow_harness())
+async def test_an_account_change_mail_is_sent_at_once_when_no_user_waits_for_a_code() -> None:
+    stage = AccountChangeHarness(flow_harness())
     await stage.tell()
     assert (stage.mails, stage.waits) == (1, [])
-    assert "account_change_mailed" in stage.told[0]
+    assert "account_change_mailed" in stage.reported[0]
 
 
 @pytest.mark.row("GW-34")
-async def test_an_announcement_lets_everybody_pass_who_waits_for_a_code() -> None:
-    stage = Stage(flow_harness())
+async def test_an_account_change_mail_is_sent_after_all_waiting_codes() -> None:
+    stage = AccountChangeHarness(flow_harness())
     await crowd(stage.flow_harness, 100)
     began = stage.flow_harness.clock.now()
     await stage.tell()
@@ -106,8 +106,8 @@ async def test_an_announcement_lets_everybody_pass_who_waits_for_a_code() -> Non
 
 
 @pytest.mark.row("GW-34")
-async def test_many_announcements_keep_the_rate_too() -> None:
-    stage = Stage(flow_harness())
+async def test_many_account_change_mails_keep_to_the_send_rate() -> None:
+    stage = AccountChangeHarness(flow_harness())
     began = stage.flow_harness.clock.now()
     await stage.tell(40)
     assert stage.mails == 40
@@ -115,20 +115,20 @@ async def test_many_announcements_keep_the_rate_too() -> None:
 
 
 @pytest.mark.row("GW-34")
-async def test_an_announcement_that_finds_no_slot_for_hours_is_given_up() -> None:
-    stage = Stage(flow_harness(replace(PACED, rate_per_minute=1)))
+async def test_an_account_change_mail_without_a_slot_for_hours_is_dropped() -> None:
+    stage = AccountChangeHarness(flow_harness(replace(PACED, rate_per_minute=1)))
     await crowd(stage.flow_harness, int(PATIENCE / 60) + 10)
     await stage.tell()
     assert stage.mails == 0
-    assert stage.told == []
+    assert stage.reported == []
 
 
 @pytest.mark.row("GW-34")
-async def test_an_announcement_that_no_relay_takes_is_not_told_as_sent() -> None:
-    stage = Stage(flow_harness())
+async def test_an_account_change_mail_refused_by_every_relay_is_not_audited_as_sent() -> None:
+    stage = AccountChangeHarness(flow_harness())
     stage.flow_harness.bench.mails.refuses = "451 later"
     await stage.tell()
-    assert not any("account_change_mailed" in line for line in stage.told)
+    assert not any("account_change_mailed" in line for line in stage.reported)
 
 
 # ------------------------------------------------------------------ to which addresses
@@ -138,27 +138,27 @@ UNVERIFIED = Contact(FactorKind.EMAIL, "unverified@example.com", verified=False)
 OFF = AccountChange(Change.TURNED_OFF, FactorKind.EMAIL)
 
 
-def told(change: AccountChange, before: EnrolmentSet, *contacts: Contact) -> tuple[str, ...]:
-    return addresses_to_tell(replace(begun(), contacts=contacts), change, (before, EnrolmentSet()))
+def reported(change: AccountChange, before: EnrolmentSet, *contacts: Contact) -> tuple[str, ...]:
+    return recipients(replace(begun(), contacts=contacts), change, (before, EnrolmentSet()))
 
 
 @pytest.mark.row("GW-45")
-def test_a_change_is_told_to_the_profile_address_and_to_every_enrolled_one() -> None:
-    assert told(OFF, EnrolmentSet(1, (MAILBOX,)), PROFILE) == (PROFILE.address, MAILBOX.address)
+def test_a_change_is_announced_to_the_profile_address_and_to_every_enrolled_address() -> None:
+    assert reported(OFF, EnrolmentSet(1, (MAILBOX,)), PROFILE) == (PROFILE.address, MAILBOX.address)
 
 
 @pytest.mark.row("GW-45")
-def test_an_address_that_is_not_verified_is_told_nothing() -> None:
-    assert told(OFF, EnrolmentSet(), UNVERIFIED) == ()
+def test_an_unverified_address_receives_no_account_change_mail() -> None:
+    assert reported(OFF, EnrolmentSet(), UNVERIFIED) == ()
 
 
 @pytest.mark.row("GW-45", "EF-11")
-def test_an_address_just_enrolled_is_not_told_of_its_own_enrolment() -> None:
+def test_a_newly_enrolled_address_receives_no_mail_of_its_enrolment() -> None:
     new = AccountChange(Change.ENROLLED, FactorKind.EMAIL, MAILBOX.address.lower())
-    assert told(new, EnrolmentSet(1, (MAILBOX,)), PROFILE) == (PROFILE.address,)
+    assert reported(new, EnrolmentSet(1, (MAILBOX,)), PROFILE) == (PROFILE.address,)
 
 
 @pytest.mark.row("GW-45")
-def test_one_address_is_told_once() -> None:
+def test_each_address_receives_one_account_change_mail() -> None:
     same = replace(PROFILE, address=MAILBOX.address.lower())
-    assert len(told(OFF, EnrolmentSet(1, (MAILBOX,)), same)) == 1
+    assert len(reported(OFF, EnrolmentSet(1, (MAILBOX,)), same)) == 1

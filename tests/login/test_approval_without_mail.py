@@ -1,4 +1,4 @@
-"""A tenant with apps alone cannot mail the code of an approval: then only an administrator approves."""
+"""A tenant with apps alone cannot mail an approval code, so only an administrator approves."""
 
 from dataclasses import replace
 
@@ -8,7 +8,7 @@ import pytest
 from gateway.domain.enrolment import Enrolment
 from gateway.domain.policy import FactorKind, Method, Registration
 from gateway.login.flow import FlowResult
-from gateway.login.record import Step
+from gateway.login.state_machine import Step
 from gateway.settings.presets import PRESETS
 from tests.login.full_login_harness import LoginBrowser, LoginHarness
 
@@ -22,28 +22,28 @@ APP_ALONE = replace(
 
 
 async def scanned_and_proved(login_harness: LoginHarness, browser: LoginBrowser) -> FlowResult:
-    """Anna, who has a verified profile address, sets up an app."""
+    """Sets up an app as Anna, who has a verified profile address."""
     await login_harness.start()
-    went = await browser.act(Step.PASSWORD, username="anna", password="right")
-    assert went.login
-    assert went.login.enrolling.draft
-    assert any(contact.verified for contact in went.login.contacts)
+    result = await browser.act(Step.PASSWORD, username="anna", password="right")
+    assert result.login
+    assert result.login.enrolling.draft
+    assert any(contact.verified for contact in result.login.contacts)
     return await browser.act(
-        Step.REGISTER, code=pyotp.TOTP(went.login.enrolling.draft.secret).at(int(login_harness.clock.now()))
+        Step.REGISTER, code=pyotp.TOTP(result.login.enrolling.draft.secret).at(int(login_harness.clock.now()))
     )
 
 
 @pytest.mark.row("GW-27")
 @pytest.mark.attack("F5")
-async def test_a_guarded_app_waits_for_an_administrators_code_where_nothing_can_be_mailed() -> None:
+async def test_a_guarded_app_enrolment_needs_an_administrators_code_where_no_mail_can_be_sent() -> None:
     login_harness = LoginHarness(APP_ALONE)
-    went = await scanned_and_proved(login_harness, LoginBrowser(login_harness, "laptop"))
-    assert (went.step, went.problem_detail) == (Step.VERIFY, None)
+    result = await scanned_and_proved(login_harness, LoginBrowser(login_harness, "laptop"))
+    assert (result.step, result.problem_detail) == (Step.VERIFY, None)
     assert login_harness.enrolled("anna").enrolments == ()
 
 
 @pytest.mark.row("GW-27", "CC-16")
-async def test_the_administrators_code_then_lets_in() -> None:
+async def test_an_administrators_code_completes_a_guarded_app_enrolment_without_mail() -> None:
     login_harness = LoginHarness(APP_ALONE)
     browser = LoginBrowser(login_harness, "laptop")
     await scanned_and_proved(login_harness, browser)
@@ -54,10 +54,10 @@ async def test_the_administrators_code_then_lets_in() -> None:
 
 @pytest.mark.row("GW-27", "EF-22")
 @pytest.mark.attack("F5")
-async def test_a_changed_channel_opens_no_registration_to_a_password_alone() -> None:
+async def test_after_a_changed_channel_the_password_alone_cannot_enrol_a_factor() -> None:
     login_harness = LoginHarness(replace(APP_ALONE, registration=Registration.ADMIN_CODE))
     mailbox = Enrolment(FactorKind.EMAIL, "anna@example.com")
     await login_harness.enrolments.add(login_harness.tenant, "id-anna", login_harness.enrolled("anna"), mailbox)
-    went = await scanned_and_proved(login_harness, LoginBrowser(login_harness, "laptop"))
-    assert (went.step, went.problem_detail) == (Step.VERIFY, None)
+    result = await scanned_and_proved(login_harness, LoginBrowser(login_harness, "laptop"))
+    assert (result.step, result.problem_detail) == (Step.VERIFY, None)
     assert [e.factor for e in login_harness.enrolled("anna").enrolments] == [FactorKind.EMAIL]

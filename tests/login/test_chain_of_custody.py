@@ -1,4 +1,4 @@
-"""How a session reaches a browser: only in the answer to the last proof, to the person who gave it.
+"""Tests that only the answer to the last proof sets a session, in the browser that gave it.
 
 Mallory knows Anna's password and copies every cookie of her browser up to, not including, those of the answer to her
 last proof.
@@ -15,7 +15,8 @@ from gateway.domain.policy import ChoosePage, EnrolmentRule, FactorKind, Method,
 from gateway.domain.problem import Problem
 from gateway.domain.session import Satisfied
 from gateway.login.flow import FlowResult
-from gateway.login.record import Act, ActKind, Step
+from gateway.login.record import Act, ActKind
+from gateway.login.state_machine import Step
 from gateway.rendering.step_view import as_json
 from gateway.second_factor.factors import backup_code
 from gateway.settings.presets import PRESETS
@@ -34,17 +35,17 @@ async def login_harness() -> LoginHarness:
 
 
 async def signs_in(browser: LoginBrowser) -> FlowResult:
-    """Anna's name and password."""
+    """Enters Anna's username and password."""
     return await browser.act(Step.PASSWORD, username="anna", password="right")
 
 
 async def types_the_code(login_harness: LoginHarness, browser: LoginBrowser) -> Step:
-    """Anna enters the newest code of her mailbox."""
+    """Enters the newest code of Anna's mailbox."""
     return (await browser.act(Step.VERIFY, code=login_harness.mailed(MAILBOX.address))).step
 
 
 async def nothing_for(mallory: LoginBrowser, page: Step = Step.VERIFY) -> None:
-    """Whatever Mallory's browser tries with its cookies brings it no session and no trusted browser."""
+    """Asserts that no request with the cookies of Mallory's browser gets a session or a trusted browser."""
     for tries in (mallory.look(), mallory.enter(), mallory.act(page), mallory.act(page, code="000000")):
         await tries
     assert (mallory.session, mallory.trust) == ("", "")
@@ -54,7 +55,9 @@ async def nothing_for(mallory: LoginBrowser, page: Step = Step.VERIFY) -> None:
 
 
 @pytest.mark.attack("S1")
-async def test_a_password_that_mallory_entered_first_leads_nobody_into_their_login(login_harness: LoginHarness) -> None:
+async def test_an_attackers_earlier_password_does_not_lead_the_user_into_the_attackers_login(
+    login_harness: LoginHarness,
+) -> None:
     anna = LoginBrowser(login_harness, "laptop")
     mallory = anna.copy("den")
     await signs_in(mallory)
@@ -70,10 +73,12 @@ async def test_a_password_that_mallory_entered_first_leads_nobody_into_their_log
 
 
 @pytest.mark.attack("S1")
-async def test_joining_a_login_under_way_by_its_password_takes_it_from_no_one(login_harness: LoginHarness) -> None:
+async def test_an_attacker_who_joins_a_login_by_password_does_not_take_it_from_the_user(
+    login_harness: LoginHarness,
+) -> None:
     anna = await at_the_code(login_harness)
     mallory = anna.copy("den")
-    await signs_in(mallory)  # goes on with her login, under a secret of Mallory's
+    await signs_in(mallory)  # continues Anna's login, with a secret of Mallory's
     assert await anna.login() is None
     await nothing_for(mallory)
     login_harness.clock.advance(61)
@@ -84,19 +89,19 @@ async def test_joining_a_login_under_way_by_its_password_takes_it_from_no_one(lo
 
 @pytest.mark.attack("S1")
 @pytest.mark.parametrize("seconds", [0, 1, 29, 31])
-async def test_the_old_cookie_brings_nothing_after_the_last_proof(login_harness: LoginHarness, seconds: int) -> None:
+async def test_the_old_cookie_opens_nothing_after_the_last_proof(login_harness: LoginHarness, seconds: int) -> None:
     anna = await at_the_code(login_harness)
     mallory = anna.copy("den")
     code = login_harness.mailed(MAILBOX.address)
     assert await types_the_code(login_harness, anna) is Step.DONE
     login_harness.clock.advance(seconds)
     await nothing_for(mallory)
-    went = await mallory.act(Step.VERIFY, code=code)  # even the right code, seen over Anna's shoulder
-    assert (went.step, mallory.session) == (Step.PASSWORD, "")
+    result = await mallory.act(Step.VERIFY, code=code)  # even with the correct code, seen over Anna's shoulder
+    assert (result.step, mallory.session) == (Step.PASSWORD, "")
 
 
 @pytest.mark.attack("S1")
-async def test_a_planted_login_gives_its_session_to_who_proves_it(login_harness: LoginHarness) -> None:
+async def test_the_session_of_a_planted_login_is_given_to_the_browser_that_proves(login_harness: LoginHarness) -> None:
     mallory = LoginBrowser(login_harness, "den")
     await signs_in(mallory)
     anna = mallory.copy("laptop")
@@ -109,7 +114,7 @@ async def test_a_planted_login_gives_its_session_to_who_proves_it(login_harness:
 
 @pytest.mark.attack("S1")
 @pytest.mark.parametrize("seed", range(6))
-async def test_whoever_is_faster_the_session_goes_to_the_browser_that_proved(seed: int) -> None:
+async def test_with_parallel_requests_the_session_is_given_to_the_browser_that_proved(seed: int) -> None:
     login_harness = await with_mailbox(EFCX, seed)
     anna = await at_the_code(login_harness)
     mallory = anna.copy("den")
@@ -123,7 +128,7 @@ async def test_whoever_is_faster_the_session_goes_to_the_browser_that_proved(see
 
 
 @pytest.mark.attack("S1")
-async def test_each_accepted_proof_is_answered_with_a_new_secret(login_harness: LoginHarness) -> None:
+async def test_each_accepted_proof_replaces_the_login_secret(login_harness: LoginHarness) -> None:
     anna = LoginBrowser(login_harness, "laptop")
     seen = [anna.secret]
     await signs_in(anna)
@@ -152,7 +157,7 @@ async def test_the_store_holds_no_secret_of_a_login_session_or_trusted_browser(l
 @pytest.mark.attack("S1")
 @pytest.mark.row("GW-13")
 @pytest.mark.parametrize("together", [True, False])
-async def test_the_very_same_form_gets_the_very_same_answer(login_harness: LoginHarness, together: bool) -> None:
+async def test_the_same_form_gets_the_same_answer(login_harness: LoginHarness, together: bool) -> None:
     anna = await at_the_code(login_harness)
     form, code, second = await anna.form(), login_harness.mailed(MAILBOX.address), anna.copy()
     acts = [b.act(Step.VERIFY, form=form, code=code) for b in (anna, second)]
@@ -170,7 +175,7 @@ async def test_the_very_same_form_gets_the_very_same_answer(login_harness: Login
 @pytest.mark.parametrize(
     ("seconds", "code", "same_form"), [(31, "right", True), (1, "000000", True), (1, "right", False)]
 )
-async def test_another_form_entry_or_moment_gets_no_answer_again(
+async def test_a_different_form_entry_or_later_request_does_not_get_the_answer_again(
     login_harness: LoginHarness, seconds: int, code: str, same_form: bool
 ) -> None:
     anna = await at_the_code(login_harness)
@@ -182,17 +187,17 @@ async def test_another_form_entry_or_moment_gets_no_answer_again(
 
 
 @pytest.mark.attack("S1")
-async def test_an_answer_lost_on_its_way_comes_again_after_the_process_died(login_harness: LoginHarness) -> None:
+async def test_a_lost_answer_is_sent_again_after_a_restart_of_the_process(login_harness: LoginHarness) -> None:
     anna = await at_the_code(login_harness)
     form, code, second = await anna.form(), login_harness.mailed(MAILBOX.address), anna.copy()
     await anna.act(Step.VERIFY, form=form, code=code)
-    login_harness.replicas = [login_harness._replica() for _ in range(2)]  # nothing is known but what the store holds
+    login_harness.replicas = [login_harness._replica() for _ in range(2)]  # nothing is left but the store
     await second.act(Step.VERIFY, form=form, code=code)
     assert second.session == anna.session
 
 
 @pytest.mark.attack("S1")
-async def test_a_form_of_another_login_or_round_costs_nothing(login_harness: LoginHarness) -> None:
+async def test_a_form_of_another_login_or_round_costs_no_attempt(login_harness: LoginHarness) -> None:
     anna = await at_the_code(login_harness)
     form = await anna.form()
     for other in (
@@ -201,15 +206,15 @@ async def test_a_form_of_another_login_or_round_costs_nothing(login_harness: Log
         replace(form, login=""),
         replace(form, round=""),
     ):
-        went = await anna.act(Step.VERIFY, form=replace(other, id="x"), code="000000")
-        assert (went.step, went.problem_detail) == (Step.VERIFY, None)
+        result = await anna.act(Step.VERIFY, form=replace(other, id="x"), code="000000")
+        assert (result.step, result.problem_detail) == (Step.VERIFY, None)
     assert not [one for one in login_harness.limit_oracle.seen if one.typed]
     assert await types_the_code(login_harness, anna) is Step.DONE
 
 
 @pytest.mark.attack("S1")
 @pytest.mark.row("GW-13")
-async def test_five_tabs_that_enter_the_code_at_once_get_in(login_harness: LoginHarness) -> None:
+async def test_five_tabs_that_enter_the_code_in_parallel_all_get_in(login_harness: LoginHarness) -> None:
     anna = await at_the_code(login_harness)
     code = login_harness.mailed(MAILBOX.address)
     await asyncio.gather(*(anna.act(Step.VERIFY, code=code) for _ in range(5)))
@@ -218,7 +223,7 @@ async def test_five_tabs_that_enter_the_code_at_once_get_in(login_harness: Login
 
 
 @pytest.mark.row("GW-13")
-async def test_a_password_in_another_tab_goes_on_with_the_login_and_sends_no_second_code(
+async def test_a_password_in_another_tab_continues_the_login_and_sends_no_second_code(
     login_harness: LoginHarness,
 ) -> None:
     anna = await at_the_code(login_harness)
@@ -232,16 +237,16 @@ async def test_a_password_in_another_tab_goes_on_with_the_login_and_sends_no_sec
 
 
 @pytest.mark.row("GW-13")
-async def test_a_password_in_a_signed_in_browser_leads_on_and_begins_nothing(login_harness: LoginHarness) -> None:
+async def test_a_password_in_a_signed_in_browser_opens_the_app_and_begins_no_login(login_harness: LoginHarness) -> None:
     anna = await at_the_code(login_harness)
     await types_the_code(login_harness, anna)
-    went = await signs_in(anna)
-    assert (went.signed_in, went.login, len(login_harness.mails.messages)) == (True, None, 1)
+    result = await signs_in(anna)
+    assert (result.signed_in, result.login, len(login_harness.mails.messages)) == (True, None, 1)
     assert len(set(login_harness.realm.grants) - set(login_harness.realm.ended)) == 1
 
 
 @pytest.mark.attack("S1")
-async def test_cancelling_with_an_old_secret_ends_nothing(login_harness: LoginHarness) -> None:
+async def test_a_cancel_with_an_old_secret_ends_nothing(login_harness: LoginHarness) -> None:
     anna = await at_the_code(login_harness)
     old = anna.copy("den")
     await signs_in(anna)
@@ -252,7 +257,7 @@ async def test_cancelling_with_an_old_secret_ends_nothing(login_harness: LoginHa
 
 
 @pytest.mark.attack("S1")
-async def test_a_session_that_could_not_be_opened_comes_to_the_one_request_that_spends_the_secret(
+async def test_after_a_failed_opening_only_the_request_that_uses_the_secret_gets_the_session(
     login_harness: LoginHarness,
 ) -> None:
     anna = await at_the_code(login_harness)
@@ -263,7 +268,7 @@ async def test_a_session_that_could_not_be_opened_comes_to_the_one_request_that_
         raise errors.Unreachable("keycloak", "timeout")
 
     old = anna.secret
-    setattr(login_harness.realm, "account", away)  # noqa: B010  # Keycloak goes away after the code was judged
+    setattr(login_harness.realm, "account", away)  # noqa: B010  # Keycloak fails after the code was judged
     with pytest.raises(errors.Unreachable):
         await types_the_code(login_harness, anna)
     assert (anna.secret != old, anna.session) == (True, "")
@@ -281,18 +286,18 @@ def required(policy: Policy = CLOUDCX) -> Policy:
 
 
 @pytest.mark.attack("S1")
-async def test_entering_replaces_an_app_secret_that_mallory_has_seen() -> None:
+async def test_a_new_password_entry_replaces_an_app_secret_that_an_attacker_has_seen() -> None:
     login_harness = LoginHarness(required())
     await login_harness.start()
     mallory = LoginBrowser(login_harness, "den")
-    went = await signs_in(mallory)
-    assert went.login
-    assert went.login.enrolling.draft
+    result = await signs_in(mallory)
+    assert result.login
+    assert result.login.enrolling.draft
     anna = mallory.copy("laptop")  # planted
     shown = await anna.enter()
     assert shown.login
     assert shown.login.enrolling.draft
-    assert shown.login.enrolling.draft.secret != went.login.enrolling.draft.secret
+    assert shown.login.enrolling.draft.secret != result.login.enrolling.draft.secret
     assert await mallory.login() is None, "the old login secret shows the new app secret to no one"
     await anna.act(Step.REGISTER, code=login_harness.code_of(shown.login.enrolling.draft.secret))
     assert (await anna.act(Step.BACKUP_CODES)).step is Step.DONE
@@ -301,16 +306,16 @@ async def test_entering_replaces_an_app_secret_that_mallory_has_seen() -> None:
 
 
 @pytest.mark.attack("S1")
-async def test_a_code_of_the_replaced_secret_enrols_nothing() -> None:
+async def test_a_code_of_the_replaced_app_secret_enrols_nothing() -> None:
     login_harness = LoginHarness(required())
     await login_harness.start()
     anna = LoginBrowser(login_harness, "laptop")
-    went = await signs_in(anna)
-    assert went.login
-    assert went.login.enrolling.draft
+    result = await signs_in(anna)
+    assert result.login
+    assert result.login.enrolling.draft
     form = await anna.form()
     await anna.enter()
-    again = await anna.act(Step.REGISTER, form=form, code=login_harness.code_of(went.login.enrolling.draft.secret))
+    again = await anna.act(Step.REGISTER, form=form, code=login_harness.code_of(result.login.enrolling.draft.secret))
     assert (again.step, again.out_of_order or again.problem_detail is None) == (Step.REGISTER, True)
     assert login_harness.enrolled("anna").enrolments == ()
 
@@ -319,31 +324,31 @@ async def test_a_code_of_the_replaced_secret_enrols_nothing() -> None:
 
 
 @pytest.mark.attack("S20")
-async def test_a_factor_switched_on_while_a_login_was_under_way_is_asked_for() -> None:
+async def test_a_factor_turned_on_during_a_login_is_requested() -> None:
     login_harness = LoginHarness(replace(EFCX, enabled=False))
     await login_harness.start()
     login_harness.realm.people["anna"].due = True
     anna = LoginBrowser(login_harness, "laptop")
     assert (await signs_in(anna)).step is Step.NEW_PASSWORD
     login_harness.tenant = replace(login_harness.tenant, policy=EFCX)
-    went = await anna.act(Step.NEW_PASSWORD, new_password="another")
-    assert (went.step, await anna.current()) == (Step.STOPPED, None)
+    result = await anna.act(Step.NEW_PASSWORD, new_password="another")
+    assert (result.step, await anna.current()) == (Step.STOPPED, None)
 
 
 @pytest.mark.attack("S20")
-async def test_a_factor_that_the_owner_set_up_meanwhile_is_skipped_by_no_older_login() -> None:
+async def test_an_older_login_cannot_skip_a_factor_that_the_user_set_up_since() -> None:
     login_harness = LoginHarness(CLOUDCX)
     await login_harness.start()
     login_harness.realm.people["anna"].due = True
     old = LoginBrowser(login_harness, "den")
     assert (await signs_in(old)).step is Step.NEW_PASSWORD
     await login_harness.enrolments.add(login_harness.tenant, "id-anna", login_harness.enrolled("anna"), MAILBOX)
-    went = await old.act(Step.NEW_PASSWORD, new_password="another")
-    assert (went.step, login_harness.realm.people["anna"].password) == (Step.STOPPED, "right")
+    result = await old.act(Step.NEW_PASSWORD, new_password="another")
+    assert (result.step, login_harness.realm.people["anna"].password) == (Step.STOPPED, "right")
 
 
 @pytest.mark.attack("S20")
-async def test_a_page_left_open_does_not_overwrite_the_password_that_the_owner_set_since(
+async def test_an_open_password_page_does_not_overwrite_a_password_set_since(
     login_harness: LoginHarness,
 ) -> None:
     login_harness.realm.people["anna"].due = True
@@ -354,15 +359,15 @@ async def test_a_page_left_open_does_not_overwrite_the_password_that_the_owner_s
         login_harness.clock.advance(61)
     old, owner = pages
     assert (await owner.act(Step.NEW_PASSWORD, new_password="the owner's")).step is Step.VERIFY
-    went = await old.act(Step.NEW_PASSWORD, new_password="mallory's")
-    assert went.step is Step.STOPPED
+    result = await old.act(Step.NEW_PASSWORD, new_password="mallory's")
+    assert result.step is Step.STOPPED
     assert login_harness.realm.people["anna"].password == "the owner's"
     assert await types_the_code(login_harness, owner) is Step.DONE
 
 
 @pytest.mark.attack("S20")
 @pytest.mark.parametrize("seed", range(6))
-async def test_of_two_new_passwords_at_once_one_is_set(seed: int) -> None:
+async def test_one_of_two_parallel_new_passwords_is_set(seed: int) -> None:
     login_harness = await with_mailbox(EFCX, seed)
     login_harness.realm.people["anna"].due = True
     pages = [LoginBrowser(login_harness, "den"), LoginBrowser(login_harness, "laptop")]
@@ -380,47 +385,49 @@ async def test_of_two_new_passwords_at_once_one_is_set(seed: int) -> None:
     ("current", "step", "problem"),
     [("right", Step.VERIFY, None), ("nonsense", Step.NEW_PASSWORD, Problem.WRONG_PASSWORD)],
 )
-async def test_without_a_date_of_the_password_the_current_one_is_asked_for(
+async def test_without_a_password_date_the_current_password_is_requested(
     login_harness: LoginHarness, current: str, step: Step, problem: Problem | None
 ) -> None:
     anna = login_harness.realm.people["anna"]
     anna.due, anna.credential_date = True, None
     browser = LoginBrowser(login_harness, "laptop")
     await signs_in(browser)
-    went = await browser.act(Step.VERIFY, code=login_harness.mailed(MAILBOX.address))
-    assert went.state
-    view = await login_harness.flow.pages[Step.NEW_PASSWORD].view(await browser.visit(went.login), went.state, {})
+    result = await browser.act(Step.VERIFY, code=login_harness.mailed(MAILBOX.address))
+    assert result.state
+    view = await login_harness.flow.pages[Step.NEW_PASSWORD].view(await browser.visit(result.login), result.state, {})
     assert as_json(view, None)["asks_current"]
-    went = await browser.act(Step.NEW_PASSWORD, new_password="another", current_password=current)
-    assert (went.step, went.problem_detail.problem if went.problem_detail else None) == (step, problem)
+    result = await browser.act(Step.NEW_PASSWORD, new_password="another", current_password=current)
+    assert (result.step, result.problem_detail.problem if result.problem_detail else None) == (step, problem)
 
 
 @pytest.mark.attack("S20")
-async def test_without_a_date_a_password_that_is_due_no_more_is_not_overwritten(login_harness: LoginHarness) -> None:
+async def test_without_a_password_date_a_password_that_is_no_longer_due_is_not_overwritten(
+    login_harness: LoginHarness,
+) -> None:
     anna = login_harness.realm.people["anna"]
     anna.due, anna.credential_date = True, None
     browser = LoginBrowser(login_harness, "laptop")
     await signs_in(browser)
     await browser.act(Step.VERIFY, code=login_harness.mailed(MAILBOX.address))
     anna.due, anna.password = False, "the owner's"
-    went = await browser.act(Step.NEW_PASSWORD, new_password="mallory's", current_password="right")
-    assert (went.step, anna.password) == (Step.STOPPED, "the owner's")
+    result = await browser.act(Step.NEW_PASSWORD, new_password="mallory's", current_password="right")
+    assert (result.step, anna.password) == (Step.STOPPED, "the owner's")
 
 
 @pytest.mark.attack("S19")
 @pytest.mark.row("GW-27")
 @pytest.mark.parametrize("registration", [Registration.GUARDED, Registration.ADMIN_CODE])
 @pytest.mark.parametrize("seed", range(8))
-async def test_one_code_posted_twice_at_once_enrols_nothing_without_approval(
+async def test_one_code_posted_twice_in_parallel_enrols_nothing_without_approval(
     registration: Registration, seed: int
 ) -> None:
     login_harness = LoginHarness(replace(required(), registration=registration, backup_codes=0), seed)
     await login_harness.start()
     browser = LoginBrowser(login_harness, "laptop")
-    went = await signs_in(browser)
-    assert went.login
-    assert went.login.enrolling.draft
-    code = login_harness.code_of(went.login.enrolling.draft.secret)
+    result = await signs_in(browser)
+    assert result.login
+    assert result.login.enrolling.draft
+    code = login_harness.code_of(result.login.enrolling.draft.secret)
     await asyncio.gather(*(browser.act(Step.REGISTER, code=code) for _ in range(3)))
     assert await browser.current() is None
     assert login_harness.enrolled("anna").enrolments == ()
@@ -444,18 +451,18 @@ async def signed_in_with_codes(seed: int = 1) -> tuple[LoginHarness, LoginBrowse
 @pytest.mark.row("GW-46")
 @pytest.mark.attack("S2")
 @pytest.mark.parametrize("act", [Act(kind, FactorKind.EMAIL if kind is ActKind.TURN_OFF else None) for kind in ActKind])
-async def test_right_after_the_sign_in_each_act_asks_for_a_proof_of_its_own(act: Act) -> None:
+async def test_each_act_right_after_the_sign_in_needs_a_separate_proof(act: Act) -> None:
     login_harness, browser = await signed_in_with_codes()
     before = login_harness.enrolled("anna")
-    went = await browser.begin(act)
-    assert went
-    assert went.step is Step.VERIFY
+    result = await browser.begin(act)
+    assert result
+    assert result.step is Step.VERIFY
     assert login_harness.enrolled("anna") == before
 
 
 @pytest.mark.row("GW-46")
 @pytest.mark.attack("S2")
-async def test_a_trusted_browser_is_asked_for_each_act() -> None:
+async def test_in_a_trusted_browser_each_act_needs_a_proof() -> None:
     login_harness, browser = await signed_in_with_codes()
     login_harness.tenant = replace(login_harness.tenant, policy=replace(CLOUDCX, trust_browser_days=30))
     await login_harness.sessions.leave(login_harness.tenant, browser.session)
@@ -464,19 +471,19 @@ async def test_a_trusted_browser_is_asked_for_each_act() -> None:
     await signs_in(browser)
     await browser.act(Step.VERIFY, code=login_harness.mailed(MAILBOX.address), remember="1")
     assert browser.trust
-    went = await browser.begin(Act(ActKind.SHOW_CODES))
-    assert went
-    assert went.step is Step.VERIFY
+    result = await browser.begin(Act(ActKind.SHOW_CODES))
+    assert result
+    assert result.step is Step.VERIFY
 
 
 @pytest.mark.row("GW-46", "CC-21")
 @pytest.mark.attack("S2")
-async def test_the_proof_of_one_act_carries_out_that_act_and_no_other() -> None:
+async def test_the_proof_of_an_act_authorises_only_that_act() -> None:
     login_harness, browser = await signed_in_with_codes()
     codes = login_harness.enrolled("anna").backup_codes
     await browser.begin(Act(ActKind.NEW_CODES))
-    went = await browser.act(Step.VERIFY, code=codes[0])
-    assert went.step is Step.DONE
+    result = await browser.act(Step.VERIFY, code=codes[0])
+    assert result.step is Step.DONE
     after = login_harness.enrolled("anna")
     assert (len(after.backup_codes), set(after.backup_codes) & set(codes)) == (10, set())
     assert after.of(FactorKind.EMAIL)
@@ -484,46 +491,46 @@ async def test_the_proof_of_one_act_carries_out_that_act_and_no_other() -> None:
 
 @pytest.mark.row("GW-46")
 @pytest.mark.attack("S2")
-async def test_a_form_of_one_act_counts_for_no_other_act_begun_meanwhile() -> None:
-    """A script begins another act while the user types: their form names the login that it was made for."""
+async def test_a_form_of_one_act_is_void_for_another_act_begun_since() -> None:
+    """A script begins another act while the user types; the user's form names the earlier login."""
     login_harness, browser = await signed_in_with_codes()
     await browser.begin(Act(ActKind.SHOW_CODES))
     form = await browser.form()
     await browser.begin(Act(ActKind.TURN_OFF, FactorKind.EMAIL))
     code = login_harness.enrolled("anna").backup_codes[0]
-    went = await browser.act(Step.VERIFY, form=form, code=code)
-    assert (went.step, login_harness.enrolled("anna").backup_codes[0]) == (Step.VERIFY, code)
+    result = await browser.act(Step.VERIFY, form=form, code=code)
+    assert (result.step, login_harness.enrolled("anna").backup_codes[0]) == (Step.VERIFY, code)
     assert login_harness.enrolled("anna").of(FactorKind.EMAIL)
 
 
 @pytest.mark.row("GW-46")
 @pytest.mark.attack("S2")
-async def test_an_act_is_refused_when_the_enrolments_changed_since_it_was_begun() -> None:
+async def test_an_act_is_refused_if_the_enrolments_changed_since_it_began() -> None:
     login_harness, browser = await signed_in_with_codes()
     await browser.begin(Act(ActKind.NEW_CODES))
     app = Enrolment(FactorKind.TOTP, secret="JBSWY3DPEHPK3PXP")
     await login_harness.enrolments.add(login_harness.tenant, "id-anna", login_harness.enrolled("anna"), app)
     codes = login_harness.enrolled("anna").backup_codes
-    went = await browser.act(Step.VERIFY, code=codes[0])
-    assert went.step is Step.STOPPED
+    result = await browser.act(Step.VERIFY, code=codes[0])
+    assert result.step is Step.STOPPED
     assert set(login_harness.enrolled("anna").backup_codes) == set(codes[1:])
 
 
 @pytest.mark.row("GW-46")
 @pytest.mark.attack("S2")
-async def test_an_act_is_carried_out_once_however_often_its_form_is_sent() -> None:
+async def test_an_act_is_carried_out_once_although_its_form_is_sent_several_times() -> None:
     login_harness, browser = await signed_in_with_codes()
     await browser.begin(Act(ActKind.NEW_CODES))
     form, code = await browser.form(), login_harness.enrolled("anna").backup_codes[0]
     version = login_harness.enrolled("anna").version
     copies = [browser, browser.copy(), browser.copy()]
     await asyncio.gather(*(b.act(Step.VERIFY, form=form, code=code) for b in copies))
-    assert login_harness.enrolled("anna").version == version + 2  # the backup code was used, the codes made anew
+    assert login_harness.enrolled("anna").version == version + 2  # the backup code was used, new codes were made
 
 
 @pytest.mark.attack("S1")
 @pytest.mark.row("SI-01")
-async def test_a_copied_session_cookie_is_not_raised_by_the_proof_of_another_person() -> None:
+async def test_the_proof_of_the_user_does_not_raise_an_attackers_copy_of_the_session_cookie() -> None:
     login_harness = LoginHarness(CLOUDCX)
     await login_harness.start()
     anna = LoginBrowser(login_harness, "laptop")
@@ -545,7 +552,7 @@ async def test_a_copied_session_cookie_is_not_raised_by_the_proof_of_another_per
 
 
 @pytest.mark.attack("S1")
-async def test_a_login_inside_a_session_is_none_for_a_browser_without_that_session() -> None:
+async def test_a_browser_without_the_session_cannot_use_a_login_begun_inside_it() -> None:
     _, anna = await signed_in_with_codes()
     await anna.begin(Act(ActKind.SHOW_CODES))
     mallory = anna.copy("den")

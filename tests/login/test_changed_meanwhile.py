@@ -1,4 +1,4 @@
-"""An account that changed while a login was under way: neither a new session nor a fresh proof comes of it."""
+"""Accounts that change during a login: the gateway records neither a new session nor a fresh proof."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -6,7 +6,8 @@ from dataclasses import replace
 import pytest
 
 from gateway.domain.problem import Problem
-from gateway.login.record import Act, ActKind, Step
+from gateway.login.record import Act, ActKind
+from gateway.login.state_machine import Step
 from gateway.settings.presets import PRESETS
 from tests.login.full_login_harness import LoginBrowser, LoginHarness, LoginPerson
 from tests.login.registered_user import EMAIL, MAILBOX, at_the_code, with_mailbox
@@ -30,18 +31,20 @@ async def login_harness() -> LoginHarness:
 
 
 @pytest.mark.parametrize("change", [reset, demand])
-async def test_no_session_is_opened(login_harness: LoginHarness, change: Callable[[LoginPerson], None]) -> None:
+async def test_an_account_change_during_a_login_opens_no_session(
+    login_harness: LoginHarness, change: Callable[[LoginPerson], None]
+) -> None:
     browser = await at_the_code(login_harness)
     change(login_harness.realm.people["anna"])
-    went = await browser.act(Step.VERIFY, code=login_harness.mailed(MAILBOX.address))
-    assert went.step is Step.STOPPED
-    assert went.problem_detail
-    assert went.problem_detail.problem is Problem.ACCOUNT_CHANGED
+    result = await browser.act(Step.VERIFY, code=login_harness.mailed(MAILBOX.address))
+    assert result.step is Step.STOPPED
+    assert result.problem_detail
+    assert result.problem_detail.problem is Problem.ACCOUNT_CHANGED
     assert await browser.current() is None
 
 
 @pytest.mark.parametrize("change", [reset, demand])
-async def test_no_fresh_proof_is_noted_in_a_session(
+async def test_an_account_change_during_a_fresh_proof_records_no_proof_in_the_session(
     login_harness: LoginHarness, change: Callable[[LoginPerson], None]
 ) -> None:
     browser = await at_the_code(login_harness)
@@ -52,22 +55,22 @@ async def test_no_fresh_proof_is_noted_in_a_session(
     assert asked
     assert asked.step is Step.VERIFY
     change(login_harness.realm.people["anna"])
-    went = await browser.act(Step.VERIFY, code=login_harness.mailed(MAILBOX.address))
-    assert went.step is Step.STOPPED
+    result = await browser.act(Step.VERIFY, code=login_harness.mailed(MAILBOX.address))
+    assert result.step is Step.STOPPED
     now = await browser.current()
     assert before
     assert now is None or now.proved_at == before.proved_at
 
 
 async def registers(browser: LoginBrowser, address: str) -> None:
-    """Up to the page that asks for the code of a first address."""
+    """Goes to the page for the code of a first address."""
     await browser.act(Step.PASSWORD, username="anna", password="right")
     await browser.act(Step.REGISTER, address=address)
     assert (await browser.act(Step.CONFIRM, "send")).step is Step.VERIFY
 
 
 @pytest.mark.parametrize("change", [reset, demand])
-async def test_no_address_is_kept(change: Callable[[LoginPerson], None]) -> None:
+async def test_an_account_change_during_an_enrolment_saves_no_address(change: Callable[[LoginPerson], None]) -> None:
     login_harness = LoginHarness(EFCX)
     await login_harness.start()
     browser = LoginBrowser(login_harness, "laptop")
@@ -77,7 +80,7 @@ async def test_no_address_is_kept(change: Callable[[LoginPerson], None]) -> None
     assert login_harness.enrolled("anna").enrolments == ()
 
 
-async def test_of_two_first_registrations_under_way_the_one_that_is_proved_first_stands() -> None:
+async def test_the_first_proved_one_of_two_parallel_first_enrolments_is_kept() -> None:
     login_harness = LoginHarness(replace(EFCX, otp_expiry=300))
     await login_harness.start()
     first, second = LoginBrowser(login_harness, "laptop"), LoginBrowser(login_harness, "phone")
@@ -85,15 +88,15 @@ async def test_of_two_first_registrations_under_way_the_one_that_is_proved_first
     login_harness.clock.advance(61)
     await registers(second, "two@example.com")
     assert (await first.act(Step.VERIFY, code=login_harness.mailed("one@example.com"))).step is Step.DONE
-    went = await second.act(Step.VERIFY, code=login_harness.mailed("two@example.com"))
-    assert went.step is Step.STOPPED
-    assert went.problem_detail
-    assert went.problem_detail.problem is Problem.ENROLMENT_CHANGED
+    result = await second.act(Step.VERIFY, code=login_harness.mailed("two@example.com"))
+    assert result.step is Step.STOPPED
+    assert result.problem_detail
+    assert result.problem_detail.problem is Problem.ENROLMENT_CHANGED
     assert [e.address for e in login_harness.enrolled("anna").enrolments] == ["one@example.com"]
     assert await second.current() is None
 
 
-async def test_a_session_that_ended_meanwhile_is_not_revived_by_a_fresh_proof(login_harness: LoginHarness) -> None:
+async def test_a_session_that_ended_during_a_fresh_proof_is_not_reopened(login_harness: LoginHarness) -> None:
     browser = await at_the_code(login_harness)
     await browser.act(Step.VERIFY, code=login_harness.mailed(MAILBOX.address))
     session = await browser.current()
@@ -101,8 +104,8 @@ async def test_a_session_that_ended_meanwhile_is_not_revived_by_a_fresh_proof(lo
     login_harness.clock.advance(600)
     await browser.begin(Act(ActKind.SHOW_CODES))
     await login_harness.sessions.end(login_harness.tenant, session.id)
-    went = await browser.act(Step.VERIFY, code=login_harness.mailed(MAILBOX.address))
-    assert went.step is Step.PASSWORD
-    assert went.problem_detail
-    assert went.problem_detail.problem is Problem.LOGIN_EXPIRED
+    result = await browser.act(Step.VERIFY, code=login_harness.mailed(MAILBOX.address))
+    assert result.step is Step.PASSWORD
+    assert result.problem_detail
+    assert result.problem_detail.problem is Problem.LOGIN_EXPIRED
     assert await browser.current() is None

@@ -1,4 +1,4 @@
-"""No user is stuck on the code page: codes that need no message are taken while no message can be sent."""
+"""No user is stuck on the code page: codes without a message are accepted while no message can be sent."""
 
 from dataclasses import replace
 from typing import Any
@@ -10,7 +10,7 @@ from gateway.domain.enrolment import Enrolment
 from gateway.domain.policy import FactorKind, Method
 from gateway.domain.problem import Problem, ProblemDetail
 from gateway.login.flow import FlowResult
-from gateway.login.record import Step
+from gateway.login.state_machine import Step
 from gateway.second_factor.factors import backup_code
 from gateway.settings.presets import PRESETS
 from tests.login.full_login_harness import CHANNEL, LoginBrowser, LoginHarness
@@ -21,7 +21,7 @@ CLOUDCX = replace(PRESETS["cloudcx"].policy, methods=METHODS)
 
 @pytest.fixture
 async def login_harness() -> LoginHarness:
-    """CloudCX; Anna has e-mail and backup codes; no relay takes a mail."""
+    """CloudCX; Anna has e-mail and backup codes; no relay accepts a mail."""
     login_harness = LoginHarness(CLOUDCX)
     await login_harness.start()
     codes = backup_code.make(10, login_harness.random)
@@ -38,17 +38,17 @@ async def on_the_code_page(login_harness: LoginHarness) -> tuple[LoginBrowser, F
 
 @pytest.mark.row("CC-08")
 async def test_a_code_that_could_not_be_sent_leaves_the_code_page(login_harness: LoginHarness) -> None:
-    _, went = await on_the_code_page(login_harness)
-    assert went.step is Step.VERIFY
-    assert went.problem_detail
-    assert went.problem_detail.problem is Problem.SEND_FAILED
+    _, result = await on_the_code_page(login_harness)
+    assert result.step is Step.VERIFY
+    assert result.problem_detail
+    assert result.problem_detail.problem is Problem.SEND_FAILED
 
 
 @pytest.mark.row("CC-08", "CC-13")
 async def test_a_backup_code_signs_in_while_no_mail_can_be_sent(login_harness: LoginHarness) -> None:
     browser, _ = await on_the_code_page(login_harness)
-    went = await browser.act(Step.VERIFY, code=login_harness.enrolled("anna").backup_codes[0])
-    assert went.step is Step.DONE
+    result = await browser.act(Step.VERIFY, code=login_harness.enrolled("anna").backup_codes[0])
+    assert result.step is Step.DONE
     assert await browser.current()
 
 
@@ -60,10 +60,10 @@ async def test_an_administrators_code_signs_in_while_no_mail_can_be_sent(login_h
 
 
 @pytest.mark.row("CC-17", "CC-19")
-async def test_what_is_typed_while_no_mail_can_be_sent_counts_as_ever(login_harness: LoginHarness) -> None:
+async def test_failed_attempts_are_counted_while_no_mail_can_be_sent(login_harness: LoginHarness) -> None:
     browser, _ = await on_the_code_page(login_harness)
-    told = [await browser.act(Step.VERIFY, code="000000") for _ in range(4)]
-    assert [w.problem_detail.problem for w in told if w.problem_detail] == [Problem.WRONG_CODE] * 2 + [
+    reported = [await browser.act(Step.VERIFY, code="000000") for _ in range(4)]
+    assert [w.problem_detail.problem for w in reported if w.problem_detail] == [Problem.WRONG_CODE] * 2 + [
         Problem.WARNING
     ] * 2
     assert (await browser.act(Step.VERIFY, code="000000")).step is Step.STOPPED
@@ -77,15 +77,15 @@ async def test_a_mail_that_could_not_be_sent_is_sent_on_request_later(login_harn
     assert (await browser.act(Step.VERIFY, code=login_harness.mailed("anna@example.com"))).step is Step.DONE
 
 
-async def test_where_only_a_mailed_code_counts_nothing_typed_is_judged_before_one_was_sent() -> None:
+async def test_where_only_a_mailed_code_is_accepted_no_entry_is_judged_before_one_is_sent() -> None:
     login_harness = LoginHarness(replace(PRESETS["efcx"].policy, methods=METHODS[:1]))
     await login_harness.start()
     mailbox = Enrolment(FactorKind.EMAIL, "anna@example.com")
     await login_harness.enrolments.add(login_harness.tenant, "id-anna", login_harness.enrolled("anna"), mailbox)
     login_harness.mails.refuses = "down"
     browser, _ = await on_the_code_page(login_harness)
-    went = await browser.act(Step.VERIFY, code="000000")
-    assert went.step is Step.VERIFY
+    result = await browser.act(Step.VERIFY, code="000000")
+    assert result.step is Step.VERIFY
     assert not [line for line in login_harness.audit if line.event.value.startswith("code.")]
 
 
@@ -93,7 +93,7 @@ async def test_where_only_a_mailed_code_counts_nothing_typed_is_judged_before_on
 
 
 async def with_one_send(**changes: Any) -> tuple[LoginHarness, LoginBrowser]:
-    """EFCX with one code a login; it went out."""
+    """EFCX with one code for each login, which was sent."""
     login_harness = LoginHarness(
         replace(PRESETS["efcx"].policy, methods=METHODS[:1], max_sends=1, otp_expiry=300, **changes)
     )
@@ -105,26 +105,26 @@ async def with_one_send(**changes: Any) -> tuple[LoginHarness, LoginBrowser]:
 
 
 @pytest.mark.row("EF-17")
-async def test_a_code_that_is_dead_keeps_no_login_alive_that_may_send_no_more() -> None:
+async def test_an_invalidated_code_without_further_sends_stops_the_login() -> None:
     login_harness, browser = await with_one_send(otp_max_attempts=2)
     for _ in range(2):
         await browser.act(Step.VERIFY, code="000000")
     login_harness.clock.advance(61)
-    went = await browser.act(Step.VERIFY, "resend")
-    assert went.step is Step.STOPPED
-    assert went.problem_detail
-    assert went.problem_detail.problem is Problem.MAX_SENDS
+    result = await browser.act(Step.VERIFY, "resend")
+    assert result.step is Step.STOPPED
+    assert result.problem_detail
+    assert result.problem_detail.problem is Problem.MAX_SENDS
 
 
 @pytest.mark.row("EF-19")
-async def test_a_login_that_may_send_no_more_tells_nobody_to_come_back_tomorrow() -> None:
+async def test_a_login_without_further_sends_names_the_cooldown_and_no_longer_wait() -> None:
     login_harness, browser = await with_one_send()
     login_harness.clock.advance(300)
-    went = await browser.act(Step.VERIFY, "resend")
-    assert went.problem_detail == ProblemDetail(Problem.MAX_SENDS, login_harness.clock.now() + 60)
+    result = await browser.act(Step.VERIFY, "resend")
+    assert result.problem_detail == ProblemDetail(Problem.MAX_SENDS, login_harness.clock.now() + 60)
 
 
-async def test_after_that_wait_a_new_login_gets_its_code() -> None:
+async def test_after_the_cooldown_a_new_login_gets_a_code() -> None:
     login_harness, browser = await with_one_send()
     login_harness.clock.advance(301)
     await browser.act(Step.VERIFY, "resend")
@@ -133,7 +133,7 @@ async def test_after_that_wait_a_new_login_gets_its_code() -> None:
     assert (await browser.act(Step.VERIFY, code=login_harness.mailed("anna@example.com"))).step is Step.DONE
 
 
-async def test_a_live_code_is_good_though_no_other_may_be_sent() -> None:
+async def test_a_valid_code_is_accepted_although_no_further_code_may_be_sent() -> None:
     login_harness, browser = await with_one_send()
     login_harness.clock.advance(61)
     refused = await browser.act(Step.VERIFY, "resend")
@@ -141,7 +141,7 @@ async def test_a_live_code_is_good_though_no_other_may_be_sent() -> None:
     assert (await browser.act(Step.VERIFY, code=login_harness.mailed("anna@example.com"))).step is Step.DONE
 
 
-async def test_a_backup_code_signs_in_though_no_other_mail_may_be_sent(login_harness: LoginHarness) -> None:
+async def test_a_backup_code_is_accepted_although_no_further_mail_may_be_sent(login_harness: LoginHarness) -> None:
     login_harness.mails.refuses = ""
     login_harness.tenant = replace(login_harness.tenant, policy=replace(CLOUDCX, max_sends=1, resend_cooldown=60))
     browser, _ = await on_the_code_page(login_harness)
@@ -151,18 +151,20 @@ async def test_a_backup_code_signs_in_though_no_other_mail_may_be_sent(login_har
     assert (await browser.act(Step.VERIFY, code=login_harness.enrolled("anna").backup_codes[0])).step is Step.DONE
 
 
-async def test_a_backup_code_signs_in_who_may_be_sent_no_mail_for_an_hour(login_harness: LoginHarness) -> None:
+async def test_a_backup_code_is_accepted_for_a_user_who_reached_the_hourly_send_limit(
+    login_harness: LoginHarness,
+) -> None:
     login_harness.mails.refuses = ""
     for n in range(OperatorLimits().sends_per_user):
         await LoginBrowser(login_harness, f"browser {n}").act(Step.PASSWORD, username="anna", password="right")
         login_harness.clock.advance(CLOUDCX.resend_cooldown)
-    browser, went = await on_the_code_page(login_harness)
-    assert went.problem_detail
-    assert went.problem_detail.problem is Problem.MAX_SENDS
+    browser, result = await on_the_code_page(login_harness)
+    assert result.problem_detail
+    assert result.problem_detail.problem is Problem.MAX_SENDS
     assert (await browser.act(Step.VERIFY, code=login_harness.enrolled("anna").backup_codes[0])).step is Step.DONE
 
 
-async def test_a_live_code_is_good_though_the_next_one_could_not_be_sent(login_harness: LoginHarness) -> None:
+async def test_a_valid_code_is_accepted_although_the_next_one_could_not_be_sent(login_harness: LoginHarness) -> None:
     login_harness.mails.refuses = ""
     browser, _ = await on_the_code_page(login_harness)
     login_harness.clock.advance(CLOUDCX.resend_cooldown)

@@ -1,4 +1,4 @@
-"""A form sent twice, by a double click or from two tabs: the second one loses nothing that the first one won."""
+"""A form sent twice, by a double click or from two tabs: the second request undoes nothing of the first."""
 
 import asyncio
 import random
@@ -8,7 +8,7 @@ import pytest
 
 from gateway.domain.enrolment import Enrolment
 from gateway.domain.policy import FactorKind, Method
-from gateway.login.record import Step
+from gateway.login.state_machine import Step
 from gateway.settings.presets import PRESETS
 from tests.login.full_login_harness import CHANNEL, Form, LoginBrowser, LoginHarness
 
@@ -18,7 +18,7 @@ MAILBOX = Enrolment(FactorKind.EMAIL, "anna@example.com")
 
 
 async def trusted(seed: int) -> tuple[LoginHarness, LoginBrowser]:
-    """Anna's browser, trusted an hour ago."""
+    """Returns Anna's browser, trusted an hour ago."""
     login_harness = LoginHarness(TRUSTING, seed)
     await login_harness.start()
     await login_harness.enrolments.add(login_harness.tenant, "id-anna", login_harness.enrolled("anna"), MAILBOX)
@@ -30,7 +30,7 @@ async def trusted(seed: int) -> tuple[LoginHarness, LoginBrowser]:
 
 
 async def later(turns: int, browser: LoginBrowser, form: Form | None = None) -> Step:
-    """The password, when others had so many turns."""
+    """Posts the password after that number of turns of other tasks."""
     for _ in range(turns):
         await asyncio.sleep(0)
     return (await browser.act(Step.PASSWORD, form=form, username="anna", password="right")).step
@@ -38,9 +38,9 @@ async def later(turns: int, browser: LoginBrowser, form: Form | None = None) -> 
 
 @pytest.mark.row("CC-12", "GW-13")
 @pytest.mark.parametrize("turns", range(0, 160, 8))
-async def test_a_double_click_on_sign_in_leaves_a_trusted_browser_trusted(turns: int) -> None:
+async def test_a_double_click_on_sign_in_keeps_a_trusted_browser_trusted(turns: int) -> None:
     login_harness, browser = await trusted(turns)
-    second = browser.copy()  # the cookies as they were before the first answer
+    second = browser.copy()  # the cookies before the first answer
     form = await browser.form()
     steps = await asyncio.gather(later(0, browser, form), later(turns, second, form))
     assert set(steps) == {Step.DONE}
@@ -51,7 +51,7 @@ async def test_a_double_click_on_sign_in_leaves_a_trusted_browser_trusted(turns:
 
 @pytest.mark.attack("D10")
 @pytest.mark.parametrize("together", [True, False])
-async def test_a_password_and_the_tag_of_a_browser_do_not_lead_into_its_login(together: bool) -> None:
+async def test_a_password_with_a_copied_browser_tag_does_not_join_that_browsers_login(together: bool) -> None:
     login_harness = LoginHarness(replace(TRUSTING, trust_browser_days=0))
     await login_harness.start()
     hers = LoginBrowser(login_harness, "laptop")
@@ -59,7 +59,7 @@ async def test_a_password_and_the_tag_of_a_browser_do_not_lead_into_its_login(to
     copied.secret = "A" * 43
     acts = [b.act(Step.PASSWORD, username="anna", password="right") for b in (hers, copied)]
     both = await asyncio.gather(*acts) if together else [await act for act in acts]
-    assert len({went.login.id for went in both if went.login}) == 2
+    assert len({result.login.id for result in both if result.login}) == 2
     assert hers.secret != copied.secret
 
 
@@ -67,21 +67,21 @@ FIRST = replace(TRUSTING, trust_browser_days=0)
 
 
 async def entered(turns: int, browser: LoginBrowser, form: Form, code: str) -> Step:
-    """The code, when others had so many turns."""
+    """Posts the code after that number of turns of other tasks."""
     for _ in range(turns):
         await asyncio.sleep(0)
     return (await browser.act(Step.VERIFY, form=form, code=code)).step
 
 
-def unevenly(login_harness: LoginHarness) -> None:
-    """From now on some uses of store and realm take much longer than others."""
+def with_uneven_delays(login_harness: LoginHarness) -> None:
+    """Makes some calls of store and realm take much longer than others."""
     rng = random.Random(login_harness.rng.random())
     login_harness.rng.randrange = lambda *_: rng.choice((0, 0, 1, 2, 40, 80))  # type: ignore[method-assign]
 
 
 @pytest.mark.row("GW-13")
 @pytest.mark.parametrize("turns", [0, 7, 16, 49, 92, 110, 132, 177, 214, 256, 338, 408, 487, 598])
-async def test_a_double_click_on_the_code_of_a_first_login_gets_one_answer(turns: int) -> None:
+async def test_a_double_click_on_the_code_of_a_first_login_gets_the_same_answer_twice(turns: int) -> None:
     login_harness = LoginHarness(FIRST, turns)
     await login_harness.start()
     browser = LoginBrowser(login_harness, "laptop")
@@ -89,7 +89,7 @@ async def test_a_double_click_on_the_code_of_a_first_login_gets_one_answer(turns
     await browser.act(Step.REGISTER, address=MAILBOX.address)
     await browser.act(Step.CONFIRM, "send")
     second, code, form = browser.copy(), login_harness.mailed(MAILBOX.address), await browser.form()
-    unevenly(login_harness)
+    with_uneven_delays(login_harness)
     steps = await asyncio.gather(entered(0, browser, form, code), entered(turns, second, form, code))
     assert set(steps) == {Step.DONE}
     assert second.session == browser.session != ""

@@ -1,4 +1,4 @@
-"""A password that is due, over the whole flow: what is owed, also when it is not known whether the password is set."""
+"""A due password through the whole flow, including a new password with unknown outcome."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
@@ -10,7 +10,7 @@ from gateway.domain import errors
 from gateway.domain.problem import Problem
 from gateway.keycloak.token_endpoint import Granted
 from gateway.login.flow import FlowResult
-from gateway.login.record import Step
+from gateway.login.state_machine import Step
 from gateway.settings.presets import PRESETS
 from tests.login.full_login_harness import LoginBrowser, LoginHarness
 from tests.login.registered_user import EMAIL, MAILBOX, with_mailbox
@@ -31,15 +31,15 @@ async def signed_in(login_harness: LoginHarness, browser: LoginBrowser, **fields
 
 
 async def at_the_new_password(login_harness: LoginHarness) -> LoginBrowser:
-    """Her password is due; her factor was right."""
+    """Anna's password is due; her factor was correct."""
     login_harness.realm.people["anna"].due = True
     browser = LoginBrowser(login_harness, "laptop")
     assert (await signed_in(login_harness, browser)).step is Step.NEW_PASSWORD
     return browser
 
 
-class Killed(BaseException):
-    """A process that is there no more."""
+class ProcessEnded(BaseException):
+    """Simulates a process that has ended."""
 
 
 def fails(
@@ -62,14 +62,16 @@ def fails(
     return lambda: setattr(realm, name, real)
 
 
-async def test_factor_new_password_another_factor_and_in(login_harness: LoginHarness) -> None:
+async def test_a_user_with_a_due_password_proves_a_factor_sets_a_password_and_proves_again(
+    login_harness: LoginHarness,
+) -> None:
     browser = await at_the_new_password(login_harness)
     assert (await browser.act(Step.NEW_PASSWORD, new_password="another")).step is Step.VERIFY
     assert (await browser.act(Step.VERIFY, code=login_harness.mailed(MAILBOX.address))).step is Step.DONE
     assert await browser.current()
 
 
-async def test_a_password_that_is_refused_may_be_tried_again_at_once(login_harness: LoginHarness) -> None:
+async def test_after_a_refused_new_password_the_user_may_try_another_at_once(login_harness: LoginHarness) -> None:
     browser = await at_the_new_password(login_harness)
     for _ in range(3):
         refused = await browser.act(Step.NEW_PASSWORD, new_password="weak")
@@ -78,28 +80,28 @@ async def test_a_password_that_is_refused_may_be_tried_again_at_once(login_harne
     assert (await browser.act(Step.NEW_PASSWORD, new_password="another")).step is Step.VERIFY
 
 
-async def test_a_password_that_may_be_set_stops_the_login_which_never_asks_for_it_again(
+async def test_a_new_password_with_unknown_outcome_stops_the_login(
     login_harness: LoginHarness,
 ) -> None:
     browser = await at_the_new_password(login_harness)
     fails("set_password", login_harness.realm, errors.Unreachable("keycloak", "timeout"), after=True)
-    went = await browser.act(Step.NEW_PASSWORD, new_password="another")
-    assert went.step is Step.STOPPED
-    assert went.problem_detail
-    assert went.problem_detail.problem is Problem.PASSWORD_CHANGED
+    result = await browser.act(Step.NEW_PASSWORD, new_password="another")
+    assert result.step is Step.STOPPED
+    assert result.problem_detail
+    assert result.problem_detail.problem is Problem.PASSWORD_CHANGED
 
 
-async def test_a_password_that_is_set_stops_the_login_when_nothing_more_can_be_read(
+async def test_a_new_password_stops_the_login_if_the_account_cannot_be_read_afterwards(
     login_harness: LoginHarness,
 ) -> None:
     browser = await at_the_new_password(login_harness)
     fails("account", login_harness.realm, errors.Unreachable("keycloak", "timeout"), once_set=True)
-    went = await browser.act(Step.NEW_PASSWORD, new_password="another")
-    assert went.step is Step.STOPPED
+    result = await browser.act(Step.NEW_PASSWORD, new_password="another")
+    assert result.step is Step.STOPPED
     assert login_harness.realm.people["anna"].password == "another"
 
 
-async def test_nothing_is_set_while_the_account_cannot_be_read_and_it_may_be_tried_again(
+async def test_no_password_is_set_while_the_account_cannot_be_read_and_the_user_may_retry(
     login_harness: LoginHarness,
 ) -> None:
     browser = await at_the_new_password(login_harness)
@@ -111,24 +113,26 @@ async def test_nothing_is_set_while_the_account_cannot_be_read_and_it_may_be_tri
     assert (await browser.act(Step.NEW_PASSWORD, new_password="another")).step is Step.VERIFY
 
 
-async def test_a_grant_of_another_user_for_the_same_name_opens_nothing(login_harness: LoginHarness) -> None:
+async def test_a_grant_for_another_user_with_the_same_name_opens_nothing(login_harness: LoginHarness) -> None:
     browser = await at_the_new_password(login_harness)
     ben, realm = login_harness.realm.people["ben"], login_harness.realm
 
     async def of_ben(*_: Any) -> Granted:
         return Granted(realm._tokens(ben), ben.user)
 
-    setattr(realm, "password", of_ben)  # noqa: B010  # as `fails` does it
-    went = await browser.act(Step.NEW_PASSWORD, new_password="another")
-    assert went.step is Step.STOPPED
-    assert went.problem_detail
-    assert went.problem_detail.problem is Problem.PASSWORD_CHANGED
+    setattr(realm, "password", of_ben)  # noqa: B010  # in the way of `fails`
+    result = await browser.act(Step.NEW_PASSWORD, new_password="another")
+    assert result.step is Step.STOPPED
+    assert result.problem_detail
+    assert result.problem_detail.problem is Problem.PASSWORD_CHANGED
 
 
-async def test_a_process_that_ended_while_setting_it_leaves_a_login_that_stops(login_harness: LoginHarness) -> None:
+async def test_a_process_that_ended_while_it_set_the_password_leaves_a_login_that_stops(
+    login_harness: LoginHarness,
+) -> None:
     browser = await at_the_new_password(login_harness)
-    mend = fails("set_password", login_harness.realm, Killed(), after=True)
-    with pytest.raises(Killed):
+    mend = fails("set_password", login_harness.realm, ProcessEnded(), after=True)
+    with pytest.raises(ProcessEnded):
         await browser.act(Step.NEW_PASSWORD, new_password="another")
     mend()
     waits = await browser.act(Step.NEW_PASSWORD, new_password="a third")
@@ -139,7 +143,7 @@ async def test_a_process_that_ended_while_setting_it_leaves_a_login_that_stops(l
     assert login_harness.realm.people["anna"].password == "another"
 
 
-async def test_a_refusal_of_our_own_client_is_no_new_password(login_harness: LoginHarness) -> None:
+async def test_a_rejected_client_is_not_reported_as_a_new_password(login_harness: LoginHarness) -> None:
     browser = await at_the_new_password(login_harness)
     mend = fails("set_password", login_harness.realm, errors.Refused("keycloak", "403"))
     with pytest.raises(errors.Refused):
@@ -149,7 +153,9 @@ async def test_a_refusal_of_our_own_client_is_no_new_password(login_harness: Log
 
 
 @pytest.mark.parametrize("name", ["set_password", "account"])
-async def test_all_other_sessions_end_also_when_it_may_be_set(login_harness: LoginHarness, name: str) -> None:
+async def test_all_other_sessions_end_even_if_the_outcome_of_the_new_password_is_unknown(
+    login_harness: LoginHarness, name: str
+) -> None:
     other = LoginBrowser(login_harness, "phone")
     await signed_in(login_harness, other)
     assert await other.current()
@@ -159,22 +165,22 @@ async def test_all_other_sessions_end_also_when_it_may_be_set(login_harness: Log
     assert await other.current() is None
 
 
-async def test_a_trusted_browser_is_asked_before_and_after(login_harness: LoginHarness) -> None:
+async def test_a_trusted_browser_needs_a_proof_before_and_after_the_new_password(login_harness: LoginHarness) -> None:
     browser = LoginBrowser(login_harness, "laptop")
     assert (await signed_in(login_harness, browser, remember="1")).step is Step.DONE
     assert browser.trust
     login_harness.clock.advance(3600)
     login_harness.realm.people["anna"].due = True
-    went = await browser.act(Step.PASSWORD, username="anna", password="right")
-    assert went.step is Step.VERIFY
+    result = await browser.act(Step.PASSWORD, username="anna", password="right")
+    assert result.step is Step.VERIFY
     assert (await browser.act(Step.VERIFY, code=login_harness.mailed(MAILBOX.address))).step is Step.NEW_PASSWORD
     assert (await browser.act(Step.NEW_PASSWORD, new_password="another")).step is Step.VERIFY
 
 
-async def test_a_login_that_nobody_goes_on_with_after_the_new_password_leaves_no_session_at_keycloak(
+async def test_a_login_abandoned_after_the_new_password_leaves_no_keycloak_session(
     login_harness: LoginHarness,
 ) -> None:
     browser = await at_the_new_password(login_harness)
     await browser.act(Step.NEW_PASSWORD, new_password="another")
     login_harness.clock.advance(login_harness.configuration.gateway.limits.login_idle + 60)
-    assert await login_harness.reaper.look() == 1
+    assert await login_harness.reaper.end_abandoned() == 1

@@ -1,4 +1,4 @@
-"""The walk that the random logins are held to notices what it is for."""
+"""Tests that the limit oracle of the random logins notices violations."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -15,7 +15,7 @@ NOW = 1_800_000_000.0
 
 
 def wrong(n: int, at: float = NOW, *, login: str = "l1", challenge: str = "c1", combined: bool = False) -> Judged:
-    """A wrong code, the n-th thing that happened."""
+    """Returns a wrong code as the n-th event."""
     key, policy = ("any", CLOUDCX) if combined else ("email", EFCX)
     return Judged(n, at, "u1", login, 0, challenge, "a@example.com", key, False, False, policy, typed="000000")
 
@@ -29,31 +29,31 @@ def sent(n: int, at: float = NOW, **more: str) -> Judged:
 
 
 def in_logins(count: int, at: Callable[[int], float] = lambda n: NOW) -> list[Judged]:
-    """Wrong codes, each in a login of its own."""
+    """Returns wrong codes, each in a separate login."""
     return [wrong(n, at(n), login=f"l{n}", challenge=f"c{n}") for n in range(count)]
 
 
-def test_five_attempts_at_one_code_are_allowed_and_no_sixth() -> None:
+def test_the_oracle_allows_five_attempts_at_one_code_and_no_sixth() -> None:
     check([wrong(n) for n in range(5)])
     with pytest.raises(AssertionError, match="too many attempts"):
         check([wrong(n) for n in range(6)])
 
 
-def test_a_sixth_attempt_of_a_user_waits_for_the_end_of_the_lock() -> None:
+def test_the_oracle_rejects_a_users_sixth_attempt_until_the_lock_ends() -> None:
     five = [wrong(n, combined=True) for n in range(5)]
     check([*five, wrong(5, NOW + 300, combined=True)])
     with pytest.raises(AssertionError, match="while locked"):
         check([*five, wrong(5, NOW + 299, combined=True)])
 
 
-def test_a_sixth_attempt_at_the_same_time_is_one_too_many() -> None:
+def test_the_oracle_rejects_a_sixth_parallel_attempt() -> None:
     with pytest.raises(AssertionError, match="beyond a maximum"):
         check([wrong(0, combined=True) for _ in range(6)])
 
 
 @pytest.mark.parametrize(("count", "pause"), [(10, 300), (20, 1800), (50, DAY), (51, DAY)])
-def test_after_so_many_failures_nothing_is_judged_for_so_long(count: int, pause: float) -> None:
-    def at(n: int) -> float:  # each waits as long as the locks before it demand
+def test_the_oracle_rejects_attempts_during_the_lock_after_too_many_failures(count: int, pause: float) -> None:
+    def at(n: int) -> float:  # each waits for the end of the earlier locks
         return NOW + (n >= 10) * 300 + (n >= 20) * 1800 + max(0, n - 49) * DAY
 
     allowed = in_logins(count, at)
@@ -63,36 +63,36 @@ def test_after_so_many_failures_nothing_is_judged_for_so_long(count: int, pause:
         check([*allowed, wrong(99, last + pause - 1, login="z", challenge="z")])
 
 
-def test_a_right_code_is_none_while_the_user_is_locked() -> None:
+def test_the_oracle_rejects_a_correct_code_while_the_user_is_locked() -> None:
     with pytest.raises(AssertionError, match="while locked"):
         check([*in_logins(10), right(99, NOW + 299)])
 
 
-def test_nothing_is_sent_while_the_user_is_locked() -> None:
+def test_the_oracle_rejects_a_send_while_the_user_is_locked() -> None:
     with pytest.raises(AssertionError, match="while locked"):
         check([*in_logins(10), sent(99, NOW + 299)])
 
 
-def test_one_code_is_right_for_one_login() -> None:
+def test_the_oracle_allows_one_code_for_one_login_only() -> None:
     check([right(0), right(1)])
     with pytest.raises(AssertionError, match="used twice"):
         check([right(0), right(1, login="l2")])
 
 
-def test_a_second_code_waits_for_the_cooldown_unless_one_was_accepted() -> None:
+def test_the_oracle_rejects_a_second_send_within_the_cooldown_unless_a_code_was_accepted() -> None:
     check([sent(0), sent(1, NOW + 60)])
     check([sent(0), right(1), sent(2, NOW + 1)])
     with pytest.raises(AssertionError, match="within the cooldown"):
         check([sent(0), sent(1, NOW + 59, login="l2")])
 
 
-def test_no_login_gets_more_codes_than_its_maximum() -> None:
+def test_the_oracle_rejects_more_sends_than_the_maximum_of_a_login() -> None:
     with pytest.raises(AssertionError, match="too many sends"):
         check([sent(n, NOW + n * 60) for n in range(6)])
 
 
-def test_a_failure_beside_a_success_may_have_been_counted_before_or_after_it() -> None:
-    beside = [wrong(0), right(0)]
-    check([*beside, *(wrong(n, login=f"l{n}", challenge=f"c{n}") for n in range(1, 12))])
+def test_the_oracle_allows_a_failure_parallel_to_a_success_to_count_before_or_after_it() -> None:
+    parallel = [wrong(0), right(0)]
+    check([*parallel, *(wrong(n, login=f"l{n}", challenge=f"c{n}") for n in range(1, 12))])
     with pytest.raises(AssertionError, match="while locked"):
         check([right(0), *(wrong(n, login=f"l{n}", challenge=f"c{n}") for n in range(1, 12))])

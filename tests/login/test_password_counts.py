@@ -1,4 +1,4 @@
-"""Whom do wrong passwords hold up: their own name and address, never a contact centre or a browser the user knows."""
+"""Wrong passwords block their username and address, and never a contact centre or a browser known to the user."""
 
 import asyncio
 from dataclasses import replace
@@ -13,7 +13,7 @@ from gateway.domain.policy import FactorKind, Method
 from gateway.domain.problem import Problem
 from gateway.domain.user import User
 from gateway.login.flow import FlowResult
-from gateway.login.record import Step
+from gateway.login.state_machine import Step
 from gateway.settings.presets import PRESETS
 from tests.login.full_login_harness import CHANNEL, LoginBrowser, LoginHarness, LoginPerson
 
@@ -23,7 +23,7 @@ MOST = 3
 
 
 class Strict(LoginHarness):
-    """So few wrong passwords of one address that a test can type them."""
+    """Allows so few wrong passwords of one address that a test reaches the limit."""
 
     @property
     def configuration(self) -> Configuration:
@@ -34,7 +34,7 @@ class Strict(LoginHarness):
 
 @pytest.fixture
 def login_harness() -> LoginHarness:
-    """More people than one address may mistype."""
+    """Has more users than one address may fail for."""
     login_harness = Strict(EFCX)
     for number in range(2 * MOST):
         name = f"agent{number}"
@@ -43,21 +43,23 @@ def login_harness() -> LoginHarness:
 
 
 async def signs_in(login_harness: LoginHarness, number: int, password: str, place: str = "desk") -> FlowResult:
-    """From a browser of its own; browsers of one place have one address."""
+    """Signs in from a new browser; browsers of one place have one address."""
     return await LoginBrowser(login_harness, f"{place}{number}").act(
         Step.PASSWORD, username=f"agent{number}", password=password
     )
 
 
 @pytest.mark.attack("F20")
-async def test_right_passwords_never_count_against_the_address_of_a_contact_centre(login_harness: LoginHarness) -> None:
+async def test_correct_passwords_never_count_against_the_address_of_a_contact_centre(
+    login_harness: LoginHarness,
+) -> None:
     await signs_in(login_harness, 0, "wrong")
     for number in range(2 * MOST):
         assert (await signs_in(login_harness, number, "right")).step is Step.REGISTER
 
 
 @pytest.mark.attack("F20")
-async def test_wrong_passwords_for_many_names_hold_their_address_and_no_other(login_harness: LoginHarness) -> None:
+async def test_wrong_passwords_for_many_usernames_block_only_the_clients_address(login_harness: LoginHarness) -> None:
     for number in range(MOST):
         await signs_in(login_harness, number, "wrong")
     held = await signs_in(login_harness, MOST, "right")
@@ -67,7 +69,9 @@ async def test_wrong_passwords_for_many_names_hold_their_address_and_no_other(lo
 
 
 @pytest.mark.attack("F20")
-async def test_a_right_password_forgives_its_address_no_wrong_one_of_another_name(login_harness: LoginHarness) -> None:
+async def test_a_correct_password_does_not_clear_wrong_passwords_of_other_usernames_at_the_address(
+    login_harness: LoginHarness,
+) -> None:
     for number in range(MOST - 1):
         await signs_in(login_harness, number, "wrong")
     assert (await signs_in(login_harness, MOST, "right")).step is Step.REGISTER
@@ -77,36 +81,36 @@ async def test_a_right_password_forgives_its_address_no_wrong_one_of_another_nam
     assert held.problem_detail.problem is Problem.TOO_MANY_LOGINS
 
 
-async def test_a_password_that_keycloak_did_not_judge_counts_for_nothing(login_harness: LoginHarness) -> None:
+async def test_a_password_that_keycloak_did_not_check_counts_for_nothing(login_harness: LoginHarness) -> None:
     judged = login_harness.realm.password
 
     async def unreachable(*_asked: Any) -> Any:
         raise errors.Unreachable("keycloak", "timeout")
 
-    setattr(login_harness.realm, "password", unreachable)  # noqa: B010  # Keycloak is away for a while
+    setattr(login_harness.realm, "password", unreachable)  # noqa: B010  # Keycloak is down for a while
     for _ in range(2 * login_harness.configuration.gateway.limits.password_failures_per_user):
-        told = await signs_in(login_harness, 0, "right")
-        assert told.problem_detail
-        assert told.problem_detail.problem is Problem.SIGN_IN_UNAVAILABLE
+        reported = await signs_in(login_harness, 0, "right")
+        assert reported.problem_detail
+        assert reported.problem_detail.problem is Problem.SIGN_IN_UNAVAILABLE
     setattr(login_harness.realm, "password", judged)  # noqa: B010
     assert (await signs_in(login_harness, 0, "right")).step is Step.REGISTER
 
 
-async def test_a_right_password_forgives_the_wrong_ones_of_its_user(login_harness: LoginHarness) -> None:
+async def test_a_correct_password_clears_the_users_wrong_passwords(login_harness: LoginHarness) -> None:
     most = login_harness.configuration.gateway.limits.password_failures_per_user
     for _ in range(2):
         for number in range(most - 1):
-            told = await LoginBrowser(login_harness, f"{number}").act(
+            reported = await LoginBrowser(login_harness, f"{number}").act(
                 Step.PASSWORD, username="agent0", password="wrong"
             )
-            assert told.problem_detail
-            assert told.problem_detail.problem is Problem.WRONG_PASSWORD
+            assert reported.problem_detail
+            assert reported.problem_detail.problem is Problem.WRONG_PASSWORD
         assert (await signs_in(login_harness, 0, "right")).step is Step.REGISTER
 
 
 @pytest.mark.attack("F20")
 @pytest.mark.parametrize(("place", "step"), [("desk", Step.VERIFY), ("elsewhere", Step.PASSWORD)])
-async def test_of_many_who_type_a_name_at_once_none_is_before_a_browser_the_user_knows(
+async def test_a_known_browser_of_the_user_is_served_before_parallel_attempts_with_the_username(
     login_harness: LoginHarness, place: str, step: Step
 ) -> None:
     address = "agent0@example.com"
@@ -118,11 +122,11 @@ async def test_of_many_who_type_a_name_at_once_none_is_before_a_browser_the_user
     login_harness.clock.advance(3600)
     go, judged = asyncio.Event(), login_harness.realm.password
 
-    async def slowly(*asked: Any) -> Any:
+    async def delayed(*asked: Any) -> Any:
         await go.wait()
         return await judged(*asked)
 
-    setattr(login_harness.realm, "password", slowly)  # noqa: B010  # a Keycloak that takes its time
+    setattr(login_harness.realm, "password", delayed)  # noqa: B010  # a slow Keycloak
 
     async def types(browser: LoginBrowser, password: str) -> FlowResult:
         return await browser.act(Step.PASSWORD, username="agent0", password=password)

@@ -1,4 +1,4 @@
-"""The pending proof: what approves an enrolment, what an entry is judged by, what is sent."""
+"""Tests of the pending proof: the approval of an enrolment, the methods of an entry, and the message to send."""
 
 from dataclasses import replace
 
@@ -8,7 +8,8 @@ from gateway.domain.enrolment import Enrolment, EnrolmentSet
 from gateway.domain.policy import ChoosePage, FactorKind, Registration
 from gateway.domain.user import Contact
 from gateway.login import pending_proof
-from gateway.login.record import AddressConfirmed, AddressGiven, Drafted, Effect, Enrolled, Login, Picked, Purpose, Step
+from gateway.login.record import AddressConfirmed, AddressGiven, Drafted, Enrolled, Login, Picked, Purpose
+from gateway.login.state_machine import Effect, Step
 from tests.login.event_scripts import (
     ADDRESS,
     APP_DRAFT,
@@ -45,7 +46,7 @@ TYPED = Enrolment(FactorKind.EMAIL, ADDRESS)
 APP = Enrolment(FactorKind.TOTP, secret="made up")
 
 OPEN, GUARD, ADMIN = Registration.OPEN, Registration.GUARDED, Registration.ADMIN_CODE
-# registration, profile address, due password, inside the window, what is enrolled -> needs an approval
+# registration setting, profile address, due password, in the grace period, the enrolment -> needs an approval
 CASES = [
     (OPEN, (), True, False, TYPED, False),
     (OPEN, KNOWN, True, False, APP, False),
@@ -71,7 +72,7 @@ CASES = [
 def login(
     registration: Registration, contacts: tuple[Contact, ...], *, due: bool = False, open_registration: bool = True
 ) -> Login:
-    """A login of a new user whose password was right."""
+    """Returns a login of a new user with a correct password."""
     policy = replace(GUARDED, registration=registration)
     right = password(contacts=contacts, due=due, open_registration=open_registration)
     return after(right, login=begun(policy))
@@ -80,7 +81,7 @@ def login(
 @pytest.mark.row("GW-27")
 @pytest.mark.attack("F5")
 @pytest.mark.parametrize(("registration", "contacts", "due", "window", "new", "needed"), CASES)
-def test_which_users_need_approval(
+def test_approval_is_required_for_the_users_that_the_policy_names(
     registration: Registration, contacts: tuple[Contact, ...], due: bool, window: bool, new: Enrolment, needed: bool
 ) -> None:
     asked = login(registration, contacts, due=due, open_registration=window)
@@ -99,7 +100,7 @@ def test_a_user_who_proved_a_factor_needs_no_approval_for_another(registration: 
 @pytest.mark.attack("F5")
 @pytest.mark.parametrize("registration", [GUARD, ADMIN])
 @pytest.mark.parametrize("purpose", list(Purpose))
-def test_an_address_of_a_channel_that_is_no_longer_the_tenants_speaks_for_no_new_factor(
+def test_an_address_of_a_channel_that_the_tenant_no_longer_has_approves_no_new_factor(
     registration: Registration, purpose: Purpose
 ) -> None:
     policy = with_policy(methods=(TOTP,), registration=registration)
@@ -109,7 +110,7 @@ def test_an_address_of_a_channel_that_is_no_longer_the_tenants_speaks_for_no_new
 
 @pytest.mark.row("GW-27", "EF-22")
 @pytest.mark.attack("F5")
-def test_an_app_of_a_channel_that_is_no_longer_the_tenants_speaks_for_an_address_only_where_it_was_proved() -> None:
+def test_an_app_that_the_tenant_no_longer_offers_approves_an_address_only_if_it_was_proved() -> None:
     assert pending_proof.needs_approval(within(Purpose.SIGN_IN, APP_ENROLLED, GUARDED, contacts=KNOWN), TYPED)
     asked = within(Purpose.ENROL, APP_ENROLLED, GUARDED, contacts=KNOWN, recent=True, wanted=FactorKind.EMAIL)
     proving = after(waiting(factor=FactorKind.TOTP), proved_by(FactorKind.TOTP), login=asked)
@@ -127,20 +128,20 @@ def test_a_first_factor_needs_approval_inside_a_session_too(purpose: Purpose) ->
 def registered(
     registration: Registration = GUARD, contacts: tuple[Contact, ...] = KNOWN, *, due: bool = False
 ) -> Login:
-    """The typed address was proved, after the open days; the approval is pending."""
+    """The typed address was proved after the grace period; the approval is pending."""
     events = (Picked(FactorKind.EMAIL), AddressGiven(DRAFT), AddressConfirmed(DRAFT), sent(), proved())
     return after(*events, login=login(registration, contacts, due=due, open_registration=False))
 
 
 @pytest.mark.row("GW-27")
 @pytest.mark.attack("F5")
-def test_a_proved_address_that_needs_approval_is_not_saved_before_it() -> None:
+def test_a_proved_address_is_not_saved_before_its_approval() -> None:
     assert pending(registered())[:2] == (Effect.CHALLENGE, Step.VERIFY)
     assert registered().enrolled is None
 
 
 @pytest.mark.row("GW-27")
-def test_the_approval_code_goes_to_the_verified_profile_address() -> None:
+def test_the_approval_code_is_sent_to_the_verified_profile_address() -> None:
     assert proof(registered()).message == Enrolment(FactorKind.EMAIL, PROFILE)
 
 
@@ -175,13 +176,13 @@ def test_where_only_administrators_approve_nothing_is_sent_to_the_profile_addres
 
 @pytest.mark.row("GW-27")
 @pytest.mark.attack("F5")
-def test_the_code_of_the_typed_address_is_no_approval() -> None:
+def test_the_code_sent_to_the_typed_address_is_no_approval() -> None:
     assert apply(registered(), proved(0)) == registered()
     assert apply(registered(), sent(1, address=ADDRESS)) == registered()
 
 
 @pytest.mark.row("GW-27")
-def test_the_right_approval_saves_the_address_that_was_typed() -> None:
+def test_a_correct_approval_saves_the_typed_address() -> None:
     approved = after(
         sent(1, address=PROFILE, of_round=1), proved_by(FactorKind.EMAIL, 1, of_round=1), login=registered()
     )
@@ -189,14 +190,14 @@ def test_the_right_approval_saves_the_address_that_was_typed() -> None:
 
 
 @pytest.mark.row("GW-27")
-def test_an_app_waits_for_approval_as_an_address_does() -> None:
+def test_an_app_enrolment_waits_for_approval_like_an_address() -> None:
     events = (Picked(FactorKind.TOTP), Drafted(APP_DRAFT), waiting(factor=FactorKind.TOTP), proved_by(FactorKind.TOTP))
     asked = after(*events, login=login(GUARD, KNOWN))
     assert (step(asked), proof(asked).message) == (Step.VERIFY, Enrolment(FactorKind.EMAIL, PROFILE))
 
 
 @pytest.mark.attack("F5")
-def test_an_address_that_was_proved_cannot_be_edited_while_it_waits_for_approval() -> None:
+def test_a_proved_address_cannot_be_edited_while_it_waits_for_approval() -> None:
     asked = after(sent(1, address=PROFILE, of_round=1), login=registered())
     assert apply(asked, AddressGiven(None)) == asked
 
@@ -206,7 +207,7 @@ def test_an_address_that_was_proved_cannot_be_edited_while_it_waits_for_approval
 COMBINED = with_policy(methods=(EMAIL, TOTP), choose_page=ChoosePage.COMBINED, admin_codes=True, backup_codes=10)
 
 
-def test_backup_codes_are_taken_only_of_who_has_some() -> None:
+def test_backup_codes_are_accepted_only_from_users_who_have_some() -> None:
     without = after(password(BOTH_ENROLLED), login=begun(COMBINED))
     some = after(password(replace(BOTH_ENROLLED, backup_codes=CODES)), login=begun(COMBINED))
     assert proof(without).extras == (FactorKind.ADMIN_CODE,)
@@ -214,42 +215,42 @@ def test_backup_codes_are_taken_only_of_who_has_some() -> None:
 
 
 @pytest.mark.row("CC-16")
-def test_administrators_codes_are_taken_on_the_ordinary_page_where_they_are_switched_on() -> None:
+def test_administrators_codes_are_accepted_on_the_code_page_where_they_are_on() -> None:
     assert proof(after(password(ENROLLED), login=begun(replace(COMBINED, admin_codes=False)))).extras == ()
     assert proof(after(password(ENROLLED), login=begun(COMBINED))).extras == (FactorKind.ADMIN_CODE,)
 
 
-def test_neither_backup_nor_administrators_codes_register_a_factor() -> None:
+def test_neither_backup_codes_nor_administrators_codes_enrol_a_factor() -> None:
     asked = after(password(), Picked(FactorKind.TOTP), Drafted(APP_DRAFT), login=begun(COMBINED))
     assert proof(asked).extras == ()
 
 
 @pytest.mark.row("CC-13")
-def test_a_code_is_mailed_at_once_where_e_mail_is_all_there_is() -> None:
+def test_a_code_is_mailed_at_once_where_mail_is_the_only_method() -> None:
     assert proof(after(password(ENROLLED), login=begun(COMBINED))).sends_at_once
 
 
 @pytest.mark.row("CC-13")
-def test_a_code_is_mailed_on_request_where_there_is_an_app_too() -> None:
+def test_a_code_is_mailed_on_request_where_the_user_also_has_an_app() -> None:
     assert not proof(after(password(BOTH_ENROLLED), login=begun(COMBINED))).sends_at_once
 
 
 @pytest.mark.row("EF-10")
-def test_without_a_combined_page_the_tenants_one_channel_is_what_counts() -> None:
+def test_without_a_combined_page_only_the_tenants_one_method_is_accepted() -> None:
     asked = after(password(BOTH_ENROLLED), login=begun(with_policy(methods=(TOTP,))))
     assert [m.factor for m in proof(asked).methods] == [FactorKind.TOTP]
 
 
 @pytest.mark.row("EF-10")
-def test_without_a_page_that_chooses_the_first_of_the_tenants_methods_is_asked_and_no_other() -> None:
+def test_without_a_combined_page_only_the_tenants_first_method_is_requested() -> None:
     asked = after(password(BOTH_ENROLLED), login=begun(with_policy(methods=(TOTP, EMAIL))))
     assert [m.factor for m in proof(asked).methods] == [FactorKind.TOTP]
 
 
-def test_an_entry_counts_against_all_factors_only_on_the_page_that_takes_any() -> None:
+def test_an_entry_counts_against_all_factors_only_on_the_combined_page() -> None:
     assert proof(after(password(BOTH_ENROLLED), login=begun(COMBINED))).takes_any
     assert not proof(after(password(), Picked(FactorKind.TOTP), login=begun(COMBINED))).takes_any
 
 
-def test_the_rule_by_which_nothing_was_asked_is_named() -> None:
+def test_the_rule_that_made_a_proof_unnecessary_is_recorded() -> None:
     assert satisfied(after(password(), login=begun(with_policy(enabled=False))))[1] == "2fa-off"

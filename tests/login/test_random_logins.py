@@ -1,7 +1,7 @@
-"""Whatever users, tabs, an attacker and an administrator do in whatever order, the login keeps its promises.
+"""Tests that the login keeps its rules with random acts of users, tabs, an attacker and an administrator.
 
-What is promised and how it is judged stands in `random_play`. The plays of this run have fixed seeds; `make
-test-random` plays new ones for as long as wanted and prints the seed of a play that fails.
+`random_logins` states the rules and how they are judged. This run has fixed seeds; `make test-random` runs new ones
+and prints the seed of a failure.
 """
 
 from collections import Counter
@@ -9,20 +9,20 @@ from collections import Counter
 import pytest
 
 from gateway.domain.policy import Registration
-from tests.login.random_logins import POLICIES, play
+from tests.login.random_logins import POLICIES, run_sequence
 
 FOUND = [("efcx", 0)]
-"""Plays that failed once."""
+"""Sequences that failed before."""
 
 
 @pytest.mark.slow
 @pytest.mark.row("EF-19", "CC-17", "CC-19", "SI-10", "GW-27", "GW-13")
 @pytest.mark.attack("S1", "S19", "S20")
 @pytest.mark.parametrize("name", POLICIES)
-def test_sessions_go_to_those_who_prove_limits_hold_and_every_user_gets_in(name: str) -> None:
+def test_random_logins_give_sessions_only_after_proofs_keep_limits_and_let_every_user_sign_in(name: str) -> None:
     reached: Counter[str] = Counter()
     for seed in range(6):
-        reached += play(name, seed).reached
+        reached += run_sequence(name, seed).reached
     assert reached["gets in"] == 18
     assert reached["session proved" if POLICIES[name].enabled else "session not-asked"] >= 10
     if POLICIES[name].enabled:
@@ -33,5 +33,5 @@ def test_sessions_go_to_those_who_prove_limits_hold_and_every_user_gets_in(name:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "seed"), FOUND)
-def test_a_play_that_failed_once_ends_well(name: str, seed: int) -> None:
-    play(name, seed)
+def test_a_login_sequence_that_failed_before_now_passes(name: str, seed: int) -> None:
+    run_sequence(name, seed)

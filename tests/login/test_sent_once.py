@@ -1,26 +1,26 @@
-"""A send is claimed before it is made, and nothing is sent to a locked user: through the whole flow."""
+"""Tests through the whole flow that a send is claimed first, and that no code is sent to a locked user."""
 
 import asyncio
 from dataclasses import replace
 
 import pytest
 
-from gateway.delivery.message import Message
-from gateway.delivery.smtp import NotSent, Sent
+from gateway.delivery.smtp import Message, NotSent, Sent
 from gateway.domain.channel import Channel
 from gateway.domain.enrolment import Enrolment
 from gateway.domain.policy import FactorKind, Method
-from gateway.login.record import Step
-from gateway.login.state_machine import state_of
+from gateway.login.state_machine import Step, state_of
 from gateway.settings.presets import PRESETS
 from tests.login.full_login_harness import CHANNEL, LoginBrowser, LoginHarness
 
 METHODS = (Method(FactorKind.EMAIL, CHANNEL.service_identifier),)
-NO_COOLDOWN = replace(PRESETS["efcx"].policy, methods=METHODS, resend_cooldown=0)  # only the claim is in the way
+NO_COOLDOWN = replace(
+    PRESETS["efcx"].policy, methods=METHODS, resend_cooldown=0
+)  # only the claim prevents a second send
 
 
 async def with_anna(login_harness: LoginHarness) -> LoginHarness:
-    """Anna has registered her mailbox."""
+    """Anna has enrolled her mailbox."""
     await login_harness.start()
     mailbox = Enrolment(FactorKind.EMAIL, "anna@example.com")
     await login_harness.enrolments.add(login_harness.tenant, "id-anna", login_harness.enrolled("anna"), mailbox)
@@ -28,7 +28,7 @@ async def with_anna(login_harness: LoginHarness) -> LoginHarness:
 
 
 @pytest.mark.parametrize("seed", range(5))
-async def test_a_code_asked_for_in_many_tabs_at_once_is_sent_once(seed: int) -> None:
+async def test_a_code_requested_in_many_parallel_tabs_is_sent_once(seed: int) -> None:
     login_harness = await with_anna(LoginHarness(NO_COOLDOWN, seed))
     browser = LoginBrowser(login_harness, "laptop")
     await browser.act(Step.PASSWORD, username="anna", password="right")
@@ -40,7 +40,7 @@ async def test_a_code_asked_for_in_many_tabs_at_once_is_sent_once(seed: int) -> 
     assert len(login_harness.mails.messages) == 2
 
 
-async def test_a_send_that_failed_may_be_begun_again_at_once() -> None:
+async def test_a_failed_send_may_be_retried_at_once() -> None:
     login_harness = await with_anna(LoginHarness(NO_COOLDOWN))
     browser = LoginBrowser(login_harness, "laptop")
     login_harness.mails.refuses = "down"
@@ -50,16 +50,16 @@ async def test_a_send_that_failed_may_be_begun_again_at_once() -> None:
     assert len(login_harness.mails.messages) == 1
 
 
-async def test_a_send_of_a_request_that_was_given_up_may_be_begun_again_at_once() -> None:
+async def test_a_send_of_a_cancelled_request_may_be_retried_at_once() -> None:
     login_harness = await with_anna(LoginHarness(NO_COOLDOWN))
     browser = LoginBrowser(login_harness, "laptop")
     send = login_harness.mails.send
 
-    async def given_up(channel: Channel, message: Message) -> Sent | NotSent:
+    async def cancelled(channel: Channel, message: Message) -> Sent | NotSent:
         login_harness.mails.send = send  # type: ignore[method-assign]
         raise asyncio.CancelledError
 
-    login_harness.mails.send = given_up  # type: ignore[method-assign]
+    login_harness.mails.send = cancelled  # type: ignore[method-assign]
     with pytest.raises(asyncio.CancelledError):
         await browser.act(Step.PASSWORD, username="anna", password="right")
     await browser.act(Step.PASSWORD, username="anna", password="right")
@@ -67,7 +67,7 @@ async def test_a_send_of_a_request_that_was_given_up_may_be_begun_again_at_once(
 
 
 @pytest.mark.row("CC-19", "EF-19")
-async def test_nothing_is_sent_to_a_locked_user_whatever_he_tries() -> None:
+async def test_no_code_is_sent_to_a_locked_user_for_any_request() -> None:
     strict = replace(PRESETS["cloudcx"].policy, methods=METHODS, resend_cooldown=0)
     login_harness = await with_anna(LoginHarness(strict))
     browser = LoginBrowser(login_harness, "laptop")

@@ -1,4 +1,4 @@
-"""What a login owes after which events."""
+"""Tests of the pending steps of a login after its events."""
 
 import pytest
 
@@ -6,7 +6,8 @@ from gateway.domain.policy import EnrolmentRule, FactorKind, NoContact, Registra
 from gateway.domain.problem import Problem, ProblemDetail
 from gateway.domain.session import Satisfied
 from gateway.domain.user import Contact
-from gateway.login.record import AddressConfirmed, AddressGiven, Effect, Proved, Step, Stopped
+from gateway.login.record import AddressConfirmed, AddressGiven, Proved, Stopped
+from gateway.login.state_machine import Effect, Step
 from tests.login.event_scripts import (
     ADDRESS,
     DRAFT,
@@ -37,7 +38,7 @@ def test_a_login_begins_on_the_password_page() -> None:
 
 
 @pytest.mark.row("EF-11")
-def test_a_user_without_a_factor_registers_first() -> None:
+def test_a_user_without_a_factor_enrols_first() -> None:
     login = after(password())
     assert pending(login) == (
         Step.REGISTER,
@@ -50,57 +51,57 @@ def test_a_user_without_a_factor_registers_first() -> None:
 
 
 @pytest.mark.row("EF-11")
-def test_the_typed_address_is_shown_again_before_anything_is_sent() -> None:
+def test_the_typed_address_is_shown_for_confirmation_before_a_code_is_sent() -> None:
     login = after(password(), AddressGiven(DRAFT))
     assert first(login) is Step.CONFIRM
 
 
 @pytest.mark.row("EF-11")
-def test_a_confirmed_address_is_sent_a_code() -> None:
+def test_a_code_is_sent_to_a_confirmed_address() -> None:
     assert first(after(*FIRST_LOGIN[:3])) is Effect.CHALLENGE
 
 
 @pytest.mark.row("EF-11")
-def test_a_first_right_code_saves_the_address_before_the_session_opens() -> None:
+def test_the_first_correct_code_saves_the_address_before_the_session_opens() -> None:
     assert pending(after(*FIRST_LOGIN)) == (Effect.SAVE, Effect.OPEN, Step.DONE)
 
 
 @pytest.mark.row("EF-11")
-def test_a_registered_user_is_sent_a_code_at_once() -> None:
+def test_an_enrolled_user_is_sent_a_code_at_once() -> None:
     assert first(after(password(ENROLLED))) is Effect.CHALLENGE
 
 
 @pytest.mark.row("EF-01")
-def test_before_a_right_code_no_session_is_pending() -> None:
+def test_no_session_is_pending_before_a_correct_code() -> None:
     login = after(*FIRST_LOGIN[:4])
     assert first(login) is Step.VERIFY
 
 
 @pytest.mark.row("EF-01")
-def test_with_two_factor_authentication_off_the_password_alone_opens_the_session() -> None:
+def test_with_2fa_off_the_password_alone_opens_the_session() -> None:
     login = after(password(), login=begun(with_policy(enabled=False)))
     assert pending(login) == (Effect.OPEN, Step.DONE)
 
 
-def test_a_route_that_asks_for_no_factor_opens_by_password_and_says_why() -> None:
+def test_on_a_route_without_a_factor_the_password_opens_the_session_and_the_rule_is_recorded() -> None:
     login = after(password(ENROLLED), login=begun(route_asks=False))
     assert satisfied(login) == (Satisfied.NOT_ASKED, "route-asks-none")
 
 
-def test_a_proved_factor_is_what_satisfies() -> None:
+def test_a_proved_factor_satisfies_the_login() -> None:
     assert satisfied(after(password(ENROLLED), sent(), proved()))[0] is Satisfied.PROVED
 
 
-def test_editing_takes_the_address_its_confirmation_and_its_code_back() -> None:
+def test_editing_the_address_clears_the_draft_its_confirmation_and_its_code() -> None:
     login = after(*FIRST_LOGIN[:4], AddressGiven(None))
     assert (login.enrolling.draft, login.enrolling.confirmed, login.verification.challenge) == (None, False, None)
 
 
-def test_an_address_taken_back_is_kept_to_be_edited() -> None:
+def test_a_cleared_address_is_kept_in_the_form_for_editing() -> None:
     assert after(*FIRST_LOGIN[:4], AddressGiven(None)).enrolling.edited == ADDRESS
 
 
-def test_a_confirmation_of_another_address_is_void() -> None:
+def test_the_confirmation_of_another_address_is_void() -> None:
     login = after(password(), AddressGiven(DRAFT))
     assert apply(login, AddressConfirmed(OTHER_DRAFT)) == login
 
@@ -111,13 +112,13 @@ def test_a_second_address_is_void_while_one_is_being_confirmed() -> None:
 
 
 @pytest.mark.row("EF-16")
-def test_a_code_sent_to_an_address_edited_meanwhile_is_void() -> None:
+def test_a_code_sent_to_an_address_edited_since_is_void() -> None:
     login = after(*FIRST_LOGIN[:3], AddressGiven(None), AddressGiven(OTHER_DRAFT), AddressConfirmed(OTHER_DRAFT))
     assert apply(login, sent(address=ADDRESS)) == login
 
 
 @pytest.mark.row("EF-16")
-def test_a_right_answer_to_a_replaced_code_is_void() -> None:
+def test_a_correct_answer_to_a_replaced_code_is_void() -> None:
     login = after(password(ENROLLED), sent(0), sent(1))
     assert apply(login, proved(0)) == login
 
@@ -143,12 +144,12 @@ def test_a_stop_for_a_replaced_code_is_void() -> None:
     assert apply(login, Stopped(ProblemDetail(Problem.LOCKED), "c0")) == login
 
 
-def test_a_stopped_login_absorbs_everything() -> None:
+def test_a_stopped_login_ignores_every_event() -> None:
     stopped = after(password(ENROLLED), sent(), Stopped(ProblemDetail(Problem.LOCKED)))
     assert after(proved(), sent(1), AddressGiven(DRAFT), OPENED, login=stopped) == stopped
 
 
-def test_an_opened_login_absorbs_everything() -> None:
+def test_an_opened_login_ignores_every_event() -> None:
     opened = after(password(ENROLLED), sent(), proved(), OPENED)
     assert after(Stopped(ProblemDetail(Problem.LOCKED)), sent(1), login=opened) == opened
 
@@ -173,7 +174,7 @@ def test_with_profile_addresses_a_user_without_one_is_refused() -> None:
     assert problem_detail(login) == ProblemDetail(Problem.NO_CONTACT)
 
 
-def test_an_unverified_profile_address_is_as_none() -> None:
+def test_an_unverified_profile_address_counts_as_missing() -> None:
     contact = Contact(FactorKind.EMAIL, ADDRESS, verified=False)
     login = after(
         password(contacts=(contact,)), login=begun(with_policy(registration_contact=RegistrationContact.PROFILE))
@@ -181,20 +182,20 @@ def test_an_unverified_profile_address_is_as_none() -> None:
     assert step(login) is Step.STOPPED
 
 
-def test_where_contacts_are_methods_the_first_accepted_code_pins_the_address() -> None:
+def test_where_contacts_are_methods_the_first_accepted_code_saves_the_address() -> None:
     policy = with_policy(registration_contact=RegistrationContact.PROFILE, on_no_contact=NoContact.REFUSE)
     contact = Contact(FactorKind.EMAIL, ADDRESS, verified=True)
     login = after(password(contacts=(contact,)), sent(), proved(), login=begun(policy))
     assert first(login) is Effect.SAVE
 
 
-def test_where_contacts_are_methods_no_code_goes_to_one_that_nobody_verified() -> None:
+def test_where_contacts_are_methods_no_code_is_sent_to_an_unverified_contact() -> None:
     policy = with_policy(registration_contact=RegistrationContact.PROFILE, on_no_contact=NoContact.REFUSE)
     contact = Contact(FactorKind.EMAIL, ADDRESS, verified=False)
     login = after(password(contacts=(contact,)), login=begun(policy))
     assert pending(login) == (Step.STOPPED,)
 
 
-def test_an_optional_factor_is_not_asked_of_a_user_who_has_none() -> None:
+def test_an_optional_factor_is_not_requested_from_a_user_without_one() -> None:
     login = after(password(), login=begun(with_policy(enrolment=EnrolmentRule.OPTIONAL)))
     assert satisfied(login) == (Satisfied.NOT_ASKED, "optional-and-none-enrolled")

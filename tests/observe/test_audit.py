@@ -1,4 +1,4 @@
-"""Facts about audit events."""
+"""Tests of audit events."""
 
 import errno
 import json
@@ -25,7 +25,7 @@ def written(clock: FakeClock, **facts: Any) -> dict[str, Any]:
 
 
 @pytest.mark.row("GW-18")
-def test_a_line_says_when_what_who_and_where(clock: FakeClock) -> None:
+def test_an_audit_event_names_time_event_user_and_client(clock: FakeClock) -> None:
     assert written(
         clock, user_id="u1", username="anna", client="192.0.2.1", request_id="r1", reference="ABCD", factor="email"
     ) == {
@@ -35,12 +35,12 @@ def test_a_line_says_when_what_who_and_where(clock: FakeClock) -> None:
 
 
 @pytest.mark.row("GW-18")
-def test_what_is_not_known_is_left_out(clock: FakeClock) -> None:
+def test_an_unknown_value_is_omitted(clock: FakeClock) -> None:
     assert set(written(clock)) == {"at", "event", "tenant"}
 
 
 @pytest.mark.row("GW-18")
-def test_a_line_never_holds_a_code_token_or_address(clock: FakeClock) -> None:
+def test_an_audit_event_never_contains_a_code_token_or_address(clock: FakeClock) -> None:
     line = written(clock, username="anna@example.com", to="ben@example.com", code="123456", access_token="eyJ")
     assert (line["username"], line["to"]) == ("a***@e***.com", "b***@e***.com")
     assert "123456" not in str(line)
@@ -48,7 +48,7 @@ def test_a_line_never_holds_a_code_token_or_address(clock: FakeClock) -> None:
 
 
 @pytest.mark.row("GW-18")
-def test_the_file_is_appended_to_and_only_its_owners(tmp_path: Path, clock: FakeClock) -> None:
+def test_the_audit_file_is_appended_to_and_readable_only_by_its_owner(tmp_path: Path, clock: FakeClock) -> None:
     file = tmp_path / "audit.log"
     file.write_text("before\n")
     file.chmod(0o644)
@@ -79,14 +79,14 @@ def test_a_full_disk_fails_no_request_and_is_counted(
 
 
 @pytest.mark.row("GW-18")
-def test_every_event_has_a_stable_dotted_name_of_its_own() -> None:
+def test_every_event_has_a_stable_unique_dotted_name() -> None:
     names = [event.value for event in AuditEvent]
     assert len(set(names)) == len(names)
     assert all(re.fullmatch(r"[a-z_]+(\.[a-z_]+)?", name) for name in names)
     assert AuditEvent.ENROLMENT_TAMPERED.value == "enrolment_tampered"
 
 
-def test_the_audit_counts_for_the_metrics(clock: FakeClock) -> None:
+def test_audit_events_are_counted_in_the_metrics(clock: FakeClock) -> None:
     metrics = Metrics()
     audit = Audit(clock, count=metrics.count)
     audit.write(AuditEvent.PASSWORD_REJECTED, tenant="one", username="anna")
@@ -102,6 +102,6 @@ def test_the_audit_counts_for_the_metrics(clock: FakeClock) -> None:
 
 
 @pytest.mark.parametrize("name", ["not-there/audit.log", "."])
-def test_a_file_that_cannot_be_opened_is_named_with_its_setting(tmp_path: Path, name: str) -> None:
+def test_an_audit_file_that_cannot_be_opened_is_reported_with_its_setting(tmp_path: Path, name: str) -> None:
     with pytest.raises(Misconfigured, match=r"audit_file .*: cannot be opened"):
         Audit(FakeClock(), tmp_path / name)

@@ -1,4 +1,4 @@
-"""Facts about log lines."""
+"""Tests of log lines."""
 
 import io
 import json
@@ -14,7 +14,7 @@ from gateway.observe import logs
 
 @pytest.fixture(autouse=True)
 def as_before() -> Iterator[None]:
-    """Other tests see the log as it was."""
+    """Restores the logging of other tests."""
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
     yield
@@ -32,7 +32,7 @@ def lines(stream: io.StringIO) -> list[dict[str, Any]]:
     return [json.loads(line) for line in stream.getvalue().splitlines()]
 
 
-def test_a_line_is_json_with_event_level_logger_and_time(stream: io.StringIO) -> None:
+def test_a_log_line_is_json_with_event_level_logger_and_time(stream: io.StringIO) -> None:
     logs.configure("info", stream)
     structlog.get_logger("web").info("page shown", page="verify")
     (line,) = lines(stream)
@@ -42,7 +42,7 @@ def test_a_line_is_json_with_event_level_logger_and_time(stream: io.StringIO) ->
     }  # fmt: skip
 
 
-def test_a_line_carries_request_and_tenant_of_the_request_under_way(stream: io.StringIO) -> None:
+def test_a_log_line_carries_reference_and_tenant_of_the_current_request(stream: io.StringIO) -> None:
     logs.configure("info", stream)
     with structlog.contextvars.bound_contextvars(request_id="r1", tenant="one"):
         structlog.get_logger("x").info("a")
@@ -53,7 +53,7 @@ def test_a_line_carries_request_and_tenant_of_the_request_under_way(stream: io.S
 
 
 @pytest.mark.parametrize(("level", "seen"), [("debug", 4), ("info", 3), ("warning", 2), ("error", 1)])
-def test_lines_below_the_level_are_not_written(stream: io.StringIO, level: str, seen: int) -> None:
+def test_lines_below_the_minimum_level_are_not_written(stream: io.StringIO, level: str, seen: int) -> None:
     logs.configure(level, stream)
     log = structlog.get_logger("x")
     log.debug("a"), log.info("b"), log.warning("c"), log.error("d")
@@ -70,13 +70,13 @@ def test_the_level_can_change_while_loggers_are_in_use(stream: io.StringIO) -> N
 
 
 @pytest.mark.row("GW-18")
-def test_the_audit_is_written_at_every_level(stream: io.StringIO) -> None:
+def test_audit_events_are_logged_at_every_level(stream: io.StringIO) -> None:
     logs.configure("error", stream)
     structlog.get_logger("audit").info("login_stopped")
     assert lines(stream)[0]["event"] == "login_stopped"
 
 
-def test_nothing_secret_is_written(stream: io.StringIO) -> None:
+def test_no_secret_is_logged(stream: io.StringIO) -> None:
     logs.configure("info", stream)
     structlog.get_logger("x").info("sent to anna@example.com", password="hunter2")
     assert "hunter2" not in stream.getvalue()
@@ -96,7 +96,7 @@ def test_a_traceback_shows_no_values_of_variables(stream: io.StringIO) -> None:
         assert "test_a_traceback" in stream.getvalue()
 
 
-def test_the_standard_library_ends_in_the_same_lines(stream: io.StringIO) -> None:
+def test_messages_of_the_standard_librarys_logging_have_the_same_format(stream: io.StringIO) -> None:
     logs.configure("info", stream)
     logging.getLogger("aiohttp.server").error("bad request from %s", "anna@example.com")
     logging.getLogger("other").info("chatter")
@@ -108,13 +108,13 @@ def test_the_standard_library_ends_in_the_same_lines(stream: io.StringIO) -> Non
     )
 
 
-def test_a_closed_stream_fails_nobody(stream: io.StringIO) -> None:
+def test_a_closed_log_stream_fails_no_request(stream: io.StringIO) -> None:
     logs.configure("info", stream)
     stream.close()
     structlog.get_logger("x").info("a")
 
 
-def test_on_a_terminal_lines_are_for_people(stream: io.StringIO) -> None:
+def test_on_a_terminal_lines_are_formatted_for_reading(stream: io.StringIO) -> None:
     logs.configure("info", stream, pretty=True)
     structlog.get_logger("x").info("hello", a=1)
     assert not stream.getvalue().startswith("{")
@@ -122,7 +122,7 @@ def test_on_a_terminal_lines_are_for_people(stream: io.StringIO) -> None:
 
 
 @pytest.mark.parametrize("pretty", [False, True])
-def test_no_line_is_longer_than_64_kib_whatever_was_logged(stream: io.StringIO, pretty: bool) -> None:
+def test_no_log_line_is_longer_than_64_kib_for_any_value(stream: io.StringIO, pretty: bool) -> None:
     logs.configure("info", stream, pretty=pretty)
     try:
         raise ValueError("x \U0001f512" * 1_000_000)

@@ -1,4 +1,4 @@
-"""Facts about what never stands in a log line."""
+"""Tests of redaction: no secret is in a log line."""
 
 import json
 from enum import Enum
@@ -21,20 +21,20 @@ class Colour(Enum):
         "Authorization", "cookie", "Set-Cookie", "csrf", "otpauth",
     ],
 )  # fmt: skip
-def test_a_value_named_like_a_secret_is_dots(name: str) -> None:
+def test_a_value_with_the_name_of_a_secret_is_redacted(name: str) -> None:
     assert clean({name: "a1b2c3"}) == {name: DOTS}
 
 
 @pytest.mark.parametrize("name", ["status_code", "error_code", "token_type", "decoded", "purpose", "encoding"])
-def test_a_value_that_only_sounds_like_one_is_kept(name: str) -> None:
+def test_a_value_whose_name_only_resembles_a_secrets_is_kept(name: str) -> None:
     assert clean({name: "abc"}) == {name: "abc"}
 
 
-def test_numbers_named_like_a_secret_are_dots_too() -> None:
+def test_numbers_with_the_name_of_a_secret_are_redacted_too() -> None:
     assert clean({"code": 123456}) == {"code": DOTS}
 
 
-def test_secrets_deep_inside_are_dots() -> None:
+def test_nested_secrets_are_redacted() -> None:
     assert clean({"a": [{"b": {"password": "x"}}]}) == {"a": [{"b": {"password": DOTS}}]}
 
 
@@ -64,17 +64,17 @@ def test_addresses_are_masked(text: str, shown: str) -> None:
         "redis://user:c2VjcmV0@host:6379",
     ],
 )
-def test_tokens_and_passwords_inside_texts_are_cut_out(text: str) -> None:
+def test_tokens_and_passwords_inside_texts_are_redacted(text: str) -> None:
     shown = clean_text(text)
     assert "c2VjcmV0" not in shown
     assert "eyJ" not in shown
 
 
-def test_a_value_cannot_forge_a_line() -> None:
+def test_a_value_cannot_forge_a_log_line() -> None:
     assert clean({"name": "a\nb\r\x1b[31m\u2028\u202e"}) == {"name": "a\\nb\\r\\x1b[31m\\u2028\\u202e"}
 
 
-def test_other_values_become_text() -> None:
+def test_values_of_other_types_become_text() -> None:
     assert clean({"a": Colour.RED, "b": Secret("x"), "c": None, "d": True, "e": (1, 2)}) == {
         "a": "red", "b": "Secret(•••)", "c": None, "d": True, "e": [1, 2],
     }  # fmt: skip
@@ -83,14 +83,14 @@ def test_other_values_become_text() -> None:
 @pytest.mark.parametrize(
     "address", ["redis://gateway:hush:4!@redis:6379/0", "rediss://:hush!@r.example.com", "smtp://hush$@m"]
 )
-def test_the_password_of_an_address_is_cut_out(address: str) -> None:
+def test_the_password_in_a_url_is_redacted(address: str) -> None:
     assert "hush" not in clean_text(f"cannot reach {address} now")
 
 
 @pytest.mark.parametrize(
     "text", ["eyJ0ZXN0ZXN0ZXN0Zm9vYmFy", 'password="hush hush', "password='hush", r'{"password": "a\"hush"}']
 )
-def test_a_secret_without_its_end_is_cut_out(text: str) -> None:
+def test_a_secret_without_its_end_is_redacted(text: str) -> None:
     shown = clean_text(text)
     assert "hush" not in shown
     assert "eyJ" not in shown
@@ -110,7 +110,7 @@ def test_a_value_has_at_most_2000_characters_and_a_traceback_16000() -> None:
     assert shown["exception"] == "x " * 8000 + "… (84000 more characters)"
 
 
-def test_a_value_of_just_the_length_is_whole() -> None:
+def test_a_value_of_exactly_the_maximum_length_is_kept() -> None:
     assert clean({"a": "x" * 2000}) == {"a": "x" * 2000}
 
 
@@ -126,8 +126,8 @@ def test_a_value_of_just_the_length_is_whole() -> None:
         'client_secret="a secret"',
     ],
 )
-def test_what_a_cut_leaves_of_a_secret_is_masked(secret: str) -> None:
-    """Wherever the cut falls, nothing is shown that the whole text would not show."""
+def test_the_rest_of_a_truncated_secret_is_masked(secret: str) -> None:
+    """Truncation at any place shows nothing that the whole text would not show."""
     for at in range(1, len(secret)):
         before = "x " * 2000
         text = f"{before[: MAX_TEXT - at]}{secret}"
@@ -144,21 +144,21 @@ def test_a_list_and_a_mapping_have_at_most_50_items() -> None:
     assert shown["b"]["…"] == "30 more"
 
 
-def test_what_is_too_deep_is_dots() -> None:
+def test_too_deeply_nested_values_are_redacted() -> None:
     deep: Any = "x"
     for _ in range(20):
         deep = [deep]
     assert str(clean({"a": deep})).count("[") == 6
 
 
-def test_names_are_cut_and_masked_too() -> None:
+def test_names_are_truncated_and_masked_too() -> None:
     (name,) = clean({f"anna@example.com {'x ' * 200}": 1})
     assert name.startswith("a***@e***.com x x")
     assert len(name) < 150
 
 
 @pytest.mark.parametrize("letter", ["x", "\x00", "é", "\U0001f512", "\u2028"])
-def test_a_line_is_bounded_whatever_its_characters_are(letter: str) -> None:
+def test_a_line_is_bounded_for_any_characters(letter: str) -> None:
     values: dict[str, Any] = {f"v{n}": letter * 3000 for n in range(40)}
     nested: Any = letter * 3000
     for _ in range(5):
@@ -167,9 +167,9 @@ def test_a_line_is_bounded_whatever_its_characters_are(letter: str) -> None:
     assert len(shown) < MAX_LINE * 1.1
 
 
-def test_a_number_of_thousands_of_digits_is_named_by_its_size() -> None:
+def test_a_number_of_thousands_of_digits_is_logged_by_its_size() -> None:
     assert clean({"a": 10**5000, "b": 2**53}) == {"a": "a number of 16610 bits", "b": 2**53}
 
 
-def test_bytes_are_cut_before_they_become_text() -> None:
+def test_bytes_are_truncated_before_they_become_text() -> None:
     assert len(clean({"a": b"\x00" * 10_000_000})["a"]) < 3000

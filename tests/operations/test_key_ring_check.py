@@ -1,11 +1,11 @@
-"""Facts about the key ring that a store belongs to."""
+"""Tests of the check that store and key ring belong together."""
 
 import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
 
-from gateway.crypto.sealing import Key, KeyRing
+from gateway.crypto.key_ring import Key, KeyRing
 from gateway.domain.channel import TlsSettings
 from gateway.domain.errors import Misconfigured, Unreachable
 from gateway.domain.ports import SystemRandom
@@ -19,13 +19,13 @@ from tests.store.open_stores import opened
 
 @pytest.fixture(params=["", pytest.param("redis_url", marks=pytest.mark.redis)], ids=["memory", "redis"])
 def address(request: pytest.FixtureRequest) -> str:
-    """Where a store of each kind is; empty means in this process."""
+    """Returns the address of a store of each kind; empty means in this process."""
     return str(request.getfixturevalue(request.param)) if request.param else ""
 
 
 @pytest.fixture
 async def store(address: str, clock: FakeClock) -> AsyncIterator[Store]:
-    """A store of each kind, empty."""
+    """Yields an empty store of each kind."""
     async with opened(address, clock) as made:
         yield made
 
@@ -35,13 +35,13 @@ def key() -> Key:
     return Key(random.token_bytes(4).hex(), random.token_bytes(32))
 
 
-async def test_an_empty_store_learns_the_ring_and_knows_it_from_then_on(store: Store) -> None:
+async def test_an_empty_store_records_the_key_ring_and_recognises_it_later(store: Store) -> None:
     ring = KeyRing((key(),))
     assert await key_ring_check.check(store, ring)
     assert not await key_ring_check.check(store, ring)
 
 
-async def test_another_ring_is_refused_naming_both(store: Store) -> None:
+async def test_another_key_ring_is_refused_and_both_are_named(store: Store) -> None:
     right, wrong = KeyRing((key(),)), KeyRing((key(),))
     await key_ring_check.check(store, right)
     with pytest.raises(Misconfigured) as refused:
@@ -54,13 +54,13 @@ async def test_another_ring_is_refused_naming_both(store: Store) -> None:
     assert not await key_ring_check.check(store, right)
 
 
-async def test_a_ring_with_a_further_key_is_the_same_one_rotated(store: Store) -> None:
+async def test_a_key_ring_with_a_further_key_is_accepted_as_a_rotation(store: Store) -> None:
     first = key()
     await key_ring_check.check(store, KeyRing((first,)))
     assert await key_ring_check.check(store, KeyRing((key(), first)))
 
 
-async def test_after_a_rotation_the_ring_without_the_new_key_is_refused(store: Store) -> None:
+async def test_after_a_rotation_the_key_ring_without_the_new_key_is_refused(store: Store) -> None:
     first = key()
     await key_ring_check.check(store, KeyRing((key(), first)))
     with pytest.raises(Misconfigured, match="1 of the 2 keys"):
@@ -73,7 +73,7 @@ async def test_the_order_of_the_keys_does_not_matter(store: Store) -> None:
     assert not await key_ring_check.check(store, KeyRing((other, one)))
 
 
-async def test_two_replicas_that_rotate_at_once_leave_a_store_that_knows_all_keys(store: Store) -> None:
+async def test_two_replicas_that_rotate_in_parallel_leave_a_store_that_knows_all_keys(store: Store) -> None:
     first, second = key(), key()
     rings = [KeyRing((first,)), KeyRing((second, first))]
     await asyncio.gather(*(key_ring_check.check(store, ring) for ring in rings), return_exceptions=True)
@@ -82,22 +82,22 @@ async def test_two_replicas_that_rotate_at_once_leave_a_store_that_knows_all_key
         await key_ring_check.check(store, rings[0])
 
 
-async def test_the_record_tells_no_key(store: Store) -> None:
+async def test_the_record_shows_no_key(store: Store) -> None:
     ring = KeyRing((key(),))
     await key_ring_check.check(store, ring)
     held = await store.get(key_ring_check.KEY)
     assert held is not None
-    for told in (ring.keys[0].value, ring.keys[0].value.hex().encode(), ring.keys[0].id.encode()):
-        assert told not in held
+    for reported in (ring.keys[0].value, ring.keys[0].value.hex().encode(), ring.keys[0].id.encode()):
+        assert reported not in held
 
 
-async def test_a_record_that_is_damaged_is_no_reason_to_go_on(store: Store) -> None:
+async def test_a_damaged_record_is_refused(store: Store) -> None:
     await store.set(key_ring_check.KEY, b"{", 60)
     with pytest.raises(Misconfigured, match="damaged"):
         await key_ring_check.check(store, KeyRing((key(),)))
 
 
-async def test_a_store_that_is_down_is_unreachable_and_not_wrong() -> None:
+async def test_a_store_that_is_down_is_unreachable_and_not_misconfigured() -> None:
     down = RedisStore(url=f"redis://127.0.0.1:{free_port()}/0", prefix="test:", timeout=1.0, tls=TlsSettings())
     with pytest.raises(Unreachable):
         await key_ring_check.check(down, KeyRing((key(),)))

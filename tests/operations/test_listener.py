@@ -1,4 +1,4 @@
-"""Facts about the operations listener."""
+"""Tests of the operations listener."""
 
 import secrets
 from collections.abc import Awaitable, Callable
@@ -22,14 +22,14 @@ Client = Callable[..., Awaitable[TestClient[web.Request, web.Application]]]
 
 
 @pytest.mark.row("GW-20")
-async def test_ready_does_a_real_write_and_read_of_the_store(aiohttp_client: Client, clock: FakeClock) -> None:
+async def test_readiness_writes_to_the_store_and_reads_back(aiohttp_client: Client, clock: FakeClock) -> None:
     client = await aiohttp_client(listener.build(Readiness({"store": MemoryStore(clock).check})))
     answer = await client.get("/health/ready")
     assert (answer.status, await answer.json()) == (200, {"status": "ready"})
 
 
 @pytest.mark.row("GW-20")
-async def test_not_ready_names_the_dependency_and_neither_address_nor_reason(aiohttp_client: Client) -> None:
+async def test_the_not_ready_answer_names_the_dependency_without_address_or_reason(aiohttp_client: Client) -> None:
     async def down() -> None:
         raise Unreachable("redis://secret-host:6379", "connection refused")
 
@@ -41,11 +41,11 @@ async def test_not_ready_names_the_dependency_and_neither_address_nor_reason(aio
 
 @pytest.mark.row("GW-20")
 @pytest.mark.parametrize(
-    ("shown", "told"),
+    ("shown", "reported"),
     [("Bearer {}", True), ("bearer {}", False), ("{}", False), ("Bearer {}x", False), ("Bearer ", False), ("", False)],
 )
-async def test_the_reason_is_told_to_who_shows_the_operations_token(
-    aiohttp_client: Client, shown: str, told: bool
+async def test_the_reason_is_returned_with_the_operations_token(
+    aiohttp_client: Client, shown: str, reported: bool
 ) -> None:
     async def down() -> None:
         raise Unreachable("redis://secret-host:6379", "connection refused")
@@ -53,13 +53,13 @@ async def test_the_reason_is_told_to_who_shows_the_operations_token(
     token = secrets.token_urlsafe()
     client = await aiohttp_client(listener.build(Readiness({"store": down}), token=lambda: Secret(token)))
     answer = await client.get("/health/ready", headers={"Authorization": shown.format(token)})
-    reasons = {"reasons": {"store": "redis://secret-host:6379: connection refused"}} if told else {}
+    reasons = {"reasons": {"store": "redis://secret-host:6379: connection refused"}} if reported else {}
     assert await answer.json() == {"status": "not ready", "failing": ["store"], **reasons}
 
 
 @pytest.mark.row("GW-20")
 @pytest.mark.parametrize("shown", ["Bearer ", "Bearer", ""])
-async def test_without_an_operations_token_nobody_is_told_the_reason(aiohttp_client: Client, shown: str) -> None:
+async def test_without_an_operations_token_the_reason_is_never_returned(aiohttp_client: Client, shown: str) -> None:
     async def down() -> None:
         raise Unreachable("store")
 
@@ -69,7 +69,7 @@ async def test_without_an_operations_token_nobody_is_told_the_reason(aiohttp_cli
 
 
 @pytest.mark.row("GW-20")
-async def test_live_says_only_that_the_process_runs(aiohttp_client: Client) -> None:
+async def test_liveness_reports_only_that_the_process_runs(aiohttp_client: Client) -> None:
     async def down() -> None:
         raise Unreachable("store")
 
@@ -89,7 +89,7 @@ async def test_a_draining_process_answers_503(aiohttp_client: Client) -> None:
     assert (answer.status, await answer.json()) == (503, {"status": "draining"})
 
 
-async def test_metrics_are_prometheus_text(aiohttp_client: Client) -> None:
+async def test_metrics_are_in_the_prometheus_text_format(aiohttp_client: Client) -> None:
     client = await aiohttp_client(listener.build(Readiness({}), Metrics().text, CONTENT_TYPE))
     answer = await client.get("/metrics")
     assert answer.headers["Content-Type"] == CONTENT_TYPE
@@ -97,20 +97,20 @@ async def test_metrics_are_prometheus_text(aiohttp_client: Client) -> None:
 
 
 @pytest.mark.parametrize("path", ["/health/live", "/health/ready", "/metrics", "/nothing"])
-async def test_no_answer_names_the_program(aiohttp_client: Client, path: str) -> None:
+async def test_no_answer_names_the_server_software(aiohttp_client: Client, path: str) -> None:
     client = await aiohttp_client(listener.build(Readiness({}), Metrics().text, CONTENT_TYPE))
     assert "Server" not in (await client.get(path)).headers
 
 
 @pytest.mark.parametrize("path", ["/", "/-/login", "/metrics", "/health"])
-async def test_nothing_else_is_there(aiohttp_client: Client, path: str) -> None:
+async def test_all_other_paths_are_not_found(aiohttp_client: Client, path: str) -> None:
     client = await aiohttp_client(listener.build(Readiness({})))
     assert (await client.get(path)).status == 404
 
 
 @pytest.mark.row("GW-20")
 @pytest.mark.redis
-async def test_a_store_that_answers_but_takes_no_writes_is_not_ready(aiohttp_client: Client, redis_url: str) -> None:
+async def test_a_store_that_accepts_no_writes_is_not_ready(aiohttp_client: Client, redis_url: str) -> None:
     store = RedisStore(url=redis_url, prefix="test:", timeout=10.0, tls=TlsSettings())
     client = await aiohttp_client(listener.build(Readiness({"store": store.check})))
     async with Redis.from_url(redis_url) as redis:

@@ -1,4 +1,4 @@
-"""Facts about readiness."""
+"""Tests of readiness."""
 
 import asyncio
 
@@ -27,24 +27,24 @@ async def silent() -> None:
 
 
 @pytest.mark.row("GW-20")
-async def test_ready_when_everything_works() -> None:
+async def test_the_gateway_is_ready_when_every_check_passes() -> None:
     assert (await Readiness({"store": fine, "keycloak": fine}).verdict()).ready
 
 
 @pytest.mark.row("GW-20")
 @pytest.mark.parametrize("check", [down, broken, silent])
-async def test_what_fails_is_named(check: object) -> None:
+async def test_a_failed_check_is_named(check: object) -> None:
     readiness = Readiness({"store": fine, "keycloak": check}, limit=0.01)  # type: ignore[dict-item]
     assert (await readiness.verdict()).failing == ("keycloak",)
 
 
 @pytest.mark.row("GW-20")
-async def test_everything_that_fails_is_named() -> None:
+async def test_all_failed_checks_are_named() -> None:
     assert (await Readiness({"a": down, "b": fine, "c": broken}).verdict()).failing == ("a", "c")
 
 
 @pytest.mark.row("GW-20")
-async def test_a_draining_process_is_not_ready_and_asks_nobody() -> None:
+async def test_a_draining_process_is_not_ready_and_runs_no_check() -> None:
     asked: list[str] = []
 
     async def ask() -> None:
@@ -56,7 +56,7 @@ async def test_a_draining_process_is_not_ready_and_asks_nobody() -> None:
     assert (verdict.ready, verdict.draining, asked) == (False, True, [])
 
 
-async def test_many_probes_at_once_ask_once() -> None:
+async def test_parallel_probes_run_each_check_once() -> None:
     asked: list[str] = []
 
     async def ask() -> None:
@@ -69,7 +69,7 @@ async def test_many_probes_at_once_ask_once() -> None:
     assert len(asked) == 1
 
 
-async def test_each_later_probe_asks_again() -> None:
+async def test_each_later_probe_runs_the_checks_again() -> None:
     states = iter([Misconfigured("x"), None])
 
     async def ask() -> None:
@@ -81,7 +81,7 @@ async def test_each_later_probe_asks_again() -> None:
     assert (await readiness.verdict()).ready
 
 
-async def test_a_reason_stands_in_the_log_once_until_it_changes() -> None:
+async def test_a_reason_is_logged_once_until_it_changes() -> None:
     states: list[Exception | None] = [Misconfigured("x"), Misconfigured("x"), Unreachable("y"), None, None]
 
     async def ask() -> None:

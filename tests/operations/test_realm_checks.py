@@ -1,4 +1,4 @@
-"""Facts about the checks of tenants' realms."""
+"""Tests of the checks of tenants' realms."""
 
 import asyncio
 from collections.abc import Iterator
@@ -16,9 +16,8 @@ from gateway.domain.ports import SystemClock
 from gateway.domain.secret import Secret
 from gateway.domain.tenant import KeycloakAccess, Tenant
 from gateway.keycloak.clients import KeycloakClients
-from gateway.keycloak.profile import UserProfiles
 from gateway.keycloak.token_endpoint import TokenEndpoint
-from gateway.keycloak.users import Users
+from gateway.keycloak.users import UserProfiles, Users
 from gateway.operations.realm_checks import Finding, RealmChecks
 from tests.dependencies.keycloak import Keycloak
 from tests.dependencies.mail import MailServer
@@ -28,7 +27,7 @@ from tests.web.sample import tenant
 
 @dataclass
 class Realms(Users):
-    """Says of each realm what it is told to; counts the looks."""
+    """Returns the configured answer for each realm; counts the calls."""
 
     refusing: set[str] = field(default_factory=set)
     lacking: dict[str, tuple[str, ...]] = field(default_factory=dict)
@@ -36,7 +35,7 @@ class Realms(Users):
     asked: list[str] = field(default_factory=list)
 
     async def check(self, access: KeycloakAccess) -> None:
-        """As `Users.check`."""
+        """Has the interface of `Users.check`."""
         self.asked.append(access.realm)
         if access.realm in self.refusing:
             raise Refused(f"realm {access.realm}", "its administrator lacks the role manage-users")
@@ -44,35 +43,35 @@ class Realms(Users):
 
 @dataclass
 class Declarations(UserProfiles):
-    """Lacks in each realm what `realms` says."""
+    """Reports the missing declaration of each realm in `realms`."""
 
     realms: Realms
 
     async def check_declared(self, access: KeycloakAccess) -> tuple[str, ...]:
-        """As `UserProfiles.check_declared`."""
+        """Has the interface of `UserProfiles.check_declared`."""
         return self.realms.lacking.get(access.realm, ())
 
 
 @dataclass
 class SignInClients(TokenEndpoint):
-    """Knows every client but those of the `unknown` realms."""
+    """Knows every client except those of the `unknown` realms."""
 
     realms: Realms
 
     async def check(self, access: KeycloakAccess) -> None:
-        """As `TokenEndpoint.check`."""
+        """Has the interface of `TokenEndpoint.check`."""
         if access.realm in self.realms.unknown:
             raise Refused(f"realm {access.realm}", "signing users in of client cim: unauthorized_client")
 
 
 def of(name: str, **changes: bool) -> Tenant:
-    """A tenant on the realm of its name."""
+    """Returns a tenant on the realm of that name."""
     made = tenant(**changes)
     return replace(made, id=name, keycloak=replace(made.keycloak, realm=name))
 
 
 def checks_of(realms: Realms, *tenants: Tenant) -> RealmChecks:
-    """Checks of these tenants."""
+    """Returns the checks of these tenants."""
     nowhere = Address("127.0.0.1", 0)
     gateway = GatewaySettings(nowhere, nowhere, StoreSettings(Secret("memory://")))
     configuration = Configuration(gateway, tenants)
@@ -80,7 +79,7 @@ def checks_of(realms: Realms, *tenants: Tenant) -> RealmChecks:
 
 
 def real_checks(connections: KeycloakClients, configuration: Configuration) -> RealmChecks:
-    """As `serve` makes them."""
+    """Returns the checks as `serve` makes them."""
     sign_in = TokenEndpoint(connections, SystemClock())
     return RealmChecks(sign_in, Users(connections), UserProfiles(connections), lambda: configuration)
 
@@ -92,7 +91,7 @@ def log() -> Iterator[list[EventDict]]:
         yield lines
 
 
-async def test_what_a_realm_lacks_is_said_once_and_again_when_it_changes(log: list[EventDict]) -> None:
+async def test_a_finding_about_a_realm_is_logged_once_and_again_when_it_changes(log: list[EventDict]) -> None:
     realms = Realms(lacking={"one": ("no attribute; declare it",)})
     checks = checks_of(realms, of("one"))
     await checks.look()
@@ -108,7 +107,7 @@ async def test_what_a_realm_lacks_is_said_once_and_again_when_it_changes(log: li
     ]
 
 
-async def test_an_administrator_who_may_not_is_named_and_hides_no_other_tenant() -> None:
+async def test_missing_administrator_rights_are_reported_and_hide_no_other_tenant() -> None:
     realms = Realms(refusing={"one"}, lacking={"two": ("no attribute",)})
     assert await checks_of(realms, of("one"), of("two"), of("three")).look() == (
         Finding("one", "one", ("realm one: its administrator lacks the role manage-users",)),
@@ -116,24 +115,24 @@ async def test_an_administrator_who_may_not_is_named_and_hides_no_other_tenant()
     )
 
 
-async def test_a_sign_in_client_that_keycloak_does_not_know_is_named_beside_the_rest() -> None:
+async def test_an_unknown_sign_in_client_is_reported_together_with_the_other_findings() -> None:
     realms = Realms(unknown={"one"}, lacking={"one": ("no attribute",)})
     (found,) = await checks_of(realms, of("one")).look()
     assert found.missing == ("realm one: signing users in of client cim: unauthorized_client", "no attribute")
 
 
-async def test_an_inactive_tenant_is_not_asked_for() -> None:
+async def test_an_inactive_tenant_is_not_checked() -> None:
     realms = Realms(refusing={"one"})
     await checks_of(realms, of("one", active=False)).check()
     assert realms.asked == []
 
 
-async def test_for_readiness_anything_missing_is_an_error_naming_the_realm() -> None:
+async def test_any_finding_makes_readiness_fail_with_the_name_of_the_realm() -> None:
     with pytest.raises(Misconfigured, match="realm one: no attribute"):
         await checks_of(Realms(lacking={"one": ("no attribute",)}), of("one")).check()
 
 
-async def test_changed_settings_are_looked_at_at_once() -> None:
+async def test_changed_settings_are_checked_at_once() -> None:
     realms = Realms()
     checks = checks_of(realms, of("one"))
     following = asyncio.create_task(checks.follow())
@@ -145,7 +144,7 @@ async def test_changed_settings_are_looked_at_at_once() -> None:
 
 
 @pytest.mark.keycloak
-async def test_a_realm_without_the_attribute_is_named_with_how_to_declare_it(
+async def test_a_realm_without_the_attribute_is_reported_with_the_declaration(
     tmp_path: Path, keycloak: Keycloak, mail_server: MailServer, log: list[EventDict]
 ) -> None:
     settings = folder(tmp_path, keycloak=keycloak, mail=mail_server, app="http://127.0.0.1:1")
@@ -164,9 +163,7 @@ async def test_a_realm_without_the_attribute_is_named_with_how_to_declare_it(
 
 
 @pytest.mark.keycloak
-async def test_nothing_is_missing_in_a_realm_that_is_set_up(
-    tmp_path: Path, keycloak: Keycloak, mail_server: MailServer
-) -> None:
+async def test_a_complete_realm_has_no_findings(tmp_path: Path, keycloak: Keycloak, mail_server: MailServer) -> None:
     configuration = folder(tmp_path, keycloak=keycloak, mail=mail_server, app="http://127.0.0.1:1").load()
     connections = KeycloakClients()
     try:
@@ -176,7 +173,7 @@ async def test_nothing_is_missing_in_a_realm_that_is_set_up(
 
 
 @pytest.mark.keycloak
-async def test_a_sign_in_client_with_another_secret_is_named(
+async def test_a_wrong_client_secret_of_the_sign_in_client_is_reported(
     tmp_path: Path, keycloak: Keycloak, mail_server: MailServer
 ) -> None:
     settings = folder(tmp_path, keycloak=keycloak, mail=mail_server, app="http://127.0.0.1:1")

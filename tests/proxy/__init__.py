@@ -1,1 +1,1 @@
-"""The proxy, from one raw byte to the next."""
+"""Tests of the proxy, with raw bytes."""

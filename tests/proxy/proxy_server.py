@@ -1,4 +1,4 @@
-"""A gateway with nothing but its proxy, on a real port, and raw bytes in and out of it."""
+"""A gateway with only its proxy, on a real port, for raw bytes in and out."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
@@ -33,7 +33,7 @@ QUICK = Timeouts(connect=2.0, first_byte=0.3, between_bytes=0.3)
 
 
 def tenant(upstream: str = "http://127.0.0.1:1", **changes: Any) -> Tenant:
-    """One tenant whose routes lead to `upstream`."""
+    """Returns one tenant whose routes lead to `upstream`."""
     routes = (
         Route("/unified-admin", upstream, strip_prefix=True),
         Route("/agent-manager", upstream),
@@ -44,7 +44,7 @@ def tenant(upstream: str = "http://127.0.0.1:1", **changes: Any) -> Tenant:
 
 
 def session(**changes: Any) -> Session:
-    """The session of a user who is in."""
+    """Returns the session of a signed-in user."""
     return replace(sample_session(TOKEN), **changes)
 
 
@@ -55,26 +55,26 @@ def head(
     version: tuple[int, int] = (1, 1),
     host: str | None = HOST,
 ) -> RequestHead:
-    """A request head; a Host is added unless None."""
+    """Returns a request head; a Host is added unless it is None."""
     fields = (("Host", host), *headers) if host is not None else headers
     return RequestHead(method, target, version, fields)
 
 
 def checked(target: str = "/unified-admin/", *headers: tuple[str, str], method: str = "GET") -> Checked:
-    """A head that passes."""
+    """Returns a head that passes the request check."""
     result = check(head(target, *headers, method=method))
     assert not isinstance(result, InvalidRequest), (target, result)
     return result
 
 
 def values(fields: HeaderFields, name: str) -> list[str]:
-    """The values of every field of that name."""
+    """Returns the values of every field of that name."""
     return [value for key, value in fields if key.lower() == name.lower()]
 
 
 @dataclass
 class KnownSessions:
-    """Sessions by cookie value, and who was told to close."""
+    """Sessions by cookie value, and the streams registered to close."""
 
     known: dict[str, Session] = field(default_factory=dict)
     uses: list[str] = field(default_factory=list)
@@ -82,22 +82,22 @@ class KnownSessions:
     closers: dict[str, list[Callable[[], None]]] = field(default_factory=dict)
 
     async def current(self, tenant: Tenant, cookie_value: str) -> Session | None:
-        """As the real ones."""
+        """Has the interface of `Sessions.current`."""
         self.asked += 1
         found = self.known.get(cookie_value)
         return found if found is not None and found.tenant == tenant.id else None
 
     async def used(self, session: Session) -> None:
-        """As the real ones."""
+        """Has the interface of `Sessions.used`."""
         self.uses.append(session.id)
 
     def register(self, session_id: str, close: Callable[[], None]) -> Callable[[], None]:
-        """As the real ones."""
+        """Has the interface of `Sessions.register`."""
         self.closers.setdefault(session_id, []).append(close)
         return lambda: self.closers[session_id].remove(close)
 
     def end(self, session_id: str) -> None:
-        """The session is over."""
+        """Ends the session."""
         self.known = {value: one for value, one in self.known.items() if one.id != session_id}
         for close in tuple(self.closers.get(session_id, ())):
             close()
@@ -115,11 +115,11 @@ class ProxyServer:
     runner: Runner
 
     async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        """A raw connection."""
+        """Opens a raw connection."""
         return await asyncio.open_connection("127.0.0.1", self.port, limit=2**24)
 
     async def send(self, raw: bytes) -> bytes:
-        """Send bytes on a connection of their own and end the sending side; everything that comes back."""
+        """Sends bytes on a new connection, ends the sending side, and returns all received bytes."""
         reader, writer = await self.connect()
         try:
             writer.write(raw)
@@ -129,7 +129,7 @@ class ProxyServer:
             writer.transport.abort()
 
     async def first(self, raw: bytes) -> bytes:
-        """Send bytes; the first head that comes back."""
+        """Sends bytes and returns the first received head."""
         reader, writer = await self.connect()
         try:
             writer.write(raw)
@@ -140,7 +140,7 @@ class ProxyServer:
     def request(
         self, target: str, *lines: str, method: str = "GET", signed_in: bool = True, body: bytes = b""
     ) -> bytes:
-        """A raw request that ends its connection, of a browser's own page."""
+        """Returns a raw request of a page of the same origin, which ends its connection."""
         fields = [f"Host: {HOST}", "Sec-Fetch-Site: same-origin", "Connection: close", *lines]
         if signed_in:
             fields.append(f"Cookie: {self.cookie}")
@@ -150,7 +150,7 @@ class ProxyServer:
 
 
 async def until_quiet(reader: asyncio.StreamReader) -> bytes:
-    """Everything until the other side ends; what had come when nothing more came for five seconds."""
+    """Returns all bytes until the other side ends or sends nothing for five seconds."""
     data = b""
     try:
         while part := await asyncio.wait_for(reader.read(65536), 5):
@@ -161,18 +161,18 @@ async def until_quiet(reader: asyncio.StreamReader) -> bytes:
 
 
 def status_of(answer: bytes) -> int:
-    """The status of a raw answer; 0 when there is none."""
+    """Returns the status of a raw answer; 0 without one."""
     return int(answer.split(b" ", 2)[1]) if answer.startswith(b"HTTP/1.") else 0
 
 
 def fields_of(answer: bytes) -> list[tuple[str, str]]:
-    """The fields of a raw answer."""
+    """Returns the fields of a raw answer."""
     lines = answer.partition(b"\r\n\r\n")[0].decode("latin-1").split("\r\n")[1:]
     return [(name, value.strip()) for name, _, value in (line.partition(":") for line in lines)]
 
 
 def body_of(answer: bytes) -> bytes:
-    """The body of a raw answer, without chunk framing."""
+    """Returns the body of a raw answer, without chunk framing."""
     head, _, body = answer.partition(b"\r\n\r\n")
     if b"transfer-encoding: chunked" not in head.lower():
         return body
@@ -193,7 +193,7 @@ async def gateway(
     routes: Iterable[web.RouteDef] = (),
     sockets: int = 20,
 ) -> AsyncIterator[ProxyServer]:
-    """A gateway for `tenants`, with one session that `ProxyServer.cookie` opens."""
+    """Yields a gateway for `tenants`, with one session that `ProxyServer.cookie` opens."""
     structlog.reset_defaults()
     sessions, clock, pool = KnownSessions(), FakeClock(), UpstreamPool()
     known = session()
@@ -234,7 +234,7 @@ Script = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 @dataclass
 class ScriptedApp:
-    """An app that does, on each connection, exactly what a test wants."""
+    """An app that does exactly what a test wants on each connection."""
 
     port: int
     connections: int = 0
@@ -242,13 +242,13 @@ class ScriptedApp:
 
     @property
     def url(self) -> str:
-        """Without a closing slash."""
+        """Returns the address without a trailing slash."""
         return f"http://127.0.0.1:{self.port}"
 
 
 @asynccontextmanager
 async def app_that(script: Script) -> AsyncIterator[ScriptedApp]:
-    """An app on a real port; `closed` is set when the other side has ended a connection or the script has."""
+    """Yields an app on a real port; `closed` is set when the other side or the script has ended a connection."""
     app = ScriptedApp(free_port())
     writers: list[asyncio.StreamWriter] = []
 
@@ -274,5 +274,5 @@ async def app_that(script: Script) -> AsyncIterator[ScriptedApp]:
 
 
 async def read_head(reader: asyncio.StreamReader) -> bytes:
-    """One head, blank line included."""
+    """Reads one head, blank line included."""
     return await reader.readuntil(b"\r\n\r\n")

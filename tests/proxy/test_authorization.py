@@ -1,4 +1,4 @@
-"""Forward, sign in, step up, or refuse."""
+"""Tests of the decisions: forward, sign in, step up, or refuse."""
 
 import pytest
 
@@ -30,13 +30,13 @@ OWN = "https://cc.example"
 SIBLING = "https://evil.cc.example"
 
 
-def of(request: Checked, whose: Session | None = None, site: Tenant = TENANT) -> Decision:
-    """The decision about `request`."""
-    return authorize(request, site, find(request, site, "/-/"), whose, "/-/")
+def of(request: Checked, with_session: Session | None = None, site: Tenant = TENANT) -> Decision:
+    """Returns the decision about `request`."""
+    return authorize(request, site, find(request, site, "/-/"), with_session, "/-/")
 
 
 def signed_in(*fields: tuple[str, str], method: str = "GET") -> Decision:
-    """The decision about a request of a user who is in."""
+    """Returns the decision about a request of a signed-in user."""
     return of(checked("/unified-admin/x", *fields, method=method), session())
 
 
@@ -46,30 +46,30 @@ def test_a_session_opens_the_app() -> None:
     assert decision.session == session()
 
 
-def test_no_session_leads_to_the_login_with_the_way_back() -> None:
+def test_a_request_without_a_session_is_redirected_to_the_login_with_its_return_path() -> None:
     assert of(checked("/unified-admin/a?b=c&d=%20")) == RedirectToSignIn(
         "/-/login?to=/unified-admin/a%3Fb%3Dc%26d%3D%2520", True
     )
 
 
-def test_a_session_of_another_tenant_is_none() -> None:
+def test_a_session_of_another_tenant_counts_as_no_session() -> None:
     assert isinstance(of(checked(), session(tenant="other")), RedirectToSignIn)
 
 
-def test_a_session_that_may_not_open_the_route_steps_up() -> None:
+def test_a_session_without_the_routes_factor_steps_up() -> None:
     decision = of(checked("/agent-manager/x"), session(routes=("/unified-admin",)))
     assert decision == RedirectToStepUp("/-/login?purpose=step-up&to=/agent-manager/x", True)
 
 
-def test_a_session_that_may_open_the_route_opens_it() -> None:
+def test_a_session_with_the_routes_factor_opens_the_route() -> None:
     assert isinstance(of(checked("/unified-admin/x"), session(routes=("/unified-admin",))), Forward)
 
 
-def test_a_handshake_without_a_session_has_no_page_to_come_back_to() -> None:
+def test_a_handshake_without_a_session_has_no_return_path() -> None:
     assert of(checked("/unified-admin/x", *HANDSHAKE)) == RedirectToSignIn("/-/login", False)
 
 
-def test_a_form_that_was_sent_without_a_session_does_not_come_back_as_a_page() -> None:
+def test_a_form_posted_without_a_session_has_no_return_path() -> None:
     decision = of(checked("/unified-admin/x", ("Sec-Fetch-Mode", "navigate"), method="POST"))
     assert decision == RedirectToSignIn("/-/login", True)
 
@@ -125,7 +125,7 @@ def test_a_script_that_posts_without_a_session_learns_the_login_that_leads_back_
         ("GET", HANDSHAKE, False),
     ],
 )
-def test_scripts_get_401_and_people_get_the_login(
+def test_scripts_without_a_session_get_401_and_browsers_get_the_login(
     method: str, fields: tuple[tuple[str, str], ...], navigation: bool
 ) -> None:
     assert is_navigation(checked("/unified-admin/x", *fields, method=method)) is navigation
@@ -186,7 +186,7 @@ def test_scripts_get_401_and_people_get_the_login(
         ("OPTIONS", (), True),
     ],
 )
-def test_credentials_are_given_only_to_our_own_pages_and_the_user_himself(
+def test_credentials_are_accepted_only_from_the_gateways_own_pages_and_direct_navigation(
     method: str, fields: tuple[tuple[str, str], ...], passes: bool
 ) -> None:
     decision = signed_in(*fields, method=method)
@@ -206,26 +206,26 @@ def test_preflights_of_configured_origins_are_answered_by_the_gateway(origin: st
 @pytest.mark.parametrize(
     ("method", "fields"), [("OPTIONS", ()), ("GET", (("Access-Control-Request-Method", "PUT"),)), ("POST", ())]
 )
-def test_what_is_no_preflight_is_asked_for_its_session(method: str, fields: tuple[tuple[str, str], ...]) -> None:
+def test_a_request_that_is_no_preflight_needs_a_session(method: str, fields: tuple[tuple[str, str], ...]) -> None:
     request = checked("/agent-manager/x", ("Origin", FRIEND), *fields, method=method)
     assert isinstance(of(request), RedirectToSignIn)
     assert isinstance(of(request, session()), Forward)
 
 
 @pytest.mark.attack("A4")
-def test_a_public_path_takes_no_upgrade() -> None:
+def test_a_public_path_accepts_no_upgrade() -> None:
     assert isinstance(of(checked("/unified-admin/logo.svg", *HANDSHAKE)), RedirectToSignIn)
 
 
-def test_a_public_path_needs_no_session_and_gets_none() -> None:
-    for whose in (None, session()):
-        decision = of(checked("/unified-admin/logo.svg"), whose)
+def test_a_public_path_needs_no_session_and_receives_no_identity() -> None:
+    for with_session in (None, session()):
+        decision = of(checked("/unified-admin/logo.svg"), with_session)
         assert isinstance(decision, Forward)
         assert decision.session is None
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS"])
-def test_a_public_path_is_public_for_reading_only(method: str) -> None:
+def test_a_public_path_is_public_only_for_reading(method: str) -> None:
     assert isinstance(of(checked("/unified-admin/logo.svg", method=method)), RedirectToSignIn)
 
 
@@ -256,13 +256,13 @@ def test_a_public_path_is_public_in_no_other_spelling(target: str) -> None:
         ("/unified-admin/keycloakLogin", (), Deny(Problem.SIGN_IN_HERE)),
     ],
 )
-def test_where_no_app_is_a_user_is_led_home_and_all_else_is_denied(
+def test_on_a_path_without_an_app_a_user_is_redirected_to_the_start_page_and_other_requests_are_denied(
     target: str, fields: tuple[tuple[str, str], ...], decision: Decision
 ) -> None:
     assert of(checked(target, *fields), session()) == decision
 
 
-def test_a_worker_script_that_the_app_may_not_answer_is_replaced() -> None:
+def test_a_service_worker_script_that_the_app_may_not_serve_is_replaced() -> None:
     update = ("Service-Worker", "script")
     route = TENANT.routes[0]
     assert of(checked("/unified-admin/sw.js", update)) == UnregisterWorker("no session", route)

@@ -1,4 +1,4 @@
-"""Facts about the deadlines of a connection and the number of them."""
+"""Tests of the deadlines of a connection, and of the number of connections."""
 
 import asyncio
 import re
@@ -28,12 +28,12 @@ from tests.proxy.proxy_server import (
 
 pytestmark = pytest.mark.both_loops
 SHORT = 0.15
-"""Seconds of a deadline that a test waits for."""
+"""Length in seconds of a deadline that a test waits for."""
 
 
 @asynccontextmanager
 async def raw(server: ProxyServer) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
-    """A raw connection."""
+    """Opens a raw connection."""
     reader, writer = await server.connect()
     try:
         yield reader, writer
@@ -42,7 +42,7 @@ async def raw(server: ProxyServer) -> AsyncIterator[tuple[asyncio.StreamReader, 
 
 
 async def ended(reader: asyncio.StreamReader) -> bytes:
-    """Everything that comes until the gateway ends the connection, however."""
+    """Returns all bytes until the gateway ends the connection in any way."""
     data = b""
     async with asyncio.timeout(10):
         try:
@@ -54,7 +54,7 @@ async def ended(reader: asyncio.StreamReader) -> bytes:
 
 
 async def pass_a_deadline(server: ProxyServer) -> None:
-    """Until the gateway has cut another connection whose head is too slow: so much later than now it is then."""
+    """Waits until the gateway has cut another connection with a slow head, so a deadline has passed."""
     async with raw(server) as (reader, writer):
         writer.write(b"GET / HT")
         assert status_of(await ended(reader)) == 408
@@ -63,7 +63,7 @@ async def pass_a_deadline(server: ProxyServer) -> None:
 # ---- heads
 
 
-async def test_a_head_that_does_not_end_is_answered_408() -> None:
+async def test_an_incomplete_request_head_is_answered_408() -> None:
     async with gateway(tenant(), limits=ConnectionLimits(head=SHORT)) as server, raw(server) as (reader, writer):
         writer.write(f"GET / HTTP/1.1\r\nHost: {HOST}\r\nX-Slow:".encode())
         answer = await ended(reader)
@@ -71,7 +71,7 @@ async def test_a_head_that_does_not_end_is_answered_408() -> None:
     assert ("Connection", "close") in fields_of(answer)
 
 
-async def test_bytes_that_keep_coming_do_not_move_the_deadline_of_a_head() -> None:
+async def test_slowly_sent_bytes_do_not_extend_the_deadline_of_a_head() -> None:
     async with gateway(tenant(), limits=ConnectionLimits(head=SHORT)) as server, raw(server) as (reader, writer):
         answer = asyncio.create_task(ended(reader))
         for byte in f"GET / HTTP/1.1\r\nHost: {HOST}\r\nX-Slow: {'x' * 100_000}".encode():
@@ -92,7 +92,7 @@ async def test_the_next_head_of_a_kept_connection_has_the_same_deadline() -> Non
         assert status_of(await ended(reader)) == 408
 
 
-async def test_a_connection_that_says_nothing_is_not_hurried(echo_upstream: EchoUpstream) -> None:
+async def test_a_connection_without_bytes_is_not_closed_by_the_deadline_of_a_head(echo_upstream: EchoUpstream) -> None:
     """A browser opens connections before it needs them."""
     limits = ConnectionLimits(head=SHORT)
     async with gateway(tenant(), limits=limits) as server, raw(server) as (reader, writer):
@@ -101,7 +101,7 @@ async def test_a_connection_that_says_nothing_is_not_hurried(echo_upstream: Echo
         assert status_of(await read_head(reader)) == 200
 
 
-async def test_an_idle_connection_is_closed_without_a_word() -> None:
+async def test_an_idle_connection_is_closed_without_an_answer() -> None:
     async with gateway(tenant(), keep_alive=SHORT) as server, raw(server) as (reader, writer):
         writer.write(f"GET /-/login HTTP/1.1\r\nHost: {HOST}\r\n\r\n".encode())
         answer = await ended(reader)
@@ -109,7 +109,7 @@ async def test_an_idle_connection_is_closed_without_a_word() -> None:
     assert answer.endswith(b"own page")
 
 
-async def test_an_answer_that_takes_its_time_is_none_of_the_clients_deadlines() -> None:
+async def test_a_slow_answer_of_the_app_exceeds_no_client_deadline() -> None:
     asked, go = asyncio.Event(), asyncio.Event()
 
     async def late(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -133,7 +133,7 @@ async def test_an_answer_that_takes_its_time_is_none_of_the_clients_deadlines() 
 
 
 @pytest.mark.attack("D17")
-async def test_a_head_without_end_is_answered_431_long_before_it_fills_the_memory() -> None:
+async def test_an_endless_head_is_answered_431_before_it_fills_the_memory() -> None:
     sent = 0
     async with gateway(tenant()) as server, raw(server) as (reader, writer):
         answer = asyncio.create_task(ended(reader))
@@ -147,21 +147,21 @@ async def test_a_head_without_end_is_answered_431_long_before_it_fills_the_memor
     assert sent < 100
 
 
-async def test_requests_in_a_row_are_no_head_without_end(echo_upstream: EchoUpstream) -> None:
+async def test_consecutive_requests_are_not_mistaken_for_an_endless_head(echo_upstream: EchoUpstream) -> None:
     async with gateway(tenant(echo_upstream.url)) as server:
         one = server.request("/unified-admin/", method="POST", body=b"x" * 300_000)
         answer = await server.send(one.replace(b"Connection: close\r\n", b"") * 7 + one)
     assert answer.count(b'"length": 300000') == 8
 
 
-async def test_what_follows_a_head_at_once_is_no_part_of_it(echo_upstream: EchoUpstream) -> None:
+async def test_a_body_sent_together_with_its_head_does_not_count_as_head(echo_upstream: EchoUpstream) -> None:
     size = 4 * 2**20
     async with gateway(tenant(echo_upstream.url)) as server:
         answer = await server.send(server.request("/unified-admin/", method="POST", body=b"x" * size))
     assert f'"length": {size}'.encode() in answer
 
 
-async def test_a_field_that_is_too_large_to_be_parsed_is_a_431_with_a_way_out() -> None:
+async def test_a_field_too_large_to_parse_is_answered_431_with_advice() -> None:
     async with gateway(tenant()) as server:
         answer = await server.send(server.request("/", f"Cookie: a={'x' * 70_000}"))
     assert status_of(answer) == 431
@@ -182,7 +182,7 @@ UNPARSEABLE = {
 
 
 @pytest.mark.parametrize("name", UNPARSEABLE)
-async def test_what_does_not_parse_is_answered_without_a_word_of_it_and_of_the_server(name: str) -> None:
+async def test_an_unparsable_request_is_answered_without_its_content_and_without_the_server_name(name: str) -> None:
     async with gateway(tenant()) as server:
         answer = await server.send(UNPARSEABLE[name])
     assert answer.startswith(b"HTTP/1.1 400 Bad Request\r\n")
@@ -192,9 +192,7 @@ async def test_what_does_not_parse_is_answered_without_a_word_of_it_and_of_the_s
 
 
 @pytest.mark.parametrize("name", UNPARSEABLE)
-async def test_what_does_not_parse_is_a_line_of_the_log_that_repeats_nothing(
-    name: str, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_an_unparsable_request_is_logged_without_its_content(name: str, caplog: pytest.LogCaptureFixture) -> None:
     async with gateway(tenant()) as server:
         with capture_logs() as lines:
             await server.send(UNPARSEABLE[name])
@@ -203,7 +201,7 @@ async def test_what_does_not_parse_is_a_line_of_the_log_that_repeats_nothing(
     assert caplog.records == []
 
 
-async def test_what_follows_a_last_request_is_neither_answered_nor_told(caplog: pytest.LogCaptureFixture) -> None:
+async def test_bytes_after_the_last_request_are_neither_answered_nor_logged(caplog: pytest.LogCaptureFixture) -> None:
     async with gateway(tenant()) as server:
         with capture_logs() as lines:
             answer = await server.send(
@@ -216,7 +214,7 @@ async def test_what_follows_a_last_request_is_neither_answered_nor_told(caplog: 
 # ---- bodies
 
 
-async def test_a_body_below_the_least_rate_is_cut_after_the_grace(echo_upstream: EchoUpstream) -> None:
+async def test_a_body_below_the_minimum_rate_is_cut_after_the_grace_period(echo_upstream: EchoUpstream) -> None:
     limits = ConnectionLimits(body_grace=SHORT, body_rate=1e6)
     async with gateway(tenant(echo_upstream.url), limits=limits) as server, raw(server) as (reader, writer):
         writer.write(server.request("/unified-admin/", "Content-Length: 100000", method="POST") + b"a few bytes")
@@ -224,7 +222,7 @@ async def test_a_body_below_the_least_rate_is_cut_after_the_grace(echo_upstream:
     assert "length" not in str(echo_upstream.requests)
 
 
-async def test_a_form_of_our_own_below_the_least_rate_is_cut(caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_form_for_the_gateway_below_the_minimum_rate_is_cut(caplog: pytest.LogCaptureFixture) -> None:
     got: list[str] = []
 
     async def form(request: web.Request) -> web.Response:
@@ -240,8 +238,8 @@ async def test_a_form_of_our_own_below_the_least_rate_is_cut(caplog: pytest.LogC
     assert [record.name for record in caplog.records if record.name == "aiohttp.server"] == []
 
 
-async def test_a_body_at_the_least_rate_may_take_longer_than_the_grace(echo_upstream: EchoUpstream) -> None:
-    """What has come buys the time for what is still to come."""
+async def test_a_body_at_the_minimum_rate_may_take_longer_than_the_grace_period(echo_upstream: EchoUpstream) -> None:
+    """Received bytes extend the time for the next ones."""
     limits = ConnectionLimits(head=SHORT, body_grace=SHORT, body_rate=100.0)
     async with gateway(tenant(echo_upstream.url), limits=limits) as server, raw(server) as (reader, writer):
         writer.write(server.request("/unified-admin/", "Content-Length: 20001", method="POST"))
@@ -253,7 +251,7 @@ async def test_a_body_at_the_least_rate_may_take_longer_than_the_grace(echo_upst
     assert b'"length": 20001' in answer
 
 
-async def test_an_app_that_does_not_read_costs_the_client_no_time() -> None:
+async def test_the_time_that_an_app_does_not_read_is_not_counted_against_the_client() -> None:
     go, size = asyncio.Event(), 20_000_000
 
     async def lazy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -281,7 +279,7 @@ async def test_an_app_that_does_not_read_costs_the_client_no_time() -> None:
 # ---- answers
 
 
-async def test_a_client_that_takes_nothing_is_cut_and_the_app_is_let_go() -> None:
+async def test_a_client_that_reads_nothing_is_cut_and_the_app_is_released() -> None:
     async def endless(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await read_head(reader)
         writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
@@ -292,15 +290,15 @@ async def test_a_client_that_takes_nothing_is_cut_and_the_app_is_let_go() -> Non
     async with app_that(endless) as app, gateway(tenant(app.url), limits=ConnectionLimits(stall=SHORT)) as server:
         _reader, writer = await asyncio.open_connection("127.0.0.1", server.port, limit=1024)
         try:
-            writer.write(server.request("/unified-admin/"))  # and never reads more than a little
+            writer.write(server.request("/unified-admin/"))  # and then reads only a little
             async with asyncio.timeout(10):
                 await app.closed.wait()
         finally:
             writer.transport.abort()
 
 
-async def test_the_end_of_an_answer_that_a_client_does_not_take_is_waited_for_no_longer_than_the_rest() -> None:
-    """It is below what makes the app wait, and the request is over: nothing else would end this connection."""
+async def test_the_last_bytes_of_an_answer_have_the_same_deadline_as_the_rest() -> None:
+    """They are too few to pause the app, and the request is over: only the deadline ends this connection."""
     size = 8_000_000
 
     async def much(_request: web.Request) -> web.Response:
@@ -327,7 +325,7 @@ MOST = 64 * 1024
 
 
 def held_by(server: ProxyServer) -> list[int]:
-    """What each connection of the gateway holds of what its client sent and did not take."""
+    """Returns the bytes that each connection of the gateway buffers of its client."""
     return [one._inbound.held + _waiting(one) for one in server.runner._connections.values()]
 
 
@@ -337,14 +335,14 @@ def _waiting(connection: Any) -> int:
 
 
 async def until(true: Callable[[], bool], server: ProxyServer) -> None:
-    """Until `true`, at most ten seconds; each turn is a request of another user."""
+    """Waits until `true`, at most ten seconds; each turn is a request of another user."""
     async with asyncio.timeout(10):
         while not true():
             assert status_of(await server.first(server.request("/-/login"))) == 200
 
 
 async def pour(writer: asyncio.StreamWriter, data: bytes, most: int) -> int:
-    """Send `data` again and again until nothing more is taken; how many bytes the system took."""
+    """Sends `data` until the gateway reads no more; returns the number of bytes that the system accepted."""
     sent, transport = 0, writer.transport
     with suppress(TimeoutError, ConnectionError):
         while sent < most and not transport.is_closing():
@@ -357,7 +355,7 @@ async def pour(writer: asyncio.StreamWriter, data: bytes, most: int) -> int:
 
 @asynccontextmanager
 async def hanging() -> AsyncIterator[tuple[ScriptedApp, asyncio.Event, asyncio.Event]]:
-    """An app that answers its first request when the second event is set; the first one says that it has come."""
+    """Yields an app that answers its first request when the second event is set; the first reports its arrival."""
     asked, go = asyncio.Event(), asyncio.Event()
 
     async def wait(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -383,7 +381,7 @@ async def hanging() -> AsyncIterator[tuple[ScriptedApp, asyncio.Event, asyncio.E
     ids=["an endless head", "small requests", "large requests", "empty lines"],
 )
 @pytest.mark.attack("S5")
-async def test_what_is_sent_behind_a_request_that_hangs_is_held_up_to_64_kib(ahead: bytes) -> None:
+async def test_bytes_sent_behind_a_pending_request_are_buffered_up_to_64_kib(ahead: bytes) -> None:
     async with hanging() as (app, asked, go), gateway(tenant(app.url)) as server, raw(server) as (_reader, writer):
         request = server.request("/unified-admin/").replace(b"Connection: close\r\n", b"")
         writer.write(request + b"GET / HTTP/1.1\r\n")
@@ -400,7 +398,7 @@ async def test_what_is_sent_behind_a_request_that_hangs_is_held_up_to_64_kib(ahe
 
 
 @pytest.mark.parametrize("count", [50, 2000])
-async def test_small_requests_in_a_row_are_all_answered_in_their_order(count: int) -> None:
+async def test_small_consecutive_requests_are_all_answered_in_order(count: int) -> None:
     async def number(request: web.Request) -> web.Response:
         return web.Response(text=f"number {request.query['n']};")
 
@@ -415,7 +413,7 @@ async def test_small_requests_in_a_row_are_all_answered_in_their_order(count: in
     assert [int(n) for n in re.findall(rb"number (\d+);", text)] == list(range(count))
 
 
-async def test_requests_behind_one_that_hangs_are_answered_when_it_is() -> None:
+async def test_requests_behind_a_pending_one_are_answered_after_it() -> None:
     async with hanging() as (app, asked, go), gateway(tenant(app.url)) as server, raw(server) as (reader, writer):
         one = server.request("/unified-admin/").replace(b"Connection: close\r\n", b"")
         padded = one.replace(b"\r\n\r\n", b"\r\nX-Large: " + b"x" * 10_000 + b"\r\n\r\n")
@@ -426,7 +424,7 @@ async def test_requests_behind_one_that_hangs_are_answered_when_it_is() -> None:
     assert answer.count(b"late") == 22
 
 
-async def test_a_slow_head_of_any_length_is_held_up_to_64_kib_and_answered() -> None:
+async def test_a_slow_head_is_buffered_up_to_64_kib_and_answered() -> None:
     limits = ConnectionLimits(head=1.0)
     async with gateway(tenant(), limits=limits) as server, raw(server) as (reader, writer):
         writer.write(f"GET / HTTP/1.1\r\nHost: {HOST}\r\n".encode() + b"A: b\r\n" * 8_000)
@@ -436,7 +434,7 @@ async def test_a_slow_head_of_any_length_is_held_up_to_64_kib_and_answered() -> 
         assert status_of(await ended(reader)) == 408
 
 
-async def test_a_head_of_more_than_48_kib_is_answered_431_also_when_it_is_whole() -> None:
+async def test_a_head_of_more_than_48_kib_is_answered_431_even_if_it_is_complete() -> None:
     async with gateway(tenant()) as server:
         fits = server.request("/-/login", f"Cookie: a={'x' * 30_000}", f"X-A: {'x' * 10_000}", signed_in=False)
         assert status_of(await server.send(fits)) == 200
@@ -444,7 +442,7 @@ async def test_a_head_of_more_than_48_kib_is_answered_431_also_when_it_is_whole(
         assert status_of(await server.send(large)) == 431
 
 
-async def test_a_body_that_its_app_does_not_take_is_held_up_to_64_kib_on_either_side() -> None:
+async def test_a_body_that_the_app_does_not_read_is_buffered_up_to_64_kib_on_either_side() -> None:
     async def lazy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await read_head(reader)
         cast(asyncio.ReadTransport, writer.transport).pause_reading()
@@ -464,7 +462,7 @@ async def test_a_body_that_its_app_does_not_take_is_held_up_to_64_kib_on_either_
         go.set()
 
 
-async def test_a_client_that_takes_nothing_makes_the_gateway_hold_up_to_64_kib() -> None:
+async def test_the_gateway_buffers_up_to_64_kib_for_a_client_that_reads_nothing() -> None:
     async def endless(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await read_head(reader)
         writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
@@ -490,14 +488,14 @@ def peer(address: str) -> tuple[str, int]:
     return (address, 1)
 
 
-async def test_one_connection_too_many_of_an_address_is_answered_429_and_a_closed_one_makes_room() -> None:
+async def test_one_connection_above_the_maximum_of_an_address_is_answered_429_until_another_closes() -> None:
     async with gateway(tenant(), limits=ConnectionLimits(per_address=2)) as server, raw(server) as (reader, writer):
         async with raw(server):
             answer = await server.send(server.request("/-/login"))
             assert status_of(answer) == 429
             assert ("Retry-After", "5") in fields_of(answer)
         writer.write(f"GET /-/login HTTP/1.1\r\nHost: {HOST}\r\n\r\n".encode())
-        assert status_of(await read_head(reader)) == 200  # the loop has seen the other one go
+        assert status_of(await read_head(reader)) == 200  # the loop has noticed the end of the other one
         assert status_of(await server.send(server.request("/-/login"))) == 200
 
 
@@ -508,14 +506,14 @@ async def test_connections_of_a_trusted_proxy_are_not_counted() -> None:
         assert status_of(await server.send(request)) == 200
 
 
-def test_the_default_is_a_thousand_connections_ten_seconds_for_a_head_and_thirty_for_a_stall() -> None:
+def test_the_defaults_are_1000_connections_10_seconds_for_a_head_and_30_for_a_stall() -> None:
     limits = ConnectionLimits()
     assert (limits.per_address, limits.head, limits.stall) == (1000, 10.0, 30.0)
     assert (limits.body_grace, limits.body_rate) == (10.0, 1024.0)
     assert (limits.head_bytes, limits.ahead, limits.answer_bytes, limits.least_taken) == (49_152, 16_384, 8_192, 4096)
 
 
-def test_an_ipv6_client_is_its_64_and_an_ipv4_one_is_the_same_in_both_spellings() -> None:
+def test_an_ipv6_client_is_counted_by_its_64_prefix_and_an_ipv4_client_alike_in_both_spellings() -> None:
     addresses = ConnectionCounts(1, tuple)
     assert addresses.enter(peer("2001:db8::1"))
     assert addresses.enter(peer("2001:db8::2")) is None
@@ -524,13 +522,13 @@ def test_an_ipv6_client_is_its_64_and_an_ipv4_one_is_the_same_in_both_spellings(
     assert addresses.enter(peer("::ffff:192.0.2.1")) is None
 
 
-@pytest.mark.parametrize("nobody", [None, "", "/run/socket", ()])
-def test_a_socket_without_an_address_is_not_counted(nobody: object) -> None:
+@pytest.mark.parametrize("peer_address", [None, "", "/run/socket", ()])
+def test_a_socket_without_an_address_is_not_counted(peer_address: object) -> None:
     addresses = ConnectionCounts(0, tuple)
-    assert addresses.enter(nobody) == ""
+    assert addresses.enter(peer_address) == ""
 
 
-def test_nothing_is_remembered_of_addresses_that_are_gone() -> None:
+def test_the_counter_of_an_address_without_connections_is_deleted() -> None:
     addresses = ConnectionCounts(2, tuple)
     taken = [addresses.enter(peer("192.0.2.1")) for _ in range(3)]
     assert taken == ["192.0.2.1", "192.0.2.1", None]

@@ -1,4 +1,4 @@
-"""Facts about the end of a port: what goes on, what is ended, what is cut."""
+"""Tests of closing a port: which connections finish, end, or are cut."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -24,7 +24,7 @@ SIZE = 20
 
 @asynccontextmanager
 async def ending(server: ProxyServer, within: float = PATIENCE) -> AsyncIterator["asyncio.Task[int]"]:
-    """The stage's port ends; the task gives how many connections were cut."""
+    """Closes the stage's port; the task returns the number of cut connections."""
     task = asyncio.create_task(server.runner.end(within))
     async with asyncio.timeout(PATIENCE):
         with suppress(ConnectionError):
@@ -36,7 +36,7 @@ async def ending(server: ProxyServer, within: float = PATIENCE) -> AsyncIterator
 
 
 def noticed(script: Script) -> tuple[Script, asyncio.Event]:
-    """`script`, and what is set when it has a connection."""
+    """Returns `script`, and an event that is set when it has a connection."""
     asked = asyncio.Event()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -68,7 +68,7 @@ async def silent(reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) ->
 
 
 @pytest.mark.row("GW-20")
-async def test_bytes_of_an_upload_that_come_after_the_port_has_closed_reach_the_app() -> None:
+async def test_upload_bytes_that_arrive_after_the_port_has_closed_reach_the_app() -> None:
     script, asked = noticed(counting)
     async with app_that(script) as app, gateway(tenant(app.url)) as server:
         reader, writer = await server.connect()
@@ -87,7 +87,7 @@ async def test_bytes_of_an_upload_that_come_after_the_port_has_closed_reach_the_
 
 
 @pytest.mark.row("GW-20")
-async def test_an_event_stream_is_cut_and_does_not_look_whole() -> None:
+async def test_an_event_stream_is_cut_and_does_not_look_complete() -> None:
     async with app_that(streaming) as app, gateway(tenant(app.url)) as server:
         reader, writer = await server.connect()
         writer.write(server.request("/agent-manager/events"))
@@ -100,7 +100,7 @@ async def test_an_event_stream_is_cut_and_does_not_look_whole() -> None:
 
 
 @pytest.mark.row("GW-20")
-async def test_a_kept_connection_without_a_request_is_closed() -> None:
+async def test_an_idle_kept_connection_is_closed() -> None:
     async with gateway(tenant()) as server:
         reader, writer = await server.connect()
         writer.write(server.request("/-/login").replace(b"Connection: close\r\n", b""))
@@ -111,7 +111,7 @@ async def test_a_kept_connection_without_a_request_is_closed() -> None:
         writer.close()
 
 
-async def test_what_has_not_ended_in_time_is_cut_and_counted() -> None:
+async def test_connections_that_exceed_the_drain_time_are_cut_and_counted() -> None:
     script, asked = noticed(silent)
     async with app_that(script) as app, gateway(tenant(app.url)) as server:
         reader, writer = await server.connect()

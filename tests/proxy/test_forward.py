@@ -1,4 +1,4 @@
-"""How requests travel to apps and answers back."""
+"""Tests of forwarding requests to apps and answers to clients."""
 
 import asyncio
 import hashlib
@@ -42,14 +42,14 @@ async def test_a_request_with_a_session_reaches_the_app_once(raw_upstream: RawUp
 
 @pytest.mark.row("GW-01")
 @pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"])
-async def test_every_method_passes(method: str, raw_upstream: RawUpstream) -> None:
+async def test_every_method_reaches_the_app(method: str, raw_upstream: RawUpstream) -> None:
     async with gateway(tenant(raw_upstream.url)) as server:
         answer = await server.send(server.request("/agent-manager/x", method=method))
     assert status_of(answer) == 200
     assert raw_upstream.received.startswith(f"{method} /agent-manager/x HTTP/1.1\r\n".encode())
 
 
-async def test_a_body_of_known_length_keeps_its_length(raw_upstream: RawUpstream) -> None:
+async def test_a_body_of_known_length_keeps_its_content_length(raw_upstream: RawUpstream) -> None:
     async with gateway(tenant(raw_upstream.url)) as server:
         await server.send(server.request("/agent-manager/x", method="POST", body=b"a" * 300_000))
     head, _, body = raw_upstream.received.partition(b"\r\n\r\n")
@@ -58,7 +58,7 @@ async def test_a_body_of_known_length_keeps_its_length(raw_upstream: RawUpstream
     assert body == b"a" * 300_000
 
 
-async def test_a_chunked_body_is_chunked_anew_without_trailers(raw_upstream: RawUpstream) -> None:
+async def test_a_chunked_body_is_chunked_again_without_trailers(raw_upstream: RawUpstream) -> None:
     async with gateway(tenant(raw_upstream.url)) as server:
         head = server.request("/agent-manager/x", "Transfer-Encoding: chunked", method="POST")
         await server.send(head + b"3;ext=1\r\nabc\r\n2\r\nde\r\n0\r\nX-Trailer: 1\r\n\r\n")
@@ -68,13 +68,13 @@ async def test_a_chunked_body_is_chunked_anew_without_trailers(raw_upstream: Raw
     assert b"X-Trailer" not in raw_upstream.received
 
 
-async def test_a_post_without_a_body_says_so(raw_upstream: RawUpstream) -> None:
+async def test_a_post_without_a_body_has_content_length_zero(raw_upstream: RawUpstream) -> None:
     async with gateway(tenant(raw_upstream.url)) as server:
         await server.send(server.request("/agent-manager/x", method="POST"))
     assert b"Content-Length: 0\r\n" in raw_upstream.received
 
 
-async def test_a_compressed_body_is_not_touched_either_way(raw_upstream: RawUpstream) -> None:
+async def test_compressed_bodies_pass_unchanged_in_both_directions(raw_upstream: RawUpstream) -> None:
     raw_upstream.answer = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 7\r\n\r\nnotgzip"
     sent = b"\x1f\x8b not gzip at all"
     async with gateway(tenant(raw_upstream.url)) as server:
@@ -214,7 +214,7 @@ async def test_a_request_of_an_idempotent_method_without_a_body_is_repeated_on_a
             assert status_of(await server.send(server.request("/agent-manager/x", *lines, method=method))) == status
 
 
-async def test_a_client_of_http_1_0_is_not_asked(raw_upstream: RawUpstream) -> None:
+async def test_a_client_of_http_1_0_gets_no_100_continue(raw_upstream: RawUpstream) -> None:
     async with gateway(tenant(raw_upstream.url)) as server:
         request = server.request("/agent-manager/x", "Expect: 100-continue", method="POST", body=b"abcd")
         answer = await server.send(request.replace(b"HTTP/1.1", b"HTTP/1.0", 1))
@@ -222,7 +222,7 @@ async def test_a_client_of_http_1_0_is_not_asked(raw_upstream: RawUpstream) -> N
     assert status_of(answer) == 200
 
 
-async def test_a_client_without_a_session_is_never_asked_for_its_body(raw_upstream: RawUpstream) -> None:
+async def test_a_client_without_a_session_gets_no_100_continue(raw_upstream: RawUpstream) -> None:
     async with gateway(tenant(raw_upstream.url)) as server:
         lines = ("Expect: 100-continue", "Content-Length: 4")
         answer = await server.first(server.request("/agent-manager/x", *lines, method="POST", signed_in=False))
@@ -231,7 +231,7 @@ async def test_a_client_without_a_session_is_never_asked_for_its_body(raw_upstre
 
 
 @pytest.mark.row("GW-03")
-async def test_the_first_byte_of_a_stream_arrives_before_the_second_is_made() -> None:
+async def test_the_first_byte_of_a_stream_arrives_before_the_second_is_sent() -> None:
     asked = asyncio.Event()
 
     async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -253,7 +253,7 @@ async def test_the_first_byte_of_a_stream_arrives_before_the_second_is_made() ->
 
 
 @pytest.mark.row("GW-03")
-async def test_events_may_be_further_apart_than_the_parts_of_another_answer() -> None:
+async def test_events_may_have_longer_pauses_than_the_parts_of_another_answer() -> None:
     waiting, later = asyncio.Event(), asyncio.Event()
 
     async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -280,7 +280,7 @@ async def test_events_may_be_further_apart_than_the_parts_of_another_answer() ->
 
 
 @pytest.mark.row("GW-01")
-async def test_an_app_may_answer_while_it_still_reads() -> None:
+async def test_an_app_may_answer_while_it_still_reads_the_body() -> None:
     async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await read_head(reader)
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\n")
@@ -309,7 +309,7 @@ async def test_an_early_refusal_of_a_large_body_reaches_the_client() -> None:
     assert status_of(answer) == 413
 
 
-async def test_a_client_that_is_answered_early_may_send_the_rest_and_ask_again() -> None:
+async def test_a_client_that_gets_an_early_answer_may_send_the_rest_and_another_request() -> None:
     async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if b"/first" in await read_head(reader):
             writer.write(b"HTTP/1.1 413 Too Large\r\nContent-Length: 3\r\n\r\nbig")
@@ -331,7 +331,7 @@ async def test_a_client_that_is_answered_early_may_send_the_rest_and_ask_again()
 
 
 @pytest.mark.row("GW-01")
-async def test_100_mib_pass_both_ways_in_little_memory() -> None:
+async def test_100_mib_pass_in_both_directions_in_little_memory() -> None:
     block, count = b"0123456789abcdef" * 4096, 1600  # 64 KiB, 100 MiB
 
     async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -444,7 +444,7 @@ async def test_an_app_that_does_not_read_a_body_is_a_504() -> None:
         writer.transport.abort()
 
 
-async def test_an_answer_that_stops_halfway_is_cut_and_never_looks_whole() -> None:
+async def test_an_incomplete_answer_is_cut_and_never_looks_complete() -> None:
     async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await read_head(reader)
         writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n")
@@ -457,7 +457,7 @@ async def test_an_answer_that_stops_halfway_is_cut_and_never_looks_whole() -> No
 
 
 @pytest.mark.parametrize(("method", "times", "status"), [("GET", 2, 200), ("POST", 1, 502)])
-async def test_only_what_may_be_repeated_is_sent_again_after_a_dead_connection(
+async def test_only_an_idempotent_request_is_retried_after_a_closed_connection(
     method: str, times: int, status: int
 ) -> None:
     requests: list[bytes] = []
@@ -466,7 +466,7 @@ async def test_only_what_may_be_repeated_is_sent_again_after_a_dead_connection(
         while True:
             requests.append(await read_head(reader))
             if len(requests) == 2:
-                return  # the kept connection dies under the second request
+                return  # the kept connection breaks during the second request
             writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
 
     async with app_that(script) as app, gateway(tenant(app.url)) as server:
@@ -476,7 +476,7 @@ async def test_only_what_may_be_repeated_is_sent_again_after_a_dead_connection(
     assert len(requests) == 1 + times
 
 
-async def test_a_client_that_goes_away_frees_the_app() -> None:
+async def test_a_client_that_disconnects_releases_the_connection_to_the_app() -> None:
     started = asyncio.Event()
 
     async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -492,7 +492,7 @@ async def test_a_client_that_goes_away_frees_the_app() -> None:
         await asyncio.wait_for(app.closed.wait(), 5)
 
 
-async def test_a_body_cut_off_by_the_client_is_cut_off_for_the_app() -> None:
+async def test_a_body_cut_by_the_client_is_cut_for_the_app() -> None:
     got = b""
 
     async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -511,7 +511,7 @@ async def test_a_body_cut_off_by_the_client_is_cut_off_for_the_app() -> None:
 
 
 @pytest.mark.parametrize("declared", [True, False])
-async def test_a_body_larger_than_the_route_takes_is_a_413(declared: bool, raw_upstream: RawUpstream) -> None:
+async def test_a_body_larger_than_the_routes_maximum_is_a_413(declared: bool, raw_upstream: RawUpstream) -> None:
     site = tenant(routes=(Route("", raw_upstream.url, max_body=10),))
     async with gateway(site) as server:
         if declared:
@@ -523,7 +523,7 @@ async def test_a_body_larger_than_the_route_takes_is_a_413(declared: bool, raw_u
 
 
 @pytest.mark.attack("A11")
-async def test_a_stream_ends_with_its_session() -> None:
+async def test_a_stream_closes_when_its_session_ends() -> None:
     async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await read_head(reader)
         writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n")
@@ -541,7 +541,7 @@ async def test_a_stream_ends_with_its_session() -> None:
         writer.transport.abort()
 
 
-async def test_a_stream_ends_at_the_absolute_end_of_its_session() -> None:
+async def test_a_stream_closes_at_the_absolute_end_of_its_session() -> None:
     async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await read_head(reader)
         await reader.read()

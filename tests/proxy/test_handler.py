@@ -1,4 +1,4 @@
-"""Where requests enter, and what those get that do not come in."""
+"""Tests of the proxy's entry, and of the answers to refused requests."""
 
 import json
 from dataclasses import replace
@@ -16,12 +16,12 @@ ODD_PAGES = ["/-/login/../x", "/-/login%00", "/-/login\\x", "//-/login", "/-/log
 
 
 def field(answer: bytes, name: str) -> list[str]:
-    """The values of every field of that name."""
+    """Returns the values of every field of that name."""
     return values(tuple(fields_of(answer)), name)
 
 
 def problem(answer: bytes) -> str:
-    """The code of a problem in JSON."""
+    """Returns the code of a problem in JSON."""
     code = json.loads(answer.partition(b"\r\n\r\n")[2])["problem"]["code"]
     assert isinstance(code, str)
     return code
@@ -38,7 +38,7 @@ async def test_an_unknown_host_is_a_421(raw_upstream: RawUpstream) -> None:
 
 @pytest.mark.row("GW-11")
 @pytest.mark.attack("A9")
-async def test_a_session_opens_its_own_tenant_and_no_other(raw_upstream: RawUpstream) -> None:
+async def test_a_session_opens_only_the_tenant_it_belongs_to(raw_upstream: RawUpstream) -> None:
     names = ("cc.example", "two.example", "three.example")
     tenants = [tenant(raw_upstream.url, id=name, public_url=f"https://{name}") for name in names]
     async with gateway(*tenants) as server:
@@ -58,7 +58,7 @@ async def test_a_tenant_that_is_not_active_is_not_served(raw_upstream: RawUpstre
 
 
 @pytest.mark.parametrize("target", ODD_PAGES)
-async def test_our_own_pages_are_behind_the_same_check(target: str) -> None:
+async def test_the_gateways_own_pages_pass_the_same_request_check(target: str) -> None:
     async with gateway(tenant()) as server:
         assert status_of(await server.send(server.request("/-/login"))) == 200
         assert status_of(await server.send(server.request(target))) == 400
@@ -72,13 +72,13 @@ async def test_a_refused_request_ends_its_connection() -> None:
         writer.close()
 
 
-async def test_a_405_names_the_methods() -> None:
+async def test_a_405_lists_the_allowed_methods() -> None:
     async with gateway(tenant()) as server:
         answer = await server.send(server.request("/agent-manager/x", method="TRACE"))
     assert (status_of(answer), field(answer, "allow")) == (405, ["DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT"])
 
 
-async def test_a_path_nobody_routes_is_our_own_404(raw_upstream: RawUpstream) -> None:
+async def test_a_path_without_a_route_is_answered_with_the_gateways_404(raw_upstream: RawUpstream) -> None:
     async with gateway(tenant(raw_upstream.url)) as server:
         for target in ("/nothing", "/-/nothing"):
             answer = await server.send(server.request(target, "Accept: text/html"))
@@ -88,7 +88,7 @@ async def test_a_path_nobody_routes_is_our_own_404(raw_upstream: RawUpstream) ->
 
 
 @pytest.mark.row("NX-05")
-async def test_a_blocked_endpoint_says_where_to_sign_in(raw_upstream: RawUpstream) -> None:
+async def test_a_blocked_endpoint_is_answered_with_the_address_of_the_sign_in(raw_upstream: RawUpstream) -> None:
     async with gateway(tenant(raw_upstream.url)) as server:
         for signed_in in (True, False):
             for target in ("/agent-manager/agent/login", "/unified-admin/keycloakLogin"):
@@ -99,7 +99,7 @@ async def test_a_blocked_endpoint_says_where_to_sign_in(raw_upstream: RawUpstrea
 
 
 @pytest.mark.row("GW-12")
-async def test_a_navigation_without_a_session_is_sent_to_the_login() -> None:
+async def test_a_navigation_without_a_session_is_redirected_to_the_login() -> None:
     async with gateway(tenant()) as server:
         answer = await server.send(server.request("/agent-manager/x?a=b", "Sec-Fetch-Mode: navigate", signed_in=False))
     assert status_of(answer) == 303
@@ -124,7 +124,7 @@ async def test_a_script_without_a_session_gets_json_with_the_login(accept: str) 
 
 @pytest.mark.row("GW-28")
 @pytest.mark.attack("F7")
-async def test_another_sites_request_with_the_cookie_is_a_403(raw_upstream: RawUpstream) -> None:
+async def test_a_request_of_another_site_with_the_session_cookie_is_a_403(raw_upstream: RawUpstream) -> None:
     async with gateway(tenant(raw_upstream.url)) as server:
         forged = server.request("/agent-manager/x", "Origin: https://evil.cc.example", method="POST")
         answer = await server.send(forged.replace(b"same-origin", b"same-site"))
@@ -133,14 +133,14 @@ async def test_another_sites_request_with_the_cookie_is_a_403(raw_upstream: RawU
 
 
 async def configured(raw_upstream: RawUpstream, *lines: str, method: str = "GET", signed_in: bool = True) -> bytes:
-    """The answer to a page of a configured origin."""
+    """Returns the answer to a page of a configured origin."""
     async with gateway(tenant(raw_upstream.url, origins=frozenset({FRIEND}))) as server:
         request = server.request("/agent-manager/x", f"Origin: {FRIEND}", *lines, method=method, signed_in=signed_in)
         return await server.send(request.replace(b"same-origin", b"cross-site"))
 
 
 @pytest.mark.row("GW-12")
-async def test_a_preflight_of_a_configured_origin_is_answered_without_the_app(raw_upstream: RawUpstream) -> None:
+async def test_a_preflight_of_a_configured_origin_is_answered_by_the_gateway(raw_upstream: RawUpstream) -> None:
     lines = ("Access-Control-Request-Method: PUT", "Access-Control-Request-Headers: X-A, content-type")
     answer = await configured(raw_upstream, *lines, method="OPTIONS", signed_in=False)
     assert status_of(answer) == 204
@@ -159,7 +159,9 @@ async def test_a_configured_origin_may_read_answers_and_refusals(raw_upstream: R
 
 
 @pytest.mark.row("GW-07")
-async def test_the_next_answer_brings_a_token_cookie_that_is_not_the_sessions_token(raw_upstream: RawUpstream) -> None:
+async def test_the_next_answer_sets_a_token_cookie_that_differs_from_the_sessions_token(
+    raw_upstream: RawUpstream,
+) -> None:
     async with gateway(tenant(raw_upstream.url)) as server:
         for sent, renewed in (("", True), ("; token=old", True), ("; token=header.payload.signature", False)):
             server.cookie = server.cookie.partition(";")[0] + sent
@@ -179,7 +181,7 @@ async def test_the_next_answer_brings_a_token_cookie_that_is_not_the_sessions_to
     ],
     ids=lambda answer: answer[9:12].decode(),
 )
-async def test_whatever_the_app_answers_it_brings_the_renewed_token_cookie(
+async def test_the_renewed_token_cookie_is_set_on_any_answer_of_the_app(
     answer: bytes, raw_upstream: RawUpstream
 ) -> None:
     raw_upstream.answer = answer
@@ -200,16 +202,16 @@ async def test_a_token_too_large_for_a_cookie_still_reaches_the_app(raw_upstream
 
 
 @pytest.mark.attack("A5")
-async def test_only_a_trusted_proxy_may_say_who_the_client_is(raw_upstream: RawUpstream) -> None:
+async def test_only_a_trusted_proxy_may_set_the_client_address(raw_upstream: RawUpstream) -> None:
     forged = "X-Forwarded-For: 203.0.113.9"
-    for trusted, told in (((), b"127.0.0.1"), (("127.0.0.0/8",), b"203.0.113.9")):
+    for trusted, reported in (((), b"127.0.0.1"), (("127.0.0.0/8",), b"203.0.113.9")):
         async with gateway(tenant(raw_upstream.url), trusted=trusted) as server:
             await server.send(server.request("/agent-manager/x", forged))
-        assert raw_upstream.received.rpartition(b"X-Forwarded-For: ")[2].partition(b"\r\n")[0] == told
+        assert raw_upstream.received.rpartition(b"X-Forwarded-For: ")[2].partition(b"\r\n")[0] == reported
 
 
 @pytest.mark.attack("A7")
-async def test_an_address_of_a_trusted_proxy_that_does_not_parse_is_refused(raw_upstream: RawUpstream) -> None:
+async def test_an_unparsable_client_address_of_a_trusted_proxy_is_refused(raw_upstream: RawUpstream) -> None:
     async with gateway(tenant(raw_upstream.url), trusted=("127.0.0.0/8",)) as server:
         assert status_of(await server.send(server.request("/agent-manager/x", "X-Forwarded-For: me"))) == 400
     assert raw_upstream.connections == []
@@ -217,7 +219,7 @@ async def test_an_address_of_a_trusted_proxy_that_does_not_parse_is_refused(raw_
 
 @pytest.mark.attack("A12")
 @pytest.mark.parametrize("value", ["", "x", "tag.secretx", "tag.secret ;x", '"tag.secret"', "\x80\xff", "a" * 5000])
-async def test_a_session_cookie_that_is_none_opens_nothing(value: str, raw_upstream: RawUpstream) -> None:
+async def test_an_invalid_session_cookie_opens_nothing(value: str, raw_upstream: RawUpstream) -> None:
     async with gateway(tenant(raw_upstream.url)) as server:
         server.cookie = f"__Host-Http-gateway-session={value}"
         opened = await is_open(server)
@@ -225,7 +227,7 @@ async def test_a_session_cookie_that_is_none_opens_nothing(value: str, raw_upstr
 
 
 @pytest.mark.attack("D11")
-async def test_a_session_cookie_that_comes_twice_or_without_its_prefix_opens_nothing(raw_upstream: RawUpstream) -> None:
+async def test_a_session_cookie_sent_twice_or_without_its_prefix_opens_nothing(raw_upstream: RawUpstream) -> None:
     async with gateway(tenant(raw_upstream.url)) as server:
         own = server.cookie
         bare = own.removeprefix("__Host-Http-")
@@ -237,11 +239,11 @@ async def test_a_session_cookie_that_comes_twice_or_without_its_prefix_opens_not
 
 
 async def is_open(server: ProxyServer) -> bool:
-    """Whether a request reaches the app."""
+    """Returns whether a request reaches the app."""
     return status_of(await server.send(server.request("/agent-manager/x"))) == 200
 
 
-async def test_paths_that_need_no_session_do_not_ask_for_one(raw_upstream: RawUpstream) -> None:
+async def test_no_session_is_looked_up_for_paths_that_need_none(raw_upstream: RawUpstream) -> None:
     site = tenant(raw_upstream.url, public_paths=frozenset({"/agent-manager/logo"}))
     async with gateway(site) as server:
         for target in ("/agent-manager/logo", "/nothing", "/agent-manager/agent/login"):
@@ -257,7 +259,7 @@ def test_the_pure_python_parser_is_refused(monkeypatch: pytest.MonkeyPatch) -> N
         require_strict_parser()
 
 
-async def test_the_bare_address_leads_people_home(raw_upstream: RawUpstream) -> None:
+async def test_the_address_without_a_path_redirects_to_the_start_page(raw_upstream: RawUpstream) -> None:
     async with gateway(tenant(raw_upstream.url, home="/agent-manager/")) as server:
         answer = await server.send(server.request("/"))
     assert (status_of(answer), field(answer, "location")) == (303, ["/agent-manager/"])

@@ -1,4 +1,4 @@
-"""What apps read and what browsers get back."""
+"""Tests of the header fields that apps and browsers receive."""
 
 import itertools
 from dataclasses import replace
@@ -24,27 +24,27 @@ EVERY_WAY = frozenset(IdentityDelivery)
 
 
 def sent(
-    *fields: tuple[str, str], whose: Session | None = None, site: Tenant | None = None, **route: object
+    *fields: tuple[str, str], of_session: Session | None = None, site: Tenant | None = None, **route: object
 ) -> HeaderFields:
-    """What the app gets of a request with `fields` from a user who is in."""
+    """Returns the fields that the app receives of a signed-in user's request with `fields`."""
     site = site or tenant(routes=(replace(Route("/app", APP, identity=EVERY_WAY), **route),))  # type: ignore[arg-type]
     request = checked("/app/x", *fields)
     found = find(request, site, "/-/")
     assert isinstance(found, RouteMatch)
-    return request_head(request, found, site, whose or session(), "192.0.2.7").fields
+    return request_head(request, found, site, of_session or session(), "192.0.2.7").fields
 
 
 def answered(
     *fields: tuple[str, str], asked: tuple[tuple[str, str], ...] = (), site: Tenant | None = None
 ) -> HeaderFields:
-    """What the browser gets of an answer with `fields`."""
+    """Returns the fields that the browser receives of an answer with `fields`."""
     site = site or tenant(APP)
     return response_fields(fields, checked("/unified-admin/x", *asked), site.routes[0], site, "/-/")
 
 
 @pytest.mark.row("GW-08")
-def test_an_app_learns_who_is_signed_in_by_bearer_cookie_and_headers() -> None:
-    fields = sent(whose=session(user_id="u1", username="anna", email="anna@example.com", roles=("agent", "admin")))
+def test_an_app_receives_the_user_by_bearer_token_cookie_and_headers() -> None:
+    fields = sent(of_session=session(user_id="u1", username="anna", email="anna@example.com", roles=("agent", "admin")))
     assert values(fields, "authorization") == [f"Bearer {TOKEN}"]
     assert values(fields, "cookie") == [f"token={TOKEN}"]
     assert [values(fields, f"x-auth-{name}") for name in ("user-id", "username", "email", "roles")] == [
@@ -56,7 +56,7 @@ def test_an_app_learns_who_is_signed_in_by_bearer_cookie_and_headers() -> None:
 
 
 @pytest.mark.row("GW-08")
-def test_identity_goes_only_the_ways_the_route_names() -> None:
+def test_identity_is_sent_only_by_the_deliveries_of_the_route() -> None:
     for way in IdentityDelivery:
         fields = sent(identity=frozenset({way}))
         present = {
@@ -68,14 +68,14 @@ def test_identity_goes_only_the_ways_the_route_names() -> None:
 
 
 def test_identity_headers_are_set_even_when_empty_and_always_in_ascii() -> None:
-    fields = sent(whose=session(username="Ünal, 50%\r\nX: y", email="", roles=("a,b", "c")))
+    fields = sent(of_session=session(username="Ünal, 50%\r\nX: y", email="", roles=("a,b", "c")))
     assert values(fields, "x-auth-email") == [""]
     assert values(fields, "x-auth-username") == ["%C3%9Cnal, 50%25%0D%0AX: y"]
     assert values(fields, "x-auth-roles") == ["a%2Cb,c"]
-    assert values(sent(whose=session(username=" a b ")), "x-auth-username") == ["a b"]
+    assert values(sent(of_session=session(username=" a b ")), "x-auth-username") == ["a b"]
 
 
-def test_a_public_path_gives_no_identity() -> None:
+def test_a_public_path_sends_no_identity() -> None:
     site = tenant(APP, public_paths=frozenset({"/unified-admin/x"}))
     request = checked("/unified-admin/x", ("Authorization", "Bearer x"), ("Cookie", "token=x; a=1"))
     found = find(request, site, "/-/")
@@ -133,7 +133,7 @@ MANAGED = [
 
 
 def spellings(name: str) -> list[str]:
-    """64 spellings of one name: case, and what servers fold to a hyphen."""
+    """Returns 64 spellings of one name: case, and characters that servers fold to a hyphen."""
     cased = [
         name,
         name.lower(),
@@ -151,7 +151,7 @@ def spellings(name: str) -> list[str]:
 @pytest.mark.row("GW-08")
 @pytest.mark.attack("F11")
 @pytest.mark.parametrize("name", MANAGED)
-def test_a_client_cannot_speak_for_us_in_any_spelling(name: str) -> None:
+def test_a_client_cannot_set_the_gateways_headers_in_any_spelling(name: str) -> None:
     assert len(spellings(name)) == 64
     for spelling in spellings(name):
         fields = sent((spelling, "forged"))
@@ -159,14 +159,14 @@ def test_a_client_cannot_speak_for_us_in_any_spelling(name: str) -> None:
 
 
 @property_test(st.sampled_from(MANAGED), st.data(), least=1)
-def test_a_forged_name_never_reaches_an_app(reached: Reached, name: str, data: st.DataObject) -> None:
+def test_a_forged_header_never_reaches_an_app(reached: Reached, name: str, data: st.DataObject) -> None:
     marks = st.sampled_from("-!#$%&'*+^`|~")
     letters = [data.draw(st.sampled_from([c.lower(), c.upper()])) if c != "-" else data.draw(marks) for c in name]
     reached()
     assert "forged" not in [value for _, value in sent(("".join(letters), "forged"))]
 
 
-def test_a_header_of_ours_cannot_be_named_as_belonging_to_the_connection() -> None:
+def test_the_connection_header_cannot_name_a_header_of_the_gateway() -> None:
     fields = sent(("Connection", "X-Auth-User-Id, Authorization, Cookie, X-Extra"), ("X-Extra", "1"))
     assert values(fields, "x-auth-user-id") == ["u1"]
     assert values(fields, "authorization") == [f"Bearer {TOKEN}"]
@@ -189,11 +189,11 @@ def test_a_header_of_ours_cannot_be_named_as_belonging_to_the_connection() -> No
         ("Expect", "100-continue"),
     ],
 )
-def test_what_belongs_to_one_connection_stays_on_it(name: str, value: str) -> None:
+def test_connection_headers_are_not_forwarded(name: str, value: str) -> None:
     assert values(sent((name, value)), name) == []
 
 
-def test_the_host_is_the_apps_and_the_browsers_host_is_told_beside_it() -> None:
+def test_the_app_receives_its_host_name_and_the_browsers_in_a_separate_header() -> None:
     fields = sent()
     assert values(fields, "host") == ["app.internal:3000"]
     assert [values(fields, f"x-forwarded-{name}") for name in ("for", "proto", "host", "port")] == [
@@ -204,7 +204,7 @@ def test_the_host_is_the_apps_and_the_browsers_host_is_told_beside_it() -> None:
     ]
 
 
-def test_a_port_of_the_public_url_is_told_too() -> None:
+def test_the_app_receives_the_port_of_the_public_url_too() -> None:
     fields = sent(site=tenant(public_url="http://cc.example:8080", routes=(Route("/app", APP),)))
     assert values(fields, "x-forwarded-host") == ["cc.example:8080"]
     assert values(fields, "x-forwarded-port") == ["8080"]
@@ -212,7 +212,7 @@ def test_a_port_of_the_public_url_is_told_too() -> None:
     assert values(plain, "x-forwarded-port") == ["80"]
 
 
-def test_other_fields_keep_their_order_and_repetition() -> None:
+def test_other_fields_keep_their_order_and_repetitions() -> None:
     fields = sent(("Accept", "a"), ("X-Mine", "1"), ("X-Mine", "2"), ("Range", "bytes=0-1"))
     kept = [(name, value) for name, value in fields if name in ("Accept", "X-Mine", "Range")]
     assert kept == [("Accept", "a"), ("X-Mine", "1"), ("X-Mine", "2"), ("Range", "bytes=0-1")]
@@ -222,7 +222,7 @@ OWN_COOKIES = ["gateway-session", "gateway-login", "gateway-trust", "gateway-bro
 
 
 @pytest.mark.parametrize("name", OWN_COOKIES)
-def test_our_own_cookies_never_reach_an_app(name: str) -> None:
+def test_the_gateways_cookies_never_reach_an_app(name: str) -> None:
     marks = ["", "__Host-", "__Secure-", "__Http-", "__Host-Http-", "__host-", "__HOST-", "__host-HTTP-"]
     coded = "".join(f"%{ord(c):02x}" for c in name)
     names = [f"{mark}{spelled}" for mark in marks for spelled in (name, name.upper(), name.title(), coded)]
@@ -232,7 +232,7 @@ def test_our_own_cookies_never_reach_an_app(name: str) -> None:
         assert cookie == f"token={TOKEN}; a=1; b=2", spelled
 
 
-def test_several_cookie_fields_become_one() -> None:
+def test_several_cookie_fields_are_joined() -> None:
     assert values(sent(("Cookie", "a=1"), ("Cookie", "b=2;c=3")), "cookie") == [f"token={TOKEN}; a=1; b=2; c=3"]
 
 
@@ -242,7 +242,7 @@ def test_the_token_cookie_has_the_tenants_name() -> None:
 
 
 @pytest.mark.row("GW-01")
-def test_a_list_of_cookies_stays_a_list() -> None:
+def test_several_set_cookie_fields_stay_separate() -> None:
     cookies = ["a=1; Path=/unified-admin", "b=2; Expires=Wed, 01 Jan 2031 00:00:00 GMT", "a=3"]
     assert values(answered(*(("Set-Cookie", cookie) for cookie in cookies)), "set-cookie") == cookies
 
@@ -279,7 +279,7 @@ NAMES = ("session", "login", "trust", "browser")
         ("tokens=1", True),
     ],
 )
-def test_an_app_sets_its_own_cookies_and_none_of_ours(cookie: str, kept: bool) -> None:
+def test_an_app_may_set_cookies_except_the_gateways(cookie: str, kept: bool) -> None:
     assert may_set_cookie(cookie, "cc.example", tenant()) is kept
     site = tenant(routes=(Route("/unified-admin", APP),))
     assert values(answered(("Set-Cookie", cookie), site=site), "set-cookie") == [cookie] * kept
@@ -299,7 +299,7 @@ def test_an_app_sets_its_own_cookies_and_none_of_ours(cookie: str, kept: bool) -
         "X-Named",
     ],
 )
-def test_what_concerns_only_the_app_or_its_connection_is_not_passed_on(name: str) -> None:
+def test_fields_for_the_app_or_its_connection_are_not_forwarded(name: str) -> None:
     assert values(answered((name, "x"), ("Connection", "X-Named")), name) == []
 
 
@@ -331,7 +331,7 @@ ORIGIN_WIDE_NAMES = [
 
 
 @pytest.mark.parametrize("name", ORIGIN_WIDE_NAMES)
-def test_what_acts_on_the_whole_origin_or_on_a_proxy_in_front_is_dropped_in_any_case(name: str) -> None:
+def test_fields_that_affect_the_whole_origin_or_a_front_proxy_are_dropped_in_any_case(name: str) -> None:
     for spelling in (name, name.lower(), name.upper(), name.swapcase()):
         assert values(answered((spelling, "x"), (spelling, "y")), name) == [], spelling
 
@@ -350,11 +350,11 @@ def test_what_acts_on_the_whole_origin_or_on_a_proxy_in_front_is_dropped_in_any_
         "X-Accel-Buffering",
     ],
 )
-def test_what_acts_on_one_answer_or_page_is_passed_on(name: str) -> None:
+def test_fields_that_affect_one_answer_or_page_are_forwarded(name: str) -> None:
     assert values(answered((name, "x")), name) == ["x"]
 
 
-def test_missing_protections_are_added_and_an_apps_own_stay() -> None:
+def test_missing_security_headers_are_added_and_those_of_the_app_are_kept() -> None:
     assert values(answered(), "x-content-type-options") == ["nosniff"]
     assert values(answered(), "strict-transport-security") == ["max-age=31536000"]
     own = answered(("Content-Security-Policy", "default-src 'self'"), ("X-Content-Type-Options", "NoSniff"))
@@ -363,13 +363,13 @@ def test_missing_protections_are_added_and_an_apps_own_stay() -> None:
 
 
 @pytest.mark.parametrize("own", ["max-age=1", "max-age=0", "max-age=63072000; includeSubDomains; preload"])
-def test_an_app_does_not_say_how_long_the_host_is_https_only(own: str) -> None:
+def test_the_gateways_hsts_replaces_the_apps(own: str) -> None:
     assert values(answered(("strict-transport-security", own)), "strict-transport-security") == ["max-age=31536000"]
     plain = tenant(APP, public_url="http://cc.example")
     assert values(answered(("Strict-Transport-Security", own), site=plain), "strict-transport-security") == []
 
 
-def test_http_gets_no_hsts() -> None:
+def test_over_http_no_hsts_is_sent() -> None:
     assert values(answered(site=tenant(APP, public_url="http://cc.example")), "strict-transport-security") == []
 
 
@@ -377,7 +377,7 @@ FRIEND = "https://friend.example"
 
 
 @pytest.mark.row("GW-28")
-def test_cors_is_ours_and_not_the_apps() -> None:
+def test_cors_headers_are_set_by_the_gateway_and_not_by_the_app() -> None:
     wild = (("Access-Control-Allow-Origin", "*"), ("Access-Control-Allow-Credentials", "true"))
     site = tenant(APP, origins=frozenset({FRIEND}))
     assert values(answered(*wild, asked=(("Origin", "https://evil.example"),)), "access-control-allow-origin") == []
@@ -394,7 +394,7 @@ def test_a_field_that_is_not_a_url_passes_as_it_is() -> None:
 
 
 @pytest.mark.row("GW-28")
-def test_what_an_app_exposes_is_exposed_to_configured_origins_only() -> None:
+def test_the_headers_exposed_by_an_app_are_exposed_only_to_configured_origins() -> None:
     friend, exposed = "https://friend.example", ("access-control-expose-headers", "X-Total")
     site = tenant(APP, origins=frozenset({friend}))
     for origin, seen in ((friend, ["X-Total"]), ("https://evil.example", [])):
@@ -402,21 +402,21 @@ def test_what_an_app_exposes_is_exposed_to_configured_origins_only() -> None:
         assert values(fields, "access-control-expose-headers") == seen
 
 
-def test_a_token_cookie_in_capitals_is_ours_in_any() -> None:
+def test_the_token_cookie_is_recognised_in_any_case() -> None:
     site = tenant(routes=(Route("/app", APP),), token_cookie=TokenCookie(name="EFCX.Token"))
     assert not any(may_set_cookie(f"{name}=1", "cc.example", site) for name in ("EFCX.Token", "efcx.token"))
     sent_on = sent(("Cookie", "efcx.token=a;; EFCX.Token=b; ; other=c;"), site=site)
     assert values(sent_on, "cookie") == [f"EFCX.Token={TOKEN}; other=c"]
 
 
-def test_no_two_ways_of_identity_are_mixed_up() -> None:
+def test_identity_deliveries_do_not_mix_in_any_combination() -> None:
     for size in range(len(IdentityDelivery) + 1):
         for ways in itertools.combinations(IdentityDelivery, size):
             fields = sent(("Authorization", "Bearer forged"), ("Cookie", "token=forged"), identity=frozenset(ways))
             assert "forged" not in " ".join(value for _, value in fields)
 
 
-def test_every_dropped_name_is_tried_above() -> None:
+def test_every_dropped_field_is_covered_by_the_test_of_dropped_fields() -> None:
     assert {name.lower() for name in ORIGIN_WIDE_NAMES} | {"strict-transport-security"} == ORIGIN_WIDE
 
 

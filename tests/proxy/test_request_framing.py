@@ -1,4 +1,4 @@
-"""Facts about how the bytes of a client are divided into requests."""
+"""Tests of dividing a client's bytes into requests."""
 
 import pytest
 
@@ -13,7 +13,7 @@ CHUNKED = (
 
 
 def divided(stream: bytes, step: int, most: int = 1000) -> list[bytes]:
-    """The requests that are passed on when `step` bytes come at a time and each is answered when it is whole."""
+    """Returns the forwarded requests when `step` bytes arrive at a time and each request is answered once complete."""
     inbound, found = RequestFraming(most), [b""]
     for at in range(0, len(stream), step):
         inbound.add(stream[at : at + step])
@@ -26,19 +26,19 @@ def divided(stream: bytes, step: int, most: int = 1000) -> list[bytes]:
 
 
 @pytest.mark.parametrize("step", [1, 2, 3, 5, 7, 64, 10_000])
-def test_each_request_is_passed_on_to_its_last_byte_and_no_further(step: int) -> None:
+def test_each_request_is_forwarded_to_its_last_byte_and_no_further(step: int) -> None:
     requests = [GET, PUT, CHUNKED, GET, CHUNKED, PUT, GET]
     assert divided(b"".join(requests), step) == requests
 
 
-def test_nothing_of_a_head_is_passed_on_before_its_end() -> None:
+def test_no_byte_of_a_head_is_forwarded_before_its_end() -> None:
     inbound = RequestFraming(1000)
     inbound.add(GET[:-1])
     assert inbound.take() == b""
     assert inbound.held == len(GET) - 1
 
 
-def test_what_follows_a_request_is_held_until_it_is_answered() -> None:
+def test_bytes_after_a_request_are_buffered_until_it_is_answered() -> None:
     inbound = RequestFraming(1000)
     inbound.add(GET + PUT)
     assert inbound.take() == GET
@@ -53,7 +53,7 @@ def test_empty_lines_before_a_request_are_dropped(step: int) -> None:
     assert divided(b"\r\n\r\n\r\n" + GET + b"\r\n" + GET, step) == [GET, GET]
 
 
-def test_a_head_that_is_too_long_is_named_whether_it_ends_or_not() -> None:
+def test_a_too_long_head_is_reported_with_and_without_an_end() -> None:
     for end in (b"", b"\r\n\r\n"):
         inbound = RequestFraming(100)
         inbound.add(b"GET / HTTP/1.1\r\nX: " + b"x" * 100 + end)
@@ -73,11 +73,11 @@ def test_a_head_that_is_too_long_is_named_whether_it_ends_or_not() -> None:
     ],
 )
 @pytest.mark.parametrize("step", [1, 10_000])
-def test_what_is_no_http_is_passed_on_as_it_is_to_be_refused(odd: bytes, step: int) -> None:
+def test_bytes_that_are_not_http_are_passed_to_the_parser_to_be_refused(odd: bytes, step: int) -> None:
     assert b"".join(divided(odd, step)) == odd
 
 
-def test_after_a_change_of_protocol_everything_is_passed_on() -> None:
+def test_after_a_protocol_upgrade_all_bytes_are_forwarded() -> None:
     inbound = RequestFraming(100)
     inbound.add(GET + b"\x81\x00")
     inbound.take()

@@ -1,4 +1,4 @@
-"""Which app a path belongs to, and the doors that stay closed."""
+"""Tests of the app that a path belongs to, and of the endpoints that stay blocked."""
 
 import itertools
 from urllib.parse import quote
@@ -17,17 +17,17 @@ APP = "http://app.internal:3000"
 
 
 def routes(*paths: str, strip: bool = False, to: str = APP) -> Tenant:
-    """A tenant with these routes."""
+    """Returns a tenant with these routes."""
     return tenant(routes=tuple(Route(path, to, strip_prefix=strip) for path in paths))
 
 
 def found(target: str, site: Tenant) -> RouteMatch | Problem:
-    """Where `target` goes."""
+    """Returns the destination of `target`."""
     return find(checked(target), site, "/-/")
 
 
 def route_of(target: str, *paths: str) -> str | None:
-    """The path of the route that takes `target`."""
+    """Returns the path of the route that accepts `target`."""
     result = found(target, routes(*paths))
     return result.route.path if isinstance(result, RouteMatch) else None
 
@@ -47,12 +47,12 @@ def test_the_longest_prefix_wins_in_any_order() -> None:
 
 
 @pytest.mark.parametrize("target", ["/-/x", "/-", "/-/", "/%2d/x", "/%252d/x", "/-;x/y"])
-def test_no_route_covers_the_gateways_own_prefix(target: str) -> None:
+def test_no_route_covers_the_gateways_prefix(target: str) -> None:
     assert found(target, routes("")) == Problem.NOT_FOUND
 
 
 @pytest.mark.parametrize("target", ["/app//x", "/app/a%2fb", "/app/a%252Fb"])
-def test_odd_slashes_need_a_route_that_takes_them(target: str) -> None:
+def test_unusual_slashes_need_a_route_that_allows_them(target: str) -> None:
     strict, lenient = routes("/app"), tenant(routes=(Route("/app", APP, allow_encoded_slash=True),))
     assert found(target, strict) == Problem.BAD_REQUEST
     assert isinstance(found(target, lenient), RouteMatch)
@@ -71,7 +71,7 @@ def test_odd_slashes_need_a_route_that_takes_them(target: str) -> None:
         ("/%61pp/%C3%BC", True, APP, "/%C3%BC"),
     ],
 )
-def test_an_app_gets_the_bytes_of_the_path_less_a_stripped_prefix(
+def test_an_app_receives_the_bytes_of_the_path_without_a_stripped_prefix(
     target: str, strip: bool, to: str, expected: str
 ) -> None:
     assert upstream_target(Route("/app", to, strip_prefix=strip), checked(target)) == expected
@@ -92,7 +92,7 @@ _TARGETS = nearly(
 
 @pytest.mark.attack("F12")
 @property_test(_TARGETS, least=0.3)
-def test_whatever_is_let_through_lies_on_its_route_and_is_sent_byte_for_byte(reached: Reached, target: str) -> None:
+def test_an_accepted_path_is_on_its_route_and_is_sent_byte_for_byte(reached: Reached, target: str) -> None:
     passed = check(head(target))
     if isinstance(passed, InvalidRequest):
         return
@@ -134,7 +134,7 @@ BLOCKED = [
 
 
 def spellings(path: str) -> list[str]:
-    """One path as lenient servers read it in many ways."""
+    """Returns one path in the spellings that lenient servers accept."""
     first, last = path.rsplit("/", 1)
     coded = "".join(f"%{ord(c):02x}" for c in last)
     return [
@@ -172,7 +172,7 @@ def spellings(path: str) -> list[str]:
 @pytest.mark.attack("F12")
 @pytest.mark.parametrize("strip", [False, True])
 @pytest.mark.parametrize("blocked", BLOCKED)
-def test_the_apps_own_sign_in_endpoints_are_blocked_in_every_spelling(blocked: str, strip: bool) -> None:
+def test_the_apps_sign_in_endpoints_are_blocked_in_every_spelling(blocked: str, strip: bool) -> None:
     paths = ("", "/unified-admin", "/agent-manager", "/auth")
     site = tenant(routes=tuple(Route(p, APP, strip_prefix=strip, allow_encoded_slash=True) for p in paths))
     for spelling in spellings(blocked):
@@ -183,7 +183,7 @@ def test_the_apps_own_sign_in_endpoints_are_blocked_in_every_spelling(blocked: s
 
 @pytest.mark.row("NX-05")
 @pytest.mark.parametrize("path", ["/x", "/x/y"])
-def test_an_endpoint_is_blocked_where_the_route_or_its_base_completes_it(path: str) -> None:
+def test_an_endpoint_is_blocked_where_the_route_or_base_path_completes_it(path: str) -> None:
     split = tenant(routes=(Route("/x", f"{APP}/agent", strip_prefix=True), Route("/agent", APP, strip_prefix=True)))
     assert found("/x/login", split) == Problem.SIGN_IN_HERE
     assert found("/agent/login", split) == Problem.SIGN_IN_HERE
@@ -206,5 +206,5 @@ def test_an_endpoint_is_blocked_where_the_route_or_its_base_completes_it(path: s
         "/auth/resources/x/login.css",
     ],
 )
-def test_everything_beside_the_blocked_endpoints_stays_open(target: str) -> None:
+def test_paths_next_to_blocked_endpoints_stay_open(target: str) -> None:
     assert isinstance(found(target, routes("")), RouteMatch)

@@ -1,4 +1,4 @@
-"""Where an app's answer ends, and what one that is none leads to."""
+"""Tests of the end of an app's answer, and of invalid answers."""
 
 import asyncio
 import socket
@@ -47,7 +47,7 @@ from tests.proxy.proxy_server import (
         ("GET", b"HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 1\r\n\r\nx", 200, b"x"),
     ],
 )
-async def test_each_kind_of_answer_ends_where_it_says_and_leaves_the_connection_usable(
+async def test_every_form_of_answer_ends_at_its_declared_end_and_leaves_the_connection_usable(
     method: str, answer: bytes, status: int, body: bytes, raw_upstream: RawUpstream
 ) -> None:
     raw_upstream.answer = answer
@@ -60,7 +60,7 @@ async def test_each_kind_of_answer_ends_where_it_says_and_leaves_the_connection_
     assert len(raw_upstream.connections) == 1
 
 
-async def test_an_answer_that_ends_with_its_connection_ends_there() -> None:
+async def test_an_answer_without_a_length_ends_when_its_connection_closes() -> None:
     async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await read_head(reader)
         writer.write(b"HTTP/1.0 200 OK\r\nContent-Type: text/plain\r\n\r\nuntil the end")
@@ -71,7 +71,7 @@ async def test_an_answer_that_ends_with_its_connection_ends_there() -> None:
     assert values(tuple(fields_of(answer)), "transfer-encoding") == ["chunked"]
 
 
-async def test_an_answer_without_a_length_whose_connection_breaks_never_looks_whole() -> None:
+async def test_an_answer_without_a_length_whose_connection_breaks_never_looks_complete() -> None:
     broken = asyncio.Event()
 
     async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -92,7 +92,7 @@ async def test_an_answer_without_a_length_whose_connection_breaks_never_looks_wh
     assert not answer.endswith(b"0\r\n\r\n")
 
 
-async def test_a_client_of_http_1_0_gets_no_chunks(raw_upstream: RawUpstream) -> None:
+async def test_a_client_of_http_1_0_gets_no_chunked_body(raw_upstream: RawUpstream) -> None:
     raw_upstream.answer = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n"
     async with gateway(tenant(raw_upstream.url)) as server:
         answer = await server.send(server.request("/agent-manager/x").replace(b"HTTP/1.1", b"HTTP/1.0", 1))
@@ -111,7 +111,7 @@ async def test_one_connection_of_a_browser_carries_many_requests(raw_upstream: R
 
 
 @pytest.mark.row("GW-01")
-async def test_bytes_above_ascii_in_an_answers_fields_pass_untouched(raw_upstream: RawUpstream) -> None:
+async def test_field_bytes_above_ascii_in_an_answer_pass_unchanged(raw_upstream: RawUpstream) -> None:
     name = 'Content-Disposition: attachment; filename="\u00fc.pdf"\r\n'.encode()
     raw_upstream.answer = b"HTTP/1.1 200 OK\r\n" + name + b"Content-Length: 0\r\n\r\n"
     async with gateway(tenant(raw_upstream.url)) as server:
@@ -136,7 +136,7 @@ EVIL = {
     "folded": b"HTTP/1.1 200 OK\r\nX-Bad: a\r\n b\r\nContent-Length: 0\r\n\r\n",
     "endless head": b"HTTP/1.1 200 OK\r\nX-Long: " + b"x" * 200_000,
     "many fields": b"HTTP/1.1 200 OK\r\n" + b"X: 1\r\n" * 300 + b"\r\n",
-    "101 nobody asked for": b"HTTP/1.1 101 Switching\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n",
+    "101 without an upgrade request": b"HTTP/1.1 101 Switching\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n",
     "101 without upgrade": b"HTTP/1.1 101 Switching\r\n\r\n",
     "cut off in the head": b"HTTP/1.1 200 OK\r\nContent-Le",
     "bad chunk first": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
@@ -144,7 +144,7 @@ EVIL = {
 
 
 @pytest.mark.parametrize("name", EVIL)
-async def test_an_answer_that_is_no_http_is_a_502_and_its_connection_is_not_used_again(
+async def test_an_answer_that_is_not_http_is_a_502_and_its_connection_is_closed(
     name: str, raw_upstream: RawUpstream
 ) -> None:
     async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -155,14 +155,14 @@ async def test_an_answer_that_is_no_http_is_a_502_and_its_connection_is_not_used
     async with app_that(script) as app, gateway(tenant(app.url)) as server:
         first = await server.send(server.request("/agent-manager/x"))
         second = await server.send(server.request("/agent-manager/x"))
-    if name == "bad chunk first":  # the head was good and has gone out
+    if name == "bad chunk first":  # the head was valid and has been sent
         assert not first.endswith(b"0\r\n\r\n")
     else:
         assert (status_of(first), status_of(second)) == (502, 502)
     assert app.connections == 2
 
 
-async def test_bytes_behind_an_answer_never_become_the_next_one(raw_upstream: RawUpstream) -> None:
+async def test_bytes_after_an_answer_never_become_the_next_answer(raw_upstream: RawUpstream) -> None:
     extra = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil"
     raw_upstream.answer = lambda number: b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok" + extra
     async with gateway(tenant(raw_upstream.url)) as server:
@@ -171,7 +171,9 @@ async def test_bytes_behind_an_answer_never_become_the_next_one(raw_upstream: Ra
     assert len(raw_upstream.connections) == 3
 
 
-async def test_a_body_behind_a_head_answer_never_becomes_the_next_one(raw_upstream: RawUpstream) -> None:
+async def test_a_body_after_the_answer_to_a_head_request_never_becomes_the_next_answer(
+    raw_upstream: RawUpstream,
+) -> None:
     raw_upstream.answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
     async with gateway(tenant(raw_upstream.url)) as server:
         head = await server.send(server.request("/agent-manager/x", method="HEAD"))

@@ -1,4 +1,4 @@
-"""Which connection to an app is used next."""
+"""Tests of the choice of the next connection to an app."""
 
 import asyncio
 import socket
@@ -22,7 +22,7 @@ OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
 
 async def exchange(wire: UpstreamConnection) -> None:
-    """One whole exchange."""
+    """Runs one whole exchange."""
     wire.begin("GET")
     await wire.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
     assert (await wire.answer()).status == 200
@@ -30,7 +30,7 @@ async def exchange(wire: UpstreamConnection) -> None:
         pass
 
 
-async def test_a_connection_that_may_be_used_again_is(raw_upstream: RawUpstream) -> None:
+async def test_a_reusable_connection_is_reused(raw_upstream: RawUpstream) -> None:
     pool, origin = UpstreamPool(), UpstreamOrigin.of(Route("", raw_upstream.url))
     wire = await pool.connect(origin, 2)
     await exchange(wire)
@@ -40,7 +40,7 @@ async def test_a_connection_that_may_be_used_again_is(raw_upstream: RawUpstream)
     wire.abort()
 
 
-async def test_a_connection_in_the_middle_of_an_answer_is_not_kept(raw_upstream: RawUpstream) -> None:
+async def test_a_connection_with_an_incomplete_answer_is_not_kept(raw_upstream: RawUpstream) -> None:
     pool, origin = UpstreamPool(), UpstreamOrigin.of(Route("", raw_upstream.url))
     wire = await pool.connect(origin, 2)
     wire.begin("GET")
@@ -50,7 +50,7 @@ async def test_a_connection_in_the_middle_of_an_answer_is_not_kept(raw_upstream:
     assert pool.take_idle(origin) is None
 
 
-async def test_a_kept_connection_that_the_app_closed_is_not_used() -> None:
+async def test_a_kept_connection_that_the_app_closed_is_not_reused() -> None:
     async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await read_head(reader)
         writer.write(OK)
@@ -67,7 +67,7 @@ async def test_a_kept_connection_that_the_app_closed_is_not_used() -> None:
         assert pool.take_idle(origin) is None
 
 
-async def test_no_more_than_so_many_wait(raw_upstream: RawUpstream) -> None:
+async def test_the_number_of_kept_connections_is_limited(raw_upstream: RawUpstream) -> None:
     pool, origin = UpstreamPool(idle_each=1), UpstreamOrigin.of(Route("", raw_upstream.url))
     wires = [await pool.connect(origin, 2) for _ in range(2)]
     for wire in wires:
@@ -78,7 +78,7 @@ async def test_no_more_than_so_many_wait(raw_upstream: RawUpstream) -> None:
     assert not wires[0].idle_and_open
 
 
-async def test_a_connection_that_waited_too_long_is_closed(raw_upstream: RawUpstream) -> None:
+async def test_a_connection_that_was_idle_too_long_is_closed(raw_upstream: RawUpstream) -> None:
     pool, origin = UpstreamPool(idle_seconds=0.05), UpstreamOrigin.of(Route("", raw_upstream.url))
     wire = await pool.connect(origin, 2)
     await exchange(wire)
@@ -87,19 +87,19 @@ async def test_a_connection_that_waited_too_long_is_closed(raw_upstream: RawUpst
     assert pool.take_idle(origin) is None
 
 
-def test_apps_that_are_trusted_differently_share_no_connection() -> None:
+def test_apps_with_different_tls_settings_share_no_connection() -> None:
     one, two = (UpstreamOrigin.of(Route("", "https://app", tls=TlsSettings(ca_file=ca))) for ca in ("a.pem", "b.pem"))
     assert one != two
     assert (one.host, one.port) == (two.host, two.port) == ("app", 443)
 
 
-async def test_nobody_there_is_told_with_the_origin() -> None:
+async def test_an_unreachable_app_is_reported_with_its_origin() -> None:
     origin = UpstreamOrigin.of(Route("", f"http://127.0.0.1:{free_port()}"))
     with pytest.raises(NoConnection, match=r"http://127\.0\.0\.1:"):
         await UpstreamPool().connect(origin, 2)
 
 
-async def test_a_handshake_that_does_not_end_is_too_slow() -> None:
+async def test_a_tls_handshake_that_does_not_end_is_a_timeout() -> None:
     async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read()
         await asyncio.Event().wait()

@@ -1,4 +1,4 @@
-"""How a WebSocket passes."""
+"""Tests of proxied WebSockets."""
 
 import asyncio
 import hashlib
@@ -34,12 +34,12 @@ SESSION_OVER = b"\x88\x02\x03\xf0"
 
 
 def accept(key: str = KEY) -> str:
-    """What answers a handshake with `key` (RFC 6455 4.2.2)."""
+    """Returns the answer to a handshake with `key` (RFC 6455 4.2.2)."""
     return b64encode(hashlib.sha1(f"{key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11".encode()).digest()).decode()
 
 
 def handshake(server: ProxyServer, *lines: str, target: str = "/agent-manager/ws", signed_in: bool = True) -> bytes:
-    """A raw handshake of a page of the tenant's own."""
+    """Returns a raw handshake of a page of the tenant."""
     own = [
         f"Host: {HOST}",
         f"Origin: {ORIGIN}",
@@ -54,7 +54,7 @@ def handshake(server: ProxyServer, *lines: str, target: str = "/agent-manager/ws
 
 
 def switching(**changes: str) -> bytes:
-    """A right answer to `handshake`, with changes."""
+    """Returns a correct answer to `handshake`, with changes."""
     fields = {"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Accept": accept()} | changes
     return (
         "HTTP/1.1 101 Switching Protocols\r\n" + "".join(f"{n}: {v}\r\n" for n, v in fields.items()) + "\r\n"
@@ -63,7 +63,7 @@ def switching(**changes: str) -> bytes:
 
 @asynccontextmanager
 async def socket(server: ProxyServer, **options: Any) -> AsyncIterator[aiohttp.ClientWebSocketResponse]:
-    """A WebSocket by a real client."""
+    """Opens a WebSocket with a real client."""
     headers = {"Host": HOST, "Origin": ORIGIN, "Cookie": server.cookie}
     url = f"http://127.0.0.1:{server.port}/agent-manager/ws"
     async with aiohttp.ClientSession() as client, client.ws_connect(url, headers=headers, **options) as one:
@@ -71,7 +71,7 @@ async def socket(server: ProxyServer, **options: Any) -> AsyncIterator[aiohttp.C
 
 
 @pytest.mark.row("GW-02")
-async def test_text_and_binary_pass_both_ways(echo_upstream: EchoUpstream) -> None:
+async def test_text_and_binary_messages_pass_in_both_directions(echo_upstream: EchoUpstream) -> None:
     async with gateway(tenant(echo_upstream.url)) as server, socket(server) as one:
         await one.send_str("\u00fc\u06f1")
         assert await one.receive_str() == "\u00fc\u06f1"
@@ -81,7 +81,7 @@ async def test_text_and_binary_pass_both_ways(echo_upstream: EchoUpstream) -> No
 
 
 @pytest.mark.row("GW-02")
-async def test_ping_is_answered_by_the_app(echo_upstream: EchoUpstream) -> None:
+async def test_the_app_answers_a_ping_of_the_browser(echo_upstream: EchoUpstream) -> None:
     async with gateway(tenant(echo_upstream.url)) as server, socket(server, autoping=False) as one:
         await one.ping(b"are you there")
         answer = await one.receive()
@@ -120,7 +120,7 @@ async def test_close_codes_of_the_browser_reach_the_app(echo_upstream: EchoUpstr
 
 
 @pytest.mark.row("GW-07")
-async def test_a_handshake_brings_the_renewed_token_cookie(echo_upstream: EchoUpstream) -> None:
+async def test_the_answer_to_a_handshake_sets_the_renewed_token_cookie(echo_upstream: EchoUpstream) -> None:
     async with gateway(tenant(echo_upstream.url)) as server:
         answer = await server.first(handshake(server))
     assert status_of(answer) == 101
@@ -134,7 +134,7 @@ async def test_the_app_chooses_the_subprotocol(echo_upstream: EchoUpstream) -> N
 
 
 @pytest.mark.row("GW-02")
-async def test_compression_is_between_browser_and_app(echo_upstream: EchoUpstream) -> None:
+async def test_compression_is_negotiated_between_browser_and_app(echo_upstream: EchoUpstream) -> None:
     async with gateway(tenant(echo_upstream.url)) as server, socket(server, compress=15) as one:
         assert one.compress
         await one.send_str("a" * 100_000)
@@ -142,7 +142,7 @@ async def test_compression_is_between_browser_and_app(echo_upstream: EchoUpstrea
 
 
 @pytest.mark.row("GW-08")
-async def test_the_handshake_carries_identity_to_the_app(echo_upstream: EchoUpstream) -> None:
+async def test_the_handshake_forwards_the_identity_to_the_app(echo_upstream: EchoUpstream) -> None:
     async with gateway(tenant(echo_upstream.url)) as server, socket(server) as one:
         await one.send_str("headers")
         seen = {name.lower(): value for name, value in (await one.receive_json())["headers"]}
@@ -164,7 +164,7 @@ async def test_a_handshake_without_a_session_is_a_401_in_json(echo_upstream: Ech
 
 
 @pytest.mark.attack("F7")
-async def test_a_handshake_from_a_sibling_is_a_403(echo_upstream: EchoUpstream) -> None:
+async def test_a_handshake_from_a_sibling_host_is_a_403(echo_upstream: EchoUpstream) -> None:
     async with gateway(tenant(echo_upstream.url)) as server:
         forged = handshake(server).replace(ORIGIN.encode(), b"https://evil.cc.example")
         assert status_of(await server.send(forged)) == 403
@@ -172,7 +172,7 @@ async def test_a_handshake_from_a_sibling_is_a_403(echo_upstream: EchoUpstream) 
 
 
 def answering(raw: bytes) -> Script:
-    """An app that answers a handshake with `raw` and then waits."""
+    """Yields an app that answers a handshake with `raw` and then waits."""
 
     async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await read_head(reader)
@@ -195,14 +195,14 @@ def answering(raw: bytes) -> Script:
         b"nonsense\r\n\r\n",
     ],
 )
-async def test_a_wrong_answer_to_a_handshake_is_a_502_and_no_tunnel(raw: bytes) -> None:
+async def test_an_invalid_answer_to_a_handshake_is_a_502_and_opens_no_tunnel(raw: bytes) -> None:
     async with app_that(answering(raw)) as app, gateway(tenant(app.url)) as server:
         answer = await server.send(handshake(server) + b"GET /smuggled HTTP/1.1\r\n\r\n")
     assert status_of(answer) == 502
     assert answer.count(b"HTTP/1.1") == 1
 
 
-async def test_an_apps_refusal_of_a_handshake_is_passed_on() -> None:
+async def test_the_apps_refusal_of_a_handshake_is_forwarded() -> None:
     raw = b"HTTP/1.1 403 Forbidden\r\nX-Why: not you\r\nContent-Length: 3\r\n\r\nno!"
     async with app_that(answering(raw)) as app, gateway(tenant(app.url)) as server:
         answer = await server.send(handshake(server))
@@ -211,17 +211,17 @@ async def test_an_apps_refusal_of_a_handshake_is_passed_on() -> None:
     assert answer.endswith(b"no!")
 
 
-async def test_no_answer_to_a_handshake_is_a_504() -> None:
+async def test_a_missing_answer_to_a_handshake_is_a_504() -> None:
     async with app_that(answering(b"")) as app, gateway(tenant(app.url)) as server:
         assert status_of(await server.send(handshake(server, target="/slow/ws"))) == 504
 
 
-async def test_nobody_there_for_a_handshake_is_a_502() -> None:
+async def test_an_unreachable_app_for_a_handshake_is_a_502() -> None:
     async with gateway(tenant()) as server:
         assert status_of(await server.send(handshake(server))) == 502
 
 
-async def test_bytes_right_behind_either_handshake_are_not_lost() -> None:
+async def test_bytes_right_after_either_handshake_are_not_lost() -> None:
     got = bytearray()
 
     async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -249,26 +249,28 @@ async def test_open_websockets_close_when_their_session_ends(echo_upstream: Echo
         server.sessions.end("s1")
         for reader, writer in connections:
             async with asyncio.timeout(2):
-                assert await until_quiet(reader) == SESSION_OVER  # and not a byte after it, though nobody answers
+                assert (
+                    await until_quiet(reader) == SESSION_OVER
+                )  # and no byte after it, although the browser does not answer
             writer.transport.abort()
         assert status_of(await server.send(handshake(server))) == 401
 
 
 @pytest.mark.attack("A11")
-async def test_the_end_of_the_session_is_told_to_both_sides_as_1008(echo_upstream: EchoUpstream) -> None:
+async def test_both_sides_receive_close_code_1008_when_the_session_ends(echo_upstream: EchoUpstream) -> None:
     async with gateway(tenant(echo_upstream.url)) as server, socket(server) as one:
         await one.send_str("x")
         assert await one.receive_str() == "x"
         server.sessions.end("s1")
-        told = await one.receive(timeout=10)
-        assert (told.type, told.data) == (WSMsgType.CLOSE, 1008)
+        reported = await one.receive(timeout=10)
+        assert (reported.type, reported.data) == (WSMsgType.CLOSE, 1008)
         assert (await one.receive(timeout=10)).type is WSMsgType.CLOSED
         app_side = await asyncio.wait_for(echo_upstream.left.get(), 5)
         assert app_side.close_code == 1008
 
 
 @pytest.mark.attack("A11")
-async def test_what_is_sent_after_the_end_of_the_session_reaches_nobody() -> None:
+async def test_messages_sent_after_the_end_of_the_session_are_dropped() -> None:
     heard = bytearray()
 
     async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -291,7 +293,7 @@ async def test_what_is_sent_after_the_end_of_the_session_reaches_nobody() -> Non
     assert b"abc" not in heard
 
 
-async def test_a_browser_that_vanishes_frees_the_app(echo_upstream: EchoUpstream) -> None:
+async def test_a_browser_that_disconnects_releases_the_connection_to_the_app(echo_upstream: EchoUpstream) -> None:
     async with app_that(answering(switching())) as app, gateway(tenant(app.url)) as server:
         reader, writer = await server.connect()
         writer.write(handshake(server))
@@ -301,7 +303,7 @@ async def test_a_browser_that_vanishes_frees_the_app(echo_upstream: EchoUpstream
         assert server.sessions.closers == {"s1": []}
 
 
-async def test_an_app_that_vanishes_frees_the_browser() -> None:
+async def test_an_app_that_disconnects_releases_the_connection_to_the_browser() -> None:
     async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await read_head(reader)
         writer.write(switching() + b"last words")
@@ -315,7 +317,9 @@ async def test_an_app_that_vanishes_frees_the_browser() -> None:
         writer.close()
 
 
-async def test_a_living_websocket_counts_as_use_at_most_once_a_minute(echo_upstream: EchoUpstream) -> None:
+async def test_an_active_websocket_counts_as_use_of_the_session_at_most_once_a_minute(
+    echo_upstream: EchoUpstream,
+) -> None:
     async with gateway(tenant(echo_upstream.url)) as server, socket(server) as one:
 
         async def talk() -> list[str]:
@@ -333,7 +337,7 @@ async def test_a_living_websocket_counts_as_use_at_most_once_a_minute(echo_upstr
         assert await talk() == ["s1", "s1"]
 
 
-async def test_an_app_that_does_not_read_makes_the_browser_wait() -> None:
+async def test_an_app_that_does_not_read_slows_the_browser_down() -> None:
     async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await read_head(reader)
         writer.write(switching())
@@ -356,7 +360,7 @@ async def test_an_app_that_does_not_read_makes_the_browser_wait() -> None:
     assert sent < 64
 
 
-async def test_a_browser_that_leaves_while_the_app_takes_nothing_is_noticed() -> None:
+async def test_a_browser_that_disconnects_while_the_app_does_not_read_is_noticed() -> None:
     async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await read_head(reader)
         writer.write(switching())
@@ -393,7 +397,9 @@ async def test_a_session_that_ends_during_the_handshake_opens_no_websocket() -> 
         writer.transport.abort()
 
 
-async def test_a_session_has_only_so_many_at_a_time_and_one_that_ends_makes_room(echo_upstream: EchoUpstream) -> None:
+async def test_a_session_has_a_maximum_of_open_websockets_and_a_closed_one_frees_a_place(
+    echo_upstream: EchoUpstream,
+) -> None:
     async with gateway(tenant(echo_upstream.url), sockets=2) as server, socket(server) as one, socket(server):
         refused = await server.send(handshake(server))
         assert status_of(refused) == 429
@@ -404,27 +410,27 @@ async def test_a_session_has_only_so_many_at_a_time_and_one_that_ends_makes_room
             assert await another.receive_str() == "in"
 
 
-async def test_a_handshake_that_fails_takes_no_place() -> None:
+async def test_a_failed_handshake_takes_no_place() -> None:
     async with gateway(tenant(), sockets=1) as server:
         for _ in range(3):
             assert status_of(await server.send(handshake(server))) == 502
 
 
 @pytest.mark.row("GW-20")
-async def test_the_end_of_the_process_is_told_to_both_sides_as_1001(echo_upstream: EchoUpstream) -> None:
+async def test_both_sides_receive_close_code_1001_when_the_process_ends(echo_upstream: EchoUpstream) -> None:
     async with gateway(tenant(echo_upstream.url)) as server, socket(server) as one:
         await one.send_str("x")
         assert await one.receive_str() == "x"
         [app_side] = echo_upstream.sockets
         ending = asyncio.create_task(server.runner.cleanup())
-        told = await one.receive(timeout=10)
-        assert (told.type, told.data) == (WSMsgType.CLOSE, 1001)
+        reported = await one.receive(timeout=10)
+        assert (reported.type, reported.data) == (WSMsgType.CLOSE, 1001)
         await ending
         assert app_side.close_code == 1001
 
 
 @pytest.mark.row("GW-20")
-async def test_a_socket_in_the_middle_of_a_frame_is_cut_at_the_end_of_the_process() -> None:
+async def test_a_websocket_in_the_middle_of_a_frame_is_cut_when_the_process_ends() -> None:
     async def half(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await read_head(reader)
         writer.write(switching() + b"\x82\x7e\xff\xff" + b"half of it")

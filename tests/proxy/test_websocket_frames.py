@@ -1,4 +1,4 @@
-"""Facts about where a stream of WebSocket frames is."""
+"""Tests of finding the end of a frame in a stream of WebSocket frames."""
 
 import pytest
 from hypothesis import strategies as st
@@ -8,7 +8,7 @@ from tests.properties import Reached, property_test
 
 
 def frame(payload: bytes, *, opcode: int = 2, mask: bytes = b"") -> bytes:
-    """A whole frame."""
+    """Returns a whole frame."""
     size = len(payload)
     bit = 0x80 if mask else 0
     if size < 126:
@@ -22,7 +22,7 @@ def frame(payload: bytes, *, opcode: int = 2, mask: bytes = b"") -> bytes:
 
 @pytest.mark.parametrize("mask", [b"", b"mask"])
 @pytest.mark.parametrize("size", [0, 1, 125, 126, 65535, 65536])
-def test_only_the_last_byte_of_a_frame_brings_its_end(size: int, mask: bytes) -> None:
+def test_a_frame_ends_exactly_at_its_last_byte(size: int, mask: bytes) -> None:
     whole = frame(b"x" * size, mask=mask)
     frames = WebSocketFrames()
     frames.feed(whole[:-1])
@@ -36,7 +36,9 @@ def test_only_the_last_byte_of_a_frame_brings_its_end(size: int, mask: bytes) ->
     cuts=st.lists(st.integers(1, 40), min_size=1, max_size=8),
     least=0.5,
 )
-def test_how_the_stream_is_cut_into_parts_does_not_matter(reached: Reached, sizes: list[int], cuts: list[int]) -> None:
+def test_frames_are_recognised_however_the_stream_is_divided(
+    reached: Reached, sizes: list[int], cuts: list[int]
+) -> None:
     stream = b"".join(frame(b"y" * size) for size in sizes)
     frames, at, turn = WebSocketFrames(), 0, 0
     while at < len(stream):
@@ -44,12 +46,12 @@ def test_how_the_stream_is_cut_into_parts_does_not_matter(reached: Reached, size
         frames.feed(stream[at : at + step])
         at, turn = at + step, turn + 1
     if turn > len(sizes):
-        reached()  # some frame came in parts
+        reached()  # some frame arrived in parts
     assert frames.between
     assert not frames.closing
 
 
-def test_a_close_frame_is_noticed_and_its_payload_is_none_of_a_text_that_looks_like_one() -> None:
+def test_a_close_frame_is_recognised_and_a_text_with_the_same_bytes_is_not() -> None:
     text, close = WebSocketFrames(), WebSocketFrames()
     text.feed(frame(b"\x88\x02\x03\xe9"))
     close.feed(close_frame(GOING_AWAY))

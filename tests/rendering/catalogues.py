@@ -1,6 +1,6 @@
-"""Extracts every sentence for people, and brings ``locales/*/LC_MESSAGES/gateway.po`` up to date.
+"""Extracts every sentence of the pages, and updates `locales/*/LC_MESSAGES/gateway.po`.
 
-Run ``python -m tests.rendering.catalogues`` after changing a sentence; then translate what is empty.
+Run `python -m tests.rendering.catalogues` after a change of a sentence; then translate the empty ones.
 """
 
 from pathlib import Path
@@ -31,7 +31,7 @@ msgstr ""
 
 
 def extracted() -> Catalog:
-    """Everything that has to be translated."""
+    """Returns everything that has to be translated."""
     catalogue = Catalog(project="efcx-gateway", charset="utf-8")
     with (LOCALES / "babel.cfg").open(encoding="utf-8") as file:
         methods, options = parse_mapping_cfg(file)  # type: ignore[no-untyped-call]  # Babel leaves it untyped
@@ -49,13 +49,13 @@ def extracted() -> Catalog:
 
 
 def read(code: str) -> Catalog:
-    """The catalogue of one language as it stands."""
+    """Returns the catalogue of one language."""
     with (LOCALES / code / "LC_MESSAGES" / "gateway.po").open("rb") as file:
         return read_po(file, locale=code)
 
 
 def update(code: str) -> None:
-    """Add what is new to the catalogue of ``code``, drop what is gone."""
+    """Adds new sentences to the catalogue of `code` and removes unused ones."""
     path = LOCALES / code / "LC_MESSAGES" / "gateway.po"
     path.parent.mkdir(parents=True, exist_ok=True)
     catalogue = read(code) if path.exists() else Catalog(locale=code, project="efcx-gateway", charset="utf-8")

@@ -20,7 +20,7 @@ WIDTHS = {"wide": 760, "320": 320}
 
 
 async def picture(browser: Browser, address: str, file: Path, scheme: str, width: int) -> None:
-    """One page, whole, as PNG."""
+    """Returns a PNG of one whole page."""
     context = await browser.new_context(
         color_scheme="dark" if scheme == "dark" else "light", viewport={"width": width, "height": 760}
     )
@@ -33,7 +33,7 @@ async def picture(browser: Browser, address: str, file: Path, scheme: str, width
 
 
 async def main(folder: Path, wanted: list[str]) -> None:
-    """All combinations for the states wanted; every state when none is named."""
+    """Writes all combinations of the wanted states; every state if none is named."""
     folder.mkdir(parents=True, exist_ok=True)
     names = [n for n in states.STATES if not wanted or any(n.startswith(w) for w in wanted)]
     brand = Branding(name="Northwind Contact Centre", help=states.HELP)

@@ -15,14 +15,14 @@ from tests.rendering import states
 
 @asynccontextmanager
 async def serving(tenant: Tenant) -> AsyncIterator[str]:
-    """The address of the server while the context is open."""
+    """Yields the address of the server."""
     pages = states.pages()
 
     async def show(request: web.Request) -> web.Response:
         request[TENANT] = tenant
-        request[LANGUAGE] = request.match_info["language"]
+        request[LANGUAGE] = pages.languages.get(request.match_info["language"])
         request[REFERENCE] = states.REFERENCE_CODE
-        template, context = states.STATES[request.match_info["state"]](pages.languages.get(request[LANGUAGE]))
+        template, context = states.STATES[request.match_info["state"]](request[LANGUAGE])
         return pages.render(request, template, context)
 
     async def show_mail(request: web.Request) -> web.Response:

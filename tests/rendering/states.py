@@ -1,4 +1,4 @@
-"""Every page in the states worth looking at: made-up data for the preview, the accessibility test and the CSP test."""
+"""Every page in the states worth viewing: sample data for the preview, the accessibility test and the CSP test."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import fields, replace
@@ -29,7 +29,7 @@ from gateway.rendering.languages import Language, load_languages
 from gateway.rendering.mails import Mails, MailText
 from gateway.rendering.problem_view import problem_view
 from gateway.rendering.step_view import MethodView, StepView, codes_file
-from gateway.rendering.templates import build_environment
+from gateway.rendering.templates import build_environments
 from gateway.second_factor.factors import backup_code, table
 from gateway.web.assets import Assets
 from gateway.web.pages import Pages
@@ -48,7 +48,7 @@ HELP = Help(
 
 
 def tenant(branding: Branding | None = None, public_url: str = "https://cc.example.com") -> Tenant:
-    """A tenant that is good for looking at."""
+    """Returns a sample tenant."""
     return Tenant(
         id="expertflow",
         name="expertflow",
@@ -63,17 +63,14 @@ def tenant(branding: Branding | None = None, public_url: str = "https://cc.examp
 
 
 _CLIENT = Credentials("gateway-login", Secret("made-up"))
+_LANGUAGES = load_languages(data_root() / "locales", LANGUAGES)
 
 
 def pages(seed: int = 1) -> Pages:
-    """The real thing over the checkout's templates."""
+    """Returns real pages from the templates of the checkout."""
     root = data_root()
-    return Pages(
-        build_environment(root),
-        load_languages(root / "locales", LANGUAGES),
-        Assets(root / "static"),
-        SeededRandom(seed),
-    )
+    languages = load_languages(root / "locales", LANGUAGES)
+    return Pages(build_environments(root, languages), languages, Assets(root / "static"), SeededRandom(seed))
 
 
 def request(
@@ -84,12 +81,12 @@ def request(
     of: Tenant | None = None,
     headers: Mapping[str, str] | None = None,
 ) -> web.Request:
-    """A request as the middleware leaves it; `language` None leaves that to the page."""
+    """Returns a request as the middleware passes it on; with `language` None the page decides."""
     made = make_mocked_request(method, path, headers=headers or {})
     if of is not None:
         made[TENANT] = of
     if language is not None:
-        made[LANGUAGE] = language
+        made[LANGUAGE] = _LANGUAGES.get(language)
     made[REFERENCE] = REFERENCE_CODE
     return made
 
@@ -108,7 +105,7 @@ VIEWS: Mapping[str, type[StepView]] = {
 
 
 def view(step: str, **more: Any) -> StepView:
-    """A step of a sign-in by e-mail."""
+    """Returns a step of a sign-in by e-mail."""
     of = VIEWS.get(step, StepView)
     own = {"now": NOW, "host": "cc.example.com", "factor": "email", "address": "", "digits": 6, "location": "/"}
     given: dict[str, Any] = {
@@ -123,11 +120,11 @@ def view(step: str, **more: Any) -> StepView:
     }
     shown = {**given, **more}
     kind = FactorKind(shown["factor"]) if shown.get("factor") else None
-    return of(**{"sent": table.sends(kind), "icon": table.icon(kind), **shown})
+    return of(**{"sent": kind in table.SENT, "icon": table.icon(kind), **shown})
 
 
 def verify(**more: Any) -> StepView:
-    """The code page with a code under way."""
+    """Returns the code page with a code under way."""
     under_way = {
         "sent_to": "a***@e***.com",
         "expires_at": NOW + 272,
@@ -142,7 +139,7 @@ BACKUP_CODES = tuple(backup_code.shown(code) for code in backup_code.make(10, Se
 
 
 def session() -> Session:
-    """Of a user who is signed in."""
+    """Returns the session of a signed-in user."""
     return Session(
         id="made-up",
         tenant="expertflow",
@@ -169,9 +166,10 @@ MAILS: Mapping[str, Mapping[str, Any]] = {
 
 
 def mail(name: str, language: str = "en", **more: Any) -> MailText:
-    """A mail of the e-mail factor."""
+    """Returns a mail of the e-mail factor."""
     root = data_root()
-    mails = Mails(build_environment(root), load_languages(root / "locales", LANGUAGES, UTC))
+    languages = load_languages(root / "locales", LANGUAGES, UTC)
+    mails = Mails(build_environments(root, languages), languages)
     given = {
         "branding": Branding(name="Northwind Contact Centre", help=HELP),
         "host": "cc.example.com",
@@ -215,13 +213,13 @@ def _methods(language: Language, *kinds: FactorKind) -> tuple[MethodView, ...]:
 
 
 REGISTRABLE = (FactorKind.EMAIL, FactorKind.TOTP)
-"""What a tenant of two methods lets a user set up."""
+"""The methods that a tenant with two methods lets a user set up."""
 ANY_CODE = (FactorKind.TOTP, FactorKind.EMAIL, FactorKind.BACKUP_CODE, FactorKind.ADMIN_CODE)
-"""What the code page of such a tenant takes."""
+"""The methods that the code page of such a tenant accepts."""
 
 
 def totp_view(**more: Any) -> RegisterView:
-    """Setting up an app, with a secret made now."""
+    """Returns the page that sets up an app, with a new secret."""
     secret = pyotp.random_base32()
     given = {
         "factor": "totp",
@@ -244,7 +242,7 @@ def _register(factor: str = "") -> State:
 def _verify(
     *kinds: FactorKind, factor: str = "", problem: Problem | None = None, wait: float | None = None, **more: Any
 ) -> State:
-    """The code page that takes codes of several kinds."""
+    """Returns the code page that accepts codes of several kinds."""
 
     def state(language: Language) -> tuple[str, dict[str, Any]]:
         found = {"factor": factor, "any_of": _methods(language, *kinds), "can_edit": False, "message": "email", **more}
@@ -260,7 +258,7 @@ def _account(
     optional: bool = True,
     done: str = "",
 ) -> State:
-    """The account page of a tenant that offers both methods, or of one without a second factor when none is offered."""
+    """Returns the account page of a tenant that offers both methods, or of one without a second factor."""
 
     def state(language: Language) -> tuple[str, dict[str, Any]]:
         methods = (Method(FactorKind.TOTP), Method(FactorKind.EMAIL, "otp@example.com"))
@@ -292,11 +290,11 @@ def _codes(*codes: str) -> State:
 
 
 ACTS = {"turn-off": "totp", "show-codes": "", "new-codes": "", "sign-out-everywhere": ""}
-"""What the account page lets a user do, and the factor it is done to."""
+"""The acts of the account page, with the factor of each."""
 
 
 def _acts() -> dict[str, State]:
-    """The pages that ask for the proof of each act: a code, any code, and the password where no factor is on."""
+    """Returns the pages for the proof of each act: a code, any code, and the password without a factor."""
     found: dict[str, State] = {}
     for kind, factor in ACTS.items():
         act = {"purpose": "step-up", "act": kind, "act_on": factor}
@@ -385,8 +383,8 @@ STATES: Mapping[str, State] = {
     "verify-any-expired": _verify(*ANY_CODE, sent_already=True, expires_at=NOW - 1, resend_at=NOW - 1),
     "verify-any-warning": _verify(*ANY_CODE, problem=Problem.WARNING, expires_at=None, failures=3, attempts_left=2),
     "verify-any-cooling": _verify(*ANY_CODE, problem=Problem.WAIT, wait=45, expires_at=None),
-    "verify-vouch": _verify(FactorKind.EMAIL, FactorKind.ADMIN_CODE, factor="email", approving_first=True),
-    "verify-vouch-admin": _step("verify", view("verify", factor="", approving_first=True)),
+    "verify-approval": _verify(FactorKind.EMAIL, FactorKind.ADMIN_CODE, factor="email", approving_first=True),
+    "verify-approval-admin": _step("verify", view("verify", factor="", approving_first=True)),
     "backup-codes": _step("backup_codes", view("backup-codes", codes=BACKUP_CODES)),
     "backup-codes-shown": _step("backup_codes", view("backup-codes")),
     "within-backup-codes": _step("backup_codes", view("backup-codes", codes=BACKUP_CODES, purpose="enrol")),

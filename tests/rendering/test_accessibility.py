@@ -1,4 +1,4 @@
-"""What a real browser, and axe in it, say of every page."""
+"""Tests of every page with axe in a real browser."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -17,13 +17,13 @@ pytestmark = pytest.mark.browser
 
 @pytest.fixture
 async def address() -> AsyncIterator[str]:
-    """Where the pages are."""
+    """Yields the address of the pages."""
     async with serving(states.tenant()) as served:
         yield served
 
 
-async def stand_still(page: Page) -> None:
-    """From now on the browser's time moves only when told: a busy machine costs no second of a countdown."""
+async def stop_clock(page: Page) -> None:
+    """Stops the browser's clock: only the test advances it, so a busy machine loses no second of a countdown."""
     await page.clock.install(time=START)
     await page.clock.pause_at(START + 1)
 
@@ -31,7 +31,7 @@ async def stand_still(page: Page) -> None:
 @pytest.mark.parametrize(
     ("scheme", "code", "width"), [("light", "en", 1100), ("dark", "ar", 320), ("light", "ur", 320)]
 )
-async def test_axe_finds_nothing_on_any_page(
+async def test_axe_finds_no_fault_on_any_page(
     browser: Browser, address: str, scheme: str, code: str, width: int
 ) -> None:
     context = await browser.new_context(
@@ -55,7 +55,9 @@ async def test_a_pale_tenant_colour_stays_readable(browser: Browser) -> None:
         assert (await Axe().run(page)).violations_count == 0
 
 
-async def test_no_page_breaks_its_own_policy_or_a_script(browser: Browser, address: str) -> None:
+async def test_no_page_causes_a_script_error_or_violates_its_content_security_policy(
+    browser: Browser, address: str
+) -> None:
     page = await browser.new_page()
     said: list[str] = []
     page.on("console", lambda message: said.append(message.text))
@@ -86,7 +88,9 @@ async def test_a_first_page_is_at_most_40_kilobytes_in_three_requests(page: Page
     assert sum(sizes) <= 40_000
 
 
-async def test_the_password_can_be_shown_and_leaves_the_page_hidden(page: Page, address: str) -> None:
+async def test_the_user_can_show_the_password_and_it_is_hidden_again_before_it_is_sent(
+    page: Page, address: str
+) -> None:
     await page.goto(f"{address}/en/password")
     field = page.locator("#password")
     await field.fill("made-up")
@@ -98,8 +102,8 @@ async def test_the_password_can_be_shown_and_leaves_the_page_hidden(page: Page, 
     assert await field.get_attribute("type") == "password"
 
 
-async def test_the_countdown_speaks_at_60_20_and_0_seconds_only(page: Page, address: str) -> None:
-    await stand_still(page)
+async def test_the_countdown_announces_only_60_20_and_0_seconds(page: Page, address: str) -> None:
+    await stop_clock(page)
     await page.goto(f"{address}/en/verify")
     spoken = page.locator("[data-announce]")
     life = page.locator("#code-life")
@@ -117,8 +121,8 @@ async def test_the_countdown_speaks_at_60_20_and_0_seconds_only(page: Page, addr
     assert await life.inner_text() == over
 
 
-async def test_the_resend_button_comes_back_by_itself(page: Page, address: str) -> None:
-    await stand_still(page)
+async def test_the_resend_button_is_enabled_again_without_a_reload(page: Page, address: str) -> None:
+    await stop_clock(page)
     await page.goto(f"{address}/en/verify")
     button = page.locator("button[value=resend]")
     assert await button.is_disabled()
@@ -128,8 +132,8 @@ async def test_the_resend_button_comes_back_by_itself(page: Page, address: str) 
     assert await button.inner_text() == "Send a new code"
 
 
-async def test_a_locked_page_opens_its_button_when_the_wait_is_over(page: Page, address: str) -> None:
-    await stand_still(page)
+async def test_the_lock_page_enables_its_button_when_the_wait_is_over(page: Page, address: str) -> None:
+    await stop_clock(page)
     await page.goto(f"{address}/en/stopped-locked")
     button = page.locator("button.main")
     assert await button.is_disabled()
@@ -138,14 +142,14 @@ async def test_a_locked_page_opens_its_button_when_the_wait_is_over(page: Page, 
     assert "You can try again now." in await page.locator("main").inner_text()
 
 
-async def test_the_page_before_the_end_offers_a_new_code(page: Page, address: str) -> None:
-    await stand_still(page)
+async def test_the_page_offers_a_new_code_before_the_old_one_expires(page: Page, address: str) -> None:
+    await stop_clock(page)
     await page.goto(f"{address}/en/verify")
     await page.clock.run_for(255_000)
     assert "offered" in str(await page.locator("button[value=resend]").get_attribute("class"))
 
 
-async def test_everything_can_be_reached_without_a_script(browser: Browser, address: str) -> None:
+async def test_every_control_is_reachable_without_scripts(browser: Browser, address: str) -> None:
     context = await browser.new_context(java_script_enabled=False)
     page = await context.new_page()
     await page.goto(f"{address}/en/verify")
@@ -174,7 +178,7 @@ async def test_focus_is_on_the_one_field_or_where_there_is_none_on_the_problem(p
 
 
 @pytest.mark.row("CC-04")
-async def test_backup_codes_are_saved_copied_and_printed(browser: Browser, address: str) -> None:
+async def test_backup_codes_can_be_saved_copied_and_printed(browser: Browser, address: str) -> None:
     context = await browser.new_context(permissions=["clipboard-read", "clipboard-write"])
     page = await context.new_page()
     await page.add_init_script("window.print = () => { window.printed = true; }")
@@ -193,7 +197,7 @@ async def test_backup_codes_are_saved_copied_and_printed(browser: Browser, addre
 
 
 @pytest.mark.row("CC-04")
-async def test_without_a_script_backup_codes_are_still_saved(browser: Browser, address: str) -> None:
+async def test_without_scripts_backup_codes_can_still_be_saved(browser: Browser, address: str) -> None:
     context = await browser.new_context(java_script_enabled=False)
     page = await context.new_page()
     await page.goto(f"{address}/en/backup-codes")
@@ -204,8 +208,8 @@ async def test_without_a_script_backup_codes_are_still_saved(browser: Browser, a
 
 
 @pytest.mark.row("SI-10")
-async def test_a_used_code_of_an_app_counts_down_and_then_asks_for_the_next(page: Page, address: str) -> None:
-    await stand_still(page)
+async def test_a_used_app_code_shows_a_countdown_and_then_asks_for_the_next_code(page: Page, address: str) -> None:
+    await stop_clock(page)
     await page.goto(f"{address}/en/verify-totp-used")
     problem = page.locator("#problem")
     assert "Your app shows the next one in 0:23." in await problem.inner_text()
@@ -214,7 +218,9 @@ async def test_a_used_code_of_an_app_counts_down_and_then_asks_for_the_next(page
     assert "Enter the code your app shows now." in await problem.inner_text()
 
 
-async def test_enter_in_the_address_goes_on_and_picks_no_other_way(page: Page, address: str) -> None:
+async def test_the_enter_key_in_the_address_field_submits_it_and_picks_no_other_method(
+    page: Page, address: str
+) -> None:
     await page.goto(f"{address}/en/register-several-email")
     await page.fill("#address", "amira@example.com")
     async with page.expect_request("**/-/login/register") as sent:
@@ -223,7 +229,7 @@ async def test_enter_in_the_address_goes_on_and_picks_no_other_way(page: Page, a
     assert "factor=" not in str((await sent.value).post_data)
 
 
-async def test_a_wait_of_one_user_holds_nobody_else_at_the_desk(page: Page, address: str) -> None:
+async def test_the_lock_of_one_user_does_not_block_another_user_at_the_same_browser(page: Page, address: str) -> None:
     await page.goto(f"{address}/en/password-locked")
     button = page.get_by_role("button", name="Sign in")
     assert await button.is_disabled()

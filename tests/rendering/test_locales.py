@@ -1,4 +1,4 @@
-"""Every sentence for people is in every catalogue (GW-39)."""
+"""Tests that every catalogue has every sentence of the pages."""
 
 import re
 
@@ -21,7 +21,7 @@ def _forms(message: Message) -> tuple[str, ...]:
 
 @pytest.mark.row("GW-39")
 @pytest.mark.parametrize("code", CODES)
-def test_a_catalogue_has_exactly_the_sentences_of_the_pages(code: str) -> None:
+def test_a_catalogue_contains_exactly_the_sentences_of_the_pages(code: str) -> None:
     wanted = {_ids(m) for m in catalogues.extracted() if m.id}
     assert {_ids(m) for m in catalogues.read(code) if m.id} == wanted
 
@@ -36,16 +36,16 @@ def test_every_sentence_is_translated_with_its_placeholders(code: str) -> None:
         for form in forms:
             assert form, ids
             found, wanted = sorted(PLACEHOLDER.findall(form)), sorted(PLACEHOLDER.findall(ids[-1]))
-            # A plural form may leave the number to the word itself, as the Arabic dual does.
+            # A plural form may express the number by the word alone, as the Arabic dual does.
             assert found == wanted or (len(ids) > 1 and not found), ids
 
 
-def test_no_translation_is_markup() -> None:
+def test_no_translation_contains_markup() -> None:
     for code in CODES:
         for message in (m for m in catalogues.read(code) if m.id):
             for text in _forms(message):
                 assert not set("<>&") & set(text), text
 
 
-def test_english_arabic_and_urdu_are_there() -> None:
+def test_catalogues_for_english_arabic_and_urdu_exist() -> None:
     assert {"ar", "en", "ur"} <= set(CODES)

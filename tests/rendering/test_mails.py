@@ -1,4 +1,4 @@
-"""Facts of ``gateway.rendering.mails`` and the mail templates."""
+"""Tests of `gateway.rendering.mails` and the mail templates."""
 
 import re
 from html.parser import HTMLParser
@@ -11,7 +11,7 @@ from tests.rendering import states
 
 
 def _words(html: str) -> str:
-    """The text of an HTML mail."""
+    """Returns the text of an HTML mail."""
     parts: list[str] = []
 
     class Reader(HTMLParser):
@@ -50,14 +50,14 @@ def test_every_mail_carries_the_reference(name: str, code: str) -> None:
     assert states.REFERENCE_CODE in _words(mail.html)
 
 
-def test_a_browser_that_is_not_known_leaves_no_hole_in_the_mail() -> None:
+def test_a_code_mail_without_a_known_browser_has_no_incomplete_sentence() -> None:
     mail = states.mail("message", browser="")
     for part in (mail.text, _words(mail.html)):
         assert "Requested on " in part
         assert "from" not in part.partition("Requested")[2].partition(".")[0]
 
 
-def test_a_browser_that_is_not_known_leaves_no_hole_in_the_news_of_a_registration_either() -> None:
+def test_an_enrolment_mail_without_a_known_browser_has_no_incomplete_sentence() -> None:
     mail = states.mail("enrolled", browser="")
     for part in (mail.text, _words(mail.html)):
         assert "Added on " in part
@@ -67,7 +67,7 @@ def test_a_browser_that_is_not_known_leaves_no_hole_in_the_news_of_a_registratio
 @pytest.mark.attack("C8")
 @pytest.mark.parametrize("name", states.MAILS)
 @pytest.mark.parametrize("code", states.LANGUAGES)
-def test_a_browser_that_is_not_known_leaves_no_gap(name: str, code: str) -> None:
+def test_a_mail_without_a_known_browser_has_no_gap(name: str, code: str) -> None:
     mail = states.mail(name, code, browser="")
     for part in (mail.text, _words(mail.html)):
         assert not re.search(r"\S  +\S", part)
@@ -77,27 +77,27 @@ def test_a_browser_that_is_not_known_leaves_no_gap(name: str, code: str) -> None
 
 
 @pytest.mark.row("GW-39")
-def test_a_browser_is_named_in_the_language_of_the_mail() -> None:
+def test_a_browser_is_described_in_the_language_of_the_mail() -> None:
     assert "Chrome على Windows" in states.mail("message", "ar").text
     assert "Windows پر Chrome" in states.mail("enrolled", "ur").text
 
 
 @pytest.mark.row("NX-10")
-def test_a_tag_is_in_subject_and_body_and_without_one_nothing_speaks_of_it() -> None:
+def test_a_tag_is_in_subject_and_body_and_a_mail_without_a_tag_does_not_mention_one() -> None:
     with_tag, without = states.mail("message"), states.mail("message", tag="")
     assert with_tag.subject.endswith("[K7Q]")
     assert "K7Q" in with_tag.text
     assert "marked" not in without.text + without.subject
 
 
-def test_text_and_html_say_the_same() -> None:
+def test_the_text_part_and_the_html_part_have_the_same_content() -> None:
     for name in states.MAILS:
         mail = states.mail(name)
         assert _words(mail.html).removeprefix("Northwind Contact Centre ") == " ".join(mail.text.split())
 
 
 @pytest.mark.attack("C6")
-def test_what_others_chose_is_escaped_in_html() -> None:
+def test_text_from_other_sources_is_escaped_in_html() -> None:
     evil = '<img src=x onerror="alert(1)">'
     mail = states.mail("message", browser=evil, branding=Branding(name=evil))
     assert "<img" not in mail.html
@@ -105,20 +105,20 @@ def test_what_others_chose_is_escaped_in_html() -> None:
 
 
 @pytest.mark.attack("C5")
-def test_a_subject_is_one_line_whatever_the_tenant_is_called() -> None:
+def test_the_subject_is_one_line_for_any_tenant_name() -> None:
     mail = states.mail("message", branding=Branding(name="A\r\nBcc: eve@example.com"))
     assert "\n" not in mail.subject
     assert "\r" not in mail.subject
 
 
-def test_styles_are_inlined_and_nothing_is_loaded_from_anywhere() -> None:
+def test_styles_are_inlined_and_no_external_resource_is_loaded() -> None:
     html = states.mail("message").html
     assert re.search(r'class="code"[^>]*style="[^"]*font-size: ?36px', html)
     assert not re.search(r'(src|href)="', html)
 
 
 @pytest.mark.row("GW-39")
-def test_a_mail_follows_the_language() -> None:
+def test_a_mail_is_in_the_requested_language() -> None:
     mail = states.mail("message", "ar")
     assert '<html lang="ar" dir="rtl"' in mail.html
     assert "5 دقائق" in mail.text
@@ -130,18 +130,18 @@ def test_a_mail_in_an_unknown_language_is_in_english() -> None:
 
 
 @pytest.mark.row("EF-11")
-def test_a_new_enrolment_is_told_with_the_masked_address_and_what_to_do() -> None:
+def test_the_mail_of_a_new_enrolment_shows_the_masked_address_and_the_next_step() -> None:
     mail = states.mail("enrolled")
     assert "a***@e***.com" in mail.text
     assert "tell your administrator" in mail.text
 
 
 CHANGES = ("enrolled", "turned-off", "new-codes")
-"""Mails that tell of a change."""
+"""The mails about an account change."""
 
 
 @pytest.mark.row("GW-45")
-def test_a_factor_that_was_turned_off_is_told_with_its_name_and_what_to_do() -> None:
+def test_the_mail_of_a_factor_turned_off_names_the_factor_and_the_next_step() -> None:
     mail = states.mail("turned-off")
     assert mail.subject == "A sign-in method was turned off for your account at Northwind Contact Centre"
     assert mail.text.startswith(
@@ -152,7 +152,7 @@ def test_a_factor_that_was_turned_off_is_told_with_its_name_and_what_to_do() -> 
 
 
 @pytest.mark.row("GW-45")
-def test_new_backup_codes_are_told_without_a_code() -> None:
+def test_the_mail_of_new_backup_codes_contains_no_code() -> None:
     mail = states.mail("new-codes")
     assert mail.subject == "New backup codes were made for your account at Northwind Contact Centre"
     assert "The old ones no longer work.\n\nChanged at cc.example.com from Chrome on Windows, " in mail.text
@@ -162,7 +162,7 @@ def test_new_backup_codes_are_told_without_a_code() -> None:
 @pytest.mark.row("GW-45", "GW-39")
 @pytest.mark.parametrize("name", CHANGES)
 @pytest.mark.parametrize("code", states.LANGUAGES)
-def test_the_mail_of_a_change_is_in_the_language_and_asks_for_nothing(name: str, code: str) -> None:
+def test_the_mail_of_an_account_change_is_in_the_users_language_and_requests_nothing(name: str, code: str) -> None:
     mail = states.mail(name, code)
     assert f'<html lang="{code}"' in mail.html
     assert "cc.example.com" in mail.text
@@ -172,11 +172,11 @@ def test_the_mail_of_a_change_is_in_the_language_and_asks_for_nothing(name: str,
 
 
 @pytest.mark.parametrize("name", CHANGES)
-def test_the_text_of_a_change_has_no_empty_line_too_many(name: str) -> None:
+def test_the_text_of_an_account_change_mail_has_no_double_empty_lines(name: str) -> None:
     for more in ({}, {"browser": ""}):
         assert "\n\n\n" not in states.mail(name, **more).text
 
 
-def test_a_name_that_was_not_given_is_an_error() -> None:
+def test_a_missing_template_variable_is_an_error() -> None:
     with pytest.raises(jinja2.UndefinedError):
         states.mail("message", branding=jinja2.StrictUndefined(name="branding"))

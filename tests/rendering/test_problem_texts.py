@@ -1,4 +1,4 @@
-"""Facts of the problems in ``gateway.domain.problem`` as ``gateway.rendering.problem_view`` shows them."""
+"""Tests of the problems in `gateway.domain.problem` as `gateway.rendering.problem_view` shows them."""
 
 from datetime import UTC
 from http import HTTPStatus
@@ -33,7 +33,7 @@ def test_every_problem_says_what_happened_and_what_to_do_next(problem: Problem) 
 
 
 @pytest.mark.row("EF-18")
-def test_invalid_expired_wait_and_limit_have_distinct_texts() -> None:
+def test_invalid_expired_cooldown_and_limit_problems_have_distinct_texts() -> None:
     four = (Problem.WRONG_CODE, Problem.CODE_EXPIRED, Problem.WAIT, Problem.LIMIT_EXCEEDED)
     assert len({problem_view(p, ENGLISH, None, START).text for p in four}) == len(four)
 
@@ -41,13 +41,13 @@ def test_invalid_expired_wait_and_limit_have_distinct_texts() -> None:
 @pytest.mark.row("EF-18")
 @pytest.mark.row("GW-05")
 @pytest.mark.parametrize("word", ["unknown", "exist", "registered", "disabled", "not found"])
-def test_no_text_before_the_password_is_right_tells_whether_a_user_or_address_exists(word: str) -> None:
+def test_no_text_before_a_correct_password_discloses_whether_a_user_or_address_exists(word: str) -> None:
     for problem in (Problem.WRONG_PASSWORD, Problem.LOCKED, Problem.WAIT, Problem.TOO_MANY_LOGINS, Problem.BAD_ADDRESS):
         view = problem_view(problem, ENGLISH, None, START)
         assert word not in f"{view.title} {view.text} {view.next}".lower()
 
 
-def test_the_status_follows_the_public_surface() -> None:
+def test_each_problem_has_its_documented_status() -> None:
     wanted = {
         Problem.WRONG_PASSWORD: 401,
         Problem.WRONG_CODE: 422,
@@ -63,13 +63,13 @@ def test_the_status_follows_the_public_surface() -> None:
     assert {problem: problem.shown_as.status for problem in wanted} == wanted
 
 
-def test_what_waits_is_429_or_goes_on_by_itself_and_what_stops_a_login_403_or_not_ours() -> None:
+def test_problems_with_a_wait_have_status_202_or_429_and_stopping_ones_403_421_or_503() -> None:
     assert {p.shown_as.status for p in Problem if p.shown_as.tone is Tone.WAIT} == {202, 429}
     assert {p.shown_as.status for p in Problem if p.shown_as.tone is Tone.STOP} <= {403, 421, 503}
 
 
 @pytest.mark.row("EF-18")
-def test_a_known_wait_is_said_in_words_and_as_local_time() -> None:
+def test_a_known_wait_is_shown_in_words_and_as_local_time() -> None:
     view = problem_view(Problem.LOCKED, ENGLISH, START + 299.5, START, "ABCD2345")
     assert view.retry_after == 300
     assert view.wait == "5 minutes"
@@ -77,21 +77,21 @@ def test_a_known_wait_is_said_in_words_and_as_local_time() -> None:
     assert view.retry_time == "2027-01-15T08:04:59+00:00"
 
 
-def test_a_wait_that_is_over_is_no_wait() -> None:
+def test_a_wait_that_is_over_is_not_shown() -> None:
     view = problem_view(Problem.WAIT, ENGLISH, START, START)
     assert view.retry_after is None
     assert view.retry_at == ""
 
 
 @pytest.mark.row("SI-10")
-def test_a_used_code_of_an_app_counts_down_to_the_next_one_and_then_asks_for_it() -> None:
+def test_a_used_app_code_has_a_countdown_to_the_next_code_and_then_asks_for_it() -> None:
     view = problem_view(Problem.NEXT_CODE, ENGLISH, START + 23, START)
     assert (view.retry_after, view.next) == (23, "Your app shows the next one in 23 seconds.")
     assert view.over == "Enter the code your app shows now."
 
 
 @pytest.mark.row("GW-30")
-def test_the_json_of_a_problem_carries_code_text_wait_and_reference() -> None:
+def test_the_json_of_a_problem_contains_code_text_wait_and_reference() -> None:
     view = problem_view(Problem.WAIT, ENGLISH, START + 60, START, "ABCD2345")
     body = view.as_json()
     assert body.keys() == {"code", "text", "retry_after", "reference"}
@@ -104,14 +104,14 @@ def test_the_json_of_a_problem_carries_code_text_wait_and_reference() -> None:
     ("problem", "word"),
     [(Problem.CODE_EXPIRED, "expired"), (Problem.WRONG_CODE, "didn't work"), (Problem.LIMIT_EXCEEDED, "Too many")],
 )
-def test_the_text_for_a_program_says_what_the_title_of_the_page_says(problem: Problem, word: str) -> None:
+def test_the_json_text_and_the_title_of_the_page_are_the_same(problem: Problem, word: str) -> None:
     assert word in problem_view(problem, ENGLISH, None, START).as_json()["text"]
 
 
 @pytest.mark.row("GW-39")
 @pytest.mark.parametrize("problem", Problem, ids=lambda p: p.value)
 @pytest.mark.parametrize("code", ["ar", "ur"])
-def test_every_problem_speaks_arabic_and_urdu(problem: Problem, code: str) -> None:
+def test_every_problem_is_translated_into_arabic_and_urdu(problem: Problem, code: str) -> None:
     view = problem_view(problem, LANGUAGES.get(code), START + 60, START)
     for text in (view.title, view.text, view.next):
         assert any("\u0600" <= c <= "\u06ff" for c in text)

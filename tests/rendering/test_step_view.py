@@ -1,4 +1,4 @@
-"""Facts of ``gateway.rendering.step_view``."""
+"""Tests of `gateway.rendering.step_view`."""
 
 from dataclasses import fields
 
@@ -11,7 +11,7 @@ COMMON = {
 }  # fmt: skip
 
 
-def test_every_step_has_the_keys_of_the_public_surface() -> None:
+def test_every_step_has_the_documented_json_keys() -> None:
     for step in ("password", "register", "confirm", "choose", "verify", "new-password", "stopped"):
         assert as_json(states.view(step), None).keys() >= COMMON
 
@@ -21,45 +21,45 @@ def test_times_are_whole_seconds_from_now_and_never_negative() -> None:
     assert (body["expires_in"], body["resend_in"]) == (60, 0)
 
 
-def test_a_step_without_a_code_says_so_with_null() -> None:
+def test_a_step_without_a_code_has_null_for_it() -> None:
     body = as_json(states.view("password"), None)
     assert (body["expires_in"], body["resend_in"], body["sent_to"]) == (None, None, None)
 
 
-def test_the_code_step_never_holds_the_typed_address() -> None:
+def test_the_code_step_never_contains_the_typed_address() -> None:
     assert "address" not in as_json(states.verify(), None)
 
 
-def test_only_the_app_registration_shows_a_secret() -> None:
+def test_only_the_enrolment_of_an_app_contains_a_secret() -> None:
     view = states.totp_view()
     assert as_json(view, None)["otpauth"].startswith("otpauth://totp/")
     assert "secret" not in as_json(states.view("register"), None)
 
 
-def test_backup_codes_and_done_have_what_belongs_to_them() -> None:
+def test_the_backup_codes_step_has_codes_and_the_done_step_a_location() -> None:
     assert as_json(states.view("backup-codes", codes=["aaaa"]), None)["codes"] == ["aaaa"]
     assert as_json(states.view("done", location="/unified-admin/"), None)["location"] == "/unified-admin/"
 
 
-def test_a_program_is_given_the_backup_codes_that_an_act_shows() -> None:
+def test_the_json_of_an_act_that_shows_backup_codes_contains_them() -> None:
     view = states.view("done", act="show-codes", location="/-/account", codes=["aaaa"])
     assert as_json(view, None)["codes"] == ["aaaa"]
     assert "codes" not in as_json(states.view("done", act="turn-off", location="/-/account"), None)
 
 
-def test_what_a_form_must_name_is_text_as_a_form_sends_it() -> None:
+def test_login_round_and_form_are_text_as_a_form_sends_them() -> None:
     body = as_json(states.view("verify", login="l1", round=2, form="f1"), None)
     assert (body["login"], body["round"], body["form"]) == ("l1", "2", "f1")
 
 
-def test_an_act_and_its_target_are_told_where_there_is_one() -> None:
+def test_the_json_names_the_act_and_its_target() -> None:
     body = as_json(states.view("verify", act="turn-off", act_on="totp"), None)
     assert (body["act"], body["act_on"]) == ("turn-off", "totp")
     assert as_json(states.view("verify", act="new-codes"), None)["act_on"] is None
     assert not {"act", "act_on"} & as_json(states.view("verify"), None).keys()
 
 
-def test_a_program_is_told_that_the_current_password_is_asked_for_too() -> None:
+def test_the_json_says_that_the_current_password_is_required_too() -> None:
     assert as_json(states.view("new-password", asks_current=True), None)["asks_current"] is True
     assert "asks_current" not in as_json(states.view("new-password"), None)
 
@@ -69,12 +69,12 @@ def test_methods_are_named_and_masked() -> None:
     assert as_json(view, None)["methods"] == [{"factor": "email", "label": "Code by email", "sent_to": "a***@e***.com"}]
 
 
-def test_a_secret_is_not_printed() -> None:
+def test_the_repr_of_a_view_shows_no_secret() -> None:
     view = states.totp_view()
     assert view.totp_secret not in repr(view)
     hidden = {f.name for of in states.VIEWS.values() for f in fields(of) if not f.repr}
     assert hidden == {"totp_secret", "otpauth", "codes"}
 
 
-def test_a_secret_is_grouped_by_four() -> None:
+def test_a_secret_is_shown_in_groups_of_four() -> None:
     assert states.totp_view(totp_secret="ABCDEFGHIJ").secret_groups == ("ABCD", "EFGH", "IJ")

@@ -1,4 +1,4 @@
-"""Facts of ``gateway.rendering.templates`` and the pages, read without a browser."""
+"""Tests of `gateway.rendering.templates` and the pages, without a browser."""
 
 import re
 from html.parser import HTMLParser
@@ -8,14 +8,14 @@ import pytest
 
 from gateway.domain.tenant import Branding, Help
 from gateway.rendering.data_root import data_root
-from gateway.rendering.templates import build_environment
+from gateway.rendering.templates import build_environments
 from tests.rendering import states
 
 PAGES = states.pages()
 
 
 def html(name: str, language: str = "en") -> str:
-    """The page of a state."""
+    """Returns the page of a state."""
     template, context = states.STATES[name](PAGES.languages.get(language))
     response = PAGES.render(states.request(language=language, of=states.tenant()), template, context)
     assert response.text is not None
@@ -23,7 +23,7 @@ def html(name: str, language: str = "en") -> str:
 
 
 def tags(text: str, tag: str) -> list[dict[str, str | None]]:
-    """The attributes of every ``tag`` in a page."""
+    """Returns the attributes of every `tag` in a page."""
     found: list[dict[str, str | None]] = []
 
     class Reader(HTMLParser):
@@ -36,7 +36,7 @@ def tags(text: str, tag: str) -> list[dict[str, str | None]]:
 
 
 def by_name(text: str, name: str, tag: str = "input") -> dict[str, str | None]:
-    """The one field of a name that a person sees."""
+    """Returns the one visible field of a name."""
     return next(t for t in tags(text, tag) if t.get("name") == name and t.get("type") != "hidden")
 
 
@@ -63,7 +63,7 @@ def test_every_form_posts_to_the_gateway_with_a_token(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", [n for n in states.STATES if n.startswith(("password", "verify", "register"))])
-def test_each_step_posts_its_way_back_and_its_purpose(name: str) -> None:
+def test_each_step_posts_its_return_path_and_its_purpose(name: str) -> None:
     page = html(name)
     assert {"name": "to", "value": "/unified-admin/", "type": "hidden"} in tags(page, "input")
     assert {"name": "purpose", "value": "sign-in", "type": "hidden"} in tags(page, "input")
@@ -94,11 +94,11 @@ def test_the_tenants_help_is_shown(name: str) -> None:
 
 @pytest.mark.row("GW-31")
 @pytest.mark.parametrize("name", ["password", "password-locked", "stopped", "stopped-locked"])
-def test_a_forgotten_password_has_its_link_on_the_password_page_and_where_a_login_ends(name: str) -> None:
+def test_the_link_for_a_forgotten_password_is_on_the_password_page_and_the_last_pages(name: str) -> None:
     assert html(name).count("https://help.example.com/password") == 1
 
 
-def test_where_the_help_is_nothing_but_that_link_no_page_asks_whether_help_is_needed() -> None:
+def test_with_no_help_except_that_link_no_page_offers_help() -> None:
     asked = states.tenant(Branding(name="Sun", help=Help(forgot_password="/password")))
     template, context = states.STATES["password"](PAGES.languages.get("en"))
     page = PAGES.render(states.request(of=asked), template, context).text
@@ -107,7 +107,7 @@ def test_where_the_help_is_nothing_but_that_link_no_page_asks_whether_help_is_ne
     assert "Need help?" not in page
 
 
-def test_a_tenants_own_words_say_in_which_language_they_are() -> None:
+def test_the_tenants_texts_are_marked_with_their_language() -> None:
     arabic = states.tenant(Branding(name="Sun", language="ar", help=states.HELP))
     template, context = states.STATES["password"](PAGES.languages.get("en"))
     page = str(PAGES.render(states.request(of=arabic), template, context).text)
@@ -144,14 +144,14 @@ def test_passwords_and_codes_can_be_filled_in_and_pasted() -> None:
 
 @pytest.mark.row("GW-32")
 @pytest.mark.parametrize("name", ["verify", "register-totp", "verify-totp"])
-def test_no_pattern_or_length_blocks_what_people_type(name: str) -> None:
+def test_no_pattern_or_length_blocks_the_spelling_of_a_code(name: str) -> None:
     field = by_name(html(name), "code")
     assert not {"pattern", "maxlength", "minlength"} & field.keys()
     assert field.get("type", "text") == "text"
 
 
 @pytest.mark.row("EF-21")
-def test_the_code_page_helps() -> None:
+def test_the_code_page_explains_how_to_get_help() -> None:
     page = html("verify")
     for words in ("a***@e***.com", "spam or junk", "Only the newest code works", "contact your administrator"):
         assert words in page
@@ -159,7 +159,7 @@ def test_the_code_page_helps() -> None:
 
 
 @pytest.mark.row("EF-21")
-def test_after_repeated_failures_the_page_says_to_ask_whether_the_address_is_unique() -> None:
+def test_after_repeated_failures_the_page_suggests_to_check_that_the_address_is_unique() -> None:
     assert "whether your address is unique" in html("verify-wrong")
 
 
@@ -186,19 +186,19 @@ def test_a_wait_is_named_in_the_title(name: str, title: str) -> None:
 
 
 @pytest.mark.parametrize("name", [n for n in states.STATES if n.startswith(("register", "confirm", "verify"))])
-def test_who_signs_in_can_say_it_is_not_him(name: str) -> None:
+def test_the_page_offers_a_link_for_a_different_user(name: str) -> None:
     page = html(name)
     assert "<bdi>amira.haddad</bdi>" in page
     assert any(b.get("value") == "cancel" for b in tags(page, "button"))
 
 
-def test_the_typed_address_is_shown_again_to_send_or_edit() -> None:
+def test_the_typed_address_is_shown_to_confirm_or_edit() -> None:
     page = html("confirm")
     assert '<bdi dir="ltr">amira.haddad@example.com</bdi>' in page
     assert [b.get("value") for b in tags(page, "button") if b.get("name") == "action"] == ["cancel", "edit"]
 
 
-def test_a_resend_works_without_a_script_and_says_when() -> None:
+def test_without_scripts_the_resend_button_works_and_shows_when() -> None:
     page = html("verify")
     resend = next(b for b in tags(page, "button") if b.get("value") == "resend")
     assert "disabled" not in resend
@@ -207,25 +207,25 @@ def test_a_resend_works_without_a_script_and_says_when() -> None:
     assert "You can get a new code in 45 seconds, at " in page
 
 
-def test_an_expired_code_makes_the_way_to_a_new_one_the_main_button() -> None:
+def test_with_an_expired_code_the_main_button_requests_a_new_one() -> None:
     page = html("verify-expired")
     assert next(b for b in tags(page, "button") if b.get("value") == "resend")["class"] == "main"
 
 
-def test_a_code_that_no_longer_works_is_given_no_time() -> None:
+def test_an_invalid_code_shows_no_remaining_time() -> None:
     page = html("verify-limit")
     assert "code-life" not in page
     assert next(b for b in tags(page, "button") if b.get("value") == "resend")["class"] == "main"
 
 
-def test_a_code_not_sent_yet_is_not_asked_for() -> None:
+def test_there_is_no_code_field_before_a_code_is_sent() -> None:
     for name in ("verify-send-failed", "verify-on-its-way", "verify-wait"):
         assert not any(i.get("name") == "code" for i in tags(html(name), "input"))
 
 
 @pytest.mark.row("EF-14")
 @pytest.mark.parametrize("name", ["verify-over", "verify-expired", "verify-limit"])
-def test_where_no_code_can_be_right_none_is_asked_for(name: str) -> None:
+def test_there_is_no_code_field_where_no_code_can_be_correct(name: str) -> None:
     page = html(name)
     assert not any(i.get("name") == "code" for i in tags(page, "input"))
     assert "no longer works" in page
@@ -234,7 +234,7 @@ def test_where_no_code_can_be_right_none_is_asked_for(name: str) -> None:
 
 
 @pytest.mark.row("GW-13")
-def test_an_answer_to_a_form_says_where_it_is_asked_for_again() -> None:
+def test_the_answer_to_a_form_names_the_address_that_a_reload_requests() -> None:
     template, context = states.STATES["verify-wrong"](PAGES.languages.get("en"))
     asked = states.request("/-/login/verify", method="POST", of=states.tenant())
     page = str(PAGES.render(asked, template, context).text)
@@ -243,42 +243,42 @@ def test_an_answer_to_a_form_says_where_it_is_asked_for_again() -> None:
     assert "history.replaceState" not in html("verify-wrong")
 
 
-def test_of_a_form_of_an_app_nothing_is_said() -> None:
+def test_the_answer_to_a_form_of_an_app_sets_no_reload_address() -> None:
     template, context = states.STATES["problem-unavailable"](PAGES.languages.get("en"))
     asked = states.request("/unified-admin/save", method="POST", of=states.tenant())
     assert "history.replaceState" not in str(PAGES.render(asked, template, context).text)
 
 
 @pytest.mark.row("NX-10")
-def test_the_tag_is_on_the_page() -> None:
+def test_the_page_shows_the_tag_of_the_mail() -> None:
     assert "K7Q" in html("verify-tag-remember")
 
 
-def test_remembering_is_offered_unticked() -> None:
+def test_trusting_the_browser_is_offered_unticked() -> None:
     box = by_name(html("verify-tag-remember"), "remember")
     assert box["type"] == "checkbox"
     assert "checked" not in box
 
 
-def test_an_app_can_be_set_up_by_picture_or_by_hand() -> None:
+def test_an_app_can_be_set_up_by_qr_code_or_by_typing_the_secret() -> None:
     page = html("register-totp")
     assert "<svg" in page.partition('class="qr-frame"')[2][:400]
     assert page.partition('class="secret"')[2].count("<span>") >= 8
 
 
-def test_what_a_user_typed_is_escaped() -> None:
+def test_text_that_a_user_typed_is_escaped() -> None:
     view = states.view("register", address='"><script>alert(1)</script>')
     response = PAGES.render(states.request(of=states.tenant()), "steps/register.html", {"view": view, "problem": None})
     assert "<script>alert" not in str(response.text)
 
 
-def test_a_name_that_was_not_given_is_an_error() -> None:
+def test_a_missing_template_variable_is_an_error() -> None:
     with pytest.raises(jinja2.UndefinedError):
-        build_environment(data_root()).from_string("{{ nobody }}").render()
+        build_environments(data_root(), PAGES.languages)["en"].from_string("{{ nobody }}").render()
 
 
 def test_text_templates_are_not_escaped_and_pages_are() -> None:
-    environment = build_environment(data_root())
+    environment = build_environments(data_root(), PAGES.languages)["en"]
     assert environment.get_template("factors/email/message.txt").environment.autoescape is environment.autoescape
     assert callable(environment.autoescape)
     assert environment.autoescape("steps/verify.html") is True

@@ -1,14 +1,14 @@
-"""The attribute of every user of one realm, for tests that need no Keycloak."""
+"""The attribute of every user of one realm, for tests without Keycloak."""
 
 import asyncio
 
 from gateway.domain.errors import Conflict
 from gateway.domain.tenant import KeycloakAccess
-from gateway.keycloak.profile import UserProfiles
+from gateway.keycloak.users import UserProfiles
 
 
 class Attributes(UserProfiles):
-    """The attribute of every user of one realm, as Keycloak holds it: anybody with its password may edit it."""
+    """The attribute of every user of one realm, as Keycloak holds it: an administrator of the realm may edit it."""
 
     def __init__(self) -> None:
         self.values: dict[str, str] = {}

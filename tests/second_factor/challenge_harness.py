@@ -4,10 +4,8 @@ import re
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from gateway.crypto.sealing import KEY_BYTES, Key, KeyRing, Sealer
-from gateway.crypto.signing import Signer
-from gateway.delivery.message import Message
-from gateway.delivery.smtp import Mailer, NotSent, Sent
+from gateway.crypto.key_ring import KEY_BYTES, Key, KeyRing, Sealer, Signer
+from gateway.delivery.smtp import Mailer, Message, NotSent, Sent
 from gateway.domain.challenge import Binding, Challenge, ProofPurpose
 from gateway.domain.channel import Channel, ChannelKind, ChannelType
 from gateway.domain.configuration import OperatorLimits
@@ -19,14 +17,14 @@ from gateway.observe.audit import Audit
 from gateway.rendering.data_root import data_root
 from gateway.rendering.languages import load_languages
 from gateway.rendering.mails import Mails
-from gateway.rendering.templates import build_environment
-from gateway.second_factor.admin_codes import AdminCode, AdminCodes
+from gateway.rendering.templates import build_environments
 from gateway.second_factor.challenges import ChallengeContext, Challenges, Denied, Verified
 from gateway.second_factor.enrolments import Enrolments
 from gateway.second_factor.factors import table
+from gateway.second_factor.factors.admin_code import AdminCode, AdminCodeFactor
 from gateway.second_factor.factors.email import EmailFactor
 from gateway.second_factor.factors.protocol import DeliveryContext
-from gateway.second_factor.rate_limiter import RateLimiter
+from gateway.second_factor.rate_limits import RateLimiter
 from gateway.second_factor.used_codes import UsedCodes
 from gateway.store.locks import StoreLock
 from gateway.store.protocol import Store
@@ -49,7 +47,7 @@ POLICY = Policy(
 
 @dataclass
 class MailBox(Mailer):
-    """Takes every mail, or says why not."""
+    """Accepts every mail, or returns the reason of a refusal."""
 
     clock: FakeClock
     messages: list[Message] = field(default_factory=list)
@@ -62,7 +60,7 @@ class MailBox(Mailer):
         return Sent(at=self.clock.now(), relay="mailbox")
 
     def code(self, to: str | None = None) -> str:
-        """The code of the newest mail (to an address)."""
+        """Returns the code of the newest mail (to an address)."""
         message = next(m for m in reversed(self.messages) if to in (None, m.to))
         found = re.search(r"(?m)^\s*(\d{4,10})\s*$", message.text)
         assert found, message.text
@@ -70,7 +68,7 @@ class MailBox(Mailer):
 
 
 class ChallengeHarness:
-    """One gateway's challenges; `twin()` is another replica on the same store."""
+    """The challenges of one gateway; `twin()` returns another replica on the same store."""
 
     def __init__(self, store: Store | None = None, clock: FakeClock | None = None) -> None:
         self.clock = clock or FakeClock()
@@ -86,11 +84,11 @@ class ChallengeHarness:
         self.use(store or YieldingStore(self.clock))
 
     def use(self, store: Store) -> None:
-        """Stand on `store`."""
+        """Uses `store` from now on."""
         self.store = store
         factor = EmailFactor(
             mailer=self.mailer,
-            mails=Mails(build_environment(data_root()), self.languages),
+            mails=Mails(build_environments(data_root(), self.languages), self.languages),
             signer=Signer(self.ring, "codes"),
         )
         admin_signer = Signer(self.ring, "admin-code")
@@ -105,7 +103,7 @@ class ChallengeHarness:
         )
         sealer = Sealer(self.ring, "admin-code", self.random)
         records = Records(store=store, sealer=sealer, clock=self.clock, name="admin-code", of=AdminCode)
-        self.admin_codes = AdminCodes(records, admin_signer, self.clock, self.random)
+        self.admin_codes = AdminCodeFactor(records, admin_signer, self.clock, self.random)
         self.consuming = UsedCodes(SingleUse(store, self.clock), store, self.enrolments, self.clock)
         self.challenges = Challenges(
             factors=table.build(factor, self.admin_codes),
@@ -128,7 +126,7 @@ class ChallengeHarness:
         draft: str = "",
         **changes: Any,
     ) -> ChallengeContext:
-        """A proof of `user` in `login`."""
+        """Returns a proof of `user` in `login`."""
         case = ChallengeContext(
             tenant=TENANT,
             policy=self.policy,
@@ -136,13 +134,12 @@ class ChallengeHarness:
             user=User(user, user),
             bound_to=Binding(login, round, purpose, draft),
             app="/unified-admin",
-            client="192.0.2.1",
             methods=(Enrolment(FactorKind.EMAIL, address or f"{user}@example.com"),),
         )
         return replace(case, **changes)
 
     def about(self, factor: FactorKind) -> DeliveryContext:
-        """The circumstances of a proof by `factor` now."""
+        """Returns the current circumstances of a proof by `factor`."""
         return DeliveryContext(
             tenant=TENANT,
             channel=CHANNEL if factor is FactorKind.EMAIL else None,
@@ -157,28 +154,28 @@ class ChallengeHarness:
         )
 
     async def send(self, case: ChallengeContext) -> Challenge:
-        """A code is sent; fails the test when it is not."""
+        """Sends a code; fails the test if it cannot be sent."""
         begun = await self.try_to_send(case)
         assert isinstance(begun, Challenge), begun
         return begun
 
     async def try_to_send(self, case: ChallengeContext) -> Challenge | ProblemDetail:
-        """The next challenge of the case's login."""
+        """Returns the next challenge of the case's login, or the problem."""
         login = case.bound_to.login
         number = self._numbers[login] = self._numbers.get(login, -1) + 1
         message = next((m for m in case.methods if m.factor is FactorKind.EMAIL), None)
-        return await self.challenges.begin(case, self.about, number, message)
+        if message is None:
+            return self.challenges.waiting(case, number)
+        return await self.challenges.send(case, self.about(message.factor), number, message)
 
     async def wait_for_code(self, case: ChallengeContext) -> Challenge:
-        """The next challenge of the case's login, for which nothing is sent."""
-        begun = await self.challenges.begin(case, self.about, 0, None)
-        assert isinstance(begun, Challenge)
-        return begun
+        """Returns the next challenge of the case's login, without a message."""
+        return self.challenges.waiting(case, 0)
 
     async def answer(self, case: ChallengeContext, challenge: Challenge, typed: str) -> Verified | Denied:
-        """Type a code."""
+        """Enters a code."""
         return await self.challenges.answer(case, self.about, challenge, typed)
 
     def wrong(self, to: str | None = None) -> str:
-        """A code that is not the one that was sent."""
+        """Returns another code than the sent one."""
         return str((int(self.mails.code(to)) + 1) % 10**self.policy.otp_length).zfill(self.policy.otp_length)

@@ -1,4 +1,4 @@
-"""Sending and judging e-mailed codes: one fact each, over the real factor and a memory store."""
+"""Tests of sending and judging mailed codes, with the real factor and a memory store."""
 
 import asyncio
 from dataclasses import replace
@@ -20,39 +20,39 @@ def harness() -> ChallengeHarness:
 
 
 def problem(answer: object) -> Problem:
-    """What was wrong."""
+    """Returns the problem of an answer."""
     assert isinstance(answer, Denied), answer
     return answer.problem_detail.problem
 
 
-async def test_the_code_in_the_mail_is_right(harness: ChallengeHarness) -> None:
+async def test_the_code_in_the_mail_is_accepted(harness: ChallengeHarness) -> None:
     challenge = await harness.send(harness.case())
     assert await harness.answer(harness.case(), challenge, harness.mails.code()) == Verified(FactorKind.EMAIL)
 
 
 @pytest.mark.row("EF-05")
 @pytest.mark.parametrize("digits", [4, 6, 10])
-async def test_a_code_has_as_many_digits_as_the_tenant_says(harness: ChallengeHarness, digits: int) -> None:
+async def test_a_code_has_the_number_of_digits_of_the_tenant(harness: ChallengeHarness, digits: int) -> None:
     harness.policy = replace(harness.policy, otp_length=digits)
     await harness.send(harness.case())
     assert len(harness.mails.code()) == digits
 
 
 @pytest.mark.row("GW-32")
-async def test_a_code_typed_with_arabic_digits_blanks_and_marks_is_right(harness: ChallengeHarness) -> None:
+async def test_a_code_typed_with_arabic_digits_spaces_and_marks_is_accepted(harness: ChallengeHarness) -> None:
     challenge = await harness.send(harness.case())
     arabic = harness.mails.code().translate({ord("0") + n: 0x0660 + n for n in range(10)})
     typed = f"\u200f {arabic[:3]}\u00a0-{arabic[3:]} "
     assert isinstance(await harness.answer(harness.case(), challenge, typed), Verified)
 
 
-async def test_a_code_of_letters_is_wrong(harness: ChallengeHarness) -> None:
+async def test_a_code_of_letters_is_rejected(harness: ChallengeHarness) -> None:
     challenge = await harness.send(harness.case())
     assert problem(await harness.answer(harness.case(), challenge, "abcdef")) is Problem.WRONG_CODE
 
 
 @pytest.mark.row("EF-13")
-async def test_a_used_code_is_wrong_for_another_round(harness: ChallengeHarness) -> None:
+async def test_a_used_code_is_rejected_for_another_round(harness: ChallengeHarness) -> None:
     challenge = await harness.send(harness.case())
     code = harness.mails.code()
     await harness.answer(harness.case(), challenge, code)
@@ -74,7 +74,7 @@ ELSEWHERE = {
 
 @pytest.mark.row("GW-46")
 @pytest.mark.parametrize("changed", ELSEWHERE.values(), ids=ELSEWHERE)
-async def test_an_entry_for_a_challenge_bound_to_something_else_is_not_judged_and_costs_nothing(
+async def test_an_entry_for_a_challenge_with_another_binding_is_not_judged_and_costs_no_attempt(
     harness: ChallengeHarness, changed: dict[str, Any]
 ) -> None:
     bound: dict[str, Any] = {"login": "l1", "purpose": ProofPurpose.ENROL, "draft": DRAFT}
@@ -90,7 +90,7 @@ async def test_an_entry_for_a_challenge_bound_to_something_else_is_not_judged_an
 
 @pytest.mark.row("GW-46")
 @pytest.mark.parametrize("changed", ELSEWHERE.values(), ids=ELSEWHERE)
-async def test_a_hundred_entries_for_a_challenge_bound_to_something_else_lock_nobody(
+async def test_a_hundred_entries_for_a_challenge_with_another_binding_lock_no_user(
     harness: ChallengeHarness, changed: dict[str, Any]
 ) -> None:
     bound: dict[str, Any] = {"login": "l1", "purpose": ProofPurpose.ENROL, "draft": DRAFT}
@@ -109,7 +109,7 @@ async def test_a_code_expires_after_the_tenants_seconds(harness: ChallengeHarnes
 
 
 @pytest.mark.row("EF-14")
-async def test_a_code_works_until_its_last_second(harness: ChallengeHarness) -> None:
+async def test_a_code_is_accepted_until_its_last_second(harness: ChallengeHarness) -> None:
     challenge = await harness.send(harness.case())
     harness.clock.advance(59)
     assert isinstance(await harness.answer(harness.case(), challenge, harness.mails.code()), Verified)
@@ -123,7 +123,7 @@ async def test_an_expired_code_costs_no_attempt(harness: ChallengeHarness) -> No
     assert left.attempts == harness.policy.otp_max_attempts
 
 
-async def test_what_nobody_could_judge_costs_no_attempt(harness: ChallengeHarness) -> None:
+async def test_an_entry_that_cannot_be_judged_costs_no_attempt(harness: ChallengeHarness) -> None:
     challenge = replace(await harness.send(harness.case()), state="not what the factor keeps")
     assert problem(await harness.answer(harness.case(), challenge, harness.mails.code())) is Problem.SEND_FAILED
     assert (await harness.challenges.left(harness.case(), challenge)).failures == 0
@@ -161,13 +161,13 @@ async def test_an_accepted_code_clears_the_cooldown(harness: ChallengeHarness) -
 
 
 @pytest.mark.row("EF-15")
-async def test_of_fifty_requests_at_once_for_a_code_one_is_sent(harness: ChallengeHarness) -> None:
+async def test_fifty_parallel_requests_for_a_code_send_one(harness: ChallengeHarness) -> None:
     await asyncio.gather(*(harness.try_to_send(harness.case(login=f"l{n}")) for n in range(50)))
     assert len(harness.mails.messages) == 1
 
 
 @pytest.mark.row("EF-16")
-async def test_the_older_of_two_codes_is_wrong_and_costs_an_attempt(harness: ChallengeHarness) -> None:
+async def test_the_older_of_two_codes_is_rejected_and_costs_an_attempt(harness: ChallengeHarness) -> None:
     await harness.send(harness.case())
     older = harness.mails.code()
     harness.clock.advance(60)
@@ -178,7 +178,7 @@ async def test_the_older_of_two_codes_is_wrong_and_costs_an_attempt(harness: Cha
 
 
 @pytest.mark.row("EF-17")
-async def test_after_the_last_allowed_wrong_code_the_right_one_fails_too(harness: ChallengeHarness) -> None:
+async def test_after_the_last_allowed_wrong_code_the_correct_one_is_rejected_too(harness: ChallengeHarness) -> None:
     challenge = await harness.send(harness.case())
     for _ in range(5):
         await harness.answer(harness.case(), challenge, harness.wrong())
@@ -186,7 +186,7 @@ async def test_after_the_last_allowed_wrong_code_the_right_one_fails_too(harness
 
 
 @pytest.mark.row("EF-17")
-async def test_the_limit_names_when_a_new_code_may_be_asked_for(harness: ChallengeHarness) -> None:
+async def test_the_limit_names_when_a_new_code_may_be_requested(harness: ChallengeHarness) -> None:
     challenge = await harness.send(harness.case())
     answers = [await harness.answer(harness.case(), challenge, harness.wrong()) for _ in range(5)]
     assert isinstance(answers[-1], Denied)
@@ -194,7 +194,7 @@ async def test_the_limit_names_when_a_new_code_may_be_asked_for(harness: Challen
 
 
 @pytest.mark.row("EF-17")
-async def test_a_new_code_after_the_limit_works(harness: ChallengeHarness) -> None:
+async def test_a_new_code_after_the_limit_is_accepted(harness: ChallengeHarness) -> None:
     challenge = await harness.send(harness.case())
     for _ in range(5):
         await harness.answer(harness.case(), challenge, harness.wrong())
@@ -204,14 +204,14 @@ async def test_a_new_code_after_the_limit_works(harness: ChallengeHarness) -> No
 
 
 @pytest.mark.row("EF-17")
-async def test_of_two_hundred_wrong_codes_at_once_five_are_judged(harness: ChallengeHarness) -> None:
+async def test_five_of_200_parallel_wrong_codes_are_judged(harness: ChallengeHarness) -> None:
     challenge = await harness.send(harness.case())
     answers = await asyncio.gather(*(harness.answer(harness.case(), challenge, harness.wrong()) for _ in range(200)))
     assert len([a for a in answers if isinstance(a, Denied) and a.judged]) == 5
 
 
 @pytest.mark.row("EF-13")
-async def test_of_two_hundred_owners_at_once_one_is_right(harness: ChallengeHarness) -> None:
+async def test_one_of_200_parallel_owners_is_accepted(harness: ChallengeHarness) -> None:
     harness.policy = replace(harness.policy, otp_max_attempts=500)
     harness.limits = replace(harness.limits, failure_steps=((100_000, 1.0),))
     challenge = await harness.send(harness.case())
@@ -222,7 +222,7 @@ async def test_of_two_hundred_owners_at_once_one_is_right(harness: ChallengeHarn
     assert len([a for a in answers if isinstance(a, Verified)]) == 1
 
 
-async def test_the_same_owner_asking_again_gets_the_same_yes(harness: ChallengeHarness) -> None:
+async def test_the_same_code_is_accepted_again_for_the_same_owner(harness: ChallengeHarness) -> None:
     challenge = await harness.send(harness.case())
     code = harness.mails.code()
     answers = [await harness.answer(harness.case(), challenge, code) for _ in range(2)]
@@ -230,7 +230,7 @@ async def test_the_same_owner_asking_again_gets_the_same_yes(harness: ChallengeH
 
 
 @pytest.mark.row("EF-12")
-async def test_of_two_users_with_one_address_only_the_newest_code_works(harness: ChallengeHarness) -> None:
+async def test_only_the_newest_code_works_for_two_users_with_one_address(harness: ChallengeHarness) -> None:
     one, other = harness.case("u1", "l1", "shared@example.com"), harness.case("u2", "l2", "shared@example.com")
     older = await harness.send(one)
     code = harness.mails.code()
@@ -247,7 +247,9 @@ async def test_the_newest_code_of_a_shared_address_never_signs_in_the_other_user
 
 
 @pytest.mark.row("EF-12")
-async def test_success_of_one_user_leaves_the_older_code_of_a_shared_address_dead(harness: ChallengeHarness) -> None:
+async def test_the_success_of_one_user_leaves_the_older_code_of_a_shared_address_invalid(
+    harness: ChallengeHarness,
+) -> None:
     one, other = harness.case("u1", "l1", "shared@example.com"), harness.case("u2", "l2", "Shared@example.com")
     older = await harness.send(one)
     code = harness.mails.code()
@@ -276,7 +278,7 @@ async def test_ten_failures_over_many_codes_lock_the_user(harness: ChallengeHarn
     assert (answers[-1].problem_detail.problem, answers[-1].stops) == (Problem.LOCKED, True)
 
 
-async def test_nothing_is_sent_to_a_locked_user(harness: ChallengeHarness) -> None:
+async def test_no_code_is_sent_to_a_locked_user(harness: ChallengeHarness) -> None:
     harness.limits = replace(harness.limits, failure_steps=((1, 300.0),))
     challenge = await harness.send(harness.case())
     await harness.answer(harness.case(), challenge, harness.wrong())
@@ -287,7 +289,7 @@ async def test_nothing_is_sent_to_a_locked_user(harness: ChallengeHarness) -> No
 
 
 @pytest.mark.row("EF-19")
-async def test_the_maximum_of_sends_holds_for_a_login(harness: ChallengeHarness) -> None:
+async def test_the_maximum_number_of_sends_of_a_login_is_enforced(harness: ChallengeHarness) -> None:
     for _ in range(harness.policy.max_sends):
         await harness.send(harness.case())
         harness.clock.advance(60)
@@ -297,7 +299,7 @@ async def test_the_maximum_of_sends_holds_for_a_login(harness: ChallengeHarness)
 
 
 @pytest.mark.row("EF-19")
-async def test_the_hourly_maximum_of_sends_holds_over_logins(harness: ChallengeHarness) -> None:
+async def test_the_hourly_maximum_number_of_sends_of_a_user_applies_over_logins(harness: ChallengeHarness) -> None:
     harness.limits = replace(harness.limits, sends_per_user=3)
     for n in range(3):
         await harness.send(harness.case(login=f"l{n}"))
@@ -307,7 +309,7 @@ async def test_the_hourly_maximum_of_sends_holds_over_logins(harness: ChallengeH
     assert refused.problem is Problem.MAX_SENDS
 
 
-async def test_the_hourly_maximum_of_sends_to_one_address_holds_over_users(harness: ChallengeHarness) -> None:
+async def test_the_hourly_maximum_number_of_sends_to_an_address_applies_over_users(harness: ChallengeHarness) -> None:
     harness.limits = replace(harness.limits, sends_per_address=3)
     for n in range(3):
         await harness.send(harness.case(f"u{n}", f"l{n}", "Shared@example.com"))
@@ -316,7 +318,7 @@ async def test_the_hourly_maximum_of_sends_to_one_address_holds_over_users(harne
     assert refused.problem is Problem.MAX_SENDS
 
 
-async def test_a_mail_that_no_relay_took_is_given_back(harness: ChallengeHarness) -> None:
+async def test_a_mail_refused_by_every_relay_does_not_count_as_a_send(harness: ChallengeHarness) -> None:
     harness.mails.refuses = "relay down"
     assert await harness.try_to_send(harness.case()) == ProblemDetail(Problem.SEND_FAILED)
     harness.mails.refuses = ""
@@ -324,7 +326,7 @@ async def test_a_mail_that_no_relay_took_is_given_back(harness: ChallengeHarness
     assert len(harness.mails.messages) == 1
 
 
-async def test_a_right_code_forgets_the_failures_before_it(harness: ChallengeHarness) -> None:
+async def test_a_correct_code_clears_earlier_failures(harness: ChallengeHarness) -> None:
     challenge = await harness.send(harness.case())
     for _ in range(3):
         await harness.answer(harness.case(), challenge, harness.wrong())
@@ -334,7 +336,7 @@ async def test_a_right_code_forgets_the_failures_before_it(harness: ChallengeHar
     assert left.failures == 0
 
 
-async def test_the_store_holds_neither_code_nor_address(harness: ChallengeHarness) -> None:
+async def test_the_store_contains_neither_code_nor_address(harness: ChallengeHarness) -> None:
     challenge = await harness.send(harness.case(address="somebody@example.com"))
     assert harness.mails.code() not in challenge.state
     assert "somebody" not in challenge.state

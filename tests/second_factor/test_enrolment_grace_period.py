@@ -1,4 +1,4 @@
-"""How long a user without a profile address needs no approval for a first factor."""
+"""Tests of the grace period in which a user without a profile address needs no approval for a first factor."""
 
 from dataclasses import replace
 
@@ -7,9 +7,8 @@ import pytest
 from gateway.domain.policy import Registration
 from gateway.domain.tenant import Tenant
 from gateway.domain.user import Account, User
-from gateway.second_factor.enrolment_grace_period import KEPT, OPEN_FOR, EnrolmentGracePeriod
-from gateway.store.memory import MemoryStore
-from tests.clock import FakeClock
+from gateway.second_factor.enrolments import GRACE_PERIOD, GUARD_LIFE
+from tests.second_factor.challenge_harness import ChallengeHarness
 from tests.web.sample import TENANT
 
 pytestmark = [pytest.mark.row("GW-27"), pytest.mark.attack("F5")]
@@ -17,57 +16,57 @@ GUARDED = replace(TENANT, policy=replace(TENANT.policy, registration=Registratio
 OLD = Account(User("u1", "agent1"), True, (), 1, created_at=0.0)
 
 
-class Scene:
-    """One store, and the days that pass."""
+class GracePeriodHarness:
+    """One store, and a clock that advances."""
 
     def __init__(self) -> None:
-        self.clock = FakeClock()
-        self.window = EnrolmentGracePeriod(MemoryStore(self.clock), self.clock)
+        harness = ChallengeHarness()
+        self.clock, self.enrolments = harness.clock, harness.enrolments
 
     async def opens(self, account: Account = OLD, tenant: Tenant = GUARDED) -> bool:
-        """Whether it is open at a login of this user."""
-        return await self.window.is_open(tenant, account)
+        """Returns whether the grace period is open at a login of this user."""
+        return await self.enrolments.in_grace_period(tenant, account)
 
 
-async def test_it_is_open_from_the_first_login_on_for_fourteen_days_to_the_second() -> None:
-    scene = Scene()
-    assert await scene.opens()
-    scene.clock.advance(OPEN_FOR - 1)
-    assert await scene.opens()
-    scene.clock.advance(1)
-    assert not await scene.opens()
+async def test_the_grace_period_lasts_exactly_fourteen_days_from_the_first_login_at_the_tenant() -> None:
+    harness = GracePeriodHarness()
+    assert await harness.opens()
+    harness.clock.advance(GRACE_PERIOD - 1)
+    assert await harness.opens()
+    harness.clock.advance(1)
+    assert not await harness.opens()
 
 
-async def test_it_is_open_for_who_was_made_less_than_fourteen_days_ago() -> None:
-    scene = Scene()
-    await scene.opens()
-    scene.clock.advance(100 * 86400)
-    made = scene.clock.now()
-    scene.clock.advance(OPEN_FOR - 1)
-    assert await scene.opens(replace(OLD, created_at=made))
-    scene.clock.advance(1)
-    assert not await scene.opens(replace(OLD, created_at=made))
+async def test_the_grace_period_of_a_new_account_lasts_fourteen_days_from_its_creation() -> None:
+    harness = GracePeriodHarness()
+    await harness.opens()
+    harness.clock.advance(100 * 86400)
+    made = harness.clock.now()
+    harness.clock.advance(GRACE_PERIOD - 1)
+    assert await harness.opens(replace(OLD, created_at=made))
+    harness.clock.advance(1)
+    assert not await harness.opens(replace(OLD, created_at=made))
 
 
-async def test_it_opens_not_anew_while_somebody_signs_in_now_and_then() -> None:
-    scene = Scene()
+async def test_the_grace_period_does_not_restart_with_later_logins() -> None:
+    harness = GracePeriodHarness()
     for _ in range(5):
-        opens = await scene.opens()
-        scene.clock.advance(KEPT / 2)
+        opens = await harness.opens()
+        harness.clock.advance(GUARD_LIFE / 2)
     assert not opens
 
 
-async def test_the_days_of_one_tenant_are_not_anothers() -> None:
-    scene = Scene()
-    await scene.opens()
-    scene.clock.advance(OPEN_FOR)
-    assert await scene.opens(tenant=replace(GUARDED, id="other"))
+async def test_the_grace_period_is_counted_for_each_tenant() -> None:
+    harness = GracePeriodHarness()
+    await harness.opens()
+    harness.clock.advance(GRACE_PERIOD)
+    assert await harness.opens(tenant=replace(GUARDED, id="other"))
 
 
 @pytest.mark.parametrize("registration", [Registration.OPEN, Registration.ADMIN_CODE])
-async def test_where_nothing_is_guarded_no_day_is_counted(registration: Registration) -> None:
-    scene = Scene()
+async def test_the_grace_period_is_not_counted_where_enrolments_are_not_guarded(registration: Registration) -> None:
+    harness = GracePeriodHarness()
     tenant = replace(TENANT, policy=replace(TENANT.policy, registration=registration))
-    await scene.opens(tenant=tenant)
-    scene.clock.advance(OPEN_FOR)
-    assert await scene.opens(tenant=GUARDED)
+    await harness.opens(tenant=tenant)
+    harness.clock.advance(GRACE_PERIOD)
+    assert await harness.opens(tenant=GUARDED)

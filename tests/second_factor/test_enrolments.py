@@ -1,4 +1,4 @@
-"""Sealed sets and the rollback guard, over a profile that an attacker can write."""
+"""Tests of sealed enrolments and the version guard, with a profile that an attacker can write."""
 
 import asyncio
 import json
@@ -8,15 +8,15 @@ from dataclasses import replace
 
 import pytest
 
-from gateway.crypto.sealing import KEY_BYTES, Key, KeyRing, Sealer
+from gateway.crypto.key_ring import KEY_BYTES, Key, KeyRing, Sealer
 from gateway.domain.enrolment import Enrolment, EnrolmentSet
 from gateway.domain.errors import Conflict, Unreachable
 from gateway.domain.policy import FactorKind
 from gateway.domain.ports import SystemRandom
 from gateway.domain.tenant import KeycloakAccess, Tenant
 from gateway.domain.user import Account, User
-from gateway.keycloak.profile import values_of
 from gateway.keycloak.user_profile_schema import ATTRIBUTE
+from gateway.keycloak.users import values_of
 from gateway.observe.audit import Audit
 from gateway.second_factor.enrolments import Enrolments, Tampered
 from gateway.store.locks import StoreLock
@@ -41,7 +41,7 @@ class Bench:
         self.lose_store()
 
     def lose_store(self) -> None:
-        """A new, empty store."""
+        """Replaces the store by a new, empty one."""
         self.store = YieldingStore(self.clock)
         self.enrolments = Enrolments(
             profile=self.profile,
@@ -59,7 +59,7 @@ class Bench:
             self.unguarded.append(audited["user_id"])
 
     async def enrol(self, user: str, enrolment: Enrolment = EMAIL, tenant: Tenant = TENANT) -> EnrolmentSet:
-        """A registration as a login makes it."""
+        """Enrols as a login does."""
         seen = await self.enrolments.read(tenant, user)
         assert isinstance(seen, EnrolmentSet)
         added = await self.enrolments.add(tenant, user, seen, enrolment)
@@ -73,20 +73,20 @@ def harness() -> Bench:
 
 
 @pytest.mark.row("EF-11")
-async def test_a_registration_is_read_again_by_the_next_login(harness: Bench) -> None:
+async def test_saved_enrolments_are_read_by_the_next_login(harness: Bench) -> None:
     await harness.enrol("u1")
     read = await harness.enrolments.read(TENANT, "u1")
     assert isinstance(read, EnrolmentSet)
     assert [e.address for e in read.enrolments] == ["user@example.com"]
 
 
-async def test_a_user_of_whom_nothing_is_known_is_not_enrolled(harness: Bench) -> None:
+async def test_a_user_without_stored_enrolments_is_not_enrolled(harness: Bench) -> None:
     assert await harness.enrolments.read(TENANT, "u1") == EnrolmentSet()
 
 
 @pytest.mark.row("GW-29")
 @pytest.mark.attack("F2")
-async def test_a_deleted_registration_stops_the_login(harness: Bench) -> None:
+async def test_deleted_enrolments_stop_the_login(harness: Bench) -> None:
     await harness.enrol("u1")
     del harness.profile.values["u1"]
     assert await harness.enrolments.read(TENANT, "u1") == Tampered("missing")
@@ -94,7 +94,7 @@ async def test_a_deleted_registration_stops_the_login(harness: Bench) -> None:
 
 @pytest.mark.row("GW-29")
 @pytest.mark.attack("F2")
-async def test_an_edited_registration_stops_the_login(harness: Bench) -> None:
+async def test_edited_enrolments_stop_the_login(harness: Bench) -> None:
     await harness.enrol("u1")
     sealed = harness.profile.values["u1"]
     harness.profile.values["u1"] = sealed[:-4] + ("AAAA" if sealed[-4:] != "AAAA" else "BBBB")
@@ -103,7 +103,7 @@ async def test_an_edited_registration_stops_the_login(harness: Bench) -> None:
 
 @pytest.mark.row("GW-29")
 @pytest.mark.attack("F2")
-async def test_an_older_registration_put_back_stops_the_login(harness: Bench) -> None:
+async def test_restored_older_enrolments_stop_the_login(harness: Bench) -> None:
     await harness.enrol("u1", OTHER)
     old = harness.profile.values["u1"]
     await harness.enrol("u1", EMAIL)
@@ -113,7 +113,7 @@ async def test_an_older_registration_put_back_stops_the_login(harness: Bench) ->
 
 @pytest.mark.row("GW-29")
 @pytest.mark.attack("F2")
-async def test_another_registration_of_the_same_version_stops_the_login(harness: Bench) -> None:
+async def test_other_enrolments_of_the_same_version_stop_the_login(harness: Bench) -> None:
     twin = Bench()
     twin.ring = harness.ring
     twin.lose_store()
@@ -125,7 +125,7 @@ async def test_another_registration_of_the_same_version_stops_the_login(harness:
 
 @pytest.mark.row("GW-29")
 @pytest.mark.attack("F2")
-async def test_a_registration_copied_from_another_user_does_not_open(harness: Bench) -> None:
+async def test_enrolments_copied_from_another_user_do_not_open(harness: Bench) -> None:
     await harness.enrol("u1")
     harness.profile.values["u2"] = harness.profile.values["u1"]
     assert await harness.enrolments.read(TENANT, "u2") == Tampered("unopenable")
@@ -134,14 +134,14 @@ async def test_a_registration_copied_from_another_user_does_not_open(harness: Be
 @pytest.mark.row("GW-29")
 @pytest.mark.row("GW-11")
 @pytest.mark.attack("F25")
-async def test_a_registration_copied_from_another_tenant_of_the_same_realm_does_not_open(harness: Bench) -> None:
+async def test_enrolments_copied_from_another_tenant_of_the_same_realm_do_not_open(harness: Bench) -> None:
     await harness.enrol("u1")
     assert await harness.enrolments.read(replace(TENANT, id="other"), "u1") == Tampered("unopenable")
 
 
 @pytest.mark.row("GW-29")
 @pytest.mark.attack("F2")
-async def test_a_registration_copied_from_the_same_user_id_of_another_realm_does_not_open(harness: Bench) -> None:
+async def test_enrolments_copied_from_the_same_user_id_of_another_realm_do_not_open(harness: Bench) -> None:
     await harness.enrol("u1")
     elsewhere = replace(TENANT, keycloak=replace(TENANT.keycloak, realm="another"))
     assert await harness.enrolments.read(elsewhere, "u1") == Tampered("unopenable")
@@ -149,7 +149,7 @@ async def test_a_registration_copied_from_the_same_user_id_of_another_realm_does
 
 @pytest.mark.row("GW-29")
 @pytest.mark.attack("F2")
-async def test_a_slow_reader_does_not_lower_the_guard_that_a_write_has_raised_meanwhile(harness: Bench) -> None:
+async def test_a_slow_reader_does_not_lower_the_version_guard_that_a_parallel_write_raised(harness: Bench) -> None:
     class Slow(Attributes):
         entered, go_on = asyncio.Event(), asyncio.Event()
         slow = False
@@ -176,13 +176,13 @@ async def test_a_slow_reader_does_not_lower_the_guard_that_a_write_has_raised_me
 
 
 def account(harness: Bench, user: str = "u1") -> Account:
-    """The user as Keycloak returns them now."""
+    """Returns the user as Keycloak returns them now."""
     sealed = harness.profile.values.get(user)
     attributes = {ATTRIBUTE: values_of(sealed)} if sealed else {}
     return Account(User(user, user), True, (), 1, attributes=attributes)
 
 
-async def test_an_account_that_was_just_read_needs_no_second_reading(harness: Bench) -> None:
+async def test_an_account_read_just_before_is_not_read_again(harness: Bench) -> None:
     enrolled = await harness.enrol("u1")
     read = account(harness)
     harness.profile.values.clear()
@@ -191,7 +191,7 @@ async def test_an_account_that_was_just_read_needs_no_second_reading(harness: Be
 
 
 @pytest.mark.attack("F2")
-async def test_a_set_that_was_written_after_the_account_was_read_is_no_rollback(harness: Bench) -> None:
+async def test_enrolments_written_after_the_account_was_read_are_no_rollback(harness: Bench) -> None:
     before = account(harness)
     await harness.enrol("u1", OTHER)
     one = account(harness)
@@ -201,7 +201,7 @@ async def test_a_set_that_was_written_after_the_account_was_read_is_no_rollback(
 
 
 @pytest.mark.attack("F2")
-async def test_an_account_with_an_older_set_is_tampered_with(harness: Bench) -> None:
+async def test_an_account_with_older_enrolments_counts_as_tampered(harness: Bench) -> None:
     await harness.enrol("u1", OTHER)
     old = dict(harness.profile.values)
     await harness.enrol("u1")
@@ -211,20 +211,20 @@ async def test_an_account_with_an_older_set_is_tampered_with(harness: Bench) -> 
     assert await harness.enrolments.read(TENANT, "u1", account(harness)) == Tampered("missing")
 
 
-async def test_a_registration_that_an_administrator_changes_between_read_and_write_is_not_written_over(
+async def test_enrolments_changed_by_an_administrator_between_read_and_write_are_not_overwritten(
     harness: Bench,
 ) -> None:
-    class Meddling(Attributes):
+    class ChangedByAdministrator(Attributes):
         async def write(self, access: KeycloakAccess, user_id: str, sealed: str, expected: str | None) -> None:
             self.values[user_id] = "by hand"
             await super().write(access, user_id, sealed, expected)
 
-    harness.enrolments._profile = harness.profile = Meddling()
+    harness.enrolments._profile = harness.profile = ChangedByAdministrator()
     assert await harness.enrolments.add(TENANT, "u1", EnrolmentSet(), EMAIL) is None
     assert harness.profile.values["u1"] == "by hand"
 
 
-async def test_a_backup_code_redeemed_twice_for_one_owner_is_redeemed_once(harness: Bench) -> None:
+async def test_a_backup_code_redeemed_twice_for_one_owner_is_used_once(harness: Bench) -> None:
     seen = await harness.enrolments.add(TENANT, "u1", EnrolmentSet(), EMAIL, ("a", "b"))
     assert seen
     first = await harness.enrolments.redeem(TENANT, "u1", seen, "a", "owner")
@@ -233,7 +233,7 @@ async def test_a_backup_code_redeemed_twice_for_one_owner_is_redeemed_once(harne
     assert await harness.enrolments.redeem(TENANT, "u1", seen, "a", "another") is None
 
 
-async def test_no_backup_code_is_redeemed_in_a_set_older_than_the_login_saw(harness: Bench) -> None:
+async def test_no_backup_code_is_redeemed_from_enrolments_older_than_the_login_has_seen(harness: Bench) -> None:
     first = await harness.enrolments.add(TENANT, "u1", EnrolmentSet(), EMAIL, ("a", "b"))
     assert first
     old = harness.profile.values["u1"]
@@ -246,20 +246,20 @@ async def test_no_backup_code_is_redeemed_in_a_set_older_than_the_login_saw(harn
 
 @pytest.mark.row("GW-29")
 @pytest.mark.attack("F2")
-async def test_a_guard_that_somebody_wrote_over_stops_the_login(harness: Bench) -> None:
+async def test_an_overwritten_version_guard_stops_the_login(harness: Bench) -> None:
     await harness.enrol("u1")
-    (guard,) = [key for key in harness.store._values._kept if key.startswith("guard:")]
+    (guard,) = [key for key in harness.store._kept if key.startswith("guard:")]
     await harness.store.set(guard, b"another", 60)
     assert await harness.enrolments.read(TENANT, "u1") == Tampered("guard-unopenable")
 
 
-async def test_losing_the_store_loses_no_registration(harness: Bench) -> None:
+async def test_losing_the_store_loses_no_enrolment(harness: Bench) -> None:
     enrolled = await harness.enrol("u1")
     harness.lose_store()
     assert await harness.enrolments.read(TENANT, "u1") == enrolled
 
 
-async def test_a_registration_accepted_without_a_guard_is_reported(harness: Bench) -> None:
+async def test_enrolments_accepted_without_a_version_guard_are_reported(harness: Bench) -> None:
     await harness.enrol("u1")
     harness.lose_store()
     await harness.enrolments.read(TENANT, "u1")
@@ -267,7 +267,7 @@ async def test_a_registration_accepted_without_a_guard_is_reported(harness: Benc
 
 
 @pytest.mark.attack("F2")
-async def test_an_older_registration_is_refused_again_after_the_store_was_lost_and_a_newer_one_seen(
+async def test_older_enrolments_are_refused_again_once_newer_ones_were_seen_after_a_loss_of_the_store(
     harness: Bench,
 ) -> None:
     await harness.enrol("u1", OTHER)
@@ -280,14 +280,14 @@ async def test_an_older_registration_is_refused_again_after_the_store_was_lost_a
 
 
 def new_key(harness: Bench) -> Sealer:
-    """A newer key stands in front of the ring; what it seals registrations with."""
+    """Puts a newer key before the others; it seals from now on."""
     harness.ring = KeyRing((Key("00000002", harness.random.token_bytes(KEY_BYTES)), *harness.ring.keys))
     harness.enrolments._guards = Sealer(harness.ring, "guards", harness.random)
     harness.enrolments._sets = Sealer(harness.ring, "enrolments", harness.random)
     return harness.enrolments._sets
 
 
-async def test_a_registration_of_an_older_key_opens_after_a_new_key_came_and_the_next_one_has_it(
+async def test_enrolments_sealed_by_an_older_key_open_and_the_next_write_uses_the_new_key(
     harness: Bench,
 ) -> None:
     enrolled = await harness.enrol("u1")
@@ -298,7 +298,7 @@ async def test_a_registration_of_an_older_key_opens_after_a_new_key_came_and_the
 
 
 @pytest.mark.attack("F2")
-async def test_at_a_login_a_registration_is_sealed_anew_by_the_newest_key_once(harness: Bench) -> None:
+async def test_a_login_reseals_enrolments_once_with_the_newest_key(harness: Bench) -> None:
     enrolled = await harness.enrol("u1")
     old = harness.profile.values["u1"]
     sets = new_key(harness)
@@ -311,9 +311,7 @@ async def test_at_a_login_a_registration_is_sealed_anew_by_the_newest_key_once(h
     assert await harness.enrolments.read_at_login(TENANT, "u1") == Tampered("older")
 
 
-async def test_a_registration_that_cannot_be_sealed_anew_counts_as_it_is(
-    harness: Bench, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_enrolments_that_cannot_be_resealed_stay_valid(harness: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     enrolled = await harness.enrol("u1")
     new_key(harness)
 
@@ -324,7 +322,7 @@ async def test_a_registration_that_cannot_be_sealed_anew_counts_as_it_is(
     assert await harness.enrolments.read_at_login(TENANT, "u1") == enrolled
 
 
-async def test_many_logins_at_once_seal_a_registration_anew_once(harness: Bench) -> None:
+async def test_parallel_logins_reseal_enrolments_once(harness: Bench) -> None:
     enrolled = await harness.enrol("u1")
     new_key(harness)
     found = await asyncio.gather(*(harness.enrolments.read_at_login(TENANT, "u1") for _ in range(20)))
@@ -332,7 +330,7 @@ async def test_many_logins_at_once_seal_a_registration_anew_once(harness: Bench)
 
 
 @pytest.mark.attack("F2")
-async def test_the_guard_of_a_user_who_signs_in_now_and_then_never_ends(harness: Bench) -> None:
+async def test_the_version_guard_of_a_user_who_signs_in_once_a_year_never_expires(harness: Bench) -> None:
     await harness.enrol("u1", OTHER)
     old = harness.profile.values["u1"]
     await harness.enrol("u1", EMAIL)
@@ -348,26 +346,26 @@ async def test_a_login_that_saw_an_older_version_writes_nothing(harness: Bench) 
     assert await harness.enrolments.add(TENANT, "u1", EnrolmentSet(), OTHER) is None
 
 
-async def test_saving_the_same_registration_twice_writes_once(harness: Bench) -> None:
+async def test_saving_the_same_enrolment_twice_writes_once(harness: Bench) -> None:
     first = await harness.enrolments.add(TENANT, "u1", EnrolmentSet(), EMAIL)
     sealed = harness.profile.values["u1"]
     again = await harness.enrolments.add(TENANT, "u1", EnrolmentSet(), EMAIL)
     assert (again, harness.profile.values["u1"]) == (first, sealed)
 
 
-async def test_of_twenty_different_registrations_at_once_one_is_kept(harness: Bench) -> None:
+async def test_one_of_twenty_different_parallel_enrolments_is_saved(harness: Bench) -> None:
     many = [Enrolment(FactorKind.EMAIL, f"u{n}@example.com") for n in range(20)]
     kept = await asyncio.gather(*(harness.enrolments.add(TENANT, "u1", EnrolmentSet(), e) for e in many))
     assert len([k for k in kept if k]) == 1
 
 
-async def test_the_stored_text_names_no_address(harness: Bench) -> None:
+async def test_the_stored_text_shows_no_address(harness: Bench) -> None:
     await harness.enrol("u1")
     assert "example" not in harness.profile.values["u1"]
 
 
 @pytest.mark.row("CC-21")
-async def test_of_two_factors_turned_off_at_once_the_last_one_stays_where_one_must() -> None:
+async def test_the_last_factor_stays_when_both_are_turned_off_in_parallel_and_one_is_required() -> None:
     harness = Bench()
     await harness.enrol("u1")
     await harness.enrol("u1", Enrolment(FactorKind.TOTP, secret="made up"))
@@ -384,7 +382,7 @@ async def test_of_two_factors_turned_off_at_once_the_last_one_stays_where_one_mu
 
 
 class Lives:
-    """A lock that notes for how long it is asked, and that another replica may have."""
+    """A lock that records the requested lifetimes, and that another replica may hold."""
 
     def __init__(self) -> None:
         self.asked: list[float] = []
@@ -398,7 +396,7 @@ class Lives:
         yield
 
 
-async def test_a_user_whose_set_is_being_written_elsewhere_is_an_outage_and_no_answer(harness: Bench) -> None:
+async def test_a_read_during_the_write_of_another_replica_is_an_outage(harness: Bench) -> None:
     harness.enrolments._lock = lock = Lives()
     lock.taken = True
     with pytest.raises(Unreachable):
@@ -406,7 +404,7 @@ async def test_a_user_whose_set_is_being_written_elsewhere_is_an_outage_and_no_a
     assert not harness.profile.values
 
 
-async def test_the_users_lock_lives_as_long_as_keycloak_may_take_and_hardly_longer(harness: Bench) -> None:
+async def test_the_lock_of_a_user_lasts_slightly_longer_than_a_keycloak_call(harness: Bench) -> None:
     harness.enrolments._lock = lock = Lives()
     for timeout in (5.0, 60.0):
         access = replace(TENANT.keycloak, timeout=timeout)
@@ -417,7 +415,7 @@ async def test_the_users_lock_lives_as_long_as_keycloak_may_take_and_hardly_long
 
 
 class Late(Attributes):
-    """The first write has no answer, and comes to pass after the second one."""
+    """The first write has no answer, and is carried out after the second one."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -458,9 +456,9 @@ def late(change: Callable[[Enrolments], Awaitable[object]]) -> Callable[[], Awai
         lambda e: e.renew_backup_codes(TENANT, "u1", (SystemRandom().token_bytes(5).hex(), "another")),
         lambda e: e.redeem(TENANT, "u1", EnrolmentSet(1), "code a", "owner"),
     ],
-    ids=["add", "turn off", "renew codes", "burn"],
+    ids=["add", "turn off", "renew codes", "redeem"],
 )
-async def test_a_write_that_comes_to_pass_after_it_was_tried_again_is_no_tampering(
+async def test_a_late_write_that_was_already_retried_is_no_tampering(
     change: Callable[[Enrolments], Awaitable[EnrolmentSet | None]],
 ) -> None:
     harness, _ = await late(change)()
@@ -470,7 +468,7 @@ async def test_a_write_that_comes_to_pass_after_it_was_tried_again_is_no_tamperi
     assert await harness.enrolments.read(TENANT, "u1") == kept
 
 
-async def test_another_change_after_a_write_without_an_answer_is_its_own() -> None:
+async def test_a_second_change_after_a_write_without_an_answer_is_applied_separately() -> None:
     harness, enrolled = await late(lambda e: e.redeem(TENANT, "u1", EnrolmentSet(1), "code a", "owner"))()
     assert isinstance(harness.profile, Late)
     harness.profile.held = None
@@ -480,7 +478,7 @@ async def test_another_change_after_a_write_without_an_answer_is_its_own() -> No
 
 
 @pytest.mark.row("GW-29")
-async def test_new_backup_codes_after_a_sealing_anew_without_an_answer_are_new_ones() -> None:
+async def test_new_backup_codes_after_a_resealing_without_an_answer_are_saved() -> None:
     harness = Bench()
     enrolled = await harness.enrolments.add(TENANT, "u1", EnrolmentSet(), EMAIL, ("code a", "code b"))
     assert enrolled
@@ -494,7 +492,7 @@ async def test_new_backup_codes_after_a_sealing_anew_without_an_answer_are_new_o
     assert kept == replace(enrolled, version=2, backup_codes=("code c", "code d"))
 
 
-async def test_trust_ends_also_after_new_backup_codes_without_an_answer() -> None:
+async def test_trust_ends_even_after_a_write_of_backup_codes_without_an_answer() -> None:
     harness, _ = await late(lambda e: e.renew_backup_codes(TENANT, "u1", ("code a", "code b")))()
     assert isinstance(harness.profile, Late)
     harness.profile.held = None
@@ -503,11 +501,11 @@ async def test_trust_ends_also_after_new_backup_codes_without_an_answer() -> Non
     assert kept.trust_epoch == 1
 
 
-async def test_a_registration_made_meanwhile_of_the_very_same_address_is_not_taken_for_this_one(harness: Bench) -> None:
+async def test_a_parallel_enrolment_of_the_same_address_is_not_taken_for_this_one(harness: Bench) -> None:
     await harness.enrol("u1")
     await harness.enrolments.end_trust(TENANT, "u1")
     assert await harness.enrolments.add(TENANT, "u1", EnrolmentSet(), EMAIL) is None
 
 
-async def test_who_has_no_factor_has_no_backup_codes_either(harness: Bench) -> None:
+async def test_a_user_without_a_factor_gets_no_backup_codes(harness: Bench) -> None:
     assert await harness.enrolments.renew_backup_codes(TENANT, "u1", ("code a",)) is None

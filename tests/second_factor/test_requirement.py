@@ -1,4 +1,4 @@
-"""The addresses of a user that count, and the path of a user without one."""
+"""Tests of the addresses of a user that count, and of the help path of a user without one."""
 
 from dataclasses import replace
 
@@ -23,27 +23,27 @@ FROM_PROFILE = replace(
 PROFILE = (Contact(FactorKind.EMAIL, "anna@example.com", verified=True),)
 
 
-def test_the_address_of_the_profile_is_no_second_one_beside_the_registered_one() -> None:
+def test_the_profile_address_is_no_second_method_next_to_an_enrolled_address() -> None:
     registered = Enrolment(FactorKind.EMAIL, "registered@example.com")
     assert methods_of(FROM_PROFILE, UserFactors(EnrolmentSet(1, (registered,)), PROFILE)) == (registered,)
 
 
-def test_a_verified_address_of_the_profile_counts_where_nothing_is_registered() -> None:
+def test_a_verified_profile_address_is_a_method_where_no_address_is_enrolled() -> None:
     assert methods_of(FROM_PROFILE, UserFactors(EnrolmentSet(), PROFILE)) == (
         Enrolment(FactorKind.EMAIL, "anna@example.com"),
     )
 
 
-def test_where_any_address_may_be_registered_none_counts_without_it() -> None:
+def test_where_any_address_may_be_enrolled_the_profile_address_is_no_method() -> None:
     policy = replace(FROM_PROFILE, registration_contact=RegistrationContact.ANY)
     assert methods_of(policy, UserFactors(EnrolmentSet(), PROFILE)) == ()
 
 
 @pytest.mark.parametrize("typed", ["anna@example.com", "Anna@Example.COM"])
-def test_a_known_address_is_known_however_its_letters_are_typed(typed: str) -> None:
+def test_a_known_address_is_recognised_in_any_case(typed: str) -> None:
     assert takes_address(FROM_PROFILE, PROFILE, FactorKind.EMAIL, typed)
 
 
-def test_who_has_no_address_is_told_the_tenants_path() -> None:
+def test_a_user_without_an_address_is_refused_with_the_tenants_help_path() -> None:
     found = decide(FROM_PROFILE, UserFactors(EnrolmentSet()), route_asks=True)
     assert found == SignInRefused(DecidedBy.NO_CONTACT, Problem.NO_CONTACT, "/help")

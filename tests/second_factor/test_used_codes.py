@@ -1,4 +1,4 @@
-"""What is used up is used once: steps of an app also after the store was lost, backup codes also when a write is."""
+"""Tests that a code is used once: app codes even after a loss of the store, backup codes even after a lost write."""
 
 import asyncio
 from dataclasses import replace
@@ -45,16 +45,16 @@ class Phone:
 
 @pytest.fixture
 async def harness() -> ChallengeHarness:
-    """A gateway that started a while ago."""
+    """Returns a gateway that started a while ago."""
     harness = ChallengeHarness()
-    await harness.consuming.born()
+    await harness.consuming.store_began()
     harness.clock.advance(90)
     return harness
 
 
 @pytest.fixture
 def phone(harness: ChallengeHarness) -> Phone:
-    """The app of `u1`."""
+    """Returns the app of `u1`."""
     return Phone(harness)
 
 
@@ -66,35 +66,35 @@ def problem(answer: Verified | Denied) -> Problem:
 # ------------------------------------------------------------------ steps of an app
 
 
-async def test_a_step_is_used_once_over_logins(phone: Phone) -> None:
+async def test_a_time_step_is_accepted_once_over_all_logins(phone: Phone) -> None:
     code = phone.code()
     assert isinstance(await phone.type(code, "l1"), Verified)
     assert problem(await phone.type(code, "l2")) is Problem.NEXT_CODE
 
 
-async def test_an_older_step_than_the_last_one_is_never_used(phone: Phone) -> None:
+async def test_an_older_time_step_than_the_last_used_one_is_rejected(phone: Phone) -> None:
     assert isinstance(await phone.type(phone.code(), "l1"), Verified)
     assert problem(await phone.type(phone.code(-1), "l2")) is Problem.NEXT_CODE
 
 
-async def test_the_next_step_is_right_again(phone: Phone, harness: ChallengeHarness) -> None:
+async def test_the_next_time_step_is_accepted(phone: Phone, harness: ChallengeHarness) -> None:
     await phone.type(phone.code(), "l1")
     harness.clock.advance(30)
     assert isinstance(await phone.type(phone.code(), "l2"), Verified)
 
 
-async def test_a_step_used_ahead_of_time_cannot_be_used_when_it_comes(phone: Phone, harness: ChallengeHarness) -> None:
+async def test_a_time_step_used_early_is_rejected_at_its_time(phone: Phone, harness: ChallengeHarness) -> None:
     assert isinstance(await phone.type(phone.code(1), "l1"), Verified)
     harness.clock.advance(30)
     assert problem(await phone.type(phone.code(), "l2")) is Problem.NEXT_CODE
 
 
-async def test_one_users_step_is_not_anothers(phone: Phone) -> None:
+async def test_the_used_time_step_of_one_user_does_not_count_for_another(phone: Phone) -> None:
     await phone.type(phone.code(), "l1", "u1")
     assert isinstance(await phone.type(phone.code(), "l2", "u2"), Verified)
 
 
-async def test_a_code_used_twice_costs_no_attempt(phone: Phone, harness: ChallengeHarness) -> None:
+async def test_a_reused_code_costs_no_attempt(phone: Phone, harness: ChallengeHarness) -> None:
     code = phone.code()
     await phone.type(code, "l1")
     for _ in range(20):
@@ -103,7 +103,7 @@ async def test_a_code_used_twice_costs_no_attempt(phone: Phone, harness: Challen
     assert (await harness.challenges.left(case, challenge)).failures == 0
 
 
-async def test_a_code_used_twice_says_when_the_next_one_comes(phone: Phone, harness: ChallengeHarness) -> None:
+async def test_a_reused_code_names_the_time_of_the_next_one(phone: Phone, harness: ChallengeHarness) -> None:
     code = phone.code()
     await phone.type(code, "l1")
     harness.clock.advance(7)
@@ -112,7 +112,7 @@ async def test_a_code_used_twice_says_when_the_next_one_comes(phone: Phone, harn
     assert found.problem_detail.until == (harness.clock.now() // 30 + 1) * 30
 
 
-async def test_a_code_of_a_clock_that_is_off_is_never_accepted_and_costs_an_attempt(phone: Phone) -> None:
+async def test_a_code_of_a_device_with_a_wrong_clock_is_rejected_and_costs_an_attempt(phone: Phone) -> None:
     answers = [await phone.type(phone.code(5)) for _ in range(5)]
     assert [problem(a) for a in answers] == [Problem.CLOCK_OFF] * 4 + [Problem.TOO_MANY_CODES]
 
@@ -130,7 +130,7 @@ async def test_the_second_proof_after_a_new_password_needs_the_next_code(
     assert isinstance(await harness.answer(again, later, phone.code()), Verified)
 
 
-async def test_of_two_replicas_one_takes_a_step(phone: Phone, harness: ChallengeHarness) -> None:
+async def test_one_of_two_replicas_accepts_a_time_step(phone: Phone, harness: ChallengeHarness) -> None:
     code, asked = phone.code(), [await phone.ask(f"l{n}") for n in range(2)]
     one = harness.challenges
     harness.use(harness.store)
@@ -144,28 +144,28 @@ async def test_of_two_replicas_one_takes_a_step(phone: Phone, harness: Challenge
 
 @pytest.mark.attack("F24")
 @pytest.mark.parametrize("steps", [-1, 0])
-async def test_after_a_restart_of_a_memory_store_steps_up_to_its_birth_are_refused(
+async def test_after_a_restart_of_a_memory_store_time_steps_up_to_its_creation_are_rejected(
     phone: Phone, harness: ChallengeHarness, steps: int
 ) -> None:
     code = phone.code(steps)
     await phone.type(phone.code(steps), "l1")
     harness.use(MemoryStore(harness.clock))
-    await harness.consuming.born()
+    await harness.consuming.store_began()
     assert problem(await phone.type(code, "l2")) is Problem.NEXT_CODE
 
 
 @pytest.mark.attack("F24")
-async def test_after_a_restart_of_a_memory_store_the_next_code_is_right(
+async def test_after_a_restart_of_a_memory_store_the_next_code_is_accepted(
     phone: Phone, harness: ChallengeHarness
 ) -> None:
     harness.use(MemoryStore(harness.clock))
-    await harness.consuming.born()
+    await harness.consuming.store_began()
     harness.clock.advance(30)
     assert isinstance(await phone.type(phone.code(), "l1"), Verified)
 
 
 @pytest.mark.attack("F24")
-async def test_a_store_whose_birth_nobody_noted_is_born_when_it_is_first_asked(
+async def test_a_store_without_a_creation_time_records_it_at_its_first_use(
     phone: Phone, harness: ChallengeHarness
 ) -> None:
     harness.use(MemoryStore(harness.clock))
@@ -173,7 +173,9 @@ async def test_a_store_whose_birth_nobody_noted_is_born_when_it_is_first_asked(
 
 
 @pytest.mark.attack("F24")
-async def test_a_user_with_a_mark_is_not_held_by_the_stores_birth(phone: Phone, harness: ChallengeHarness) -> None:
+async def test_a_user_with_a_recorded_time_step_is_not_restricted_by_the_stores_creation_time(
+    phone: Phone, harness: ChallengeHarness
+) -> None:
     await phone.type(phone.code(), "l1")
     await harness.store.delete("born")
     assert isinstance(await phone.type(phone.code(1), "l2"), Verified)
@@ -184,7 +186,7 @@ async def test_a_user_with_a_mark_is_not_held_by_the_stores_birth(phone: Phone, 
 async def test_after_redis_was_flushed_a_used_code_stays_used(redis_url: str) -> None:
     store = RedisStore(url=redis_url, prefix="test:", timeout=10.0, tls=TlsSettings())
     harness = ChallengeHarness(store)
-    await harness.consuming.born()
+    await harness.consuming.store_began()
     harness.clock.advance(90)
     phone = Phone(harness)
     code = phone.code()
@@ -200,7 +202,7 @@ async def test_after_redis_was_flushed_a_used_code_stays_used(redis_url: str) ->
 
 
 async def with_codes(harness: ChallengeHarness) -> EnrolmentSet:
-    """`u1` enrolled a mailbox and has ten codes."""
+    """`u1` has enrolled a mailbox and has ten codes."""
     codes = backup_code.make(10, harness.random)
     made = await harness.enrolments.add(TENANT, "u1", EnrolmentSet(), MAILBOX, codes)
     assert made
@@ -212,14 +214,14 @@ async def type_backup(harness: ChallengeHarness, seen: EnrolmentSet, code: str, 
     return await harness.answer(case, await harness.wait_for_code(case), code)
 
 
-async def stands(harness: ChallengeHarness) -> EnrolmentSet:
+async def stored_enrolments(harness: ChallengeHarness) -> EnrolmentSet:
     found = await harness.enrolments.read(TENANT, "u1")
     assert isinstance(found, EnrolmentSet)
     return found
 
 
 def fails(harness: ChallengeHarness) -> None:
-    """The next writes to the profile get no answer."""
+    """Makes the next writes to the profile fail without an answer."""
 
     async def write(access: KeycloakAccess, user_id: str, sealed: str, expected: str | None) -> None:
         raise Unreachable("keycloak", "away")
@@ -232,18 +234,21 @@ def works_again(harness: ChallengeHarness) -> None:
 
 
 @pytest.mark.row("CC-06")
-async def test_a_used_backup_code_is_taken_out_of_the_set(harness: ChallengeHarness) -> None:
+async def test_a_used_backup_code_is_removed_from_the_enrolments(harness: ChallengeHarness) -> None:
     seen = await with_codes(harness)
     found = await type_backup(harness, seen, seen.backup_codes[3])
     assert isinstance(found, Verified)
-    assert found.enrolments == await stands(harness)
-    assert (await stands(harness)).backup_codes == seen.backup_codes[:3] + seen.backup_codes[4:]
+    assert found.enrolments == await stored_enrolments(harness)
+    assert (await stored_enrolments(harness)).backup_codes == seen.backup_codes[:3] + seen.backup_codes[4:]
 
 
 @pytest.mark.row("CC-06")
 async def test_each_of_ten_backup_codes_works_once(harness: ChallengeHarness) -> None:
     seen = await with_codes(harness)
-    right = [await type_backup(harness, await stands(harness), c, f"l{n}") for n, c in enumerate(seen.backup_codes)]
+    right = [
+        await type_backup(harness, await stored_enrolments(harness), c, f"l{n}")
+        for n, c in enumerate(seen.backup_codes)
+    ]
     again = [await type_backup(harness, seen, c, f"m{n}") for n, c in enumerate(seen.backup_codes[:4])]
     assert [type(a) for a in right] == [Verified] * 10
     assert [type(a) for a in again] == [Denied] * 4
@@ -251,7 +256,7 @@ async def test_each_of_ten_backup_codes_works_once(harness: ChallengeHarness) ->
 
 @pytest.mark.row("CC-06")
 @pytest.mark.parametrize("change", [str.lower, backup_code.shown, lambda code: f" {code[:5]} - {code[5:]} "])
-async def test_a_backup_code_is_right_however_it_is_written(harness: ChallengeHarness, change: object) -> None:
+async def test_a_backup_code_is_accepted_in_any_spelling(harness: ChallengeHarness, change: object) -> None:
     seen = await with_codes(harness)
     typed = change(seen.backup_codes[0])  # type: ignore[operator]
     assert isinstance(await type_backup(harness, seen, typed), Verified)
@@ -276,7 +281,7 @@ async def test_a_backup_code_whose_write_was_lost_is_redeemed_for_every_other_lo
 
 
 @pytest.mark.attack("F21")
-async def test_a_backup_code_whose_write_was_lost_leaves_the_others_right(harness: ChallengeHarness) -> None:
+async def test_a_backup_code_whose_write_was_lost_leaves_the_others_valid(harness: ChallengeHarness) -> None:
     seen = await with_codes(harness)
     fails(harness)
     with pytest.raises(Unreachable):
@@ -286,7 +291,7 @@ async def test_a_backup_code_whose_write_was_lost_leaves_the_others_right(harnes
 
 
 @pytest.mark.attack("F21")
-async def test_an_old_set_that_was_restored_revives_no_backup_code(harness: ChallengeHarness) -> None:
+async def test_restored_old_enrolments_make_no_used_backup_code_valid_again(harness: ChallengeHarness) -> None:
     seen = await with_codes(harness)
     before = dict(harness.profile.values)
     await type_backup(harness, seen, seen.backup_codes[0], "l1")
@@ -296,7 +301,7 @@ async def test_an_old_set_that_was_restored_revives_no_backup_code(harness: Chal
 
 
 @pytest.mark.attack("F21")
-async def test_an_old_set_that_was_restored_takes_no_other_backup_code_either(harness: ChallengeHarness) -> None:
+async def test_with_restored_old_enrolments_no_other_backup_code_is_accepted_either(harness: ChallengeHarness) -> None:
     seen = await with_codes(harness)
     before = dict(harness.profile.values)
     await type_backup(harness, seen, seen.backup_codes[0], "l1")
@@ -305,15 +310,18 @@ async def test_an_old_set_that_was_restored_takes_no_other_backup_code_either(ha
 
 
 @pytest.mark.attack("F21")
-async def test_a_store_that_was_wiped_revives_no_backup_code(harness: ChallengeHarness) -> None:
+async def test_a_wiped_store_makes_no_used_backup_code_valid_again(harness: ChallengeHarness) -> None:
     seen = await with_codes(harness)
     await type_backup(harness, seen, seen.backup_codes[0], "l1")
     harness.use(MemoryStore(harness.clock))
-    assert problem(await type_backup(harness, await stands(harness), seen.backup_codes[0], "l2")) is Problem.WRONG_CODE
+    assert (
+        problem(await type_backup(harness, await stored_enrolments(harness), seen.backup_codes[0], "l2"))
+        is Problem.WRONG_CODE
+    )
 
 
 @pytest.mark.attack("F21")
-async def test_a_store_that_was_wiped_revives_no_backup_code_for_a_login_that_saw_it_before(
+async def test_a_wiped_store_makes_no_used_backup_code_valid_again_for_a_login_that_saw_it_before(
     harness: ChallengeHarness,
 ) -> None:
     seen = await with_codes(harness)
@@ -323,7 +331,7 @@ async def test_a_store_that_was_wiped_revives_no_backup_code_for_a_login_that_sa
 
 
 @pytest.mark.row("CC-07")
-async def test_turning_the_last_factor_off_ends_the_backup_codes_of_a_login_under_way(
+async def test_turning_the_last_factor_off_invalidates_the_backup_codes_of_an_unfinished_login(
     harness: ChallengeHarness,
 ) -> None:
     seen = await with_codes(harness)
@@ -332,17 +340,17 @@ async def test_turning_the_last_factor_off_ends_the_backup_codes_of_a_login_unde
 
 
 @pytest.mark.row("CC-06")
-async def test_two_backup_codes_used_at_once_are_both_taken_out(harness: ChallengeHarness) -> None:
+async def test_two_backup_codes_used_in_parallel_are_both_removed(harness: ChallengeHarness) -> None:
     seen = await with_codes(harness)
     await asyncio.gather(*(type_backup(harness, seen, seen.backup_codes[n], f"l{n}") for n in range(4)))
-    assert (await stands(harness)).backup_codes == seen.backup_codes[4:]
+    assert (await stored_enrolments(harness)).backup_codes == seen.backup_codes[4:]
 
 
 # ------------------------------------------------------------------ administrator's codes
 
 
 @pytest.mark.row("CC-15")
-async def test_an_administrators_code_is_one_users(harness: ChallengeHarness) -> None:
+async def test_an_administrators_code_is_valid_for_one_user_only(harness: ChallengeHarness) -> None:
     code = await harness.admin_codes.issue(TENANT.id, "u1", "admin")
     case = harness.case("u2", "l2", extras=(FactorKind.ADMIN_CODE,))
     assert problem(await harness.answer(case, await harness.wait_for_code(case), code)) is Problem.WRONG_CODE
@@ -350,7 +358,7 @@ async def test_an_administrators_code_is_one_users(harness: ChallengeHarness) ->
 
 @pytest.mark.row("CC-15")
 @pytest.mark.parametrize(("minutes", "right"), [(29, True), (30, False)])
-async def test_an_administrators_code_lives_for_thirty_minutes(
+async def test_an_administrators_code_expires_after_thirty_minutes(
     harness: ChallengeHarness, minutes: int, right: bool
 ) -> None:
     code = await harness.admin_codes.issue(TENANT.id, "u1", "admin")
@@ -362,7 +370,9 @@ async def test_an_administrators_code_lives_for_thirty_minutes(
 
 @pytest.mark.row("CC-15")
 @pytest.mark.parametrize("seconds", [1, 61, 1799])
-async def test_a_used_administrators_code_stays_used_until_it_dies(harness: ChallengeHarness, seconds: float) -> None:
+async def test_a_used_administrators_code_stays_used_until_it_expires(
+    harness: ChallengeHarness, seconds: float
+) -> None:
     code = await harness.admin_codes.issue(TENANT.id, "u1", "admin")
     found = []
     for login in ("l1", "l2"):
@@ -373,7 +383,7 @@ async def test_a_used_administrators_code_stays_used_until_it_dies(harness: Chal
 
 
 @pytest.mark.row("CC-15")
-async def test_a_used_administrators_code_does_not_shadow_the_next_one(harness: ChallengeHarness) -> None:
+async def test_a_used_administrators_code_does_not_block_the_next_one(harness: ChallengeHarness) -> None:
     for n in range(2):
         code = await harness.admin_codes.issue(TENANT.id, "u1", "admin")
         case = harness.case("u1", f"l{n}", extras=(FactorKind.ADMIN_CODE,))

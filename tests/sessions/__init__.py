@@ -1,1 +1,1 @@
-"""Tests of gateway.sessions."""
+"""Tests of `gateway.sessions`."""

@@ -12,20 +12,20 @@ from tests.store.open_stores import opened
 
 @pytest.fixture(params=["memory", pytest.param("redis", marks=pytest.mark.redis)])
 def address(request: pytest.FixtureRequest) -> str:
-    """Where a store of each kind is; empty means in this process."""
+    """Returns the address of a store of each kind; empty means in this process."""
     return "" if request.param == "memory" else str(request.getfixturevalue(f"{request.param}_url"))
 
 
 @pytest.fixture
 async def shared(address: str, clock: FakeClock) -> AsyncIterator[Store]:
-    """A store that both replicas use."""
+    """Yields a store that both replicas use."""
     async with opened(address, clock) as made:
         yield made
 
 
 @pytest.fixture
 async def harness(shared: Store, clock: FakeClock) -> AsyncIterator[SessionHarness]:
-    """Both replicas, listening."""
+    """Yields both replicas, listening."""
     made = SessionHarness(shared, clock)
     async with made.running():
         yield made

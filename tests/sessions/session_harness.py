@@ -1,4 +1,4 @@
-"""What tests of sessions need around them: a tenant, a Keycloak that renews tokens, two replicas over one store."""
+"""Parts for tests of sessions: a tenant, a Keycloak that renews tokens, two replicas over one store."""
 
 import asyncio
 import base64
@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from typing import Any
 
-from gateway.crypto.sealing import Key, KeyRing, Sealer
+from gateway.crypto.key_ring import Key, KeyRing, Sealer
 from gateway.domain import errors
 from gateway.domain.configuration import Address, Configuration, GatewaySettings, StoreSettings
 from gateway.domain.policy import FactorKind, Method, Policy
@@ -54,7 +54,7 @@ ANNA = User(id="f:1:anna", username="anna", email="anna@cc.example", first_name=
 
 
 class Renewals(TokenEndpoint):
-    """Keycloak's token endpoint: counts, and can be slow, away, or say no."""
+    """Keycloak's token endpoint: counts requests, and can be slow, down, or refuse."""
 
     def __init__(self, clock: FakeClock, life: float = 300.0) -> None:
         super().__init__(KeycloakClients(), clock)
@@ -77,7 +77,7 @@ class Renewals(TokenEndpoint):
         return self.answer or self.tokens()
 
     async def end(self, access: KeycloakAccess, refresh_token: str) -> None:
-        """Keycloak ends the session."""
+        """Ends the session at Keycloak."""
 
     def tokens(self) -> Tokens:
         now = self.clock.now()
@@ -90,11 +90,11 @@ class Renewals(TokenEndpoint):
 
 
 class Replica:
-    """One process of the gateway, as far as sessions go."""
+    """One process of the gateway, limited to its sessions."""
 
     def __init__(self, store: Store, ring: KeyRing, clock: FakeClock, renewals: Renewals) -> None:
         self.events: list[tuple[str, str, dict[str, Any]]] = []
-        self.told = asyncio.Event()
+        self.reported = asyncio.Event()
         tasks = BackgroundTasks()
         self.replica_events = ReplicaEvents(store=store, random=SystemRandom(), monotonic=clock.now)
         self.sessions = Sessions(
@@ -113,16 +113,16 @@ class Replica:
     def _note(self, line: str) -> None:
         audited = json.loads(line)
         self.events.append((audited["event"], audited["session"], audited))
-        self.told.set()
+        self.reported.set()
 
-    def hears(self, kind: str) -> asyncio.Event:
-        """Set when the next notice of `kind` has come in and was obeyed."""
-        heard = asyncio.Event()
-        self.replica_events.on(kind, lambda _: heard.set())
-        return heard
+    def receives(self, kind: str) -> asyncio.Event:
+        """Returns an event that is set when the next replica event of `kind` has been handled."""
+        received = asyncio.Event()
+        self.replica_events.on(kind, lambda _: received.set())
+        return received
 
     def reasons(self) -> list[str]:
-        """Why sessions ended, as this replica reported it."""
+        """Returns the reasons for ended sessions that this replica reported."""
         return [details["reason"] for event, _, details in self.events if event == "session_ended"]
 
 
@@ -150,11 +150,11 @@ class SessionHarness:
             yield
 
     async def open(self, tenant: Tenant = TENANT, user: User = ANNA, **changes: Any) -> tuple[Session, str]:
-        """A new session of `user`, opened by replica one, and its cookie's value."""
+        """Opens a session of `user` on replica one; returns it and the value of its cookie."""
         return await self.one.sessions.open(tenant, self.new(user, **changes), tag=text(16), secret=text(32))
 
     def new(self, user: User = ANNA, **changes: Any) -> NewSession:
-        """What a finished login gives."""
+        """Returns the result of a finished login."""
         new = NewSession(
             user=user,
             tokens=self.renewals.tokens(),
@@ -166,19 +166,19 @@ class SessionHarness:
 
 
 def text(count: int) -> str:
-    """`count` random bytes as cookies carry them."""
+    """Returns `count` random bytes in the encoding of cookies."""
     return base64.urlsafe_b64encode(SystemRandom().token_bytes(count)).rstrip(b"=").decode()
 
 
 def same(session: Session) -> Session:
-    """A change that changes nothing."""
+    """Changes nothing."""
     return session
 
 
 class Flaky(MemoryStore):
-    """A store that does not answer while `away`; what it is told to delete it forgets all the same when `deaf`.
+    """A store that does not answer while `away`; when `deaf` it still carries out deletions.
 
-    While `keeps` it answers everything but what it is told to delete, and keeps that.
+    While `keeps` it answers everything except deletions, and keeps those values.
     """
 
     away = deaf = keeps = False
@@ -197,7 +197,7 @@ class Flaky(MemoryStore):
 
 
 class Stream:
-    """A live stream that can be waited for to close."""
+    """An open stream whose closing a test can wait for."""
 
     def __init__(self) -> None:
         self.closed = asyncio.Event()

@@ -1,4 +1,4 @@
-"""When may a local copy speak?"""
+"""Tests of the validity of local copies of sessions."""
 
 import pytest
 
@@ -19,64 +19,64 @@ def place(number: int = 1) -> SessionKey:
     return SessionKey("t", "tag", str(number))
 
 
-class Ear(ReplicaEvents):
-    hears = True
+class ScriptedEvents(ReplicaEvents):
+    connected = True
 
     @property
     def alive(self) -> bool:
-        return self.hears
+        return self.connected
 
 
 @pytest.fixture
-def ear() -> Ear:
-    return Ear(store=MemoryStore(FakeClock()), random=SystemRandom())
+def events() -> ScriptedEvents:
+    return ScriptedEvents(store=MemoryStore(FakeClock()), random=SystemRandom())
 
 
 @pytest.fixture
-def copies(ear: Ear, clock: FakeClock) -> SessionCache:
-    return SessionCache(replica_events=ear, clock=clock, most=3)
+def copies(events: ScriptedEvents, clock: FakeClock) -> SessionCache:
+    return SessionCache(replica_events=events, clock=clock, most=3)
 
 
-def test_a_copy_counts_while_notices_are_heard(copies: SessionCache, ear: Ear) -> None:
+def test_a_cached_copy_is_valid_while_replica_events_arrive(copies: SessionCache, events: ScriptedEvents) -> None:
     copies.put(place(), KEPT, copies.mark())
     assert copies.get(place()) == KEPT
-    ear.hears = False
+    events.connected = False
     assert copies.get(place()) is None
 
 
-def test_a_copy_counts_for_a_few_seconds(copies: SessionCache, clock: FakeClock) -> None:
+def test_a_cached_copy_is_valid_for_a_few_seconds(copies: SessionCache, clock: FakeClock) -> None:
     copies.put(place(), KEPT, copies.mark())
     clock.advance(OLDEST + 0.01)
     assert copies.get(place()) is None
 
 
-def test_a_copy_from_the_future_does_not_count(copies: SessionCache, clock: FakeClock) -> None:
+def test_a_cached_copy_with_a_future_time_is_not_valid(copies: SessionCache, clock: FakeClock) -> None:
     copies.put(place(), KEPT, copies.mark())
     clock.set(START - 1)
     assert copies.get(place()) is None
 
 
-def test_a_dropped_copy_is_gone(copies: SessionCache) -> None:
+def test_a_dropped_copy_is_removed(copies: SessionCache) -> None:
     copies.put(place(), KEPT, copies.mark())
     copies.drop(place())
     assert copies.get(place()) is None
 
 
-def test_what_was_read_before_a_drop_is_not_kept_after_it(copies: SessionCache) -> None:
+def test_a_value_read_before_a_drop_is_not_cached_after_it(copies: SessionCache) -> None:
     mark = copies.mark()
     copies.drop(place())
     copies.put(place(), KEPT, mark)
     assert copies.get(place()) is None
 
 
-def test_what_was_read_before_a_gap_is_not_kept_after_it(copies: SessionCache) -> None:
+def test_a_value_read_before_a_gap_in_the_replica_events_is_not_cached_after_it(copies: SessionCache) -> None:
     mark = copies.mark()
     copies.clear()
     copies.put(place(), KEPT, mark)
     assert copies.get(place()) is None
 
 
-def test_the_least_recently_asked_copy_makes_room(copies: SessionCache) -> None:
+def test_the_least_recently_used_copy_is_evicted(copies: SessionCache) -> None:
     for number in (1, 2, 3):
         copies.put(place(number), KEPT, copies.mark())
     copies.get(place(1))
@@ -86,7 +86,7 @@ def test_the_least_recently_asked_copy_makes_room(copies: SessionCache) -> None:
 
 
 class Counting(MemoryStore):
-    """Counts reads, and can lose every message in silence."""
+    """Counts reads, and can silently lose every message."""
 
     reads = 0
     deaf = False
@@ -107,7 +107,7 @@ async def reads(store: Counting, sessions: Sessions, cookie: str, times: int = 1
     return store.reads - before
 
 
-async def test_while_notices_are_heard_the_store_is_read_once(clock: FakeClock) -> None:
+async def test_while_replica_events_arrive_the_store_is_read_once(clock: FakeClock) -> None:
     store = Counting(clock)
     harness = SessionHarness(store, clock)
     async with harness.running():
@@ -115,7 +115,7 @@ async def test_while_notices_are_heard_the_store_is_read_once(clock: FakeClock) 
         assert await reads(store, harness.one.sessions, cookie) == 1
 
 
-async def test_without_notices_every_request_reads_the_store(clock: FakeClock) -> None:
+async def test_without_replica_events_every_request_reads_the_store(clock: FakeClock) -> None:
     store = Counting(clock)
     harness = SessionHarness(store, clock)
     _, cookie = await harness.open()
@@ -123,7 +123,7 @@ async def test_without_notices_every_request_reads_the_store(clock: FakeClock) -
 
 
 @pytest.mark.attack("F23")
-async def test_with_the_subscription_dropped_in_silence_an_ended_session_opens_nothing_after_half_a_second(
+async def test_half_a_second_after_a_silently_lost_subscription_an_ended_session_opens_nothing(
     clock: FakeClock,
 ) -> None:
     store = Counting(clock)

@@ -1,4 +1,4 @@
-"""Are tokens renewed in time, by one, and does only Keycloak's own no end a session?"""
+"""Tests of token renewal: in time, by one request, and ended only by Keycloak's refusal."""
 
 import asyncio
 from dataclasses import replace
@@ -46,7 +46,7 @@ async def current(harness: SessionHarness, cookie: str) -> Session:
         (-5, -5, True),
     ],
 )
-def test_tokens_are_due_near_their_end(life: float, left: float, expected: bool) -> None:
+def test_a_token_is_due_for_renewal_near_its_expiry(life: float, left: float, expected: bool) -> None:
     kept = SessionRecord(session(access_expires_at=START + life), renewed_at=START)
     assert due(kept, START + life - left) is expected
 
@@ -59,7 +59,7 @@ async def test_a_fresh_token_is_not_renewed(harness: SessionHarness) -> None:
 
 
 @pytest.mark.parametrize("seconds", [241, 300, 900])
-async def test_a_token_near_or_past_its_end_is_renewed(seconds: float, harness: SessionHarness) -> None:
+async def test_a_token_near_or_past_its_expiry_is_renewed(seconds: float, harness: SessionHarness) -> None:
     opened, cookie = await harness.open()
     harness.clock.advance(seconds)
     found = await current(harness, cookie)
@@ -67,7 +67,7 @@ async def test_a_token_near_or_past_its_end_is_renewed(seconds: float, harness: 
     assert harness.renewals.spent == ["refresh 0"]
 
 
-async def test_the_renewed_token_is_what_the_next_renewal_spends(harness: SessionHarness) -> None:
+async def test_the_next_renewal_uses_the_new_refresh_token(harness: SessionHarness) -> None:
     _, cookie = await harness.open()
     for _ in range(3):
         harness.clock.advance(290)
@@ -76,7 +76,7 @@ async def test_the_renewed_token_is_what_the_next_renewal_spends(harness: Sessio
 
 
 @pytest.mark.parametrize("seconds", [290, 310], ids=["still valid", "ended"])
-async def test_200_requests_at_the_end_on_two_replicas_ask_keycloak_once(
+async def test_200_parallel_requests_on_two_replicas_renew_the_token_once(
     seconds: float, harness: SessionHarness
 ) -> None:
     _, cookie = await harness.open()
@@ -89,7 +89,7 @@ async def test_200_requests_at_the_end_on_two_replicas_ask_keycloak_once(
     assert None not in found
 
 
-async def test_while_the_token_is_valid_others_do_not_wait_for_its_renewal(harness: SessionHarness) -> None:
+async def test_while_the_token_is_valid_other_requests_do_not_wait_for_its_renewal(harness: SessionHarness) -> None:
     _, cookie = await harness.open()
     harness.clock.advance(290)
     harness.renewals.go_on.clear()
@@ -103,7 +103,7 @@ async def test_while_the_token_is_valid_others_do_not_wait_for_its_renewal(harne
     assert (await first).tokens.access == "access 1"
 
 
-async def test_while_the_token_is_valid_nobody_waits_long_for_a_keycloak_that_hangs(
+async def test_while_the_token_is_valid_no_request_waits_long_for_a_keycloak_that_does_not_answer(
     harness: SessionHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(refresh, "STALL", 0.01)
@@ -117,7 +117,7 @@ async def test_while_the_token_is_valid_nobody_waits_long_for_a_keycloak_that_ha
     assert harness.renewals.calls == 1
 
 
-async def test_a_browser_that_goes_away_does_not_lose_the_new_token(harness: SessionHarness) -> None:
+async def test_a_disconnected_browser_does_not_lose_the_new_token(harness: SessionHarness) -> None:
     _, cookie = await harness.open()
     harness.clock.advance(310)
     harness.renewals.go_on.clear()
@@ -130,12 +130,12 @@ async def test_a_browser_that_goes_away_does_not_lose_the_new_token(harness: Ses
     assert harness.renewals.calls == 1
 
 
-async def test_only_invalid_grant_ends_the_session(harness: SessionHarness) -> None:
+async def test_only_the_error_invalid_grant_ends_the_session(harness: SessionHarness) -> None:
     _, cookie = await harness.open()
     harness.clock.advance(290)
     harness.renewals.answer = SessionEnded("Session not active")
     answers = await asyncio.gather(*(harness.one.sessions.current(TENANT, cookie) for _ in range(20)))
-    assert None in answers  # the one whose flight it was; the others go on with a token that is still valid
+    assert None in answers  # the request that renewed it; the others continue with a token that is still valid
     assert await harness.two.sessions.current(TENANT, cookie) is None
     assert harness.one.reasons() == ["keycloak"]
 
@@ -143,7 +143,7 @@ async def test_only_invalid_grant_ends_the_session(harness: SessionHarness) -> N
 @pytest.mark.parametrize(
     "failure", [AWAY, errors.Refused("keycloak", "invalid_client"), errors.Unreachable("keycloak", "500")], ids=str
 )
-async def test_after_a_failed_renewal_the_old_token_goes_on_while_valid(
+async def test_after_a_failed_renewal_the_old_token_is_used_while_it_is_valid(
     failure: Exception, harness: SessionHarness
 ) -> None:
     _, cookie = await harness.open()
@@ -154,7 +154,7 @@ async def test_after_a_failed_renewal_the_old_token_goes_on_while_valid(
 
 
 @pytest.mark.parametrize("failure", [AWAY, errors.Refused("keycloak", "invalid_client")], ids=str)
-async def test_with_the_token_ended_a_failed_renewal_is_raised_and_signs_nobody_out(
+async def test_after_the_tokens_expiry_a_failed_renewal_is_raised_and_does_not_sign_the_user_out(
     failure: errors.GatewayError, harness: SessionHarness
 ) -> None:
     _, cookie = await harness.open()
@@ -166,7 +166,7 @@ async def test_with_the_token_ended_a_failed_renewal_is_raised_and_signs_nobody_
     assert (await current(harness, cookie)).tokens.access == "access 2"
 
 
-async def test_while_keycloak_is_away_a_valid_token_is_not_tried_at_every_request(harness: SessionHarness) -> None:
+async def test_while_keycloak_is_down_a_valid_token_is_not_renewed_at_every_request(harness: SessionHarness) -> None:
     _, cookie = await harness.open()
     harness.clock.advance(250)
     harness.renewals.answer = AWAY
@@ -190,14 +190,14 @@ async def test_a_session_that_ends_during_its_renewal_stays_ended(harness: Sessi
     assert await harness.two.sessions.current(TENANT, cookie) is None
 
 
-async def test_a_renewal_overtaken_after_its_lock_expired_keeps_the_session(shared: Store, clock: FakeClock) -> None:
+async def test_a_renewal_that_outlived_its_lock_keeps_the_session(shared: Store, clock: FakeClock) -> None:
     harness = SessionHarness(shared, clock)
     _, cookie = await harness.open()
     clock.advance(310)
     harness.renewals.go_on.clear()
     slow = asyncio.create_task(current(harness, cookie))
     await harness.renewals.entered.wait()
-    clock.advance(60)  # the lock of the slow flight falls
+    clock.advance(60)  # the lock of the slow renewal expires
     harness.renewals.entered.clear()
     quick = asyncio.create_task(harness.two.sessions.current(TENANT, cookie))
     await harness.renewals.entered.wait()
@@ -210,7 +210,9 @@ async def test_a_renewal_overtaken_after_its_lock_expired_keeps_the_session(shar
     assert not harness.one.reasons() + harness.two.reasons()
 
 
-async def test_a_spent_token_of_an_overtaken_renewal_is_not_keycloaks_no(shared: Store, clock: FakeClock) -> None:
+async def test_a_used_refresh_token_of_an_overtaken_renewal_does_not_end_the_session(
+    shared: Store, clock: FakeClock
+) -> None:
     harness = SessionHarness(shared, clock)
     renew, go_on, asked = harness.renewals, asyncio.Event(), asyncio.Event()
 
@@ -225,14 +227,16 @@ async def test_a_spent_token_of_an_overtaken_renewal_is_not_keycloaks_no(shared:
     harness.one.sessions._refresh._token_endpoint = RefusedLate(clock)
     slow = asyncio.create_task(current(harness, cookie))
     await asked.wait()
-    clock.advance(60)  # the lock of the slow flight falls
+    clock.advance(60)  # the lock of the slow renewal expires
     assert await harness.two.sessions.current(TENANT, cookie)
     go_on.set()
     assert (await slow).tokens.access == f"access {renew.calls}"
     assert not harness.one.reasons()
 
 
-async def test_a_refresh_token_is_kept_though_what_came_with_it_could_not_be_judged(harness: SessionHarness) -> None:
+async def test_a_new_refresh_token_is_kept_although_its_access_token_could_not_be_verified(
+    harness: SessionHarness,
+) -> None:
     _, cookie = await harness.open()
     harness.clock.advance(310)
     harness.renewals.answer = RefreshUnknown(Secret("refresh of an unknown key"), AWAY)
@@ -243,7 +247,7 @@ async def test_a_refresh_token_is_kept_though_what_came_with_it_could_not_be_jud
     assert harness.renewals.spent == ["refresh 0", "refresh of an unknown key"]
 
 
-async def test_a_token_that_comes_after_a_newer_one_does_not_take_its_place(shared: Store, clock: FakeClock) -> None:
+async def test_a_token_that_arrives_after_a_newer_one_does_not_replace_it(shared: Store, clock: FakeClock) -> None:
     harness = SessionHarness(shared, clock)
     go_on, asked = asyncio.Event(), asyncio.Event()
 
@@ -258,15 +262,15 @@ async def test_a_token_that_comes_after_a_newer_one_does_not_take_its_place(shar
     harness.one.sessions._refresh._token_endpoint = Late(clock)
     slow = asyncio.create_task(current(harness, cookie))
     await asked.wait()
-    clock.advance(60)  # the lock of the slow flight falls
+    clock.advance(60)  # the lock of the slow renewal expires
     newer = await harness.two.sessions.current(TENANT, cookie)
     go_on.set()
     await slow
     assert await harness.two.sessions.current(TENANT, cookie) == newer
 
 
-async def test_a_token_that_keycloak_gave_is_written_though_the_store_stumbles(clock: FakeClock) -> None:
-    class Stumbling(MemoryStore):
+async def test_a_new_token_is_written_although_the_store_fails_at_first(clock: FakeClock) -> None:
+    class FailingStore(MemoryStore):
         failures = 0
 
         async def swap(self, key: str, old: bytes, new: bytes, ttl: float) -> bool:
@@ -275,7 +279,7 @@ async def test_a_token_that_keycloak_gave_is_written_though_the_store_stumbles(c
                 raise errors.Unreachable("store", "TimeoutError")
             return await super().swap(key, old, new, ttl)
 
-    store = Stumbling(clock)
+    store = FailingStore(clock)
     harness = SessionHarness(store, clock)
     _, cookie = await harness.open()
     clock.advance(310)

@@ -1,4 +1,4 @@
-"""Do live streams close when their session ends, on every replica, whatever was missed?"""
+"""Tests that open streams close when their session ends, on every replica, even after missed events."""
 
 import asyncio
 
@@ -11,7 +11,7 @@ from tests.clock import FakeClock
 from tests.sessions.session_harness import TENANT, SessionHarness, Stream
 
 
-async def test_every_live_stream_of_an_ended_session_closes_on_every_replica(harness: SessionHarness) -> None:
+async def test_every_open_stream_of_an_ended_session_closes_on_every_replica(harness: SessionHarness) -> None:
     session, _ = await harness.open()
     streams = [Stream() for _ in range(4)]
     for number, stream in enumerate(streams):
@@ -39,7 +39,7 @@ async def test_a_stream_that_ended_itself_is_not_closed(harness: SessionHarness)
     assert stream.times == 0
 
 
-async def test_of_two_streams_with_one_function_one_can_be_forgotten(harness: SessionHarness) -> None:
+async def test_one_of_two_streams_with_the_same_function_can_be_unregistered(harness: SessionHarness) -> None:
     session, _ = await harness.open()
     stream = Stream()
     forget = harness.one.sessions.register(session.id, stream.close)
@@ -50,7 +50,7 @@ async def test_of_two_streams_with_one_function_one_can_be_forgotten(harness: Se
     assert stream.times == 1
 
 
-async def test_a_stream_registered_just_after_the_end_closes_at_once(harness: SessionHarness) -> None:
+async def test_a_stream_registered_right_after_the_end_closes_at_once(harness: SessionHarness) -> None:
     session, _ = await harness.open()
     await harness.one.sessions.end(TENANT, session.id)
     stream = Stream()
@@ -58,7 +58,7 @@ async def test_a_stream_registered_just_after_the_end_closes_at_once(harness: Se
     assert stream.times == 1
 
 
-async def test_a_stream_that_fails_to_close_does_not_keep_the_next_open(harness: SessionHarness) -> None:
+async def test_a_stream_that_fails_to_close_does_not_keep_the_next_one_open(harness: SessionHarness) -> None:
     session, _ = await harness.open()
 
     def fail() -> None:
@@ -72,7 +72,7 @@ async def test_a_stream_that_fails_to_close_does_not_keep_the_next_open(harness:
 
 
 async def test_a_stream_whose_report_of_use_finds_no_session_closes(clock: FakeClock) -> None:
-    harness = SessionHarness(MemoryStore(clock), clock)  # nobody listens
+    harness = SessionHarness(MemoryStore(clock), clock)  # no replica listens
     session, _ = await harness.open()
     stream = Stream()
     harness.two.sessions.register(session.id, stream.close)
@@ -83,18 +83,18 @@ async def test_a_stream_whose_report_of_use_finds_no_session_closes(clock: FakeC
 
 
 class Cut(MemoryStore):
-    """Loses notices while `deaf`, can cut its subscriptions, and does not answer the next `stumbles` reads."""
+    """Loses messages while `deaf`, can cut its subscriptions, and does not answer the next `failing_reads` reads."""
 
     deaf = False
-    stumbles = 0
+    failing_reads = 0
 
     async def publish(self, channel: str, message: bytes) -> None:
         if not self.deaf:
             await super().publish(channel, message)
 
     async def get(self, key: str) -> bytes | None:
-        if self.stumbles:
-            self.stumbles -= 1
+        if self.failing_reads:
+            self.failing_reads -= 1
             raise errors.Unreachable("store", "ConnectionError")
         return await super().get(key)
 
@@ -104,9 +104,9 @@ class Cut(MemoryStore):
                 queue.put_nowait(None)
 
 
-@pytest.mark.parametrize("stumbles", [0, 3])
-async def test_a_session_that_ended_while_nothing_was_heard_is_found_after_the_gap(
-    clock: FakeClock, monkeypatch: pytest.MonkeyPatch, stumbles: int
+@pytest.mark.parametrize("failing_reads", [0, 3])
+async def test_a_session_that_ended_during_a_gap_in_the_replica_events_is_found_after_it(
+    clock: FakeClock, monkeypatch: pytest.MonkeyPatch, failing_reads: int
 ) -> None:
     monkeypatch.setattr(sessions, "RECHECK_PAUSE", 0.001)
     store = Cut(clock)
@@ -118,7 +118,7 @@ async def test_a_session_that_ended_while_nothing_was_heard_is_found_after_the_g
         harness.two.sessions.register(staying.id, other.close)
         store.deaf = True
         await harness.one.sessions.end(TENANT, ending.id)
-        store.deaf, store.stumbles = False, stumbles
+        store.deaf, store.failing_reads = False, failing_reads
         store.cut()
         await stream.wait()
         assert not other.closed.is_set()

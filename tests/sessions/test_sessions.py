@@ -1,4 +1,4 @@
-"""Who is signed in, and until when?"""
+"""Tests of the session of a user, from its opening to its end."""
 
 import asyncio
 from dataclasses import replace
@@ -19,7 +19,7 @@ async def test_the_cookie_opens_its_session_on_every_replica(harness: SessionHar
     assert await harness.two.sessions.current(TENANT, cookie) == session
 
 
-async def test_a_session_says_whose_it_is_and_how_it_was_proved(harness: SessionHarness) -> None:
+async def test_a_session_names_its_user_and_the_proof(harness: SessionHarness) -> None:
     session, _ = await harness.open(rule="policy", routes=("/unified-admin",))
     assert (session.user_id, session.username, session.display_name) == (ANNA.id, "anna", "Anna A")
     assert (session.roles, session.email) == (("agent",), "anna@cc.example")
@@ -48,18 +48,18 @@ GARBAGE = {
 
 
 @pytest.mark.parametrize("value", GARBAGE.values(), ids=GARBAGE)
-async def test_garbage_in_the_cookie_is_nobody(value: str, harness: SessionHarness) -> None:
+async def test_an_invalid_cookie_opens_no_session(value: str, harness: SessionHarness) -> None:
     assert await harness.one.sessions.current(TENANT, value) is None
 
 
 @pytest.mark.parametrize("more", ["\n", "x", ".x", " "])
-async def test_a_cookie_with_something_after_it_is_nobody(more: str, harness: SessionHarness) -> None:
+async def test_a_cookie_with_added_characters_opens_no_session(more: str, harness: SessionHarness) -> None:
     _, cookie = await harness.open()
     assert await harness.one.sessions.current(TENANT, cookie + more) is None
 
 
 @pytest.mark.row("GW-11")
-async def test_a_session_of_one_tenant_is_nothing_to_another(harness: SessionHarness) -> None:
+async def test_a_session_of_one_tenant_does_not_count_at_another(harness: SessionHarness) -> None:
     session, cookie = await harness.open()
     assert await harness.one.sessions.current(OTHER_TENANT, cookie) is None
     assert await harness.one.sessions.end(OTHER_TENANT, session.id) is None
@@ -68,14 +68,14 @@ async def test_a_session_of_one_tenant_is_nothing_to_another(harness: SessionHar
     assert await harness.one.sessions.current(TENANT, cookie) == session
 
 
-async def test_opened_twice_with_one_secret_it_is_one_session(harness: SessionHarness) -> None:
+async def test_opening_twice_with_one_secret_gives_one_session(harness: SessionHarness) -> None:
     tag, secret = text(16), text(32)
     both = [await r.sessions.open(TENANT, harness.new(), tag=tag, secret=secret) for r in (harness.one, harness.two)]
     assert both[0] == both[1]
     assert [e for e, _, _ in harness.one.events + harness.two.events] == ["session_opened"]
 
 
-async def test_opened_200_times_at_once_it_is_one_session(harness: SessionHarness) -> None:
+async def test_opening_200_times_in_parallel_with_one_secret_gives_one_session(harness: SessionHarness) -> None:
     tag, secret = text(16), text(32)
     replicas = [harness.one.sessions, harness.two.sessions]
     opened = await asyncio.gather(
@@ -86,16 +86,16 @@ async def test_opened_200_times_at_once_it_is_one_session(harness: SessionHarnes
     assert len(harness.one.events + harness.two.events) == 1
 
 
-async def test_an_unfit_secret_opens_nothing(harness: SessionHarness) -> None:
+async def test_an_invalid_secret_opens_no_session(harness: SessionHarness) -> None:
     with pytest.raises(ValueError, match="32"):
         await harness.one.sessions.open(TENANT, harness.new(), tag=text(16), secret="short")
 
 
-async def test_neither_cookie_nor_token_nor_user_can_be_read_in_the_store(clock: FakeClock) -> None:
+async def test_the_store_shows_neither_cookie_nor_token_nor_user(clock: FakeClock) -> None:
     store = MemoryStore(clock)
     harness = SessionHarness(store, clock)
     session, cookie = await harness.open()
-    dump = repr({**store._values._kept})
+    dump = repr({**store._kept})
     for hidden in (cookie.partition(".")[2], session.tokens.access, session.tokens.refresh, "anna@cc.example"):
         assert hidden not in dump
 
@@ -103,21 +103,21 @@ async def test_neither_cookie_nor_token_nor_user_can_be_read_in_the_store(clock:
 # ------------------------------------------------------------------ limits
 
 
-async def test_unused_for_the_idle_limit_it_ends(harness: SessionHarness) -> None:
+async def test_a_session_ends_after_the_idle_limit(harness: SessionHarness) -> None:
     _, cookie = await harness.open()
     harness.clock.advance(1800)
     assert await harness.one.sessions.current(TENANT, cookie) is None
     assert harness.one.reasons() == ["idle"]
 
 
-async def test_used_within_the_idle_limit_it_goes_on(harness: SessionHarness) -> None:
+async def test_a_session_used_within_the_idle_limit_continues(harness: SessionHarness) -> None:
     _, cookie = await harness.open()
     for _ in range(4):
         harness.clock.advance(1700)
         assert await harness.two.sessions.current(TENANT, cookie)
 
 
-async def test_at_the_absolute_limit_it_ends_however_it_is_used(harness: SessionHarness) -> None:
+async def test_a_session_ends_at_the_absolute_limit_in_spite_of_its_use(harness: SessionHarness) -> None:
     session, cookie = await harness.open()
     while harness.clock.now() + 1700 < session.ends_at:
         harness.clock.advance(1700)
@@ -127,14 +127,14 @@ async def test_at_the_absolute_limit_it_ends_however_it_is_used(harness: Session
     assert await harness.one.sessions.of_user(TENANT, ANNA.id) == ()
 
 
-async def test_an_idle_session_is_over_once_and_its_copy_too(harness: SessionHarness) -> None:
+async def test_an_idle_session_expires_together_with_its_cached_copy(harness: SessionHarness) -> None:
     _, cookie = await harness.open()
     harness.clock.advance(1801)
     assert await asyncio.gather(*(harness.one.sessions.current(TENANT, cookie) for _ in range(20))) == [None] * 20
     assert harness.one.reasons() == ["idle"]
 
 
-async def test_use_is_written_at_most_once_a_minute(harness: SessionHarness) -> None:
+async def test_the_use_of_a_session_is_written_at_most_once_a_minute(harness: SessionHarness) -> None:
     session, cookie = await harness.open()
     seen = []
     for _ in range(12):
@@ -145,7 +145,7 @@ async def test_use_is_written_at_most_once_a_minute(harness: SessionHarness) -> 
     assert sorted(set(seen)) == [session.used_at, session.used_at + 60, session.used_at + 120]
 
 
-async def test_a_short_idle_limit_is_kept_by_noting_use_more_often(harness: SessionHarness) -> None:
+async def test_with_a_short_idle_limit_the_use_is_written_more_often(harness: SessionHarness) -> None:
     tenant = replace(TENANT, session=replace(TENANT.session, idle=30))
     _, cookie = await harness.open(tenant)
     for _ in range(5):
@@ -153,7 +153,7 @@ async def test_a_short_idle_limit_is_kept_by_noting_use_more_often(harness: Sess
         assert await harness.one.sessions.current(tenant, cookie)
 
 
-async def test_a_living_stream_is_use(harness: SessionHarness) -> None:
+async def test_an_open_stream_counts_as_use(harness: SessionHarness) -> None:
     session, cookie = await harness.open()
     for _ in range(4):
         harness.clock.advance(1700)
@@ -161,7 +161,7 @@ async def test_a_living_stream_is_use(harness: SessionHarness) -> None:
     assert await harness.one.sessions.current(TENANT, cookie)
 
 
-async def test_a_living_stream_renews_the_token(harness: SessionHarness) -> None:
+async def test_an_open_stream_renews_the_token(harness: SessionHarness) -> None:
     session, cookie = await harness.open()
     harness.clock.advance(280)
     await harness.one.sessions.used(session)
@@ -175,19 +175,19 @@ async def test_a_living_stream_renews_the_token(harness: SessionHarness) -> None
 
 
 @pytest.mark.row("GW-10")
-async def test_an_ended_session_is_over_on_every_replica(harness: SessionHarness) -> None:
+async def test_an_ended_session_is_ended_on_every_replica(harness: SessionHarness) -> None:
     session, cookie = await harness.open()
     for replica in (harness.one, harness.two):
         await replica.sessions.current(TENANT, cookie)
-    heard = harness.two.hears("session-ended")
+    received = harness.two.receives("session-ended")
     assert await harness.one.sessions.end(TENANT, session.id) == session
     assert await harness.one.sessions.current(TENANT, cookie) is None
     async with asyncio.timeout(1):
-        await heard.wait()
+        await received.wait()
     assert await harness.two.sessions.current(TENANT, cookie) is None
 
 
-async def test_ending_twice_is_told_once(harness: SessionHarness) -> None:
+async def test_ending_a_session_twice_is_audited_once(harness: SessionHarness) -> None:
     session, _ = await harness.open()
     ended = await asyncio.gather(
         *(r.sessions.end(TENANT, session.id) for r in (harness.one, harness.two) for _ in "abc")
@@ -196,11 +196,11 @@ async def test_ending_twice_is_told_once(harness: SessionHarness) -> None:
     assert harness.one.reasons() + harness.two.reasons() == ["logout"]
 
 
-async def test_ending_what_never_was_is_none(harness: SessionHarness) -> None:
+async def test_ending_an_unknown_session_does_nothing(harness: SessionHarness) -> None:
     assert await harness.one.sessions.end(TENANT, "nothing") is None
 
 
-async def test_all_sessions_of_a_user_end_but_the_one_excepted(harness: SessionHarness) -> None:
+async def test_all_sessions_of_a_user_end_except_the_named_one(harness: SessionHarness) -> None:
     mine = [await harness.open() for _ in range(3)]
     _, hers = await harness.open(user=replace(ANNA, id="bea"))
     ended = await harness.two.sessions.end_all(TENANT, ANNA.id, except_id=mine[1][0].id, reason="administrator")
@@ -210,27 +210,27 @@ async def test_all_sessions_of_a_user_end_but_the_one_excepted(harness: SessionH
     assert harness.two.reasons() == ["administrator", "administrator"]
 
 
-async def test_sessions_opened_at_once_are_all_found(harness: SessionHarness) -> None:
+async def test_sessions_opened_in_parallel_are_all_listed(harness: SessionHarness) -> None:
     opened = await asyncio.gather(*(harness.open() for _ in range(50)))
     found = await harness.two.sessions.of_user(TENANT, ANNA.id)
     assert {session.id for session in found} == {session.id for session, _ in opened}
 
 
-async def test_too_many_sessions_of_one_user_end_the_oldest(
+async def test_above_the_maximum_of_sessions_the_oldest_session_of_a_user_ends(
     harness: SessionHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(user_index, "MOST", 3)
     opened = [await harness.open() for _ in range(5)]
     for session, cookie in opened:
-        stands = (session, cookie) in opened[2:]
-        assert bool(await harness.one.sessions.current(TENANT, cookie)) is stands
+        stays_open = (session, cookie) in opened[2:]
+        assert bool(await harness.one.sessions.current(TENANT, cookie)) is stays_open
     assert harness.one.reasons() == ["too-many", "too-many"]
 
 
 # ------------------------------------------------------------------ a store that does not answer
 
 
-async def test_a_store_that_does_not_answer_is_not_signed_out(clock: FakeClock) -> None:
+async def test_a_store_that_does_not_answer_signs_no_user_out(clock: FakeClock) -> None:
     store = MemoryStore(clock)
     harness = SessionHarness(store, clock)
     session, cookie = await harness.open()
@@ -245,7 +245,7 @@ async def test_a_store_that_does_not_answer_is_not_signed_out(clock: FakeClock) 
             await call
 
 
-async def test_a_store_that_only_reads_keeps_users_signed_in(clock: FakeClock) -> None:
+async def test_a_read_only_store_keeps_users_signed_in(clock: FakeClock) -> None:
     class ReadOnly(MemoryStore):
         read_only = False
 
@@ -262,7 +262,7 @@ async def test_a_store_that_only_reads_keeps_users_signed_in(clock: FakeClock) -
     assert await harness.one.sessions.current(TENANT, cookie) == session
 
 
-async def test_leaving_asks_keycloak_for_nothing(harness: SessionHarness) -> None:
+async def test_a_sign_out_needs_no_request_to_keycloak(harness: SessionHarness) -> None:
     session, cookie = await harness.open()
     harness.clock.advance(310)
     harness.renewals.answer = errors.Unreachable("keycloak", "does not answer")
@@ -273,13 +273,15 @@ async def test_leaving_asks_keycloak_for_nothing(harness: SessionHarness) -> Non
     assert await harness.two.sessions.current(TENANT, cookie) is None
 
 
-async def test_leaving_without_the_store_is_over_here_at_once_and_everywhere_once_it_answers(clock: FakeClock) -> None:
+async def test_a_sign_out_without_the_store_ends_the_session_here_at_once_and_elsewhere_once_it_answers(
+    clock: FakeClock,
+) -> None:
     store = Flaky(clock)
     harness = SessionHarness(store, clock)
     session, cookie = await harness.open()
     closed: list[str] = []
     harness.one.sessions.register(session.id, lambda: closed.append(session.id))
-    harness.one.told.clear()
+    harness.one.reported.clear()
     store.away = True
     with pytest.raises(errors.Unreachable):
         await harness.one.sessions.leave(TENANT, cookie)
@@ -287,21 +289,21 @@ async def test_leaving_without_the_store_is_over_here_at_once_and_everywhere_onc
     assert await harness.one.sessions.current(TENANT, cookie) is None
     store.away = False
     async with asyncio.timeout(10):
-        await harness.one.told.wait()
+        await harness.one.reported.wait()
     assert await harness.two.sessions.current(TENANT, cookie) is None
 
 
-async def test_an_end_whose_answer_was_lost_is_told_all_the_same(clock: FakeClock) -> None:
+async def test_the_end_of_a_session_is_announced_although_the_stores_answer_was_lost(clock: FakeClock) -> None:
     store = Flaky(clock)
     harness = SessionHarness(store, clock)
     _, cookie = await harness.open()
-    harness.one.told.clear()
+    harness.one.reported.clear()
     store.deaf = True
     with pytest.raises(errors.Unreachable):
         await harness.one.sessions.leave(TENANT, cookie)
     store.deaf = False
     async with asyncio.timeout(10):
-        await harness.one.told.wait()
+        await harness.one.reported.wait()
     assert harness.one.reasons() == ["logout"]
 
 

@@ -1,4 +1,4 @@
-"""A folder of settings that a test can spoil: the shipped sample, or a small good one."""
+"""A folder of settings that a test can change: the shipped sample, or a small valid one."""
 
 import copy
 import json
@@ -50,7 +50,7 @@ TENANT: dict[str, Any] = {
 
 
 class ConfigFolder:
-    """`gateway.yaml` and `tenants/one.json`, as data until they are written by `load`."""
+    """`gateway.yaml` and `tenants/one.json`, as data until `load` writes them."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -61,30 +61,30 @@ class ConfigFolder:
 
     @property
     def one(self) -> dict[str, Any]:
-        """The tenant object of `one.json`."""
+        """Returns the tenant object of `one.json`."""
         found: dict[str, Any] = self.tenants["one.json"]
         return found
 
     @property
     def two_factor(self) -> dict[str, Any]:
-        """Its `twoFAConfigs`."""
+        """Returns its `twoFAConfigs`."""
         found: dict[str, Any] = self.one["tenantSettings"]["twoFAConfigs"]
         return found
 
     @property
     def keycloak(self) -> dict[str, Any]:
-        """Its `keyCloak`."""
+        """Returns its `keyCloak`."""
         found: dict[str, Any] = self.one["tenantSettings"]["keyCloak"]
         return found
 
     @property
     def own(self) -> dict[str, Any]:
-        """Its `gateway:` section."""
+        """Returns its `gateway:` section."""
         found: dict[str, Any] = self.one.setdefault("gateway", {})
         return found
 
     def another(self, name: str) -> dict[str, Any]:
-        """A second good tenant, on a realm and host of its own."""
+        """Adds a second valid tenant, on a separate realm and host."""
         tenant = copy.deepcopy(TENANT)
         tenant["tenantId"] = name
         tenant["tenantSettings"]["fqdn"] = f"{name}.example.com"
@@ -93,7 +93,7 @@ class ConfigFolder:
         return tenant
 
     def write(self) -> Path:
-        """Write all files; the path of `gateway.yaml`."""
+        """Writes all files; returns the path of `gateway.yaml`."""
         folder = self.path / "tenants"
         folder.mkdir(parents=True, exist_ok=True)
         for name, content in self.tenants.items():
@@ -102,22 +102,22 @@ class ConfigFolder:
         return self.path / "gateway.yaml"
 
     def load(self) -> Loaded:
-        """Write, then load."""
+        """Writes, then loads."""
         return load(self.write(), environment=self.environment, features=self.features)
 
     def diagnostics(self, path: str) -> list[Diagnostic]:
-        """The faults at exactly `path`."""
+        """Returns the diagnostics at exactly `path`."""
         return [diagnostic for diagnostic in self.load().diagnostics if diagnostic.path == path]
 
     def diagnostic(self, path: str) -> Diagnostic:
-        """The one fault at `path`."""
+        """Returns the one diagnostic at `path`."""
         found = self.diagnostics(path)
         assert len(found) == 1, [str(f) for f in self.load().diagnostics]
         return found[0]
 
 
 def to_mend(loaded: Loaded) -> list[Diagnostic]:
-    """The faults, but for the hint that each tenant gets whose apps share a host with the login pages."""
+    """Returns the diagnostics, except the hint to each tenant whose apps share a host with the login pages."""
     return [
         diagnostic
         for diagnostic in loaded.diagnostics
@@ -133,7 +133,7 @@ def _write(file: Path, content: Any) -> None:
 
 
 def shipped(path: Path) -> Path:
-    """A copy of the shipped sample without its tenants; the path of its `gateway.yaml`."""
+    """Copies the shipped sample without its tenants; returns the path of its `gateway.yaml`."""
     shutil.copytree(SHIPPED, path, ignore=shutil.ignore_patterns("secrets", "*.key"))
     for file in (path / "tenants").iterdir():
         file.unlink()

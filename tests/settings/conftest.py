@@ -1,4 +1,4 @@
-"""One good folder of settings for each test."""
+"""A valid folder of settings for each test."""
 
 from pathlib import Path
 
@@ -9,5 +9,5 @@ from tests.settings.config_folder import ConfigFolder
 
 @pytest.fixture
 def folder(tmp_path: Path) -> ConfigFolder:
-    """A small good configuration to spoil."""
+    """Returns a small valid configuration for a test to change."""
     return ConfigFolder(tmp_path / "config")

@@ -1,4 +1,4 @@
-"""Facts about `channels:` of the gateway file."""
+"""Tests of `channels:` in the gateway file."""
 
 from typing import Any
 
@@ -21,7 +21,7 @@ def channel(folder: ConfigFolder) -> Channel:
     return loaded.configuration.channels["otp@example.com"]
 
 
-def test_a_mail_channel_has_safe_defaults(folder: ConfigFolder) -> None:
+def test_a_mail_channel_has_secure_defaults(folder: ConfigFolder) -> None:
     assert channel(folder) == Channel(
         "otp@example.com",
         ChannelType.EMAIL,
@@ -32,7 +32,7 @@ def test_a_mail_channel_has_safe_defaults(folder: ConfigFolder) -> None:
 
 
 @pytest.mark.parametrize(("security", "port"), [("starttls", 587), ("tls", 465), ("none", 25)])
-def test_the_port_follows_the_protection(folder: ConfigFolder, security: str, port: int) -> None:
+def test_the_default_port_follows_the_tls_mode(folder: ConfigFolder, security: str, port: int) -> None:
     first(folder)["relays"][0]["security"] = security
     assert channel(folder).relays[0].port == port
 
@@ -48,64 +48,66 @@ def test_relays_keep_their_order_and_credentials(folder: ConfigFolder) -> None:
     assert (relays[0].username, relays[0].password, relays[0].timeout) == ("otp", Secret("made up"), 3)
 
 
-def test_a_service_identifier_names_one_channel(folder: ConfigFolder) -> None:
+def test_a_service_identifier_identifies_one_channel(folder: ConfigFolder) -> None:
     folder.gateway["channels"].append(dict(first(folder)))
     assert "is configured twice" in folder.diagnostic("channels[1].serviceIdentifier").text
 
 
 @pytest.mark.row("EF-20")
 @pytest.mark.parametrize("kind", ["otp-manager", "sinch", "sms-http", "rsa", "web-services"])
-def test_a_kind_that_is_not_built_yet_is_refused_naming_the_built_ones(folder: ConfigFolder, kind: str) -> None:
+def test_a_channel_kind_that_is_not_implemented_is_refused_and_the_implemented_ones_are_named(
+    folder: ConfigFolder, kind: str
+) -> None:
     first(folder)["kind"] = kind
     assert folder.diagnostic("channels[0].kind").text == f"{kind} is not built yet; built: smtp"
 
 
 @pytest.mark.parametrize("kind", ["SMS", "RSA", "APP"])
-def test_a_kind_must_serve_the_type(folder: ConfigFolder, kind: str) -> None:
+def test_a_channel_kind_must_fit_the_channel_type(folder: ConfigFolder, kind: str) -> None:
     first(folder)["type"] = kind
     assert folder.diagnostic("channels[0].kind").text.startswith(f"smtp does not serve {kind}")
 
 
-def test_an_unknown_kind_names_the_known_ones(folder: ConfigFolder) -> None:
+def test_for_an_unknown_channel_kind_the_error_lists_the_known_ones(folder: ConfigFolder) -> None:
     first(folder)["kind"] = "pigeon"
     assert "'pigeon' is not known; allowed: smtp" in folder.diagnostic("channels[0].kind").text
 
 
-def test_an_identifier_that_is_no_address_needs_a_sender(folder: ConfigFolder) -> None:
+def test_a_channel_whose_identifier_is_no_address_needs_a_sender(folder: ConfigFolder) -> None:
     first(folder)["serviceIdentifier"] = "mail-1"
     folder.two_factor["channelServiceIdentifier"] = "mail-1"
     assert folder.diagnostic("channels[0].from").text.startswith("is missing")
 
 
 @pytest.mark.parametrize("sender", ["x", "a@b@c", "A <a@example.com>", "a@b.com,b@b.com", "a@example.com\n"])
-def test_the_sender_is_one_mail_address(folder: ConfigFolder, sender: str) -> None:
+def test_the_sender_must_be_one_mail_address(folder: ConfigFolder, sender: str) -> None:
     first(folder)["from"] = sender
     assert "must be one mail address" in folder.diagnostic("channels[0].from").text
 
 
 @pytest.mark.parametrize("key", ["from_name", "subject"])
-def test_header_texts_are_one_line(folder: ConfigFolder, key: str) -> None:
+def test_header_texts_must_be_one_line(folder: ConfigFolder, key: str) -> None:
     first(folder)[key] = "a\r\nBcc: b@example.com"
     assert "one line" in folder.diagnostic(f"channels[0].{key}").text
 
 
-def test_no_relay_is_an_error(folder: ConfigFolder) -> None:
+def test_a_channel_without_relays_is_an_error(folder: ConfigFolder) -> None:
     first(folder)["relays"] = []
     assert "at least one SMTP server" in folder.diagnostic("channels[0].relays").text
 
 
-def test_username_and_password_belong_together(folder: ConfigFolder) -> None:
+def test_username_and_password_must_be_set_together(folder: ConfigFolder) -> None:
     first(folder)["relays"][0]["username"] = "otp"
     assert "belong together" in folder.diagnostic("channels[0].relays[0]").text
 
 
 @pytest.mark.parametrize(("more", "level"), [({}, Level.HINT), ({"username": "a", "password": "b"}, Level.WARNING)])
-def test_mail_without_protection_is_pointed_out(folder: ConfigFolder, more: dict[str, str], level: Level) -> None:
+def test_mail_without_tls_is_a_warning(folder: ConfigFolder, more: dict[str, str], level: Level) -> None:
     first(folder)["relays"][0].update(security="none", **more)
     assert folder.diagnostic("channels[0].relays[0].security").level is level
 
 
-def test_mail_without_protection_on_this_machine_is_no_fault(folder: ConfigFolder) -> None:
+def test_mail_without_tls_to_a_relay_on_this_machine_is_no_fault(folder: ConfigFolder) -> None:
     first(folder)["relays"][0].update(security="none", host="127.0.0.1", port=2525)
     assert to_mend(folder.load()) == []
 
@@ -120,24 +122,24 @@ def test_mail_without_protection_on_this_machine_is_no_fault(folder: ConfigFolde
         ("relays", [{"host": "x", "port": "25"}]),
     ],
 )
-def test_a_channel_with_a_fault_is_not_called_missing_at_its_tenant(
+def test_a_channel_with_a_fault_is_not_reported_as_missing_at_its_tenant(
     folder: ConfigFolder, key: str, value: object
 ) -> None:
     first(folder)[key] = value
     assert {f.path.partition("[")[0] for f in folder.load().errors} == {"channels"}
 
 
-def test_channels_that_are_no_list_are_one_fault(folder: ConfigFolder) -> None:
+def test_channels_that_are_not_a_list_are_one_fault(folder: ConfigFolder) -> None:
     folder.gateway["channels"] = None
     assert [f.path for f in folder.load().errors] == ["channels"]
 
 
-def test_a_channel_that_nobody_wrote_is_missing_whatever_is_wrong_with_another(folder: ConfigFolder) -> None:
+def test_an_undefined_channel_is_reported_although_another_has_a_fault(folder: ConfigFolder) -> None:
     folder.gateway["channels"].append({**first(folder), "serviceIdentifier": "other@example.com", "rate": 0})
     folder.two_factor["channelServiceIdentifier"] = "third@example.com"
     assert "names no channel" in folder.diagnostic("tenantSettings.twoFAConfigs.channelServiceIdentifier").text
 
 
-def test_a_service_identifier_is_one_line(folder: ConfigFolder) -> None:
+def test_a_service_identifier_must_be_one_line(folder: ConfigFolder) -> None:
     first(folder)["serviceIdentifier"] = "otp@example.com\nBcc: x"
     assert "one line" in folder.diagnostic("channels[0].serviceIdentifier").text

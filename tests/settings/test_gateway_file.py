@@ -1,4 +1,4 @@
-"""Facts about `gateway.yaml`."""
+"""Tests of `gateway.yaml`."""
 
 import secrets
 from ipaddress import ip_network
@@ -17,7 +17,7 @@ def settings(folder: ConfigFolder) -> GatewaySettings:
     return loaded.configuration.gateway
 
 
-def test_defaults_are_safe(folder: ConfigFolder) -> None:
+def test_the_defaults_are_secure(folder: ConfigFolder) -> None:
     found = settings(folder)
     assert (found.listen, found.operations) == (Address("127.0.0.1", 8080), Address("127.0.0.1", 9090))
     assert found.store.in_memory
@@ -34,19 +34,19 @@ def test_defaults_are_safe(folder: ConfigFolder) -> None:
         ("[::1]:8080", Address("::1", 8080)),
     ],
 )
-def test_an_address_has_a_port(folder: ConfigFolder, text: str, address: Address) -> None:
+def test_a_listen_address_includes_a_port(folder: ConfigFolder, text: str, address: Address) -> None:
     folder.gateway["listen"] = text
     assert settings(folder).listen == address
 
 
 @pytest.mark.parametrize("text", ["0.0.0.0", "8080", "a:b", "a:99999", "a:٨٠"])
-def test_an_address_without_a_port_is_refused(folder: ConfigFolder, text: str) -> None:
+def test_a_listen_address_without_a_port_is_refused(folder: ConfigFolder, text: str) -> None:
     folder.gateway["listen"] = text
     assert "an address and a port" in folder.diagnostic("listen").text
 
 
 @pytest.mark.row("GW-20")
-def test_the_operations_token_is_read_and_a_short_one_refused(folder: ConfigFolder) -> None:
+def test_the_operations_token_is_read_and_a_short_one_is_refused(folder: ConfigFolder) -> None:
     assert not settings(folder).operations_token
     folder.gateway["operations_token"] = token = secrets.token_urlsafe()
     assert settings(folder).operations_token == Secret(token)
@@ -56,12 +56,12 @@ def test_the_operations_token_is_read_and_a_short_one_refused(folder: ConfigFold
     assert token[:15] not in diagnostic.text
 
 
-def test_operations_never_share_the_public_address(folder: ConfigFolder) -> None:
+def test_the_operations_listener_never_shares_the_public_address(folder: ConfigFolder) -> None:
     folder.gateway["operations"] = "127.0.0.1:8080"
     assert "must not be the address of listen" in folder.diagnostic("operations").text
 
 
-def test_trusted_proxies_are_networks(folder: ConfigFolder) -> None:
+def test_trusted_proxies_are_read_as_networks(folder: ConfigFolder) -> None:
     folder.gateway["trusted_proxies"] = ["10.0.0.0/8", "192.0.2.1", "::1"]
     assert settings(folder).trusted_proxies == (ip_network("10.0.0.0/8"), ip_network("192.0.2.1"), ip_network("::1"))
 
@@ -80,11 +80,11 @@ def test_a_redis_store_needs_a_named_key_ring(folder: ConfigFolder, url: str) ->
     assert settings(folder).keys_file == str(folder.path / "secrets/ring.key")
 
 
-def test_the_store_url_may_come_from_the_environment(folder: ConfigFolder) -> None:
+def test_the_store_url_may_be_set_by_an_environment_variable(folder: ConfigFolder) -> None:
     folder.environment["STORE"] = "redis://:made-up@r:6379/0"
     folder.gateway.update(store={"url": {"env": "STORE"}, "timeout": 1}, keys={"file": "k"})
     store = settings(folder).store
-    assert store.url.reveal() == "redis://:made-up@r:6379/0"
+    assert store.url.value == "redis://:made-up@r:6379/0"
     assert store.timeout == 1
     assert "made-up" not in repr(store)
 
@@ -95,7 +95,7 @@ def test_a_store_of_another_kind_is_refused(folder: ConfigFolder, url: str) -> N
     assert "must begin with memory://" in folder.diagnostic("store.url").text
 
 
-def test_limits_are_the_operators(folder: ConfigFolder) -> None:
+def test_the_operator_can_set_the_limits(folder: ConfigFolder) -> None:
     folder.gateway["limits"] = {"failure_steps": [[3, 60], [5, 600.5]], "sends_per_user": 4}
     limits = settings(folder).limits
     assert limits.failure_steps == ((3, 60.0), (5, 600.5))
@@ -104,19 +104,19 @@ def test_limits_are_the_operators(folder: ConfigFolder) -> None:
 
 
 @pytest.mark.parametrize("key", ["pending_logins_per_user", "grants"])
-def test_a_limit_that_does_not_exist_is_an_error(folder: ConfigFolder, key: str) -> None:
+def test_an_unknown_limit_is_an_error(folder: ConfigFolder, key: str) -> None:
     folder.gateway["limits"] = {key: 5}
     assert "unknown key" in folder.diagnostic(f"limits.{key}").text
 
 
 @pytest.mark.parametrize("steps", [[], [[5, 60], [3, 60]], [[1]], [[1, 0]], [[0, 5]], [[1.5, 5]], "x", [[True, 5]]])
-def test_failure_steps_rise(folder: ConfigFolder, steps: object) -> None:
+def test_the_steps_of_failures_must_increase(folder: ConfigFolder, steps: object) -> None:
     folder.gateway["limits"] = {"failure_steps": steps}
     assert folder.diagnostic("limits.failure_steps").text.startswith("must")
 
 
 @pytest.mark.parametrize("prefix", ["-", "/-", "/a/b/", "//", "/", "/a b/"])
-def test_the_prefix_is_one_segment(folder: ConfigFolder, prefix: str) -> None:
+def test_the_prefix_must_be_one_segment(folder: ConfigFolder, prefix: str) -> None:
     folder.gateway["prefix"] = prefix
     assert "one segment" in folder.diagnostic("prefix").text
 
@@ -129,7 +129,9 @@ def test_an_unknown_key_is_an_error(folder: ConfigFolder, key: str) -> None:
 
 @pytest.mark.row("GW-39")
 @pytest.mark.parametrize("language", ["de", "", "EN"])
-def test_a_language_without_translations_is_refused_naming_those_there_are(folder: ConfigFolder, language: str) -> None:
+def test_a_language_without_translations_is_refused_and_the_available_ones_are_named(
+    folder: ConfigFolder, language: str
+) -> None:
     folder.gateway["languages"] = ["en", language]
     assert folder.diagnostic("languages[1]").text == f"{language!r} has no translations; allowed: ar, en or ur"
 
@@ -138,7 +140,7 @@ def test_a_language_without_translations_is_refused_naming_those_there_are(folde
     "url",
     ["redis://r:99999/0", "redis://:::::", "redis://r/abc", "redis://", "unix://", "rediss://:made-up@"],
 )
-def test_a_store_that_cannot_be_an_address_is_refused_without_its_password(folder: ConfigFolder, url: str) -> None:
+def test_an_invalid_store_url_is_refused_without_showing_its_password(folder: ConfigFolder, url: str) -> None:
     folder.gateway.update(store={"url": url}, keys={"file": "k"})
     diagnostic = folder.diagnostic("store.url")
     assert "redis://user:password@host:6379/0" in diagnostic.text
@@ -147,12 +149,12 @@ def test_a_store_that_cannot_be_an_address_is_refused_without_its_password(folde
 
 @pytest.mark.attack("A6")
 @pytest.mark.parametrize("network", ["0.0.0.0/0", "::/0"])
-def test_a_proxy_that_is_everybody_is_refused(folder: ConfigFolder, network: str) -> None:
+def test_a_trusted_proxy_network_that_covers_every_address_is_refused(folder: ConfigFolder, network: str) -> None:
     folder.gateway["trusted_proxies"] = ["10.0.0.0/8", network]
     assert folder.diagnostic("trusted_proxies[1]").level is Level.ERROR
 
 
 @pytest.mark.parametrize(("languages", "path"), [([], "languages"), ([1], "languages[0]")])
-def test_a_list_is_called_empty_only_where_it_is(folder: ConfigFolder, languages: list[object], path: str) -> None:
+def test_only_an_empty_list_is_reported_as_empty(folder: ConfigFolder, languages: list[object], path: str) -> None:
     folder.gateway["languages"] = languages
     assert [f.path for f in folder.load().errors] == [path]

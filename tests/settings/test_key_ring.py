@@ -1,4 +1,4 @@
-"""Facts about the file of the key ring."""
+"""Tests of the key ring file."""
 
 import json
 import stat
@@ -17,21 +17,21 @@ MEMORY = GatewaySettings(Address("", 0), Address("", 0), StoreSettings(Secret("m
 REDIS = replace(MEMORY, store=StoreSettings(Secret("redis://r")), keys_file="")
 
 
-def test_a_ring_is_read_as_it_was_written(tmp_path: Path, clock: FakeClock, random: SeededRandom) -> None:
+def test_a_key_ring_is_read_as_it_was_written(tmp_path: Path, clock: FakeClock, random: SeededRandom) -> None:
     file = tmp_path / "ring.key"
     made = key_ring.create(file, clock, random)
     assert key_ring.read(file) == made
     assert made.keys[0].created_at == clock.now()
 
 
-def test_only_its_owner_may_read_a_ring(tmp_path: Path, clock: FakeClock, random: SeededRandom) -> None:
+def test_only_the_owner_may_read_the_key_ring_file(tmp_path: Path, clock: FakeClock, random: SeededRandom) -> None:
     key_ring.create(tmp_path / "ring.key", clock, random)
     assert stat.S_IMODE((tmp_path / "ring.key").stat().st_mode) == 0o600
     assert [p.name for p in tmp_path.iterdir()] == ["ring.key"]
 
 
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o666, 0o700 | 0o010])
-def test_a_ring_that_others_may_read_is_refused(
+def test_a_key_ring_file_readable_by_others_is_refused(
     tmp_path: Path, clock: FakeClock, random: SeededRandom, mode: int
 ) -> None:
     file = tmp_path / "ring.key"
@@ -41,7 +41,7 @@ def test_a_ring_that_others_may_read_is_refused(
         key_ring.read(file)
 
 
-def test_a_ring_is_never_overwritten(tmp_path: Path, clock: FakeClock, random: SeededRandom) -> None:
+def test_a_key_ring_file_is_never_overwritten(tmp_path: Path, clock: FakeClock, random: SeededRandom) -> None:
     file = tmp_path / "ring.key"
     before = key_ring.create(file, clock, random)
     with pytest.raises(Misconfigured, match="never overwritten"):
@@ -49,7 +49,7 @@ def test_a_ring_is_never_overwritten(tmp_path: Path, clock: FakeClock, random: S
     assert key_ring.read(file) == before
 
 
-def test_a_new_key_stands_in_front_of_the_others(tmp_path: Path, clock: FakeClock, random: SeededRandom) -> None:
+def test_a_new_key_is_added_before_the_others(tmp_path: Path, clock: FakeClock, random: SeededRandom) -> None:
     file = tmp_path / "ring.key"
     first = key_ring.create(file, clock, random)
     clock.advance(60)
@@ -75,7 +75,7 @@ def test_a_new_key_stands_in_front_of_the_others(tmp_path: Path, clock: FakeCloc
         ),
     ],
 )
-def test_a_damaged_ring_is_refused_and_never_quoted(tmp_path: Path, content: str) -> None:
+def test_a_damaged_key_ring_is_refused_and_the_error_never_quotes_it(tmp_path: Path, content: str) -> None:
     file = tmp_path / "ring.key"
     file.write_text(content)
     file.chmod(0o600)
@@ -84,25 +84,27 @@ def test_a_damaged_ring_is_refused_and_never_quoted(tmp_path: Path, content: str
     assert "AAAA" not in str(caught.value)
 
 
-def test_a_missing_ring_says_how_to_make_one(tmp_path: Path) -> None:
+def test_the_error_for_a_missing_key_ring_says_how_to_make_one(tmp_path: Path) -> None:
     with pytest.raises(Misconfigured, match="keys new"):
         key_ring.read(tmp_path / "ring.key")
 
 
-def test_with_the_memory_store_a_ring_is_made_once(tmp_path: Path, clock: FakeClock, random: SeededRandom) -> None:
+def test_with_the_memory_store_a_key_ring_is_made_once(tmp_path: Path, clock: FakeClock, random: SeededRandom) -> None:
     configuration = tmp_path / "gateway.yaml"
     made, file = key_ring.for_start(MEMORY, configuration, clock, random)
     assert file == tmp_path / "ring.key"
     assert key_ring.for_start(MEMORY, configuration, clock, random) == (made, None)
 
 
-def test_with_redis_a_ring_is_never_made(tmp_path: Path, clock: FakeClock, random: SeededRandom) -> None:
+def test_with_redis_no_key_ring_is_ever_made(tmp_path: Path, clock: FakeClock, random: SeededRandom) -> None:
     settings = replace(REDIS, keys_file=str(tmp_path / "ring.key"))
     with pytest.raises(Misconfigured, match="is not there"):
         key_ring.for_start(settings, tmp_path / "gateway.yaml", clock, random)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path, clock: FakeClock, random: SeededRandom) -> None:
+def test_a_folder_that_cannot_be_written_is_named_in_the_error(
+    tmp_path: Path, clock: FakeClock, random: SeededRandom
+) -> None:
     with pytest.raises(Misconfigured, match="cannot be written"):
         key_ring.create(tmp_path / "nowhere" / "ring.key", clock, random)

@@ -1,4 +1,4 @@
-"""Facts about changed settings: whole or not at all, within a second, the last good ones stay."""
+"""Tests of changed settings: applied completely or not at all, within a second; otherwise the last valid ones stay."""
 
 import asyncio
 import os
@@ -15,11 +15,11 @@ from gateway.settings.source.diagnostics import Diagnostic
 from tests.settings.config_folder import ConfigFolder
 
 SOON = 5.0
-"""Seconds after which a test gives up; the promise is one second, the machine is shared."""
+"""Seconds after which a test fails; the limit is one second, but the machine is shared."""
 
 
-class Heard:
-    """What `Live` told, and a way to wait for the next."""
+class Reports:
+    """Records the reports of `Live`; a test can wait for the next one."""
 
     def __init__(self) -> None:
         self.changes: list[tuple[Configuration, Configuration]] = []
@@ -34,16 +34,21 @@ class Heard:
         self.rejections.append(diagnostics)
         self._news.set()
 
+    def of(self, live: Live) -> Live:
+        """`live`, which tells it from now on."""
+        live.on_change, live.on_rejected = self.changed, self.rejected
+        return live
+
     async def next(self) -> None:
         async with asyncio.timeout(SOON):
             await self._news.wait()
         self._news.clear()
 
 
-def live_of(folder: ConfigFolder, heard: Heard) -> Live:
+def live_of(folder: ConfigFolder, reports: Reports) -> Live:
     file = folder.write()
     loaded = load(file, environment={})
-    return Live(file, loaded, on_change=heard.changed, on_rejected=heard.rejected)
+    return reports.of(Live(file, loaded))
 
 
 @asynccontextmanager
@@ -63,46 +68,46 @@ def expiry(live: Live) -> int:
 
 
 @pytest.mark.row("GW-14")
-async def test_a_changed_file_is_in_force_within_a_second(folder: ConfigFolder) -> None:
-    heard = Heard()
-    live = live_of(folder, heard)
+async def test_a_changed_file_takes_effect_within_a_second(folder: ConfigFolder) -> None:
+    reports = Reports()
+    live = live_of(folder, reports)
     async with watching(live):
         folder.two_factor["otpExpiry"] = 300
         folder.write()
-        await heard.next()
+        await reports.next()
     assert expiry(live) == 300
-    (old, new), *_ = heard.changes
+    (old, new), *_ = reports.changes
     assert old.tenants[0].policy.otp_expiry == 120
     assert new is live.current()
 
 
 @pytest.mark.row("GW-14")
-async def test_a_bad_edit_leaves_the_last_good_configuration_in_force(folder: ConfigFolder) -> None:
-    heard = Heard()
-    live = live_of(folder, heard)
+async def test_after_an_invalid_edit_the_last_valid_configuration_stays_in_force(folder: ConfigFolder) -> None:
+    reports = Reports()
+    live = live_of(folder, reports)
     before = live.current()
     async with watching(live):
         folder.two_factor["otpExpiry"] = "soon"
         folder.write()
-        await heard.next()
+        await reports.next()
     assert live.current() is before
-    assert heard.rejections[0][0].path.endswith("otpExpiry")
+    assert reports.rejections[0][0].path.endswith("otpExpiry")
 
 
 @pytest.mark.row("GW-14")
-async def test_a_new_tenant_file_is_seen(folder: ConfigFolder) -> None:
-    heard = Heard()
-    live = live_of(folder, heard)
+async def test_a_new_tenant_file_is_noticed(folder: ConfigFolder) -> None:
+    reports = Reports()
+    live = live_of(folder, reports)
     async with watching(live):
         folder.another("two")
         folder.write()
-        await heard.next()
+        await reports.next()
     assert [t.id for t in live.current().tenants] == ["one", "two"]
 
 
 @pytest.mark.row("GW-14")
-async def test_a_swapped_link_as_kubernetes_makes_it_is_seen(folder: ConfigFolder, tmp_path: Path) -> None:
-    heard = Heard()
+async def test_a_symbolic_link_swapped_as_kubernetes_does_is_noticed(folder: ConfigFolder, tmp_path: Path) -> None:
+    reports = Reports()
     for number, seconds in (("1", 120), ("2", 240)):
         folder.path = tmp_path / f"data-{number}"
         folder.two_factor["otpExpiry"] = seconds
@@ -113,31 +118,31 @@ async def test_a_swapped_link_as_kubernetes_makes_it_is_seen(folder: ConfigFolde
     os.symlink("..data/gateway.yaml", mounted / "gateway.yaml")
     os.symlink("../..data/tenants/one.json", mounted / "tenants" / "one.json")
     file = mounted / "gateway.yaml"
-    live = Live(file, load(file, environment={}), on_change=heard.changed, on_rejected=heard.rejected)
+    live = reports.of(Live(file, load(file, environment={})))
     async with watching(live):
         os.symlink(tmp_path / "data-2", mounted / "..new")
         os.replace(mounted / "..new", mounted / "..data")
-        await heard.next()
+        await reports.next()
     assert expiry(live) == 240
 
 
 @pytest.mark.row("GW-14")
-async def test_a_changed_secret_file_is_seen(folder: ConfigFolder) -> None:
+async def test_a_changed_secret_file_is_noticed(folder: ConfigFolder) -> None:
     secrets = folder.path / "secrets"
     secrets.mkdir(parents=True)
     (secrets / "cim").write_text("first")
     folder.keycloak["credentials"] = {"secret": {"file": "secrets/cim"}}
-    heard = Heard()
-    live = live_of(folder, heard)
+    reports = Reports()
+    live = live_of(folder, reports)
     async with watching(live):
         (secrets / "cim").write_text("second")
-        await heard.next()
-    assert live.current().tenants[0].keycloak.sign_in.secret.reveal() == "second"
+        await reports.next()
+    assert live.current().tenants[0].keycloak.sign_in.secret.value == "second"
 
 
-async def test_a_bad_edit_taken_back_is_no_change(folder: ConfigFolder) -> None:
-    heard = Heard()
-    live = live_of(folder, heard)
+async def test_a_reverted_invalid_edit_is_no_change(folder: ConfigFolder) -> None:
+    reports = Reports()
+    live = live_of(folder, reports)
     before = live.current()
     good = dict(folder.two_factor)
     folder.two_factor["otpExpiry"] = 0
@@ -147,31 +152,31 @@ async def test_a_bad_edit_taken_back_is_no_change(folder: ConfigFolder) -> None:
     folder.write()
     assert await live.look() is False
     assert live.current() is before
-    assert (len(heard.rejections), heard.changes) == (1, [])
+    assert (len(reports.rejections), reports.changes) == (1, [])
 
 
-async def test_a_file_written_again_with_the_same_bytes_is_no_change(folder: ConfigFolder) -> None:
-    heard = Heard()
-    live = live_of(folder, heard)
+async def test_rewriting_a_file_with_the_same_bytes_is_no_change(folder: ConfigFolder) -> None:
+    reports = Reports()
+    live = live_of(folder, reports)
     folder.write()
     assert await live.look() is False
-    assert heard.changes == []
+    assert reports.changes == []
 
 
-async def test_a_bad_edit_is_told_once(folder: ConfigFolder) -> None:
-    heard = Heard()
-    live = live_of(folder, heard)
+async def test_an_invalid_edit_is_reported_once(folder: ConfigFolder) -> None:
+    reports = Reports()
+    live = live_of(folder, reports)
     folder.tenants["one.json"] = b"{"
     for _ in range(3):
         folder.write()
         await live.look()
-    assert len(heard.rejections) == 1
+    assert len(reports.rejections) == 1
 
 
 @pytest.mark.attack("E4")
-async def test_files_taken_away_leave_the_last_good_configuration_in_force(folder: ConfigFolder) -> None:
-    heard = Heard()
-    live = live_of(folder, heard)
+async def test_after_files_are_removed_the_last_valid_configuration_stays_in_force(folder: ConfigFolder) -> None:
+    reports = Reports()
+    live = live_of(folder, reports)
     (folder.path / "gateway.yaml").unlink()
     assert await live.look() is False
     assert live.current().tenants[0].id == "one"

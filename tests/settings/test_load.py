@@ -1,4 +1,4 @@
-"""Facts about the whole configuration: all faults at once, with file, line, path; whole or not at all."""
+"""Tests of the whole configuration: all errors together, with file, line and key; loaded completely or not at all."""
 
 import json
 import os
@@ -34,7 +34,7 @@ def test_the_create_payload_of_the_guide_loads_unchanged_with_the_shipped_gatewa
 
 
 @pytest.mark.row("EF-07")
-def test_the_status_of_the_guides_payload_is_pointed_out(tmp_path: Path) -> None:
+def test_the_status_in_the_guides_payload_gets_a_warning(tmp_path: Path) -> None:
     file = shipped(tmp_path / "config")
     (tmp_path / "config" / "tenants" / "expertflow.json").write_bytes(CREATE.read_bytes())
     diagnostic = next(f for f in load(file, environment={}).diagnostics if f.path == "status")
@@ -44,7 +44,7 @@ def test_the_status_of_the_guides_payload_is_pointed_out(tmp_path: Path) -> None
 
 
 @pytest.mark.row("EF-07")
-def test_a_partial_update_as_a_file_names_all_that_is_missing(tmp_path: Path) -> None:
+def test_for_a_partial_update_used_as_a_file_the_errors_name_all_missing_keys(tmp_path: Path) -> None:
     file = shipped(tmp_path / "config")
     (tmp_path / "config" / "tenants" / "expertflow.json").write_bytes(UPDATE.read_bytes())
     loaded = load(file, environment={})
@@ -88,7 +88,7 @@ gateway:
 
 
 @pytest.mark.row("GW-14")
-def test_all_faults_are_reported_at_once_with_their_lines(folder: ConfigFolder) -> None:
+def test_all_faults_are_reported_together_with_their_lines(folder: ConfigFolder) -> None:
     folder.tenants = {"bad.yaml": BROKEN}
     folder.gateway["channels"][0]["kind"] = "sinch"
     loaded = folder.load()
@@ -99,7 +99,7 @@ def test_all_faults_are_reported_at_once_with_their_lines(folder: ConfigFolder) 
 
 
 @pytest.mark.row("GW-14")
-def test_a_fault_reads_file_line_path_what_is_wrong_and_what_is_allowed(folder: ConfigFolder) -> None:
+def test_a_fault_names_file_line_key_error_and_allowed_values(folder: ConfigFolder) -> None:
     folder.tenants = {"bad.yaml": BROKEN}
     written = [str(f) for f in folder.load().diagnostics]
     assert any(
@@ -112,7 +112,7 @@ def test_a_fault_reads_file_line_path_what_is_wrong_and_what_is_allowed(folder: 
 
 
 @pytest.mark.row("GW-14")
-def test_an_unknown_key_names_the_one_that_was_meant_and_those_allowed(folder: ConfigFolder) -> None:
+def test_for_an_unknown_key_the_error_names_the_likely_one_and_those_allowed(folder: ConfigFolder) -> None:
     folder.own["token_cooky"] = {}
     diagnostic = folder.diagnostic("gateway.token_cooky")
     assert "did you mean token_cookie?" in diagnostic.text
@@ -124,7 +124,7 @@ def test_an_unknown_key_names_the_one_that_was_meant_and_those_allowed(folder: C
 @pytest.mark.parametrize(
     ("key", "shown"), [("otp\u200bExpiry", "otp\\u200bExpiry"), ("\u202eotpExpiry", "\\u202eotpExpiry")]
 )
-def test_a_key_with_characters_that_nobody_sees_is_shown_with_them(folder: ConfigFolder, key: str, shown: str) -> None:
+def test_a_key_with_invisible_characters_is_shown_with_them(folder: ConfigFolder, key: str, shown: str) -> None:
     folder.two_factor[key] = folder.two_factor.pop("otpExpiry")
     said = [str(f) for f in folder.load().errors]
     assert all(line.isprintable() for line in said)
@@ -132,13 +132,13 @@ def test_a_key_with_characters_that_nobody_sees_is_shown_with_them(folder: Confi
 
 
 @pytest.mark.row("GW-14")
-def test_a_key_with_letters_that_only_look_right_is_shown_as_it_is_written(folder: ConfigFolder) -> None:
+def test_a_key_with_lookalike_letters_is_shown_as_written(folder: ConfigFolder) -> None:
     folder.two_factor["\u043etpExpiry"] = folder.two_factor.pop("otpExpiry")
     assert any("'\\u043etpExpiry'" in diagnostic.text for diagnostic in folder.load().errors)
 
 
 @pytest.mark.row("GW-14")
-def test_a_key_given_twice_hides_no_other_fault(folder: ConfigFolder) -> None:
+def test_a_duplicate_key_hides_no_other_fault(folder: ConfigFolder) -> None:
     folder.two_factor["otpMaxAttempts"] = "five"
     text = json.dumps(folder.one, indent=1).replace('"otpExpiry": 120,', '"otpExpiry": 120,\n"otpExpiry": 60,')
     folder.tenants = {"one.json": text}
@@ -149,7 +149,7 @@ def test_a_key_given_twice_hides_no_other_fault(folder: ConfigFolder) -> None:
 
 
 @pytest.mark.row("GW-14")
-def test_a_file_name_that_is_no_text_is_shown_and_no_traceback(folder: ConfigFolder) -> None:
+def test_a_file_name_that_is_not_valid_text_is_shown_without_a_traceback(folder: ConfigFolder) -> None:
     file = folder.write()
     os.rename(folder.path / "tenants" / "one.json", os.fsencode(folder.path / "tenants") + b"/\xff.json")
     hints = [str(f) for f in load(file, environment={}).diagnostics]
@@ -158,7 +158,7 @@ def test_a_file_name_that_is_no_text_is_shown_and_no_traceback(folder: ConfigFol
 
 @pytest.mark.row("GW-14")
 @pytest.mark.parametrize("gateway", ["listen: [\n", "- a\n", "\xff"])
-def test_a_gateway_file_that_is_none_hides_no_fault_of_a_tenants_file(folder: ConfigFolder, gateway: str) -> None:
+def test_an_invalid_gateway_file_hides_no_fault_of_a_tenant_file(folder: ConfigFolder, gateway: str) -> None:
     folder.gateway = gateway.encode("latin-1")
     folder.two_factor["otpExpiry"] = "soon"
     folder.tenants["two.yaml"] = "tenantId: ["
@@ -170,14 +170,14 @@ def test_a_gateway_file_that_is_none_hides_no_fault_of_a_tenants_file(folder: Co
     }
 
 
-def test_a_fault_in_defaults_is_reported_once_and_at_the_gateway_file(folder: ConfigFolder) -> None:
+def test_a_fault_in_the_defaults_is_reported_once_and_in_the_gateway_file(folder: ConfigFolder) -> None:
     folder.another("two")
     folder.gateway["defaults"]["routes"][0]["to"] = "nowhere"
     errors = folder.load().errors
     assert [(Path(f.file).name, f.path) for f in errors] == [("gateway.yaml", "defaults.routes[0].to")]
 
 
-def test_json_and_yaml_tenants_stand_side_by_side(folder: ConfigFolder) -> None:
+def test_json_and_yaml_tenant_files_can_be_used_together(folder: ConfigFolder) -> None:
     folder.another("two")
     folder.tenants["two.yaml"] = json.dumps(folder.tenants.pop("two.json"))
     configuration = folder.load().configuration
@@ -185,27 +185,27 @@ def test_json_and_yaml_tenants_stand_side_by_side(folder: ConfigFolder) -> None:
     assert [t.id for t in configuration.tenants] == ["one", "two"]
 
 
-def test_other_files_in_the_tenant_folder_are_left_alone(folder: ConfigFolder) -> None:
+def test_other_files_in_the_tenant_folder_are_ignored(folder: ConfigFolder) -> None:
     folder.tenants[".one.json.swp"] = b"\x00"
     folder.tenants["notes.txt"] = "hello"
     assert folder.load().errors == ()
 
 
-def test_a_file_named_otherwise_than_its_tenant_is_a_hint(folder: ConfigFolder) -> None:
+def test_a_tenant_file_not_named_after_its_tenant_gets_a_hint(folder: ConfigFolder) -> None:
     folder.tenants["other.json"] = folder.tenants.pop("one.json")
     diagnostic = folder.diagnostic("tenantId")
     assert diagnostic.level is Level.HINT
     assert "one.json" in diagnostic.text
 
 
-def test_an_unreadable_tenant_file_keeps_the_whole_configuration_out(folder: ConfigFolder) -> None:
+def test_an_unreadable_tenant_file_rejects_the_whole_configuration(folder: ConfigFolder) -> None:
     folder.tenants["two.json"] = b'{"tenantName": "two"'
     loaded = folder.load()
     assert loaded.configuration is None
     assert [(Path(f.file).name, f.text[:11]) for f in loaded.errors] == [("two.json", "is not JSON")]
 
 
-def test_no_tenant_folder_is_an_error(folder: ConfigFolder) -> None:
+def test_a_missing_tenant_folder_is_an_error(folder: ConfigFolder) -> None:
     folder.gateway["tenants"] = "elsewhere"
     assert "cannot be read" in folder.diagnostic("tenants").text
 
@@ -215,20 +215,20 @@ def test_an_empty_tenant_folder_is_an_error(folder: ConfigFolder) -> None:
     assert "holds no tenant file" in folder.diagnostic("tenants").text
 
 
-def test_no_gateway_file_is_an_error(tmp_path: Path) -> None:
+def test_a_missing_gateway_file_is_an_error(tmp_path: Path) -> None:
     loaded = load(tmp_path / "gateway.yaml", environment={})
     assert loaded.configuration is None
     assert "cannot be read" in loaded.errors[0].text
 
 
-def test_the_fingerprint_names_exactly_these_bytes(folder: ConfigFolder) -> None:
+def test_the_fingerprint_identifies_exactly_the_loaded_bytes(folder: ConfigFolder) -> None:
     first = folder.load()
     assert folder.load().fingerprint == first.fingerprint
     folder.one["tenantName"] = "Other"
     assert folder.load().fingerprint != first.fingerprint
 
 
-def test_the_fingerprint_follows_the_files_of_secrets(folder: ConfigFolder) -> None:
+def test_the_fingerprint_changes_with_the_files_of_secrets(folder: ConfigFolder) -> None:
     folder.path.mkdir()
     secret = folder.path / "cim"
     secret.write_text("first")
@@ -239,7 +239,7 @@ def test_the_fingerprint_follows_the_files_of_secrets(folder: ConfigFolder) -> N
     assert folder.load().fingerprint != first.fingerprint
 
 
-def test_a_fault_never_shows_a_secret(folder: ConfigFolder) -> None:
+def test_an_error_never_shows_a_secret(folder: ConfigFolder) -> None:
     folder.keycloak["credentials"] = {"secret": ["hunter2"]}
     folder.keycloak["PASSWORD_ADMIN"] = 4711
     folder.gateway["store"] = {"url": "hunter2://x"}

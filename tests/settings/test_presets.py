@@ -1,4 +1,4 @@
-"""Facts about the two presets that are built: every key of their table loads, and says so where it is an extension."""
+"""Tests of the two implemented presets: every key of their table loads, and is reported where it is an extension."""
 
 import re
 from typing import Any
@@ -26,13 +26,13 @@ EMAIL, APP = Method(FactorKind.EMAIL, "otp@example.com"), Method(FactorKind.TOTP
 
 
 def set_to(folder: ConfigFolder, **two_factor: Any) -> None:
-    """Exactly these keys."""
+    """Sets exactly these keys."""
     folder.two_factor.clear()
     folder.two_factor.update(is2FAEnabled=True, **two_factor)
 
 
 def cloudcx(folder: ConfigFolder, **more: Any) -> None:
-    """CloudCX as it comes, and these keys."""
+    """Sets CloudCX with its defaults and these keys."""
     set_to(folder, preset="cloudcx", **more)
 
 
@@ -42,13 +42,13 @@ def policy(folder: ConfigFolder) -> Policy:
     return loaded.configuration.tenants[0].policy
 
 
-def test_cloudcx_offers_mail_and_app_to_a_tenant_that_names_nothing(folder: ConfigFolder) -> None:
+def test_a_cloudcx_tenant_without_listed_methods_offers_mail_and_app(folder: ConfigFolder) -> None:
     cloudcx(folder)
     assert policy(folder).methods == (EMAIL, APP)
     assert [f for f in folder.load().diagnostics if f.path.startswith(AT)] == []
 
 
-def test_cloudcx_asks_which_mailbox_when_there_are_several(folder: ConfigFolder) -> None:
+def test_with_several_mailboxes_cloudcx_needs_the_name_of_one(folder: ConfigFolder) -> None:
     folder.gateway["channels"].append({**folder.gateway["channels"][0], "serviceIdentifier": "mfa@example.com"})
     cloudcx(folder)
     diagnostic = folder.diagnostic(f"{AT}.channelServiceIdentifier")
@@ -58,27 +58,27 @@ def test_cloudcx_asks_which_mailbox_when_there_are_several(folder: ConfigFolder)
     assert policy(folder).methods == (Method(FactorKind.EMAIL, "mfa@example.com"), APP)
 
 
-def test_a_method_that_is_listed_twice_is_an_error(folder: ConfigFolder) -> None:
+def test_a_method_listed_twice_is_an_error(folder: ConfigFolder) -> None:
     folder.gateway["channels"].append({**folder.gateway["channels"][0], "serviceIdentifier": "mfa@example.com"})
     mailboxes = [{"channelType": "EMAIL", "channelServiceIdentifier": f"{n}@example.com"} for n in ("otp", "mfa")]
     cloudcx(folder, methods=mailboxes)
     assert folder.diagnostic(f"{AT}.methods[1].channelType").text == "EMAIL is listed already: one of a kind"
 
 
-def test_cloudcx_with_the_app_alone_needs_no_channel_and_no_otp_manager(folder: ConfigFolder) -> None:
+def test_cloudcx_with_the_app_alone_needs_neither_a_channel_nor_an_otp_manager(folder: ConfigFolder) -> None:
     folder.gateway["channels"] = []
     del folder.keycloak["Otp_Manager_Url"]
     cloudcx(folder, methods=[{"channelType": "APP"}])
     assert policy(folder).methods == (APP,)
 
 
-def test_cloudcx_with_mail_needs_no_otp_manager_either(folder: ConfigFolder) -> None:
+def test_cloudcx_with_mail_needs_no_otp_manager(folder: ConfigFolder) -> None:
     del folder.keycloak["Otp_Manager_Url"]
     cloudcx(folder)
     assert policy(folder).methods == (EMAIL, APP)
 
 
-def test_cloudcx_switched_off_needs_nothing(folder: ConfigFolder) -> None:
+def test_cloudcx_with_2fa_off_needs_no_other_setting(folder: ConfigFolder) -> None:
     folder.gateway["channels"] = []
     cloudcx(folder)
     folder.two_factor["is2FAEnabled"] = False
@@ -86,7 +86,7 @@ def test_cloudcx_switched_off_needs_nothing(folder: ConfigFolder) -> None:
 
 
 @pytest.mark.parametrize("key", ["fallback", "contactService"])
-def test_cloudcx_has_no_fallback_and_no_contact_service(folder: ConfigFolder, key: str) -> None:
+def test_cloudcx_has_neither_a_fallback_nor_a_contact_service(folder: ConfigFolder, key: str) -> None:
     cloudcx(folder, **{key: {"channelType": "APP"} if key == "fallback" else "directory"})
     assert folder.diagnostic(f"{AT}.{key}").text == "does not exist in preset cloudcx"
 
@@ -94,7 +94,7 @@ def test_cloudcx_has_no_fallback_and_no_contact_service(folder: ConfigFolder, ke
 @pytest.mark.row("CC-10")
 @pytest.mark.parametrize(("days", "warned"), [(0, False), (14, False), (30, False), (60, True), (90, True)])
 @pytest.mark.attack("F26")
-def test_a_browser_is_trusted_for_one_of_four_periods_and_over_thirty_days_warn(
+def test_a_trust_period_is_one_of_four_and_more_than_thirty_days_are_a_warning(
     folder: ConfigFolder, days: int, warned: bool
 ) -> None:
     cloudcx(folder, trustBrowserDays=days)
@@ -105,7 +105,7 @@ def test_a_browser_is_trusted_for_one_of_four_periods_and_over_thirty_days_warn(
 
 @pytest.mark.row("CC-10")
 @pytest.mark.parametrize("days", [1, 13, 15, 31, 365, -14, True, "14"])
-def test_no_other_period_is_accepted(folder: ConfigFolder, days: object) -> None:
+def test_any_other_trust_period_is_refused(folder: ConfigFolder, days: object) -> None:
     cloudcx(folder, trustBrowserDays=days)
     assert folder.diagnostic(f"{AT}.trustBrowserDays").level is Level.ERROR
 
@@ -138,7 +138,7 @@ def test_no_other_period_is_accepted(folder: ConfigFolder, days: object) -> None
     ],
 )
 @pytest.mark.parametrize("preset", ["efcx", "cloudcx"])
-def test_each_key_is_honoured_in_both_and_reported_where_it_changes_the_presets_rule(
+def test_each_key_is_used_in_both_presets_and_reported_where_it_changes_the_presets_rule(
     folder: ConfigFolder, preset: str, key: str, value: object, expected: object
 ) -> None:
     own = {"channelType": "APP", "otpExpiry": 120, "otpMaxAttempts": 5} if preset == "efcx" else {}
@@ -153,7 +153,9 @@ def test_each_key_is_honoured_in_both_and_reported_where_it_changes_the_presets_
 
 
 @pytest.mark.parametrize("preset", ["efcx", "cloudcx"])
-def test_attempts_of_a_user_end_in_a_lock_and_those_of_a_code_in_a_new_one(folder: ConfigFolder, preset: str) -> None:
+def test_attempts_of_a_user_may_end_in_a_lock_and_attempts_at_a_code_in_a_new_code(
+    folder: ConfigFolder, preset: str
+) -> None:
     own = {"channelType": "APP", "otpExpiry": 120, "otpMaxAttempts": 5} if preset == "efcx" else {}
     set_to(folder, preset=preset, **own, attemptsScope="user", onMaxVerify="lock", lockedFor=60)
     found = policy(folder)
@@ -172,13 +174,15 @@ def test_attempts_of_a_user_end_in_a_lock_and_those_of_a_code_in_a_new_one(folde
         ({"attemptsScope": "user", "onMaxVerify": "lock", "lockedFor": 0}, "lockedFor"),
     ],
 )
-def test_a_lock_that_would_never_hold_is_an_error(folder: ConfigFolder, changes: dict[str, Any], where: str) -> None:
+def test_a_lock_that_could_never_take_effect_is_an_error(
+    folder: ConfigFolder, changes: dict[str, Any], where: str
+) -> None:
     folder.two_factor.update(changes)
     assert [f.level for f in folder.diagnostics(f"{AT}.{where}") if f.level is Level.ERROR] == [Level.ERROR]
     assert folder.load().configuration is None
 
 
-def test_a_cloudcx_lock_of_no_time_is_an_error(folder: ConfigFolder) -> None:
+def test_a_cloudcx_lock_of_zero_seconds_is_an_error(folder: ConfigFolder) -> None:
     cloudcx(folder, lockedFor=0)
     errors = [f.text for f in folder.diagnostics(f"{AT}.lockedFor") if f.level is Level.ERROR]
     assert errors == ["must be at least 1: a lock of no time is none"]

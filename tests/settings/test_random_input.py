@@ -1,4 +1,4 @@
-"""Whatever stands in the files, loading ends in a configuration or in faults, and never turns 2FA off by itself."""
+"""Tests with random files: loading gives a configuration or errors, and never turns 2FA off."""
 
 import copy
 import json
@@ -61,10 +61,10 @@ def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
     return found
 
 
-def spoil(value: Any, rng: random.Random) -> Any:
-    spoiled = copy.deepcopy(value)
-    path = rng.choice(places(spoiled))
-    section = spoiled
+def corrupt(value: Any, rng: random.Random) -> Any:
+    corrupted = copy.deepcopy(value)
+    path = rng.choice(places(corrupted))
+    section = corrupted
     for part in path[:-1]:
         section = section[part]
     way = rng.randrange(3)
@@ -74,20 +74,20 @@ def spoil(value: Any, rng: random.Random) -> Any:
         section[f"{path[-1]}_"] = section.pop(path[-1])
     else:
         section[path[-1]] = copy.deepcopy(rng.choice(JUNK))
-    return spoiled
+    return corrupted
 
 
 @pytest.mark.attack("E4")
 @pytest.mark.attack("F10")
 @pytest.mark.parametrize("seed", range(4))
-def test_random_edits_end_in_a_configuration_or_in_faults(folder: ConfigFolder, seed: int) -> None:
+def test_random_edits_give_a_configuration_or_errors(folder: ConfigFolder, seed: int) -> None:
     rng = random.Random(seed)
     tenant = {**json.loads(CREATE.read_bytes()), "gateway": SECTION}
     everything = {**folder.gateway, **GATEWAY}
     for _ in range(60):
         switch = ("tenantSettings", "twoFAConfigs", "is2FAEnabled")
-        folder.gateway = spoil(everything, rng) if rng.random() < 0.3 else everything
-        folder.tenants = {"one.json": spoil(spoil(tenant, rng), rng)}
+        folder.gateway = corrupt(everything, rng) if rng.random() < 0.3 else everything
+        folder.tenants = {"one.json": corrupt(corrupt(tenant, rng), rng)}
         loaded = folder.load()
         assert (loaded.configuration is None) is bool(loaded.errors)
         assert all(diagnostic.line >= 1 and diagnostic.text for diagnostic in loaded.diagnostics)
@@ -100,14 +100,14 @@ def test_random_edits_end_in_a_configuration_or_in_faults(folder: ConfigFolder, 
 
 @pytest.mark.parametrize("key", ["defaults", "channels", "limits", "store", "tls", "keys", "tenants"])
 @pytest.mark.parametrize("junk", [[1, "a"], {"x": []}, "x", 1])
-def test_a_section_of_another_kind_is_a_fault(folder: ConfigFolder, key: str, junk: object) -> None:
+def test_a_section_of_another_type_is_an_error(folder: ConfigFolder, key: str, junk: object) -> None:
     folder.gateway[key] = junk
     assert folder.load().diagnostics
 
 
 @pytest.mark.attack("E4")
 @pytest.mark.slow
-def test_random_bytes_end_in_a_configuration_or_in_faults(folder: ConfigFolder) -> None:
+def test_random_bytes_give_a_configuration_or_errors(folder: ConfigFolder) -> None:
     rng = random.Random(1)
     sample = (SHIPPED / "tenants" / "expertflow.yaml").read_bytes()
     file = folder.write()

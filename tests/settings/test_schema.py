@@ -1,4 +1,4 @@
-"""Facts about the shipped JSON Schemas."""
+"""Tests of the shipped JSON Schemas."""
 
 import re
 from typing import Any
@@ -13,7 +13,7 @@ from tools.json_schemas import FILES, schema_of, schema_text
 @pytest.mark.row("GW-14")
 @pytest.mark.parametrize(("name", "model"), FILES)
 def test_the_shipped_schema_is_up_to_date(name: str, model: type[Any]) -> None:
-    """Else write them anew: `python -m tools.json_schemas`."""
+    """Otherwise write the schemas again: `python -m tools.json_schemas`."""
     assert (SHIPPED / "schema" / name).read_text(encoding="utf-8") == schema_text(model)
 
 
@@ -22,7 +22,7 @@ def test_the_shipped_schema_is_up_to_date(name: str, model: type[Any]) -> None:
     ("sample", "schema"),
     [("gateway.yaml", "schema/gateway.schema.json"), ("tenants/expertflow.yaml", "../schema/tenant.schema.json")],
 )
-def test_the_first_line_of_a_sample_names_its_schema(sample: str, schema: str) -> None:
+def test_the_first_line_of_each_sample_names_its_schema(sample: str, schema: str) -> None:
     file = SHIPPED / sample
     first, *_ = file.read_text(encoding="utf-8").splitlines()
     assert first == f"# yaml-language-server: $schema={schema}"
@@ -53,7 +53,7 @@ def test_every_setting_has_a_description(name: str, model: type[Any]) -> None:
         ("TokenCookie", "same_site"),
     ],
 )
-def test_the_schema_and_the_program_allow_the_same_words(folder: ConfigFolder, where: str, key: str) -> None:
+def test_the_schema_and_the_gateway_allow_the_same_values(folder: ConfigFolder, where: str, key: str) -> None:
     about = schema_of(TenantFile)["$defs"][where]["properties"][key]
     words = next(one["enum"] for one in (about, *about.get("anyOf", ())) if "enum" in one)
     section = folder.two_factor if where == "TwoFactorSection" else folder.own.setdefault("token_cookie", {})
@@ -74,7 +74,7 @@ def _patterns(schema: Any) -> list[str]:
 
 @pytest.mark.row("GW-14")
 @pytest.mark.parametrize(("name", "model"), FILES)
-def test_every_pattern_is_one_that_editors_can_read(name: str, model: type[Any]) -> None:
+def test_every_pattern_of_the_schema_is_valid_in_editors(name: str, model: type[Any]) -> None:
     """ECMA 262 and Python agree on those without inline flags and named groups."""
     found = _patterns(schema_of(model))
     assert found

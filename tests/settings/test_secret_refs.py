@@ -1,4 +1,4 @@
-"""Facts about where secrets come from."""
+"""Tests of the sources of secrets."""
 
 import hashlib
 
@@ -19,47 +19,51 @@ def secret(folder: ConfigFolder, source: object) -> Secret | None:
 
 
 @pytest.mark.parametrize("source", ["plain", {"value": "plain"}])
-def test_a_secret_can_be_written_out(folder: ConfigFolder, source: object) -> None:
+def test_a_secret_can_be_a_literal_value(folder: ConfigFolder, source: object) -> None:
     assert secret(folder, source) == Secret("plain")
 
 
-def test_a_secret_can_come_from_the_environment(folder: ConfigFolder) -> None:
+def test_a_secret_can_be_read_from_an_environment_variable(folder: ConfigFolder) -> None:
     folder.environment["CIM"] = "from there"
     assert secret(folder, {"env": "CIM"}) == Secret("from there")
 
 
 @pytest.mark.parametrize(("raw", "value"), [(b"x y\n", "x y"), (b"x\r\n", "x"), (b"x\n\n", "x\n"), (b" x ", " x ")])
-def test_a_secret_can_come_from_a_file_less_one_line_end(folder: ConfigFolder, raw: bytes, value: str) -> None:
+def test_a_secret_can_be_read_from_a_file_without_its_last_line_end(
+    folder: ConfigFolder, raw: bytes, value: str
+) -> None:
     folder.path.mkdir()
     (folder.path / "cim").write_bytes(raw)
     assert secret(folder, {"file": "cim"}) == Secret(value)
 
 
-def test_a_variable_that_is_not_set_is_named(folder: ConfigFolder) -> None:
+def test_a_variable_that_is_not_set_is_named_in_the_error(folder: ConfigFolder) -> None:
     secret(folder, {"env": "CIM"})
     assert folder.diagnostic(PATH).text == "the environment variable CIM is not set"
 
 
 @pytest.mark.parametrize(("raw", "why"), [(b"", "empty"), (b"\n", "empty"), (b"\xff", "UTF-8"), (b"x" * 65537, "big")])
-def test_a_file_without_a_secret_is_named(folder: ConfigFolder, raw: bytes, why: str) -> None:
+def test_a_file_without_a_secret_is_named_in_the_error(folder: ConfigFolder, raw: bytes, why: str) -> None:
     folder.path.mkdir()
     (folder.path / "cim").write_bytes(raw)
     secret(folder, {"file": "cim"})
     assert why in folder.diagnostic(PATH).text
 
 
-def test_a_missing_file_is_named(folder: ConfigFolder) -> None:
+def test_a_missing_file_is_named_in_the_error(folder: ConfigFolder) -> None:
     secret(folder, {"file": "nowhere"})
     assert folder.diagnostic(PATH).text == "the file nowhere cannot be read: No such file or directory"
 
 
 @pytest.mark.parametrize("source", [{"env": "A", "file": "b"}, {}, {"vault": "x"}, ["x"], {"env": 1}, {"value": 4711}])
-def test_anything_else_is_refused(folder: ConfigFolder, source: object) -> None:
+def test_any_other_form_of_a_secret_is_refused(folder: ConfigFolder, source: object) -> None:
     assert secret(folder, source) is None
     assert "must be text, {env: NAME} or {file: path}" in folder.diagnostic(PATH).text
 
 
-def test_the_well_known_sample_secret_is_a_named_warning(folder: ConfigFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_published_sample_secret_gets_a_warning_that_names_it(
+    folder: ConfigFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
     known = hashlib.sha256(b"stands in for the guide's").hexdigest()
     monkeypatch.setattr(secret_refs, "_WELL_KNOWN", frozenset({known}))
     secret(folder, "stands in for the guide's")
@@ -68,7 +72,8 @@ def test_the_well_known_sample_secret_is_a_named_warning(folder: ConfigFolder, m
     assert "everybody knows" in diagnostic.text
 
 
-def test_the_hash_of_the_sample_secret_is_the_guides() -> None:
+def test_the_stored_hash_of_the_sample_secret_matches_the_guides_secret(folder: ConfigFolder) -> None:
     (known,) = secret_refs._WELL_KNOWN
     assert known.startswith("dda0b4a65d3d2952")
-    assert not secret_refs.is_well_known(Secret("anything else"))
+    assert secret(folder, "anything else") == Secret("anything else")
+    assert folder.diagnostics(PATH) == []

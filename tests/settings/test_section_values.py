@@ -1,4 +1,4 @@
-"""Facts about `tls:`: files must be there, be what they are called, and belong together."""
+"""Tests of `tls:`: the files exist, have the right content, and belong together."""
 
 from pathlib import Path
 
@@ -27,7 +27,7 @@ def where(folder: ConfigFolder, name: str) -> str:
 
 
 @pytest.mark.row("GW-33")
-def test_one_authority_serves_every_outgoing_connection(folder: ConfigFolder, authority: trustme.CA) -> None:
+def test_one_private_ca_is_used_for_every_outgoing_connection(folder: ConfigFolder, authority: trustme.CA) -> None:
     put(folder, authority)
     folder.gateway["tls"] = {"ca_file": "ca.pem"}
     configuration = folder.load().configuration
@@ -39,7 +39,7 @@ def test_one_authority_serves_every_outgoing_connection(folder: ConfigFolder, au
 
 
 @pytest.mark.row("GW-33")
-def test_one_client_may_have_its_own(folder: ConfigFolder, authority: trustme.CA) -> None:
+def test_one_client_may_have_a_different_private_ca(folder: ConfigFolder, authority: trustme.CA) -> None:
     put(folder, authority)
     own = {"ca_file": "ca.pem", "certificate_file": "own.pem", "key_file": "own.key"}
     folder.gateway["tls"] = {"smtp": own}
@@ -53,14 +53,14 @@ def test_one_client_may_have_its_own(folder: ConfigFolder, authority: trustme.CA
 
 
 @pytest.mark.row("GW-33")
-def test_a_file_that_is_not_there_is_named(folder: ConfigFolder) -> None:
+def test_a_missing_certificate_file_is_named_in_the_error(folder: ConfigFolder) -> None:
     folder.gateway["tls"] = {"keycloak": {"ca_file": "nowhere.pem"}}
     assert folder.diagnostic("tls.keycloak.ca_file").text == "the file cannot be read: No such file or directory"
 
 
 @pytest.mark.row("GW-33")
 @pytest.mark.parametrize("content", ["", "none", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"])
-def test_a_file_without_certificates_is_named(folder: ConfigFolder, content: str) -> None:
+def test_a_file_without_certificates_is_named_in_the_error(folder: ConfigFolder, content: str) -> None:
     folder.path.mkdir()
     (folder.path / "ca.pem").write_text(content)
     folder.gateway["tls"] = {"ca_file": "ca.pem"}
@@ -68,7 +68,9 @@ def test_a_file_without_certificates_is_named(folder: ConfigFolder, content: str
 
 
 @pytest.mark.row("GW-33")
-def test_a_key_of_another_certificate_is_named(folder: ConfigFolder, authority: trustme.CA) -> None:
+def test_a_private_key_of_another_certificate_is_named_in_the_error(
+    folder: ConfigFolder, authority: trustme.CA
+) -> None:
     put(folder, authority)
     authority.issue_cert("other.example.com").private_key_pem.write_to_path(where(folder, "own.key"))
     folder.gateway["tls"] = {"certificate_file": "own.pem", "key_file": "own.key"}
@@ -76,14 +78,14 @@ def test_a_key_of_another_certificate_is_named(folder: ConfigFolder, authority: 
 
 
 @pytest.mark.row("GW-33")
-def test_a_key_without_a_certificate_is_named(folder: ConfigFolder, authority: trustme.CA) -> None:
+def test_a_private_key_without_a_certificate_is_named_in_the_error(folder: ConfigFolder, authority: trustme.CA) -> None:
     put(folder, authority)
     folder.own["routes"] = [{"path": "/a", "to": "https://a", "tls": {"key_file": "own.key"}}]
     assert folder.diagnostic("gateway.routes[0].tls.certificate_file").text.startswith("is missing")
 
 
 @pytest.mark.row("GW-33")
-def test_a_changed_certificate_is_another_configuration(folder: ConfigFolder, authority: trustme.CA) -> None:
+def test_a_changed_certificate_is_a_changed_configuration(folder: ConfigFolder, authority: trustme.CA) -> None:
     put(folder, authority)
     folder.gateway["tls"] = {"ca_file": "ca.pem"}
     first = folder.load()

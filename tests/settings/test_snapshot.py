@@ -1,4 +1,4 @@
-"""Facts about what the settings become: nothing is accepted that nobody reads."""
+"""Tests that every accepted setting is used."""
 
 import re
 from dataclasses import fields
@@ -17,10 +17,10 @@ OUTSIDE = "\n".join(
     file.read_text(encoding="utf-8") for file in PACKAGE.rglob("*.py") if file.parent.name not in ("settings", "domain")
 )
 CHECKED_ONLY = {"insecure_http"}
-"""What only decides which settings are allowed."""
+"""Settings that only decide which other settings are allowed."""
 
 
 @pytest.mark.parametrize("of", [GatewaySettings, OperatorLimits, Route, Channel, Relay])
-def test_every_setting_is_used_by_somebody_else_than_the_settings(of: type[Any]) -> None:
+def test_every_setting_is_used_outside_of_the_settings_package(of: type[Any]) -> None:
     unused = {field.name for field in fields(of) if not re.search(rf"\.{field.name}\b", OUTSIDE)}
     assert unused - CHECKED_ONLY == set()

@@ -1,4 +1,4 @@
-"""Facts about several tenants on one gateway."""
+"""Tests of several tenants on one gateway."""
 
 import pytest
 
@@ -17,7 +17,7 @@ def test_two_tenants_cannot_share_a_host(folder: ConfigFolder) -> None:
 
 
 @pytest.mark.row("GW-11")
-def test_two_tenants_cannot_share_a_further_host(folder: ConfigFolder) -> None:
+def test_two_tenants_cannot_share_an_additional_host(folder: ConfigFolder) -> None:
     folder.own["hosts"] = ["cc.example.com"]
     folder.another("two")["gateway"] = {"hosts": ["cc.example.com"]}
     assert "already reaches tenant one" in folder.diagnostic("gateway.hosts").text
@@ -47,7 +47,7 @@ def test_a_token_cookie_that_reaches_another_tenants_host_is_an_error(folder: Co
         (["xone.example.com"], "one.example.com", True),
     ],
 )
-def test_every_host_of_every_tenant_is_compared_with_every_domain(
+def test_every_host_of_every_tenant_is_checked_against_every_cookie_domain(
     folder: ConfigFolder, hosts: list[str], domain: str, refused: bool
 ) -> None:
     folder.own.update(hosts=hosts, token_cookie={"domain": domain})
@@ -69,7 +69,7 @@ def test_two_tenants_on_one_realm_with_distinct_clients_are_allowed(folder: Conf
 
 
 @pytest.mark.attack("F25")
-def test_realms_of_one_name_on_two_keycloaks_are_two(folder: ConfigFolder) -> None:
+def test_realms_with_one_name_on_two_keycloaks_are_distinct(folder: ConfigFolder) -> None:
     folder.another("two")["tenantSettings"]["keyCloak"].update({"realm": "one", "auth-server-url": "http://other/"})
     assert folder.load().errors == ()
 
@@ -78,7 +78,7 @@ USERS = "gateway.users"
 
 
 @pytest.mark.row("GW-34")
-def test_a_queue_of_more_than_ten_minutes_at_shift_start_is_a_warning(folder: ConfigFolder) -> None:
+def test_a_mail_queue_of_more_than_ten_minutes_at_shift_start_is_a_warning(folder: ConfigFolder) -> None:
     folder.gateway["channels"][0]["rate"] = 30
     folder.own["users"] = 2000
     diagnostic = folder.diagnostic(USERS)
@@ -90,7 +90,7 @@ def test_a_queue_of_more_than_ten_minutes_at_shift_start_is_a_warning(folder: Co
 
 @pytest.mark.row("GW-34")
 @pytest.mark.parametrize(("users", "rate"), [(300, 30), (5000, None)])
-def test_a_queue_of_ten_minutes_and_a_channel_without_a_rate_are_fine(
+def test_a_mail_queue_of_ten_minutes_or_a_channel_without_a_rate_is_no_warning(
     folder: ConfigFolder, users: int, rate: int | None
 ) -> None:
     folder.gateway["channels"][0]["rate"] = rate
@@ -99,7 +99,7 @@ def test_a_queue_of_ten_minutes_and_a_channel_without_a_rate_are_fine(
 
 
 @pytest.mark.row("GW-34")
-def test_tenants_that_share_a_channel_share_its_rate(folder: ConfigFolder) -> None:
+def test_tenants_that_share_a_channel_share_its_send_rate(folder: ConfigFolder) -> None:
     folder.gateway["channels"][0]["rate"] = 30
     folder.own["users"] = 200
     folder.another("two")["gateway"] = {"users": 200}
@@ -110,7 +110,7 @@ def test_tenants_that_share_a_channel_share_its_rate(folder: ConfigFolder) -> No
 
 
 @pytest.mark.row("GW-34")
-def test_a_tenant_whose_second_factor_is_off_needs_no_mails(folder: ConfigFolder) -> None:
+def test_a_tenant_with_2fa_off_is_not_counted_in_the_mail_queue(folder: ConfigFolder) -> None:
     folder.gateway["channels"][0]["rate"] = 30
     folder.own["users"] = 2000
     folder.two_factor["is2FAEnabled"] = False

@@ -1,4 +1,4 @@
-"""Facts about a tenant's file."""
+"""Tests of a tenant's file."""
 
 import copy
 from typing import Any
@@ -36,7 +36,7 @@ def tenant(folder: ConfigFolder) -> Tenant:
         (("tenantSettings", "dialer"), "otpExpiry", "tenantSettings.twoFAConfigs.otpExpiry"),
     ],
 )
-def test_a_key_in_a_wrong_place_is_refused_naming_the_right_one(
+def test_a_misplaced_key_is_refused_and_the_correct_place_is_named(
     folder: ConfigFolder, where: tuple[str, ...], key: str, place: str
 ) -> None:
     section: dict[str, Any] = folder.one
@@ -49,20 +49,20 @@ def test_a_key_in_a_wrong_place_is_refused_naming_the_right_one(
 
 @pytest.mark.row("EF-23")
 @pytest.mark.parametrize("status", ["inActive", "INACTIVE", "Active", "suspended", ""])
-def test_any_status_but_active_closes_the_tenant_and_is_pointed_out(folder: ConfigFolder, status: str) -> None:
+def test_any_status_but_active_makes_the_tenant_inactive_with_a_warning(folder: ConfigFolder, status: str) -> None:
     folder.one["status"] = status
     assert tenant(folder).active is False
     assert folder.diagnostic("status").level is Level.WARNING
 
 
 @pytest.mark.row("EF-23")
-def test_status_active_opens_the_tenant(folder: ConfigFolder) -> None:
+def test_the_status_active_opens_the_tenant(folder: ConfigFolder) -> None:
     assert tenant(folder).active is True
     assert folder.diagnostics("status") == []
 
 
 @pytest.mark.row("EF-24")
-def test_keys_that_are_not_used_are_kept_and_no_fault(folder: ConfigFolder) -> None:
+def test_unused_keys_are_kept_and_no_fault(folder: ConfigFolder) -> None:
     folder.one["tenantCode"] = "13135"
     folder.one["tenantSettings"]["redis"] = {"userName": "x", "password": "y"}
     folder.keycloak.update({"TWILIO_SID": "", "policy-enforcer": {}, "confidential-port": 0, "bearer-only": True})
@@ -77,35 +77,35 @@ def test_a_grant_type_other_than_password_is_refused(folder: ConfigFolder, grant
 
 
 @pytest.mark.row("EF-24")
-def test_client_id_comes_before_resource(folder: ConfigFolder) -> None:
+def test_client_id_has_priority_over_resource(folder: ConfigFolder) -> None:
     folder.keycloak.update(CLIENT_ID="cim", resource="other")
     assert tenant(folder).keycloak.sign_in == Credentials("cim", Secret("made up"))
     assert folder.diagnostic(f"{KEYCLOAK}.resource").level is Level.HINT
 
 
 @pytest.mark.row("EF-24")
-def test_resource_is_used_where_there_is_no_client_id(folder: ConfigFolder) -> None:
+def test_resource_is_used_without_a_client_id(folder: ConfigFolder) -> None:
     del folder.keycloak["CLIENT_ID"]
     folder.keycloak["resource"] = "cim-2"
     assert tenant(folder).keycloak.sign_in.client_id == "cim-2"
 
 
 @pytest.mark.row("EF-24")
-def test_the_gateways_own_client_comes_before_efcxs(folder: ConfigFolder) -> None:
+def test_the_gateways_client_has_priority_over_efcxs(folder: ConfigFolder) -> None:
     folder.own["keycloak"] = {"client_id": "gateway-login", "client_secret": "own"}
     assert tenant(folder).keycloak.sign_in == Credentials("gateway-login", Secret("own"))
 
 
 @pytest.mark.row("EF-24")
 @pytest.mark.parametrize(("given", "missing"), [("client_id", "client_secret"), ("client_secret", "client_id")])
-def test_half_of_the_gateways_own_client_is_an_error_and_never_efcxs(
+def test_an_incomplete_client_of_the_gateway_is_an_error_and_efcxs_is_not_used(
     folder: ConfigFolder, given: str, missing: str
 ) -> None:
     folder.own["keycloak"] = {given: "own"}
     assert folder.diagnostic(f"gateway.keycloak.{missing}").text.startswith("is missing")
 
 
-def test_no_client_at_all_is_an_error(folder: ConfigFolder) -> None:
+def test_a_tenant_without_any_client_is_an_error(folder: ConfigFolder) -> None:
     del folder.keycloak["CLIENT_ID"]
     assert folder.diagnostic(f"{KEYCLOAK}.CLIENT_ID").text.startswith("is missing")
 
@@ -115,7 +115,7 @@ def test_an_empty_client_secret_is_an_error(folder: ConfigFolder) -> None:
     assert folder.diagnostic(f"{KEYCLOAK}.credentials.secret").text.startswith("is missing")
 
 
-def test_a_service_account_administers_first(folder: ConfigFolder) -> None:
+def test_a_service_account_is_the_first_administrator(folder: ConfigFolder) -> None:
     folder.keycloak.update(USERNAME_ADMIN="boss", PASSWORD_ADMIN="made up too")
     folder.own["keycloak"] = {"service_account": {"client_id": "gateway-admin", "client_secret": "s"}}
     access = tenant(folder).keycloak
@@ -123,7 +123,7 @@ def test_a_service_account_administers_first(folder: ConfigFolder) -> None:
     assert access.administration_fallback is None
 
 
-def test_then_the_sign_in_client_and_then_efcxs_administrator(folder: ConfigFolder) -> None:
+def test_the_sign_in_client_and_efcxs_administrator_are_the_next_administrators(folder: ConfigFolder) -> None:
     folder.keycloak.update(USERNAME_ADMIN="boss", PASSWORD_ADMIN="made up too")
     access = tenant(folder).keycloak
     assert access.administration == access.sign_in
@@ -134,7 +134,9 @@ def test_then_the_sign_in_client_and_then_efcxs_administrator(folder: ConfigFold
 @pytest.mark.parametrize(
     ("name", "password"), [("USERNAME_ADMIN", "PASSWORD_ADMIN"), ("MASTER_USERNAME", "MASTER_PASSWORD")]
 )
-def test_admin_admin_is_a_named_warning(folder: ConfigFolder, name: str, password: str) -> None:
+def test_the_password_admin_of_the_user_admin_gets_a_warning_that_names_it(
+    folder: ConfigFolder, name: str, password: str
+) -> None:
     folder.keycloak.update({name: "admin", password: "admin"})
     diagnostic = folder.diagnostic(f"{KEYCLOAK}.{password}")
     assert diagnostic.level is Level.WARNING
@@ -150,19 +152,19 @@ def test_admin_admin_is_a_named_warning(folder: ConfigFolder, name: str, passwor
         ("https://k.example.com:443/", "https://k.example.com/"),
     ],
 )
-def test_the_keycloak_url_ends_in_a_slash(folder: ConfigFolder, url: str, kept: str) -> None:
+def test_the_keycloak_url_ends_with_a_slash(folder: ConfigFolder, url: str, kept: str) -> None:
     folder.keycloak["auth-server-url"] = url
     access = tenant(folder).keycloak
     assert access.url == kept
     assert access.issuer == f"{kept}realms/one"
 
 
-def test_the_issuer_can_be_named(folder: ConfigFolder) -> None:
+def test_the_issuer_can_be_set(folder: ConfigFolder) -> None:
     folder.own["keycloak"] = {"issuer": "https://efcx.example.com/auth/realms/one"}
     assert tenant(folder).keycloak.issuer == "https://efcx.example.com/auth/realms/one"
 
 
-def test_sso_is_not_built_yet(folder: ConfigFolder) -> None:
+def test_sso_is_refused_because_it_is_not_implemented(folder: ConfigFolder) -> None:
     folder.own["keycloak"] = {"sign_in": "sso"}
     assert folder.diagnostic("gateway.keycloak.sign_in").text == "sso is not built yet; built: password"
 
@@ -178,12 +180,12 @@ def test_http_is_allowed_for_loopback_names(folder: ConfigFolder, host: str) -> 
     assert tenant(folder).public_url == f"http://{host}"
 
 
-def test_http_on_any_other_name_is_an_error(folder: ConfigFolder) -> None:
+def test_http_on_any_other_host_name_is_an_error(folder: ConfigFolder) -> None:
     folder.own["public_url"] = "http://one.example.com"
     assert folder.diagnostic("gateway.public_url").text.startswith("must be https")
 
 
-def test_http_can_be_allowed_by_the_operator_and_is_then_a_warning(folder: ConfigFolder) -> None:
+def test_http_allowed_by_the_operator_is_a_warning(folder: ConfigFolder) -> None:
     folder.gateway["insecure_http"] = True
     folder.own["public_url"] = "http://one.example.com"
     assert folder.diagnostic("gateway.public_url").level is Level.WARNING
@@ -191,19 +193,19 @@ def test_http_can_be_allowed_by_the_operator_and_is_then_a_warning(folder: Confi
 
 
 @pytest.mark.parametrize("url", ["https://one.example.com/app", "one.example.com", "ftp://one.example.com", "https://"])
-def test_the_public_url_is_an_origin(folder: ConfigFolder, url: str) -> None:
+def test_the_public_url_must_be_an_origin(folder: ConfigFolder, url: str) -> None:
     folder.own["public_url"] = url
     assert "must be an origin" in folder.diagnostic("gateway.public_url").text
 
 
 @pytest.mark.parametrize("name", ["https://x.example.com", "x.example.com:80", "x y", "x/", "-x", "x..y", "[::1]", ""])
-def test_the_fqdn_is_a_host_name_alone(folder: ConfigFolder, name: str) -> None:
+def test_the_fqdn_must_be_a_host_name_alone(folder: ConfigFolder, name: str) -> None:
     folder.one["tenantSettings"]["fqdn"] = name
     assert "must be a host name alone" in folder.diagnostic("tenantSettings.fqdn").text
 
 
 @pytest.mark.row("GW-31")
-def test_help_that_is_not_set_is_a_hint(folder: ConfigFolder) -> None:
+def test_missing_help_settings_get_a_hint(folder: ConfigFolder) -> None:
     del folder.gateway["defaults"]["help"]
     diagnostic = folder.diagnostic("gateway.help")
     assert diagnostic.level is Level.HINT
@@ -211,19 +213,19 @@ def test_help_that_is_not_set_is_a_hint(folder: ConfigFolder) -> None:
 
 
 @pytest.mark.row("GW-31")
-def test_help_reaches_the_branding(folder: ConfigFolder) -> None:
+def test_the_help_settings_are_part_of_the_branding(folder: ConfigFolder) -> None:
     folder.own["help"] = {"phone": "4711", "forgot_password": "/password"}
     help_ = tenant(folder).branding.help
     assert (help_.text, help_.phone, help_.forgot_password) == ("Ask.", "4711", "/password")
 
 
 @pytest.mark.parametrize("link", ["javascript:alert(1)", "//evil.example", "data:text/html,x", "ftp://x", "https://"])
-def test_help_links_are_web_addresses(folder: ConfigFolder, link: str) -> None:
+def test_help_links_must_be_web_addresses(folder: ConfigFolder, link: str) -> None:
     folder.own["help"] = {"url": link}
     assert "must be an https://" in folder.diagnostic("gateway.help.url").text
 
 
-def test_routes_of_defaults_are_replaced_as_a_whole(folder: ConfigFolder) -> None:
+def test_a_tenants_routes_replace_the_default_routes_completely(folder: ConfigFolder) -> None:
     folder.own["routes"] = [{"path": "/own/", "to": "https://own:8443/base/", "strip_prefix": True}]
     (route,) = tenant(folder).routes
     assert (route.path, route.to, route.strip_prefix) == ("/own", "https://own:8443/base", True)
@@ -232,25 +234,25 @@ def test_routes_of_defaults_are_replaced_as_a_whole(folder: ConfigFolder) -> Non
     assert tenant(folder).home == "/own/"
 
 
-def test_a_tenant_left_with_no_route_is_an_error(folder: ConfigFolder) -> None:
+def test_a_tenant_without_any_route_is_an_error(folder: ConfigFolder) -> None:
     del folder.gateway["defaults"]["routes"]
     assert "at least one route" in folder.diagnostic("gateway.routes").text
 
 
 @pytest.mark.parametrize("path", ["app", "/a//b", "/a/../b", "/a%2fb", "/a?b", "/a#b", "/a;b", "", "/a\\b", "/."])
-def test_a_route_is_whole_plain_segments(folder: ConfigFolder, path: str) -> None:
+def test_a_route_must_consist_of_whole_plain_segments(folder: ConfigFolder, path: str) -> None:
     folder.own["routes"] = [{"path": path, "to": "http://a"}]
     assert folder.diagnostic("gateway.routes[0].path").level is Level.ERROR
 
 
 @pytest.mark.parametrize(("first", "second"), [("/a", "/a"), ("/a", "/a/"), ("/a", "/A"), ("/", "/")])
-def test_two_routes_of_one_path_are_an_error(folder: ConfigFolder, first: str, second: str) -> None:
+def test_two_routes_with_one_path_are_an_error(folder: ConfigFolder, first: str, second: str) -> None:
     folder.own["routes"] = [{"path": first, "to": "http://a"}, {"path": second, "to": "http://b"}]
     assert "needs a path of its own" in folder.diagnostic("gateway.routes[1].path").text
 
 
 @pytest.mark.parametrize("path", ["/-", "/-/x"])
-def test_a_route_in_the_gateways_own_pages_is_an_error(folder: ConfigFolder, path: str) -> None:
+def test_a_route_below_the_gateways_prefix_is_an_error(folder: ConfigFolder, path: str) -> None:
     folder.own["routes"] = [{"path": path, "to": "http://a"}]
     assert "own pages" in folder.diagnostic("gateway.routes[0].path").text
 
@@ -258,17 +260,17 @@ def test_a_route_in_the_gateways_own_pages_is_an_error(folder: ConfigFolder, pat
 @pytest.mark.parametrize(
     "to", ["a:3000", "ftp://a", "http://", "http://u:p@a", "http://a/?x", "http://a:0", "http://a/../b"]
 )
-def test_an_app_is_an_http_address(folder: ConfigFolder, to: str) -> None:
+def test_an_app_must_have_an_http_address(folder: ConfigFolder, to: str) -> None:
     folder.own["routes"] = [{"path": "/a", "to": to}]
     assert "must be a URL" in folder.diagnostic("gateway.routes[0].to").text
 
 
-def test_home_must_be_on_a_route(folder: ConfigFolder) -> None:
+def test_the_home_path_must_be_on_a_route(folder: ConfigFolder) -> None:
     folder.own["home"] = "/elsewhere/"
     assert folder.diagnostic("gateway.home").text == "/elsewhere/ is on no route; routes: /app"
 
 
-def test_home_on_a_route_by_letters_but_not_by_segments_is_an_error(folder: ConfigFolder) -> None:
+def test_a_home_path_that_shares_only_letters_with_a_route_is_an_error(folder: ConfigFolder) -> None:
     folder.own["home"] = "/application"
     assert "is on no route" in folder.diagnostic("gateway.home").text
 
@@ -291,28 +293,28 @@ def test_a_public_path_must_be_on_a_route(folder: ConfigFolder) -> None:
         "",
     ],
 )
-def test_a_token_cookie_cannot_take_a_name_of_the_gateways_own(folder: ConfigFolder, name: str) -> None:
+def test_a_token_cookie_cannot_have_the_name_of_a_cookie_of_the_gateway(folder: ConfigFolder, name: str) -> None:
     folder.own["token_cookie"] = {"name": name}
     assert folder.diagnostic("gateway.token_cookie.name").level is Level.ERROR
 
 
-def test_a_token_cookie_that_scripts_may_read_is_a_named_warning(folder: ConfigFolder) -> None:
+def test_a_token_cookie_readable_by_scripts_gets_a_warning_that_names_it(folder: ConfigFolder) -> None:
     folder.own["token_cookie"] = {"http_only": False, "same_site": "Strict", "name": "jwt"}
     assert folder.diagnostic("gateway.token_cookie.http_only").level is Level.WARNING
     cookie = tenant(folder).token_cookie
     assert (cookie.name, cookie.http_only, cookie.same_site) == ("jwt", False, SameSite.STRICT)
 
 
-def test_a_token_cookie_must_cover_the_tenants_own_hosts(folder: ConfigFolder) -> None:
+def test_a_token_cookie_must_cover_all_hosts_of_the_tenant(folder: ConfigFolder) -> None:
     folder.own["token_cookie"] = {"domain": "other.example.com"}
     assert "does not cover" in folder.diagnostic("gateway.token_cookie.domain").text
 
 
-def test_a_secret_never_prints(folder: ConfigFolder) -> None:
+def test_the_repr_of_a_tenant_shows_no_secret(folder: ConfigFolder) -> None:
     assert "made up" not in repr(folder.load())
 
 
-def test_a_tenant_does_not_change_the_data_it_came_from(folder: ConfigFolder) -> None:
+def test_reading_a_tenant_does_not_change_the_loaded_data(folder: ConfigFolder) -> None:
     before = copy.deepcopy(TENANT)
     folder.load()
     assert before == TENANT
@@ -322,7 +324,7 @@ def test_a_tenant_does_not_change_the_data_it_came_from(folder: ConfigFolder) ->
 @pytest.mark.attack("F10")
 @pytest.mark.parametrize("key", sorted(TwoFactorSection.model_fields))
 @pytest.mark.parametrize("where", [(), ("tenantSettings",), ("tenantSettings", "keyCloak")])
-def test_a_key_of_the_second_factor_that_is_indented_wrongly_is_refused(
+def test_a_wrongly_indented_key_of_the_second_factor_is_refused(
     folder: ConfigFolder, where: tuple[str, ...], key: str
 ) -> None:
     section: Any = folder.one
@@ -336,7 +338,7 @@ def test_a_key_of_the_second_factor_that_is_indented_wrongly_is_refused(
 
 
 @pytest.mark.parametrize(("name", "said"), [("a\nb", "one line"), ("a\u202eb", "one line"), ("a" * 101, "at most 100")])
-def test_a_name_fits_into_the_subject_of_a_mail(folder: ConfigFolder, name: str, said: str) -> None:
+def test_a_tenant_name_must_fit_into_the_subject_of_a_mail(folder: ConfigFolder, name: str, said: str) -> None:
     folder.one["tenantName"] = name
     assert said in folder.diagnostic("tenantName").text
     folder.one["tenantName"] = "one"
@@ -348,21 +350,19 @@ def test_a_name_fits_into_the_subject_of_a_mail(folder: ConfigFolder, name: str,
 @pytest.mark.parametrize(
     "name", ["\u06a9\u0645\u067e\u0646\u06cc\u200c\u0647\u0627", "\u0915\u094d\u200d\u0937", "Caf\u00e9\u00a0Nord"]
 )
-def test_a_name_may_hold_what_its_script_is_joined_by(folder: ConfigFolder, name: str) -> None:
+def test_a_tenant_name_may_contain_the_joining_characters_of_its_script(folder: ConfigFolder, name: str) -> None:
     folder.one["tenantName"] = name
     assert tenant(folder).name == name
 
 
 @pytest.mark.parametrize("key", ["gatewayId", "gatewayUrl", "gateways"])
-def test_a_word_of_efcx_that_begins_like_our_section_and_is_none_is_kept_and_ignored(
-    folder: ConfigFolder, key: str
-) -> None:
+def test_a_key_of_efcx_that_begins_with_gateway_is_kept_and_ignored(folder: ConfigFolder, key: str) -> None:
     folder.one[key] = {"url": "10.0.0.1"}
     assert not to_mend(folder.load())
 
 
 @pytest.mark.parametrize("key", ["Gateway", "gatway", "gateways", "GATEWAY", "gateway "])
-def test_a_misspelt_gateway_section_is_refused_and_not_ignored(folder: ConfigFolder, key: str) -> None:
+def test_a_misspelt_gateway_section_is_refused(folder: ConfigFolder, key: str) -> None:
     folder.one[key] = {"never_trust_from": ["10.0.0.0/8"]}
     assert folder.diagnostic(key).text == "is not known; did you mean gateway?"
 
@@ -372,7 +372,7 @@ def test_a_gateway_section_inside_efcxs_settings_is_refused(folder: ConfigFolder
     assert "its place is gateway, beside tenantSettings" in folder.diagnostic("tenantSettings.gateway").text
 
 
-def test_a_thing_of_efcx_that_is_called_gateway_is_kept(folder: ConfigFolder) -> None:
+def test_a_section_of_efcx_named_gateway_is_kept(folder: ConfigFolder) -> None:
     folder.one["tenantSettings"]["gateway"] = {"sipTrunk": "x"}
     assert tenant(folder).id == "one"
 
@@ -380,23 +380,25 @@ def test_a_thing_of_efcx_that_is_called_gateway_is_kept(folder: ConfigFolder) ->
 @pytest.mark.parametrize(
     ("key", "level"), [("never_trust_from", Level.ERROR), ("token_cookie", Level.ERROR), ("session", Level.WARNING)]
 )
-def test_a_key_of_the_gateway_section_beside_it_is_pointed_out(folder: ConfigFolder, key: str, level: Level) -> None:
+def test_a_key_next_to_the_gateway_section_that_belongs_inside_it_is_reported(
+    folder: ConfigFolder, key: str, level: Level
+) -> None:
     folder.one[key] = {}
     diagnostic = folder.diagnostic(key)
     assert (diagnostic.level, f"gateway.{key}" in diagnostic.text) == (level, True)
 
 
-def test_an_empty_gateway_section_is_none(folder: ConfigFolder) -> None:
+def test_an_empty_gateway_section_counts_as_missing(folder: ConfigFolder) -> None:
     folder.one["gateway"] = None
     assert tenant(folder).home == "/app/"
 
 
-def test_apps_that_share_a_host_with_the_login_pages_are_a_hint_once_for_each_tenant(folder: ConfigFolder) -> None:
+def test_apps_on_the_host_of_the_login_pages_get_one_hint_for_each_tenant(folder: ConfigFolder) -> None:
     route = {"path": "/app", "to": "http://app:3000"}
     folder.another("two")["gateway"] = {"routes": [route, {**route, "path": "/other"}]}
-    told = [diagnostic for diagnostic in folder.load().diagnostics if "imitate the login page" in diagnostic.text]
-    assert [(diagnostic.path, diagnostic.text.split()[0], diagnostic.level) for diagnostic in told] == [
+    reported = [diagnostic for diagnostic in folder.load().diagnostics if "imitate the login page" in diagnostic.text]
+    assert [(diagnostic.path, diagnostic.text.split()[0], diagnostic.level) for diagnostic in reported] == [
         ("defaults.routes", "one.example.com", Level.HINT),
         ("gateway.routes", "two.example.com", Level.HINT),
     ]
-    assert not [diagnostic for diagnostic in told if "hosts of their own" not in diagnostic.text]
+    assert not [diagnostic for diagnostic in reported if "hosts of their own" not in diagnostic.text]

@@ -1,4 +1,4 @@
-"""A file that was cut off anywhere never turns the second factor off."""
+"""Tests that a truncated file never turns the second factor off."""
 
 import os
 import threading
@@ -10,7 +10,7 @@ from gateway.settings.load import load
 from gateway.settings.source.yaml_source import UnreadableFile, read
 from tests.settings.config_folder import CREATE, ConfigFolder, shipped
 
-# twoFAConfigs stands last, so that every cut of it is tried with all that stands before it.
+# twoFAConfigs is last, so that every truncation of it is tried with everything before it.
 LAST = b"""\
 tenantName: expertflow
 tenantId: expertflow
@@ -30,7 +30,7 @@ tenantSettings:
 
 
 def _readable(raw: bytes, name: str) -> bool:
-    """Most cuts are no document at all, which `test_load` shows to be refused."""
+    """Returns the truncated texts that are still a document; `test_load` shows that the others are refused."""
     try:
         read(raw, name)
     except UnreadableFile:
@@ -45,7 +45,7 @@ def _readable(raw: bytes, name: str) -> bool:
     ("name", "whole"),
     [pytest.param("a.yaml", LAST, id="yaml"), pytest.param("a.json", CREATE.read_bytes(), id="json")],
 )
-def test_a_tenant_file_cut_off_at_any_byte_never_turns_2fa_off(folder: ConfigFolder, name: str, whole: bytes) -> None:
+def test_a_tenant_file_truncated_at_any_byte_never_turns_2fa_off(folder: ConfigFolder, name: str, whole: bytes) -> None:
     folder.tenants = {name: whole}
     file = folder.write()
     target = folder.path / "tenants" / name
@@ -66,7 +66,7 @@ def test_a_tenant_file_cut_off_at_any_byte_never_turns_2fa_off(folder: ConfigFol
 @pytest.mark.parametrize(
     "end", [b"is2FAEnabled:", b"is2FAEnabled: t", b"is2FAEnabled: tru", b"is2FAEna", b"is2FAEnabled"]
 )
-def test_a_tenant_file_cut_off_in_the_switch_is_refused(tmp_path: Path, end: bytes) -> None:
+def test_a_tenant_file_truncated_in_the_2fa_switch_is_refused(tmp_path: Path, end: bytes) -> None:
     file = shipped(tmp_path / "config")
     (tmp_path / "config" / "tenants" / "a.yaml").write_bytes(LAST[: LAST.index(b"is2FAEnabled")] + end)
     assert load(file, environment={}).configuration is None
@@ -74,12 +74,12 @@ def test_a_tenant_file_cut_off_in_the_switch_is_refused(tmp_path: Path, end: byt
 
 @pytest.mark.attack("F10")
 @pytest.mark.timeout(60)
-def test_a_tenant_file_is_read_once_so_that_what_was_checked_is_what_is_used(folder: ConfigFolder) -> None:
+def test_a_tenant_file_is_read_once_so_that_the_checked_text_is_the_used_text(folder: ConfigFolder) -> None:
     file = folder.write()
     target = folder.path / "tenants" / "one.json"
     whole = target.read_bytes()
     target.unlink()
-    os.mkfifo(target)  # it tells its content once; whoever looks again waits until this test is given up
+    os.mkfifo(target)  # the pipe gives its content once; a second read waits until this test times out
     threading.Thread(target=target.write_bytes, args=(whole,), daemon=True).start()
     configuration = load(file, environment={}).configuration
     assert configuration

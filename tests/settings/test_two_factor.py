@@ -1,4 +1,4 @@
-"""Facts about `twoFAConfigs`: presets, keys, channels."""
+"""Tests of `twoFAConfigs`: presets, keys, channels."""
 
 from dataclasses import replace
 
@@ -30,27 +30,27 @@ def policy(folder: ConfigFolder) -> Policy:
 
 
 @pytest.mark.row("EF-05")
-def test_expiry_and_attempts_are_the_tenants(folder: ConfigFolder) -> None:
+def test_the_tenant_sets_expiry_and_attempts(folder: ConfigFolder) -> None:
     folder.two_factor.update(otpExpiry=60, otpMaxAttempts=3)
     assert (policy(folder).otp_expiry, policy(folder).otp_max_attempts) == (60, 3)
 
 
 @pytest.mark.row("EF-05")
 @pytest.mark.parametrize("value", ["true", "yes", 1, 0, None, [], {}])
-def test_the_switch_must_be_a_boolean(folder: ConfigFolder, value: object) -> None:
+def test_the_2fa_switch_must_be_a_boolean(folder: ConfigFolder, value: object) -> None:
     folder.two_factor["is2FAEnabled"] = value
     assert folder.diagnostic(f"{AT}.is2FAEnabled").text == "must be true or false"
 
 
 @pytest.mark.row("EF-05")
 @pytest.mark.parametrize("key", ["is2FAEnabled", "otpExpiry", "otpMaxAttempts"])
-def test_the_switch_and_both_numbers_are_mandatory(folder: ConfigFolder, key: str) -> None:
+def test_the_2fa_switch_expiry_and_attempts_are_mandatory(folder: ConfigFolder, key: str) -> None:
     del folder.two_factor[key]
     assert folder.diagnostic(f"{AT}.{key}").text.startswith("is missing")
 
 
 @pytest.mark.row("EF-05")
-def test_no_two_factor_section_is_an_error_and_never_off(folder: ConfigFolder) -> None:
+def test_a_missing_two_factor_section_is_an_error_and_never_means_off(folder: ConfigFolder) -> None:
     del folder.one["tenantSettings"]["twoFAConfigs"]
     assert folder.diagnostic(AT).text.startswith("is missing")
     assert folder.load().configuration is None
@@ -59,7 +59,7 @@ def test_no_two_factor_section_is_an_error_and_never_off(folder: ConfigFolder) -
 @pytest.mark.row("EF-05")
 @pytest.mark.parametrize("key", ["otpExpiry", "otpMaxAttempts"])
 @pytest.mark.parametrize("value", [0, -1, 1.5, "60", True])
-def test_both_numbers_are_whole_and_positive(folder: ConfigFolder, key: str, value: object) -> None:
+def test_expiry_and_attempts_must_be_whole_and_positive(folder: ConfigFolder, key: str, value: object) -> None:
     folder.two_factor[key] = value
     diagnostic = folder.diagnostic(f"{AT}.{key}")
     assert diagnostic.level is Level.ERROR
@@ -67,14 +67,14 @@ def test_both_numbers_are_whole_and_positive(folder: ConfigFolder, key: str, val
 
 
 @pytest.mark.row("EF-05")
-def test_with_2fa_off_neither_numbers_nor_channel_are_needed(folder: ConfigFolder) -> None:
+def test_with_2fa_off_neither_expiry_nor_attempts_nor_channel_are_needed(folder: ConfigFolder) -> None:
     folder.one["tenantSettings"]["twoFAConfigs"] = {"is2FAEnabled": False}
     assert policy(folder).enabled is False
 
 
 @pytest.mark.row("EF-05")
 @pytest.mark.parametrize(("expiry", "hinted"), [(60, True), (119, True), (120, False)])
-def test_a_short_expiry_by_mail_is_a_hint(folder: ConfigFolder, expiry: int, hinted: bool) -> None:
+def test_a_short_expiry_of_mailed_codes_gets_a_hint(folder: ConfigFolder, expiry: int, hinted: bool) -> None:
     folder.two_factor["otpExpiry"] = expiry
     assert bool(folder.diagnostics(f"{AT}.otpExpiry")) is hinted
     assert folder.load().configuration is not None
@@ -82,7 +82,7 @@ def test_a_short_expiry_by_mail_is_a_hint(folder: ConfigFolder, expiry: int, hin
 
 @pytest.mark.row("EF-04")
 @pytest.mark.parametrize("kind", ["WHATSAPP", "FACEBOOK", "email", "VOICE"])
-def test_a_channel_type_outside_the_set_is_refused_naming_the_set(folder: ConfigFolder, kind: str) -> None:
+def test_an_unknown_channel_type_is_refused_and_the_known_ones_are_named(folder: ConfigFolder, kind: str) -> None:
     folder.two_factor["channelType"] = kind
     assert (
         folder.diagnostic(f"{AT}.channelType").text
@@ -99,7 +99,9 @@ def test_a_missing_channel_type_is_refused(folder: ConfigFolder, value: str | No
 
 @pytest.mark.row("EF-04")
 @pytest.mark.parametrize("kind", ["SMS", "RSA", "EXTERNAL"])
-def test_a_factor_that_is_not_built_yet_is_refused_naming_the_built_ones(folder: ConfigFolder, kind: str) -> None:
+def test_a_factor_that_is_not_implemented_is_refused_and_the_implemented_ones_are_named(
+    folder: ConfigFolder, kind: str
+) -> None:
     folder.two_factor["channelType"] = kind
     assert folder.diagnostic(f"{AT}.channelType").text == f"{kind} is not built yet; built: EMAIL or APP"
 
@@ -115,13 +117,13 @@ def test_the_service_identifier_must_name_a_configured_channel(folder: ConfigFol
 
 @pytest.mark.row("EF-04")
 @pytest.mark.parametrize("value", ["", None])
-def test_email_needs_a_service_identifier(folder: ConfigFolder, value: str | None) -> None:
+def test_the_channel_type_email_needs_a_service_identifier(folder: ConfigFolder, value: str | None) -> None:
     folder.two_factor["channelServiceIdentifier"] = value
     assert folder.diagnostic(f"{AT}.channelServiceIdentifier").text.startswith("is missing")
 
 
 @pytest.mark.row("EF-04")
-def test_without_an_email_channel_email_cannot_be_completed(folder: ConfigFolder) -> None:
+def test_the_channel_type_email_without_an_email_channel_is_an_error(folder: ConfigFolder) -> None:
     folder.gateway["channels"] = []
     assert "no EMAIL channel is configured" in folder.diagnostic(f"{AT}.channelServiceIdentifier").text
 
@@ -135,7 +137,7 @@ def test_the_channel_must_be_of_the_same_type(folder: ConfigFolder) -> None:
 
 
 @pytest.mark.row("EF-04")
-def test_app_needs_no_channel(folder: ConfigFolder) -> None:
+def test_the_channel_type_app_needs_no_channel(folder: ConfigFolder) -> None:
     folder.gateway["channels"] = []
     folder.two_factor["channelType"] = "APP"
     del folder.two_factor["channelServiceIdentifier"]
@@ -144,7 +146,9 @@ def test_app_needs_no_channel(folder: ConfigFolder) -> None:
 
 @pytest.mark.row("EF-03")
 @pytest.mark.parametrize("value", [None, ""])
-def test_email_without_otp_manager_url_is_refused_in_preset_efcx(folder: ConfigFolder, value: str | None) -> None:
+def test_the_channel_type_email_without_otp_manager_url_is_refused_in_preset_efcx(
+    folder: ConfigFolder, value: str | None
+) -> None:
     del folder.keycloak["Otp_Manager_Url"]
     if value is not None:
         folder.keycloak["Otp_Manager_Url"] = value
@@ -153,7 +157,7 @@ def test_email_without_otp_manager_url_is_refused_in_preset_efcx(folder: ConfigF
 
 
 @pytest.mark.row("EF-03")
-def test_sms_without_otp_manager_url_is_refused_too(folder: ConfigFolder) -> None:
+def test_the_channel_type_sms_without_otp_manager_url_is_refused_too(folder: ConfigFolder) -> None:
     folder.features = replace(FEATURES, factors=(FactorKind.EMAIL, FactorKind.SMS))
     folder.two_factor["channelType"] = "SMS"
     del folder.keycloak["Otp_Manager_Url"]
@@ -168,7 +172,7 @@ def test_with_2fa_off_otp_manager_url_is_not_needed(folder: ConfigFolder) -> Non
 
 
 @pytest.mark.row("EF-03")
-def test_app_needs_no_otp_manager_url(folder: ConfigFolder) -> None:
+def test_the_channel_type_app_needs_no_otp_manager_url(folder: ConfigFolder) -> None:
     del folder.keycloak["Otp_Manager_Url"]
     folder.two_factor["channelType"] = "APP"
     assert folder.load().errors == ()
@@ -183,7 +187,7 @@ def test_preset_efcx_has_exactly_one_channel(folder: ConfigFolder, key: str) -> 
 
 
 @pytest.mark.row("EF-10")
-def test_preset_efcx_shows_no_choice(folder: ConfigFolder) -> None:
+def test_preset_efcx_offers_no_choice_of_method(folder: ConfigFolder) -> None:
     assert policy(folder) == Policy(
         preset="efcx",
         enabled=True,
@@ -194,7 +198,7 @@ def test_preset_efcx_shows_no_choice(folder: ConfigFolder) -> None:
 
 
 @pytest.mark.parametrize(("preset", "word"), [("sinch", "built"), ("genesys", "built"), ("efx", "known")])
-def test_a_preset_that_is_not_there_is_refused_naming_those_that_are(
+def test_an_unknown_preset_is_refused_and_the_known_ones_are_named(
     folder: ConfigFolder, preset: str, word: str
 ) -> None:
     folder.two_factor["preset"] = preset
@@ -203,7 +207,7 @@ def test_a_preset_that_is_not_there_is_refused_naming_those_that_are(
     assert diagnostic.text.endswith("allowed: efcx or cloudcx")
 
 
-def test_cloudcx_is_what_its_vendor_documents(folder: ConfigFolder) -> None:
+def test_preset_cloudcx_matches_the_vendors_documentation(folder: ConfigFolder) -> None:
     folder.one["tenantSettings"]["twoFAConfigs"] = {
         "is2FAEnabled": True,
         "preset": "cloudcx",
@@ -225,7 +229,7 @@ def test_cloudcx_is_what_its_vendor_documents(folder: ConfigFolder) -> None:
     assert found.shared_address is SharedAddress.SEPARATE
 
 
-def test_sinch_is_switched_on_by_one_line(folder: ConfigFolder) -> None:
+def test_preset_sinch_needs_only_one_line(folder: ConfigFolder) -> None:
     folder.features = replace(FEATURES, presets=("sinch",), factors=(FactorKind.EMAIL, FactorKind.TOTP))
     method = {"channelType": "EMAIL", "channelServiceIdentifier": "otp@example.com"}
     folder.two_factor.clear()
@@ -236,7 +240,7 @@ def test_sinch_is_switched_on_by_one_line(folder: ConfigFolder) -> None:
 
 
 @pytest.mark.parametrize(("digits", "level"), [(4, Level.WARNING), (5, Level.WARNING), (6, None), (8, Level.HINT)])
-def test_short_codes_are_a_warning(folder: ConfigFolder, digits: int, level: Level | None) -> None:
+def test_short_codes_get_a_warning(folder: ConfigFolder, digits: int, level: Level | None) -> None:
     folder.two_factor["otpLength"] = digits
     levels = {f.level for f in folder.diagnostics(f"{AT}.otpLength")}
     assert (level in levels) if level else not levels
@@ -244,13 +248,13 @@ def test_short_codes_are_a_warning(folder: ConfigFolder, digits: int, level: Lev
 
 
 @pytest.mark.parametrize("digits", [3, 11])
-def test_codes_have_4_to_10_digits(folder: ConfigFolder, digits: int) -> None:
+def test_codes_must_have_4_to_10_digits(folder: ConfigFolder, digits: int) -> None:
     folder.two_factor["otpLength"] = digits
     assert folder.diagnostic(f"{AT}.otpLength").level is Level.ERROR
 
 
 @pytest.mark.parametrize("days", [1, 7, 15, 365, -1])
-def test_only_five_trust_periods_are_known(folder: ConfigFolder, days: int) -> None:
+def test_only_five_trust_periods_are_allowed(folder: ConfigFolder, days: int) -> None:
     folder.two_factor["trustBrowserDays"] = days
     assert folder.diagnostic(f"{AT}.trustBrowserDays").text.endswith("allowed: 0, 14, 30, 60 or 90")
 
@@ -278,7 +282,7 @@ def test_a_changed_rule_of_the_preset_is_reported_as_an_extension(folder: Config
         ("skipWhenVerified", True),
     ],
 )
-def test_what_is_not_built_yet_is_refused_and_never_less_than_asked(
+def test_an_option_that_is_not_implemented_is_refused_instead_of_weakened(
     folder: ConfigFolder, key: str, value: object
 ) -> None:
     folder.two_factor[key] = value
@@ -294,14 +298,16 @@ def test_what_is_not_built_yet_is_refused_and_never_less_than_asked(
         ("onWrongCode", "resend", "'resend' is not built yet; built: ask"),
     ],
 )
-def test_what_is_not_built_yet_is_refused_naming_what_is(folder: ConfigFolder, key: str, value: str, said: str) -> None:
+def test_for_an_option_that_is_not_implemented_the_error_names_the_implemented_ones(
+    folder: ConfigFolder, key: str, value: str, said: str
+) -> None:
     folder.two_factor[key] = value
     assert folder.diagnostic(f"{AT}.{key}").text == said
 
 
 @pytest.mark.parametrize("key", ["onMaxVerify", "onMaxSends", "onNoContact"])
 @pytest.mark.parametrize("word", ["lokc", "path:", "path:a b", "https://evil.example", "//evil"])
-def test_what_happens_next_is_a_known_word_or_a_name_and_never_an_address(
+def test_the_action_after_the_maximum_is_a_known_word_or_name_and_never_an_address(
     folder: ConfigFolder, key: str, word: str
 ) -> None:
     folder.two_factor[key] = word
@@ -310,7 +316,7 @@ def test_what_happens_next_is_a_known_word_or_a_name_and_never_an_address(
     assert f"{word!r} is not known; allowed: " in diagnostic.text
 
 
-def test_with_2fa_off_the_channel_may_be_one_that_is_gone(folder: ConfigFolder) -> None:
+def test_with_2fa_off_the_named_channel_need_not_exist(folder: ConfigFolder) -> None:
     folder.two_factor.update(is2FAEnabled=False, channelServiceIdentifier="gone@example.com")
     assert folder.load().errors == ()
 

@@ -1,4 +1,4 @@
-"""Facts about what a change of settings weakens."""
+"""Tests of the security weakenings of a change of settings."""
 
 import pytest
 
@@ -29,7 +29,7 @@ def loaded(folder: ConfigFolder) -> Configuration:
         ("registrationContact", "profile", ()),
     ],
 )
-def test_a_weakening_is_named_with_what_it_was(
+def test_a_weakening_is_reported_with_the_previous_value(
     folder: ConfigFolder, key: str, value: object, said: tuple[str, ...]
 ) -> None:
     before = loaded(folder)
@@ -38,14 +38,14 @@ def test_a_weakening_is_named_with_what_it_was(
 
 
 @pytest.mark.attack("F10")
-def test_a_route_opened_without_a_factor_is_a_weakening(folder: ConfigFolder) -> None:
+def test_a_route_that_no_longer_needs_a_factor_is_a_weakening(folder: ConfigFolder) -> None:
     before = loaded(folder)
     folder.own["routes"] = [{"path": "/app", "to": "http://app:3000", "second_factor": "off"}]
     assert weakenings.weakenings(before, loaded(folder)) == ("one: second_factor of /app required → off",)
 
 
 @pytest.mark.attack("F10")
-def test_a_part_of_an_app_that_is_opened_without_a_factor_is_a_weakening(folder: ConfigFolder) -> None:
+def test_a_new_route_to_a_part_of_an_app_without_a_factor_is_a_weakening(folder: ConfigFolder) -> None:
     before = loaded(folder)
     whole = {"path": "/app", "to": "http://app:3000"}
     folder.own["routes"] = [whole, {**whole, "path": "/app/part", "second_factor": "off"}]
@@ -55,7 +55,7 @@ def test_a_part_of_an_app_that_is_opened_without_a_factor_is_a_weakening(folder:
 
 
 @pytest.mark.attack("F10")
-def test_a_part_of_an_open_app_that_asks_for_no_factor_any_more_is_a_weakening(folder: ConfigFolder) -> None:
+def test_removing_a_route_that_required_a_factor_inside_an_open_app_is_a_weakening(folder: ConfigFolder) -> None:
     whole = {"path": "/app", "to": "http://app:3000", "second_factor": "off"}
     folder.own["routes"] = [whole, {**whole, "path": "/app/admin", "second_factor": "required"}]
     before = loaded(folder)
@@ -63,7 +63,7 @@ def test_a_part_of_an_open_app_that_asks_for_no_factor_any_more_is_a_weakening(f
     assert weakenings.weakenings(before, loaded(folder)) == ("one: second_factor of /app/admin required → off",)
 
 
-def test_a_part_of_an_app_that_was_open_before_is_no_weakening(folder: ConfigFolder) -> None:
+def test_a_new_route_to_a_part_of_an_already_open_app_is_no_weakening(folder: ConfigFolder) -> None:
     whole = {"path": "/app", "to": "http://app:3000", "second_factor": "off"}
     folder.own["routes"] = [whole]
     before = loaded(folder)
@@ -71,7 +71,7 @@ def test_a_part_of_an_app_that_was_open_before_is_no_weakening(folder: ConfigFol
     assert weakenings.weakenings(before, loaded(folder)) == ()
 
 
-def test_a_wider_network_that_is_never_trusted_is_no_weakening(folder: ConfigFolder) -> None:
+def test_a_larger_network_that_is_never_trusted_is_no_weakening(folder: ConfigFolder) -> None:
     folder.own["never_trust_from"] = ["10.1.0.0/16", "fd00::/8"]
     before = loaded(folder)
     folder.own["never_trust_from"] = ["10.0.0.0/8", "fd00::/8"]
@@ -79,7 +79,7 @@ def test_a_wider_network_that_is_never_trusted_is_no_weakening(folder: ConfigFol
 
 
 @pytest.mark.attack("F10")
-def test_a_path_that_nobody_must_be_signed_in_for_any_more_is_a_weakening(folder: ConfigFolder) -> None:
+def test_a_path_that_no_longer_needs_a_session_is_a_weakening(folder: ConfigFolder) -> None:
     folder.own["public_paths"] = ["/app/logo.png"]
     before = loaded(folder)
     folder.own["public_paths"] = ["/app/style.css", "/app/logo.png"]
@@ -87,7 +87,7 @@ def test_a_path_that_nobody_must_be_signed_in_for_any_more_is_a_weakening(folder
 
 
 @pytest.mark.attack("F10")
-def test_a_gateway_section_that_was_cut_off_is_named_by_what_it_held(folder: ConfigFolder) -> None:
+def test_the_lost_values_of_a_removed_gateway_section_are_reported(folder: ConfigFolder) -> None:
     folder.own.update(never_trust_from=["10.0.0.0/8"], session={"idle": 600, "absolute": 3600})
     before = loaded(folder)
     folder.one["gateway"] = None
@@ -99,7 +99,7 @@ def test_a_gateway_section_that_was_cut_off_is_named_by_what_it_held(folder: Con
 
 
 @pytest.mark.attack("F10")
-def test_attempts_counted_against_the_code_again_are_a_weakening(folder: ConfigFolder) -> None:
+def test_counting_attempts_for_each_code_again_is_a_weakening(folder: ConfigFolder) -> None:
     usual = dict(folder.two_factor)
     folder.two_factor.update(attemptsScope="user", onMaxVerify="lock", lockedFor=300)
     before = loaded(folder)
@@ -108,7 +108,7 @@ def test_attempts_counted_against_the_code_again_are_a_weakening(folder: ConfigF
 
 
 @pytest.mark.attack("F10")
-def test_mail_beside_an_app_is_another_way_in(folder: ConfigFolder) -> None:
+def test_adding_mail_next_to_an_app_is_reported_as_another_way_to_sign_in(folder: ConfigFolder) -> None:
     folder.two_factor.update(preset="cloudcx", methods=[{"channelType": "APP"}])
     for key in ("channelType", "channelServiceIdentifier", "otpExpiry", "otpMaxAttempts"):
         del folder.two_factor[key]
@@ -118,7 +118,7 @@ def test_mail_beside_an_app_is_another_way_in(folder: ConfigFolder) -> None:
 
 
 @pytest.mark.attack("F10")
-def test_what_weakens_all_tenants_is_named_for_all(folder: ConfigFolder) -> None:
+def test_a_weakening_of_all_tenants_is_reported_for_all(folder: ConfigFolder) -> None:
     before = loaded(folder)
     folder.gateway.update(insecure_http=True, limits={"failure_steps": [[100, 60]]})
     assert weakenings.weakenings(before, loaded(folder)) == (
@@ -128,14 +128,14 @@ def test_what_weakens_all_tenants_is_named_for_all(folder: ConfigFolder) -> None
 
 
 @pytest.mark.attack("F10")
-def test_any_registration_address_is_weaker_than_the_profiles(folder: ConfigFolder) -> None:
+def test_allowing_any_address_at_enrolment_instead_of_the_profiles_is_a_weakening(folder: ConfigFolder) -> None:
     folder.two_factor["registrationContact"] = "profile"
     before = loaded(folder)
     del folder.two_factor["registrationContact"]
     assert weakenings.weakenings(before, loaded(folder)) == ("one: registrationContact profile → any",)
 
 
-def test_what_needs_a_restart_is_named(folder: ConfigFolder) -> None:
+def test_settings_that_need_a_restart_are_reported(folder: ConfigFolder) -> None:
     before = loaded(folder).gateway
     folder.gateway.update(listen="127.0.0.1:8081", log_level="debug")
     assert weakenings.needs_restart(before, loaded(folder).gateway) == ("listen",)
@@ -144,25 +144,25 @@ def test_what_needs_a_restart_is_named(folder: ConfigFolder) -> None:
 @pytest.mark.parametrize(
     "name", ["grants_per_user_waiting", "grants_per_user_and_client", "grants_at_once", "grant_wait"]
 )
-def test_a_limit_that_is_read_at_the_start_needs_a_restart(folder: ConfigFolder, name: str) -> None:
+def test_a_limit_read_at_the_start_needs_a_restart(folder: ConfigFolder, name: str) -> None:
     before = loaded(folder).gateway
     folder.gateway["limits"] = {name: 7}
     assert weakenings.needs_restart(before, loaded(folder).gateway) == (f"limits.{name}",)
 
 
-def test_a_limit_that_is_read_at_each_request_needs_no_restart(folder: ConfigFolder) -> None:
+def test_a_limit_read_at_each_request_needs_no_restart(folder: ConfigFolder) -> None:
     before = loaded(folder).gateway
     folder.gateway["limits"] = {"sends_per_user": 7, "login_idle": 600}
     assert weakenings.needs_restart(before, loaded(folder).gateway) == ()
 
 
-def test_other_languages_need_a_restart(folder: ConfigFolder) -> None:
+def test_changed_languages_need_a_restart(folder: ConfigFolder) -> None:
     before = loaded(folder).gateway
     folder.gateway["languages"] = ["ar", "en"]
     assert weakenings.needs_restart(before, loaded(folder).gateway) == ("languages",)
 
 
-def test_a_service_worker_that_is_allowed_is_a_weakening(folder: ConfigFolder) -> None:
+def test_allowing_a_service_worker_is_a_weakening(folder: ConfigFolder) -> None:
     route = {"path": "/app", "to": "http://app:3000"}
     folder.own["routes"] = [route]
     before = loaded(folder)
@@ -174,7 +174,7 @@ def test_a_service_worker_that_is_allowed_is_a_weakening(folder: ConfigFolder) -
     assert weakenings.weakenings(after, before) == ()
 
 
-def test_storage_that_is_not_cleared_any_more_is_a_weakening(folder: ConfigFolder) -> None:
+def test_no_longer_clearing_the_storage_is_a_weakening(folder: ConfigFolder) -> None:
     folder.own["clear_storage_at_sign_out"] = True
     before = loaded(folder)
     folder.own["clear_storage_at_sign_out"] = False
@@ -188,7 +188,7 @@ def test_another_administrator_of_the_realm_is_no_weakening(folder: ConfigFolder
     assert weakenings.weakenings(before, after) == weakenings.weakenings(after, before) == ()
 
 
-def test_an_administrators_code_is_no_weakening_where_2fa_was_off(folder: ConfigFolder) -> None:
+def test_turning_administrators_codes_on_is_no_weakening_where_2fa_was_off(folder: ConfigFolder) -> None:
     folder.two_factor["is2FAEnabled"] = False
     before = loaded(folder)
     folder.two_factor.update(is2FAEnabled=True, adminCodes=True)

@@ -1,4 +1,4 @@
-"""Facts about reading one settings file."""
+"""Tests of reading one settings file."""
 
 import pytest
 
@@ -11,18 +11,18 @@ def refused(text: str | bytes, name: str = "a.yaml") -> UnreadableFile:
     return caught.value
 
 
-def test_lines_of_keys_and_items_are_known() -> None:
+def test_the_lines_of_keys_and_items_are_known() -> None:
     document = read(b"a: 1\nb:\n  c:\n    - x\n    - d: 2\n", "a.yaml")
     assert document.line(("b", "c", 1, "d")) == 5
     assert document.line(("b", "c", 0)) == 4
 
 
-def test_the_line_of_a_missing_key_is_that_of_its_section() -> None:
+def test_a_missing_key_is_reported_at_the_line_of_its_section() -> None:
     document = read(b"a: 1\nb:\n  c: 1\n", "a.yaml")
     assert document.line(("b", "missing")) == 2
 
 
-def test_no_and_octal_are_read_as_yaml_1_2() -> None:
+def test_the_word_no_and_octal_numbers_are_read_as_in_yaml_1_2() -> None:
     assert read(b"a: no\nb: 010\nc: off\n", "a.yaml").data == {"a": "no", "b": 10, "c": "off"}
 
 
@@ -32,11 +32,11 @@ def test_json_with_tabs_and_surrogate_pairs_is_read() -> None:
     assert document.line(("b",)) == 3
 
 
-def test_a_byte_order_mark_is_no_fault() -> None:
+def test_a_byte_order_mark_is_accepted() -> None:
     assert read(b"\xef\xbb\xbfa: 1\n", "a.yaml").data == {"a": 1}
 
 
-def test_a_key_given_twice_is_noted_with_its_second_line() -> None:
+def test_a_duplicate_key_is_reported_with_its_second_line() -> None:
     document = read(b"a: 1\nb: {c: 1}\na: 3\n", "a.yaml")
     assert document.repeated == ((("a",), 3),)
     assert document.data["a"] == 1
@@ -51,21 +51,21 @@ def test_a_key_given_twice_is_noted_with_its_second_line() -> None:
         ('{"a": [{"b": 1, "b": 2}]}', ("a", 0, "b")),
     ],
 )
-def test_a_key_given_twice_in_json_is_noted(text: str, path: tuple[str | int, ...]) -> None:
+def test_a_duplicate_key_in_json_is_reported(text: str, path: tuple[str | int, ...]) -> None:
     assert read(text.encode(), "a.json").repeated == ((path, 1),)
 
 
-def test_a_key_that_overrides_a_merged_one_is_not_given_twice() -> None:
+def test_a_key_that_overrides_a_merged_one_is_no_duplicate() -> None:
     assert read(b"a: &a {b: 1}\nc:\n  <<: *a\n  b: 2\n", "a.yaml").repeated == ()
 
 
 @pytest.mark.parametrize("written", ["2024-02-30", "2024-01-01", "2024-01-01T10:00:00Z"])
-def test_a_date_is_text_as_it_is_written(written: str) -> None:
+def test_a_date_is_read_as_text(written: str) -> None:
     assert read(f"createdAt: {written}\n".encode(), "a.yaml").data == {"createdAt": written}
 
 
 @pytest.mark.parametrize("word", ["NaN", "Infinity", "-Infinity"])
-def test_what_is_no_number_in_json_is_refused(word: str) -> None:
+def test_an_invalid_number_in_json_is_refused(word: str) -> None:
     assert word in refused(f'{{"a": {word}}}', "a.json").text
 
 
@@ -93,7 +93,7 @@ def test_an_alias_bomb_is_refused() -> None:
 
 
 @pytest.mark.attack("E3")
-def test_an_alias_of_itself_ends() -> None:
+def test_an_alias_that_refers_to_itself_is_refused() -> None:
     assert read(b"a: &a\n  b: *a\n", "a.yaml").data == {"a": {"b": None}}
 
 
@@ -112,7 +112,7 @@ def test_deep_nesting_is_refused(text: str) -> None:
 
 
 @pytest.mark.attack("E3")
-def test_more_than_a_megabyte_is_refused() -> None:
+def test_a_file_of_more_than_a_megabyte_is_refused() -> None:
     assert "1 MiB" in refused(b"#" * (LARGEST + 1)).text
 
 
@@ -136,15 +136,15 @@ def test_more_than_a_megabyte_is_refused() -> None:
         (b"a: 1\nb 2\nc: 3\n", 2, "YAML"),
     ],
 )
-def test_what_is_no_settings_file_is_refused_with_its_line(raw: bytes, line: int, word: str) -> None:
+def test_a_file_that_is_no_settings_file_is_refused_with_its_line(raw: bytes, line: int, word: str) -> None:
     error = refused(raw)
     assert word in error.text
     assert error.line == line
 
 
-def test_broken_json_names_its_line() -> None:
+def test_broken_json_is_reported_with_its_line() -> None:
     assert refused('{\n"a": 1,\n"b" 2}', "a.json").line == 3
 
 
-def test_a_refusal_never_quotes_the_file() -> None:
+def test_an_error_never_quotes_the_file() -> None:
     assert "hunter2" not in refused("password: 'hunter2\n").text

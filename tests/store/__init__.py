@@ -1,1 +1,1 @@
-"""Tests of gateway.store."""
+"""Tests of `gateway.store`."""

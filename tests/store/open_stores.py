@@ -1,5 +1,8 @@
-"""Stores on which a race races: with one open connection, or without a turn of the loop, the first of many is done
-before the second begins."""
+"""Stores for tests of races.
+
+With one open connection, or without a turn of the event loop, the first of many calls would finish before the second
+begins.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -8,12 +11,13 @@ from random import Random
 
 from gateway.domain.channel import TlsSettings
 from gateway.domain.ports import Clock
+from gateway.store.counters import Held, Reserved, Rule
 from gateway.store.memory import MemoryStore
-from gateway.store.protocol import Held, Reserved, Rule, Store
+from gateway.store.protocol import Store
 from gateway.store.redis import RedisStore
 
 WARM = 8
-"""Connections that are open before a test begins: so many commands reach the server together."""
+"""Connections that are open before a test begins: that number of commands reaches the server together."""
 
 
 class YieldingStore(MemoryStore):
@@ -82,7 +86,7 @@ class YieldingStore(MemoryStore):
 
 @asynccontextmanager
 async def opened(address: str, clock: Clock, *, prefix: str = "test:", timeout: float = 10.0) -> AsyncIterator[Store]:
-    """The store at `address`, `WARM` connections open; in this process where that is empty."""
+    """Yields the store at `address` with `WARM` open connections; an empty address means in this process."""
     store: Store = YieldingStore(clock)
     if address:
         store = await warm(RedisStore(url=address, prefix=prefix, timeout=timeout, tls=TlsSettings()))
@@ -93,7 +97,7 @@ async def opened(address: str, clock: Clock, *, prefix: str = "test:", timeout: 
 
 
 async def warm(store: RedisStore) -> RedisStore:
-    """`store`, so many of its connections open and idle."""
+    """Returns `store` with that number of idle connections."""
     pool = store._pool
     connections = await asyncio.gather(*(pool.get_connection() for _ in range(WARM)))  # type: ignore[no-untyped-call]
     for connection in connections:

@@ -1,4 +1,4 @@
-"""Facts about tasks that are cancelled while they wait for the store."""
+"""Tests of tasks that are cancelled while they wait for the store."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -16,16 +16,16 @@ from tests.clock import FakeClock
 TURNS = 50
 """Turns of the loop; more than a subscription on a new connection takes (35)."""
 LIMIT = 10.0
-"""Seconds until a test gives up on a task."""
+"""Seconds after which a test fails because its task has not ended."""
 
 
 def opened(address: str, clock: FakeClock) -> Store:
-    """A store without a connection yet."""
+    """Returns a store without a connection."""
     return RedisStore(url=address, prefix="test:", timeout=60.0, tls=TlsSettings()) if address else MemoryStore(clock)
 
 
 async def cancelled_after(turns: int, work: Awaitable[object]) -> asyncio.Future[object]:
-    """`work` as a task that was cancelled once, after so many turns of the loop, and was then given time."""
+    """Returns `work` as a task that was cancelled once after that number of turns, and then had time to end."""
     task = asyncio.ensure_future(work)
     for _ in range(turns):
         await asyncio.sleep(0)
@@ -34,7 +34,7 @@ async def cancelled_after(turns: int, work: Awaitable[object]) -> asyncio.Future
     return task
 
 
-async def test_listening_for_notices_ends_wherever_it_is_cancelled(address: str, clock: FakeClock) -> None:
+async def test_the_replica_event_listener_ends_wherever_it_is_cancelled(address: str, clock: FakeClock) -> None:
     for turns in range(TURNS):
         store = opened(address, clock)
         task = await cancelled_after(turns, ReplicaEvents(store=store, random=SystemRandom())._listen_for_ever())
@@ -51,8 +51,10 @@ VERBS: dict[str, Callable[[Store], Awaitable[object]]] = {
 
 
 @pytest.mark.parametrize("verb", VERBS)
-async def test_no_verb_gives_a_cancelled_task_its_result(verb: str, address: str, clock: FakeClock) -> None:
-    """A task that cannot be cancelled here goes on with what it does next, which may have no end."""
+async def test_no_store_operation_returns_a_result_to_a_cancelled_task(
+    verb: str, address: str, clock: FakeClock
+) -> None:
+    """A task that could not be cancelled here would continue, perhaps endlessly."""
     over = cancelled = 0
     for turns in range(TURNS):
         store = opened(address, clock)

@@ -1,4 +1,4 @@
-"""Which store do settings open?"""
+"""Tests of the choice of the store by its URL."""
 
 import pytest
 
@@ -20,13 +20,13 @@ from tests.clock import FakeClock
         ("unix:///run/redis.sock", RedisStore),
     ],
 )
-async def test_the_scheme_decides(url: str, kind: type, clock: FakeClock) -> None:
+async def test_the_scheme_of_the_url_selects_the_store(url: str, kind: type, clock: FakeClock) -> None:
     store = open_store(StoreSettings(url=Secret(url)), clock)
     assert isinstance(store, kind)
     await store.close()
 
 
-async def test_another_scheme_is_misconfigured_and_never_told(clock: FakeClock) -> None:
+async def test_an_unknown_scheme_is_misconfigured_and_the_error_does_not_show_the_url(clock: FakeClock) -> None:
     with pytest.raises(errors.Misconfigured) as caught:
         open_store(StoreSettings(url=Secret("mysql://hush-hush")), clock)
     assert "hush" not in str(caught.value)

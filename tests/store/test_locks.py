@@ -1,4 +1,4 @@
-"""Does a lock hold over replicas, fall in time, and come back to nobody but the next?"""
+"""Tests of locks: valid on all replicas, expiring in time, and released only by their holder."""
 
 import asyncio
 from collections.abc import Sequence
@@ -14,12 +14,12 @@ from tests.clock import FakeClock
 
 
 def locks(store: Store, clock: FakeClock) -> tuple[StoreLock, StoreLock]:
-    """Two replicas."""
+    """Returns the locks of two replicas."""
     return StoreLock(store, clock, SystemRandom()), StoreLock(store, clock, SystemRandom())
 
 
 async def most_inside(replicas: Sequence[StoreLock], times: int) -> int:
-    """How many of `times` holders were ever inside together."""
+    """Returns the largest number of `times` holders that were inside together."""
     inside = most = 0
 
     async def work(lock: StoreLock) -> None:
@@ -34,17 +34,17 @@ async def most_inside(replicas: Sequence[StoreLock], times: int) -> int:
     return most
 
 
-async def test_of_100_holders_on_two_replicas_one_is_inside(shared: Store, clock: FakeClock) -> None:
+async def test_one_of_100_parallel_holders_on_two_replicas_has_the_lock(shared: Store, clock: FakeClock) -> None:
     assert await most_inside(locks(shared, clock), 100) == 1
 
 
-async def test_another_name_is_another_lock(shared: Store, clock: FakeClock) -> None:
+async def test_locks_of_different_names_are_independent(shared: Store, clock: FakeClock) -> None:
     one, two = locks(shared, clock)
     async with one.hold("a", wait=0, ttl=60), two.hold("b", wait=0, ttl=60):
         pass
 
 
-async def test_a_held_lock_is_a_conflict_on_this_and_the_other_replica(shared: Store, clock: FakeClock) -> None:
+async def test_a_held_lock_is_a_conflict_on_this_replica_and_on_another(shared: Store, clock: FakeClock) -> None:
     one, two = locks(shared, clock)
     async with one.hold("user:1", wait=0, ttl=60):
         for lock in (one, two):
@@ -62,7 +62,7 @@ async def test_the_conflict_does_not_name_the_user(shared: Store, clock: FakeClo
     assert "hush" not in str(caught.value)
 
 
-async def test_a_lock_is_free_again_after_an_error_inside(shared: Store, clock: FakeClock) -> None:
+async def test_a_lock_is_released_after_an_error(shared: Store, clock: FakeClock) -> None:
     one, two = locks(shared, clock)
     with pytest.raises(ZeroDivisionError):
         async with one.hold("a", wait=0, ttl=60):
@@ -71,7 +71,7 @@ async def test_a_lock_is_free_again_after_an_error_inside(shared: Store, clock: 
         pass
 
 
-async def test_a_lock_is_free_again_after_its_holder_was_cancelled(shared: Store, clock: FakeClock) -> None:
+async def test_a_lock_is_released_after_its_holder_was_cancelled(shared: Store, clock: FakeClock) -> None:
     one, two = locks(shared, clock)
     entered = asyncio.Event()
 
@@ -88,7 +88,7 @@ async def test_a_lock_is_free_again_after_its_holder_was_cancelled(shared: Store
         pass
 
 
-async def test_a_lock_is_free_again_after_whoever_asked_for_it_gave_up_before_the_answer(clock: FakeClock) -> None:
+async def test_a_lock_is_released_if_its_requester_was_cancelled_before_the_answer(clock: FakeClock) -> None:
     class Slow(MemoryStore):
         slow = True
 
@@ -110,7 +110,7 @@ async def test_a_lock_is_free_again_after_whoever_asked_for_it_gave_up_before_th
         pass
 
 
-async def test_a_lock_falls_to_others_after_its_life(shared: Store, clock: FakeClock) -> None:
+async def test_an_expired_lock_can_be_acquired_by_another_holder(shared: Store, clock: FakeClock) -> None:
     one, two = locks(shared, clock)
     async with one.hold("a", wait=0, ttl=30):
         clock.advance(30)
@@ -118,7 +118,7 @@ async def test_a_lock_falls_to_others_after_its_life(shared: Store, clock: FakeC
             pass
 
 
-async def test_a_late_holder_does_not_free_its_successor(shared: Store, clock: FakeClock) -> None:
+async def test_a_late_holder_does_not_release_the_lock_of_its_successor(shared: Store, clock: FakeClock) -> None:
     one, two = locks(shared, clock)
     third, _ = locks(shared, clock)
     slow = one.hold("a", wait=0, ttl=30)
@@ -131,7 +131,7 @@ async def test_a_late_holder_does_not_free_its_successor(shared: Store, clock: F
                 pass
 
 
-async def test_a_store_that_does_not_answer_is_unreachable_not_a_lock(clock: FakeClock) -> None:
+async def test_a_store_that_does_not_answer_is_unreachable_and_no_conflict(clock: FakeClock) -> None:
     store = MemoryStore(clock)
     await store.close()
     with pytest.raises(errors.Unreachable):
@@ -139,13 +139,13 @@ async def test_a_store_that_does_not_answer_is_unreachable_not_a_lock(clock: Fak
             pass
 
 
-async def test_a_store_lost_while_holding_does_not_spoil_the_work(clock: FakeClock) -> None:
+async def test_losing_the_store_while_holding_a_lock_does_not_fail_the_work(clock: FakeClock) -> None:
     store = MemoryStore(clock)
     async with locks(store, clock)[0].hold("a", wait=0, ttl=60):
         await store.close()
 
 
-async def test_turns_are_given_in_the_order_of_asking() -> None:
+async def test_local_turns_are_given_in_order() -> None:
     turns, order = LocalLocks(), []
 
     async def work(number: int) -> None:
@@ -157,7 +157,7 @@ async def test_turns_are_given_in_the_order_of_asking() -> None:
     assert order == list(range(20))
 
 
-async def test_a_queue_that_nobody_waits_for_is_forgotten() -> None:
+async def test_a_local_queue_without_waiting_tasks_is_deleted() -> None:
     turns = LocalLocks()
     async with turns.turn("a"):
         waiting = asyncio.create_task(turns.turn("a").__aenter__())

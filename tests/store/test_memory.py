@@ -1,16 +1,16 @@
-"""Does the store in this process free what is over, and end when it is closed?"""
+"""Tests of the memory store: it frees expired values, and ends when it is closed."""
 
 import asyncio
 
 import pytest
 
 from gateway.domain import errors
+from gateway.store.counters import Reserved, Rule
 from gateway.store.memory import MemoryStore
-from gateway.store.protocol import Reserved, Rule
 from tests.clock import START, FakeClock
 
 
-async def test_a_value_is_gone_after_its_life(clock: FakeClock) -> None:
+async def test_a_value_expires(clock: FakeClock) -> None:
     store = MemoryStore(clock)
     await store.set("k", b"1", 60)
     clock.advance(60)
@@ -18,7 +18,7 @@ async def test_a_value_is_gone_after_its_life(clock: FakeClock) -> None:
     assert await store.add("k", b"2", 60)
 
 
-async def test_writing_again_lengthens_a_life(clock: FakeClock) -> None:
+async def test_a_second_write_extends_the_lifetime(clock: FakeClock) -> None:
     store = MemoryStore(clock)
     await store.set("k", b"1", 60)
     clock.advance(59)
@@ -28,7 +28,7 @@ async def test_writing_again_lengthens_a_life(clock: FakeClock) -> None:
     assert await store.get("k") == b"2"
 
 
-async def test_what_is_over_is_freed_by_later_writes(clock: FakeClock) -> None:
+async def test_later_writes_free_expired_values(clock: FakeClock) -> None:
     store = MemoryStore(clock)
     for n in range(5000):
         await store.set(f"k{n}", bytes(100), 60)
@@ -37,7 +37,7 @@ async def test_what_is_over_is_freed_by_later_writes(clock: FakeClock) -> None:
     assert store.size == 1
 
 
-async def test_writing_one_key_for_ever_keeps_memory_small(clock: FakeClock) -> None:
+async def test_endless_writes_to_one_key_use_little_memory(clock: FakeClock) -> None:
     store = MemoryStore(clock)
     for _ in range(20_000):
         await store.set("k", b"1", 10_000)
@@ -45,7 +45,7 @@ async def test_writing_one_key_for_ever_keeps_memory_small(clock: FakeClock) -> 
     assert store.noted_ends < 2_000
 
 
-async def test_counters_are_freed_a_day_after_their_end(clock: FakeClock) -> None:
+async def test_counters_are_freed_a_day_after_their_expiry(clock: FakeClock) -> None:
     store = MemoryStore(clock)
     rule = Rule(count="c", lock="l", window=60, steps=((1, 59.0),))
     assert await store.reserve([rule], START) == Reserved((1,))

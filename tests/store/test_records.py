@@ -1,4 +1,4 @@
-"""Do typed values come back as they were, and only where and when they may?"""
+"""Tests of typed records: read as written, and only at their key and until their expiry."""
 
 import asyncio
 from dataclasses import dataclass, replace
@@ -7,7 +7,7 @@ from enum import Enum
 import pytest
 import structlog
 
-from gateway.crypto.sealing import KeyRing, Sealer
+from gateway.crypto.key_ring import KeyRing, Sealer
 from gateway.domain import errors
 from gateway.domain.ports import SystemRandom
 from gateway.domain.session import Tokens
@@ -61,16 +61,16 @@ def plus(value: Thing) -> Thing:
     return replace(value, count=value.count + 1)
 
 
-async def test_a_value_comes_back_equal_in_every_type(things: Records[Thing]) -> None:
+async def test_a_value_of_every_type_is_read_as_written(things: Records[Thing]) -> None:
     await things.write("t", "k", FULL, START + 60)
     assert await things.read("t", "k") == FULL
 
 
-async def test_nothing_written_reads_none(things: Records[Thing]) -> None:
+async def test_an_unwritten_record_reads_none(things: Records[Thing]) -> None:
     assert await things.read("t", "k") is None
 
 
-async def test_the_injected_clock_ends_a_record(things: Records[Thing], clock: FakeClock) -> None:
+async def test_a_record_expires_by_the_injected_clock(things: Records[Thing], clock: FakeClock) -> None:
     await things.write("t", "k", FULL, START + 60)
     clock.advance(59.9)
     assert await things.read("t", "k") == FULL
@@ -78,7 +78,7 @@ async def test_the_injected_clock_ends_a_record(things: Records[Thing], clock: F
     assert await things.read("t", "k") is None
 
 
-async def test_add_writes_only_where_nothing_reads(things: Records[Thing], clock: FakeClock) -> None:
+async def test_add_writes_only_where_no_readable_record_exists(things: Records[Thing], clock: FakeClock) -> None:
     assert await things.add("t", "k", Thing(1), START + 60)
     assert not await things.add("t", "k", Thing(2), START + 120)
     clock.advance(60)
@@ -86,44 +86,44 @@ async def test_add_writes_only_where_nothing_reads(things: Records[Thing], clock
     assert await things.read("t", "k") == Thing(3)
 
 
-async def test_of_200_parallel_adds_one_writes(things: Records[Thing]) -> None:
+async def test_one_of_200_parallel_adds_writes(things: Records[Thing]) -> None:
     written = await asyncio.gather(*(things.add("t", "k", Thing(n), START + 60) for n in range(200)))
     assert sum(written) == 1
 
 
-async def test_a_change_keeps_the_end(things: Records[Thing], clock: FakeClock) -> None:
+async def test_a_change_keeps_the_expiry(things: Records[Thing], clock: FakeClock) -> None:
     await things.write("t", "k", Thing(1), START + 60)
     assert await things.change("t", "k", plus) == Thing(2)
     clock.advance(60)
     assert await things.read("t", "k") is None
 
 
-async def test_a_change_may_move_the_end(things: Records[Thing], clock: FakeClock) -> None:
+async def test_a_change_may_set_a_new_expiry(things: Records[Thing], clock: FakeClock) -> None:
     await things.write("t", "k", Thing(1), START + 60)
     await things.change("t", "k", lambda old: Changed(plus(old), START + 600))
     clock.advance(599)
     assert await things.read("t", "k") == Thing(2)
 
 
-async def test_a_change_that_gives_up_writes_nothing(things: Records[Thing]) -> None:
+async def test_a_change_that_returns_none_writes_nothing(things: Records[Thing]) -> None:
     await things.write("t", "k", Thing(1), START + 60)
     assert await things.change("t", "k", lambda _: None) is None
     assert await things.read("t", "k") == Thing(1)
 
 
-async def test_a_change_of_nothing_is_not_applied(things: Records[Thing]) -> None:
+async def test_a_missing_record_is_not_changed(things: Records[Thing]) -> None:
     assert await things.change("t", "k", plus) is None
     assert await things.read("t", "k") is None
 
 
-async def test_a_record_that_was_removed_is_not_brought_back_by_a_change(things: Records[Thing]) -> None:
+async def test_a_change_does_not_restore_a_removed_record(things: Records[Thing]) -> None:
     await things.write("t", "k", Thing(1), START + 60)
     assert await things.remove("t", "k")
     assert await things.change("t", "k", plus) is None
     assert not await things.remove("t", "k")
 
 
-async def test_of_100_parallel_changes_on_two_replicas_none_is_lost(
+async def test_100_parallel_changes_on_two_replicas_are_all_applied(
     shared: Store, sealer: Sealer, clock: FakeClock
 ) -> None:
     one, two = make(shared, sealer, clock), make(shared, sealer, clock)
@@ -132,14 +132,14 @@ async def test_of_100_parallel_changes_on_two_replicas_none_is_lost(
     assert await one.read("t", "k") == Thing(100)
 
 
-async def test_who_always_loses_hears_of_a_conflict(sealer: Sealer, clock: FakeClock) -> None:
+async def test_a_change_that_is_always_overtaken_raises_a_conflict(sealer: Sealer, clock: FakeClock) -> None:
     store = MemoryStore(clock)
     things = make(store, sealer, clock)
     await things.write("t", "k", Thing(0), START + 60)
 
     def overtaken(old: Thing) -> Thing:
-        (place,) = keys(store)
-        store._values.keep(place, things._sealed(place, "t", old, START + 60)[0], 60)  # another replica, each time
+        place, context = things._place("t", "k")
+        store._keep(place, things._sealed(context, old, START + 60)[0], 60)  # another replica, each time
         return plus(old)
 
     with pytest.raises(errors.Conflict):
@@ -170,7 +170,7 @@ async def test_two_tenants_share_no_record(things: Records[Thing]) -> None:
     assert await things.read("b", "k") is None
 
 
-async def test_names_with_separators_do_not_meet(things: Records[Thing]) -> None:
+async def test_names_with_separators_do_not_collide(things: Records[Thing]) -> None:
     await things.write("a/b", "c", Thing(1), START + 60)
     await things.write("a", "b/c", Thing(2), START + 60)
     await things.write("a", RecordKey("b", "}:c"), Thing(3), START + 60)
@@ -180,14 +180,14 @@ async def test_names_with_separators_do_not_meet(things: Records[Thing]) -> None
     assert await things.read("a", RecordKey("b", "}:c")) == Thing(3)
 
 
-async def test_keys_of_one_tag_share_the_braces(sealer: Sealer, clock: FakeClock) -> None:
+async def test_keys_with_one_tag_share_the_hash_slot(sealer: Sealer, clock: FakeClock) -> None:
     store = MemoryStore(clock)
     await make(store, sealer, clock).write("t", RecordKey("tag", "rest"), Thing(1), START + 60)
     assert keys(store) == ["thing:{t/tag}:rest"]
 
 
 @pytest.mark.parametrize("damage", [b"", b"\x01", bytes(100), b"not sealed at all"])
-async def test_an_unopenable_value_reads_none_and_is_logged_by_name_alone(
+async def test_an_unopenable_value_reads_none_and_only_its_record_name_is_logged(
     damage: bytes, sealer: Sealer, clock: FakeClock
 ) -> None:
     store = MemoryStore(clock)
@@ -200,7 +200,7 @@ async def test_an_unopenable_value_reads_none_and_is_logged_by_name_alone(
     assert "hush" not in repr(logs)
 
 
-async def test_an_unopenable_value_may_be_written_over(sealer: Sealer, clock: FakeClock) -> None:
+async def test_an_unopenable_value_may_be_overwritten(sealer: Sealer, clock: FakeClock) -> None:
     store = MemoryStore(clock)
     things = make(store, sealer, clock)
     await things.write("t", "k", Thing(1), START + 60)
@@ -208,12 +208,12 @@ async def test_an_unopenable_value_may_be_written_over(sealer: Sealer, clock: Fa
     assert await things.add("t", "k", Thing(2), START + 60)
 
 
-async def test_another_schema_reads_none(shared: Store, sealer: Sealer, clock: FakeClock) -> None:
+async def test_a_record_of_another_schema_reads_none(shared: Store, sealer: Sealer, clock: FakeClock) -> None:
     await make(shared, sealer, clock, schema=2).write("t", "k", Thing(1), START + 60)
     assert await make(shared, sealer, clock, schema=1).read("t", "k") is None
 
 
-async def test_a_value_that_no_longer_fits_reads_none_and_is_not_quoted(
+async def test_a_value_that_does_not_validate_reads_none_and_is_not_quoted_in_the_log(
     shared: Store, sealer: Sealer, clock: FakeClock
 ) -> None:
     old = Records(store=shared, sealer=sealer, clock=clock, name="thing", of=Part)
@@ -223,17 +223,17 @@ async def test_a_value_that_no_longer_fits_reads_none_and_is_not_quoted(
     assert "hush" not in repr(logs)
 
 
-async def test_another_ring_opens_nothing(shared: Store, sealer: Sealer, ring: KeyRing, clock: FakeClock) -> None:
+async def test_another_key_ring_opens_no_record(shared: Store, sealer: Sealer, ring: KeyRing, clock: FakeClock) -> None:
     await make(shared, sealer, clock).write("t", "k", Thing(1), START + 60)
     stranger = Sealer(KeyRing((ring.keys[1],)), "records", SystemRandom())
     assert await make(shared, stranger, clock).read("t", "k") is None
 
 
-async def test_nothing_in_the_store_shows_the_value(sealer: Sealer, clock: FakeClock) -> None:
+async def test_the_store_does_not_show_the_value(sealer: Sealer, clock: FakeClock) -> None:
     store = MemoryStore(clock)
     await make(store, sealer, clock).write("t", "k", Thing(1, parts=(Part("hush-hush"),)), START + 60)
     assert b"hush" not in (await store.get(keys(store)[0]) or b"")
 
 
 def keys(store: MemoryStore) -> list[str]:
-    return list(store._values._kept)
+    return list(store._kept)

@@ -1,4 +1,4 @@
-"""What does the Redis store do when the server misbehaves, and what does it leave there?"""
+"""Tests of the Redis store with failing servers, and of the keys it leaves."""
 
 import asyncio
 import shutil
@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 
 from gateway.domain import errors
 from gateway.domain.channel import TlsSettings
-from gateway.store.protocol import Reserved, Rule
+from gateway.store.counters import Reserved, Rule
 from gateway.store.redis import RedisStore
 from tests.clock import START
 from tests.dependencies.redis import server
@@ -39,7 +39,7 @@ async def raw(redis_url: str) -> AsyncIterator[Redis]:
 
 
 async def fill(store: RedisStore) -> None:
-    """One key of every sort."""
+    """Writes one key of every sort."""
     await store.set("set", b"1", 60)
     await store.add("add", b"1", 60)
     await store.swap("add", b"1", b"2", 60)
@@ -50,14 +50,14 @@ async def fill(store: RedisStore) -> None:
     await store.reserve([RULE], START)
 
 
-async def test_every_key_has_the_prefix_and_a_life(store: RedisStore, raw: Redis) -> None:
+async def test_every_key_has_the_prefix_and_an_expiry(store: RedisStore, raw: Redis) -> None:
     await fill(store)
     keys = await raw.keys("*")
     assert set(keys) == {f"test:{k}".encode() for k in ("set", "add", "list", RULE.count, RULE.lock)}
     assert all([await raw.pttl(key) > 0 for key in keys])
 
 
-async def test_two_prefixes_share_nothing(store: RedisStore, redis_url: str) -> None:
+async def test_two_prefixes_share_no_keys(store: RedisStore, redis_url: str) -> None:
     other = RedisStore(url=redis_url, prefix="other:", timeout=10.0, tls=TlsSettings())
     await fill(store)
     assert await other.get("set") is None
@@ -65,18 +65,18 @@ async def test_two_prefixes_share_nothing(store: RedisStore, redis_url: str) -> 
     await other.close()
 
 
-async def test_scripts_that_the_server_forgot_are_loaded_again(store: RedisStore, raw: Redis) -> None:
+async def test_scripts_that_the_server_lost_are_loaded_again(store: RedisStore, raw: Redis) -> None:
     await store.reserve([RULE], START)
     await raw.script_flush()
     assert await store.reserve([RULE], START) == Reserved((2,))
 
 
-async def test_the_check_leaves_no_lasting_key(store: RedisStore, raw: Redis) -> None:
+async def test_the_check_leaves_no_permanent_key(store: RedisStore, raw: Redis) -> None:
     await store.check()
     assert all([0 < await raw.pttl(key) <= 10_000 for key in await raw.keys("*")])
 
 
-async def test_nobody_listening_is_unreachable() -> None:
+async def test_a_closed_port_is_unreachable() -> None:
     store = at(f"redis://127.0.0.1:{free_port()}/0")
     for call in (store.get("k"), store.check(), store.publish("c", b""), store.reserve([RULE], START)):
         with pytest.raises(errors.Unreachable):
@@ -101,7 +101,7 @@ async def test_a_server_that_never_answers_is_unreachable_after_the_timeout() ->
         await store.close()
 
 
-async def test_a_wrong_password_is_unreachable_and_never_told(redis_url: str) -> None:
+async def test_a_wrong_password_is_unreachable_and_never_shown(redis_url: str) -> None:
     store = at(redis_url.replace("://", "://nobody:hush-hush@"))
     with pytest.raises(errors.Unreachable) as caught:
         await store.get("k")
@@ -109,7 +109,7 @@ async def test_a_wrong_password_is_unreachable_and_never_told(redis_url: str) ->
     await store.close()
 
 
-async def test_a_broken_url_is_misconfigured_and_never_told() -> None:
+async def test_an_invalid_url_is_misconfigured_and_never_shown() -> None:
     with pytest.raises(errors.Misconfigured) as caught:
         at("redis://:hush-hush@host:notaport/0")
     assert "hush" not in str(caught.value)
@@ -141,7 +141,9 @@ async def test_a_full_server_is_unreachable_for_writes(store: RedisStore, raw: R
         await raw.config_set("maxmemory", "0")
 
 
-async def test_a_server_that_hangs_is_unreachable_and_soon_back(redis_url: str, raw: Redis) -> None:
+async def test_a_server_that_does_not_answer_is_unreachable_and_usable_again_soon_after(
+    redis_url: str, raw: Redis
+) -> None:
     store = at(redis_url, timeout=0.1)
     await store.set("k", b"1", 60)
     await raw.client_pause(60_000, all=False)
@@ -158,7 +160,7 @@ async def test_a_server_that_hangs_is_unreachable_and_soon_back(redis_url: str, 
     await store.close()
 
 
-async def test_a_cut_subscription_ends_with_unreachable(store: RedisStore, raw: Redis) -> None:
+async def test_a_cut_subscription_ends_as_unreachable(store: RedisStore, raw: Redis) -> None:
     async with store.subscribe("c") as messages:
         await raw.client_kill_filter(_type="pubsub")
         async with asyncio.timeout(5):
@@ -166,15 +168,15 @@ async def test_a_cut_subscription_ends_with_unreachable(store: RedisStore, raw: 
                 await anext(messages)
 
 
-async def test_connections_that_the_server_cut_are_soon_replaced(store: RedisStore, raw: Redis) -> None:
+async def test_connections_cut_by_the_server_are_soon_replaced(store: RedisStore, raw: Redis) -> None:
     await asyncio.gather(*(store.get("k") for _ in range(20)))
     await raw.client_kill_filter(_type="normal", skipme=True)
     async with asyncio.timeout(5):
         while not all(await asyncio.gather(*(_answers(store) for _ in range(20)))):
-            pass  # a cut connection is seen when the end of its stream has come in
+            pass  # the end of a cut connection is noticed when the end of its stream arrives
 
 
-async def test_a_cancelled_call_leaves_no_answer_to_the_next_one(store: RedisStore) -> None:
+async def test_the_answer_of_a_cancelled_call_is_not_given_to_the_next_call(store: RedisStore) -> None:
     await store.set("a", b"a", 60)
     await store.set("b", b"b", 60)
     for _ in range(50):
@@ -185,7 +187,7 @@ async def test_a_cancelled_call_leaves_no_answer_to_the_next_one(store: RedisSto
         await asyncio.gather(call, return_exceptions=True)
 
 
-async def test_a_unix_socket_is_reached(redis_server: int, tmp_path: Path) -> None:
+async def test_a_unix_socket_can_be_used(redis_server: int, tmp_path: Path) -> None:
     with server(program(), tmp_path, "--unixsocket", str(tmp_path / "s")):
         store = at(f"unix://{tmp_path}/s?db=0")
         await store.check()
@@ -193,7 +195,7 @@ async def test_a_unix_socket_is_reached(redis_server: int, tmp_path: Path) -> No
 
 
 @pytest.mark.row("GW-33")
-async def test_tls_is_spoken_and_a_server_that_is_not_trusted_is_named_with_the_setting(tmp_path: Path) -> None:
+async def test_tls_is_used_and_an_untrusted_server_is_reported_with_the_setting(tmp_path: Path) -> None:
     authority, stranger = trustme.CA(), trustme.CA()
     certificate = authority.issue_cert("127.0.0.1")
     files = {name: tmp_path / name for name in ("ca", "stranger", "certificate", "key")}
@@ -224,7 +226,7 @@ async def test_tls_is_spoken_and_a_server_that_is_not_trusted_is_named_with_the_
 
 
 @pytest.mark.row("GW-33")
-async def test_a_server_that_asks_for_a_certificate_is_shown_ours(tmp_path: Path) -> None:
+async def test_a_server_that_requires_a_client_certificate_receives_the_gateways(tmp_path: Path) -> None:
     authority = trustme.CA()
     authority.cert_pem.write_to_path(tmp_path / "ca.pem")
     for name in ("127.0.0.1", "gateway.example"):

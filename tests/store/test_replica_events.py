@@ -1,8 +1,8 @@
-"""Does each replica hear the others, and know when it does not?"""
+"""Tests of replica events: each replica receives the others' events, and notices when it does not."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 
 import pytest
 import structlog
@@ -15,8 +15,8 @@ from gateway.store.replica_events import EventFields, ReplicaEvents
 from tests.clock import FakeClock
 
 
-class Deaf(MemoryStore):
-    """Loses every message in silence while `deaf`, and can cut its subscriptions."""
+class LossyStore(MemoryStore):
+    """Silently loses every message while `deaf`, and can cut its subscriptions."""
 
     deaf = False
 
@@ -31,15 +31,15 @@ class Deaf(MemoryStore):
 
 
 class Mail:
-    """What a replica heard, to wait for."""
+    """Records the events that a replica received, for a test to wait for."""
 
     def __init__(self, replica_events: ReplicaEvents, kind: str = "news") -> None:
-        self.heard: asyncio.Queue[EventFields] = asyncio.Queue()
-        self.stop = replica_events.on(kind, self.heard.put_nowait)
+        self.received: asyncio.Queue[EventFields] = asyncio.Queue()
+        self.stop = replica_events.on(kind, self.received.put_nowait)
 
     async def next(self) -> EventFields:
         async with asyncio.timeout(10):
-            return await self.heard.get()
+            return await self.received.get()
 
 
 def replica(store: Store, monotonic: Callable[[], float] | None = None) -> ReplicaEvents:
@@ -58,7 +58,7 @@ async def running(*replicas: ReplicaEvents) -> AsyncIterator[None]:
         yield
 
 
-async def test_every_replica_hears_a_notice_the_teller_included(shared: Store) -> None:
+async def test_every_replica_receives_an_event_including_its_sender(shared: Store) -> None:
     one, two = replica(shared), replica(shared)
     mails = Mail(one), Mail(two)
     async with running(one, two):
@@ -66,7 +66,7 @@ async def test_every_replica_hears_a_notice_the_teller_included(shared: Store) -
         assert [await mail.next() for mail in mails] == [{"about": "x"}, {"about": "x"}]
 
 
-async def test_only_handlers_of_the_kind_are_called(shared: Store) -> None:
+async def test_only_handlers_of_the_events_kind_are_called(shared: Store) -> None:
     one = replica(shared)
     news, other = Mail(one), Mail(one, "other")
     async with running(one):
@@ -76,17 +76,17 @@ async def test_only_handlers_of_the_kind_are_called(shared: Store) -> None:
         assert await other.next() == {"n": "1"}
 
 
-async def test_a_stopped_handler_hears_nothing_more(shared: Store) -> None:
+async def test_a_stopped_handler_receives_no_further_events(shared: Store) -> None:
     one = replica(shared)
     stopped, going = Mail(one), Mail(one)
     stopped.stop()
     async with running(one):
         await one.tell("news")
         await going.next()
-        assert stopped.heard.empty()
+        assert stopped.received.empty()
 
 
-async def test_a_replica_is_alive_while_its_beats_come_back(shared: Store) -> None:
+async def test_a_replica_is_connected_while_its_heartbeats_return(shared: Store) -> None:
     one = replica(shared, FakeClock().now)
     before = one.alive
     async with running(one):
@@ -95,9 +95,9 @@ async def test_a_replica_is_alive_while_its_beats_come_back(shared: Store) -> No
 
 
 @pytest.mark.attack("F23")
-async def test_a_silently_dropped_subscription_is_noticed_within_half_a_second() -> None:
+async def test_a_silently_lost_subscription_is_noticed_within_half_a_second() -> None:
     clock = FakeClock()
-    store = Deaf(clock)
+    store = LossyStore(clock)
     one = replica(store, clock.now)
     async with running(one):
         store.deaf = True
@@ -107,8 +107,8 @@ async def test_a_silently_dropped_subscription_is_noticed_within_half_a_second()
         assert not one.alive
 
 
-async def test_a_cut_subscription_is_opened_anew_and_the_gap_is_told() -> None:
-    store = Deaf(FakeClock())
+async def test_a_cut_subscription_is_opened_again_and_the_gap_is_reported() -> None:
+    store = LossyStore(FakeClock())
     one = replica(store)
     mail, gap = Mail(one), asyncio.Event()
     one.on_gap(gap.set)
@@ -121,21 +121,23 @@ async def test_a_cut_subscription_is_opened_anew_and_the_gap_is_told() -> None:
         assert await mail.next() == {"n": "after"}
 
 
-async def test_a_store_that_is_away_at_first_is_found_later() -> None:
+async def test_a_store_that_is_down_at_the_start_is_connected_later() -> None:
     class Away(MemoryStore):
         away = True
 
-        def subscribe(self, channel: str) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
+        @asynccontextmanager
+        async def subscribe(self, channel: str) -> AsyncIterator[AsyncIterator[bytes]]:
             if self.away:
                 self.away = False
                 raise ConnectionError("of a kind that nobody expects")
-            return super().subscribe(channel)
+            async with super().subscribe(channel) as messages:
+                yield messages
 
     async with running(replica(Away(FakeClock()))):
         pass
 
 
-async def test_a_handler_that_fails_does_not_make_the_replica_deaf(shared: Store) -> None:
+async def test_a_failing_handler_does_not_stop_the_replica_from_receiving_events(shared: Store) -> None:
     one = replica(shared)
 
     def fail(_: EventFields) -> None:
@@ -149,7 +151,7 @@ async def test_a_handler_that_fails_does_not_make_the_replica_deaf(shared: Store
 
 
 @pytest.mark.parametrize("garbage", [b"", b"\xff", b"[]", b"3", b'{"kind": 5}', b'{"kind":"beat","number":"x"}'])
-async def test_garbage_on_the_channel_is_passed_over(garbage: bytes, shared: Store) -> None:
+async def test_invalid_messages_on_the_channel_are_ignored(garbage: bytes, shared: Store) -> None:
     one = replica(shared)
     mail = Mail(one)
     async with running(one):
@@ -158,7 +160,7 @@ async def test_garbage_on_the_channel_is_passed_over(garbage: bytes, shared: Sto
         assert await mail.next() == {"n": "1"}
 
 
-async def test_another_replica_s_beat_does_not_speak_for_us() -> None:
+async def test_the_heartbeat_of_another_replica_does_not_count() -> None:
     clock = FakeClock()
     store = MemoryStore(clock)
     one = replica(store, clock.now)
@@ -167,15 +169,17 @@ async def test_another_replica_s_beat_does_not_speak_for_us() -> None:
 
 
 @pytest.mark.slow
-async def test_a_store_that_is_away_for_long_is_told_once_and_so_is_its_return() -> None:
+async def test_a_long_outage_of_the_store_is_logged_once_and_so_is_its_end() -> None:
     class Away(MemoryStore):
         tries = 0
 
-        def subscribe(self, channel: str) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
+        @asynccontextmanager
+        async def subscribe(self, channel: str) -> AsyncIterator[AsyncIterator[bytes]]:
             self.tries += 1
             if self.tries <= 4:
                 raise errors.Unreachable("store", "ConnectionError")
-            return super().subscribe(channel)
+            async with super().subscribe(channel) as messages:
+                yield messages
 
     with structlog.testing.capture_logs() as lines:
         async with running(replica(Away(FakeClock()))):

@@ -1,4 +1,4 @@
-"""Counts of statements."""
+"""Tests of the counts of statements."""
 
 from pathlib import Path
 

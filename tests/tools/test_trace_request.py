@@ -1,4 +1,4 @@
-"""Traces of single requests."""
+"""Tests of the traces of single requests."""
 
 import asyncio
 import re
@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def compiled(path: Path, source: str, **known: object) -> dict[str, Any]:
-    """The functions of a module that has this path."""
+    """Returns the functions of a module at this path."""
     names: dict[str, Any] = {"asyncio": asyncio, **known}
     exec(compile(source, str(path), "exec"), names)
     return names
@@ -38,7 +38,7 @@ async def test_a_resumed_coroutine_counts_once(tmp_path: Path) -> None:
     assert names_of(recorder) == ["one.outer", "one.inner", "one.inner"]
 
 
-async def test_a_coroutine_that_began_before_the_trace_does_not_count(tmp_path: Path) -> None:
+async def test_a_coroutine_begun_before_the_trace_does_not_count(tmp_path: Path) -> None:
     module = compiled(tmp_path / "one.py", "async def begun():\n    await asyncio.sleep(0)\n")
     recorder = Recorder(tmp_path)
     task = asyncio.create_task(module["begun"]())
@@ -48,7 +48,7 @@ async def test_a_coroutine_that_began_before_the_trace_does_not_count(tmp_path: 
     assert names_of(recorder) == []
 
 
-async def test_an_exception_thrown_into_a_coroutine_is_no_call(tmp_path: Path) -> None:
+async def test_an_exception_thrown_into_a_coroutine_does_not_count_as_a_call(tmp_path: Path) -> None:
     module = compiled(tmp_path / "one.py", "async def waits():\n    await asyncio.Event().wait()\n")
     recorder = Recorder(tmp_path)
     with recorder.recording():
@@ -59,7 +59,7 @@ async def test_an_exception_thrown_into_a_coroutine_is_no_call(tmp_path: Path) -
     assert names_of(recorder) == ["one.waits"]
 
 
-def test_generators_count_once_and_comprehensions_never(tmp_path: Path) -> None:
+def test_a_generator_counts_once_and_a_comprehension_never(tmp_path: Path) -> None:
     module = compiled(
         tmp_path / "one.py",
         "def gives():\n    yield 1\n    yield 2\n"
@@ -84,7 +84,7 @@ def test_files_outside_of_the_folder_do_not_count(tmp_path: Path) -> None:
     assert names_of(recorder) == ["run"]
 
 
-async def test_given_tasks_do_not_count(tmp_path: Path) -> None:
+async def test_excluded_tasks_do_not_count(tmp_path: Path) -> None:
     beat: Callable[[], Awaitable[None]] = compiled(tmp_path / "one.py", "async def beat(): pass")["beat"]
 
     async def permanent() -> None:
@@ -99,7 +99,7 @@ async def test_given_tasks_do_not_count(tmp_path: Path) -> None:
     assert names_of(recorder) == ["one.beat"]
 
 
-def test_moves_and_returns_are_between_files(tmp_path: Path) -> None:
+def test_moves_and_returns_are_counted_between_files(tmp_path: Path) -> None:
     other = compiled(tmp_path / "b.py", "def other(): pass")["other"]
     source = "def one(): pass\ndef run():\n    one()\n    other()\n    other()\n    one()\n"
     run = compiled(tmp_path / "a.py", source, other=other)["run"]
@@ -114,7 +114,7 @@ def test_moves_and_returns_are_between_files(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_the_report_has_figures_of_a_whole_login() -> None:
+def test_the_report_contains_the_figures_of_a_whole_login() -> None:
     command = [sys.executable, "-m", "tools.trace_request", "--cold", "--requests", "password,cached"]
     calls = ["--calls", "requirement.decide", "gate.Gate.forward", "--files"]
     done = subprocess.run([*command, *calls], cwd=ROOT, capture_output=True, text=True, check=False)

@@ -1,4 +1,4 @@
-"""The pages, errors and middleware of a running gateway, for tests that need an application around them."""
+"""The pages, errors and middleware of a running gateway, for tests that need an application."""
 
 from collections.abc import Callable
 from ipaddress import IPv4Network, IPv6Network
@@ -7,15 +7,14 @@ from typing import Any, cast
 
 from aiohttp import web
 
-from gateway.crypto.sealing import Key, KeyRing
-from gateway.crypto.signing import Signer
+from gateway.crypto.key_ring import Key, KeyRing, Signer
 from gateway.domain.configuration import Address, Configuration, GatewaySettings, StoreSettings
 from gateway.domain.secret import Secret
 from gateway.domain.tenant import Tenant
 from gateway.observe.audit import Audit
 from gateway.rendering.data_root import data_root
 from gateway.rendering.languages import load_languages
-from gateway.rendering.templates import build_environment
+from gateway.rendering.templates import build_environments
 from gateway.web.assets import Assets
 from gateway.web.csrf import PURPOSE, Csrf
 from gateway.web.endpoint import Endpoints
@@ -28,18 +27,18 @@ ROOT: Path = data_root()
 
 
 def pages() -> Pages:
-    """Pages over the real templates, in English."""
+    """Returns pages with the real templates, in English."""
     languages = load_languages(ROOT / "locales", ["en"])
-    return Pages(build_environment(ROOT), languages, Assets(ROOT / "static"), SeededRandom())
+    return Pages(build_environments(ROOT, languages), languages, Assets(ROOT / "static"), SeededRandom())
 
 
 def failures() -> ErrorResponses:
-    """Failures over the real templates, with a clock that stands still."""
-    return ErrorResponses(pages=pages(), clock=FakeClock(), random=SeededRandom())
+    """Returns failures with the real templates, and a clock that does not advance."""
+    return ErrorResponses(pages())
 
 
 def configuration(*tenants: Tenant, trusted: tuple[IPv4Network | IPv6Network, ...] = ()) -> Configuration:
-    """The configuration of a gateway for `tenants`, in memory and on loopback."""
+    """Returns the configuration of a gateway for `tenants`, in memory and on loopback."""
     gateway = GatewaySettings(
         listen=Address("127.0.0.1", 0),
         operations=Address("127.0.0.1", 0),
@@ -50,12 +49,12 @@ def configuration(*tenants: Tenant, trusted: tuple[IPv4Network | IPv6Network, ..
 
 
 def application(of: Configuration) -> web.Application:
-    """An application with the gateway's middleware, and without routes."""
+    """Returns an application with the gateway's middleware, and without routes."""
     middleware = RequestMiddleware(lambda: of, failures(), pages(), SeededRandom())
     return web.Application(middlewares=[middleware.handle])
 
 
 def endpoints(sessions: object = None, tell: Callable[[str], None] | None = None) -> Endpoints:
-    """The form of own endpoints below `/-/`; `sessions` for those that need one, `tell` gets the lines of the audit."""
+    """Returns own endpoints below `/-/`: `sessions` is for those that need one, `tell` gets the audit events."""
     csrf = Csrf(Signer(KeyRing((Key("00000001", b"k" * 32),)), PURPOSE))
     return Endpoints("/-/", failures(), pages(), cast(Any, sessions), csrf, Audit(FakeClock(), tell=tell))

@@ -1,4 +1,4 @@
-"""A tenant as tests of `gateway.web` want it."""
+"""A sample tenant and session for tests of `gateway.web`."""
 
 from dataclasses import replace
 from typing import Any
@@ -28,12 +28,12 @@ TENANT = Tenant(
 
 
 def tenant(**changes: Any) -> Tenant:
-    """The sample tenant with `changes`."""
+    """Returns the sample tenant with `changes`."""
     return replace(TENANT, **changes)
 
 
 def session(access: str = "a.b.c", access_expires_at: float = 1_800_000_300.0) -> Session:
-    """A session whose access token is `access`."""
+    """Returns a session whose access token is `access`."""
     return Session(
         id="s1",
         tenant="expertflow",

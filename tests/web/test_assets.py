@@ -1,4 +1,4 @@
-"""Facts of ``gateway.web.assets``."""
+"""Tests of `gateway.web.assets`."""
 
 import gzip
 from pathlib import Path
@@ -17,13 +17,15 @@ CSS = ASSETS.url("gateway.css")
 
 @pytest.fixture
 async def client(aiohttp_client: AiohttpClient) -> TestClient[web.Request, web.Application]:
-    """A browser that unpacks nothing by itself."""
+    """Yields a client that does not decompress answers."""
     app = web.Application()
     app.add_routes(ASSETS.routes())
     return await aiohttp_client(app, auto_decompress=False)
 
 
-async def test_an_asset_is_kept_for_a_year_and_typed(client: TestClient[web.Request, web.Application]) -> None:
+async def test_an_asset_is_cached_for_a_year_and_has_its_content_type(
+    client: TestClient[web.Request, web.Application],
+) -> None:
     response = await client.get(CSS)
     assert response.status == 200
     assert response.headers["Cache-Control"] == FOR_EVER
@@ -32,7 +34,9 @@ async def test_an_asset_is_kept_for_a_year_and_typed(client: TestClient[web.Requ
     assert "Set-Cookie" not in response.headers
 
 
-async def test_an_asset_is_packed_for_those_who_take_it(client: TestClient[web.Request, web.Application]) -> None:
+async def test_an_asset_is_compressed_for_clients_that_accept_it(
+    client: TestClient[web.Request, web.Application],
+) -> None:
     plain = await client.get(CSS, headers={"Accept-Encoding": "identity"})
     packed = await client.get(CSS, headers={"Accept-Encoding": "br, gzip;q=0.8"})
     refused = await client.get(CSS, headers={"Accept-Encoding": "gzip;q=0.0"})
@@ -47,28 +51,28 @@ async def test_an_asset_is_packed_for_those_who_take_it(client: TestClient[web.R
 @pytest.mark.parametrize(
     "path", ["gateway.css", "gateway.0000000000000000.css", "..%2Fpyproject.toml", "%2e%2e%2fREADME.md", ""]
 )
-async def test_any_other_name_is_not_found(client: TestClient[web.Request, web.Application], path: str) -> None:
+async def test_any_other_asset_name_is_not_found(client: TestClient[web.Request, web.Application], path: str) -> None:
     assert (await client.get(f"/-/static/{path}")).status == 404
 
 
-def test_the_name_changes_with_the_bytes(tmp_path: Path) -> None:
+def test_the_name_of_an_asset_changes_with_its_bytes(tmp_path: Path) -> None:
     (tmp_path / "a.css").write_text("a{}")
     first = Assets(tmp_path).url("a.css")
     (tmp_path / "a.css").write_text("b{}")
     assert Assets(tmp_path).url("a.css") != first
 
 
-def test_only_known_kinds_of_files_are_served(tmp_path: Path) -> None:
+def test_only_known_file_types_are_served(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("private")
     with pytest.raises(KeyError):
         Assets(tmp_path).url("notes.txt")
 
 
-def test_the_prefix_is_the_gateways() -> None:
+def test_assets_are_below_the_gateways_prefix() -> None:
     assert Assets(data_root() / "static", "/gate/").url("favicon.svg").startswith("/gate/static/favicon.")
 
 
-def test_styles_and_scripts_stay_small() -> None:
+def test_styles_and_scripts_are_below_their_size_limit() -> None:
     sizes = {path.name: path.stat().st_size for path in (data_root() / "static").iterdir()}
     assert sizes["gateway.css"] < 20_000
     assert sum(size for name, size in sizes.items() if name.endswith(".js")) < 6_000

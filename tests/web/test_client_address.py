@@ -1,11 +1,11 @@
-"""Whose address a request counts against."""
+"""Tests of the client address that a request counts against."""
 
 from ipaddress import ip_address, ip_network
 
 import pytest
 from hypothesis import strategies as st
 
-from gateway.web.client_address import Unparseable, client_address
+from gateway.web.client_address import client_address
 from tests.properties import Reached, nearly, property_test
 
 TRUSTED = (ip_network("10.0.0.0/8"), ip_network("fd00::/8"))
@@ -33,13 +33,13 @@ TRUSTED = (ip_network("10.0.0.0/8"), ip_network("fd00::/8"))
         (None, [], ""),
     ],
 )
-def test_the_client_is_the_rightmost_address_no_trusted_proxy_has(
+def test_the_client_address_is_the_rightmost_one_of_no_trusted_proxy(
     peer: str | None, lines: list[str], client: str
 ) -> None:
     assert client_address(peer, lines, TRUSTED) == client
 
 
-def test_nobody_is_trusted_unless_the_operator_says_so() -> None:
+def test_no_proxy_is_trusted_unless_the_operator_configures_it() -> None:
     assert client_address("10.0.0.1", ["198.51.100.1"], ()) == "10.0.0.1"
 
 
@@ -60,11 +60,11 @@ def test_nobody_is_trusted_unless_the_operator_says_so() -> None:
         ",".join(["10.0.0.2"] * 33),
     ],
 )
-def test_a_trusted_proxy_whose_header_does_not_parse_is_refused(line: str) -> None:
-    assert client_address("10.0.0.1", [line], TRUSTED) == Unparseable()
+def test_an_unparsable_header_of_a_trusted_proxy_is_refused(line: str) -> None:
+    assert client_address("10.0.0.1", [line], TRUSTED) is None
 
 
-def test_32_proxies_in_a_row_are_believed() -> None:
+def test_a_chain_of_32_trusted_proxies_is_accepted() -> None:
     assert client_address("10.0.0.1", [",".join(["203.0.113.9", *["10.0.0.2"] * 31])], TRUSTED) == "203.0.113.9"
 
 
@@ -74,16 +74,16 @@ _LINES = nearly(st.lists(_ADDRESSES, min_size=1, max_size=4).map(", ".join), _OD
 
 
 @property_test(st.lists(_LINES, min_size=1, max_size=3), least=0.3)
-def test_an_untrusted_peer_never_moves_its_own_address(reached: Reached, lines: list[str]) -> None:
-    if client_address("10.0.0.1", lines, TRUSTED) not in ("203.0.113.9", Unparseable()):
-        reached()  # of a trusted peer these lines would be believed
+def test_an_untrusted_peer_cannot_change_its_client_address(reached: Reached, lines: list[str]) -> None:
+    if client_address("10.0.0.1", lines, TRUSTED) not in ("203.0.113.9", None):
+        reached()  # from a trusted peer these lines would be accepted
     assert client_address("203.0.113.9", lines, TRUSTED) == "203.0.113.9"
 
 
 @property_test(st.lists(_LINES, max_size=3), least=0.3)
 def test_any_header_of_a_trusted_peer_gives_an_address_or_a_refusal(reached: Reached, lines: list[str]) -> None:
     found = client_address("10.0.0.1", lines, TRUSTED)
-    assert isinstance(found, str | Unparseable)
+    assert found is None or isinstance(found, str)
     if isinstance(found, str):
         reached()
         ip_address(found)

@@ -1,11 +1,10 @@
-"""A form counts only in the browser it was given to, and from our own pages."""
+"""Tests that a form is accepted only in its browser, and from the gateway's own pages."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.crypto.sealing import Key, KeyRing
-from gateway.crypto.signing import Signer
+from gateway.crypto.key_ring import Key, KeyRing, Signer
 from gateway.web.csrf import LOGIN, LOGOUT, PURPOSE, Csrf, account_act, is_navigation, of_own_page, same_origin
 from tests.web.sample import tenant
 
@@ -15,27 +14,27 @@ TENANT = tenant(hosts=("www.cc.example",))
 
 
 @pytest.mark.row("GW-13")
-def test_one_token_is_good_in_every_tab_of_its_browser() -> None:
+def test_one_token_is_valid_in_every_tab_of_its_browser() -> None:
     assert CSRF.token(TENANT, "tag", LOGIN) == CSRF.token(TENANT, "tag", LOGIN)
     assert CSRF.verify(TENANT, "tag", CSRF.token(TENANT, "tag", LOGIN), LOGIN)
 
 
-def test_the_token_of_another_browser_is_worth_nothing() -> None:
+def test_the_token_of_another_browser_is_rejected() -> None:
     assert not CSRF.verify(TENANT, "tag", CSRF.token(TENANT, "other", LOGIN), LOGIN)
 
 
 @pytest.mark.row("GW-11")
-def test_the_token_of_another_tenant_is_worth_nothing() -> None:
+def test_the_token_of_another_tenant_is_rejected() -> None:
     assert not CSRF.verify(TENANT, "tag", CSRF.token(tenant(id="other"), "tag", LOGIN), LOGIN)
 
 
 @pytest.mark.parametrize("token", [None, "", ".", "x", "tag", "tag.", "ü.ü", "A" * 43, "tag." + "A" * 43, "\x00"])
-def test_a_missing_or_made_up_token_is_refused(token: str | None) -> None:
+def test_a_missing_or_forged_token_is_rejected(token: str | None) -> None:
     assert not CSRF.verify(TENANT, "tag", token, LOGIN)
     assert CSRF.tag_of(TENANT, token, LOGIN) is None
 
 
-def test_a_token_says_which_cookie_it_was_made_for_at_its_tenant_alone() -> None:
+def test_a_token_names_the_cookie_it_was_made_for_only_at_its_tenant() -> None:
     assert CSRF.tag_of(TENANT, CSRF.token(TENANT, "other", LOGIN), LOGIN) == "other"
     assert CSRF.tag_of(TENANT, CSRF.token(tenant(id="other"), "tag", LOGIN), LOGIN) is None
 
@@ -60,7 +59,7 @@ ACTS: dict[str, tuple[str, ...]] = {
 
 @pytest.mark.row("GW-46")
 @pytest.mark.parametrize("made_for", ACTS)
-def test_a_token_of_one_act_is_none_of_another(made_for: str) -> None:
+def test_a_token_of_one_act_is_rejected_for_another(made_for: str) -> None:
     token = CSRF.token(TENANT, "tag", *ACTS[made_for])
     assert [name for name, act in ACTS.items() if CSRF.verify(TENANT, "tag", token, *act)] == [made_for]
 
@@ -72,7 +71,7 @@ def test_a_token_of_one_act_is_none_of_another(made_for: str) -> None:
     st.text(max_size=8),
     st.lists(st.text(max_size=6), max_size=4),
 )
-def test_a_token_is_good_for_its_own_tag_and_act_and_for_no_others(
+def test_a_token_is_valid_only_for_its_tag_and_act(
     tag: str, act: list[str], other_tag: str, other_act: list[str]
 ) -> None:
     token = CSRF.token(TENANT, tag, *act)
@@ -83,7 +82,7 @@ def test_a_token_is_good_for_its_own_tag_and_act_and_for_no_others(
 
 @pytest.mark.row("GW-46")
 @given(st.from_regex(r"[A-Za-z0-9_-]{22}", fullmatch=True), *[st.text(max_size=6)] * 4, *[st.integers(0, 10**17)] * 2)
-def test_an_account_act_names_its_kind_factor_and_version(
+def test_the_token_of_an_account_act_includes_kind_factor_and_version(
     session: str, kind: str, factor: str, other_kind: str, other_factor: str, version: int, other_version: int
 ) -> None:
     act, other = account_act(kind, factor, version), account_act(other_kind, other_factor, other_version)
@@ -123,7 +122,9 @@ NAVIGATIONS: list[tuple[dict[str, str], bool]] = [
 
 @pytest.mark.row("GW-46")
 @pytest.mark.parametrize(("headers", "navigation"), NAVIGATIONS, ids=lambda value: str(value)[:60])
-def test_a_page_is_loaded_by_a_browser_and_read_by_no_script(headers: dict[str, str], navigation: bool) -> None:
+def test_a_page_load_by_a_browser_is_distinguished_from_a_fetch_by_a_script(
+    headers: dict[str, str], navigation: bool
+) -> None:
     assert is_navigation(headers) is navigation
 
 
@@ -138,16 +139,18 @@ def test_a_page_is_loaded_by_a_browser_and_read_by_no_script(headers: dict[str, 
         ({}, False),
     ],
 )
-def test_that_a_page_of_ours_posted_it_must_be_said_by_the_browser(headers: dict[str, str], own: bool) -> None:
+def test_only_the_browsers_headers_show_that_the_gateways_own_page_posted_a_form(
+    headers: dict[str, str], own: bool
+) -> None:
     assert of_own_page(headers, TENANT) is own
 
 
 @pytest.mark.parametrize("tag", [None, ""])
-def test_without_a_login_cookie_no_token_is_right(tag: str | None) -> None:
+def test_without_a_login_cookie_no_token_is_valid(tag: str | None) -> None:
     assert not CSRF.verify(TENANT, tag, CSRF.token(TENANT, "", LOGIN), LOGIN)
 
 
-def test_a_page_given_out_before_the_keys_were_rotated_still_posts() -> None:
+def test_a_page_served_before_a_key_rotation_can_still_post() -> None:
     rotated = Csrf(Signer(KeyRing((NEW, OLD)), PURPOSE))
     assert rotated.verify(TENANT, "tag", CSRF.token(TENANT, "tag", LOGIN), LOGIN)
 
@@ -173,12 +176,12 @@ def test_a_page_given_out_before_the_keys_were_rotated_still_posts() -> None:
         ({}, True),
     ],
 )
-def test_what_the_browser_says_of_the_posting_page_decides(headers: dict[str, str], own: bool) -> None:
+def test_the_origin_of_the_posting_page_is_taken_from_the_browsers_headers(headers: dict[str, str], own: bool) -> None:
     assert same_origin(headers, TENANT) is own
 
 
 @pytest.mark.parametrize(
     ("origin", "own"), [("null", True), ("http://cc.example", True), ("http://evil.example", False)]
 )
-def test_by_plain_http_a_page_without_referrer_still_posts_to_itself(origin: str, own: bool) -> None:
+def test_over_plain_http_a_page_without_a_referrer_can_post_to_its_origin(origin: str, own: bool) -> None:
     assert same_origin({"Origin": origin}, tenant(public_url="http://cc.example")) is own

@@ -1,4 +1,4 @@
-"""How anything that goes wrong becomes an answer."""
+"""Tests of the answers to errors."""
 
 import re
 from collections.abc import Awaitable, Callable
@@ -12,11 +12,9 @@ from structlog.testing import capture_logs
 
 from gateway.domain.errors import Conflict, Misconfigured, Refused, Unreachable
 from gateway.domain.problem import Problem
-from gateway.web.error_responses import wants_json
 from gateway.web.pages import Pages
-from gateway.web.reference_code import REFERENCE_LETTERS, new_reference
-from gateway.web.request_context import REQUEST_ID
-from tests.clock import START, SeededRandom
+from gateway.web.request_context import REFERENCE_LETTERS, REQUEST_ID, new_reference, wants_json
+from tests.clock import SeededRandom
 from tests.web import own_pages
 from tests.web.own_pages import configuration, failures
 from tests.web.sample import tenant
@@ -27,12 +25,12 @@ SECRET = "a-secret-in-an-exception"
 
 @pytest.fixture(autouse=True)
 def _plain_logs() -> None:
-    """Logs as they are before anybody set them up."""
+    """Resets logging to its state before any set-up."""
     structlog.reset_defaults()
 
 
 def application(handler: Handler) -> web.Application:
-    """An application with one page, whose failures are answered."""
+    """Returns an application with one page, whose failures are answered."""
     app = own_pages.application(configuration(tenant(public_url="http://127.0.0.1:8080")))
     app.router.add_get("/page", handler)
     app.router.add_post("/page", handler)
@@ -40,7 +38,7 @@ def application(handler: Handler) -> web.Application:
 
 
 def raising(error: BaseException) -> Handler:
-    """A page that fails."""
+    """Returns a page that fails."""
 
     async def handler(request: web.Request) -> web.StreamResponse:
         raise error
@@ -51,7 +49,7 @@ def raising(error: BaseException) -> Handler:
 async def ask(
     handler: Handler, accept: str = "application/json", path: str = "/page", method: str = "GET"
 ) -> tuple[int, dict[str, str], str]:
-    """Status, headers and body of one request."""
+    """Returns status, headers and body of one request."""
     async with (
         TestClient(TestServer(application(handler))) as client,
         client.request(method, path, headers={"Accept": accept}) as response,
@@ -77,28 +75,28 @@ async def ask(
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, BaseException) else str(value),
 )
-async def test_each_way_to_fail_has_its_status_and_its_problem(error: Exception, status: int, code: str) -> None:
+async def test_each_kind_of_failure_has_its_status_and_problem(error: Exception, status: int, code: str) -> None:
     answered, _, body = await ask(raising(error))
     assert answered == status
     assert f'"code": "{code}"' in body
     assert SECRET not in body
 
 
-async def test_a_path_that_nobody_serves_is_a_page_of_our_own() -> None:
+async def test_an_unknown_path_is_answered_with_the_gateways_page() -> None:
     status, headers, body = await ask(raising(RuntimeError()), "text/html", "/nowhere")
     assert status == 404
     assert headers["Content-Type"].startswith("text/html")
     assert "<h1>" in body
 
 
-async def test_a_method_that_nobody_serves_keeps_the_list_of_those_that_are() -> None:
+async def test_a_405_answer_keeps_the_list_of_allowed_methods() -> None:
     status, headers, body = await ask(raising(RuntimeError()), method="DELETE")
     assert status == 405
     assert "GET" in headers["Allow"]
     assert '"method-not-allowed"' in body
 
 
-async def test_a_redirect_is_an_answer() -> None:
+async def test_a_redirect_is_not_treated_as_an_error() -> None:
     async def handler(request: web.Request) -> web.StreamResponse:
         raise web.HTTPSeeOther("/elsewhere")
 
@@ -111,7 +109,7 @@ async def test_a_redirect_is_an_answer() -> None:
 
 @pytest.mark.row("GW-30")
 @pytest.mark.parametrize("accept", ["text/html", "application/json"])
-async def test_the_reference_on_the_answer_finds_the_true_cause_in_the_log(accept: str) -> None:
+async def test_the_log_entry_with_the_answers_reference_names_the_cause(accept: str) -> None:
     with capture_logs() as lines:
         _, _, body = await ask(raising(Unreachable("Keycloak", "connection refused")), accept)
     shown = re.search(rf"[{REFERENCE_LETTERS}]{{8}}", re.sub(r'nonce[-=]"?[^"\' ]+|/static/[^"]+', "", body))
@@ -134,26 +132,14 @@ async def test_the_query_of_a_request_is_not_logged() -> None:
     assert "123456" not in str(lines)
 
 
-async def test_a_problem_names_the_wait_in_text_and_header() -> None:
-    answers = failures()
-
-    async def handler(request: web.Request) -> web.StreamResponse:
-        return answers.respond(request, Problem.LOCKED, until=START + 300)
-
-    status, headers, body = await ask(handler)
-    assert status == 429
-    assert headers["Retry-After"] == "300"
-    assert '"retry_after": 300' in body
-
-
-async def test_an_answer_is_kept_by_nobody_and_says_its_language() -> None:
+async def test_an_error_answer_is_not_cached_and_names_its_language() -> None:
     _, headers, _ = await ask(raising(Conflict("x")))
     assert headers["Cache-Control"] == "no-store"
     assert headers["Content-Language"] == "en"
     assert headers["X-Content-Type-Options"] == "nosniff"
 
 
-async def test_json_can_carry_more_than_the_problem() -> None:
+async def test_a_json_problem_can_have_additional_members() -> None:
     answers = failures()
 
     async def handler(request: web.Request) -> web.StreamResponse:
@@ -166,7 +152,7 @@ async def test_json_can_carry_more_than_the_problem() -> None:
     assert '"login": "https://cc.example/-/login"' in body
 
 
-async def test_an_answer_that_had_begun_is_cut_off_and_never_ends_as_if_it_were_whole() -> None:
+async def test_an_answer_that_has_begun_is_cut_and_does_not_end_as_complete() -> None:
     async def handler(request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse()
         await response.prepare(request)
@@ -177,7 +163,7 @@ async def test_an_answer_that_had_begun_is_cut_off_and_never_ends_as_if_it_were_
         await ask(handler)
 
 
-async def test_all_requests_have_references_of_their_own() -> None:
+async def test_every_request_has_a_unique_reference() -> None:
     references = set()
 
     async def handler(request: web.Request) -> web.StreamResponse:
@@ -192,7 +178,7 @@ async def test_all_requests_have_references_of_their_own() -> None:
     assert len(references) == 20
 
 
-def test_a_reference_has_eight_letters_that_nobody_confuses() -> None:
+def test_a_reference_has_eight_unambiguous_letters() -> None:
     made = new_reference(SeededRandom())
     assert len(made) == 8
     assert set(made) <= set(REFERENCE_LETTERS)
@@ -215,11 +201,11 @@ def test_a_reference_has_eight_letters_that_nobody_confuses() -> None:
         ({"Accept": "text/html", "Content-Type": "application/json"}, False),
     ],
 )
-def test_the_client_decides_between_page_and_json(headers: dict[str, str], json: bool) -> None:
+def test_the_client_selects_page_or_json(headers: dict[str, str], json: bool) -> None:
     assert wants_json(make_mocked_request("GET", "/", headers=headers)) is json
 
 
-async def test_a_person_gets_a_page_with_help_and_no_traceback() -> None:
+async def test_a_browser_gets_a_page_with_help_and_without_a_traceback() -> None:
     status, headers, body = await ask(raising(RuntimeError(SECRET)), "text/html")
     assert status == 500
     assert "frame-ancestors 'none'" in headers["Content-Security-Policy"]
@@ -227,12 +213,12 @@ async def test_a_person_gets_a_page_with_help_and_no_traceback() -> None:
     assert SECRET not in body
 
 
-def test_the_middleware_is_one_for_the_whole_application() -> None:
+def test_one_middleware_serves_the_whole_application() -> None:
     made: Any = own_pages.application(configuration(tenant())).middlewares
     assert [one.__middleware_version__ for one in made] == [1]
 
 
-async def test_a_page_that_cannot_be_rendered_still_ends_in_an_answer_with_the_reference(
+async def test_a_page_that_cannot_be_rendered_still_gives_an_answer_with_the_reference(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def broken(*_: Any, **__: Any) -> web.Response:
@@ -247,14 +233,14 @@ async def test_a_page_that_cannot_be_rendered_still_ends_in_an_answer_with_the_r
 
 
 @pytest.mark.row("GW-30")
-@pytest.mark.parametrize("error", [Unreachable("store"), ZeroDivisionError()], ids=["neighbour", "mistake"])
-async def test_the_lines_of_a_failure_lead_to_all_lines_of_its_request(error: Exception) -> None:
+@pytest.mark.parametrize("error", [Unreachable("store"), ZeroDivisionError()], ids=["dependency", "programming error"])
+async def test_all_log_lines_of_a_failed_request_share_its_reference(error: Exception) -> None:
     async def handler(request: web.Request) -> web.StreamResponse:
         request[REQUEST_ID] = "abc123"
         raise error
 
     with capture_logs() as lines:
         await ask(handler)
-    told = [line for line in lines if line["event"] in ("problem", "request_failed")]
-    assert {(line["request_id"], line["tenant"]) for line in told} == {("abc123", tenant().id)}
-    assert len(told) == 2
+    reported = [line for line in lines if line["event"] in ("problem", "request_failed")]
+    assert {(line["request_id"], line["tenant"]) for line in reported} == {("abc123", tenant().id)}
+    assert len(reported) == 2

@@ -1,4 +1,4 @@
-"""Which language a browser chose, and how it chooses another."""
+"""Tests of the language of a browser, and of choosing another."""
 
 import pytest
 from aiohttp.test_utils import TestClient, TestServer, make_mocked_request
@@ -6,8 +6,7 @@ from aiohttp.test_utils import TestClient, TestServer, make_mocked_request
 from gateway.domain.tenant import Branding
 from gateway.rendering.languages import available, load_languages
 from gateway.web.language import LanguageChoice
-from gateway.web.pages import chosen_language
-from gateway.web.request_context import TENANT
+from gateway.web.request_context import TENANT, language_of
 from tests.web.own_pages import ROOT, application, configuration, endpoints
 from tests.web.sample import tenant
 
@@ -17,7 +16,7 @@ LANGUAGES = load_languages(ROOT / "locales", ["en", *(c for c in available(ROOT 
 
 
 async def choose(fields: dict[str, str], headers: dict[str, str]) -> tuple[int, str, str]:
-    """Status, place and cookie of one choice."""
+    """Returns status, location and cookie of one choice."""
     app = application(configuration(SITE))
     app.add_routes(LanguageChoice(LANGUAGES).routes(endpoints()))
     async with (
@@ -28,14 +27,14 @@ async def choose(fields: dict[str, str], headers: dict[str, str]) -> tuple[int, 
 
 
 @pytest.mark.row("GW-39")
-async def test_a_choice_is_kept_in_a_cookie_and_leads_back_to_the_page_it_was_made_on() -> None:
+async def test_the_chosen_language_is_kept_in_a_cookie_and_the_browser_returns_to_its_page() -> None:
     status, place, cookie = await choose({"language": "en", "to": "/-/login/verify?to=%2Fa"}, OWN)
     assert (status, place) == (303, "/-/login/verify?to=%2Fa")
     assert cookie.startswith("gateway-language=en; ")
 
 
 @pytest.mark.parametrize("to", ["//evil.example", "https://evil.example", "", "/\\evil.example"])
-async def test_a_choice_never_leads_off_the_origin(to: str) -> None:
+async def test_choosing_a_language_never_redirects_to_another_origin(to: str) -> None:
     assert (await choose({"language": "en", "to": to}, OWN))[:2] == (303, SITE.home)
 
 
@@ -43,7 +42,7 @@ async def test_a_language_that_is_not_offered_is_bad_input() -> None:
     assert (await choose({"language": "xx\u0301", "to": "/"}, OWN))[0] == 422
 
 
-async def test_another_site_chooses_nothing() -> None:
+async def test_another_site_cannot_choose_the_language() -> None:
     status, _, cookie = await choose({"language": "en", "to": "/"}, {"Sec-Fetch-Site": "cross-site"})
     assert (status, cookie) == (403, "")
 
@@ -58,7 +57,32 @@ async def test_another_site_chooses_nothing() -> None:
         ("gateway-language=en; gateway-language=zz", "", "", "en"),
     ],
 )
-def test_the_order_is_choice_tenant_browser(cookie: str, of_tenant_: str, accept: str, found: str) -> None:
+def test_the_chosen_language_precedes_the_tenants_and_the_tenants_precedes_the_browsers(
+    cookie: str, of_tenant_: str, accept: str, found: str
+) -> None:
     request = make_mocked_request("GET", "/", headers={"Cookie": cookie, "Accept-Language": accept})
     request[TENANT] = tenant(branding=Branding("x", language=of_tenant_))
-    assert chosen_language(request, LANGUAGES) == found
+    assert language_of(request, LANGUAGES).code == found
+
+
+@pytest.mark.row("GW-39")
+@pytest.mark.parametrize(
+    ("choice", "of_tenant_", "header", "spoken"),
+    [
+        ("ar", "en", "en", "ar"),
+        (None, "ar", "en", "ar"),
+        (None, "", "ar-EG, en;q=0.5", "ar"),
+        (None, "", "de, en;q=0.2, ar;q=0.7", "ar"),
+        (None, "", "ar;q=0, en;q=0.1", "en"),
+        ("xx", "", "", "en"),
+        (None, "", "*;q=broken, ;;;, ar;q=oops", "en"),
+        (None, "ar_SA", None, "ar"),
+    ],
+)
+def test_the_language_is_the_choice_then_the_tenants_then_the_browsers(
+    choice: str | None, of_tenant_: str, header: str | None, spoken: str
+) -> None:
+    headers = {"Cookie": f"gateway-language={choice}" if choice else "", "Accept-Language": header}
+    request = make_mocked_request("GET", "/", headers={name: value for name, value in headers.items() if value})
+    request[TENANT] = tenant(branding=Branding("x", language=of_tenant_))
+    assert language_of(request, LANGUAGES).code == spoken

@@ -1,4 +1,4 @@
-"""Facts of ``gateway.web.pages``."""
+"""Tests of `gateway.web.pages`."""
 
 from dataclasses import replace
 
@@ -7,6 +7,7 @@ import pytest
 from gateway.domain.problem import Problem
 from gateway.domain.tenant import Branding
 from gateway.rendering.problem_view import problem_view
+from gateway.web.request_context import language_of
 from gateway.web.security_headers import page_headers
 from tests.rendering import states
 
@@ -15,11 +16,11 @@ PROBLEM = problem_view(Problem.LOCKED, PAGES.languages.get("en"), states.NOW + 6
 
 
 def directives(policy: str) -> dict[str, str]:
-    """A Content-Security-Policy by directive."""
+    """Returns a Content-Security-Policy by directive."""
     return {name: value for name, _, value in (part.partition(" ") for part in policy.split("; "))}
 
 
-def test_a_page_may_load_nothing_but_the_gateways_own() -> None:
+def test_a_page_may_load_only_resources_of_the_gateway() -> None:
     response = PAGES.render(states.request(of=states.tenant()), "problem.html", {"problem": PROBLEM}, 429)
     policy = directives(response.headers["Content-Security-Policy"])
     nonce = policy["script-src"]
@@ -37,7 +38,7 @@ def test_a_page_may_load_nothing_but_the_gateways_own() -> None:
     assert f'nonce="{nonce[7:-1]}"' in str(response.text)
 
 
-def test_every_page_has_its_own_nonce() -> None:
+def test_every_page_has_a_unique_nonce() -> None:
     policies = {
         PAGES.render(states.request(of=states.tenant()), "problem.html", {"problem": PROBLEM}).headers[
             "Content-Security-Policy"
@@ -47,7 +48,7 @@ def test_every_page_has_its_own_nonce() -> None:
     assert len(policies) == 5
 
 
-def test_a_page_is_kept_by_no_cache_framed_by_nobody_and_gives_no_address_away() -> None:
+def test_a_page_is_not_cached_not_framed_and_sends_no_referrer() -> None:
     headers = page_headers(states.tenant(), "n")
     assert headers["Cache-Control"] == "no-store"
     assert headers["Referrer-Policy"] == "same-origin"
@@ -56,7 +57,7 @@ def test_a_page_is_kept_by_no_cache_framed_by_nobody_and_gives_no_address_away()
     assert headers["Cross-Origin-Opener-Policy"] == "same-origin"
 
 
-def test_a_secure_tenant_is_kept_on_https_and_another_not() -> None:
+def test_hsts_is_set_for_https_tenants_only() -> None:
     assert "Strict-Transport-Security" in page_headers(states.tenant(), "n")
     assert "Strict-Transport-Security" not in page_headers(states.tenant(public_url="http://localhost:8080"), "n")
     assert "Strict-Transport-Security" not in page_headers(None, "n")
@@ -72,18 +73,18 @@ def test_a_secure_tenant_is_kept_on_https_and_another_not() -> None:
         ("", "'self'"),
     ],
 )
-def test_the_logo_is_the_only_picture_from_elsewhere(logo: str, sources: str) -> None:
+def test_the_logo_is_the_only_external_image(logo: str, sources: str) -> None:
     tenant = states.tenant(Branding(name="A", logo=logo))
     assert directives(page_headers(tenant, "n")["Content-Security-Policy"])["img-src"] == sources
 
 
-def test_a_wait_is_in_the_header_too() -> None:
+def test_a_wait_is_in_the_retry_after_header_too() -> None:
     response = PAGES.render(states.request(of=states.tenant()), "problem.html", {"problem": PROBLEM}, 429)
     assert (response.status, response.headers["Retry-After"]) == (429, "60")
 
 
 @pytest.mark.row("GW-39")
-def test_the_page_is_in_the_language_of_the_request_and_says_so() -> None:
+def test_the_page_is_in_the_language_of_the_request_and_declares_it() -> None:
     arabic = PAGES.render(states.request(language="ar", of=states.tenant()), "problem.html", {"problem": PROBLEM})
     assert arabic.headers["Content-Language"] == "ar"
     assert '<html lang="ar" dir="rtl">' in str(arabic.text)
@@ -91,20 +92,20 @@ def test_the_page_is_in_the_language_of_the_request_and_says_so() -> None:
 
 
 @pytest.mark.row("GW-39")
-def test_without_a_choice_the_tenant_and_then_the_browser_decide() -> None:
+def test_without_a_choice_the_tenants_and_then_the_browsers_language_is_used() -> None:
     header = {"Accept-Language": "ar"}
-    assert PAGES.language(states.request(language=None, headers=header)).code == "ar"
+    assert language_of(states.request(language=None, headers=header), PAGES.languages).code == "ar"
     english = states.tenant(Branding(name="A", language="en"))
-    assert PAGES.language(states.request(language=None, of=english, headers=header)).code == "en"
+    assert language_of(states.request(language=None, of=english, headers=header), PAGES.languages).code == "en"
 
 
-def test_the_language_form_comes_back_to_the_page_it_is_on() -> None:
+def test_the_language_form_returns_to_its_page() -> None:
     asked = states.request("/-/account?tab=2", of=states.tenant())
     page = str(PAGES.render(asked, "problem.html", {"problem": PROBLEM}).text)
     assert 'name="to" value="/-/account?tab=2"' in page
 
 
-def test_after_a_post_the_language_form_comes_back_to_the_step() -> None:
+def test_after_a_post_the_language_form_returns_to_the_step() -> None:
     posted = states.request("/-/login/verify", method="POST", of=states.tenant())
     page = str(PAGES.render(posted, "steps/verify.html", {"view": states.verify(), "problem": None}).text)
     assert 'name="to" value="/-/login/verify?to=%2Funified-admin%2F"' in page
@@ -112,7 +113,7 @@ def test_after_a_post_the_language_form_comes_back_to_the_step() -> None:
     assert 'name="to" value="/-/login"' in page
 
 
-def test_a_page_without_a_tenant_is_whole() -> None:
+def test_a_page_without_a_tenant_is_complete() -> None:
     nowhere = problem_view(Problem.UNKNOWN_HOST, PAGES.languages.get("en"), None, states.NOW, "ABCD2345")
     response = PAGES.render(states.request(), "problem.html", {"problem": nowhere}, 421)
     assert response.status == 421
@@ -127,13 +128,13 @@ def test_a_page_without_a_tenant_is_whole() -> None:
         (Problem.APP_UNAVAILABLE, "/agent-manager/x?y=1"),
     ],
 )
-def test_a_problem_page_has_a_way_on(problem: Problem, href: str) -> None:
+def test_a_problem_page_offers_a_next_step(problem: Problem, href: str) -> None:
     seen = problem_view(problem, PAGES.languages.get("en"), None, states.NOW)
     asked = states.request("/agent-manager/x?y=1", of=states.tenant())
     assert f'<a class="main" href="{href}">' in str(PAGES.render(asked, "problem.html", {"problem": seen}).text)
 
 
-def test_the_tenants_colour_comes_with_a_colour_of_text_that_can_be_read() -> None:
+def test_the_tenants_colour_has_a_readable_text_colour() -> None:
     tenant = states.tenant(replace(states.tenant().branding, colour="#ffe14d"))
     page = str(PAGES.render(states.request(of=tenant), "problem.html", {"problem": PROBLEM}).text)
     assert "--brand:#ffe14d;--on-brand:#0b0d12" in page

@@ -1,4 +1,4 @@
-"""One strict reading of every request."""
+"""Tests of the strict check of every request."""
 
 import pytest
 
@@ -11,7 +11,7 @@ HANDSHAKE = (("Upgrade", "websocket"), ("Connection", "keep-alive, Upgrade"), ("
 
 
 def status(request: RequestHead) -> int:
-    """The status of the refusal; 200 when it passes."""
+    """Returns the status of the refusal; 200 if it passes."""
     result = check(request)
     return result.status if isinstance(result, InvalidRequest) else 200
 
@@ -34,7 +34,7 @@ def status(request: RequestHead) -> int:
         "/a/b:c@d,e!$&'()*+=~",
     ],
 )
-def test_an_ordinary_target_passes_byte_for_byte(target: str) -> None:
+def test_an_ordinary_target_passes_unchanged(target: str) -> None:
     assert checked(target).target == target
 
 
@@ -95,7 +95,7 @@ def test_an_ordinary_target_passes_byte_for_byte(target: str) -> None:
     ],
 )
 @pytest.mark.attack("F12")
-def test_a_target_that_can_be_read_in_two_ways_is_refused(target: str) -> None:
+def test_an_ambiguous_target_is_refused(target: str) -> None:
     assert status(head(target)) == 400
 
 
@@ -105,7 +105,7 @@ def test_a_name_with_an_encoded_percent_sign_passes(target: str) -> None:
 
 
 @pytest.mark.parametrize("target", ["/a//b", "/a%2fb", "/a%2Fb", "/a%252fb", "/a/"])
-def test_odd_slashes_pass_marked_so_that_only_a_route_that_says_so_takes_them(target: str) -> None:
+def test_unusual_slashes_are_marked_for_routes_that_allow_them(target: str) -> None:
     assert checked(target).odd_slashes is (target != "/a/")
 
 
@@ -114,7 +114,7 @@ def test_a_target_longer_than_8_kib_is_refused() -> None:
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"])
-def test_the_methods_of_apps_pass(method: str) -> None:
+def test_the_methods_that_apps_use_pass(method: str) -> None:
     assert checked(method=method).method == method
 
 
@@ -126,7 +126,7 @@ def test_any_other_method_is_a_405(method: str) -> None:
 @pytest.mark.parametrize(
     ("version", "expected"), [((1, 1), 200), ((1, 0), 200), ((0, 9), 400), ((1, 2), 400), ((2, 0), 400)]
 )
-def test_only_http_1_0_and_1_1_are_spoken(version: tuple[int, int], expected: int) -> None:
+def test_only_http_1_0_and_1_1_are_accepted(version: tuple[int, int], expected: int) -> None:
     assert status(head(version=version)) == expected
 
 
@@ -140,7 +140,7 @@ def test_only_http_1_0_and_1_1_are_spoken(version: tuple[int, int], expected: in
         ("[::1]:80", "[::1]"),
     ],
 )
-def test_a_host_is_a_name_in_lower_case_without_a_port(host: str, name: str) -> None:
+def test_a_host_is_normalised_to_lower_case_without_a_port(host: str, name: str) -> None:
     result = check(head(host=host))
     assert isinstance(result, Checked)
     assert result.host == name
@@ -165,7 +165,7 @@ def test_a_host_is_a_name_in_lower_case_without_a_port(host: str, name: str) -> 
         "\xfc",
     ],
 )
-def test_a_host_that_is_none_is_refused(host: str) -> None:
+def test_an_invalid_host_is_refused(host: str) -> None:
     assert status(head(host=host)) == 400
 
 
@@ -183,7 +183,7 @@ def test_a_request_without_a_host_is_refused_in_every_version() -> None:
         ((("transfer-encoding", "Chunked"),), None, True),
     ],
 )
-def test_a_body_is_framed_in_one_way(fields: tuple[tuple[str, str], ...], length: int | None, chunked: bool) -> None:
+def test_a_body_has_one_framing(fields: tuple[tuple[str, str], ...], length: int | None, chunked: bool) -> None:
     result = checked("/a", *fields, method="POST")
     assert (result.length, result.chunked) == (length, chunked)
 
@@ -211,7 +211,7 @@ def test_a_body_is_framed_in_one_way(fields: tuple[tuple[str, str], ...], length
         (("Content-Length", "4 "),),
     ],
 )
-def test_framing_that_can_be_read_in_two_ways_is_refused(fields: tuple[tuple[str, str], ...]) -> None:
+def test_ambiguous_framing_is_refused(fields: tuple[tuple[str, str], ...]) -> None:
     assert status(head("/a", *fields, method="POST")) == 400
 
 
@@ -235,7 +235,7 @@ def test_chunked_is_refused_in_http_1_0() -> None:
         "Upgrade",
     ],
 )
-def test_a_field_that_may_stand_once_is_refused_twice(name: str) -> None:
+def test_a_field_allowed_once_is_refused_twice(name: str) -> None:
     value = {"Host": HOST, "Expect": "100-continue"}.get(name, "x")
     twice = ((name, value), (name.lower(), value))
     assert status(RequestHead("GET", "/a", (1, 1), twice if name == "Host" else (("Host", HOST), *twice))) == 400
@@ -248,7 +248,7 @@ def test_several_cookie_fields_pass() -> None:
 @pytest.mark.parametrize(
     "name", ["X_Auth_User", "X.Auth.User", "Content_Length", "X Y", "X\xfc", "", "X:", "X(Y)", "X\x00", "X\r"]
 )
-def test_a_field_name_that_could_stand_for_another_is_refused(name: str) -> None:
+def test_an_ambiguous_field_name_is_refused(name: str) -> None:
     assert status(head("/a", (name, "1"))) == 400
 
 
@@ -257,11 +257,11 @@ def test_a_field_value_beyond_printable_ascii_is_refused(value: str) -> None:
     assert status(head("/a", ("X-Any", value))) == 400
 
 
-def test_a_cookie_that_a_script_set_in_utf_8_passes() -> None:
+def test_a_cookie_set_by_a_script_in_utf_8_passes() -> None:
     assert status(head("/a", ("Cookie", "name=\xc3\xbc"))) == 200
 
 
-def test_100_fields_pass_and_101_do_not() -> None:
+def test_100_fields_pass_and_101_are_refused() -> None:
     fields = tuple((f"X-{n}", "1") for n in range(100))
     assert (status(head("/a", *fields[:99])), status(head("/a", *fields))) == (200, 431)
 
@@ -270,7 +270,7 @@ def test_fields_of_more_than_32_kib_are_refused() -> None:
     assert status(head("/a", *((f"X-{n}", "v" * 8000) for n in range(5)))) == 431
 
 
-def test_a_cookie_field_of_32_kib_passes_and_a_longer_one_does_not() -> None:
+def test_a_cookie_field_of_32_kib_passes_and_a_longer_one_is_refused() -> None:
     assert [status(head("/a", ("Cookie", "c" * size))) for size in (32768, 32769)] == [200, 431]
 
 
@@ -300,21 +300,21 @@ def test_a_broken_websocket_handshake_is_refused(fields: tuple[tuple[str, str], 
 
 
 @pytest.mark.parametrize(("method", "version"), [("POST", (1, 1)), ("HEAD", (1, 1)), ("GET", (1, 0))])
-def test_only_a_get_of_http_1_1_upgrades(method: str, version: tuple[int, int]) -> None:
+def test_only_a_get_request_of_http_1_1_upgrades(method: str, version: tuple[int, int]) -> None:
     assert status(head("/a", *HANDSHAKE, method=method, version=version)) == 400
 
 
 @pytest.mark.parametrize("connection", ["keep-alive", "close, x-upgrade", "upgraded"])
-def test_an_upgrade_that_the_connection_does_not_name_is_an_ordinary_request(connection: str) -> None:
+def test_an_upgrade_without_the_connection_header_is_an_ordinary_request(connection: str) -> None:
     assert not checked("/a", ("Upgrade", "websocket"), ("Connection", connection)).upgrade
 
 
 @pytest.mark.parametrize("protocol", ["h2c", "websocket, h2c", "TLS/1.0"])
-def test_an_upgrade_to_anything_else_is_an_ordinary_request(protocol: str) -> None:
+def test_an_upgrade_to_another_protocol_is_an_ordinary_request(protocol: str) -> None:
     assert not checked("/a", ("Upgrade", protocol), ("Connection", "Upgrade")).upgrade
 
 
-def test_decoding_goes_on_until_nothing_is_left() -> None:
+def test_a_path_is_decoded_until_it_no_longer_changes() -> None:
     assert [fully_decoded(text) for text in ("a", "%61", "%2561", "100%", "%" + "25" * 9 + "61")] == [
         "a",
         "a",
@@ -325,7 +325,7 @@ def test_decoding_goes_on_until_nothing_is_left() -> None:
 
 
 def test_a_path_has_at_most_256_segments_and_a_request_at_most_500_cookies() -> None:
-    """Each one is looked at several times: 4,000 segments cost 25 ms, 16,000 cookies 50 ms."""
+    """Each is read several times: 4,000 segments cost 25 ms, 16,000 cookies 50 ms."""
     assert not isinstance(check(head("/" + "a/" * 255)), InvalidRequest)
     assert check(head("/" + "a/" * 256)) == InvalidRequest(Problem.REQUEST_TOO_LARGE, 414)
     assert check(head("/" + "a%2f" * 256)) == InvalidRequest(Problem.REQUEST_TOO_LARGE, 414)

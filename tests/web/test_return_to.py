@@ -1,4 +1,4 @@
-"""A login leads only to a path of the tenant's own origin."""
+"""Tests that a login redirects only to a path of the tenant's origin."""
 
 import itertools
 from urllib.parse import urljoin, urlsplit
@@ -60,7 +60,7 @@ PAYLOADS = sorted(
 )
 
 
-def test_there_are_two_thousand_payloads() -> None:
+def test_the_corpus_has_two_thousand_payloads() -> None:
     assert len(PAYLOADS) > 2000
 
 
@@ -82,12 +82,12 @@ def test_there_are_two_thousand_payloads() -> None:
         "/" + "x" * 4095,
     ],
 )
-def test_a_path_of_the_own_origin_is_taken_as_it_is(target: str) -> None:
+def test_a_path_of_the_same_origin_is_accepted_unchanged(target: str) -> None:
     assert check(target, TENANT) == target
 
 
 @pytest.mark.parametrize("target", [None, "", "x", "/" + "x" * 4096, "*", "?x", "#x", "unified-admin/"])
-def test_without_a_usable_target_a_login_leads_home(target: str | None) -> None:
+def test_without_a_valid_return_path_a_login_redirects_to_the_start_page(target: str | None) -> None:
     assert check(target, TENANT) == HOME
 
 
@@ -109,20 +109,20 @@ def test_without_a_usable_target_a_login_leads_home(target: str | None) -> None:
         "/-/account/../logout",
     ],
 )
-def test_the_gateways_own_steps_are_no_target(target: str) -> None:
+def test_the_gateways_own_pages_are_no_return_path(target: str) -> None:
     assert check(target, TENANT) == HOME
 
 
-def test_another_prefix_of_ours_is_known_in_any_spelling() -> None:
+def test_a_different_gateway_prefix_is_recognised_in_any_spelling() -> None:
     assert check("/GW/%6cogout", TENANT, "/gw/") == HOME
     assert check("/-/logout", TENANT, "/gw/") == "/-/logout"
 
 
-def test_a_path_in_another_script_is_written_in_ascii() -> None:
+def test_a_path_in_another_script_is_percent_encoded() -> None:
     assert check("/غرفة?q=ä", TENANT) == "/%D8%BA%D8%B1%D9%81%D8%A9?q=%C3%A4"
 
 
-def test_half_a_character_leads_home() -> None:
+def test_an_unpaired_surrogate_redirects_to_the_start_page() -> None:
     assert check("/\ud800", TENANT) == HOME
 
 
@@ -130,7 +130,7 @@ def test_half_a_character_leads_home() -> None:
     "payload",
     ["//e", "/\\e", "/\t/e", "https:e", "/%2f%2fe", "/\r\nX: y", "//user@e", "javascript:x", "/%5Ce", "/a\\e", "/a//e"],
 )
-def test_a_target_that_some_reader_takes_for_another_host_leads_home(payload: str) -> None:
+def test_a_return_path_that_a_parser_could_read_as_another_host_redirects_to_the_start_page(payload: str) -> None:
     assert check(payload, TENANT) == HOME
 
 
@@ -147,7 +147,7 @@ _ODD = st.one_of(st.sampled_from(["//", "\\", "\t", "\r\n", "%2f", "%5c", "@e", 
 
 
 @property_test(nearly(st.from_regex(r"/app(/[a-z0-9.~-]{1,8}){0,3}(\?[a-z=&]{0,8})?", fullmatch=True), _ODD), least=0.4)
-def test_whatever_is_taken_is_ascii_and_a_single_line(reached: Reached, target: str) -> None:
+def test_an_accepted_return_path_is_one_line_of_ascii(reached: Reached, target: str) -> None:
     taken = check(target, TENANT)
     if taken != HOME:
         reached()
@@ -167,8 +167,8 @@ async def test_no_payload_leaves_the_origin_in_a_real_browser(page: Page) -> Non
 
 
 @pytest.mark.browser
-async def test_the_payloads_would_leave_the_origin_in_a_real_browser_if_they_were_taken(page: Page) -> None:
-    """The test above proves something only while many of its payloads are dangerous."""
+async def test_without_the_check_the_payloads_leave_the_origin_in_a_real_browser(page: Page) -> None:
+    """Shows that many of the payloads are dangerous; otherwise the test above shows nothing."""
     left = await page.evaluate(
         """payloads => payloads.filter(p => { try { return new URL(p, 'https://cc.example/-/login').origin
            !== 'https://cc.example' } catch { return true } }).length""",

@@ -35,7 +35,7 @@ class AccountAction:
     final_checks: FinalChecks
     enrolments: Enrolments
     sessions: Sessions
-    once: SingleUse
+    single_use: SingleUse
     clock: Clock
     random: Random
     mails: AccountChangeMails
@@ -48,12 +48,12 @@ class AccountAction:
         if refused := await self.final_checks.refused_to_open(request, login, user):
             return refused
         claim = ("act", login.id)
-        if not await self.once.claim(request.tenant.id, claim, CLAIMED):
+        if not await self.single_use.claim(request.tenant.id, claim, CLAIMED):
             return StepResult()  # another request carries it out
         try:
             problem = await self._carry_out(request, login, user, act)
         except BaseException:
-            await self.once.release(request.tenant.id, claim)
+            await self.single_use.release(request.tenant.id, claim)
             raise
         if problem:
             return StepResult((Stopped(ProblemDetail(problem)),))
@@ -92,7 +92,7 @@ class AccountAction:
         if after is None:
             return Problem.ENROLMENT_CHANGED
         request.audit.write(AuditEvent.ENROLMENT_REMOVED, user, factor=factor.value)
-        await self.mails.tell(request, login, AccountChange(Change.TURNED_OFF, factor), (login.enrolments, after))
+        await self.mails.notify(request, login, AccountChange(Change.TURNED_OFF, factor), (login.enrolments, after))
         return None
 
     async def _new_codes(self, request: LoginRequest, login: Login, user: User) -> Problem | None:
@@ -103,7 +103,7 @@ class AccountAction:
         if after is None:
             return Problem.ENROLMENT_CHANGED
         request.audit.write(AuditEvent.BACKUP_CODES_RENEWED, user)
-        await self.mails.tell(request, login, AccountChange(Change.NEW_CODES), (login.enrolments, after))
+        await self.mails.notify(request, login, AccountChange(Change.NEW_CODES), (login.enrolments, after))
         return None
 
     async def _sign_out_everywhere(self, request: LoginRequest, login: Login, user: User) -> Problem | None:

@@ -6,7 +6,7 @@ request spends; it is kept nowhere.
 
 from dataclasses import dataclass, replace
 
-from gateway.crypto.signing import Signer
+from gateway.crypto.key_ring import Signer
 from gateway.domain.ports import Clock
 from gateway.domain.problem import Problem, ProblemDetail
 from gateway.domain.session import Satisfied, Session
@@ -16,9 +16,8 @@ from gateway.keycloak.grant_queue import normalised
 from gateway.login import state_machine
 from gateway.login.final_checks import FinalChecks
 from gateway.login.flow import StepResult
-from gateway.login.known_browsers import KnownBrowsers
+from gateway.login.login_records import BrowserUsers, LoginSecrets
 from gateway.login.login_request import LoginRequest
-from gateway.login.login_secrets import LoginSecrets
 from gateway.login.record import Login, Opened, SessionOpened, Stopped
 from gateway.login.state_machine import LoginState
 from gateway.observe.audit import AuditEvent
@@ -32,7 +31,7 @@ class OpenSession:
 
     final_checks: FinalChecks
     sessions: Sessions
-    browsers: KnownBrowsers
+    browsers: BrowserUsers
     names: Signer
     trust: TrustedBrowsers
     secrets: LoginSecrets

@@ -28,7 +28,7 @@ class SaveEnrolment:
 
     final_checks: FinalChecks
     enrolments: Enrolments
-    once: SingleUse
+    single_use: SingleUse
     random: Random
     mails: AccountChangeMails
 
@@ -45,8 +45,9 @@ class SaveEnrolment:
         if saved is None:
             request.audit.write(AuditEvent.ENROLMENT_CONFLICT, user, factor=factor.value)
             return StepResult((Stopped(ProblemDetail(Problem.ENROLMENT_CHANGED)),))
-        if await self.once.claim(request.tenant.id, ("registered", login.id), REPORTED):  # two replicas may have saved
+        reported = ("registered", login.id)  # two replicas may have saved it
+        if await self.single_use.claim(request.tenant.id, reported, REPORTED):
             request.audit.write(AuditEvent.ENROLMENT_ADDED, user, factor=factor.value)
             change = AccountChange(Change.ENROLLED, factor, enrolment.address)
-            await self.mails.tell(request, login, change, (login.enrolments, saved))
+            await self.mails.notify(request, login, change, (login.enrolments, saved))
         return StepResult((Saved(saved),))

@@ -4,8 +4,8 @@ A send is claimed in the store by the login and the number of its challenge, so 
 tab or replica sends it again. A failed send releases its claim; a send without an answer may be claimed again when its
 time is over. The effect `challenge` and the button that asks for a new code use it.
 
-A channel with a rate gives slots (`delivery.send_rate`). A slot is taken before anything is counted. When it lies in
-the future the login records that, and the first GET after it sends: the code is made only then, so it never expires
+A channel with a rate gives slots (`second_factor.send_rate`). A slot is taken before anything is counted. When it lies
+in the future the login records that, and the first GET after it sends: the code is made only then, so it never expires
 unsent.
 """
 
@@ -14,26 +14,31 @@ from math import inf
 
 import structlog
 
-from gateway.delivery.send_rate import SendRate
 from gateway.domain.challenge import Challenge
+from gateway.domain.channel import Channel
 from gateway.domain.enrolment import Enrolment
-from gateway.domain.errors import GatewayError
-from gateway.domain.ports import Random
+from gateway.domain.errors import GatewayError, Misconfigured
+from gateway.domain.policy import FactorKind, SharedAddress
+from gateway.domain.ports import Clock, Random
 from gateway.domain.problem import Problem, ProblemDetail
 from gateway.domain.session import Tokens
 from gateway.keycloak.token_endpoint import RefreshUnknown, SessionEnded, TokenEndpoint
-from gateway.login.check_code import SEND_TIMEOUT, ChallengeContexts
 from gateway.login.flow import StepResult
 from gateway.login.login_request import LoginRequest
 from gateway.login.record import ChallengeSent, Event, Login, Queued, Stopped, TokensRenewed
 from gateway.login.state_machine import LoginState
 from gateway.observe.audit import AuditEvent
-from gateway.rendering.masking import mask_address
+from gateway.observe.redaction import mask_address
 from gateway.second_factor.challenges import ChallengeContext, Challenges
+from gateway.second_factor.factors import table
 from gateway.second_factor.factors.protocol import DeliveryContext
+from gateway.second_factor.send_rate import SendRate
 from gateway.store.single_use import SingleUse
 
-CLAIM = SEND_TIMEOUT + 10.0
+CLAIM = 30.0
+"""Seconds after which a send without an answer may be claimed by another request."""
+TAG_LETTERS = "ABCDEFGHJKLMNPQRSTUVWXYZ"
+TAG_LENGTH = 3
 ASK_AT_LEAST, ASK_BESIDE = 240, 600
 """Seconds after which a page whose code is queued asks again, however far away its slot is; the latter where something
 else can be typed meanwhile, which is lost by that."""
@@ -44,11 +49,62 @@ log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
+class ChallengeContexts:
+    """Makes the contexts of a login's pending proof. Sending, checking and showing use the same ones."""
+
+    clock: Clock
+    random: Random
+
+    def challenge(self, request: LoginRequest, state: LoginState) -> ChallengeContext | None:
+        """The context of the pending proof; None when no proof is pending."""
+        login, proof = state.login, state.proof
+        if login.user is None or not (proof.methods or proof.extras):
+            return None
+        return ChallengeContext(
+            tenant=request.tenant,
+            policy=login.policy,
+            limits=request.configuration.gateway.limits,
+            user=login.user,
+            bound_to=proof.binding,
+            app=login.app,
+            methods=proof.methods,
+            extras=proof.extras,
+            takes_any=proof.takes_any,
+            enrolments=login.enrolments,
+        )
+
+    def delivery(self, request: LoginRequest, login: Login, factor: FactorKind) -> DeliveryContext:
+        """The circumstances of a message. Raises `Misconfigured` when its channel is gone and has no successor."""
+        return DeliveryContext(
+            tenant=request.tenant,
+            channel=_channel(request, login, factor),
+            digits=login.policy.otp_length,
+            expiry=login.policy.otp_expiry,
+            language=request.language,
+            host=request.host,
+            browser=request.browser,
+            reference=request.reference,
+            now=self.clock.now(),
+            random=self.random,
+            tag=self._tag(login, factor),
+        )
+
+    def _tag(self, login: Login, factor: FactorKind) -> str:
+        """A short label on page and message, where users of one mailbox each have a code of their own."""
+        if factor not in table.SENT or login.policy.shared_address is not SharedAddress.SEPARATE:
+            return ""
+        challenge = login.verification.challenge
+        if challenge and challenge.tag:
+            return challenge.tag
+        return "".join(TAG_LETTERS[self.random.below(len(TAG_LETTERS))] for _ in range(TAG_LENGTH))
+
+
+@dataclass(frozen=True, slots=True)
 class SendCode:
     """See the module's text."""
 
     challenges: Challenges
-    once: SingleUse
+    single_use: SingleUse
     contexts: ChallengeContexts
     random: Random
     send_rate: SendRate
@@ -58,8 +114,7 @@ class SendCode:
         """The challenge that is due: a code is sent at once, or the challenge waits for an entry that needs none."""
         if state.login.verification.queued_until is not None:
             return await self._queued(request, state, asked_for=False)
-        to = state.proof.message if state.proof.sends_at_once else None
-        return await self._begin(request, state, to, asked_for=False)
+        return await self._begin(request, state, state.proof.sends_at_once, asked_for=False)
 
     async def send(self, request: LoginRequest, state: LoginState) -> StepResult:
         """The button: a code, or a new one. An older code may still work."""
@@ -86,19 +141,17 @@ class SendCode:
         context, number = self.contexts.challenge(request, state), state.login.verification.next_number
         if context is None:
             return StepResult()
-        delivery_of = self.contexts.delivery_of(request, state.login)
         if to is None:
-            begun = await self.challenges.begin(context, delivery_of, number, None)
-            return StepResult((ChallengeSent(begun),)) if isinstance(begun, Challenge) else StepResult((), begun)
+            return StepResult((ChallengeSent(self.challenges.waiting(context, number)),))
         claim = ("send", state.login.id, str(state.login.verification.round), str(number))
         owner = self.random.token_bytes(8).hex()
-        if not await self.once.claim(request.tenant.id, claim, CLAIM, owner=owner):
+        if not await self.single_use.claim(request.tenant.id, claim, CLAIM, owner=owner):
             return StepResult()
-        delivery = delivery_of(to.factor)
+        delivery = self.contexts.delivery(request, state.login, to.factor)
         try:
             sent = await self._sent(context, delivery, number, to)
         except BaseException:
-            await self.once.release(request.tenant.id, claim, owner=owner)
+            await self.single_use.release(request.tenant.id, claim, owner=owner)
             raise
         if isinstance(sent, Challenge):
             request.audit.write(
@@ -109,7 +162,7 @@ class SendCode:
                 to=mask_address(to.address),
             )
             return StepResult((ChallengeSent(sent),))
-        await self.once.release(request.tenant.id, claim, owner=owner)
+        await self.single_use.release(request.tenant.id, claim, owner=owner)
         return await self._not_sent(request, state, context, to, sent, asked_for=asked_for)
 
     async def _sent(
@@ -127,7 +180,7 @@ class SendCode:
             at = await self.send_rate.take(paced, holder)
             if at is not None:
                 return ProblemDetail(Problem.QUEUED, at)
-        sent = await self.challenges.begin(context, lambda _factor: delivery, number, to)
+        sent = await self.challenges.send(context, delivery, number, to)
         if paced and not isinstance(sent, Challenge):
             await self.send_rate.not_used(paced, holder)
         return sent
@@ -138,7 +191,7 @@ class SendCode:
         if tokens is None or (tokens.refresh_expires_at or inf) > self.contexts.clock.now() + RENEW_BEFORE:
             return ()
         claim = ("renew", login.id, str(tokens.refresh_expires_at))
-        if not await self.once.claim(request.tenant.id, claim, CLAIM):
+        if not await self.single_use.claim(request.tenant.id, claim, CLAIM):
             return ()
         try:
             renewed = await self.token_endpoint.refresh(request.tenant.keycloak, tokens)
@@ -151,7 +204,7 @@ class SendCode:
             case SessionEnded():
                 return (Stopped(ProblemDetail(Problem.LOGIN_EXPIRED)),)
             case RefreshUnknown(refresh=refresh):
-                return (TokensRenewed(replace(tokens, refresh=refresh.reveal())),)
+                return (TokensRenewed(replace(tokens, refresh=refresh.value)),)
             case Tokens():
                 return (TokensRenewed(renewed),)
 
@@ -191,3 +244,19 @@ class SendCode:
         if challenge is None or (challenge.expires_at or 0.0) <= self.contexts.clock.now():
             return False
         return (await self.challenges.left(context, challenge)).attempts > 0
+
+
+def _channel(request: LoginRequest, login: Login, factor: FactorKind) -> Channel | None:
+    """The channel pinned in the login; when it was replaced meanwhile, the tenant's present one of that type.
+
+    None where the factor needs none.
+    """
+    pinned, present = login.policy.by_factor.get(factor), request.tenant.policy.by_factor.get(factor)
+    if pinned is None or pinned.channel is None:
+        return None
+    channels = request.configuration.channels
+    successor = channels.get(present.channel) if present and present.channel else None
+    found = channels.get(pinned.channel) or successor
+    if found is None:
+        raise Misconfigured("channels", f"{pinned.channel} is no longer configured")
+    return found

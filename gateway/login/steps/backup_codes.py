@@ -10,8 +10,8 @@ from typing import Any
 
 from gateway.login.flow import FormFields, StepResult
 from gateway.login.login_request import LoginRequest
-from gateway.login.record import CodesNoted, Step
-from gateway.login.state_machine import LoginState
+from gateway.login.record import Acknowledged
+from gateway.login.state_machine import LoginState, Step
 from gateway.rendering.step_view import StepView, codes_file
 from gateway.second_factor.factors import backup_code
 
@@ -38,7 +38,7 @@ class BackupCodesPage:
 
     async def act(self, request: LoginRequest, state: LoginState, action: str, fields: FormFields) -> StepResult:
         """The user has kept them."""
-        return StepResult((CodesNoted(),))
+        return StepResult((Acknowledged(Step.BACKUP_CODES.value),))
 
     async def view(self, request: LoginRequest, state: LoginState, fields: FormFields) -> BackupCodesView:
         """The codes, in the answer to the proof."""

@@ -8,8 +8,8 @@ from typing import Any
 
 from gateway.login.flow import FormFields, StepResult
 from gateway.login.login_request import LoginRequest
-from gateway.login.record import AddressConfirmed, AddressGiven, Step
-from gateway.login.state_machine import LoginState
+from gateway.login.record import AddressConfirmed, AddressGiven
+from gateway.login.state_machine import LoginState, Step
 from gateway.rendering.step_view import StepView
 from gateway.second_factor.factors import table
 
@@ -43,7 +43,7 @@ class ConfirmPage:
         login, draft = state.login, state.login.enrolling.draft
         return ConfirmView(
             **request.head(Step.CONFIRM, login),
-            sent=table.sends(draft.factor if draft else None),
+            sent=(draft.factor if draft else None) in table.SENT,
             icon=table.icon(draft.factor if draft else None),
             factor=draft.factor.value if draft else "",
             address=draft.address if draft else "",

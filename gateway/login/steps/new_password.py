@@ -25,8 +25,8 @@ from gateway.keycloak.users import PasswordRefused, Users
 from gateway.login.final_checks import changed, refused
 from gateway.login.flow import FormFields, StepResult
 from gateway.login.login_request import LoginRequest
-from gateway.login.record import Login, PasswordChanged, Step, Stopped, TokensGranted
-from gateway.login.state_machine import LoginState
+from gateway.login.record import Login, PasswordChanged, Stopped, TokensGranted
+from gateway.login.state_machine import LoginState, Step
 from gateway.observe.audit import AuditEvent
 from gateway.rendering.step_view import StepView
 from gateway.second_factor.enrolments import Enrolments, Tampered
@@ -55,9 +55,9 @@ class NewPasswordView(StepView):
 class NewPasswordPage:
     """See the module's text."""
 
-    sign_in: TokenEndpoint
+    token_endpoint: TokenEndpoint
     users: Users
-    once: SingleUse
+    single_use: SingleUse
     clock: Clock
     random: Random
     lock: Lock
@@ -87,7 +87,7 @@ class NewPasswordPage:
                 return StepResult()
             await self._end_everything(request.tenant, user)
             try:
-                granted = await self.sign_in.password(access, user.username, new, request.client)
+                granted = await self.token_endpoint.password(access, user.username, new, request.client)
             except errors.GatewayError:
                 granted = None
             if not isinstance(granted, Granted) or granted.user.id != user.id:
@@ -106,9 +106,9 @@ class NewPasswordPage:
         """
         access = request.tenant.keycloak
         claim, owner = ("new-password", login.id), self.random.token_bytes(8).hex()
-        if not await self.once.claim(request.tenant.id, claim, TIMEOUT, owner=owner):
+        if not await self.single_use.claim(request.tenant.id, claim, TIMEOUT, owner=owner):
             return StepResult(problem_detail=ProblemDetail(Problem.SAVING, self.clock.now() + TIMEOUT))
-        if not await self.once.claim(request.tenant.id, (*claim, "begun"), KEPT, owner=owner):
+        if not await self.single_use.claim(request.tenant.id, (*claim, "begun"), KEPT, owner=owner):
             return await self._unknown(request, user)  # a process that ended meanwhile may have set it
         try:
             problem = await self._not_the_same(request, login, user, current)
@@ -146,7 +146,7 @@ class NewPasswordPage:
             if isinstance(kept, Tampered) or not kept.same_factors(login.enrolments):
                 finding = "enrolments"
         if not finding and login.credential_date is None:
-            answer = await self.sign_in.password(request.tenant.keycloak, user.username, current, request.client)
+            answer = await self.token_endpoint.password(request.tenant.keycloak, user.username, current, request.client)
             if isinstance(answer, WrongPassword):
                 return StepResult(problem_detail=ProblemDetail(Problem.WRONG_PASSWORD))
             if isinstance(answer, Granted):
@@ -174,7 +174,7 @@ class NewPasswordPage:
     async def _release(self, request: LoginRequest, claim: tuple[str, ...], owner: str) -> None:
         """Nothing was set: it may be tried again."""
         for held in ((*claim, "begun"), claim):
-            await self.once.release(request.tenant.id, held, owner=owner)
+            await self.single_use.release(request.tenant.id, held, owner=owner)
 
     async def view(self, request: LoginRequest, state: LoginState, fields: FormFields) -> NewPasswordView:
         """The form."""

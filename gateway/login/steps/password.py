@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import structlog
 
-from gateway.crypto.signing import Signer
+from gateway.crypto.key_ring import Signer
 from gateway.domain import errors
 from gateway.domain.enrolment import EnrolmentSet
 from gateway.domain.ports import Clock
@@ -22,16 +22,16 @@ from gateway.keycloak.token_endpoint import Granted, NotFullySetUp, TokenEndpoin
 from gateway.keycloak.users import Users
 from gateway.login.final_checks import UPDATE_PASSWORD
 from gateway.login.flow import FormFields, StepResult
-from gateway.login.known_browsers import KnownBrowsers
+from gateway.login.login_records import BrowserUsers
 from gateway.login.login_request import LoginRequest
-from gateway.login.record import Login, PasswordRight, Purpose, Step, Stopped
-from gateway.login.state_machine import LoginState
+from gateway.login.record import Login, PasswordRight, Purpose, Stopped
+from gateway.login.state_machine import LoginState, Step
 from gateway.observe.audit import AuditEvent
 from gateway.rendering.step_view import StepView
-from gateway.second_factor import contacts, limits
-from gateway.second_factor.enrolment_grace_period import EnrolmentGracePeriod
+from gateway.second_factor import rate_limits
 from gateway.second_factor.enrolments import Enrolments, Tampered
-from gateway.second_factor.rate_limiter import Limited, RateLimiter
+from gateway.second_factor.rate_limits import Limited, RateLimiter
+from gateway.second_factor.requirement import contacts_of
 from gateway.second_factor.trusted_browsers import TrustedBrowsers
 
 MOST_NAME = 255
@@ -50,14 +50,13 @@ class PasswordView(StepView):
 class PasswordPage:
     """See the module's text."""
 
-    sign_in: TokenEndpoint
-    queue: GrantQueue
+    token_endpoint: TokenEndpoint
+    grant_queue: GrantQueue
     users: Users
     enrolments: Enrolments
-    attempts: RateLimiter
-    browsers: KnownBrowsers
+    rate_limiter: RateLimiter
+    browsers: BrowserUsers
     trust: TrustedBrowsers
-    window: EnrolmentGracePeriod
     names: Signer
     clock: Clock
     logout_retries: LogoutRetries
@@ -73,7 +72,7 @@ class PasswordPage:
         digest = self.names.sign(request.tenant.id, name)
         known = await self.browsers.knows(request.tenant.id, request.browser_id, digest)
         longest = request.tenant.keycloak.timeout
-        async with self.queue.turn(request.tenant.id, name, request.client, known=known, longest=longest) as turn:
+        async with self.grant_queue.turn(request.tenant.id, name, request.client, known=known, longest=longest) as turn:
             if isinstance(turn, Busy):
                 request.audit.write(AuditEvent.LOGIN_QUEUE_FULL)
                 return StepResult(problem_detail=ProblemDetail(Problem.TOO_MANY_LOGINS, turn.until))
@@ -105,17 +104,17 @@ class PasswordPage:
         self, request: LoginRequest, digest: str, username: str, password: Secret, *, known: bool
     ) -> Granted | NotFullySetUp | ProblemDetail:
         """One grant, counted before it is made and given back unless the password was wrong."""
-        groups = limits.for_password(
+        groups = rate_limits.for_password(
             request.configuration.gateway.limits, request.tenant.id, digest, request.client, known=known
         )
-        found = await self.attempts.reserve(groups)
+        found = await self.rate_limiter.reserve(groups)
         if isinstance(found, Limited):
             request.audit.write(AuditEvent.LIMIT_REACHED, limit="password")
             return ProblemDetail(found.problem, found.until)
         try:
-            answer = await self.sign_in.password(request.tenant.keycloak, username, password, request.client)
+            answer = await self.token_endpoint.password(request.tenant.keycloak, username, password, request.client)
         except BaseException as error:
-            await self.attempts.give_back(groups)
+            await self.rate_limiter.give_back(groups)
             if not isinstance(error, errors.GatewayError):
                 raise
             # Keycloak did not judge: never "wrong password".
@@ -127,8 +126,8 @@ class PasswordPage:
         if isinstance(answer, WrongPassword):
             request.audit.write(AuditEvent.PASSWORD_REJECTED, reason=answer.reason)
             return ProblemDetail(Problem.WRONG_PASSWORD)
-        await self.attempts.clear(groups[:1])
-        await self.attempts.give_back(groups[1:])
+        await self.rate_limiter.clear(groups[:1])
+        await self.rate_limiter.give_back(groups[1:])
         return answer
 
     async def _not_ready(self, request: LoginRequest, login: Login, username: str) -> StepResult:
@@ -182,11 +181,11 @@ class PasswordPage:
             user=user,
             tokens=granted.tokens if granted else None,
             enrolments=enrolments,
-            contacts=contacts.of_user(account.user),
+            contacts=contacts_of(account.user),
             credential_date=account.credential_date,
             at=self.clock.now(),
             due=granted is None,
             trusted=await request.is_trusted(self.trust, login.policy, account, enrolments),
-            open_registration=await self.window.is_open(tenant, account),
+            open_registration=await self.enrolments.in_grace_period(tenant, account),
         )
         return StepResult((event,))

@@ -10,11 +10,12 @@ from typing import Any
 
 from gateway.domain.challenge import Draft, Rejected
 from gateway.domain.problem import Problem, ProblemDetail
-from gateway.login.check_code import ChallengeContexts, CodeCheck
+from gateway.login.effects.send_code import ChallengeContexts
 from gateway.login.flow import FormFields, StepResult
 from gateway.login.login_request import LoginRequest
-from gateway.login.record import AddressGiven, Picked, Step
-from gateway.login.state_machine import LoginState
+from gateway.login.record import AddressGiven, Drafted, Picked, Stopped
+from gateway.login.state_machine import LoginState, Step
+from gateway.login.steps.verify import CodeCheck
 from gateway.observe.audit import AuditEvent
 from gateway.rendering.languages import Languages
 from gateway.rendering.qr_code import qr_svg
@@ -73,7 +74,7 @@ class RegisterPage:
             return StepResult((Picked(found),)) if found else _problem(Problem.BAD_INPUT)
         if kind is None or user is None:
             return _problem(Problem.BAD_INPUT)
-        if not table.sends(kind):
+        if kind not in table.SENT:
             return await self.check.judge(request, state, fields.get("code", ""))
         typed = fields.get("address", "").strip()
         if not typed or len(typed) > MOST_ADDRESS:
@@ -88,6 +89,18 @@ class RegisterPage:
                     return _problem(Problem.UNKNOWN_ADDRESS)
                 return StepResult((AddressGiven(draft),))
 
+    async def create_secret(self, request: LoginRequest, state: LoginState) -> StepResult:
+        """The effect `draft`: makes the app's secret that the page shows. Of two requests that make one, one counts."""
+        kind, user = state.proof.enrolling, state.login.user
+        if kind is None or user is None:
+            return StepResult()
+        context = self.contexts.delivery(request, state.login, kind)
+        match await self.challenges.factor(context, kind).enrol(user, "", context):
+            case Draft() as draft:
+                return StepResult((Drafted(draft),))
+            case Rejected(problem=problem):
+                return StepResult((Stopped(ProblemDetail(problem)),))
+
     async def view(self, request: LoginRequest, state: LoginState, fields: FormFields) -> RegisterView:
         """The form, with what was typed just now or taken back to be edited; for an app its secret."""
         login, kind, draft = state.login, state.proof.enrolling, state.login.enrolling.draft
@@ -98,7 +111,7 @@ class RegisterPage:
             **request.head(Step.REGISTER, login),
             factor=kind.value if kind else "",
             address=fields.get("address", login.enrolling.edited).strip()[:MOST_ADDRESS],
-            sent=table.sends(kind),
+            sent=kind in table.SENT,
             icon=table.icon(kind),
             digits=(table.digits(kind, login.policy.otp_length) if secret else None) or login.policy.otp_length,
             methods=tuple(table.view(f, language) for f in state.proof.offered),

@@ -7,22 +7,24 @@ superseded and used codes alike.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from math import ceil
 from typing import Any
 
 from gateway.domain.ports import Clock
 from gateway.domain.problem import Problem, ProblemDetail
-from gateway.login.check_code import ChallengeContexts, CodeCheck
-from gateway.login.effects.send_code import SendCode
+from gateway.domain.user import User
+from gateway.login.effects.send_code import ChallengeContexts, SendCode
 from gateway.login.flow import FormFields, StepResult
 from gateway.login.login_request import LoginRequest
 from gateway.login.pending_proof import Approval
-from gateway.login.record import AddressGiven, Login, Purpose, Step
-from gateway.login.state_machine import LoginState
+from gateway.login.record import AddressGiven, Login, Proved, Purpose, Stopped
+from gateway.login.state_machine import LoginState, Step
+from gateway.observe.audit import AuditEvent
+from gateway.observe.redaction import mask_address
 from gateway.rendering.languages import Languages
-from gateway.rendering.masking import mask_address
 from gateway.rendering.step_view import DIGITS, MethodView, StepView, methods_json
-from gateway.second_factor.challenges import Challenges
+from gateway.second_factor.challenges import ChallengeContext, Challenges, Denied, Verified, fold
 from gateway.second_factor.factors import table
 
 ASK_WHETHER_UNIQUE_FROM = 2
@@ -108,6 +110,37 @@ class VerifyView(StepView):
 
 
 @dataclass(frozen=True, slots=True)
+class CodeCheck:
+    """Checks a typed code: it becomes an event, a problem to show, or the end of the login.
+
+    The page that verifies and the page that enrols an app use it.
+    """
+
+    challenges: Challenges
+    contexts: ChallengeContexts
+    clock: Clock
+
+    async def judge(
+        self, request: LoginRequest, state: LoginState, typed: str, *, remember: bool = False
+    ) -> StepResult:
+        """Judge `typed` against what is pending."""
+        context, challenge = self.contexts.challenge(request, state), state.login.verification.challenge
+        if context is None or challenge is None:
+            return StepResult()
+        if not _may_be_code(context, fold(typed)):
+            return StepResult(problem_detail=ProblemDetail(Problem.BAD_INPUT))  # no guess: it costs no attempt
+        delivery_of = partial(self.contexts.delivery, request, state.login)
+        match await self.challenges.answer(context, delivery_of, challenge, typed):
+            case Verified(factor=factor, enrolments=enrolments):
+                request.audit.write(AuditEvent.CODE_ACCEPTED, context.user, factor=factor.value)
+                return StepResult((Proved(challenge, factor, self.clock.now(), remember, enrolments),))
+            case Denied(problem_detail=problem_detail, stops=stops) as denied:
+                _audit(request, context.user, context.counted_as.value if context.counted_as else "any", denied)
+                stopped = (Stopped(problem_detail, challenge.id),) if stops else ()
+                return StepResult(stopped, problem_detail)
+
+
+@dataclass(frozen=True, slots=True)
 class VerifyPage:
     """See the module's text."""
 
@@ -146,7 +179,7 @@ class VerifyPage:
             now=now,
             factor=only.value if only else "",
             sent_to=mask_address(message.address) if message else "",
-            sent=table.sends(only),
+            sent=only in table.SENT,
             icon=table.icon(only),
             digits=table.digits(only, login.policy.otp_length) or login.policy.otp_length,
             expires_at=expires_at,
@@ -177,3 +210,19 @@ def _may_remember(request: LoginRequest, login: Login) -> bool:
 def _used_up(login: Login) -> bool:
     """Whether the user had backup codes and used them all."""
     return bool(login.policy.backup_codes and login.enrolments.enrolments and login.enrolments.used_all_codes)
+
+
+def _audit(request: LoginRequest, user: User, factor: str, denied: Denied) -> None:
+    problem_detail = denied.problem_detail
+    event = AuditEvent.CODE_REJECTED if denied.judged else AuditEvent.LIMIT_REACHED
+    if problem_detail.problem is Problem.CODE_EXPIRED:
+        event = AuditEvent.CODE_EXPIRED
+    request.audit.write(event, user, factor=factor, problem=problem_detail.problem.value, failures=denied.failures)
+    if denied.judged and problem_detail.problem is Problem.LOCKED:
+        request.audit.write(AuditEvent.LOCK_SET, user, factor=factor, until=problem_detail.until)
+
+
+def _may_be_code(context: ChallengeContext, entry: str) -> bool:
+    """Whether `entry` (folded) can be meant as a code; where only digits are asked for, letters cannot."""
+    digits = table.digits(context.only, context.policy.otp_length) if not context.extras else None
+    return bool(entry) and (digits is None or (entry.isascii() and entry.isdigit()))

@@ -8,7 +8,7 @@ import hmac
 
 from gateway.domain.challenge import Accepted, Judgement, Rejected
 from gateway.domain.enrolment import Enrolment, EnrolmentSet
-from gateway.domain.policy import FactorKind, Policy
+from gateway.domain.policy import FactorKind
 from gateway.domain.ports import Random
 from gateway.domain.problem import Problem, ProblemDetail
 from gateway.domain.tenant import Tenant
@@ -52,17 +52,12 @@ class BackupCodeFactor(Factor):
         """Ten characters of the alphabet or misread ones."""
         return len(entry) == LENGTH and set(_plain(entry)) <= set(ALPHABET)
 
-    @classmethod
-    def is_extra(cls, policy: Policy, enrolments: EnrolmentSet | None = None) -> bool:
-        """Always; the user has one while unused codes are left."""
-        return enrolments is None or bool(enrolments.backup_codes)
-
     async def credential(self, tenant: Tenant, user: User, enrolments: EnrolmentSet) -> Enrolment:
         """The unused codes."""
         return Enrolment(self.kind, secret=" ".join(enrolments.backup_codes))
 
     async def verify(
-        self, state: str, user: User, enrolment: Enrolment, about: DeliveryContext, entry: str
+        self, state: str, user: User, enrolment: Enrolment, delivery: DeliveryContext, entry: str
     ) -> Judgement:
         """Compares `entry` with all unused codes."""
         given = _plain(entry)

@@ -8,17 +8,17 @@ the mail, within a hard maximum.
 from dataclasses import replace
 from typing import Any
 
-from gateway.crypto.signing import Signer
-from gateway.delivery.message import Message, one_address
-from gateway.delivery.smtp import Mailer, NotSent, Sent
+from gateway.crypto.key_ring import Signer
+from gateway.delivery.smtp import Mailer, Message, NotSent, Sent, one_address
 from gateway.domain.challenge import Asked, Draft, Judgement, Rejected, Unavailable
+from gateway.domain.channel import ChannelKind
 from gateway.domain.enrolment import Enrolment
 from gateway.domain.policy import FactorKind
 from gateway.domain.problem import Problem
 from gateway.domain.texts import marked as _
 from gateway.domain.user import User
+from gateway.observe.redaction import mask_address
 from gateway.rendering.mails import Mails
-from gateway.rendering.masking import mask_address
 from gateway.second_factor.factors import message_code
 from gateway.second_factor.factors.protocol import DeliveryContext
 
@@ -33,63 +33,68 @@ class EmailFactor(message_code.MessageFactor):
     kind = FactorKind.EMAIL
     label = _("Code by email")
     icon = "mail"
+    channel = ChannelKind.SMTP
 
     def __init__(self, *, mailer: Mailer, mails: Mails, signer: Signer) -> None:
         self._mailer = mailer
         self._mails = mails
         self._signer = signer
 
-    async def enrol(self, user: User, given: str, about: DeliveryContext) -> Draft | Rejected:
+    async def enrol(self, user: User, given: str, delivery: DeliveryContext) -> Draft | Rejected:
         """The one address in `given`, normalised, or `BAD_ADDRESS`. Looks nothing up and sends nothing."""
         address = one_address(given)
         if address is None:
             return Rejected(Problem.BAD_ADDRESS)
         return Draft(self.kind, address=address)
 
-    async def challenge(self, user: User, enrolment: Enrolment, about: DeliveryContext) -> Asked | Unavailable:
+    async def challenge(self, user: User, enrolment: Enrolment, delivery: DeliveryContext) -> Asked | Unavailable:
         """Makes a code, sends it to the enrolled address, keeps its digest."""
-        new = message_code.new_code(self._signer, about, user.id, enrolment.address)
-        context = {"code": new.code, "expires_in": about.expiry, "tag": about.tag}
-        sent = await self._send(CODE_MAIL, enrolment.address, about, **context)
+        new = message_code.new_code(self._signer, delivery, user.id, enrolment.address)
+        context = {"code": new.code, "expires_in": delivery.expiry, "tag": delivery.tag}
+        sent = await self._send(CODE_MAIL, enrolment.address, delivery, **context)
         if isinstance(sent, NotSent):
             return Unavailable(sent.reason)
-        return Asked(new.state, min(sent.at, about.now + SLOWEST) + about.expiry, hint=mask_address(enrolment.address))
+        return Asked(new.state, min(sent.at, delivery.now + SLOWEST) + delivery.expiry)
 
     async def verify(
-        self, state: str, user: User, enrolment: Enrolment, about: DeliveryContext, entry: str
+        self, state: str, user: User, enrolment: Enrolment, delivery: DeliveryContext, entry: str
     ) -> Judgement:
         """Compares digests."""
-        return message_code.verify(self._signer, state, about, user.id, enrolment.address, entry=entry)
+        return message_code.verify(self._signer, state, delivery, user.id, enrolment.address, entry=entry)
 
     async def announce(
-        self, to: str, change: str, factor_label: str, address: str, about: DeliveryContext
+        self, to: str, change: str, factor_label: str, address: str, delivery: DeliveryContext
     ) -> Sent | NotSent:
         """Mails the user at their address `to` about a change: `enrolled`, `turned-off` or `new-codes`.
 
-        `factor_label` names the factor in the language of `about`. `address` is a new address, shown masked ("" for an
-        app). The mail proves nothing and holds no code.
+        `factor_label` names the factor in the language of `delivery`. `address` is a new address, shown masked (""
+        for an app). The mail proves nothing and holds no code.
         """
         return await self._send(
-            f"factors/email/{change}", to, about, factor=factor_label, sent_to=mask_address(address) if address else ""
+            f"factors/email/{change}",
+            to,
+            delivery,
+            factor=factor_label,
+            sent_to=mask_address(address) if address else "",
         )
 
-    async def _send(self, name: str, to: str, about: DeliveryContext, **context: Any) -> Sent | NotSent:
-        if about.channel is None:
+    async def _send(self, name: str, to: str, delivery: DeliveryContext, **context: Any) -> Sent | NotSent:
+        if delivery.channel is None:
             return NotSent("the tenant's method names no channel", temporary=False)
         mail = self._mails.render(
             name,
-            about.language,
-            branding=about.tenant.branding,
-            host=about.host,
-            browser=about.browser,
-            at=about.now,
-            reference=about.reference,
+            delivery.language,
+            branding=delivery.tenant.branding,
+            host=delivery.host,
+            browser=delivery.browser,
+            at=delivery.now,
+            reference=delivery.reference,
             **context,
         )
         try:
-            subject = about.channel.subject if name == CODE_MAIL and about.channel.subject else mail.subject
-            message = Message(to, subject, mail.text, mail.html, mail.language, about.reference)
+            subject = delivery.channel.subject if name == CODE_MAIL and delivery.channel.subject else mail.subject
+            message = Message(to, subject, mail.text, mail.html, mail.language, delivery.reference)
         except ValueError as error:  # an address that another program wrote into the set, or a tenant's odd subject
             return NotSent(str(error), temporary=False)
-        sender = about.channel.sender_name or " ".join(about.tenant.branding.name.split())
-        return await self._mailer.send(replace(about.channel, sender_name=sender), message)
+        sender = delivery.channel.sender_name or " ".join(delivery.tenant.branding.name.split())
+        return await self._mailer.send(replace(delivery.channel, sender_name=sender), message)

@@ -1,15 +1,16 @@
 """Makes and verifies a code that travels in a message.
 
 The code itself is in the message only. The gateway keeps a keyed digest bound to tenant, challenge, user and address:
-a code sent for one of them is invalid for another.
+a code sent for one of them is invalid for another. A code of 6 digits has 20 bits, so an attacker with a dump of the
+store can reverse any plain hash in seconds. The digest is therefore an HMAC under a key outside the store.
 """
 
 import json
 from dataclasses import dataclass, field
 
-from gateway.crypto import codes
-from gateway.crypto.signing import Signer
+from gateway.crypto.key_ring import Signer
 from gateway.domain.challenge import Accepted, Judgement, Rejected, Unavailable
+from gateway.domain.ports import Random
 from gateway.domain.problem import Problem, ProblemDetail
 from gateway.second_factor.factors.protocol import DeliveryContext, Factor, is_number
 from gateway.second_factor.used_codes import Redemption, UsedCodes
@@ -41,14 +42,21 @@ class NewCode:
     state: str
 
 
-def new_code(signer: Signer, about: DeliveryContext, user_id: str, address: str) -> NewCode:
-    """A random code of `about.digits` digits for this challenge, user and address."""
-    code = codes.make(about.digits, about.random)
-    digest = codes.digest(signer, code, about.tenant.id, about.challenge, user_id, address)
+def random_digits(count: int, random: Random) -> str:
+    """A uniformly random code of exactly `count` digits."""
+    return str(random.below(10**count)).zfill(count)
+
+
+def new_code(signer: Signer, delivery: DeliveryContext, user_id: str, address: str) -> NewCode:
+    """A random code of `delivery.digits` digits for this challenge, user and address."""
+    code = random_digits(delivery.digits, delivery.random)
+    digest = signer.sign(code, delivery.tenant.id, delivery.challenge, user_id, address)
     return NewCode(code, json.dumps({"digest": digest}))
 
 
-def verify(signer: Signer, state: str, about: DeliveryContext, user_id: str, address: str, *, entry: str) -> Judgement:
+def verify(
+    signer: Signer, state: str, delivery: DeliveryContext, user_id: str, address: str, *, entry: str
+) -> Judgement:
     """Whether `entry` (folded) is the code of the digest in `state`. The caller checks the expiry."""
     try:
         kept = json.loads(state)["digest"]
@@ -56,8 +64,8 @@ def verify(signer: Signer, state: str, about: DeliveryContext, user_id: str, add
         kept = None
     if not isinstance(kept, str):
         return Unavailable("the state of a message code does not parse")
-    if is_number(entry, about.digits) and codes.matches(
-        signer, kept, entry, about.tenant.id, about.challenge, user_id, address
+    if is_number(entry, delivery.digits) and signer.verify(
+        kept, entry, delivery.tenant.id, delivery.challenge, user_id, address
     ):
-        return Accepted(about.challenge)
+        return Accepted(delivery.challenge)
     return Rejected()

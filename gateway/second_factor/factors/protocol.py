@@ -5,11 +5,11 @@ records and pages belong to its callers (`challenges`, `login`). `Accepted` need
 odd from a remote service is `Unavailable`, never `Accepted`.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
-from gateway.domain.challenge import Asked, Draft, Elsewhere, Judgement, Rejected, Unavailable
-from gateway.domain.channel import Channel
+from gateway.domain.challenge import Asked, Draft, Judgement, Rejected, Unavailable
+from gateway.domain.channel import Channel, ChannelKind
 from gateway.domain.enrolment import Enrolment, EnrolmentSet
 from gateway.domain.policy import FactorKind
 from gateway.domain.ports import Random
@@ -42,21 +42,19 @@ class DeliveryContext:
     tag: str = ""
     challenge: str = ""
 
-    def for_challenge(self, challenge: str) -> "DeliveryContext":
-        """The same circumstances for the challenge with this id."""
-        return replace(self, challenge=challenge)
-
 
 class FactorType(Protocol):
     """The fixed properties of a kind of factor, for which no object is needed.
 
-    `label` is translated when it is shown, `icon` is a name of `templates/icons.html`. `sends` tells whether the code
-    travels in a message to an address. `approves` tells whether its code also approves an enrolment.
+    `label` is translated when it is shown, `icon` is a name of `templates/icons.html`. `channel` is the kind of
+    channel that it works through, None for a factor without one. `sends` tells whether the code travels in a message to
+    an address. `approves` tells whether its code also approves an enrolment.
     """
 
     kind: ClassVar[FactorKind]
     label: ClassVar[str]
     icon: ClassVar[str] = "shield"
+    channel: ClassVar[ChannelKind | None] = None
     sends: ClassVar[bool] = False
     approves: ClassVar[bool] = False
 
@@ -80,16 +78,14 @@ class FactorType(Protocol):
 class Factor(FactorType, Protocol):
     """One file of `factors/`; `table` lists them."""
 
-    async def enrol(self, user: User, given: str, about: DeliveryContext) -> Draft | Rejected:
+    async def enrol(self, user: User, given: str, delivery: DeliveryContext) -> Draft | Rejected:
         """The entry of the user (an address; nothing for an app) as a draft, or the reason against it. Sends nothing.
 
         Rejected by default: the user cannot enrol such a factor.
         """
         return Rejected()
 
-    async def challenge(
-        self, user: User, enrolment: Enrolment, about: DeliveryContext
-    ) -> Asked | Unavailable | Elsewhere:
+    async def challenge(self, user: User, enrolment: Enrolment, delivery: DeliveryContext) -> Asked | Unavailable:
         """Makes and sends a code. Its life begins when the relay takes the message. Sends nothing by default."""
         return Asked(state="", expires_at=None)
 
@@ -98,7 +94,7 @@ class Factor(FactorType, Protocol):
         return Enrolment(self.kind)
 
     async def verify(
-        self, state: str, user: User, enrolment: Enrolment, about: DeliveryContext, entry: str
+        self, state: str, user: User, enrolment: Enrolment, delivery: DeliveryContext, entry: str
     ) -> Judgement:
         """Verifies `entry`, already folded to plain characters. The caller has checked the expiry."""
 

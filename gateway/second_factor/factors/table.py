@@ -3,11 +3,9 @@
 from collections.abc import Mapping
 
 from gateway.domain.channel import ChannelKind
-from gateway.domain.enrolment import EnrolmentSet
-from gateway.domain.policy import FactorKind, Policy
+from gateway.domain.policy import FactorKind
 from gateway.rendering.languages import Language
 from gateway.rendering.step_view import MethodView
-from gateway.second_factor.admin_codes import AdminCodes
 from gateway.second_factor.factors.admin_code import AdminCodeFactor
 from gateway.second_factor.factors.backup_code import BackupCodeFactor
 from gateway.second_factor.factors.email import EmailFactor
@@ -29,25 +27,15 @@ _TYPES: tuple[type[FactorType], ...] = (
 )
 TYPES: Mapping[FactorKind, type[FactorType]] = {each.kind: each for each in _TYPES}
 """Every kind, in the order in which a page that takes any code tries them."""
-_EXTRAS = (BackupCodeFactor, AdminCodeFactor)
-"""The kinds whose codes a page may take besides a user's methods."""
+SENT: frozenset[FactorKind | None] = frozenset(kind for kind, of in TYPES.items() if of.sends)
+"""The kinds whose code travels in a message."""
 APPROVING = tuple(kind for kind, of in TYPES.items() if of.approves)
 """The kinds whose code also approves an enrolment."""
 
 
-def build(email: EmailFactor, admin_codes: AdminCodes) -> Factors:
-    """One object for each factor that this version serves."""
-    return {
-        (EmailFactor.kind, ChannelKind.SMTP): email,
-        (TotpFactor.kind, None): TotpFactor(),
-        (BackupCodeFactor.kind, None): BackupCodeFactor(),
-        (AdminCodeFactor.kind, None): AdminCodeFactor(admin_codes),
-    }
-
-
-def sends(kind: FactorKind | None) -> bool:
-    """Whether the code of `kind` travels in a message; False for None."""
-    return kind is not None and TYPES[kind].sends
+def build(*services: Factor) -> Factors:
+    """One object for each factor that this version serves: those that use `services`, and those that need nothing."""
+    return {(each.kind, each.channel): each for each in (*services, TotpFactor(), BackupCodeFactor())}
 
 
 def icon(kind: FactorKind | None) -> str:
@@ -69,8 +57,3 @@ def view(kind: FactorKind, language: Language) -> MethodView:
     """What a page shows of `kind` where the user may choose it or enter its code."""
     of = TYPES[kind]
     return MethodView(kind.value, language.gettext(of.label), icon=of.icon, letters=of.digits(otp_length=6) is None)
-
-
-def extras(policy: Policy, enrolments: EnrolmentSet | None = None) -> tuple[FactorKind, ...]:
-    """The kinds that `policy` takes besides a user's methods; with `enrolments`, those of which the user has a code."""
-    return tuple(of.kind for of in _EXTRAS if of.is_extra(policy, enrolments))

@@ -46,32 +46,32 @@ class TotpFactor(Factor):
         """The address in the QR code (Key Uri Format of Google Authenticator)."""
         return _app(secret).provisioning_uri(name=username, issuer_name=issuer)
 
-    async def enrol(self, user: User, given: str, about: DeliveryContext) -> Draft:
+    async def enrol(self, user: User, given: str, delivery: DeliveryContext) -> Draft:
         """A new secret; the user enters nothing."""
-        secret = base64.b32encode(about.random.token_bytes(SECRET_BYTES)).decode()
+        secret = base64.b32encode(delivery.random.token_bytes(SECRET_BYTES)).decode()
         return Draft(self.kind, secret=secret)
 
     async def verify(
-        self, state: str, user: User, enrolment: Enrolment, about: DeliveryContext, entry: str
+        self, state: str, user: User, enrolment: Enrolment, delivery: DeliveryContext, entry: str
     ) -> Judgement:
         """Accepts the code of the present step, the one before or the one after; returns that step."""
-        if not self.fits(entry, about.digits):
+        if not self.fits(entry, delivery.digits):
             return Rejected()
         app = _app(enrolment.secret)
         try:
-            step = app.verify_and_get_timecode(entry, for_time=about.now, valid_window=WINDOW)
+            step = app.verify_and_get_timecode(entry, for_time=delivery.now, valid_window=WINDOW)
         except OTPVerificationError:
-            off = app.verify(entry, for_time=about.now, valid_window=CLOCK_WINDOW)
+            off = app.verify(entry, for_time=delivery.now, valid_window=CLOCK_WINDOW)
             return Rejected(Problem.CLOCK_OFF if off else Problem.WRONG_CODE)
         return Accepted(str(step))
 
     async def redeem(self, value: str, used: UsedCodes, by: Redemption) -> ProblemDetail | None:
         """Uses the step up, never one before the last one used.
 
-        Where no step is known, no step up to the store's birth is accepted: a store that was lost forgets marks but not
-        time. A secret made in this login has no past.
+        Where no step is known, no step up to the beginning of the store is accepted: a store that was lost forgets
+        marks but not time. A secret made in this login has no past.
         """
-        since = -1 if by.new_secret else await used.born() // INTERVAL
+        since = -1 if by.new_secret else await used.store_began() // INTERVAL
         if await used.raise_to(STEP, int(value), since, by) and await used.mark(STEP, value, by):
             return None
         return ProblemDetail(Problem.NEXT_CODE, (used.clock.now() // INTERVAL + 1) * INTERVAL)

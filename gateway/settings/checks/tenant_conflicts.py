@@ -9,10 +9,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from gateway.domain.channel import Channel
+from gateway.domain.policy import Policy
 from gateway.domain.tenant import Tenant
 from gateway.domain.urls import covers
 from gateway.settings.source.diagnostics import Diagnostics
-from gateway.settings.source.yaml_source import Path
 
 LONGEST_QUEUE = 10.0
 """Minutes that the last user at the start of a shift may wait for a code before the check warns."""
@@ -36,7 +36,7 @@ def check(entries: list[TenantEntry], channels: Mapping[str, Channel]) -> None:
             if other is not entry:
                 _check_cookie(entry, other)
     for channel in channels.values():
-        _check_rate(channel, [e for e in entries if e.tenant.users and _sends_by(e.tenant, channel)])
+        _check_rate(channel, entries)
 
 
 def _check_pair(entry: TenantEntry, other: TenantEntry) -> None:
@@ -45,7 +45,8 @@ def _check_pair(entry: TenantEntry, other: TenantEntry) -> None:
         entry.report.error(("tenantId",), f"{tenant.id} is taken by {other.file}")
     for host in tenant.all_hosts:
         if host in earlier.all_hosts:
-            entry.report.error(_place_of(host, entry), f"{host} already reaches tenant {earlier.id} ({other.file})")
+            place = ("tenantSettings", "fqdn") if host == tenant.host else ("gateway", "hosts")
+            entry.report.error(place, f"{host} already reaches tenant {earlier.id} ({other.file})")
     mine, theirs = tenant.keycloak, earlier.keycloak
     if (mine.url, mine.realm) == (theirs.url, theirs.realm) and mine.sign_in.client_id == theirs.sign_in.client_id:
         entry.report.error(
@@ -56,8 +57,7 @@ def _check_pair(entry: TenantEntry, other: TenantEntry) -> None:
 
 def _check_cookie(entry: TenantEntry, other: TenantEntry) -> None:
     domain = entry.tenant.token_cookie.domain
-    covered = next((host for host in other.tenant.all_hosts if domain and covers(domain, host)), None)
-    if covered:
+    if covered := next((host for host in other.tenant.all_hosts if domain and covers(domain, host)), None):
         entry.report.error(
             ("gateway", "token_cookie", "domain"),
             f"{domain} would send the token to {covered} of tenant {other.tenant.id}; leave the domain out",
@@ -65,6 +65,7 @@ def _check_cookie(entry: TenantEntry, other: TenantEntry) -> None:
 
 
 def _check_rate(channel: Channel, entries: list[TenantEntry]) -> None:
+    entries = [entry for entry in entries if entry.tenant.users and _sends_by(entry.tenant.policy, channel)]
     users, rate = sum(entry.tenant.users or 0 for entry in entries), channel.rate_per_minute
     if rate is None or users / rate <= LONGEST_QUEUE:
         return
@@ -78,10 +79,5 @@ def _check_rate(channel: Channel, entries: list[TenantEntry]) -> None:
         )
 
 
-def _sends_by(tenant: Tenant, channel: Channel) -> bool:
-    policy = tenant.policy
+def _sends_by(policy: Policy, channel: Channel) -> bool:
     return policy.enabled and any(method.channel == channel.service_identifier for method in policy.methods)
-
-
-def _place_of(host: str, entry: TenantEntry) -> Path:
-    return ("tenantSettings", "fqdn") if host == entry.tenant.host else ("gateway", "hosts")

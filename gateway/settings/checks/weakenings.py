@@ -1,7 +1,8 @@
 """Compares two configurations: what is weaker than before, and what needs a restart.
 
-Pure. The marks of the fields say what a change means (`domain.field_types.Change`); only routes, and lists that grow or
-shrink, have rules here. The sentences are written to the audit log, so they name tenant and setting and never a secret.
+Pure. The marks of the fields say what a change means (`domain.setting_types.Change`). Only routes, and lists that grow
+or shrink, have rules here. The sentences are written to the audit log, so they name tenant and setting and never a
+secret.
 """
 
 from collections.abc import Iterator
@@ -10,8 +11,8 @@ from enum import Enum
 from typing import Any, get_type_hints
 
 from gateway.domain.configuration import Configuration, GatewaySettings
-from gateway.domain.field_types import Change
 from gateway.domain.policy import Policy
+from gateway.domain.setting_types import Change
 from gateway.domain.tenant import Route, RouteFactor, Tenant
 from gateway.settings.files.two_factor import FIELDS
 
@@ -46,8 +47,8 @@ def _weaker(old: Tenant, new: Tenant) -> Iterator[str]:
         covering = old.route_of(route.path)
         if route.service_worker and not (covering and covering.service_worker):
             yield f"service_worker of {route.path or '/'} false → true"
-    lost = [n for n in old.never_trust_from if not any(n[0] in wide and n[-1] in wide for wide in new.never_trust_from)]
-    if lost:
+    wider = new.never_trust_from
+    if lost := [n for n in old.never_trust_from if not any(n[0] in wide and n[-1] in wide for wide in wider)]:
         yield f"never_trust_from without {', '.join(sorted(map(str, lost)))}"
     yield from _weaker_fields(replace(old, policy=new.policy), new)
 

@@ -1,22 +1,34 @@
 """The services for the delivery of codes that the operator configured, by service identifier.
 
-A kind that is not built is an error that names the built ones. The sections are not the types of `domain.channel`: the
-file may only name the place of a password, and it has EFCX's names.
+A kind that is not built is an error that names the built ones. Plain keys are those of `domain.channel.ChannelOptions`.
+The others are here, because the file may only name the place of a password, and has EFCX's names.
 """
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields
 from types import MappingProxyType
 from typing import Annotated
 
+from annotated_types import MinLen
 from email_validator import EmailNotValidError, validate_email
 from pydantic import Field
 
-from gateway.domain.channel import KINDS_OF, Channel, ChannelKind, ChannelType, MailSecurity, Relay, TlsSettings
-from gateway.domain.field_types import Count, HostName, Line, Seconds, matching
+from gateway.domain.channel import (
+    BUILT,
+    KINDS_OF,
+    Channel,
+    ChannelKind,
+    ChannelOptions,
+    ChannelType,
+    MailSecurity,
+    Relay,
+    TlsSettings,
+)
+from gateway.domain.setting_types import SECTION, Count, HostName, Line, Seconds, matching
 from gateway.domain.urls import is_loopback
 from gateway.settings.source.diagnostics import Diagnostics, one_of
 from gateway.settings.source.secret_refs import Resolver, SecretSource
-from gateway.settings.source.validation import Section
+from gateway.settings.source.validation import Extended, Section
 from gateway.settings.source.yaml_source import Path
 
 _PORTS = {MailSecurity.STARTTLS: 587, MailSecurity.TLS: 465, MailSecurity.NONE: 25}
@@ -58,10 +70,13 @@ class RelaySection(Section):
     """Trust and client certificate for this server alone. Default: those of `tls`."""
 
 
-class ChannelSection(Section):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChannelSection(Extended, ChannelOptions):
     """One configured service for the delivery of codes."""
 
-    serviceIdentifier: Annotated[Line, Field(min_length=1)]
+    __pydantic_config__ = SECTION
+
+    serviceIdentifier: Annotated[Line, MinLen(1)]
     """Name for `channelServiceIdentifier` of a tenant; for mail, as in EFCX, the mailbox."""
 
     type: ChannelType
@@ -70,14 +85,11 @@ class ChannelSection(Section):
     kind: ChannelKind
     """Service that does the work. With `smtp` the gateway makes the code and mails it."""
 
-    sender: MailAddress | None = Field(default=None, alias="from")
+    sender: Annotated[MailAddress | None, Field(alias="from")] = None
     """Address in the mail's From. Default: the service identifier."""
 
     from_name: Line = ""
     """Name in the mail's From. Default: the tenant's name."""
-
-    subject: Line = ""
-    """Subject of the mail, which never contains the code. Default: a translated text."""
 
     relays: tuple[RelaySection, ...] = ()
     """SMTP servers. When a connection fails, the gateway tries the next one."""
@@ -104,7 +116,19 @@ def build(
             allowed = f"use {_kinds(kinds)}" if kinds else "it needs no channel"
             report.error((*here, "kind"), f"{kind.value} does not serve {section.type.value}; {allowed}")
         else:
-            channels[section.serviceIdentifier] = BUILT[kind](section, here, report, resolver, tls)
+            is_mail = kind is ChannelKind.SMTP
+            channels[section.serviceIdentifier] = Channel(
+                section.serviceIdentifier,
+                section.type,
+                kind,
+                sender=_mail_sender(section, here, report) if is_mail else section.sender or "",
+                sender_name=section.from_name,
+                relays=tuple(
+                    _relay(relay, (*here, "relays", n), report, resolver, tls) for n, relay in enumerate(section.relays)
+                ),
+                rate_per_minute=section.rate,
+                **{field.name: getattr(section, field.name) for field in fields(ChannelOptions)},
+            )
     return MappingProxyType(channels)
 
 
@@ -119,9 +143,8 @@ def _kinds(kinds: Iterable[ChannelKind]) -> str:
     return one_of(kind.value for kind in kinds)
 
 
-def _mail_channel(
-    section: ChannelSection, at: Path, report: Diagnostics, resolver: Resolver, tls: TlsSettings
-) -> Channel:
+def _mail_sender(section: ChannelSection, at: Path, report: Diagnostics) -> str:
+    """The sender of a channel of kind smtp; reports what the kind lacks."""
     sender = section.sender or ""
     try:
         sender = sender or _mail_address(section.serviceIdentifier)
@@ -129,16 +152,7 @@ def _mail_channel(
         report.error((*at, "from"), "is missing: the service identifier is no mail address, so name the sender")
     if not section.relays:
         report.error((*at, "relays"), "is missing: a channel of kind smtp needs at least one SMTP server")
-    return Channel(
-        section.serviceIdentifier,
-        section.type,
-        section.kind,
-        sender=sender,
-        sender_name=section.from_name,
-        subject=section.subject,
-        relays=tuple(_relay(r, (*at, "relays", n), report, resolver, tls) for n, r in enumerate(section.relays)),
-        rate_per_minute=section.rate,
-    )
+    return sender
 
 
 def _relay(section: RelaySection, at: Path, report: Diagnostics, resolver: Resolver, tls: TlsSettings) -> Relay:
@@ -158,7 +172,3 @@ def _relay(section: RelaySection, at: Path, report: Diagnostics, resolver: Resol
         resolver.tls(section.tls, (*at, "tls"), tls),
         section.timeout,
     )
-
-
-BUILT = MappingProxyType({ChannelKind.SMTP: _mail_channel})
-"""The kinds that this version carries out, each with the function that makes a channel of it."""

@@ -10,8 +10,8 @@ from pydantic import Field, TypeAdapter
 from gateway.domain import urls
 from gateway.domain.channel import Channel, TlsSettings
 from gateway.domain.configuration import Address, GatewayOptions, GatewaySettings, StoreSettings
-from gateway.domain.field_types import SECTION, Seconds, matching
 from gateway.domain.secret import Secret
+from gateway.domain.setting_types import SECTION, Seconds, matching
 from gateway.rendering.data_root import data_root
 from gateway.rendering.languages import available
 from gateway.settings.features import Features
@@ -58,7 +58,7 @@ class TlsByClient(Extended, TlsSettings):
 class StoreSection(Section):
     """Storage of logins, sessions and counters."""
 
-    url: SecretSource = SecretSource(value=_STORE.url.reveal())
+    url: SecretSource = SecretSource(value=_STORE.url.value)
     """Address of the store: `memory://` for one process, else redis://…, rediss://… (TLS) or unix://… ."""
 
     prefix: Annotated[str, Field(min_length=1, max_length=40, pattern=r"^[A-Za-z0-9:._-]+$")] = _STORE.prefix
@@ -159,7 +159,7 @@ def _settings(section: GatewayFile, store_tls: TlsSettings, report: Diagnostics,
     folder = resolver.folder
     url = resolver.secret(section.store.url, ("store", "url"))
     try:
-        urls.store_url(url.reveal() or "memory://")
+        urls.store_url(url.value or "memory://")
     except ValueError as error:
         report.error(("store", "url"), str(error))
         url = Secret("")
@@ -176,12 +176,12 @@ def _settings(section: GatewayFile, store_tls: TlsSettings, report: Diagnostics,
     if listen == operations and listen.port:
         report.error(("operations",), "must not be the address of listen")
     token = resolver.secret(section.operations_token, ("operations_token",)) if section.operations_token else Secret("")
-    if section.operations_token and 0 < len(token.reveal()) < LEAST_TOKEN:
+    if section.operations_token and 0 < len(token.value) < LEAST_TOKEN:
         report.error(("operations_token",), f"must have {LEAST_TOKEN} characters or more")
+    translated = available(data_root() / "locales")
     for number, language in enumerate(section.languages):
-        if language not in available(data_root() / "locales"):
-            ready = one_of(available(data_root() / "locales"))
-            report.error(("languages", number), f"{language!r} has no translations; allowed: {ready}")
+        if language not in translated:
+            report.error(("languages", number), f"{language!r} has no translations; allowed: {one_of(translated)}")
     for number, network in enumerate(section.trusted_proxies):
         if network.prefixlen == 0:
             report.error(

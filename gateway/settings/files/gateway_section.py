@@ -4,51 +4,11 @@ The same section is `defaults:` of `gateway.yaml`, which the gateway merges unde
 """
 
 from dataclasses import dataclass
-from typing import Annotated
 
-from pydantic import Field
-
-from gateway.domain.channel import TlsSettings
-from gateway.domain.field_types import SECTION, BaseUrl, Origin, OwnPath, Seconds
-from gateway.domain.tenant import KEYCLOAK_TIMEOUT, Help, Look, Route, SignInWay, TenantOptions
-from gateway.settings.source.secret_refs import SecretSource
-from gateway.settings.source.validation import Extended, Section
-
-
-# Not `domain.tenant.Credentials`: the file may only name the place of the secret.
-class ClientSection(Section):
-    """Keycloak client."""
-
-    client_id: Annotated[str, Field(min_length=1)]
-    """Name of the client."""
-
-    client_secret: SecretSource
-    """Secret of the client."""
-
-
-class KeycloakSection(Section):
-    """Access of the gateway to the tenant's realm."""
-
-    client_id: str | None = None
-    """Client with which users sign in. Default: EFCX's `CLIENT_ID`, or else its `resource`."""
-
-    client_secret: SecretSource | None = None
-    """Secret of `client_id`. Default: EFCX's `credentials.secret`."""
-
-    sign_in: SignInWay = SignInWay.PASSWORD
-    """Page on which users enter their password: `password` (the gateway's own page), `sso` or `both`."""
-
-    service_account: ClientSection | None = None
-    """Client whose service account reads users and stores their enrolments."""
-
-    issuer: BaseUrl | None = None
-    """Required `iss` of every token. Default: derived from `auth-server-url` and the realm."""
-
-    timeout: Seconds = KEYCLOAK_TIMEOUT
-    """Seconds until Keycloak counts as down."""
-
-    tls: TlsSettings | None = None
-    """Trust and client certificate for this Keycloak alone. Default: those of `tls` in `gateway.yaml`."""
+from gateway.domain.setting_types import SECTION, Origin, OwnPath
+from gateway.domain.tenant import Help, Look, Route, TenantOptions
+from gateway.settings.files.keycloak import KeycloakSection
+from gateway.settings.source.validation import Extended
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

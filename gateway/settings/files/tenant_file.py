@@ -15,17 +15,17 @@ from annotated_types import MinLen
 from pydantic import TypeAdapter
 
 from gateway.domain.channel import ChannelType
-from gateway.domain.field_types import HostName, Name, like
 from gateway.domain.policy import FACTOR_OF_CHANNEL, Policy
+from gateway.domain.setting_types import HostName, Name, like
 from gateway.domain.tenant import Branding, Route, SameSite, Tenant, TenantOptions, decoded_segments, longest_match
 from gateway.domain.urls import covers, is_loopback
-from gateway.settings.files import efcx_keycloak, two_factor
-from gateway.settings.files.efcx_keycloak import KeyCloakSection
+from gateway.settings.files import keycloak, two_factor
 from gateway.settings.files.gateway_file import SharedSettings
 from gateway.settings.files.gateway_section import GatewaySection
+from gateway.settings.files.keycloak import EfcxKeycloakSection
 from gateway.settings.files.routes import build_routes
 from gateway.settings.files.two_factor import TwoFactorSection
-from gateway.settings.presets import Preset
+from gateway.settings.presets import PRESETS
 from gateway.settings.source.diagnostics import Diagnostics, one_of, written
 from gateway.settings.source.secret_refs import Resolver
 from gateway.settings.source.validation import ForeignSection, salvage
@@ -58,7 +58,7 @@ class TenantSettingsSection(ForeignSection):
     fqdn: HostName
     """Host name of the tenant, as efcx.example.com."""
 
-    keyCloak: KeyCloakSection
+    keyCloak: EfcxKeycloakSection
     """Realm of the tenant's users, and the clients of the gateway there."""
 
     twoFAConfigs: TwoFactorSection
@@ -98,8 +98,10 @@ def build(document: Document, shared: SharedSettings, report: Diagnostics, resol
     _check_places(document.data, report)
     if "tenantId" not in document.data and "tenantSettings" in document.data:
         report.error((), "looks like a partial update; a file holds the whole tenant: what is missing is named here")
-    own = document.data.get("gateway")
-    merged = merge(_defaults_for(own, shared.defaults), own if own is not None else {})
+    own, defaults = document.data.get("gateway"), shared.defaults
+    if isinstance(own, Mapping) and "routes" in own:  # the home of the defaults is on a route of the defaults
+        defaults = {key: value for key, value in defaults.items() if key != "home"}
+    merged = merge(defaults, own if own is not None else {})
     file = salvage(_FILE, {**document.data, "gateway": merged}, report, _STAND_INS)
     if file is None:
         return None
@@ -108,9 +110,9 @@ def build(document: Document, shared: SharedSettings, report: Diagnostics, resol
         report.warning(
             ("status",), f'{file.status!r} is not active: the hosts answer "not available", and no user can sign in'
         )
-    found = two_factor.build(settings.twoFAConfigs, _TWO_FACTOR, report, shared)
-    if found:
-        _check_otp_manager(settings, *found, report)
+    policy = two_factor.build(settings.twoFAConfigs, _TWO_FACTOR, report, shared)
+    if policy:
+        _check_otp_manager(settings, policy, report)
     public_url = _public_url(section, settings.fqdn, shared.gateway.insecure_http, report)
     look, languages = section.branding, shared.gateway.languages
     if look.language and look.language not in languages:
@@ -135,8 +137,15 @@ def build(document: Document, shared: SharedSettings, report: Diagnostics, resol
         active=file.status == "active",
         public_url=public_url,
         routes=routes,
-        keycloak=efcx_keycloak.build(settings.keyCloak, section.keycloak, shared, report, resolver),
-        policy=found[0] if found else Policy(preset="", enabled=True, methods=()),
+        keycloak=keycloak.build(
+            settings.keyCloak,
+            section.keycloak,
+            report,
+            resolver,
+            tls=shared.keycloak_tls,
+            features=shared.features,
+        ),
+        policy=policy or Policy(preset="", enabled=True, methods=()),
         branding=Branding(look.name or file.tenantName, look.logo, look.colour, look.language, section.help),
         home=_home(section, routes, report),
         **{field.name: getattr(section, field.name) for field in fields(TenantOptions)},
@@ -154,13 +163,6 @@ def merge(under: Mapping[str, Any], over: Any) -> Any:
         key: merge(under[key], value) if key in over and isinstance(under.get(key), Mapping) else value
         for key, value in both.items()
     }
-
-
-def _defaults_for(own: Any, defaults: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Leaves out the `home` of the defaults for a tenant with its own routes."""
-    if isinstance(own, Mapping) and "routes" in own:
-        return {key: value for key, value in defaults.items() if key != "home"}
-    return defaults
 
 
 def _home(section: GatewaySection, routes: tuple[Route, ...], report: Diagnostics) -> str:
@@ -196,8 +198,7 @@ def _check_token_cookie(tenant: Tenant, report: Diagnostics) -> None:
         report.warning((*at, "http_only"), "false lets every script of the app read the token")
     if cookie.same_site is SameSite.NONE and not tenant.secure:
         report.error((*at, "same_site"), "none needs an https public_url")
-    outside = [host for host in tenant.all_hosts if cookie.domain and not covers(cookie.domain, host)]
-    if outside:
+    if outside := [host for host in tenant.all_hosts if cookie.domain and not covers(cookie.domain, host)]:
         report.error((*at, "domain"), f"{cookie.domain} does not cover the tenant's own host {outside[0]}")
 
 
@@ -220,23 +221,22 @@ def _check_places(data: Mapping[str, Any], report: Diagnostics) -> None:
     for path in _keys(data, ()):
         word = _word(path[-1])
         right = _EVERYWHERE.get(word) or (_NEARBY.get(word) if path[:-1] in _AROUND_TWO_FACTOR else None)
-        if right is None or path == right or (path[:2] == _TWO_FACTOR and right[:2] == _TWO_FACTOR and len(path) > 2):
-            continue
-        report.error(path, f"does not belong here; its place is {written(right)}")
+        if right and path != right and not (path[:2] == right[:2] == _TWO_FACTOR and len(path) > 2):
+            report.error(path, f"does not belong here; its place is {written(right)}")
     for key, value in data.items():
         if key in _OURS:
             tell = report.error if "_" in key else report.warning  # EFCX may introduce such a plain word
             tell((key,), f"is ignored here; the gateway's own keys stand below gateway: (gateway.{key})")
-        elif key not in TenantFile.model_fields and _is_misspelt(key, value):
+        elif key not in TenantFile.model_fields and _is_like_gateway(key) and _holds_ours(value):
             report.error((key,), "is not known; did you mean gateway?")
-    inside = data.get("tenantSettings")
-    if isinstance(inside, Mapping) and _holds_ours(inside.get("gateway")):
+    settings = data.get("tenantSettings")
+    if isinstance(settings, Mapping) and _holds_ours(settings.get("gateway")):
         report.error(("tenantSettings", "gateway"), "does not belong here; its place is gateway, beside tenantSettings")
 
 
-def _is_misspelt(key: str, value: object) -> bool:
-    """Whether this is a `gateway:` section under a wrong name. EFCX may have words that are similar."""
-    return bool(difflib.get_close_matches(_word(key), ("gateway",), cutoff=0.8)) and _holds_ours(value)
+def _is_like_gateway(key: str) -> bool:
+    """Whether this may be a misspelt `gateway`. EFCX may have words that are similar."""
+    return bool(difflib.get_close_matches(_word(key), ("gateway",), cutoff=0.8))
 
 
 def _holds_ours(value: object) -> bool:
@@ -253,12 +253,12 @@ def _keys(value: Any, path: Path) -> Iterator[Path]:
             yield from _keys(inner, (*path, index))
 
 
-def _check_otp_manager(settings: TenantSettingsSection, policy: Policy, preset: Preset, report: Diagnostics) -> None:
-    needing = {FACTOR_OF_CHANNEL[kind] for kind in preset.needs_otp_manager}
-    wanted = settings.twoFAConfigs.channelType in {kind.value for kind in preset.needs_otp_manager}
-    wanted = wanted or any(m.factor in needing for m in policy.methods)
+def _check_otp_manager(settings: TenantSettingsSection, policy: Policy, report: Diagnostics) -> None:
+    needing = [kind for kind in ChannelType if kind in PRESETS[policy.preset].needs_otp_manager]
+    offered = {method.factor for method in policy.methods}
+    wanted = any(settings.twoFAConfigs.channelType == t.value or FACTOR_OF_CHANNEL[t] in offered for t in needing)
     if policy.enabled and wanted and not settings.keyCloak.Otp_Manager_Url:
-        types = one_of(kind.value for kind in ChannelType if kind in preset.needs_otp_manager)
+        types = one_of(kind.value for kind in needing)
         report.error(
             (*_KEYCLOAK, "Otp_Manager_Url"),
             f"is missing: EFCX demands it where 2FA by {types} is on (preset {policy.preset})",

@@ -14,7 +14,6 @@ from pydantic import AfterValidator, Field, TypeAdapter, create_model
 from pydantic.alias_generators import to_camel
 
 from gateway.domain.channel import KINDS_OF, ChannelType
-from gateway.domain.field_types import Checked, matching
 from gateway.domain.policy import (
     FACTOR_OF_CHANNEL,
     AttemptsScope,
@@ -22,6 +21,7 @@ from gateway.domain.policy import (
     OnMaximum,
     Policy,
 )
+from gateway.domain.setting_types import Checked, matching
 from gateway.settings.features import Features
 from gateway.settings.files.gateway_file import SharedSettings
 from gateway.settings.presets import DEFAULT, PRESETS, Preset
@@ -126,10 +126,8 @@ class TwoFactorSection(_WithPolicyKeys, _MethodKeys):
     """Second factor of the tenant: EFCX's keys and the gateway's own."""
 
 
-def build(
-    section: TwoFactorSection, at: Path, report: Diagnostics, shared: SharedSettings
-) -> tuple[Policy, Preset] | None:
-    """Makes the policy and returns it with its preset; None when there is no such preset. Reports what is wrong."""
+def build(section: TwoFactorSection, at: Path, report: Diagnostics, shared: SharedSettings) -> Policy | None:
+    """Makes the policy; None when there is no such preset. Reports what is wrong."""
     features, enabled = shared.features, section.is2FAEnabled
     preset = PRESETS.get(section.preset)
     if preset is None or section.preset not in features.presets:
@@ -152,7 +150,7 @@ def build(
     policy = replace(policy, methods=_methods(section, preset, at, report, shared))
     if section.fallback and enabled and "fallback" not in preset.absent:
         policy = replace(policy, fallback=_method(section.fallback, (*at, "fallback"), report, shared))
-    return policy, preset
+    return policy
 
 
 def _check_policy(policy: Policy, at: Path, report: Diagnostics) -> None:
@@ -193,17 +191,14 @@ def _check_keys(given: Mapping[str, object], preset: Preset, at: Path, report: D
     named = preset.policy.preset
     switched_on = [PRESETS[name] for name in features.presets]
     for key, value in given.items():
-        plain = _plain(value)
+        plain, name = _plain(value), FIELDS.get(key, "")
+        used = any(key in p.free or (name and _plain(getattr(p.policy, name)) == plain) for p in switched_on)
         if key in preset.absent:
             report.error((*at, key), f"does not exist in preset {named}")
-            continue
-        if isinstance(plain, str) and plain.startswith("path:"):
+        elif isinstance(plain, str) and plain.startswith("path:"):
             if not features.named_paths:
                 report.error((*at, key), "named paths (path:<name>) are not built yet")
-            continue
-        name = FIELDS.get(key, "")
-        used = any(key in p.free or (name and _plain(getattr(p.policy, name)) == plain) for p in switched_on)
-        if not used and (plain in features.later.get(key, ()) or (key in features.unused and plain)):
+        elif not used and (plain in features.later.get(key, ()) or (key in features.unused and plain)):
             report.error((*at, key), _not_built(key, value, features))
         elif name and key not in preset.free and (own := _plain(getattr(preset.policy, name))) != plain:
             report.hint((*at, key), f"is an extension: preset {named} itself has {'off' if own is None else own}")

@@ -138,10 +138,10 @@ class Resolver:
         return settings
 
     def _check_pair(self, certificate: str, key: str | None, path: Path) -> None:
-        there = self._readable(certificate, (*path, "certificate_file"))
+        readable = [self._readable(certificate, (*path, "certificate_file"))]
         if key:
-            there = self._readable(key, (*path, "key_file")) and there
-        if not there:
+            readable.append(self._readable(key, (*path, "key_file")))
+        if not all(readable):
             return
         try:
             ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_cert_chain(certificate, key, password=lambda: b"")

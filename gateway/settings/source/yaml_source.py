@@ -78,9 +78,8 @@ def read(raw: bytes, file: str) -> Document:
         raise UnreadableFile(1, "is empty")
     if not isinstance(loaded, CommentedMap):
         raise UnreadableFile(1, "must be a section of keys and values")
-    lines: dict[Path, int] = {(): 1}
-    plain = _Plain(lines, repeated)
-    return Document(file, plain.section(loaded, ()), lines, tuple(plain.repeated))
+    plain = _Plain(repeated)
+    return Document(file, plain.section(loaded, ()), plain.lines, tuple(plain.repeated))
 
 
 def _check_json(text: str) -> None:
@@ -137,8 +136,7 @@ def _load(text: str) -> tuple[object, _Repeated]:
         mark = (error.context_mark if unfinished else error.problem_mark) or error.context_mark
         raise UnreadableFile(mark.line + 1 if mark else 1, f"is not YAML: {error.problem or error.context}") from error
     except ReaderError as error:
-        line = text.count("\n", 0, error.position) + 1
-        raise UnreadableFile(line, "contains a control character") from error
+        raise UnreadableFile(text.count("\n", 0, error.position) + 1, "contains a control character") from error
     except (YAMLError, ValueError, AttributeError, TypeError, KeyError, AssertionError, IndexError) as error:
         # For a few odd inputs the parser raises other errors than its own.
         raise UnreadableFile(1, "is not YAML") from error
@@ -149,8 +147,8 @@ def _load(text: str) -> tuple[object, _Repeated]:
 class _Plain:
     """Turns the parser's values into plain ones and notes lines, within a budget (aliases multiply)."""
 
-    def __init__(self, lines: dict[Path, int], repeated: _Repeated) -> None:
-        self._lines = lines
+    def __init__(self, repeated: _Repeated) -> None:
+        self.lines: dict[Path, int] = {(): 1}
         self._left = _MOST_VALUES
         self._repeated = repeated
         self.repeated: list[tuple[Path, int]] = []
@@ -162,44 +160,40 @@ class _Plain:
     def _items(self, node: CommentedMap | CommentedSeq, path: Path) -> Iterator[tuple[str | int, Any]]:
         """Every value with its key, or with its number in a list."""
         if node.tag.value is not None:
-            raise UnreadableFile(self._lines[path], "tags (!…) are not allowed")
+            raise UnreadableFile(self.lines[path], "tags (!…) are not allowed")
         if len(path) >= _DEEPEST:
-            raise UnreadableFile(self._lines[path], "is nested too deeply")
+            raise UnreadableFile(self.lines[path], "is nested too deeply")
         for key, value in node.items() if isinstance(node, CommentedMap) else enumerate(node):
             line = self._line_of(node, key, path)
             if isinstance(node, CommentedMap) and not isinstance(key, str):
                 raise UnreadableFile(line, "a key must be text (put it in quotes)")
-            here = (*path, _text(key, self._lines[path]) if isinstance(key, str) else key)
-            self._lines[here] = line
+            here = (*path, _text(key, self.lines[path]) if isinstance(key, str) else key)
+            self.lines[here] = line
             yield here[-1], self._value(value, here)
 
     def _line_of(self, node: CommentedMap | CommentedSeq, key: object, path: Path) -> int:
         try:
             return int(node.lc.key(key)[0] if isinstance(node, CommentedMap) else node.lc.item(key)[0]) + 1
         except (KeyError, AttributeError, TypeError, IndexError):  # merged in by `<<`
-            return self._lines[path]
+            return self.lines[path]
 
     def _value(self, value: object, path: Path) -> Any:
         self._left -= 1
         if self._left < 0:
-            raise UnreadableFile(self._lines[path], f"says more than {_MOST_VALUES} values (aliases count each time)")
+            raise UnreadableFile(self.lines[path], f"says more than {_MOST_VALUES} values (aliases count each time)")
         if isinstance(value, CommentedMap):
             return self.section(value, path)
         if isinstance(value, CommentedSeq):
             return [inner for _, inner in self._items(value, path)]
-        if isinstance(value, TaggedScalar):
-            if value.tag.value != _PLAIN_TEXT:
-                raise UnreadableFile(self._lines[path], "tags (!…) are not allowed")
-            return _text(str(value.value), self._lines[path])
+        if isinstance(value, TaggedScalar) and value.tag.value == _PLAIN_TEXT:
+            value = str(value.value)
         if value is None or isinstance(value, bool):
             return value
         if isinstance(value, str):
-            return _text(str(value), self._lines[path])
-        if isinstance(value, int):
-            return int(value)
-        if isinstance(value, float):
-            return float(value)
-        raise UnreadableFile(self._lines[path], "tags (!…) are not allowed")
+            return _text(str(value), self.lines[path])
+        if isinstance(value, int | float):
+            return int(value) if isinstance(value, int) else float(value)
+        raise UnreadableFile(self.lines[path], "tags (!…) are not allowed")
 
 
 def _text(value: str, line: int) -> str:

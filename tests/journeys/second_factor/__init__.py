@@ -1,1 +1,1 @@
-"""Journeys of people who have apps, backup codes, trusted browsers and due passwords."""
+"""Journeys of users with apps, backup codes, trusted browsers and due passwords."""

@@ -21,12 +21,12 @@ CLOUDCX = {
     "methods": [{"channelType": "EMAIL", "channelServiceIdentifier": CHANNEL}, {"channelType": "APP"}],
 }
 HOURS = 36_000
-"""Seconds a token of `patient_client` is good for: Keycloak's own clock does not go with a test's."""
+"""Lifetime of a token of `patient_client` in seconds: Keycloak's clock does not follow the test's."""
 
 
 @pytest.fixture(scope="session")
 def patient_client(keycloak: Keycloak) -> Iterator[tuple[str, str]]:
-    """Id and secret of a client whose tokens live as long as a session may."""
+    """Returns id and secret of a client whose tokens last as long as a session may."""
     name, secret = f"gateway-login-{secrets.token_hex(4)}", secrets.token_urlsafe(24)
     body = {
         "clientId": name,
@@ -43,7 +43,7 @@ def patient_client(keycloak: Keycloak) -> Iterator[tuple[str, str]]:
 
 @pytest.fixture
 def settings(settings: Folder, patient_client: tuple[str, str]) -> Folder:
-    """The settings of `site`, by that client."""
+    """Returns the settings of `site`, with that client."""
     name, secret = patient_client
     settings.tenant["gateway"]["keycloak"].update(client_id=name, client_secret=secret)
     return settings
@@ -56,7 +56,7 @@ async def app_site(
     """EFCX with an app as its channel."""
     settings.tenant["tenantSettings"]["twoFAConfigs"] = dict(EFCX_APP)
     async with whole(settings, keycloak, mail_server, echo_upstream) as site:
-        next_step(site)  # codes of the 30 seconds in which a store began count for nothing
+        next_step(site)  # codes of the 30 seconds in which a store began are rejected
         yield site
 
 
@@ -64,7 +64,7 @@ async def app_site(
 async def cloud(
     settings: Folder, keycloak: Keycloak, mail_server: MailServer, echo_upstream: EchoUpstream
 ) -> AsyncIterator[Site]:
-    """CloudCX: e-mail and app, set up by whoever wants to."""
+    """CloudCX: each user may set up e-mail and app."""
     settings.tenant["tenantSettings"]["twoFAConfigs"] = dict(CLOUDCX)
     async with whole(settings, keycloak, mail_server, echo_upstream) as site:
         next_step(site)
@@ -75,7 +75,7 @@ async def cloud(
 async def cloud_for_days(
     tmp_path: Path, stand_in: StandIn, mail_server: MailServer, echo_upstream: EchoUpstream
 ) -> AsyncIterator[Site]:
-    """CloudCX on the stand-in identity provider, whose clock goes with the test's."""
+    """CloudCX on the stand-in identity provider, whose clock follows the test's."""
     settings = folder(tmp_path, keycloak=stand_in.server, mail=mail_server, app=echo_upstream.url)
     settings.tenant["tenantSettings"]["twoFAConfigs"] = dict(CLOUDCX)
     async with whole(settings, stand_in.server, mail_server, echo_upstream) as site:

@@ -1,4 +1,4 @@
-"""A phone with an authenticator app, and how users set one up and prove it."""
+"""A phone with an authenticator app, and how users set it up and prove it."""
 
 from dataclasses import dataclass, field
 
@@ -20,29 +20,29 @@ class Phone:
     clock: Clock
 
     def code(self, steps: int = 0) -> str:
-        """What it shows now, or so many steps of 30 seconds from now."""
+        """Returns the current code, or the one that number of 30-second steps later."""
         return pyotp.TOTP(self.secret).at(int(self.clock.now()) + steps * STEP)
 
     def wrong(self) -> str:
-        """Six digits that it shows neither now nor in the half hour around."""
+        """Returns six digits that the app does not show now or within half an hour."""
         near = {self.code(steps) for steps in range(-60, 61)}
         return next(code for n in range(1000) if (code := f"{n:06}") not in near)
 
 
 def next_step(site: Site) -> None:
-    """Let the codes of all apps change."""
+    """Advances to the next code of all apps."""
     site.clock.advance(STEP)
 
 
 async def scan(site: Site, shown: Answer) -> Phone:
-    """The app that scanned the register page."""
+    """Returns the app that scanned the enrolment page."""
     assert shown.step == "register", shown.body
     assert shown.body["factor"] == "totp"
     return Phone(shown.body["secret"], site.clock)
 
 
 async def first_app(site: Site, agent: Person, user: User) -> Phone:
-    """Sign in for the first time where an app is required."""
+    """Signs in for the first time where an app is required."""
     phone = await scan(site, await agent.password(user.username, user.password))
     assert (await agent.do("register", code=phone.code())).step == "done"
     next_step(site)
@@ -52,7 +52,7 @@ async def first_app(site: Site, agent: Person, user: User) -> Phone:
 async def proved(
     site: Site, agent: Person, user: User, kind: str, factor: str = "", *, phone: Phone | None = None
 ) -> Answer:
-    """Press a button of the account page and give the proof that it asks for: a code, or the password."""
+    """Presses a button of the account page and gives the requested proof: a code, or the password."""
     address = user.email or ""
     before = len(codes_to(site.mail, address))
     shown = await agent.act(kind, factor)
@@ -67,7 +67,7 @@ async def proved(
 
 
 async def set_up_mail(site: Site, agent: Person, user: User, *, phone: Phone | None = None) -> Answer:
-    """Turn the mail on from the account page, up to the first page after its code."""
+    """Turns mail on from the account page, as far as the first page after its code."""
     address = user.email or ""
     shown = await proved(site, agent, user, "enrol", "email", phone=phone)
     assert shown.step == "register", shown.body
@@ -78,7 +78,7 @@ async def set_up_mail(site: Site, agent: Person, user: User, *, phone: Phone | N
 
 
 async def set_up_app(site: Site, agent: Person, user: User) -> tuple[Phone, Answer]:
-    """Turn the app on from the account page, where the mail is on already or nothing is."""
+    """Turns the app on from the account page, with mail on or without a method."""
     phone = await scan(site, await proved(site, agent, user, "enrol", "totp"))
     done = await agent.do("register", code=phone.code())
     next_step(site)
@@ -86,13 +86,13 @@ async def set_up_app(site: Site, agent: Person, user: User) -> tuple[Phone, Answ
 
 
 async def both(site: Site, agent: Person, user: User) -> tuple[Phone, list[str]]:
-    """Sign in where nothing is required, and turn on mail and app; the app and the backup codes."""
+    """Signs in where nothing is required, and turns on mail and app; returns the app and the backup codes."""
     assert (await agent.password(user.username, user.password)).step == "done"
     codes = await set_up_mail(site, agent, user)
     assert codes.step == "backup-codes", codes.body
     assert (await agent.do("backup-codes")).step == "done"
     phone, done = await set_up_app(site, agent, user)
     assert done.step == "done"
-    while len(site.mail.to(user.email or "")) < 3:  # two codes, and the notice of the app
+    while len(site.mail.to(user.email or "")) < 3:  # two codes, and the mail about the app
         await site.mail.wait(len(site.mail.messages) + 1)
     return phone, list(codes.body["codes"])

@@ -1,4 +1,4 @@
-"""Shift start: a relay with a rate of its own, and people who all sign in at once. Time is the injected clock."""
+"""The load of a shift start: a relay with a rate, and users who all sign in at once, on the injected clock."""
 
 import asyncio
 import heapq
@@ -10,8 +10,8 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
 from gateway.domain.problem import Problem
-from gateway.login.record import Step
 from gateway.login.responses import asks_again_in
+from gateway.login.state_machine import Step
 from tests.clock import FakeClock
 from tests.login.login_harness import Browser, FlowHarness, address_of
 from tests.ports import free_port
@@ -21,15 +21,15 @@ MINUTE = 60.0
 
 @dataclass
 class CountingRelay:
-    """Takes so many mails in any minute, refuses more, and cuts one connection in ten in the middle of a mail.
+    """Accepts a number of mails in any minute, refuses more, and cuts one connection in ten in the middle of a mail.
 
-    It cuts before it has the mail, or when it has read it but not taken it over.
+    It cuts before it has the mail, or after it has read the mail and before it accepts it.
     """
 
     clock: FakeClock
     most: int = 30
     rng: random.Random = field(default_factory=lambda: random.Random(34))
-    taken: list[tuple[float, str, str]] = field(default_factory=list)  # when, to whom, the code
+    taken: list[tuple[float, str, str]] = field(default_factory=list)  # time, recipient, code
     refused: int = 0
     cuts: Counter[str] = field(default_factory=Counter)
     port: int = field(default_factory=free_port)
@@ -38,7 +38,7 @@ class CountingRelay:
 
     @asynccontextmanager
     async def listening(self) -> AsyncIterator[None]:
-        """Until the context is left."""
+        """Listens until the context ends."""
         server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
         yield
         server.close()
@@ -86,7 +86,7 @@ class CountingRelay:
 
 @dataclass
 class ShiftUser:
-    """Somebody at a browser that does what the page's Refresh says; he types the newest code some seconds later."""
+    """A user whose browser obeys the page's Refresh; they type the newest code some seconds later."""
 
     browser: Browser
     begun: float = 0.0
@@ -97,7 +97,7 @@ class ShiftUser:
 
 
 class ShiftStart:
-    """Everybody signs in. What happens next happens in the order of time; nobody sleeps."""
+    """All users sign in. Events happen in the order of the clock, without sleeping."""
 
     def __init__(self, flow_harness: FlowHarness, relay: CountingRelay, *, late: float = 0.03) -> None:
         self.flow_harness, self.relay = flow_harness, relay
@@ -108,13 +108,13 @@ class ShiftStart:
         self._number = 0
 
     def arrives(self, name: str, after: float) -> None:
-        """Somebody will come so many seconds from now."""
+        """Schedules a user who arrives after that number of seconds."""
         person = ShiftUser(self.flow_harness.browser(name))
         self.people.append(person)
         self._then(after, lambda: self._signs_in(person))
 
     async def run(self) -> None:
-        """Until nothing is left to happen."""
+        """Runs until no event is left."""
         while self._events:
             at, _, happens = heapq.heappop(self._events)
             self.flow_harness.clock.set(at)
@@ -141,24 +141,24 @@ class ShiftStart:
 
     async def _types(self, person: ShiftUser) -> None:
         code = next(code for _, to, code in reversed(self.relay.taken) if to == address_of(person.browser.user))
-        went = await person.browser.type(code)
-        assert went.step is Step.DONE, went
+        result = await person.browser.type(code)
+        assert result.step is Step.DONE, result
         person.done = self.flow_harness.clock.now()
 
     def _reads(self, person: ShiftUser) -> None:
-        """What somebody does who sees this page."""
-        went = person.browser.went
-        assert went.step is Step.VERIFY, went
-        if went.problem_detail:
-            person.problems[went.problem_detail.problem.value] += 1
-        if went.login and went.login.verification.challenge:
+        """Does what the user does on this page."""
+        result = person.browser.result
+        assert result.step is Step.VERIFY, result
+        if result.problem_detail:
+            person.problems[result.problem_detail.problem.value] += 1
+        if result.login and result.login.verification.challenge:
             self._then(self._rng.uniform(5, 45), lambda: self._types(person))
             return
-        if went.problem_detail and went.problem_detail.problem is Problem.SEND_FAILED:
+        if result.problem_detail and result.problem_detail.problem is Problem.SEND_FAILED:
             person.failed += 1
             self._then(self._rng.uniform(2, 10), lambda: self._asks(person))
             return
-        seconds = asks_again_in(went, self.flow_harness.clock.now())
-        assert seconds is not None, went
+        seconds = asks_again_in(result, self.flow_harness.clock.now())
+        assert seconds is not None, result
         late = self._rng.uniform(0, 60) if self._rng.random() < self._late else self._rng.uniform(0.05, 0.4)
         self._then(seconds + late, lambda: self._reloads(person))

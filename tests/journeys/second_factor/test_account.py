@@ -1,4 +1,4 @@
-"""CloudCX: nothing is asked of who set up nothing, and the account page turns methods on and off."""
+"""CloudCX: a user without a factor needs none, and the account page turns methods on and off."""
 
 import re
 from html import unescape
@@ -14,7 +14,7 @@ pytestmark = pytest.mark.keycloak
 
 
 @pytest.mark.row("CC-21")
-async def test_who_set_up_nothing_is_asked_for_no_code_and_the_account_page_suggests_it(cloud: Site) -> None:
+async def test_a_user_without_a_factor_needs_no_code_and_the_account_page_recommends_one(cloud: Site) -> None:
     user = cloud.user()
     async with cloud.person() as agent:
         assert (await agent.password(user.username, user.password)).step == "done"
@@ -28,7 +28,7 @@ async def test_who_set_up_nothing_is_asked_for_no_code_and_the_account_page_sugg
 
 
 @pytest.mark.row("CC-02", "CC-04", "CC-21")
-async def test_mail_is_on_only_after_its_code_and_then_ten_backup_codes_are_shown_once(cloud: Site) -> None:
+async def test_mail_is_on_only_after_a_code_and_ten_backup_codes_are_then_shown_once(cloud: Site) -> None:
     user = cloud.user()
     assert user.email
     async with cloud.person() as agent:
@@ -54,7 +54,7 @@ async def test_mail_is_on_only_after_its_code_and_then_ten_backup_codes_are_show
 
 
 @pytest.mark.row("CC-03")
-async def test_an_app_is_on_only_after_its_code_and_the_second_method_brings_no_new_codes(cloud: Site) -> None:
+async def test_an_app_is_on_only_after_a_code_and_a_second_method_adds_no_backup_codes(cloud: Site) -> None:
     user = cloud.user()
     async with cloud.person() as agent:
         await agent.password(user.username, user.password)
@@ -73,7 +73,7 @@ async def test_an_app_is_on_only_after_its_code_and_the_second_method_brings_no_
 
 
 @pytest.mark.row("CC-02", "CC-21")
-async def test_only_the_sessions_own_user_may_give_the_password_for_a_fresh_proof(cloud: Site) -> None:
+async def test_only_the_user_of_the_session_may_give_the_password_for_a_fresh_proof(cloud: Site) -> None:
     user, other = cloud.user(), cloud.user()
     async with cloud.person() as agent:
         await agent.password(user.username, user.password)
@@ -86,7 +86,7 @@ async def test_only_the_sessions_own_user_may_give_the_password_for_a_fresh_proo
 
 
 @pytest.mark.row("CC-02")
-async def test_only_the_profiles_own_address_may_be_set_up(cloud: Site) -> None:
+async def test_only_the_profile_address_may_be_set_up(cloud: Site) -> None:
     user = cloud.user()
     async with cloud.person() as agent:
         await agent.password(user.username, user.password)
@@ -97,7 +97,7 @@ async def test_only_the_profiles_own_address_may_be_set_up(cloud: Site) -> None:
 
 
 @pytest.mark.row("CC-03", "GW-46")
-async def test_a_factor_that_is_on_is_proved_before_another_is_set_up_however_fresh_the_sign_in(cloud: Site) -> None:
+async def test_setting_up_a_second_factor_needs_a_proof_of_the_first_even_right_after_the_sign_in(cloud: Site) -> None:
     user = cloud.user()
     assert user.email
     async with cloud.person() as agent:
@@ -112,7 +112,7 @@ async def test_a_factor_that_is_on_is_proved_before_another_is_set_up_however_fr
 
 
 @pytest.mark.row("CC-21", "GW-46")
-async def test_each_method_turned_off_needs_a_code_of_its_own_and_both_may_be_turned_off(cloud: Site) -> None:
+async def test_turning_off_each_of_both_methods_needs_a_separate_code(cloud: Site) -> None:
     user = cloud.user()
     async with cloud.person() as agent:
         phone, _ = await both(cloud, agent, user)
@@ -132,7 +132,7 @@ async def test_each_method_turned_off_needs_a_code_of_its_own_and_both_may_be_tu
 
 
 @pytest.mark.row("CC-21", "GW-46")
-async def test_the_page_goes_back_to_the_account_and_says_once_what_was_done(cloud: Site) -> None:
+async def test_after_an_act_the_browser_returns_to_the_account_page_which_confirms_it_once(cloud: Site) -> None:
     user = cloud.user()
     async with cloud.person() as agent:
         phone, _ = await both(cloud, agent, user)
@@ -147,7 +147,7 @@ async def test_the_page_goes_back_to_the_account_and_says_once_what_was_done(clo
 
 @pytest.mark.attack("S2")
 @pytest.mark.row("GW-46")
-async def test_a_proof_for_one_act_is_worth_nothing_for_another(cloud: Site) -> None:
+async def test_the_proof_of_one_act_does_not_authorise_another(cloud: Site) -> None:
     user = cloud.user()
     async with cloud.person() as agent:
         phone, _ = await both(cloud, agent, user)
@@ -159,7 +159,7 @@ async def test_a_proof_for_one_act_is_worth_nothing_for_another(cloud: Site) -> 
 
 
 @pytest.mark.row("GW-46")
-async def test_a_sign_in_a_moment_ago_is_no_proof_for_an_act(cloud: Site) -> None:
+async def test_a_recent_sign_in_is_no_proof_for_an_act(cloud: Site) -> None:
     cloud.change(trustBrowserDays=14)
     user = cloud.user()
     async with cloud.person() as first:
@@ -173,7 +173,7 @@ async def test_a_sign_in_a_moment_ago_is_no_proof_for_an_act(cloud: Site) -> Non
 
 
 @pytest.mark.row("GW-46")
-async def test_where_nothing_is_on_the_password_is_the_proof(cloud: Site) -> None:
+async def test_without_a_factor_the_password_is_the_proof_of_an_act(cloud: Site) -> None:
     user = cloud.user()
     async with cloud.person() as agent:
         await agent.password(user.username, user.password)
@@ -186,7 +186,7 @@ async def test_where_nothing_is_on_the_password_is_the_proof(cloud: Site) -> Non
 
 
 @pytest.mark.row("GW-46")
-async def test_a_button_of_a_page_that_shows_what_is_no_more_does_nothing(cloud: Site) -> None:
+async def test_a_button_of_an_outdated_account_page_does_nothing(cloud: Site) -> None:
     user = cloud.user()
     async with cloud.person() as agent:
         await agent.password(user.username, user.password)
@@ -198,7 +198,7 @@ async def test_a_button_of_a_page_that_shows_what_is_no_more_does_nothing(cloud:
 
 
 @pytest.mark.row("CC-21")
-async def test_the_last_method_stays_on_where_one_is_required(cloud: Site) -> None:
+async def test_the_last_method_cannot_be_turned_off_where_one_is_required(cloud: Site) -> None:
     user = cloud.user()
     cloud.change(enrolment="required")
     async with cloud.person() as agent:
@@ -217,7 +217,7 @@ async def test_the_last_method_stays_on_where_one_is_required(cloud: Site) -> No
 
 
 @pytest.mark.row("CC-21")
-async def test_of_two_tabs_that_each_turn_one_method_off_the_second_keeps_the_last_one(cloud: Site) -> None:
+async def test_the_second_of_two_tabs_that_each_turn_off_one_method_is_refused(cloud: Site) -> None:
     user = cloud.user()
     async with cloud.person() as first:
         phone, _ = await both(cloud, first, user)
@@ -237,7 +237,7 @@ async def test_of_two_tabs_that_each_turn_one_method_off_the_second_keeps_the_la
 
 
 @pytest.mark.row("CC-21")
-async def test_a_foreign_form_turns_nothing_off(cloud: Site) -> None:
+async def test_a_form_with_a_wrong_token_or_field_turns_no_method_off(cloud: Site) -> None:
     user = cloud.user()
     async with cloud.person() as agent:
         await both(cloud, agent, user)
@@ -261,10 +261,10 @@ async def test_a_foreign_form_turns_nothing_off(cloud: Site) -> None:
 
 @pytest.mark.attack("S2")
 @pytest.mark.parametrize(
-    "says", [{"Sec-Fetch-Mode": "cors"}, {"Sec-Fetch-Dest": "iframe"}, {"Sec-Fetch-Dest": "empty"}]
+    "browser_headers", [{"Sec-Fetch-Mode": "cors"}, {"Sec-Fetch-Dest": "iframe"}, {"Sec-Fetch-Dest": "empty"}]
 )
-async def test_a_script_is_given_neither_the_account_page_nor_a_login_page_nor_their_data(
-    cloud: Site, says: dict[str, str]
+async def test_a_script_cannot_read_the_account_page_a_login_page_or_their_data(
+    cloud: Site, browser_headers: dict[str, str]
 ) -> None:
     user = cloud.user()
     async with cloud.person() as agent:
@@ -272,14 +272,14 @@ async def test_a_script_is_given_neither_the_account_page_nor_a_login_page_nor_t
         await agent.act("show-codes")
         for path in ("/-/account", "/-/login", "/-/login/verify", "/-/login/password"):
             for accept in ("text/html", "application/json"):
-                headers = {**PAGE, "Sec-Fetch-Site": "same-origin", "Accept": accept, **says}
+                headers = {**PAGE, "Sec-Fetch-Site": "same-origin", "Accept": accept, **browser_headers}
                 refused = await agent.get(path, headers=headers)
                 assert refused.status == 403
                 assert not re.search(r'csrf(" value="|": ")[^"]', await refused.text())
 
 
 @pytest.mark.row("CC-04", "GW-46")
-async def test_first_codes_come_once_and_new_ones_replace_all_of_them(cloud: Site) -> None:
+async def test_backup_codes_are_shown_once_and_new_codes_replace_all_old_ones(cloud: Site) -> None:
     user = cloud.user()
     async with cloud.person() as agent:
         phone, codes = await both(cloud, agent, user)
@@ -303,7 +303,7 @@ async def test_first_codes_come_once_and_new_ones_replace_all_of_them(cloud: Sit
 
 @pytest.mark.attack("S2")
 @pytest.mark.row("GW-46")
-async def test_backup_codes_are_in_the_answer_to_the_proof_and_in_no_other(cloud: Site) -> None:
+async def test_backup_codes_are_only_in_the_answer_to_the_proof(cloud: Site) -> None:
     user = cloud.user()
     async with cloud.person() as agent:
         phone, codes = await both(cloud, agent, user)
@@ -333,19 +333,17 @@ async def test_backup_codes_are_in_the_answer_to_the_proof_and_in_no_other(cloud
 
 
 @pytest.mark.row("CC-21")
-async def test_the_account_page_is_no_page_for_who_is_not_signed_in(cloud: Site) -> None:
-    async with cloud.person() as nobody:
-        sent = await nobody.get("/-/account")
+async def test_the_account_page_requires_a_session(cloud: Site) -> None:
+    async with cloud.person() as visitor:
+        sent = await visitor.get("/-/account")
         assert (sent.status, sent.headers["Location"]) == (303, "/-/login?to=/-/account")
         form = {"act": "turn-off", "factor": "email", "version": "1", "csrf": "x", "to": "/-/account"}
-        assert (await nobody.press(form)).step == "password"
+        assert (await visitor.press(form)).step == "password"
 
 
 @pytest.mark.attack("F16")
 @pytest.mark.parametrize("change", ["turn-off", "sign-out-everywhere"])
-async def test_a_login_under_way_ends_when_its_user_turns_off_the_app_or_signs_out_everywhere(
-    cloud: Site, change: str
-) -> None:
+async def test_a_login_ends_when_its_user_turns_off_the_app_or_signs_out_everywhere(cloud: Site, change: str) -> None:
     user = cloud.user()
     async with cloud.person() as owner, cloud.person() as thief:
         lost, _ = await both(cloud, owner, user)
@@ -373,7 +371,7 @@ async def test_an_app_set_up_again_replaces_the_old_one(cloud: Site) -> None:
         assert (await again.do("verify", code=new.code())).step == "done"
 
 
-async def test_signing_out_everywhere_else_ends_the_other_sessions_and_all_trust(cloud: Site) -> None:
+async def test_signing_out_everywhere_else_ends_the_other_sessions_and_all_trusted_browsers(cloud: Site) -> None:
     cloud.change(trustBrowserDays=14)
     user = cloud.user()
     async with cloud.person() as agent, cloud.person() as other:
@@ -394,7 +392,7 @@ async def test_signing_out_everywhere_else_ends_the_other_sessions_and_all_trust
     assert cloud.audit.of("signed_out_everywhere")[0]["sessions"] == 1
 
 
-async def test_signing_out_everywhere_else_needs_a_proof_of_its_own(cloud: Site) -> None:
+async def test_signing_out_everywhere_else_needs_a_separate_proof(cloud: Site) -> None:
     user = cloud.user()
     async with cloud.person() as agent:
         phone, _ = await both(cloud, agent, user)
@@ -404,7 +402,7 @@ async def test_signing_out_everywhere_else_needs_a_proof_of_its_own(cloud: Site)
 
 
 @pytest.mark.row("GW-45")
-async def test_a_factor_turned_off_and_new_backup_codes_are_told_to_the_user_by_mail(cloud: Site) -> None:
+async def test_a_mail_informs_the_user_of_a_factor_turned_off_and_of_new_backup_codes(cloud: Site) -> None:
     user = cloud.user()
     assert user.email
     async with cloud.person() as agent:
@@ -414,11 +412,14 @@ async def test_a_factor_turned_off_and_new_backup_codes_are_told_to_the_user_by_
         await cloud.mail.wait(before + 1)
         await proved(cloud, agent, user, "turn-off", "email", phone=phone)
         await cloud.mail.wait(before + 2)
-    told = cloud.mail.to(user.email)[-2:]
-    assert [re.search(r"backup|turned off", mail.subject, re.IGNORECASE) is not None for mail in told] == [True, True]
-    assert not [mail for mail in told if re.search(r"(?m)^\s*\d{4,10}\s*$", mail.text)]
+    reported = cloud.mail.to(user.email)[-2:]
+    assert [re.search(r"backup|turned off", mail.subject, re.IGNORECASE) is not None for mail in reported] == [
+        True,
+        True,
+    ]
+    assert not [mail for mail in reported if re.search(r"(?m)^\s*\d{4,10}\s*$", mail.text)]
 
 
 async def act_page(agent: Person, kind: str, factor: str = "") -> Tab:
-    """The page that asks for the proof of an act."""
+    """Returns the page that requests the proof of an act."""
     return await (await agent.tab("/-/account")).press(kind, factor)

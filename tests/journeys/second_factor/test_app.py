@@ -11,7 +11,7 @@ from tests.journeys.second_factor.phone import Phone, first_app, next_step, scan
 pytestmark = pytest.mark.keycloak
 
 
-async def test_the_first_login_registers_an_app_and_the_second_asks_for_its_code(app_site: Site) -> None:
+async def test_the_first_login_enrols_an_app_and_the_second_requires_its_code(app_site: Site) -> None:
     user = app_site.user()
     async with app_site.person() as agent:
         phone = await first_app(app_site, agent, user)
@@ -24,7 +24,7 @@ async def test_the_first_login_registers_an_app_and_the_second_asks_for_its_code
 
 
 @pytest.mark.attack("F24")
-async def test_a_new_app_is_registered_at_once_however_young_the_gateway_is(site: Site) -> None:
+async def test_a_new_app_can_be_enrolled_right_after_the_start_of_the_gateway(site: Site) -> None:
     site.settings.tenant["tenantSettings"]["twoFAConfigs"] = dict(EFCX_APP)
     site.change()
     user = site.user()
@@ -37,7 +37,7 @@ async def test_a_new_app_is_registered_at_once_however_young_the_gateway_is(site
         assert (await again.do("verify", code=code)).problem == "next-code"
 
 
-async def test_the_page_shows_a_picture_and_the_secret_and_takes_the_code(app_site: Site) -> None:
+async def test_the_enrolment_page_shows_a_qr_code_and_the_secret_and_accepts_the_code(app_site: Site) -> None:
     user = app_site.user()
     async with app_site.person() as agent:
         shown = await agent.password(user.username, user.password)
@@ -49,11 +49,11 @@ async def test_the_page_shows_a_picture_and_the_secret_and_takes_the_code(app_si
 
 
 def shown_secret(page: str) -> str:
-    """The app's secret as a page spells it out."""
+    """Returns the app's secret as the page shows it."""
     return re.sub(r"\s|<[^>]+>", "", re.findall(r'class="secret"[^>]*>(.*?)</p>', page, re.DOTALL)[0])
 
 
-async def test_the_secret_is_one_however_often_its_page_is_shown(app_site: Site) -> None:
+async def test_the_secret_stays_the_same_on_each_view_of_the_enrolment_page(app_site: Site) -> None:
     user = app_site.user()
     async with app_site.person() as agent:
         first = (await agent.password(user.username, user.password)).body["secret"]
@@ -65,9 +65,7 @@ async def test_the_secret_is_one_however_often_its_page_is_shown(app_site: Site)
 
 @pytest.mark.attack("S1")
 @pytest.mark.parametrize("way", ["/unified-admin/", "/-/login?to=/unified-admin/"])
-async def test_a_browser_that_enters_anew_is_shown_another_secret_and_only_that_one_counts(
-    app_site: Site, way: str
-) -> None:
+async def test_a_new_sign_in_shows_another_secret_and_only_that_one_is_accepted(app_site: Site, way: str) -> None:
     user = app_site.user()
     async with app_site.person() as agent:
         old = await scan(app_site, await agent.password(user.username, user.password))
@@ -79,7 +77,7 @@ async def test_a_browser_that_enters_anew_is_shown_another_secret_and_only_that_
         assert (await agent.do("register", code=Phone(new, app_site.clock).code())).step == "done"
 
 
-async def test_an_app_is_on_only_after_a_right_code(app_site: Site) -> None:
+async def test_an_app_is_enrolled_only_after_a_correct_code(app_site: Site) -> None:
     user = app_site.user()
     async with app_site.person() as agent:
         phone = await scan(app_site, await agent.password(user.username, user.password))
@@ -92,7 +90,7 @@ async def test_an_app_is_on_only_after_a_right_code(app_site: Site) -> None:
     assert app_site.keycloak.admin.attribute(user.id) == []
 
 
-async def test_a_code_of_a_wrong_clock_is_refused_and_says_so(app_site: Site) -> None:
+async def test_a_code_of_a_device_with_a_wrong_clock_is_rejected_with_that_reason(app_site: Site) -> None:
     user = app_site.user()
     async with app_site.person() as agent:
         phone = await first_app(app_site, agent, user)
@@ -103,7 +101,7 @@ async def test_a_code_of_a_wrong_clock_is_refused_and_says_so(app_site: Site) ->
         assert (await again.do("verify", code=phone.code())).step == "done"
 
 
-async def test_a_code_used_again_in_its_thirty_seconds_is_told_to_wait_and_costs_nothing(app_site: Site) -> None:
+async def test_a_code_reused_within_thirty_seconds_asks_the_user_to_wait_and_costs_no_attempt(app_site: Site) -> None:
     user = app_site.user()
     async with app_site.person() as first, app_site.person() as second:
         phone = await first_app(app_site, first, user)
@@ -129,7 +127,7 @@ async def test_a_tenant_with_apps_needs_no_mail_channel_and_no_otp_manager(app_s
 
 
 @pytest.mark.row("EF-22")
-async def test_a_user_without_an_app_registers_one_when_the_channel_changes_and_keeps_his_address(site: Site) -> None:
+async def test_after_a_change_of_the_channel_a_user_enrols_an_app_and_keeps_their_address(site: Site) -> None:
     user = site.user()
     async with site.person() as agent:
         await agent.first_login(user.username, user.password, "kept@example.com", site.mail)
@@ -153,7 +151,7 @@ async def test_a_user_without_an_app_registers_one_when_the_channel_changes_and_
 
 
 @pytest.mark.row("EF-22")
-async def test_another_mailbox_of_the_same_type_keeps_registrations_and_codes_verify(site: Site) -> None:
+async def test_after_a_change_to_another_mailbox_enrolments_and_codes_stay_valid(site: Site) -> None:
     user = site.user()
     assert user.email
     async with site.person() as agent, site.person() as between:

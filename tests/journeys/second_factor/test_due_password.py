@@ -1,4 +1,4 @@
-"""A password that must be changed: a code first, then the new password, then another code (SI-10), on the real one."""
+"""A due password on the real Keycloak: a code, the new password, and another code."""
 
 import asyncio
 
@@ -14,7 +14,7 @@ pytestmark = pytest.mark.keycloak
 
 
 async def registered(site: Site) -> User:
-    """A user with an address registered, whose password is due since."""
+    """Returns a user with an enrolled address, whose password has become due."""
     user = site.user()
     assert user.email
     async with site.person() as agent:
@@ -24,12 +24,12 @@ async def registered(site: Site) -> User:
 
 
 async def to_new_password(site: Site, agent: Person, user: User) -> Answer:
-    """Password and code."""
+    """Enters password and code."""
     return await agent.login(user.username, user.password, user.email or "", site.mail)
 
 
 @pytest.mark.row("SI-10", "GW-05")
-async def test_a_code_first_then_the_new_password_then_another_code_then_in(site: Site) -> None:
+async def test_a_user_with_a_due_password_enters_a_code_a_new_password_and_another_code(site: Site) -> None:
     user, new = await registered(site), new_password()
     assert user.email
     async with site.person() as agent:
@@ -51,7 +51,7 @@ async def test_a_code_first_then_the_new_password_then_another_code_then_in(site
 
 
 @pytest.mark.row("SI-10")
-async def test_what_the_realm_says_of_a_bad_password_is_shown_and_another_may_be_tried(site: Site) -> None:
+async def test_the_page_shows_why_the_realm_refused_the_new_password_and_the_user_may_retry(site: Site) -> None:
     user = await registered(site)
     async with site.person() as agent:
         await to_new_password(site, agent, user)
@@ -67,7 +67,7 @@ async def test_what_the_realm_says_of_a_bad_password_is_shown_and_another_may_be
 
 
 @pytest.mark.row("SI-10")
-async def test_the_code_from_before_the_new_password_does_not_count_after_it(site: Site) -> None:
+async def test_the_code_used_before_the_new_password_is_not_accepted_after_it(site: Site) -> None:
     user = await registered(site)
     assert user.email
     async with site.person() as agent:
@@ -79,7 +79,7 @@ async def test_the_code_from_before_the_new_password_does_not_count_after_it(sit
 
 
 @pytest.mark.row("SI-10")
-async def test_an_app_in_the_same_thirty_seconds_is_told_to_wait_for_the_next_code(app_site: Site) -> None:
+async def test_after_the_new_password_the_same_app_code_is_refused_until_the_next_code(app_site: Site) -> None:
     user = app_site.user()
     async with app_site.person() as agent:
         phone = await first_app(app_site, agent, user)
@@ -96,7 +96,7 @@ async def test_an_app_in_the_same_thirty_seconds_is_told_to_wait_for_the_next_co
 
 
 @pytest.mark.row("SI-10")
-async def test_who_registers_and_must_change_the_password_proves_the_app_twice(app_site: Site) -> None:
+async def test_a_new_user_with_a_due_password_proves_the_app_twice(app_site: Site) -> None:
     user = app_site.user(required_actions=("UPDATE_PASSWORD",))
     async with app_site.person() as agent:
         phone = await scan(app_site, await agent.password(user.username, user.password))
@@ -108,12 +108,14 @@ async def test_who_registers_and_must_change_the_password_proves_the_app_twice(a
 
 
 @pytest.mark.row("SI-10")
-async def test_all_other_sessions_of_the_user_end(site: Site) -> None:
+async def test_the_new_password_ends_all_other_sessions_of_the_user(site: Site) -> None:
     user = site.user()
     assert user.email
     async with site.person() as before, site.person() as agent:
         assert (await before.first_login(user.username, user.password, user.email, site.mail)).step == "done"
-        assert site.keycloak.grant(user.username, user.password).status_code == 200  # one that is not the gateway's
+        assert (
+            site.keycloak.grant(user.username, user.password).status_code == 200
+        )  # a session that is not the gateway's
         site.keycloak.admin.change(user.id, requiredActions=["UPDATE_PASSWORD"])
         await to_new_password(site, agent, user)
         assert (await before.get("/unified-admin/")).status == 200
@@ -127,7 +129,7 @@ async def test_all_other_sessions_of_the_user_end(site: Site) -> None:
 
 @pytest.mark.row("SI-10")
 @pytest.mark.attack("F18")
-async def test_where_no_code_is_asked_the_new_password_is_the_next_page(site: Site) -> None:
+async def test_where_no_code_is_required_the_new_password_page_follows_the_old_password(site: Site) -> None:
     site.change(is2FAEnabled=False)
     user, new = site.user(required_actions=("UPDATE_PASSWORD",)), new_password()
     async with site.person() as agent:
@@ -139,7 +141,7 @@ async def test_where_no_code_is_asked_the_new_password_is_the_next_page(site: Si
 
 @pytest.mark.row("SI-10")
 @pytest.mark.attack("F18")
-async def test_who_set_up_nothing_where_it_is_optional_goes_straight_on(cloud: Site) -> None:
+async def test_where_a_factor_is_optional_a_user_without_one_needs_no_code_for_a_due_password(cloud: Site) -> None:
     user = cloud.user(required_actions=("UPDATE_PASSWORD",))
     async with cloud.person() as agent:
         assert (await agent.password(user.username, user.password)).step == "new-password"
@@ -148,7 +150,7 @@ async def test_who_set_up_nothing_where_it_is_optional_goes_straight_on(cloud: S
 
 
 @pytest.mark.attack("F16")
-async def test_an_administrator_who_sets_another_password_meanwhile_stops_the_login(site: Site) -> None:
+async def test_a_password_set_by_an_administrator_during_the_login_stops_the_login(site: Site) -> None:
     user = await registered(site)
     assert user.email
     async with site.person() as agent:

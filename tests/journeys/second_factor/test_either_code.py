@@ -1,4 +1,4 @@
-"""CloudCX: after the password one page that takes whichever code one has, and what helps who lost the phone."""
+"""CloudCX: one page after the password accepts any code, and helps a user who lost their phone."""
 
 import asyncio
 import json
@@ -22,14 +22,14 @@ MINUTE = 60
 
 
 async def asked(site: Site, agent: Person, user: User) -> Answer:
-    """A browser of its own at the page after the password."""
+    """Opens a new browser at the page after the password."""
     shown = await agent.password(user.username, user.password)
     assert shown.step == "verify", shown.body
     return shown
 
 
 @pytest.mark.row("CC-13")
-async def test_one_page_takes_the_code_of_the_app_and_mails_nothing_unasked(cloud: Site) -> None:
+async def test_the_combined_page_accepts_the_app_code_and_sends_no_mail_unless_requested(cloud: Site) -> None:
     user = cloud.user()
     async with cloud.person() as agent:
         phone, _ = await both(cloud, agent, user)
@@ -44,7 +44,7 @@ async def test_one_page_takes_the_code_of_the_app_and_mails_nothing_unasked(clou
 
 
 @pytest.mark.row("CC-13")
-async def test_the_same_page_mails_a_code_on_request_and_takes_it(cloud: Site) -> None:
+async def test_the_combined_page_mails_a_code_on_request_and_accepts_it(cloud: Site) -> None:
     user = cloud.user()
     assert user.email
     async with cloud.person() as agent:
@@ -59,7 +59,9 @@ async def test_the_same_page_mails_a_code_on_request_and_takes_it(cloud: Site) -
 
 
 @pytest.mark.row("CC-13")
-async def test_a_mail_on_its_way_leaves_the_app_good_and_the_app_leaves_the_mail_unused(cloud: Site) -> None:
+async def test_a_requested_mail_leaves_the_app_code_valid_and_the_app_code_leaves_the_mailed_code_unused(
+    cloud: Site,
+) -> None:
     user = cloud.user()
     assert user.email
     async with cloud.person() as agent:
@@ -72,7 +74,7 @@ async def test_a_mail_on_its_way_leaves_the_app_good_and_the_app_leaves_the_mail
 
 
 @pytest.mark.row("CC-13")
-async def test_with_mail_alone_the_code_goes_out_at_once(cloud: Site) -> None:
+async def test_with_mail_as_the_only_method_the_code_is_sent_at_once(cloud: Site) -> None:
     user = cloud.user()
     assert user.email
     async with cloud.person() as agent:
@@ -84,7 +86,7 @@ async def test_with_mail_alone_the_code_goes_out_at_once(cloud: Site) -> None:
 
 
 @pytest.mark.row("CC-06", "CC-13")
-async def test_each_backup_code_works_once_on_the_same_page_and_is_gone_from_the_list(cloud: Site) -> None:
+async def test_each_backup_code_works_once_on_the_combined_page_and_is_removed_from_the_list(cloud: Site) -> None:
     user = cloud.user()
     async with cloud.person() as agent:
         phone, codes = await both(cloud, agent, user)
@@ -103,7 +105,7 @@ async def test_each_backup_code_works_once_on_the_same_page_and_is_gone_from_the
 
 
 @pytest.mark.row("CC-06")
-async def test_the_last_backup_code_says_that_all_are_used(cloud: Site) -> None:
+async def test_after_the_last_backup_code_the_page_says_that_all_are_used(cloud: Site) -> None:
     cloud.change(backupCodes=1)
     user = cloud.user()
     async with cloud.person() as agent:
@@ -119,7 +121,7 @@ async def test_the_last_backup_code_says_that_all_are_used(cloud: Site) -> None:
 
 
 @pytest.mark.row("CC-06")
-async def test_who_registered_before_there_were_backup_codes_is_not_told_that_all_are_used(cloud: Site) -> None:
+async def test_the_page_does_not_say_that_all_codes_are_used_to_a_user_who_never_had_any(cloud: Site) -> None:
     cloud.change(backupCodes=0)
     user = cloud.user()
     async with cloud.person() as agent:
@@ -133,7 +135,7 @@ async def test_who_registered_before_there_were_backup_codes_is_not_told_that_al
 
 
 @pytest.mark.row("CC-08")
-async def test_the_code_page_says_that_only_an_administrator_can_help_who_lost_everything(cloud: Site) -> None:
+async def test_the_code_page_says_that_only_an_administrator_can_help_a_user_without_any_code(cloud: Site) -> None:
     user = cloud.user()
     async with cloud.person() as agent:
         await both(cloud, agent, user)
@@ -149,7 +151,7 @@ Issue = Callable[[User], Awaitable[str]]
 async def shared(
     settings: Folder, keycloak: Keycloak, mail_server: MailServer, echo_upstream: EchoUpstream, redis_url: str
 ) -> AsyncIterator[Site]:
-    """CloudCX on Redis, so that the command line reaches what the gateway keeps."""
+    """CloudCX on Redis, so that the command line reads the gateway's records."""
     settings.tenant["tenantSettings"]["twoFAConfigs"] = dict(CLOUDCX)
     settings.gateway["store"] = {"url": redis_url}
     async with whole(settings, keycloak, mail_server, echo_upstream) as site:
@@ -159,7 +161,7 @@ async def shared(
 
 @pytest.fixture
 def issue(shared: Site) -> Issue:
-    """An operator runs `efcx-gateway user code`; gives the code that it showed."""
+    """Runs `efcx-gateway user code` as an operator and returns the printed code."""
 
     async def run(user: User) -> str:
         words = ["user", "code", user.username, "--tenant", "expertflow", "--config", str(shared.settings.file)]
@@ -168,15 +170,15 @@ def issue(shared: Site) -> Issue:
         )
         out, _ = await command.communicate()
         assert command.returncode == 0
-        told = json.loads(out)
-        assert (told["username"], told["minutes"]) == (user.username, 30)
-        return str(told["code"])
+        reported = json.loads(out)
+        assert (reported["username"], reported["minutes"]) == (user.username, 30)
+        return str(reported["code"])
 
     return run
 
 
 @pytest.mark.row("CC-15", "CC-16")
-async def test_an_administrators_code_is_entered_on_the_same_page_and_works_once(shared: Site, issue: Issue) -> None:
+async def test_an_administrators_code_is_accepted_once_on_the_combined_page(shared: Site, issue: Issue) -> None:
     user = shared.user()
     async with shared.person() as agent:
         await both(shared, agent, user)
@@ -193,7 +195,7 @@ async def test_an_administrators_code_is_entered_on_the_same_page_and_works_once
 
 
 @pytest.mark.row("CC-15")
-async def test_an_administrators_code_dies_with_a_newer_one(shared: Site, issue: Issue) -> None:
+async def test_an_administrators_code_is_invalid_after_a_newer_one(shared: Site, issue: Issue) -> None:
     user = shared.user()
     async with shared.person() as agent:
         await both(shared, agent, user)
@@ -205,7 +207,7 @@ async def test_an_administrators_code_dies_with_a_newer_one(shared: Site, issue:
 
 
 @pytest.mark.row("CC-15")
-async def test_an_administrators_code_dies_after_thirty_minutes(shared: Site, issue: Issue) -> None:
+async def test_an_administrators_code_expires_after_thirty_minutes(shared: Site, issue: Issue) -> None:
     user = shared.user()
     async with shared.person() as agent:
         await both(shared, agent, user)
@@ -218,7 +220,7 @@ async def test_an_administrators_code_dies_after_thirty_minutes(shared: Site, is
 
 
 @pytest.mark.row("CC-15")
-async def test_an_administrators_code_is_good_for_nobody_else(shared: Site, issue: Issue) -> None:
+async def test_an_administrators_code_is_rejected_for_another_user(shared: Site, issue: Issue) -> None:
     user, other = shared.user(), shared.user()
     async with shared.person() as agent, shared.person() as dependency:
         await both(shared, agent, user)
@@ -233,7 +235,7 @@ async def test_an_administrators_code_is_good_for_nobody_else(shared: Site, issu
 
 
 @pytest.mark.row("CC-16")
-async def test_an_administrators_code_is_no_way_around_the_password(shared: Site, issue: Issue) -> None:
+async def test_an_administrators_code_does_not_replace_the_password(shared: Site, issue: Issue) -> None:
     user = shared.user()
     async with shared.person() as agent:
         await both(shared, agent, user)
@@ -243,7 +245,7 @@ async def test_an_administrators_code_is_no_way_around_the_password(shared: Site
         assert (await thief.do("verify", code=code)).step == "password"
 
 
-async def test_administrators_codes_count_for_nothing_where_they_are_off(app_site: Site) -> None:
+async def test_administrators_codes_are_rejected_where_they_are_off(app_site: Site) -> None:
     user = app_site.user()
     async with app_site.person() as agent:
         await first_app(app_site, agent, user)

@@ -1,4 +1,4 @@
-"""How often may somebody try? Through the pages, over codes, logins and tabs."""
+"""Limits of attempts through the pages, over codes, logins and tabs."""
 
 import pytest
 
@@ -13,7 +13,7 @@ MINUTE = 60
 
 
 async def with_both(site: Site) -> tuple[User, Phone, list[str]]:
-    """A user with mail and app on."""
+    """Returns a user with mail and app on."""
     user = site.user()
     async with site.person() as agent:
         phone, codes = await both(site, agent, user)
@@ -22,45 +22,45 @@ async def with_both(site: Site) -> tuple[User, Phone, list[str]]:
 
 
 async def at_page(agent: Person, user: User) -> Answer:
-    """A browser at the page after the password."""
+    """Opens a browser at the page after the password."""
     agent.csrf = ""
     return await agent.password(user.username, user.password)
 
 
 @pytest.mark.row("CC-17", "CC-18", "CC-19")
-async def test_the_third_and_fourth_failure_warn_and_are_judged_and_the_fifth_locks_for_five_minutes(
+async def test_the_third_and_fourth_failure_are_judged_with_a_warning_and_the_fifth_locks_for_five_minutes(
     cloud: Site,
 ) -> None:
     user, phone, _ = await with_both(cloud)
     async with cloud.person() as agent:
         await at_page(agent, user)
-        told = [await agent.do("verify", code=phone.wrong()) for _ in range(5)]
-        assert [answer.problem for answer in told] == ["wrong-code", "wrong-code", "warning", "warning", "locked"]
-        assert told[2].body["attempts_left"] == 2
-        assert [answer.status for answer in told] == [422, 422, 422, 422, 429]
-        assert told[4].step == "stopped"
-        assert 290 <= told[4].body["problem"]["retry_after"] <= 300
+        reported = [await agent.do("verify", code=phone.wrong()) for _ in range(5)]
+        assert [answer.problem for answer in reported] == ["wrong-code", "wrong-code", "warning", "warning", "locked"]
+        assert reported[2].body["attempts_left"] == 2
+        assert [answer.status for answer in reported] == [422, 422, 422, 422, 429]
+        assert reported[4].step == "stopped"
+        assert 290 <= reported[4].body["problem"]["retry_after"] <= 300
     assert len(cloud.audit.of("lock_set")) == 1
 
 
 @pytest.mark.row("CC-17", "CC-19")
-async def test_a_new_login_of_a_locked_user_says_at_once_that_signing_in_is_paused(cloud: Site) -> None:
+async def test_a_new_login_of_a_locked_user_shows_the_lock_at_once(cloud: Site) -> None:
     user, phone, _ = await with_both(cloud)
     async with cloud.person() as agent:
         await at_page(agent, user)
         for _ in range(5):
             await agent.do("verify", code=phone.wrong())
     async with cloud.person() as agent:
-        told = await at_page(agent, user)
-        assert (told.status, told.step, told.problem) == (429, "verify", "locked")
-        assert 290 <= told.body["problem"]["retry_after"] <= 300
+        reported = await at_page(agent, user)
+        assert (reported.status, reported.step, reported.problem) == (429, "verify", "locked")
+        assert 290 <= reported.body["problem"]["retry_after"] <= 300
         assert "Sign-in is paused" in await agent.page()
         cloud.clock.advance(5 * MINUTE + 1)
         assert (await agent.look()).problem is None
 
 
 @pytest.mark.row("CC-18")
-async def test_the_warning_says_five_minutes(cloud: Site) -> None:
+async def test_the_warning_names_the_five_minutes_of_the_lock(cloud: Site) -> None:
     user, phone, _ = await with_both(cloud)
     async with cloud.person() as agent:
         await at_page(agent, user)
@@ -72,7 +72,7 @@ async def test_the_warning_says_five_minutes(cloud: Site) -> None:
 
 @pytest.mark.row("CC-18")
 @pytest.mark.parametrize("failures", [3, 4])
-async def test_after_a_warning_the_right_code_is_judged_and_lets_in(cloud: Site, failures: int) -> None:
+async def test_after_a_warning_the_correct_code_is_accepted(cloud: Site, failures: int) -> None:
     user, phone, _ = await with_both(cloud)
     async with cloud.person() as agent:
         await at_page(agent, user)
@@ -82,7 +82,7 @@ async def test_after_a_warning_the_right_code_is_judged_and_lets_in(cloud: Site,
 
 
 @pytest.mark.row("CC-17")
-async def test_five_in_all_over_codes_resends_and_logins(cloud: Site) -> None:
+async def test_a_user_has_five_attempts_over_all_codes_resends_and_logins(cloud: Site) -> None:
     user, phone, codes = await with_both(cloud)
     assert user.email
     sent = len(codes_to(cloud.mail, user.email))
@@ -102,7 +102,7 @@ async def test_five_in_all_over_codes_resends_and_logins(cloud: Site) -> None:
 
 
 @pytest.mark.row("CC-17")
-async def test_success_begins_the_count_again(cloud: Site) -> None:
+async def test_a_success_resets_the_count_of_failures(cloud: Site) -> None:
     user, phone, _ = await with_both(cloud)
     for _ in range(3):
         async with cloud.person() as agent:
@@ -114,7 +114,7 @@ async def test_success_begins_the_count_again(cloud: Site) -> None:
 
 
 @pytest.mark.row("CC-19")
-async def test_a_lock_holds_every_kind_of_code_in_every_login_and_nothing_is_sent(cloud: Site) -> None:
+async def test_a_lock_blocks_every_kind_of_code_in_every_login_and_stops_sending(cloud: Site) -> None:
     user, phone, codes = await with_both(cloud)
     assert user.email
     async with cloud.person() as agent:
@@ -134,7 +134,7 @@ async def test_a_lock_holds_every_kind_of_code_in_every_login_and_nothing_is_sen
 
 
 @pytest.mark.row("CC-19")
-async def test_after_the_lock_the_count_starts_at_nothing(cloud: Site) -> None:
+async def test_after_the_lock_the_count_of_failures_starts_at_zero(cloud: Site) -> None:
     user, phone, _ = await with_both(cloud)
     async with cloud.person() as agent:
         await at_page(agent, user)
@@ -143,13 +143,13 @@ async def test_after_the_lock_the_count_starts_at_nothing(cloud: Site) -> None:
     cloud.clock.advance(5 * MINUTE + 1)
     async with cloud.person() as again:
         await at_page(again, user)
-        told = [await again.do("verify", code=phone.wrong()) for _ in range(4)]
-        assert [answer.problem for answer in told] == ["wrong-code", "wrong-code", "warning", "warning"]
+        reported = [await again.do("verify", code=phone.wrong()) for _ in range(4)]
+        assert [answer.problem for answer in reported] == ["wrong-code", "wrong-code", "warning", "warning"]
         assert (await again.do("verify", code=phone.code())).step == "done"
 
 
 @pytest.mark.row("CC-19")
-async def test_a_lock_of_one_user_is_no_lock_of_another(cloud: Site) -> None:
+async def test_the_lock_of_one_user_does_not_lock_another(cloud: Site) -> None:
     user, phone, _ = await with_both(cloud)
     other, others_phone, _ = await with_both(cloud)
     async with cloud.person() as agent, cloud.person() as dependency:
@@ -161,7 +161,7 @@ async def test_a_lock_of_one_user_is_no_lock_of_another(cloud: Site) -> None:
 
 
 @pytest.mark.row("CC-19")
-async def test_a_lock_closes_no_session_that_is_open(cloud: Site) -> None:
+async def test_a_lock_ends_no_open_session(cloud: Site) -> None:
     user = cloud.user()
     async with cloud.person() as agent, cloud.person() as elsewhere:
         phone, _ = await both(cloud, agent, user)
@@ -172,7 +172,7 @@ async def test_a_lock_closes_no_session_that_is_open(cloud: Site) -> None:
 
 
 async def stopped_login(site: Site, user: User, phone: Phone) -> Answer:
-    """One login whose five attempts are all wrong; the last answer."""
+    """Runs one login with five wrong attempts and returns the last answer."""
     async with site.person() as agent:
         await at_page(agent, user)
         for _ in range(5):
@@ -181,7 +181,7 @@ async def stopped_login(site: Site, user: User, phone: Phone) -> Answer:
 
 
 @pytest.mark.row("EF-19")
-async def test_ten_failures_over_several_logins_lock_the_user_for_five_minutes_and_twenty_for_thirty(
+async def test_ten_failures_over_several_logins_lock_the_user_for_five_minutes_and_twenty_for_thirty_minutes(
     app_site: Site,
 ) -> None:
     user = app_site.user()
@@ -204,11 +204,11 @@ async def test_ten_failures_over_several_logins_lock_the_user_for_five_minutes_a
         await at_page(agent, user)
         assert (await agent.do("verify", code=phone.code())).step == "done"
     next_step(app_site)
-    assert (await stopped_login(app_site, user, phone)).problem == "too-many-codes"  # success cleared the count
+    assert (await stopped_login(app_site, user, phone)).problem == "too-many-codes"  # the success cleared the count
 
 
 @pytest.mark.row("EF-17", "EF-20")
-async def test_the_end_of_a_login_with_an_app_speaks_of_no_code_to_ask_for(app_site: Site) -> None:
+async def test_the_stopped_page_of_a_login_with_an_app_offers_no_new_code(app_site: Site) -> None:
     user = app_site.user()
     async with app_site.person() as agent:
         phone = await first_app(app_site, agent, user)
@@ -219,7 +219,7 @@ async def test_the_end_of_a_login_with_an_app_speaks_of_no_code_to_ask_for(app_s
 
 @pytest.mark.row("EF-20")
 @pytest.mark.parametrize("action", ["send", "resend"])
-async def test_a_program_that_wants_an_apps_code_sent_is_told_that_nothing_was(app_site: Site, action: str) -> None:
+async def test_a_program_that_requests_a_message_for_an_app_code_gets_an_error(app_site: Site, action: str) -> None:
     user = app_site.user()
     async with app_site.person() as agent:
         await first_app(app_site, agent, user)
@@ -230,7 +230,7 @@ async def test_a_program_that_wants_an_apps_code_sent_is_told_that_nothing_was(a
 
 
 @pytest.mark.row("EF-19")
-async def test_a_login_whose_app_failed_five_times_is_over_and_another_may_begin(app_site: Site) -> None:
+async def test_five_failures_with_the_app_end_the_login_and_the_user_may_begin_another(app_site: Site) -> None:
     user = app_site.user()
     async with app_site.person() as agent:
         phone = await first_app(app_site, agent, user)

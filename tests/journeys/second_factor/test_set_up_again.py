@@ -1,4 +1,4 @@
-"""A lost phone where an app is required and the user's only method: the way back."""
+"""A lost phone where an app is required and the user's only method."""
 
 import pytest
 
@@ -10,7 +10,7 @@ pytestmark = pytest.mark.keycloak
 
 
 @pytest.mark.row("CC-08")
-async def test_who_lost_his_only_phone_sets_up_a_new_one_after_an_administrators_code(app_site: Site) -> None:
+async def test_a_user_who_lost_their_only_phone_enrols_a_new_one_after_an_administrators_code(app_site: Site) -> None:
     app_site.settings.two_factor["adminCodes"] = True
     app_site.change()
     user = app_site.user()
@@ -23,7 +23,7 @@ async def test_who_lost_his_only_phone_sets_up_a_new_one_after_an_administrators
         assert "Use a new phone:" in page
         assert "Turn off:" not in page
         assert (await again.act("enrol", "totp")).step == "verify"
-        shown = await again.do("verify", code=await admin_code(app_site, user))  # the sign-in's own code is used up
+        shown = await again.do("verify", code=await admin_code(app_site, user))  # the code of the sign-in is used up
         phone = await scan(app_site, shown)
         assert (await again.do("register", code=phone.code())).step == "done"
     next_step(app_site)

@@ -1,4 +1,4 @@
-"""Two users behind one mailbox, each with codes of his own (NX-10)."""
+"""Two users with one mailbox, each with separate codes."""
 
 import re
 
@@ -13,7 +13,7 @@ MAILBOX = "desk@example.com"
 
 
 async def registered(site: Site) -> User:
-    """A user whose codes go to the mailbox."""
+    """Returns a user whose codes are sent to the mailbox."""
     user = site.user()
     async with site.person() as agent:
         assert (await agent.first_login(user.username, user.password, MAILBOX, site.mail)).step == "done"
@@ -22,7 +22,7 @@ async def registered(site: Site) -> User:
 
 
 async def asked(site: Site, agent: Person, user: User) -> tuple[str, str]:
-    """At the code page: its code and the tag that the page shows."""
+    """Goes to the code page; returns its code and the tag that the page shows."""
     before = len(site.mail.to(MAILBOX))
     shown = await agent.password(user.username, user.password)
     assert shown.step == "verify"
@@ -30,7 +30,7 @@ async def asked(site: Site, agent: Person, user: User) -> tuple[str, str]:
 
 
 @pytest.mark.row("NX-10")
-async def test_a_newer_code_of_one_leaves_that_of_the_other_good(site: Site) -> None:
+async def test_a_newer_code_of_one_user_leaves_the_code_of_the_other_valid(site: Site) -> None:
     site.change(sharedAddress="separate")
     one, two = await registered(site), await registered(site)
     async with site.person() as first, site.person() as second:
@@ -43,7 +43,7 @@ async def test_a_newer_code_of_one_leaves_that_of_the_other_good(site: Site) -> 
 
 
 @pytest.mark.row("NX-10")
-async def test_page_and_mail_carry_the_same_short_tag_and_each_login_has_its_own(site: Site) -> None:
+async def test_page_and_mail_show_the_same_short_tag_and_each_login_has_a_different_one(site: Site) -> None:
     site.change(sharedAddress="separate")
     user = await registered(site)
     tags = set()

@@ -1,4 +1,4 @@
-"""Mail at shift start (GW-34): 2,000 people, a relay that takes 30 mails a minute and cuts one connection in ten."""
+"""Mail at shift start: 2,000 users, and a relay that accepts 30 mails a minute and cuts one connection in ten."""
 
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
@@ -24,7 +24,7 @@ PEOPLE = 2000
 
 @pytest.fixture(autouse=True)
 def quiet() -> Iterator[None]:
-    """Twenty thousand lines of log help nobody."""
+    """Turns logging off, because twenty thousand lines would hide the failure."""
     structlog.configure(processors=[_nothing])
     yield
     structlog.reset_defaults()
@@ -37,7 +37,7 @@ def _nothing(_logger: object, _name: str, _event: structlog.types.EventDict) -> 
 @pytest.mark.slow
 @pytest.mark.row("GW-34")
 @pytest.mark.timeout(300)
-async def test_two_thousand_people_at_thirty_mails_a_minute_all_get_in_and_nobody_gets_two_codes() -> None:
+async def test_2000_users_at_30_mails_a_minute_all_sign_in_with_one_code_each() -> None:
     of = flow_harness()
     relay = CountingRelay(of.clock)
     channel = replace(PACED, relays=(Relay("127.0.0.1", relay.port, MailSecurity.NONE),))
@@ -55,7 +55,7 @@ async def test_two_thousand_people_at_thirty_mails_a_minute_all_get_in_and_nobod
     problems = sum((p.problems for p in people), Counter())
     assert all(person.done for person in people)
     assert sum(person.problems["queued"] > 0 for person in people) > PEOPLE * 0.9
-    assert set(problems) <= {"queued", "send-failed"}  # no code expired, sent or unsent; nobody met a limit
+    assert set(problems) <= {"queued", "send-failed"}  # no code expired, sent or unsent; no user reached a limit
     mails = Counter(to for _, to, _ in relay.taken)
     assert len(mails) == PEOPLE
     assert max(mails.values()) == 1
@@ -69,7 +69,7 @@ async def test_two_thousand_people_at_thirty_mails_a_minute_all_get_in_and_nobod
 async def paced(
     tmp_path: Path, stand_in: StandIn, mail_server: MailServer, echo_upstream: EchoUpstream
 ) -> AsyncIterator[Site]:
-    """A gateway whose relay takes two mails a minute; Keycloak's clock goes with the gateway's."""
+    """Yields a gateway whose relay accepts two mails a minute; Keycloak's clock follows the gateway's."""
     settings = folder(tmp_path, keycloak=stand_in.server, mail=mail_server, app=echo_upstream.url)
     settings.gateway["channels"][0]["rate"] = 2
     async with whole(settings, stand_in.server, mail_server, echo_upstream) as site:
@@ -78,7 +78,7 @@ async def paced(
 
 
 async def waiting(site: Site, person: Person) -> Answer:
-    """`person` has typed an address and waits behind another user for the code."""
+    """Lets `person` type an address and wait behind another user for the code."""
     async with site.person() as early:
         user = site.user()
         await early.to_code(user.username, user.password, "early@cc.example")
@@ -87,7 +87,7 @@ async def waiting(site: Site, person: Person) -> Answer:
 
 
 @pytest.mark.row("GW-34")
-async def test_a_program_reads_that_its_code_is_queued_and_for_how_long(paced: Site) -> None:
+async def test_a_program_reads_that_its_code_is_queued_and_the_waiting_time(paced: Site) -> None:
     async with paced.person() as anna:
         answer = await waiting(paced, anna)
         assert (answer.status, answer.step, answer.problem) == (202, "verify", "queued")
@@ -103,7 +103,7 @@ async def test_a_program_reads_that_its_code_is_queued_and_for_how_long(paced: S
 
 
 @pytest.mark.row("GW-34")
-async def test_the_page_shows_the_queue_and_asks_again_by_itself(paced: Site) -> None:
+async def test_the_page_shows_the_queue_and_reloads_by_itself(paced: Site) -> None:
     async with paced.person() as anna:
         await waiting(paced, anna)
         page = await anna.get("/-/login/verify")
@@ -112,7 +112,7 @@ async def test_the_page_shows_the_queue_and_asks_again_by_itself(paced: Site) ->
         assert 0 < int(page.headers["Refresh"]) <= 33
         assert "We'll send your code in" in text
         assert "Many people are signing in" in text
-        assert 'value="resend"' not in text  # asking for it would change nothing
+        assert 'value="resend"' not in text  # a request for it would change nothing
         paced.clock.advance(int(page.headers["Refresh"]))
         page = await anna.get("/-/login/verify")
         assert "Refresh" not in page.headers
@@ -121,7 +121,7 @@ async def test_the_page_shows_the_queue_and_asks_again_by_itself(paced: Site) ->
 
 
 @pytest.mark.row("GW-34")
-async def test_a_form_that_leads_to_the_queue_goes_on_to_its_page(paced: Site) -> None:
+async def test_a_form_that_leads_to_the_queue_redirects_to_the_queue_page(paced: Site) -> None:
     async with paced.person() as early, paced.person() as anna:
         first, second = paced.user(), paced.user()
         await early.to_code(first.username, first.password, "early@cc.example")
@@ -133,7 +133,7 @@ async def test_a_form_that_leads_to_the_queue_goes_on_to_its_page(paced: Site) -
 
 
 @pytest.mark.row("GW-34")
-async def test_another_address_keeps_the_place(paced: Site) -> None:
+async def test_editing_the_address_keeps_the_place_in_the_queue(paced: Site) -> None:
     async with paced.person() as anna:
         left = (await waiting(paced, anna)).body["problem"]["retry_after"]
         assert (await anna.do("verify", "edit")).step == "register"

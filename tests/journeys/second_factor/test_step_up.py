@@ -1,4 +1,4 @@
-"""A session of the password alone opens the stricter route after a proof, and stays the same session."""
+"""Step-up: a session of the password alone opens a stricter route after a proof, and stays the same session."""
 
 from urllib.parse import quote
 
@@ -16,13 +16,13 @@ SESSION = "gateway-session"
 
 @pytest.fixture
 def settings(settings: Folder) -> Folder:
-    """Agent Manager asks for no factor."""
+    """Agent Manager needs no factor."""
     settings.tenant["gateway"]["routes"][1]["second_factor"] = "off"
     return settings
 
 
 async def to_agent_manager(site: Site, agent: Person, user: User) -> str:
-    """Sign in where nothing is asked; the session's cookie."""
+    """Signs in where no factor is needed; returns the session's cookie."""
     agent.target = "/agent-manager/"
     assert (await agent.password(user.username, user.password)).step == "done"
     assert (await agent.get("/agent-manager/")).status == 200
@@ -30,7 +30,7 @@ async def to_agent_manager(site: Site, agent: Person, user: User) -> str:
 
 
 async def open_unified_admin(agent: Person) -> str:
-    """A click on the stricter app; the page it ends at."""
+    """Opens the stricter app and returns the page that the browser shows."""
     agent.target = "/unified-admin/"
     sent = await agent.get("/unified-admin/")
     assert sent.status == 303
@@ -40,13 +40,13 @@ async def open_unified_admin(agent: Person) -> str:
 
 
 async def opens(agent: Person, session: str, path: str) -> bool:
-    """Whether a browser with this session cookie, and no other, gets to an app."""
+    """Returns whether a browser with only this session cookie opens an app."""
     async with Person(agent.base) as other:
         other.set_cookie(SESSION, session)
         return (await other.get(path)).status == 200
 
 
-async def test_a_user_without_a_factor_registers_one_and_the_session_stays_the_same(site: Site) -> None:
+async def test_a_step_up_lets_a_user_without_a_factor_enrol_and_keeps_the_session(site: Site) -> None:
     user = site.user()
     assert user.email
     async with site.person() as agent:
@@ -83,7 +83,7 @@ async def test_a_session_cookie_copied_before_a_step_up_opens_nothing_after_it(s
         assert thief.cookie(SESSION) == copied
 
 
-async def test_a_socket_that_is_open_stays_open_through_a_step_up(site: Site) -> None:
+async def test_an_open_websocket_stays_open_through_a_step_up(site: Site) -> None:
     user = site.user()
     assert user.email
     async with site.person() as agent:
@@ -97,7 +97,7 @@ async def test_a_socket_that_is_open_stays_open_through_a_step_up(site: Site) ->
             assert await socket.receive_str() == "still here"
 
 
-async def test_a_user_with_a_factor_proves_it(site: Site) -> None:
+async def test_a_step_up_asks_a_user_for_their_factor(site: Site) -> None:
     user = site.user()
     assert user.email
     async with site.person() as first, site.person() as agent:
@@ -112,7 +112,7 @@ async def test_a_user_with_a_factor_proves_it(site: Site) -> None:
         assert not await opens(agent, session, "/agent-manager/")
 
 
-async def test_cancelling_leaves_the_session_as_it_was(site: Site) -> None:
+async def test_cancelling_a_step_up_leaves_the_session_unchanged(site: Site) -> None:
     user = site.user()
     async with site.person() as agent:
         await to_agent_manager(site, agent, user)
@@ -123,7 +123,7 @@ async def test_cancelling_leaves_the_session_as_it_was(site: Site) -> None:
         assert (await agent.get("/unified-admin/")).status == 303
 
 
-async def test_a_session_that_ended_meanwhile_is_not_opened_by_the_proof(site: Site) -> None:
+async def test_a_proof_does_not_reopen_a_session_that_ended_during_the_step_up(site: Site) -> None:
     user = site.user()
     assert user.email
     async with site.person() as agent:
@@ -141,7 +141,7 @@ async def test_a_session_that_ended_meanwhile_is_not_opened_by_the_proof(site: S
 
 
 @pytest.mark.attack("F17")
-async def test_a_user_locked_in_one_app_is_locked_when_he_comes_from_another(cloud: Site) -> None:
+async def test_a_user_locked_at_one_app_is_locked_at_another_too(cloud: Site) -> None:
     user = cloud.user()
     async with cloud.person() as owner:
         phone, _ = await both(cloud, owner, user)
@@ -173,7 +173,7 @@ async def test_failures_of_a_step_up_and_of_logins_are_counted_together(cloud: S
         assert (await thief.do("verify", code=phone.wrong())).problem == "locked"
 
 
-async def test_who_set_up_nothing_where_it_is_optional_goes_on_without_a_page(cloud: Site) -> None:
+async def test_where_a_factor_is_optional_a_user_without_one_passes_the_step_up_without_a_page(cloud: Site) -> None:
     user = cloud.user()
     async with cloud.person() as agent:
         await to_agent_manager(cloud, agent, user)
@@ -207,7 +207,7 @@ async def test_a_trusted_browser_opens_the_stricter_route_at_once_and_stays_trus
         assert (await agent.password(user.username, user.password)).step == "done"
 
 
-async def test_the_proof_of_an_act_is_never_given_by_trust(cloud: Site) -> None:
+async def test_a_trusted_browser_never_replaces_the_proof_of_an_act(cloud: Site) -> None:
     cloud.change(trustBrowserDays=14)
     user = cloud.user()
     async with cloud.person() as owner:

@@ -1,6 +1,6 @@
-"""CloudCX: a browser that is not asked again for some days, and everything that ends it.
+"""CloudCX: a trusted browser that needs no code for some days, and everything that ends trust.
 
-On the stand-in identity provider, whose clock goes with the test's.
+On the stand-in identity provider, whose clock follows the test's.
 """
 
 from dataclasses import dataclass
@@ -18,15 +18,15 @@ TRUST = "gateway-trust"
 
 
 @dataclass
-class Desk:
-    """One user with mail and app on, at a tenant that allows to skip."""
+class TrustingUser:
+    """A user with mail and app on, at a tenant that allows trusted browsers."""
 
     site: Site
     user: User
     phone: Phone
 
     async def sign_in(self, browser: Person, *, remember: bool = False) -> None:
-        """The whole login with the app's code, the box ticked or not."""
+        """Signs in with the app's code, with or without the box for trust."""
         browser.csrf = ""
         assert (await browser.password(self.user.username, self.user.password)).step == "verify"
         ticked = {"remember": "yes"} if remember else {}
@@ -34,31 +34,31 @@ class Desk:
         assert (await browser.do("verify", code=self.phone.code(), **ticked)).step == "done"
 
     async def password(self, browser: Person) -> Answer:
-        """The password only, after a logout."""
+        """Enters only the password, after a logout."""
         await leave(browser)
         return await browser.password(self.user.username, self.user.password)
 
 
 async def leave(browser: Person) -> None:
-    """Sign out; what the browser keeps it keeps."""
+    """Signs out and keeps the browser's other cookies."""
     if browser.cookie("gateway-session"):
         await browser.logout()
     browser.csrf = ""
 
 
-async def new_desk(site: Site, days: int = 14) -> Desk:
-    """A new user."""
+async def new_user(site: Site, days: int = 14) -> TrustingUser:
+    """Makes a new user."""
     site.change(trustBrowserDays=days)
     user = site.user()
     async with site.person() as agent:
         phone, _ = await both(site, agent, user)
-    return Desk(site, user, phone)
+    return TrustingUser(site, user, phone)
 
 
 @pytest.mark.row("CC-10")
 @pytest.mark.attack("F26")
-async def test_the_page_offers_it_unticked_and_says_for_how_many_days(cloud_for_days: Site) -> None:
-    flow_harness = await new_desk(cloud_for_days, days=30)
+async def test_the_code_page_offers_trust_unticked_and_names_the_number_of_days(cloud_for_days: Site) -> None:
+    flow_harness = await new_user(cloud_for_days, days=30)
     async with cloud_for_days.person() as browser:
         await browser.password(flow_harness.user.username, flow_harness.user.password)
         page = await browser.page()
@@ -70,8 +70,8 @@ async def test_the_page_offers_it_unticked_and_says_for_how_many_days(cloud_for_
 
 @pytest.mark.row("CC-10", "CC-12")
 @pytest.mark.parametrize("days", [14, 30, 60, 90])
-async def test_it_is_not_asked_again_until_the_days_are_over(cloud_for_days: Site, days: int) -> None:
-    flow_harness = await new_desk(cloud_for_days, days)
+async def test_a_trusted_browser_needs_no_code_until_the_days_are_over(cloud_for_days: Site, days: int) -> None:
+    flow_harness = await new_user(cloud_for_days, days)
     async with cloud_for_days.person() as browser:
         await flow_harness.sign_in(browser, remember=True)
         cloud_for_days.clock.advance((days - 1) * DAY)
@@ -83,8 +83,8 @@ async def test_it_is_not_asked_again_until_the_days_are_over(cloud_for_days: Sit
 
 
 @pytest.mark.row("CC-10")
-async def test_an_unticked_box_trusts_nothing(cloud_for_days: Site) -> None:
-    flow_harness = await new_desk(cloud_for_days)
+async def test_an_unticked_box_does_not_trust_the_browser(cloud_for_days: Site) -> None:
+    flow_harness = await new_user(cloud_for_days)
     async with cloud_for_days.person() as browser:
         await flow_harness.sign_in(browser)
         assert browser.cookie(TRUST) is None
@@ -92,8 +92,8 @@ async def test_an_unticked_box_trusts_nothing(cloud_for_days: Site) -> None:
 
 
 @pytest.mark.row("CC-09")
-async def test_with_every_login_there_is_no_option_and_a_forged_tick_is_ignored(cloud_for_days: Site) -> None:
-    flow_harness = await new_desk(cloud_for_days, days=0)
+async def test_with_every_login_there_is_no_trust_option_and_a_forged_tick_is_ignored(cloud_for_days: Site) -> None:
+    flow_harness = await new_user(cloud_for_days, days=0)
     async with cloud_for_days.person() as browser:
         await browser.password(flow_harness.user.username, flow_harness.user.password)
         assert 'name="remember"' not in await browser.page()
@@ -104,8 +104,8 @@ async def test_with_every_login_there_is_no_option_and_a_forged_tick_is_ignored(
 
 
 @pytest.mark.row("CC-09", "CC-12")
-async def test_a_policy_of_every_login_ends_it_at_once(cloud_for_days: Site) -> None:
-    flow_harness = await new_desk(cloud_for_days)
+async def test_a_policy_of_every_login_ends_existing_trust_at_once(cloud_for_days: Site) -> None:
+    flow_harness = await new_user(cloud_for_days)
     async with cloud_for_days.person() as browser:
         await flow_harness.sign_in(browser, remember=True)
         assert browser.cookie(TRUST)
@@ -115,8 +115,8 @@ async def test_a_policy_of_every_login_ends_it_at_once(cloud_for_days: Site) -> 
 
 @pytest.mark.row("CC-12")
 @pytest.mark.attack("F26")
-async def test_its_age_is_judged_by_the_policy_of_today(cloud_for_days: Site) -> None:
-    flow_harness = await new_desk(cloud_for_days, days=90)
+async def test_the_age_of_trust_is_judged_by_the_current_policy(cloud_for_days: Site) -> None:
+    flow_harness = await new_user(cloud_for_days, days=90)
     async with cloud_for_days.person() as browser:
         await flow_harness.sign_in(browser, remember=True)
         cloud_for_days.clock.advance(20 * DAY)
@@ -125,8 +125,8 @@ async def test_its_age_is_judged_by_the_policy_of_today(cloud_for_days: Site) ->
 
 
 @pytest.mark.row("CC-12")
-async def test_another_browser_is_not_trusted_nor_one_whose_cookies_are_cleared(cloud_for_days: Site) -> None:
-    flow_harness = await new_desk(cloud_for_days)
+async def test_neither_another_browser_nor_one_with_cleared_cookies_is_trusted(cloud_for_days: Site) -> None:
+    flow_harness = await new_user(cloud_for_days)
     async with cloud_for_days.person() as browser, cloud_for_days.person() as other:
         await flow_harness.sign_in(browser, remember=True)
         assert (await flow_harness.password(other)).step == "verify"
@@ -138,7 +138,7 @@ async def test_another_browser_is_not_trusted_nor_one_whose_cookies_are_cleared(
 @pytest.mark.row("CC-12")
 @pytest.mark.attack("F26")
 async def test_a_browser_is_trusted_for_one_user_only(cloud_for_days: Site) -> None:
-    first, second = await new_desk(cloud_for_days), await new_desk(cloud_for_days)
+    first, second = await new_user(cloud_for_days), await new_user(cloud_for_days)
     async with cloud_for_days.person() as shared:
         await first.sign_in(shared, remember=True)
         assert (await second.password(shared)).step == "verify"
@@ -150,8 +150,8 @@ async def test_a_browser_is_trusted_for_one_user_only(cloud_for_days: Site) -> N
 
 @pytest.mark.row("CC-12")
 @pytest.mark.attack("F26")
-async def test_it_is_no_login_without_the_password(cloud_for_days: Site) -> None:
-    flow_harness = await new_desk(cloud_for_days)
+async def test_a_trusted_browser_still_needs_the_password(cloud_for_days: Site) -> None:
+    flow_harness = await new_user(cloud_for_days)
     async with cloud_for_days.person() as browser:
         await flow_harness.sign_in(browser, remember=True)
         await leave(browser)
@@ -161,8 +161,8 @@ async def test_it_is_no_login_without_the_password(cloud_for_days: Site) -> None
 
 @pytest.mark.row("CC-12")
 @pytest.mark.attack("F16")
-async def test_a_password_that_was_reset_ends_it(cloud_for_days: Site) -> None:
-    flow_harness = await new_desk(cloud_for_days)
+async def test_a_password_reset_ends_trust(cloud_for_days: Site) -> None:
+    flow_harness = await new_user(cloud_for_days)
     async with cloud_for_days.person() as browser:
         await flow_harness.sign_in(browser, remember=True)
         new = new_password()
@@ -174,8 +174,8 @@ async def test_a_password_that_was_reset_ends_it(cloud_for_days: Site) -> None:
 
 @pytest.mark.row("CC-12")
 @pytest.mark.attack("F16")
-async def test_an_account_that_was_disabled_stays_out_of_a_trusted_browser(cloud_for_days: Site) -> None:
-    flow_harness = await new_desk(cloud_for_days)
+async def test_a_disabled_account_cannot_sign_in_from_a_trusted_browser(cloud_for_days: Site) -> None:
+    flow_harness = await new_user(cloud_for_days)
     async with cloud_for_days.person() as browser:
         await flow_harness.sign_in(browser, remember=True)
         cloud_for_days.keycloak.admin.change(flow_harness.user.id, enabled=False)
@@ -183,8 +183,8 @@ async def test_an_account_that_was_disabled_stays_out_of_a_trusted_browser(cloud
 
 
 @pytest.mark.row("CC-12")
-async def test_a_changed_factor_ends_it_in_every_browser(cloud_for_days: Site) -> None:
-    flow_harness = await new_desk(cloud_for_days)
+async def test_a_changed_factor_ends_trust_in_every_browser(cloud_for_days: Site) -> None:
+    flow_harness = await new_user(cloud_for_days)
     async with cloud_for_days.person() as browser, cloud_for_days.person() as other:
         await flow_harness.sign_in(browser, remember=True)
         await flow_harness.sign_in(other)
@@ -196,14 +196,16 @@ async def test_a_changed_factor_ends_it_in_every_browser(cloud_for_days: Site) -
 
 @pytest.mark.row("CC-12")
 @pytest.mark.attack("F26")
-async def test_a_copied_cookie_that_was_used_ends_it_for_both_and_is_audited(cloud_for_days: Site) -> None:
-    flow_harness = await new_desk(cloud_for_days)
+async def test_using_a_copied_trust_cookie_ends_trust_for_both_browsers_and_is_audited(cloud_for_days: Site) -> None:
+    flow_harness = await new_user(cloud_for_days)
     async with cloud_for_days.person() as victim, cloud_for_days.person() as thief:
         await flow_harness.sign_in(victim, remember=True)
         copied = victim.cookie(TRUST)
         assert copied
         thief.set_cookie(TRUST, copied)
-        assert (await flow_harness.password(thief)).step == "done"  # who has password and cookie is in, once
+        assert (
+            await flow_harness.password(thief)
+        ).step == "done"  # with password and cookie the attacker gets in, once
         assert thief.cookie(TRUST) != copied
         cloud_for_days.clock.advance(31)
         assert (await flow_harness.password(victim)).step == "verify"
@@ -212,8 +214,8 @@ async def test_a_copied_cookie_that_was_used_ends_it_for_both_and_is_audited(clo
 
 
 @pytest.mark.row("CC-12")
-async def test_another_tenants_cookie_or_a_made_up_one_is_worth_nothing(cloud_for_days: Site) -> None:
-    flow_harness = await new_desk(cloud_for_days)
+async def test_the_trust_cookie_of_another_tenant_or_a_forged_one_is_rejected(cloud_for_days: Site) -> None:
+    flow_harness = await new_user(cloud_for_days)
     async with cloud_for_days.person() as browser:
         await flow_harness.sign_in(browser, remember=True)
         value = browser.cookie(TRUST)
@@ -225,8 +227,8 @@ async def test_another_tenants_cookie_or_a_made_up_one_is_worth_nothing(cloud_fo
 
 
 @pytest.mark.attack("F18")
-async def test_a_trusted_browser_with_a_due_password_is_asked_all_the_same(cloud_for_days: Site) -> None:
-    flow_harness = await new_desk(cloud_for_days)
+async def test_a_trusted_browser_with_a_due_password_still_needs_a_code(cloud_for_days: Site) -> None:
+    flow_harness = await new_user(cloud_for_days)
     async with cloud_for_days.person() as browser:
         await flow_harness.sign_in(browser, remember=True)
         cloud_for_days.keycloak.admin.change(flow_harness.user.id, requiredActions=["UPDATE_PASSWORD"])
@@ -246,7 +248,7 @@ async def test_a_trusted_browser_with_a_due_password_is_asked_all_the_same(cloud
 @pytest.mark.attack("F26")
 async def test_a_browser_in_a_listed_network_is_never_trusted(cloud_for_days: Site) -> None:
     cloud_for_days.settings.tenant["gateway"]["never_trust_from"] = ["127.0.0.0/8"]
-    flow_harness = await new_desk(cloud_for_days)
+    flow_harness = await new_user(cloud_for_days)
     async with cloud_for_days.person() as browser:
         asked = await browser.password(flow_harness.user.username, flow_harness.user.password)
         assert asked.step == "verify"
@@ -257,8 +259,8 @@ async def test_a_browser_in_a_listed_network_is_never_trusted(cloud_for_days: Si
 
 
 @pytest.mark.attack("F26")
-async def test_a_network_listed_later_ends_trust_there(cloud_for_days: Site) -> None:
-    flow_harness = await new_desk(cloud_for_days)
+async def test_listing_a_network_later_ends_trust_in_it(cloud_for_days: Site) -> None:
+    flow_harness = await new_user(cloud_for_days)
     async with cloud_for_days.person() as browser:
         await flow_harness.sign_in(browser, remember=True)
         assert browser.cookie(TRUST)

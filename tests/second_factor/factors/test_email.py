@@ -1,4 +1,4 @@
-"""The factor `email`, over a real SMTP server."""
+"""Tests of the factor `email`, with a real SMTP server."""
 
 import re
 from collections.abc import AsyncIterator
@@ -7,8 +7,7 @@ from typing import Any
 
 import pytest
 
-from gateway.crypto.sealing import Key, KeyRing
-from gateway.crypto.signing import Signer
+from gateway.crypto.key_ring import Key, KeyRing, Signer
 from gateway.delivery.smtp import Mailer, NotSent, Sent
 from gateway.domain.challenge import Accepted, Asked, Draft, Rejected, Unavailable
 from gateway.domain.channel import Channel, ChannelKind, ChannelType, MailSecurity, Relay
@@ -21,7 +20,7 @@ from gateway.login.account_change_mails import Change
 from gateway.rendering.data_root import data_root
 from gateway.rendering.languages import load_languages
 from gateway.rendering.mails import Mails, MailText
-from gateway.rendering.templates import build_environment
+from gateway.rendering.templates import build_environments
 from gateway.second_factor.factors.email import EmailFactor
 from gateway.second_factor.factors.message_code import PURPOSE
 from gateway.second_factor.factors.protocol import DeliveryContext, Factor
@@ -34,7 +33,7 @@ ENROLMENT = Enrolment(FactorKind.EMAIL, "anna@cc.example")
 
 
 class PlainMails(Mails):
-    """Writes what it was given, so that a test sees it; without templates."""
+    """Renders the values without templates, so that a test can read them."""
 
     def __init__(self) -> None:
         pass
@@ -46,21 +45,21 @@ class PlainMails(Mails):
 
 @pytest.fixture
 async def factor(clock: FakeClock, random: SeededRandom) -> AsyncIterator[Factor]:
-    """The factor with a real mailer."""
+    """Returns the factor with a real mailer."""
     mailer = Mailer(clock, random)
     yield email_factor(mailer)
     await mailer.close()
 
 
 def email_factor(mailer: Mailer) -> EmailFactor:
-    """The factor over `mailer`."""
+    """Returns the factor with `mailer`."""
     return EmailFactor(
         mailer=mailer, mails=PlainMails(), signer=Signer(KeyRing((Key("00000001", b"k" * 32),)), PURPOSE)
     )
 
 
 def about(server: MailServer | None, random: SeededRandom, **changes: Any) -> DeliveryContext:
-    """The circumstances of a challenge whose channel is `server`."""
+    """Returns the circumstances of a challenge whose channel is `server`."""
     relays = (Relay("127.0.0.1", server.port, MailSecurity.NONE),) if server else ()
     channel = Channel("otp", ChannelType.EMAIL, ChannelKind.SMTP, "otp@cc.example", relays=relays)
     values: dict[str, Any] = {
@@ -81,14 +80,14 @@ def about(server: MailServer | None, random: SeededRandom, **changes: Any) -> De
 
 
 def code_in(text: str) -> str:
-    """The code of a mail."""
+    """Returns the code of a mail."""
     found = re.search(r"^code=(\d+)", text, re.MULTILINE)
     assert found
     return found[1]
 
 
 @pytest.mark.row("EF-11")
-async def test_a_typed_address_becomes_a_draft_in_the_spelling_it_is_sent_to(
+async def test_a_typed_address_becomes_a_draft_in_the_spelling_used_for_delivery(
     factor: Factor, random: SeededRandom
 ) -> None:
     draft = await factor.enrol(ANNA, " Anna@CC.example ", about(None, random))
@@ -96,12 +95,12 @@ async def test_a_typed_address_becomes_a_draft_in_the_spelling_it_is_sent_to(
 
 
 @pytest.mark.parametrize("given", ["", "anna", "a@b, c@d", "anna@cc.example\r\nBcc: x@y.example", "\x00@cc.example"])
-async def test_what_is_no_single_address_is_refused(factor: Factor, random: SeededRandom, given: str) -> None:
+async def test_an_entry_that_is_not_one_address_is_refused(factor: Factor, random: SeededRandom, given: str) -> None:
     assert await factor.enrol(ANNA, given, about(None, random)) == Rejected(Problem.BAD_ADDRESS)
 
 
 @pytest.mark.row("EF-11")
-async def test_the_code_of_the_mail_is_accepted_and_it_went_to_the_registered_address_only(
+async def test_the_mailed_code_is_accepted_and_was_sent_only_to_the_enrolled_address(
     factor: Factor, random: SeededRandom, mail_server: MailServer
 ) -> None:
     circumstances = about(mail_server, random)
@@ -114,7 +113,7 @@ async def test_the_code_of_the_mail_is_accepted_and_it_went_to_the_registered_ad
     assert code not in asked.state
 
 
-async def test_the_mail_names_host_browser_tag_and_reference_and_keeps_the_code_out_of_the_subject(
+async def test_the_mail_names_host_browser_tag_and_reference_and_the_subject_has_no_code(
     factor: Factor, random: SeededRandom, mail_server: MailServer
 ) -> None:
     await factor.challenge(ANNA, ENROLMENT, about(mail_server, random))
@@ -126,7 +125,7 @@ async def test_the_mail_names_host_browser_tag_and_reference_and_keeps_the_code_
 
 
 @pytest.mark.parametrize(("own", "named"), [("", "Northwind"), ("Service desk", "Service desk")])
-async def test_the_sender_has_the_channels_name_else_the_tenants(
+async def test_the_sender_has_the_name_of_the_channel_or_else_of_the_tenant(
     factor: Factor, random: SeededRandom, mail_server: MailServer, own: str, named: str
 ) -> None:
     usual = about(mail_server, random, tenant=tenant(branding=Branding(name="Northwind")))
@@ -135,7 +134,7 @@ async def test_the_sender_has_the_channels_name_else_the_tenants(
     assert (await mail_server.wait()).parsed["From"] == f"{named} <otp@cc.example>"
 
 
-async def test_the_channels_own_subject_stands_over_the_code(
+async def test_the_code_mail_has_the_subject_that_the_channel_sets(
     factor: Factor, random: SeededRandom, mail_server: MailServer
 ) -> None:
     usual = about(mail_server, random)
@@ -145,17 +144,16 @@ async def test_the_channels_own_subject_stands_over_the_code(
 
 
 @pytest.mark.row("GW-34")
-async def test_the_life_of_a_code_begins_when_the_relay_took_the_mail(
+async def test_the_lifetime_of_a_code_begins_when_the_relay_accepts_the_mail(
     factor: Factor, random: SeededRandom, clock: FakeClock, mail_server: MailServer
 ) -> None:
-    clock.advance(7)  # the relay is slow: it takes the mail seven seconds after the challenge began
+    clock.advance(7)  # the relay is slow: it accepts the mail seven seconds after the challenge began
     asked = await factor.challenge(ANNA, ENROLMENT, about(mail_server, random, now=START))
     assert isinstance(asked, Asked)
     assert asked.expires_at == START + 7 + 120
-    assert asked.hint == "a***@c***.example"
 
 
-async def test_a_mail_that_no_relay_takes_is_unavailable_and_nobody_is_told_whether_the_address_exists(
+async def test_a_mail_refused_by_every_relay_is_unavailable_and_does_not_disclose_whether_the_address_exists(
     factor: Factor, random: SeededRandom, mail_server: MailServer
 ) -> None:
     mail_server.switches.refuse_recipient = "550 5.1.1 <anna@cc.example>: user unknown"
@@ -165,7 +163,7 @@ async def test_a_mail_that_no_relay_takes_is_unavailable_and_nobody_is_told_whet
     assert "anna@" not in asked.reason
 
 
-async def test_a_registration_that_is_no_address_sends_nothing(
+async def test_an_enrolment_with_an_invalid_address_sends_nothing(
     factor: Factor, random: SeededRandom, mail_server: MailServer
 ) -> None:
     odd = Enrolment(FactorKind.EMAIL, "anna@cc.example, eve@evil.example")
@@ -173,11 +171,11 @@ async def test_a_registration_that_is_no_address_sends_nothing(
     assert mail_server.messages == []
 
 
-async def test_without_a_channel_nothing_is_sent(factor: Factor, random: SeededRandom) -> None:
+async def test_without_a_channel_no_mail_is_sent(factor: Factor, random: SeededRandom) -> None:
     assert isinstance(await factor.challenge(ANNA, ENROLMENT, about(None, random, channel=None)), Unavailable)
 
 
-async def test_a_tenant_whose_name_is_odd_breaks_no_header(
+async def test_an_unusual_tenant_name_breaks_no_header(
     factor: Factor, random: SeededRandom, mail_server: MailServer
 ) -> None:
     odd = tenant(branding=Branding(name="A\r\nBcc: eve@evil.example"))
@@ -187,15 +185,15 @@ async def test_a_tenant_whose_name_is_odd_breaks_no_header(
 
 
 @pytest.mark.row("EF-11")
-async def test_the_profile_address_is_told_of_a_registration_without_seeing_the_new_address(
+async def test_the_mail_to_the_profile_address_does_not_show_the_newly_enrolled_address(
     clock: FakeClock, random: SeededRandom, mail_server: MailServer
 ) -> None:
     mailer = Mailer(clock, random)
-    told = await email_factor(mailer).announce(
+    reported = await email_factor(mailer).announce(
         "profile@cc.example", "enrolled", "Code by email", "anna@cc.example", about(mail_server, random)
     )
     await mailer.close()
-    assert isinstance(told, Sent)
+    assert isinstance(reported, Sent)
     received = await mail_server.wait()
     assert received.rcpt_tos == ("profile@cc.example",)
     assert "sent_to=a***@c***.example" in received.text
@@ -212,26 +210,26 @@ async def test_the_profile_address_is_told_of_a_registration_without_seeing_the_
     ],
     ids=lambda value: value.value if isinstance(value, Change) else "",
 )
-async def test_each_change_has_a_mail_of_its_own_that_goes_to_the_one_address_and_says_where_it_was_done(
+async def test_each_account_change_has_a_separate_mail_to_one_address_that_names_the_browser(
     clock: FakeClock, random: SeededRandom, mail_server: MailServer, change: Change, factor: str, said: str
 ) -> None:
     mailer, languages = Mailer(clock, random), load_languages(data_root() / "locales", ("en",))
     real = EmailFactor(
         mailer=mailer,
-        mails=Mails(build_environment(data_root()), languages),
+        mails=Mails(build_environments(data_root(), languages), languages),
         signer=Signer(KeyRing((Key("00000001", b"k" * 32),)), PURPOSE),
     )
-    told = await real.announce("profile@cc.example", change.value, factor, "", about(mail_server, random))
+    reported = await real.announce("profile@cc.example", change.value, factor, "", about(mail_server, random))
     await mailer.close()
-    assert isinstance(told, Sent)
+    assert isinstance(reported, Sent)
     received = await mail_server.wait()
     assert received.rcpt_tos == ("profile@cc.example",)
     for part in (said, factor, "Firefox on Linux", "cc.example", "ABCD2345", "tell your administrator at once"):
         assert part in received.text
-    assert not re.search(r"(?m)^\s*\d{4,10}\s*$", received.text)  # nothing that could be taken for a code
+    assert not re.search(r"(?m)^\s*\d{4,10}\s*$", received.text)  # nothing that looks like a code
 
 
-async def test_an_announcement_that_is_not_sent_is_a_value(random: SeededRandom, clock: FakeClock) -> None:
+async def test_a_failed_account_change_mail_is_returned_as_a_value(random: SeededRandom, clock: FakeClock) -> None:
     mailer = Mailer(clock, random)
     assert isinstance(
         await email_factor(mailer).announce("p@cc.example", "turned-off", "x", "", about(None, random)), NotSent

@@ -1,4 +1,4 @@
-"""The table of factors."""
+"""Tests of the table of factors."""
 
 from gateway.domain.policy import FactorKind
 from gateway.rendering.data_root import data_root
@@ -6,19 +6,19 @@ from gateway.rendering.languages import load_languages
 from gateway.second_factor.factors import table
 
 
-def test_every_kind_is_in_the_table() -> None:
+def test_every_factor_kind_is_in_the_table() -> None:
     assert set(table.TYPES) == set(FactorKind)
 
 
-def test_a_page_that_takes_any_code_tries_the_factors_in_this_order() -> None:
+def test_the_combined_page_tries_the_factors_in_this_order() -> None:
     served = [FactorKind.TOTP, FactorKind.EMAIL, FactorKind.SMS, FactorKind.BACKUP_CODE, FactorKind.ADMIN_CODE]
     assert list(table.TYPES)[: len(served)] == served
 
 
-def test_only_messages_are_sent() -> None:
-    assert {kind for kind in FactorKind if table.sends(kind)} == {FactorKind.EMAIL, FactorKind.SMS}
+def test_only_message_factors_send_codes() -> None:
+    assert {kind for kind in FactorKind if kind in table.SENT} == {FactorKind.EMAIL, FactorKind.SMS}
 
 
-def test_a_label_is_in_the_language_asked_for() -> None:
+def test_a_label_is_in_the_requested_language() -> None:
     arabic = load_languages(data_root() / "locales", ("ar",)).get("ar")
     assert table.label(FactorKind.EMAIL, arabic) == "رمز عبر البريد الإلكتروني"

@@ -1,6 +1,6 @@
-"""Maps Keycloak's rejections and failures to the four errors of `domain.errors`.
+"""Maps HTTP statuses and failed connections of Keycloak to the four errors of `domain.errors`.
 
-Their texts are written for operators and never contain a secret.
+Their texts are written for operators and never contain a secret. `token_endpoint` judges whether a password is wrong.
 """
 
 import json

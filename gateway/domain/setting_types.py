@@ -29,7 +29,7 @@ _JOINERS = str.maketrans("", "", "\N{ZERO WIDTH NON-JOINER}\N{ZERO WIDTH JOINER}
 
 
 class Change(Enum):
-    """What another value of a setting means; a mark in the annotation of a field.
+    """The effect of another value of a setting; a mark in the annotation of a field.
 
     An enum's values are ordered as its class lists them, and `true` is higher than `false`.
     """

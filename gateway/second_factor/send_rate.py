@@ -19,11 +19,11 @@ import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil
-from typing import Protocol
 
 from gateway.domain import errors
 from gateway.domain.channel import Channel
 from gateway.domain.ports import Clock
+from gateway.store.protocol import Store
 
 MINUTE = 60.0
 GRACE = 3.0
@@ -35,25 +35,6 @@ TRIES = 50
 _SHARE_AGAIN = 20
 _BURSTS = 10  # per window: a relay that processes mails one by one gets them in small portions
 _NONE = struct.pack("!I", 0)
-
-
-class Cells(Protocol):
-    """The verbs of `store.interface.Store` that this module uses; each raises `errors.Unreachable`."""
-
-    async def get(self, key: str) -> bytes | None:
-        """The value of `key`, or None."""
-
-    async def set(self, key: str, value: bytes, ttl: float) -> None:
-        """Write `key`, whether it has a value or not."""
-
-    async def add(self, key: str, value: bytes, ttl: float) -> bool:
-        """Write `key` only if it has no value; whether it was written."""
-
-    async def swap(self, key: str, old: bytes, new: bytes, ttl: float) -> bool:
-        """Write `new` only if the value of `key` is still `old`; whether it was written."""
-
-    async def delete_if(self, key: str, old: bytes) -> bool:
-        """Remove `key` only if its value is still `old`; whether it was removed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +70,8 @@ def first_free(taken: Sequence[float], limits: Sequence[tuple[float, int]], now:
 class SendRate:
     """Assigns slots; see the module's docstring."""
 
-    def __init__(self, cells: Cells, clock: Clock) -> None:
-        self._cells = cells
+    def __init__(self, store: Store, clock: Clock) -> None:
+        self._store = store
         self._clock = clock
         self._turns: dict[str, asyncio.Lock] = {}  # one for each channel with a rate: those of the configuration
 
@@ -115,7 +96,7 @@ class SendRate:
         limits, where = limits_of(rate), _name(channel.service_identifier)
         async with self._turns.setdefault(channel.service_identifier, asyncio.Lock()):
             for _ in range(TRIES):
-                raw = await self._cells.get(_slots(where))
+                raw = await self._store.get(_slots(where))
                 taken, now = _read(raw), self._clock.now()
                 at = first_free(taken.in_turn, limits.in_turn, now)
                 if at > now:
@@ -128,16 +109,16 @@ class SendRate:
         """Note that the slot's mail was not sent: `holder` keeps precedence over new requests."""
         if channel.rate_per_minute is not None:
             place = _place(_name(channel.service_identifier), _name(holder))
-            await self._cells.set(place, _moment(self._clock.now() - GRACE), KEPT)
+            await self._store.set(place, _moment(self._clock.now() - GRACE), KEPT)
 
     async def _take(self, where: str, rate: int, holder: str) -> float | None:
         now, place = self._clock.now(), _place(where, holder)
-        held = await self._cells.get(place)
+        held = await self._store.get(place)
         if held is not None:
             at = _moments(held)[0]
             if now < at:
                 return at
-            if not await self._cells.delete_if(place, held):
+            if not await self._store.delete_if(place, held):
                 return now  # another request of the same holder took it
             if now < at + GRACE:
                 return None
@@ -145,15 +126,15 @@ class SendRate:
         now = self._clock.now()
         if at <= now:
             return None
-        if not await self._cells.add(place, _moment(at), at - now + KEPT):
-            held = await self._cells.get(place)  # another replica was first: its slot counts, this one stays unused
+        if not await self._store.add(place, _moment(at), at - now + KEPT):
+            held = await self._store.get(place)  # another replica was first: its slot counts, this one stays unused
             return _moments(held)[0] if held else at
         return at
 
     async def _next(self, where: str, rate: int, *, again: bool) -> float:
         limits = limits_of(rate)
         for _ in range(TRIES):
-            raw = await self._cells.get(_slots(where))
+            raw = await self._store.get(_slots(where))
             taken, now = _read(raw), self._clock.now()
             at = first_free(taken.in_turn, limits.in_turn, now)
             sooner = first_free(taken.again, limits.again, now) if again and limits.again else at
@@ -165,8 +146,8 @@ class SendRate:
         new = struct.pack("!I", len(taken.in_turn)) + _moment(*taken.in_turn, *taken.again)
         ttl = max(*taken.in_turn[-1:], *taken.again[-1:], 0.0, 0.0) - self._clock.now() + 2 * WINDOW
         if old is None:
-            return await self._cells.add(_slots(where), new, ttl)
-        return await self._cells.swap(_slots(where), old, new, ttl)
+            return await self._store.add(_slots(where), new, ttl)
+        return await self._store.swap(_slots(where), old, new, ttl)
 
 
 def _with(taken: Taken, limits: SendSlots, at: float, *, again: bool) -> Taken:

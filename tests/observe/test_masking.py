@@ -1,9 +1,9 @@
-"""Facts of ``gateway.rendering.masking``."""
+"""Tests of `gateway.observe.redaction.mask_address`."""
 
 import pytest
 from hypothesis import strategies as st
 
-from gateway.rendering.masking import mask_address
+from gateway.observe.redaction import mask_address
 from tests.properties import Reached, property_test
 
 
@@ -18,12 +18,12 @@ from tests.properties import Reached, property_test
         ("", "***"),
     ],
 )
-def test_an_address_is_shown_by_its_first_letters_or_last_digits(address: str, masked: str) -> None:
+def test_an_address_is_masked_to_its_first_letters_or_last_digits(address: str, masked: str) -> None:
     assert mask_address(address) == masked
 
 
 @property_test(st.from_regex(r"[a-z]{2,12}@[a-z]{2,12}\.com", fullmatch=True), least=1)
-def test_a_masked_address_shows_neither_its_name_nor_its_domain(reached: Reached, address: str) -> None:
+def test_a_masked_address_shows_neither_the_full_name_nor_the_full_domain(reached: Reached, address: str) -> None:
     name, _, domain = address.partition("@")
     masked = mask_address(address)
     reached()

@@ -8,18 +8,54 @@ from typing import Annotated
 
 from pydantic import Field
 
-from gateway.domain.field_types import BaseUrl
+from gateway.domain.channel import TlsSettings
 from gateway.domain.secret import Secret
-from gateway.domain.tenant import AdminUser, Credentials, KeycloakAccess
-from gateway.settings.files.gateway_file import SharedSettings
-from gateway.settings.files.gateway_section import KeycloakSection
+from gateway.domain.setting_types import BaseUrl, Seconds
+from gateway.domain.tenant import KEYCLOAK_TIMEOUT, AdminUser, Credentials, KeycloakAccess, SignInWay
+from gateway.settings.features import Features
 from gateway.settings.source.diagnostics import Diagnostics, one_of
 from gateway.settings.source.secret_refs import Resolver, SecretSource
-from gateway.settings.source.validation import ForeignSection
+from gateway.settings.source.validation import ForeignSection, Section
 from gateway.settings.source.yaml_source import Path
 
 _KEYCLOAK: Path = ("tenantSettings", "keyCloak")
 _ADMIN_ADMIN = "admin/admin is EFCX's sample, which everybody knows: change it"
+
+
+# Not `domain.tenant.Credentials`: the file may only name the place of the secret.
+class ClientSection(Section):
+    """Keycloak client."""
+
+    client_id: Annotated[str, Field(min_length=1)]
+    """Name of the client."""
+
+    client_secret: SecretSource
+    """Secret of the client."""
+
+
+class KeycloakSection(Section):
+    """Access of the gateway to the tenant's realm."""
+
+    client_id: str | None = None
+    """Client with which users sign in. Default: EFCX's `CLIENT_ID`, or else its `resource`."""
+
+    client_secret: SecretSource | None = None
+    """Secret of `client_id`. Default: EFCX's `credentials.secret`."""
+
+    sign_in: SignInWay = SignInWay.PASSWORD
+    """Page on which users enter their password: `password` (the gateway's own page), `sso` or `both`."""
+
+    service_account: ClientSection | None = None
+    """Client whose service account reads users and stores their enrolments."""
+
+    issuer: BaseUrl | None = None
+    """Required `iss` of every token. Default: derived from `auth-server-url` and the realm."""
+
+    timeout: Seconds = KEYCLOAK_TIMEOUT
+    """Seconds until Keycloak counts as down."""
+
+    tls: TlsSettings | None = None
+    """Trust and client certificate for this Keycloak alone. Default: those of `tls` in `gateway.yaml`."""
 
 
 class CredentialsSection(ForeignSection):
@@ -29,7 +65,7 @@ class CredentialsSection(ForeignSection):
     """Secret of the client: text, {env: NAME} or {file: path}."""
 
 
-class KeyCloakSection(ForeignSection):
+class EfcxKeycloakSection(ForeignSection):
     """EFCX's `keyCloak`; other keys are kept and ignored."""
 
     realm: Annotated[str, Field(min_length=1, max_length=255)]
@@ -61,16 +97,30 @@ class KeyCloakSection(ForeignSection):
 
 
 def build(
-    efcx: KeyCloakSection, own: KeycloakSection, shared: SharedSettings, report: Diagnostics, resolver: Resolver
+    efcx: EfcxKeycloakSection,
+    own: KeycloakSection,
+    report: Diagnostics,
+    resolver: Resolver,
+    *,
+    tls: TlsSettings,
+    features: Features,
 ) -> KeycloakAccess:
-    """Makes the access; reports what is wrong."""
+    """Makes the access; reports what is wrong. `tls` is for a Keycloak without its own."""
     if efcx.GRANT_TYPE != "password":
         report.error((*_KEYCLOAK, "GRANT_TYPE"), f"{efcx.GRANT_TYPE!r} is not allowed; allowed: password")
-    if own.sign_in not in shared.features.sign_in:
-        ready = one_of(way.value for way in shared.features.sign_in)
+    if own.sign_in not in features.sign_in:
+        ready = one_of(way.value for way in features.sign_in)
         report.error(("gateway", "keycloak", "sign_in"), f"{own.sign_in.value} is not built yet; built: {ready}")
     sign_in = _sign_in_client(efcx, own, report, resolver)
-    administration, fallback = _administration(efcx, own, sign_in, report, resolver)
+    administration, fallback = sign_in, _efcx_administrator(efcx, sign_in, report, resolver)
+    if account := own.service_account:
+        secret = resolver.secret(account.client_secret, ("gateway", "keycloak", "service_account", "client_secret"))
+        administration, fallback = Credentials(account.client_id, secret), None
+    elif fallback:
+        report.warning(
+            (*_KEYCLOAK, "USERNAME_ADMIN"),
+            "is used where the sign-in client may not administer users; set gateway.keycloak.service_account instead",
+        )
     return KeycloakAccess(
         url=efcx.auth_server_url,
         realm=efcx.realm,
@@ -80,12 +130,12 @@ def build(
         administration_fallback=fallback,
         otp_manager_url=efcx.Otp_Manager_Url,
         timeout=own.timeout,
-        tls=resolver.tls(own.tls, ("gateway", "keycloak", "tls"), shared.keycloak_tls),
+        tls=resolver.tls(own.tls, ("gateway", "keycloak", "tls"), tls),
     )
 
 
 def _sign_in_client(
-    efcx: KeyCloakSection, own: KeycloakSection, report: Diagnostics, resolver: Resolver
+    efcx: EfcxKeycloakSection, own: KeycloakSection, report: Diagnostics, resolver: Resolver
 ) -> Credentials:
     if own.client_id:
         if own.client_secret is None:
@@ -106,24 +156,8 @@ def _sign_in_client(
     return Credentials(client, resolver.secret(source, path))
 
 
-def _administration(
-    efcx: KeyCloakSection, own: KeycloakSection, sign_in: Credentials, report: Diagnostics, resolver: Resolver
-) -> tuple[Credentials, AdminUser | None]:
-    user = _efcx_administrator(efcx, sign_in, report, resolver)
-    if own.service_account:
-        place = ("gateway", "keycloak", "service_account", "client_secret")
-        secret = resolver.secret(own.service_account.client_secret, place)
-        return Credentials(own.service_account.client_id, secret), None
-    if user:
-        report.warning(
-            (*_KEYCLOAK, "USERNAME_ADMIN"),
-            "is used where the sign-in client may not administer users; set gateway.keycloak.service_account instead",
-        )
-    return sign_in, user
-
-
 def _efcx_administrator(
-    efcx: KeyCloakSection, client: Credentials, report: Diagnostics, resolver: Resolver
+    efcx: EfcxKeycloakSection, client: Credentials, report: Diagnostics, resolver: Resolver
 ) -> AdminUser | None:
     extra = efcx.model_extra or {}
     if extra.get("MASTER_USERNAME") == "admin" and extra.get("MASTER_PASSWORD") == "admin":
@@ -131,6 +165,6 @@ def _efcx_administrator(
     if not efcx.USERNAME_ADMIN or efcx.PASSWORD_ADMIN is None or efcx.PASSWORD_ADMIN.value == "":
         return None
     password = resolver.secret(efcx.PASSWORD_ADMIN, (*_KEYCLOAK, "PASSWORD_ADMIN"))
-    if efcx.USERNAME_ADMIN == "admin" and password.reveal() == "admin":
+    if efcx.USERNAME_ADMIN == "admin" and password.value == "admin":
         report.warning((*_KEYCLOAK, "PASSWORD_ADMIN"), _ADMIN_ADMIN)
     return AdminUser(client, efcx.USERNAME_ADMIN, password)

@@ -1,13 +1,13 @@
-"""One of many does it, the others take its outcome."""
+"""Tests that one request does the work and parallel ones get its outcome."""
 
 import asyncio
 
 import pytest
 
-from gateway.login.single_flight import SingleFlight
+from gateway.domain.tasks import SingleFlight
 
 
-async def test_who_asks_while_it_is_under_way_takes_the_same_outcome() -> None:
+async def test_a_request_during_the_work_gets_the_same_outcome() -> None:
     single_flight: SingleFlight[int] = SingleFlight()
     begun, go = [], asyncio.Event()
 
@@ -26,7 +26,7 @@ async def test_who_asks_while_it_is_under_way_takes_the_same_outcome() -> None:
     assert not single_flight
 
 
-async def test_who_asks_when_it_is_over_begins_again() -> None:
+async def test_a_request_after_the_work_starts_it_again() -> None:
     single_flight: SingleFlight[int] = SingleFlight()
     begun: list[int] = []
 
@@ -37,7 +37,7 @@ async def test_who_asks_when_it_is_over_begins_again() -> None:
     assert [await single_flight.join(("a",), work), await single_flight.join(("a",), work)] == [1, 2]
 
 
-async def test_a_failure_is_everybodys_and_is_forgotten() -> None:
+async def test_a_failure_is_given_to_all_waiting_requests_and_is_not_kept() -> None:
     single_flight: SingleFlight[int] = SingleFlight()
 
     async def fail() -> int:
@@ -48,7 +48,7 @@ async def test_a_failure_is_everybodys_and_is_forgotten() -> None:
     assert not single_flight
 
 
-async def test_a_request_that_goes_away_does_not_end_what_it_began() -> None:
+async def test_a_cancelled_request_does_not_cancel_the_work_that_it_started() -> None:
     single_flight: SingleFlight[str] = SingleFlight()
     go, done = asyncio.Event(), asyncio.Event()
 
@@ -67,3 +67,13 @@ async def test_a_request_that_goes_away_does_not_end_what_it_began() -> None:
     go.set()
     assert await second == "done"
     assert done.is_set()
+
+
+async def test_no_part_of_a_name_is_shown_by_the_task_that_does_the_work() -> None:
+    single_flight: SingleFlight[str] = SingleFlight()
+
+    async def work() -> str:
+        await asyncio.sleep(0)
+        return repr(asyncio.current_task())
+
+    assert "a password" not in await single_flight.join(("user", "a password"), work)

@@ -1,13 +1,19 @@
-"""Seals values, so that readers of the store or of Keycloak can neither open nor move them.
+"""The key ring, and the two uses of its keys: sealing and signing.
 
-The cipher is AES-256-GCM (NIST SP 800-38D) with a fresh 96-bit nonce. The caller's context (key name, tenant, user) is
-the additional data, so a value that was moved elsewhere does not open. The key's id precedes the ciphertext: the newest
-key of the ring seals, every key opens. Keys for other purposes (codes, cookies) are derived from the ring's keys by
-HKDF (RFC 5869) with the purpose as label, so no key serves two purposes.
+- Sealing: readers of the store or of Keycloak can neither open nor move a value. The cipher is AES-256-GCM
+  (NIST SP 800-38D) with a fresh 96-bit nonce. The caller's context (key name, tenant, user) is the additional data, so
+  a value that was moved elsewhere does not open. The key's id precedes the ciphertext: the newest key of the ring
+  seals, every key opens.
+- Signing: the gateway recognises values that it handed out, without storing them. The signature is HMAC-SHA256 over the
+  length-prefixed parts, with the newest key. Verification accepts every key of the ring.
+
+The key of each purpose is derived from the ring's keys by HKDF (RFC 5869) with the purpose as label, so no key serves
+two purposes.
 """
 
 import base64
 import hashlib
+import hmac
 from dataclasses import dataclass, field
 
 from cryptography.exceptions import InvalidTag
@@ -100,6 +106,27 @@ class Sealer:
     def uses_newest(self, sealed: str) -> bool:
         """Whether the text `sealed`, which opens, was sealed by the newest key."""
         return base64.urlsafe_b64decode(sealed[:8])[1 : 1 + ID_BYTES] == self._newest
+
+
+class Signer:
+    """Signs and verifies tuples of text for one purpose."""
+
+    def __init__(self, ring: KeyRing, purpose: str) -> None:
+        self._keys = ring.derive(f"sign:{purpose}")
+
+    def sign(self, *parts: str, key: int = 0) -> str:
+        """A 43-character URL-safe signature of `parts`, by the ring's key at this place (newest first)."""
+        mac = hmac.new(self._keys[key], digestmod=hashlib.sha256)
+        for part in parts:
+            data = part.encode("utf-8", "surrogatepass")
+            mac.update(len(data).to_bytes(8, "big") + data)
+        return base64.urlsafe_b64encode(mac.digest()).rstrip(b"=").decode()
+
+    def verify(self, signature: str, *parts: str) -> bool:
+        """Whether `signature` was made for exactly these parts; constant time per key."""
+        given = signature.encode("utf-8", "replace")
+        keys = range(len(self._keys))
+        return any([hmac.compare_digest(given, self.sign(*parts, key=key).encode()) for key in keys])
 
 
 def _derive(key: bytes, purpose: str) -> bytes:

@@ -1,14 +1,14 @@
-"""Are codes made fairly, kept unreadably, compared exactly, and read as people type them?"""
+"""Tests of codes: equally likely, stored as a digest, compared exactly, and read in any spelling."""
 
 from collections import Counter
 
 import pytest
 from hypothesis import strategies as st
 
-from gateway.crypto import codes
-from gateway.crypto.sealing import Key, KeyRing
-from gateway.crypto.signing import Signer
+from gateway.crypto.key_ring import Key, KeyRing, Signer
 from gateway.domain.ports import SystemRandom
+from gateway.second_factor.challenges import MAX_TYPED, fold
+from gateway.second_factor.factors.message_code import random_digits
 from tests.clock import SeededRandom
 from tests.properties import Reached, property_test
 
@@ -17,15 +17,15 @@ SIGNER = Signer(KeyRing((Key(RANDOM.token_bytes(4).hex(), RANDOM.token_bytes(32)
 
 
 @pytest.mark.parametrize("digits", [4, 6, 8, 10])
-def test_a_code_has_exactly_its_digits(digits: int, random: SeededRandom) -> None:
+def test_a_code_has_exactly_the_requested_digits(digits: int, random: SeededRandom) -> None:
     for _ in range(500):
-        code = codes.make(digits, random)
+        code = random_digits(digits, random)
         assert len(code) == digits
         assert code.isascii()
         assert code.isdigit()
 
 
-def test_every_number_of_so_many_digits_may_be_a_code() -> None:
+def test_every_number_with_that_many_digits_is_possible() -> None:
     class High:
         def token_bytes(self, count: int) -> bytes:
             return b"\xff" * count
@@ -33,7 +33,7 @@ def test_every_number_of_so_many_digits_may_be_a_code() -> None:
         def below(self, n: int) -> int:
             return n - 1
 
-    assert codes.make(6, High()) == "999999"
+    assert random_digits(6, High()) == "999999"
 
 
 def test_a_code_may_begin_with_zeros() -> None:
@@ -44,22 +44,22 @@ def test_a_code_may_begin_with_zeros() -> None:
         def below(self, limit: int) -> int:
             return 7
 
-    assert codes.make(6, Low()) == "000007"
+    assert random_digits(6, Low()) == "000007"
 
 
-def test_every_first_digit_is_as_likely_as_the_others(random: SeededRandom) -> None:
-    counts = Counter(codes.make(6, random)[0] for _ in range(10_000))
+def test_every_first_digit_is_equally_likely(random: SeededRandom) -> None:
+    counts = Counter(random_digits(6, random)[0] for _ in range(10_000))
     assert set(counts) == set("0123456789")
     assert all(850 < count < 1150 for count in counts.values())
 
 
-def test_the_code_cannot_be_read_in_its_digest() -> None:
-    assert "123456" not in codes.digest(SIGNER, "123456", "challenge", "user", "a@example.com")
+def test_the_digest_does_not_show_the_code() -> None:
+    assert "123456" not in SIGNER.sign("123456", "challenge", "user", "a@example.com")
 
 
-def test_the_right_code_matches() -> None:
-    kept = codes.digest(SIGNER, "123456", "challenge", "user", "a@example.com")
-    assert codes.matches(SIGNER, kept, "123456", "challenge", "user", "a@example.com")
+def test_the_correct_code_matches() -> None:
+    kept = SIGNER.sign("123456", "challenge", "user", "a@example.com")
+    assert SIGNER.verify(kept, "123456", "challenge", "user", "a@example.com")
 
 
 @pytest.mark.row("EF-12")
@@ -73,15 +73,15 @@ def test_the_right_code_matches() -> None:
     ],
     ids=["challenge", "user", "address", "missing"],
 )
-def test_the_right_code_of_another_challenge_user_or_address_does_not_match(bound_to: tuple[str, ...]) -> None:
-    kept = codes.digest(SIGNER, "123456", "challenge", "user", "a@example.com")
-    assert not codes.matches(SIGNER, kept, "123456", *bound_to)
+def test_the_correct_code_of_another_challenge_user_or_address_does_not_match(bound_to: tuple[str, ...]) -> None:
+    kept = SIGNER.sign("123456", "challenge", "user", "a@example.com")
+    assert not SIGNER.verify(kept, "123456", *bound_to)
 
 
 @pytest.mark.parametrize("typed", ["123457", "12345", "1234567", "", " 123456", "١٢٣٤٥٦"])
 def test_another_code_does_not_match(typed: str) -> None:
-    kept = codes.digest(SIGNER, "123456", "challenge")
-    assert not codes.matches(SIGNER, kept, typed, "challenge")
+    kept = SIGNER.sign("123456", "challenge")
+    assert not SIGNER.verify(kept, typed, "challenge")
 
 
 @pytest.mark.row("GW-32")
@@ -118,29 +118,31 @@ def test_another_code_does_not_match(typed: str) -> None:
     ],
     ids=ascii,
 )
-def test_a_code_as_people_type_it_folds_to_plain_digits(typed: str) -> None:
-    assert codes.fold(typed) == "123456"
+def test_a_code_in_any_digits_and_spacing_folds_to_plain_digits(typed: str) -> None:
+    assert fold(typed) == "123456"
 
 
 @pytest.mark.row("GW-32")
 @pytest.mark.parametrize("typed", ["abcdef", "12345O", "12345²", "①②③④⑤⑥", "一二三四五六", "½", "12.34.56", "1e5"])
-def test_what_is_not_a_digit_stays_and_is_refused_for_what_it_is(typed: str) -> None:
-    assert codes.fold(typed) != "123456"
-    assert not codes.fold(typed).isdecimal()
+def test_characters_other_than_digits_stay_and_are_rejected(typed: str) -> None:
+    assert fold(typed) != "123456"
+    assert not fold(typed).isdecimal()
 
 
-def test_a_backup_code_of_letters_and_digits_stays_whole() -> None:
-    assert codes.fold("ab3d-9xyz") == "ab3d9xyz"
+def test_a_backup_code_of_letters_and_digits_stays_unchanged() -> None:
+    assert fold("ab3d-9xyz") == "ab3d9xyz"
 
 
 @property_test(st.text(max_size=500), least=1)
-def test_whatever_is_typed_folds_to_at_most_64_characters_and_stays_folded(reached: Reached, typed: str) -> None:
-    folded = codes.fold(typed)
+def test_any_entry_folds_to_at_most_64_characters_and_folding_twice_changes_nothing(
+    reached: Reached, typed: str
+) -> None:
+    folded = fold(typed)
     reached()
-    assert len(folded) <= codes.MAX_TYPED
-    assert codes.fold(folded) == folded
+    assert len(folded) <= MAX_TYPED
+    assert fold(folded) == folded
     assert not any(character.isdecimal() and not character.isascii() for character in folded)
 
 
-def test_a_megabyte_is_not_looked_at_whole() -> None:
-    assert codes.fold("1" * 1_000_000) == "1" * codes.MAX_TYPED
+def test_an_entry_of_a_megabyte_is_not_read_completely() -> None:
+    assert fold("1" * 1_000_000) == "1" * MAX_TYPED

@@ -1,4 +1,4 @@
-"""Attempts, warnings, locks and caps as the presets have them, on the real challenges; who is counted with whom."""
+"""Tests of attempts, warnings, locks and caps in each preset, with the real challenges."""
 
 import asyncio
 import re
@@ -15,10 +15,9 @@ from gateway.domain.configuration import OperatorLimits
 from gateway.domain.enrolment import Enrolment
 from gateway.domain.policy import FactorKind, LockScope
 from gateway.domain.problem import Problem, ProblemDetail
-from gateway.second_factor import limits
+from gateway.second_factor import rate_limits
 from gateway.second_factor.challenges import ChallengeContext, Denied, Verified
-from gateway.second_factor.limits import LimitSubject
-from gateway.second_factor.rate_limiter import Allowed, Limited, RateLimiter
+from gateway.second_factor.rate_limits import Allowed, Limited, LimitSubject, RateLimiter
 from gateway.settings.presets import PRESETS
 from tests.second_factor.challenge_harness import POLICY, ChallengeHarness
 
@@ -29,14 +28,14 @@ APP = Enrolment(FactorKind.TOTP, secret=pyotp.random_base32())
 
 @pytest.fixture
 def harness() -> ChallengeHarness:
-    """Without limits on sending: failures are what is counted here."""
+    """Has no limits on sending: only failures are counted here."""
     harness = ChallengeHarness()
     harness.limits = replace(harness.limits, sends_per_user=1000, sends_per_address=1000)
     return harness
 
 
 async def fail(harness: ChallengeHarness, login: str = "l1", **changes: Any) -> Denied:
-    """One new code, typed wrong."""
+    """Sends one new code and enters a wrong one."""
     case = harness.case(login=login, takes_any=harness.policy is CLOUDCX, **changes)
     found = await harness.answer(case, await harness.send(case), harness.wrong())
     assert isinstance(found, Denied)
@@ -44,7 +43,7 @@ async def fail(harness: ChallengeHarness, login: str = "l1", **changes: Any) -> 
 
 
 async def fail_often(harness: ChallengeHarness, times: int, *, login: str = "", **changes: Any) -> list[Denied]:
-    """So many failures, each in a login of its own unless one is named; a lock is waited for."""
+    """Fails that number of times, each in a new login unless one is named, and waits for the end of locks."""
     found = []
     for n in range(times):
         found.append(await fail(harness, login or f"{harness.clock.now()}/{n}", **changes))
@@ -55,14 +54,14 @@ async def fail_often(harness: ChallengeHarness, times: int, *, login: str = "", 
 
 
 async def try_right(harness: ChallengeHarness, login: str = "later") -> Verified | Denied | ProblemDetail:
-    """The right code of a new login."""
+    """Enters the correct code of a new login."""
     case = harness.case(login=login, takes_any=harness.policy is CLOUDCX)
     begun = await harness.try_to_send(case)
     return await harness.answer(case, begun, harness.mails.code()) if isinstance(begun, Challenge) else begun
 
 
 def waits(wrong: Denied, harness: ChallengeHarness) -> float:
-    """Seconds until the wait that is told ends."""
+    """Returns the seconds until the end of the returned wait."""
     assert wrong.problem_detail.until is not None
     return wrong.problem_detail.until - harness.clock.now()
 
@@ -72,7 +71,7 @@ def waits(wrong: Denied, harness: ChallengeHarness) -> float:
 
 @pytest.mark.row("CC-17")
 @pytest.mark.parametrize("login", ["", "l1"])
-async def test_there_are_five_attempts_in_all_over_codes_and_logins(harness: ChallengeHarness, login: str) -> None:
+async def test_a_user_has_five_attempts_over_all_codes_and_logins(harness: ChallengeHarness, login: str) -> None:
     harness.policy = CLOUDCX
     found = await fail_often(harness, 5, login=login)
     assert [w.failures for w in found] == [1, 2, 3, 4, 5]
@@ -80,11 +79,11 @@ async def test_there_are_five_attempts_in_all_over_codes_and_logins(harness: Cha
 
 
 @pytest.mark.row("CC-18")
-async def test_the_third_and_the_fourth_failure_warn(harness: ChallengeHarness) -> None:
+async def test_the_third_and_fourth_failure_warn_the_user(harness: ChallengeHarness) -> None:
     harness.policy = CLOUDCX
     found = await fail_often(harness, 5)
-    told = [Problem.WRONG_CODE, Problem.WRONG_CODE, Problem.WARNING, Problem.WARNING, Problem.LOCKED]
-    assert [w.problem_detail.problem for w in found] == told
+    reported = [Problem.WRONG_CODE, Problem.WRONG_CODE, Problem.WARNING, Problem.WARNING, Problem.LOCKED]
+    assert [w.problem_detail.problem for w in found] == reported
 
 
 @pytest.mark.row("CC-18")
@@ -96,9 +95,9 @@ async def test_an_attempt_after_a_warning_is_judged(harness: ChallengeHarness, f
 
 
 @pytest.mark.row("CC-18")
-async def test_a_clock_that_is_off_is_warned_of_too_once_it_is_the_third_failure(harness: ChallengeHarness) -> None:
+async def test_the_third_failure_warns_even_if_the_devices_clock_is_wrong(harness: ChallengeHarness) -> None:
     harness.policy = CLOUDCX
-    await harness.consuming.born()
+    await harness.consuming.store_began()
     case = harness.case(methods=(APP,), takes_any=True)
     challenge = await harness.wait_for_code(case)
     late = pyotp.TOTP(APP.secret).at(harness.clock.now(), counter_offset=5)
@@ -115,7 +114,7 @@ async def test_the_fifth_failure_locks_for_five_minutes_and_ends_the_login(harne
 
 
 @pytest.mark.row("CC-19")
-async def test_how_long_a_lock_is_is_the_tenants_to_say(harness: ChallengeHarness) -> None:
+async def test_the_tenant_sets_the_length_of_a_lock(harness: ChallengeHarness) -> None:
     harness.policy = replace(CLOUDCX, locked_for=90)
     assert waits((await fail_often(harness, 5))[-1], harness) == 90
 
@@ -133,7 +132,7 @@ async def test_a_locked_user_is_refused_until_the_last_second(harness: Challenge
 
 
 @pytest.mark.row("CC-19")
-async def test_after_the_lock_there_are_five_attempts_again(harness: ChallengeHarness) -> None:
+async def test_after_the_lock_the_user_has_five_attempts_again(harness: ChallengeHarness) -> None:
     harness.policy = CLOUDCX
     last = (await fail_often(harness, 5))[-1]
     harness.clock.set(last.problem_detail.until or 0)
@@ -141,9 +140,9 @@ async def test_after_the_lock_there_are_five_attempts_again(harness: ChallengeHa
 
 
 @pytest.mark.row("CC-13", "CC-17")
-async def test_an_entry_costs_one_attempt_however_many_codes_it_may_be(harness: ChallengeHarness) -> None:
+async def test_an_entry_costs_one_attempt_although_several_factors_could_accept_it(harness: ChallengeHarness) -> None:
     harness.policy = CLOUDCX
-    await harness.consuming.born()
+    await harness.consuming.store_began()
     harness.clock.advance(90)
     case = harness.case(methods=(APP, harness.case().methods[0]), extras=(FactorKind.ADMIN_CODE,), takes_any=True)
     challenge = await harness.send(case)
@@ -152,7 +151,7 @@ async def test_an_entry_costs_one_attempt_however_many_codes_it_may_be(harness: 
 
 
 @pytest.mark.row("CC-13", "EF-19")
-async def test_on_the_page_that_takes_any_code_failures_of_all_factors_count_together(
+async def test_on_the_combined_page_failures_of_all_factors_are_counted_together(
     harness: ChallengeHarness,
 ) -> None:
     harness.policy = CLOUDCX
@@ -165,7 +164,7 @@ async def test_on_the_page_that_takes_any_code_failures_of_all_factors_count_tog
 
 
 @pytest.mark.row("CC-13")
-async def test_an_expired_mail_code_costs_nothing_where_an_app_is_taken_too(harness: ChallengeHarness) -> None:
+async def test_an_expired_mail_code_costs_no_attempt_where_an_app_is_accepted_too(harness: ChallengeHarness) -> None:
     harness.policy = replace(CLOUDCX, otp_expiry=60)
     case = harness.case(methods=(APP, harness.case().methods[0]), takes_any=True)
     challenge = await harness.send(case)
@@ -179,7 +178,7 @@ async def test_an_expired_mail_code_costs_nothing_where_an_app_is_taken_too(harn
 
 
 @pytest.mark.row("EF-19")
-async def test_failures_over_all_logins_lock_the_user_for_longer_and_longer(harness: ChallengeHarness) -> None:
+async def test_repeated_failures_over_all_logins_lock_the_user_for_longer_each_time(harness: ChallengeHarness) -> None:
     harness.policy = EFCX
     waited = {}
     for n in range(1, 51):
@@ -192,7 +191,7 @@ async def test_failures_over_all_logins_lock_the_user_for_longer_and_longer(harn
 
 @pytest.mark.row("EF-19")
 @pytest.mark.parametrize("policy", [EFCX, CLOUDCX], ids=lambda policy: policy.preset)
-async def test_from_the_fiftieth_failure_each_one_locks_for_a_day(harness: ChallengeHarness, policy: Any) -> None:
+async def test_from_the_fiftieth_failure_on_each_one_locks_for_a_day(harness: ChallengeHarness, policy: Any) -> None:
     harness.policy = policy
     last = (await fail_often(harness, 50))[-1]
     waited = []
@@ -204,7 +203,7 @@ async def test_from_the_fiftieth_failure_each_one_locks_for_a_day(harness: Chall
 
 
 @pytest.mark.row("EF-19")
-async def test_twenty_four_quiet_hours_after_a_lock_of_a_day_clear_the_cap(harness: ChallengeHarness) -> None:
+async def test_24_hours_without_failures_after_a_lock_of_a_day_clear_the_cap(harness: ChallengeHarness) -> None:
     harness.policy = EFCX
     last = (await fail_often(harness, 50))[-1]
     harness.clock.set((last.problem_detail.until or 0) + 86400)
@@ -212,7 +211,7 @@ async def test_twenty_four_quiet_hours_after_a_lock_of_a_day_clear_the_cap(harne
 
 
 @pytest.mark.row("EF-19")
-async def test_a_failure_within_twenty_four_hours_keeps_the_cap(harness: ChallengeHarness) -> None:
+async def test_a_failure_within_24_hours_keeps_the_cap(harness: ChallengeHarness) -> None:
     harness.policy = EFCX
     await fail_often(harness, 9)
     harness.clock.advance(86399)
@@ -220,16 +219,16 @@ async def test_a_failure_within_twenty_four_hours_keeps_the_cap(harness: Challen
 
 
 @pytest.mark.row("EF-19")
-async def test_the_cap_counts_on_where_a_presets_own_lock_starts_again(harness: ChallengeHarness) -> None:
+async def test_the_cap_continues_to_count_where_the_presets_lock_restarts(harness: ChallengeHarness) -> None:
     harness.policy = CLOUDCX
     found = await fail_often(harness, 20)
     locked = {n + 1 for n, w in enumerate(found) if w.problem_detail.problem is Problem.LOCKED}
     assert locked == {5, 10, 15, 20}
-    assert waits(found[-1], harness) == 1800  # the longer of both is what is told
+    assert waits(found[-1], harness) == 1800  # the longer of both is returned
 
 
 @pytest.mark.row("EF-19")
-async def test_a_failure_that_ends_its_code_and_locks_the_user_tells_of_the_lock(harness: ChallengeHarness) -> None:
+async def test_a_failure_that_ends_its_code_and_locks_the_user_reports_the_lock(harness: ChallengeHarness) -> None:
     harness.policy = EFCX
     for login in ("l1", "l2"):
         case = harness.case(login=login)
@@ -241,7 +240,7 @@ async def test_a_failure_that_ends_its_code_and_locks_the_user_tells_of_the_lock
 
 
 @pytest.mark.row("EF-19")
-async def test_success_clears_the_cap(harness: ChallengeHarness) -> None:
+async def test_a_success_clears_the_cap(harness: ChallengeHarness) -> None:
     harness.policy = EFCX
     await fail_often(harness, 9)
     assert isinstance(await try_right(harness), Verified)
@@ -250,7 +249,7 @@ async def test_success_clears_the_cap(harness: ChallengeHarness) -> None:
 
 
 @pytest.mark.row("EF-19")
-async def test_twenty_four_quiet_hours_clear_the_cap(harness: ChallengeHarness) -> None:
+async def test_24_hours_without_failures_clear_the_cap(harness: ChallengeHarness) -> None:
     harness.policy = EFCX
     await fail_often(harness, 9)
     harness.clock.advance(86400)
@@ -259,7 +258,7 @@ async def test_twenty_four_quiet_hours_clear_the_cap(harness: ChallengeHarness) 
 
 @pytest.mark.row("EF-19")
 @pytest.mark.parametrize("policy", [EFCX, CLOUDCX], ids=lambda policy: policy.preset)
-async def test_a_lock_survives_new_logins_and_tabs(harness: ChallengeHarness, policy: Any) -> None:
+async def test_a_lock_applies_to_new_logins_and_tabs(harness: ChallengeHarness, policy: Any) -> None:
     harness.policy = policy
     await fail_often(harness, 10)
     refused = await asyncio.gather(*(try_right(harness, f"new{n}") for n in range(20)))
@@ -268,7 +267,7 @@ async def test_a_lock_survives_new_logins_and_tabs(harness: ChallengeHarness, po
 
 
 @pytest.mark.row("EF-19")
-async def test_of_two_hundred_logins_at_once_no_more_than_the_cap_is_judged(harness: ChallengeHarness) -> None:
+async def test_200_parallel_logins_get_no_more_attempts_than_the_cap(harness: ChallengeHarness) -> None:
     harness.policy = EFCX
     cases = [harness.case(login=f"l{n}") for n in range(200)]
     sent = [await harness.send(case) for case in cases]
@@ -277,7 +276,7 @@ async def test_of_two_hundred_logins_at_once_no_more_than_the_cap_is_judged(harn
     assert len([a for a in answers if isinstance(a, Denied) and a.judged]) == 10
 
 
-async def test_one_users_failures_are_not_anothers(harness: ChallengeHarness) -> None:
+async def test_the_failures_of_one_user_do_not_count_for_another(harness: ChallengeHarness) -> None:
     harness.policy = CLOUDCX
     await fail_often(harness, 5)
     other = harness.case("u2", "other", takes_any=True)
@@ -291,7 +290,7 @@ def app_case(harness: ChallengeHarness, login: str = "l1") -> ChallengeContext:
     return harness.case(login=login, methods=(APP,))
 
 
-async def test_the_maximum_of_an_app_ends_the_login(harness: ChallengeHarness) -> None:
+async def test_the_maximum_of_app_attempts_ends_the_login(harness: ChallengeHarness) -> None:
     harness.policy = EFCX
     case = app_case(harness)
     challenge = await harness.wait_for_code(case)
@@ -301,7 +300,7 @@ async def test_the_maximum_of_an_app_ends_the_login(harness: ChallengeHarness) -
     assert (last.problem_detail, last.stops) == (ProblemDetail(Problem.TOO_MANY_CODES), True)
 
 
-async def test_a_new_login_after_an_apps_maximum_has_its_attempts_again(harness: ChallengeHarness) -> None:
+async def test_after_the_maximum_of_app_attempts_a_new_login_has_all_attempts_again(harness: ChallengeHarness) -> None:
     harness.policy = EFCX
     case = app_case(harness)
     for _ in range(5):
@@ -322,7 +321,7 @@ async def test_a_new_login_after_an_apps_maximum_has_its_attempts_again(harness:
 @pytest.mark.parametrize(
     ("policy", "most"), [(EFCX, 10), (replace(CLOUDCX, choose_page=EFCX.choose_page), 5)], ids=["code", "user"]
 )
-async def test_proving_ones_own_address_again_clears_no_failures_at_the_approval(
+async def test_proving_the_typed_address_again_clears_no_failures_of_the_approval(
     harness: ChallengeHarness, policy: Any, most: int
 ) -> None:
     harness.policy = policy
@@ -343,13 +342,13 @@ SINCH = PRESETS["sinch"].policy
 
 
 @pytest.mark.attack("F17")
-async def test_a_lock_of_one_application_leaves_one_guess_in_another(harness: ChallengeHarness) -> None:
+async def test_after_a_lock_in_one_application_one_attempt_is_left_in_another(harness: ChallengeHarness) -> None:
     assert SINCH.lock_scope is LockScope.APP
     attempts = RateLimiter(harness.store, harness.clock)
 
     async def attempt(app: str) -> Allowed | Limited:
-        whose = LimitSubject("t", "u", "l", app=app)
-        return await attempts.reserve(limits.for_answer(SINCH, harness.limits, whose, FactorKind.EMAIL))
+        subject = LimitSubject("t", "u", "l", FactorKind.EMAIL, app=app)
+        return await attempts.reserve(rate_limits.for_answer(SINCH, harness.limits, subject))
 
     a = [await attempt("/a") for _ in range(4)]
     b = [await attempt("/b") for _ in range(2)]
@@ -373,11 +372,11 @@ def test_no_other_module_of_the_gateway_names_a_preset() -> None:
 
 # ------------------------------------------------------------------ passwords and sends
 
-SENT = LimitSubject("t", "u1", "l1", address="digest")
+SENT = LimitSubject("t", "u1", "l1", FactorKind.EMAIL)
 
 
-def test_what_is_typed_at_one_tenant_is_counted_at_no_other(harness: ChallengeHarness) -> None:
-    groups = [limits.for_password(harness.limits, t, "name", "192.0.2.1", known=False) for t in ("one", "two")]
+def test_attempts_at_one_tenant_are_not_counted_at_another(harness: ChallengeHarness) -> None:
+    groups = [rate_limits.for_password(harness.limits, t, "name", "192.0.2.1", known=False) for t in ("one", "two")]
     one, two = ({limit.rule.count for group in found for limit in group} for found in groups)
     assert not one & two
 
@@ -385,15 +384,15 @@ def test_what_is_typed_at_one_tenant_is_counted_at_no_other(harness: ChallengeHa
 @pytest.mark.parametrize(
     "group",
     [
-        limits.for_password(OperatorLimits(), "t", "name", "192.0.2.1", known=False)[0],
-        limits.for_password(OperatorLimits(), "t", "name", "192.0.2.1", known=False)[1],
-        limits.for_send(EFCX, OperatorLimits(), SENT)[0],
-        limits.for_send(EFCX, OperatorLimits(), SENT)[2],
+        rate_limits.for_password(OperatorLimits(), "t", "name", "192.0.2.1", known=False)[0],
+        rate_limits.for_password(OperatorLimits(), "t", "name", "192.0.2.1", known=False)[1],
+        rate_limits.for_send(EFCX, OperatorLimits(), SENT, "digest")[0],
+        rate_limits.for_send(EFCX, OperatorLimits(), SENT, "digest")[2],
     ],
     ids=["name", "client", "user", "address"],
 )
-async def test_whoever_waited_to_the_end_may_try_more_than_once_again(
-    harness: ChallengeHarness, group: limits.Group
+async def test_after_a_completed_wait_more_than_one_attempt_is_allowed(
+    harness: ChallengeHarness, group: rate_limits.Group
 ) -> None:
     attempts = RateLimiter(harness.store, harness.clock)
     while isinstance(found := await attempts.reserve((group,)), Allowed):

@@ -1,0 +1,253 @@
+"""Limits passwords, codes and sends; rejects attempts over a limit and locks users.
+
+The functions name the limits of an attempt, in the order user, login, address, client. Each limit has a rule (keys,
+steps, window) and a problem. `RateLimiter` counts them in the store. Every attempt is counted before anything is
+verified (reserve → verify → keep, or give back when nothing was verified). So limits hold for any number of tabs,
+logins and replicas. An entered code is counted in the other order (`challenges.answer`). Sources: NIST SP 800-63B
+throttling, OWASP ASVS 6.6.3.
+
+Keys have a tag in braces, so that all rules of one group are one script. A key names a user by id, an address or a user
+name by a digest from the caller.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from gateway.domain.configuration import OperatorLimits
+from gateway.domain.policy import AttemptsScope, FactorKind, LockScope, Policy
+from gateway.domain.ports import Clock
+from gateway.domain.problem import Problem
+from gateway.second_factor.factors import table
+from gateway.store.counters import Held, Rule
+from gateway.store.protocol import Store
+
+DAY = 86400.0
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """One rule, and the problem that a user sees when it locks them."""
+
+    name: str
+    rule: Rule
+    problem: Problem
+
+
+Group = tuple[Limit, ...]
+"""Limits of one tag: counted in one script."""
+
+
+@dataclass(frozen=True, slots=True)
+class LimitSubject:
+    """The names in the keys of an attempt: `login` and `challenge` are ids.
+
+    `factor` is the factor whose failures are counted, None on the page that takes any code. A code that is `approving`
+    an enrolment has counts of its own: the user can prove the enrolment as often as they like, and that success must
+    not clear the failures of the approval.
+    """
+
+    tenant: str
+    user: str
+    login: str
+    factor: FactorKind | None
+    challenge: str = ""
+    app: str = ""
+    approving: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Limited:
+    """Not counted: `limit` locks until then (seconds since the epoch)."""
+
+    limit: Limit
+    until: float
+
+    @property
+    def problem(self) -> Problem:
+        """The problem that a user sees."""
+        return self.limit.problem
+
+
+@dataclass(frozen=True, slots=True)
+class Allowed:
+    """Counted at `now`: each limit with its new count."""
+
+    counts: tuple[tuple[Limit, int], ...]
+    now: float
+
+    @property
+    def failures(self) -> int:
+        """The count under the limit of the code or login, or under the user's where the policy counts by user."""
+        return next((n for limit, n in self.counts if limit.name.startswith(("code", "attempts"))), 0)
+
+    @property
+    def locked(self) -> list[Limited]:
+        """The limits that lock because of this very attempt."""
+        reached = [(limit, limit.rule.locked_for(count)) for limit, count in self.counts]
+        return [Limited(limit, self.now + seconds) for limit, seconds in reached if seconds]
+
+
+class RateLimiter:
+    """Reserve, look, give back and clear, over groups of limits."""
+
+    def __init__(self, store: Store, clock: Clock) -> None:
+        self._store = store
+        self._clock = clock
+
+    async def reserve(self, groups: Sequence[Group]) -> Allowed | Limited:
+        """Counts one attempt under every limit of every group, or under none."""
+        now = self._clock.now()
+        counts: list[tuple[Limit, int]] = []
+        for index, group in enumerate(groups):
+            found = await self._store.reserve([limit.rule for limit in group], now)
+            if isinstance(found, Held):
+                await self.give_back(groups[:index])
+                return Limited(group[found.index], found.until)
+            counts += zip(group, found.counts, strict=True)
+        return Allowed(tuple(counts), now)
+
+    async def look(self, groups: Sequence[Group]) -> Allowed | Limited:
+        """What `reserve` would meet, without counting."""
+        now = self._clock.now()
+        counts: list[tuple[Limit, int]] = []
+        for group in groups:
+            found = await self._store.look([limit.rule for limit in group], now)
+            if isinstance(found, Held):
+                return Limited(group[found.index], found.until)
+            counts += zip(group, found.counts, strict=True)
+        return Allowed(tuple(counts), now)
+
+    async def give_back(self, groups: Sequence[Group]) -> None:
+        """Undoes one `reserve`: nothing was verified, or the entry was right where only failures count."""
+        now = self._clock.now()
+        for group in groups:
+            await self._store.give_back([limit.rule for limit in group], now)
+
+    async def clear(self, groups: Sequence[Group]) -> None:
+        """Clears counts and locks after a success."""
+        for group in groups:
+            await self._store.clear([limit.rule for limit in group])
+
+
+def for_user(policy: Policy, limits: OperatorLimits, subject: LimitSubject) -> Group:
+    """The limits of entered codes that lock a user over all their logins."""
+    tag = f"{subject.tenant}/user/{subject.user}"
+    # Names of counters in the store, so they stay as the first version wrote them.
+    counted = "voucher" if subject.approving else subject.factor.value if subject.factor else "any"
+    name = "attempts/voucher" if subject.approving else "attempts"
+    every_login = _limit(f"failures/{counted}", tag, Problem.LOCKED, steps=limits.failure_steps)
+    if policy.attempts_scope is not AttemptsScope.USER:
+        return (every_login,)
+    by_app = policy.lock_scope is LockScope.APP
+    own = _limit(
+        name,
+        tag,
+        Problem.LOCKED,
+        steps=((policy.otp_max_attempts, float(policy.locked_for)),),
+        lock=f"{name}/{subject.app if by_app else '*'}",
+        restart=not by_app,
+    )
+    return (own, every_login)
+
+
+def for_answer(policy: Policy, limits: OperatorLimits, subject: LimitSubject) -> tuple[Group, ...]:
+    """The limits of one entered code: the user's, and the maximum of the code or login."""
+    user = for_user(policy, limits, subject)
+    if policy.attempts_scope is AttemptsScope.USER:
+        return (user,)
+    # A factor that sends nothing has no code to replace: its maximum is the login's.
+    of = f"code/{subject.challenge}" if subject.factor in table.SENT else "code"
+    tag = f"{subject.tenant}/login/{subject.login}"
+    return (user, (_limit(of, tag, Problem.LIMIT_EXCEEDED, steps=((policy.otp_max_attempts, DAY),)),))
+
+
+def for_send(policy: Policy, limits: OperatorLimits, subject: LimitSubject, address: str) -> tuple[Group, ...]:
+    """The limits of one sent code: the user's cooldown and hour, the login's maximum, the address's hour.
+
+    `address` is a digest.
+    """
+    hour = _limit(
+        "sends",
+        f"{subject.tenant}/user/{subject.user}",
+        Problem.MAX_SENDS,
+        steps=((limits.sends_per_user, limits.sends_window),),
+        window=limits.sends_window,
+        sliding=False,
+        restart=True,
+    )
+    login = _limit(
+        "sends", f"{subject.tenant}/login/{subject.login}", Problem.MAX_SENDS, steps=((policy.max_sends, DAY),)
+    )
+    of_address = _limit(
+        "sends",
+        f"{subject.tenant}/address/{address}",
+        Problem.MAX_SENDS,
+        steps=((limits.sends_per_address, limits.sends_window),),
+        window=limits.sends_window,
+        sliding=False,
+        restart=True,
+    )
+    return ((*cooldown(policy, subject), hour), (login,), (of_address,))
+
+
+def is_of_login(limit: Limit) -> bool:
+    """Whether this limit ends with its login."""
+    return "/login/" in limit.rule.lock
+
+
+def cooldown(policy: Policy, subject: LimitSubject) -> Group:
+    """The user's cooldown alone: an accepted code clears it."""
+    if not policy.resend_cooldown:
+        return ()
+    tag, wait = f"{subject.tenant}/user/{subject.user}", float(policy.resend_cooldown)
+    return (_limit("sent", tag, Problem.WAIT, steps=((1, wait),), window=wait),)
+
+
+def for_password(limits: OperatorLimits, tenant: str, name: str, client: str, *, known: bool) -> tuple[Group, ...]:
+    """The limits of one entered password until Keycloak accepts it.
+
+    `name` is a digest of the normalised user name. A browser in which the user finished a login before has a count of
+    its own (`known`), so that an attacker cannot lock a user out by entering their name. The maximum is below
+    Keycloak's own failure limit, so that Keycloak locks no user because of the gateway.
+    """
+    window = limits.password_failures_window
+    lane = "known" if known else "anybody"
+    of_name = _limit(
+        f"password/{lane}",
+        f"{tenant}/name/{name}",
+        Problem.TOO_MANY_LOGINS,
+        steps=((limits.password_failures_per_user, window),),
+        window=window,
+        restart=True,
+    )
+    of_client = _limit(
+        "password",
+        f"{tenant}/client/{client}",
+        Problem.TOO_MANY_LOGINS,
+        steps=((limits.password_failures_per_client, window),),
+        window=window,
+        restart=True,
+    )
+    return ((of_name,), (of_client,))
+
+
+def _limit(
+    name: str,
+    tag: str,
+    problem: Problem,
+    *,
+    steps: tuple[tuple[int, float], ...],
+    window: float = DAY,
+    lock: str = "",
+    sliding: bool = True,
+    restart: bool = False,
+) -> Limit:
+    rule = Rule(
+        count=f"count:{{{tag}}}:{name}",
+        lock=f"lock:{{{tag}}}:{lock or name}",
+        window=window,
+        steps=steps,
+        sliding=sliding,
+        restart=restart,
+    )
+    return Limit(name, rule, problem)
