@@ -42,7 +42,7 @@ test-random: $(VENV)/.stamp
 
 ## make test       everything; real parts that are missing here are named
 test: $(VENV)/.stamp
-	@$(BIN)/python -m tests.dependencies.keycloak_build
+	@$(BIN)/python -m tests.fixtures.keycloak_build
 	$(BIN)/python -m pytest -n 2 --dist loadgroup $(ARGS)
 
 ## make rows       row of the feature list -> tests -> verdict of the last run
@@ -55,7 +55,7 @@ trace: $(VENV)/.stamp
 
 ## make keycloak   keeps a real Keycloak running, which test runs then use (Ctrl-C ends it)
 keycloak: $(VENV)/.stamp
-	@$(BIN)/python -m tests.dependencies.keycloak
+	@$(BIN)/python -m tests.fixtures.keycloak
 
 ## make venv       the virtual environment
 venv: $(VENV)/.stamp

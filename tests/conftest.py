@@ -1,4 +1,4 @@
-"""Fixtures of every test: real servers (`tests/dependencies`), time and random numbers (`tests/clock.py`)."""
+"""Fixtures of every test: real servers (`tests/fixtures`), time and random numbers (`tests/fixtures/clock.py`)."""
 
 import os
 from pathlib import Path
@@ -7,17 +7,17 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis.database import DirectoryBasedExampleDatabase
 
-from tests.clock import FakeClock, SeededRandom
-from tests.dependencies.run import Run
+from tests.fixtures.clock import FakeClock, SeededRandom
+from tests.fixtures.run import Run
 
 pytest_plugins = [
     "tests.feature_coverage_plugin",
-    "tests.dependencies.keycloak",
-    "tests.dependencies.redis",
-    "tests.dependencies.valkey",
-    "tests.dependencies.mail",
-    "tests.dependencies.browser",
-    "tests.dependencies.upstream",
+    "tests.fixtures.keycloak",
+    "tests.fixtures.redis",
+    "tests.fixtures.valkey",
+    "tests.fixtures.mail",
+    "tests.fixtures.browser",
+    "tests.fixtures.upstream",
 ]
 # The same examples in every run, and no limit on the time of one: the machine is shared, a failure must mean something.
 settings.register_profile("gateway", derandomize=True, deadline=None, print_blob=True)

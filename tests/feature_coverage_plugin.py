@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.dependencies.run import locked
+from tests.fixtures.run import locked
 
 RESULTS = Path("build") / "rows.json"
 MARKERS = ("row", "attack")

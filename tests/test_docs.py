@@ -48,14 +48,14 @@ from gateway.settings.load import load
 from gateway.settings.presets import PRESETS, Preset
 from gateway.web.cookies import LANGUAGE, Cookie
 from gateway.web.forms import MAX_BODY
-from tests.settings.config_folder import to_mend
+from tests.fixtures.config_folder import to_mend
 from tools.json_schemas import schema_of
 from tools.settings_reference import reference
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
 SETTINGS, OPERATIONS, SECURITY = (ROOT / "docs" / f"{name}.md" for name in ("settings", "operations", "security"))
-EFCX = ROOT / "tests" / "settings" / "efcx_create.json"
+EFCX = ROOT / "tests" / "fixtures" / "efcx_create.json"
 
 _FENCE = re.compile(r"^ *```(\w*)\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
 _CODE = re.compile(r"`([^`\n]+)`")

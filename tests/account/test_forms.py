@@ -7,8 +7,8 @@ from gateway.login.login_request import of_account_page
 from gateway.observe.audit import Audit, RequestAudit
 from gateway.web.csrf import LOGIN, PURPOSE, Csrf, account_act
 from gateway.web.endpoint import OwnRequest
-from tests.clock import FakeClock
-from tests.rendering import states
+from tests.fixtures import page_states as states
+from tests.fixtures.clock import FakeClock
 
 TENANT, SESSION = states.tenant(), states.session()
 CSRF = Csrf(Signer(KeyRing((Key("00000001", b"k" * 32),)), PURPOSE))

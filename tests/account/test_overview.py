@@ -5,7 +5,7 @@ import pytest
 from gateway.account.overview import Overview, overview
 from gateway.domain.enrolment import Enrolment, EnrolmentSet
 from gateway.domain.policy import EnrolmentRule, FactorKind, Method, Policy
-from tests.rendering import states
+from tests.fixtures import page_states as states
 
 EMAIL, APP = FactorKind.EMAIL, FactorKind.TOTP
 LANGUAGE = states.pages().languages.get("en")

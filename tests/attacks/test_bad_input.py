@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from gateway.settings.load import load
-from tests.journeys.conftest import Site
-from tests.journeys.installation import Folder
-from tests.journeys.person import JSON, Person, code_for
+from tests.fixtures.installation import Folder
+from tests.fixtures.person import JSON, Person, code_for
+from tests.fixtures.site import Site
 
 ADDRESS = "bad-input@example.com"
 MEGABYTE = "x" * 1024**2

@@ -12,8 +12,8 @@ import pytest
 
 from tests.attacks.corpus import CORPUS, WEBSOCKET
 from tests.attacks.test_requests import same_page
-from tests.dependencies.upstream import RawUpstream
-from tests.proxy.proxy_server import TOKEN, ProxyServer, gateway, status_of, tenant
+from tests.fixtures.proxy_server import TOKEN, ProxyServer, gateway, status_of, tenant
+from tests.fixtures.upstream import RawUpstream
 
 ROUNDS = 400
 PIECES = [

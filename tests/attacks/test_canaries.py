@@ -13,12 +13,12 @@ from aiohttp import ClientHandlerType, ClientRequest, ClientResponse
 from redis.asyncio import Redis
 
 from gateway.demo.identity_provider.realm import Fault, Realm
-from tests.contract.stand_in import StandIn
-from tests.dependencies.keycloak_admin import new_password
-from tests.dependencies.mail import MailServer
-from tests.dependencies.upstream import EchoUpstream
-from tests.journeys.installation import Folder, folder, replicas
-from tests.journeys.person import Person, code_for, wrong
+from tests.fixtures.installation import Folder, folder, replicas
+from tests.fixtures.keycloak_admin import new_password
+from tests.fixtures.mail import MailServer
+from tests.fixtures.person import Person, code_for, wrong
+from tests.fixtures.stand_in_keycloak import StandIn
+from tests.fixtures.upstream import EchoUpstream
 
 pytestmark = [pytest.mark.redis, pytest.mark.slow]
 ADDRESS = "canary.of.this.run@mailbox.example"

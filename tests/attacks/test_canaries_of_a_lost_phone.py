@@ -10,12 +10,12 @@ import pyotp
 import pytest
 
 from tests.attacks.test_canaries import RecordedAnswers, dump, places, settings
-from tests.contract.stand_in import StandIn
-from tests.dependencies.keycloak_admin import new_password
-from tests.dependencies.mail import MailServer
-from tests.dependencies.upstream import EchoUpstream
-from tests.journeys.installation import CHANNEL, replicas
-from tests.journeys.person import Person, code_for
+from tests.fixtures.installation import CHANNEL, replicas
+from tests.fixtures.keycloak_admin import new_password
+from tests.fixtures.mail import MailServer
+from tests.fixtures.person import Person, code_for
+from tests.fixtures.stand_in_keycloak import StandIn
+from tests.fixtures.upstream import EchoUpstream
 
 pytestmark = [pytest.mark.redis, pytest.mark.slow]
 CLOUDCX = {

@@ -2,8 +2,8 @@
 
 import pytest
 
-from tests.journeys.conftest import Site
-from tests.journeys.person import Person, code_for
+from tests.fixtures.person import Person, code_for
+from tests.fixtures.site import Site
 
 ADDRESS = "foreign-form@example.com"
 

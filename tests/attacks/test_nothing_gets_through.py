@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 
 from tests.attacks.corpus import CORPUS, HOST, WEBSOCKET
-from tests.contract.stand_in import StandIn
-from tests.dependencies.mail import MailServer
-from tests.dependencies.upstream import EchoUpstream, RawUpstream
-from tests.journeys.conftest import Site, whole
-from tests.journeys.installation import folder
-from tests.journeys.person import code_for, wrong
-from tests.proxy.proxy_server import status_of, until_quiet
+from tests.fixtures.installation import folder
+from tests.fixtures.mail import MailServer
+from tests.fixtures.person import code_for, wrong
+from tests.fixtures.proxy_server import status_of, until_quiet
+from tests.fixtures.site import Site, whole
+from tests.fixtures.stand_in_keycloak import StandIn
+from tests.fixtures.upstream import EchoUpstream, RawUpstream
 
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT", "PROPFIND", "FOO", "get"]
 LAST = b"GET /-/login HTTP/1.1\r\nHost: cc.example\r\nConnection: close\r\n\r\n"

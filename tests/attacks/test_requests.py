@@ -3,8 +3,8 @@
 import pytest
 
 from tests.attacks.corpus import CORPUS, WEBSOCKET, Odd
-from tests.dependencies.upstream import RawUpstream
-from tests.proxy.proxy_server import gateway, status_of, tenant
+from tests.fixtures.proxy_server import gateway, status_of, tenant
+from tests.fixtures.upstream import RawUpstream
 
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT", "PROPFIND", "FOO"]
 

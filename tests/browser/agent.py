@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 from playwright.async_api import BrowserContext, ConsoleMessage, Locator, Page, WebError
 
-from tests.dependencies.keycloak_admin import Person as User
-from tests.dependencies.mail import MailServer
-from tests.journeys.person import code_for
+from tests.fixtures.keycloak_admin import Person as User
+from tests.fixtures.mail import MailServer
+from tests.fixtures.person import code_for
 
 Look = Callable[[str], Awaitable[None]]
 """Is called with the name of each step as soon as the browser shows its page."""

@@ -14,12 +14,12 @@ from playwright.async_api import Browser
 from gateway.demo import sample_apps
 from gateway.domain.ports import SystemClock
 from tests.browser.agent import Agent, Complaints
-from tests.clock import FakeClock
-from tests.dependencies.keycloak import Keycloak
-from tests.dependencies.keycloak_admin import Person as User
-from tests.dependencies.mail import MailServer
-from tests.journeys.installation import Folder, RecordedAudit, folder, running
-from tests.ports import free_port
+from tests.fixtures.clock import FakeClock
+from tests.fixtures.installation import Folder, RecordedAudit, folder, running
+from tests.fixtures.keycloak import Keycloak
+from tests.fixtures.keycloak_admin import Person as User
+from tests.fixtures.mail import MailServer
+from tests.fixtures.ports import free_port
 
 HELP = {
     "text": "The service desk is there around the clock.",

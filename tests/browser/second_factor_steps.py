@@ -12,9 +12,9 @@ from playwright.async_api import Locator, expect
 
 from tests.browser.agent import Agent
 from tests.browser.conftest import Site
-from tests.dependencies.keycloak_admin import Person as User
-from tests.journeys.installation import CHANNEL, Folder
-from tests.journeys.second_factor.phone import STEP, Phone
+from tests.fixtures.installation import CHANNEL, Folder
+from tests.fixtures.keycloak_admin import Person as User
+from tests.fixtures.phone import STEP, Phone
 
 EFCX_APP: Mapping[str, Any] = {"is2FAEnabled": True, "channelType": "APP", "otpExpiry": 120, "otpMaxAttempts": 5}
 EFCX_MAIL: Mapping[str, Any] = {**EFCX_APP, "channelType": "EMAIL", "channelServiceIdentifier": CHANNEL}

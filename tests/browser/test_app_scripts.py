@@ -24,13 +24,13 @@ from tests.browser.scripted_app import (
     ScriptedApp,
     Victim,
 )
-from tests.clock import FakeClock
-from tests.contract import stand_in
-from tests.dependencies.keycloak import Keycloak
-from tests.dependencies.mail import MailServer
-from tests.journeys.installation import Folder, RecordedAudit, folder, running
-from tests.journeys.person import code_for
-from tests.ports import free_port
+from tests.fixtures import stand_in_keycloak as stand_in
+from tests.fixtures.clock import FakeClock
+from tests.fixtures.installation import Folder, RecordedAudit, folder, running
+from tests.fixtures.keycloak import Keycloak
+from tests.fixtures.mail import MailServer
+from tests.fixtures.person import code_for
+from tests.fixtures.ports import free_port
 
 pytestmark = pytest.mark.browser
 APP, WITH_WORKER = "/unified-admin/", "/agent-manager/"

@@ -10,9 +10,9 @@ from tests.browser.agent import Agent
 from tests.browser.conftest import NewAgent, Site
 from tests.browser.pictures import Album
 from tests.browser.second_factor_steps import ACCOUNT, CLOUDCX
-from tests.journeys.installation import Folder
-from tests.journeys.person import code_for, codes_to
-from tests.journeys.second_factor.phone import Phone
+from tests.fixtures.installation import Folder
+from tests.fixtures.person import code_for, codes_to
+from tests.fixtures.phone import Phone
 
 pytestmark = [*second_factor_steps.MARKS, pytest.mark.timeout(400)]
 ADDRESS = "amina.siddiqui@example.com"

@@ -5,8 +5,8 @@ from playwright.async_api import Page, expect
 
 from tests.browser.agent import Agent
 from tests.browser.conftest import NewAgent, Site
-from tests.clock import START
-from tests.journeys.person import code_for
+from tests.fixtures.clock import START
+from tests.fixtures.person import code_for
 
 pytestmark = [pytest.mark.browser, pytest.mark.keycloak]
 ADDRESS = "waits@example.com"

@@ -9,8 +9,8 @@ from playwright.async_api import expect
 from tests.browser.agent import Agent
 from tests.browser.conftest import NewAgent, Site
 from tests.browser.pictures import Album
-from tests.journeys.installation import Folder
-from tests.journeys.person import code_for
+from tests.fixtures.installation import Folder
+from tests.fixtures.person import code_for
 
 pytestmark = [pytest.mark.browser, pytest.mark.keycloak, pytest.mark.redis, pytest.mark.slow]
 ADDRESS, MISTYPED = "sara.lindqvist@example.com", "sara.lindqvits@example.com"

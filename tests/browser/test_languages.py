@@ -6,7 +6,7 @@ from playwright.async_api import expect
 from tests.browser import pictures
 from tests.browser.agent import Agent
 from tests.browser.conftest import NewAgent, Site
-from tests.journeys.person import code_for
+from tests.fixtures.person import code_for
 
 pytestmark = [pytest.mark.browser, pytest.mark.keycloak, pytest.mark.row("GW-39")]
 ADDRESS = "words@example.com"

@@ -17,11 +17,11 @@ from playwright.async_api import Page
 
 from tests.browser.agent import Agent
 from tests.browser.conftest import NewAgent, Site
-from tests.dependencies.keycloak import Keycloak
-from tests.dependencies.mail import MailServer
-from tests.dependencies.upstream import RawUpstream
-from tests.journeys.installation import Folder, folder
-from tests.ports import free_port
+from tests.fixtures.installation import Folder, folder
+from tests.fixtures.keycloak import Keycloak
+from tests.fixtures.mail import MailServer
+from tests.fixtures.ports import free_port
+from tests.fixtures.upstream import RawUpstream
 
 pytestmark = [
     pytest.mark.browser,

@@ -6,7 +6,7 @@ from playwright.async_api import Browser, Page, Request, expect
 from tests.browser import pictures
 from tests.browser.agent import Agent, Complaints
 from tests.browser.conftest import HELP, NewAgent, Site
-from tests.journeys.person import code_for, wrong
+from tests.fixtures.person import code_for, wrong
 
 pytestmark = [pytest.mark.browser, pytest.mark.keycloak]
 ADDRESS = "helped@example.com"

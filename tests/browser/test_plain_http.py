@@ -6,7 +6,7 @@ There browsers send no `Sec-Fetch-Site`, and the gateway's forms must still work
 import pytest
 
 from tests.browser.conftest import NewAgent, Site
-from tests.journeys.installation import Folder
+from tests.fixtures.installation import Folder
 
 pytestmark = [pytest.mark.browser, pytest.mark.keycloak]
 HOST = "cc.gateway.test"

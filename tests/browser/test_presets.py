@@ -10,9 +10,9 @@ from playwright.async_api import expect
 from tests.browser import second_factor_steps
 from tests.browser.conftest import NewAgent, Site
 from tests.browser.pictures import Album
-from tests.dependencies.keycloak_admin import new_password
-from tests.journeys.installation import Folder
-from tests.journeys.person import code_for
+from tests.fixtures.installation import Folder
+from tests.fixtures.keycloak_admin import new_password
+from tests.fixtures.person import code_for
 
 pytestmark = [*second_factor_steps.MARKS, pytest.mark.timeout(300)]
 

@@ -8,9 +8,9 @@ from playwright.async_api import expect
 from tests.browser import pictures
 from tests.browser.conftest import NewAgent, Site
 from tests.browser.test_pages import shows_help
-from tests.journeys.installation import Folder
-from tests.journeys.person import code_for, wrong
-from tests.ports import free_port
+from tests.fixtures.installation import Folder
+from tests.fixtures.person import code_for, wrong
+from tests.fixtures.ports import free_port
 
 pytestmark = [pytest.mark.browser, pytest.mark.keycloak, pytest.mark.row("GW-31")]
 ADDRESS = "trouble@example.com"

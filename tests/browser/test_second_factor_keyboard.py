@@ -7,8 +7,8 @@ from tests.browser import second_factor_steps
 from tests.browser.agent import Agent
 from tests.browser.conftest import NewAgent, Site
 from tests.browser.second_factor_steps import ACCOUNT, CLOUDCX
-from tests.journeys.installation import Folder
-from tests.journeys.person import code_for
+from tests.fixtures.installation import Folder
+from tests.fixtures.person import code_for
 
 pytestmark = [*second_factor_steps.MARKS, pytest.mark.timeout(300)]
 MOST_STOPS = 20

@@ -8,7 +8,7 @@ from playwright.async_api import expect
 
 from tests.browser.agent import Agent
 from tests.browser.conftest import NewAgent, Site
-from tests.journeys.person import code_for, wrong
+from tests.fixtures.person import code_for, wrong
 
 pytestmark = [pytest.mark.browser, pytest.mark.keycloak, pytest.mark.row("GW-13")]
 ADDRESS = "tabs@example.com"

@@ -4,7 +4,7 @@ import pytest
 from playwright.async_api import expect
 
 from tests.browser.conftest import NewAgent, Site
-from tests.journeys.person import code_for
+from tests.fixtures.person import code_for
 
 pytestmark = [pytest.mark.browser, pytest.mark.keycloak]
 ADDRESS = "plain@example.com"

@@ -8,8 +8,8 @@ import pytest
 from gateway.cli.serve import serve
 from gateway.domain.ports import SystemClock, SystemRandom
 from gateway.settings import key_ring
-from tests.ports import free_port
-from tests.settings.config_folder import ConfigFolder
+from tests.fixtures.config_folder import ConfigFolder
+from tests.fixtures.ports import free_port
 
 LIMIT = 30.0
 """Seconds after which a test fails because its task has not ended."""

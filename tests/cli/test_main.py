@@ -12,7 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from gateway.cli.main import app
-from tests.settings.config_folder import SHIPPED, ConfigFolder
+from tests.fixtures.config_folder import SHIPPED, ConfigFolder
 
 runner = CliRunner()
 ROOT = SHIPPED.parent

@@ -15,8 +15,8 @@ from aiohttp import ClientSession
 
 from gateway.cli.serve import check_aiohttp
 from gateway.domain.errors import Misconfigured
-from tests.ports import free_port
-from tests.settings.config_folder import SHIPPED, ConfigFolder
+from tests.fixtures.config_folder import SHIPPED, ConfigFolder
+from tests.fixtures.ports import free_port
 
 LIMIT = 60.0
 """Seconds after which a test fails because its process has not ended."""

@@ -21,13 +21,13 @@ from gateway.services import open_services
 from gateway.settings import key_ring
 from gateway.store.redis import RedisStore
 from tests.cli.test_serve import LIMIT, Process, first_line, serving
-from tests.clock import FakeClock
-from tests.dependencies.keycloak import Keycloak
-from tests.dependencies.mail import MailServer
-from tests.journeys import installation
-from tests.ports import free_port
-from tests.proxy.proxy_server import app_that, read_head
-from tests.settings.config_folder import ConfigFolder
+from tests.fixtures import installation
+from tests.fixtures.clock import FakeClock
+from tests.fixtures.config_folder import ConfigFolder
+from tests.fixtures.keycloak import Keycloak
+from tests.fixtures.mail import MailServer
+from tests.fixtures.ports import free_port
+from tests.fixtures.proxy_server import app_that, read_head
 
 
 @pytest.fixture

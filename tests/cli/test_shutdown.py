@@ -18,9 +18,9 @@ from gateway.proxy.websocket_frames import close_frame
 from gateway.settings import key_ring
 from tests.cli.signed_in import cookies_of_new_sessions
 from tests.cli.test_serve import LIMIT, Process, first_line, serving
-from tests.ports import free_port
-from tests.proxy.proxy_server import body_of, fields_of, read_head, status_of
-from tests.settings.config_folder import ConfigFolder
+from tests.fixtures.config_folder import ConfigFolder
+from tests.fixtures.ports import free_port
+from tests.fixtures.proxy_server import body_of, fields_of, read_head, status_of
 
 SOCKETS_OF_A_SESSION = 20
 HALF = 32_768

@@ -17,10 +17,10 @@ from gateway.domain.ports import SystemClock, SystemRandom
 from gateway.second_factor.factors.admin_code import LIFE, PURPOSE, RECORD, AdminCode
 from gateway.services import open_services
 from gateway.settings import key_ring
-from tests.contract.stand_in import StandIn
-from tests.contract.stand_in import running as stand_in_running
-from tests.dependencies.keycloak_admin import Person as User
-from tests.settings.config_folder import ConfigFolder
+from tests.fixtures.config_folder import ConfigFolder
+from tests.fixtures.keycloak_admin import Person as User
+from tests.fixtures.stand_in_keycloak import StandIn
+from tests.fixtures.stand_in_keycloak import running as stand_in_running
 
 CLOCK, RANDOM = SystemClock(), SystemRandom()
 SHOWN = re.compile(r"\d{4} \d{4} \d{4}")

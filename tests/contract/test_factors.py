@@ -17,10 +17,10 @@ from gateway.second_factor.challenges import ChallengeContext, Denied, Verified
 from gateway.second_factor.factors import backup_code
 from gateway.settings.presets import PRESETS
 from gateway.store.protocol import Store
-from tests.clock import FakeClock
-from tests.second_factor.challenge_harness import POLICY, ChallengeHarness
-from tests.store.open_stores import opened
-from tests.web.sample import TENANT
+from tests.fixtures.challenge_harness import POLICY, ChallengeHarness
+from tests.fixtures.clock import FakeClock
+from tests.fixtures.open_stores import opened
+from tests.fixtures.sample_tenants import TENANT
 
 MANY = 200
 ENDED = (Problem.LOCKED, Problem.LIMIT_EXCEEDED, Problem.TOO_MANY_CODES)

@@ -23,9 +23,9 @@ from gateway.keycloak.user_profile_schema import ATTRIBUTE
 from gateway.keycloak.users import PasswordRefused, UserProfiles, Users
 from gateway.store.locks import StoreLock
 from gateway.store.memory import MemoryStore
-from tests.contract import stand_in
-from tests.dependencies.keycloak import Keycloak
-from tests.dependencies.keycloak_admin import Person, new_password
+from tests.fixtures import stand_in_keycloak as stand_in
+from tests.fixtures.keycloak import Keycloak
+from tests.fixtures.keycloak_admin import Person, new_password
 
 UNKNOWN = "00000000-0000-0000-0000-000000000000"
 

@@ -8,8 +8,8 @@ import pytest
 
 from gateway.store.counters import Held, Reserved, Rule
 from gateway.store.protocol import Store
-from tests.clock import START, FakeClock
-from tests.store.open_stores import opened
+from tests.fixtures.clock import START, FakeClock
+from tests.fixtures.open_stores import opened
 
 STORES = [
     "memory",

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from gateway.crypto.key_ring import Key, KeyRing, Sealer, Unopenable
 from gateway.domain.ports import SystemRandom
-from tests.properties import Reached, property_test
+from tests.fixtures.properties import Reached, property_test
 
 RANDOM = SystemRandom()
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import strategies as st
 
 from gateway.delivery.smtp import Message, compose, one_address, without_addresses
-from tests.properties import Reached, nearly, property_test
+from tests.fixtures.properties import Reached, nearly, property_test
 
 NOW = 1_800_000_000.0
 

@@ -15,9 +15,9 @@ from structlog.testing import capture_logs
 from gateway.delivery.smtp import Mailer, Message, NotSent, Sent
 from gateway.domain.channel import Channel, ChannelKind, ChannelType, MailSecurity, Relay, TlsSettings
 from gateway.domain.secret import Secret
-from tests.clock import START, FakeClock, SeededRandom
-from tests.dependencies.mail import MailServer, StartMailServer
-from tests.ports import free_port
+from tests.fixtures.clock import START, FakeClock, SeededRandom
+from tests.fixtures.mail import MailServer, StartMailServer
+from tests.fixtures.ports import free_port
 
 MESSAGE = Message("anna@cc.example", "Your code", "code 123456", "<p>code 123456</p>", "en", "ABCD2345")
 

@@ -10,8 +10,8 @@ import pytest
 from aiohttp import web
 
 from gateway.demo.identity_provider import Fault, Realm, StandInClient, StandInUser, build
-from tests.clock import FakeClock
-from tests.ports import free_port
+from tests.fixtures.clock import FakeClock
+from tests.fixtures.ports import free_port
 
 
 class ProviderHarness:

@@ -8,7 +8,7 @@ import pytest
 from gateway.delivery.smtp import Mailer, Message, Sent
 from gateway.demo.inbox import KEPT, Inbox
 from gateway.domain.channel import Channel, ChannelKind, ChannelType, MailSecurity, Relay
-from tests.clock import FakeClock, SeededRandom
+from tests.fixtures.clock import FakeClock, SeededRandom
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from aiohttp import WSCloseCode, WSMsgType
 from aiohttp.test_utils import TestClient, TestServer
 
 from gateway.demo.sample_apps import AGENT_MANAGER, UNIFIED_ADMIN, Sample, build, claims_of, presence, received
-from tests.clock import FakeClock
+from tests.fixtures.clock import FakeClock
 
 CLAIMS = {"preferred_username": "anna", "name": "Anna Lindqvist", "realm_access": {"roles": ["agent"]}}
 

@@ -21,7 +21,7 @@ from gateway.demo.start import fault_of
 from gateway.domain.configuration import Configuration
 from gateway.domain.ports import SystemClock
 from gateway.services import Services
-from tests.ports import free_port
+from tests.fixtures.ports import free_port
 
 CLOCK = SystemClock()
 

@@ -5,7 +5,7 @@ from ipaddress import ip_network
 import pytest
 
 from gateway.domain.tenant import Route
-from tests.web.sample import tenant
+from tests.fixtures.sample_tenants import tenant
 
 
 @pytest.mark.attack("F26")

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import strategies as st
 
 from gateway.domain import urls
-from tests.properties import Reached, nearly, property_test
+from tests.fixtures.properties import Reached, nearly, property_test
 
 
 @pytest.mark.parametrize(

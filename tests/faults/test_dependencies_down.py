@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 
 from gateway.demo.identity_provider.realm import Fault
-from tests.contract.stand_in import StandIn
-from tests.dependencies import redis
-from tests.dependencies.mail import MailServer
-from tests.dependencies.missing import missing
-from tests.dependencies.upstream import EchoUpstream
-from tests.journeys.conftest import Site, whole
-from tests.journeys.installation import folder
-from tests.journeys.person import JSON, code_for
+from tests.fixtures import redis
+from tests.fixtures.installation import folder
+from tests.fixtures.mail import MailServer
+from tests.fixtures.missing import missing
+from tests.fixtures.person import JSON, code_for
+from tests.fixtures.site import Site, whole
+from tests.fixtures.stand_in_keycloak import StandIn
+from tests.fixtures.upstream import EchoUpstream
 
 ADDRESS = "faults@example.com"
 

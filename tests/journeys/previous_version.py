@@ -17,9 +17,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.dependencies import process
-from tests.dependencies.missing import missing
-from tests.dependencies.run import Run
+from tests.fixtures import process
+from tests.fixtures.missing import missing
+from tests.fixtures.run import Run
 
 PREVIOUS = "ccd24b7761a32a6ab7123355201c67764ffa2ed9"
 """The commit that an upgrade starts from. At each release, set it to the commit of the release before."""

@@ -14,18 +14,18 @@ from typing import Any
 import pytest
 from aiohttp import ClientHandlerType, ClientRequest, ClientResponse
 
-from tests.dependencies.keycloak import Keycloak
-from tests.dependencies.keycloak_admin import Person as User
-from tests.dependencies.keycloak_admin import new_password
-from tests.dependencies.mail import MailServer
-from tests.dependencies.upstream import EchoUpstream
-from tests.journeys.conftest import Site, whole
-from tests.journeys.installation import Folder, RecordedAudit, running
-from tests.journeys.person import Person, Tab, codes_to
-from tests.journeys.second_factor.administrator import admin_code
-from tests.journeys.second_factor.conftest import CLOUDCX
-from tests.journeys.second_factor.phone import Phone, first_app, next_step, scan
-from tests.ports import free_port
+from tests.fixtures.administrator import admin_code
+from tests.fixtures.installation import Folder, RecordedAudit, running
+from tests.fixtures.keycloak import Keycloak
+from tests.fixtures.keycloak_admin import Person as User
+from tests.fixtures.keycloak_admin import new_password
+from tests.fixtures.mail import MailServer
+from tests.fixtures.person import Person, Tab, codes_to
+from tests.fixtures.phone import Phone, first_app, next_step, scan
+from tests.fixtures.ports import free_port
+from tests.fixtures.site import Site, whole
+from tests.fixtures.upstream import EchoUpstream
+from tests.fixtures.vendor_sites import CLOUDCX
 
 pytestmark = [pytest.mark.keycloak, pytest.mark.redis]
 SESSION, LOGIN, TRUST = "gateway-session", "gateway-login", "gateway-trust"

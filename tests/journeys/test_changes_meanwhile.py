@@ -10,10 +10,10 @@ from gateway.domain.policy import FactorKind
 from gateway.domain.ports import SystemRandom
 from gateway.second_factor.enrolments import Enrolments
 from gateway.store.locks import StoreLock
-from tests.dependencies.keycloak_admin import Person as User
-from tests.dependencies.keycloak_admin import new_password
-from tests.journeys.conftest import Site
-from tests.journeys.person import Answer, Person, code_for, wrong
+from tests.fixtures.keycloak_admin import Person as User
+from tests.fixtures.keycloak_admin import new_password
+from tests.fixtures.person import Answer, Person, code_for, wrong
+from tests.fixtures.site import Site
 
 pytestmark = pytest.mark.keycloak
 

@@ -2,9 +2,9 @@
 
 import pytest
 
-from tests.dependencies.keycloak_admin import Person as User
-from tests.journeys.conftest import Site
-from tests.journeys.person import Answer, Person, code_for, wrong
+from tests.fixtures.keycloak_admin import Person as User
+from tests.fixtures.person import Answer, Person, code_for, wrong
+from tests.fixtures.site import Site
 
 pytestmark = pytest.mark.keycloak
 ADDRESS = "codes@example.com"

@@ -6,8 +6,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.journeys.conftest import Site
-from tests.proxy.proxy_server import read_head, status_of, until_quiet
+from tests.fixtures.proxy_server import read_head, status_of, until_quiet
+from tests.fixtures.site import Site
 
 ASKED = b"HTTP/1.1 100 Continue\r\n\r\n"
 

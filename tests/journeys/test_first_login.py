@@ -2,9 +2,9 @@
 
 import pytest
 
-from tests.dependencies import realm
-from tests.journeys.conftest import Site
-from tests.journeys.person import code_for, wrong
+from tests.fixtures import realm
+from tests.fixtures.person import code_for, wrong
+from tests.fixtures.site import Site
 
 pytestmark = pytest.mark.keycloak
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.journeys.conftest import Site
+from tests.fixtures.site import Site
 
 pytestmark = pytest.mark.keycloak
 

@@ -4,8 +4,8 @@ import re
 
 import pytest
 
-from tests.journeys.conftest import Site
-from tests.journeys.person import Person, code_for, wrong
+from tests.fixtures.person import Person, code_for, wrong
+from tests.fixtures.site import Site
 
 HELP = {
     "text": "Call the service desk",

@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from tests.journeys.conftest import Site
-from tests.journeys.person import Answer, code_for
+from tests.fixtures.person import Answer, code_for
+from tests.fixtures.site import Site
 
 pytestmark = pytest.mark.keycloak
 

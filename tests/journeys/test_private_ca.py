@@ -12,12 +12,12 @@ import structlog
 import trustme
 from structlog.testing import capture_logs
 
-from tests.dependencies.keycloak import Keycloak
-from tests.dependencies.mail import MailServer, StartMailServer
-from tests.dependencies.upstream import EchoUpstream
-from tests.journeys.conftest import Site, whole
-from tests.journeys.installation import Folder, folder
-from tests.ports import free_port
+from tests.fixtures.installation import Folder, folder
+from tests.fixtures.keycloak import Keycloak
+from tests.fixtures.mail import MailServer, StartMailServer
+from tests.fixtures.ports import free_port
+from tests.fixtures.site import Site, whole
+from tests.fixtures.upstream import EchoUpstream
 
 pytestmark = [pytest.mark.keycloak, pytest.mark.row("GW-33")]
 

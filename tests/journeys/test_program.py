@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from tests.journeys.conftest import Site
-from tests.journeys.person import Answer, code_for, wrong
+from tests.fixtures.person import Answer, code_for, wrong
+from tests.fixtures.site import Site
 
 ADDRESS = "program@example.com"
 FIELDS: dict[str, tuple[type, ...]] = {

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 from aiohttp import ClientSession, TCPConnector
 
-from tests.dependencies.keycloak import Keycloak
-from tests.dependencies.mail import MailServer
-from tests.dependencies.upstream import EchoUpstream
-from tests.journeys.installation import Folder, Replica, folder, replicas
-from tests.journeys.person import JSON, Person, code_for, wrong
+from tests.fixtures.installation import Folder, Replica, folder, replicas
+from tests.fixtures.keycloak import Keycloak
+from tests.fixtures.mail import MailServer
+from tests.fixtures.person import JSON, Person, code_for, wrong
+from tests.fixtures.upstream import EchoUpstream
 
 pytestmark = [pytest.mark.keycloak, pytest.mark.redis, pytest.mark.slow, pytest.mark.timeout(600)]
 TRIES, ROUNDS, ATTEMPTS = 500, 20, 5

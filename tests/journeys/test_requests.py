@@ -5,8 +5,8 @@ import json
 import pytest
 from aiohttp import WSServerHandshakeError
 
-from tests.journeys.conftest import Site
-from tests.journeys.person import JSON, PAGE, Person
+from tests.fixtures.person import JSON, PAGE, Person
+from tests.fixtures.site import Site
 
 SCRIPT = {"Accept": "*/*", "Sec-Fetch-Mode": "cors", "Sec-Fetch-Dest": "empty"}
 OWN = {"Sec-Fetch-Site": "same-origin"}

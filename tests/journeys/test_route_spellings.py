@@ -4,8 +4,8 @@ import pytest
 from aiohttp import ClientResponse
 from yarl import URL
 
-from tests.journeys.conftest import Site
-from tests.journeys.person import PAGE, Person
+from tests.fixtures.person import PAGE, Person
+from tests.fixtures.site import Site
 
 MOST = 5
 """More redirects than any page needs."""

@@ -2,8 +2,8 @@
 
 import pytest
 
-from tests.journeys.conftest import Site
-from tests.journeys.installation import Folder
+from tests.fixtures.installation import Folder
+from tests.fixtures.site import Site
 
 pytestmark = pytest.mark.keycloak
 

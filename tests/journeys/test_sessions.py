@@ -7,10 +7,10 @@ from http.cookies import SimpleCookie
 import pytest
 from multidict import CIMultiDictProxy
 
-from tests.contract.stand_in import StandIn
-from tests.dependencies.keycloak_admin import Person as User
-from tests.journeys.conftest import Site
-from tests.journeys.person import Person, code_for
+from tests.fixtures.keycloak_admin import Person as User
+from tests.fixtures.person import Person, code_for
+from tests.fixtures.site import Site
+from tests.fixtures.stand_in_keycloak import StandIn
 from tests.journeys.test_changes_meanwhile import ends
 
 keycloak = pytest.mark.keycloak

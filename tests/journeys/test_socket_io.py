@@ -10,9 +10,9 @@ import pytest
 import socketio
 from aiohttp import ClientSession, CookieJar, web
 
-from tests.journeys.conftest import Site
-from tests.journeys.person import Person
-from tests.ports import free_port
+from tests.fixtures.person import Person
+from tests.fixtures.ports import free_port
+from tests.fixtures.site import Site
 
 pytestmark = pytest.mark.row("GW-02")
 PATH = "/agent-manager/socket.io/"

@@ -5,8 +5,8 @@ import re
 
 import pytest
 
-from tests.journeys.conftest import Site
-from tests.journeys.person import JSON, code_for
+from tests.fixtures.person import JSON, code_for
+from tests.fixtures.site import Site
 
 pytestmark = [pytest.mark.keycloak, pytest.mark.row("GW-13")]
 ADDRESS = "tabs@example.com"

@@ -8,12 +8,12 @@ import pytest
 
 from gateway.settings.live import Live
 from gateway.settings.load import load
-from tests.dependencies.keycloak import Keycloak
-from tests.dependencies.mail import MailServer
-from tests.dependencies.upstream import EchoUpstream
-from tests.journeys.conftest import Site, whole
-from tests.journeys.installation import Folder, running
-from tests.journeys.person import JSON, Person, code_for, wrong
+from tests.fixtures.installation import Folder, running
+from tests.fixtures.keycloak import Keycloak
+from tests.fixtures.mail import MailServer
+from tests.fixtures.person import JSON, Person, code_for, wrong
+from tests.fixtures.site import Site, whole
+from tests.fixtures.upstream import EchoUpstream
 
 pytestmark = pytest.mark.keycloak
 A, B = "a.example", "b.example"

@@ -5,8 +5,8 @@ from http.cookies import Morsel, SimpleCookie
 import pytest
 from aiohttp import ClientResponse
 
-from tests.journeys.conftest import Site
-from tests.journeys.person import Person, code_for
+from tests.fixtures.person import Person, code_for
+from tests.fixtures.site import Site
 
 pytestmark = pytest.mark.row("GW-07")
 

@@ -16,17 +16,17 @@ from aiohttp import ClientHandlerType, ClientRequest, ClientResponse, ClientSess
 from yarl import URL
 
 from gateway.domain.ports import SystemClock
-from tests.dependencies import redis
-from tests.dependencies.keycloak import Keycloak
-from tests.dependencies.keycloak_admin import Person as User
-from tests.dependencies.mail import MailServer
-from tests.dependencies.upstream import EchoUpstream
-from tests.journeys.installation import Folder, folder
-from tests.journeys.person import Answer, Person, code_for, codes_to, listed
+from tests.fixtures import redis
+from tests.fixtures.installation import Folder, folder
+from tests.fixtures.keycloak import Keycloak
+from tests.fixtures.keycloak_admin import Person as User
+from tests.fixtures.mail import MailServer
+from tests.fixtures.person import Answer, Person, code_for, codes_to, listed
+from tests.fixtures.phone import Phone
+from tests.fixtures.ports import free_port
+from tests.fixtures.upstream import EchoUpstream
+from tests.fixtures.vendor_sites import CLOUDCX
 from tests.journeys.previous_version import ROOT, THIS, Version, take
-from tests.journeys.second_factor.conftest import CLOUDCX
-from tests.journeys.second_factor.phone import Phone
-from tests.ports import free_port
 
 pytestmark = [
     pytest.mark.keycloak,

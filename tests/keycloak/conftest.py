@@ -15,8 +15,8 @@ from gateway.keycloak.clients import KeycloakClients
 from gateway.keycloak.token_endpoint import TokenEndpoint
 from gateway.keycloak.user_profile_schema import WANTED
 from gateway.keycloak.users import UserProfiles, Users
-from tests.clock import FakeClock
-from tests.ports import free_port
+from tests.fixtures.clock import FakeClock
+from tests.fixtures.ports import free_port
 
 
 @dataclass(frozen=True)

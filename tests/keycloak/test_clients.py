@@ -17,8 +17,8 @@ from gateway.domain.secret import Secret
 from gateway.domain.tenant import AdminUser, KeycloakAccess
 from gateway.keycloak.clients import forwarded_for
 from gateway.keycloak.token_endpoint import Granted
+from tests.fixtures.ports import free_port
 from tests.keycloak.conftest import RealmHarness, grant_client
-from tests.ports import free_port
 
 
 async def test_parallel_calls_share_one_access_token(realm_harness: RealmHarness) -> None:

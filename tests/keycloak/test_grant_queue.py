@@ -11,7 +11,7 @@ from gateway.domain import errors
 from gateway.domain.configuration import OperatorLimits
 from gateway.domain.tasks import BackgroundTasks
 from gateway.keycloak.grant_queue import Busy, GrantQueue, Turn, normalised
-from tests.clock import FakeClock
+from tests.fixtures.clock import FakeClock
 
 TASKS, LIMITS = BackgroundTasks(), OperatorLimits()
 

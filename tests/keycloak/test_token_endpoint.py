@@ -10,8 +10,8 @@ from gateway.domain import errors
 from gateway.domain.secret import Secret
 from gateway.domain.session import Tokens
 from gateway.keycloak.token_endpoint import Granted, NotFullySetUp, RefreshUnknown, SessionEnded, WrongPassword
+from tests.fixtures.ports import free_port
 from tests.keycloak.conftest import RealmHarness, grant_client
-from tests.ports import free_port
 
 FAULTS = {
     Fault.SILENT: errors.Unreachable,

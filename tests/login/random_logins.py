@@ -44,10 +44,10 @@ from gateway.login.state_machine import Effect, Step, state_of
 from gateway.observe.audit import AuditEvent
 from gateway.second_factor.factors import backup_code
 from gateway.settings.presets import PRESETS
-from tests.login import limit_oracle
-from tests.login.full_login_harness import ACTOR, CHANNEL, Actor, Form, LoginBrowser, LoginHarness, Received
-from tests.login.limit_oracle import Judged
-from tests.login.patient_user import PatientUser
+from tests.fixtures import limit_oracle
+from tests.fixtures.full_login_harness import ACTOR, CHANNEL, Actor, Form, LoginBrowser, LoginHarness, Received
+from tests.fixtures.limit_oracle import Judged
+from tests.fixtures.patient_user import PatientUser
 
 USERS = ("anna", "ben")
 MALLORY = "mallory"

@@ -42,7 +42,7 @@ from gateway.login.record import (
 )
 from gateway.login.state_machine import Effect, Step, state_of
 from gateway.second_factor.factors import table
-from tests.login.event_scripts import (
+from tests.fixtures.event_scripts import (
     APP_ENROLLED,
     BOTH_ENROLLED,
     CODES,

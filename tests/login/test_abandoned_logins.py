@@ -17,9 +17,9 @@ from gateway.store.memory import MemoryStore
 from gateway.store.records import RecordKey as Place
 from gateway.store.records import Records
 from gateway.store.single_use import SingleUse
-from tests.clock import FakeClock, SeededRandom
-from tests.login.event_scripts import TOKENS, begun
-from tests.web.sample import TENANT
+from tests.fixtures.clock import FakeClock, SeededRandom
+from tests.fixtures.event_scripts import TOKENS, begun
+from tests.fixtures.sample_tenants import TENANT
 
 ABANDONED_AFTER = 960
 """Seconds after which a login counts as abandoned, rounded up to its minute."""

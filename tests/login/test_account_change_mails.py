@@ -24,8 +24,8 @@ from gateway.rendering.mails import Mails
 from gateway.rendering.templates import build_environments
 from gateway.second_factor.factors.email import EmailFactor
 from gateway.second_factor.send_rate import SendRate
-from tests.login.event_scripts import begun
-from tests.login.login_harness import PACED, FlowHarness, flow_harness
+from tests.fixtures.event_scripts import begun
+from tests.fixtures.login_harness import PACED, FlowHarness, flow_harness
 
 NEW = AccountChange(Change.ENROLLED, FactorKind.EMAIL, "new@example.com")
 PROFILE = Contact(FactorKind.EMAIL, "profile@example.com", verified=True)

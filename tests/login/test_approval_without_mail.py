@@ -10,7 +10,7 @@ from gateway.domain.policy import FactorKind, Method, Registration
 from gateway.login.flow import FlowResult
 from gateway.login.state_machine import Step
 from gateway.settings.presets import PRESETS
-from tests.login.full_login_harness import LoginBrowser, LoginHarness
+from tests.fixtures.full_login_harness import LoginBrowser, LoginHarness
 
 APP_ALONE = replace(
     PRESETS["efcx"].policy,

@@ -6,7 +6,7 @@ from gateway.crypto.key_ring import Key, KeyRing, Sealer
 from gateway.login.login_records import BROWSER_KEPT, MOST_USERS, BrowserUsers, KnownUsers
 from gateway.store.memory import MemoryStore
 from gateway.store.records import Records
-from tests.clock import FakeClock, SeededRandom
+from tests.fixtures.clock import FakeClock, SeededRandom
 
 TENANT, OTHER = "expertflow", "other"
 

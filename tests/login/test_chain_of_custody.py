@@ -20,8 +20,8 @@ from gateway.login.state_machine import Step
 from gateway.rendering.step_view import as_json
 from gateway.second_factor.factors import backup_code
 from gateway.settings.presets import PRESETS
-from tests.login.full_login_harness import LoginBrowser, LoginHarness
-from tests.login.registered_user import EMAIL, MAILBOX, at_the_code, with_mailbox
+from tests.fixtures.full_login_harness import LoginBrowser, LoginHarness
+from tests.fixtures.registered_user import EMAIL, MAILBOX, at_the_code, with_mailbox
 
 EFCX = replace(PRESETS["efcx"].policy, methods=(EMAIL,), otp_expiry=300)
 APP = Method(FactorKind.TOTP)

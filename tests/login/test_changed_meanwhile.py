@@ -9,8 +9,8 @@ from gateway.domain.problem import Problem
 from gateway.login.record import Act, ActKind
 from gateway.login.state_machine import Step
 from gateway.settings.presets import PRESETS
-from tests.login.full_login_harness import LoginBrowser, LoginHarness, LoginPerson
-from tests.login.registered_user import EMAIL, MAILBOX, at_the_code, with_mailbox
+from tests.fixtures.full_login_harness import LoginBrowser, LoginHarness, LoginPerson
+from tests.fixtures.registered_user import EMAIL, MAILBOX, at_the_code, with_mailbox
 
 pytestmark = pytest.mark.attack("F16")
 EFCX = replace(PRESETS["efcx"].policy, methods=(EMAIL,), otp_expiry=60)

@@ -13,7 +13,7 @@ from gateway.login.flow import FlowResult
 from gateway.login.state_machine import Step
 from gateway.second_factor.factors import backup_code
 from gateway.settings.presets import PRESETS
-from tests.login.full_login_harness import CHANNEL, LoginBrowser, LoginHarness
+from tests.fixtures.full_login_harness import CHANNEL, LoginBrowser, LoginHarness
 
 METHODS = (Method(FactorKind.EMAIL, CHANNEL.service_identifier), Method(FactorKind.TOTP))
 CLOUDCX = replace(PRESETS["cloudcx"].policy, methods=METHODS)

@@ -10,7 +10,7 @@ from gateway.domain.enrolment import Enrolment
 from gateway.domain.policy import FactorKind, Method
 from gateway.login.state_machine import Step
 from gateway.settings.presets import PRESETS
-from tests.login.full_login_harness import CHANNEL, Form, LoginBrowser, LoginHarness
+from tests.fixtures.full_login_harness import CHANNEL, Form, LoginBrowser, LoginHarness
 
 EMAIL = Method(FactorKind.EMAIL, CHANNEL.service_identifier)
 TRUSTING = replace(PRESETS["efcx"].policy, methods=(EMAIL,), otp_expiry=60, trust_browser_days=30)

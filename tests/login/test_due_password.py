@@ -12,8 +12,8 @@ from gateway.keycloak.token_endpoint import Granted
 from gateway.login.flow import FlowResult
 from gateway.login.state_machine import Step
 from gateway.settings.presets import PRESETS
-from tests.login.full_login_harness import LoginBrowser, LoginHarness
-from tests.login.registered_user import EMAIL, MAILBOX, with_mailbox
+from tests.fixtures.full_login_harness import LoginBrowser, LoginHarness
+from tests.fixtures.registered_user import EMAIL, MAILBOX, with_mailbox
 
 pytestmark = [pytest.mark.row("SI-10"), pytest.mark.attack("F18")]
 EFCX = replace(PRESETS["efcx"].policy, methods=(EMAIL,), otp_expiry=60, trust_browser_days=30)

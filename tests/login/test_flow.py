@@ -9,8 +9,8 @@ from gateway.domain.policy import FactorKind, Method, NoContact
 from gateway.domain.problem import Problem
 from gateway.login.state_machine import Step
 from gateway.settings.presets import PRESETS
-from tests.login.full_login_harness import LoginBrowser, LoginHarness
-from tests.login.registered_user import EMAIL, MAILBOX, at_the_code, with_mailbox
+from tests.fixtures.full_login_harness import LoginBrowser, LoginHarness
+from tests.fixtures.registered_user import EMAIL, MAILBOX, at_the_code, with_mailbox
 
 METHODS = (EMAIL, Method(FactorKind.TOTP))
 CLOUDCX = replace(PRESETS["cloudcx"].policy, methods=METHODS)

@@ -7,7 +7,7 @@ import pytest
 
 from gateway.domain.policy import FactorKind
 from gateway.settings.presets import PRESETS
-from tests.login.limit_oracle import DAY, Judged, check
+from tests.fixtures.limit_oracle import DAY, Judged, check
 
 EFCX = replace(PRESETS["efcx"].policy, otp_max_attempts=5, otp_expiry=60)
 CLOUDCX = PRESETS["cloudcx"].policy

@@ -10,7 +10,7 @@ from gateway.domain.problem import Problem
 from gateway.login.state_machine import Step
 from gateway.observe.audit import AuditEvent
 from gateway.settings.presets import PRESETS
-from tests.login.registered_user import EMAIL, MAILBOX, at_the_code, with_mailbox
+from tests.fixtures.registered_user import EMAIL, MAILBOX, at_the_code, with_mailbox
 
 EFCX = replace(PRESETS["efcx"].policy, methods=(EMAIL,), otp_expiry=60, otp_max_attempts=5)
 

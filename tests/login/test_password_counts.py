@@ -15,7 +15,7 @@ from gateway.domain.user import User
 from gateway.login.flow import FlowResult
 from gateway.login.state_machine import Step
 from gateway.settings.presets import PRESETS
-from tests.login.full_login_harness import CHANNEL, LoginBrowser, LoginHarness, LoginPerson
+from tests.fixtures.full_login_harness import CHANNEL, LoginBrowser, LoginHarness, LoginPerson
 
 EMAIL = Method(FactorKind.EMAIL, CHANNEL.service_identifier)
 EFCX = replace(PRESETS["efcx"].policy, methods=(EMAIL,), otp_expiry=60)

@@ -10,7 +10,7 @@ from gateway.domain.user import Contact
 from gateway.login import pending_proof
 from gateway.login.record import AddressConfirmed, AddressGiven, Drafted, Enrolled, Login, Picked, Purpose
 from gateway.login.state_machine import Effect, Step
-from tests.login.event_scripts import (
+from tests.fixtures.event_scripts import (
     ADDRESS,
     APP_DRAFT,
     APP_ENROLLED,

@@ -21,7 +21,7 @@ from gateway.login.record import (
     TokensGranted,
 )
 from gateway.login.state_machine import Effect, Step
-from tests.login.event_scripts import (
+from tests.fixtures.event_scripts import (
     APP_DRAFT,
     APP_ENROLLED,
     BOTH_ENROLLED,

@@ -13,7 +13,7 @@ from gateway.login.flow import FlowResult
 from gateway.login.responses import ASK_AGAIN, asks_again_in
 from gateway.login.state_machine import Step, state_of
 from gateway.second_factor.factors.email import SLOWEST
-from tests.login.login_harness import KEYCLOAK_IDLE, PACED, Browser, FlowHarness, address_of, flow_harness
+from tests.fixtures.login_harness import KEYCLOAK_IDLE, PACED, Browser, FlowHarness, address_of, flow_harness
 
 MINUTE = 60.0
 SLOW = replace(PACED, rate_per_minute=3)

@@ -11,7 +11,7 @@ from gateway.domain.enrolment import Enrolment
 from gateway.domain.policy import FactorKind, Method
 from gateway.login.state_machine import Step, state_of
 from gateway.settings.presets import PRESETS
-from tests.login.full_login_harness import CHANNEL, LoginBrowser, LoginHarness
+from tests.fixtures.full_login_harness import CHANNEL, LoginBrowser, LoginHarness
 
 METHODS = (Method(FactorKind.EMAIL, CHANNEL.service_identifier),)
 NO_COOLDOWN = replace(

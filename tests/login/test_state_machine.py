@@ -8,7 +8,7 @@ from gateway.domain.session import Satisfied
 from gateway.domain.user import Contact
 from gateway.login.record import AddressConfirmed, AddressGiven, Proved, Stopped
 from gateway.login.state_machine import Effect, Step
-from tests.login.event_scripts import (
+from tests.fixtures.event_scripts import (
     ADDRESS,
     DRAFT,
     ENROLLED,

@@ -23,7 +23,7 @@ from gateway.login.record import (
     TokensRenewed,
 )
 from gateway.login.state_machine import Step
-from tests.login.event_scripts import (
+from tests.fixtures.event_scripts import (
     APP_DRAFT,
     BOTH_ENROLLED,
     CODES,

@@ -13,7 +13,7 @@ import pytest
 from gateway.domain.errors import Misconfigured
 from gateway.observe.audit import Audit, AuditEvent
 from gateway.observe.metrics import OUTCOMES, Metrics
-from tests.clock import FakeClock
+from tests.fixtures.clock import FakeClock
 
 
 def written(clock: FakeClock, **facts: Any) -> dict[str, Any]:

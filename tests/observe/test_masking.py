@@ -4,7 +4,7 @@ import pytest
 from hypothesis import strategies as st
 
 from gateway.observe.redaction import mask_address
-from tests.properties import Reached, property_test
+from tests.fixtures.properties import Reached, property_test
 
 
 @pytest.mark.parametrize(

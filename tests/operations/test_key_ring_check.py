@@ -12,9 +12,9 @@ from gateway.domain.ports import SystemRandom
 from gateway.operations import key_ring_check
 from gateway.store.protocol import Store
 from gateway.store.redis import RedisStore
-from tests.clock import FakeClock
-from tests.ports import free_port
-from tests.store.open_stores import opened
+from tests.fixtures.clock import FakeClock
+from tests.fixtures.open_stores import opened
+from tests.fixtures.ports import free_port
 
 
 @pytest.fixture(params=["", pytest.param("redis_url", marks=pytest.mark.redis)], ids=["memory", "redis"])

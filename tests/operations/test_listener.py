@@ -16,7 +16,7 @@ from gateway.operations import listener
 from gateway.operations.readiness import Readiness
 from gateway.store.memory import MemoryStore
 from gateway.store.redis import RedisStore
-from tests.clock import FakeClock
+from tests.fixtures.clock import FakeClock
 
 Client = Callable[..., Awaitable[TestClient[web.Request, web.Application]]]
 

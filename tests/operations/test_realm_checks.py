@@ -19,10 +19,10 @@ from gateway.keycloak.clients import KeycloakClients
 from gateway.keycloak.token_endpoint import TokenEndpoint
 from gateway.keycloak.users import UserProfiles, Users
 from gateway.operations.realm_checks import Finding, RealmChecks
-from tests.dependencies.keycloak import Keycloak
-from tests.dependencies.mail import MailServer
-from tests.journeys.installation import folder
-from tests.web.sample import tenant
+from tests.fixtures.installation import folder
+from tests.fixtures.keycloak import Keycloak
+from tests.fixtures.mail import MailServer
+from tests.fixtures.sample_tenants import tenant
 
 
 @dataclass

@@ -19,7 +19,7 @@ from gateway.proxy.authorization import (
 )
 from gateway.proxy.routing import find
 from gateway.web.request_check import Checked
-from tests.proxy.proxy_server import checked, session, tenant
+from tests.fixtures.proxy_server import checked, session, tenant
 from tests.web.test_request_check import HANDSHAKE
 
 FRIEND = "https://friend.example"

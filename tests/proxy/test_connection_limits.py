@@ -13,8 +13,7 @@ from aiohttp import web
 from structlog.testing import capture_logs
 
 from gateway.proxy.connection_limits import ConnectionCounts, ConnectionLimits
-from tests.dependencies.upstream import EchoUpstream
-from tests.proxy.proxy_server import (
+from tests.fixtures.proxy_server import (
     HOST,
     ProxyServer,
     ScriptedApp,
@@ -25,6 +24,7 @@ from tests.proxy.proxy_server import (
     status_of,
     tenant,
 )
+from tests.fixtures.upstream import EchoUpstream
 
 pytestmark = pytest.mark.both_loops
 SHORT = 0.15

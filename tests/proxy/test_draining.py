@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager, suppress
 
 import pytest
 
-from tests.proxy.proxy_server import (
+from tests.fixtures.proxy_server import (
     ProxyServer,
     Script,
     app_that,

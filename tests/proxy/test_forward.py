@@ -13,9 +13,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from gateway.domain.tenant import Route
-from tests.dependencies.upstream import RawUpstream
-from tests.ports import free_port
-from tests.proxy.proxy_server import (
+from tests.fixtures.ports import free_port
+from tests.fixtures.proxy_server import (
     app_that,
     body_of,
     fields_of,
@@ -27,6 +26,7 @@ from tests.proxy.proxy_server import (
     until_quiet,
     values,
 )
+from tests.fixtures.upstream import RawUpstream
 
 MIB = 2**20
 

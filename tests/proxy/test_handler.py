@@ -8,8 +8,8 @@ from aiohttp import http_parser
 
 from gateway.domain.errors import Misconfigured
 from gateway.proxy.handler import require_strict_parser
-from tests.dependencies.upstream import RawUpstream
-from tests.proxy.proxy_server import ProxyServer, body_of, fields_of, gateway, session, status_of, tenant, values
+from tests.fixtures.proxy_server import ProxyServer, body_of, fields_of, gateway, session, status_of, tenant, values
+from tests.fixtures.upstream import RawUpstream
 
 FRIEND = "https://friend.example"
 ODD_PAGES = ["/-/login/../x", "/-/login%00", "/-/login\\x", "//-/login", "/-/login#x"]

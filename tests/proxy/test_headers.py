@@ -16,8 +16,8 @@ from gateway.proxy.headers import (
     response_fields,
 )
 from gateway.proxy.routing import RouteMatch, find
-from tests.properties import Reached, property_test
-from tests.proxy.proxy_server import TOKEN, checked, session, tenant, values
+from tests.fixtures.properties import Reached, property_test
+from tests.fixtures.proxy_server import TOKEN, checked, session, tenant, values
 
 APP = "http://app.internal:3000"
 EVERY_WAY = frozenset(IdentityDelivery)

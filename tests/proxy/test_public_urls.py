@@ -4,7 +4,7 @@ import pytest
 
 from gateway.domain.tenant import Route
 from gateway.proxy.public_urls import PublicUrls
-from tests.proxy.proxy_server import tenant, values
+from tests.fixtures.proxy_server import tenant, values
 from tests.proxy.test_headers import answered
 
 APP = "http://app.internal:3000"

@@ -10,8 +10,8 @@ from gateway.domain.problem import Problem
 from gateway.domain.tenant import Route, Tenant
 from gateway.proxy.routing import RouteMatch, find, upstream_target
 from gateway.web.request_check import InvalidRequest, check
-from tests.properties import Reached, nearly, property_test
-from tests.proxy.proxy_server import checked, head, tenant
+from tests.fixtures.properties import Reached, nearly, property_test
+from tests.fixtures.proxy_server import checked, head, tenant
 
 APP = "http://app.internal:3000"
 

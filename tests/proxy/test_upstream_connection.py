@@ -6,8 +6,7 @@ import struct
 
 import pytest
 
-from tests.dependencies.upstream import RawUpstream
-from tests.proxy.proxy_server import (
+from tests.fixtures.proxy_server import (
     app_that,
     body_of,
     fields_of,
@@ -18,6 +17,7 @@ from tests.proxy.proxy_server import (
     until_quiet,
     values,
 )
+from tests.fixtures.upstream import RawUpstream
 
 
 @pytest.mark.row("GW-01")

@@ -14,9 +14,9 @@ from gateway.domain.channel import TlsSettings
 from gateway.domain.tenant import Route
 from gateway.proxy.upstream_connection import NoConnection, TooSlow, UpstreamConnection
 from gateway.proxy.upstream_pool import UpstreamOrigin, UpstreamPool
-from tests.dependencies.upstream import RawUpstream
-from tests.ports import free_port
-from tests.proxy.proxy_server import app_that, read_head
+from tests.fixtures.ports import free_port
+from tests.fixtures.proxy_server import app_that, read_head
+from tests.fixtures.upstream import RawUpstream
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 

@@ -11,8 +11,7 @@ import aiohttp
 import pytest
 from aiohttp import WSMsgType
 
-from tests.dependencies.upstream import EchoUpstream
-from tests.proxy.proxy_server import (
+from tests.fixtures.proxy_server import (
     HOST,
     TOKEN,
     ProxyServer,
@@ -24,6 +23,7 @@ from tests.proxy.proxy_server import (
     tenant,
     until_quiet,
 )
+from tests.fixtures.upstream import EchoUpstream
 
 pytestmark = pytest.mark.both_loops
 KEY = "dGhlIHNhbXBsZSBub25jZQ=="

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import strategies as st
 
 from gateway.proxy.websocket_frames import GOING_AWAY, WebSocketFrames, close_frame
-from tests.properties import Reached, property_test
+from tests.fixtures.properties import Reached, property_test
 
 
 def frame(payload: bytes, *, opcode: int = 2, mask: bytes = b"") -> bytes:

@@ -13,7 +13,7 @@ from pathlib import Path
 from playwright.async_api import Browser, async_playwright
 
 from gateway.domain.tenant import Branding
-from tests.rendering import states
+from tests.fixtures import page_states as states
 from tests.rendering.serving import serving
 
 WIDTHS = {"wide": 760, "320": 320}

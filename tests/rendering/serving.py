@@ -9,8 +9,8 @@ from gateway.domain.tenant import Tenant
 from gateway.rendering.data_root import data_root
 from gateway.web.assets import Assets
 from gateway.web.request_context import LANGUAGE, REFERENCE, TENANT
-from tests.ports import free_port
-from tests.rendering import states
+from tests.fixtures import page_states as states
+from tests.fixtures.ports import free_port
 
 
 @asynccontextmanager

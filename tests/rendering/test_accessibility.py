@@ -8,8 +8,8 @@ from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Browser, Page
 
 from gateway.domain.tenant import Branding
-from tests.clock import START
-from tests.rendering import states
+from tests.fixtures import page_states as states
+from tests.fixtures.clock import START
 from tests.rendering.serving import serving
 
 pytestmark = pytest.mark.browser

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import strategies as st
 
 from gateway.rendering.colours import DARK_SURFACE, DEFAULT_COLOUR, LIGHT_SURFACE, READABLE, contrast, palette
-from tests.properties import Reached, property_test
+from tests.fixtures.properties import Reached, property_test
 
 colours = st.integers(0, 0xFFFFFF).map(lambda n: f"#{n:06x}")
 

@@ -7,7 +7,7 @@ import pytest
 
 from gateway.rendering.data_root import data_root
 from gateway.rendering.languages import Languages, available, load_languages
-from tests.clock import START
+from tests.fixtures.clock import START
 
 LOCALES = data_root() / "locales"
 

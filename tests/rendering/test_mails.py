@@ -7,7 +7,7 @@ import jinja2
 import pytest
 
 from gateway.domain.tenant import Branding
-from tests.rendering import states
+from tests.fixtures import page_states as states
 
 
 def _words(html: str) -> str:

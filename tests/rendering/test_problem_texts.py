@@ -9,7 +9,7 @@ from gateway.domain.problem import Problem, ProblemText, Tone
 from gateway.rendering.data_root import data_root
 from gateway.rendering.languages import load_languages
 from gateway.rendering.problem_view import problem_view
-from tests.clock import START
+from tests.fixtures.clock import START
 
 LANGUAGES = load_languages(data_root() / "locales", ("en", "ar", "ur"), UTC)
 ENGLISH = LANGUAGES.get("en")

@@ -4,7 +4,7 @@ from urllib.parse import unquote
 
 import pytest
 
-from tests.rendering import states
+from tests.fixtures import page_states as states
 from tests.rendering.test_templates import by_name, html, tags
 
 

@@ -3,7 +3,7 @@
 from dataclasses import fields
 
 from gateway.rendering.step_view import MethodView, as_json
-from tests.rendering import states
+from tests.fixtures import page_states as states
 
 COMMON = {
     "step", "problem", "factor", "sent_to", "digits", "expires_in", "resend_in", "attempts_left", "methods", "csrf",

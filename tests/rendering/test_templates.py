@@ -9,7 +9,7 @@ import pytest
 from gateway.domain.tenant import Branding, Help
 from gateway.rendering.data_root import data_root
 from gateway.rendering.templates import build_environments
-from tests.rendering import states
+from tests.fixtures import page_states as states
 
 PAGES = states.pages()
 

@@ -11,7 +11,7 @@ from gateway.domain.enrolment import Enrolment
 from gateway.domain.policy import FactorKind, SharedAddress
 from gateway.domain.problem import Problem, ProblemDetail
 from gateway.second_factor.challenges import Denied, Verified
-from tests.second_factor.challenge_harness import ChallengeHarness
+from tests.fixtures.challenge_harness import ChallengeHarness
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ from gateway.crypto.key_ring import Key, KeyRing, Signer
 from gateway.domain.ports import SystemRandom
 from gateway.second_factor.challenges import MAX_TYPED, fold
 from gateway.second_factor.factors.message_code import random_digits
-from tests.clock import SeededRandom
-from tests.properties import Reached, property_test
+from tests.fixtures.clock import SeededRandom
+from tests.fixtures.properties import Reached, property_test
 
 RANDOM = SystemRandom()
 SIGNER = Signer(KeyRing((Key(RANDOM.token_bytes(4).hex(), RANDOM.token_bytes(32)),)), "codes")

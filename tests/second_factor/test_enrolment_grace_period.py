@@ -8,8 +8,8 @@ from gateway.domain.policy import Registration
 from gateway.domain.tenant import Tenant
 from gateway.domain.user import Account, User
 from gateway.second_factor.enrolments import GRACE_PERIOD, GUARD_LIFE
-from tests.second_factor.challenge_harness import ChallengeHarness
-from tests.web.sample import TENANT
+from tests.fixtures.challenge_harness import ChallengeHarness
+from tests.fixtures.sample_tenants import TENANT
 
 pytestmark = [pytest.mark.row("GW-27"), pytest.mark.attack("F5")]
 GUARDED = replace(TENANT, policy=replace(TENANT.policy, registration=Registration.GUARDED))

@@ -20,10 +20,10 @@ from gateway.keycloak.users import values_of
 from gateway.observe.audit import Audit
 from gateway.second_factor.enrolments import Enrolments, Tampered
 from gateway.store.locks import StoreLock
-from tests.clock import FakeClock, SeededRandom
-from tests.second_factor.attributes import Attributes
-from tests.store.open_stores import YieldingStore
-from tests.web.sample import TENANT
+from tests.fixtures.clock import FakeClock, SeededRandom
+from tests.fixtures.keycloak_attributes import Attributes
+from tests.fixtures.open_stores import YieldingStore
+from tests.fixtures.sample_tenants import TENANT
 
 EMAIL = Enrolment(FactorKind.EMAIL, "user@example.com")
 OTHER = Enrolment(FactorKind.EMAIL, "attacker@example.com")

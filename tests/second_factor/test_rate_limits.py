@@ -19,7 +19,7 @@ from gateway.second_factor import rate_limits
 from gateway.second_factor.challenges import ChallengeContext, Denied, Verified
 from gateway.second_factor.rate_limits import Allowed, Limited, LimitSubject, RateLimiter
 from gateway.settings.presets import PRESETS
-from tests.second_factor.challenge_harness import POLICY, ChallengeHarness
+from tests.fixtures.challenge_harness import POLICY, ChallengeHarness
 
 CLOUDCX = replace(PRESETS["cloudcx"].policy, methods=POLICY.methods, resend_cooldown=0, max_sends=1000)
 EFCX = replace(POLICY, resend_cooldown=0, max_sends=1000, otp_expiry=300)

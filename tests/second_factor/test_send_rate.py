@@ -12,9 +12,9 @@ from gateway.domain.channel import Channel, ChannelKind, ChannelType
 from gateway.second_factor.send_rate import GRACE, KEPT, MINUTE, SendRate, first_free, limits_of
 from gateway.store.memory import MemoryStore
 from gateway.store.protocol import Store
-from tests.clock import START, FakeClock
-from tests.properties import Reached, property_test
-from tests.store.open_stores import opened
+from tests.fixtures.clock import START, FakeClock
+from tests.fixtures.open_stores import opened
+from tests.fixtures.properties import Reached, property_test
 
 CHANNEL = Channel("otp@example.com", ChannelType.EMAIL, ChannelKind.SMTP, rate_per_minute=30)
 

@@ -17,9 +17,9 @@ from gateway.second_factor.trusted_browsers import (
     TrustVerdict,
 )
 from gateway.store.records import Records
-from tests.clock import FakeClock, SeededRandom
-from tests.second_factor.challenge_harness import POLICY
-from tests.store.open_stores import YieldingStore
+from tests.fixtures.challenge_harness import POLICY
+from tests.fixtures.clock import FakeClock, SeededRandom
+from tests.fixtures.open_stores import YieldingStore
 
 TENANT = "expertflow"
 COOKIE = TrustCookie("tag", "first")

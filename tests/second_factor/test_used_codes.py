@@ -18,9 +18,9 @@ from gateway.second_factor.enrolments import Tampered
 from gateway.second_factor.factors import backup_code
 from gateway.store.memory import MemoryStore
 from gateway.store.redis import RedisStore
-from tests.dependencies.redis import empty
-from tests.second_factor.challenge_harness import ChallengeHarness
-from tests.web.sample import TENANT
+from tests.fixtures.challenge_harness import ChallengeHarness
+from tests.fixtures.redis import empty
+from tests.fixtures.sample_tenants import TENANT
 
 MAILBOX = Enrolment(FactorKind.EMAIL, "u1@example.com")
 

@@ -5,9 +5,9 @@ from collections.abc import AsyncIterator
 import pytest
 
 from gateway.store.protocol import Store
-from tests.clock import FakeClock
-from tests.sessions.session_harness import SessionHarness
-from tests.store.open_stores import opened
+from tests.fixtures.clock import FakeClock
+from tests.fixtures.open_stores import opened
+from tests.fixtures.session_harness import SessionHarness
 
 
 @pytest.fixture(params=["memory", pytest.param("redis", marks=pytest.mark.redis)])

@@ -8,9 +8,9 @@ from gateway.sessions.session_key import SessionKey
 from gateway.sessions.sessions import Sessions
 from gateway.store.memory import MemoryStore
 from gateway.store.replica_events import ReplicaEvents
-from tests.clock import START, FakeClock
-from tests.sessions.session_harness import TENANT, SessionHarness
-from tests.web.sample import session
+from tests.fixtures.clock import START, FakeClock
+from tests.fixtures.sample_tenants import session
+from tests.fixtures.session_harness import TENANT, SessionHarness
 
 KEPT = SessionRecord(session(), START)
 

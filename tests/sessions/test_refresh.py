@@ -15,9 +15,9 @@ from gateway.sessions.cache import SessionRecord
 from gateway.sessions.refresh import due
 from gateway.store.memory import MemoryStore
 from gateway.store.protocol import Store
-from tests.clock import START, FakeClock
-from tests.sessions.session_harness import TENANT, Renewals, SessionHarness
-from tests.web.sample import session
+from tests.fixtures.clock import START, FakeClock
+from tests.fixtures.sample_tenants import session
+from tests.fixtures.session_harness import TENANT, Renewals, SessionHarness
 
 pytestmark = pytest.mark.row("GW-09")
 AWAY = errors.Unreachable("keycloak", "does not answer")

@@ -10,8 +10,8 @@ import pytest
 from gateway.domain import errors
 from gateway.domain.session import Satisfied, Session
 from gateway.store.memory import MemoryStore
-from tests.clock import FakeClock
-from tests.sessions.session_harness import TENANT, Flaky, Replica, SessionHarness, Stream, same, text
+from tests.fixtures.clock import FakeClock
+from tests.fixtures.session_harness import TENANT, Flaky, Replica, SessionHarness, Stream, same, text
 
 ROUNDS = 15
 """Number of repetitions of a race."""

@@ -7,8 +7,8 @@ import pytest
 from gateway.domain import errors
 from gateway.sessions import sessions
 from gateway.store.memory import MemoryStore
-from tests.clock import FakeClock
-from tests.sessions.session_harness import TENANT, SessionHarness, Stream
+from tests.fixtures.clock import FakeClock
+from tests.fixtures.session_harness import TENANT, SessionHarness, Stream
 
 
 async def test_every_open_stream_of_an_ended_session_closes_on_every_replica(harness: SessionHarness) -> None:

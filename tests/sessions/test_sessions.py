@@ -9,8 +9,8 @@ from gateway.domain import errors
 from gateway.domain.session import Satisfied
 from gateway.sessions import user_index
 from gateway.store.memory import MemoryStore
-from tests.clock import FakeClock
-from tests.sessions.session_harness import ANNA, OTHER_TENANT, TENANT, Flaky, SessionHarness, same, text
+from tests.fixtures.clock import FakeClock
+from tests.fixtures.session_harness import ANNA, OTHER_TENANT, TENANT, Flaky, SessionHarness, same, text
 
 
 async def test_the_cookie_opens_its_session_on_every_replica(harness: SessionHarness) -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.settings.config_folder import ConfigFolder
+from tests.fixtures.config_folder import ConfigFolder
 
 
 @pytest.fixture

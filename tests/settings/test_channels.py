@@ -7,7 +7,7 @@ import pytest
 from gateway.domain.channel import Channel, ChannelKind, ChannelType, MailSecurity, Relay
 from gateway.domain.secret import Secret
 from gateway.settings.source.diagnostics import Level
-from tests.settings.config_folder import ConfigFolder, to_mend
+from tests.fixtures.config_folder import ConfigFolder, to_mend
 
 
 def first(folder: ConfigFolder) -> dict[str, Any]:

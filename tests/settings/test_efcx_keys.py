@@ -9,7 +9,7 @@ import pytest
 
 from gateway.settings.files.keycloak import CredentialsSection, EfcxKeycloakSection
 from gateway.settings.files.tenant_file import TenantFile, TenantSettingsSection
-from tests.settings.config_folder import CREATE, SHIPPED
+from tests.fixtures.config_folder import CREATE, SHIPPED
 
 PAGE = SHIPPED.parent / "docs" / "efcx-keys.md"
 

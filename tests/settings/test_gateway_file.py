@@ -8,7 +8,7 @@ import pytest
 from gateway.domain.configuration import Address, GatewaySettings, OperatorLimits
 from gateway.domain.secret import Secret
 from gateway.settings.source.diagnostics import Level
-from tests.settings.config_folder import ConfigFolder
+from tests.fixtures.config_folder import ConfigFolder
 
 
 def settings(folder: ConfigFolder) -> GatewaySettings:

@@ -11,7 +11,7 @@ from gateway.domain.configuration import Address, GatewaySettings, StoreSettings
 from gateway.domain.errors import Misconfigured
 from gateway.domain.secret import Secret
 from gateway.settings import key_ring
-from tests.clock import FakeClock, SeededRandom
+from tests.fixtures.clock import FakeClock, SeededRandom
 
 MEMORY = GatewaySettings(Address("", 0), Address("", 0), StoreSettings(Secret("memory://")))
 REDIS = replace(MEMORY, store=StoreSettings(Secret("redis://r")), keys_file="")

@@ -12,7 +12,7 @@ from gateway.domain.configuration import Configuration
 from gateway.settings.live import Live
 from gateway.settings.load import load
 from gateway.settings.source.diagnostics import Diagnostic
-from tests.settings.config_folder import ConfigFolder
+from tests.fixtures.config_folder import ConfigFolder
 
 SOON = 5.0
 """Seconds after which a test fails; the limit is one second, but the machine is shared."""

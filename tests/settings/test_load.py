@@ -9,7 +9,7 @@ import pytest
 from gateway.domain.policy import FactorKind, Method
 from gateway.settings.load import load
 from gateway.settings.source.diagnostics import Level
-from tests.settings.config_folder import CREATE, SHIPPED, UPDATE, ConfigFolder, shipped, to_mend
+from tests.fixtures.config_folder import CREATE, SHIPPED, UPDATE, ConfigFolder, shipped, to_mend
 
 
 @pytest.mark.row("GW-14")

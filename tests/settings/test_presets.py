@@ -19,7 +19,7 @@ from gateway.domain.policy import (
 )
 from gateway.settings.presets import PRESETS
 from gateway.settings.source.diagnostics import Level
-from tests.settings.config_folder import ConfigFolder
+from tests.fixtures.config_folder import ConfigFolder
 
 AT = "tenantSettings.twoFAConfigs"
 EMAIL, APP = Method(FactorKind.EMAIL, "otp@example.com"), Method(FactorKind.TOTP)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from gateway.settings.load import load
-from tests.settings.config_folder import CREATE, SHIPPED, ConfigFolder
+from tests.fixtures.config_folder import CREATE, SHIPPED, ConfigFolder
 
 JUNK: list[Any] = [
     None,

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from gateway.settings.files.tenant_file import TenantFile
-from tests.settings.config_folder import SHIPPED, ConfigFolder
+from tests.fixtures.config_folder import SHIPPED, ConfigFolder
 from tools.json_schemas import FILES, schema_of, schema_text
 
 

@@ -7,7 +7,7 @@ import pytest
 from gateway.domain.secret import Secret
 from gateway.settings.source import secret_refs
 from gateway.settings.source.diagnostics import Level
-from tests.settings.config_folder import ConfigFolder
+from tests.fixtures.config_folder import ConfigFolder
 
 PATH = "tenantSettings.keyCloak.credentials.secret"
 

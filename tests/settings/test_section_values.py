@@ -6,7 +6,7 @@ import pytest
 import trustme
 
 from gateway.domain.channel import TlsSettings
-from tests.settings.config_folder import ConfigFolder
+from tests.fixtures.config_folder import ConfigFolder
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,7 @@
 import pytest
 
 from gateway.settings.source.diagnostics import Level
-from tests.settings.config_folder import ConfigFolder
+from tests.fixtures.config_folder import ConfigFolder
 
 COOKIE = "gateway.token_cookie.domain"
 

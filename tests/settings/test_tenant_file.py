@@ -9,7 +9,7 @@ from gateway.domain.secret import Secret
 from gateway.domain.tenant import AdminUser, Credentials, IdentityDelivery, RouteFactor, SameSite, Tenant
 from gateway.settings.files.two_factor import TwoFactorSection
 from gateway.settings.source.diagnostics import Level
-from tests.settings.config_folder import TENANT, ConfigFolder, to_mend
+from tests.fixtures.config_folder import TENANT, ConfigFolder, to_mend
 
 KEYCLOAK = "tenantSettings.keyCloak"
 

@@ -8,7 +8,7 @@ import pytest
 
 from gateway.settings.load import load
 from gateway.settings.source.yaml_source import UnreadableFile, read
-from tests.settings.config_folder import CREATE, ConfigFolder, shipped
+from tests.fixtures.config_folder import CREATE, ConfigFolder, shipped
 
 # twoFAConfigs is last, so that every truncation of it is tried with everything before it.
 LAST = b"""\

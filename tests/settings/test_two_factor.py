@@ -18,7 +18,7 @@ from gateway.domain.policy import (
 )
 from gateway.settings.features import FEATURES
 from gateway.settings.source.diagnostics import Level
-from tests.settings.config_folder import ConfigFolder
+from tests.fixtures.config_folder import ConfigFolder
 
 AT = "tenantSettings.twoFAConfigs"
 

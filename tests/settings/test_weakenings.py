@@ -4,7 +4,7 @@ import pytest
 
 from gateway.domain.configuration import Configuration
 from gateway.settings.checks import weakenings
-from tests.settings.config_folder import ConfigFolder
+from tests.fixtures.config_folder import ConfigFolder
 
 
 def loaded(folder: ConfigFolder) -> Configuration:

@@ -7,8 +7,8 @@ import pytest
 from gateway.crypto.key_ring import Key, KeyRing, Sealer
 from gateway.domain.ports import SystemRandom
 from gateway.store.protocol import Store
-from tests.clock import FakeClock
-from tests.store.open_stores import opened
+from tests.fixtures.clock import FakeClock
+from tests.fixtures.open_stores import opened
 
 
 @pytest.fixture(params=["memory", pytest.param("redis", marks=pytest.mark.redis)])

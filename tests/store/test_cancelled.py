@@ -11,7 +11,7 @@ from gateway.store.memory import MemoryStore
 from gateway.store.protocol import Store
 from gateway.store.redis import RedisStore
 from gateway.store.replica_events import ReplicaEvents
-from tests.clock import FakeClock
+from tests.fixtures.clock import FakeClock
 
 TURNS = 50
 """Turns of the loop; more than a subscription on a new connection takes (35)."""

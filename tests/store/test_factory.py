@@ -8,7 +8,7 @@ from gateway.domain.secret import Secret
 from gateway.store.factory import open_store
 from gateway.store.memory import MemoryStore
 from gateway.store.redis import RedisStore
-from tests.clock import FakeClock
+from tests.fixtures.clock import FakeClock
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from gateway.domain.ports import SystemRandom
 from gateway.store.locks import LocalLocks, StoreLock
 from gateway.store.memory import MemoryStore
 from gateway.store.protocol import Store
-from tests.clock import FakeClock
+from tests.fixtures.clock import FakeClock
 
 
 def locks(store: Store, clock: FakeClock) -> tuple[StoreLock, StoreLock]:

@@ -7,7 +7,7 @@ import pytest
 from gateway.domain import errors
 from gateway.store.counters import Reserved, Rule
 from gateway.store.memory import MemoryStore
-from tests.clock import START, FakeClock
+from tests.fixtures.clock import START, FakeClock
 
 
 async def test_a_value_expires(clock: FakeClock) -> None:

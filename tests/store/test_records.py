@@ -14,7 +14,7 @@ from gateway.domain.session import Tokens
 from gateway.store.memory import MemoryStore
 from gateway.store.protocol import Store
 from gateway.store.records import Changed, RecordKey, Records
-from tests.clock import START, FakeClock
+from tests.fixtures.clock import START, FakeClock
 
 
 class Colour(Enum):

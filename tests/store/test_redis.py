@@ -13,9 +13,9 @@ from gateway.domain import errors
 from gateway.domain.channel import TlsSettings
 from gateway.store.counters import Reserved, Rule
 from gateway.store.redis import RedisStore
-from tests.clock import START
-from tests.dependencies.redis import server
-from tests.ports import free_port
+from tests.fixtures.clock import START
+from tests.fixtures.ports import free_port
+from tests.fixtures.redis import server
 
 pytestmark = pytest.mark.redis
 RULE = Rule(count="{t/u}:tries", lock="{t/u}:locked", window=600.0, steps=((3, 60.0),))

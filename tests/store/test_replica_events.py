@@ -12,7 +12,7 @@ from gateway.domain.ports import SystemRandom
 from gateway.store.memory import MemoryStore
 from gateway.store.protocol import Store
 from gateway.store.replica_events import EventFields, ReplicaEvents
-from tests.clock import FakeClock
+from tests.fixtures.clock import FakeClock
 
 
 class LossyStore(MemoryStore):

@@ -7,7 +7,7 @@ import pytest
 from gateway.store.memory import MemoryStore
 from gateway.store.protocol import Store
 from gateway.store.single_use import SingleUse
-from tests.clock import FakeClock
+from tests.fixtures.clock import FakeClock
 
 
 @pytest.mark.row("EF-13")

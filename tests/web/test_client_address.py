@@ -6,7 +6,7 @@ import pytest
 from hypothesis import strategies as st
 
 from gateway.web.client_address import client_address
-from tests.properties import Reached, nearly, property_test
+from tests.fixtures.properties import Reached, nearly, property_test
 
 TRUSTED = (ip_network("10.0.0.0/8"), ip_network("fd00::/8"))
 

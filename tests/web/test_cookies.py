@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from gateway.domain.tenant import SameSite, TokenCookie
 from gateway.web import cookies
 from gateway.web.cookies import Cookie, TooLarge
-from tests.clock import SeededRandom
-from tests.properties import Reached, nearly, property_test
-from tests.web.sample import session, tenant
+from tests.fixtures.clock import SeededRandom
+from tests.fixtures.properties import Reached, nearly, property_test
+from tests.fixtures.sample_tenants import session, tenant
 
 HTTPS = tenant()
 HTTP = tenant(public_url="http://localhost:8080")

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from gateway.crypto.key_ring import Key, KeyRing, Signer
 from gateway.web.csrf import LOGIN, LOGOUT, PURPOSE, Csrf, account_act, is_navigation, of_own_page, same_origin
-from tests.web.sample import tenant
+from tests.fixtures.sample_tenants import tenant
 
 OLD, NEW = Key("00000001", b"o" * 32), Key("00000002", b"n" * 32)
 CSRF = Csrf(Signer(KeyRing((OLD,)), PURPOSE))

@@ -14,8 +14,8 @@ from gateway.domain.tenant import Tenant
 from gateway.observe.audit import AuditEvent
 from gateway.web.csrf import LOGIN, LOGOUT
 from gateway.web.endpoint import Endpoints, Failure, OwnRequest, Page, Redirect, Reply
-from tests.web.own_pages import application, configuration, endpoints
-from tests.web.sample import session, tenant
+from tests.fixtures.own_pages import application, configuration, endpoints
+from tests.fixtures.sample_tenants import session, tenant
 
 SITE = tenant(public_url="http://127.0.0.1:8080")
 BROWSER = f"{'t' * 22}.{'s' * 43}"

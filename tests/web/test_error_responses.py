@@ -14,10 +14,10 @@ from gateway.domain.errors import Conflict, Misconfigured, Refused, Unreachable
 from gateway.domain.problem import Problem
 from gateway.web.pages import Pages
 from gateway.web.request_context import REFERENCE_LETTERS, REQUEST_ID, new_reference, wants_json
-from tests.clock import SeededRandom
-from tests.web import own_pages
-from tests.web.own_pages import configuration, failures
-from tests.web.sample import tenant
+from tests.fixtures import own_pages
+from tests.fixtures.clock import SeededRandom
+from tests.fixtures.own_pages import configuration, failures
+from tests.fixtures.sample_tenants import tenant
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 SECRET = "a-secret-in-an-exception"

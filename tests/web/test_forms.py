@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from gateway.web import forms
 from gateway.web.forms import MAX_BODY, InvalidForm, read_fields
-from tests.properties import Reached, nearly, property_test
+from tests.fixtures.properties import Reached, nearly, property_test
 
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 JSON = {"Content-Type": "application/json"}

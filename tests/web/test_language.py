@@ -7,8 +7,8 @@ from gateway.domain.tenant import Branding
 from gateway.rendering.languages import available, load_languages
 from gateway.web.language import LanguageChoice
 from gateway.web.request_context import TENANT, language_of
-from tests.web.own_pages import ROOT, application, configuration, endpoints
-from tests.web.sample import tenant
+from tests.fixtures.own_pages import ROOT, application, configuration, endpoints
+from tests.fixtures.sample_tenants import tenant
 
 SITE = tenant(public_url="http://127.0.0.1:8080")
 OWN = {"Sec-Fetch-Site": "same-origin"}

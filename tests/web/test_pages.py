@@ -9,7 +9,7 @@ from gateway.domain.tenant import Branding
 from gateway.rendering.problem_view import problem_view
 from gateway.web.request_context import language_of
 from gateway.web.security_headers import page_headers
-from tests.rendering import states
+from tests.fixtures import page_states as states
 
 PAGES = states.pages()
 PROBLEM = problem_view(Problem.LOCKED, PAGES.languages.get("en"), states.NOW + 60, states.NOW, "ABCD2345")

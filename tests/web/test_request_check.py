@@ -4,7 +4,7 @@ import pytest
 
 from gateway.domain.problem import Problem
 from gateway.web.request_check import Checked, InvalidRequest, RequestHead, check, fully_decoded
-from tests.proxy.proxy_server import HOST, checked, head
+from tests.fixtures.proxy_server import HOST, checked, head
 
 KEY = ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ==")
 HANDSHAKE = (("Upgrade", "websocket"), ("Connection", "keep-alive, Upgrade"), ("Sec-WebSocket-Version", "13"), KEY)

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from playwright.async_api import Page
 
 from gateway.web.return_to import check
-from tests.properties import Reached, nearly, property_test
-from tests.web.sample import tenant
+from tests.fixtures.properties import Reached, nearly, property_test
+from tests.fixtures.sample_tenants import tenant
 
 TENANT = tenant()
 HOME = TENANT.home

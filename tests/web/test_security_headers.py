@@ -1,7 +1,7 @@
 """Tests of the security headers of every answer of the gateway."""
 
 from gateway.web import security_headers
-from tests.web.sample import tenant
+from tests.fixtures.sample_tenants import tenant
 
 
 def test_every_answer_of_the_gateway_is_not_cached_and_not_framed() -> None:

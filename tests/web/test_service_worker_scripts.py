@@ -8,8 +8,7 @@ from structlog.testing import capture_logs
 from gateway.domain.tenant import Route, Tenant
 from gateway.web import service_worker_scripts
 from gateway.web.request_check import asks_for_service_worker
-from tests.dependencies.upstream import RawUpstream
-from tests.proxy.proxy_server import (
+from tests.fixtures.proxy_server import (
     HOST,
     ProxyServer,
     body_of,
@@ -21,6 +20,7 @@ from tests.proxy.proxy_server import (
     tenant,
     values,
 )
+from tests.fixtures.upstream import RawUpstream
 
 EVENT = "worker_script_refused"
 UPDATE = "Service-Worker: script"

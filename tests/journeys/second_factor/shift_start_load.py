@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from gateway.domain.problem import Problem
 from gateway.login.responses import asks_again_in
 from gateway.login.state_machine import Step
-from tests.clock import FakeClock
-from tests.login.login_harness import Browser, FlowHarness, address_of
-from tests.ports import free_port
+from tests.fixtures.clock import FakeClock
+from tests.fixtures.login_harness import Browser, FlowHarness, address_of
+from tests.fixtures.ports import free_port
 
 MINUTE = 60.0
 

@@ -6,9 +6,9 @@ from urllib.parse import unquote
 
 import pytest
 
-from tests.journeys.conftest import Site
-from tests.journeys.person import PAGE, Person, Tab, code_for, listed, wrong
-from tests.journeys.second_factor.phone import both, next_step, proved, scan, set_up_app, set_up_mail
+from tests.fixtures.person import PAGE, Person, Tab, code_for, listed, wrong
+from tests.fixtures.phone import both, next_step, proved, scan, set_up_app, set_up_mail
+from tests.fixtures.site import Site
 
 pytestmark = pytest.mark.keycloak
 

@@ -4,9 +4,9 @@ import re
 
 import pytest
 
-from tests.journeys.conftest import Site
-from tests.journeys.second_factor.conftest import EFCX_APP
-from tests.journeys.second_factor.phone import Phone, first_app, next_step, scan
+from tests.fixtures.phone import Phone, first_app, next_step, scan
+from tests.fixtures.site import Site
+from tests.fixtures.vendor_sites import EFCX_APP
 
 pytestmark = pytest.mark.keycloak
 

@@ -4,11 +4,11 @@ import asyncio
 
 import pytest
 
-from tests.dependencies.keycloak_admin import Person as User
-from tests.dependencies.keycloak_admin import new_password
-from tests.journeys.conftest import Site
-from tests.journeys.person import Answer, Person, code_for, wrong
-from tests.journeys.second_factor.phone import first_app, next_step, scan
+from tests.fixtures.keycloak_admin import Person as User
+from tests.fixtures.keycloak_admin import new_password
+from tests.fixtures.person import Answer, Person, code_for, wrong
+from tests.fixtures.phone import first_app, next_step, scan
+from tests.fixtures.site import Site
 
 pytestmark = pytest.mark.keycloak
 

@@ -7,15 +7,15 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 
-from tests.dependencies.keycloak import Keycloak
-from tests.dependencies.keycloak_admin import Person as User
-from tests.dependencies.mail import MailServer
-from tests.dependencies.upstream import EchoUpstream
-from tests.journeys.conftest import Site, whole
-from tests.journeys.installation import Folder
-from tests.journeys.person import Answer, Person, code_for, codes_to, listed
-from tests.journeys.second_factor.conftest import CLOUDCX
-from tests.journeys.second_factor.phone import both, first_app, next_step, set_up_app, set_up_mail
+from tests.fixtures.installation import Folder
+from tests.fixtures.keycloak import Keycloak
+from tests.fixtures.keycloak_admin import Person as User
+from tests.fixtures.mail import MailServer
+from tests.fixtures.person import Answer, Person, code_for, codes_to, listed
+from tests.fixtures.phone import both, first_app, next_step, set_up_app, set_up_mail
+from tests.fixtures.site import Site, whole
+from tests.fixtures.upstream import EchoUpstream
+from tests.fixtures.vendor_sites import CLOUDCX
 
 pytestmark = pytest.mark.keycloak
 MINUTE = 60

@@ -2,12 +2,12 @@
 
 import pytest
 
-from tests.dependencies.keycloak_admin import Person as User
-from tests.dependencies.keycloak_admin import new_password
-from tests.journeys.conftest import Site
-from tests.journeys.person import Answer, Person, code_for, wrong
-from tests.journeys.second_factor.administrator import admin_code
-from tests.journeys.second_factor.phone import next_step, scan
+from tests.fixtures.administrator import admin_code
+from tests.fixtures.keycloak_admin import Person as User
+from tests.fixtures.keycloak_admin import new_password
+from tests.fixtures.person import Answer, Person, code_for, wrong
+from tests.fixtures.phone import next_step, scan
+from tests.fixtures.site import Site
 
 DAY = 86_400
 keycloak = pytest.mark.keycloak

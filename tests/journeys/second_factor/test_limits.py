@@ -2,11 +2,11 @@
 
 import pytest
 
-from tests.dependencies.keycloak_admin import Person as User
-from tests.journeys.conftest import Site
-from tests.journeys.person import Answer, Person, code_for, codes_to, wrong
-from tests.journeys.second_factor.administrator import admin_code
-from tests.journeys.second_factor.phone import Phone, both, first_app, next_step
+from tests.fixtures.administrator import admin_code
+from tests.fixtures.keycloak_admin import Person as User
+from tests.fixtures.person import Answer, Person, code_for, codes_to, wrong
+from tests.fixtures.phone import Phone, both, first_app, next_step
+from tests.fixtures.site import Site
 
 pytestmark = pytest.mark.keycloak
 MINUTE = 60

@@ -2,9 +2,9 @@
 
 import pytest
 
-from tests.journeys.conftest import Site
-from tests.journeys.second_factor.administrator import admin_code
-from tests.journeys.second_factor.phone import first_app, next_step, scan
+from tests.fixtures.administrator import admin_code
+from tests.fixtures.phone import first_app, next_step, scan
+from tests.fixtures.site import Site
 
 pytestmark = pytest.mark.keycloak
 

@@ -4,9 +4,9 @@ import re
 
 import pytest
 
-from tests.dependencies.keycloak_admin import Person as User
-from tests.journeys.conftest import Site
-from tests.journeys.person import Person, code_for
+from tests.fixtures.keycloak_admin import Person as User
+from tests.fixtures.person import Person, code_for
+from tests.fixtures.site import Site
 
 pytestmark = pytest.mark.keycloak
 MAILBOX = "desk@example.com"

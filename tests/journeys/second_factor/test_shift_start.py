@@ -10,14 +10,14 @@ import structlog
 
 from gateway.delivery.smtp import Mailer
 from gateway.domain.channel import MailSecurity, Relay
-from tests.contract.stand_in import StandIn
-from tests.dependencies.mail import MailServer
-from tests.dependencies.upstream import EchoUpstream
-from tests.journeys.conftest import Site, whole
-from tests.journeys.installation import folder
-from tests.journeys.person import Answer, Person, code_for
+from tests.fixtures.installation import folder
+from tests.fixtures.login_harness import PACED, flow_harness
+from tests.fixtures.mail import MailServer
+from tests.fixtures.person import Answer, Person, code_for
+from tests.fixtures.site import Site, whole
+from tests.fixtures.stand_in_keycloak import StandIn
+from tests.fixtures.upstream import EchoUpstream
 from tests.journeys.second_factor.shift_start_load import MINUTE, CountingRelay, ShiftStart
-from tests.login.login_harness import PACED, flow_harness
 
 PEOPLE = 2000
 

@@ -4,11 +4,11 @@ from urllib.parse import quote
 
 import pytest
 
-from tests.dependencies.keycloak_admin import Person as User
-from tests.journeys.conftest import Site
-from tests.journeys.installation import Folder
-from tests.journeys.person import Person, code_for, wrong
-from tests.journeys.second_factor.phone import both
+from tests.fixtures.installation import Folder
+from tests.fixtures.keycloak_admin import Person as User
+from tests.fixtures.person import Person, code_for, wrong
+from tests.fixtures.phone import both
+from tests.fixtures.site import Site
 
 pytestmark = pytest.mark.keycloak
 SESSION = "gateway-session"

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import pytest
 
-from tests.dependencies.keycloak_admin import Person as User
-from tests.dependencies.keycloak_admin import new_password
-from tests.journeys.conftest import Site
-from tests.journeys.person import Answer, Person
-from tests.journeys.second_factor.phone import Phone, both, next_step, proved
+from tests.fixtures.keycloak_admin import Person as User
+from tests.fixtures.keycloak_admin import new_password
+from tests.fixtures.person import Answer, Person
+from tests.fixtures.phone import Phone, both, next_step, proved
+from tests.fixtures.site import Site
 
 DAY = 86_400
 TRUST = "gateway-trust"

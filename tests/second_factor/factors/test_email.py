@@ -24,9 +24,9 @@ from gateway.rendering.templates import build_environments
 from gateway.second_factor.factors.email import EmailFactor
 from gateway.second_factor.factors.message_code import PURPOSE
 from gateway.second_factor.factors.protocol import DeliveryContext, Factor
-from tests.clock import START, FakeClock, SeededRandom
-from tests.dependencies.mail import MailServer
-from tests.web.sample import tenant
+from tests.fixtures.clock import START, FakeClock, SeededRandom
+from tests.fixtures.mail import MailServer
+from tests.fixtures.sample_tenants import tenant
 
 ANNA = User("u1", "anna")
 ENROLMENT = Enrolment(FactorKind.EMAIL, "anna@cc.example")

@@ -9,8 +9,8 @@ from gateway.domain.challenge import Accepted, Rejected, Unavailable
 from gateway.domain.problem import Problem
 from gateway.second_factor.factors.message_code import PURPOSE, new_code, verify
 from gateway.second_factor.factors.protocol import DeliveryContext, is_number
-from tests.clock import START, SeededRandom
-from tests.web.sample import tenant
+from tests.fixtures.clock import START, SeededRandom
+from tests.fixtures.sample_tenants import tenant
 
 SIGNER = Signer(KeyRing((Key("00000001", b"k" * 32),)), PURPOSE)
 ADDRESS = "anna@cc.example"

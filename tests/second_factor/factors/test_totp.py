@@ -12,7 +12,7 @@ from gateway.domain.policy import FactorKind
 from gateway.domain.problem import Problem
 from gateway.domain.user import User
 from gateway.second_factor.factors.totp import CLOCK_WINDOW, INTERVAL, TotpFactor
-from tests.second_factor.challenge_harness import ChallengeHarness
+from tests.fixtures.challenge_harness import ChallengeHarness
 
 SECRET = base64.b32encode(b"12345678901234567890").decode()  # the secret of both appendices
 USER = User("u1", "anna")
