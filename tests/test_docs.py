@@ -440,3 +440,16 @@ if __name__ == "__main__":
     SETTINGS.write_text(reference(), encoding="utf-8")
     OPERATIONS.write_text(with_event_table(OPERATIONS.read_text(encoding="utf-8")), encoding="utf-8")
     sys.exit(0)
+
+
+def test_each_function_that_the_walks_of_the_architecture_page_name_is_in_its_file() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    named = re.findall(r"`([\w/]+\.py):(\w+)`", page)
+    assert len(named) > 50
+    for path, name in named:
+        tree = ast.parse((ROOT / "gateway" / path).read_text(encoding="utf-8"))
+        functions = {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)}
+        assigned = {
+            node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
+        }
+        assert name in functions | assigned, f"{path}:{name}"
