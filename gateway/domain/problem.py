@@ -247,6 +247,11 @@ class Problem(Enum):
         _("We haven't checked your password."),
         _("Try again in a moment."), Way.RETRY,
     )
+    TOO_MANY_PASSWORDS = "too-many-passwords", ProblemText(
+        429, Tone.WAIT, _("Too many wrong passwords"),
+        _("To protect accounts, we paused sign-in here."),
+        _("Try again later, or reset your password."),
+    )
     TOO_MANY_STREAMS = "too-many-streams", ProblemText(
         429, Tone.ERROR, _("Too many open connections"),
         _("This app is open in too many tabs or windows."),

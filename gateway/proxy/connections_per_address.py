@@ -6,6 +6,8 @@ from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address
 
 import structlog
 
+from gateway.domain.client_network import client_network
+
 Network = IPv4Network | IPv6Network
 
 _log = structlog.get_logger(__name__)
@@ -57,4 +59,4 @@ class ConnectionCounts:
             address = address.ipv4_mapped or address
         if any(address in network for network in self._trusted()):
             return ""
-        return str(IPv6Network((int(address), 64), strict=False) if isinstance(address, IPv6Address) else address)
+        return client_network(str(address))

@@ -203,27 +203,32 @@ def cooldown(policy: Policy, subject: LimitSubject) -> Group:
     return (_limit("sent", tag, Problem.WAIT, steps=((1, wait),), window=wait),)
 
 
-def for_password(limits: OperatorLimits, tenant: str, name: str, client: str, *, known: bool) -> tuple[Group, ...]:
+def for_password(
+    limits: OperatorLimits, tenant: str, name: str, client: str, *, browser: str = ""
+) -> tuple[Group, ...]:
     """The limits of one entered password until Keycloak accepts it.
 
-    `name` is a digest of the normalised user name. A browser in which the user finished a login before has a count of
-    its own (`known`), so that an attacker cannot lock a user out by entering their name. The maximum is below
-    Keycloak's own failure limit, so that Keycloak locks no user because of the gateway.
+    `name` is a digest of the normalised user name, `client` the network of the client. `browser` is a digest of a
+    browser in which the user finished a login before, "" for any other. Such a browser has a count of its own and no
+    count of its network. So neither an attacker who enters the user's name nor one behind the same address locks the
+    user out there, and a copied browser cookie locks that one browser only. The maximum is below Keycloak's own failure
+    limit, so that Keycloak locks no user because of the gateway.
     """
     window = limits.password_failures_window
-    lane = "known" if known else "anybody"
     of_name = _limit(
-        f"password/{lane}",
+        f"password/known/{browser}" if browser else "password/anybody",
         f"{tenant}/name/{name}",
-        Problem.TOO_MANY_LOGINS,
+        Problem.TOO_MANY_PASSWORDS,
         steps=((limits.password_failures_per_user, window),),
         window=window,
         restart=True,
     )
+    if browser:
+        return ((of_name,),)
     of_client = _limit(
         "password",
         f"{tenant}/client/{client}",
-        Problem.TOO_MANY_LOGINS,
+        Problem.TOO_MANY_PASSWORDS,
         steps=((limits.password_failures_per_client, window),),
         window=window,
         restart=True,

@@ -64,7 +64,7 @@ async def test_wrong_passwords_for_many_usernames_block_only_the_clients_address
         await signs_in(login_harness, number, "wrong")
     held = await signs_in(login_harness, MOST, "right")
     assert held.problem_detail
-    assert held.problem_detail.problem is Problem.TOO_MANY_LOGINS
+    assert held.problem_detail.problem is Problem.TOO_MANY_PASSWORDS
     assert (await signs_in(login_harness, MOST, "right", place="elsewhere")).step is Step.REGISTER
 
 
@@ -78,7 +78,7 @@ async def test_a_correct_password_does_not_clear_wrong_passwords_of_other_userna
     await signs_in(login_harness, MOST - 1, "wrong")
     held = await signs_in(login_harness, MOST + 1, "right")
     assert held.problem_detail
-    assert held.problem_detail.problem is Problem.TOO_MANY_LOGINS
+    assert held.problem_detail.problem is Problem.TOO_MANY_PASSWORDS
 
 
 async def test_a_password_that_keycloak_did_not_check_counts_for_nothing(login_harness: LoginHarness) -> None:
@@ -106,6 +106,47 @@ async def test_a_correct_password_clears_the_users_wrong_passwords(login_harness
             assert reported.problem_detail
             assert reported.problem_detail.problem is Problem.WRONG_PASSWORD
         assert (await signs_in(login_harness, 0, "right")).step is Step.REGISTER
+
+
+async def known_browser(login_harness: LoginHarness, name: str) -> LoginBrowser:
+    """Returns a browser in which the first user has finished a login."""
+    address, browser = "agent0@example.com", LoginBrowser(login_harness, name)
+    found = login_harness.enrolled("agent0")
+    if not found.enrolments:
+        mailbox = Enrolment(FactorKind.EMAIL, address)
+        await login_harness.enrolments.add(login_harness.tenant, "id-agent0", found, mailbox)
+    await browser.act(Step.PASSWORD, username="agent0", password="right")
+    assert (await browser.act(Step.VERIFY, code=login_harness.mailed(address))).step is Step.DONE
+    login_harness.clock.advance(3600)
+    return browser
+
+
+async def types(browser: LoginBrowser, password: str) -> Problem | Step | None:
+    """Types a password for the first user. Returns the problem, or the step after it."""
+    result = await browser.act(Step.PASSWORD, username="agent0", password=password)
+    return result.problem_detail.problem if result.problem_detail else result.step
+
+
+@pytest.mark.attack("F20")
+async def test_wrong_passwords_from_one_address_do_not_block_a_known_browser_behind_it(
+    login_harness: LoginHarness,
+) -> None:
+    known = await known_browser(login_harness, "desk")
+    for number in range(1, MOST + 1):
+        await signs_in(login_harness, number, "wrong")
+    assert await types(LoginBrowser(login_harness, "desk, new"), "right") is Problem.TOO_MANY_PASSWORDS
+    assert await types(known, "right") is Step.VERIFY
+
+
+@pytest.mark.attack("F20")
+async def test_wrong_passwords_in_one_known_browser_do_not_block_the_users_other_known_browser(
+    login_harness: LoginHarness,
+) -> None:
+    copied, own = await known_browser(login_harness, "attacker"), await known_browser(login_harness, "desk")
+    most = login_harness.configuration.gateway.limits.password_failures_per_user
+    assert [await types(copied, "wrong") for _ in range(most)] == [Problem.WRONG_PASSWORD] * most
+    assert await types(copied, "right") is Problem.TOO_MANY_PASSWORDS
+    assert await types(own, "right") is Step.VERIFY
 
 
 @pytest.mark.attack("F20")

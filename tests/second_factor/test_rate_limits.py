@@ -376,16 +376,26 @@ SENT = LimitSubject("t", "u1", "l1", FactorKind.EMAIL)
 
 
 def test_attempts_at_one_tenant_are_not_counted_at_another(harness: ChallengeHarness) -> None:
-    groups = [rate_limits.for_password(harness.limits, t, "name", "192.0.2.1", known=False) for t in ("one", "two")]
+    groups = [rate_limits.for_password(harness.limits, t, "name", "192.0.2.1") for t in ("one", "two")]
     one, two = ({limit.rule.count for group in found for limit in group} for found in groups)
     assert not one & two
+
+
+def test_a_known_browser_has_its_own_count_of_wrong_passwords_and_none_of_its_network(
+    harness: ChallengeHarness,
+) -> None:
+    one, two = (rate_limits.for_password(harness.limits, "t", "name", "192.0.2.1", browser=b) for b in ("one", "two"))
+    new = rate_limits.for_password(harness.limits, "t", "name", "192.0.2.1")
+    counts = [{limit.rule.count for group in groups for limit in group} for groups in (one, two, new)]
+    assert [len(found) for found in counts] == [1, 1, 2]
+    assert len(set().union(*counts)) == 4
 
 
 @pytest.mark.parametrize(
     "group",
     [
-        rate_limits.for_password(OperatorLimits(), "t", "name", "192.0.2.1", known=False)[0],
-        rate_limits.for_password(OperatorLimits(), "t", "name", "192.0.2.1", known=False)[1],
+        rate_limits.for_password(OperatorLimits(), "t", "name", "192.0.2.1")[0],
+        rate_limits.for_password(OperatorLimits(), "t", "name", "192.0.2.1")[1],
         rate_limits.for_send(EFCX, OperatorLimits(), SENT, "digest")[0],
         rate_limits.for_send(EFCX, OperatorLimits(), SENT, "digest")[2],
     ],

@@ -11,6 +11,7 @@ import structlog
 
 from gateway.crypto.key_ring import Signer
 from gateway.domain import errors
+from gateway.domain.client_network import client_network
 from gateway.domain.enrolment import EnrolmentSet
 from gateway.domain.ports import Clock
 from gateway.domain.problem import Problem, ProblemDetail
@@ -72,7 +73,8 @@ class PasswordPage:
         digest = self.names.sign(request.tenant.id, name)
         known = await self.browsers.knows(request.tenant.id, request.browser_id, digest)
         longest = request.tenant.keycloak.timeout
-        async with self.grant_queue.turn(request.tenant.id, name, request.client, known=known, longest=longest) as turn:
+        client = client_network(request.client)
+        async with self.grant_queue.turn(request.tenant.id, name, client, known=known, longest=longest) as turn:
             if isinstance(turn, Busy):
                 request.audit.write(AuditEvent.LOGIN_QUEUE_FULL)
                 return StepResult(problem_detail=ProblemDetail(Problem.TOO_MANY_LOGINS, turn.until))
@@ -104,8 +106,10 @@ class PasswordPage:
         self, request: LoginRequest, digest: str, username: str, password: Secret, *, known: bool
     ) -> Granted | NotFullySetUp | ProblemDetail:
         """One grant, counted before it is made and given back unless the password was wrong."""
+        browser = self.names.sign(request.tenant.id, request.browser_id or "") if known else ""
+        client = client_network(request.client)
         groups = rate_limits.for_password(
-            request.configuration.gateway.limits, request.tenant.id, digest, request.client, known=known
+            request.configuration.gateway.limits, request.tenant.id, digest, client, browser=browser
         )
         found = await self.rate_limiter.reserve(groups)
         if isinstance(found, Limited):
