@@ -3,6 +3,9 @@
 from dataclasses import dataclass, field
 from enum import Enum
 
+from gateway.domain.policy import EnrolmentRule, Policy
+from gateway.domain.tenant import RouteFactor, Tenant
+
 
 class Satisfied(Enum):
     """The way in which a login met the requirement of a second factor."""
@@ -11,6 +14,22 @@ class Satisfied(Enum):
     NOT_ASKED = "not-asked"
     TRUSTED = "trusted"
     PROVED = "proved"
+
+
+class DecidedBy(Enum):
+    """The rule of the requirement for a factor, by its name in the audit."""
+
+    OFF = "2fa-off"
+    ROUTE_ASKS_NONE = "route-asks-none"
+    TRUSTED_BROWSER = "trusted-browser"
+    VERIFIED_IN_SESSION = "verified-in-session"
+    ENROLLED = "enrolled"
+    OPTIONAL_AND_NONE = "optional-and-none-enrolled"
+    REQUIRED = "enrolment-required"
+    NO_CONTACT = "no-contact"
+    NOTHING_TO_REGISTER = "nothing-to-register"
+    FRESH_PROOF = "fresh-proof"
+    NONE_ENROLLED = "none-enrolled"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +69,27 @@ class Session:
     routes: tuple[str, ...] | None = None
     email: str = ""
 
-    def opens(self, path: str) -> bool:
-        """Whether the session opens the route with this path prefix. The proxy and the login both decide by it."""
-        return self.routes is None or path in self.routes
+    def opens(self, tenant: Tenant, path: str) -> bool:
+        """Whether the session opens the route with this path prefix, by today's policy and route.
+
+        The proxy and the login both decide by it. If an operator tightens the settings, the user gives the missing
+        proof at the next request (a step-up). A path that is not a route is one of the gateway's own pages.
+        """
+        if self.routes is not None and path not in self.routes:
+            return False
+        asks = any(route.path == path and route.second_factor is RouteFactor.REQUIRED for route in tenant.routes)
+        return not (tenant.policy.enabled and asks) or self._suffices(tenant.policy)
+
+    def _suffices(self, policy: Policy) -> bool:
+        """Whether the reason why no factor was asked still holds under `policy`."""
+        match self.rule:
+            case DecidedBy.OFF.value | DecidedBy.ROUTE_ASKS_NONE.value:
+                return False
+            case DecidedBy.TRUSTED_BROWSER.value:
+                return policy.trust_browser_days > 0
+            case DecidedBy.OPTIONAL_AND_NONE.value:
+                return policy.enrolment is EnrolmentRule.OPTIONAL
+            case DecidedBy.VERIFIED_IN_SESSION.value:
+                return policy.skip_when_verified
+            case _:
+                return self.satisfied in (Satisfied.PROVED, Satisfied.TRUSTED)

@@ -94,7 +94,7 @@ class LoginHandlers:
         """Begins every login: redirects to the app with a session that may open it, else to the login's step."""
         slot = await self.flow.logins.find(request)
         session = None if request.as_data else request.session
-        if session and session.opens(request.app):
+        if session and session.opens(request.tenant, request.app):
             return Reply(Redirect(request.to))
         login = _goes_on(slot.login, session)
         again = _number(own.http.query.get("again"))
@@ -204,7 +204,7 @@ def _shown(slot: Slot, problem: Problem) -> FlowResult:
 
 def _is_in(request: LoginRequest) -> bool:
     """Whether this browser may open its target: then it is redirected there from any page."""
-    return not request.as_data and request.session is not None and request.session.opens(request.app)
+    return not request.as_data and request.session is not None and request.session.opens(request.tenant, request.app)
 
 
 def _goes_on(login: Login | None, session: Session | None) -> Login | None:

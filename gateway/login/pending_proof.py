@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from gateway.domain.challenge import Binding, ProofPurpose
 from gateway.domain.enrolment import Enrolment, EnrolmentSet
 from gateway.domain.policy import ChoosePage, FactorKind, Registration
+from gateway.domain.session import DecidedBy
 from gateway.domain.user import Contact
 from gateway.login.record import Login, Purpose
 from gateway.second_factor import requirement
 from gateway.second_factor.factors import table
 from gateway.second_factor.requirement import (
-    DecidedBy,
     EnrolFactor,
     NotRequired,
     Requirement,

@@ -25,7 +25,7 @@ from gateway.domain.challenge import Challenge, Draft
 from gateway.domain.enrolment import Enrolment
 from gateway.domain.policy import FactorKind
 from gateway.domain.problem import ProblemDetail
-from gateway.domain.session import Satisfied
+from gateway.domain.session import DecidedBy, Satisfied
 from gateway.login.pending_proof import Approval, PendingProof, needs_approval, pending_proof_of
 from gateway.login.record import (
     Acknowledged,
@@ -53,7 +53,7 @@ from gateway.login.record import (
     Verification,
 )
 from gateway.second_factor.factors import table
-from gateway.second_factor.requirement import DecidedBy, EnrolFactor, SignInRefused, VerifyFactor
+from gateway.second_factor.requirement import EnrolFactor, SignInRefused, VerifyFactor
 
 
 class Step(Enum):

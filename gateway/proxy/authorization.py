@@ -101,7 +101,7 @@ def _decide(
         return Forward(match, None)
     if session is None or session.tenant != tenant.id:
         return RedirectToSignIn(login_path(checked, tenant, prefix), is_navigation(checked))
-    if not session.opens(match.route.path):
+    if not session.opens(tenant, match.route.path):
         return RedirectToStepUp(login_path(checked, tenant, prefix, purpose="step-up"), is_navigation(checked))
     if not may_use_credentials(checked, tenant):
         return Deny(Problem.ORIGIN_REFUSED)

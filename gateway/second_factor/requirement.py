@@ -4,7 +4,6 @@ Pure.
 """
 
 from dataclasses import dataclass
-from enum import Enum
 
 from gateway.domain.enrolment import Enrolment, EnrolmentSet
 from gateway.domain.policy import (
@@ -16,24 +15,9 @@ from gateway.domain.policy import (
     RegistrationContact,
 )
 from gateway.domain.problem import Problem
+from gateway.domain.session import DecidedBy
 from gateway.domain.user import Contact, User
 from gateway.second_factor.factors import table
-
-
-class DecidedBy(Enum):
-    """The rules, by their names in the audit."""
-
-    OFF = "2fa-off"
-    ROUTE_ASKS_NONE = "route-asks-none"
-    TRUSTED_BROWSER = "trusted-browser"
-    VERIFIED_IN_SESSION = "verified-in-session"
-    ENROLLED = "enrolled"
-    OPTIONAL_AND_NONE = "optional-and-none-enrolled"
-    REQUIRED = "enrolment-required"
-    NO_CONTACT = "no-contact"
-    NOTHING_TO_REGISTER = "nothing-to-register"
-    FRESH_PROOF = "fresh-proof"
-    NONE_ENROLLED = "none-enrolled"
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,9 @@ import pytest
 from gateway.domain.enrolment import Enrolment, EnrolmentSet
 from gateway.domain.policy import ChoosePage, FactorKind, Method, NoContact, RegistrationContact
 from gateway.domain.problem import Problem
+from gateway.domain.session import DecidedBy
 from gateway.domain.user import Contact
-from gateway.second_factor.requirement import DecidedBy, SignInRefused, UserFactors, decide, methods_of, takes_address
+from gateway.second_factor.requirement import SignInRefused, UserFactors, decide, methods_of, takes_address
 from gateway.settings.presets import PRESETS
 
 METHODS = (Method(FactorKind.EMAIL, "otp@example.com"), Method(FactorKind.SMS, "sms"))

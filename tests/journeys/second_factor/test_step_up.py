@@ -220,3 +220,28 @@ async def test_a_trusted_browser_never_replaces_the_proof_of_an_act(cloud: Site)
         assert (await agent.password(user.username, user.password)).step == "done"
         assert (await agent.act("new-codes")).step == "verify"
         assert (await agent.act("enrol", "totp")).step == "verify"
+
+
+async def test_a_session_from_before_2fa_was_switched_on_gives_the_proof_at_its_next_request(site: Site) -> None:
+    user = site.user()
+    assert user.email
+    site.change(is2FAEnabled=False)
+    async with site.person() as agent:
+        assert (await agent.password(user.username, user.password)).step == "done"
+        assert (await agent.get("/unified-admin/")).status == 200
+        site.change(is2FAEnabled=True)
+        assert await open_unified_admin(agent) == "/-/login/register"
+        assert (await agent.do("register", address=user.email)).step == "confirm"
+        assert (await agent.do("confirm", "send")).step == "verify"
+        assert (await agent.do("verify", code=await code_for(site.mail, user.email))).step == "done"
+        assert (await agent.get("/unified-admin/")).status == 200
+
+
+async def test_a_session_of_the_password_alone_does_not_open_a_route_that_now_asks_for_a_factor(site: Site) -> None:
+    user = site.user()
+    async with site.person() as agent:
+        await to_agent_manager(site, agent, user)
+        site.settings.tenant["gateway"]["routes"][1]["second_factor"] = "required"
+        site.change()
+        sent = await agent.get("/agent-manager/")
+        assert (sent.status, sent.headers["Location"]) == (303, "/-/login?purpose=step-up&to=/agent-manager/")
