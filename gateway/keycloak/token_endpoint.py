@@ -30,7 +30,7 @@ GRANT_PROHIBITED = "resource owner password credentials grant is prohibited"  # 
 
 @dataclass(frozen=True, slots=True)
 class Granted:
-    """The password is correct: verified tokens and their user."""
+    """Keycloak granted tokens: they are verified, and their claims name the user."""
 
     tokens: Tokens
     user: User
@@ -115,9 +115,10 @@ class TokenEndpoint:
             raise
         return Granted(tokens, claims.user)
 
-    async def refresh(self, access: KeycloakAccess, tokens: Tokens) -> Tokens | SessionEnded | RefreshUnknown:
-        """New tokens for a session. Only `invalid_grant` is `SessionEnded`; other failures are raised and end nothing.
+    async def refresh(self, access: KeycloakAccess, tokens: Tokens) -> Granted | SessionEnded | RefreshUnknown:
+        """New tokens for a session, with the user as they are now.
 
+        Only `invalid_grant` is `SessionEnded`; other failures are raised and end nothing.
         Never call it twice at once for one session: with rotation, that ends the session at Keycloak (measured).
         """
         try:
@@ -128,10 +129,10 @@ class TokenEndpoint:
             raise _refused(access, "refresh", error) from error
         answer.setdefault("refresh_token", tokens.refresh)
         try:
-            _, renewed = await self._checked(access, answer)
+            claims, renewed = await self._checked(access, answer)
         except errors.GatewayError as error:
             return RefreshUnknown(Secret(str(answer["refresh_token"])), error)
-        return renewed
+        return Granted(renewed, claims.user)
 
     async def end(self, access: KeycloakAccess, refresh_token: str) -> None:
         """End the session at Keycloak; succeeds also if the session has ended or the token is unknown."""

@@ -15,10 +15,10 @@ import structlog
 
 from gateway.domain import errors
 from gateway.domain.ports import Clock, Lock
-from gateway.domain.session import Tokens
+from gateway.domain.session import Session, Tokens
 from gateway.domain.tasks import BackgroundTasks
 from gateway.domain.tenant import Tenant
-from gateway.keycloak.token_endpoint import RefreshUnknown, SessionEnded, TokenEndpoint
+from gateway.keycloak.token_endpoint import Granted, RefreshUnknown, SessionEnded, TokenEndpoint
 from gateway.sessions.cache import SessionRecord
 from gateway.sessions.revocation import Revocation
 from gateway.sessions.session_key import SessionKey
@@ -129,17 +129,22 @@ class TokenRefresh:
             if isinstance(answer, RefreshUnknown):
                 await self._save(place, spent, replace(spent, refresh=answer.refresh.value))
                 raise answer.why
+            if answer.user.id != kept.session.user_id:
+                return SessionEnded("the token names another user")
             saved = await self._save(place, spent, answer)
             if saved:
                 await self._revocation.changed(place, saved.session.id)
             return saved
 
-    async def _save(self, place: SessionKey, spent: Tokens, tokens: Tokens) -> SessionRecord | None:
+    async def _save(self, place: SessionKey, spent: Tokens, answer: Granted | Tokens) -> SessionRecord | None:
+        """Save tokens, or a grant with the user's identity as it is now, unless newer tokens are there."""
+
         def put(kept: SessionRecord) -> SessionRecord:
             if kept.session.tokens.refresh != spent.refresh:
                 return kept
-            renewed_at = kept.renewed_at if tokens.access == spent.access else self._clock.now()
-            return SessionRecord(replace(kept.session, tokens=tokens), renewed_at)
+            if isinstance(answer, Granted):
+                return SessionRecord(_as_now(kept.session, answer), self._clock.now())
+            return SessionRecord(replace(kept.session, tokens=answer), kept.renewed_at)
 
         for pause in SAVE_PAUSES:
             try:
@@ -147,6 +152,19 @@ class TokenRefresh:
             except errors.Unreachable:
                 await asyncio.sleep(pause)
         return await self._records.change(place.tenant, place.key, put)
+
+
+def _as_now(session: Session, granted: Granted) -> Session:
+    """The session with new tokens and what they say of its user: a role that was taken away is gone."""
+    user = granted.user
+    return replace(
+        session,
+        tokens=granted.tokens,
+        username=user.username,
+        display_name=user.display_name,
+        email=user.email,
+        roles=user.roles,
+    )
 
 
 def _name(place: SessionKey) -> str:

@@ -13,7 +13,6 @@ from gateway.domain import errors
 from gateway.domain.configuration import OperatorLimits
 from gateway.domain.ports import SystemClock, SystemRandom
 from gateway.domain.secret import Secret
-from gateway.domain.session import Tokens
 from gateway.domain.tasks import BackgroundTasks
 from gateway.domain.tenant import AdminUser, Credentials, KeycloakAccess
 from gateway.keycloak.clients import KeycloakClients
@@ -247,9 +246,9 @@ async def test_no_error_contains_a_password_or_a_secret(gateway: Gateway, person
 async def test_a_refresh_gives_new_tokens_of_the_same_session(gateway: Gateway, person: Person) -> None:
     first = (await granted(gateway, person)).tokens
     second = await gateway.sign_in.refresh(gateway.access, first)
-    assert isinstance(second, Tokens)
-    assert second.access != first.access
-    assert second.session_id == first.session_id
+    assert isinstance(second, Granted)
+    assert second.tokens.access != first.access
+    assert second.tokens.session_id == first.session_id
 
 
 async def test_a_refresh_after_logout_reports_that_the_session_has_ended(gateway: Gateway, person: Person) -> None:
@@ -278,7 +277,7 @@ async def test_a_refresh_by_a_rejected_client_ends_nothing(gateway: Gateway, per
     wrong = replace(gateway.access, sign_in=Credentials("gateway-login", Secret(new_password())))
     with pytest.raises(errors.Refused):
         await gateway.sign_in.refresh(wrong, tokens)
-    assert isinstance(await gateway.sign_in.refresh(gateway.access, tokens), Tokens)
+    assert isinstance(await gateway.sign_in.refresh(gateway.access, tokens), Granted)
 
 
 async def test_logout_ends_the_session_and_may_be_repeated(server: Keycloak, gateway: Gateway, person: Person) -> None:
@@ -374,7 +373,7 @@ async def test_a_password_that_violates_the_policy_is_refused_with_the_realms_se
 async def test_a_new_password_ends_no_session(gateway: Gateway, person: Person) -> None:
     tokens = (await granted(gateway, person)).tokens
     await gateway.users.set_password(gateway.access, person.id, Secret(new_password()))
-    assert isinstance(await gateway.sign_in.refresh(gateway.access, tokens), Tokens)
+    assert isinstance(await gateway.sign_in.refresh(gateway.access, tokens), Granted)
 
 
 # ------------------------------------------------------------------ the administrator

@@ -8,7 +8,6 @@ import pytest
 from gateway.demo.identity_provider import Fault, StandInUser
 from gateway.domain import errors
 from gateway.domain.secret import Secret
-from gateway.domain.session import Tokens
 from gateway.keycloak.token_endpoint import Granted, NotFullySetUp, RefreshUnknown, SessionEnded, WrongPassword
 from tests.fixtures.ports import free_port
 from tests.keycloak.conftest import RealmHarness, grant_client
@@ -89,7 +88,7 @@ async def test_no_fault_ever_ends_a_session(
     with pytest.raises(error):
         await realm_harness.sign_in.refresh(access, tokens)
     realm_harness.realm.behaviour.token_fault = None
-    assert isinstance(await realm_harness.sign_in.refresh(realm_harness.access, tokens), Tokens)
+    assert isinstance(await realm_harness.sign_in.refresh(realm_harness.access, tokens), Granted)
 
 
 async def test_a_keycloak_that_does_not_answer_is_unreachable(realm_harness: RealmHarness) -> None:
@@ -115,8 +114,8 @@ async def test_with_rotation_the_new_refresh_token_is_returned(realm_harness: Re
     realm_harness.realm.behaviour.rotate_refresh = True
     first = (await granted(realm_harness)).tokens
     second = await realm_harness.sign_in.refresh(realm_harness.access, first)
-    assert isinstance(second, Tokens)
-    assert isinstance(await realm_harness.sign_in.refresh(realm_harness.access, second), Tokens)
+    assert isinstance(second, Granted)
+    assert isinstance(await realm_harness.sign_in.refresh(realm_harness.access, second.tokens), Granted)
 
 
 async def test_a_refresh_with_an_unverifiable_access_token_still_returns_the_refresh_token(
@@ -135,16 +134,16 @@ async def test_a_refresh_with_an_unverifiable_access_token_still_returns_the_ref
     assert isinstance(unjudged, RefreshUnknown)
     assert isinstance(unjudged.why, errors.Unreachable)
     again = replace(first, refresh=unjudged.refresh.value)
-    assert isinstance(await realm_harness.sign_in.refresh(realm_harness.access, again), Tokens)
+    assert isinstance(await realm_harness.sign_in.refresh(realm_harness.access, again), Granted)
 
 
 async def test_with_rotation_an_old_refresh_token_ends_the_session(realm_harness: RealmHarness) -> None:
     realm_harness.realm.behaviour.rotate_refresh = True
     first = (await granted(realm_harness)).tokens
     second = await realm_harness.sign_in.refresh(realm_harness.access, first)
-    assert isinstance(second, Tokens)
+    assert isinstance(second, Granted)
     assert isinstance(await realm_harness.sign_in.refresh(realm_harness.access, first), SessionEnded)
-    assert isinstance(await realm_harness.sign_in.refresh(realm_harness.access, second), SessionEnded)
+    assert isinstance(await realm_harness.sign_in.refresh(realm_harness.access, second.tokens), SessionEnded)
 
 
 async def test_a_session_idle_for_too_long_has_ended(realm_harness: RealmHarness) -> None:

@@ -9,7 +9,7 @@ from gateway.domain import errors
 from gateway.domain.secret import Secret
 from gateway.domain.session import Session, Tokens
 from gateway.domain.tenant import KeycloakAccess
-from gateway.keycloak.token_endpoint import RefreshUnknown, SessionEnded
+from gateway.keycloak.token_endpoint import Granted, RefreshUnknown, SessionEnded
 from gateway.sessions import refresh
 from gateway.sessions.cache import SessionRecord
 from gateway.sessions.refresh import due
@@ -252,10 +252,10 @@ async def test_a_token_that_arrives_after_a_newer_one_does_not_replace_it(shared
     go_on, asked = asyncio.Event(), asyncio.Event()
 
     class Late(Renewals):
-        async def refresh(self, access: KeycloakAccess, tokens: Tokens) -> Tokens:
+        async def refresh(self, access: KeycloakAccess, tokens: Tokens) -> Granted:
             asked.set()
             await go_on.wait()
-            return replace(harness.renewals.tokens(), access="late", refresh="late")
+            return Granted(replace(harness.renewals.tokens(), access="late", refresh="late"), self.user)
 
     _, cookie = await harness.open()
     clock.advance(310)
@@ -287,3 +287,21 @@ async def test_a_new_token_is_written_although_the_store_fails_at_first(clock: F
     assert (await current(harness, cookie)).tokens.access == "access 1"
     assert (await current(harness, cookie)).tokens.access == "access 1"
     assert harness.renewals.calls == 1
+
+
+async def test_a_renewed_token_updates_the_users_roles_name_and_address(harness: SessionHarness) -> None:
+    session, cookie = await harness.open()
+    assert session.roles == ("agent",)
+    harness.clock.advance(310)
+    harness.renewals.user = replace(harness.renewals.user, roles=(), first_name="Annika", email="annika@cc.example")
+    renewed = await current(harness, cookie)
+    assert (renewed.roles, renewed.display_name, renewed.email) == ((), "Annika A", "annika@cc.example")
+    assert renewed.id == session.id
+
+
+async def test_a_renewed_token_of_another_user_ends_the_session(harness: SessionHarness) -> None:
+    _, cookie = await harness.open()
+    harness.clock.advance(310)
+    harness.renewals.user = replace(harness.renewals.user, id="f:1:eve")
+    assert await harness.one.sessions.current(TENANT, cookie) is None
+    assert harness.one.reasons() == ["keycloak"]

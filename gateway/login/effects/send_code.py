@@ -21,8 +21,7 @@ from gateway.domain.errors import GatewayError, Misconfigured
 from gateway.domain.policy import FactorKind, SharedAddress
 from gateway.domain.ports import Clock, Random
 from gateway.domain.problem import Problem, ProblemDetail
-from gateway.domain.session import Tokens
-from gateway.keycloak.token_endpoint import RefreshUnknown, SessionEnded, TokenEndpoint
+from gateway.keycloak.token_endpoint import Granted, RefreshUnknown, SessionEnded, TokenEndpoint
 from gateway.login.flow import StepResult
 from gateway.login.login_request import LoginRequest
 from gateway.login.record import ChallengeSent, Event, Login, Queued, Stopped, TokensRenewed
@@ -205,8 +204,8 @@ class SendCode:
                 return (Stopped(ProblemDetail(Problem.LOGIN_EXPIRED)),)
             case RefreshUnknown(refresh=refresh):
                 return (TokensRenewed(replace(tokens, refresh=refresh.value)),)
-            case Tokens():
-                return (TokensRenewed(renewed),)
+            case Granted():
+                return (TokensRenewed(renewed.tokens),)
 
     async def _not_sent(
         self,
