@@ -19,10 +19,11 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from email.header import Header
 from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import SMTP as LINES_OF_SMTP
-from email.utils import format_datetime
+from email.utils import format_datetime, quote
 
 import structlog
 from aiosmtplib import (
@@ -45,6 +46,9 @@ from gateway.observe.redaction import mask_address
 BUDGET = 10.0
 """Seconds for one mail over all relays, including the wait for a free connection."""
 MAX_SUBJECT = 200
+LONGEST_QUOTED = 60
+"""Characters of a sender's name that stays on one line; a longer one is encoded, which can be folded anywhere."""
+CRLF = "\r\n"
 MAX_ADDRESS = 320
 """Longest text that is accepted as an address, in characters; mail servers accept 254 at most (RFC 5321 4.5.3.1)."""
 
@@ -209,9 +213,7 @@ def compose(message: Message, *, sender: str, sender_name: str, now: float, uniq
     header for that.
     """
     mail = EmailMessage(policy=LINES_OF_SMTP)
-    mail["From"] = Address(display_name=sender_name, addr_spec=sender)
     mail["To"] = Address(addr_spec=message.to)
-    mail["Subject"] = message.subject
     mail["Date"] = format_datetime(datetime.fromtimestamp(now, UTC))
     mail["Message-ID"] = f"<{message.reference or 'gateway'}.{unique}@{sender.rpartition('@')[2]}>"
     mail["Auto-Submitted"] = "auto-generated"
@@ -220,7 +222,21 @@ def compose(message: Message, *, sender: str, sender_name: str, now: float, uniq
     mail.set_content(message.text, cte="quoted-printable")
     mail.add_alternative(message.html, subtype="html", cte="quoted-printable")
     mail["Content-Language"] = message.language  # if set earlier, it would move into the first part
-    return mail.as_bytes()
+    return f"{_from(sender_name, sender)}\r\n{_subject(message.subject)}\r\n".encode("ascii") + mail.as_bytes()
+
+
+# `EmailMessage` loses blanks between encoded words, and the quotes of a long name that it folds. `Header` does neither.
+def _subject(text: str) -> str:
+    plain = text.isascii() and text.isprintable() and "=?" not in text
+    return f"Subject: {Header(text, 'us-ascii' if plain else 'utf-8', header_name='Subject').encode(linesep=CRLF)}"
+
+
+def _from(name: str, address: str) -> str:
+    if name.isascii() and name.isprintable() and "=?" not in name and len(name) <= LONGEST_QUOTED:
+        return f'From: "{quote(name)}" <{address}>' if name else f"From: {address}"
+    field = Header(name, "utf-8", header_name="From")
+    field.append(f"<{address}>", "us-ascii")
+    return f"From: {field.encode(linesep=CRLF)}"
 
 
 class _NoConnection(Exception):

@@ -1,6 +1,7 @@
 """Tests of a mail: one recipient, and no value breaks out of its header."""
 
 from email import message_from_bytes, policy
+from email.header import decode_header, make_header
 from email.utils import getaddresses
 
 import pytest
@@ -108,6 +109,50 @@ def test_a_mail_has_a_text_and_an_html_part_in_any_script() -> None:
 
 def test_a_mail_in_any_script_is_ascii_when_it_is_sent() -> None:
     composed(subject="رمز", text="رمز", sender_name="مركز").decode("ascii")
+
+
+TEXTS = st.text(st.characters(exclude_categories=("Cc", "Cs", "Zl", "Zp")), min_size=1, max_size=120).map(
+    lambda text: " ".join(text.split())
+)
+
+
+def read(raw: bytes) -> tuple[str, str, str]:
+    """Returns subject, sender's name and sender's address, by the decoder of RFC 2047 words.
+
+    The parser of `policy.default` puts a blank between two encoded words of a name (Python 3.11).
+    """
+    mail = message_from_bytes(raw, policy=policy.compat32)
+    ((name, address),) = getaddresses([mail["From"]])
+    return str(make_header(decode_header(mail["Subject"]))), str(make_header(decode_header(name))), address
+
+
+@property_test(st.tuples(TEXTS, TEXTS), least=0.9)
+def test_any_subject_and_sender_name_arrive_as_they_were(reached: Reached, texts: tuple[str, str]) -> None:
+    subject, name = texts
+    raw = composed(name, subject=subject)
+    assert read(raw) == (subject, name, "otp@cc.example")
+    reached()
+    head = raw.partition(b"\r\n\r\n")[0].split(b"\r\n")
+    assert max(len(line) for line in head) <= 98
+    assert all(len(word) <= 75 for line in head for word in line.split() if word.startswith(b"=?"))
+
+
+@pytest.mark.parametrize(
+    "subject",
+    [
+        "ایکسپرٹ فلو کانٹیکٹ سینٹر میں سائن ان کرنے کے لیے آپ کا کوڈ، براہِ کرم کسی کو نہ بتائیں",
+        "رمز تسجيل الدخول الخاص بك إلى مركز الاتصال الخاص بشركة إكسبرت فلو للاتصالات الموحدة",
+        "Ihr Anmeldecode für das Kontaktzentrum der Verkehrsbetriebe, gültig für fünf Minuten",
+        "=?utf-8?q?not_encoded?=",
+    ],
+)
+def test_a_long_subject_in_any_script_keeps_its_blanks(subject: str) -> None:
+    assert read(composed(subject=subject))[0] == subject
+
+
+def test_a_long_sender_name_with_commas_stays_one_mailbox() -> None:
+    name = "Contact Centre of the Municipal Transport, Water, Energy and Waste Services, Northern District"
+    assert read(composed(name))[1:] == (name, "otp@cc.example")
 
 
 @property_test(name=st.text(max_size=80), least=0.4)
