@@ -43,8 +43,12 @@ class TotpFactor(Factor):
 
     @classmethod
     def set_up_link(cls, secret: str, username: str, issuer: str) -> str:
-        """The address in the QR code (Key Uri Format of Google Authenticator)."""
-        return _app(secret).provisioning_uri(name=username, issuer_name=issuer)
+        """The address in the QR code (Key Uri Format of Google Authenticator).
+
+        The format divides its label at a colon, also at an encoded one, so no part may have a colon of its own.
+        """
+        name, tenant = (text.replace(":", "\N{MODIFIER LETTER COLON}") for text in (username, issuer))
+        return _app(secret).provisioning_uri(name=name, issuer_name=tenant)
 
     async def enrol(self, user: User, given: str, delivery: DeliveryContext) -> Draft:
         """A new secret; the user enters nothing."""

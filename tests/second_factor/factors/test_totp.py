@@ -2,6 +2,7 @@
 
 import base64
 from dataclasses import replace
+from urllib.parse import parse_qs, unquote, urlsplit
 
 import pyotp
 import pytest
@@ -100,3 +101,10 @@ def test_the_uri_in_the_qr_code_names_user_issuer_and_secret() -> None:
         TotpFactor.set_up_link(SECRET, "anna", "Expertflow")
         == f"otpauth://totp/Expertflow:anna?secret={SECRET}&issuer=Expertflow"
     )
+
+
+def test_a_colon_in_a_user_or_tenant_name_does_not_divide_the_label() -> None:
+    link = urlsplit(TotpFactor.set_up_link(SECRET, "urn:anna", "Expertflow: Support"))
+    issuer, account = unquote(link.path.removeprefix("/")).split(":")
+    assert (issuer, account) == ("Expertflow\ua789 Support", "urn\ua789anna")
+    assert parse_qs(link.query)["issuer"] == ["Expertflow\ua789 Support"]
