@@ -38,7 +38,7 @@ class FinalChecks:
         if isinstance(account, StepResult):
             return account
         if not await self._approved(request, login, account):
-            return refused(request, user, "enrolment not approved")
+            return refused(request, login, user, "enrolment not approved")
         return None
 
     async def refused_to_open(self, request: LoginRequest, login: Login, user: User) -> StepResult | None:
@@ -52,19 +52,19 @@ class FinalChecks:
             found = await self.enrolments.read(request.tenant, user.id, account)
             if isinstance(found, Tampered) or not found.same_factors(login.enrolments):
                 # a factor was added or taken away, or "sign out everywhere": the proof may be of another person
-                return refused(request, user, "enrolments")
+                return refused(request, login, user, "enrolments")
             kept = found
         if not await self._approved(request, login, account):
-            return refused(request, user, "enrolment not approved")
+            return refused(request, login, user, "enrolment not approved")
         if not suffices(login, policy, kept, requirement.contacts_of(account.user)):
-            return refused(request, user, "policy")
+            return refused(request, login, user, "policy")
         return None
 
     async def _account(self, request: LoginRequest, login: Login, user: User) -> Account | StepResult:
         """The account as Keycloak has it now, or the end of a login whose account was changed since the password."""
         account = await self.users.account(request.tenant.keycloak, user.id)
         finding = changed(login, account) if account else "gone"
-        return account if account and not finding else refused(request, user, finding)
+        return account if account and not finding else refused(request, login, user, finding)
 
     async def _approved(self, request: LoginRequest, login: Login, account: Account) -> bool:
         """Whether the new enrolment may be kept: by the login's policy and contacts, and by today's.
@@ -118,9 +118,9 @@ def suffices(login: Login, policy: Policy, enrolments: EnrolmentSet, known: tupl
     return False
 
 
-def refused(request: LoginRequest, user: User, finding: str) -> StepResult:
+def refused(request: LoginRequest, login: Login, user: User, finding: str) -> StepResult:
     """The end of a login whose account was changed meanwhile."""
-    request.audit.write(AuditEvent.LOGIN_STOPPED, user, problem="account-changed", finding=finding)
+    request.audit.write(AuditEvent.LOGIN_STOPPED, user, login=login.id, problem="account-changed", finding=finding)
     return StepResult((Stopped(ProblemDetail(Problem.ACCOUNT_CHANGED)),))
 
 

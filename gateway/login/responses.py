@@ -103,11 +103,17 @@ class LoginResponses:
         headers = {} if seconds is None else {"Refresh": str(seconds)}
         if problem and problem.retry_after:
             headers[hdrs.RETRY_AFTER] = str(problem.retry_after)
+        code = status or _status(result, problem, asked=request.posted)
+        if problem:  # each reference that a page shows is in the log
+            login = result.login.id if result.login else ""
+            log.info(
+                "problem", problem=problem.code, status=code, reference=request.reference, step=view.step, login=login
+            )
         reply = Reply(
             endpoint.Page(f"steps/{view.step.replace('-', '_')}.html", {"view": view, "problem": problem}),
             data=as_json(view, problem) if request.as_data else None,
             headers=headers,
-            status=status or _status(result, problem, asked=request.posted),
+            status=code,
         )
         return await self._with_cookies(reply, request, result)
 

@@ -152,7 +152,7 @@ class NewPasswordPage:
             if isinstance(answer, Granted):
                 self.logout_retries.begin(request.tenant, answer.tokens)
                 finding = "required actions"
-        return refused(request, user, finding) if finding else None
+        return refused(request, login, user, finding) if finding else None
 
     async def _unknown(self, request: LoginRequest, user: User) -> StepResult:
         """Whether it is set is not known: only a new login can tell."""

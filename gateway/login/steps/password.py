@@ -143,6 +143,7 @@ class PasswordPage:
         request.audit.write(
             AuditEvent.LOGIN_STOPPED,
             account.user if account else None,
+            login=login.id,
             problem=Problem.ACTION_REQUIRED.value,
             required_actions=list(account.required_actions) if account else [],
         )
