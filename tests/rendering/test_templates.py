@@ -223,6 +223,14 @@ def test_there_is_no_code_field_before_a_code_is_sent() -> None:
         assert not any(i.get("name") == "code" for i in tags(html(name), "input"))
 
 
+@pytest.mark.parametrize(
+    "name", ["verify-over", "verify-expired", "verify-limit", "verify-send-failed", "verify-wait", "verify-on-its-way"]
+)
+def test_a_page_without_a_code_under_way_does_not_say_where_to_look_for_one(name: str) -> None:
+    assert "spam" not in html(name)
+    assert "spam" in html("verify")
+
+
 @pytest.mark.row("EF-14")
 @pytest.mark.parametrize("name", ["verify-over", "verify-expired", "verify-limit"])
 def test_there_is_no_code_field_where_no_code_can_be_correct(name: str) -> None:
