@@ -15,7 +15,7 @@ HEAVY = slow or browser or keycloak
 help:
 	@sed -n 's/^## //p' Makefile
 
-## make demo       the gateway with neighbours of its own, on http://localhost:8080 (PORT=… ARGS="…")
+## make demo       the gateway with its own identity provider, mailbox and apps, on http://localhost:8080 (PORT=… ARGS="…")
 demo: $(VENV)/.stamp
 	@exec env PORT="$(PORT)" $(BIN)/efcx-gateway demo $(ARGS)
 
@@ -27,11 +27,11 @@ check: $(VENV)/.stamp
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/python .ci/check_tree.py
 
-## make test-fast  what needs no browser, no Keycloak and no patience
+## make test-fast  tests without browser, Keycloak and slow tests
 test-fast: $(VENV)/.stamp
 	$(BIN)/python -m pytest -n 2 -q -m "not ($(HEAVY))"
 
-## make test-random  property tests and logins at random, other ones than every run has (SEED=… EXAMPLES=… ACTIONS=… REQUESTS=… ARGS="…")
+## make test-random  property tests and random logins with new examples (SEED=… EXAMPLES=… ACTIONS=… REQUESTS=… ARGS="…")
 test-random: $(VENV)/.stamp
 	@seed="$(SEED)"; seed=$${seed:-$$(od -An -N4 -tu4 /dev/urandom | tr -d ' ')}; \
 	echo "seed $$seed; the same examples again: make test-random SEED=$$seed EXAMPLES=$(EXAMPLES)"; \
@@ -40,7 +40,7 @@ test-random: $(VENV)/.stamp
 	$(BIN)/python -m tests.login.random_machine $(ACTIONS) $$seed && \
 	$(BIN)/python -m tests.login.random_logins $(REQUESTS) $$seed
 
-## make test       everything; real parts that are missing here are named
+## make test       all tests; missing real parts are named
 test: $(VENV)/.stamp
 	@$(BIN)/python -m tests.fixtures.keycloak_build
 	$(BIN)/python -m pytest -n 2 --dist loadgroup $(ARGS)
@@ -74,7 +74,7 @@ $(VENV)/.stamp: requirements.lock pyproject.toml hatch_build.py
 	fi
 	@touch $@
 
-## make lock       resolves requirements.lock, and the runtime's part of it, anew (needs uv)
+## make lock       resolves requirements.lock and its runtime part again (needs uv)
 lock:
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --upgrade \
 	  --extra demo --extra dev pyproject.toml -o requirements.lock

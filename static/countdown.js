@@ -54,7 +54,7 @@ function tick() {
   if (!going) clearInterval(timer);
 }
 
-// The wait is one user's; somebody else at the same desk need not wait.
+// The wait is one user's; another user at the same desk need not wait.
 document.getElementById("username")?.addEventListener("input", () => {
   for (const { button } of waits.splice(0)) button.disabled = false;
 });

@@ -1,4 +1,4 @@
-// Sends a code as soon as it is complete, once, and shows that a form is on its way. Without this file the button sends.
+// Submits a code once it is complete, and shows that a form was sent. Without this file the user presses the button.
 const code = document.querySelector("input[data-digits]");
 let edited = false;
 
@@ -8,7 +8,7 @@ const complete = (text) => {
 };
 
 code?.addEventListener("input", (event) => {
-  edited ||= event.inputType?.startsWith("delete") ?? false; // somebody who corrects a code decides when it is right
+  edited ||= event.inputType?.startsWith("delete") ?? false; // a user who corrects a code decides when it is right
   const button = code.form.querySelector("button.main");
   if (edited || !complete(code.value) || !button || button.disabled || code.form.ariaBusy) return;
   code.form.requestSubmit(button);
@@ -18,7 +18,7 @@ addEventListener("submit", (event) => {
   event.target.ariaBusy = "true";
   event.submitter?.classList.add("busy");
 });
-// A page that comes back from the browser's history waits for nothing.
+// A page from the browser's history is not busy.
 addEventListener("pageshow", () => {
   for (const busy of document.querySelectorAll(".busy, [aria-busy]")) {
     busy.classList.remove("busy");
