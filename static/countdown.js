@@ -1,5 +1,5 @@
 // Counts down what the server said in whole seconds, so that a wrong clock in the browser does no harm.
-// Without this file the page says the local time instead, and the server refuses what comes too early.
+// Without it the page shows the local time, and the server refuses what comes too early.
 const begun = Date.now();
 const seconds = (element, name) => Number(element.dataset[name]) - Math.floor((Date.now() - begun) / 1000);
 const clock = (left) => `${Math.floor(left / 60)}:${String(left % 60).padStart(2, "0")}`;
@@ -20,7 +20,7 @@ const resend = document.querySelector("button[value=resend], button[value=send]"
 const waits = all("button[data-wait]").map((button) => ({ button, own: button.textContent }));
 let before = expiry ? Number(expiry.dataset.expiry) : 0;
 
-// The countdown itself is silent; only these three moments are spoken.
+// Screen readers speak only these moments.
 function speak(left) {
   for (const [mark, text] of [[60, expiry.dataset[60]], [20, expiry.dataset[20]], [0, expiry.dataset.end]]) {
     if (before > mark && left <= mark) write(announce, text);
@@ -54,13 +54,13 @@ function tick() {
   if (!going) clearInterval(timer);
 }
 
-// The wait is one user's; another user at the same desk need not wait.
+// Another user at this desk need not wait.
 document.getElementById("username")?.addEventListener("input", () => {
   for (const { button } of waits.splice(0)) button.disabled = false;
 });
 
 const timer = setInterval(tick, 1000);
 tick();
-// A page that comes back from sleep or from the browser's history is right at once.
+// After sleep, or from the browser's history.
 addEventListener("pageshow", tick);
 document.addEventListener("visibilitychange", tick);

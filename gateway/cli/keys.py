@@ -6,6 +6,7 @@ from pathlib import Path
 
 import typer
 
+from gateway.domain.errors import Misconfigured
 from gateway.domain.ports import SystemClock, SystemRandom
 from gateway.settings import key_ring
 from gateway.settings.load import load
@@ -43,6 +44,9 @@ def _named(config: Path) -> Path:
     If the settings have errors, also `ring.key` beside them.
     """
     configuration = load(config).configuration
+    if configuration is not None and configuration.gateway.keys_variable:
+        variable = configuration.gateway.keys_variable
+        raise Misconfigured(f"{config}: keys.env", f"the key ring is in {variable}; name the file that it comes from")
     if configuration is not None and configuration.gateway.keys_file:
         return Path(configuration.gateway.keys_file)
     return config.parent / key_ring.OWN_NAME

@@ -150,6 +150,7 @@ class GatewaySettings(GatewayOptions):
     store: Annotated[StoreSettings, Change.NEEDS_RESTART]
     operations_token: Secret = Secret("")
     keys_file: Annotated[str, Change.NEEDS_RESTART] = ""
+    keys_variable: Annotated[str, Change.NEEDS_RESTART] = ""
     audit_file: Annotated[str, Change.NEEDS_RESTART] = ""
 
 

@@ -1,14 +1,17 @@
 """The file of the key ring, which seals enrolments and sessions.
 
-The file is JSON with mode 0600, which the gateway enforces: `{"format": …, "keys": [{"id", "created_at", "key"}, …]}`,
-newest key first, `key` being 32 bytes in base64. It is written whole or not at all. Enrolments outlive the process and
-the store, so the gateway makes no key ring where one may exist elsewhere: only the in-memory store makes its own, once.
+The file is JSON: `{"format": …, "keys": [{"id", "created_at", "key"}, …]}`, newest key first, `key` being 32 bytes in
+base64. The gateway rejects a file that other users of the host may read. An orchestrator may mount it read-only, with
+any mode, or give its text in an environment variable. A file is written whole or not at all, with mode 0600. Enrolments
+outlive the process and the store, so the gateway makes no key ring where one may exist elsewhere: only the in-memory
+store makes its own, once.
 """
 
 import base64
 import json
 import os
 import stat
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,16 +30,26 @@ def read(file: Path) -> KeyRing:
     what = f"key ring {file}"
     try:
         with file.open("rb") as opened:
-            _check_mode(os.fstat(opened.fileno()), what)
+            read_only = bool(os.fstatvfs(opened.fileno()).f_flag & os.ST_RDONLY)
+            _check_mode(os.fstat(opened.fileno()), what, read_only=read_only)
             raw = opened.read(_LARGEST)
     except FileNotFoundError as error:
         raise Misconfigured(what, f"is not there; write one with: efcx-gateway keys new {file}") from error
+    except PermissionError as error:
+        why = f"cannot be read by user {os.geteuid()}; give it to this user, or in Kubernetes set fsGroup"
+        raise Misconfigured(what, f"{why} and defaultMode: 0440") from error
     except OSError as error:
         raise Misconfigured(what, f"cannot be read: {error.strerror}") from error
-    try:
-        return _parse(raw)
-    except (ValueError, KeyError, TypeError) as error:
-        raise Misconfigured(what, "is damaged, or no key ring; put it back from its backup") from error
+    return _parsed(raw, what)
+
+
+def from_environment(name: str, environment: Mapping[str, str]) -> KeyRing:
+    """Reads the key ring in a variable, which has the content of a key ring file; raises `Misconfigured`."""
+    what = f"key ring in the environment variable {name}"
+    text = environment.get(name, "")
+    if not text:
+        raise Misconfigured(what, "is not set; its value is the content of a file that efcx-gateway keys new wrote")
+    return _parsed(text.encode(), what)
 
 
 def create(file: Path, clock: Clock, random: Random) -> KeyRing:
@@ -58,24 +71,39 @@ def add(file: Path, clock: Clock, random: Random) -> KeyRing:
 
 
 def for_start(
-    settings: GatewaySettings, configuration_file: Path, clock: Clock, random: Random
+    settings: GatewaySettings,
+    configuration_file: Path,
+    clock: Clock,
+    random: Random,
+    environment: Mapping[str, str] = os.environ,
 ) -> tuple[KeyRing, Path | None]:
     """The key ring to serve with, and its file if the gateway just made it.
 
     With Redis a missing file is `Misconfigured`: another replica has the real one. With memory it is made once.
     """
+    if settings.keys_variable:
+        return from_environment(settings.keys_variable, environment), None
     file = Path(settings.keys_file) if settings.keys_file else configuration_file.parent / OWN_NAME
     if settings.store.in_memory and not file.exists():
         return create(file, clock, random), file
     return read(file), None
 
 
-def _check_mode(found: os.stat_result, what: str) -> None:
+def _check_mode(found: os.stat_result, what: str, *, read_only: bool) -> None:
+    """Accept a file of the process's user or group alone, and any file on a read-only mount, as of a Compose secret."""
     if not stat.S_ISREG(found.st_mode):
         raise Misconfigured(what, "is not a file")
-    if found.st_mode & 0o077:
-        mode = stat.S_IMODE(found.st_mode)
+    mode = stat.S_IMODE(found.st_mode)
+    allowed = 0o640 if found.st_gid in (os.getegid(), *os.getgroups()) else 0o600
+    if mode & 0o077 & ~allowed and not read_only:
         raise Misconfigured(what, f"may be read by others (mode {mode:04o}); run: chmod 600 on it")
+
+
+def _parsed(raw: bytes, what: str) -> KeyRing:
+    try:
+        return _parse(raw)
+    except (ValueError, KeyError, TypeError) as error:
+        raise Misconfigured(what, "is damaged, or no key ring; put it back from its backup") from error
 
 
 def _parse(raw: bytes) -> KeyRing:

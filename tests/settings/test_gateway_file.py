@@ -80,6 +80,14 @@ def test_a_redis_store_needs_a_named_key_ring(folder: ConfigFolder, url: str) ->
     assert settings(folder).keys_file == str(folder.path / "secrets/ring.key")
 
 
+def test_the_key_ring_is_in_a_file_or_in_a_variable_and_never_in_both(folder: ConfigFolder) -> None:
+    folder.gateway["keys"] = {"env": "GATEWAY_RING"}
+    assert (settings(folder).keys_file, settings(folder).keys_variable) == ("", "GATEWAY_RING")
+    for wrong in ({}, {"env": "GATEWAY_RING", "file": "ring.key"}):
+        folder.gateway["keys"] = wrong
+        assert "needs one of file: and env:" in folder.diagnostic("keys").text
+
+
 def test_the_store_url_may_be_set_by_an_environment_variable(folder: ConfigFolder) -> None:
     folder.environment["STORE"] = "redis://:made-up@r:6379/0"
     folder.gateway.update(store={"url": {"env": "STORE"}, "timeout": 1}, keys={"file": "k"})

@@ -1,6 +1,7 @@
 """Tests of the key ring file."""
 
 import json
+import os
 import stat
 from dataclasses import replace
 from pathlib import Path
@@ -30,7 +31,7 @@ def test_only_the_owner_may_read_the_key_ring_file(tmp_path: Path, clock: FakeCl
     assert [p.name for p in tmp_path.iterdir()] == ["ring.key"]
 
 
-@pytest.mark.parametrize("mode", [0o640, 0o604, 0o666, 0o700 | 0o010])
+@pytest.mark.parametrize("mode", [0o604, 0o660, 0o666, 0o700 | 0o010])
 def test_a_key_ring_file_readable_by_others_is_refused(
     tmp_path: Path, clock: FakeClock, random: SeededRandom, mode: int
 ) -> None:
@@ -108,3 +109,55 @@ def test_a_folder_that_cannot_be_written_is_named_in_the_error(
 ) -> None:
     with pytest.raises(Misconfigured, match="cannot be written"):
         key_ring.create(tmp_path / "nowhere" / "ring.key", clock, random)
+
+
+@pytest.mark.parametrize("mode", [0o400, 0o440, 0o640])
+def test_a_key_ring_file_readable_by_the_process_s_own_group_is_accepted(
+    tmp_path: Path, clock: FakeClock, random: SeededRandom, mode: int
+) -> None:
+    file = tmp_path / "ring.key"
+    made = key_ring.create(file, clock, random)
+    file.chmod(mode)
+    assert key_ring.read(file) == made
+
+
+def test_a_key_ring_file_readable_by_another_group_is_refused(
+    tmp_path: Path, clock: FakeClock, random: SeededRandom, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "ring.key"
+    key_ring.create(file, clock, random)
+    file.chmod(0o440)
+    monkeypatch.setattr(os, "getegid", lambda: file.stat().st_gid + 1)
+    monkeypatch.setattr(os, "getgroups", list)
+    with pytest.raises(Misconfigured, match="chmod 600"):
+        key_ring.read(file)
+
+
+def test_a_key_ring_file_on_a_read_only_mount_may_have_any_mode(
+    tmp_path: Path, clock: FakeClock, random: SeededRandom, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "ring.key"
+    made = key_ring.create(file, clock, random)
+    file.chmod(0o444)
+    real = os.fstatvfs
+
+    def read_only(descriptor: int) -> os.statvfs_result:
+        found = list(real(descriptor))
+        found[8] |= os.ST_RDONLY
+        return os.statvfs_result(found)
+
+    monkeypatch.setattr(os, "fstatvfs", read_only)
+    assert key_ring.read(file) == made
+
+
+def test_a_key_ring_can_be_in_an_environment_variable(tmp_path: Path, clock: FakeClock, random: SeededRandom) -> None:
+    file = tmp_path / "ring.key"
+    made = key_ring.create(file, clock, random)
+    settings = replace(REDIS, keys_variable="GATEWAY_RING")
+    environment = {"GATEWAY_RING": file.read_text()}
+    assert key_ring.for_start(settings, tmp_path / "gateway.yaml", clock, random, environment) == (made, None)
+    for missing in ({}, {"GATEWAY_RING": ""}):
+        with pytest.raises(Misconfigured, match="GATEWAY_RING: is not set"):
+            key_ring.for_start(settings, tmp_path / "gateway.yaml", clock, random, missing)
+    with pytest.raises(Misconfigured, match="is damaged"):
+        key_ring.for_start(settings, tmp_path / "gateway.yaml", clock, random, {"GATEWAY_RING": "{}"})

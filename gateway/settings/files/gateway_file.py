@@ -71,8 +71,12 @@ class StoreSection(Section):
 class KeysSection(Section):
     """Key ring that seals enrolments and sessions."""
 
-    file: Annotated[str, Field(min_length=1)]
-    """File of the key ring (`efcx-gateway keys new`), relative to the folder of `gateway.yaml`; mode 0600."""
+    file: Annotated[str, Field(min_length=1)] | None = None
+    """File of the key ring (`efcx-gateway keys new`), relative to the folder of `gateway.yaml`. The gateway's user or
+    group alone may read it, or it is on a read-only mount."""
+
+    env: Annotated[str, Field(min_length=1)] | None = None
+    """Environment variable with the content of such a file, instead of `file`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,6 +173,8 @@ def _settings(section: GatewayFile, store_tls: TlsSettings, report: Diagnostics,
             ("keys",),
             "is missing: with a Redis store name the key ring, keys: {file: …}; efcx-gateway keys new writes one",
         )
+    if section.keys and (section.keys.file is None) is (section.keys.env is None):
+        report.error(("keys",), "needs one of file: and env:")
     listen, operations = (
         Address(*urls.socket_address(section.listen)),
         Address(*urls.socket_address(section.operations)),
@@ -193,7 +199,8 @@ def _settings(section: GatewayFile, store_tls: TlsSettings, report: Diagnostics,
         operations=operations,
         operations_token=token,
         store=store,
-        keys_file=str(folder / section.keys.file) if section.keys else "",
+        keys_file=str(folder / section.keys.file) if section.keys and section.keys.file else "",
+        keys_variable=section.keys.env or "" if section.keys else "",
         audit_file=str(folder / section.audit_file) if section.audit_file else "",
         **{field.name: getattr(section, field.name) for field in fields(GatewayOptions)},
     )
