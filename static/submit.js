@@ -2,7 +2,7 @@
 const code = document.querySelector("[data-digits]");
 let edited = false;
 code?.addEventListener("input", ({ inputType }) => {
-  edited ||= inputType?.startsWith("delete"); // a user who corrects a code decides when it is right
+  edited ||= inputType?.startsWith("delete"); // a corrected code waits for its user
   const plain = code.value.replace(/[\s\p{Cf}-]/gu, "");
   const button = code.form.querySelector(".main:enabled:not(.busy)");
   const complete = /^\p{Nd}+$/u.test(plain) && [...plain].length === Number(code.dataset.digits);
