@@ -81,15 +81,10 @@ class Session:
         return not (tenant.policy.enabled and asks) or self._suffices(tenant.policy)
 
     def _suffices(self, policy: Policy) -> bool:
-        """Whether the reason why no factor was asked still holds under `policy`."""
-        match self.rule:
-            case DecidedBy.OFF.value | DecidedBy.ROUTE_ASKS_NONE.value:
-                return False
-            case DecidedBy.TRUSTED_BROWSER.value:
-                return policy.trust_browser_days > 0
-            case DecidedBy.OPTIONAL_AND_NONE.value:
-                return policy.enrolment is EnrolmentRule.OPTIONAL
-            case DecidedBy.VERIFIED_IN_SESSION.value:
-                return policy.skip_when_verified
-            case _:
-                return self.satisfied in (Satisfied.PROVED, Satisfied.TRUSTED)
+        """Whether the reason why no factor was asked still holds under `policy`; an unknown reason does not."""
+        holds = {
+            DecidedBy.TRUSTED_BROWSER.value: policy.trust_browser_days > 0,
+            DecidedBy.OPTIONAL_AND_NONE.value: policy.enrolment is EnrolmentRule.OPTIONAL,
+            DecidedBy.VERIFIED_IN_SESSION.value: policy.skip_when_verified,
+        }
+        return self.satisfied is Satisfied.PROVED or holds.get(self.rule, False)

@@ -6,7 +6,7 @@ from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address
 
 import structlog
 
-from gateway.domain.client_network import client_network
+from gateway.web.client_address import client_network
 
 Network = IPv4Network | IPv6Network
 

@@ -1,4 +1,4 @@
-"""Finds the client address against which a request is counted.
+"""Finds the client address of a request, and the network that counts as one client.
 
 It is the socket's peer, unless that is one of the operator's trusted proxies. Then it is the rightmost address of
 `X-Forwarded-For` that is not itself a trusted proxy: the client wrote all that is left of it. No other field
@@ -8,7 +8,7 @@ does not parse rejects the request, so that no client skips a check by breaking 
 
 import re
 from collections.abc import Iterable, Sequence
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
 Network = IPv4Network | IPv6Network
 HEADER = "X-Forwarded-For"
@@ -42,6 +42,19 @@ def client_address(peer: str | None, forwarded_for: Iterable[str], trusted: Sequ
         if not _is_trusted(address, trusted):
             break
     return str(client)
+
+
+def client_network(address: str) -> str:
+    """The client that `address` counts for: an IPv6 address counts for its /64, whose addresses one machine may use.
+
+    An IPv4 address, mapped into IPv6 or not, counts for itself; a text that is no address counts as it is.
+    """
+    try:
+        found = ip_address(address)
+    except ValueError:
+        return address
+    found = getattr(found, "ipv4_mapped", None) or found
+    return str(found if found.version == 4 else ip_network((int(found), 64), strict=False))
 
 
 def _address(text: str) -> IPv4Address | IPv6Address | None:

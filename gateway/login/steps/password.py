@@ -11,7 +11,6 @@ import structlog
 
 from gateway.crypto.key_ring import Signer
 from gateway.domain import errors
-from gateway.domain.client_network import client_network
 from gateway.domain.enrolment import EnrolmentSet
 from gateway.domain.ports import Clock
 from gateway.domain.problem import Problem, ProblemDetail
@@ -34,6 +33,7 @@ from gateway.second_factor.enrolments import Enrolments, Tampered
 from gateway.second_factor.rate_limits import Limited, RateLimiter
 from gateway.second_factor.requirement import contacts_of
 from gateway.second_factor.trusted_browsers import TrustedBrowsers
+from gateway.web.client_address import client_network
 
 MOST_NAME = 255
 MOST_PASSWORD = 1024

@@ -2,7 +2,7 @@
 
 import pytest
 
-from gateway.domain.client_network import client_network
+from gateway.web.client_address import client_network
 
 
 @pytest.mark.parametrize(
