@@ -67,8 +67,10 @@ _LEADING_DOT = re.compile(rb"(?m)^\.")
 SPECIAL_USE_DOMAIN_NAMES[:] = [name for name in SPECIAL_USE_DOMAIN_NAMES if name not in ("local", "test")]
 
 
-def one_address(typed: str) -> str | None:
+def one_address(typed: str, *, unqualified: bool = False) -> str | None:
     """`typed` as one address in the spelling used for sending (ASCII, lower-case domain), or None.
+
+    `unqualified`: the domain may be a name without a dot, as a sender of an internal relay may have.
 
     There is no DNS lookup: a company's mail network has names that public DNS does not know. Display names, lists,
     quoted local parts, address literals, comments and domains without a dot are rejected. Local parts must be ASCII,
@@ -82,7 +84,7 @@ def one_address(typed: str) -> str | None:
         )
     except EmailNotValidError:
         return None
-    return found.ascii_email if "." in found.ascii_domain else None
+    return found.ascii_email if unqualified or "." in found.ascii_domain else None
 
 
 @dataclass(frozen=True, slots=True)

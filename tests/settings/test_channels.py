@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from gateway.delivery.smtp import Message, compose
 from gateway.domain.channel import Channel, ChannelKind, ChannelType, MailSecurity, Relay
 from gateway.domain.secret import Secret
 from gateway.settings.source.diagnostics import Level
@@ -82,6 +83,28 @@ def test_a_channel_whose_identifier_is_no_address_needs_a_sender(folder: ConfigF
 @pytest.mark.parametrize("sender", ["x", "a@b@c", "A <a@example.com>", "a@b.com,b@b.com", "a@example.com\n"])
 def test_the_sender_must_be_one_mail_address(folder: ConfigFolder, sender: str) -> None:
     first(folder)["from"] = sender
+    assert "must be one mail address" in folder.diagnostic("channels[0].from").text
+
+
+@pytest.mark.parametrize(
+    ("sender", "sent"),
+    [
+        ("otp@bücher.example", "otp@xn--bcher-kva.example"),
+        ("otp@xn--bcher-kva.example", "otp@xn--bcher-kva.example"),
+        ("otp@mail.corp.local", "otp@mail.corp.local"),
+        ("otp@mailhost", "otp@mailhost"),
+    ],
+)
+def test_the_sender_is_written_as_mails_carry_it(folder: ConfigFolder, sender: str, sent: str) -> None:
+    first(folder)["from"] = sender
+    found = channel(folder)
+    assert found.sender == sent
+    message = Message("anna@cc.example", "Code", "t", "h", "en", "")
+    assert sent.encode() in compose(message, sender=found.sender, sender_name="Büro", now=0, unique="u")
+
+
+def test_a_sender_whose_local_part_is_not_ascii_is_refused(folder: ConfigFolder) -> None:
+    first(folder)["from"] = "büro@example.com"
     assert "must be one mail address" in folder.diagnostic("channels[0].from").text
 
 

@@ -10,9 +10,9 @@ from types import MappingProxyType
 from typing import Annotated
 
 from annotated_types import MinLen
-from email_validator import EmailNotValidError, validate_email
 from pydantic import Field
 
+from gateway.delivery.smtp import one_address
 from gateway.domain.channel import (
     BUILT,
     KINDS_OF,
@@ -35,10 +35,11 @@ _PORTS = {MailSecurity.STARTTLS: 587, MailSecurity.TLS: 465, MailSecurity.NONE: 
 
 
 def _mail_address(text: str) -> str:
-    try:
-        return validate_email(text, check_deliverability=False, globally_deliverable=False).normalized
-    except EmailNotValidError as error:
-        raise ValueError("must be one mail address as otp@example.com") from error
+    """The address as mails carry it: the domain in ASCII (IDNA). Few relays accept another local part."""
+    address = one_address(text, unqualified=True)
+    if address is None:
+        raise ValueError("must be one mail address as otp@example.com")
+    return address
 
 
 MailAddress = Annotated[str, matching(_mail_address, "^[^ @]+@[^ @]+$")]
