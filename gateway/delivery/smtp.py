@@ -127,11 +127,10 @@ class NotSent:
 class Mailer:
     """Sends mails. Build one for the whole process, and close it at the end."""
 
-    def __init__(self, clock: Clock, random: Random, *, budget: float = BUDGET, ehlo_name: str | None = None) -> None:
+    def __init__(self, clock: Clock, random: Random, *, budget: float = BUDGET) -> None:
         self._clock = clock
         self._random = random
         self._budget = budget
-        self._ehlo_name = ehlo_name or socket.gethostname()
         self._pools: dict[Relay, _Pool] = {}
         self._log = structlog.get_logger("delivery.mail")
 
@@ -189,7 +188,7 @@ class Mailer:
     def _pool(self, relay: Relay) -> "_Pool":
         pool = self._pools.get(relay)
         if pool is None:
-            pool = self._pools[relay] = _Pool(relay, self._ehlo_name)
+            pool = self._pools[relay] = _Pool(relay)
         return pool
 
     def _sweep(self) -> None:
@@ -284,9 +283,8 @@ async def _transfer(connection: SMTP, sender: str, to: str, raw: bytes) -> None:
 class _Pool:
     """Connections to one relay; each carries one mail at a time."""
 
-    def __init__(self, relay: Relay, ehlo_name: str) -> None:
+    def __init__(self, relay: Relay) -> None:
         self._relay = relay
-        self._ehlo_name = ehlo_name
         self._slots = asyncio.Semaphore(_CONNECTIONS)
         self._users = 0
         self._idle: list[tuple[SMTP, float, int]] = []  # connection, idle since (loop time), mails sent by it
@@ -347,7 +345,7 @@ class _Pool:
             start_tls=relay.security is MailSecurity.STARTTLS,
             username=relay.username,
             password=relay.password.value if relay.password else None,
-            local_hostname=self._ehlo_name,
+            local_hostname=relay.greeting or socket.gethostname(),
             tls_context=self._tls_context(),
             timeout=patience,
         )

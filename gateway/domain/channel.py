@@ -79,6 +79,7 @@ class Relay:
     password: Secret | None = None
     tls: TlsSettings = TlsSettings()
     timeout: float = 10.0
+    greeting: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -59,6 +59,15 @@ async def test_a_mail_is_delivered_to_exactly_its_recipient(mailer: Mailer, mail
     assert received.html == "<p>code 123456</p>\r\n"
 
 
+async def test_the_gateway_greets_a_relay_with_the_configured_name_or_that_of_the_host(
+    mailer: Mailer, mail_server: MailServer
+) -> None:
+    await mailer.send(channel(plain(mail_server)), MESSAGE)
+    await mailer.send(channel(replace(plain(mail_server), greeting="gateway.cc.example")), MESSAGE)
+    received = [await mail_server.wait(number) for number in (1, 2)]
+    assert [one.greeting for one in received] == [socket.gethostname(), "gateway.cc.example"]
+
+
 async def test_starttls_and_a_password_protect_the_connection_to_the_relay(
     mailer: Mailer, start_mail_server: StartMailServer, tmp_path: Path
 ) -> None:

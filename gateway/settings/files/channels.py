@@ -70,6 +70,10 @@ class RelaySection(Section):
     tls: TlsSettings | None = None
     """Trust and client certificate for this server alone. Default: those of `tls`."""
 
+    greeting: HostName = ""
+    """Name with which the gateway greets the server (EHLO). Default: the name of this host, in a container a short
+    one that some servers reject."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChannelSection(Extended, ChannelOptions):
@@ -172,4 +176,5 @@ def _relay(section: RelaySection, at: Path, report: Diagnostics, resolver: Resol
         resolver.secret(section.password, (*at, "password")) if section.password else None,
         resolver.tls(section.tls, (*at, "tls"), tls),
         section.timeout,
+        section.greeting,
     )
