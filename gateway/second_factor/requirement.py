@@ -5,6 +5,7 @@ Pure.
 
 from dataclasses import dataclass
 
+from gateway.delivery.smtp import one_address
 from gateway.domain.enrolment import Enrolment, EnrolmentSet
 from gateway.domain.policy import (
     ChoosePage,
@@ -115,12 +116,14 @@ def enrolled_methods(policy: Policy, enrolments: EnrolmentSet) -> tuple[Enrolmen
 
 
 def contacts_of(user: User) -> tuple[Contact, ...]:
-    """The known addresses of a user: the one of the user record in Keycloak.
+    """The known addresses of a user: the one of the user record in Keycloak, in the spelling used for sending.
 
-    It counts only if Keycloak has verified it, because users may write their own profile. The login reads it once,
-    after a right password, and pins it.
+    It counts only if Keycloak has verified it, because users may write their own profile. An address to which no mail
+    can be sent is none (as with a local part that is not ASCII). The login reads it once, after a right password, and
+    pins it.
     """
-    return (Contact(FactorKind.EMAIL, user.email, user.email_verified),) if user.email else ()
+    address = one_address(user.email)
+    return (Contact(FactorKind.EMAIL, address, user.email_verified),) if address else ()
 
 
 def may_turn_off(policy: Policy, enrolments: EnrolmentSet, factor: FactorKind) -> bool:

@@ -8,8 +8,8 @@ from gateway.domain.enrolment import Enrolment, EnrolmentSet
 from gateway.domain.policy import ChoosePage, FactorKind, Method, NoContact, RegistrationContact
 from gateway.domain.problem import Problem
 from gateway.domain.session import DecidedBy
-from gateway.domain.user import Contact
-from gateway.second_factor.requirement import SignInRefused, UserFactors, decide, methods_of, takes_address
+from gateway.domain.user import Contact, User
+from gateway.second_factor.requirement import SignInRefused, UserFactors, contacts_of, decide, methods_of, takes_address
 from gateway.settings.presets import PRESETS
 
 METHODS = (Method(FactorKind.EMAIL, "otp@example.com"), Method(FactorKind.SMS, "sms"))
@@ -48,3 +48,20 @@ def test_a_known_address_is_recognised_in_any_case(typed: str) -> None:
 def test_a_user_without_an_address_is_refused_with_the_tenants_help_path() -> None:
     found = decide(FROM_PROFILE, UserFactors(EnrolmentSet()), route_asks=True)
     assert found == SignInRefused(DecidedBy.NO_CONTACT, Problem.NO_CONTACT, "/help")
+
+
+@pytest.mark.parametrize(
+    ("profile", "contact"),
+    [
+        ("Anna@BÜCHER.example", "Anna@xn--bcher-kva.example"),
+        ("anna@xn--bcher-kva.example", "anna@xn--bcher-kva.example"),
+        ("anna@cc.example", "anna@cc.example"),
+        ("anna@mailhost", None),
+        ("ännä@cc.example", None),
+        ("", None),
+    ],
+)
+def test_a_profile_address_is_known_in_the_spelling_used_for_sending(profile: str, contact: str | None) -> None:
+    found = contacts_of(User("u1", "anna", profile, True))
+    assert [one.address for one in found] == ([contact] if contact else [])
+    assert not contact or takes_address(FROM_PROFILE, found, FactorKind.EMAIL, contact)

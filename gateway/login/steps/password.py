@@ -182,11 +182,14 @@ class PasswordPage:
             if granted:
                 self.logout_retries.begin(tenant, granted.tokens)
             return StepResult((Stopped(ProblemDetail(Problem.ENROLMENT_UNREADABLE)),))
+        contacts = contacts_of(account.user)
+        if account.user.email and not contacts:
+            log.warning("profile_address_not_usable", tenant=tenant.id, user_id=user.id, reference=request.reference)
         event = PasswordRight(
             user=user,
             tokens=granted.tokens if granted else None,
             enrolments=enrolments,
-            contacts=contacts_of(account.user),
+            contacts=contacts,
             credential_date=account.credential_date,
             at=self.clock.now(),
             due=granted is None,
