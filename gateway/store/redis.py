@@ -16,7 +16,7 @@ from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.client import PubSub
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import ReadOnlyError, RedisError
+from redis.exceptions import NoPermissionError, ReadOnlyError, RedisError
 
 from gateway.domain import errors
 from gateway.domain.channel import TlsSettings
@@ -118,10 +118,14 @@ class RedisStore:
         await self._call(self._client.publish(self._prefix + channel, message))
 
     async def check(self) -> None:
-        key, value = f"check:{token_hex(8)}", token_bytes(8)
+        key, value = f"{{check:{token_hex(8)}}}", token_bytes(8)
         await self.set(key, value, 10)
         if await self.get(key) != value:
             raise errors.Unreachable("store", "did not return the value that was just written")
+        # A user of the store may lack the right to one of these alone: scripts, transactions, messages.
+        await self.swap(key, value, value, 10)
+        await self.append(f"{key}:list", value, 1, 10)
+        await self.publish("check", b"")
 
     async def close(self) -> None:
         with suppress(RedisError, OSError):
@@ -160,6 +164,8 @@ class RedisStore:
             with suppress(RedisError, OSError):
                 await self._pool.disconnect(inuse_connections=False)
             raise errors.Unreachable("store", "is read-only") from error
+        except NoPermissionError as error:  # its text names the command or says "key" or "channel", never a value
+            raise errors.Unreachable("store", f"{error}; give its user the rights that the guide lists") from error
         except (RedisError, OSError, TimeoutError) as error:
             # Only the error's type (OutOfMemoryError, AuthenticationError): its text may quote arguments.
             raise errors.Unreachable("store", self._untrusted(error) or type(error).__name__) from error

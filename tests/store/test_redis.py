@@ -4,6 +4,7 @@ import asyncio
 import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
+from secrets import token_hex
 
 import pytest
 import trustme
@@ -74,6 +75,23 @@ async def test_scripts_that_the_server_lost_are_loaded_again(store: RedisStore, 
 async def test_the_check_leaves_no_permanent_key(store: RedisStore, raw: Redis) -> None:
     await store.check()
     assert all([0 < await raw.pttl(key) <= 10_000 for key in await raw.keys("*")])
+
+
+@pytest.mark.parametrize(
+    ("missing", "reason"),
+    [("-@scripting", "evalsha"), ("-@transaction", "multi"), ("-publish", "publish"), ("-set", "'set'")],
+)
+async def test_the_check_names_a_right_that_the_stores_user_lacks(
+    redis_url: str, raw: Redis, missing: str, reason: str
+) -> None:
+    name, password = f"user{token_hex(4)}", token_hex(16)
+    await raw.execute_command("ACL", "SETUSER", name, "on", f">{password}", "~*", "&*", "+@all", missing)  # type: ignore[no-untyped-call]  # untyped in redis-py
+    scheme, _, rest = redis_url.partition("://")
+    limited = at(f"{scheme}://{name}:{password}@{rest.rpartition('@')[2]}")
+    with pytest.raises(errors.Unreachable, match=f"{reason}.*give its user the rights"):
+        await limited.check()
+    await limited.close()
+    await raw.execute_command("ACL", "DELUSER", name)  # type: ignore[no-untyped-call]  # untyped in redis-py
 
 
 async def test_a_closed_port_is_unreachable() -> None:
