@@ -102,7 +102,8 @@ class Route:
     compares `Origin` with `Host`."""
 
     pass_authorization: bool = False
-    """Whether `public_paths` of this route get the client's own `Authorization`, as a webhook with a password needs."""
+    """Whether `public_paths` of this route get the client's own `Authorization`, as a feed with its own password needs.
+    Public paths are read only (GET, HEAD)."""
 
     second_factor: RouteFactor = RouteFactor.REQUIRED
     """Second factor for this route. With `off` the password alone is enough."""

@@ -102,7 +102,7 @@ def _decide(
     if session is None or session.tenant != tenant.id:
         return RedirectToSignIn(login_path(checked, tenant, prefix), is_navigation(checked))
     if not session.opens(tenant, match.route.path):
-        return RedirectToStepUp(login_path(checked, tenant, prefix, purpose="step-up"), is_navigation(checked))
+        return RedirectToStepUp(login_path(checked, tenant, prefix, strict=match.route), is_navigation(checked))
     if not may_use_credentials(checked, tenant):
         return Deny(Problem.ORIGIN_REFUSED)
     return Forward(match, session)
@@ -158,10 +158,15 @@ def is_navigation(checked: Checked) -> bool:
     return checked.method in ("GET", "HEAD") and "json" not in accept and (not accept or "*/*" in accept)
 
 
-def login_path(checked: Checked, tenant: Tenant, prefix: str, *, purpose: str = "") -> str:
-    """The login with the way back: to the page that was asked for, or to the page whose form or script asked."""
-    values = [f"purpose={purpose}"] if purpose else []
-    if target := _way_back(checked, tenant, prefix):
+def login_path(checked: Checked, tenant: Tenant, prefix: str, *, strict: Route | None = None) -> str:
+    """The login with the way back: to the page that was asked for, or to the page whose form or script asked.
+
+    `strict`: a step-up for this route. It leads back to this route only: the login redirects to a page of a route that
+    the session opens at once, without the proof.
+    """
+    values = ["purpose=step-up"] if strict else []
+    target = _way_back(checked, tenant, prefix)
+    if target and strict in (None, tenant.route_of(target.partition("?")[0])):
         values.append(f"to={quote(target, safe='/')}")
     return f"{prefix}login?{'&'.join(values)}" if values else f"{prefix}login"
 

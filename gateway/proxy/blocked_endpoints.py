@@ -56,7 +56,7 @@ def folded(segments: tuple[str, ...]) -> tuple[str, ...]:
     them, as it does behind a proxy that decodes.
     """
     text = "/".join(segments)
-    text = unicodedata.normalize("NFKC", fully_decoded(text) or text)
+    text = unicodedata.normalize("NFKC", fully_decoded(text, lenient=True) or text)
     if not text.isascii():  # some compare in capitals, where a dotless i is an I
         text = "".join(c for c in text if unicodedata.category(c) != "Cf").upper()
     words = (_PARAMETERS.split(word)[0].strip(" .+\t") for word in text.casefold().replace("\\", "/").split("/"))

@@ -228,10 +228,14 @@ class _Exchange:
         refused = pump is not None and not pump.done() and "close" in listed(answer.all("connection"))
         if pump is not None:
             pump.add_done_callback(lambda ended: _tell_app(wire, ended))
+        fields = self._rewrite(answer.fields)
+        # A 304 updates what the browser holds (RFC 9111 3.2): a field the app did not send stays as it is.
+        if answer.status == 304 and not answer.all("cache-control"):
+            fields = tuple(field for field in fields if field[0] != "Cache-Control")
         await client.head(
             answer.status,
             answer.reason,
-            self._rewrite(answer.fields),
+            fields,
             length=answer.length,
             empty=answer.empty,
             # aiohttp's parser holds back what follows an upgrade, and of a body that no app takes nothing may follow

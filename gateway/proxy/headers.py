@@ -191,6 +191,7 @@ def response_fields(
     """
     urls = PublicUrls(public_origin(checked, tenant), route, tenant, prefix)
     fields = tuple(fields)
+    cache = _cache_control(fields, route, private=private)
     named = listed(value for name, value in fields if name.lower() == "connection")
     out: list[tuple[str, str]] = []
     for name, value in fields:
@@ -199,11 +200,11 @@ def response_fields(
             continue
         if key == "set-cookie" and not may_set_cookie(value, checked.host, tenant):
             continue
-        if private and (key == "cache-control" or key in _SHARED_CACHES or key.endswith("cdn-cache-control")):
+        if cache and (key == "cache-control" or key in _SHARED_CACHES or key.endswith("cdn-cache-control")):
             continue
         out.append((name, urls.field(key, value)))
-    if private:
-        out.append(("Cache-Control", _private(fields, route)))
+    if cache:
+        out.append(("Cache-Control", cache))
     if cors := cors_fields(checked, tenant):
         out += cors
         out += (
@@ -220,11 +221,13 @@ def response_fields(
     return (*out, *extra)
 
 
-def _private(fields: HeaderFields, route: Route) -> str:
-    """`Cache-Control` that lets the browser alone store the answer (RFC 9111 5.2.2), by what the app sent."""
+def _cache_control(fields: HeaderFields, route: Route, *, private: bool) -> str:
+    """`Cache-Control` of an answer that the browser alone may store (RFC 9111 5.2.2), or that nothing may; else ""."""
     page = any(name.lower() == "content-type" and value.lstrip().lower().startswith(_PAGE) for name, value in fields)
     if route.no_store_pages and page:
         return "no-store"
+    if not private:
+        return ""
     sent = ",".join(value for name, value in fields if name.lower() == "cache-control").split(",")
     kept = [text.strip() for text in sent if text.partition("=")[0].strip().lower() not in _OF_SHARED_CACHES]
     return ", ".join(kept if any(text.lower() == "no-store" for text in kept) else ["private", *kept])

@@ -49,14 +49,15 @@ class PublicUrls:
             return value
         if given.scheme not in ("", "http", "https") or not (given.netloc or value.startswith("/")):
             return value
-        internal = where == _address(self._app, "")
-        if given.netloc and not internal and (given.scheme, where) != self._public:
+        internal = bool(given.netloc) and where == _address(self._app, "")
+        if given.netloc and not internal and not self._is_public_origin(given):
             return value
-        path = self._path(given.path or "/")
+        path = self._path(given.path or "/", of_app=internal)
         if path is None:
             return value
         rest = f"{path}{f'?{given.query}' if given.query else ''}{f'#{given.fragment}' if given.fragment else ''}"
-        return f"{self.origin}{rest}" if given.netloc else rest
+        # Less the base path, "/ui//other.example" would name another host.
+        return f"{self.origin}{rest}" if given.netloc or rest.startswith(("//", "/\\")) else rest
 
     def links(self, value: str) -> str:
         """A `Link` field (RFC 8288)."""
@@ -88,22 +89,34 @@ class PublicUrls:
             return text
         if self._base and f"{self._base}/".startswith(f"{path.rstrip('/')}/"):
             path = self._base  # the app's own root, or above it
-        public = self._path(path)
+        public = self._path(path, of_app=True)
         return text if public is None else f"{key}={public.rstrip('/') or '/'}"
 
-    def _path(self, path: str) -> str | None:
-        """The public path of an app's `path`; None if it is outside of the app's base path."""
+    def _path(self, path: str, *, of_app: bool) -> str | None:
+        """The public path of an app's `path`; None if it is outside of the app's base path.
+
+        `of_app`: the app cannot mean another route, as it names its own address, or a cookie of its own.
+        """
         if self._base:
             if path != self._base and not path.startswith(f"{self._base}/"):
                 return None
             path = path[len(self._base) :] or "/"
-        elif self.route.strip_prefix and self._is_public(path):
+        elif self.route.strip_prefix and self._is_public(path, of_app=of_app):
             return path
         return f"{self.route.path}{path}" if self.route.strip_prefix else path
 
-    def _is_public(self, path: str) -> bool:
+    def _is_public(self, path: str, *, of_app: bool) -> bool:
         found = self.tenant.route_of(path)
+        if of_app:
+            return found is self.route
         return bool(found and found.path) or path.startswith(self.own_prefix)
+
+    def _is_public_origin(self, url: SplitResult) -> bool:
+        """Whether `url` has the public origin. An app that gets the public `Host` may not know its scheme."""
+        public = urlsplit(self.origin)
+        if self.route.pass_host:
+            return url.netloc.lower() == public.netloc
+        return (url.scheme or public.scheme, _address(url, public.scheme)) == (public.scheme, _address(public, ""))
 
     @cached_property
     def _app(self) -> SplitResult:
@@ -112,11 +125,6 @@ class PublicUrls:
     @cached_property
     def _base(self) -> str:
         return self._app.path.rstrip("/")
-
-    @cached_property
-    def _public(self) -> tuple[str, tuple[str | None, int]]:
-        public = urlsplit(self.origin)
-        return public.scheme, _address(public, "")
 
 
 _FIELDS: dict[str, Callable[[PublicUrls, str], str]] = {

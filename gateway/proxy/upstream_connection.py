@@ -297,7 +297,7 @@ class UpstreamConnection(asyncio.BufferedProtocol):
                 data = os.read(self._transport.get_extra_info("socket").fileno(), READ)
                 if not data:
                     return
-                self._parse(data)
+                (self._hold if self.switched else self._parse)(data)
 
     def _ended(self, why: str) -> None:
         if self.switched or (self._answer is not None and self._until_close and self._error is None):

@@ -85,8 +85,9 @@ class UpstreamPool:
             raise TooSlow(f"{origin}: no connection in {timeout:g} s") from error
         except ssl.SSLCertVerificationError as error:
             raise NoConnection(f"{origin}: {error.verify_message}; see tls.ca_file of the route") from error
-        except OSError as error:  # ssl.SSLError is one
-            raise NoConnection(f"{origin}: {error.strerror or str(error) or type(error).__name__}") from error
+        except (OSError, RuntimeError) as error:  # ssl.SSLError is an OSError; uvloop raises RuntimeError for some
+            why = getattr(error, "strerror", None) or str(error) or type(error).__name__
+            raise NoConnection(f"{origin}: {why}") from error
         return wire
 
     def give_back(self, origin: UpstreamOrigin, wire: UpstreamConnection) -> None:

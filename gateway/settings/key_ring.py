@@ -49,7 +49,7 @@ def from_environment(name: str, environment: Mapping[str, str]) -> KeyRing:
     text = environment.get(name, "")
     if not text:
         raise Misconfigured(what, "is not set; its value is the content of a file that efcx-gateway keys new wrote")
-    return _parsed(text.encode(), what)
+    return _parsed(text.encode("utf-8", "surrogateescape"), what)
 
 
 def create(file: Path, clock: Clock, random: Random) -> KeyRing:

@@ -35,7 +35,7 @@ _BAD_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _VALUE = re.compile(r"[\t\x20-\x7e]*")
 _COOKIE_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")  # scripts of apps do set cookies in UTF-8
 _LENGTH = re.compile(r"[0-9]{1,18}")
-_OVERLONG = re.compile(rb"[\xc0\xc1]|\xe0[\x80-\x9f]|\xf0[\x80-\x8f]")
+_OVERLONG = re.compile(rb"[\xc0\xc1]|\xe0[\x80-\x9f]|\xf0[\x80-\x8f]|\xf8[\x80-\x87]|\xfc[\x80-\x83]")
 _MISREAD = re.compile(r"[\\\x00-\x1f\x7f-\x9f]")
 # ";x" is a parameter to some servers, and blanks at a segment's end are lost on others: "..;x", ".. "
 _DOT_SEGMENT = re.compile(r"/\s*\.\.?\s*(?:[/;]|$)")
@@ -173,18 +173,19 @@ def check(head: RequestHead) -> Checked | InvalidRequest:
     )
 
 
-def fully_decoded(text: str) -> str | None:
+def fully_decoded(text: str, *, lenient: bool = False) -> str | None:
     """`text` percent-decoded until nothing is left to decode; None when it never ends or is not UTF-8.
 
     Only the first decoding, which each app does, must give UTF-8: `50%25CBD.pdf` is the name `50%CBD.pdf`. But no
-    decoding may give an overlong form, which a lenient decoder reads as another character.
+    decoding may give an overlong form, which a lenient decoder reads as another character. `lenient`: `text` has been
+    decoded once already.
     """
     for count in range(_DECODINGS):
         if "%" not in text:
             return text
         octets = unquote_to_bytes(text.encode("utf-8", "surrogateescape"))
         try:
-            decoded = octets.decode("utf-8", "surrogateescape" if count else "strict")
+            decoded = octets.decode("utf-8", "surrogateescape" if count or lenient else "strict")
         except UnicodeDecodeError:
             return None
         if any("\udc80" <= c <= "\udcff" for c in decoded) and _OVERLONG.search(octets):

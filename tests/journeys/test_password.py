@@ -96,8 +96,8 @@ async def test_an_attacker_who_types_a_username_does_not_lock_the_user_out_of_a_
         assert (await victim.first_login(user.username, user.password, user.email, site.mail)).step == "done"
         assert (await victim.logout()).status == 303
         refused = [await try_in(site, user.username, "wrong") for _ in range(12)]
-        assert refused[-1].problem == "too-many-logins"
-        assert (await try_in(site, user.username, user.password)).problem == "too-many-logins"
+        assert refused[-1].problem == "too-many-passwords"
+        assert (await try_in(site, user.username, user.password)).problem == "too-many-passwords"
         victim.csrf = ""
         assert (await victim.login(user.username, user.password, user.email, site.mail)).step == "done"
 
@@ -107,7 +107,7 @@ async def test_the_gateway_refuses_attempts_before_keycloak_locks_the_account(si
     user = site.user()
     for _ in range(35):
         last = await try_in(site, user.username, "wrong")
-    assert (last.status, last.problem) == (429, "too-many-logins")
+    assert (last.status, last.problem) == (429, "too-many-passwords")
     assert int(last.headers["Retry-After"]) > 0
     assert site.keycloak.admin.failures(user.id)["numFailures"] <= 10
     assert not site.keycloak.admin.failures(user.id)["disabled"]

@@ -93,7 +93,7 @@ async def test_attempts_and_sends_at_one_tenant_do_not_count_at_another(both: Si
     async with both.stranger(A) as at_a, both.stranger(B) as at_b:
         for _ in range(11):
             last = await at_a.password(user.username, "wrong")
-        assert last.problem == "too-many-logins"
+        assert last.problem == "too-many-passwords"
         sent = await at_b.to_code(user.username, user.password, "b@example.com")
         assert (sent.step, sent.problem) == ("verify", None)
         code = await code_for(both.mail, "b@example.com")

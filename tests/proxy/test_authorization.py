@@ -94,6 +94,20 @@ def test_a_form_that_was_sent_without_a_session_leads_back_to_its_page(referer: 
     assert of(checked("/unified-admin/x", *fields, method="POST")) == RedirectToSignIn(login, True)
 
 
+@pytest.mark.parametrize(
+    ("page", "login"),
+    [
+        ("/agent-manager/x", "/-/login?purpose=step-up&to=/agent-manager/x"),
+        ("/unified-admin/x", "/-/login?purpose=step-up"),
+    ],
+)
+def test_a_step_up_for_a_form_leads_back_to_its_page_only_if_that_needs_the_proof_too(page: str, login: str) -> None:
+    request = checked("/agent-manager/save", ("Referer", f"{OWN}{page}"), method="POST")
+    decision = of(request, session(routes=("/unified-admin",)))
+    assert isinstance(decision, RedirectToStepUp)
+    assert decision.location == login
+
+
 def test_a_script_that_posts_without_a_session_learns_the_login_that_leads_back_to_its_page() -> None:
     fields = (("Sec-Fetch-Mode", "cors"), ("Referer", f"{OWN}/agent-manager/"))
     decision = of(checked("/agent-manager/api", *fields, method="PUT"))

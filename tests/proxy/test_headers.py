@@ -463,6 +463,7 @@ def test_a_route_can_forbid_browsers_to_store_its_pages() -> None:
     assert cached(page, ("Cache-Control", "max-age=60"), no_store_pages=True) == ["no-store"]
     assert cached(script, ("Cache-Control", "max-age=60"), no_store_pages=True) == ["max-age=60", "private"]
     assert cached(page, ("Cache-Control", "max-age=60")) == ["max-age=60", "private"]
+    assert cached(page, ("Cache-Control", "public"), private=False, no_store_pages=True) == ["no-store"]
 
 
 def test_an_app_learns_the_prefix_that_the_gateway_strips() -> None:

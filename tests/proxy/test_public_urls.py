@@ -54,6 +54,27 @@ def test_a_path_of_an_app_whose_prefix_is_stripped_gets_the_prefix(location: str
     assert urls().url(location) == expected
 
 
+@pytest.mark.parametrize("location", ["/ui//evil.example/x", "/ui/\\evil.example/x", "/ui///evil.example"])
+def test_a_path_less_the_base_path_never_names_another_host(location: str) -> None:
+    route = Route("", f"{APP}/ui")
+    mapped = PublicUrls(PUBLIC, route, tenant(routes=(route,)), "/-/").url(location)
+    assert mapped == f"{PUBLIC}{location.removeprefix('/ui')}"
+
+
+def test_an_address_or_cookie_of_the_app_is_never_that_of_another_route() -> None:
+    assert urls().url(f"{APP}/other/x") == f"{PUBLIC}/app/other/x"
+    assert urls().url(f"{APP}/app/x") == f"{PUBLIC}/app/x"
+    assert urls().cookie("sid=1; Path=/other") == "sid=1; Path=/app/other"
+
+
+@pytest.mark.parametrize(("passed", "expected"), [(True, f"{PUBLIC}/app/login"), (False, "http://cc.example/login")])
+def test_an_app_that_gets_the_public_host_need_not_know_its_scheme(passed: bool, expected: str) -> None:
+    route = Route("/app", APP, strip_prefix=True, pass_host=passed)
+    found = PublicUrls(PUBLIC, route, tenant(routes=(route,)), "/-/")
+    assert found.url("http://cc.example/login") == expected
+    assert found.url("http://cc.example:81/login") == "http://cc.example:81/login"
+
+
 @pytest.mark.parametrize("location", ["/app", "/app/x", f"{PUBLIC}/app/x", "/%61pp/x", "/other/x", "/-/logout"])
 def test_a_path_that_is_public_already_does_not_get_the_prefix_twice(location: str) -> None:
     assert urls().url(location) == location

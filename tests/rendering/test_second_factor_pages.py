@@ -444,3 +444,34 @@ def test_the_wrong_one_of_two_password_fields_is_marked() -> None:
 @pytest.mark.row("CC-04")
 def test_the_page_of_the_backup_codes_names_their_user() -> None:
     assert "amira.haddad" in words(html("account-codes"))
+
+
+@pytest.mark.parametrize(
+    ("name", "digits"),
+    [
+        ("verify", "6"),
+        ("verify-wrong", "6"),
+        ("verify-totp", "6"),
+        ("register-totp", "6"),
+        ("verify-approval-admin", "12"),
+    ],
+)
+def test_a_code_of_one_kind_and_length_submits_itself(name: str, digits: str) -> None:
+    assert next(field for field in tags(html(name), "input") if field.get("name") == "code")["data-digits"] == digits
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "verify-extras",
+        "verify-used-up",
+        "verify-any",
+        "verify-any-sent",
+        "verify-approval",
+        "within-verify-turn-off",
+    ],
+)
+def test_a_code_does_not_submit_itself_where_another_length_fits_or_an_act_is_confirmed(name: str) -> None:
+    fields = [field for field in tags(html(name), "input") if field.get("name") == "code"]
+    assert fields
+    assert all("data-digits" not in field for field in fields)

@@ -91,6 +91,8 @@ def test_an_ordinary_target_passes_unchanged(target: str) -> None:
         "/a/%25e0%2580%25ae./b",
         "/a/%25f0%2580%2580%25ae./b",
         "/a/50%25CB/%2e%2e/b",
+        "/a/%25f8%2580%2580%2580%25ae./b",
+        "/a/%25fc%2580%2580%2580%2580%25ae./b",
         "/a/50%25CB%252f%252e%252e%252fb",
     ],
 )
