@@ -128,6 +128,15 @@ async def test_the_address_is_confirmed_and_can_be_edited_before_anything_is_sen
     assert not site.mail.to("mistyped@example.com")
 
 
+@pytest.mark.row("EF-11")
+async def test_a_username_and_an_address_pasted_with_invisible_marks_are_right(site: Site) -> None:
+    user = site.user()
+    async with site.person() as agent:
+        assert (await agent.password(f"\u200e{user.username}\u200b", user.password)).step == "register"
+        shown = await agent.do("register", address="\u2066pasted@example.com\u2069")
+        assert (shown.step, shown.body["address"]) == ("confirm", "pasted@example.com")
+
+
 @pytest.mark.row("EF-11", "GW-29")
 async def test_the_enrolments_are_one_sealed_value_in_the_user_profile(site: Site) -> None:
     user = site.user()

@@ -15,6 +15,7 @@ from gateway.domain.enrolment import EnrolmentSet
 from gateway.domain.ports import Clock
 from gateway.domain.problem import Problem, ProblemDetail
 from gateway.domain.secret import Secret
+from gateway.domain.texts import typed_line
 from gateway.domain.user import Account
 from gateway.keycloak.grant_queue import Busy, GrantQueue, normalised
 from gateway.keycloak.logout_retries import LogoutRetries
@@ -66,7 +67,7 @@ class PasswordPage:
         """Sign in."""
         login = state.login
         typed = login.user.username if login.user else fields.get("username", "")
-        username, password = typed.strip(), fields.get("password", "")
+        username, password = typed_line(typed), fields.get("password", "")
         if not username or not password or len(username) > MOST_NAME or len(password) > MOST_PASSWORD:
             return StepResult(problem_detail=ProblemDetail(Problem.BAD_INPUT))
         name = normalised(username)
@@ -94,7 +95,7 @@ class PasswordPage:
     async def view(self, request: LoginRequest, state: LoginState | None, fields: FormFields) -> PasswordView:
         """The form; a typed user name is kept, a password never."""
         login = state.login if state else None
-        typed = fields.get("username", "").strip()[:MOST_NAME]
+        typed = typed_line(fields.get("username", ""))[:MOST_NAME]
         head = {
             **request.head(Step.PASSWORD, login),
             "username": login.user.username if login and login.user else typed,

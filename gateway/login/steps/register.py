@@ -10,6 +10,7 @@ from typing import Any
 
 from gateway.domain.challenge import Draft, Rejected
 from gateway.domain.problem import Problem, ProblemDetail
+from gateway.domain.texts import typed_line
 from gateway.login.effects.send_code import ChallengeContexts
 from gateway.login.flow import FormFields, StepResult
 from gateway.login.login_request import LoginRequest
@@ -76,7 +77,7 @@ class RegisterPage:
             return _problem(Problem.BAD_INPUT)
         if kind not in table.SENT:
             return await self.check.judge(request, state, fields.get("code", ""))
-        typed = fields.get("address", "").strip()
+        typed = typed_line(fields.get("address", ""))
         if not typed or len(typed) > MOST_ADDRESS:
             return _problem(Problem.BAD_ADDRESS)
         context = self.contexts.delivery(request, login, kind)
@@ -110,7 +111,7 @@ class RegisterPage:
         return RegisterView(
             **request.head(Step.REGISTER, login),
             factor=kind.value if kind else "",
-            address=fields.get("address", login.enrolling.edited).strip()[:MOST_ADDRESS],
+            address=typed_line(fields.get("address", login.enrolling.edited))[:MOST_ADDRESS],
             sent=kind in table.SENT,
             icon=table.icon(kind),
             digits=(table.digits(kind, login.policy.otp_length) if secret else None) or login.policy.otp_length,
