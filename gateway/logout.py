@@ -18,6 +18,7 @@ from gateway.web.cookies import Cookie
 from gateway.web.csrf import LOGOUT
 from gateway.web.endpoint import Endpoints, Failure, OwnRequest, Page, Redirect, Reply
 from gateway.web.error_responses import problem_of
+from gateway.web.return_to import SIGNED_OUT
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +44,7 @@ class Logout:
 
     async def leave(self, request: OwnRequest) -> Reply:
         """End the session. A browser without a session loses its cookies all the same."""
-        body: Redirect | Failure = Redirect(f"{request.prefix}login")
+        body: Redirect | Failure = Redirect(f"{request.prefix}login?{SIGNED_OUT}=yes")
         tenant, value = request.tenant, request.cookies.get(Cookie.SESSION)
         try:
             session = await self.sessions.leave(tenant, value) if value else None

@@ -86,6 +86,12 @@ class Problem(Enum):
         _("You can sign in with another username."),
         Way.SIGN_IN,
     )
+    SIGNED_OUT = "signed-out", ProblemText(
+        200, Tone.INFO, _("You're signed out"),
+        _("All apps in this browser are signed out."),
+        _("You can sign in again."),
+        Way.SIGN_IN,
+    )
     OUT_OF_ORDER = "out-of-order", ProblemText(
         409, Tone.INFO, _("You're past this step"),
         _("Your sign-in has moved on, perhaps in another tab."),

@@ -32,6 +32,7 @@ from gateway.web.csrf import same_origin
 from gateway.web.endpoint import Endpoints, Failure, OwnRequest, Redirect, Reply
 from gateway.web.error_responses import Handler
 from gateway.web.forms import FormFields, InvalidForm, read_fields
+from gateway.web.return_to import SIGNED_OUT
 
 STEPS = {step.value: step for step in Step}
 FACTORS = {factor.value: factor for factor in FactorKind}
@@ -104,7 +105,8 @@ class LoginHandlers:
         if session and login is None:
             result = await self.in_session.begin(request, slot, session)
         else:
-            result = await self.flow.enter(request, login) if login else FlowResult(None)
+            said = ProblemDetail(Problem.SIGNED_OUT) if SIGNED_OUT in own.http.query else None
+            result = await self.flow.enter(request, login) if login else FlowResult(None, said)
         return await self._answered(request, result)
 
     async def begin_within(self, own: OwnRequest, request: LoginRequest) -> Reply:

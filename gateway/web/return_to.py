@@ -14,6 +14,9 @@ MAX_TARGET = 4096
 OWN_PAGES = ("account", "admin")
 """Pages under our own prefix that a login may lead back to; the others are steps or endings themselves."""
 
+SIGNED_OUT = "signed-out"
+"""The query of `/-/login` after a sign-out, for the page to say so. Any link may carry it; it changes nothing else."""
+
 _UNSEEN = re.compile(r"[\x00-\x20\x7f-\xa0\u2028\u2029\ud800-\udfff]")
 _DOTS = re.compile(r"/(?:\.|%2e){1,2}(?:/|$)", re.IGNORECASE)
 _SECOND_SLASH = re.compile(r"/(?:[/\\]|%2f|%5c)", re.IGNORECASE)

@@ -17,6 +17,7 @@ async def test_a_whole_login_works_without_scripts(site: Site, new_agent: NewAge
     await agent.open("/-/logout")
     await agent.button("Sign out")
     await agent.page.get_by_label("Username").wait_for()
+    await expect(agent.page.get_by_role("status")).to_contain_text("You're signed out")
 
 
 async def test_without_scripts_the_page_shows_when_the_code_expires_and_when_a_new_one_may_be_sent(

@@ -100,13 +100,21 @@ async def test_the_logout_removes_the_cookies_and_ends_the_keycloak_session(site
         user = await signed_in(site, agent)
         kept = agent.cookies()
         response = await agent.logout()
-        assert (response.status, response.headers["Location"]) == (303, "/-/login")
+        assert (response.status, response.headers["Location"]) == (303, "/-/login?signed-out=yes")
         assert set(agent.cookies()) == {"gateway-browser"}
         assert await ends(site, user)
         for name, value in kept.items():
             agent.set_cookie(name, value)
         assert (await agent.get("/unified-admin/")).status == 303
     assert [line["user_id"] for line in site.audit.of("logout")] == [user.id]
+
+
+async def test_the_page_after_a_sign_out_says_so_without_a_reference(light_site: Site) -> None:
+    async with light_site.person() as agent:
+        shown = await agent.page("/-/login?signed-out=yes")
+    assert "You&#39;re signed out" in shown
+    assert "Reference" not in shown
+    assert 'name="password"' in shown
 
 
 async def left(site: Site, *, as_json: bool) -> CIMultiDictProxy[str]:
