@@ -17,6 +17,7 @@ import aiohttp
 import structlog
 import typer
 
+from gateway import __version__
 from gateway.app import build
 from gateway.cli.listen import listen, url_of
 from gateway.cli.shutdown import Shutdown
@@ -152,14 +153,23 @@ async def serve(
         await stack.enter_async_context(running(checks.follow()))
         asking = await stack.enter_async_context(running(_ask_until_known(store, ring, stopping.asked, known=known)))
         audit.write(AuditEvent.CONFIGURATION_LOADED, tenant="*", fingerprint=configuration.fingerprint)
+        log.info(
+            "started",
+            version=__version__,
+            listen=url_of(public),
+            operations=url_of(operations),
+            key_ring=ring.fingerprint,
+        )
         say(f"efcx-gateway listens on {url_of(public)}, operations on {url_of(operations)}")
         await stopping.asked.wait()
         stopping.begin()
+        log.info("stopping", shutdown_timeout=live.current().gateway.shutdown_timeout)
         readiness.drain()
         await asyncio.sleep(stopping.notice)
         await public.end(stopping.for_requests)  # meanwhile the operations port reports "draining"
         await following
         await asking
+    log.info("stopped")
 
 
 async def _known(store: Store, ring: KeyRing) -> bool:

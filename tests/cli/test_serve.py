@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from aiohttp import ClientSession
 
+from gateway import __version__
 from gateway.cli.serve import check_aiohttp
 from gateway.domain.errors import Misconfigured
 from tests.fixtures.config_folder import SHIPPED, ConfigFolder
@@ -88,6 +89,18 @@ async def test_serve_prints_its_address_answers_and_drains_on_sigterm(folder: Co
     assert "Traceback" not in said
     assert "key ring created" in said
     assert (folder.path / "ring.key").is_file()
+
+
+@pytest.mark.slow
+async def test_the_log_has_the_version_at_the_start_and_a_line_for_stopping_and_its_end(folder: ConfigFolder) -> None:
+    async with serving(folder) as process:
+        await first_line(process)
+        process.process.send_signal(signal.SIGTERM)
+        _, _, said = await process.ended()
+    lines = [json.loads(line) for line in said.splitlines() if line.startswith("{")]
+    told = [line for line in lines if line["event"] in ("started", "stopping", "stopped")]
+    assert [line["event"] for line in told] == ["started", "stopping", "stopped"]
+    assert told[0]["version"] == __version__
 
 
 @pytest.mark.attack("F28")
