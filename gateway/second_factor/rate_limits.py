@@ -166,27 +166,11 @@ def for_send(policy: Policy, limits: OperatorLimits, subject: LimitSubject, addr
 
     `address` is a digest.
     """
-    hour = _limit(
-        "sends",
-        f"{subject.tenant}/user/{subject.user}",
-        Problem.MAX_SENDS,
-        steps=((limits.sends_per_user, limits.sends_window),),
-        window=limits.sends_window,
-        sliding=False,
-        restart=True,
-    )
+    hour = _hour_of_sends(f"{subject.tenant}/user/{subject.user}", limits.sends_per_user, limits)
     login = _limit(
         "sends", f"{subject.tenant}/login/{subject.login}", Problem.MAX_SENDS, steps=((policy.max_sends, DAY),)
     )
-    of_address = _limit(
-        "sends",
-        f"{subject.tenant}/address/{address}",
-        Problem.MAX_SENDS,
-        steps=((limits.sends_per_address, limits.sends_window),),
-        window=limits.sends_window,
-        sliding=False,
-        restart=True,
-    )
+    of_address = _hour_of_sends(f"{subject.tenant}/address/{address}", limits.sends_per_address, limits)
     return ((*cooldown(policy, subject), hour), (login,), (of_address,))
 
 
@@ -234,6 +218,12 @@ def for_password(
         restart=True,
     )
     return ((of_name,), (of_client,))
+
+
+def _hour_of_sends(tag: str, most: int, limits: OperatorLimits) -> Limit:
+    """At most `most` codes sent in `limits.sends_window` seconds, an hour by default."""
+    window = limits.sends_window
+    return _limit("sends", tag, Problem.MAX_SENDS, steps=((most, window),), window=window, sliding=False, restart=True)
 
 
 def _limit(
