@@ -79,7 +79,7 @@ class PasswordPage:
             if isinstance(turn, Busy):
                 request.audit.write(AuditEvent.LOGIN_QUEUE_FULL)
                 return StepResult(problem_detail=ProblemDetail(Problem.TOO_MANY_LOGINS, turn.until))
-            answer = await self._ask(request, digest, username, Secret(password), known=known)
+            answer = await self._ask(request, digest, client, username, Secret(password), known=known)
         match answer:
             case ProblemDetail():
                 return StepResult(problem_detail=answer)
@@ -104,11 +104,13 @@ class PasswordPage:
         return PasswordView(**head)
 
     async def _ask(
-        self, request: LoginRequest, digest: str, username: str, password: Secret, *, known: bool
+        self, request: LoginRequest, digest: str, client: str, username: str, password: Secret, *, known: bool
     ) -> Granted | NotFullySetUp | ProblemDetail:
-        """One grant, counted before it is made and given back unless the password was wrong."""
+        """One grant, counted before it is made and given back unless the password was wrong.
+
+        `digest` stands for the user name, `client` for the network of the browser.
+        """
         browser = self.names.sign(request.tenant.id, request.browser_id or "") if known else ""
-        client = client_network(request.client)
         groups = rate_limits.for_password(
             request.configuration.gateway.limits, request.tenant.id, digest, client, browser=browser
         )
