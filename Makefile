@@ -74,11 +74,13 @@ $(VENV)/.stamp: requirements.lock pyproject.toml hatch_build.py
 	fi
 	@touch $@
 
-## make lock       resolves requirements.lock and its runtime part again (needs uv)
+## make lock       resolves requirements.lock, and its parts for runtime and build, again (needs uv)
 lock:
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --upgrade \
 	  --extra demo --extra dev pyproject.toml -o requirements.lock
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 	  --constraint requirements.lock pyproject.toml -o requirements.runtime.lock
+	printf 'hatchling\nbabel\n' | uv pip compile -q --universal --python-version 3.11 --generate-hashes \
+	  --no-annotate --no-emit-index-url --no-header --constraint requirements.lock - -o requirements.build.lock
 
 .PHONY: help demo check test-fast test-random test rows trace keycloak venv lock

@@ -24,7 +24,8 @@ def lock_faults(name: str) -> list[str]:
 
 
 def main() -> int:
-    faults = [*lock_faults("requirements.lock"), *lock_faults("requirements.runtime.lock")]
+    locks = ("requirements.lock", "requirements.runtime.lock", "requirements.build.lock")
+    faults = [fault for lock in locks for fault in lock_faults(lock)]
     for fault in faults:
         print(fault)
     return bool(faults)

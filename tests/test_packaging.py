@@ -1,5 +1,6 @@
 """Tests of the contents of wheel and image."""
 
+import re
 import shutil
 import subprocess
 import sys
@@ -45,9 +46,18 @@ def test_a_wheel_contains_no_settings_of_the_build_folder(wheel: list[str]) -> N
     assert all(name.startswith("gateway/_data/config/schema/") for name in named)
 
 
-def test_an_image_contains_no_key_and_no_log_of_the_build_folder() -> None:
+def test_an_image_contains_no_settings_no_key_and_no_log_of_the_build_folder() -> None:
     ignored = (ROOT / ".dockerignore").read_text().splitlines()
-    assert {"config/secrets", "**/*.key", "**/*.pem", "**/*.log"} <= set(ignored)
+    assert [line for line in ignored if line.startswith("!config")] == ["!config/schema"]
+    assert {"*", "**/*.key", "**/*.pem", "**/*.log"} <= set(ignored)
+
+
+def test_an_image_is_built_from_packages_with_hashes_only() -> None:
+    installs = re.findall(r"pip (?:install|wheel) [^\n]*", (ROOT / "Dockerfile").read_text())
+    assert installs
+    assert all("--require-hashes" in line or "--no-index" in line for line in installs)
+    pinned = set((ROOT / "requirements.lock").read_text().split())
+    assert set((ROOT / "requirements.build.lock").read_text().split()) <= pinned
 
 
 @pytest.mark.slow

@@ -26,6 +26,7 @@ from email.policy import SMTP as LINES_OF_SMTP
 from email.utils import format_datetime, quote
 
 import structlog
+from aiohappyeyeballs import start_connection
 from aiosmtplib import (
     SMTP,
     SMTPAuthenticationError,
@@ -60,6 +61,7 @@ _MAILS_PER_CONNECTION = 50  # many relays close a connection after 100
 _IDLE = 30.0
 _FIRST_RELAYS = 3.0  # seconds for connecting to any relay but the last
 _CONNECTIONS_A_MAIL = 3  # attempts with one relay, if each connection breaks before the text was sent
+_NEXT_ADDRESS = 0.25  # seconds until the next address of a name is tried beside a silent one (RFC 8305)
 _GO_AHEAD, _DONE, _CLOSING = 354, 250, 421
 _LEADING_DOT = re.compile(rb"(?m)^\.")
 
@@ -340,7 +342,6 @@ class _Pool:
         relay = self._relay
         connection = SMTP(
             hostname=relay.host,
-            port=relay.port,
             use_tls=relay.security is MailSecurity.TLS,
             start_tls=relay.security is MailSecurity.STARTTLS,
             username=relay.username,
@@ -351,7 +352,10 @@ class _Pool:
         )
         try:
             async with asyncio.timeout(patience):
-                await connection.connect()
+                loop = asyncio.get_running_loop()  # the library alone would wait for each address of a name in turn
+                found = await loop.getaddrinfo(relay.host, relay.port, type=socket.SOCK_STREAM)
+                connected = await start_connection(found, happy_eyeballs_delay=_NEXT_ADDRESS, interleave=1)
+                await connection.connect(sock=connected)
         except SMTPAuthenticationError as error:
             connection.close()
             if _is_temporary(error):  # RFC 4954 6: 454 is no verdict on the password
@@ -383,6 +387,8 @@ def _words(error: Exception) -> str:
     match cause:
         case ssl.SSLCertVerificationError():
             return f"its certificate is not trusted: {cause.verify_message} (setting `tls`)"
+        case ssl.SSLError() if cause.reason == "WRONG_VERSION_NUMBER":
+            return "it does not begin with TLS; set `security: starttls`"
         case SMTPRecipientRefused():
             return f"the relay rejected the recipient: {_answer(cause)}"
         case SMTPResponseException():

@@ -50,6 +50,22 @@ class IdentityDelivery(Enum):
     HEADERS = "headers"
 
 
+class ExtraMethod(Enum):
+    """A method besides those of every app, which a route may allow (WebDAV, CalDAV)."""
+
+    PROPFIND = "PROPFIND"
+    PROPPATCH = "PROPPATCH"
+    MKCOL = "MKCOL"
+    MKCALENDAR = "MKCALENDAR"
+    COPY = "COPY"
+    MOVE = "MOVE"
+    LOCK = "LOCK"
+    UNLOCK = "UNLOCK"
+    REPORT = "REPORT"
+    SEARCH = "SEARCH"
+    ACL = "ACL"
+
+
 class SameSite(Enum):
     """`SameSite` of a cookie."""
 
@@ -125,6 +141,13 @@ class Route:
 
     allow_encoded_slash: bool = False
     """Whether paths of this app may contain %2F."""
+
+    methods: frozenset[ExtraMethod] = frozenset()
+    """Methods that the app gets besides GET, HEAD, POST, PUT, PATCH, DELETE and OPTIONS."""
+
+    underscore_headers: bool = False
+    """Whether the app gets request headers whose names have `_`. Names that a server could read as another header of
+    the request, or as one of the gateway's, never pass."""
 
     service_worker: bool = False
     """Whether the app may have a service worker, for pages below the folder of its script; never from the folder /."""

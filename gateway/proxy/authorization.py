@@ -6,7 +6,7 @@ configured origin, or of the user (a top-level navigation).
 """
 
 from dataclasses import dataclass
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from gateway.domain.problem import Problem
 from gateway.domain.session import Session
@@ -52,7 +52,7 @@ class RedirectHome:
 class AnswerPreflight:
     """A CORS preflight of a configured origin: the gateway answers it itself."""
 
-    origin: str
+    route: Route
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +96,7 @@ def _decide(
         return RedirectHome(tenant.home) if bare else Deny(match)
     origin = checked.header("origin")
     if is_preflight(checked) and origin in tenant.origins:
-        return AnswerPreflight(origin or "")
+        return AnswerPreflight(match.route)
     if match.public:
         return Forward(match, None)
     if session is None or session.tenant != tenant.id:
@@ -134,7 +134,7 @@ def may_use_credentials(checked: Checked, tenant: Tenant) -> bool:
         # A handshake may be readable across origins and no preflight protects it, so its Origin must be right too.
         return known or (origin is None and site == "same-origin")
     if site is not None:
-        return site in ("same-origin", "none") or known or _is_top_level_get(checked)
+        return site in ("same-origin", "none") or known or _is_top_level_get(checked) or _is_embedded(checked, tenant)
     if origin is not None:
         return known
     return checked.method in SAFE
@@ -191,3 +191,15 @@ def _is_top_level_get(checked: Checked) -> bool:
         and checked.header("sec-fetch-mode") == "navigate"
         and checked.header("sec-fetch-dest") in (None, "document")
     )
+
+
+def _is_embedded(checked: Checked, tenant: Tenant) -> bool:
+    """Whether a page of a configured origin shows this in a frame, or as an image.
+
+    Browsers send no `Origin` then, but `Referer`, which no page can forge. After a redirect by another site, which
+    could have chosen the path, `Sec-Fetch-Site` is `cross-site`. From another site browsers send no session cookie.
+    """
+    if checked.method not in ("GET", "HEAD") or checked.header("sec-fetch-site") != "same-site":
+        return False
+    referer = urlsplit(checked.header("referer") or "")
+    return checked.header("origin") is None and f"{referer.scheme}://{referer.netloc}" in tenant.origins

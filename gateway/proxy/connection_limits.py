@@ -46,7 +46,8 @@ class ConnectionLimits:
     """Limits of one connection, in seconds and bytes; `per_address` counts connections, `body_rate` bytes a second.
 
     `head_bytes`: of one head. `head`: from the first byte of a request to the end of its head. `body_grace` + received
-    bytes / `body_rate`: from there to the end of the body; the time does not pass while the app takes no more. `ahead`:
+    bytes / `body_rate`: from there to the end of the body; the time does not pass while the app takes no more, nor
+    while it answers a signed-in user already. `ahead`:
     bytes held behind a request that is being answered, at which reading pauses; one more read is possible (`READ`).
     `answer_bytes`: of an answer that wait for the client before the app waits too; one more write is possible.
     `least_taken`: bytes of its answer that a client takes in `stall` seconds, or it is cut.
@@ -170,20 +171,24 @@ class _Requests(web.RequestHandler):
 
     aiohttp's answer to a request that does not parse names the server's program, and repeats a line of the request to
     the sender and in the log, where it may be a cookie or a password. And `_Connection` learns of a change of protocol:
-    from then on it passes everything on.
+    from then on it passes everything on. `two_way` is set while a signed-in user's body and its answer are both under
+    way.
     """
 
-    __slots__ = ("ending", "on_switch")
+    __slots__ = ("ending", "on_switch", "switched_to", "two_way")
 
     on_switch: Callable[[], None]
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self.ending = False
+        self.two_way = False
+        self.switched_to: Any = None
 
     def set_parser(self, parser: Any, data_received_cb: Callable[[], None] | None = None) -> None:
         """As `RequestHandler`'s."""
         super().set_parser(parser, data_received_cb)
+        self.switched_to = parser
         self.on_switch()
 
     def handle_error(
@@ -282,9 +287,12 @@ class _Connection(asyncio.BufferedProtocol):
         self._inbound.add(data)
         self._pass_on()
 
-    def eof_received(self) -> None:
-        if self._inner is not None:
-            self._inner.eof_received()
+    def eof_received(self) -> bool:
+        """True keeps the connection: after a switch of protocols the client may still take what the app sends."""
+        parser = self._inner.switched_to if self._inner is not None else None
+        if parser is not None:
+            parser.feed_eof()
+        return parser is not None
 
     def pause_writing(self) -> None:
         self._writing_paused = True
@@ -428,7 +436,8 @@ class _Connection(asyncio.BufferedProtocol):
         if request.content.is_eof() or transport is None or transport.is_closing():
             return
         now, limits = self._loop.time(), self._limits
-        if not transport.is_reading():  # the app is slow: the client's time begins anew
+        answering = self._inner is not None and self._inner.two_way
+        if answering or not transport.is_reading():  # the app talks, or is slow: the client's time begins anew
             self._body_since, self._received = now, 0
         left = self._body_since + limits.body_grace + self._received / limits.body_rate - now
         if left > 0:

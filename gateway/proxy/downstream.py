@@ -120,9 +120,14 @@ class Downstream:
         empty: bool = False,
         last: bool = False,
         switch: bool = False,
+        two_way: bool = False,
     ) -> None:
-        """Send the head of an answer and choose its framing. `last`: the connection ends after it; `switch`: no HTTP
-        follows."""
+        """Send the head of an answer and choose its framing.
+
+        `last`: the connection ends after it. `switch`: no HTTP follows. `two_way`: until its end the client may take
+        `STALL` for each part of its body, however long that takes in all.
+        """
+        self._two_way(two_way)
         modern = (self._request.version.major, self._request.version.minor) == (1, 1)
         self._chunked = modern and not (switch or empty or length is not None)
         ending = getattr(self._request.protocol, "ending", False)  # set by `connection_limits` when the process ends
@@ -146,6 +151,7 @@ class Downstream:
 
     async def finish(self) -> DownstreamResponse:
         """End the body; the response to return from the handler."""
+        self._two_way(False)
         if self._chunked:
             await self._write(b"0\r\n\r\n")
         return DownstreamResponse(status=self._status, keep_alive=self._keep_alive, sent=self._sent)
@@ -156,6 +162,10 @@ class Downstream:
         if transport is not None:
             transport.abort()
         return DownstreamResponse(status=self._status or 499, keep_alive=False, sent=self._sent)
+
+    def _two_way(self, is_two_way: bool) -> None:
+        if hasattr(self._request.protocol, "two_way"):  # of `connection_limits`
+            self._request.protocol.two_way = is_two_way
 
     async def _write(self, data: bytes) -> None:
         try:

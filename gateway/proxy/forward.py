@@ -78,7 +78,7 @@ class Forwarder:
         if route.max_body is not None and (checked.length or 0) > route.max_body:
             return Failed(Problem.REQUEST_TOO_LARGE, "declared body")
         origin = UpstreamOrigin.of(route)
-        exchange = _Exchange(client, checked, head, route, rewrite, streams=self._streams)
+        exchange = _Exchange(client, checked, head, route, rewrite, streams=self._streams, signed_in=stream is not None)
         client.watch(exchange.client_lost)
         try:
             with stream.cut_at_end(exchange.cut) if stream else nullcontext():
@@ -126,8 +126,10 @@ class _Exchange:
         rewrite: Rewrite,
         *,
         streams: OpenStreams,
+        signed_in: bool,
     ) -> None:
         self._streams = streams
+        self._signed_in = signed_in
         self._client = client
         self._checked = checked
         self._head = head
@@ -240,6 +242,7 @@ class _Exchange:
             empty=answer.empty,
             # aiohttp's parser holds back what follows an upgrade, and of a body that no app takes nothing may follow
             last=unsent or refused or self._checked.header("upgrade") is not None,
+            two_way=self._signed_in and pump is not None and not pump.done(),
         )
         if not await pass_body(wire, client, between):
             return client.give_up()

@@ -130,8 +130,8 @@ class ProxyHandler:
             case RedirectToSignIn(location) | RedirectToStepUp(location):
                 login = public_origin(checked, tenant) + location
                 return self._problem(request, Problem.SIGN_IN_FIRST, status=401, extra={"login": login})
-            case AnswerPreflight():
-                return web.Response(status=204, headers=dict(headers.preflight_fields(checked, tenant)))
+            case AnswerPreflight(route):
+                return web.Response(status=204, headers=dict(headers.preflight_fields(checked, tenant, route)))
             case UnregisterWorker(why, route):
                 return unregistering(request, why, route)
             case Deny(problem):

@@ -14,7 +14,7 @@ from gateway.domain.session import Session
 from gateway.domain.tenant import IdentityDelivery, Route, Tenant
 from gateway.proxy.public_urls import PublicUrls, public_origin
 from gateway.proxy.routing import RouteMatch
-from gateway.web.request_check import Checked, listed
+from gateway.web.request_check import METHODS, Checked, is_ambiguous, listed
 from gateway.web.security_headers import HSTS
 
 HeaderFields = tuple[tuple[str, str], ...]
@@ -141,7 +141,11 @@ def request_head(
 ) -> UpstreamRequest:
     """Build the head for the app of `found`; `session` None gives no identity at all."""
     named = listed(checked.all("connection"))
-    fields = [(name, value) for name, value in checked.headers if name.lower() not in named and not _is_managed(name)]
+    fields = [
+        (name, value)
+        for name, value in checked.headers
+        if name.lower() not in named and not _is_managed(name) and not is_ambiguous(name, checked)
+    ]
     identity = found.route.identity if session else frozenset()
     if cookie := _cookie_field(checked, tenant, session if IdentityDelivery.COOKIE in identity else None):
         fields.append(("Cookie", cookie))
@@ -241,13 +245,14 @@ def cors_fields(checked: Checked, tenant: Tenant) -> HeaderFields:
     return (("Access-Control-Allow-Origin", origin), ("Access-Control-Allow-Credentials", "true"))
 
 
-def preflight_fields(checked: Checked, tenant: Tenant) -> HeaderFields:
-    """The answer to a preflight of a configured origin."""
+def preflight_fields(checked: Checked, tenant: Tenant, route: Route) -> HeaderFields:
+    """The answer to a preflight of a configured origin for a path of `route`."""
+    methods = (*sorted(METHODS), *sorted(method.value for method in route.methods))
     asked = ", ".join(sorted(listed(checked.all("access-control-request-headers"))))
     allowed = (("Access-Control-Allow-Headers", asked),) if asked else ()
     return (
         *cors_fields(checked, tenant),
-        ("Access-Control-Allow-Methods", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"),
+        ("Access-Control-Allow-Methods", ", ".join(methods)),
         *allowed,
         ("Access-Control-Max-Age", "600"),
         ("Vary", "Origin"),

@@ -29,6 +29,8 @@ WRITE_HIGH_WATER = 16_384
 """Bytes of a request's body that wait for the app before the client has to wait; one more write is possible."""
 
 _VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
+_TLS_ALERT = b"\x15\x03"
+_SPEAKS_TLS = "TLS, not HTTP; for an app with TLS write https:// in `to` of the route"
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
 
@@ -85,6 +87,7 @@ class UpstreamConnection(asyncio.BufferedProtocol):
         self._error: AppError | None = None
         self._unusable = False
         self._closed = False
+        self._written = False
         self.begin("")
 
     # ---- one exchange
@@ -111,7 +114,7 @@ class UpstreamConnection(asyncio.BufferedProtocol):
 
     async def write(self, data: bytes, within: float | None = None) -> None:
         """Send `data`; waits while the app does not read, for `within` seconds. Raises `NoConnection`, `TooSlow`."""
-        if self._transport is None or self._closed or self._transport.is_closing():
+        if self._transport is None or self._closed or self._written or self._transport.is_closing():
             raise self._error or NoConnection("connection lost")
         self._transport.write(data)
         if self._writer is not None:
@@ -122,6 +125,15 @@ class UpstreamConnection(asyncio.BufferedProtocol):
                 raise TooSlow(f"the app has taken nothing for {within:g} s") from error
             if self._closed:
                 raise self._error or NoConnection("connection lost")
+
+    def end_writing(self) -> bool:
+        """Tell the app that nothing more follows; False where that is impossible, as by TLS."""
+        transport = self._transport
+        if transport is None or self._closed or transport.is_closing() or not transport.can_write_eof():
+            return False
+        transport.write_eof()
+        self._written = True
+        return True
 
     async def asks_for_body(self, within: float) -> bool:
         """Wait until the app asks for the body (`100 Continue`). False: the app has answered without the body.
@@ -266,7 +278,8 @@ class UpstreamConnection(asyncio.BufferedProtocol):
             elif rest := data[upgrade.args[0] :]:
                 self._hold(rest)
         except httptools.HttpParserError as error:
-            self._fail(f"no HTTP: {error.__context__ or error}")
+            is_tls = self._answer is None and data.startswith(_TLS_ALERT)
+            self._fail(_SPEAKS_TLS if is_tls else f"no HTTP: {error.__context__ or error}")
         else:
             if self._answer is None and self._head_bytes > MAX_HEAD:
                 self._fail("a head without end")

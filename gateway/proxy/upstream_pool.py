@@ -21,6 +21,8 @@ from gateway.proxy.upstream_connection import READ, NoConnection, TooSlow, Upstr
 NEXT_ADDRESS = 0.25
 """Seconds until the next address of a name is tried beside a silent one (RFC 8305, "Connection Attempt Delay")."""
 
+_NO_TLS = "for an app without TLS write http:// in `to` of the route"
+
 
 @dataclass(frozen=True, slots=True)
 class UpstreamOrigin:
@@ -71,21 +73,27 @@ class UpstreamPool:
     async def connect(self, origin: UpstreamOrigin, timeout: float) -> UpstreamConnection:
         """A new connection within `timeout` seconds. Raises `NoConnection`, `TooSlow`."""
         context = self._context(origin.tls) if origin.scheme == "https" else None
+        connected = None
         try:
             async with asyncio.timeout(timeout):
                 loop = asyncio.get_running_loop()
                 found = await loop.getaddrinfo(origin.host, origin.port, type=socket.SOCK_STREAM)
+                connected = await start_connection(found, happy_eyeballs_delay=NEXT_ADDRESS, interleave=1)
                 _, wire = await loop.create_connection(
                     lambda: UpstreamConnection(self._buffer),
-                    sock=await start_connection(found, happy_eyeballs_delay=NEXT_ADDRESS, interleave=1),
+                    sock=connected,
                     ssl=context,
                     server_hostname=origin.host if context else None,
                 )
         except TimeoutError as error:
-            raise TooSlow(f"{origin}: no connection in {timeout:g} s") from error
+            what = f"no TLS handshake in {timeout:g} s; {_NO_TLS}" if connected else f"no connection in {timeout:g} s"
+            raise TooSlow(f"{origin}: {what}") from error
         except ssl.SSLCertVerificationError as error:
             raise NoConnection(f"{origin}: {error.verify_message}; see tls.ca_file of the route") from error
-        except (OSError, RuntimeError) as error:  # ssl.SSLError is an OSError; uvloop raises RuntimeError for some
+        except ssl.SSLError as error:
+            plain = error.reason == "WRONG_VERSION_NUMBER"
+            raise NoConnection(f"{origin}: {f'no TLS; {_NO_TLS}' if plain else error.strerror}") from error
+        except (OSError, RuntimeError) as error:  # uvloop raises RuntimeError for some
             why = getattr(error, "strerror", None) or str(error) or type(error).__name__
             raise NoConnection(f"{origin}: {why}") from error
         return wire

@@ -42,6 +42,8 @@ PER_SESSION = 20
 """WebSockets of one session at a time, on this replica."""
 GOODBYE = 1.0
 """Seconds a browser has to answer that this is the end."""
+HALF_CLOSED = 10.0
+"""Seconds an app has to end its side after the browser has ended its own."""
 _HIGH_WATER = 16_384
 """Bytes from the browser held here before it has to wait; one more read is possible."""
 
@@ -154,6 +156,8 @@ class WebSockets:
                 stream.seen()
                 upward.feed(data)
                 await wire.write(data, within=patience)  # else a browser that leaves meanwhile is never noticed
+            if wire.end_writing():
+                await asyncio.sleep(HALF_CLOSED)
 
         async def to_browser() -> None:
             while (data := await wire.read()) and not ending.done():

@@ -16,7 +16,7 @@ from gateway.domain.configuration import Configuration
 from gateway.domain.ports import Random
 from gateway.domain.problem import Problem
 from gateway.domain.tenant import longest_match
-from gateway.web import service_worker_scripts
+from gateway.web import request_check, service_worker_scripts
 from gateway.web.client_address import HEADER, client_address
 from gateway.web.error_responses import ErrorResponses, Handler
 from gateway.web.pages import Pages
@@ -89,6 +89,10 @@ class RequestMiddleware:
         request[TENANT] = tenant
         prefix = configuration.gateway.prefix
         own = checked.segments[0] == prefix.strip("/")
+        if checked.underscores or checked.method not in METHODS:
+            refused = request_check.refusal(checked, None if own else longest_match(tenant.routes, checked.segments))
+            if refused is not None:
+                return self._closing(request, head, refused.problem, refused.status)
         if own:
             language_of(request, self.pages.languages)  # the handlers of own pages read LANGUAGE
         if asks_for_service_worker(head):

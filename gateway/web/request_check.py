@@ -14,9 +14,10 @@ from functools import cached_property
 from urllib.parse import unquote_to_bytes
 
 from gateway.domain.problem import Problem
-from gateway.domain.tenant import decoded_segments
+from gateway.domain.tenant import ExtraMethod, Route, decoded_segments
 
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+EXTRA_METHODS = frozenset(method.value for method in ExtraMethod)
 MAX_TARGET = 8192
 MAX_SEGMENTS = 256
 """Of a decoded path. Each one is looked at several times; a path of 8 KiB could have 4,000."""
@@ -27,8 +28,8 @@ MAX_COOKIE_BYTES = 32768
 MAX_COOKIES = 500
 """Browsers keep at most 180 for one site; each one costs time, also an empty one."""
 
-# CGI-like servers read "_", "." and "-" as one: a name that could be read as another is rejected
-_NAME = re.compile(r"[!#$%&'*+^`|~0-9A-Za-z-]+")
+# CGI-like servers read "_", "." and "-" as one: a name that could be read as another is rejected, "_" by its route
+_NAME = re.compile(r"[!#$%&'*+^_`|~0-9A-Za-z-]+")
 _HOST = re.compile(r"(?P<name>[A-Za-z0-9.-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?")
 _TARGET = re.compile(r"[\x21\x22\x24-\x7e]+")  # printable ASCII without blank and "#"
 _BAD_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
@@ -75,7 +76,8 @@ class Checked:
 
     `path` is as sent; `segments` are its decoded segments after the first slash (`/a/b/` → `a`, `b`, ""). `host` is
     lower case without a port. `headers` keep order and spelling of names. `odd_slashes`: the path holds `//` or
-    `%2f`, which only a route that says so may take. `length` is the declared body length, None when there is none.
+    `%2f`, which only a route that says so may take; so with `underscores` (of a header name) and other methods than
+    `METHODS`. `length` is the declared body length, None when there is none.
     """
 
     method: str
@@ -89,6 +91,7 @@ class Checked:
     chunked: bool = False
     upgrade: bool = False
     odd_slashes: bool = False
+    underscores: bool = False
 
     @property
     def target(self) -> str:
@@ -127,7 +130,7 @@ def check(head: RequestHead) -> Checked | InvalidRequest:
     """Return `head` in its one reading, or the reason to reject it."""
     if head.version not in ((1, 0), (1, 1)):
         return _BAD
-    if head.method not in METHODS:
+    if head.method not in METHODS and head.method not in EXTRA_METHODS:
         return InvalidRequest(Problem.METHOD_NOT_ALLOWED, 405)
     if len(head.target) > MAX_TARGET:
         return InvalidRequest(Problem.REQUEST_TOO_LARGE, 414)
@@ -170,7 +173,22 @@ def check(head: RequestHead) -> Checked | InvalidRequest:
         chunked=chunked,
         upgrade=upgrade,
         odd_slashes=odd_slashes,
+        underscores=any("_" in name for name, _ in head.headers),
     )
+
+
+def refusal(checked: Checked, route: Route | None) -> InvalidRequest | None:
+    """The reason why `route` does not take a request that others may take; None is a path of the gateway's own."""
+    extra = {method.value for method in route.methods} if route else ()
+    if checked.method not in METHODS and checked.method not in extra:
+        return InvalidRequest(Problem.METHOD_NOT_ALLOWED, 405)
+    return _BAD if checked.underscores and not (route and route.underscore_headers) else None
+
+
+def is_ambiguous(name: str, checked: Checked) -> bool:
+    """Whether some server could read `name`, which has `_`, as another field of the request, or of its framing."""
+    dashed = name.lower().replace("_", "-")
+    return "_" in name and (dashed in _SINGLE or checked.header(dashed) is not None)
 
 
 def fully_decoded(text: str, *, lenient: bool = False) -> str | None:

@@ -18,6 +18,7 @@ from gateway.domain.secret import Secret
 from tests.fixtures.clock import START, FakeClock, SeededRandom
 from tests.fixtures.mail import MailServer, StartMailServer
 from tests.fixtures.ports import free_port
+from tests.fixtures.silent_address import addresses, silent_address
 
 MESSAGE = Message("anna@cc.example", "Your code", "code 123456", "<p>code 123456</p>", "en", "ABCD2345")
 
@@ -57,6 +58,23 @@ async def test_a_mail_is_delivered_to_exactly_its_recipient(mailer: Mailer, mail
     assert str(received.parsed["From"]) == "Expertflow <otp@cc.example>"
     assert received.text == "code 123456\r\n"
     assert received.html == "<p>code 123456</p>\r\n"
+
+
+async def test_a_silent_first_address_of_a_relay_does_not_hide_the_second(
+    mailer: Mailer, mail_server: MailServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with silent_address() as silent:
+        addresses(monkeypatch, silent, (mail_server.host, mail_server.port))
+        sent = await mailer.send(channel(Relay("relay.internal", mail_server.port, MailSecurity.NONE)), MESSAGE)
+    assert isinstance(sent, Sent)
+
+
+async def test_a_relay_that_does_not_begin_with_tls_is_reported_with_the_setting_to_change(
+    mailer: Mailer, mail_server: MailServer
+) -> None:
+    result = await mailer.send(channel(Relay(mail_server.host, mail_server.port, MailSecurity.TLS)), MESSAGE)
+    assert isinstance(result, NotSent)
+    assert "set `security: starttls`" in result.reason
 
 
 async def test_the_gateway_greets_a_relay_with_the_configured_name_or_that_of_the_host(

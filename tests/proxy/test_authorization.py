@@ -28,6 +28,8 @@ TENANT = tenant(
 )
 OWN = "https://cc.example"
 SIBLING = "https://evil.cc.example"
+FRAME = (("Sec-Fetch-Site", "same-site"), ("Sec-Fetch-Mode", "navigate"), ("Sec-Fetch-Dest", "iframe"))
+IMAGE = (("Sec-Fetch-Site", "same-site"), ("Sec-Fetch-Mode", "no-cors"), ("Sec-Fetch-Dest", "image"))
 
 
 def of(request: Checked, with_session: Session | None = None, site: Tenant = TENANT) -> Decision:
@@ -168,6 +170,15 @@ def test_scripts_without_a_session_get_401_and_browsers_get_the_login(
         ("GET", (("Sec-Fetch-Site", "same-site"), ("Sec-Fetch-Mode", "cors"), ("Origin", SIBLING)), False),
         ("GET", (("Sec-Fetch-Site", "same-site"), ("Sec-Fetch-Mode", "no-cors")), False),
         ("POST", (("Sec-Fetch-Site", "same-site"), ("Sec-Fetch-Mode", "navigate"), ("Origin", SIBLING)), False),
+        ("GET", (*FRAME, ("Referer", f"{FRIEND}/")), True),
+        ("GET", (*FRAME, ("Referer", f"{FRIEND}/page?x=1")), True),
+        ("HEAD", (*IMAGE, ("Referer", f"{FRIEND}/")), True),
+        ("GET", (*IMAGE, ("Referer", f"{FRIEND}/")), True),
+        ("GET", (*IMAGE, ("Referer", f"{FRIEND}.evil.example/")), False),
+        ("GET", (*IMAGE, ("Referer", f"{SIBLING}/?{FRIEND}/")), False),
+        ("GET", (*IMAGE, ("Referer", f"{FRIEND}/"), ("Origin", "null")), False),
+        ("GET", (("Sec-Fetch-Site", "cross-site"), *IMAGE[1:], ("Referer", f"{FRIEND}/")), False),
+        ("POST", (*FRAME, ("Referer", f"{FRIEND}/")), False),
         ("POST", (("Sec-Fetch-Site", "cross-site"), ("Origin", "null")), False),
         ("POST", (("Sec-Fetch-Site", "cross-site"), ("Origin", FRIEND)), True),
         ("POST", (("Sec-Fetch-Site", "cross-site"), ("Origin", "https://other.example")), True),
@@ -213,7 +224,7 @@ def test_preflights_of_configured_origins_are_answered_by_the_gateway(origin: st
     request = checked(
         "/agent-manager/x", ("Origin", origin), ("Access-Control-Request-Method", "PUT"), method="OPTIONS"
     )
-    assert of(request) == AnswerPreflight(origin) if answered else isinstance(of(request), RedirectToSignIn)
+    assert isinstance(of(request), AnswerPreflight) if answered else isinstance(of(request), RedirectToSignIn)
 
 
 @pytest.mark.row("GW-12")

@@ -4,7 +4,7 @@ import asyncio
 import re
 import socket
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import Any, cast
 
@@ -23,6 +23,7 @@ from tests.fixtures.proxy_server import (
     read_head,
     status_of,
     tenant,
+    until,
 )
 from tests.fixtures.upstream import EchoUpstream
 
@@ -238,6 +239,41 @@ async def test_a_form_for_the_gateway_below_the_minimum_rate_is_cut(caplog: pyte
     assert [record.name for record in caplog.records if record.name == "aiohttp.server"] == []
 
 
+async def two_way_app(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Begins its answer at once, and sends back each line of the body."""
+    await read_head(reader)
+    writer.write(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nready\n")
+    while line := await reader.readline():
+        writer.write(line)
+
+
+def two_way_request(server: ProxyServer, **options: Any) -> bytes:
+    """Returns the beginning of a request whose body follows later."""
+    return server.request("/unified-admin/talk", "Content-Length: 6", **options)
+
+
+async def test_a_body_may_pause_while_a_signed_in_user_reads_the_answer_to_it() -> None:
+    limits = ConnectionLimits(head=SHORT, body_grace=SHORT, body_rate=1e6)
+    async with app_that(two_way_app) as app, gateway(tenant(app.url), limits=limits) as server:
+        reader, writer = await server.connect()
+        writer.write(two_way_request(server, method="POST"))
+        await reader.readuntil(b"ready\n")
+        await pass_a_deadline(server)
+        writer.write(b"hello\n")
+        assert b"hello" in await reader.readuntil(b"hello\n")
+        writer.transport.abort()
+
+
+async def test_a_slow_body_to_a_public_path_is_cut_although_the_app_answers_already() -> None:
+    limits = ConnectionLimits(head=SHORT, body_grace=SHORT, body_rate=1e6)
+    async with app_that(two_way_app) as app:
+        site = tenant(app.url, public_paths=("/unified-admin/talk",))
+        async with gateway(site, limits=limits) as server, raw(server) as (reader, writer):
+            writer.write(two_way_request(server, signed_in=False))
+            await reader.readuntil(b"ready\n")
+            await ended(reader)
+
+
 async def test_a_body_at_the_minimum_rate_may_take_longer_than_the_grace_period(echo_upstream: EchoUpstream) -> None:
     """Received bytes extend the time for the next ones."""
     limits = ConnectionLimits(head=SHORT, body_grace=SHORT, body_rate=100.0)
@@ -332,13 +368,6 @@ def held_by(server: ProxyServer) -> list[int]:
 def _waiting(connection: Any) -> int:
     transport = connection._transport
     return 0 if transport is None or transport.is_closing() else int(transport.get_write_buffer_size())
-
-
-async def until(true: Callable[[], bool], server: ProxyServer) -> None:
-    """Waits until `true`, at most ten seconds; each turn is a request of another user."""
-    async with asyncio.timeout(10):
-        while not true():
-            assert status_of(await server.first(server.request("/-/login"))) == 200
 
 
 async def pour(writer: asyncio.StreamWriter, data: bytes, most: int) -> int:

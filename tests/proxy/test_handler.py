@@ -7,6 +7,7 @@ import pytest
 from aiohttp import http_parser
 
 from gateway.domain.errors import Misconfigured
+from gateway.domain.tenant import ExtraMethod, Route
 from gateway.proxy.handler import require_strict_parser
 from tests.fixtures.proxy_server import ProxyServer, body_of, fields_of, gateway, session, status_of, tenant, values
 from tests.fixtures.upstream import RawUpstream
@@ -156,6 +157,18 @@ async def test_a_configured_origin_may_read_answers_and_refusals(raw_upstream: R
         answer = await configured(raw_upstream, "Sec-Fetch-Mode: cors", signed_in=signed_in)
         assert status_of(answer) == status
         assert field(answer, "access-control-allow-origin") == [FRIEND]
+
+
+async def test_a_route_may_take_webdav_methods_and_names_with_underscores(raw_upstream: RawUpstream) -> None:
+    files = Route("/files", raw_upstream.url, methods=frozenset({ExtraMethod.PROPFIND}), underscore_headers=True)
+    async with gateway(tenant(routes=(files, Route("/app", raw_upstream.url)))) as server:
+        assert status_of(await server.send(server.request("/files/", "X_Any: 1", method="PROPFIND"))) == 200
+        assert raw_upstream.received.startswith(b"PROPFIND /files/ HTTP/1.1")
+        assert b"X_Any: 1" in raw_upstream.received
+        assert status_of(await server.send(server.request("/app/", method="PROPFIND"))) == 405
+        assert status_of(await server.send(server.request("/-/login", method="PROPFIND"))) == 405
+        assert status_of(await server.send(server.request("/app/", "X_Any: 1"))) == 400
+        assert status_of(await server.send(server.request("/-/login", "X_Any: 1"))) == 400
 
 
 @pytest.mark.row("GW-07")

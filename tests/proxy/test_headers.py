@@ -55,6 +55,13 @@ def test_an_app_receives_the_user_by_bearer_token_cookie_and_headers() -> None:
     ]
 
 
+def test_a_name_with_an_underscore_passes_only_if_no_server_reads_it_as_another_field() -> None:
+    ours = ("X_Auth_User_Id", "X_Forwarded_For", "Content_Length", "Content_Type", "Sec_Fetch_Site", "X_Known")
+    odd = [(name, "odd") for name in ("X_Any", "Origin_", "_Origin", *ours)]
+    fields = sent(*odd, ("X-Known", "1"), underscore_headers=True)
+    assert {name for name, value in fields if value == "odd"} == {"X_Any", "Origin_", "_Origin"}
+
+
 @pytest.mark.row("GW-08")
 def test_identity_is_sent_only_by_the_deliveries_of_the_route() -> None:
     for way in IdentityDelivery:

@@ -1,10 +1,7 @@
 """Tests of the choice of the next connection to an app."""
 
 import asyncio
-import socket
 import ssl
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -12,10 +9,11 @@ import trustme
 
 from gateway.domain.channel import TlsSettings
 from gateway.domain.tenant import Route
-from gateway.proxy.upstream_connection import NoConnection, TooSlow, UpstreamConnection
+from gateway.proxy.upstream_connection import BadResponse, NoConnection, TooSlow, UpstreamConnection
 from gateway.proxy.upstream_pool import UpstreamOrigin, UpstreamPool
 from tests.fixtures.ports import free_port
 from tests.fixtures.proxy_server import app_that, read_head
+from tests.fixtures.silent_address import addresses, silent_address
 from tests.fixtures.upstream import RawUpstream
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
@@ -99,13 +97,38 @@ async def test_an_unreachable_app_is_reported_with_its_origin() -> None:
         await UpstreamPool().connect(origin, 2)
 
 
+@pytest.mark.both_loops
+async def test_a_plain_answer_to_a_tls_handshake_is_reported_as_such() -> None:
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(100)
+        writer.write(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n")
+
+    async with app_that(script) as app:
+        with pytest.raises(NoConnection, match=r"no TLS; for an app without TLS write http://"):
+            await UpstreamPool().connect(UpstreamOrigin.of(Route("", app.url.replace("http:", "https:"))), 5)
+
+
+@pytest.mark.both_loops
+async def test_a_tls_alert_as_answer_to_plain_http_is_reported_as_such(tmp_path: Path) -> None:
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(100)
+        writer.write(b"\x15\x03\x01\x00\x02\x02\x46")
+
+    async with app_that(script) as app:
+        wire = await UpstreamPool().connect(UpstreamOrigin.of(Route("", app.url)), 5)
+        wire.begin("GET")
+        await wire.write(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        with pytest.raises(BadResponse, match=r"TLS, not HTTP; for an app with TLS write https://"):
+            await wire.answer(5)
+
+
 async def test_a_tls_handshake_that_does_not_end_is_a_timeout() -> None:
     async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read()
         await asyncio.Event().wait()
 
     async with app_that(script) as app:
-        with pytest.raises(TooSlow, match="no connection in"):
+        with pytest.raises(TooSlow, match="no TLS handshake in"):
             await UpstreamPool().connect(UpstreamOrigin.of(Route("", app.url.replace("http:", "https:"))), 0.2)
 
 
@@ -131,27 +154,6 @@ async def test_a_private_authority_is_trusted_where_the_route_names_it(tmp_path:
     wire.abort()
     server.close()
     await server.wait_closed()
-
-
-@asynccontextmanager
-async def silent_address() -> AsyncIterator[tuple[str, int]]:
-    """An address that never answers a new connection: its queue of connections is full."""
-    with socket.socket() as listening, socket.socket() as first, socket.socket() as second:
-        listening.bind(("127.0.0.2", free_port()))
-        listening.listen(0)
-        for waiting in (first, second):
-            waiting.setblocking(False)
-            waiting.connect_ex(listening.getsockname())
-        yield listening.getsockname()
-
-
-def addresses(monkeypatch: pytest.MonkeyPatch, *found: tuple[str, int]) -> None:
-    """Give every name these addresses, in this order."""
-
-    async def getaddrinfo(*_: object, **__: object) -> list[object]:
-        return [(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", address) for address in found]
-
-    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", getaddrinfo)
 
 
 async def test_a_silent_first_address_of_a_name_does_not_hide_the_second(

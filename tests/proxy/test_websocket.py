@@ -21,6 +21,7 @@ from tests.fixtures.proxy_server import (
     read_head,
     status_of,
     tenant,
+    until,
     until_quiet,
 )
 from tests.fixtures.upstream import EchoUpstream
@@ -300,7 +301,35 @@ async def test_a_browser_that_disconnects_releases_the_connection_to_the_app(ech
         await read_head(reader)
         writer.transport.abort()
         await asyncio.wait_for(app.closed.wait(), 5)
+        await until(lambda: server.sessions.closers == {"s1": []}, server)
+
+
+async def test_a_client_that_ends_its_side_still_receives_what_the_app_sends() -> None:
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_head(reader)
+        writer.write(switching())
+        writer.write(b"answer to " + await reader.read())
+
+    async with app_that(script) as app, gateway(tenant(app.url)) as server:
+        reader, writer = await server.connect()
+        writer.write(handshake(server) + b"the last question")
+        await read_head(reader)
+        writer.write_eof()
+        assert await asyncio.wait_for(reader.read(), 5) == b"answer to the last question"
         assert server.sessions.closers == {"s1": []}
+        writer.close()
+
+
+async def test_an_app_that_ignores_the_end_of_the_clients_side_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.proxy.websocket.HALF_CLOSED", 0.1)
+    async with app_that(answering(switching())) as app, gateway(tenant(app.url)) as server:
+        reader, writer = await server.connect()
+        writer.write(handshake(server))
+        await read_head(reader)
+        writer.write_eof()
+        assert await asyncio.wait_for(reader.read(), 5) == b""
+        await asyncio.wait_for(app.closed.wait(), 5)
+        writer.close()
 
 
 async def test_an_app_that_disconnects_releases_the_connection_to_the_browser() -> None:
