@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Annotated, Any
+from zoneinfo import ZoneInfo
 
 from annotated_types import Interval, MaxLen
 
@@ -105,6 +106,14 @@ def _cookie_domain(domain: str) -> str:
     return name
 
 
+def _time_zone(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (KeyError, ValueError, OSError) as error:
+        raise ValueError("must be a time zone of the IANA database, as Asia/Karachi") from error
+    return name
+
+
 _WEB = "^[Hh][Tt][Tt][Pp][Ss]?://[^ ]+$"
 Seconds = Annotated[float, Interval(gt=0, le=86_400)]
 Count = Annotated[int, Interval(ge=1, le=1_000_000)]
@@ -124,4 +133,5 @@ CookieDomain = Annotated[str, Checked(_cookie_domain)]
 CookiePath = Annotated[str, like(_COOKIE_PATH, "must be a path that begins with /")]
 Colour = Annotated[str, like(_COLOUR, 'must be a colour as "#0b5cad" (in quotes)', str.lower)]
 Logo = Annotated[str, like(_LOGO, "must be an https:// address or a path that begins with /")]
+TimeZone = Annotated[str, Checked(_time_zone)]
 Language = Annotated[str, like(_LANGUAGE, "must be a language as en, ar or de")]

@@ -7,6 +7,7 @@ from functools import cached_property
 from ipaddress import ip_address
 from typing import Annotated, Any
 from urllib.parse import unquote_to_bytes, urlsplit
+from zoneinfo import ZoneInfo
 
 from annotated_types import Ge, Interval, MaxLen
 
@@ -31,6 +32,7 @@ from gateway.domain.setting_types import (
     OwnPath,
     RoutePath,
     Seconds,
+    TimeZone,
     Upstream,
 )
 
@@ -344,6 +346,10 @@ class TenantOptions:
     session: SessionLimits = SessionLimits()
     """Lifetime of a session."""
 
+    time_zone: TimeZone | None = None
+    """IANA time zone of the times in mails, and on pages without JavaScript, as Asia/Karachi. Default: that of the
+    process (`TZ`)."""
+
     clear_storage_at_sign_out: Annotated[bool, Change.LOWER_IS_WEAKER] = False
     """Whether a sign-out also deletes what the apps store in the browser, service workers included. `true` will be the
     default with a web storage hand-off."""
@@ -383,6 +389,11 @@ class Tenant(TenantOptions):
         except ValueError:
             return False
         return not any(client in network for network in self.never_trust_from)
+
+    @cached_property
+    def zone(self) -> ZoneInfo | None:
+        """The time zone of `time_zone`."""
+        return ZoneInfo(self.time_zone) if self.time_zone else None
 
     @cached_property
     def secure(self) -> bool:

@@ -20,6 +20,7 @@ from gateway.domain.errors import GatewayError
 from gateway.domain.policy import FactorKind
 from gateway.domain.ports import Clock
 from gateway.domain.tasks import BackgroundTasks
+from gateway.domain.user import User
 from gateway.login.effects.send_code import ChallengeContexts
 from gateway.login.login_request import LoginRequest
 from gateway.login.record import Login
@@ -73,19 +74,21 @@ class AccountChangeMails:
         self, request: LoginRequest, login: Login, change: AccountChange, sets: tuple[EnrolmentSet, EnrolmentSet]
     ) -> None:
         """Begins to send; returns at once. `sets` are the user's enrolments before and after the change."""
-        to = recipients(login, change, sets)
-        if not to or EmailFactor.kind not in login.policy.by_factor:
+        to, user = recipients(login, change, sets), login.user
+        if not to or user is None or EmailFactor.kind not in login.policy.by_factor:
             return
         if len(self._waiting) >= MOST:
             log.warning(
                 "account_change_not_mailed", why="too many wait", tenant=request.tenant.id, reference=request.reference
             )
             return
-        task = self.tasks.start(self._notify(request, login, change, to), "mail of an account change")
+        task = self.tasks.start(self._notify(request, login, user, change, to), "mail of an account change")
         self._waiting.add(task)
         task.add_done_callback(self._waiting.discard)
 
-    async def _notify(self, request: LoginRequest, login: Login, change: AccountChange, to: tuple[str, ...]) -> None:
+    async def _notify(
+        self, request: LoginRequest, login: Login, user: User, change: AccountChange, to: tuple[str, ...]
+    ) -> None:
         context = self.contexts.delivery(request, login, EmailFactor.kind)
         label = table.label(change.factor, self.languages.get(request.language)) if change.factor else ""
         factor = change.factor.value if change.factor else None
@@ -95,11 +98,13 @@ class AccountChangeMails:
                     "account_change_not_mailed", why="no slot", tenant=request.tenant.id, reference=request.reference
                 )
                 return
-            sent = await self.mail.announce(address, change.kind.value, label, change.address, context)
+            sent = await self.mail.announce(
+                user, context, to=address, change=change.kind.value, factor_label=label, address=change.address
+            )
             if isinstance(sent, Sent):
                 request.audit.write(
                     AuditEvent.ACCOUNT_CHANGE_MAILED,
-                    login.user,
+                    user,
                     factor=factor,
                     change=change.kind.value,
                     to=mask_address(address),

@@ -132,7 +132,7 @@ class LoginResponses:
     def _problem(self, request: LoginRequest, problem_detail: ProblemDetail | None) -> ProblemView | None:
         if problem_detail is None:
             return None
-        language = self.languages.get(request.language)
+        language = self.languages.get(request.language).at_zone(request.tenant.zone)
         view = problem_view(problem_detail.problem, language, problem_detail.until, self.clock.now(), request.reference)
         return replace(view, next=problem_detail.detail) if problem_detail.detail else view
 

@@ -5,20 +5,24 @@ Every language offered has a catalogue in `locales/`. An unknown wish is ignored
 
 import io
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, tzinfo
 from gettext import GNUTranslations, NullTranslations
 from math import ceil
 from pathlib import Path
+from typing import Self
 
 from babel import Locale
-from babel.dates import format_datetime, format_time
+from babel.dates import format_date, format_time, get_datetime_format
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
 from babel.numbers import format_decimal
 
 DOMAIN = "gateway"
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
+_CONVENTIONS = {"en": "en-GB"}
+"""The locale for dates and numbers of a language whose catalogue names no region."""
+_ISOLATE, _END = "\N{FIRST STRONG ISOLATE}", "\N{POP DIRECTIONAL ISOLATE}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,14 +62,20 @@ class Language:
         return self._counted("%(num)s second", "%(num)s seconds", whole)
 
     def time(self, at: float) -> str:
-        """The time of day of `at` (seconds since the epoch) with its zone: "10:42 AM (UTC)"."""
+        """The time of day of `at` (seconds since the epoch) with its zone: "10:42 (UTC)"."""
         moment = self._moment(at)
-        return f"{format_time(moment, 'short', locale=self.locale)} ({moment.tzname()})"
+        text = f"{format_time(moment, 'short', locale=self.locale)} ({_zone_name(moment)})"
+        return f"{_ISOLATE}{text}{_END}" if self.direction == "rtl" else text
 
     def date_and_time(self, at: float) -> str:
-        """Day, time and zone of `at` (seconds since the epoch), for a mail."""
-        moment = self._moment(at)
-        return f"{format_datetime(moment, 'medium', locale=self.locale)} ({moment.tzname()})"
+        """Day, time and zone of `at` (seconds since the epoch), for a mail: "27 Nov 2026, 10:42 (UTC)"."""
+        date = format_date(self._moment(at), "medium", locale=self.locale)
+        joined = str(get_datetime_format("medium", locale=self.locale)).replace("'", "")
+        return joined.format(self.time(at), date)
+
+    def at_zone(self, zone: tzinfo | None) -> Self:
+        """This language with the times of `zone`; with None those that it has."""
+        return replace(self, zone=zone) if zone else self
 
     def iso(self, at: float) -> str:
         """`at` as the `datetime` of a `<time>` element, which a script can turn into the browser's own zone."""
@@ -132,10 +142,16 @@ def _load(folder: Path, code: str, zone: tzinfo | None) -> Language:
         code=code,
         own_name=(locale.get_display_name(code) or code).capitalize(),
         direction=locale.text_direction,
-        locale=locale,
+        locale=Locale.parse(_CONVENTIONS.get(code, code), sep="-"),
         translations=_catalogue(source, code),
         zone=zone,
     )
+
+
+def _zone_name(moment: datetime) -> str:
+    """The short name of the zone, as "CET". Zones without one have their distance to UTC, as "UTC+04"."""
+    name = moment.tzname() or ""
+    return f"UTC{name}" if name[:1] in ("+", "-") else name
 
 
 def _catalogue(source: Path, code: str) -> GNUTranslations:

@@ -6,7 +6,9 @@ from typing import Any
 
 from jinja2 import Environment
 
+from gateway.domain.tenant import Tenant
 from gateway.domain.texts import marked as _
+from gateway.rendering.colours import palette
 from gateway.rendering.languages import Language, Languages
 
 
@@ -27,16 +29,21 @@ class Mails:
         self._environments = environments
         self._languages = languages
 
-    def render(self, name: str, language: str, **context: Any) -> MailText:
+    def render(self, name: str, language: str, tenant: Tenant, **context: Any) -> MailText:
         """The mail `name`, as in "factors/email/message"; raises `jinja2.UndefinedError` for a name not given.
 
-        `factors/email/message` takes branding, code, expires_in (s), host, browser ("" when it is not known), at (s
-        since the epoch), tag, reference; `factors/email/enrolled`, `turned-off` and `new-codes` take branding, factor
-        (its label), sent_to (masked), host, browser, at, reference.
+        All take username, host, browser ("" when it is not known), at (s since the epoch) and reference.
+        `factors/email/message` also takes code, expires_in (s) and tag; `factors/email/enrolled`, `turned-off` and
+        `new-codes` take factor (its label) and sent_to (masked).
         """
-        spoken = self._languages.get(language)
-        browser, time = _browser(context.get("browser", ""), spoken), spoken.date_and_time(context["at"])
-        values = {**context, "browser": browser, "time": time}
+        spoken = self._languages.get(language).at_zone(tenant.zone)
+        values = {
+            **context,
+            "branding": tenant.branding,
+            "palette": palette(tenant.branding.colour),
+            "browser": _browser(context["browser"], spoken),
+            "time": spoken.date_and_time(context["at"]),
+        }
         get = self._environments[spoken.code].get_template
         subject, text, html = [get(f"{name}.{kind}").render(values) for kind in ("subject", "txt", "html")]
         return MailText(" ".join(subject.split()), text.strip() + "\n", html, language)

@@ -4,6 +4,7 @@ HTML is escaped, text is not. A name that was not given is an error. The styles 
 template is loaded, because mail programs drop style sheets.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -16,6 +17,8 @@ MAIL_LAYOUT = "mail.html"
 MAIL_FOLDER = "factors/"
 PAGES = "/pages/"
 """Folder of a factor's page fragments, beside its mails."""
+_COLOUR = re.compile(r"var\(--(\w+)\)")
+"""A colour of the tenant in `mail.css`."""
 
 
 def build_environments(root: Path, languages: Languages) -> Mapping[str, Environment]:
@@ -43,7 +46,7 @@ class _Loader(FileSystemLoader):
     """Reads templates; those of mails with their styles inlined.
 
     The inliner parses them as HTML: a mail template puts Jinja tags only where text may stand, never among attributes
-    or rows of a table.
+    or rows of a table. A style may use a colour of the tenant, as `var(--brand)`.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -53,7 +56,10 @@ class _Loader(FileSystemLoader):
     def get_source(self, environment: Environment, template: str) -> tuple[str, str, Callable[[], bool]]:
         source, filename, uptodate = super().get_source(environment, template)
         if template == MAIL_LAYOUT:
-            source = css_inline.CSSInliner(extra_css=self._css, load_remote_stylesheets=False).inline(source)
+            inliner = css_inline.CSSInliner(extra_css=self._css, keep_at_rules=True, load_remote_stylesheets=False)
+            source = inliner.inline(source)
         elif template.startswith(MAIL_FOLDER) and template.endswith(".html") and PAGES not in template:
             source = css_inline.CSSInliner(load_remote_stylesheets=False).inline_fragment(source, self._css)
-        return source, filename, uptodate
+        else:
+            return source, filename, uptodate
+        return _COLOUR.sub(r"{{ palette.\1 }}", source), filename, uptodate

@@ -79,6 +79,7 @@ class Pages:
             "tenant": branding,
             "home": tenant.home if tenant else "/",
             "palette": palette(branding.colour if branding else ""),
+            "language": language,
             "direction": language.direction,
             "languages": self.languages.offered,
             "nonce": nonce,

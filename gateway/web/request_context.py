@@ -29,7 +29,7 @@ REFERENCE = web.RequestKey("reference", str)
 
 COOKIES = web.RequestKey("cookies", dict[str, str])
 LANGUAGE = web.RequestKey("language", Language)
-"""The language of the answer, one of the offered ones."""
+"""The language of the answer, one of the offered ones, with the tenant's time zone."""
 
 REFERENCE_LETTERS = "23456789ABCDEFGHJKLMNPQRSTUVWXYZ"
 """32 letters that no user confuses on the telephone: no 0, 1, I, O."""
@@ -77,7 +77,8 @@ def language_of(request: web.Request, languages: Languages) -> Language:
         tenant = request.get(TENANT)
         choice, preferred = cookies_of(request).get(cookies.LANGUAGE, ""), tenant.branding.language if tenant else ""
         accepted = by_weight(request.headers.getall(hdrs.ACCEPT_LANGUAGE, ()))
-        request[LANGUAGE] = languages.negotiate((choice, preferred, *accepted))
+        language = languages.negotiate((choice, preferred, *accepted))
+        request[LANGUAGE] = language.at_zone(tenant.zone) if tenant else language
     return request[LANGUAGE]
 
 

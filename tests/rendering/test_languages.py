@@ -2,6 +2,7 @@
 
 from datetime import UTC
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -67,7 +68,16 @@ def test_arabic_durations_have_the_correct_plural_forms(languages: Languages, se
 
 
 def test_a_time_of_day_names_its_time_zone(languages: Languages) -> None:
-    assert languages.get("en").time(START).replace("\u202f", " ") == "8:00 AM (UTC)"
+    assert languages.get("en").time(START) == "08:00 (UTC)"
+
+
+def test_a_time_zone_without_a_name_has_its_distance_to_utc(languages: Languages) -> None:
+    assert languages.get("en").at_zone(ZoneInfo("Asia/Dubai")).time(START) == "12:00 (UTC+04)"
+
+
+def test_a_language_writes_day_and_time_in_its_own_order(languages: Languages) -> None:
+    assert languages.get("en").date_and_time(START) == "15 Jan 2027, 08:00 (UTC)"
+    assert languages.get("ar").date_and_time(START).replace("\u202f", " ").startswith("15\u200f/01\u200f/2027")
     assert languages.get("en").iso(START) == "2027-01-15T08:00:00+00:00"
 
 

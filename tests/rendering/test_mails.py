@@ -1,12 +1,15 @@
 """Tests of `gateway.rendering.mails` and the mail templates."""
 
 import re
+from dataclasses import replace
+from datetime import UTC, datetime
 from html.parser import HTMLParser
 
 import jinja2
 import pytest
 
 from gateway.domain.tenant import Branding
+from gateway.rendering.colours import contrast, palette
 from tests.fixtures import page_states as states
 
 
@@ -93,20 +96,53 @@ def test_a_tag_is_in_subject_and_body_and_a_mail_without_a_tag_does_not_mention_
 def test_the_text_part_and_the_html_part_have_the_same_content() -> None:
     for name in states.MAILS:
         mail = states.mail(name)
-        assert _words(mail.html).removeprefix("Northwind Contact Centre ") == " ".join(mail.text.split())
+        sheet = mail.html.partition('class="sheet"')[2]
+        assert _words("<body" + sheet).removeprefix("Northwind Contact Centre ") == " ".join(mail.text.split())
+
+
+@pytest.mark.parametrize("code", states.LANGUAGES)
+def test_a_list_of_mails_and_a_lock_screen_show_the_code_first(code: str) -> None:
+    mail = states.mail("message", code)
+    assert mail.text.startswith("402817\n")
+    assert "402817" in _words(mail.html)[:40]
+    if code == "en":
+        assert _words(mail.html).startswith("402817 is your code, valid for 5 minutes.")
+
+
+@pytest.mark.parametrize("name", states.MAILS)
+def test_a_mail_names_the_user_because_users_share_mailboxes(name: str) -> None:
+    mail = states.mail(name)
+    for part in (mail.text, _words(mail.html)):
+        assert "amira.haddad" in part
+
+
+@pytest.mark.parametrize("colour", ["#ffe14d", "#3b1f7a", ""])
+def test_the_name_bar_has_the_colour_of_the_tenant_and_a_readable_text(colour: str) -> None:
+    html = states.mail("message", tenant=states.tenant(Branding(name="Northwind", colour=colour))).html
+    found = re.search(r'class="name" style="[^"]*background: (#\w{6});color: (#\w{6})', html)
+    assert found
+    assert found[1] == palette(colour).brand
+    assert contrast(found[1], found[2]) >= 4.5
+
+
+def test_the_time_in_a_mail_is_that_of_the_tenant_without_seconds() -> None:
+    at = datetime(2026, 11, 27, 10, 36, 43, tzinfo=UTC).timestamp()
+    karachi = replace(states.tenant(), time_zone="Asia/Karachi")
+    for name in states.MAILS:
+        assert "27 Nov 2026, 15:36 (PKT)" in states.mail(name, at=at, tenant=karachi).text
 
 
 @pytest.mark.attack("C6")
 def test_text_from_other_sources_is_escaped_in_html() -> None:
     evil = '<img src=x onerror="alert(1)">'
-    mail = states.mail("message", browser=evil, branding=Branding(name=evil))
+    mail = states.mail("message", browser=evil, username=evil, tenant=states.tenant(Branding(name=evil)))
     assert "<img" not in mail.html
     assert evil in mail.text
 
 
 @pytest.mark.attack("C5")
 def test_the_subject_is_one_line_for_any_tenant_name() -> None:
-    mail = states.mail("message", branding=Branding(name="A\r\nBcc: eve@example.com"))
+    mail = states.mail("message", tenant=states.tenant(Branding(name="A\r\nBcc: eve@example.com")))
     assert "\n" not in mail.subject
     assert "\r" not in mail.subject
 
@@ -145,7 +181,7 @@ def test_the_mail_of_a_factor_turned_off_names_the_factor_and_the_next_step() ->
     mail = states.mail("turned-off")
     assert mail.subject == "A sign-in method was turned off for your account at Northwind Contact Centre"
     assert mail.text.startswith(
-        "A sign-in method was turned off for your account at Northwind Contact Centre.\n\n"
+        "A sign-in method was turned off for the account of amira.haddad at Northwind Contact Centre.\n\n"
         "Authenticator app\n\nChanged at cc.example.com from Chrome on Windows, "
     )
     assert "tell your administrator at once" in mail.text
@@ -179,4 +215,4 @@ def test_the_text_of_an_account_change_mail_has_no_double_empty_lines(name: str)
 
 def test_a_missing_template_variable_is_an_error() -> None:
     with pytest.raises(jinja2.UndefinedError):
-        states.mail("message", branding=jinja2.StrictUndefined(name="branding"))
+        states.mail("message", username=jinja2.StrictUndefined(name="username"))

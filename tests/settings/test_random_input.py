@@ -49,6 +49,7 @@ SECTION = {
     "origins": ["https://o.example.com"],
     "token_cookie": {"name": "t", "same_site": "lax"},
     "session": {"idle": 60},
+    "time_zone": "Europe/Berlin",
 }
 
 

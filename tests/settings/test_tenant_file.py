@@ -280,6 +280,19 @@ def test_a_public_path_must_be_on_a_route(folder: ConfigFolder) -> None:
     assert [f.path for f in folder.load().errors] == ["gateway.public_paths[1]", "gateway.public_paths[2]"]
 
 
+def test_a_time_zone_is_one_of_the_iana_database(folder: ConfigFolder) -> None:
+    folder.own["time_zone"] = "Asia/Karachi"
+    configuration = folder.load().configuration
+    assert configuration is not None
+    assert str(configuration.tenants[0].zone) == "Asia/Karachi"
+
+
+@pytest.mark.parametrize("name", ["Mars/Olympus", "Europe", "../etc/passwd", "+05:00", ""])
+def test_an_unknown_time_zone_is_an_error(folder: ConfigFolder, name: str) -> None:
+    folder.own["time_zone"] = name
+    assert folder.diagnostic("gateway.time_zone").text == "must be a time zone of the IANA database, as Asia/Karachi"
+
+
 @pytest.mark.parametrize(
     "name",
     [

@@ -7,7 +7,7 @@ import pytest
 from gateway.domain.problem import Problem
 from gateway.domain.tenant import Branding
 from gateway.rendering.problem_view import problem_view
-from gateway.web.request_context import language_of
+from gateway.web.request_context import LANGUAGE, language_of
 from gateway.web.security_headers import page_headers
 from tests.fixtures import page_states as states
 
@@ -36,6 +36,12 @@ def test_a_page_may_load_only_resources_of_the_gateway() -> None:
         "frame-ancestors": "'none'",
     }
     assert f'nonce="{nonce[7:-1]}"' in str(response.text)
+
+
+def test_times_on_a_page_are_those_of_the_tenant() -> None:
+    request = states.request(of=replace(states.tenant(), time_zone="Asia/Dubai"))
+    request.pop(LANGUAGE, None)
+    assert language_of(request, PAGES.languages).time(states.NOW) == "12:00 (UTC+04)"
 
 
 def test_every_page_has_a_unique_nonce() -> None:

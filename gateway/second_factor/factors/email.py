@@ -51,7 +51,7 @@ class EmailFactor(message_code.MessageFactor):
         """Makes a code, sends it to the enrolled address, keeps its digest."""
         new = message_code.new_code(self._signer, delivery, user.id, enrolment.address)
         context = {"code": new.code, "expires_in": delivery.expiry, "tag": delivery.tag}
-        sent = await self._send(CODE_MAIL, enrolment.address, delivery, **context)
+        sent = await self._send(CODE_MAIL, enrolment.address, user, delivery, **context)
         if isinstance(sent, NotSent):
             return Unavailable(sent.reason)
         return Asked(new.state, min(sent.at, delivery.now + SLOWEST) + delivery.expiry)
@@ -63,9 +63,9 @@ class EmailFactor(message_code.MessageFactor):
         return message_code.verify(self._signer, state, delivery, user.id, enrolment.address, entry=entry)
 
     async def announce(
-        self, to: str, change: str, factor_label: str, address: str, delivery: DeliveryContext
+        self, user: User, delivery: DeliveryContext, *, to: str, change: str, factor_label: str, address: str
     ) -> Sent | NotSent:
-        """Mails the user at their address `to` about a change: `enrolled`, `turned-off` or `new-codes`.
+        """Mails `user` at their address `to` about a change: `enrolled`, `turned-off` or `new-codes`.
 
         `factor_label` names the factor in the language of `delivery`. `address` is a new address, shown masked (""
         for an app). The mail proves nothing and holds no code.
@@ -73,18 +73,20 @@ class EmailFactor(message_code.MessageFactor):
         return await self._send(
             f"factors/email/{change}",
             to,
+            user,
             delivery,
             factor=factor_label,
             sent_to=mask_address(address) if address else "",
         )
 
-    async def _send(self, name: str, to: str, delivery: DeliveryContext, **context: Any) -> Sent | NotSent:
+    async def _send(self, name: str, to: str, user: User, delivery: DeliveryContext, **context: Any) -> Sent | NotSent:
         if delivery.channel is None:
             return NotSent("the tenant's method names no channel", temporary=False)
         mail = self._mails.render(
             name,
             delivery.language,
-            branding=delivery.tenant.branding,
+            delivery.tenant,
+            username=user.username,
             host=delivery.host,
             browser=delivery.browser,
             at=delivery.now,

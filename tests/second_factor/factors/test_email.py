@@ -14,7 +14,7 @@ from gateway.domain.channel import Channel, ChannelKind, ChannelType, MailSecuri
 from gateway.domain.enrolment import Enrolment
 from gateway.domain.policy import FactorKind
 from gateway.domain.problem import Problem
-from gateway.domain.tenant import Branding
+from gateway.domain.tenant import Branding, Tenant
 from gateway.domain.user import User
 from gateway.login.account_change_mails import Change
 from gateway.rendering.data_root import data_root
@@ -38,9 +38,9 @@ class PlainMails(Mails):
     def __init__(self) -> None:
         pass
 
-    def render(self, name: str, language: str, **context: Any) -> MailText:
-        lines = "\n".join(f"{key}={value}" for key, value in context.items() if key != "branding")
-        return MailText(f"{name} for {context['branding'].name}", lines, "<pre>html</pre>", language)
+    def render(self, name: str, language: str, tenant: Tenant, **context: Any) -> MailText:
+        lines = "\n".join(f"{key}={value}" for key, value in context.items())
+        return MailText(f"{name} for {tenant.branding.name}", lines, "<pre>html</pre>", language)
 
 
 @pytest.fixture
@@ -190,7 +190,12 @@ async def test_the_mail_to_the_profile_address_does_not_show_the_newly_enrolled_
 ) -> None:
     mailer = Mailer(clock, random)
     reported = await email_factor(mailer).announce(
-        "profile@cc.example", "enrolled", "Code by email", "anna@cc.example", about(mail_server, random)
+        ANNA,
+        about(mail_server, random),
+        to="profile@cc.example",
+        change="enrolled",
+        factor_label="Code by email",
+        address="anna@cc.example",
     )
     await mailer.close()
     assert isinstance(reported, Sent)
@@ -219,7 +224,9 @@ async def test_each_account_change_has_a_separate_mail_to_one_address_that_names
         mails=Mails(build_environments(data_root(), languages), languages),
         signer=Signer(KeyRing((Key("00000001", b"k" * 32),)), PURPOSE),
     )
-    reported = await real.announce("profile@cc.example", change.value, factor, "", about(mail_server, random))
+    reported = await real.announce(
+        ANNA, about(mail_server, random), to="profile@cc.example", change=change.value, factor_label=factor, address=""
+    )
     await mailer.close()
     assert isinstance(reported, Sent)
     received = await mail_server.wait()
@@ -231,6 +238,5 @@ async def test_each_account_change_has_a_separate_mail_to_one_address_that_names
 
 async def test_a_failed_account_change_mail_is_returned_as_a_value(random: SeededRandom, clock: FakeClock) -> None:
     mailer = Mailer(clock, random)
-    assert isinstance(
-        await email_factor(mailer).announce("p@cc.example", "turned-off", "x", "", about(None, random)), NotSent
-    )
+    told = {"to": "p@cc.example", "change": "turned-off", "factor_label": "x", "address": ""}
+    assert isinstance(await email_factor(mailer).announce(ANNA, about(None, random), **told), NotSent)
