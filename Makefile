@@ -6,7 +6,10 @@ VENV = .venv
 BIN = $(VENV)/bin
 PORT ?= 8080
 ARGS ?=
+WORKERS ?= auto
+UPGRADE ?=
 SEED ?=
+MUTATIONS ?= 200
 EXAMPLES ?= 1000
 ACTIONS ?= 200000
 REQUESTS ?= 20000
@@ -19,17 +22,30 @@ help:
 demo: $(VENV)/.stamp
 	@exec env PORT="$(PORT)" $(BIN)/efcx-gateway demo $(ARGS)
 
-## make check      style, types, imports, lock file
+## make check      style, types, imports, dependencies, lock files
 check: $(VENV)/.stamp
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
+	$(BIN)/deptry --no-ansi gateway bench
 	$(BIN)/python .ci/check_tree.py
 
 ## make test-fast  tests without browser, Keycloak and slow tests
 test-fast: $(VENV)/.stamp
-	$(BIN)/python -m pytest -n 2 -q -m "not ($(HEAVY))"
+	$(BIN)/python -m pytest -n $(WORKERS) -q -m "not ($(HEAVY))" $(ARGS)
+
+## make coverage   statements that the tests of test-fast run
+coverage: $(VENV)/.stamp
+	@rm -f build/coverage*
+	$(BIN)/coverage run -m pytest -p tools.executed_lines -n $(WORKERS) -q -m "not ($(HEAVY))" $(ARGS)
+	@$(BIN)/coverage combine -q
+	$(BIN)/coverage report --skip-covered
+
+## make mutations  random changes of the code that no test notices (SEED=… MUTATIONS=… ARGS="--help")
+mutations: $(VENV)/.stamp
+	@test -f build/coverage || $(MAKE) coverage
+	@nice -n 10 $(BIN)/python -m tools.mutations --seed $${SEED:-1} --count $(MUTATIONS) $(ARGS)
 
 ## make test-random  property tests and random logins with new examples (SEED=… EXAMPLES=… ACTIONS=… REQUESTS=… ARGS="…")
 test-random: $(VENV)/.stamp
@@ -43,7 +59,7 @@ test-random: $(VENV)/.stamp
 ## make test       all tests; missing real parts are named
 test: $(VENV)/.stamp
 	@$(BIN)/python -m tests.fixtures.keycloak_build
-	$(BIN)/python -m pytest -n 2 --dist loadgroup $(ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup $(ARGS)
 
 ## make rows       row of the feature list -> tests -> verdict of the last run
 rows: $(VENV)/.stamp
@@ -74,13 +90,11 @@ $(VENV)/.stamp: requirements.lock pyproject.toml hatch_build.py
 	fi
 	@touch $@
 
-## make lock       resolves requirements.lock, and its parts for runtime and build, again (needs uv)
+## make lock       adds what pyproject.toml names to the lock files, or takes new versions (UPGRADE=--upgrade; needs uv)
+COMPILE = uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
 lock:
-	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --upgrade \
-	  --extra demo --extra dev pyproject.toml -o requirements.lock
-	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
-	  --constraint requirements.lock pyproject.toml -o requirements.runtime.lock
-	printf 'hatchling\nbabel\n' | uv pip compile -q --universal --python-version 3.11 --generate-hashes \
-	  --no-annotate --no-emit-index-url --no-header --constraint requirements.lock - -o requirements.build.lock
+	$(COMPILE) $(UPGRADE) --extra demo --extra dev pyproject.toml -o requirements.lock
+	$(COMPILE) --constraint requirements.lock pyproject.toml -o requirements.runtime.lock
+	printf 'hatchling\nbabel\n' | $(COMPILE) --no-annotate --constraint requirements.lock - -o requirements.build.lock
 
-.PHONY: help demo check test-fast test-random test rows trace keycloak venv lock
+.PHONY: help demo check test-fast coverage mutations test-random test rows trace keycloak venv lock
