@@ -40,7 +40,7 @@ class Account:
         """The page."""
         enrolments = await self.enrolments.read(request.tenant, session.user_id)
         if isinstance(enrolments, Tampered):
-            request.audit.write(AuditEvent.ENROLMENT_TAMPERED, session, finding=enrolments.finding)
+            request.audit.write(AuditEvent.ENROLMENT_TAMPERED, session, **enrolments.details)
             return Reply(Failure(Problem.ENROLMENT_UNREADABLE))
         version, done = enrolments.version, request.http.query.get("done", "")
 

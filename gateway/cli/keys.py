@@ -21,6 +21,12 @@ def new(file: Path | None, config: Path) -> int:
     else:
         ring = key_ring.create(file, SystemClock(), SystemRandom())
         typer.echo(f"{file}: created with key {ring.keys[0].id}; back it up: without it, enrolments cannot be read")
+        if other := key_ring.beside(config, file):
+            typer.echo(
+                f"warning: {other[0]} is a key ring too (key {other[1].keys[0].id}). If users enrolled with it, use it "
+                "instead of the new one, which opens none of their enrolments",
+                err=True,
+            )
     return 0
 
 

@@ -29,7 +29,7 @@ from gateway.domain.tasks import running
 from gateway.observe import logs
 from gateway.observe.audit import Audit, AuditEvent
 from gateway.observe.metrics import CONTENT_TYPE, Metrics
-from gateway.operations import key_ring_check, listener
+from gateway.operations import enrolment_keys_check, key_ring_check, listener
 from gateway.operations.readiness import Readiness
 from gateway.operations.realm_checks import RealmChecks
 from gateway.proxy.handler import require_strict_parser
@@ -39,11 +39,12 @@ from gateway.settings.checks import weakenings
 from gateway.settings.live import Live
 from gateway.settings.load import Loaded, load
 from gateway.settings.source.diagnostics import Diagnostic
-from gateway.store.protocol import Store
 
 LEAST_AIOHTTP = (3, 14, 5)
-AGAIN = 1.0
-"""Seconds between two comparisons of the key ring with a store that did not respond."""
+AGAIN, RARELY = 1.0, 60.0
+"""Seconds between two comparisons of the key ring with a store or Keycloak that did not respond, at first and later."""
+LONGEST_LOOK = 5.0
+"""Seconds for which a slow Keycloak may delay the start; then the comparison is repeated in the background."""
 
 log = structlog.get_logger("serve")
 
@@ -120,8 +121,8 @@ async def serve(
     `leave` ends the process with an exit code. It is called `shutdown_timeout` seconds after the signal, even if this
     function has returned but something else keeps the process running; and on a second signal.
 
-    Raises `Misconfigured` if an address is not available, or if the store has records of another key ring. If the store
-    did not respond at the start, the latter is raised once it responds.
+    Raises `Misconfigured` if an address is not available, or if the records in the store or the enrolments in Keycloak
+    belong to another key ring. If one of them did not respond at the start, the latter is raised once it responds.
     """
     configuration = loaded.configuration
     if configuration is None:
@@ -141,7 +142,8 @@ async def serve(
         watcher = Watcher(services, checks)
         live.on_change, live.on_rejected = watcher.changed, watcher.rejected
         readiness = Readiness({"store": store.check, "keycloak": checks.check})
-        known = await _known(store, ring)
+        ring_check = RingCheck(services, key_ring.beside(config))
+        accepted = await ring_check.accepted()
         public = await listen(build(services), settings.listen, trusted=lambda: live.current().gateway.trusted_proxies)
         stack.push_async_callback(public.cleanup)
         health = listener.build(
@@ -151,7 +153,7 @@ async def serve(
         stack.push_async_callback(operations.cleanup)
         following = await stack.enter_async_context(running(live.watch(stopping.asked)))
         await stack.enter_async_context(running(checks.follow()))
-        asking = await stack.enter_async_context(running(_ask_until_known(store, ring, stopping.asked, known=known)))
+        asking = await stack.enter_async_context(running(ring_check.repeat(stopping.asked, accepted=accepted)))
         audit.write(AuditEvent.CONFIGURATION_LOADED, tenant="*", fingerprint=configuration.fingerprint)
         log.info(
             "started",
@@ -172,28 +174,47 @@ async def serve(
     log.info("stopped")
 
 
-async def _known(store: Store, ring: KeyRing) -> bool:
-    """Whether the store has accepted this key ring; False without a response. Raises `Misconfigured` for another."""
-    try:
-        await key_ring_check.check(store, ring)
-    except Unreachable as error:
-        log.warning("key_ring_not_compared", why=str(error))
-        return False
-    return True
+@dataclass(frozen=True, slots=True)
+class RingCheck:
+    """Compares the key ring with what it sealed: the store's records, and the enrolments in Keycloak.
 
+    A store without a record takes this key ring only after Keycloak confirmed it. Otherwise a wrong ring would keep the
+    right one from starting.
+    """
 
-async def _ask_until_known(store: Store, ring: KeyRing, stop: asyncio.Event, *, known: bool) -> None:
-    """Repeats the comparison until the store responds; with another key ring this process ends."""
-    while not known and not stop.is_set():
-        with suppress(TimeoutError):
-            async with asyncio.timeout(AGAIN):
-                await stop.wait()
-                return
+    services: Services
+    other: tuple[Path, KeyRing] | None
+
+    async def accepted(self) -> bool:
+        """Whether the key ring is the right one; False without a response. Raises `Misconfigured` for another."""
         try:
-            await key_ring_check.check(store, ring)
-        except Unreachable:
-            continue
-        except GatewayError:
-            stop.set()
-            raise
-        known = True
+            async with asyncio.timeout(LONGEST_LOOK):
+                await self._compare()
+        except (Unreachable, TimeoutError) as error:
+            log.warning("key_ring_not_compared", why=str(error) or f"no response within {LONGEST_LOOK:g} s")
+            return False
+        return True
+
+    async def repeat(self, stop: asyncio.Event, *, accepted: bool) -> None:
+        """Repeats the comparison until there is a response; with another key ring this process ends."""
+        pause = AGAIN
+        while not accepted and not stop.is_set():
+            with suppress(TimeoutError):
+                async with asyncio.timeout(pause):
+                    await stop.wait()
+                    return
+            pause = min(2 * pause, RARELY)
+            try:
+                await self._compare()
+            except Unreachable:
+                continue
+            except GatewayError:
+                stop.set()
+                raise
+            accepted = True
+
+    async def _compare(self) -> None:
+        services, ring = self.services, self.services.key_ring
+        await key_ring_check.compare(services.store, ring, self.other)
+        await enrolment_keys_check.check(services.profiles, services.configuration(), ring, self.other)
+        await key_ring_check.check(services.store, ring, self.other)

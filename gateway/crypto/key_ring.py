@@ -103,9 +103,32 @@ class Sealer:
             raise Unopenable("not base64") from error
         return self.open(raw, context)
 
+    @property
+    def key_ids(self) -> tuple[str, ...]:
+        """The ids of the ring's keys, newest first."""
+        return tuple(key.hex() for key in self._ciphers)
+
     def uses_newest(self, sealed: str) -> bool:
         """Whether the text `sealed`, which opens, was sealed by the newest key."""
-        return base64.urlsafe_b64decode(sealed[:8])[1 : 1 + ID_BYTES] == self._newest
+        return key_of(_start(sealed)) == self._newest.hex()
+
+
+def key_of(sealed: bytes) -> str:
+    """The id of the key that sealed a value, of any ring; "" if the value has another format."""
+    return sealed[1 : 1 + ID_BYTES].hex() if sealed[:1] == _FORMAT and len(sealed) > ID_BYTES else ""
+
+
+def key_of_text(sealed: str) -> str:
+    """`key_of` for a text that `Sealer.seal_text` made."""
+    try:
+        return key_of(_start(sealed))
+    except ValueError:
+        return ""
+
+
+def _start(sealed: str) -> bytes:
+    """The first bytes of a sealed text, with its key's id."""
+    return base64.urlsafe_b64decode(sealed[:8])
 
 
 class Signer:

@@ -25,6 +25,7 @@ from gateway.keycloak.http_errors import Declined, where
 from gateway.keycloak.user_profile_schema import ATTRIBUTE, findings
 
 PART = 2000
+PAGE = 100
 KEPT_WITH_ATTRIBUTES = ("username", "email", "firstName", "lastName")
 _PART = re.compile(r"([1-9][0-9]?)/([1-9][0-9]?):(.*)", re.DOTALL)
 
@@ -151,6 +152,20 @@ class UserProfiles:
         if await self.read(access, user_id) != sealed:
             detail = "storing enrolments: the value read back is not the one written"
             raise errors.Unreachable(where(access), detail) from unanswered
+
+    async def sample(self, access: KeycloakAccess, most: int) -> tuple[str, ...]:
+        """The sealed texts of the first `most` users of the realm, by user name. Raises as `Users` does.
+
+        Keycloak finds an attribute by its whole value only, so all users are read, page by page.
+        """
+        found: list[str] = []
+        for first in range(0, most, PAGE):
+            async with self._clients.administration(access, "reading users") as admin:
+                page = await admin.a_get_users({"first": first, "max": PAGE, "briefRepresentation": False})
+            found += filter(None, (sealed_in(attributes_of(user)) for user in page))
+            if len(page) < PAGE:
+                break
+        return tuple(found)
 
     async def check_declared(self, access: KeycloakAccess) -> tuple[str, ...]:
         """The problems of the realm's user profile, each with its fix; empty if there are none."""

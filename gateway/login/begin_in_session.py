@@ -83,7 +83,7 @@ class BeginInSession:
             return FlowResult(None, ProblemDetail(Problem.ACCOUNT_CHANGED))
         enrolments = await self.enrolments.read(request.tenant, session.user_id, account)
         if isinstance(enrolments, Tampered):
-            request.audit.write(AuditEvent.ENROLMENT_TAMPERED, account.user, finding=enrolments.finding)
+            request.audit.write(AuditEvent.ENROLMENT_TAMPERED, account.user, **enrolments.details)
             return FlowResult(None, ProblemDetail(Problem.ENROLMENT_UNREADABLE))
         if version is not None and version != enrolments.version:
             return FlowResult(None, ProblemDetail(Problem.ENROLMENT_CHANGED))  # since the page that asked was shown

@@ -65,7 +65,8 @@ class AuditEvent(Enum):
     ENROLMENT_CONFLICT = "enrolment_conflict"
     """A user's enrolments were changed elsewhere while they enrolled a factor. The login was stopped."""
     ENROLMENT_TAMPERED = "enrolment_tampered"
-    """A user's enrolments are not those that the gateway wrote last (`finding`). The login was stopped."""
+    """A user's enrolments are not those that the gateway wrote last (`finding`). The login was stopped. If they do not
+    open, `sealed_by` is the id of the key that sealed them, and `ring` lists the keys of the key ring."""
     ENROLMENT_UNGUARDED = "enrolment_unguarded"
     """The gateway accepted enrolments without a rollback guard in the store, for example after the store was lost."""
     ADMIN_CODE_ISSUED = "admin_code_issued"

@@ -21,12 +21,12 @@ import hashlib
 import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import structlog
 from pydantic import TypeAdapter, ValidationError
 
-from gateway.crypto.key_ring import Sealer, Unopenable
+from gateway.crypto.key_ring import Sealer, Unopenable, key_of, key_of_text
 from gateway.domain.enrolment import Enrolment, EnrolmentSet
 from gateway.domain.errors import Conflict, GatewayError, Unreachable
 from gateway.domain.policy import FactorKind, Registration
@@ -51,9 +51,20 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Tampered:
-    """The set is not the one that the gateway wrote last. `finding` is for the audit."""
+    """The set is not the one that the gateway wrote last. `finding` is for the audit.
+
+    What does not open was sealed by the key `sealed_by` ("": it is no sealed value). The key ring has the keys `ring`.
+    """
 
     finding: str
+    sealed_by: str = field(default="", compare=False)
+    ring: tuple[str, ...] = field(default=(), compare=False)
+
+    @property
+    def details(self) -> dict[str, object]:
+        """The details of the audit event."""
+        keys = {"sealed_by": self.sealed_by, "ring": list(self.ring)} if self.ring else {}
+        return {"finding": self.finding, **keys}
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,7 +237,7 @@ class Enrolments:
             return (EnrolmentSet() if guard is None else Tampered("missing")), None
         opened = self._open(tenant, user_id, sealed)
         if opened is None:
-            return Tampered("unopenable"), sealed
+            return Tampered("unopenable", key_of_text(sealed), self._sets.key_ids), sealed
         if guard is None:
             self._audit.write(AuditEvent.ENROLMENT_UNGUARDED, tenant=tenant.id, user_id=user_id)
         elif opened.version < guard.version:
@@ -302,7 +313,7 @@ class Enrolments:
         try:
             return Guard(**json.loads(self._guards.open(raw, _guard_key(tenant, user_id))))
         except (Unopenable, ValueError, TypeError):
-            return Tampered("guard-unopenable")
+            return Tampered("guard-unopenable", key_of(raw), self._guards.key_ids)
 
     async def _raise_guard(self, tenant: Tenant, user_id: str, version: int, sealed: str, seen: bytes | None) -> None:
         """Raises the guard and renews its life. A newer guard of another login stays."""

@@ -34,7 +34,7 @@ def read(file: Path) -> KeyRing:
             _check_mode(os.fstat(opened.fileno()), what, read_only=read_only)
             raw = opened.read(_LARGEST)
     except FileNotFoundError as error:
-        raise Misconfigured(what, f"is not there; write one with: efcx-gateway keys new {file}") from error
+        raise Misconfigured(what, _missing(file)) from error
     except PermissionError as error:
         why = f"cannot be read by user {os.geteuid()}; give it to this user, or in Kubernetes set fsGroup"
         raise Misconfigured(what, f"{why} and defaultMode: 0440") from error
@@ -79,14 +79,40 @@ def for_start(
 ) -> tuple[KeyRing, Path | None]:
     """The key ring to serve with, and its file if the gateway just made it.
 
-    With Redis a missing file is `Misconfigured`: another replica has the real one. With memory it is made once.
+    With Redis a missing file is `Misconfigured`: another replica has the real one. With memory it is made once, unless
+    another key ring is beside the settings: that one sealed the enrolments.
     """
-    if settings.keys_variable:
-        return from_environment(settings.keys_variable, environment), None
+    if name := settings.keys_variable:
+        if not environment.get(name) and (other := beside(configuration_file)):
+            why = f"is not set; if users are enrolled, give it the content of {other[0]}, which sealed their enrolments"
+            raise Misconfigured(f"key ring in the environment variable {name}", why)
+        return from_environment(name, environment), None
     file = Path(settings.keys_file) if settings.keys_file else configuration_file.parent / OWN_NAME
-    if settings.store.in_memory and not file.exists():
+    if file.exists():
+        return read(file), None
+    if other := beside(configuration_file, file):
+        raise Misconfigured(f"key ring {file}", _missing(file, f": {other[0]}, which a gateway with memory:// made"))
+    if settings.store.in_memory:
         return create(file, clock, random), file
     return read(file), None
+
+
+def beside(configuration_file: Path, file: Path | None = None) -> tuple[Path, KeyRing] | None:
+    """The key ring that the gateway made beside its settings, if it is there and is another file than `file`."""
+    own = configuration_file.parent / OWN_NAME
+    if file is not None and own.resolve() == file.resolve():
+        return None
+    try:
+        return own, read(own)
+    except Misconfigured:
+        return None
+
+
+def _missing(file: Path, where: str = ", from its backup or from another replica") -> str:
+    return (
+        f"is not there. If users are enrolled, put their key ring there{where}. "
+        f"A new one opens none of their enrolments; for a new installation: efcx-gateway keys new {file}"
+    )
 
 
 def _check_mode(found: os.stat_result, what: str, *, read_only: bool) -> None:

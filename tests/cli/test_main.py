@@ -79,6 +79,13 @@ def test_keys_new_creates_a_key_ring_and_then_adds_keys_to_it(tmp_path: Path) ->
     assert (code, len(listed["keys"]), len(listed["fingerprint"])) == (0, 2, 12)
 
 
+def test_keys_new_warns_of_a_key_ring_that_the_gateway_made_itself(tmp_path: Path) -> None:
+    run("keys", "new", tmp_path / "ring.key")
+    done = command("keys", "new", str(tmp_path / "another.key"), "--config", str(tmp_path / "gateway.yaml"))
+    assert done.returncode == 0
+    assert f"warning: {tmp_path / 'ring.key'} is a key ring too" in done.stderr
+
+
 def test_keys_list_never_shows_a_key(tmp_path: Path) -> None:
     file = tmp_path / "ring.key"
     run("keys", "new", file)

@@ -162,7 +162,7 @@ async def test_serve_with_redis_and_without_a_key_ring_refuses_to_start(folder: 
     async with serving(folder) as process:
         code, _, said = await process.ended()
     assert code == 1
-    assert "is not there; write one with: efcx-gateway keys new" in said.splitlines()[-1]
+    assert "is not there. If users are enrolled, put their key ring there" in said.splitlines()[-1]
     assert "Traceback" not in said
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 
@@ -102,3 +103,25 @@ async def test_a_store_that_is_down_is_unreachable_and_not_misconfigured() -> No
     with pytest.raises(Unreachable):
         await key_ring_check.check(down, KeyRing((key(),)))
     await down.close()
+
+
+async def test_the_file_with_the_right_key_ring_is_named(store: Store) -> None:
+    right, wrong = KeyRing((key(),)), KeyRing((key(),))
+    await key_ring_check.check(store, right)
+    with pytest.raises(Misconfigured, match=r"use /etc/gateway/ring\.key"):
+        await key_ring_check.check(store, wrong, (Path("/etc/gateway/ring.key"), right))
+    with pytest.raises(Misconfigured, match="put that key ring back"):
+        await key_ring_check.check(store, wrong, (Path("/etc/gateway/ring.key"), KeyRing((key(),))))
+
+
+async def test_a_comparison_records_nothing(store: Store) -> None:
+    await key_ring_check.compare(store, KeyRing((key(),)))
+    assert await store.get(key_ring_check.KEY) is None
+
+
+async def test_a_key_ring_with_a_further_key_is_not_exactly_the_stores_key_ring(store: Store) -> None:
+    first = key()
+    await key_ring_check.check(store, KeyRing((first,)))
+    await key_ring_check.compare(store, KeyRing((first,)), exactly=True)
+    with pytest.raises(Misconfigured, match="it has 1 more"):
+        await key_ring_check.compare(store, KeyRing((key(), first)), exactly=True)

@@ -509,3 +509,17 @@ async def test_a_parallel_enrolment_of_the_same_address_is_not_taken_for_this_on
 
 async def test_a_user_without_a_factor_gets_no_backup_codes(harness: Bench) -> None:
     assert await harness.enrolments.renew_backup_codes(TENANT, "u1", ("code a",)) is None
+
+
+async def test_enrolments_of_a_lost_key_ring_are_named_by_their_key_and_the_ring_by_its_keys(harness: Bench) -> None:
+    await harness.enrol("u1")
+    harness.ring = KeyRing((Key("00000002", harness.random.token_bytes(KEY_BYTES)),))
+    guarded = harness.store
+    harness.lose_store()
+    found = await harness.enrolments.read(TENANT, "u1")
+    assert isinstance(found, Tampered)
+    assert found.details == {"finding": "unopenable", "sealed_by": "00000001", "ring": ["00000002"]}
+    harness.enrolments._store = guarded
+    found = await harness.enrolments.read(TENANT, "u1")
+    assert isinstance(found, Tampered)
+    assert found.details == {"finding": "guard-unopenable", "sealed_by": "00000001", "ring": ["00000002"]}

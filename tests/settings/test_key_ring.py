@@ -161,3 +161,23 @@ def test_a_key_ring_can_be_in_an_environment_variable(tmp_path: Path, clock: Fak
             key_ring.for_start(settings, tmp_path / "gateway.yaml", clock, random, missing)
     with pytest.raises(Misconfigured, match="is damaged"):
         key_ring.for_start(settings, tmp_path / "gateway.yaml", clock, random, {"GATEWAY_RING": "{}"})
+
+
+@pytest.mark.parametrize("store", [MEMORY, REDIS])
+def test_a_missing_key_ring_is_not_made_beside_an_existing_one_and_the_error_names_that_one(
+    tmp_path: Path, clock: FakeClock, random: SeededRandom, store: GatewaySettings
+) -> None:
+    key_ring.create(tmp_path / "ring.key", clock, random)
+    settings = replace(store, keys_file=str(tmp_path / "secrets.key"))
+    with pytest.raises(Misconfigured, match=rf"put their key ring there: {tmp_path}/ring\.key"):
+        key_ring.for_start(settings, tmp_path / "gateway.yaml", clock, random)
+    assert [file.name for file in tmp_path.iterdir()] == ["ring.key"]
+
+
+def test_for_a_missing_variable_the_error_names_an_existing_key_ring_file(
+    tmp_path: Path, clock: FakeClock, random: SeededRandom
+) -> None:
+    key_ring.create(tmp_path / "ring.key", clock, random)
+    settings = replace(REDIS, keys_variable="GATEWAY_RING")
+    with pytest.raises(Misconfigured, match=rf"GATEWAY_RING: is not set.*content of {tmp_path}/ring\.key"):
+        key_ring.for_start(settings, tmp_path / "gateway.yaml", clock, random, {})

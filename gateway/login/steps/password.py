@@ -181,7 +181,7 @@ class PasswordPage:
         if login.policy.enabled:
             enrolments = await self.enrolments.read_at_login(tenant, user.id, account)
         if isinstance(enrolments, Tampered):
-            request.audit.write(AuditEvent.ENROLMENT_TAMPERED, user, finding=enrolments.finding)
+            request.audit.write(AuditEvent.ENROLMENT_TAMPERED, user, **enrolments.details)
             if granted:
                 self.logout_retries.begin(tenant, granted.tokens)
             return StepResult((Stopped(ProblemDetail(Problem.ENROLMENT_UNREADABLE)),))
