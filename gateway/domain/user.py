@@ -38,7 +38,8 @@ class Account:
     """A user as the service account reads them.
 
     `required_actions` are Keycloak's. `credential_date` is the `createdDate` of the password credential in
-    milliseconds, None when there is none. `created_at` is in seconds since the epoch. `attributes` are all that
+    milliseconds, None when the user's directory does not tell it: then nothing says whether a password is still the
+    same. `created_at` is in seconds since the epoch. `attributes` are all that
     Keycloak returned, for the write rule of the sealed set.
     """
 

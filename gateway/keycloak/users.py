@@ -188,7 +188,8 @@ def attributes_of(found: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
 
 
 def _account(found: Mapping[str, Any], credentials: list[Any]) -> Account:
-    dates = [int(one["createdDate"]) for one in credentials if one.get("type") == "password" and "createdDate" in one]
+    # A directory that does not tell when a password was set answers -1 (LDAP) or 0, or has no such credential.
+    dates = [int(one.get("createdDate") or 0) for one in credentials if one.get("type") == "password"]
     user = User(
         id=str(found["id"]),
         username=str(found["username"]),
@@ -201,7 +202,7 @@ def _account(found: Mapping[str, Any], credentials: list[Any]) -> Account:
         user=user,
         enabled=found.get("enabled") is True,
         required_actions=tuple(found.get("requiredActions") or ()),
-        credential_date=max(dates, default=None),
+        credential_date=max((date for date in dates if date > 0), default=None),
         created_at=int(found["createdTimestamp"]) / 1000 if found.get("createdTimestamp") else None,
         attributes=attributes_of(found),
     )

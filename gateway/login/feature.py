@@ -77,7 +77,7 @@ def build(services: Services) -> LoginHandlers:
         Step.NEW_PASSWORD: new_password,
     }
     mails = AccountChangeMails(services.email, languages, contexts, services.send_rate, clock, services.tasks)
-    final_checks = FinalChecks(services.users, enrolments)
+    final_checks = FinalChecks(services.users, enrolments, clock)
     action = AccountAction(final_checks, enrolments, sessions, single_use, clock, random, mails)
     session = OpenSession(final_checks, sessions, browsers, names, trust, secrets, clock)
     effects: dict[Effect, EffectRunner] = {

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from gateway.domain.challenge import ProofPurpose
 from gateway.domain.enrolment import Enrolment, EnrolmentSet
 from gateway.domain.policy import Policy
+from gateway.domain.ports import Clock
 from gateway.domain.problem import Problem, ProblemDetail
 from gateway.domain.user import Account, Contact, User
 from gateway.keycloak.users import Users
@@ -23,6 +24,8 @@ from gateway.second_factor.enrolments import Enrolments, Tampered
 from gateway.second_factor.requirement import NotRequired, VerifyFactor
 
 UPDATE_PASSWORD = "UPDATE_PASSWORD"  # noqa: S105 - Keycloak's name of a required action
+UNDATED_LIFE = 600.0
+"""Seconds in which a login must end where no date tells whether the password is still the one that was right."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +34,7 @@ class FinalChecks:
 
     users: Users
     enrolments: Enrolments
+    clock: Clock
 
     async def refused_to_save(self, request: LoginRequest, login: Login, user: User) -> StepResult | None:
         """The end of a login whose new enrolment may not be saved."""
@@ -64,6 +68,9 @@ class FinalChecks:
         """The account as Keycloak has it now, or the end of a login whose account was changed since the password."""
         account = await self.users.account(request.tenant.keycloak, user.id)
         finding = changed(login, account) if account else "gone"
+        undated = login.credential_date is None and self.clock.now() >= login.begun_at + UNDATED_LIFE
+        if undated and not finding:
+            return refused(request, login, user, "password not dated", Problem.LOGIN_EXPIRED)
         return account if account and not finding else refused(request, login, user, finding)
 
     async def _approved(self, request: LoginRequest, login: Login, account: Account) -> bool:
@@ -118,10 +125,12 @@ def suffices(login: Login, policy: Policy, enrolments: EnrolmentSet, known: tupl
     return False
 
 
-def refused(request: LoginRequest, login: Login, user: User, finding: str) -> StepResult:
-    """The end of a login whose account was changed meanwhile."""
-    request.audit.write(AuditEvent.LOGIN_STOPPED, user, login=login.id, problem="account-changed", finding=finding)
-    return StepResult((Stopped(ProblemDetail(Problem.ACCOUNT_CHANGED)),))
+def refused(
+    request: LoginRequest, login: Login, user: User, finding: str, problem: Problem = Problem.ACCOUNT_CHANGED
+) -> StepResult:
+    """The end of a login whose account was changed meanwhile, or whose proofs are too old."""
+    request.audit.write(AuditEvent.LOGIN_STOPPED, user, login=login.id, problem=problem.value, finding=finding)
+    return StepResult((Stopped(ProblemDetail(problem)),))
 
 
 def changed(login: Login, account: Account) -> str:

@@ -386,8 +386,10 @@ def _names(fields: FormFields, login: Login) -> bool:
 
 
 def _same_login(old: Login, new: Login) -> bool:
-    """Whether a password that was just right continues `old`: the same user, with the same password."""
+    """Whether a password that was just right continues `old`: the same user, with the same password as a date tells."""
     if old.stopped or new.stopped or old.user is None or new.user is None or old.user.id != new.user.id:
+        return False
+    if new.credential_date is None:
         return False
     return (old.due, old.credential_date) == (new.due, new.credential_date) and old.enrolments.same_factors(
         new.enrolments

@@ -2,7 +2,8 @@
 
 A trusted browser skips the factor after a *right password* of the same user: it is never a login by itself. The record
 is bound to tenant, user, the date of the user's password and the epoch of their enrolments. So a new password, a
-changed factor and "sign out everywhere" end it. Today's policy limits its age.
+changed factor and "sign out everywhere" end it. Without a date of the password there is no trust. Today's policy limits
+its age.
 
 The secret in the cookie is single use and replaced. An old secret means that a copy of the cookie exists: the record is
 removed, and the audit records it. For half a minute the secret before the present one skips nothing and ends nothing: a
@@ -31,6 +32,7 @@ class TrustVerdict(Enum):
     OTHER_USER = "other-user"
     TOO_OLD = "too-old"
     CHANGED = "changed"
+    UNDATED = "undated"
     JUST_USED = "just-used"
     STOLEN = "stolen"
 
@@ -91,7 +93,9 @@ class TrustedBrowsers:
             return TrustVerdict.OTHER_USER
         if now >= kept.since + policy.trust_browser_days * DAY:
             return TrustVerdict.TOO_OLD
-        return TrustVerdict.TRUSTED if kept.holder == holder else TrustVerdict.CHANGED
+        if kept.holder != holder:
+            return TrustVerdict.CHANGED
+        return TrustVerdict.UNDATED if holder.credential_date is None else TrustVerdict.TRUSTED
 
     async def give(self, tenant: str, cookie: TrustCookie, holder: Holder) -> None:
         """Trusts the browser with this cookie from now on, for this user only."""

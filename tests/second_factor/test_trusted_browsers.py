@@ -115,6 +115,14 @@ async def test_a_new_password_ends_trust(harness: TrustHarness) -> None:
     assert await harness.verdict(holder=replace(ANNA, credential_date=2)) is TrustVerdict.CHANGED
 
 
+@pytest.mark.attack("F16")
+async def test_a_browser_is_not_trusted_without_a_date_of_the_password(harness: TrustHarness) -> None:
+    undated = replace(ANNA, credential_date=None)
+    assert await harness.verdict(holder=undated) is TrustVerdict.CHANGED
+    await harness.trust.give(TENANT, COOKIE, undated)
+    assert await harness.verdict(holder=undated) is TrustVerdict.UNDATED
+
+
 @pytest.mark.row("CC-12")
 async def test_a_changed_factor_ends_trust(harness: TrustHarness) -> None:
     assert await harness.verdict(holder=replace(ANNA, trust_epoch=1)) is TrustVerdict.CHANGED

@@ -97,7 +97,7 @@ class OpenSession:
         new, tenant, held = self.secrets.trust(secret), request.tenant.id, request.trust
         if satisfied is Satisfied.TRUSTED and held:
             return held.tag if await self.trust.rotate(tenant, held, new) else ""
-        if not (login.remember and login.proved):
+        if not (login.remember and login.proved) or login.credential_date is None:
             return ""
         tag = held.tag if held else self.secrets.trust_tag(secret)
         holder = Holder(user.id, login.credential_date, login.enrolments.trust_epoch)
