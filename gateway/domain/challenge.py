@@ -68,9 +68,14 @@ class Accepted:
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """Verified and wrong."""
+    """Verified and wrong.
+
+    `voids` are marks (see `UsedCodes.mark`) that must be made before the user reads the problem: else it would tell
+    that the entry is right later.
+    """
 
     problem: Problem = Problem.WRONG_CODE
+    voids: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -169,6 +169,11 @@ class Problem(Enum):
         _("Codes work only for a short time."),
         _("Send yourself a new one to continue."),
     )
+    CODE_REPLACED = "code-replaced", ProblemText(
+        422, Tone.ERROR, _("A newer code has replaced this one"),
+        _("It was sent to the same address."),
+        _("Send yourself a new one to continue."),
+    )
     SEND_FAILED = "send-failed", ProblemText(
         503, Tone.ERROR, _("We couldn't send your code"),
         _("This attempt doesn't count."),

@@ -5,6 +5,10 @@ count of a failed send is given back. Answering: an expired code is rejected bef
 verify → redeem. So no number of tabs or replicas gets one guess more, and exactly one owner redeems a right code. Where
 a page takes any code, one entry costs one attempt. Each candidate whose shape fits verifies it; the first that accepts
 redeems it.
+
+With `sharedAddress: newest` a code to an address replaces the older ones there, of the users that *hold* the address:
+they have enrolled it, or Keycloak has verified it. An address that a user merely entered takes no part. A right code
+that was replaced costs no attempt.
 """
 
 import unicodedata
@@ -27,7 +31,7 @@ from gateway.domain.policy import FactorKind, Policy, SharedAddress
 from gateway.domain.ports import Clock, Random
 from gateway.domain.problem import Problem, ProblemDetail
 from gateway.domain.tenant import Tenant
-from gateway.domain.user import User
+from gateway.domain.user import Contact, User
 from gateway.second_factor import rate_limits
 from gateway.second_factor.factors import table
 from gateway.second_factor.factors.protocol import DeliveryContext, Factor
@@ -40,6 +44,10 @@ DeliveryContextOf = Callable[[FactorKind], DeliveryContext]
 """The circumstances of a proof by one factor, with its channel."""
 
 NEWEST_LIFE = 86400.0
+VOID = "void"
+"""The owner of codes that no login may redeem."""
+_NO_GUESS = (Problem.NEXT_CODE, Problem.CODE_REPLACED, Problem.CODE_EXPIRED)
+"""Right codes that are dead."""
 MAX_TYPED = 64
 _IGNORED_CATEGORIES = frozenset({"Zs", "Pd", "Cf", "Cc"})
 
@@ -62,6 +70,7 @@ class ChallengeContext:
     extras: tuple[FactorKind, ...] = ()
     takes_any: bool = False
     enrolments: EnrolmentSet = EnrolmentSet()
+    contacts: tuple[Contact, ...] = ()
 
     @property
     def enrolling(self) -> bool:
@@ -85,6 +94,14 @@ class ChallengeContext:
             return None
         return self.methods[0].factor if self.methods else self.extras[0]
 
+    def shares_newest(self, address: str) -> bool:
+        """Whether a code to `address` takes part in `sharedAddress: newest`: the user holds the address."""
+        if self.policy.shared_address is not SharedAddress.NEWEST:
+            return False
+        held = {e.address.casefold() for e in self.enrolments.enrolments}
+        held.update(c.address.casefold() for c in self.contacts if c.verified)
+        return not self.enrolling or address.casefold() in held
+
 
 @dataclass(frozen=True, slots=True)
 class Verified:
@@ -107,12 +124,13 @@ class Denied:
 @dataclass(frozen=True, slots=True)
 class Remaining:
     """What a page shows of the counters: attempts left, wrong ones so far, the time of the next possible send, and the
-    reason why no entry is verified now."""
+    reason why no entry is verified now. `replaced`: a newer code was sent to the address of this one."""
 
     attempts: int
     failures: int
     resend_at: float | None = None
     held: ProblemDetail | None = None
+    replaced: bool = False
 
 
 class Challenges:
@@ -163,7 +181,7 @@ class Challenges:
             await self._attempts.give_back(counted)
             return ProblemDetail(asked.problem)
         now = self._clock.now()
-        if context.policy.shared_address is SharedAddress.NEWEST:
+        if context.shares_newest(to.address):
             life = max(60.0, (asked.expires_at or now) - now) + NEWEST_LIFE
             await self._store.set(_newest_key(context.tenant.id, address), delivery.challenge.encode(), life)
         return Challenge(
@@ -216,17 +234,22 @@ class Challenges:
             delivery = replace(delivery_of(kind), challenge=challenge.id)
             match await self._verify(context, delivery, challenge, kind, entry):
                 case Accepted(redeem=value):
+                    if kind in table.SENT and (dead := await self._replaced(context, challenge)):
+                        rejected = ProblemDetail(dead)
+                        continue
                     redeemed = await self.factor(delivery, kind).redeem(value, self._used_codes, by)
                     if not isinstance(redeemed, ProblemDetail):
                         await self._attempts.clear((*groups, rate_limits.cooldown(context.policy, subject)))
                         return Verified(kind, redeemed)
                     rejected = redeemed
-                case Rejected(problem=why) if why is not Problem.WRONG_CODE:
+                case Rejected(problem=why, voids=voids) if why is not Problem.WRONG_CODE:
+                    for what, value in voids:
+                        await self._used_codes.mark(what, value, replace(by, owner=VOID))
                     rejected = ProblemDetail(why)
                 case Unavailable(problem=why):
                     await self._attempts.give_back(groups)
                     return Denied(ProblemDetail(why))
-        if rejected.problem is Problem.NEXT_CODE:  # a right code, used already: no guess
+        if rejected.problem in _NO_GUESS:
             await self._attempts.give_back(groups)
             return Denied(rejected, judged=True)
         if expired and await self._was_sent(context, delivery_of, challenge, entry):
@@ -240,13 +263,16 @@ class Challenges:
         found = await self._attempts.look(rate_limits.for_answer(context.policy, context.limits, subject))
         cooling = await self._attempts.look((rate_limits.cooldown(context.policy, subject),))
         resend_at = cooling.until if isinstance(cooling, Limited) else None
+        replaced = False
+        if challenge and challenge.sent_to:
+            replaced = await self._replaced(context, challenge) is Problem.CODE_REPLACED
         if isinstance(found, Limited):
             held = self._held(context, found, challenge)
             if held.problem is Problem.LOCKED:  # a lock also stops sending
                 resend_at = held.until
-            return Remaining(0, context.policy.otp_max_attempts, resend_at, held)
+            return Remaining(0, context.policy.otp_max_attempts, resend_at, held, replaced)
         left = context.policy.otp_max_attempts - found.failures
-        return Remaining(max(0, left), found.failures, resend_at)
+        return Remaining(max(0, left), found.failures, resend_at, replaced=replaced)
 
     def _candidates(self, context: ChallengeContext, challenge: Challenge, *, expired: bool) -> tuple[FactorKind, ...]:
         """The factors that verify an entry, in order: those that send nothing, the one that sent, extras."""
@@ -267,12 +293,17 @@ class Challenges:
         enrolment = next((m for m in context.methods if m.factor is kind), None)
         if enrolment is None:
             enrolment = await factor.credential(context.tenant, context.user, context.enrolments)
-        if factor.sends and context.policy.shared_address is SharedAddress.NEWEST:
-            address = self.name_of_address(context.tenant.id, enrolment.address)
-            newest = await self._store.get(_newest_key(context.tenant.id, address))
-            if newest != challenge.id.encode():
-                return Rejected()
         return await factor.verify(challenge.state, context.user, enrolment, delivery, entry)
+
+    async def _replaced(self, context: ChallengeContext, challenge: Challenge) -> Problem | None:
+        """Why the code that was sent for `challenge` is dead, right or not; None when it is the newest."""
+        if not context.shares_newest(challenge.sent_to):
+            return None
+        address = self.name_of_address(context.tenant.id, challenge.sent_to)
+        newest = await self._store.get(_newest_key(context.tenant.id, address))
+        if newest == challenge.id.encode():
+            return None
+        return Problem.CODE_REPLACED if newest else Problem.CODE_EXPIRED  # a lost store knows no newer code
 
     async def _was_sent(
         self, context: ChallengeContext, delivery_of: DeliveryContextOf, challenge: Challenge, entry: str

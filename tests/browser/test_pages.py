@@ -91,20 +91,6 @@ async def test_the_code_page_shows_where_the_code_was_sent_and_what_to_do_if_it_
     await expect(tips).not_to_contain_text("unique")
 
 
-@pytest.mark.row("EF-21")
-async def test_after_repeated_failures_the_code_page_suggests_to_check_that_the_address_is_unique(
-    site: Site, new_agent: NewAgent
-) -> None:
-    agent = await new_agent()
-    code = await agent.to_verify(ADDRESS)
-    for _ in range(2):
-        await agent.verify(wrong(code))
-        await agent.page.get_by_role("alert").wait_for()
-    await expect(agent.page.get_by_role("region", name="No code yet?")).to_contain_text(
-        "whether your address is unique"
-    )
-
-
 async def test_a_wrong_code_is_announced_and_named_in_the_title_and_the_field_is_cleared(
     new_agent: NewAgent,
 ) -> None:

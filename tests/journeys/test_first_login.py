@@ -187,16 +187,33 @@ async def test_where_only_the_profile_address_may_be_enrolled_another_is_refused
 @pytest.mark.row("EF-12")
 async def test_only_the_newest_code_works_for_two_users_with_one_address(site: Site) -> None:
     first, second = site.user(), site.user()
+    for number, user in enumerate((first, second)):
+        async with site.person() as agent:
+            await agent.to_code(user.username, user.password, "shared@example.com")
+            await agent.do("verify", code=await code_for(site.mail, "shared@example.com", number + 1))
     async with site.person() as one, site.person() as two:
-        await one.to_code(first.username, first.password, "shared@example.com")
-        older = await code_for(site.mail, "shared@example.com")
-        await two.to_code(second.username, second.password, "shared@example.com")
-        newer = await code_for(site.mail, "shared@example.com", 2)
+        await one.password(first.username, first.password)
+        older = await code_for(site.mail, "shared@example.com", 3)
+        await two.password(second.username, second.password)
+        newer = await code_for(site.mail, "shared@example.com", 4)
         rejected = await one.do("verify", code=older)
-        assert (rejected.step, rejected.problem) == ("verify", "wrong-code")
+        assert (rejected.step, rejected.problem) == ("verify", "code-replaced")
         stolen = await one.do("verify", code=newer)
         assert (stolen.step, stolen.problem) == ("verify", "wrong-code")
         assert (await two.do("verify", code=newer)).step == "done"
         rejected_again = await one.do("verify", code=older)
-        assert (rejected_again.step, rejected_again.problem) == ("verify", "wrong-code")
+        assert (rejected_again.step, rejected_again.problem) == ("verify", "code-replaced")
         assert "Ask your administrator whether your address is unique" in await one.page()
+
+
+async def test_a_user_who_enters_the_address_of_another_one_does_not_stop_their_sign_in(site: Site) -> None:
+    owner, stranger = site.user(), site.user()
+    async with site.person() as agent:
+        await agent.to_code(owner.username, owner.password, "shared@example.com")
+        await agent.do("verify", code=await code_for(site.mail, "shared@example.com"))
+    async with site.person() as one, site.person() as two:
+        await one.password(owner.username, owner.password)
+        code = await code_for(site.mail, "shared@example.com", 2)
+        await two.to_code(stranger.username, stranger.password, "shared@example.com")
+        await code_for(site.mail, "shared@example.com", 3)
+        assert (await one.do("verify", code=code)).step == "done"

@@ -1,6 +1,7 @@
 """Tests of `gateway.rendering.templates` and the pages, without a browser."""
 
 import re
+from html import unescape
 from html.parser import HTMLParser
 
 import jinja2
@@ -159,8 +160,11 @@ def test_the_code_page_explains_how_to_get_help() -> None:
 
 
 @pytest.mark.row("EF-21")
-def test_after_repeated_failures_the_page_suggests_to_check_that_the_address_is_unique() -> None:
-    assert "whether your address is unique" in html("verify-wrong")
+def test_a_replaced_code_names_the_shared_mailbox_and_a_wrong_code_does_not() -> None:
+    words = "Do you share this mailbox? A colleague's newer code replaces yours."
+    assert words in unescape(html("verify-replaced"))
+    assert "whether your address is unique" in html("verify-replaced")
+    assert "mailbox?" not in html("verify-wrong")
 
 
 def test_a_wrong_entry_is_named_in_the_title_and_described_by_its_problem() -> None:

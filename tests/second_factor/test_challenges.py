@@ -7,11 +7,13 @@ from typing import Any
 import pytest
 
 from gateway.domain.challenge import ProofPurpose
-from gateway.domain.enrolment import Enrolment
+from gateway.domain.enrolment import Enrolment, EnrolmentSet
 from gateway.domain.policy import FactorKind, SharedAddress
 from gateway.domain.problem import Problem, ProblemDetail
-from gateway.second_factor.challenges import Denied, Verified
+from gateway.domain.user import Contact
+from gateway.second_factor.challenges import ChallengeContext, Denied, Verified
 from tests.fixtures.challenge_harness import ChallengeHarness
+from tests.fixtures.open_stores import YieldingStore
 
 
 @pytest.fixture
@@ -235,7 +237,80 @@ async def test_only_the_newest_code_works_for_two_users_with_one_address(harness
     older = await harness.send(one)
     code = harness.mails.code()
     await harness.send(other)
-    assert problem(await harness.answer(one, older, code)) is Problem.WRONG_CODE
+    assert problem(await harness.answer(one, older, code)) is Problem.CODE_REPLACED
+
+
+async def test_a_replaced_code_costs_no_attempt(harness: ChallengeHarness) -> None:
+    one, other = harness.case("u1", "l1", "shared@example.com"), harness.case("u2", "l2", "shared@example.com")
+    older = await harness.send(one)
+    code = harness.mails.code()
+    await harness.send(other)
+    await harness.answer(one, older, code)
+    left = await harness.challenges.left(one, older)
+    assert (left.failures, left.replaced) == (0, True)
+
+
+async def test_a_code_is_not_reported_as_replaced_while_it_is_the_newest(harness: ChallengeHarness) -> None:
+    challenge = await harness.send(harness.case())
+    assert not (await harness.challenges.left(harness.case(), challenge)).replaced
+
+
+async def test_a_correct_code_after_the_loss_of_the_store_is_reported_as_expired(harness: ChallengeHarness) -> None:
+    challenge = await harness.send(harness.case())
+    harness.use(YieldingStore(harness.clock))
+    assert problem(await harness.answer(harness.case(), challenge, harness.mails.code())) is Problem.CODE_EXPIRED
+
+
+def enrolling(harness: ChallengeHarness, address: str, **changes: Any) -> ChallengeContext:
+    """Returns a proof of a user who has entered `address` to enrol it."""
+    draft = Enrolment(FactorKind.EMAIL, address).digest
+    return harness.case("u2", "l2", address, purpose=ProofPurpose.ENROL, draft=draft, **changes)
+
+
+async def test_a_user_who_enters_the_address_of_another_one_does_not_replace_their_code(
+    harness: ChallengeHarness,
+) -> None:
+    owner = harness.case("u1", "l1", "shared@example.com")
+    challenge = await harness.send(owner)
+    code = harness.mails.code()
+    await harness.send(enrolling(harness, "shared@example.com"))
+    assert isinstance(await harness.answer(owner, challenge, code), Verified)
+
+
+async def test_a_user_who_enters_a_shared_address_proves_it_although_its_owner_has_a_newer_code(
+    harness: ChallengeHarness,
+) -> None:
+    stranger = enrolling(harness, "shared@example.com")
+    challenge = await harness.send(stranger)
+    code = harness.mails.code()
+    await harness.send(harness.case("u1", "l1", "shared@example.com"))
+    assert isinstance(await harness.answer(stranger, challenge, code), Verified)
+
+
+HOLDS = {
+    "enrolled": {"enrolments": EnrolmentSet(1, (Enrolment(FactorKind.EMAIL, "Shared@example.com"),))},
+    "verified": {"contacts": (Contact(FactorKind.EMAIL, "shared@example.com", verified=True),)},
+}
+
+
+@pytest.mark.parametrize("holds", HOLDS.values(), ids=HOLDS)
+async def test_a_user_who_enrols_an_address_that_they_hold_replaces_the_code_of_the_other_holder(
+    harness: ChallengeHarness, holds: dict[str, Any]
+) -> None:
+    owner = harness.case("u1", "l1", "shared@example.com")
+    challenge = await harness.send(owner)
+    code = harness.mails.code()
+    await harness.send(enrolling(harness, "shared@example.com", **holds))
+    assert problem(await harness.answer(owner, challenge, code)) is Problem.CODE_REPLACED
+
+
+async def test_an_unverified_profile_address_replaces_no_code(harness: ChallengeHarness) -> None:
+    owner = harness.case("u1", "l1", "shared@example.com")
+    challenge = await harness.send(owner)
+    code = harness.mails.code()
+    unverified = (Contact(FactorKind.EMAIL, "shared@example.com", verified=False),)
+    await harness.send(enrolling(harness, "shared@example.com", contacts=unverified))
+    assert isinstance(await harness.answer(owner, challenge, code), Verified)
 
 
 @pytest.mark.row("EF-12")
@@ -255,7 +330,7 @@ async def test_the_success_of_one_user_leaves_the_older_code_of_a_shared_address
     code = harness.mails.code()
     newer = await harness.send(other)
     await harness.answer(other, newer, harness.mails.code())
-    assert problem(await harness.answer(one, older, code)) is Problem.WRONG_CODE
+    assert problem(await harness.answer(one, older, code)) is Problem.CODE_REPLACED
 
 
 async def test_with_separate_codes_both_users_of_a_shared_address_sign_in(harness: ChallengeHarness) -> None:

@@ -117,6 +117,33 @@ async def test_a_code_of_a_device_with_a_wrong_clock_is_rejected_and_costs_an_at
     assert [problem(a) for a in answers] == [Problem.CLOCK_OFF] * 4 + [Problem.TOO_MANY_CODES]
 
 
+async def test_a_guess_is_worth_three_time_steps_whatever_the_answer_says_about_the_clock(
+    harness: ChallengeHarness,
+) -> None:
+    """A code that the answer announces must not be accepted at its time."""
+    worth = 0
+    for steps in range(-25, 26):
+        phone, user = Phone(harness), f"u{steps}"
+        code = phone.code(steps)
+        answer = await phone.type(code, f"{user}/first", user)
+        told = isinstance(answer, Denied) and answer.problem_detail.problem is Problem.CLOCK_OFF
+        for wait in range(max(0, steps) + 2) if told else ():
+            harness.clock.advance(30 if wait else 0)
+            if isinstance(answer := await phone.type(code, f"{user}/{wait}", user), Verified):
+                break
+        worth += isinstance(answer, Verified)
+    assert worth == 3
+
+
+async def test_after_a_warning_about_the_clock_the_code_of_the_present_step_is_accepted(phone: Phone) -> None:
+    assert problem(await phone.type(phone.code(5))) is Problem.CLOCK_OFF
+    assert isinstance(await phone.type(phone.code()), Verified)
+
+
+async def test_a_clock_that_is_ten_minutes_off_is_named_in_both_directions(phone: Phone) -> None:
+    assert [problem(await phone.type(phone.code(steps), f"l{steps}")) for steps in (-20, 20)] == [Problem.CLOCK_OFF] * 2
+
+
 @pytest.mark.row("SI-10")
 async def test_the_second_proof_after_a_new_password_needs_the_next_code(
     phone: Phone, harness: ChallengeHarness

@@ -70,6 +70,7 @@ class ChallengeContexts:
             extras=proof.extras,
             takes_any=proof.takes_any,
             enrolments=login.enrolments,
+            contacts=login.contacts,
         )
 
     def delivery(self, request: LoginRequest, login: Login, factor: FactorKind) -> DeliveryContext:

@@ -1,8 +1,7 @@
 """The verify page: takes a code.
 
 Form: `code`, `remember`; `action` `send` or `resend` asks for a (new) code, `edit` goes back to the address while
-enrolling. One page for every factor; with `choosePage: combined` it takes any code. One sentence reports wrong,
-superseded and used codes alike.
+enrolling. One page for every factor; with `choosePage: combined` it takes any code.
 """
 
 from collections.abc import Sequence
@@ -27,9 +26,6 @@ from gateway.rendering.step_view import DIGITS, MethodView, StepView, methods_js
 from gateway.second_factor.challenges import ChallengeContext, Challenges, Denied, Verified, fold
 from gateway.second_factor.factors import table
 
-ASK_WHETHER_UNIQUE_FROM = 2
-"""Failures after which the page says to ask whether the address is unique."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VerifyView(StepView):
@@ -39,8 +35,9 @@ class VerifyView(StepView):
     `can_resend` is whether another code can be asked for at all, `can_edit` whether the address can still be changed.
     `remember_days` 0 offers no trusted browser. `message` is the factor by which a code can be sent, `sent_already`
     whether one was, `answerable` whether a code would be judged now. `no_codes_left`: all backup codes are used;
-    `approving_first`: the enrolment must be approved first; `after_password`: a new password has just been set; `held`
-    is why no entry would be judged now, which is shown when there is nothing newer to show.
+    `approving_first`: the enrolment must be approved first; `after_password`: a new password has just been set;
+    `replaced`: a newer code went to the same mailbox; `held` is why no entry would be judged now, which is shown when
+    there is nothing newer to show.
     """
 
     now: float
@@ -63,6 +60,7 @@ class VerifyView(StepView):
     no_codes_left: bool = False
     approving_first: bool = False
     after_password: bool = False
+    replaced: bool = False
     held: ProblemDetail | None = None
 
     @property
@@ -74,11 +72,6 @@ class VerifyView(StepView):
     def resend_in(self) -> int | None:
         """Whole seconds until another code may be asked for; None when there is none to ask for."""
         return max(0, ceil((self.resend_at or self.now) - self.now)) if self.can_resend else None
-
-    @property
-    def several_failures(self) -> bool:
-        """Whether the page should say to ask if the address is unique."""
-        return (self.sent or self.sent_already) and self.failures >= ASK_WHETHER_UNIQUE_FROM
 
     @property
     def letters(self) -> bool:
@@ -197,13 +190,17 @@ class VerifyPage:
             no_codes_left=_used_up(login),
             approving_first=isinstance(proof.current, Approval),
             after_password=login.changed,
+            replaced=left.replaced,
             held=left.held,
         )
 
 
 def _may_remember(request: LoginRequest, login: Login) -> bool:
-    """Whether "don't ask again" is offered: at sign-in, where the tenant allows it, never while a password is due."""
-    asked = login.purpose is Purpose.SIGN_IN and not login.due
+    """Whether "don't ask again" is offered: at sign-in, where the tenant allows it.
+
+    Never while a password is due, nor where no date tells whether the password is still the same.
+    """
+    asked = login.purpose is Purpose.SIGN_IN and not login.due and login.credential_date is not None
     return asked and login.policy.trust_browser_days > 0 and request.tenant.may_trust_from(request.client)
 
 

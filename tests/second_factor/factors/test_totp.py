@@ -12,7 +12,7 @@ from gateway.domain.enrolment import Enrolment
 from gateway.domain.policy import FactorKind
 from gateway.domain.problem import Problem
 from gateway.domain.user import User
-from gateway.second_factor.factors.totp import CLOCK_WINDOW, INTERVAL, TotpFactor
+from gateway.second_factor.factors.totp import CLOCK_WINDOW, INTERVAL, STEP, TotpFactor
 from tests.fixtures.challenge_harness import ChallengeHarness
 
 SECRET = base64.b32encode(b"12345678901234567890").decode()  # the secret of both appendices
@@ -58,7 +58,8 @@ async def test_a_code_of_the_previous_or_next_step_is_accepted_for_that_step(ste
 
 @pytest.mark.parametrize("steps", [-CLOCK_WINDOW, -3, -2, 2, 3, CLOCK_WINDOW])
 async def test_a_code_two_steps_away_is_rejected_with_a_clock_warning(steps: int) -> None:
-    assert await judge(code(1000 + steps), at=1000 * INTERVAL) == Rejected(Problem.CLOCK_OFF)
+    found = await judge(code(1000 + steps), at=1000 * INTERVAL)
+    assert found == Rejected(Problem.CLOCK_OFF, ((STEP, str(1000 + steps)),))
 
 
 @pytest.mark.parametrize("steps", [-CLOCK_WINDOW - 1, CLOCK_WINDOW + 1])
