@@ -6,10 +6,13 @@ const clock = (left) => `${Math.floor(left / 60)}:${String(left % 60).padStart(2
 const write = (element, text) => { if (element.textContent !== text) element.textContent = text; };
 const all = (selector) => [...document.querySelectorAll(selector)];
 
+// The region of the browser, as en-GB, where it has the language of the page.
+const page = document.documentElement.lang;
+const region = navigator.language.startsWith(page) ? navigator.language : page;
 for (const time of all("time[data-local]")) {
   const moment = new Date(time.dateTime);
   if (!Number.isNaN(moment.getTime())) {
-    write(time, moment.toLocaleTimeString(document.documentElement.lang + "-u-nu-latn", { hour: "numeric", minute: "2-digit" }));
+    write(time, moment.toLocaleTimeString(region, { numberingSystem: "latn", hour: "numeric", minute: "2-digit" }));
   }
 }
 for (const plain of all("[data-plain]")) plain.remove();

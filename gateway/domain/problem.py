@@ -75,15 +75,20 @@ class Problem(Enum):
         _("Allow cookies for this site and try again."),
     )
     LOGIN_EXPIRED = "login-expired", ProblemText(
-        403, Tone.STOP, _("Your sign-in timed out"),
+        403, Tone.INFO, _("Your sign-in timed out"),
         _("We ended it to protect your account."),
         _("Please start again."),
         Way.SIGN_IN,
     )
+    IDLED = "session-idle", ProblemText(
+        200, Tone.INFO, _("You were signed out"),
+        _("There was no activity for a while."),
+        _("Sign in to continue."),
+    )
     CANCELLED = "cancelled", ProblemText(
-        200, Tone.INFO, _("Sign-in cancelled"),
-        _("You aren't signed in."),
-        _("You can sign in with another username."),
+        200, Tone.INFO, _("Sign in as someone else"),
+        _("The username is cleared."),
+        _("Enter your username and password."),
         Way.SIGN_IN,
     )
     SIGNED_OUT = "signed-out", ProblemText(

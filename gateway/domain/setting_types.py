@@ -24,6 +24,7 @@ _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}")
 _COOKIE_PATH = re.compile("/[ -:<-~]*")
 _COLOUR = re.compile("(#[0-9a-fA-F]{6})?")
 _LOGO = re.compile(r"((https://|/)[\s\S]*)?")
+_EMAIL = re.compile(r"([^\s@<>\"',;:?&%#/\\]+@[A-Za-z0-9.-]+)?")
 _LANGUAGE = re.compile("([a-z]{2,3}(-[A-Za-z0-9]{2,8})?)?")
 _JOINERS = str.maketrans("", "", "\N{ZERO WIDTH NON-JOINER}\N{ZERO WIDTH JOINER}\N{NO-BREAK SPACE}")
 """Invisible characters that names need: Urdu, Persian and Hindi words are spelt with the first two."""
@@ -133,5 +134,6 @@ CookieDomain = Annotated[str, Checked(_cookie_domain)]
 CookiePath = Annotated[str, like(_COOKIE_PATH, "must be a path that begins with /")]
 Colour = Annotated[str, like(_COLOUR, 'must be a colour as "#0b5cad" (in quotes)', str.lower)]
 Logo = Annotated[str, like(_LOGO, "must be an https:// address or a path that begins with /")]
+EmailAddress = Annotated[str, like(_EMAIL, "must be an address as help@example.com")]
 TimeZone = Annotated[str, Checked(_time_zone)]
 Language = Annotated[str, like(_LANGUAGE, "must be a language as en, ar or de")]

@@ -22,6 +22,7 @@ from gateway.domain.setting_types import (
     CookieDomain,
     CookieName,
     CookiePath,
+    EmailAddress,
     HostName,
     Language,
     Link,
@@ -201,14 +202,22 @@ class Help:
     phone: Annotated[str, MaxLen(50)] = ""
     """Telephone number of the help desk."""
 
+    email: EmailAddress = ""
+    """Address of the help desk. A mail that a user begins on a problem page has its reference in the subject."""
+
     url: Link | None = None
-    """Address of a page with help."""
+    """Address of a page with help, or of a form for a ticket. `{reference}` in it becomes the reference of the
+    problem."""
 
     forgot_password: Link | None = None
     """Address where users reset a forgotten password."""
 
     def __bool__(self) -> bool:
-        return bool(self.text or self.phone or self.url or self.forgot_password)
+        return bool(self.text or self.phone or self.email or self.url or self.forgot_password)
+
+    def url_for(self, reference: str) -> str:
+        """`url` for a page that shows `reference`, "" for a page without one."""
+        return (self.url or "").replace("{reference}", reference)
 
 
 @dataclass(frozen=True, slots=True)

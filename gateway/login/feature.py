@@ -73,7 +73,7 @@ def build(services: Services) -> LoginHandlers:
         Step.REGISTER: register,
         Step.CONFIRM: ConfirmPage(),
         Step.VERIFY: VerifyPage(challenges, check, send_code, contexts, languages, clock),
-        Step.BACKUP_CODES: BackupCodesPage(),
+        Step.BACKUP_CODES: BackupCodesPage(languages),
         Step.NEW_PASSWORD: new_password,
     }
     mails = AccountChangeMails(services.email, languages, contexts, services.send_rate, clock, services.tasks)

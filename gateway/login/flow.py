@@ -161,7 +161,7 @@ class Flow:
         signs_in = login is None or login.purpose is Purpose.SIGN_IN or not fields.get("login")
         if page is Step.PASSWORD and signs_in:
             if action == "cancel":
-                return FlowResult(None)
+                return _cancelled(request)
             return await self._password(request, login, action, fields, form)
         if login is None:
             expired = None if slot.spent else ProblemDetail(Problem.LOGIN_EXPIRED)
@@ -175,7 +175,7 @@ class Flow:
             return replace(went, out_of_order=True)
         if action == "cancel" and page is not Step.STOPPED:
             await self.logins.end(request, login)
-            return FlowResult(None)
+            return _cancelled(request) if login.purpose is Purpose.SIGN_IN else FlowResult(None)
         acted = await self._acted(request, state, page, action, fields)
         if any(isinstance(event, PROOFS) for event in acted.events):
             return await self._rotated(request, state, acted, form)
@@ -378,6 +378,11 @@ class Flow:
         if outcome.mine or (spent.repeats(form, self.clock.now()) and not spent.next):
             return self._ended(spent, request.secret or "")
         return FlowResult(None, inert=True)
+
+
+def _cancelled(request: LoginRequest) -> FlowResult:
+    """The password page for another user; a browser says so, a program asked for it."""
+    return FlowResult(None, None if request.as_data else ProblemDetail(Problem.CANCELLED))
 
 
 def _names(fields: FormFields, login: Login) -> bool:

@@ -19,6 +19,7 @@ from gateway.domain.policy import FactorKind
 from gateway.domain.ports import Clock, Random
 from gateway.domain.problem import Problem, ProblemDetail
 from gateway.domain.session import Session
+from gateway.domain.texts import marked as _
 from gateway.login.begin_in_session import AccountForm, BeginInSession
 from gateway.login.flow import CutShort, Flow, FlowResult
 from gateway.login.login_request import LoginRequest, of_account_page, of_login_page, read_request
@@ -27,11 +28,12 @@ from gateway.login.responses import LoginResponses
 from gateway.login.state_machine import Step, state_of
 from gateway.observe.audit import AuditEvent
 from gateway.web import cookies
-from gateway.web.cookies import BrowserSecret
+from gateway.web.cookies import BrowserSecret, Cookie
 from gateway.web.csrf import same_origin
 from gateway.web.endpoint import Endpoints, Failure, OwnRequest, Redirect, Reply
 from gateway.web.error_responses import Handler
 from gateway.web.forms import FormFields, InvalidForm, read_fields
+from gateway.web.request_context import LANGUAGE
 from gateway.web.return_to import SIGNED_OUT
 
 STEPS = {step.value: step for step in Step}
@@ -41,6 +43,7 @@ RETRIES, RETRY_AFTER = 5, 0.3
 """How often a browser is redirected to try again, after so many seconds, while another tab's answer is on its way."""
 JUST_LEFT = 10.0
 """Seconds after which the handler waits for no such answer any more."""
+_IDLE_LIMIT = _("The limit is %(time)s.")
 LoginEndpoint = Callable[[OwnRequest, LoginRequest], Awaitable[Reply]]
 log = structlog.get_logger(__name__)
 
@@ -105,7 +108,7 @@ class LoginHandlers:
         if session and login is None:
             result = await self.in_session.begin(request, slot, session)
         else:
-            said = ProblemDetail(Problem.SIGNED_OUT) if SIGNED_OUT in own.http.query else None
+            said = ProblemDetail(Problem.SIGNED_OUT) if SIGNED_OUT in own.http.query else await self._idled(own)
             result = await self.flow.enter(request, login) if login else FlowResult(None, said)
         return await self._answered(request, result)
 
@@ -147,8 +150,9 @@ class LoginHandlers:
         if login is None and slot.spent and not request.as_data:
             return self.responses.to_beginning(request)
         if login is None:
-            expired = ProblemDetail(Problem.LOGIN_EXPIRED) if request.secret and wanted is not Step.DONE else None
-            return await self.responses.answer(request, FlowResult(None, expired), {})
+            if not request.secret or wanted is Step.DONE:
+                return await self.responses.answer(request, FlowResult(None), {})
+            return await self._expired(request, FlowResult(None, ProblemDetail(Problem.LOGIN_EXPIRED)))
         result = await self.flow.look(request, login)
         if result.step is wanted and result.step is not Step.DONE and not result.inert:
             return await self.responses.answer(request, result, {})
@@ -166,6 +170,11 @@ class LoginHandlers:
         if gone and page is not Step.PASSWORD and _is_in(request):
             return Reply(Redirect(request.to))  # another tab of this browser finished
         result = await self.flow.act(request, slot, page, fields.get("action", ""), fields)
+        if _is(result, Problem.LOGIN_EXPIRED) and result.login is None:
+            return await self._expired(request, result)
+        if _is(result, Problem.CANCELLED):
+            await self.responses.password.forget(request)
+            return await self.responses.answer(request, result, {"username": ""})
         login = slot.login
         left = login and login.purpose is not Purpose.SIGN_IN and result.login is None and not result.problem_detail
         if left and not result.inert and not result.signed_in and not request.as_data:
@@ -173,6 +182,11 @@ class LoginHandlers:
         if result.failed and (result.step is page or not result.out_of_order) and result.step is not Step.STOPPED:
             return await self.responses.answer(request, result, fields)
         return await self._answered(request, result, fields)
+
+    async def _expired(self, request: LoginRequest, result: FlowResult) -> Reply:
+        """The password page after a login that lay too long, with its user name."""
+        user = await self.flow.logins.last_user(request)
+        return await self.responses.answer(request, result, {"username": user.username} if user else {})
 
     async def _answered(self, request: LoginRequest, result: FlowResult, fields: FormFields | None = None) -> Reply:
         """A redirect for a browser, the data for a program."""
@@ -192,6 +206,14 @@ class LoginHandlers:
         log.info("form_unreadable", detail=why.detail, reference=request.reference)
         return await self.responses.answer(request, _shown(slot, why.problem), {}, why.status)
 
+    async def _idled(self, own: OwnRequest) -> ProblemDetail | None:
+        """Whether the session of this browser ended at its idle limit, as the problem to show."""
+        value = own.cookies.get(Cookie.SESSION)
+        if value is None or not await self.responses.sessions.ended_idle(own.tenant, value):
+            return None
+        time = own.http[LANGUAGE].duration(own.tenant.session.idle)
+        return ProblemDetail(Problem.IDLED, detail=own.http[LANGUAGE].gettext(_IDLE_LIMIT) % {"time": time})
+
     def _just_left(self, slot: Slot) -> bool:
         """Whether the answer with a newer secret, or with a session, may still be on its way to the browser."""
         spent = slot.spent
@@ -202,6 +224,10 @@ class LoginHandlers:
 
 def _shown(slot: Slot, problem: Problem) -> FlowResult:
     return FlowResult(state_of(slot.login) if slot.login else None, ProblemDetail(problem))
+
+
+def _is(result: FlowResult, problem: Problem) -> bool:
+    return result.problem_detail is not None and result.problem_detail.problem is problem
 
 
 def _is_in(request: LoginRequest) -> bool:

@@ -27,6 +27,7 @@ from gateway.domain.configuration import Configuration, OperatorLimits
 from gateway.domain.errors import GatewayError
 from gateway.domain.ports import Clock, Random
 from gateway.domain.tenant import Tenant
+from gateway.domain.user import User
 from gateway.keycloak.logout_retries import LogoutRetries
 from gateway.login import state_machine
 from gateway.login.login_request import LoginRequest
@@ -140,6 +141,11 @@ class LoginRecords:
     async def under(self, request: LoginRequest, secret: str) -> Slot:
         """The slot of `secret`, also an expired one; an empty slot when there is none."""
         return await self.records.read(request.tenant.id, RecordKey(request.tag, digest(secret))) or Slot()
+
+    async def last_user(self, request: LoginRequest) -> User | None:
+        """The user of this browser's login, also of an expired one while its record is kept."""
+        slot = await self.under(request, request.secret) if request.secret else Slot()
+        return slot.login.user if slot.login and slot.login.purpose is Purpose.SIGN_IN else None
 
     async def add(self, request: LoginRequest, login: Login) -> bool:
         """Make the record; False when there is one already. No login overwrites another."""
@@ -328,9 +334,10 @@ def lifetime(login: Login, limits: OperatorLimits) -> tuple[float, float]:
 
 @dataclass(frozen=True, slots=True)
 class KnownUsers:
-    """Digests of user names, newest last."""
+    """Digests of user names, newest last; `last` is the user name of the newest, "" when it is not shown here."""
 
     names: tuple[str, ...] = ()
+    last: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -350,17 +357,30 @@ class BrowserUsers:
         seen = await self.records.read(tenant, digest(browser)) if browser else None
         return seen is not None and name in seen.names
 
-    async def remember(self, tenant: str, browser: str, name: str) -> bool:
-        """Note that the user with the name digest `name` finished a login; whether another user did so last."""
+    async def last(self, tenant: str, browser: str | None) -> str:
+        """The user name for the password page of `browser`."""
+        seen = await self.records.read(tenant, digest(browser)) if browser else None
+        return seen.last if seen else ""
+
+    async def forget(self, tenant: str, browser: str | None) -> None:
+        """Show no user name in `browser` any more."""
+        if browser:
+            await self.records.change(tenant, digest(browser), lambda seen: replace(seen, last=""))
+
+    async def remember(self, tenant: str, browser: str, name: str, shown: str = "") -> bool:
+        """Note that the user with the name digest `name` finished a login; whether another user did so last.
+
+        `shown` is the user name for the next password page of this browser, "" for none.
+        """
         key, until = digest(browser), self.clock.now() + BROWSER_KEPT
-        if await self.records.add(tenant, key, KnownUsers((name,)), until):
+        if await self.records.add(tenant, key, KnownUsers((name,), shown), until):
             return False
         other = False
 
         def note(seen: KnownUsers) -> Changed[KnownUsers]:
             nonlocal other
             other = seen.names[-1:] != (name,)
-            return Changed(KnownUsers((*(n for n in seen.names if n != name), name)[-MOST_USERS:]), until)
+            return Changed(KnownUsers((*(n for n in seen.names if n != name), name)[-MOST_USERS:], shown), until)
 
         await self.records.change(tenant, key, note)
         return other

@@ -19,7 +19,7 @@ from gateway.login.state_machine import Step
 from gateway.login.steps.password import PasswordPage
 from gateway.login.steps.verify import VerifyView
 from gateway.observe.audit import AuditEvent
-from gateway.rendering.languages import Languages
+from gateway.rendering.languages import Language, Languages
 from gateway.rendering.problem_view import ProblemView, problem_view
 from gateway.rendering.step_view import StepView, as_json, codes_file
 from gateway.sessions.sessions import Sessions
@@ -71,9 +71,11 @@ class LoginResponses:
         act = login.act if login and login.opened else None
         if login and act and act.kind in SHOWS_CODES and request.posted:
             codes = await self.account_action.codes(request, login)
-            name = login.user.display_name if login.user else ""
-            file = codes_file(request.tenant.branding.name, request.host, codes)
-            context = {"codes": codes, "file": file, "username": name, "csrf": "", "here": f"{prefix}account"}
+            user, language = login.user, self._language(request)
+            account = user.username if user else ""
+            file = codes_file(request.tenant, request.host, account, codes, language=language, at=self.clock.now())
+            name = user.display_name if user else ""
+            context = {"file": file, "username": name, "csrf": "", "here": f"{prefix}account"}
             body = endpoint.Page("account_codes.html", context)
         elif step is Step.BACKUP_CODES and result.secret is not None:
             return await self.answer(request, result, {})
@@ -132,9 +134,12 @@ class LoginResponses:
     def _problem(self, request: LoginRequest, problem_detail: ProblemDetail | None) -> ProblemView | None:
         if problem_detail is None:
             return None
-        language = self.languages.get(request.language).at_zone(request.tenant.zone)
+        language = self._language(request)
         view = problem_view(problem_detail.problem, language, problem_detail.until, self.clock.now(), request.reference)
         return replace(view, next=problem_detail.detail) if problem_detail.detail else view
+
+    def _language(self, request: LoginRequest) -> Language:
+        return self.languages.get(request.language).at_zone(request.tenant.zone)
 
     async def _with_cookies(self, reply: Reply, request: LoginRequest, result: FlowResult) -> Reply:
         """The login cookie when it is new, and at the end the session's, the token's, the trust and the browser's."""

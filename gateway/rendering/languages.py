@@ -67,11 +67,14 @@ class Language:
         text = f"{format_time(moment, 'short', locale=self.locale)} ({_zone_name(moment)})"
         return f"{_ISOLATE}{text}{_END}" if self.direction == "rtl" else text
 
+    def date(self, at: float) -> str:
+        """The day of `at`: "27 Nov 2026"."""
+        return format_date(self._moment(at), "medium", locale=self.locale)
+
     def date_and_time(self, at: float) -> str:
         """Day, time and zone of `at` (seconds since the epoch), for a mail: "27 Nov 2026, 10:42 (UTC)"."""
-        date = format_date(self._moment(at), "medium", locale=self.locale)
         joined = str(get_datetime_format("medium", locale=self.locale)).replace("'", "")
-        return joined.format(self.time(at), date)
+        return joined.format(self.time(at), self.date(at))
 
     def at_zone(self, zone: tzinfo | None) -> Self:
         """This language with the times of `zone`; with None those that it has."""

@@ -5,13 +5,18 @@ step's template and its JSON may know, so both say the same. It holds no full ad
 typed, and no secret but those the step exists to show.
 """
 
+import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
+from gateway.domain.tenant import Tenant
+from gateway.domain.texts import marked as _
+from gateway.rendering.languages import Language
 from gateway.rendering.problem_view import ProblemView
 
 DIGITS = 6
+_NO_FILE_NAME = re.compile(r"[^\w.@+-]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +62,32 @@ class StepView:
         return {}
 
 
-def codes_file(name: str, host: str, codes: Sequence[str]) -> str:
-    """Backup codes as the lines of a text file that says where they belong."""
-    return "".join(f"{line}\r\n" for line in (f"{name} ({host})", "", *codes))
+@dataclass(frozen=True, slots=True)
+class CodesFile:
+    """Backup codes as a text file: its `name`, and above the codes the lines that say where they belong."""
+
+    name: str
+    head: tuple[str, ...]
+    codes: Sequence[str] = field(repr=False)
+
+    @property
+    def text(self) -> str:
+        """The content of the file."""
+        return "".join(f"{line}\r\n" for line in (*self.head, "", *self.codes))
+
+
+def codes_file(
+    tenant: Tenant, host: str, username: str, codes: Sequence[str], *, language: Language, at: float
+) -> CodesFile:
+    """The file of the backup codes that `username` got at the moment `at`."""
+    head = (
+        f"{tenant.branding.name} ({host})",
+        language.gettext(_("Username: %(name)s")) % {"name": username},
+        language.gettext(_("Made on: %(date)s")) % {"date": language.date(at)},
+        language.gettext(_("Each code works once.")),
+    )
+    name = _NO_FILE_NAME.sub("-", f"{tenant.id}-{username}")
+    return CodesFile(f"{name}-backup-codes.txt", head, codes)
 
 
 def as_json(view: StepView, problem: ProblemView | None) -> dict[str, Any]:

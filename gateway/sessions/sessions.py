@@ -40,6 +40,9 @@ USE_NOTED_EVERY = 60.0
 """Seconds between two writes of `used_at`, or a tenth of the idle limit if that is shorter."""
 RECHECK_PAUSE = 0.5
 """Seconds until live streams are looked at again when the store did not answer; doubled each time."""
+IDLE_NOTED = 43_200.0
+"""Seconds for which the sign-in page may say that a session ended at its idle limit."""
+_IDLE = "idle"
 _log = structlog.get_logger(__name__)
 
 
@@ -54,6 +57,11 @@ class NewSession:
     rule: str = ""
     proved_at: float | None = None
     routes: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EndedIdle:
+    """The mark of a session that ended at its idle limit; it says nothing of its user."""
 
 
 class Sessions:
@@ -79,6 +87,7 @@ class Sessions:
         self._audit = audit
         self._tasks = tasks
         self._records = Records(store=store, sealer=sealer, clock=clock, name="session", of=SessionRecord)
+        self._ended = Records(store=store, sealer=sealer, clock=clock, name="session-idle", of=EndedIdle)
         self._index = UserIndex(store=store, sealer=sealer, clock=clock)
         self._ids = ReissuedIds()
         self._copies = SessionCache(replica_events=replica_events, clock=clock)
@@ -132,6 +141,14 @@ class Sessions:
         if copy and not _over(tenant, copy.session, now) and not due(copy, now) and not _unnoted(tenant, copy, now):
             return copy.session
         return await self._asked(tenant, place)
+
+    async def ended_idle(self, tenant: Tenant, cookie_value: str) -> bool:
+        """Whether the session of this cookie ended at its idle limit, for the sign-in page to say so."""
+        place = of_cookie(tenant.id, cookie_value)
+        try:
+            return place is not None and await self._ended.read(tenant.id, place.key) is not None
+        except errors.Unreachable:
+            return False
 
     async def used(self, session: Session) -> None:
         """A live stream of `session` goes on: that is use. If the session is over, its streams close here."""
@@ -251,8 +268,12 @@ class Sessions:
         if kept is None or kept.session.tenant != tenant.id:
             return None
         self._ids.note(place, kept.session.id)
-        if reason := _over(tenant, kept.session, self._clock.now()):
+        now = self._clock.now()
+        if reason := _over(tenant, kept.session, now):
             await self._end(_entry(kept.session, place), reason)
+            if reason == _IDLE:
+                with suppress(errors.Unreachable, errors.Conflict):
+                    await self._ended.write(tenant.id, place.key, EndedIdle(), now + IDLE_NOTED)
             return None
         if due(kept, self._clock.now()):
             answer = await self._refresh.renewed(tenant, place, kept)
@@ -372,7 +393,7 @@ def _over(tenant: Tenant, session: Session, now: float) -> str:
     """The reason why the session has ended; "" if it has not."""
     if now >= session.ends_at:
         return "absolute"
-    return "idle" if now - session.used_at >= tenant.session.idle else ""
+    return _IDLE if now - session.used_at >= tenant.session.idle else ""
 
 
 def _unnoted(tenant: Tenant, kept: SessionRecord, now: float) -> bool:

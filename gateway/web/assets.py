@@ -1,18 +1,21 @@
 """Serves the gateway's own styles, scripts and pictures.
 
 Each file of `static/` is served from memory under a name with a hash of its bytes. So browsers keep it for a year and
-see a new release at once. Files are compressed at start where that helps. They need no session and no tenant.
+see a new release at once. A picture has the colour of its tenant by a query, as `favicon….svg?0b5cad`. Files are
+compressed at start where that helps. They need no session and no tenant.
 """
 
 import gzip
 import hashlib
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 
 from aiohttp import web
 
+from gateway.rendering.colours import DEFAULT_COLOUR, palette
 from gateway.web.request_context import weights
 
 CONTENT_TYPES: Mapping[str, str] = MappingProxyType(
@@ -27,6 +30,7 @@ CONTENT_TYPES: Mapping[str, str] = MappingProxyType(
 )
 FOR_EVER = "public, max-age=31536000, immutable"
 _HASH_LENGTH = 16
+_COLOUR = re.compile("[0-9a-f]{6}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +69,8 @@ class Assets:
         asset = self._by_file.get(request.match_info["file"])
         if asset is None:
             raise web.HTTPNotFound
+        if asset.content_type == CONTENT_TYPES[".svg"] and _COLOUR.fullmatch(request.query_string):
+            asset = _in_colour(asset, f"#{request.query_string}")
         headers = {
             "Content-Type": asset.content_type,
             "Cache-Control": FOR_EVER,
@@ -79,6 +85,14 @@ class Assets:
         if weights(request.headers.getall("Accept-Encoding", ())).get("gzip", 0.0) <= 0:
             return web.Response(body=asset.body, headers=headers)
         return web.Response(body=asset.packed, headers={**headers, "Content-Encoding": "gzip"})
+
+
+def _in_colour(asset: Asset, colour: str) -> Asset:
+    """The picture, with the colour of a tenant in place of the default one."""
+    body = asset.body.replace(b"#ffffff", palette(colour).on_brand.encode()).replace(
+        DEFAULT_COLOUR.encode(), colour.encode()
+    )
+    return replace(asset, body=body, packed=None)
 
 
 def _read(path: Path) -> Asset:

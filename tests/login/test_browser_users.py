@@ -56,3 +56,18 @@ async def test_a_browser_unused_for_a_long_time_is_forgotten(browsers: BrowserUs
     clock.advance(BROWSER_KEPT)
     assert not await browsers.knows(TENANT, "b1", "anna")
     assert await browsers.remember(TENANT, "b1", "bea") is False
+
+
+async def test_the_name_of_the_last_user_is_shown_until_it_is_forgotten(browsers: BrowserUsers) -> None:
+    await browsers.remember(TENANT, "b1", "anna", "Anna")
+    await browsers.remember(TENANT, "b1", "bea", "Bea")
+    assert await browsers.last(TENANT, "b1") == "Bea"
+    await browsers.forget(TENANT, "b1")
+    assert await browsers.last(TENANT, "b1") == ""
+    assert await browsers.knows(TENANT, "b1", "bea")
+
+
+async def test_a_login_at_a_shared_desk_removes_the_name(browsers: BrowserUsers) -> None:
+    await browsers.remember(TENANT, "b1", "anna", "Anna")
+    await browsers.remember(TENANT, "b1", "anna")
+    assert await browsers.last(TENANT, "b1") == ""

@@ -187,13 +187,23 @@ async def test_backup_codes_can_be_saved_copied_and_printed(browser: Browser, ad
         await page.get_by_role("link", name="Save as a file").click()
     file = await saved.value
     text = Path(await file.path()).read_text(encoding="utf-8")
-    assert file.suggested_filename == "backup-codes.txt"
+    assert file.suggested_filename == "expertflow-amira.haddad-backup-codes.txt"
     assert text.split()[-len(states.BACKUP_CODES) :] == list(states.BACKUP_CODES)
     await page.get_by_role("button", name="Copy").click()
     await page.get_by_role("button", name="Copied").wait_for()
     assert await page.evaluate("navigator.clipboard.readText()") == "\n".join(states.BACKUP_CODES)
     await page.get_by_role("button", name="Print").click()
     assert await page.evaluate("window.printed")
+
+
+@pytest.mark.parametrize(("locale", "time"), [("en-GB", "8:29"), ("en-US", "8:29 AM"), ("de-DE", "8:29 AM")])
+async def test_a_time_is_written_as_in_the_region_of_the_browser(
+    browser: Browser, address: str, locale: str, time: str
+) -> None:
+    page = await (await browser.new_context(locale=locale, timezone_id="UTC")).new_page()
+    await page.goto(f"{address}/en/stopped-locked")
+    shown = await page.locator("time").first.inner_text()
+    assert shown.replace("\u202f", " ") == time
 
 
 @pytest.mark.row("CC-04")
@@ -203,7 +213,7 @@ async def test_without_scripts_backup_codes_can_still_be_saved(browser: Browser,
     await page.goto(f"{address}/en/backup-codes")
     async with page.expect_download() as saved:
         await page.get_by_role("link", name="Save as a file").click()
-    assert (await saved.value).suggested_filename == "backup-codes.txt"
+    assert (await saved.value).suggested_filename == "expertflow-amira.haddad-backup-codes.txt"
     assert await page.get_by_role("button", name="Copy").count() == 0
 
 

@@ -4,6 +4,7 @@ from urllib.parse import unquote
 
 import pytest
 
+from gateway.rendering.step_view import codes_file
 from tests.fixtures import page_states as states
 from tests.rendering.test_templates import by_name, html, tags
 
@@ -114,13 +115,35 @@ def test_the_pages_with_backup_codes_advise_the_user_to_keep_them(name: str) -> 
     assert "only your administrator can help" in page
 
 
+FILE_HEAD = (
+    "Northwind Contact Centre (cc.example.com)",
+    "Username: amira.haddad",
+    "Made on: 15 Jan 2027",
+    "Each code works once.",
+)
+
+
+@pytest.mark.parametrize("name", ["backup-codes", "account-codes"])
+def test_the_file_of_backup_codes_is_named_by_tenant_and_user_and_paper_has_the_same_head(name: str) -> None:
+    page = html(name)
+    [link] = [a for a in tags(page, "a") if "download" in a]
+    assert link["download"] == "expertflow-amira.haddad-backup-codes.txt"
+    assert all(line in page for line in FILE_HEAD)
+
+
+def test_a_user_name_with_odd_letters_makes_a_plain_file_name() -> None:
+    english = states._LANGUAGES.get("en")
+    file = codes_file(states.tenant(), "cc.example.com", "../Amira/\u202eO'Neil@x", (), language=english, at=states.NOW)
+    assert file.name == "expertflow-..-Amira-O-Neil@x-backup-codes.txt"
+
+
 @pytest.mark.row("CC-04")
 def test_without_scripts_backup_codes_can_be_saved_as_a_file() -> None:
     page = html("backup-codes")
     link = next(a for a in tags(page, "a") if "download" in a)
     kind, _, text = str(link["href"]).partition(",")
     assert kind == "data:text/plain;charset=utf-8"
-    assert unquote(text).split("\r\n") == ["Northwind Contact Centre (cc.example.com)", "", *states.BACKUP_CODES, ""]
+    assert unquote(text).split("\r\n") == [*FILE_HEAD, "", *states.BACKUP_CODES, ""]
 
 
 @pytest.mark.row("CC-04")
@@ -408,7 +431,7 @@ def test_the_save_link_contains_the_backup_codes_and_makes_no_request() -> None:
     link = next(a for a in tags(page, "a") if "download" in a)
     kind, _, text = str(link["href"]).partition(",")
     assert kind == "data:text/plain;charset=utf-8"
-    assert unquote(text).split("\r\n") == ["Northwind Contact Centre (cc.example.com)", "", *states.BACKUP_CODES, ""]
+    assert unquote(text).split("\r\n") == [*FILE_HEAD, "", *states.BACKUP_CODES, ""]
     assert all(code in page for code in states.BACKUP_CODES)
 
 

@@ -287,6 +287,12 @@ def test_a_time_zone_is_one_of_the_iana_database(folder: ConfigFolder) -> None:
     assert str(configuration.tenants[0].zone) == "Asia/Karachi"
 
 
+@pytest.mark.parametrize("address", ["help", "help@", "a@b@c", "help@example.com?cc=eve@evil.example", "a b@c.example"])
+def test_the_help_desk_has_one_plain_address(folder: ConfigFolder, address: str) -> None:
+    folder.own["help"] = {"email": address}
+    assert folder.diagnostic("gateway.help.email").text == "must be an address as help@example.com"
+
+
 @pytest.mark.parametrize("name", ["Mars/Olympus", "Europe", "../etc/passwd", "+05:00", ""])
 def test_an_unknown_time_zone_is_an_error(folder: ConfigFolder, name: str) -> None:
     folder.own["time_zone"] = name

@@ -75,4 +75,16 @@ def test_assets_are_below_the_gateways_prefix() -> None:
 def test_styles_and_scripts_are_below_their_size_limit() -> None:
     sizes = {path.name: path.stat().st_size for path in (data_root() / "static").iterdir()}
     assert sizes["gateway.css"] < 20_000
-    assert sum(size for name, size in sizes.items() if name.endswith(".js")) < 6_000
+    assert sum(size for name, size in sizes.items() if name.endswith(".js")) < 7_000
+
+
+async def test_the_icon_has_the_colour_of_the_tenant_and_a_readable_mark(
+    client: TestClient[web.Request, web.Application],
+) -> None:
+    icon = ASSETS.url("favicon.svg")
+    assert "#2f5bd7" in await (await client.get(icon, headers={"Accept-Encoding": "identity"})).text()
+    for colour, mark in (("7c3aed", "#ffffff"), ("ffe14d", "#0b0d12")):
+        text = await (await client.get(f"{icon}?{colour}")).text()
+        assert f'fill="#{colour}"' in text
+        assert f'stroke="{mark}"' in text
+    assert "#2f5bd7" in await (await client.get(f"{icon}?script", headers={"Accept-Encoding": "identity"})).text()

@@ -1,11 +1,12 @@
 """Tests of `gateway.web.pages`."""
 
+import re
 from dataclasses import replace
 
 import pytest
 
 from gateway.domain.problem import Problem
-from gateway.domain.tenant import Branding
+from gateway.domain.tenant import Branding, Help
 from gateway.rendering.problem_view import problem_view
 from gateway.web.request_context import LANGUAGE, language_of
 from gateway.web.security_headers import page_headers
@@ -144,3 +145,19 @@ def test_the_tenants_colour_has_a_readable_text_colour() -> None:
     tenant = states.tenant(replace(states.tenant().branding, colour="#ffe14d"))
     page = str(PAGES.render(states.request(of=tenant), "problem.html", {"problem": PROBLEM}).text)
     assert "--brand:#ffe14d;--on-brand:#0b0d12" in page
+
+
+def test_the_icon_of_a_page_has_the_colour_of_the_tenant() -> None:
+    request = states.request(of=states.tenant(Branding(name="Northwind", colour="#7c3aed")))
+    assert re.search(
+        r'rel="icon" href="[^"]+\.svg\?7c3aed"',
+        str(PAGES.render(request, "problem.html", {"problem": PROBLEM}).text),
+    )
+
+
+def test_a_mail_or_ticket_that_a_problem_page_begins_has_its_reference() -> None:
+    help_desk = Help(email="help@example.com", url="https://tickets.example.com/new?about={reference}")
+    request = states.request(of=states.tenant(Branding(name="Northwind", help=help_desk)))
+    page = str(PAGES.render(request, "problem.html", {"problem": PROBLEM}).text)
+    assert 'href="mailto:help@example.com?subject=Help%20with%20signing%20in%2C%20reference%20ABCD2345"' in page
+    assert 'href="https://tickets.example.com/new?about=ABCD2345"' in page

@@ -63,7 +63,8 @@ class OpenSession:
         other_user = False
         if request.browser_id:
             name = self.names.sign(request.tenant.id, normalised(user.username))
-            other_user = await self.browsers.remember(request.tenant.id, request.browser_id, name)
+            shown = user.username if request.tenant.may_trust_from(request.client) else ""
+            other_user = await self.browsers.remember(request.tenant.id, request.browser_id, name, shown)
         trust = await self._trust(request, login, user, satisfied, secret)
         opened = Opened(session.id, self.clock.now(), trust_tag=trust, other_user=other_user)
         return StepResult((SessionOpened(opened),))

@@ -4,37 +4,34 @@ Form: only the button that goes on. The codes are shown in the answer to the for
 a script of an app could fetch that. They can be seen again on the account page, after a proof of its own.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from gateway.login.flow import FormFields, StepResult
 from gateway.login.login_request import LoginRequest
 from gateway.login.record import Acknowledged
 from gateway.login.state_machine import LoginState, Step
-from gateway.rendering.step_view import StepView, codes_file
+from gateway.rendering.languages import Languages
+from gateway.rendering.step_view import CodesFile, StepView, codes_file
 from gateway.second_factor.factors import backup_code
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BackupCodesView(StepView):
-    """`codes` is empty when they were shown before. `host` is where they belong."""
+    """`file` is None when the codes were shown before."""
 
-    host: str
-    codes: Sequence[str] = field(default=(), repr=False)
-
-    def codes_file(self, name: str) -> str:
-        """The backup codes as the lines of a text file, under the name of the tenant."""
-        return codes_file(name, self.host, self.codes)
+    file: CodesFile | None = None
 
     def own_json(self) -> dict[str, Any]:
         """The codes."""
-        return {"codes": list(self.codes)}
+        return {"codes": list(self.file.codes) if self.file else []}
 
 
 @dataclass(frozen=True, slots=True)
 class BackupCodesPage:
     """See the module's text."""
+
+    languages: Languages
 
     async def act(self, request: LoginRequest, state: LoginState, action: str, fields: FormFields) -> StepResult:
         """The user has kept them."""
@@ -42,9 +39,13 @@ class BackupCodesPage:
 
     async def view(self, request: LoginRequest, state: LoginState, fields: FormFields) -> BackupCodesView:
         """The codes, in the answer to the proof."""
-        codes = state.login.enrolments.backup_codes if request.just_proved else ()
-        return BackupCodesView(
-            **request.head(Step.BACKUP_CODES, state.login),
-            host=request.host,
-            codes=tuple(map(backup_code.shown, codes)),
+        login = state.login
+        head = request.head(Step.BACKUP_CODES, login)
+        if not request.just_proved or login.user is None:
+            return BackupCodesView(**head)
+        codes = tuple(map(backup_code.shown, login.enrolments.backup_codes))
+        language = self.languages.get(request.language).at_zone(request.tenant.zone)
+        file = codes_file(
+            request.tenant, request.host, login.user.username, codes, language=language, at=login.moved_at
         )
+        return BackupCodesView(**head, file=file)

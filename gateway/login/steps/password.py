@@ -43,9 +43,10 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PasswordView(StepView):
-    """`sso`: the tenant offers a sign-on elsewhere."""
+    """`sso`: the tenant offers a sign-on elsewhere. `remembered`: the user name is that of this browser's last user."""
 
     sso: bool = False
+    remembered: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,12 +97,26 @@ class PasswordPage:
         """The form; a typed user name is kept, a password never."""
         login = state.login if state else None
         typed = typed_line(fields.get("username", ""))[:MOST_NAME]
+        remembered = "" if login or "username" in fields else await self._remembered(request)
         head = {
             **request.head(Step.PASSWORD, login),
-            "username": login.user.username if login and login.user else typed,
+            "username": login.user.username if login and login.user else typed or remembered,
             "can_cancel": login is not None and login.purpose is not Purpose.SIGN_IN,
         }
-        return PasswordView(**head)
+        return PasswordView(**head, remembered=remembered != "")
+
+    async def forget(self, request: LoginRequest) -> None:
+        """The user says that the name on the page is not theirs: this browser shows it no more."""
+        await self.browsers.forget(request.tenant.id, request.browser_id)
+
+    async def _remembered(self, request: LoginRequest) -> str:
+        """The user who finished a login in this browser last; none for a program, and none at a shared desk."""
+        if request.as_data or request.browser_is_new or not request.tenant.may_trust_from(request.client):
+            return ""
+        try:
+            return await self.browsers.last(request.tenant.id, request.browser_id)
+        except errors.GatewayError:  # the store is down: the user types their name
+            return ""
 
     async def _ask(
         self, request: LoginRequest, digest: str, client: str, username: str, password: Secret, *, known: bool
