@@ -144,6 +144,9 @@ async def serve(
         readiness = Readiness({"store": store.check, "keycloak": checks.check})
         ring_check = RingCheck(services, key_ring.beside(config))
         accepted = await ring_check.accepted()
+        with suppress(GatewayError):  # readiness reports it
+            if dangers := await store.check():
+                log.warning("store_has_dangers", dangers=dangers)
         public = await listen(build(services), settings.listen, trusted=lambda: live.current().gateway.trusted_proxies)
         stack.push_async_callback(public.cleanup)
         health = listener.build(

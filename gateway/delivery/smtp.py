@@ -42,6 +42,7 @@ from email_validator import SPECIAL_USE_DOMAIN_NAMES, EmailNotValidError, valida
 from gateway.crypto.tls import client_context
 from gateway.domain.channel import Channel, MailSecurity, Relay
 from gateway.domain.ports import Clock, Random
+from gateway.observe.connection_errors import why_not_connected
 from gateway.observe.redaction import mask_address
 
 BUDGET = 10.0
@@ -377,26 +378,19 @@ class _Pool:
             try:
                 self._context = client_context(self._relay.tls)
             except OSError as error:  # ssl.SSLError is one
-                raise _NoConnection(f"a file in the setting `tls` cannot be used: {error}") from error
+                raise _NoConnection(f"a file of the setting tls.smtp cannot be used: {error}") from error
         return self._context
 
 
 def _words(error: Exception) -> str:
     """The error in words for operators, without an address."""
-    cause = error.__cause__ if isinstance(error.__cause__, ssl.SSLError) else error
-    match cause:
-        case ssl.SSLCertVerificationError():
-            return f"its certificate is not trusted: {cause.verify_message} (setting `tls`)"
-        case ssl.SSLError() if cause.reason == "WRONG_VERSION_NUMBER":
-            return "it does not begin with TLS; set `security: starttls`"
+    match error:
         case SMTPRecipientRefused():
-            return f"the relay rejected the recipient: {_answer(cause)}"
+            return f"the relay rejected the recipient: {_answer(error)}"
         case SMTPResponseException():
-            return f"the relay answered {_answer(cause)}"
-        case TimeoutError():
-            return "no response in time"
+            return f"the relay answered {_answer(error)}"
         case _:
-            return without_addresses(f"{type(cause).__name__}: {cause}")
+            return without_addresses(why_not_connected(error, tls="tls.smtp", no_tls="set `security: starttls`"))
 
 
 def _answer(error: SMTPResponseException) -> str:

@@ -26,7 +26,7 @@ from gateway.crypto.tls import client_context
 from gateway.domain import errors
 from gateway.domain.tenant import KeycloakAccess
 from gateway.keycloak import admin_client
-from gateway.keycloak.http_errors import admin_error, bad_status, not_connected, where
+from gateway.keycloak.http_errors import URL, admin_error, bad_status, no_keycloak, not_connected, where
 
 if TYPE_CHECKING:
     from keycloak import KeycloakAdmin
@@ -66,13 +66,14 @@ class KeycloakClients:
             async with asyncio.timeout(access.timeout):
                 yield clients
         except TimeoutError as error:
-            raise errors.Unreachable(where(access), f"{what}: no response within {access.timeout:g} s") from error
+            detail = f"{what}: no response within {access.timeout:g} s; check {URL}"
+            raise errors.Unreachable(where(access), detail) from error
         except httpx2.HTTPStatusError as error:
-            raise bad_status(access, what, error.response.status_code) from error
+            raise bad_status(access, what, error.response.status_code, error.response.content) from error
         except (httpx2.HTTPError, OSError) as error:
             raise not_connected(access, what, error) from error
         except (ValueError, TypeError, KeyError) as error:  # a body that is no JSON, or JSON of another shape
-            raise errors.Unreachable(where(access), f"{what}: the response is not from Keycloak") from error
+            raise no_keycloak(access, what) from error
 
     async def get_json(self, access: KeycloakAccess, path: str, what: str) -> Any:
         """The JSON at a public path of the realm (`protocol/openid-connect/certs`)."""
@@ -189,4 +190,4 @@ def _tls_context(access: KeycloakAccess) -> ssl.SSLContext:
         return client_context(tls)
     except OSError as error:  # ssl.SSLError is one
         files = ", ".join(name for name in (tls.ca_file, tls.certificate_file, tls.key_file) if name)
-        raise errors.Misconfigured(where(access), f"tls: {files}: {error}") from error
+        raise errors.Misconfigured(where(access), f"tls.keycloak: {files}: {error}") from error

@@ -1,4 +1,4 @@
-"""Password grant, refresh and logout of the sign-in client.
+"""Password grant, refresh and logout of the sign-in client, and the check that they can work.
 
 The JSON `error` and `error_description` decide what a response means, never the status: a wrong password is 401 before
 Keycloak 26.6 and 400 since (measured). Only `invalid_grant` means "wrong password". Problems of the gateway's own
@@ -21,8 +21,15 @@ from gateway.domain.session import Tokens
 from gateway.domain.tenant import KeycloakAccess
 from gateway.domain.user import User
 from gateway.keycloak.clients import NO_AUTH, KeycloakClients, client_form, forwarded_for, realm_url
-from gateway.keycloak.http_errors import where
+from gateway.keycloak.http_errors import no_keycloak, refused, where
 from gateway.keycloak.tokens import Claims, Verifier, tokens_of
+from gateway.observe.connection_errors import MOST
+from gateway.observe.redaction import clean_text
+
+GRANT_TRUSTED = 600.0
+"""Seconds after a sign-in, or a check of the password grant, in which `check` does not check this grant again."""
+FAILURE_KEPT = 60.0
+"""Seconds in which `check` reports a sign-in that failed by the set-up, if no other sign-in succeeds."""
 
 NOT_FULLY_SET_UP = "Account is not fully set up"
 GRANT_PROHIBITED = "resource owner password credentials grant is prohibited"  # a client policy's words
@@ -72,6 +79,23 @@ class RefreshUnknown:
     why: errors.GatewayError
 
 
+_IS_PUBLIC = (
+    "is public, so the password alone gets tokens without its secret; turn on Client authentication of this client"
+)
+
+
+class IssuerDiffers(errors.Misconfigured):
+    """The realm answers, but its tokens name another issuer than the settings."""
+
+
+@dataclass(frozen=True, slots=True)
+class _PasswordGrant:
+    """What is known of a client's password grant `until` that time: it works, or a sign-in ended in `failure`."""
+
+    until: float
+    failure: str = ""
+
+
 class TokenEndpoint:
     """Grants of the tenants' sign-in clients."""
 
@@ -79,17 +103,60 @@ class TokenEndpoint:
         self._clients = clients
         self._clock = clock
         self._verifier = Verifier(clients)
+        self._grants: dict[KeycloakAccess, _PasswordGrant] = {}
+        self._warnings: dict[KeycloakAccess, tuple[str, ...]] = {}
 
-    async def check(self, access: KeycloakAccess) -> None:
-        """Check the client and its secret, which Keycloak verifies before it looks at a refresh token.
+    async def check_issuer(self, access: KeycloakAccess) -> None:
+        """Compare the realm's issuer with the expected one, which every token must name.
 
-        Raises `errors.Refused` naming the client, `errors.Unreachable`.
+        Raises `errors.Misconfigured` naming both; as `check` if the realm does not answer.
         """
+        document = await self._clients.get_json(access, ".well-known/openid-configuration", "its discovery document")
+        issuer = document["issuer"] if isinstance(document, dict) and "issuer" in document else None
+        if not isinstance(issuer, str):
+            raise no_keycloak(access, "its discovery document")
+        if issuer != access.issuer:
+            raise IssuerDiffers(
+                where(access),
+                f"its issuer is {clean_text(issuer[:MOST])}, and the settings expect {access.issuer}; "
+                "set gateway.keycloak.issuer to the first, or correct Keycloak's --hostname",
+            )
+
+    async def check(self, access: KeycloakAccess) -> tuple[str, ...]:
+        """Check the client, its secret and its password grant, without any user; returns warnings.
+
+        Keycloak verifies client and secret before it looks at a refresh token. A password grant without a user name
+        also tells whether the client may use this grant. It counts for no user and costs no password hash, but is a
+        `LOGIN_ERROR` in Keycloak's events (measured). So it is made only while no sign-in has shown that the grant
+        works.
+
+        Raises `errors.Refused` with client and fix, or the error of a sign-in that has just failed;
+        `errors.Unreachable`.
+        """
+        now = self._clock.now()
+        known = self._grants.get(access)
+        if known is not None and known.failure and now < known.until:
+            raise errors.Misconfigured(where(access), f"a sign-in failed: {known.failure}")
+        trusted = known is not None and not known.failure and now < known.until
+        if error := await self._probe(access, "refresh_token" if trusted else "password"):
+            raise _refused(access, "signing users in", error) from error
+        if not trusted:
+            self._grants[access] = _PasswordGrant(now + GRANT_TRUSTED)
+            public = access.sign_in.secret and not await self._probe(access, "refresh_token", client_secret="")
+            self._warnings[access] = (
+                (f"{where(access)}: client {access.sign_in.client_id} {_IS_PUBLIC}",) if public else ()
+            )
+        return self._warnings.get(access, ())
+
+    async def _probe(self, access: KeycloakAccess, grant_type: str, **more: str) -> OAuthError | None:
+        """The error of a grant that cannot succeed; None if Keycloak accepts the client and its use of the grant."""
+        form = {"refresh_token": "none"} if grant_type == "refresh_token" else {}
         try:
-            await self._grant(access, "refresh_token", {"refresh_token": "none"}, "")
+            await self._grant(access, grant_type, {**form, **more}, "")
         except OAuthError as error:
-            if error.error != "invalid_grant":
-                raise _refused(access, "signing users in", error) from error
+            if error.error not in {"invalid_grant", "invalid_request"}:
+                return error
+        return None
 
     async def password(
         self, access: KeycloakAccess, username: str, password: Secret, client_address: str = ""
@@ -101,6 +168,18 @@ class TokenEndpoint:
         """
         if not username or not password.value:
             return WrongPassword("nothing typed")
+        try:
+            found = await self._judged(access, username, password, client_address)
+        except (errors.Refused, errors.Misconfigured) as error:
+            self._grants[access] = _PasswordGrant(self._clock.now() + FAILURE_KEPT, error.detail)
+            raise
+        if not isinstance(found, WrongPassword):  # a flow may judge the password, and then deny
+            self._grants[access] = _PasswordGrant(self._clock.now() + GRANT_TRUSTED)
+        return found
+
+    async def _judged(
+        self, access: KeycloakAccess, username: str, password: Secret, client_address: str
+    ) -> Granted | WrongPassword | NotFullySetUp:
         form = {"username": username, "password": password.value}
         try:
             answer = await self._grant(access, "password", form, client_address)
@@ -163,8 +242,7 @@ class TokenEndpoint:
                 grant_type=grant_type,
                 auth=NO_AUTH,
                 headers={"Accept": "application/json", **forwarded_for(access, client_address)},
-                **client_form(access),
-                **form,
+                **{name: value for name, value in {**client_form(access), **form}.items() if value},
             )
             clients.grants.token = (
                 None  # authlib would keep the last token in memory; tokens are stored sealed elsewhere
@@ -194,9 +272,8 @@ def _password_refusal(access: KeycloakAccess, error: OAuthError) -> WrongPasswor
 
 
 def _refused(access: KeycloakAccess, what: str, error: OAuthError) -> errors.Refused:
-    return errors.Refused(
-        where(access), f"{what} of client {access.sign_in.client_id}: {error.error} {error.description or ''}"
-    )
+    what = f"{what} of client {access.sign_in.client_id}"
+    return refused(access, what, str(error.error), str(error.description or error.error), "gateway.keycloak")
 
 
 def _json_object(answer: Any) -> dict[str, Any]:

@@ -107,6 +107,15 @@ class Users:
         if not may_write:
             raise errors.Refused(where(access), "its administrator lacks the role manage-users of realm-management")
 
+    async def realm_settings(self, access: KeycloakAccess) -> Mapping[str, Any]:
+        """What the administrator may read of the realm's settings: without the role view-realm, next to nothing."""
+        try:
+            async with self._clients.administration(access, "reading the realm's settings") as admin:
+                settings: Mapping[str, Any] = await admin.a_get_realm(access.realm)
+                return settings
+        except errors.Refused:
+            return {}
+
 
 class UserProfiles:
     """The sealed enrolments of the users of every realm."""

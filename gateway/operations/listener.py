@@ -1,8 +1,8 @@
 """Serves health and metrics on the operations port, never on the public one.
 
 `/health/live` answers 200 while the process runs. `/health/ready` answers 200, or 503 with the names of the failing
-dependencies, or 503 while the process drains. Requests with the operations token also get the reasons. `/metrics`
-serves Prometheus metrics.
+dependencies, or 503 while the process drains. Requests with the operations token also get reasons and warnings.
+`/metrics` serves Prometheus metrics.
 """
 
 import hmac
@@ -33,14 +33,17 @@ def build(
 
     async def ready(request: web.Request) -> web.Response:
         verdict = await readiness.verdict()
-        if verdict.ready:
-            return web.json_response({"status": "ready"}, headers=_NO_STORE)
         if verdict.draining:
             return web.json_response({"status": "draining"}, status=503, headers=_NO_STORE)
-        body: dict[str, object] = {"status": "not ready", "failing": list(verdict.failing)}
+        body: dict[str, object] = {"status": "ready"}
+        if not verdict.ready:
+            body = {"status": "not ready", "failing": list(verdict.failing)}
         if _is_shown(request, token()):
-            body["reasons"] = dict(verdict.reasons)
-        return web.json_response(body, status=503, headers=_NO_STORE)
+            if not verdict.ready:
+                body["reasons"] = dict(verdict.reasons)
+            if verdict.warnings:
+                body["warnings"] = dict(verdict.warnings)
+        return web.json_response(body, status=200 if verdict.ready else 503, headers=_NO_STORE)
 
     app = web.Application()
     app.on_response_prepare.append(without_banner)

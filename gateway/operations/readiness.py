@@ -6,25 +6,30 @@ requests with the operations token. A process that drains is not ready.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import structlog
 
 from gateway.domain.errors import GatewayError
 from gateway.domain.tasks import SingleFlight
+from gateway.observe.redaction import clean_text
 
-Check = Callable[[], Awaitable[object]]
-"""Returns if the dependency works; raises if it does not."""
+Check = Callable[[], Awaitable[Sequence[str]]]
+"""Returns warnings about a dependency that works; raises if it does not work."""
 
 log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class ReadinessReport:
-    """The result of one round of checks. `reasons` has the reason of each failing dependency, by name."""
+    """The result of one round of checks, by the names of dependencies.
+
+    `reasons` has the reason of each failing one, `warnings` the dangers of those that work.
+    """
 
     reasons: Mapping[str, str] = field(default_factory=dict)
+    warnings: Mapping[str, Sequence[str]] = field(default_factory=dict)
     draining: bool = False
 
     @property
@@ -45,7 +50,7 @@ class Readiness:
         self._checks = dict(checks)
         self._limit = limit
         self._draining = False
-        self._rounds: SingleFlight[dict[str, str]] = SingleFlight()
+        self._rounds: SingleFlight[ReadinessReport] = SingleFlight()
         self._logged: dict[str, str] = {}
 
     def drain(self) -> None:
@@ -56,26 +61,31 @@ class Readiness:
         """The current state of all dependencies; a failing check never raises here."""
         if self._draining:
             return ReadinessReport(draining=True)
-        return ReadinessReport(await self._rounds.join((), self._ask_all))
+        return await self._rounds.join((), self._ask_all)
 
-    async def _ask_all(self) -> dict[str, str]:
-        found = await asyncio.gather(*map(self._ask, self._checks))
-        return {name: why for name, why in zip(self._checks, found, strict=True) if why}
+    async def _ask_all(self) -> ReadinessReport:
+        reasons: dict[str, str] = {}
+        warnings: dict[str, Sequence[str]] = {}
+        await asyncio.gather(*(self._ask(name, reasons, warnings) for name in self._checks))
+        by_name = [name for name in self._checks if name in reasons]
+        return ReadinessReport({name: reasons[name] for name in by_name}, warnings)
 
-    async def _ask(self, name: str) -> str:
-        """The reason why the dependency fails; "" if it works."""
+    async def _ask(self, name: str, reasons: dict[str, str], warnings: dict[str, Sequence[str]]) -> None:
+        """Enter the reason why the dependency fails, or its warnings."""
         try:
             async with asyncio.timeout(self._limit):
-                await self._checks[name]()
+                found = await self._checks[name]()
         except GatewayError as error:
-            return self._tell(name, str(error))
+            reasons[name] = self._tell(name, clean_text(str(error)))
         except TimeoutError:
-            return self._tell(name, f"no response within {self._limit:g} s")
+            reasons[name] = self._tell(name, f"no response within {self._limit:g} s")
         except Exception as error:  # any error of a check means that its dependency does not work
-            return self._tell(name, repr(error), exc_info=True)
-        if self._logged.pop(name, None) is not None:
-            log.info("ready_again", dependency=name)
-        return ""
+            reasons[name] = self._tell(name, clean_text(repr(error)), exc_info=True)
+        else:
+            if found:
+                warnings[name] = [clean_text(warning) for warning in found]
+            if self._logged.pop(name, None) is not None:
+                log.info("ready_again", dependency=name)
 
     def _tell(self, name: str, why: str, **more: bool) -> str:
         """Logs each reason once, because probes are sent every few seconds."""

@@ -13,24 +13,32 @@ from dataclasses import dataclass
 import structlog
 
 from gateway.domain.configuration import Configuration
-from gateway.domain.errors import GatewayError, Misconfigured, Unreachable
-from gateway.domain.tenant import Tenant
-from gateway.keycloak.token_endpoint import TokenEndpoint
+from gateway.domain.errors import GatewayError, Misconfigured
+from gateway.domain.tenant import KeycloakAccess, Tenant
+from gateway.keycloak import brute_force_settings
+from gateway.keycloak.http_errors import URL, where
+from gateway.keycloak.token_endpoint import IssuerDiffers, TokenEndpoint
 from gateway.keycloak.users import UserProfiles, Users
 
 EVERY = 60.0
 """Seconds between two checks without a readiness request."""
+ANSWERED_WITHIN = 2.5
+"""Seconds for a tenant's checks in a readiness request, which `Readiness` gives up a little later."""
 
 log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """The problems that stop one tenant's users from signing in or enrolling; `missing` are sentences for operators."""
+    """What is wrong with one tenant's realm, in sentences for operators.
+
+    `missing` stops users from signing in or enrolling. `warnings` name dangers.
+    """
 
     tenant: str
     realm: str
-    missing: tuple[str, ...]
+    missing: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 class RealmChecks:
@@ -50,23 +58,21 @@ class RealmChecks:
         self._logged: dict[str, Finding] = {}
         self._again = asyncio.Event()
 
-    async def look(self) -> tuple[Finding, ...]:
-        """The current findings; changes since the last check are logged."""
+    async def look(self, limit: float | None = None) -> tuple[Finding, ...]:
+        """The current findings; changes since the last check are logged. `limit`: seconds for each tenant."""
         tenants = [tenant for tenant in self._configuration().tenants if tenant.active]
-        answers = await asyncio.gather(*(self._of(tenant) for tenant in tenants))
-        found = {finding.tenant: finding for finding in answers if finding.missing}
-        for tenant, finding in found.items():
-            if self._logged.get(tenant) != finding:
-                log.warning("realm_not_ready", tenant=tenant, realm=finding.realm, missing=list(finding.missing))
-        for tenant in self._logged.keys() - found.keys():
-            log.info("realm_ready", tenant=tenant)
-        self._logged = found
-        return tuple(found.values())
+        found = await asyncio.gather(*(self._of(tenant, limit) for tenant in tenants))
+        for one in found:
+            self._tell(one, self._logged.get(one.tenant) or Finding(one.tenant, one.realm))
+        self._logged = {one.tenant: one for one in found}
+        return tuple(one for one in found if one.missing or one.warnings)
 
-    async def check(self) -> None:
-        """The readiness check; raises `errors.Misconfigured` if anything is missing."""
-        if found := await self.look():
-            raise Misconfigured(", ".join(f"realm {one.realm}" for one in found), "; ".join(found[0].missing))
+    async def check(self) -> tuple[str, ...]:
+        """The readiness check: the warnings. Raises `errors.Misconfigured` if anything is missing."""
+        found = await self.look(ANSWERED_WITHIN)
+        if missing := [f"tenant {one.tenant}: {'; '.join(one.missing)}" for one in found if one.missing]:
+            raise Misconfigured("; ".join(missing))
+        return tuple(f"tenant {one.tenant}: {warning}" for one in found for warning in one.warnings)
 
     def look_again(self) -> None:
         """Makes `follow` check at once, because the settings have changed."""
@@ -84,17 +90,42 @@ class RealmChecks:
                 async with asyncio.timeout(EVERY):
                     await self._again.wait()
 
-    async def _of(self, tenant: Tenant) -> Finding:
-        access, missing = tenant.keycloak, []
+    def _tell(self, now: Finding, before: Finding) -> None:
+        if now.missing and now.missing != before.missing:
+            log.warning("realm_not_ready", tenant=now.tenant, realm=now.realm, missing=list(now.missing))
+        if before.missing and not now.missing:
+            log.info("realm_ready", tenant=now.tenant)
+        if now.warnings and now.warnings != before.warnings:
+            log.warning("realm_has_dangers", tenant=now.tenant, realm=now.realm, dangers=list(now.warnings))
+
+    async def _of(self, tenant: Tenant, limit: float | None) -> Finding:
+        access = tenant.keycloak
+        missing: list[str] = []
+        warnings: list[str] = []
         try:
-            await self._token_endpoint.check(access)
-        except Unreachable as error:
-            return Finding(tenant.id, access.realm, (str(error),))
+            async with asyncio.timeout(limit):
+                await self._compare(access, missing, warnings)
+        except TimeoutError:
+            missing.append(f"{where(access)}: no response within {limit:g} s; check {URL}")
+        return Finding(tenant.id, access.realm, tuple(missing), tuple(warnings))
+
+    async def _compare(self, access: KeycloakAccess, missing: list[str], warnings: list[str]) -> None:
+        try:
+            await self._token_endpoint.check_issuer(access)
+        except IssuerDiffers as error:
+            missing.append(str(error))
+        except GatewayError as error:  # without the realm's document, the further checks can only repeat this
+            missing.append(str(error))
+            return
+        try:
+            warnings.extend(await self._token_endpoint.check(access))
         except GatewayError as error:
             missing.append(str(error))
         try:
             await self._users.check(access)
+            realm = await self._users.realm_settings(access)
+            most = self._configuration().gateway.limits.password_failures_per_user
+            warnings.extend(f"{where(access)}: {danger}" for danger in brute_force_settings.dangers(realm, most))
             missing.extend(await self._profiles.check_declared(access))
         except GatewayError as error:
             missing.append(str(error))
-        return Finding(tenant.id, access.realm, tuple(missing))

@@ -16,6 +16,7 @@ from aiohappyeyeballs import start_connection
 from gateway.crypto.tls import client_context
 from gateway.domain.channel import TlsSettings
 from gateway.domain.tenant import Route
+from gateway.observe.connection_errors import why_not_connected
 from gateway.proxy.upstream_connection import READ, NoConnection, TooSlow, UpstreamConnection
 
 NEXT_ADDRESS = 0.25
@@ -88,13 +89,8 @@ class UpstreamPool:
         except TimeoutError as error:
             what = f"no TLS handshake in {timeout:g} s; {_NO_TLS}" if connected else f"no connection in {timeout:g} s"
             raise TooSlow(f"{origin}: {what}") from error
-        except ssl.SSLCertVerificationError as error:
-            raise NoConnection(f"{origin}: {error.verify_message}; see tls.ca_file of the route") from error
-        except ssl.SSLError as error:
-            plain = error.reason == "WRONG_VERSION_NUMBER"
-            raise NoConnection(f"{origin}: {f'no TLS; {_NO_TLS}' if plain else error.strerror}") from error
-        except (OSError, RuntimeError) as error:  # uvloop raises RuntimeError for some
-            why = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        except (OSError, RuntimeError) as error:  # ssl.SSLError is an OSError; uvloop raises RuntimeError for some
+            why = why_not_connected(error, tls="tls.upstreams", no_tls=_NO_TLS)
             raise NoConnection(f"{origin}: {why}") from error
         return wire
 

@@ -126,8 +126,9 @@ class MemoryStore:
         finally:
             self._subscribers[channel].discard(queue)
 
-    async def check(self) -> None:
+    async def check(self) -> tuple[str, ...]:
         self._live()
+        return ()
 
     async def close(self) -> None:
         self._closed = True

@@ -63,8 +63,8 @@ class Store(Protocol):
     def subscribe(self, channel: str) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
         """The messages of `channel`; when the context opens, the store has confirmed the subscription."""
 
-    async def check(self) -> None:
-        """Write and read a value; raises `errors.Unreachable` if either fails."""
+    async def check(self) -> tuple[str, ...]:
+        """Write and read a value; returns warnings. Raises `errors.Unreachable` if either fails."""
 
     async def close(self) -> None:
         """Close the connections."""

@@ -6,7 +6,6 @@ connection before each use, so the next call reaches a server that is up again.
 """
 
 import math
-import ssl
 from collections.abc import AsyncIterator, Awaitable, Sequence
 from contextlib import asynccontextmanager, suppress
 from secrets import token_bytes, token_hex
@@ -16,16 +15,21 @@ from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.client import PubSub
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import NoPermissionError, ReadOnlyError, RedisError
+from redis.exceptions import AuthenticationError, NoPermissionError, ReadOnlyError, RedisError, ResponseError
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from gateway.domain import errors
 from gateway.domain.channel import TlsSettings
 from gateway.domain.tasks import CancellationKept
+from gateway.observe.connection_errors import own_text, why_not_connected
 from gateway.store import scripts
 from gateway.store.counters import MARGIN, Held, Reserved, Rule
 
 T = TypeVar("T")
 
+_KEEPS_ALL = "noeviction"
+_DROPS = "drops locks and used codes when its memory is full (maxmemory-policy {}); set maxmemory-policy noeviction"
 CONNECTIONS = 50
 POOL_WAIT = 2.0
 """Seconds for which a call waits for a free connection; at least the operator's `store.timeout`."""
@@ -58,6 +62,9 @@ class RedisStore:
         except (ValueError, TypeError, OSError):
             # Not chained: the parser's message may quote the URL, which may contain a password.
             raise errors.Misconfigured("store.url", "not a redis://, rediss:// or unix:// URL") from None
+        self._is_tls = url.startswith("rediss:")
+        to = self._pool.connection_kwargs
+        self._address = to.get("path") or f"{to.get('host', 'localhost')}:{to.get('port', 6379)}"
         self._client: Redis = Redis.from_pool(self._pool)
         self._swap = self._client.register_script(scripts.SWAP)
         self._delete_if = self._client.register_script(scripts.DELETE_IF)
@@ -117,7 +124,7 @@ class RedisStore:
     async def publish(self, channel: str, message: bytes) -> None:
         await self._call(self._client.publish(self._prefix + channel, message))
 
-    async def check(self) -> None:
+    async def check(self) -> tuple[str, ...]:
         key, value = f"{{check:{token_hex(8)}}}", token_bytes(8)
         await self.set(key, value, 10)
         if await self.get(key) != value:
@@ -126,6 +133,14 @@ class RedisStore:
         await self.swap(key, value, value, 10)
         await self.append(f"{key}:list", value, 1, 10)
         await self.publish("check", b"")
+        try:
+            memory = await self._call(self._client.info("memory"))
+        except errors.Unreachable as error:
+            if isinstance(error.__cause__, NoPermissionError):
+                return ()  # the right to `info` is not needed for anything else
+            raise
+        policy = memory.get("maxmemory_policy", _KEEPS_ALL)
+        return () if policy == _KEEPS_ALL else (f"{self._address} {_DROPS.format(policy)}",)
 
     async def close(self) -> None:
         with suppress(RedisError, OSError):
@@ -163,23 +178,27 @@ class RedisStore:
             # The server has become a replica: close idle connections, so that the next call resolves the name again.
             with suppress(RedisError, OSError):
                 await self._pool.disconnect(inuse_connections=False)
-            raise errors.Unreachable("store", "is read-only") from error
+            raise errors.Unreachable("store", f"{self._address} is read-only; name the primary in store.url") from error
         except NoPermissionError as error:  # its text names the command or says "key" or "channel", never a value
-            raise errors.Unreachable("store", f"{error}; give its user the rights that the guide lists") from error
+            advice = "give its user the rights that the guide lists, for the keys and channels of store.prefix"
+            raise errors.Unreachable("store", f"{self._address}: {error}; {advice}") from error
         except (RedisError, OSError, TimeoutError) as error:
-            # Only the error's type (OutOfMemoryError, AuthenticationError): its text may quote arguments.
-            raise errors.Unreachable("store", self._untrusted(error) or type(error).__name__) from error
+            raise errors.Unreachable("store", f"{self._address}: {self._why(error)}") from error
 
-    def _untrusted(self, error: BaseException) -> str:
-        """The server whose certificate is not trusted, and why; empty for any other error."""
-        cause: BaseException | None = error
-        while cause and not isinstance(cause, ssl.SSLCertVerificationError):
-            cause = cause.__cause__ or cause.__context__
-        if not isinstance(cause, ssl.SSLCertVerificationError):
-            return ""
-        to = self._pool.connection_kwargs
-        place = f"{to.get('host', 'localhost')}:{to.get('port', 6379)}"
-        return f"the certificate of {place} is not trusted: {cause.verify_message}; see tls.store.ca_file"
+    def _why(self, error: BaseException) -> str:
+        """The reason with the setting to check. A text that may quote the arguments of a command is not shown."""
+        match error:
+            case AuthenticationError():
+                return f"{own_text(error)}; correct user and password in store.url"
+            case RedisTimeoutError() | TimeoutError():
+                tls = ", whether the server speaks TLS" if self._is_tls else ""
+                return f"no response within {self._timeout:g} s; check store.url{tls}, or raise store.timeout"
+            case RedisConnectionError() | OSError():
+                return why_not_connected(error, tls="tls.store", address="store.url")
+            case ResponseError() if "with args" not in str(error):
+                return own_text(error)
+            case _:
+                return type(error).__name__
 
 
 def _found(answer: list[bytes]) -> Reserved | Held:

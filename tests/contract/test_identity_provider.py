@@ -208,6 +208,13 @@ async def test_a_client_without_direct_access_grants_is_never_a_wrong_password(
         await gateway.sign_in.password(access, person.username, Secret(person.password))
 
 
+async def test_without_any_user_the_check_tells_whether_the_client_may_take_passwords(gateway: Gateway) -> None:
+    assert await gateway.sign_in.check(gateway.access) == ()
+    access = replace(gateway.access, sign_in=gateway.access.administration)  # type: ignore[arg-type]
+    with pytest.raises(errors.Refused, match="turn on Direct access grants of this client"):
+        await gateway.sign_in.check(access)
+
+
 async def test_an_unknown_realm_is_never_a_wrong_password(gateway: Gateway, person: Person) -> None:
     access = replace(gateway.access, realm="nowhere")
     with pytest.raises(errors.Refused, match="Realm does not exist"):

@@ -170,3 +170,52 @@ async def test_parallel_grants_give_each_user_their_own_tokens(realm_harness: Re
 async def test_the_client_stores_no_token_of_a_user(realm_harness: RealmHarness) -> None:
     await granted(realm_harness)
     assert not (await grant_client(realm_harness.connections, realm_harness.access)).token
+
+
+async def failed_login(realm_harness: RealmHarness) -> None:
+    """Fails a login by the set-up, as with a flow that judges the password and then denies; then repairs it."""
+    await realm_harness.sign_in.check(realm_harness.access)
+    realm_harness.realm.behaviour.token_fault = Fault.HTML_DENIED
+    with pytest.raises(errors.Refused, match="Authentication flow overrides"):
+        await realm_harness.sign_in.password(realm_harness.access, "agent1", realm_harness.password)
+    realm_harness.realm.behaviour.token_fault = None
+
+
+async def test_a_login_that_failed_by_the_set_up_fails_the_check_for_a_minute(realm_harness: RealmHarness) -> None:
+    await failed_login(realm_harness)
+    realm_harness.clock.advance(59.9)
+    with pytest.raises(errors.Misconfigured, match=r"a sign-in failed: .*Authentication flow overrides"):
+        await realm_harness.sign_in.check(realm_harness.access)
+    realm_harness.clock.advance(0.1)
+    await realm_harness.sign_in.check(realm_harness.access)
+
+
+async def test_a_later_login_that_succeeds_ends_the_failure_of_the_check(realm_harness: RealmHarness) -> None:
+    await failed_login(realm_harness)
+    await granted(realm_harness)
+    await realm_harness.sign_in.check(realm_harness.access)
+
+
+async def test_a_later_wrong_password_does_not_end_the_failure_of_the_check(realm_harness: RealmHarness) -> None:
+    await failed_login(realm_harness)
+    await realm_harness.sign_in.password(realm_harness.access, "agent1", Secret("wrong"))
+    with pytest.raises(errors.Misconfigured):
+        await realm_harness.sign_in.check(realm_harness.access)
+
+
+@pytest.mark.parametrize("signed_in", [False, True])
+async def test_the_password_grant_is_checked_once_in_ten_minutes_or_shown_by_a_sign_in(
+    realm_harness: RealmHarness, signed_in: bool
+) -> None:
+    await granted(realm_harness) if signed_in else await realm_harness.sign_in.check(realm_harness.access)
+    client = realm_harness.realm.client("gateway-login")
+    assert client
+    client.direct_access = False
+    realm_harness.clock.advance(599.9)
+    await realm_harness.sign_in.check(realm_harness.access)
+    realm_harness.clock.advance(0.1)
+    for _ in range(2):  # while it fails, each check looks again
+        with pytest.raises(errors.Refused, match="turn on Direct access grants"):
+            await realm_harness.sign_in.check(realm_harness.access)
+    client.direct_access = True
+    await realm_harness.sign_in.check(realm_harness.access)

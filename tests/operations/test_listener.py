@@ -30,7 +30,7 @@ async def test_readiness_writes_to_the_store_and_reads_back(aiohttp_client: Clie
 
 @pytest.mark.row("GW-20")
 async def test_the_not_ready_answer_names_the_dependency_without_address_or_reason(aiohttp_client: Client) -> None:
-    async def down() -> None:
+    async def down() -> tuple[str, ...]:
         raise Unreachable("redis://secret-host:6379", "connection refused")
 
     client = await aiohttp_client(listener.build(Readiness({"store": down})))
@@ -47,7 +47,7 @@ async def test_the_not_ready_answer_names_the_dependency_without_address_or_reas
 async def test_the_reason_is_returned_with_the_operations_token(
     aiohttp_client: Client, shown: str, reported: bool
 ) -> None:
-    async def down() -> None:
+    async def down() -> tuple[str, ...]:
         raise Unreachable("redis://secret-host:6379", "connection refused")
 
     token = secrets.token_urlsafe()
@@ -60,7 +60,7 @@ async def test_the_reason_is_returned_with_the_operations_token(
 @pytest.mark.row("GW-20")
 @pytest.mark.parametrize("shown", ["Bearer ", "Bearer", ""])
 async def test_without_an_operations_token_the_reason_is_never_returned(aiohttp_client: Client, shown: str) -> None:
-    async def down() -> None:
+    async def down() -> tuple[str, ...]:
         raise Unreachable("store")
 
     client = await aiohttp_client(listener.build(Readiness({"store": down})))
@@ -70,7 +70,7 @@ async def test_without_an_operations_token_the_reason_is_never_returned(aiohttp_
 
 @pytest.mark.row("GW-20")
 async def test_liveness_reports_only_that_the_process_runs(aiohttp_client: Client) -> None:
-    async def down() -> None:
+    async def down() -> tuple[str, ...]:
         raise Unreachable("store")
 
     readiness = Readiness({"store": down})

@@ -1,9 +1,10 @@
 """Tests of the checks of tenants' realms."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import structlog
@@ -32,6 +33,7 @@ class Realms(Users):
     refusing: set[str] = field(default_factory=set)
     lacking: dict[str, tuple[str, ...]] = field(default_factory=dict)
     unknown: set[str] = field(default_factory=set)
+    settings: dict[str, Any] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
 
     async def check(self, access: KeycloakAccess) -> None:
@@ -39,6 +41,10 @@ class Realms(Users):
         self.asked.append(access.realm)
         if access.realm in self.refusing:
             raise Refused(f"realm {access.realm}", "its administrator lacks the role manage-users")
+
+    async def realm_settings(self, access: KeycloakAccess) -> Mapping[str, Any]:
+        """Has the interface of `Users.realm_settings`."""
+        return self.settings
 
 
 @dataclass
@@ -58,10 +64,14 @@ class SignInClients(TokenEndpoint):
 
     realms: Realms
 
-    async def check(self, access: KeycloakAccess) -> None:
+    async def check_issuer(self, access: KeycloakAccess) -> None:
+        """Has the interface of `TokenEndpoint.check_issuer`."""
+
+    async def check(self, access: KeycloakAccess) -> tuple[str, ...]:
         """Has the interface of `TokenEndpoint.check`."""
         if access.realm in self.realms.unknown:
             raise Refused(f"realm {access.realm}", "signing users in of client cim: unauthorized_client")
+        return ()
 
 
 def of(name: str, **changes: bool) -> Tenant:
@@ -127,9 +137,19 @@ async def test_an_inactive_tenant_is_not_checked() -> None:
     assert realms.asked == []
 
 
-async def test_any_finding_makes_readiness_fail_with_the_name_of_the_realm() -> None:
-    with pytest.raises(Misconfigured, match="realm one: no attribute"):
-        await checks_of(Realms(lacking={"one": ("no attribute",)}), of("one")).check()
+async def test_readiness_names_every_tenant_with_its_findings() -> None:
+    realms = Realms(lacking={"one": ("no attribute",), "three": ("no rights",)})
+    with pytest.raises(Misconfigured, match="tenant one: no attribute; tenant three: no rights"):
+        await checks_of(realms, of("one"), of("two"), of("three")).check()
+
+
+async def test_a_danger_is_a_warning_of_readiness_and_logged_once(log: list[EventDict]) -> None:
+    checks = checks_of(Realms(settings={"bruteForceProtected": True, "failureFactor": 10}), of("one"))
+    (warning,) = await checks.check()
+    await checks.look()
+    assert warning.startswith("tenant one: ")
+    assert "raise Max login failures" in warning
+    assert [line["event"] for line in log] == ["realm_has_dangers"]
 
 
 async def test_changed_settings_are_checked_at_once() -> None:

@@ -147,7 +147,7 @@ async def test_a_private_authority_is_trusted_where_the_route_names_it(tmp_path:
     port, pool = free_port(), UpstreamPool()
     server = await asyncio.start_server(serve, "127.0.0.1", port, ssl=context)
     url = f"https://127.0.0.1:{port}"
-    with pytest.raises(NoConnection, match=r"tls\.ca_file"):
+    with pytest.raises(NoConnection, match=r"see tls\.upstreams\.ca_file"):
         await pool.connect(UpstreamOrigin.of(Route("", url)), 2)
     wire = await pool.connect(UpstreamOrigin.of(Route("", url, tls=TlsSettings(ca_file=str(tmp_path / "ca.pem")))), 2)
     await exchange(wire)

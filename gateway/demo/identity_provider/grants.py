@@ -71,7 +71,7 @@ class _Request(OAuth2Request):  # type: ignore[misc]
         super().__init__("POST", "https://stand-in.invalid/token")  # authlib looks at the scheme only
         self.payload = BasicOAuth2Payload(form)
         self.issuer = issuer
-        self._form = {"username": "", "password": "", **form}
+        self._form = {"password": "", **form}
 
     @property
     def form(self) -> dict[str, str]:
@@ -80,6 +80,14 @@ class _Request(OAuth2Request):  # type: ignore[misc]
 
 class PasswordGrant(ResourceOwnerPasswordCredentialsGrant):  # type: ignore[misc]
     """The password grant."""
+
+    def validate_token_request(self) -> None:
+        """Keycloak's words for a grant without a user name, which come after its verdict on the client."""
+        client = self.authenticate_token_endpoint_client()
+        if "username" not in self.request.form:
+            raise refused("invalid_request", "Missing parameter: username", 401)
+        self.request.client = client
+        super().validate_token_request()
 
     def authenticate_user(self, username: str, password: str) -> StandInUser:
         """The user, or Keycloak's refusal."""
