@@ -65,7 +65,6 @@ def gateway_file(options: Options, around: Dependencies) -> dict[str, Any]:
                 "type": "EMAIL",
                 "kind": "smtp",
                 "from": CHANNEL,
-                "from_name": "Expertflow CX",
                 "relays": [relay],
             }
         ],

@@ -4,6 +4,7 @@ It keeps the last 200 mails in memory and forwards none. It listens on loopback 
 """
 
 import asyncio
+import re
 from collections import deque
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -15,17 +16,27 @@ from aiosmtpd.smtp import SMTP, Envelope, Session
 from gateway.domain.ports import Clock
 
 KEPT = 200
+_CODE = re.compile(r"^(\d{4,10})\s*$", re.MULTILINE)
 LOOPBACK = "127.0.0.1"
 
 
 @dataclass(frozen=True, slots=True)
 class Mail:
-    """One mail as the inbox shows it; `received_at` in seconds since the epoch."""
+    """One mail as the inbox shows it; `received_at` in seconds since the epoch, `sender` the name of the sender."""
 
     to: str
     subject: str
     text: str
     received_at: float
+    number: int
+    sender: str
+    html: str
+
+    @property
+    def code(self) -> str:
+        """The code of the mail, alone on its line; "" in a mail without one."""
+        found = _CODE.search(self.text)
+        return found[1] if found else ""
 
     def as_json(self) -> dict[str, str]:
         """`to`, `subject`, `text` and `received_at` (ISO 8601, UTC)."""
@@ -39,6 +50,7 @@ class Inbox:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._mails: deque[Mail] = deque(maxlen=KEPT)
+        self._number = 0
         self._server: asyncio.Server | None = None
         self.port = 0
 
@@ -65,8 +77,16 @@ class Inbox:
         content = envelope.content or b""
         raw = content.encode() if isinstance(content, str) else content
         mail = message_from_bytes(raw, _class=EmailMessage, policy=policy.default)
-        part = mail.get_body(("plain",))
-        text = str(part.get_content()).replace("\r\n", "\n") if part is not None else ""
+        text, html = _part(mail, "plain"), _part(mail, "html")
+        sender = mail["From"].addresses[0].display_name if mail["From"] else ""
         for to in envelope.rcpt_tos:
-            self._mails.append(Mail(str(to), str(mail["Subject"] or ""), text, self._clock.now()))
+            self._number += 1
+            self._mails.append(
+                Mail(str(to), str(mail["Subject"] or ""), text, self._clock.now(), self._number, sender, html)
+            )
         return "250 kept"
+
+
+def _part(mail: EmailMessage, kind: str) -> str:
+    part = mail.get_body((kind,))
+    return str(part.get_content()).replace("\r\n", "\n") if part is not None else ""

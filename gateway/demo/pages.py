@@ -1,6 +1,7 @@
 """The demo's own pages: its tenants and their users, its apps, the codes that users need, and the inbox.
 
-`/-/demo` is a page; `users.json`, `inbox.json` and `codes.json` below it are the same as data. With `admin-code` a
+`/-/demo` is a page; `users.json`, `inbox.json` and `codes.json` below it are the same as data. The page shows the mails
+of its tenant (`mails.json`), and each as a mail program would (`mail/{number}`). With `admin-code` a
 visitor makes an administrator's code for themselves. Users and codes are those of the tenant of the `Host`. The pages
 exist in the demo only: they are extra routes of the gateway, and answer loopback names only.
 """
@@ -14,7 +15,7 @@ import pyotp
 from aiohttp import hdrs, web
 from jinja2 import Environment
 
-from gateway.demo.inbox import Inbox
+from gateway.demo.inbox import Inbox, Mail
 from gateway.demo.loopback import is_loopback
 from gateway.demo.sample_apps import templates
 from gateway.domain.ports import Clock
@@ -68,6 +69,8 @@ class DemoSite:
     tenant_id: str
     host: str
     origin: str
+    name: str
+    logo: str
     title: str
     story: str
     users: tuple[DemoUser, ...]
@@ -105,6 +108,9 @@ class DemoPages:
             web.get(f"{self._prefix}demo/users.json", self._users_json),
             web.get(f"{self._prefix}demo/inbox.json", self._inbox_json),
             web.get(f"{self._prefix}demo/codes.json", self._codes_json),
+            web.get(f"{self._prefix}demo/mails.json", self._mails_json),
+            web.get(f"{self._prefix}demo/mail/{{number:[0-9]{{1,9}}}}", self._mail),
+            web.get(f"{self._prefix}demo/logo.svg", self._logo),
             web.post(f"{self._prefix}demo/admin-code", self._admin_code),
         )
 
@@ -117,6 +123,29 @@ class DemoPages:
     async def _inbox_json(self, request: web.Request) -> web.Response:
         self._site(request)
         return web.json_response([mail.as_json() for mail in self._inbox.mails], headers=_HEADERS)
+
+    async def _mails_json(self, request: web.Request) -> web.Response:
+        found = [
+            {**mail.as_json(), "code": mail.code, "number": mail.number} for mail in self._mails(self._site(request))
+        ]
+        return web.json_response(found, headers=_HEADERS)
+
+    async def _mail(self, request: web.Request) -> web.Response:
+        """The HTML part of one mail, for a frame of the page; it may do nothing."""
+        number = int(request.match_info["number"])
+        mail = next((mail for mail in self._mails(self._site(request)) if mail.number == number), None)
+        if mail is None:
+            raise web.HTTPNotFound
+        policy = "default-src 'none'; style-src 'unsafe-inline'; sandbox; frame-ancestors 'self'"
+        headers = {**_HEADERS, "Content-Security-Policy": policy}
+        return web.Response(text=mail.html, content_type="text/html", charset="utf-8", headers=headers)
+
+    async def _logo(self, request: web.Request) -> web.Response:
+        headers = {**_HEADERS, "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; sandbox"}
+        return web.Response(text=self._site(request).logo, content_type="image/svg+xml", headers=headers)
+
+    def _mails(self, site: DemoSite) -> list[Mail]:
+        return [mail for mail in self._inbox.mails if mail.sender == site.name]
 
     async def _codes_json(self, request: web.Request) -> web.Response:
         now = self._clock.now()
@@ -143,7 +172,7 @@ class DemoPages:
             site=site,
             sites=self._sites,
             apps=self._apps,
-            mails=self._inbox.mails,
+            mails=self._mails(site),
             codes=[phone.shows(now) for phone in site.phones],
             made=made,
             minutes=MINUTES,
@@ -152,7 +181,7 @@ class DemoPages:
         )
         policy = (
             f"default-src 'none'; style-src 'nonce-{nonce}'; script-src 'nonce-{nonce}'; connect-src 'self'; "
-            "img-src data:; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+            "img-src 'self' data:; frame-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
         )
         headers = {**_HEADERS, "Content-Security-Policy": policy}
         return web.Response(text=text, content_type="text/html", charset="utf-8", headers=headers)

@@ -1,7 +1,7 @@
 """The tenants of the demo: one for each way of working that a visitor may want to try.
 
 `tenants/*.yaml` are EFCX's tenant objects as a real folder would hold them, without what is known only once the demo
-runs (addresses, secrets, routes), and with a section `demo:` of what `/-/demo` says of them.
+runs (addresses, secrets, routes), and with a section `demo:` of what `/-/demo` says of them. Beside each is its logo.
 """
 
 from collections.abc import Mapping
@@ -25,6 +25,7 @@ class DemoTenant:
     story: str
     registered: tuple[FactorKind, ...]
     backup_codes: int
+    logo: str
     file: Mapping[str, Any]
 
     @property
@@ -40,11 +41,15 @@ class DemoTenant:
 def tenants() -> tuple[DemoTenant, ...]:
     """All, the default one first."""
     folder = files("gateway.demo") / "tenants"
-    found = [_tenant(one.read_text(encoding="utf-8")) for one in folder.iterdir() if one.name.endswith(".yaml")]
+    found = [
+        _tenant(one.read_text(encoding="utf-8"), (folder / one.name.replace(".yaml", ".svg")).read_text())
+        for one in folder.iterdir()
+        if one.name.endswith(".yaml")
+    ]
     return tuple(sorted(found, key=lambda tenant: (not tenant.is_default, tenant.id)))
 
 
-def _tenant(text: str) -> DemoTenant:
+def _tenant(text: str, logo: str) -> DemoTenant:
     file: dict[str, Any] = YAML(typ="safe").load(text)
     about = file.pop("demo")
     return DemoTenant(
@@ -54,5 +59,6 @@ def _tenant(text: str) -> DemoTenant:
         story=about["story"],
         registered=tuple(FactorKind(word) for word in about["registered"]),
         backup_codes=about.get("backup_codes", 0),
+        logo=logo,
         file=file,
     )

@@ -77,6 +77,7 @@ async def _walk(site: Site, agent: Agent, album: Album) -> None:
     await expect(page.locator("#lines li")).to_have_text("Hello from behind the gateway")
     await album.show("agent-manager")
 
+    await page.locator(".menu summary").click()
     await page.get_by_role("link", name="Sign out").click()
     await album.show("sign-out", also_in="ar")
     await agent.button("Sign out")

@@ -3,8 +3,10 @@
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from email.message import EmailMessage
 from typing import Any
 
+import aiosmtplib
 import pyotp
 import pytest
 from aiohttp import web
@@ -13,12 +15,16 @@ from aiohttp.test_utils import TestClient, TestServer
 from gateway.demo import start
 from gateway.demo.configuration import Options, configure
 from gateway.demo.dependencies import Dependencies
+from gateway.demo.loopback import loopback_only
 from gateway.demo.pages import DemoPages
 from gateway.domain.ports import SystemClock
 from gateway.services import open_services
 
 CLOCK = SystemClock()
-PATHS = ["/-/demo", "/-/demo/users.json", "/-/demo/inbox.json", "/-/demo/codes.json"]
+PATHS = [
+    "/-/demo",
+    *(f"/-/demo/{name}" for name in ("users.json", "inbox.json", "codes.json", "mails.json", "logo.svg")),
+]
 CLOUD = {"Host": "cloudcx.localhost"}
 
 
@@ -80,6 +86,52 @@ async def test_the_demo_pages_answer_loopback_names_only(running_dependencies: D
             assert response.headers["Cache-Control"] == "no-store"
         async with client.get(path, headers={"Host": "evil.example"}) as response:
             assert response.status == 421
+
+
+async def arrived(at: Dependencies, sender: str, text: str, html: str) -> None:
+    """Sends a mail to the demo's inbox."""
+    mail = EmailMessage()
+    mail["From"], mail["To"], mail["Subject"] = f"{sender} <otp@example.com>", "ben@example.com", "x"
+    mail.set_content(text)
+    mail.add_alternative(html, subtype="html")
+    await aiosmtplib.send(mail, hostname="127.0.0.1", port=at.inbox.port, start_tls=False)
+
+
+async def test_each_tenant_has_its_own_inbox_and_a_mail_is_shown_as_html_that_can_do_nothing(
+    running_dependencies: Dependencies,
+) -> None:
+    await arrived(running_dependencies, "CloudCX", "402817\n\nYour code", "<script>x()</script><b>402817</b>")
+    await arrived(running_dependencies, "CloudCX", "A method was added at 12:30", "<b>added</b>")
+    async with pages(running_dependencies) as client:
+        async with client.get("/-/demo/mails.json", headers=CLOUD) as response:
+            newest, first = await response.json()
+        async with client.get("/-/demo/mails.json") as response:
+            assert await response.json() == []
+        assert (first["code"], newest["code"]) == ("402817", "")
+        async with client.get(f"/-/demo/mail/{first['number']}", headers=CLOUD) as response:
+            assert "<b>402817</b>" in await response.text()
+            policy = response.headers["Content-Security-Policy"]
+            assert "default-src 'none'" in policy
+            assert "; sandbox;" in policy
+        async with client.get(f"/-/demo/mail/{first['number']}") as response:
+            assert response.status == 404
+
+
+async def test_each_tenant_has_a_logo_of_its_own(running_dependencies: Dependencies) -> None:
+    logos = set()
+    async with pages(running_dependencies) as client:
+        for host in ("localhost", "efcx.localhost", "cloudcx.localhost"):
+            async with client.get("/-/demo/logo.svg", headers={"Host": host}) as response:
+                assert response.content_type == "image/svg+xml"
+                logos.add(await response.text())
+    assert len(logos) == 3
+
+
+async def test_a_name_without_a_tenant_gets_a_link_to_the_demo() -> None:
+    app = web.Application(middlewares=[loopback_only])
+    async with TestClient(TestServer(app)) as client, client.get("/", headers={"Host": "foo.localhost:8081"}) as answer:
+        assert answer.status == 421
+        assert 'href="http://localhost:8081/-/demo"' in await answer.text()
 
 
 async def test_the_inbox_is_empty_at_the_start(running_dependencies: Dependencies) -> None:
