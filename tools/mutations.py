@@ -10,6 +10,7 @@ fails there proves nothing.
 """
 
 import argparse
+import gc
 import json
 import os
 import resource
@@ -19,16 +20,16 @@ import sys
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from functools import cached_property
-from importlib import import_module
 from pathlib import Path
-from typing import Any
+from types import CodeType, FunctionType
+from typing import Any, NoReturn
 
 import coverage
 import pytest
+from _pytest.main import pytest_runtestloop
 
 from tools.executed_lines import SECONDS
 from tools.mutants import Mutation, draw
@@ -41,8 +42,14 @@ DECIDE = ("keycloak", "login", "proxy", "second_factor", "sessions", "web")
 LEFT_OUT = (".git", ".venv*", "build", "dist", ".*_cache", ".hypothesis", "__pycache__")
 MEMORY = 8 * 2**30
 """The address space of a run in bytes: a mutation may fill the memory."""
-PRELOADED = ("aiohttp", "authlib.jose", "cryptography.x509", "keycloak", "pydantic", "redis.asyncio", "structlog")
-"""Imported once, before the forks."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The end of a run of tests: pytest's exit code, None if it was out of time, and the tests that failed."""
+
+    code: int | None
+    failed: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,15 +68,12 @@ class Result:
 class Lines:
     """The tests that run each line, and their seconds."""
 
-    def __init__(self, data: Path, seconds: Mapping[str, float]) -> None:
-        self._data = coverage.CoverageData(str(data))
-        self._data.read()
+    def __init__(self, data: Path, seconds: Mapping[str, float], files: Collection[str]) -> None:
+        read = coverage.CoverageData(str(data))
+        read.read()
+        # All at once: in a fork this object would write an empty file over the data.
+        self._contexts = {file: read.contexts_by_lineno(file) for file in files}
         self._seconds = seconds
-
-    @cached_property
-    def _files(self) -> dict[str, str]:
-        """The measured files by their path in the tree."""
-        return {file[file.rindex("/gateway/") + 1 :]: file for file in self._data.measured_files()}
 
     def tests(self, file: str, lines: Collection[int]) -> list[str]:
         """Returns the tests that run one of the lines, or any line of the file if none is named.
@@ -77,7 +81,7 @@ class Lines:
         Tests in the folder of the package come before others, and the first case of a test before its second. Among
         those the quickest is first.
         """
-        contexts = self._data.contexts_by_lineno(self._files.get(file, file))
+        contexts = self._contexts[file]
         own = "tests" + file.removeprefix("gateway").rpartition("/")[0]
         found = {test for line in (lines or contexts) for test in contexts.get(line, ()) if test}
         if not found and not lines:
@@ -101,6 +105,42 @@ class Lines:
         return taken
 
 
+class Functions:
+    """The functions of the gateway in this process, whose code a fork can replace."""
+
+    def __init__(self, tree: Path) -> None:
+        self._tree = tree
+        self._live: defaultdict[tuple[str, str], list[FunctionType]] = defaultdict(list)
+        for one in gc.get_objects():
+            if isinstance(one, FunctionType):
+                self._live[one.__code__.co_filename, one.__code__.co_qualname].append(one)
+
+    def replace(self, file: str, mutation: Mutation) -> bool:
+        """Replaces the code of the changed functions; False if there is none, or one that does not fit."""
+        path = str(self._tree / file)
+        source = Path(path).read_text()
+        before, after = (list(_codes(compile(text, path, "exec"))) for text in (source, mutation.apply(source)))
+        found = False
+        for old, new in zip(before, after, strict=False):
+            if old.co_qualname != new.co_qualname:
+                return False
+            for one in self._live[path, old.co_qualname] if old != new else ():
+                if one.__code__.co_firstlineno == old.co_firstlineno:
+                    if one.__code__.co_freevars != new.co_freevars:
+                        return False
+                    one.__code__ = new
+                    found = True
+        return found
+
+
+def _codes(code: CodeType) -> Iterator[CodeType]:
+    """Returns the code of all functions and classes in a module."""
+    for one in code.co_consts:
+        if isinstance(one, CodeType):
+            yield one
+            yield from _codes(one)
+
+
 class _Chosen:
     """A pytest plugin: runs the chosen tests in their order, and keeps the tests that fail."""
 
@@ -118,41 +158,91 @@ class _Chosen:
             self.failed.append(report.nodeid)
 
 
-def _pytest(tree: Path, tests: Sequence[str], report: Path, *options: str) -> None:
-    """Runs tests of `tree` in this process, which is a fork, and never returns."""
-    os.setpgid(0, 0)
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
-    os.chdir(tree)
-    sys.path.insert(0, str(tree))
-    log = os.open(report.with_suffix(".log"), os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-    os.dup2(log, 1)
-    os.dup2(log, 2)
-    chosen = _Chosen(tests)
-    files = sorted({test.partition("::")[0] for test in tests})
-    code: int = 70
-    with suppress(BaseException):
-        code = int(pytest.main([*files, "-q", "-p", "no:xdist", "-p", "no:cacheprovider", *options], plugins=[chosen]))
-    report.write_text(json.dumps({"code": code, "failed": chosen.failed}))
-    os._exit(0)
+class _Forks:
+    """A pytest plugin: collects all tests once, and forks for each mutation inside of a function.
+
+    The fork gets the changed code in memory, so it imports and collects nothing.
+    """
+
+    def __init__(self, work: Callable[["_Forks"], None], tree: Path) -> None:
+        self._work, self._tree = work, tree
+
+    def pytest_runtestloop(self, session: pytest.Session) -> bool:
+        self._items = {item.nodeid: item for item in session.items}
+        self._session = session
+        self._functions = Functions(self._tree)
+        gc.freeze()
+        self._work(self)
+        return True
+
+    def run(self, file: str, mutation: Mutation, tests: Sequence[str], seconds: float) -> Outcome:
+        """Runs tests with the mutation; the code is 75 if no function's code can be replaced."""
+
+        def inside() -> tuple[int, list[str]]:
+            if not self._functions.replace(file, mutation):
+                return 75, []
+            chosen = _Chosen(tests)
+            session = self._session
+            session.config.pluginmanager.register(chosen)
+            session.config.option.maxfail = 1
+            session.items = [self._items[test] for test in tests if test in self._items]
+            with suppress(session.Failed, session.Interrupted):
+                pytest_runtestloop(session)
+            return int(session.testsfailed > 0), chosen.failed
+
+        return forked(self._tree, inside, seconds)
 
 
-def run(tree: Path, tests: Sequence[str], seconds: float, *options: str) -> dict[str, Any]:
-    """Runs tests in a fork and returns pytest's exit code and the failed tests; the code is None after `seconds`."""
+def forked(tree: Path, inside: Callable[[], tuple[int, list[str]]], seconds: float) -> Outcome:
+    """Runs a function in a fork, for so many seconds, in the folder `tree` and with its output in a file beside."""
     report = tree.parent / "report.json"
     report.unlink(missing_ok=True)
     if not (child := os.fork()):
-        _pytest(tree, tests, report, *options)
+        _fork(tree, inside, report)
     for end, then in ((seconds, signal.SIGINT), (20.0, signal.SIGKILL), (20.0, None)):
         until = time.monotonic() + end
         while time.monotonic() < until:
             if os.waitpid(child, os.WNOHANG)[0]:
-                in_time = then is signal.SIGINT and report.exists()
-                return dict(json.loads(report.read_text())) if in_time else {"code": None, "failed": []}
-            time.sleep(0.05)
+                if then is not signal.SIGINT or not report.exists():
+                    return Outcome(None)
+                return Outcome(**json.loads(report.read_text()))
+            time.sleep(0.02)
         if then is not None:
             with suppress(ProcessLookupError):
                 os.killpg(child, then)
     raise RuntimeError(f"process {child} does not end")
+
+
+def _fork(tree: Path, inside: Callable[[], tuple[int, list[str]]], report: Path) -> NoReturn:
+    os.setpgid(0, 0)
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+    os.chdir(tree)
+    log = os.open(report.with_suffix(".log"), os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    code, failed = 70, [""]
+    with suppress(BaseException):
+        code, failed = inside()
+    report.write_text(json.dumps({"code": code, "failed": failed}))
+    os._exit(0)
+
+
+def run(tree: Path, tests: Sequence[str], seconds: float, *options: str) -> Outcome:
+    """Runs tests in a fork that imports the tree anew."""
+
+    def inside() -> tuple[int, list[str]]:
+        chosen = _Chosen(tests)
+        return pytest_in(tree, {test.partition("::")[0] for test in tests}, chosen, *options), chosen.failed
+
+    return forked(tree, inside, seconds)
+
+
+def pytest_in(tree: Path, files: Collection[str], plugin: object, *options: str) -> int:
+    """Runs pytest on files of `tree`."""
+    os.chdir(tree)
+    sys.path.insert(0, str(tree))
+    plain = ("-q", "-p", "no:xdist", "-p", "no:cacheprovider", "--timeout", "60")
+    return int(pytest.main([*sorted(files), *plain, *options], plugins=[plugin]))
 
 
 @contextmanager
@@ -167,18 +257,43 @@ def changed(file: Path, text: str) -> Iterator[None]:
         os.utime(file, ns=(times.st_atime_ns, times.st_mtime_ns))
 
 
-def judge(tree: Path, file: str, mutation: Mutation, lines: Lines, options: argparse.Namespace) -> Result:
-    """Runs the tests against one mutation."""
-    source = (tree / file).read_text()
-    every = lines.tests(file, mutation.lines)
-    tests = options.tests or lines.within(every, options.limit)
-    found: dict[str, Any] = {"code": 0, "failed": []}
-    if tests:
-        with changed(tree / file, mutation.apply(source)):
-            found = run(tree, tests, 30 + 5 * options.limit, "-x", "--timeout", "60")
-    verdict = "survived" if found["code"] == 0 else "out of time" if found["code"] is None else "killed"
-    by = (found["failed"] or ("",))[0]
-    return Result(file, mutation.line, mutation.kind, mutation.diff(source, file), verdict, by, len(every))
+def verdict_of(outcome: Outcome) -> str:
+    """Names the outcome of the tests of a mutation."""
+    return "survived" if outcome.code == 0 else "out of time" if outcome.code is None else "killed"
+
+
+class Judge:
+    """Runs the tests against one mutation after another, and writes the results."""
+
+    def __init__(self, tree: Path, lines: Lines, options: argparse.Namespace, results: list[Result]) -> None:
+        self._tree, self._lines, self._options, self.results = tree, lines, options, results
+        self._out = os.dup(1)
+
+    def tests(self, file: str, mutation: Mutation) -> list[str]:
+        """Returns the tests to run, the most promising first."""
+        return self._lines.within(self._lines.tests(file, mutation.lines), self._options.limit)
+
+    def judge(self, file: str, mutation: Mutation, forks: _Forks | None = None) -> bool:
+        """Judges a mutation by forks of a process with all tests, or by a new one; False if the former cannot."""
+        begun = time.monotonic()
+        tests = self.tests(file, mutation)
+        seconds = 30 + 5 * self._options.limit
+        outcome = Outcome(0)
+        if tests and forks is not None:
+            outcome = forks.run(file, mutation, tests, seconds)
+            if outcome.code == 75:
+                return False
+        elif tests:
+            with changed(self._tree / file, mutation.apply((self._tree / file).read_text())):
+                outcome = run(self._tree, tests, seconds, "-x")
+        by = (*outcome.failed, "")[0]
+        diff = mutation.diff((self._tree / file).read_text(), file)
+        result = Result(file, mutation.line, mutation.kind, diff, verdict_of(outcome), by, len(tests))
+        self.results.append(result)
+        RESULTS.write_text(json.dumps([_fields(one) for one in self.results], indent=1))
+        took = f"{len(self.results):>4} {result.verdict:<11} {time.monotonic() - begun:>4.0f} s"
+        os.write(self._out, f"{took} {file}:{mutation.line} {mutation.kind}  {by}\n".encode())
+        return True
 
 
 def copy(folder: Path) -> Path:
@@ -189,7 +304,7 @@ def copy(folder: Path) -> Path:
 def unproved(tree: Path, results: Sequence[Result]) -> set[str]:
     """Returns the tests that noticed a mutation and fail without one, too."""
     tests = sorted({result.by for result in results if result.by})
-    return set(run(tree, tests, 1800.0)["failed"]) if tests else set()
+    return set(run(tree, tests, 1800.0).failed) if tests else set()
 
 
 def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -208,14 +323,12 @@ def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the mutations; the status is 1 if one survived."""
     options = parsed(arguments)
-    for name in PRELOADED:
-        import_module(name)
-    lines = Lines(DATA, json.loads((ROOT / SECONDS).read_text()))
     sources = {
         str(path.relative_to(ROOT)): path.read_text()
         for package in options.packages
         for path in (ROOT / "gateway" / package).rglob("*.py")
     }
+    lines = Lines(DATA, json.loads((ROOT / SECONDS).read_text()), sources)
     drawn = draw(sources, options.count, options.seed)[options.skip :]
     known = [Result(**one) for one in json.loads(RESULTS.read_text())] if options.again else []
     if options.again:
@@ -225,15 +338,34 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(f"{len(drawn)} mutations, seed {options.seed}", flush=True)
     with tempfile.TemporaryDirectory(prefix="mutations-") as folder:
         tree = copy(Path(folder))
-        for number, (file, mutation) in enumerate(drawn, 1):
-            begun = time.monotonic()
-            result = judge(tree, file, mutation, lines, options)
-            known.append(result)
-            RESULTS.write_text(json.dumps([_fields(one) for one in known], indent=1))
-            took = f"{result.verdict:<11} {time.monotonic() - begun:>4.0f} s"
-            print(f"{number:>4} {took} {file}:{result.line} {result.kind}  {result.by}", flush=True)
+        RESULTS.write_text("[]")
+        judge = Judge(tree, lines, options, known)
+        for file, mutation in _in_memory(judge, tree, drawn):
+            judge.judge(file, mutation)
+        known = judge.results
         wrong = unproved(tree, known)
     return _report(known, wrong)
+
+
+def _in_memory(judge: Judge, tree: Path, drawn: Sequence[tuple[str, Mutation]]) -> list[tuple[str, Mutation]]:
+    """Judges the mutations inside of functions in a fork that collects the tests once; returns the others."""
+    others = tree.parent / "others.json"
+
+    def inside() -> tuple[int, list[str]]:
+        left = []
+
+        def work(forks: _Forks) -> None:
+            for number, (file, mutation) in enumerate(drawn):
+                if not mutation.lines or not judge.judge(file, mutation, forks):
+                    left.append(number)
+            others.write_text(json.dumps(left))
+
+        files = {test.partition("::")[0] for one in drawn for test in judge.tests(*one)}
+        return pytest_in(tree, files, _Forks(work, tree)), []
+
+    forked(tree, inside, 86400.0)
+    judge.results[:] = [Result(**one) for one in json.loads(RESULTS.read_text())]
+    return [drawn[number] for number in json.loads(others.read_text())]
 
 
 def _fields(result: Result) -> dict[str, Any]:

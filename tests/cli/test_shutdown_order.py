@@ -3,7 +3,9 @@
 import asyncio
 import signal
 
-from gateway.cli.shutdown import OVERDUE, Shutdown
+from gateway.cli.shutdown import Shutdown
+
+OVERDUE = 1  # the exit status
 
 LONG = 3600.0
 

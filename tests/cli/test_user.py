@@ -14,13 +14,15 @@ import pytest
 
 from gateway.crypto.key_ring import Signer
 from gateway.domain.ports import SystemClock, SystemRandom
-from gateway.second_factor.factors.admin_code import LIFE, PURPOSE, RECORD, AdminCode
+from gateway.second_factor.factors.admin_code import PURPOSE, RECORD, AdminCode
 from gateway.services import open_services
 from gateway.settings import key_ring
 from tests.fixtures.config_folder import ConfigFolder
 from tests.fixtures.keycloak_admin import Person as User
 from tests.fixtures.stand_in_keycloak import StandIn
 from tests.fixtures.stand_in_keycloak import running as stand_in_running
+
+LIFE = 1800.0  # 30 minutes
 
 CLOCK, RANDOM = SystemClock(), SystemRandom()
 SHOWN = re.compile(r"\d{4} \d{4} \d{4}")

@@ -6,9 +6,11 @@ import aiosmtplib
 import pytest
 
 from gateway.delivery.smtp import Mailer, Message, Sent
-from gateway.demo.inbox import KEPT, Inbox
+from gateway.demo.inbox import Inbox
 from gateway.domain.channel import Channel, ChannelKind, ChannelType, MailSecurity, Relay
 from tests.fixtures.clock import FakeClock, SeededRandom
+
+KEPT = 200
 
 
 @pytest.fixture

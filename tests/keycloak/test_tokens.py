@@ -14,8 +14,10 @@ from joserfc.jwk import RSAKey
 from gateway.demo.identity_provider.grants import session_tokens
 from gateway.domain import errors
 from gateway.keycloak.clients import KeycloakClients
-from gateway.keycloak.tokens import LEEWAY, TokenRefused, Verifier
+from gateway.keycloak.tokens import TokenRefused, Verifier
 from tests.keycloak.conftest import RealmHarness
+
+LEEWAY = 30  # seconds
 
 
 class CountingConnections(KeycloakClients):

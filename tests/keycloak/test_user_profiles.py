@@ -11,9 +11,11 @@ from gateway.demo.identity_provider import Fault
 from gateway.domain import errors
 from gateway.keycloak import admin_client
 from gateway.keycloak.user_profile_schema import ATTRIBUTE
-from gateway.keycloak.users import PART, sealed_in, values_of
+from gateway.keycloak.users import sealed_in, values_of
 from tests.fixtures.properties import Reached, property_test
 from tests.keycloak.conftest import RealmHarness
+
+PART = 2000
 
 
 @property_test(st.text(min_size=1, max_size=PART * 4), least=1)

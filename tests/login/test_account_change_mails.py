@@ -9,14 +9,7 @@ from gateway.domain.enrolment import Enrolment, EnrolmentSet
 from gateway.domain.policy import FactorKind
 from gateway.domain.tasks import BackgroundTasks
 from gateway.domain.user import Contact
-from gateway.login.account_change_mails import (
-    ASK_AT_MOST,
-    PATIENCE,
-    AccountChange,
-    AccountChangeMails,
-    Change,
-    recipients,
-)
+from gateway.login.account_change_mails import AccountChange, AccountChangeMails, Change, recipients
 from gateway.login.effects.send_code import ChallengeContexts
 from gateway.observe.audit import Audit
 from gateway.rendering.data_root import data_root
@@ -26,6 +19,9 @@ from gateway.second_factor.factors.email import EmailFactor
 from gateway.second_factor.send_rate import SendRate
 from tests.fixtures.event_scripts import begun
 from tests.fixtures.login_harness import PACED, FlowHarness, flow_harness
+
+ASK_AT_MOST = 60.0
+PATIENCE = 7200.0
 
 NEW = AccountChange(Change.ENROLLED, FactorKind.EMAIL, "new@example.com")
 PROFILE = Contact(FactorKind.EMAIL, "profile@example.com", verified=True)

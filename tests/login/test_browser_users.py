@@ -3,10 +3,13 @@
 import pytest
 
 from gateway.crypto.key_ring import Key, KeyRing, Sealer
-from gateway.login.login_records import BROWSER_KEPT, MOST_USERS, BrowserUsers, KnownUsers
+from gateway.login.login_records import BrowserUsers, KnownUsers
 from gateway.store.memory import MemoryStore
 from gateway.store.records import Records
 from tests.fixtures.clock import FakeClock, SeededRandom
+
+BROWSER_KEPT = 180 * 86400.0
+MOST_USERS = 20
 
 TENANT, OTHER = "expertflow", "other"
 

@@ -85,6 +85,28 @@ async def test_a_user_who_returns_to_an_abandoned_login_signs_in_again(login_har
     assert (await browser.act(Step.VERIFY, code=login_harness.mailed(MAILBOX.address))).step is Step.DONE
 
 
+@pytest.mark.parametrize(("minutes", "step"), [(59, Step.DONE), (60, Step.PASSWORD)])
+async def test_a_login_ends_an_hour_after_its_begin_however_busy_its_user_is(
+    login_harness: LoginHarness, minutes: int, step: Step
+) -> None:
+    browser = await at_the_code(login_harness)
+    for _ in range(4):
+        login_harness.clock.advance(14 * 60)
+        assert not (await browser.act(Step.VERIFY, "resend")).problem_detail
+    login_harness.clock.advance((minutes - 4 * 14) * 60)
+    assert (await browser.act(Step.VERIFY, code=login_harness.mailed(MAILBOX.address))).step is step
+
+
+@pytest.mark.parametrize(("minutes", "step"), [(14, Step.DONE), (15, Step.PASSWORD)])
+async def test_a_login_ends_a_quarter_of_an_hour_after_its_last_step(
+    login_harness: LoginHarness, minutes: int, step: Step
+) -> None:
+    browser = await at_the_code(login_harness)
+    login_harness.clock.advance(minutes * 60)
+    await browser.act(Step.VERIFY, "resend")
+    assert (await browser.act(Step.VERIFY, code=login_harness.mailed(MAILBOX.address))).step is step
+
+
 async def test_setting_up_a_factor_right_after_the_login_keeps_its_keycloak_session(
     login_harness: LoginHarness,
 ) -> None:

@@ -7,7 +7,12 @@ from typing import Any
 import pytest
 
 from gateway.domain.secret import Secret
-from gateway.observe.redaction import DOTS, MAX_EXCEPTION, MAX_ITEMS, MAX_LINE, MAX_TEXT, clean, clean_text
+from gateway.observe.redaction import DOTS, clean, clean_text
+
+MAX_EXCEPTION = 16000
+MAX_ITEMS = 50
+MAX_LINE = 40000
+MAX_TEXT = 2000
 
 
 class Colour(Enum):

@@ -3,8 +3,10 @@
 import pytest
 from hypothesis import strategies as st
 
-from gateway.rendering.colours import DARK_SURFACE, DEFAULT_COLOUR, LIGHT_SURFACE, READABLE, contrast, palette
+from gateway.rendering.colours import DARK_SURFACE, DEFAULT_COLOUR, LIGHT_SURFACE, contrast, palette
 from tests.fixtures.properties import Reached, property_test
+
+READABLE = 4.5  # WCAG 2.2, 1.4.3
 
 colours = st.integers(0, 0xFFFFFF).map(lambda n: f"#{n:06x}")
 

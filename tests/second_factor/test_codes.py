@@ -7,10 +7,12 @@ from hypothesis import strategies as st
 
 from gateway.crypto.key_ring import Key, KeyRing, Signer
 from gateway.domain.ports import SystemRandom
-from gateway.second_factor.challenges import MAX_TYPED, fold
+from gateway.second_factor.challenges import fold
 from gateway.second_factor.factors.message_code import random_digits
 from tests.fixtures.clock import SeededRandom
 from tests.fixtures.properties import Reached, property_test
+
+MAX_TYPED = 64
 
 RANDOM = SystemRandom()
 SIGNER = Signer(KeyRing((Key(RANDOM.token_bytes(4).hex(), RANDOM.token_bytes(32)),)), "codes")

@@ -7,9 +7,11 @@ import pytest
 from gateway.domain.policy import Registration
 from gateway.domain.tenant import Tenant
 from gateway.domain.user import Account, User
-from gateway.second_factor.enrolments import GRACE_PERIOD, GUARD_LIFE
 from tests.fixtures.challenge_harness import ChallengeHarness
 from tests.fixtures.sample_tenants import TENANT
+
+GRACE_PERIOD = 14 * 86400.0
+GUARD_LIFE = 400 * 86400.0
 
 pytestmark = [pytest.mark.row("GW-27"), pytest.mark.attack("F5")]
 GUARDED = replace(TENANT, policy=replace(TENANT.policy, registration=Registration.GUARDED))

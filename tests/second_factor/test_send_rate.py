@@ -9,12 +9,16 @@ import pytest
 from hypothesis import strategies as st
 
 from gateway.domain.channel import Channel, ChannelKind, ChannelType
-from gateway.second_factor.send_rate import GRACE, KEPT, MINUTE, SendRate, first_free, limits_of
+from gateway.second_factor.send_rate import SendRate, first_free, limits_of
 from gateway.store.memory import MemoryStore
 from gateway.store.protocol import Store
 from tests.fixtures.clock import START, FakeClock
 from tests.fixtures.open_stores import opened
 from tests.fixtures.properties import Reached, property_test
+
+GRACE = 3.0
+KEPT = 3600.0
+MINUTE = 60.0
 
 CHANNEL = Channel("otp@example.com", ChannelType.EMAIL, ChannelKind.SMTP, rate_per_minute=30)
 

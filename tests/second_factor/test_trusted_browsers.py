@@ -6,20 +6,15 @@ from dataclasses import replace
 import pytest
 
 from gateway.crypto.key_ring import KEY_BYTES, Key, KeyRing, Sealer
-from gateway.second_factor.trusted_browsers import (
-    DAY,
-    LONGEST,
-    UNDER_WAY,
-    Holder,
-    TrustCookie,
-    TrustedBrowser,
-    TrustedBrowsers,
-    TrustVerdict,
-)
+from gateway.second_factor.trusted_browsers import Holder, TrustCookie, TrustedBrowser, TrustedBrowsers, TrustVerdict
 from gateway.store.records import Records
 from tests.fixtures.challenge_harness import POLICY
 from tests.fixtures.clock import FakeClock, SeededRandom
 from tests.fixtures.open_stores import YieldingStore
+
+DAY = 86400.0
+LONGEST = 90 * DAY
+UNDER_WAY = 30.0
 
 TENANT = "expertflow"
 COOKIE = TrustCookie("tag", "first")

@@ -3,7 +3,7 @@
 import pytest
 
 from gateway.domain.ports import SystemRandom
-from gateway.sessions.cache import OLDEST, SessionCache, SessionRecord
+from gateway.sessions.cache import SessionCache, SessionRecord
 from gateway.sessions.session_key import SessionKey
 from gateway.sessions.sessions import Sessions
 from gateway.store.memory import MemoryStore
@@ -11,6 +11,8 @@ from gateway.store.replica_events import ReplicaEvents
 from tests.fixtures.clock import START, FakeClock
 from tests.fixtures.sample_tenants import session
 from tests.fixtures.session_harness import TENANT, SessionHarness
+
+OLDEST = 5.0
 
 KEPT = SessionRecord(session(), START)
 

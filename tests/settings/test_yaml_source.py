@@ -2,7 +2,9 @@
 
 import pytest
 
-from gateway.settings.source.yaml_source import LARGEST, UnreadableFile, read
+from gateway.settings.source.yaml_source import UnreadableFile, read
+
+LARGEST = 1024 * 1024
 
 
 def refused(text: str | bytes, name: str = "a.yaml") -> UnreadableFile:

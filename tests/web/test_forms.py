@@ -11,8 +11,10 @@ from aiohttp.test_utils import TestClient, TestServer
 from hypothesis import strategies as st
 
 from gateway.web import forms
-from gateway.web.forms import MAX_BODY, InvalidForm, read_fields
+from gateway.web.forms import InvalidForm, read_fields
 from tests.fixtures.properties import Reached, nearly, property_test
+
+MAX_BODY = 20 * 1024
 
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 JSON = {"Content-Type": "application/json"}
