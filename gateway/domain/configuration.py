@@ -93,6 +93,14 @@ class OperatorLimits:
     password_failures_window: Seconds = 300.0
     """Period in which the gateway counts wrong passwords."""
 
+    password_failures_unknown: Count = 20
+    """Maximum number of wrong passwords of one user in `password_failures_unknown_window`, from all browsers in which
+    that user has not signed in before. Choose a number below Keycloak's *Max login failures* (default 30): then a
+    stranger cannot make Keycloak lock the user."""
+
+    password_failures_unknown_window: Seconds = 43200.0
+    """Period of `password_failures_unknown`, from the last wrong password. As Keycloak's *Failure reset time*."""
+
     grants_per_user_waiting: CountAtStart = 5
     """Maximum number of password checks of one user name that wait, in one process."""
 

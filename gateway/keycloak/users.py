@@ -65,14 +65,36 @@ class Users:
         result is None: depending on the realm, Keycloak prefers the address or ignores it, and callers must not act on
         the wrong user.
         """
-        if not username:
+        found = await self._only(access, username)
+        return await self.account(access, str(found["id"])) if found else None
+
+    async def username_of(self, access: KeycloakAccess, typed: str) -> str:
+        """The user name of the only user with the e-mail address `typed`; else `typed` itself."""
+        found = await self._only(access, typed) if "@" in typed else None
+        return str(found["username"]) if found else typed
+
+    async def locked_until(self, access: KeycloakAccess, username: str) -> float | None:
+        """Until when Keycloak's brute force detection locks a user; None when it does not.
+
+        In seconds since the epoch, 0 if Keycloak does not tell.
+        """
+        found = await self._only(access, username)
+        if found is None:
             return None
-        found: set[str] = set()
+        async with self._clients.administration(access, "reading failed logins") as admin:
+            status = await admin.a_get_bruteforce_detection_status(user_path(str(found["id"])))
+        return float(status.get("failedLoginNotBefore") or 0) if status.get("disabled") else None
+
+    async def _only(self, access: KeycloakAccess, name: str) -> Mapping[str, Any] | None:
+        """The only user with exactly this user name or e-mail address, as a search returns them."""
+        found: dict[str, Mapping[str, Any]] = {}
+        if not name:
+            return None
         async with self._clients.administration(access, "looking for a user") as admin:
-            for key in ("username", "email"):
-                hits = await admin.a_get_users({key: username, "exact": True, "max": 3})
-                found |= {str(h["id"]) for h in hits if str(h.get(key, "")).casefold() == username.casefold()}
-        return await self.account(access, found.pop()) if len(found) == 1 else None
+            for key in ("username", "email") if "@" in name else ("username",):
+                hits = await admin.a_get_users({key: name, "exact": True, "max": 3})
+                found |= {str(h["id"]): h for h in hits if str(h.get(key, "")).casefold() == name.casefold()}
+        return next(iter(found.values())) if len(found) == 1 else None
 
     async def set_password(self, access: KeycloakAccess, user_id: str, new: Secret) -> PasswordRefused | None:
         """Set a permanent password; this also removes UPDATE_PASSWORD (measured). Returns None if it is set.

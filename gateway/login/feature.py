@@ -10,6 +10,7 @@ from gateway.login.final_checks import FinalChecks
 from gateway.login.flow import EffectRunner, Flow, Page
 from gateway.login.handlers import LoginHandlers
 from gateway.login.login_records import SECRETS, BrowserUsers, KnownUsers, LoginRecords, LoginSecrets
+from gateway.login.password_check import PasswordCheck
 from gateway.login.record import Slot
 from gateway.login.responses import LoginResponses
 from gateway.login.state_machine import Effect, Step
@@ -44,19 +45,19 @@ def build(services: Services) -> LoginHandlers:
     browsers = BrowserUsers(services.records("browser", KnownUsers), clock)
     check = CodeCheck(challenges, contexts, clock)
     send_code = SendCode(challenges, single_use, contexts, random, services.send_rate, services.token_endpoint)
+    password_check = PasswordCheck(
+        services.token_endpoint, services.grant_queue, services.users, services.rate_limiter, browsers, names
+    )
     password = PasswordPage(
-        token_endpoint=services.token_endpoint,
-        grant_queue=services.grant_queue,
+        password_check=password_check,
         users=services.users,
         enrolments=enrolments,
-        rate_limiter=services.rate_limiter,
-        browsers=browsers,
         trust=trust,
-        names=names,
         clock=clock,
         logout_retries=services.logout_retries,
     )
     new_password = NewPasswordPage(
+        password_check=password_check,
         token_endpoint=services.token_endpoint,
         users=services.users,
         single_use=single_use,

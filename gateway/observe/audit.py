@@ -29,7 +29,7 @@ class AuditEvent(Enum):
     PASSWORD_ACCEPTED = "password_accepted"  # noqa: S105 - the name of an event
     """Keycloak accepted a password. The user is not signed in yet."""
     PASSWORD_REJECTED = "password_rejected"  # noqa: S105 - the name of an event
-    """Keycloak rejected a password; `reason` is its own text."""
+    """Keycloak rejected a password; `reason` is its own text, `name_digest` a keyed digest of the user name."""
     LOGIN_UNAVAILABLE = "login_unavailable"
     """Keycloak gave no verdict on a password: it did not respond, or it rejected the gateway's client."""
     LOGIN_QUEUE_FULL = "login_queue_full"

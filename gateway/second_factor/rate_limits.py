@@ -195,8 +195,7 @@ def for_password(
     `name` is a digest of the normalised user name, `client` the network of the client. `browser` is a digest of a
     browser in which the user finished a login before, "" for any other. Such a browser has a count of its own and no
     count of its network. So neither an attacker who enters the user's name nor one behind the same address locks the
-    user out there, and a copied browser cookie locks that one browser only. The maximum is below Keycloak's own failure
-    limit, so that Keycloak locks no user because of the gateway.
+    user out there, and a copied browser cookie locks that one browser only.
     """
     window = limits.password_failures_window
     of_name = _limit(
@@ -209,6 +208,7 @@ def for_password(
     )
     if browser:
         return ((of_name,),)
+    of_name_in_hours = unknown_browsers(limits, tenant, name)
     of_client = _limit(
         "password",
         f"{tenant}/client/{client}",
@@ -217,7 +217,25 @@ def for_password(
         window=window,
         restart=True,
     )
-    return ((of_name,), (of_client,))
+    return ((of_name, of_name_in_hours), (of_client,))
+
+
+def unknown_browsers(limits: OperatorLimits, tenant: str, name: str) -> Limit:
+    """The wrong passwords of a user name from all browsers in which that user finished no login.
+
+    Keycloak counts failures until one is right, or for 12 hours after the last one, and then locks the user in every
+    browser. This maximum lies below its own, so that no stranger reaches that by the gateway. The user's success in any
+    browser clears both counts.
+    """
+    window = limits.password_failures_unknown_window
+    return _limit(
+        "password/unknown",
+        f"{tenant}/name/{name}",
+        Problem.TOO_MANY_PASSWORDS,
+        steps=((limits.password_failures_unknown, window),),
+        window=window,
+        restart=True,
+    )
 
 
 def _hour_of_sends(tag: str, most: int, limits: OperatorLimits) -> Limit:

@@ -346,6 +346,23 @@ async def test_a_part_of_a_username_finds_no_user(gateway: Gateway, person: Pers
     assert await gateway.users.find(gateway.access, name) is None
 
 
+async def test_an_address_has_the_username_of_its_only_user(gateway: Gateway, person: Person) -> None:
+    assert person.email
+    typed = (person.email.upper(), person.username, "nobody@example.com")
+    found = [await gateway.users.username_of(gateway.access, name) for name in typed]
+    assert found == [person.username, person.username, "nobody@example.com"]
+
+
+async def test_a_user_locked_by_failures_is_reported_as_locked(gateway: Gateway, person: Person) -> None:
+    assert await gateway.users.locked_until(gateway.access, person.username) is None
+    for _ in range(30):
+        await gateway.sign_in.password(gateway.access, person.username, Secret(new_password()))
+    assert await gateway.users.locked_until(gateway.access, person.username) is not None
+    assert await gateway.sign_in.password(gateway.access, person.username, Secret(person.password)) == WrongPassword(
+        "Invalid user credentials"
+    )
+
+
 @pytest.mark.attack("F16")
 async def test_the_credential_date_changes_only_with_the_password(
     server: Keycloak, gateway: Gateway, person: Person

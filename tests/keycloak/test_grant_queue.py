@@ -80,7 +80,7 @@ class Crowd:
         await TASKS.close(1)
 
 
-async def no_rest() -> None:
+async def no_rest(_seconds: float) -> None:
     """Makes no pause between two turns of one username."""
 
 
@@ -193,7 +193,7 @@ async def test_the_pause_of_a_username_after_its_turn_delays_no_other_username(
 ) -> None:
     rested = asyncio.Event()
 
-    async def rest() -> None:
+    async def rest(_seconds: float) -> None:
         await rested.wait()
 
     crowd = Crowd(GrantQueue(lock, clock, TASKS, replace(LIMITS, grants_at_once=1), rest=rest))
@@ -373,3 +373,19 @@ async def test_the_lock_shared_by_replicas_lasts_as_long_as_a_grant_may_take(
     async with queue.turn("tenant", "agent1", "192.0.2.1", longest=60.0):
         pass
     assert lock.lives[-1] > 60.0
+
+
+@pytest.mark.parametrize(("rejected", "longer"), [(False, False), (True, True)])
+async def test_a_username_rests_longer_than_keycloaks_quick_login_check_after_a_wrong_password(
+    lock: LocalLock, clock: FakeClock, rejected: bool, longer: bool
+) -> None:
+    rests: list[float] = []
+
+    async def rest(seconds: float) -> None:
+        rests.append(seconds)
+
+    async with GrantQueue(lock, clock, TASKS, LIMITS, rest=rest).turn("tenant", "agent1", "192.0.2.1") as turn:
+        assert isinstance(turn, Turn)
+        turn.rejected = rejected
+    await settle()
+    assert [seconds > 1.0 for seconds in rests] == [longer]

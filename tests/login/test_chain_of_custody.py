@@ -400,6 +400,18 @@ async def test_without_a_password_date_the_current_password_is_requested(
     assert (result.step, result.problem_detail.problem if result.problem_detail else None) == (step, problem)
 
 
+async def test_wrong_current_passwords_on_the_new_password_page_are_counted(login_harness: LoginHarness) -> None:
+    anna = login_harness.realm.people["anna"]
+    anna.due, anna.credential_date = True, None
+    browser = LoginBrowser(login_harness, "laptop")
+    await signs_in(browser)
+    await browser.act(Step.VERIFY, code=login_harness.mailed(MAILBOX.address))
+    fields = {"new_password": "another", "current_password": "nonsense"}
+    found = [(await browser.act(Step.NEW_PASSWORD, **fields)).problem_detail for _ in range(11)]
+    problems = [one.problem for one in found if one]
+    assert problems == [Problem.WRONG_PASSWORD] * 10 + [Problem.TOO_MANY_PASSWORDS]
+
+
 @pytest.mark.attack("S20")
 async def test_without_a_password_date_a_password_that_is_no_longer_due_is_not_overwritten(
     login_harness: LoginHarness,

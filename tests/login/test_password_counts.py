@@ -10,10 +10,11 @@ from gateway.domain import errors
 from gateway.domain.configuration import Configuration
 from gateway.domain.enrolment import Enrolment
 from gateway.domain.policy import FactorKind, Method
-from gateway.domain.problem import Problem
+from gateway.domain.problem import Problem, ProblemDetail
 from gateway.domain.user import User
 from gateway.login.flow import FlowResult
 from gateway.login.state_machine import Step
+from gateway.observe.audit import AuditEvent
 from gateway.settings.presets import PRESETS
 from tests.fixtures.full_login_harness import CHANNEL, LoginBrowser, LoginHarness, LoginPerson
 
@@ -181,3 +182,81 @@ async def test_a_known_browser_of_the_user_is_served_before_parallel_attempts_wi
     go.set()
     await asyncio.gather(*attackers)
     assert (await victim).step is step
+
+
+# ------------------------------------------------------------------ one user, whatever they type; Keycloak's own lock
+
+
+async def wrong(login_harness: LoginHarness, typed: str, browser: str = "elsewhere") -> Problem | None:
+    """Enters a wrong password from a browser in which the user never signed in; returns the problem."""
+    found = await LoginBrowser(login_harness, browser).act(Step.PASSWORD, username=typed, password="wrong")
+    return found.problem_detail.problem if found.problem_detail else None
+
+
+@pytest.fixture
+def plain() -> LoginHarness:
+    """Has Anna and Ben, and the default limits."""
+    return LoginHarness(EFCX)
+
+
+async def test_username_and_address_of_a_user_have_one_count(plain: LoginHarness) -> None:
+    found = [await wrong(plain, ("anna", "anna@example.com", "ANNA")[n % 3]) for n in range(11)]
+    assert found == [Problem.WRONG_PASSWORD] * 10 + [Problem.TOO_MANY_PASSWORDS]
+
+
+async def test_a_known_browser_is_known_by_the_users_address_too(login_harness: LoginHarness) -> None:
+    known = await known_browser(login_harness, "desk")
+    for _ in range(10):
+        await wrong(login_harness, "agent0@example.com", "attacker")
+        login_harness.clock.advance(301)
+    result = await known.act(Step.PASSWORD, username="agent0@example.com", password="right")
+    assert result.step is Step.VERIFY
+
+
+@pytest.mark.attack("F20")
+async def test_twenty_wrong_passwords_from_unknown_browsers_reach_keycloak_in_twelve_hours(plain: LoginHarness) -> None:
+    found = []
+    for _ in range(60):
+        found.append(await wrong(plain, "anna"))
+        plain.clock.advance(301)
+    assert found.count(Problem.WRONG_PASSWORD) == 20
+    plain.clock.advance(12 * 3600)
+    assert await wrong(plain, "anna") is Problem.WRONG_PASSWORD
+
+
+@pytest.mark.attack("F20")
+async def test_a_sign_in_at_a_known_browser_frees_the_unknown_ones(login_harness: LoginHarness) -> None:
+    known = await known_browser(login_harness, "desk")
+    for _ in range(21):
+        last = await wrong(login_harness, "agent0", "attacker")
+        login_harness.clock.advance(301)
+    assert last is Problem.TOO_MANY_PASSWORDS
+    assert await types(known, "right") is Step.VERIFY
+    assert await wrong(login_harness, "agent0", "attacker") is Problem.WRONG_PASSWORD
+
+
+@pytest.mark.attack("F20")
+async def test_a_lock_of_keycloak_is_shown_at_a_known_browser_only(login_harness: LoginHarness) -> None:
+    known = await known_browser(login_harness, "desk")
+    until = login_harness.clock.now() + 60
+    login_harness.realm.locks["agent0"] = until
+    shown = await known.act(Step.PASSWORD, username="agent0", password="right")
+    assert shown.problem_detail == ProblemDetail(Problem.LOCKED, until)
+    assert await types(LoginBrowser(login_harness, "new"), "right") is Problem.WRONG_PASSWORD
+
+
+async def test_a_password_that_keycloak_did_not_check_because_of_its_lock_is_not_counted(
+    login_harness: LoginHarness,
+) -> None:
+    known = await known_browser(login_harness, "desk")
+    login_harness.realm.locks["agent0"] = login_harness.clock.now() + 60
+    assert {await types(known, "right") for _ in range(11)} == {Problem.LOCKED}
+
+
+async def test_the_audit_names_a_wrong_password_by_one_digest_and_never_by_what_was_typed(plain: LoginHarness) -> None:
+    for typed in ("anna", "anna@example.com", "my-Secret-Password"):
+        await wrong(plain, typed)
+    lines = [line.details for line in plain.audit if line.event is AuditEvent.PASSWORD_REJECTED]
+    one, other, password = (line["name_digest"] for line in lines)
+    assert one == other != password
+    assert "my-Secret-Password" not in repr(plain.audit)

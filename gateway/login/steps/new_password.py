@@ -20,11 +20,12 @@ from gateway.domain.secret import Secret
 from gateway.domain.tenant import Tenant
 from gateway.domain.user import Account, User
 from gateway.keycloak.logout_retries import LogoutRetries
-from gateway.keycloak.token_endpoint import Granted, TokenEndpoint, WrongPassword
+from gateway.keycloak.token_endpoint import Granted, TokenEndpoint
 from gateway.keycloak.users import PasswordRefused, Users
 from gateway.login.final_checks import changed, refused
 from gateway.login.flow import FormFields, StepResult
 from gateway.login.login_request import LoginRequest
+from gateway.login.password_check import PasswordCheck
 from gateway.login.record import Login, PasswordChanged, Stopped, TokensGranted
 from gateway.login.state_machine import LoginState, Step
 from gateway.observe.audit import AuditEvent
@@ -56,6 +57,7 @@ class NewPasswordPage:
     """See the module's text."""
 
     token_endpoint: TokenEndpoint
+    password_check: PasswordCheck
     users: Users
     single_use: SingleUse
     clock: Clock
@@ -146,9 +148,9 @@ class NewPasswordPage:
             if isinstance(kept, Tampered) or not kept.same_factors(login.enrolments):
                 finding = "enrolments"
         if not finding and login.credential_date is None:
-            answer = await self.token_endpoint.password(request.tenant.keycloak, user.username, current, request.client)
-            if isinstance(answer, WrongPassword):
-                return StepResult(problem_detail=ProblemDetail(Problem.WRONG_PASSWORD))
+            answer = await self.password_check.ask(request, user.username, current)
+            if isinstance(answer, ProblemDetail):
+                return StepResult(problem_detail=answer)
             if isinstance(answer, Granted):
                 self.logout_retries.begin(request.tenant, answer.tokens)
                 finding = "required actions"

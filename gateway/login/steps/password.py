@@ -1,15 +1,13 @@
 """The password page: takes a user name and a password.
 
-Form: `username`, `password`. The act takes its turn in the queue of that user name, counts the attempt, asks Keycloak
-once, and gathers what is known of the user. It makes no record unless the password was right (or right but the
-account not ready), so the page may stay open overnight.
+Form: `username`, `password`. The act checks the password once, and gathers what is known of the user. It makes no
+record unless the password was right (or right but the account not ready), so the page may stay open overnight.
 """
 
 from dataclasses import dataclass
 
 import structlog
 
-from gateway.crypto.key_ring import Signer
 from gateway.domain import errors
 from gateway.domain.enrolment import EnrolmentSet
 from gateway.domain.ports import Clock
@@ -17,24 +15,20 @@ from gateway.domain.problem import Problem, ProblemDetail
 from gateway.domain.secret import Secret
 from gateway.domain.texts import typed_line
 from gateway.domain.user import Account
-from gateway.keycloak.grant_queue import Busy, GrantQueue, normalised
 from gateway.keycloak.logout_retries import LogoutRetries
-from gateway.keycloak.token_endpoint import Granted, NotFullySetUp, TokenEndpoint, WrongPassword
+from gateway.keycloak.token_endpoint import Granted, NotFullySetUp
 from gateway.keycloak.users import Users
 from gateway.login.final_checks import UPDATE_PASSWORD
 from gateway.login.flow import FormFields, StepResult
-from gateway.login.login_records import BrowserUsers
 from gateway.login.login_request import LoginRequest
+from gateway.login.password_check import PasswordCheck
 from gateway.login.record import Login, PasswordRight, Purpose, Stopped
 from gateway.login.state_machine import LoginState, Step
 from gateway.observe.audit import AuditEvent
 from gateway.rendering.step_view import StepView
-from gateway.second_factor import rate_limits
 from gateway.second_factor.enrolments import Enrolments, Tampered
-from gateway.second_factor.rate_limits import Limited, RateLimiter
 from gateway.second_factor.requirement import contacts_of
 from gateway.second_factor.trusted_browsers import TrustedBrowsers
-from gateway.web.client_address import client_network
 
 MOST_NAME = 255
 MOST_PASSWORD = 1024
@@ -53,14 +47,10 @@ class PasswordView(StepView):
 class PasswordPage:
     """See the module's text."""
 
-    token_endpoint: TokenEndpoint
-    grant_queue: GrantQueue
+    password_check: PasswordCheck
     users: Users
     enrolments: Enrolments
-    rate_limiter: RateLimiter
-    browsers: BrowserUsers
     trust: TrustedBrowsers
-    names: Signer
     clock: Clock
     logout_retries: LogoutRetries
 
@@ -71,16 +61,7 @@ class PasswordPage:
         username, password = typed_line(typed), fields.get("password", "")
         if not username or not password or len(username) > MOST_NAME or len(password) > MOST_PASSWORD:
             return StepResult(problem_detail=ProblemDetail(Problem.BAD_INPUT))
-        name = normalised(username)
-        digest = self.names.sign(request.tenant.id, name)
-        known = await self.browsers.knows(request.tenant.id, request.browser_id, digest)
-        longest = request.tenant.keycloak.timeout
-        client = client_network(request.client)
-        async with self.grant_queue.turn(request.tenant.id, name, client, known=known, longest=longest) as turn:
-            if isinstance(turn, Busy):
-                request.audit.write(AuditEvent.LOGIN_QUEUE_FULL)
-                return StepResult(problem_detail=ProblemDetail(Problem.TOO_MANY_LOGINS, turn.until))
-            answer = await self._ask(request, digest, client, username, Secret(password), known=known)
+        answer = await self.password_check.ask(request, username, Secret(password))
         match answer:
             case ProblemDetail():
                 return StepResult(problem_detail=answer)
@@ -117,40 +98,6 @@ class PasswordPage:
             return await self.browsers.last(request.tenant.id, request.browser_id)
         except errors.GatewayError:  # the store is down: the user types their name
             return ""
-
-    async def _ask(
-        self, request: LoginRequest, digest: str, client: str, username: str, password: Secret, *, known: bool
-    ) -> Granted | NotFullySetUp | ProblemDetail:
-        """One grant, counted before it is made and given back unless the password was wrong.
-
-        `digest` stands for the user name, `client` for the network of the browser.
-        """
-        browser = self.names.sign(request.tenant.id, request.browser_id or "") if known else ""
-        groups = rate_limits.for_password(
-            request.configuration.gateway.limits, request.tenant.id, digest, client, browser=browser
-        )
-        found = await self.rate_limiter.reserve(groups)
-        if isinstance(found, Limited):
-            request.audit.write(AuditEvent.LIMIT_REACHED, limit="password")
-            return ProblemDetail(found.problem, found.until)
-        try:
-            answer = await self.token_endpoint.password(request.tenant.keycloak, username, password, request.client)
-        except BaseException as error:
-            await self.rate_limiter.give_back(groups)
-            if not isinstance(error, errors.GatewayError):
-                raise
-            # Keycloak did not judge: never "wrong password".
-            unreachable = isinstance(error, errors.Unreachable)
-            problem = Problem.SIGN_IN_UNAVAILABLE if unreachable else Problem.SIGN_IN_MISCONFIGURED
-            log.error("sign_in_failed", what=error.what, detail=error.detail, reference=request.reference)
-            request.audit.write(AuditEvent.LOGIN_UNAVAILABLE, problem=problem.value)
-            return ProblemDetail(problem)
-        if isinstance(answer, WrongPassword):
-            request.audit.write(AuditEvent.PASSWORD_REJECTED, reason=answer.reason)
-            return ProblemDetail(Problem.WRONG_PASSWORD)
-        await self.rate_limiter.clear(groups[:1])
-        await self.rate_limiter.give_back(groups[1:])
-        return answer
 
     async def _not_ready(self, request: LoginRequest, login: Login, username: str) -> StepResult:
         """The password is right, the account is not ready: a due password has its own page, all else stops."""
