@@ -17,7 +17,7 @@ import ssl
 import unicodedata
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from email.header import Header
 from email.headerregistry import Address
@@ -121,10 +121,14 @@ class Sent:
 
 @dataclass(frozen=True, slots=True)
 class NotSent:
-    """No relay accepted the mail. `temporary`: a retry later may succeed. `reason`: for the log, without addresses."""
+    """No relay accepted the mail. `temporary`: a retry later may succeed. `reason`: for the log, without addresses.
+
+    `unknown`: a relay has the text and did not answer, so it may deliver the mail.
+    """
 
     reason: str
     temporary: bool
+    unknown: bool = False
 
 
 class Mailer:
@@ -146,11 +150,14 @@ class Mailer:
             now=self._clock.now(),
             unique=self._random.token_bytes(12).hex(),
         )
+        unanswered = asyncio.Event()
         try:
             async with asyncio.timeout(self._budget):
-                result = await self._send(channel, message.to, raw)
+                result = await self._send(channel, message.to, raw, unanswered)
         except TimeoutError:
             result = NotSent(f"no relay accepted the mail within {self._budget:g} s", temporary=True)
+        if isinstance(result, NotSent):
+            result = replace(result, unknown=unanswered.is_set())
         self._report(channel, message, result)
         return result
 
@@ -160,14 +167,15 @@ class Mailer:
         for pool in pools:
             pool.close_idle()
 
-    async def _send(self, channel: Channel, to: str, raw: bytes) -> Sent | NotSent:
+    async def _send(self, channel: Channel, to: str, raw: bytes, unanswered: asyncio.Event) -> Sent | NotSent:
+        """As `send`; `unanswered` is set while a relay has the text and has not answered."""
         self._sweep()
         failures: list[str] = []
         for number, relay in enumerate(channel.relays, start=1):
             name = f"{relay.host}:{relay.port}"
             patience = relay.timeout if number == len(channel.relays) else min(relay.timeout, _FIRST_RELAYS)
             try:
-                await self._hand_over(relay, patience, channel.sender, to, raw)
+                await self._hand_over(relay, patience, channel.sender, to, raw, unanswered=unanswered)
                 return Sent(self._clock.now(), name)
             except _NoConnection as error:
                 failures.append(f"{name}: {error}")
@@ -177,12 +185,14 @@ class Mailer:
                 return NotSent(f"{name}: {_words(error)}", temporary=_is_temporary(error))
         return NotSent("; ".join(failures) or "the channel has no relay", temporary=bool(failures))
 
-    async def _hand_over(self, relay: Relay, patience: float, sender: str, to: str, raw: bytes) -> None:
+    async def _hand_over(
+        self, relay: Relay, patience: float, sender: str, to: str, raw: bytes, *, unanswered: asyncio.Event
+    ) -> None:
         """Returns when the relay has accepted the mail. Raises `_NoConnection` only if the relay cannot have it."""
         for attempt in range(1, _CONNECTIONS_A_MAIL + 1):
             try:
                 async with self._pool(relay).connection(patience) as connection:
-                    await _transfer(connection, sender, to, raw)
+                    await _transfer(connection, sender, to, raw, unanswered)
                     return
             except _Broken as error:
                 if attempt == _CONNECTIONS_A_MAIL or not error.at_once:
@@ -206,8 +216,8 @@ class Mailer:
         match result:
             case Sent(relay=relay):
                 self._log.info("mail_sent", relay=relay, **facts)
-            case NotSent(reason, temporary):
-                self._log.warning("mail_not_sent", reason=reason, temporary=temporary, **facts)
+            case NotSent(reason, temporary, unknown):
+                self._log.warning("mail_not_sent", reason=reason, temporary=temporary, unknown=unknown, **facts)
 
 
 def compose(message: Message, *, sender: str, sender_name: str, now: float, unique: str) -> bytes:
@@ -255,7 +265,7 @@ class _Broken(_NoConnection):
         self.at_once = at_once
 
 
-async def _transfer(connection: SMTP, sender: str, to: str, raw: bytes) -> None:
+async def _transfer(connection: SMTP, sender: str, to: str, raw: bytes, unanswered: asyncio.Event) -> None:
     """Sends one mail command by command, so that on an error it is known whether the text was sent.
 
     Raises `_Broken` for a broken connection before that; `SMTPException` if the relay rejects the mail, and for every
@@ -277,8 +287,10 @@ async def _transfer(connection: SMTP, sender: str, to: str, raw: bytes) -> None:
         raise _Broken(f"the relay answered {answer.code}", at_once=True)
     if answer.code != _GO_AHEAD:
         raise SMTPDataError(answer.code, answer.message)
+    unanswered.set()
     connection.protocol.write(_LEADING_DOT.sub(b"..", raw).removesuffix(b"\r\n") + b"\r\n.\r\n")
     answer = await connection.protocol.read_response(timeout=connection.timeout)
+    unanswered.clear()
     if answer.code != _DONE:
         raise SMTPDataError(answer.code, answer.message)
 

@@ -83,7 +83,8 @@ class AuditEvent(Enum):
     """A browser became a trusted browser."""
     TRUST_REJECTED = "trust_rejected"
     """The gateway rejected a trust cookie; `verdict` is the reason. `stolen`: a copy was used before. `just-used`: it
-    was replaced seconds ago, for example by a double click. `undated`: the directory tells no date of the password."""
+    was replaced seconds ago, for example by a double click. `undated`: the directory tells no date of the password.
+    `forged`: the gateway never gave this cookie to that browser, or long ago."""
 
     # logins and sessions
     LOGIN_STOPPED = "login_stopped"

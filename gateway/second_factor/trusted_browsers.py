@@ -7,7 +7,8 @@ its age.
 
 The secret in the cookie is single use and replaced. An old secret means that a copy of the cookie exists: the record is
 removed, and the audit records it. For half a minute the secret before the present one skips nothing and ends nothing: a
-double click, or a second tab, sent it before it was replaced. A browser is trusted for one user.
+double click, or a second tab, sent it before it was replaced. A browser is trusted for one user. A secret that the
+gateway never gave to this browser changes nothing: knowing its tag is not enough to end its trust.
 """
 
 import hashlib
@@ -22,6 +23,8 @@ DAY = 86400.0
 LONGEST = 90 * DAY
 UNDER_WAY = 30.0
 """Seconds for which requests may still arrive that the browser sent before the secret was replaced."""
+REMEMBERED = 100
+"""Replaced secrets of one browser by which a copy of its cookie is recognised."""
 
 
 class TrustVerdict(Enum):
@@ -35,6 +38,7 @@ class TrustVerdict(Enum):
     UNDATED = "undated"
     JUST_USED = "just-used"
     STOLEN = "stolen"
+    FORGED = "forged"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +62,8 @@ class Holder:
 class TrustedBrowser:
     """The record of one browser, with the digest of its secret; `since` is the time of the last factor proof.
 
-    `before` is the digest of the secret before, replaced at `turned_at`.
+    `before` is the digest of the secret before, replaced at `turned_at`; `earlier` are digests of those before that,
+    the newest last.
     """
 
     holder: Holder
@@ -66,6 +71,7 @@ class TrustedBrowser:
     digest: str
     before: str = ""
     turned_at: float = 0.0
+    earlier: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,16 +83,18 @@ class TrustedBrowsers:
 
     async def judge(self, tenant: str, cookie: TrustCookie, holder: Holder, policy: Policy) -> TrustVerdict:
         """Whether the cookie skips the factor for this user today."""
-        if not policy.trust_browser_days:  # trust ends for good, also when the policy allows it again
-            await self.records.remove(tenant, cookie.tag)
-            return TrustVerdict.NONE
         kept = await self.records.read(tenant, cookie.tag)
         if kept is None:
             return TrustVerdict.NONE
         given, now = _digest(cookie.secret), self.clock.now()
+        if given not in (kept.digest, kept.before, *kept.earlier):
+            return TrustVerdict.FORGED
+        if not policy.trust_browser_days:  # trust ends for good, also when the policy allows it again
+            await self.records.remove(tenant, cookie.tag)
+            return TrustVerdict.NONE
         if given == kept.before and now < kept.turned_at + UNDER_WAY:
             return TrustVerdict.JUST_USED
-        if given != kept.digest:  # a tag of 128 bits is never guessed: this is a copy, older or newer
+        if given != kept.digest:  # a copy of the cookie was used since
             await self.records.remove(tenant, cookie.tag)
             return TrustVerdict.STOLEN
         if kept.holder.user_id != holder.user_id:
@@ -97,9 +105,13 @@ class TrustedBrowsers:
             return TrustVerdict.CHANGED
         return TrustVerdict.UNDATED if holder.credential_date is None else TrustVerdict.TRUSTED
 
-    async def give(self, tenant: str, cookie: TrustCookie, holder: Holder) -> None:
-        """Trusts the browser with this cookie from now on, for this user only."""
+    async def give(self, tenant: str, cookie: TrustCookie, holder: Holder, replaces: TrustCookie | None = None) -> None:
+        """Trusts the browser with this cookie from now on, for this user only; its older trust `replaces` ends."""
         now = self.clock.now()
+        if replaces and replaces.tag != cookie.tag:
+            kept = await self.records.read(tenant, replaces.tag)
+            if kept and kept.digest == _digest(replaces.secret):
+                await self.records.remove(tenant, replaces.tag)
         await self.records.write(tenant, cookie.tag, TrustedBrowser(holder, now, _digest(cookie.secret)), now + LONGEST)
 
     async def rotate(self, tenant: str, old: TrustCookie, new: str) -> bool:
@@ -110,13 +122,10 @@ class TrustedBrowsers:
                 return kept
             if kept.digest != _digest(old.secret):
                 return None
-            return replace(kept, digest=_digest(new), before=kept.digest, turned_at=self.clock.now())
+            earlier = (*kept.earlier, kept.before)[-REMEMBERED:] if kept.before else ()
+            return replace(kept, digest=_digest(new), before=kept.digest, turned_at=self.clock.now(), earlier=earlier)
 
         return await self.records.change(tenant, old.tag, turn) is not None
-
-    async def take(self, tenant: str, tag: str) -> None:
-        """Ends the trust of this browser."""
-        await self.records.remove(tenant, tag)
 
 
 def _digest(secret: str) -> str:

@@ -16,8 +16,11 @@ tests both.
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-MARGIN = 86400.0
-"""Seconds for which a count or lock is stored beyond its end: more than the clocks of an installation can differ."""
+MARGIN = 600.0
+"""Seconds for which a count or lock is stored beyond its end: more than the clocks of an installation differ (NTP).
+
+Any client makes counters, by the names that it types. So it is not longer.
+"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -100,9 +100,9 @@ class OpenSession:
             return held.tag if await self.trust.rotate(tenant, held, new) else ""
         if not (login.remember and login.proved) or login.credential_date is None:
             return ""
-        tag = held.tag if held else self.secrets.trust_tag(secret)
+        tag = self.secrets.trust_tag(secret)
         holder = Holder(user.id, login.credential_date, login.enrolments.trust_epoch)
-        await self.trust.give(tenant, TrustCookie(tag, new), holder)
+        await self.trust.give(tenant, TrustCookie(tag, new), holder, replaces=held)
         request.audit.write(AuditEvent.BROWSER_TRUSTED, user, days=login.policy.trust_browser_days)
         return tag
 

@@ -1,8 +1,8 @@
 """The factor `email`: a code sent to an enrolled address.
 
 The gateway sends through the tenant's channel and keeps the digest of the code only. A mail that no relay took is
-`Unavailable`: the caller gives the count back and the user may try again. The code's life begins when the relay took
-the mail, within a hard maximum.
+`Unavailable`: the caller gives the count back and the user may try again. A mail that a relay may have taken counts as
+sent, and its code works. The code's life begins when the relay took the mail, within a hard maximum.
 """
 
 from dataclasses import replace
@@ -52,9 +52,10 @@ class EmailFactor(message_code.MessageFactor):
         new = message_code.new_code(self._signer, delivery, user.id, enrolment.address)
         context = {"code": new.code, "expires_in": delivery.expiry, "tag": delivery.tag}
         sent = await self._send(CODE_MAIL, enrolment.address, user, delivery, **context)
-        if isinstance(sent, NotSent):
+        if isinstance(sent, NotSent) and not sent.unknown:
             return Unavailable(sent.reason)
-        return Asked(new.state, min(sent.at, delivery.now + SLOWEST) + delivery.expiry)
+        at = sent.at if isinstance(sent, Sent) else delivery.now + SLOWEST
+        return Asked(new.state, min(at, delivery.now + SLOWEST) + delivery.expiry)
 
     async def verify(
         self, state: str, user: User, enrolment: Enrolment, delivery: DeliveryContext, entry: str

@@ -113,6 +113,13 @@ async def test_the_mailed_code_is_accepted_and_was_sent_only_to_the_enrolled_add
     assert code not in asked.state
 
 
+async def test_a_code_whose_mail_a_relay_took_without_an_answer_counts_as_sent(
+    factor: Factor, random: SeededRandom, mail_server: MailServer
+) -> None:
+    mail_server.switches.drop = "data"
+    assert isinstance(await factor.challenge(ANNA, ENROLMENT, about(mail_server, random)), Asked)
+
+
 async def test_the_mail_names_host_browser_tag_and_reference_and_the_subject_has_no_code(
     factor: Factor, random: SeededRandom, mail_server: MailServer
 ) -> None:
