@@ -50,6 +50,7 @@ def build(services: Services) -> LoginHandlers:
     )
     password = PasswordPage(
         password_check=password_check,
+        browsers=browsers,
         users=services.users,
         enrolments=enrolments,
         trust=trust,

@@ -20,6 +20,7 @@ from gateway.keycloak.token_endpoint import Granted, NotFullySetUp
 from gateway.keycloak.users import Users
 from gateway.login.final_checks import UPDATE_PASSWORD
 from gateway.login.flow import FormFields, StepResult
+from gateway.login.login_records import BrowserUsers
 from gateway.login.login_request import LoginRequest
 from gateway.login.password_check import PasswordCheck
 from gateway.login.record import Login, PasswordRight, Purpose, Stopped
@@ -48,6 +49,7 @@ class PasswordPage:
     """See the module's text."""
 
     password_check: PasswordCheck
+    browsers: BrowserUsers
     users: Users
     enrolments: Enrolments
     trust: TrustedBrowsers
