@@ -56,6 +56,11 @@ test-random: $(VENV)/.stamp
 	$(BIN)/python -m tests.login.random_machine $(ACTIONS) $$seed && \
 	$(BIN)/python -m tests.login.random_logins $(REQUESTS) $$seed
 
+## make attacks    hostile tests, then REQUESTS=… changed requests against a gateway process (SEED=…)
+attacks: $(VENV)/.stamp
+	$(BIN)/python -m pytest -n $(WORKERS) -q -m attacks
+	@nice -n 10 $(BIN)/python -m tests.attacks.random_requests $(REQUESTS) $(SEED)
+
 ## make test       all tests; missing real parts are named
 test: $(VENV)/.stamp
 	@$(BIN)/python -m tests.fixtures.keycloak_build
@@ -97,4 +102,4 @@ lock:
 	$(COMPILE) --constraint requirements.lock pyproject.toml -o requirements.runtime.lock
 	printf 'hatchling\nbabel\n' | $(COMPILE) --no-annotate --constraint requirements.lock - -o requirements.build.lock
 
-.PHONY: help demo check test-fast coverage mutations test-random test rows trace keycloak venv lock
+.PHONY: help demo check test-fast coverage mutations attacks test-random test rows trace keycloak venv lock

@@ -31,6 +31,15 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow],
 )
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE") or "gateway")
+HOSTILE = (
+    "tests/attacks/",
+    "tests/proxy/test_headers.py",
+    "tests/proxy/test_request_framing.py",
+    "tests/proxy/test_routing.py",
+    "tests/web/test_request_check.py",
+    "tests/web/test_return_to.py",
+)
+"""What `make attacks` runs."""
 _RUN = pytest.StashKey[Run]()
 
 
@@ -48,13 +57,15 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
-    """Marks property tests, and groups tests that need a heavy dependency.
+    """Marks property tests and attacks, and groups tests that need a heavy dependency.
 
     With xdist, tests of one group run in one worker: one browser at a time, files in order. This hook is used because
     xdist has already read the groups in `pytest_collection_modifyitems`.
     """
     if getattr(getattr(item, "obj", None), "is_hypothesis_test", False):
         item.add_marker(pytest.mark.property)
+    if item.nodeid.startswith(HOSTILE):
+        item.add_marker(pytest.mark.attacks)
     if item.get_closest_marker("browser") or item.get_closest_marker("keycloak"):
         item.add_marker(pytest.mark.xdist_group("heavy"))
 

@@ -6,6 +6,7 @@ Only whole requests in the gateway's framing may reach the app, without a byte b
 import asyncio
 import re
 from contextlib import suppress
+from functools import cache
 from random import Random
 
 import pytest
@@ -36,10 +37,16 @@ HEAD = re.compile(
 BEARER_FIELD = b"\r\nauthorization: bearer " + TOKEN.encode()
 
 
+@cache
+def corpus(auth: str) -> tuple[list[bytes], list[bytes]]:
+    """Returns all requests of the corpus with these fields, and the legal ones."""
+    every = (*CORPUS, WEBSOCKET)
+    return [odd.bytes(auth) for odd in every], [odd.bytes(auth) for odd in every if odd.may_pass]
+
+
 def broken(random: Random, auth: str) -> bytes:
     """Returns a request of the corpus with bytes inserted, removed or changed, or with another request appended."""
-    whole = [odd.bytes(auth) for odd in (*CORPUS, WEBSOCKET)]
-    legal = [odd.bytes(auth) for odd in (*CORPUS, WEBSOCKET) if odd.may_pass]
+    whole, legal = corpus(auth)
     raw = bytearray(random.choice(random.choice((legal, legal, whole))))
     for _ in range(random.randint(1, 2)):
         at = random.randrange(len(raw) + 1)
