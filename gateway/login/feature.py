@@ -68,6 +68,7 @@ def build(services: Services) -> LoginHandlers:
         enrolments=enrolments,
         sessions=sessions,
         logout_retries=services.logout_retries,
+        languages=languages,
     )
     register = RegisterPage(challenges, check, contexts, languages)
     steps: dict[Step, Page] = {

@@ -136,6 +136,8 @@ class LoginResponses:
             return None
         language = self._language(request)
         view = problem_view(problem_detail.problem, language, problem_detail.until, self.clock.now(), request.reference)
+        if problem_detail.problem is Problem.PASSWORD_REFUSED and problem_detail.detail:
+            view = replace(view, text="")  # Keycloak's sentence says it all
         return replace(view, next=problem_detail.detail) if problem_detail.detail else view
 
     def _language(self, request: LoginRequest) -> Language:

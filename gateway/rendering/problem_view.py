@@ -37,7 +37,7 @@ class ProblemView:
         """The `problem` of every JSON answer: code, text, retry_after, reference."""
         return {
             "code": self.code,
-            "text": self.whole % {"title": self.title, "text": self.text, "next": self.next},
+            "text": " ".join((self.whole % {"title": self.title, "text": self.text, "next": self.next}).split()),
             "retry_after": self.retry_after,
             "reference": self.reference or None,
         }

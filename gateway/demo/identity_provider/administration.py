@@ -26,6 +26,7 @@ class Administration:
         user = f"{PREFIX}/users/{{user}}"
         locks = f"{PREFIX}/attack-detection/brute-force/users/{{user}}"
         return [
+            web.get(PREFIX, self.realm_settings),
             web.get(f"{PREFIX}/users", self.find),
             web.post(f"{PREFIX}/users", self.create),
             web.get(f"{PREFIX}/users/profile", self.profile),
@@ -84,6 +85,15 @@ class Administration:
         first, most = int(query.get("first", 0)), int(query.get("max", 100))
         brief = query.get("briefRepresentation") == "true"
         return web.json_response([representation(realm, one, brief=brief) for one in found[first : first + most]])
+
+    async def realm_settings(self, request: web.Request) -> web.Response:
+        """The realm's name; its password policy only with the role view-realm."""
+        realm = self._realm(request, {*READ, "view-realm"})
+        claims = bearer_claims(realm, request) or {}
+        body = {"realm": realm.name}
+        if "view-realm" in _roles(claims, "resource_access", "realm-management"):
+            body["passwordPolicy"] = f"length({realm.minimum_length}) and notUsername(undefined)"
+        return web.json_response(body)
 
     async def create(self, request: web.Request) -> web.Response:
         """A new user."""

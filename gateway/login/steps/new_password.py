@@ -29,6 +29,8 @@ from gateway.login.password_check import PasswordCheck
 from gateway.login.record import Login, PasswordChanged, Stopped, TokensGranted
 from gateway.login.state_machine import LoginState, Step
 from gateway.observe.audit import AuditEvent
+from gateway.rendering.languages import Languages
+from gateway.rendering.password_rules import password_rules
 from gateway.rendering.step_view import StepView
 from gateway.second_factor.enrolments import Enrolments, Tampered
 from gateway.sessions.sessions import Sessions
@@ -42,10 +44,14 @@ KEPT = 7200.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewPasswordView(StepView):
-    """`another_code`: a code is asked for afterwards. `asks_current`: the current password is asked for too."""
+    """`another_code`: a code is asked for afterwards. `asks_current`: the current password is asked for too.
+
+    `rules` are those of the realm, as far as the gateway may read them.
+    """
 
     another_code: bool = False
     asks_current: bool = False
+    rules: tuple[str, ...] = ()
 
     def own_json(self) -> dict[str, Any]:
         """Whether the current password is asked for."""
@@ -66,6 +72,7 @@ class NewPasswordPage:
     enrolments: Enrolments
     sessions: Sessions
     logout_retries: LogoutRetries
+    languages: Languages
 
     async def act(self, request: LoginRequest, state: LoginState, action: str, fields: FormFields) -> StepResult:
         """Set it at Keycloak, once."""
@@ -185,4 +192,12 @@ class NewPasswordPage:
             **request.head(Step.NEW_PASSWORD, login),
             another_code=login.proved is not None,
             asks_current=login.credential_date is None,
+            rules=() if request.as_data else await self._rules(request),
         )
+
+    async def _rules(self, request: LoginRequest) -> tuple[str, ...]:
+        try:
+            realm = await self.users.realm_settings(request.tenant.keycloak)
+        except errors.GatewayError:  # the page works without them
+            return ()
+        return password_rules(realm.get("passwordPolicy"), self.languages.get(request.language))
