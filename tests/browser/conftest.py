@@ -12,6 +12,7 @@ from aiohttp import web
 from playwright.async_api import Browser
 
 from gateway.demo import sample_apps
+from gateway.demo.loopback import Handler
 from gateway.domain.ports import SystemClock
 from tests.browser.agent import Agent, Complaints
 from tests.fixtures.clock import FakeClock
@@ -27,6 +28,8 @@ HELP = {
     "url": "https://help.example.com/sign-in",
     "forgot_password": "https://help.example.com/password",
 }
+NORTHWIND = {"name": "Northwind Contact Centre", "logo": "/unified-admin/logo.svg"}
+"""The branding in the pictures of the documentation."""
 NewAgent = Callable[..., Awaitable[Agent]]
 
 
@@ -46,10 +49,25 @@ class Site:
         self.clock.set(max(self.clock.now(), time.time()))
 
 
+def northwind(settings: Folder) -> None:
+    """Gives the tenant the branding `NORTHWIND`."""
+    settings.tenant["gateway"] |= {"branding": NORTHWIND, "public_paths": [NORTHWIND["logo"]]}
+
+
+@web.middleware
+async def _logo(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Lets an app serve the logo."""
+    if request.path == "/logo.svg":
+        return web.FileResponse(Path(__file__).with_name("northwind.svg"))
+    return await handler(request)
+
+
 @asynccontextmanager
 async def sample_app(sample: sample_apps.Sample) -> AsyncIterator[str]:
     """Yields the address of a sample app."""
-    runner = web.AppRunner(sample_apps.build(sample, SystemClock()), shutdown_timeout=1)
+    app = sample_apps.build(sample, SystemClock())
+    app.middlewares.append(_logo)
+    runner = web.AppRunner(app, shutdown_timeout=1)
     await runner.setup()
     port = free_port()
     await web.TCPSite(runner, "127.0.0.1", port).start()

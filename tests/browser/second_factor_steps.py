@@ -11,7 +11,7 @@ import pytest
 from playwright.async_api import Locator, expect
 
 from tests.browser.agent import Agent
-from tests.browser.conftest import Site
+from tests.browser.conftest import Site, northwind
 from tests.fixtures.installation import CHANNEL, Folder
 from tests.fixtures.keycloak_admin import Person as User
 from tests.fixtures.phone import STEP, Phone
@@ -31,7 +31,7 @@ CODE = re.compile(r"[0-9a-zA-Z]+(?:-[0-9a-zA-Z]+)+")
 def settle(settings: Folder, redis_url: str, two_factor: Mapping[str, Any]) -> Folder:
     """Sets these `twoFAConfigs`, the real store, and an operator's name for the pages."""
     settings.tenant["tenantSettings"]["twoFAConfigs"] = dict(two_factor)
-    settings.tenant["gateway"]["branding"] = {"name": "Northwind Contact Centre"}
+    northwind(settings)
     settings.gateway["store"]["url"] = redis_url
     return settings
 

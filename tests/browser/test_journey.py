@@ -7,7 +7,7 @@ import pytest
 from playwright.async_api import expect
 
 from tests.browser.agent import Agent
-from tests.browser.conftest import NewAgent, Site
+from tests.browser.conftest import NewAgent, Site, northwind
 from tests.browser.pictures import Album
 from tests.fixtures.installation import Folder
 from tests.fixtures.person import code_for
@@ -20,7 +20,7 @@ ADDRESS, MISTYPED = "sara.lindqvist@example.com", "sara.lindqvits@example.com"
 def settings(settings: Folder, redis_url: str) -> Folder:
     """Uses the real store, and an operator's name for the pages."""
     settings.gateway["store"]["url"] = redis_url
-    settings.tenant["gateway"]["branding"] = {"name": "Northwind Contact Centre"}
+    northwind(settings)
     return settings
 
 
