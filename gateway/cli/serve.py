@@ -141,7 +141,7 @@ async def serve(
         checks = RealmChecks(services.token_endpoint, services.users, services.profiles, live.current)
         watcher = Watcher(services, checks)
         live.on_change, live.on_rejected = watcher.changed, watcher.rejected
-        readiness = Readiness({"store": store.check, "keycloak": checks.check})
+        readiness = Readiness({"store": store.check, "keycloak": checks.check, "mail": services.mailer.check})
         ring_check = RingCheck(services, key_ring.beside(config))
         accepted = await ring_check.accepted()
         with suppress(GatewayError):  # readiness reports it

@@ -34,6 +34,7 @@ from aiosmtplib import (
     SMTPException,
     SMTPRecipientRefused,
     SMTPResponseException,
+    SMTPSenderRefused,
     SMTPServerDisconnected,
     SMTPTimeoutError,
 )
@@ -121,14 +122,16 @@ class Sent:
 
 @dataclass(frozen=True, slots=True)
 class NotSent:
-    """No relay accepted the mail. `temporary`: a retry later may succeed. `reason`: for the log, without addresses.
+    """No relay accepted the mail. `reason`: for the log, without addresses.
 
-    `unknown`: a relay has the text and did not answer, so it may deliver the mail.
+    `temporary`: a retry later may succeed. `unknown`: a relay has the text and did not answer, so it may deliver the
+    mail. `of_recipient`: a relay rejected the recipient, so the channel works.
     """
 
     reason: str
     temporary: bool
     unknown: bool = False
+    of_recipient: bool = False
 
 
 class Mailer:
@@ -139,6 +142,7 @@ class Mailer:
         self._random = random
         self._budget = budget
         self._pools: dict[Relay, _Pool] = {}
+        self._failing: dict[str, str] = {}
         self._log = structlog.get_logger("delivery.mail")
 
     async def send(self, channel: Channel, message: Message) -> Sent | NotSent:
@@ -161,6 +165,10 @@ class Mailer:
         self._report(channel, message, result)
         return result
 
+    async def check(self) -> tuple[str, ...]:
+        """The readiness check: a warning for each channel whose last mail no relay took. Nothing is sent for it."""
+        return tuple(f"the last mail of {name} was not sent: {why}" for name, why in self._failing.items())
+
     async def close(self) -> None:
         """Close all connections."""
         pools, self._pools = list(self._pools.values()), {}
@@ -180,9 +188,11 @@ class Mailer:
             except _NoConnection as error:
                 failures.append(f"{name}: {error}")
             except SMTPAuthenticationError as error:
-                return NotSent(f"{name}: rejected the user name or password: {_words(error)}", temporary=False)
+                why = f"{name}: rejected the user name or password ({_words(error)}); correct both in the relay"
+                return NotSent(why, temporary=False)
             except (SMTPException, OSError) as error:
-                return NotSent(f"{name}: {_words(error)}", temporary=_is_temporary(error))
+                recipient = isinstance(error, SMTPRecipientRefused)
+                return NotSent(f"{name}: {_words(error)}", temporary=_is_temporary(error), of_recipient=recipient)
         return NotSent("; ".join(failures) or "the channel has no relay", temporary=bool(failures))
 
     async def _hand_over(
@@ -215,8 +225,11 @@ class Mailer:
         facts = {"channel": channel.service_identifier, "to": mask_address(message.to), "reference": message.reference}
         match result:
             case Sent(relay=relay):
+                self._failing.pop(channel.service_identifier, None)
                 self._log.info("mail_sent", relay=relay, **facts)
             case NotSent(reason, temporary, unknown):
+                if not result.of_recipient:
+                    self._failing[channel.service_identifier] = reason
                 self._log.warning("mail_not_sent", reason=reason, temporary=temporary, unknown=unknown, **facts)
 
 
@@ -397,12 +410,16 @@ class _Pool:
 def _words(error: Exception) -> str:
     """The error in words for operators, without an address."""
     match error:
+        case SMTPSenderRefused():
+            return f"the relay rejected the sender: {_answer(error)}; correct `from` of the channel"
         case SMTPRecipientRefused():
             return f"the relay rejected the recipient: {_answer(error)}"
         case SMTPResponseException():
             return f"the relay answered {_answer(error)}"
         case _:
-            return without_addresses(why_not_connected(error, tls="tls.smtp", no_tls="set `security: starttls`"))
+            where = "host, port and security of the relay"
+            why = why_not_connected(error, tls="tls.smtp", address=where, no_tls="set `security: starttls`")
+            return without_addresses(why)
 
 
 def _answer(error: SMTPResponseException) -> str:

@@ -102,7 +102,7 @@ class Users:
         After `errors.Unreachable` it is unknown whether it is set. Old sessions stay open: see `end_sessions`.
         """
         try:
-            async with self._clients.administration(access, "setting a password") as admin:
+            async with self._clients.administration(access, "setting the password of a user") as admin:
                 await admin.a_set_user_password(user_path(user_id), new.value, temporary=False)
         except Declined as no:
             if no.status == 400:

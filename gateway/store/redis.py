@@ -128,7 +128,7 @@ class RedisStore:
         key, value = f"{{check:{token_hex(8)}}}", token_bytes(8)
         await self.set(key, value, 10)
         if await self.get(key) != value:
-            raise errors.Unreachable("store", "did not return the value that was just written")
+            raise errors.Unreachable("store", f"{self._address} did not return the value that was just written")
         # A user of the store may lack the right to one of these alone: scripts, transactions, messages.
         await self.swap(key, value, value, 10)
         await self.append(f"{key}:list", value, 1, 10)
@@ -154,7 +154,7 @@ class RedisStore:
         try:
             await self._call(pubsub.subscribe(self._prefix + channel))
             if await self._call(pubsub.get_message(timeout=self._timeout)) is None:
-                raise errors.Unreachable("store", "did not confirm a subscription in time")
+                raise errors.Unreachable("store", f"{self._address} did not confirm a subscription in time")
             yield self._messages(pubsub)
         finally:
             with suppress(RedisError, OSError):

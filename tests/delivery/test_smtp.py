@@ -374,3 +374,20 @@ class Breaking:
 def free_text() -> str:
     """Returns a random password."""
     return SeededRandom(free_port()).token_bytes(12).hex()
+
+
+@pytest.mark.parametrize("refused", ["refuse_recipient", "refuse_data"])
+async def test_a_rejected_recipient_is_no_warning_about_the_channel(
+    mailer: Mailer, mail_server: MailServer, refused: str
+) -> None:
+    setattr(mail_server.switches, refused, "550 5.1.1 no")
+    await mailer.send(channel(plain(mail_server)), MESSAGE)
+    assert bool(await mailer.check()) == (refused == "refuse_data")
+
+
+async def test_a_mail_that_is_sent_ends_the_warning_about_the_channel(mailer: Mailer, mail_server: MailServer) -> None:
+    mail_server.switches.refuse_data = "550 5.1.1 no"
+    await mailer.send(channel(plain(mail_server)), MESSAGE)
+    mail_server.switches.refuse_data = ""
+    await mailer.send(channel(plain(mail_server)), MESSAGE)
+    assert await mailer.check() == ()

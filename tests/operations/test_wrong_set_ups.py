@@ -5,7 +5,7 @@ import re
 import ssl
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from secrets import token_hex
 from typing import Any
@@ -15,9 +15,11 @@ import trustme
 from redis.asyncio import Redis
 
 from gateway.crypto.key_ring import Key, KeyRing
+from gateway.delivery.smtp import Mailer, Message
 from gateway.domain import errors
-from gateway.domain.channel import TlsSettings
+from gateway.domain.channel import Channel, ChannelKind, ChannelType, MailSecurity, Relay, TlsSettings
 from gateway.domain.ports import SystemClock, SystemRandom
+from gateway.domain.secret import Secret
 from gateway.keycloak.clients import KeycloakClients
 from gateway.keycloak.token_endpoint import TokenEndpoint
 from gateway.keycloak.user_profile_schema import ATTRIBUTE, WANTED
@@ -29,7 +31,7 @@ from gateway.store.memory import MemoryStore
 from gateway.store.redis import RedisStore
 from tests.fixtures.installation import Folder, folder
 from tests.fixtures.keycloak import Keycloak
-from tests.fixtures.mail import MailServer
+from tests.fixtures.mail import MailServer, StartMailServer
 from tests.fixtures.ports import free_port
 
 
@@ -284,6 +286,44 @@ async def test_readiness_names_a_wrong_set_up_of_the_store_and_its_fix(redis_url
     reason = report.reasons.get("store") or "; ".join(report.warnings.get("store", ()))
     assert re.search(fault.reason, reason)
     assert password not in reason
+
+
+MESSAGE = Message("anna@example.com", "Subject", "text", "<p>text</p>", "en", "ABCD2345")
+MAIL: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
+    "port-closed": ({}, {"port": 1}, "127.0.0.1:1: Connection refused; check host, port and security of the relay"),
+    "password": (
+        {"tls": "starttls", "username": "otp", "password": "right"},
+        {"security": MailSecurity.STARTTLS, "username": "otp", "password": Secret("wrong")},
+        "rejected the user name or password .the relay answered 535 .*; correct both in the relay",
+    ),
+    "sender": ({}, {}, "the relay rejected the sender: 550 5.7.1 not yours; correct `from` of the channel"),
+    "tls-to-plain": ({}, {"security": MailSecurity.TLS}, "no TLS; set `security: starttls`"),
+    "starttls-missing": ({}, {"security": MailSecurity.STARTTLS}, "STARTTLS"),
+    "certificate-untrusted": (
+        {"tls": "starttls"},
+        {"security": MailSecurity.STARTTLS},
+        "its certificate is not trusted: .*; see tls.smtp.ca_file",
+    ),
+}
+
+
+@pytest.mark.parametrize(("server", "relay", "reason"), MAIL.values(), ids=MAIL.keys())
+async def test_after_a_mail_readiness_names_a_wrong_set_up_of_its_channel_and_the_fix(
+    tmp_path: Path, start_mail_server: StartMailServer, server: dict[str, Any], relay: dict[str, Any], reason: str
+) -> None:
+    running, tls = await start_mail_server(**server), TlsSettings()
+    if running.authority and "certificate" not in reason:
+        running.authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+        tls = TlsSettings(ca_file=str(tmp_path / "ca.pem"))
+    running.switches.refuse_sender = "550 5.7.1 not yours" if "sender" in reason else ""
+    to = replace(Relay("127.0.0.1", running.port, MailSecurity.NONE, tls=tls), **relay)
+    channel = Channel("otp@example.com", ChannelType.EMAIL, ChannelKind.SMTP, "otp@example.com", relays=(to,))
+    mailer = Mailer(SystemClock(), SystemRandom())
+    await mailer.send(channel, MESSAGE)
+    report = await Readiness({"mail": mailer.check}).verdict()
+    await mailer.close()
+    assert report.ready
+    assert re.search(reason, report.warnings["mail"][0])
 
 
 async def test_the_start_names_a_key_ring_that_is_not_the_stores_and_its_fix() -> None:
