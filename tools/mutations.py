@@ -316,7 +316,6 @@ def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--skip", type=int, default=0, help="leave out the first mutations of the draw")
     parser.add_argument("--limit", type=float, default=60.0, help="seconds of tests for one mutation")
     parser.add_argument("--again", action="store_true", help="try the survivors of the last run once more")
-    parser.add_argument("--tests", nargs="+", help="run these files instead of the tests that run the line")
     return parser.parse_args(arguments)
 
 

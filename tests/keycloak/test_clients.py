@@ -15,7 +15,7 @@ from gateway.domain import errors
 from gateway.domain.channel import TlsSettings
 from gateway.domain.secret import Secret
 from gateway.domain.tenant import AdminUser, KeycloakAccess
-from gateway.keycloak.clients import forwarded_for
+from gateway.keycloak.clients import forwarded_for, user_path
 from gateway.keycloak.token_endpoint import Granted
 from tests.fixtures.ports import free_port
 from tests.keycloak.conftest import RealmHarness, grant_client
@@ -181,3 +181,13 @@ async def test_every_grant_carries_scheme_and_host_of_the_issuer(realm_harness: 
     access = replace(realm_harness.access, issuer="https://sso.example:8443/auth/realms/expertflow")
     headers = (await grant_client(realm_harness.connections, access)).headers
     assert (headers["X-Forwarded-Proto"], headers["X-Forwarded-Host"]) == ("https", "sso.example:8443")
+
+
+@pytest.mark.parametrize("user_id", ["", ".", ".."])
+def test_an_id_that_would_leave_its_path_segment_is_refused(user_id: str) -> None:
+    with pytest.raises(ValueError, match="not a user's id"):
+        user_path(user_id)
+
+
+def test_an_id_stays_within_its_path_segment() -> None:
+    assert user_path("a/../b?c#d%") == "a%2F..%2Fb%3Fc%23d%25"

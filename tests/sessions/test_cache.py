@@ -64,6 +64,12 @@ def test_a_dropped_copy_is_removed(copies: SessionCache) -> None:
     assert copies.get(place()) is None
 
 
+def test_a_gap_in_the_replica_events_removes_every_copy(copies: SessionCache) -> None:
+    copies.put(place(), KEPT, copies.mark())
+    copies.clear()
+    assert copies.get(place()) is None
+
+
 def test_a_value_read_before_a_drop_is_not_cached_after_it(copies: SessionCache) -> None:
     mark = copies.mark()
     copies.drop(place())

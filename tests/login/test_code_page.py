@@ -1,0 +1,99 @@
+"""Tests of the numbers on the code page, of the longest entries, and of a cancel that comes too late."""
+
+from dataclasses import replace
+
+import pytest
+
+from gateway.domain.policy import FactorKind, Method
+from gateway.domain.problem import Problem
+from gateway.login.state_machine import Step
+from gateway.login.steps.verify import VerifyView
+from gateway.settings.presets import PRESETS
+from tests.fixtures.full_login_harness import LoginBrowser, LoginHarness
+from tests.fixtures.registered_user import EMAIL, MAILBOX, at_the_code, with_mailbox
+
+METHODS = (EMAIL, Method(FactorKind.TOTP))
+POLICY = replace(PRESETS["efcx"].policy, methods=METHODS, otp_expiry=120, backup_codes=True)
+
+
+@pytest.fixture
+async def login_harness() -> LoginHarness:
+    """Anna has a mailbox, Ben has no factor."""
+    return await with_mailbox(POLICY)
+
+
+async def page_of(browser: LoginBrowser) -> VerifyView:
+    """Returns the values of the code page."""
+    result = await browser.look()
+    assert result.state
+    view = await browser.login_harness.flow.pages[Step.VERIFY].view(await browser.visit(result.login), result.state, {})
+    assert isinstance(view, VerifyView)
+    return view
+
+
+@pytest.mark.parametrize(("later", "life", "wait"), [(0, 120, 60), (20, 100, 40), (60, 60, 0), (121, 0, 0)])
+async def test_the_page_counts_the_seconds_of_the_code_and_of_the_cooldown(
+    login_harness: LoginHarness, later: int, life: int, wait: int
+) -> None:
+    browser = await at_the_code(login_harness)
+    login_harness.clock.advance(later)
+    page = await page_of(browser)
+    assert (page.expires_in, page.resend_in) == (life, wait)
+
+
+@pytest.mark.parametrize("fails", ["", "down"])
+async def test_the_page_says_whether_a_code_was_sent(login_harness: LoginHarness, fails: str) -> None:
+    login_harness.mails.refuses = fails
+    browser = await at_the_code(login_harness)
+    assert (await page_of(browser)).sent_already is (fails == "")
+
+
+@pytest.mark.parametrize(
+    ("name", "password", "problem"),
+    [
+        ("a" * 255, "x" * 1024, Problem.WRONG_PASSWORD),
+        ("a" * 256, "x", Problem.BAD_INPUT),
+        ("a", "x" * 1025, Problem.BAD_INPUT),
+        ("a", "", Problem.BAD_INPUT),
+    ],
+)
+async def test_a_name_has_at_most_255_characters_and_a_password_1024(
+    login_harness: LoginHarness, name: str, password: str, problem: Problem
+) -> None:
+    result = await LoginBrowser(login_harness, "laptop").act(Step.PASSWORD, username=name, password=password)
+    assert result.problem_detail
+    assert result.problem_detail.problem is problem
+
+
+async def to_the_address(login_harness: LoginHarness) -> LoginBrowser:
+    """Returns the browser of Ben, who sets up e-mail."""
+    browser = LoginBrowser(login_harness, "laptop")
+    await browser.act(Step.PASSWORD, username="ben", password="right")
+    await browser.act(Step.REGISTER, factor="email")
+    return browser
+
+
+@pytest.mark.parametrize(("length", "step"), [(254, Step.VERIFY), (255, Step.REGISTER)])
+async def test_an_address_has_at_most_254_characters(login_harness: LoginHarness, length: int, step: Step) -> None:
+    browser = await to_the_address(login_harness)
+    name, part = "b" * 60, "c" * 60
+    rest = length - len(f"{name}@{part}.{part}..example")
+    result = await browser.act(Step.REGISTER, address=f"{name}@{part}.{part}.{'d' * rest}.example")
+    if result.step is Step.CONFIRM:
+        result = await browser.act(Step.CONFIRM)
+    assert result.step is step
+
+
+async def test_a_cancel_with_a_secret_that_was_replaced_meanwhile_ends_nothing(login_harness: LoginHarness) -> None:
+    browser = await to_the_address(login_harness)
+    result = await browser.act(Step.REGISTER, address=MAILBOX.address)
+    if result.step is Step.CONFIRM:
+        await browser.act(Step.CONFIRM)
+    older = browser.copy()
+    login = await older.login()
+    assert login
+    visit = await older.visit(login)
+    assert (await browser.act(Step.VERIFY, code=login_harness.mailed(MAILBOX.address))).step is Step.BACKUP_CODES
+    await login_harness.flow.logins.end(visit, login)
+    assert await browser.login()
+    assert login_harness.realm.ended == []
