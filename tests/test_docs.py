@@ -30,7 +30,7 @@ from gateway.crypto.key_ring import KEY_BYTES, Key, KeyRing
 from gateway.demo.pages import DemoPages
 from gateway.domain import policy
 from gateway.domain.configuration import OperatorLimits
-from gateway.domain.ports import SystemClock
+from gateway.domain.ports import SystemClock, SystemRandom
 from gateway.domain.problem import Problem
 from gateway.keycloak.user_profile_schema import ATTRIBUTE, WANTED
 from gateway.login import record, state_machine
@@ -42,6 +42,7 @@ from gateway.proxy.connection_limits import READ, ConnectionLimits
 from gateway.proxy.handler import server_options
 from gateway.proxy.websocket import PER_SESSION
 from gateway.services import open_services
+from gateway.settings import key_ring
 from gateway.settings.files.gateway_file import GatewayFile
 from gateway.settings.files.tenant_file import TenantFile
 from gateway.settings.load import load
@@ -296,6 +297,8 @@ def test_the_samples_of_the_operations_guide_are_a_valid_configuration(tmp_path:
     (tmp_path / "secrets").mkdir()
     trustme.CA().cert_pem.write_to_path(str(tmp_path / "secrets" / "ca.pem"))
     (tmp_path / "secrets" / "smtp-password").write_text(secrets.token_urlsafe())
+    (tmp_path / "secrets" / "smtp-password").chmod(0o600)
+    key_ring.create(tmp_path / "secrets" / "ring.key", SystemClock(), SystemRandom())
     for text in fences(OPERATIONS, "yaml"):
         name = text.partition("\n")[0].removeprefix("# config/")
         (tmp_path / name).write_text(text, encoding="utf-8")

@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
-from ipaddress import IPv4Network, IPv6Network, ip_network
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo
 
@@ -89,9 +89,12 @@ def _one_line(text: str) -> str:
 
 def _network(text: str) -> IPv4Network | IPv6Network:
     try:
-        return ip_network(text)
+        network = ip_network(text, strict=False)
     except ValueError as error:
         raise ValueError("must be an address or a network as 10.0.0.0/8") from error
+    if ip_address(text.partition("/")[0]) != network.network_address:
+        raise ValueError(f"is an address inside a network, not an address or a network as 10.0.0.0/8; write {network}")
+    return network
 
 
 def _cookie_name(name: str) -> str:
@@ -123,6 +126,7 @@ Name = Annotated[str, MaxLen(100), Checked(_one_line)]
 """Of a tenant: the subject of a mail, which has at most 200 characters, contains it."""
 Network = Annotated[IPv4Network | IPv6Network, matching(_network, "^[0-9A-Fa-f.:]+(/[0-9.]+)?$")]
 HostName = Annotated[str, matching(urls.host_name, "^[A-Za-z0-9.-]+$")]
+InternalHost = Annotated[str, matching(urls.internal_host, "^[A-Za-z0-9._:-]+$")]
 Origin = Annotated[str, matching(urls.origin, _WEB)]
 BaseUrl = Annotated[str, matching(urls.base_url, _WEB)]
 Upstream = Annotated[str, matching(urls.upstream, _WEB)]

@@ -328,10 +328,10 @@ class SessionLimits:
     __pydantic_config__ = SECTION
 
     idle: Annotated[int, Interval(ge=60, le=604_800), Change.HIGHER_IS_WEAKER] = 1800
-    """Lifetime after the last request."""
+    """Lifetime after the last request, in seconds."""
 
     absolute: Annotated[int, Interval(ge=60, le=2_592_000), Change.HIGHER_IS_WEAKER] = 43_200
-    """Lifetime in all."""
+    """Lifetime in all, in seconds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -26,6 +26,20 @@ def host_name(text: str) -> str:
     return name
 
 
+def internal_host(text: str) -> str:
+    """A host that the gateway alone resolves: also an IPv6 address (without brackets), and a name with underscores."""
+    host = text.lower()
+    try:
+        ip_address(host)
+    except ValueError:
+        labels = host.split(".")
+        if len(host) > 253 or not all(_INTERNAL_LABEL.fullmatch(label) for label in labels) or labels[-1].isdigit():
+            raise ValueError(
+                "must be a host name or address alone, as smtp.example.com (no scheme, port or path)"
+            ) from None
+    return host
+
+
 def is_ipv4(name: str) -> bool:
     """Whether `name` is a dotted IPv4 address."""
     try:
@@ -137,20 +151,13 @@ def _web_url(text: str, allowed: str, *, internal: bool = False) -> SplitResult:
     if any(part in (".", "..") for part in url.path.split("/")) or "//" in url.path or "%" in url.path:
         raise ValueError(f"{allowed}, with a plain path")
     if internal:
-        _check_internal_host(url.hostname, allowed)
+        try:
+            internal_host(url.hostname)
+        except ValueError:
+            raise ValueError(f"{allowed}, with a host name or an address") from None
     else:
         host_name(url.hostname)
     return url
-
-
-def _check_internal_host(host: str, allowed: str) -> None:
-    """Accept what the gateway alone resolves: also an IPv6 address, and a name with underscores."""
-    try:
-        ip_address(host)
-    except ValueError:
-        labels = host.split(".")
-        if len(host) > 253 or not all(_INTERNAL_LABEL.fullmatch(label) for label in labels) or labels[-1].isdigit():
-            raise ValueError(f"{allowed}, with a host name or an address") from None
 
 
 def _authority(url: SplitResult) -> str:

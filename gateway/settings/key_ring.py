@@ -129,7 +129,8 @@ def _parsed(raw: bytes, what: str) -> KeyRing:
     try:
         return _parse(raw)
     except (ValueError, KeyError, TypeError) as error:
-        raise Misconfigured(what, "is damaged, or no key ring; put it back from its backup") from error
+        why = "is damaged, or no key ring; name one that efcx-gateway keys new wrote, or put it back from its backup"
+        raise Misconfigured(what, why) from error
 
 
 def _parse(raw: bytes) -> KeyRing:

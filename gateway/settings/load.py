@@ -7,11 +7,11 @@ or none, with the faults of all files from one run.
 import os
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from gateway.domain.configuration import Configuration
-from gateway.settings.checks import tenant_conflicts
+from gateway.settings.checks import exposure, policy_consistency, tenant_conflicts
 from gateway.settings.features import FEATURES, Features
 from gateway.settings.files import gateway_file, tenant_file
 from gateway.settings.files.gateway_file import GatewayFile, SharedSettings
@@ -54,6 +54,8 @@ def load(file: Path, *, environment: Mapping[str, str] | None = None, features: 
     place = folder / section.tenants
     entries, diagnostics = _tenants(place, document, shared, reader, report)
     tenant_conflicts.check(entries, shared.channels)
+    exposure.check(shared.gateway, entries, report, reader.environment)
+    policy_consistency.check(shared.gateway.limits, entries, report)
     everything = dict.fromkeys([*report.diagnostics, *diagnostics, *(f for e in entries for f in e.report.diagnostics)])
     in_order = sorted(everything, key=lambda f: (f.file != document.file, f.file, f.line))
     configuration = None
@@ -71,7 +73,7 @@ def _tenants(
     try:
         documents = _tenant_documents(place, reader)
     except OSError as error:
-        report.error(("tenants",), f"the folder {_shown(place)} cannot be read: {error.strerror}")
+        report.error(("tenants",), f"the folder {_shown(place)} of the tenant files cannot be read: {error.strerror}")
         return entries, diagnostics
     if not documents:
         report.error(("tenants",), f"the folder {_shown(place)} holds no tenant file (.yaml, .yml, .json)")
@@ -112,7 +114,7 @@ def _tenant_documents(place: Path, reader: FileReader) -> list[Document | Diagno
 
 def _read(path: Path, reader: FileReader) -> Document | Diagnostic:
     try:
-        return read(reader.note(path), _shown(path))
+        return replace(read(reader.note(path), _shown(path)), open_to_all=path in reader.open_to_all)
     except OSError as error:
         return Diagnostic(_shown(path), 1, "", f"cannot be read: {error.strerror}")
     except UnreadableFile as error:

@@ -48,20 +48,25 @@ def _check_pair(entry: TenantEntry, other: TenantEntry) -> None:
             place = ("tenantSettings", "fqdn") if host == tenant.host else ("gateway", "hosts")
             entry.report.error(place, f"{host} already reaches tenant {earlier.id} ({other.file})")
     mine, theirs = tenant.keycloak, earlier.keycloak
-    if (mine.url, mine.realm) == (theirs.url, theirs.realm) and mine.sign_in.client_id == theirs.sign_in.client_id:
-        entry.report.error(
-            ("tenantSettings", "keyCloak", "realm"),
-            f"{mine.realm} is also tenant {earlier.id}'s; two tenants on one realm need different sign-in clients",
+    if (mine.url, mine.realm) != (theirs.url, theirs.realm):
+        return
+    at, also = ("tenantSettings", "keyCloak", "realm"), f"{mine.realm} is also tenant {earlier.id}'s ({other.file})"
+    if mine.sign_in.client_id == theirs.sign_in.client_id:
+        entry.report.error(at, f"{also}; two tenants on one realm need different sign-in clients")
+    elif tenant.policy.enabled and earlier.policy.enabled:
+        entry.report.warning(
+            at,
+            f"{also}: a user who enrolled at one of them cannot sign in at the other. Give each a realm of its own, or "
+            "make them one tenant with gateway.hosts",
         )
 
 
 def _check_cookie(entry: TenantEntry, other: TenantEntry) -> None:
     domain = entry.tenant.token_cookie.domain
     if covered := next((host for host in other.tenant.all_hosts if domain and covers(domain, host)), None):
-        entry.report.error(
-            ("gateway", "token_cookie", "domain"),
-            f"{domain} would send the token to {covered} of tenant {other.tenant.id}; leave the domain out",
-        )
+        at = ("gateway", "token_cookie", "domain")
+        entry.report.error(at, f"{domain} would send the token to {covered} of tenant {other.tenant.id}; leave it out")
+        entry.report.mute(at)
 
 
 def _check_rate(channel: Channel, entries: list[TenantEntry]) -> None:

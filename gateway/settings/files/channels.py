@@ -24,13 +24,19 @@ from gateway.domain.channel import (
     Relay,
     TlsSettings,
 )
-from gateway.domain.setting_types import SECTION, Count, HostName, Line, Seconds, matching
+from gateway.domain.setting_types import SECTION, Count, HostName, InternalHost, Line, Seconds, matching
 from gateway.domain.urls import is_loopback
 from gateway.settings.source.diagnostics import Diagnostics, one_of
 from gateway.settings.source.secret_refs import Resolver, SecretSource
 from gateway.settings.source.validation import Extended, Section
 from gateway.settings.source.yaml_source import Path
 
+_MIXED_UP = (
+    (MailSecurity.STARTTLS, 465, "tls, or port: 587"),
+    (MailSecurity.TLS, 587, "starttls, or port: 465"),
+    (MailSecurity.TLS, 25, "starttls, or port: 465"),
+    (MailSecurity.NONE, 465, "tls, or port: 25"),
+)
 _PORTS = {MailSecurity.STARTTLS: 587, MailSecurity.TLS: 465, MailSecurity.NONE: 25}
 
 
@@ -49,8 +55,8 @@ _RELAY = Relay("", 0)
 class RelaySection(Section):
     """One SMTP server."""
 
-    host: HostName
-    """Name of the SMTP server."""
+    host: InternalHost
+    """Name or address of the SMTP server."""
 
     port: Annotated[int, Field(ge=1, le=65535)] | None = None
     """Port of the SMTP server. Default: 587 for `starttls`, 465 for `tls`, 25 for `none`."""
@@ -168,6 +174,9 @@ def _relay(section: RelaySection, at: Path, report: Diagnostics, resolver: Resol
             report.warning((*at, "security"), "none sends the mail password and the codes unprotected")
         else:
             report.hint((*at, "security"), "none sends the codes unprotected; use starttls or tls where you can")
+    for security, port, right in _MIXED_UP:
+        if section.security is security and section.port == port:
+            report.warning((*at, "security"), f"{security.value} does not fit port {port}; write {right}")
     return Relay(
         section.host,
         section.port or _PORTS[section.security],

@@ -12,6 +12,7 @@ from gateway.domain.channel import TlsSettings
 from gateway.domain.secret import Secret
 from gateway.domain.setting_types import BaseUrl, Seconds
 from gateway.domain.tenant import KEYCLOAK_TIMEOUT, AdminUser, Credentials, KeycloakAccess, SignInWay
+from gateway.domain.urls import base_url
 from gateway.settings.features import Features
 from gateway.settings.source.diagnostics import Diagnostics, one_of
 from gateway.settings.source.secret_refs import Resolver, SecretSource
@@ -121,6 +122,7 @@ def build(
             (*_KEYCLOAK, "USERNAME_ADMIN"),
             "is used where the sign-in client may not administer users; set gateway.keycloak.service_account instead",
         )
+    _check_otp_manager_url(efcx.Otp_Manager_Url, report)
     return KeycloakAccess(
         url=efcx.auth_server_url,
         realm=efcx.realm,
@@ -132,6 +134,13 @@ def build(
         timeout=own.timeout,
         tls=resolver.tls(own.tls, ("gateway", "keycloak", "tls"), tls),
     )
+
+
+def _check_otp_manager_url(url: str, report: Diagnostics) -> None:
+    try:
+        base_url(url or "http://none/")
+    except ValueError as error:
+        report.warning((*_KEYCLOAK, "Otp_Manager_Url"), f"{url!r} is none of EFCX's: {error}")
 
 
 def _sign_in_client(

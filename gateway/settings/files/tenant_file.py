@@ -186,7 +186,8 @@ def _public_url(section: GatewaySection, fqdn: str, insecure_http: bool, report:
             report.warning(path, "http carries passwords, codes and cookies unprotected (insecure_http)")
         else:
             report.error(path, "must be https; http is for loopback names, or with insecure_http: true in gateway.yaml")
-    if host != fqdn and fqdn not in section.hosts:
+    is_right = fqdn != _STAND_INS[("tenantSettings", "fqdn")]
+    if is_right and host != fqdn and fqdn not in section.hosts:
         report.hint(path, f"{host} is not the fqdn; {fqdn} does not reach this tenant unless it is listed in hosts")
     return section.public_url
 
@@ -200,6 +201,7 @@ def _check_token_cookie(tenant: Tenant, report: Diagnostics) -> None:
         report.error((*at, "same_site"), "none needs an https public_url")
     if outside := [host for host in tenant.all_hosts if cookie.domain and not covers(cookie.domain, host)]:
         report.error((*at, "domain"), f"{cookie.domain} does not cover the tenant's own host {outside[0]}")
+        report.mute((*at, "domain"))
 
 
 def _word(key: object) -> str:
@@ -261,5 +263,6 @@ def _check_otp_manager(settings: TenantSettingsSection, policy: Policy, report: 
         types = one_of(kind.value for kind in needing)
         report.error(
             (*_KEYCLOAK, "Otp_Manager_Url"),
-            f"is missing: EFCX demands it where 2FA by {types} is on (preset {policy.preset})",
+            f"is missing: EFCX demands it where 2FA by {types} is on (preset {policy.preset}); write its "
+            "address, as http://ef-cx-otp-manager-svc:3000/",
         )

@@ -32,6 +32,7 @@ from gateway.settings.source.yaml_source import Path
 TRUST_DAYS = (0, 14, 30, 60, 90)
 _AFTER: Mapping[str, tuple[str, ...]] = {"onMaxVerify": ("newCode", "lock", "stop"), "onMaxSends": ("stop", "lock")}
 _TIGHT_EXPIRY = 120
+_EXAMPLES = {"otpExpiry": _TIGHT_EXPIRY, "otpMaxAttempts": 5}
 _SHORT_CODE = 6
 _LONG_TRUST = 30
 """Days beyond which a trusted browser on a shared desk is a risk."""
@@ -139,7 +140,8 @@ def build(section: TwoFactorSection, at: Path, report: Diagnostics, shared: Shar
     policy = replace(preset.policy, enabled=enabled, **_changes(given, preset))
     if enabled:
         for key in sorted(preset.required - given.keys()):
-            report.error((*at, key), f"is missing: preset {section.preset} needs a whole number above 0")
+            example = f", as {key}: {_EXAMPLES[key]}" if key in _EXAMPLES else ""
+            report.error((*at, key), f"is missing: preset {section.preset} needs a whole number above 0{example}")
         if section.channelType == ChannelType.EMAIL.value and policy.otp_expiry < _TIGHT_EXPIRY:
             report.hint(
                 (*at, "otpExpiry"),

@@ -28,6 +28,7 @@ _NOT_A_VALUE = {
     "model_type": "must be a section of keys and values",
     "dataclass_type": "must be a section of keys and values",
 }
+_QUOTABLE = ("bool_type", "int_type", "float_type")
 _BOUNDS = {
     "greater_than": "must be more than {gt}",
     "greater_than_equal": "must be at least {ge}",
@@ -119,12 +120,20 @@ class Diagnostics:
             if detail["type"] != "too_short" or detail["loc"] not in lists:  # pydantic counts the valid items
                 self.error(detail["loc"], _sentence(detail, schema))
 
+    def is_open_to_all(self, path: Path) -> bool:
+        """Whether every user of the host may read the value at `path`, because of the mode of its file."""
+        return self._locate(path)[1].open_to_all
+
+    def _locate(self, path: Path) -> tuple[Path, Document]:
+        found = [(place, layer) for layer in self._layers if (place := layer.locate(path)) is not None]
+        (_, here), layer = max(found, key=lambda pair: pair[0][0])  # the first of equals: the nearer layer
+        return here, layer.document
+
     def _add(self, path: Path, text: str, level: Level) -> None:
         if any(path[: len(muted)] == muted for muted in self._muted):
             return
-        found = [(place, layer) for layer in self._layers if (place := layer.locate(path)) is not None]
-        (_, here), layer = max(found, key=lambda pair: pair[0][0])  # the first of equals: the nearer layer
-        diagnostic = Diagnostic(layer.document.file, layer.document.line(here), written(here), text, level)
+        here, document = self._locate(path)
+        diagnostic = Diagnostic(document.file, document.line(here), written(here), text, level)
         self._diagnostics.setdefault(diagnostic)
 
 
@@ -150,9 +159,8 @@ def one_of(values: Iterable[object]) -> str:
 def _sentence(detail: ErrorDetails, schema: Mapping[str, Any]) -> str:
     kind, (*inside, key) = detail["type"], detail["loc"] or ("",)
     if kind == "missing":
-        about = _properties(schema, inside).get(str(key), {}).get("description", "")
-        about = about.partition("\n\n")[0].strip().rstrip(".")
-        return f"is missing{f': {_within_a_sentence(about)}' if about else ''}"
+        about = _about(schema, inside, key)
+        return f"is missing{f': {about}' if about else ''}"
     if kind in ("extra_forbidden", "unexpected_keyword_argument"):
         return _unknown_key(str(key), _properties(schema, inside))
     if kind == "value_error":
@@ -160,9 +168,25 @@ def _sentence(detail: ErrorDetails, schema: Mapping[str, Any]) -> str:
     if kind in ("enum", "literal_error"):
         expected = str(detail.get("ctx", {}).get("expected", "")).replace("'", "")
         return f"{_quoted(detail['input'])} is not known; allowed: {expected}"
+    about = _about(schema, inside, key)
     if kind in _BOUNDS:
-        return _BOUNDS[kind].format(**detail.get("ctx", {}))
-    return _NOT_A_VALUE.get(kind) or detail["msg"][:1].lower() + detail["msg"][1:]
+        return _BOUNDS[kind].format(**detail.get("ctx", {})) + (f" ({about})" if about else "")
+    what, given = _NOT_A_VALUE.get(kind), detail["input"]
+    if what and kind in _QUOTABLE and given is not None:  # no key for a number or truth value holds a secret
+        what += f", not {_quoted(given)}"
+        if isinstance(given, str) and given.isdecimal():
+            what += f"; write {given} without quotes"
+    if what:
+        what = f"is empty; it {what}" if given is None else what
+        return what + (f" ({about})" if about else "")
+    return detail["msg"][:1].lower() + detail["msg"][1:]
+
+
+def _about(schema: Mapping[str, Any], inside: Iterable[str | int], key: object) -> str:
+    """The first sentence of a key's description; "" for an item of a list."""
+    section = {} if isinstance(key, int) else _properties(schema, inside)
+    text: str = section.get(str(key), {}).get("description", "")
+    return _within_a_sentence(" ".join(text.partition(". ")[0].split()).rstrip("."))
 
 
 def _within_a_sentence(text: str) -> str:

@@ -7,7 +7,9 @@ names the place, never the content.
 
 import hashlib
 import os
+import re
 import ssl
+import stat
 from collections.abc import Mapping
 from pathlib import Path as FilePath
 from typing import Any
@@ -26,6 +28,7 @@ _LARGEST = 64 * 1024
 _LARGEST_FILE = 1024 * 1024 + 1  # one more than a settings file may have
 # SHA-256 of the sample client secret of EFCX's guide and chart, which real installations use.
 _WELL_KNOWN = frozenset({"dda0b4a65d3d2952398ae118821dea8e5d0eaf8801210f1d47cf955a781abb8b"})
+_PLACEHOLDER = re.compile("(?i)(replace|change)[-_ ]?(me|it|this)!*|<.{1,60}>|[$]?[{]{1,2}.{1,60}[}]{1,2}|x{3,}|todo")
 _SYSTEM = TlsSettings()
 
 
@@ -46,10 +49,12 @@ class SecretSource(Section):
     def _one_way(cls, given: Any) -> Any:
         if isinstance(given, str):
             return {"value": given}
-        if not isinstance(given, Mapping) or len(given) != 1 or not set(given) <= {"value", "env", "file"}:
-            raise ValueError("must be text, {env: NAME} or {file: path}")
-        if not isinstance(next(iter(given.values())), str):
-            raise ValueError("must be text, {env: NAME} or {file: path} (a number needs quotes)")
+        form = "must be text, {env: NAME} or {file: path}"
+        is_place = isinstance(given, Mapping) and len(given) == 1 and set(given) <= {"value", "env", "file"}
+        if isinstance(next(iter(given.values())) if is_place else given, int | float):
+            raise ValueError(f"{form} (a number needs quotes)")
+        if not is_place or not isinstance(next(iter(given.values())), str):
+            raise ValueError(form)
         return given
 
     @classmethod
@@ -65,12 +70,17 @@ class FileReader:
         self.folder = folder
         self.environment = environment
         self.read: dict[FilePath, bytes] = {}
+        self.open_to_all: set[FilePath] = set()
+        """Those that every user of the host may read, except on a read-only mount: an orchestrator guards that."""
 
     def note(self, path: FilePath) -> bytes:
         """Reads a file; raises `OSError` when it cannot be read."""
         self.read.setdefault(path, b"")
         with path.open("rb") as opened:
             self.read[path] = opened.read(_LARGEST_FILE)
+            read_only = os.fstatvfs(opened.fileno()).f_flag & os.ST_RDONLY
+            if os.fstat(opened.fileno()).st_mode & stat.S_IROTH and not read_only:
+                self.open_to_all.add(path)
         return self.read[path]
 
     @property
@@ -99,7 +109,18 @@ class Resolver:
             return Secret("")
         if hashlib.sha256(text.encode()).hexdigest() in _WELL_KNOWN:
             self._report.warning(path, "is the sample secret of EFCX's guide, which everybody knows: change it")
+        elif _PLACEHOLDER.fullmatch(text):
+            self._report.warning(path, f"{text!r} is a placeholder; write the secret, {{env: NAME}} or {{file: path}}")
+        elif "://" not in text or "@" in text:  # a URL without a password is no secret
+            self._check_mode(source, path)
         return Secret(text)
+
+    def _check_mode(self, source: SecretSource, path: Path) -> None:
+        if source.file is not None and self.folder / source.file in self._reader.open_to_all:
+            self._report.warning(path, f"every user of this host may read the file {source.file}; run chmod 640 on it")
+        elif source.value and self._report.is_open_to_all(path):
+            where = "is in a file that every user of this host may read"
+            self._report.warning(path, f"{where}; run chmod 640 on it, or write {{env: NAME}} or {{file: path}}")
 
     def _text(self, source: SecretSource) -> str:
         if source.value is not None:
@@ -107,7 +128,7 @@ class Resolver:
         if source.env is not None:
             text = self._reader.environment.get(source.env)
             if not text:
-                raise ValueError(f"the environment variable {source.env} is not set")
+                raise ValueError(f"the environment variable {source.env} is not set for this process")
             return text
         name = source.file or ""
         try:
@@ -115,7 +136,7 @@ class Resolver:
             text = raw.decode().removesuffix("\n").removesuffix("\r")
         except (OSError, ValueError) as error:
             why = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
-            raise ValueError(f"the file {name} cannot be read: {why}") from error
+            raise ValueError(f"the file {self.folder / name} cannot be read: {why}") from error
         if not text or len(raw) > _LARGEST:
             raise ValueError(f"the file {name} is {'too big' if text else 'empty'}")
         return text
@@ -130,7 +151,9 @@ class Resolver:
             try:
                 ssl.create_default_context(cafile=settings.ca_file)
             except (ssl.SSLError, OSError, ValueError):
-                self._report.error((*path, "ca_file"), "holds no certificates (PEM) to trust")
+                self._report.error(
+                    (*path, "ca_file"), "holds no certificates to trust: it needs PEM (-----BEGIN CERTIFICATE-----)"
+                )
         if settings.certificate_file:
             self._check_pair(settings.certificate_file, settings.key_file, path)
         elif settings.key_file:
@@ -143,6 +166,9 @@ class Resolver:
             readable.append(self._readable(key, (*path, "key_file")))
         if not all(readable):
             return
+        if FilePath(key or certificate) in self._reader.open_to_all:
+            name = "key_file" if key else "certificate_file"
+            self._report.warning((*path, name), "every user of this host may read the private key; run chmod 640 on it")
         try:
             ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_cert_chain(certificate, key, password=lambda: b"")
         except (ssl.SSLError, OSError, ValueError):

@@ -23,6 +23,14 @@ LARGEST = 1024 * 1024
 _MOST_VALUES = 50_000
 _DEEPEST = 40
 _MOST_BRACKETS = 200
+_ADVICE = {
+    "expected <block end>": "indent it as the lines around it, with blanks",
+    "found character '\\t'": "use blanks, not tabs",
+    "expected '<document start>'": "this line, or the one before, is not written as key: value",
+    "could not find expected ':'": "write key: value, with a blank after the colon",
+    "mapping values are not allowed here": "put a text that contains a colon in quotes, and indent with care",
+}
+"""What to do, by the beginning of the parser's own words."""
 _PLAIN_TEXT = "tag:yaml.org,2002:str"
 
 
@@ -30,13 +38,15 @@ _PLAIN_TEXT = "tag:yaml.org,2002:str"
 class Document:
     """One file: its values as plain Python ones, and the line (from 1) of every path in it.
 
-    `repeated` are the paths that occur again, each with its line; `data` has the first value.
+    `repeated` are the paths that occur again, each with its line; `data` has the first value. `open_to_all`: every user
+    of the host may read the file.
     """
 
     file: str
     data: dict[str, Any]
     lines: dict[Path, int] = field(repr=False)
     repeated: tuple[tuple[Path, int], ...] = ()
+    open_to_all: bool = False
 
     def depth(self, path: Path) -> int:
         """How many leading parts of `path` this file has."""
@@ -134,7 +144,10 @@ def _load(text: str) -> tuple[object, _Repeated]:
     except MarkedYAMLError as error:
         unfinished = error.problem == "could not find expected ':'"  # the parser sees it one line later
         mark = (error.context_mark if unfinished else error.problem_mark) or error.context_mark
-        raise UnreadableFile(mark.line + 1 if mark else 1, f"is not YAML: {error.problem or error.context}") from error
+        problem = str(error.problem or error.context)
+        advice = next((text for beginning, text in _ADVICE.items() if problem.startswith(beginning)), "")
+        what = f"is not YAML: {problem}{f'; {advice}' if advice else ''}"
+        raise UnreadableFile(mark.line + 1 if mark else 1, what) from error
     except ReaderError as error:
         raise UnreadableFile(text.count("\n", 0, error.position) + 1, "contains a control character") from error
     except (YAMLError, ValueError, AttributeError, TypeError, KeyError, AssertionError, IndexError) as error:
