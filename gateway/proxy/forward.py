@@ -2,8 +2,8 @@
 
 Both directions stream at once; bodies are never collected, changed or decompressed, and each side waits for the other.
 A failure before the answer's head was sent is a `Problem`. After it the connection is cut, so that no client takes a
-part for the whole. A request is sent twice only where a kept connection was dead, and the request has no body and a
-method that may be repeated.
+part for the whole. A request is sent twice only where a kept connection was dead, and the request has a method that
+may be repeated and a body of which little was read.
 """
 
 import asyncio
@@ -31,6 +31,8 @@ from gateway.web.request_check import Checked, listed
 
 _REPEATABLE = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
 """Idempotent methods (RFC 9110 9.2.2)."""
+_SENT_AGAIN = 16_384
+"""Bytes of a body that may be sent again."""
 _CONTINUE = 1.0
 """Seconds until an app gets a body for which it has not asked (`Expect: 100-continue`); curl waits as long."""
 _WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
@@ -137,6 +139,9 @@ class _Exchange:
         self._rewrite = rewrite
         self._wire: UpstreamConnection | None = None
         self._has_body = checked.chunked or bool(checked.length)
+        self._repeatable = head.method in _REPEATABLE
+        self._taken: list[bytes] = []
+        """The parts of the body that were read, as long as the request may be sent again."""
 
     def client_lost(self) -> None:
         """Abort the exchange, because the browser is gone."""
@@ -181,7 +186,7 @@ class _Exchange:
             return Failed(Problem.REQUEST_TOO_LARGE, "streamed body")
         except NoConnection:
             wire.abort()
-            if kept and not wire.heard and not self._has_body and self._head.method in _REPEATABLE:
+            if kept and not wire.heard and self._repeatable:
                 return None
             raise
         except BaseException:
@@ -191,7 +196,8 @@ class _Exchange:
     async def _pump(self, wire: UpstreamConnection) -> None:
         """Send the request's body to the app, with our framing."""
         sent = 0
-        while data := await self._client.read():
+        again = iter(tuple(self._taken))
+        while data := next(again, b"") or await self._read_body():
             sent += len(data)
             if self._route.max_body is not None and sent > self._route.max_body:
                 raise TooLarge("body")
@@ -202,6 +208,14 @@ class _Exchange:
             await wire.write(b"0\r\n\r\n", within=self._route.timeouts.first_byte)
         elif sent != self._checked.length:
             raise ClientGone("body cut off")
+
+    async def _read_body(self) -> bytes:
+        data = await self._client.read()
+        self._taken.append(data)
+        if sum(map(len, self._taken)) > _SENT_AGAIN or not self._repeatable:
+            self._repeatable = False
+            self._taken.clear()
+        return data
 
     async def _await_answer(self, wire: UpstreamConnection, pump: "asyncio.Task[None] | None") -> UpstreamResponse:
         """Wait for the head of the answer. The time allowed begins when the body has been sent."""

@@ -63,7 +63,7 @@ def test_check_config_prints_json(folder: ConfigFolder) -> None:
             "line": 20,
             "path": "tenantSettings.twoFAConfigs.otpExpiry",
             "level": "error",
-            "text": "must be at least 1",
+            "text": "must be at least 1 (lifetime of a code, in seconds)",
         }
     ]
 

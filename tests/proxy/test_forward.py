@@ -476,6 +476,33 @@ async def test_only_an_idempotent_request_is_retried_after_a_closed_connection(
     assert len(requests) == 1 + times
 
 
+@pytest.mark.parametrize(
+    ("method", "size", "status"),
+    [("PUT", 3, 200), ("DELETE", 16_384, 200), ("PUT", 40_000, 502), ("POST", 3, 502), ("PATCH", 3, 502)],
+)
+async def test_a_short_body_of_an_idempotent_request_is_sent_again_after_a_closed_connection(
+    method: str, size: int, status: int
+) -> None:
+    body, got = bytes(range(256)) * (size // 256) + b"x" * (size % 256), b""
+    heads = 0
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal heads, got
+        while True:
+            head = await read_head(reader)
+            heads += 1
+            got = await reader.readexactly(size) if head.startswith(method.encode()) else b""
+            if heads == 2:
+                return  # the kept connection breaks after the body of the second request
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+
+    async with app_that(script) as app, gateway(tenant(app.url)) as server:
+        await server.send(server.request("/agent-manager/x"))
+        answer = await server.send(server.request("/agent-manager/x", method=method, body=body))
+    assert status_of(answer) == status
+    assert got == body
+
+
 async def test_a_client_that_disconnects_releases_the_connection_to_the_app() -> None:
     started = asyncio.Event()
 

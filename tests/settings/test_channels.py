@@ -49,6 +49,18 @@ def test_relays_keep_their_order_and_credentials(folder: ConfigFolder) -> None:
     assert (relays[0].username, relays[0].password, relays[0].timeout) == ("otp", Secret("made up"), 3)
 
 
+@pytest.mark.parametrize("host", ["mail_relay", "mail_relay.internal", "2001:db8::25", "192.0.2.25"])
+def test_a_relay_may_have_any_name_or_address_that_the_gateway_alone_resolves(folder: ConfigFolder, host: str) -> None:
+    folder.gateway["channels"][0]["relays"] = [{"host": host}]
+    assert to_mend(folder.load()) == []
+
+
+@pytest.mark.parametrize("host", ["smtp://mail.example.com", "mail.example.com:25", "[::1]", "mail example.com", ""])
+def test_a_relay_that_is_more_than_a_host_is_refused(folder: ConfigFolder, host: str) -> None:
+    folder.gateway["channels"][0]["relays"] = [{"host": host}]
+    assert "must be a host name or address alone" in folder.diagnostic("channels[0].relays[0].host").text
+
+
 def test_a_service_identifier_identifies_one_channel(folder: ConfigFolder) -> None:
     folder.gateway["channels"].append(dict(first(folder)))
     assert "is configured twice" in folder.diagnostic("channels[1].serviceIdentifier").text

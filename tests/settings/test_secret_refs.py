@@ -39,7 +39,7 @@ def test_a_secret_can_be_read_from_a_file_without_its_last_line_end(
 
 def test_a_variable_that_is_not_set_is_named_in_the_error(folder: ConfigFolder) -> None:
     secret(folder, {"env": "CIM"})
-    assert folder.diagnostic(PATH).text == "the environment variable CIM is not set"
+    assert folder.diagnostic(PATH).text == "the environment variable CIM is not set for this process"
 
 
 @pytest.mark.parametrize(("raw", "why"), [(b"", "empty"), (b"\n", "empty"), (b"\xff", "UTF-8"), (b"x" * 65537, "big")])
@@ -52,7 +52,9 @@ def test_a_file_without_a_secret_is_named_in_the_error(folder: ConfigFolder, raw
 
 def test_a_missing_file_is_named_in_the_error(folder: ConfigFolder) -> None:
     secret(folder, {"file": "nowhere"})
-    assert folder.diagnostic(PATH).text == "the file nowhere cannot be read: No such file or directory"
+    assert folder.diagnostic(PATH).text == (
+        f"the file {folder.path / 'nowhere'} cannot be read: No such file or directory"
+    )
 
 
 @pytest.mark.parametrize("source", [{"env": "A", "file": "b"}, {}, {"vault": "x"}, ["x"], {"env": 1}, {"value": 4711}])

@@ -185,6 +185,14 @@ MISTAKES = {
     "a language is not offered": Mistake(
         TENANT, 'colour: "#0b5cad"', "language: fr", "gateway.branding.language", "allowed: en, ar or ur"
     ),
+    "a time zone is an offset": Mistake(
+        TENANT,
+        "gateway:\n",
+        'gateway:\n  time_zone: "+05:00"\n',
+        "gateway.time_zone",
+        "must be a time zone of the IANA database, as Asia/Karachi",
+        at="time_zone:",
+    ),
     "a network has bits of a host": Mistake(
         GATEWAY, "trusted_proxies: [] ", "trusted_proxies: [10.1.2.3/8] ", "trusted_proxies[0]", "write 10.0.0.0/8"
     ),
@@ -317,7 +325,7 @@ def test_a_typical_mistake_is_named_with_file_line_key_and_advice(name: str, sam
 def test_a_tenant_file_that_is_there_twice_is_named_with_both_files(sample: Path) -> None:
     shutil.copy(sample / TENANT, sample / "tenants" / "old.yaml")
     found = {d.path: d for d in faults(sample) if d.level is Level.ERROR}
-    assert set(found) == {"tenantId", "gateway.hosts", "tenantSettings.fqdn", "tenantSettings.keyCloak.realm"}
+    assert set(found) == {"tenantId", "tenantSettings.fqdn", "tenantSettings.keyCloak.realm"}
     assert "is taken by" in found["tenantId"].text
     assert found["tenantId"].file.endswith("old.yaml")
     assert "expertflow.yaml" in found["tenantId"].text

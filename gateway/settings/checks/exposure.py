@@ -4,7 +4,6 @@ Plain connections to other machines, networks of proxies that are too wide, cook
 and a key ring that is missing or open. Most are warnings: an operator may have a reason that no file shows.
 """
 
-import os
 from collections.abc import Mapping, Sequence
 from ipaddress import IPv4Network, IPv6Network, collapse_addresses
 from pathlib import Path
@@ -29,7 +28,7 @@ def check(
     gateway: GatewaySettings,
     entries: Sequence[TenantEntry],
     report: Diagnostics,
-    environment: Mapping[str, str] = os.environ,
+    environment: Mapping[str, str],
 ) -> None:
     """Reports at `gateway.yaml`, and at the file of each tenant."""
     _check_proxies(gateway.trusted_proxies, [entry.tenant for entry in entries], report)

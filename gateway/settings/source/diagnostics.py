@@ -172,7 +172,9 @@ def _sentence(detail: ErrorDetails, schema: Mapping[str, Any]) -> str:
     if kind in _BOUNDS:
         return _BOUNDS[kind].format(**detail.get("ctx", {})) + (f" ({about})" if about else "")
     what, given = _NOT_A_VALUE.get(kind), detail["input"]
-    if what and kind in _QUOTABLE and given is not None:  # no key for a number or truth value holds a secret
+    if (
+        what and kind in _QUOTABLE and isinstance(given, str | int | float)
+    ):  # no key for a number or truth value holds a secret
         what += f", not {_quoted(given)}"
         if isinstance(given, str) and given.isdecimal():
             what += f"; write {given} without quotes"
