@@ -204,6 +204,7 @@ FIELDS = [
     Odd("two authorizations", _get(APP, "Authorization: Bearer a\r\nAuthorization: Bearer b\r\n")),
     Odd("two origins", _get(APP, "Origin: https://cc.example\r\nOrigin: https://evil.example\r\n")),
     Odd("101 fields", _get(APP, "".join(f"X-{n}: 1\r\n" for n in range(101)))),
+    Odd("a field name of 40 KiB", _get(APP, f"X-{'n' * 40960}: 1\r\n")),
     Odd("a field of 40 KiB", _get(APP, f"X-Long: {'v' * 40960}\r\n")),
     Odd("cookies of 40 KiB", _get(APP, f"Cookie: {'c' * 40960}\r\n")),
     Odd("connection names our header", _get(APP, "Connection: X-Auth-User-Id, Authorization\r\n"), may_pass=True),

@@ -141,6 +141,42 @@ async def test_keys_are_fetched_once_for_many_tokens(
     assert connections.fetched == 1
 
 
+@pytest.mark.parametrize(("seconds", "times"), [(3600, 1), (3601, 2)])
+async def test_keys_are_fetched_again_after_an_hour(
+    realm_harness: RealmHarness, verifier: Verifier, connections: CountingConnections, seconds: int, times: int
+) -> None:
+    now = realm_harness.clock.now()
+    token = altered(realm_harness, exp=int(now) + 7200)
+    await verifier.verify(realm_harness.access, token, now)
+    await verifier.verify(realm_harness.access, token, now + seconds)
+    assert connections.fetched == times
+
+
+async def test_a_key_for_encryption_verifies_no_signature(
+    realm_harness: RealmHarness, verifier: Verifier, connections: CountingConnections, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    token, signing = fresh(realm_harness), realm_harness.realm.keys[0]
+    other = RSAKey.generate_key(2048, {"kid": "other"})
+
+    async def published(*_args: Any) -> Any:
+        return {"keys": [{**signing.as_dict(private=False), "use": "enc"}, other.as_dict(private=False)]}
+
+    monkeypatch.setattr(connections, "get_json", published)
+    with pytest.raises(TokenRefused, match="a key that the realm does not have"):
+        await verifier.verify(realm_harness.access, token, realm_harness.clock.now())
+
+
+@pytest.mark.parametrize(
+    ("said", "verified"), [(True, True), (False, False), (None, False), ("true", False), ("false", False), (1, False)]
+)
+async def test_an_address_is_verified_only_if_the_token_says_true(
+    realm_harness: RealmHarness, verifier: Verifier, said: Any, verified: bool
+) -> None:
+    token = altered(realm_harness, email_verified=said)
+    claims = await verifier.verify(realm_harness.access, token, realm_harness.clock.now())
+    assert claims.user.email_verified is verified
+
+
 async def test_a_new_key_is_fetched_when_a_token_names_it(realm_harness: RealmHarness, verifier: Verifier) -> None:
     await verifier.verify(realm_harness.access, fresh(realm_harness), realm_harness.clock.now())
     realm_harness.realm.rotate_key()

@@ -356,6 +356,18 @@ async def test_after_a_lock_in_one_application_one_attempt_is_left_in_another(ha
     assert [isinstance(found, Allowed) for found in b] == [True, False]
 
 
+async def test_a_lock_of_the_tenant_holds_in_every_application(harness: ChallengeHarness) -> None:
+    attempts = RateLimiter(harness.store, harness.clock)
+
+    async def attempt(app: str) -> Allowed | Limited:
+        subject = LimitSubject("t", "u", "l", FactorKind.EMAIL, app=app)
+        return await attempts.reserve(rate_limits.for_answer(EFCX, harness.limits, subject))
+
+    found = [await attempt("/a") for _ in range(20)]
+    assert isinstance(found[-1], Limited)
+    assert isinstance(await attempt("/b"), Limited)
+
+
 # ------------------------------------------------------------------ presets are data
 
 

@@ -13,9 +13,11 @@ from gateway.domain.errors import Unreachable
 from gateway.domain.policy import FactorKind
 from gateway.domain.problem import Problem
 from gateway.domain.tenant import KeycloakAccess
+from gateway.domain.user import User
 from gateway.second_factor.challenges import ChallengeContext, Denied, Verified
 from gateway.second_factor.enrolments import Tampered
 from gateway.second_factor.factors import backup_code
+from gateway.second_factor.used_codes import Redemption
 from gateway.store.memory import MemoryStore
 from gateway.store.redis import RedisStore
 from tests.fixtures.challenge_harness import ChallengeHarness
@@ -415,3 +417,20 @@ async def test_a_used_administrators_code_does_not_block_the_next_one(harness: C
         code = await harness.admin_codes.issue(TENANT.id, "u1", "admin")
         case = harness.case("u1", f"l{n}", extras=(FactorKind.ADMIN_CODE,))
         assert isinstance(await harness.answer(case, await harness.wait_for_code(case), code), Verified)
+
+
+class Yielding(MemoryStore):
+    """Lets other tasks run after each read, as a store in another process does."""
+
+    async def get(self, key: str) -> bytes | None:
+        found = await super().get(key)
+        await asyncio.sleep(0)
+        return found
+
+
+async def test_of_two_logins_that_use_the_next_app_code_at_once_one_succeeds(harness: ChallengeHarness) -> None:
+    used = replace(harness.consuming, store=Yielding(harness.clock))
+    owners = [Redemption(TENANT, User("u1", "anna"), EnrolmentSet(), owner) for owner in ("one", "two")]
+    assert await used.raise_to("step", 5, 0, owners[0])
+    both = await asyncio.gather(*(used.raise_to("step", 6, 0, by) for by in owners))
+    assert sorted(both) == [False, True]

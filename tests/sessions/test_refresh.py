@@ -89,6 +89,21 @@ async def test_200_parallel_requests_on_two_replicas_renew_the_token_once(
     assert None not in found
 
 
+async def test_a_replica_with_a_copy_of_the_session_hears_of_its_new_token(harness: SessionHarness) -> None:
+    _, cookie = await harness.open()
+    for replica in (harness.one, harness.two):
+        assert await replica.sessions.current(TENANT, cookie)
+    heard = harness.two.receives("session-changed")
+    harness.clock.advance(241)
+    await current(harness, cookie)
+    async with asyncio.timeout(5):
+        await heard.wait()
+    harness.renewals.answer = AWAY
+    other = await harness.two.sessions.current(TENANT, cookie)
+    assert other
+    assert other.tokens.access == "access 1"
+
+
 async def test_while_the_token_is_valid_other_requests_do_not_wait_for_its_renewal(harness: SessionHarness) -> None:
     _, cookie = await harness.open()
     harness.clock.advance(290)

@@ -149,6 +149,19 @@ async def test_a_read_only_server_is_unreachable_for_writes_and_still_reads(stor
     await store.set("k", b"3", 60)
 
 
+async def test_idle_connections_to_a_server_that_became_a_replica_are_closed(store: RedisStore, raw: Redis) -> None:
+    await asyncio.gather(*(store.get("k") for _ in range(6)))
+    assert len(await raw.client_list()) > 3
+    await raw.replicaof("127.0.0.1", str(free_port()))
+    try:
+        with pytest.raises(errors.Unreachable, match="read-only"):
+            await store.set("k", b"2", 60)
+        left = [len(await raw.client_list(_type="normal")) for _ in range(50)]
+    finally:
+        await raw.replicaof("NO", "ONE")
+    assert left[-1] <= 2, "this test's own one, and the one that got the answer"
+
+
 async def test_a_full_server_is_unreachable_for_writes(store: RedisStore, raw: Redis) -> None:
     await raw.config_set("maxmemory", "1")
     try:

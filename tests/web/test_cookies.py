@@ -1,14 +1,16 @@
 """Tests of every `Set-Cookie` of the gateway, and of reading a `Cookie` header."""
 
+import base64
 import string
 from http.cookies import SimpleCookie
 
 import pytest
 from hypothesis import strategies as st
 
+from gateway.domain.ports import SystemRandom
 from gateway.domain.tenant import SameSite, TokenCookie
 from gateway.web import cookies
-from gateway.web.cookies import Cookie, TooLarge
+from gateway.web.cookies import Cookie, TooLarge, new_browser_secret
 from tests.fixtures.clock import SeededRandom
 from tests.fixtures.properties import Reached, nearly, property_test
 from tests.fixtures.sample_tenants import session, tenant
@@ -218,3 +220,11 @@ def test_the_standard_library_reads_the_gateways_cookies() -> None:
     jar = SimpleCookie()
     jar.load(cookies.session(HTTPS, cookies.new_browser_secret(SeededRandom()).value))
     assert jar["__Host-Http-gateway-session"]["samesite"] == "Lax"
+
+
+def test_every_byte_of_a_new_secret_is_random() -> None:
+    made = [new_browser_secret(SystemRandom()) for _ in range(60)]
+    for values, length in (([one.tag for one in made], 16), ([one.secret for one in made], 32)):
+        decoded = [base64.urlsafe_b64decode(value + "==") for value in values]
+        assert {len(one) for one in decoded} == {length}
+        assert all(len({one[at] for one in decoded}) > 20 for at in range(length))
