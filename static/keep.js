@@ -12,6 +12,9 @@ if (copy && navigator.clipboard) {
     copy.textContent = copy.dataset.copy;
   });
 }
+// A phone cannot scan its own screen.
+const qr = document.querySelector("[data-qr]");
+if (qr) qr.open = !matchMedia("(pointer: coarse) and (max-width: 48rem)").matches;
 if (print) {
   print.hidden = false;
   print.addEventListener("click", () => window.print());

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from gateway.domain.enrolment import EnrolmentSet
 from gateway.domain.policy import FactorKind, Policy
 from gateway.domain.session import Session
-from gateway.observe.redaction import mask_address
+from gateway.observe.redaction import address_hint
 from gateway.rendering.languages import Language
 from gateway.second_factor.factors import table
 from gateway.second_factor.requirement import may_turn_off
@@ -63,6 +63,6 @@ def _row(policy: Policy, enrolments: EnrolmentSet, factor: FactorKind, language:
         label=table.label(factor, language),
         icon=table.icon(factor),
         on=found is not None,
-        sent_to=mask_address(found.address) if found and found.address else "",
+        sent_to=address_hint(found.address, policy.address_hint) if found and found.address else "",
         may_turn_off=may_turn_off(policy, enrolments, factor),
     )

@@ -112,6 +112,13 @@ class SharedAddress(Enum):
     SEPARATE = "separate"
 
 
+class AddressHint(Enum):
+    """Form in which a page shows the address of a code."""
+
+    SHORT = "short"
+    DOMAIN = "domain"
+
+
 @dataclass(frozen=True, slots=True)
 class Method:
     """A factor that a tenant offers, and the service identifier of its channel; an authenticator app has none."""
@@ -205,6 +212,10 @@ class Policy:
 
     shared_address: SharedAddress = SharedAddress.NEWEST
     """Treatment of two users with one address: the newest code alone counts, or each user's own."""
+
+    address_hint: Annotated[AddressHint, Change.HIGHER_IS_WEAKER] = AddressHint.DOMAIN
+    """Form of a user's address on the pages: `domain` shows an•••@example.com, `short` shows a•••@e•••.com. A stranger
+    who has only the password of a user reads it too. The address that a user has just typed is shown in full."""
 
     @cached_property
     def offered(self) -> tuple[Method, ...]:

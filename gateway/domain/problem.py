@@ -255,7 +255,7 @@ class Problem(Enum):
     MAX_SENDS = "max-sends", ProblemText(
         429, Tone.WAIT, _("No more codes for now"),
         _("Too many codes have been sent."),
-        _("Try again later, or ask your administrator."),
+        _("Sign in again to start over."),
         Way.SIGN_IN,
     )
     TOO_MANY_LOGINS = "too-many-logins", ProblemText(

@@ -20,10 +20,12 @@ from typing import Protocol
 from gateway.domain.ports import Clock, Random
 from gateway.domain.problem import Problem, ProblemDetail
 from gateway.domain.tasks import SingleFlight
+from gateway.login import state_machine
 from gateway.login.login_records import LoginRecords, LoginSecrets, applied, digest
 from gateway.login.login_request import LoginRequest
 from gateway.login.record import (
     SAME_ANSWER,
+    ChallengeSent,
     Event,
     Login,
     PasswordChanged,
@@ -33,6 +35,7 @@ from gateway.login.record import (
     SecretWithdrawn,
     Slot,
     Spent,
+    Verification,
 )
 from gateway.login.state_machine import Effect, LoginState, Step, state_of
 from gateway.rendering.step_view import StepView
@@ -162,7 +165,7 @@ class Flow:
         if page is Step.PASSWORD and signs_in:
             if action == "cancel":
                 return _cancelled(request)
-            return await self._password(request, login, action, fields, form)
+            return await self._password(request, slot, action, fields, form)
         if login is None:
             expired = None if slot.spent else ProblemDetail(Problem.LOGIN_EXPIRED)
             return FlowResult(None, expired, inert=slot.spent is not None)
@@ -195,7 +198,7 @@ class Flow:
     # ------------------------------------------------------------------ the password page of a sign-in
 
     async def _password(
-        self, request: LoginRequest, login: Login | None, action: str, fields: FormFields, form: str
+        self, request: LoginRequest, slot: Slot, action: str, fields: FormFields, form: str
     ) -> FlowResult:
         """A password begins a login, or continues the one that this browser has.
 
@@ -213,21 +216,22 @@ class Flow:
             fields.get("password", ""),
             action,
         )
-        sign_in = login if login and login.purpose is Purpose.SIGN_IN else None
-        return await self.beginnings.join(name, partial(self._password_once, request, sign_in, action, fields, form))
+        return await self.beginnings.join(name, partial(self._password_once, request, slot, action, fields, form))
 
     async def _password_once(
-        self, request: LoginRequest, login: Login | None, action: str, fields: FormFields, form: str
+        self, request: LoginRequest, slot: Slot, action: str, fields: FormFields, form: str
     ) -> FlowResult:
+        login = slot.login if slot.login and slot.login.purpose is Purpose.SIGN_IN else None
         secret = self.secrets.after(request.secret or "", form)
         if again := await self._same_answer(request, secret, form):
             return again
         begun = state_of(self.begin(request, secret))
         acted = await self._acted(request, begun, Step.PASSWORD, action, fields)
         state = applied(begun, acted.events, self.clock.now())
-        new = state.login
         if state is begun:
             return FlowResult(None, acted.problem_detail)
+        state = _with_live_code(state, slot.spent, self.clock.now())
+        new = state.login
         if request.session and new.user and new.user.id == request.session.user_id and new.tokens and not new.stopped:
             self.logins.end_at_keycloak(request, new)
             return FlowResult(None, signed_in=True)
@@ -388,6 +392,23 @@ def _cancelled(request: LoginRequest) -> FlowResult:
 def _names(fields: FormFields, login: Login) -> bool:
     """Whether the form is one of this login and round."""
     return fields.get("login") == login.id and fields.get("round") == str(login.verification.round)
+
+
+def _with_live_code(state: LoginState, spent: Spent | None, now: float) -> LoginState:
+    """The state of a new login, with the code of the login that the user cancelled just before in this browser.
+
+    Only while that code lives and a further one may be sent. For every limit it is the same login.
+    """
+    challenge = spent.login.verification.challenge if spent and spent.cancelled else None
+    if spent is None or challenge is None or spent.login.proofs or not _same_login(spent.login, state.login):
+        return state
+    old = spent.login
+    if (challenge.expires_at or 0.0) <= now or challenge.number + 1 >= old.policy.max_sends:
+        return state
+    before = Verification(old.verification.round, challenge.number)
+    again = state_of(replace(state.login, id=old.id, verification=before))
+    after = state_machine.apply(again, ChallengeSent(challenge))
+    return state if after is again else after
 
 
 def _same_login(old: Login, new: Login) -> bool:

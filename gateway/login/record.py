@@ -185,6 +185,11 @@ class Spent:
     login: Login
     next: str = ""
 
+    @property
+    def cancelled(self) -> bool:
+        """Whether the user ended the login by "Not you?" before anything came of it."""
+        return not self.by and not self.next and not self.login.opened and not self.login.stopped
+
     def repeats(self, form: str, now: float) -> bool:
         """Whether the answer to `form` may be repeated."""
         return self.by == form != "" and now < self.at + SAME_ANSWER

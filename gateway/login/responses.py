@@ -102,7 +102,11 @@ class LoginResponses:
         held = view.held if isinstance(view, VerifyView) else None
         problem = self._problem(request, result.problem_detail or held)
         seconds = None if request.as_data else asks_again_in(result, self.clock.now())
-        headers = {} if seconds is None else {"Refresh": str(seconds)}
+        headers = {}
+        if seconds is not None and isinstance(view, VerifyView) and view.answerable:
+            view = replace(view, again_in=seconds)  # a script spares what is being typed
+        elif seconds is not None:
+            headers["Refresh"] = str(seconds)
         if problem and problem.retry_after:
             headers[hdrs.RETRY_AFTER] = str(problem.retry_after)
         code = status or _status(result, problem, asked=request.posted)

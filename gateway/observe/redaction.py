@@ -14,6 +14,8 @@ from enum import Enum
 from functools import lru_cache
 from typing import Any
 
+from gateway.domain.policy import AddressHint
+
 DOTS = "•••"
 
 _SECRET_WORDS = frozenset(
@@ -168,6 +170,17 @@ def _clean_name(name: str) -> tuple[str, int]:
     """Return the name as it may be written, and its size."""
     shown = clean_text(name, most=MAX_NAME)
     return shown, len(json.dumps(shown))
+
+
+def address_hint(address: str, hint: AddressHint) -> str:
+    """Return an address as a page shows it to a user: `anna@example.com` → `an•••@example.com` or `a•••@e•••.com`.
+
+    With its domain, a user sees which mailbox to open.
+    """
+    name, at, domain = address.strip().rpartition("@")
+    if not at or hint is AddressHint.SHORT:
+        return mask_address(address).replace("***", DOTS)
+    return f"{name[: 2 if len(name) > 3 else 1]}{DOTS}@{domain}"
 
 
 def mask_address(address: str) -> str:

@@ -123,13 +123,15 @@ class Denied:
 
 @dataclass(frozen=True, slots=True)
 class Remaining:
-    """What a page shows of the counters: attempts left, wrong ones so far, the time of the next possible send, and the
-    reason why no entry is verified now. `replaced`: a newer code was sent to the address of this one."""
+    """What a page shows of the counters: attempts left, wrong ones so far, the time of the next possible send, the
+    reason why no further code can be sent at all, and the reason why no entry is verified now. `replaced`: a newer code
+    was sent to the address of this one."""
 
     attempts: int
     failures: int
     resend_at: float | None = None
     held: ProblemDetail | None = None
+    no_more_sends: ProblemDetail | None = None
     replaced: bool = False
 
 
@@ -257,12 +259,22 @@ class Challenges:
             return Denied(ProblemDetail(Problem.CODE_EXPIRED))
         return self._wrong(context, challenge, found, rejected.problem)
 
-    async def left(self, context: ChallengeContext, challenge: Challenge | None) -> Remaining:
-        """The counters as a page shows them. Counts nothing."""
+    async def left(
+        self, context: ChallengeContext, challenge: Challenge | None, to: Enrolment | None = None
+    ) -> Remaining:
+        """The counters as a page shows them, of which `to` is where a code can be sent. Counts nothing."""
         subject = self._subject(context, challenge)
         found = await self._attempts.look(rate_limits.for_answer(context.policy, context.limits, subject))
-        cooling = await self._attempts.look((rate_limits.cooldown(context.policy, subject),))
-        resend_at = cooling.until if isinstance(cooling, Limited) else None
+        resend_at = no_more_sends = None
+        if to is not None:
+            address = self.name_of_address(context.tenant.id, to.address)
+            of_user, *others = rate_limits.for_send(context.policy, context.limits, subject, address)
+            # The cooldown, first in its group, is the last one looked at: it hides no wait that lasts longer.
+            sends = await self._attempts.look((*others, of_user[::-1]))
+            if isinstance(sends, Limited) and sends.problem is Problem.WAIT:
+                resend_at = sends.until
+            elif isinstance(sends, Limited):
+                no_more_sends = _not_now(sends)
         replaced = False
         if challenge and challenge.sent_to:
             replaced = await self._replaced(context, challenge) is Problem.CODE_REPLACED
@@ -270,9 +282,9 @@ class Challenges:
             held = self._held(context, found, challenge)
             if held.problem is Problem.LOCKED:  # a lock also stops sending
                 resend_at = held.until
-            return Remaining(0, context.policy.otp_max_attempts, resend_at, held, replaced)
+            return Remaining(0, context.policy.otp_max_attempts, resend_at, held, no_more_sends, replaced)
         left = context.policy.otp_max_attempts - found.failures
-        return Remaining(max(0, left), found.failures, resend_at, replaced=replaced)
+        return Remaining(max(0, left), found.failures, resend_at, None, no_more_sends, replaced)
 
     def _candidates(self, context: ChallengeContext, challenge: Challenge, *, expired: bool) -> tuple[FactorKind, ...]:
         """The factors that verify an entry, in order: those that send nothing, the one that sent, extras."""

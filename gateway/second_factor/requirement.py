@@ -152,6 +152,14 @@ def takes_address(policy: Policy, contacts: tuple[Contact, ...], factor: FactorK
     return any(c.factor is factor and c.verified and c.address.casefold() == wanted for c in contacts)
 
 
+def only_address(policy: Policy, contacts: tuple[Contact, ...], factor: FactorKind | None) -> str:
+    """The one address that the user may enrol for `factor`; "" where they may type another one."""
+    if policy.registration_contact is RegistrationContact.ANY:
+        return ""
+    known = {c.address for c in contacts if c.factor is factor and c.verified}
+    return known.pop() if len(known) == 1 else ""
+
+
 def extras(policy: Policy, enrolments: EnrolmentSet | None = None) -> tuple[FactorKind, ...]:
     """The kinds that `policy` takes besides a user's methods; with `enrolments`, those of which the user has a code."""
     backup = () if enrolments and not enrolments.backup_codes else (FactorKind.BACKUP_CODE,)

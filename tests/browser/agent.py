@@ -53,7 +53,7 @@ class Agent:
     @property
     def code(self) -> Locator:
         """Returns the field for the code."""
-        return self.page.get_by_label("Code", exact=True)
+        return self.page.locator("#code")
 
     async def button(self, name: str) -> None:
         """Presses the button with exactly this label."""
@@ -85,7 +85,8 @@ class Agent:
 
     async def enter_code(self, code: str, field: Locator, button: str) -> None:
         """Types a code into `field`. A script submits a complete code; the button submits any other entry."""
-        digits = await field.get_attribute("data-digits") if self.scripts else None
+        held = await field.get_attribute("data-hold") is not None or not self.scripts
+        digits = None if held else await field.get_attribute("data-digits")
         places = [place for place, character in enumerate(code) if character.isdecimal()]
         last = places[-1] if digits == str(len(places)) else len(code) - 1
         await field.fill(code[:last])

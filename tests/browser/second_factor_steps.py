@@ -45,7 +45,7 @@ async def scan(site: Site, agent: Agent) -> Phone:
     """Returns the app with the secret that the page shows as text; the page must show the QR code too."""
     await expect(agent.page.get_by_role("img", name="QR code")).to_be_visible()
     secret = re.sub(r"\s", "", await agent.page.locator(".secret").inner_text())
-    link = await agent.page.get_by_role("link", name="Open it here").get_attribute("href")
+    link = await agent.page.get_by_role("link", name="Add to my authenticator app").get_attribute("href")
     assert link
     assert f"secret={secret}" in link
     return Phone(secret, site.clock)
@@ -53,7 +53,7 @@ async def scan(site: Site, agent: Agent) -> Phone:
 
 def app_code(agent: Agent) -> Locator:
     """Returns the code field of the page that sets up an app."""
-    return agent.page.get_by_label("Code from the app", exact=True)
+    return agent.page.locator("#code")
 
 
 async def arrived(agent: Agent, path: str = "/unified-admin/") -> None:

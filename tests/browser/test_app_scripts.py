@@ -321,7 +321,7 @@ async def test_a_form_submitted_by_a_script_with_the_users_token_shows_and_chang
         fields = await hidden_fields(protected, act)
         await protected.agent.open(APP)
         await protected.run(SUBMIT, ["/-/login", fields])
-        await protected.page.get_by_label("Code", exact=True).wait_for()
+        await protected.page.locator("#code").wait_for()
         assert await protected.page.locator("[data-codes]").count() == 0
     for event in ("backup_codes_shown", "backup_codes_renewed", "signed_out_everywhere"):
         assert not reported.of(event)

@@ -32,7 +32,7 @@ async def test_a_password_can_be_pasted(new_agent: NewAgent) -> None:
 async def test_a_code_can_be_pasted_with_the_spaces_that_the_mail_shows(site: Site, new_agent: NewAgent) -> None:
     agent = await new_agent()
     code = await agent.to_verify(ADDRESS)
-    await paste(agent.page, "Code", f" {code[:3]} {code[3:]} ")
+    await paste(agent.page, "6-digit code", f" {code[:3]} {code[3:]} ")
     await agent.page.wait_for_url(f"{site.base}/unified-admin/")
 
 

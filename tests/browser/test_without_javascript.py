@@ -26,14 +26,14 @@ async def test_without_scripts_the_page_shows_when_the_code_expires_and_when_a_n
     agent = await new_agent(java_script_enabled=False)
     await agent.to_verify(ADDRESS)
     await expect(agent.page.locator("#code-life")).to_contain_text("The code works until")
-    await expect(agent.page.locator("[data-plain]")).to_contain_text("You can get a new code in 1 minute, at")
+    await expect(agent.page.get_by_role("button", name="Send a new code")).to_contain_text("1 minute")
 
 
 async def test_without_scripts_the_resend_button_sends_after_the_wait(site: Site, new_agent: NewAgent) -> None:
     agent = await new_agent(java_script_enabled=False)
     first = await agent.to_verify(ADDRESS)
     site.clock.advance(61)
-    await agent.button("Send a new code")
+    await agent.page.get_by_role("button", name="Send a new code").click()
     second = await code_for(site.mail, ADDRESS, 2)
     assert first != second
     await agent.verify(second)
@@ -45,7 +45,7 @@ async def test_without_scripts_an_early_request_for_a_code_is_answered_with_the_
 ) -> None:
     agent = await new_agent(java_script_enabled=False)
     await agent.to_verify(ADDRESS)
-    await agent.button("Send a new code")
+    await agent.page.get_by_role("button", name="Send a new code").click()
     await expect(agent.page.get_by_role("alert")).to_contain_text("1 minute")
     assert len(site.mail.to(ADDRESS)) == 1
 

@@ -77,6 +77,32 @@ async def test_a_mail_that_could_not_be_sent_is_sent_on_request_later(login_harn
     assert (await browser.act(Step.VERIFY, code=login_harness.mailed("anna@example.com"))).step is Step.DONE
 
 
+async def in_the_cooldown(login_harness: LoginHarness) -> tuple[LoginBrowser, FlowResult]:
+    """Anna got a code on her phone; now she signs in on her laptop."""
+    login_harness.mails.refuses = ""
+    await LoginBrowser(login_harness, "phone").act(Step.PASSWORD, username="anna", password="right")
+    return await on_the_code_page(login_harness)
+
+
+@pytest.mark.row("CC-08")
+async def test_a_backup_code_signs_in_while_the_next_mail_has_to_wait(login_harness: LoginHarness) -> None:
+    browser, waits = await in_the_cooldown(login_harness)
+    assert waits.problem_detail == ProblemDetail(Problem.WAIT, login_harness.clock.now() + 60)
+    result = await browser.act(Step.VERIFY, code=login_harness.enrolled("anna").backup_codes[0])
+    assert result.step is Step.DONE
+
+
+async def test_after_the_wait_the_page_sends_the_code_by_itself(login_harness: LoginHarness) -> None:
+    browser, _ = await in_the_cooldown(login_harness)
+    until = login_harness.clock.now() + 60
+    login_harness.clock.advance(30)
+    assert (await browser.look()).problem_detail == ProblemDetail(Problem.WAIT, until)
+    assert len(login_harness.mails.messages) == 1
+    login_harness.clock.advance(30)
+    assert (await browser.look()).problem_detail is None
+    assert (await browser.act(Step.VERIFY, code=login_harness.mailed("anna@example.com"))).step is Step.DONE
+
+
 async def test_where_only_a_mailed_code_is_accepted_no_entry_is_judged_before_one_is_sent() -> None:
     login_harness = LoginHarness(replace(PRESETS["efcx"].policy, methods=METHODS[:1]))
     await login_harness.start()

@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -9,6 +10,7 @@ from gateway.delivery.smtp import Message, NotSent, Sent
 from gateway.domain.channel import Channel
 from gateway.domain.enrolment import Enrolment
 from gateway.domain.policy import FactorKind, Method
+from gateway.domain.problem import Problem
 from gateway.login.state_machine import Step, state_of
 from gateway.settings.presets import PRESETS
 from tests.fixtures.full_login_harness import CHANNEL, LoginBrowser, LoginHarness
@@ -80,3 +82,61 @@ async def test_no_code_is_sent_to_a_locked_user_for_any_request() -> None:
         for action in ("send", "resend"):
             await other.act(Step.VERIFY, action)
     assert len(login_harness.mails.messages) == sent
+
+
+# ------------------------------------------------------------------ "Not you?" and the same user again
+
+
+async def with_a_sent_code(**changes: Any) -> tuple[LoginHarness, LoginBrowser]:
+    """EFCX by e-mail: Anna gets a code, and cancels the login."""
+    policy = replace(PRESETS["efcx"].policy, methods=METHODS, otp_expiry=300, **changes)
+    harness = await with_anna(LoginHarness(policy))
+    browser = LoginBrowser(harness, "laptop")
+    await browser.act(Step.PASSWORD, username="anna", password="right")
+    await browser.act(Step.VERIFY, "cancel")
+    return harness, browser
+
+
+async def test_after_a_cancel_the_code_that_was_just_sent_still_signs_the_same_user_in() -> None:
+    harness, browser = await with_a_sent_code()
+    again = await browser.act(Step.PASSWORD, username="anna", password="right")
+    assert (again.step, again.problem_detail) == (Step.VERIFY, None)
+    assert len(harness.mails.messages) == 1
+    assert (await browser.act(Step.VERIFY, code=harness.mailed("anna@example.com"))).step is Step.DONE
+
+
+async def test_after_a_cancel_wrong_codes_still_count_for_the_same_code() -> None:
+    harness, browser = await with_a_sent_code(otp_max_attempts=2)
+    for _ in range(2):
+        await browser.act(Step.PASSWORD, username="anna", password="right")
+        await browser.act(Step.VERIFY, code="000000")
+        await browser.act(Step.VERIFY, "cancel")
+    await browser.act(Step.PASSWORD, username="anna", password="right")
+    refused = await browser.act(Step.VERIFY, code=harness.mailed("anna@example.com"))
+    assert refused.step is Step.VERIFY
+    assert refused.problem_detail
+    assert refused.problem_detail.problem is Problem.LIMIT_EXCEEDED
+
+
+async def test_after_a_cancel_another_browser_has_to_wait_for_a_code_of_its_own() -> None:
+    harness, _ = await with_a_sent_code()
+    other = LoginBrowser(harness, "phone")
+    waits = await other.act(Step.PASSWORD, username="anna", password="right")
+    assert waits.problem_detail
+    assert waits.problem_detail.problem is Problem.WAIT
+    refused = await other.act(Step.VERIFY, code=harness.mailed("anna@example.com"))
+    assert refused.step is Step.VERIFY
+
+
+async def test_after_a_cancel_and_the_end_of_the_code_a_new_one_is_sent() -> None:
+    harness, browser = await with_a_sent_code()
+    harness.clock.advance(301)
+    await browser.act(Step.PASSWORD, username="anna", password="right")
+    assert len(harness.mails.messages) == 2
+
+
+async def test_after_a_cancel_at_the_maximum_of_codes_the_user_starts_over() -> None:
+    harness, browser = await with_a_sent_code(max_sends=1)
+    harness.clock.advance(61)
+    await browser.act(Step.PASSWORD, username="anna", password="right")
+    assert len(harness.mails.messages) == 2

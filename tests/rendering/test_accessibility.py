@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from axe_playwright_python.async_playwright import Axe
-from playwright.async_api import Browser, Page
+from playwright.async_api import Browser, Page, ViewportSize
 
 from gateway.domain.tenant import Branding
 from tests.fixtures import page_states as states
@@ -109,6 +109,7 @@ async def test_the_countdown_announces_only_60_20_and_0_seconds(page: Page, addr
     life = page.locator("#code-life")
     assert await life.inner_text() == "The code expires in 4:32."
     heard = []
+    await page.fill("#code", "4")  # the page waits for the user who is typing
     for seconds in (100, 111, 2, 38, 3, 15, 10):
         await page.clock.run_for(seconds * 1000)
         heard.append(await spoken.inner_text())
@@ -126,10 +127,57 @@ async def test_the_resend_button_is_enabled_again_without_a_reload(page: Page, a
     await page.goto(f"{address}/en/verify")
     button = page.locator("button[value=resend]")
     assert await button.is_disabled()
-    assert await button.inner_text() == "Send a new code (0:45)"
+    assert (await button.inner_text()).split() == ["Send", "a", "new", "code", "0:45"]
     await page.clock.run_for(46_000)
     assert await button.is_enabled()
     assert await button.inner_text() == "Send a new code"
+
+
+@pytest.mark.row("CC-13")
+async def test_another_kind_of_code_changes_label_hint_and_keyboard_of_the_field(page: Page, address: str) -> None:
+    await page.goto(f"{address}/en/verify-any")
+    field = page.locator("#code")
+    assert await field.get_attribute("inputmode") == "numeric"
+    await page.get_by_role("button", name="Use a backup code").click()
+    assert await page.get_by_label("Backup code", exact=True).get_attribute("inputmode") == "text"
+    assert await field.evaluate("one => one === document.activeElement")
+    assert await page.get_by_role("button", name="Use a backup code").count() == 0
+    await page.get_by_role("button", name="Use a code from your administrator").click()
+    assert await page.get_by_label("Code from your administrator", exact=True).get_attribute("inputmode") == "numeric"
+    assert "The 12 digits" in await page.locator("#code-hint").inner_text()
+    await page.get_by_role("button", name="Use your authenticator app").click()
+    assert await page.get_by_label("Code from your authenticator app", exact=True).count() == 1
+
+
+async def test_after_a_wrong_backup_code_the_field_is_still_one_for_a_backup_code(page: Page, address: str) -> None:
+    await page.goto(f"{address}/en/verify-extras-wrong")
+    assert await page.get_by_label("Backup code", exact=True).count() == 1
+
+
+@pytest.mark.parametrize("size", [{"width": 1366, "height": 768}, {"width": 360, "height": 640}])
+async def test_the_code_field_and_its_button_are_on_the_first_screen(
+    browser: Browser, address: str, size: ViewportSize
+) -> None:
+    page = await browser.new_page(viewport=size)
+    for name in ("verify", "verify-totp", "verify-any", "verify-any-sent", "verify-extras", "verify-extras-wait"):
+        await page.goto(f"{address}/en/{name}")
+        box = await page.locator("button.main").bounding_box()
+        assert box
+        assert box["y"] + box["height"] <= size["height"], name
+
+
+async def test_a_phone_adds_the_account_to_its_own_app_first(browser: Browser, address: str) -> None:
+    context = await browser.new_context(viewport={"width": 360, "height": 640}, has_touch=True, is_mobile=True)
+    page = await context.new_page()
+    await page.goto(f"{address}/en/register-totp")
+    add = await page.get_by_role("link", name="Add to my authenticator app").bounding_box()
+    key = await page.locator(".secret").bounding_box()
+    assert add
+    assert key
+    assert add["y"] + add["height"] <= key["y"]
+    assert not await page.locator(".qr").is_visible()
+    await page.get_by_text("Scan with another device").click()
+    assert await page.locator(".qr").is_visible()
 
 
 async def test_the_lock_page_enables_its_button_when_the_wait_is_over(page: Page, address: str) -> None:
@@ -168,7 +216,6 @@ async def test_focus_is_on_the_one_field_or_where_there_is_none_on_the_problem(p
         "register-totp": "",  # the picture comes first
         "verify": "code",
         "verify-wrong": "code",
-        "verify-expired": "problem",
         "new-password-current-wrong": "current_password",
         "new-password-refused": "new_password",
     }

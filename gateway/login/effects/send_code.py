@@ -43,7 +43,7 @@ ASK_AT_LEAST, ASK_BESIDE = 240, 600
 else can be typed meanwhile, which is lost by that."""
 RENEW_BEFORE = 2.1 * ASK_BESIDE
 """Seconds before the end of a refresh token at which it is renewed while its user waits for a code."""
-_NOT_SOON = (Problem.QUEUED, Problem.SEND_FAILED, Problem.MAX_SENDS)
+_NOT_NOW = (Problem.QUEUED, Problem.WAIT, Problem.SEND_FAILED, Problem.MAX_SENDS)
 log = structlog.get_logger(__name__)
 
 
@@ -133,7 +133,11 @@ class SendCode:
             return StepResult((Queued(None, verification.next_number, verification.round),))
         if self.contexts.clock.now() >= until:
             return await self._begin(request, state, to, asked_for=asked_for)
-        return StepResult(await self._kept_alive(request, state.login), ProblemDetail(Problem.QUEUED, until))
+        context = self.contexts.challenge(request, state)
+        held = await self.challenges.held(context, to) if context else None
+        cools = held is not None and held.problem is Problem.WAIT
+        why = ProblemDetail(Problem.WAIT if cools else Problem.QUEUED, until)
+        return StepResult(await self._kept_alive(request, state.login), why)
 
     async def _begin(
         self, request: LoginRequest, state: LoginState, to: Enrolment | None, *, asked_for: bool
@@ -221,11 +225,11 @@ class SendCode:
         verification, problem = state.login.verification, problem_detail.problem
         others = len(context.methods) > 1 or bool(context.extras)
         beside: tuple[Event, ...] = ()
-        if others and problem in _NOT_SOON and verification.challenge is None:  # codes that need no message work now
+        if others and problem in _NOT_NOW and verification.challenge is None:  # codes that need no message work now
             challenge_id, now = self.random.token_bytes(12).hex(), self.contexts.clock.now()
             waiting = Challenge(challenge_id, None, context.bound_to, verification.next_number, issued_at=now)
             beside = (ChallengeSent(waiting),)
-        if problem is Problem.QUEUED:
+        if problem is Problem.QUEUED or (problem is Problem.WAIT and beside):
             number = verification.next_number + len(beside)
             return StepResult((*beside, Queued(problem_detail.until, number, verification.round)), problem_detail)
         event = AuditEvent.CODE_NOT_SENT if problem is Problem.SEND_FAILED else AuditEvent.LIMIT_REACHED

@@ -1,7 +1,7 @@
 """The register page: the user chooses a factor and gives what it needs.
 
-Form: `address` for a message factor (no message is sent from here: the address is shown again on the next page); `code`
-for an app, whose secret the page shows; `factor` picks among several.
+Form: `address` for a message factor, which the next page shows again before a code is sent; without it the code goes to
+the only known address at once. `code` for an app, whose secret the page shows. `factor` picks among several.
 """
 
 from collections.abc import Sequence
@@ -14,10 +14,11 @@ from gateway.domain.texts import typed_line
 from gateway.login.effects.send_code import ChallengeContexts
 from gateway.login.flow import FormFields, StepResult
 from gateway.login.login_request import LoginRequest
-from gateway.login.record import AddressGiven, Drafted, Picked, Stopped
+from gateway.login.record import AddressConfirmed, AddressGiven, Drafted, Picked, Stopped
 from gateway.login.state_machine import LoginState, Step
 from gateway.login.steps.verify import CodeCheck
 from gateway.observe.audit import AuditEvent
+from gateway.observe.redaction import address_hint
 from gateway.rendering.languages import Languages
 from gateway.rendering.qr_code import qr_svg
 from gateway.rendering.step_view import DIGITS, MethodView, StepView, methods_json
@@ -32,11 +33,13 @@ MOST_ADDRESS = 254
 class RegisterView(StepView):
     """`factor` is empty while one of `methods` is to be chosen. `address` is what the user has just typed.
 
-    `totp_secret` and `otpauth` belong to an app.
+    `known` is the only address that may be enrolled, masked: then the user types none. `totp_secret` and `otpauth`
+    belong to an app.
     """
 
     factor: str = ""
     address: str = ""
+    known: str = ""
     digits: int = DIGITS
     methods: Sequence[MethodView] = ()
     totp_secret: str = field(default="", repr=False)
@@ -54,7 +57,12 @@ class RegisterView(StepView):
 
     def own_json(self) -> dict[str, Any]:
         """The factors to choose from, and the app's secret."""
-        body = {"factor": self.factor or None, "digits": self.digits, "methods": methods_json(self.methods)}
+        body = {
+            "factor": self.factor or None,
+            "sent_to": self.known or None,
+            "digits": self.digits,
+            "methods": methods_json(self.methods),
+        }
         return {**body, "secret": self.totp_secret, "otpauth": self.otpauth} if self.totp_secret else body
 
 
@@ -77,7 +85,10 @@ class RegisterPage:
             return _problem(Problem.BAD_INPUT)
         if kind not in table.SENT:
             return await self.check.judge(request, state, fields.get("code", ""))
-        typed = typed_line(fields.get("address", ""))
+        one_press = ""
+        if "address" not in fields:
+            one_press = requirement.only_address(login.policy, login.contacts, kind)
+        typed = one_press or typed_line(fields.get("address", ""))
         if not typed or len(typed) > MOST_ADDRESS:
             return _problem(Problem.BAD_ADDRESS)
         context = self.contexts.delivery(request, login, kind)
@@ -88,7 +99,8 @@ class RegisterPage:
                 if not requirement.takes_address(login.policy, login.contacts, kind, draft.address):
                     request.audit.write(AuditEvent.ENROLMENT_REJECTED, user, factor=kind.value)
                     return _problem(Problem.UNKNOWN_ADDRESS)
-                return StepResult((AddressGiven(draft),))
+                confirmed = (AddressConfirmed(draft),) if one_press else ()
+                return StepResult((AddressGiven(draft), *confirmed))
 
     async def create_secret(self, request: LoginRequest, state: LoginState) -> StepResult:
         """The effect `draft`: makes the app's secret that the page shows. Of two requests that make one, one counts."""
@@ -108,10 +120,12 @@ class RegisterPage:
         language = self.languages.get(request.language)
         secret = draft.secret if draft and draft.factor is kind else ""
         name = login.user.username if login.user else ""
+        known = requirement.only_address(login.policy, login.contacts, kind)
         return RegisterView(
             **request.head(Step.REGISTER, login),
             factor=kind.value if kind else "",
-            address=typed_line(fields.get("address", login.enrolling.edited))[:MOST_ADDRESS],
+            address="" if known else typed_line(fields.get("address", login.enrolling.edited))[:MOST_ADDRESS],
+            known=address_hint(known, login.policy.address_hint) if known else "",
             sent=kind in table.SENT,
             icon=table.icon(kind),
             digits=(table.digits(kind, login.policy.otp_length) if secret else None) or login.policy.otp_length,

@@ -1,43 +1,70 @@
 """The verify page: takes a code.
 
-Form: `code`, `remember`; `action` `send` or `resend` asks for a (new) code, `edit` goes back to the address while
-enrolling. One page for every factor; with `choosePage: combined` it takes any code.
+Form: `code`, `remember`, `way` (the kind of code that the user said to have, for the page only); `action` `send` or
+`resend` asks for a (new) code, `edit` goes back to the address while enrolling. One page for every factor; with
+`choosePage: combined` it takes any code.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import Enum
 from functools import partial
 from math import ceil
 from typing import Any
 
+from gateway.domain.policy import RegistrationContact
 from gateway.domain.ports import Clock
 from gateway.domain.problem import Problem, ProblemDetail
 from gateway.domain.user import User
 from gateway.login.effects.send_code import ChallengeContexts, SendCode
 from gateway.login.flow import FormFields, StepResult
 from gateway.login.login_request import LoginRequest
-from gateway.login.pending_proof import Approval
+from gateway.login.pending_proof import Approval, PendingProof
 from gateway.login.record import AddressGiven, Login, Proved, Purpose, Stopped
 from gateway.login.state_machine import LoginState, Step
 from gateway.observe.audit import AuditEvent
-from gateway.observe.redaction import mask_address
+from gateway.observe.redaction import address_hint
 from gateway.rendering.languages import Languages
 from gateway.rendering.step_view import DIGITS, MethodView, StepView, methods_json
 from gateway.second_factor.challenges import ChallengeContext, Challenges, Denied, Verified, fold
 from gateway.second_factor.factors import table
 
 
+class Stage(Enum):
+    """What has become of the code that the page is about; its heading says so."""
+
+    ALIVE = "alive"
+    SENDING = "sending"
+    UNSENT = "unsent"
+    WAITING = "waiting"
+    FAILED = "failed"
+    EXPIRED = "expired"
+    TRIED_OUT = "tried-out"
+    REPLACED = "replaced"
+    LOCKED = "locked"
+
+
+_UNSENT_BY_PROBLEM = {
+    Problem.WAIT.value: Stage.WAITING,
+    Problem.QUEUED.value: Stage.WAITING,
+    Problem.SEND_FAILED.value: Stage.FAILED,
+    Problem.MAX_SENDS.value: Stage.FAILED,
+}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VerifyView(StepView):
     """Times in seconds since the epoch, judged against `now`.
 
-    `factor` is empty where several methods are meant, `any_of` are the codes that the page takes, `sent_to` is masked.
-    `can_resend` is whether another code can be asked for at all, `can_edit` whether the address can still be changed.
-    `remember_days` 0 offers no trusted browser. `message` is the factor by which a code can be sent, `sent_already`
-    whether one was, `answerable` whether a code would be judged now. `no_codes_left`: all backup codes are used;
-    `approving_first`: the enrolment must be approved first; `after_password`: a new password has just been set;
-    `replaced`: a newer code went to the same mailbox; `held` is why no entry would be judged now, which is shown when
-    there is nothing newer to show.
+    `factor` is empty where several methods are meant, `any_of` are the codes that the page takes, `sent_to` is the
+    address as this page may show it. `can_resend` is whether another code can be asked for at all, `can_edit` whether
+    the address can still be changed. `no_more_sends` is why no further code can be sent, with the time at which one
+    can. `remember_days` 0 offers no trusted browser. `message` is the factor by which a code can be sent,
+    `sent_already` whether one was, `answerable` whether a code would be judged now. `way` is the kind of code that the
+    user said to have. `no_codes_left`: all backup codes are used; `approving_first`: the enrolment must be approved
+    first; `after_password`: a new password has just been set; `replaced`: a newer code went to the same mailbox; `held`
+    is why no entry would be judged now, which is shown when there is nothing newer to show. `again_in` is when a page
+    with a field asks again by itself, in seconds.
     """
 
     now: float
@@ -62,6 +89,25 @@ class VerifyView(StepView):
     after_password: bool = False
     replaced: bool = False
     held: ProblemDetail | None = None
+    no_more_sends: ProblemDetail | None = None
+    way: str = ""
+    again_in: int | None = None
+
+    def stage(self, problem: str) -> Stage:
+        """The state of the code beside a problem (its code, "" for none)."""
+        if problem == Problem.LOCKED.value:
+            return Stage.LOCKED
+        if self.sent and self.expires_at is None:
+            unsent = Stage.UNSENT if self.answerable and self.any_of else Stage.SENDING
+            return _UNSENT_BY_PROBLEM.get(problem, unsent)
+        if not self.sent:  # another code works, whatever became of one that was sent
+            return Stage.ALIVE
+        if self.attempts_left == 0 or problem == Problem.LIMIT_EXCEEDED.value:
+            return Stage.TRIED_OUT
+        if self.replaced or problem == Problem.CODE_REPLACED.value:
+            return Stage.REPLACED
+        over = self.expires_in == 0 or problem == Problem.CODE_EXPIRED.value
+        return Stage.EXPIRED if over else Stage.ALIVE
 
     @property
     def expires_in(self) -> int | None:
@@ -160,25 +206,26 @@ class VerifyPage:
         context, now, head = self.contexts.challenge(request, state), self.clock.now(), request.head(Step.VERIFY, login)
         if context is None:
             return VerifyView(**head, now=now)
-        left = await self.challenges.left(context, challenge)
+        message, language = proof.message, self.languages.get(request.language)
+        left = await self.challenges.left(context, challenge, message)
         expires_at = challenge.expires_at if challenge else None
         if expires_at and left.held and left.held.problem is Problem.LIMIT_EXCEEDED:
             expires_at = min(expires_at, now)  # wrong too often: its life is over
-        message, language = proof.message, self.languages.get(request.language)
-        only = context.only
         kinds = proof.kinds if len(proof.kinds) > 1 else ()
+        only = context.only if kinds else proof.kinds[0]
         return VerifyView(
             **head,
             now=now,
             factor=only.value if only else "",
-            sent_to=mask_address(message.address) if message else "",
+            sent_to=_shown(login, proof, message.address) if message else "",
             sent=only in table.SENT,
             icon=table.icon(only),
             digits=table.digits(only, login.policy.otp_length) or login.policy.otp_length,
             expires_at=expires_at,
             resend_at=left.resend_at,
-            can_resend=message is not None,
-            can_edit=proof.enrolling is not None,
+            can_resend=message is not None and left.no_more_sends is None,
+            no_more_sends=left.no_more_sends,
+            can_edit=proof.enrolling is not None and login.policy.registration_contact is RegistrationContact.ANY,
             attempts_left=left.attempts,
             failures=left.failures,
             any_of=tuple(table.view(k, language) for k in kinds),
@@ -192,7 +239,14 @@ class VerifyPage:
             after_password=login.changed,
             replaced=left.replaced,
             held=left.held,
+            way=fields.get("way", ""),
         )
+
+
+def _shown(login: Login, proof: PendingProof, address: str) -> str:
+    """An address that the user typed in this login is shown in full; any other one is masked."""
+    typed = proof.enrolling is not None and login.policy.registration_contact is RegistrationContact.ANY
+    return address if typed else address_hint(address, login.policy.address_hint)
 
 
 def _may_remember(request: LoginRequest, login: Login) -> bool:
