@@ -1,4 +1,4 @@
-// Submits a complete code once, shows that a form was sent, and makes the field one for another code.
+// Submits a complete code once, shows that a form was sent, and adapts the field to other codes.
 const code = document.getElementById("code");
 const ways = [...document.querySelectorAll("[data-way]")];
 let edited = false;

@@ -214,7 +214,7 @@ class Problem(Enum):
 
     # limits
     LIMIT_EXCEEDED = "limit-exceeded", ProblemText(
-        429, Tone.WAIT, _("Too many wrong codes"),
+        429, Tone.WAIT, _("That was too many tries"),
         _("This code no longer works."),
         _("Send yourself a new one to continue."),
         waiting=_("You can get a new code in %(wait)s, at %(time)s."),
@@ -234,7 +234,7 @@ class Problem(Enum):
         over=_("You can get a new code now."),
     )
     QUEUED = "queued", ProblemText(
-        202, Tone.WAIT, _("We'll send your code shortly"),
+        202, Tone.WAIT, _("Your code will be sent soon"),
         _("Many people are signing in right now. You keep your place in the queue."),
         _("We can send your code now."),
         Way.RETRY,

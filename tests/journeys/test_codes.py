@@ -137,7 +137,7 @@ async def test_each_view_of_the_page_says_that_the_code_reached_its_limit_of_att
         shown = await agent.look()
         assert (shown.status, shown.step, shown.problem) == (200, "verify", "limit-exceeded")
         assert (shown.body["attempts_left"], shown.body["expires_in"]) == (0, 0)
-        assert "Too many wrong codes" in await agent.page()
+        assert "That was too many tries" in await agent.page()
         site.clock.advance(61)
         await agent.do("verify", "resend")
         assert (await agent.look()).problem is None

@@ -180,9 +180,9 @@ def test_a_wrong_entry_is_named_in_the_title_and_described_by_its_problem() -> N
 @pytest.mark.parametrize(
     ("name", "title"),
     [
-        ("verify-limit", "Too many wrong codes"),
+        ("verify-limit", "That was too many tries"),
         ("password-locked", "Sign-in is paused"),
-        ("verify-queued", "We&#39;ll send your code shortly"),
+        ("verify-queued", "Your code will be sent soon"),
     ],
 )
 def test_a_wait_is_named_in_the_title(name: str, title: str) -> None:
