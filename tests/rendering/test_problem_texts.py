@@ -102,7 +102,11 @@ def test_the_json_of_a_problem_contains_code_text_wait_and_reference() -> None:
 @pytest.mark.row("EF-18")
 @pytest.mark.parametrize(
     ("problem", "word"),
-    [(Problem.CODE_EXPIRED, "expired"), (Problem.WRONG_CODE, "didn't work"), (Problem.LIMIT_EXCEEDED, "too many tries")],
+    [
+        (Problem.CODE_EXPIRED, "expired"),
+        (Problem.WRONG_CODE, "didn't work"),
+        (Problem.LIMIT_EXCEEDED, "too many tries"),
+    ],
 )
 def test_the_json_text_and_the_title_of_the_page_are_the_same(problem: Problem, word: str) -> None:
     assert word in problem_view(problem, ENGLISH, None, START).as_json()["text"]
