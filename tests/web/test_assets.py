@@ -73,8 +73,7 @@ def test_assets_are_below_the_gateways_prefix() -> None:
 
 
 def test_styles_and_scripts_are_below_their_size_limit() -> None:
-    """The scripts got 1,000 bytes more for the code page: other kinds of codes, and the page that asks again. Styles got as
-    many, packed 200: its rows and the marks of its field."""
+    """Scripts and styles got 1,000 bytes more each for the code page: other kinds of codes, and one that asks again."""
     sizes = {path.name: path.stat().st_size for path in (data_root() / "static").iterdir()}
     assert sizes["gateway.css"] < 21_000
     assert sum(size for name, size in sizes.items() if name.endswith(".js")) < 7_000
