@@ -365,7 +365,7 @@ class TenantOptions:
 
     never_trust_from: tuple[Network, ...] = ()
     """Addresses or networks of shared desks. The gateway never trusts a browser there, whatever `trustBrowserDays`
-    says."""
+    says, and shows no username of an earlier sign-in."""
 
     users: Annotated[int, Ge(1)] | None = None
     """Number of users that sign in at the same time, as at the start of a shift. `check-config` compares it with the
