@@ -84,7 +84,9 @@ async def test_an_address_has_at_most_254_characters(login_harness: LoginHarness
     assert result.step is step
 
 
-async def test_a_cancel_with_a_secret_that_was_replaced_meanwhile_ends_nothing(login_harness: LoginHarness) -> None:
+async def test_a_cancel_with_a_secret_that_was_replaced_meanwhile_does_not_end_the_login(
+    login_harness: LoginHarness,
+) -> None:
     browser = await to_the_address(login_harness)
     result = await browser.act(Step.REGISTER, address=MAILBOX.address)
     if result.step is Step.CONFIRM:
