@@ -40,11 +40,15 @@ log = structlog.get_logger(__name__)
 
 
 class Change(Enum):
-    """What changed; the values name the mail's template, `factors/email/<value>`."""
+    """What changed; the values name the mail's template, `factors/email/<value>`.
+
+    `WRONG_CODES` is no change: wrong codes after the right password, login after login.
+    """
 
     ENROLLED = "enrolled"
     TURNED_OFF = "turned-off"
     NEW_CODES = "new-codes"
+    WRONG_CODES = "wrong-codes"
 
 
 @dataclass(frozen=True, slots=True)

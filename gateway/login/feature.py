@@ -20,6 +20,7 @@ from gateway.login.steps.new_password import NewPasswordPage
 from gateway.login.steps.password import PasswordPage
 from gateway.login.steps.register import RegisterPage
 from gateway.login.steps.verify import CodeCheck, VerifyPage
+from gateway.login.wrong_code_mails import WrongCodeMails
 from gateway.services import Services
 
 
@@ -43,7 +44,8 @@ def build(services: Services) -> LoginHandlers:
     contexts, names = ChallengeContexts(clock, random), services.signer("user-names")
     secrets = LoginSecrets(services.signer(SECRETS), random)
     browsers = BrowserUsers(services.records("browser", KnownUsers), clock)
-    check = CodeCheck(challenges, contexts, clock)
+    mails = AccountChangeMails(services.email, languages, contexts, services.send_rate, clock, services.tasks)
+    check = CodeCheck(challenges, contexts, clock, WrongCodeMails(services.rate_limiter, single_use, mails))
     send_code = SendCode(challenges, single_use, contexts, random, services.send_rate, services.token_endpoint)
     password_check = PasswordCheck(
         services.token_endpoint, services.grant_queue, services.users, services.rate_limiter, browsers, names
@@ -79,7 +81,6 @@ def build(services: Services) -> LoginHandlers:
         Step.BACKUP_CODES: BackupCodesPage(languages),
         Step.NEW_PASSWORD: new_password,
     }
-    mails = AccountChangeMails(services.email, languages, contexts, services.send_rate, clock, services.tasks)
     final_checks = FinalChecks(services.users, enrolments, clock)
     action = AccountAction(final_checks, enrolments, sessions, single_use, clock, random, mails)
     session = OpenSession(final_checks, sessions, browsers, names, trust, secrets, clock)

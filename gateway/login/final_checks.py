@@ -24,6 +24,8 @@ from gateway.second_factor.enrolments import Enrolments, Tampered
 from gateway.second_factor.requirement import NotRequired, VerifyFactor
 
 UPDATE_PASSWORD = "UPDATE_PASSWORD"  # noqa: S105 - Keycloak's name of a required action
+OWN_PROOF_LIFE = 900.0
+"""Seconds from the own proof of an enrolment inside a session, or its approval, within which it must be saved."""
 UNDATED_LIFE = 600.0
 """Seconds in which a login must end where no date tells whether the password is still the one that was right."""
 
@@ -43,6 +45,9 @@ class FinalChecks:
             return account
         if not await self._approved(request, login, account):
             return refused(request, login, user, "enrolment not approved")
+        own = (proof.at for proof in login.proofs if proof.purpose is not ProofPurpose.ENROL)
+        if login.recent and self.clock.now() >= max(own, default=login.password_at) + OWN_PROOF_LIFE:
+            return refused(request, login, user, "own proof too old", Problem.LOGIN_EXPIRED)
         return None
 
     async def refused_to_open(self, request: LoginRequest, login: Login, user: User) -> StepResult | None:

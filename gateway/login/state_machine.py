@@ -218,7 +218,8 @@ def _password(state: LoginState, event: PasswordRight | PasswordChanged | Tokens
     match event:
         case PasswordRight() if state.step is Step.PASSWORD:
             if login.user:  # a fresh proof inside a session
-                return replace(login, fresh=True) if event.user.id == login.user.id else login
+                same = event.user.id == login.user.id
+                return replace(login, fresh=True, password_at=event.at) if same else login
             return replace(
                 login,
                 user=event.user,

@@ -76,7 +76,8 @@ class AuditEvent(Enum):
     BACKUP_CODES_RENEWED = "backup_codes_renewed"
     """A user generated new backup codes, which replace the old ones."""
     ACCOUNT_CHANGE_MAILED = "account_change_mailed"
-    """The gateway mailed a user about an enrolled factor, a removed factor or new backup codes (`change`)."""
+    """The gateway mailed a user about an enrolled factor, a removed factor, new backup codes, or wrong codes after the
+    right password in three logins in a row (`change`)."""
 
     # trusted browsers
     BROWSER_TRUSTED = "browser_trusted"

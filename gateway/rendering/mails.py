@@ -33,8 +33,8 @@ class Mails:
         """The mail `name`, as in "factors/email/message"; raises `jinja2.UndefinedError` for a name not given.
 
         All take username, host, browser ("" when it is not known), at (s since the epoch) and reference.
-        `factors/email/message` also takes code, expires_in (s) and tag; `factors/email/enrolled`, `turned-off` and
-        `new-codes` take factor (its label) and sent_to (masked).
+        `factors/email/message` also takes code, expires_in (s) and tag; `factors/email/enrolled`, `turned-off`,
+        `new-codes` and `wrong-codes` take factor (its label) and sent_to (masked).
         """
         spoken = self._languages.get(language).at_zone(tenant.zone)
         values = {

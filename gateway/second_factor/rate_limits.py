@@ -238,6 +238,11 @@ def unknown_browsers(limits: OperatorLimits, tenant: str, name: str) -> Limit:
     )
 
 
+def logins_in_a_row(tenant: str, user: str) -> Limit:
+    """The logins of a user with a right password and a wrong code, since the last right code. Locks nothing."""
+    return _limit("wrong-logins", f"{tenant}/user/{user}", Problem.WARNING, steps=())
+
+
 def _hour_of_sends(tag: str, most: int, limits: OperatorLimits) -> Limit:
     """At most `most` codes sent in `limits.sends_window` seconds, an hour by default."""
     window = limits.sends_window

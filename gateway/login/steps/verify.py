@@ -12,6 +12,7 @@ from functools import partial
 from math import ceil
 from typing import Any
 
+from gateway.domain.challenge import ProofPurpose
 from gateway.domain.policy import RegistrationContact
 from gateway.domain.ports import Clock
 from gateway.domain.problem import Problem, ProblemDetail
@@ -22,6 +23,7 @@ from gateway.login.login_request import LoginRequest
 from gateway.login.pending_proof import Approval, PendingProof
 from gateway.login.record import AddressGiven, Login, Proved, Purpose, Stopped
 from gateway.login.state_machine import LoginState, Step
+from gateway.login.wrong_code_mails import WrongCodeMails
 from gateway.observe.audit import AuditEvent
 from gateway.observe.redaction import address_hint
 from gateway.rendering.languages import Languages
@@ -158,6 +160,7 @@ class CodeCheck:
     challenges: Challenges
     contexts: ChallengeContexts
     clock: Clock
+    wrong_code_mails: WrongCodeMails
 
     async def judge(
         self, request: LoginRequest, state: LoginState, typed: str, *, remember: bool = False
@@ -171,10 +174,14 @@ class CodeCheck:
         delivery_of = partial(self.contexts.delivery, request, state.login)
         match await self.challenges.answer(context, delivery_of, challenge, typed):
             case Verified(factor=factor, enrolments=enrolments):
+                await self.wrong_code_mails.right(request, state.login)
                 request.audit.write(AuditEvent.CODE_ACCEPTED, context.user, factor=factor.value)
                 return StepResult((Proved(challenge, factor, self.clock.now(), remember, enrolments),))
             case Denied(problem_detail=problem_detail, stops=stops) as denied:
                 _audit(request, context.user, context.counted_as.value if context.counted_as else "any", denied)
+                guessed = denied.failures and problem_detail.problem is not Problem.CLOCK_OFF
+                if guessed and context.bound_to.purpose is ProofPurpose.VERIFY:
+                    await self.wrong_code_mails.wrong(request, state.login)
                 stopped = (Stopped(problem_detail, challenge.id),) if stops else ()
                 return StepResult(stopped, problem_detail)
 

@@ -66,7 +66,7 @@ class EmailFactor(message_code.MessageFactor):
     async def announce(
         self, user: User, delivery: DeliveryContext, *, to: str, change: str, factor_label: str, address: str
     ) -> Sent | NotSent:
-        """Mails `user` at their address `to` about a change: `enrolled`, `turned-off` or `new-codes`.
+        """Mails `user` at their address `to` about a change: `enrolled`, `turned-off`, `new-codes` or `wrong-codes`.
 
         `factor_label` names the factor in the language of `delivery`. `address` is a new address, shown masked (""
         for an app). The mail proves nothing and holds no code.
