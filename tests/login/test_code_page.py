@@ -84,7 +84,7 @@ async def test_an_address_has_at_most_254_characters(login_harness: LoginHarness
     assert result.step is step
 
 
-async def test_a_cancel_with_a_secret_that_was_replaced_meanwhile_does_not_end_the_login(
+async def test_a_cancel_with_a_replaced_secret_does_not_end_the_login(
     login_harness: LoginHarness,
 ) -> None:
     browser = await to_the_address(login_harness)
