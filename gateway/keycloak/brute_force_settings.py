@@ -6,26 +6,34 @@ The administrator reads them only with the role `view-realm` of `realm-managemen
 from collections.abc import Mapping
 from typing import Any
 
+from gateway.domain.configuration import OperatorLimits
+from gateway.keycloak.grant_queue import REST_AFTER_REJECTION
+
 WHERE = "Realm settings, Security defenses, Brute force detection"
 
 
-def dangers(realm: Mapping[str, Any], gateway_limit: int) -> tuple[str, ...]:
-    """A sentence with its fix for each such setting of a realm representation; none where it cannot be read.
-
-    `gateway_limit`: wrong passwords of a user name that the gateway passes on in one window.
-    """
+def dangers(realm: Mapping[str, Any], limits: OperatorLimits) -> tuple[str, ...]:
+    """A sentence with its fix for each such setting of a realm representation; none where it cannot be read."""
     if not realm.get("bruteForceProtected") or "failureFactor" not in realm:
         return ()
     found: list[str] = []
-    failures, quick = int(realm["failureFactor"]), int(realm.get("quickLoginCheckMilliSeconds") or 0)
-    if quick > 0:
+    failures = int(realm["failureFactor"])
+    quick, reset = (int(realm.get(name) or 0) for name in ("quickLoginCheckMilliSeconds", "maxDeltaTimeSeconds"))
+    most, window = limits.password_failures_unknown, limits.password_failures_unknown_window
+    if quick >= REST_AFTER_REJECTION * 1000:
         found.append(
-            f"two wrong passwords within {quick} ms lock a user at Keycloak; set Quick login check milliseconds to 0"
+            f"two wrong passwords within {quick} ms lock a user at Keycloak, and the gateway pauses "
+            f"{REST_AFTER_REJECTION:g} s after one; lower Quick login check milliseconds"
         )
-    if failures <= gateway_limit:
+    if failures <= most:
         found.append(
-            f"{failures} wrong passwords lock a user at Keycloak before the gateway stops at "
-            f"{gateway_limit} (limits.password_failures_per_user); raise Max login failures"
+            f"{failures} wrong passwords lock a user at Keycloak, and the gateway passes on {most} "
+            "(limits.password_failures_unknown); raise Max login failures"
+        )
+    if reset > window:
+        found.append(
+            f"Keycloak counts wrong passwords for {reset} s, and the gateway for {window:g} s "
+            "(limits.password_failures_unknown_window); lower Failure reset time"
         )
     if realm.get("permanentLockout"):
         found.append("wrong passwords lock a user for good; choose temporary lockouts")

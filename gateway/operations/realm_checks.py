@@ -124,8 +124,8 @@ class RealmChecks:
         try:
             await self._users.check(access)
             realm = await self._users.realm_settings(access)
-            most = self._configuration().gateway.limits.password_failures_per_user
-            warnings.extend(f"{where(access)}: {danger}" for danger in brute_force_settings.dangers(realm, most))
+            limits = self._configuration().gateway.limits
+            warnings.extend(f"{where(access)}: {danger}" for danger in brute_force_settings.dangers(realm, limits))
             missing.extend(await self._profiles.check_declared(access))
         except GatewayError as error:
             missing.append(str(error))

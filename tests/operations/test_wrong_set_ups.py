@@ -220,10 +220,11 @@ KEYCLOAK: dict[str, tuple[Fault, str]] = {
     ),
     "attribute-single-valued": (lambda s: s.attribute(multivalued=False), "is not multivalued.*multivalued on"),
     "quick-login-check": (
-        lambda s: s.brute_force(quickLoginCheckMilliSeconds=1000),
-        "within 1000 ms lock a user at Keycloak; set Quick login check milliseconds to 0",
+        lambda s: s.brute_force(quickLoginCheckMilliSeconds=1200),
+        "within 1200 ms lock a user at Keycloak.*lower Quick login check milliseconds",
     ),
-    "failure-factor": (lambda s: s.brute_force(failureFactor=10), "10 wrong passwords lock.*raise Max login failures"),
+    "failure-factor": (lambda s: s.brute_force(failureFactor=20), "20 wrong passwords lock.*raise Max login failures"),
+    "failure-reset-time": (lambda s: s.brute_force(maxDeltaTimeSeconds=43201), "for 43201 s.*lower Failure reset time"),
     "permanent-lockout": (lambda s: s.brute_force(permanentLockout=True), "for good; choose temporary lockouts"),
 }
 
@@ -238,7 +239,7 @@ async def test_readiness_names_a_wrong_set_up_of_keycloak_and_its_fix(set_up: Se
 
 @pytest.mark.keycloak
 async def test_readiness_tells_nothing_of_a_right_set_up(set_up: SetUp) -> None:
-    set_up.roles(add="view-realm")
+    set_up.brute_force(quickLoginCheckMilliSeconds=1199, failureFactor=21, maxDeltaTimeSeconds=43200)
     assert await told(set_up) == ""
 
 
