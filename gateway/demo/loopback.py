@@ -14,6 +14,7 @@ DEFAULT = "localhost"
 NAMES = frozenset({DEFAULT, "127.0.0.1", "::1", "efcx.localhost", "cloudcx.localhost"})
 """`*.localhost` never leaves the machine (RFC 6761, section 6.3); of these only the demo's own tenants are answered."""
 
+_PORT = re.compile(r":[0-9]{1,5}$")
 _ELSEWHERE = """<!doctype html>
 <html lang="en">
 <meta charset="utf-8">
@@ -44,7 +45,7 @@ def is_loopback(host: str) -> bool:
 async def loopback_only(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Answer loopback names; everything else is 421."""
     if not is_loopback(request.headers.get("Host", "")):
-        port = re.search(r":[0-9]{1,5}$", request.headers.get("Host", ""))
+        port = _PORT.search(request.headers.get("Host", ""))
         text = _ELSEWHERE.format(address=f"http://{DEFAULT}{port[0] if port else ''}/-/demo")
         headers = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"}
         return web.Response(status=421, text=text, content_type="text/html", headers=headers)

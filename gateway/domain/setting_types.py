@@ -24,7 +24,7 @@ _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}")
 _COOKIE_PATH = re.compile("/[ -:<-~]*")
 _COLOUR = re.compile("(#[0-9a-fA-F]{6})?")
 _LOGO = re.compile(r"((https://|/)[\s\S]*)?")
-_EMAIL = re.compile(r"([^\s@<>\"',;:?&%#/\\]+@[A-Za-z0-9.-]+)?")
+_EMAIL = re.compile(r"([^\s@<>\"',;:?&%#/\\]{1,64}@[A-Za-z0-9.-]{1,255})?")
 _LANGUAGE = re.compile("([a-z]{2,3}(-[A-Za-z0-9]{2,8})?)?")
 _JOINERS = str.maketrans("", "", "\N{ZERO WIDTH NON-JOINER}\N{ZERO WIDTH JOINER}\N{NO-BREAK SPACE}")
 """Invisible characters that names need: Urdu, Persian and Hindi words are spelt with the first two."""
