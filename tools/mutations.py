@@ -337,7 +337,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(f"{len(drawn)} mutations, seed {options.seed}", flush=True)
     with tempfile.TemporaryDirectory(prefix="mutations-") as folder:
         tree = copy(Path(folder))
-        RESULTS.write_text("[]")
+        RESULTS.write_text(json.dumps([_fields(one) for one in known]))
         judge = Judge(tree, lines, options, known)
         for file, mutation in _in_memory(judge, tree, drawn):
             judge.judge(file, mutation)

@@ -4,9 +4,10 @@ from dataclasses import replace
 
 import pytest
 
-from gateway.domain.policy import FactorKind, Method
+from gateway.domain.policy import FactorKind, Method, RegistrationContact
 from gateway.domain.problem import Problem
 from gateway.login.state_machine import Step
+from gateway.login.steps.register import RegisterView
 from gateway.login.steps.verify import VerifyView
 from gateway.settings.presets import PRESETS
 from tests.fixtures.full_login_harness import LoginBrowser, LoginHarness
@@ -99,3 +100,37 @@ async def test_a_cancel_with_a_replaced_secret_does_not_end_the_login(
     await login_harness.flow.logins.end(visit, login)
     assert await browser.login()
     assert login_harness.realm.ended == []
+
+
+@pytest.mark.parametrize(
+    ("contact", "problem"), [(RegistrationContact.ANY, None), (RegistrationContact.PROFILE, Problem.UNKNOWN_ADDRESS)]
+)
+async def test_inside_a_session_an_address_outside_the_profile_is_enrolled_only_if_the_tenant_takes_any(
+    contact: RegistrationContact, problem: Problem | None
+) -> None:
+    login_harness = await with_mailbox(replace(POLICY, registration_contact=contact))
+    browser = await at_the_code(login_harness)
+    await browser.act(Step.VERIFY, code=login_harness.mailed(MAILBOX.address))
+    login_harness.clock.advance(600)
+    result = await browser.enrol(FactorKind.EMAIL)
+    assert result
+    if result.step is Step.VERIFY:
+        result = await browser.act(Step.VERIFY, code=login_harness.mailed(MAILBOX.address))
+    assert result.step is Step.REGISTER
+    result = await browser.act(Step.REGISTER, address="elsewhere@example.com")
+    assert (result.problem_detail.problem if result.problem_detail else None) is problem
+
+
+@pytest.mark.parametrize("factor", ["totp", "email"])
+async def test_the_page_of_an_app_shows_its_secret_and_the_page_of_an_address_none(
+    login_harness: LoginHarness, factor: str
+) -> None:
+    browser = LoginBrowser(login_harness, "laptop")
+    await browser.act(Step.PASSWORD, username="ben", password="right")
+    result = await browser.act(Step.REGISTER, factor=factor)
+    assert result.state
+    view = await login_harness.flow.pages[Step.REGISTER].view(await browser.visit(result.login), result.state, {})
+    assert isinstance(view, RegisterView)
+    draft = result.state.login.enrolling.draft
+    assert view.totp_secret == (draft.secret if draft else "")
+    assert bool(view.totp_secret) is (factor == "totp")
