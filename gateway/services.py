@@ -122,6 +122,11 @@ class Services:
         return EmailFactor(mailer=self.mailer, mails=self.mails, signer=self.signer(message_code.PURPOSE))
 
     @cached_property
+    def user_names(self) -> Signer:
+        """Signs user names, whose digests name their limits."""
+        return self.signer("user-names")
+
+    @cached_property
     def enrolments(self) -> Enrolments:
         return Enrolments(
             profile=self.profiles,

@@ -4,6 +4,7 @@ Each subcommand imports its code only when it is called: `--help` is fast, and `
 Exit codes: 0 success, 1 problem with the settings or a dependency, 2 wrong usage.
 """
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -20,7 +21,7 @@ app = typer.Typer(
 )
 keys = typer.Typer(help="Manage the key ring, which encrypts enrolments and sessions.", no_args_is_help=True)
 app.add_typer(keys, name="keys")
-user = typer.Typer(help="Help users who lost their second factor.", no_args_is_help=True)
+user = typer.Typer(help="Help users who cannot use their second factor.", no_args_is_help=True)
 app.add_typer(user, name="user")
 
 Config = Annotated[Path, typer.Option("--config", "-c", help="Path to gateway.yaml.", envvar="EFCX_GATEWAY_CONFIG")]
@@ -88,18 +89,62 @@ def keys_list(file: RingFile = None, config: Config = DEFAULT_CONFIG, as_json: A
     raise typer.Exit(list_keys(file, config, as_json=as_json))
 
 
+Username = Annotated[str, typer.Argument(help="User name or e-mail address in the tenant's realm.")]
+TenantId = Annotated[str, typer.Option(help="Tenant id.")]
+By = Annotated[str | None, typer.Option(help="Your name, for the audit log. Default: the system user.")]
+Yes = Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")]
+
+
+class Source(StrEnum):
+    """The copies of a user's enrolments."""
+
+    STORE = "store"
+    KEYCLOAK = "keycloak"
+
+
 @user.command("code")
 def user_code(
-    username: Annotated[str, typer.Argument(help="User name or e-mail address in the tenant's realm.")],
-    tenant: Annotated[str, typer.Option(help="Tenant id.")],
-    config: Config = DEFAULT_CONFIG,
-    by: Annotated[str | None, typer.Option(help="Issuer, for the audit log. Default: the system user.")] = None,
-    as_json: AsJson = False,
+    username: Username, tenant: TenantId, config: Config = DEFAULT_CONFIG, by: By = None, as_json: AsJson = False
 ) -> None:
     """Issue a single-use code for a user and print it once. It works for 30 minutes and replaces any earlier code."""
     from gateway.cli.user import code
 
     raise typer.Exit(code(config, tenant, username, as_json=as_json, by=by))
+
+
+@user.command("reset")
+def user_reset(
+    username: Username,
+    *,
+    tenant: TenantId,
+    config: Config = DEFAULT_CONFIG,
+    by: By = None,
+    as_json: AsJson = False,
+    yes: Yes = False,
+) -> None:
+    """Remove all sign-in methods, backup codes, trust, locks and sessions of a user. They set up a new method."""
+    from gateway.cli.user import reset
+
+    raise typer.Exit(reset(config, tenant, username, as_json=as_json, by=by, yes=yes))
+
+
+@user.command("restore")
+def user_restore(
+    username: Username,
+    *,
+    tenant: TenantId,
+    source: Annotated[
+        Source | None, typer.Option("--from", help="The copy to accept. Default: store, if it has one.")
+    ] = None,
+    config: Config = DEFAULT_CONFIG,
+    by: By = None,
+    as_json: AsJson = False,
+    yes: Yes = False,
+) -> None:
+    """Accept the enrolments of a user although the gateway rejects them. Shows both copies first."""
+    from gateway.cli.user import restore
+
+    raise typer.Exit(restore(config, tenant, username, source=source or "", as_json=as_json, by=by, yes=yes))
 
 
 def main() -> None:

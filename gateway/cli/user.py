@@ -1,81 +1,106 @@
-"""The commands `efcx-gateway user …`: help a user who lost their second factor.
+"""The commands `efcx-gateway user …`: help a user who lost their second factor, or whose enrolments are rejected.
 
-The commands use the store and the realm of a running gateway. So they need its settings, its key ring, and a store that
-several processes share.
+With a shared store the commands use it and the realm directly, with the settings and the key ring of the gateway. With
+`memory://` the serving gateway carries them out (`operations.user_requests`).
 """
 
 import asyncio
 import getpass
 import json
 from pathlib import Path
+from typing import Any
 
 import typer
 
 from gateway.crypto.key_ring import KeyRing
 from gateway.domain.configuration import Configuration
-from gateway.domain.errors import Misconfigured
-from gateway.domain.policy import Registration
 from gateway.domain.ports import SystemClock, SystemRandom
-from gateway.domain.tenant import Tenant
 from gateway.observe import logs
-from gateway.observe.audit import AuditEvent
+from gateway.operations import key_ring_check, user_requests
+from gateway.operations.user_recovery import UserRecovery
 from gateway.second_factor.factors import admin_code
 from gateway.services import open_services
 from gateway.settings import key_ring
 from gateway.settings.load import load
 
+FINDINGS = {
+    "": "the gateway accepts them",
+    "missing": "Keycloak has none, although the gateway wrote some",
+    "unopenable": "those in Keycloak do not open",
+    "older": "those in Keycloak are older than the newest ones",
+    "altered": "those in Keycloak are not the ones that the gateway wrote",
+    "guard-unopenable": "the store's copy does not open",
+}
 
-def code(config: Path, tenant_id: str, username: str, *, as_json: bool, by: str | None) -> int:
+
+def code(config: Path, tenant: str, username: str, *, as_json: bool, by: str | None) -> int:
     """Issue an administrator's code for one user and print it once; return the exit code."""
+    made = _act("code", config, tenant, username, by)
+    if as_json:
+        typer.echo(json.dumps(made))
+        return 0
+    typer.echo(f"{made['username']}: {admin_code.shown(made['code'])}")
+    typer.echo(f"valid for {made['minutes']} minutes and one use; replaces any earlier code", err=True)
+    return 0
+
+
+def reset(config: Path, tenant: str, username: str, *, as_json: bool, by: str | None, yes: bool) -> int:
+    """Remove all factors of one user; return the exit code."""
+    if not yes:
+        typer.confirm(f"Remove all sign-in methods and sessions of {username}?", abort=True, err=True)
+    done = _act("reset", config, tenant, username, by)
+    text = f"{done['username']} has no sign-in method now, and was signed out of {done['sessions']} sessions"
+    return _said(done, text, as_json=as_json)
+
+
+def restore(config: Path, tenant: str, username: str, *, source: str, as_json: bool, by: str | None, yes: bool) -> int:
+    """Accept the rejected enrolments of one user; return the exit code."""
+    found = _act("show", config, tenant, username, by)
+    typer.echo(f"{found['username']}: {FINDINGS.get(found['finding'], found['finding'])}", err=True)
+    for place in ("keycloak", "store"):
+        typer.echo(f"  {place}: {_told(found[place])}", err=True)
+    if not found["finding"]:
+        typer.echo(json.dumps(found) if as_json else "nothing to restore")
+        return 0
+    source = source or ("store" if found["store"] else "keycloak")
+    if not yes:
+        typer.confirm(f"Accept the enrolments of {source}?", abort=True, err=True)
+    done = _act("restore", config, tenant, username, by, source=source, digest=found["digest"])
+    factors = ", ".join(done["factors"]) or "none"
+    return _said(done, f"{done['username']}: the enrolments of {done['source']} count now ({factors})", as_json=as_json)
+
+
+def _act(act: str, config: Path, tenant: str, username: str, by: str | None, **more: str) -> dict[str, Any]:
+    """The result of one act, in this process or at the serving gateway."""
     loaded = load(config)
     if loaded.configuration is None:
         for diagnostic in loaded.errors:
             typer.echo(str(diagnostic), err=True)
-        return 1
-    settings = loaded.configuration.gateway
-    logs.configure(settings.log_level)  # to standard error, because standard output is the code
+        raise typer.Exit(1)
+    configuration, settings = loaded.configuration, loaded.configuration.gateway
+    logs.configure(settings.log_level)  # to standard error, because standard output is the result
+    arguments = {"tenant_id": tenant, "username": username, "by": by or getpass.getuser(), **more}
     if settings.store.in_memory:
-        raise Misconfigured("store", "memory:// is not shared with this command; codes need Redis or Valkey")
-    tenant = loaded.configuration.tenant(tenant_id)
-    if tenant is None:
-        known = ", ".join(t.id for t in loaded.configuration.tenants)
-        return _refused(f"no tenant {tenant_id}; configured tenants: {known}")
-    if not tenant.policy.admin_codes and tenant.policy.registration is Registration.OPEN:
-        return _refused(f"{tenant_id} accepts no administrator's codes (twoFAConfigs.adminCodes)")
+        return asyncio.run(user_requests.ask(settings, act, arguments))
     ring, _ = key_ring.for_start(settings, config, SystemClock(), SystemRandom())
-    made = asyncio.run(_issue(loaded.configuration, ring, tenant, username, by))
-    if made is None:
-        return _refused(f"no user {username} in realm {tenant.keycloak.realm}")
-    found, new = made
-    minutes = int(admin_code.LIFE // 60)
-    if as_json:
-        typer.echo(json.dumps({"username": found, "code": new, "minutes": minutes}))
-        return 0
-    typer.echo(f"{found}: {admin_code.shown(new)}")
-    typer.echo(f"valid for {minutes} minutes and one use; replaces any earlier code", err=True)
+    return asyncio.run(_directly(configuration, ring, act, arguments))
+
+
+async def _directly(configuration: Configuration, ring: KeyRing, act: str, arguments: dict[str, str]) -> dict[str, Any]:
+    async with open_services(lambda: configuration, ring) as services:
+        await key_ring_check.compare(services.store, ring, exactly=True)
+        result: dict[str, Any] = await getattr(UserRecovery(services), act)(**arguments)
+        return result
+
+
+def _said(done: dict[str, Any], text: str, *, as_json: bool) -> int:
+    mailed = f"mail sent to {', '.join(done['mailed'])}" if done["mailed"] else "no mail was sent; tell the user"
+    typer.echo(json.dumps(done) if as_json else f"{text}; {mailed}")
     return 0
 
 
-async def _issue(
-    configuration: Configuration, ring: KeyRing, tenant: Tenant, username: str, by: str | None
-) -> tuple[str, str] | None:
-    """The user's name at Keycloak and their new code; None when there is no such user."""
-    async with open_services(lambda: configuration, ring) as services:
-        account = await services.users.find(tenant.keycloak, username)
-        if account is None:
-            return None
-        user, issuer = account.user, by or getpass.getuser()
-        made = await services.admin_codes.issue(tenant.id, user.id, issuer)
-        services.audit.write(
-            AuditEvent.ADMIN_CODE_ISSUED,
-            tenant=tenant.id,
-            user_id=user.id,
-            username=user.username,
-            by=f"command line: {issuer}",
-        )
-        return user.username, made
-
-
-def _refused(why: str) -> int:
-    typer.echo(f"efcx-gateway: {why}", err=True)
-    return 1
+def _told(copy: dict[str, Any] | None) -> str:
+    if copy is None:
+        return "nothing that opens"
+    factors = [" ".join(one.values()) for one in copy["factors"]] or ["no factor"]
+    return f"version {copy['version']}: {', '.join(factors)}; {copy['backup_codes']} backup codes"

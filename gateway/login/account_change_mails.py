@@ -28,7 +28,7 @@ from gateway.observe.audit import AuditEvent
 from gateway.observe.redaction import mask_address
 from gateway.rendering.languages import Languages
 from gateway.second_factor.factors import table
-from gateway.second_factor.factors.email import EmailFactor
+from gateway.second_factor.factors.email import EmailFactor, addresses_of
 from gateway.second_factor.send_rate import SendRate
 
 MOST = 1000
@@ -131,8 +131,5 @@ class AccountChangeMails:
 
 def recipients(login: Login, change: AccountChange, sets: tuple[EnrolmentSet, EnrolmentSet]) -> tuple[str, ...]:
     """The verified addresses of the user before the change, each once, without the one just enrolled."""
-    known = [c.address for c in login.contacts if c.factor is EmailFactor.kind and c.verified]
-    enrolled = [e.address for e in sets[0].enrolments if e.factor is EmailFactor.kind]
     just_enrolled = change.address.casefold() if change.kind is Change.ENROLLED else ""
-    found = {a.casefold(): a for a in (*known, *enrolled) if a and a.casefold() != just_enrolled}
-    return tuple(found.values())
+    return tuple(a for a in addresses_of(login.contacts, sets[0]) if a.casefold() != just_enrolled)

@@ -41,7 +41,7 @@ def build(services: Services) -> LoginHandlers:
     clock, random, languages = services.clock, services.random, services.pages.languages
     challenges, enrolments, single_use = services.challenges, services.enrolments, services.single_use
     sessions, trust = services.sessions, services.trusted_browsers
-    contexts, names = ChallengeContexts(clock, random), services.signer("user-names")
+    contexts, names = ChallengeContexts(clock, random), services.user_names
     secrets = LoginSecrets(services.signer(SECRETS), random)
     browsers = BrowserUsers(services.records("browser", KnownUsers), clock)
     mails = AccountChangeMails(services.email, languages, contexts, services.send_rate, clock, services.tasks)

@@ -69,6 +69,11 @@ class AuditEvent(Enum):
     open, `sealed_by` is the id of the key that sealed them, and `ring` lists the keys of the key ring."""
     ENROLMENT_UNGUARDED = "enrolment_unguarded"
     """The gateway accepted enrolments without a rollback guard in the store, for example after the store was lost."""
+    ENROLMENTS_RESET = "enrolments_reset"
+    """An administrator removed all factors of a user and ended their sessions; `by` is the administrator."""
+    ENROLMENTS_RESTORED = "enrolments_restored"
+    """An administrator accepted enrolments of a user that the rollback guard rejected (`finding`); `source` is the copy
+    that counts now, `by` the administrator."""
     ADMIN_CODE_ISSUED = "admin_code_issued"
     """An administrator issued a single-use code for a user; `by` is the issuer."""
     BACKUP_CODES_SHOWN = "backup_codes_shown"

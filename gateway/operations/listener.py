@@ -38,7 +38,7 @@ def build(
         body: dict[str, object] = {"status": "ready"}
         if not verdict.ready:
             body = {"status": "not ready", "failing": list(verdict.failing)}
-        if _is_shown(request, token()):
+        if has_token(request, token()):
             if not verdict.ready:
                 body["reasons"] = dict(verdict.reasons)
             if verdict.warnings:
@@ -58,6 +58,7 @@ def build(
     return app
 
 
-def _is_shown(request: web.Request, token: Secret) -> bool:
+def has_token(request: web.Request, token: Secret) -> bool:
+    """Whether the request has the operations token; False while there is none."""
     given = request.headers.get(hdrs.AUTHORIZATION, "").encode("utf-8", "surrogateescape")
     return bool(token) and hmac.compare_digest(given, f"Bearer {token.value}".encode())

@@ -34,7 +34,7 @@ class Mails:
 
         All take username, host, browser ("" when it is not known), at (s since the epoch) and reference.
         `factors/email/message` also takes code, expires_in (s) and tag; `factors/email/enrolled`, `turned-off`,
-        `new-codes` and `wrong-codes` take factor (its label) and sent_to (masked).
+        `new-codes`, `wrong-codes` and `administrator` take factor (its label) and sent_to (masked).
         """
         spoken = self._languages.get(language).at_zone(tenant.zone)
         values = {

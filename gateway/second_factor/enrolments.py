@@ -76,6 +76,20 @@ class Guard:
     sealed: str
 
 
+@dataclass(frozen=True, slots=True)
+class Copies:
+    """What Keycloak and the store hold of one user's enrolments; None where there is nothing that opens.
+
+    `rejected` is the reason why a login stops, `version` the newest version known, `digest` names both copies.
+    """
+
+    keycloak: EnrolmentSet | None
+    store: EnrolmentSet | None
+    rejected: Tampered | None
+    version: int
+    digest: str
+
+
 class Enrolments:
     """Reads and writes sealed sets. A set that is accepted without a guard is audited."""
 
@@ -205,6 +219,37 @@ class Enrolments:
 
         return await self._change(tenant, user_id, change)
 
+    async def copies(self, tenant: Tenant, user_id: str) -> Copies:
+        """Both copies, for an administrator; accepts and changes nothing."""
+        raw = await self._store.get(_guard_key(tenant, user_id))
+        return self._compared(tenant, user_id, raw, await self._profile.read(tenant.keycloak, user_id))
+
+    async def overwrite(
+        self, tenant: Tenant, user_id: str, choose: Callable[[Copies], EnrolmentSet | None]
+    ) -> EnrolmentSet | None:
+        """Writes the set that an administrator chooses from both copies, also over a rejected one; None: writes none.
+
+        Its version and trust epoch exceed those of every other set of this user, also of one that does not open today.
+        So no older set is ever accepted later, and all trust and all logins under way end.
+        """
+        async with self._alone(tenant, user_id):
+            raw = await self._store.get(_guard_key(tenant, user_id))
+            sealed = await self._profile.read(tenant.keycloak, user_id)
+            copies = self._compared(tenant, user_id, raw, sealed)
+            chosen = choose(copies)
+            if chosen is None:
+                return None
+            epochs = [one.trust_epoch for one in (copies.keycloak, copies.store) if one]
+            now = int(self._clock.now())
+            written = replace(
+                chosen, version=max(now, copies.version) + 1, trust_epoch=max(now, *epochs, chosen.trust_epoch) + 1
+            )
+            new = self._seal(tenant, user_id, written)
+            await self._profile.write(tenant.keycloak, user_id, new, sealed)
+            raw = await self._store.get(_guard_key(tenant, user_id))
+            await self._raise_guard(tenant, user_id, written.version, new, raw)
+        return written
+
     async def in_grace_period(self, tenant: Tenant, account: Account) -> bool:
         """Whether this user's first factor needs no approval although they have no profile address."""
         if tenant.policy.registration is not Registration.GUARDED:
@@ -231,21 +276,44 @@ class Enrolments:
     ) -> tuple[EnrolmentSet | Tampered, str | None]:
         """`sealed`, checked against the guard in `raw`; the guard follows a newer set."""
         guard = self._guard(tenant, user_id, raw)
-        if isinstance(guard, Tampered):
-            return guard, sealed
-        if sealed is None:
-            return (EnrolmentSet() if guard is None else Tampered("missing")), None
-        opened = self._open(tenant, user_id, sealed)
-        if opened is None:
-            return Tampered("unopenable", key_of_text(sealed), self._sets.key_ids), sealed
+        found = self._accepted(tenant, user_id, guard, sealed)
+        if isinstance(found, Tampered) or sealed is None:
+            return found, sealed
         if guard is None:
             self._audit.write(AuditEvent.ENROLMENT_UNGUARDED, tenant=tenant.id, user_id=user_id)
-        elif opened.version < guard.version:
-            return Tampered("older"), sealed
-        elif opened.version == guard.version and _hash(sealed) != guard.hash:
-            return Tampered("altered"), sealed
-        await self._raise_guard(tenant, user_id, opened.version, sealed, raw)
-        return opened, sealed
+        await self._raise_guard(tenant, user_id, found.version, sealed, raw)
+        return found, sealed
+
+    def _accepted(
+        self, tenant: Tenant, user_id: str, guard: Guard | Tampered | None, sealed: str | None
+    ) -> EnrolmentSet | Tampered:
+        """The set in `sealed`, if the guard accepts it."""
+        if isinstance(guard, Tampered):
+            return guard
+        if sealed is None:
+            return EnrolmentSet() if guard is None else Tampered("missing")
+        opened = self._open(tenant, user_id, sealed)
+        if opened is None:
+            return Tampered("unopenable", key_of_text(sealed), self._sets.key_ids)
+        if guard and opened.version < guard.version:
+            return Tampered("older")
+        if guard and opened.version == guard.version and _hash(sealed) != guard.hash:
+            return Tampered("altered")
+        return opened
+
+    def _compared(self, tenant: Tenant, user_id: str, raw: bytes | None, sealed: str | None) -> Copies:
+        guard = self._guard(tenant, user_id, raw)
+        found = self._accepted(tenant, user_id, guard, sealed)
+        kept = guard if isinstance(guard, Guard) else None
+        here = self._open(tenant, user_id, sealed) if sealed is not None else None
+        there = self._open(tenant, user_id, kept.sealed) if kept else None
+        return Copies(
+            keycloak=here,
+            store=there,
+            rejected=found if isinstance(found, Tampered) else None,
+            version=max(here.version if here else 0, kept.version if kept else 0),
+            digest=_hash(f"{sealed}\n{kept}"),
+        )
 
     async def _change(
         self, tenant: Tenant, user_id: str, change: Callable[[EnrolmentSet], EnrolmentSet | None]

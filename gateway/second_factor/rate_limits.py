@@ -11,7 +11,7 @@ name by a digest from the caller.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gateway.domain.configuration import OperatorLimits
 from gateway.domain.policy import AttemptsScope, FactorKind, LockScope, Policy
@@ -172,6 +172,20 @@ def for_send(policy: Policy, limits: OperatorLimits, subject: LimitSubject, addr
     )
     of_address = _hour_of_sends(f"{subject.tenant}/address/{address}", limits.sends_per_address, limits)
     return ((*cooldown(policy, subject), hour), (login,), (of_address,))
+
+
+def all_of_user(policy: Policy, limits: OperatorLimits, tenant: str, user: str, apps: Sequence[str]) -> Group:
+    """All limits of codes that one user has, also by another policy: to clear them."""
+    found: dict[Rule, Limit] = {}
+    for scope in LockScope:
+        wide = replace(policy, attempts_scope=AttemptsScope.USER, lock_scope=scope, resend_cooldown=1)
+        for factor in (*FactorKind, None):
+            for app in apps:
+                for approving in (False, True):
+                    subject = LimitSubject(tenant, user, "", factor, app=app, approving=approving)
+                    found |= {one.rule: one for one in (*for_user(wide, limits, subject), *cooldown(wide, subject))}
+    hour = _hour_of_sends(f"{tenant}/user/{user}", limits.sends_per_user, limits)
+    return (*found.values(), hour)
 
 
 def is_of_login(limit: Limit) -> bool:

@@ -1,4 +1,4 @@
-"""Tests of `efcx-gateway user code`, on a real Redis and the stand-in identity provider."""
+"""Tests of `efcx-gateway user …`, on a real Redis or a serving gateway, and the stand-in identity provider."""
 
 import asyncio
 import json
@@ -13,18 +13,26 @@ from typing import Any
 import pytest
 
 from gateway.crypto.key_ring import Signer
+from gateway.domain.channel import TlsSettings
+from gateway.domain.enrolment import Enrolment, EnrolmentSet
+from gateway.domain.policy import FactorKind
 from gateway.domain.ports import SystemClock, SystemRandom
+from gateway.operations import key_ring_check
 from gateway.second_factor.factors.admin_code import PURPOSE, RECORD, AdminCode
 from gateway.services import open_services
 from gateway.settings import key_ring
+from gateway.store.redis import RedisStore
+from tests.cli.test_serve import first_line, serving
 from tests.fixtures.config_folder import ConfigFolder
 from tests.fixtures.keycloak_admin import Person as User
+from tests.fixtures.ports import free_port
 from tests.fixtures.stand_in_keycloak import StandIn
 from tests.fixtures.stand_in_keycloak import running as stand_in_running
 
 LIFE = 1800.0  # 30 minutes
 
 CLOCK, RANDOM = SystemClock(), SystemRandom()
+TOKEN = "made up for this test"
 SHOWN = re.compile(r"\d{4} \d{4} \d{4}")
 
 
@@ -41,12 +49,29 @@ class OperatorConsole:
 
     folder: ConfigFolder
     user: User
+    provider: StandIn
 
-    def run(self, *words: str) -> subprocess.CompletedProcess[str]:
-        """Runs `efcx-gateway user code …` on the folder."""
-        file = self.folder.write()
-        command = [sys.executable, "-m", "gateway", "user", "code", *words, "--config", str(file)]
-        return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    def run(self, *words: str, act: str = "code") -> subprocess.CompletedProcess[str]:
+        """Runs `efcx-gateway user code …`, or another act, on the folder; it can read no entry."""
+        command = [sys.executable, "-m", "gateway", "user", act, *words, "--config", str(self.folder.write())]
+        none = subprocess.DEVNULL
+        return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, stdin=none)
+
+    def enrol(self) -> None:
+        """Enrols an address for the user, as a login does."""
+        asyncio.run(self._enrol())
+
+    async def _enrol(self) -> None:
+        loaded = self.folder.load().configuration
+        assert loaded
+        async with open_services(lambda: loaded, key_ring.read(self.folder.path / "ring.key")) as services:
+            email = Enrolment(FactorKind.EMAIL, "user@example.com")
+            assert await services.enrolments.add(loaded.tenants[0], self.user.id, EnrolmentSet(), email)
+
+    def audited(self, event: str) -> list[dict[str, Any]]:
+        """Returns the audit events of one kind."""
+        lines = map(json.loads, (self.folder.path / "audit.log").read_text().splitlines())
+        return [line for line in lines if line["event"] == event]
 
     def make(self, *words: str) -> dict[str, Any]:
         """Makes a code for the user and returns the output as data."""
@@ -88,7 +113,7 @@ def console(tmp_path: Path, provider: StandIn, redis_url: str) -> OperatorConsol
         "client_secret": server.clients["gateway-login"],
         "service_account": {"client_id": "gateway-admin", "client_secret": server.clients["gateway-admin"]},
     }
-    return OperatorConsole(folder, server.admin.create_user())
+    return OperatorConsole(folder, server.admin.create_user(), provider)
 
 
 @pytest.mark.row("CC-15")
@@ -119,7 +144,7 @@ def test_the_audit_event_names_operator_and_user_and_not_the_code(console: Opera
     assert kept
     assert kept.issuer == "Sara of the service desk"
     audit = (console.folder.path / "audit.log").read_text()
-    (line,) = [json.loads(one) for one in audit.splitlines() if "admin_code" in one]
+    (line,) = console.audited("admin_code_issued")
     assert (line["username"], line["by"]) == (console.user.username, "command line: Sara of the service desk")
     assert code not in audit
 
@@ -161,9 +186,66 @@ def test_an_administrators_code_is_made_where_enrolments_need_one_although_codes
     assert console.make()["minutes"] == 30
 
 
-def test_the_command_refuses_a_memory_store(console: OperatorConsole) -> None:
+def test_with_memory_the_command_needs_the_operations_token_and_a_serving_gateway(console: OperatorConsole) -> None:
     del console.folder.gateway["store"]
-    assert "codes need Redis or Valkey" in refused(console.run(console.user.username, "--tenant", "one"))
+    assert "operations_token: is not set" in refused(console.run(console.user.username, "--tenant", "one"))
+    console.folder.gateway.update(operations_token=TOKEN, operations=f"127.0.0.1:{free_port()}")
+    assert "no gateway answers" in refused(console.run(console.user.username, "--tenant", "one"))
+
+
+@pytest.mark.slow
+async def test_with_memory_the_serving_gateway_carries_out_the_commands(console: OperatorConsole) -> None:
+    del console.folder.gateway["store"]
+    console.folder.gateway.update(
+        operations_token=TOKEN, operations=f"127.0.0.1:{free_port()}", listen=f"127.0.0.1:{free_port()}"
+    )
+    name = (console.user.username, "--tenant", "one", "--by", "Sara")
+    async with serving(console.folder) as process:
+        await first_line(process)
+        made = await asyncio.to_thread(console.run, *name)
+        assert (made.returncode, bool(SHOWN.search(made.stdout))) == (0, True), made.stderr
+        done = await asyncio.to_thread(console.run, *name, "--yes", "--json", act="reset")
+        assert (done.returncode, json.loads(done.stdout)["sessions"]) == (0, 0), done.stderr
+        unknown = await asyncio.to_thread(console.run, "nobody", "--tenant", "one")
+        assert refused(unknown).startswith("efcx-gateway: no user nobody in realm ")
+    events = ("admin_code_issued", "enrolments_reset")
+    assert [console.audited(event)[0]["by"] for event in events] == ["command line: Sara"] * 2
+
+
+def test_removed_enrolments_are_shown_and_restored_only_after_a_confirmation(console: OperatorConsole) -> None:
+    console.enrol()
+    admin = console.provider.server.admin
+    admin.set_attribute(console.user.id, [])
+    name = (console.user.username, "--tenant", "one")
+    asked = console.run(*name, act="restore")
+    assert (asked.returncode, asked.stdout.strip()) == (1, "")
+    assert "Keycloak has none, although the gateway wrote some" in asked.stderr
+    assert "store: version 1: email u***@e***.com; 0 backup codes" in asked.stderr
+    assert admin.attribute(console.user.id) == []
+    done = console.run(*name, "--yes", "--json", act="restore")
+    assert (done.returncode, json.loads(done.stdout)["factors"]) == (0, ["email"]), done.stderr
+    again = console.run(*name, act="restore")
+    assert (again.returncode, "the gateway accepts them" in again.stderr) == (0, True)
+    assert [line["finding"] for line in console.audited("enrolments_restored")] == ["missing"]
+
+
+def test_a_reset_without_a_confirmation_changes_nothing(console: OperatorConsole) -> None:
+    console.enrol()
+    before = console.provider.server.admin.attribute(console.user.id)
+    done = console.run(console.user.username, "--tenant", "one", act="reset")
+    assert (done.returncode, done.stdout.strip()) == (1, "")
+    assert console.provider.server.admin.attribute(console.user.id) == before
+
+
+async def test_with_another_key_ring_than_the_stores_the_command_changes_nothing(
+    console: OperatorConsole, redis_url: str
+) -> None:
+    store = RedisStore(url=redis_url, prefix="efcx:", timeout=10.0, tls=TlsSettings())
+    await key_ring_check.check(store, key_ring.read(console.folder.path / "ring.key"))
+    await store.close()
+    key_ring.add(console.folder.path / "ring.key", CLOCK, RANDOM)
+    done = await asyncio.to_thread(console.run, console.user.username, "--tenant", "one", "--yes", act="reset")
+    assert "it has 1 more; put that key ring back" in refused(done)
 
 
 def test_invalid_settings_are_reported_and_no_code_is_made(console: OperatorConsole) -> None:

@@ -523,3 +523,57 @@ async def test_enrolments_of_a_lost_key_ring_are_named_by_their_key_and_the_ring
     found = await harness.enrolments.read(TENANT, "u1")
     assert isinstance(found, Tampered)
     assert found.details == {"finding": "guard-unopenable", "sealed_by": "00000001", "ring": ["00000002"]}
+
+
+@pytest.mark.attack("F2")
+@pytest.mark.parametrize("finding", ["missing", "unopenable", "older", "altered", "guard-unopenable"])
+async def test_an_administrators_set_replaces_a_rejected_one_and_no_earlier_one_is_ever_accepted_again(
+    harness: Bench, finding: str
+) -> None:
+    await harness.enrol("u1", OTHER)
+    first = harness.profile.values["u1"]
+    await harness.enrol("u1")
+    second = harness.profile.values["u1"]
+    match finding:
+        case "missing":
+            del harness.profile.values["u1"]
+        case "unopenable":
+            harness.profile.values["u1"] = "damaged"
+        case "older":
+            harness.profile.values["u1"] = first
+        case "altered":
+            twin = Bench()
+            twin.ring = harness.ring
+            twin.lose_store()
+            await twin.enrol("u1", OTHER)
+            await twin.enrol("u1", OTHER)
+            harness.profile.values["u1"] = twin.profile.values["u1"]
+        case _:
+            (guard,) = [key for key in harness.store._kept if key.startswith("guard:")]
+            await harness.store.set(guard, b"another", 60)
+    copies = await harness.enrolments.copies(TENANT, "u1")
+    assert copies.rejected == Tampered(finding)
+    chosen = EnrolmentSet(enrolments=(EMAIL,))
+    written = await harness.enrolments.overwrite(TENANT, "u1", lambda _copies: chosen)
+    assert written
+    assert await harness.enrolments.read(TENANT, "u1") == written
+    for old in (first, second):
+        harness.profile.values["u1"] = old
+        assert isinstance(await harness.enrolments.read(TENANT, "u1"), Tampered)
+
+
+@pytest.mark.attack("F2")
+async def test_a_reset_user_stays_reset_when_the_lost_key_ring_and_the_old_enrolments_are_put_back(
+    harness: Bench,
+) -> None:
+    await harness.enrol("u1")
+    old, lost = harness.profile.values["u1"], harness.ring.keys
+    harness.ring = KeyRing((Key("00000002", harness.random.token_bytes(KEY_BYTES)),))
+    harness.lose_store()
+    await harness.enrolments.overwrite(TENANT, "u1", lambda _copies: EnrolmentSet())
+    store = harness.store
+    harness.ring = KeyRing((*harness.ring.keys, *lost))
+    harness.lose_store()
+    harness.enrolments._store = store
+    harness.profile.values["u1"] = old
+    assert await harness.enrolments.read(TENANT, "u1") == Tampered("older")

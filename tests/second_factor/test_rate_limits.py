@@ -13,7 +13,7 @@ import gateway
 from gateway.domain.challenge import Challenge, ProofPurpose
 from gateway.domain.configuration import OperatorLimits
 from gateway.domain.enrolment import Enrolment
-from gateway.domain.policy import FactorKind, LockScope
+from gateway.domain.policy import FactorKind, LockScope, Policy
 from gateway.domain.problem import Problem, ProblemDetail
 from gateway.second_factor import rate_limits
 from gateway.second_factor.challenges import ChallengeContext, Denied, Verified
@@ -421,3 +421,23 @@ async def test_after_a_completed_wait_more_than_one_attempt_is_allowed(
         pass
     harness.clock.set(found.until)
     assert [type(await attempts.reserve((group,))) for _ in range(2)] == [Allowed, Allowed]
+
+
+@pytest.mark.parametrize("policy", [EFCX, CLOUDCX, replace(CLOUDCX, lock_scope=LockScope.APP, resend_cooldown=60)])
+async def test_all_locks_and_counts_of_one_user_are_cleared_at_once(harness: ChallengeHarness, policy: Policy) -> None:
+    limiter, limits = RateLimiter(harness.store, harness.clock), OperatorLimits()
+    subjects = [
+        LimitSubject("one", "u1", "l1", factor, app=app, approving=approving)
+        for factor in (*FactorKind, None)
+        for app in ("", "/agent-manager")
+        for approving in (False, True)
+    ]
+    groups = [rate_limits.for_user(policy, limits, subject) for subject in subjects]
+    sends = [rate_limits.for_send(policy, limits, subjects[0], "of an address")[0]]
+    while not all([isinstance(await limiter.reserve([group]), Limited) for group in (*groups, *sends)]):
+        pass
+    await limiter.clear([rate_limits.all_of_user(policy, limits, "one", "u1", ("", "/agent-manager"))])
+    for group in (*groups, *sends):
+        found = await limiter.look([group])
+        assert isinstance(found, Allowed)
+        assert {count for _, count in found.counts} == {0}

@@ -68,6 +68,10 @@ class AdminCodeFactor(Factor):
         await self._records.write(tenant_id, user_id, AdminCode(digest, issuer, now), now + LIFE)
         return code
 
+    async def withdraw(self, tenant_id: str, user_id: str) -> None:
+        """Make the user's newest code invalid."""
+        await self._records.remove(tenant_id, user_id)
+
     async def credential(self, tenant: Tenant, user: User, enrolments: EnrolmentSet) -> Enrolment:
         """The digest of the newest code."""
         newest = await self._records.read(tenant.id, user.id)

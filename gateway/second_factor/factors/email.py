@@ -5,6 +5,7 @@ The gateway sends through the tenant's channel and keeps the digest of the code 
 sent, and its code works. The code's life begins when the relay took the mail, within a hard maximum.
 """
 
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -12,11 +13,11 @@ from gateway.crypto.key_ring import Signer
 from gateway.delivery.smtp import Mailer, Message, NotSent, Sent, one_address
 from gateway.domain.challenge import Asked, Draft, Judgement, Rejected, Unavailable
 from gateway.domain.channel import ChannelKind
-from gateway.domain.enrolment import Enrolment
+from gateway.domain.enrolment import Enrolment, EnrolmentSet
 from gateway.domain.policy import FactorKind
 from gateway.domain.problem import Problem
 from gateway.domain.texts import marked as _
-from gateway.domain.user import User
+from gateway.domain.user import Contact, User
 from gateway.observe.redaction import mask_address
 from gateway.rendering.mails import Mails
 from gateway.second_factor.factors import message_code
@@ -25,6 +26,13 @@ from gateway.second_factor.factors.protocol import DeliveryContext
 CODE_MAIL = "factors/email/message"
 SLOWEST = 30.0
 """Seconds a relay may take that do not count for the code's life. No code lives longer than these and `expiry`."""
+
+
+def addresses_of(contacts: Iterable[Contact], *sets: EnrolmentSet) -> tuple[str, ...]:
+    """The verified addresses of a user, each once: of the profile, and the enrolled ones."""
+    known = [c.address for c in contacts if c.factor is FactorKind.EMAIL and c.verified]
+    enrolled = [e.address for one in sets for e in one.enrolments if e.factor is FactorKind.EMAIL]
+    return tuple({address.casefold(): address for address in (*known, *enrolled) if address}.values())
 
 
 class EmailFactor(message_code.MessageFactor):
@@ -66,7 +74,7 @@ class EmailFactor(message_code.MessageFactor):
     async def announce(
         self, user: User, delivery: DeliveryContext, *, to: str, change: str, factor_label: str, address: str
     ) -> Sent | NotSent:
-        """Mails `user` at their address `to` about a change: `enrolled`, `turned-off`, `new-codes` or `wrong-codes`.
+        """Mails `user` at their address `to` about a change; `change` is the name of the mail.
 
         `factor_label` names the factor in the language of `delivery`. `address` is a new address, shown masked (""
         for an app). The mail proves nothing and holds no code.

@@ -1,0 +1,74 @@
+"""The acts of `user_recovery` on the operations port, and their client.
+
+Served with `memory://` only, where the command line cannot reach the state itself. A request needs the operations
+token and comes from the gateway's own host. It is `POST /users/<act>` with the act's arguments as JSON. The answer is
+the act's result, or 422 with `error`.
+"""
+
+import ipaddress
+import json
+from inspect import signature
+from typing import Any
+
+from aiohttp import ClientError, ClientSession, ClientTimeout, hdrs, web
+
+from gateway.domain.configuration import GatewaySettings
+from gateway.domain.errors import GatewayError, Misconfigured
+from gateway.operations.listener import has_token
+from gateway.operations.user_recovery import UserRecovery
+
+ACTS = ("code", "show", "reset", "restore")
+TIMEOUT = 60.0
+
+
+def routes(recovery: UserRecovery) -> list[web.RouteDef]:
+    """The routes of all acts."""
+
+    async def act(request: web.Request) -> web.Response:
+        token = recovery.services.configuration().gateway.operations_token
+        if not _is_local(request) or not has_token(request, token):
+            raise web.HTTPForbidden
+        chosen = getattr(recovery, request.match_info["act"])
+        try:
+            arguments = {name: str(value) for name, value in json.loads(await request.read()).items()}
+            signature(chosen).bind(**arguments)
+        except (ValueError, TypeError, AttributeError):  # not the arguments of this act
+            raise web.HTTPBadRequest from None
+        try:
+            result = await chosen(**arguments)
+        except GatewayError as error:
+            return web.json_response({"error": str(error)}, status=422)
+        return web.json_response(result, headers={hdrs.CACHE_CONTROL: "no-store"})
+
+    return [web.post(f"/users/{{act:{'|'.join(ACTS)}}}", act)]
+
+
+async def ask(settings: GatewaySettings, act: str, arguments: dict[str, Any]) -> dict[str, Any]:
+    """The result of an act at the serving gateway of this host; raises `errors.Misconfigured`."""
+    host = settings.operations.host
+    if host in ("", "0.0.0.0", "::"):  # noqa: S104 - a comparison, not an address to listen on
+        host = "::1" if host == "::" else "127.0.0.1"
+    url = f"http://{f'[{host}]' if ':' in host else host}:{settings.operations.port}/users/{act}"
+    if not settings.operations_token:
+        raise Misconfigured("operations_token", "is not set; with memory:// this command needs it")
+    headers = {hdrs.AUTHORIZATION: f"Bearer {settings.operations_token.value}"}
+    try:
+        async with (
+            ClientSession(timeout=ClientTimeout(total=TIMEOUT)) as http,
+            http.post(url, json=arguments, headers=headers, allow_redirects=False) as answer,
+        ):
+            body = await answer.json() if answer.content_type == "application/json" else {}
+    except (ClientError, TimeoutError, ValueError) as error:
+        why = f"no gateway answers ({type(error).__name__}); with memory:// it must be running"
+        raise Misconfigured(url, why) from error
+    if answer.status == 422:
+        raise Misconfigured(str(body.get("error")))
+    if answer.status != 200:
+        raise Misconfigured(url, f"answered {answer.status}; is it this gateway, with the same operations_token?")
+    return dict(body)
+
+
+def _is_local(request: web.Request) -> bool:
+    """Whether the client is on this host: it has a loopback address, or the very address that it connected to."""
+    peer, own = (request.get_extra_info(name) for name in ("peername", "sockname"))
+    return bool(peer and own) and (peer[0] == own[0] or ipaddress.ip_address(peer[0]).is_loopback)
