@@ -12,6 +12,7 @@ from tests.fixtures.run import Run
 
 pytest_plugins = [
     "tests.feature_coverage_plugin",
+    "tests.fixtures.missing",
     "tests.fixtures.keycloak",
     "tests.fixtures.redis",
     "tests.fixtures.valkey",
