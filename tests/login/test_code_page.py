@@ -7,6 +7,7 @@ import pytest
 from gateway.domain.policy import FactorKind, Method, RegistrationContact
 from gateway.domain.problem import Problem
 from gateway.login.state_machine import Step
+from gateway.login.steps.password import PasswordPage, PasswordView
 from gateway.login.steps.register import RegisterView
 from gateway.login.steps.verify import VerifyView
 from gateway.settings.presets import PRESETS
@@ -134,3 +135,24 @@ async def test_the_page_of_an_app_shows_its_secret_and_the_page_of_an_address_no
     draft = result.state.login.enrolling.draft
     assert view.totp_secret == (draft.secret if draft else "")
     assert bool(view.totp_secret) is (factor == "totp")
+
+
+async def test_the_sign_in_page_keeps_the_typed_name_up_to_255_characters(login_harness: LoginHarness) -> None:
+    browser = LoginBrowser(login_harness, "laptop")
+    page = login_harness.flow.pages[Step.PASSWORD]
+    assert isinstance(page, PasswordPage)
+    view = await page.view(await browser.visit(), None, {"username": " " + "a" * 300})
+    assert isinstance(view, PasswordView)
+    assert view.username == "a" * 255
+
+
+@pytest.mark.parametrize(("length", "problem"), [(1024, None), (1025, Problem.BAD_INPUT), (0, Problem.BAD_INPUT)])
+async def test_a_new_password_has_at_most_1024_characters(
+    login_harness: LoginHarness, length: int, problem: Problem | None
+) -> None:
+    login_harness.realm.people["anna"].due = True
+    browser = await at_the_code(login_harness)
+    result = await browser.act(Step.VERIFY, code=login_harness.mailed(MAILBOX.address))
+    assert result.step is Step.NEW_PASSWORD
+    result = await browser.act(Step.NEW_PASSWORD, new_password="x" * length)
+    assert (result.problem_detail.problem if result.problem_detail else None) is problem
