@@ -8,7 +8,16 @@ from gateway.domain.enrolment import Enrolment, EnrolmentSet
 from gateway.domain.policy import ChoosePage, FactorKind, Registration
 from gateway.domain.user import Contact
 from gateway.login import pending_proof
-from gateway.login.record import AddressConfirmed, AddressGiven, Drafted, Enrolled, Login, Picked, Purpose
+from gateway.login.record import (
+    AddressConfirmed,
+    AddressGiven,
+    Drafted,
+    Enrolled,
+    Login,
+    Picked,
+    Purpose,
+    SecretWithdrawn,
+)
 from gateway.login.state_machine import Effect, Step
 from tests.fixtures.event_scripts import (
     ADDRESS,
@@ -254,3 +263,18 @@ def test_an_entry_counts_against_all_factors_only_on_the_combined_page() -> None
 
 def test_the_rule_that_made_a_proof_unnecessary_is_recorded() -> None:
     assert satisfied(after(password(), login=begun(with_policy(enabled=False))))[1] == "2fa-off"
+
+
+@pytest.mark.row("GW-27")
+def test_an_app_secret_that_was_proved_and_waits_for_approval_is_not_withdrawn() -> None:
+    events = (Picked(FactorKind.TOTP), Drafted(APP_DRAFT), waiting(factor=FactorKind.TOTP), proved_by(FactorKind.TOTP))
+    waits = after(*events, login=login(GUARD, KNOWN, open_registration=False))
+    assert waits.enrolling.draft == APP_DRAFT
+    assert step(waits) is Step.VERIFY
+    assert after(SecretWithdrawn(), login=waits) == waits
+
+
+def test_where_no_app_secret_was_made_none_is_withdrawn() -> None:
+    chosen = after(Picked(FactorKind.EMAIL), login=login(GUARD, KNOWN))
+    assert step(chosen) is Step.REGISTER
+    assert after(SecretWithdrawn(), login=chosen) == chosen
