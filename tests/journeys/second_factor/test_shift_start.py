@@ -110,7 +110,7 @@ async def test_the_page_shows_the_queue_and_reloads_by_itself(paced: Site) -> No
         text = await page.text()
         assert page.status == 200
         assert 0 < int(page.headers["Refresh"]) <= 33
-        assert "We'll send your code in" in text
+        assert "Your code will be sent in" in text
         assert "Many people are signing in" in text
         assert 'value="resend"' not in text  # a request for it would change nothing
         paced.clock.advance(int(page.headers["Refresh"]))
