@@ -11,7 +11,8 @@ sets the numbers. The promises:
 - No login waits for ever: one that has no turn in time gets `Busy`.
 - A name rests for a moment after each turn: Keycloak still counts a login when its answer is out already, and rejects
   one that follows at once (measured: one right password in a hundred right after another; none in 2,300 after 20 ms).
-  After a wrong password it rests longer: by default Keycloak locks a user for a minute after two within a second.
+  After a wrong password it rests longer: by default Keycloak locks a user for a minute after two within a second
+  (measured: four of four users without this rest, none of four with it).
 """
 
 import asyncio
