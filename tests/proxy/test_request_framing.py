@@ -11,6 +11,10 @@ CHUNKED = (
     b"3;ext=1\r\na\r\n\r\n00000000000000000000000000000A\r\n0123456789\r\n0\r\nX-Trailer: 1\r\n\r\n"
 )
 
+LATER_CHUNK = (
+    b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n12\r\n0123456789abcdefgh\r\n0\r\n\r\n"
+)
+
 
 def divided(stream: bytes, step: int, most: int = 1000) -> list[bytes]:
     """Returns the forwarded requests when `step` bytes arrive at a time and each request is answered once complete."""
@@ -27,7 +31,7 @@ def divided(stream: bytes, step: int, most: int = 1000) -> list[bytes]:
 
 @pytest.mark.parametrize("step", [1, 2, 3, 5, 7, 64, 10_000])
 def test_each_request_is_forwarded_to_its_last_byte_and_no_further(step: int) -> None:
-    requests = [GET, PUT, CHUNKED, GET, CHUNKED, PUT, GET]
+    requests = [GET, PUT, CHUNKED, GET, LATER_CHUNK, CHUNKED, PUT, GET]
     assert divided(b"".join(requests), step) == requests
 
 
