@@ -4,7 +4,7 @@
 
 The tool works in a copy of the tree. For each mutation it runs the tests that run the changed line, the quickest first,
 and stops at the first failure. It takes the lines and seconds of each test from `make coverage`. A mutation that no
-test notices within `--limit` seconds of tests survives. `build/mutations.json` holds the results; `--again` tries the
+test notices within `--limit` seconds of tests, nor mypy, survives. `build/mutations.json` holds the results; `--again` tries the
 survivors of that file once more. The tests that noticed something run on the unchanged copy at the end: a test that
 fails there proves nothing.
 """
@@ -16,13 +16,14 @@ import os
 import resource
 import shutil
 import signal
+import subprocess
 import sys
 import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import CodeType, FunctionType
 from typing import Any, NoReturn
@@ -40,6 +41,7 @@ RESULTS = ROOT / "build" / "mutations.json"
 DECIDE = ("keycloak", "login", "proxy", "second_factor", "sessions", "web")
 """The packages whose code decides something."""
 LEFT_OUT = (".git", ".venv*", "build", "dist", ".*_cache", ".hypothesis", "__pycache__")
+Drawn = Sequence[tuple[str, Mutation]]
 MEMORY = 8 * 2**30
 """The address space of a run in bytes: a mutation may fill the memory."""
 
@@ -301,9 +303,24 @@ def copy(folder: Path) -> Path:
     return Path(shutil.copytree(ROOT, folder / "tree", ignore=shutil.ignore_patterns(*LEFT_OUT)))
 
 
+def by_types(tree: Path, results: Sequence[Result], sources: Mapping[str, str], drawn: Drawn) -> list[Result]:
+    """Returns the results, where mypy notices some of the survivors: `make check` would, too."""
+    found = []
+    for result in results:
+        one = next((m for file, m in drawn if file == result.file and m.diff(sources[file], file) == result.diff), None)
+        if result.verdict == "survived" and one is not None:
+            with changed(tree / result.file, one.apply(sources[result.file])):
+                command = [sys.executable, "-m", "mypy", "--no-error-summary", result.file]
+                done = subprocess.run(command, cwd=tree, capture_output=True, text=True, check=False)
+            if done.returncode == 1:
+                result = replace(result, verdict="killed", by="mypy")  # noqa: PLW2901 - the same one, judged
+        found.append(result)
+    return found
+
+
 def unproved(tree: Path, results: Sequence[Result]) -> set[str]:
     """Returns the tests that noticed a mutation and fail without one, too."""
-    tests = sorted({result.by for result in results if result.by})
+    tests = sorted({result.by for result in results if result.by and result.by != "mypy"})
     return set(run(tree, tests, 1800.0).failed) if tests else set()
 
 
@@ -341,12 +358,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         judge = Judge(tree, lines, options, known)
         for file, mutation in _in_memory(judge, tree, drawn):
             judge.judge(file, mutation)
-        known = judge.results
+        known = by_types(tree, judge.results, sources, drawn)
+        RESULTS.write_text(json.dumps([_fields(one) for one in known], indent=1))
         wrong = unproved(tree, known)
     return _report(known, wrong)
 
 
-def _in_memory(judge: Judge, tree: Path, drawn: Sequence[tuple[str, Mutation]]) -> list[tuple[str, Mutation]]:
+def _in_memory(judge: Judge, tree: Path, drawn: Drawn) -> list[tuple[str, Mutation]]:
     """Judges the mutations inside of functions in a fork that collects the tests once; returns the others."""
     others = tree.parent / "others.json"
 

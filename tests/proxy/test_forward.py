@@ -476,6 +476,14 @@ async def test_only_an_idempotent_request_is_retried_after_a_closed_connection(
     assert len(requests) == 1 + times
 
 
+async def test_a_request_whose_new_connection_closes_is_sent_once(raw_upstream: RawUpstream) -> None:
+    raw_upstream.answer = None
+    async with gateway(tenant(raw_upstream.url)) as stage:
+        answer = await stage.send(stage.request("/agent-manager/x"))
+    assert status_of(answer) == 502
+    assert raw_upstream.requests == 1
+
+
 @pytest.mark.parametrize(
     ("method", "size", "status"),
     [("PUT", 3, 200), ("DELETE", 16_384, 200), ("PUT", 40_000, 502), ("POST", 3, 502), ("PATCH", 3, 502)],
