@@ -3,8 +3,8 @@
     python -m tools.mutations --count 200 --seed 1
 
 The tool works in a copy of the tree. For each mutation it runs the tests that run the changed line, the quickest first,
-and stops at the first failure. It takes the lines and seconds of each test from `make coverage`. A mutation that no
-test notices within `--limit` seconds of tests, nor mypy, survives. `build/mutations.json` holds the results; `--again` tries the
+and stops at the first failure. It takes the lines and seconds of each test from `make coverage`. A mutation survives if
+neither the tests of `--limit` seconds nor mypy notice it. `build/mutations.json` holds the results; `--again` tries the
 survivors of that file once more. The tests that noticed something run on the unchanged copy at the end: a test that
 fails there proves nothing.
 """
@@ -311,7 +311,7 @@ def by_types(tree: Path, results: Sequence[Result], sources: Mapping[str, str], 
         if result.verdict == "survived" and one is not None:
             with changed(tree / result.file, one.apply(sources[result.file])):
                 command = [sys.executable, "-m", "mypy", "--no-error-summary", result.file]
-                done = subprocess.run(command, cwd=tree, capture_output=True, text=True, check=False)
+                done = subprocess.run(command, cwd=tree, capture_output=True, check=False)  # noqa: S603
             if done.returncode == 1:
                 result = replace(result, verdict="killed", by="mypy")  # noqa: PLW2901 - the same one, judged
         found.append(result)
