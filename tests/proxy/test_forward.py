@@ -477,7 +477,7 @@ async def test_only_an_idempotent_request_is_retried_after_a_closed_connection(
 
 
 async def test_a_request_whose_new_connection_closes_is_sent_once(raw_upstream: RawUpstream) -> None:
-    raw_upstream.answer = None
+    raw_upstream.answer = lambda _number: None
     async with gateway(tenant(raw_upstream.url)) as stage:
         answer = await stage.send(stage.request("/agent-manager/x"))
     assert status_of(answer) == 502
