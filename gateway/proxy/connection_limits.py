@@ -157,7 +157,7 @@ class Runner(web.AppRunner):
                     response.force_close()
                 return response
             except ConnectionError:
-                if request.transport is not None:
+                if request.transport is not None and not request.transport.is_closing():
                     raise
                 return web.Response(status=499)  # no client gets it: aiohttp would log an error with a traceback
             finally:

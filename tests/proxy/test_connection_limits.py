@@ -1,6 +1,7 @@
 """Tests of the deadlines of a connection, and of the number of connections."""
 
 import asyncio
+import logging
 import re
 import socket
 import sys
@@ -12,7 +13,9 @@ import pytest
 from aiohttp import web
 from structlog.testing import capture_logs
 
-from gateway.proxy.connection_limits import ConnectionCounts, ConnectionLimits
+from gateway.proxy.connection_limits import ConnectionCounts, ConnectionLimits, Runner
+from gateway.proxy.handler import server_options
+from tests.fixtures.ports import free_port
 from tests.fixtures.proxy_server import (
     HOST,
     ProxyServer,
@@ -565,3 +568,26 @@ def test_the_counter_of_an_address_without_connections_is_deleted() -> None:
         addresses.leave(client or "")
     assert not addresses._counts
     assert not addresses._told
+
+
+async def test_a_client_that_hangs_up_before_its_answer_causes_no_error_in_the_log(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def hung_up(request: web.Request) -> web.Response:
+        assert request.transport
+        request.transport.close()
+        raise ConnectionResetError("Cannot write to closing transport")
+
+    app, port = web.Application(), free_port()
+    app.router.add_get("/", hung_up)
+    runner = Runner(app, shutdown_timeout=1, **server_options())
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", port).start()
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert await ended(reader) == b""
+        writer.transport.abort()
+    finally:
+        await runner.cleanup()
+    assert [record.message for record in caplog.records if record.levelno >= logging.ERROR] == []
