@@ -28,6 +28,7 @@ async def stop_clock(page: Page) -> None:
     await page.clock.pause_at(START + 1)
 
 
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize(
     ("scheme", "code", "width"), [("light", "en", 1100), ("dark", "ar", 320), ("light", "ur", 320)]
 )
