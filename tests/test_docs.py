@@ -151,8 +151,8 @@ def event_texts() -> dict[str, str]:
 
 def event_table() -> str:
     """Returns the audit events as a table."""
-    rows = [f"| `{name}` | {text} |" for name, text in event_texts().items()]
-    return "\n".join([_BEGIN, "| event | means |", "|---|---|", *rows, _END])
+    rows = [f"| `{name}` | {audit.level_of(AuditEvent(name))} | {text} |" for name, text in event_texts().items()]
+    return "\n".join([_BEGIN, "| event | level | means |", "|---|---|---|", *rows, _END])
 
 
 def with_event_table(text: str) -> str:

@@ -4,27 +4,62 @@ aiohttp's limits are wider than the gateway's own. So the gateway's check answer
 page instead of aiohttp's bare 400.
 """
 
+import resource
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from aiohttp import web
 
 from gateway.domain.configuration import Address
 from gateway.domain.errors import Misconfigured
-from gateway.proxy.connection_limits import Network, Runner
+from gateway.proxy.connection_limits import ConnectionLimits, Network, Runner
 from gateway.proxy.handler import server_options
 
 LAST_WAIT = 0.5
 """Seconds that `cleanup` waits for running requests. `end` has already waited for those of browsers."""
 
 
-async def listen(app: web.Application, address: Address, *, trusted: Callable[[], Sequence[Network]] = tuple) -> Runner:
+OWN_FILES = 150
+"""Open files that the process needs besides those of clients: connections to store and Keycloak, and its own files."""
+MOST_FILES = 65_536
+"""Open files that the process asks for, if the system allows as many."""
+
+
+def raise_file_limit() -> int:
+    """Raise this process's limit of open files as far as the system allows; returns the limit."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, MOST_FILES)
+    if soft == resource.RLIM_INFINITY or soft >= wanted:
+        return MOST_FILES if soft == resource.RLIM_INFINITY else soft
+    resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    return wanted
+
+
+def limits_for(files: int) -> ConnectionLimits:
+    """Limits of client connections for so many open files. Each may need a second one, to an app.
+
+    One address has at most half of them.
+    """
+    most = max(2, (files - OWN_FILES) // 2)
+    usual = ConnectionLimits()
+    return replace(usual, connections=most, per_address=min(usual.per_address, most // 2))
+
+
+async def listen(
+    app: web.Application,
+    address: Address,
+    *,
+    trusted: Callable[[], Sequence[Network]] = tuple,
+    limits: ConnectionLimits | None = None,
+) -> Runner:
     """Serve `app`; call `end` and `cleanup` of the returned runner to end it.
 
-    Connections from `trusted` networks (read anew for each connection) are not counted.
+    Connections from `trusted` networks (read anew for each connection) are not counted for their address.
 
     Raises `errors.Misconfigured` if the address is not available.
     """
-    runner = Runner(app, trusted=trusted, handle_signals=False, shutdown_timeout=LAST_WAIT, **server_options())
+    options = server_options()
+    runner = Runner(app, trusted=trusted, limits=limits, handle_signals=False, shutdown_timeout=LAST_WAIT, **options)
     try:
         await runner.setup()
         await web.TCPSite(runner, address.host or None, address.port, backlog=1024).start()

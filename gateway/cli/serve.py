@@ -6,12 +6,14 @@ WebSockets and event streams, and lets running requests finish, all within `shut
 """
 
 import asyncio
+import errno
 import os
 import signal
 from collections.abc import Callable
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import structlog
@@ -19,8 +21,9 @@ import typer
 
 from gateway import __version__
 from gateway.app import build
-from gateway.cli.listen import listen, url_of
+from gateway.cli.listen import limits_for, listen, raise_file_limit, url_of
 from gateway.cli.shutdown import Shutdown
+from gateway.crypto import tls
 from gateway.crypto.key_ring import KeyRing
 from gateway.domain.configuration import Configuration
 from gateway.domain.errors import GatewayError, Misconfigured, Unreachable
@@ -29,6 +32,7 @@ from gateway.domain.tasks import running
 from gateway.observe import logs
 from gateway.observe.audit import Audit, AuditEvent
 from gateway.observe.metrics import CONTENT_TYPE, Metrics
+from gateway.observe.seldom import Seldom
 from gateway.operations import enrolment_keys_check, key_ring_check, listener, user_requests
 from gateway.operations.readiness import Readiness
 from gateway.operations.realm_checks import RealmChecks
@@ -82,6 +86,21 @@ def check_aiohttp(version: str = aiohttp.__version__) -> None:
     require_strict_parser()
 
 
+class LoopErrors:
+    """Logs what no task catches. A shortage of open files is logged once in a minute, not for each connection."""
+
+    def __init__(self) -> None:
+        self._told = Seldom(period=60)
+
+    def handle(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """The event loop's exception handler."""
+        error = context.get("exception")
+        if not isinstance(error, OSError) or error.errno not in (errno.EMFILE, errno.ENFILE):
+            loop.default_exception_handler(context)
+        elif self._told.allows():
+            log.error("open_files_exhausted", why=error.strerror, hint="raise the limit of open files (LimitNOFILE)")
+
+
 @dataclass(frozen=True, slots=True)
 class Watcher:
     """Writes settings changes to audit and log, and closes connections that only the old settings used."""
@@ -92,7 +111,7 @@ class Watcher:
     def changed(self, old: Configuration, new: Configuration) -> None:
         """Called when the settings `new` have replaced `old`."""
         audit, tasks = self.services.audit, self.services.tasks
-        audit.write(AuditEvent.CONFIGURATION_LOADED, tenant="*", fingerprint=new.fingerprint, tenants=len(new.tenants))
+        self.loaded(new)
         for weaker in weakenings.weakenings(old, new):
             audit.write(AuditEvent.CONFIGURATION_WEAKENED, tenant=weaker.partition(":")[0], changes=weaker)
         if waiting := weakenings.needs_restart(old.gateway, new.gateway):
@@ -102,6 +121,20 @@ class Watcher:
         retaining = self.services.keycloak_clients.retain(tenant.keycloak for tenant in new.tenants)
         tasks.start(retaining, "close of unused Keycloak clients")
         self.checks.look_again()
+
+    def loaded(self, configuration: Configuration) -> None:
+        """Called when settings are in force."""
+        self.services.audit.write(
+            AuditEvent.CONFIGURATION_LOADED,
+            tenant="*",
+            fingerprint=configuration.fingerprint,
+            tenants=len(configuration.tenants),
+        )
+
+    def restored(self) -> None:
+        """Called when, after a rejection, the files have the settings in force again."""
+        fingerprint = self.services.configuration().fingerprint
+        self.services.audit.write(AuditEvent.CONFIGURATION_RESTORED, tenant="*", fingerprint=fingerprint)
 
     def rejected(self, diagnostics: tuple[Diagnostic, ...]) -> None:
         """Called when changed settings have errors; the old ones stay in force."""
@@ -134,21 +167,25 @@ async def serve(
     live = Live(config, loaded)
     stopping = Shutdown(lambda: live.current().gateway.shutdown_timeout, leave=leave)
     stopping.follow_signals()
-    # By default SIGHUP kills the process. Its usual meaning, reload, is not needed: the settings are watched.
-    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, log.info, "hangup_ignored")
+    limits = limits_for(raise_file_limit())
+    asyncio.get_running_loop().set_exception_handler(LoopErrors().handle)
+    # By default SIGHUP kills the process. Settings need no signal: they are watched.
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, audit.follow_file)
     async with AsyncExitStack() as stack:
         services = await stack.enter_async_context(open_services(live.current, ring, audit=audit))
         store = services.store
         checks = RealmChecks(services.token_endpoint, services.users, services.profiles, live.current)
         watcher = Watcher(services, checks)
-        live.on_change, live.on_rejected = watcher.changed, watcher.rejected
+        live.on_change, live.on_rejected, live.on_restored = watcher.changed, watcher.rejected, watcher.restored
         readiness = Readiness({"store": store.check, "keycloak": checks.check, "mail": services.mailer.check})
         ring_check = RingCheck(services, key_ring.beside(config))
         accepted = await ring_check.accepted()
         with suppress(GatewayError):  # readiness reports it
             if dangers := await store.check():
                 log.warning("store_has_dangers", dangers=dangers)
-        public = await listen(build(services), settings.listen, trusted=lambda: live.current().gateway.trusted_proxies)
+        public = await listen(
+            build(services), settings.listen, trusted=lambda: live.current().gateway.trusted_proxies, limits=limits
+        )
         stack.push_async_callback(public.cleanup)
         health = listener.build(
             readiness, metrics.text, CONTENT_TYPE, token=lambda: live.current().gateway.operations_token
@@ -159,14 +196,16 @@ async def serve(
         stack.push_async_callback(operations.cleanup)
         following = await stack.enter_async_context(running(live.watch(stopping.asked)))
         await stack.enter_async_context(running(checks.follow()))
+        await stack.enter_async_context(running(tls.follow_files()))
         asking = await stack.enter_async_context(running(ring_check.repeat(stopping.asked, accepted=accepted)))
-        audit.write(AuditEvent.CONFIGURATION_LOADED, tenant="*", fingerprint=configuration.fingerprint)
+        watcher.loaded(configuration)
         log.info(
             "started",
             version=__version__,
             listen=url_of(public),
             operations=url_of(operations),
             key_ring=ring.fingerprint,
+            connections=limits.connections,
         )
         say(f"efcx-gateway listens on {url_of(public)}, operations on {url_of(operations)}")
         await stopping.asked.wait()

@@ -4,7 +4,7 @@ A problem has one row, by area. No text tells whether a user or an address exist
 one sentence, and expired codes have their own. Sentences are English here and translated when shown.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Self
 
@@ -372,10 +372,12 @@ class Problem(Enum):
 class ProblemDetail:
     """A problem as it is shown once: `until` is when the wait it names ends (seconds since the epoch).
 
-    `detail` is a dependency's own sentence for the user (Keycloak's password policy).
+    `detail` is a dependency's own sentence for the user (Keycloak's password policy). `limit` is the setting of the
+    limit that rejected an attempt, for the audit.
     """
 
     problem: Problem
     until: float | None = None
     path: str | None = None
     detail: str = ""
+    limit: str = field(default="", compare=False)

@@ -88,12 +88,17 @@ def _one_line(text: str) -> str:
 
 
 def _network(text: str) -> IPv4Network | IPv6Network:
+    """Clients are compared by IPv4 address where they have one, and without a zone."""
+    if "%" in text:
+        raise ValueError("must be an address or a network without a zone (%…)")
     try:
         network = ip_network(text, strict=False)
     except ValueError as error:
         raise ValueError("must be an address or a network as 10.0.0.0/8") from error
     if ip_address(text.partition("/")[0]) != network.network_address:
         raise ValueError(f"is an address inside a network, not an address or a network as 10.0.0.0/8; write {network}")
+    if isinstance(network, IPv6Network) and network.prefixlen >= 96 and network[0].ipv4_mapped:
+        return IPv4Network((int(network[0].ipv4_mapped), network.prefixlen - 96))
     return network
 
 

@@ -109,6 +109,8 @@ def own_path(text: str) -> str:
 def socket_address(text: str) -> tuple[str, int]:
     """`host:port` (`:port` for all addresses, `[::1]:port` for IPv6)."""
     host, colon, port = text.rpartition(":")
+    if ":" in host and not (host.startswith("[") and host.endswith("]")):
+        raise ValueError("must be an address and a port, an IPv6 address in brackets as [::1]:8080")
     if not colon or not port.isascii() or not port.isdigit() or int(port) > 65535:
         raise ValueError("must be an address and a port as 0.0.0.0:8080")
     return host.removeprefix("[").removesuffix("]"), int(port)

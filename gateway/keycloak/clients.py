@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 
 import httpx2
+import structlog
 from authlib.integrations.httpx_client import AsyncOAuth2Client
 
 from gateway.crypto.tls import client_context
@@ -130,10 +131,17 @@ class KeycloakClients:
             verify=context,
             trust_env=False,
             timeout=access.timeout,
+            event_hooks={"request": [_with_request_id]},
             limits=httpx2.Limits(max_connections=POOL, max_keepalive_connections=POOL),
         )
         clients = self._clients[access] = RealmClients(context, grants)
         return clients
+
+
+async def _with_request_id(request: httpx2.Request) -> None:
+    """Names the request that is answered now, so that Keycloak's log leads to the gateway's."""
+    if ident := structlog.contextvars.get_contextvars().get("request_id"):
+        request.headers["X-Request-ID"] = ident
 
 
 def client_form(access: KeycloakAccess) -> dict[str, str]:

@@ -8,8 +8,6 @@ only, because users also type a password into that field.
 from contextlib import suppress
 from dataclasses import dataclass
 
-import structlog
-
 from gateway.crypto.key_ring import Signer
 from gateway.domain import errors
 from gateway.domain.problem import Problem, ProblemDetail
@@ -26,7 +24,6 @@ from gateway.web.client_address import client_network
 
 LOGGED = 16
 """Characters of a name's digest in the audit log."""
-log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +74,7 @@ class PasswordCheck:
         """One grant, counted before it is made and given back if Keycloak gave no verdict."""
         found = await self.rate_limiter.reserve(groups)
         if isinstance(found, Limited):
-            request.audit.write(AuditEvent.LIMIT_REACHED, limit="password", name_digest=digest)
+            request.audit.write(AuditEvent.LIMIT_REACHED, limit=found.limit.setting, name_digest=digest)
             return ProblemDetail(found.problem, found.until)
         try:
             return await self.token_endpoint.password(request.tenant.keycloak, typed, password, request.client)
@@ -88,8 +85,13 @@ class PasswordCheck:
             # Keycloak did not judge: never "wrong password".
             unreachable = isinstance(error, errors.Unreachable)
             problem = Problem.SIGN_IN_UNAVAILABLE if unreachable else Problem.SIGN_IN_MISCONFIGURED
-            log.error("sign_in_failed", what=error.what, detail=error.detail, reference=request.reference)
-            request.audit.write(AuditEvent.LOGIN_UNAVAILABLE, problem=problem.value, name_digest=digest)
+            request.audit.write(
+                AuditEvent.LOGIN_UNAVAILABLE,
+                problem=problem.value,
+                what=error.what,
+                detail=error.detail,
+                name_digest=digest,
+            )
             return ProblemDetail(problem)
 
     async def _locked_until(self, request: LoginRequest, name: str) -> float | None:

@@ -9,6 +9,7 @@ import json
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from enum import Enum
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,8 @@ class AuditEvent(Enum):
     PASSWORD_REJECTED = "password_rejected"  # noqa: S105 - the name of an event
     """Keycloak rejected a password; `reason` is its own text, `name_digest` a keyed digest of the user name."""
     LOGIN_UNAVAILABLE = "login_unavailable"
-    """Keycloak gave no verdict on a password: it did not respond, or it rejected the gateway's client."""
+    """Keycloak gave no verdict on a password: it did not respond, or it rejected the gateway's client; `what` and
+    `detail` say why."""
     LOGIN_QUEUE_FULL = "login_queue_full"
     """A password was not checked: too many sign-ins at once, for this user name or in total."""
     PASSWORD_CHANGED = "password_changed"  # noqa: S105 - the name of an event
@@ -50,10 +52,12 @@ class AuditEvent(Enum):
     """A user entered a wrong code."""
     CODE_EXPIRED = "code_expired"
     """A user entered a code after it expired; the code was not checked."""
+    CODE_NOT_CHECKED = "code_not_checked"
+    """A user's code was not checked: its page belongs to another login, or the code could not be verified."""
     LIMIT_REACHED = "limit_reached"
-    """A limit rejected an attempt; nothing was checked or sent."""
+    """A limit rejected an attempt; nothing was checked or sent. `limit` is its setting, or `keycloak`."""
     LOCK_SET = "lock_set"
-    """This attempt locked the user's second factor."""
+    """This attempt locked the user's second factor; `limit` is the setting."""
 
     # enrolments and the account page
     ENROLMENT_ADDED = "enrolment_added"
@@ -96,9 +100,9 @@ class AuditEvent(Enum):
     LOGIN_STOPPED = "login_stopped"
     """The gateway stopped a login after a correct password; `problem` is the reason."""
     SESSION_OPENED = "session_opened"
-    """A login opened a session; `satisfied` is how the second-factor requirement was met."""
+    """A login opened a session; `satisfied` is how the second-factor requirement was met, `until` its latest end."""
     SESSION_ENDED = "session_ended"
-    """A session ended; `reason` is why."""
+    """A session ended; `reason` is why. A session that expires unused has no such event, see `until` above."""
     SIGNED_OUT_EVERYWHERE = "signed_out_everywhere"
     """A user ended their other sessions and all trust in browsers; `sessions` is the number of sessions ended."""
     LOGOUT = "logout"
@@ -119,14 +123,51 @@ class AuditEvent(Enum):
     """The gateway applied a configuration."""
     CONFIGURATION_REJECTED = "configuration_rejected"
     """Changed settings have errors; the last valid ones stay in force."""
+    CONFIGURATION_RESTORED = "configuration_restored"
+    """After a rejection, the files have the configuration in force again."""
     CONFIGURATION_WEAKENED = "configuration_weakened"
     """The new configuration requires less of users; `changes` lists where."""
+
+
+_ERRORS = {AuditEvent.ENROLMENT_TAMPERED, AuditEvent.LOCK_SET, AuditEvent.CONFIGURATION_REJECTED}
+_WARNINGS = {
+    AuditEvent.PASSWORD_REJECTED,
+    AuditEvent.LOGIN_UNAVAILABLE,
+    AuditEvent.LOGIN_QUEUE_FULL,
+    AuditEvent.PASSWORD_CHANGE_UNKNOWN,
+    AuditEvent.CODE_NOT_SENT,
+    AuditEvent.CODE_REJECTED,
+    AuditEvent.CODE_EXPIRED,
+    AuditEvent.CODE_NOT_CHECKED,
+    AuditEvent.LIMIT_REACHED,
+    AuditEvent.ENROLMENT_REJECTED,
+    AuditEvent.ENROLMENT_CONFLICT,
+    AuditEvent.ENROLMENT_UNGUARDED,
+    AuditEvent.TRUST_REJECTED,
+    AuditEvent.LOGIN_STOPPED,
+    AuditEvent.TOKEN_COOKIE_TOO_LARGE,
+    AuditEvent.FORM_REJECTED,
+    AuditEvent.ORIGIN_REJECTED,
+    AuditEvent.ENDPOINT_BLOCKED,
+    AuditEvent.CONFIGURATION_WEAKENED,
+}
+
+
+def level_of(event: AuditEvent) -> str:
+    """The level of an event's line: `error` for an attack, a lock or wrong settings, `warning` for a refusal."""
+    return "error" if event in _ERRORS else "warning" if event in _WARNINGS else "info"
+
+
+def utc_time(seconds: float) -> str:
+    """A time (seconds since the epoch) as every log line writes it: ISO 8601, UTC, microseconds."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 class Audit:
     """Writes events to the log `audit`, and to `file` if given (appended, mode 0600).
 
-    `tell` receives each line, `count` each event with its tenant.
+    If the file was renamed or removed, as a log rotation does, the next line opens it anew. `tell` receives each
+    line, `count` each event with its tenant.
     """
 
     def __init__(
@@ -141,7 +182,9 @@ class Audit:
         self._tell = tell
         self._count = count
         self._log = structlog.get_logger("audit")
+        self._path = file
         self._file = _opened(file) if file else None
+        self._stuck = False
         self.lost = 0
 
     def write(
@@ -167,15 +210,33 @@ class Audit:
             **details,
         }
         known = {name: value for name, value in facts.items() if value is not None}
-        self._log.info(event.value, **known)
+        level = level_of(event)
+        getattr(self._log, level)(event.value, **known)
         if self._count:
             self._count(event, tenant)
         if self._tell or self._file is not None:
-            line = json.dumps({"at": self._clock.now(), "event": event.value, **clean(known)}, default=str)
+            at = utc_time(self._clock.now())
+            line = json.dumps({"at": at, "level": level, "event": event.value, **clean(known)}, default=str)
         if self._tell:
             self._tell(line)
         if self._file is not None:
+            self.follow_file()
             self._append(self._file, line.encode() + b"\n")
+
+    def follow_file(self) -> None:
+        """Open the file anew if another one, or none, has its name now. If that fails, the old one stays in use."""
+        if self._path is None or self._file is None or _is_open_as(self._file, self._path):
+            return
+        try:
+            new = _opened(self._path)
+        except Misconfigured as error:
+            if not self._stuck:
+                self._log.error("audit_file_not_reopened", why=error.detail)
+            self._stuck = True
+            return
+        os.close(self._file)
+        self._file, self._stuck = new, False
+        self._log.info("audit_file_reopened", file=str(self._path))
 
     def _append(self, file: int, line: bytes) -> None:
         try:
@@ -217,6 +278,13 @@ class RequestAudit:
             reference=self.reference,
             **details,
         )
+
+
+def _is_open_as(file: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(file), path.stat())
+    except OSError:
+        return False
 
 
 def _opened(file: Path) -> int:

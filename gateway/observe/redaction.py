@@ -28,7 +28,11 @@ _WORDS = re.compile(r"[A-Z]?[a-z0-9]+|[A-Z]+(?![a-z])")
 _MAIL = re.compile(r"(?<![\w.+%*-])[\w.+%-]++@[A-Za-z0-9][A-Za-z0-9.-]{0,252}")
 _PHONE = re.compile(r"\+\d[\d ()/-]{5,18}\d")
 _JWT = re.compile(r"eyJ[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]*){0,4}")
-_CREDENTIAL = re.compile(r"(?i)\b(bearer|basic)\s+[A-Za-z0-9._~+/=-]{6,}")
+_CREDENTIAL = re.compile(
+    r"\b((?i:bearer|basic))\s++(?=[A-Z]?+[a-z._~+/-]*+[A-Z0-9=]|[a-z._~+/-]{24})[A-Za-z0-9._~+/=-]{6,}"
+)
+"""A word after `basic` is a credential only if it has more than small letters: mail servers write "basic
+authentication is disabled"."""
 _USERINFO = re.compile(r"(?<=://)[^/\s@]+@")
 _ASSIGNED = re.compile(
     r"(?i)\b((?:\w*(?:password|secret|token|otp)|code)[\"']?\s*[=:]\s*)"

@@ -19,6 +19,7 @@ from typing import Any, cast
 import structlog
 from aiohttp import http_exceptions, web
 
+from gateway.observe.seldom import Seldom
 from gateway.proxy.connections_per_address import ConnectionCounts, Network
 from gateway.proxy.downstream import DownstreamResponse
 from gateway.proxy.raw_responses import NOT_PARSED, TOO_LARGE, TOO_MANY, TOO_SLOW
@@ -43,7 +44,8 @@ _log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class ConnectionLimits:
-    """Limits of one connection, in seconds and bytes; `per_address` counts connections, `body_rate` bytes a second.
+    """Limits of one connection, in seconds and bytes; `per_address` and `connections` (of all clients together) count
+    connections, `body_rate` bytes a second.
 
     `head_bytes`: of one head. `head`: from the first byte of a request to the end of its head. `body_grace` + received
     bytes / `body_rate`: from there to the end of the body; the time does not pass while the app takes no more, nor
@@ -62,6 +64,7 @@ class ConnectionLimits:
     stall: float = 30.0
     least_taken: int = 4096
     per_address: int = 1000
+    connections: int = 10_000
 
 
 class Runner(web.AppRunner):
@@ -87,7 +90,7 @@ class Runner(web.AppRunner):
         self._options = options
         self._limits = limits or ConnectionLimits()
         self._addresses = ConnectionCounts(self._limits.per_address, trusted)
-        self._connections: dict[web.RequestHandler, _Connection] = {}
+        self._connections = _Connections(self._limits.connections)
         self._ending = False
         self._buffer = memoryview(bytearray(READ))
 
@@ -117,13 +120,13 @@ class Runner(web.AppRunner):
         until = loop.time() + within
         closing: set[asyncio.Task[None]] = set()
         while server.connections and (left := until - loop.time()) > 0:
-            for protocol, connection in tuple(self._connections.items()):
+            for protocol, connection in tuple(self._connections.known.items()):
                 if connection.end():
                     closing.add(asyncio.create_task(protocol.shutdown(left)))
             await asyncio.sleep(min(_LOOK, left))
         if cut := len(server.connections):
             _log.warning("connections_cut_at_shutdown", connections=cut)
-        for connection in tuple(self._connections.values()):
+        for connection in tuple(self._connections.known.values()):
             connection.cut()
         for task in closing:
             task.cancel()
@@ -147,7 +150,7 @@ class Runner(web.AppRunner):
 
     def _watching(self, handle: _Handle) -> _Handle:
         async def watch(request: web.BaseRequest) -> web.StreamResponse:
-            connection = self._connections.get(request.protocol)
+            connection = self._connections.known.get(request.protocol)
             if connection is None:
                 return await handle(request)
             connection.begun(request)
@@ -219,6 +222,36 @@ def _limit_unsent(transport: asyncio.Transport) -> None:
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _UNSENT)
 
 
+class _Connections:
+    """The connections of one server, at most `most`. A new one takes the place of the one that was idle longest.
+
+    `idle` are those without a request under way, in the order in which their last one ended, or they were made.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._told = Seldom(period=60)
+        self.known: dict[web.RequestHandler, _Connection] = {}
+        self.idle: dict[_Connection, None] = {}
+
+    def make_room(self) -> bool:
+        """Whether one more connection may be made; closes an idle one if there are too many."""
+        if len(self.known) < self._most:
+            return True
+        if self._told.allows():
+            _log.warning("connections_full", most=self._most, hint="raise the limit of open files (LimitNOFILE)")
+        oldest = next(iter(self.idle), None)
+        if oldest is None:
+            return False
+        oldest.close_idle()
+        return True
+
+    def rests(self, connection: "_Connection") -> None:
+        """This connection has no request under way from now on."""
+        self.idle.pop(connection, None)
+        self.idle[connection] = None
+
+
 class _Connection(asyncio.BufferedProtocol):
     """aiohttp's protocol with limits around it.
 
@@ -232,13 +265,13 @@ class _Connection(asyncio.BufferedProtocol):
         protocol: Callable[[], _Requests],
         limits: ConnectionLimits,
         addresses: ConnectionCounts,
-        known: "dict[web.RequestHandler, _Connection]",
+        connections: _Connections,
         buffer: memoryview,
     ) -> None:
         self._protocol = protocol
         self._limits = limits
         self._addresses = addresses
-        self._known = known
+        self._connections = connections
         self._buffer = buffer
         self._loop = asyncio.get_running_loop()
         self._client = ""
@@ -261,6 +294,9 @@ class _Connection(asyncio.BufferedProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)  # uvloop's does not inherit from it
         client = self._addresses.enter(transport.get_extra_info("peername"))
+        if client is not None and not self._connections.make_room():
+            self._addresses.leave(client)
+            client = None
         if client is None:
             self._transport.write(TOO_MANY)
             self._transport.close()
@@ -270,7 +306,8 @@ class _Connection(asyncio.BufferedProtocol):
         _limit_unsent(self._transport)
         self._inner = self._protocol()
         self._inner.on_switch = self._switched
-        self._known[self._inner] = self
+        self._connections.known[self._inner] = self
+        self._connections.rests(self)
         self._inner.connection_made(transport)
 
     def get_buffer(self, sizehint: int) -> memoryview:
@@ -315,8 +352,9 @@ class _Connection(asyncio.BufferedProtocol):
                 look.cancel()
         self._addresses.leave(self._client)
         self._client = ""
+        self._connections.idle.pop(self, None)
         if self._inner is not None:
-            self._known.pop(self._inner, None)
+            self._connections.known.pop(self._inner, None)
             self._inner.connection_lost(exc)
             self._inner = None
 
@@ -340,6 +378,7 @@ class _Connection(asyncio.BufferedProtocol):
                 break
             if began:
                 self._head_since, self._busy = None, True
+                self._connections.idle.pop(self, None)
             self._resume()
             inner.data_received(part)
         if inbound.too_large:
@@ -374,6 +413,8 @@ class _Connection(asyncio.BufferedProtocol):
             return
         if self._stall_look is None and transport.get_write_buffer_size():
             self._watch_writing()
+        if not self._busy and not transport.get_write_buffer_size():
+            self._connections.rests(self)
         if self._inbound.held:
             self._pass_on()
 
@@ -411,6 +452,13 @@ class _Connection(asyncio.BufferedProtocol):
         """End the connection whatever is under way."""
         if self._transport is not None:
             self._transport.abort()
+
+    def close_idle(self) -> None:
+        """Close a connection without a request, in favour of another one."""
+        self._connections.idle.pop(self, None)
+        if self._inner is not None and self._transport is not None:
+            self._connections.known.pop(self._inner, None)
+            self._transport.close()
 
     # ---- deadlines
 

@@ -1,6 +1,7 @@
 """Answers every request that is not for a page of the gateway's own."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -39,7 +40,16 @@ from gateway.web import continue_100, cookies
 from gateway.web.cookies import Cookie, TooLarge
 from gateway.web.error_responses import ErrorResponses
 from gateway.web.request_check import Checked
-from gateway.web.request_context import CHECKED, CLIENT_ADDRESS, CONFIGURATION, REFERENCE, TENANT, cookies_of
+from gateway.web.request_context import (
+    CHECKED,
+    CLIENT_ADDRESS,
+    CONFIGURATION,
+    REFERENCE,
+    REQUEST_ID,
+    REQUEST_ID_FIELD,
+    TENANT,
+    cookies_of,
+)
 from gateway.web.service_worker_scripts import unregistering
 
 _PRIVATE = {"Cache-Control": "no-store", "Vary": "Cookie"}
@@ -145,6 +155,7 @@ class ProxyHandler:
                 event,
                 tenant=tenant.id,
                 client=request[CLIENT_ADDRESS],
+                request_id=request[REQUEST_ID],
                 reference=request[REFERENCE],
                 method=request.method,
                 path=request.rel_url.raw_path[:200],
@@ -157,6 +168,8 @@ class ProxyHandler:
     ) -> web.StreamResponse:
         match, session = decision.match, decision.session
         head = headers.request_head(checked, match, tenant, session, request[CLIENT_ADDRESS])
+        request_id = (REQUEST_ID_FIELD, request[REQUEST_ID])
+        head = replace(head, fields=(*head.fields, request_id))
         private = session is not None and not match.route.shared_cache
         extra = self._renewed_token_cookie(cookies_of(request), tenant, session) if private else ()
         rewrite = partial(
@@ -166,7 +179,7 @@ class ProxyHandler:
             tenant=tenant,
             prefix=request[CONFIGURATION].gateway.prefix,
             private=private,
-            extra=extra,
+            extra=(*extra, request_id),
         )
         stream = SessionStream(self._sessions, session, self._clock, self._tasks) if session else None
         if checked.upgrade and stream:  # a public path takes no upgrade (`routing.find`)

@@ -46,6 +46,7 @@ _DROPPED_IN = _HOP_BY_HOP | frozenset(
         "proxy",
         "x-real-ip",
         "x-client-ip",
+        "x-request-id",
         "x-cluster-client-ip",
         "true-client-ip",
         "cf-connecting-ip",
@@ -117,7 +118,7 @@ on the same origin, nor for a proxy in front of the gateway.
 - `X-Accel-…`, `X-Sendfile` and their like make a proxy in front send a file or an internal address of its own.
   `X-Accel-Buffering` concerns this answer alone, and server-sent events need it: it passes.
 """
-_DROPPED_OUT = _HOP_BY_HOP | ORIGIN_WIDE | frozenset(("server", "x-powered-by"))
+_DROPPED_OUT = _HOP_BY_HOP | ORIGIN_WIDE | frozenset(("server", "x-powered-by", "x-request-id"))
 _SHARED_CACHES = frozenset(("surrogate-control", "edge-control"))
 _OF_SHARED_CACHES = frozenset(("", "public", "private", "s-maxage", "proxy-revalidate"))
 _PAGE = ("text/html", "application/xhtml+xml")

@@ -351,14 +351,14 @@ class Challenges:
     def _held(self, context: ChallengeContext, held: Limited, challenge: Challenge | None) -> ProblemDetail:
         """The problem of a held entry. A dead code holds the user until the next send, a login only until its end."""
         if held.problem is not Problem.LIMIT_EXCEEDED:
-            return ProblemDetail(held.problem, held.until)
+            return held.detail
         if context.counted_as in table.SENT:
-            return ProblemDetail(held.problem, challenge.resend_at if challenge else None)
-        return ProblemDetail(Problem.TOO_MANY_CODES)
+            return replace(held.detail, until=challenge.resend_at if challenge else None)
+        return replace(held.detail, problem=Problem.TOO_MANY_CODES, until=None)
 
     async def _locked(self, context: ChallengeContext, subject: LimitSubject) -> ProblemDetail | None:
         found = await self._attempts.look((rate_limits.for_user(context.policy, context.limits, subject),))
-        return ProblemDetail(found.problem, found.until) if isinstance(found, Limited) else None
+        return found.detail if isinstance(found, Limited) else None
 
     def _subject(self, context: ChallengeContext, challenge: Challenge | None = None) -> LimitSubject:
         return LimitSubject(
@@ -395,7 +395,7 @@ def fold(typed: str) -> str:
 
 def _not_now(found: Limited) -> ProblemDetail:
     """The reason why nothing is sent. The maximum of a login holds the user only until the login's end."""
-    return ProblemDetail(found.problem, None if rate_limits.is_of_login(found.limit) else found.until)
+    return replace(found.detail, until=None) if rate_limits.is_of_login(found.limit) else found.detail
 
 
 def _newest_key(tenant_id: str, address: str) -> str:

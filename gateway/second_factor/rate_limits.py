@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from gateway.domain.configuration import OperatorLimits
 from gateway.domain.policy import AttemptsScope, FactorKind, LockScope, Policy
 from gateway.domain.ports import Clock
-from gateway.domain.problem import Problem
+from gateway.domain.problem import Problem, ProblemDetail
 from gateway.second_factor.factors import table
 from gateway.store.counters import Held, Rule
 from gateway.store.protocol import Store
@@ -26,11 +26,12 @@ DAY = 86400.0
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """One rule, and the problem that a user sees when it locks them."""
+    """One rule, the problem that a user sees when it locks them, and the setting with its maximum."""
 
     name: str
     rule: Rule
     problem: Problem
+    setting: str = ""
 
 
 Group = tuple[Limit, ...]
@@ -66,6 +67,11 @@ class Limited:
     def problem(self) -> Problem:
         """The problem that a user sees."""
         return self.limit.problem
+
+    @property
+    def detail(self) -> ProblemDetail:
+        """The problem with the end of its wait and the limit."""
+        return ProblemDetail(self.problem, self.until, limit=self.limit.setting)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +141,7 @@ def for_user(policy: Policy, limits: OperatorLimits, subject: LimitSubject) -> G
     # Names of counters in the store, so they stay as the first version wrote them.
     counted = "voucher" if subject.approving else subject.factor.value if subject.factor else "any"
     name = "attempts/voucher" if subject.approving else "attempts"
-    every_login = _limit(f"failures/{counted}", tag, Problem.LOCKED, steps=limits.failure_steps)
+    every_login = _limit(f"failures/{counted}", tag, Problem.LOCKED, "limits.failure_steps", steps=limits.failure_steps)
     if policy.attempts_scope is not AttemptsScope.USER:
         return (every_login,)
     by_app = policy.lock_scope is LockScope.APP
@@ -143,6 +149,7 @@ def for_user(policy: Policy, limits: OperatorLimits, subject: LimitSubject) -> G
         name,
         tag,
         Problem.LOCKED,
+        "otpMaxAttempts",
         steps=((policy.otp_max_attempts, float(policy.locked_for)),),
         lock=f"{name}/{subject.app if by_app else '*'}",
         restart=not by_app,
@@ -158,7 +165,7 @@ def for_answer(policy: Policy, limits: OperatorLimits, subject: LimitSubject) ->
     # A factor that sends nothing has no code to replace: its maximum is the login's.
     of = f"code/{subject.challenge}" if subject.factor in table.SENT else "code"
     tag = f"{subject.tenant}/login/{subject.login}"
-    return (user, (_limit(of, tag, Problem.LIMIT_EXCEEDED, steps=((policy.otp_max_attempts, DAY),)),))
+    return (user, (_limit(of, tag, Problem.LIMIT_EXCEEDED, "otpMaxAttempts", steps=((policy.otp_max_attempts, DAY),)),))
 
 
 def for_send(policy: Policy, limits: OperatorLimits, subject: LimitSubject, address: str) -> tuple[Group, ...]:
@@ -166,11 +173,15 @@ def for_send(policy: Policy, limits: OperatorLimits, subject: LimitSubject, addr
 
     `address` is a digest.
     """
-    hour = _hour_of_sends(f"{subject.tenant}/user/{subject.user}", limits.sends_per_user, limits)
+    hour = _hour_of_sends(f"{subject.tenant}/user/{subject.user}", "sends_per_user", limits)
     login = _limit(
-        "sends", f"{subject.tenant}/login/{subject.login}", Problem.MAX_SENDS, steps=((policy.max_sends, DAY),)
+        "sends",
+        f"{subject.tenant}/login/{subject.login}",
+        Problem.MAX_SENDS,
+        "maxSends",
+        steps=((policy.max_sends, DAY),),
     )
-    of_address = _hour_of_sends(f"{subject.tenant}/address/{address}", limits.sends_per_address, limits)
+    of_address = _hour_of_sends(f"{subject.tenant}/address/{address}", "sends_per_address", limits)
     return ((*cooldown(policy, subject), hour), (login,), (of_address,))
 
 
@@ -198,7 +209,7 @@ def cooldown(policy: Policy, subject: LimitSubject) -> Group:
     if not policy.resend_cooldown:
         return ()
     tag, wait = f"{subject.tenant}/user/{subject.user}", float(policy.resend_cooldown)
-    return (_limit("sent", tag, Problem.WAIT, steps=((1, wait),), window=wait),)
+    return (_limit("sent", tag, Problem.WAIT, "resendCooldown", steps=((1, wait),), window=wait),)
 
 
 def for_password(
@@ -216,6 +227,7 @@ def for_password(
         f"password/known/{browser}" if browser else "password/anybody",
         f"{tenant}/name/{name}",
         Problem.TOO_MANY_PASSWORDS,
+        "limits.password_failures_per_user",
         steps=((limits.password_failures_per_user, window),),
         window=window,
         restart=True,
@@ -227,6 +239,7 @@ def for_password(
         "password",
         f"{tenant}/client/{client}",
         Problem.TOO_MANY_PASSWORDS,
+        "limits.password_failures_per_client",
         steps=((limits.password_failures_per_client, window),),
         window=window,
         restart=True,
@@ -246,6 +259,7 @@ def unknown_browsers(limits: OperatorLimits, tenant: str, name: str) -> Limit:
         "password/unknown",
         f"{tenant}/name/{name}",
         Problem.TOO_MANY_PASSWORDS,
+        "limits.password_failures_unknown",
         steps=((limits.password_failures_unknown, window),),
         window=window,
         restart=True,
@@ -254,19 +268,29 @@ def unknown_browsers(limits: OperatorLimits, tenant: str, name: str) -> Limit:
 
 def logins_in_a_row(tenant: str, user: str) -> Limit:
     """The logins of a user with a right password and a wrong code, since the last right code. Locks nothing."""
-    return _limit("wrong-logins", f"{tenant}/user/{user}", Problem.WARNING, steps=())
+    return _limit("wrong-logins", f"{tenant}/user/{user}", Problem.WARNING, "", steps=())
 
 
-def _hour_of_sends(tag: str, most: int, limits: OperatorLimits) -> Limit:
-    """At most `most` codes sent in `limits.sends_window` seconds, an hour by default."""
+def _hour_of_sends(tag: str, most: str, limits: OperatorLimits) -> Limit:
+    """At most as many codes sent as the setting `most` says in `limits.sends_window` seconds, an hour by default."""
     window = limits.sends_window
-    return _limit("sends", tag, Problem.MAX_SENDS, steps=((most, window),), window=window, sliding=False, restart=True)
+    return _limit(
+        "sends",
+        tag,
+        Problem.MAX_SENDS,
+        f"limits.{most}",
+        steps=((getattr(limits, most), window),),
+        window=window,
+        sliding=False,
+        restart=True,
+    )
 
 
 def _limit(
     name: str,
     tag: str,
     problem: Problem,
+    setting: str,
     *,
     steps: tuple[tuple[int, float], ...],
     window: float = DAY,
@@ -282,4 +306,4 @@ def _limit(
         sliding=sliding,
         restart=restart,
     )
-    return Limit(name, rule, problem)
+    return Limit(name, rule, problem, setting)

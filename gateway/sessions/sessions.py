@@ -25,7 +25,7 @@ from gateway.domain.tenant import Tenant
 from gateway.domain.user import User
 from gateway.keycloak.logout_retries import LogoutRetries
 from gateway.keycloak.token_endpoint import SessionEnded, TokenEndpoint
-from gateway.observe.audit import Audit, AuditEvent
+from gateway.observe.audit import Audit, AuditEvent, utc_time
 from gateway.sessions.cache import ReissuedIds, SessionCache, SessionRecord
 from gateway.sessions.pending_sign_outs import PendingSignOuts
 from gateway.sessions.refresh import TokenRefresh, due
@@ -103,10 +103,13 @@ class Sessions:
         self._leaving = PendingSignOuts(tasks)
         replica_events.on_gap(self._after_gap)
 
-    async def open(self, tenant: Tenant, new: NewSession, *, tag: str, secret: str) -> tuple[Session, str]:
+    async def open(
+        self, tenant: Tenant, new: NewSession, *, tag: str, secret: str, **asked_by: str | None
+    ) -> tuple[Session, str]:
         """Open the session of `tag` and `secret` (see `place`); returns it and its cookie's value.
 
-        A repeated call with the same secret returns the same session, without a further event.
+        `asked_by` are facts of the request for the audit, such as the client's address and browser. A repeated call
+        with the same secret returns the same session, without a further event.
         """
         value = f"{tag}.{secret}"
         place = of_cookie(tenant.id, value)
@@ -123,7 +126,8 @@ class Sessions:
             if there is None:
                 raise errors.Conflict("session", "ended while it was opened")
             return there.session, value
-        self._report(AuditEvent.SESSION_OPENED, session, satisfied=session.satisfied.value, rule=session.rule)
+        facts = {"satisfied": session.satisfied.value, "rule": session.rule, "until": utc_time(session.ends_at)}
+        self._report(AuditEvent.SESSION_OPENED, session, **facts, **asked_by)
         for entry in too_many:
             await self._end(entry, "too-many")
         return session, value
@@ -339,7 +343,7 @@ class Sessions:
             self._logout_retries.begin(tenant, kept.session.tokens)
         return kept.session
 
-    def _report(self, event: AuditEvent, session: Session, **details: str) -> None:
+    def _report(self, event: AuditEvent, session: Session, **details: str | None) -> None:
         self._audit.write(
             event,
             tenant=session.tenant,

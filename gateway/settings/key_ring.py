@@ -165,6 +165,7 @@ def _write(file: Path, ring: KeyRing, *, replace_it: bool) -> None:
     fresh = file.with_name(f".{file.name}.{os.getpid()}")
     what = f"key ring {file}"
     try:
+        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         fresh.unlink(missing_ok=True)
         descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "w") as opened:

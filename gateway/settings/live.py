@@ -25,6 +25,7 @@ class Live:
     """Holds the configuration in force, which a request reads by `current`.
 
     `on_change` gets the old and the new configuration, `on_rejected` the errors because of which there is none.
+    `on_restored` is called when, after a rejection, the files have the configuration in force again.
     """
 
     def __init__(self, file: Path, loaded: Loaded) -> None:
@@ -38,6 +39,7 @@ class Live:
         self._seen: _Signature = ()
         self.on_change: Callable[[Configuration, Configuration], None] = lambda _old, _new: None
         self.on_rejected: Callable[[tuple[Diagnostic, ...]], None] = lambda _diagnostics: None
+        self.on_restored: Callable[[], None] = lambda: None
 
     def current(self) -> Configuration:
         """The configuration in force."""
@@ -76,6 +78,7 @@ class Live:
             self.on_rejected(loaded.errors)
             return False
         if loaded.fingerprint == self._current.fingerprint:  # a bad edit was reverted
+            self.on_restored()
             return False
         old, self._current = self._current, loaded.configuration
         self.on_change(old, self._current)

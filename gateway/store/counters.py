@@ -8,6 +8,8 @@ tests both.
   count that caused it and that count's end, so that `given_back` can undo exactly this.
 - If a sliding count causes a lock at least as long as its window, the count lives one more window from the lock's end.
   No attempt is possible while the lock lasts, so that time does not clear the count.
+- A lock is judged by today's rule. If its count is below the first step now, or a sliding count's step locks for a
+  shorter time now, the lock ends early: an operator who raises a limit frees the users that the old one locked.
 - With `restart` the count is removed when it locks; `Reserved.counts` still has the number reached.
 - Giving back lowers the count by 1, and removes the lock if this count caused it. Reservations are interchangeable:
   after five reservations by any callers and one given back, the count is four.
@@ -49,6 +51,14 @@ class Rule:
             return self.steps[-1][1]
         return None
 
+    def end_of(self, lock: "Closed") -> float:
+        """The end of a lock by this rule, which may have other steps than the one that caused it."""
+        seconds = next((seconds for reached, seconds in reversed(self.steps) if reached <= lock.count.number), None)
+        if seconds is None:
+            return 0.0
+        begun = lock.count.ends_at - self.window
+        return min(lock.until, begun + seconds) if self.sliding else lock.until
+
 
 @dataclass(frozen=True, slots=True)
 class Reserved:
@@ -81,9 +91,10 @@ class Closed:
     count: Count
 
 
-def held(locks: Sequence[Closed | None], now: float) -> Held | None:
+def held(rules: Sequence[Rule], locks: Sequence[Closed | None], now: float) -> Held | None:
     """The lock that lasts longest (the first of equal ones); None if no rule is locked at `now`."""
-    in_force = [(lock.until, -index) for index, lock in enumerate(locks) if lock and lock.until > now]
+    ends = [rule.end_of(lock) if lock else 0.0 for rule, lock in zip(rules, locks, strict=True)]
+    in_force = [(until, -index) for index, until in enumerate(ends) if until > now]
     if not in_force:
         return None
     until, index = max(in_force)

@@ -68,7 +68,7 @@ class MemoryStore:
 
     async def reserve(self, rules: Sequence[Rule], now: float) -> Reserved | Held:
         live = self._live()
-        if locked := held([live.get(rule.lock) for rule in rules], now):
+        if locked := held(rules, [live.get(rule.lock) for rule in rules], now):
             return locked
         counts = []
         for rule in rules:
@@ -84,7 +84,7 @@ class MemoryStore:
 
     async def look(self, rules: Sequence[Rule], now: float) -> Reserved | Held:
         live = self._live()
-        if locked := held([live.get(rule.lock) for rule in rules], now):
+        if locked := held(rules, [live.get(rule.lock) for rule in rules], now):
             return locked
         counts = [live.get(rule.count) for rule in rules]
         return Reserved(tuple(count.number if count and count.ends_at > now else 0 for count in counts))

@@ -15,6 +15,7 @@ from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.client import PubSub
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+from redis.commands.core import AsyncScript
 from redis.exceptions import AuthenticationError, NoPermissionError, ReadOnlyError, RedisError, ResponseError
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
@@ -91,15 +92,18 @@ class RedisStore:
         return bool(await self._call(self._delete_if(keys=[self._prefix + key], args=[old])))
 
     async def reserve(self, rules: Sequence[Rule], now: float) -> Reserved | Held:
+        return await self._counted(self._reserve, rules, now)
+
+    async def look(self, rules: Sequence[Rule], now: float) -> Reserved | Held:
+        return await self._counted(self._look, rules, now)
+
+    async def _counted(self, script: AsyncScript, rules: Sequence[Rule], now: float) -> Reserved | Held:
         arguments: list[str | int] = [repr(now), repr(MARGIN)]
         for rule in rules:
             arguments += [repr(rule.window), int(rule.sliding), int(rule.restart), len(rule.steps)]
             for reached, seconds in rule.steps:
                 arguments += [reached, repr(seconds)]
-        return _found(await self._call(self._reserve(keys=self._keys(rules), args=arguments)))
-
-    async def look(self, rules: Sequence[Rule], now: float) -> Reserved | Held:
-        return _found(await self._call(self._look(keys=self._keys(rules), args=[repr(now), repr(MARGIN)])))
+        return _found(await self._call(script(keys=self._keys(rules), args=arguments)))
 
     async def give_back(self, rules: Sequence[Rule], now: float) -> None:
         await self._call(self._give_back(keys=self._keys(rules), args=[repr(now), repr(MARGIN)]))

@@ -34,44 +34,64 @@ end
 local function keep(key, value, ends_at)
   redis.call('SET', key, value, 'PX', string.format('%.0f', math.ceil(math.max(ends_at - now + margin, 1) * 1000)))
 end
+"""
+
+_RULES = (
+    _WORDS
+    + """
+local rules, at = {}, 3
+for i = 1, #KEYS / 2 do
+  local rule = {window = tonumber(ARGV[at]), sliding = ARGV[at + 1] == '1', restart = ARGV[at + 2] == '1', steps = {}}
+  for step = 1, tonumber(ARGV[at + 3]) do
+    rule.steps[step] = {reached = tonumber(ARGV[at + 2 + 2 * step]), seconds = tonumber(ARGV[at + 3 + 2 * step])}
+  end
+  rules[i], at = rule, at + 4 + 2 * #rule.steps
+end
+local function end_of(rule, till, number, ends_at)
+  local seconds
+  for _, step in ipairs(rule.steps) do
+    if step.reached <= number then seconds = step.seconds end
+  end
+  if not seconds then return 0 end
+  return rule.sliding and math.min(till, ends_at - rule.window + seconds) or till
+end
 local function held()
   local longest, index
-  for i = 2, #KEYS, 2 do
-    local till = in_force(KEYS[i])
-    if till and (not longest or till > longest) then longest, index = till, i / 2 - 1 end
+  for i, rule in ipairs(rules) do
+    local till, number, ends_at = in_force(KEYS[2 * i])
+    till = till and end_of(rule, till, number, ends_at)
+    if till and till > now and (not longest or till > longest) then longest, index = till, i - 1 end
   end
   if longest then return {'held', text(index), text(longest)} end
 end
 """
+)
 
 RESERVE = (
-    _WORDS
+    _RULES
     + """
 local stopped = held()
 if stopped then return stopped end
-local answer, at = {'reserved'}, 3
-for i = 1, #KEYS, 2 do
-  local window, sliding, restart = tonumber(ARGV[at]), ARGV[at + 1], ARGV[at + 2]
-  local steps = tonumber(ARGV[at + 3])
-  at = at + 4
-  local number, ends_at = count_of(KEYS[i])
-  if not number or sliding == '1' then ends_at = now + window end
+local answer = {'reserved'}
+for i, rule in ipairs(rules) do
+  local count, lock = KEYS[2 * i - 1], KEYS[2 * i]
+  local number, ends_at = count_of(count)
+  if not number or rule.sliding then ends_at = now + rule.window end
   number = (number or 0) + 1
-  local seconds, reached, last
-  for step = 1, steps do
-    reached, last = tonumber(ARGV[at]), tonumber(ARGV[at + 1])
-    at = at + 2
-    if not seconds and reached == number then seconds = last end
+  local seconds
+  for _, step in ipairs(rule.steps) do
+    if not seconds and step.reached == number then seconds = step.seconds end
   end
-  if not seconds and reached and number > reached then seconds = last end
+  local last = rule.steps[#rule.steps]
+  if not seconds and last and number > last.reached then seconds = last.seconds end
   if seconds then
-    keep(KEYS[i + 1], text(now + seconds) .. ' ' .. text(number) .. ' ' .. text(ends_at), now + seconds)
+    keep(lock, text(now + seconds) .. ' ' .. text(number) .. ' ' .. text(ends_at), now + seconds)
   end
-  if seconds and sliding == '1' and seconds >= window then ends_at = now + seconds + window end
-  if seconds and restart == '1' then
-    redis.call('DEL', KEYS[i])
+  if seconds and rule.sliding and seconds >= rule.window then ends_at = now + seconds + rule.window end
+  if seconds and rule.restart then
+    redis.call('DEL', count)
   else
-    keep(KEYS[i], text(number) .. ' ' .. text(ends_at), ends_at)
+    keep(count, text(number) .. ' ' .. text(ends_at), ends_at)
   end
   table.insert(answer, text(number))
 end
@@ -80,7 +100,7 @@ return answer
 )
 
 LOOK = (
-    _WORDS
+    _RULES
     + """
 local stopped = held()
 if stopped then return stopped end

@@ -25,7 +25,7 @@ def client_address(peer: str | None, forwarded_for: Iterable[str], trusted: Sequ
     `peer` is the socket's; None or "" for a Unix socket, which has no address, so the result is "". `forwarded_for` are
     the values of all `X-Forwarded-For` lines.
     """
-    socket = _address(peer or "")
+    socket = _of_socket(peer)
     if socket is None:
         return peer or ""
     if not _is_trusted(socket, trusted):
@@ -44,6 +44,12 @@ def client_address(peer: str | None, forwarded_for: Iterable[str], trusted: Sequ
     return str(client)
 
 
+def is_trusted_peer(peer: str | None, trusted: Sequence[Network]) -> bool:
+    """Whether the socket's peer is a trusted proxy."""
+    socket = _of_socket(peer)
+    return socket is not None and _is_trusted(socket, trusted)
+
+
 def client_network(address: str) -> str:
     """The client that `address` counts for: an IPv6 address counts for its /64, whose addresses one machine may use.
 
@@ -55,6 +61,11 @@ def client_network(address: str) -> str:
         return address
     found = getattr(found, "ipv4_mapped", None) or found
     return str(found if found.version == 4 else ip_network((int(found), 64), strict=False))
+
+
+def _of_socket(peer: str | None) -> IPv4Address | IPv6Address | None:
+    """The peer's address without its zone (`fe80::1%eth0`), which only this host knows."""
+    return _address((peer or "").partition("%")[0])
 
 
 def _address(text: str) -> IPv4Address | IPv6Address | None:

@@ -45,27 +45,29 @@ class ErrorResponses:
         headers: Mapping[str, str] | None = None,
         extra: Mapping[str, Any] | None = None,
         cause: str = "",
+        failure: Mapping[str, Any] | None = None,
         as_json: bool = False,
     ) -> web.Response:
         """Answer with `problem`: a page, or `{"problem": {code, text, retry_after, reference}}`.
 
         `status` None is the problem's own. `extra` is added beside `problem` in the JSON. `cause` is for the log only.
-        `as_json`: JSON whatever the client accepts.
+        `failure`: what failed; it is logged in the same line. `as_json`: JSON whatever the client accepts.
         """
         reference, tenant = request[REFERENCE], request.get(TENANT)
         own = security_headers.headers(secure=tenant is not None and tenant.secure)
         language = language_of(request, self.pages.languages)
         view = problem_view(problem, language, reference=reference)
         answered = status or view.status
-        _log.info(
-            "problem", problem=problem.value, status=answered, reference=reference, method=request.method,
-            path=request.rel_url.raw_path, **_of_request(request), **({"cause": cause} if cause else {}),
-        )  # fmt: skip
+        facts = {"problem": problem.value, "status": answered, **({"cause": cause} if cause else {})}
+        if failure:
+            _log_failure(request, failure, **facts)
+        else:
+            _log.info("problem", **facts, **_of_request(request))
         if not as_json and not wants_json(request):
             try:
                 return self.pages.render(request, "problem.html", {"problem": view}, answered, headers=headers)
             except Exception as error:  # plain text is better than no answer
-                _log.error("problem_page_failed", reference=reference, exc_info=error, **_of_request(request))
+                _log.error("problem_page_failed", exc_info=error, **_of_request(request))
                 text = "\n\n".join(part for part in (view.title, view.text, view.next, view.reference) if part)
                 return web.Response(text=text, status=answered, headers=own)
         body = {"problem": view.as_json(), **(extra or {})}
@@ -78,20 +80,18 @@ class ErrorResponses:
         if isinstance(error, web.HTTPException):
             return self._of_aiohttp(request, error)
         expected = isinstance(error, GatewayError)
-        getattr(_log, "warning" if expected else "error")(
-            "request_failed",
-            error=type(error).__name__,
-            detail=str(error) if expected else "",
-            caused_by=type(error.__cause__).__name__ if error.__cause__ else "",
-            reference=request[REFERENCE],
-            **_of_request(request),
-            exc_info=None if expected else error,
-        )
+        failure = {
+            "error": type(error).__name__,
+            "detail": str(error) if expected else "",
+            "caused_by": type(error.__cause__).__name__ if error.__cause__ else "",
+            "exc_info": None if expected else error,
+        }
         if request.writer.output_size > 0:  # an answer that has begun is cut off, so that no client takes it for whole
+            _log_failure(request, failure)
             if request.transport is not None:
                 request.transport.abort()
             raise ConnectionResetError("the answer had begun when its handler failed")
-        return self.respond(request, problem_of(error), cause=str(error) if expected else type(error).__name__)
+        return self.respond(request, problem_of(error), failure=failure)
 
     def _of_aiohttp(self, request: web.Request, error: web.HTTPException) -> web.StreamResponse:
         if error.status < 400:
@@ -106,10 +106,22 @@ class ErrorResponses:
         )
 
 
+def _log_failure(request: web.Request, failure: Mapping[str, Any], **facts: Any) -> None:
+    """One line for a request that failed: a warning for a dependency, an error for the gateway itself."""
+    level = "error" if failure["exc_info"] else "warning"
+    getattr(_log, level)("request_failed", **failure, **facts, **_of_request(request))
+
+
 def _of_request(request: web.Request) -> dict[str, str]:
-    """The names that lead to the other log lines of a request; these are written outside of its log context."""
+    """The names of a request in its log lines; these are written outside of its log context."""
     tenant, ident = request.get(TENANT), request.get(REQUEST_ID)
-    return {**({"request_id": ident} if ident else {}), **({"tenant": tenant.id} if tenant else {})}
+    return {
+        "reference": request[REFERENCE],
+        "method": request.method,
+        "path": request.rel_url.raw_path,
+        **({"request_id": ident} if ident else {}),
+        **({"tenant": tenant.id} if tenant else {}),
+    }
 
 
 def problem_of(error: BaseException) -> Problem:

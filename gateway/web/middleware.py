@@ -1,13 +1,14 @@
 """The one middleware: it checks every request before a handler runs, and answers what the handler raises.
 
-The order is: check of the request, client address, tenant, request id, handler. The gateway's own pages and the apps
+The order is: check of the request, client address, request id, tenant, handler. The gateway's own pages and the apps
 pass the same check. So `request_check` and `service_worker_scripts` are in `web`, which may not import `proxy`.
 
 A proxied request costs no language and no page here. `language_of` finds out the language when a page needs it.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 
 import structlog
 from aiohttp import hdrs, web
@@ -16,8 +17,9 @@ from gateway.domain.configuration import Configuration
 from gateway.domain.ports import Random
 from gateway.domain.problem import Problem
 from gateway.domain.tenant import longest_match
+from gateway.observe.seldom import Seldom
 from gateway.web import request_check, service_worker_scripts
-from gateway.web.client_address import HEADER, client_address
+from gateway.web.client_address import HEADER, client_address, client_network, is_trusted_peer
 from gateway.web.error_responses import ErrorResponses, Handler
 from gateway.web.pages import Pages
 from gateway.web.request_check import (
@@ -33,12 +35,18 @@ from gateway.web.request_context import (
     CONFIGURATION,
     REFERENCE,
     REQUEST_ID,
+    REQUEST_ID_FIELD,
     TENANT,
     language_of,
     new_reference,
 )
 
 ID_BYTES = 9
+RETRY_AFTER = "5"
+"""Seconds after which a client may repeat a request that a dependency failed, unless the answer knows better."""
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
+
+_log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,26 +57,30 @@ class RequestMiddleware:
     errors: ErrorResponses
     pages: Pages
     random: Random
+    untrusted: Seldom = field(default_factory=lambda: Seldom(period=3600))
 
     @web.middleware
     async def handle(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Answer one request."""
         reference = request[REFERENCE] = new_reference(self.random)
         try:
-            refused = self._refused(request)
-            if refused is not None:
-                return refused
-            request_id = request[REQUEST_ID] = self.random.token_bytes(ID_BYTES).hex()
-            with structlog.contextvars.bound_contextvars(
-                request_id=request_id, tenant=request[TENANT].id, reference=reference
-            ):
-                response = await handler(request)
+            response = self._refused(request)
+            if response is None:
+                with structlog.contextvars.bound_contextvars(
+                    request_id=request[REQUEST_ID], tenant=request[TENANT].id, reference=reference
+                ):
+                    response = await handler(request)
         except (ConnectionResetError, BrokenPipeError):
             raise  # the client is gone: no answer reaches it
         except Exception as error:
             response = self.errors.of_error(request, error)
         if hdrs.UPGRADE in request.headers and not response.prepared:
             response.force_close()  # aiohttp's parser holds back what follows an upgrade that is not taken
+        if not response.prepared:  # an app's answer is; it has the id already, and its own time to try again
+            if REQUEST_ID in request:
+                response.headers[REQUEST_ID_FIELD] = request[REQUEST_ID]
+            if response.status == 503:
+                response.headers.setdefault(hdrs.RETRY_AFTER, RETRY_AFTER)
         return response
 
     def _refused(self, request: web.Request) -> web.StreamResponse | None:
@@ -79,7 +91,16 @@ class RequestMiddleware:
             return self._closing(request, head, checked.problem, checked.status)
         configuration = request[CONFIGURATION] = self.configuration()
         request[CHECKED] = checked
-        address = client_address(request.remote, checked.all(HEADER.lower()), configuration.gateway.trusted_proxies)
+        trusted, hops = configuration.gateway.trusted_proxies, checked.all(HEADER.lower())
+        address = client_address(request.remote, hops, trusted)
+        by_proxy = is_trusted_peer(request.remote, trusted)
+        request[REQUEST_ID] = self._request_id(checked.all(REQUEST_ID_FIELD.lower()) if by_proxy else ())
+        if hops and address and not by_proxy and self.untrusted.allows(client_network(address)):
+            _log.warning(
+                "forwarded_for_ignored",
+                client=address,
+                hint="if this is a proxy of yours, name it in trusted_proxies",
+            )
         if address is None:
             return self._closing(request, head, Problem.BAD_REQUEST, 400)
         request[CLIENT_ADDRESS] = address
@@ -105,6 +126,12 @@ class RequestMiddleware:
             headers = {"Cache-Control": "no-store", "Vary": "Cookie"}
             return self.errors.respond(request, Problem.TENANT_NOT_AVAILABLE, headers=headers)
         return None
+
+    def _request_id(self, sent: Sequence[str]) -> str:
+        """The id that a trusted proxy sent, if a log line can have it as it is; else a new one."""
+        if len(sent) == 1 and _REQUEST_ID.fullmatch(sent[0]):
+            return sent[0]
+        return self.random.token_bytes(ID_BYTES).hex()
 
     def _closing(self, request: web.Request, head: RequestHead, problem: Problem, status: int) -> web.StreamResponse:
         """The last answer of a connection. A service worker does not outlive it, whatever the problem is."""

@@ -24,6 +24,8 @@ CLIENT_ADDRESS = web.RequestKey("client_address", str)
 """The address of the client as far as it can be known: the socket's, or what a trusted proxy says."""
 
 REQUEST_ID = web.RequestKey("request_id", str)
+REQUEST_ID_FIELD = "X-Request-ID"
+"""The field with the request's id: in the answer, to the app and to Keycloak; from a trusted proxy also in."""
 REFERENCE = web.RequestKey("reference", str)
 """The short code on problem pages, in JSON, mails, log and audit."""
 

@@ -1,20 +1,24 @@
 """Tests of `efcx-gateway serve`."""
 
 import asyncio
+import errno
 import json
 import os
+import resource
 import signal
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pytest
 from aiohttp import ClientSession
+from structlog.testing import capture_logs
 
 from gateway import __version__
-from gateway.cli.serve import check_aiohttp
+from gateway.cli.serve import LoopErrors, check_aiohttp
 from gateway.domain.errors import Misconfigured
 from tests.fixtures.config_folder import SHIPPED, ConfigFolder
 from tests.fixtures.ports import free_port
@@ -48,11 +52,15 @@ def folder(tmp_path: Path) -> ConfigFolder:
 
 
 @asynccontextmanager
-async def serving(folder: ConfigFolder, **environment: str) -> AsyncIterator[Process]:
+async def serving(
+    folder: ConfigFolder, *, files: tuple[int, int] | None = None, **environment: str
+) -> AsyncIterator[Process]:
+    """Runs the gateway; `files` are its soft and its hard limit of open files."""
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "gateway", "serve", "--config", str(folder.write()),
         stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE, cwd=SHIPPED.parent,
         env={**os.environ, **environment},
+        preexec_fn=partial(resource.setrlimit, resource.RLIMIT_NOFILE, files) if files else None,
     )  # fmt: skip
     try:
         yield Process(process, f"http://{folder.gateway['listen']}", f"http://{folder.gateway['operations']}")
@@ -114,16 +122,50 @@ async def test_serve_has_no_demo_page(folder: ConfigFolder) -> None:
 
 
 @pytest.mark.slow
-async def test_sighup_does_not_end_the_process(folder: ConfigFolder) -> None:
+async def test_sighup_reopens_a_renamed_audit_file_and_does_not_end_the_process(folder: ConfigFolder) -> None:
+    folder.gateway["audit_file"] = "audit.log"
+    file = folder.path / "audit.log"
     async with serving(folder) as process, ClientSession() as browser:
         await first_line(process)
+        file.rename(folder.path / "audit.log.1")
         process.process.send_signal(signal.SIGHUP)
         async with browser.get(f"{process.operations}/health/live") as answer:
             assert answer.status == 200
         process.process.send_signal(signal.SIGTERM)
         code, _, said = await process.ended()
     assert code == 0
-    assert "hangup_ignored" in said
+    assert "audit_file_reopened" in said
+    assert file.exists()
+
+
+@pytest.mark.slow
+async def test_more_connections_than_open_files_allow_are_replaced_and_logged_once(folder: ConfigFolder) -> None:
+    async with serving(folder, files=(200, 300)) as process, AsyncExitStack() as stack:
+        await first_line(process)
+        host, port = process.public.removeprefix("http://").split(":")
+        for number in range(100):
+            client = (f"127.0.0.{number % 4 + 2}", 0)
+            _, writer = await asyncio.open_connection(host, int(port), local_addr=client)
+            stack.callback(writer.close)
+        reader, writer = await asyncio.open_connection(host, int(port))
+        writer.write(b"GET /app/ HTTP/1.1\r\nHost: one.example.com\r\nConnection: close\r\n\r\n")
+        assert (await reader.read()).startswith(b"HTTP/1.1 303")
+        writer.close()
+        process.process.send_signal(signal.SIGTERM)
+        _, _, said = await process.ended()
+    lines = [json.loads(line) for line in said.splitlines() if line.startswith("{")]
+    assert [line["connections"] for line in lines if line["event"] == "started"] == [75]
+    assert [line["most"] for line in lines if line["event"] == "connections_full"] == [75]
+    assert not [line for line in lines if line["event"] == "open_files_exhausted"]
+
+
+def test_a_shortage_of_open_files_is_logged_once() -> None:
+    loop, errors = asyncio.new_event_loop(), LoopErrors()
+    with capture_logs() as lines:
+        for _ in range(3):
+            errors.handle(loop, {"exception": OSError(errno.EMFILE, "Too many open files"), "message": "accept"})
+    loop.close()
+    assert [line["event"] for line in lines] == ["open_files_exhausted"]
 
 
 @pytest.mark.row("GW-20")

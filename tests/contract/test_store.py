@@ -168,6 +168,33 @@ async def test_reaching_a_step_locks_for_the_steps_seconds(store: Store) -> None
     assert await store.reserve([RULE], NOW + 59.999) == Held(0, NOW + 60)
 
 
+async def test_a_raised_limit_frees_those_that_the_old_one_locked(store: Store) -> None:
+    await times(store, 3)
+    raised = replace(RULE, steps=((4, 60.0),))
+    assert await store.look([raised], NOW) == Reserved((3,))
+    assert await store.reserve([raised], NOW) == Reserved((4,))
+    assert await store.look([raised], NOW) == Held(0, NOW + 60)
+
+
+async def test_a_lower_limit_does_not_end_a_lock(store: Store) -> None:
+    await times(store, 3)
+    assert await store.reserve([replace(RULE, steps=((1, 30.0), (2, 60.0)))], NOW) == Held(0, NOW + 60)
+
+
+async def test_a_shorter_lock_ends_older_locks_as_long_after_their_beginning(store: Store) -> None:
+    await times(store, 3)
+    shorter = replace(RULE, steps=((3, 10.0),))
+    found = await store.look([shorter], NOW + 9)
+    assert isinstance(found, Held)
+    assert found.until == pytest.approx(NOW + 10)
+    assert await store.reserve([shorter], NOW + 10.001) == Reserved((4,))
+
+
+async def test_a_longer_lock_does_not_extend_older_locks(store: Store) -> None:
+    await times(store, 3)
+    assert await store.look([replace(RULE, steps=((3, 90.0),))], NOW + 59.999) == Held(0, NOW + 60)
+
+
 async def test_a_lock_ends_at_its_time_and_the_count_continues(store: Store) -> None:
     await times(store, 3)
     assert await store.reserve([RULE], NOW + 60) == Reserved((4,))

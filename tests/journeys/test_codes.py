@@ -199,6 +199,7 @@ async def test_invalid_expired_cooldown_and_limit_problems_have_distinct_texts_a
             said[str(answer.problem)] = answer.body["problem"]["text"]
             assert len(answer.body["problem"]["reference"]) == 8
     assert set(said) == {"wait", "limit-exceeded", "code-expired", "wrong-code"}
+    assert [line["limit"] for line in site.audit.of("limit_reached")] == ["resendCooldown", "otpMaxAttempts"]
     assert len(set(said.values())) == 4
     for text in said.values():
         assert "exist" not in text

@@ -3,7 +3,6 @@
 import re
 
 import pytest
-from structlog.testing import capture_logs
 
 from tests.fixtures.person import Person, code_for, wrong
 from tests.fixtures.site import Site
@@ -178,11 +177,11 @@ async def test_the_first_page_is_below_its_size_limit(light_site: Site) -> None:
 @pytest.mark.row("GW-30")
 async def test_the_reference_of_a_stopped_page_is_in_the_log_and_leads_to_the_cause(light_site: Site) -> None:
     user = light_site.user(required_actions=("CONFIGURE_TOTP",))
-    with capture_logs() as lines:
-        async with light_site.person() as agent:
-            response = await agent.submit("password", username=user.username, password=user.password)
-            page = await agent.page(response.headers["Location"])
+    async with light_site.person() as agent:
+        response = await agent.submit("password", username=user.username, password=user.password)
+        page = await agent.page(response.headers["Location"])
     (reference,) = re.findall(r'class="whole">([2-9A-Z]{8})</bdi>', page)
+    lines = light_site.audit.log.lines
     (line,) = [line for line in lines if line.get("reference") == reference and line["event"] == "problem"]
     (cause,) = light_site.audit.of("login_stopped")
     assert (line["problem"], line["step"], line["login"]) == ("action-required", "stopped", cause["login"])

@@ -109,6 +109,7 @@ async def test_the_gateway_refuses_attempts_before_keycloak_locks_the_account(si
         last = await try_in(site, user.username, "wrong")
     assert (last.status, last.problem) == (429, "too-many-passwords")
     assert int(last.headers["Retry-After"]) > 0
+    assert site.audit.of("limit_reached")[-1]["limit"] == "limits.password_failures_per_user"
     assert site.keycloak.admin.failures(user.id)["numFailures"] <= 10
     assert not site.keycloak.admin.failures(user.id)["disabled"]
 

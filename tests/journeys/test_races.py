@@ -14,6 +14,7 @@ from tests.fixtures.installation import Folder, Replica, folder, replicas
 from tests.fixtures.keycloak import Keycloak
 from tests.fixtures.mail import MailServer
 from tests.fixtures.person import JSON, Person, code_for, wrong
+from tests.fixtures.references import Shown, shown_in
 from tests.fixtures.upstream import EchoUpstream
 
 pytestmark = [pytest.mark.keycloak, pytest.mark.redis, pytest.mark.slow, pytest.mark.timeout(600)]
@@ -41,10 +42,12 @@ def both(settings: Folder) -> Iterator[list[Replica]]:
 
 
 @pytest.fixture
-async def crowd() -> AsyncIterator[ClientSession]:
-    """Makes any number of connections and keeps no cookies."""
-    async with ClientSession(connector=TCPConnector(limit=0)) as http:
+async def crowd(settings: Folder) -> AsyncIterator[ClientSession]:
+    """Makes any number of connections and keeps no cookies. A process must log each reference that it is shown."""
+    shown = Shown()
+    async with ClientSession(connector=TCPConnector(limit=0), middlewares=(shown.by_client,)) as http:
         yield http
+    shown.check(shown_in("".join(log.read_text() for log in settings.path.glob("replica*/log"))))
 
 
 def reported(both: list[Replica], event: str) -> list[dict[str, Any]]:

@@ -75,6 +75,18 @@ def test_tokens_and_passwords_inside_texts_are_redacted(text: str) -> None:
     assert "eyJ" not in shown
 
 
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "535 5.7.139 Authentication unsuccessful, basic authentication is disabled",
+        "530 5.7.0 Basic Authentication required",
+        "504 bearer authentication not supported",
+    ],
+)
+def test_the_answer_of_a_mail_server_is_logged_whole(answer: str) -> None:
+    assert clean_text(answer) == answer
+
+
 def test_a_value_cannot_forge_a_log_line() -> None:
     assert clean({"name": "a\nb\r\x1b[31m\u2028\u202e"}) == {"name": "a\\nb\\r\\x1b[31m\\u2028\\u202e"}
 

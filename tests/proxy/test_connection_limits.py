@@ -365,7 +365,7 @@ MOST = 64 * 1024
 
 def held_by(server: ProxyServer) -> list[int]:
     """Returns the bytes that each connection of the gateway buffers of its client."""
-    return [one._inbound.held + _waiting(one) for one in server.runner._connections.values()]
+    return [one._inbound.held + _waiting(one) for one in server.runner._connections.known.values()]
 
 
 def _waiting(connection: Any) -> int:
@@ -420,7 +420,7 @@ async def test_bytes_sent_behind_a_pending_request_are_buffered_up_to_64_kib(ahe
         await asked.wait()
         assert await pour(writer, ahead * (200_000 // len(ahead)), 64 * 2**20) < 32 * 2**20
         held = max(held_by(server))
-        (connection,) = server.runner._connections.values()
+        (connection,) = server.runner._connections.known.values()
         assert connection._inner is not None
         assert held <= 32 * 1024
         assert sys.getsizeof(connection._inbound._held) <= MOST
@@ -461,7 +461,7 @@ async def test_a_slow_head_is_buffered_up_to_64_kib_and_answered() -> None:
     async with gateway(tenant(), limits=limits) as server, raw(server) as (reader, writer):
         writer.write(f"GET / HTTP/1.1\r\nHost: {HOST}\r\n".encode() + b"A: b\r\n" * 8_000)
         await until(lambda: max(held_by(server)) == 48_000 + len(HOST) + 24, server)
-        (connection,) = [one for one in server.runner._connections.values() if one._inbound.held]
+        (connection,) = [one for one in server.runner._connections.known.values() if one._inbound.held]
         assert sys.getsizeof(connection._inbound._held) <= MOST
         assert status_of(await ended(reader)) == 408
 
@@ -484,7 +484,7 @@ async def test_a_body_that_the_app_does_not_read_is_buffered_up_to_64_kib_on_eit
     async with app_that(lazy) as app, gateway(tenant(app.url)) as server, raw(server) as (_reader, writer):
         writer.write(server.request("/unified-admin/", "Content-Length: 100000000", method="POST"))
         assert await pour(writer, b"x" * 200_000, 100_000_000) < 64 * 2**20
-        (connection,) = server.runner._connections.values()
+        (connection,) = server.runner._connections.known.values()
         assert connection._inner is not None
         request = connection._inner._current_request
         assert request is not None
@@ -536,6 +536,39 @@ async def test_connections_of_a_trusted_proxy_are_not_counted() -> None:
     async with gateway(tenant(), trusted=("127.0.0.0/8",), limits=limits) as server, raw(server), raw(server):
         request = server.request("/-/login", "X-Forwarded-For: 192.0.2.1")
         assert status_of(await server.send(request)) == 200
+
+
+async def test_a_connection_above_the_total_takes_the_place_of_the_one_that_was_idle_longest() -> None:
+    get = f"GET /-/login HTTP/1.1\r\nHost: {HOST}\r\n\r\n".encode()
+    limits = ConnectionLimits(connections=2)
+    async with gateway(tenant(), limits=limits) as server, raw(server) as newer, raw(server) as older:
+        for reader, writer in (older, newer):
+            writer.write(get)
+            assert status_of(await read_head(reader)) == 200
+        with capture_logs() as lines:
+            assert status_of(await server.send(server.request("/-/login"))) == 200
+        await ended(older[0])
+        newer[1].write(get)
+        answered = await newer[0].readuntil(b"HTTP/1.1 200")  # after the page of its first request
+        assert answered
+    assert [line["event"] for line in lines] == ["connections_full"]
+
+
+async def test_a_request_under_way_keeps_its_connection_although_there_are_too_many() -> None:
+    begun, go_on = asyncio.Event(), asyncio.Event()
+
+    async def slow(_request: web.Request) -> web.Response:
+        begun.set()
+        await go_on.wait()
+        return web.Response()
+
+    limits, routes = ConnectionLimits(connections=1), [web.get("/-/slow", slow)]
+    async with gateway(tenant(), limits=limits, routes=routes) as server, raw(server) as (reader, writer):
+        writer.write(f"GET /-/slow HTTP/1.1\r\nHost: {HOST}\r\n\r\n".encode())
+        await begun.wait()
+        assert status_of(await server.send(server.request("/-/login"))) == 429
+        go_on.set()
+        assert status_of(await read_head(reader)) == 200
 
 
 def test_the_defaults_are_1000_connections_10_seconds_for_a_head_and_30_for_a_stall() -> None:

@@ -28,6 +28,16 @@ def problem(answer: bytes) -> str:
     return code
 
 
+async def test_app_and_browser_get_the_id_of_the_request_in_the_log(raw_upstream: RawUpstream) -> None:
+    raw_upstream.answer = b"HTTP/1.1 200 OK\r\nX-Request-ID: of-the-app\r\nContent-Length: 0\r\n\r\n"
+    async with gateway(tenant(raw_upstream.url)) as server:
+        request = server.request("/agent-manager/x").replace(b"\r\n\r\n", b"\r\nX-Request-ID: of-a-client\r\n\r\n")
+        answer = await server.send(request)
+    (shown,) = field(answer, "x-request-id")
+    assert field(raw_upstream.received, "x-request-id") == [shown]
+    assert len(shown) == 18
+
+
 @pytest.mark.row("GW-11")
 async def test_an_unknown_host_is_a_421(raw_upstream: RawUpstream) -> None:
     async with gateway(tenant(raw_upstream.url)) as server:

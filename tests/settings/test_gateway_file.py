@@ -67,6 +67,22 @@ def test_trusted_proxies_are_read_as_networks(folder: ConfigFolder) -> None:
     assert settings(folder).trusted_proxies == (ip_network("10.0.0.0/8"), ip_network("192.0.2.1"), ip_network("::1"))
 
 
+def test_an_ipv4_address_in_its_ipv6_form_is_the_ipv4_address(folder: ConfigFolder) -> None:
+    folder.gateway["trusted_proxies"] = ["::ffff:10.0.0.0/104", "::ffff:192.0.2.1"]
+    assert settings(folder).trusted_proxies == (ip_network("10.0.0.0/8"), ip_network("192.0.2.1"))
+
+
+def test_a_zone_in_an_address_of_a_proxy_is_rejected(folder: ConfigFolder) -> None:
+    folder.gateway["trusted_proxies"] = ["fe80::1%eth0"]
+    assert "without a zone" in folder.diagnostic("trusted_proxies[0]").text
+
+
+@pytest.mark.parametrize("text", ["::1", "::1:8080", "fe80::1"])
+def test_an_ipv6_address_to_listen_on_needs_brackets_and_a_port(folder: ConfigFolder, text: str) -> None:
+    folder.gateway["listen"] = text
+    assert "brackets as [::1]:8080" in folder.diagnostic("listen").text
+
+
 @pytest.mark.parametrize("network", ["10.0.0.1/8", "proxy.example.com", "*", ""])
 def test_a_trusted_proxy_that_is_no_network_is_refused(folder: ConfigFolder, network: str) -> None:
     folder.gateway["trusted_proxies"] = [network]

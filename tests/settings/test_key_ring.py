@@ -31,6 +31,14 @@ def test_only_the_owner_may_read_the_key_ring_file(tmp_path: Path, clock: FakeCl
     assert [p.name for p in tmp_path.iterdir()] == ["ring.key"]
 
 
+def test_a_missing_folder_of_the_key_ring_is_created_for_its_owner_alone(
+    tmp_path: Path, clock: FakeClock, random: SeededRandom
+) -> None:
+    file = tmp_path / "secrets" / "ring.key"
+    key_ring.create(file, clock, random)
+    assert stat.S_IMODE(file.parent.stat().st_mode) == 0o700
+
+
 @pytest.mark.parametrize("mode", [0o604, 0o660, 0o666, 0o700 | 0o010])
 def test_a_key_ring_file_readable_by_others_is_refused(
     tmp_path: Path, clock: FakeClock, random: SeededRandom, mode: int

@@ -24,6 +24,7 @@ class Reports:
     def __init__(self) -> None:
         self.changes: list[tuple[Configuration, Configuration]] = []
         self.rejections: list[tuple[Diagnostic, ...]] = []
+        self.restored = 0
         self._news = asyncio.Event()
 
     def changed(self, old: Configuration, new: Configuration) -> None:
@@ -34,9 +35,12 @@ class Reports:
         self.rejections.append(diagnostics)
         self._news.set()
 
+    def was_restored(self) -> None:
+        self.restored += 1
+
     def of(self, live: Live) -> Live:
         """`live`, which tells it from now on."""
-        live.on_change, live.on_rejected = self.changed, self.rejected
+        live.on_change, live.on_rejected, live.on_restored = self.changed, self.rejected, self.was_restored
         return live
 
     async def next(self) -> None:
@@ -140,7 +144,7 @@ async def test_a_changed_secret_file_is_noticed(folder: ConfigFolder) -> None:
     assert live.current().tenants[0].keycloak.sign_in.secret.value == "second"
 
 
-async def test_a_reverted_invalid_edit_is_no_change(folder: ConfigFolder) -> None:
+async def test_a_reverted_invalid_edit_is_no_change_and_is_reported_as_restored(folder: ConfigFolder) -> None:
     reports = Reports()
     live = live_of(folder, reports)
     before = live.current()
@@ -152,7 +156,7 @@ async def test_a_reverted_invalid_edit_is_no_change(folder: ConfigFolder) -> Non
     folder.write()
     assert await live.look() is False
     assert live.current() is before
-    assert (len(reports.rejections), reports.changes) == (1, [])
+    assert (len(reports.rejections), reports.changes, reports.restored) == (1, [], 1)
 
 
 async def test_rewriting_a_file_with_the_same_bytes_is_no_change(folder: ConfigFolder) -> None:

@@ -266,8 +266,8 @@ def test_only_five_trust_periods_are_allowed(folder: ConfigFolder, days: int) ->
 def test_a_changed_rule_of_the_preset_is_reported_as_an_extension(folder: ConfigFolder) -> None:
     folder.two_factor.update(registrationContact="profile", onNoContact="refuse", maxSends=3)
     found = {f.path.removeprefix(f"{AT}."): f for f in folder.load().diagnostics}
-    assert found["registrationContact"].text == "is an extension: preset efcx itself has any"
-    assert found["maxSends"].text == "is an extension: preset efcx itself has 5"
+    assert found["registrationContact"].text == "is an extension: without this line, preset efcx has any"
+    assert found["maxSends"].text == "is an extension: without this line, preset efcx has 5"
     assert {f.level for f in found.values()} == {Level.HINT}
     assert policy(folder).on_no_contact is NoContact.REFUSE
 

@@ -117,6 +117,21 @@ def test_adding_mail_next_to_an_app_is_reported_as_another_way_to_sign_in(folder
     assert weakenings.weakenings(before, loaded(folder)) == ("one: another way to sign in: email",)
 
 
+def test_an_app_in_place_of_mail_is_no_weakening(folder: ConfigFolder) -> None:
+    before = loaded(folder)
+    folder.two_factor["channelType"] = "APP"
+    del folder.two_factor["channelServiceIdentifier"]
+    assert weakenings.weakenings(before, loaded(folder)) == ()
+
+
+@pytest.mark.attack("F10")
+def test_mail_in_place_of_an_app_is_a_weakening(folder: ConfigFolder) -> None:
+    after = loaded(folder)
+    folder.two_factor["channelType"] = "APP"
+    del folder.two_factor["channelServiceIdentifier"]
+    assert weakenings.weakenings(loaded(folder), after) == ("one: another way to sign in: email",)
+
+
 @pytest.mark.attack("F10")
 def test_a_weakening_of_all_tenants_is_reported_for_all(folder: ConfigFolder) -> None:
     before = loaded(folder)

@@ -87,3 +87,9 @@ def test_any_header_of_a_trusted_peer_gives_an_address_or_a_refusal(reached: Rea
     if isinstance(found, str):
         reached()
         ip_address(found)
+
+
+def test_a_trusted_proxy_with_a_zone_in_its_address_is_trusted() -> None:
+    trusted = (ip_network("fe80::/64"),)
+    assert client_address("fe80::1%eth0", ["192.0.2.7"], trusted) == "192.0.2.7"
+    assert client_address("fe80::1%eth0", ["192.0.2.7"], ()) == "fe80::1"

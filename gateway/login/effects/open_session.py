@@ -59,6 +59,10 @@ class OpenSession:
             ),
             tag=login.tag,
             secret=self.secrets.session(secret),
+            client=request.client,
+            browser=request.browser,
+            request_id=request.audit.request_id,
+            reference=request.reference,
         )
         other_user = False
         if request.browser_id:

@@ -233,7 +233,15 @@ class SendCode:
             number = verification.next_number + len(beside)
             return StepResult((*beside, Queued(problem_detail.until, number, verification.round)), problem_detail)
         event = AuditEvent.CODE_NOT_SENT if problem is Problem.SEND_FAILED else AuditEvent.LIMIT_REACHED
-        request.audit.write(event, context.user, factor=to.factor.value, problem=problem.value, asked_for=asked_for)
+        request.audit.write(
+            event,
+            context.user,
+            factor=to.factor.value,
+            to=mask_address(to.address),
+            problem=problem.value,
+            limit=problem_detail.limit or None,
+            asked_for=asked_for,
+        )
         # The maximum of sends ends the login only when no live code is left, and no other entry can be given.
         if problem is Problem.MAX_SENDS and not others and not await self._lives(context, verification.challenge):
             cooled = self.contexts.clock.now() + state.login.policy.resend_cooldown

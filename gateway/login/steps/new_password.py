@@ -46,9 +46,11 @@ KEPT = 7200.0
 class NewPasswordView(StepView):
     """`another_code`: a code is asked for afterwards. `asks_current`: the current password is asked for too.
 
-    `rules` are those of the realm, as far as the gateway may read them.
+    `rules` are those of the realm, as far as the gateway may read them. `account` is the name for the browser's
+    password manager, which is the one that the user signs in with.
     """
 
+    account: str = ""
     another_code: bool = False
     asks_current: bool = False
     rules: tuple[str, ...] = ()
@@ -190,6 +192,7 @@ class NewPasswordPage:
         login = state.login
         return NewPasswordView(
             **request.head(Step.NEW_PASSWORD, login),
+            account=login.user.username if login.user else "",
             another_code=login.proved is not None,
             asks_current=login.credential_date is None,
             rules=() if request.as_data else await self._rules(request),

@@ -24,7 +24,7 @@ from gateway.login.pending_proof import Approval, PendingProof
 from gateway.login.record import AddressGiven, Login, Proved, Purpose, Stopped
 from gateway.login.state_machine import LoginState, Step
 from gateway.login.wrong_code_mails import WrongCodeMails
-from gateway.observe.audit import AuditEvent
+from gateway.observe.audit import AuditEvent, utc_time
 from gateway.observe.redaction import address_hint
 from gateway.rendering.languages import Languages
 from gateway.rendering.step_view import DIGITS, MethodView, StepView, methods_json
@@ -272,12 +272,16 @@ def _used_up(login: Login) -> bool:
 
 def _audit(request: LoginRequest, user: User, factor: str, denied: Denied) -> None:
     problem_detail = denied.problem_detail
-    event = AuditEvent.CODE_REJECTED if denied.judged else AuditEvent.LIMIT_REACHED
-    if problem_detail.problem is Problem.CODE_EXPIRED:
+    limit = problem_detail.limit or None
+    event = AuditEvent.LIMIT_REACHED if limit else AuditEvent.CODE_NOT_CHECKED
+    if denied.judged:
+        event = AuditEvent.CODE_REJECTED
+    elif problem_detail.problem is Problem.CODE_EXPIRED:
         event = AuditEvent.CODE_EXPIRED
-    request.audit.write(event, user, factor=factor, problem=problem_detail.problem.value, failures=denied.failures)
-    if denied.judged and problem_detail.problem is Problem.LOCKED:
-        request.audit.write(AuditEvent.LOCK_SET, user, factor=factor, until=problem_detail.until)
+    facts = {"factor": factor, "limit": limit}
+    request.audit.write(event, user, **facts, problem=problem_detail.problem.value, failures=denied.failures)
+    if denied.judged and problem_detail.problem is Problem.LOCKED and problem_detail.until:
+        request.audit.write(AuditEvent.LOCK_SET, user, **facts, until=utc_time(problem_detail.until))
 
 
 def _may_be_code(context: ChallengeContext, entry: str) -> bool:

@@ -11,7 +11,7 @@ from enum import Enum
 from typing import Any, get_type_hints
 
 from gateway.domain.configuration import Configuration, GatewaySettings
-from gateway.domain.policy import Policy
+from gateway.domain.policy import FactorKind, Policy
 from gateway.domain.setting_types import Change
 from gateway.domain.tenant import Route, RouteFactor, Tenant
 from gateway.settings.files.two_factor import FIELDS
@@ -61,12 +61,13 @@ def _weaker_policy(old: Policy, new: Policy) -> Iterator[str]:
     if old.enabled and not new.enabled:
         yield "is2FAEnabled true → false"
         return
-    methods = sorted({m.factor.value for m in new.methods} - {m.factor.value for m in old.methods})
-    if old.enabled and methods:
-        yield f"another way to sign in: {', '.join(methods)}"
+    before, after = ({m.factor for m in policy.methods} for policy in (old, new))
+    stronger = after - before == {FactorKind.TOTP} and bool(before - after)  # an app in place of codes that are sent
+    if old.enabled and after - before and not stronger:
+        yield f"another way to sign in: {', '.join(sorted(factor.value for factor in after - before))}"
     # Without 2FA, an administrator's code is no further way in.
-    before = old if old.enabled else replace(old, admin_codes=new.admin_codes)
-    for text in _weaker_fields(before, new):
+    judged = old if old.enabled else replace(old, admin_codes=new.admin_codes)
+    for text in _weaker_fields(judged, new):
         name, _, values = text.partition(" ")
         yield f"{_KEYS[name]} {values}"
 

@@ -203,7 +203,12 @@ def _check_keys(given: Mapping[str, object], preset: Preset, at: Path, report: D
         elif not used and (plain in features.later.get(key, ()) or (key in features.unused and plain)):
             report.error((*at, key), _not_built(key, value, features))
         elif name and key not in preset.free and (own := _plain(getattr(preset.policy, name))) != plain:
-            report.hint((*at, key), f"is an extension: preset {named} itself has {'off' if own is None else own}")
+            report.hint((*at, key), f"is an extension: without this line, preset {named} has {_word(own)}")
+
+
+def _word(value: object) -> str:
+    """A value as a settings file writes it."""
+    return "nothing" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _not_built(key: str, value: object, features: Features) -> str:

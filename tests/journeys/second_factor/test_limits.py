@@ -40,7 +40,8 @@ async def test_the_third_and_fourth_failure_are_judged_with_a_warning_and_the_fi
         assert [answer.status for answer in reported] == [422, 422, 422, 422, 429]
         assert reported[4].step == "stopped"
         assert 290 <= reported[4].body["problem"]["retry_after"] <= 300
-    assert len(cloud.audit.of("lock_set")) == 1
+    (locked,) = cloud.audit.of("lock_set")
+    assert (locked["limit"], locked["level"], locked["until"][-1]) == ("otpMaxAttempts", "error", "Z")
 
 
 @pytest.mark.row("CC-17", "CC-19")

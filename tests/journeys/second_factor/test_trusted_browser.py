@@ -78,6 +78,7 @@ async def test_a_trusted_browser_needs_no_code_until_the_days_are_over(cloud_for
         assert (await flow_harness.password(browser)).step == "done"
         opened = cloud_for_days.audit.of("session_opened")[-1]
         assert (opened["satisfied"], opened["rule"]) == ("trusted", "trusted-browser")
+        assert {"client", "browser", "request_id", "reference", "until"} <= opened.keys()
         cloud_for_days.clock.advance(DAY)  # since the factor was judged, not since it was last skipped
         assert (await flow_harness.password(browser)).step == "verify"
 
