@@ -195,7 +195,7 @@ def all_of_user(policy: Policy, limits: OperatorLimits, tenant: str, user: str, 
                 for approving in (False, True):
                     subject = LimitSubject(tenant, user, "", factor, app=app, approving=approving)
                     found |= {one.rule: one for one in (*for_user(wide, limits, subject), *cooldown(wide, subject))}
-    hour = _hour_of_sends(f"{tenant}/user/{user}", limits.sends_per_user, limits)
+    hour = _hour_of_sends(f"{tenant}/user/{user}", "sends_per_user", limits)
     return (*found.values(), hour)
 
 

@@ -166,6 +166,9 @@ def _write(file: Path, ring: KeyRing, *, replace_it: bool) -> None:
     what = f"key ring {file}"
     try:
         file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise Misconfigured(what, f"its folder cannot be written: {error.strerror}") from error
+    try:
         fresh.unlink(missing_ok=True)
         descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "w") as opened:

@@ -115,6 +115,7 @@ def test_with_redis_no_key_ring_is_ever_made(tmp_path: Path, clock: FakeClock, r
 def test_a_folder_that_cannot_be_written_is_named_in_the_error(
     tmp_path: Path, clock: FakeClock, random: SeededRandom
 ) -> None:
+    (tmp_path / "nowhere").write_text("no folder")
     with pytest.raises(Misconfigured, match="cannot be written"):
         key_ring.create(tmp_path / "nowhere" / "ring.key", clock, random)
 
