@@ -125,6 +125,16 @@ async def test_an_unexpected_exception_is_logged_with_its_traceback() -> None:
     assert isinstance(lines[0]["exc_info"], RuntimeError)
 
 
+@pytest.mark.parametrize(
+    ("error", "detail"),
+    [(Unreachable("Keycloak", "connection refused"), "Keycloak: connection refused"), (RuntimeError(SECRET), "")],
+)
+async def test_only_the_text_of_an_expected_error_is_the_detail_of_its_log_line(error: Exception, detail: str) -> None:
+    with capture_logs() as lines:
+        await ask(raising(error))
+    assert lines[0]["detail"] == detail
+
+
 async def test_the_query_of_a_request_is_not_logged() -> None:
     with capture_logs() as lines:
         await ask(raising(Conflict("x")), path="/page?code=123456")
