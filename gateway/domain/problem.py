@@ -179,11 +179,6 @@ class Problem(Enum):
         _("It was sent to the same address."),
         _("Send yourself a new one to continue."),
     )
-    OLDER_CODE = "older-code", ProblemText(
-        422, Tone.ERROR, _("This code is an older one"),
-        _("We've sent you a newer code since."),
-        _("Enter the newest code."),
-    )
     SEND_FAILED = "send-failed", ProblemText(
         503, Tone.ERROR, _("We couldn't send your code"),
         _("This attempt doesn't count."),

@@ -84,8 +84,7 @@ class Verification:
     """The challenge under way, with its round.
 
     An entry of an earlier round never counts. `next_number` is the number of the next challenge. `queued_until` is when
-    the next code may be sent, `held_until` until when the user had to wait last. `earlier` are the challenges of this
-    proof that a newer code of this login replaced.
+    the next code may be sent, `held_until` until when the user had to wait last.
     """
 
     round: int = 0
@@ -93,11 +92,10 @@ class Verification:
     challenge: Challenge | None = None
     queued_until: float | None = None
     held_until: float = 0.0
-    earlier: tuple[Challenge, ...] = ()
 
     def reset(self) -> "Verification":
         """No challenge is under way."""
-        return replace(self, challenge=None, queued_until=None, earlier=())
+        return replace(self, challenge=None, queued_until=None)
 
     def next_round(self) -> "Verification":
         """No challenge is under way, and no entry of this round counts any more."""

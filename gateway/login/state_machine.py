@@ -286,9 +286,7 @@ def _proof(state: LoginState, event: Queued | ChallengeSent | Proved) -> Login:
             return replace(login, verification=replace(verification, queued_until=at, held_until=held))
         case ChallengeSent(challenge=challenge) if _answers(state, challenge):
             held = verification.held_until if verification.queued_until is None else challenge.issued_at
-            old = verification.challenge
-            earlier = (*verification.earlier, old) if old and old.sent_to else verification.earlier
-            sent = Verification(verification.round, challenge.number + 1, challenge, None, held, earlier)
+            sent = Verification(verification.round, challenge.number + 1, challenge, None, held)
             return replace(login, verification=sent)
         case Proved(challenge=challenge, factor=factor) if _counts(state, challenge, factor):
             return _proved(state, event)

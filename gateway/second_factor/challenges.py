@@ -12,7 +12,7 @@ that was replaced costs no attempt.
 """
 
 import unicodedata
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from gateway.crypto.key_ring import Signer
@@ -46,7 +46,7 @@ DeliveryContextOf = Callable[[FactorKind], DeliveryContext]
 NEWEST_LIFE = 86400.0
 VOID = "void"
 """The owner of codes that no login may redeem."""
-_NO_GUESS = (Problem.NEXT_CODE, Problem.CODE_REPLACED, Problem.CODE_EXPIRED, Problem.OLDER_CODE)
+_NO_GUESS = (Problem.NEXT_CODE, Problem.CODE_REPLACED, Problem.CODE_EXPIRED)
 """Right codes that are dead."""
 MAX_TYPED = 64
 _IGNORED_CATEGORIES = frozenset({"Zs", "Pd", "Cf", "Cc"})
@@ -210,16 +210,10 @@ class Challenges:
         return _not_now(found) if isinstance(found, Limited) else None
 
     async def answer(
-        self,
-        context: ChallengeContext,
-        delivery_of: DeliveryContextOf,
-        challenge: Challenge,
-        typed: str,
-        earlier: tuple[Challenge, ...] = (),
+        self, context: ChallengeContext, delivery_of: DeliveryContextOf, challenge: Challenge, typed: str
     ) -> Verified | Denied:
         """Verifies an entry. A right one is `Verified` for one owner only: this login, challenge and round.
 
-        `earlier` are the challenges of this proof whose codes are replaced: a right one of them costs nothing.
         An entry for a challenge of another login, round, purpose or draft is not verified and costs nothing.
         """
         if challenge.bound_to != context.bound_to:
@@ -257,12 +251,12 @@ class Challenges:
                 case Unavailable(problem=why):
                     await self._attempts.give_back(groups)
                     return Denied(ProblemDetail(why))
-        sent = {old: Problem.OLDER_CODE for old in earlier} | ({challenge: Problem.CODE_EXPIRED} if expired else {})
-        if rejected.problem is Problem.WRONG_CODE and (dead := await self._dead(context, delivery_of, sent, entry)):
-            rejected = ProblemDetail(dead)
         if rejected.problem in _NO_GUESS:
             await self._attempts.give_back(groups)
-            return Denied(rejected, judged=rejected.problem is not Problem.CODE_EXPIRED)
+            return Denied(rejected, judged=True)
+        if expired and await self._was_sent(context, delivery_of, challenge, entry):
+            await self._attempts.give_back(groups)
+            return Denied(ProblemDetail(Problem.CODE_EXPIRED))
         return self._wrong(context, challenge, found, rejected.problem)
 
     async def left(
@@ -323,18 +317,16 @@ class Challenges:
             return None
         return Problem.CODE_REPLACED if newest else Problem.CODE_EXPIRED  # a lost store knows no newer code
 
-    async def _dead(
-        self, context: ChallengeContext, delivery_of: DeliveryContextOf, sent: Mapping[Challenge, Problem], entry: str
-    ) -> Problem | None:
-        """The problem of the challenge in `sent` for which `entry` was sent: a right code, but dead."""
-        for challenge, problem in sent.items():
-            kind = challenge.factor
-            if kind is None or challenge.bound_to != context.bound_to or not self._fits(context, kind, entry):
-                continue
-            delivery = replace(delivery_of(kind), challenge=challenge.id)
-            if isinstance(await self._verify(context, delivery, challenge, kind, entry), Accepted):
-                return problem
-        return None
+    async def _was_sent(
+        self, context: ChallengeContext, delivery_of: DeliveryContextOf, challenge: Challenge, entry: str
+    ) -> bool:
+        """Whether `entry`, on a page that takes other codes as well, is the sent code after its expiry."""
+        kind = challenge.factor
+        if kind is None or not self._fits(context, kind, entry):
+            return False
+        delivery = replace(delivery_of(kind), challenge=challenge.id)
+        judgement = await self._verify(context, delivery, challenge, kind, entry)
+        return isinstance(judgement, Accepted)
 
     def _wrong(self, context: ChallengeContext, challenge: Challenge, found: Allowed, problem: Problem) -> Denied:
         """The effect of a wrong code: a problem, a warning, or the end of the code or of the login."""

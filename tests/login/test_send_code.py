@@ -343,15 +343,3 @@ async def with_a_code(of: FlowHarness) -> Browser:
 def with_policy(of: FlowHarness, **changes: object) -> None:
     """Sets another policy for later logins."""
     of.tenant = replace(of.tenant, policy=replace(of.tenant.policy, **changes))  # type: ignore[arg-type]
-
-
-async def test_the_code_of_an_earlier_mail_is_named_as_older_and_the_newest_works() -> None:
-    anna = flow_harness().browser("anna")
-    await anna.password()
-    older = anna.flow_harness.bench.mails.code()
-    anna.flow_harness.clock.advance(61)
-    await anna.press("resend")
-    await anna.type(older)
-    assert anna.problem_detail
-    assert anna.problem_detail.problem is Problem.OLDER_CODE
-    assert (await anna.type(anna.flow_harness.bench.mails.code())).step is Step.DONE

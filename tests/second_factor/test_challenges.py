@@ -250,28 +250,6 @@ async def test_a_replaced_code_costs_no_attempt(harness: ChallengeHarness) -> No
     assert (left.failures, left.replaced) == (0, True)
 
 
-async def test_an_older_code_of_the_same_login_costs_no_attempt_and_is_named(harness: ChallengeHarness) -> None:
-    older = await harness.send(harness.case())
-    code = harness.mails.code()
-    harness.clock.advance(60)
-    newer = await harness.send(harness.case())
-    found = await harness.challenges.answer(harness.case(), harness.about, newer, code, (older,))
-    assert problem(found) is Problem.OLDER_CODE
-    assert (await harness.challenges.left(harness.case(), newer)).failures == 0
-    assert isinstance(await harness.answer(harness.case(), newer, harness.mails.code()), Verified)
-
-
-async def test_a_wrong_code_costs_an_attempt_although_an_older_code_was_sent(harness: ChallengeHarness) -> None:
-    older = await harness.send(harness.case())
-    code = harness.mails.code()
-    harness.clock.advance(60)
-    newer = await harness.send(harness.case())
-    typed = next(f"{n:06}" for n in range(3) if f"{n:06}" not in (code, harness.mails.code()))
-    found = await harness.challenges.answer(harness.case(), harness.about, newer, typed, (older,))
-    assert problem(found) is Problem.WRONG_CODE
-    assert (await harness.challenges.left(harness.case(), newer)).failures == 1
-
-
 async def test_a_code_is_not_reported_as_replaced_while_it_is_the_newest(harness: ChallengeHarness) -> None:
     challenge = await harness.send(harness.case())
     assert not (await harness.challenges.left(harness.case(), challenge)).replaced

@@ -172,7 +172,7 @@ class CodeCheck:
         if not _may_be_code(context, fold(typed)):
             return StepResult(problem_detail=ProblemDetail(Problem.BAD_INPUT))  # no guess: it costs no attempt
         delivery_of = partial(self.contexts.delivery, request, state.login)
-        match await self.challenges.answer(context, delivery_of, challenge, typed, state.login.verification.earlier):
+        match await self.challenges.answer(context, delivery_of, challenge, typed):
             case Verified(factor=factor, enrolments=enrolments):
                 await self.wrong_code_mails.right(request, state.login)
                 request.audit.write(AuditEvent.CODE_ACCEPTED, context.user, factor=factor.value)
