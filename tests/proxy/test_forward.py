@@ -579,9 +579,18 @@ async def test_a_stream_closes_when_its_session_ends() -> None:
 async def test_a_stream_closes_at_the_absolute_end_of_its_session() -> None:
     async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await read_head(reader)
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\ndata: 1\n\n")
         await reader.read()
 
     async with app_that(script) as app, gateway(tenant(app.url)) as server:
         server.sessions.known["tag.secret"] = replace(session(), ends_at=server.clock.now() + 0.2)
-        assert await server.send(server.request("/agent-manager/events")) == b""
+        reader, writer = await server.connect()
+        writer.write(server.request("/agent-manager/events"))
+        received = b""
+        async with asyncio.timeout(10):  # the client stays: the gateway must close
+            with suppress(ConnectionError):
+                while part := await reader.read(65536):
+                    received += part
+        writer.transport.abort()
+        assert b"data: 1" in received
         await asyncio.wait_for(app.closed.wait(), 5)
