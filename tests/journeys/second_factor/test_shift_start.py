@@ -61,7 +61,9 @@ async def test_2000_users_at_30_mails_a_minute_all_sign_in_with_one_code_each() 
     assert max(mails.values()) == 1
     assert relay.refused == 0
     assert relay.cuts.total() > PEOPLE / 20
-    assert max(person.done - person.begun for person in people) < PEOPLE / 30 * 1.15 * MINUTE
+    # A user whose mail was lost in a relay that had it waits a second time, behind the others.
+    assert all(person.done - person.begun < (1 + person.lost) * PEOPLE / 30 * 1.15 * MINUTE for person in people)
+    assert sum(person.lost > 0 for person in people) < PEOPLE / 20
     assert all((p.browser.login.tokens.refresh_expires_at or 0) > p.done for p in people if p.browser.login.tokens)
 
 
