@@ -104,6 +104,22 @@ async def test_a_replica_with_a_copy_of_the_session_hears_of_its_new_token(harne
     assert other.tokens.access == "access 1"
 
 
+async def test_a_slow_renewal_keeps_its_lock_for_two_time_limits_of_keycloak(harness: SessionHarness) -> None:
+    _, cookie = await harness.open()
+    harness.clock.advance(301)
+    harness.renewals.go_on.clear()
+    first = asyncio.create_task(harness.one.sessions.current(TENANT, cookie))
+    await harness.renewals.entered.wait()
+    harness.clock.advance(2 * TENANT.keycloak.timeout)
+    second = asyncio.create_task(harness.two.sessions.current(TENANT, cookie))
+    for _ in range(50):
+        await asyncio.sleep(0)
+    assert harness.renewals.calls == 1
+    harness.renewals.go_on.set()
+    found = await asyncio.gather(first, second)
+    assert {one.tokens.access for one in found if one} == {"access 1"}
+
+
 async def test_while_the_token_is_valid_other_requests_do_not_wait_for_its_renewal(harness: SessionHarness) -> None:
     _, cookie = await harness.open()
     harness.clock.advance(290)
