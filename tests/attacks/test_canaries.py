@@ -175,7 +175,7 @@ async def test_no_secret_of_a_whole_login_is_found_in_the_logs_answers_or_store(
         shown = places(secret, run.recorded.answers)
         assert all("/-/login/" in label and numbers[label] < signed_out for label in shown), shown
     shown_to_typist = places(ADDRESS, run.recorded.answers)
-    assert len(shown_to_typist) == 1
+    assert shown_to_typist
     assert places(PROFILE, run.recorded.answers) == []
 
 
