@@ -45,6 +45,11 @@ def test_a_known_address_is_recognised_in_any_case(typed: str) -> None:
     assert takes_address(FROM_PROFILE, PROFILE, FactorKind.EMAIL, typed)
 
 
+def test_an_unverified_profile_address_may_not_be_enrolled() -> None:
+    unverified = tuple(replace(contact, verified=False) for contact in PROFILE)
+    assert not takes_address(FROM_PROFILE, unverified, FactorKind.EMAIL, "anna@example.com")
+
+
 def test_a_user_without_an_address_is_refused_with_the_tenants_help_path() -> None:
     found = decide(FROM_PROFILE, UserFactors(EnrolmentSet()), route_asks=True)
     assert found == SignInRefused(DecidedBy.NO_CONTACT, Problem.NO_CONTACT, "/help")
