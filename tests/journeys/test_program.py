@@ -4,6 +4,7 @@ from typing import Any
 
 from tests.fixtures.person import Answer, code_for, wrong
 from tests.fixtures.site import Site
+from tests.journeys.test_sessions import in_a_step_up
 
 ADDRESS = "program@example.com"
 FIELDS: dict[str, tuple[type, ...]] = {
@@ -65,6 +66,24 @@ async def test_every_answer_of_a_login_has_the_documented_fields_types_and_statu
         (200, "done"),
     ]
     assert said[-1].body["location"] == agent.target
+
+
+async def test_a_program_with_a_replaced_cookie_gets_the_password_step_without_a_redirect(light_site: Site) -> None:
+    user = light_site.user()
+    async with light_site.person() as agent:
+        await agent.to_code(user.username, user.password, ADDRESS)
+        replaced = agent.cookie("gateway-login") or ""
+        assert (await agent.do("verify", code=await code_for(light_site.mail, ADDRESS))).step == "done"
+        agent.set_cookie("gateway-login", replaced)
+        found = await agent.look()
+    assert (found.status, found.body.get("step")) == (200, "password")
+
+
+async def test_a_program_that_cancels_a_step_up_gets_data_without_a_redirect(light_site: Site) -> None:
+    async with light_site.person() as agent:
+        await in_a_step_up(light_site, agent)
+        cancelled = await agent.do("register", "cancel")
+    assert (cancelled.status, cancelled.step) == (200, "password")
 
 
 async def test_a_program_that_requests_arabic_gets_arabic_texts(light_site: Site) -> None:

@@ -24,6 +24,18 @@ async def signed_in(site: Site, agent: Person) -> User:
     return user
 
 
+async def in_a_step_up(site: Site, agent: Person) -> User:
+    """Signs a user in where no factor is needed, and opens the page that enrols one."""
+    user = site.user()
+    site.settings.tenant["gateway"]["routes"][1]["second_factor"] = "off"
+    site.change()
+    agent.target = "/agent-manager/"
+    assert (await agent.password(user.username, user.password)).step == "done"
+    agent.target = "/unified-admin/"
+    assert (await agent.begin("step-up")).step == "register"
+    return user
+
+
 @keycloak
 @pytest.mark.row("GW-07")
 async def test_the_last_step_sets_the_session_cookies_with_their_attributes(site: Site) -> None:
@@ -222,3 +234,10 @@ async def test_the_sign_in_of_another_user_clears_the_data_that_the_browser_kept
             shared_browser.csrf = ""
             light_site.clock.advance(61)
     assert cleared == [None, None, '"cache"']
+
+
+async def test_a_wrong_password_in_an_old_tab_is_reported_also_during_a_step_up(light_site: Site) -> None:
+    async with light_site.person() as agent:
+        user = await in_a_step_up(light_site, agent)
+        shown = await agent.submit("password", username=user.username, password="wrong", login="")
+        assert (shown.status, "Wrong username or password" in await shown.text()) == (401, True)
