@@ -21,7 +21,7 @@ from gateway.domain.session import Tokens
 from gateway.domain.tenant import KeycloakAccess
 from gateway.domain.user import User
 from gateway.keycloak.clients import NO_AUTH, KeycloakClients, client_form, forwarded_for, realm_url
-from gateway.keycloak.http_errors import no_keycloak, refused, where
+from gateway.keycloak.http_errors import no_keycloak, refused, said, where
 from gateway.keycloak.tokens import Claims, Verifier, tokens_of
 from gateway.observe.connection_errors import MOST
 from gateway.observe.redaction import clean_text
@@ -223,14 +223,8 @@ class TokenEndpoint:
                 data={**client_form(access), "refresh_token": refresh_token},
                 auth=NO_AUTH,
             )
-            if answer.is_success:
-                return
-            said = _json_object(answer)
-            if said.get("error") == "invalid_grant":
-                return
-            if "error" not in said or answer.status_code >= 500:
+            if not answer.is_success and said(answer.content)[0] != "invalid_grant":
                 answer.raise_for_status()
-            raise errors.Refused(where(access), f"logout: {said.get('error')}: {said.get('error_description', '')}")
 
     async def _grant(
         self, access: KeycloakAccess, grant_type: str, form: dict[str, str], client_address: str
@@ -274,11 +268,3 @@ def _password_refusal(access: KeycloakAccess, error: OAuthError) -> WrongPasswor
 def _refused(access: KeycloakAccess, what: str, error: OAuthError) -> errors.Refused:
     what = f"{what} of client {access.sign_in.client_id}"
     return refused(access, what, str(error.error), str(error.description or error.error), "gateway.keycloak")
-
-
-def _json_object(answer: Any) -> dict[str, Any]:
-    try:
-        found = answer.json()
-    except ValueError:
-        return {}
-    return found if isinstance(found, dict) else {}

@@ -93,6 +93,14 @@ async def test_clients_of_replaced_settings_are_closed_one_reload_later(realm_ha
     assert await grant_client(realm_harness.connections, new) is await grant_client(realm_harness.connections, new)
 
 
+async def test_every_connection_of_a_replaced_administrator_is_closed(realm_harness: RealmHarness) -> None:
+    await realm_harness.users.check(realm_harness.access)
+    async with realm_harness.connections.administration(realm_harness.access, "a test") as admin:
+        managers = (admin.connection, admin.connection.keycloak_openid.connection)
+    await realm_harness.connections.close()
+    assert [manager.async_s.is_closed for manager in managers] == [True, True]
+
+
 async def test_a_missing_private_ca_file_is_named_in_the_error(realm_harness: RealmHarness) -> None:
     access = replace(realm_harness.access, tls=TlsSettings(ca_file="/nowhere/ca.pem"))
     with pytest.raises(errors.Misconfigured, match=r"/nowhere/ca\.pem"):

@@ -67,6 +67,13 @@ async def test_a_locked_user_is_reported_as_a_wrong_password(realm_harness: Real
     assert found == WrongPassword("Invalid user credentials")
 
 
+async def test_a_logout_that_keycloak_rejects_is_an_error_and_so_is_tried_again(realm_harness: RealmHarness) -> None:
+    found = await granted(realm_harness)
+    access = replace(realm_harness.access, sign_in=replace(realm_harness.access.sign_in, secret=Secret("wrong")))
+    with pytest.raises(errors.Refused, match="logout: 401"):
+        await realm_harness.sign_in.end(access, found.tokens.refresh)
+
+
 @pytest.mark.row("GW-05")
 @pytest.mark.parametrize(("fault", "error"), FAULTS.items())
 async def test_no_fault_is_reported_as_a_wrong_password(
