@@ -38,8 +38,8 @@ class EnrolmentSet:
 
     @property
     def used_all_codes(self) -> bool:
-        """Whether the user had backup codes and has none left. A user may never have had one."""
-        return self.last_burn != "" and not self.backup_codes
+        """Whether the user had backup codes and has none left. Without a factor they have none to use."""
+        return self.last_burn != "" and self.enrolments != () and not self.backup_codes
 
     def of(self, factor: FactorKind) -> Enrolment | None:
         """The enrolment of `factor`, or None."""

@@ -63,6 +63,12 @@ def test_a_digest_depends_only_on_factor_address_and_secret(one: Enrolment, othe
     assert one.digest == replace(one, added_at=5.0).digest
 
 
+def test_a_user_who_turned_off_the_last_method_has_not_used_up_their_backup_codes() -> None:
+    one = EnrolmentSet(enrolments=(MAIL,), last_burn="of a login")
+    assert one.used_all_codes
+    assert not one.without(MAIL.factor).used_all_codes
+
+
 def test_a_digest_shows_neither_address_nor_secret() -> None:
     assert len(APP.digest) == 64
     assert "MADEUPSECRET" not in APP.digest

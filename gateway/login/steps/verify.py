@@ -267,7 +267,7 @@ def _may_remember(request: LoginRequest, login: Login) -> bool:
 
 def _used_up(login: Login) -> bool:
     """Whether the user had backup codes and used them all."""
-    return bool(login.policy.backup_codes and login.enrolments.enrolments and login.enrolments.used_all_codes)
+    return bool(login.policy.backup_codes and login.enrolments.used_all_codes)
 
 
 def _audit(request: LoginRequest, user: User, factor: str, denied: Denied) -> None:
