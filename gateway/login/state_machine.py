@@ -185,7 +185,7 @@ def apply(state: LoginState, event: Event) -> LoginState:
     if after is login:
         return state
     moved = state_of(after, state.proof if isinstance(event, _SAME_PROOF) else None)
-    if not login.user and moved.problem_detail:  # refused with the right password: stopped for good
+    if moved.problem_detail:  # refused: stopped for good
         return state_of(replace(after, stopped=moved.problem_detail))
     return moved
 
