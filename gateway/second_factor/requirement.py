@@ -26,9 +26,9 @@ class UserFactors:
     """The facts about a user that the decision needs."""
 
     enrolments: EnrolmentSet
-    contacts: tuple[Contact, ...] = ()
-    trusted: bool = False
-    verified: bool = False
+    contacts: tuple[Contact, ...]
+    trusted: bool
+    verified: bool
 
 
 @dataclass(frozen=True, slots=True)

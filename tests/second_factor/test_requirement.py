@@ -24,20 +24,23 @@ FROM_PROFILE = replace(
 PROFILE = (Contact(FactorKind.EMAIL, "anna@example.com", verified=True),)
 
 
+def user_of(*enrolments: Enrolment, contacts: tuple[Contact, ...] = PROFILE) -> UserFactors:
+    """Returns a user with these enrolments and contacts, of whom nothing skips the factor."""
+    return UserFactors(EnrolmentSet(1, enrolments), contacts, trusted=False, verified=False)
+
+
 def test_the_profile_address_is_no_second_method_next_to_an_enrolled_address() -> None:
     registered = Enrolment(FactorKind.EMAIL, "registered@example.com")
-    assert methods_of(FROM_PROFILE, UserFactors(EnrolmentSet(1, (registered,)), PROFILE)) == (registered,)
+    assert methods_of(FROM_PROFILE, user_of(registered)) == (registered,)
 
 
 def test_a_verified_profile_address_is_a_method_where_no_address_is_enrolled() -> None:
-    assert methods_of(FROM_PROFILE, UserFactors(EnrolmentSet(), PROFILE)) == (
-        Enrolment(FactorKind.EMAIL, "anna@example.com"),
-    )
+    assert methods_of(FROM_PROFILE, user_of()) == (Enrolment(FactorKind.EMAIL, "anna@example.com"),)
 
 
 def test_where_any_address_may_be_enrolled_the_profile_address_is_no_method() -> None:
     policy = replace(FROM_PROFILE, registration_contact=RegistrationContact.ANY)
-    assert methods_of(policy, UserFactors(EnrolmentSet(), PROFILE)) == ()
+    assert methods_of(policy, user_of()) == ()
 
 
 @pytest.mark.parametrize("typed", ["anna@example.com", "Anna@Example.COM"])
@@ -51,7 +54,7 @@ def test_an_unverified_profile_address_may_not_be_enrolled() -> None:
 
 
 def test_a_user_without_an_address_is_refused_with_the_tenants_help_path() -> None:
-    found = decide(FROM_PROFILE, UserFactors(EnrolmentSet()), route_asks=True)
+    found = decide(FROM_PROFILE, user_of(contacts=()), route_asks=True)
     assert found == SignInRefused(DecidedBy.NO_CONTACT, Problem.NO_CONTACT, "/help")
 
 
