@@ -407,10 +407,11 @@ def test_a_known_browser_has_its_own_count_of_wrong_passwords_and_none_of_its_ne
     [
         rate_limits.for_password(OperatorLimits(), "t", "name", "192.0.2.1")[0],
         rate_limits.for_password(OperatorLimits(), "t", "name", "192.0.2.1")[1],
+        (rate_limits.unknown_browsers(OperatorLimits(), "t", "name"),),
         rate_limits.for_send(EFCX, OperatorLimits(), SENT, "digest")[0],
         rate_limits.for_send(EFCX, OperatorLimits(), SENT, "digest")[2],
     ],
-    ids=["name", "client", "user", "address"],
+    ids=["name", "client", "unknown browsers", "user", "address"],
 )
 async def test_after_a_completed_wait_more_than_one_attempt_is_allowed(
     harness: ChallengeHarness, group: rate_limits.Group

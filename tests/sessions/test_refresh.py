@@ -120,6 +120,23 @@ async def test_a_slow_renewal_keeps_its_lock_for_two_time_limits_of_keycloak(har
     assert {one.tokens.access for one in found if one} == {"access 1"}
 
 
+async def test_30_seconds_after_a_replica_died_in_a_renewal_another_one_renews_the_token(
+    harness: SessionHarness,
+) -> None:
+    _, cookie = await harness.open()
+    harness.clock.advance(301)
+    harness.renewals.go_on.clear()
+    dead = asyncio.create_task(harness.one.sessions.current(TENANT, cookie))
+    await harness.renewals.entered.wait()
+    harness.renewals.entered.clear()
+    harness.clock.advance(30)
+    other = asyncio.create_task(harness.two.sessions.current(TENANT, cookie))
+    async with asyncio.timeout(5):
+        await harness.renewals.entered.wait()
+    harness.renewals.go_on.set()
+    await asyncio.gather(dead, other)
+
+
 async def test_while_the_token_is_valid_other_requests_do_not_wait_for_its_renewal(harness: SessionHarness) -> None:
     _, cookie = await harness.open()
     harness.clock.advance(290)
