@@ -37,7 +37,7 @@ def test_only_the_enrolment_of_an_app_contains_a_secret() -> None:
 
 
 def test_the_backup_codes_step_has_codes_and_the_done_step_a_location() -> None:
-    assert as_json(states.view("backup-codes", codes=["aaaa"]), None)["codes"] == ["aaaa"]
+    assert as_json(states.view("backup-codes", file=states.kept("aaaa")), None)["codes"] == ["aaaa"]
     assert as_json(states.view("done", location="/unified-admin/"), None)["location"] == "/unified-admin/"
 
 
