@@ -511,6 +511,31 @@ async def test_a_short_body_of_an_idempotent_request_is_sent_again_after_a_close
     assert got == body
 
 
+async def test_bytes_after_an_upgrade_that_the_app_does_not_take_reach_no_app(raw_upstream: RawUpstream) -> None:
+    async with gateway(tenant(raw_upstream.url)) as server:
+        offer = server.request("/agent-manager/x", "Upgrade: h2c").replace(b": close", b": Upgrade")
+        answer = await server.send(offer + server.request("/agent-manager/hidden"))
+    assert status_of(answer) == 200
+    assert values(tuple(fields_of(answer)), "connection") == ["close"]
+    assert raw_upstream.requests == 1
+
+
+async def test_only_the_browser_may_store_an_answer_about_whose_storage_the_app_says_nothing(
+    raw_upstream: RawUpstream,
+) -> None:
+    async with gateway(tenant(raw_upstream.url)) as server:
+        answer = await server.send(server.request("/agent-manager/x"))
+    assert values(tuple(fields_of(answer)), "cache-control") == ["private"]
+
+
+async def test_a_304_without_cache_control_leaves_the_one_that_the_browser_has(raw_upstream: RawUpstream) -> None:
+    raw_upstream.answer = b"HTTP/1.1 304 Not Modified\r\n\r\n"
+    async with gateway(tenant(raw_upstream.url)) as server:
+        answer = await server.send(server.request("/agent-manager/x"))
+    assert status_of(answer) == 304
+    assert values(tuple(fields_of(answer)), "cache-control") == []
+
+
 async def test_a_client_that_disconnects_releases_the_connection_to_the_app() -> None:
     started = asyncio.Event()
 

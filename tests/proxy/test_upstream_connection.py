@@ -60,6 +60,17 @@ async def test_every_form_of_answer_ends_at_its_declared_end_and_leaves_the_conn
     assert len(raw_upstream.connections) == 1
 
 
+@pytest.mark.parametrize("head", [b"HTTP/1.1 200 OK\r\nConnection: close\r\n", b"HTTP/1.0 200 OK\r\n"])
+async def test_a_connection_that_the_app_announced_to_close_carries_no_further_request(
+    head: bytes, raw_upstream: RawUpstream
+) -> None:
+    raw_upstream.answer = head + b"Content-Length: 2\r\n\r\nok"  # and leaves the connection open
+    async with gateway(tenant(raw_upstream.url)) as server:
+        for _ in range(2):
+            assert body_of(await server.send(server.request("/agent-manager/x", method="POST"))) == b"ok"
+    assert len(raw_upstream.connections) == 2
+
+
 async def test_an_answer_without_a_length_ends_when_its_connection_closes() -> None:
     async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await read_head(reader)

@@ -120,6 +120,13 @@ def test_after_a_post_the_language_form_returns_to_the_step() -> None:
     assert 'name="to" value="/-/login"' in page
 
 
+def test_a_reload_repeats_the_form_of_an_app_and_never_one_of_the_gateways_own() -> None:
+    posted = states.request("/unified-admin/order", method="POST", of=states.tenant())
+    assert "data-here" not in str(PAGES.render(posted, "problem.html", {"problem": PROBLEM}).text)
+    step = PAGES.render(posted, "steps/verify.html", {"view": states.verify(), "problem": None})
+    assert 'data-here="/-/login/verify?' in str(step.text)
+
+
 def test_a_page_without_a_tenant_is_complete() -> None:
     nowhere = problem_view(Problem.UNKNOWN_HOST, PAGES.languages.get("en"), None, states.NOW, "ABCD2345")
     response = PAGES.render(states.request(), "problem.html", {"problem": nowhere}, 421)
