@@ -206,10 +206,9 @@ class _Requests(web.RequestHandler):
             return super().handle_error(request, status, exc, message)
         large = isinstance(exc, http_exceptions.LineTooLong) or message == "Too many headers received"
         _log.info("request_not_parsed", client=request.remote, why=type(exc).__name__)
-        answer = TOO_LARGE if large else NOT_PARSED
         if self.transport is not None:
-            self.transport.write(answer)
-        return DownstreamResponse(status=431 if large else 400, keep_alive=False, sent=len(answer))
+            self.transport.write(TOO_LARGE if large else NOT_PARSED)
+        return DownstreamResponse(status=431 if large else 400, keep_alive=False)
 
 
 def _limit_unsent(transport: asyncio.Transport) -> None:

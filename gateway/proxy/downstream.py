@@ -25,10 +25,9 @@ WATCH = 1.0
 class DownstreamResponse(web.StreamResponse):
     """An answer that `Downstream` has already sent."""
 
-    def __init__(self, *, status: int, keep_alive: bool, sent: int) -> None:
+    def __init__(self, *, status: int, keep_alive: bool) -> None:
         super().__init__(status=status)
         self._alive = keep_alive
-        self._sent = sent
 
     def force_close(self) -> None:
         """The connection ends after this answer, whatever its head said."""
@@ -41,10 +40,6 @@ class DownstreamResponse(web.StreamResponse):
     @property
     def keep_alive(self) -> bool:
         return self._alive
-
-    @property
-    def body_length(self) -> int:
-        return self._sent
 
     async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
         return None
@@ -62,7 +57,6 @@ class Downstream:
         self._keep_alive = False
         self._watch: asyncio.TimerHandle | None = None
         self._status = 0
-        self._sent = 0
         self._source: UpstreamConnection | None = None
 
     @property
@@ -144,7 +138,6 @@ class Downstream:
 
     async def body(self, data: bytes) -> None:
         """Send some of the body, or of a switched protocol. Raises `ClientGone`."""
-        self._sent += len(data)
         part = b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data
         del data  # else there are two copies while the client takes nothing
         await self._write(part)
@@ -154,14 +147,14 @@ class Downstream:
         self._two_way(False)
         if self._chunked:
             await self._write(b"0\r\n\r\n")
-        return DownstreamResponse(status=self._status, keep_alive=self._keep_alive, sent=self._sent)
+        return DownstreamResponse(status=self._status, keep_alive=self._keep_alive)
 
     def give_up(self) -> DownstreamResponse:
         """Cut the connection, so that a part is never taken for the whole."""
         transport = self._request.transport
         if transport is not None:
             transport.abort()
-        return DownstreamResponse(status=self._status or 499, keep_alive=False, sent=self._sent)
+        return DownstreamResponse(status=self._status or 499, keep_alive=False)
 
     def _two_way(self, is_two_way: bool) -> None:
         if hasattr(self._request.protocol, "two_way"):  # of `connection_limits`

@@ -85,16 +85,16 @@ class Forwarder:
         try:
             with stream.cut_at_end(exchange.cut) if stream else nullcontext():
                 if (wire := self._pool.take_idle(origin)) is not None:
-                    outcome = await exchange.run(wire, kept=True)
+                    outcome = await exchange.run(wire)
                     self._pool.give_back(origin, wire)
                     if outcome is not None:
                         return outcome
                 wire = await self._pool.connect(origin, route.timeouts.connect)
                 try:
-                    outcome = await exchange.run(wire, kept=False)
+                    outcome = await exchange.run(wire)
                 finally:
                     self._pool.give_back(origin, wire)
-                return outcome or Failed(Problem.APP_UNAVAILABLE, str(origin))
+                return outcome or Failed(Problem.APP_UNAVAILABLE, "connection lost")
         except AppError as error:
             return Failed.of(error)
         finally:
@@ -153,8 +153,8 @@ class _Exchange:
         self.client_lost()
         self._client.give_up()
 
-    async def run(self, wire: UpstreamConnection, *, kept: bool) -> DownstreamResponse | Failed | None:
-        """Run the exchange on `wire`; None: it was dead from the start, and the request may be sent again."""
+    async def run(self, wire: UpstreamConnection) -> DownstreamResponse | Failed | None:
+        """Run the exchange on `wire`; None: it was lost without an answer, and the request may be sent again."""
         self._wire = wire
         try:
             if self._client.gone:
@@ -186,7 +186,7 @@ class _Exchange:
             return Failed(Problem.REQUEST_TOO_LARGE, "streamed body")
         except NoConnection:
             wire.abort()
-            if kept and not wire.heard and self._repeatable:
+            if not wire.heard and self._repeatable:
                 return None
             raise
         except BaseException:

@@ -75,9 +75,9 @@ class UpstreamResponse:
 class UpstreamConnection(asyncio.BufferedProtocol):
     """One connection, one exchange after the other: `begin`, `write`…, `answer`, `read`… until b""."""
 
-    def __init__(self, buffer: memoryview | None = None) -> None:
+    def __init__(self, buffer: memoryview) -> None:
         """`buffer`: `READ` bytes for reads; all connections of one event loop may share it."""
-        self._buffer = buffer or memoryview(bytearray(READ))
+        self._buffer = buffer
         self._transport: asyncio.Transport | None = None
         self._reader: asyncio.Future[None] | None = None
         self._writer: asyncio.Future[None] | None = None
@@ -169,7 +169,7 @@ class UpstreamConnection(asyncio.BufferedProtocol):
             if self._complete:
                 return b""
             await self._wait()
-        data = self._chunks.popleft() if len(self._chunks) == 1 else b"".join(self._chunks)
+        data = b"".join(self._chunks)  # a single one is not copied
         self._chunks.clear()
         self._held = 0
         self.release()
@@ -194,15 +194,8 @@ class UpstreamConnection(asyncio.BufferedProtocol):
 
     @property
     def reusable(self) -> bool:
-        """Whether another exchange may follow."""
-        return self.idle_and_open and self.complete and self._keep_alive and not self.switched
-
-    @property
-    def idle_and_open(self) -> bool:
-        """Whether the connection is open and no bytes arrived unasked."""
-        return (
-            self._transport is not None and not self._closed and not self._unusable and not self._transport.is_closing()
-        )
+        """Whether another exchange may follow: the connection is open, and no bytes arrived unasked."""
+        return self.complete and self._keep_alive and not self._unusable
 
     def close(self) -> None:
         """Close after everything written has been sent."""
@@ -313,7 +306,7 @@ class UpstreamConnection(asyncio.BufferedProtocol):
                 (self._hold if self.switched else self._parse)(data)
 
     def _ended(self, why: str) -> None:
-        if self.switched or (self._answer is not None and self._until_close and self._error is None):
+        if self.switched or (self._answer is not None and self._until_close):
             self._complete = True
         elif not self._complete and self._error is None:
             self._error = BadResponse(why) if self.heard else NoConnection(why)

@@ -66,7 +66,7 @@ class UpstreamPool:
         now = asyncio.get_running_loop().time()
         while kept:
             wire, since = kept.pop()
-            if wire.idle_and_open and now - since < self._idle_seconds:
+            if wire.reusable and now - since < self._idle_seconds:
                 return wire
             wire.abort()
         return None

@@ -120,10 +120,8 @@ class WebSockets:
                 whole = await pass_body(wire, client, limits.between_bytes)
                 return await client.finish() if whole else client.give_up()
             except ClientGone:
-                lost()
                 return client.give_up()
             except AppError as error:
-                lost()
                 return Failed.of(error)
             finally:
                 self._open[session_id] -= 1

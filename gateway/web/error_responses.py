@@ -88,8 +88,6 @@ class ErrorResponses:
         }
         if request.writer.output_size > 0:  # an answer that has begun is cut off, so that no client takes it for whole
             _log_failure(request, failure)
-            if request.transport is not None:
-                request.transport.abort()
             raise ConnectionResetError("the answer had begun when its handler failed")
         return self.respond(request, problem_of(error), failure=failure)
 

@@ -12,7 +12,7 @@ The module is in `web`, because `web.middleware` also protects the gateway's own
 """
 
 import structlog
-from aiohttp import hdrs, web
+from aiohttp import web
 
 from gateway.domain.tenant import Route
 from gateway.web import security_headers
@@ -55,7 +55,4 @@ def unregistering(request: web.Request, why: str, route: Route | None = None) ->
         reference=request.get(REFERENCE),
     )
     headers = security_headers.headers(secure=tenant is not None and tenant.secure)
-    response = web.Response(text=SCRIPT, content_type="text/javascript", headers=headers)
-    if request.body_exists or hdrs.UPGRADE in request.headers:
-        response.force_close()
-    return response
+    return web.Response(text=SCRIPT, content_type="text/javascript", headers=headers)

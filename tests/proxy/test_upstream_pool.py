@@ -71,9 +71,9 @@ async def test_the_number_of_kept_connections_is_limited(raw_upstream: RawUpstre
     for wire in wires:
         await exchange(wire)
         pool.give_back(origin, wire)
-    assert [wire.idle_and_open for wire in wires] == [True, False]
+    assert [wire.reusable for wire in wires] == [True, False]
     pool.close()
-    assert not wires[0].idle_and_open
+    assert not wires[0].reusable
 
 
 async def test_a_connection_that_was_idle_too_long_is_closed(raw_upstream: RawUpstream) -> None:
