@@ -4,6 +4,7 @@ aiohttp's limits are wider than the gateway's own. So the gateway's check answer
 page instead of aiohttp's bare 400.
 """
 
+import os
 import resource
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -66,7 +67,9 @@ async def listen(
     except BaseException as error:  # also on cancellation: the runner may already have tasks
         await runner.cleanup()
         if isinstance(error, OSError):
-            raise Misconfigured(f"{address.host}:{address.port}", f"cannot listen here: {error.strerror}") from error
+            reason = os.strerror(error.errno) if error.errno else str(error)
+            advice = "end the other program, or set another address for listen or operations"
+            raise Misconfigured(f"{address.host}:{address.port}", f"cannot listen here: {reason}; {advice}") from error
         raise
     return runner
 

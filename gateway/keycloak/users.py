@@ -22,7 +22,7 @@ from gateway.domain.user import Account, User
 from gateway.keycloak.admin_client import may_write_users
 from gateway.keycloak.clients import KeycloakClients, user_path
 from gateway.keycloak.http_errors import Declined, where
-from gateway.keycloak.user_profile_schema import ATTRIBUTE, findings
+from gateway.keycloak.user_profile_schema import ATTRIBUTE, HOW, findings
 
 PART = 2000
 PAGE = 100
@@ -180,7 +180,10 @@ class UserProfiles:
             raise errors.Misconfigured(where(access), f"storing enrolments: {no.detail}") from no
         except errors.Unreachable as error:
             unanswered = error  # Keycloak may have stored it: the read-back decides
-        if await self.read(access, user_id) != sealed:
+        now = await self.read(access, user_id)
+        if sealed and not now and unanswered is None:
+            raise errors.Misconfigured(where(access), f"storing enrolments: Keycloak dropped the attribute; {HOW}")
+        if now != sealed:
             detail = "storing enrolments: the value read back is not the one written"
             raise errors.Unreachable(where(access), detail) from unanswered
 

@@ -29,7 +29,7 @@ from gateway.login.state_machine import Step, state_of
 from gateway.observe.audit import AuditEvent
 from gateway.web import cookies
 from gateway.web.cookies import BrowserSecret, Cookie
-from gateway.web.csrf import same_origin
+from gateway.web.csrf import foreign_origin
 from gateway.web.endpoint import Endpoints, Failure, OwnRequest, Redirect, Reply
 from gateway.web.error_responses import Handler
 from gateway.web.forms import FormFields, InvalidForm, read_fields
@@ -119,8 +119,9 @@ class LoginHandlers:
             return await self.responses.answer(request, FlowResult(None), {})
         out_of_date = Reply(Redirect(f"{own.prefix}account?done=out-of-date"))
         if not of_account_page(own, session):
-            request.audit.write(AuditEvent.FORM_REJECTED, step=fields.get("act", "")[:40])
-            if request.as_data or not same_origin(own.http.headers, own.tenant):
+            foreign = foreign_origin(own.http.headers, own.tenant)
+            request.audit.write(AuditEvent.FORM_REJECTED, step=fields.get("act", "")[:40], **foreign)
+            if request.as_data or foreign:
                 return Reply(Failure(Problem.FORM_EXPIRED))
             return out_of_date
         slot, form = await self.flow.logins.find(request), AccountForm(fields.get("form", ""), int(fields["version"]))
@@ -163,7 +164,8 @@ class LoginHandlers:
         page, fields = STEPS[own.http.match_info["step"]], own.fields
         slot = await self.flow.logins.find(request)
         if not of_login_page(own, request, begins=page is Step.PASSWORD):
-            request.audit.write(AuditEvent.FORM_REJECTED, step=page.value)
+            foreign = foreign_origin(own.http.headers, own.tenant)
+            request.audit.write(AuditEvent.FORM_REJECTED, step=page.value, **foreign)
             problem = Problem.FORM_EXPIRED if request.secret or not fields.get("csrf") else Problem.NO_COOKIE
             return await self.responses.answer(request, _shown(slot, problem), fields)
         gone = slot.login is None and slot.spent is None

@@ -86,3 +86,14 @@ def same_origin(headers: Mapping[str, str], tenant: Tenant) -> bool:
     if origin is None or (origin == "null" and not tenant.secure):
         return True
     return origin.lower() in tenant.own_origins
+
+
+def foreign_origin(headers: Mapping[str, str], tenant: Tenant) -> dict[str, str]:
+    """What a log line says of a rejected form if its origin is not one of ours; {} if it is."""
+    if same_origin(headers, tenant):
+        return {}
+    return {
+        "origin": headers.get("Origin", "")[:200],
+        "expected": " ".join(sorted(tenant.own_origins)),
+        "hint": "if users open this address, correct gateway.public_url",
+    }

@@ -106,7 +106,8 @@ class RequestMiddleware:
         request[CLIENT_ADDRESS] = address
         tenant = configuration.tenants_by_host.get(checked.host)
         if tenant is None:
-            return self._closing(request, head, Problem.UNKNOWN_HOST, 421)
+            cause = f"no tenant has the host {checked.host}: open another address, or add it to gateway.hosts"
+            return self._closing(request, head, Problem.UNKNOWN_HOST, 421, cause=cause)
         request[TENANT] = tenant
         prefix = configuration.gateway.prefix
         own = checked.segments[0] == prefix.strip("/")
@@ -133,13 +134,15 @@ class RequestMiddleware:
             return sent[0]
         return self.random.token_bytes(ID_BYTES).hex()
 
-    def _closing(self, request: web.Request, head: RequestHead, problem: Problem, status: int) -> web.StreamResponse:
+    def _closing(
+        self, request: web.Request, head: RequestHead, problem: Problem, status: int, *, cause: str = ""
+    ) -> web.StreamResponse:
         """The last answer of a connection. A service worker does not outlive it, whatever the problem is."""
         if asks_for_service_worker(head):
             response = service_worker_scripts.unregistering(request, problem.value)
         else:
             allow = {"Allow": ", ".join(sorted(METHODS))} if status == 405 else None
-            response = self.errors.respond(request, problem, status=status, headers=allow)
+            response = self.errors.respond(request, problem, status=status, headers=allow, cause=cause)
         response.force_close()
         return response
 

@@ -269,6 +269,17 @@ async def test_a_login_page_left_open_overnight_still_signs_in(light_site: Site)
         assert late.problem == "wrong-password"  # the gateway checked the session, and did not answer "form expired"
 
 
+async def test_the_log_compares_the_origin_of_a_rejected_form_with_the_tenants(light_site: Site) -> None:
+    async with light_site.person() as agent:
+        code = await at_code_page(light_site, agent)
+        body = json.dumps({"code": code, "csrf": agent.csrf})
+        elsewhere = {"Content-Type": "application/json", "Origin": "http://127.0.0.1:1"}
+        assert (await post(agent, "verify", body, **elsewhere))[0] == 403
+    (line,) = light_site.audit.of("form_rejected")
+    assert (line["origin"], line["expected"]) == ("http://127.0.0.1:1", light_site.base)
+    assert "public_url" in line["hint"]
+
+
 @pytest.mark.parametrize("csrf", ["", "x", "\u00e9", "A" * 43, None])
 async def test_a_form_without_the_token_of_its_browser_does_nothing(light_site: Site, csrf: str | None) -> None:
     async with light_site.person() as agent:

@@ -75,7 +75,7 @@ async def test_the_page_says_that_no_mail_can_be_sent_and_a_retry_sends_it(site:
     await agent.password()
     await agent.register(ADDRESS)
     await agent.button("Send the code")
-    await agent.page.get_by_role("alert").wait_for()
+    await agent.page.get_by_role("heading", name="We couldn't send your code").wait_for()
     assert not await pictures.faults(agent.page)
     site.mail.switches.refuse_data = ""
     site.clock.advance(61)

@@ -64,7 +64,7 @@ async def test_on_a_port_in_use_the_process_ends_with_a_message(which: str, addr
                 code, out, said = await process.ended()
             last = said.splitlines()[-1]
             assert (code, out) == (1, "")
-            assert last.startswith(f"efcx-gateway: {host}:{port}: cannot listen here")
+            assert last.startswith(f"efcx-gateway: {host}:{port}: cannot listen here: Address already in use; ")
             assert "Traceback" not in said
 
 

@@ -69,7 +69,7 @@ async def test_a_reader_of_the_quick_start_signs_in_with_an_authenticator_app(tr
     commands = [line for line in typed if "kcadm.sh" in line or line.startswith("export ")]
     variables = environment_after(commands, trial, keycloak)
     serve = [sys.executable, "-m", "gateway", "serve", "--config", str(trial / "gateway.yaml")]
-    app = [sys.executable, "-m", "http.server", port_of(trial), "--bind", "127.0.0.1"]
+    app = [sys.executable, "-m", "http.server", port_of(trial), "--bind", "127.0.0.1", "--directory", str(trial)]
     environment = {**variables, "PYTHONPATH": str(ROOT)}
     processes = [
         await asyncio.create_subprocess_exec(

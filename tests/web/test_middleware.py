@@ -75,3 +75,12 @@ async def test_the_header_of_a_trusted_proxy_is_no_warning() -> None:
     with capture_logs() as lines:
         await answers({"X-Forwarded-For": "192.0.2.1"}, proxy=True)
     assert not lines
+
+
+async def test_the_log_names_a_host_that_belongs_to_no_tenant() -> None:
+    with capture_logs() as lines:
+        await answers({"Host": "elsewhere.example.com"})
+    (line,) = lines
+    assert line["problem"] == "unknown-host"
+    assert "elsewhere.example.com" in line["cause"]
+    assert "gateway.hosts" in line["cause"]
