@@ -13,6 +13,7 @@ So the password page takes a form with the token of another cookie where the bro
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from gateway.crypto.key_ring import Signer
 from gateway.domain.tenant import Tenant
@@ -88,7 +89,7 @@ def same_origin(headers: Mapping[str, str], tenant: Tenant) -> bool:
     return origin.lower() in tenant.own_origins
 
 
-def foreign_origin(headers: Mapping[str, str], tenant: Tenant) -> dict[str, str]:
+def foreign_origin(headers: Mapping[str, str], tenant: Tenant) -> dict[str, Any]:
     """What a log line says of a rejected form if its origin is not one of ours; {} if it is."""
     if same_origin(headers, tenant):
         return {}
