@@ -217,6 +217,16 @@ async def test_a_missing_answer_to_a_handshake_is_a_504() -> None:
         assert status_of(await server.send(handshake(server, target="/slow/ws"))) == 504
 
 
+@pytest.mark.parametrize(
+    ("raw", "status"),
+    [(b"", 504), (b"HTTP/1.1 200 OK\r\n\r\n", 502), (b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n", 403)],
+)
+async def test_a_handshake_without_success_releases_the_connection_to_the_app(raw: bytes, status: int) -> None:
+    async with app_that(answering(raw)) as app, gateway(tenant(app.url)) as server:
+        assert status_of(await server.send(handshake(server, target="/slow/ws"))) == status
+        await asyncio.wait_for(app.closed.wait(), 5)
+
+
 async def test_an_unreachable_app_for_a_handshake_is_a_502() -> None:
     async with gateway(tenant()) as server:
         assert status_of(await server.send(handshake(server))) == 502
