@@ -193,7 +193,7 @@ class ProxyHandler:
         name, path = match.route.name, match.route.path or "/"
         _log.warning("app_failed", app=name, route=path, problem=outcome.problem.value, why=outcome.why)
         response = self._problem(request, outcome.problem, cause=f"route {path}: {outcome.why}")
-        if request.body_exists or checked.upgrade:
+        if request.body_exists:
             response.force_close()
         return response
 
