@@ -19,6 +19,8 @@ from gateway.keycloak.users import UserProfiles
 
 MOST_USERS = 500
 """Users of each realm that are read: five requests to Keycloak at the most."""
+NAMED = 5
+"""Keys that the error names."""
 log = structlog.get_logger(__name__)
 
 
@@ -56,7 +58,7 @@ async def check(
     if None in counts:
         raise Unreachable("keycloak", "a realm did not respond")
     if unknown:
-        lacks = ", ".join(sorted(unknown))
+        lacks = ", ".join(sorted(unknown)[:NAMED]) + (" and others" if len(unknown) > NAMED else "")
         has = ", ".join(key.id for key in ring.keys)
         right = other[0] if other and any(key.id in unknown for key in other[1].keys) else None
         raise Misconfigured(

@@ -173,7 +173,7 @@ def for_send(policy: Policy, limits: OperatorLimits, subject: LimitSubject, addr
 
     `address` is a digest.
     """
-    hour = _hour_of_sends(f"{subject.tenant}/user/{subject.user}", "sends_per_user", limits)
+    hour = _sends_of_user(limits, subject.tenant, subject.user)
     login = _limit(
         "sends",
         f"{subject.tenant}/login/{subject.login}",
@@ -181,7 +181,8 @@ def for_send(policy: Policy, limits: OperatorLimits, subject: LimitSubject, addr
         "maxSends",
         steps=((policy.max_sends, DAY),),
     )
-    of_address = _hour_of_sends(f"{subject.tenant}/address/{address}", "sends_per_address", limits)
+    tag, most, window = f"{subject.tenant}/address/{address}", limits.sends_per_address, limits.sends_window
+    of_address = _hour_of_sends(tag, "limits.sends_per_address", most, window)
     return ((*cooldown(policy, subject), hour), (login,), (of_address,))
 
 
@@ -195,7 +196,7 @@ def all_of_user(policy: Policy, limits: OperatorLimits, tenant: str, user: str, 
                 for approving in (False, True):
                     subject = LimitSubject(tenant, user, "", factor, app=app, approving=approving)
                     found |= {one.rule: one for one in (*for_user(wide, limits, subject), *cooldown(wide, subject))}
-    hour = _hour_of_sends(f"{tenant}/user/{user}", "sends_per_user", limits)
+    hour = _sends_of_user(limits, tenant, user)
     return (*found.values(), hour)
 
 
@@ -271,15 +272,18 @@ def logins_in_a_row(tenant: str, user: str) -> Limit:
     return _limit("wrong-logins", f"{tenant}/user/{user}", Problem.WARNING, "", steps=())
 
 
-def _hour_of_sends(tag: str, most: str, limits: OperatorLimits) -> Limit:
-    """At most as many codes sent as the setting `most` says in `limits.sends_window` seconds, an hour by default."""
-    window = limits.sends_window
+def _sends_of_user(limits: OperatorLimits, tenant: str, user: str) -> Limit:
+    return _hour_of_sends(f"{tenant}/user/{user}", "limits.sends_per_user", limits.sends_per_user, limits.sends_window)
+
+
+def _hour_of_sends(tag: str, setting: str, most: int, window: float) -> Limit:
+    """At most `most` codes sent in `window` seconds, an hour by default."""
     return _limit(
         "sends",
         tag,
         Problem.MAX_SENDS,
-        f"limits.{most}",
-        steps=((getattr(limits, most), window),),
+        setting,
+        steps=((most, window),),
         window=window,
         sliding=False,
         restart=True,
