@@ -6,6 +6,7 @@ is true in the light and in the dark scheme, for every colour of a tenant (WCAG 
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 DEFAULT_COLOUR = "#2f5bd7"
 LIGHT_SURFACE = "#ffffff"
@@ -30,6 +31,7 @@ class Palette:
     on_dark_brand: str
 
 
+@lru_cache(maxsize=1024)
 def palette(colour: str) -> Palette:
     """The palette of a tenant's `colour`; anything but `#rrggbb` counts as unset."""
     brand = colour.lower() if _HEX.fullmatch(colour) else DEFAULT_COLOUR
