@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 
 from gateway.domain.errors import Misconfigured
+from gateway.domain.ports import SystemClock, SystemRandom
 from gateway.operations.user_recovery import UserRecovery
+from gateway.settings import key_ring
 from tests.fixtures.installation import Folder
 from tests.fixtures.keycloak import Keycloak
 from tests.fixtures.keycloak_admin import Person as User
@@ -68,6 +70,7 @@ async def test_after_a_lost_key_ring_users_whose_attribute_is_deleted_enrol_agai
     async with whole(settings, keycloak, mail_server, echo_upstream) as site:
         user, lost = await enrol(site), site.services.key_ring
     (settings.path / "ring.key").unlink()
+    key_ring.create(settings.path / "ring.key", SystemClock(), SystemRandom())
     settings.gateway["store"]["prefix"] = "second:"
     async with whole(settings, keycloak, mail_server, echo_upstream) as site:
         assert await refusal(site, user) == "enrolment-unreadable"
