@@ -26,6 +26,11 @@ class Address:
     host: str
     port: int
 
+    @property
+    def everywhere(self) -> bool:
+        """Whether the socket listens on all addresses of the machine."""
+        return self.host in ("", "0.0.0.0", "::")  # noqa: S104 - a comparison
+
 
 @dataclass(frozen=True, slots=True)
 class StoreSettings:

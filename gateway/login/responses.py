@@ -145,7 +145,7 @@ class LoginResponses:
         return replace(view, next=problem_detail.detail) if problem_detail.detail else view
 
     def _language(self, request: LoginRequest) -> Language:
-        return self.languages.get(request.language).at_zone(request.tenant.zone)
+        return self.languages.get(request.language, request.tenant.zone)
 
     async def _with_cookies(self, reply: Reply, request: LoginRequest, result: FlowResult) -> Reply:
         """The login cookie when it is new, and at the end the session's, the token's, the trust and the browser's."""

@@ -12,11 +12,10 @@ from gateway.login.account_change_mails import AccountChange, AccountChangeMails
 from gateway.login.login_request import LoginRequest
 from gateway.login.record import Login, Purpose
 from gateway.second_factor import rate_limits
-from gateway.second_factor.rate_limits import Allowed, RateLimiter
+from gateway.second_factor.rate_limits import DAY, Allowed, RateLimiter
 from gateway.store.single_use import SingleUse
 
 LOGINS = 3
-DAY = 86400.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,7 +46,7 @@ def routes(recovery: UserRecovery) -> list[web.RouteDef]:
 async def ask(settings: GatewaySettings, act: str, arguments: dict[str, Any]) -> dict[str, Any]:
     """The result of an act at the serving gateway of this host; raises `errors.Misconfigured`."""
     host = settings.operations.host
-    if host in ("", "0.0.0.0", "::"):  # noqa: S104 - a comparison, not an address to listen on
+    if settings.operations.everywhere:
         host = "::1" if host == "::" else "127.0.0.1"
     url = f"http://{f'[{host}]' if ':' in host else host}:{settings.operations.port}/users/{act}"
     if not settings.operations_token:

@@ -211,10 +211,11 @@ class _Exchange:
 
     async def _read_body(self) -> bytes:
         data = await self._client.read()
-        self._taken.append(data)
-        if sum(map(len, self._taken)) > _SENT_AGAIN or not self._repeatable:
-            self._repeatable = False
-            self._taken.clear()
+        if self._repeatable:
+            self._taken.append(data)
+            if sum(map(len, self._taken)) > _SENT_AGAIN:
+                self._repeatable = False
+                self._taken.clear()
         return data
 
     async def _await_answer(self, wire: UpstreamConnection, pump: "asyncio.Task[None] | None") -> UpstreamResponse:

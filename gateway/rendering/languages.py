@@ -104,9 +104,9 @@ class Languages:
         """(code, own name) of each, for the select on every page."""
         return tuple((language.code, language.own_name) for language in self._languages.values())
 
-    def get(self, code: str) -> Language:
-        """The language of `code`, or the default one when it is not offered."""
-        return self._languages.get(code, self._default)
+    def get(self, code: str, zone: tzinfo | None = None) -> Language:
+        """The language of `code`, or the default one when it is not offered, with the times of `zone`."""
+        return self._languages.get(code, self._default).at_zone(zone)
 
     def __contains__(self, code: str) -> bool:
         return code in self._languages

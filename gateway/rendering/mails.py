@@ -36,7 +36,7 @@ class Mails:
         `factors/email/message` also takes code, expires_in (s) and tag; `factors/email/enrolled`, `turned-off`,
         `new-codes`, `wrong-codes` and `administrator` take factor (its label) and sent_to (masked).
         """
-        spoken = self._languages.get(language).at_zone(tenant.zone)
+        spoken = self._languages.get(language, tenant.zone)
         values = {
             **context,
             "branding": tenant.branding,

@@ -224,28 +224,23 @@ def for_password(
     user out there, and a copied browser cookie locks that one browser only.
     """
     window = limits.password_failures_window
-    of_name = _limit(
+    of_name = _passwords(
         f"password/known/{browser}" if browser else "password/anybody",
         f"{tenant}/name/{name}",
-        Problem.TOO_MANY_PASSWORDS,
         "limits.password_failures_per_user",
-        steps=((limits.password_failures_per_user, window),),
-        window=window,
-        restart=True,
+        limits.password_failures_per_user,
+        window,
     )
     if browser:
         return ((of_name,),)
-    of_name_in_hours = unknown_browsers(limits, tenant, name)
-    of_client = _limit(
+    of_client = _passwords(
         "password",
         f"{tenant}/client/{client}",
-        Problem.TOO_MANY_PASSWORDS,
         "limits.password_failures_per_client",
-        steps=((limits.password_failures_per_client, window),),
-        window=window,
-        restart=True,
+        limits.password_failures_per_client,
+        window,
     )
-    return ((of_name, of_name_in_hours), (of_client,))
+    return ((of_name, unknown_browsers(limits, tenant, name)), (of_client,))
 
 
 def unknown_browsers(limits: OperatorLimits, tenant: str, name: str) -> Limit:
@@ -255,16 +250,18 @@ def unknown_browsers(limits: OperatorLimits, tenant: str, name: str) -> Limit:
     browser. This maximum lies below its own, so that no stranger reaches that by the gateway. The user's success in any
     browser clears both counts.
     """
-    window = limits.password_failures_unknown_window
-    return _limit(
+    return _passwords(
         "password/unknown",
         f"{tenant}/name/{name}",
-        Problem.TOO_MANY_PASSWORDS,
         "limits.password_failures_unknown",
-        steps=((limits.password_failures_unknown, window),),
-        window=window,
-        restart=True,
+        limits.password_failures_unknown,
+        limits.password_failures_unknown_window,
     )
+
+
+def _passwords(name: str, tag: str, setting: str, most: int, window: float) -> Limit:
+    """At most `most` wrong passwords in `window` seconds, and then a pause of that length."""
+    return _limit(name, tag, Problem.TOO_MANY_PASSWORDS, setting, steps=((most, window),), window=window, restart=True)
 
 
 def logins_in_a_row(tenant: str, user: str) -> Limit:

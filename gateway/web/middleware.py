@@ -93,8 +93,9 @@ class RequestMiddleware:
         request[CHECKED] = checked
         trusted, hops = configuration.gateway.trusted_proxies, checked.all(HEADER.lower())
         address = client_address(request.remote, hops, trusted)
-        by_proxy = is_trusted_peer(request.remote, trusted)
-        request[REQUEST_ID] = self._request_id(checked.all(REQUEST_ID_FIELD.lower()) if by_proxy else ())
+        sent = checked.all(REQUEST_ID_FIELD.lower())
+        by_proxy = bool(hops or sent) and is_trusted_peer(request.remote, trusted)
+        request[REQUEST_ID] = self._request_id(sent if by_proxy else ())
         if hops and address and not by_proxy and self.untrusted.allows(client_network(address)):
             _log.warning(
                 "forwarded_for_ignored",

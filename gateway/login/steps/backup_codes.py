@@ -44,7 +44,7 @@ class BackupCodesPage:
         if not request.just_proved or login.user is None:
             return BackupCodesView(**head)
         codes = tuple(map(backup_code.shown, login.enrolments.backup_codes))
-        language = self.languages.get(request.language).at_zone(request.tenant.zone)
+        language = self.languages.get(request.language, request.tenant.zone)
         file = codes_file(
             request.tenant, request.host, login.user.username, codes, language=language, at=login.moved_at
         )

@@ -19,7 +19,6 @@ from gateway.settings import key_ring
 from gateway.settings.checks.tenant_conflicts import TenantEntry
 from gateway.settings.source.diagnostics import Diagnostics
 
-_EVERYWHERE = ("", "0.0.0.0", "::")  # noqa: S104 - to find it
 _WIDE = {4: 8, 6: 16}
 """Prefix lengths below which a network has more addresses than any operator."""
 
@@ -35,7 +34,7 @@ def check(
     _check_key_ring(gateway, report, environment)
     if host := _in_plain(gateway.store.url.value):
         report.warning(("store", "url"), f"sends password and sessions to {host} unprotected; use rediss:// (TLS)")
-    if gateway.operations.host in _EVERYWHERE:
+    if gateway.operations.everywhere:
         report.hint(
             ("operations",),
             "is on all addresses: publish this port nowhere, or write 127.0.0.1 where probes come from this machine",
