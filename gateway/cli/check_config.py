@@ -1,12 +1,23 @@
-"""Implements `efcx-gateway check-config`: reports every problem in the settings."""
+"""Implements `efcx-gateway check-config`: reports every problem in the settings, or sends a test message."""
 
+import asyncio
 import json
+from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
 
 import typer
 
+from gateway.delivery import smtp
+from gateway.delivery.conversation import Conversation
+from gateway.domain.channel import Channel, ChannelKind
+from gateway.observe import logs
 from gateway.settings.load import load
 from gateway.settings.source.diagnostics import Level
+
+TESTS: Mapping[ChannelKind, Callable[[Channel, str, Conversation], Coroutine[None, None, str]]] = {
+    ChannelKind.SMTP: smtp.send_test,
+}
+"""Sends a test message to an address and returns why it was not sent, "" if it was."""
 
 
 def run(config: Path, *, as_json: bool) -> int:
@@ -31,3 +42,32 @@ def run(config: Path, *, as_json: bool) -> int:
         tenants = len(loaded.configuration.tenants)
         typer.echo(f"ok: {tenants} tenant{'s' if tenants != 1 else ''}{f'; {said}' if said else ''}")
     return int(failed)
+
+
+def send_test(config: Path, name: str, to: str, *, as_json: bool) -> int:
+    """Send a test message through a channel and print the conversation; return the exit code, 1 if it was not sent.
+
+    Needs no tenant, no store and no running gateway.
+    """
+    loaded = load(config)
+    if loaded.channels is None:
+        for diagnostic in loaded.errors:
+            typer.echo(str(diagnostic), err=True)
+        return 1
+    channel = loaded.channels.get(name)
+    test = TESTS.get(channel.kind) if channel else None
+    if channel is None or test is None:
+        known = [one.service_identifier for one in loaded.channels.values() if one.kind in TESTS]
+        said = f"channel {name} has no test message" if channel else f"no channel {name}"
+        typer.echo(f"efcx-gateway: {said}; channels: {', '.join(known) or 'none'}", err=True)
+        return 1
+    logs.configure("error")
+    lines: list[str] = []
+    conversation = Conversation(lines.append if as_json else typer.echo)
+    why = conversation.clean(asyncio.run(test(channel, to, conversation)))
+    if as_json:
+        result = {"ok": not why, "channel": name, "conversation": lines, "why": why}
+        typer.echo(json.dumps(result, indent=2, ensure_ascii=False))
+    else:
+        typer.echo(f"not sent: {why}" if why else "sent: the server accepted the message; check that it arrived")
+    return int(bool(why))

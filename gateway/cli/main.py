@@ -53,11 +53,22 @@ def serve(config: Config = DEFAULT_CONFIG) -> None:
 
 
 @app.command("check-config")
-def check_config(config: Config = DEFAULT_CONFIG, as_json: AsJson = False) -> None:
+def check_config(
+    config: Config = DEFAULT_CONFIG,
+    as_json: AsJson = False,
+    send_test: Annotated[
+        str | None, typer.Option(metavar="CHANNEL", help="Send a test message through this channel, and show it.")
+    ] = None,
+    to: Annotated[str | None, typer.Option(help="Address for the test message.")] = None,
+) -> None:
     """Check the settings; report every problem with file and line. Exit code 1 on errors."""
-    from gateway.cli.check_config import run
+    from gateway.cli import check_config as command
 
-    raise typer.Exit(run(config, as_json=as_json))
+    if (send_test is None) != (to is None):
+        raise typer.BadParameter("--send-test and --to belong together")
+    if send_test is not None and to is not None:
+        raise typer.Exit(command.send_test(config, send_test, to, as_json=as_json))
+    raise typer.Exit(command.run(config, as_json=as_json))
 
 
 @app.command()

@@ -24,15 +24,19 @@ from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import SMTP as LINES_OF_SMTP
 from email.utils import format_datetime, quote
+from html import escape
+from typing import Any
 
 import structlog
 from aiohappyeyeballs import start_connection
 from aiosmtplib import (
     SMTP,
     SMTPAuthenticationError,
+    SMTPConnectError,
     SMTPDataError,
     SMTPException,
     SMTPRecipientRefused,
+    SMTPResponse,
     SMTPResponseException,
     SMTPSenderRefused,
     SMTPServerDisconnected,
@@ -41,10 +45,11 @@ from aiosmtplib import (
 from email_validator import SPECIAL_USE_DOMAIN_NAMES, EmailNotValidError, validate_email
 
 from gateway.crypto.tls import client_context
+from gateway.delivery.conversation import Conversation
 from gateway.domain.channel import Channel, MailSecurity, Relay
-from gateway.domain.ports import Clock, Random
+from gateway.domain.ports import Clock, Random, SystemClock, SystemRandom
 from gateway.observe.connection_errors import why_not_connected
-from gateway.observe.redaction import mask_address
+from gateway.observe.redaction import DOTS, mask_address
 
 BUDGET = 10.0
 """Seconds for one mail over all relays, including the wait for a free connection."""
@@ -54,6 +59,11 @@ LONGEST_QUOTED = 60
 CRLF = "\r\n"
 MAX_ADDRESS = 320
 """Longest text that is accepted as an address, in characters; mail servers accept 254 at most (RFC 5321 4.5.3.1)."""
+TEST_BUDGET = 60.0
+"""Seconds for a test message: longer than a relay may take, so that the reason names the relay."""
+TEST_NAME = "EFCX 2FA gateway"
+TEST_SUBJECT = "Test message"
+TEST_TEXT = "The operator of the EFCX 2FA gateway tests the channel {}. You need not do anything."
 
 _MAX_ANSWER = 2_000
 # Linear: a match can begin only at the start of a run of characters.
@@ -64,7 +74,7 @@ _IDLE = 30.0
 _FIRST_RELAYS = 3.0  # seconds for connecting to any relay but the last
 _CONNECTIONS_A_MAIL = 3  # attempts with one relay, if each connection breaks before the text was sent
 _NEXT_ADDRESS = 0.25  # seconds until the next address of a name is tried beside a silent one (RFC 8305)
-_GO_AHEAD, _DONE, _CLOSING = 354, 250, 421
+_GO_AHEAD, _DONE, _CLOSING, _GO_ON = 354, 250, 421, 334
 _LEADING_DOT = re.compile(rb"(?m)^\.")
 
 # The library's documented way to allow these: company mail often uses `.local`, and tests use `.test`.
@@ -137,10 +147,13 @@ class NotSent:
 class Mailer:
     """Sends mails. Build one for the whole process, and close it at the end."""
 
-    def __init__(self, clock: Clock, random: Random, *, budget: float = BUDGET) -> None:
+    def __init__(
+        self, clock: Clock, random: Random, *, budget: float = BUDGET, conversation: Conversation | None = None
+    ) -> None:
         self._clock = clock
         self._random = random
         self._budget = budget
+        self._conversation = conversation
         self._pools: dict[Relay, _Pool] = {}
         self._failing: dict[str, str] = {}
         self._log = structlog.get_logger("delivery.mail")
@@ -211,7 +224,7 @@ class Mailer:
     def _pool(self, relay: Relay) -> "_Pool":
         pool = self._pools.get(relay)
         if pool is None:
-            pool = self._pools[relay] = _Pool(relay)
+            pool = self._pools[relay] = _Pool(relay, self._conversation)
         return pool
 
     def _sweep(self) -> None:
@@ -231,6 +244,23 @@ class Mailer:
                 if not result.of_recipient:
                     self._failing[channel.service_identifier] = reason
                 self._log.warning("mail_not_sent", reason=reason, temporary=temporary, unknown=unknown, **facts)
+
+
+async def send_test(channel: Channel, to: str, conversation: Conversation) -> str:
+    """Send a mail without a code to `to` and report the conversation; return why it was not sent, "" if it was."""
+    address = one_address(to)
+    if address is None:
+        return f"{to} is no mail address"
+    text = TEST_TEXT.format(channel.service_identifier)
+    message = Message(address, TEST_SUBJECT, f"{text}\n", f"<p>{escape(text)}</p>\n", "en", "")
+    for relay in channel.relays:
+        conversation.hide(relay.password.value if relay.password else "")
+    mailer = Mailer(SystemClock(), SystemRandom(), budget=TEST_BUDGET, conversation=conversation)
+    try:
+        sent = await mailer.send(replace(channel, sender_name=channel.sender_name or TEST_NAME), message)
+    finally:
+        await mailer.close()
+    return sent.reason if isinstance(sent, NotSent) else ""
 
 
 def compose(message: Message, *, sender: str, sender_name: str, now: float, unique: str) -> bytes:
@@ -278,7 +308,7 @@ class _Broken(_NoConnection):
         self.at_once = at_once
 
 
-async def _transfer(connection: SMTP, sender: str, to: str, raw: bytes, unanswered: asyncio.Event) -> None:
+async def _transfer(connection: "_Connection", sender: str, to: str, raw: bytes, unanswered: asyncio.Event) -> None:
     """Sends one mail command by command, so that on an error it is known whether the text was sent.
 
     Raises `_Broken` for a broken connection before that; `SMTPException` if the relay rejects the mail, and for every
@@ -302,20 +332,60 @@ async def _transfer(connection: SMTP, sender: str, to: str, raw: bytes, unanswer
         raise SMTPDataError(answer.code, answer.message)
     unanswered.set()
     connection.protocol.write(_LEADING_DOT.sub(b"..", raw).removesuffix(b"\r\n") + b"\r\n.\r\n")
-    answer = await connection.protocol.read_response(timeout=connection.timeout)
+    connection.said(f"(the mail, {len(raw)} bytes)")
+    answer = connection.heard(await connection.protocol.read_response(timeout=connection.timeout))
     unanswered.clear()
     if answer.code != _DONE:
         raise SMTPDataError(answer.code, answer.message)
 
 
+class _Connection(SMTP):
+    """A connection of the library that reports its commands and replies to a conversation, if there is one."""
+
+    def __init__(self, conversation: Conversation | None, **options: Any) -> None:
+        super().__init__(**options)
+        self._conversation = conversation
+        self._is_secret = False  # whether the server asked for a part of the sign-in
+
+    def heard(self, answer: SMTPResponse) -> SMTPResponse:
+        """Reports and returns a reply."""
+        if self._conversation:
+            self._conversation.received(f"{answer.code} " + answer.message.replace("\n", f"\n{answer.code} "))
+        self._is_secret = answer.code == _GO_ON
+        return answer
+
+    def said(self, text: str) -> None:
+        """Reports what was sent."""
+        if self._conversation:
+            self._conversation.sent(text)
+
+    async def execute_command(self, *words: bytes, **options: Any) -> SMTPResponse:
+        """As the library's, and reports command and reply."""
+        shown = [DOTS] if self._is_secret else [word.decode("ascii", "replace") for word in words]
+        self.said(" ".join([*shown[:2], DOTS] if words[0] == b"AUTH" and len(words) > 2 else shown))
+        return self.heard(await super().execute_command(*words, **options))
+
+    async def starttls(self, **options: Any) -> SMTPResponse:
+        """As the library's, and reports the command, whose reply is no success before the connection is encrypted."""
+        try:
+            answer = await super().starttls(**options)
+        except (SMTPException, OSError):
+            if self.supports_extension("starttls"):
+                self.said("STARTTLS")
+            raise
+        self.said("STARTTLS")
+        return self.heard(answer)
+
+
 class _Pool:
     """Connections to one relay; each carries one mail at a time."""
 
-    def __init__(self, relay: Relay) -> None:
+    def __init__(self, relay: Relay, conversation: Conversation | None) -> None:
         self._relay = relay
+        self._conversation = conversation
         self._slots = asyncio.Semaphore(_CONNECTIONS)
         self._users = 0
-        self._idle: list[tuple[SMTP, float, int]] = []  # connection, idle since (loop time), mails sent by it
+        self._idle: list[tuple[_Connection, float, int]] = []  # connection, idle since (loop time), mails sent by it
         self._context: ssl.SSLContext | None = None
 
     @property
@@ -324,7 +394,7 @@ class _Pool:
         return not self._idle and self._users == 0
 
     @asynccontextmanager
-    async def connection(self, patience: float) -> AsyncIterator[SMTP]:
+    async def connection(self, patience: float) -> AsyncIterator["_Connection"]:
         """A working connection; it is kept for the next mail only if this one was accepted."""
         self._users += 1
         try:
@@ -349,7 +419,7 @@ class _Pool:
             self._idle.remove(kept)
             kept[0].close()
 
-    async def _take(self, patience: float) -> tuple[SMTP, int]:
+    async def _take(self, patience: float) -> tuple["_Connection", int]:
         while self._idle:
             connection, _, mails = self._idle.pop()
             # Relays close idle connections silently. A check costs one round trip; a lost mail costs a login.
@@ -364,24 +434,29 @@ class _Pool:
                 return connection, mails
         return await self._connect(patience), 0
 
-    async def _connect(self, patience: float) -> SMTP:
+    async def _connect(self, patience: float) -> "_Connection":
         relay = self._relay
-        connection = SMTP(
+        connection = _Connection(
+            self._conversation,
             hostname=relay.host,
             use_tls=relay.security is MailSecurity.TLS,
-            start_tls=relay.security is MailSecurity.STARTTLS,
-            username=relay.username,
-            password=relay.password.value if relay.password else None,
+            start_tls=False,  # below, so that the greeting comes first in a conversation
             local_hostname=relay.greeting or socket.gethostname(),
             tls_context=self._tls_context(),
             timeout=patience,
         )
+        if self._conversation:
+            self._conversation.note(f"{relay.host}:{relay.port}, security {relay.security.value}")
         try:
             async with asyncio.timeout(patience):
                 loop = asyncio.get_running_loop()  # the library alone would wait for each address of a name in turn
                 found = await loop.getaddrinfo(relay.host, relay.port, type=socket.SOCK_STREAM)
                 connected = await start_connection(found, happy_eyeballs_delay=_NEXT_ADDRESS, interleave=1)
-                await connection.connect(sock=connected)
+                connection.heard(await connection.connect(sock=connected))
+                if relay.security is MailSecurity.STARTTLS:
+                    await connection.starttls()
+                if relay.username is not None:
+                    await connection.login(relay.username, relay.password.value if relay.password else "")
         except SMTPAuthenticationError as error:
             connection.close()
             if _is_temporary(error):  # RFC 4954 6: 454 is no verdict on the password
@@ -409,6 +484,7 @@ class _Pool:
 
 def _words(error: Exception) -> str:
     """The error in words for operators, without an address."""
+    where = "host, port and security of the relay"
     match error:
         case SMTPSenderRefused():
             return f"the relay rejected the sender: {_answer(error)}; correct `from` of the channel"
@@ -416,8 +492,9 @@ def _words(error: Exception) -> str:
             return f"the relay rejected the recipient: {_answer(error)}"
         case SMTPResponseException():
             return f"the relay answered {_answer(error)}"
+        case SMTPConnectError(__cause__=SMTPServerDisconnected(__cause__=None)):
+            return f"the relay closed the connection at once; check {where}: it may expect TLS"
         case _:
-            where = "host, port and security of the relay"
             why = why_not_connected(error, tls="tls.smtp", address=where, no_tls="set `security: starttls`")
             return without_addresses(why)
 

@@ -1,4 +1,4 @@
-"""Marks the English texts of the code for translation, and cleans what a person typed on one line."""
+"""Marks the English texts of the code for translation, cleans typed lines, and shows any text on one line."""
 
 _INVISIBLE = dict.fromkeys(
     (0xAD, 0x200B, 0x200E, 0x200F, 0x2060, 0xFEFF, *range(0x202A, 0x202F), *range(0x2066, 0x206A))
@@ -17,3 +17,8 @@ def typed_line(typed: str) -> str:
     U+200D) stay: Persian and Indic names are spelled with them.
     """
     return typed.translate(_INVISIBLE).strip()
+
+
+def visible(text: str) -> str:
+    """Escapes the characters that are invisible, or that change the direction of a line."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)

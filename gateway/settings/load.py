@@ -10,12 +10,14 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from gateway.domain.channel import Channel
 from gateway.domain.configuration import Configuration
+from gateway.domain.texts import visible
 from gateway.settings.checks import exposure, policy_consistency, tenant_conflicts
 from gateway.settings.features import FEATURES, Features
 from gateway.settings.files import gateway_file, tenant_file
 from gateway.settings.files.gateway_file import GatewayFile, SharedSettings
-from gateway.settings.source.diagnostics import Diagnostic, Diagnostics, Layer, Level, visible
+from gateway.settings.source.diagnostics import Diagnostic, Diagnostics, Layer, Level
 from gateway.settings.source.secret_refs import FileReader, Resolver
 from gateway.settings.source.validation import salvage
 from gateway.settings.source.yaml_source import Document, UnreadableFile, read
@@ -25,12 +27,16 @@ SUFFIXES = (".yaml", ".yml", ".json")
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """`configuration` is None when `diagnostics` has an error. `files` are all that the gateway read or looked for."""
+    """`configuration` is None when `diagnostics` has an error. `files` are all that the gateway read or looked for.
+
+    `channels` are there without a valid tenant too; they are None when `gateway.yaml` itself has an error.
+    """
 
     configuration: Configuration | None
     diagnostics: tuple[Diagnostic, ...]
     files: tuple[Path, ...]
     fingerprint: str
+    channels: Mapping[str, Channel] | None = None
 
     @property
     def errors(self) -> tuple[Diagnostic, ...]:
@@ -51,6 +57,7 @@ def load(file: Path, *, environment: Mapping[str, str] | None = None, features: 
     if section is None:
         return _without_gateway_file(report.diagnostics, reader)
     shared = gateway_file.build(section, document, report, resolver, features)
+    channels = None if any(f.level is Level.ERROR for f in report.diagnostics) else shared.channels
     place = folder / section.tenants
     entries, diagnostics = _tenants(place, document, shared, reader, report)
     tenant_conflicts.check(entries, shared.channels)
@@ -62,7 +69,7 @@ def load(file: Path, *, environment: Mapping[str, str] | None = None, features: 
     if not any(f.level is Level.ERROR for f in in_order):
         tenants = tuple(entry.tenant for entry in entries)
         configuration = Configuration(shared.gateway, tenants, shared.channels, reader.fingerprint)
-    return Loaded(configuration, tuple(in_order), (folder, place, *reader.read), reader.fingerprint)
+    return Loaded(configuration, tuple(in_order), (folder, place, *reader.read), reader.fingerprint, channels)
 
 
 def _tenants(

@@ -14,6 +14,7 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from gateway.domain.texts import visible
 from gateway.settings.source.yaml_source import Document, Path
 
 _QUOTED_AT_MOST = 60
@@ -143,11 +144,6 @@ def written(path: Path) -> str:
     for part in path:
         text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
     return visible(text)
-
-
-def visible(text: str) -> str:
-    """Escapes the characters that are invisible, or that change the direction of a line."""
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 def one_of(values: Iterable[object]) -> str:

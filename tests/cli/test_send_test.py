@@ -1,0 +1,88 @@
+"""Tests of `efcx-gateway check-config --send-test`, with a real SMTP server and without a gateway, store or tenant."""
+
+import asyncio
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from gateway.cli.main import app
+from tests.fixtures.config_folder import ConfigFolder
+from tests.fixtures.mail import MailServer
+from tests.fixtures.ports import free_port
+
+pytestmark = pytest.mark.row("GW-14")
+CHANNEL, TO = "otp@example.com", "anna@example.com"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> ConfigFolder:
+    """Returns settings without a tenant, whose only channel has a plain relay without an SMTP server."""
+    folder = ConfigFolder(tmp_path / "config")
+    folder.tenants.clear()
+    relay_of(folder, free_port())
+    return folder
+
+
+def relay_of(folder: ConfigFolder, port: int) -> None:
+    """Gives the channel a relay on this port."""
+    folder.gateway["channels"][0]["relays"] = [{"host": "127.0.0.1", "port": port, "security": "none"}]
+
+
+def run(folder: ConfigFolder, *words: str, name: str = CHANNEL) -> tuple[int, str]:
+    """Runs the command in this process; returns exit code and output."""
+    config = str(folder.write())
+    done = CliRunner().invoke(app, ["check-config", "--send-test", name, *words, "--config", config])
+    return done.exit_code, done.output
+
+
+async def test_a_test_message_is_sent_and_its_conversation_printed(
+    folder: ConfigFolder, mail_server: MailServer
+) -> None:
+    relay_of(folder, mail_server.port)
+    command = [sys.executable, "-m", "gateway", "check-config", "--send-test", CHANNEL, "--to", TO]
+    command += ["--config", str(folder.write())]
+    done = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (await mail_server.wait()).rcpt_tos == (TO,)
+    lines = done.stdout.splitlines()
+    assert lines[0] == f"127.0.0.1:{mail_server.port}, security none"
+    assert f"> RCPT TO:<{TO}>" in lines
+    assert lines[-2:] == ["< 250 OK", "sent: the server accepted the message; check that it arrived"]
+
+
+def test_a_message_that_is_not_sent_is_exit_code_1_with_the_cause(folder: ConfigFolder) -> None:
+    code, said = run(folder, "--to", TO)
+    assert code == 1
+    assert said.splitlines()[-1].startswith("not sent: 127.0.0.1:")
+    assert "Connection refused; check host, port and security of the relay" in said
+
+
+def test_the_conversation_is_data_on_request(folder: ConfigFolder) -> None:
+    code, said = run(folder, "--to", TO, "--json")
+    found = json.loads(said)
+    assert (code, found["ok"], found["channel"]) == (1, False, CHANNEL)
+    assert "Connection refused" in found["why"]
+    assert len(found["conversation"]) == 1
+
+
+def test_an_unknown_channel_is_reported_with_the_known_ones(folder: ConfigFolder) -> None:
+    code, said = run(folder, "--to", TO, name="sms")
+    assert (code, said) == (1, f"efcx-gateway: no channel sms; channels: {CHANNEL}\n")
+
+
+def test_with_an_error_in_the_file_of_the_channels_nothing_is_sent(folder: ConfigFolder) -> None:
+    folder.gateway["channels"][0]["relays"][0]["port"] = "mail"
+    code, said = run(folder, "--to", TO)
+    assert code == 1
+    assert "channels[0].relays[0].port" in said
+    assert ">" not in said
+
+
+@pytest.mark.parametrize("words", [["--to", TO], ["--send-test", CHANNEL]])
+def test_channel_and_address_belong_together(words: list[str]) -> None:
+    done = CliRunner().invoke(app, ["check-config", *words])
+    assert (done.exit_code, "belong together" in done.output) == (2, True)
