@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from gateway.crypto.key_ring import KeyRing, Sealer, Signer
+from gateway.delivery.http_calls import HttpCalls
 from gateway.delivery.smtp import Mailer
 from gateway.domain.configuration import Configuration
 from gateway.domain.errors import GatewayError
@@ -78,6 +79,7 @@ class Services:
     users: Users
     profiles: UserProfiles
     mailer: Mailer
+    http_calls: HttpCalls
     mails: Mails
     pages: Pages
 
@@ -197,9 +199,10 @@ async def open_services(
     async with AsyncExitStack() as stack:
         audit = audit or Audit(clock, Path(settings.audit_file) if settings.audit_file else None)
         stack.callback(audit.close)
-        keycloak_clients, mailer = KeycloakClients(), Mailer(clock, random)
+        keycloak_clients, mailer, http_calls = KeycloakClients(), Mailer(clock, random), HttpCalls()
         stack.push_async_callback(keycloak_clients.close)
         stack.push_async_callback(mailer.close)
+        stack.push_async_callback(http_calls.close)
         store = open_store(settings.store, clock)
         stack.push_async_callback(store.close)
         tasks = BackgroundTasks()
@@ -226,6 +229,7 @@ async def open_services(
             users=Users(keycloak_clients),
             profiles=UserProfiles(keycloak_clients),
             mailer=mailer,
+            http_calls=http_calls,
             mails=Mails(environments, languages),
             pages=Pages(environments, languages, assets, random, settings.prefix),
         )

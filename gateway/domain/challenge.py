@@ -1,6 +1,6 @@
 """One verification in progress, and the results of verifying an entry. No value contains the code itself."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 
 from gateway.domain.enrolment import Enrolment
@@ -36,6 +36,7 @@ class Challenge:
 
     `sent_to` is the full address (masked only when shown), `expires_at` and `resend_at` are seconds since the epoch,
     `number` counts the challenges of one login. `factor` None means that nothing was sent (a page that takes any code).
+    `prompt` is what the service asks for next, an English sentence that a page translates ("" for the code itself).
     """
 
     id: str
@@ -49,6 +50,11 @@ class Challenge:
     expires_at: float | None = None
     resend_at: float | None = None
     tag: str = ""
+    prompt: str = ""
+
+    def asks(self, more: "More") -> "Challenge":
+        """The same challenge after an entry that the service neither accepted nor rejected."""
+        return replace(self, state=more.state, prompt=more.prompt)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +93,27 @@ class Unavailable:
 
 
 @dataclass(frozen=True, slots=True)
+class More:
+    """The service wants another entry, as the next code of a token. `prompt` is the English sentence that says which.
+
+    The entry costs an attempt. `state` takes the place of the challenge's.
+    """
+
+    state: str = field(repr=False)
+    prompt: str
+
+
+@dataclass(frozen=True, slots=True)
+class Elsewhere:
+    """The service ends the login: the browser is sent to the named path `path` of the tenant.
+
+    `path` is a key and never an address. A tenant without it shows the page of a stopped login.
+    """
+
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
 class Draft:
     """An enrolment that no code has proved yet: an address, or a secret made by the factor."""
 
@@ -99,4 +126,4 @@ class Draft:
         return Enrolment(self.factor, self.address, self.secret)
 
 
-Judgement = Accepted | Rejected | Unavailable
+Judgement = Accepted | Rejected | Unavailable | More | Elsewhere

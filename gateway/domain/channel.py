@@ -6,7 +6,7 @@ from enum import Enum
 from types import MappingProxyType
 
 from gateway.domain.secret import Secret
-from gateway.domain.setting_types import SECTION, Line
+from gateway.domain.setting_types import SECTION, Line, Seconds
 
 
 class ChannelType(Enum):
@@ -92,9 +92,26 @@ class ChannelOptions:
     """Subject of the mail, which never contains the code. Default: a translated text."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HttpService:
+    """Base of the services that the gateway calls by HTTP; each kind has one class with its own settings.
+
+    `tls` has the files of this service, else those of the operator.
+    """
+
+    timeout: Seconds = 10.0
+    """Maximum seconds for one call."""
+
+    tls: TlsSettings | None = None
+    """Trust and client certificate for this service alone. Default: those of `tls`."""
+
+
 @dataclass(frozen=True, slots=True)
 class Channel(ChannelOptions):
-    """One entry of `channels:`. `relays` (tried in order on connection failure only) belongs to kind `smtp`."""
+    """One entry of `channels:`.
+
+    `relays` (tried in order on connection failure only) belongs to kind `smtp`, `service` to the kinds that use HTTP.
+    """
 
     service_identifier: str
     type: ChannelType
@@ -103,3 +120,4 @@ class Channel(ChannelOptions):
     sender_name: str = ""
     relays: tuple[Relay, ...] = ()
     rate_per_minute: int | None = None
+    service: HttpService | None = None

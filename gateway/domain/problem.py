@@ -348,6 +348,12 @@ class Problem(Enum):
         Way.RETRY,
     )
 
+    ENDED_BY_SERVICE = "ended-by-service", ProblemText(
+        403, Tone.STOP, _("You can't sign in now"),
+        _("The service that checks your codes ended this sign-in."),
+        _("Contact your administrator."),
+    )
+
     # the gateway itself
     STORE_UNAVAILABLE = "store-unavailable", ProblemText(
         503, Tone.ERROR, _("This service isn't available right now"),

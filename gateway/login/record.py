@@ -275,6 +275,14 @@ class ChallengeSent:
 
 
 @dataclass(frozen=True, slots=True)
+class EntryContinued:
+    """A service asks for another entry: `challenge` takes the place of `before`, unless that one changed meanwhile."""
+
+    challenge: Challenge
+    before: Challenge
+
+
+@dataclass(frozen=True, slots=True)
 class Proved:
     """A factor accepted an entry. `enrolments` is the user's set after it, where the entry consumed a part of it."""
 
@@ -345,6 +353,7 @@ Event = (
     | SecretWithdrawn
     | Queued
     | ChallengeSent
+    | EntryContinued
     | Proved
     | Saved
     | Acknowledged

@@ -35,6 +35,7 @@ from gateway.login.record import (
     Drafted,
     Enrolled,
     Enrolling,
+    EntryContinued,
     Event,
     Login,
     PasswordChanged,
@@ -84,7 +85,7 @@ NO_PROOF = PendingProof()
 READ_ONLY = (Step.BACKUP_CODES,)
 """The pages that the user only reads: `Acknowledged` answers them."""
 _ENROLLING = (Step.REGISTER, Step.CONFIRM, Step.VERIFY)
-_SAME_PROOF = (Queued, ChallengeSent, TokensRenewed)
+_SAME_PROOF = (Queued, ChallengeSent, EntryContinued, TokensRenewed)
 """The events that change nothing of the pending proof."""
 
 
@@ -202,7 +203,7 @@ def _after(state: LoginState, event: Event) -> Login:
             return _password(state, event)
         case Picked() | AddressGiven() | AddressConfirmed() | Drafted() | SecretWithdrawn():
             return _enrolment(state, event)
-        case Queued() | ChallengeSent() | Proved():
+        case Queued() | ChallengeSent() | EntryContinued() | Proved():
             return _proof(state, event)
         case Saved(enrolments=enrolments) if login.enrolled and first is Effect.SAVE:
             return replace(login, enrolled=replace(login.enrolled, saved=True), enrolments=enrolments)
@@ -276,7 +277,7 @@ def _enrolment(state: LoginState, event: Picked | AddressGiven | AddressConfirme
     return login
 
 
-def _proof(state: LoginState, event: Queued | ChallengeSent | Proved) -> Login:
+def _proof(state: LoginState, event: Queued | ChallengeSent | EntryContinued | Proved) -> Login:
     login, verification = state.login, state.login.verification
     if state.step not in (Step.VERIFY, Step.REGISTER):
         return login
@@ -288,6 +289,8 @@ def _proof(state: LoginState, event: Queued | ChallengeSent | Proved) -> Login:
             held = verification.held_until if verification.queued_until is None else challenge.issued_at
             sent = Verification(verification.round, challenge.number + 1, challenge, None, held)
             return replace(login, verification=sent)
+        case EntryContinued(challenge=challenge, before=before) if verification.challenge == before:
+            return replace(login, verification=replace(verification, challenge=challenge))
         case Proved(challenge=challenge, factor=factor) if _counts(state, challenge, factor):
             return _proved(state, event)
     return login

@@ -12,7 +12,7 @@ that was replaced costs no attempt.
 """
 
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from gateway.crypto.key_ring import Signer
@@ -20,7 +20,9 @@ from gateway.domain.challenge import (
     Accepted,
     Binding,
     Challenge,
+    Elsewhere,
     Judgement,
+    More,
     ProofPurpose,
     Rejected,
     Unavailable,
@@ -34,9 +36,9 @@ from gateway.domain.tenant import Tenant
 from gateway.domain.user import Contact, User
 from gateway.second_factor import rate_limits
 from gateway.second_factor.factors import table
-from gateway.second_factor.factors.protocol import DeliveryContext, Factor
+from gateway.second_factor.factors.protocol import DeliveryContext, Digits, Factor
 from gateway.second_factor.factors.table import Factors
-from gateway.second_factor.rate_limits import Allowed, Limited, LimitSubject, RateLimiter
+from gateway.second_factor.rate_limits import Allowed, Group, Limited, LimitSubject, RateLimiter
 from gateway.second_factor.used_codes import Redemption, UsedCodes
 from gateway.store.protocol import Store
 
@@ -122,6 +124,14 @@ class Denied:
 
 
 @dataclass(frozen=True, slots=True)
+class Continued:
+    """Neither accepted nor rejected: the challenge goes on with `prompt`, and with another state than `before`."""
+
+    challenge: Challenge
+    before: Challenge
+
+
+@dataclass(frozen=True, slots=True)
 class Remaining:
     """What a page shows of the counters: attempts left, wrong ones so far, the time of the next possible send, the
     reason why no further code can be sent at all, and the reason why no entry is verified now. `replaced`: a newer code
@@ -182,6 +192,8 @@ class Challenges:
         if isinstance(asked, Unavailable):
             await self._attempts.give_back(counted)
             return ProblemDetail(asked.problem)
+        if isinstance(asked, Elsewhere):
+            return ProblemDetail(Problem.ENDED_BY_SERVICE, path=asked.path)
         now = self._clock.now()
         if context.shares_newest(to.address):
             life = max(60.0, (asked.expires_at or now) - now) + NEWEST_LIFE
@@ -211,7 +223,7 @@ class Challenges:
 
     async def answer(
         self, context: ChallengeContext, delivery_of: DeliveryContextOf, challenge: Challenge, typed: str
-    ) -> Verified | Denied:
+    ) -> Verified | Denied | Continued:
         """Verifies an entry. A right one is `Verified` for one owner only: this login, challenge and round.
 
         An entry for a challenge of another login, round, purpose or draft is not verified and costs nothing.
@@ -220,7 +232,11 @@ class Challenges:
             return Denied(ProblemDetail(Problem.WRONG_CODE))
         entry = fold(typed)
         expired = challenge.expires_at is not None and self._clock.now() >= challenge.expires_at
-        candidates = [k for k in self._candidates(context, challenge, expired=expired) if self._fits(context, k, entry)]
+        candidates = [
+            kind
+            for kind in self._candidates(context, challenge, expired=expired)
+            if self._fits(context, delivery_of(kind), kind, entry)
+        ]
         if expired and not candidates:
             return Denied(ProblemDetail(Problem.CODE_EXPIRED))
         subject = self._subject(context, challenge)
@@ -248,9 +264,8 @@ class Challenges:
                     for what, value in voids:
                         await self._used_codes.mark(what, value, replace(by, owner=VOID))
                     rejected = ProblemDetail(why)
-                case Unavailable(problem=why):
-                    await self._attempts.give_back(groups)
-                    return Denied(ProblemDetail(why))
+                case Unavailable() | More() | Elsewhere() as undecided:
+                    return await self._undecided(undecided, challenge, groups, found)
         if rejected.problem in _NO_GUESS:
             await self._attempts.give_back(groups)
             return Denied(rejected, judged=True)
@@ -293,10 +308,14 @@ class Challenges:
         waiting.update(context.extras)
         return tuple(kind for kind in table.TYPES if kind in waiting)
 
-    def _fits(self, context: ChallengeContext, kind: FactorKind, entry: str) -> bool:
+    def digits(self, delivery: DeliveryContext, kind: FactorKind) -> Digits | None:
+        """The number of digits of a code of `kind` through the channel of `delivery`; None when it may hold letters."""
+        return self.factor(delivery, kind).digits(delivery.digits)
+
+    def _fits(self, context: ChallengeContext, delivery: DeliveryContext, kind: FactorKind, entry: str) -> bool:
         """Whether `entry` may be such a code. A page that takes one kind verifies every entry."""
         alone = len(context.methods) + len(context.extras) == 1
-        return alone or table.TYPES[kind].fits(entry, context.policy.otp_length)
+        return alone or self.factor(delivery, kind).fits(entry, delivery.digits)
 
     async def _verify(
         self, context: ChallengeContext, delivery: DeliveryContext, challenge: Challenge, kind: FactorKind, entry: str
@@ -322,11 +341,27 @@ class Challenges:
     ) -> bool:
         """Whether `entry`, on a page that takes other codes as well, is the sent code after its expiry."""
         kind = challenge.factor
-        if kind is None or not self._fits(context, kind, entry):
+        if kind is None:
             return False
         delivery = replace(delivery_of(kind), challenge=challenge.id)
+        if not self._fits(context, delivery, kind, entry):
+            return False
         judgement = await self._verify(context, delivery, challenge, kind, entry)
         return isinstance(judgement, Accepted)
+
+    async def _undecided(
+        self, judgement: Unavailable | More | Elsewhere, challenge: Challenge, groups: Sequence[Group], found: Allowed
+    ) -> Denied | Continued:
+        """The result of an entry that no factor called right or wrong. Only an entry that nothing judged is free."""
+        match judgement:
+            case Unavailable(problem=why):
+                await self._attempts.give_back(groups)
+                return Denied(ProblemDetail(why))
+            case More():
+                return Continued(challenge.asks(judgement), challenge)
+            case Elsewhere(path=path):
+                ended = ProblemDetail(Problem.ENDED_BY_SERVICE, path=path)
+                return Denied(ended, found.failures, stops=True, judged=True)
 
     def _wrong(self, context: ChallengeContext, challenge: Challenge, found: Allowed, problem: Problem) -> Denied:
         """The effect of a wrong code: a problem, a warning, or the end of the code or of the login."""

@@ -167,6 +167,10 @@ class SendCode:
             )
             return StepResult((ChallengeSent(sent),))
         await self.single_use.release(request.tenant.id, claim, owner=owner)
+        if sent.problem is Problem.ENDED_BY_SERVICE:
+            facts = {"factor": to.factor.value, "problem": sent.problem.value}
+            request.audit.write(AuditEvent.CODE_NOT_SENT, context.user, **facts)
+            return StepResult((Stopped(sent),), sent)
         return await self._not_sent(request, state, context, to, sent, asked_for=asked_for)
 
     async def _sent(

@@ -121,6 +121,8 @@ class RegisterPage:
         secret = draft.secret if draft and draft.factor is kind else ""
         name = login.user.username if login.user else ""
         known = requirement.only_address(login.policy, login.contacts, kind)
+        delivery = self.contexts.delivery(request, login, kind) if kind and secret else None
+        digits = self.challenges.digits(delivery, kind) if kind and delivery else None
         return RegisterView(
             **request.head(Step.REGISTER, login),
             factor=kind.value if kind else "",
@@ -128,7 +130,7 @@ class RegisterPage:
             known=address_hint(known, login.policy.address_hint) if known else "",
             sent=kind in table.SENT,
             icon=table.icon(kind),
-            digits=(table.digits(kind, login.policy.otp_length) if secret else None) or login.policy.otp_length,
+            digits=digits.most if digits else login.policy.otp_length,
             methods=tuple(table.view(f, language) for f in state.proof.offered),
             totp_secret=secret,
             otpauth=table.TYPES[kind].set_up_link(secret, name, request.tenant.branding.name)

@@ -21,15 +21,16 @@ from gateway.login.effects.send_code import ChallengeContexts, SendCode
 from gateway.login.flow import FormFields, StepResult
 from gateway.login.login_request import LoginRequest
 from gateway.login.pending_proof import Approval, PendingProof
-from gateway.login.record import AddressGiven, Login, Proved, Purpose, Stopped
+from gateway.login.record import AddressGiven, EntryContinued, Login, Proved, Purpose, Stopped
 from gateway.login.state_machine import LoginState, Step
 from gateway.login.wrong_code_mails import WrongCodeMails
 from gateway.observe.audit import AuditEvent, utc_time
 from gateway.observe.redaction import address_hint
 from gateway.rendering.languages import Languages
 from gateway.rendering.step_view import DIGITS, MethodView, StepView, methods_json
-from gateway.second_factor.challenges import ChallengeContext, Challenges, Denied, Verified, fold
+from gateway.second_factor.challenges import Challenges, Continued, Denied, Verified, fold
 from gateway.second_factor.factors import table
+from gateway.second_factor.factors.protocol import Digits
 
 
 class Stage(Enum):
@@ -66,13 +67,16 @@ class VerifyView(StepView):
     user said to have. `no_codes_left`: all backup codes are used; `approving_first`: the enrolment must be approved
     first; `after_password`: a new password has just been set; `replaced`: a newer code went to the same mailbox; `held`
     is why no entry would be judged now, which is shown when there is nothing newer to show. `again_in` is when a page
-    with a field asks again by itself, in seconds.
+    with a field asks again by itself, in seconds. `digits` is the maximum where `any_length`. `prompt` is what a
+    service asks for after the first entry, an English sentence.
     """
 
     now: float
     factor: str = ""
     sent_to: str = ""
     digits: int = DIGITS
+    any_length: bool = False
+    prompt: str = ""
     expires_at: float | None = None
     resend_at: float | None = None
     can_resend: bool = False
@@ -141,6 +145,10 @@ class VerifyView(StepView):
             "attempts_left": self.attempts_left,
             "methods": methods_json(self.methods),
         }
+        if self.prompt:
+            body["prompt"] = self.prompt
+        if self.any_length:
+            body["any_length"] = True
         if self.tag:
             body["tag"] = self.tag
         if self.any_of:
@@ -169,14 +177,18 @@ class CodeCheck:
         context, challenge = self.contexts.challenge(request, state), state.login.verification.challenge
         if context is None or challenge is None:
             return StepResult()
-        if not _may_be_code(context, fold(typed)):
-            return StepResult(problem_detail=ProblemDetail(Problem.BAD_INPUT))  # no guess: it costs no attempt
         delivery_of = partial(self.contexts.delivery, request, state.login)
+        only = context.only if not context.extras else None
+        digits = self.challenges.digits(delivery_of(only), only) if only else None
+        if not _may_be_code(digits, fold(typed)):
+            return StepResult(problem_detail=ProblemDetail(Problem.BAD_INPUT))  # no guess: it costs no attempt
         match await self.challenges.answer(context, delivery_of, challenge, typed):
             case Verified(factor=factor, enrolments=enrolments):
                 await self.wrong_code_mails.right(request, state.login)
                 request.audit.write(AuditEvent.CODE_ACCEPTED, context.user, factor=factor.value)
                 return StepResult((Proved(challenge, factor, self.clock.now(), remember, enrolments),))
+            case Continued(challenge=further, before=before):
+                return StepResult((EntryContinued(further, before),))
             case Denied(problem_detail=problem_detail, stops=stops) as denied:
                 _audit(request, context.user, context.counted_as.value if context.counted_as else "any", denied)
                 guessed = denied.failures and problem_detail.problem is not Problem.CLOCK_OFF
@@ -220,6 +232,7 @@ class VerifyPage:
             expires_at = min(expires_at, now)  # wrong too often: its life is over
         kinds = proof.kinds if len(proof.kinds) > 1 else ()
         only = context.only if kinds else proof.kinds[0]
+        digits = self.challenges.digits(self.contexts.delivery(request, login, only), only) if only else None
         return VerifyView(
             **head,
             now=now,
@@ -227,7 +240,9 @@ class VerifyPage:
             sent_to=_shown(login, proof, message.address) if message else "",
             sent=only in table.SENT,
             icon=table.icon(only),
-            digits=table.digits(only, login.policy.otp_length) or login.policy.otp_length,
+            digits=digits.most if digits else login.policy.otp_length,
+            any_length=digits is not None and digits.exact is None,
+            prompt=challenge.prompt if challenge else "",
             expires_at=expires_at,
             resend_at=left.resend_at,
             can_resend=message is not None and left.no_more_sends is None,
@@ -284,7 +299,6 @@ def _audit(request: LoginRequest, user: User, factor: str, denied: Denied) -> No
         request.audit.write(AuditEvent.LOCK_SET, user, **facts, until=utc_time(problem_detail.until))
 
 
-def _may_be_code(context: ChallengeContext, entry: str) -> bool:
+def _may_be_code(digits: Digits | None, entry: str) -> bool:
     """Whether `entry` (folded) can be meant as a code; where only digits are asked for, letters cannot."""
-    digits = table.digits(context.only, context.policy.otp_length) if not context.extras else None
     return bool(entry) and (digits is None or (entry.isascii() and entry.isdigit()))

@@ -16,7 +16,7 @@ from gateway.domain.tenant import Tenant
 from gateway.domain.texts import marked as _
 from gateway.domain.user import User
 from gateway.second_factor.factors.message_code import random_digits
-from gateway.second_factor.factors.protocol import DeliveryContext, Factor
+from gateway.second_factor.factors.protocol import DeliveryContext, Digits, Factor, exactly
 from gateway.second_factor.used_codes import Redemption, UsedCodes
 from gateway.store.records import Records
 
@@ -57,9 +57,9 @@ class AdminCodeFactor(Factor):
         self._random = random
 
     @classmethod
-    def digits(cls, otp_length: int) -> int:
+    def digits(cls, otp_length: int) -> Digits:
         """Twelve, whatever the policy says of sent codes."""
-        return DIGITS
+        return exactly(DIGITS)
 
     async def issue(self, tenant_id: str, user_id: str, issuer: str) -> str:
         """A new code for the user, the only one that works from now on; show it once."""

@@ -12,7 +12,7 @@ from gateway.crypto.key_ring import Signer
 from gateway.domain.challenge import Accepted, Judgement, Rejected, Unavailable
 from gateway.domain.ports import Random
 from gateway.domain.problem import Problem, ProblemDetail
-from gateway.second_factor.factors.protocol import DeliveryContext, Factor, is_number
+from gateway.second_factor.factors.protocol import DeliveryContext, Digits, Factor, exactly
 from gateway.second_factor.used_codes import Redemption, UsedCodes
 
 PURPOSE = "message-code"
@@ -25,9 +25,9 @@ class MessageFactor(Factor):
     sends = True
 
     @classmethod
-    def digits(cls, otp_length: int) -> int:
+    def digits(cls, otp_length: int) -> Digits:
         """As many as the policy says."""
-        return otp_length
+        return exactly(otp_length)
 
     async def redeem(self, value: str, used: UsedCodes, by: Redemption) -> ProblemDetail | None:
         """Uses up the challenge, by one owner."""
@@ -64,7 +64,7 @@ def verify(
         kept = None
     if not isinstance(kept, str):
         return Unavailable("the state of a message code does not parse")
-    if is_number(entry, delivery.digits) and signer.verify(
+    if exactly(delivery.digits).fits(entry) and signer.verify(
         kept, entry, delivery.tenant.id, delivery.challenge, user_id, address
     ):
         return Accepted(delivery.challenge)

@@ -2,7 +2,7 @@
 
 from gateway.domain.policy import FactorKind
 from gateway.domain.texts import marked as _
-from gateway.second_factor.factors.protocol import FactorType
+from gateway.second_factor.factors.protocol import Digits, FactorType, exactly
 
 
 class SmsFactor(FactorType):
@@ -14,9 +14,9 @@ class SmsFactor(FactorType):
     sends = True
 
     @classmethod
-    def digits(cls, otp_length: int) -> int:
+    def digits(cls, otp_length: int) -> Digits:
         """As many as the policy says."""
-        return otp_length
+        return exactly(otp_length)
 
 
 class RsaFactor(FactorType):

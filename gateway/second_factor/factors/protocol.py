@@ -8,7 +8,7 @@ odd from a remote service is `Unavailable`, never `Accepted`.
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
-from gateway.domain.challenge import Asked, Draft, Judgement, Rejected, Unavailable
+from gateway.domain.challenge import Asked, Draft, Elsewhere, Judgement, Rejected, Unavailable
 from gateway.domain.channel import Channel, ChannelKind
 from gateway.domain.enrolment import Enrolment, EnrolmentSet
 from gateway.domain.policy import FactorKind
@@ -17,6 +17,28 @@ from gateway.domain.problem import ProblemDetail
 from gateway.domain.tenant import Tenant
 from gateway.domain.user import User
 from gateway.second_factor.used_codes import Redemption, UsedCodes
+
+
+@dataclass(frozen=True, slots=True)
+class Digits:
+    """The possible numbers of digits of a code. A service that makes codes of its own may not tell their length."""
+
+    least: int
+    most: int
+
+    @property
+    def exact(self) -> int | None:
+        """The number of digits, None where it may be one of several."""
+        return self.most if self.least == self.most else None
+
+    def fits(self, entry: str) -> bool:
+        """Whether `entry` is ASCII digits of such a number."""
+        return self.least <= len(entry) <= self.most and entry.isascii() and entry.isdigit()
+
+
+def exactly(digits: int) -> Digits:
+    """A code of exactly so many digits."""
+    return Digits(digits, digits)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +81,7 @@ class FactorType(Protocol):
     approves: ClassVar[bool] = False
 
     @classmethod
-    def digits(cls, otp_length: int) -> int | None:
+    def digits(cls, otp_length: int) -> Digits | None:
         """The number of digits of a code, None when a code may hold letters. `otp_length` is the policy's."""
         return None
 
@@ -67,7 +89,7 @@ class FactorType(Protocol):
     def fits(cls, entry: str, otp_length: int) -> bool:
         """Whether `entry` has the shape of such a code."""
         digits = cls.digits(otp_length)
-        return digits is None or is_number(entry, digits)
+        return digits is None or digits.fits(entry)
 
     @classmethod
     def set_up_link(cls, secret: str, username: str, issuer: str) -> str:
@@ -85,7 +107,9 @@ class Factor(FactorType, Protocol):
         """
         return Rejected()
 
-    async def challenge(self, user: User, enrolment: Enrolment, delivery: DeliveryContext) -> Asked | Unavailable:
+    async def challenge(
+        self, user: User, enrolment: Enrolment, delivery: DeliveryContext
+    ) -> Asked | Unavailable | Elsewhere:
         """Makes and sends a code. Its life begins when the relay takes the message. Sends nothing by default."""
         return Asked(state="", expires_at=None)
 
@@ -104,8 +128,3 @@ class Factor(FactorType, Protocol):
         Returns the enrolments when they changed, a problem when `value` belongs to another owner, else None. Raises
         `errors.Unreachable` when it cannot be done: then the entry is not accepted.
         """
-
-
-def is_number(entry: str, digits: int) -> bool:
-    """Whether `entry` is exactly `digits` ASCII digits."""
-    return len(entry) == digits and entry.isascii() and entry.isdigit()

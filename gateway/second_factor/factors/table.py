@@ -48,11 +48,6 @@ def label(kind: FactorKind, language: Language) -> str:
     return language.gettext(TYPES[kind].label)
 
 
-def digits(kind: FactorKind | None, otp_length: int) -> int | None:
-    """The number of digits of a code of `kind`; None when it may hold letters, and for None."""
-    return TYPES[kind].digits(otp_length) if kind else None
-
-
 def view(kind: FactorKind, language: Language) -> MethodView:
     """What a page shows of `kind` where the user may choose it or enter its code."""
     of = TYPES[kind]

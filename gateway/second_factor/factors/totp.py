@@ -18,7 +18,7 @@ from gateway.domain.policy import FactorKind
 from gateway.domain.problem import Problem, ProblemDetail
 from gateway.domain.texts import marked as _
 from gateway.domain.user import User
-from gateway.second_factor.factors.protocol import DeliveryContext, Factor
+from gateway.second_factor.factors.protocol import DeliveryContext, Digits, Factor, exactly
 from gateway.second_factor.used_codes import Redemption, UsedCodes
 
 DIGITS = 6
@@ -39,9 +39,9 @@ class TotpFactor(Factor):
     icon = "phone"
 
     @classmethod
-    def digits(cls, otp_length: int) -> int:
+    def digits(cls, otp_length: int) -> Digits:
         """Six, whatever the policy says of sent codes."""
-        return DIGITS
+        return exactly(DIGITS)
 
     @classmethod
     def set_up_link(cls, secret: str, username: str, issuer: str) -> str:

@@ -4,8 +4,9 @@ A kind that is not built is an error that names the built ones. Plain keys are t
 The others are here, because the file may only name the place of a password, and has EFCX's names.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from types import MappingProxyType
 from typing import Annotated
 
@@ -20,6 +21,7 @@ from gateway.domain.channel import (
     ChannelKind,
     ChannelOptions,
     ChannelType,
+    HttpService,
     MailSecurity,
     Relay,
     TlsSettings,
@@ -50,6 +52,20 @@ def _mail_address(text: str) -> str:
 
 MailAddress = Annotated[str, matching(_mail_address, "^[^ @]+@[^ @]+$")]
 _RELAY = Relay("", 0)
+
+
+class ServiceSection(ABC):
+    """The section of a channel that is called by HTTP. It extends the `HttpService` of its kind."""
+
+    __slots__ = ()
+
+    @abstractmethod
+    def build(self, channel: "ChannelSection", at: Path, report: Diagnostics, resolver: Resolver) -> HttpService:
+        """The service, with its secrets resolved; reports what is wrong. The caller sets `tls`."""
+
+
+SERVICE_KEYS: Mapping[ChannelKind, str] = MappingProxyType({})
+"""The key of the section that each kind of channel needs, in `ChannelSection`."""
 
 
 class RelaySection(Section):
@@ -138,6 +154,7 @@ def build(
                     _relay(relay, (*here, "relays", n), report, resolver, tls) for n, relay in enumerate(section.relays)
                 ),
                 rate_per_minute=section.rate,
+                service=_service(section, here, report, resolver, tls),
                 **{field.name: getattr(section, field.name) for field in fields(ChannelOptions)},
             )
     return MappingProxyType(channels)
@@ -152,6 +169,24 @@ def invalid_names(written: object, good: Mapping[str, Channel]) -> frozenset[str
 
 def _kinds(kinds: Iterable[ChannelKind]) -> str:
     return one_of(kind.value for kind in kinds)
+
+
+def _service(
+    section: ChannelSection, at: Path, report: Diagnostics, resolver: Resolver, tls: TlsSettings
+) -> HttpService | None:
+    """The service of a channel that is called by HTTP; reports the section of another kind."""
+    own = SERVICE_KEYS.get(section.kind)
+    for key in SERVICE_KEYS.values():
+        if key != own and getattr(section, key) is not None:
+            report.error((*at, key), f"is for another kind of channel, not for {section.kind.value}")
+    given = getattr(section, own) if own else None
+    if own is None:
+        return None
+    if not isinstance(given, ServiceSection):
+        report.error((*at, own), f"is missing: a channel of kind {section.kind.value} needs it")
+        return None
+    built = given.build(section, (*at, own), report, resolver)
+    return replace(built, tls=resolver.tls(built.tls, (*at, own, "tls"), tls))
 
 
 def _mail_sender(section: ChannelSection, at: Path, report: Diagnostics) -> str:

@@ -8,7 +8,7 @@ from gateway.crypto.key_ring import Key, KeyRing, Signer
 from gateway.domain.challenge import Accepted, Rejected, Unavailable
 from gateway.domain.problem import Problem
 from gateway.second_factor.factors.message_code import PURPOSE, new_code, verify
-from gateway.second_factor.factors.protocol import DeliveryContext, is_number
+from gateway.second_factor.factors.protocol import DeliveryContext, exactly
 from tests.fixtures.clock import START, SeededRandom
 from tests.fixtures.sample_tenants import tenant
 
@@ -61,7 +61,7 @@ def test_a_code_is_rejected_for_another_challenge_user_or_address(
     "typed", ["", "0", "abcdef", "12345", "1234567", "١٢٣٤٥٦", "12345a", "-12345", "1e1000", "½23456"]
 )
 def test_an_entry_without_the_form_of_a_code_is_rejected(typed: str) -> None:
-    assert not is_number(typed, 6)
+    assert not exactly(6).fits(typed)
     assert verify(SIGNER, NEW.state, about(), "u1", ADDRESS, entry=typed) == Rejected(Problem.WRONG_CODE)
 
 
@@ -87,4 +87,4 @@ def test_only_a_digest_is_stored_and_the_repr_shows_no_code() -> None:
 
 @pytest.mark.parametrize("digits", [4, 6, 8, 10])
 def test_a_code_has_the_number_of_digits_of_the_policy(digits: int) -> None:
-    assert is_number(new_code(SIGNER, about(digits=digits), "u1", ADDRESS).code, digits)
+    assert exactly(digits).fits(new_code(SIGNER, about(digits=digits), "u1", ADDRESS).code)
