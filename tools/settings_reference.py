@@ -126,6 +126,8 @@ def _kind(one: Mapping[str, Any], defs: Mapping[str, Any]) -> str:
         case "array":
             inside = _kind(one.get("items", {}), defs)
             return "list" if not inside else f"list of {inside}"
+        case "object":
+            return "names with text"
         case "boolean":
             return "`true`, `false`"
         case "integer" | "number" as kind:

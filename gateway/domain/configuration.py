@@ -15,7 +15,7 @@ from annotated_types import MinLen
 
 from gateway.domain.channel import Channel, TlsSettings
 from gateway.domain.secret import Secret
-from gateway.domain.setting_types import SECTION, Change, Checked, Count, Network, Seconds, like
+from gateway.domain.setting_types import SECTION, Change, Checked, Count, Network, PageAddress, Seconds, like
 from gateway.domain.tenant import Tenant
 
 
@@ -139,6 +139,10 @@ class GatewayOptions:
 
     prefix: Annotated[str, like(_SEGMENT, "must be one segment between slashes, as /-/"), Change.NEEDS_RESTART] = "/-/"
     """Path of the gateway's own pages, on every host."""
+
+    path_addresses: tuple[PageAddress, ...] = ()
+    """Exact https addresses outside of the apps that named paths of tenants may have, as
+    https://help.example.com/agent."""
 
     limits: OperatorLimits = OperatorLimits()
     """Limits of the operator for every tenant."""

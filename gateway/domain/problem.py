@@ -373,6 +373,7 @@ class Problem(Enum):
 class ProblemDetail:
     """A problem as it is shown once: `until` is when the wait it names ends (seconds since the epoch).
 
+    `path` is the name of the path to which the end of the login leads, where the tenant has it (`domain.tenant`).
     `detail` is a dependency's own sentence for the user (Keycloak's password policy). `limit` is the setting of the
     limit that rejected an attempt, for the audit.
     """

@@ -1,7 +1,8 @@
 """One EFCX tenant: hosts, Keycloak realm, routes to apps, policy, branding."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from enum import Enum
 from functools import cached_property
 from ipaddress import ip_address
@@ -31,11 +32,16 @@ from gateway.domain.setting_types import (
     Network,
     Origin,
     OwnPath,
+    PageOrPath,
     RoutePath,
     Seconds,
     TimeZone,
     Upstream,
 )
+
+NAME_OF_PATH = r"[a-z0-9][a-z0-9-]{0,39}"
+"""The form of the name of a named path."""
+NamedPaths = Mapping[str, PageOrPath]
 
 
 class RouteFactor(Enum):
@@ -162,10 +168,22 @@ class Route:
     no_store_pages: bool = False
     """Whether browsers store no page of the app, so that the Back button shows none after a sign-out."""
 
+    paths: NamedPaths = field(default_factory=dict, hash=False)
+    """Named paths of this app, which replace those of the tenant with the same name."""
+
     @cached_property
     def path_segments(self) -> tuple[str, ...]:
         """The segments of `path`; none for the route of everything."""
         return tuple(self.path.split("/")[1:])
+
+
+def path_name(status: str) -> str | None:
+    """The name of the path for a status word of a vendor: lower case, with a hyphen for each space. None: no name.
+
+    It is only a key of `paths`: a status never contains an address.
+    """
+    name = "-".join(status.lower().split())
+    return name if re.fullmatch(NAME_OF_PATH, name) else None
 
 
 def decoded_segments(path: str) -> tuple[str, ...]:
@@ -346,6 +364,11 @@ class TenantOptions:
     public_paths: tuple[OwnPath, ...] = ()
     """Exact paths that everybody may GET without signing in."""
 
+    paths: NamedPaths = field(default_factory=dict, hash=False)
+    """Named paths: pages to which `path:<name>` of `twoFAConfigs` leads a user after the login ended. A name has lower
+    case letters, digits and hyphens. A page is an address of `path_addresses` in `gateway.yaml`, or one of
+    `public_paths`."""
+
     origins: frozenset[Origin] = frozenset()
     """Further origins whose pages may use a session."""
 
@@ -425,6 +448,17 @@ class Tenant(TenantOptions):
         url = urlsplit(self.public_url)
         port = f":{url.port}" if url.port else ""
         return frozenset(f"{url.scheme}://{host}{port}" for host in self.all_hosts)
+
+    @cached_property
+    def path_origins(self) -> tuple[str, ...]:
+        """The origins of all https addresses of named paths."""
+        addresses = [one for paths in (self.paths, *(r.paths for r in self.routes)) for one in paths.values()]
+        return tuple(sorted({f"https://{urlsplit(one).netloc}" for one in addresses if not one.startswith("/")}))
+
+    def path_address(self, name: str, app: str) -> str | None:
+        """The page of the path `name`: that of the route with the prefix `app`, else the tenant's; None for none."""
+        own = next((route.paths for route in self.routes if route.path == app), {})
+        return own.get(name) or self.paths.get(name)
 
     def route_of(self, path: str) -> Route | None:
         """The route of a `path` without query, percent-encoded or not."""

@@ -106,6 +106,19 @@ def own_path(text: str) -> str:
     raise ValueError("must be a path as /unified-admin/, without %, ?, #, ; or empty segments")
 
 
+def page_address(text: str) -> str:
+    """An https address of a page outside of the apps, without user, query and fragment; in its one normal form."""
+    url = _web_url(text, "must be an address as https://help.example.com/agent")
+    if url.scheme != "https":
+        raise ValueError("must be an https:// address as https://help.example.com/agent")
+    return f"https://{_authority(url)}{url.path or '/'}"
+
+
+def page_or_path(text: str) -> str:
+    """A `page_address`, or an exact path on this host."""
+    return own_path(text) if text.startswith("/") else page_address(text)
+
+
 def socket_address(text: str) -> tuple[str, int]:
     """`host:port` (`:port` for all addresses, `[::1]:port` for IPv6)."""
     host, colon, port = text.rpartition(":")

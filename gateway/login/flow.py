@@ -238,7 +238,7 @@ class Flow:
         if login and _same_login(login, new):
             self.logins.end_at_keycloak(request, new)
             return await self._rotated(request, state_of(login), StepResult(), form)
-        if not await self.logins.add(request, new):
+        if not await self.logins.add(request, new, acted.events):
             self.logins.end_at_keycloak(request, new)
             return await self._same_answer(request, secret, form) or FlowResult(None, inert=True)
         if login:  # its newest secret was here: the browser gets another one
@@ -264,15 +264,15 @@ class Flow:
 
     async def begin_in_session(self, request: LoginRequest, old: Login | None, secret: str, login: Login) -> FlowResult:
         """Make the record of a login inside a session, under `secret`; `old` is the browser's login before."""
-        new = replace(request, secret=secret)
-        if not await self.logins.add(request, login):
+        new, state = replace(request, secret=secret), state_machine.settled(state_of(login))
+        if not await self.logins.add(request, state.login):
             there = (await self.logins.under(request, secret)).login
             if there is None:
                 return FlowResult(None, inert=True)
             return await self._settle(new, state_of(there), None, secret=secret)
         if old:
             await self.logins.end(request, old)
-        return await self._settle(new, state_of(login), None, secret=secret)
+        return await self._settle(new, state, None, secret=secret)
 
     # ------------------------------------------------------------------ secrets
 

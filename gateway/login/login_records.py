@@ -31,8 +31,9 @@ from gateway.domain.user import User
 from gateway.keycloak.logout_retries import LogoutRetries
 from gateway.login import state_machine
 from gateway.login.login_request import LoginRequest
-from gateway.login.record import Event, Login, Purpose, Slot, Spent
+from gateway.login.record import Event, Login, Purpose, Slot, Spent, Stopped
 from gateway.login.state_machine import LoginState, state_of
+from gateway.observe.audit import AuditEvent
 from gateway.store.protocol import Store
 from gateway.store.records import Changed, RecordKey, Records
 from gateway.store.single_use import SingleUse
@@ -147,14 +148,14 @@ class LoginRecords:
         slot = await self.under(request, request.secret) if request.secret else Slot()
         return slot.login.user if slot.login and slot.login.purpose is Purpose.SIGN_IN else None
 
-    async def add(self, request: LoginRequest, login: Login) -> bool:
-        """Make the record; False when there is one already. No login overwrites another."""
+    async def add(self, request: LoginRequest, login: Login, events: tuple[Event, ...] = ()) -> bool:
+        """Make the record; False when there is one already. No login overwrites another. `events` led to it."""
         _, until = lifetime(login, request.configuration.gateway.limits)
         if not await self.records.add(login.tenant, RecordKey(login.tag, login.key), Slot(login), until):
             return False
         await self.note(request.tenant, login)
         if login.stopped:
-            self.end_at_keycloak(request, login)
+            self._stopped(request, login, events)
         return True
 
     async def apply(self, request: LoginRequest, state: LoginState, events: tuple[Event, ...]) -> LoginState | None:
@@ -310,9 +311,21 @@ class LoginRecords:
         slot = await self.records.change(login.tenant, RecordKey(login.tag, login.key), swap)
         if slot is None:
             return None
-        if slot.login and slot.login.stopped and not login.stopped:
-            self.end_at_keycloak(request, slot.login)
+        if mine and slot.login and slot.login.stopped and not login.stopped:
+            self._stopped(request, slot.login, events)
         return Outcome(slot, mine, after)
+
+    def _stopped(self, request: LoginRequest, login: Login, events: tuple[Event, ...]) -> None:
+        """Ends the Keycloak session of a login that stopped.
+
+        Audited here: a refusal by the requirement, which no event names, and the path that the user takes.
+        """
+        self.end_at_keycloak(request, login)
+        why = login.stopped
+        if why and (why.path or not any(isinstance(event, Stopped) for event in events)):
+            request.audit.write(
+                AuditEvent.LOGIN_STOPPED, login.user, login=login.id, problem=why.problem.value, path=why.path
+            )
 
 
 def applied(state: LoginState, events: tuple[Event, ...], now: float) -> LoginState:

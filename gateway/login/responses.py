@@ -14,7 +14,7 @@ from gateway.login.effects.account_action import AccountAction
 from gateway.login.effects.send_code import ASK_AT_LEAST, ASK_BESIDE
 from gateway.login.flow import FlowResult, Page
 from gateway.login.login_request import LoginRequest
-from gateway.login.record import ActKind
+from gateway.login.record import ActKind, Login
 from gateway.login.state_machine import Step
 from gateway.login.steps.password import PasswordPage
 from gateway.login.steps.verify import VerifyView
@@ -49,6 +49,17 @@ class DoneView(StepView):
         return body | {"location": self.location}
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoppedView(StepView):
+    """The end of a login without a session: `location` is the page of its named path, "" for none."""
+
+    location: str = ""
+
+    def own_json(self) -> dict[str, Any]:
+        """The named path."""
+        return {"location": self.location} if self.location else {}
+
+
 @dataclass(frozen=True, slots=True)
 class LoginResponses:
     """Makes the answers of the login pages."""
@@ -62,7 +73,7 @@ class LoginResponses:
     account_action: AccountAction
 
     async def go_on(self, request: LoginRequest, result: FlowResult) -> Reply:
-        """A redirect: to the target when done, else to the page of the step.
+        """A redirect: to the target when done, to the named path of a stopped login, else to the page of the step.
 
         Backup codes are shown in the answer to the form that carried the proof, never by GET.
         """
@@ -79,6 +90,8 @@ class LoginResponses:
             body = endpoint.Page("account_codes.html", context)
         elif step is Step.BACKUP_CODES and result.secret is not None:
             return await self.answer(request, result, {})
+        elif leads_to := _named_path(request, login):
+            body = Redirect(leads_to)
         elif step is not Step.DONE:
             body = Redirect(f"{prefix}login/{step.value}?to={quote(request.to, safe='/')}")
         else:
@@ -95,8 +108,9 @@ class LoginResponses:
         self, request: LoginRequest, result: FlowResult, fields: FormFields, status: int | None = None
     ) -> Reply:
         """The page of the step (or its JSON) with its problem."""
-        if result.step is Step.DONE and not request.as_data:
-            return await self.go_on(request, result)  # it has no page, whatever was asked of it
+        no_page = result.step is Step.DONE or _named_path(request, result.login)
+        if no_page and not request.as_data:
+            return await self.go_on(request, result)  # whatever was asked of it
         request = replace(request, just_proved=result.secret is not None and request.posted)
         view = await self._view(request, result, fields)
         held = view.held if isinstance(view, VerifyView) else None
@@ -132,7 +146,8 @@ class LoginResponses:
         if state is None:
             return await self.password.view(request, None, fields)
         if state.step is Step.STOPPED:  # the reason is the problem beside it; the user can only sign in again
-            return StepView(**request.head(Step.STOPPED, login), can_cancel=False)
+            location = _named_path(request, login) or ""
+            return StoppedView(**request.head(Step.STOPPED, login), can_cancel=False, location=location)
         return await self.steps[state.step].view(request, state, fields)
 
     def _problem(self, request: LoginRequest, problem_detail: ProblemDetail | None) -> ProblemView | None:
@@ -175,6 +190,12 @@ class LoginResponses:
         if request.browser_is_new and request.browser_id:
             added.append(cookies.browser(tenant, request.browser_id))
         return replace(reply, cookies=tuple(added), headers=headers)
+
+
+def _named_path(request: LoginRequest, login: Login | None) -> str | None:
+    """The page of the named path to which a stopped login leads, by today's settings; None for the stopped page."""
+    name = login.stopped.path if login and login.stopped else None
+    return request.tenant.path_address(name, login.app) if login and name else None
 
 
 def asks_again_in(result: FlowResult, now: float) -> int | None:

@@ -185,10 +185,13 @@ def apply(state: LoginState, event: Event) -> LoginState:
     after = _after(state, event)
     if after is login:
         return state
-    moved = state_of(after, state.proof if isinstance(event, _SAME_PROOF) else None)
-    if moved.problem_detail:  # refused: stopped for good
-        return state_of(replace(after, stopped=moved.problem_detail))
-    return moved
+    return settled(state_of(after, state.proof if isinstance(event, _SAME_PROOF) else None))
+
+
+def settled(state: LoginState) -> LoginState:
+    """`state`, stopped for good if the requirement refuses it."""
+    why = state.problem_detail
+    return state_of(replace(state.login, stopped=why)) if why else state
 
 
 def _after(state: LoginState, event: Event) -> Login:

@@ -98,7 +98,8 @@ class AuditEvent(Enum):
 
     # logins and sessions
     LOGIN_STOPPED = "login_stopped"
-    """The gateway stopped a login after a correct password; `problem` is the reason."""
+    """The gateway stopped a login after a correct password; `problem` is the reason, `path` the named path that the
+    user takes."""
     SESSION_OPENED = "session_opened"
     """A login opened a session; `satisfied` is how the second-factor requirement was met, `until` its latest end."""
     SESSION_ENDED = "session_ended"

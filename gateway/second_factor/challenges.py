@@ -29,7 +29,7 @@ from gateway.domain.challenge import (
 )
 from gateway.domain.configuration import OperatorLimits
 from gateway.domain.enrolment import Enrolment, EnrolmentSet
-from gateway.domain.policy import FactorKind, Policy, SharedAddress
+from gateway.domain.policy import FactorKind, OnMaximum, Policy, SharedAddress
 from gateway.domain.ports import Clock, Random
 from gateway.domain.problem import Problem, ProblemDetail
 from gateway.domain.tenant import Tenant
@@ -244,7 +244,8 @@ class Challenges:
         found = await self._attempts.reserve(groups[::-1])  # the code's own first: its rejections count for no user
         if isinstance(found, Limited):
             first = await self._attempts.look(groups)
-            return Denied(self._held(context, first if isinstance(first, Limited) else found, challenge))
+            held = self._held(context, first if isinstance(first, Limited) else found, challenge)
+            return Denied(held, stops=held.problem is Problem.TOO_MANY_CODES)
         rejected = ProblemDetail(Problem.WRONG_CODE)
         owner = f"{context.bound_to.login}/{challenge.id}/{context.bound_to.round}"
         by = Redemption(context.tenant, context.user, context.enrolments, owner, new_secret=context.enrolling)
@@ -368,20 +369,24 @@ class Challenges:
         failures = found.failures
         if locked := found.locked:
             held = max(locked, key=lambda no: (no.problem is Problem.LOCKED, no.until))
-            new_code = held.problem is Problem.LIMIT_EXCEEDED and context.counted_as in table.SENT
-            return Denied(self._held(context, held, challenge), failures, stops=not new_code, judged=True)
+            why = self._held(context, held, challenge)
+            return Denied(why, failures, stops=why.problem is not Problem.LIMIT_EXCEEDED, judged=True)
         warn = context.policy.warn_from_attempt
         if warn is not None and failures >= warn:
             problem = Problem.WARNING
         return Denied(ProblemDetail(problem), failures, judged=True)
 
     def _held(self, context: ChallengeContext, held: Limited, challenge: Challenge | None) -> ProblemDetail:
-        """The problem of a held entry. A dead code holds the user until the next send, a login only until its end."""
+        """The problem of a held entry. A dead code holds the user until the next send, a login only until its end.
+
+        A login ends by its policy, or because its factor has no code to replace.
+        """
+        policy = context.policy
         if held.problem is not Problem.LIMIT_EXCEEDED:
             return held.detail
-        if context.counted_as in table.SENT:
+        if context.counted_as in table.SENT and policy.on_max_verify not in (OnMaximum.STOP, OnMaximum.PATH):
             return replace(held.detail, until=challenge.resend_at if challenge else None)
-        return replace(held.detail, problem=Problem.TOO_MANY_CODES, until=None)
+        return replace(held.detail, problem=Problem.TOO_MANY_CODES, until=None, path=policy.max_verify_path)
 
     async def _locked(self, context: ChallengeContext, subject: LimitSubject) -> ProblemDetail | None:
         found = await self._attempts.look((rate_limits.for_user(context.policy, context.limits, subject),))

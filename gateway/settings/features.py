@@ -25,14 +25,12 @@ class Features:
             "codeGeneration": frozenset({"EXTERNAL"}),
             "choosePage": frozenset({"several"}),
             "onWrongCode": frozenset({"resend"}),
-            "onMaxVerify": frozenset({"stop"}),
             "onMaxSends": frozenset({"lock"}),
             "lockScope": frozenset({"app"}),
             "skipWhenVerified": frozenset({True}),
         }
     )
     unused: frozenset[str] = frozenset({"contactService", "fallback"})
-    named_paths: bool = False
 
 
 FEATURES = Features()

@@ -13,7 +13,7 @@ from pathlib import Path
 from gateway.domain.channel import Channel
 from gateway.domain.configuration import Configuration
 from gateway.domain.texts import visible
-from gateway.settings.checks import exposure, policy_consistency, tenant_conflicts
+from gateway.settings.checks import exposure, named_paths, policy_consistency, tenant_conflicts
 from gateway.settings.features import FEATURES, Features
 from gateway.settings.files import gateway_file, tenant_file
 from gateway.settings.files.gateway_file import GatewayFile, SharedSettings
@@ -62,6 +62,7 @@ def load(file: Path, *, environment: Mapping[str, str] | None = None, features: 
     entries, diagnostics = _tenants(place, document, shared, reader, report)
     tenant_conflicts.check(entries, shared.channels)
     exposure.check(shared.gateway, entries, report, reader.environment)
+    named_paths.check(shared.gateway, entries)
     policy_consistency.check(shared.gateway.limits, entries, report)
     everything = dict.fromkeys([*report.diagnostics, *diagnostics, *(f for e in entries for f in e.report.diagnostics)])
     in_order = sorted(everything, key=lambda f: (f.file != document.file, f.file, f.line))

@@ -279,8 +279,6 @@ def test_a_changed_rule_of_the_preset_is_reported_as_an_extension(folder: Config
         ("choosePage", "several"),
         ("codeGeneration", "EXTERNAL"),
         ("lockScope", "app"),
-        ("onMaxVerify", "path:locked"),
-        ("onMaxVerify", "stop"),
         ("onMaxSends", "lock"),
         ("onWrongCode", "resend"),
         ("skipWhenVerified", True),
@@ -296,7 +294,6 @@ def test_an_option_that_is_not_implemented_is_refused_instead_of_weakened(
 @pytest.mark.parametrize(
     ("key", "value", "said"),
     [
-        ("onMaxVerify", "stop", "'stop' is not built yet; built: newCode or lock"),
         ("onMaxSends", "lock", "'lock' is not built yet; built: stop"),
         ("choosePage", "several", "'several' is not built yet; built: never or combined"),
         ("onWrongCode", "resend", "'resend' is not built yet; built: ask"),

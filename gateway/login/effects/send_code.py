@@ -248,8 +248,9 @@ class SendCode:
         )
         # The maximum of sends ends the login only when no live code is left, and no other entry can be given.
         if problem is Problem.MAX_SENDS and not others and not await self._lives(context, verification.challenge):
-            cooled = self.contexts.clock.now() + state.login.policy.resend_cooldown
-            stopped = replace(problem_detail, until=problem_detail.until or cooled)
+            policy = state.login.policy
+            until = problem_detail.until or self.contexts.clock.now() + policy.resend_cooldown
+            stopped = replace(problem_detail, until=until, path=policy.max_sends_path)
             return StepResult((Stopped(stopped),), stopped)
         if verification.queued_until is not None and verification.challenge is not None:
             return StepResult((Queued(None, verification.next_number, verification.round),), problem_detail)

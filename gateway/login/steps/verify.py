@@ -194,8 +194,9 @@ class CodeCheck:
                 guessed = denied.failures and problem_detail.problem is not Problem.CLOCK_OFF
                 if guessed and context.bound_to.purpose is ProofPurpose.VERIFY:
                     await self.wrong_code_mails.wrong(request, state.login)
-                stopped = (Stopped(problem_detail, challenge.id),) if stops else ()
-                return StepResult(stopped, problem_detail)
+                # The maximum of a login ends it whatever code is under way; a lock, only the entry of this one.
+                of = None if problem_detail.problem is Problem.TOO_MANY_CODES else challenge.id
+                return StepResult((Stopped(problem_detail, of),) if stops else (), problem_detail)
 
 
 @dataclass(frozen=True, slots=True)

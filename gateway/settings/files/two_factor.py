@@ -22,6 +22,7 @@ from gateway.domain.policy import (
     Policy,
 )
 from gateway.domain.setting_types import Checked, matching
+from gateway.domain.tenant import NAME_OF_PATH
 from gateway.settings.features import Features
 from gateway.settings.files.gateway_file import SharedSettings
 from gateway.settings.presets import DEFAULT, PRESETS, Preset
@@ -36,7 +37,7 @@ _EXAMPLES = {"otpExpiry": _TIGHT_EXPIRY, "otpMaxAttempts": 5}
 _SHORT_CODE = 6
 _LONG_TRUST = 30
 """Days beyond which a trusted browser on a shared desk is a risk."""
-_PATH = r"path:[a-z0-9][a-z0-9-]{0,39}"
+_PATH = f"path:{NAME_OF_PATH}"
 _NAMED_PATH = re.compile(_PATH)
 
 
@@ -98,13 +99,13 @@ class _MethodKeys(Section):
     """Maker of the code: INTERNAL is the gateway, EXTERNAL a service."""
 
 
-_PATH_FIELDS = {
+PATH_FIELDS = {
     "onNoContact": "no_contact_path",
     "onMaxVerify": "max_verify_path",
     "onMaxSends": "max_sends_path",
 }
 """Keys whose value may be `path:<name>`, each with the field of `Policy` for the name."""
-_WITHOUT_KEY = {"preset", "enabled", "methods", "fallback", *_PATH_FIELDS.values()}
+_WITHOUT_KEY = {"preset", "enabled", "methods", "fallback", *PATH_FIELDS.values()}
 FIELDS: Mapping[str, str] = {to_camel(f.name): f.name for f in fields(Policy) if f.name not in _WITHOUT_KEY}
 """The field of `Policy` that each key sets: `otpExpiry` sets `otp_expiry`."""
 _POLICY_SCHEMA = TypeAdapter(Policy).json_schema()["properties"]
@@ -159,7 +160,7 @@ def _check_policy(policy: Policy, at: Path, report: Diagnostics) -> None:
     """Checks that the keys of an enabled policy fit together, and reports values that are allowed but unwise.
 
     A key that would silently demand less than the file says is an error. Attempts counted for a user end in a lock,
-    those for a code in a new code; nothing else is built.
+    those for a code in a new code or in the end of the login.
     """
     if policy.otp_length < _SHORT_CODE:
         report.warning((*at, "otpLength"), f"{policy.otp_length} digits are few; use {_SHORT_CODE} or more")
@@ -168,11 +169,13 @@ def _check_policy(policy: Policy, at: Path, report: Diagnostics) -> None:
             (*at, "trustBrowserDays"),
             f"{policy.trust_browser_days} days are long where desks are shared; use {_LONG_TRUST} or fewer",
         )
-    if policy.on_max_verify is OnMaximum.LOCK and policy.attempts_scope is AttemptsScope.CODE:
+    locks, by_user = policy.on_max_verify is OnMaximum.LOCK, policy.attempts_scope is AttemptsScope.USER
+    if locks and not by_user:
         report.error((*at, "onMaxVerify"), "'lock' needs attemptsScope: user, as a lock holds a user and not a code")
-    elif policy.on_max_verify is OnMaximum.NEW_CODE and policy.attempts_scope is AttemptsScope.USER:
-        report.error((*at, "onMaxVerify"), "'newCode' needs attemptsScope: code; with user it must be lock")
-    elif policy.attempts_scope is AttemptsScope.USER and policy.locked_for < 1:
+    elif by_user and not locks:
+        word = policy.on_max_verify.value
+        report.error((*at, "onMaxVerify"), f"{word!r} needs attemptsScope: code; with user it must be lock")
+    elif by_user and policy.locked_for < 1:
         report.error((*at, "lockedFor"), "must be at least 1: a lock of no time is none")
 
 
@@ -182,10 +185,10 @@ def _plain(value: object) -> object:
 
 def _changes(given: Mapping[str, object], preset: Preset) -> dict[str, Any]:
     changes: dict[str, Any] = {FIELDS[key]: value for key, value in given.items() if key in FIELDS}
-    for key in _PATH_FIELDS.keys() & given.keys():
+    for key in PATH_FIELDS.keys() & given.keys():
         word, _, path = str(given[key]).partition(":")
         changes[FIELDS[key]] = type(getattr(preset.policy, FIELDS[key]))(word)
-        changes[_PATH_FIELDS[key]] = path or None
+        changes[PATH_FIELDS[key]] = path or None
     return changes
 
 
@@ -197,9 +200,6 @@ def _check_keys(given: Mapping[str, object], preset: Preset, at: Path, report: D
         used = any(key in p.free or (name and _plain(getattr(p.policy, name)) == plain) for p in switched_on)
         if key in preset.absent:
             report.error((*at, key), f"does not exist in preset {named}")
-        elif isinstance(plain, str) and plain.startswith("path:"):
-            if not features.named_paths:
-                report.error((*at, key), "named paths (path:<name>) are not built yet")
         elif not used and (plain in features.later.get(key, ()) or (key in features.unused and plain)):
             report.error((*at, key), _not_built(key, value, features))
         elif name and key not in preset.free and (own := _plain(getattr(preset.policy, name))) != plain:
