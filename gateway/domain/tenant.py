@@ -456,9 +456,13 @@ class Tenant(TenantOptions):
         return tuple(sorted({f"https://{urlsplit(one).netloc}" for one in addresses if not one.startswith("/")}))
 
     def path_address(self, name: str, app: str) -> str | None:
-        """The page of the path `name`: that of the route with the prefix `app`, else the tenant's; None for none."""
+        """The page of the path `name`: that of the route with the prefix `app`, else the tenant's; None for none.
+
+        `name` may be a status word of a vendor (see `path_name`).
+        """
         own = next((route.paths for route in self.routes if route.path == app), {})
-        return own.get(name) or self.paths.get(name)
+        key = path_name(name)
+        return own.get(key) or self.paths.get(key) if key else None
 
     def route_of(self, path: str) -> Route | None:
         """The route of a `path` without query, percent-encoded or not."""

@@ -194,8 +194,8 @@ class CodeCheck:
                 guessed = denied.failures and problem_detail.problem is not Problem.CLOCK_OFF
                 if guessed and context.bound_to.purpose is ProofPurpose.VERIFY:
                     await self.wrong_code_mails.wrong(request, state.login)
-                # The maximum of a login ends it whatever code is under way; a lock, only the entry of this one.
-                of = None if problem_detail.problem is Problem.TOO_MANY_CODES else challenge.id
+                # A lock ends the login only if this code is still under way; a maximum or a service, in any case.
+                of = challenge.id if problem_detail.problem is Problem.LOCKED else None
                 return StepResult((Stopped(problem_detail, of),) if stops else (), problem_detail)
 
 
