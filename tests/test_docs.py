@@ -43,6 +43,7 @@ from gateway.proxy.handler import server_options
 from gateway.proxy.websocket import PER_SESSION
 from gateway.services import open_services
 from gateway.settings import key_ring
+from gateway.settings.features import FEATURES
 from gateway.settings.files.gateway_file import GatewayFile
 from gateway.settings.files.tenant_file import TenantFile
 from gateway.settings.load import load
@@ -54,7 +55,8 @@ from tools.json_schemas import schema_of
 from tools.settings_reference import reference
 
 ROOT = Path(__file__).parents[1]
-PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
+PRESET_GUIDES = sorted(set((ROOT / "docs" / "presets").glob("*.md")) - {ROOT / "docs" / "presets" / "README.md"})
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 SETTINGS, OPERATIONS, SECURITY = (ROOT / "docs" / f"{name}.md" for name in ("settings", "operations", "security"))
 EFCX = ROOT / "tests" / "fixtures" / "efcx_create.json"
 
@@ -293,19 +295,33 @@ def test_every_key_of_a_yaml_sample_exists(page: Path) -> None:
         assert found - PATHS - sources - names == set()
 
 
-def test_the_samples_of_the_operations_guide_are_a_valid_configuration(tmp_path: Path) -> None:
+@pytest.mark.parametrize("page", [OPERATIONS, *PRESET_GUIDES], ids=lambda page: page.stem)
+def test_the_samples_of_a_guide_are_a_valid_configuration(page: Path, tmp_path: Path) -> None:
     (tmp_path / "tenants").mkdir()
     (tmp_path / "secrets").mkdir()
     trustme.CA().cert_pem.write_to_path(str(tmp_path / "secrets" / "ca.pem"))
     (tmp_path / "secrets" / "smtp-password").write_text(secrets.token_urlsafe())
     (tmp_path / "secrets" / "smtp-password").chmod(0o600)
     key_ring.create(tmp_path / "secrets" / "ring.key", SystemClock(), SystemRandom())
-    for text in fences(OPERATIONS, "yaml"):
+    for text in fences(page, "yaml"):
         name = text.partition("\n")[0].removeprefix("# config/")
         (tmp_path / name).write_text(text, encoding="utf-8")
     named = ("GATEWAY_STORE_URL", "KEYCLOAK_CLIENT_SECRET", "KEYCLOAK_ADMIN_SECRET")
     environment = dict.fromkeys(named, "redis://127.0.0.1:6379/0")
     assert to_mend(load(tmp_path / "gateway.yaml", environment=environment)) == []
+
+
+@pytest.mark.parametrize("page", PRESET_GUIDES, ids=lambda page: page.stem)
+def test_the_guide_of_a_preset_uses_it(page: Path) -> None:
+    [used] = {found for text in fences(page, "yaml") for found in re.findall(r"(?m)^ +preset: (\w+)", text)}
+    assert used == page.stem
+
+
+def test_every_built_preset_has_a_guide_in_the_index() -> None:
+    index = (ROOT / "docs" / "presets" / "README.md").read_text(encoding="utf-8")
+    guides = {page.stem for page in PRESET_GUIDES}
+    assert guides <= set(FEATURES.presets)
+    assert all(f"[{name}.md]({name}.md)" in index for name in guides)
 
 
 @each_page
