@@ -130,6 +130,8 @@ def keys_of(value: object, path: str = "") -> Iterator[str]:
 PATHS = setting_paths()
 KNOWN = PATHS | set(keys_of(json.loads(EFCX.read_text(encoding="utf-8"))))
 """The keys of the gateway, and the keys of EFCX that are only kept."""
+USER_ATTRIBUTES = {"phoneNumber", "customerChannelIdentifier", "twoFAChannel", "is2FARegistered", "otpSecret"}
+"""The names that EFCX gives to attributes of users in Keycloak."""
 SUFFIXES = {".".join(path.split(".")[n:]) for path in KNOWN for n in range(path.count(".") + 1)}
 ENUMS: list[type[Enum]] = [one for one in vars(policy).values() if isinstance(one, type) and issubclass(one, Enum)]
 WORDS = {word.value for one in ENUMS for word in one}
@@ -248,7 +250,7 @@ def test_every_setting_exists(page: Path) -> None:
             continue
         dotted, camel = "." in name, re.fullmatch(r"[a-z]+[0-9]*[A-Z]\w*", name)
         assigned = re.match(r"[a-z_]+: \S", code)
-        if not (dotted or camel or assigned) or name in SUFFIXES or name in WORDS:
+        if not (dotted or camel or assigned) or name in SUFFIXES | WORDS | USER_ATTRIBUTES:
             continue
         if dotted and (is_event(name) or is_module(name) or is_file(name) or is_known_name(code)):
             continue

@@ -194,6 +194,16 @@ class Problem(Enum):
         _("We send codes only to an address your organisation has for you."),
         _("Ask your administrator which address to use."),
     )
+    BAD_NUMBER = "bad-number", ProblemText(
+        422, Tone.ERROR, _("We can't use this number"),
+        _("Enter your full mobile number with the country code."),
+        _("Check it for typos, or ask your administrator which number to use."),
+    )
+    NUMBER_NOT_ALLOWED = "number-not-allowed", ProblemText(
+        422, Tone.ERROR, _("We can't use this number"),
+        _("We don't send codes to this country or kind of number."),
+        _("Enter another number, or ask your administrator."),
+    )
     NO_CONTACT = "no-contact", ProblemText(
         403, Tone.STOP, _("We can't send you a code"),
         _("Your account has no address we can send codes to."),

@@ -37,6 +37,7 @@ from gateway.domain.setting_types import (
     Seconds,
     TimeZone,
     Upstream,
+    like,
 )
 
 NAME_OF_PATH = r"[a-z0-9][a-z0-9-]{0,39}"
@@ -292,6 +293,7 @@ class KeycloakAccess:
     `url` ends in `/` (python-keycloak loses `/auth` otherwise). `issuer` is compared with every token's `iss`.
     `administration` in order of precedence: service account, the sign-in client's own, EFCX's administrator.
     `administration_fallback` is tried where the sign-in client's own service account may not administer users.
+    `phone_attribute` is the user attribute with the number of a user, "" where no code is sent to numbers.
     """
 
     url: str
@@ -303,6 +305,7 @@ class KeycloakAccess:
     timeout: float = KEYCLOAK_TIMEOUT
     tls: TlsSettings = TlsSettings()
     administration_fallback: AdminUser | None = None
+    phone_attribute: str = ""
 
 
 def _same_site(word: Any) -> SameSite:
@@ -352,6 +355,33 @@ class SessionLimits:
     """Lifetime in all, in seconds."""
 
 
+_REGION = re.compile("[A-Za-z]{2}")
+Region = Annotated[str, like(_REGION, "must be a country of two letters, as PK", str.upper)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PhoneNumbers:
+    """Numbers to which codes may be sent."""
+
+    __pydantic_config__ = SECTION
+
+    region: Region | None = None
+    """Country of numbers without a country code, two letters, as PK. Default: users write the country code."""
+
+    countries: Annotated[frozenset[Region], Change.MAY_BE_WEAKER] = frozenset()
+    """Countries to which codes may be sent, as [PK, DE]. Default: that of `region` alone. Without both, no number is
+    accepted, because texts to some countries cost an attacker nothing and you much."""
+
+    attribute: Annotated[str, MaxLen(255)] = "phoneNumber"
+    """User attribute in Keycloak with the user's number. EFCX also uses `customerChannelIdentifier`. A number there
+    counts as verified only if the realm's user profile lets no user edit the attribute."""
+
+    @property
+    def allowed(self) -> frozenset[str]:
+        """The countries to which codes may be sent."""
+        return self.countries or frozenset({self.region} if self.region else ())
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TenantOptions:
     """The keys of a tenant's `gateway:` section whose values are used as the file has them."""
@@ -389,6 +419,9 @@ class TenantOptions:
     never_trust_from: tuple[Network, ...] = ()
     """Addresses or networks of shared desks. The gateway never trusts a browser there, whatever `trustBrowserDays`
     says, and shows no username of an earlier sign-in."""
+
+    phone_numbers: PhoneNumbers = PhoneNumbers()
+    """Numbers to which codes may be sent."""
 
     users: Annotated[int, Ge(1)] | None = None
     """Number of users that sign in at the same time, as at the start of a shift. `check-config` compares it with the

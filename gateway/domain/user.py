@@ -8,7 +8,10 @@ from gateway.domain.policy import FactorKind
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """Identity by issuer and subject: `id` is Keycloak's `sub` in the tenant's realm."""
+    """Identity by issuer and subject: `id` is Keycloak's `sub` in the tenant's realm.
+
+    `phone` is the number as the user record has it; it is verified if no user of the realm may edit it.
+    """
 
     id: str
     username: str
@@ -17,6 +20,8 @@ class User:
     first_name: str = ""
     last_name: str = ""
     roles: tuple[str, ...] = field(default=())
+    phone: str = ""
+    phone_verified: bool = False
 
     @property
     def display_name(self) -> str:

@@ -47,6 +47,15 @@ def findings(profile: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(f"{one}; {HOW}" for one in found)
 
 
+def users_may_edit(profile: Mapping[str, Any], attribute: str) -> bool:
+    """Whether users can change `attribute` of their own, or this profile does not tell."""
+    declared = next((one for one in profile.get("attributes") or () if one.get("name") == attribute), None)
+    if declared is None:
+        return profile.get("unmanagedAttributePolicy") not in ("ADMIN_EDIT", "ADMIN_VIEW")
+    editors = (declared.get("permissions") or {}).get("edit")
+    return editors is None or "user" in editors
+
+
 def _undeclared(policy: str | None) -> tuple[str, ...]:
     """The finding for an undeclared attribute: only the policy ADMIN_EDIT keeps and hides it (measured)."""
     if policy == "ADMIN_EDIT":

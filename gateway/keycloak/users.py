@@ -22,7 +22,7 @@ from gateway.domain.user import Account, User
 from gateway.keycloak.admin_client import may_write_users
 from gateway.keycloak.clients import KeycloakClients, user_path
 from gateway.keycloak.http_errors import Declined, where
-from gateway.keycloak.user_profile_schema import ATTRIBUTE, HOW, findings
+from gateway.keycloak.user_profile_schema import ATTRIBUTE, HOW, findings, users_may_edit
 
 PART = 2000
 PAGE = 100
@@ -52,11 +52,21 @@ class Users:
         try:
             async with self._clients.administration(access, "reading a user") as admin:
                 path = user_path(user_id)
-                return _account(await admin.a_get_user(path), await admin.a_get_credentials(path))
+                found, credentials = await admin.a_get_user(path), await admin.a_get_credentials(path)
         except Declined as no:
             if no.status == 404:
                 return None
             raise
+        phone = next(iter(attributes_of(found).get(access.phone_attribute, ())), "")
+        return _account(found, credentials, phone, verified=bool(phone) and await self.guards_phone(access) is True)
+
+    async def guards_phone(self, access: KeycloakAccess) -> bool | None:
+        """Whether the realm keeps its users from editing their own number. None: the administrator cannot read it."""
+        try:
+            async with self._clients.administration(access, "reading the user profile") as admin:
+                return not users_may_edit(await admin.a_get_realm_users_profile(), access.phone_attribute)
+        except (Declined, errors.Refused):
+            return None
 
     async def find(self, access: KeycloakAccess, username: str) -> Account | None:
         """The only account with this exact user name or e-mail address, or None.
@@ -221,7 +231,7 @@ def attributes_of(found: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
     return {name: tuple(values) for name, values in (found.get("attributes") or {}).items()}
 
 
-def _account(found: Mapping[str, Any], credentials: list[Any]) -> Account:
+def _account(found: Mapping[str, Any], credentials: list[Any], phone: str, *, verified: bool) -> Account:
     # A directory that does not tell when a password was set answers -1 (LDAP) or 0, or has no such credential.
     dates = [int(one.get("createdDate") or 0) for one in credentials if one.get("type") == "password"]
     user = User(
@@ -231,6 +241,8 @@ def _account(found: Mapping[str, Any], credentials: list[Any]) -> Account:
         email_verified=found.get("emailVerified") is True,
         first_name=str(found.get("firstName") or ""),
         last_name=str(found.get("lastName") or ""),
+        phone=phone,
+        phone_verified=verified,
     )
     return Account(
         user=user,

@@ -96,7 +96,7 @@ class BeginInSession:
             session=session.id,
             user=replace(account.user, roles=session.roles),
             enrolments=enrolments,
-            contacts=contacts_of(account.user),
+            contacts=contacts_of(account.user, request.tenant.phone_numbers),
             credential_date=account.credential_date,
             password_at=session.password_at,
             trusted=not begun.recent and await request.is_trusted(self.trust, begun.policy, account, enrolments),

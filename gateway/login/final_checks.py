@@ -65,7 +65,7 @@ class FinalChecks:
             kept = found
         if not await self._approved(request, login, account):
             return refused(request, login, user, "enrolment not approved")
-        if not suffices(login, policy, kept, requirement.contacts_of(account.user)):
+        if not suffices(login, policy, kept, requirement.contacts_of(account.user, request.tenant.phone_numbers)):
             return refused(request, login, user, "policy")
         return None
 
@@ -88,7 +88,8 @@ class FinalChecks:
             return True
         if not approved(login, login.enrolled.enrolment):
             return False
-        policy, new, known = request.tenant.policy, login.enrolled.enrolment, requirement.contacts_of(account.user)
+        policy, new = request.tenant.policy, login.enrolled.enrolment
+        known = requirement.contacts_of(account.user, request.tenant.phone_numbers)
         if needs_approval(login, new) and known != login.contacts:
             return False
         if new.address and not requirement.takes_address(policy, known, new.factor, new.address):

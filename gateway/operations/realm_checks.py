@@ -14,7 +14,8 @@ import structlog
 
 from gateway.domain.configuration import Configuration
 from gateway.domain.errors import GatewayError, Misconfigured
-from gateway.domain.tenant import KeycloakAccess, Tenant
+from gateway.domain.policy import RegistrationContact
+from gateway.domain.tenant import Tenant
 from gateway.keycloak import brute_force_settings
 from gateway.keycloak.http_errors import URL, where
 from gateway.keycloak.token_endpoint import IssuerDiffers, TokenEndpoint
@@ -24,6 +25,11 @@ EVERY = 60.0
 """Seconds between two checks without a readiness request."""
 ANSWERED_WITHIN = 2.5
 """Seconds for a tenant's checks in a readiness request, which `Readiness` gives up a little later."""
+
+_EDITABLE = (
+    "users may edit the attribute {}, or nothing shows that they cannot, so no number there counts as verified; in "
+    "Keycloak's admin console: Realm settings, User profile, who can edit: admin only"
+)
 
 log = structlog.get_logger(__name__)
 
@@ -104,12 +110,13 @@ class RealmChecks:
         warnings: list[str] = []
         try:
             async with asyncio.timeout(limit):
-                await self._compare(access, missing, warnings)
+                await self._compare(tenant, missing, warnings)
         except TimeoutError:
             missing.append(f"{where(access)}: no response within {limit:g} s; check {URL}")
         return Finding(tenant.id, access.realm, tuple(missing), tuple(warnings))
 
-    async def _compare(self, access: KeycloakAccess, missing: list[str], warnings: list[str]) -> None:
+    async def _compare(self, tenant: Tenant, missing: list[str], warnings: list[str]) -> None:
+        access, policy = tenant.keycloak, tenant.policy
         try:
             await self._token_endpoint.check_issuer(access)
         except IssuerDiffers as error:
@@ -127,5 +134,8 @@ class RealmChecks:
             limits = self._configuration().gateway.limits
             warnings.extend(f"{where(access)}: {danger}" for danger in brute_force_settings.dangers(realm, limits))
             missing.extend(await self._profiles.check_declared(access))
+            uses_numbers = access.phone_attribute and policy.registration_contact is RegistrationContact.PROFILE
+            if uses_numbers and await self._users.guards_phone(access) is not True:
+                warnings.append(f"{where(access)}: {_EDITABLE.format(access.phone_attribute)}")
         except GatewayError as error:
             missing.append(str(error))

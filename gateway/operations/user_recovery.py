@@ -148,7 +148,7 @@ class UserRecovery:
     ) -> list[str]:
         """Mail the user at every verified address that they had `before`; returns the masked addresses."""
         mailed = []
-        for address in addresses_of(contacts_of(user), *before):
+        for address in addresses_of(contacts_of(user, tenant.phone_numbers), *before):
             if await self._mail(tenant, user, address, after, reference):
                 mailed.append(mask_address(address))
                 self.services.audit.write(

@@ -5,6 +5,7 @@ Pure.
 
 from dataclasses import dataclass
 
+from gateway.delivery.phone_numbers import e164
 from gateway.delivery.smtp import one_address
 from gateway.domain.enrolment import Enrolment, EnrolmentSet
 from gateway.domain.policy import (
@@ -17,6 +18,7 @@ from gateway.domain.policy import (
 )
 from gateway.domain.problem import Problem
 from gateway.domain.session import DecidedBy
+from gateway.domain.tenant import PhoneNumbers
 from gateway.domain.user import Contact, User
 from gateway.second_factor.factors import table
 
@@ -115,15 +117,18 @@ def enrolled_methods(policy: Policy, enrolments: EnrolmentSet) -> tuple[Enrolmen
     return (*own, *others)
 
 
-def contacts_of(user: User) -> tuple[Contact, ...]:
-    """The known addresses of a user: the one of the user record in Keycloak, in the spelling used for sending.
+def contacts_of(user: User, numbers: PhoneNumbers) -> tuple[Contact, ...]:
+    """The known addresses of a user: those of the user record in Keycloak, in the spelling used for sending.
 
-    It counts only if Keycloak has verified it, because users may write their own profile. An address to which no mail
-    can be sent is none (as with a local part that is not ASCII). The login reads it once, after a right password, and
-    pins it.
+    An address counts only if Keycloak has verified it, a number only if users cannot write it, because users may write
+    their own profile. An address to which no mail can be sent is none (as with a local part that is not ASCII), nor is
+    a number to which no code may be sent. The login reads them once, after a right password, and pins them.
     """
-    address = one_address(user.email)
-    return (Contact(FactorKind.EMAIL, address, user.email_verified),) if address else ()
+    address, number = one_address(user.email), e164(user.phone, numbers) if user.phone else None
+    found = [Contact(FactorKind.EMAIL, address, user.email_verified)] if address else []
+    if isinstance(number, str):
+        found.append(Contact(FactorKind.SMS, number, user.phone_verified))
+    return tuple(found)
 
 
 def may_turn_off(policy: Policy, enrolments: EnrolmentSet, factor: FactorKind) -> bool:

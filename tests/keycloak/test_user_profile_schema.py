@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from gateway.keycloak.user_profile_schema import ATTRIBUTE, WANTED, findings
+from gateway.keycloak.user_profile_schema import ATTRIBUTE, WANTED, findings, users_may_edit
 
 
 def declared(**changes: Any) -> dict[str, Any]:
@@ -43,3 +43,24 @@ def test_attributes_that_only_administrators_may_edit_need_no_declaration() -> N
 
 def test_a_declaration_without_a_length_has_no_findings() -> None:
     assert findings(declared(validations={})) == ()
+
+
+@pytest.mark.attack("F3", "F4")
+@pytest.mark.parametrize(
+    ("profile", "may"),
+    [
+        ({"attributes": [{"name": "phone", "permissions": {"view": ["admin"], "edit": ["admin"]}}]}, False),
+        ({"attributes": [{"name": "phone", "permissions": {"view": ["user"], "edit": []}}]}, False),
+        ({"attributes": [{"name": "phone", "permissions": {"edit": ["admin", "user"]}}]}, True),
+        ({"attributes": [{"name": "phone"}]}, True),
+        ({"attributes": [{"name": "phone", "permissions": {"view": ["user"]}}]}, True),
+        ({"attributes": [], "unmanagedAttributePolicy": "ADMIN_EDIT"}, False),
+        ({"attributes": [], "unmanagedAttributePolicy": "ADMIN_VIEW"}, False),
+        ({"attributes": [], "unmanagedAttributePolicy": "ENABLED"}, True),
+        ({}, True),
+    ],
+)
+def test_users_may_edit_an_attribute_unless_the_profile_says_that_they_cannot(
+    profile: dict[str, Any], may: bool
+) -> None:
+    assert users_may_edit(profile, "phone") is may

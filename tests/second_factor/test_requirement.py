@@ -8,6 +8,7 @@ from gateway.domain.enrolment import Enrolment, EnrolmentSet
 from gateway.domain.policy import ChoosePage, FactorKind, Method, NoContact, RegistrationContact
 from gateway.domain.problem import Problem
 from gateway.domain.session import DecidedBy
+from gateway.domain.tenant import PhoneNumbers
 from gateway.domain.user import Contact, User
 from gateway.second_factor.requirement import SignInRefused, UserFactors, contacts_of, decide, methods_of, takes_address
 from gateway.settings.presets import PRESETS
@@ -70,6 +71,24 @@ def test_a_user_without_an_address_is_refused_with_the_tenants_help_path() -> No
     ],
 )
 def test_a_profile_address_is_known_in_the_spelling_used_for_sending(profile: str, contact: str | None) -> None:
-    found = contacts_of(User("u1", "anna", profile, True))
+    found = contacts_of(User("u1", "anna", profile, True), PhoneNumbers())
     assert [one.address for one in found] == ([contact] if contact else [])
     assert not contact or takes_address(FROM_PROFILE, found, FactorKind.EMAIL, contact)
+
+
+@pytest.mark.row("SI-11")
+@pytest.mark.parametrize(
+    ("in_profile", "contact"),
+    [("0300 1234567", "+923001234567"), ("923001234567", "+923001234567"), ("+1 900 555 0100", None), ("", None)],
+)
+def test_a_profile_number_is_known_in_the_form_used_for_sending(in_profile: str, contact: str | None) -> None:
+    user = User("u1", "anna", phone=in_profile, phone_verified=True)
+    known = contacts_of(user, PhoneNumbers(region="PK"))
+    assert known == ((Contact(FactorKind.SMS, contact, True),) if contact else ())
+
+
+@pytest.mark.attack("F3", "F4")
+def test_a_profile_number_that_users_may_edit_is_no_verified_contact() -> None:
+    user = User("u1", "anna", phone="0300 1234567", phone_verified=False)
+    (known,) = contacts_of(user, PhoneNumbers(region="PK"))
+    assert not takes_address(FROM_PROFILE, (known,), FactorKind.SMS, known.address)

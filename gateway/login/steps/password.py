@@ -10,6 +10,7 @@ import structlog
 
 from gateway.domain import errors
 from gateway.domain.enrolment import EnrolmentSet
+from gateway.domain.policy import FactorKind
 from gateway.domain.ports import Clock
 from gateway.domain.problem import Problem, ProblemDetail
 from gateway.domain.secret import Secret
@@ -149,9 +150,12 @@ class PasswordPage:
             if granted:
                 self.logout_retries.begin(tenant, granted.tokens)
             return StepResult((Stopped(ProblemDetail(Problem.ENROLMENT_UNREADABLE)),))
-        contacts = contacts_of(account.user)
-        if account.user.email and not contacts:
+        contacts = contacts_of(account.user, tenant.phone_numbers)
+        known = {contact.factor for contact in contacts}
+        if account.user.email and FactorKind.EMAIL not in known:
             log.warning("profile_address_not_usable", tenant=tenant.id, user_id=user.id, reference=request.reference)
+        if account.user.phone and FactorKind.SMS not in known:
+            log.warning("profile_number_not_usable", tenant=tenant.id, user_id=user.id, reference=request.reference)
         event = PasswordRight(
             user=user,
             tokens=granted.tokens if granted else None,

@@ -7,17 +7,27 @@ kept and ignored. A key of the second factor in a wrong place is an error that n
 import difflib
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
 from annotated_types import MinLen
 from pydantic import TypeAdapter
 
+from gateway.delivery.phone_numbers import REGIONS
 from gateway.domain.channel import ChannelType
-from gateway.domain.policy import FACTOR_OF_CHANNEL, Policy
+from gateway.domain.policy import FACTOR_OF_CHANNEL, FactorKind, Policy
 from gateway.domain.setting_types import HostName, Name, like
-from gateway.domain.tenant import Branding, Route, SameSite, Tenant, TenantOptions, decoded_segments, longest_match
+from gateway.domain.tenant import (
+    Branding,
+    PhoneNumbers,
+    Route,
+    SameSite,
+    Tenant,
+    TenantOptions,
+    decoded_segments,
+    longest_match,
+)
 from gateway.domain.urls import covers, is_loopback
 from gateway.settings.files import keycloak, two_factor
 from gateway.settings.files.gateway_file import SharedSettings
@@ -131,20 +141,18 @@ def build(document: Document, shared: SharedSettings, report: Diagnostics, resol
             f"{urlsplit(public_url).hostname} serves both the apps and the login pages: a script of an app can imitate "
             "the login page there. Only apps on hosts of their own cannot; see docs/security.md",
         )
+    access = keycloak.build(
+        settings.keyCloak, section.keycloak, report, resolver, tls=shared.keycloak_tls, features=shared.features
+    )
+    sends_texts = policy is not None and policy.enabled and FactorKind.SMS in policy.by_factor
+    _check_phone_numbers(section.phone_numbers, report, sends_texts=sends_texts)
     tenant = Tenant(
         id=file.tenantId,
         name=file.tenantName,
         active=file.status == "active",
         public_url=public_url,
         routes=routes,
-        keycloak=keycloak.build(
-            settings.keyCloak,
-            section.keycloak,
-            report,
-            resolver,
-            tls=shared.keycloak_tls,
-            features=shared.features,
-        ),
+        keycloak=replace(access, phone_attribute=section.phone_numbers.attribute if sends_texts else ""),
         policy=policy or Policy(preset="", enabled=True, methods=()),
         branding=Branding(look.name or file.tenantName, look.logo, look.colour, look.language, section.help),
         home=_home(section, routes, report),
@@ -190,6 +198,16 @@ def _public_url(section: GatewaySection, fqdn: str, insecure_http: bool, report:
     if is_right and host != fqdn and fqdn not in section.hosts:
         report.hint(path, f"{host} is not the fqdn; {fqdn} does not reach this tenant unless it is listed in hosts")
     return section.public_url
+
+
+def _check_phone_numbers(numbers: PhoneNumbers, report: Diagnostics, *, sends_texts: bool) -> None:
+    at = ("gateway", "phone_numbers")
+    if numbers.region and numbers.region not in REGIONS:
+        report.error((*at, "region"), f"{numbers.region} is no country with a plan of phone numbers")
+    if unknown := sorted(numbers.countries - REGIONS):
+        report.error((*at, "countries"), f"{one_of(unknown)} is no country with a plan of phone numbers")
+    if sends_texts and not numbers.allowed:
+        report.error((*at, "countries"), "is missing: name the countries to which codes may be sent, as [PK, DE]")
 
 
 def _check_token_cookie(tenant: Tenant, report: Diagnostics) -> None:
