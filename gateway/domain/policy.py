@@ -184,8 +184,9 @@ class Policy:
     locked_for: Annotated[int, Interval(ge=0, le=604_800), Change.LOWER_IS_WEAKER] = 0
     """Duration of a lock, in seconds."""
 
-    lock_scope: LockScope = LockScope.TENANT
-    """Part that a lock closes: the tenant or one app."""
+    lock_scope: Annotated[LockScope, Change.HIGHER_IS_WEAKER] = LockScope.TENANT
+    """Part that a lock closes: the tenant, or the app in which the last code was wrong. The count is of all apps: while
+    one is locked, another gives one attempt."""
 
     max_sends: Annotated[int, Interval(ge=1, le=100), Change.HIGHER_IS_WEAKER] = 5
     """Maximum number of codes that the gateway sends in one login, the first included."""

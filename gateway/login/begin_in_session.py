@@ -2,8 +2,8 @@
 
 The user is the session's own. Setting up a factor and each act of the account page ask for a proof of their own, given
 for that very act: a factor where the user has one, else the password; the sign-in and a trusted browser never count. A
-stricter route asks what it would ask at sign-in, trust included. Using trust here does not renew its cookie:
-several tabs may want the route at once.
+stricter route asks what it would ask at sign-in, trust included; with `skipWhenVerified` a factor proved in this
+session is enough. Using trust here does not renew its cookie: several tabs may want the route at once.
 """
 
 from dataclasses import dataclass, replace
@@ -11,7 +11,7 @@ from functools import partial
 
 from gateway.domain.policy import FactorKind
 from gateway.domain.problem import Problem, ProblemDetail
-from gateway.domain.session import Session
+from gateway.domain.session import Satisfied, Session
 from gateway.keycloak.users import Users
 from gateway.login.flow import Flow, FlowResult
 from gateway.login.login_request import LoginRequest
@@ -99,6 +99,7 @@ class BeginInSession:
             contacts=contacts_of(account.user, request.tenant.phone_numbers),
             credential_date=account.credential_date,
             password_at=session.password_at,
+            verified=not begun.recent and session.satisfied is Satisfied.PROVED,
             trusted=not begun.recent and await request.is_trusted(self.trust, begun.policy, account, enrolments),
             open_registration=await self.enrolments.in_grace_period(request.tenant, account),
         )

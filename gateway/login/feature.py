@@ -83,7 +83,7 @@ def build(services: Services) -> LoginHandlers:
     }
     final_checks = FinalChecks(services.users, enrolments, clock)
     action = AccountAction(final_checks, enrolments, sessions, single_use, clock, random, mails)
-    session = OpenSession(final_checks, sessions, browsers, names, trust, secrets, clock)
+    session = OpenSession(final_checks, sessions, browsers, names, trust, services.rate_limiter, secrets, clock)
     effects: dict[Effect, EffectRunner] = {
         Effect.DRAFT: register.create_secret,
         Effect.CHALLENGE: send_code.run,

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Protocol
 
+from gateway.domain.policy import LockScope
 from gateway.domain.ports import Clock, Random
 from gateway.domain.problem import Problem, ProblemDetail
 from gateway.domain.tasks import SingleFlight
@@ -412,7 +413,12 @@ def _with_live_code(state: LoginState, spent: Spent | None, now: float) -> Login
 
 
 def _same_login(old: Login, new: Login) -> bool:
-    """Whether a password that was just right continues `old`: the same user, with the same password as a date tells."""
+    """Whether a password that was just right continues `old`: the same user, with the same password as a date tells.
+
+    Where a lock is of one app, a login for another app is another one.
+    """
+    if new.policy.lock_scope is LockScope.APP and old.app != new.app:
+        return False
     if old.stopped or new.stopped or old.user is None or new.user is None or old.user.id != new.user.id:
         return False
     if new.credential_date is None:

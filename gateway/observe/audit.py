@@ -57,7 +57,7 @@ class AuditEvent(Enum):
     LIMIT_REACHED = "limit_reached"
     """A limit rejected an attempt; nothing was checked or sent. `limit` is its setting, or `keycloak`."""
     LOCK_SET = "lock_set"
-    """This attempt locked the user's second factor; `limit` is the setting."""
+    """This attempt locked the user's second factor; `limit` is the setting, `app` the one app that it locks."""
 
     # enrolments and the account page
     ENROLMENT_ADDED = "enrolment_added"

@@ -299,8 +299,9 @@ class Challenges:
             if held.problem is Problem.LOCKED:  # a lock also stops sending
                 resend_at = held.until
             return Remaining(0, context.policy.otp_max_attempts, resend_at, held, no_more_sends, replaced)
+        # Beyond the maximum, an app that is not locked gives one attempt.
         left = context.policy.otp_max_attempts - found.failures
-        return Remaining(max(0, left), found.failures, resend_at, None, no_more_sends, replaced)
+        return Remaining(max(1, left), found.failures, resend_at, None, no_more_sends, replaced)
 
     def _candidates(self, context: ChallengeContext, challenge: Challenge, *, expired: bool) -> tuple[FactorKind, ...]:
         """The factors that verify an entry, in order: those that send nothing, the one that sent, extras."""

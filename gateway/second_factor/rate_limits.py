@@ -10,13 +10,14 @@ Keys have a tag in braces, so that all rules of one group are one script. A key 
 name by a digest from the caller.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from gateway.domain.configuration import OperatorLimits
 from gateway.domain.policy import AttemptsScope, FactorKind, LockScope, Policy
 from gateway.domain.ports import Clock
 from gateway.domain.problem import Problem, ProblemDetail
+from gateway.domain.tenant import RouteFactor, Tenant
 from gateway.second_factor.factors import table
 from gateway.store.counters import Held, Rule
 from gateway.store.protocol import Store
@@ -140,21 +141,40 @@ def for_user(policy: Policy, limits: OperatorLimits, subject: LimitSubject) -> G
     tag = f"{subject.tenant}/user/{subject.user}"
     # Names of counters in the store, so they stay as the first version wrote them.
     counted = "voucher" if subject.approving else subject.factor.value if subject.factor else "any"
-    name = "attempts/voucher" if subject.approving else "attempts"
     every_login = _limit(f"failures/{counted}", tag, Problem.LOCKED, "limits.failure_steps", steps=limits.failure_steps)
     if policy.attempts_scope is not AttemptsScope.USER:
         return (every_login,)
+    return (_of_policy(policy, subject), every_login)
+
+
+def _of_policy(policy: Policy, subject: LimitSubject) -> Limit:
+    """The policy's own maximum. The count is the user's; the lock is the tenant's, or that of the app of the failure.
+
+    With a lock of one app the count goes on, so that another app gives one guess. It ends with the last lock.
+    """
+    name = "attempts/voucher" if subject.approving else "attempts"
     by_app = policy.lock_scope is LockScope.APP
-    own = _limit(
+    return _limit(
         name,
-        tag,
+        f"{subject.tenant}/user/{subject.user}",
         Problem.LOCKED,
         "otpMaxAttempts",
         steps=((policy.otp_max_attempts, float(policy.locked_for)),),
         lock=f"{name}/{subject.app if by_app else '*'}",
         restart=not by_app,
+        ends_with_lock=by_app,
     )
-    return (own, every_login)
+
+
+async def locked_apps(limiter: RateLimiter, tenant: Tenant, user: str) -> Mapping[str, Limited]:
+    """The apps of `tenant` that are locked for `user` while others are not, by the path of their route."""
+    policy = tenant.policy
+    if not policy.enabled or (policy.attempts_scope, policy.lock_scope) != (AttemptsScope.USER, LockScope.APP):
+        return {}
+    asking = (route.path for route in tenant.routes if route.second_factor is RouteFactor.REQUIRED)
+    limits = {app: _of_policy(policy, LimitSubject(tenant.id, user, "", None, app=app)) for app in asking}
+    found = {app: await limiter.look(((limit,),)) for app, limit in limits.items()}
+    return {app: held for app, held in found.items() if isinstance(held, Limited)}
 
 
 def for_answer(policy: Policy, limits: OperatorLimits, subject: LimitSubject) -> tuple[Group, ...]:
@@ -298,6 +318,7 @@ def _limit(
     lock: str = "",
     sliding: bool = True,
     restart: bool = False,
+    ends_with_lock: bool = False,
 ) -> Limit:
     rule = Rule(
         count=f"count:{{{tag}}}:{name}",
@@ -306,5 +327,6 @@ def _limit(
         steps=steps,
         sliding=sliding,
         restart=restart,
+        ends_with_lock=ends_with_lock,
     )
     return Limit(name, rule, problem, setting)

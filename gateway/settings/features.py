@@ -26,8 +26,6 @@ class Features:
             "choosePage": frozenset({"several"}),
             "onWrongCode": frozenset({"resend"}),
             "onMaxSends": frozenset({"lock"}),
-            "lockScope": frozenset({"app"}),
-            "skipWhenVerified": frozenset({True}),
         }
     )
     unused: frozenset[str] = frozenset({"contactService", "fallback"})

@@ -11,6 +11,7 @@ tests both.
 - A lock is judged by today's rule. If its count is below the first step now, or a sliding count's step locks for a
   shorter time now, the lock ends early: an operator who raises a limit frees the users that the old one locked.
 - With `restart` the count is removed when it locks; `Reserved.counts` still has the number reached.
+- With `ends_with_lock` the count ends with the lock that it caused last. Rules with locks of their own may share it.
 - Giving back lowers the count by 1, and removes the lock if this count caused it. Reservations are interchangeable:
   after five reservations by any callers and one given back, the count is four.
 """
@@ -32,7 +33,8 @@ class Rule:
     `count` and `lock` are keys (same tag). A count lives `window` seconds from its last increase (from the first one
     if `sliding` is False); after a lock at least as long as the window, it lives `window` seconds from the lock's end.
     `steps` are `(count, locked for seconds)` in rising order: reaching a count locks. Every reservation beyond the
-    last step locks as long as that step. `restart` sets the count back to 0 when it locks.
+    last step locks as long as that step. `restart` sets the count back to 0 when it locks, `ends_with_lock` when that
+    lock ends.
     """
 
     count: str
@@ -41,6 +43,7 @@ class Rule:
     steps: tuple[tuple[int, float], ...]
     sliding: bool = True
     restart: bool = False
+    ends_with_lock: bool = False
 
     def locked_for(self, count: int) -> float | None:
         """Seconds for which reaching `count` locks; None when it does not."""
@@ -110,13 +113,17 @@ def reserved(rule: Rule, count: Count | None, now: float) -> tuple[Count, Closed
     if seconds is None:
         return new, None
     lock = Closed(now + seconds, new)
+    if rule.ends_with_lock:
+        return replace(new, ends_at=lock.until), lock
     return (replace(new, ends_at=lock.until + rule.window) if rule.sliding and seconds >= rule.window else new), lock
 
 
 def given_back(count: Count | None, lock: Closed | None, now: float) -> tuple[Count | None, Closed | None]:
     """Count and lock after one reservation is given back; None means remove it."""
-    if lock and lock.until > now and (not count or count.ends_at <= now or count.number == lock.count.number):
-        count, lock = lock.count, None
+    alive = count if count and count.ends_at > now else None
+    if lock and lock.until > now and (not alive or alive.number == lock.count.number):
+        ends_at = lock.count.ends_at
+        count, lock = replace(lock.count, ends_at=min(alive.ends_at, ends_at) if alive else ends_at), None
     if not count or count.ends_at <= now or count.number <= 1:
         return None, lock
     return Count(count.number - 1, count.ends_at), lock

@@ -100,7 +100,8 @@ class RedisStore:
     async def _counted(self, script: AsyncScript, rules: Sequence[Rule], now: float) -> Reserved | Held:
         arguments: list[str | int] = [repr(now), repr(MARGIN)]
         for rule in rules:
-            arguments += [repr(rule.window), int(rule.sliding), int(rule.restart), len(rule.steps)]
+            flags = (int(flag) for flag in (rule.sliding, rule.restart, rule.ends_with_lock))
+            arguments += [repr(rule.window), *flags, len(rule.steps)]
             for reached, seconds in rule.steps:
                 arguments += [reached, repr(seconds)]
         return _found(await self._call(script(keys=self._keys(rules), args=arguments)))

@@ -41,11 +41,12 @@ _RULES = (
     + """
 local rules, at = {}, 3
 for i = 1, #KEYS / 2 do
-  local rule = {window = tonumber(ARGV[at]), sliding = ARGV[at + 1] == '1', restart = ARGV[at + 2] == '1', steps = {}}
-  for step = 1, tonumber(ARGV[at + 3]) do
-    rule.steps[step] = {reached = tonumber(ARGV[at + 2 + 2 * step]), seconds = tonumber(ARGV[at + 3 + 2 * step])}
+  local rule = {window = tonumber(ARGV[at]), sliding = ARGV[at + 1] == '1', restart = ARGV[at + 2] == '1',
+    ends_with_lock = ARGV[at + 3] == '1', steps = {}}
+  for step = 1, tonumber(ARGV[at + 4]) do
+    rule.steps[step] = {reached = tonumber(ARGV[at + 3 + 2 * step]), seconds = tonumber(ARGV[at + 4 + 2 * step])}
   end
-  rules[i], at = rule, at + 4 + 2 * #rule.steps
+  rules[i], at = rule, at + 5 + 2 * #rule.steps
 end
 local function end_of(rule, till, number, ends_at)
   local seconds
@@ -87,7 +88,11 @@ for i, rule in ipairs(rules) do
   if seconds then
     keep(lock, text(now + seconds) .. ' ' .. text(number) .. ' ' .. text(ends_at), now + seconds)
   end
-  if seconds and rule.sliding and seconds >= rule.window then ends_at = now + seconds + rule.window end
+  if seconds and rule.ends_with_lock then
+    ends_at = now + seconds
+  elseif seconds and rule.sliding and seconds >= rule.window then
+    ends_at = now + seconds + rule.window
+  end
   if seconds and rule.restart then
     redis.call('DEL', count)
   else
@@ -120,7 +125,7 @@ for i = 1, #KEYS, 2 do
   local number, ends_at = count_of(KEYS[i])
   local till, led, led_ends_at = in_force(KEYS[i + 1])
   if till and (not number or number == led) then
-    number, ends_at = led, led_ends_at
+    number, ends_at = led, math.min(ends_at or led_ends_at, led_ends_at)
     redis.call('DEL', KEYS[i + 1])
   end
   if not number or number <= 1 or ends_at <= now then

@@ -310,6 +310,35 @@ async def test_with_restart_the_count_is_cleared_after_the_lock(store: Store) ->
     assert await store.reserve([rule], NOW + 60) == Reserved((1,))
 
 
+@pytest.mark.parametrize("seconds", [60.0, 600.0, 6000.0])
+async def test_a_count_can_end_with_the_last_of_the_locks_that_it_triggered(store: Store, seconds: float) -> None:
+    rule = replace(RULE, steps=((3, seconds),), ends_with_lock=True)
+    here, there = replace(rule, lock="{t/u}:app:a"), replace(rule, lock="{t/u}:app:b")
+    await times(store, 3, here)
+    assert await store.reserve([there], NOW + 10) == Reserved((4,))
+    assert await store.look([here], NOW + seconds) == Reserved((4,))
+    assert await store.look([there], NOW + seconds) == Held(0, NOW + 10 + seconds)
+    assert await store.look([here], NOW + 10 + seconds) == Reserved((0,))
+    assert await store.reserve([there], NOW + 10 + seconds) == Reserved((1,))
+
+
+async def test_a_count_that_ends_with_its_lock_lives_one_window_before_it_locks(store: Store) -> None:
+    rule = replace(RULE, ends_with_lock=True)
+    await times(store, 2, rule)
+    assert await store.look([rule], NOW + 599.9) == Reserved((2,))
+    assert await store.look([rule], NOW + 600) == Reserved((0,))
+
+
+async def test_giving_back_a_further_attempt_keeps_the_end_of_a_count_that_ends_with_its_lock(store: Store) -> None:
+    rule = replace(RULE, ends_with_lock=True)
+    here, there = replace(rule, lock="{t/u}:app:a"), replace(rule, lock="{t/u}:app:b")
+    await times(store, 3, here)
+    await store.reserve([there], NOW)
+    await store.give_back([there], NOW)
+    assert await store.look([there], NOW + 59.9) == Reserved((3,))
+    assert await store.look([there], NOW + 60) == Reserved((0,))
+
+
 async def test_reading_a_limit_counts_nothing(store: Store) -> None:
     await store.reserve([RULE], NOW)
     await store.look([RULE], NOW)

@@ -15,11 +15,13 @@ from gateway.domain.configuration import OperatorLimits
 from gateway.domain.enrolment import Enrolment
 from gateway.domain.policy import FactorKind, LockScope, Policy
 from gateway.domain.problem import Problem, ProblemDetail
+from gateway.domain.tenant import Route, RouteFactor
 from gateway.second_factor import rate_limits
 from gateway.second_factor.challenges import ChallengeContext, Denied, Verified
 from gateway.second_factor.rate_limits import Allowed, Limited, LimitSubject, RateLimiter
 from gateway.settings.presets import PRESETS
 from tests.fixtures.challenge_harness import POLICY, ChallengeHarness
+from tests.fixtures.sample_tenants import TENANT
 
 CLOUDCX = replace(PRESETS["cloudcx"].policy, methods=POLICY.methods, resend_cooldown=0, max_sends=1000)
 EFCX = replace(POLICY, resend_cooldown=0, max_sends=1000, otp_expiry=300)
@@ -341,30 +343,112 @@ async def test_proving_the_typed_address_again_clears_no_failures_of_the_approva
 SINCH = PRESETS["sinch"].policy
 
 
+def of_app(app: str, policy: Policy = SINCH) -> tuple[rate_limits.Group, ...]:
+    """Returns the limits of one code that is entered for `app`."""
+    return rate_limits.for_answer(policy, OperatorLimits(), LimitSubject("t", "u", "l", FactorKind.EMAIL, app=app))
+
+
+@pytest.fixture
+def limiter(harness: ChallengeHarness) -> RateLimiter:
+    """Returns the counters of one user of several apps."""
+    return RateLimiter(harness.store, harness.clock)
+
+
+async def attempts(limiter: RateLimiter, app: str, times: int) -> list[bool]:
+    """Returns for each attempt in `app` whether it is allowed."""
+    return [isinstance(await limiter.reserve(of_app(app)), Allowed) for _ in range(times)]
+
+
+@pytest.mark.row("SI-06")
 @pytest.mark.attack("F17")
-async def test_after_a_lock_in_one_application_one_attempt_is_left_in_another(harness: ChallengeHarness) -> None:
+async def test_after_a_lock_in_one_application_one_attempt_is_left_in_another(limiter: RateLimiter) -> None:
     assert SINCH.lock_scope is LockScope.APP
-    attempts = RateLimiter(harness.store, harness.clock)
-
-    async def attempt(app: str) -> Allowed | Limited:
-        subject = LimitSubject("t", "u", "l", FactorKind.EMAIL, app=app)
-        return await attempts.reserve(rate_limits.for_answer(SINCH, harness.limits, subject))
-
-    a = [await attempt("/a") for _ in range(4)]
-    b = [await attempt("/b") for _ in range(2)]
-    assert [isinstance(found, Allowed) for found in a] == [True, True, True, False]
-    assert [isinstance(found, Allowed) for found in b] == [True, False]
+    assert await attempts(limiter, "/a", 4) == [True, True, True, False]
+    assert await attempts(limiter, "/b", 2) == [True, False]
 
 
-async def test_a_lock_of_the_tenant_holds_in_every_application(harness: ChallengeHarness) -> None:
-    attempts, policy = RateLimiter(harness.store, harness.clock), replace(SINCH, lock_scope=LockScope.TENANT)
+@pytest.mark.row("SI-06")
+@pytest.mark.attack("F17")
+async def test_failures_of_several_applications_are_counted_together(limiter: RateLimiter) -> None:
+    assert await attempts(limiter, "/a", 1) == await attempts(limiter, "/b", 1) == [True]
+    assert await attempts(limiter, "/c", 2) == [True, False]
+    assert await attempts(limiter, "/a", 2) == [True, False]
 
-    async def attempt(app: str) -> Allowed | Limited:
-        subject = LimitSubject("t", "u", "l", FactorKind.EMAIL, app=app)
-        return await attempts.reserve(rate_limits.for_answer(policy, harness.limits, subject))
 
-    assert [isinstance(await attempt("/a"), Allowed) for _ in range(4)] == [True, True, True, False]
-    assert isinstance(await attempt("/b"), Limited)
+@pytest.mark.row("SI-07")
+async def test_each_application_has_the_whole_lock_from_its_own_failure(
+    harness: ChallengeHarness, limiter: RateLimiter
+) -> None:
+    await attempts(limiter, "/a", 3)
+    harness.clock.advance(1000)
+    await attempts(limiter, "/b", 1)
+    held = [await limiter.look(of_app(app)) for app in ("/a", "/b")]
+    assert [no.until - harness.clock.now() for no in held if isinstance(no, Limited)] == [800, 1800]
+
+
+@pytest.mark.row("SI-07")
+async def test_the_count_is_zero_again_when_the_last_lock_ends(harness: ChallengeHarness, limiter: RateLimiter) -> None:
+    await attempts(limiter, "/a", 3)
+    harness.clock.advance(1000)
+    await attempts(limiter, "/b", 1)
+    harness.clock.advance(1800)
+    assert await attempts(limiter, "/a", 4) == [True, True, True, False]
+
+
+@pytest.mark.attack("F17")
+async def test_while_another_application_is_locked_an_unlocked_one_gives_one_attempt(
+    harness: ChallengeHarness, limiter: RateLimiter
+) -> None:
+    await attempts(limiter, "/a", 3)
+    harness.clock.advance(1000)
+    await attempts(limiter, "/b", 1)
+    harness.clock.advance(800)
+    assert await attempts(limiter, "/a", 2) == [True, False]
+
+
+@pytest.mark.row("SI-06")
+@pytest.mark.attack("F17")
+@pytest.mark.parametrize("apps", [1, 2, 5])
+async def test_parallel_codes_over_applications_get_the_maximum_and_one_for_each_further_application(
+    limiter: RateLimiter, apps: int
+) -> None:
+    found = await asyncio.gather(*(limiter.reserve(of_app(f"/{n % apps}")) for n in range(20 * apps)))
+    assert len([one for one in found if isinstance(one, Allowed)]) == SINCH.otp_max_attempts + apps - 1
+
+
+@pytest.mark.row("SI-07")
+async def test_the_failures_of_every_application_count_for_the_cap_of_the_user(
+    harness: ChallengeHarness, limiter: RateLimiter
+) -> None:
+    for _ in range(2):
+        harness.clock.advance(1801)
+        for app in ("/a", "/b", "/c"):
+            await attempts(limiter, app, 3)
+    found = await limiter.look(of_app("/d"))
+    assert isinstance(found, Limited)
+    assert found.limit.setting == "limits.failure_steps"
+
+
+@pytest.mark.row("SI-07")
+async def test_the_locked_apps_of_a_user_are_named_with_their_end(
+    harness: ChallengeHarness, limiter: RateLimiter
+) -> None:
+    free = Route("/free", "http://app", second_factor=RouteFactor.OFF)
+    routes = (Route("/a", "http://app"), Route("/b", "http://app"), free)
+    tenant = replace(TENANT, id="t", routes=routes, policy=SINCH)
+    assert await rate_limits.locked_apps(limiter, tenant, "u") == {}
+    await attempts(limiter, "/a", 3)
+    found = await rate_limits.locked_apps(limiter, tenant, "u")
+    assert {app: held.until for app, held in found.items()} == {"/a": harness.clock.now() + 1800}
+    assert await rate_limits.locked_apps(limiter, tenant, "another") == {}
+    for policy in (replace(SINCH, lock_scope=LockScope.TENANT), replace(SINCH, enabled=False), EFCX):
+        assert await rate_limits.locked_apps(limiter, replace(tenant, policy=policy), "u") == {}
+
+
+async def test_a_lock_of_the_tenant_holds_in_every_application(limiter: RateLimiter) -> None:
+    policy = replace(SINCH, lock_scope=LockScope.TENANT)
+    found = [await limiter.reserve(of_app(app, policy)) for app in ("/a", "/a", "/a", "/a", "/b")]
+    assert [isinstance(one, Allowed) for one in found] == [True, True, True, False, False]
 
 
 # ------------------------------------------------------------------ presets are data

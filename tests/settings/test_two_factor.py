@@ -278,10 +278,8 @@ def test_a_changed_rule_of_the_preset_is_reported_as_an_extension(folder: Config
         ("registrationContact", "service"),
         ("choosePage", "several"),
         ("codeGeneration", "EXTERNAL"),
-        ("lockScope", "app"),
         ("onMaxSends", "lock"),
         ("onWrongCode", "resend"),
-        ("skipWhenVerified", True),
     ],
 )
 def test_an_option_that_is_not_implemented_is_refused_instead_of_weakened(

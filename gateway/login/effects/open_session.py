@@ -4,13 +4,14 @@ Account, enrolments and policy are read again first. The session's secret is der
 request spends; it is kept nowhere.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from gateway.crypto.key_ring import Signer
 from gateway.domain.ports import Clock
 from gateway.domain.problem import Problem, ProblemDetail
 from gateway.domain.session import Satisfied, Session
-from gateway.domain.tenant import RouteFactor
+from gateway.domain.tenant import RouteFactor, Tenant
 from gateway.domain.user import User
 from gateway.keycloak.grant_queue import normalised
 from gateway.login import state_machine
@@ -21,6 +22,7 @@ from gateway.login.login_request import LoginRequest
 from gateway.login.record import Login, Opened, SessionOpened, Stopped
 from gateway.login.state_machine import LoginState
 from gateway.observe.audit import AuditEvent
+from gateway.second_factor.rate_limits import Limited, RateLimiter, locked_apps
 from gateway.second_factor.trusted_browsers import Holder, TrustCookie, TrustedBrowsers
 from gateway.sessions.sessions import NewSession, Sessions
 
@@ -34,6 +36,7 @@ class OpenSession:
     browsers: BrowserUsers
     names: Signer
     trust: TrustedBrowsers
+    attempts: RateLimiter
     secrets: LoginSecrets
     clock: Clock
 
@@ -46,6 +49,7 @@ class OpenSession:
         if refused := await self.final_checks.refused_to_open(request, login, user):
             return refused
         satisfied, rule = state_machine.satisfied(state)
+        locked = await locked_apps(self.attempts, request.tenant, user.id)
         session, _ = await self.sessions.open(
             request.tenant,
             NewSession(
@@ -55,7 +59,7 @@ class OpenSession:
                 satisfied=satisfied,
                 rule=rule,
                 proved_at=login.proved_at,
-                routes=_may_open(request, login),
+                routes=_may_open(request, login, locked),
             ),
             tag=login.tag,
             secret=self.secrets.session(secret),
@@ -81,13 +85,22 @@ class OpenSession:
         if refused := await self.final_checks.refused_to_open(request, login, user):
             return refused
         satisfied, rule = state_machine.satisfied(state)
+        locked = await locked_apps(self.attempts, request.tenant, user.id)
+        held = locked.get(login.app)
+        if held and login.proved_at is None:  # nothing was asked, as in a trusted browser
+            facts = {"limit": held.limit.setting, "problem": held.problem.value}
+            request.audit.write(AuditEvent.LIMIT_REACHED, user, **facts)
+            return StepResult((Stopped(held.detail),))
+        routes = _not_locked(request.tenant, locked)
 
         def proved(session: Session) -> Session:
             if login.proved_at is not None:
-                return replace(session, proved_at=login.proved_at, satisfied=Satisfied.PROVED, rule="", routes=None)
+                return replace(session, proved_at=login.proved_at, satisfied=Satisfied.PROVED, rule="", routes=routes)
             if login.recent:
                 return session
-            return replace(session, satisfied=satisfied, rule=rule, routes=None)
+            if session.satisfied is Satisfied.PROVED:
+                return replace(session, routes=routes)
+            return replace(session, satisfied=satisfied, rule=rule, routes=routes)
 
         cookie = {"tag": login.tag, "secret": self.secrets.session(secret)}
         if await self.sessions.reissue(request.tenant, login.session, proved, **cookie) is None:
@@ -111,8 +124,13 @@ class OpenSession:
         return tag
 
 
-def _may_open(request: LoginRequest, login: Login) -> tuple[str, ...] | None:
-    """The routes the session opens: all; where nothing was asked because the route asks nothing, such routes only."""
+def _not_locked(tenant: Tenant, locked: Mapping[str, Limited]) -> tuple[str, ...] | None:
+    """The routes that a session with a second factor opens: all of them, or all that are not locked now."""
+    return tuple(route.path for route in tenant.routes if route.path not in locked) if locked else None
+
+
+def _may_open(request: LoginRequest, login: Login, locked: Mapping[str, Limited]) -> tuple[str, ...] | None:
+    """The routes the session opens; where nothing was asked because the route asks nothing, such routes only."""
     if login.proved or login.route_asks or not login.policy.enabled:
-        return None
+        return _not_locked(request.tenant, locked)
     return tuple(route.path for route in request.tenant.routes if route.second_factor is RouteFactor.OFF)

@@ -13,10 +13,9 @@ from math import ceil
 from typing import Any
 
 from gateway.domain.challenge import ProofPurpose
-from gateway.domain.policy import RegistrationContact
+from gateway.domain.policy import LockScope, RegistrationContact
 from gateway.domain.ports import Clock
 from gateway.domain.problem import Problem, ProblemDetail
-from gateway.domain.user import User
 from gateway.login.effects.send_code import ChallengeContexts, SendCode
 from gateway.login.flow import FormFields, StepResult
 from gateway.login.login_request import LoginRequest
@@ -28,7 +27,7 @@ from gateway.observe.audit import AuditEvent, utc_time
 from gateway.observe.redaction import address_hint
 from gateway.rendering.languages import Languages
 from gateway.rendering.step_view import DIGITS, MethodView, StepView, methods_json
-from gateway.second_factor.challenges import Challenges, Continued, Denied, Verified, fold
+from gateway.second_factor.challenges import ChallengeContext, Challenges, Continued, Denied, Verified, fold
 from gateway.second_factor.factors import table
 from gateway.second_factor.factors.protocol import Digits
 
@@ -190,7 +189,7 @@ class CodeCheck:
             case Continued(challenge=further, before=before):
                 return StepResult((EntryContinued(further, before),))
             case Denied(problem_detail=problem_detail, stops=stops) as denied:
-                _audit(request, context.user, context.counted_as.value if context.counted_as else "any", denied)
+                _audit(request, context, denied)
                 guessed = denied.failures and problem_detail.problem is not Problem.CLOCK_OFF
                 if guessed and context.bound_to.purpose is ProofPurpose.VERIFY:
                     await self.wrong_code_mails.wrong(request, state.login)
@@ -286,8 +285,9 @@ def _used_up(login: Login) -> bool:
     return bool(login.policy.backup_codes and login.enrolments.used_all_codes)
 
 
-def _audit(request: LoginRequest, user: User, factor: str, denied: Denied) -> None:
-    problem_detail = denied.problem_detail
+def _audit(request: LoginRequest, context: ChallengeContext, denied: Denied) -> None:
+    problem_detail, user = denied.problem_detail, context.user
+    factor = context.counted_as.value if context.counted_as else "any"
     limit = problem_detail.limit or None
     event = AuditEvent.LIMIT_REACHED if limit else AuditEvent.CODE_NOT_CHECKED
     if denied.judged:
@@ -297,7 +297,8 @@ def _audit(request: LoginRequest, user: User, factor: str, denied: Denied) -> No
     facts = {"factor": factor, "limit": limit}
     request.audit.write(event, user, **facts, problem=problem_detail.problem.value, failures=denied.failures)
     if denied.judged and problem_detail.problem is Problem.LOCKED and problem_detail.until:
-        request.audit.write(AuditEvent.LOCK_SET, user, **facts, until=utc_time(problem_detail.until))
+        app = context.app if limit == "otpMaxAttempts" and context.policy.lock_scope is LockScope.APP else None
+        request.audit.write(AuditEvent.LOCK_SET, user, **facts, until=utc_time(problem_detail.until), app=app)
 
 
 def _may_be_code(digits: Digits | None, entry: str) -> bool:

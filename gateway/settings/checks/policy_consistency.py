@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from gateway.domain.configuration import OperatorLimits
-from gateway.domain.policy import OnMaximum
+from gateway.domain.policy import LockScope, OnMaximum
 from gateway.domain.tenant import Tenant, decoded_segments, longest_match
 from gateway.settings.checks.tenant_conflicts import TenantEntry
 from gateway.settings.source.diagnostics import Diagnostics
@@ -48,6 +48,11 @@ def _check_policy(tenant: Tenant, limits: OperatorLimits, report: Diagnostics) -
         report.warning(
             (*_TWO_FACTOR, "lockedFor"),
             "locks no user: no rule locks. Write onMaxVerify: lock and attemptsScope: user, or leave lockedFor out",
+        )
+    if policy.lock_scope is LockScope.APP and policy.on_max_verify is not OnMaximum.LOCK:
+        report.warning(
+            (*_TWO_FACTOR, "lockScope"),
+            "locks no app: no rule locks. Write onMaxVerify: lock and attemptsScope: user, or leave lockScope out",
         )
     if policy.otp_expiry > limits.login_idle:
         report.warning(

@@ -10,7 +10,7 @@ from tests.fixtures.person import Person, code_for, wrong
 from tests.fixtures.phone import both
 from tests.fixtures.site import Site
 
-pytestmark = pytest.mark.keycloak
+pytestmark = [pytest.mark.keycloak, pytest.mark.row("SI-01")]
 SESSION = "gateway-session"
 
 
