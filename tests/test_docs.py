@@ -36,7 +36,7 @@ from gateway.keycloak.user_profile_schema import ATTRIBUTE, WANTED
 from gateway.login import record, state_machine
 from gateway.observe import audit, metrics
 from gateway.observe.audit import AuditEvent
-from gateway.operations import listener
+from gateway.operations import listener, user_import
 from gateway.operations.readiness import Readiness
 from gateway.proxy.connection_limits import READ, ConnectionLimits
 from gateway.proxy.handler import server_options
@@ -134,8 +134,8 @@ USER_ATTRIBUTES = {"phoneNumber", "customerChannelIdentifier", "twoFAChannel", "
 """The names that EFCX gives to attributes of users in Keycloak."""
 SUFFIXES = {".".join(path.split(".")[n:]) for path in KNOWN for n in range(path.count(".") + 1)}
 ENUMS: list[type[Enum]] = [one for one in vars(policy).values() if isinstance(one, type) and issubclass(one, Enum)]
-WORDS = {word.value for one in ENUMS for word in one}
-"""The values of settings of the second factor."""
+WORDS = {word.value for one in ENUMS for word in one} | set(user_import.ATTRIBUTES)
+"""The values of settings of the second factor, and the attributes in which EFCX keeps its own registrations."""
 
 
 def event_texts() -> dict[str, str]:

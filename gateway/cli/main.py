@@ -158,6 +158,21 @@ def user_restore(
     raise typer.Exit(restore(config, tenant, username, source=source or "", as_json=as_json, by=by, yes=yes))
 
 
+@user.command("import")
+def user_import(
+    tenant: Annotated[str, typer.Argument(help="Tenant id.")],
+    *,
+    write: Annotated[bool, typer.Option("--apply", help="Write. Without it the command only reports.")] = False,
+    config: Config = DEFAULT_CONFIG,
+    by: By = None,
+    as_json: AsJson = False,
+) -> None:
+    """Take over the registrations of EFCX's own second factor. Exit code 1 if some need attention, 2 if it stopped."""
+    from gateway.cli.user_import import run
+
+    raise typer.Exit(run(config, tenant, write=write, as_json=as_json, by=by))
+
+
 def main() -> None:
     """Run the command line of this process."""
     try:

@@ -36,7 +36,6 @@ from gateway.observe.seldom import Seldom
 from gateway.operations import enrolment_keys_check, key_ring_check, listener, user_requests
 from gateway.operations.readiness import Readiness
 from gateway.operations.realm_checks import RealmChecks
-from gateway.operations.user_recovery import UserRecovery
 from gateway.proxy.handler import require_strict_parser
 from gateway.services import Services, open_services
 from gateway.settings import key_ring
@@ -191,7 +190,7 @@ async def serve(
             readiness, metrics.text, CONTENT_TYPE, token=lambda: live.current().gateway.operations_token
         )
         if settings.store.in_memory:  # else the commands use the store itself
-            health.add_routes(user_requests.routes(UserRecovery(services)))
+            health.add_routes(user_requests.routes(services))
         operations = await listen(health, settings.operations)
         stack.push_async_callback(operations.cleanup)
         following = await stack.enter_async_context(running(live.watch(stopping.asked)))

@@ -7,22 +7,22 @@ With a shared store the commands use it and the realm directly, with the setting
 import asyncio
 import getpass
 import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import typer
 
-from gateway.crypto.key_ring import KeyRing
-from gateway.domain.configuration import Configuration
 from gateway.domain.ports import SystemClock, SystemRandom
 from gateway.observe import logs
 from gateway.operations import key_ring_check, user_requests
-from gateway.operations.user_recovery import UserRecovery
 from gateway.second_factor.factors import admin_code
 from gateway.services import open_services
 from gateway.settings import key_ring
 from gateway.settings.load import load
 
+Act = Callable[..., Awaitable[dict[str, Any]]]
 FINDINGS = {
     "": "the gateway accepts them",
     "missing": "Keycloak has none, although the gateway wrote some",
@@ -71,7 +71,18 @@ def restore(config: Path, tenant: str, username: str, *, source: str, as_json: b
 
 
 def _act(act: str, config: Path, tenant: str, username: str, by: str | None, **more: str) -> dict[str, Any]:
-    """The result of one act, in this process or at the serving gateway."""
+    """The result of one act for one user."""
+
+    async def once() -> dict[str, Any]:
+        async with acts(config) as carry_out:
+            return await carry_out(act, tenant_id=tenant, username=username, by=by or getpass.getuser(), **more)
+
+    return asyncio.run(once())
+
+
+@asynccontextmanager
+async def acts(config: Path) -> AsyncIterator[Act]:
+    """A function that carries out an act by its name, in this process or at the serving gateway."""
     loaded = load(config)
     if loaded.configuration is None:
         for diagnostic in loaded.errors:
@@ -79,18 +90,21 @@ def _act(act: str, config: Path, tenant: str, username: str, by: str | None, **m
         raise typer.Exit(1)
     configuration, settings = loaded.configuration, loaded.configuration.gateway
     logs.configure(settings.log_level)  # to standard error, because standard output is the result
-    arguments = {"tenant_id": tenant, "username": username, "by": by or getpass.getuser(), **more}
     if settings.store.in_memory:
-        return asyncio.run(user_requests.ask(settings, act, arguments))
+
+        async def remote(act: str, **arguments: str) -> dict[str, Any]:
+            return await user_requests.ask(settings, act, arguments)
+
+        yield remote
+        return
     ring, _ = key_ring.for_start(settings, config, SystemClock(), SystemRandom())
-    return asyncio.run(_directly(configuration, ring, act, arguments))
-
-
-async def _directly(configuration: Configuration, ring: KeyRing, act: str, arguments: dict[str, str]) -> dict[str, Any]:
     async with open_services(lambda: configuration, ring) as services:
         await key_ring_check.compare(services.store, ring, exactly=True)
-        result: dict[str, Any] = await getattr(UserRecovery(services), act)(**arguments)
-        return result
+
+        async def here(act: str, **arguments: str) -> dict[str, Any]:
+            return await user_requests.act_of(services, act)(**arguments)
+
+        yield here
 
 
 def _said(done: dict[str, Any], text: str, *, as_json: bool) -> int:

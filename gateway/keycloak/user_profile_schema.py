@@ -26,7 +26,7 @@ HOW = (
 
 def findings(profile: Mapping[str, Any]) -> tuple[str, ...]:
     """What in this user profile prevents storing enrolments, or shows them to users; each with its fix."""
-    declared = next((one for one in profile.get("attributes") or () if one.get("name") == ATTRIBUTE), None)
+    declared = _declared(profile, ATTRIBUTE)
     if declared is None:
         return _undeclared(profile.get("unmanagedAttributePolicy"))
     permissions = declared.get("permissions") or {}
@@ -49,11 +49,34 @@ def findings(profile: Mapping[str, Any]) -> tuple[str, ...]:
 
 def users_may_edit(profile: Mapping[str, Any], attribute: str) -> bool:
     """Whether users can change `attribute` of their own, or this profile does not tell."""
-    declared = next((one for one in profile.get("attributes") or () if one.get("name") == attribute), None)
+    declared = _declared(profile, attribute)
     if declared is None:
         return profile.get("unmanagedAttributePolicy") not in ("ADMIN_EDIT", "ADMIN_VIEW")
     editors = (declared.get("permissions") or {}).get("edit")
     return editors is None or "user" in editors
+
+
+def not_sealed_off(profile: Mapping[str, Any], name: str) -> str:
+    """What keeps the values of `name` from being those that an administrator wrote, with the fix; "" if nothing does.
+
+    Users may write them, or the realm hides them from administrators.
+    """
+    declared = _declared(profile, name)
+    here = f"Realm settings, User profile, attribute {name}"
+    if declared is None:
+        here = 'Realm settings, General, Unmanaged attributes to "Only administrators can write"'
+        if profile.get("unmanagedAttributePolicy") is None:
+            return f"the realm hides the attribute {name}; set {here}"
+    if users_may_edit(profile, name):
+        return f"users may change the attribute {name}; set {here}{', who can edit: admin only' if declared else ''}"
+    permissions = (declared or {}).get("permissions") or {}
+    if declared and "admin" not in {*(permissions.get("view") or ()), *(permissions.get("edit") or ())}:
+        return f"the realm hides the attribute {name}; set {here}, who can view: admin"
+    return ""
+
+
+def _declared(profile: Mapping[str, Any], name: str) -> Mapping[str, Any] | None:
+    return next((one for one in profile.get("attributes") or () if one.get("name") == name), None)
 
 
 def _undeclared(policy: str | None) -> tuple[str, ...]:

@@ -57,7 +57,7 @@ class Users:
             if no.status == 404:
                 return None
             raise
-        phone = next(iter(attributes_of(found).get(access.phone_attribute, ())), "")
+        phone = _phone(access, found)
         return _account(found, credentials, phone, verified=bool(phone) and await self.guards_phone(access) is True)
 
     async def guards_phone(self, access: KeycloakAccess) -> bool | None:
@@ -77,6 +77,19 @@ class Users:
         """
         found = await self._only(access, username)
         return await self.account(access, str(found["id"])) if found else None
+
+    async def with_attribute(
+        self, access: KeycloakAccess, name: str, value: str, first: int, most: int
+    ) -> tuple[Account, ...]:
+        """Up to `most` users whose attribute has exactly this value, by user name, from number `first` on.
+
+        Their password dates are not read.
+        """
+        query = {"q": f"{name}:{value}", "first": first, "max": most, "briefRepresentation": False}
+        async with self._clients.administration(access, "looking for users") as admin:
+            page = await admin.a_get_users(query)
+        guarded = await self.guards_phone(access) is True
+        return tuple(_account(one, [], _phone(access, one), verified=guarded) for one in page)
 
     async def username_of(self, access: KeycloakAccess, typed: str) -> str:
         """The user name of the only user with the e-mail address `typed`; else `typed` itself."""
@@ -213,8 +226,13 @@ class UserProfiles:
 
     async def check_declared(self, access: KeycloakAccess) -> tuple[str, ...]:
         """The problems of the realm's user profile, each with its fix; empty if there are none."""
+        return findings(await self.schema(access))
+
+    async def schema(self, access: KeycloakAccess) -> Mapping[str, Any]:
+        """The realm's user profile: which attributes there are, and who may read and write them."""
         async with self._clients.administration(access, "reading the user profile") as admin:
-            return findings(await admin.a_get_realm_users_profile())
+            profile: Mapping[str, Any] = await admin.a_get_realm_users_profile()
+            return profile
 
     async def _get(self, access: KeycloakAccess, user_id: str) -> Mapping[str, Any]:
         try:
@@ -229,6 +247,10 @@ class UserProfiles:
 def attributes_of(found: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
     """The attributes of a user representation."""
     return {name: tuple(values) for name, values in (found.get("attributes") or {}).items()}
+
+
+def _phone(access: KeycloakAccess, found: Mapping[str, Any]) -> str:
+    return next(iter(attributes_of(found).get(access.phone_attribute, ())), "")
 
 
 def _account(found: Mapping[str, Any], credentials: list[Any], phone: str, *, verified: bool) -> Account:

@@ -62,6 +62,8 @@ class AuditEvent(Enum):
     # enrolments and the account page
     ENROLMENT_ADDED = "enrolment_added"
     """A user enrolled a factor and verified it."""
+    ENROLMENT_IMPORTED = "enrolment_imported"
+    """An operator took over a registration that a user made with EFCX's own second factor; `by` is the operator."""
     ENROLMENT_REMOVED = "enrolment_removed"
     """A user turned off a factor."""
     ENROLMENT_REJECTED = "enrolment_rejected"

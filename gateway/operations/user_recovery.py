@@ -18,14 +18,12 @@ from gateway.domain.user import User
 from gateway.keycloak.grant_queue import normalised
 from gateway.observe.audit import AuditEvent
 from gateway.observe.redaction import mask_address
+from gateway.operations.administrator_acts import AdministratorActs
 from gateway.second_factor import rate_limits
 from gateway.second_factor.enrolments import Copies
 from gateway.second_factor.factors import admin_code, table
 from gateway.second_factor.factors.email import EmailFactor, addresses_of
-from gateway.second_factor.factors.protocol import DeliveryContext
 from gateway.second_factor.requirement import contacts_of
-from gateway.services import Services
-from gateway.web.request_context import new_reference
 
 MAIL = "administrator"
 """The mail about both acts, `factors/email/administrator`."""
@@ -33,14 +31,12 @@ log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class UserRecovery:
+class UserRecovery(AdministratorActs):
     """Each act takes tenant, user name or e-mail address, and the administrator's name; it returns plain data.
 
     Raises `errors.Misconfigured` if the act cannot be done, with a sentence for the administrator; `Unreachable`,
     `Refused` or `Conflict` if a dependency prevents it.
     """
-
-    services: Services
 
     async def code(self, tenant_id: str, username: str, by: str) -> dict[str, Any]:
         """Issue a single-use code, which replaces any earlier one."""
@@ -120,14 +116,6 @@ class UserRecovery:
         mailed = await self._mailed(tenant, user, before, after, reference)
         return {"username": user.username, "source": taken, "factors": factors, "mailed": mailed}
 
-    def _tenant(self, tenant_id: str) -> Tenant:
-        configuration = self.services.configuration()
-        tenant = configuration.tenant(tenant_id)
-        if tenant is None:
-            known = ", ".join(one.id for one in configuration.tenants)
-            raise Misconfigured(f"no tenant {tenant_id}; configured tenants: {known}")
-        return tenant
-
     async def _user(self, tenant: Tenant, username: str) -> User:
         account = await self.services.users.find(tenant.keycloak, username)
         if account is None:
@@ -172,37 +160,11 @@ class UserRecovery:
         if await services.send_rate.take_spare(channel) is not None:
             log.warning("account_change_not_mailed", why="no slot", tenant=tenant.id, reference=reference)
             return False
-        language = configuration.gateway.languages[0]
-        spoken = services.pages.languages.get(language)
-        context = DeliveryContext(
-            tenant=tenant,
-            channel=channel,
-            digits=tenant.policy.otp_length,
-            expiry=tenant.policy.otp_expiry,
-            language=language,
-            host=tenant.host,
-            browser="",
-            reference=reference,
-            now=services.clock.now(),
-            random=services.random,
-        )
+        context = self._delivery(tenant, channel, reference)
+        spoken = services.pages.languages.get(context.language)
         labels = ", ".join(table.label(one.factor, spoken) for one in after.enrolments)
         sent = await services.email.announce(user, context, to=address, change=MAIL, factor_label=labels, address="")
         return isinstance(sent, Sent)
-
-    def _audit(self, event: AuditEvent, tenant: Tenant, user: User, by: str, **details: Any) -> str:
-        """Audits an act; returns its reference."""
-        reference = new_reference(self.services.random)
-        self.services.audit.write(
-            event,
-            tenant=tenant.id,
-            user_id=user.id,
-            username=user.username,
-            reference=reference,
-            by=f"command line: {by}",
-            **details,
-        )
-        return reference
 
 
 def _told(found: EnrolmentSet | None) -> dict[str, Any] | None:

@@ -1,4 +1,4 @@
-"""The acts of `user_recovery` on the operations port, and their client.
+"""The acts of `user_recovery` and `user_import` on the operations port, and their client.
 
 Served with `memory://` only, where the command line cannot reach the state itself. A request needs the operations
 token and comes from the gateway's own host. It is `POST /users/<act>` with the act's arguments as JSON. The answer is
@@ -7,28 +7,42 @@ the act's result, or 422 with `error`.
 
 import ipaddress
 import json
+from collections.abc import Awaitable, Callable, Mapping
 from inspect import signature
+from types import MappingProxyType
 from typing import Any
 
 from aiohttp import ClientError, ClientSession, ClientTimeout, hdrs, web
 
 from gateway.domain.configuration import GatewaySettings
 from gateway.domain.errors import GatewayError, Misconfigured
+from gateway.operations.administrator_acts import AdministratorActs
 from gateway.operations.listener import has_token
+from gateway.operations.user_import import UserImport
 from gateway.operations.user_recovery import UserRecovery
+from gateway.services import Services
 
-ACTS = ("code", "show", "reset", "restore")
+ACTS: Mapping[str, type[AdministratorActs]] = MappingProxyType(
+    {
+        "code": UserRecovery,
+        "show": UserRecovery,
+        "reset": UserRecovery,
+        "restore": UserRecovery,
+        "take_over": UserImport,
+    }
+)
+"""The class that carries out each act, as a method of that name."""
 TIMEOUT = 60.0
 
 
-def routes(recovery: UserRecovery) -> list[web.RouteDef]:
+def routes(services: Services) -> list[web.RouteDef]:
     """The routes of all acts."""
 
     async def act(request: web.Request) -> web.Response:
-        token = recovery.services.configuration().gateway.operations_token
+        token = services.configuration().gateway.operations_token
         if not _is_local(request) or not has_token(request, token):
             raise web.HTTPForbidden
-        chosen = getattr(recovery, request.match_info["act"])
+        chosen = act_of(services, request.match_info["act"])
         try:
             arguments = {name: str(value) for name, value in json.loads(await request.read()).items()}
             signature(chosen).bind(**arguments)
@@ -41,6 +55,12 @@ def routes(recovery: UserRecovery) -> list[web.RouteDef]:
         return web.json_response(result, headers={hdrs.CACHE_CONTROL: "no-store"})
 
     return [web.post(f"/users/{{act:{'|'.join(ACTS)}}}", act)]
+
+
+def act_of(services: Services, act: str) -> Callable[..., Awaitable[dict[str, Any]]]:
+    """The function that carries out an act."""
+    chosen: Callable[..., Awaitable[dict[str, Any]]] = getattr(ACTS[act](services), act)
+    return chosen
 
 
 async def ask(settings: GatewaySettings, act: str, arguments: dict[str, Any]) -> dict[str, Any]:

@@ -208,6 +208,8 @@ async def test_with_memory_the_serving_gateway_carries_out_the_commands(console:
         assert (done.returncode, json.loads(done.stdout)["sessions"]) == (0, 0), done.stderr
         unknown = await asyncio.to_thread(console.run, "nobody", "--tenant", "one")
         assert refused(unknown).startswith("efcx-gateway: no user nobody in realm ")
+        hidden = await asyncio.to_thread(console.run, "one", act="import")
+        assert (hidden.returncode, "the realm hides the attribute is2FARegistered" in hidden.stderr) == (2, True)
     events = ("admin_code_issued", "enrolments_reset")
     assert [console.audited(event)[0]["by"] for event in events] == ["command line: Sara"] * 2
 

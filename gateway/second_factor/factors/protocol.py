@@ -107,6 +107,10 @@ class Factor(FactorType, Protocol):
         """
         return Rejected()
 
+    async def take_over(self, user: User, given: str, delivery: DeliveryContext) -> Draft | Rejected:
+        """An enrolment that another program made: its address, or its secret. By default what `enrol` makes of it."""
+        return await self.enrol(user, given, delivery)
+
     async def challenge(
         self, user: User, enrolment: Enrolment, delivery: DeliveryContext
     ) -> Asked | Unavailable | Elsewhere:

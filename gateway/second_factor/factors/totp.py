@@ -28,6 +28,8 @@ WINDOW = 1
 CLOCK_WINDOW = 20
 """Steps within which a code shows a clock that is off: ten minutes."""
 SECRET_BYTES = 20
+LEAST_BYTES, MOST_BYTES = 10, 128
+"""Size of a secret that another program made. Early authenticator apps used 80 bits."""
 STEP = "totp-step"
 
 
@@ -56,6 +58,15 @@ class TotpFactor(Factor):
         """A new secret; the user enters nothing."""
         secret = base64.b32encode(delivery.random.token_bytes(SECRET_BYTES)).decode()
         return Draft(self.kind, secret=secret)
+
+    async def take_over(self, user: User, given: str, delivery: DeliveryContext) -> Draft | Rejected:
+        """The secret of an app that shows such codes already, in base32 of any case, with spaces or padding."""
+        secret = "".join(given.split()).rstrip("=").upper()
+        try:
+            size = len(base64.b32decode(secret + "=" * (-len(secret) % 8)))
+        except ValueError:
+            return Rejected()
+        return Draft(self.kind, secret=secret) if LEAST_BYTES <= size <= MOST_BYTES else Rejected()
 
     async def verify(
         self, state: str, user: User, enrolment: Enrolment, delivery: DeliveryContext, entry: str

@@ -1,0 +1,58 @@
+"""What the acts of an administrator share: the tenant, the audit event with their name, the delivery of a message."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from gateway.domain.channel import Channel
+from gateway.domain.errors import Misconfigured
+from gateway.domain.tenant import Tenant
+from gateway.domain.user import User
+from gateway.observe.audit import AuditEvent
+from gateway.second_factor.factors.protocol import DeliveryContext
+from gateway.services import Services
+from gateway.web.request_context import new_reference
+
+
+@dataclass(frozen=True, slots=True)
+class AdministratorActs:
+    """The base of classes whose public methods are acts."""
+
+    services: Services
+
+    def _tenant(self, tenant_id: str) -> Tenant:
+        configuration = self.services.configuration()
+        tenant = configuration.tenant(tenant_id)
+        if tenant is None:
+            known = ", ".join(one.id for one in configuration.tenants)
+            raise Misconfigured(f"no tenant {tenant_id}; configured tenants: {known}")
+        return tenant
+
+    def _delivery(self, tenant: Tenant, channel: Channel | None, reference: str) -> DeliveryContext:
+        """The circumstances of a message that no browser asked for, in the first language."""
+        services = self.services
+        return DeliveryContext(
+            tenant=tenant,
+            channel=channel,
+            digits=tenant.policy.otp_length,
+            expiry=tenant.policy.otp_expiry,
+            language=services.configuration().gateway.languages[0],
+            host=tenant.host,
+            browser="",
+            reference=reference,
+            now=services.clock.now(),
+            random=services.random,
+        )
+
+    def _audit(self, event: AuditEvent, tenant: Tenant, user: User, by: str, **details: Any) -> str:
+        """Audits an act; returns its reference."""
+        reference = new_reference(self.services.random)
+        self.services.audit.write(
+            event,
+            tenant=tenant.id,
+            user_id=user.id,
+            username=user.username,
+            reference=reference,
+            by=f"command line: {by}",
+            **details,
+        )
+        return reference
