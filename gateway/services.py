@@ -30,9 +30,10 @@ from gateway.rendering.mails import Mails
 from gateway.rendering.templates import build_environments
 from gateway.second_factor.challenges import Challenges
 from gateway.second_factor.enrolments import Enrolments
-from gateway.second_factor.factors import admin_code, message_code, table
+from gateway.second_factor.factors import admin_code, message_code, rsa, table
 from gateway.second_factor.factors.admin_code import AdminCode, AdminCodeFactor
 from gateway.second_factor.factors.email import EmailFactor
+from gateway.second_factor.factors.rsa import RsaFactor
 from gateway.second_factor.rate_limits import RateLimiter
 from gateway.second_factor.send_rate import SendRate
 from gateway.second_factor.trusted_browsers import TrustedBrowser, TrustedBrowsers
@@ -124,6 +125,10 @@ class Services:
         return EmailFactor(mailer=self.mailer, mails=self.mails, signer=self.signer(message_code.PURPOSE))
 
     @cached_property
+    def rsa(self) -> RsaFactor:
+        return RsaFactor(self.http_calls, self.signer(rsa.PURPOSE))
+
+    @cached_property
     def user_names(self) -> Signer:
         """Signs user names, whose digests name their limits."""
         return self.signer("user-names")
@@ -156,7 +161,7 @@ class Services:
     @cached_property
     def challenges(self) -> Challenges:
         return Challenges(
-            factors=table.build(self.email, self.admin_codes),
+            factors=table.build(self.email, self.admin_codes, self.rsa),
             attempts=self.rate_limiter,
             used_codes=self.used_codes,
             store=self.store,

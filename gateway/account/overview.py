@@ -43,7 +43,8 @@ class Overview:
 
 def overview(policy: Policy, session: Session, enrolments: EnrolmentSet, language: Language) -> Overview:
     """The page of this session's user."""
-    rows = tuple(_row(policy, enrolments, method.factor, language) for method in policy.offered)
+    own = (method.factor for method in policy.offered if method.factor not in table.ENROLLED_ELSEWHERE)
+    rows = tuple(_row(policy, enrolments, factor, language) for factor in own)
     any_on = any(row.on for row in rows)
     return Overview(
         username=session.display_name,

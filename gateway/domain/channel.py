@@ -4,6 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 from types import MappingProxyType
+from typing import Annotated
+
+from annotated_types import Interval
 
 from gateway.domain.secret import Secret
 from gateway.domain.setting_types import SECTION, Line, Seconds
@@ -40,7 +43,7 @@ KINDS_OF: Mapping[ChannelType, tuple[ChannelKind, ...]] = MappingProxyType(
     }
 )
 """The kinds that serve each type; an authenticator app needs no channel."""
-BUILT = (ChannelKind.SMTP,)
+BUILT = (ChannelKind.SMTP, ChannelKind.RSA)
 """The kinds that this version carries out."""
 
 
@@ -99,11 +102,45 @@ class HttpService:
     `tls` has the files of this service, else those of the operator.
     """
 
+    __pydantic_config__ = SECTION
+
     timeout: Seconds = 10.0
     """Maximum seconds for one call."""
 
     tls: TlsSettings | None = None
     """Trust and client certificate for this service alone. Default: those of `tls`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RsaOptions(HttpService):
+    """The keys of an RSA Authentication Manager whose values are used as the file has them."""
+
+    __pydantic_config__ = SECTION
+
+    shortest: Annotated[int, Interval(ge=4, le=64)] = 14
+    """Minimum number of characters of a passcode: the PIN and the code of the token. EFCX: 8 and 6."""
+
+    longest: Annotated[int, Interval(ge=4, le=64)] = 14
+    """Maximum number of characters of a passcode."""
+
+    assurance_policy: Line = ""
+    """Name of the access policy, for RSA's Cloud Authentication Service only."""
+
+
+@dataclass(frozen=True, slots=True)
+class RsaServer:
+    """An RSA Authentication Manager, and the agent as which the gateway calls it. `url` ends in `/`."""
+
+    url: str
+    client_id: str
+    client_key: Secret
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RsaService(RsaOptions):
+    """`server` is for tenants without their own."""
+
+    server: RsaServer | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -184,6 +184,16 @@ class Problem(Enum):
         _("This attempt doesn't count."),
         _("Try again in a minute."),
     )
+    CHECK_FAILED = "check-failed", ProblemText(
+        503, Tone.ERROR, _("We couldn't check your code"),
+        _("This attempt doesn't count."),
+        _("Try again in a minute."),
+    )
+    NEW_PIN = "new-pin", ProblemText(
+        403, Tone.ERROR, _("Your PIN must be changed first"),
+        _("Your token needs a new PIN."),
+        _("Set it where your organisation manages tokens, or contact your administrator."),
+    )
     BAD_ADDRESS = "bad-address", ProblemText(
         422, Tone.ERROR, _("We can't use this address"),
         _("Enter your full email address."),

@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 
 from annotated_types import Ge, Interval, MaxLen
 
-from gateway.domain.channel import TlsSettings
+from gateway.domain.channel import RsaServer, TlsSettings
 from gateway.domain.policy import Policy
 from gateway.domain.secret import Secret
 from gateway.domain.setting_types import (
@@ -433,6 +433,7 @@ class Tenant(TenantOptions):
     """Everything that one request may know of its tenant.
 
     `public_url` is an origin without a path (`https://efcx.example.com`), the only source of scheme, host and port.
+    `rsa` is the tenant's own RSA server; None: that of the channel.
     """
 
     id: str
@@ -444,6 +445,7 @@ class Tenant(TenantOptions):
     policy: Policy
     branding: Branding
     home: str = "/"
+    rsa: RsaServer | None = None
 
     def may_trust_from(self, address: str) -> bool:
         """Whether a browser at this client address may be trusted; where networks are listed, only a known address."""

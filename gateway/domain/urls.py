@@ -59,6 +59,11 @@ def is_loopback(host: str) -> bool:
         return False
 
 
+def is_internal(host: str) -> bool:
+    """Whether `host` is this machine or a service of the same cluster, by its name alone."""
+    return is_loopback(host) or host.endswith((".svc", ".svc.cluster.local")) or not (set(host) & {".", ":"})
+
+
 def origin(text: str) -> str:
     """`scheme://host[:port]`, lower case, without a default port."""
     url = _web_url(text, "must be an origin as https://efcx.example.com (scheme, host and, where needed, port)")
@@ -71,6 +76,14 @@ def base_url(text: str) -> str:
     """An http(s) URL with host and path, without query; ends in `/`."""
     url = _web_url(text, "must be a URL as http://keycloak:8080/auth/", internal=True)
     return f"{url.scheme}://{_authority(url)}{url.path.rstrip('/')}/"
+
+
+def service_url(text: str) -> str:
+    """The base URL of a service that gets codes or secrets: https, or http on this machine and inside the cluster."""
+    url = base_url(text)
+    if url.startswith("http:") and not is_internal(urlsplit(url).hostname or ""):
+        raise ValueError("must be https: http is for this machine and for names of the same cluster")
+    return url
 
 
 def upstream(text: str) -> str:

@@ -18,6 +18,7 @@ from gateway.login.login_request import LoginRequest
 from gateway.login.record import Act, ActKind, Login, Purpose, Slot
 from gateway.observe.audit import AuditEvent
 from gateway.second_factor.enrolments import Enrolments, Tampered
+from gateway.second_factor.factors import table
 from gateway.second_factor.requirement import contacts_of, may_turn_off
 from gateway.second_factor.trusted_browsers import TrustedBrowsers
 
@@ -57,7 +58,7 @@ class BeginInSession:
 
         There is one login for a double click, and for tabs that ask at once with the same cookies.
         """
-        if wanted and wanted not in request.tenant.policy.by_factor:
+        if wanted and (wanted not in request.tenant.policy.by_factor or wanted in table.ENROLLED_ELSEWHERE):
             return FlowResult(None, ProblemDetail(Problem.BAD_INPUT))
         form, purpose = form or AccountForm(), Purpose.ENROL if wanted else Purpose.STEP_UP
         secrets, asked = self.flow.secrets, (purpose.value, str(wanted), str(act), request.app, session.id)

@@ -328,7 +328,7 @@ def _proved(state: LoginState, event: Proved) -> Login:
         case VerifyFactor(methods=methods):
             if login.purpose is Purpose.ENROL:  # the fresh proof; the user enrols next
                 return replace(login, fresh=True, verification=login.verification.next_round())
-            if not login.enrolments.of(event.factor):
+            if not login.enrolments.of(event.factor) and event.factor not in table.ENROLLED_ELSEWHERE:
                 contact = next((m for m in methods if m.factor is event.factor), None)
                 login = _enrolled(login, contact) if contact else login
             return replace(login, proved=event.factor, fresh=login.recent)

@@ -358,7 +358,7 @@ class Challenges:
         match judgement:
             case Unavailable(problem=why):
                 await self._attempts.give_back(groups)
-                return Denied(ProblemDetail(why))
+                return Denied(ProblemDetail(Problem.CHECK_FAILED if why is Problem.SEND_FAILED else why))
             case More():
                 return Continued(challenge.asks(judgement), challenge)
             case Elsewhere(path=path):

@@ -98,7 +98,7 @@ def methods_of(policy: Policy, user: UserFactors) -> tuple[Enrolment, ...]:
     These are the enrolments, and the verified contacts where the policy takes addresses from the user record. Without a
     page to choose, only the first one counts: so a fallback counts only for a user without the others.
     """
-    known = user.enrolments.enrolments
+    known = _known(policy, user.enrolments)
     if contacts_are_methods(policy):
         enrolled = {e.factor for e in known}
         usable = (c for c in user.contacts if c.verified and c.factor not in enrolled)
@@ -107,12 +107,18 @@ def methods_of(policy: Policy, user: UserFactors) -> tuple[Enrolment, ...]:
     return methods[:1] if policy.choose_page is ChoosePage.NEVER else methods
 
 
+def _known(policy: Policy, enrolments: EnrolmentSet) -> tuple[Enrolment, ...]:
+    """The enrolments, and what every user has without enrolling it."""
+    elsewhere = (m.factor for m in policy.offered if m.factor in table.ENROLLED_ELSEWHERE)
+    return (*enrolments.enrolments, *(Enrolment(factor) for factor in elsewhere if not enrolments.of(factor)))
+
+
 def enrolled_methods(policy: Policy, enrolments: EnrolmentSet) -> tuple[Enrolment, ...]:
     """Every factor the user has enrolled, those of the policy first: each may give a fresh proof.
 
     An address counts only while the tenant has a channel to send to it.
     """
-    own = tuple(e for m in policy.offered for e in enrolments.enrolments if e.factor is m.factor)
+    own = tuple(e for m in policy.offered for e in _known(policy, enrolments) if e.factor is m.factor)
     others = (e for e in enrolments.enrolments if e not in own and e.factor not in table.SENT)
     return (*own, *others)
 
@@ -146,7 +152,8 @@ def registrable(policy: Policy, user: UserFactors) -> tuple[FactorKind, ...]:
     """The factors that this user may enrol. Where only known addresses count, those with a known address."""
     known = {c.factor for c in user.contacts if c.verified}
     free = policy.registration_contact is RegistrationContact.ANY
-    return tuple(m.factor for m in policy.methods if free or m.factor not in table.SENT or m.factor in known)
+    own = (m.factor for m in policy.methods if m.factor not in table.ENROLLED_ELSEWHERE)
+    return tuple(factor for factor in own if free or factor not in table.SENT or factor in known)
 
 
 def takes_address(policy: Policy, contacts: tuple[Contact, ...], factor: FactorKind, address: str) -> bool:

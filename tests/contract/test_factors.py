@@ -3,23 +3,29 @@
 import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
 import pyotp
 import pytest
+from aiohttp import web
 
+from gateway.crypto.key_ring import Signer
 from gateway.domain.challenge import Binding, Challenge
 from gateway.domain.enrolment import Enrolment, EnrolmentSet
 from gateway.domain.policy import AttemptsScope, FactorKind
 from gateway.domain.problem import Problem
 from gateway.second_factor.challenges import ChallengeContext, Denied, Verified
 from gateway.second_factor.factors import backup_code
+from gateway.second_factor.factors.rsa import RsaFactor
 from gateway.settings.presets import PRESETS
 from gateway.store.protocol import Store
 from tests.fixtures.challenge_harness import POLICY, ChallengeHarness
 from tests.fixtures.clock import FakeClock
+from tests.fixtures.http_service import ODD_BODIES, HttpServer, Received, never, open_calls, says
 from tests.fixtures.open_stores import opened
+from tests.fixtures.rsa_server import odd_answers, rsa_manager
 from tests.fixtures.sample_tenants import TENANT
 
 MANY = 200
@@ -50,6 +56,11 @@ class Kind(ABC):
 
     def __init__(self, bench: ChallengeHarness) -> None:
         self.bench = bench
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Starts what the factor works through."""
+        yield
 
     @abstractmethod
     async def ask(self, login: str = "l1") -> Proof:
@@ -148,6 +159,40 @@ class AdminCode(Kind):
         return proof
 
 
+class Remote(Kind):
+    """A factor whose codes a service verifies. `http` is the service."""
+
+    http: HttpServer
+
+    @abstractmethod
+    def odd_answers(self, request: Received) -> tuple[bytes, ...]:
+        """Returns odd answers of the service's own form to a verification."""
+
+
+class Rsa(Remote):
+    factor = FactorKind.RSA
+    life = float("inf")
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        async with rsa_manager() as self.manager, open_calls() as http_calls:
+            self.http = self.manager.http
+            self.bench.serve(RsaFactor(http_calls, Signer(self.bench.ring, "rsa")), self.manager.channel)
+            yield
+
+    def odd_answers(self, request: Received) -> tuple[bytes, ...]:
+        return odd_answers(request)
+
+    async def ask(self, login: str = "l1") -> Proof:
+        case = self.bench.case(USER, login, methods=(Enrolment(FactorKind.RSA),))
+        passcode = self.manager.tokens[USER].passcode
+        return Proof(case, await self.bench.wait_for_code(case), passcode, passcode[:-1] + "9")
+
+    async def supersede(self, proof: Proof) -> Proof:
+        self.manager.tokens[USER].turn("975310")
+        return proof
+
+
 @pytest.fixture(params=["memory", pytest.param("redis", marks=pytest.mark.redis)])
 def address(request: pytest.FixtureRequest) -> str:
     """Returns the address of a store of each kind; empty means in this process."""
@@ -169,12 +214,18 @@ async def bench(store: Store, clock: FakeClock) -> ChallengeHarness:
     return bench
 
 
-@pytest.fixture(params=[Email, Totp, BackupCode, AdminCode], ids=lambda kind: kind.factor.value)
-def kind(request: pytest.FixtureRequest, bench: ChallengeHarness) -> Kind:
-    """Returns each factor."""
+LOCAL = (Email, Totp, BackupCode, AdminCode)
+REMOTE = (Rsa,)
+"""A service takes a code once. The login itself answers the same form again."""
+
+
+@pytest.fixture(params=[*LOCAL, *REMOTE], ids=lambda kind: kind.factor.value)
+async def kind(request: pytest.FixtureRequest, bench: ChallengeHarness) -> AsyncIterator[Kind]:
+    """Yields each factor, with the service that it works through."""
     made = request.param(bench)
     assert isinstance(made, Kind)
-    return made
+    async with made.running():
+        yield made
 
 
 @pytest.fixture(params=[AttemptsScope.CODE, AttemptsScope.USER], ids=lambda scope: scope.value)
@@ -236,6 +287,7 @@ async def test_a_used_proof_is_rejected_for_the_next_round_of_the_same_login(
     assert problem(await answer(bench, again, proof.right)) is kind.replayed
 
 
+@pytest.mark.parametrize("kind", LOCAL, indirect=True, ids=lambda kind: kind.factor.value)
 async def test_the_same_proof_is_accepted_again_for_the_same_owner(kind: Kind, bench: ChallengeHarness) -> None:
     proof = await kind.ask()
     answers = [await answer(bench, proof, proof.right) for _ in range(3)]
@@ -314,3 +366,117 @@ async def test_only_the_last_allowed_attempt_ends_the_code_or_the_login(
     stopped = [n for n, a in enumerate(answers) if a.stops]
     assert ended == [maximum - 1, maximum, maximum + 1]
     assert stopped in ([], [maximum - 1])
+
+
+@pytest.fixture(params=REMOTE, ids=lambda kind: kind.factor.value)
+async def remote(request: pytest.FixtureRequest, clock: FakeClock) -> AsyncIterator[Remote]:
+    """Yields each factor whose codes a service verifies, on a memory store."""
+    bench = ChallengeHarness(clock=clock)
+    await bench.consuming.store_began()
+    made = request.param(bench)
+    assert isinstance(made, Remote)
+    async with made.running():
+        yield made
+
+
+async def left(remote: Remote, proof: Proof) -> int:
+    return (await remote.bench.challenges.left(proof.case, proof.challenge)).attempts
+
+
+def shorten(remote: Remote, timeout: float) -> None:
+    """Shortens the time that the service has."""
+    channel = remote.bench.channels[remote.factor]
+    assert channel.service
+    short = replace(channel, service=replace(channel.service, timeout=timeout))
+    remote.bench.channels = {**remote.bench.channels, remote.factor: short}
+
+
+@pytest.mark.row("EF-20", "NX-07")
+async def test_a_service_that_is_down_accepts_nothing_and_costs_no_attempt(remote: Remote) -> None:
+    proof = await remote.ask()
+    await remote.http.stop()
+    assert problem(await answer(remote.bench, proof, proof.right)) is Problem.CHECK_FAILED
+    assert await left(remote, proof) == remote.bench.policy.otp_max_attempts
+
+
+@pytest.mark.row("EF-20", "NX-07")
+async def test_a_service_that_does_not_answer_accepts_nothing_and_costs_no_attempt(remote: Remote) -> None:
+    proof = await remote.ask()
+    remote.http.answer = lambda _: never()
+    shorten(remote, 0.05)
+    assert problem(await answer(remote.bench, proof, proof.right)) is Problem.CHECK_FAILED
+    assert await left(remote, proof) == remote.bench.policy.otp_max_attempts
+
+
+@pytest.mark.attack("F8")
+@pytest.mark.row("EF-20", "NX-07")
+async def test_no_odd_answer_of_a_hostile_service_is_accepted_or_costs_an_attempt(remote: Remote) -> None:
+    proof = await remote.ask()
+    wrong, number = [], 0
+    while True:
+        bodies: tuple[bytes, ...] = ()
+
+        def reply(request: Received, turn: int = number) -> web.StreamResponse:
+            nonlocal bodies
+            bodies = (*ODD_BODIES, *remote.odd_answers(request))
+            return says(bodies[turn])
+
+        remote.http.answer = reply
+        found = await answer(remote.bench, proof, proof.right)
+        if problem(found) is not Problem.CHECK_FAILED:
+            wrong.append(bodies[number][:200])
+        number += 1
+        if number == len(bodies):
+            break
+    assert wrong == []
+    assert number > 40
+    assert await left(remote, proof) == remote.bench.policy.otp_max_attempts
+
+
+@pytest.mark.attack("F8")
+@pytest.mark.parametrize("status", [201, 204, 301, 302, 401, 404, 500, 503])
+async def test_another_status_than_200_is_not_accepted(remote: Remote, status: int) -> None:
+    proof = await remote.ask()
+    real = remote.http.answer
+
+    async def reply(request: Received) -> web.StreamResponse:
+        found = real(request)
+        good = found if isinstance(found, web.StreamResponse) else await found
+        assert isinstance(good, web.Response)
+        return says(good.body if isinstance(good.body, bytes) else b"", status, {"Location": remote.http.url})
+
+    remote.http.answer = reply
+    assert problem(await answer(remote.bench, proof, proof.right)) is Problem.CHECK_FAILED
+
+
+@pytest.mark.row("EF-13")
+async def test_of_200_parallel_right_entries_that_a_service_answers_late_one_owner_is_accepted(remote: Remote) -> None:
+    bench = remote.bench
+    bench.policy = replace(bench.policy, otp_max_attempts=10_000)
+    bench.limits = replace(bench.limits, failure_steps=((100_000, 1.0),))
+    proof = await remote.ask()
+    real, asked, gate = remote.http.answer, asyncio.Event(), asyncio.Event()
+
+    async def late(request: Received) -> web.StreamResponse:
+        found = real(request)
+        reply = found if isinstance(found, web.StreamResponse) else await found
+        asked.set()
+        await gate.wait()
+        return reply
+
+    remote.http.answer = late
+    owners = [remote.another_owner(proof, n) for n in range(MANY)]
+    answering = asyncio.gather(*(answer(bench, owner, proof.right) for owner in owners))
+    await asked.wait()
+    gate.set()
+    assert len([a for a in await answering if isinstance(a, Verified)]) == 1
+
+
+@pytest.mark.row("EF-17")
+async def test_of_200_parallel_wrong_entries_a_service_judges_no_more_than_the_maximum(remote: Remote) -> None:
+    proof = await remote.ask()
+    before, maximum = len(remote.http.requests), remote.bench.policy.otp_max_attempts
+    wrong = [proof.wrong[:-2] + f"{n:02}" for n in range(100)] * 2
+    answers = await asyncio.gather(*(answer(remote.bench, proof, typed) for typed in wrong if typed != proof.right))
+    assert len([a for a in answers if isinstance(a, Denied) and a.judged]) == maximum
+    assert len(remote.http.requests) - before <= maximum

@@ -24,6 +24,7 @@ from gateway.login.record import (
     ChallengeSent,
     Drafted,
     Enrolled,
+    EntryContinued,
     Event,
     Login,
     Opened,
@@ -228,6 +229,8 @@ class RandomEvents:
         takes = [f for f in takes if f not in table.SENT or f is challenge.factor]
         if not takes:
             return ChallengeSent(self.challenge(login))
+        if self.random.random() < 0.1:
+            return EntryContinued(replace(challenge, state=str(self.number()), prompt="Another one."), challenge)
         factor = self.random.choice(takes)
         self.accepted.append(Accepted(challenge.bound_to, challenge.id, factor, self.order + 1))
         return Proved(challenge, factor, NOW, self.random.random() < 0.3)
@@ -244,6 +247,7 @@ class RandomEvents:
             lambda: Picked(FactorKind.EMAIL),
             SecretWithdrawn,
             lambda: ChallengeSent(self.challenge(login)),
+            lambda: EntryContinued(replace(forged, state="stale"), forged),
             lambda: Queued(
                 self.random.choice((None, NOW + 60)), login.verification.next_number, login.verification.round
             ),

@@ -50,6 +50,6 @@ def test_every_key_that_the_gateway_reads_is_documented_as_used_and_not_as_kept(
 
 
 @pytest.mark.row("EF-24")
-@pytest.mark.parametrize("key", ["TWILIO_SID", "RSA_Server_URL", "redis", "mongo", "policy-enforcer"])
+@pytest.mark.parametrize("key", ["TWILIO_SID", "redis", "mongo", "policy-enforcer"])
 def test_every_key_for_other_efcx_services_is_documented_as_kept(key: str) -> None:
     assert key in first_column("Kept, not used")

@@ -116,7 +116,7 @@ MISTAKES = {
         "configured for EMAIL: otp@example.com",
     ),
     "the kind of channel is not built": Mistake(
-        TENANT, "    channelType: EMAIL", "    channelType: SMS", f"{TWO_FACTOR}.channelType", "built: EMAIL or APP"
+        TENANT, "    channelType: EMAIL", "    channelType: EXTERNAL", f"{TWO_FACTOR}.channelType", "built: EMAIL"
     ),
     "the number of days is not offered": Mistake(
         TENANT,

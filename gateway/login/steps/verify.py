@@ -67,7 +67,8 @@ class VerifyView(StepView):
     first; `after_password`: a new password has just been set; `replaced`: a newer code went to the same mailbox; `held`
     is why no entry would be judged now, which is shown when there is nothing newer to show. `again_in` is when a page
     with a field asks again by itself, in seconds. `digits` is the maximum where `any_length`. `prompt` is what a
-    service asks for after the first entry, an English sentence.
+    service asks for after the first entry, an English sentence. `alphanumeric`: the page's own code may hold letters;
+    `hidden`: the page hides what is typed, until the user shows it.
     """
 
     now: float
@@ -75,6 +76,8 @@ class VerifyView(StepView):
     sent_to: str = ""
     digits: int = DIGITS
     any_length: bool = False
+    alphanumeric: bool = False
+    hidden: bool = False
     prompt: str = ""
     expires_at: float | None = None
     resend_at: float | None = None
@@ -127,7 +130,7 @@ class VerifyView(StepView):
     @property
     def letters(self) -> bool:
         """Whether a code typed here may hold letters: then a phone must not offer digits only."""
-        return any(method.letters for method in self.any_of)
+        return self.alphanumeric or any(method.letters for method in self.any_of)
 
     def takes(self, factor: str) -> bool:
         """Whether the page takes such codes besides its own."""
@@ -242,6 +245,8 @@ class VerifyPage:
             icon=table.icon(only),
             digits=digits.most if digits else login.policy.otp_length,
             any_length=digits is not None and digits.exact is None,
+            alphanumeric=only is not None and digits is None,
+            hidden=only is not None and not kinds and table.TYPES[only].hidden,
             prompt=challenge.prompt if challenge else "",
             expires_at=expires_at,
             resend_at=left.resend_at,

@@ -19,13 +19,6 @@ class SmsFactor(FactorType):
         return exactly(otp_length)
 
 
-class RsaFactor(FactorType):
-    """The code of an RSA SecurID token."""
-
-    kind = FactorKind.RSA
-    label = _("RSA SecurID")
-
-
 class ExternalFactor(FactorType):
     """A code that a web service of the tenant verifies."""
 

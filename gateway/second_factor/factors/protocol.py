@@ -70,7 +70,9 @@ class FactorType(Protocol):
 
     `label` is translated when it is shown, `icon` is a name of `templates/icons.html`. `channel` is the kind of
     channel that it works through, None for a factor without one. `sends` tells whether the code travels in a message to
-    an address. `approves` tells whether its code also approves an enrolment.
+    an address. `approves` tells whether its code also approves an enrolment. `enrolled_elsewhere`: a service knows the
+    users, so every user has this factor without enrolling. `hidden`: a page hides what is typed, until the user shows
+    it.
     """
 
     kind: ClassVar[FactorKind]
@@ -79,6 +81,8 @@ class FactorType(Protocol):
     channel: ClassVar[ChannelKind | None] = None
     sends: ClassVar[bool] = False
     approves: ClassVar[bool] = False
+    enrolled_elsewhere: ClassVar[bool] = False
+    hidden: ClassVar[bool] = False
 
     @classmethod
     def digits(cls, otp_length: int) -> Digits | None:

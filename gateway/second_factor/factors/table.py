@@ -9,8 +9,9 @@ from gateway.rendering.step_view import MethodView
 from gateway.second_factor.factors.admin_code import AdminCodeFactor
 from gateway.second_factor.factors.backup_code import BackupCodeFactor
 from gateway.second_factor.factors.email import EmailFactor
-from gateway.second_factor.factors.planned import ExternalFactor, RsaFactor, SmsFactor
+from gateway.second_factor.factors.planned import ExternalFactor, SmsFactor
 from gateway.second_factor.factors.protocol import Factor, FactorType
+from gateway.second_factor.factors.rsa import RsaFactor
 from gateway.second_factor.factors.totp import TotpFactor
 
 Factors = Mapping[tuple[FactorKind, ChannelKind | None], Factor]
@@ -29,6 +30,8 @@ TYPES: Mapping[FactorKind, type[FactorType]] = {each.kind: each for each in _TYP
 """Every kind, in the order in which a page that takes any code tries them."""
 SENT: frozenset[FactorKind | None] = frozenset(kind for kind, of in TYPES.items() if of.sends)
 """The kinds whose code travels in a message."""
+ENROLLED_ELSEWHERE = frozenset(kind for kind, of in TYPES.items() if of.enrolled_elsewhere)
+"""The kinds that every user has without enrolling."""
 APPROVING = tuple(kind for kind, of in TYPES.items() if of.approves)
 """The kinds whose code also approves an enrolment."""
 

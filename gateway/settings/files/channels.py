@@ -8,7 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from types import MappingProxyType
-from typing import Annotated
+from typing import Annotated, Any
 
 from annotated_types import MinLen
 from pydantic import Field
@@ -24,9 +24,12 @@ from gateway.domain.channel import (
     HttpService,
     MailSecurity,
     Relay,
+    RsaOptions,
+    RsaServer,
+    RsaService,
     TlsSettings,
 )
-from gateway.domain.setting_types import SECTION, Count, HostName, InternalHost, Line, Seconds, matching
+from gateway.domain.setting_types import SECTION, Count, HostName, InternalHost, Line, Seconds, ServiceUrl, matching
 from gateway.domain.urls import is_loopback
 from gateway.settings.source.diagnostics import Diagnostics, one_of
 from gateway.settings.source.secret_refs import Resolver, SecretSource
@@ -64,8 +67,36 @@ class ServiceSection(ABC):
         """The service, with its secrets resolved; reports what is wrong. The caller sets `tls`."""
 
 
-SERVICE_KEYS: Mapping[ChannelKind, str] = MappingProxyType({})
+SERVICE_KEYS: Mapping[ChannelKind, str] = MappingProxyType({ChannelKind.RSA: "rsa"})
 """The key of the section that each kind of channel needs, in `ChannelSection`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RsaSection(Extended, RsaOptions, ServiceSection):
+    """RSA Authentication Manager, called by its Authentication API."""
+
+    __pydantic_config__ = SECTION
+
+    url: ServiceUrl | None = None
+    """Address of the Authentication API, as https://rsa.example.com:5555/. Default: each tenant's `RSA_Server_URL`."""
+
+    client_id: Annotated[Line, MinLen(1)] | None = None
+    """Name of the authentication agent that is registered for the gateway."""
+
+    client_key: SecretSource | None = None
+    """Access key of the Authentication API."""
+
+    def build(self, channel: "ChannelSection", at: Path, report: Diagnostics, resolver: Resolver) -> RsaService:
+        """The service; its server is None where the file names none."""
+        if self.longest < self.shortest:
+            report.error((*at, "longest"), f"{self.longest} is less than shortest ({self.shortest})")
+        given = (self.url, self.client_id, self.client_key)
+        server = None
+        if self.url and self.client_id and self.client_key:
+            server = RsaServer(self.url, self.client_id, resolver.secret(self.client_key, (*at, "client_key")))
+        elif any(given):
+            report.error(at, "url, client_id and client_key belong together; give all or none")
+        return RsaService(server=server, **plain(self, RsaOptions))
 
 
 class RelaySection(Section):
@@ -124,6 +155,9 @@ class ChannelSection(Extended, ChannelOptions):
     rate: Count | None = None
     """Maximum number of mails a minute that the servers accept. Default: no limit."""
 
+    rsa: RsaSection | None = None
+    """RSA Authentication Manager of a channel of kind `rsa`."""
+
 
 def build(
     sections: tuple[ChannelSection, ...], report: Diagnostics, resolver: Resolver, tls: TlsSettings
@@ -155,9 +189,14 @@ def build(
                 ),
                 rate_per_minute=section.rate,
                 service=_service(section, here, report, resolver, tls),
-                **{field.name: getattr(section, field.name) for field in fields(ChannelOptions)},
+                **plain(section, ChannelOptions),
             )
     return MappingProxyType(channels)
+
+
+def plain(section: Any, of: type[Any]) -> dict[str, Any]:
+    """The keys of `section` whose values are used as the file has them: the fields of `of`."""
+    return {field.name: getattr(section, field.name) for field in fields(of)}
 
 
 def invalid_names(written: object, good: Mapping[str, Channel]) -> frozenset[str]:

@@ -8,11 +8,11 @@ from typing import Annotated
 
 from pydantic import Field
 
-from gateway.domain.channel import TlsSettings
+from gateway.domain.channel import RsaServer, TlsSettings
 from gateway.domain.secret import Secret
 from gateway.domain.setting_types import BaseUrl, Seconds
 from gateway.domain.tenant import KEYCLOAK_TIMEOUT, AdminUser, Credentials, KeycloakAccess, SignInWay
-from gateway.domain.urls import base_url
+from gateway.domain.urls import base_url, service_url
 from gateway.settings.features import Features
 from gateway.settings.source.diagnostics import Diagnostics, one_of
 from gateway.settings.source.secret_refs import Resolver, SecretSource
@@ -96,6 +96,16 @@ class EfcxKeycloakSection(ForeignSection):
     Otp_Manager_Url: str = ""
     """Address of EFCX's otp-manager. EFCX requires it where 2FA by EMAIL or SMS is on."""
 
+    RSA_Server_URL: str = ""
+    """Address of the tenant's RSA Authentication Manager, as https://rsa.example.com:5555/. Default: that of the
+    channel."""
+
+    RSA_Client_Key: SecretSource | None = None
+    """Access key of RSA's Authentication API, for `RSA_Server_URL`."""
+
+    RSA_Client_ID: str = ""
+    """Name of the authentication agent at RSA, for `RSA_Server_URL`."""
+
 
 def build(
     efcx: EfcxKeycloakSection,
@@ -134,6 +144,31 @@ def build(
         timeout=own.timeout,
         tls=resolver.tls(own.tls, ("gateway", "keycloak", "tls"), tls),
     )
+
+
+def rsa_server(efcx: EfcxKeycloakSection, report: Diagnostics, resolver: Resolver) -> RsaServer | None:
+    """The tenant's own RSA server, from EFCX's keys; None where none of them is filled."""
+    key = efcx.RSA_Client_Key
+    given = {"RSA_Server_URL": efcx.RSA_Server_URL, "RSA_Client_ID": efcx.RSA_Client_ID}
+    given["RSA_Client_Key"] = "" if key is None or key.value == "" else "given"
+    if not any(given.values()):
+        return None
+    for name in (name for name, value in given.items() if not value):
+        report.error((*_KEYCLOAK, name), "is missing: the three keys RSA_… belong together; fill all or none")
+    return RsaServer(
+        service_address(efcx.RSA_Server_URL, "RSA_Server_URL", report),
+        efcx.RSA_Client_ID,
+        resolver.secret(key, (*_KEYCLOAK, "RSA_Client_Key")) if key and given["RSA_Client_Key"] else Secret(""),
+    )
+
+
+def service_address(text: str, key: str, report: Diagnostics) -> str:
+    """The address of a service in EFCX's `key`, ending in `/`; "" where the file has none, or none that is usable."""
+    try:
+        return service_url(text) if text else ""
+    except ValueError as error:
+        report.error((*_KEYCLOAK, key), str(error))
+        return ""
 
 
 def _check_otp_manager_url(url: str, report: Diagnostics) -> None:

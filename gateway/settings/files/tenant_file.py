@@ -15,7 +15,7 @@ from annotated_types import MinLen
 from pydantic import TypeAdapter
 
 from gateway.delivery.phone_numbers import REGIONS
-from gateway.domain.channel import ChannelType
+from gateway.domain.channel import ChannelType, RsaServer, RsaService
 from gateway.domain.policy import FACTOR_OF_CHANNEL, FactorKind, Policy
 from gateway.domain.setting_types import HostName, Name, like
 from gateway.domain.tenant import (
@@ -156,6 +156,7 @@ def build(document: Document, shared: SharedSettings, report: Diagnostics, resol
         policy=policy or Policy(preset="", enabled=True, methods=()),
         branding=Branding(look.name or file.tenantName, look.logo, look.colour, look.language, section.help),
         home=_home(section, routes, report),
+        rsa=_rsa(settings, policy, shared, report, resolver) if policy else None,
         **{field.name: getattr(section, field.name) for field in fields(TenantOptions)},
     )
     _check_token_cookie(tenant, report)
@@ -271,6 +272,23 @@ def _keys(value: Any, path: Path) -> Iterator[Path]:
     elif isinstance(value, list):
         for index, inner in enumerate(value):
             yield from _keys(inner, (*path, index))
+
+
+def _rsa(
+    settings: TenantSettingsSection, policy: Policy, shared: SharedSettings, report: Diagnostics, resolver: Resolver
+) -> RsaServer | None:
+    """The tenant's own RSA server where its users need one; reports when there is none for them."""
+    method = policy.by_factor.get(FactorKind.RSA)
+    channel = shared.channels.get(method.channel or "") if method else None
+    if channel is None or not isinstance(channel.service, RsaService):
+        return None
+    own = keycloak.rsa_server(settings.keyCloak, report, resolver)
+    if own is None and channel.service.server is None:
+        report.error(
+            (*_KEYCLOAK, "RSA_Server_URL"),
+            f"is missing: neither this tenant nor the channel {channel.service_identifier} names an RSA server",
+        )
+    return own
 
 
 def _check_otp_manager(settings: TenantSettingsSection, policy: Policy, report: Diagnostics) -> None:

@@ -269,6 +269,8 @@ def _method(section: MethodSection, at: Path, report: Diagnostics, shared: Share
     if not KINDS_OF[kind]:
         return Method(factor)
     fitting, place = _identifiers(kind, shared), (*at, "channelServiceIdentifier")
+    if not identifier and kind is ChannelType.RSA and len(fitting) == 1:
+        [identifier] = fitting  # EFCX's key names a mailbox or number, which RSA has not
     there = f"configured for {kind.value}: {one_of(fitting)}" if fitting else f"no {kind.value} channel is configured"
     if identifier not in shared.channels and invalid & {identifier or next(iter(invalid), ""), ""}:
         return None  # reported at the channel
