@@ -44,7 +44,7 @@ def test_the_page_asks_for_what_the_service_wants_next() -> None:
     assert step(login) is Step.VERIFY
 
 
-def test_a_continuation_of_a_challenge_that_went_on_meanwhile_changes_nothing() -> None:
+def test_a_stale_continuation_changes_nothing() -> None:
     before = after(password(ENROLLED), sent())
     assert before.verification.challenge
     login = apply(before, continued(before.verification.challenge, "First."))

@@ -151,7 +151,7 @@ async def test_wrong_next_codes_use_up_the_attempts_of_the_login(bench: Bench) -
     assert problem(await bench.enter(bench.token.passcode)) is Problem.TOO_MANY_CODES
 
 
-async def test_a_token_that_needs_a_new_pin_is_told_apart(bench: Bench) -> None:
+async def test_a_token_that_needs_a_new_pin_has_a_problem_of_its_own(bench: Bench) -> None:
     bench.token.new_pin = True
     assert problem(await bench.enter(bench.token.passcode)) is Problem.NEW_PIN
 
