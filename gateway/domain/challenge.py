@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field, replace
 from enum import Enum
 
+from gateway.domain.channel import ChannelKind
 from gateway.domain.enrolment import Enrolment
 from gateway.domain.policy import FactorKind
 from gateway.domain.problem import Problem
@@ -36,6 +37,7 @@ class Challenge:
 
     `sent_to` is the full address (masked only when shown), `expires_at` and `resend_at` are seconds since the epoch,
     `number` counts the challenges of one login. `factor` None means that nothing was sent (a page that takes any code).
+    A code was sent by `channel`, which was of `channel_kind` then: only that one verifies it.
     `prompt` is what the service asks for next, an English sentence that a page translates ("" for the code itself).
     """
 
@@ -51,6 +53,7 @@ class Challenge:
     resend_at: float | None = None
     tag: str = ""
     prompt: str = ""
+    channel_kind: ChannelKind | None = None
 
     def asks(self, more: "More") -> "Challenge":
         """The same challenge after an entry that the service neither accepted nor rejected."""

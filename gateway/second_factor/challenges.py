@@ -169,7 +169,7 @@ class Challenges:
 
     def factor(self, delivery: DeliveryContext, kind: FactorKind) -> Factor:
         """The object that serves `kind` through the channel of `delivery`."""
-        return self._factors[(kind, delivery.channel.kind if delivery.channel else None)]
+        return self._factors[(kind, delivery.kind)]
 
     def waiting(self, context: ChallengeContext, number: int) -> Challenge:
         """A challenge for an entry that needs no message. `number` is the challenge's in its login."""
@@ -205,6 +205,7 @@ class Challenges:
             number=number,
             state=asked.state,
             channel=delivery.channel.service_identifier if delivery.channel else None,
+            channel_kind=delivery.kind,
             sent_to=to.address,
             issued_at=now,
             expires_at=asked.expires_at,
@@ -326,7 +327,10 @@ class Challenges:
         enrolment = next((m for m in context.methods if m.factor is kind), None)
         if enrolment is None:
             enrolment = await factor.credential(context.tenant, context.user, context.enrolments)
-        return await factor.verify(challenge.state, context.user, enrolment, delivery, entry)
+        found = await factor.verify(challenge.state, context.user, enrolment, delivery, entry)
+        if isinstance(found, Unavailable) and delivery.sent_by and delivery.channel is None:
+            return replace(found, problem=Problem.CODE_EXPIRED)  # the service of the code is gone; another one sends
+        return found
 
     async def _replaced(self, context: ChallengeContext, challenge: Challenge) -> Problem | None:
         """Why the code that was sent for `challenge` is dead, right or not; None when it is the newest."""

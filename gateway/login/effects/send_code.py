@@ -18,7 +18,7 @@ from gateway.domain.challenge import Challenge
 from gateway.domain.channel import Channel
 from gateway.domain.enrolment import Enrolment
 from gateway.domain.errors import GatewayError, Misconfigured
-from gateway.domain.policy import FactorKind, SharedAddress
+from gateway.domain.policy import FACTOR_OF_CHANNEL, FactorKind, SharedAddress
 from gateway.domain.ports import Clock, Random
 from gateway.domain.problem import Problem, ProblemDetail
 from gateway.keycloak.token_endpoint import Granted, RefreshUnknown, SessionEnded, TokenEndpoint
@@ -75,9 +75,23 @@ class ChallengeContexts:
 
     def delivery(self, request: LoginRequest, login: Login, factor: FactorKind) -> DeliveryContext:
         """The circumstances of a message. Raises `Misconfigured` when its channel is gone and has no successor."""
+        return self._context(request, login, factor, _channel(request, login, factor))
+
+    def verification(self, request: LoginRequest, login: Login, factor: FactorKind) -> DeliveryContext:
+        """The circumstances of an entry. The channel that sent the code verifies it, whatever the settings say now."""
+        sent = login.verification.challenge
+        if sent is None or sent.factor is not factor or sent.channel_kind is None:
+            return self.delivery(request, login, factor)
+        found = request.configuration.channels.get(sent.channel or "")
+        channel = found if found and found.kind is sent.channel_kind else None
+        return replace(self._context(request, login, factor, channel), sent_by=sent.channel_kind)
+
+    def _context(
+        self, request: LoginRequest, login: Login, factor: FactorKind, channel: Channel | None
+    ) -> DeliveryContext:
         return DeliveryContext(
             tenant=request.tenant,
-            channel=_channel(request, login, factor),
+            channel=channel,
             digits=login.policy.otp_length,
             expiry=login.policy.otp_expiry,
             language=request.language,
@@ -271,9 +285,8 @@ def _channel(request: LoginRequest, login: Login, factor: FactorKind) -> Channel
     pinned, present = login.policy.by_factor.get(factor), request.tenant.policy.by_factor.get(factor)
     if pinned is None or pinned.channel is None:
         return None
-    channels = request.configuration.channels
-    successor = channels.get(present.channel) if present and present.channel else None
-    found = channels.get(pinned.channel) or successor
-    if found is None:
-        raise Misconfigured("channels", f"{pinned.channel} is no longer configured")
-    return found
+    for method in (pinned, present):
+        found = request.configuration.channels.get(method.channel or "") if method else None
+        if found and FACTOR_OF_CHANNEL[found.type] is factor:
+            return found
+    raise Misconfigured("channels", f"{pinned.channel} is no longer configured")

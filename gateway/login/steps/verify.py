@@ -179,7 +179,7 @@ class CodeCheck:
         context, challenge = self.contexts.challenge(request, state), state.login.verification.challenge
         if context is None or challenge is None:
             return StepResult()
-        delivery_of = partial(self.contexts.delivery, request, state.login)
+        delivery_of = partial(self.contexts.verification, request, state.login)
         only = context.only if not context.extras else None
         digits = self.challenges.digits(delivery_of(only), only) if only else None
         if not _may_be_code(digits, fold(typed)):
@@ -235,7 +235,7 @@ class VerifyPage:
             expires_at = min(expires_at, now)  # wrong too often: its life is over
         kinds = proof.kinds if len(proof.kinds) > 1 else ()
         only = context.only if kinds else proof.kinds[0]
-        digits = self.challenges.digits(self.contexts.delivery(request, login, only), only) if only else None
+        digits = self.challenges.digits(self.contexts.verification(request, login, only), only) if only else None
         return VerifyView(
             **head,
             now=now,

@@ -48,7 +48,8 @@ class DeliveryContext:
     `digits` and `expiry` (seconds) are the policy's. `host` is the name that the browser shows, `browser` a text such
     as "Chrome on Windows". `tag` is the short label that keeps shared mailboxes apart ("" = none). `reference` finds
     this request in the log, `challenge` is the id of the challenge that a code is bound to. `now` is in seconds since
-    the epoch.
+    the epoch. `sent_by` is the kind of the channel that sent the code to be verified; then `channel` is that very
+    channel, or None if it is no longer configured.
     """
 
     tenant: Tenant
@@ -63,6 +64,12 @@ class DeliveryContext:
     random: Random
     tag: str = ""
     challenge: str = ""
+    sent_by: ChannelKind | None = None
+
+    @property
+    def kind(self) -> ChannelKind | None:
+        """The kind of channel whose factor serves this proof."""
+        return self.sent_by or (self.channel.kind if self.channel else None)
 
 
 class FactorType(Protocol):
