@@ -137,7 +137,7 @@ class TokenEndpoint:
         known = self._grants.get(access)
         if known is not None and known.failure and now < known.until:
             raise errors.Misconfigured(where(access), f"a sign-in failed: {known.failure}")
-        trusted = known is not None and not known.failure and now < known.until
+        trusted = known is not None and now < known.until
         if error := await self._probe(access, "refresh_token" if trusted else "password"):
             raise _refused(access, "signing users in", error) from error
         if not trusted:

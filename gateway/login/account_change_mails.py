@@ -79,7 +79,7 @@ class AccountChangeMails:
     ) -> None:
         """Begins to send; returns at once. `sets` are the user's enrolments before and after the change."""
         to, user = recipients(login, change, sets), login.user
-        if not to or user is None or EmailFactor.kind not in login.policy.by_factor:
+        if not to or user is None:
             return
         if len(self._waiting) >= MOST:
             log.warning(

@@ -480,3 +480,9 @@ async def test_of_200_parallel_wrong_entries_a_service_judges_no_more_than_the_m
     answers = await asyncio.gather(*(answer(remote.bench, proof, typed) for typed in wrong if typed != proof.right))
     assert len([a for a in answers if isinstance(a, Denied) and a.judged]) == maximum
     assert len(remote.http.requests) - before <= maximum
+
+
+async def test_a_withdrawn_administrators_code_is_rejected(bench: ChallengeHarness) -> None:
+    proof = await AdminCode(bench).ask()
+    await bench.admin_codes.withdraw(TENANT.id, USER)
+    assert problem(await answer(bench, proof, proof.right)) is Problem.WRONG_CODE

@@ -164,3 +164,12 @@ async def test_a_form_of_an_older_round_is_answered_that_the_login_has_moved_on(
     )
     other = await login_harness.flow.act(visit, slot, Step.CONFIRM, "", older)
     assert (other.out_of_order, other.step, other.problem_detail) == (True, Step.VERIFY, None)
+
+
+async def test_a_password_after_the_user_set_up_a_factor_elsewhere_asks_for_that_factor() -> None:
+    harness = LoginHarness(replace(PRESETS["efcx"].policy, methods=METHODS))
+    await harness.start()
+    browser = LoginBrowser(harness, "laptop")
+    assert (await browser.act(Step.PASSWORD, username="anna", password="right")).step is Step.REGISTER
+    await harness.enrolments.add(harness.tenant, "id-anna", harness.enrolled("anna"), MAILBOX)
+    assert (await browser.act(Step.PASSWORD, username="anna", password="right")).step is Step.VERIFY
