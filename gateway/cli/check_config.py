@@ -10,6 +10,7 @@ import typer
 from gateway.delivery import smtp
 from gateway.delivery.conversation import Conversation
 from gateway.domain.channel import Channel, ChannelKind
+from gateway.domain.secret import secrets_in
 from gateway.observe import logs
 from gateway.settings.load import load
 from gateway.settings.source.diagnostics import Level
@@ -63,7 +64,7 @@ def send_test(config: Path, name: str, to: str, *, as_json: bool) -> int:
         return 1
     logs.configure("error")
     lines: list[str] = []
-    conversation = Conversation(lines.append if as_json else typer.echo)
+    conversation = Conversation(lines.append if as_json else typer.echo, *secrets_in(channel))
     why = conversation.clean(asyncio.run(test(channel, to, conversation)))
     if as_json:
         result = {"ok": not why, "channel": name, "conversation": lines, "why": why}

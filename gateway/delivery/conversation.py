@@ -7,6 +7,7 @@ spelling in which a message can contain them.
 import base64
 import json
 from collections.abc import Callable
+from html import escape
 from urllib.parse import quote, quote_plus
 
 from gateway.domain.texts import visible
@@ -27,8 +28,8 @@ class Conversation:
     def hide(self, *secrets: str) -> None:
         """Mask these texts from now on."""
         for secret in filter(None, secrets):
-            self._secrets += (secret, quote(secret, safe=""), quote_plus(secret), json.dumps(secret)[1:-1])
-            self._secrets.append(base64.b64encode(secret.encode()).decode())
+            self._secrets += (secret, quote(secret), quote(secret, safe=""), quote_plus(secret), escape(secret))
+            self._secrets += (json.dumps(secret)[1:-1], base64.b64encode(secret.encode()).decode())
         self._secrets.sort(key=len, reverse=True)  # a secret may contain a shorter one
 
     def note(self, text: str) -> None:

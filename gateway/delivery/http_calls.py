@@ -10,7 +10,7 @@ nothing tells whether it handled the request, and a code must not be sent or che
 
 import asyncio
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,8 +20,10 @@ from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
 from gateway.crypto.tls import client_context
+from gateway.delivery.conversation import Conversation
 from gateway.domain.channel import TlsSettings
 from gateway.observe.connection_errors import own_text, why_not_connected
+from gateway.observe.redaction import DOTS, is_secret
 
 MOST = 64 * 1024
 """Bytes of a response that are read. A longer one is no answer."""
@@ -83,16 +85,23 @@ class NoAnswer:
 
 
 class HttpCalls:
-    """Makes calls. Build one for the whole process, and close it at the end."""
+    """Makes calls. Build one for the whole process, and close it at the end. A `conversation` reports all of them."""
 
-    def __init__(self) -> None:
+    def __init__(self, conversation: Conversation | None = None) -> None:
+        self._conversation = conversation
         self._sessions: dict[TlsSettings, aiohttp.ClientSession] = {}
         self._log = structlog.get_logger("delivery.http")
 
     async def send(self, call: HttpCall) -> Answer | NoAnswer:
         """The response of the service to `call`."""
         connected = asyncio.Event()
+        if self._conversation:
+            self._conversation.note(_server(call))
+            target = URL(call.url, encoded=True).raw_path_qs
+            self._conversation.sent(_message(f"{call.method} {target}", call.headers, call.body))
         result = await self._send(call, connected)
+        if self._conversation and isinstance(result, Answer):
+            self._conversation.received(_message(f"HTTP {result.status}", result.headers.items(), result.body))
         if isinstance(result, NoAnswer):
             self._log.warning("no_http_answer", server=_server(call), why=result.reason, unknown=result.unknown)
         return result
@@ -177,6 +186,12 @@ def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _no_constant(name: str) -> None:
     raise ValueError(f"{name} is no JSON")
+
+
+def _message(first: str, headers: Iterable[tuple[str, str]], body: bytes) -> str:
+    """A message as a conversation shows it: first line, headers, body. Headers that are named as secrets are masked."""
+    lines = [first, *(f"{name}: {DOTS if is_secret(name) else value}" for name, value in headers)]
+    return "\n".join([*lines, "", body.decode("utf-8", "replace")] if body else lines)
 
 
 def _server(call: HttpCall) -> str:

@@ -253,8 +253,6 @@ async def send_test(channel: Channel, to: str, conversation: Conversation) -> st
         return f"{to} is no mail address"
     text = TEST_TEXT.format(channel.service_identifier)
     message = Message(address, TEST_SUBJECT, f"{text}\n", f"<p>{escape(text)}</p>\n", "en", "")
-    for relay in channel.relays:
-        conversation.hide(relay.password.value if relay.password else "")
     mailer = Mailer(SystemClock(), SystemRandom(), budget=TEST_BUDGET, conversation=conversation)
     try:
         sent = await mailer.send(replace(channel, sender_name=channel.sender_name or TEST_NAME), message)

@@ -1,6 +1,7 @@
 """A string that never prints."""
 
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields, is_dataclass
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -17,3 +18,17 @@ class Secret:
 
     def __bool__(self) -> bool:
         return bool(self.value)
+
+
+def secrets_in(value: object) -> Iterator[str]:
+    """Each secret text inside `value`: a dataclass, a mapping, a tuple, or a secret itself."""
+    if isinstance(value, Secret):
+        yield value.value
+    elif isinstance(value, Mapping):
+        yield from secrets_in((*value.keys(), *value.values()))
+    elif isinstance(value, tuple | list | set | frozenset):
+        for item in value:
+            yield from secrets_in(item)
+    elif is_dataclass(value):
+        for one in fields(value):
+            yield from secrets_in(getattr(value, one.name))

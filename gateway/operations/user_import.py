@@ -112,9 +112,9 @@ class UserImport(AdministratorActs):
         channel = next((one for one in CHANNELS if one.value == values[CHANNEL].upper()), None)
         if channel is None:
             return Left(f"the channel {values[CHANNEL][:40]!r} is unknown")
-        if channel is ChannelType.RSA:
-            return Left("RSA SecurID needs no registration", Outcome.SKIPPED)
         kind = FACTOR_OF_CHANNEL[channel]
+        if table.TYPES[kind].enrolled_elsewhere:
+            return Left(f"{channel.value} needs no registration", Outcome.SKIPPED)
         method = tenant.policy.by_factor.get(kind)
         if method is None:
             return Left(f"the tenant does not offer {channel.value}")

@@ -10,9 +10,11 @@ from urllib.parse import quote, quote_plus
 import pytest
 
 from gateway.delivery.conversation import MOST, Conversation
+from gateway.delivery.http_calls import HttpCall, HttpCalls
 from gateway.delivery.smtp import send_test
 from gateway.domain.channel import Channel, ChannelKind, ChannelType, MailSecurity, Relay, TlsSettings
-from gateway.domain.secret import Secret
+from gateway.domain.secret import Secret, secrets_in
+from tests.fixtures.http_service import http_server, says
 from tests.fixtures.mail import MailServer, StartMailServer, Switches
 from tests.fixtures.ports import free_port
 
@@ -29,7 +31,7 @@ def channel(port: int, **relay: object) -> Channel:
 async def trial(through: Channel, to: str = "anna@cc.example") -> tuple[str, list[str]]:
     """Sends a test mail; returns why it was not sent, and the conversation."""
     lines: list[str] = []
-    conversation = Conversation(lines.append)
+    conversation = Conversation(lines.append, *secrets_in(through))
     return conversation.clean(await send_test(through, to, conversation)), lines
 
 
@@ -136,3 +138,30 @@ def test_a_long_message_is_cut_and_a_secret_is_masked_in_every_spelling() -> Non
     encoded = base64.b64encode(PASSWORD.encode()).decode()
     conversation.received(f"{PASSWORD} {quote(PASSWORD, safe='')} {quote_plus(PASSWORD)} {encoded} not none")
     assert lines[2] == "< ••• ••• ••• ••• ••• none"
+
+
+async def test_an_http_call_is_shown_with_headers_and_bodies_and_without_credentials() -> None:
+    lines: list[str] = []
+    calls = HttpCalls(Conversation(lines.append, PASSWORD))
+    headers = [("Authorization", "Basic YTpi"), ("X-Api-Key", PASSWORD)]
+    async with http_server(lambda _: says({"error": "no credit"}, 402, {"Set-Cookie": "a=b"})) as server:
+        await calls.send(HttpCall("POST", f"{server.url}/sms?key={quote(PASSWORD)}", 5.0, headers, b'{"to": "+49"}'))
+        await calls.close()
+    assert lines[0] == server.url
+    assert lines[1:6] == [
+        "> POST /sms?key=•••",
+        "> Authorization: •••",
+        "> X-Api-Key: •••",
+        "> ",
+        '> {"to": "+49"}',
+    ]
+    assert lines[6] == "< HTTP 402"
+    assert "< Set-Cookie: •••" in lines
+    assert lines[-1] == '< {"error": "no credit"}'
+
+
+def test_every_secret_inside_a_value_is_found() -> None:
+    secret = Secret("a")
+    relay = Relay("127.0.0.1", 25, password=secret)
+    assert list(secrets_in(replace(channel(25), relays=(relay,)))) == ["a"]
+    assert sorted(secrets_in({"x": [secret, (Secret("b"), "plain")], Secret("c"): None})) == ["a", "b", "c"]
