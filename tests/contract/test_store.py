@@ -310,6 +310,14 @@ async def test_with_restart_the_count_is_cleared_after_the_lock(store: Store) ->
     assert await store.reserve([rule], NOW + 60) == Reserved((1,))
 
 
+async def test_parallel_attempts_of_several_locks_on_one_count_get_one_beyond_the_step_for_each_lock(
+    store: Store,
+) -> None:
+    rules = [replace(RULE, lock=f"{{t/u}}:app:{n % 4}", ends_with_lock=True) for n in range(80)]
+    found = await asyncio.gather(*(store.reserve([rule], NOW) for rule in rules))
+    assert sorted(one.counts for one in found if isinstance(one, Reserved)) == [(n,) for n in range(1, 7)]
+
+
 @pytest.mark.parametrize("seconds", [60.0, 600.0, 6000.0])
 async def test_a_count_can_end_with_the_last_of_the_locks_that_it_triggered(store: Store, seconds: float) -> None:
     rule = replace(RULE, steps=((3, seconds),), ends_with_lock=True)

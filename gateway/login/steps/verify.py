@@ -13,7 +13,7 @@ from math import ceil
 from typing import Any
 
 from gateway.domain.challenge import ProofPurpose
-from gateway.domain.policy import LockScope, RegistrationContact
+from gateway.domain.policy import LockScope, OnMaximum, RegistrationContact
 from gateway.domain.ports import Clock
 from gateway.domain.problem import Problem, ProblemDetail
 from gateway.login.effects.send_code import ChallengeContexts, SendCode
@@ -68,7 +68,8 @@ class VerifyView(StepView):
     is why no entry would be judged now, which is shown when there is nothing newer to show. `again_in` is when a page
     with a field asks again by itself, in seconds. `digits` is the maximum where `any_length`. `prompt` is what a
     service asks for after the first entry, an English sentence. `alphanumeric`: the page's own code may hold letters;
-    `hidden`: the page hides what is typed, until the user shows it.
+    `hidden`: the page hides what is typed, until the user shows it. `leads_on`: where no further code can be sent,
+    asking for one leads to a named path.
     """
 
     now: float
@@ -98,6 +99,7 @@ class VerifyView(StepView):
     replaced: bool = False
     held: ProblemDetail | None = None
     no_more_sends: ProblemDetail | None = None
+    leads_on: bool = False
     way: str = ""
     again_in: int | None = None
 
@@ -252,6 +254,7 @@ class VerifyPage:
             resend_at=left.resend_at,
             can_resend=message is not None and left.no_more_sends is None,
             no_more_sends=left.no_more_sends,
+            leads_on=login.policy.on_max_sends is OnMaximum.PATH,
             can_edit=proof.enrolling is not None and login.policy.registration_contact is RegistrationContact.ANY,
             attempts_left=left.attempts,
             failures=left.failures,

@@ -168,6 +168,41 @@ async def test_the_reset_of_a_user_ends_the_locks_of_all_apps(site: Site) -> Non
         assert await opens(agent, A, B, C) == [True, True, True]
 
 
+@pytest.mark.attack("F17")
+async def test_a_trusted_browser_opens_no_locked_app(site: Site) -> None:
+    site.change(trustBrowserDays=14)
+    user, phone = await with_app(site)
+    async with site.person() as agent:
+        await agent.password(user.username, user.password)
+        assert (await agent.do("verify", code=phone.code(), remember="yes")).step == "done"
+        site.clock.advance(STEP)
+        await agent.logout()
+        assert await fail(site, user, phone, A, 3) == "locked"
+        agent.csrf = ""
+        assert (await agent.password(user.username, user.password)).step == "done"
+        assert await opens(agent, A, B) == [False, True]
+        assert await step_up(agent, A) == "/-/login/stopped"
+        site.clock.advance(HALF_AN_HOUR - 60)
+        assert await opens(agent, B) == [True]
+        site.clock.advance(61)
+        sent = await agent.get(A)
+        assert (await agent.get(sent.headers["Location"])).headers["Location"] == A
+        assert await opens(agent, A) == [True]
+
+
+@pytest.mark.row("SI-07")
+async def test_in_one_browser_a_login_for_another_app_is_another_login(site: Site) -> None:
+    user, phone = await with_app(site)
+    async with site.person() as agent:
+        await agent.password(user.username, user.password)
+        agent.target = B
+        assert (await agent.password(user.username, user.password)).step == "verify"
+        for _ in range(3):
+            answer = await agent.do("verify", code=phone.wrong())
+        assert answer.problem == "locked"
+    assert [line["app"] for line in site.audit.of("lock_set")] == ["/agent-manager"]
+
+
 @pytest.mark.row("GE-21")
 @pytest.mark.attack("F17")
 async def test_a_factor_proved_in_the_live_session_is_not_asked_again(site: Site) -> None:

@@ -1,6 +1,7 @@
 """A login that ends at a named path: the browser is redirected to its page, and nothing revives the login."""
 
 import asyncio
+import re
 
 import pytest
 
@@ -148,6 +149,19 @@ async def test_after_the_last_code_that_may_be_sent_the_browser_is_redirected_to
         assert (await agent.get("/unified-admin/help")).status == 200
         assert code != newest
     assert [line["path"] for line in site.audit.of("login_stopped")] == ["later"]
+
+
+@pytest.mark.row("GE-19")
+async def test_a_page_whose_last_code_expired_has_a_button_that_leads_to_the_path(site: Site) -> None:
+    site.change(onMaxSends="path:later", maxSends=1)
+    user = site.user()
+    async with site.person() as agent:
+        await wrong_codes(site, agent, user, 0)
+        assert "Continue" not in await agent.page("/-/login/verify")
+        site.clock.advance(121)
+        page = await agent.page("/-/login/verify")
+        assert re.findall(r'name="action" value="(\w+)">(?:Continue)</button>', page) == ["resend"]
+        assert (await agent.submit("verify", "resend")).headers["Location"] == "/unified-admin/help"
 
 
 @pytest.mark.row("GE-18")
