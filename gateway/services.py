@@ -30,9 +30,10 @@ from gateway.rendering.mails import Mails
 from gateway.rendering.templates import build_environments
 from gateway.second_factor.challenges import Challenges
 from gateway.second_factor.enrolments import Enrolments
-from gateway.second_factor.factors import admin_code, message_code, rsa, table
+from gateway.second_factor.factors import admin_code, message_code, otp_manager, rsa, table
 from gateway.second_factor.factors.admin_code import AdminCode, AdminCodeFactor
 from gateway.second_factor.factors.email import EmailFactor
+from gateway.second_factor.factors.otp_manager import OtpManagerEmailFactor, OtpManagerFactor, OtpManagerSmsFactor
 from gateway.second_factor.factors.rsa import RsaFactor
 from gateway.second_factor.rate_limits import RateLimiter
 from gateway.second_factor.send_rate import SendRate
@@ -129,6 +130,11 @@ class Services:
         return RsaFactor(self.http_calls, self.signer(rsa.PURPOSE))
 
     @cached_property
+    def otp_manager(self) -> tuple[OtpManagerFactor, ...]:
+        signer = self.signer(otp_manager.PURPOSE)
+        return OtpManagerEmailFactor(self.http_calls, signer), OtpManagerSmsFactor(self.http_calls, signer)
+
+    @cached_property
     def user_names(self) -> Signer:
         """Signs user names, whose digests name their limits."""
         return self.signer("user-names")
@@ -161,7 +167,7 @@ class Services:
     @cached_property
     def challenges(self) -> Challenges:
         return Challenges(
-            factors=table.build(self.email, self.admin_codes, self.rsa),
+            factors=table.build(self.email, self.admin_codes, self.rsa, *self.otp_manager),
             attempts=self.rate_limiter,
             used_codes=self.used_codes,
             store=self.store,

@@ -1,12 +1,12 @@
 """A configured service that delivers or verifies codes, named by its service identifier."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from types import MappingProxyType
 from typing import Annotated
 
-from annotated_types import Interval
+from annotated_types import Interval, MinLen
 
 from gateway.domain.secret import Secret
 from gateway.domain.setting_types import SECTION, Line, Seconds
@@ -43,8 +43,12 @@ KINDS_OF: Mapping[ChannelType, tuple[ChannelKind, ...]] = MappingProxyType(
     }
 )
 """The kinds that serve each type; an authenticator app needs no channel."""
-BUILT = (ChannelKind.SMTP, ChannelKind.RSA)
+BUILT = (ChannelKind.SMTP, ChannelKind.OTP_MANAGER, ChannelKind.RSA)
 """The kinds that this version carries out."""
+
+
+REJECTIONS = ("OTP_INVALID", "OTP_EXPIRED", "OTP_MAX_ATTEMPTS")
+"""The words with which an otp-manager rejects a code."""
 
 
 class MailSecurity(Enum):
@@ -109,6 +113,21 @@ class HttpService:
 
     tls: TlsSettings | None = None
     """Trust and client certificate for this service alone. Default: those of `tls`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OtpManagerService(HttpService):
+    """EFCX's otp-manager, which makes, sends and verifies codes at the `Otp_Manager_Url` of each tenant."""
+
+    __pydantic_config__ = SECTION
+
+    accepted: Annotated[Mapping[Line, str | int | bool], MinLen(1)] = field(hash=False)
+    """Keys of the response with which the otp-manager accepts a code, each with its exact value, as
+    `{message: OTP_VERIFIED}`. A dot leads into an inner object. EFCX does not publish this response, so it has no
+    default: look at yours."""
+
+    app_name: Annotated[Line, MinLen(1)] = "efcx-gateway"
+    """`appName` in each request. A code belongs to one app."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

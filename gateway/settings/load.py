@@ -13,7 +13,7 @@ from pathlib import Path
 from gateway.domain.channel import Channel
 from gateway.domain.configuration import Configuration
 from gateway.domain.texts import visible
-from gateway.settings.checks import exposure, named_paths, policy_consistency, tenant_conflicts
+from gateway.settings.checks import exposure, named_paths, otp_manager, policy_consistency, tenant_conflicts
 from gateway.settings.features import FEATURES, Features
 from gateway.settings.files import gateway_file, tenant_file
 from gateway.settings.files.gateway_file import GatewayFile, SharedSettings
@@ -61,6 +61,7 @@ def load(file: Path, *, environment: Mapping[str, str] | None = None, features: 
     place = folder / section.tenants
     entries, diagnostics = _tenants(place, document, shared, reader, report)
     tenant_conflicts.check(entries, shared.channels)
+    otp_manager.check(shared.gateway, entries, shared.channels)
     exposure.check(shared.gateway, entries, report, reader.environment)
     named_paths.check(shared.gateway, entries)
     policy_consistency.check(shared.gateway.limits, entries, report)

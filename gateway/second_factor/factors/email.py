@@ -35,6 +35,12 @@ def addresses_of(contacts: Iterable[Contact], *sets: EnrolmentSet) -> tuple[str,
     return tuple({address.casefold(): address for address in (*known, *enrolled) if address}.values())
 
 
+def draft(given: str) -> Draft | Rejected:
+    """The one address in `given`, normalised, or `BAD_ADDRESS`. Looks nothing up and sends nothing."""
+    address = one_address(given)
+    return Draft(FactorKind.EMAIL, address=address) if address else Rejected(Problem.BAD_ADDRESS)
+
+
 class EmailFactor(message_code.MessageFactor):
     """See `protocol.Factor`."""
 
@@ -49,11 +55,8 @@ class EmailFactor(message_code.MessageFactor):
         self._signer = signer
 
     async def enrol(self, user: User, given: str, delivery: DeliveryContext) -> Draft | Rejected:
-        """The one address in `given`, normalised, or `BAD_ADDRESS`. Looks nothing up and sends nothing."""
-        address = one_address(given)
-        if address is None:
-            return Rejected(Problem.BAD_ADDRESS)
-        return Draft(self.kind, address=address)
+        """See `draft`."""
+        return draft(given)
 
     async def challenge(self, user: User, enrolment: Enrolment, delivery: DeliveryContext) -> Asked | Unavailable:
         """Makes a code, sends it to the enrolled address, keeps its digest."""
@@ -89,8 +92,8 @@ class EmailFactor(message_code.MessageFactor):
         )
 
     async def _send(self, name: str, to: str, user: User, delivery: DeliveryContext, **context: Any) -> Sent | NotSent:
-        if delivery.channel is None:
-            return NotSent("the tenant's method names no channel", temporary=False)
+        if delivery.channel is None or delivery.channel.kind is not ChannelKind.SMTP:
+            return NotSent("the tenant has no channel for mails of the gateway", temporary=False)
         mail = self._mails.render(
             name,
             delivery.language,

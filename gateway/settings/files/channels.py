@@ -17,12 +17,14 @@ from gateway.delivery.smtp import one_address
 from gateway.domain.channel import (
     BUILT,
     KINDS_OF,
+    REJECTIONS,
     Channel,
     ChannelKind,
     ChannelOptions,
     ChannelType,
     HttpService,
     MailSecurity,
+    OtpManagerService,
     Relay,
     RsaOptions,
     RsaServer,
@@ -67,8 +69,24 @@ class ServiceSection(ABC):
         """The service, with its secrets resolved; reports what is wrong. The caller sets `tls`."""
 
 
-SERVICE_KEYS: Mapping[ChannelKind, str] = MappingProxyType({ChannelKind.RSA: "rsa"})
+SERVICE_KEYS: Mapping[ChannelKind, str] = MappingProxyType(
+    {ChannelKind.OTP_MANAGER: "otp_manager", ChannelKind.RSA: "rsa"}
+)
 """The key of the section that each kind of channel needs, in `ChannelSection`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OtpManagerSection(Extended, OtpManagerService, ServiceSection):
+    """EFCX's otp-manager, which makes, sends and verifies codes at the `Otp_Manager_Url` of each tenant."""
+
+    __pydantic_config__ = SECTION
+
+    def build(self, channel: "ChannelSection", at: Path, report: Diagnostics, resolver: Resolver) -> OtpManagerService:
+        """The service."""
+        for key, value in self.accepted.items():
+            if value in REJECTIONS:
+                report.error((*at, "accepted", key), f"{value} is how an otp-manager rejects a code")
+        return OtpManagerService(**plain(self, OtpManagerService))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,6 +172,9 @@ class ChannelSection(Extended, ChannelOptions):
 
     rate: Count | None = None
     """Maximum number of mails a minute that the servers accept. Default: no limit."""
+
+    otp_manager: OtpManagerSection | None = None
+    """EFCX's otp-manager of a channel of kind `otp-manager`."""
 
     rsa: RsaSection | None = None
     """RSA Authentication Manager of a channel of kind `rsa`."""

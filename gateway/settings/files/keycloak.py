@@ -132,7 +132,6 @@ def build(
             (*_KEYCLOAK, "USERNAME_ADMIN"),
             "is used where the sign-in client may not administer users; set gateway.keycloak.service_account instead",
         )
-    _check_otp_manager_url(efcx.Otp_Manager_Url, report)
     return KeycloakAccess(
         url=efcx.auth_server_url,
         realm=efcx.realm,
@@ -140,7 +139,7 @@ def build(
         sign_in=sign_in,
         administration=administration,
         administration_fallback=fallback,
-        otp_manager_url=efcx.Otp_Manager_Url,
+        otp_manager_url=_otp_manager_url(efcx.Otp_Manager_Url, report),
         timeout=own.timeout,
         tls=resolver.tls(own.tls, ("gateway", "keycloak", "tls"), tls),
     )
@@ -171,11 +170,13 @@ def service_address(text: str, key: str, report: Diagnostics) -> str:
         return ""
 
 
-def _check_otp_manager_url(url: str, report: Diagnostics) -> None:
+def _otp_manager_url(url: str, report: Diagnostics) -> str:
+    """The address, ending in `/`; as written where it is none."""
     try:
-        base_url(url or "http://none/")
+        return base_url(url) if url else ""
     except ValueError as error:
         report.warning((*_KEYCLOAK, "Otp_Manager_Url"), f"{url!r} is none of EFCX's: {error}")
+        return url
 
 
 def _sign_in_client(

@@ -1,0 +1,114 @@
+"""Tests of the settings of EFCX's otp-manager: how it accepts a code, and where it is."""
+
+from typing import Any
+
+import pytest
+
+from gateway.domain.channel import ChannelKind, OtpManagerService
+from tests.fixtures.config_folder import ConfigFolder, to_mend
+
+pytestmark = pytest.mark.row("EF-25", "NX-07")
+AT = "tenantSettings.keyCloak.Otp_Manager_Url"
+
+
+@pytest.fixture
+def folder(folder: ConfigFolder) -> ConfigFolder:
+    """Returns a tenant whose codes an otp-manager makes."""
+    folder.gateway["channels"] = [
+        {
+            "serviceIdentifier": "otp@example.com",
+            "type": "EMAIL",
+            "kind": "otp-manager",
+            "otp_manager": {"accepted": {"message": "OTP_VERIFIED"}},
+        }
+    ]
+    return folder
+
+
+def section(folder: ConfigFolder) -> dict[str, Any]:
+    found: dict[str, Any] = folder.gateway["channels"][0]["otp_manager"]
+    return found
+
+
+def test_the_channels_kind_decides_that_the_otp_manager_is_asked(folder: ConfigFolder) -> None:
+    loaded = folder.load()
+    assert loaded.configuration is not None, [str(f) for f in loaded.errors]
+    channel = loaded.configuration.channels["otp@example.com"]
+    assert channel.kind is ChannelKind.OTP_MANAGER
+    assert isinstance(channel.service, OtpManagerService)
+    assert channel.service.accepted == {"message": "OTP_VERIFIED"}
+    assert loaded.configuration.tenants[0].keycloak.otp_manager_url == "http://otp:3000/"
+
+
+@pytest.mark.attack("F8")
+def test_a_channel_without_the_positive_answer_is_an_error(folder: ConfigFolder) -> None:
+    del section(folder)["accepted"]
+    assert "accepted" in folder.diagnostic("channels[0].otp_manager.accepted").path
+
+
+@pytest.mark.attack("F8")
+def test_an_empty_positive_answer_is_an_error(folder: ConfigFolder) -> None:
+    section(folder)["accepted"] = {}
+    assert folder.diagnostic("channels[0].otp_manager.accepted").text
+
+
+@pytest.mark.attack("F8")
+@pytest.mark.parametrize("word", ["OTP_INVALID", "OTP_EXPIRED", "OTP_MAX_ATTEMPTS"])
+def test_a_word_of_rejection_is_no_positive_answer(folder: ConfigFolder, word: str) -> None:
+    section(folder)["accepted"] = {"message": word}
+    assert "rejects a code" in folder.diagnostic("channels[0].otp_manager.accepted.message").text
+
+
+def test_a_channel_without_its_section_is_an_error(folder: ConfigFolder) -> None:
+    del folder.gateway["channels"][0]["otp_manager"]
+    assert folder.diagnostic("channels[0].otp_manager").text.startswith("is missing")
+
+
+def test_the_address_of_the_otp_manager_is_required_in_every_preset(folder: ConfigFolder) -> None:
+    del folder.keycloak["Otp_Manager_Url"]
+    folder.two_factor.update(preset="cloudcx", sharedAddress="newest")
+    assert folder.diagnostic(AT).text == "is missing: the channel of this tenant asks an otp-manager there"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://one.example.com/otp-manager/",
+        "https://two.example.com/",
+        "http://127.0.0.1:8080/",
+        "http://localhost:9090/otp/",
+        "http://[::1]:8080/",
+    ],
+)
+def test_an_address_that_leads_back_to_this_gateway_is_an_error(folder: ConfigFolder, url: str) -> None:
+    folder.another("two")
+    folder.keycloak["Otp_Manager_Url"] = url
+    assert folder.diagnostic(AT).text.startswith("leads back to this gateway")
+
+
+@pytest.mark.attack("F8")
+def test_an_unprotected_connection_to_another_network_is_an_error(folder: ConfigFolder) -> None:
+    folder.keycloak["Otp_Manager_Url"] = "http://otp.example.com/"
+    assert "must be https" in folder.diagnostic(AT).text
+
+
+@pytest.mark.parametrize(
+    "url", ["http://ef-cx-otp-manager-svc:3000/", "http://otp.efcx.svc:3000", "http://127.0.0.1:3000/"]
+)
+def test_the_otp_manager_of_the_cluster_is_accepted(folder: ConfigFolder, url: str) -> None:
+    folder.keycloak["Otp_Manager_Url"] = url
+    assert to_mend(folder.load()) == []
+
+
+def test_a_code_of_each_users_own_is_not_possible_for_a_shared_address(folder: ConfigFolder) -> None:
+    folder.two_factor["sharedAddress"] = "separate"
+    told = folder.diagnostics("tenantSettings.twoFAConfigs.sharedAddress")
+    assert any("is not possible" in diagnostic.text for diagnostic in told)
+
+
+def test_with_kind_smtp_the_address_is_not_used(folder: ConfigFolder) -> None:
+    folder.gateway["channels"] = [
+        {"serviceIdentifier": "otp@example.com", "type": "EMAIL", "kind": "smtp", "relays": [{"host": "127.0.0.1"}]}
+    ]
+    folder.keycloak["Otp_Manager_Url"] = "http://127.0.0.1:8080/"
+    assert to_mend(folder.load()) == []
