@@ -127,7 +127,7 @@ class OtpManagerService(HttpService):
     default: look at yours."""
 
     app_name: Annotated[Line, MinLen(1)] = "efcx-gateway"
-    """`appName` in each request. A code belongs to one app."""
+    """Name of the app in each request. A code belongs to one app."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
