@@ -126,6 +126,16 @@ async def test_a_login_that_stops_at_the_password_leaves_no_keycloak_session() -
     assert set(login_harness.realm.ended) == set(login_harness.realm.grants) != set()
 
 
+async def test_the_keycloak_session_of_a_stopped_login_is_ended_once() -> None:
+    strict = replace(PRESETS["efcx"].policy, methods=METHODS[:1], on_no_contact=NoContact.REFUSE)
+    login_harness = LoginHarness(strict)
+    await login_harness.start()
+    browser = LoginBrowser(login_harness, "laptop")
+    for _ in range(2):
+        await browser.act(Step.PASSWORD, username="ben", password="right")
+    assert sorted(login_harness.realm.ended) == sorted(login_harness.realm.grants)
+
+
 async def test_the_password_of_a_fresh_proof_leaves_no_second_keycloak_session(login_harness: LoginHarness) -> None:
     browser = LoginBrowser(login_harness, "laptop")
     await browser.act(Step.PASSWORD, username="ben", password="right")

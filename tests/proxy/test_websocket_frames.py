@@ -60,3 +60,12 @@ def test_a_close_frame_is_recognised_and_a_text_with_the_same_bytes_is_not() -> 
 
 def test_a_close_frame_to_a_server_is_masked() -> None:
     assert close_frame(GOING_AWAY, b"\x01\x02\x03\x04") == b"\x88\x82\x01\x02\x03\x04\x02\xeb"
+
+
+@pytest.mark.parametrize("size", [2, 5, 125])
+def test_a_close_frame_for_a_server_is_masked_with_its_four_bytes_in_turn(size: int) -> None:
+    payload, mask = bytes(range(size)), b"\x01\x20\x03\x40"
+    sent = close_frame(payload, mask)
+    assert sent[:6] == bytes((0x88, 0x80 | size)) + mask
+    key = int.from_bytes((mask * 32)[:size], "big")
+    assert (int.from_bytes(sent[6:], "big") ^ key).to_bytes(size, "big") == payload

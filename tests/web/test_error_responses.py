@@ -1,5 +1,6 @@
 """Tests of the answers to errors."""
 
+import asyncio
 import re
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -170,6 +171,12 @@ async def test_an_answer_that_has_begun_is_cut_and_does_not_end_as_complete() ->
 
     with pytest.raises(ClientError):
         await ask(handler)
+    async with TestServer(application(handler)) as server:
+        reader, writer = await asyncio.open_connection(server.host, server.port)
+        writer.write(f"GET /page HTTP/1.1\r\nHost: {server.host}:{server.port}\r\n\r\n".encode())
+        answer = await reader.read()
+        writer.close()
+    assert answer.endswith(b"half\r\n")
 
 
 async def test_every_request_has_a_unique_reference() -> None:
