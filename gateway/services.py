@@ -6,7 +6,7 @@ demo use it. What depends on tenant, channel or policy is never built in: those 
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TypeVar
@@ -24,10 +24,12 @@ from gateway.keycloak.logout_retries import LogoutRetries
 from gateway.keycloak.token_endpoint import TokenEndpoint
 from gateway.keycloak.users import UserProfiles, Users
 from gateway.observe.audit import Audit
+from gateway.observe.metrics import Metrics
 from gateway.rendering.data_root import data_root
 from gateway.rendering.languages import load_languages
 from gateway.rendering.mails import Mails
 from gateway.rendering.templates import build_environments
+from gateway.rendering.text_messages import TextMessages
 from gateway.second_factor.challenges import Challenges
 from gateway.second_factor.enrolments import Enrolments
 from gateway.second_factor.factors import admin_code, message_code, otp_manager, rsa, table
@@ -35,6 +37,7 @@ from gateway.second_factor.factors.admin_code import AdminCode, AdminCodeFactor
 from gateway.second_factor.factors.email import EmailFactor
 from gateway.second_factor.factors.otp_manager import OtpManagerEmailFactor, OtpManagerFactor, OtpManagerSmsFactor
 from gateway.second_factor.factors.rsa import RsaFactor
+from gateway.second_factor.factors.sms import SmsFactor
 from gateway.second_factor.rate_limits import RateLimiter
 from gateway.second_factor.send_rate import SendRate
 from gateway.second_factor.trusted_browsers import TrustedBrowser, TrustedBrowsers
@@ -84,6 +87,7 @@ class Services:
     http_calls: HttpCalls
     mails: Mails
     pages: Pages
+    metrics: Metrics = field(default_factory=Metrics)
 
     def sealer(self, purpose: str) -> Sealer:
         """A sealer for one purpose."""
@@ -135,6 +139,16 @@ class Services:
         return OtpManagerEmailFactor(self.http_calls, signer), OtpManagerSmsFactor(self.http_calls, signer)
 
     @cached_property
+    def sms(self) -> SmsFactor:
+        return SmsFactor(
+            calls=self.http_calls,
+            texts=TextMessages(self.pages.languages),
+            signer=self.signer(message_code.PURPOSE),
+            clock=self.clock,
+            metrics=self.metrics,
+        )
+
+    @cached_property
     def user_names(self) -> Signer:
         """Signs user names, whose digests name their limits."""
         return self.signer("user-names")
@@ -167,7 +181,7 @@ class Services:
     @cached_property
     def challenges(self) -> Challenges:
         return Challenges(
-            factors=table.build(self.email, self.admin_codes, self.rsa, *self.otp_manager),
+            factors=table.build(self.email, self.sms, self.admin_codes, self.rsa, *self.otp_manager),
             attempts=self.rate_limiter,
             used_codes=self.used_codes,
             store=self.store,
@@ -200,6 +214,7 @@ async def open_services(
     clock: Clock | None = None,
     random: Random | None = None,
     audit: Audit | None = None,
+    metrics: Metrics | None = None,
 ) -> AsyncIterator[Services]:
     """The services of one process, closed with the context, `audit` last. `configuration` gives the one in force.
 
@@ -243,4 +258,5 @@ async def open_services(
             http_calls=http_calls,
             mails=Mails(environments, languages),
             pages=Pages(environments, languages, assets, random, settings.prefix),
+            metrics=metrics or Metrics(),
         )

@@ -171,7 +171,7 @@ async def serve(
     # By default SIGHUP kills the process. Settings need no signal: they are watched.
     asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, audit.follow_file)
     async with AsyncExitStack() as stack:
-        services = await stack.enter_async_context(open_services(live.current, ring, audit=audit))
+        services = await stack.enter_async_context(open_services(live.current, ring, audit=audit, metrics=metrics))
         store = services.store
         checks = RealmChecks(services.token_endpoint, services.users, services.profiles, live.current)
         watcher = Watcher(services, checks)

@@ -86,6 +86,16 @@ class OperatorLimits:
     sends_per_address: Count = 200
     """Maximum number of codes to one e-mail address in `sends_window`, for all users together."""
 
+    texts_per_user: Count = 5
+    """Maximum number of codes by text message to one user in `sends_window`."""
+
+    texts_per_number: Count = 10
+    """Maximum number of codes to one phone number in `sends_window`, for all users together."""
+
+    texts_per_tenant: Count = 1000
+    """Maximum number of codes by text message of one tenant in `sends_window`. It limits the cost of an attack; choose
+    a number above that of your busiest hour."""
+
     sends_window: Seconds = 3600.0
     """Period in which the gateway counts sends."""
 

@@ -127,6 +127,7 @@ _WEB = "^[Hh][Tt][Tt][Pp][Ss]?://[^ ]+$"
 Seconds = Annotated[float, Interval(gt=0, le=86_400)]
 Count = Annotated[int, Interval(ge=1, le=1_000_000)]
 Line = Annotated[str, MaxLen(200), Checked(_one_line)]
+LongLine = Annotated[str, MaxLen(4000), Checked(_one_line)]
 Name = Annotated[str, MaxLen(100), Checked(_one_line)]
 """Of a tenant: the subject of a mail, which has at most 200 characters, contains it."""
 Network = Annotated[IPv4Network | IPv6Network, matching(_network, "^[0-9A-Fa-f.:]+(/[0-9.]+)?$")]

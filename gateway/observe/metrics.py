@@ -32,11 +32,27 @@ class Metrics:
         )
         self._events = Counter("efcx_gateway_events", "Audit events", ["tenant", "event"], registry=self._registry)
 
+        by_channel = ["tenant", "channel"]
+        self._texts, self._parts, self._cost = (
+            Counter(f"efcx_gateway_sms_{name}", about, by_channel, registry=self._registry)
+            for name, about in (
+                ("messages", "Texts sent"),
+                ("parts", "Parts of the texts sent"),
+                ("estimated_cost", "Parts of the texts sent, times the price of the channel"),
+            )
+        )
+
     def count(self, event: AuditEvent, tenant: str) -> None:
         """Count one audit event."""
         self._events.labels(tenant, event.value).inc()
         if outcome := OUTCOMES.get(event):
             self._logins.labels(tenant, outcome).inc()
+
+    def text_sent(self, tenant: str, channel: str, parts: int, price: float) -> None:
+        """Count one text that a service has, or may have, accepted. `price` is that of one part."""
+        self._texts.labels(tenant, channel).inc()
+        self._parts.labels(tenant, channel).inc(parts)
+        self._cost.labels(tenant, channel).inc(parts * price)
 
     def text(self) -> bytes:
         """All metrics in Prometheus' text format."""

@@ -183,7 +183,7 @@ class Challenges:
         if locked := await self._locked(context, subject):
             return locked
         address = self.name_of_address(context.tenant.id, to.address)
-        counted = rate_limits.for_send(context.policy, context.limits, subject, address)
+        counted = rate_limits.for_send(context.policy, context.limits, subject, to.factor, address)
         found = await self._attempts.reserve(counted)
         if isinstance(found, Limited):
             return _not_now(found)
@@ -219,7 +219,9 @@ class Challenges:
         if locked := await self._locked(context, subject):
             return locked  # any other wait is shorter, or of no use to a locked user
         address = self.name_of_address(context.tenant.id, to.address)
-        found = await self._attempts.look(rate_limits.for_send(context.policy, context.limits, subject, address))
+        found = await self._attempts.look(
+            rate_limits.for_send(context.policy, context.limits, subject, to.factor, address)
+        )
         return _not_now(found) if isinstance(found, Limited) else None
 
     async def answer(
@@ -285,7 +287,7 @@ class Challenges:
         resend_at = no_more_sends = None
         if to is not None:
             address = self.name_of_address(context.tenant.id, to.address)
-            of_user, *others = rate_limits.for_send(context.policy, context.limits, subject, address)
+            of_user, *others = rate_limits.for_send(context.policy, context.limits, subject, to.factor, address)
             # The cooldown, first in its group, is the last one looked at: it hides no wait that lasts longer.
             sends = await self._attempts.look((*others, of_user[::-1]))
             if isinstance(sends, Limited) and sends.problem is Problem.WAIT:

@@ -188,12 +188,16 @@ def for_answer(policy: Policy, limits: OperatorLimits, subject: LimitSubject) ->
     return (user, (_limit(of, tag, Problem.LIMIT_EXCEEDED, "otpMaxAttempts", steps=((policy.otp_max_attempts, DAY),)),))
 
 
-def for_send(policy: Policy, limits: OperatorLimits, subject: LimitSubject, address: str) -> tuple[Group, ...]:
-    """The limits of one sent code: the user's cooldown and hour, the login's maximum, the address's hour.
+def for_send(
+    policy: Policy, limits: OperatorLimits, subject: LimitSubject, to: FactorKind, address: str
+) -> tuple[Group, ...]:
+    """The limits of one code sent for the factor `to`: the user's cooldown and hour, the login's maximum, the
+    address's hour, and for texts the tenant's.
 
     `address` is a digest.
     """
-    hour = _sends_of_user(limits, subject.tenant, subject.user)
+    by_text = to is FactorKind.SMS
+    hours = _sends_of_user(limits, subject.tenant, subject.user)
     login = _limit(
         "sends",
         f"{subject.tenant}/login/{subject.login}",
@@ -201,9 +205,18 @@ def for_send(policy: Policy, limits: OperatorLimits, subject: LimitSubject, addr
         "maxSends",
         steps=((policy.max_sends, DAY),),
     )
-    tag, most, window = f"{subject.tenant}/address/{address}", limits.sends_per_address, limits.sends_window
-    of_address = _hour_of_sends(tag, "limits.sends_per_address", most, window)
-    return ((*cooldown(policy, subject), hour), (login,), (of_address,))
+    setting, most = (
+        ("limits.texts_per_number", limits.texts_per_number)
+        if by_text
+        else ("limits.sends_per_address", limits.sends_per_address)
+    )
+    window = limits.sends_window
+    of_address = _hour_of_sends(f"{subject.tenant}/address/{address}", setting, most, window)
+    groups: tuple[Group, ...] = ((*cooldown(policy, subject), *hours[: 1 + by_text]), (login,), (of_address,))
+    if not by_text:
+        return groups
+    of_tenant = _hour_of_sends(f"{subject.tenant}/texts", "limits.texts_per_tenant", limits.texts_per_tenant, window)
+    return (*groups, (of_tenant,))
 
 
 def all_of_user(policy: Policy, limits: OperatorLimits, tenant: str, user: str, apps: Sequence[str]) -> Group:
@@ -216,8 +229,7 @@ def all_of_user(policy: Policy, limits: OperatorLimits, tenant: str, user: str, 
                 for approving in (False, True):
                     subject = LimitSubject(tenant, user, "", factor, app=app, approving=approving)
                     found |= {one.rule: one for one in (*for_user(wide, limits, subject), *cooldown(wide, subject))}
-    hour = _sends_of_user(limits, tenant, user)
-    return (*found.values(), hour)
+    return (*found.values(), *_sends_of_user(limits, tenant, user))
 
 
 def is_of_login(limit: Limit) -> bool:
@@ -289,14 +301,19 @@ def logins_in_a_row(tenant: str, user: str) -> Limit:
     return _limit("wrong-logins", f"{tenant}/user/{user}", Problem.WARNING, "", steps=())
 
 
-def _sends_of_user(limits: OperatorLimits, tenant: str, user: str) -> Limit:
-    return _hour_of_sends(f"{tenant}/user/{user}", "limits.sends_per_user", limits.sends_per_user, limits.sends_window)
+def _sends_of_user(limits: OperatorLimits, tenant: str, user: str) -> Group:
+    """The hour of all codes, then that of texts."""
+    tag, window = f"{tenant}/user/{user}", limits.sends_window
+    return (
+        _hour_of_sends(tag, "limits.sends_per_user", limits.sends_per_user, window),
+        _hour_of_sends(tag, "limits.texts_per_user", limits.texts_per_user, window, name="texts"),
+    )
 
 
-def _hour_of_sends(tag: str, setting: str, most: int, window: float) -> Limit:
+def _hour_of_sends(tag: str, setting: str, most: int, window: float, name: str = "sends") -> Limit:
     """At most `most` codes sent in `window` seconds, an hour by default."""
     return _limit(
-        "sends",
+        name,
         tag,
         Problem.MAX_SENDS,
         setting,

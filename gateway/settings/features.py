@@ -17,7 +17,7 @@ class Features:
     """The built features. `later` are values of `twoFAConfigs` that are not built; `unused` are such keys."""
 
     presets: tuple[str, ...] = tuple(name for name, preset in PRESETS.items() if preset.features)
-    factors: tuple[FactorKind, ...] = (FactorKind.EMAIL, FactorKind.TOTP, FactorKind.RSA)
+    factors: tuple[FactorKind, ...] = (FactorKind.EMAIL, FactorKind.SMS, FactorKind.TOTP, FactorKind.RSA)
     sign_in: tuple[SignInWay, ...] = (SignInWay.PASSWORD,)
     later: Mapping[str, frozenset[object]] = field(
         default_factory=lambda: {

@@ -25,7 +25,7 @@ from gateway.store.protocol import Store
 from tests.fixtures import otp_manager
 from tests.fixtures.challenge_harness import POLICY, ChallengeHarness, at_otp_manager
 from tests.fixtures.clock import FakeClock
-from tests.fixtures.http_service import ODD_BODIES, HttpServer, Received, never, open_calls, says
+from tests.fixtures.http_service import ODD_BODIES, HttpServer, Received, http_server, never, open_calls, says
 from tests.fixtures.open_stores import opened
 from tests.fixtures.rsa_server import odd_answers, rsa_manager
 from tests.fixtures.sample_tenants import TENANT
@@ -33,6 +33,9 @@ from tests.fixtures.sample_tenants import TENANT
 MANY = 200
 ENDED = (Problem.LOCKED, Problem.LIMIT_EXCEEDED, Problem.TOO_MANY_CODES)
 USER = "u1"
+NUMBER = "+491701234567"
+
+
 MAILBOX = Enrolment(FactorKind.EMAIL, f"{USER}@example.com")
 
 
@@ -86,6 +89,33 @@ class Email(Kind):
         case = self.bench.case(USER, login)
         challenge = await self.bench.send(case)
         return Proof(case, challenge, self.bench.mails.code(), self.bench.wrong())
+
+    async def supersede(self, proof: Proof) -> Proof:
+        self.bench.clock.advance(59)
+        self.bench.policy = replace(self.bench.policy, resend_cooldown=0)
+        newer = await self.bench.send(replace(proof.case, policy=self.bench.policy))
+        return replace(proof, challenge=newer)
+
+
+class Sms(Kind):
+    """Codes sent through an SMS gateway on loopback."""
+
+    factor = FactorKind.SMS
+    life = 60.0
+    after_the_end = Problem.CODE_EXPIRED
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        async with http_server(lambda _: says({"sent": True})) as self.server:
+            self.bench.use_sms_gateway(self.server.url)
+            yield
+
+    async def ask(self, login: str = "l1") -> Proof:
+        case = self.bench.case(USER, login, methods=(Enrolment(FactorKind.SMS, NUMBER),))
+        challenge = await self.bench.send(case)
+        text = self.server.requests[-1].json()["text"]
+        code = text.rpartition("#")[2]
+        return Proof(case, challenge, code, str((int(code) + 1) % 10**6).zfill(6))
 
     async def supersede(self, proof: Proof) -> Proof:
         self.bench.clock.advance(59)
@@ -209,11 +239,12 @@ async def store(address: str, clock: FakeClock) -> AsyncIterator[Store]:
 
 
 @pytest.fixture
-async def bench(store: Store, clock: FakeClock) -> ChallengeHarness:
+async def bench(store: Store, clock: FakeClock) -> AsyncIterator[ChallengeHarness]:
     """Yields a gateway on that store, started a while ago."""
     bench = ChallengeHarness(store, clock)
     await bench.consuming.store_began()
-    return bench
+    yield bench
+    await bench.calls.close()
 
 
 class OtpManagerEmail(Remote):
@@ -248,7 +279,7 @@ class OtpManagerEmail(Remote):
         return otp_manager.odd_answers()
 
 
-LOCAL = (Email, Totp, BackupCode, AdminCode)
+LOCAL = (Email, Sms, Totp, BackupCode, AdminCode)
 REMOTE = (Rsa, OtpManagerEmail)
 """A service takes a code once. The login itself answers the same form again."""
 
@@ -337,7 +368,7 @@ async def test_a_used_proof_stays_used_on_another_replica(kind: Kind, bench: Cha
 
 
 @pytest.mark.row("EF-14", "CC-15")
-@pytest.mark.parametrize("kind", [Email, Totp, AdminCode], indirect=True, ids=lambda kind: kind.factor.value)
+@pytest.mark.parametrize("kind", [Email, Sms, Totp, AdminCode], indirect=True, ids=lambda kind: kind.factor.value)
 async def test_a_correct_proof_is_rejected_after_its_expiry(kind: Kind, bench: ChallengeHarness) -> None:
     proof = await kind.ask()
     bench.clock.advance(kind.life)

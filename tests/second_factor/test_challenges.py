@@ -127,7 +127,7 @@ async def test_an_expired_code_costs_no_attempt(harness: ChallengeHarness) -> No
 
 async def test_an_entry_that_cannot_be_judged_costs_no_attempt(harness: ChallengeHarness) -> None:
     challenge = replace(await harness.send(harness.case()), state="not what the factor keeps")
-    assert problem(await harness.answer(harness.case(), challenge, harness.mails.code())) is Problem.SEND_FAILED
+    assert problem(await harness.answer(harness.case(), challenge, harness.mails.code())) is Problem.CHECK_FAILED
     assert (await harness.challenges.left(harness.case(), challenge)).failures == 0
 
 

@@ -492,8 +492,8 @@ def test_a_known_browser_has_its_own_count_of_wrong_passwords_and_none_of_its_ne
         rate_limits.for_password(OperatorLimits(), "t", "name", "192.0.2.1")[0],
         rate_limits.for_password(OperatorLimits(), "t", "name", "192.0.2.1")[1],
         (rate_limits.unknown_browsers(OperatorLimits(), "t", "name"),),
-        rate_limits.for_send(EFCX, OperatorLimits(), SENT, "digest")[0],
-        rate_limits.for_send(EFCX, OperatorLimits(), SENT, "digest")[2],
+        rate_limits.for_send(EFCX, OperatorLimits(), SENT, FactorKind.EMAIL, "digest")[0],
+        rate_limits.for_send(EFCX, OperatorLimits(), SENT, FactorKind.EMAIL, "digest")[2],
     ],
     ids=["name", "client", "unknown browsers", "user", "address"],
 )
@@ -517,7 +517,7 @@ async def test_all_locks_and_counts_of_one_user_are_cleared_at_once(harness: Cha
         for approving in (False, True)
     ]
     groups = [rate_limits.for_user(policy, limits, subject) for subject in subjects]
-    sends = [rate_limits.for_send(policy, limits, subjects[0], "of an address")[0]]
+    sends = [rate_limits.for_send(policy, limits, subjects[0], FactorKind.EMAIL, "of an address")[0]]
     while not all([isinstance(await limiter.reserve([group]), Limited) for group in (*groups, *sends)]):
         pass
     await limiter.clear([rate_limits.all_of_user(policy, limits, "one", "u1", ("", "/agent-manager"))])

@@ -133,7 +133,6 @@ def test_the_channel_type_email_without_an_email_channel_is_an_error(folder: Con
 
 @pytest.mark.row("EF-04")
 def test_the_channel_must_be_of_the_same_type(folder: ConfigFolder) -> None:
-    folder.features = replace(FEATURES, factors=(FactorKind.EMAIL, FactorKind.SMS))
     folder.two_factor["channelType"] = "SMS"
     diagnostic = folder.diagnostic(f"{AT}.channelServiceIdentifier")
     assert diagnostic.text.startswith("'otp@example.com' is of type EMAIL, not SMS")
@@ -163,7 +162,6 @@ def test_the_channel_type_email_without_otp_manager_url_is_refused_in_preset_efc
 
 @pytest.mark.row("EF-03")
 def test_the_channel_type_sms_without_otp_manager_url_is_refused_too(folder: ConfigFolder) -> None:
-    folder.features = replace(FEATURES, factors=(FactorKind.EMAIL, FactorKind.SMS))
     folder.two_factor["channelType"] = "SMS"
     del folder.keycloak["Otp_Manager_Url"]
     assert folder.diagnostic("tenantSettings.keyCloak.Otp_Manager_Url").text.startswith("is missing")

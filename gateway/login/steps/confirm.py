@@ -46,6 +46,6 @@ class ConfirmPage:
             sent=(draft.factor if draft else None) in table.SENT,
             icon=table.icon(draft.factor if draft else None),
             factor=draft.factor.value if draft else "",
-            address=draft.address if draft else "",
+            address=table.TYPES[draft.factor].shown(draft.address) if draft else "",
             digits=login.policy.otp_length,
         )

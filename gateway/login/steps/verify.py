@@ -13,6 +13,7 @@ from math import ceil
 from typing import Any
 
 from gateway.domain.challenge import ProofPurpose
+from gateway.domain.enrolment import Enrolment
 from gateway.domain.policy import LockScope, OnMaximum, RegistrationContact
 from gateway.domain.ports import Clock
 from gateway.domain.problem import Problem, ProblemDetail
@@ -242,7 +243,7 @@ class VerifyPage:
             **head,
             now=now,
             factor=only.value if only else "",
-            sent_to=_shown(login, proof, message.address) if message else "",
+            sent_to=_shown(login, proof, message) if message else "",
             sent=only in table.SENT,
             icon=table.icon(only),
             digits=digits.most if digits else login.policy.otp_length,
@@ -273,10 +274,11 @@ class VerifyPage:
         )
 
 
-def _shown(login: Login, proof: PendingProof, address: str) -> str:
+def _shown(login: Login, proof: PendingProof, message: Enrolment) -> str:
     """An address that the user typed in this login is shown in full; any other one is masked."""
-    typed = proof.enrolling is not None and login.policy.registration_contact is RegistrationContact.ANY
-    return address if typed else address_hint(address, login.policy.address_hint)
+    if proof.enrolling is not None and login.policy.registration_contact is RegistrationContact.ANY:
+        return table.TYPES[message.factor].shown(message.address)
+    return address_hint(message.address, login.policy.address_hint)
 
 
 def _may_remember(request: LoginRequest, login: Login) -> bool:

@@ -24,8 +24,6 @@ from gateway.second_factor.factors import message_code
 from gateway.second_factor.factors.protocol import DeliveryContext
 
 CODE_MAIL = "factors/email/message"
-SLOWEST = 30.0
-"""Seconds a relay may take that do not count for the code's life. No code lives longer than these and `expiry`."""
 
 
 def addresses_of(contacts: Iterable[Contact], *sets: EnrolmentSet) -> tuple[str, ...]:
@@ -65,8 +63,7 @@ class EmailFactor(message_code.MessageFactor):
         sent = await self._send(CODE_MAIL, enrolment.address, user, delivery, **context)
         if isinstance(sent, NotSent) and not sent.unknown:
             return Unavailable(sent.reason)
-        at = sent.at if isinstance(sent, Sent) else delivery.now + SLOWEST
-        return Asked(new.state, min(at, delivery.now + SLOWEST) + delivery.expiry)
+        return Asked(new.state, message_code.expires_at(delivery, sent.at if isinstance(sent, Sent) else None))
 
     async def verify(
         self, state: str, user: User, enrolment: Enrolment, delivery: DeliveryContext, entry: str

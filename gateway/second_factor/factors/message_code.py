@@ -17,6 +17,8 @@ from gateway.second_factor.used_codes import Redemption, UsedCodes
 
 PURPOSE = "message-code"
 """The purpose for which the `Signer` is made."""
+SLOWEST = 30.0
+"""Seconds a service may take that do not count for the code's life. No code lives longer than these and `expiry`."""
 
 
 class MessageFactor(Factor):
@@ -52,6 +54,12 @@ def new_code(signer: Signer, delivery: DeliveryContext, user_id: str, address: s
     code = random_digits(delivery.digits, delivery.random)
     digest = signer.sign(code, delivery.tenant.id, delivery.challenge, user_id, address)
     return NewCode(code, json.dumps({"digest": digest}))
+
+
+def expires_at(delivery: DeliveryContext, sent_at: float | None) -> float:
+    """The end of a code's life, which begins when a service took the message; None: it may have taken it."""
+    latest = delivery.now + SLOWEST
+    return (latest if sent_at is None else min(sent_at, latest)) + delivery.expiry
 
 
 def verify(

@@ -16,7 +16,6 @@ import structlog
 
 from gateway.crypto.key_ring import Signer
 from gateway.delivery.http_calls import Answer, HttpCall, HttpCalls, NoAnswer
-from gateway.delivery.phone_numbers import e164
 from gateway.domain.challenge import Accepted, Asked, Draft, Judgement, Rejected, Unavailable
 from gateway.domain.channel import ChannelKind, OtpManagerService, TlsSettings
 from gateway.domain.enrolment import Enrolment
@@ -26,8 +25,8 @@ from gateway.domain.tasks import SingleFlight
 from gateway.domain.user import User
 from gateway.second_factor.factors import email
 from gateway.second_factor.factors.message_code import MessageFactor
-from gateway.second_factor.factors.planned import SmsFactor
 from gateway.second_factor.factors.protocol import DeliveryContext
+from gateway.second_factor.factors.sms import PhoneFactor
 from gateway.second_factor.used_codes import MARK_LIFE, Redemption, UsedCodes
 
 PURPOSE = "otp-manager"
@@ -109,17 +108,8 @@ class OtpManagerEmailFactor(OtpManagerFactor):
         return email.draft(given)
 
 
-class OtpManagerSmsFactor(OtpManagerFactor):
+class OtpManagerSmsFactor(OtpManagerFactor, PhoneFactor):
     """A code that an otp-manager sends to a phone."""
-
-    kind = FactorKind.SMS
-    label = SmsFactor.label
-    icon = SmsFactor.icon
-
-    async def enrol(self, user: User, given: str, delivery: DeliveryContext) -> Draft | Rejected:
-        """The number in `given`, or the problem of one that gets no code."""
-        number = e164(given, delivery.tenant.phone_numbers)
-        return Rejected(number) if isinstance(number, Problem) else Draft(self.kind, address=number)
 
 
 def _call(

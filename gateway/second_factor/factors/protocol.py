@@ -103,6 +103,11 @@ class FactorType(Protocol):
         return digits is None or digits.fits(entry)
 
     @classmethod
+    def shown(cls, address: str) -> str:
+        """An enrolled address as people read it."""
+        return address
+
+    @classmethod
     def set_up_link(cls, secret: str, username: str, issuer: str) -> str:
         """The address that hands `secret` to an app on the user's phone, "" for a factor without an app."""
         return ""

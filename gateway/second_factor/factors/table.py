@@ -9,9 +9,10 @@ from gateway.rendering.step_view import MethodView
 from gateway.second_factor.factors.admin_code import AdminCodeFactor
 from gateway.second_factor.factors.backup_code import BackupCodeFactor
 from gateway.second_factor.factors.email import EmailFactor
-from gateway.second_factor.factors.planned import ExternalFactor, SmsFactor
+from gateway.second_factor.factors.planned import ExternalFactor
 from gateway.second_factor.factors.protocol import Factor, FactorType
 from gateway.second_factor.factors.rsa import RsaFactor
+from gateway.second_factor.factors.sms import SmsFactor
 from gateway.second_factor.factors.totp import TotpFactor
 
 Factors = Mapping[tuple[FactorKind, ChannelKind | None], Factor]

@@ -4,7 +4,6 @@ A kind that is not built is an error that names the built ones. Plain keys are t
 The others are here, because the file may only name the place of a password, and has EFCX's names.
 """
 
-from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from types import MappingProxyType
@@ -33,6 +32,8 @@ from gateway.domain.channel import (
 )
 from gateway.domain.setting_types import SECTION, Count, HostName, InternalHost, Line, Seconds, ServiceUrl, matching
 from gateway.domain.urls import is_loopback
+from gateway.settings.files.service_section import ServiceSection
+from gateway.settings.files.sms_http import SmsHttpSection
 from gateway.settings.source.diagnostics import Diagnostics, one_of
 from gateway.settings.source.secret_refs import Resolver, SecretSource
 from gateway.settings.source.validation import Extended, Section
@@ -59,18 +60,8 @@ MailAddress = Annotated[str, matching(_mail_address, "^[^ @]+@[^ @]+$")]
 _RELAY = Relay("", 0)
 
 
-class ServiceSection(ABC):
-    """The section of a channel that is called by HTTP. It extends the `HttpService` of its kind."""
-
-    __slots__ = ()
-
-    @abstractmethod
-    def build(self, channel: "ChannelSection", at: Path, report: Diagnostics, resolver: Resolver) -> HttpService:
-        """The service, with its secrets resolved; reports what is wrong. The caller sets `tls`."""
-
-
 SERVICE_KEYS: Mapping[ChannelKind, str] = MappingProxyType(
-    {ChannelKind.OTP_MANAGER: "otp_manager", ChannelKind.RSA: "rsa"}
+    {ChannelKind.SMS_HTTP: "sms_http", ChannelKind.OTP_MANAGER: "otp_manager", ChannelKind.RSA: "rsa"}
 )
 """The key of the section that each kind of channel needs, in `ChannelSection`."""
 
@@ -159,7 +150,7 @@ class ChannelSection(Extended, ChannelOptions):
     """EMAIL, SMS, RSA or EXTERNAL. The `channelType` of a tenant must be the same."""
 
     kind: ChannelKind
-    """Service that does the work. With `smtp` the gateway makes the code and mails it."""
+    """Service that does the work. With `smtp` and `sms-http` the gateway makes the code and sends it."""
 
     sender: Annotated[MailAddress | None, Field(alias="from")] = None
     """Address in the mail's From. Default: the service identifier."""
@@ -171,7 +162,10 @@ class ChannelSection(Extended, ChannelOptions):
     """SMTP servers. When a connection fails, the gateway tries the next one."""
 
     rate: Count | None = None
-    """Maximum number of mails a minute that the servers accept. Default: no limit."""
+    """Maximum number of messages a minute that the servers accept. Default: no limit."""
+
+    sms_http: SmsHttpSection | None = None
+    """SMS gateway of a channel of kind `sms-http`."""
 
     otp_manager: OtpManagerSection | None = None
     """EFCX's otp-manager of a channel of kind `otp-manager`."""
