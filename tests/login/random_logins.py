@@ -11,7 +11,7 @@ What is judged after every act:
 - A session follows the proofs that the policy requires, by the enrolments of then and of now.
 - An enrolment that needs an approval was approved by an entry of its own, for that very enrolment.
 - A password is set only while one is due.
-- No documented limit is exceeded (`limit_oracle`).
+- No documented limit is exceeded (`limit_oracle`), and a new session opens no locked app.
 - At the end each user signs in within a day, from the state that is left.
 """
 
@@ -29,10 +29,13 @@ from gateway.domain import errors
 from gateway.domain.challenge import ProofPurpose
 from gateway.domain.enrolment import Enrolment, EnrolmentSet
 from gateway.domain.policy import (
+    AttemptsScope,
     ChoosePage,
     EnrolmentRule,
     FactorKind,
+    LockScope,
     Method,
+    OnMaximum,
     Policy,
     Registration,
     RegistrationContact,
@@ -67,6 +70,9 @@ POLICIES = {
     "cloudcx": CLOUDCX,
     "cloudcx guarded": replace(REQUIRED, registration=Registration.GUARDED),
     "cloudcx required": REQUIRED,
+    "a lock of one app": replace(
+        EFCX, attempts_scope=AttemptsScope.USER, on_max_verify=OnMaximum.LOCK, locked_for=1800, lock_scope=LockScope.APP
+    ),
     "cloudcx required with trust": replace(REQUIRED, trust_browser_days=14),
 }
 STEPS = 60
@@ -158,8 +164,11 @@ class RandomSequence:
         self.login_harness.limit_oracle.batch += 1
 
     def any_actor(self) -> tuple[LoginBrowser, str]:
-        """Returns a browser and the person at it."""
+        """Returns a browser and the person at it. Where a lock is of one app, any app is wanted there."""
         laptop, phone, kiosk, den = self.browsers
+        if self.policy.lock_scope is LockScope.APP:
+            for browser in self.browsers:
+                browser.app = self.random.choice([route.path for route in self.login_harness.tenant.routes])
         return self.random.choice(
             (
                 *((laptop, "anna"), (laptop, "anna"), (phone, "ben"), (kiosk, "anna"), (kiosk, "ben")),
@@ -479,6 +488,10 @@ class RandomSequence:
             # A page left open before the last click belongs to the next person at that browser (`docs/security.md`).
             left_open = browser.name in {where for _, where in givers}
             assert person in {actors for actors, _ in givers} or left_open, ("received by", person, "proved by", givers)
+            before = [one for one in self.login_harness.limit_oracle.seen if one.batch < last]
+            for app in limit_oracle.locked_apps(before, session.user_id, session.created_at):
+                self.reached["session beside a locked app"] += 1
+                assert not session.opens(self.login_harness.tenant, app), ("opens a locked app", app)
             self.judge_proof(login, (grant.enrolled, self.since.get(session.tokens.access, grant.enrolled)), counted)
         else:
             gave = self.login_harness.gave_password(name)

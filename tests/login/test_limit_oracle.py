@@ -96,3 +96,25 @@ def test_the_oracle_allows_a_failure_parallel_to_a_success_to_count_before_or_af
     check([*parallel, *(wrong(n, login=f"l{n}", challenge=f"c{n}") for n in range(1, 12))])
     with pytest.raises(AssertionError, match="while locked"):
         check([right(0), *(wrong(n, login=f"l{n}", challenge=f"c{n}") for n in range(1, 12))])
+
+
+def in_app(app: str, at: float = NOW, n: int = 0) -> Judged:
+    """Returns a wrong code for one app where a lock is of one app."""
+    policy = replace(PRESETS["sinch"].policy, otp_max_attempts=3, locked_for=1800)
+    return replace(wrong(n, at), policy=policy, app=app)
+
+
+def test_the_oracle_allows_one_attempt_in_another_app_after_a_lock_and_no_second() -> None:
+    three = [in_app("/a", n=n) for n in range(3)]
+    check([*three, in_app("/b", n=3), in_app("/c", n=4)])
+    for locked in ("/a", "/b"):
+        with pytest.raises(AssertionError, match="while locked"):
+            check([*three, in_app("/b", n=3), in_app(locked, n=4)])
+
+
+def test_the_oracle_allows_three_attempts_after_the_last_lock_and_one_before() -> None:
+    locked = [*(in_app("/a", n=n) for n in range(3)), in_app("/b", NOW + 1000, 3)]
+    check([*locked, *(in_app("/a", NOW + 2800, n) for n in range(4, 7))])
+    check([*locked, in_app("/a", NOW + 1800, 4)])
+    with pytest.raises(AssertionError, match="while locked"):
+        check([*locked, *(in_app("/a", NOW + 1800, n) for n in (4, 5))])

@@ -17,6 +17,7 @@ TWO_FACTOR = "tenantSettings.twoFAConfigs"
         ({"gateway": {"limits": {"login_idle": 7200}}}, "limits.login_idle", "login_absolute (3600 s)"),
         ({"two_factor": {"warnFromAttempt": 5}}, f"{TWO_FACTOR}.warnFromAttempt", "wrong code 5 is the last one"),
         ({"two_factor": {"lockedFor": 300}}, f"{TWO_FACTOR}.lockedFor", "Write onMaxVerify: lock and attemptsScope"),
+        ({"two_factor": {"lockScope": "app"}}, f"{TWO_FACTOR}.lockScope", "locks no app: no rule locks"),
         ({"two_factor": {"otpExpiry": 1800}}, f"{TWO_FACTOR}.otpExpiry", "limits.login_idle (900 s) of gateway.yaml"),
         ({"two_factor": {"resendCooldown": 600}}, f"{TWO_FACTOR}.resendCooldown", "otpExpiry (120 s)"),
         (

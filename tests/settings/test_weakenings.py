@@ -24,6 +24,8 @@ def loaded(folder: ConfigFolder) -> Configuration:
         ("enrolment", "optional", ("one: enrolment required → optional",)),
         ("resendCooldown", 0, ("one: resendCooldown 60 → 0",)),
         ("adminCodes", True, ("one: adminCodes false → true",)),
+        ("lockScope", "app", ("one: lockScope tenant → app",)),
+        ("skipWhenVerified", True, ("one: skipWhenVerified false → true",)),
         ("otpMaxAttempts", 3, ()),
         ("otpLength", 8, ()),
         ("registrationContact", "profile", ()),

@@ -9,6 +9,7 @@ from tests.fixtures.installation import Folder
 from tests.fixtures.keycloak_admin import Person as User
 from tests.fixtures.person import PAGE, Person, code_for, wrong
 from tests.fixtures.site import Site
+from tests.journeys.test_changes_meanwhile import ends
 
 pytestmark = pytest.mark.keycloak
 HELP = "https://help.example.com/agent"
@@ -23,11 +24,6 @@ def settings(settings: Folder) -> Folder:
     gateway["paths"] = {"agent": HELP, "later": "/unified-admin/help"}
     settings.tenant["tenantSettings"]["twoFAConfigs"] |= {"otpMaxAttempts": 2, "onMaxVerify": "path:agent"}
     return settings
-
-
-async def ends(site: Site, user: User) -> bool:
-    """Returns whether Keycloak soon has no session of `user`."""
-    return await asyncio.to_thread(site.keycloak.admin.soon_signed_out, user.id)
 
 
 def address(user: User) -> str:
