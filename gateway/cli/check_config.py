@@ -2,23 +2,15 @@
 
 import asyncio
 import json
-from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
 
 import typer
 
-from gateway.delivery import smtp
 from gateway.delivery.conversation import Conversation
-from gateway.domain.channel import Channel, ChannelKind
-from gateway.domain.secret import secrets_in
 from gateway.observe import logs
+from gateway.operations import channel_test
 from gateway.settings.load import load
 from gateway.settings.source.diagnostics import Level
-
-TESTS: Mapping[ChannelKind, Callable[[Channel, str, Conversation], Coroutine[None, None, str]]] = {
-    ChannelKind.SMTP: smtp.send_test,
-}
-"""Sends a test message to an address and returns why it was not sent, "" if it was."""
 
 
 def run(config: Path, *, as_json: bool) -> int:
@@ -56,16 +48,16 @@ def send_test(config: Path, name: str, to: str, *, as_json: bool) -> int:
             typer.echo(str(diagnostic), err=True)
         return 1
     channel = loaded.channels.get(name)
-    test = TESTS.get(channel.kind) if channel else None
-    if channel is None or test is None:
-        known = [one.service_identifier for one in loaded.channels.values() if one.kind in TESTS]
-        said = f"channel {name} has no test message" if channel else f"no channel {name}"
+    if channel is None or not channel_test.sends(channel):
+        known = [one.service_identifier for one in loaded.channels.values() if channel_test.sends(one)]
+        said = f"channel {name} sends no messages" if channel else f"no channel {name}"
         typer.echo(f"efcx-gateway: {said}; channels: {', '.join(known) or 'none'}", err=True)
         return 1
     logs.configure("error")
     lines: list[str] = []
-    conversation = Conversation(lines.append if as_json else typer.echo, *secrets_in(channel))
-    why = conversation.clean(asyncio.run(test(channel, to, conversation)))
+    tenant = channel_test.tenant_of(channel, loaded.configuration.tenants if loaded.configuration else ())
+    conversation = Conversation(lines.append if as_json else typer.echo)
+    why = asyncio.run(channel_test.run(channel, to, tenant, conversation))
     if as_json:
         result = {"ok": not why, "channel": name, "conversation": lines, "why": why}
         typer.echo(json.dumps(result, indent=2, ensure_ascii=False))

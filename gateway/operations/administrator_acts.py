@@ -28,20 +28,7 @@ class AdministratorActs:
         return tenant
 
     def _delivery(self, tenant: Tenant, channel: Channel | None, reference: str) -> DeliveryContext:
-        """The circumstances of a message that no browser asked for, in the first language."""
-        services = self.services
-        return DeliveryContext(
-            tenant=tenant,
-            channel=channel,
-            digits=tenant.policy.otp_length,
-            expiry=tenant.policy.otp_expiry,
-            language=services.configuration().gateway.languages[0],
-            host=tenant.host,
-            browser="",
-            reference=reference,
-            now=services.clock.now(),
-            random=services.random,
-        )
+        return delivery_context(self.services, tenant, channel, reference)
 
     def _audit(self, event: AuditEvent, tenant: Tenant, user: User, by: str, **details: Any) -> str:
         """Audits an act; returns its reference."""
@@ -56,3 +43,19 @@ class AdministratorActs:
             **details,
         )
         return reference
+
+
+def delivery_context(services: Services, tenant: Tenant, channel: Channel | None, reference: str) -> DeliveryContext:
+    """The circumstances of a message that no browser asked for, in the first language."""
+    return DeliveryContext(
+        tenant=tenant,
+        channel=channel,
+        digits=tenant.policy.otp_length,
+        expiry=tenant.policy.otp_expiry,
+        language=services.configuration().gateway.languages[0],
+        host=tenant.host,
+        browser="",
+        reference=reference,
+        now=services.clock.now(),
+        random=services.random,
+    )

@@ -20,6 +20,7 @@ from gateway.domain.channel import ChannelType
 from gateway.domain.enrolment import EnrolmentSet
 from gateway.domain.errors import GatewayError, Misconfigured
 from gateway.domain.policy import FACTOR_OF_CHANNEL, FactorKind
+from gateway.domain.problem import Problem
 from gateway.domain.tenant import Tenant
 from gateway.domain.user import Account
 from gateway.keycloak.http_errors import where
@@ -127,6 +128,8 @@ class UserImport(AdministratorActs):
         delivery = self._delivery(tenant, channels.get(method.channel or ""), new_reference(self.services.random))
         draft = await self.services.challenges.factor(delivery, kind).take_over(account.user, given, delivery)
         if isinstance(draft, Rejected):
+            if draft.problem is Problem.NUMBER_NOT_ALLOWED:
+                return Left("the tenant sends no codes to this number (gateway.phone_numbers)")
             return Left("the address is invalid" if kind in table.SENT else "the secret is invalid")
         contacts = requirement.contacts_of(account.user, tenant.phone_numbers)
         if draft.address and not requirement.takes_address(tenant.policy, contacts, kind, draft.address):

@@ -1,6 +1,7 @@
 """Tests of `efcx-gateway check-config --send-test`, with a real SMTP server and without a gateway, store or tenant."""
 
 import asyncio
+import copy
 import json
 import subprocess
 import sys
@@ -10,8 +11,9 @@ import pytest
 from typer.testing import CliRunner
 
 from gateway.cli.main import app
-from tests.fixtures.config_folder import ConfigFolder
+from tests.fixtures.config_folder import TENANT, ConfigFolder
 from tests.fixtures.mail import MailServer
+from tests.fixtures.otp_manager import ACCEPTED, OtpManager, otp_manager
 from tests.fixtures.ports import free_port
 
 pytestmark = pytest.mark.row("GW-14")
@@ -86,3 +88,41 @@ def test_with_an_error_in_the_file_of_the_channels_nothing_is_sent(folder: Confi
 def test_channel_and_address_belong_together(words: list[str]) -> None:
     done = CliRunner().invoke(app, ["check-config", *words])
     assert (done.exit_code, "belong together" in done.output) == (2, True)
+
+
+async def through_otp_manager(folder: ConfigFolder, manager: OtpManager | None) -> tuple[int, str]:
+    """Sends a test message through an otp-manager whose address a tenant has."""
+    service = {"type": "EMAIL", "kind": "otp-manager", "otp_manager": {"accepted": ACCEPTED}}
+    folder.gateway["channels"] = [{"serviceIdentifier": CHANNEL, **service}]
+    if manager:
+        folder.tenants["one.json"] = copy.deepcopy(TENANT)
+        folder.keycloak["Otp_Manager_Url"] = manager.url
+    return await asyncio.to_thread(run, folder, "--to", TO)
+
+
+async def test_a_service_that_is_called_by_http_is_shown_in_the_same_way(folder: ConfigFolder) -> None:
+    async with otp_manager() as manager:
+        code, said = await through_otp_manager(folder, manager)
+    assert code == 0, said
+    assert [to for to, _ in manager.sent] == [TO]
+    lines = said.splitlines()
+    assert lines[:3] == [manager.http.url, "> POST /otp/generate", "> Content-Type: application/json"]
+    assert '< {"message": "OTP_SENT"}' in lines
+
+
+async def test_a_service_that_does_not_answer_has_not_sent_the_message(folder: ConfigFolder) -> None:
+    async with otp_manager() as manager:
+        await manager.http.stop()
+        code, said = await through_otp_manager(folder, manager)
+    assert code == 1
+    assert said.splitlines()[-1] == "not sent: Connection refused"
+
+
+async def test_without_the_tenant_that_has_its_address_a_service_is_not_called(folder: ConfigFolder) -> None:
+    assert await through_otp_manager(folder, None) == (1, "not sent: no otp-manager is configured\n")
+
+
+def test_a_channel_that_sends_no_messages_is_named(folder: ConfigFolder) -> None:
+    folder.gateway["channels"].append({"serviceIdentifier": "rsa", "type": "RSA", "kind": "rsa", "rsa": {}})
+    code, said = run(folder, "--to", TO, name="rsa")
+    assert (code, said) == (1, f"efcx-gateway: channel rsa sends no messages; channels: {CHANNEL}\n")

@@ -1,0 +1,110 @@
+"""Sends one test message through a channel, and shows the conversation with its server.
+
+It needs no store, no running gateway and, for most kinds, no tenant. A mail is a plain text. Any other kind sends what
+its factor sends: a message with a code that no login accepts. Code and secrets are masked in the conversation.
+"""
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from gateway.crypto.key_ring import KEY_BYTES, Key, KeyRing
+from gateway.delivery import smtp
+from gateway.delivery.conversation import Conversation
+from gateway.delivery.http_calls import Answer, HttpCall, HttpCalls, NoAnswer
+from gateway.delivery.phone_numbers import REGIONS
+from gateway.domain.challenge import Asked, Elsewhere, Rejected
+from gateway.domain.channel import BUILT, Channel, ChannelKind
+from gateway.domain.configuration import Address, Configuration, GatewaySettings, StoreSettings
+from gateway.domain.policy import FACTOR_OF_CHANNEL, Policy
+from gateway.domain.ports import SystemRandom
+from gateway.domain.secret import Secret, secrets_in
+from gateway.domain.tenant import Branding, Credentials, KeycloakAccess, Tenant
+from gateway.domain.user import User
+from gateway.operations.administrator_acts import delivery_context
+from gateway.second_factor.factors import table
+from gateway.services import open_services
+
+CODES = 10_000
+"""Random numbers below this limit are no codes."""
+_NOWHERE = Credentials("", Secret(""))
+PLACEHOLDER = Tenant(
+    id="test",
+    name=smtp.TEST_NAME,
+    active=True,
+    public_url="http://localhost",
+    routes=(),
+    keycloak=KeycloakAccess("", "", "", _NOWHERE, _NOWHERE),
+    policy=Policy(preset="", enabled=True, methods=()),
+    branding=Branding(smtp.TEST_NAME),
+)
+"""The tenant of a test before any tenant is configured."""
+
+
+def sends(channel: Channel) -> bool:
+    """Whether there is a test message for this kind of channel."""
+    return channel.kind in BUILT and FACTOR_OF_CHANNEL[channel.type] in table.SENT
+
+
+def tenant_of(channel: Channel, tenants: Iterable[Tenant]) -> Tenant:
+    """The first tenant that uses the channel: some services have their address in the tenant."""
+    using = (one for one in tenants if any(m.channel == channel.service_identifier for m in one.policy.offered))
+    return next(using, PLACEHOLDER)
+
+
+async def run(channel: Channel, to: str, tenant: Tenant, conversation: Conversation) -> str:
+    """Send a test message to `to`; return why it was not sent, "" if the server took it."""
+    conversation.hide(*secrets_in(channel), *secrets_in(tenant))
+    everywhere = replace(tenant.phone_numbers, countries=REGIONS)  # the operator may use any phone of their own
+    tenant = replace(tenant, phone_numbers=everywhere)
+    why = await _sent(channel, to, tenant, conversation)
+    return conversation.clean(why)
+
+
+async def _sent(channel: Channel, to: str, tenant: Tenant, conversation: Conversation) -> str:
+    if channel.kind is ChannelKind.SMTP:
+        return await smtp.send_test(channel, to, conversation)
+    here = Address("", 0)
+    configuration = Configuration(GatewaySettings(here, here, StoreSettings(Secret("memory://"))), (tenant,))
+    random, kind = _ToldRandom(conversation), FACTOR_OF_CHANNEL[channel.type]
+    ring = KeyRing((Key("00000000", random.token_bytes(KEY_BYTES)),))
+    async with open_services(lambda: configuration, ring, random=random) as opened:
+        calls = _Calls(conversation)
+        services = replace(opened, http_calls=calls)
+        try:
+            delivery = delivery_context(services, tenant, channel, reference="")
+            factor, user = services.challenges.factor(delivery, kind), User("test", "test")
+            draft = await factor.enrol(user, to, delivery)
+            if isinstance(draft, Rejected):
+                return f"{to} is no address for this channel: {draft.problem.value}"
+            asked = await factor.challenge(user, draft.as_enrolment(), replace(delivery, challenge="test"))
+        finally:
+            await calls.close()
+    if isinstance(asked, Asked):
+        return calls.why
+    return f"the service ends each login: {asked.path}" if isinstance(asked, Elsewhere) else asked.reason
+
+
+class _Calls(HttpCalls):
+    """Calls that remember why one had no answer: a factor takes a message that may have been sent for sent."""
+
+    why = ""
+
+    async def send(self, call: HttpCall) -> Answer | NoAnswer:
+        """As any call."""
+        result = await super().send(call)
+        if isinstance(result, NoAnswer):
+            self.why = result.reason
+        return result
+
+
+class _ToldRandom(SystemRandom):
+    """Random numbers whose codes are masked in the conversation."""
+
+    def __init__(self, conversation: Conversation) -> None:
+        self._conversation = conversation
+
+    def below(self, limit: int) -> int:
+        number = SystemRandom.below(limit)
+        if limit >= CODES:
+            self._conversation.hide(str(number).zfill(len(str(limit - 1))))
+        return number
