@@ -4,7 +4,7 @@ The gateway calls `otp/generate` and `otp/verify` at the tenant's `Otp_Manager_U
 not publish how a code is accepted: the channel names it (`accepted`), and nothing else is taken for a yes. The three
 words with which a code is rejected are known; any other answer is no verdict.
 
-An otp-manager keeps one code for an address and service identifier, whoever asked for it. So the newest code to an
+An otp-manager keeps one code for an address and service identifier, of all its users. So the newest code to an
 address replaces the older ones there, and each code is accepted for one owner over all users of the address.
 """
 
