@@ -14,6 +14,7 @@ from typing import TypeVar
 from gateway.crypto.key_ring import KeyRing, Sealer, Signer
 from gateway.delivery.http_calls import HttpCalls
 from gateway.delivery.smtp import Mailer
+from gateway.delivery.web_services import WebServiceCalls
 from gateway.domain.configuration import Configuration
 from gateway.domain.errors import GatewayError
 from gateway.domain.ports import Clock, Random, SystemClock, SystemRandom
@@ -31,11 +32,14 @@ from gateway.rendering.mails import Mails
 from gateway.rendering.templates import build_environments
 from gateway.rendering.text_messages import TextMessages
 from gateway.second_factor.challenges import Challenges
+from gateway.second_factor.contacts import Contacts
 from gateway.second_factor.enrolments import Enrolments
 from gateway.second_factor.factors import admin_code, message_code, otp_manager, rsa, table
 from gateway.second_factor.factors.admin_code import AdminCode, AdminCodeFactor
 from gateway.second_factor.factors.email import EmailFactor
+from gateway.second_factor.factors.external import ExternalAppFactor, ExternalEmailFactor, ExternalSmsFactor
 from gateway.second_factor.factors.otp_manager import OtpManagerEmailFactor, OtpManagerFactor, OtpManagerSmsFactor
+from gateway.second_factor.factors.protocol import Factor
 from gateway.second_factor.factors.rsa import RsaFactor
 from gateway.second_factor.factors.sms import SmsFactor
 from gateway.second_factor.rate_limits import RateLimiter
@@ -179,9 +183,23 @@ class Services:
         return TrustedBrowsers(self.records("trusted-browser", TrustedBrowser), self.clock)
 
     @cached_property
+    def contacts(self) -> Contacts:
+        return Contacts(self._web_services, self.users)
+
+    @cached_property
+    def _web_services(self) -> WebServiceCalls:
+        return WebServiceCalls(self.http_calls)
+
+    @cached_property
+    def _external(self) -> tuple[Factor, ...]:
+        kinds = (ExternalEmailFactor, ExternalSmsFactor, ExternalAppFactor)
+        signer = self.signer(message_code.PURPOSE)
+        return tuple(kind(self._web_services, signer) for kind in kinds)
+
+    @cached_property
     def challenges(self) -> Challenges:
         return Challenges(
-            factors=table.build(self.email, self.sms, self.admin_codes, self.rsa, *self.otp_manager),
+            factors=table.build(self.email, self.sms, self.admin_codes, self.rsa, *self.otp_manager, *self._external),
             attempts=self.rate_limiter,
             used_codes=self.used_codes,
             store=self.store,

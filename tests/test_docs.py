@@ -134,8 +134,9 @@ USER_ATTRIBUTES = {"phoneNumber", "customerChannelIdentifier", "twoFAChannel", "
 """The names that EFCX gives to attributes of users in Keycloak."""
 SUFFIXES = {".".join(path.split(".")[n:]) for path in KNOWN for n in range(path.count(".") + 1)}
 ENUMS: list[type[Enum]] = [one for one in vars(policy).values() if isinstance(one, type) and issubclass(one, Enum)]
-WORDS = {word.value for one in ENUMS for word in one} | set(user_import.ATTRIBUTES)
-"""The values of settings of the second factor, and the attributes in which EFCX keeps its own registrations."""
+WORDS = {word.value for one in ENUMS for word in one} | set(user_import.ATTRIBUTES) | {"authCode_nbest1"}
+"""The values of settings of the second factor, the attributes in which EFCX keeps its own registrations, and a name of
+Genesys."""
 
 
 def event_texts() -> dict[str, str]:

@@ -37,11 +37,16 @@ presets. The gateway rejects everything marked *Not built yet*.
 _NO_ANCHOR = re.compile(r"[^a-z0-9_-]")
 _SECRET, _TLS = "SecretSource", "TlsSettings"
 _TWO_FACTOR = "tenantSettings.twoFAConfigs"
-_HOMES: Mapping[str, str] = {"GatewaySection": "gateway", "MethodSection": f"{_TWO_FACTOR}.methods[]"}
+_HOMES: Mapping[str, str] = {
+    "GatewaySection": "gateway",
+    "MethodSection": f"{_TWO_FACTOR}.methods[]",
+    "WebService": "channels[].web_services.check",
+}
 """The path of the one table for a section that several keys share."""
 _LINKS: Mapping[str, str] = {
     "GatewaySection": "[section](#gateway)",
     "MethodSection": "[section](#tenantsettingstwofaconfigsmethods)",
+    "WebService": "[section](#channelsweb_servicescheck)",
     _SECRET: "secret",
     _TLS: "[TLS section](#tls-sections)",
 }

@@ -43,7 +43,13 @@ KINDS_OF: Mapping[ChannelType, tuple[ChannelKind, ...]] = MappingProxyType(
     }
 )
 """The kinds that serve each type; an authenticator app needs no channel."""
-BUILT = (ChannelKind.SMTP, ChannelKind.SMS_HTTP, ChannelKind.OTP_MANAGER, ChannelKind.RSA)
+BUILT = (
+    ChannelKind.SMTP,
+    ChannelKind.SMS_HTTP,
+    ChannelKind.OTP_MANAGER,
+    ChannelKind.RSA,
+    ChannelKind.WEB_SERVICES,
+)
 """The kinds that this version carries out."""
 
 

@@ -22,7 +22,9 @@ class FactorKind(Enum):
     SMS = "sms"
     TOTP = "totp"
     RSA = "rsa"
-    EXTERNAL = "external"
+    EXTERNAL_EMAIL = "external-email"
+    EXTERNAL_SMS = "external-sms"
+    EXTERNAL_APP = "external-app"
     BACKUP_CODE = "backup-code"
     ADMIN_CODE = "admin-code"
 
@@ -32,8 +34,15 @@ FACTOR_OF_CHANNEL = {
     ChannelType.SMS: FactorKind.SMS,
     ChannelType.APP: FactorKind.TOTP,
     ChannelType.RSA: FactorKind.RSA,
-    ChannelType.EXTERNAL: FactorKind.EXTERNAL,
 }
+"""The factor of each type; see `serves` for EXTERNAL."""
+EXTERNAL_FACTORS = (FactorKind.EXTERNAL_EMAIL, FactorKind.EXTERNAL_SMS, FactorKind.EXTERNAL_APP)
+"""The factors of a channel of type EXTERNAL, whose service makes and checks the codes."""
+
+
+def serves(kind: ChannelType, factor: FactorKind) -> bool:
+    """Whether a channel of type `kind` serves `factor`."""
+    return factor in EXTERNAL_FACTORS if kind is ChannelType.EXTERNAL else FACTOR_OF_CHANNEL.get(kind) is factor
 
 
 class EnrolmentRule(Enum):
@@ -154,6 +163,8 @@ class Policy:
     """Treatment of a user without a usable address: register, refuse, or path:<name>."""
 
     no_contact_path: str | None = None
+
+    contact_service: str | None = None
 
     registration: Annotated[Registration, Change.LOWER_IS_WEAKER] = Registration.OPEN
     """Proof that a first enrolment needs besides the password."""

@@ -194,6 +194,11 @@ class Problem(Enum):
         _("Your token needs a new PIN."),
         _("Set it where your organisation manages tokens, or contact your administrator."),
     )
+    CODE_RESENT = "code-resent", ProblemText(
+        422, Tone.ERROR, _("That code didn't work"),
+        _("It was wrong or too old, so we sent you a new one."),
+        _("Enter the code from the newest message."),
+    )
     BAD_ADDRESS = "bad-address", ProblemText(
         422, Tone.ERROR, _("We can't use this address"),
         _("Enter your full email address."),

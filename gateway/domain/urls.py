@@ -127,6 +127,16 @@ def page_address(text: str) -> str:
     return f"https://{_authority(url)}{url.path or '/'}"
 
 
+def service_address(text: str) -> str:
+    """The address of a service that gets names or codes of users, with path and query, as written."""
+    allowed = "must be an address as https://services.example.com/check"
+    base, _, query = text.partition("?")
+    _web_url(base, allowed, internal=True)
+    if "#" in query or not query.isascii() or not query.isprintable() or " " in query:
+        raise ValueError(f"{allowed}, with a plain query or none")
+    return text
+
+
 def page_or_path(text: str) -> str:
     """A `page_address`, or an exact path on this host."""
     return own_path(text) if text.startswith("/") else page_address(text)

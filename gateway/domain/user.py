@@ -10,7 +10,8 @@ from gateway.domain.policy import FactorKind
 class User:
     """Identity by issuer and subject: `id` is Keycloak's `sub` in the tenant's realm.
 
-    `phone` is the number as the user record has it; it is verified if no user of the realm may edit it.
+    `phone` is the number as the user record has it; it is verified if no user of the realm may edit it. `attributes`
+    are those that a web service of the tenant is asked with.
     """
 
     id: str
@@ -22,11 +23,16 @@ class User:
     roles: tuple[str, ...] = field(default=())
     phone: str = ""
     phone_verified: bool = False
+    attributes: tuple[tuple[str, str], ...] = field(default=(), repr=False)
 
     @property
     def display_name(self) -> str:
         """The name that a page shows: first and last name, else the user name."""
         return f"{self.first_name} {self.last_name}".strip() or self.username
+
+    def attribute(self, name: str) -> str:
+        """The value of an attribute, "" for none."""
+        return dict(self.attributes).get(name, "")
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,6 +60,17 @@ class Users:
         phone = _phone(access, found)
         return _account(found, credentials, phone, verified=bool(phone) and await self.guards_phone(access) is True)
 
+    async def guarded(self, access: KeycloakAccess, attributes: frozenset[str]) -> frozenset[str]:
+        """Those of `attributes` that no user of the realm may edit; none when the administrator cannot read it."""
+        if not attributes:
+            return frozenset()
+        try:
+            async with self._clients.administration(access, "reading the user profile") as admin:
+                profile = await admin.a_get_realm_users_profile()
+        except (Declined, errors.Refused):
+            return frozenset()
+        return frozenset(name for name in attributes if not users_may_edit(profile, name))
+
     async def guards_phone(self, access: KeycloakAccess) -> bool | None:
         """Whether the realm keeps its users from editing their own number. None: the administrator cannot read it."""
         try:

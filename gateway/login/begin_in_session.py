@@ -9,6 +9,7 @@ session is enough. Using trust here does not renew its cookie: several tabs may 
 from dataclasses import dataclass, replace
 from functools import partial
 
+from gateway.domain.challenge import Elsewhere
 from gateway.domain.policy import FactorKind
 from gateway.domain.problem import Problem, ProblemDetail
 from gateway.domain.session import Satisfied, Session
@@ -17,9 +18,10 @@ from gateway.login.flow import Flow, FlowResult
 from gateway.login.login_request import LoginRequest
 from gateway.login.record import Act, ActKind, Login, Purpose, Slot
 from gateway.observe.audit import AuditEvent
+from gateway.second_factor.contacts import Contacts
 from gateway.second_factor.enrolments import Enrolments, Tampered
 from gateway.second_factor.factors import table
-from gateway.second_factor.requirement import contacts_of, may_turn_off
+from gateway.second_factor.requirement import may_turn_off
 from gateway.second_factor.trusted_browsers import TrustedBrowsers
 
 
@@ -41,6 +43,7 @@ class BeginInSession:
 
     flow: Flow
     users: Users
+    contacts: Contacts
     enrolments: Enrolments
     trust: TrustedBrowsers
 
@@ -92,12 +95,18 @@ class BeginInSession:
         off = act.factor if act and act.kind is ActKind.TURN_OFF else None
         if off and not may_turn_off(request.tenant.policy, enrolments, off):
             return FlowResult(None, ProblemDetail(Problem.BAD_INPUT))
+        user, channels = replace(account.user, roles=session.roles), request.configuration.channels
+        known = await self.contacts.find(request.tenant, begun.policy, channels, account, user, asked=not begun.recent)
+        if isinstance(known, Elsewhere):
+            stopped = ProblemDetail(Problem.ENDED_BY_SERVICE, path=known.path)
+            login = replace(begun, session=session.id, user=user, stopped=stopped)
+            return await self.flow.begin_in_session(request, slot.login, secret, login)
         login = replace(
             begun,
             session=session.id,
-            user=replace(account.user, roles=session.roles),
+            user=known.user,
             enrolments=enrolments,
-            contacts=contacts_of(account.user, request.tenant.phone_numbers),
+            contacts=known.contacts,
             credential_date=account.credential_date,
             password_at=session.password_at,
             verified=not begun.recent and session.satisfied is Satisfied.PROVED,

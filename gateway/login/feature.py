@@ -15,6 +15,7 @@ from gateway.login.record import Slot
 from gateway.login.responses import LoginResponses
 from gateway.login.state_machine import Effect, Step
 from gateway.login.steps.backup_codes import BackupCodesPage
+from gateway.login.steps.choose import Choices, ChoosePage
 from gateway.login.steps.confirm import ConfirmPage
 from gateway.login.steps.new_password import NewPasswordPage
 from gateway.login.steps.password import PasswordPage
@@ -54,6 +55,7 @@ def build(services: Services) -> LoginHandlers:
         password_check=password_check,
         browsers=browsers,
         users=services.users,
+        contacts=services.contacts,
         enrolments=enrolments,
         trust=trust,
         clock=clock,
@@ -73,11 +75,13 @@ def build(services: Services) -> LoginHandlers:
         languages=languages,
     )
     register = RegisterPage(challenges, check, contexts, languages)
+    choices = Choices(challenges, contexts, languages)
     steps: dict[Step, Page] = {
         Step.PASSWORD: password,
         Step.REGISTER: register,
         Step.CONFIRM: ConfirmPage(),
-        Step.VERIFY: VerifyPage(challenges, check, send_code, contexts, languages, clock),
+        Step.CHOOSE: ChoosePage(choices),
+        Step.VERIFY: VerifyPage(challenges, check, send_code, contexts, choices, languages, clock),
         Step.BACKUP_CODES: BackupCodesPage(languages),
         Step.NEW_PASSWORD: new_password,
     }
@@ -94,5 +98,5 @@ def build(services: Services) -> LoginHandlers:
     }
     flow = Flow(login_records(services), steps, effects, secrets, clock, random)
     responses = LoginResponses(steps, password, sessions, languages, clock, random, action)
-    in_session = BeginInSession(flow, services.users, enrolments, trust)
+    in_session = BeginInSession(flow, services.users, services.contacts, enrolments, trust)
     return LoginHandlers(flow, in_session, responses, clock, random)

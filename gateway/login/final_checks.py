@@ -65,7 +65,9 @@ class FinalChecks:
             kept = found
         if not await self._approved(request, login, account):
             return refused(request, login, user, "enrolment not approved")
-        if not suffices(login, policy, kept, requirement.contacts_of(account.user, request.tenant.phone_numbers)):
+        pinned = policy.contact_service is not None and policy.contact_service == login.policy.contact_service
+        known = login.contacts if pinned else requirement.contacts_of(account.user, request.tenant.phone_numbers)
+        if not suffices(login, policy, kept, known):
             return refused(request, login, user, "policy")
         return None
 

@@ -41,7 +41,8 @@ class PendingProof:
     the proof is for; None when no proof is pending. `enrolling` is the factor being enrolled: the only one offered, or
     the one picked. `offered` are the factors to choose from, where the user may enrol one of several. `methods` are
     what an entry is judged by, in the policy's order: the draft while enrolling, else the user's methods. `extras` are
-    the codes that the verify page takes besides: backup codes, an administrator's code. A challenge is bound to
+    the codes that the verify page takes besides: backup codes, an administrator's code. `choices` are the methods of
+    which the user proves one, where a page asks which; `methods` has the chosen one. A challenge is bound to
     `binding`. `takes_any`: one page takes any code, and an entry counts against all factors together.
     """
 
@@ -53,6 +54,12 @@ class PendingProof:
     extras: tuple[FactorKind, ...] = ()
     binding: Binding = Binding()
     takes_any: bool = False
+    choices: tuple[Enrolment, ...] = ()
+
+    @property
+    def must_choose(self) -> bool:
+        """Whether the user has not chosen yet."""
+        return bool(self.choices) and not self.methods
 
     @property
     def message(self) -> Enrolment | None:
@@ -91,9 +98,12 @@ def pending_proof_of(login: Login) -> PendingProof:
                 binding=Binding(login.id, round_, ProofPurpose.ENROL, draft.digest if draft else ""),
                 takes_any=combined and enrolling is None,
             )
-        case VerifyFactor(methods=methods) as current:
+        case VerifyFactor(methods=methods, choose=choose) as current:
             extras, binding = requirement.extras(login.policy, login.enrolments), Binding(login.id, round_)
-            return PendingProof(required, current, None, (), methods, extras, binding, combined)
+            choices = methods if choose else ()
+            if choose:
+                methods = tuple(m for m in methods if m.factor is login.chosen)
+            return PendingProof(required, current, None, (), methods, extras, binding, combined, choices)
         case Approval(methods=methods) as current:
             new = login.enrolling.awaiting_approval
             binding = Binding(login.id, round_, ProofPurpose.APPROVE, new.digest if new else "")

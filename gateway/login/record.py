@@ -128,8 +128,9 @@ class Login:
     factor. `session` is the one that an `enrol` or `step-up` belongs to, `recent` whether a proof for this very login
     is owed whatever the policy asks at sign-in, `fresh` whether it was given, `wanted` what `enrol` sets up, `act` what
     is done after the proof. `due`: Keycloak demands a new password, `changed`: the user set it. `open_registration`: a
-    first factor needs no approval. `proofs` are the accepted entries, in order; those of a round before `proofs_from`
-    count no longer. `acknowledged` are the words of the pages that the user read and left by their button.
+    first factor needs no approval. `chosen` is the method that the user chose to prove. `proofs` are the accepted
+    entries, in order; those of a round before `proofs_from` count no longer. `acknowledged` are the words of the pages
+    that the user read and left by their button.
     """
 
     id: str
@@ -160,6 +161,7 @@ class Login:
     verified: bool = False
     open_registration: bool = True
     enrolling: Enrolling = Enrolling()
+    chosen: FactorKind | None = None
     verification: Verification = Verification()
     proofs: tuple[Proof, ...] = ()
     proofs_from: int = 0
@@ -225,6 +227,13 @@ class PasswordRight:
 @dataclass(frozen=True, slots=True)
 class Picked:
     """The user chose the factor to enrol; None takes the choice back."""
+
+    factor: FactorKind | None
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """The user chose the method to prove; None leads back to the choice."""
 
     factor: FactorKind | None
 
@@ -347,6 +356,7 @@ class Stopped:
 Event = (
     PasswordRight
     | Picked
+    | Chosen
     | AddressGiven
     | AddressConfirmed
     | Drafted

@@ -32,6 +32,7 @@ from gateway.login.record import (
     AddressConfirmed,
     AddressGiven,
     ChallengeSent,
+    Chosen,
     Drafted,
     Enrolled,
     Enrolling,
@@ -63,6 +64,7 @@ class Step(Enum):
     PASSWORD = "password"  # noqa: S105 - the name of a page
     REGISTER = "register"
     CONFIRM = "confirm"
+    CHOOSE = "choose"
     VERIFY = "verify"
     BACKUP_CODES = "backup-codes"
     NEW_PASSWORD = "new-password"  # noqa: S105 - the name of a page
@@ -172,6 +174,8 @@ def _verification(login: Login, proof: PendingProof) -> Iterator[Step | Effect]:
                 yield Effect.CHALLENGE
             yield Step.REGISTER  # this page carries secret and code field
         case VerifyFactor() | Approval():
+            if proof.must_choose:
+                yield Step.CHOOSE
             if waits:
                 yield Effect.CHALLENGE
             yield Step.VERIFY
@@ -208,6 +212,11 @@ def _after(state: LoginState, event: Event) -> Login:
             return _enrolment(state, event)
         case Queued() | ChallengeSent() | EntryContinued() | Proved():
             return _proof(state, event)
+        case Chosen(factor=factor) if _may_choose(state, factor):
+            challenge = login.verification.challenge  # of the same method: its code still works
+            kept = factor is None or (challenge is not None and challenge.factor is factor)
+            verification = login.verification if kept else login.verification.reset()
+            return replace(login, chosen=factor, verification=verification)
         case Saved(enrolments=enrolments) if login.enrolled and first is Effect.SAVE:
             return replace(login, enrolled=replace(login.enrolled, saved=True), enrolments=enrolments)
         case Acknowledged(page=page) if first in READ_ONLY and first.value == page:
@@ -251,7 +260,8 @@ def _password(state: LoginState, event: PasswordRight | PasswordChanged | Tokens
                 proofs_from=verification.round,
             )
         case TokensGranted(tokens=tokens, user=user) if login.changed and login.tokens is None:
-            return replace(login, tokens=tokens, user=user)
+            pinned = login.user.attributes if login.user else ()
+            return replace(login, tokens=tokens, user=replace(user, attributes=pinned))
     return login
 
 
@@ -328,7 +338,8 @@ def _proved(state: LoginState, event: Proved) -> Login:
         case VerifyFactor(methods=methods):
             if login.purpose is Purpose.ENROL:  # the fresh proof; the user enrols next
                 return replace(login, fresh=True, verification=login.verification.next_round())
-            if not login.enrolments.of(event.factor) and event.factor not in table.ENROLLED_ELSEWHERE:
+            known = login.policy.contact_service or event.factor in table.ENROLLED_ELSEWHERE
+            if not login.enrolments.of(event.factor) and not known:
                 contact = next((m for m in methods if m.factor is event.factor), None)
                 login = _enrolled(login, contact) if contact else login
             return replace(login, proved=event.factor, fresh=login.recent)
@@ -337,6 +348,13 @@ def _proved(state: LoginState, event: Proved) -> Login:
 
 def _enrolled(login: Login, new: Enrolment) -> Login:
     return replace(login, proved=new.factor, enrolled=Enrolled(new, first=not login.enrolments.enrolments))
+
+
+def _may_choose(state: LoginState, factor: FactorKind | None) -> bool:
+    """Whether `factor` is one of the choices and the page asks; None takes the choice back on the page of its code."""
+    if factor is None:
+        return state.step is Step.VERIFY and bool(state.proof.choices)
+    return state.step is Step.CHOOSE and any(m.factor is factor for m in state.proof.choices)
 
 
 def _answers(state: LoginState, challenge: Challenge) -> bool:

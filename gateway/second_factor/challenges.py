@@ -97,8 +97,11 @@ class ChallengeContext:
         return self.methods[0].factor if self.methods else self.extras[0]
 
     def shares_newest(self, address: str) -> bool:
-        """Whether a code to `address` takes part in `sharedAddress: newest`: the user holds the address."""
-        if self.policy.shared_address is not SharedAddress.NEWEST:
+        """Whether a code to `address` takes part in `sharedAddress: newest`: the user holds the address.
+
+        "" is an address that only the service knows that sends there.
+        """
+        if not address or self.policy.shared_address is not SharedAddress.NEWEST:
             return False
         held = {e.address.casefold() for e in self.enrolments.enrolments}
         held.update(c.address.casefold() for c in self.contacts if c.verified)
@@ -182,7 +185,7 @@ class Challenges:
         subject = self._subject(context)
         if locked := await self._locked(context, subject):
             return locked
-        address = self.name_of_address(context.tenant.id, to.address)
+        address = self.name_of_address(context.tenant.id, to.address or context.user.id)
         counted = rate_limits.for_send(context.policy, context.limits, subject, to.factor, address)
         found = await self._attempts.reserve(counted)
         if isinstance(found, Limited):
@@ -218,7 +221,7 @@ class Challenges:
         subject = self._subject(context)
         if locked := await self._locked(context, subject):
             return locked  # any other wait is shorter, or of no use to a locked user
-        address = self.name_of_address(context.tenant.id, to.address)
+        address = self.name_of_address(context.tenant.id, to.address or context.user.id)
         found = await self._attempts.look(
             rate_limits.for_send(context.policy, context.limits, subject, to.factor, address)
         )
@@ -286,7 +289,7 @@ class Challenges:
         found = await self._attempts.look(rate_limits.for_answer(context.policy, context.limits, subject))
         resend_at = no_more_sends = None
         if to is not None:
-            address = self.name_of_address(context.tenant.id, to.address)
+            address = self.name_of_address(context.tenant.id, to.address or context.user.id)
             of_user, *others = rate_limits.for_send(context.policy, context.limits, subject, to.factor, address)
             # The cooldown, first in its group, is the last one looked at: it hides no wait that lasts longer.
             sends = await self._attempts.look((*others, of_user[::-1]))
@@ -315,7 +318,11 @@ class Challenges:
 
     def digits(self, delivery: DeliveryContext, kind: FactorKind) -> Digits | None:
         """The number of digits of a code of `kind` through the channel of `delivery`; None when it may hold letters."""
-        return self.factor(delivery, kind).digits(delivery.digits)
+        return self.factor(delivery, kind).length(delivery)
+
+    def given_name(self, delivery: DeliveryContext, kind: FactorKind) -> str:
+        """The operator's own name for what shows a code of `kind`; "" for none."""
+        return self.factor(delivery, kind).given_name(delivery)
 
     def _fits(self, context: ChallengeContext, delivery: DeliveryContext, kind: FactorKind, entry: str) -> bool:
         """Whether `entry` may be such a code. A page that takes one kind verifies every entry."""

@@ -96,9 +96,10 @@ def methods_of(policy: Policy, user: UserFactors) -> tuple[Enrolment, ...]:
     """The user's usable methods in the policy's order.
 
     These are the enrolments, and the verified contacts where the policy takes addresses from the user record. Without a
-    page to choose, only the first one counts: so a fallback counts only for a user without the others.
+    page to choose, only the first one counts: so a fallback counts only for a user without the others. Where a contact
+    service names the methods, no enrolment counts.
     """
-    known = _known(policy, user.enrolments)
+    known = () if policy.contact_service else _known(policy, user.enrolments)
     if contacts_are_methods(policy):
         enrolled = {e.factor for e in known}
         usable = (c for c in user.contacts if c.verified and c.factor not in enrolled)

@@ -21,14 +21,10 @@ class Features:
     sign_in: tuple[SignInWay, ...] = (SignInWay.PASSWORD,)
     later: Mapping[str, frozenset[object]] = field(
         default_factory=lambda: {
-            "registrationContact": frozenset({"service"}),
-            "codeGeneration": frozenset({"EXTERNAL"}),
-            "choosePage": frozenset({"several"}),
-            "onWrongCode": frozenset({"resend"}),
             "onMaxSends": frozenset({"lock"}),
         }
     )
-    unused: frozenset[str] = frozenset({"contactService", "fallback"})
+    unused: frozenset[str] = frozenset({"fallback"})
 
 
 FEATURES = Features()

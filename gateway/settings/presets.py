@@ -119,6 +119,7 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
                 | {"registrationContact", "contactService", "codeGeneration"}
             ),
             several_methods=True,
+            features=True,
         ),
     }
 )

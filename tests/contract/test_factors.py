@@ -12,12 +12,14 @@ import pytest
 from aiohttp import web
 
 from gateway.crypto.key_ring import Signer
+from gateway.delivery.web_services import WebServiceCalls
 from gateway.domain.challenge import Binding, Challenge
 from gateway.domain.enrolment import Enrolment, EnrolmentSet
 from gateway.domain.policy import AttemptsScope, FactorKind
 from gateway.domain.problem import Problem
 from gateway.second_factor.challenges import ChallengeContext, Denied, Verified
 from gateway.second_factor.factors import backup_code
+from gateway.second_factor.factors.external import ExternalAppFactor, ExternalSmsFactor
 from gateway.second_factor.factors.otp_manager import OtpManagerEmailFactor
 from gateway.second_factor.factors.rsa import RsaFactor
 from gateway.settings.presets import PRESETS
@@ -25,6 +27,8 @@ from gateway.store.protocol import Store
 from tests.fixtures import otp_manager
 from tests.fixtures.challenge_harness import POLICY, ChallengeHarness, at_otp_manager
 from tests.fixtures.clock import FakeClock
+from tests.fixtures.genesys_services import APP_CODE, CODE, genesys_services
+from tests.fixtures.genesys_services import odd_answers as genesys_odd_answers
 from tests.fixtures.http_service import ODD_BODIES, HttpServer, Received, http_server, never, open_calls, says
 from tests.fixtures.open_stores import opened
 from tests.fixtures.rsa_server import odd_answers, rsa_manager
@@ -225,6 +229,58 @@ class Rsa(Remote):
         return proof
 
 
+class External(Remote):
+    """A code that services make and check."""
+
+    word: str
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        async with genesys_services(**{USER: {self.word: ""}}) as self.services, open_calls() as http_calls:
+            assert self.services.server
+            self.http = self.services.server
+            channel = self.services.channel()
+            for kind in (ExternalSmsFactor, ExternalAppFactor):
+                self.bench.serve(kind(WebServiceCalls(http_calls), Signer(self.bench.ring, "codes")), channel)
+            yield
+
+    def odd_answers(self, request: Received) -> tuple[bytes, ...]:
+        return tuple(genesys_odd_answers(CODE))
+
+
+class ExternalSms(External):
+    factor = FactorKind.EXTERNAL_SMS
+    life = 120.0
+    after_the_end = Problem.CODE_EXPIRED
+    word = "SMS"
+
+    async def ask(self, login: str = "l1") -> Proof:
+        case = self.bench.case(USER, login, methods=(Enrolment(self.factor),))
+        challenge = await self.bench.send(case)
+        return Proof(case, challenge, self.services.codes[USER], "000000")
+
+    async def supersede(self, proof: Proof) -> Proof:
+        self.bench.policy = replace(self.bench.policy, resend_cooldown=0)
+        newer = await self.bench.send(replace(proof.case, policy=self.bench.policy))
+        return replace(proof, challenge=newer)
+
+
+class ExternalApp(External):
+    factor = FactorKind.EXTERNAL_APP
+    life = float("inf")
+    word = "authenticator"
+    replayed = superseded = Problem.NEXT_CODE
+
+    async def ask(self, login: str = "l1") -> Proof:
+        case = self.bench.case(USER, login, methods=(Enrolment(self.factor),))
+        return Proof(case, await self.bench.wait_for_code(case), APP_CODE, "000000")
+
+    async def supersede(self, proof: Proof) -> Proof:
+        other = self.another_owner(proof, 0)
+        assert isinstance(await self.bench.answer(other.case, other.challenge, APP_CODE), Verified)
+        return proof
+
+
 @pytest.fixture(params=["memory", pytest.param("redis", marks=pytest.mark.redis)])
 def address(request: pytest.FixtureRequest) -> str:
     """Returns the address of a store of each kind; empty means in this process."""
@@ -280,7 +336,7 @@ class OtpManagerEmail(Remote):
 
 
 LOCAL = (Email, Sms, Totp, BackupCode, AdminCode)
-REMOTE = (Rsa, OtpManagerEmail)
+REMOTE = (Rsa, OtpManagerEmail, ExternalSms, ExternalApp)
 """A service takes a code once. The login itself answers the same form again."""
 
 

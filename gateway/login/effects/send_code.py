@@ -18,7 +18,7 @@ from gateway.domain.challenge import Challenge
 from gateway.domain.channel import Channel
 from gateway.domain.enrolment import Enrolment
 from gateway.domain.errors import GatewayError, Misconfigured
-from gateway.domain.policy import FACTOR_OF_CHANNEL, FactorKind, SharedAddress
+from gateway.domain.policy import FactorKind, SharedAddress, serves
 from gateway.domain.ports import Clock, Random
 from gateway.domain.problem import Problem, ProblemDetail
 from gateway.keycloak.token_endpoint import Granted, RefreshUnknown, SessionEnded, TokenEndpoint
@@ -105,7 +105,8 @@ class ChallengeContexts:
 
     def _tag(self, login: Login, factor: FactorKind) -> str:
         """A short label on page and message, where users of one mailbox each have a code of their own."""
-        if factor not in table.SENT or login.policy.shared_address is not SharedAddress.SEPARATE:
+        own = factor in table.SENT and not table.TYPES[factor].remote
+        if not own or login.policy.shared_address is not SharedAddress.SEPARATE:
             return ""
         challenge = login.verification.challenge
         if challenge and challenge.tag:
@@ -130,14 +131,14 @@ class SendCode:
             return await self._queued(request, state, asked_for=False)
         return await self._begin(request, state, state.proof.sends_at_once, asked_for=False)
 
-    async def send(self, request: LoginRequest, state: LoginState) -> StepResult:
-        """The button: a code, or a new one. An older code may still work."""
+    async def send(self, request: LoginRequest, state: LoginState, *, replaces: bool = False) -> StepResult:
+        """The button: a code, or a new one. An older code may still work, unless the new one `replaces` it."""
         if state.login.verification.queued_until is not None:
             return await self._queued(request, state, asked_for=True)
         to = state.proof.message
         if to is None:
             return StepResult(problem_detail=ProblemDetail(Problem.BAD_INPUT))  # an app's code is not sent
-        return await self._begin(request, state, to, asked_for=True)
+        return await self._begin(request, state, to, asked_for=not replaces, replaces=replaces)
 
     async def _queued(self, request: LoginRequest, state: LoginState, *, asked_for: bool) -> StepResult:
         """A code that waits for its channel: still, or no longer."""
@@ -154,7 +155,7 @@ class SendCode:
         return StepResult(await self._kept_alive(request, state.login), why)
 
     async def _begin(
-        self, request: LoginRequest, state: LoginState, to: Enrolment | None, *, asked_for: bool
+        self, request: LoginRequest, state: LoginState, to: Enrolment | None, *, asked_for: bool, replaces: bool = False
     ) -> StepResult:
         context, number = self.contexts.challenge(request, state), state.login.verification.next_number
         if context is None:
@@ -185,7 +186,7 @@ class SendCode:
             facts = {"factor": to.factor.value, "problem": sent.problem.value}
             request.audit.write(AuditEvent.CODE_NOT_SENT, context.user, **facts)
             return StepResult((Stopped(sent),), sent)
-        return await self._not_sent(request, state, context, to, sent, asked_for=asked_for)
+        return await self._not_sent(request, state, context, to, sent, asked_for=asked_for, replaces=replaces)
 
     async def _sent(
         self, context: ChallengeContext, delivery: DeliveryContext, number: int, to: Enrolment
@@ -239,6 +240,7 @@ class SendCode:
         problem_detail: ProblemDetail,
         *,
         asked_for: bool,
+        replaces: bool,
     ) -> StepResult:
         verification, problem = state.login.verification, problem_detail.problem
         others = len(context.methods) > 1 or bool(context.extras)
@@ -261,7 +263,8 @@ class SendCode:
             asked_for=asked_for,
         )
         # The maximum of sends ends the login only when no live code is left, and no other entry can be given.
-        if problem is Problem.MAX_SENDS and not others and not await self._lives(context, verification.challenge):
+        lives = not replaces and await self._lives(context, verification.challenge)
+        if problem is Problem.MAX_SENDS and not others and not lives:
             policy = state.login.policy
             until = problem_detail.until or self.contexts.clock.now() + policy.resend_cooldown
             stopped = replace(problem_detail, until=until, path=policy.max_sends_path)
@@ -287,6 +290,6 @@ def _channel(request: LoginRequest, login: Login, factor: FactorKind) -> Channel
         return None
     for method in (pinned, present):
         found = request.configuration.channels.get(method.channel or "") if method else None
-        if found and FACTOR_OF_CHANNEL[found.type] is factor:
+        if found and serves(found.type, factor):
             return found
     raise Misconfigured("channels", f"{pinned.channel} is no longer configured")

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import structlog
 
 from gateway.domain import errors
+from gateway.domain.challenge import Elsewhere
 from gateway.domain.enrolment import EnrolmentSet
 from gateway.domain.policy import FactorKind
 from gateway.domain.ports import Clock
@@ -28,8 +29,8 @@ from gateway.login.record import Login, PasswordRight, Purpose, Stopped
 from gateway.login.state_machine import LoginState, Step
 from gateway.observe.audit import AuditEvent
 from gateway.rendering.step_view import StepView
+from gateway.second_factor.contacts import Contacts
 from gateway.second_factor.enrolments import Enrolments, Tampered
-from gateway.second_factor.requirement import contacts_of
 from gateway.second_factor.trusted_browsers import TrustedBrowsers
 
 MOST_NAME = 255
@@ -52,6 +53,7 @@ class PasswordPage:
     password_check: PasswordCheck
     browsers: BrowserUsers
     users: Users
+    contacts: Contacts
     enrolments: Enrolments
     trust: TrustedBrowsers
     clock: Clock
@@ -150,17 +152,22 @@ class PasswordPage:
             if granted:
                 self.logout_retries.begin(tenant, granted.tokens)
             return StepResult((Stopped(ProblemDetail(Problem.ENROLMENT_UNREADABLE)),))
-        contacts = contacts_of(account.user, tenant.phone_numbers)
-        known = {contact.factor for contact in contacts}
+        channels, asked = request.configuration.channels, login.route_asks
+        found = await self.contacts.find(tenant, login.policy, channels, account, user, asked=asked)
+        if isinstance(found, Elsewhere):
+            if granted:
+                self.logout_retries.begin(tenant, granted.tokens)
+            return StepResult((Stopped(ProblemDetail(Problem.ENDED_BY_SERVICE, path=found.path)),))
+        known = {contact.factor for contact in found.contacts}
         if account.user.email and FactorKind.EMAIL not in known:
             log.warning("profile_address_not_usable", tenant=tenant.id, user_id=user.id, reference=request.reference)
         if account.user.phone and FactorKind.SMS not in known:
             log.warning("profile_number_not_usable", tenant=tenant.id, user_id=user.id, reference=request.reference)
         event = PasswordRight(
-            user=user,
+            user=found.user,
             tokens=granted.tokens if granted else None,
             enrolments=enrolments,
-            contacts=contacts,
+            contacts=found.contacts,
             credential_date=account.credential_date,
             at=self.clock.now(),
             due=granted is None,

@@ -1,12 +1,12 @@
 """The verify page: takes a code.
 
 Form: `code`, `remember`, `way` (the kind of code that the user said to have, for the page only); `action` `send` or
-`resend` asks for a (new) code, `edit` goes back to the address while enrolling. One page for every factor; with
-`choosePage: combined` it takes any code.
+`resend` asks for a (new) code, `edit` goes back to the address while enrolling, `other-method` to the choice. One page
+for every factor; with `choosePage: combined` it takes any code.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from functools import partial
 from math import ceil
@@ -14,15 +14,16 @@ from typing import Any
 
 from gateway.domain.challenge import ProofPurpose
 from gateway.domain.enrolment import Enrolment
-from gateway.domain.policy import LockScope, OnMaximum, RegistrationContact
+from gateway.domain.policy import LockScope, OnMaximum, OnWrongCode, RegistrationContact
 from gateway.domain.ports import Clock
 from gateway.domain.problem import Problem, ProblemDetail
 from gateway.login.effects.send_code import ChallengeContexts, SendCode
 from gateway.login.flow import FormFields, StepResult
 from gateway.login.login_request import LoginRequest
 from gateway.login.pending_proof import Approval, PendingProof
-from gateway.login.record import AddressGiven, EntryContinued, Login, Proved, Purpose, Stopped
+from gateway.login.record import AddressGiven, Chosen, EntryContinued, Login, Proved, Purpose, Stopped
 from gateway.login.state_machine import LoginState, Step
+from gateway.login.steps.choose import Choices
 from gateway.login.wrong_code_mails import WrongCodeMails
 from gateway.observe.audit import AuditEvent, utc_time
 from gateway.observe.redaction import address_hint
@@ -53,6 +54,7 @@ _UNSENT_BY_PROBLEM = {
     Problem.SEND_FAILED.value: Stage.FAILED,
     Problem.MAX_SENDS.value: Stage.FAILED,
 }
+_ANSWERED_WRONGLY = (Problem.WRONG_CODE, Problem.WARNING, Problem.CODE_EXPIRED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +72,7 @@ class VerifyView(StepView):
     with a field asks again by itself, in seconds. `digits` is the maximum where `any_length`. `prompt` is what a
     service asks for after the first entry, an English sentence. `alphanumeric`: the page's own code may hold letters;
     `hidden`: the page hides what is typed, until the user shows it. `leads_on`: where no further code can be sent,
-    asking for one leads to a named path.
+    asking for one leads to a named path. `app_name` is the operator's name of the app that shows the code.
     """
 
     now: float
@@ -81,6 +83,7 @@ class VerifyView(StepView):
     alphanumeric: bool = False
     hidden: bool = False
     prompt: str = ""
+    app_name: str = ""
     expires_at: float | None = None
     resend_at: float | None = None
     can_resend: bool = False
@@ -212,6 +215,7 @@ class VerifyPage:
     check: CodeCheck
     send_code: SendCode
     contexts: ChallengeContexts
+    choices: Choices
     languages: Languages
     clock: Clock
 
@@ -220,10 +224,20 @@ class VerifyPage:
         match action:
             case "edit":
                 return StepResult((AddressGiven(None),))
+            case "other-method":
+                return StepResult((Chosen(None),))
             case "resend" | "send":
                 return await self.send_code.send(request, state)
         remember = bool(fields.get("remember")) and _may_remember(request, state.login)
-        return await self.check.judge(request, state, fields.get("code", ""), remember=remember)
+        judged = await self.check.judge(request, state, fields.get("code", ""), remember=remember)
+        return await self._resent(request, state, judged) if _replaces_code(state, judged) else judged
+
+    async def _resent(self, request: LoginRequest, state: LoginState, judged: StepResult) -> StepResult:
+        """Sends a new code instead of one that was answered wrongly, where the tenant says so."""
+        sent = await self.send_code.send(request, state, replaces=True)
+        if sent.events and sent.problem_detail is None:
+            return replace(sent, problem_detail=ProblemDetail(Problem.CODE_RESENT))
+        return sent if sent.problem_detail else judged  # another request sends it
 
     async def view(self, request: LoginRequest, state: LoginState, fields: FormFields) -> VerifyView:
         """Where a code was sent, how long it works, when a new one may be asked for, what else may be typed."""
@@ -266,12 +280,22 @@ class VerifyPage:
             sent_already=challenge is not None and challenge.sent_to != "",
             answerable=challenge is not None,
             no_codes_left=_used_up(login),
+            methods=self.choices.of(request, state),
+            app_name=self.choices.name(request, state, only) if only else "",
             approving_first=isinstance(proof.current, Approval),
             after_password=login.changed,
             replaced=left.replaced,
             held=left.held,
             way=fields.get("way", ""),
         )
+
+
+def _replaces_code(state: LoginState, judged: StepResult) -> bool:
+    """Whether the answer of `judged` was a wrong or late one to a code that a new one replaces."""
+    challenge, why = state.login.verification.challenge, judged.problem_detail
+    if judged.events or why is None or challenge is None or challenge.factor not in table.SENT:
+        return False
+    return state.login.policy.on_wrong_code is OnWrongCode.RESEND and why.problem in _ANSWERED_WRONGLY
 
 
 def _shown(login: Login, proof: PendingProof, message: Enrolment) -> str:

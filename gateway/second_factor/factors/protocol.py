@@ -79,7 +79,7 @@ class FactorType(Protocol):
     channel that it works through, None for a factor without one. `sends` tells whether the code travels in a message to
     an address. `approves` tells whether its code also approves an enrolment. `enrolled_elsewhere`: a service knows the
     users, so every user has this factor without enrolling. `hidden`: a page hides what is typed, until the user shows
-    it.
+    it. `remote`: a service makes the codes, so that the gateway has no say in their messages.
     """
 
     kind: ClassVar[FactorKind]
@@ -90,6 +90,7 @@ class FactorType(Protocol):
     approves: ClassVar[bool] = False
     enrolled_elsewhere: ClassVar[bool] = False
     hidden: ClassVar[bool] = False
+    remote: ClassVar[bool] = False
 
     @classmethod
     def digits(cls, otp_length: int) -> Digits | None:
@@ -115,6 +116,16 @@ class FactorType(Protocol):
 
 class Factor(FactorType, Protocol):
     """One file of `factors/`; `table` lists them."""
+
+    @classmethod
+    def length(cls, delivery: DeliveryContext) -> Digits | None:
+        """The number of digits of a code through the channel of `delivery`: by default as many as `digits` says."""
+        return cls.digits(delivery.digits)
+
+    @classmethod
+    def given_name(cls, delivery: DeliveryContext) -> str:
+        """The operator's own name for what shows the code, as for an app; "" for none."""
+        return ""
 
     async def enrol(self, user: User, given: str, delivery: DeliveryContext) -> Draft | Rejected:
         """The entry of the user (an address; nothing for an app) as a draft, or the reason against it. Sends nothing.

@@ -9,7 +9,7 @@ from gateway.rendering.step_view import MethodView
 from gateway.second_factor.factors.admin_code import AdminCodeFactor
 from gateway.second_factor.factors.backup_code import BackupCodeFactor
 from gateway.second_factor.factors.email import EmailFactor
-from gateway.second_factor.factors.planned import ExternalFactor
+from gateway.second_factor.factors.external import ExternalAppFactor, ExternalEmailFactor, ExternalSmsFactor
 from gateway.second_factor.factors.protocol import Factor, FactorType
 from gateway.second_factor.factors.rsa import RsaFactor
 from gateway.second_factor.factors.sms import SmsFactor
@@ -25,7 +25,9 @@ _TYPES: tuple[type[FactorType], ...] = (
     BackupCodeFactor,
     AdminCodeFactor,
     RsaFactor,
-    ExternalFactor,
+    ExternalEmailFactor,
+    ExternalSmsFactor,
+    ExternalAppFactor,
 )
 TYPES: Mapping[FactorKind, type[FactorType]] = {each.kind: each for each in _TYPES}
 """Every kind, in the order in which a page that takes any code tries them."""
@@ -52,7 +54,7 @@ def label(kind: FactorKind, language: Language) -> str:
     return language.gettext(TYPES[kind].label)
 
 
-def view(kind: FactorKind, language: Language) -> MethodView:
-    """What a page shows of `kind` where the user may choose it or enter its code."""
+def view(kind: FactorKind, language: Language, sent_to: str = "") -> MethodView:
+    """What a page shows of `kind` where the user may choose it or enter its code. `sent_to` is a masked address."""
     of = TYPES[kind]
-    return MethodView(kind.value, language.gettext(of.label), icon=of.icon, letters=of.digits(otp_length=6) is None)
+    return MethodView(kind.value, language.gettext(of.label), sent_to, of.icon, letters=of.digits(otp_length=6) is None)

@@ -34,6 +34,7 @@ from gateway.domain.setting_types import SECTION, Count, HostName, InternalHost,
 from gateway.domain.urls import is_loopback
 from gateway.settings.files.service_section import ServiceSection
 from gateway.settings.files.sms_http import SmsHttpSection
+from gateway.settings.files.web_services import WebServicesSection
 from gateway.settings.source.diagnostics import Diagnostics, one_of
 from gateway.settings.source.secret_refs import Resolver, SecretSource
 from gateway.settings.source.validation import Extended, Section
@@ -61,7 +62,12 @@ _RELAY = Relay("", 0)
 
 
 SERVICE_KEYS: Mapping[ChannelKind, str] = MappingProxyType(
-    {ChannelKind.SMS_HTTP: "sms_http", ChannelKind.OTP_MANAGER: "otp_manager", ChannelKind.RSA: "rsa"}
+    {
+        ChannelKind.SMS_HTTP: "sms_http",
+        ChannelKind.OTP_MANAGER: "otp_manager",
+        ChannelKind.RSA: "rsa",
+        ChannelKind.WEB_SERVICES: "web_services",
+    }
 )
 """The key of the section that each kind of channel needs, in `ChannelSection`."""
 
@@ -169,6 +175,9 @@ class ChannelSection(Extended, ChannelOptions):
 
     otp_manager: OtpManagerSection | None = None
     """EFCX's otp-manager of a channel of kind `otp-manager`."""
+
+    web_services: WebServicesSection | None = None
+    """Three XML web services of a channel of kind `web-services`."""
 
     rsa: RsaSection | None = None
     """RSA Authentication Manager of a channel of kind `rsa`."""

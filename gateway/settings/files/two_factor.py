@@ -8,21 +8,28 @@ import re
 from collections.abc import Mapping
 from dataclasses import fields, replace
 from enum import Enum
+from math import ceil
 from typing import Annotated, Any, Literal, get_type_hints
 
 from pydantic import AfterValidator, Field, TypeAdapter, create_model
 from pydantic.alias_generators import to_camel
 
-from gateway.domain.channel import KINDS_OF, ChannelType
+from gateway.domain.channel import KINDS_OF, Channel, ChannelType
 from gateway.domain.policy import (
+    EXTERNAL_FACTORS,
     FACTOR_OF_CHANNEL,
     AttemptsScope,
+    FactorKind,
     Method,
+    NoContact,
     OnMaximum,
+    OnWrongCode,
     Policy,
+    RegistrationContact,
 )
 from gateway.domain.setting_types import Checked, matching
 from gateway.domain.tenant import NAME_OF_PATH
+from gateway.domain.web_services import WebServices
 from gateway.settings.features import Features
 from gateway.settings.files.gateway_file import SharedSettings
 from gateway.settings.presets import DEFAULT, PRESETS, Preset
@@ -33,7 +40,18 @@ from gateway.settings.source.yaml_source import Path
 TRUST_DAYS = (0, 14, 30, 60, 90)
 _AFTER: Mapping[str, tuple[str, ...]] = {"onMaxVerify": ("newCode", "lock", "stop"), "onMaxSends": ("stop", "lock")}
 _TIGHT_EXPIRY = 120
-_EXAMPLES = {"otpExpiry": _TIGHT_EXPIRY, "otpMaxAttempts": 5}
+_EXAMPLES = {
+    "otpExpiry": _TIGHT_EXPIRY,
+    "otpMaxAttempts": 5,
+    "otpLength": 6,
+    "maxSends": 3,
+    "onNoContact": "path:agent",
+    "onMaxVerify": "path:agent",
+    "onMaxSends": "path:agent",
+}
+_EXTERNAL = "EXTERNAL"
+_OF_OUR_CODES = frozenset({"otpLength", "otpExpiry", "methods", "onWrongCode"})
+"""Keys that mean nothing where a service makes the codes."""
 _SHORT_CODE = 6
 _LONG_TRUST = 30
 """Days beyond which a trusted browser on a shared desk is a risk."""
@@ -93,10 +111,11 @@ class _MethodKeys(Section):
     """Method for users without an address for the first one."""
 
     contactService: str | None = None
-    """Web-services channel that supplies the addresses of a user."""
+    """Web-services channel that supplies the addresses of a user. With `codeGeneration: EXTERNAL` it makes and checks
+    the codes too."""
 
     codeGeneration: Literal["INTERNAL", "EXTERNAL"] | None = None
-    """Maker of the code: INTERNAL is the gateway, EXTERNAL a service."""
+    """Maker of the code: INTERNAL is the gateway, EXTERNAL the services of `contactService`. Default: INTERNAL."""
 
 
 PATH_FIELDS = {
@@ -105,7 +124,7 @@ PATH_FIELDS = {
     "onMaxSends": "max_sends_path",
 }
 """Keys whose value may be `path:<name>`, each with the field of `Policy` for the name."""
-_WITHOUT_KEY = {"preset", "enabled", "methods", "fallback", *PATH_FIELDS.values()}
+_WITHOUT_KEY = {"preset", "enabled", "methods", "fallback", "contact_service", *PATH_FIELDS.values()}
 FIELDS: Mapping[str, str] = {to_camel(f.name): f.name for f in fields(Policy) if f.name not in _WITHOUT_KEY}
 """The field of `Policy` that each key sets: `otpExpiry` sets `otp_expiry`."""
 _POLICY_SCHEMA = TypeAdapter(Policy).json_schema()["properties"]
@@ -139,10 +158,12 @@ def build(section: TwoFactorSection, at: Path, report: Diagnostics, shared: Shar
     given = {key: value for key in TwoFactorSection.model_fields if (value := getattr(section, key)) is not None}
     _check_keys(given, preset, at, report, features)
     policy = replace(preset.policy, enabled=enabled, **_changes(given, preset))
+    external = section.codeGeneration == _EXTERNAL and "contactService" not in preset.absent
     if enabled:
-        for key in sorted(preset.required - given.keys()):
-            example = f", as {key}: {_EXAMPLES[key]}" if key in _EXAMPLES else ""
-            report.error((*at, key), f"is missing: preset {section.preset} needs a whole number above 0{example}")
+        needed = preset.required - (_OF_OUR_CODES if external else frozenset())
+        for key in sorted(needed - given.keys()):
+            number = "" if "path" in str(_EXAMPLES[key]) else " a whole number above 0,"
+            report.error((*at, key), f"is missing: preset {section.preset} needs{number} as {key}: {_EXAMPLES[key]}")
         if section.channelType == ChannelType.EMAIL.value and policy.otp_expiry < _TIGHT_EXPIRY:
             report.hint(
                 (*at, "otpExpiry"),
@@ -150,7 +171,12 @@ def build(section: TwoFactorSection, at: Path, report: Diagnostics, shared: Shar
                 f"{_TIGHT_EXPIRY} s leave time to read it",
             )
         _check_policy(policy, at, report)
+    service = _contact_service(section, policy, at, report, shared, external=external) if enabled else None
+    if external:
+        return _of_service(policy, given, service, at, report)
     policy = replace(policy, methods=_methods(section, preset, at, report, shared))
+    if service:
+        policy = _with_contacts(policy, service, at, report)
     if section.fallback and enabled and "fallback" not in preset.absent:
         policy = replace(policy, fallback=_method(section.fallback, (*at, "fallback"), report, shared))
     return policy
@@ -179,6 +205,61 @@ def _check_policy(policy: Policy, at: Path, report: Diagnostics) -> None:
         report.error((*at, "lockedFor"), "must be at least 1: a lock of no time is none")
 
 
+def _contact_service(
+    section: TwoFactorSection, policy: Policy, at: Path, report: Diagnostics, shared: SharedSettings, *, external: bool
+) -> Channel | None:
+    """The channel of `contactService`; reports what is missing, and what does not fit it."""
+    name, source = section.contactService, getattr(section, "registrationContact")  # noqa: B009 - made at run time
+    if section.codeGeneration == _EXTERNAL and not external:
+        report.error((*at, "codeGeneration"), f"EXTERNAL does not exist in preset {section.preset}")
+    if name is None and (external or source is RegistrationContact.SERVICE):
+        why = "codeGeneration: EXTERNAL" if external else "registrationContact: service"
+        report.error((*at, "contactService"), f"is missing: {why} needs the name of a channel of type EXTERNAL")
+    if name is None or "contactService" in PRESETS[section.preset].absent:
+        return None
+    if source not in (None, RegistrationContact.SERVICE):
+        report.error((*at, "registrationContact"), f"{source.value} does not fit contactService; write service")
+    if policy.on_no_contact is NoContact.REGISTER:
+        report.error(
+            (*at, "onNoContact"),
+            "register does not fit contactService: users cannot add to the contacts of a service; write path:<name>",
+        )
+    return _channel(ChannelType.EXTERNAL, name, (*at, "contactService"), report, shared)
+
+
+def _of_service(
+    policy: Policy, given: Mapping[str, object], channel: Channel | None, at: Path, report: Diagnostics
+) -> Policy:
+    """The policy of a tenant whose codes `channel` makes and checks."""
+    for key in sorted(_OF_OUR_CODES & given.keys()):
+        report.error((*at, key), "does not exist with codeGeneration: EXTERNAL: the service decides it")
+    services = channel.service if channel else None
+    if channel is None or not isinstance(services, WebServices):
+        return policy
+    for key in ("send", "code", "code_timeout_ms"):
+        if getattr(services, key) is None:
+            why = f"{channel.service_identifier} has no web_services.{key}, which codeGeneration: EXTERNAL needs"
+            report.error((*at, "contactService"), why)
+    return replace(
+        policy,
+        methods=tuple(Method(factor, channel.service_identifier) for factor in EXTERNAL_FACTORS),
+        contact_service=channel.service_identifier,
+        registration_contact=RegistrationContact.SERVICE,
+        on_wrong_code=OnWrongCode.ASK,
+        otp_expiry=ceil(services.code_life) or policy.otp_expiry,
+        otp_length=services.code_digits or policy.otp_length,
+    )
+
+
+def _with_contacts(policy: Policy, channel: Channel, at: Path, report: Diagnostics) -> Policy:
+    """The policy of a tenant that sends its own codes to the contacts of `channel`."""
+    for method in policy.methods:
+        if method.factor not in (FactorKind.EMAIL, FactorKind.SMS):
+            report.error((*at, "methods"), f"{method.factor.value} does not fit contactService: EMAIL and SMS do")
+    contact = RegistrationContact.SERVICE
+    return replace(policy, contact_service=channel.service_identifier, registration_contact=contact)
+
+
 def _plain(value: object) -> object:
     return value.value if isinstance(value, Enum) else value
 
@@ -197,10 +278,13 @@ def _check_keys(given: Mapping[str, object], preset: Preset, at: Path, report: D
     switched_on = [PRESETS[name] for name in features.presets]
     for key, value in given.items():
         plain, name = _plain(value), FIELDS.get(key, "")
-        used = any(key in p.free or (name and _plain(getattr(p.policy, name)) == plain) for p in switched_on)
+        later = plain in features.later.get(key, ())
+        used = any(
+            (key in p.free and not later) or (name and _plain(getattr(p.policy, name)) == plain) for p in switched_on
+        )
         if key in preset.absent:
             report.error((*at, key), f"does not exist in preset {named}")
-        elif not used and (plain in features.later.get(key, ()) or (key in features.unused and plain)):
+        elif not used and (later or (key in features.unused and plain)):
             report.error((*at, key), _not_built(key, value, features))
         elif name and key not in preset.free and (own := _plain(getattr(preset.policy, name))) != plain:
             report.hint((*at, key), f"is an extension: without this line, preset {named} has {_word(own)}")
@@ -248,6 +332,8 @@ def _methods(
             fitting = _identifiers(default, shared)
             only = fitting[0] if len(fitting) == 1 else None
             wanted.append((MethodSection(channelType=default, channelServiceIdentifier=own or only), at))
+    elif preset.several_methods:
+        report.error((*at, "methods"), "is missing: list at least one, as {channelType: EMAIL, …}")
     else:
         report.error((*at, "channelType"), f"is missing: the kind of second factor, {one_of(types)}")
     found = [_method(method, place, report, shared) for method, place in wanted]
@@ -260,17 +346,28 @@ def _identifiers(kind: ChannelType, shared: SharedSettings) -> list[str]:
 
 
 def _method(section: MethodSection, at: Path, report: Diagnostics, shared: SharedSettings) -> Method | None:
-    kind, identifier, invalid = section.channelType, section.channelServiceIdentifier, shared.invalid_channels
-    factor, factors = FACTOR_OF_CHANNEL[kind], shared.features.factors
+    kind, identifier = section.channelType, section.channelServiceIdentifier
+    factor, factors = FACTOR_OF_CHANNEL.get(kind), shared.features.factors
+    if factor is None:
+        report.error((*at, "channelType"), f"{kind.value} is no method here: write codeGeneration: EXTERNAL")
+        return None
     if factor not in factors:
         ready = one_of(t.value for t, f in FACTOR_OF_CHANNEL.items() if f in factors)
         report.error((*at, "channelType"), f"{kind.value} is not built yet; built: {ready}")
         return None
     if not KINDS_OF[kind]:
         return Method(factor)
-    fitting, place = _identifiers(kind, shared), (*at, "channelServiceIdentifier")
-    if not identifier and kind is ChannelType.RSA and len(fitting) == 1:
-        [identifier] = fitting  # EFCX's key names a mailbox or number, which RSA has not
+    if not identifier and kind is ChannelType.RSA and len(_identifiers(kind, shared)) == 1:
+        [identifier] = _identifiers(kind, shared)  # EFCX's key names a mailbox or number, which RSA has not
+    channel = _channel(kind, identifier, (*at, "channelServiceIdentifier"), report, shared)
+    return Method(factor, channel.service_identifier) if channel else None
+
+
+def _channel(
+    kind: ChannelType, identifier: str | None, place: Path, report: Diagnostics, shared: SharedSettings
+) -> Channel | None:
+    """The configured channel `identifier` of type `kind`; reports at `place`."""
+    fitting, invalid = _identifiers(kind, shared), shared.invalid_channels
     there = f"configured for {kind.value}: {one_of(fitting)}" if fitting else f"no {kind.value} channel is configured"
     if identifier not in shared.channels and invalid & {identifier or next(iter(invalid), ""), ""}:
         return None  # reported at the channel
@@ -282,5 +379,5 @@ def _method(section: MethodSection, at: Path, report: Diagnostics, shared: Share
     elif channel.type is not kind:
         report.error(place, f"{identifier!r} is of type {channel.type.value}, not {kind.value}; {there}")
     else:
-        return Method(factor, identifier)
+        return channel
     return None

@@ -16,7 +16,8 @@ def test_the_combined_page_tries_the_factors_in_this_order() -> None:
 
 
 def test_only_message_factors_send_codes() -> None:
-    assert {kind for kind in FactorKind if kind in table.SENT} == {FactorKind.EMAIL, FactorKind.SMS}
+    by_message = {FactorKind.EMAIL, FactorKind.SMS, FactorKind.EXTERNAL_EMAIL, FactorKind.EXTERNAL_SMS}
+    assert {kind for kind in FactorKind if kind in table.SENT} == by_message
 
 
 def test_a_label_is_in_the_requested_language() -> None:
