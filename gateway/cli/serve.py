@@ -9,8 +9,8 @@ import asyncio
 import errno
 import os
 import signal
-from collections.abc import Callable
-from contextlib import AsyncExitStack, suppress
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from gateway.cli.listen import limits_for, listen, raise_file_limit, url_of
 from gateway.cli.shutdown import Shutdown
 from gateway.crypto import tls
 from gateway.crypto.key_ring import KeyRing
-from gateway.domain.configuration import Configuration
+from gateway.domain.configuration import Configuration, OtpManagerSettings
 from gateway.domain.errors import GatewayError, Misconfigured, Unreachable
 from gateway.domain.ports import SystemClock, SystemRandom
 from gateway.domain.tasks import running
@@ -36,6 +36,8 @@ from gateway.observe.seldom import Seldom
 from gateway.operations import enrolment_keys_check, key_ring_check, listener, user_requests
 from gateway.operations.readiness import Readiness
 from gateway.operations.realm_checks import RealmChecks
+from gateway.otp_manager_server import OtpManagerServer
+from gateway.proxy.connection_limits import ConnectionLimits
 from gateway.proxy.handler import require_strict_parser
 from gateway.services import Services, open_services
 from gateway.settings import key_ring
@@ -193,6 +195,8 @@ async def serve(
             health.add_routes(user_requests.routes(services))
         operations = await listen(health, settings.operations)
         stack.push_async_callback(operations.cleanup)
+        if settings.otp_manager_server:
+            await stack.enter_async_context(otp_manager(services, settings.otp_manager_server, limits))
         following = await stack.enter_async_context(running(live.watch(stopping.asked)))
         await stack.enter_async_context(running(checks.follow()))
         await stack.enter_async_context(running(tls.follow_files()))
@@ -216,6 +220,19 @@ async def serve(
         await following
         await asking
     log.info("stopped")
+
+
+@asynccontextmanager
+async def otp_manager(
+    services: Services, settings: OtpManagerSettings, limits: ConnectionLimits
+) -> AsyncIterator[None]:
+    """Answer as EFCX's otp-manager, on a listener of its own."""
+    runner = await listen(OtpManagerServer(services, settings).application(), settings.listen, limits=limits)
+    log.info("otp_manager_listens", listen=url_of(runner))
+    try:
+        yield
+    finally:
+        await runner.cleanup()
 
 
 @dataclass(frozen=True, slots=True)

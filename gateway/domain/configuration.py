@@ -169,6 +169,15 @@ class GatewayOptions:
 
 
 @dataclass(frozen=True, slots=True)
+class OtpManagerSettings:
+    """The listener on which the gateway is EFCX's otp-manager; `secret` is the first segment of its paths."""
+
+    listen: Address
+    secret: Secret
+    clients: tuple[Network, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class GatewaySettings(GatewayOptions):
     """The settings of the process."""
 
@@ -179,6 +188,7 @@ class GatewaySettings(GatewayOptions):
     keys_file: Annotated[str, Change.NEEDS_RESTART] = ""
     keys_variable: Annotated[str, Change.NEEDS_RESTART] = ""
     audit_file: Annotated[str, Change.NEEDS_RESTART] = ""
+    otp_manager_server: Annotated[OtpManagerSettings | None, Change.NEEDS_RESTART] = None
 
 
 @dataclass(frozen=True)

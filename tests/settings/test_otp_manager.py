@@ -112,3 +112,58 @@ def test_with_kind_smtp_the_address_is_not_used(folder: ConfigFolder) -> None:
     ]
     folder.keycloak["Otp_Manager_Url"] = "http://127.0.0.1:8080/"
     assert to_mend(folder.load()) == []
+
+
+# ---------------------------------------------------------------------- the gateway as an otp-manager
+
+SERVER = {"listen": "127.0.0.1:3000", "secret": "0123456789abcdef" * 2, "clients": ["10.0.0.0/8"]}
+
+
+def server(folder: ConfigFolder, **changes: object) -> ConfigFolder:
+    folder.gateway["otp_manager_server"] = {**SERVER, **changes}
+    return folder
+
+
+@pytest.mark.attack("F9")
+def test_the_gateway_is_no_otp_manager_unless_it_is_configured(folder: ConfigFolder) -> None:
+    loaded = folder.load()
+    assert loaded.configuration is not None
+    assert loaded.configuration.gateway.otp_manager_server is None
+
+
+def test_the_listener_of_the_otp_manager_is_configured(folder: ConfigFolder) -> None:
+    loaded = server(folder).load()
+    assert loaded.configuration is not None, [str(f) for f in loaded.errors]
+    found = loaded.configuration.gateway.otp_manager_server
+    assert found is not None
+    assert (found.listen.port, [str(network) for network in found.clients]) == (3000, ["10.0.0.0/8"])
+
+
+@pytest.mark.attack("F9")
+@pytest.mark.parametrize("secret", ["short", "0123456789abcdef" * 2 + "/", "a" * 40, "0123456789abcdef", "a b" * 20])
+def test_the_secret_of_the_otp_manager_has_128_bits(folder: ConfigFolder, secret: str) -> None:
+    assert "128 random bits" in server(folder, secret=secret).diagnostic("otp_manager_server.secret").text
+
+
+@pytest.mark.attack("F9")
+@pytest.mark.parametrize("network", ["0.0.0.0/0", "::/0"])
+def test_the_otp_manager_is_not_for_every_client(folder: ConfigFolder, network: str) -> None:
+    assert "every client" in server(folder, clients=[network]).diagnostic("otp_manager_server.clients[0]").text
+
+
+@pytest.mark.attack("F9")
+def test_the_clients_of_the_otp_manager_must_be_listed(folder: ConfigFolder) -> None:
+    assert server(folder, clients=[]).diagnostic("otp_manager_server.clients").text
+
+
+@pytest.mark.attack("F9")
+@pytest.mark.parametrize("listen", ["127.0.0.1:8080", "127.0.0.1:9090"])
+def test_the_otp_manager_has_a_listener_of_its_own(folder: ConfigFolder, listen: str) -> None:
+    assert "an address of its own" in server(folder, listen=listen).diagnostic("otp_manager_server.listen").text
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1:3000", "gateway:3000", "gateway.efcx.svc"])
+def test_a_tenant_that_asks_the_gateways_own_otp_manager_is_an_error(folder: ConfigFolder, host: str) -> None:
+    server(folder)
+    folder.keycloak["Otp_Manager_Url"] = f"http://{host}/{SERVER['secret']}/"
+    assert folder.diagnostic(AT).text.startswith("leads back to this gateway")

@@ -51,8 +51,11 @@ def _problem(url: str) -> str:
 
 
 def _is_own(url: str, gateway: GatewaySettings, hosts: set[str]) -> bool:
-    """Whether `url` names a tenant's host, or a port of this process on this machine."""
+    """Whether `url` names a tenant's host, a port of this process on this machine, or the secret of its server."""
     found = urlsplit(url)
     host, port = found.hostname or "", found.port or (443 if found.scheme == "https" else 80)
-    ports = {address.port for address in (gateway.listen, gateway.operations)}
+    server = gateway.otp_manager_server
+    ports = {address.port for address in (gateway.listen, gateway.operations, *((server.listen,) if server else ()))}
+    if server and server.secret.value in found.path.split("/"):  # whatever the name of the host is inside the cluster
+        return True
     return host in hosts or (is_loopback(host) and port in ports)

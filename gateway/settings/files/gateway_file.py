@@ -1,5 +1,6 @@
 """`gateway.yaml`: the settings of the process, and everything that all tenants share."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Annotated, Any
@@ -9,9 +10,9 @@ from pydantic import Field, TypeAdapter
 
 from gateway.domain import urls
 from gateway.domain.channel import Channel, TlsSettings
-from gateway.domain.configuration import Address, GatewayOptions, GatewaySettings, StoreSettings
+from gateway.domain.configuration import Address, GatewayOptions, GatewaySettings, OtpManagerSettings, StoreSettings
 from gateway.domain.secret import Secret
-from gateway.domain.setting_types import SECTION, Seconds, matching
+from gateway.domain.setting_types import SECTION, Network, Seconds, matching
 from gateway.rendering.data_root import data_root
 from gateway.rendering.languages import available
 from gateway.settings.features import Features
@@ -24,6 +25,10 @@ from gateway.settings.source.validation import Extended, Section
 from gateway.settings.source.yaml_source import Document
 
 LEAST_TOKEN = 16
+_PATH_SECRET = re.compile(r"[A-Za-z0-9_-]{32,128}")
+"""32 hexadecimal digits have 128 bits."""
+_LEAST_VARIETY = 8
+"""Different characters of a random text of that length, and more."""
 _STORE = StoreSettings(Secret("memory://"))
 
 
@@ -79,6 +84,20 @@ class KeysSection(Section):
     """Environment variable with the content of such a file, instead of `file`."""
 
 
+class OtpManagerServerSection(Section):
+    """Listener on which the gateway answers as EFCX's otp-manager, for EFCX's own login. Off without this section."""
+
+    listen: SocketAddress
+    """Address and port, other than those of `listen` and `operations`. Keep it off the public network."""
+
+    secret: SecretSource
+    """First segment of the address: 128 random bits or more, as `openssl rand -hex 32` prints them. With the secret
+    `s` a tenant's `Otp_Manager_Url` is `http://gateway:3000/s/`."""
+
+    clients: Annotated[tuple[Network, ...], MinLen(1)]
+    """Addresses or networks of EFCX's services. Any other client gets 404."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GatewayFile(Extended, GatewayOptions):
     """Settings of the process, and everything that all tenants share."""
@@ -112,6 +131,9 @@ class GatewayFile(Extended, GatewayOptions):
 
     defaults: GatewaySection = GatewaySection()
     """A `gateway:` section that the gateway merges under the section of every tenant."""
+
+    otp_manager_server: OtpManagerServerSection | None = None
+    """Listener on which the gateway answers as EFCX's otp-manager."""
 
     audit_file: str = ""
     """File that gets a copy of every audit event, relative to this file; mode 0600. Default: no copy."""
@@ -199,8 +221,27 @@ def _settings(section: GatewayFile, store_tls: TlsSettings, report: Diagnostics,
         operations=operations,
         operations_token=token,
         store=store,
+        otp_manager_server=_otp_manager_server(section, (listen, operations), report, resolver),
         keys_file=str(folder / section.keys.file) if section.keys and section.keys.file else "",
         keys_variable=section.keys.env or "" if section.keys else "",
         audit_file=str(folder / section.audit_file) if section.audit_file else "",
         **{field.name: getattr(section, field.name) for field in fields(GatewayOptions)},
     )
+
+
+def _otp_manager_server(
+    file: GatewayFile, others: tuple[Address, ...], report: Diagnostics, resolver: Resolver
+) -> OtpManagerSettings | None:
+    section = file.otp_manager_server
+    if section is None:
+        return None
+    at, listen = ("otp_manager_server",), Address(*urls.socket_address(section.listen))
+    if listen.port and listen in others:
+        report.error((*at, "listen"), "must be an address of its own, not that of listen or operations")
+    secret = resolver.secret(section.secret, (*at, "secret"))
+    if secret and (not _PATH_SECRET.fullmatch(secret.value) or len(set(secret.value)) < _LEAST_VARIETY):
+        report.error((*at, "secret"), "must have 128 random bits or more, as letters and digits: openssl rand -hex 32")
+    for number, network in enumerate(section.clients):
+        if network.prefixlen == 0:
+            report.error((*at, "clients", number), "lets every client ask for codes; name the addresses of EFCX")
+    return OtpManagerSettings(listen, secret, section.clients)
