@@ -16,7 +16,6 @@ from typing import Any
 
 import aiohttp
 import structlog
-from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
 from gateway.crypto.tls import client_context
@@ -52,7 +51,7 @@ class Answer:
     """A complete response, whatever its status."""
 
     status: int
-    headers: CIMultiDictProxy[str]
+    headers: Mapping[str, str]
     body: bytes = field(repr=False)
 
     @property
@@ -123,7 +122,7 @@ class HttpCalls:
                 session.request(
                     call.method,
                     URL(call.url, encoded=True),
-                    headers=CIMultiDict((("Accept-Encoding", "identity"), *call.headers)),
+                    headers=[("Accept-Encoding", "identity"), *call.headers],
                     data=call.body or None,
                     allow_redirects=False,
                     trace_request_ctx=connected,
