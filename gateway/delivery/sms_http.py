@@ -9,16 +9,19 @@ import base64
 import json
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 from urllib.parse import quote, quote_plus
 from xml.sax.saxutils import escape
 
 from gateway.delivery.http_calls import Answer, HttpCall, HttpCalls, NoAnswer
 from gateway.domain.channel import TlsSettings
+from gateway.domain.secret import Secret
 from gateway.domain.sms_gateway import SmsGateway, Success
+from gateway.rendering.text_messages import is_gsm
 
 FORM = "application/x-www-form-urlencoded"
-PLACEHOLDER = re.compile(r"\{(number|text|sender|username|password|token)\}")
+PLACEHOLDER = re.compile(r"\{(number|text|encoding|sender|username|password|token)\}")
 Escape = Callable[[str], str]
 
 
@@ -35,18 +38,15 @@ def call_for(gateway: SmsGateway, number: str, text: str, tls_key: str = "tls") 
     values = {
         "number": number if gateway.plus_symbol else number.removeprefix("+"),
         "text": text,
+        "encoding": "text" if is_gsm(text) else "unicode",
         "sender": gateway.sender,
         "username": gateway.username,
         "password": gateway.password.value,
         "token": gateway.token.value,
     }
     headers = [(name, filled(value, values, str)) for name, value in gateway.headers]
-    used = placeholders(gateway.url, gateway.body, *(value for _, value in gateway.headers))
-    if gateway.password and "password" not in used:
-        pair = f"{gateway.username}:{gateway.password.value}".encode()
-        headers.append(("Authorization", f"Basic {base64.b64encode(pair).decode()}"))
-    elif gateway.token and "token" not in used:
-        headers.append(("Authorization", f"Bearer {gateway.token.value}"))
+    if gateway.authorization:
+        headers.append(("Authorization", gateway.authorization.value))
     return HttpCall(
         gateway.method.value,
         filled(gateway.url, values, _in_url),
@@ -56,6 +56,17 @@ def call_for(gateway: SmsGateway, number: str, text: str, tls_key: str = "tls") 
         gateway.tls or TlsSettings(),
         tls_key,
     )
+
+
+def authorized(gateway: SmsGateway) -> SmsGateway:
+    """The gateway with the header `Authorization` of its account, unless a template has the secret."""
+    used = placeholders(gateway.url, gateway.body, *(value for _, value in gateway.headers))
+    if gateway.password and "password" not in used:
+        pair = f"{gateway.username}:{gateway.password.value}".encode()
+        return replace(gateway, authorization=Secret(f"Basic {base64.b64encode(pair).decode()}"))
+    if gateway.token and "token" not in used:
+        return replace(gateway, authorization=Secret(f"Bearer {gateway.token.value}"))
+    return gateway
 
 
 def is_success(rule: Success, answer: Answer) -> bool:

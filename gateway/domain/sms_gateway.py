@@ -54,8 +54,9 @@ class SmsOptions(HttpService):
     """Method of the request: POST, GET or PUT."""
 
     body: str = ""
-    """Body of the request with {number}, {text} and {sender}. The gateway writes each value as the header
-    `Content-Type` demands: JSON, a form, XML, or plain text. Default: no body."""
+    """Body of the request with {number}, {text} and {sender}, for some gateways also {encoding}, which is `text` or
+    `unicode`. The gateway writes each value as the header `Content-Type` demands: JSON, a form, XML, or plain text.
+    Default: no body."""
 
     plus_symbol: bool = True
     """Whether the number has a plus sign before the country code."""
@@ -75,9 +76,13 @@ class SmsOptions(HttpService):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SmsGateway(SmsOptions):
-    """One SMS gateway. `url`, `body` and the values of `headers` are templates (`gateway.delivery.sms_http`)."""
+    """One SMS gateway. `url`, `body` and the values of `headers` are templates (`gateway.delivery.sms_http`).
+
+    `authorization` is the value of that header, made of the account.
+    """
 
     url: str = field(repr=False)
     headers: Sequence[tuple[str, str]] = field(default=(), repr=False)
     password: Secret = Secret("")
     token: Secret = Secret("")
+    authorization: Secret = Secret("")

@@ -36,9 +36,14 @@ class TextMessages:
         return long if parts_of(long) <= parts_of(short) else short
 
 
+def is_gsm(text: str) -> bool:
+    """Whether `text` has characters of the GSM alphabet only."""
+    return set(text) <= _GSM | _GSM_OF_TWO
+
+
 def parts_of(text: str) -> int:
     """The number of parts in which networks carry `text`, each with its price."""
-    if set(text) <= _GSM | _GSM_OF_TWO:
+    if is_gsm(text):
         length, one, of_many = len(text) + sum(c in _GSM_OF_TWO for c in text), 160, 153
     else:
         length, one, of_many = len(text.encode("utf-16-be")) // 2, 70, 67

@@ -1,6 +1,7 @@
 """Tests of `efcx-gateway check-config --send-test`, with a real SMTP server and without a gateway, store or tenant."""
 
 import asyncio
+import base64
 import copy
 import json
 import subprocess
@@ -12,6 +13,7 @@ from typer.testing import CliRunner
 
 from gateway.cli.main import app
 from tests.fixtures.config_folder import TENANT, ConfigFolder
+from tests.fixtures.http_service import http_server, says
 from tests.fixtures.mail import MailServer
 from tests.fixtures.otp_manager import ACCEPTED, OtpManager, otp_manager
 from tests.fixtures.ports import free_port
@@ -126,3 +128,34 @@ def test_a_channel_that_sends_no_messages_is_named(folder: ConfigFolder) -> None
     folder.gateway["channels"].append({"serviceIdentifier": "rsa", "type": "RSA", "kind": "rsa", "rsa": {}})
     code, said = run(folder, "--to", TO, name="rsa")
     assert (code, said) == (1, f"efcx-gateway: channel rsa sends no messages; channels: {CHANNEL}\n")
+
+
+async def test_a_test_text_is_sent_through_an_sms_gateway_with_its_account_masked(folder: ConfigFolder) -> None:
+    async with http_server(lambda _: says({"status": "queued"}, status=201)) as server:
+        section = {
+            "url": f"{server.url}/send?key={{token}}",
+            "headers": '"Content-Type:application/json"',
+            "body": '{"to": "{number}", "text": "{text}"}',
+            "username": "efcx",
+            "password": "p4ssw0rd!",
+            "token": "t0ken/made-up",
+        }
+        channel = {"serviceIdentifier": "sms", "type": "SMS", "kind": "sms-http", "sms_http": section}
+        folder.gateway["channels"].append(channel)
+        code, said = await asyncio.to_thread(run, folder, "--to", "+49 170 1234567", name="sms")
+    lines = said.splitlines()
+    assert (code, lines[-1]) == (0, "sent: the server accepted the message; check that it arrived")
+    assert lines[0] == server.url
+    assert "> POST /send?key=•••" in lines
+    assert '< {"status": "queued"}' in lines
+    assert server.requests[0].json()["to"] == "+491701234567"
+    encoded = base64.b64encode(b"efcx:p4ssw0rd!").decode()
+    assert not any(secret in said for secret in ("p4ssw0rd", "t0ken", encoded))
+
+
+def test_a_test_text_needs_a_phone_number_with_its_country_code(folder: ConfigFolder) -> None:
+    section = {"url": "https://sms.example.com/?to={number}&text={text}", "method": "GET"}
+    channel = {"serviceIdentifier": "sms", "type": "SMS", "kind": "sms-http", "sms_http": section}
+    folder.gateway["channels"].append(channel)
+    code, said = run(folder, "--to", TO, name="sms")
+    assert (code, said) == (1, f"not sent: {TO} is no address for this channel: bad-number\n")

@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 import pytest
 
 from gateway.delivery.http_calls import HttpCalls, NoAnswer
-from gateway.delivery.sms_http import FORM, send
+from gateway.delivery.sms_http import FORM, authorized, send
 from gateway.domain.secret import Secret
 from gateway.domain.sms_gateway import HttpMethod, SmsGateway, Success
 from tests.fixtures.http_service import ODD_BODIES, HttpServer, Received, Reply, http_server, never, says
@@ -116,7 +116,8 @@ async def test_the_account_is_sent_as_authorization(
     calls: HttpCalls, changes: dict[str, object], header: str | None
 ) -> None:
     async with http_server(accepts) as server:
-        await send(calls, replace(json_gateway(server), **changes), NUMBER, TEXT)  # type: ignore[arg-type]
+        gateway = authorized(replace(json_gateway(server), **changes))  # type: ignore[arg-type]
+        await send(calls, gateway, NUMBER, TEXT)
     assert server.requests[0].headers.get("Authorization") == header
 
 
@@ -130,7 +131,7 @@ async def test_secrets_in_a_template_replace_the_authorization(calls: HttpCalls)
             password=Secret('p"a'),
             token=Secret("a&b"),
         )
-        await send(calls, gateway, NUMBER, TEXT)
+        await send(calls, authorized(gateway), NUMBER, TEXT)
     [request] = server.requests
     assert "Authorization" not in request.headers
     assert (request.target, request.json()["p"]) == ("/?key=a%26b", 'p"a')

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from annotated_types import Interval, MinLen
 from pydantic import BeforeValidator, Field
 
-from gateway.delivery.sms_http import content_type_of, is_json, placeholders
+from gateway.delivery.sms_http import authorized, content_type_of, is_json, placeholders
 from gateway.domain.secret import Secret
 from gateway.domain.setting_types import SECTION, Line, LongLine
 from gateway.domain.sms_gateway import HttpMethod, SmsGateway, SmsOptions
@@ -91,13 +91,15 @@ class SmsHttpSection(Extended, SmsOptions, ServiceSection):
     def build(self, channel: "ChannelSection", at: Path, report: Diagnostics, resolver: Resolver) -> SmsGateway:
         """See `ServiceSection`."""
         headers = tuple((header.name, header.value) for header in self.headers)
-        built = SmsGateway(
-            url=self.url,
-            headers=headers,
-            password=resolver.secret(self.password, (*at, "password")) if self.password else Secret(""),
-            token=resolver.secret(self.token, (*at, "token")) if self.token else Secret(""),
-            **{field.name: getattr(self, field.name) for field in fields(SmsOptions) if field.name != "timeout"},
-            timeout=self.timeout_ms / 1000 if self.timeout_ms else self.timeout,
+        built = authorized(
+            SmsGateway(
+                url=self.url,
+                headers=headers,
+                password=resolver.secret(self.password, (*at, "password")) if self.password else Secret(""),
+                token=resolver.secret(self.token, (*at, "token")) if self.token else Secret(""),
+                **{field.name: getattr(self, field.name) for field in fields(SmsOptions) if field.name != "timeout"},
+                timeout=self.timeout_ms / 1000 if self.timeout_ms else self.timeout,
+            )
         )
         _check_url(built, at, report)
         _check_headers(built, at, report)
