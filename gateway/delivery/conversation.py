@@ -9,6 +9,7 @@ import json
 from collections.abc import Callable
 from html import escape
 from urllib.parse import quote, quote_plus
+from xml.sax import saxutils as xml
 
 from gateway.domain.texts import visible
 from gateway.observe.redaction import DOTS
@@ -30,6 +31,7 @@ class Conversation:
         for secret in filter(None, secrets):
             self._secrets += (secret, quote(secret), quote(secret, safe=""), quote_plus(secret), escape(secret))
             self._secrets += (json.dumps(secret)[1:-1], base64.b64encode(secret.encode()).decode())
+            self._secrets.append(xml.escape(secret, {'"': "&quot;", "'": "&apos;"}))
         self._secrets.sort(key=len, reverse=True)  # a secret may contain a shorter one
 
     def note(self, text: str) -> None:

@@ -26,6 +26,12 @@ from gateway.services import open_services
 
 CODES = 10_000
 """Random numbers below this limit are no codes."""
+_ADVICE = {
+    401: "the service rejects the user name, password or token of the channel",
+    403: "the service rejects the user name, password or token of the channel, or this address of the gateway",
+    404: "correct the URL of the channel",
+    405: "correct the method of the channel",
+}
 _NOWHERE = Credentials("", Secret(""))
 PLACEHOLDER = Tenant(
     id="test",
@@ -79,22 +85,34 @@ async def _sent(channel: Channel, to: str, tenant: Tenant, conversation: Convers
             asked = await factor.challenge(user, draft.as_enrolment(), replace(delivery, challenge="test"))
         finally:
             await calls.close()
+    if isinstance(asked, Elsewhere):
+        return f"the service ends each login: {asked.path}"
     if isinstance(asked, Asked):
-        return calls.why
-    return f"the service ends each login: {asked.path}" if isinstance(asked, Elsewhere) else asked.reason
+        return calls.last.reason if isinstance(calls.last, NoAnswer) else ""
+    return f"{asked.reason}{calls.advice}"
 
 
 class _Calls(HttpCalls):
-    """Calls that remember why one had no answer: a factor takes a message that may have been sent for sent."""
+    """Calls that remember the last result: a factor takes a message that may have been sent for sent."""
 
-    why = ""
+    last: Answer | NoAnswer | None = None
 
     async def send(self, call: HttpCall) -> Answer | NoAnswer:
         """As any call."""
-        result = await super().send(call)
-        if isinstance(result, NoAnswer):
-            self.why = result.reason
-        return result
+        self.last = await super().send(call)
+        return self.last
+
+    @property
+    def advice(self) -> str:
+        """What to check after the response to the last call; "" without a response."""
+        if not isinstance(self.last, Answer):
+            return ""
+        status = self.last.status
+        if status in _ADVICE:
+            return f"; {_ADVICE[status]}"
+        if 300 <= status < 400:
+            return "; the gateway follows no redirect: correct the URL of the channel"
+        return "; the response is not what the channel takes for success" if self.last.succeeded else ""
 
 
 class _ToldRandom(SystemRandom):

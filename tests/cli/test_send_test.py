@@ -4,16 +4,18 @@ import asyncio
 import base64
 import copy
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from aiohttp import web
 from typer.testing import CliRunner
 
 from gateway.cli.main import app
 from tests.fixtures.config_folder import TENANT, ConfigFolder
-from tests.fixtures.http_service import http_server, says
+from tests.fixtures.http_service import Received, http_server, says
 from tests.fixtures.mail import MailServer
 from tests.fixtures.otp_manager import ACCEPTED, OtpManager, otp_manager
 from tests.fixtures.ports import free_port
@@ -110,6 +112,55 @@ async def test_a_service_that_is_called_by_http_is_shown_in_the_same_way(folder:
     lines = said.splitlines()
     assert lines[:3] == [manager.http.url, "> POST /otp/generate", "> Content-Type: application/json"]
     assert '< {"message": "OTP_SENT"}' in lines
+
+
+TOKEN = "made up: \"a' <b>"
+NUMBER = "+491701234567"
+
+
+async def texted(folder: ConfigFolder, reply: web.Response) -> tuple[int, list[str], list[Received]]:
+    """Sends a test message through an SMS gateway; returns exit code, lines and the requests that it got."""
+    async with http_server(lambda _: reply) as server:
+        service = {
+            "url": f"{server.url}/send",
+            "headers": [{"name": "Content-Type", "value": "application/json"}],
+            "body": '{"to": "{number}", "text": "{text}", "key": "{token}"}',
+            "token": TOKEN,
+            "success": {"json": {"status": "accepted"}},
+        }
+        folder.gateway["channels"] = [{"serviceIdentifier": CHANNEL, "type": "SMS", "kind": "sms-http"}]
+        folder.gateway["channels"][0]["sms_http"] = service
+        code, said = await asyncio.to_thread(run, folder, "--to", NUMBER)
+        return code, said.splitlines(), server.requests
+
+
+async def test_the_code_and_the_secrets_of_a_text_are_masked(folder: ConfigFolder) -> None:
+    code, lines, [request] = await texted(folder, says({"status": "accepted", "echo": TOKEN}))
+    assert (code, request.json()["to"], request.json()["key"]) == (0, NUMBER, TOKEN)
+    [sent] = set(re.findall(r"\b\d{6}\b", request.json()["text"]))
+    shown = "\n".join(lines)
+    assert sent not in shown
+    assert TOKEN not in shown.replace("\\", "")
+    assert '"key": "•••"' in shown
+
+
+@pytest.mark.parametrize(
+    ("reply", "advice"),
+    [
+        (says({"error": "no"}, 401), "the service rejects the user name, password or token of the channel"),
+        (says("", 404), "correct the URL of the channel"),
+        (says("", 302, {"Location": "/login"}), "the gateway follows no redirect: correct the URL of the channel"),
+        (says({"status": "failed"}), "the response is not what the channel takes for success"),
+    ],
+    ids=["credentials", "url", "redirect", "rejected"],
+)
+async def test_the_response_of_a_service_that_sends_nothing_is_explained(
+    folder: ConfigFolder, reply: web.Response, advice: str
+) -> None:
+    code, lines, _ = await texted(folder, reply)
+    assert code == 1
+    assert lines[-1].startswith("not sent: ")
+    assert lines[-1].endswith(advice)
 
 
 async def test_a_service_that_does_not_answer_has_not_sent_the_message(folder: ConfigFolder) -> None:

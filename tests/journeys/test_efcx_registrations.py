@@ -1,5 +1,6 @@
 """Users whom EFCX's own second factor registered sign in through the gateway, on a real Keycloak."""
 
+import re
 import secrets
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
@@ -8,11 +9,13 @@ from typing import Any
 
 import httpx2
 import pytest
+from yarl import URL
 
 from gateway.domain.errors import Misconfigured
 from gateway.operations.user_import import UserImport
 from tests.fixtures import realm as realms
 from tests.fixtures.efcx_registrations import Attributes, new_secret, registered, with_app
+from tests.fixtures.http_service import HttpServer, http_server, says
 from tests.fixtures.installation import folder
 from tests.fixtures.keycloak import Keycloak
 from tests.fixtures.keycloak_admin import Person as User
@@ -38,13 +41,26 @@ def efcx(keycloak: Keycloak) -> Iterator[Keycloak]:
 
 
 @pytest.fixture
+async def texts() -> AsyncIterator[HttpServer]:
+    """Yields an SMS gateway."""
+    async with http_server(lambda _: says("accepted")) as server:
+        yield server
+
+
+@pytest.fixture
 async def site(
-    tmp_path: Path, efcx: Keycloak, mail_server: MailServer, echo_upstream: EchoUpstream
+    tmp_path: Path, efcx: Keycloak, mail_server: MailServer, echo_upstream: EchoUpstream, texts: HttpServer
 ) -> AsyncIterator[Site]:
-    """Yields a gateway that requires a second factor and offers app and e-mail."""
+    """Yields a gateway that requires a second factor and offers app, e-mail and text messages."""
     settings = folder(tmp_path, keycloak=efcx, mail=mail_server, app=echo_upstream.url)
+    service = {"url": f"{texts.url}/?to={{number}}&text={{text}}", "method": "GET"}
+    channel = {"serviceIdentifier": "sms", "type": "SMS", "kind": "sms-http", "sms_http": service}
+    settings.gateway["channels"].append(channel)
+    settings.tenant["gateway"]["phone_numbers"] = {"countries": ["PK"]}
     settings.two_factor.clear()
     settings.two_factor.update(CLOUDCX, registrationContact="any", enrolment="required")
+    sms = {"channelType": "SMS", "channelServiceIdentifier": "sms"}
+    settings.two_factor["methods"] = [*settings.two_factor["methods"], sms]
     async with whole(settings, efcx, mail_server, echo_upstream) as site:
         next_step(site)  # codes of the 30 seconds in which a store began are rejected
         yield site
@@ -83,6 +99,19 @@ async def test_a_registered_address_gets_the_code_although_the_profile_has_anoth
         code = await code_for(site.mail, "registered@example.org", 1)
         assert (await agent.do("verify", code=code)).step == "done"
     assert site.mail.to(str(one.email)) == []
+
+
+async def test_a_registered_number_gets_the_code(site: Site, texts: HttpServer) -> None:
+    one = user(site, registered("SMS", "923001234567"))
+    assert (await imported(site, one))["outcome"] == "taken-over"
+    async with site.person() as agent:
+        shown = await agent.password(one.username, one.password)
+        assert (shown.step, shown.body["factor"]) == ("verify", "sms")
+        [request] = texts.requests
+        query = URL(request.target).query
+        assert query["to"] == "+923001234567"
+        [code] = set(re.findall(r"\b\d{6}\b", query["text"]))
+        assert (await agent.do("verify", code=code)).step == "done"
 
 
 @pytest.mark.attack("F3")

@@ -25,6 +25,8 @@ from tests.fixtures.vendor_sites import CLOUDCX
 
 __all__ = ["stand_in"]
 pytestmark = pytest.mark.row("NX-06")
+SMS = {"channelType": "SMS", "channelServiceIdentifier": "sms"}
+TEXTS = {"sms_http": {"url": "http://127.0.0.1:1/?to={number}&text={text}", "method": "GET"}}
 BY = "Sara of operations"
 TENANT = "expertflow"
 
@@ -48,6 +50,9 @@ async def site(
     settings = folder(tmp_path, keycloak=stand_in.server, mail=mail_server, app=echo_upstream.url)
     settings.two_factor.clear()
     settings.two_factor.update(CLOUDCX, registrationContact="any")
+    settings.two_factor["methods"] = [*settings.two_factor["methods"], SMS]
+    settings.gateway["channels"].append({"serviceIdentifier": "sms", "type": "SMS", "kind": "sms-http", **TEXTS})
+    settings.tenant["gateway"]["phone_numbers"] = {"region": "PK", "countries": ["PK", "DE"]}
     async with whole(settings, stand_in.server, mail_server, echo_upstream) as site:
         yield site
 
@@ -147,6 +152,51 @@ async def test_a_registration_that_cannot_be_taken_over_needs_attention(
     assert line["outcome"] == "needs-attention"
     assert why in line["why"]
     assert site.keycloak.admin.attribute(one.id) == []
+
+
+@pytest.mark.parametrize(
+    "attributes",
+    [
+        registered("SMS", "923001234567"),
+        registered("SMS", "03001234567"),
+        registered("SMS", phoneNumber="+92 300 1234567"),
+        registered("SMS", "923001234567", phoneNumber="491701234567"),
+    ],
+    ids=["international", "national", "older attribute", "both"],
+)
+async def test_a_number_is_taken_over_in_e164(site: Site, attributes: Attributes) -> None:
+    one = user(site, attributes)
+    assert (await imported(site))[one.username] == {
+        "username": one.username,
+        "outcome": "taken-over",
+        "factor": "sms",
+        "address": "***67",
+        "address_key": site.services.challenges.name_of_address(TENANT, "+923001234567"),
+    }
+    assert [(e.factor, e.address) for e in (await enrolled(site, one)).enrolments] == [
+        (FactorKind.SMS, "+923001234567")
+    ]
+
+
+async def test_a_number_of_another_country_needs_attention(site: Site) -> None:
+    one = user(site, registered("SMS", "12025550123"))
+    why = (await imported(site))[one.username]["why"]
+    assert why == "the tenant sends no codes to this number (gateway.phone_numbers)"
+
+
+@pytest.mark.attack("F3")
+async def test_a_number_that_users_may_edit_is_not_taken_over_and_the_other_registrations_are(
+    site: Site, realm: Realm
+) -> None:
+    older, newer = (
+        user(site, registered("SMS", phoneNumber="923001234567")),
+        user(site, registered("SMS", "923011234567")),
+    )
+    with declared(realm, "phoneNumber", view=["admin", "user"], edit=["admin", "user"]):
+        found = await imported(site)
+    assert found[older.username]["outcome"] == "needs-attention"
+    assert "users may change the attribute phoneNumber" in found[older.username]["why"]
+    assert found[newer.username]["outcome"] == "taken-over"
 
 
 async def test_a_channel_that_the_tenant_does_not_offer_needs_attention(site: Site) -> None:
