@@ -375,6 +375,17 @@ async def test_failures_of_several_applications_are_counted_together(limiter: Ra
     assert await attempts(limiter, "/a", 2) == [True, False]
 
 
+@pytest.mark.row("SI-06")
+@pytest.mark.parametrize("login", ["l1", ""], ids=["new codes of one login", "several logins"])
+async def test_sinch_locks_after_three_wrong_codes_however_many_codes_and_logins(
+    harness: ChallengeHarness, login: str
+) -> None:
+    harness.policy = replace(SINCH, methods=POLICY.methods, resend_cooldown=0)
+    found = await fail_often(harness, 3, login=login)
+    assert [one.problem_detail.problem for one in found] == [Problem.WRONG_CODE, Problem.WRONG_CODE, Problem.LOCKED]
+    assert found[-1].problem_detail.until == harness.clock.now() + 1800
+
+
 @pytest.mark.row("SI-07")
 async def test_each_application_has_the_whole_lock_from_its_own_failure(
     harness: ChallengeHarness, limiter: RateLimiter
