@@ -13,6 +13,7 @@ from typing import TypeVar
 
 from gateway.crypto.key_ring import KeyRing, Sealer, Signer
 from gateway.delivery.http_calls import HttpCalls
+from gateway.delivery.sinch import SinchApi
 from gateway.delivery.smtp import Mailer
 from gateway.delivery.web_services import WebServiceCalls
 from gateway.domain.configuration import Configuration
@@ -34,13 +35,14 @@ from gateway.rendering.text_messages import TextMessages
 from gateway.second_factor.challenges import Challenges
 from gateway.second_factor.contacts import Contacts
 from gateway.second_factor.enrolments import Enrolments
-from gateway.second_factor.factors import admin_code, message_code, otp_manager, rsa, table
+from gateway.second_factor.factors import admin_code, message_code, otp_manager, rsa, sinch, table
 from gateway.second_factor.factors.admin_code import AdminCode, AdminCodeFactor
 from gateway.second_factor.factors.email import EmailFactor
 from gateway.second_factor.factors.external import ExternalAppFactor, ExternalEmailFactor, ExternalSmsFactor
 from gateway.second_factor.factors.otp_manager import OtpManagerEmailFactor, OtpManagerFactor, OtpManagerSmsFactor
 from gateway.second_factor.factors.protocol import Factor
 from gateway.second_factor.factors.rsa import RsaFactor
+from gateway.second_factor.factors.sinch import SinchEmailFactor, SinchFactor
 from gateway.second_factor.factors.sms import SmsFactor
 from gateway.second_factor.rate_limits import RateLimiter
 from gateway.second_factor.send_rate import SendRate
@@ -153,6 +155,14 @@ class Services:
         )
 
     @cached_property
+    def sinch(self) -> tuple[SinchFactor, SinchEmailFactor]:
+        api, mail = SinchApi(self.http_calls, self.clock), self.signer(message_code.PURPOSE)
+        return (
+            SinchFactor(api=api, lock=self.lock, signer=self.signer(sinch.PURPOSE)),
+            SinchEmailFactor(mailer=self.mailer, mails=self.mails, signer=mail),
+        )
+
+    @cached_property
     def user_names(self) -> Signer:
         """Signs user names, whose digests name their limits."""
         return self.signer("user-names")
@@ -199,7 +209,9 @@ class Services:
     @cached_property
     def challenges(self) -> Challenges:
         return Challenges(
-            factors=table.build(self.email, self.sms, self.admin_codes, self.rsa, *self.otp_manager, *self._external),
+            factors=table.build(
+                self.email, self.sms, self.admin_codes, self.rsa, *self.otp_manager, *self.sinch, *self._external
+            ),
             attempts=self.rate_limiter,
             used_codes=self.used_codes,
             store=self.store,

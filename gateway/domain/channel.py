@@ -49,6 +49,7 @@ BUILT = (
     ChannelKind.OTP_MANAGER,
     ChannelKind.RSA,
     ChannelKind.WEB_SERVICES,
+    ChannelKind.SINCH,
 )
 """The kinds that this version carries out."""
 
@@ -166,6 +167,23 @@ class RsaService(RsaOptions):
     """`server` is for tenants without their own."""
 
     server: RsaServer | None = None
+
+
+class SinchAuthentication(Enum):
+    """How requests to the Sinch Verification API prove that they are ours."""
+
+    BASIC = "basic"
+    SIGNED = "application-signed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SinchService(HttpService):
+    """The Sinch Verification API at `endpoint` (no path). `secret` belongs to the app `key` of the operator there."""
+
+    endpoint: str
+    authentication: SinchAuthentication
+    key: str
+    secret: Secret
 
 
 @dataclass(frozen=True, slots=True)

@@ -191,7 +191,8 @@ class Challenges:
         if isinstance(found, Limited):
             return _not_now(found)
         delivery = replace(delivery, challenge=self._new_id())
-        asked = await self.factor(delivery, to.factor).challenge(context.user, to, delivery)
+        factor = self.factor(delivery, to.factor)
+        asked = await factor.challenge(context.user, to, delivery)
         if isinstance(asked, Unavailable):
             await self._attempts.give_back(counted)
             return ProblemDetail(asked.problem)
@@ -213,7 +214,7 @@ class Challenges:
             issued_at=now,
             expires_at=asked.expires_at,
             resend_at=now + context.policy.resend_cooldown,
-            tag=delivery.tag,
+            tag="" if factor.remote else delivery.tag,
         )
 
     async def held(self, context: ChallengeContext, to: Enrolment) -> ProblemDetail | None:
@@ -272,7 +273,7 @@ class Challenges:
                         await self._used_codes.mark(what, value, replace(by, owner=VOID))
                     rejected = ProblemDetail(why)
                 case Unavailable() | More() | Elsewhere() as undecided:
-                    return await self._undecided(undecided, challenge, groups, found)
+                    return await self._undecided(undecided, context, challenge, groups, found)
         if rejected.problem in _NO_GUESS:
             await self._attempts.give_back(groups)
             return Denied(rejected, judged=True)
@@ -365,11 +366,19 @@ class Challenges:
         return isinstance(judgement, Accepted)
 
     async def _undecided(
-        self, judgement: Unavailable | More | Elsewhere, challenge: Challenge, groups: Sequence[Group], found: Allowed
+        self,
+        judgement: Unavailable | More | Elsewhere,
+        context: ChallengeContext,
+        challenge: Challenge,
+        groups: Sequence[Group],
+        found: Allowed,
     ) -> Denied | Continued:
         """The result of an entry that no factor called right or wrong. Only an entry that nothing judged is free."""
         match judgement:
             case Unavailable(problem=why):
+                free = await self._attempts.reserve((rate_limits.unjudged(self._subject(context, challenge)),))
+                if isinstance(free, Limited):
+                    return self._wrong(context, challenge, found, why)
                 await self._attempts.give_back(groups)
                 return Denied(ProblemDetail(Problem.CHECK_FAILED if why is Problem.SEND_FAILED else why))
             case More():

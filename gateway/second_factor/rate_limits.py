@@ -23,6 +23,7 @@ from gateway.store.counters import Held, Rule
 from gateway.store.protocol import Store
 
 DAY = 86400.0
+MOST_UNJUDGED = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,6 +187,15 @@ def for_answer(policy: Policy, limits: OperatorLimits, subject: LimitSubject) ->
     of = f"code/{subject.challenge}" if subject.factor in table.SENT else "code"
     tag = f"{subject.tenant}/login/{subject.login}"
     return (user, (_limit(of, tag, Problem.LIMIT_EXCEEDED, "otpMaxAttempts", steps=((policy.otp_max_attempts, DAY),)),))
+
+
+def unjudged(subject: LimitSubject) -> Group:
+    """The entries for one challenge that were free because no service judged them.
+
+    A service may have judged an entry although its answer was lost. So beyond this maximum each one costs an attempt.
+    """
+    tag = f"{subject.tenant}/login/{subject.login}"
+    return (_limit(f"unjudged/{subject.challenge}", tag, Problem.CHECK_FAILED, "", steps=((MOST_UNJUDGED, DAY),)),)
 
 
 def for_send(

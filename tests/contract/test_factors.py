@@ -12,16 +12,18 @@ import pytest
 from aiohttp import web
 
 from gateway.crypto.key_ring import Signer
+from gateway.delivery.sinch import SinchApi
 from gateway.delivery.web_services import WebServiceCalls
 from gateway.domain.challenge import Binding, Challenge
 from gateway.domain.enrolment import Enrolment, EnrolmentSet
 from gateway.domain.policy import AttemptsScope, FactorKind
 from gateway.domain.problem import Problem
 from gateway.second_factor.challenges import ChallengeContext, Denied, Verified
-from gateway.second_factor.factors import backup_code
+from gateway.second_factor.factors import backup_code, sinch
 from gateway.second_factor.factors.external import ExternalAppFactor, ExternalSmsFactor
 from gateway.second_factor.factors.otp_manager import OtpManagerEmailFactor
 from gateway.second_factor.factors.rsa import RsaFactor
+from gateway.second_factor.factors.sinch import SinchFactor
 from gateway.settings.presets import PRESETS
 from gateway.store.protocol import Store
 from tests.fixtures import otp_manager
@@ -33,6 +35,7 @@ from tests.fixtures.http_service import ODD_BODIES, HttpServer, Received, http_s
 from tests.fixtures.open_stores import opened
 from tests.fixtures.rsa_server import odd_answers, rsa_manager
 from tests.fixtures.sample_tenants import TENANT
+from tests.fixtures.sinch_api import fake_sinch, odd_verdicts
 
 MANY = 200
 ENDED = (Problem.LOCKED, Problem.LIMIT_EXCEEDED, Problem.TOO_MANY_CODES)
@@ -229,6 +232,34 @@ class Rsa(Remote):
         return proof
 
 
+class Sinch(Remote):
+    factor = FactorKind.SMS
+    life = 60.0
+    after_the_end = Problem.CODE_EXPIRED
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        async with fake_sinch(self.bench.clock) as self.service, open_calls() as http_calls:
+            self.http = self.service.http
+            api, signer = SinchApi(http_calls, self.bench.clock), Signer(self.bench.ring, sinch.PURPOSE)
+            self.bench.serve(SinchFactor(api=api, lock=self.bench.lock, signer=signer), self.service.channel())
+            yield
+
+    def odd_answers(self, request: Received) -> tuple[bytes, ...]:
+        return odd_verdicts(request)
+
+    async def ask(self, login: str = "l1") -> Proof:
+        case = self.bench.case(USER, login, methods=(Enrolment(FactorKind.SMS, NUMBER),))
+        challenge = await self.bench.send(case)
+        return Proof(case, challenge, self.service.code(), self.service.wrong())
+
+    async def supersede(self, proof: Proof) -> Proof:
+        self.bench.clock.advance(59)
+        self.bench.policy = replace(self.bench.policy, resend_cooldown=0)
+        newer = await self.bench.send(replace(proof.case, policy=self.bench.policy))
+        return replace(proof, challenge=newer)
+
+
 class External(Remote):
     """A code that services make and check."""
 
@@ -336,7 +367,7 @@ class OtpManagerEmail(Remote):
 
 
 LOCAL = (Email, Sms, Totp, BackupCode, AdminCode)
-REMOTE = (Rsa, OtpManagerEmail, ExternalSms, ExternalApp)
+REMOTE = (Rsa, OtpManagerEmail, Sinch, ExternalSms, ExternalApp)
 """A service takes a code once. The login itself answers the same form again."""
 
 
@@ -424,7 +455,7 @@ async def test_a_used_proof_stays_used_on_another_replica(kind: Kind, bench: Cha
 
 
 @pytest.mark.row("EF-14", "CC-15")
-@pytest.mark.parametrize("kind", [Email, Sms, Totp, AdminCode], indirect=True, ids=lambda kind: kind.factor.value)
+@pytest.mark.parametrize("kind", [Email, Sms, Totp, AdminCode, Sinch], indirect=True, ids=lambda kind: kind.__name__)
 async def test_a_correct_proof_is_rejected_after_its_expiry(kind: Kind, bench: ChallengeHarness) -> None:
     proof = await kind.ask()
     bench.clock.advance(kind.life)

@@ -94,7 +94,7 @@ gateway:
 @pytest.mark.row("GW-14")
 def test_all_faults_are_reported_together_with_their_lines(folder: ConfigFolder) -> None:
     folder.tenants = {"bad.yaml": BROKEN}
-    folder.gateway["channels"][0]["kind"] = "sinch"
+    folder.gateway["channels"][0]["kind"] = "rsa"
     loaded = folder.load()
     assert loaded.configuration is None
     found = {(Path(f.file).name, f.line, f.path) for f in loaded.errors}

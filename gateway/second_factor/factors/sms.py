@@ -46,6 +46,11 @@ class PhoneFactor(Factor):
         number = e164(given, delivery.tenant.phone_numbers)
         return Rejected(number) if isinstance(number, Problem) else Draft(self.kind, address=number)
 
+    def _not_sent(self, delivery: DeliveryContext, why: str) -> Unavailable:
+        channel = delivery.channel.service_identifier if delivery.channel else ""
+        log.warning("text_not_sent", tenant=delivery.tenant.id, channel=channel, why=why, reference=delivery.reference)
+        return Unavailable(why)
+
 
 def may_text(number: str, numbers: PhoneNumbers) -> bool:
     """Whether a code may be sent to an enrolled number now: the tenant may have changed its countries since."""
@@ -81,11 +86,6 @@ class SmsFactor(message_code.MessageFactor, PhoneFactor):
             return self._not_sent(delivery, failed.reason)
         self._metrics.text_sent(tenant.id, channel.service_identifier, parts_of(text), channel.service.price)
         return Asked(new.state, message_code.expires_at(delivery, None if failed else self._clock.now()))
-
-    def _not_sent(self, delivery: DeliveryContext, why: str) -> Unavailable:
-        channel = delivery.channel.service_identifier if delivery.channel else ""
-        log.warning("text_not_sent", tenant=delivery.tenant.id, channel=channel, why=why, reference=delivery.reference)
-        return Unavailable(why)
 
     async def verify(
         self, state: str, user: User, enrolment: Enrolment, delivery: DeliveryContext, entry: str

@@ -33,6 +33,7 @@ from gateway.domain.channel import (
 from gateway.domain.setting_types import SECTION, Count, HostName, InternalHost, Line, Seconds, ServiceUrl, matching
 from gateway.domain.urls import is_loopback
 from gateway.settings.files.service_section import ServiceSection
+from gateway.settings.files.sinch import SinchSection
 from gateway.settings.files.sms_http import SmsHttpSection
 from gateway.settings.files.web_services import WebServicesSection
 from gateway.settings.source.diagnostics import Diagnostics, one_of
@@ -61,12 +62,15 @@ MailAddress = Annotated[str, matching(_mail_address, "^[^ @]+@[^ @]+$")]
 _RELAY = Relay("", 0)
 
 
+MAIL_KINDS = (ChannelKind.SMTP, ChannelKind.SINCH)
+"""The kinds whose mails the gateway sends itself: Sinch's API for mail is not public."""
 SERVICE_KEYS: Mapping[ChannelKind, str] = MappingProxyType(
     {
         ChannelKind.SMS_HTTP: "sms_http",
         ChannelKind.OTP_MANAGER: "otp_manager",
         ChannelKind.RSA: "rsa",
         ChannelKind.WEB_SERVICES: "web_services",
+        ChannelKind.SINCH: ChannelKind.SINCH.value,
     }
 )
 """The key of the section that each kind of channel needs, in `ChannelSection`."""
@@ -182,6 +186,9 @@ class ChannelSection(Extended, ChannelOptions):
     rsa: RsaSection | None = None
     """RSA Authentication Manager of a channel of kind `rsa`."""
 
+    sinch: SinchSection | None = None
+    """Sinch Verification API, for a channel of type SMS and kind `sinch`."""
+
 
 def build(
     sections: tuple[ChannelSection, ...], report: Diagnostics, resolver: Resolver, tls: TlsSettings
@@ -201,7 +208,7 @@ def build(
             allowed = f"use {_kinds(kinds)}" if kinds else "it needs no channel"
             report.error((*here, "kind"), f"{kind.value} does not serve {section.type.value}; {allowed}")
         else:
-            is_mail = kind is ChannelKind.SMTP
+            is_mail = _is_mail(section)
             channels[section.serviceIdentifier] = Channel(
                 section.serviceIdentifier,
                 section.type,
@@ -234,14 +241,18 @@ def _kinds(kinds: Iterable[ChannelKind]) -> str:
     return one_of(kind.value for kind in kinds)
 
 
+def _is_mail(section: ChannelSection) -> bool:
+    return section.type is ChannelType.EMAIL and section.kind in MAIL_KINDS
+
+
 def _service(
     section: ChannelSection, at: Path, report: Diagnostics, resolver: Resolver, tls: TlsSettings
 ) -> HttpService | None:
     """The service of a channel that is called by HTTP; reports the section of another kind."""
-    own = SERVICE_KEYS.get(section.kind)
+    own = None if _is_mail(section) else SERVICE_KEYS.get(section.kind)
     for key in SERVICE_KEYS.values():
         if key != own and getattr(section, key) is not None:
-            report.error((*at, key), f"is for another kind of channel, not for {section.kind.value}")
+            report.error((*at, key), f"is not for {section.type.value} by {section.kind.value}: leave it out")
     given = getattr(section, own) if own else None
     if own is None:
         return None
@@ -253,14 +264,16 @@ def _service(
 
 
 def _mail_sender(section: ChannelSection, at: Path, report: Diagnostics) -> str:
-    """The sender of a channel of kind smtp; reports what the kind lacks."""
+    """The sender of a channel for mail; reports what the kind lacks."""
     sender = section.sender or ""
     try:
         sender = sender or _mail_address(section.serviceIdentifier)
     except ValueError:
         report.error((*at, "from"), "is missing: the service identifier is no mail address, so name the sender")
     if not section.relays:
-        report.error((*at, "relays"), "is missing: a channel of kind smtp needs at least one SMTP server")
+        report.error(
+            (*at, "relays"), f"is missing: a channel of kind {section.kind.value} needs at least one SMTP server"
+        )
     return sender
 
 

@@ -19,8 +19,9 @@ from gateway.settings.features import Features
 from gateway.settings.files import channels
 from gateway.settings.files.channels import ChannelSection
 from gateway.settings.files.gateway_section import GatewaySection
+from gateway.settings.files.sinch import SINCH_ENTRY
 from gateway.settings.source.diagnostics import Diagnostics, one_of
-from gateway.settings.source.secret_refs import Resolver, SecretSource
+from gateway.settings.source.secret_refs import CredentialsSection, Resolver, SecretSource
 from gateway.settings.source.validation import Extended, Section
 from gateway.settings.source.yaml_source import Document
 
@@ -71,6 +72,13 @@ class StoreSection(Section):
 
     timeout: Seconds = _STORE.timeout
     """Seconds until the store counts as down."""
+
+
+class SecretsSection(Section):
+    """Named secrets, as the vendor's own product has them. Each replaces those of the channels that it is for."""
+
+    sinch: CredentialsSection | None = Field(None, alias=SINCH_ENTRY)
+    """Secret of every channel of kind `sinch`."""
 
 
 class KeysSection(Section):
@@ -135,6 +143,9 @@ class GatewayFile(Extended, GatewayOptions):
     otp_manager_server: OtpManagerServerSection | None = None
     """Listener on which the gateway answers as EFCX's otp-manager."""
 
+    secrets: SecretsSection = SecretsSection()
+    """Named secrets, as the vendor's own product has them."""
+
     audit_file: str = ""
     """File that gets a copy of every audit event, relative to this file; mode 0600. Default: no copy."""
 
@@ -168,6 +179,8 @@ def build(
         resolver.tls(getattr(section.tls, name), ("tls", name), everyone)
         for name in ("store", "smtp", "keycloak", "upstreams")
     )
+    if section.secrets.sinch:
+        resolver.named[SINCH_ENTRY] = section.secrets.sinch
     services = channels.build(section.channels, report, resolver, smtp)
     defaults = document.data.get("defaults")
     return SharedSettings(

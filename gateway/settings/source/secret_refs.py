@@ -63,6 +63,16 @@ class SecretSource(Section):
         return {"anyOf": [{"type": "string"}, {**section, "minProperties": 1, "maxProperties": 1}]}
 
 
+class CredentialsSection(Section):
+    """Id and secret by which the gateway proves to a service that a request is its own."""
+
+    authentication_id: str
+    """Id of the app at the service, as the key of an app in Sinch's dashboard."""
+
+    secret: SecretSource
+    """Secret of that app."""
+
+
 class FileReader:
     """Reads everything that the settings are made of, and remembers it."""
 
@@ -93,10 +103,14 @@ class FileReader:
 
 
 class Resolver:
-    """Opens the secrets and certificates that a section names; reports failures."""
+    """Opens the secrets and certificates that a section names; reports failures.
+
+    `named` are the entries of `secrets:` in `gateway.yaml`.
+    """
 
     def __init__(self, reader: FileReader, report: Diagnostics) -> None:
         self._reader = reader
+        self.named: dict[str, CredentialsSection] = {}
         self.folder = reader.folder
         self._report = report
 
