@@ -12,14 +12,16 @@ from gateway.delivery import smtp
 from gateway.delivery.conversation import Conversation
 from gateway.delivery.http_calls import Answer, HttpCall, HttpCalls, NoAnswer
 from gateway.delivery.phone_numbers import REGIONS
-from gateway.domain.challenge import Asked, Elsewhere, Rejected
+from gateway.delivery.web_services import WebServiceCalls
+from gateway.domain.challenge import Asked, Draft, Elsewhere, Rejected
 from gateway.domain.channel import BUILT, Channel, ChannelKind
 from gateway.domain.configuration import Address, Configuration, GatewaySettings, StoreSettings
-from gateway.domain.policy import FACTOR_OF_CHANNEL, Policy
+from gateway.domain.policy import FactorKind, Policy, serves
 from gateway.domain.ports import SystemRandom
 from gateway.domain.secret import Secret, secrets_in
 from gateway.domain.tenant import Branding, Credentials, KeycloakAccess, Tenant
 from gateway.domain.user import User
+from gateway.domain.web_services import WebServices
 from gateway.operations.administrator_acts import delivery_context
 from gateway.second_factor.factors import table
 from gateway.services import open_services
@@ -48,7 +50,12 @@ PLACEHOLDER = Tenant(
 
 def sends(channel: Channel) -> bool:
     """Whether there is a test message for this kind of channel."""
-    return channel.kind in BUILT and FACTOR_OF_CHANNEL[channel.type] in table.SENT
+    return channel.kind in BUILT and _factor_of(channel) is not None
+
+
+def _factor_of(channel: Channel) -> FactorKind | None:
+    """The factor that sends through the channel, None if it serves none that sends."""
+    return next((kind for kind, of in table.TYPES.items() if of.sends and serves(channel.type, kind)), None)
 
 
 def tenant_of(channel: Channel, tenants: Iterable[Tenant]) -> Tenant:
@@ -58,7 +65,10 @@ def tenant_of(channel: Channel, tenants: Iterable[Tenant]) -> Tenant:
 
 
 async def run(channel: Channel, to: str, tenant: Tenant, conversation: Conversation) -> str:
-    """Send a test message to `to`; return why it was not sent, "" if the server took it."""
+    """Send a test message to `to`; return why it was not sent, "" if the server took it.
+
+    `to` is an address; for a service that knows the users' addresses, the name of a user.
+    """
     conversation.hide(*secrets_in(channel), *secrets_in(tenant))
     everywhere = replace(tenant.phone_numbers, countries=REGIONS)  # the operator may use any phone of their own
     tenant = replace(tenant, phone_numbers=everywhere)
@@ -69,17 +79,28 @@ async def run(channel: Channel, to: str, tenant: Tenant, conversation: Conversat
 async def _sent(channel: Channel, to: str, tenant: Tenant, conversation: Conversation) -> str:
     if channel.kind is ChannelKind.SMTP:
         return await smtp.send_test(channel, to, conversation)
+    kind = _factor_of(channel)
+    if kind is None:
+        return "the channel sends no messages"
     here = Address("", 0)
     configuration = Configuration(GatewaySettings(here, here, StoreSettings(Secret("memory://"))), (tenant,))
-    random, kind = _ToldRandom(conversation), FACTOR_OF_CHANNEL[channel.type]
+    random = _ToldRandom(conversation)
     ring = KeyRing((Key("00000000", random.token_bytes(KEY_BYTES)),))
     async with open_services(lambda: configuration, ring, random=random) as opened:
         calls = _Calls(conversation)
         services = replace(opened, http_calls=calls)
         try:
             delivery = delivery_context(services, tenant, channel, reference="")
-            factor, user = services.challenges.factor(delivery, kind), User("test", "test")
-            draft = await factor.enrol(user, to, delivery)
+            factor = services.challenges.factor(delivery, kind)
+            user = User(to, to)
+            draft: Draft | Rejected = Draft(kind)
+            if isinstance(channel.service, WebServices):  # it knows the addresses of the user named `to`
+                user = replace(user, attributes=tuple((name, to) for name in channel.service.attributes))
+                known = await WebServiceCalls(calls).check(channel.service, user)
+                if isinstance(known, NoAnswer):
+                    return f"{known.reason}{calls.advice}"
+            else:
+                draft = await factor.enrol(user, to, delivery)
             if isinstance(draft, Rejected):
                 return f"{to} is no address for this channel: {draft.problem.value}"
             asked = await factor.challenge(user, draft.as_enrolment(), replace(delivery, challenge="test"))

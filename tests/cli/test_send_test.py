@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 
 from gateway.cli.main import app
 from tests.fixtures.config_folder import TENANT, ConfigFolder
+from tests.fixtures.genesys_services import CHECK, SEND, genesys_services
 from tests.fixtures.http_service import Received, http_server, says
 from tests.fixtures.mail import MailServer
 from tests.fixtures.otp_manager import ACCEPTED, OtpManager, otp_manager
@@ -210,3 +211,12 @@ def test_a_test_text_needs_a_phone_number_with_its_country_code(folder: ConfigFo
     folder.gateway["channels"].append(channel)
     code, said = run(folder, "--to", TO, name="sms")
     assert (code, said) == (1, f"not sent: {TO} is no address for this channel: bad-number\n")
+
+
+async def test_a_service_that_knows_the_addresses_is_asked_with_the_name_of_a_user(folder: ConfigFolder) -> None:
+    async with genesys_services(anna={"email": "a@b.example"}) as services:
+        folder.gateway["channels"] = [services.settings()]
+        code, said = await asyncio.to_thread(run, folder, "--to", "anna", name="services")
+    assert (code, services.sent) == (0, [("anna", "Email")])
+    assert [service for service, _ in services.asked] == [CHECK, SEND]
+    assert "> customer=anna" in said.splitlines()

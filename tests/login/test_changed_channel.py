@@ -11,6 +11,7 @@ from gateway.domain.policy import FactorKind, Method
 from gateway.domain.problem import Problem
 from gateway.domain.user import User
 from gateway.login.state_machine import Step
+from gateway.operations.administrator_acts import delivery_context
 from gateway.second_factor.factors import table
 from gateway.second_factor.factors.message_code import MessageFactor
 from gateway.second_factor.factors.protocol import DeliveryContext
@@ -129,3 +130,20 @@ async def test_after_a_channel_became_one_of_another_type_the_tenants_present_on
     assert service.sent == [FIRST.service_identifier, SECOND.service_identifier]
     assert (await browser.act(Step.VERIFY, code=CODE)).step is Step.DONE
     assert service.verified == [SECOND.service_identifier]
+
+
+async def test_no_kind_of_factor_accepts_an_entry_without_the_channel_that_sent_the_code() -> None:
+    login_harness = LoginHarness(EFCX)
+    factors = login_harness.services.challenges._factors
+    sending = {(kind, by): one for (kind, by), one in factors.items() if one.sends and by}
+    assert {by for _, by in sending} >= {ChannelKind.SMTP, ChannelKind.SMS_HTTP, ChannelKind.OTP_MANAGER}
+    for (kind, by), factor in sending.items():
+        delivery = replace(delivery_of(login_harness), sent_by=by)
+        found = await factor.verify("", User("anna", "anna"), Enrolment(kind, "a@example.com"), delivery, CODE)
+        assert isinstance(found, Unavailable | Rejected), (kind, by)
+
+
+def delivery_of(login_harness: LoginHarness) -> DeliveryContext:
+    """Returns the circumstances of an entry, without a channel."""
+    services = login_harness.services
+    return delivery_context(services, login_harness.tenant, None, reference="")
