@@ -14,7 +14,7 @@ from gateway.delivery.http_calls import Answer, HttpCall, HttpCalls, NoAnswer
 from gateway.delivery.phone_numbers import REGIONS
 from gateway.delivery.web_services import WebServiceCalls
 from gateway.domain.challenge import Asked, Draft, Elsewhere, Rejected
-from gateway.domain.channel import BUILT, Channel, ChannelKind
+from gateway.domain.channel import BUILT, Channel
 from gateway.domain.configuration import Address, Configuration, GatewaySettings, StoreSettings
 from gateway.domain.policy import FactorKind, Policy, serves
 from gateway.domain.ports import SystemRandom
@@ -77,7 +77,7 @@ async def run(channel: Channel, to: str, tenant: Tenant, conversation: Conversat
 
 
 async def _sent(channel: Channel, to: str, tenant: Tenant, conversation: Conversation) -> str:
-    if channel.kind is ChannelKind.SMTP:
+    if channel.relays:
         return await smtp.send_test(channel, to, conversation)
     kind = _factor_of(channel)
     if kind is None:

@@ -14,12 +14,14 @@ from aiohttp import web
 from typer.testing import CliRunner
 
 from gateway.cli.main import app
+from tests.fixtures.clock import FakeClock
 from tests.fixtures.config_folder import TENANT, ConfigFolder
 from tests.fixtures.genesys_services import CHECK, SEND, genesys_services
 from tests.fixtures.http_service import Received, http_server, says
 from tests.fixtures.mail import MailServer
 from tests.fixtures.otp_manager import ACCEPTED, OtpManager, otp_manager
 from tests.fixtures.ports import free_port
+from tests.fixtures.sinch_api import KEY, SECRET, fake_sinch
 
 pytestmark = pytest.mark.row("GW-14")
 CHANNEL, TO = "otp@example.com", "anna@example.com"
@@ -220,3 +222,27 @@ async def test_a_service_that_knows_the_addresses_is_asked_with_the_name_of_a_us
     assert (code, services.sent) == (0, [("anna", "Email")])
     assert [service for service, _ in services.asked] == [CHECK, SEND]
     assert "> customer=anna" in said.splitlines()
+
+
+async def test_a_verification_of_sinch_is_started_and_its_secret_is_masked(
+    folder: ConfigFolder, clock: FakeClock
+) -> None:
+    async with fake_sinch(clock) as sinch:
+        section = {"endpoint": sinch.http.url, "authentication": "basic", "authentication_id": KEY, "secret": SECRET}
+        channel = {"serviceIdentifier": "sinch", "type": "SMS", "kind": "sinch", "sinch": section}
+        folder.gateway["channels"] = [channel]
+        code, said = await asyncio.to_thread(run, folder, "--to", NUMBER, name="sinch")
+    assert code == 0, said
+    assert [one.number for one in sinch.sent] == [NUMBER]
+    assert "> Authorization: •••" in said.splitlines()
+    assert SECRET not in said
+
+
+async def test_a_mail_with_the_sender_of_a_sinch_channel_is_sent_by_its_relay(
+    folder: ConfigFolder, mail_server: MailServer
+) -> None:
+    relay_of(folder, mail_server.port)
+    folder.gateway["channels"][0]["kind"] = "sinch"
+    code, said = await asyncio.to_thread(run, folder, "--to", TO)
+    assert code == 0, said
+    assert (await mail_server.wait()).subject == "Test message"
