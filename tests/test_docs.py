@@ -294,7 +294,7 @@ def test_every_key_of_a_yaml_sample_exists(page: Path) -> None:
         assert re.match(r"# config/(gateway\.yaml|tenants/[\w.-]+)", text), "its first line names its file"
         found = set(keys_of(YAML(typ="safe").load(StringIO(text))))
         sources = {path for path in found if path.rpartition(".")[0] in found and path.endswith((".env", ".file"))}
-        names = {path for path in found if path.rpartition(".")[0].endswith(".paths")}
+        names = {path for path in found if path.rpartition(".")[0].endswith((".paths", ".accepted"))}
         responses = {path for path in found if ".success.json." in path}
         assert found - PATHS - sources - names - responses == set()
 
@@ -310,8 +310,8 @@ def test_the_samples_of_a_guide_are_a_valid_configuration(page: Path, tmp_path: 
     for text in fences(page, "yaml"):
         name = text.partition("\n")[0].removeprefix("# config/")
         (tmp_path / name).write_text(text, encoding="utf-8")
-    named = ("GATEWAY_STORE_URL", "KEYCLOAK_CLIENT_SECRET", "KEYCLOAK_ADMIN_SECRET")
-    environment = dict.fromkeys(named, "redis://127.0.0.1:6379/0")
+    named = ("KEYCLOAK_CLIENT_SECRET", "KEYCLOAK_ADMIN_SECRET", "OTP_MANAGER_SECRET", "RSA_CLIENT_KEY")
+    environment = {**dict.fromkeys(named, secrets.token_hex(32)), "GATEWAY_STORE_URL": "redis://127.0.0.1:6379/0"}
     assert to_mend(load(tmp_path / "gateway.yaml", environment=environment)) == []
 
 

@@ -1,9 +1,7 @@
 """Users whom EFCX's own second factor registered sign in through the gateway, on a real Keycloak."""
 
 import re
-import secrets
-from collections.abc import AsyncIterator, Iterator
-from dataclasses import replace
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +11,7 @@ from yarl import URL
 
 from gateway.domain.errors import Misconfigured
 from gateway.operations.user_import import UserImport
-from tests.fixtures import realm as realms
-from tests.fixtures.efcx_registrations import Attributes, new_secret, registered, with_app
+from tests.fixtures.efcx_registrations import Attributes, efcx, new_secret, registered, with_app
 from tests.fixtures.http_service import HttpServer, http_server, says
 from tests.fixtures.installation import folder
 from tests.fixtures.keycloak import Keycloak
@@ -26,18 +23,9 @@ from tests.fixtures.site import Site, whole
 from tests.fixtures.upstream import EchoUpstream
 from tests.fixtures.vendor_sites import CLOUDCX
 
+__all__ = ["efcx"]
 pytestmark = [pytest.mark.keycloak, pytest.mark.row("NX-06")]
 PROFILE = "users/profile"
-
-
-@pytest.fixture(scope="module")
-def efcx(keycloak: Keycloak) -> Iterator[Keycloak]:
-    """Yields the real Keycloak with a realm of its own, whose user profile the tests may change."""
-    name = f"efcx-{secrets.token_hex(4)}"
-    body = realms.with_registrations(name, keycloak.clients)
-    keycloak.admin.request("POST", "/admin/realms", "", json=body)
-    yield replace(keycloak, realm=name)
-    keycloak.admin.request("DELETE", f"/admin/realms/{name}", "")
 
 
 @pytest.fixture

@@ -75,6 +75,7 @@ def test_the_address_of_the_otp_manager_is_required_in_every_preset(folder: Conf
     [
         "https://one.example.com/otp-manager/",
         "https://two.example.com/",
+        "https://one.example.com:8080/",
         "http://127.0.0.1:8080/",
         "http://localhost:9090/otp/",
         "http://[::1]:8080/",
@@ -97,6 +98,11 @@ def test_an_unprotected_connection_to_another_network_is_an_error(folder: Config
 )
 def test_the_otp_manager_of_the_cluster_is_accepted(folder: ConfigFolder, url: str) -> None:
     folder.keycloak["Otp_Manager_Url"] = url
+    assert to_mend(folder.load()) == []
+
+
+def test_another_service_on_the_host_of_a_tenant_is_accepted(folder: ConfigFolder) -> None:
+    folder.keycloak["Otp_Manager_Url"] = "https://one.example.com:3000/"
     assert to_mend(folder.load()) == []
 
 
