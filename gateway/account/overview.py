@@ -13,7 +13,10 @@ from gateway.second_factor.requirement import may_turn_off
 
 @dataclass(frozen=True, slots=True)
 class MethodRow:
-    """One method: whether it is on, for which address (masked), and whether it may be turned off."""
+    """One method: whether it is on, for which address (masked), and whether it may be turned off.
+
+    `managed`: every user has it, and a service manages it.
+    """
 
     factor: str
     label: str
@@ -21,6 +24,7 @@ class MethodRow:
     on: bool
     sent_to: str = ""
     may_turn_off: bool = False
+    managed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,27 +47,27 @@ class Overview:
 
 def overview(policy: Policy, session: Session, enrolments: EnrolmentSet, language: Language) -> Overview:
     """The page of this session's user."""
-    own = (method.factor for method in policy.offered if method.factor not in table.ENROLLED_ELSEWHERE)
-    rows = tuple(_row(policy, enrolments, factor, language) for factor in own)
-    any_on = any(row.on for row in rows)
+    rows = tuple(_row(policy, enrolments, method.factor, language) for method in policy.offered)
+    any_on = any(row.on and not row.managed for row in rows)
     return Overview(
         username=session.display_name,
         enabled=policy.enabled,
         methods=rows,
         codes_left=len(enrolments.backup_codes) if policy.backup_codes and any_on else None,
         codes_used=enrolments.used_all_codes,
-        suggests=policy.enabled and not any_on,
+        suggests=policy.enabled and not any(row.on for row in rows),
         last_stays=any_on and not any(row.may_turn_off for row in rows),
     )
 
 
 def _row(policy: Policy, enrolments: EnrolmentSet, factor: FactorKind, language: Language) -> MethodRow:
-    found = enrolments.of(factor)
+    found, managed = enrolments.of(factor), factor in table.ENROLLED_ELSEWHERE
     return MethodRow(
         factor=factor.value,
         label=table.label(factor, language),
         icon=table.icon(factor),
-        on=found is not None,
+        on=managed or found is not None,
         sent_to=address_hint(found.address, policy.address_hint) if found and found.address else "",
-        may_turn_off=may_turn_off(policy, enrolments, factor),
+        may_turn_off=may_turn_off(policy, enrolments, factor) and not managed,
+        managed=managed,
     )

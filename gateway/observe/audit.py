@@ -52,6 +52,8 @@ class AuditEvent(Enum):
     """A user entered a wrong code."""
     CODE_EXPIRED = "code_expired"
     """A user entered a code after it expired; the code was not checked."""
+    FURTHER_CODE_ASKED = "further_code_asked"
+    """A service neither accepted nor rejected a code, and asked for another one, as for the next code of a token."""
     CODE_NOT_CHECKED = "code_not_checked"
     """A user's code was not checked: its page belongs to another login, or the code could not be verified."""
     LIMIT_REACHED = "limit_reached"

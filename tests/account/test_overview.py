@@ -27,6 +27,15 @@ def test_each_method_of_the_tenant_has_a_row_in_the_tenants_order() -> None:
     assert [(row.factor, row.on) for row in seen(APP).methods] == [("email", False), ("totp", True)]
 
 
+@pytest.mark.row("EF-20")
+def test_a_method_that_a_service_manages_is_on_for_every_user_and_cannot_be_changed() -> None:
+    policy = Policy("efcx", True, (Method(FactorKind.RSA, "rsa"),), backup_codes=10)
+    page = overview(policy, states.session(), EnrolmentSet(), LANGUAGE)
+    [row] = page.methods
+    assert (row.on, row.managed, row.may_turn_off) == (True, True, False)
+    assert (page.suggests, page.codes_left, page.last_stays) == (False, None, False)
+
+
 def test_an_address_is_shown_masked() -> None:
     assert seen(EMAIL).methods[0].sent_to == "am•••@example.com"
 

@@ -112,6 +112,21 @@ async def test_the_log_has_the_version_at_the_start_and_a_line_for_stopping_and_
 
 
 @pytest.mark.attack("F28")
+@pytest.mark.row("NX-07")
+@pytest.mark.attack("F9")
+@pytest.mark.slow
+async def test_serve_is_an_otp_manager_on_a_listener_of_its_own(folder: ConfigFolder) -> None:
+    listen, secret = f"127.0.0.1:{free_port()}", "0123456789abcdef" * 2
+    folder.gateway["otp_manager_server"] = {"listen": listen, "secret": secret, "clients": ["127.0.0.1"]}
+    async with serving(folder) as process, ClientSession() as efcx:
+        await first_line(process)
+        async with efcx.post(f"http://{listen}/{secret}/otp/generate", json={}, headers={"tenantid": "none"}) as answer:
+            assert (answer.status, await answer.json()) == (400, {"message": "TENANT_NOT_FOUND"})
+        for base in (process.public, process.operations):
+            async with efcx.post(f"{base}/{secret}/otp/generate", json={}, headers={"tenantid": "one"}) as answer:
+                assert answer.status in (404, 421)
+
+
 @pytest.mark.slow
 async def test_serve_has_no_demo_page(folder: ConfigFolder) -> None:
     async with serving(folder) as process, ClientSession() as browser:

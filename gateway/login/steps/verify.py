@@ -196,6 +196,8 @@ class CodeCheck:
                 request.audit.write(AuditEvent.CODE_ACCEPTED, context.user, factor=factor.value)
                 return StepResult((Proved(challenge, factor, self.clock.now(), remember, enrolments),))
             case Continued(challenge=further, before=before):
+                factor_name = further.factor.value if further.factor else "any"
+                request.audit.write(AuditEvent.FURTHER_CODE_ASKED, context.user, factor=factor_name)
                 return StepResult((EntryContinued(further, before),))
             case Denied(problem_detail=problem_detail, stops=stops) as denied:
                 _audit(request, context, denied)

@@ -86,6 +86,10 @@ async def test_after_failures_the_page_asks_for_the_next_code(rsa_site: RsaSite)
         assert "enter the new code alone" in more.body["prompt"]
         assert "enter the new code alone" in await agent.page()
         assert (await agent.do("verify", code=token.next_code)).step == "done"
+        account = await agent.page("/-/account")
+    assert "Your organisation manages your token." in account
+    assert "Set up" not in account
+    assert [line["factor"] for line in rsa_site.site.audit.of("further_code_asked")] == ["rsa"]
 
 
 async def test_the_last_wrong_passcode_ends_the_login(rsa_site: RsaSite) -> None:
