@@ -123,6 +123,16 @@ def user_code(
     raise typer.Exit(code(config, tenant, username, as_json=as_json, by=by))
 
 
+@user.command("unlock")
+def user_unlock(
+    username: Username, tenant: TenantId, config: Config = DEFAULT_CONFIG, by: By = None, as_json: AsJson = False
+) -> None:
+    """End all locks of a user, those of single apps too. Sign-in methods and sessions stay."""
+    from gateway.cli.user import unlock
+
+    raise typer.Exit(unlock(config, tenant, username, as_json=as_json, by=by))
+
+
 @user.command("reset")
 def user_reset(
     username: Username,

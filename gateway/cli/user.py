@@ -44,6 +44,13 @@ def code(config: Path, tenant: str, username: str, *, as_json: bool, by: str | N
     return 0
 
 
+def unlock(config: Path, tenant: str, username: str, *, as_json: bool, by: str | None) -> int:
+    """End all locks of one user; return the exit code."""
+    done = _act("unlock", config, tenant, username, by)
+    typer.echo(json.dumps(done) if as_json else f"{done['username']} is not locked now; every count begins at 0")
+    return 0
+
+
 def reset(config: Path, tenant: str, username: str, *, as_json: bool, by: str | None, yes: bool) -> int:
     """Remove all factors of one user; return the exit code."""
     if not yes:

@@ -58,6 +58,8 @@ class AuditEvent(Enum):
     """A user's code was not checked: its page belongs to another login, or the code could not be verified."""
     LIMIT_REACHED = "limit_reached"
     """A limit rejected an attempt; nothing was checked or sent. `limit` is its setting, or `keycloak`."""
+    USER_UNLOCKED = "user_unlocked"
+    """An administrator ended the locks of a user and set back what they count; `by` is the administrator."""
     LOCK_SET = "lock_set"
     """This attempt locked the user's second factor; `limit` is the setting, `app` the one app that it locks."""
 

@@ -1,4 +1,4 @@
-"""The acts of an administrator for one user: a code, a reset, and the restore of rejected enrolments.
+"""The acts of an administrator for one user: a code, an unlock, a reset, and the restore of rejected enrolments.
 
 The command line calls them on the shared store. With `memory://` the state is in the serving process, so the command
 line sends them to its operations port (`user_requests`). Each act is audited with the name of the administrator.
@@ -26,7 +26,7 @@ from gateway.second_factor.factors.email import EmailFactor, addresses_of
 from gateway.second_factor.requirement import contacts_of
 
 MAIL = "administrator"
-"""The mail about both acts, `factors/email/administrator`."""
+"""The mail about a reset or a restore, `factors/email/administrator`."""
 log = structlog.get_logger(__name__)
 
 
@@ -60,6 +60,14 @@ class UserRecovery(AdministratorActs):
             "store": _told(copies.store),
             "digest": copies.digest,
         }
+
+    async def unlock(self, tenant_id: str, username: str, by: str) -> dict[str, Any]:
+        """End all locks, those of single apps too, and set back what they count. Factors and sessions stay."""
+        tenant = self._tenant(tenant_id)
+        user = await self._user(tenant, username)
+        await self.services.rate_limiter.clear(self._limits(tenant, user))
+        self._audit(AuditEvent.USER_UNLOCKED, tenant, user, by)
+        return {"username": user.username}
 
     async def reset(self, tenant_id: str, username: str, by: str) -> dict[str, Any]:
         """Remove all factors, backup codes, trust, locks and the administrator's code; end all sessions and logins."""

@@ -26,6 +26,7 @@ ACTS: Mapping[str, type[AdministratorActs]] = MappingProxyType(
     {
         "code": UserRecovery,
         "show": UserRecovery,
+        "unlock": UserRecovery,
         "reset": UserRecovery,
         "restore": UserRecovery,
         "take_over": UserImport,

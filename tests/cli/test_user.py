@@ -204,14 +204,19 @@ async def test_with_memory_the_serving_gateway_carries_out_the_commands(console:
         await first_line(process)
         made = await asyncio.to_thread(console.run, *name)
         assert (made.returncode, bool(SHOWN.search(made.stdout))) == (0, True), made.stderr
+        free = await asyncio.to_thread(console.run, *name, act="unlock")
+        assert (free.returncode, free.stdout) == (
+            0,
+            f"{console.user.username} is not locked now; every count begins at 0\n",
+        )
         done = await asyncio.to_thread(console.run, *name, "--yes", "--json", act="reset")
         assert (done.returncode, json.loads(done.stdout)["sessions"]) == (0, 0), done.stderr
         unknown = await asyncio.to_thread(console.run, "nobody", "--tenant", "one")
         assert refused(unknown).startswith("efcx-gateway: no user nobody in realm ")
         hidden = await asyncio.to_thread(console.run, "one", act="import")
         assert (hidden.returncode, "the realm hides the attribute is2FARegistered" in hidden.stderr) == (2, True)
-    events = ("admin_code_issued", "enrolments_reset")
-    assert [console.audited(event)[0]["by"] for event in events] == ["command line: Sara"] * 2
+    events = ("admin_code_issued", "user_unlocked", "enrolments_reset")
+    assert [console.audited(event)[0]["by"] for event in events] == ["command line: Sara"] * 3
 
 
 def test_removed_enrolments_are_shown_and_restored_only_after_a_confirmation(console: OperatorConsole) -> None:

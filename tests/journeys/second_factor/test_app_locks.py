@@ -158,6 +158,22 @@ async def test_a_success_in_another_app_counts_for_the_user_and_frees_no_locked_
     assert await fail(site, user, phone, A) == "locked"
 
 
+async def test_an_administrator_ends_the_locks_of_all_apps_and_nothing_else(site: Site) -> None:
+    user, phone = await with_app(site)
+    async with site.person() as agent:
+        assert await sign_in(site, agent, user, phone, A) is None
+        for app, times in ((A, 3), (B, 1), (C, 1)):
+            assert await fail(site, user, phone, app, times) == "locked"
+        await UserRecovery(site.services).unlock("expertflow", user.username, "root")
+        assert await opens(agent, A) == [True]
+    assert await fail(site, user, phone, B, 2) == "wrong-code"
+    async with site.person() as other:
+        assert await sign_in(site, other, user, phone, C) is None
+        assert await opens(other, A, B, C) == [True, True, True]
+    (unlocked,) = site.audit.of("user_unlocked")
+    assert (unlocked["username"], unlocked["by"]) == (user.username, "command line: root")
+
+
 async def test_the_reset_of_a_user_ends_the_locks_of_all_apps(site: Site) -> None:
     user, phone = await with_app(site)
     for app, times in ((A, 3), (B, 1), (C, 1)):
