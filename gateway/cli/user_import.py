@@ -13,6 +13,7 @@ import typer
 
 from gateway.cli.user import acts
 from gateway.domain.errors import GatewayError
+from gateway.domain.texts import visible
 from gateway.operations.user_import import Outcome
 
 PROGRESS = 1.0
@@ -72,7 +73,7 @@ class Report:
         """Take the users of one page."""
         self.users += users
         for one in [] if self.quiet else users:
-            typer.echo(f"{one['username']}: {_told(one)}")
+            typer.echo(visible(f"{one['username']}: {_told(one)}"))
 
     def of(self, outcome: Outcome) -> list[dict[str, Any]]:
         """The users with this outcome."""

@@ -18,6 +18,7 @@ WANTED: Mapping[str, Any] = {
 }
 """The attribute's declaration, as an item of `attributes` in `PUT admin/realms/{realm}/users/profile`."""
 
+_TO_ADMINISTRATORS = ", who can edit: admin only, enabled when: always"
 HOW = (
     f"in Keycloak's admin console: Realm settings, User profile, attribute {ATTRIBUTE}: multivalued on, required off, "
     "who can view: admin only, who can edit: admin only, no length validator below 2048"
@@ -48,11 +49,15 @@ def findings(profile: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def users_may_edit(profile: Mapping[str, Any], attribute: str) -> bool:
-    """Whether users can change `attribute` of their own, or this profile does not tell."""
+    """Whether users can change `attribute` of their own, or this profile does not tell.
+
+    A declaration for some scopes only (`selector`) says nothing about requests with other scopes.
+    """
     declared = _declared(profile, attribute)
-    if declared is None:
-        return profile.get("unmanagedAttributePolicy") not in ("ADMIN_EDIT", "ADMIN_VIEW")
-    editors = (declared.get("permissions") or {}).get("edit")
+    unmanaged = declared is None or bool((declared.get("selector") or {}).get("scopes"))
+    if unmanaged and profile.get("unmanagedAttributePolicy") not in ("ADMIN_EDIT", "ADMIN_VIEW"):
+        return True
+    editors = (declared.get("permissions") or {}).get("edit") if declared else ()
     return editors is None or "user" in editors
 
 
@@ -68,7 +73,7 @@ def not_sealed_off(profile: Mapping[str, Any], name: str) -> str:
         if profile.get("unmanagedAttributePolicy") is None:
             return f"the realm hides the attribute {name}; set {here}"
     if users_may_edit(profile, name):
-        return f"users may change the attribute {name}; set {here}{', who can edit: admin only' if declared else ''}"
+        return f"users may change the attribute {name}; set {here}{_TO_ADMINISTRATORS if declared else ''}"
     permissions = (declared or {}).get("permissions") or {}
     if declared and "admin" not in {*(permissions.get("view") or ()), *(permissions.get("edit") or ())}:
         return f"the realm hides the attribute {name}; set {here}, who can view: admin"

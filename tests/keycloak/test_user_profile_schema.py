@@ -6,6 +6,8 @@ import pytest
 
 from gateway.keycloak.user_profile_schema import ATTRIBUTE, WANTED, findings, users_may_edit
 
+FOR_SOME_SCOPES = {"name": "phone", "permissions": {"edit": ["admin"]}, "selector": {"scopes": ["address"]}}
+
 
 def declared(**changes: Any) -> dict[str, Any]:
     return {"attributes": [{"name": "email"}, {**WANTED, **changes}]}
@@ -57,6 +59,12 @@ def test_a_declaration_without_a_length_has_no_findings() -> None:
         ({"attributes": [], "unmanagedAttributePolicy": "ADMIN_EDIT"}, False),
         ({"attributes": [], "unmanagedAttributePolicy": "ADMIN_VIEW"}, False),
         ({"attributes": [], "unmanagedAttributePolicy": "ENABLED"}, True),
+        ({"attributes": [FOR_SOME_SCOPES], "unmanagedAttributePolicy": "ENABLED"}, True),
+        ({"attributes": [FOR_SOME_SCOPES], "unmanagedAttributePolicy": "ADMIN_EDIT"}, False),
+        (
+            {"attributes": [{**FOR_SOME_SCOPES, "selector": {"scopes": []}}], "unmanagedAttributePolicy": "ENABLED"},
+            False,
+        ),
         ({}, True),
     ],
 )
