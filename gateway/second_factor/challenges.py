@@ -48,8 +48,8 @@ DeliveryContextOf = Callable[[FactorKind], DeliveryContext]
 NEWEST_LIFE = 86400.0
 VOID = "void"
 """The owner of codes that no login may redeem."""
-_NO_GUESS = (Problem.NEXT_CODE, Problem.CODE_REPLACED, Problem.CODE_EXPIRED)
-"""Right codes that are dead."""
+_DEAD = (Problem.NEXT_CODE, Problem.CODE_REPLACED, Problem.CODE_EXPIRED)
+"""The problems of right codes that are dead. A service may say so of any entry."""
 MAX_TYPED = 64
 _IGNORED_CATEGORIES = frozenset({"Zs", "Pd", "Cf", "Cc"})
 
@@ -132,6 +132,14 @@ class Continued:
 
     challenge: Challenge
     before: Challenge
+
+
+@dataclass(frozen=True, slots=True)
+class _Rejected:
+    """No factor accepted an entry; `is_guess`: it costs an attempt."""
+
+    problem_detail: ProblemDetail
+    is_guess: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,34 +261,61 @@ class Challenges:
             first = await self._attempts.look(groups)
             held = self._held(context, first if isinstance(first, Limited) else found, challenge)
             return Denied(held, stops=held.problem is Problem.TOO_MANY_CODES)
-        rejected = ProblemDetail(Problem.WRONG_CODE)
+        match await self._judged(context, delivery_of, challenge, candidates, entry):
+            case Verified() as verified:
+                await self._attempts.clear((*groups, rate_limits.cooldown(context.policy, subject)))
+                return verified
+            case _Rejected(problem_detail=rejected, is_guess=is_guess):
+                if not is_guess:
+                    await self._attempts.give_back(groups)
+                    return Denied(rejected, judged=True)
+                if expired and await self._was_sent(context, delivery_of, challenge, entry):
+                    await self._attempts.give_back(groups)
+                    return Denied(ProblemDetail(Problem.CODE_EXPIRED))
+                return self._wrong(context, challenge, found, rejected.problem)
+            case undecided:
+                return await self._undecided(undecided, context, challenge, groups, found)
+
+    async def _judged(
+        self,
+        context: ChallengeContext,
+        delivery_of: DeliveryContextOf,
+        challenge: Challenge,
+        candidates: Sequence[FactorKind],
+        entry: str,
+    ) -> "Verified | _Rejected | Unavailable | More | Elsewhere":
+        """The verdict of the candidates, in order: the first that accepts the entry redeems it.
+
+        A wrong entry is no guess if it is a right code that is dead, or if the only factor that judged it says so. Once
+        a factor called it wrong, a service without a verdict does not make it free.
+        """
+        rejected, right, wrong = ProblemDetail(Problem.WRONG_CODE), False, 0
         owner = f"{context.bound_to.login}/{challenge.id}/{context.bound_to.round}"
         by = Redemption(context.tenant, context.user, context.enrolments, owner, new_secret=context.enrolling)
         for kind in candidates:
             delivery = replace(delivery_of(kind), challenge=challenge.id)
             match await self._verify(context, delivery, challenge, kind, entry):
                 case Accepted(redeem=value):
+                    right = True
                     if kind in table.SENT and (dead := await self._replaced(context, challenge)):
                         rejected = ProblemDetail(dead)
                         continue
                     redeemed = await self.factor(delivery, kind).redeem(value, self._used_codes, by)
                     if not isinstance(redeemed, ProblemDetail):
-                        await self._attempts.clear((*groups, rate_limits.cooldown(context.policy, subject)))
                         return Verified(kind, redeemed)
                     rejected = redeemed
-                case Rejected(problem=why, voids=voids) if why is not Problem.WRONG_CODE:
+                case Rejected(problem=why, voids=voids):
                     for what, value in voids:
                         await self._used_codes.mark(what, value, replace(by, owner=VOID))
-                    rejected = ProblemDetail(why)
-                case Unavailable() | More() | Elsewhere() as undecided:
-                    return await self._undecided(undecided, context, challenge, groups, found)
-        if rejected.problem in _NO_GUESS:
-            await self._attempts.give_back(groups)
-            return Denied(rejected, judged=True)
-        if expired and await self._was_sent(context, delivery_of, challenge, entry):
-            await self._attempts.give_back(groups)
-            return Denied(ProblemDetail(Problem.CODE_EXPIRED))
-        return self._wrong(context, challenge, found, rejected.problem)
+                    rejected, wrong = rejected if why is Problem.WRONG_CODE else ProblemDetail(why), wrong + 1
+                case Unavailable() if wrong:
+                    pass
+                case More() if challenge.factor not in (None, kind):
+                    wrong += 1  # the challenge keeps the state of the factor that sent its code
+                case undecided:
+                    return undecided
+        no_guess = rejected.problem in _DEAD and (right or wrong == 1)
+        return _Rejected(rejected, is_guess=not no_guess)
 
     async def left(
         self, context: ChallengeContext, challenge: Challenge | None, to: Enrolment | None = None

@@ -169,6 +169,6 @@ def _wanted(found: Mapping[str, Any]) -> frozenset[str]:
 
 
 def _asked(state: str) -> Mapping[str, str]:
-    """RSA's attempt that waits for a further code; empty where none does."""
+    """RSA's attempt that waits for a further code; empty where none does. `state` may be another factor's."""
     found = json.loads(state) if state else {}
-    return found if isinstance(found, dict) else {}
+    return found if isinstance(found, dict) and found.keys() == {"attempt", "message"} else {}
