@@ -108,7 +108,7 @@ async def test_a_sent_code_works_on_after_rsa_asked_for_a_next_code(bench: Bench
     assert isinstance(await bench.enter(case, challenge, bench.mails.code()), Verified)
 
 
-async def test_without_a_sent_code_the_page_goes_on_with_the_next_code(bench: Bench) -> None:
+async def test_without_a_sent_code_the_next_code_of_the_token_is_accepted(bench: Bench) -> None:
     case = bench.case(APP, Enrolment(FactorKind.RSA))
     challenge = await bench.harness.wait_for_code(case)
     bench.rsa.tokens["u1"].failures = NEXT_CODE_AFTER
