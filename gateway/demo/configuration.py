@@ -15,13 +15,14 @@ from typing import Any
 from gateway.demo import sample_apps
 from gateway.demo.dependencies import SERVICE, SIGN_IN, Dependencies
 from gateway.demo.inbox import LOOPBACK
+from gateway.demo.sample_users import NUMBERS_OF
 from gateway.demo.tenants import DemoTenant
 from gateway.domain.configuration import Configuration, StoreSettings
 from gateway.domain.errors import Misconfigured
 from gateway.domain.secret import Secret
 from gateway.settings.load import load
 
-CHANNEL = "otp@example.com"
+CHANNEL, SMS_CHANNEL = "otp@example.com", "sms"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +67,20 @@ def gateway_file(options: Options, around: Dependencies) -> dict[str, Any]:
                 "kind": "smtp",
                 "from": CHANNEL,
                 "relays": [relay],
-            }
+            },
+            {
+                "serviceIdentifier": SMS_CHANNEL,
+                "type": "SMS",
+                "kind": "sms-http",
+                "sms_http": {
+                    "url": f"{around.sms_gateway}/",
+                    "headers": [{"name": "Content-Type", "value": "application/json"}],
+                    "body": '{"to": "{number}", "text": "{text}"}',
+                    "success": {"json": {"status": "queued"}},
+                },
+            },
         ],
+        "defaults": {"phone_numbers": {"region": NUMBERS_OF}},
     }
 
 

@@ -34,6 +34,7 @@ class Dependencies:
     tenants: tuple[DemoTenant, ...]
     people: Mapping[str, tuple[DemoPerson, ...]]
     inbox: Inbox
+    sms_gateway: str
     provider: str
     apps: dict[str, str]
     secrets: dict[str, str]
@@ -55,7 +56,8 @@ async def dependencies(clock: Clock) -> AsyncIterator[Dependencies]:
             for sample in sample_apps.SAMPLES
         }
         url = await stack.enter_async_context(serving(provider))
-        yield Dependencies(found, everybody, inbox, url, started, keys)
+        texts = await stack.enter_async_context(serving(inbox.sms_gateway()))
+        yield Dependencies(found, everybody, inbox, texts, url, started, keys)
 
 
 def _realm(name: str, users: Iterable[DemoPerson], keys: Mapping[str, str], clock: Clock) -> Realm:
@@ -69,7 +71,7 @@ def _realm(name: str, users: Iterable[DemoPerson], keys: Mapping[str, str], cloc
         roles=("agent", "supervisor", "admin"),
         clock=clock,
     )
-    realm.profile["attributes"].append(dict(WANTED))
+    realm.profile["attributes"] += [dict(WANTED), {"name": "phoneNumber", "permissions": WANTED["permissions"]}]
     return realm
 
 

@@ -15,7 +15,7 @@ import pyotp
 from aiohttp import hdrs, web
 from jinja2 import Environment
 
-from gateway.demo.inbox import Inbox, Mail
+from gateway.demo.inbox import LOOPBACK, Inbox, Mail
 from gateway.demo.loopback import is_loopback
 from gateway.demo.sample_apps import templates
 from gateway.domain.ports import Clock
@@ -145,7 +145,8 @@ class DemoPages:
         return web.Response(text=self._site(request).logo, content_type="image/svg+xml", headers=headers)
 
     def _mails(self, site: DemoSite) -> list[Mail]:
-        return [mail for mail in self._inbox.mails if mail.sender == site.name]
+        senders = {site.name, site.host, *((LOOPBACK,) if site is self._sites[0] else ())}
+        return [mail for mail in self._inbox.mails if mail.sender in senders]
 
     async def _codes_json(self, request: web.Request) -> web.Response:
         now = self._clock.now()

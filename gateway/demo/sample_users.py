@@ -14,6 +14,10 @@ from gateway.domain.ports import Random
 from gateway.second_factor.factors import backup_code, table
 from gateway.second_factor.factors.totp import SECRET_BYTES
 
+NUMBERS_OF = "US"
+"""The country of the users' numbers, which are numbers for films (555-0100 to 555-0199)."""
+_NUMBERS = {name: f"+1 202-555-01{n:02}" for n, name in enumerate(("anna", "ben", "sara", "adam", "dora"))}
+
 
 @dataclass(frozen=True, slots=True)
 class DemoPerson:
@@ -38,9 +42,12 @@ def people(tenant: DemoTenant, random: Random) -> tuple[DemoPerson, ...]:
             last_name=last,
             roles=(role,),
             enabled=enabled,
+            attributes={"phoneNumber": [_NUMBERS[username]]},
         )
 
     def enrolment(factor: FactorKind) -> Enrolment:
+        if factor is FactorKind.SMS:
+            return Enrolment(factor, address=_NUMBERS["ben"].replace(" ", "").replace("-", ""))
         if factor in table.SENT:
             return Enrolment(factor, address=tenant.address("ben"))
         return Enrolment(factor, secret=base64.b32encode(random.token_bytes(SECRET_BYTES)).decode())

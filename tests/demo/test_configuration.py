@@ -2,11 +2,15 @@
 
 import pytest
 
+from gateway.delivery import sms_http
+from gateway.delivery.http_calls import HttpCalls
+from gateway.delivery.phone_numbers import e164
 from gateway.demo.configuration import Options, configure
 from gateway.demo.dependencies import Dependencies
 from gateway.demo.loopback import NAMES
 from gateway.domain.configuration import Configuration
 from gateway.domain.policy import FactorKind
+from gateway.domain.sms_gateway import SmsGateway
 from gateway.domain.tenant import Tenant
 
 
@@ -58,3 +62,21 @@ def tenant_of(configuration: Configuration, tenant_id: str) -> Tenant:
     found = configuration.tenant(tenant_id)
     assert found
     return found
+
+
+@pytest.mark.row("EF-20")
+async def test_a_text_of_the_demo_arrives_in_the_inbox(running_dependencies: Dependencies) -> None:
+    configuration = configure(Options(port=8080), running_dependencies)
+    gateway, calls = configuration.channels["sms"].service, HttpCalls()
+    assert isinstance(gateway, SmsGateway)
+    assert await sms_http.send(calls, gateway, "+12025550101", "Your sign-in code: 1") is None
+    await calls.close()
+    [text] = running_dependencies.inbox.mails
+    assert (text.to, text.text) == ("+12025550101", "Your sign-in code: 1")
+
+
+async def test_codes_may_be_sent_to_the_numbers_of_the_demos_users(running_dependencies: Dependencies) -> None:
+    tenant = tenant_of(configure(Options(port=8080), running_dependencies), "efcx")
+    users = [person.user for person in running_dependencies.people[tenant.id]]
+    numbers = {e164(user.attributes["phoneNumber"][0], tenant.phone_numbers) for user in users}
+    assert numbers == {f"+1202555010{n}" for n in range(len(users))}

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 
 import aiosmtplib
 import pytest
+from aiohttp.test_utils import TestClient, TestServer
 
 from gateway.delivery.smtp import Mailer, Message, Sent
 from gateway.demo.inbox import Inbox
@@ -63,3 +64,20 @@ async def test_a_broken_mail_is_kept_with_its_readable_parts(inbox: Inbox, raw: 
         await relay.sendmail("a@example.com", ["b@example.com"], raw)
     assert inbox.mails[0].to == "b@example.com"
     assert inbox.mails[0].as_json()["text"] is not None
+
+
+async def test_a_text_of_the_gateway_is_shown_among_the_mails(inbox: Inbox) -> None:
+    await send(inbox, "first")
+    text = "123456 is your sign-in code for EFCX.\n\n@efcx.localhost #123456"
+    body = {"to": "+12025550100", "text": text}
+    async with TestClient(TestServer(inbox.sms_gateway())) as client, client.post("/", json=body) as response:
+        assert (response.status, await response.json()) == (201, {"status": "queued"})
+    kept = inbox.mails[0]
+    assert kept.as_json() == {
+        "to": "+12025550100",
+        "subject": "Text message",
+        "text": text,
+        "received_at": "2027-01-15T08:00:00+00:00",
+        "kind": "sms",
+    }
+    assert (kept.code, kept.sender, kept.html) == ("123456", "efcx.localhost", f"<pre>{text}</pre>")

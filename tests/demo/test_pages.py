@@ -229,3 +229,13 @@ async def test_an_unreadable_body_makes_no_code_and_no_server_error(
         client.post("/-/demo/admin-code", data=body, headers=headers) as response,
     ):
         assert response.status == 404
+
+
+async def test_a_text_is_in_the_inbox_of_the_tenant_whose_host_it_names(running_dependencies: Dependencies) -> None:
+    running_dependencies.inbox.keep_text("+12025550101", "Your code: 402817\n\n@cloudcx.localhost #402817")
+    async with pages(running_dependencies) as client:
+        async with client.get("/-/demo/mails.json", headers=CLOUD) as response:
+            [text] = await response.json()
+        async with client.get("/-/demo/mails.json") as response:
+            assert await response.json() == []
+    assert (text["to"], text["code"], text["kind"]) == ("+12025550101", "402817", "sms")
