@@ -16,6 +16,7 @@ from gateway.domain.configuration import Configuration
 from gateway.domain.errors import GatewayError, Misconfigured
 from gateway.domain.policy import RegistrationContact
 from gateway.domain.tenant import Tenant
+from gateway.domain.web_services import ServiceSet, WebServices
 from gateway.keycloak import brute_force_settings
 from gateway.keycloak.http_errors import URL, where
 from gateway.keycloak.token_endpoint import IssuerDiffers, TokenEndpoint
@@ -27,9 +28,11 @@ ANSWERED_WITHIN = 2.5
 """Seconds for a tenant's checks in a readiness request, which `Readiness` gives up a little later."""
 
 _EDITABLE = (
-    "users may edit the attribute {}, or nothing shows that they cannot, so no number there counts as verified; in "
+    "users may edit the attribute {}, or nothing shows that they cannot, so no value there counts; in "
     "Keycloak's admin console: Realm settings, User profile, who can edit: admin only"
 )
+
+_TESTS = "live: test lets the services for tests decide who signs in; write live: production"
 
 log = structlog.get_logger(__name__)
 
@@ -115,6 +118,11 @@ class RealmChecks:
             missing.append(f"{where(access)}: no response within {limit:g} s; check {URL}")
         return Finding(tenant.id, access.realm, tuple(missing), tuple(warnings))
 
+    def _services_of(self, tenant: Tenant) -> WebServices | None:
+        """The web services that name the contacts of this tenant's users."""
+        channel = self._configuration().channels.get(tenant.policy.contact_service or "")
+        return channel.service if channel and isinstance(channel.service, WebServices) else None
+
     async def _compare(self, tenant: Tenant, missing: list[str], warnings: list[str]) -> None:
         access, policy = tenant.keycloak, tenant.policy
         try:
@@ -137,5 +145,10 @@ class RealmChecks:
             uses_numbers = access.phone_attribute and policy.registration_contact is RegistrationContact.PROFILE
             if uses_numbers and await self._users.guards_phone(access) is not True:
                 warnings.append(f"{where(access)}: {_EDITABLE.format(access.phone_attribute)}")
+            needed = services.attributes if (services := self._services_of(tenant)) else frozenset()
+            for name in sorted(needed - await self._users.guarded(access, needed)):
+                warnings.append(f"{where(access)}: {_EDITABLE.format(name)}")
+            if services and services.live is ServiceSet.TEST:
+                warnings.append(f"contact service {policy.contact_service}: {_TESTS}")
         except GatewayError as error:
             missing.append(str(error))

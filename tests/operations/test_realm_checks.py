@@ -11,11 +11,13 @@ import structlog
 from structlog.testing import capture_logs
 from structlog.typing import EventDict
 
+from gateway.domain.channel import Channel, ChannelKind, ChannelType
 from gateway.domain.configuration import Address, Configuration, GatewaySettings, StoreSettings
 from gateway.domain.errors import Misconfigured, Refused
 from gateway.domain.ports import SystemClock
 from gateway.domain.secret import Secret
 from gateway.domain.tenant import KeycloakAccess, Tenant
+from gateway.domain.web_services import ServiceSet, WebService, WebServices
 from gateway.keycloak.clients import KeycloakClients
 from gateway.keycloak.token_endpoint import TokenEndpoint
 from gateway.keycloak.users import UserProfiles, Users
@@ -41,6 +43,10 @@ class Realms(Users):
         self.asked.append(access.realm)
         if access.realm in self.refusing:
             raise Refused(f"realm {access.realm}", "its administrator lacks the role manage-users")
+
+    async def guarded(self, access: KeycloakAccess, attributes: frozenset[str]) -> frozenset[str]:
+        """Has the interface of `Users.guarded`: users may edit the attribute `open`."""
+        return attributes - {"open"}
 
     async def realm_settings(self, access: KeycloakAccess) -> Mapping[str, Any]:
         """Has the interface of `Users.realm_settings`."""
@@ -80,12 +86,26 @@ def of(name: str, **changes: bool) -> Tenant:
     return replace(made, id=name, keycloak=replace(made.keycloak, realm=name))
 
 
-def checks_of(realms: Realms, *tenants: Tenant) -> RealmChecks:
+def checks_of(realms: Realms, *tenants: Tenant, channels: Mapping[str, Channel] | None = None) -> RealmChecks:
     """Returns the checks of these tenants."""
     nowhere = Address("127.0.0.1", 0)
     gateway = GatewaySettings(nowhere, nowhere, StoreSettings(Secret("memory://")))
-    configuration = Configuration(gateway, tenants)
+    configuration = Configuration(gateway, tenants, channels or {})
     return RealmChecks(SignInClients(realms), realms, Declarations(realms), lambda: configuration)
+
+
+@pytest.mark.row("GE-24", "GE-31")
+async def test_services_for_tests_and_attributes_that_users_may_edit_are_dangers() -> None:
+    def service(attribute: str) -> WebService:
+        return WebService(production="https://a/", customer_parameter="no", customer_attribute=attribute)
+
+    services = WebServices(live=ServiceSet.TEST, check=service("guarded"), code=service("open"))
+    channel = Channel("services", ChannelType.EXTERNAL, ChannelKind.WEB_SERVICES, service=services)
+    one = of("one")
+    one = replace(one, policy=replace(one.policy, contact_service="services"))
+    editable, live = await checks_of(Realms(), one, channels={"services": channel}).check()
+    assert "users may edit the attribute open" in editable
+    assert live.startswith("tenant one: contact service services: live: test")
 
 
 def real_checks(connections: KeycloakClients, configuration: Configuration) -> RealmChecks:

@@ -31,6 +31,7 @@ from gateway.observe.audit import AuditEvent
 from gateway.rendering.step_view import StepView
 from gateway.second_factor.contacts import Contacts
 from gateway.second_factor.enrolments import Enrolments, Tampered
+from gateway.second_factor.requirement import contacts_of
 from gateway.second_factor.trusted_browsers import TrustedBrowsers
 
 MOST_NAME = 255
@@ -158,7 +159,7 @@ class PasswordPage:
             if granted:
                 self.logout_retries.begin(tenant, granted.tokens)
             return StepResult((Stopped(ProblemDetail(Problem.ENDED_BY_SERVICE, path=found.path)),))
-        known = {contact.factor for contact in found.contacts}
+        known = {c.factor for c in contacts_of(account.user, tenant.phone_numbers)}
         if account.user.email and FactorKind.EMAIL not in known:
             log.warning("profile_address_not_usable", tenant=tenant.id, user_id=user.id, reference=request.reference)
         if account.user.phone and FactorKind.SMS not in known:

@@ -399,6 +399,45 @@ async def test_while_a_service_is_not_understood_an_attempt_costs_nothing(
         assert (await agent.do("verify", code=services.codes[user.username])).step == "done"
 
 
+@pytest.mark.row("GE-23", "GE-27")
+async def test_the_pages_name_the_external_app_and_take_the_length_set_by_hand(
+    tmp_path: Path, stand_in: StandIn, mail_server: MailServer, echo_upstream: EchoUpstream, services: GenesysServices
+) -> None:
+    own = {"prompt": "Bank Authenticator", "code_digits": 8}
+    async with on_stand_in(tmp_path, stand_in, mail_server, echo_upstream, services, EXTERNAL, **own) as site:
+        user = customer(site, services, email="", authenticator="")
+        async with site.person() as agent:
+            answer = await sign_in(agent, user)
+            assert [method["label"] for method in answer.body["methods"]] == ["Code by email", "Bank Authenticator"]
+            answer = await agent.do("choose", factor="external-app")
+            assert (answer.body["digits"], answer.body.get("any_length")) == (8, None)
+            assert "Enter the code <bdi>Bank Authenticator</bdi> shows now." in await agent.page()
+
+
+@pytest.mark.row("GE-20")
+@pytest.mark.attack("F29")
+async def test_of_200_right_and_200_wrong_entries_at_once_the_service_judges_the_maximum_and_the_login_ends_once(
+    tmp_path: Path, stand_in: StandIn, mail_server: MailServer, echo_upstream: EchoUpstream, services: GenesysServices
+) -> None:
+    most = 8  # the operator locks a user after 10 failures
+    policy = {**EXTERNAL, "otpMaxAttempts": most}
+    async with on_stand_in(tmp_path, stand_in, mail_server, echo_upstream, services, policy, timeout=60) as site:
+        user = customer(site, services, SMS="")
+        async with site.person() as agent:
+            await sign_in(agent, user)
+            tab = await agent.tab()
+            services.late = CODE
+            right = services.codes[user.username]
+            entries = [right] * 200 + [f"{n:06}" for n in range(200)]
+            waiting = {asyncio.create_task(tab.post("verify", code=code)) for code in entries}
+            while len(waiting) > most:  # the gateway rejects the others alone
+                _, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            services.held.set()
+            await asyncio.gather(*waiting)
+        assert services.count(CODE) == most
+        assert len(site.audit.of("session_opened")) + len(site.audit.of("login_stopped")) == 1
+
+
 async def test_an_act_of_the_account_page_asks_for_the_password(external: Site, services: GenesysServices) -> None:
     user = customer(external, services, authenticator="")
     async with external.person() as agent:
