@@ -103,6 +103,21 @@ async def test_the_user_can_show_the_password_and_it_is_hidden_again_before_it_i
     assert await field.get_attribute("type") == "password"
 
 
+@pytest.mark.row("EF-20")
+async def test_a_passcode_is_hidden_until_the_user_shows_it_and_never_submits_itself(page: Page, address: str) -> None:
+    await page.goto(f"{address}/en/verify-rsa")
+    field = page.get_by_label("Passcode", exact=True)
+    await page.evaluate("addEventListener('submit', (e) => { e.preventDefault(); window.sent = true; })")
+    await field.press_sequentially("12345678246810")
+    assert await page.evaluate("window.sent") is None
+    await page.get_by_role("button", name="Show passcode").click()
+    assert await field.get_attribute("type") == "text"
+    assert await field.input_value() == "12345678246810"
+    await field.press("Enter")
+    assert await page.evaluate("window.sent") is True
+    assert await field.get_attribute("type") == "password"
+
+
 async def test_the_countdown_announces_only_60_20_and_0_seconds(page: Page, address: str) -> None:
     await stop_clock(page)
     await page.goto(f"{address}/en/verify")

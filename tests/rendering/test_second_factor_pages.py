@@ -484,6 +484,14 @@ def test_the_page_of_the_backup_codes_names_their_user() -> None:
     assert "amira.haddad" in words(html("account-codes"))
 
 
+@pytest.mark.row("EF-20")
+def test_the_page_of_a_passcode_shows_what_the_service_asks_for_next() -> None:
+    assert "Enter your PIN, followed by the code" in words(html("verify-rsa"))
+    page = words(html("verify-rsa-next-code"))
+    assert "enter the new code alone, without your PIN" in page
+    assert "followed by" not in page
+
+
 @pytest.mark.parametrize(
     ("name", "digits"),
     [
