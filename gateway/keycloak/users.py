@@ -58,7 +58,8 @@ class Users:
                 return None
             raise
         phone = _phone(access, found)
-        return _account(found, credentials, phone, verified=bool(phone) and await self.guards_phone(access) is True)
+        needed = frozenset({access.phone_attribute} if phone else ())
+        return _account(found, credentials, phone, verified=bool(await self.guarded(access, needed)))
 
     async def guarded(self, access: KeycloakAccess, attributes: frozenset[str]) -> frozenset[str]:
         """Those of `attributes` that no user of the realm may edit; none when the administrator cannot read it."""
@@ -70,14 +71,6 @@ class Users:
         except (Declined, errors.Refused):
             return frozenset()
         return frozenset(name for name in attributes if not users_may_edit(profile, name))
-
-    async def guards_phone(self, access: KeycloakAccess) -> bool | None:
-        """Whether the realm keeps its users from editing their own number. None: the administrator cannot read it."""
-        try:
-            async with self._clients.administration(access, "reading the user profile") as admin:
-                return not users_may_edit(await admin.a_get_realm_users_profile(), access.phone_attribute)
-        except (Declined, errors.Refused):
-            return None
 
     async def find(self, access: KeycloakAccess, username: str) -> Account | None:
         """The only account with this exact user name or e-mail address, or None.
@@ -99,7 +92,7 @@ class Users:
         query = {"q": f"{name}:{value}", "first": first, "max": most, "briefRepresentation": False}
         async with self._clients.administration(access, "looking for users") as admin:
             page = await admin.a_get_users(query)
-        guarded = await self.guards_phone(access) is True
+        guarded = bool(await self.guarded(access, frozenset(filter(None, (access.phone_attribute,)))))
         return tuple(_account(one, [], _phone(access, one), verified=guarded) for one in page)
 
     async def username_of(self, access: KeycloakAccess, typed: str) -> str:

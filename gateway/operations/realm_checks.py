@@ -142,10 +142,9 @@ class RealmChecks:
             limits = self._configuration().gateway.limits
             warnings.extend(f"{where(access)}: {danger}" for danger in brute_force_settings.dangers(realm, limits))
             missing.extend(await self._profiles.check_declared(access))
-            uses_numbers = access.phone_attribute and policy.registration_contact is RegistrationContact.PROFILE
-            if uses_numbers and await self._users.guards_phone(access) is not True:
-                warnings.append(f"{where(access)}: {_EDITABLE.format(access.phone_attribute)}")
             needed = services.attributes if (services := self._services_of(tenant)) else frozenset()
+            if access.phone_attribute and policy.registration_contact is RegistrationContact.PROFILE:
+                needed |= {access.phone_attribute}
             for name in sorted(needed - await self._users.guarded(access, needed)):
                 warnings.append(f"{where(access)}: {_EDITABLE.format(name)}")
             if services and services.live is ServiceSet.TEST:

@@ -14,6 +14,7 @@ from structlog.typing import EventDict
 from gateway.domain.channel import Channel, ChannelKind, ChannelType
 from gateway.domain.configuration import Address, Configuration, GatewaySettings, StoreSettings
 from gateway.domain.errors import Misconfigured, Refused
+from gateway.domain.policy import RegistrationContact
 from gateway.domain.ports import SystemClock
 from gateway.domain.secret import Secret
 from gateway.domain.tenant import KeycloakAccess, Tenant
@@ -170,6 +171,20 @@ async def test_a_danger_is_a_warning_of_readiness_and_logged_once(log: list[Even
     assert warning.startswith("tenant one: ")
     assert "raise Max login failures" in warning
     assert [line["event"] for line in log] == ["realm_has_dangers"]
+
+
+@pytest.mark.row("SI-11")
+async def test_a_number_that_users_may_edit_is_a_danger_where_profile_numbers_count() -> None:
+    made = of("one")
+    policy = replace(made.policy, registration_contact=RegistrationContact.PROFILE)
+    editable, guarded = (
+        replace(made, policy=policy, keycloak=replace(made.keycloak, phone_attribute=name))
+        for name in ("open", "phoneNumber")
+    )
+    (warning,) = await checks_of(Realms(), editable).check()
+    assert "users may edit the attribute open" in warning
+    assert await checks_of(Realms(), guarded).check() == ()
+    assert await checks_of(Realms(), replace(editable, policy=made.policy)).check() == ()
 
 
 async def test_changed_settings_are_checked_at_once() -> None:

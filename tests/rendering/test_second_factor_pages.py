@@ -521,3 +521,27 @@ def test_a_code_does_not_submit_itself_where_another_length_fits_or_an_act_is_co
     fields = [field for field in tags(html(name), "input") if field.get("name") == "code"]
     assert fields
     assert all("data-hold" in field for field in fields)
+
+
+@pytest.mark.row("EF-20")
+def test_the_field_for_a_number_opens_the_keypad_and_may_be_filled_in() -> None:
+    field = by_name(html("register-sms"), "address")
+    assert (field["type"], field["inputmode"], field["autocomplete"], field["dir"]) == ("tel", "tel", "tel", "ltr")
+
+
+@pytest.mark.row("SI-11")
+def test_a_number_that_the_organisation_has_is_not_typed() -> None:
+    page = html("register-sms-known")
+    assert "•••67" in words(page)
+    assert not [field for field in tags(page, "input") if field.get("name") == "address"]
+
+
+def test_the_pages_of_a_text_speak_of_number_and_message() -> None:
+    assert "Change number" in words(html("confirm-sms"))
+    assert "Look for the text message marked KXW" in words(html("verify-sms-typed"))
+    assert "Do you share this phone?" in words(html("verify-sms-replaced"))
+    assert "email" not in words(html("verify-sms-approving")).replace("Email the help desk", "")
+
+
+def test_a_number_stays_on_one_line() -> None:
+    assert "+92\N{NO-BREAK SPACE}300\N{NO-BREAK SPACE}1234567" in html("verify-sms-typed")
