@@ -310,6 +310,33 @@ async def test_get_is_a_bare_404(bench: Bench) -> None:
         assert (response.status, await response.text()) == (404, "")
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"appName": "AGENT_DESK"},
+        {"purpose": "RESET"},
+        {"customerChannelIdentifier": "ben@example.com"},
+        {"otpCode": None},
+        {"otpCode": ["0"]},
+    ],
+)
+async def test_a_code_is_right_only_for_its_contact_app_and_purpose(bench: Bench, changes: dict[str, object]) -> None:
+    await bench.post(f"/{SECRET}/otp/generate", generate())
+    body = {**generate(), "otpCode": bench.code(), **changes}
+    assert await bench.post(f"/{SECRET}/otp/verify", body) == (400, "OTP_INVALID")
+
+
+async def test_a_code_that_was_never_sent_is_invalid(bench: Bench) -> None:
+    body = {**generate(), "otpCode": "123456"}
+    assert await bench.post(f"/{SECRET}/otp/verify", body) == (400, "OTP_INVALID")
+
+
+async def test_a_disabled_user_gets_no_code(bench: Bench) -> None:
+    bench.harness.realm.disabled.add("anna")
+    assert await bench.efcx.begin("anna", ANNA) == GENERAL
+    assert bench.harness.mails.messages == []
+
+
 # ---------------------------------------------------------------------- apart from the gateway's own logins
 
 

@@ -181,6 +181,20 @@ async def test_a_recorded_answer_to_another_message_is_no_proof(bench: Bench) ->
     assert problem(found) is Problem.CHECK_FAILED
 
 
+@pytest.mark.row("EF-13")
+async def test_a_passcode_is_accepted_for_one_owner_even_if_rsa_takes_it_again(bench: Bench) -> None:
+    bench.manager.http.answer = lambda request: says(accepts(request))
+    cases = [bench.harness.case(login=f"l{n}", methods=(Enrolment(FactorKind.RSA),)) for n in range(20)]
+    waiting = [await bench.harness.wait_for_code(case) for case in cases]
+    answers = await asyncio.gather(
+        *(
+            bench.harness.challenges.answer(case, bench.harness.about, challenge, bench.token.passcode)
+            for case, challenge in zip(cases, waiting, strict=True)
+        )
+    )
+    assert len([found for found in answers if isinstance(found, Verified)]) == 1
+
+
 async def test_the_same_passcode_sent_twice_at_once_is_asked_once_and_accepted_for_both(bench: Bench) -> None:
     found = await asyncio.gather(*(bench.enter(bench.token.passcode) for _ in range(2)))
     assert [type(one) for one in found] == [Verified, Verified]
