@@ -365,7 +365,7 @@ class PhoneNumbers:
 
     __pydantic_config__ = SECTION
 
-    region: Region | None = None
+    region: Annotated[Region | None, Change.MAY_BE_WEAKER] = None
     """Country of numbers without a country code, two letters, as PK. Default: users write the country code."""
 
     countries: Annotated[frozenset[Region], Change.MAY_BE_WEAKER] = frozenset()

@@ -210,3 +210,10 @@ def test_turning_administrators_codes_on_is_no_weakening_where_2fa_was_off(folde
     before = loaded(folder)
     folder.two_factor.update(is2FAEnabled=True, adminCodes=True)
     assert weakenings.weakenings(before, loaded(folder)) == ()
+
+
+def test_other_countries_for_texts_are_reported(folder: ConfigFolder) -> None:
+    folder.own["phone_numbers"] = {"region": "PK"}
+    before = loaded(folder)
+    folder.own["phone_numbers"] = {"region": "PK", "countries": ["PK", "DE"]}
+    assert weakenings.weakenings(before, loaded(folder)) == ("one: phone_numbers.countries changed",)
