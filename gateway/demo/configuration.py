@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from gateway.demo import sample_apps
+from gateway.demo import sample_apps, web_services
 from gateway.demo.dependencies import SERVICE, SIGN_IN, Dependencies
 from gateway.demo.inbox import LOOPBACK
 from gateway.demo.sample_users import NUMBERS_OF
@@ -22,7 +22,7 @@ from gateway.domain.errors import Misconfigured
 from gateway.domain.secret import Secret
 from gateway.settings.load import load
 
-CHANNEL, SMS_CHANNEL = "otp@example.com", "sms"
+CHANNEL, SMS_CHANNEL, SERVICES_CHANNEL = "otp@example.com", "sms", "services"
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +77,24 @@ def gateway_file(options: Options, around: Dependencies) -> dict[str, Any]:
                     "headers": [{"name": "Content-Type", "value": "application/json"}],
                     "body": '{"to": "{number}", "text": "{text}"}',
                     "success": {"json": {"status": "queued"}},
+                },
+            },
+            {
+                "serviceIdentifier": SERVICES_CHANNEL,
+                "type": "EXTERNAL",
+                "kind": "web-services",
+                "web_services": {
+                    "live": "production",
+                    "code_timeout_ms": 300_000,
+                    "code_digits": web_services.DIGITS,
+                    **{
+                        key: {"production": f"{around.web_services}/{service}", "customer_parameter": "customer"}
+                        for key, service in (
+                            ("check", web_services.CHECK),
+                            ("send", web_services.SEND),
+                            ("code", web_services.CODE),
+                        )
+                    },
                 },
             },
         ],

@@ -18,6 +18,7 @@ from gateway.demo.inbox import LOOPBACK, Inbox
 from gateway.demo.loopback import loopback_only
 from gateway.demo.sample_users import DemoPerson, people
 from gateway.demo.tenants import DemoTenant, tenants
+from gateway.demo.web_services import WebServices
 from gateway.domain.enrolment import EnrolmentSet
 from gateway.domain.ports import Clock, SystemRandom
 from gateway.domain.tenant import Tenant
@@ -35,6 +36,7 @@ class Dependencies:
     people: Mapping[str, tuple[DemoPerson, ...]]
     inbox: Inbox
     sms_gateway: str
+    web_services: str
     provider: str
     apps: dict[str, str]
     secrets: dict[str, str]
@@ -57,7 +59,8 @@ async def dependencies(clock: Clock) -> AsyncIterator[Dependencies]:
         }
         url = await stack.enter_async_context(serving(provider))
         texts = await stack.enter_async_context(serving(inbox.sms_gateway()))
-        yield Dependencies(found, everybody, inbox, texts, url, started, keys)
+        services = await stack.enter_async_context(serving(WebServices(inbox, random).application()))
+        yield Dependencies(found, everybody, inbox, texts, services, url, started, keys)
 
 
 def _realm(name: str, users: Iterable[DemoPerson], keys: Mapping[str, str], clock: Clock) -> Realm:

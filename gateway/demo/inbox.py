@@ -98,6 +98,10 @@ class Inbox:
         host = _HOST.search(text)
         self._keep(to, TEXT, text, host[1] if host else "", f"<pre>{escape(text)}</pre>")
 
+    def keep_mail(self, to: str, subject: str, text: str, sender: str, html: str) -> None:
+        """Keep one mail that came on another way than by SMTP."""
+        self._keep(to, subject, text, sender, html)
+
     def sms_gateway(self) -> web.Application:
         """An SMS gateway that keeps each text: `POST /` with `to` and `text` as JSON."""
         app = web.Application(middlewares=[loopback_only])

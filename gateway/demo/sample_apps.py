@@ -22,6 +22,21 @@ from gateway.domain.ports import Clock
 
 _SECONDS_BETWEEN_TICKS = 1.0
 _STATES = ("Ready", "On a call", "Wrapping up", "Ready", "On a break", "In a chat")
+_HELP = """<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>Talk to an agent</title>
+<style>
+:root { color-scheme: light dark }
+body { max-inline-size: 34rem; margin: 12vh auto; padding: 0 1rem; font: 16px/1.5 system-ui }
+</style>
+<main>
+<h1>Talk to an agent</h1>
+<p>You couldn't confirm it's you. Call us, and an agent helps you.</p>
+<p><a href="/-/demo">Back to the demo</a></p>
+</main>
+"""
 _COLLEAGUES = ("Mira Okafor", "Jonas Weber", "Layla Haddad", "Tomás Ruiz", "Priya Nair")
 
 
@@ -65,6 +80,12 @@ def build(sample: Sample, clock: Clock) -> web.Application:
     return _App(sample, clock, templates()).application()
 
 
+async def _help(_request: web.Request) -> web.Response:
+    """The page of a named path, for users who cannot sign in."""
+    headers = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"}
+    return web.Response(text=_HELP, content_type="text/html", charset="utf-8", headers=headers)
+
+
 class _App:
     def __init__(self, sample: Sample, clock: Clock, environment: Environment) -> None:
         self._sample = sample
@@ -77,6 +98,7 @@ class _App:
         app.add_routes(
             [
                 web.get("/api/me", self._me),
+                web.get("/help", _help),
                 web.get("/ws", self._presence),
                 web.get("/echo", self._echo),
                 web.get("/{deep:(?!api/).*}", self._page),

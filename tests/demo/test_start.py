@@ -115,6 +115,8 @@ async def sign_in(browser: ClientSession, base: str, username: str, to: str, hos
                 given = {"address": f"{username}@example.com"}
             case "confirm":
                 given = {}
+            case "choose":
+                given = {"factor": step["methods"][-1]["factor"]}
             case "verify" if "any_of" in step or step["factor"] == "totp":
                 given = {"code": await code_of_the_app(browser, base, own, username)}
             case "verify":
@@ -139,7 +141,7 @@ async def newest_code(browser: ClientSession, base: str) -> str:
     """Returns the code of the newest mail."""
     async with browser.get(f"{base}/-/demo/inbox.json") as response:
         mails = await response.json()
-    found = re.search(r"^\s*(\d{6})\s*$", mails[0]["text"], re.MULTILINE)
+    found = re.search(r"^(?:@\S+ #)?\s*(\d{6})\s*$", mails[0]["text"], re.MULTILINE)
     assert found
     return found[1]
 
@@ -158,7 +160,13 @@ async def test_each_user_signs_in_with_the_code_from_the_inbox_and_the_app_ident
 
 @pytest.mark.parametrize(
     ("host", "username"),
-    [("efcx.localhost", "anna"), ("cloudcx.localhost", "anna"), ("cloudcx.localhost", "sara")],
+    [
+        ("efcx.localhost", "anna"),
+        ("cloudcx.localhost", "anna"),
+        ("cloudcx.localhost", "sara"),
+        ("genesys.localhost", "ben"),
+        ("genesys.localhost", "sara"),
+    ],
 )
 async def test_the_other_tenants_are_reached_by_their_host_names_alone(host: str, username: str) -> None:
     async with demo(free_port()) as base, ClientSession() as browser:
@@ -166,6 +174,16 @@ async def test_the_other_tenants_are_reached_by_their_host_names_alone(host: str
         own = {"Host": urlsplit(base.replace("localhost", host)).netloc}
         async with browser.get(f"{base}/agent-manager/api/me", headers=own) as response:
             assert (await response.json())["username"] == username
+
+
+@pytest.mark.row("GE-18")
+async def test_a_user_without_a_verified_contact_is_led_to_a_page_of_its_own() -> None:
+    async with demo(free_port()) as base, ClientSession() as browser:
+        end = await sign_in(browser, base, "anna", "/agent-manager/", "genesys.localhost")
+        assert (end["step"], end["location"]) == ("stopped", "/unified-admin/help")
+        own = {"Host": urlsplit(base.replace("localhost", "genesys.localhost")).netloc}
+        async with browser.get(f"{base}{end['location']}", headers=own) as response:
+            assert "Talk to an agent" in await response.text()
 
 
 async def test_an_administrators_code_of_the_demo_signs_the_registered_agent_in() -> None:
