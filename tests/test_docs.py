@@ -310,7 +310,7 @@ def test_the_samples_of_a_guide_are_a_valid_configuration(page: Path, tmp_path: 
     for text in fences(page, "yaml"):
         name = text.partition("\n")[0].removeprefix("# config/")
         (tmp_path / name).write_text(text, encoding="utf-8")
-    named = ("KEYCLOAK_CLIENT_SECRET", "KEYCLOAK_ADMIN_SECRET", "OTP_MANAGER_SECRET", "RSA_CLIENT_KEY")
+    named = ("KEYCLOAK_CLIENT_SECRET", "KEYCLOAK_ADMIN_SECRET", "OTP_MANAGER_SECRET", "RSA_CLIENT_KEY", "SINCH_SECRET")
     environment = {**dict.fromkeys(named, secrets.token_hex(32)), "GATEWAY_STORE_URL": "redis://127.0.0.1:6379/0"}
     assert to_mend(load(tmp_path / "gateway.yaml", environment=environment)) == []
 

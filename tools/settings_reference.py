@@ -193,8 +193,6 @@ def _meaning(about: Mapping[str, Any], defs: Mapping[str, Any], name: str, key: 
 
 def _not_yet(key: str, path: str) -> str:
     """What `check-config` refuses here because nothing carries it out yet."""
-    if path == _TWO_FACTOR and key in FEATURES.unused:
-        return "*Not built yet.*"
     features: dict[tuple[str, str], tuple[str, ...]] = {
         (_TWO_FACTOR, "preset"): FEATURES.presets,
         (_TWO_FACTOR, "channelType"): tuple(

@@ -43,6 +43,8 @@ KINDS_OF: Mapping[ChannelType, tuple[ChannelKind, ...]] = MappingProxyType(
     }
 )
 """The kinds that serve each type; an authenticator app needs no channel."""
+MAIL_KINDS = (ChannelKind.SMTP, ChannelKind.SINCH)
+"""The kinds whose mails the gateway sends itself: Sinch's API for mail is not public."""
 BUILT = (
     ChannelKind.SMTP,
     ChannelKind.SMS_HTTP,

@@ -14,7 +14,7 @@ from gateway.settings.presets import PRESETS
 
 @dataclass(frozen=True, slots=True)
 class Features:
-    """The built features. `later` are values of `twoFAConfigs` that are not built; `unused` are such keys."""
+    """The built features. `later` are values of `twoFAConfigs` that are not built."""
 
     presets: tuple[str, ...] = tuple(name for name, preset in PRESETS.items() if preset.features)
     factors: tuple[FactorKind, ...] = (FactorKind.EMAIL, FactorKind.SMS, FactorKind.TOTP, FactorKind.RSA)
@@ -24,7 +24,6 @@ class Features:
             "onMaxSends": frozenset({"lock"}),
         }
     )
-    unused: frozenset[str] = frozenset({"fallback"})
 
 
 FEATURES = Features()

@@ -32,8 +32,8 @@ class Preset:
 
     `required` keys have no default, `absent` ones do not exist in this preset, and the tenant chooses `free` ones.
     Every other key that differs from `policy` is an extension. `needs_otp_manager` are the channel types for which the
-    vendor requires `Otp_Manager_Url`. `default_methods` are those of a tenant that names none. `features`: this version
-    carries out the whole preset.
+    vendor requires `Otp_Manager_Url`. `types` are the channel types that a tenant may name. `default_methods` are those
+    of a tenant that names none. `features`: this version carries out the whole preset.
     """
 
     policy: Policy
@@ -42,6 +42,7 @@ class Preset:
     free: frozenset[str] = frozenset()
     needs_otp_manager: frozenset[ChannelType] = frozenset()
     several_methods: bool = False
+    types: tuple[ChannelType, ...] = tuple(ChannelType)
     default_methods: tuple[ChannelType, ...] = ()
     features: bool = False
 
@@ -94,6 +95,8 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
             ),
             absent=frozenset({"methods", "contactService"}),
             free=frozenset({"fallback", "otpExpiry", "otpMaxAttempts", "lockedFor"}),
+            types=(ChannelType.SMS, ChannelType.EMAIL),
+            features=True,
         ),
         "genesys": Preset(
             Policy(

@@ -1,7 +1,5 @@
 """Tests of `twoFAConfigs`: presets, keys, channels."""
 
-from dataclasses import replace
-
 import pytest
 
 from gateway.domain.policy import (
@@ -229,16 +227,6 @@ def test_preset_cloudcx_matches_the_vendors_documentation(folder: ConfigFolder) 
     assert (found.otp_expiry, found.otp_max_attempts) == (300, 5)
     assert found.registration_contact is RegistrationContact.PROFILE
     assert found.shared_address is SharedAddress.SEPARATE
-
-
-def test_preset_sinch_needs_only_one_line(folder: ConfigFolder) -> None:
-    folder.features = replace(FEATURES, presets=("sinch",), factors=(FactorKind.EMAIL, FactorKind.TOTP))
-    method = {"channelType": "EMAIL", "channelServiceIdentifier": "otp@example.com"}
-    folder.two_factor.clear()
-    folder.two_factor.update(method, is2FAEnabled=True, preset="sinch", fallback={"channelType": "APP"})
-    found = policy(folder)
-    assert found.offered == (Method(FactorKind.EMAIL, "otp@example.com"), Method(FactorKind.TOTP))
-    assert (found.otp_max_attempts, found.locked_for) == (3, 1800)
 
 
 @pytest.mark.parametrize(("digits", "level"), [(4, Level.WARNING), (5, Level.WARNING), (6, None), (8, Level.HINT)])

@@ -12,7 +12,7 @@ from typing import Any
 from gateway.crypto.key_ring import Signer
 from gateway.delivery.smtp import Mailer, Message, NotSent, Sent, one_address
 from gateway.domain.challenge import Asked, Draft, Judgement, Rejected, Unavailable
-from gateway.domain.channel import ChannelKind
+from gateway.domain.channel import MAIL_KINDS, ChannelKind
 from gateway.domain.enrolment import Enrolment, EnrolmentSet
 from gateway.domain.policy import FactorKind
 from gateway.domain.problem import Problem
@@ -89,7 +89,7 @@ class EmailFactor(message_code.MessageFactor):
         )
 
     async def _send(self, name: str, to: str, user: User, delivery: DeliveryContext, **context: Any) -> Sent | NotSent:
-        if delivery.channel is None or delivery.channel.kind is not ChannelKind.SMTP:
+        if delivery.channel is None or delivery.channel.kind not in MAIL_KINDS:
             return NotSent("the tenant has no channel for mails of the gateway", temporary=False)
         mail = self._mails.render(
             name,

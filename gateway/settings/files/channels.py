@@ -16,6 +16,7 @@ from gateway.delivery.smtp import one_address
 from gateway.domain.channel import (
     BUILT,
     KINDS_OF,
+    MAIL_KINDS,
     REJECTIONS,
     Channel,
     ChannelKind,
@@ -62,8 +63,6 @@ MailAddress = Annotated[str, matching(_mail_address, "^[^ @]+@[^ @]+$")]
 _RELAY = Relay("", 0)
 
 
-MAIL_KINDS = (ChannelKind.SMTP, ChannelKind.SINCH)
-"""The kinds whose mails the gateway sends itself: Sinch's API for mail is not public."""
 SERVICE_KEYS: Mapping[ChannelKind, str] = MappingProxyType(
     {
         ChannelKind.SMS_HTTP: "sms_http",

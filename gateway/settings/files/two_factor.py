@@ -178,7 +178,18 @@ def build(section: TwoFactorSection, at: Path, report: Diagnostics, shared: Shar
     if service:
         policy = _with_contacts(policy, service, at, report)
     if section.fallback and enabled and "fallback" not in preset.absent:
-        policy = replace(policy, fallback=_method(section.fallback, (*at, "fallback"), report, shared))
+        fallback = _method(section.fallback, (*at, "fallback"), report, shared)
+        if fallback and any(fallback.factor is method.factor for method in policy.methods):
+            report.error((*at, "fallback", "channelType"), "is the first method already: name another one")
+        policy = replace(policy, fallback=fallback)
+    for place, kind in (
+        (at, section.channelType),
+        ((*at, "fallback"), section.fallback and section.fallback.channelType),
+    ):
+        named = _plain(kind)
+        if enabled and named in {t.value for t in ChannelType} - {t.value for t in preset.types}:
+            allowed = one_of(t.value for t in preset.types)
+            report.error((*place, "channelType"), f"preset {section.preset} has no {named}; allowed: {allowed}")
     return policy
 
 
@@ -284,7 +295,7 @@ def _check_keys(given: Mapping[str, object], preset: Preset, at: Path, report: D
         )
         if key in preset.absent:
             report.error((*at, key), f"does not exist in preset {named}")
-        elif not used and (later or (key in features.unused and plain)):
+        elif not used and later:
             report.error((*at, key), _not_built(key, value, features))
         elif name and key not in preset.free and (own := _plain(getattr(preset.policy, name))) != plain:
             report.hint((*at, key), f"is an extension: without this line, preset {named} has {_word(own)}")
@@ -297,8 +308,6 @@ def _word(value: object) -> str:
 
 def _not_built(key: str, value: object, features: Features) -> str:
     """The sentence that `value` is not built, and which values of `key` are."""
-    if key in features.unused:
-        return "is not built yet"
     words = _AFTER.get(key) or (tuple(w.value for w in type(value)) if isinstance(value, Enum) else ())
     ready = [word for word in words if word not in features.later.get(key, ())]
     return f"{_plain(value)!r} is not built yet" + (f"; built: {one_of(ready)}" if ready else "")
