@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from gateway.domain import errors
-from gateway.domain.problem import Problem
+from gateway.domain.problem import Problem, ProblemDetail
 from gateway.keycloak.token_endpoint import Granted
 from gateway.login.flow import FlowResult
 from gateway.login.state_machine import Step
@@ -184,3 +184,14 @@ async def test_a_login_abandoned_after_the_new_password_leaves_no_keycloak_sessi
     await browser.act(Step.NEW_PASSWORD, new_password="another")
     login_harness.clock.advance(login_harness.configuration.gateway.limits.login_idle + 60)
     assert await login_harness.reaper.end_abandoned() == 1
+
+
+async def test_a_disabled_user_is_not_led_to_a_new_password(login_harness: LoginHarness) -> None:
+    login_harness.realm.people["anna"].due = True
+    login_harness.realm.disabled.add("anna")
+    browser = LoginBrowser(login_harness, "laptop")
+    result = await browser.act(Step.PASSWORD, username="anna", password="right")
+    assert (result.step, result.state and result.state.problem_detail) == (
+        Step.STOPPED,
+        ProblemDetail(Problem.ACTION_REQUIRED),
+    )

@@ -6,7 +6,7 @@ import pytest
 
 from gateway.domain import errors
 from gateway.domain.policy import FactorKind, Method, NoContact
-from gateway.domain.problem import Problem
+from gateway.domain.problem import Problem, ProblemDetail
 from gateway.login.state_machine import Step
 from gateway.settings.presets import PRESETS
 from tests.fixtures.full_login_harness import LoginBrowser, LoginHarness
@@ -183,3 +183,15 @@ async def test_a_password_after_the_user_set_up_a_factor_elsewhere_asks_for_that
     assert (await browser.act(Step.PASSWORD, username="anna", password="right")).step is Step.REGISTER
     await harness.enrolments.add(harness.tenant, "id-anna", harness.enrolled("anna"), MAILBOX)
     assert (await browser.act(Step.PASSWORD, username="anna", password="right")).step is Step.VERIFY
+
+
+async def test_a_cancelled_sign_in_asks_for_another_user_and_a_cancelled_enrolment_leads_back_to_the_session(
+    login_harness: LoginHarness,
+) -> None:
+    browser = LoginBrowser(login_harness, "laptop")
+    await browser.act(Step.PASSWORD, username="ben", password="right")
+    await browser.enrol()
+    left = await browser.act(Step.PASSWORD, "cancel")
+    other = await (await at_the_code(login_harness)).act(Step.VERIFY, "cancel")
+    assert (left.login, left.problem_detail, await browser.current() is not None) == (None, None, True)
+    assert other.problem_detail == ProblemDetail(Problem.CANCELLED)
