@@ -43,6 +43,7 @@ from gateway.domain.setting_types import (
 NAME_OF_PATH = r"[a-z0-9][a-z0-9-]{0,39}"
 """The form of the name of a named path."""
 NamedPaths = Mapping[str, PageOrPath]
+_NAME_OF_PATH = re.compile(NAME_OF_PATH)
 
 
 class RouteFactor(Enum):
@@ -184,7 +185,7 @@ def path_name(status: str) -> str | None:
     It is only a key of `paths`: a status never contains an address.
     """
     name = "-".join(status.lower().split())
-    return name if re.fullmatch(NAME_OF_PATH, name) else None
+    return name if _NAME_OF_PATH.fullmatch(name) else None
 
 
 def decoded_segments(path: str) -> tuple[str, ...]:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from gateway.settings.files.channels import ChannelSection
 
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}")
-_PAIR = re.compile(r'\s*"([^":]*):([^"]*)"\s*(?:,|$)')
+_PAIR = re.compile(r'(?<!\s)\s*+"([^":]*+):([^"]*+)"\s*+(?:,|$)')
 _OURS = frozenset({"host", "content-length", "transfer-encoding", "connection"})
 
 
