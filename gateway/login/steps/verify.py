@@ -259,7 +259,7 @@ class VerifyPage:
             **head,
             now=now,
             factor=only.value if only else "",
-            sent_to=_shown(login, proof, message) if message else "",
+            sent_to=_shown(login, proof, message) if message and message.address else "",
             sent=only in table.SENT,
             icon=table.icon(only),
             digits=digits.most if digits else login.policy.otp_length,

@@ -308,6 +308,7 @@ async def test_for_an_authenticator_app_no_code_is_sent(external: Site, services
     async with external.person() as agent:
         answer = await sign_in(agent, user)
         assert (answer.step, answer.body["factor"]) == ("verify", "external-app")
+        assert answer.body["sent_to"] is None
         assert (await agent.do("verify", "resend")).problem == "bad-input"
         assert (await agent.do("verify", code=APP_CODE)).step == "done"
     assert services.count(SEND) == 0
