@@ -10,7 +10,6 @@ enters that code alone.
 """
 
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -35,7 +34,6 @@ PURPOSE = "rsa"
 """The purpose for which the `Signer` is made."""
 PASSCODE, NEXT_CODE = "SECURID", "SECURID_NEXT_TOKENCODE"
 """RSA's names of the methods."""
-_NEW_PIN = re.compile("SECURID.*PIN.*")
 _SHORTEST_CODE = 4
 ASK_NEXT = _("Wait until the code on your token changes. Then enter the new code alone, without your PIN.")
 ASK_AGAIN = _("That code didn't work. Enter your PIN and the code that your token shows now.")
@@ -141,7 +139,7 @@ def _challenged(found: Mapping[str, Any], context: Mapping[str, Any], verdicts: 
     attempt, message = context.get("authnAttemptId"), context.get("messageId")
     if NEXT_CODE in wanted and isinstance(attempt, str) and isinstance(message, str) and attempt and message:
         return More(json.dumps({"attempt": attempt, "message": message}), ASK_NEXT)
-    if any(_NEW_PIN.fullmatch(method) for method in wanted):
+    if any(method.startswith("SECURID") and "PIN" in method for method in wanted):
         return Unavailable("RSA wants a new PIN", Problem.NEW_PIN)
     if PASSCODE in wanted and verdicts == ["FAIL"]:
         return Rejected()
