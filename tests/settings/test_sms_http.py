@@ -172,7 +172,7 @@ def test_a_channel_for_texts_without_its_section_is_refused(folder: ConfigFolder
 
 def test_the_section_is_refused_at_a_channel_of_another_kind(folder: ConfigFolder, section: dict[str, Any]) -> None:
     folder.gateway["channels"][0]["sms_http"] = section
-    assert "is for another kind of channel" in folder.diagnostic("channels[0].sms_http").text
+    assert "is not for EMAIL by smtp" in folder.diagnostic("channels[0].sms_http").text
 
 
 def test_a_channel_for_texts_has_its_own_kind(folder: ConfigFolder, section: dict[str, Any]) -> None:
