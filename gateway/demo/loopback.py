@@ -11,7 +11,9 @@ from urllib.parse import urlsplit
 from aiohttp import web
 
 DEFAULT = "localhost"
-NAMES = frozenset({DEFAULT, "127.0.0.1", "::1", "efcx.localhost", "cloudcx.localhost", "genesys.localhost"})
+NAMES = frozenset(
+    {DEFAULT, "127.0.0.1", "::1", "efcx.localhost", "cloudcx.localhost", "sinch.localhost", "genesys.localhost"}
+)
 """`*.localhost` never leaves the machine (RFC 6761, section 6.3); of these only the demo's own tenants are answered."""
 
 _PORT = re.compile(r":[0-9]{1,5}$")

@@ -40,6 +40,7 @@ async def test_the_demo_is_reachable_only_by_loopback_names(running_dependencies
         "expertflow": ({"localhost", "127.0.0.1"}, "http://localhost:8080"),
         "efcx": ({"efcx.localhost"}, "http://efcx.localhost:8080"),
         "cloudcx": ({"cloudcx.localhost"}, "http://cloudcx.localhost:8080"),
+        "sinch": ({"sinch.localhost"}, "http://sinch.localhost:8080"),
         "genesys": ({"genesys.localhost"}, "http://genesys.localhost:8080"),
     }
     assert set.union(*(hosts for hosts, _ in hosts.values())) <= NAMES

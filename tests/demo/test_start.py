@@ -164,6 +164,7 @@ async def test_each_user_signs_in_with_the_code_from_the_inbox_and_the_app_ident
         ("efcx.localhost", "anna"),
         ("cloudcx.localhost", "anna"),
         ("cloudcx.localhost", "sara"),
+        ("sinch.localhost", "anna"),
         ("genesys.localhost", "ben"),
         ("genesys.localhost", "sara"),
     ],
