@@ -53,7 +53,7 @@ def settings(request: pytest.FixtureRequest, settings: Folder, redis_url: str, s
 
 
 @pytest.mark.row("GE-02", "GE-05", "GE-18", "GE-20", "GE-23")
-async def test_a_user_chooses_by_keyboard_goes_back_and_ends_in_the_app_or_at_the_named_path(
+async def test_a_user_chooses_by_keyboard_chooses_again_and_ends_in_the_app_or_at_the_named_path(
     site: Site, new_agent: NewAgent, services: GenesysServices, tmp_path: Path
 ) -> None:
     agent = await new_agent()
