@@ -444,6 +444,34 @@ async def test_an_app_that_does_not_read_a_body_is_a_504() -> None:
         writer.transport.abort()
 
 
+async def test_an_upload_to_an_app_that_reads_late_arrives_whole() -> None:
+    full = asyncio.Event()
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_head(reader)
+        writer.transport.pause_reading()  # type: ignore[attr-defined]
+        await full.wait()
+        writer.transport.resume_reading()  # type: ignore[attr-defined]
+        length = 0
+        while length < 64 * MIB:
+            length += len(await reader.read(MIB))
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+
+    async with app_that(script) as app, gateway(tenant(app.url)) as server:
+        reader, writer = await server.connect()
+        writer.write(server.request("/agent-manager/x", f"Content-Length: {64 * MIB}", method="POST"))
+        for _ in range(64):
+            writer.write(b"x" * MIB)
+            taken = asyncio.create_task(writer.drain())
+            await asyncio.wait({taken}, timeout=0.5)
+            if not taken.done():  # every buffer on the way is full
+                full.set()
+            await taken
+        assert full.is_set()
+        assert status_of(await asyncio.wait_for(read_head(reader), 20)) == 200
+        writer.close()
+
+
 async def test_an_incomplete_answer_is_cut_and_never_looks_complete() -> None:
     async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await read_head(reader)
