@@ -8,7 +8,7 @@ from gateway.domain.session import Session
 from gateway.observe.redaction import address_hint
 from gateway.rendering.languages import Language
 from gateway.second_factor.factors import table
-from gateway.second_factor.requirement import may_turn_off
+from gateway.second_factor.requirement import is_managed, may_turn_off
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,8 @@ def overview(policy: Policy, session: Session, enrolments: EnrolmentSet, languag
 
 
 def _row(policy: Policy, enrolments: EnrolmentSet, factor: FactorKind, language: Language) -> MethodRow:
-    found, managed = enrolments.of(factor), factor in table.ENROLLED_ELSEWHERE
+    found = enrolments.of(factor)
+    managed = found is None and is_managed(policy, factor)
     return MethodRow(
         factor=factor.value,
         label=table.label(factor, language),

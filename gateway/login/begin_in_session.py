@@ -20,8 +20,7 @@ from gateway.login.record import Act, ActKind, Login, Purpose, Slot
 from gateway.observe.audit import AuditEvent
 from gateway.second_factor.contacts import Contacts
 from gateway.second_factor.enrolments import Enrolments, Tampered
-from gateway.second_factor.factors import table
-from gateway.second_factor.requirement import may_turn_off
+from gateway.second_factor.requirement import is_managed, may_turn_off
 from gateway.second_factor.trusted_browsers import TrustedBrowsers
 
 
@@ -61,7 +60,7 @@ class BeginInSession:
 
         There is one login for a double click, and for tabs that ask at once with the same cookies.
         """
-        if wanted and (wanted not in request.tenant.policy.by_factor or wanted in table.ENROLLED_ELSEWHERE):
+        if wanted and (wanted not in request.tenant.policy.by_factor or is_managed(request.tenant.policy, wanted)):
             return FlowResult(None, ProblemDetail(Problem.BAD_INPUT))
         form, purpose = form or AccountForm(), Purpose.ENROL if wanted else Purpose.STEP_UP
         secrets, asked = self.flow.secrets, (purpose.value, str(wanted), str(act), request.app, session.id)

@@ -55,7 +55,7 @@ from gateway.login.record import (
     Verification,
 )
 from gateway.second_factor.factors import table
-from gateway.second_factor.requirement import EnrolFactor, SignInRefused, VerifyFactor
+from gateway.second_factor.requirement import EnrolFactor, SignInRefused, VerifyFactor, is_managed
 
 
 class Step(Enum):
@@ -338,8 +338,7 @@ def _proved(state: LoginState, event: Proved) -> Login:
         case VerifyFactor(methods=methods):
             if login.purpose is Purpose.ENROL:  # the fresh proof; the user enrols next
                 return replace(login, fresh=True, verification=login.verification.next_round())
-            known = login.policy.contact_service or event.factor in table.ENROLLED_ELSEWHERE
-            if not login.enrolments.of(event.factor) and not known:
+            if not login.enrolments.of(event.factor) and not is_managed(login.policy, event.factor):
                 contact = next((m for m in methods if m.factor is event.factor), None)
                 login = _enrolled(login, contact) if contact else login
             return replace(login, proved=event.factor, fresh=login.recent)

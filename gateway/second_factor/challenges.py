@@ -259,8 +259,8 @@ class Challenges:
         found = await self._attempts.reserve(groups[::-1])  # the code's own first: its rejections count for no user
         if isinstance(found, Limited):
             first = await self._attempts.look(groups)
-            held = self._held(context, first if isinstance(first, Limited) else found, challenge)
-            return Denied(held, stops=held.problem is Problem.TOO_MANY_CODES)
+            # Entries that are still being judged are counted too: only a wrong one ends the login.
+            return Denied(self._held(context, first if isinstance(first, Limited) else found, challenge))
         match await self._judged(context, delivery_of, challenge, candidates, entry):
             case Verified() as verified:
                 await self._attempts.clear((*groups, rate_limits.cooldown(context.policy, subject)))

@@ -149,6 +149,14 @@ def contacts_are_methods(policy: Policy) -> bool:
     return policy.registration_contact is not RegistrationContact.ANY and policy.on_no_contact is not NoContact.REGISTER
 
 
+def is_managed(policy: Policy, factor: FactorKind) -> bool:
+    """Whether users enrol no `factor` themselves: a service knows its users, or the user record has the address.
+
+    Such an address is never saved as an enrolment, so that a change of the record counts at the next sign-in.
+    """
+    return factor in table.ENROLLED_ELSEWHERE or (contacts_are_methods(policy) and factor in table.SENT)
+
+
 def registrable(policy: Policy, user: UserFactors) -> tuple[FactorKind, ...]:
     """The factors that this user may enrol. Where only known addresses count, those with a known address."""
     known = {c.factor for c in user.contacts if c.verified}

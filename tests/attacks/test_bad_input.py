@@ -362,7 +362,7 @@ async def test_hostile_text_in_any_field_of_any_step_causes_no_server_error(ligh
         assert (await agent.look()).step == "verify"
 
 
-@pytest.mark.parametrize("step", ["nothing", "done", "choose", "..", "%2e%2e", "verify/x", "verify%00"])
+@pytest.mark.parametrize("step", ["nothing", "done", "..", "%2e%2e", "verify/x", "verify%00"])
 async def test_an_unknown_step_is_not_found(light_site: Site, step: str) -> None:
     async with light_site.person() as agent:
         response = await agent.get(f"/-/login/{step}", headers=JSON)

@@ -36,6 +36,8 @@ from gateway.store.single_use import SingleUse
 
 CLAIM = 30.0
 """Seconds after which a send without an answer may be claimed by another request."""
+CALLS = 2
+"""Calls of a service that one send may need, each with the whole time of the channel."""
 TAG_LETTERS = "ABCDEFGHJKLMNPQRSTUVWXYZ"
 TAG_LENGTH = 3
 ASK_AT_LEAST, ASK_BESIDE = 240, 600
@@ -164,9 +166,11 @@ class SendCode:
             return StepResult((ChallengeSent(self.challenges.waiting(context, number)),))
         claim = ("send", state.login.id, str(state.login.verification.round), str(number))
         owner = self.random.token_bytes(8).hex()
-        if not await self.single_use.claim(request.tenant.id, claim, CLAIM, owner=owner):
-            return StepResult()
         delivery = self.contexts.delivery(request, state.login, to.factor)
+        service = delivery.channel.service if delivery.channel else None
+        longest = CLAIM + (CALLS * service.timeout if service else 0.0)
+        if not await self.single_use.claim(request.tenant.id, claim, longest, owner=owner):
+            return StepResult()
         try:
             sent = await self._sent(context, delivery, number, to)
         except BaseException:

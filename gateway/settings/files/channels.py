@@ -190,9 +190,13 @@ class ChannelSection(Extended, ChannelOptions):
 
 
 def build(
-    sections: tuple[ChannelSection, ...], report: Diagnostics, resolver: Resolver, tls: TlsSettings
+    sections: tuple[ChannelSection, ...],
+    report: Diagnostics,
+    resolver: Resolver,
+    mail_tls: TlsSettings,
+    tls: TlsSettings,
 ) -> Mapping[str, Channel]:
-    """Makes the channels; reports what is wrong. `tls` is for relays without their own."""
+    """Makes the channels; reports what is wrong. `mail_tls` is for relays without their own, `tls` for services."""
     channels: dict[str, Channel] = {}
     for index, section in enumerate(sections):
         here, kind, kinds = ("channels", index), section.kind, KINDS_OF[section.type]
@@ -215,7 +219,8 @@ def build(
                 sender=_mail_sender(section, here, report) if is_mail else section.sender or "",
                 sender_name=section.from_name,
                 relays=tuple(
-                    _relay(relay, (*here, "relays", n), report, resolver, tls) for n, relay in enumerate(section.relays)
+                    _relay(relay, (*here, "relays", n), report, resolver, mail_tls)
+                    for n, relay in enumerate(section.relays)
                 ),
                 rate_per_minute=section.rate,
                 service=_service(section, here, report, resolver, tls),

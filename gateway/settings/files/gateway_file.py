@@ -181,7 +181,7 @@ def build(
     )
     if section.secrets.sinch:
         resolver.named[SINCH_ENTRY] = section.secrets.sinch
-    services = channels.build(section.channels, report, resolver, smtp)
+    services = channels.build(section.channels, report, resolver, smtp, everyone)
     defaults = document.data.get("defaults")
     return SharedSettings(
         gateway=_settings(section, store_tls, report, resolver),
