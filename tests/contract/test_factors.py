@@ -625,6 +625,32 @@ async def test_of_200_parallel_right_entries_that_a_service_answers_late_one_own
 
 
 @pytest.mark.row("EF-17")
+async def test_200_right_and_200_wrong_entries_at_once_are_no_more_attempts_than_allowed_at_a_late_service(
+    remote: Remote,
+) -> None:
+    bench = remote.bench
+    proof = await remote.ask()
+    real, asked, gate = remote.http.answer, asyncio.Event(), asyncio.Event()
+
+    async def late(request: Received) -> web.StreamResponse:
+        found = real(request)
+        reply = found if isinstance(found, web.StreamResponse) else await found
+        asked.set()
+        await gate.wait()
+        return reply
+
+    remote.http.answer = late
+    entries = [proof.wrong, proof.right] * MANY
+    answering = asyncio.gather(*(answer(bench, proof, entry) for entry in entries))
+    await asked.wait()
+    gate.set()
+    found = list(zip(entries, await answering, strict=True))
+    judged = [entry for entry, one in found if isinstance(one, Verified) or one.judged]
+    assert len(judged) <= bench.policy.otp_max_attempts
+    assert {entry for entry, one in found if isinstance(one, Verified)} <= {proof.right}
+
+
+@pytest.mark.row("EF-17")
 async def test_of_200_parallel_wrong_entries_a_service_judges_no_more_than_the_maximum(remote: Remote) -> None:
     proof = await remote.ask()
     before, maximum = len(remote.http.requests), remote.bench.policy.otp_max_attempts

@@ -32,6 +32,7 @@ def test_a_mail_channel_has_secure_defaults(folder: ConfigFolder) -> None:
     )
 
 
+@pytest.mark.row("GE-06")
 @pytest.mark.parametrize(("security", "port"), [("starttls", 587), ("tls", 465), ("none", 25)])
 def test_the_default_port_follows_the_tls_mode(folder: ConfigFolder, security: str, port: int) -> None:
     first(folder)["relays"][0]["security"] = security
