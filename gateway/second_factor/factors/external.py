@@ -103,7 +103,7 @@ class ExternalSmsFactor(ExternalFactor):
 
     kind = FactorKind.EXTERNAL_SMS
     label = _("Code by text message")
-    icon = "phone"
+    icon = "message"
     method = "SMS"
 
 

@@ -33,7 +33,7 @@ class PhoneFactor(Factor):
 
     kind = FactorKind.SMS
     label = _("Code by text message")
-    icon = "phone"
+    icon = "message"
     sends = True
 
     @classmethod
