@@ -150,11 +150,14 @@ def contacts_are_methods(policy: Policy) -> bool:
 
 
 def is_managed(policy: Policy, factor: FactorKind) -> bool:
-    """Whether users enrol no `factor` themselves: a service knows its users, or the user record has the address.
+    """Whether users enrol no `factor` themselves: a service knows its users, or the user record has the number.
 
-    Such an address is never saved as an enrolment, so that a change of the record counts at the next sign-in.
+    Such an address is never saved as an enrolment, so that a change of the record counts at the next sign-in. A mail
+    address is saved at its first use: users may change the one of their record.
     """
-    return factor in table.ENROLLED_ELSEWHERE or (contacts_are_methods(policy) and factor in table.SENT)
+    if factor in table.ENROLLED_ELSEWHERE or policy.contact_service:
+        return True
+    return contacts_are_methods(policy) and factor in table.OF_RECORD
 
 
 def registrable(policy: Policy, user: UserFactors) -> tuple[FactorKind, ...]:

@@ -77,8 +77,9 @@ class FactorType(Protocol):
 
     `label` is translated when it is shown, `icon` is a name of `templates/icons.html`. `channel` is the kind of
     channel that it works through, None for a factor without one. `sends` tells whether the code travels in a message to
-    an address. `approves` tells whether its code also approves an enrolment. `enrolled_elsewhere`: a service knows the
-    users, so every user has this factor without enrolling. `hidden`: a page hides what is typed, until the user shows
+    an address. `approves` tells whether its code also approves an enrolment. `of_record`: users cannot change such an
+    address of their record. `enrolled_elsewhere`: a service knows the users, so every user has this factor without
+    enrolling. `hidden`: a page hides what is typed, until the user shows
     it. `remote`: a service makes the codes, so that the gateway has no say in their messages.
     """
 
@@ -89,6 +90,7 @@ class FactorType(Protocol):
     sends: ClassVar[bool] = False
     approves: ClassVar[bool] = False
     enrolled_elsewhere: ClassVar[bool] = False
+    of_record: ClassVar[bool] = False
     hidden: ClassVar[bool] = False
     remote: ClassVar[bool] = False
 

@@ -35,6 +35,7 @@ class PhoneFactor(Factor):
     label = _("Code by text message")
     icon = "message"
     sends = True
+    of_record = True
 
     @classmethod
     def shown(cls, address: str) -> str:

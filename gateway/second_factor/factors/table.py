@@ -35,6 +35,8 @@ SENT: frozenset[FactorKind | None] = frozenset(kind for kind, of in TYPES.items(
 """The kinds whose code travels in a message."""
 ENROLLED_ELSEWHERE = frozenset(kind for kind, of in TYPES.items() if of.enrolled_elsewhere)
 """The kinds that every user has without enrolling."""
+OF_RECORD = frozenset(kind for kind, of in TYPES.items() if of.of_record)
+"""The kinds whose address in the user record only an administrator can change."""
 APPROVING = tuple(kind for kind, of in TYPES.items() if of.approves)
 """The kinds whose code also approves an enrolment."""
 
