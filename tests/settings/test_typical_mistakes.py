@@ -106,7 +106,11 @@ MISTAKES = {
         at="twoFAConfigs:",
     ),
     "the preset is unknown": Mistake(
-        TENANT, "preset: efcx ", "preset: expertflow ", f"{TWO_FACTOR}.preset", "allowed: efcx or cloudcx"
+        TENANT,
+        "preset: efcx ",
+        "preset: expertflow ",
+        f"{TWO_FACTOR}.preset",
+        "allowed: efcx, cloudcx, sinch or genesys",
     ),
     "the channel is not configured": Mistake(
         TENANT,
@@ -115,8 +119,12 @@ MISTAKES = {
         f"{TWO_FACTOR}.channelServiceIdentifier",
         "configured for EMAIL: otp@example.com",
     ),
-    "the kind of channel is not built": Mistake(
-        TENANT, "    channelType: EMAIL", "    channelType: EXTERNAL", f"{TWO_FACTOR}.channelType", "built: EMAIL"
+    "the type of channel is no method of a tenant": Mistake(
+        TENANT,
+        "    channelType: EMAIL",
+        "    channelType: EXTERNAL",
+        f"{TWO_FACTOR}.channelType",
+        "codeGeneration: EXTERNAL",
     ),
     "the number of days is not offered": Mistake(
         TENANT,
