@@ -13,7 +13,6 @@ import sys
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from gateway.domain.channel import BUILT
 from gateway.domain.policy import FACTOR_OF_CHANNEL
 from gateway.settings.features import FEATURES
 from gateway.settings.files.gateway_file import GatewayFile
@@ -198,7 +197,6 @@ def _not_yet(key: str, path: str) -> str:
         (_TWO_FACTOR, "channelType"): tuple(
             kind.value for kind, factor in FACTOR_OF_CHANNEL.items() if factor in FEATURES.factors
         ),
-        ("channels[]", "kind"): tuple(kind.value for kind in BUILT),
         ("gateway.keycloak", "sign_in"): tuple(way.value for way in FEATURES.sign_in),
     }
     if ready := features.get((path, key)):

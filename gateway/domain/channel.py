@@ -45,17 +45,6 @@ KINDS_OF: Mapping[ChannelType, tuple[ChannelKind, ...]] = MappingProxyType(
 """The kinds that serve each type; an authenticator app needs no channel."""
 MAIL_KINDS = (ChannelKind.SMTP, ChannelKind.SINCH)
 """The kinds whose mails the gateway sends itself: Sinch's API for mail is not public."""
-BUILT = (
-    ChannelKind.SMTP,
-    ChannelKind.SMS_HTTP,
-    ChannelKind.OTP_MANAGER,
-    ChannelKind.RSA,
-    ChannelKind.WEB_SERVICES,
-    ChannelKind.SINCH,
-)
-"""The kinds that this version carries out."""
-
-
 REJECTIONS = ("OTP_INVALID", "OTP_EXPIRED", "OTP_MAX_ATTEMPTS")
 """The words with which an otp-manager rejects a code."""
 

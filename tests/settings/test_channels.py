@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 
 from gateway.delivery.smtp import Message, compose
-from gateway.domain.channel import BUILT, Channel, ChannelKind, ChannelType, MailSecurity, Relay
+from gateway.domain.channel import Channel, ChannelKind, ChannelType, MailSecurity, Relay
 from gateway.domain.secret import Secret
-from gateway.settings.source.diagnostics import Level, one_of
+from gateway.settings.source.diagnostics import Level
 from tests.fixtures.config_folder import ConfigFolder, to_mend
 
 
@@ -65,17 +65,6 @@ def test_a_relay_that_is_more_than_a_host_is_refused(folder: ConfigFolder, host:
 def test_a_service_identifier_identifies_one_channel(folder: ConfigFolder) -> None:
     folder.gateway["channels"].append(dict(first(folder)))
     assert "is configured twice" in folder.diagnostic("channels[1].serviceIdentifier").text
-
-
-@pytest.mark.row("EF-20")
-@pytest.mark.parametrize("kind", [kind.value for kind in ChannelKind if kind not in BUILT])
-def test_a_channel_kind_that_is_not_implemented_is_refused_and_the_implemented_ones_are_named(
-    folder: ConfigFolder, kind: str
-) -> None:
-    first(folder)["kind"] = kind
-    assert folder.diagnostic("channels[0].kind").text == (
-        f"{kind} is not built yet; built: {one_of(built.value for built in BUILT)}"
-    )
 
 
 @pytest.mark.parametrize("kind", ["SMS", "RSA", "APP"])

@@ -14,7 +14,6 @@ from pydantic import Field
 
 from gateway.delivery.smtp import one_address
 from gateway.domain.channel import (
-    BUILT,
     KINDS_OF,
     MAIL_KINDS,
     REJECTIONS,
@@ -205,8 +204,6 @@ def build(
                 (*here, "serviceIdentifier"),
                 f"{section.serviceIdentifier} is configured twice; a service identifier names one channel",
             )
-        elif kind not in BUILT:
-            report.error((*here, "kind"), f"{kind.value} is not built yet; built: {_kinds(BUILT)}")
         elif kind not in kinds:
             allowed = f"use {_kinds(kinds)}" if kinds else "it needs no channel"
             report.error((*here, "kind"), f"{kind.value} does not serve {section.type.value}; {allowed}")
