@@ -33,7 +33,6 @@ from gateway.observe.audit import AuditEvent, RequestAudit
 from gateway.observe.redaction import mask_address
 from gateway.second_factor.challenges import ChallengeContext, Denied, Verified
 from gateway.second_factor.factors import table
-from gateway.second_factor.factors.protocol import DeliveryContext
 from gateway.services import Services
 from gateway.store.records import Records
 from gateway.web.client_address import is_trusted_peer
@@ -186,7 +185,7 @@ class OtpManagerServer:
         expiry = min(_number(body, "otpExpiry"), policy.otp_expiry)
         attempts = min(_number(body, "otpMaxAttempts"), policy.otp_max_attempts)
         tenant = asked.tenant_with(expiry, attempts)
-        delivery = self._delivery(asked, tenant, audit.reference)
+        delivery = self.services.delivery(tenant, asked.channel, audit.reference, tenant.branding.language)
         drafted = await challenges.factor(delivery, asked.kind).enrol(User("", ""), asked.contact, delivery)
         username = await self._username(asked) if isinstance(drafted, Draft) else None
         if not isinstance(drafted, Draft) or username is None:
@@ -222,7 +221,7 @@ class OtpManagerServer:
         challenge = replace(found.challenge, bound_to=replace(found.challenge.bound_to, round=request))
         to = Enrolment(asked.kind, challenge.sent_to)
         context = self._context(tenant, User(self._key(asked), ""), challenge.bound_to, to)
-        delivery = self._delivery(asked, tenant, audit.reference)
+        delivery = self.services.delivery(tenant, asked.channel, audit.reference, tenant.branding.language)
         answer = await self.services.challenges.answer(
             context, lambda _kind: delivery, challenge, str(body.get("otpCode", ""))
         )
@@ -261,21 +260,6 @@ class OtpManagerServer:
     def _context(self, tenant: Tenant, user: User, binding: Binding, to: Enrolment) -> ChallengeContext:
         limits = self.services.configuration().gateway.limits
         return ChallengeContext(tenant, tenant.policy, limits, user, binding, app="", methods=(to,))
-
-    def _delivery(self, asked: Asked, tenant: Tenant, reference: str) -> DeliveryContext:
-        services = self.services
-        return DeliveryContext(
-            tenant=tenant,
-            channel=asked.channel,
-            digits=tenant.policy.otp_length,
-            expiry=tenant.policy.otp_expiry,
-            language=tenant.branding.language or services.configuration().gateway.languages[0],
-            host=tenant.host,
-            browser="",
-            reference=reference,
-            now=services.clock.now(),
-            random=services.random,
-        )
 
 
 async def _body(request: web.Request) -> Mapping[str, Any]:

@@ -16,10 +16,12 @@ from gateway.delivery.http_calls import HttpCalls
 from gateway.delivery.sinch import SinchApi
 from gateway.delivery.smtp import Mailer
 from gateway.delivery.web_services import WebServiceCalls
+from gateway.domain.channel import Channel
 from gateway.domain.configuration import Configuration
 from gateway.domain.errors import GatewayError
 from gateway.domain.ports import Clock, Random, SystemClock, SystemRandom
 from gateway.domain.tasks import BackgroundTasks
+from gateway.domain.tenant import Tenant
 from gateway.keycloak.clients import KeycloakClients
 from gateway.keycloak.grant_queue import GrantQueue
 from gateway.keycloak.logout_retries import LogoutRetries
@@ -40,7 +42,7 @@ from gateway.second_factor.factors.admin_code import AdminCode, AdminCodeFactor
 from gateway.second_factor.factors.email import EmailFactor
 from gateway.second_factor.factors.external import ExternalAppFactor, ExternalEmailFactor, ExternalSmsFactor
 from gateway.second_factor.factors.otp_manager import OtpManagerEmailFactor, OtpManagerFactor, OtpManagerSmsFactor
-from gateway.second_factor.factors.protocol import Factor
+from gateway.second_factor.factors.protocol import DeliveryContext, Factor
 from gateway.second_factor.factors.rsa import RsaFactor
 from gateway.second_factor.factors.sinch import SinchEmailFactor, SinchFactor
 from gateway.second_factor.factors.sms import SmsFactor
@@ -106,6 +108,21 @@ class Services:
     def records(self, name: str, of: type[T], schema: int = 1) -> Records[T]:
         """Records of one kind."""
         return Records(store=self.store, sealer=self.sealer(name), clock=self.clock, name=name, of=of, schema=schema)
+
+    def delivery(self, tenant: Tenant, channel: Channel | None, reference: str, language: str = "") -> DeliveryContext:
+        """The circumstances of a message that no browser asked for, in the first language unless one is named."""
+        return DeliveryContext(
+            tenant=tenant,
+            channel=channel,
+            digits=tenant.policy.otp_length,
+            expiry=tenant.policy.otp_expiry,
+            language=language or self.configuration().gateway.languages[0],
+            host=tenant.host,
+            browser="",
+            reference=reference,
+            now=self.clock.now(),
+            random=self.random,
+        )
 
     @asynccontextmanager
     async def serving(self) -> AsyncIterator[None]:

@@ -1,14 +1,12 @@
-"""What the acts of an administrator share: the tenant, the audit event with their name, the delivery of a message."""
+"""What the acts of an administrator share: the tenant, and the audit event with their name."""
 
 from dataclasses import dataclass
 from typing import Any
 
-from gateway.domain.channel import Channel
 from gateway.domain.errors import Misconfigured
 from gateway.domain.tenant import Tenant
 from gateway.domain.user import User
 from gateway.observe.audit import AuditEvent
-from gateway.second_factor.factors.protocol import DeliveryContext
 from gateway.services import Services
 from gateway.web.request_context import new_reference
 
@@ -27,9 +25,6 @@ class AdministratorActs:
             raise Misconfigured(f"no tenant {tenant_id}; configured tenants: {known}")
         return tenant
 
-    def _delivery(self, tenant: Tenant, channel: Channel | None, reference: str) -> DeliveryContext:
-        return delivery_context(self.services, tenant, channel, reference)
-
     def _audit(self, event: AuditEvent, tenant: Tenant, user: User, by: str, **details: Any) -> str:
         """Audits an act; returns its reference."""
         reference = new_reference(self.services.random)
@@ -43,19 +38,3 @@ class AdministratorActs:
             **details,
         )
         return reference
-
-
-def delivery_context(services: Services, tenant: Tenant, channel: Channel | None, reference: str) -> DeliveryContext:
-    """The circumstances of a message that no browser asked for, in the first language."""
-    return DeliveryContext(
-        tenant=tenant,
-        channel=channel,
-        digits=tenant.policy.otp_length,
-        expiry=tenant.policy.otp_expiry,
-        language=services.configuration().gateway.languages[0],
-        host=tenant.host,
-        browser="",
-        reference=reference,
-        now=services.clock.now(),
-        random=services.random,
-    )

@@ -22,7 +22,6 @@ from gateway.domain.secret import Secret, secrets_in
 from gateway.domain.tenant import Branding, Credentials, KeycloakAccess, Tenant
 from gateway.domain.user import User
 from gateway.domain.web_services import WebServices
-from gateway.operations.administrator_acts import delivery_context
 from gateway.second_factor.factors import table
 from gateway.services import open_services
 
@@ -90,7 +89,7 @@ async def _sent(channel: Channel, to: str, tenant: Tenant, conversation: Convers
         calls = _Calls(conversation)
         services = replace(opened, http_calls=calls)
         try:
-            delivery = delivery_context(services, tenant, channel, reference="")
+            delivery = services.delivery(tenant, channel, reference="")
             factor = services.challenges.factor(delivery, kind)
             user = User(to, to)
             draft: Draft | Rejected = Draft(kind)

@@ -125,7 +125,9 @@ class UserImport(AdministratorActs):
                 return Left(phone)
             given = values[PHONE]
         channels = self.services.configuration().channels
-        delivery = self._delivery(tenant, channels.get(method.channel or ""), new_reference(self.services.random))
+        delivery = self.services.delivery(
+            tenant, channels.get(method.channel or ""), new_reference(self.services.random)
+        )
         draft = await self.services.challenges.factor(delivery, kind).take_over(account.user, given, delivery)
         if isinstance(draft, Rejected):
             if draft.problem is Problem.NUMBER_NOT_ALLOWED:

@@ -168,7 +168,7 @@ class UserRecovery(AdministratorActs):
         if await services.send_rate.take_spare(channel) is not None:
             log.warning("account_change_not_mailed", why="no slot", tenant=tenant.id, reference=reference)
             return False
-        context = self._delivery(tenant, channel, reference)
+        context = self.services.delivery(tenant, channel, reference)
         spoken = services.pages.languages.get(context.language)
         labels = ", ".join(table.label(one.factor, spoken) for one in after.enrolments)
         sent = await services.email.announce(user, context, to=address, change=MAIL, factor_label=labels, address="")

@@ -193,8 +193,7 @@ class Challenges:
         subject = self._subject(context)
         if locked := await self._locked(context, subject):
             return locked
-        address = self.name_of_address(context.tenant.id, to.address or context.user.id)
-        counted = rate_limits.for_send(context.policy, context.limits, subject, to.factor, address)
+        counted = self._sends(context, subject, to)
         found = await self._attempts.reserve(counted)
         if isinstance(found, Limited):
             return _not_now(found)
@@ -209,6 +208,7 @@ class Challenges:
         now = self._clock.now()
         if context.shares_newest(to.address):
             life = max(60.0, (asked.expires_at or now) - now) + NEWEST_LIFE
+            address = self.name_of_address(context.tenant.id, to.address)
             await self._store.set(_newest_key(context.tenant.id, address), delivery.challenge.encode(), life)
         return Challenge(
             id=delivery.challenge,
@@ -230,10 +230,7 @@ class Challenges:
         subject = self._subject(context)
         if locked := await self._locked(context, subject):
             return locked  # any other wait is shorter, or of no use to a locked user
-        address = self.name_of_address(context.tenant.id, to.address or context.user.id)
-        found = await self._attempts.look(
-            rate_limits.for_send(context.policy, context.limits, subject, to.factor, address)
-        )
+        found = await self._attempts.look(self._sends(context, subject, to))
         return _not_now(found) if isinstance(found, Limited) else None
 
     async def answer(
@@ -325,8 +322,7 @@ class Challenges:
         found = await self._attempts.look(rate_limits.for_answer(context.policy, context.limits, subject))
         resend_at = no_more_sends = None
         if to is not None:
-            address = self.name_of_address(context.tenant.id, to.address or context.user.id)
-            of_user, *others = rate_limits.for_send(context.policy, context.limits, subject, to.factor, address)
+            of_user, *others = self._sends(context, subject, to)
             # The cooldown, first in its group, is the last one looked at: it hides no wait that lasts longer.
             sends = await self._attempts.look((*others, of_user[::-1]))
             if isinstance(sends, Limited) and sends.problem is Problem.WAIT:
@@ -449,6 +445,11 @@ class Challenges:
     async def _locked(self, context: ChallengeContext, subject: LimitSubject) -> ProblemDetail | None:
         found = await self._attempts.look((rate_limits.for_user(context.policy, context.limits, subject),))
         return found.detail if isinstance(found, Limited) else None
+
+    def _sends(self, context: ChallengeContext, subject: LimitSubject, to: Enrolment) -> Sequence[Group]:
+        """The limits of one code to `to`; where a service alone knows the address, the user's id names it."""
+        address = self.name_of_address(context.tenant.id, to.address or context.user.id)
+        return rate_limits.for_send(context.policy, context.limits, subject, to.factor, address)
 
     def _subject(self, context: ChallengeContext, challenge: Challenge | None = None) -> LimitSubject:
         return LimitSubject(

@@ -2,7 +2,7 @@
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -601,12 +601,8 @@ async def test_another_status_than_success_is_not_accepted(remote: Remote, statu
     assert problem(await answer(remote.bench, proof, proof.right)) is Problem.CHECK_FAILED
 
 
-@pytest.mark.row("EF-13")
-async def test_of_200_parallel_right_entries_that_a_service_answers_late_one_owner_is_accepted(remote: Remote) -> None:
-    bench = remote.bench
-    bench.policy = replace(bench.policy, otp_max_attempts=10_000)
-    bench.limits = replace(bench.limits, failure_steps=((100_000, 1.0),))
-    proof = await remote.ask()
+async def answered_late(remote: Remote, entries: Sequence[Awaitable[Verified | Denied]]) -> list[Verified | Denied]:
+    """Gives all entries at once to a service that keeps its answers back until it was asked."""
     real, asked, gate = remote.http.answer, asyncio.Event(), asyncio.Event()
 
     async def late(request: Received) -> web.StreamResponse:
@@ -617,11 +613,21 @@ async def test_of_200_parallel_right_entries_that_a_service_answers_late_one_own
         return reply
 
     remote.http.answer = late
-    owners = [remote.another_owner(proof, n) for n in range(MANY)]
-    answering = asyncio.gather(*(answer(bench, owner, proof.right) for owner in owners))
+    answering = asyncio.gather(*entries)
     await asked.wait()
     gate.set()
-    assert len([a for a in await answering if isinstance(a, Verified)]) == 1
+    return await answering
+
+
+@pytest.mark.row("EF-13")
+async def test_of_200_parallel_right_entries_that_a_service_answers_late_one_owner_is_accepted(remote: Remote) -> None:
+    bench = remote.bench
+    bench.policy = replace(bench.policy, otp_max_attempts=10_000)
+    bench.limits = replace(bench.limits, failure_steps=((100_000, 1.0),))
+    proof = await remote.ask()
+    owners = [remote.another_owner(proof, n) for n in range(MANY)]
+    answers = await answered_late(remote, [answer(bench, owner, proof.right) for owner in owners])
+    assert len([a for a in answers if isinstance(a, Verified)]) == 1
 
 
 @pytest.mark.row("EF-17")
@@ -630,21 +636,9 @@ async def test_200_right_and_200_wrong_entries_at_once_are_no_more_attempts_than
 ) -> None:
     bench = remote.bench
     proof = await remote.ask()
-    real, asked, gate = remote.http.answer, asyncio.Event(), asyncio.Event()
-
-    async def late(request: Received) -> web.StreamResponse:
-        found = real(request)
-        reply = found if isinstance(found, web.StreamResponse) else await found
-        asked.set()
-        await gate.wait()
-        return reply
-
-    remote.http.answer = late
     entries = [proof.wrong, proof.right] * MANY
-    answering = asyncio.gather(*(answer(bench, proof, entry) for entry in entries))
-    await asked.wait()
-    gate.set()
-    found = list(zip(entries, await answering, strict=True))
+    answers = await answered_late(remote, [answer(bench, proof, entry) for entry in entries])
+    found = list(zip(entries, answers, strict=True))
     judged = [entry for entry, one in found if isinstance(one, Verified) or one.judged]
     assert len(judged) <= bench.policy.otp_max_attempts
     assert {entry for entry, one in found if isinstance(one, Verified)} <= {proof.right}

@@ -11,7 +11,6 @@ from gateway.domain.policy import FactorKind, Method
 from gateway.domain.problem import Problem
 from gateway.domain.user import User
 from gateway.login.state_machine import Step
-from gateway.operations.administrator_acts import delivery_context
 from gateway.second_factor.factors import table
 from gateway.second_factor.factors.message_code import MessageFactor
 from gateway.second_factor.factors.protocol import DeliveryContext
@@ -146,4 +145,4 @@ async def test_no_kind_of_factor_accepts_an_entry_without_the_channel_that_sent_
 def delivery_of(login_harness: LoginHarness) -> DeliveryContext:
     """Returns the circumstances of an entry, without a channel."""
     services = login_harness.services
-    return delivery_context(services, login_harness.tenant, None, reference="")
+    return services.delivery(login_harness.tenant, None, reference="")
