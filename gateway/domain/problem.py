@@ -26,6 +26,7 @@ class Way(Enum):
     RETRY = "retry"
     SIGN_IN = "sign-in"
     HOME = "home"
+    ACCOUNT = "account"
     NONE = "none"
 
 
@@ -359,6 +360,12 @@ class Problem(Enum):
         _("The app's own sign-in is turned off."),
         _("Use this site's sign-in page."),
         Way.SIGN_IN,
+    )
+    APP_NOT_ALLOWED = "app-not-allowed", ProblemText(
+        403, Tone.STOP, _("You can't use this app"),
+        _("Your account doesn't have access to it."),
+        _("Ask your administrator for access, or sign in as another user."),
+        Way.ACCOUNT,
     )
     APP_UNAVAILABLE = "app-unavailable", ProblemText(
         502, Tone.ERROR, _("This app isn't responding"),

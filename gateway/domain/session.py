@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from gateway.domain.policy import EnrolmentRule, Policy
-from gateway.domain.tenant import RouteFactor, Tenant
+from gateway.domain.tenant import EVERYONE, Route, RouteFactor, Tenant
 
 
 class Satisfied(Enum):
@@ -49,7 +49,8 @@ class Session:
     """One signed-in browser of one tenant.
 
     `routes` are the path prefixes it may open, None for all. `rule` names why nothing was asked. Times in seconds
-    since the epoch; `proved_at` is the time of the last verified factor.
+    since the epoch; `proved_at` is the time of the last verified factor. Roles and groups are those of the newest
+    token, see `domain.user.User`.
     """
 
     id: str
@@ -68,6 +69,17 @@ class Session:
     proved_at: float | None = None
     routes: tuple[str, ...] | None = None
     email: str = ""
+    client_roles: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
+
+    def may_use(self, route: Route) -> bool:
+        """Whether the roles or groups of the user admit them to the app of `route`; what no token says, they lack."""
+        allow = route.allow
+        if allow is EVERYONE:
+            return True
+        realm_roles = (role for role in self.roles if ":" not in role)  # with a colon it would read as a client's role
+        roles = (*realm_roles, *self.client_roles)
+        return not (allow.roles.isdisjoint(roles) and allow.groups.isdisjoint(self.groups))
 
     def opens(self, tenant: Tenant, path: str) -> bool:
         """Whether the session opens the route with this path prefix, by today's policy and route.

@@ -115,6 +115,19 @@ def _cookie_domain(domain: str) -> str:
     return name
 
 
+def _role(name: str) -> str:
+    client, colon, role = name.partition(":")
+    if not _one_line(name).strip() or name != name.strip() or (colon and not (client and role)):
+        raise ValueError("must be a realm role, as agent, or a role of a client, as unified-admin:operator")
+    return name
+
+
+def _group(path: str) -> str:
+    if not path.startswith("/") or path.endswith("/") or _one_line(path) != path.strip():
+        raise ValueError("must be the full path of a Keycloak group, as /agents/berlin")
+    return path
+
+
 def _time_zone(name: str) -> str:
     try:
         ZoneInfo(name)
@@ -143,6 +156,8 @@ OwnPath = Annotated[str, matching(urls.own_path, "^/")]
 PageAddress = Annotated[str, matching(urls.page_address, "^[Hh][Tt][Tt][Pp][Ss]://[^ ]+$")]
 ServiceAddress = Annotated[str, matching(urls.service_address, _WEB)]
 PageOrPath = Annotated[str, matching(urls.page_or_path, "^([Hh][Tt][Tt][Pp][Ss]://|/)")]
+RoleName = Annotated[str, MaxLen(512), Checked(_role)]
+GroupPath = Annotated[str, MaxLen(1000), matching(_group, "^/")]
 CookieName = Annotated[str, Checked(_cookie_name)]
 CookieDomain = Annotated[str, Checked(_cookie_domain)]
 CookiePath = Annotated[str, like(_COOKIE_PATH, "must be a path that begins with /")]

@@ -24,6 +24,7 @@ from gateway.domain.setting_types import (
     CookieName,
     CookiePath,
     EmailAddress,
+    GroupPath,
     HostName,
     Language,
     Link,
@@ -33,6 +34,7 @@ from gateway.domain.setting_types import (
     Origin,
     OwnPath,
     PageOrPath,
+    RoleName,
     RoutePath,
     Seconds,
     TimeZone,
@@ -109,6 +111,23 @@ class Timeouts:
     """Maximum time between two parts of a response; null for no limit. Server-sent events have no limit."""
 
 
+@dataclass(frozen=True, slots=True)
+class AllowedUsers:
+    """Users who may use an app: those with at least one of these roles or groups."""
+
+    __pydantic_config__ = SECTION
+
+    roles: frozenset[RoleName] = frozenset()
+    """Realm roles, as `agent`, and roles of clients, as `unified-admin:operator`."""
+
+    groups: frozenset[GroupPath] = frozenset()
+    """Full paths of Keycloak groups, as `/agents/berlin`. A path does not include its subgroups."""
+
+
+EVERYONE = AllowedUsers()
+"""`allow` of a route whose app every signed-in user may use. It is this very object: a file cannot write it."""
+
+
 @dataclass(frozen=True)
 class Route:
     """A path prefix and its app."""
@@ -135,11 +154,15 @@ class Route:
     second_factor: RouteFactor = RouteFactor.REQUIRED
     """Second factor for this route. With `off` the password alone is enough."""
 
+    allow: AllowedUsers = EVERYONE
+    """Users who may use the app: those with at least one of these roles or groups in their newest token. Default: every
+    signed-in user."""
+
     identity: frozenset[IdentityDelivery] = frozenset({IdentityDelivery.BEARER, IdentityDelivery.COOKIE})
     """Ways in which the app gets the identity of the user: any of bearer, cookie, headers."""
 
     name: Annotated[str, MaxLen(60)] = ""
-    """Name of the app in the log. Default: its path."""
+    """Name of the app, in the log and on the page for users who may not use it. Default: its path."""
 
     timeouts: Timeouts = Timeouts()
     """Time limits for the app."""

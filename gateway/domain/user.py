@@ -11,7 +11,8 @@ class User:
     """Identity by issuer and subject: `id` is Keycloak's `sub` in the tenant's realm.
 
     `phone` is the number as the user record has it; it is verified if no user of the realm may edit it. `attributes`
-    are those that a web service of the tenant is asked with.
+    are those that a web service of the tenant is asked with. `roles` are realm roles; `client_roles` are `client:role`.
+    `groups` are what the claim of that name has: full paths, if the realm is set up so.
     """
 
     id: str
@@ -24,6 +25,8 @@ class User:
     phone: str = ""
     phone_verified: bool = False
     attributes: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    client_roles: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
 
     @property
     def display_name(self) -> str:

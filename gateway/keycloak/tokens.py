@@ -159,8 +159,7 @@ def _claims(access: KeycloakAccess, claims: dict[str, Any]) -> Claims:
         raise TokenRefused(
             where(access), "its tokens lack sub or preferred_username: the client needs the scopes basic and profile"
         )
-    access_roles = claims.get("realm_access")
-    roles = access_roles.get("roles") if isinstance(access_roles, dict) else None
+    clients = claims.get("resource_access")
     user = User(
         id=user_id,
         username=username,
@@ -168,9 +167,24 @@ def _claims(access: KeycloakAccess, claims: dict[str, Any]) -> Claims:
         email_verified=claims.get("email_verified") is True,
         first_name=str(claims.get("given_name") or ""),
         last_name=str(claims.get("family_name") or ""),
-        roles=tuple(role for role in roles if isinstance(role, str)) if isinstance(roles, list) else (),
+        roles=_roles(claims.get("realm_access")),
+        client_roles=tuple(
+            f"{client}:{role}"
+            for client, access in (clients.items() if isinstance(clients, dict) else ())
+            if ":" not in client  # "a:b" and "c" would read as "a" and "b:c"
+            for role in _roles(access)
+        ),
+        groups=_texts(claims.get("groups")),
     )
     return Claims(
         user=user,
         session_id=str(claims.get("sid") or ""),
     )
+
+
+def _roles(access: Any) -> tuple[str, ...]:
+    return _texts(access.get("roles")) if isinstance(access, dict) else ()
+
+
+def _texts(values: Any) -> tuple[str, ...]:
+    return tuple(value for value in values if isinstance(value, str)) if isinstance(values, list) else ()

@@ -122,6 +122,8 @@ class AuditEvent(Enum):
     """The gateway rejected a form: its CSRF token was missing or wrong, or it was sent from another origin."""
     ORIGIN_REJECTED = "origin_rejected"
     """The gateway rejected a request that a page of another site sent with a user's cookie."""
+    APP_DENIED = "app_denied"
+    """A user asked for an app that they may not use: `allow` of its route has none of their roles and groups."""
     ENDPOINT_BLOCKED = "endpoint_blocked"
     """The gateway blocked a request to an app's own sign-in, second-factor or token-refresh endpoint."""
 
@@ -155,6 +157,7 @@ _WARNINGS = {
     AuditEvent.TOKEN_COOKIE_TOO_LARGE,
     AuditEvent.FORM_REJECTED,
     AuditEvent.ORIGIN_REJECTED,
+    AuditEvent.APP_DENIED,
     AuditEvent.ENDPOINT_BLOCKED,
     AuditEvent.CONFIGURATION_WEAKENED,
 }

@@ -70,7 +70,17 @@ class Deny:
     problem: Problem
 
 
-Decision = Forward | RedirectToSignIn | RedirectToStepUp | RedirectHome | AnswerPreflight | UnregisterWorker | Deny
+@dataclass(frozen=True, slots=True)
+class DenyApp:
+    """The user of `session` may not use the app of `route`: its `allow` has none of their roles and groups."""
+
+    route: Route
+    session: Session
+
+
+Decision = (
+    Forward | RedirectToSignIn | RedirectToStepUp | RedirectHome | AnswerPreflight | UnregisterWorker | Deny | DenyApp
+)
 
 
 def needs_session(checked: Checked, match: RouteMatch | Problem) -> bool:
@@ -101,6 +111,8 @@ def _decide(
         return Forward(match, None)
     if session is None or session.tenant != tenant.id:
         return RedirectToSignIn(login_path(checked, tenant, prefix), is_navigation(checked))
+    if not session.may_use(match.route):  # before a step-up, which would ask for a proof in vain
+        return DenyApp(match.route, session)
     if not session.opens(tenant, match.route.path):
         return RedirectToStepUp(login_path(checked, tenant, prefix, strict=match.route), is_navigation(checked))
     if not may_use_credentials(checked, tenant):
@@ -114,6 +126,8 @@ def _why(decision: Decision) -> str:
             return "no session"
         case Deny(problem):
             return problem.value
+        case DenyApp():
+            return Problem.APP_NOT_ALLOWED.value
         case RedirectHome():
             return Problem.NOT_FOUND.value
         case _:

@@ -14,12 +14,13 @@ from gateway.domain.problem import Problem
 from gateway.domain.session import Session
 from gateway.domain.tasks import BackgroundTasks
 from gateway.domain.tenant import Tenant
-from gateway.observe.audit import Audit, AuditEvent
+from gateway.observe.audit import Audit, AuditEvent, RequestAudit
 from gateway.proxy import headers, routing
 from gateway.proxy.authorization import (
     AnswerPreflight,
     Decision,
     Deny,
+    DenyApp,
     Forward,
     RedirectHome,
     RedirectToSignIn,
@@ -144,22 +145,23 @@ class ProxyHandler:
                 return web.Response(status=204, headers=dict(headers.preflight_fields(checked, tenant, route)))
             case UnregisterWorker(why, route):
                 return unregistering(request, why, route)
+            case DenyApp(route, session):
+                self._report(request, AuditEvent.APP_DENIED, session, app=route.name)
+                return self._problem(request, Problem.APP_NOT_ALLOWED, extra={"app": route.name})
             case Deny(problem):
                 return self._denied(request, problem)
+
+    def _report(self, request: web.Request, event: AuditEvent, user: Session | None = None, **details: str) -> None:
+        audit = RequestAudit(
+            self._audit, request[TENANT].id, request[CLIENT_ADDRESS], request[REQUEST_ID], request[REFERENCE]
+        )
+        audit.write(event, user, **details, method=request.method, path=request.rel_url.raw_path[:200])
 
     def _denied(self, request: web.Request, problem: Problem) -> web.StreamResponse:
         """A problem in place of the app's answer; the audit gets those that an operator looks for."""
         checked, tenant = request[CHECKED], request[TENANT]
         if event := _AUDITED.get(problem):
-            self._audit.write(
-                event,
-                tenant=tenant.id,
-                client=request[CLIENT_ADDRESS],
-                request_id=request[REQUEST_ID],
-                reference=request[REFERENCE],
-                method=request.method,
-                path=request.rel_url.raw_path[:200],
-            )
+            self._report(request, event)
         login = f"{public_origin(checked, tenant)}{request[CONFIGURATION].gateway.prefix}login"
         return self._problem(request, problem, extra={"login": login} if problem is Problem.SIGN_IN_HERE else None)
 

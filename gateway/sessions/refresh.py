@@ -164,6 +164,8 @@ def _as_now(session: Session, granted: Granted) -> Session:
         display_name=user.display_name,
         email=user.email,
         roles=user.roles,
+        client_roles=user.client_roles,
+        groups=user.groups,
     )
 
 

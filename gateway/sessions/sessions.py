@@ -372,6 +372,8 @@ class Sessions:
             proved_at=new.proved_at,
             routes=new.routes,
             email=new.user.email,
+            client_roles=new.user.client_roles,
+            groups=new.user.groups,
         )
 
     def _after_gap(self) -> None:

@@ -50,7 +50,8 @@ class ErrorResponses:
     ) -> web.Response:
         """Answer with `problem`: a page, or `{"problem": {code, text, retry_after, reference}}`.
 
-        `status` None is the problem's own. `extra` is added beside `problem` in the JSON. `cause` is for the log only.
+        `status` None is the problem's own. `extra` is added beside `problem` in the JSON; a page names its `app`.
+        `cause` is for the log only.
         `failure`: what failed; it is logged in the same line. `as_json`: JSON whatever the client accepts.
         """
         reference, tenant = request[REFERENCE], request.get(TENANT)
@@ -65,7 +66,8 @@ class ErrorResponses:
             _log.info("problem", **facts, **_of_request(request))
         if not as_json and not wants_json(request):
             try:
-                return self.pages.render(request, "problem.html", {"problem": view}, answered, headers=headers)
+                context = {"problem": view, "app": (extra or {}).get("app", "")}
+                return self.pages.render(request, "problem.html", context, answered, headers=headers)
             except Exception as error:  # plain text is better than no answer
                 _log.error("problem_page_failed", exc_info=error, **_of_request(request))
                 text = "\n\n".join(part for part in (view.title, view.text, view.next, view.reference) if part)

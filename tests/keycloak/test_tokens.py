@@ -243,3 +243,31 @@ async def test_without_any_keys_every_token_is_rejected(realm_harness: RealmHarn
     access = replace(realm_harness.access, url="http://127.0.0.1:9/auth/")
     with pytest.raises(errors.Unreachable):
         await verifier.verify(access, fresh(realm_harness), realm_harness.clock.now())
+
+
+@pytest.mark.row("GW-40")
+async def test_a_token_names_the_roles_of_realm_and_clients_and_the_groups(
+    realm_harness: RealmHarness, verifier: Verifier
+) -> None:
+    token = altered(
+        realm_harness,
+        realm_access={"roles": ["agent"]},
+        resource_access={"admin-app": {"roles": ["operator", "viewer"]}, "urn:a:b": {"roles": ["c"]}},
+        groups=["/agents/berlin"],
+    )
+    user = (await verifier.verify(realm_harness.access, token, realm_harness.clock.now())).user
+    assert (user.roles, user.groups) == (("agent",), ("/agents/berlin",))
+    assert user.client_roles == ("admin-app:operator", "admin-app:viewer")
+
+
+@pytest.mark.row("GW-40")
+@pytest.mark.parametrize(
+    "odd", [None, "admin", ["admin"], {"roles": "admin"}, {"app": "admin"}, {"roles": [1, None]}, 1]
+)
+async def test_a_claim_of_another_shape_gives_no_role_and_no_group(
+    realm_harness: RealmHarness, verifier: Verifier, odd: Any
+) -> None:
+    groups = odd if not isinstance(odd, list) else {"groups": odd}
+    token = altered(realm_harness, realm_access=odd, resource_access=odd, groups=groups)
+    user = (await verifier.verify(realm_harness.access, token, realm_harness.clock.now())).user
+    assert (user.roles, user.client_roles, user.groups) == ((), (), ())

@@ -1,14 +1,17 @@
 """Tests of the decisions: forward, sign in, step up, or refuse."""
 
+from dataclasses import replace
+
 import pytest
 
 from gateway.domain.problem import Problem
 from gateway.domain.session import Session
-from gateway.domain.tenant import Tenant
+from gateway.domain.tenant import AllowedUsers, Tenant
 from gateway.proxy.authorization import (
     AnswerPreflight,
     Decision,
     Deny,
+    DenyApp,
     Forward,
     RedirectHome,
     RedirectToSignIn,
@@ -293,3 +296,52 @@ def test_a_service_worker_script_that_the_app_may_not_serve_is_replaced() -> Non
     assert of(checked("/unified-admin/sw.js", update)) == UnregisterWorker("no session", route)
     assert of(checked("/nothing/sw.js", update)) == UnregisterWorker("not-found", None)
     assert isinstance(of(checked("/unified-admin/sw.js", update), session()), Forward)
+
+
+ADMINS = replace(TENANT.routes[0], allow=AllowedUsers(roles=frozenset({"admin"})))
+RESTRICTED = replace(TENANT, routes=(ADMINS, *TENANT.routes[1:]))
+
+
+@pytest.mark.row("GW-40")
+def test_only_users_with_a_role_of_the_route_reach_its_app() -> None:
+    agent, admin = session(roles=("agent",)), session(roles=("agent", "admin"))
+    decisions = [of(checked("/unified-admin/x"), user, RESTRICTED) for user in (agent, admin)]
+    assert decisions[0] == DenyApp(ADMINS, agent)
+    assert isinstance(decisions[1], Forward)
+    assert isinstance(of(checked("/agent-manager/x"), agent, RESTRICTED), Forward)
+
+
+@pytest.mark.row("GW-40")
+@pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS"])
+def test_no_method_reaches_an_app_that_the_user_may_not_use(method: str) -> None:
+    request = checked("/unified-admin/x", ("Sec-Fetch-Site", "same-origin"), method=method)
+    assert isinstance(of(request, session(), RESTRICTED), DenyApp)
+
+
+@pytest.mark.row("GW-40")
+def test_no_websocket_reaches_an_app_that_the_user_may_not_use() -> None:
+    assert isinstance(of(checked("/unified-admin/x", *HANDSHAKE), session(), RESTRICTED), DenyApp)
+
+
+@pytest.mark.row("GW-40")
+def test_a_stranger_is_asked_to_sign_in_before_an_app_is_denied() -> None:
+    assert isinstance(of(checked("/unified-admin/x"), None, RESTRICTED), RedirectToSignIn)
+
+
+@pytest.mark.row("GW-40")
+def test_a_user_is_not_asked_for_a_proof_that_opens_nothing() -> None:
+    assert isinstance(of(checked("/unified-admin/x"), session(routes=("/agent-manager",)), RESTRICTED), DenyApp)
+
+
+@pytest.mark.row("GW-40")
+def test_a_public_path_of_an_app_for_some_users_stays_public() -> None:
+    for user in (None, session()):
+        decision = of(checked("/unified-admin/logo.svg"), user, RESTRICTED)
+        assert isinstance(decision, Forward)
+        assert decision.session is None
+
+
+@pytest.mark.row("GW-40")
+def test_the_service_worker_of_an_app_is_unregistered_for_users_who_may_not_use_it() -> None:
+    update = checked("/unified-admin/sw.js", ("Service-Worker", "script"))
+    assert of(update, session(), RESTRICTED) == UnregisterWorker("app-not-allowed", ADMINS)

@@ -7,7 +7,7 @@ import pytest
 from aiohttp import http_parser
 
 from gateway.domain.errors import Misconfigured
-from gateway.domain.tenant import ExtraMethod, Route
+from gateway.domain.tenant import AllowedUsers, Branding, ExtraMethod, Help, Route, Tenant
 from gateway.proxy.handler import require_strict_parser
 from tests.fixtures.proxy_server import ProxyServer, body_of, fields_of, gateway, session, status_of, tenant, values
 from tests.fixtures.upstream import RawUpstream
@@ -286,3 +286,44 @@ async def test_the_address_without_a_path_redirects_to_the_start_page(raw_upstre
     async with gateway(tenant(raw_upstream.url, home="/agent-manager/")) as server:
         answer = await server.send(server.request("/"))
     assert (status_of(answer), field(answer, "location")) == (303, ["/agent-manager/"])
+
+
+RESTRICTED = AllowedUsers(roles=frozenset({"admin"}))
+
+
+def restricted(upstream: str) -> Tenant:
+    """Returns a tenant with an app for administrators only."""
+    route = Route("/unified-admin", upstream, allow=RESTRICTED, name="Unified <Admin>")
+    help_ = Help(text="The service desk helps.", phone="+49 30 4711")
+    return tenant(upstream, routes=(route,), branding=Branding(name="Expertflow", help=help_))
+
+
+@pytest.mark.row("GW-40")
+async def test_a_user_who_may_not_use_an_app_reads_its_name_and_the_help(raw_upstream: RawUpstream) -> None:
+    async with gateway(restricted(raw_upstream.url)) as server:
+        lines = ("Accept: text/html", "Sec-Fetch-Mode: navigate")
+        answer = await server.send(server.request("/unified-admin/x", *lines))
+    page = body_of(answer).decode()
+    assert status_of(answer) == 403
+    assert "You can&#39;t use this app" in page
+    assert "Unified &lt;Admin&gt;" in page
+    assert "The service desk helps." in page
+    assert 'href="/-/account"' in page
+    assert field(answer, "cache-control") == ["no-store"]
+    assert raw_upstream.connections == []
+
+
+@pytest.mark.row("GW-40")
+async def test_a_script_of_a_user_who_may_not_use_an_app_reads_its_name_in_json(raw_upstream: RawUpstream) -> None:
+    async with gateway(restricted(raw_upstream.url)) as server:
+        answer = await server.send(server.request("/unified-admin/x", "Sec-Fetch-Mode: cors", method="POST"))
+    body = json.loads(body_of(answer))
+    assert (status_of(answer), body["app"], body["problem"]["code"]) == (403, "Unified <Admin>", "app-not-allowed")
+    assert raw_upstream.connections == []
+
+
+@pytest.mark.row("GW-40")
+async def test_a_user_with_the_role_uses_the_app(raw_upstream: RawUpstream) -> None:
+    async with gateway(restricted(raw_upstream.url)) as server:
+        server.sessions.known["tag.secret"] = session(roles=("admin",))
+        assert status_of(await server.send(server.request("/unified-admin/x"))) == 200

@@ -4,6 +4,7 @@ import asyncio
 from dataclasses import replace
 
 import pytest
+from pydantic import TypeAdapter
 
 from gateway.domain import errors
 from gateway.domain.secret import Secret
@@ -345,6 +346,32 @@ async def test_a_renewed_token_updates_the_users_roles_name_and_address(harness:
     renewed = await current(harness, cookie)
     assert (renewed.roles, renewed.display_name, renewed.email) == ((), "Annika A", "annika@cc.example")
     assert renewed.id == session.id
+
+
+@pytest.mark.row("GW-40")
+async def test_a_renewed_token_updates_the_roles_of_clients_and_the_groups(harness: SessionHarness) -> None:
+    harness.renewals.user = replace(harness.renewals.user, client_roles=("app:admin",), groups=("/agents",))
+    session, cookie = await harness.open()
+    harness.clock.advance(310)
+    given = await current(harness, cookie)
+    harness.clock.advance(310)
+    harness.renewals.user = replace(harness.renewals.user, client_roles=(), groups=())
+    taken = await current(harness, cookie)
+    assert [(one.client_roles, one.groups) for one in (session, given, taken)] == [
+        ((), ()),
+        (("app:admin",), ("/agents",)),
+        ((), ()),
+    ]
+
+
+@pytest.mark.row("GW-40")
+def test_a_session_of_a_version_without_groups_has_none() -> None:
+    adapter = TypeAdapter(SessionRecord)
+    record = adapter.dump_python(SessionRecord(session(), 0.0), mode="json")
+    for name in ("client_roles", "groups"):
+        del record["session"][name]
+    found = adapter.validate_python(record).session
+    assert (found.client_roles, found.groups) == ((), ())
 
 
 async def test_a_renewed_token_of_another_user_ends_the_session(harness: SessionHarness) -> None:

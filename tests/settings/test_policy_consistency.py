@@ -44,3 +44,10 @@ def test_settings_that_fit_together_are_no_fault(folder: ConfigFolder) -> None:
         public_paths=["/a/feed"],
     )
     assert [d for d in to_mend(folder.load()) if d.level is not Level.HINT] == []
+
+
+@pytest.mark.row("GW-40")
+def test_a_route_for_groups_names_what_the_realm_must_have(folder: ConfigFolder) -> None:
+    folder.own["routes"] = [{"path": "/a", "to": "https://a", "allow": {"groups": ["/agents"]}}]
+    [found] = folder.diagnostics("gateway.routes[0].allow.groups")
+    assert (found.level, "Group Membership mapper" in found.text) == (Level.HINT, True)

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from gateway.domain.secret import Secret
-from gateway.domain.tenant import AdminUser, Credentials, IdentityDelivery, RouteFactor, SameSite, Tenant
+from gateway.domain.tenant import EVERYONE, AdminUser, Credentials, IdentityDelivery, RouteFactor, SameSite, Tenant
 from gateway.settings.files.two_factor import TwoFactorSection
 from gateway.settings.source.diagnostics import Level
 from tests.fixtures.config_folder import TENANT, ConfigFolder, to_mend
@@ -421,3 +421,43 @@ def test_apps_on_the_host_of_the_login_pages_get_one_hint_for_each_tenant(folder
         ("gateway.routes", "two.example.com", Level.HINT),
     ]
     assert not [diagnostic for diagnostic in reported if "hosts of their own" not in diagnostic.text]
+
+
+@pytest.mark.row("GW-40")
+def test_a_route_names_the_roles_and_groups_whose_users_may_use_its_app(folder: ConfigFolder) -> None:
+    allow = {"roles": ["agent", "unified-admin:operator"], "groups": ["/agents/berlin"]}
+    folder.own["routes"] = [{"path": "/a", "to": "https://a", "allow": allow}, {"path": "/b", "to": "https://b"}]
+    first, second = tenant(folder).routes
+    assert first.allow.roles == {"agent", "unified-admin:operator"}
+    assert first.allow.groups == {"/agents/berlin"}
+    assert second.allow is EVERYONE
+
+
+@pytest.mark.row("GW-40")
+@pytest.mark.parametrize(
+    ("allow", "key", "text"),
+    [
+        ({}, "", "is empty; name roles or groups"),
+        ({"roles": []}, "", "is empty; name roles or groups"),
+        ({"roles": [], "groups": []}, "", "is empty; name roles or groups"),
+        (None, "", "is empty; it must be a section"),
+        (["agent"], "", "must be a section of keys and values"),
+        ({"role": ["agent"]}, ".role", "did you mean roles?"),
+        ({"group": ["/agents"], "roles": ["a"]}, ".group", "did you mean groups?"),
+        ({"roles": "agent"}, ".roles", "must be a list"),
+        ({"roles": [1]}, ".roles[0]", "must be text"),
+        ({"roles": [""]}, ".roles[0]", "must be a realm role, as agent"),
+        ({"roles": [" agent"]}, ".roles[0]", "must be a realm role, as agent"),
+        ({"roles": ["app:"]}, ".roles[0]", "a role of a client, as unified-admin:operator"),
+        ({"roles": [":agent"]}, ".roles[0]", "a role of a client, as unified-admin:operator"),
+        ({"groups": ["agents"]}, ".groups[0]", "must be the full path of a Keycloak group"),
+        ({"groups": ["/"]}, ".groups[0]", "must be the full path of a Keycloak group"),
+        ({"groups": ["/agents/"]}, ".groups[0]", "must be the full path of a Keycloak group"),
+    ],
+)
+def test_a_wrong_allow_is_an_error_and_never_an_app_for_everyone(
+    folder: ConfigFolder, allow: object, key: str, text: str
+) -> None:
+    folder.own["routes"] = [{"path": "/a", "to": "https://a", "allow": allow}]
+    assert text in folder.diagnostic(f"gateway.routes[0].allow{key}").text
+    assert folder.load().configuration is None

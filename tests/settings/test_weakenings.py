@@ -217,3 +217,34 @@ def test_other_countries_for_texts_are_reported(folder: ConfigFolder) -> None:
     before = loaded(folder)
     folder.own["phone_numbers"] = {"region": "PK", "countries": ["PK", "DE"]}
     assert weakenings.weakenings(before, loaded(folder)) == ("one: phone_numbers.countries changed",)
+
+
+@pytest.mark.row("GW-40")
+@pytest.mark.parametrize(
+    ("before", "after", "said"),
+    [
+        ({"roles": ["admin"]}, None, ("one: allow of /app with every signed-in user",)),
+        ({"roles": ["admin"]}, {"roles": ["admin", "agent"]}, ("one: allow of /app with agent",)),
+        ({"roles": ["admin"]}, {"roles": ["admin"], "groups": ["/a"]}, ("one: allow of /app with /a",)),
+        ({"roles": ["admin"]}, {"groups": ["/a"]}, ("one: allow of /app with /a",)),
+        ({"roles": ["admin", "agent"]}, {"roles": ["admin"]}, ()),
+        (None, {"roles": ["admin"]}, ()),
+    ],
+)
+def test_more_users_of_an_app_are_a_weakening(
+    folder: ConfigFolder, before: object, after: object, said: tuple[str, ...]
+) -> None:
+    found = []
+    for allow in (before, after):
+        folder.own["routes"] = [{"path": "/app", "to": "http://app:3000", **({"allow": allow} if allow else {})}]
+        found.append(loaded(folder))
+    assert weakenings.weakenings(*found) == said
+
+
+@pytest.mark.row("GW-40")
+def test_a_new_route_for_everyone_inside_an_app_for_some_users_is_a_weakening(folder: ConfigFolder) -> None:
+    whole = {"path": "/app", "to": "http://app:3000", "allow": {"roles": ["admin"]}}
+    folder.own["routes"] = [whole]
+    before = loaded(folder)
+    folder.own["routes"] = [whole, {"path": "/app/part", "to": "http://app:3000"}]
+    assert weakenings.weakenings(before, loaded(folder)) == ("one: allow of /app/part with every signed-in user",)

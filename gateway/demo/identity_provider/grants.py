@@ -189,6 +189,7 @@ def session_tokens(realm: Realm, session: StandInSession, issuer: str) -> dict[s
         "preferred_username": user.username,
         **{name: value or None for name, value in names.items()},
         "resource_access": _management(user.management),
+        "groups": list(user.groups) or None,
     }
     body = {
         "access_token": signed(realm, issuer, client, claims),

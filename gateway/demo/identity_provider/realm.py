@@ -62,6 +62,7 @@ class StandInUser:
     email_verified: bool = True
     enabled: bool = True
     roles: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
     management: tuple[str, ...] = ()
     required_actions: list[str] = field(default_factory=list)
     attributes: dict[str, list[str]] = field(default_factory=dict)

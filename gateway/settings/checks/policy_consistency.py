@@ -69,10 +69,17 @@ def _check_policy(tenant: Tenant, limits: OperatorLimits, report: Diagnostics) -
 
 
 def _check_routes(tenant: Tenant, report: Diagnostics) -> None:
+    """Reports what a route has in vain, and what it needs of the realm."""
     public = [longest_match(tenant.routes, decoded_segments(path)) for path in tenant.public_paths]
     for number, route in enumerate(tenant.routes):
         if route.pass_authorization and route not in public:
             report.warning(
                 ("gateway", "routes", number, "pass_authorization"),
                 "passes nothing: it is for public_paths, and none is on this route",
+            )
+        if route.allow.groups:
+            report.hint(
+                ("gateway", "routes", number, "allow", "groups"),
+                "admits no user unless access tokens have the claim groups: add a Group Membership mapper with full "
+                "paths to the client CLIENT_ID; see docs/proxy.md",
             )

@@ -13,7 +13,7 @@ from typing import Any, get_type_hints
 from gateway.domain.configuration import Configuration, GatewaySettings
 from gateway.domain.policy import FactorKind, Policy
 from gateway.domain.setting_types import Change
-from gateway.domain.tenant import Route, RouteFactor, Tenant
+from gateway.domain.tenant import EVERYONE, AllowedUsers, Route, RouteFactor, Tenant
 from gateway.settings.files.two_factor import FIELDS
 
 _KEYS = {name: key for key, name in FIELDS.items()}
@@ -41,6 +41,8 @@ def _weaker(old: Tenant, new: Tenant) -> Iterator[str]:
         if _is_open(now) and not _is_open(was):
             before = "required" if was and was.path == path else "no route of its own"
             yield f"second_factor of {path or '/'} {before} → off"
+        if was and now and (admitted := _newly_admitted(was.allow, now.allow)):
+            yield f"allow of {path or '/'} with {admitted}"
     if opened := sorted(set(new.public_paths) - set(old.public_paths)):
         yield f"public_paths with {', '.join(opened)}"
     for route in sorted(new.routes, key=lambda route: route.path):
@@ -51,6 +53,13 @@ def _weaker(old: Tenant, new: Tenant) -> Iterator[str]:
     if lost := [n for n in old.never_trust_from if not any(n[0] in wide and n[-1] in wide for wide in wider)]:
         yield f"never_trust_from without {', '.join(sorted(map(str, lost)))}"
     yield from _weaker_fields(replace(old, policy=new.policy), new)
+
+
+def _newly_admitted(old: AllowedUsers, new: AllowedUsers) -> str:
+    """The users whom `new` admits and `old` does not, in words; "" for none."""
+    if EVERYONE in (old, new):
+        return "every signed-in user" if old != new == EVERYONE else ""
+    return ", ".join(sorted((new.roles - old.roles) | (new.groups - old.groups)))
 
 
 def _is_open(route: Route | None) -> bool:

@@ -7,7 +7,7 @@ gateway's own pages, are errors.
 from dataclasses import replace
 
 from gateway.domain.channel import TlsSettings
-from gateway.domain.tenant import Route, decoded_segments, longest_match
+from gateway.domain.tenant import EVERYONE, Route, decoded_segments, longest_match
 from gateway.settings.files.gateway_section import GatewaySection
 from gateway.settings.source.diagnostics import Diagnostics
 from gateway.settings.source.secret_refs import Resolver
@@ -37,6 +37,8 @@ def build_routes(
             report.error((*at, "path"), f"{given.path} lies in the gateway's own pages ({prefix})")
         if not given.identity:
             report.error((*at, "identity"), "is empty; allowed: any of bearer, cookie, headers")
+        if given.allow == EVERYONE and given.allow is not EVERYONE:
+            report.error((*at, "allow"), "is empty; name roles or groups, or leave allow out for every signed-in user")
         name = given.name or given.path.strip("/") or "app"
         routes.append(replace(given, name=name, tls=resolver.tls(given.tls, (*at, "tls"), tls)))
     for index, path in enumerate(section.public_paths):
