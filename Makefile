@@ -70,6 +70,10 @@ test: $(VENV)/.stamp
 rows: $(VENV)/.stamp
 	@$(BIN)/python -m tests.feature_coverage $(ARGS)
 
+## make bench      CPU and memory beside nginx and peers, into docs/performance.md (an hour; ARGS="--help": single works)
+bench: $(VENV)/.stamp
+	@args="$(ARGS)"; exec $(BIN)/python -m bench.compare $${args:---write}
+
 ## make trace      calls, functions and files of single requests through the gateway (ARGS="--help")
 trace: $(VENV)/.stamp
 	@$(BIN)/python -m tools.trace_request $(ARGS)
@@ -102,4 +106,4 @@ lock:
 	$(COMPILE) --constraint requirements.lock pyproject.toml -o requirements.runtime.lock
 	printf 'hatchling\nbabel\n' | $(COMPILE) --no-annotate --constraint requirements.lock - -o requirements.build.lock
 
-.PHONY: help demo check test-fast coverage mutations attacks test-random test rows trace keycloak venv lock
+.PHONY: help demo check test-fast coverage mutations attacks test-random test rows bench trace keycloak venv lock

@@ -11,6 +11,7 @@ import base64
 import hashlib
 import re
 import sys
+from typing import cast
 
 GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 DONE = b"HTTP/1.1 204 No Content\r\n\r\n"
@@ -38,8 +39,7 @@ class App(asyncio.Protocol):
         self._frame = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)
 
     def data_received(self, data: bytes) -> None:
         if self._frame:

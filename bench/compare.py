@@ -1,31 +1,36 @@
 """Compares the gateway with nginx and its peers: CPU of the processes under test, in interleaved rounds.
 
-    python -m bench.compare                                             everything, and writes docs/performance.md
+    python -m bench.compare --write                                     everything, and writes docs/performance.md
     python -m bench.compare --work 2k --connections 32 --rounds 3 --seconds 2 --designs nginx,gateway
 
-The design under test has one core, everything else the other. See `bench/README.md`.
+The design under test has one core, everything else the other. See `docs/performance.md`.
 """
 
 import argparse
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 from statistics import median
 
 import structlog
 
-from bench.designs import KINDS, Design
-from bench.installation import installation
+from bench import life, page
+from bench.designs import Design
+from bench.installation import Installation, installation
+from bench.kinds import KINDS
 from bench.processes import pin
-from bench.report import ratios, table
-from bench.works import WORKS, run
+from bench.report import Table, ratios, table
+from bench.works import WORKS, Results, run
+
+LIFE = ("start", "login", "memory")
+"""What is measured on processes of its own, before the rounds."""
 
 
-def listed(known: Sequence[str]) -> "type[str]":
-    """The type of an option that is a list of these words."""
+def one_of(known: Sequence[str]) -> Callable[[str], list[str]]:
+    """Parses a list of these words."""
 
     def words(text: str) -> list[str]:
         found = text.split(",")
@@ -33,56 +38,76 @@ def listed(known: Sequence[str]) -> "type[str]":
             raise argparse.ArgumentTypeError(f"unknown: {', '.join(unknown)}; choose from {', '.join(known)}")
         return found
 
-    return words  # type: ignore[return-value]
+    return words
 
 
 def options_of(arguments: Sequence[str] | None) -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(prog="bench.compare", description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--work", type=listed(list(WORKS)), metavar="NAME,…", help=f"from {', '.join(WORKS)}")
-    parser.add_argument("--designs", type=listed(list(KINDS)), metavar="NAME,…", help=f"from {', '.join(KINDS)}")
+    for name, known in (("--work", [*LIFE, *WORKS]), ("--designs", [*KINDS])):
+        about = f"default all: {', '.join(known)}"
+        parser.add_argument(name, type=one_of(known), default=known, metavar="NAME,…", help=about)
     parser.add_argument("--connections", type=int, help="instead of those of the work")
     parser.add_argument("--rounds", type=int, default=5, help="default 5")
     parser.add_argument("--seconds", type=int, default=2, help="of each design in each round; default 2")
-    parser.add_argument(
-        "--most", type=float, metavar="RATIO", help="exit with 1 if a gateway uses more than RATIO times nginx's CPU"
-    )
+    parser.add_argument("--most", type=float, metavar="RATIO", help="exit with 1 if a gateway's ratio to nginx is more")
+    parser.add_argument("--write", action="store_true", help="write docs/performance.md and its picture")
     return parser.parse_args(arguments)
 
 
-async def measure(options: argparse.Namespace, folder: Path) -> bool:
-    """Start the designs, run the works and print the tables; whether all ratios are below `--most`."""
-    below, begun = True, time.monotonic()
+def tell(found: Table) -> Table:
+    """Print a table."""
+    print(f"\n{found.markdown()}", flush=True)
+    return found
+
+
+async def measure(options: argparse.Namespace, folder: Path) -> tuple[list[Table], list[Results]]:
+    """Run the works, each on designs that are started once."""
+    tables: list[Table] = []
+    results: list[Results] = []
     async with AsyncExitStack() as stack:
         around = await stack.enter_async_context(installation(folder))
+        names = [name for name in options.designs if not KINDS[name].missing()]
+        for name in set(options.designs) - set(names):
+            print(f"without {name}: {KINDS[name].missing()}")
+        for name in options.work:
+            if name in LIFE:
+                print(f"measures {name}", flush=True)
+                tables.append(tell(await alone(name, around, names)))
+        works = [name for name in options.work if name in WORKS]
         designs: list[Design] = []
-        for name in options.designs or KINDS:
-            kind = KINDS[name]
-            if missing := kind.missing():
-                print(f"without {name}: {missing}")
-                continue
+        for name in names if works else ():
             print(f"starts {name}", flush=True)
-            designs.append(await stack.enter_async_context(kind.start(around, kind.title)))
-        for name in options.work or WORKS:
+            designs.append(await stack.enter_async_context(KINDS[name].start(around, KINDS[name].title)))
+        for name in works:
             for connections in [options.connections] if options.connections else WORKS[name].connections:
-                results = await run(name, connections, designs, around, rounds=options.rounds, seconds=options.seconds)
-                print(f"\n{table(results).markdown()}", flush=True)
-                for design in results.designs:
-                    if options.most and "gateway" in design.name:
-                        below = below and median(ratios(results, design.name)) <= options.most
-    print(f"{time.monotonic() - begun:.0f} s")
-    return below
+                found = await run(name, connections, designs, around, rounds=options.rounds, seconds=options.seconds)
+                tell(table(found))
+                results.append(found)
+    return tables, results
+
+
+async def alone(name: str, around: Installation, designs: Sequence[str]) -> Table:
+    """Measure one of `LIFE`."""
+    if name == "memory":
+        return await life.memory(around, designs)
+    return await (life.start if name == "start" else life.login)(around)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the comparison; the exit code."""
     import uvloop
 
-    options = options_of(arguments)
+    options, begun = options_of(arguments), time.monotonic()
     pin()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(40))
     with tempfile.TemporaryDirectory(prefix="efcx-gateway-bench-") as folder:
-        return 0 if uvloop.run(measure(options, Path(folder))) else 1
+        tables, results = uvloop.run(measure(options, Path(folder)))
+    print(f"{time.monotonic() - begun:.0f} s")
+    if options.write:
+        page.write(tables, results, rounds=options.rounds, seconds=options.seconds)
+    gateways = ((found, name) for found in results for name in found.samples if name.startswith("gateway"))
+    return int(bool(options.most) and any(median(ratios(*one)) > options.most for one in gateways))
 
 
 if __name__ == "__main__":

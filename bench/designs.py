@@ -1,17 +1,14 @@
 """The designs that the benchmark compares. Each is started on the core of the design under test."""
 
-import shutil
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass, fields
-from functools import partial
+from dataclasses import dataclass
 from typing import Any
 
 from bench.installation import Installation, nginx
 from bench.processes import MEASURED, Running, listens, started
 from bench.sessions import ManySessions, signed_in
-from gateway.domain.configuration import StoreSettings
 from tests.fixtures.ports import free_port
 
 COOKIES = 1_300
@@ -95,21 +92,3 @@ async def naive(around: Installation, title: str) -> AsyncIterator[Design]:
     command = (sys.executable, "-m", "bench.naive_proxy", str(port), *addresses)
     async with started(command, around.folder / "naive.log", listens(port), core=MEASURED) as running:
         yield Design("naive", title, port, running, filled(""))
-
-
-def _without(program: str) -> Callable[[], str]:
-    return lambda: "" if shutil.which(program) else f"{program} is not installed"
-
-
-def _without_setting(name: str) -> Callable[[], str]:
-    return lambda: "" if name in {one.name for one in fields(StoreSettings)} else f"no setting store.{name}"
-
-
-KINDS: dict[str, Kind] = {
-    "nginx": Kind("nginx, plain reverse proxy, no sign-in", plain_nginx),
-    "gateway": Kind("**gateway**, memory store", partial(gateway, name="gateway")),
-    "gateway-redis": Kind(
-        "**gateway**, Redis", partial(gateway, name="gateway-redis", redis=True), _without("redis-server")
-    ),
-    "naive": Kind("aiohttp proxy of 30 lines, no sign-in", naive),
-}

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 from bench.app import END, frame
 from bench.designs import Design
@@ -181,9 +182,8 @@ class Echoes(asyncio.Protocol):
         self.closed = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
-        transport.write(self._first)
+        self.transport = cast(asyncio.Transport, transport)
+        self.transport.write(self._first)
 
     def data_received(self, data: bytes) -> None:
         if not self._open:

@@ -59,8 +59,7 @@ def table(results: Results) -> Table:
     columns += ["Redis " + unit.name] if redis else []
     columns += ["GiB/s" if unit.scale == 1 else "per second"]
     columns += ["p50 / p99 ms"] if timed else []
-    title = f"{results.work.title}, {results.connections} connection{'s' if results.connections > 1 else ''}"
-    return Table(title[0].upper() + title[1:], columns, rows)
+    return Table(results.title, columns, rows)
 
 
 def number(value: float) -> str:

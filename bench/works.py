@@ -51,6 +51,12 @@ class Results:
     designs: Sequence[Design]
     samples: dict[str, list[Sample]] = field(default_factory=dict)
 
+    @property
+    def title(self) -> str:
+        """The work and the number of connections."""
+        title = f"{self.work.title}, {self.connections} connection{'s' if self.connections > 1 else ''}"
+        return title[0].upper() + title[1:]
+
 
 async def _same(design: Design, around: Installation, connections: int, seconds: int) -> Sample:
     return await requests(design, around, connections=connections, seconds=seconds)
