@@ -119,7 +119,7 @@ class Installation:
         """Write the configuration of a gateway; returns its `gateway.yaml`."""
         options = Options(port=port, upstream=f"http://127.0.0.1:{self.files}")
         folder = self.folder / name
-        (folder / "tenants").mkdir(parents=True)
+        (folder / "tenants").mkdir(parents=True, exist_ok=True)
         data = gateway_file(options, self.around) | {"keys": {"file": str(self.folder / "ring.key")}}
         data["operations"] = f"127.0.0.1:{free_port()}"
         data = data | {"limits": LIMITS, "log_level": "warning"} | dict(changes)

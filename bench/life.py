@@ -122,13 +122,6 @@ async def memory(around: Installation, names: Sequence[str]) -> Table:
                 cookies = [
                     filled(await signed_in(f"http://{design.host}", around)) for _ in range(SOCKETS // OF_ONE_SESSION)
                 ]
-            before = running.rss()
-            opened = await asyncio.to_thread(_sockets, design, cookies)
-            await asyncio.sleep(2)
-            row += [number((running.rss() - before) / SOCKETS / KIB)]
-            for one in opened:
-                one.close()
-            await asyncio.sleep(1)
             for transfer in (
                 partial(download, design, "1g", FILES["1g"]),
                 partial(upload, design, FILES["1g"], chunked=False),
@@ -137,14 +130,20 @@ async def memory(around: Installation, names: Sequence[str]) -> Table:
                 before = running.rss()
                 await asyncio.to_thread(transfer)
                 row.append(number((running.peak() - before) / MIB))
+            before = running.rss()
+            opened = await asyncio.to_thread(_sockets, design, cookies)
+            await asyncio.sleep(2)
+            row.append(number((running.rss() - before) / SOCKETS / KIB))
+            for one in opened:
+                one.close()
             rows.append(row)
     resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     columns = [
         "design",
         "MiB after two seconds of requests",
-        "KiB for an idle WebSocket",
         "MiB more for a download of 1 GiB",
         "for an upload",
+        "KiB for an idle WebSocket",
     ]
     return Table("Memory", columns, rows, f"Resident memory of all processes. {SOCKETS:,} WebSockets were open.")
 
