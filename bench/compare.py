@@ -84,6 +84,8 @@ async def measure(options: argparse.Namespace, folder: Path) -> tuple[list[Table
                 found = await run(name, connections, designs, around, rounds=options.rounds, seconds=options.seconds)
                 tell(table(found))
                 results.append(found)
+        if len(works) > 1:
+            tables.append(tell(life.after(designs)))
     return tables, results
 
 

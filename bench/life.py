@@ -148,6 +148,12 @@ async def memory(around: Installation, names: Sequence[str]) -> Table:
     return Table("Memory", columns, rows, f"Resident memory of all processes. {SOCKETS:,} WebSockets were open.")
 
 
+def after(designs: Sequence[Design]) -> Table:
+    """Memory of designs that have run for a while."""
+    rows = [[design.title, number(design.running.rss() / MIB)] for design in designs]
+    return Table("Memory after all works", ["design", "MiB"], rows)
+
+
 def _sockets(design: Design, cookies: Sequence[str]) -> list[socket.socket]:
     """Open WebSockets that send nothing."""
     opened = []

@@ -189,10 +189,11 @@ class Echoes(asyncio.Protocol):
         if not self._open:
             self._received += data
             if b"\r\n\r\n" in self._received:
-                if not self._received.startswith(b"HTTP/1.1 101"):
-                    raise RuntimeError(self._received[:200])
-                self._open = True
-                self.transport.write(self._message)
+                self._open = self._received.startswith(b"HTTP/1.1 101")
+                if self._open:
+                    self.transport.write(self._message)
+                else:
+                    self.transport.close()
             return
         self._count += len(data)
         if self._count >= self._wanted:
@@ -202,6 +203,12 @@ class Echoes(asyncio.Protocol):
 
     def connection_lost(self, _: Exception | None) -> None:
         self.closed = True
+
+    @property
+    def fault(self) -> str:
+        """What is wrong; "" if nothing is."""
+        told = self._received.decode("latin-1").partition("\r\n")[0]
+        return "" if self.count and not self.closed else f"a WebSocket was not opened, or was closed: {told}"
 
 
 def handshake(design: Design, size: int, cookies: str = "") -> bytes:
@@ -221,13 +228,13 @@ async def messages(design: Design, around: Installation, *, size: int, connectio
         opened.append(protocol)
     try:
         async with asyncio.timeout(10):
-            while not all(one.count for one in opened):
+            while not all(one.count or one.closed for one in opened):
                 await asyncio.sleep(0.01)
         clock, before = Clock(design, around.redis), sum(one.count for one in opened)
         await asyncio.sleep(seconds)
         sample = clock.sample(sum(one.count for one in opened) - before)
-        if any(one.closed for one in opened):
-            raise RuntimeError(f"{design.name}: closed a WebSocket")
+        if faults := [one.fault for one in opened if one.fault]:
+            raise RuntimeError(f"{design.name}: {faults[0]}")
     finally:
         for one in opened:
             one.transport.abort()
