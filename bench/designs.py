@@ -80,7 +80,7 @@ async def gateway(
         changes["store"] = {"url": await around.store(), "prefix": prefix, "timeout": 10, **(store or {})}
     async with around.gateway(name, port, changes) as running:
         cookies = filled(await signed_in(f"http://localhost:{port}", around))
-        sessions = ManySessions(around, around.around.tenants[0].id, prefix, cookies) if redis else None
+        sessions = ManySessions(around, around.tenant.id, prefix, cookies) if redis else None
         yield Design(name, title, port, running, cookies, sessions)
 
 

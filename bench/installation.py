@@ -24,6 +24,7 @@ from gateway.demo import identity_provider
 from gateway.demo.configuration import Options, configure, gateway_file, tenant_file
 from gateway.demo.dependencies import Dependencies, dependencies, register
 from gateway.demo.identity_provider import Realm
+from gateway.demo.tenants import DemoTenant
 from gateway.domain.ports import SystemClock, SystemRandom
 from gateway.services import open_services
 from gateway.settings import key_ring
@@ -106,6 +107,11 @@ class Installation:
     redis_port: int = 0
     redis: Running | None = None
 
+    @property
+    def tenant(self) -> DemoTenant:
+        """The demo's tenant whose codes come by e-mail."""
+        return self.around.tenants[0]
+
     async def store(self) -> str:
         """The address of Redis, which is started at its first use."""
         if self.redis is None:
@@ -124,11 +130,10 @@ class Installation:
         data["operations"] = f"127.0.0.1:{free_port()}"
         data = data | {"limits": LIMITS, "log_level": "warning"} | dict(changes)
         (folder / "gateway.yaml").write_text(json.dumps(data))
-        for tenant in self.around.tenants:
-            file = tenant_file(options, self.around, tenant)
-            routes = file["gateway"]["routes"]
-            routes += [{"path": path, "to": f"http://127.0.0.1:{self.app}"} for path in ("/upload", "/ws")]
-            (folder / "tenants" / f"{tenant.id}.json").write_text(json.dumps(file))
+        file = tenant_file(options, self.around, self.tenant)
+        routes = file["gateway"]["routes"]
+        routes += [{"path": path, "to": f"http://127.0.0.1:{self.app}"} for path in ("/upload", "/ws")]
+        (folder / "tenants" / f"{self.tenant.id}.json").write_text(json.dumps(file))
         return folder / "gateway.yaml"
 
     @asynccontextmanager

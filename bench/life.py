@@ -21,6 +21,8 @@ from tests.fixtures.ports import free_port
 
 STARTS, LOGINS, WARM = 5, 40, 5
 """Starts of each store; measured logins, and logins before them."""
+SETTLE = 3.0
+"""Seconds until a started gateway has imported in the background what no request has to wait for."""
 IDLE = 2.0
 """Seconds over which the CPU of an idle gateway is measured."""
 REST = 0.03
@@ -45,6 +47,7 @@ async def start(around: Installation) -> Table:
                 seconds = asyncio.get_running_loop().time() - begun
                 found.append(Sample(1, running.cpu(), 0, seconds))
                 sizes.append(running.rss())
+                await asyncio.sleep(SETTLE)
                 before = running.cpu()
                 await asyncio.sleep(IDLE)
                 idle.append((running.cpu() - before) / IDLE)
@@ -81,6 +84,7 @@ async def login(around: Installation) -> Table:
                 continue
             design = await stack.enter_async_context(kind.start(around, kind.title))
             base = f"http://{design.host}"
+            await asyncio.sleep(SETTLE)
             for _ in range(WARM):
                 await signed_in(base, around)
             clock = Clock(design, around.redis)

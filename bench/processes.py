@@ -14,6 +14,8 @@ from pathlib import Path
 _CORES = sorted(os.sched_getaffinity(0))
 MEASURED, OTHERS = _CORES[0], _CORES[-1]
 """The core of the design under test, and the core of everything else."""
+ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+"""Python keeps its bytecode, as in an installation: else each start compiles everything."""
 PATIENCE = 60.0
 """Seconds that a process has to begin, and to end."""
 
@@ -73,7 +75,7 @@ async def started(
     pinned = ("setpriv", "--pdeathsig", "TERM", "taskset", "-c", str(core), *command)
     with log.open("wb") as out:
         process = await asyncio.create_subprocess_exec(
-            *pinned, stdin=asyncio.subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True
+            *pinned, stdin=asyncio.subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True, env=ENVIRONMENT
         )
     try:
         async with asyncio.timeout(PATIENCE):

@@ -39,7 +39,7 @@ def spread(values: Sequence[float]) -> str:
 
 def table(results: Results) -> Table:
     """The costs of one work."""
-    unit, redis = results.work.unit, any(s.redis for samples in results.samples.values() for s in samples)
+    unit, redis = results.work.unit, any(s.redis > s.cpu / 50 for samples in results.samples.values() for s in samples)
     timed = any(s.p99 for samples in results.samples.values() for s in samples)
 
     def of(samples: Iterable[Sample], value: Callable[[Sample], float]) -> float:

@@ -96,6 +96,7 @@ WORKS: dict[str, Work] = {
     "different": Work(
         "2 KiB JSON, each request another path, query, Referer and X-Request-ID", MICROSECONDS, _different
     ),
+    "10000": Work("2 KiB JSON, each request another of 10,000 sessions", MICROSECONDS, _sessions, sessions=10_000),
     "sessions": Work("2 KiB JSON, each request another of 100,000 sessions", MICROSECONDS, _sessions, sessions=100_000),
     "first-use": Work(
         "2 KiB JSON, each request another of 100,000 sessions, its first one within a minute",
@@ -104,7 +105,6 @@ WORKS: dict[str, Work] = {
         sessions=100_000,
         used=FIRST,
     ),
-    "10000": Work("2 KiB JSON, each request another of 10,000 sessions", MICROSECONDS, _sessions, sessions=10_000),
     "1m": Work("downloads of 1 MiB", PER_GIB, _files, (8,)),
     "100m": Work(
         "downloads of 100 MiB",
